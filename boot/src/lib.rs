@@ -1,0 +1,1 @@
+//! Builds the kernel, boots it in QEMU and reports its verdict.

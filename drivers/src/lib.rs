@@ -1,0 +1,1 @@
+//! The block layer and the device drivers.

@@ -1,0 +1,1 @@
+//! The swap core and its backends.

@@ -1,0 +1,1 @@
+//! Boots Quire under every scenario.
