@@ -1,0 +1,28 @@
+//! The error numbers of Linux that swap's system calls return; used only where an error leaves the core.
+
+/// A Linux error number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Errno {
+    /// `EPERM`
+    NotPermitted = 1,
+    /// `ENOENT`
+    NoEntry = 2,
+    /// `EINTR`
+    Interrupted = 4,
+    /// `EIO`
+    Io = 5,
+    /// `ENOMEM`
+    NoMemory = 12,
+    /// `EBUSY`
+    Busy = 16,
+    /// `EINVAL`
+    Invalid = 22,
+}
+
+impl Errno {
+    /// The positive number, as in `errno.h`.
+    pub const fn number(self) -> i32 {
+        self as i32
+    }
+}
