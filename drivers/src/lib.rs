@@ -1,1 +1,32 @@
 //! The block layer and the device drivers.
+//!
+//! [`block`] says what a disk request is, who owns it and how it ends; [`virtio_blk`] carries requests to a disk; [`pci`]
+//! finds the disk and gives it an interrupt. The rest are the small devices of a PC: [`serial`], [`local_apic`],
+//! [`calibration`], [`fw_cfg`], [`debug_exit`].
+//!
+//! The crate knows nothing of processes, page tables or swap. What it needs of memory it asks of the [`Hal`] that the
+//! kernel implements. No driver holds a lock: methods take `&mut self` and the kernel decides which lock that is. Nothing
+//! that a device answers makes a driver panic.
+//!
+//! The tests run on the host, against a [`Hal`] and devices made of ordinary memory.
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod block;
+pub mod calibration;
+pub mod debug_exit;
+pub mod fw_cfg;
+mod hal;
+pub mod local_apic;
+mod mmio;
+pub mod pci;
+pub mod serial;
+pub mod virtio_blk;
+
+pub use hal::Hal;
+/// What [`Hal`] builds on, and the types its methods use.
+pub use virtio_drivers::{self, BufferDirection, PhysAddr};

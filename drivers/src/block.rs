@@ -1,0 +1,300 @@
+//! The block layer: what a disk is asked for, and how the answer comes back.
+//!
+//! A [`Request`] is a value with one owner. Whoever has it must see to its end, and there are only two: a device finishes
+//! it, which yields a [`Finished`] to deliver, or it is dropped, which completes it with [`BlockError::Abandoned`]. Either
+//! way its [`Completion`] hears of it exactly once, because hearing consumes it.
+//!
+//! A request keeps its segments inline: making, queueing and finishing one allocates nothing here. The completion is a
+//! box, so that one from a pool can go back to the pool.
+
+use alloc::boxed::Box;
+use core::{fmt, num::NonZeroU32};
+
+use arrayvec::ArrayVec;
+use virtio_drivers::PhysAddr;
+
+/// The unit of sector numbers, in bytes, whatever the device's own block size.
+pub const SECTOR_BYTES: u64 = 512;
+
+/// The most segments that one request can hold.
+pub const MAX_SEGMENTS: usize = 32;
+
+/// What to do with a range of sectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// From the device into the segments.
+    Read,
+    /// From the segments to the device.
+    Write,
+    /// Make every finished write durable. Has no segments and its sector is meaningless.
+    Flush,
+    /// Forget the content of `sectors` sectors. Has no segments.
+    Discard {
+        /// How many sectors, from the request's sector on.
+        sectors: u32,
+    },
+}
+
+/// A piece of physical memory that a device reads from or writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    address: PhysAddr,
+    bytes: NonZeroU32,
+}
+
+impl Segment {
+    /// `bytes` bytes of RAM at `address`; within a request only the sum of all segments must be whole sectors.
+    ///
+    /// # Safety
+    ///
+    /// From here until the completion of the request that the segment is put in, the range is RAM that stays allocated,
+    /// nothing writes to it, and while it is to be read into nothing reads it either.
+    pub const unsafe fn new(address: PhysAddr, bytes: NonZeroU32) -> Self {
+        Self { address, bytes }
+    }
+
+    /// Where it starts in physical memory.
+    pub const fn address(&self) -> PhysAddr {
+        self.address
+    }
+
+    /// Its length in bytes.
+    pub const fn bytes(&self) -> u32 {
+        self.bytes.get()
+    }
+}
+
+/// What waits for a request to end.
+pub trait Completion: Send {
+    /// The request ended and its memory is the owner's again. Called in thread context without a lock of the driver.
+    fn complete(self: Box<Self>, result: Result<(), BlockError>);
+}
+
+/// A completion that has not been told yet; dropping it tells it that its request was abandoned.
+struct Pending(Option<Box<dyn Completion>>);
+
+impl Pending {
+    fn deliver(mut self, result: Result<(), BlockError>) {
+        if let Some(completion) = self.0.take() {
+            completion.complete(result);
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(completion) = self.0.take() {
+            completion.complete(Err(BlockError::Abandoned));
+        }
+    }
+}
+
+/// One operation on one range of sectors.
+#[must_use = "a dropped request completes as abandoned"]
+pub struct Request {
+    operation: Operation,
+    sector: u64,
+    segments: ArrayVec<Segment, MAX_SEGMENTS>,
+    pending: Pending,
+}
+
+impl Request {
+    /// A request without segments, starting at `sector` in units of [`SECTOR_BYTES`].
+    pub fn new(operation: Operation, sector: u64, completion: Box<dyn Completion>) -> Self {
+        Self { operation, sector, segments: ArrayVec::new(), pending: Pending(Some(completion)) }
+    }
+
+    /// Appends memory for the sectors that follow.
+    ///
+    /// # Errors
+    ///
+    /// Gives the segment back when there are [`MAX_SEGMENTS`] already.
+    pub fn push(&mut self, segment: Segment) -> Result<(), Segment> {
+        self.segments.try_push(segment).map_err(arrayvec::CapacityError::element)
+    }
+
+    /// What is asked for.
+    pub const fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The first sector.
+    pub const fn sector(&self) -> u64 {
+        self.sector
+    }
+
+    /// The memory, in the order of the sectors.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The sum of the segments' lengths.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| u64::from(segment.bytes())).sum()
+    }
+
+    /// Ends the request.
+    pub fn finish(self, result: Result<(), BlockError>) -> Finished {
+        Finished { pending: self.pending, result }
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Request")
+            .field("operation", &self.operation)
+            .field("sector", &self.sector)
+            .field("segments", &self.segments)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request that has ended and whose completion has still to be told, outside the lock that guards the device.
+#[must_use = "a dropped result reaches its completion as abandoned"]
+pub struct Finished {
+    pending: Pending,
+    result: Result<(), BlockError>,
+}
+
+impl Finished {
+    /// Tells the completion.
+    pub fn deliver(self) {
+        self.pending.deliver(self.result);
+    }
+
+    /// How the request ended.
+    ///
+    /// # Errors
+    ///
+    /// The error that will be delivered.
+    pub const fn result(&self) -> Result<(), BlockError> {
+        self.result
+    }
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Finished").field("result", &self.result).finish_non_exhaustive()
+    }
+}
+
+/// Why a device did not take a request into its queue.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the request comes back by value so that nothing is allocated")]
+pub enum NotQueued {
+    /// There is no room until a request finishes; here it is back, unchanged.
+    Busy(Request),
+    /// It ended without the device, almost always because it asked for something the device does not do.
+    Finished(Finished),
+}
+
+/// What a disk can do; fixed for its lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// The size in units of [`SECTOR_BYTES`].
+    pub sectors: u64,
+    /// Whether writes and discards are refused.
+    pub read_only: bool,
+    /// Whether finished writes may still be in a volatile cache; if not, a flush ends at once without the device.
+    pub volatile_cache: bool,
+    /// The longest discard in sectors, if there are discards.
+    pub max_discard_sectors: Option<NonZeroU32>,
+    /// The most segments in a request, at most [`MAX_SEGMENTS`].
+    pub max_segments: usize,
+}
+
+/// Which disk, in the order they were found; shown under Linux's name, `vda` for 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DiskNumber(pub u8);
+
+impl fmt::Display for DiskNumber {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letter = |index: u8| char::from(b'a' + index);
+        formatter.write_str("vd")?;
+        if self.0 >= 26 {
+            write!(formatter, "{}", letter(self.0 / 26 - 1))?;
+        }
+        write!(formatter, "{}", letter(self.0 % 26))
+    }
+}
+
+/// Why a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// The range ends beyond the device; the device was not asked.
+    #[error("{disk}: {sectors} sectors at {sector} end beyond the device")]
+    OutOfRange {
+        /// The disk.
+        disk: DiskNumber,
+        /// The first sector.
+        sector: u64,
+        /// The length asked for.
+        sectors: u64,
+    },
+    /// A write or discard on a read-only device; the device was not asked.
+    #[error("{disk}: sector {sector} cannot be written, the device is read-only")]
+    ReadOnly {
+        /// The disk.
+        disk: DiskNumber,
+        /// The first sector.
+        sector: u64,
+    },
+    /// A discard that the device does not offer or that is longer than it allows; the device was not asked.
+    #[error("{disk}: a discard of {sectors} sectors at {sector} is not offered")]
+    NoDiscard {
+        /// The disk.
+        disk: DiskNumber,
+        /// The first sector.
+        sector: u64,
+        /// The length asked for.
+        sectors: u32,
+    },
+    /// A transfer of nothing or not of whole sectors, or memory given to an operation that has none; not asked.
+    #[error("{disk}: {bytes} bytes at sector {sector} are not whole sectors of a transfer")]
+    Malformed {
+        /// The disk.
+        disk: DiskNumber,
+        /// The first sector.
+        sector: u64,
+        /// The sum of the segments.
+        bytes: u64,
+    },
+    /// More segments than [`Geometry::max_segments`]; the device was not asked.
+    #[error("{disk}: {segments} segments at sector {sector} are more than the device takes")]
+    TooManySegments {
+        /// The disk.
+        disk: DiskNumber,
+        /// The first sector.
+        sector: u64,
+        /// How many.
+        segments: usize,
+    },
+    /// The device tried and failed; for a write nobody knows which sectors changed.
+    #[error("{disk}: I/O error at sector {sector}")]
+    Device {
+        /// The disk.
+        disk: DiskNumber,
+        /// The first sector.
+        sector: u64,
+    },
+    /// The device says that it does not know the operation.
+    #[error("{disk}: the operation at sector {sector} is not supported by the device")]
+    Unsupported {
+        /// The disk.
+        disk: DiskNumber,
+        /// The first sector.
+        sector: u64,
+    },
+    /// The device broke the protocol and was stopped; no request will succeed any more.
+    #[error("{disk}: stopped after it broke the protocol; sector {sector} was not done for certain")]
+    Stopped {
+        /// The disk.
+        disk: DiskNumber,
+        /// The first sector.
+        sector: u64,
+    },
+    /// The request was dropped before a device finished it.
+    #[error("the request was dropped before a device finished it")]
+    Abandoned,
+}

@@ -1,0 +1,111 @@
+//! QEMU's firmware configuration device: small files handed to the guest.
+//!
+//! The interface is QEMU's `docs/specs/fw_cfg.rst`: a selector port, a data port that yields the selected item byte by
+//! byte, and a directory of named items. Nothing the device says is trusted: sizes and counts are bounded.
+
+use alloc::vec::Vec;
+
+use x86_64::instructions::port::Port;
+
+const SELECTOR_PORT: u16 = 0x510;
+const DATA_PORT: u16 = 0x511;
+
+/// The item that holds the four bytes of [`SIGNATURE`].
+const SIGNATURE_ITEM: u16 = 0;
+const SIGNATURE: [u8; 4] = *b"QEMU";
+/// The item that lists the files.
+const DIRECTORY_ITEM: u16 = 0x19;
+/// QEMU has a few dozen files; a device that claims more than this is not believed.
+const MAX_FILES: u32 = 1024;
+/// The length of a file's name in the directory, its terminating zero included.
+const NAME_BYTES: usize = 56;
+
+/// Why a file could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FwCfgError {
+    /// There is no such device: this is not QEMU, or not a PC.
+    #[error("there is no fw_cfg device")]
+    Absent,
+    /// The device has no file of that name.
+    #[error("there is no such file")]
+    NoFile,
+    /// The file is longer than the caller wants.
+    #[error("the file has {bytes} bytes, the most allowed is {max}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The most allowed.
+        max: usize,
+    },
+}
+
+/// The device's two registers.
+pub trait Registers {
+    /// Chooses an item and goes to its first byte.
+    fn select(&mut self, item: u16);
+    /// The next byte of the chosen item, 0 beyond its end.
+    fn next_byte(&mut self) -> u8;
+}
+
+/// The registers of a PC.
+#[derive(Debug)]
+pub struct PortRegisters(());
+
+impl PortRegisters {
+    /// # Safety
+    ///
+    /// Nothing else uses the device while this exists.
+    pub const unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Registers for PortRegisters {
+    fn select(&mut self, item: u16) {
+        // SAFETY: the port is fw_cfg's or nobody's, and choosing an item touches no memory.
+        unsafe { Port::new(SELECTOR_PORT).write(item) }
+    }
+
+    fn next_byte(&mut self) -> u8 {
+        // SAFETY: as above; without a device the bus reads as ones.
+        unsafe { Port::new(DATA_PORT).read() }
+    }
+}
+
+/// Reads the whole file called `name`.
+///
+/// # Errors
+///
+/// There is no device, no such file, or the file has more than `max_bytes` bytes.
+pub fn read_file(registers: &mut impl Registers, name: &str, max_bytes: usize) -> Result<Vec<u8>, FwCfgError> {
+    registers.select(SIGNATURE_ITEM);
+    if next_bytes(registers) != SIGNATURE {
+        return Err(FwCfgError::Absent);
+    }
+    let (item, bytes) = find(registers, name).ok_or(FwCfgError::NoFile)?;
+    if bytes > max_bytes {
+        return Err(FwCfgError::TooLong { bytes, max: max_bytes });
+    }
+    registers.select(item);
+    Ok((0..bytes).map(|_| registers.next_byte()).collect())
+}
+
+/// The item and size of a file.
+fn find(registers: &mut impl Registers, name: &str) -> Option<(u16, usize)> {
+    registers.select(DIRECTORY_ITEM);
+    let files = u32::from_be_bytes(next_bytes(registers));
+    for _ in 0..files.min(MAX_FILES) {
+        let bytes = u32::from_be_bytes(next_bytes(registers));
+        let item = u16::from_be_bytes(next_bytes(registers));
+        let _reserved: [u8; 2] = next_bytes(registers);
+        let entry: [u8; NAME_BYTES] = next_bytes(registers);
+        if entry.split(|&byte| byte == 0).next() == Some(name.as_bytes()) {
+            return Some((item, bytes as usize));
+        }
+    }
+    None
+}
+
+fn next_bytes<const N: usize>(registers: &mut impl Registers) -> [u8; N] {
+    core::array::from_fn(|_| registers.next_byte())
+}
