@@ -1,1 +1,66 @@
-//! Builds the kernel, boots it in QEMU and reports its verdict.
+//! Builds the kernel, makes a bootable image of it, boots that in QEMU and reports what the guest said at the end.
+//!
+//! The program `quire` (`cargo run`) is a command line over [`Machine`]; tests use the same [`Machine`]:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use quire_boot::{Disk, Machine, Size};
+//!
+//! let outcome = Machine::new()
+//!     .memory(Size::mebibytes(32))
+//!     .disk(Disk::swap(Size::mebibytes(128)))
+//!     .append("scenario=demo")
+//!     .timeout(Duration::from_secs(120))
+//!     .run()?;
+//! assert!(outcome.status.is_success(), "{}\n{}", outcome.status, outcome.log);
+//! # Ok::<(), quire_boot::Error>(())
+//! ```
+//!
+//! Several launchers may run at once: a lock on a file serialises the build ([`build`]), and whatever a run writes is
+//! in a directory of its own, except a swap disk that is asked for by its path and locked meanwhile ([`Disk::kept_at`]).
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`machine`] | what is booted, and the run from the checks to the outcome |
+//! | [`size`] | sizes as a person writes them |
+//! | [`disk`] | virtio disks and the files behind them |
+//! | [`toolchain`] | which cargo can build for bare metal |
+//! | [`build`] | kernel and image, made when something changed |
+//! | [`qemu`] | QEMU's arguments |
+//! | [`guest`] | QEMU as a process: serial line, timeout, end |
+//! | [`firmware`] | what the firmware prints, kept away from the reader |
+//! | [`outcome`] | how a run ended, as words and as an exit status |
+//! | [`error`] | why there was no run |
+
+#![forbid(unsafe_code)]
+
+pub mod build;
+pub mod disk;
+pub mod error;
+pub mod firmware;
+pub mod guest;
+pub mod machine;
+pub mod outcome;
+pub mod qemu;
+pub mod size;
+pub mod toolchain;
+
+pub use disk::Disk;
+pub use error::Error;
+pub use machine::{Accelerator, Console, Machine};
+pub use outcome::{Outcome, Status};
+pub use size::Size;
+pub use toolchain::Toolchain;
+
+use std::path::{Path, PathBuf};
+
+/// The project's directory, where the workspace's `Cargo.toml` lies.
+pub fn project() -> &'static Path {
+    let boot = Path::new(env!("CARGO_MANIFEST_DIR"));
+    boot.parent().unwrap_or(boot)
+}
+
+/// The directory for everything that is made: kernel, images and swap disks.
+pub fn target() -> PathBuf {
+    project().join("target")
+}

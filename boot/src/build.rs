@@ -1,0 +1,137 @@
+//! Kernel and image, made when something changed.
+//!
+//! Cargo knows whether kernel and image maker are fresh; the image is made again if either changed. A lock on
+//! `target/build.lock` keeps launchers that run at once from making the same files.
+
+use std::{
+    fs::{self, File},
+    io::{self, IsTerminal, Read},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    error::Error,
+    target,
+    toolchain::{TARGET, Toolchain},
+};
+
+/// What a machine boots.
+#[derive(Clone, Debug)]
+pub struct Artefacts {
+    /// The kernel's ELF file with its symbols.
+    pub kernel: PathBuf,
+    /// The disk image that UEFI boots, with that kernel in it.
+    pub image: PathBuf,
+}
+
+/// The kernel's profile: the one for measuring if the launcher itself was built for release.
+const PROFILE: &str = if cfg!(debug_assertions) { "kernel" } else { "release" };
+
+/// Builds what is not fresh, once in a process.
+///
+/// # Errors
+/// There is no usable toolchain, a build fails, or a file cannot be written.
+pub fn build() -> Result<Artefacts, Error> {
+    static BUILT: Mutex<Option<Artefacts>> = Mutex::new(None);
+    // A thread that panicked here left nothing half done that cargo and the lock do not repair.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(artefacts) = &*built {
+        return Ok(artefacts.clone());
+    }
+    let artefacts = build_under_lock()?;
+    *built = Some(artefacts.clone());
+    Ok(artefacts)
+}
+
+fn build_under_lock() -> Result<Artefacts, Error> {
+    let toolchain = Toolchain::find()?;
+    fs::create_dir_all(target()).map_err(Error::file("make", target()))?;
+    let lock_path = target().join("build.lock");
+    let lock = File::create(&lock_path).map_err(Error::file("make", &lock_path))?;
+    lock.lock().map_err(Error::file("lock", &lock_path))?;
+
+    let kernel = build_kernel(&toolchain)?;
+    let image_maker = build_image_maker(&toolchain)?;
+    let image = kernel.with_extension("img");
+    make_image(&image_maker, &kernel, &image)?;
+    Ok(Artefacts { kernel, image })
+}
+
+fn build_kernel(toolchain: &Toolchain) -> Result<PathBuf, Error> {
+    let directory = target().join("kernel").join(TARGET);
+    if !directory.exists() {
+        eprintln!("quire: building the kernel, the first time with Rust's core library: about a minute");
+    }
+    let mut cargo = toolchain.cargo_for_kernel("build");
+    cargo.args(["--bin", "quire-kernel", "--profile", PROFILE]);
+    run_with_progress(cargo, "building the kernel")?;
+    Ok(directory.join(PROFILE).join("quire-kernel"))
+}
+
+fn build_image_maker(toolchain: &Toolchain) -> Result<PathBuf, Error> {
+    let program = target().join("image/debug/quire-image");
+    if !program.exists() {
+        eprintln!("quire: building the UEFI loader, only this first time: one to three minutes");
+    }
+    run_with_progress(toolchain.cargo_for_image("build"), "building the UEFI loader")?;
+    Ok(program)
+}
+
+fn make_image(image_maker: &Path, kernel: &Path, image: &Path) -> Result<(), Error> {
+    let inputs = stamp(image_maker)? + &stamp(kernel)?;
+    let stamp_path = image.with_extension("img.stamp");
+    if image.exists() && fs::read_to_string(&stamp_path).is_ok_and(|old| old == inputs) {
+        return Ok(());
+    }
+    // Another launcher may be about to boot the old image: it keeps that file, and this one appears whole.
+    let unfinished = image.with_extension("img.new");
+    let made = Command::new(image_maker).args([kernel, &unfinished]).status();
+    if !made.map_err(Error::file("run", image_maker))?.success() {
+        return Err(Error::Build("making the boot image"));
+    }
+    fs::rename(&unfinished, image).map_err(Error::file("make", image))?;
+    fs::write(&stamp_path, inputs).map_err(Error::file("write", &stamp_path))
+}
+
+/// Changes when the file does; cargo may put an older file back, so "newer than the image" would not do.
+fn stamp(path: &Path) -> Result<String, Error> {
+    let metadata = fs::metadata(path).map_err(Error::file("find", path))?;
+    let modified = metadata.modified().map_err(Error::file("find the age of", path))?;
+    Ok(format!("{modified:?} {}\n", metadata.len()))
+}
+
+/// Runs cargo and shows what it says while there is something to build, but not that there was nothing.
+fn run_with_progress(mut cargo: Command, what: &'static str) -> Result<(), Error> {
+    if io::stderr().is_terminal() {
+        cargo.env("CARGO_TERM_PROGRESS_WHEN", "always").env("CARGO_TERM_PROGRESS_WIDTH", "80");
+        cargo.env("CARGO_TERM_COLOR", "always");
+    }
+    let failed = |_| Error::Build(what);
+    let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    if let Some(messages) = child.stderr.take() {
+        show_progress(messages).map_err(failed)?;
+    }
+    if child.wait().map_err(failed)?.success() { Ok(()) } else { Err(Error::Build(what)) }
+}
+
+/// Passes on each line, and each state of cargo's progress bar, which ends in a carriage return, as soon as it is whole.
+fn show_progress(mut messages: impl Read) -> io::Result<()> {
+    let (mut buffer, mut pending) = ([0; 4096], Vec::new());
+    loop {
+        let count = messages.read(&mut buffer)?;
+        if count == 0 {
+            eprint!("{}", String::from_utf8_lossy(&pending));
+            return Ok(());
+        }
+        pending.extend_from_slice(&buffer[..count]);
+        while let Some(end) = pending.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            let line: Vec<u8> = pending.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            if !line.contains("Finished") {
+                eprint!("{line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! QEMU as a process: the serial line while it runs, and how it ends.
+
+use std::{
+    io::{self, Read, Write},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::{
+    error::Error,
+    firmware::FirmwareFilter,
+    machine::Console,
+    outcome::{Outcome, Status},
+    qemu,
+};
+
+/// How often the wait looks around: short against a boot, long against a look.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How long QEMU may take to put the terminal back in order when it is told to end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Runs QEMU with `arguments` to the guest's end or to the time limit.
+///
+/// # Errors
+/// QEMU is missing, or ended before the machine printed anything.
+pub fn run(arguments: &[String], console: Console, limit: Option<Duration>) -> Result<Outcome, Error> {
+    let stop = stop_flag(console).map_err(Error::file("watch signals for", qemu::PROGRAM))?;
+    let started = Instant::now();
+    let stdin = if console == Console::Interactive { Stdio::inherit() } else { Stdio::null() };
+    let mut qemu = Command::new(qemu::PROGRAM)
+        .args(arguments)
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::Missing(qemu::PROGRAM),
+            _ => Error::file("run", qemu::PROGRAM)(error),
+        })?;
+    let serial = qemu.stdout.take();
+    let serial = thread::spawn(move || serial.map(|serial| follow_serial(serial, console != Console::Captured)));
+    let messages = qemu.stderr.take();
+    let messages = thread::spawn(move || messages.map(|mut messages| read_all(&mut messages)));
+
+    let ended = wait(&mut qemu, started, limit, &stop).map_err(Error::file("wait for", qemu::PROGRAM))?;
+    let elapsed = started.elapsed();
+    // A reader that panicked has nothing to add to the outcome.
+    let serial = serial.join().ok().flatten().unwrap_or_default();
+    let messages = String::from_utf8_lossy(&messages.join().ok().flatten().unwrap_or_default()).into_owned();
+    let log = String::from_utf8_lossy(&serial.kernel).into_owned();
+
+    let status = match ended {
+        End::Exited(exit) => Status::of_qemu(exit, &log),
+        End::Stopped => Status::Stopped,
+        End::TimedOut(limit) => Status::TimedOut(limit),
+    };
+    match status {
+        Status::QemuFailed(_) if !serial.heard => Err(Error::Qemu(messages)),
+        _ => Ok(Outcome { status, log, elapsed, qemu_messages: messages }),
+    }
+}
+
+enum End {
+    Exited(ExitStatus),
+    Stopped,
+    TimedOut(Duration),
+}
+
+fn wait(qemu: &mut Child, started: Instant, limit: Option<Duration>, stop: &AtomicBool) -> io::Result<End> {
+    loop {
+        if let Some(exit) = qemu.try_wait()? {
+            // QEMU hears the terminal's Ctrl-C too and then ends as if the guest had.
+            return Ok(if stop.load(Ordering::Relaxed) { End::Stopped } else { End::Exited(exit) });
+        }
+        if stop.load(Ordering::Relaxed) {
+            end(qemu)?;
+            return Ok(End::Stopped);
+        }
+        if let Some(limit) = limit.filter(|limit| started.elapsed() >= *limit) {
+            end(qemu)?;
+            return Ok(End::TimedOut(limit));
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Asks first, because QEMU has to restore the terminal.
+fn end(qemu: &mut Child) -> io::Result<()> {
+    kill_process(Pid::from_child(qemu), Signal::TERM)?;
+    let asked = Instant::now();
+    while asked.elapsed() < GRACE {
+        if qemu.try_wait()?.is_some() {
+            return Ok(());
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    qemu.kill()?;
+    qemu.wait().map(drop)
+}
+
+/// Set by the signals that ask a program to end. A captured run leaves them to the program that it is part of.
+fn stop_flag(console: Console) -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    if console != Console::Captured {
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        }
+    }
+    Ok(stop)
+}
+
+#[derive(Default)]
+struct Serial {
+    kernel: Vec<u8>,
+    /// Whether anything came, be it from the firmware.
+    heard: bool,
+}
+
+fn follow_serial(mut output: impl Read, shown: bool) -> Serial {
+    let (mut serial, mut filter, mut buffer) = (Serial::default(), FirmwareFilter::default(), [0; 4096]);
+    while let Ok(count @ 1..) = output.read(&mut buffer) {
+        serial.heard = true;
+        let kernel = filter.pass(&buffer[..count]);
+        if shown {
+            // A reader that went away (`| head`) does not end the guest.
+            let mut terminal = io::stdout().lock();
+            let _ = terminal.write_all(&kernel).and_then(|()| terminal.flush());
+        }
+        serial.kernel.extend_from_slice(&kernel);
+    }
+    serial
+}
+
+fn read_all(output: &mut impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What could be read before an error is all there is to tell.
+    let _ = output.read_to_end(&mut bytes);
+    bytes
+}

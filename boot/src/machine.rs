@@ -1,0 +1,229 @@
+//! What is booted, and the run from the checks to the outcome.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::Path,
+    time::Duration,
+};
+
+use quire_protocol::{COMMAND_LINE_MAX, FIRMWARE_MEMORY_MIB, MEMORY_LIMIT_WORD};
+
+use crate::{
+    build,
+    disk::{AttachedDisk, Disk},
+    error::Error,
+    guest,
+    outcome::Outcome,
+    qemu,
+    size::Size,
+    target,
+};
+
+/// The least memory that the kernel works with.
+pub const MEMORY_MIN: Size = Size::mebibytes(8);
+
+/// A machine to be booted. Starts as 64 MiB of memory, no disks, an empty command line and no time limit.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub(crate) memory: Size,
+    pub(crate) disks: Vec<Disk>,
+    pub(crate) accelerator: Accelerator,
+    pub(crate) icount: bool,
+    pub(crate) display: bool,
+    pub(crate) console: Console,
+    append: String,
+    debugger: bool,
+    timeout: Option<Duration>,
+}
+
+/// What executes the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accelerator {
+    /// QEMU's translator: the same everywhere, and the default.
+    Tcg,
+    /// The host's processor. Where the host is itself a virtual machine this can be far slower than [`Self::Tcg`].
+    Kvm,
+}
+
+/// Where the guest's serial line goes, besides into [`Outcome::log`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// Nowhere.
+    Captured,
+    /// To standard output.
+    Shown,
+    /// To standard output, and the terminal's keys go to the guest; Ctrl-A X leaves, Ctrl-A C switches to QEMU's monitor.
+    Interactive,
+}
+
+impl Machine {
+    /// The machine described at [`Machine`].
+    #[expect(clippy::new_without_default, reason = "`Machine::new()` starts a sentence; `default()` would not")]
+    pub fn new() -> Self {
+        Self {
+            memory: Size::mebibytes(64),
+            disks: Vec::new(),
+            accelerator: Accelerator::Tcg,
+            icount: false,
+            display: false,
+            console: Console::Captured,
+            append: String::new(),
+            debugger: false,
+            timeout: None,
+        }
+    }
+
+    /// Memory that the kernel may use, at least [`MEMORY_MIN`].
+    #[must_use]
+    pub fn memory(self, memory: Size) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// One more virtio disk.
+    #[must_use]
+    pub fn disk(mut self, disk: Disk) -> Self {
+        self.disks.push(disk);
+        self
+    }
+
+    /// More words for the kernel's command line.
+    #[must_use]
+    pub fn append(mut self, words: &str) -> Self {
+        if !self.append.is_empty() {
+            self.append.push(' ');
+        }
+        self.append.push_str(words);
+        self
+    }
+
+    /// What executes the guest's instructions.
+    #[must_use]
+    pub fn accelerator(self, accelerator: Accelerator) -> Self {
+        Self { accelerator, ..self }
+    }
+
+    /// The guest's clock counts its instructions: the time-stamp counter advances by 16 with each.
+    #[must_use]
+    pub fn icount(self) -> Self {
+        Self { icount: true, ..self }
+    }
+
+    /// The machine has a window (or, where QEMU cannot open one, a VNC server).
+    #[must_use]
+    pub fn display(self) -> Self {
+        Self { display: true, ..self }
+    }
+
+    /// Where the serial line goes.
+    #[must_use]
+    pub fn console(self, console: Console) -> Self {
+        Self { console, ..self }
+    }
+
+    /// The machine waits for a debugger; the line that starts one is printed.
+    #[must_use]
+    pub fn wait_for_debugger(self) -> Self {
+        Self { debugger: true, ..self }
+    }
+
+    /// How long the guest may take, from power-on.
+    #[must_use]
+    pub fn timeout(self, limit: Duration) -> Self {
+        Self { timeout: Some(limit), ..self }
+    }
+
+    /// The kernel's command line: the words of [`Machine::append`], after the limit on memory if the firmware needs
+    /// more than the kernel may use.
+    pub fn command_line(&self) -> String {
+        if self.memory >= Size::mebibytes(FIRMWARE_MEMORY_MIB) {
+            return self.append.clone();
+        }
+        format!("{MEMORY_LIMIT_WORD}{} {}", self.memory, self.append).trim_end().to_owned()
+    }
+
+    /// Whether the machine can be, as far as that can be said without building or changing anything.
+    ///
+    /// # Errors
+    /// The first thing that is in the way.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.memory < MEMORY_MIN {
+            return Err(Error::MemoryTooSmall(self.memory));
+        }
+        let length = self.command_line().len();
+        if length > COMMAND_LINE_MAX {
+            return Err(Error::CommandLineTooLong(length));
+        }
+        if self.accelerator == Accelerator::Kvm {
+            if self.icount {
+                return Err(Error::IcountNeedsTcg);
+            }
+            File::options().read(true).write(true).open("/dev/kvm").map_err(Error::NoKvm)?;
+        }
+        self.disks.iter().try_for_each(Disk::check)
+    }
+
+    /// Builds kernel and image if they are not fresh, boots, and returns when the guest has ended or its time is over.
+    ///
+    /// # Errors
+    /// There was no run: something is wrong with the machine, missing on the host, or does not build.
+    pub fn run(&self) -> Result<Outcome, Error> {
+        self.check()?;
+        let firmware = qemu::firmware()?;
+        let artefacts = build::build()?;
+
+        let runs = target().join("run");
+        fs::create_dir_all(&runs).map_err(Error::file("make", &runs))?;
+        let directory = tempfile::tempdir_in(&runs).map_err(Error::file("make a directory in", &runs))?;
+        let attach = |(index, disk): (usize, &Disk)| disk.attach(directory.path(), index);
+        let disks = self.disks.iter().enumerate().map(attach).collect::<Result<Vec<AttachedDisk>, Error>>()?;
+        let debugger_port = self.debugger.then(free_port).transpose()?;
+
+        let arguments = qemu::arguments(self, &firmware, &artefacts, &disks, debugger_port);
+        if let Some(port) = debugger_port {
+            announce_debugger(&artefacts.kernel, port);
+        }
+        guest::run(&arguments, self.console, self.timeout)
+    }
+}
+
+fn free_port() -> Result<u16, Error> {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    free.map(|address| address.port()).map_err(Error::file("listen for a debugger on", "127.0.0.1"))
+}
+
+fn announce_debugger(kernel: &Path, port: u16) {
+    eprintln!("quire: waiting for a debugger; in another terminal:");
+    eprintln!("  gdb {} -ex 'target remote :{port}' -ex 'hbreak _start' -ex continue", kernel.display());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Accelerator, Machine};
+    use crate::{Disk, Error, Size};
+
+    #[test]
+    fn a_machine_below_what_the_firmware_needs_has_its_limit_in_front() {
+        let small = Machine::new().memory(Size::mebibytes(32));
+        assert_eq!(small.command_line(), "mem=32M");
+        assert_eq!(small.append("scenario=demo").append("quiet").command_line(), "mem=32M scenario=demo quiet");
+        assert_eq!(Machine::new().append("scenario=demo").command_line(), "scenario=demo");
+    }
+
+    #[test]
+    fn impossible_machines_are_refused() {
+        let too_small = Machine::new().memory(Size::bytes((8 << 20) - 1));
+        assert!(matches!(too_small.check(), Err(Error::MemoryTooSmall(_))));
+        assert!(Machine::new().memory(Size::mebibytes(8)).check().is_ok());
+
+        let longest = Machine::new().append(&"x".repeat(2048));
+        assert!(longest.check().is_ok());
+        assert!(matches!(longest.memory(Size::mebibytes(32)).check(), Err(Error::CommandLineTooLong(2056))));
+
+        let counted = Machine::new().accelerator(Accelerator::Kvm).icount();
+        assert!(matches!(counted.check(), Err(Error::IcountNeedsTcg)));
+
+        let without_disk = Machine::new().disk(Disk::file("/does/not/exist"));
+        assert!(matches!(without_disk.check(), Err(Error::Disk { .. })));
+    }
+}
