@@ -298,3 +298,42 @@ pub enum BlockError {
     #[error("the request was dropped before a device finished it")]
     Abandoned,
 }
+
+#[cfg(test)]
+mod tests {
+    use core::num::NonZeroU32;
+    use std::string::ToString;
+
+    use super::{BlockError, DiskNumber, MAX_SEGMENTS, Operation, Request, Segment};
+    use crate::fake::Results;
+
+    #[test]
+    fn a_request_ends_exactly_once_also_when_nobody_cares() {
+        let results = Results::default();
+        let request = |number| Request::new(Operation::Flush, 0, results.note(number));
+        drop(request(0));
+        drop(request(1).finish(Ok(())));
+        request(2).finish(Ok(())).deliver();
+        let abandoned = Err(BlockError::Abandoned);
+        assert_eq!(results.take(), [(0, abandoned), (1, abandoned), (2, Ok(()))]);
+    }
+
+    #[test]
+    fn a_request_holds_so_many_segments_and_no_more() {
+        let results = Results::default();
+        let mut request = Request::new(Operation::Write, 0, results.note(0));
+        // SAFETY: no device is asked.
+        let segment = |bytes| unsafe { Segment::new(0x1000, NonZeroU32::new(bytes).expect("not zero")) };
+        for bytes in 1..=u32::try_from(MAX_SEGMENTS).expect("small") {
+            assert_eq!(request.push(segment(bytes)), Ok(()));
+        }
+        assert_eq!(request.push(segment(99)), Err(segment(99)));
+        assert_eq!(request.bytes(), (1..=MAX_SEGMENTS as u64).sum());
+    }
+
+    #[test]
+    fn disks_have_the_names_that_linux_gives_them() {
+        let names = [0, 1, 25, 26, 27, 255].map(|number| DiskNumber(number).to_string());
+        assert_eq!(names, ["vda", "vdb", "vdz", "vdaa", "vdab", "vdiv"]);
+    }
+}

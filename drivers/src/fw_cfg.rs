@@ -109,3 +109,67 @@ fn find(registers: &mut impl Registers, name: &str) -> Option<(u16, usize)> {
 fn next_bytes<const N: usize>(registers: &mut impl Registers) -> [u8; N] {
     core::array::from_fn(|_| registers.next_byte())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{vec, vec::Vec};
+
+    use super::{DIRECTORY_ITEM, FwCfgError, MAX_FILES, Registers, SIGNATURE, SIGNATURE_ITEM, read_file};
+
+    /// A device with these items; a file's item is 0x20 plus its place.
+    struct Device {
+        items: Vec<(u16, Vec<u8>)>,
+        rest: vec::IntoIter<u8>,
+        bytes_read: usize,
+    }
+
+    impl Device {
+        fn new(claimed_files: u32, files: &[(&str, &[u8])]) -> Self {
+            let mut items = vec![(SIGNATURE_ITEM, SIGNATURE.to_vec())];
+            let mut directory = claimed_files.to_be_bytes().to_vec();
+            for (item, (name, content)) in (0x20u16..).zip(files) {
+                directory.extend(u32::try_from(content.len()).expect("short").to_be_bytes());
+                directory.extend(item.to_be_bytes());
+                directory.extend([0; 2]);
+                directory.extend(name.as_bytes());
+                directory.extend(vec![0; 56 - name.len()]);
+                items.push((item, content.to_vec()));
+            }
+            items.push((DIRECTORY_ITEM, directory));
+            Self { items, rest: Vec::new().into_iter(), bytes_read: 0 }
+        }
+    }
+
+    impl Registers for Device {
+        fn select(&mut self, item: u16) {
+            let content = self.items.iter().find(|(number, _)| *number == item);
+            self.rest = content.map(|(_, content)| content.clone()).unwrap_or_default().into_iter();
+        }
+
+        fn next_byte(&mut self) -> u8 {
+            self.bytes_read += 1;
+            self.rest.next().unwrap_or(0)
+        }
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_whole_name() {
+        let files: [(&str, &[u8]); 3] =
+            [("opt/quire", b"short"), ("opt/quire/a", b"this one"), ("opt/quire/ab", b"no")];
+        let mut device = Device::new(3, &files);
+        assert_eq!(read_file(&mut device, "opt/quire/a", 8), Ok(b"this one".to_vec()));
+        assert_eq!(read_file(&mut device, "opt/quire/a", 7), Err(FwCfgError::TooLong { bytes: 8, max: 7 }));
+        assert_eq!(read_file(&mut device, "opt", 8), Err(FwCfgError::NoFile));
+    }
+
+    #[test]
+    fn a_device_that_is_absent_or_lies_is_no_trouble() {
+        let mut absent = Device::new(1, &[("a", b"content")]);
+        absent.items[0].1 = vec![0xff; 4];
+        assert_eq!(read_file(&mut absent, "a", 100), Err(FwCfgError::Absent));
+
+        let mut endless = Device::new(u32::MAX, &[]);
+        assert_eq!(read_file(&mut endless, "a", 100), Err(FwCfgError::NoFile));
+        assert!(endless.bytes_read <= 8 + 64 * MAX_FILES as usize);
+    }
+}

@@ -19,6 +19,8 @@ extern crate std;
 pub mod block;
 pub mod calibration;
 pub mod debug_exit;
+#[cfg(test)]
+mod fake;
 pub mod fw_cfg;
 mod hal;
 pub mod local_apic;

@@ -158,3 +158,42 @@ impl LocalApic {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::{num::NonZeroU32, ptr::NonNull};
+    use std::{boxed::Box, vec};
+
+    use super::{
+        LINE_0, LocalApic, LocalApicError, MASKED, PERIODIC, REGISTER_BYTES, SOFTWARE_ENABLE, SPURIOUS, TIMER,
+        TIMER_INITIAL,
+    };
+
+    /// An APIC whose registers are memory.
+    fn apic() -> LocalApic {
+        let registers = Box::leak(vec![0u32; REGISTER_BYTES / 4].into_boxed_slice());
+        // SAFETY: the memory is as long as the registers and stays.
+        unsafe { LocalApic::new(NonNull::from(registers).cast()) }
+    }
+
+    #[test]
+    fn only_what_was_asked_for_interrupts() {
+        let apic = apic();
+        apic.enable(0xff);
+        assert_eq!(apic.register(SPURIOUS).read(), SOFTWARE_ENABLE | 0xff);
+        assert_eq!((apic.register(TIMER).read(), apic.register(LINE_0).read()), (MASKED, MASKED));
+        let hundred = NonZeroU32::new(100).expect("not zero");
+        assert_eq!(apic.start_timer(0x40, hundred, 62_500_000), Ok(()));
+        assert_eq!((apic.register(TIMER).read(), apic.register(TIMER_INITIAL).read()), (PERIODIC | 0x40, 625_000));
+    }
+
+    #[test]
+    fn a_period_that_the_timer_cannot_count_is_refused() {
+        let (apic, one) = (apic(), NonZeroU32::MIN);
+        for timer_hz in [0, 1 << 32] {
+            let refused = Err(LocalApicError::Frequency { timer_hz, interrupts_hz: one });
+            assert_eq!(apic.start_timer(0x40, one, timer_hz), refused);
+        }
+        assert_eq!(apic.start_timer(0x40, one, u32::MAX.into()), Ok(()));
+    }
+}

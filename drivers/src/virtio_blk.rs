@@ -638,3 +638,6 @@ impl<H: Hal, T: Transport> Drop for VirtioBlk<H, T> {
         self.transport.set_status(DeviceStatus::empty());
     }
 }
+
+#[cfg(test)]
+mod tests;
