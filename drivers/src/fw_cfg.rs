@@ -3,8 +3,6 @@
 //! The interface is QEMU's `docs/specs/fw_cfg.rst`: a selector port, a data port that yields the selected item byte by
 //! byte, and a directory of named items. Nothing the device says is trusted: sizes and counts are bounded.
 
-use alloc::vec::Vec;
-
 use x86_64::instructions::port::Port;
 
 const SELECTOR_PORT: u16 = 0x510;
@@ -72,22 +70,23 @@ impl Registers for PortRegisters {
     }
 }
 
-/// Reads the whole file called `name`.
+/// Reads the whole file called `name` into the front of `buffer`; returns how long it is. Needs no heap, since the command
+/// line can say how much memory there is to make one of.
 ///
 /// # Errors
 ///
-/// There is no device, no such file, or the file has more than `max_bytes` bytes.
-pub fn read_file(registers: &mut impl Registers, name: &str, max_bytes: usize) -> Result<Vec<u8>, FwCfgError> {
+/// There is no device, no such file, or the file does not fit into `buffer`.
+pub fn read_file(registers: &mut impl Registers, name: &str, buffer: &mut [u8]) -> Result<usize, FwCfgError> {
     registers.select(SIGNATURE_ITEM);
     if next_bytes(registers) != SIGNATURE {
         return Err(FwCfgError::Absent);
     }
     let (item, bytes) = find(registers, name).ok_or(FwCfgError::NoFile)?;
-    if bytes > max_bytes {
-        return Err(FwCfgError::TooLong { bytes, max: max_bytes });
-    }
+    let max = buffer.len();
+    let file = buffer.get_mut(..bytes).ok_or(FwCfgError::TooLong { bytes, max })?;
     registers.select(item);
-    Ok((0..bytes).map(|_| registers.next_byte()).collect())
+    file.fill_with(|| registers.next_byte());
+    Ok(bytes)
 }
 
 /// The item and size of a file.
