@@ -156,19 +156,21 @@ mod tests {
         let files: [(&str, &[u8]); 3] =
             [("opt/quire", b"short"), ("opt/quire/a", b"this one"), ("opt/quire/ab", b"no")];
         let mut device = Device::new(3, &files);
-        assert_eq!(read_file(&mut device, "opt/quire/a", 8), Ok(b"this one".to_vec()));
-        assert_eq!(read_file(&mut device, "opt/quire/a", 7), Err(FwCfgError::TooLong { bytes: 8, max: 7 }));
-        assert_eq!(read_file(&mut device, "opt", 8), Err(FwCfgError::NoFile));
+        let mut buffer = [b'-'; 10];
+        assert_eq!(read_file(&mut device, "opt/quire/a", &mut buffer), Ok(8));
+        assert_eq!(&buffer, b"this one--");
+        assert_eq!(read_file(&mut device, "opt/quire/a", &mut [0; 7]), Err(FwCfgError::TooLong { bytes: 8, max: 7 }));
+        assert_eq!(read_file(&mut device, "opt", &mut buffer), Err(FwCfgError::NoFile));
     }
 
     #[test]
     fn a_device_that_is_absent_or_lies_is_no_trouble() {
         let mut absent = Device::new(1, &[("a", b"content")]);
         absent.items[0].1 = vec![0xff; 4];
-        assert_eq!(read_file(&mut absent, "a", 100), Err(FwCfgError::Absent));
+        assert_eq!(read_file(&mut absent, "a", &mut [0; 100]), Err(FwCfgError::Absent));
 
         let mut endless = Device::new(u32::MAX, &[]);
-        assert_eq!(read_file(&mut endless, "a", 100), Err(FwCfgError::NoFile));
+        assert_eq!(read_file(&mut endless, "a", &mut [0; 100]), Err(FwCfgError::NoFile));
         assert!(endless.bytes_read <= 8 + 64 * MAX_FILES as usize);
     }
 }
