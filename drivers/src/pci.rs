@@ -121,3 +121,6 @@ pub fn virtio_disks<C: ConfigurationAccess + Clone>(access: &C) -> Vec<DeviceFun
     disks.sort_unstable();
     disks
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,12 @@ const CAPABILITY_BAR: u8 = 4;
 const CAPABILITY_OFFSET: u8 = 8;
 const CAPABILITY_LENGTH: u8 = 12;
 const CAPABILITY_NOTIFY_MULTIPLIER: u8 = 16;
+const CAPABILITY_BYTES: u8 = 16;
+const NOTIFY_CAPABILITY_BYTES: u8 = 20;
+
+/// The configuration space that capabilities lie in, and how many fit there; more are a circle.
+const CONFIGURATION_BYTES: u16 = 256;
+const MOST_CAPABILITIES: usize = 48;
 
 /// Offsets in the common configuration (section 4.1.4.3), all of 16 bits, and how far it reaches.
 const CONFIGURATION_MSIX: usize = 16;
@@ -111,15 +117,12 @@ impl MsixTransport {
         root.set_command(function, command | Command::MEMORY_SPACE | Command::BUS_MASTER);
 
         let virtio = |cause| PciError::Virtio { function, cause };
-        let common = find(&access, &root, function, VIRTIO_PCI_CAP_COMMON_CFG)?
-            .ok_or(virtio(VirtioPciError::MissingCommonConfig))?;
-        let notify = find(&access, &root, function, VIRTIO_PCI_CAP_NOTIFY_CFG)?
-            .ok_or(virtio(VirtioPciError::MissingNotifyConfig))?;
+        let description = Description::read(&access, &root, function)?;
+        let common = description.common.ok_or(virtio(VirtioPciError::MissingCommonConfig))?;
+        let notify = description.doorbells.ok_or(virtio(VirtioPciError::MissingNotifyConfig))?;
         if common.bytes < COMMON_BYTES {
             return Err(PciError::BadCapability { function, capability: common.capability });
         }
-        let multiplier_at = notify.capability.wrapping_add(CAPABILITY_NOTIFY_MULTIPLIER);
-        let doorbell_multiplier = access.read_word(function, multiplier_at);
         let common = common.map::<H, C>(&mut root, function)?;
         let doorbells = notify.map::<H, C>(&mut root, function)?;
         let inner = PciTransport::new::<H, C>(&mut root, function).map_err(virtio)?;
@@ -135,7 +138,7 @@ impl MsixTransport {
             queue_notify_offset: register(QUEUE_NOTIFY_OFFSET),
             doorbells,
             doorbells_bytes: notify.bytes,
-            doorbell_multiplier,
+            doorbell_multiplier: description.doorbell_multiplier,
             doorbell: None,
         })
     }
@@ -151,47 +154,57 @@ impl MsixTransport {
     }
 }
 
-/// The first virtio capability of a kind. Every one on the way is checked, because [`PciTransport`] trusts their numbers.
-fn find<C: ConfigurationAccess>(
-    access: &C,
-    root: &PciRoot<C>,
-    function: DeviceFunction,
-    kind: u8,
-) -> Result<Option<Region>, PciError> {
-    let mut found = None;
-    // There is room for at most 48 capabilities; more are a loop.
-    for (count, capability) in root.capabilities(function).enumerate() {
-        let bad = PciError::BadCapability { function, capability: capability.offset };
-        if count >= 48 {
-            return Err(bad);
-        }
-        if capability.id != PCI_CAP_ID_VNDR {
-            continue;
-        }
-        let [length, this_kind] = capability.private_header.to_le_bytes();
-        let read = |register: u8| Some(access.read_word(function, capability.offset.checked_add(register)?));
-        let region = || {
-            Some(Region {
+/// What the device says about itself, as far as it matters here.
+#[derive(Default)]
+struct Description {
+    common: Option<Region>,
+    doorbells: Option<Region>,
+    doorbell_multiplier: u32,
+}
+
+impl Description {
+    /// Reads the virtio capabilities. Those that only [`PciTransport`] uses are checked too, because it trusts their
+    /// numbers.
+    fn read<C: ConfigurationAccess>(access: &C, root: &PciRoot<C>, function: DeviceFunction) -> Result<Self, PciError> {
+        let mut description = Self::default();
+        for (count, capability) in root.capabilities(function).enumerate() {
+            let bad = PciError::BadCapability { function, capability: capability.offset };
+            if count >= MOST_CAPABILITIES {
+                return Err(bad);
+            }
+            if capability.id != PCI_CAP_ID_VNDR {
+                continue;
+            }
+            let [length, kind] = capability.private_header.to_le_bytes();
+            let end = u16::from(capability.offset) + u16::from(length.max(CAPABILITY_BYTES));
+            if end > CONFIGURATION_BYTES {
+                return Err(bad);
+            }
+            let read = |register| access.read_word(function, capability.offset + register);
+            let region = Region {
                 capability: capability.offset,
-                bar: read(CAPABILITY_BAR)? as u8,
-                offset: read(CAPABILITY_OFFSET)?,
-                bytes: read(CAPABILITY_LENGTH)?,
-            })
-        };
-        let region = region().filter(|region| region.offset.checked_add(region.bytes).is_some()).ok_or(bad.clone())?;
-        if this_kind <= VIRTIO_PCI_CAP_DEVICE_CFG && region.bar > LAST_BAR {
-            return Err(bad);
+                bar: read(CAPABILITY_BAR) as u8,
+                offset: read(CAPABILITY_OFFSET),
+                bytes: read(CAPABILITY_LENGTH),
+            };
+            if (kind <= VIRTIO_PCI_CAP_DEVICE_CFG && region.bar > LAST_BAR)
+                || region.offset.checked_add(region.bytes).is_none()
+            {
+                return Err(bad);
+            }
+            match kind {
+                VIRTIO_PCI_CAP_COMMON_CFG if length >= CAPABILITY_BYTES && description.common.is_none() => {
+                    description.common = Some(region);
+                }
+                VIRTIO_PCI_CAP_NOTIFY_CFG if length >= NOTIFY_CAPABILITY_BYTES && description.doorbells.is_none() => {
+                    description.doorbells = Some(region);
+                    description.doorbell_multiplier = read(CAPABILITY_NOTIFY_MULTIPLIER);
+                }
+                _ => {}
+            }
         }
-        let enough = if kind == VIRTIO_PCI_CAP_NOTIFY_CFG {
-            CAPABILITY_NOTIFY_MULTIPLIER + 4
-        } else {
-            CAPABILITY_NOTIFY_MULTIPLIER
-        };
-        if this_kind == kind && length >= enough && found.is_none() {
-            found = Some(region);
-        }
+        Ok(description)
     }
-    Ok(found)
 }
 
 impl Transport for MsixTransport {
