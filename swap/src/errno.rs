@@ -18,6 +18,8 @@ pub enum Errno {
     Busy = 16,
     /// `EINVAL`
     Invalid = 22,
+    /// `EROFS`
+    ReadOnly = 30,
 }
 
 impl Errno {

@@ -1,0 +1,372 @@
+//! A swap area: one enabled device, its clusters and its backend.
+//!
+//! Allocation and freeing of slots are here, reading and changing what is in them is in [`crate::cache`]. Everything
+//! about a slot happens under its cluster's lock; the lists of clusters have their own lock inside it.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use crate::batch::Pool;
+use crate::cluster::{CLUSTER_SLOTS, Cluster, ClusterGuard, ORDERS};
+use crate::disk::{Disk, DiskProperties};
+use crate::entry::Entry;
+use crate::extents::Extents;
+use crate::heap::NoMemory;
+use crate::lists::{ListId, Lists};
+use crate::machine::{Event, Level, Machine};
+use crate::ops::SwapOps;
+use crate::statistics::Statistics;
+use crate::sync::{Lock, Rank};
+use crate::word::{Kind, Word};
+
+/// An enabled swap area.
+pub struct Area<M: Machine> {
+    pub(crate) index: u8,
+    pub(crate) priority: i16,
+    pub(crate) disk: Arc<dyn Disk<M>>,
+    pub(crate) properties: DiskProperties,
+    /// Captured at `swapon`, kept until the area is gone.
+    pub(crate) ops: Arc<dyn SwapOps<M>>,
+    pub(crate) metadata_bits: u8,
+    pub(crate) synchronous: bool,
+    /// Clusters are discarded when they become empty.
+    pub(crate) discard_clusters: bool,
+    pub(crate) extents: Extents,
+    /// Slots, the header and the bad ones included.
+    pub(crate) slots: u64,
+    /// Slots that can be used.
+    pub(crate) usable: u64,
+    pub(crate) clusters: Box<[Cluster<M>]>,
+    pub(crate) lists: Lock<Lists, M, { Rank::Lists as u8 }>,
+    /// Slots in use. Lowered only after the backend was told of a freed slot, so that `swapoff` cannot miss one.
+    pub(crate) used: AtomicU64,
+    /// Slots may be allocated. Cleared by `swapoff`; read under a cluster's lock before a slot of it is taken.
+    pub(crate) working: AtomicBool,
+    /// On a rotational device, where the last slot of each order was taken, by any processor.
+    pub(crate) sequential: [AtomicU32; ORDERS],
+    pub(crate) statistics: Statistics,
+    pub(crate) shared: Arc<Shared<M>>,
+}
+
+/// What all areas share.
+pub(crate) struct Shared<M: Machine> {
+    pub(crate) pool: Pool<M>,
+    pub(crate) statistics: Statistics,
+}
+
+/// The area has no room for what was asked, or no memory for the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoSlot {
+    Full,
+    NoMemory,
+}
+
+impl<M: Machine> Area<M> {
+    /// Its place among the areas, as in its entries.
+    pub fn index(&self) -> u8 {
+        self.index
+    }
+
+    /// The path of its device.
+    pub fn name(&self) -> &str {
+        self.disk.name()
+    }
+
+    /// Its backend.
+    pub fn ops(&self) -> &Arc<dyn SwapOps<M>> {
+        &self.ops
+    }
+
+    /// Its device.
+    pub fn disk(&self) -> &Arc<dyn Disk<M>> {
+        &self.disk
+    }
+
+    /// What its device is like.
+    pub fn properties(&self) -> DiskProperties {
+        self.properties
+    }
+
+    /// Where its pages lie on the device.
+    pub fn extents(&self) -> &Extents {
+        &self.extents
+    }
+
+    /// Its own counters.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Slots in use.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Acquire)
+    }
+
+    /// The backend's own bits for a slot, 0 if it set none since the slot was allocated. Not from inside
+    /// [`SwapOps::slot_free_notify`], which is told them.
+    pub fn metadata(&self, slot: u32) -> u64 {
+        if self.metadata_bits == 0 {
+            return 0;
+        }
+        self.cluster(slot).map_or(0, |cluster| cluster.lock().metadata(offset(slot), self.metadata_bits))
+    }
+
+    /// Sets the backend's own bits for a slot in use.
+    pub fn set_metadata(&self, slot: u32, value: u64) {
+        if self.metadata_bits > 0
+            && let Some(cluster) = self.cluster(slot)
+        {
+            cluster.lock().set_metadata(offset(slot), self.metadata_bits, value);
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared<M> {
+        &self.shared
+    }
+
+    #[inline]
+    pub(crate) fn cluster(&self, slot: u32) -> Option<&Cluster<M>> {
+        self.clusters.get(slot as usize / CLUSTER_SLOTS)
+    }
+
+    pub(crate) fn entry(&self, slot: u32) -> Option<Entry> {
+        if u64::from(slot) < self.slots { Entry::new(self.index, slot) } else { None }
+    }
+
+    /// Puts every cluster on the list of free ones: once, while nobody else knows the area.
+    pub(crate) fn fill_lists(&self) {
+        let mut lists = self.lists.lock();
+        for index in 0..self.clusters.len() {
+            lists.move_to(&self.clusters, index, ListId::NONE, ListId::FREE);
+        }
+        drop(lists);
+        for cluster in &self.clusters {
+            cluster.lock().set_list(ListId::FREE);
+        }
+    }
+
+    /// Takes a slot out of use for ever: once each, while nobody else knows the area.
+    pub(crate) fn mark_bad(&self, slot: u64) -> Result<(), NoMemory> {
+        let index = (slot / CLUSTER_SLOTS as u64) as usize;
+        let Some(cluster) = self.clusters.get(index) else { return Ok(()) };
+        let mut cluster = cluster.lock();
+        cluster.prepare(0, self.metadata_bits)?;
+        let taken = cluster.take(0, (slot % CLUSTER_SLOTS as u64) as usize, Kind::Bad.word());
+        debug_assert_eq!(taken, Some((slot % CLUSTER_SLOTS as u64) as usize));
+        self.relist(index, &mut cluster, false);
+        Ok(())
+    }
+
+    /// Takes a run of 2^`order` slots near `hint`, the slot after the last one taken, and sets their words to `word`.
+    /// Returns the first slot.
+    #[inline]
+    pub(crate) fn allocate_at(&self, order: u8, hint: u32, word: Word) -> Result<u32, NoSlot> {
+        let hint =
+            if self.properties.rotational { self.sequential[order as usize].load(Ordering::Relaxed) } else { hint };
+        let first = self.take_from(hint as usize / CLUSTER_SLOTS, order, offset(hint), word)?.ok_or(NoSlot::Full)?;
+        if self.properties.rotational {
+            self.sequential[order as usize].store(first.saturating_add(1 << order), Ordering::Relaxed);
+        }
+        Ok(first)
+    }
+
+    /// Takes a run of 2^`order` slots wherever there is one, in the order of Linux's `cluster_alloc_swap_entry`.
+    pub(crate) fn allocate(&self, order: u8, word: Word) -> Result<u32, NoSlot> {
+        if usize::from(order) >= ORDERS || order > 0 && self.extents.len() != 1 {
+            return Err(NoSlot::Full);
+        }
+        if self.properties.rotational
+            && let Ok(first) = self.allocate_at(order, 0, word)
+        {
+            return Ok(first);
+        }
+        let first = self.search(order, word)?;
+        self.sequential[usize::from(order)].store(first.saturating_add(1 << order), Ordering::Relaxed);
+        Ok(first)
+    }
+
+    fn search(&self, order: u8, word: Word) -> Result<u32, NoSlot> {
+        let mut memory = true;
+        let mut try_list = |list, tries| {
+            self.take_from_list(list, tries, order, word).unwrap_or_else(|NoMemory| {
+                memory = false;
+                None
+            })
+        };
+        let (partly_used, all) = (ListId::partly_used(order), u32::MAX);
+        // A device that is told of empty clusters does best with whole ones.
+        let first = if self.discard_clusters { [ListId::FREE, partly_used] } else { [partly_used, ListId::FREE] };
+        if let Some(slot) = try_list(first[0], all).or_else(|| try_list(first[1], all)) {
+            return Ok(slot);
+        }
+        if self.is_half_full()
+            && let Some(slot) = self.reclaim_cluster(order, word)
+        {
+            return Ok(slot);
+        }
+        if let Some(slot) = try_list(ListId::fragmented(order), 1) {
+            return Ok(slot);
+        }
+        if order == 0 {
+            let lists = (1..ORDERS as u8).flat_map(|order| [ListId::fragmented(order), ListId::partly_used(order)]);
+            for list in lists.chain([ListId::fragmented(0)]) {
+                if let Some(slot) = try_list(list, all) {
+                    return Ok(slot);
+                }
+            }
+        }
+        if self.discard_clusters
+            && self.discard_cluster()
+            && let Some(slot) = try_list(ListId::FREE, all)
+        {
+            return Ok(slot);
+        }
+        Err(if memory { NoSlot::Full } else { NoSlot::NoMemory })
+    }
+
+    fn take_from_list(&self, list: ListId, tries: u32, order: u8, word: Word) -> Result<Option<u32>, NoMemory> {
+        let tries = tries.min(self.lists.lock().length(list));
+        for _ in 0..tries {
+            let Some(index) = self.lists.lock().turn(&self.clusters, list) else { break };
+            if let Some(slot) = self.take_from(index, order, 0, word)? {
+                return Ok(Some(slot));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes a run from one cluster if it is for this order, or for any if order 0 is left nothing else.
+    #[inline]
+    fn take_from(&self, index: usize, order: u8, wanted: usize, word: Word) -> Result<Option<u32>, NoMemory> {
+        let Some(cluster) = self.clusters.get(index) else { return Ok(None) };
+        let mut cluster = cluster.lock();
+        let suits = match cluster.list() {
+            ListId::FREE => true,
+            ListId::FULL | ListId::DISCARD | ListId::NONE => false,
+            _ => order == 0 || cluster.order() == order,
+        };
+        if !suits || !self.working.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        cluster.prepare(order, self.metadata_bits)?;
+        let taken = cluster.take(order, wanted, word);
+        if taken.is_some() {
+            self.used.fetch_add(1 << order, Ordering::AcqRel);
+        }
+        self.relist(index, &mut cluster, taken.is_none());
+        Ok(taken.map(|offset| (index * CLUSTER_SLOTS + offset) as u32))
+    }
+
+    /// Frees slots of a full cluster that only the swap cache holds, and takes a run from what that gave.
+    fn reclaim_cluster(&self, order: u8, word: Word) -> Option<u32> {
+        let index = self.lists.lock().turn(&self.clusters, ListId::FULL)?;
+        self.drop_unused_in(self.cluster_slots(index));
+        self.take_from(index, order, 0, word).ok().flatten()
+    }
+
+    /// The slots of a cluster.
+    pub(crate) fn cluster_slots(&self, index: usize) -> Range<u64> {
+        let first = (index * CLUSTER_SLOTS) as u64;
+        first..(first + CLUSTER_SLOTS as u64).min(self.slots)
+    }
+
+    /// Whether more than half of the slots are in use (Linux: `vm_swap_full`, by area).
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.used() * 2 > self.usable
+    }
+
+    /// Frees a run of slots without count, in a cluster that is locked, and tells the backend.
+    #[inline]
+    pub(crate) fn free_run(&self, cluster: &mut ClusterGuard<'_, M>, first: u32, length: u32) {
+        for slot in first..=first + (length - 1) {
+            debug_assert_eq!(cluster.count(offset(slot)), 0);
+            let metadata = match self.metadata_bits {
+                0 => 0,
+                bits => {
+                    let metadata = cluster.metadata(offset(slot), bits);
+                    cluster.set_metadata(offset(slot), bits, 0);
+                    metadata
+                }
+            };
+            self.ops.slot_free_notify(self, slot, metadata);
+            cluster.give_back(offset(slot));
+        }
+        self.used.fetch_sub(u64::from(length), Ordering::AcqRel);
+        self.relist(first as usize / CLUSTER_SLOTS, cluster, false);
+    }
+
+    /// Moves the cluster to the list that it belongs on now; `fragmented` if it had room, but not for its order.
+    #[inline]
+    fn relist(&self, index: usize, cluster: &mut ClusterGuard<'_, M>, fragmented: bool) {
+        let now = cluster.list();
+        let list = if cluster.is_empty() {
+            if self.discard_clusters && now != ListId::FREE { ListId::DISCARD } else { ListId::FREE }
+        } else if cluster.is_full() {
+            ListId::FULL
+        } else if fragmented || now == ListId::fragmented(cluster.order()) {
+            ListId::fragmented(cluster.order())
+        } else {
+            ListId::partly_used(cluster.order())
+        };
+        if list != now {
+            self.move_to_list(index, cluster, list);
+        }
+    }
+
+    fn move_to_list(&self, index: usize, cluster: &mut ClusterGuard<'_, M>, list: ListId) {
+        if cluster.is_empty() {
+            cluster.forget_table();
+        }
+        let from = cluster.list();
+        cluster.set_list(list);
+        self.lists.lock().move_to(&self.clusters, index, from, list);
+        if list == ListId::DISCARD {
+            M::wake(Event::Work);
+        }
+    }
+
+    /// Tells the device of one empty cluster, which can be used again then. Sleeps. False if there is none.
+    pub(crate) fn discard_cluster(&self) -> bool {
+        // Away from every list the cluster is this task's alone: nothing in it is used, and nobody can take any of it.
+        let Some(index) = self.lists.lock().turn(&self.clusters, ListId::DISCARD) else { return false };
+        {
+            let mut cluster = self.clusters[index].lock();
+            if cluster.list() != ListId::DISCARD {
+                return true;
+            }
+            cluster.set_list(ListId::NONE);
+            self.lists.lock().move_to(&self.clusters, index, ListId::DISCARD, ListId::NONE);
+        }
+        self.discard(self.cluster_slots(index));
+        crate::statistics::count!(self, discarded_clusters, 1);
+        let mut cluster = self.clusters[index].lock();
+        cluster.set_list(ListId::FREE);
+        self.lists.lock().move_to(&self.clusters, index, ListId::NONE, ListId::FREE);
+        true
+    }
+
+    /// Tells the device that it need not keep these slots' pages. A device that refuses loses nothing but speed.
+    pub(crate) fn discard(&self, slots: Range<u64>) {
+        for run in self.extents.runs(slots) {
+            if let Err(error) = self.disk.discard(run.clone()) {
+                let name = self.name();
+                M::log(Level::Warning, format_args!("swap: {name} does not discard pages {run:?}: {error}"));
+                return;
+            }
+        }
+    }
+}
+
+/// The slot's place in its cluster.
+#[inline]
+pub(crate) fn offset(slot: u32) -> usize {
+    slot as usize % CLUSTER_SLOTS
+}
+
+impl From<NoMemory> for NoSlot {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}

@@ -1,0 +1,227 @@
+//! Batches: up to 32 folios on their way to or from one area, owned by whoever has to complete them.
+//!
+//! Batches come from a pool that is made at the first `swapon`, so that writing pages out needs no memory. Only plugs
+//! take from it, one batch each, and only reclaim and swap-in have plugs. A plug that finds the pool empty waits: no
+//! deadlock, because it holds no batch itself and no lock, so every batch that is out either belongs to a plug that can
+//! go on, or to a device that completes it without needing another. For the same reason a task allocates frames, which
+//! may reclaim through another plug, only while its own plug is empty.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::area::Area;
+use crate::folio::{self, Folio, FolioFlag};
+use crate::header::Page;
+use crate::heap::{self, NoMemory};
+use crate::machine::{Event, IoError, Level, Machine};
+use crate::ops::{Direction, SlotRun};
+use crate::statistics::count;
+use crate::sync::{Lock, Rank};
+
+/// The most folios in a batch (Linux: `SWAP_CLUSTER_MAX`).
+pub const BATCH_FOLIOS: usize = 32;
+
+/// Batches in the pool (Linux: the minimum of `sio_pool`).
+pub const POOL_BATCHES: usize = 32;
+
+/// Folios on their way. Completion releases them: a read unlocks, a write ends writeback.
+pub struct Batch<M: Machine> {
+    area: Arc<Area<M>>,
+    direction: Direction,
+    /// Its capacity is the batch that the pool lent; the vector goes back there.
+    items: Vec<Item<M>>,
+}
+
+/// A folio in a batch, and the first of its slots. Reads own the folio's lock, writes its writeback.
+struct Item<M: Machine> {
+    folio: M::Folio,
+    first_slot: u32,
+}
+
+/// A batch to be read. Its folios are locked and not up to date.
+pub struct ReadBatch<M: Machine>(pub(crate) Batch<M>);
+
+/// A batch to be written. Its folios are under writeback; they may be read by anybody meanwhile.
+pub struct WriteBatch<M: Machine>(pub(crate) Batch<M>);
+
+/// The batches that are not out.
+pub(crate) struct Pool<M: Machine> {
+    idle: Lock<Vec<Vec<Item<M>>>, M, { Rank::BatchPool as u8 }>,
+}
+
+impl<M: Machine> Batch<M> {
+    /// The area.
+    pub fn area(&self) -> &Arc<Area<M>> {
+        &self.area
+    }
+
+    /// Which way it goes.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// How many folios it has.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether it has no folio.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The folios with their slots, in the order in which they were gathered.
+    pub fn folios(&self) -> impl ExactSizeIterator<Item = (&M::Folio, SlotRun)> + Clone {
+        self.items.iter().map(|item| (&item.folio, item.run()))
+    }
+
+    /// The slots of the folio at `position`.
+    pub(crate) fn run(&self, position: usize) -> Option<SlotRun> {
+        self.items.get(position).map(Item::run)
+    }
+
+    pub(crate) fn last(&self) -> Option<SlotRun> {
+        self.items.last().map(Item::run)
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.items.len() == BATCH_FOLIOS
+    }
+
+    pub(crate) fn push(&mut self, folio: M::Folio, first_slot: u32) {
+        debug_assert!(!self.is_full());
+        self.items.push(Item { folio, first_slot });
+    }
+
+    /// Ends what the batch was for: a successful read makes its folios up to date, a failed write makes them dirty again.
+    pub fn complete(mut self, result: Result<(), IoError>) {
+        self.finish(result);
+    }
+
+    fn finish(&mut self, result: Result<(), IoError>) {
+        if let (Err(error), Some(run)) = (result, self.run(0)) {
+            let verb = match self.direction {
+                Direction::Read => "read from",
+                Direction::Write => "write to",
+            };
+            let (name, folios) = (self.area.name(), self.items.len());
+            M::log(
+                Level::Error,
+                format_args!("swap: {verb} {name} failed at slot {}, {folios} folios: {error}", run.first),
+            );
+        }
+        for item in self.items.drain(..) {
+            match self.direction {
+                Direction::Read => end_read(&self.area, &item.folio, result),
+                Direction::Write => end_write(&self.area, item.folio, result),
+            }
+        }
+    }
+}
+
+impl<M: Machine> Drop for Batch<M> {
+    fn drop(&mut self) {
+        if !self.items.is_empty() {
+            self.finish(Err(IoError::Abandoned));
+        }
+        self.area.shared().pool.put(core::mem::take(&mut self.items));
+    }
+}
+
+impl<M: Machine> Item<M> {
+    fn run(&self) -> SlotRun {
+        SlotRun { first: self.first_slot, length: 1 << self.folio.order() }
+    }
+}
+
+fn end_read<M: Machine>(area: &Area<M>, folio: &M::Folio, result: Result<(), IoError>) {
+    let pages = 1 << folio.order();
+    if result.is_ok() {
+        count!(area, pages_in, pages);
+        folio.state().set(FolioFlag::UpToDate);
+    } else {
+        count!(area, failed_reads, pages);
+    }
+    folio::release(folio);
+    M::read_ended(folio, result);
+}
+
+fn end_write<M: Machine>(area: &Arc<Area<M>>, folio: M::Folio, result: Result<(), IoError>) {
+    let state = folio.state();
+    if result.is_err() {
+        count!(area, failed_writes, 1 << folio.order());
+        state.set(FolioFlag::Dirty);
+        state.clear(FolioFlag::Reclaim);
+    }
+    state.clear(FolioFlag::Writeback);
+    folio.wake(FolioFlag::Writeback);
+    area.drop_if_unused(&folio);
+    M::write_ended(folio, result);
+}
+
+impl<M: Machine> ReadBatch<M> {
+    /// What the batch is about.
+    pub fn batch(&self) -> &Batch<M> {
+        &self.0
+    }
+
+    /// Writes page `page` of the folio at `position`; nothing happens if there is none.
+    pub fn with_page_mut<R>(&mut self, position: usize, page: usize, write: impl FnOnce(&mut Page) -> R) -> Option<R> {
+        let item = self.0.items.get(position)?;
+        (page < 1 << item.folio.order()).then(|| item.folio.with_page_mut(page, write))
+    }
+
+    /// See [`Batch::complete`].
+    pub fn complete(self, result: Result<(), IoError>) {
+        self.0.complete(result);
+    }
+}
+
+impl<M: Machine> WriteBatch<M> {
+    /// What the batch is about.
+    pub fn batch(&self) -> &Batch<M> {
+        &self.0
+    }
+
+    /// Reads page `page` of the folio at `position`; nothing happens if there is none.
+    pub fn with_page<R>(&self, position: usize, page: usize, read: impl FnOnce(&Page) -> R) -> Option<R> {
+        let item = self.0.items.get(position)?;
+        (page < 1 << item.folio.order()).then(|| item.folio.with_page(page, read))
+    }
+
+    /// See [`Batch::complete`].
+    pub fn complete(self, result: Result<(), IoError>) {
+        self.0.complete(result);
+    }
+}
+
+impl<M: Machine> Pool<M> {
+    pub(crate) fn new() -> Result<Self, NoMemory> {
+        let mut idle = heap::vector::<M, _>(POOL_BATCHES)?;
+        for _ in 0..POOL_BATCHES {
+            idle.push(heap::vector::<M, _>(BATCH_FOLIOS)?);
+        }
+        Ok(Self { idle: Lock::new(idle) })
+    }
+
+    /// A batch for `area`, waiting for one to come back if all are out.
+    pub(crate) fn get(&self, area: Arc<Area<M>>, direction: Direction) -> Batch<M> {
+        loop {
+            let lent = self.idle.lock().pop();
+            if let Some(items) = lent {
+                return Batch { area, direction, items };
+            }
+            M::wait(Event::Batch, &|| !self.idle.lock().is_empty());
+        }
+    }
+
+    fn put(&self, items: Vec<Item<M>>) {
+        self.idle.lock().push(items);
+        M::wake(Event::Batch);
+    }
+
+    /// Batches that are not out.
+    pub(crate) fn idle(&self) -> usize {
+        self.idle.lock().len()
+    }
+}

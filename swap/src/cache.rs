@@ -1,0 +1,238 @@
+//! The swap cache and the counts: what is in an area's slots.
+//!
+//! The cache is the swap table itself. A slot in use holds a folio (it is cached) or a shadow (it is not); a slot that
+//! is not cached has a count of at least 1, so freeing what nobody counts happens in the same critical section that
+//! takes the folio out. The cache holds one reference to each folio in it, however many slots the folio has.
+//!
+//! A folio enters and leaves the cache while it is locked, under the lock of its cluster: whoever has locked a folio
+//! knows that it stays where [`FolioState::entry`](crate::folio::FolioState::entry) says.
+
+use core::ops::Range;
+use core::sync::atomic::{Ordering, fence};
+
+use crate::area::{Area, offset};
+use crate::cluster::ClusterGuard;
+use crate::entry::Entry;
+use crate::folio::{Folio, FolioFlag, Locked};
+use crate::heap::NoMemory;
+use crate::machine::{Level, Machine};
+use crate::word::{Kind, Word};
+
+/// What was found in the slots of a folio that was added to the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inserted {
+    pub(crate) shadow: u64,
+    /// The pages are zero and not stored anywhere.
+    pub(crate) zero: bool,
+}
+
+/// Why a folio cannot be added to the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InsertError {
+    /// The slot is not in use any more.
+    Gone,
+    /// The slot has a folio.
+    Exists,
+    /// Some of the folio's other slots are free, cached, zero while others are not, or beyond the cluster.
+    Conflict,
+}
+
+/// Why a slot's count was not raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DuplicateError {
+    /// The slot is not in use, or not in an area. `ENOENT`
+    NotInUse(Entry),
+    /// The slot is the header, a bad page or owned by a backend. `EINVAL`
+    Bad(Entry),
+    /// The count needs the cluster's extension, for which there is no memory. `ENOMEM`
+    NoMemory,
+}
+
+impl DuplicateError {
+    /// Linux's error for the same.
+    pub const fn errno(self) -> crate::errno::Errno {
+        match self {
+            Self::NotInUse(_) => crate::errno::Errno::NoEntry,
+            Self::Bad(_) => crate::errno::Errno::Invalid,
+            Self::NoMemory => crate::errno::Errno::NoMemory,
+        }
+    }
+}
+
+impl<M: Machine> Area<M> {
+    /// The slot's word as it was a moment ago.
+    #[inline]
+    pub(crate) fn peek(&self, slot: u32) -> Option<Word> {
+        Some(self.cluster(slot)?.peek(offset(slot)))
+    }
+
+    /// The folio in the slot, with a reference. Takes no lock and never waits.
+    #[inline]
+    pub(crate) fn lookup(&self, slot: u32) -> Option<M::Folio> {
+        let cluster = self.cluster(slot)?;
+        let number = cluster.peek(offset(slot)).folio()?;
+        M::overtaken();
+        let folio = M::Folio::try_from_number(number)?;
+        M::overtaken();
+        // Without this look the frame might have become another folio before the reference was taken.
+        (cluster.peek(offset(slot)).folio() == Some(number)).then_some(folio)
+    }
+
+    /// Adds a new folio to the cache at the slots from `entry` on, which must be in use and not cached.
+    pub(crate) fn insert(&self, entry: Entry, folio: &Locked<M::Folio>) -> Result<Inserted, InsertError> {
+        let (first, length) = (offset(entry.slot()), 1 << folio.order());
+        let mut cluster = self.cluster(entry.slot()).ok_or(InsertError::Gone)?.lock();
+        let word = cluster.word(first);
+        let shadow = match word.kind() {
+            Kind::Shadow(shadow) => shadow,
+            Kind::Folio(_) => return Err(InsertError::Exists),
+            Kind::Free { .. } | Kind::Owned(_) | Kind::Bad => return Err(InsertError::Gone),
+        };
+        let alike = |other: Word| matches!(other.kind(), Kind::Shadow(_)) && other.is_zero() == word.is_zero();
+        if !first.is_multiple_of(length) || !(first..first + length).all(|offset| alike(cluster.word(offset))) {
+            return Err(InsertError::Conflict);
+        }
+        let number = M::Folio::clone(folio).into_number();
+        for offset in first..first + length {
+            let cached = cluster.word(offset).with_kind(Kind::Folio(number));
+            cluster.set(offset, cached);
+        }
+        folio.state().enter_cache(entry);
+        Ok(Inserted { shadow, zero: word.is_zero() })
+    }
+
+    /// Takes a clean folio out of the cache if nobody but the caller knows of it: `references` are the cache's and the
+    /// caller's. Slots with a count keep `shadow`, the others are freed. On success the caller has one reference less.
+    pub(crate) fn evict(&self, entry: Entry, folio: &Locked<M::Folio>, references: u32, shadow: u64) -> bool {
+        let state = folio.state();
+        let Some(cluster) = self.cluster(entry.slot()) else { return false };
+        let mut cluster = cluster.lock();
+        if state.is(FolioFlag::Writeback) || !folio.try_freeze(references) {
+            return false;
+        }
+        // Looked at while nobody can write to the page and mark it.
+        if state.is(FolioFlag::Dirty) {
+            folio.unfreeze(references);
+            return false;
+        }
+        for slot in slots(entry, folio.order()) {
+            let evicted = cluster.word(offset(slot)).with_kind(Kind::Shadow(shadow));
+            cluster.set(offset(slot), evicted);
+            if cluster.count(offset(slot)) == 0 {
+                self.free_run(&mut cluster, slot, 1);
+            }
+        }
+        state.leave_cache();
+        folio.unfreeze(references - 1);
+        true
+    }
+
+    /// Takes a folio out of the cache and frees its slots if no page-table word holds any of them and it is not being
+    /// written. Then memory has the only copy, so the folio is dirty.
+    pub(crate) fn try_free(&self, entry: Entry, folio: &Locked<M::Folio>) -> bool {
+        let Some(cluster) = self.cluster(entry.slot()) else { return false };
+        let mut cluster = cluster.lock();
+        let mut run = slots(entry, folio.order());
+        if folio.state().is(FolioFlag::Writeback) || run.any(|slot| cluster.count(offset(slot)) > 0) {
+            return false;
+        }
+        folio.state().set(FolioFlag::Dirty);
+        self.remove(entry, folio, &mut cluster);
+        true
+    }
+
+    /// Frees the slots of a cached folio whose counts are all 0, and takes the cache's reference back.
+    pub(crate) fn remove(&self, entry: Entry, folio: &Locked<M::Folio>, cluster: &mut ClusterGuard<'_, M>) {
+        folio.state().leave_cache();
+        self.free_run(cluster, entry.slot(), 1 << folio.order());
+        // Not the last one: the caller has the folio locked.
+        drop(M::Folio::from_number(folio.number()));
+    }
+
+    /// [`Area::try_free`] for a folio that somebody else may have locked: then that one has to see to it.
+    pub(crate) fn drop_if_unused(&self, folio: &M::Folio) {
+        // Whoever lowers the last count looks for writeback afterwards, and whoever ends writeback looks for the count
+        // afterwards; this fence makes sure that one of them sees the other.
+        fence(Ordering::SeqCst);
+        let word = folio.state().entry().and_then(|entry| self.peek(entry.slot()));
+        if word.is_none_or(|word| word.count() > 0) {
+            return;
+        }
+        if let Ok(locked) = Locked::try_lock(folio.clone())
+            && let Some(entry) = locked.state().entry()
+            && entry.area() == self.index
+        {
+            self.try_free(entry, &locked);
+        }
+    }
+
+    /// Drops every folio in these slots that only the cache holds.
+    pub(crate) fn drop_unused_in(&self, slots: Range<u64>) {
+        for slot in slots {
+            let slot = slot as u32;
+            if self.peek(slot).is_some_and(|word| word.count() == 0 && word.folio().is_some())
+                && let Some(folio) = self.lookup(slot)
+            {
+                self.drop_if_unused(&folio);
+            }
+        }
+    }
+
+    /// One more page-table word holds the slot.
+    #[inline]
+    pub(crate) fn duplicate(&self, entry: Entry) -> Result<(), DuplicateError> {
+        let mut cluster = self.cluster(entry.slot()).ok_or(DuplicateError::NotInUse(entry))?.lock();
+        match cluster.word(offset(entry.slot())).kind() {
+            Kind::Free { .. } => Err(DuplicateError::NotInUse(entry)),
+            Kind::Bad | Kind::Owned(_) => Err(DuplicateError::Bad(entry)),
+            Kind::Shadow(_) | Kind::Folio(_) => {
+                cluster.add_count(offset(entry.slot())).map_err(|NoMemory| DuplicateError::NoMemory)
+            }
+        }
+    }
+
+    /// One page-table word less holds the slot; it is freed with the last one, unless its folio is busy.
+    #[inline]
+    pub(crate) fn put(&self, entry: Entry) {
+        let Some(cluster) = self.cluster(entry.slot()) else { return };
+        let offset = offset(entry.slot());
+        let mut cluster = cluster.lock();
+        let kind = cluster.word(offset).kind();
+        if !matches!(kind, Kind::Shadow(_) | Kind::Folio(_)) || cluster.count(offset) == 0 {
+            drop(cluster);
+            M::log(Level::Error, format_args!("swap: a count of {entry} was given back that nobody had"));
+            debug_assert!(false, "a count of {entry} was given back that nobody had");
+            return;
+        }
+        if cluster.remove_count(offset) > 0 {
+            return;
+        }
+        match kind {
+            Kind::Folio(number) => {
+                // The word cannot change now, so the cache's reference keeps the folio what it is.
+                let folio = M::Folio::try_from_number(number);
+                drop(cluster);
+                if let Some(folio) = folio {
+                    self.drop_if_unused(&folio);
+                }
+            }
+            _ => self.free_run(&mut cluster, entry.slot(), 1),
+        }
+    }
+
+    /// Marks all slots of a folio in the cache as zero pages, or as stored ones.
+    pub(crate) fn set_zero(&self, entry: Entry, order: u8, zero: bool) {
+        let Some(cluster) = self.cluster(entry.slot()) else { return };
+        let mut cluster = cluster.lock();
+        for slot in slots(entry, order) {
+            let word = cluster.word(offset(slot)).with_zero(zero);
+            cluster.set(offset(slot), word);
+        }
+    }
+}
+
+/// The slots of a folio.
+pub(crate) fn slots(entry: Entry, order: u8) -> impl Iterator<Item = u32> {
+    let first = entry.slot();
+    (0..1 << order).map(move |index: u32| first + index)
+}

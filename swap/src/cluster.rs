@@ -1,0 +1,377 @@
+//! A cluster: 512 consecutive slots with one lock and one table.
+//!
+//! The table appears when the first slot is taken and vanishes with the last, so an unused cluster costs its own 48
+//! bytes. Inside the table the free slots are a list threaded through their own words, in the order in which they were
+//! freed: taking one and giving one back cost the same however full the cluster is, and a fresh cluster hands out
+//! ascending slots, which a disk can write as one request.
+//!
+//! Locks: [`Cluster::lock`] guards everything, and all changes of words happen under it. [`Cluster::peek`] reads a word
+//! without it and never waits: the table's own lock is only ever *tried*, and whoever finds it held for writing knows
+//! that the table is just appearing or vanishing, which means that no slot is in use.
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::{RwLock, RwLockReadGuard};
+
+use crate::heap::{self, NoMemory};
+use crate::lists::{Links, ListId};
+use crate::machine::Machine;
+use crate::sync::{Guard, Lock, Rank};
+use crate::word::{COUNT_EXTENDED, INLINE_COUNT_MAX, Kind, Word};
+
+/// Slots in a cluster.
+pub const CLUSTER_SLOTS: usize = 512;
+
+/// Folios have orders 0 to 9: the largest fills a cluster.
+pub const ORDERS: usize = 10;
+
+type Table = [AtomicU64; CLUSTER_SLOTS];
+
+/// The cluster's part of an area's array of clusters.
+pub(crate) struct Cluster<M: Machine> {
+    table: RwLock<Option<Box<Table>>>,
+    state: Lock<State, M, { Rank::Cluster as u8 }>,
+    /// The neighbours on the list that [`State::list`] names; changed only under the area's lists' lock.
+    pub(crate) links: Links,
+}
+
+pub(crate) struct State {
+    /// What few clusters need.
+    extension: Option<Box<[Extension; 1]>>,
+    /// Slots that are not free, the bad ones included.
+    used: u16,
+    /// The ends of the list of free slots; [`NIL`] if it is empty.
+    first_free: u16,
+    last_free: u16,
+    /// The order of the folios that the cluster is for, fixed when its first slot is taken.
+    order: u8,
+    list: ListId,
+}
+
+#[derive(Default)]
+struct Extension {
+    /// Counts above [`INLINE_COUNT_MAX`], by slot; 0 for those that fit into their word.
+    counts: Option<Box<[u32; CLUSTER_SLOTS]>>,
+    /// How many of `counts` are not 0.
+    extended: u16,
+    /// The backend's bits for its slots.
+    metadata: Option<Box<[u64]>>,
+}
+
+/// No slot, in the list of free slots.
+const NIL: u16 = CLUSTER_SLOTS as u16;
+
+/// The locked cluster.
+pub(crate) struct ClusterGuard<'a, M: Machine> {
+    // Declared first, so dropped first: the table may be taken away only while nobody has the cluster's lock.
+    table: Option<RwLockReadGuard<'a, Option<Box<Table>>>>,
+    state: Guard<'a, State, M, { Rank::Cluster as u8 }>,
+    cluster: &'a Cluster<M>,
+}
+
+impl<M: Machine> Cluster<M> {
+    /// An unused cluster on no list.
+    pub(crate) const fn new() -> Self {
+        const { assert!(size_of::<Self>() * 10 <= CLUSTER_SLOTS, "an unused slot costs at most 0.1 byte") };
+        Self {
+            table: RwLock::new(None),
+            state: Lock::new(State {
+                extension: None,
+                used: 0,
+                first_free: NIL,
+                last_free: NIL,
+                order: 0,
+                list: ListId::NONE,
+            }),
+            links: Links::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> ClusterGuard<'_, M> {
+        let state = self.state.lock();
+        // Nobody writes the table's lock without the cluster's, so this fails only for want of a table.
+        let table = self.table.try_read().filter(|table| table.is_some());
+        ClusterGuard { table, state, cluster: self }
+    }
+
+    /// The slot's word as it was a moment ago; a free one if the cluster has no table.
+    #[inline]
+    pub(crate) fn peek(&self, offset: usize) -> Word {
+        match self.table.try_read().as_deref() {
+            Some(Some(table)) => Word(table[offset % CLUSTER_SLOTS].load(Ordering::Acquire)),
+            _ => FREE,
+        }
+    }
+}
+
+const FREE: Word = Kind::Free { previous: NIL, next: NIL }.word();
+
+impl<M: Machine> ClusterGuard<'_, M> {
+    #[inline]
+    pub(crate) fn word(&self, offset: usize) -> Word {
+        self.table().map_or(FREE, |table| Word(table[offset % CLUSTER_SLOTS].load(Ordering::Relaxed)))
+    }
+
+    /// Changes the word of a slot that is not free into one that is not free.
+    #[inline]
+    pub(crate) fn set(&mut self, offset: usize, word: Word) {
+        debug_assert!(!word.is_free() && !self.word(offset).is_free());
+        self.store(offset, word);
+    }
+
+    #[inline]
+    pub(crate) fn list(&self) -> ListId {
+        self.state.list
+    }
+
+    pub(crate) fn set_list(&mut self, list: ListId) {
+        self.state.list = list;
+    }
+
+    #[inline]
+    pub(crate) fn order(&self) -> u8 {
+        self.state.order
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.used == 0
+    }
+
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        usize::from(self.state.used) == CLUSTER_SLOTS
+    }
+
+    /// Makes sure that there is a table, for slots of folios of `order` if the cluster is empty, with room for
+    /// `metadata_bits` a slot.
+    pub(crate) fn prepare(&mut self, order: u8, metadata_bits: u8) -> Result<(), NoMemory> {
+        if self.is_empty() {
+            self.state.order = order;
+        }
+        if self.table.is_some() {
+            return Ok(());
+        }
+        if metadata_bits > 0 {
+            let words = CLUSTER_SLOTS * usize::from(metadata_bits) / 64;
+            let metadata = heap::slice::<M, _>(words, |_| 0)?;
+            self.extension()?.metadata = Some(metadata);
+        }
+        let table = heap::array::<M, _, CLUSTER_SLOTS>(|offset| {
+            let previous = if offset == 0 { NIL } else { offset as u16 - 1 };
+            AtomicU64::new(Kind::Free { previous, next: offset as u16 + 1 }.word().0)
+        })?;
+        // A reader who looks at this cluster right now holds the lock for a few instructions; it may be interrupted, so
+        // waiting for it here, where nothing may be preempted, could be for ever.
+        *self.cluster.table.try_write().ok_or(NoMemory)? = Some(table);
+        self.table = self.cluster.table.try_read();
+        (self.state.first_free, self.state.last_free) = (0, NIL - 1);
+        Ok(())
+    }
+
+    /// Gives the table of an empty cluster back to the heap.
+    pub(crate) fn forget_table(&mut self) {
+        debug_assert!(self.is_empty());
+        self.table = None;
+        // With a reader in the way the table stays: it says that all slots are free, and serves again.
+        if let Some(mut table) = self.cluster.table.try_write() {
+            *table = None;
+            self.state.extension = None;
+        }
+        self.table = self.cluster.table.try_read().filter(|table| table.is_some());
+    }
+
+    /// Takes a free, aligned run of 2^`order` slots, at `wanted` if that is free, and sets their words to `word`.
+    #[inline]
+    pub(crate) fn take(&mut self, order: u8, wanted: usize, word: Word) -> Option<usize> {
+        let length = 1 << order;
+        let first = if self.is_run_free(wanted, length) { wanted } else { self.find_run(length)? };
+        for offset in first..first + length {
+            self.unlink(offset);
+            self.store(offset, word);
+        }
+        self.state.used += length as u16;
+        Some(first)
+    }
+
+    /// Makes the slot free again.
+    #[inline]
+    pub(crate) fn give_back(&mut self, offset: usize) {
+        debug_assert!(!self.word(offset).is_free());
+        let previous = self.state.last_free;
+        self.store(offset, Kind::Free { previous, next: NIL }.word());
+        match previous {
+            NIL => self.state.first_free = offset as u16,
+            previous => self.relink(previous, |before, _| (before, offset as u16)),
+        }
+        self.state.last_free = offset as u16;
+        self.state.used -= 1;
+    }
+
+    /// How many page-table words hold the slot.
+    #[inline]
+    pub(crate) fn count(&self, offset: usize) -> u32 {
+        match self.word(offset).count() {
+            COUNT_EXTENDED => self
+                .state
+                .extension
+                .as_ref()
+                .and_then(|extension| extension[0].counts.as_ref())
+                .map_or(u32::from(COUNT_EXTENDED), |counts| counts[offset]),
+            count => u32::from(count),
+        }
+    }
+
+    /// One more page-table word holds the slot.
+    #[inline]
+    pub(crate) fn add_count(&mut self, offset: usize) -> Result<(), NoMemory> {
+        let word = self.word(offset);
+        if word.count() < INLINE_COUNT_MAX {
+            self.store(offset, word.with_count(word.count() + 1));
+            return Ok(());
+        }
+        self.add_extended_count(offset, word)
+    }
+
+    /// One page-table word less holds the slot; how many are left.
+    #[inline]
+    pub(crate) fn remove_count(&mut self, offset: usize) -> u32 {
+        let word = self.word(offset);
+        match word.count() {
+            0 => {
+                debug_assert!(false, "a slot's count was given back twice");
+                0
+            }
+            COUNT_EXTENDED => self.remove_extended_count(offset, word),
+            count => {
+                self.store(offset, word.with_count(count - 1));
+                u32::from(count) - 1
+            }
+        }
+    }
+
+    #[cold]
+    fn add_extended_count(&mut self, offset: usize, word: Word) -> Result<(), NoMemory> {
+        let extension = self.extension()?;
+        let counts = match &mut extension.counts {
+            Some(counts) => counts,
+            none => none.insert(heap::array::<M, _, CLUSTER_SLOTS>(|_| 0)?),
+        };
+        if word.count() == COUNT_EXTENDED {
+            counts[offset] = counts[offset].checked_add(1).ok_or(NoMemory)?;
+            return Ok(());
+        }
+        counts[offset] = u32::from(COUNT_EXTENDED);
+        extension.extended += 1;
+        self.store(offset, word.with_count(COUNT_EXTENDED));
+        Ok(())
+    }
+
+    #[cold]
+    fn remove_extended_count(&mut self, offset: usize, word: Word) -> u32 {
+        let Some([extension]) = self.state.extension.as_deref_mut() else { return u32::from(COUNT_EXTENDED) };
+        let Some(counts) = &mut extension.counts else { return u32::from(COUNT_EXTENDED) };
+        counts[offset] -= 1;
+        let left = counts[offset];
+        if left <= u32::from(INLINE_COUNT_MAX) {
+            counts[offset] = 0;
+            extension.extended -= 1;
+            if extension.extended == 0 {
+                extension.counts = None;
+            }
+            self.store(offset, word.with_count(left as u8));
+        }
+        left
+    }
+
+    /// The backend's `bits` for the slot; 0 until it sets them.
+    pub(crate) fn metadata(&self, offset: usize, bits: u8) -> u64 {
+        let Some([Extension { metadata: Some(words), .. }]) = self.state.extension.as_deref() else { return 0 };
+        let (index, shift, mask) = metadata_place(offset, bits);
+        words[index] >> shift & mask
+    }
+
+    /// Sets the backend's `bits` for the slot.
+    pub(crate) fn set_metadata(&mut self, offset: usize, bits: u8, value: u64) {
+        let Some([Extension { metadata: Some(words), .. }]) = self.state.extension.as_deref_mut() else { return };
+        let (index, shift, mask) = metadata_place(offset, bits);
+        words[index] = words[index] & !(mask << shift) | (value & mask) << shift;
+    }
+
+    fn extension(&mut self) -> Result<&mut Extension, NoMemory> {
+        let extension = &mut self.state.extension;
+        Ok(match extension {
+            Some(extension) => &mut extension[0],
+            none => &mut none.insert(heap::array::<M, _, 1>(|_| Extension::default())?)[0],
+        })
+    }
+
+    fn find_run(&self, length: usize) -> Option<usize> {
+        let mut free = self.state.first_free;
+        while free != NIL {
+            let first = usize::from(free) & !(length - 1);
+            if self.is_run_free(first, length) {
+                return Some(first);
+            }
+            free = self.neighbours(free).1;
+        }
+        None
+    }
+
+    #[inline]
+    fn is_run_free(&self, first: usize, length: usize) -> bool {
+        first.is_multiple_of(length)
+            && self
+                .table()
+                .and_then(|table| table.get(first..first + length))
+                .is_some_and(|run| run.iter().all(|word| Word(word.load(Ordering::Relaxed)).is_free()))
+    }
+
+    #[inline]
+    fn unlink(&mut self, offset: usize) {
+        let (previous, next) = self.neighbours(offset as u16);
+        match previous {
+            NIL => self.state.first_free = next,
+            previous => self.relink(previous, |before, _| (before, next)),
+        }
+        match next {
+            NIL => self.state.last_free = previous,
+            next => self.relink(next, |_, after| (previous, after)),
+        }
+    }
+
+    #[inline]
+    fn neighbours(&self, offset: u16) -> (u16, u16) {
+        match self.word(usize::from(offset)).kind() {
+            Kind::Free { previous, next } => (previous, next),
+            _ => unreachable!("the list of free slots holds only free slots"),
+        }
+    }
+
+    #[inline]
+    fn relink(&mut self, offset: u16, change: impl FnOnce(u16, u16) -> (u16, u16)) {
+        let (previous, next) = self.neighbours(offset);
+        let (previous, next) = change(previous, next);
+        self.store(usize::from(offset), Kind::Free { previous, next }.word());
+    }
+
+    #[inline]
+    fn store(&mut self, offset: usize, word: Word) {
+        if let Some(table) = self.table() {
+            table[offset % CLUSTER_SLOTS].store(word.0, Ordering::Release);
+        }
+    }
+
+    #[inline]
+    fn table(&self) -> Option<&Table> {
+        self.table.as_ref().and_then(|table| table.as_deref())
+    }
+}
+
+/// Word, shift and mask of a slot's metadata; `bits` is a power of two up to 64, so no slot's bits cross a word.
+fn metadata_place(offset: usize, bits: u8) -> (usize, usize, u64) {
+    let bit = offset * usize::from(bits);
+    (bit / 64, bit % 64, u64::MAX >> (64 - bits))
+}

@@ -1,0 +1,172 @@
+//! What the core asks of a block device, and the block backend that makes requests of batches.
+
+use alloc::sync::Arc;
+use core::ops::Range;
+
+use crate::area::Area;
+use crate::batch::{Batch, ReadBatch, WriteBatch};
+use crate::folio::Folio;
+use crate::header::{PAGE_SIZE, Page};
+use crate::machine::{IoError, Machine};
+use crate::ops::{Direction, SlotRun, SwapOps, SwapOpsFlags};
+use crate::registry::DriverId;
+use crate::statistics::count;
+
+/// Bytes in a sector.
+pub const SECTOR_SIZE: usize = 512;
+
+/// A block device, as the kernel introduces it.
+pub trait Disk<M: Machine>: Send + Sync {
+    /// Its path, as in `/proc/swaps`.
+    fn name(&self) -> &str;
+
+    /// The driver that it belongs to, under which swap operations may be registered.
+    fn driver(&self) -> DriverId;
+
+    /// Its size in whole pages; 0 if unknown.
+    fn pages(&self) -> u64;
+
+    /// What it is like.
+    fn properties(&self) -> DiskProperties;
+
+    /// Reads one page and waits for it: for the header.
+    ///
+    /// # Errors
+    /// The device's.
+    fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError>;
+
+    /// Starts a request. It is completed by [`DiskRequest::complete`] when the device is done, in task context, and on
+    /// a synchronous device before this returns. May wait for room in the device's queue, but not when called from
+    /// inside `complete`: a batch that is not contiguous is submitted run by run, each when the one before is done.
+    fn submit(&self, request: DiskRequest<M>);
+
+    /// Tells the device that it need not keep these pages, and waits.
+    ///
+    /// # Errors
+    /// The device's.
+    fn discard(&self, pages: Range<u64>) -> Result<(), IoError>;
+}
+
+/// What a block device is like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a device, not states of one thing")]
+pub struct DiskProperties {
+    /// Writes are refused.
+    pub read_only: bool,
+    /// Requests are over when submission returns (Linux: `BLK_FEAT_SYNCHRONOUS`).
+    pub synchronous: bool,
+    /// Seeking costs: one cluster after another is filled for all processors.
+    pub rotational: bool,
+    /// A page must not change while it is written (Linux: `BLK_FEAT_STABLE_WRITES`).
+    pub stable_writes: bool,
+    /// [`Disk::discard`] does something.
+    pub discard: bool,
+    /// It is a regular file, not a device.
+    pub is_file: bool,
+}
+
+/// One contiguous request; it owns the batch that it is part of, so it is completed exactly once.
+pub struct DiskRequest<M: Machine> {
+    disk: Arc<dyn Disk<M>>,
+    batch: Batch<M>,
+    /// The batch's folios that this request moves; those before are done.
+    folios: Range<usize>,
+    disk_page: u64,
+}
+
+impl<M: Machine> DiskRequest<M> {
+    /// Which way the data goes.
+    pub fn direction(&self) -> Direction {
+        self.batch.direction()
+    }
+
+    /// The first sector on the disk.
+    pub fn first_sector(&self) -> u64 {
+        self.disk_page * (PAGE_SIZE / SECTOR_SIZE) as u64
+    }
+
+    /// How many pages the request moves.
+    pub fn pages(&self) -> u64 {
+        self.folios().map(|folio| 1 << folio.order()).sum()
+    }
+
+    /// The folios in the order in which they lie on the disk, at most 32. Each is one segment of memory.
+    pub fn folios(&self) -> impl Iterator<Item = &M::Folio> + Clone {
+        self.batch.folios().skip(self.folios.start).take(self.folios.len()).map(|(folio, _)| folio)
+    }
+
+    /// The device is done. An error ends the whole batch; what of it was not attempted yet will not be.
+    pub fn complete(self, result: Result<(), IoError>) {
+        if result.is_err() || self.folios.end == self.batch.len() {
+            self.batch.complete(result);
+        } else {
+            submit_run(&self.disk, self.batch, self.folios.end);
+        }
+    }
+}
+
+/// Makes one request of the longest run of the batch that is contiguous on the disk and begins at folio `first`.
+fn submit_run<M: Machine>(disk: &Arc<dyn Disk<M>>, batch: Batch<M>, first: usize) {
+    let area = Arc::clone(batch.area());
+    let Some(disk_page) = batch.run(first).and_then(|run| area.extents().disk_page(run.first.into())) else {
+        return batch.complete(Err(IoError::Unsupported));
+    };
+    let mut end = first + 1;
+    while let (Some(previous), Some(next)) = (batch.run(end - 1), batch.run(end)) {
+        if !contiguous(&area, previous, next) {
+            break;
+        }
+        end += 1;
+    }
+    match batch.direction() {
+        Direction::Read => count!(area, read_requests, 1),
+        Direction::Write => count!(area, write_requests, 1),
+    }
+    let request = DiskRequest { disk: Arc::clone(disk), batch, folios: first..end, disk_page };
+    disk.submit(request);
+}
+
+/// Whether `next` lies on the disk where `previous` ends. A large folio never crosses extents: areas with several only
+/// have folios of order 0.
+fn contiguous<M: Machine>(area: &Area<M>, previous: SlotRun, next: SlotRun) -> bool {
+    let end = |run: SlotRun| Some(area.extents().disk_page(run.first.into())? + u64::from(run.length));
+    area.extents().disk_page(next.first.into()).is_some_and(|page| end(previous) == Some(page))
+}
+
+/// The backend of block devices that take requests and complete them later (Linux: `swap_bdev_ops`).
+pub struct BlockBackend<M: Machine>(pub(crate) Arc<dyn Disk<M>>);
+
+/// The backend of block devices at the speed of memory: requests are over when submission returns.
+pub struct SynchronousBlockBackend<M: Machine>(pub(crate) Arc<dyn Disk<M>>);
+
+impl<M: Machine> SwapOps<M> for BlockBackend<M> {
+    fn can_merge(&self, area: &Area<M>, previous: SlotRun, next: SlotRun, _direction: Direction) -> bool {
+        contiguous(area, previous, next)
+    }
+
+    fn submit_read(&self, batch: ReadBatch<M>) {
+        submit_run(&self.0, batch.0, 0);
+    }
+
+    fn submit_write(&self, batch: WriteBatch<M>) {
+        submit_run(&self.0, batch.0, 0);
+    }
+}
+
+impl<M: Machine> SwapOps<M> for SynchronousBlockBackend<M> {
+    fn flags(&self) -> SwapOpsFlags {
+        SwapOpsFlags { synchronous: true, ..SwapOpsFlags::default() }
+    }
+
+    fn can_merge(&self, area: &Area<M>, previous: SlotRun, next: SlotRun, _direction: Direction) -> bool {
+        contiguous(area, previous, next)
+    }
+
+    fn submit_read(&self, batch: ReadBatch<M>) {
+        submit_run(&self.0, batch.0, 0);
+    }
+
+    fn submit_write(&self, batch: WriteBatch<M>) {
+        submit_run(&self.0, batch.0, 0);
+    }
+}

@@ -1,0 +1,125 @@
+//! Swap entries, and how a page-table word says that its page is not in memory.
+//!
+//! A non-present x86-64 page-table word belongs to the kernel but for bit 0, which must be clear:
+//!
+//! | bits | meaning |
+//! |---|---|
+//! | 0 | 0: not present |
+//! | 1–3 | kind: 1 swap entry, 2 poisoned; the rest is free for later markers |
+//! | 4–8 | area |
+//! | 16–47 | slot |
+//!
+//! A word that is all zero is an empty place, never an entry: an entry's kind is not 0.
+
+use core::fmt;
+
+/// Names one slot of one area. Slot 0 holds the area's header, so no entry has it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry {
+    area: u8,
+    slot: u32,
+}
+
+/// What a page-table word means to swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageTableWord {
+    /// All zero: nothing was ever here.
+    None,
+    /// A present page: not swap's business.
+    Present(u64),
+    /// The page is in this slot; the word holds one of the slot's counts.
+    Entry(Entry),
+    /// The page was in this slot and could not be read back: whoever touches it gets `SIGBUS`. Holds no count.
+    Poisoned(Entry),
+    /// A word that nobody here wrote.
+    Unknown(u64),
+}
+
+/// How many areas an entry can tell apart.
+pub const ENTRY_AREAS: u8 = 1 << 5;
+
+const PRESENT: u64 = 1;
+const KIND_SHIFT: u32 = 1;
+const KIND_MASK: u64 = 0b111 << KIND_SHIFT;
+const KIND_ENTRY: u64 = 1 << KIND_SHIFT;
+const KIND_POISONED: u64 = 2 << KIND_SHIFT;
+const AREA_SHIFT: u32 = 4;
+const SLOT_SHIFT: u32 = 16;
+const FIELDS: u64 = (ENTRY_AREAS as u64 - 1) << AREA_SHIFT | (u32::MAX as u64) << SLOT_SHIFT;
+
+impl Entry {
+    /// The entry of `slot` in `area`; none for slot 0 or an area that does not fit into 5 bits.
+    pub const fn new(area: u8, slot: u32) -> Option<Self> {
+        if slot == 0 || area >= ENTRY_AREAS { None } else { Some(Self { area, slot }) }
+    }
+
+    /// The area's index.
+    pub const fn area(self) -> u8 {
+        self.area
+    }
+
+    /// The slot inside the area.
+    pub const fn slot(self) -> u32 {
+        self.slot
+    }
+
+    /// The entry as a non-present page-table word.
+    pub const fn to_word(self) -> u64 {
+        KIND_ENTRY | self.fields()
+    }
+
+    /// The entry that the page-table word holds, if it holds one.
+    pub const fn from_word(word: u64) -> Option<Self> {
+        match PageTableWord::decode(word) {
+            PageTableWord::Entry(entry) => Some(entry),
+            _ => None,
+        }
+    }
+
+    const fn fields(self) -> u64 {
+        (self.area as u64) << AREA_SHIFT | (self.slot as u64) << SLOT_SHIFT
+    }
+}
+
+impl PageTableWord {
+    /// Reads a page-table word.
+    pub const fn decode(word: u64) -> Self {
+        if word == 0 {
+            return Self::None;
+        }
+        if word & PRESENT != 0 {
+            return Self::Present(word);
+        }
+        let area = (word >> AREA_SHIFT) as u8 & (ENTRY_AREAS - 1);
+        let Some(entry) = Entry::new(area, (word >> SLOT_SHIFT) as u32) else { return Self::Unknown(word) };
+        match word & !FIELDS {
+            KIND_ENTRY => Self::Entry(entry),
+            KIND_POISONED => Self::Poisoned(entry),
+            _ => Self::Unknown(word),
+        }
+    }
+
+    /// Writes a page-table word; the inverse of [`PageTableWord::decode`].
+    pub const fn encode(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Entry(entry) => entry.to_word(),
+            Self::Poisoned(entry) => KIND_POISONED | entry.fields(),
+            Self::Present(word) | Self::Unknown(word) => word,
+        }
+    }
+}
+
+const _: () = assert!(FIELDS & (KIND_MASK | PRESENT) == 0, "the fields of an entry do not overlap");
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "area {} slot {}", self.area, self.slot)
+    }
+}

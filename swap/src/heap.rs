@@ -1,0 +1,33 @@
+//! Heap allocation that may fail: the machine is asked first, and the allocator may still refuse.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::machine::Machine;
+
+/// Neither the machine nor the heap had memory for what was needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoMemory;
+
+/// An empty vector with room for exactly `capacity` values.
+pub(crate) fn vector<M: Machine, T>(capacity: usize) -> Result<Vec<T>, NoMemory> {
+    let bytes = capacity.checked_mul(size_of::<T>()).ok_or(NoMemory)?;
+    if !M::may_allocate(bytes) {
+        return Err(NoMemory);
+    }
+    let mut vector = Vec::new();
+    vector.try_reserve_exact(capacity).map_err(|_| NoMemory)?;
+    Ok(vector)
+}
+
+/// A slice of `length` values made by `make` from their indexes.
+pub(crate) fn slice<M: Machine, T>(length: usize, make: impl FnMut(usize) -> T) -> Result<Box<[T]>, NoMemory> {
+    let mut values = vector::<M, T>(length)?;
+    values.extend((0..length).map(make));
+    Ok(values.into_boxed_slice())
+}
+
+/// An array of values made by `make` from their indexes.
+pub(crate) fn array<M: Machine, T, const N: usize>(make: impl FnMut(usize) -> T) -> Result<Box<[T; N]>, NoMemory> {
+    slice::<M, T>(N, make)?.try_into().map_err(|_| NoMemory)
+}

@@ -1,0 +1,118 @@
+//! What the core needs from the machine that it runs on: the kernel, or a fake on the host.
+//!
+//! A [`Machine`] has no value: it is the one machine that there is, so its functions take no `self`.
+
+use core::fmt;
+
+use crate::folio::Folio;
+use crate::sync::Rank;
+
+/// The most processors that the core keeps a current cluster for; more of them share.
+pub const MAX_CPUS: usize = 8;
+
+/// The machine under the core.
+pub trait Machine: Sized + Send + Sync + 'static {
+    /// A counted reference to a folio.
+    type Folio: Folio;
+
+    /// A spinning lock of `rank` is about to be taken: disable preemption, check the order of ranks.
+    fn lock_enter(rank: Rank);
+
+    /// The lock taken last with `rank` was released.
+    fn lock_leave(rank: Rank);
+
+    /// Called while spinning, where nothing can be done but to let others run.
+    fn relax();
+
+    /// Marks a point where a reader without a lock may be overtaken by another processor. A machine that explores
+    /// schedules switches tasks here; any other does nothing.
+    #[inline]
+    fn overtaken() {}
+
+    /// The processor that this runs on. It may change at once: only a hint depends on it.
+    fn cpu() -> usize;
+
+    /// Whether the core may allocate `bytes` of heap. Asked before each allocation that follows `swapon`; refusal is an
+    /// ordinary out-of-memory error. Called under spinning locks: it must not sleep.
+    fn may_allocate(bytes: usize) -> bool;
+
+    /// A new folio of 2^`order` frames, contents undefined, with one reference; `None` when memory does not suffice.
+    fn allocate_folio(order: u8, purpose: Purpose) -> Option<Self::Folio>;
+
+    /// The folio was added to the swap cache by the core itself (swapped in or read ahead) and is locked.
+    fn added_to_cache(_folio: &Self::Folio) {}
+
+    /// The write of `folio` is over. On success its frame may be freed (see [`Swap::evict`](crate::Swap::evict)); on
+    /// failure it is dirty again and belongs on the active list, since trying again at once would fail again.
+    fn write_ended(folio: Self::Folio, result: Result<(), IoError>);
+
+    /// The read of `folio` is over and it is unlocked; up to date on success.
+    fn read_ended(_folio: &Self::Folio, _result: Result<(), IoError>) {}
+
+    /// Sleeps until `ready`. Whatever makes it true is followed by [`Machine::wake`] with the same event.
+    fn wait(event: Event, ready: &dyn Fn() -> bool);
+
+    /// Lets those who wait for `event` look again.
+    fn wake(event: Event);
+
+    /// Writes a line to the log.
+    fn log(level: Level, message: fmt::Arguments<'_>);
+}
+
+/// What a folio is allocated for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A task cannot go on without it: the machine may reclaim and sleep.
+    Demand,
+    /// It would be nice to have: the machine takes what is free or refuses.
+    Readahead,
+}
+
+/// What the core waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A batch came back to the pool.
+    Batch,
+    /// Work was left for [`Swap::do_pending_work`](crate::Swap::do_pending_work).
+    Work,
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something was lost or is wrong.
+    Error,
+    /// Something is refused or doubtful.
+    Warning,
+    /// A fact that a user wants to see.
+    Information,
+}
+
+/// Why a device did not do what it was asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoError {
+    /// The device reported an error.
+    Device,
+    /// The device had no memory or no space left to store the data.
+    NoSpace,
+    /// The device cannot do this, as a write to a read-only one.
+    Unsupported,
+    /// The batch was dropped by its backend before it was done.
+    Abandoned,
+    /// A large folio's slots are partly zero and partly stored, which no backend can read at once.
+    Mixed,
+}
+
+impl fmt::Display for IoError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Device => "device error",
+            Self::NoSpace => "no space on the device",
+            Self::Unsupported => "not supported by the device",
+            Self::Abandoned => "abandoned by its backend",
+            Self::Mixed => "partly zero, partly stored",
+        })
+    }
+}
+
+impl core::error::Error for IoError {}

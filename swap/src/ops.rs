@@ -1,0 +1,77 @@
+//! `SwapOps`: what a swap area asks of the backend that keeps its pages.
+
+use crate::area::Area;
+use crate::batch::{ReadBatch, WriteBatch};
+use crate::machine::Machine;
+
+/// A backend for swap areas (Linux: `struct swap_ops`).
+///
+/// An area takes its backend at `swapon` and keeps it until `swapoff`. Batches arrive by value: a backend completes
+/// each by [`ReadBatch::complete`] or [`WriteBatch::complete`], at once or later and from any task, or moves it to
+/// another backend which then does. A batch that is dropped is completed as failed.
+pub trait SwapOps<M: Machine>: Send + Sync {
+    /// How the core must treat areas of this backend.
+    fn flags(&self) -> SwapOpsFlags {
+        SwapOpsFlags::default()
+    }
+
+    /// How many bits of its own the backend keeps for each slot, for [`Area::metadata`]: 0 or a power of two up to 64.
+    /// They exist only in clusters that are in use, are 0 when a slot is allocated, and go with it.
+    fn metadata_bits(&self) -> u8 {
+        0
+    }
+
+    /// Whether `next` may join a batch that ends with `previous`. Both are runs of slots of `area`. Without an
+    /// implementation everything on the area merges.
+    fn can_merge(&self, _area: &Area<M>, _previous: SlotRun, _next: SlotRun, _direction: Direction) -> bool {
+        true
+    }
+
+    /// Brings the pages of the batch in.
+    fn submit_read(&self, batch: ReadBatch<M>);
+
+    /// Stores the pages of the batch. They may be written in any order, and on failure some of them may be stored; all
+    /// of them stay in memory then.
+    fn submit_write(&self, batch: WriteBatch<M>);
+
+    /// The slot was freed, once for each time it was allocated; its contents are of no use any more. `metadata` is what
+    /// [`Area::metadata`] would have said.
+    ///
+    /// Called with the slot's cluster locked and possibly a folio: it must neither sleep nor ask the area anything.
+    fn slot_free_notify(&self, _area: &Area<M>, _slot: u32, _metadata: u64) {}
+}
+
+/// How a backend wants to be treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SwapOpsFlags {
+    /// Reclaim through this backend must not re-enter file systems (Linux: `SWAP_OPS_F_NOFS`).
+    pub no_file_systems: bool,
+    /// Requests are over when submission returns, at the speed of memory: readahead is not worth it (Linux:
+    /// `SWP_SYNCHRONOUS_IO`).
+    pub synchronous: bool,
+}
+
+/// Consecutive slots of one folio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotRun {
+    /// The first slot.
+    pub first: u32,
+    /// How many, a power of two.
+    pub length: u32,
+}
+
+impl SlotRun {
+    /// The slot after the last; beyond 32 bits for the last run of the largest area.
+    pub fn end(self) -> u64 {
+        u64::from(self.first) + u64::from(self.length)
+    }
+}
+
+/// Which way pages go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the area to memory.
+    Read,
+    /// From memory to the area.
+    Write,
+}

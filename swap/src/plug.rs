@@ -1,0 +1,88 @@
+//! The plug: where a task gathers folios until a batch must go (Linux: `struct swap_io_ctx`).
+
+use alloc::sync::Arc;
+
+use crate::area::Area;
+use crate::batch::{Batch, ReadBatch, WriteBatch};
+use crate::folio::Folio;
+use crate::machine::Machine;
+use crate::ops::{Direction, SlotRun};
+use crate::statistics::count;
+
+/// Gathers folios into batches. Dropping it submits what is left.
+pub struct Plug<M: Machine> {
+    batch: Option<Batch<M>>,
+}
+
+impl<M: Machine> Plug<M> {
+    /// An empty plug.
+    pub const fn new() -> Self {
+        Self { batch: None }
+    }
+
+    /// Hands what was gathered to its backend.
+    pub fn submit(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            count!(batch.area(), flushed_on_request, 1);
+            dispatch(batch);
+        }
+    }
+
+    /// Whether nothing is gathered.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_none()
+    }
+
+    /// Adds a folio that the batch owns from here on. `first_slot` is where its data is, or goes.
+    pub(crate) fn add(&mut self, area: &Arc<Area<M>>, folio: M::Folio, first_slot: u32, direction: Direction) {
+        self.make_room(area, SlotRun { first: first_slot, length: 1 << folio.order() }, direction);
+        let batch = self.batch.get_or_insert_with(|| area.shared().pool.get(Arc::clone(area), direction));
+        batch.push(folio, first_slot);
+        if batch.is_full() {
+            count!(area, flushed_full, 1);
+            self.batch.take().into_iter().for_each(dispatch);
+        }
+    }
+
+    /// Submits what was gathered if `next` cannot join it.
+    fn make_room(&mut self, area: &Arc<Area<M>>, next: SlotRun, direction: Direction) {
+        let Some((batch, previous)) = self.batch.as_ref().and_then(|batch| Some((batch, batch.last()?))) else {
+            return;
+        };
+        if !Arc::ptr_eq(batch.area(), area) || batch.direction() != direction {
+            count!(batch.area(), flushed_for_another, 1);
+        } else if !area.ops().can_merge(area, previous, next, direction) {
+            count!(area, flushed_unmergeable, 1);
+        } else {
+            return;
+        }
+        self.batch.take().into_iter().for_each(dispatch);
+    }
+}
+
+impl<M: Machine> Default for Plug<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<M: Machine> Drop for Plug<M> {
+    fn drop(&mut self) {
+        self.submit();
+    }
+}
+
+/// Moves the batch to the backend of its area.
+fn dispatch<M: Machine>(batch: Batch<M>) {
+    let area = Arc::clone(batch.area());
+    match batch.direction() {
+        Direction::Read => {
+            count!(area, read_batches, 1);
+            area.ops().submit_read(ReadBatch(batch));
+        }
+        Direction::Write => {
+            count!(area, write_batches, 1);
+            area.ops().submit_write(WriteBatch(batch));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The order in which areas are tried: higher priority first, equal ones in turn.
+
+use crate::swap::MAX_AREAS;
+
+/// Enabled areas that slots are allocated from.
+#[derive(Clone)]
+pub(crate) struct Priorities {
+    /// Priority and index, by falling priority; inside one priority, the one tried last is last.
+    areas: [(i16, u8); MAX_AREAS],
+    length: usize,
+}
+
+impl Priorities {
+    pub(crate) const fn new() -> Self {
+        Self { areas: [(0, 0); MAX_AREAS], length: 0 }
+    }
+
+    /// The areas in the order in which they are to be tried.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u8> {
+        self.areas[..self.length].iter().map(|&(_, index)| index)
+    }
+
+    /// Adds an area behind all of its priority.
+    pub(crate) fn insert(&mut self, priority: i16, index: u8) {
+        debug_assert!(self.length < MAX_AREAS && !self.iter().any(|other| other == index));
+        let position = self.areas[..self.length].partition_point(|&(other, _)| other >= priority);
+        self.areas.copy_within(position..self.length, position + 1);
+        self.areas[position] = (priority, index);
+        self.length += 1;
+    }
+
+    /// Takes an area out.
+    pub(crate) fn remove(&mut self, index: u8) {
+        let position = self.iter().position(|other| other == index);
+        if let Some(position) = position {
+            self.areas.copy_within(position + 1..self.length, position);
+            self.length -= 1;
+        }
+    }
+
+    /// The area was tried: the others of its priority are next.
+    pub(crate) fn requeue(&mut self, index: u8) {
+        if let Some(&(priority, _)) = self.areas[..self.length].iter().find(|&&(_, other)| other == index) {
+            self.remove(index);
+            self.insert(priority, index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::Priorities;
+
+    #[test]
+    fn equal_priorities_take_turns_and_higher_ones_stay_first() {
+        let mut priorities = Priorities::new();
+        for (priority, index) in [(-1, 0), (5, 1), (-1, 2), (5, 3), (7, 4)] {
+            priorities.insert(priority, index);
+        }
+        assert_eq!(priorities.iter().collect::<Vec<_>>(), [4, 1, 3, 0, 2]);
+        priorities.requeue(1);
+        priorities.requeue(0);
+        priorities.requeue(4);
+        assert_eq!(priorities.iter().collect::<Vec<_>>(), [4, 3, 1, 2, 0]);
+        priorities.remove(3);
+        priorities.requeue(3);
+        assert_eq!(priorities.iter().collect::<Vec<_>>(), [4, 1, 2, 0]);
+    }
+}

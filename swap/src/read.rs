@@ -1,0 +1,204 @@
+//! The way in: from an entry to a locked folio that is up to date.
+
+use alloc::sync::Arc;
+
+use crate::area::Area;
+use crate::cache::{InsertError, Inserted, slots};
+use crate::entry::Entry;
+use crate::folio::{Folio, FolioFlag, Locked};
+use crate::machine::{Machine, Purpose};
+use crate::ops::Direction;
+use crate::plug::Plug;
+use crate::readahead::Readahead;
+use crate::statistics::count;
+use crate::swap::Swap;
+use crate::word::Kind;
+
+/// A page that is back.
+pub struct FaultIn<M: Machine> {
+    /// The folio, locked, up to date, in the cache. Its entry is at or before the one asked for: page
+    /// `entry.slot() - folio.state().entry().slot()` of it is the page.
+    pub folio: Locked<M::Folio>,
+    /// Where it came from.
+    pub kind: FaultKind,
+    /// What its eviction left ([`Swap::evict`]), if this fault brought it in; 0 if there was nothing.
+    pub shadow: u64,
+}
+
+/// Where a page came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It was in the swap cache, perhaps on its way: a minor fault.
+    Cached,
+    /// It was read from the backend for this fault: a major fault.
+    Read,
+    /// It is a zero page that was never stored.
+    Zero,
+}
+
+/// Why a page is not back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultError {
+    /// The slot is no longer in use, so the page-table word has changed: look at it again.
+    Gone,
+    /// No frame.
+    NoMemory,
+    /// The backend cannot read the page: `SIGBUS` for the task that needs it.
+    ReadFailed(Entry),
+}
+
+impl<M: Machine> Swap<M> {
+    /// Brings the page in `entry` back. The caller has a page-table word that holds the slot. With an `order` above 0
+    /// it has words for the whole aligned run around `entry`, and takes a folio of that order if one can be had, else of
+    /// order 0. With `readahead`, neighbouring slots in use are read along.
+    ///
+    /// Sleeps; the caller holds no spinning lock and has an empty plug.
+    ///
+    /// # Errors
+    /// If the slot is not in use any more, no frame can be had, or the page cannot be read.
+    pub fn fault_in(&self, entry: Entry, order: u8, readahead: Option<&Readahead>) -> Result<FaultIn<M>, FaultError> {
+        let area = self.area(entry.area()).ok_or(FaultError::Gone)?;
+        let mut fault = Fault { area: &area, entry, order, kind: FaultKind::Cached, shadow: 0, read_alone: false };
+        let folio = loop {
+            if let Some(folio) = area.lookup(entry.slot()) {
+                let folio = Locked::lock(folio);
+                if !covers(&folio, entry) {
+                    continue;
+                }
+                if folio.state().is(FolioFlag::UpToDate) {
+                    break folio;
+                }
+                fault.read_again(folio)?;
+            } else if let Some(folio) = fault.bring_in(readahead, self)? {
+                break folio;
+            }
+        };
+        if fault.kind == FaultKind::Cached {
+            count!(area, cache_hits, 1);
+        } else {
+            count!(area, cache_misses, 1);
+        }
+        if folio.state().clear(FolioFlag::Readahead) {
+            count!(area, readahead_hits, 1);
+            if let Some(readahead) = readahead {
+                readahead.hit();
+            }
+        }
+        Ok(FaultIn { folio, kind: fault.kind, shadow: fault.shadow })
+    }
+}
+
+/// One fault on its way.
+struct Fault<'a, M: Machine> {
+    area: &'a Arc<Area<M>>,
+    entry: Entry,
+    order: u8,
+    kind: FaultKind,
+    shadow: u64,
+    /// The page was read on its own: if it is not up to date now, it cannot be read.
+    read_alone: bool,
+}
+
+impl<M: Machine> Fault<'_, M> {
+    /// Adds a new folio to the cache and reads it. `None`: look at the cache again.
+    fn bring_in(
+        &mut self,
+        readahead: Option<&Readahead>,
+        swap: &Swap<M>,
+    ) -> Result<Option<Locked<M::Folio>>, FaultError> {
+        // An entry that is gone must not cost a frame, which may cost somebody else's.
+        if self.area.peek(self.entry.slot()).is_none_or(|word| word.count() == 0 && word.folio().is_none()) {
+            return Err(FaultError::Gone);
+        }
+        let Some(folio) = M::allocate_folio(self.order, Purpose::Demand) else {
+            return if core::mem::take(&mut self.order) > 0 { Ok(None) } else { Err(FaultError::NoMemory) };
+        };
+        let folio = Locked::lock(folio);
+        let first = self.entry.slot() & !((1 << folio.order()) - 1);
+        let inserted =
+            self.area.entry(first).map_or(Err(InsertError::Conflict), |first| self.area.insert(first, &folio));
+        let inserted = match inserted {
+            Ok(inserted) => inserted,
+            Err(InsertError::Gone) => return Err(FaultError::Gone),
+            Err(InsertError::Exists) => {
+                M::relax();
+                return Ok(None);
+            }
+            Err(InsertError::Conflict) => {
+                self.order = 0;
+                return Ok(None);
+            }
+        };
+        M::added_to_cache(&folio);
+        self.shadow = inserted.shadow;
+        if inserted.zero {
+            self.kind = FaultKind::Zero;
+            count!(self.area, zero_in, 1 << folio.order());
+            for page in 0..1 << folio.order() {
+                folio.with_page_mut(page, |page| page.fill(0));
+            }
+            folio.state().set(FolioFlag::UpToDate);
+            return Ok(Some(folio));
+        }
+        self.kind = FaultKind::Read;
+        let mut window = u64::from(first)..u64::from(first) + 1;
+        if let Some(readahead) = readahead.filter(|_| folio.order() == 0 && !self.area.synchronous) {
+            window = readahead.window(first, self.area.slots, &swap.page_cluster);
+        }
+        self.read_alone = window.end - window.start == 1;
+        let mut plug = Plug::new();
+        for slot in window.start..u64::from(first) {
+            self.area.read_ahead(slot as u32, &mut plug);
+        }
+        plug.add(self.area, folio.into_read(), first, Direction::Read);
+        for slot in u64::from(first) + 1..window.end {
+            self.area.read_ahead(slot as u32, &mut plug);
+        }
+        plug.submit();
+        Ok(None)
+    }
+
+    /// Reads a folio whose read failed once more, on its own: with others in the batch it may not have been its fault.
+    fn read_again(&mut self, folio: Locked<M::Folio>) -> Result<(), FaultError> {
+        let Some(first) = folio.state().entry().filter(|_| !self.read_alone) else {
+            return Err(FaultError::ReadFailed(self.entry));
+        };
+        self.read_alone = true;
+        self.kind = FaultKind::Read;
+        let mut plug = Plug::new();
+        plug.add(self.area, folio.into_read(), first.slot(), Direction::Read);
+        plug.submit();
+        Ok(())
+    }
+}
+
+impl<M: Machine> Area<M> {
+    /// Adds the page in `slot` to a batch to be read, if it is stored, not in the cache, and a frame is free.
+    pub(crate) fn read_ahead(self: &Arc<Self>, slot: u32, plug: &mut Plug<M>) {
+        let stored = |word: &crate::word::Word| matches!(word.kind(), Kind::Shadow(_)) && !word.is_zero();
+        let Some(entry) = self.entry(slot).filter(|_| self.peek(slot).as_ref().is_some_and(stored)) else { return };
+        let Some(folio) = M::allocate_folio(0, Purpose::Readahead) else { return };
+        let folio = Locked::lock(folio);
+        match self.insert(entry, &folio) {
+            Ok(Inserted { zero: false, .. }) => {}
+            Ok(Inserted { zero: true, .. }) => {
+                folio.with_page_mut(0, |page| page.fill(0));
+                folio.state().set(FolioFlag::UpToDate);
+                M::added_to_cache(&folio);
+                return;
+            }
+            Err(_) => return,
+        }
+        folio.state().set(FolioFlag::Readahead);
+        count!(self, readahead, 1);
+        M::added_to_cache(&folio);
+        plug.add(self, folio.into_read(), slot, Direction::Read);
+    }
+}
+
+/// Whether the locked folio is in the cache at `entry`.
+fn covers<F: Folio>(folio: &Locked<F>, entry: Entry) -> bool {
+    folio.state().entry().is_some_and(|first| {
+        first.area() == entry.area() && slots(first, folio.order()).any(|slot| slot == entry.slot())
+    })
+}

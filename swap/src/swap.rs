@@ -1,0 +1,266 @@
+//! [`Swap`]: all areas together, and the calls that the kernel makes.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use spin::{Once, RwLock};
+
+use crate::area::{Area, NoSlot, Shared};
+use crate::cache::DuplicateError;
+use crate::cluster::ORDERS;
+use crate::entry::Entry;
+use crate::folio::{Folio, FolioFlag, Locked};
+use crate::machine::{MAX_CPUS, Machine};
+use crate::ops::SlotRun;
+use crate::priorities::Priorities;
+use crate::readahead::PageCluster;
+use crate::registry::{BlockDriver, DriverId, Registry, RegistryError};
+use crate::slots::{SlotReference, Slots};
+use crate::statistics::Snapshot;
+use crate::sync::{Lock, Rank};
+use crate::word::{Kind, Word};
+
+/// The most areas at once.
+pub const MAX_AREAS: usize = 28;
+
+/// All of swap. A kernel has one, in a `static`.
+pub struct Swap<M: Machine> {
+    /// Written only by `swapon` and `swapoff`, and only when nobody is looking.
+    pub(crate) areas: [RwLock<Option<Arc<Area<M>>>>; MAX_AREAS],
+    pub(crate) priorities: Lock<Priorities, M, { Rank::Priorities as u8 }>,
+    /// Where each processor took its last slot of each order: a hint.
+    current: [[Place; ORDERS]; MAX_CPUS],
+    pub(crate) registry: Registry<M>,
+    /// Made at the first `swapon`.
+    pub(crate) shared: Once<Arc<Shared<M>>>,
+    pub(crate) page_cluster: PageCluster,
+    /// A `swapon` is at work.
+    pub(crate) enabling: AtomicBool,
+}
+
+/// Why slots could not be allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllocateError {
+    /// No area has a free, aligned run of so many slots. A large folio may still fit in pieces.
+    Full,
+    /// There is room, but no memory for a cluster's table.
+    NoMemory,
+}
+
+impl<M: Machine> Swap<M> {
+    /// Swap without any area.
+    pub const fn new() -> Self {
+        Self {
+            areas: [const { RwLock::new(None) }; MAX_AREAS],
+            priorities: Lock::new(Priorities::new()),
+            current: [const { [const { Place::new() }; ORDERS] }; MAX_CPUS],
+            registry: Registry::new(),
+            shared: Once::new(),
+            page_cluster: PageCluster::new(),
+            enabling: AtomicBool::new(false),
+        }
+    }
+
+    /// Registers a block driver's own swap operations; areas enabled from now on use them.
+    ///
+    /// # Errors
+    /// If the driver is registered already, or memory does not suffice.
+    pub fn register(&self, id: DriverId, driver: Arc<dyn BlockDriver<M>>) -> Result<(), RegistryError> {
+        self.registry.register(id, driver)
+    }
+
+    /// Takes a block driver's registration back. Areas that use its operations keep them.
+    ///
+    /// # Errors
+    /// If only other drivers are registered; if none is, that is no error.
+    pub fn unregister(&self, id: DriverId) -> Result<(), RegistryError> {
+        self.registry.unregister(id)
+    }
+
+    /// The area with this index, if it is enabled.
+    pub fn area(&self, index: u8) -> Option<Arc<Area<M>>> {
+        self.areas.get(usize::from(index))?.try_read()?.clone()
+    }
+
+    /// All enabled areas, by index.
+    pub fn areas(&self) -> impl Iterator<Item = Arc<Area<M>>> {
+        (0..MAX_AREAS as u8).filter_map(|index| self.area(index))
+    }
+
+    /// The counters of all areas since the start, those that are gone included.
+    pub fn statistics(&self) -> Snapshot {
+        self.shared.get().map_or_else(Snapshot::default, |shared| shared.statistics.snapshot())
+    }
+
+    /// Slots that can be used, and those of them that are free (Linux: `SwapTotal` and `SwapFree`, in pages). An area on
+    /// its way out counts only what is still in use.
+    pub fn totals(&self) -> (u64, u64) {
+        self.areas().fold((0, 0), |(total, free), area| {
+            let used = area.used();
+            if area.working.load(Ordering::Relaxed) {
+                (total + area.usable, free + area.usable.saturating_sub(used))
+            } else {
+                (total + used, free)
+            }
+        })
+    }
+
+    /// Whether more than half of all slots are in use: then a folio that is mapped again should give its slot back
+    /// (Linux: `vm_swap_full`).
+    pub fn is_half_full(&self) -> bool {
+        let (total, free) = self.totals();
+        free * 2 < total
+    }
+
+    /// Batches that are in the pool; all of them when no I/O is on its way.
+    pub fn idle_batches(&self) -> usize {
+        self.shared.get().map_or(0, |shared| shared.pool.idle())
+    }
+
+    /// How many pages are read ahead at most: 2^n.
+    pub fn page_cluster(&self) -> &PageCluster {
+        &self.page_cluster
+    }
+
+    /// Allocates 2^`order` slots that belong to the caller, not to the swap cache.
+    ///
+    /// # Errors
+    /// If there is no room, or no memory for the table.
+    pub fn allocate(&self, order: u8) -> Result<Slots<M>, AllocateError> {
+        let (area, first) = self.allocate_word(order, Kind::Owned(0).word())?;
+        Ok(Slots { area, run: SlotRun { first, length: 1 << order } })
+    }
+
+    /// Gives a folio slots and adds it to the swap cache there. It is dirty from here on: nothing is stored yet.
+    ///
+    /// # Errors
+    /// If no area has room, or memory for a table does not suffice; the folio is as it was.
+    pub fn add_to_swap(&self, folio: &Locked<M::Folio>) -> Result<Entry, AllocateError> {
+        debug_assert!(folio.state().entry().is_none() && folio.state().is(FolioFlag::UpToDate));
+        let (area, first) = self.allocate_word(folio.order(), Kind::Folio(folio.number()).word())?;
+        // The cache's reference. Readers may find the word before this; they take their own from the caller's.
+        M::Folio::clone(folio).into_number();
+        let Some(entry) = area.entry(first) else { unreachable!("slot 0 is bad, so never allocated") };
+        folio.state().set(FolioFlag::Dirty);
+        folio.state().enter_cache(entry);
+        Ok(entry)
+    }
+
+    /// One more page-table word will hold the slot, which must be in use: the caller has its folio locked, or has a
+    /// word that holds it (`fork`).
+    ///
+    /// # Errors
+    /// If the slot cannot have a count, or memory for a large one does not suffice.
+    pub fn duplicate(&self, entry: Entry) -> Result<SlotReference<'_, M>, DuplicateError> {
+        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
+        let area = area.as_deref().and_then(Option::as_ref).ok_or(DuplicateError::NotInUse(entry))?;
+        area.duplicate(entry)?;
+        Ok(SlotReference::new(self, entry))
+    }
+
+    /// The folio in the swap cache at `entry`. Takes no lock and never waits; the folio may leave the cache at once
+    /// unless the caller locks it and looks again.
+    #[inline]
+    pub fn lookup(&self, entry: Entry) -> Option<M::Folio> {
+        self.areas.get(usize::from(entry.area()))?.try_read()?.as_ref()?.lookup(entry.slot())
+    }
+
+    /// How many page-table words hold the slot.
+    pub fn count(&self, entry: Entry) -> u32 {
+        let Some(area) = self.area(entry.area()) else { return 0 };
+        area.cluster(entry.slot()).map_or(0, |cluster| cluster.lock().count(crate::area::offset(entry.slot())))
+    }
+
+    /// Takes the folio out of the cache and frees its slots, if no page-table word holds them and it is not being
+    /// written. To be called after a folio was mapped back, when its slot is not worth keeping
+    /// ([`Swap::is_half_full`], or it will be written to at once).
+    pub fn try_free_slot(&self, folio: &Locked<M::Folio>) -> bool {
+        folio
+            .state()
+            .entry()
+            .and_then(|entry| Some((entry, self.area(entry.area())?)))
+            .is_some_and(|(entry, area)| area.try_free(entry, folio))
+    }
+
+    /// Takes a clean folio out of the cache, when the caller has unmapped it and has accounted for all `references`: the
+    /// cache's one, the folio's own in `folio`, and whatever lists hold. Its slots keep `shadow`
+    /// ([`SHADOW_BITS`](crate::SHADOW_BITS) bits) for [`FaultIn::shadow`](crate::FaultIn::shadow). The folio comes back unlocked with one reference
+    /// less, the cache's: when the caller drops its own, the frames are free.
+    ///
+    /// # Errors
+    /// The folio, still locked and in the cache, if it is dirty, under writeback or known to somebody else.
+    pub fn evict(&self, folio: Locked<M::Folio>, references: u32, shadow: u64) -> Result<M::Folio, Locked<M::Folio>> {
+        let place = folio.state().entry().and_then(|entry| Some((entry, self.area(entry.area())?)));
+        match place {
+            Some((entry, area)) if area.evict(entry, &folio, references, shadow) => Ok(folio.unlock()),
+            _ => Err(folio),
+        }
+    }
+
+    /// Does what was put off, because whoever caused it could not sleep: tells devices of empty clusters. For a kernel
+    /// thread that waits for [`Event::Work`](crate::Event::Work).
+    pub fn do_pending_work(&self) {
+        for area in self.areas() {
+            while area.discard_clusters && area.discard_cluster() {}
+        }
+    }
+
+    pub(crate) fn put(&self, entry: Entry) {
+        // The count itself keeps the area enabled, and only its owner gives it back.
+        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
+        if let Some(Some(area)) = area.as_deref() {
+            area.put(entry);
+        }
+    }
+
+    fn allocate_word(&self, order: u8, word: Word) -> Result<(Arc<Area<M>>, u32), AllocateError> {
+        let place = self.current.get(M::cpu() % MAX_CPUS).and_then(|orders| orders.get(usize::from(order)));
+        let place = place.ok_or(AllocateError::Full)?;
+        if let Some((index, hint)) = place.get()
+            && let Some(area) = self.area(index)
+            && let Ok(first) = area.allocate_at(order, hint, word)
+        {
+            place.set(index, first.saturating_add(1 << order));
+            return Ok((area, first));
+        }
+        let mut error = AllocateError::Full;
+        let order_of_areas = self.priorities.lock().clone();
+        for index in order_of_areas.iter() {
+            let Some(area) = self.area(index) else { continue };
+            self.priorities.lock().requeue(index);
+            match area.allocate(order, word) {
+                Ok(first) => {
+                    place.set(index, first.saturating_add(1 << order));
+                    return Ok((area, first));
+                }
+                Err(NoSlot::Full) => {}
+                Err(NoSlot::NoMemory) => error = AllocateError::NoMemory,
+            }
+        }
+        Err(error)
+    }
+}
+
+impl<M: Machine> Default for Swap<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A slot of an area, or nothing, in one word.
+struct Place(AtomicU64);
+
+impl Place {
+    const fn new() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+
+    fn get(&self) -> Option<(u8, u32)> {
+        let place = self.0.load(Ordering::Relaxed);
+        (place != u64::MAX).then_some(((place >> 32) as u8, place as u32))
+    }
+
+    fn set(&self, area: u8, slot: u32) {
+        self.0.store(u64::from(area) << 32 | u64::from(slot), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,157 @@
+//! `swapoff`: everything that is in an area comes back to memory, then the area is gone.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+use crate::area::Area;
+use crate::entry::Entry;
+use crate::errno::Errno;
+use crate::machine::{Level, Machine};
+use crate::plug::Plug;
+use crate::swap::Swap;
+use crate::word::Kind;
+
+/// Whoever can find the page-table words that hold slots: the kernel.
+pub trait Users {
+    /// Replaces every page-table word that holds one of these slots by a mapping of its page, by way of
+    /// [`Swap::fault_in`] (without readahead: the pages are on their way), or by a poisoned word if the page cannot be
+    /// read. One pass over all page tables is enough; words that appear behind it are found by a later call.
+    ///
+    /// # Errors
+    /// If there is no memory for the pages.
+    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError>;
+
+    /// Whether the caller of `swapoff` should give up, because of a signal.
+    fn interrupted(&self) -> bool {
+        false
+    }
+
+    /// So many slots are still in use, of so many at the start.
+    fn progress(&mut self, _left: u64, _total: u64) {}
+}
+
+/// Some slots of one area.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotRange {
+    /// The area.
+    pub area: u8,
+    /// The slots.
+    pub slots: Range<u64>,
+}
+
+/// Why an area is still enabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwapOffError {
+    /// It is no working area.
+    NotActive,
+    /// The pages do not fit into memory.
+    NoMemory,
+    /// A signal came.
+    Interrupted,
+}
+
+impl SlotRange {
+    /// Whether the entry is one of them.
+    pub fn contains(&self, entry: Entry) -> bool {
+        entry.area() == self.area && self.slots.contains(&entry.slot().into())
+    }
+}
+
+impl<M: Machine> Swap<M> {
+    /// Disables the area `index`: no slot of it is allocated any more, and cluster by cluster, in the order of the slots
+    /// so that a disk reads sequentially, pages are read and given back to their users. A page that cannot be read does
+    /// not stop it. Sleeps.
+    ///
+    /// # Errors
+    /// If there is no such area; or if not everything could be brought back, and then the area works as before.
+    pub fn swapoff(&self, index: u8, users: &mut dyn Users) -> Result<(), SwapOffError> {
+        let area = self.area(index).ok_or(SwapOffError::NotActive)?;
+        if !area.working.swap(false, Ordering::AcqRel) {
+            return Err(SwapOffError::NotActive);
+        }
+        self.priorities.lock().remove(index);
+        // Whoever saw the area work before this is done with its cluster after this.
+        for cluster in &area.clusters {
+            drop(cluster.lock());
+        }
+        if let Err(error) = empty(&area, users) {
+            area.working.store(true, Ordering::Release);
+            self.priorities.lock().insert(area.priority, index);
+            M::log(Level::Warning, format_args!("swap: {} stays enabled: {error}", area.name()));
+            return Err(error);
+        }
+        loop {
+            // Readers hold this for a few instructions.
+            if let Some(mut place) = self.areas[usize::from(index)].try_write() {
+                *place = None;
+                break;
+            }
+            M::relax();
+        }
+        M::log(Level::Information, format_args!("swap: removed {}", area.name()));
+        Ok(())
+    }
+}
+
+/// Frees every slot of an area from which nothing is allocated any more.
+fn empty<M: Machine>(area: &Arc<Area<M>>, users: &mut dyn Users) -> Result<(), SwapOffError> {
+    let total = area.used();
+    while area.used() > 0 {
+        let before = area.used();
+        for index in 0..area.clusters.len() {
+            let slots = area.cluster_slots(index);
+            if !slots.clone().any(|slot| area.is_used(slot as u32)) {
+                continue;
+            }
+            if users.interrupted() {
+                return Err(SwapOffError::Interrupted);
+            }
+            let mut plug = Plug::new();
+            slots.clone().for_each(|slot| area.read_ahead(slot as u32, &mut plug));
+            plug.submit();
+            users.bring_back(&SlotRange { area: area.index, slots: slots.clone() })?;
+            area.drop_unused_in(slots);
+            users.progress(area.used(), total);
+        }
+        if area.used() == before {
+            // What is left is in the hands of others: a folio locked by a fault, a write that is not over, a word on its
+            // way from one page table to another.
+            if users.interrupted() {
+                return Err(SwapOffError::Interrupted);
+            }
+            M::relax();
+        }
+    }
+    Ok(())
+}
+
+impl<M: Machine> Area<M> {
+    fn is_used(&self, slot: u32) -> bool {
+        self.peek(slot).is_some_and(|word| !matches!(word.kind(), Kind::Free { .. } | Kind::Bad))
+    }
+}
+
+impl SwapOffError {
+    /// What `swapoff(2)` returns.
+    pub const fn errno(self) -> Errno {
+        match self {
+            Self::NotActive => Errno::Invalid,
+            Self::NoMemory => Errno::NoMemory,
+            Self::Interrupted => Errno::Interrupted,
+        }
+    }
+}
+
+impl fmt::Display for SwapOffError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NotActive => "not an active swap area",
+            Self::NoMemory => "its pages do not fit into memory",
+            Self::Interrupted => "interrupted",
+        })
+    }
+}
+
+impl core::error::Error for SwapOffError {}

@@ -1,0 +1,264 @@
+//! `swapon`: from a device to a working area. The order of the checks is that of Linux's system call.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use crate::area::{Area, Shared};
+use crate::batch::Pool;
+use crate::cluster::{CLUSTER_SLOTS, Cluster};
+use crate::disk::{BlockBackend, Disk, SynchronousBlockBackend};
+use crate::errno::Errno;
+use crate::extents::{Extent, ExtentError, Extents};
+use crate::header::{Header, HeaderError, Medium, PAGE_SIZE};
+use crate::heap::{self, NoMemory};
+use crate::lists::Lists;
+use crate::machine::{IoError, Level, Machine};
+use crate::ops::SwapOps;
+use crate::statistics::Statistics;
+use crate::swap::{MAX_AREAS, Swap};
+use crate::sync::Lock;
+
+/// How an area is to be used: the flags of `swapon(2)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SwapOnOptions {
+    /// The priority; [`DEFAULT_PRIORITY`] without one.
+    pub priority: Option<i16>,
+    /// What the device is told of unused pages.
+    pub discard: Discard,
+}
+
+/// The priority of an area that was given none.
+pub const DEFAULT_PRIORITY: i16 = -1;
+
+/// When a device is told that pages are unused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discard {
+    /// Never.
+    #[default]
+    Off,
+    /// The whole area when it is enabled.
+    Once,
+    /// A cluster when it becomes empty.
+    Pages,
+    /// Both.
+    Both,
+}
+
+/// Why an area is not enabled. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwapOnError {
+    /// Flags that do not exist.
+    Flags(u32),
+    /// As many areas as there can be are enabled.
+    TooManyAreas,
+    /// No memory for the area.
+    NoMemory,
+    /// The device is an area already.
+    Busy,
+    /// The device cannot be written.
+    ReadOnly,
+    /// The header cannot be read.
+    HeaderUnreadable(IoError),
+    /// The header says what it must not.
+    Header(HeaderError),
+    /// The file cannot be mapped to the disk.
+    Extents(ExtentError),
+}
+
+const FLAG_PREFER: u32 = 0x8000;
+const FLAG_PRIORITY_MASK: u32 = 0x7fff;
+const FLAG_DISCARD: u32 = 0x1_0000;
+const FLAG_DISCARD_ONCE: u32 = 0x2_0000;
+const FLAG_DISCARD_PAGES: u32 = 0x4_0000;
+const FLAGS: u32 = FLAG_PREFER | FLAG_PRIORITY_MASK | FLAG_DISCARD | FLAG_DISCARD_ONCE | FLAG_DISCARD_PAGES;
+
+impl SwapOnOptions {
+    /// Reads the flags of `swapon(2)`.
+    ///
+    /// # Errors
+    /// [`SwapOnError::Flags`] if there are others.
+    pub fn from_flags(flags: u32) -> Result<Self, SwapOnError> {
+        if flags & !FLAGS != 0 {
+            return Err(SwapOnError::Flags(flags & !FLAGS));
+        }
+        let discard = match flags & (FLAG_DISCARD | FLAG_DISCARD_ONCE | FLAG_DISCARD_PAGES) {
+            // The two policies refine discarding; alone they ask for nothing.
+            policy if policy & FLAG_DISCARD == 0 => Discard::Off,
+            policy if policy & FLAG_DISCARD_ONCE == policy & FLAG_DISCARD_PAGES << 1 => Discard::Both,
+            policy if policy & FLAG_DISCARD_ONCE != 0 => Discard::Once,
+            _ => Discard::Pages,
+        };
+        let priority = (flags & FLAG_PREFER != 0).then_some((flags & FLAG_PRIORITY_MASK) as i16);
+        Ok(Self { priority, discard })
+    }
+}
+
+impl<M: Machine> Swap<M> {
+    /// Enables a device as a swap area. Returns its index. Sleeps.
+    ///
+    /// # Errors
+    /// See [`SwapOnError`]; the log says the same.
+    pub fn swapon(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions) -> Result<u8, SwapOnError> {
+        while self.enabling.swap(true, Ordering::Acquire) {
+            M::relax();
+        }
+        let result = self.enable(disk, options);
+        self.enabling.store(false, Ordering::Release);
+        if let Err(error) = &result {
+            M::log(Level::Warning, format_args!("swap: {}: {error}", disk.name()));
+        }
+        result
+    }
+
+    fn enable(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions) -> Result<u8, SwapOnError> {
+        let index = (0..MAX_AREAS as u8).find(|&index| self.area(index).is_none()).ok_or(SwapOnError::TooManyAreas)?;
+        if self.areas().any(|area| area.name() == disk.name()) {
+            return Err(SwapOnError::Busy);
+        }
+        if disk.properties().read_only {
+            return Err(SwapOnError::ReadOnly);
+        }
+        let mut page = heap::array::<M, u8, PAGE_SIZE>(|_| 0)?;
+        disk.read_page(0, &mut page).map_err(SwapOnError::HeaderUnreadable)?;
+        let medium = Medium { pages: disk.pages(), is_file: disk.properties().is_file };
+        let header = Header::parse(&page, medium).map_err(SwapOnError::Header)?;
+        let area = self.build(index, disk, &header, options)?;
+        if matches!(options.discard, Discard::Once | Discard::Both) && area.properties.discard {
+            area.discard(1..area.slots);
+        }
+        M::log(
+            Level::Information,
+            format_args!(
+                "swap: adding {}k on {}, priority {}, {} extents across {}k{}{}{}",
+                area.usable * 4,
+                area.name(),
+                area.priority,
+                area.extents.len(),
+                area.extents.span() * 4,
+                if area.properties.rotational { "" } else { ", solid-state" },
+                if area.properties.discard && options.discard != Discard::Off { ", discard" } else { "" },
+                if area.synchronous { ", synchronous" } else { "" },
+            ),
+        );
+        let place = &self.areas[usize::from(index)];
+        loop {
+            // A reader who found nothing here is on its way out.
+            if let Some(mut place) = place.try_write() {
+                *place = Some(Arc::clone(&area));
+                break;
+            }
+            M::relax();
+        }
+        self.priorities.lock().insert(area.priority, index);
+        Ok(index)
+    }
+
+    /// Makes the area that the header describes; nobody knows it yet.
+    fn build(
+        &self,
+        index: u8,
+        disk: &Arc<dyn Disk<M>>,
+        header: &Header<'_>,
+        options: SwapOnOptions,
+    ) -> Result<Arc<Area<M>>, SwapOnError> {
+        let properties = disk.properties();
+        let slots = u64::from(header.last_page) + 1;
+        let extents = Extents::new::<M>(&[Extent { page: 0, disk_page: 0, pages: slots }])?;
+        let ops = self.backend(disk)?;
+        let clusters = heap::slice::<M, _>(slots.div_ceil(CLUSTER_SLOTS as u64) as usize, |_| Cluster::new())?;
+        let end = clusters.len() as u64 * CLUSTER_SLOTS as u64;
+        let area = Area {
+            index,
+            priority: options.priority.unwrap_or(DEFAULT_PRIORITY),
+            disk: Arc::clone(disk),
+            properties,
+            metadata_bits: ops.metadata_bits().next_power_of_two().min(64) * u8::from(ops.metadata_bits() > 0),
+            synchronous: ops.flags().synchronous,
+            ops,
+            discard_clusters: properties.discard && matches!(options.discard, Discard::Pages | Discard::Both),
+            extents,
+            slots,
+            usable: u64::from(header.last_page) - header.bad_pages.len() as u64,
+            clusters,
+            lists: Lock::new(Lists::new()),
+            used: AtomicU64::new(0),
+            working: AtomicBool::new(true),
+            sequential: [const { AtomicU32::new(0) }; _],
+            statistics: Statistics::new(),
+            shared: self.shared()?,
+        };
+        area.fill_lists();
+        for slot in core::iter::once(0).chain(header.bad_pages.iter().map(u64::from)).chain(slots..end) {
+            area.mark_bad(slot)?;
+        }
+        arc::<M, _>(area)
+    }
+
+    fn backend(&self, disk: &Arc<dyn Disk<M>>) -> Result<Arc<dyn SwapOps<M>>, SwapOnError> {
+        Ok(match self.registry.swap_ops(disk) {
+            Some(ops) => ops,
+            None if disk.properties().synchronous => arc::<M, _>(SynchronousBlockBackend(Arc::clone(disk)))?,
+            None => arc::<M, _>(BlockBackend(Arc::clone(disk)))?,
+        })
+    }
+
+    fn shared(&self) -> Result<Arc<Shared<M>>, SwapOnError> {
+        if let Some(shared) = self.shared.get() {
+            return Ok(Arc::clone(shared));
+        }
+        let shared = arc::<M, _>(Shared { pool: Pool::new()?, statistics: Statistics::new() })?;
+        Ok(Arc::clone(self.shared.call_once(|| shared)))
+    }
+}
+
+/// A shared value, if the machine has memory for it.
+fn arc<M: Machine, T>(value: T) -> Result<Arc<T>, SwapOnError> {
+    if M::may_allocate(size_of::<T>()) { Ok(Arc::new(value)) } else { Err(SwapOnError::NoMemory) }
+}
+
+impl SwapOnError {
+    /// What `swapon(2)` returns.
+    pub const fn errno(&self) -> Errno {
+        match self {
+            Self::TooManyAreas => Errno::NotPermitted,
+            Self::NoMemory | Self::Extents(ExtentError::NoMemory) => Errno::NoMemory,
+            Self::Busy => Errno::Busy,
+            Self::ReadOnly => Errno::ReadOnly,
+            Self::HeaderUnreadable(_) => Errno::Io,
+            Self::Header(error) => error.errno(),
+            Self::Flags(_) | Self::Extents(_) => Errno::Invalid,
+        }
+    }
+}
+
+impl fmt::Display for SwapOnError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flags(flags) => write!(formatter, "swapon has no flags {flags:#x}"),
+            Self::TooManyAreas => write!(formatter, "{MAX_AREAS} swap areas are enabled already"),
+            Self::NoMemory => formatter.write_str("no memory for a swap area"),
+            Self::Busy => formatter.write_str("is a swap area already"),
+            Self::ReadOnly => formatter.write_str("is read-only"),
+            Self::HeaderUnreadable(error) => write!(formatter, "the swap header cannot be read: {error}"),
+            Self::Header(error) => write!(formatter, "swap header refused: {error}"),
+            Self::Extents(ExtentError::Hole { page }) => write!(formatter, "page {page} is a hole"),
+            Self::Extents(ExtentError::Overlap { page }) => write!(formatter, "page {page} is in two extents"),
+            Self::Extents(ExtentError::NoMemory) => formatter.write_str("no memory for the extents"),
+        }
+    }
+}
+
+impl core::error::Error for SwapOnError {}
+
+impl From<NoMemory> for SwapOnError {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+impl From<ExtentError> for SwapOnError {
+    fn from(error: ExtentError) -> Self {
+        Self::Extents(error)
+    }
+}

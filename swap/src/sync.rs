@@ -1,0 +1,87 @@
+//! Spinning locks with a rank.
+//!
+//! A task may take a lock only if its rank is below that of every lock that it holds already; [`Machine::lock_enter`]
+//! is where a machine checks that, and where it disables preemption: a task that holds a spinning lock runs until it
+//! lets go. Nothing sleeps, submits I/O or reclaims under any of these locks.
+
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+
+use crate::machine::Machine;
+
+/// The core's locks, lowest first. See the table in the crate's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Rank {
+    /// The pool of batches.
+    BatchPool,
+    /// Which areas there are, in the order in which they are tried.
+    Priorities,
+    /// An area's lists of clusters.
+    Lists,
+    /// One cluster: its table and all that its slots mean.
+    Cluster,
+    /// The registry of block drivers' swap operations.
+    Registry,
+}
+
+/// A value behind a spinning lock of rank `RANK`, a [`Rank`] as `u8`.
+pub(crate) struct Lock<T, M, const RANK: u8> {
+    value: spin::Mutex<T>,
+    machine: PhantomData<fn() -> M>,
+}
+
+/// Access to the value; dropping it unlocks.
+pub(crate) struct Guard<'a, T, M: Machine, const RANK: u8> {
+    // Declared first, so dropped first: the lock is open before the machine may preempt.
+    value: spin::MutexGuard<'a, T>,
+    _entered: Entered<M, RANK>,
+}
+
+struct Entered<M: Machine, const RANK: u8>(PhantomData<fn() -> M>);
+
+impl<T, M: Machine, const RANK: u8> Lock<T, M, RANK> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self { value: spin::Mutex::new(value), machine: PhantomData }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> Guard<'_, T, M, RANK> {
+        M::lock_enter(const { rank(RANK) });
+        let entered = Entered(PhantomData);
+        loop {
+            if let Some(value) = self.value.try_lock() {
+                return Guard { value, _entered: entered };
+            }
+            M::relax();
+        }
+    }
+}
+
+const fn rank(number: u8) -> Rank {
+    const RANKS: [Rank; 5] = [Rank::BatchPool, Rank::Priorities, Rank::Lists, Rank::Cluster, Rank::Registry];
+    RANKS[number as usize]
+}
+
+impl<T, M: Machine, const RANK: u8> Deref for Guard<'_, T, M, RANK> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T, M: Machine, const RANK: u8> DerefMut for Guard<'_, T, M, RANK> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<M: Machine, const RANK: u8> Drop for Entered<M, RANK> {
+    #[inline]
+    fn drop(&mut self) {
+        M::lock_leave(const { rank(RANK) });
+    }
+}

@@ -1,0 +1,58 @@
+//! The way out: from a dirty folio in the cache to a batch.
+
+use crate::folio::{Folio, FolioFlag, Locked};
+use crate::header::{PAGE_SIZE, Page};
+use crate::machine::Machine;
+use crate::ops::Direction;
+use crate::plug::Plug;
+use crate::statistics::count;
+use crate::swap::Swap;
+use crate::word::Word;
+
+/// What became of a folio that was to be written.
+pub enum Written<M: Machine> {
+    /// It is in the plug's batch, under writeback and unlocked. Its end is [`Machine::write_ended`].
+    Queued,
+    /// All its pages are zero: its slots say so, nothing is written, and it can be evicted at once.
+    Zero(Locked<M::Folio>),
+    /// No page-table word holds its slots any more: they are free, and so is the folio when the caller drops it.
+    Unused(Locked<M::Folio>),
+}
+
+impl<M: Machine> Swap<M> {
+    /// Starts to write a folio that is in the cache, unmapped and up to date. It is clean from here on; a failed write
+    /// makes it dirty again. The order of steps is that of Linux's `swap_writeout`.
+    pub fn write(&self, plug: &mut Plug<M>, folio: Locked<M::Folio>) -> Written<M> {
+        if folio.state().is(FolioFlag::Writeback) {
+            // It may be in this very plug.
+            plug.submit();
+            folio.wait_for_writeback();
+        }
+        let place = folio.state().entry().and_then(|entry| Some((entry, self.area(entry.area())?)));
+        let Some((entry, area)) = place else { return Written::Unused(folio) };
+        if area.try_free(entry, &folio) {
+            return Written::Unused(folio);
+        }
+        let pages = 1 << folio.order();
+        let zero = (0..pages).all(|page| folio.with_page(page, is_zero));
+        // Set or cleared before anything is stored, so that the slot never names contents that it does not have.
+        if zero || (0..pages as u32).any(|page| area.peek(entry.slot() + page).is_some_and(Word::is_zero)) {
+            area.set_zero(entry, folio.order(), zero);
+        }
+        if zero {
+            folio.state().clear(FolioFlag::Dirty);
+            count!(area, zero_out, pages as u64);
+            return Written::Zero(folio);
+        }
+        count!(area, pages_out, pages as u64);
+        plug.add(&area, folio.into_writeback(), entry.slot(), Direction::Write);
+        Written::Queued
+    }
+}
+
+fn is_zero(page: &Page) -> bool {
+    const STRIDE: usize = 64;
+    let (strides, _) = page.as_chunks::<STRIDE>();
+    const { assert!(PAGE_SIZE.is_multiple_of(STRIDE)) };
+    strides.iter().all(|stride| *stride == [0; STRIDE])
+}
