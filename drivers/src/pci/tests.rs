@@ -62,6 +62,7 @@ impl ConfigurationAccess for Configuration {
         let new = match register {
             // The low half of a 64-bit register that is sized; the disk below has no other kind.
             0x10 | 0x18 | 0x20 if data == u32::MAX => !(BAR_BYTES as u32 - 1) | 0b100,
+            0x28..0x34 => panic!("no driver writes there"),
             0x04 => old & 0xffff_0000 | data & 0xffff,
             _ => data,
         };
@@ -133,6 +134,7 @@ fn disks_are_found_behind_bridges_even_if_these_lead_in_circles() {
     let disk = [(0x00, 0x1042_1af4)];
     let bridge = |secondary: u32| [(0x00, 0x000c_1b36), (0x0c, 1 << 16), (0x18, secondary << 8)];
     configuration.add(at(0, 1), &bridge(2));
+    configuration.add(at(0, 2), &bridge(4));
     configuration.add(at(0, 5), &disk);
     configuration.add(at(0, 6), &[(0x00, 0x1041_1af4)]);
     configuration.add(at(0, 7), &[(0x00, 0x1042_8086)]);

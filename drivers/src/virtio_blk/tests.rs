@@ -146,6 +146,9 @@ fn requests_finish_in_the_devices_order_and_once() {
     let counters = disk.counters();
     assert_eq!((counters.in_flight, counters.max_in_flight, counters.errors), (0, 5, 2));
     assert_eq!(counters.bytes_read, 3 * 4096);
+
+    accept(&mut disk, request(Operation::Read, 0, &mut memory[..1], &results, 5));
+    assert_eq!((disk.counters().in_flight, disk.counters().max_in_flight), (1, 5));
 }
 
 #[test]
@@ -321,6 +324,10 @@ fn without_indirect_descriptors_requests_share_the_queue() {
     transport.device().answer(&chain, protocol::OK);
     complete_all(&mut disk);
     assert_eq!(results.take(), [(0, Ok(())), (1, Ok(()))]);
+    // None of the refusals kept an envelope.
+    for number in 0..2 {
+        accept(&mut disk, request(Operation::Write, 0, &mut memory[..1], &results, number));
+    }
 }
 
 #[test]
@@ -388,7 +395,8 @@ fn a_device_that_answers_nonsense_is_stopped() {
     let answer =
         |status| move |transport: &FakeTransport, chains: &[Chain]| transport.device().answer(&chains[1], status);
     stops_after(answer(3), Misbehaviour::UnknownStatus(3));
-    stops_after(answer(protocol::UNANSWERED), Misbehaviour::UnknownStatus(protocol::UNANSWERED));
+    let no_answer = |transport: &FakeTransport, chains: &[Chain]| transport.device().finish_token(chains[1].token);
+    stops_after(no_answer, Misbehaviour::UnknownStatus(protocol::UNANSWERED));
 }
 
 #[test]
