@@ -29,25 +29,23 @@
 //! so that it no longer writes to memory, and only once it confirms the reset do all requests end as
 //! [`BlockError::Stopped`].
 
+mod envelopes;
+mod start;
+
 use alloc::{boxed::Box, vec::Vec};
-use core::{
-    array,
-    num::NonZeroU32,
-    ptr::NonNull,
-    slice,
-    sync::atomic::{Ordering, fence},
-};
+use core::sync::atomic::{Ordering, fence};
 
 use virtio_drivers::{
-    BufferDirection, PAGE_SIZE, PhysAddr,
     queue::VirtQueue,
-    transport::{DeviceStatus, DeviceType, Transport},
+    transport::{DeviceStatus, Transport},
 };
 
 use crate::{
     Hal,
     block::{BlockError, DiskNumber, Finished, Geometry, MAX_SEGMENTS, NotQueued, Operation, Request, SECTOR_BYTES},
 };
+use envelopes::{Envelopes, protocol};
+pub use start::StartError;
 
 /// The most requests in flight. QEMU's queue has 256 places by default; the driver may use fewer.
 pub const QUEUE_SIZE: usize = 64;
@@ -59,38 +57,6 @@ pub const DESCRIPTOR_HEAP_BYTES: usize = QUEUE_SIZE * (MAX_SEGMENTS + 2) * 16;
 
 /// The device's only queue.
 const QUEUE: u16 = 0;
-
-/// Feature bits (sections 5.2.3 and 6).
-mod feature {
-    pub(super) const SEG_MAX: u64 = 1 << 2;
-    pub(super) const READ_ONLY: u64 = 1 << 5;
-    pub(super) const FLUSH: u64 = 1 << 9;
-    pub(super) const DISCARD: u64 = 1 << 13;
-    pub(super) const INDIRECT: u64 = 1 << 28;
-    pub(super) const VERSION_1: u64 = 1 << 32;
-    pub(super) const SUPPORTED: u64 = SEG_MAX | READ_ONLY | FLUSH | DISCARD | INDIRECT | VERSION_1;
-}
-
-/// Offsets in the device's configuration (section 5.2.4).
-mod configuration {
-    pub(super) const CAPACITY_LOW: usize = 0;
-    pub(super) const CAPACITY_HIGH: usize = 4;
-    pub(super) const SEG_MAX: usize = 12;
-    pub(super) const MAX_DISCARD_SECTORS: usize = 36;
-}
-
-/// Request types and answers (section 5.2.6).
-mod protocol {
-    pub(super) const READ: u32 = 0;
-    pub(super) const WRITE: u32 = 1;
-    pub(super) const FLUSH: u32 = 4;
-    pub(super) const DISCARD: u32 = 11;
-    pub(super) const OK: u8 = 0;
-    pub(super) const IO_ERROR: u8 = 1;
-    pub(super) const UNSUPPORTED: u8 = 2;
-    /// What the status byte holds until the device writes it; no answer has this value.
-    pub(super) const UNANSWERED: u8 = 0xff;
-}
 
 /// What has been done since the device was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,194 +101,6 @@ pub enum Misbehaviour {
     NeedsReset,
 }
 
-/// Why a device could not be started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// Not a block device but this.
-    #[error("{disk}: the device is a {kind:?}")]
-    WrongKind {
-        /// The disk it was to become.
-        disk: DiskNumber,
-        /// What it is.
-        kind: DeviceType,
-    },
-    /// The device does not speak virtio 1 or later.
-    #[error("{disk}: the device does not offer virtio 1")]
-    Legacy {
-        /// The disk it was to become.
-        disk: DiskNumber,
-    },
-    /// The device did not accept a subset of what it offered.
-    #[error("{disk}: the device refused the features {features:#x}")]
-    FeaturesRefused {
-        /// The disk it was to become.
-        disk: DiskNumber,
-        /// The feature bits.
-        features: u64,
-    },
-    /// The device has no usable size, limits or queue, or there is no memory for the queue.
-    #[error("{disk}: {cause}")]
-    Virtio {
-        /// The disk it was to become.
-        disk: DiskNumber,
-        /// What virtio-drivers says.
-        cause: virtio_drivers::Error,
-    },
-    /// The transport could not enable the queue, for example because the device refused its interrupt vector.
-    #[error("{disk}: the queue could not be enabled")]
-    QueueRefused {
-        /// The disk it was to become.
-        disk: DiskNumber,
-    },
-    /// There is no memory for the requests' headers.
-    #[error("{disk}: no memory for request headers")]
-    NoMemory {
-        /// The disk it was to become.
-        disk: DiskNumber,
-    },
-}
-
-/// What the device reads and writes besides a request's segments.
-#[repr(C)]
-struct Envelope {
-    header: Header,
-    discard: DiscardRange,
-    status: u8,
-}
-
-#[repr(C)]
-struct Header {
-    operation: u32,
-    reserved: u32,
-    sector: u64,
-}
-
-#[repr(C)]
-struct DiscardRange {
-    sector: u64,
-    sectors: u32,
-    flags: u32,
-}
-
-/// One page of DMA memory that holds the envelopes of all requests.
-///
-/// Invariant: an envelope whose place is taken is the device's; the others are the driver's.
-struct Envelopes<H: Hal> {
-    address: PhysAddr,
-    base: NonNull<Envelope>,
-    /// Bit n is set while envelope n is free.
-    free: u64,
-    _hal: core::marker::PhantomData<H>,
-}
-
-const _: () = assert!(QUEUE_SIZE * size_of::<Envelope>() <= PAGE_SIZE && QUEUE_SIZE == u64::BITS as usize);
-
-// SAFETY: the page belongs to this value alone and is the same from every processor.
-unsafe impl<H: Hal> Send for Envelopes<H> {}
-
-impl<H: Hal> Envelopes<H> {
-    fn new() -> Option<Self> {
-        let (address, base) = H::dma_alloc(1, BufferDirection::Both);
-        (address != 0).then(|| Self { address, base: base.cast(), free: u64::MAX, _hal: core::marker::PhantomData })
-    }
-
-    /// Takes a free envelope and fills it in for the request.
-    fn take(&mut self, request: &Request) -> Option<usize> {
-        if self.free == 0 {
-            return None;
-        }
-        let place = self.free.trailing_zeros() as usize;
-        self.free &= self.free - 1;
-        let (operation, sectors) = match request.operation() {
-            Operation::Read => (protocol::READ, 0),
-            Operation::Write => (protocol::WRITE, 0),
-            Operation::Flush => (protocol::FLUSH, 0),
-            Operation::Discard { sectors } => (protocol::DISCARD, sectors),
-        };
-        // Section 5.2.6.1: the header's sector is 0 for whatever is not a read or a write.
-        let sector = if request.segments().is_empty() { 0 } else { request.sector() };
-        let envelope = Envelope {
-            header: Header { operation, reserved: 0, sector },
-            discard: DiscardRange { sector: request.sector(), sectors, flags: 0 },
-            status: protocol::UNANSWERED,
-        };
-        // SAFETY: `place` < 64, so it is within the page; it was free, so the device does not use it.
-        unsafe { self.base.add(place).write(envelope) };
-        Some(place)
-    }
-
-    /// The device's answer in an envelope that it is done with, which becomes free.
-    fn put_back(&mut self, place: usize) -> u8 {
-        self.free |= 1 << place;
-        // SAFETY: `place` came from `take`, so it is within the page. Volatile, because the device wrote it.
-        unsafe { (&raw const (*self.base.add(place).as_ptr()).status).read_volatile() }
-    }
-}
-
-impl<H: Hal> Drop for Envelopes<H> {
-    fn drop(&mut self) {
-        // SAFETY: the page is from `dma_alloc`, and the device was reset before its memory goes.
-        unsafe { H::dma_dealloc(self.address, self.base.cast(), 1) };
-    }
-}
-
-/// A request as the slices that `VirtQueue` wants: header, then data either way, then status.
-struct Buffers<'a> {
-    inputs: [&'a [u8]; MAX_SEGMENTS + 2],
-    input_count: usize,
-    outputs: [&'a mut [u8]; MAX_SEGMENTS + 1],
-    output_count: usize,
-}
-
-impl<'a> Buffers<'a> {
-    /// # Safety
-    ///
-    /// The envelope at `envelope` is taken for this request, and no slices of the two exist.
-    unsafe fn new<H: Hal>(request: &Request, envelope: NonNull<Envelope>) -> Self {
-        let mut buffers = Self {
-            inputs: [&[]; MAX_SEGMENTS + 2],
-            input_count: 0,
-            outputs: array::from_fn(|_| Default::default()),
-            output_count: 0,
-        };
-        let envelope = envelope.as_ptr();
-        // SAFETY: the header is initialised memory of an envelope that nobody writes while the request has it.
-        buffers
-            .push_input(unsafe { slice::from_raw_parts((&raw const (*envelope).header).cast(), size_of::<Header>()) });
-        if matches!(request.operation(), Operation::Discard { .. }) {
-            // SAFETY: as for the header.
-            let range =
-                unsafe { slice::from_raw_parts((&raw const (*envelope).discard).cast(), size_of::<DiscardRange>()) };
-            buffers.push_input(range);
-        }
-        for segment in request.segments() {
-            let bytes = segment.bytes() as usize;
-            // SAFETY: whoever made the segment promised that it is RAM that nobody else writes, and for a read also
-            // that nobody else reads, until the request ends.
-            unsafe {
-                let start = H::physical_to_virtual(segment.address(), bytes).as_ptr();
-                match request.operation() {
-                    Operation::Read => buffers.push_output(slice::from_raw_parts_mut(start, bytes)),
-                    _ => buffers.push_input(slice::from_raw_parts(start, bytes)),
-                }
-            }
-        }
-        // SAFETY: the status is memory of the same envelope, apart from header and range.
-        buffers.push_output(unsafe { slice::from_raw_parts_mut(&raw mut (*envelope).status, 1) });
-        buffers
-    }
-
-    fn push_input(&mut self, input: &'a [u8]) {
-        self.inputs[self.input_count] = input;
-        self.input_count += 1;
-    }
-
-    fn push_output(&mut self, output: &'a mut [u8]) {
-        self.outputs[self.output_count] = output;
-        self.output_count += 1;
-    }
-}
-
 /// A request that the device has.
 struct InFlight {
     request: Request,
@@ -363,7 +141,7 @@ impl<H: Hal, T: Transport> VirtioBlk<H, T> {
     ///
     /// The device is not a virtio 1 disk, or it refuses what it offered, or memory is short. It is left failed.
     pub fn new(mut transport: T, disk: DiskNumber) -> Result<Self, StartError> {
-        let started = Self::negotiate(&mut transport, disk).and_then(|(geometry, indirect)| {
+        let started = start::negotiate(&mut transport, disk).and_then(|(geometry, indirect)| {
             let queue = VirtQueue::new(&mut transport, QUEUE, indirect, false)
                 .map_err(|cause| StartError::Virtio { disk, cause })?;
             if !transport.queue_used(QUEUE) {
@@ -392,39 +170,6 @@ impl<H: Hal, T: Transport> VirtioBlk<H, T> {
             unannounced: false,
             counters: Counters::default(),
         })
-    }
-
-    /// Agrees on features and reads what the disk can do; also says whether there are indirect descriptors.
-    fn negotiate(transport: &mut T, disk: DiskNumber) -> Result<(Geometry, bool), StartError> {
-        let kind = transport.device_type();
-        if kind != DeviceType::Block {
-            return Err(StartError::WrongKind { disk, kind });
-        }
-        transport.set_status(DeviceStatus::empty());
-        transport.set_status(DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER);
-        let features = transport.read_device_features() & feature::SUPPORTED;
-        if features & feature::VERSION_1 == 0 {
-            return Err(StartError::Legacy { disk });
-        }
-        transport.write_driver_features(features);
-        transport.set_status(DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER | DeviceStatus::FEATURES_OK);
-        if !transport.get_status().contains(DeviceStatus::FEATURES_OK) {
-            return Err(StartError::FeaturesRefused { disk, features });
-        }
-        let offered = |bit| features & bit != 0;
-        let read =
-            |offset| transport.read_config_space::<u32>(offset).map_err(|cause| StartError::Virtio { disk, cause });
-        let seg_max = if offered(feature::SEG_MAX) { read(configuration::SEG_MAX)? as usize } else { MAX_SEGMENTS };
-        let max_discard = if offered(feature::DISCARD) { read(configuration::MAX_DISCARD_SECTORS)? } else { 0 };
-        let geometry = Geometry {
-            sectors: u64::from(read(configuration::CAPACITY_HIGH)?) << 32
-                | u64::from(read(configuration::CAPACITY_LOW)?),
-            read_only: offered(feature::READ_ONLY),
-            volatile_cache: offered(feature::FLUSH),
-            max_discard_sectors: NonZeroU32::new(max_discard),
-            max_segments: seg_max.clamp(1, MAX_SEGMENTS),
-        };
-        Ok((geometry, offered(feature::INDIRECT)))
     }
 
     /// Which disk this is.
@@ -463,11 +208,12 @@ impl<H: Hal, T: Transport> VirtioBlk<H, T> {
         }
         let Some(place) = self.envelopes.take(&request) else { return Err(NotQueued::Busy(request)) };
         // SAFETY: the envelope was just taken for this request.
-        let mut buffers = unsafe { Buffers::new::<H>(&request, self.envelopes.base.add(place)) };
+        let mut buffers = unsafe { self.envelopes.buffers(&request, place) };
         // SAFETY: the envelope stays taken and the request stays in `in_flight`, which keeps its segments' owner from
         // touching them, until `complete` passes the same buffers to `pop_used` or the device has been reset.
         let added = unsafe {
-            self.queue.add(&buffers.inputs[..buffers.input_count], &mut buffers.outputs[..buffers.output_count])
+            let (inputs, outputs) = buffers.as_slices();
+            self.queue.add(inputs, outputs)
         };
         let Some(entry) = added.ok().and_then(|token| self.in_flight.get_mut(usize::from(token))) else {
             // Only without indirect descriptors: a request then takes one place for each buffer.
@@ -560,15 +306,12 @@ impl<H: Hal, T: Transport> VirtioBlk<H, T> {
         };
         self.counters.in_flight -= 1;
         // SAFETY: the envelope is still taken for this request, and the device is done with both.
-        let mut buffers = unsafe { Buffers::new::<H>(&request, self.envelopes.base.add(place)) };
+        let mut buffers = unsafe { self.envelopes.buffers(&request, place) };
         // SAFETY: these are the buffers that `submit` got this token for: both are computed from request and place. It
         // succeeds, since the token is the one that was just seen.
         let popped = unsafe {
-            self.queue.pop_used(
-                token,
-                &buffers.inputs[..buffers.input_count],
-                &mut buffers.outputs[..buffers.output_count],
-            )
+            let (inputs, outputs) = buffers.as_slices();
+            self.queue.pop_used(token, inputs, outputs)
         };
         debug_assert!(popped.is_ok(), "{popped:?}");
         let (disk, sector) = (self.disk, request.sector());

@@ -8,7 +8,7 @@ use virtio_drivers::{
     transport::{DeviceStatus, DeviceType},
 };
 
-use super::{Counters, Misbehaviour, QUEUE_SIZE, StartError, VirtioBlk, feature, protocol};
+use super::{Counters, Misbehaviour, QUEUE_SIZE, StartError, VirtioBlk, envelopes::protocol, start::feature};
 use crate::{
     block::{BlockError, DiskNumber, MAX_SEGMENTS, NotQueued, Operation, Request, Segment},
     fake::{Chain, DMA_ALLOCATIONS_LEFT, FakeHal, FakeTransport, Results, pages, peek, poke},
