@@ -14,15 +14,15 @@ use crate::{
 
 /// Request types and answers (section 5.2.6).
 pub(super) mod protocol {
-    pub(in crate::virtio_blk) const READ: u32 = 0;
-    pub(in crate::virtio_blk) const WRITE: u32 = 1;
-    pub(in crate::virtio_blk) const FLUSH: u32 = 4;
-    pub(in crate::virtio_blk) const DISCARD: u32 = 11;
-    pub(in crate::virtio_blk) const OK: u8 = 0;
-    pub(in crate::virtio_blk) const IO_ERROR: u8 = 1;
-    pub(in crate::virtio_blk) const UNSUPPORTED: u8 = 2;
+    pub(crate) const READ: u32 = 0;
+    pub(crate) const WRITE: u32 = 1;
+    pub(crate) const FLUSH: u32 = 4;
+    pub(crate) const DISCARD: u32 = 11;
+    pub(crate) const OK: u8 = 0;
+    pub(crate) const IO_ERROR: u8 = 1;
+    pub(crate) const UNSUPPORTED: u8 = 2;
     /// What the status byte holds until the device writes it; no answer has this value.
-    pub(in crate::virtio_blk) const UNANSWERED: u8 = 0xff;
+    pub(crate) const UNANSWERED: u8 = 0xff;
 }
 
 /// What the device reads and writes besides a request's segments.

@@ -8,21 +8,21 @@ use crate::block::{DiskNumber, Geometry, MAX_SEGMENTS};
 
 /// Feature bits (sections 5.2.3 and 6).
 pub(super) mod feature {
-    pub(in crate::virtio_blk) const SEG_MAX: u64 = 1 << 2;
-    pub(in crate::virtio_blk) const READ_ONLY: u64 = 1 << 5;
-    pub(in crate::virtio_blk) const FLUSH: u64 = 1 << 9;
-    pub(in crate::virtio_blk) const DISCARD: u64 = 1 << 13;
-    pub(in crate::virtio_blk) const INDIRECT: u64 = 1 << 28;
-    pub(in crate::virtio_blk) const VERSION_1: u64 = 1 << 32;
-    pub(in crate::virtio_blk) const SUPPORTED: u64 = SEG_MAX | READ_ONLY | FLUSH | DISCARD | INDIRECT | VERSION_1;
+    pub(crate) const SEG_MAX: u64 = 1 << 2;
+    pub(crate) const READ_ONLY: u64 = 1 << 5;
+    pub(crate) const FLUSH: u64 = 1 << 9;
+    pub(crate) const DISCARD: u64 = 1 << 13;
+    pub(crate) const INDIRECT: u64 = 1 << 28;
+    pub(crate) const VERSION_1: u64 = 1 << 32;
+    pub(crate) const SUPPORTED: u64 = SEG_MAX | READ_ONLY | FLUSH | DISCARD | INDIRECT | VERSION_1;
 }
 
 /// Offsets in the device's configuration (section 5.2.4).
 mod configuration {
-    pub(in crate::virtio_blk) const CAPACITY_LOW: usize = 0;
-    pub(in crate::virtio_blk) const CAPACITY_HIGH: usize = 4;
-    pub(in crate::virtio_blk) const SEG_MAX: usize = 12;
-    pub(in crate::virtio_blk) const MAX_DISCARD_SECTORS: usize = 36;
+    pub(crate) const CAPACITY_LOW: usize = 0;
+    pub(crate) const CAPACITY_HIGH: usize = 4;
+    pub(crate) const SEG_MAX: usize = 12;
+    pub(crate) const MAX_DISCARD_SECTORS: usize = 36;
 }
 
 /// Why a device could not be started.
