@@ -1,4 +1,75 @@
-//! The swap core and its backends.
+//! The swap core and its backends: everything about swap that needs no hardware and no page tables.
+//!
+//! The core knows folios, slots, devices and batches; it never knows which address space maps a page or which page
+//! should go next. It runs on a [`Machine`], which is a kernel or, in the tests, a fake.
+//!
+//! # How a kernel uses it
+//!
+//! Once: implement [`Machine`], [`Folio`] (its frame metadata contains a [`FolioState`]) and [`Disk`]; keep a
+//! [`Swap`] in a `static`; enable disks by [`Swap::swapon`].
+//!
+//! The way out, for a victim that reclaim has taken from its list and locked by [`Locked::try_lock`]:
+//!
+//! 1. [`Swap::add_to_swap`], unless the folio has an entry already: it gets slots and is in the swap cache.
+//! 2. For each page-table word that maps it: [`Swap::duplicate`], and [`SlotReference::into_word`] is what replaces the
+//!    word. A dirty bit in the old word makes the folio [`Dirty`](FolioFlag::Dirty).
+//! 3. The TLB is flushed, once for all victims of the round.
+//! 4. If dirty: [`Swap::write`] with the round's [`Plug`]. A folio that was queued is unlocked and under writeback; the
+//!    rest happens in [`Machine::write_ended`], which locks it and goes on with step 5.
+//! 5. If clean: [`Swap::evict`] takes it out of the cache; when the references are dropped, the frames are free.
+//! 6. At the end of the round: [`Plug::submit`].
+//!
+//! The way in, for a page fault on a word that [`PageTableWord::decode`] says is an entry:
+//!
+//! 1. [`Swap::fault_in`]; on [`FaultError::Gone`] look at the word again.
+//! 2. Under the page table's lock, look whether the word is still the same. If so, map the folio and take the word's count
+//!    out by [`SlotReference::from_word`]; a word written by a read fault keeps the slot worth having, so the folio is
+//!    mapped without its dirty bit and can be dropped later without being written.
+//! 3. If the slot is not worth keeping ([`Swap::is_half_full`], or the page is being written to): mark it dirty and
+//!    [`Swap::try_free_slot`]. Then drop the lock.
+//!
+//! `fork` copies a word by [`Swap::duplicate`]; unmapping drops its [`SlotReference`]. [`Swap::swapoff`] asks the kernel
+//! for its page tables through [`Users`].
+//!
+//! # What owns what
+//!
+//! | value | owns | given back by |
+//! |---|---|---|
+//! | [`Slots`] | slots that are in use for nothing else | drop |
+//! | [`SlotReference`] | one count of a slot, on its way to or from a page-table word | drop |
+//! | [`Locked`] | a folio's lock and a reference | drop, or by starting I/O |
+//! | [`ReadBatch`] | the locks of its folios | [`ReadBatch::complete`], or drop, which fails it |
+//! | [`WriteBatch`] | the writeback of its folios | [`WriteBatch::complete`], or drop, which fails it |
+//! | [`DiskRequest`] | the batch that it is part of | [`DiskRequest::complete`], or drop, which fails it |
+//! | a word of the swap table | a reference to its folio | leaving the swap cache |
+//!
+//! A slot is in use as long as a page-table word or the swap cache holds it. It is freed with the last of them, in the
+//! same critical section, and its backend is told there ([`SwapOps::slot_free_notify`]).
+//!
+//! # Locks
+//!
+//! A task takes locks in falling order of rank. All of them spin, none is held while sleeping or across I/O.
+//!
+//! | rank | lock | guards | taken by |
+//! |---|---|---|---|
+//! | [`Rank::Registry`] | one | the block drivers' operations | `register`, `swapon` |
+//! | [`Rank::Cluster`] | one for each cluster | its table: words, counts, free slots | faults, reclaim, unmapping |
+//! | [`Rank::Lists`] | one for each area | the lists of its clusters | allocating and freeing slots |
+//! | [`Rank::Priorities`] | one | the order in which areas are tried | allocating, `swapon`, `swapoff` |
+//! | [`Rank::BatchPool`] | one | the idle batches | plugs and completions |
+//!
+//! The machine's own locks lie around these: the core calls [`Machine`] and [`Folio`] functions that take no sleeping
+//! lock ([`Machine::may_allocate`], the heap, references and wake-ups) under the cluster lock, so what those take ranks
+//! below [`Rank::BatchPool`]; page-table locks, under which words are duplicated and dropped, rank above
+//! [`Rank::Registry`]. A folio's lock sleeps: it is taken before all of these, and under them only tried.
+//!
+//! Looking a folio up takes no lock and never waits; [`Swap::lookup`] and the cluster's documentation say how.
+//!
+//! # Memory
+//!
+//! Writing pages out allocates nothing but the table of a cluster that was unused: 4 KiB for 512 slots, asked for by
+//! [`Machine::may_allocate`], where a kernel can keep a reserve. Without it swap fills up the clusters that have tables.
+//! Batches come from a pool made at the first `swapon`. An unused slot costs at most 0.1 byte, a used one 8 bytes.
 
 #![no_std]
 #![forbid(unsafe_code)]
