@@ -4,6 +4,7 @@ use core::num::NonZeroU32;
 
 use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
 
+use super::{QUEUE, QUEUE_SIZE};
 use crate::block::{DiskNumber, Geometry, MAX_SEGMENTS};
 
 /// Feature bits (sections 5.2.3 and 6).
@@ -50,13 +51,21 @@ pub enum StartError {
         /// The feature bits.
         features: u64,
     },
-    /// The device has no usable size, limits or queue, or there is no memory for the queue.
+    /// The device does not say its size or limits, or there is no memory for the queue.
     #[error("{disk}: {cause}")]
     Virtio {
         /// The disk it was to become.
         disk: DiskNumber,
         /// What virtio-drivers says.
         cause: virtio_drivers::Error,
+    },
+    /// The device's queue has fewer places than [`QUEUE_SIZE`].
+    #[error("{disk}: a queue of {places} places is too short")]
+    ShortQueue {
+        /// The disk it was to become.
+        disk: DiskNumber,
+        /// How many places it has.
+        places: u32,
     },
     /// The transport could not enable the queue, for example because the device refused its interrupt vector.
     #[error("{disk}: the queue could not be enabled")]
@@ -88,6 +97,10 @@ pub(super) fn negotiate<T: Transport>(transport: &mut T, disk: DiskNumber) -> Re
     transport.set_status(DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER | DeviceStatus::FEATURES_OK);
     if !transport.get_status().contains(DeviceStatus::FEATURES_OK) {
         return Err(StartError::FeaturesRefused { disk, features });
+    }
+    let places = transport.max_queue_size(QUEUE);
+    if (places as usize) < QUEUE_SIZE {
+        return Err(StartError::ShortQueue { disk, places });
     }
     let offered = |bit| features & bit != 0;
     let read = |offset| transport.read_config_space::<u32>(offset).map_err(|cause| StartError::Virtio { disk, cause });

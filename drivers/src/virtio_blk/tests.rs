@@ -446,7 +446,8 @@ fn a_device_that_cannot_be_used_is_refused() {
         StartError::FeaturesRefused { disk, features },
     );
     refuses_to_start(|transport| transport.device().refuse_queue = true, StartError::QueueRefused { disk });
-    refuses_to_start(|transport| transport.device().max_queue_size = 32, virtio(virtio_drivers::Error::InvalidParam));
+    let short = StartError::ShortQueue { disk, places: 63 };
+    refuses_to_start(|transport| transport.device().max_queue_size = 63, short);
     refuses_to_start(|_| DMA_ALLOCATIONS_LEFT.set(0), virtio(virtio_drivers::Error::DmaError));
     refuses_to_start(|_| DMA_ALLOCATIONS_LEFT.set(2), StartError::NoMemory { disk });
     DMA_ALLOCATIONS_LEFT.set(usize::MAX);
