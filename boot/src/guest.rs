@@ -59,14 +59,14 @@ pub fn run(arguments: &[String], console: Console, limit: Option<Duration>) -> R
     let log = String::from_utf8_lossy(&serial.kernel).into_owned();
 
     let status = match ended {
-        End::Exited(exit) => Status::of_qemu(exit, &log),
+        End::Exited(exit) => Status::of_qemu(exit, &log, &messages),
         End::Stopped => Status::Stopped,
         End::TimedOut(limit) => Status::TimedOut(limit),
     };
-    match status {
-        Status::QemuFailed(_) if !serial.heard => Err(Error::Qemu(messages)),
-        _ => Ok(Outcome { status, log, elapsed, qemu_messages: messages }),
+    if status.is_qemus_fault() && !serial.heard {
+        return Err(Error::Qemu(messages));
     }
+    Ok(Outcome { status, log, elapsed, qemu_messages: messages })
 }
 
 enum End {

@@ -13,37 +13,25 @@ pub(crate) fn lint() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let failed = checks(&toolchain).into_iter().filter_map(|(name, command)| (!check(name, command)).then_some(name));
     // Each check runs, also after a failed one.
-    let failed: Vec<_> = failed.collect();
-    if failed.is_empty() {
-        return ExitCode::SUCCESS;
-    }
-    eprintln!("quire: failed: {}", failed.join(", "));
-    ExitCode::FAILURE
+    let results: Vec<bool> = checks(&toolchain).into_iter().map(|(name, command)| check(name, command)).collect();
+    if results.iter().all(|&passed| passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn checks(toolchain: &Toolchain) -> [(&'static str, Command); 8] {
-    let cargo = |arguments: &[&str]| {
-        let mut cargo = plain_command("cargo");
-        cargo.args(arguments);
-        cargo
-    };
+    const STRICT: [&str; 3] = ["--", "-D", "warnings"];
+    let cargo = |subcommand| with(plain_command("cargo"), &[subcommand]);
+    let kernel = |subcommand| with(toolchain.cargo_for_kernel(subcommand), &["--lib", "--bins"]);
+    let image = |subcommand| toolchain.cargo_for_image(subcommand);
     [
-        ("format", cargo(&["fmt", "--all", "--check"])),
-        ("format of boot/image", cargo(&["fmt", "--manifest-path", "boot/image/Cargo.toml", "--check"])),
-        ("clippy for the host", with(cargo(&["clippy", "--workspace", "--all-targets"]), &["--", "-D", "warnings"])),
-        (
-            "clippy for the kernel's target",
-            with(toolchain.cargo_for_kernel("clippy"), &["--lib", "--bins", "--", "-D", "warnings"]),
-        ),
-        ("clippy for boot/image", with(toolchain.cargo_for_image("clippy"), &["--", "-D", "warnings"])),
-        ("documentation for the host", with(cargo(&["doc", "--workspace"]), &["--no-deps"])),
-        (
-            "documentation for the kernel's target",
-            with(toolchain.cargo_for_kernel("doc"), &["--lib", "--bins", "--no-deps"]),
-        ),
-        ("documentation of boot/image", with(toolchain.cargo_for_image("doc"), &["--no-deps"])),
+        ("format", with(cargo("fmt"), &["--all", "--check"])),
+        ("format of boot/image", with(cargo("fmt"), &["--manifest-path", "boot/image/Cargo.toml", "--check"])),
+        ("clippy for the host", with(with(cargo("clippy"), &["--workspace", "--all-targets"]), &STRICT)),
+        ("clippy for the kernel's target", with(kernel("clippy"), &STRICT)),
+        ("clippy for boot/image", with(image("clippy"), &STRICT)),
+        ("documentation for the host", with(cargo("doc"), &["--workspace", "--no-deps"])),
+        ("documentation for the kernel's target", with(kernel("doc"), &["--no-deps"])),
+        ("documentation of boot/image", with(image("doc"), &["--no-deps"])),
     ]
 }
 

@@ -5,10 +5,13 @@
 mod lint;
 mod options;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use clap::Parser;
-use quire_boot::{Console, Error, Machine, Status};
+use quire_boot::{Console, Error, Status};
 
 use crate::options::{Options, Task};
 
@@ -21,9 +24,7 @@ fn main() -> ExitCode {
 }
 
 fn boot(options: &Options) -> ExitCode {
-    let console = if std::io::stdin().is_terminal() { Console::Interactive } else { Console::Shown };
-    let machine = options.machine().console(console);
-    match run(options, &machine) {
+    match run(options) {
         Ok(status) => ExitCode::from(status.exit_code()),
         Err(error) => {
             eprintln!("quire: {error}");
@@ -32,11 +33,14 @@ fn boot(options: &Options) -> ExitCode {
     }
 }
 
-fn run(options: &Options, machine: &Machine) -> Result<Status, Error> {
+fn run(options: &Options) -> Result<Status, Error> {
+    let (console, how_to_leave) =
+        if io::stdin().is_terminal() { (Console::Interactive, "; Ctrl-A X leaves") } else { (Console::Shown, "") };
+    let machine = options.machine().console(console);
     machine.check()?;
-    eprintln!("quire: {}", options.summary());
+    eprintln!("quire: {}{how_to_leave}", options.summary());
     let outcome = machine.run()?;
-    if !outcome.status.is_success() {
+    if outcome.status.is_qemus_fault() {
         eprint!("{}", outcome.qemu_messages);
     }
     eprintln!("quire: {} ({:.1} s)", outcome.status, outcome.elapsed.as_secs_f64());

@@ -112,7 +112,7 @@ impl Options {
         let swap = self.swap_size().map(|size| format!("swap disk {size}"));
         let disks = self.disk.iter().map(|path| path.display().to_string());
         let disks = swap.into_iter().chain(disks).zip('a'..).map(|(disk, letter)| format!(", /dev/vd{letter} {disk}"));
-        format!("memory {}{}; Ctrl-A X leaves", self.memory, disks.collect::<Vec<_>>().concat())
+        format!("memory {}{}", self.memory, disks.collect::<Vec<_>>().concat())
     }
 
     fn swap_size(&self) -> Option<Size> {
@@ -148,7 +148,7 @@ mod tests {
             (&["--disk", "x", "--swap", "8M"], ", /dev/vda swap disk 8M, /dev/vdb x"),
             (&["--swap", "0"], ""),
         ] {
-            assert_eq!(parse(arguments).unwrap().summary(), format!("memory 64M{disks}; Ctrl-A X leaves"));
+            assert_eq!(parse(arguments).unwrap().summary(), format!("memory 64M{disks}"));
         }
     }
 

@@ -4,7 +4,8 @@ use std::{fmt, process::ExitStatus, time::Duration};
 
 use quire_protocol::Verdict;
 
-/// What QEMU's multiplexer prints when a person leaves by Ctrl-A X; its exit status is then that of a reset.
+/// What QEMU prints, to the serial line or as a message of its own, when a person leaves by Ctrl-A X or from the
+/// debugger; its exit status is then that of a reset.
 const LEFT_BY_PERSON: &str = "QEMU: Terminated";
 
 /// A guest's run from power-on to its end.
@@ -38,15 +39,20 @@ pub enum Status {
 }
 
 impl Status {
-    /// What QEMU's exit status and the serial log say.
-    pub fn of_qemu(exit: ExitStatus, log: &str) -> Self {
+    /// What QEMU's exit status, the serial log and QEMU's own messages say.
+    pub fn of_qemu(exit: ExitStatus, log: &str, messages: &str) -> Self {
         use std::os::unix::process::ExitStatusExt;
         match exit.code() {
             None => Self::QemuKilled(exit.signal()),
-            Some(0) if log.trim_end().ends_with(LEFT_BY_PERSON) => Self::Stopped,
+            Some(0) if log.trim_end().ends_with(LEFT_BY_PERSON) || messages.contains(LEFT_BY_PERSON) => Self::Stopped,
             Some(0) => Self::Reset,
             Some(code) => Verdict::from_qemu_status(code).map_or(Self::QemuFailed(code), Self::Verdict),
         }
+    }
+
+    /// Whether QEMU's own messages can explain it.
+    pub const fn is_qemus_fault(self) -> bool {
+        matches!(self, Self::QemuFailed(_) | Self::QemuKilled(_))
     }
 
     /// Whether the guest did its work and every check held.
@@ -124,10 +130,11 @@ mod tests {
             (exited(39), "", Status::QemuFailed(39), 3),
             (killed, "", Status::QemuKilled(Some(9)), 3),
         ] {
-            assert_eq!(Status::of_qemu(exit, log), status, "{exit} {log:?}");
+            assert_eq!(Status::of_qemu(exit, log, ""), status, "{exit} {log:?}");
             assert_eq!(status.exit_code(), code, "{status}");
             assert_eq!(status.is_success(), code == 0, "{status}");
         }
+        assert_eq!(Status::of_qemu(exited(0), "", "qemu: QEMU: Terminated via GDBstub\n"), Status::Stopped);
         assert_eq!(Status::TimedOut(Duration::from_secs(1)).exit_code(), 124);
     }
 

@@ -1,6 +1,9 @@
 //! QEMU's arguments: one q35 machine with one processor, no network, a serial line, and its disks.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use quire_protocol::{COMMAND_LINE_FILE, DEBUG_EXIT_PORT, FIRMWARE_MEMORY_MIB};
 
@@ -15,24 +18,19 @@ use crate::{
 /// The emulator.
 pub const PROGRAM: &str = "qemu-system-x86_64";
 
-/// Where distributions put the UEFI firmware, code and variables in one file.
-const FIRMWARE: [&str; 8] = [
-    "/usr/share/ovmf/OVMF.fd",
-    "/usr/share/OVMF/OVMF.fd",
-    "/usr/share/ovmf/x64/OVMF.4m.fd",
-    "/usr/share/ovmf/x64/OVMF.fd",
-    "/usr/share/edk2/x64/OVMF.4m.fd",
-    "/usr/share/edk2/ovmf/OVMF.fd",
-    "/usr/share/qemu/ovmf-x86_64.bin",
-    "/usr/share/edk2-ovmf/OVMF.fd",
-];
+/// Where distributions put the UEFI firmware, a path a line; `./setup` reads the same file.
+const FIRMWARE: &str = include_str!("../firmware-paths");
 
-/// The firmware, wherever it is.
+/// The firmware, wherever it is; also says whether there is a QEMU to run it in.
 ///
 /// # Errors
-/// [`Error::Missing`] if it is nowhere.
+/// [`Error::Missing`] names what is not there.
 pub fn firmware() -> Result<PathBuf, Error> {
-    let found = FIRMWARE.iter().map(PathBuf::from).find(|path| path.is_file());
+    let search_path = env::var_os("PATH").unwrap_or_default();
+    if !env::split_paths(&search_path).any(|directory| directory.join(PROGRAM).is_file()) {
+        return Err(Error::Missing(PROGRAM));
+    }
+    let found = FIRMWARE.lines().map(PathBuf::from).find(|path| path.is_file());
     found.ok_or(Error::Missing("OVMF, the UEFI firmware for QEMU,"))
 }
 
