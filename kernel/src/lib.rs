@@ -1,1 +1,50 @@
-//! The kernel.
+//! The Quire kernel: a small x86-64 kernel whose subject is swap.
+//!
+//! # The rooms
+//!
+//! [`arch`](crate::mm) and its neighbours exist only for `x86_64-unknown-none`; what is pure (the buddy allocator, the
+//! watermarks, the command line, the workload's contents) also compiles on the host, where its tests run.
+//!
+//! | module | what |
+//! |---|---|
+//! | `arch` | descriptor tables, traps, page-table words, context switch, user access |
+//! | `boot` | from the loader's jump to the verdict |
+//! | [`mm`] | frames, address spaces, page faults, reclaim |
+//! | `task` | threads, scheduler, sleeping |
+//! | `swap` | introduces the swap core to this machine, and disks to the swap core |
+//! | `disk` | disks: requests, interrupts, completion |
+//! | [`scenario`] | named pieces of work and checks that end in a verdict |
+//! | `sync` | spinning locks, and the table of lock ranks |
+//!
+//! # The way of a page
+//!
+//! *Out*: an allocation finds few free frames and wakes `kswapd`, or reclaims by itself. Folios from the inactive list's
+//! tail get slots and enter the swap cache; their page-table words become swap entries; one TLB flush for all of them;
+//! dirty ones are gathered into batches and written; when a write ends, the frame is free. *In*: a fault finds the swap
+//! entry, and the folio in the swap cache or by reading it, with its neighbours, from its area; maps it; gives the entry's
+//! count back. See `mm::reclaim` and `mm::fault`.
+
+#![cfg_attr(target_os = "none", no_std)]
+
+#[cfg(target_os = "none")]
+extern crate alloc;
+
+#[cfg(target_os = "none")]
+pub mod arch;
+#[cfg(target_os = "none")]
+pub mod boot;
+pub mod command_line;
+#[cfg(target_os = "none")]
+pub mod disk;
+#[cfg(target_os = "none")]
+pub mod log;
+pub mod mm;
+#[cfg(target_os = "none")]
+pub mod panic;
+pub mod scenario;
+#[cfg(target_os = "none")]
+pub mod swap;
+#[cfg(target_os = "none")]
+pub mod sync;
+#[cfg(target_os = "none")]
+pub mod task;

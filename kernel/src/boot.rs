@@ -1,0 +1,116 @@
+//! From the loader's jump to the first thread, and from there to the verdict.
+//!
+//! The loader leaves the kernel on a stack of its own, with page tables of its own and a direct map of all physical
+//! memory. [`begin`] takes the memory over, builds Quire's page tables and moves to a guarded stack; [`go_on`] starts
+//! what needs threads, runs the scenario that the command line names, and leaves with its verdict.
+
+use core::arch::asm;
+
+use bootloader_api::info::MemoryRegion;
+use quire_drivers::debug_exit;
+use quire_drivers::fw_cfg::{self, FwCfgError, PortRegisters};
+use quire_protocol::{COMMAND_LINE_FILE, COMMAND_LINE_MAX, Verdict};
+use spin::Once;
+
+use crate::arch::{apic, cpu, gdt, page_table, trap};
+use crate::command_line::CommandLine;
+use crate::mm::stack::KernelStack;
+use crate::mm::{heap, kernel_map, physical, reclaim};
+use crate::task::{scheduler, time};
+use crate::{disk, log, scenario};
+
+static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
+
+/// The kernel's command line.
+pub fn command_line() -> CommandLine<'static> {
+    let text = COMMAND_LINE.get().map_or(&[][..], |(bytes, length)| &bytes[..*length]);
+    CommandLine::new(core::str::from_utf8(text).unwrap_or(""))
+}
+
+/// The kernel's first function.
+///
+/// # Safety
+/// Called once, by the entry point, with the loader's memory map, on the loader's page tables with its direct map.
+pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
+    time::begin();
+    // SAFETY: nothing has used the processor's data yet.
+    unsafe { cpu::start(0) };
+    log::start();
+    gdt::start();
+    trap::start();
+    log!("boot", "Quire {}", env!("CARGO_PKG_VERSION"));
+    read_command_line();
+    let limit = or_give_up(command_line().size("mem")).unwrap_or(u64::MAX);
+    let heap_range = or_give_up(physical::start(regions, limit).map_err(|physical::NoMemory| "too little memory"));
+    let root = or_give_up(kernel_map::build(regions, limit));
+    // SAFETY: the range was set aside for this; the direct map is the loader's now and Quire's from `continue_on` on, at
+    // the same addresses.
+    unsafe { heap::start(heap_range) };
+    let stack = or_give_up(KernelStack::new());
+    let top = stack.top();
+    // The stack is the first thread's, which never ends; `go_on` makes a value of it again.
+    core::mem::forget(stack);
+    // SAFETY: the new tables map the kernel's image, the direct map and the new stack; nothing on the old stack is used
+    // any more.
+    unsafe {
+        asm!(
+            "mov cr3, {root}",
+            "mov rsp, {top}",
+            "xor ebp, ebp",
+            "call {go_on}",
+            root = in(reg) root.address(),
+            top = in(reg) top,
+            go_on = sym go_on,
+            options(noreturn),
+        )
+    }
+}
+
+extern "C" fn go_on() -> ! {
+    debug_assert_eq!(page_table::active_root(), kernel_map::root());
+    // SAFETY: the stack was forgotten by `begin`, and this is the one place that takes it up.
+    let stack = unsafe { KernelStack::first() };
+    or_give_up(scheduler::start(stack));
+    or_give_up(apic::start());
+    x86_64::instructions::interrupts::enable();
+    let marks = physical::watermarks();
+    log!(
+        "mm",
+        "{} frames ({} MiB) for pages, {} KiB of kernel heap; watermarks: min {} low {} high {}",
+        physical::managed_frames(),
+        physical::managed_frames() >> 8,
+        heap::usage().0 >> 10,
+        marks.min,
+        marks.low,
+        marks.high
+    );
+    or_give_up(reclaim::start());
+    disk::start();
+    let verdict = scenario::run(command_line());
+    debug_exit::leave(verdict)
+}
+
+fn read_command_line() {
+    let mut buffer = [0; COMMAND_LINE_MAX];
+    // SAFETY: nothing else uses the device.
+    let mut registers = unsafe { PortRegisters::new() };
+    let length = match fw_cfg::read_file(&mut registers, COMMAND_LINE_FILE, &mut buffer) {
+        Ok(length) => length,
+        Err(FwCfgError::NoFile | FwCfgError::Absent) => 0,
+        Err(error) => give_up(error),
+    };
+    COMMAND_LINE.call_once(|| (buffer, length));
+    if length > 0 {
+        log!("boot", "command line: {}", command_line().as_str());
+    }
+}
+
+fn or_give_up<T, E: core::fmt::Debug>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| give_up(error))
+}
+
+/// Ends a kernel that cannot start: no bug, but nothing that it could do either.
+fn give_up(why: impl core::fmt::Debug) -> ! {
+    log!("boot", "cannot start: {why:?}");
+    debug_exit::leave(Verdict::Failure)
+}

@@ -1,0 +1,213 @@
+//! The disks: finding them, giving them requests, and the thread that completes those.
+//!
+//! # How a request ends
+//!
+//! The interrupt only wakes the disk's thread. That thread takes finished requests from the device one by one under the
+//! disk's lock and delivers each without it, so a completion may wake, lock and submit as it likes. The thread may use
+//! the reserve for reclaim and never waits for memory or for another request: whatever waits for a request is served.
+//!
+//! # Locking
+//!
+//! The device is behind one spinning lock. A submitter that finds no room sleeps until the thread has completed
+//! something. No lock is held while anybody waits.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use quire_drivers::block::{BlockError, Completion, DiskNumber, Geometry, NotQueued, Operation, Request};
+use quire_drivers::pci::{self, ConfigurationPorts, Interrupt, MsixTransport};
+use quire_drivers::virtio_blk::{Counters, VirtioBlk};
+use spin::Once;
+
+use crate::arch::{apic, trap};
+use crate::log;
+use crate::mm::dma::KernelHal;
+use crate::sync::{Rank, SpinLock};
+use crate::task::{self, WaitQueue};
+
+/// A virtio disk.
+pub struct Disk {
+    number: DiskNumber,
+    geometry: Geometry,
+    device: SpinLock<VirtioBlk<KernelHal, MsixTransport>>,
+    bell: &'static Bell,
+    room: WaitQueue,
+    completed: AtomicU64,
+}
+
+/// What a disk's interrupt rings.
+struct Bell {
+    rung: AtomicBool,
+    thread: WaitQueue,
+}
+
+/// The most disks.
+const DISKS: usize = trap::DEVICES as usize;
+
+static BELLS: [Bell; DISKS] = [const { Bell { rung: AtomicBool::new(false), thread: WaitQueue::new() } }; DISKS];
+static FOUND: Once<Vec<Arc<Disk>>> = Once::new();
+
+/// Finds the disks and starts them; one that cannot be used is named in the log and left alone.
+pub fn start() {
+    FOUND.call_once(|| {
+        // SAFETY: this is the only place that uses the configuration ports.
+        let ports = unsafe { ConfigurationPorts::new() };
+        let mut disks = Vec::new();
+        for (index, function) in pci::virtio_disks(&ports).into_iter().take(DISKS).enumerate() {
+            let number = DiskNumber(index as u8);
+            let bell = &BELLS[index];
+            let Some(vector) = trap::allocate_vector(ring, index) else { break };
+            let interrupt = Interrupt { apic_id: apic::id(), vector };
+            let transport = match MsixTransport::new::<KernelHal, _>(&ports, function, interrupt) {
+                Ok(transport) => transport,
+                Err(error) => {
+                    log!("disk", "{number}: left alone: {error}");
+                    continue;
+                }
+            };
+            match VirtioBlk::new(transport, number) {
+                Ok(device) => disks.extend(Disk::start(number, device, bell)),
+                Err(error) => log!("disk", "left alone: {error}"),
+            }
+        }
+        disks
+    });
+}
+
+fn ring(index: usize) {
+    BELLS[index].rung.store(true, Ordering::Release);
+    BELLS[index].thread.wake_all();
+}
+
+/// All disks.
+pub fn all() -> &'static [Arc<Disk>] {
+    FOUND.get().map_or(&[], Vec::as_slice)
+}
+
+/// The disk that `path` names, such as `/dev/vda`.
+pub fn named(path: &str) -> Option<&'static Arc<Disk>> {
+    all().iter().find(|disk| alloc::format!("{disk}") == path)
+}
+
+impl Disk {
+    fn start(
+        number: DiskNumber,
+        device: VirtioBlk<KernelHal, MsixTransport>,
+        bell: &'static Bell,
+    ) -> Option<Arc<Self>> {
+        let geometry = device.geometry();
+        let disk = Arc::new(Self {
+            number,
+            geometry,
+            device: SpinLock::new(Rank::Disk, device),
+            bell,
+            room: WaitQueue::new(),
+            completed: AtomicU64::new(0),
+        });
+        let for_thread = Arc::clone(&disk);
+        let thread = task::spawn("disk", move || for_thread.complete_for_ever());
+        if thread.is_err() {
+            log!("disk", "{number}: left alone: no memory for its thread");
+            return None;
+        }
+        log!("disk", "{disk}: {} MiB{}", geometry.sectors >> 11, if geometry.read_only { ", read-only" } else { "" });
+        Some(disk)
+    }
+
+    /// What the disk can do.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// What it has done.
+    pub fn counters(&self) -> Counters {
+        self.device.lock().counters()
+    }
+
+    /// Gives the disk a request and tells it at once. Sleeps while the disk has no room.
+    pub fn submit(&self, request: Request) {
+        let mut request = Some(request);
+        while let Some(next) = request.take() {
+            let completed = self.completed.load(Ordering::Acquire);
+            let refused = {
+                let mut device = self.device.lock();
+                let refused = device.submit(next).err();
+                device.kick();
+                refused
+            };
+            match refused {
+                None => {}
+                Some(NotQueued::Finished(finished)) => finished.deliver(),
+                Some(NotQueued::Busy(back)) => {
+                    self.room.wait_until(|| self.completed.load(Ordering::Acquire) != completed);
+                    request = Some(back);
+                }
+            }
+        }
+    }
+
+    /// Does `operation` on the sectors from `sector` on and sleeps until it is done.
+    ///
+    /// # Errors
+    /// What the disk answered.
+    pub fn run(
+        &self,
+        operation: Operation,
+        sector: u64,
+        segments: &[quire_drivers::block::Segment],
+    ) -> Result<(), BlockError> {
+        let outcome = Arc::new(Outcome { result: Once::new(), ended: WaitQueue::new() });
+        let mut request = Request::new(operation, sector, Box::new(Waiting(Arc::clone(&outcome))));
+        for segment in segments {
+            if request.push(*segment).is_err() {
+                let segments = segments.len();
+                drop(request);
+                return Err(BlockError::TooManySegments { disk: self.number, sector, segments });
+            }
+        }
+        self.submit(request);
+        outcome.ended.wait_until(|| outcome.result.is_completed());
+        outcome.result.get().copied().unwrap_or(Err(BlockError::Abandoned))
+    }
+
+    fn complete_for_ever(&self) {
+        task::current().set_reclaims();
+        loop {
+            self.bell.thread.wait_until(|| self.bell.rung.swap(false, Ordering::Acquire));
+            self.device.lock().interrupted();
+            loop {
+                while let Some(finished) = { self.device.lock().complete() } {
+                    finished.deliver();
+                    self.completed.fetch_add(1, Ordering::Release);
+                    self.room.wake_all();
+                }
+                if self.device.lock().rearm() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/dev/{}", self.number)
+    }
+}
+
+struct Outcome {
+    result: Once<Result<(), BlockError>>,
+    ended: WaitQueue,
+}
+
+struct Waiting(Arc<Outcome>);
+
+impl Completion for Waiting {
+    fn complete(self: Box<Self>, result: Result<(), BlockError>) {
+        self.0.result.call_once(|| result);
+        self.0.ended.wake_all();
+    }
+}

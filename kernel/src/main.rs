@@ -1,0 +1,34 @@
+//! The kernel program: what happens between the loader's jump and the first thread.
+//!
+//! The loader leaves the kernel on a stack of its own, with its own page tables and a direct map of all physical memory.
+//! `quire_kernel::boot` goes on from there.
+
+#![no_std]
+#![no_main]
+
+use bootloader_api::config::Mapping;
+use bootloader_api::info::MemoryRegion;
+use bootloader_api::{BootInfo, BootloaderConfig};
+use quire_kernel::arch::{DIRECT_MAP, KERNEL_IMAGE};
+use quire_kernel::{boot, panic};
+
+static CONFIGURATION: BootloaderConfig = {
+    let mut configuration = BootloaderConfig::new_default();
+    configuration.mappings.physical_memory = Some(Mapping::FixedAddress(DIRECT_MAP));
+    configuration.mappings.kernel_base = Mapping::FixedAddress(KERNEL_IMAGE);
+    configuration.kernel_stack_size = 64 << 10;
+    configuration
+};
+
+bootloader_api::entry_point!(begin, config = &CONFIGURATION);
+
+fn begin(info: &'static mut BootInfo) -> ! {
+    let regions: &[MemoryRegion] = &info.memory_regions;
+    // SAFETY: this is the loader's one call of the kernel, with the memory map that it made.
+    unsafe { boot::begin(regions) }
+}
+
+#[panic_handler]
+fn on_panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    panic::report(info)
+}

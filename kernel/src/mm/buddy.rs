@@ -1,0 +1,171 @@
+//! The buddy allocator: blocks of 2^order contiguous frames, split on demand and merged when both halves are free.
+//!
+//! # Invariants
+//!
+//! A free block of order `n` starts at a multiple of 2^n, its first frame is [`Kind::Free`] with that order and in the
+//! list of that order, its other frames are [`Kind::FreeTail`]. No two free blocks that could be merged stay apart.
+
+use super::frame::{Frame, FrameList, FrameNumber, Kind};
+
+/// Blocks have orders below this: the largest is 4 MiB, as on Linux.
+pub const ORDERS: u8 = 11;
+
+/// The free lists.
+#[derive(Debug)]
+pub struct Buddy {
+    lists: [FrameList; ORDERS as usize],
+    free: usize,
+}
+
+impl Buddy {
+    /// An allocator that has nothing to give.
+    pub const fn new() -> Self {
+        Self { lists: [const { FrameList::new() }; ORDERS as usize], free: 0 }
+    }
+
+    /// How many frames are free.
+    pub const fn free_frames(&self) -> usize {
+        self.free
+    }
+
+    /// How many blocks of each order are free.
+    pub fn free_blocks(&self) -> [usize; ORDERS as usize] {
+        core::array::from_fn(|order| self.lists[order].len())
+    }
+
+    /// Takes a block of 2^`order` frames, whose kind becomes `kind`; `None` when no block is large enough.
+    pub fn allocate(&mut self, frames: &[Frame], order: u8, kind: Kind) -> Option<FrameNumber> {
+        let mut found = (order..ORDERS).find(|&larger| !self.lists[usize::from(larger)].is_empty())?;
+        let block = self.lists[usize::from(found)].first()?;
+        self.lists[usize::from(found)].remove(frames, block);
+        while found > order {
+            found -= 1;
+            self.insert(frames, FrameNumber(block.0 + (1 << found)), found);
+        }
+        for frame in &frames[block.index()..block.index() + (1 << order)] {
+            frame.set_kind(kind);
+        }
+        frames[block.index()].set_order(order);
+        self.free -= 1 << order;
+        Some(block)
+    }
+
+    /// Gives a block back and merges it with its buddies as far as they are free.
+    ///
+    /// # Panics
+    /// When the block is free already: somebody gave it back twice.
+    pub fn free(&mut self, frames: &[Frame], block: FrameNumber, order: u8) {
+        for frame in &frames[block.index()..block.index() + (1 << order)] {
+            assert!(
+                !matches!(frame.kind(), Kind::Free | Kind::FreeTail),
+                "frame {block} of order {order} is given back a second time"
+            );
+            frame.set_kind(Kind::FreeTail);
+        }
+        self.free += 1 << order;
+        let (mut block, mut order) = (block, order);
+        while order + 1 < ORDERS {
+            let buddy = FrameNumber(block.0 ^ 1 << order);
+            let is_free =
+                frames.get(buddy.index()).is_some_and(|frame| frame.kind() == Kind::Free && frame.order() == order);
+            if !is_free {
+                break;
+            }
+            self.lists[usize::from(order)].remove(frames, buddy);
+            frames[buddy.index()].set_kind(Kind::FreeTail);
+            block = block.min(buddy);
+            order += 1;
+        }
+        self.insert(frames, block, order);
+    }
+
+    fn insert(&mut self, frames: &[Frame], block: FrameNumber, order: u8) {
+        frames[block.index()].set_kind(Kind::Free);
+        frames[block.index()].set_order(order);
+        self.lists[usize::from(order)].push_front(frames, block);
+    }
+}
+
+impl Default for Buddy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// 3,000 frames, of which 100 to 2,900 are RAM with a hole from 1,000 to 1,023.
+    fn machine() -> (Vec<Frame>, Buddy) {
+        let frames: Vec<Frame> = (0..3000).map(|_| Frame::reserved()).collect();
+        let mut buddy = Buddy::new();
+        for frame in (100..1000).chain(1024..2900) {
+            buddy.free(&frames, FrameNumber(frame), 0);
+        }
+        (frames, buddy)
+    }
+
+    #[test]
+    fn single_frames_merge_to_the_largest_blocks_that_the_memory_map_allows() {
+        let (frames, buddy) = machine();
+        assert_eq!(buddy.free_frames(), 900 + 1876);
+        // 1024..2048 is the only aligned run of 1,024; 2048..2900 is 512 + 256 + 64 + 16 + 4; 100..1000 is
+        // 4 + 8 + 16 + 128 + 256 + 256 + 128 + 64 + 32 + 8.
+        assert_eq!(buddy.free_blocks(), [0, 0, 2, 2, 2, 1, 2, 2, 3, 1, 1]);
+        assert_eq!(frames[1010].kind(), Kind::Reserved);
+    }
+
+    #[test]
+    fn an_order_that_is_not_there_is_refused_and_takes_nothing() {
+        let (frames, mut buddy) = machine();
+        assert!(buddy.allocate(&frames, 10, Kind::Device).is_some());
+        let before = buddy.free_blocks();
+        assert!(buddy.allocate(&frames, 10, Kind::Device).is_none());
+        assert_eq!(buddy.free_blocks(), before);
+    }
+
+    #[test]
+    #[should_panic(expected = "second time")]
+    fn a_block_that_is_given_back_twice_is_a_bug() {
+        let (frames, mut buddy) = machine();
+        let block = buddy.allocate(&frames, 3, Kind::Device).unwrap();
+        buddy.free(&frames, block, 3);
+        buddy.free(&frames, block, 3);
+    }
+
+    proptest! {
+        /// Beside a plain map of who has which frame: blocks never overlap, are aligned, lie in RAM, the count is
+        /// right, and when all are back the free lists are what they were.
+        #[test]
+        fn blocks_are_disjoint_and_come_back(operations in prop::collection::vec((0_u8..ORDERS, any::<prop::sample::Index>(), any::<bool>()), 1..400)) {
+            let (frames, mut buddy) = machine();
+            let (free_before, blocks_before) = (buddy.free_frames(), buddy.free_blocks());
+            let mut taken = vec![false; frames.len()];
+            let mut held: Vec<(FrameNumber, u8)> = Vec::new();
+            for (order, which, give_back) in operations {
+                if give_back && !held.is_empty() {
+                    let (block, order) = held.swap_remove(which.index(held.len()));
+                    taken[block.index()..block.index() + (1 << order)].fill(false);
+                    buddy.free(&frames, block, order);
+                } else if let Some(block) = buddy.allocate(&frames, order, Kind::Anonymous) {
+                    prop_assert_eq!(block.0 % (1 << order), 0);
+                    for frame in block.index()..block.index() + (1 << order) {
+                        prop_assert!(!taken[frame], "frame {} is given out twice", frame);
+                        prop_assert!((100..1000).contains(&frame) || (1024..2900).contains(&frame));
+                        prop_assert_eq!(frames[frame].kind(), Kind::Anonymous);
+                        taken[frame] = true;
+                    }
+                    held.push((block, order));
+                }
+                prop_assert_eq!(buddy.free_frames(), free_before - taken.iter().filter(|&&taken| taken).count());
+            }
+            for (block, order) in held {
+                buddy.free(&frames, block, order);
+            }
+            prop_assert_eq!(buddy.free_blocks(), blocks_before);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Anonymous folios: counted references to frames that hold pages of address spaces.
+//!
+//! # Invariants
+//!
+//! A frame of [`Kind::Anonymous`] has at least one reference: one for the page-table word that maps it, one for the swap
+//! cache, and those of whoever works on it. The reclaim lists hold none: a folio whose last reference goes leaves them.
+//!
+//! `mapping` names the one page that maps the folio, or is 0. It changes only with the folio locked or, when the page is
+//! unmapped for good, under the lock of its page tables; so whoever holds both locks can trust it.
+//!
+//! For the time being every folio of the kernel has order 0.
+
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use quire_swap::header::Page;
+use quire_swap::{FolioFlag, FolioState};
+
+use super::frame::{Frame, FrameNumber, Kind};
+use super::lru;
+use super::physical;
+use super::watermark::Purpose;
+use crate::arch::DIRECT_MAP;
+use crate::task::WaitQueue;
+
+/// A counted reference to an anonymous folio.
+pub struct Folio(FrameNumber);
+
+/// A page of an address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The address space's number, from 1.
+    pub space: u32,
+    /// The page's address divided by 4,096.
+    pub page: u64,
+}
+
+/// The bits of a page number in the user half.
+const PAGE_BITS: u32 = 35;
+
+impl Mapping {
+    const fn pack(self) -> u64 {
+        (self.space as u64) << PAGE_BITS | self.page
+    }
+
+    const fn unpack(word: u64) -> Option<Self> {
+        if word == 0 {
+            return None;
+        }
+        Some(Self { space: (word >> PAGE_BITS) as u32, page: word & ((1 << PAGE_BITS) - 1) })
+    }
+}
+
+impl Folio {
+    /// A folio with junk in it; `None` when `purpose` may not have a frame. Does not sleep.
+    pub fn allocate(purpose: Purpose) -> Option<Self> {
+        let frame = physical::allocate(0, Kind::Anonymous, purpose)?;
+        let metadata = &physical::frames()[frame.index()];
+        metadata.references.store(1, Ordering::Release);
+        Some(Self(frame))
+    }
+
+    /// The frame.
+    pub const fn frame(&self) -> FrameNumber {
+        self.0
+    }
+
+    /// The frame's metadata.
+    pub fn metadata(&self) -> &'static Frame {
+        &physical::frames()[self.0.index()]
+    }
+
+    /// Fills the folio with zeros. Nobody else uses its contents yet.
+    pub fn clear(&self) {
+        quire_swap::Folio::with_page_mut(self, 0, |page| page.fill(0));
+    }
+
+    /// The page that maps it, if one does.
+    pub fn mapping(&self) -> Option<Mapping> {
+        Mapping::unpack(self.metadata().mapping.load(Ordering::Acquire))
+    }
+
+    /// Says which page maps it.
+    pub fn set_mapping(&self, mapping: Option<Mapping>) {
+        self.metadata().mapping.store(mapping.map_or(0, Mapping::pack), Ordering::Release);
+    }
+
+    /// Gives this reference to a page-table word.
+    pub fn into_frame(self) -> FrameNumber {
+        let frame = self.0;
+        core::mem::forget(self);
+        frame
+    }
+
+    /// The reference of a page-table word that maps `frame`, once the word is gone.
+    pub fn from_frame(frame: FrameNumber) -> Self {
+        debug_assert_eq!(physical::frames()[frame.index()].kind(), Kind::Anonymous);
+        Self(frame)
+    }
+
+    /// A new reference, if the folio has one still: for lists and tables that hold none.
+    pub fn try_from_frame(frame: FrameNumber) -> Option<Self> {
+        let references = &physical::frames().get(frame.index())?.references;
+        let more = |count: u32| (count != 0).then(|| count + 1);
+        references.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).ok().map(|_| Self(frame))
+    }
+}
+
+impl Clone for Folio {
+    fn clone(&self) -> Self {
+        self.metadata().references.fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
+    }
+}
+
+impl Drop for Folio {
+    fn drop(&mut self) {
+        let metadata = self.metadata();
+        if metadata.references.fetch_sub(1, Ordering::AcqRel) == 1 {
+            lru::remove(self.0);
+            self.set_mapping(None);
+            metadata.folio.reset();
+            physical::free(self.0, 0);
+        }
+    }
+}
+
+impl fmt::Debug for Folio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "folio {} ({} references)", self.0, self.metadata().references.load(Ordering::Relaxed))
+    }
+}
+
+const WAIT_QUEUES: usize = 64;
+static WAITERS: [WaitQueue; WAIT_QUEUES] = [const { WaitQueue::new() }; WAIT_QUEUES];
+
+impl quire_swap::Folio for Folio {
+    fn number(&self) -> u64 {
+        u64::from(self.0.0)
+    }
+
+    fn order(&self) -> u8 {
+        0
+    }
+
+    fn into_number(self) -> u64 {
+        u64::from(self.into_frame().0)
+    }
+
+    fn from_number(number: u64) -> Self {
+        Self::from_frame(FrameNumber(number as u32))
+    }
+
+    fn try_from_number(number: u64) -> Option<Self> {
+        Self::try_from_frame(FrameNumber(u32::try_from(number).ok()?))
+    }
+
+    fn try_freeze(&self, expected: u32) -> bool {
+        self.metadata().references.compare_exchange(expected, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    fn unfreeze(&self, references: u32) {
+        self.metadata().references.store(references, Ordering::Release);
+    }
+
+    fn state(&self) -> &FolioState {
+        &self.metadata().folio
+    }
+
+    fn with_page<R>(&self, index: usize, read: impl FnOnce(&Page) -> R) -> R {
+        debug_assert_eq!(index, 0);
+        // SAFETY: the frame is in the direct map and stays allocated while `self` lives. Those who may change it are a
+        // task that has it mapped and a device that reads into it: the swap core looks only at folios that it has
+        // unmapped or that nobody maps yet, and that no read is filling.
+        read(unsafe { &*((DIRECT_MAP + self.0.address()) as *const Page) })
+    }
+
+    fn with_page_mut<R>(&self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
+        debug_assert_eq!(index, 0);
+        // SAFETY: as above; it is written to only before it is up to date, by the holder of its lock or by whoever
+        // allocated it, so nobody else reads or writes it.
+        write(unsafe { &mut *((DIRECT_MAP + self.0.address()) as *mut Page) })
+    }
+
+    fn wait_while(&self, flag: FolioFlag) {
+        WAITERS[self.0.index() % WAIT_QUEUES].wait_until(|| !self.metadata().folio.is(flag));
+    }
+
+    fn wake(&self, _flag: FolioFlag) {
+        WAITERS[self.0.index() % WAIT_QUEUES].wake_all();
+    }
+}

@@ -1,0 +1,192 @@
+//! The metadata of every physical frame, and the lists that run through it.
+//!
+//! # Invariants
+//!
+//! Frame metadata exists for every frame number from 0 to the end of RAM, holes included; what a hole's frame is never
+//! changes from [`Kind::Reserved`]. `next` and `previous` belong to the one list that the frame is in, and change only
+//! under that list's lock: the buddy allocator's for a free block, the reclaim lists' for an anonymous page.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use quire_swap::FolioState;
+use quire_swap::header::PAGE_SIZE;
+
+/// The number of a physical frame: its address divided by 4,096.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrameNumber(pub u32);
+
+impl FrameNumber {
+    /// The frame that holds physical `address`, which is below 16 TiB.
+    pub const fn containing(address: u64) -> Self {
+        Self((address / PAGE_SIZE as u64) as u32)
+    }
+
+    /// The physical address of its first byte.
+    pub const fn address(self) -> u64 {
+        self.0 as u64 * PAGE_SIZE as u64
+    }
+
+    /// The number as an index.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for FrameNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// What a frame is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// No RAM, or RAM that Quire leaves alone.
+    Reserved,
+    /// The first frame of a free block of the buddy allocator.
+    Free,
+    /// A later frame of a free block.
+    FreeTail,
+    /// A page table.
+    PageTable,
+    /// Part of a kernel stack.
+    Stack,
+    /// Shared with a device.
+    Device,
+    /// An anonymous page.
+    Anonymous,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 7] =
+        [Self::Reserved, Self::Free, Self::FreeTail, Self::PageTable, Self::Stack, Self::Device, Self::Anonymous];
+}
+
+/// The end of a list.
+pub const NOBODY: u32 = u32::MAX;
+
+/// One frame's metadata.
+#[derive(Debug)]
+pub struct Frame {
+    /// What the swap core needs to know of the folio in this frame.
+    pub folio: FolioState,
+    /// Which page of which address space maps it: see [`super::folio`].
+    pub mapping: AtomicU64,
+    /// How many references there are to the folio; 0 when it is free or being freed.
+    pub references: AtomicU32,
+    next: AtomicU32,
+    previous: AtomicU32,
+    kind: AtomicU8,
+    order: AtomicU8,
+    /// Which reclaim list it is in: see [`super::lru`].
+    pub list: AtomicU8,
+}
+
+impl Frame {
+    /// The metadata of a frame that Quire leaves alone.
+    pub const fn reserved() -> Self {
+        Self {
+            folio: FolioState::new(),
+            mapping: AtomicU64::new(0),
+            references: AtomicU32::new(0),
+            next: AtomicU32::new(NOBODY),
+            previous: AtomicU32::new(NOBODY),
+            kind: AtomicU8::new(Kind::Reserved as u8),
+            order: AtomicU8::new(0),
+            list: AtomicU8::new(0),
+        }
+    }
+
+    /// What the frame is used for.
+    pub fn kind(&self) -> Kind {
+        Kind::ALL[usize::from(self.kind.load(Ordering::Relaxed))]
+    }
+
+    /// Says what the frame is used for from now on.
+    pub fn set_kind(&self, kind: Kind) {
+        self.kind.store(kind as u8, Ordering::Relaxed);
+    }
+
+    /// The order of the block that this frame is the first of.
+    pub fn order(&self) -> u8 {
+        self.order.load(Ordering::Relaxed)
+    }
+
+    /// Says that this frame is the first of a block of 2^`order`.
+    pub fn set_order(&self, order: u8) {
+        self.order.store(order, Ordering::Relaxed);
+    }
+}
+
+/// A doubly linked list of frames, linked by their numbers through their metadata.
+#[derive(Debug)]
+pub struct FrameList {
+    first: u32,
+    last: u32,
+    length: usize,
+}
+
+impl FrameList {
+    /// An empty list.
+    pub const fn new() -> Self {
+        Self { first: NOBODY, last: NOBODY, length: 0 }
+    }
+
+    /// How many frames are in it.
+    pub const fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nothing is in it.
+    pub const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Puts `frame`, which is in no list, first.
+    pub fn push_front(&mut self, frames: &[Frame], frame: FrameNumber) {
+        let metadata = &frames[frame.index()];
+        metadata.next.store(self.first, Ordering::Relaxed);
+        metadata.previous.store(NOBODY, Ordering::Relaxed);
+        match self.first {
+            NOBODY => self.last = frame.0,
+            first => frames[first as usize].previous.store(frame.0, Ordering::Relaxed),
+        }
+        self.first = frame.0;
+        self.length += 1;
+    }
+
+    /// Takes `frame`, which is in this list, out.
+    pub fn remove(&mut self, frames: &[Frame], frame: FrameNumber) {
+        let metadata = &frames[frame.index()];
+        let next = metadata.next.swap(NOBODY, Ordering::Relaxed);
+        let previous = metadata.previous.swap(NOBODY, Ordering::Relaxed);
+        match previous {
+            NOBODY => self.first = next,
+            previous => frames[previous as usize].next.store(next, Ordering::Relaxed),
+        }
+        match next {
+            NOBODY => self.last = previous,
+            next => frames[next as usize].previous.store(previous, Ordering::Relaxed),
+        }
+        self.length -= 1;
+    }
+
+    /// The first frame.
+    pub fn first(&self) -> Option<FrameNumber> {
+        (self.first != NOBODY).then_some(FrameNumber(self.first))
+    }
+
+    /// The last frame.
+    pub fn last(&self) -> Option<FrameNumber> {
+        (self.last != NOBODY).then_some(FrameNumber(self.last))
+    }
+}
+
+impl Default for FrameList {
+    fn default() -> Self {
+        Self::new()
+    }
+}

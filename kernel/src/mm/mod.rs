@@ -1,0 +1,33 @@
+//! Memory: physical frames, the kernel's and the tasks' address spaces, page faults and reclaim.
+
+#[cfg(target_os = "none")]
+pub mod address_space;
+pub mod buddy;
+#[cfg(target_os = "none")]
+pub mod dma;
+#[cfg(target_os = "none")]
+pub mod fault;
+#[cfg(target_os = "none")]
+pub mod folio;
+pub mod frame;
+#[cfg(target_os = "none")]
+pub mod heap;
+#[cfg(target_os = "none")]
+pub mod kernel_map;
+#[cfg(target_os = "none")]
+pub mod lru;
+#[cfg(target_os = "none")]
+pub mod physical;
+#[cfg(target_os = "none")]
+pub mod reclaim;
+#[cfg(target_os = "none")]
+pub mod stack;
+pub mod watermark;
+
+#[cfg(target_os = "none")]
+pub use address_space::AddressSpace;
+pub use frame::FrameNumber;
+
+/// There is no memory for what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllocationError;

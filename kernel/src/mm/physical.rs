@@ -1,0 +1,159 @@
+//! Physical memory: the memory map that the loader hands over, the frames that Quire manages of it, and who gets them.
+//!
+//! # Locking
+//!
+//! The free lists have one lock, taken by [`allocate`] and [`free`] for a few instructions; waking `kswapd` happens
+//! after it is given back.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+use quire_swap::header::PAGE_SIZE;
+use spin::Once;
+
+use super::buddy::{Buddy, ORDERS};
+use super::frame::{Frame, FrameNumber, Kind};
+use super::reclaim;
+use super::watermark::{Purpose, Watermarks};
+use crate::arch::DIRECT_MAP;
+use crate::sync::{Rank, SpinLock};
+use crate::task;
+
+/// The heap gets this part of RAM: a 16th holds the swap tables of 32 times as much swap as there is RAM.
+const HEAP_SHARE: u64 = 16;
+/// The least that the heap gets.
+const LEAST_HEAP: u64 = 1 << 20;
+
+static FRAMES: Once<&'static [Frame]> = Once::new();
+static BUDDY: SpinLock<Buddy> = SpinLock::new(Rank::Frames, Buddy::new());
+static MANAGED: AtomicUsize = AtomicUsize::new(0);
+static MARKS: Once<Watermarks> = Once::new();
+
+/// There is no RAM that the kernel could use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemory;
+
+/// The usable parts of the memory map below `limit`, frame-aligned, as ranges of physical addresses. Frame 0 is left
+/// out: a null frame number is then always a mistake.
+pub fn usable(regions: &[MemoryRegion], limit: u64) -> impl Iterator<Item = Range<u64>> + Clone {
+    let page = PAGE_SIZE as u64;
+    regions
+        .iter()
+        .filter(|region| region.kind == MemoryRegionKind::Usable)
+        .map(move |region| region.start.next_multiple_of(page).max(page)..region.end.min(limit) / page * page)
+        .filter(|range| range.start < range.end)
+}
+
+/// Takes over the RAM of `regions` below `limit`: the frames' metadata and the kernel heap are cut out of its largest
+/// range, the rest is free. Returns the heap's place in physical memory. The loader's map of all physical memory at
+/// [`DIRECT_MAP`] is active.
+///
+/// # Errors
+/// [`NoMemory`] when not even the metadata and the heap fit.
+pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<Range<u64>, NoMemory> {
+    let page = PAGE_SIZE as u64;
+    let end = usable(regions, limit).map(|range| range.end).max().ok_or(NoMemory)?;
+    let count = FrameNumber::containing(end).index();
+    let metadata_bytes = ((count * size_of::<Frame>()) as u64).next_multiple_of(page);
+    let ram: u64 = usable(regions, limit).map(|range| range.end - range.start).sum();
+    let heap_bytes = (ram / HEAP_SHARE).max(LEAST_HEAP).next_multiple_of(page);
+    let largest = usable(regions, limit).max_by_key(|range| range.end - range.start).ok_or(NoMemory)?;
+    let own = largest.start..largest.start + metadata_bytes + heap_bytes;
+    if own.end >= largest.end {
+        return Err(NoMemory);
+    }
+
+    let first = (DIRECT_MAP + own.start) as *mut Frame;
+    for index in 0..count {
+        // SAFETY: the range is usable RAM that nothing else knows of yet, mapped writable by the loader, large enough
+        // for `count` elements, and page-aligned.
+        unsafe { first.add(index).write(Frame::reserved()) };
+    }
+    // SAFETY: all elements were just written; the memory is never given to the buddy allocator.
+    let frames = FRAMES.call_once(|| unsafe { core::slice::from_raw_parts(first, count) });
+
+    let mut buddy = BUDDY.lock();
+    for range in usable(regions, limit) {
+        for part in [range.start..range.end.min(own.start), range.start.max(own.end)..range.end] {
+            free_range(&mut buddy, frames, part);
+        }
+    }
+    MANAGED.store(buddy.free_frames(), Ordering::Relaxed);
+    MARKS.call_once(|| Watermarks::new(buddy.free_frames()));
+    Ok(own.start + metadata_bytes..own.end)
+}
+
+fn free_range(buddy: &mut Buddy, frames: &[Frame], range: Range<u64>) {
+    let end = range.end / PAGE_SIZE as u64;
+    let mut next = range.start / PAGE_SIZE as u64;
+    while next < end {
+        let order = next.trailing_zeros().min((end - next).ilog2()).min(u32::from(ORDERS) - 1);
+        buddy.free(frames, FrameNumber(next as u32), order as u8);
+        next += 1 << order;
+    }
+}
+
+/// The metadata of every frame, by frame number.
+///
+/// # Panics
+/// Before [`start`].
+pub fn frames() -> &'static [Frame] {
+    FRAMES.get().expect("physical memory is taken over before it is used")
+}
+
+/// How many frames Quire manages: all but the metadata's, the heap's and the loader's.
+pub fn managed_frames() -> usize {
+    MANAGED.load(Ordering::Relaxed)
+}
+
+/// How many frames are free.
+pub fn free_frames() -> usize {
+    BUDDY.lock().free_frames()
+}
+
+/// The watermarks.
+///
+/// # Panics
+/// Before [`start`].
+pub fn watermarks() -> Watermarks {
+    *MARKS.get().expect("physical memory is taken over before it is used")
+}
+
+/// Takes 2^`order` frames, without sleeping, if `purpose` may have them. Their contents are junk.
+pub fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameNumber> {
+    let marks = watermarks();
+    let purpose = match task::scheduler::try_current() {
+        Some(thread) if thread.reclaims() => Purpose::Reclaim,
+        _ => purpose,
+    };
+    let (block, free) = {
+        let mut buddy = BUDDY.lock();
+        let enough = buddy.free_frames() >= marks.floor(purpose) + (1 << order);
+        let block = enough.then(|| buddy.allocate(frames(), order, kind)).flatten();
+        (block, buddy.free_frames())
+    };
+    if free < marks.low {
+        reclaim::wake_kswapd();
+    }
+    block
+}
+
+/// Gives back the 2^`order` frames from `block` on.
+pub fn free(block: FrameNumber, order: u8) {
+    #[cfg(debug_assertions)]
+    fill_with_junk(block, order);
+    BUDDY.lock().free(frames(), block, order);
+}
+
+/// Makes a use of freed memory visible.
+#[cfg(debug_assertions)]
+fn fill_with_junk(block: FrameNumber, order: u8) {
+    // SAFETY: the frames are managed and, being given back, used by nobody.
+    unsafe { core::ptr::write_bytes((DIRECT_MAP + block.address()) as *mut u8, 0xdb, PAGE_SIZE << order) };
+}
+
+/// How many frames are used for `kind`.
+pub fn frames_of(kind: Kind) -> usize {
+    frames().iter().filter(|frame| frame.kind() == kind).count()
+}

@@ -1,0 +1,29 @@
+//! The end of a kernel that has met a bug: a report on the console, then a verdict.
+
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use quire_drivers::debug_exit;
+use quire_protocol::Verdict;
+use x86_64::instructions::interrupts;
+
+use crate::log;
+use crate::task;
+
+static REPORTING: AtomicBool = AtomicBool::new(false);
+
+/// Reports the panic and leaves.
+pub fn report(info: &PanicInfo<'_>) -> ! {
+    interrupts::disable();
+    // A panic inside the report must not report itself for ever.
+    if !REPORTING.swap(true, Ordering::Relaxed) {
+        log::report(format_args!("kernel panic: {}", info.message()));
+        if let Some(location) = info.location() {
+            log::report(format_args!("  at {location}"));
+        }
+        if let Some(thread) = task::scheduler::try_current() {
+            log::report(format_args!("  in thread {thread}"));
+        }
+    }
+    debug_exit::leave(Verdict::Panic)
+}

@@ -1,0 +1,220 @@
+//! Swap under pressure and under fire: everything comes back, and what cannot come back costs no more than it must.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::Failure;
+use super::contents::Contents;
+use super::workload::{self, Tally, Workload};
+use crate::arch::user::Fault;
+use crate::command_line::CommandLine;
+use crate::mm::physical;
+use crate::require;
+use crate::swap;
+use crate::task::{Fatal, JoinHandle, WaitQueue};
+
+type Outcome = Result<String, Failure>;
+type Task = JoinHandle<Result<(), Fault>>;
+
+const TASKS: u64 = 4;
+
+/// Frames, slots and batches as they were before, and nothing wrong in what was read.
+struct Books {
+    free: usize,
+    batches: usize,
+}
+
+impl Books {
+    fn open() -> Self {
+        Self { free: physical::free_frames(), batches: swap::core().idle_batches() }
+    }
+
+    fn check(&self, tally: &Tally) -> Result<(), Failure> {
+        let (verified, wrong) = (tally.verified(), tally.wrong());
+        require!(wrong == 0, "{wrong} of {verified} bytes did not come back");
+        let (free, batches) = (physical::free_frames(), swap::core().idle_batches());
+        require!(free == self.free, "{} frames were free before, {free} after", self.free);
+        require!(batches == self.batches, "{} batches were idle before, {batches} after", self.batches);
+        Ok(())
+    }
+}
+
+fn ram() -> u64 {
+    physical::managed_frames() as u64
+}
+
+/// Where tasks wait for each other.
+struct Meeting {
+    expected: u64,
+    there: AtomicU64,
+    complete: WaitQueue,
+}
+
+impl Meeting {
+    fn new(expected: u64) -> Arc<Self> {
+        Arc::new(Self { expected, there: AtomicU64::new(0), complete: WaitQueue::new() })
+    }
+
+    fn come(&self) {
+        self.there.fetch_add(1, Ordering::AcqRel);
+        self.complete.wake_all();
+    }
+
+    fn come_and_wait(&self) {
+        self.come();
+        self.wait();
+    }
+
+    fn wait(&self) {
+        self.complete.wait_until(|| self.there.load(Ordering::Acquire) >= self.expected);
+    }
+}
+
+/// One task's pages are pushed out by another's, come back by `swapoff`, and are what they were.
+pub(super) fn swap(command_line: CommandLine<'static>) -> Outcome {
+    let kind = command_line.value("contents").unwrap_or("mix");
+    let contents =
+        Contents::named(kind).ok_or_else(|| format!("contents={kind}: expected text, zero, same, random or mix"))?;
+    let pages = command_line.number("pages")?.unwrap_or(ram() / 2).clamp(1, ram() * 3 / 4);
+    let enabled = swap::enable(command_line)?;
+    let books = Books::open();
+    let tally = Arc::new(Tally::default());
+    let (filled, pushed_out) = (Meeting::new(1), Meeting::new(1));
+    let back = Meeting::new(1);
+
+    let (own_filled, own_back) = (Arc::clone(&filled), Arc::clone(&back));
+    let keeper = workload::start("keeper", contents, 0, pages, &tally, move |workload| {
+        workload.fill()?;
+        own_filled.come();
+        own_back.wait();
+        workload.sequential()
+    })?;
+    filled.wait();
+    let own_pushed_out = Arc::clone(&pushed_out);
+    let pusher = workload::start("pusher", Contents::Text, pages, ram(), &tally, move |workload| {
+        let outcome = workload.fill().and_then(|()| workload.sequential());
+        own_pushed_out.come();
+        outcome
+    })?;
+    pushed_out.wait();
+    require!(pusher.join().is_ok(), "the task that pushes was killed");
+    let (out, used) = (swap::statistics(), swap::used_pages());
+    require!(out.pages_out + out.zero_out > 0, "nothing was swapped out");
+    require!(used > 0, "nothing is in swap");
+    enabled.disable()?;
+    require!(swap::total_pages() == 0, "an area is left");
+    back.come();
+    require!(keeper.join().is_ok(), "the task whose pages were swapped was killed");
+    books.check(&tally)?;
+    let total = swap::statistics();
+    Ok(format!(
+        "contents={kind} pages={pages} swapped_out={} zero_out={} swapped_in={} brought_back_by_swapoff={used} bytes_verified={}",
+        total.pages_out,
+        total.zero_out,
+        total.pages_in,
+        tally.verified()
+    ))
+}
+
+/// Enables what the command line names, and disables it.
+pub(super) fn swapon(command_line: CommandLine<'static>) -> Outcome {
+    let enabled = swap::enable(command_line)?;
+    let pages = swap::total_pages();
+    enabled.disable()?;
+    Ok(format!("pages={pages}"))
+}
+
+/// Four tasks fill and visit `pages` pages each; `finish` is what each does last.
+fn tasks(pages: u64, tally: &Arc<Tally>, finish: &Arc<Meeting>) -> Result<Vec<Task>, Failure> {
+    (0..TASKS)
+        .map(|number| {
+            let finish = Arc::clone(finish);
+            workload::start(
+                &format!("task-{number}"),
+                Contents::Mix,
+                number * pages,
+                pages,
+                tally,
+                move |workload: &mut Workload| {
+                    let outcome = workload.fill().and_then(|()| workload.sequential());
+                    finish.come_and_wait();
+                    outcome
+                },
+            )
+        })
+        .collect()
+}
+
+/// What became of the tasks: why each that was killed could not go on.
+fn join(tasks: Vec<Task>) -> Vec<Fatal> {
+    let mut fatal = Vec::new();
+    for task in tasks {
+        let thread = Arc::clone(task.thread());
+        if task.join().is_err() {
+            fatal.extend(thread.fatal());
+        }
+    }
+    fatal
+}
+
+/// Part of the disk refuses writes: the pages stay in memory, and the others go on being swapped.
+pub(super) fn write_error(command_line: CommandLine<'static>) -> Outcome {
+    let enabled = swap::enable(command_line)?;
+    let books = Books::open();
+    let tally = Arc::new(Tally::default());
+    let fatal = join(tasks(ram() / 2, &tally, &Meeting::new(TASKS))?);
+    let statistics = swap::statistics();
+    enabled.disable()?;
+    require!(fatal.is_empty(), "tasks were killed: {fatal:?}");
+    require!(statistics.failed_writes > 0, "no write failed");
+    books.check(&tally)?;
+    Ok(format!(
+        "failed_writes={} swapped_out={} swapped_in={} bytes_verified={}",
+        statistics.failed_writes,
+        statistics.pages_out,
+        statistics.pages_in,
+        tally.verified()
+    ))
+}
+
+/// One slot cannot be read: its page's task dies, the others do not.
+pub(super) fn read_error(command_line: CommandLine<'static>) -> Outcome {
+    let enabled = swap::enable(command_line)?;
+    let books = Books::open();
+    let tally = Arc::new(Tally::default());
+    // Nobody ends before all are done, so that the bad slot is not freed and given to another task.
+    let fatal = join(tasks(ram() / 2, &tally, &Meeting::new(TASKS))?);
+    let statistics = swap::statistics();
+    enabled.disable()?;
+    require!(statistics.failed_reads > 0, "no read failed");
+    let [Fatal::ReadFailed(entry)] = fatal[..] else {
+        return Err(Failure(format!("not one task died of a read error, but {fatal:?}")));
+    };
+    books.check(&tally)?;
+    Ok(format!(
+        "slot={} failed_reads={} killed=1 survived={} bytes_verified={}",
+        entry.slot(),
+        statistics.failed_reads,
+        TASKS - 1,
+        tally.verified()
+    ))
+}
+
+/// Memory and swap together are too small: tasks that ask for a frame in vain die, the others finish.
+pub(super) fn out_of_memory(command_line: CommandLine<'static>) -> Outcome {
+    let enabled = swap::enable(command_line)?;
+    let books = Books::open();
+    let tally = Arc::new(Tally::default());
+    let room = ram() + swap::total_pages();
+    // Whoever dies makes room, so nobody waits for the others.
+    let fatal = join(tasks(room * 2 / 5, &tally, &Meeting::new(0))?);
+    enabled.disable()?;
+    require!(!fatal.is_empty(), "{TASKS} tasks of {} pages found room in {room}", room * 2 / 5);
+    require!(fatal.iter().all(|why| *why == Fatal::OutOfMemory), "tasks died of something else: {fatal:?}");
+    require!(fatal.len() < TASKS as usize, "no task survived");
+    books.check(&tally)?;
+    Ok(format!("killed={} survived={} bytes_verified={}", fatal.len(), TASKS as usize - fatal.len(), tally.verified()))
+}

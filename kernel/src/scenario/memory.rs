@@ -1,0 +1,106 @@
+//! What the machine's memory must look like: protections of the kernel's pages, and frames that come and go.
+
+use alloc::format;
+use alloc::string::String;
+
+use x86_64::structures::paging::PageTableFlags as Flags;
+
+use super::Failure;
+use crate::arch::{DIRECT_MAP, KERNEL_IMAGE, USER_END, page_table, user};
+use crate::command_line::CommandLine;
+use crate::mm::address_space::MapError;
+use crate::mm::frame::Kind;
+use crate::mm::watermark::Purpose;
+use crate::mm::{AddressSpace, kernel_map, physical};
+use crate::{require, task};
+
+pub(super) fn memory(_: CommandLine<'static>) -> Result<String, Failure> {
+    let audited = audit_kernel_pages()?;
+    reserves()?;
+    address_spaces()?;
+    Ok(format!("pages_audited={audited} frames={}", physical::managed_frames()))
+}
+
+/// No page is writable and executable, only the kernel's image is executable, nothing of the kernel is the user's.
+fn audit_kernel_pages() -> Result<u64, Failure> {
+    let (mut pages, mut executable, mut bad) = (0_u64, 0_u64, None);
+    kernel_map::for_each_page(|address, flags, _| {
+        pages += 1;
+        let runs = !flags.contains(Flags::NO_EXECUTE);
+        executable += u64::from(runs);
+        let wrong = flags.contains(Flags::USER_ACCESSIBLE)
+            || runs && (flags.contains(Flags::WRITABLE) || address < KERNEL_IMAGE);
+        if wrong {
+            bad = Some((address, flags));
+        }
+    });
+    if let Some((address, flags)) = bad {
+        return Err(Failure(format!("the page at {address:#x} is mapped {flags:?}")));
+    }
+    require!(executable > 0, "no page of the kernel is executable");
+    // SAFETY: the active root is a root table and stays.
+    let user = unsafe { page_table::table(page_table::active_root()) };
+    let used = user[..256].iter().filter(|word| word.load(core::sync::atomic::Ordering::Relaxed) != 0).count();
+    require!(used == 0, "a kernel thread has {used} tables in its user half");
+    Ok(pages)
+}
+
+/// Each purpose stops at its own watermark, reclaim can take the last frame, and all come back.
+fn reserves() -> Result<(), Failure> {
+    let free_before = physical::free_frames();
+    let marks = physical::watermarks();
+    let mut taken = alloc::vec::Vec::with_capacity(free_before);
+    for purpose in [Purpose::Readahead, Purpose::Task, Purpose::Kernel, Purpose::Reclaim] {
+        while let Some(frame) = physical::allocate(0, Kind::Device, purpose) {
+            taken.push(frame);
+        }
+        let (free, floor) = (physical::free_frames(), marks.floor(purpose));
+        if free != floor {
+            taken.into_iter().for_each(|frame| physical::free(frame, 0));
+            return Err(Failure(format!("{purpose:?} stopped with {free} frames free, not {floor}")));
+        }
+    }
+    taken.into_iter().for_each(|frame| physical::free(frame, 0));
+    let free = physical::free_frames();
+    require!(free == free_before, "{free_before} frames were free before, {free} after");
+    Ok(())
+}
+
+/// Regions are checked, pages are zero at first, what is not mapped cannot be touched, and nothing is left behind.
+fn address_spaces() -> Result<(), Failure> {
+    const PAGES: u64 = 300;
+    const START: u64 = 0x10_0000_0000;
+    let free_before = physical::free_frames();
+    let tables_before = physical::frames_of(Kind::PageTable);
+    {
+        let space = AddressSpace::new().map_err(|_| "no memory for an address space")?;
+        for (range, expected) in [
+            (START..START + PAGES * 0x1000, Ok(())),
+            (START..START + 0x1000, Err(MapError::Overlap)),
+            (0x5000..0x5000, Err(MapError::OutOfRange)),
+            (0x5001..0x6001, Err(MapError::OutOfRange)),
+            (USER_END..USER_END + 0x1000, Err(MapError::OutOfRange)),
+        ] {
+            let outcome = space.map_anonymous(range.clone());
+            require!(outcome == expected, "mapping {range:x?} gave {outcome:?}, not {expected:?}");
+        }
+        let task = task::spawn_in("toucher", space, || {
+            let zero = (0..PAGES).all(|page| user::read_word(START + page * 0x1000) == Ok(0));
+            let wrote = (0..PAGES).all(|page| user::write_word(START + page * 0x1000, page) == Ok(()));
+            let kept = (0..PAGES).all(|page| user::read_word(START + page * 0x1000) == Ok(page));
+            let kernel = user::read_word(DIRECT_MAP + kernel_map::root().address()).is_err();
+            let unmapped = user::write_word(0x5000, 1).is_err();
+            (zero, wrote, kept, kernel, unmapped)
+        });
+        let outcome = task.map_err(|_| "no memory for a task")?.join();
+        require!(
+            outcome == (true, true, true, true, true),
+            "a task found {outcome:?} of (zero at first, writable, kept, kernel refused, unmapped refused)"
+        );
+    }
+    task::yield_now();
+    let (free, tables) = (physical::free_frames(), physical::frames_of(Kind::PageTable));
+    require!(free == free_before, "{free_before} frames were free before, {free} after");
+    require!(tables == tables_before, "{tables_before} page tables before, {tables} after");
+    Ok(())
+}

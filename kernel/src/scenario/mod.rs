@@ -1,0 +1,28 @@
+//! Scenarios: named pieces of work in the kernel, each ending in a verdict.
+//!
+//! `scenario=NAME` on the kernel's command line runs one; without it the demo runs; `scenario=list` names them. Each is a
+//! file with a function that returns what is to stand in its last line, or why it failed; adding one is that file and
+//! a line in the table below.
+//!
+//! The last line is `quire: NAME ok key=value …` or `quire: NAME FAILED why`, and the verdict says the same.
+
+pub mod contents;
+
+#[cfg(target_os = "none")]
+mod run;
+#[cfg(target_os = "none")]
+pub use run::{Failure, Scenario, run};
+#[cfg(target_os = "none")]
+mod crashes;
+#[cfg(target_os = "none")]
+mod demo;
+#[cfg(target_os = "none")]
+mod disks;
+#[cfg(target_os = "none")]
+mod errors;
+#[cfg(target_os = "none")]
+mod memory;
+#[cfg(target_os = "none")]
+mod threads;
+#[cfg(target_os = "none")]
+mod workload;

@@ -1,0 +1,105 @@
+//! The table of scenarios, and the one that the command line chooses.
+
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+
+use quire_protocol::{LAST_LINE_PREFIX, Verdict};
+
+use super::{crashes, demo, disks, errors, memory, threads};
+use crate::command_line::CommandLine;
+use crate::{log, print};
+
+/// A named piece of work.
+pub struct Scenario {
+    name: &'static str,
+    about: &'static str,
+    work: fn(CommandLine<'static>) -> Result<String, Failure>,
+}
+
+/// Why a scenario failed, for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure(pub String);
+
+impl<E: fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(format!("{error}"))
+    }
+}
+
+/// Fails a scenario unless `condition` holds.
+#[macro_export]
+macro_rules! require {
+    ($condition:expr, $($why:tt)*) => {
+        if !$condition {
+            return Err($crate::scenario::Failure(alloc::format!($($why)*)));
+        }
+    };
+}
+
+const fn scenario(
+    name: &'static str,
+    about: &'static str,
+    work: fn(CommandLine<'static>) -> Result<String, Failure>,
+) -> Scenario {
+    Scenario { name, about, work }
+}
+
+static SCENARIOS: &[Scenario] = &[
+    scenario("demo", "several tasks use four times the RAM; every byte is verified", demo::demo),
+    scenario("memory", "frames, protections of the kernel's pages, and address spaces come and go", memory::memory),
+    scenario("threads", "preemption, sleeping, and locks under contention", threads::threads),
+    scenario(
+        "disk",
+        "requests of many segments, many in flight, bounds, flush and discard, on the last disk",
+        disks::disk,
+    ),
+    scenario(
+        "swap",
+        "one task with contents=KIND pages=N goes out and comes back; swapoff finds everything",
+        errors::swap,
+    ),
+    scenario("swapon", "swapon of every disk and nothing else; says what was refused", errors::swapon),
+    scenario("write-error", "the swap disk refuses writes: pages stay in memory, the run goes on", errors::write_error),
+    scenario("read-error", "the swap disk refuses reads: only the task that needs the page dies", errors::read_error),
+    scenario(
+        "out-of-memory",
+        "memory and swap run out: the task that asks is killed, the kernel goes on",
+        errors::out_of_memory,
+    ),
+    scenario("fail", "reports failure", crashes::fail),
+    scenario("panic", "panics", crashes::panic),
+    scenario("hang", "never ends", crashes::hang),
+    scenario("reset", "resets the machine by a triple fault", crashes::reset),
+    scenario("stack-overflow", "exhausts a thread's stack", crashes::stack_overflow),
+    scenario("null-pointer", "reads through a null pointer in the kernel", crashes::null_pointer),
+    scenario("write-to-code", "writes to the kernel's own code", crashes::write_to_code),
+    scenario("execute-data", "jumps into the kernel's data", crashes::execute_data),
+];
+
+/// Runs the scenario that the command line names.
+pub fn run(command_line: CommandLine<'static>) -> Verdict {
+    let name = command_line.value("scenario").unwrap_or("demo");
+    if name == "list" {
+        for scenario in SCENARIOS {
+            print!("{:16} {}\n", scenario.name, scenario.about);
+        }
+        print!("{LAST_LINE_PREFIX}list ok scenarios={}\n", SCENARIOS.len());
+        return Verdict::Success;
+    }
+    let Some(scenario) = SCENARIOS.iter().find(|scenario| scenario.name == name) else {
+        print!("{LAST_LINE_PREFIX}{name} FAILED there is no such scenario; scenario=list names them\n");
+        return Verdict::Failure;
+    };
+    log!("scenario", "{}: {}", scenario.name, scenario.about);
+    match (scenario.work)(command_line) {
+        Ok(figures) => {
+            print!("{LAST_LINE_PREFIX}{name} ok {figures}\n");
+            Verdict::Success
+        }
+        Err(Failure(why)) => {
+            print!("{LAST_LINE_PREFIX}{name} FAILED {why}\n");
+            Verdict::Failure
+        }
+    }
+}

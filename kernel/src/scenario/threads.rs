@@ -1,0 +1,101 @@
+//! Threads, and the ways to wait.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+
+use super::Failure;
+use crate::command_line::CommandLine;
+use crate::mm::frame::Kind;
+use crate::mm::physical;
+use crate::require;
+use crate::sync::Rank;
+use crate::task::{self, Mutex, WaitQueue, scheduler, time};
+
+pub(super) fn threads(_: CommandLine<'static>) -> Result<String, Failure> {
+    let stacks_before = physical::frames_of(Kind::Stack);
+    preemption()?;
+    let locked = contention()?;
+    sleeping()?;
+    // The last thread's stack goes when its successor runs.
+    scheduler::yield_now();
+    let stacks = physical::frames_of(Kind::Stack);
+    require!(stacks == stacks_before, "{stacks} stack frames in use, {stacks_before} before");
+    Ok(format!("switches={} locked={locked}", scheduler::switches()))
+}
+
+fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<task::JoinHandle<T>, Failure> {
+    task::spawn("worker", work).map_err(|_| Failure("no memory for a thread".into()))
+}
+
+/// A thread that never gives the processor away does not keep it.
+fn preemption() -> Result<(), Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&stop);
+    let spinner = spawn(move || {
+        let mut rounds = 0_u64;
+        while !seen.load(Ordering::Relaxed) {
+            rounds += 1;
+            core::hint::spin_loop();
+        }
+        rounds
+    })?;
+    time::sleep(Duration::from_millis(50));
+    stop.store(true, Ordering::Relaxed);
+    require!(spinner.join() > 0, "the spinning thread never ran");
+    Ok(())
+}
+
+/// A sleeping lock lets one thread in at a time, also when threads are preempted inside.
+fn contention() -> Result<u64, Failure> {
+    const THREADS: u64 = 8;
+    const ROUNDS: u64 = 2000;
+    let counter = Arc::new(Mutex::new(Rank::Control, 0_u64));
+    let mut workers = Vec::new();
+    for worker in 0..THREADS {
+        let counter = Arc::clone(&counter);
+        workers.push(spawn(move || {
+            for round in 0..ROUNDS {
+                let mut value = counter.lock();
+                let read = core::hint::black_box(*value);
+                if round % 64 == worker {
+                    task::yield_now();
+                }
+                *value = read + 1;
+            }
+        })?);
+    }
+    for worker in workers {
+        worker.join();
+    }
+    let value = *counter.lock();
+    require!(value == THREADS * ROUNDS, "{value} of {} increments arrived", THREADS * ROUNDS);
+    Ok(value)
+}
+
+/// Sleepers wake no earlier than they asked to, and a wait with a deadline ends either way.
+fn sleeping() -> Result<(), Failure> {
+    let start = time::since_boot();
+    time::sleep(Duration::from_millis(20));
+    let slept = time::since_boot() - start;
+    require!(slept >= Duration::from_millis(20), "slept only {slept:?}");
+
+    let queue = Arc::new(WaitQueue::new());
+    let rung = Arc::new(AtomicU64::new(0));
+    let in_time =
+        queue.wait_until_or(time::since_boot() + Duration::from_millis(10), || rung.load(Ordering::Acquire) > 0);
+    require!(!in_time, "a wait for nothing succeeded");
+    let (their_queue, their_rung) = (Arc::clone(&queue), Arc::clone(&rung));
+    let ringer = spawn(move || {
+        their_rung.store(1, Ordering::Release);
+        their_queue.wake_all();
+    })?;
+    let in_time =
+        queue.wait_until_or(time::since_boot() + Duration::from_secs(30), || rung.load(Ordering::Acquire) > 0);
+    require!(in_time, "a thread missed its wake-up");
+    ringer.join();
+    Ok(())
+}

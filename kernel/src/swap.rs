@@ -1,0 +1,353 @@
+//! Introduces the swap core to this machine, and this machine's disks to the swap core.
+//!
+//! [`Quire`] is the [`Machine`] that the core runs on: its folios, its locks, its heap. [`SwapDisk`] turns the core's disk
+//! requests into the drivers'. What a task or a command line asks of swap goes through the functions at the end.
+//!
+//! # Locking
+//!
+//! The core's spinning locks keep preemption off ([`Machine::lock_enter`]) and have sixteen ranks of their own in the
+//! kernel's table. Waiting for the core's events uses a counter, so that the condition, which may take a lock of the core,
+//! is never evaluated under a wait queue's lock.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::num::NonZeroU32;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
+use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::{
+    Direction, DiskProperties, DiskRequest, DriverId, Event, Folio as _, IoError, Level, Locked, Machine, Purpose,
+    SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError, SwapOnOptions, Users,
+};
+
+use crate::arch::cpu;
+use crate::command_line::CommandLine;
+use crate::disk::{self, Disk};
+use crate::log;
+use crate::mm::folio::Folio;
+use crate::mm::{AllocationError, address_space, fault, heap, lru, reclaim, watermark};
+use crate::sync::{Rank, acquire_rank, release_rank};
+use crate::task::{self, WaitQueue};
+
+/// This machine, as the swap core sees it.
+#[derive(Debug)]
+pub struct Quire;
+
+/// Where reclaim gathers folios.
+pub type Plug = quire_swap::Plug<Quire>;
+
+static SWAP: Swap<Quire> = Swap::new();
+
+/// The swap core.
+pub fn core() -> &'static Swap<Quire> {
+    &SWAP
+}
+
+/// Something that threads wait for, and how often it has happened.
+struct Happening {
+    count: AtomicU64,
+    waiters: WaitQueue,
+}
+
+static BATCH: Happening = Happening { count: AtomicU64::new(0), waiters: WaitQueue::new() };
+static WORK: Happening = Happening { count: AtomicU64::new(0), waiters: WaitQueue::new() };
+
+fn happening(event: Event) -> &'static Happening {
+    match event {
+        Event::Batch => &BATCH,
+        Event::Work => &WORK,
+    }
+}
+
+impl Machine for Quire {
+    type Folio = Folio;
+
+    fn lock_enter(rank: quire_swap::Rank) {
+        cpu::disable_preemption();
+        acquire_rank(Rank::SwapLowest as u8 + rank as u8);
+    }
+
+    fn lock_leave(rank: quire_swap::Rank) {
+        release_rank(Rank::SwapLowest as u8 + rank as u8);
+        cpu::enable_preemption();
+    }
+
+    fn relax() {
+        if cpu::this().preemption_is_on() {
+            task::yield_now();
+        } else {
+            core::hint::spin_loop();
+        }
+    }
+
+    fn cpu() -> usize {
+        cpu::this().number()
+    }
+
+    fn may_allocate(bytes: usize) -> bool {
+        heap::may_allocate(bytes)
+    }
+
+    fn allocate_folio(order: u8, purpose: Purpose) -> Option<Folio> {
+        match (order, purpose) {
+            (0, Purpose::Demand) => reclaim::wait_for_frame().ok(),
+            (0, Purpose::Readahead) => Folio::allocate(watermark::Purpose::Readahead),
+            _ => None,
+        }
+    }
+
+    fn added_to_cache(folio: &Folio) {
+        lru::add(folio, lru::List::Inactive);
+    }
+
+    fn write_ended(folio: Folio, result: Result<(), IoError>) {
+        reclaim::write_ended(folio, result);
+    }
+
+    fn wait(event: Event, ready: &dyn Fn() -> bool) {
+        let happening = happening(event);
+        loop {
+            let seen = happening.count.load(Ordering::Acquire);
+            if ready() {
+                return;
+            }
+            happening.waiters.wait_until(|| happening.count.load(Ordering::Acquire) != seen);
+        }
+    }
+
+    fn wake(event: Event) {
+        let happening = happening(event);
+        happening.count.fetch_add(1, Ordering::Release);
+        happening.waiters.wake_all();
+    }
+
+    fn log(level: Level, message: fmt::Arguments<'_>) {
+        match level {
+            Level::Error => log!("swap", "error: {message}"),
+            Level::Warning => log!("swap", "warning: {message}"),
+            Level::Information => log!("swap", "{message}"),
+        }
+    }
+}
+
+/// A disk of this machine that holds a swap area.
+struct SwapDisk {
+    disk: &'static Arc<Disk>,
+    name: String,
+}
+
+const SECTORS_PER_PAGE: u64 = PAGE_SIZE as u64 / 512;
+const PAGE_BYTES: NonZeroU32 = NonZeroU32::new(PAGE_SIZE as u32).unwrap();
+
+fn io_error(error: BlockError) -> IoError {
+    match error {
+        BlockError::ReadOnly { .. } | BlockError::NoDiscard { .. } | BlockError::Unsupported { .. } => {
+            IoError::Unsupported
+        }
+        BlockError::Abandoned => IoError::Abandoned,
+        _ => IoError::Device,
+    }
+}
+
+impl quire_swap::Disk<Quire> for SwapDisk {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn driver(&self) -> DriverId {
+        DriverId("virtio-blk")
+    }
+
+    fn pages(&self) -> u64 {
+        self.disk.geometry().sectors / SECTORS_PER_PAGE
+    }
+
+    fn properties(&self) -> DiskProperties {
+        let geometry = self.disk.geometry();
+        DiskProperties {
+            read_only: geometry.read_only,
+            discard: geometry.max_discard_sectors.is_some(),
+            ..DiskProperties::default()
+        }
+    }
+
+    fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
+        let folio = reclaim::wait_for_frame().map_err(|_| IoError::NoSpace)?;
+        self.disk.run(Operation::Read, page * SECTORS_PER_PAGE, &[segment(&folio)]).map_err(io_error)?;
+        folio.with_page(0, |contents| buffer.copy_from_slice(contents));
+        Ok(())
+    }
+
+    fn submit(&self, request: DiskRequest<Quire>) {
+        let operation = match request.direction() {
+            Direction::Read => Operation::Read,
+            Direction::Write => Operation::Write,
+        };
+        let sector = request.first_sector();
+        let mut segments = [None; quire_swap::BATCH_FOLIOS];
+        for (place, folio) in segments.iter_mut().zip(request.folios()) {
+            *place = Some(segment(folio));
+        }
+        // At most as many as there are batches: their boxes come from the part of the heap that is kept back.
+        let mut to_disk = Request::new(operation, sector, Box::new(OnItsWay(request)));
+        for segment in segments.into_iter().flatten() {
+            if to_disk.push(segment).is_err() {
+                // A request has room for a batch; dropping it here would fail the batch, not lose it.
+                return;
+            }
+        }
+        self.disk.submit(to_disk);
+    }
+
+    fn discard(&self, pages: Range<u64>) -> Result<(), IoError> {
+        let most = self.disk.geometry().max_discard_sectors.ok_or(IoError::Unsupported)?;
+        let mut sector = pages.start * SECTORS_PER_PAGE;
+        let end = pages.end * SECTORS_PER_PAGE;
+        while sector < end {
+            let sectors = (end - sector).min(u64::from(most.get())) as u32;
+            self.disk.run(Operation::Discard { sectors }, sector, &[]).map_err(io_error)?;
+            sector += u64::from(sectors);
+        }
+        Ok(())
+    }
+}
+
+fn segment(folio: &Folio) -> Segment {
+    // SAFETY: whoever makes a request of the segment keeps a reference to the folio until the request has ended: the
+    // batch, or the caller who waits. A folio that is read into is locked and not up to date, so nobody looks at it; one
+    // that is written may be mapped and changed by its task, which makes it dirty and has it written again.
+    unsafe { Segment::new(folio.frame().address(), PAGE_BYTES) }
+}
+
+struct OnItsWay(DiskRequest<Quire>);
+
+impl Completion for OnItsWay {
+    fn complete(self: Box<Self>, result: Result<(), BlockError>) {
+        if let Err(error) = &result {
+            log!("swap", "{error}");
+        }
+        self.0.complete(result.map_err(io_error));
+    }
+}
+
+/// Drops what a page-table word that held an entry owned: the word itself is gone.
+pub fn forget_word(word: u64) {
+    drop(SlotReference::from_word(&SWAP, word));
+}
+
+/// Drops what a page-table word that mapped a folio owned: the word itself is gone. If only the swap cache is left with
+/// the folio, it is of no use to anybody.
+pub fn forget_folio(folio: Folio) {
+    if folio.state().entry().is_some()
+        && let Ok(locked) = Locked::try_lock(folio)
+    {
+        SWAP.try_free_slot(&locked);
+    }
+}
+
+/// The counters of all areas.
+pub fn statistics() -> Snapshot {
+    SWAP.statistics()
+}
+
+/// Slots that can be used in all areas.
+pub fn total_pages() -> u64 {
+    SWAP.totals().0
+}
+
+/// Slots that are in use in all areas.
+pub fn used_pages() -> u64 {
+    let (total, free) = SWAP.totals();
+    total - free
+}
+
+/// The path of the area with this index.
+pub fn name(area: u8) -> String {
+    SWAP.area(area).map_or_else(|| format!("area {area}"), |area| area.name().into())
+}
+
+/// The areas that [`enable`] enabled.
+#[derive(Debug)]
+pub struct Enabled(Vec<u8>);
+
+/// Why swap was not enabled.
+#[derive(Debug)]
+pub enum EnableError {
+    /// There is no such disk.
+    NoDisk(String),
+    /// The priority is not one.
+    Priority(String),
+    /// The swap core refuses the disk, for a reason that the log has already.
+    Refused(String, SwapOnError),
+}
+
+impl fmt::Display for EnableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDisk(path) => write!(f, "there is no {path}: start with --swap SIZE or --disk FILE"),
+            Self::Priority(word) => {
+                write!(f, "swapon={word}: expected PATH or PATH,PRIORITY with a priority from 0 to 32767")
+            }
+            Self::Refused(path, error) => write!(f, "swapon {path}: {}: {error}", error.errno()),
+        }
+    }
+}
+
+/// Enables what `swapon=PATH[,PRIORITY]` words name, in their order; without any, `/dev/vda`.
+///
+/// # Errors
+/// [`EnableError`] for the first that cannot be enabled; those before it stay enabled.
+pub fn enable(command_line: CommandLine<'static>) -> Result<Enabled, EnableError> {
+    let mut words: Vec<&str> = command_line.values("swapon").collect();
+    if words.is_empty() {
+        words.push("/dev/vda");
+    }
+    let mut enabled = Enabled(Vec::new());
+    for word in words {
+        let (path, priority) = match word.split_once(',') {
+            None => (word, None),
+            Some((path, priority)) => {
+                let priority = priority.parse().ok().filter(|priority| *priority >= 0);
+                (path, Some(priority.ok_or_else(|| EnableError::Priority(word.into()))?))
+            }
+        };
+        let disk = disk::named(path).ok_or_else(|| EnableError::NoDisk(path.into()))?;
+        let disk: Arc<dyn quire_swap::Disk<Quire>> = Arc::new(SwapDisk { disk, name: path.into() });
+        let options = SwapOnOptions { priority, ..SwapOnOptions::default() };
+        let index = SWAP.swapon(&disk, options).map_err(|error| EnableError::Refused(path.into(), error))?;
+        enabled.0.push(index);
+    }
+    Ok(enabled)
+}
+
+impl Enabled {
+    /// Disables the areas again, the last one first.
+    ///
+    /// # Errors
+    /// [`SwapOffError`] when one stays.
+    pub fn disable(self) -> Result<(), SwapOffError> {
+        self.0.into_iter().rev().try_for_each(|area| SWAP.swapoff(area, &mut AddressSpaces))
+    }
+}
+
+/// Everybody who can have swap entries.
+struct AddressSpaces;
+
+impl Users for AddressSpaces {
+    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
+        for space in address_space::all() {
+            let mut from = 0;
+            while let Some((page, entry)) = space.next_entry(from, slots) {
+                fault::bring_back(&space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)?;
+                from = page + PAGE_SIZE as u64;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! Spinning locks, and the ranks that every lock of the kernel has.
+//!
+//! # Ranks
+//!
+//! A lock is only taken while every lock already held by the same thread has a *higher* rank. The page-fault path takes
+//! the lowest ranks, because a fault can come from anywhere. The order is checked in builds with debug assertions, by a
+//! bit mask a thread: [`Rank`] is the table.
+//!
+//! # What spins, what sleeps
+//!
+//! A [`SpinLock`] keeps interrupts off while it is held, so an interrupt handler may take one too. It is never held
+//! across a sleep, a page fault or device I/O. [`crate::task::Mutex`] sleeps and has a rank as well. The swap core's own
+//! locks keep preemption off, not interrupts: no interrupt handler enters the swap core.
+
+use core::ops::{Deref, DerefMut};
+
+use x86_64::instructions::interrupts;
+
+use crate::arch::cpu;
+
+/// The order in which locks are taken: from high to low.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Rank {
+    /// The console: anybody may log while holding anything.
+    Console = 0,
+    /// The run queue; held across a context switch.
+    RunQueue,
+    /// The queue of threads that sleep until a time.
+    Sleepers,
+    /// A wait queue's list of waiters.
+    WaitQueue,
+    /// The buddy allocator's free lists.
+    Frames,
+    /// The kernel half of the page tables.
+    KernelMap,
+    /// The kernel heap.
+    Heap,
+    /// A disk's virtqueue.
+    Disk,
+    /// The pool of block requests for swap.
+    RequestPool,
+    /// The lists of pages to reclaim.
+    Lru,
+    /// The swap core's own locks: sixteen ranks, [`Rank::swap`].
+    SwapLowest,
+    /// The highest of the swap core's ranks.
+    SwapHighest = Self::SwapLowest as u8 + 15,
+    /// The table of address spaces.
+    Spaces,
+    /// One address space's page tables.
+    PageTable,
+    /// One address space's list of regions; sleeps.
+    Regions,
+    /// The list of enabled disks and other things that change at run time only by a command; sleeps.
+    Control,
+}
+
+/// Notes that the current thread is about to take a lock of `rank` (an index below 64).
+///
+/// # Panics
+/// In builds with debug assertions, when a lock of the same or a lower rank is held already.
+#[inline]
+pub fn acquire_rank(rank: u8) {
+    #[cfg(debug_assertions)]
+    {
+        let held = cpu::this().held_ranks();
+        assert!(
+            held.trailing_zeros() > u32::from(rank),
+            "lock order: taking a lock of rank {rank} while holding ranks {held:#b}"
+        );
+        cpu::this().set_held_ranks(held | 1 << rank);
+    }
+    let _ = rank;
+}
+
+/// Notes that the current thread has given back its lock of `rank`.
+#[inline]
+pub fn release_rank(rank: u8) {
+    #[cfg(debug_assertions)]
+    cpu::this().set_held_ranks(cpu::this().held_ranks() & !(1 << rank));
+    let _ = rank;
+}
+
+/// A lock that spins, with interrupts off while it is held.
+pub struct SpinLock<T> {
+    rank: Rank,
+    inner: spin::Mutex<T>,
+}
+
+impl<T> SpinLock<T> {
+    /// A lock of `rank` around `value`.
+    pub const fn new(rank: Rank, value: T) -> Self {
+        Self { rank, inner: spin::Mutex::new(value) }
+    }
+
+    /// Waits for the lock and takes it.
+    pub fn lock(&self) -> SpinGuard<'_, T> {
+        let interrupts_were_on = interrupts::are_enabled();
+        interrupts::disable();
+        acquire_rank(self.rank as u8);
+        SpinGuard { lock: self, inner: Some(self.inner.lock()), interrupts_were_on }
+    }
+
+    /// Gives back a lock whose guard was forgotten across a context switch.
+    ///
+    /// # Safety
+    /// The lock is held on this processor on behalf of the caller and no guard of it will be dropped.
+    pub unsafe fn unlock_forgotten(&self, interrupts_were_on: bool) {
+        // SAFETY: the caller promises that the lock is held and that no guard remains.
+        unsafe { self.inner.force_unlock() };
+        release_rank(self.rank as u8);
+        if interrupts_were_on {
+            interrupts::enable();
+        }
+    }
+}
+
+/// The right to use what a [`SpinLock`] protects.
+pub struct SpinGuard<'a, T> {
+    lock: &'a SpinLock<T>,
+    inner: Option<spin::MutexGuard<'a, T>>,
+    interrupts_were_on: bool,
+}
+
+impl<T> SpinGuard<'_, T> {
+    /// Keeps the lock held without a guard, for a context switch; returns whether interrupts were on before it was taken.
+    pub fn forget_for_switch(mut self) -> bool {
+        core::mem::forget(self.inner.take());
+        let interrupts_were_on = self.interrupts_were_on;
+        core::mem::forget(self);
+        interrupts_were_on
+    }
+}
+
+impl<T> Deref for SpinGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.inner.as_ref().expect("a guard holds its lock until it is dropped")
+    }
+}
+
+impl<T> DerefMut for SpinGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.inner.as_mut().expect("a guard holds its lock until it is dropped")
+    }
+}
+
+impl<T> Drop for SpinGuard<'_, T> {
+    fn drop(&mut self) {
+        self.inner = None;
+        release_rank(self.lock.rank as u8);
+        if self.interrupts_were_on {
+            interrupts::enable();
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Kernel threads, the scheduler, and the ways to wait: wait queues, sleeping locks, timed sleeps.
+//!
+//! # Locks
+//!
+//! One run-queue lock for all processors; it is held across a context switch and given back by the thread that comes
+//! after, so nobody continues a thread whose registers are not saved yet. Waiting is built on [`scheduler::park`] and
+//! [`scheduler::unpark`], which work like those of the standard library: an unpark that comes first is not lost.
+
+mod mutex;
+pub mod scheduler;
+mod thread;
+pub mod time;
+mod wait;
+
+pub use mutex::{Mutex, MutexGuard};
+pub use scheduler::{current, preempt, yield_now};
+pub use thread::{Fatal, JoinHandle, Thread, spawn, spawn_in};
+pub use wait::WaitQueue;

@@ -1,0 +1,66 @@
+//! A lock that sleeps, for what is held for long but never across device I/O.
+
+use core::cell::UnsafeCell;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use super::WaitQueue;
+use crate::sync::{Rank, acquire_rank, release_rank};
+
+/// A sleeping lock around a value.
+pub struct Mutex<T> {
+    rank: Rank,
+    locked: AtomicBool,
+    waiters: WaitQueue,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock gives the value to one thread at a time.
+unsafe impl<T: Send> Sync for Mutex<T> {}
+
+impl<T> Mutex<T> {
+    /// A lock of `rank` around `value`.
+    pub const fn new(rank: Rank, value: T) -> Self {
+        Self { rank, locked: AtomicBool::new(false), waiters: WaitQueue::new(), value: UnsafeCell::new(value) }
+    }
+
+    /// The value, which nobody else can reach.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
+    /// Sleeps until the lock is free and takes it.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        acquire_rank(self.rank as u8);
+        self.waiters.wait_until(|| !self.locked.swap(true, Ordering::Acquire));
+        MutexGuard { lock: self }
+    }
+}
+
+/// The right to use what a [`Mutex`] protects.
+pub struct MutexGuard<'a, T> {
+    lock: &'a Mutex<T>,
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: a guard exists only while its thread has the lock.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: a guard exists only while its thread has the lock.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        release_rank(self.lock.rank as u8);
+        self.lock.locked.store(false, Ordering::Release);
+        self.lock.waiters.wake_all();
+    }
+}

@@ -1,0 +1,199 @@
+//! Round-robin scheduling of threads on a first-come run queue.
+//!
+//! A thread is [`State::Ready`] exactly while it is in the run queue, and [`State::Running`] exactly while a processor's
+//! `current` is it. Both change only under the run-queue lock. One counted reference to each thread goes with its state:
+//! the run queue's, `current`'s, or, while it is parked, one that nobody names and [`unpark`] takes up again. So a thread
+//! lives at least until it is dead and its successor runs.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use intrusive_collections::LinkedList;
+use spin::Once;
+use x86_64::instructions::interrupts;
+
+use super::thread::{RunQueueAdapter, State, Thread};
+use crate::arch::{context, cpu, page_table};
+use crate::mm;
+use crate::mm::stack::KernelStack;
+use crate::sync::{Rank, SpinLock};
+
+struct RunQueue {
+    ready: Option<LinkedList<RunQueueAdapter>>,
+    switches: u64,
+}
+
+static RUN_QUEUE: SpinLock<RunQueue> = SpinLock::new(Rank::RunQueue, RunQueue { ready: None, switches: 0 });
+/// The thread that has just been switched away from for good; its successor drops it. Used only under the run-queue lock.
+static DEAD: spin::Mutex<Option<Arc<Thread>>> = spin::Mutex::new(None);
+static IDLE: [Once<Arc<Thread>>; cpu::MAX_CPUS] = [const { Once::new() }; cpu::MAX_CPUS];
+
+/// Makes the caller the first thread, running on `stack`, and gives this processor an idle thread.
+///
+/// # Errors
+/// [`mm::AllocationError`] when there is no memory for the idle thread's stack.
+pub fn start(stack: KernelStack) -> Result<(), mm::AllocationError> {
+    let idle = Thread::idle(KernelStack::new()?);
+    IDLE[cpu::this().number()].call_once(|| idle);
+    let boot = Thread::running("main", stack);
+    RUN_QUEUE.lock().ready = Some(LinkedList::new(RunQueueAdapter::new()));
+    cpu::this().set_current(Arc::into_raw(boot).cast_mut());
+    Ok(())
+}
+
+/// The running thread; `None` before threads are started.
+pub fn try_current() -> Option<Arc<Thread>> {
+    let pointer = cpu::this().current();
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: `current` holds a counted reference to the running thread, which stays while that thread runs this; the
+    // count is raised for the `Arc` made here.
+    unsafe {
+        Arc::increment_strong_count(pointer);
+        Some(Arc::from_raw(pointer))
+    }
+}
+
+/// The running thread.
+///
+/// # Panics
+/// Before threads are started.
+pub fn current() -> Arc<Thread> {
+    try_current().expect("threads are started before anything asks for the current one")
+}
+
+/// How many context switches there were.
+pub fn switches() -> u64 {
+    RUN_QUEUE.lock().switches
+}
+
+/// Stops the current thread until somebody unparks it; returns at once if that has happened since the last park.
+/// May return without any unpark: callers check what they wait for.
+pub fn park() {
+    let thread = current();
+    debug_assert!(cpu::this().preemption_is_on(), "{thread} sleeps with preemption off");
+    switch_away(State::Parked);
+}
+
+/// Lets `thread` go on if it is parked, or makes its next park return at once.
+pub fn unpark(thread: &Arc<Thread>) {
+    let mut queue = RUN_QUEUE.lock();
+    if thread.state.load(Ordering::Relaxed) == State::Parked as u8 {
+        thread.state.store(State::Ready as u8, Ordering::Relaxed);
+        // SAFETY: a parked thread has one reference that nobody names; here it becomes the run queue's.
+        let reference = unsafe { Arc::from_raw(Arc::as_ptr(thread)) };
+        queue.ready.as_mut().expect("the run queue is made before threads are").push_back(reference);
+        drop(queue);
+        cpu::this().request_reschedule();
+    } else {
+        thread.unparked.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Lets other ready threads run first.
+pub fn yield_now() {
+    if !cpu::this().current().is_null() && cpu::this().preemption_is_on() {
+        switch_away(State::Ready);
+    }
+}
+
+/// Called on the way out of a trap, with interrupts off: switches if a switch was asked for and is allowed.
+pub fn preempt() {
+    let cpu = cpu::this();
+    if cpu.preemption_is_on() && !cpu.current().is_null() && cpu.take_reschedule() {
+        switch_away(State::Ready);
+    }
+}
+
+fn exit() -> ! {
+    current().set_ended();
+    switch_away(State::Dead);
+    unreachable!("a dead thread was continued");
+}
+
+/// Where a new thread begins, with the run-queue lock held on its behalf.
+pub(super) extern "C" fn start_thread() -> ! {
+    // SAFETY: the thread before this one left the lock to this one.
+    unsafe { finish_switch(true) };
+    interrupts::enable();
+    let entry = current().take_entry();
+    match entry {
+        Some(entry) => entry(),
+        None => idle(),
+    }
+    exit()
+}
+
+fn idle() -> ! {
+    loop {
+        interrupts::enable_and_hlt();
+        yield_now();
+    }
+}
+
+fn switch_away(next_state: State) {
+    let mut queue = RUN_QUEUE.lock();
+    let cpu = cpu::this();
+    let previous_pointer = cpu.current();
+    // SAFETY: `current` holds a counted reference, which is moved into `previous` here and given to a new owner below.
+    let previous = unsafe { Arc::from_raw(previous_pointer) };
+    let idle = IDLE[cpu.number()].get().expect("a processor has its idle thread before it switches");
+    if next_state == State::Parked && previous.unparked.swap(false, Ordering::Relaxed) {
+        let _ = Arc::into_raw(previous);
+        return;
+    }
+    let ready = queue.ready.as_mut().expect("the run queue is made before threads switch");
+    let is_idle = Arc::ptr_eq(&previous, idle);
+    let next = match ready.pop_front() {
+        Some(next) => next,
+        // Nobody else: whoever can go on goes on.
+        None if next_state == State::Ready => {
+            let _ = Arc::into_raw(previous);
+            return;
+        }
+        None => Arc::clone(idle),
+    };
+    previous.state.store(if is_idle { State::Parked } else { next_state } as u8, Ordering::Relaxed);
+    next.state.store(State::Running as u8, Ordering::Relaxed);
+    queue.switches += 1;
+
+    let run_queue_rank = cpu.held_ranks() & 1 << Rank::RunQueue as u8;
+    previous.held_ranks.store(cpu.held_ranks() & !run_queue_rank, Ordering::Relaxed);
+    cpu.set_held_ranks(next.held_ranks.load(Ordering::Relaxed) | run_queue_rank);
+    // A thread without an address space does not stay in another's, which may be given back meanwhile.
+    let root = next.space().map_or_else(mm::kernel_map::root, |space| space.root());
+    if root != page_table::active_root() {
+        // SAFETY: every root has the kernel's half.
+        unsafe { page_table::activate(root) };
+    }
+
+    let save = previous.stack_pointer.as_ptr();
+    let load = next.stack_pointer.load(Ordering::Relaxed);
+    match next_state {
+        State::Dead => *DEAD.lock() = Some(previous),
+        State::Ready if !is_idle => queue.ready.as_mut().expect("checked above").push_back(previous),
+        State::Parked if !is_idle => core::mem::forget(previous),
+        // `IDLE` keeps the idle thread.
+        _ => drop(previous),
+    }
+    cpu.set_current(Arc::into_raw(next).cast_mut());
+    let interrupts_were_on = queue.forget_for_switch();
+    // SAFETY: the run-queue lock is held until the next thread gives it back, so `load` is the saved state of a thread
+    // that nobody else continues, and `save` belongs to a thread that lives at least until then.
+    unsafe {
+        context::switch(save, load);
+        finish_switch(interrupts_were_on);
+    }
+}
+
+/// Gives back the run-queue lock after a switch, and drops the thread that ended with it.
+///
+/// # Safety
+/// This thread was just switched to.
+unsafe fn finish_switch(interrupts_were_on: bool) {
+    let dead = DEAD.lock().take();
+    // SAFETY: the thread before this one forgot its guard and left the lock to this one.
+    unsafe { RUN_QUEUE.unlock_forgotten(interrupts_were_on) };
+    drop(dead);
+}

@@ -1,0 +1,235 @@
+//! Threads: what one is, how it starts and how it ends.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
+
+use super::scheduler;
+use super::wait::WaitQueue;
+use crate::arch::context;
+use crate::mm::stack::KernelStack;
+use crate::mm::{AddressSpace, AllocationError};
+use crate::sync::{Rank, SpinLock};
+
+/// Why a task cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fatal {
+    /// A page could not be read back from swap (Linux: SIGBUS).
+    ReadFailed(quire_swap::Entry),
+    /// No frame could be had for it (Linux: the out-of-memory killer's SIGKILL).
+    OutOfMemory,
+    /// It touched an address that it has not mapped (Linux: SIGSEGV).
+    NotMapped(u64),
+}
+
+/// What the scheduler knows of a thread; changes only under the run-queue lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum State {
+    Ready,
+    Running,
+    Parked,
+    Dead,
+}
+
+/// A kernel thread.
+pub struct Thread {
+    number: u32,
+    name: String,
+    stack: KernelStack,
+    space: Option<Arc<AddressSpace>>,
+    /// May dip into the reserve that reclaim needs to make progress: `kswapd` and the disks' completion threads.
+    reclaims: AtomicBool,
+    fatal: SpinLock<Option<Fatal>>,
+    entry: SpinLock<Option<Box<dyn FnOnce() + Send>>>,
+    ended: AtomicBool,
+    end: WaitQueue,
+    pub(super) state: AtomicU8,
+    pub(super) unparked: AtomicBool,
+    pub(super) stack_pointer: AtomicU64,
+    pub(super) held_ranks: AtomicU64,
+    pub(super) run_queue_link: LinkedListAtomicLink,
+    pub(super) wait_link: LinkedListAtomicLink,
+}
+
+intrusive_adapter!(pub(super) RunQueueAdapter = Arc<Thread>: Thread { run_queue_link => LinkedListAtomicLink });
+intrusive_adapter!(pub(super) WaitAdapter = Arc<Thread>: Thread { wait_link => LinkedListAtomicLink });
+
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
+
+impl Thread {
+    fn new(
+        name: &str,
+        stack: KernelStack,
+        space: Option<Arc<AddressSpace>>,
+        entry: Option<Box<dyn FnOnce() + Send>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            name: name.into(),
+            stack,
+            space,
+            reclaims: AtomicBool::new(false),
+            fatal: SpinLock::new(Rank::WaitQueue, None),
+            entry: SpinLock::new(Rank::WaitQueue, entry),
+            ended: AtomicBool::new(false),
+            end: WaitQueue::new(),
+            state: AtomicU8::new(State::Parked as u8),
+            unparked: AtomicBool::new(false),
+            stack_pointer: AtomicU64::new(0),
+            held_ranks: AtomicU64::new(0),
+            run_queue_link: LinkedListAtomicLink::new(),
+            wait_link: LinkedListAtomicLink::new(),
+        })
+    }
+
+    /// The thread that runs already, on `stack`.
+    pub(super) fn running(name: &str, stack: KernelStack) -> Arc<Self> {
+        let thread = Self::new(name, stack, None, None);
+        thread.state.store(State::Running as u8, Ordering::Relaxed);
+        thread
+    }
+
+    /// A thread with nothing to do: an idle thread.
+    pub(super) fn idle(stack: KernelStack) -> Arc<Self> {
+        let thread = Self::new("idle", stack, None, None);
+        thread.prepare();
+        thread
+    }
+
+    /// Makes the first switch to the thread start it.
+    fn prepare(&self) {
+        // SAFETY: the thread has never run, so all below its stack's top, which is page-aligned, is free.
+        let stack_pointer = unsafe { context::prepare_stack(self.stack.top(), scheduler::start_thread) };
+        self.stack_pointer.store(stack_pointer, Ordering::Relaxed);
+    }
+
+    /// The thread's number; unique.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The thread's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The end of the thread's stack, where it starts to grow down.
+    pub fn stack_top(&self) -> u64 {
+        self.stack.top()
+    }
+
+    /// The address space of its user half, if it has one.
+    pub fn space(&self) -> Option<&Arc<AddressSpace>> {
+        self.space.as_ref()
+    }
+
+    /// Lets the thread dip into the reserve for reclaim.
+    pub fn set_reclaims(&self) {
+        self.reclaims.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the thread may dip into the reserve for reclaim, and must not start reclaim itself.
+    pub fn reclaims(&self) -> bool {
+        self.reclaims.load(Ordering::Relaxed)
+    }
+
+    /// Why the task cannot go on, if it cannot.
+    pub fn fatal(&self) -> Option<Fatal> {
+        *self.fatal.lock()
+    }
+
+    /// Notes why the task cannot go on; the first reason stays.
+    pub fn set_fatal(&self, fatal: Fatal) {
+        self.fatal.lock().get_or_insert(fatal);
+    }
+
+    pub(super) fn take_entry(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        self.entry.lock().take()
+    }
+
+    pub(super) fn set_ended(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.end.wake_all();
+    }
+}
+
+impl fmt::Display for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.name, self.number)
+    }
+}
+
+/// A started thread, to wait for.
+pub struct JoinHandle<T> {
+    thread: Arc<Thread>,
+    result: Arc<SpinLock<Option<T>>>,
+}
+
+impl<T> JoinHandle<T> {
+    /// The thread.
+    pub fn thread(&self) -> &Arc<Thread> {
+        &self.thread
+    }
+
+    /// Waits until the thread has ended; returns what it returned.
+    ///
+    /// # Panics
+    /// If the thread ended without a result, which no thread can.
+    pub fn join(self) -> T {
+        self.thread.end.wait_until(|| self.thread.ended.load(Ordering::Acquire));
+        self.result.lock().take().expect("a thread stores its result before it ends")
+    }
+}
+
+/// Starts a kernel thread.
+///
+/// # Errors
+/// [`AllocationError`] when there is no memory for its stack.
+pub fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, AllocationError> {
+    start(name, None, work)
+}
+
+/// Starts a task: a kernel thread with an address space of its own in the user half, which is emptied when the thread
+/// ends.
+///
+/// # Errors
+/// [`AllocationError`] when there is no memory for its stack.
+pub fn spawn_in<T: Send + 'static>(
+    name: &str,
+    space: Arc<AddressSpace>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, AllocationError> {
+    let own = Arc::clone(&space);
+    start(name, Some(space), move || {
+        let value = work();
+        own.tear_down();
+        value
+    })
+}
+
+fn start<T: Send + 'static>(
+    name: &str,
+    space: Option<Arc<AddressSpace>>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, AllocationError> {
+    let result = Arc::new(SpinLock::new(Rank::WaitQueue, None));
+    let place = Arc::clone(&result);
+    let entry = Box::new(move || {
+        let value = work();
+        *place.lock() = Some(value);
+    });
+    let thread = Thread::new(name, KernelStack::new()?, space, Some(entry));
+    thread.prepare();
+    // The reference that goes with being parked, see `scheduler`.
+    core::mem::forget(Arc::clone(&thread));
+    scheduler::unpark(&thread);
+    Ok(JoinHandle { thread, result })
+}

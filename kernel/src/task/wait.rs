@@ -1,0 +1,77 @@
+//! Wait queues: threads that sleep until a condition holds.
+
+use alloc::sync::Arc;
+
+use intrusive_collections::LinkedList;
+
+use super::scheduler::{self, current, park};
+use super::thread::WaitAdapter;
+use crate::sync::{Rank, SpinLock};
+
+/// Threads that wait for the same thing to happen. A thread is in at most one wait queue.
+pub struct WaitQueue {
+    waiters: SpinLock<LinkedList<WaitAdapter>>,
+}
+
+impl WaitQueue {
+    /// An empty queue.
+    pub const fn new() -> Self {
+        Self { waiters: SpinLock::new(Rank::WaitQueue, LinkedList::new(WaitAdapter::NEW)) }
+    }
+
+    /// Sleeps until `condition` holds. Whoever makes it hold calls [`Self::wake_all`] afterwards.
+    ///
+    /// `condition` is evaluated under the queue's lock: it takes no lock of a higher rank and does not sleep.
+    pub fn wait_until(&self, mut condition: impl FnMut() -> bool) {
+        if condition() {
+            return;
+        }
+        let thread = current();
+        loop {
+            {
+                let mut waiters = self.waiters.lock();
+                if condition() {
+                    Self::remove(&mut waiters, &thread);
+                    return;
+                }
+                if !thread.wait_link.is_linked() {
+                    waiters.push_back(Arc::clone(&thread));
+                }
+            }
+            park();
+        }
+    }
+
+    /// Sleeps until `condition` holds or `deadline`, a time since boot, has passed; returns whether it holds.
+    pub fn wait_until_or(&self, deadline: core::time::Duration, mut condition: impl FnMut() -> bool) -> bool {
+        let _alarm = super::time::Alarm::new(deadline);
+        let mut holds = false;
+        self.wait_until(|| {
+            holds = condition();
+            holds || super::time::since_boot() >= deadline
+        });
+        holds
+    }
+
+    /// Lets every waiter check its condition.
+    pub fn wake_all(&self) {
+        loop {
+            let Some(thread) = self.waiters.lock().pop_front() else { return };
+            scheduler::unpark(&thread);
+        }
+    }
+
+    fn remove(waiters: &mut LinkedList<WaitAdapter>, thread: &Arc<super::Thread>) {
+        if thread.wait_link.is_linked() {
+            // SAFETY: a thread is in at most one wait queue, and only the thread itself waits in this one now; the list
+            // is locked.
+            unsafe { waiters.cursor_mut_from_ptr(Arc::as_ptr(thread)) }.remove();
+        }
+    }
+}
+
+impl Default for WaitQueue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
