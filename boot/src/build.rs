@@ -80,7 +80,7 @@ fn build_image_maker(toolchain: &Toolchain) -> Result<PathBuf, Error> {
 }
 
 fn make_image(image_maker: &Path, kernel: &Path, image: &Path) -> Result<(), Error> {
-    let inputs = stamp(image_maker)? + &stamp(kernel)?;
+    let inputs = stamps(image_maker, kernel)?;
     let stamp_path = image.with_extension("img.stamp");
     if image.exists() && fs::read_to_string(&stamp_path).is_ok_and(|old| old == inputs) {
         return Ok(());
@@ -91,15 +91,23 @@ fn make_image(image_maker: &Path, kernel: &Path, image: &Path) -> Result<(), Err
     if !made.map_err(Error::file("run", image_maker))?.success() {
         return Err(Error::Build("making the boot image"));
     }
+    if stamps(image_maker, kernel)? != inputs {
+        // A cargo that somebody runs by hand does not know the lock, and may have changed the kernel while it was read.
+        return make_image(image_maker, kernel, image);
+    }
     fs::rename(&unfinished, image).map_err(Error::file("make", image))?;
     fs::write(&stamp_path, inputs).map_err(Error::file("write", &stamp_path))
 }
 
-/// Changes when the file does; cargo may put an older file back, so "newer than the image" would not do.
-fn stamp(path: &Path) -> Result<String, Error> {
-    let metadata = fs::metadata(path).map_err(Error::file("find", path))?;
-    let modified = metadata.modified().map_err(Error::file("find the age of", path))?;
-    Ok(format!("{modified:?} {}\n", metadata.len()))
+/// Changes when either file does; cargo may put an older file back, so "newer than the image" would not do.
+fn stamps(image_maker: &Path, kernel: &Path) -> Result<String, Error> {
+    let stamp = |path: &Path| {
+        let metadata = fs::metadata(path)?;
+        Ok(format!("{:?} {}", metadata.modified()?, metadata.len()))
+    };
+    let image_maker = stamp(image_maker).map_err(Error::file("look at", image_maker))?;
+    let kernel = stamp(kernel).map_err(Error::file("look at", kernel))?;
+    Ok(format!("{image_maker} {kernel}"))
 }
 
 /// Runs cargo and shows what it says while there is something to build, but not that there was nothing.

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bootloader::{BootConfig, DiskImageBuilder};
+use bootloader_boot_config::LevelFilter;
 use object::build::elf::{Builder, SectionData};
 
 fn main() -> ExitCode {
@@ -32,8 +33,8 @@ fn main() -> ExitCode {
 fn make_image(kernel: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let elf = fs::read(kernel)?;
     let mut config = BootConfig::default();
-    // The serial line and the screen are the kernel's.
-    config.serial_logging = false;
+    // The serial line and the screen are the kernel's, unless the loader cannot start it.
+    config.log_level = LevelFilter::Error;
     config.frame_buffer_logging = false;
 
     let mut image = DiskImageBuilder::empty();
