@@ -115,16 +115,28 @@ impl<M: Machine> Area<M> {
             folio.unfreeze(references);
             return false;
         }
+        self.leave_shadow(entry, folio, &mut cluster, shadow);
+        folio.unfreeze(references - 1);
+        true
+    }
+
+    /// Takes a folio that could not be read out of the cache, whoever knows of it: there is nothing in it to lose.
+    pub(crate) fn withdraw(&self, entry: Entry, folio: &Locked<M::Folio>) {
+        debug_assert!(!folio.state().is(FolioFlag::UpToDate));
+        let Some(cluster) = self.cluster(entry.slot()) else { return };
+        self.leave_shadow(entry, folio, &mut cluster.lock(), 0);
+        drop(M::Folio::from_number(folio.number()));
+    }
+
+    fn leave_shadow(&self, entry: Entry, folio: &M::Folio, cluster: &mut ClusterGuard<'_, M>, shadow: u64) {
         for slot in slots(entry, folio.order()) {
             let evicted = cluster.word(offset(slot)).with_kind(Kind::Shadow(shadow));
             cluster.set(offset(slot), evicted);
             if cluster.count(offset(slot)) == 0 {
-                self.free_run(&mut cluster, slot, 1);
+                self.free_run(cluster, slot, 1);
             }
         }
-        state.leave_cache();
-        folio.unfreeze(references - 1);
-        true
+        folio.state().leave_cache();
     }
 
     /// Takes a folio out of the cache and frees its slots if no page-table word holds any of them and it is not being

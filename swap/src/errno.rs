@@ -1,5 +1,7 @@
 //! The error numbers of Linux that swap's system calls return; used only where an error leaves the core.
 
+use core::fmt;
+
 /// A Linux error number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
@@ -26,5 +28,20 @@ impl Errno {
     /// The positive number, as in `errno.h`.
     pub const fn number(self) -> i32 {
         self as i32
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::NotPermitted => "EPERM",
+            Self::NoEntry => "ENOENT",
+            Self::Interrupted => "EINTR",
+            Self::Io => "EIO",
+            Self::NoMemory => "ENOMEM",
+            Self::Busy => "EBUSY",
+            Self::Invalid => "EINVAL",
+            Self::ReadOnly => "EROFS",
+        })
     }
 }

@@ -4,6 +4,7 @@
 //! the flat vector a balanced tree: a lookup halves what is left at each step (Linux: `swap_extent_root`).
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::Range;
 
 use crate::heap::{self, NoMemory};
@@ -117,6 +118,18 @@ impl Extents {
         highest.zip(lowest).map_or(0, |(highest, lowest)| highest - lowest)
     }
 }
+
+impl fmt::Display for ExtentError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hole { page } => write!(formatter, "page {page} is a hole"),
+            Self::Overlap { page } => write!(formatter, "the extent of page {page} is empty or overlaps"),
+            Self::NoMemory => formatter.write_str("no memory for the extents"),
+        }
+    }
+}
+
+impl core::error::Error for ExtentError {}
 
 impl From<NoMemory> for ExtentError {
     fn from(NoMemory: NoMemory) -> Self {

@@ -15,6 +15,7 @@ use crate::swap::Swap;
 use crate::word::Kind;
 
 /// A page that is back.
+#[derive(Debug)]
 pub struct FaultIn<M: Machine> {
     /// The folio, locked, up to date, in the cache. Its entry is at or before the one asked for: page
     /// `entry.slot() - folio.state().entry().slot()` of it is the page.
@@ -159,15 +160,23 @@ impl<M: Machine> Fault<'_, M> {
     }
 
     /// Reads a folio whose read failed once more, on its own: with others in the batch it may not have been its fault.
+    /// Of a large folio that still fails, only the one page is tried.
     fn read_again(&mut self, folio: Locked<M::Folio>) -> Result<(), FaultError> {
-        let Some(first) = folio.state().entry().filter(|_| !self.read_alone) else {
-            return Err(FaultError::ReadFailed(self.entry));
-        };
-        self.read_alone = true;
-        self.kind = FaultKind::Read;
-        let mut plug = Plug::new();
-        plug.add(self.area, folio.into_read(), first.slot(), Direction::Read);
-        plug.submit();
+        let failed = FaultError::ReadFailed(self.entry);
+        let first = folio.state().entry().ok_or(failed)?;
+        if !self.read_alone {
+            self.read_alone = true;
+            self.kind = FaultKind::Read;
+            let mut plug = Plug::new();
+            plug.add(self.area, folio.into_read(), first.slot(), Direction::Read);
+            plug.submit();
+            return Ok(());
+        }
+        if folio.order() == 0 {
+            return Err(failed);
+        }
+        self.area.withdraw(first, &folio);
+        (self.order, self.read_alone) = (0, false);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use spin::{Once, RwLock};
 
-use crate::area::{Area, NoSlot, Shared};
+use crate::area::{Area, NoSlot, Shared, offset};
 use crate::cache::DuplicateError;
 use crate::cluster::ORDERS;
 use crate::entry::Entry;
@@ -168,7 +168,7 @@ impl<M: Machine> Swap<M> {
     /// How many page-table words hold the slot.
     pub fn count(&self, entry: Entry) -> u32 {
         let Some(area) = self.area(entry.area()) else { return 0 };
-        area.cluster(entry.slot()).map_or(0, |cluster| cluster.lock().count(crate::area::offset(entry.slot())))
+        area.cluster(entry.slot()).map_or(0, |cluster| cluster.lock().count(offset(entry.slot())))
     }
 
     /// Takes the folio out of the cache and frees its slots, if no page-table word holds them and it is not being
@@ -220,7 +220,7 @@ impl<M: Machine> Swap<M> {
             && let Some(area) = self.area(index)
             && let Ok(first) = area.allocate_at(order, hint, word)
         {
-            place.set(index, first.saturating_add(1 << order));
+            place.set(index, first, order);
             return Ok((area, first));
         }
         let mut error = AllocateError::Full;
@@ -230,7 +230,7 @@ impl<M: Machine> Swap<M> {
             self.priorities.lock().requeue(index);
             match area.allocate(order, word) {
                 Ok(first) => {
-                    place.set(index, first.saturating_add(1 << order));
+                    place.set(index, first, order);
                     return Ok((area, first));
                 }
                 Err(NoSlot::Full) => {}
@@ -260,7 +260,10 @@ impl Place {
         (place != u64::MAX).then_some(((place >> 32) as u8, place as u32))
     }
 
-    fn set(&self, area: u8, slot: u32) {
-        self.0.store(u64::from(area) << 32 | u64::from(slot), Ordering::Relaxed);
+    /// Remembers the slot after the folio's; nothing at the end of a cluster, so that areas take turns.
+    fn set(&self, area: u8, first: u32, order: u8) {
+        let next = first.wrapping_add(1 << order);
+        let place = if offset(next) == 0 { u64::MAX } else { u64::from(area) << 32 | u64::from(next) };
+        self.0.store(place, Ordering::Relaxed);
     }
 }

@@ -222,7 +222,7 @@ impl SwapOnError {
     pub const fn errno(&self) -> Errno {
         match self {
             Self::TooManyAreas => Errno::NotPermitted,
-            Self::NoMemory | Self::Extents(ExtentError::NoMemory) => Errno::NoMemory,
+            Self::NoMemory => Errno::NoMemory,
             Self::Busy => Errno::Busy,
             Self::ReadOnly => Errno::ReadOnly,
             Self::HeaderUnreadable(_) => Errno::Io,
@@ -242,9 +242,7 @@ impl fmt::Display for SwapOnError {
             Self::ReadOnly => formatter.write_str("is read-only"),
             Self::HeaderUnreadable(error) => write!(formatter, "the swap header cannot be read: {error}"),
             Self::Header(error) => write!(formatter, "swap header refused: {error}"),
-            Self::Extents(ExtentError::Hole { page }) => write!(formatter, "page {page} is a hole"),
-            Self::Extents(ExtentError::Overlap { page }) => write!(formatter, "page {page} is in two extents"),
-            Self::Extents(ExtentError::NoMemory) => formatter.write_str("no memory for the extents"),
+            Self::Extents(error) => error.fmt(formatter),
         }
     }
 }
@@ -259,6 +257,9 @@ impl From<NoMemory> for SwapOnError {
 
 impl From<ExtentError> for SwapOnError {
     fn from(error: ExtentError) -> Self {
-        Self::Extents(error)
+        match error {
+            ExtentError::NoMemory => Self::NoMemory,
+            error => Self::Extents(error),
+        }
     }
 }

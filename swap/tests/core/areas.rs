@@ -1,0 +1,244 @@
+//! `swapon`, `swapoff`, and which slot is taken.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use quire_swap::errno::Errno;
+use quire_swap::header::HeaderError;
+use quire_swap::{
+    AllocateError, CLUSTER_SLOTS, Disk, DiskProperties, MAX_AREAS, SlotRange, Slots, Swap, SwapOffError, SwapOnError,
+    SwapOnOptions, Users,
+};
+
+use crate::fake::kernel::Kernel;
+use crate::fake::{Fake, FakeDisk, Memory, enable, swap_on};
+
+fn all(swap: &Swap<Fake>, order: u8) -> Vec<Slots<Fake>> {
+    std::iter::from_fn(|| swap.allocate(order).ok()).collect()
+}
+
+#[test]
+fn every_usable_slot_is_handed_out_once() {
+    Memory::new(0);
+    let disk = FakeDisk::with("/dev/vda", 1500, DiskProperties::default(), &[1, 600, 1499]);
+    let (swap, index) = swap_on(&disk);
+    let slots = all(swap, 0);
+    assert_eq!(slots.len(), 1499 - 3);
+    let numbers: HashSet<_> = slots.iter().map(|slots| slots.run().first).collect();
+    assert_eq!(numbers.len(), slots.len());
+    assert!(numbers.iter().all(|slot| (1..1500).contains(slot)));
+    assert!([1, 600, 1499].iter().all(|bad| !numbers.contains(bad)));
+    assert_eq!(swap.allocate(0).err(), Some(AllocateError::Full));
+    assert_eq!(swap.totals(), (1496, 0));
+    drop(slots);
+    assert_eq!(swap.area(index).unwrap().used(), 0);
+    assert_eq!(swap.totals(), (1496, 1496));
+    assert_eq!(all(swap, 0).len(), 1496, "and once more");
+}
+
+#[test]
+fn fresh_slots_ascend() {
+    Memory::new(0);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 4 * CLUSTER_SLOTS as u64));
+    let slots: Vec<_> = all(swap, 0).iter().map(|slots| slots.run().first).collect();
+    assert!(slots.windows(2).all(|pair| pair[1] == pair[0] + 1));
+}
+
+#[test]
+fn large_runs_are_aligned_and_keep_to_their_clusters() {
+    Memory::new(0);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 5 * CLUSTER_SLOTS as u64));
+    let mut held = Vec::new();
+    let mut clusters: Vec<HashSet<usize>> = Vec::new();
+    for order in [0, 3, 5, 9] {
+        let mut of_order = HashSet::new();
+        for _ in 0..(20_usize >> order).max(2) {
+            let slots = swap.allocate(order).unwrap();
+            assert_eq!((slots.run().first % (1 << order), slots.run().length), (0, 1 << order));
+            of_order.insert(slots.run().first as usize / CLUSTER_SLOTS);
+            held.push(slots);
+        }
+        assert!(clusters.iter().all(|others| others.is_disjoint(&of_order)), "order {order}");
+        clusters.push(of_order);
+    }
+    assert_eq!(swap.allocate(9).err(), Some(AllocateError::Full));
+    assert_eq!(swap.allocate(10).err(), Some(AllocateError::Full));
+    // Order 0 may take what is left of the clusters for larger ones, when it has no other way.
+    let small = all(swap, 0);
+    let used: u32 = held.iter().chain(&small).map(|slots| slots.run().length).sum();
+    assert_eq!(used as usize, 5 * CLUSTER_SLOTS - 1);
+}
+
+#[test]
+fn a_fragmented_cluster_serves_its_order_again_after_frees() {
+    Memory::new(0);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 2 * CLUSTER_SLOTS as u64));
+    let mut runs = all(swap, 2);
+    assert_eq!(runs.len(), 128, "the header's cluster is for order 0");
+    let small = all(swap, 0);
+    assert_eq!(small.len(), CLUSTER_SLOTS - 1);
+    let freed = runs.remove(100).run().first;
+    let taken = swap.allocate(0).unwrap();
+    assert_eq!(taken.run().first / 4, freed / 4, "nothing else is left");
+    assert_eq!(swap.allocate(2).err(), Some(AllocateError::Full));
+    drop(taken);
+    assert_eq!(swap.allocate(2).map(|slots| slots.run().first), Ok(freed));
+}
+
+#[test]
+fn equal_priorities_share_cluster_by_cluster_and_higher_ones_fill_first() {
+    Memory::new(0);
+    let disks: Vec<_> = ["/dev/vda", "/dev/vdb", "/dev/vdc"].map(|name| FakeDisk::new(name, 4 * 512)).into();
+    let (swap, _) = swap_on(&disks[0]);
+    enable(swap, &disks[1], None).unwrap();
+    enable(swap, &disks[2], Some(5)).unwrap();
+    let mut order = Vec::new();
+    let mut slots = all(swap, 0);
+    for slots in &slots {
+        let place = (slots.area().index(), slots.run().first / 512);
+        if order.last() != Some(&place) {
+            order.push(place);
+        }
+    }
+    assert_eq!(order[..4], [(2, 0), (2, 1), (2, 2), (2, 3)]);
+    let areas: Vec<_> = order[4..].iter().map(|place| place.0).collect();
+    assert_eq!(areas, [0, 1, 0, 1, 0, 1, 0, 1]);
+    // A full area is tried again as soon as something in it is free.
+    let slot = slots.remove(0).run().first;
+    let again = swap.allocate(0).unwrap();
+    assert_eq!((again.area().index(), again.run().first), (2, slot));
+}
+
+#[test]
+fn a_rotational_disk_is_filled_in_order_by_all_processors() {
+    let memory = Memory::new(0);
+    let properties = DiskProperties { rotational: true, ..DiskProperties::default() };
+    let (swap, _) = swap_on(&FakeDisk::with("/dev/sda", 8 * 512, properties, &[]));
+    let held: Vec<_> = (0..1200)
+        .map(|turn: u32| {
+            memory.set_cpu((turn % 3) as u8);
+            swap.allocate(0).unwrap()
+        })
+        .collect();
+    assert!(held.windows(2).all(|pair| pair[1].run().first == pair[0].run().first + 1));
+}
+
+#[test]
+fn swapon_refuses_and_changes_nothing() {
+    let memory = Memory::new(0);
+    let swap = Swap::<Fake>::new();
+    let refused = |disk: &Arc<FakeDisk>| {
+        let error = enable(&swap, disk, None).unwrap_err();
+        assert!(memory.logged(disk.name()), "the log names the device");
+        (error, error.errno())
+    };
+    let disk = FakeDisk::new("/dev/vda", 600);
+    disk.broken.lock().unwrap().insert(0);
+    assert!(matches!(refused(&disk), (SwapOnError::HeaderUnreadable(_), Errno::Io)));
+    disk.broken.lock().unwrap().clear();
+    let empty = FakeDisk::new("/dev/vdb", 600);
+    empty.set_page(0, &[0; 4096]);
+    assert_eq!(refused(&empty), (SwapOnError::Header(HeaderError::Magic([0; 10])), Errno::Invalid));
+    let properties = DiskProperties { read_only: true, ..DiskProperties::default() };
+    let fixed = FakeDisk::with("/dev/sr0", 600, properties, &[]);
+    assert_eq!(refused(&fixed), (SwapOnError::ReadOnly, Errno::ReadOnly));
+    assert_eq!(swap.areas().count(), 0);
+    assert_eq!(enable(&swap, &disk, None), Ok(0));
+    assert_eq!(refused(&disk), (SwapOnError::Busy, Errno::Busy));
+    for index in 1..MAX_AREAS {
+        assert_eq!(enable(&swap, &FakeDisk::new(&format!("/dev/vd{index}"), 600), None), Ok(index as u8));
+    }
+    assert_eq!(refused(&FakeDisk::new("/dev/last", 600)), (SwapOnError::TooManyAreas, Errno::NotPermitted));
+    assert_eq!(SwapOnOptions::from_flags(0x8_0000), Err(SwapOnError::Flags(0x8_0000)));
+}
+
+#[test]
+fn swapon_runs_out_of_memory_at_any_step_and_leaves_nothing() {
+    let memory = Memory::new(0);
+    let disk = FakeDisk::new("/dev/vda", 3000);
+    let swap = Swap::<Fake>::new();
+    let before = memory.heap.done();
+    let mut failures = 0;
+    loop {
+        memory.heap.fail_nth(failures + 1);
+        match enable(&swap, &disk, None) {
+            Ok(_) => break,
+            Err(error) => assert_eq!(error, SwapOnError::NoMemory),
+        }
+        assert_eq!((swap.areas().count(), swap.totals()), (0, (0, 0)));
+        failures += 1;
+    }
+    assert!(failures >= 6 && memory.heap.done() > before + failures, "{failures} allocations can fail");
+    assert_eq!(swap.totals(), (2999, 2999));
+}
+
+struct Nobody {
+    interrupted: bool,
+    error: Option<SwapOffError>,
+    seen: Vec<SlotRange>,
+}
+
+impl Users for Nobody {
+    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
+        self.seen.push(slots.clone());
+        self.error.map_or(Ok(()), Err)
+    }
+
+    fn interrupted(&self) -> bool {
+        self.interrupted
+    }
+}
+
+#[test]
+fn swapoff_brings_everything_back_cluster_by_cluster() {
+    let memory = Memory::new(2048);
+    let disk = FakeDisk::new("/dev/vda", 4 * CLUSTER_SLOTS as u64);
+    let (swap, index) = swap_on(&disk);
+    let mut kernel = Kernel::new(swap, memory, 3, 1200);
+    for page in 0..1200 {
+        // Neighbouring slots belong to pages far apart.
+        kernel.populate(0, page * 7 % 1200, 0, page as u64);
+        kernel.reclaim(0, page * 7 % 1200);
+    }
+    kernel.plug.submit();
+    memory.run_all();
+    kernel.evict_ended();
+    for page in 0..100 {
+        kernel.share((0, page), (1, page));
+    }
+    let broken = 800;
+    disk.broken.lock().unwrap().insert(broken);
+    disk.requests.lock().unwrap().clear();
+    assert_eq!(swap.swapoff(index, &mut kernel), Ok(()));
+    assert_eq!(swap.areas().count(), 0);
+    assert_eq!(kernel.poisoned, 1, "only the page that cannot be read");
+    let reads: Vec<_> = disk.requests.lock().unwrap().iter().map(|request| request.1).collect();
+    let descents = reads.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    assert!(descents <= 33, "{descents} seeks backwards, for the batch with the broken page alone");
+    for page in 0..1200 {
+        let word = kernel.read(0, page * 7 % 1200);
+        assert!(word == Ok(page as u64) || word.is_err());
+    }
+    assert_eq!(swap.swapoff(index, &mut kernel), Err(SwapOffError::NotActive));
+    assert_eq!(enable(swap, &disk, None), Ok(index), "the place is free again");
+}
+
+#[test]
+fn a_failed_swapoff_leaves_a_working_area() {
+    Memory::new(0);
+    let (swap, index) = swap_on(&FakeDisk::new("/dev/vda", 600));
+    let slots = swap.allocate(0).unwrap();
+    for (error, interrupted) in [(SwapOffError::NoMemory, false), (SwapOffError::Interrupted, true)] {
+        let mut users = Nobody { interrupted, error: Some(SwapOffError::NoMemory), seen: Vec::new() };
+        assert_eq!(swap.swapoff(index, &mut users), Err(error));
+        assert_eq!(users.seen.len(), usize::from(!interrupted));
+        let more = swap.allocate(0).expect("it works as before");
+        assert_eq!(swap.totals(), (599, 597));
+        drop(more);
+    }
+    drop(slots);
+    let mut users = Nobody { interrupted: false, error: None, seen: Vec::new() };
+    assert_eq!(swap.swapoff(index, &mut users), Ok(()));
+    assert_eq!(users.seen, [], "nothing was in use");
+    assert_eq!(swap.swapoff(9, &mut users).unwrap_err().errno(), Errno::Invalid);
+}

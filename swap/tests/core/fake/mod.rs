@@ -1,0 +1,528 @@
+//! A machine for the tests: frames, devices and failures, all in ordinary memory.
+//!
+//! Each test has its own [`Memory`], named by a thread-local, so tests run side by side. Nothing sleeps: whoever waits
+//! completes requests of the devices instead, or lets other tasks run.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
+use quire_swap::{
+    Direction, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, IoError, Level,
+    Locked, Machine, Purpose, Rank, Swap, SwapOnOptions,
+};
+
+pub mod kernel;
+
+/// The machine.
+pub struct Fake;
+
+/// All that a test's machine has.
+pub struct Memory {
+    frames: Vec<Frame>,
+    free: Mutex<Vec<bool>>,
+    pub heap: Failing,
+    pub folios: Failing,
+    pub io: Failing,
+    pub log: Mutex<Vec<String>>,
+    pub ended_writes: Mutex<Vec<(u64, Result<(), IoError>)>>,
+    disks: Mutex<Vec<Arc<FakeDisk>>>,
+    cpu: AtomicU8,
+    /// Tasks are switched by a scheduler that explores: yield where others could overtake.
+    exploring: AtomicBool,
+}
+
+struct Frame {
+    state: FolioState,
+    references: AtomicU32,
+    order: AtomicU8,
+    /// The frame's place in its folio.
+    index: AtomicU32,
+    page: Mutex<Box<Page>>,
+}
+
+/// Something that can be made to fail.
+#[derive(Default)]
+pub struct Failing {
+    done: AtomicU64,
+    fails_at: AtomicU64,
+}
+
+impl Failing {
+    /// The `n`-th from now on, counted from 1, fails, or none for 0.
+    pub fn fail_nth(&self, n: u64) {
+        self.fails_at.store(if n == 0 { 0 } else { self.done.load(Ordering::Relaxed) + n }, Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    fn next_fails(&self) -> bool {
+        self.done.fetch_add(1, Ordering::Relaxed) + 1 == self.fails_at.load(Ordering::Relaxed)
+    }
+}
+
+thread_local! {
+    static MEMORY: Cell<Option<&'static Memory>> = const { Cell::new(None) };
+    static RANKS: RefCell<Vec<Rank>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Memory {
+    /// A machine with so many frames, which is this thread's from now on.
+    pub fn new(frames: usize) -> &'static Self {
+        let memory = Box::leak(Box::new(Self {
+            frames: (0..frames).map(|_| Frame::new()).collect(),
+            free: Mutex::new(vec![true; frames]),
+            heap: Failing::default(),
+            folios: Failing::default(),
+            io: Failing::default(),
+            log: Mutex::default(),
+            ended_writes: Mutex::default(),
+            disks: Mutex::default(),
+            cpu: AtomicU8::new(0),
+            exploring: AtomicBool::new(false),
+        }));
+        memory.enter();
+        memory
+    }
+
+    /// Makes it this thread's.
+    pub fn enter(&'static self) {
+        MEMORY.set(Some(self));
+    }
+
+    pub fn set_cpu(&self, cpu: u8) {
+        self.cpu.store(cpu, Ordering::Relaxed);
+    }
+
+    pub fn explore(&self, exploring: bool) {
+        self.exploring.store(exploring, Ordering::Relaxed);
+    }
+
+    /// Forgets the devices and what was recorded, for another round.
+    pub fn forget(&self) {
+        self.disks.lock().unwrap().clear();
+        self.log.lock().unwrap().clear();
+        self.ended_writes.lock().unwrap().clear();
+    }
+
+    pub fn free_frames(&self) -> usize {
+        self.free.lock().unwrap().iter().filter(|free| **free).count()
+    }
+
+    pub fn logged(&self, words: &str) -> bool {
+        self.log.lock().unwrap().iter().any(|line| line.contains(words))
+    }
+
+    /// Completes one request of one device; false if there is none.
+    pub fn run_one(&self) -> bool {
+        let disks = self.disks.lock().unwrap().clone();
+        disks.iter().any(|disk| disk.run_one())
+    }
+
+    pub fn run_all(&self) {
+        while self.run_one() {}
+    }
+
+    fn frame(&self, number: u64) -> &Frame {
+        &self.frames[number as usize]
+    }
+
+    /// The folio that a frame is part of, and its place in it, by the frame's number.
+    pub fn folio_of(&'static self, frame: u64) -> (FakeFolio, usize) {
+        let index = self.frame(frame).index.load(Ordering::Relaxed);
+        let number = frame - u64::from(index);
+        (FakeFolio::try_from_number(number).expect("a mapped frame is in use"), index as usize)
+    }
+}
+
+fn memory() -> &'static Memory {
+    MEMORY.get().expect("the test has made its machine")
+}
+
+impl Frame {
+    fn new() -> Self {
+        Self {
+            state: FolioState::new(),
+            references: AtomicU32::new(0),
+            order: AtomicU8::new(0),
+            index: AtomicU32::new(0),
+            page: Mutex::new(Box::new([0xaa; PAGE_SIZE])),
+        }
+    }
+}
+
+/// A counted reference.
+pub struct FakeFolio {
+    memory: &'static Memory,
+    number: u64,
+}
+
+impl fmt::Debug for FakeFolio {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "folio {}", self.number)
+    }
+}
+
+impl FakeFolio {
+    fn frame(&self) -> &'static Frame {
+        self.memory.frame(self.number)
+    }
+
+    /// A page of a folio is a repeated word, in the tests.
+    pub fn fill(&self, index: usize, word: u64) {
+        self.with_page_mut(index, |page| page.as_chunks_mut().0.fill(word.to_le_bytes()));
+    }
+
+    pub fn word(&self, index: usize) -> u64 {
+        self.with_page(index, |page| {
+            let (words, _) = page.as_chunks();
+            assert!(words.iter().all(|word| *word == words[0]), "a page is torn");
+            u64::from_le_bytes(words[0])
+        })
+    }
+}
+
+impl Clone for FakeFolio {
+    fn clone(&self) -> Self {
+        let before = self.frame().references.fetch_add(1, Ordering::SeqCst);
+        assert!(before > 0, "{self:?} was used after it was freed");
+        Self { memory: self.memory, number: self.number }
+    }
+}
+
+impl Drop for FakeFolio {
+    fn drop(&mut self) {
+        let frame = self.frame();
+        let before = frame.references.fetch_sub(1, Ordering::SeqCst);
+        if std::thread::panicking() {
+            return;
+        }
+        assert!(before > 0, "{self:?} was dropped too often");
+        if before == 1 {
+            frame.state.reset();
+            let order = frame.order.load(Ordering::Relaxed);
+            let mut free = self.memory.free.lock().unwrap();
+            for number in self.number..self.number + (1 << order) {
+                // What a freed frame holds must never be seen.
+                self.memory.frame(number).page.lock().unwrap().fill(0xdd);
+                assert!(!std::mem::replace(&mut free[number as usize], true), "frame {number} was freed twice");
+            }
+        }
+    }
+}
+
+impl Folio for FakeFolio {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn order(&self) -> u8 {
+        self.frame().order.load(Ordering::Relaxed)
+    }
+
+    fn into_number(self) -> u64 {
+        let number = self.number;
+        std::mem::forget(self);
+        number
+    }
+
+    fn from_number(number: u64) -> Self {
+        Self { memory: memory(), number }
+    }
+
+    fn try_from_number(number: u64) -> Option<Self> {
+        let memory = memory();
+        let references = &memory.frames.get(number as usize)?.references;
+        let raise = |count| (count > 0).then(|| count + 1);
+        references.fetch_update(Ordering::SeqCst, Ordering::SeqCst, raise).ok()?;
+        Some(Self { memory, number })
+    }
+
+    fn try_freeze(&self, expected: u32) -> bool {
+        self.frame().references.compare_exchange(expected, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    fn unfreeze(&self, references: u32) {
+        assert_eq!(self.frame().references.swap(references, Ordering::SeqCst), 0, "{self:?} was not frozen");
+    }
+
+    fn state(&self) -> &FolioState {
+        &self.frame().state
+    }
+
+    fn with_page<R>(&self, index: usize, read: impl FnOnce(&Page) -> R) -> R {
+        assert!(index < 1 << self.order());
+        read(&self.memory.frame(self.number + index as u64).page.lock().unwrap())
+    }
+
+    fn with_page_mut<R>(&self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
+        assert!(index < 1 << self.order());
+        write(&mut self.memory.frame(self.number + index as u64).page.lock().unwrap())
+    }
+
+    fn wait_while(&self, flag: FolioFlag) {
+        assert!(RANKS.with_borrow(Vec::is_empty), "sleeps under a spinning lock");
+        if self.memory.exploring.load(Ordering::Relaxed) {
+            shuttle::thread::yield_now();
+        } else if self.state().is(flag) {
+            assert!(self.memory.run_one(), "{self:?} would wait for {flag:?} for ever");
+        }
+    }
+
+    fn wake(&self, _flag: FolioFlag) {}
+}
+
+impl Machine for Fake {
+    type Folio = FakeFolio;
+
+    fn lock_enter(rank: Rank) {
+        if memory().exploring.load(Ordering::Relaxed) {
+            return shuttle::thread::yield_now();
+        }
+        RANKS.with_borrow_mut(|ranks| {
+            assert!(ranks.last().is_none_or(|last| rank < *last), "{rank:?} is taken under {ranks:?}");
+            ranks.push(rank);
+        });
+    }
+
+    fn lock_leave(rank: Rank) {
+        if !memory().exploring.load(Ordering::Relaxed) {
+            assert_eq!(RANKS.with_borrow_mut(Vec::pop), Some(rank));
+        }
+    }
+
+    fn relax() {
+        if memory().exploring.load(Ordering::Relaxed) {
+            shuttle::thread::yield_now();
+        } else {
+            memory().run_one();
+            std::thread::yield_now();
+        }
+    }
+
+    fn overtaken() {
+        if memory().exploring.load(Ordering::Relaxed) {
+            shuttle::thread::yield_now();
+        }
+    }
+
+    fn cpu() -> usize {
+        memory().cpu.load(Ordering::Relaxed).into()
+    }
+
+    fn may_allocate(_bytes: usize) -> bool {
+        !memory().heap.next_fails()
+    }
+
+    fn allocate_folio(order: u8, _purpose: Purpose) -> Option<FakeFolio> {
+        let memory = memory();
+        if memory.folios.next_fails() {
+            return None;
+        }
+        let mut free = memory.free.lock().unwrap();
+        let first = (0..free.len())
+            .step_by(1 << order)
+            .find(|&first| free.get(first..first + (1 << order)).is_some_and(|run| run.iter().all(|free| *free)))?;
+        free[first..first + (1 << order)].fill(false);
+        for index in 0..1 << order {
+            memory.frames[first + index].index.store(index as u32, Ordering::Relaxed);
+        }
+        memory.frames[first].order.store(order, Ordering::Relaxed);
+        memory.frames[first].references.store(1, Ordering::SeqCst);
+        Some(FakeFolio { memory, number: first as u64 })
+    }
+
+    fn write_ended(folio: FakeFolio, result: Result<(), IoError>) {
+        memory().ended_writes.lock().unwrap().push((folio.number(), result));
+    }
+
+    fn wait(_event: Event, ready: &dyn Fn() -> bool) {
+        while !ready() {
+            if memory().exploring.load(Ordering::Relaxed) {
+                shuttle::thread::yield_now();
+            } else {
+                assert!(memory().run_one(), "would wait for ever");
+            }
+        }
+    }
+
+    fn wake(_event: Event) {}
+
+    fn log(_level: Level, message: fmt::Arguments<'_>) {
+        memory().log.lock().unwrap().push(message.to_string());
+    }
+}
+
+/// A folio with contents, unlocked and dirty, as a task that wrote to its memory would have it.
+pub fn new_folio(order: u8, word: u64) -> Option<FakeFolio> {
+    let folio = Fake::allocate_folio(order, Purpose::Demand)?;
+    for index in 0..1 << order {
+        folio.fill(index, word + index as u64);
+    }
+    folio.state().set(FolioFlag::UpToDate);
+    folio.state().set(FolioFlag::Dirty);
+    Some(folio)
+}
+
+pub fn lock(folio: &FakeFolio) -> Locked<FakeFolio> {
+    Locked::try_lock(folio.clone()).expect("nobody has it locked")
+}
+
+/// A disk in memory that remembers what it was asked.
+pub struct FakeDisk {
+    name: String,
+    driver: DriverId,
+    pages: u64,
+    properties: DiskProperties,
+    store: Mutex<HashMap<u64, Box<Page>>>,
+    /// Pages that cannot be read or written.
+    pub broken: Mutex<HashSet<u64>>,
+    queue: Mutex<VecDeque<DiskRequest<Fake>>>,
+    /// Every request: direction, first page, pages.
+    pub requests: Mutex<Vec<(Direction, u64, u64)>>,
+    pub discarded: Mutex<Vec<Range<u64>>>,
+    memory: &'static Memory,
+}
+
+impl FakeDisk {
+    /// A disk with a swap header for all of its pages.
+    pub fn new(name: &str, pages: u64) -> Arc<Self> {
+        Self::with(name, pages, DiskProperties::default(), &[])
+    }
+
+    pub fn with(name: &str, pages: u64, properties: DiskProperties, bad_pages: &[u32]) -> Arc<Self> {
+        let disk = Arc::new(Self {
+            name: name.to_owned(),
+            driver: DriverId("fake"),
+            pages,
+            properties,
+            store: Mutex::default(),
+            broken: Mutex::default(),
+            queue: Mutex::default(),
+            requests: Mutex::default(),
+            discarded: Mutex::default(),
+            memory: memory(),
+        });
+        let header = Header {
+            last_page: u32::try_from(pages - 1).unwrap(),
+            uuid: [0; 16],
+            label: [0; 16],
+            bad_pages: BadPages::new(bad_pages),
+        };
+        let mut page = Box::new([0; PAGE_SIZE]);
+        header.encode(&mut page).unwrap();
+        disk.store.lock().unwrap().insert(0, page);
+        memory().disks.lock().unwrap().push(Arc::clone(&disk));
+        disk
+    }
+
+    pub fn set_page(&self, page: u64, contents: &Page) {
+        self.store.lock().unwrap().insert(page, Box::new(*contents));
+    }
+
+    pub fn pending(&self) -> usize {
+        self.queue.lock().unwrap().len()
+    }
+
+    /// Does the oldest request; false if there is none.
+    pub fn run_one(&self) -> bool {
+        let Some(request) = self.queue.lock().unwrap().pop_front() else { return false };
+        self.run(request);
+        true
+    }
+
+    /// Loses every pending request, as a broken driver would.
+    pub fn drop_requests(&self) {
+        let lost = std::mem::take(&mut *self.queue.lock().unwrap());
+        drop(lost);
+    }
+
+    fn run(&self, request: DiskRequest<Fake>) {
+        let first = request.first_sector() / 8;
+        let pages = first..first + request.pages();
+        let failed =
+            self.memory.io.next_fails() || pages.clone().any(|page| self.broken.lock().unwrap().contains(&page));
+        if !failed {
+            let mut page = first;
+            for folio in request.folios() {
+                for index in 0..1 << folio.order() {
+                    self.transfer(request.direction(), page, folio, index);
+                    page += 1;
+                }
+            }
+            assert_eq!(page, pages.end);
+        }
+        request.complete(if failed { Err(IoError::Device) } else { Ok(()) });
+    }
+
+    fn transfer(&self, direction: Direction, page: u64, folio: &FakeFolio, index: usize) {
+        let mut store = self.store.lock().unwrap();
+        let stored = store.entry(page).or_insert_with(|| Box::new([0xee; PAGE_SIZE]));
+        match direction {
+            Direction::Read => folio.with_page_mut(index, |memory| memory.copy_from_slice(&**stored)),
+            Direction::Write => folio.with_page(index, |memory| stored.copy_from_slice(memory)),
+        }
+    }
+}
+
+impl Disk<Fake> for FakeDisk {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn driver(&self) -> DriverId {
+        self.driver
+    }
+
+    fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    fn properties(&self) -> DiskProperties {
+        self.properties
+    }
+
+    fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
+        if self.memory.io.next_fails() || self.broken.lock().unwrap().contains(&page) {
+            return Err(IoError::Device);
+        }
+        buffer.copy_from_slice(&**self.store.lock().unwrap().get(&page).unwrap_or(&Box::new([0; PAGE_SIZE])));
+        Ok(())
+    }
+
+    fn submit(&self, request: DiskRequest<Fake>) {
+        assert!(RANKS.with_borrow(Vec::is_empty), "I/O under a spinning lock");
+        self.requests.lock().unwrap().push((request.direction(), request.first_sector() / 8, request.pages()));
+        if self.properties.synchronous {
+            self.run(request);
+        } else {
+            self.queue.lock().unwrap().push_back(request);
+        }
+    }
+
+    fn discard(&self, pages: Range<u64>) -> Result<(), IoError> {
+        let mut store = self.store.lock().unwrap();
+        store.retain(|page, _| !pages.contains(page));
+        self.discarded.lock().unwrap().push(pages);
+        Ok(())
+    }
+}
+
+/// Swap with one disk on it, for the whole test.
+pub fn swap_on(disk: &Arc<FakeDisk>) -> (&'static Swap<Fake>, u8) {
+    let swap = Box::leak(Box::new(Swap::new()));
+    let index = enable(swap, disk, None).unwrap();
+    (swap, index)
+}
+
+pub fn enable(swap: &Swap<Fake>, disk: &Arc<FakeDisk>, priority: Option<i16>) -> Result<u8, quire_swap::SwapOnError> {
+    let disk: Arc<dyn Disk<Fake>> = disk.clone();
+    swap.swapon(&disk, SwapOnOptions { priority, ..SwapOnOptions::default() })
+}

@@ -1,0 +1,11 @@
+//! Tests of the core on a machine made of ordinary memory.
+
+#![allow(unreachable_pub, reason = "a test crate exports nothing")]
+
+mod areas;
+mod entry;
+mod extents;
+mod fake;
+mod header;
+mod pages;
+mod schedules;

@@ -1,0 +1,319 @@
+//! The way of a page, out and in, and what goes wrong on it.
+
+use std::sync::Arc;
+
+use quire_swap::{
+    BATCH_FOLIOS, Direction, DiskProperties, DuplicateError, Entry, FaultError, FaultKind, Folio, FolioFlag, IoError,
+    Locked, POOL_BATCHES, PageTableWord, Plug, Swap, Written,
+};
+
+use crate::fake::kernel::{Kernel, Touch};
+use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, lock, new_folio, swap_on};
+
+struct Bench {
+    memory: &'static Memory,
+    disk: Arc<FakeDisk>,
+    swap: &'static Swap<Fake>,
+    kernel: Kernel,
+}
+
+fn bench(frames: usize, pages: u64, mapped: usize) -> Bench {
+    let memory = Memory::new(frames);
+    let disk = FakeDisk::new("/dev/vda", pages);
+    let (swap, _) = swap_on(&disk);
+    Bench { memory, disk, swap, kernel: Kernel::new(swap, memory, 2, mapped) }
+}
+
+impl Bench {
+    fn fill(&mut self, pages: usize) {
+        for page in 0..pages {
+            assert!(self.kernel.populate(0, page, 0, 1000 + page as u64));
+        }
+    }
+
+    fn swap_out(&mut self, pages: usize) {
+        for page in 0..pages {
+            assert!(self.kernel.reclaim(0, page));
+        }
+        self.kernel.plug.submit();
+        self.memory.run_all();
+        self.kernel.evict_ended();
+    }
+
+    fn entry(&self, page: usize) -> Entry {
+        match self.kernel.word(0, page) {
+            PageTableWord::Entry(entry) => entry,
+            other => panic!("page {page} is {other:?}"),
+        }
+    }
+
+    /// Everything is as it was before anything happened.
+    fn assert_nothing_left(mut self, frames: usize) {
+        for page in 0..self.kernel.tables[0].len() {
+            self.kernel.unmap(0, page);
+            self.kernel.unmap(1, page);
+        }
+        self.kernel.settle();
+        assert_eq!(self.memory.free_frames(), frames);
+        assert!(self.swap.areas().all(|area| area.used() == 0));
+        assert_eq!(self.swap.idle_batches(), POOL_BATCHES);
+    }
+}
+
+#[test]
+fn pages_go_out_in_full_requests_and_come_back() {
+    let mut bench = bench(128, 600, 100);
+    bench.fill(100);
+    bench.swap_out(100);
+    assert_eq!(bench.memory.free_frames(), 128, "every frame is free");
+    let requests = bench.disk.requests.lock().unwrap().clone();
+    assert_eq!(requests.iter().map(|request| request.2).collect::<Vec<_>>(), [32, 32, 32, 4]);
+    for page in (0..100).rev() {
+        assert_eq!(bench.kernel.read(0, page), Ok(1000 + page as u64));
+    }
+    let statistics = bench.swap.statistics();
+    assert_eq!((statistics.pages_out, statistics.write_batches, statistics.write_requests), (100, 4, 4));
+    assert_eq!((statistics.flushed_full, statistics.flushed_on_request), (3, 1 + statistics.read_batches));
+    assert_eq!(statistics.pages_in, 100);
+    bench.assert_nothing_left(128);
+}
+
+#[test]
+fn sequential_faults_read_ahead() {
+    let mut bench = bench(512, 600, 448);
+    bench.fill(448);
+    bench.swap_out(448);
+    for page in 0..448 {
+        assert_eq!(bench.kernel.read(0, page), Ok(1000 + page as u64));
+    }
+    let major = bench.kernel.faults.iter().filter(|kind| **kind == FaultKind::Read).count();
+    assert!(major * 7 <= 448, "{major} faults of 448 had to read");
+    let statistics = bench.swap.statistics();
+    assert_eq!((statistics.cache_hits + statistics.cache_misses, statistics.cache_misses), (448, major as u64));
+    assert_eq!(statistics.readahead, 448 - major as u64);
+    assert_eq!(statistics.readahead_hits, statistics.cache_hits);
+    bench.assert_nothing_left(512);
+}
+
+#[test]
+fn a_clean_cached_page_is_dropped_without_a_write() {
+    let mut bench = bench(64, 600, 8);
+    bench.fill(1);
+    bench.swap_out(1);
+    assert_eq!(bench.kernel.read(0, 0), Ok(1000));
+    let writes = bench.swap.statistics().pages_out;
+    assert!(bench.kernel.reclaim(0, 0));
+    assert_eq!(bench.memory.free_frames(), 64, "the frame is free at once");
+    assert_eq!(bench.swap.statistics().pages_out, writes);
+    assert_eq!(bench.kernel.read(0, 0), Ok(1000));
+    bench.kernel.write(0, 0, 5).unwrap();
+    bench.swap_out(1);
+    assert_eq!(bench.swap.statistics().pages_out, writes + 1, "but a changed one is written");
+    assert_eq!(bench.kernel.read(0, 0), Ok(5));
+    bench.assert_nothing_left(64);
+}
+
+#[test]
+fn a_zero_page_is_never_written() {
+    let mut bench = bench(64, 600, 8);
+    bench.kernel.populate(0, 0, 0, 0);
+    bench.swap_out(1);
+    assert_eq!(bench.memory.free_frames(), 64);
+    assert_eq!(bench.disk.requests.lock().unwrap().len(), 0);
+    assert_eq!(bench.kernel.read(0, 0), Ok(0));
+    assert_eq!(bench.kernel.faults, [FaultKind::Zero]);
+    // Overwritten in the cache it is no zero page any more.
+    bench.kernel.share((0, 0), (1, 0));
+    assert!(bench.kernel.reclaim(0, 0), "clean");
+    bench.kernel.unmap(1, 0);
+    let entry = bench.entry(0);
+    let fault = bench.swap.fault_in(entry, 0, None).ok().unwrap();
+    fault.folio.fill(0, 77);
+    fault.folio.state().set(FolioFlag::Dirty);
+    assert!(matches!(bench.swap.write(&mut bench.kernel.plug, fault.folio), Written::Queued));
+    bench.kernel.plug.submit();
+    bench.memory.run_all();
+    bench.kernel.evict_ended();
+    assert_eq!(bench.kernel.read(0, 0), Ok(77));
+    let statistics = bench.swap.statistics();
+    assert_eq!((statistics.zero_out, statistics.zero_in, statistics.pages_out), (1, 2, 1));
+    bench.assert_nothing_left(64);
+}
+
+#[test]
+fn a_failed_write_keeps_every_page_of_its_batch() {
+    let mut bench = bench(64, 600, 40);
+    bench.fill(40);
+    bench.memory.io.fail_nth(1);
+    bench.swap_out(40);
+    let ended = bench.swap.statistics();
+    assert_eq!((ended.failed_writes, bench.memory.free_frames()), (32, 24 + 8));
+    assert!(bench.memory.logged("write to /dev/vda failed at slot 1, 32 folios"));
+    let folio = bench.swap.lookup(bench.entry(3)).unwrap();
+    assert!(folio.state().is(FolioFlag::Dirty) && !folio.state().is(FolioFlag::Writeback));
+    drop(folio);
+    for page in 0..40 {
+        assert_eq!(bench.kernel.read(0, page), Ok(1000 + page as u64));
+    }
+    bench.assert_nothing_left(64);
+}
+
+#[test]
+fn a_failed_read_costs_only_the_page_that_cannot_be_read() {
+    let mut bench = bench(64, 600, 32);
+    bench.fill(32);
+    bench.swap_out(32);
+    let broken = bench.entry(12);
+    bench.disk.broken.lock().unwrap().insert(broken.slot().into());
+    for page in 0..32 {
+        let expected = if page == 12 { Err(Touch::BusError) } else { Ok(1000 + page as u64) };
+        assert_eq!(bench.kernel.read(0, page), expected, "{page}");
+    }
+    assert!(bench.memory.logged("read from /dev/vda failed"));
+    assert_eq!(bench.swap.fault_in(broken, 0, None).err(), Some(FaultError::ReadFailed(broken)));
+    bench.disk.broken.lock().unwrap().clear();
+    assert_eq!(bench.kernel.read(0, 12), Ok(1012), "the slot kept the page");
+    bench.assert_nothing_left(64);
+}
+
+#[test]
+fn a_shared_page_goes_with_its_last_word() {
+    let mut bench = bench(64, 600, 40);
+    bench.fill(1);
+    for page in 1..33 {
+        assert!(bench.kernel.share((0, 0), (1, page)));
+    }
+    bench.swap_out(1);
+    let entry = bench.entry(0);
+    assert_eq!((bench.swap.count(entry), bench.kernel.words_with(entry)), (33, 33));
+    for page in 1..33 {
+        bench.kernel.unmap(1, page);
+        assert_eq!(bench.swap.count(entry), 33 - page as u32, "counts above 14 come down one by one");
+    }
+    assert_eq!(bench.swap.area(entry.area()).unwrap().used(), 1);
+    bench.kernel.unmap(0, 0);
+    assert_eq!(bench.swap.area(entry.area()).unwrap().used(), 0);
+    assert_eq!(bench.swap.duplicate(entry).err(), Some(DuplicateError::NotInUse(entry)));
+    assert_eq!(bench.swap.fault_in(entry, 0, None).err(), Some(FaultError::Gone));
+    bench.assert_nothing_left(64);
+}
+
+#[test]
+fn a_page_given_up_during_its_write_is_freed_when_that_ends() {
+    let mut bench = bench(64, 600, 1);
+    bench.fill(1);
+    assert!(bench.kernel.reclaim(0, 0));
+    bench.kernel.plug.submit();
+    bench.kernel.unmap(0, 0);
+    assert_eq!(bench.swap.areas().next().unwrap().used(), 1, "a slot with a folio under writeback stays");
+    bench.memory.run_all();
+    assert_eq!(bench.swap.areas().next().unwrap().used(), 0);
+    assert_eq!(bench.memory.free_frames(), 64);
+    bench.assert_nothing_left(64);
+}
+
+#[test]
+fn a_dropped_batch_is_completed_as_failed() {
+    let mut bench = bench(64, 600, 2);
+    bench.fill(2);
+    assert!(bench.kernel.reclaim(0, 0) && bench.kernel.reclaim(0, 1));
+    bench.kernel.plug.submit();
+    let folio = bench.swap.lookup(bench.entry(1)).unwrap();
+    bench.disk.drop_requests();
+    assert!(!folio.state().is(FolioFlag::Writeback) && folio.state().is(FolioFlag::Dirty));
+    assert_eq!(bench.memory.ended_writes.lock().unwrap().last().unwrap().1, Err(IoError::Abandoned));
+    assert_eq!(bench.swap.idle_batches(), POOL_BATCHES);
+    drop(folio);
+    bench.swap_out(0);
+    bench.assert_nothing_left(64);
+}
+
+#[test]
+fn batches_break_at_another_area_at_a_gap_and_when_full() {
+    let memory = Memory::new(256);
+    let first = FakeDisk::new("/dev/vda", 2000);
+    let (swap, _) = swap_on(&first);
+    let second = FakeDisk::new("/dev/vdb", 2000);
+    enable(swap, &second, None).unwrap();
+    let folios: Vec<_> = (1..=80).map(|word| new_folio(0, word).unwrap()).collect();
+    let locked: Vec<_> = folios.iter().map(lock).collect();
+    let mut held = Vec::new();
+    for folio in &locked {
+        held.push(swap.duplicate(swap.add_to_swap(folio).unwrap()).unwrap());
+        if held.len() == 40 {
+            // The rest of this cluster, so that the next slots are on the other area.
+            while swap.area(0).unwrap().used() < 511 {
+                let filler = new_folio(0, 9).unwrap();
+                let filler_locked = lock(&filler);
+                if swap.add_to_swap(&filler_locked).is_err() {
+                    break;
+                }
+                held.push(swap.duplicate(filler_locked.state().entry().unwrap()).unwrap());
+                swap.write(&mut Plug::new(), filler_locked);
+                memory.run_all();
+                let number = filler.number();
+                drop(filler);
+                swap.evict(Locked::lock(FakeFolio::try_from_number(number).unwrap()), 2, 0).ok();
+            }
+        }
+    }
+    let before = swap.statistics();
+    let mut plug = Plug::new();
+    for (index, folio) in locked.into_iter().enumerate() {
+        if index != 3 {
+            assert!(matches!(swap.write(&mut plug, folio), Written::Queued));
+        }
+    }
+    plug.submit();
+    assert!(plug.is_empty());
+    let after = swap.statistics();
+    assert_eq!(after.flushed_unmergeable - before.flushed_unmergeable, 1, "slot 4 is missing");
+    assert_eq!(after.flushed_full - before.flushed_full, 2);
+    assert_eq!(after.flushed_for_another - before.flushed_for_another, 1);
+    assert_eq!(after.flushed_on_request - before.flushed_on_request, 1);
+    memory.run_all();
+    let lengths = |disk: &FakeDisk| disk.requests.lock().unwrap().iter().map(|request| request.2).collect::<Vec<_>>();
+    assert_eq!(lengths(&first)[lengths(&first).len() - 3..], [3, BATCH_FOLIOS as u64, 4]);
+    assert_eq!(lengths(&second), [BATCH_FOLIOS as u64, 8]);
+}
+
+#[test]
+fn the_pool_lends_no_more_than_it_has() {
+    let memory = Memory::new(64);
+    let disk = FakeDisk::new("/dev/vda", 600);
+    let (swap, _) = swap_on(&disk);
+    let mut plug = Plug::new();
+    let mut references = Vec::new();
+    for word in 1..=40 {
+        let locked = lock(&new_folio(0, word).unwrap());
+        references.push(swap.duplicate(swap.add_to_swap(&locked).unwrap()).unwrap());
+        swap.write(&mut plug, locked);
+        plug.submit();
+    }
+    assert_eq!(swap.idle_batches(), 0);
+    assert_eq!(disk.pending(), POOL_BATCHES, "the others had to wait for one to end");
+    memory.run_all();
+    assert_eq!(swap.idle_batches(), POOL_BATCHES);
+}
+
+#[test]
+fn a_synchronous_disk_is_done_at_once_and_reads_nothing_ahead() {
+    let memory = Memory::new(64);
+    let properties = DiskProperties { synchronous: true, ..DiskProperties::default() };
+    let disk = FakeDisk::with("/dev/ram0", 600, properties, &[]);
+    let (swap, _) = swap_on(&disk);
+    let mut kernel = Kernel::new(swap, memory, 1, 32);
+    for page in 0..32 {
+        kernel.populate(0, page, 0, 1 + page as u64);
+        kernel.reclaim(0, page);
+    }
+    kernel.plug.submit();
+    kernel.evict_ended();
+    assert_eq!((disk.pending(), memory.free_frames()), (0, 64));
+    for page in 0..32 {
+        assert_eq!(kernel.read(0, page), Ok(1 + page as u64));
+    }
+    assert!(kernel.faults.iter().all(|kind| *kind == FaultKind::Read));
+    let reads = disk.requests.lock().unwrap().iter().filter(|request| request.0 == Direction::Read).count();
+    assert_eq!(reads, 32);
+}

@@ -1,0 +1,328 @@
+//! Races, explored schedule by schedule: every lock, every lock-free look and every wait is a place where another task
+//! may run.
+
+use std::sync::Arc;
+
+use quire_swap::{
+    CLUSTER_SLOTS, Entry, FaultError, Folio, FolioFlag, Locked, POOL_BATCHES, PageTableWord, Plug, SlotRange,
+    SlotReference, Swap, SwapOffError, Users, Written,
+};
+use shuttle::sync::Mutex;
+use shuttle::thread;
+
+use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio};
+
+const SCHEDULES: usize = 2000;
+
+struct World {
+    memory: &'static Memory,
+    swap: &'static Swap<Fake>,
+    disk: Arc<FakeDisk>,
+}
+
+/// Runs `body` under many schedules, half of them at random, half with few switches at the worst places.
+fn explore(body: impl Fn(&World) + Send + Sync + Copy + 'static) {
+    let memory = Memory::new(16);
+    let swap: &'static Swap<Fake> = Box::leak(Box::new(Swap::new()));
+    let schedule = move || {
+        memory.enter();
+        let disk = FakeDisk::new("/dev/vda", 8 * CLUSTER_SLOTS as u64);
+        enable(swap, &disk, None).unwrap();
+        memory.explore(true);
+        let world = World { memory, swap, disk };
+        body(&world);
+        memory.explore(false);
+        while world.disk.run_one() {}
+        assert_eq!(swap.idle_batches(), POOL_BATCHES, "a batch is lost");
+        assert!(swap.areas().all(|area| area.used() == 0), "a slot is lost");
+        assert_eq!(memory.free_frames(), 16, "a frame is lost");
+        if swap.areas().count() > 0 {
+            swap.swapoff(0, &mut OneWord { swap, word: Arc::new(Mutex::new(0)) }).unwrap();
+        }
+        memory.forget();
+    };
+    shuttle::check_random(schedule, SCHEDULES / 2);
+    shuttle::check_pct(schedule, SCHEDULES / 2, 3);
+}
+
+/// Puts a page in a slot and drops its frame: what is left is the count.
+fn swapped_out(world: &World, contents: u64) -> u64 {
+    let folio = new_folio(0, contents).unwrap();
+    let locked = Locked::lock(folio);
+    let reference = world.swap.duplicate(world.swap.add_to_swap(&locked).unwrap()).unwrap();
+    let number = locked.number();
+    let mut plug = Plug::new();
+    assert!(matches!(world.swap.write(&mut plug, locked), Written::Queued));
+    plug.submit();
+    while world.disk.run_one() {}
+    let folio = Locked::lock(FakeFolio::try_from_number(number).unwrap());
+    world.swap.evict(folio, 2, 0).unwrap();
+    reference.into_word()
+}
+
+fn give_up(world: &World, held: u64) {
+    drop(SlotReference::from_word(world.swap, held));
+}
+
+/// Whoever stops holding a cached page that nobody counts drops it, as unmapping does.
+fn let_go(swap: &Swap<Fake>, folio: Locked<FakeFolio>) {
+    swap.try_free_slot(&folio);
+    drop(folio);
+}
+
+#[test]
+fn two_faults_on_one_page_read_it_once() {
+    explore(|world| {
+        let word = swapped_out(world, 5);
+        let entry = Entry::from_word(word).unwrap();
+        let before = world.swap.statistics().pages_in;
+        let (swap, memory) = (world.swap, world.memory);
+        let faults: Vec<_> = (0..2)
+            .map(|_| {
+                thread::spawn(move || {
+                    memory.enter();
+                    let fault = swap.fault_in(entry, 0, None).expect("the slot is counted");
+                    assert_eq!(fault.folio.word(0), 5);
+                })
+            })
+            .collect();
+        let disk = Arc::clone(&world.disk);
+        let device = thread::spawn(move || {
+            while !disk.run_one() {
+                thread::yield_now();
+            }
+        });
+        for fault in faults {
+            fault.join().unwrap();
+        }
+        device.join().unwrap();
+        assert_eq!(swap.statistics().pages_in - before, 1);
+        give_up(world, word);
+    });
+}
+
+#[test]
+fn a_page_is_given_up_while_another_task_faults_on_it() {
+    explore(|world| {
+        let word = swapped_out(world, 5);
+        let entry = Entry::from_word(word).unwrap();
+        let (swap, memory, disk) = (world.swap, world.memory, Arc::clone(&world.disk));
+        let fault = thread::spawn(move || {
+            memory.enter();
+            match swap.fault_in(entry, 0, None) {
+                Ok(fault) => {
+                    assert_eq!(fault.folio.word(0), 5);
+                    let_go(swap, fault.folio);
+                }
+                Err(error) => assert_eq!(error, FaultError::Gone),
+            }
+        });
+        let device = thread::spawn(move || {
+            for _ in 0..50 {
+                disk.run_one();
+                thread::yield_now();
+            }
+        });
+        give_up(world, word);
+        while !world.disk.run_one() && swap.areas().any(|area| area.used() > 0) {
+            thread::yield_now();
+        }
+        fault.join().unwrap();
+        device.join().unwrap();
+    });
+}
+
+#[test]
+fn a_page_is_given_up_while_its_write_ends() {
+    explore(|world| {
+        let locked = Locked::lock(new_folio(0, 5).unwrap());
+        let entry = world.swap.add_to_swap(&locked).unwrap();
+        let reference = world.swap.duplicate(entry).unwrap();
+        let mut plug = Plug::new();
+        assert!(matches!(world.swap.write(&mut plug, locked), Written::Queued));
+        plug.submit();
+        let disk = Arc::clone(&world.disk);
+        let memory = world.memory;
+        let device = thread::spawn(move || {
+            memory.enter();
+            assert!(disk.run_one());
+        });
+        drop(reference);
+        device.join().unwrap();
+    });
+}
+
+#[test]
+fn a_fault_races_with_eviction() {
+    explore(|world| {
+        let word = swapped_out(world, 5);
+        let entry = Entry::from_word(word).unwrap();
+        let (swap, memory, disk) = (world.swap, world.memory, Arc::clone(&world.disk));
+        let device = thread::spawn(move || {
+            memory.enter();
+            for _ in 0..100 {
+                disk.run_one();
+                thread::yield_now();
+            }
+        });
+        let tasks: Vec<_> = (0..2)
+            .map(|task| {
+                thread::spawn(move || {
+                    memory.enter();
+                    let fault = swap.fault_in(entry, 0, None).expect("the slot is counted");
+                    assert_eq!(fault.folio.word(0), 5);
+                    if task == 0 {
+                        let _ = swap.evict(fault.folio, 2, 0);
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.join().unwrap();
+        }
+        device.join().unwrap();
+        give_up(world, word);
+    });
+}
+
+#[test]
+fn a_lookup_never_sees_another_page() {
+    explore(|world| {
+        let word = swapped_out(world, 5);
+        let entry = Entry::from_word(word).unwrap();
+        let fault = |swap: &Swap<Fake>| swap.fault_in(entry, 0, None).expect("the slot is counted").folio;
+        let (swap, memory, disk) = (world.swap, world.memory, Arc::clone(&world.disk));
+        let device = thread::spawn(move || {
+            while !disk.run_one() {
+                thread::yield_now();
+            }
+        });
+        drop(fault(swap));
+        device.join().unwrap();
+        let reader = thread::spawn(move || {
+            memory.enter();
+            if let Some(folio) = swap.lookup(entry) {
+                let locked = Locked::lock(folio);
+                if locked.state().entry() == Some(entry) && locked.state().is(FolioFlag::UpToDate) {
+                    assert_eq!(locked.word(0), 5);
+                }
+            }
+        });
+        // The frame is freed and used for something else at once.
+        let folio = Locked::lock(swap.lookup(entry).unwrap());
+        let evicted = swap.evict(folio, 2, 0);
+        drop(evicted.map(drop));
+        let other = new_folio(0, 6).unwrap();
+        reader.join().unwrap();
+        drop(other);
+        if let Some(folio) = swap.lookup(entry) {
+            let _ = swap.evict(Locked::lock(folio), 2, 0);
+        }
+        give_up(world, word);
+    });
+}
+
+#[test]
+fn slots_are_taken_and_given_back_by_all_at_once() {
+    explore(|world| {
+        let (swap, memory) = (world.swap, world.memory);
+        let taken = Arc::new(Mutex::new(std::collections::HashSet::new()));
+        let tasks: Vec<_> = (0..3)
+            .map(|task| {
+                let taken = Arc::clone(&taken);
+                thread::spawn(move || {
+                    memory.enter();
+                    for order in [0, task] {
+                        let slots = swap.allocate(order).expect("there is room");
+                        let run = slots.run();
+                        for slot in run.first..run.first + run.length {
+                            assert!(taken.lock().unwrap().insert(slot), "slot {slot} was taken twice");
+                        }
+                        thread::yield_now();
+                        for slot in run.first..run.first + run.length {
+                            taken.lock().unwrap().remove(&slot);
+                        }
+                        drop(slots);
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.join().unwrap();
+        }
+    });
+}
+
+/// One page-table word that a task faults on while `swapoff` brings it back.
+struct OneWord {
+    swap: &'static Swap<Fake>,
+    word: Arc<Mutex<u64>>,
+}
+
+impl OneWord {
+    /// What a fault does: `None` once the page is present.
+    fn fault(&self) -> Option<()> {
+        let word = *self.word.lock().unwrap();
+        let entry = Entry::from_word(word)?;
+        match self.swap.fault_in(entry, 0, None) {
+            Ok(fault) => {
+                assert_eq!(fault.folio.word(0), 5);
+                let mut now = self.word.lock().unwrap();
+                if *now == word {
+                    *now = FakeFolio::clone(&fault.folio).into_number() << 12 | 1;
+                    drop(now);
+                    drop(SlotReference::from_word(self.swap, word));
+                }
+                let_go(self.swap, fault.folio);
+            }
+            Err(error) => assert_eq!(error, FaultError::Gone),
+        }
+        Some(())
+    }
+}
+
+impl Users for OneWord {
+    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
+        assert!(slots.slots.contains(&1));
+        self.fault();
+        Ok(())
+    }
+}
+
+#[test]
+fn swapoff_races_with_a_fault_and_an_allocation() {
+    explore(|world| {
+        let word = Arc::new(Mutex::new(swapped_out(world, 5)));
+        let (swap, memory, disk) = (world.swap, world.memory, Arc::clone(&world.disk));
+        let done = Arc::new(Mutex::new(false));
+        let stop = Arc::clone(&done);
+        let device = thread::spawn(move || {
+            memory.enter();
+            while !*stop.lock().unwrap() {
+                disk.run_one();
+                thread::yield_now();
+            }
+        });
+        let task = OneWord { swap, word: Arc::clone(&word) };
+        let faulting = thread::spawn(move || {
+            memory.enter();
+            while task.fault().is_some() {}
+        });
+        let allocating = thread::spawn(move || {
+            memory.enter();
+            if let Ok(slots) = swap.allocate(0) {
+                assert_eq!(swap.areas().count(), 1, "an area with a slot in use stays");
+                drop(slots);
+            }
+        });
+        let mut users = OneWord { swap, word: Arc::clone(&word) };
+        swap.swapoff(0, &mut users).unwrap();
+        assert_eq!(swap.areas().count(), 0);
+        faulting.join().unwrap();
+        allocating.join().unwrap();
+        *done.lock().unwrap() = true;
+        device.join().unwrap();
+        let PageTableWord::Present(present) = PageTableWord::decode(*word.lock().unwrap()) else { panic!("not back") };
+        drop(FakeFolio::from_number(present >> 12));
+    });
+}
