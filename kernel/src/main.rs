@@ -9,13 +9,14 @@
 use bootloader_api::config::Mapping;
 use bootloader_api::info::MemoryRegion;
 use bootloader_api::{BootInfo, BootloaderConfig};
-use quire_kernel::arch::{DIRECT_MAP, KERNEL_IMAGE};
+use quire_kernel::arch::DIRECT_MAP;
 use quire_kernel::{boot, panic};
 
 static CONFIGURATION: BootloaderConfig = {
     let mut configuration = BootloaderConfig::new_default();
     configuration.mappings.physical_memory = Some(Mapping::FixedAddress(DIRECT_MAP));
-    configuration.mappings.kernel_base = Mapping::FixedAddress(KERNEL_IMAGE);
+    // The rest of what the loader maps for itself stays in the kernel half, clear of Quire's own places.
+    configuration.mappings.dynamic_range_start = Some(0xffff_f000_0000_0000);
     configuration.kernel_stack_size = 64 << 10;
     configuration
 };

@@ -11,8 +11,8 @@
 //! # Who reclaims
 //!
 //! `kswapd` wakes when fewer frames than `low` are free and works until there are `high`. A task that finds fewer than
-//! `min` reclaims directly ([`wait_for_frame`]). When a pass frees nothing and no write is on its way, nothing will: the
-//! task that asked gets no frame, and is killed for it.
+//! `min` reclaims directly ([`wait_for_frame`]). When every page has been looked at more than twice, none could leave and
+//! no write is on its way, the task that asked gets no frame, and is killed for it.
 //!
 //! # Locking
 //!
@@ -98,18 +98,12 @@ fn kswapd() {
     let marks = physical::watermarks();
     loop {
         KSWAPD.wait_until(|| KSWAPD_WANTED.load(Ordering::Relaxed));
-        while physical::free_frames() < marks.high {
-            let freed_before = FREED_FRAMES.load(Ordering::Acquire);
-            if !shrink() {
-                // Nothing could be started: wait for what is on its way, or for the tasks to change something.
-                let more = || FREED_FRAMES.load(Ordering::Acquire) != freed_before;
-                if !FREED.wait_until_or(time::since_boot() + PATIENCE, more) && writes_under_way() == 0 {
-                    break;
-                }
-            }
+        let mut effort = Effort::default();
+        while physical::free_frames() < marks.high && !effort.is_hopeless() {
+            effort.try_once();
         }
         KSWAPD_WANTED.store(false, Ordering::Relaxed);
-        if physical::free_frames() < marks.low {
+        if effort.is_hopeless() {
             // Nothing helps for now; a later allocation asks again.
             time::sleep(PATIENCE);
         }
@@ -121,25 +115,46 @@ fn kswapd() {
 /// # Errors
 /// [`AllocationError`] when nothing more can be reclaimed.
 pub fn wait_for_frame() -> Result<Folio, AllocationError> {
-    /// Passes without any progress before memory counts as exhausted.
-    const HOPELESS: usize = 16;
-    let mut passes_in_vain = 0;
+    let mut effort = Effort::default();
     loop {
         if let Some(folio) = Folio::allocate(Purpose::Task) {
             return Ok(folio);
         }
-        let freed_before = FREED_FRAMES.load(Ordering::Acquire);
-        COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
-        let started = shrink();
-        let freed = || FREED_FRAMES.load(Ordering::Acquire) != freed_before;
-        if freed() || FREED.wait_until_or(time::since_boot() + PATIENCE, freed) || started || writes_under_way() > 0 {
-            passes_in_vain = 0;
-        } else {
-            passes_in_vain += 1;
-            if passes_in_vain == HOPELESS {
-                return Err(AllocationError);
-            }
+        if effort.is_hopeless() {
+            return Err(AllocationError);
         }
+        COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
+        effort.try_once();
+    }
+}
+
+/// Somebody's attempts to free frames.
+#[derive(Debug, Default)]
+struct Effort {
+    /// Folios looked at since the last that could leave, or passes over empty lists.
+    in_vain: usize,
+}
+
+impl Effort {
+    /// One batch; then, if that did not free a frame but something may soon, waits a little.
+    fn try_once(&mut self) {
+        let freed_before = FREED_FRAMES.load(Ordering::Acquire);
+        let Pass { looked_at, leaving } = shrink();
+        let freed = || FREED_FRAMES.load(Ordering::Acquire) != freed_before;
+        if !freed() && (writes_under_way() > 0 || looked_at == 0) {
+            FREED.wait_until_or(time::since_boot() + PATIENCE, freed);
+        }
+        if leaving > 0 || freed() || writes_under_way() > 0 {
+            self.in_vain = 0;
+        } else {
+            self.in_vain += looked_at.max(BATCH);
+        }
+    }
+
+    /// Every page was looked at twice, so had its second chance taken from it, and some once more; none could leave.
+    fn is_hopeless(&self) -> bool {
+        let (active, inactive) = lru::lengths();
+        self.in_vain > 3 * (active + inactive) + 16 * BATCH
     }
 }
 
@@ -160,21 +175,29 @@ struct Unmapped {
     dirty: bool,
 }
 
-/// One batch: tries to take 32 folios out of memory. Returns whether any folio was freed or is being written.
-pub fn shrink() -> bool {
+/// What one batch came to.
+struct Pass {
+    /// Folios taken from the inactive list.
+    looked_at: usize,
+    /// Those that are out of all page tables now.
+    leaving: usize,
+}
+
+/// One batch: tries to take 32 folios out of memory.
+fn shrink() -> Pass {
     let mut candidates = [const { None }; BATCH];
     balance(&mut candidates);
-    let taken = lru::isolate(List::Inactive, &mut candidates);
-    COUNTERS.scanned.fetch_add(taken as u64, Ordering::Relaxed);
+    let looked_at = lru::isolate(List::Inactive, &mut candidates);
+    COUNTERS.scanned.fetch_add(looked_at as u64, Ordering::Relaxed);
 
     let mut unmapped: [Option<Unmapped>; BATCH] = [const { None }; BATCH];
-    let mut progress = false;
+    let mut leaving = 0;
     for (place, candidate) in unmapped.iter_mut().zip(&mut candidates) {
         let Some(folio) = candidate.take() else { break };
         *place = try_unmap(folio);
-        progress |= place.is_some();
+        leaving += usize::from(place.is_some());
     }
-    if progress {
+    if leaving > 0 {
         page_table::flush_user();
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
     }
@@ -183,7 +206,7 @@ pub fn shrink() -> bool {
         take_out(folio, dirty, &mut plug);
     }
     plug.submit();
-    progress
+    Pass { looked_at, leaving }
 }
 
 /// Feeds the inactive list from the active one's tail when it has become the shorter one.
@@ -218,10 +241,16 @@ fn try_unmap(folio: Folio) -> Option<Unmapped> {
         lru::add(&locked, List::Active);
         return None;
     }
-    if swap::core().add_to_swap(&locked).is_err() {
-        // No slot: there is nowhere else to go.
-        lru::add(&locked, List::Active);
-        return None;
+    if locked.state().entry().is_none() {
+        if locked.mapping().is_none() {
+            // Its page was unmapped while it was on its way here: it goes with this reference.
+            return None;
+        }
+        if swap::core().add_to_swap(&locked).is_err() {
+            // No slot: there is nowhere else to go.
+            lru::add(&locked, List::Active);
+            return None;
+        }
     }
     let dirty = unmap(&locked) | locked.state().is(FolioFlag::Dirty);
     Some(Unmapped { folio: locked, dirty })
