@@ -146,3 +146,68 @@ fn read_all(output: &mut impl Read) -> Vec<u8> {
     let _ = output.read_to_end(&mut bytes);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use quire_protocol::Verdict;
+
+    use super::run;
+    use crate::{Console, Error, Outcome, Status};
+
+    /// `mov dx, 0x3f8`, then `mov al, 'H'` and `out dx, al`, and the same for `'i'`.
+    const SAY_HI: &[u8] = &[0xba, 0xf8, 0x03, 0xb0, b'H', 0xee, 0xb0, b'i', 0xee];
+    /// `jmp $`
+    const HANG: &[u8] = &[0xeb, 0xfe];
+    /// `mov al, 0xfe` and `out 0x64, al`: the keyboard controller resets the machine.
+    const RESET: &[u8] = &[0xb0, 0xfe, 0xe6, 0x64];
+
+    /// `mov al, value` and `out 0xf4, al`
+    fn leave_with(verdict: Verdict) -> [u8; 4] {
+        [0xb0, verdict.port_value().to_le_bytes()[0], 0xe6, 0xf4]
+    }
+
+    /// Runs `code` as the boot sector of a machine with a BIOS, which is there in a fraction of a second.
+    fn run_boot_sector(code: &[&[u8]], limit: Option<Duration>, more: &[&str]) -> Result<Outcome, Error> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sector.img");
+        let mut sector = [code.concat().as_slice(), HANG].concat();
+        sector.resize(510, 0);
+        sector.extend([0x55, 0xaa]);
+        fs::write(&path, sector).unwrap();
+        let drive = format!("format=raw,file={}", path.display());
+        let exit = "isa-debug-exit,iobase=0xf4,iosize=0x04";
+        let machine = ["-display", "none", "-serial", "stdio", "-no-reboot", "-nic", "none", "-device", exit, "-drive"];
+        let arguments: Vec<String> =
+            machine.into_iter().chain([drive.as_str()]).chain(more.iter().copied()).map(str::to_owned).collect();
+        run(&arguments, Console::Captured, limit)
+    }
+
+    #[test]
+    fn a_verdict_ends_the_run_with_the_whole_log() {
+        for verdict in Verdict::ALL {
+            let outcome = run_boot_sector(&[SAY_HI, &leave_with(verdict)], None, &[]).unwrap();
+            assert_eq!((outcome.status, outcome.log.as_str()), (Status::Verdict(verdict), "Hi"));
+        }
+    }
+
+    #[test]
+    fn a_reset_is_no_success() {
+        let outcome = run_boot_sector(&[SAY_HI, RESET], None, &[]).unwrap();
+        assert_eq!((outcome.status, outcome.log.as_str()), (Status::Reset, "Hi"));
+    }
+
+    #[test]
+    fn a_guest_that_hangs_is_stopped_at_its_limit() {
+        let limit = Duration::from_secs(1);
+        let outcome = run_boot_sector(&[HANG], Some(limit), &[]).unwrap();
+        assert_eq!(outcome.status, Status::TimedOut(limit));
+    }
+
+    #[test]
+    fn what_qemu_refuses_is_an_error_in_its_words() {
+        let refused = run_boot_sector(&[], None, &["-device", "perpetuum-mobile"]);
+        assert!(matches!(&refused, Err(Error::Qemu(words)) if words.contains("perpetuum-mobile")), "{refused:?}");
+    }
+}

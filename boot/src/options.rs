@@ -7,18 +7,19 @@ use quire_boot::{Accelerator, Disk, Machine, Size, target};
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo run                                        the demo: 64 MiB of memory, a swap disk of 256 MiB
-  cargo run -- --memory 32M --swap 512M            less memory, more swap
-  cargo run -- --disk disk.img                     your own image as /dev/vda (make one: truncate -s 128M disk.img
-                                                   && mkswap disk.img)
-  cargo run -- --append scenario=list              what else the kernel can do
-  cargo run -- --gdb                               stop before the first instruction and wait for gdb
-  cargo run --release -- --icount                  measure: optimised, and the clock counts instructions
+  cargo run                                the demo: 64M of memory, 256M of swap
+  cargo run -- --memory 32M --swap 512M    less memory, more swap
+  cargo run -- --disk disk.img             your own image as /dev/vda
+  cargo run -- --append scenario=list      what else the kernel can do
+  cargo run -- --gdb                       stop at power-on and wait for gdb
+  cargo run --release -- --icount          measure, with instructions as clock
+
+An image of your own: truncate -s 128M disk.img && mkswap disk.img
 
 Ctrl-A X leaves, Ctrl-A C is QEMU's monitor, Ctrl-A H lists the other keys.
 
-Exit status: 0 success, 1 the guest reported failure, 2 wrong usage or something missing, 3 crash,
-124 timed out, 130 left before the end.";
+Exit status: 0 success, 1 the guest reported failure, 2 wrong usage or something
+missing, 3 crash, 124 timed out, 130 left before the end.";
 
 /// Builds Quire, boots it in QEMU, and ends with the guest's verdict.
 #[derive(Debug, Parser)]
