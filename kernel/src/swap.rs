@@ -97,7 +97,7 @@ impl Machine for Quire {
     fn allocate_folio(order: u8, purpose: Purpose) -> Option<Folio> {
         match (order, purpose) {
             (0, Purpose::Demand) => reclaim::wait_for_frame().ok(),
-            (0, Purpose::Readahead) => Folio::allocate(watermark::Purpose::Readahead),
+            (0, Purpose::Readahead) => Folio::allocate(watermark::Purpose::Task),
             _ => None,
         }
     }

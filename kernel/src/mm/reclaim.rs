@@ -10,8 +10,8 @@
 //!
 //! # Who reclaims
 //!
-//! `kswapd` wakes when fewer frames than `low` are free and works until there are `high`. A task that finds fewer than
-//! `min` reclaims directly ([`wait_for_frame`]). When every page has been looked at more than twice, none could leave and
+//! `kswapd` wakes when fewer frames than `low` are free and works until there are `high`. A task that wants a frame then
+//! frees some itself, and when only `min` are left it waits until it has ([`wait_for_frame`]). When every page has been looked at more than twice, none could leave and
 //! no write is on its way, the task that asked gets no frame, and is killed for it.
 //!
 //! # Locking
@@ -116,6 +116,11 @@ fn kswapd() {
 /// [`AllocationError`] when nothing more can be reclaimed.
 pub fn wait_for_frame() -> Result<Folio, AllocationError> {
     let mut effort = Effort::default();
+    if physical::free_frames() < physical::watermarks().low {
+        // Whoever takes frames faster than `kswapd` frees them shares its work, so that some are left for readahead.
+        COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
+        shrink();
+    }
     loop {
         if let Some(folio) = Folio::allocate(Purpose::Task) {
             return Ok(folio);

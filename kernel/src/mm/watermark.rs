@@ -5,8 +5,7 @@
 //!
 //! | who | may take frames while more than … are free |
 //! |---|---|
-//! | readahead | high |
-//! | a page fault of a task | min |
+//! | a page fault of a task, and readahead | min |
 //! | the kernel, where it cannot sleep: page tables, stacks, device memory | min / 2 |
 //! | reclaim itself: `kswapd`, disk completion, a task that reclaims directly | 0 |
 //!
@@ -15,9 +14,9 @@
 /// How many free frames are enough for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
-    /// Below this, tasks reclaim for themselves.
+    /// Below this, tasks get nothing before something was reclaimed.
     pub min: usize,
-    /// Below this, `kswapd` wakes.
+    /// Below this, `kswapd` wakes, and a task that takes a frame reclaims some itself.
     pub low: usize,
     /// Above this, `kswapd` sleeps.
     pub high: usize,
@@ -26,9 +25,7 @@ pub struct Watermarks {
 /// On whose behalf frames are allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Pages that somebody may want soon.
-    Readahead,
-    /// A page that a task waits for.
+    /// A page of a task: one that it waits for, or that it may want soon.
     Task,
     /// Something that the kernel needs where it cannot sleep.
     Kernel,
@@ -50,7 +47,6 @@ impl Watermarks {
     /// How many frames must stay free when allocating for `purpose`.
     pub const fn floor(&self, purpose: Purpose) -> usize {
         match purpose {
-            Purpose::Readahead => self.high,
             Purpose::Task => self.min,
             Purpose::Kernel => self.min / 2,
             Purpose::Reclaim => 0,
@@ -80,8 +76,8 @@ mod tests {
     #[test]
     fn whoever_frees_memory_may_take_the_last_frame() {
         let marks = Watermarks::new(2048);
-        let floors = [Purpose::Readahead, Purpose::Task, Purpose::Kernel, Purpose::Reclaim].map(|who| marks.floor(who));
+        let floors = [Purpose::Task, Purpose::Kernel, Purpose::Reclaim].map(|who| marks.floor(who));
         assert!(floors.is_sorted_by(|a, b| a > b), "{floors:?}");
-        assert_eq!(floors[3], 0);
+        assert_eq!(floors[2], 0);
     }
 }

@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
@@ -208,13 +209,15 @@ fn print_table(rows: &[(&str, Snapshot, Snapshot, Duration)]) {
     }
 }
 
+/// A quotient with one digit after the point, right-aligned; printing it needs no heap.
 struct Ratio(u64, u64);
 
-impl core::fmt::Display for Ratio {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        if self.1 == 0 {
-            return f.pad("-");
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = f.width().unwrap_or(0);
+        match (self.0 * 10).checked_div(self.1) {
+            None => write!(f, "{:>width$}", "-"),
+            Some(tenths) => write!(f, "{:>before$}.{}", tenths / 10, tenths % 10, before = width.saturating_sub(2)),
         }
-        f.pad(&format!("{}.{}", self.0 / self.1, self.0 * 10 / self.1 % 10))
     }
 }

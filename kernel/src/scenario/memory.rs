@@ -50,7 +50,7 @@ fn reserves() -> Result<(), Failure> {
     let free_before = physical::free_frames();
     let marks = physical::watermarks();
     let mut taken = alloc::vec::Vec::with_capacity(free_before);
-    for purpose in [Purpose::Readahead, Purpose::Task, Purpose::Kernel, Purpose::Reclaim] {
+    for purpose in [Purpose::Task, Purpose::Kernel, Purpose::Reclaim] {
         while let Some(frame) = physical::allocate(0, Kind::Device, purpose) {
             taken.push(frame);
         }

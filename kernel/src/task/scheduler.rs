@@ -1,4 +1,4 @@
-//! Round-robin scheduling of threads on a first-come run queue.
+//! Round-robin scheduling of threads on a first-come run queue; threads that reclaim go first when they are woken.
 //!
 //! A thread is [`State::Ready`] exactly while it is in the run queue, and [`State::Running`] exactly while a processor's
 //! `current` is it. Both change only under the run-queue lock. One counted reference to each thread goes with its state:
@@ -83,7 +83,13 @@ pub fn unpark(thread: &Arc<Thread>) {
         thread.state.store(State::Ready as u8, Ordering::Relaxed);
         // SAFETY: a parked thread has one reference that nobody names; here it becomes the run queue's.
         let reference = unsafe { Arc::from_raw(Arc::as_ptr(thread)) };
-        queue.ready.as_mut().expect("the run queue is made before threads are").push_back(reference);
+        let ready = queue.ready.as_mut().expect("the run queue is made before threads are");
+        if reference.reclaims() {
+            // It frees memory, or ends the wait for it, and does not run for long.
+            ready.push_front(reference);
+        } else {
+            ready.push_back(reference);
+        }
         drop(queue);
         cpu::this().request_reschedule();
     } else {
