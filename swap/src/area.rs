@@ -9,7 +9,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::batch::Pool;
-use crate::cluster::{CLUSTER_SLOTS, Cluster, ClusterGuard, ORDERS};
+use crate::cluster::{CLASSES, CLUSTER_SLOTS, Cluster, ClusterGuard, run_length};
 use crate::disk::{Disk, DiskProperties};
 use crate::entry::Entry;
 use crate::extents::Extents;
@@ -44,8 +44,8 @@ pub struct Area<M: Machine> {
     pub(crate) used: AtomicU64,
     /// Slots may be allocated. Cleared by `swapoff`; read under a cluster's lock before a slot of it is taken.
     pub(crate) working: AtomicBool,
-    /// On a rotational device, where the last slot of each order was taken, by any processor.
-    pub(crate) sequential: [AtomicU32; ORDERS],
+    /// On a rotational device, where the last slot of each class was taken, by any processor.
+    pub(crate) sequential: [AtomicU32; CLASSES],
     pub(crate) statistics: Statistics,
     pub(crate) shared: Arc<Shared<M>>,
 }
@@ -159,59 +159,60 @@ impl<M: Machine> Area<M> {
         Ok(())
     }
 
-    /// Takes a run of 2^`order` slots near `hint`, the slot after the last one taken, and sets their words to `word`.
+    /// Takes a run for a folio of `class` near `hint`, the slot after the last one taken, and sets their words to `word`.
     /// Returns the first slot.
     #[inline]
-    pub(crate) fn allocate_at(&self, order: u8, hint: u32, word: Word) -> Result<u32, NoSlot> {
+    pub(crate) fn allocate_at(&self, class: u8, hint: u32, word: Word) -> Result<u32, NoSlot> {
         let hint =
-            if self.properties.rotational { self.sequential[order as usize].load(Ordering::Relaxed) } else { hint };
-        let first = self.take_from(hint as usize / CLUSTER_SLOTS, order, offset(hint), word)?.ok_or(NoSlot::Full)?;
+            if self.properties.rotational { self.sequential[usize::from(class)].load(Ordering::Relaxed) } else { hint };
+        let first = self.take_from(hint as usize / CLUSTER_SLOTS, class, offset(hint), word)?.ok_or(NoSlot::Full)?;
         if self.properties.rotational {
-            self.sequential[order as usize].store(first.saturating_add(1 << order), Ordering::Relaxed);
+            self.sequential[usize::from(class)].store(first.saturating_add(run_length(class)), Ordering::Relaxed);
         }
         Ok(first)
     }
 
-    /// Takes a run of 2^`order` slots wherever there is one, in the order of Linux's `cluster_alloc_swap_entry`.
-    pub(crate) fn allocate(&self, order: u8, word: Word) -> Result<u32, NoSlot> {
-        if usize::from(order) >= ORDERS || order > 0 && self.extents.len() != 1 {
+    /// Takes a run for a folio of `class` wherever there is one, in the order of Linux's `cluster_alloc_swap_entry`.
+    pub(crate) fn allocate(&self, class: u8, word: Word) -> Result<u32, NoSlot> {
+        if usize::from(class) >= CLASSES || run_length(class) > 1 && self.extents.len() != 1 {
             return Err(NoSlot::Full);
         }
         if self.properties.rotational
-            && let Ok(first) = self.allocate_at(order, 0, word)
+            && let Ok(first) = self.allocate_at(class, 0, word)
         {
             return Ok(first);
         }
-        let first = self.search(order, word)?;
-        self.sequential[usize::from(order)].store(first.saturating_add(1 << order), Ordering::Relaxed);
+        let first = self.search(class, word)?;
+        self.sequential[usize::from(class)].store(first.saturating_add(run_length(class)), Ordering::Relaxed);
         Ok(first)
     }
 
-    fn search(&self, order: u8, word: Word) -> Result<u32, NoSlot> {
+    fn search(&self, class: u8, word: Word) -> Result<u32, NoSlot> {
         let mut memory = true;
         let mut try_list = |list, tries| {
-            self.take_from_list(list, tries, order, word).unwrap_or_else(|NoMemory| {
+            self.take_from_list(list, tries, class, word).unwrap_or_else(|NoMemory| {
                 memory = false;
                 None
             })
         };
-        let (partly_used, all) = (ListId::partly_used(order), u32::MAX);
+        let (partly_used, all) = (ListId::partly_used(class), u32::MAX);
         // A device that is told of empty clusters does best with whole ones.
         let first = if self.discard_clusters { [ListId::FREE, partly_used] } else { [partly_used, ListId::FREE] };
         if let Some(slot) = try_list(first[0], all).or_else(|| try_list(first[1], all)) {
             return Ok(slot);
         }
         if self.is_half_full()
-            && let Some(slot) = self.reclaim_cluster(order, word)
+            && let Some(slot) = self.reclaim_cluster(class, word)
         {
             return Ok(slot);
         }
-        if let Some(slot) = try_list(ListId::fragmented(order), 1) {
+        if let Some(slot) = try_list(ListId::fragmented(class), 1) {
             return Ok(slot);
         }
-        if order == 0 {
-            let lists = (1..ORDERS as u8).flat_map(|order| [ListId::fragmented(order), ListId::partly_used(order)]);
-            for list in lists.chain([ListId::fragmented(0)]) {
+        if run_length(class) == 1 {
+            let others = (0..CLASSES as u8).rev().filter(|&other| other != class);
+            let lists = others.flat_map(|other| [ListId::fragmented(other), ListId::partly_used(other)]);
+            for list in lists.chain([ListId::fragmented(class)]) {
                 if let Some(slot) = try_list(list, all) {
                     return Ok(slot);
                 }
@@ -226,44 +227,44 @@ impl<M: Machine> Area<M> {
         Err(if memory { NoSlot::Full } else { NoSlot::NoMemory })
     }
 
-    fn take_from_list(&self, list: ListId, tries: u32, order: u8, word: Word) -> Result<Option<u32>, NoMemory> {
+    fn take_from_list(&self, list: ListId, tries: u32, class: u8, word: Word) -> Result<Option<u32>, NoMemory> {
         let tries = tries.min(self.lists.lock().length(list));
         for _ in 0..tries {
             let Some(index) = self.lists.lock().turn(&self.clusters, list) else { break };
-            if let Some(slot) = self.take_from(index, order, 0, word)? {
+            if let Some(slot) = self.take_from(index, class, 0, word)? {
                 return Ok(Some(slot));
             }
         }
         Ok(None)
     }
 
-    /// Takes a run from one cluster if it is for this order, or for any if order 0 is left nothing else.
+    /// Takes a run from one cluster if it is for this class, or from any if the run is a single slot.
     #[inline]
-    fn take_from(&self, index: usize, order: u8, wanted: usize, word: Word) -> Result<Option<u32>, NoMemory> {
+    fn take_from(&self, index: usize, class: u8, wanted: usize, word: Word) -> Result<Option<u32>, NoMemory> {
         let Some(cluster) = self.clusters.get(index) else { return Ok(None) };
         let mut cluster = cluster.lock();
         let suits = match cluster.list() {
             ListId::FREE => true,
             ListId::FULL | ListId::DISCARD | ListId::NONE => false,
-            _ => order == 0 || cluster.order() == order,
+            _ => run_length(class) == 1 || cluster.class() == class,
         };
         if !suits || !self.working.load(Ordering::Acquire) {
             return Ok(None);
         }
-        cluster.prepare(order, self.metadata_bits)?;
-        let taken = cluster.take(order, wanted, word);
+        cluster.prepare(class, self.metadata_bits)?;
+        let taken = cluster.take(class, wanted, word);
         if taken.is_some() {
-            self.used.fetch_add(1 << order, Ordering::AcqRel);
+            self.used.fetch_add(run_length(class).into(), Ordering::AcqRel);
         }
         self.relist(index, &mut cluster, taken.is_none());
         Ok(taken.map(|offset| (index * CLUSTER_SLOTS + offset) as u32))
     }
 
     /// Frees slots of a full cluster that only the swap cache holds, and takes a run from what that gave.
-    fn reclaim_cluster(&self, order: u8, word: Word) -> Option<u32> {
+    fn reclaim_cluster(&self, class: u8, word: Word) -> Option<u32> {
         let index = self.lists.lock().turn(&self.clusters, ListId::FULL)?;
         self.drop_unused_in(self.cluster_slots(index));
-        self.take_from(index, order, 0, word).ok().flatten()
+        self.take_from(index, class, 0, word).ok().flatten()
     }
 
     /// The slots of a cluster.
@@ -297,7 +298,7 @@ impl<M: Machine> Area<M> {
         self.relist(first as usize / CLUSTER_SLOTS, cluster, false);
     }
 
-    /// Moves the cluster to the list that it belongs on now; `fragmented` if it had room, but not for its order.
+    /// Moves the cluster to the list that it belongs on now; `fragmented` if it had room, but not for its class.
     #[inline]
     fn relist(&self, index: usize, cluster: &mut ClusterGuard<'_, M>, fragmented: bool) {
         let now = cluster.list();
@@ -305,10 +306,10 @@ impl<M: Machine> Area<M> {
             if self.discard_clusters && now != ListId::FREE { ListId::DISCARD } else { ListId::FREE }
         } else if cluster.is_full() {
             ListId::FULL
-        } else if fragmented || now == ListId::fragmented(cluster.order()) {
-            ListId::fragmented(cluster.order())
+        } else if fragmented || now == ListId::fragmented(cluster.class()) {
+            ListId::fragmented(cluster.class())
         } else {
-            ListId::partly_used(cluster.order())
+            ListId::partly_used(cluster.class())
         };
         if list != now {
             self.move_to_list(index, cluster, list);

@@ -85,6 +85,8 @@ impl<M: Machine> Area<M> {
         let word = cluster.word(first);
         let shadow = match word.kind() {
             Kind::Shadow(shadow) => shadow,
+            // The first slot is not the one that a large folio is wanted for.
+            _ if length > 1 => return Err(InsertError::Conflict),
             Kind::Folio(_) => return Err(InsertError::Exists),
             Kind::Free { .. } | Kind::Owned(_) | Kind::Bad => return Err(InsertError::Gone),
         };

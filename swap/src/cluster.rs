@@ -26,6 +26,19 @@ pub const CLUSTER_SLOTS: usize = 512;
 /// Folios have orders 0 to 9: the largest fills a cluster.
 pub const ORDERS: usize = 10;
 
+/// What clusters are for: folios of one order each, and, apart from these, single pages that look all zero. Those are not
+/// stored, so among others they would break the runs that a disk can move in one request.
+pub(crate) const CLASSES: usize = ORDERS + 1;
+
+/// The class of pages that look all zero; the others are orders.
+pub(crate) const ZERO_CLASS: u8 = ORDERS as u8;
+
+/// How many slots a folio of the class has.
+#[inline]
+pub(crate) const fn run_length(class: u8) -> u32 {
+    if class == ZERO_CLASS { 1 } else { 1 << class }
+}
+
 type Table = [AtomicU64; CLUSTER_SLOTS];
 
 /// The cluster's part of an area's array of clusters.
@@ -44,8 +57,8 @@ pub(crate) struct State {
     /// The ends of the list of free slots; [`NIL`] if it is empty.
     first_free: u16,
     last_free: u16,
-    /// The order of the folios that the cluster is for, fixed when its first slot is taken.
-    order: u8,
+    /// The class of the folios that the cluster is for, fixed when its first slot is taken.
+    class: u8,
     list: ListId,
 }
 
@@ -81,7 +94,7 @@ impl<M: Machine> Cluster<M> {
                 used: 0,
                 first_free: NIL,
                 last_free: NIL,
-                order: 0,
+                class: 0,
                 list: ListId::NONE,
             }),
             links: Links::new(),
@@ -131,8 +144,8 @@ impl<M: Machine> ClusterGuard<'_, M> {
     }
 
     #[inline]
-    pub(crate) fn order(&self) -> u8 {
-        self.state.order
+    pub(crate) fn class(&self) -> u8 {
+        self.state.class
     }
 
     #[inline]
@@ -145,11 +158,11 @@ impl<M: Machine> ClusterGuard<'_, M> {
         usize::from(self.state.used) == CLUSTER_SLOTS
     }
 
-    /// Makes sure that there is a table, for slots of folios of `order` if the cluster is empty, with room for
+    /// Makes sure that there is a table, for slots of folios of `class` if the cluster is empty, with room for
     /// `metadata_bits` a slot.
-    pub(crate) fn prepare(&mut self, order: u8, metadata_bits: u8) -> Result<(), NoMemory> {
+    pub(crate) fn prepare(&mut self, class: u8, metadata_bits: u8) -> Result<(), NoMemory> {
         if self.is_empty() {
-            self.state.order = order;
+            self.state.class = class;
         }
         if self.table.is_some() {
             return Ok(());
@@ -183,10 +196,10 @@ impl<M: Machine> ClusterGuard<'_, M> {
         self.table = self.cluster.table.try_read().filter(|table| table.is_some());
     }
 
-    /// Takes a free, aligned run of 2^`order` slots, at `wanted` if that is free, and sets their words to `word`.
+    /// Takes a free, aligned run of slots for a folio of `class`, at `wanted` if that is free, and sets their words to `word`.
     #[inline]
-    pub(crate) fn take(&mut self, order: u8, wanted: usize, word: Word) -> Option<usize> {
-        let length = 1 << order;
+    pub(crate) fn take(&mut self, class: u8, wanted: usize, word: Word) -> Option<usize> {
+        let length = run_length(class) as usize;
         let first = if self.is_run_free(wanted, length) { wanted } else { self.find_run(length)? };
         for offset in first..first + length {
             self.unlink(offset);

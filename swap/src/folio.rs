@@ -51,6 +51,12 @@ pub trait Folio: Clone + Send + Sync + 'static {
     /// Writes page `index` of the folio. Only for a folio that nobody else reads: locked and not up to date.
     fn with_page_mut<R>(&self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R;
 
+    /// Whether the first page seems to hold nothing but zeros. It decides only where the folio gets its slots, so a task
+    /// may write to the page meanwhile.
+    fn looks_zero(&self) -> bool {
+        self.with_page(0, crate::write::is_zero)
+    }
+
     /// Sleeps until the flag was seen clear; may return early.
     fn wait_while(&self, flag: FolioFlag);
 

@@ -6,7 +6,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cluster::{Cluster, ORDERS};
+use crate::cluster::{CLASSES, Cluster};
 use crate::machine::Machine;
 
 /// Which list a cluster is on.
@@ -23,16 +23,16 @@ impl ListId {
     /// On no list: the area is just being made.
     pub(crate) const NONE: Self = Self(u8::MAX);
 
-    const COUNT: usize = 3 + 2 * ORDERS;
+    const COUNT: usize = 3 + 2 * CLASSES;
 
-    /// Partly used by folios of `order`.
-    pub(crate) const fn partly_used(order: u8) -> Self {
-        Self(3 + order)
+    /// Partly used by folios of `class`.
+    pub(crate) const fn partly_used(class: u8) -> Self {
+        Self(3 + class)
     }
 
-    /// Partly used by folios of `order`, and the last search found no room for one more.
-    pub(crate) const fn fragmented(order: u8) -> Self {
-        Self(3 + ORDERS as u8 + order)
+    /// Partly used by folios of `class`, and the last search found no room for one more.
+    pub(crate) const fn fragmented(class: u8) -> Self {
+        Self(3 + CLASSES as u8 + class)
     }
 }
 

@@ -7,7 +7,7 @@ use spin::{Once, RwLock};
 
 use crate::area::{Area, NoSlot, Shared, offset};
 use crate::cache::DuplicateError;
-use crate::cluster::ORDERS;
+use crate::cluster::{CLASSES, ORDERS, ZERO_CLASS, run_length};
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{MAX_CPUS, Machine};
@@ -28,8 +28,8 @@ pub struct Swap<M: Machine> {
     /// Written only by `swapon` and `swapoff`, and only when nobody is looking.
     pub(crate) areas: [RwLock<Option<Arc<Area<M>>>>; MAX_AREAS],
     pub(crate) priorities: Lock<Priorities, M, { Rank::Priorities as u8 }>,
-    /// Where each processor took its last slot of each order: a hint.
-    current: [[Place; ORDERS]; MAX_CPUS],
+    /// Where each processor took its last slot of each class: a hint.
+    current: [[Place; CLASSES]; MAX_CPUS],
     pub(crate) registry: Registry<M>,
     /// Made at the first `swapon`.
     pub(crate) shared: Once<Arc<Shared<M>>>,
@@ -53,7 +53,7 @@ impl<M: Machine> Swap<M> {
         Self {
             areas: [const { RwLock::new(None) }; MAX_AREAS],
             priorities: Lock::new(Priorities::new()),
-            current: [const { [const { Place::new() }; ORDERS] }; MAX_CPUS],
+            current: [const { [const { Place::new() }; CLASSES] }; MAX_CPUS],
             registry: Registry::new(),
             shared: Once::new(),
             page_cluster: PageCluster::new(),
@@ -127,7 +127,7 @@ impl<M: Machine> Swap<M> {
     /// # Errors
     /// If there is no room, or no memory for the table.
     pub fn allocate(&self, order: u8) -> Result<Slots<M>, AllocateError> {
-        let (area, first) = self.allocate_word(order, Kind::Owned(0).word())?;
+        let (area, first) = self.allocate_word(class_of(order)?, Kind::Owned(0).word())?;
         Ok(Slots { area, run: SlotRun { first, length: 1 << order } })
     }
 
@@ -137,7 +137,8 @@ impl<M: Machine> Swap<M> {
     /// If no area has room, or memory for a table does not suffice; the folio is as it was.
     pub fn add_to_swap(&self, folio: &Locked<M::Folio>) -> Result<Entry, AllocateError> {
         debug_assert!(folio.state().entry().is_none() && folio.state().is(FolioFlag::UpToDate));
-        let (area, first) = self.allocate_word(folio.order(), Kind::Folio(folio.number()).word())?;
+        let class = if folio.order() == 0 && folio.looks_zero() { ZERO_CLASS } else { class_of(folio.order())? };
+        let (area, first) = self.allocate_word(class, Kind::Folio(folio.number()).word())?;
         // The cache's reference. Readers may find the word before this; they take their own from the caller's.
         M::Folio::clone(folio).into_number();
         let Some(entry) = area.entry(first) else { unreachable!("slot 0 is bad, so never allocated") };
@@ -213,14 +214,14 @@ impl<M: Machine> Swap<M> {
         }
     }
 
-    fn allocate_word(&self, order: u8, word: Word) -> Result<(Arc<Area<M>>, u32), AllocateError> {
-        let place = self.current.get(M::cpu() % MAX_CPUS).and_then(|orders| orders.get(usize::from(order)));
+    fn allocate_word(&self, class: u8, word: Word) -> Result<(Arc<Area<M>>, u32), AllocateError> {
+        let place = self.current.get(M::cpu() % MAX_CPUS).and_then(|orders| orders.get(usize::from(class)));
         let place = place.ok_or(AllocateError::Full)?;
         if let Some((index, hint)) = place.get()
             && let Some(area) = self.area(index)
-            && let Ok(first) = area.allocate_at(order, hint, word)
+            && let Ok(first) = area.allocate_at(class, hint, word)
         {
-            place.set(index, first, order);
+            place.set(index, first, class);
             return Ok((area, first));
         }
         let mut error = AllocateError::Full;
@@ -228,9 +229,9 @@ impl<M: Machine> Swap<M> {
         for index in order_of_areas.iter() {
             let Some(area) = self.area(index) else { continue };
             self.priorities.lock().requeue(index);
-            match area.allocate(order, word) {
+            match area.allocate(class, word) {
                 Ok(first) => {
-                    place.set(index, first, order);
+                    place.set(index, first, class);
                     return Ok((area, first));
                 }
                 Err(NoSlot::Full) => {}
@@ -239,6 +240,11 @@ impl<M: Machine> Swap<M> {
         }
         Err(error)
     }
+}
+
+/// The class of folios of an order, if there are such folios.
+fn class_of(order: u8) -> Result<u8, AllocateError> {
+    if usize::from(order) < ORDERS { Ok(order) } else { Err(AllocateError::Full) }
 }
 
 impl<M: Machine> Default for Swap<M> {
@@ -261,8 +267,8 @@ impl Place {
     }
 
     /// Remembers the slot after the folio's; nothing at the end of a cluster, so that areas take turns.
-    fn set(&self, area: u8, first: u32, order: u8) {
-        let next = first.wrapping_add(1 << order);
+    fn set(&self, area: u8, first: u32, class: u8) {
+        let next = first.wrapping_add(run_length(class));
         let place = if offset(next) == 0 { u64::MAX } else { u64::from(area) << 32 | u64::from(next) };
         self.0.store(place, Ordering::Relaxed);
     }

@@ -50,7 +50,7 @@ impl<M: Machine> Swap<M> {
     }
 }
 
-fn is_zero(page: &Page) -> bool {
+pub(crate) fn is_zero(page: &Page) -> bool {
     const STRIDE: usize = 64;
     let (strides, _) = page.as_chunks::<STRIDE>();
     const { assert!(PAGE_SIZE.is_multiple_of(STRIDE)) };

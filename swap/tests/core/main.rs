@@ -7,5 +7,6 @@ mod entry;
 mod extents;
 mod fake;
 mod header;
+mod model;
 mod pages;
 mod schedules;

@@ -42,7 +42,8 @@ struct Frame {
     order: AtomicU8,
     /// The frame's place in its folio.
     index: AtomicU32,
-    page: Mutex<Box<Page>>,
+    /// Made when the frame is first written; what a free frame holds must never be seen.
+    page: Mutex<Option<Box<Page>>>,
 }
 
 /// Something that can be made to fail.
@@ -153,9 +154,13 @@ impl Frame {
             references: AtomicU32::new(0),
             order: AtomicU8::new(0),
             index: AtomicU32::new(0),
-            page: Mutex::new(Box::new([0xaa; PAGE_SIZE])),
+            page: Mutex::new(None),
         }
     }
+}
+
+fn junk() -> Box<Page> {
+    Box::new([0xdd; PAGE_SIZE])
 }
 
 /// A counted reference.
@@ -210,8 +215,7 @@ impl Drop for FakeFolio {
             let order = frame.order.load(Ordering::Relaxed);
             let mut free = self.memory.free.lock().unwrap();
             for number in self.number..self.number + (1 << order) {
-                // What a freed frame holds must never be seen.
-                self.memory.frame(number).page.lock().unwrap().fill(0xdd);
+                *self.memory.frame(number).page.lock().unwrap() = None;
                 assert!(!std::mem::replace(&mut free[number as usize], true), "frame {number} was freed twice");
             }
         }
@@ -259,12 +263,12 @@ impl Folio for FakeFolio {
 
     fn with_page<R>(&self, index: usize, read: impl FnOnce(&Page) -> R) -> R {
         assert!(index < 1 << self.order());
-        read(&self.memory.frame(self.number + index as u64).page.lock().unwrap())
+        read(self.memory.frame(self.number + index as u64).page.lock().unwrap().get_or_insert_with(junk))
     }
 
     fn with_page_mut<R>(&self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
         assert!(index < 1 << self.order());
-        write(&mut self.memory.frame(self.number + index as u64).page.lock().unwrap())
+        write(self.memory.frame(self.number + index as u64).page.lock().unwrap().get_or_insert_with(junk))
     }
 
     fn wait_while(&self, flag: FolioFlag) {

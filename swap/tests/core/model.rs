@@ -1,0 +1,335 @@
+//! A model beside the core: which page each place of each task has, as a plain map, and every operation that a kernel
+//! does, at random, with failing allocations and devices.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use quire_swap::{
+    Discard, Disk, DiskProperties, Entry, Folio, POOL_BATCHES, PageTableWord, Snapshot, Swap, SwapOffError,
+    SwapOnOptions,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::fake::kernel::{Kernel, Touch};
+use crate::fake::{Fake, FakeDisk, Memory};
+
+const TASKS: usize = 3;
+const PAGES: usize = 64;
+const FRAMES: usize = 160;
+const CASES: u32 = 200;
+const OPERATIONS: usize = 600;
+
+#[derive(Clone, Debug)]
+enum Operation {
+    /// A new folio where the task has nothing.
+    Populate {
+        task: usize,
+        page: usize,
+        order: u8,
+        zero: bool,
+    },
+    Read {
+        task: usize,
+        page: usize,
+    },
+    Write {
+        task: usize,
+        page: usize,
+        zero: bool,
+    },
+    Share {
+        from: usize,
+        to: usize,
+        page: usize,
+    },
+    Unmap {
+        task: usize,
+        page: usize,
+    },
+    Reclaim {
+        task: usize,
+        page: usize,
+    },
+    Submit,
+    /// The devices complete so many requests.
+    Complete(usize),
+    Evict,
+    SetCpu(u8),
+    MaxOrder(u8),
+    FailHeap(u64),
+    FailFolio(u64),
+    FailIo(u64),
+    SwapOff(u8),
+    SwapOn(u8),
+    DoPendingWork,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    use Operation as O;
+    let (task, page) = (0..TASKS, 0..PAGES);
+    prop_oneof![
+        8 => (task.clone(), page.clone(), 0_u8..4, prop::bool::weighted(0.2))
+            .prop_map(|(task, page, order, zero)| O::Populate { task, page, order, zero }),
+        6 => (task.clone(), page.clone()).prop_map(|(task, page)| O::Read { task, page }),
+        4 => (task.clone(), page.clone(), prop::bool::weighted(0.2))
+            .prop_map(|(task, page, zero)| O::Write { task, page, zero }),
+        3 => (task.clone(), task.clone(), page.clone()).prop_map(|(from, to, page)| O::Share { from, to, page }),
+        3 => (task.clone(), page.clone()).prop_map(|(task, page)| O::Unmap { task, page }),
+        12 => (task, page).prop_map(|(task, page)| O::Reclaim { task, page }),
+        2 => Just(O::Submit),
+        4 => (1_usize..6).prop_map(O::Complete),
+        3 => Just(O::Evict),
+        1 => (0_u8..3).prop_map(O::SetCpu),
+        1 => (0_u8..4).prop_map(O::MaxOrder),
+        1 => (1_u64..4).prop_map(O::FailHeap),
+        1 => (1_u64..6).prop_map(O::FailFolio),
+        1 => (1_u64..6).prop_map(O::FailIo),
+        1 => (0_u8..3).prop_map(O::SwapOff),
+        2 => (0_u8..3).prop_map(O::SwapOn),
+        1 => Just(O::DoPendingWork),
+    ]
+}
+
+/// The core and the model side by side.
+struct Pair {
+    kernel: Kernel,
+    disks: Vec<Arc<FakeDisk>>,
+    /// What each place holds; nothing for a place whose page was lost to a device.
+    model: HashMap<(usize, usize), u64>,
+    next_contents: u64,
+}
+
+impl Pair {
+    fn new(memory: &'static Memory) -> Self {
+        let swap: &'static Swap<Fake> = Box::leak(Box::new(Swap::new()));
+        let with = |name: &str, pages, properties, bad: &[u32]| FakeDisk::with(name, pages, properties, bad);
+        let disks = vec![
+            with("/dev/vda", 70, DiskProperties { discard: true, ..DiskProperties::default() }, &[5]),
+            with("/dev/vdb", 1200, DiskProperties { discard: true, ..DiskProperties::default() }, &[]),
+            with("/dev/ram", 600, DiskProperties { synchronous: true, ..DiskProperties::default() }, &[]),
+        ];
+        let mut pair =
+            Self { kernel: Kernel::new(swap, memory, TASKS, PAGES), disks, model: HashMap::new(), next_contents: 1 };
+        pair.apply(&Operation::SwapOn(0));
+        pair.apply(&Operation::SwapOn(1));
+        pair
+    }
+
+    fn contents(&mut self, zero: bool) -> u64 {
+        self.next_contents += 16;
+        if zero { 0 } else { self.next_contents }
+    }
+
+    fn apply(&mut self, operation: &Operation) {
+        match *operation {
+            Operation::Populate { task, page, order, zero } => self.populate(task, page, order, zero),
+            Operation::Read { task, page } => self.read(task, page),
+            Operation::Write { task, page, zero } => {
+                let contents = self.contents(zero);
+                if self.model.contains_key(&(task, page)) && self.kernel.write(task, page, contents).is_ok() {
+                    self.model.insert((task, page), contents);
+                }
+            }
+            Operation::Share { from, to, page } => {
+                if let Some(&contents) = self.model.get(&(from, page))
+                    && !self.model.contains_key(&(to, page))
+                    && self.kernel.share((from, page), (to, page))
+                {
+                    self.model.insert((to, page), contents);
+                }
+            }
+            Operation::Unmap { task, page } => {
+                self.kernel.unmap(task, page);
+                self.model.remove(&(task, page));
+            }
+            Operation::Reclaim { task, page } => {
+                self.kernel.reclaim(task, page);
+            }
+            Operation::Submit => self.kernel.plug.submit(),
+            Operation::Complete(requests) => {
+                for _ in 0..requests {
+                    self.kernel.memory.run_one();
+                }
+            }
+            Operation::Evict => self.kernel.evict_ended(),
+            Operation::SetCpu(cpu) => self.kernel.memory.set_cpu(cpu),
+            Operation::MaxOrder(order) => self.kernel.max_order = order,
+            Operation::FailHeap(n) => self.kernel.memory.heap.fail_nth(n),
+            Operation::FailFolio(n) => self.kernel.memory.folios.fail_nth(n),
+            Operation::FailIo(n) => self.kernel.memory.io.fail_nth(n),
+            Operation::SwapOff(disk) => self.swap_off(disk),
+            Operation::SwapOn(disk) => {
+                let discard = [Discard::Off, Discard::Both, Discard::Off][usize::from(disk)];
+                let disk: Arc<dyn Disk<Fake>> = self.disks[usize::from(disk)].clone();
+                let _ = self.kernel.swap.swapon(&disk, SwapOnOptions { priority: None, discard });
+            }
+            Operation::DoPendingWork => self.kernel.swap.do_pending_work(),
+        }
+    }
+
+    fn populate(&mut self, task: usize, page: usize, order: u8, zero: bool) {
+        let (length, contents) = (1 << order, self.contents(false));
+        let page = page & !(length - 1);
+        if (page..page + length).any(|page| self.kernel.tables[task][page] != 0) {
+            return;
+        }
+        if order == 0 && zero {
+            if self.kernel.populate(task, page, 0, 0) {
+                self.model.insert((task, page), 0);
+            }
+        } else if self.kernel.populate(task, page, order, contents) {
+            for index in 0..length {
+                self.model.insert((task, page + index), contents + index as u64);
+            }
+        }
+    }
+
+    fn read(&mut self, task: usize, page: usize) {
+        let Some(&expected) = self.model.get(&(task, page)) else { return };
+        let io_failures = self.kernel.swap.statistics().failed_reads;
+        match self.kernel.read(task, page) {
+            Ok(contents) => assert_eq!(contents, expected, "task {task} page {page}"),
+            Err(Touch::NoMemory) => {}
+            Err(Touch::BusError) => {
+                let poisoned = matches!(self.kernel.word(task, page), PageTableWord::Poisoned(_));
+                let failed = self.kernel.swap.statistics().failed_reads > io_failures;
+                assert!(poisoned || failed, "a bus error for nothing");
+                if poisoned {
+                    self.kernel.unmap(task, page);
+                    self.model.remove(&(task, page));
+                }
+            }
+        }
+    }
+
+    fn swap_off(&mut self, disk: u8) {
+        let name = self.disks[usize::from(disk)].name().to_owned();
+        let Some(area) = self.kernel.swap.areas().find(|area| area.name() == name) else { return };
+        let (swap, index) = (self.kernel.swap, area.index());
+        drop(area);
+        self.kernel.plug.submit();
+        match swap.swapoff(index, &mut self.kernel) {
+            Ok(()) => assert!(swap.area(index).is_none()),
+            Err(error) => {
+                assert_eq!(error, SwapOffError::NoMemory);
+                assert!(swap.area(index).is_some());
+            }
+        }
+    }
+
+    /// Each slot's count is the number of words that hold it, and used slots are those that a word or a folio holds.
+    fn check(&self) {
+        let swap = self.kernel.swap;
+        let mut words = HashMap::new();
+        for word in self.kernel.tables.iter().flatten() {
+            if let Some(entry) = Entry::from_word(*word) {
+                *words.entry((entry.area(), entry.slot())).or_insert(0_u32) += 1;
+            }
+        }
+        for area in swap.areas() {
+            let mut used = 0;
+            for slot in 1..area.extents().pages() as u32 {
+                let entry = Entry::new(area.index(), slot).unwrap();
+                let count = words.remove(&(area.index(), slot)).unwrap_or(0);
+                assert_eq!(swap.count(entry), count, "{entry}");
+                let folio = swap.lookup(entry);
+                if let Some(folio) = &folio {
+                    let first = folio.state().entry().expect("a cached folio knows where");
+                    assert!((first.slot()..first.slot() + (1 << folio.order())).contains(&slot));
+                }
+                used += u64::from(count > 0 || folio.is_some());
+            }
+            assert_eq!(area.used(), used, "{}", area.name());
+        }
+        assert!(words.is_empty(), "words of areas that are gone: {words:?}");
+    }
+
+    fn finish(mut self) {
+        let memory = self.kernel.memory;
+        memory.heap.fail_nth(0);
+        memory.folios.fail_nth(0);
+        memory.io.fail_nth(0);
+        self.kernel.settle();
+        self.check();
+        let mut places: Vec<_> = self.model.keys().copied().collect();
+        places.sort_unstable();
+        for &(task, page) in &places {
+            self.read(task, page);
+            // Make room for the next ones.
+            self.kernel.reclaim(task, page);
+            self.kernel.plug.submit();
+            memory.run_all();
+            self.kernel.evict_ended();
+        }
+        for (task, page) in places {
+            self.kernel.unmap(task, page);
+        }
+        for task in 0..TASKS {
+            for page in 0..PAGES {
+                assert!(matches!(self.kernel.word(task, page), PageTableWord::None), "task {task} page {page}");
+            }
+        }
+        self.kernel.settle();
+        assert_eq!(memory.free_frames(), FRAMES, "a frame is lost");
+        assert_eq!(self.kernel.swap.idle_batches(), POOL_BATCHES, "a batch is lost");
+        for disk in 0..3 {
+            self.swap_off(disk);
+        }
+        assert_eq!(self.kernel.swap.areas().count(), 0);
+        memory.forget();
+    }
+}
+
+#[test]
+fn the_core_does_what_the_model_says() {
+    let done = AtomicU64::new(0);
+    let seen = Seen::default();
+    let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
+    let operations = prop::collection::vec(operation(), OPERATIONS);
+    let result = TestRunner::new(config).run(&operations, |operations| {
+        let mut pair = Pair::new(Memory::new(FRAMES));
+        for (index, operation) in operations.iter().enumerate() {
+            pair.apply(operation);
+            if index % 50 == 0 {
+                pair.check();
+            }
+        }
+        done.fetch_add(operations.len() as u64, Ordering::Relaxed);
+        let swap = pair.kernel.swap;
+        pair.finish();
+        seen.add(&swap.statistics());
+        Ok(())
+    });
+    println!("{} operations: {seen:?}", done.into_inner());
+    result.unwrap();
+    assert!(seen.all(), "what did not happen was not tested: {seen:?}");
+}
+
+/// What happened in all cases together.
+#[derive(Debug, Default)]
+struct Seen([AtomicU64; 9]);
+
+impl Seen {
+    fn add(&self, now: &Snapshot) {
+        let numbers = [
+            now.pages_out,
+            now.pages_in,
+            now.zero_out,
+            now.zero_in,
+            now.failed_writes,
+            now.failed_reads,
+            now.readahead_hits,
+            now.flushed_unmergeable,
+            now.discarded_clusters,
+        ];
+        for (seen, number) in self.0.iter().zip(numbers) {
+            seen.fetch_add(number, Ordering::Relaxed);
+        }
+    }
+
+    fn all(&self) -> bool {
+        self.0.iter().all(|seen| seen.load(Ordering::Relaxed) > 0)
+    }
+}
