@@ -1,6 +1,7 @@
 //! Heap allocation that may fail: the machine is asked first, and the allocator may still refuse.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::machine::Machine;
@@ -30,4 +31,9 @@ pub(crate) fn slice<M: Machine, T>(length: usize, make: impl FnMut(usize) -> T) 
 /// An array of values made by `make` from their indexes.
 pub(crate) fn array<M: Machine, T, const N: usize>(make: impl FnMut(usize) -> T) -> Result<Box<[T; N]>, NoMemory> {
     slice::<M, T>(N, make)?.try_into().map_err(|_| NoMemory)
+}
+
+/// A shared value. Only the machine's word keeps it from failing, so it is for `swapon`, not for the way out.
+pub(crate) fn arc<M: Machine, T>(value: T) -> Result<Arc<T>, NoMemory> {
+    if M::may_allocate(size_of::<T>()) { Ok(Arc::new(value)) } else { Err(NoMemory) }
 }

@@ -77,12 +77,14 @@
 extern crate alloc;
 
 mod area;
+mod backend;
 mod batch;
 mod cache;
 mod cluster;
 mod disk;
 mod entry;
 pub mod errno;
+pub mod extension;
 mod extents;
 mod folio;
 pub mod header;
@@ -105,6 +107,7 @@ mod word;
 mod write;
 
 pub use area::Area;
+pub use backend::{BLOCK_TYPE, BackendError, BackendType, Settings};
 pub use batch::{BATCH_FOLIOS, Batch, POOL_BATCHES, ReadBatch, WriteBatch};
 pub use cache::DuplicateError;
 pub use cluster::{CLUSTER_SLOTS, ORDERS};

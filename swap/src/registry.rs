@@ -1,8 +1,8 @@
-//! The registry of swap operations that block drivers bring (Linux: `swap_register_block_ops`).
+//! What registers with swap by name: block drivers with swap operations of their own, and types of backends.
 //!
-//! A driver registers under its own identity; several drivers may. `swapon` of one of a driver's disks takes the
-//! operations that the driver made for that disk, and the area owns them until `swapoff`: unregistering cannot pull them
-//! from under it. Disks of other drivers get the block backend.
+//! A driver registers under its own identity (Linux: `swap_register_block_ops`, there for one driver only); several may.
+//! `swapon` of one of a driver's disks takes the operations that the driver made for that disk, and the area owns them
+//! until `swapoff`: unregistering cannot pull them from under it. Disks of other drivers get the block backend.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,19 +24,19 @@ pub trait BlockDriver<M: Machine>: Send + Sync {
     fn swap_ops(&self, disk: &Arc<dyn Disk<M>>) -> Option<Arc<dyn SwapOps<M>>>;
 }
 
-/// Why a driver's operations were not registered, or not unregistered.
+/// Why something was not registered, or not unregistered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistryError {
-    /// The driver registered before.
-    Taken(DriverId),
-    /// The driver is not registered, while others are.
-    NotRegistered(DriverId),
-    /// No memory for one more driver.
+    /// It is registered already.
+    Taken(&'static str),
+    /// It is not registered, while others are.
+    NotRegistered(&'static str),
+    /// No memory for one more.
     NoMemory,
 }
 
 impl RegistryError {
-    /// What the driver's author sees.
+    /// What whoever registers sees.
     pub const fn errno(self) -> Errno {
         match self {
             Self::Taken(_) => Errno::Busy,
@@ -52,52 +52,50 @@ impl From<NoMemory> for RegistryError {
     }
 }
 
-type Drivers<M> = Vec<(DriverId, Arc<dyn BlockDriver<M>>)>;
-
-/// All registered drivers.
-pub(crate) struct Registry<M: Machine> {
-    drivers: Lock<Drivers<M>, M, { Rank::Registry as u8 }>,
+/// Everything of one kind that is registered.
+pub(crate) struct Registry<M: Machine, V: ?Sized> {
+    registered: Lock<Registered<V>, M, { Rank::Registry as u8 }>,
 }
 
-impl<M: Machine> Registry<M> {
+type Registered<V> = Vec<(&'static str, Arc<V>)>;
+
+impl<M: Machine, V: ?Sized> Registry<M, V> {
     pub(crate) const fn new() -> Self {
-        Self { drivers: Lock::new(Vec::new()) }
+        Self { registered: Lock::new(Vec::new()) }
     }
 
-    pub(crate) fn register(&self, id: DriverId, driver: Arc<dyn BlockDriver<M>>) -> Result<(), RegistryError> {
-        let mut drivers = self.drivers.lock();
-        if drivers.iter().any(|(taken, _)| *taken == id) {
-            return Err(RegistryError::Taken(id));
+    pub(crate) fn register(&self, name: &'static str, value: Arc<V>) -> Result<(), RegistryError> {
+        let mut registered = self.registered.lock();
+        if registered.iter().any(|(taken, _)| *taken == name) {
+            return Err(RegistryError::Taken(name));
         }
-        if drivers.len() == drivers.capacity() {
-            let mut larger = heap::vector::<M, _>(drivers.len() + 4)?;
-            larger.append(&mut drivers);
-            *drivers = larger;
+        if registered.len() == registered.capacity() {
+            let mut larger = heap::vector::<M, _>(registered.len() + 4)?;
+            larger.append(&mut registered);
+            *registered = larger;
         }
-        drivers.push((id, driver));
+        registered.push((name, value));
         Ok(())
     }
 
-    pub(crate) fn unregister(&self, id: DriverId) -> Result<(), RegistryError> {
-        let mut drivers = self.drivers.lock();
-        if drivers.is_empty() {
+    pub(crate) fn unregister(&self, name: &'static str) -> Result<(), RegistryError> {
+        let mut registered = self.registered.lock();
+        if registered.is_empty() {
             return Ok(());
         }
-        let Some(position) = drivers.iter().position(|(registered, _)| *registered == id) else {
-            drop(drivers);
-            M::log(Level::Warning, format_args!("swap: {} unregisters operations that it never registered", id.0));
-            return Err(RegistryError::NotRegistered(id));
+        let Some(position) = registered.iter().position(|(other, _)| *other == name) else {
+            drop(registered);
+            M::log(Level::Warning, format_args!("swap: {name} unregisters what it never registered"));
+            return Err(RegistryError::NotRegistered(name));
         };
-        let removed = drivers.swap_remove(position);
-        // The driver's own drop code runs without the lock.
-        drop(drivers);
+        let removed = registered.swap_remove(position);
+        // Its own drop code runs without the lock.
+        drop(registered);
         drop(removed);
         Ok(())
     }
 
-    pub(crate) fn swap_ops(&self, disk: &Arc<dyn Disk<M>>) -> Option<Arc<dyn SwapOps<M>>> {
-        let id = disk.driver();
-        let driver = self.drivers.lock().iter().find(|(registered, _)| *registered == id)?.1.clone();
-        driver.swap_ops(disk)
+    pub(crate) fn find(&self, wanted: impl Fn(&'static str) -> bool) -> Option<Arc<V>> {
+        self.registered.lock().iter().find(|(name, _)| wanted(name)).map(|(_, value)| Arc::clone(value))
     }
 }

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::{Once, RwLock};
 
 use crate::area::{Area, NoSlot, Shared, offset};
+use crate::backend::{BLOCK_TYPE, BackendType};
 use crate::cache::DuplicateError;
 use crate::cluster::{CLASSES, ORDERS, ZERO_CLASS, run_length};
 use crate::entry::Entry;
@@ -30,7 +31,8 @@ pub struct Swap<M: Machine> {
     pub(crate) priorities: Lock<Priorities, M, { Rank::Priorities as u8 }>,
     /// Where each processor took its last slot of each class: a hint.
     current: [[Place; CLASSES]; MAX_CPUS],
-    pub(crate) registry: Registry<M>,
+    pub(crate) drivers: Registry<M, dyn BlockDriver<M>>,
+    pub(crate) types: Registry<M, dyn BackendType<M>>,
     /// Made at the first `swapon`.
     pub(crate) shared: Once<Arc<Shared<M>>>,
     pub(crate) page_cluster: PageCluster,
@@ -54,7 +56,8 @@ impl<M: Machine> Swap<M> {
             areas: [const { RwLock::new(None) }; MAX_AREAS],
             priorities: Lock::new(Priorities::new()),
             current: [const { [const { Place::new() }; CLASSES] }; MAX_CPUS],
-            registry: Registry::new(),
+            drivers: Registry::new(),
+            types: Registry::new(),
             shared: Once::new(),
             page_cluster: PageCluster::new(),
             enabling: AtomicBool::new(false),
@@ -66,7 +69,7 @@ impl<M: Machine> Swap<M> {
     /// # Errors
     /// If the driver is registered already, or memory does not suffice.
     pub fn register(&self, id: DriverId, driver: Arc<dyn BlockDriver<M>>) -> Result<(), RegistryError> {
-        self.registry.register(id, driver)
+        self.drivers.register(id.0, driver)
     }
 
     /// Takes a block driver's registration back. Areas that use its operations keep them.
@@ -74,7 +77,15 @@ impl<M: Machine> Swap<M> {
     /// # Errors
     /// If only other drivers are registered; if none is, that is no error.
     pub fn unregister(&self, id: DriverId) -> Result<(), RegistryError> {
-        self.registry.unregister(id)
+        self.drivers.unregister(id.0)
+    }
+
+    /// Makes a type of backend known that headers may name; at most 16 bytes of name count.
+    ///
+    /// # Errors
+    /// If the name is taken, or memory does not suffice.
+    pub fn register_type(&self, name: &'static str, backend: Arc<dyn BackendType<M>>) -> Result<(), RegistryError> {
+        if name == BLOCK_TYPE { Err(RegistryError::Taken(name)) } else { self.types.register(name, backend) }
     }
 
     /// The area with this index, if it is enabled.
@@ -214,6 +225,13 @@ impl<M: Machine> Swap<M> {
         }
     }
 
+    /// Lets every processor choose among the areas again.
+    pub(crate) fn forget_places(&self) {
+        for place in self.current.iter().flatten() {
+            place.0.store(Place::NONE, Ordering::Relaxed);
+        }
+    }
+
     fn allocate_word(&self, class: u8, word: Word) -> Result<(Arc<Area<M>>, u32), AllocateError> {
         let place = self.current.get(M::cpu() % MAX_CPUS).and_then(|orders| orders.get(usize::from(class)));
         let place = place.ok_or(AllocateError::Full)?;
@@ -257,19 +275,21 @@ impl<M: Machine> Default for Swap<M> {
 struct Place(AtomicU64);
 
 impl Place {
+    const NONE: u64 = u64::MAX;
+
     const fn new() -> Self {
-        Self(AtomicU64::new(u64::MAX))
+        Self(AtomicU64::new(Self::NONE))
     }
 
     fn get(&self) -> Option<(u8, u32)> {
         let place = self.0.load(Ordering::Relaxed);
-        (place != u64::MAX).then_some(((place >> 32) as u8, place as u32))
+        (place != Self::NONE).then_some(((place >> 32) as u8, place as u32))
     }
 
     /// Remembers the slot after the folio's; nothing at the end of a cluster, so that areas take turns.
     fn set(&self, area: u8, first: u32, class: u8) {
         let next = first.wrapping_add(run_length(class));
-        let place = if offset(next) == 0 { u64::MAX } else { u64::from(area) << 32 | u64::from(next) };
+        let place = if offset(next) == 0 { Self::NONE } else { u64::from(area) << 32 | u64::from(next) };
         self.0.store(place, Ordering::Relaxed);
     }
 }

@@ -5,10 +5,12 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::area::{Area, Shared};
+use crate::backend::BackendError;
 use crate::batch::Pool;
 use crate::cluster::{CLUSTER_SLOTS, Cluster};
-use crate::disk::{BlockBackend, Disk, SynchronousBlockBackend};
+use crate::disk::Disk;
 use crate::errno::Errno;
+use crate::extension::{BackendOptions, Extension, ExtensionError};
 use crate::extents::{Extent, ExtentError, Extents};
 use crate::header::{Header, HeaderError, Medium, PAGE_SIZE};
 use crate::heap::{self, NoMemory};
@@ -21,11 +23,13 @@ use crate::sync::Lock;
 
 /// How an area is to be used: the flags of `swapon(2)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SwapOnOptions {
+pub struct SwapOnOptions<'a> {
     /// The priority; [`DEFAULT_PRIORITY`] without one.
     pub priority: Option<i16>,
     /// What the device is told of unused pages.
     pub discard: Discard,
+    /// What of the backend's options is to be different from the header's.
+    pub backend: BackendOptions<'a>,
 }
 
 /// The priority of an area that was given none.
@@ -62,6 +66,10 @@ pub enum SwapOnError {
     HeaderUnreadable(IoError),
     /// The header says what it must not.
     Header(HeaderError),
+    /// The header's extension cannot be believed.
+    Extension(ExtensionError),
+    /// There is no backend for what the header says.
+    Backend(BackendError),
     /// The file cannot be mapped to the disk.
     Extents(ExtentError),
 }
@@ -73,7 +81,7 @@ const FLAG_DISCARD_ONCE: u32 = 0x2_0000;
 const FLAG_DISCARD_PAGES: u32 = 0x4_0000;
 const FLAGS: u32 = FLAG_PREFER | FLAG_PRIORITY_MASK | FLAG_DISCARD | FLAG_DISCARD_ONCE | FLAG_DISCARD_PAGES;
 
-impl SwapOnOptions {
+impl SwapOnOptions<'_> {
     /// Reads the flags of `swapon(2)`.
     ///
     /// # Errors
@@ -90,7 +98,7 @@ impl SwapOnOptions {
             _ => Discard::Pages,
         };
         let priority = (flags & FLAG_PREFER != 0).then_some((flags & FLAG_PRIORITY_MASK) as i16);
-        Ok(Self { priority, discard })
+        Ok(Self { priority, discard, backend: BackendOptions::default() })
     }
 }
 
@@ -99,7 +107,7 @@ impl<M: Machine> Swap<M> {
     ///
     /// # Errors
     /// See [`SwapOnError`]; the log says the same.
-    pub fn swapon(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions) -> Result<u8, SwapOnError> {
+    pub fn swapon(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
         while self.enabling.swap(true, Ordering::Acquire) {
             M::relax();
         }
@@ -111,7 +119,7 @@ impl<M: Machine> Swap<M> {
         result
     }
 
-    fn enable(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions) -> Result<u8, SwapOnError> {
+    fn enable(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
         let index = (0..MAX_AREAS as u8).find(|&index| self.area(index).is_none()).ok_or(SwapOnError::TooManyAreas)?;
         if self.areas().any(|area| area.name() == disk.name()) {
             return Err(SwapOnError::Busy);
@@ -123,7 +131,9 @@ impl<M: Machine> Swap<M> {
         disk.read_page(0, &mut page).map_err(SwapOnError::HeaderUnreadable)?;
         let medium = Medium { pages: disk.pages(), is_file: disk.properties().is_file };
         let header = Header::parse(&page, medium).map_err(SwapOnError::Header)?;
-        let area = self.build(index, disk, &header, options)?;
+        let extension = Extension::parse(&page).map_err(SwapOnError::Extension)?;
+        let ops = self.backend(disk, extension, options.backend)?;
+        let area = self.build(index, disk, &header, ops, options)?;
         if matches!(options.discard, Discard::Once | Discard::Both) && area.properties.discard {
             area.discard(1..area.slots);
         }
@@ -151,6 +161,7 @@ impl<M: Machine> Swap<M> {
             M::relax();
         }
         self.priorities.lock().insert(area.priority, index);
+        self.forget_places();
         Ok(index)
     }
 
@@ -160,12 +171,12 @@ impl<M: Machine> Swap<M> {
         index: u8,
         disk: &Arc<dyn Disk<M>>,
         header: &Header<'_>,
-        options: SwapOnOptions,
+        ops: Arc<dyn SwapOps<M>>,
+        options: SwapOnOptions<'_>,
     ) -> Result<Arc<Area<M>>, SwapOnError> {
         let properties = disk.properties();
         let slots = u64::from(header.last_page) + 1;
         let extents = Extents::new::<M>(&[Extent { page: 0, disk_page: 0, pages: slots }])?;
-        let ops = self.backend(disk)?;
         let clusters = heap::slice::<M, _>(slots.div_ceil(CLUSTER_SLOTS as u64) as usize, |_| Cluster::new())?;
         let end = clusters.len() as u64 * CLUSTER_SLOTS as u64;
         let area = Area {
@@ -192,29 +203,16 @@ impl<M: Machine> Swap<M> {
         for slot in core::iter::once(0).chain(header.bad_pages.iter().map(u64::from)).chain(slots..end) {
             area.mark_bad(slot)?;
         }
-        arc::<M, _>(area)
-    }
-
-    fn backend(&self, disk: &Arc<dyn Disk<M>>) -> Result<Arc<dyn SwapOps<M>>, SwapOnError> {
-        Ok(match self.registry.swap_ops(disk) {
-            Some(ops) => ops,
-            None if disk.properties().synchronous => arc::<M, _>(SynchronousBlockBackend(Arc::clone(disk)))?,
-            None => arc::<M, _>(BlockBackend(Arc::clone(disk)))?,
-        })
+        Ok(heap::arc::<M, _>(area)?)
     }
 
     fn shared(&self) -> Result<Arc<Shared<M>>, SwapOnError> {
         if let Some(shared) = self.shared.get() {
             return Ok(Arc::clone(shared));
         }
-        let shared = arc::<M, _>(Shared { pool: Pool::new()?, statistics: Statistics::new() })?;
+        let shared = heap::arc::<M, _>(Shared { pool: Pool::new()?, statistics: Statistics::new() })?;
         Ok(Arc::clone(self.shared.call_once(|| shared)))
     }
-}
-
-/// A shared value, if the machine has memory for it.
-fn arc<M: Machine, T>(value: T) -> Result<Arc<T>, SwapOnError> {
-    if M::may_allocate(size_of::<T>()) { Ok(Arc::new(value)) } else { Err(SwapOnError::NoMemory) }
 }
 
 impl SwapOnError {
@@ -227,7 +225,7 @@ impl SwapOnError {
             Self::ReadOnly => Errno::ReadOnly,
             Self::HeaderUnreadable(_) => Errno::Io,
             Self::Header(error) => error.errno(),
-            Self::Flags(_) | Self::Extents(_) => Errno::Invalid,
+            Self::Flags(_) | Self::Extension(_) | Self::Backend(_) | Self::Extents(_) => Errno::Invalid,
         }
     }
 }
@@ -242,6 +240,8 @@ impl fmt::Display for SwapOnError {
             Self::ReadOnly => formatter.write_str("is read-only"),
             Self::HeaderUnreadable(error) => write!(formatter, "the swap header cannot be read: {error}"),
             Self::Header(error) => write!(formatter, "swap header refused: {error}"),
+            Self::Extension(error) => write!(formatter, "swap header refused: {error}"),
+            Self::Backend(error) => error.fmt(formatter),
             Self::Extents(error) => error.fmt(formatter),
         }
     }
@@ -260,6 +260,15 @@ impl From<ExtentError> for SwapOnError {
         match error {
             ExtentError::NoMemory => Self::NoMemory,
             error => Self::Extents(error),
+        }
+    }
+}
+
+impl From<BackendError> for SwapOnError {
+    fn from(error: BackendError) -> Self {
+        match error {
+            BackendError::NoMemory => Self::NoMemory,
+            error => Self::Backend(error),
         }
     }
 }

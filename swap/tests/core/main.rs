@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test crate exports nothing")]
 
 mod areas;
+mod backends;
 mod entry;
 mod extents;
 mod fake;

@@ -163,7 +163,7 @@ impl Pair {
             Operation::SwapOn(disk) => {
                 let discard = [Discard::Off, Discard::Both, Discard::Off][usize::from(disk)];
                 let disk: Arc<dyn Disk<Fake>> = self.disks[usize::from(disk)].clone();
-                let _ = self.kernel.swap.swapon(&disk, SwapOnOptions { priority: None, discard });
+                let _ = self.kernel.swap.swapon(&disk, SwapOnOptions { discard, ..SwapOnOptions::default() });
             }
             Operation::DoPendingWork => self.kernel.swap.do_pending_work(),
         }

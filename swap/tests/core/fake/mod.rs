@@ -431,6 +431,10 @@ impl FakeDisk {
         self.store.lock().unwrap().insert(page, Box::new(*contents));
     }
 
+    pub fn page(&self, page: u64) -> Page {
+        **self.store.lock().unwrap().get(&page).expect("it was written")
+    }
+
     pub fn pending(&self) -> usize {
         self.queue.lock().unwrap().len()
     }
