@@ -1,7 +1,7 @@
 //! From the loader's jump to the first thread, and from there to the verdict.
 //!
 //! The loader leaves the kernel on a stack of its own, with page tables of its own and a direct map of all physical
-//! memory. [`begin`] takes the memory over, builds Quire's page tables and moves to a guarded stack; [`go_on`] starts
+//! memory. [`begin`] takes the memory over, builds Quire's page tables and moves to a guarded stack; `go_on` starts
 //! what needs threads, runs the scenario that the command line names, and leaves with its verdict.
 
 use core::arch::asm;

@@ -58,6 +58,6 @@ pub fn text(arguments: fmt::Arguments<'_>) {
 /// Prints a report without waiting for the console's lock, for a panic.
 pub fn report(arguments: fmt::Arguments<'_>) {
     if let Some(mut console) = open() {
-        let _ = writeln!(console, "\n{arguments}");
+        let _ = writeln!(console, "{arguments}");
     }
 }

@@ -17,7 +17,7 @@ pub fn report(info: &PanicInfo<'_>) -> ! {
     interrupts::disable();
     // A panic inside the report must not report itself for ever.
     if !REPORTING.swap(true, Ordering::Relaxed) {
-        log::report(format_args!("kernel panic: {}", info.message()));
+        log::report(format_args!("\nkernel panic: {}", info.message()));
         if let Some(location) = info.location() {
             log::report(format_args!("  at {location}"));
         }

@@ -1,6 +1,6 @@
 //! Introduces the swap core to this machine, and this machine's disks to the swap core.
 //!
-//! [`Quire`] is the [`Machine`] that the core runs on: its folios, its locks, its heap. [`SwapDisk`] turns the core's disk
+//! [`Quire`] is the [`Machine`] that the core runs on: its folios, its locks, its heap. `SwapDisk` turns the core's disk
 //! requests into the drivers'. What a task or a command line asks of swap goes through the functions at the end.
 //!
 //! # Locking

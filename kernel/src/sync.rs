@@ -42,7 +42,7 @@ pub enum Rank {
     RequestPool,
     /// The lists of pages to reclaim.
     Lru,
-    /// The swap core's own locks: sixteen ranks, [`Rank::swap`].
+    /// The swap core's own locks have this rank and the fifteen above it, in the core's own order.
     SwapLowest,
     /// The highest of the swap core's ranks.
     SwapHighest = Self::SwapLowest as u8 + 15,

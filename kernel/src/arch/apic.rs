@@ -32,7 +32,8 @@ pub fn start() -> Result<(), TimerError> {
     local_apic::mask_legacy_controllers();
     let physical = local_apic::physical_base().map_err(TimerError::Apic)?;
     let address = kernel_map::map_registers(physical, REGISTER_BYTES).map_err(TimerError::Memory)?;
-    let base = NonNull::new(address as *mut u8).expect("device registers are not mapped at address 0");
+    // SAFETY: device registers are mapped in the kernel half, so not at address 0.
+    let base = unsafe { NonNull::new_unchecked(address as *mut u8) };
     // SAFETY: the registers were just mapped, uncached and for ever.
     let apic = APIC.call_once(|| unsafe { LocalApic::new(base) });
     apic.enable(trap::SPURIOUS);

@@ -1,6 +1,6 @@
 //! Traps: exceptions and interrupts, from the entry stubs to the handler that serves them.
 //!
-//! Every vector has a stub that completes the trap frame and calls [`quire_trap`]. A page fault arrives on a stack of
+//! Every vector has a stub that completes the trap frame and calls `quire_trap`. A page fault arrives on a stack of
 //! its own; when its address lies in the user half it can be served, which may sleep, so it is moved to the stack of
 //! the thread that it interrupted. A fault in the kernel half is a bug and is reported from where it is, which works
 //! even if that thread's stack is exhausted.

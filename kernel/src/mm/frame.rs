@@ -73,7 +73,7 @@ pub const NOBODY: u32 = u32::MAX;
 pub struct Frame {
     /// What the swap core needs to know of the folio in this frame.
     pub folio: FolioState,
-    /// Which page of which address space maps it: see [`super::folio`].
+    /// Which page of which address space maps it: see `mm::folio`.
     pub mapping: AtomicU64,
     /// How many references there are to the folio; 0 when it is free or being freed.
     pub references: AtomicU32,
@@ -81,7 +81,7 @@ pub struct Frame {
     previous: AtomicU32,
     kind: AtomicU8,
     order: AtomicU8,
-    /// Which reclaim list it is in: see [`super::lru`].
+    /// Which reclaim list it is in: see `mm::lru`.
     pub list: AtomicU8,
 }
 

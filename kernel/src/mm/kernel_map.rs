@@ -54,7 +54,9 @@ pub fn build(regions: &[MemoryRegion], limit: u64) -> Result<FrameNumber, Alloca
     let root = allocate_table().ok_or(AllocationError)?;
     // SAFETY: the frame was just allocated for this; the loader's direct map reaches it.
     let words = unsafe { table(root) };
-    words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    for word in words {
+        word.store(0, Ordering::Relaxed);
+    }
     for word in &words[256..] {
         let lower = allocate_table().ok_or(AllocationError)?;
         // SAFETY: as above.
@@ -72,7 +74,7 @@ pub fn build(regions: &[MemoryRegion], limit: u64) -> Result<FrameNumber, Alloca
 fn map_direct(root: FrameNumber, range: Range<u64>) -> Result<(), AllocationError> {
     let mut address = range.start;
     while address < range.end {
-        let large = address % LARGE_PAGE == 0 && address + LARGE_PAGE <= range.end;
+        let large = address.is_multiple_of(LARGE_PAGE) && address + LARGE_PAGE <= range.end;
         let (level, flags, bytes) = if large { (2, DATA | Flags::HUGE_PAGE, LARGE_PAGE) } else { (1, DATA, PAGE) };
         set(root, DIRECT_MAP + address, level, leaf(FrameNumber::containing(address), flags))?;
         address += bytes;

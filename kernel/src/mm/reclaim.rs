@@ -1,8 +1,8 @@
 //! Reclaim: choosing pages that can leave memory, and taking them out.
 //!
-//! # The batch
+//! # One pass
 //!
-//! [`shrink`] takes up to 32 folios from the inactive list's tail. Pages that were accessed since get a second chance.
+//! One pass takes up to 32 folios from the inactive list's tail. Pages that were accessed since get a second chance.
 //! The others get a slot, enter the swap cache, and their page-table words become swap entries. Then the TLB is flushed,
 //! once. Only after that is anything written: until then a task could still change a page through a translation that
 //! the processor remembers. Dirty folios are gathered in a plug and written; clean ones whose slot still holds their
@@ -230,13 +230,7 @@ fn balance(taken: &mut [Option<Folio>; BATCH]) {
 
 /// Decides whether the folio goes; if so gives it a slot and replaces its mapping by the swap entry.
 fn try_unmap(folio: Folio) -> Option<Unmapped> {
-    let locked = match Locked::try_lock(folio) {
-        Ok(locked) => locked,
-        Err(busy) => {
-            lru::add(&busy, List::Inactive);
-            return None;
-        }
-    };
+    let locked = Locked::try_lock(folio).inspect_err(|busy| lru::add(busy, List::Inactive)).ok()?;
     if locked.state().is(FolioFlag::Writeback) {
         lru::add(&locked, List::Inactive);
         return None;
@@ -247,10 +241,8 @@ fn try_unmap(folio: Folio) -> Option<Unmapped> {
         return None;
     }
     if locked.state().entry().is_none() {
-        if locked.mapping().is_none() {
-            // Its page was unmapped while it was on its way here: it goes with this reference.
-            return None;
-        }
+        // Without a mapping, its page was unmapped while it was on its way here: it goes with this reference.
+        locked.mapping()?;
         if swap::core().add_to_swap(&locked).is_err() {
             // No slot: there is nowhere else to go.
             lru::add(&locked, List::Active);
@@ -258,19 +250,25 @@ fn try_unmap(folio: Folio) -> Option<Unmapped> {
         }
     }
     let dirty = unmap(&locked) | locked.state().is(FolioFlag::Dirty);
+    if locked.mapping().is_some() {
+        // There was no memory for the slot's count.
+        swap::core().try_free_slot(&locked);
+        lru::add(&locked, List::Active);
+        return None;
+    }
     Some(Unmapped { folio: locked, dirty })
 }
 
 /// The page-table word that maps the folio, if one does, with its space's tables locked.
-fn with_mapping<R>(folio: &Folio, work: impl FnOnce(&AddressSpace, &core::sync::atomic::AtomicU64) -> R) -> Option<R> {
+fn with_mapping<R>(folio: &Folio, change: impl FnOnce(&AddressSpace, &AtomicU64) -> R) -> Option<R> {
     let Mapping { space, page } = folio.mapping()?;
     let space = address_space::find(space)?;
     let _tables = space.lock_tables();
     // SAFETY: the space's tables are locked, so none is given back.
     let word = unsafe { page_table::walk(space.root(), page * PAGE_SIZE as u64, 1) }?;
     let current = word.load(Ordering::Acquire);
-    let maps = flags_of(current).contains(Flags::PRESENT) && frame_of(current) == folio.frame();
-    maps.then(|| work(&space, word))
+    let is_mapped = flags_of(current).contains(Flags::PRESENT) && frame_of(current) == folio.frame();
+    is_mapped.then(|| change(&space, word))
 }
 
 /// Whether the page was accessed since the last time this was asked.

@@ -31,7 +31,7 @@ impl KernelStack {
     /// Maps a new stack.
     ///
     /// # Errors
-    /// [`AllocationError`] when there are no frames for it, or [`PLACES`] stacks exist.
+    /// [`AllocationError`] when there are no frames for it, or as many stacks as there are places for exist.
     pub fn new() -> Result<Self, AllocationError> {
         let stack = Self { place: take_place().ok_or(AllocationError)? };
         for page in 1..=PAGES {

@@ -48,7 +48,7 @@ impl Contents {
             (Self::Same, _) => fill_words(page, core::iter::repeat(0x5A5A_0000_0000_0000 + number)),
             (Self::Random, _) | (Self::Mix, 1) => {
                 let mut random = Xorshift(number.wrapping_mul(0xD134_2543_DE82_EF95) + 1);
-                fill_words(page, core::iter::from_fn(|| Some(random.next())));
+                fill_words(page, core::iter::from_fn(|| Some(random.draw())));
             }
             (Self::Text | Self::Mix, _) => fill_text(page, number),
         }
@@ -67,7 +67,7 @@ pub struct Xorshift(pub u64);
 
 impl Xorshift {
     /// The next number; never 0 unless the state is.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -93,9 +93,9 @@ fn fill_text(page: &mut Page, number: u64) {
     let mut random = Xorshift(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 1);
     let mut text = Cut { page, length: 0 };
     while text.length < text.page.len() {
-        let draw = random.next();
+        let draw = random.draw();
         // `Cut` never fails: what does not fit is cut off.
-        let _ = if draw >> 20 & 7 == 0 {
+        let _ = if (draw >> 20).is_multiple_of(8) {
             write!(text, "{:x} ", draw >> 40 & 0xffff)
         } else {
             text.write_str(WORDS[(draw & 63) as usize])
@@ -127,18 +127,39 @@ mod tests {
     const SWBENCH: [(Contents, [u64; 5]); 5] = [
         (
             Contents::Text,
-            [0x8af980189b8d777f, 0x556065f78b19b58b, 0x933f37ad99ede399, 0x6edbe661c5ca6327, 0x48fad8e13f2387be],
+            [
+                0x8af9_8018_9b8d_777f,
+                0x5560_65f7_8b19_b58b,
+                0x933f_37ad_99ed_e399,
+                0x6edb_e661_c5ca_6327,
+                0x48fa_d8e1_3f23_87be,
+            ],
         ),
         (Contents::Zero, [0, 0, 0, 0, 0]),
         (
             Contents::Same,
-            [0x4000000000000000, 0x55a79389f1c42000, 0x6b4f2713e3884000, 0xd79508c59c5ce000, 0xa3910b92503be000],
+            [
+                0x4000_0000_0000_0000,
+                0x55a7_9389_f1c4_2000,
+                0x6b4f_2713_e388_4000,
+                0xd795_08c5_9c5c_e000,
+                0xa391_0b92_503b_e000,
+            ],
         ),
         (
             Contents::Random,
-            [0xae58617a2ab11c05, 0xde77050ac5545eb3, 0x9bd5af06c3caa73c, 0x8f70055b4c58a001, 0x8aa0a8c609993c9f],
+            [
+                0xae58_617a_2ab1_1c05,
+                0xde77_050a_c554_5eb3,
+                0x9bd5_af06_c3ca_a73c,
+                0x8f70_055b_4c58_a001,
+                0x8aa0_a8c6_0999_3c9f,
+            ],
         ),
-        (Contents::Mix, [0, 0xde77050ac5545eb3, 0x933f37ad99ede399, 0x6edbe661c5ca6327, 0x48fad8e13f2387be]),
+        (
+            Contents::Mix,
+            [0, 0xde77_050a_c554_5eb3, 0x933f_37ad_99ed_e399, 0x6edb_e661_c5ca_6327, 0x48fa_d8e1_3f23_87be],
+        ),
     ];
 
     #[test]

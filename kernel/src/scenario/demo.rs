@@ -101,7 +101,7 @@ impl Stage {
                 physical::free_frames(),
                 swap::used_pages() >> 8,
                 swap::total_pages() >> 8,
-                time::since_boot() - start
+                time::since(start)
             );
         }
     }
@@ -153,7 +153,7 @@ pub(super) fn demo(command_line: CommandLine<'static>) -> Result<String, Failure
         };
         let (before, start) = (swap::statistics(), time::since_boot());
         stage.watch(number, visits * TASKS);
-        rows.push((*name, before, swap::statistics(), time::since_boot() - start));
+        rows.push((*name, before, swap::statistics(), time::since(start)));
     }
     let faults = format!("{}", fault::totals());
     let used_pages = swap::used_pages();

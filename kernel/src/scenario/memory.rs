@@ -2,6 +2,8 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use x86_64::structures::paging::PageTableFlags as Flags;
 
@@ -11,7 +13,7 @@ use crate::command_line::CommandLine;
 use crate::mm::address_space::MapError;
 use crate::mm::frame::Kind;
 use crate::mm::watermark::Purpose;
-use crate::mm::{AddressSpace, kernel_map, physical};
+use crate::mm::{AddressSpace, FrameNumber, kernel_map, physical};
 use crate::{require, task};
 
 pub(super) fn memory(_: CommandLine<'static>) -> Result<String, Failure> {
@@ -23,9 +25,9 @@ pub(super) fn memory(_: CommandLine<'static>) -> Result<String, Failure> {
 
 /// No page is writable and executable, only the kernel's image is executable, nothing of the kernel is the user's.
 fn audit_kernel_pages() -> Result<u64, Failure> {
-    let (mut pages, mut executable, mut bad) = (0_u64, 0_u64, None);
+    let (mut audited, mut executable, mut bad) = (0_u64, 0_u64, None);
     kernel_map::for_each_page(|address, flags, _| {
-        pages += 1;
+        audited += 1;
         let runs = !flags.contains(Flags::NO_EXECUTE);
         executable += u64::from(runs);
         let wrong = flags.contains(Flags::USER_ACCESSIBLE)
@@ -39,31 +41,37 @@ fn audit_kernel_pages() -> Result<u64, Failure> {
     }
     require!(executable > 0, "no page of the kernel is executable");
     // SAFETY: the active root is a root table and stays.
-    let user = unsafe { page_table::table(page_table::active_root()) };
-    let used = user[..256].iter().filter(|word| word.load(core::sync::atomic::Ordering::Relaxed) != 0).count();
+    let root = unsafe { page_table::table(page_table::active_root()) };
+    let used = root[..256].iter().filter(|word| word.load(Ordering::Relaxed) != 0).count();
     require!(used == 0, "a kernel thread has {used} tables in its user half");
-    Ok(pages)
+    Ok(audited)
 }
 
 /// Each purpose stops at its own watermark, reclaim can take the last frame, and all come back.
 fn reserves() -> Result<(), Failure> {
     let free_before = physical::free_frames();
     let marks = physical::watermarks();
-    let mut taken = alloc::vec::Vec::with_capacity(free_before);
+    let mut taken = Vec::with_capacity(free_before);
     for purpose in [Purpose::Task, Purpose::Kernel, Purpose::Reclaim] {
         while let Some(frame) = physical::allocate(0, Kind::Device, purpose) {
             taken.push(frame);
         }
         let (free, floor) = (physical::free_frames(), marks.floor(purpose));
         if free != floor {
-            taken.into_iter().for_each(|frame| physical::free(frame, 0));
+            give_back(taken);
             return Err(Failure(format!("{purpose:?} stopped with {free} frames free, not {floor}")));
         }
     }
-    taken.into_iter().for_each(|frame| physical::free(frame, 0));
+    give_back(taken);
     let free = physical::free_frames();
     require!(free == free_before, "{free_before} frames were free before, {free} after");
     Ok(())
+}
+
+fn give_back(frames: Vec<FrameNumber>) {
+    for frame in frames {
+        physical::free(frame, 0);
+    }
 }
 
 /// Regions are checked, pages are zero at first, what is not mapped cannot be touched, and nothing is left behind.

@@ -108,7 +108,7 @@ impl Workload {
     /// Visits `visits` pages anywhere.
     pub(super) fn random(&mut self, visits: u64) -> Result<(), Fault> {
         for _ in 0..visits {
-            let index = self.random.next() % self.pages;
+            let index = self.random.draw() % self.pages;
             self.verify(index)?;
         }
         Ok(())
@@ -119,7 +119,7 @@ impl Workload {
     pub(super) fn revisit(&mut self, hot: u64, visits: u64) -> Result<(), Fault> {
         for visit in 0..visits {
             let among = if visit % 8 == 7 { self.pages } else { hot.clamp(1, self.pages) };
-            let index = self.random.next() % among;
+            let index = self.random.draw() % among;
             self.verify(index)?;
             if visit % 4 == 0 {
                 self.rewrite(index)?;

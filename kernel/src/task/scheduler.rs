@@ -1,6 +1,6 @@
 //! Round-robin scheduling of threads on a first-come run queue; threads that reclaim go first when they are woken.
 //!
-//! A thread is [`State::Ready`] exactly while it is in the run queue, and [`State::Running`] exactly while a processor's
+//! A thread is `Ready` exactly while it is in the run queue, and `Running` exactly while a processor's
 //! `current` is it. Both change only under the run-queue lock. One counted reference to each thread goes with its state:
 //! the run queue's, `current`'s, or, while it is parked, one that nobody names and [`unpark`] takes up again. So a thread
 //! lives at least until it is dead and its successor runs.
@@ -77,6 +77,9 @@ pub fn park() {
 }
 
 /// Lets `thread` go on if it is parked, or makes its next park return at once.
+///
+/// # Panics
+/// Before threads are started, when there is none to unpark.
 pub fn unpark(thread: &Arc<Thread>) {
     let mut queue = RUN_QUEUE.lock();
     if thread.state.load(Ordering::Relaxed) == State::Parked as u8 {

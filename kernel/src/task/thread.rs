@@ -56,8 +56,15 @@ pub struct Thread {
     pub(super) wait_link: LinkedListAtomicLink,
 }
 
-intrusive_adapter!(pub(super) RunQueueAdapter = Arc<Thread>: Thread { run_queue_link => LinkedListAtomicLink });
-intrusive_adapter!(pub(super) WaitAdapter = Arc<Thread>: Thread { wait_link => LinkedListAtomicLink });
+// The macro's adapters are `Copy` and clone themselves by hand.
+#[expect(clippy::expl_impl_clone_on_copy, reason = "inside the library's macro")]
+mod adapters {
+    use super::{Arc, LinkedListAtomicLink, Thread, intrusive_adapter};
+
+    intrusive_adapter!(pub(in super::super) RunQueueAdapter = Arc<Thread>: Thread { run_queue_link => LinkedListAtomicLink });
+    intrusive_adapter!(pub(in super::super) WaitAdapter = Arc<Thread>: Thread { wait_link => LinkedListAtomicLink });
+}
+pub(super) use adapters::{RunQueueAdapter, WaitAdapter};
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 

@@ -17,8 +17,9 @@ const ALARMS: usize = 32;
 static BOOT: AtomicU64 = AtomicU64::new(0);
 static PER_SECOND: AtomicU64 = AtomicU64::new(0);
 static TICKS: AtomicU64 = AtomicU64::new(0);
-static SLEEPERS: SpinLock<[Option<(Duration, Arc<Thread>)>; ALARMS]> =
-    SpinLock::new(Rank::Sleepers, [const { None }; ALARMS]);
+/// Who sleeps until when.
+type Sleeper = Option<(Duration, Arc<Thread>)>;
+static SLEEPERS: SpinLock<[Sleeper; ALARMS]> = SpinLock::new(Rank::Sleepers, [const { None }; ALARMS]);
 
 /// The time-stamp counter.
 pub fn counter() -> u64 {
@@ -47,6 +48,11 @@ pub fn since_boot() -> Duration {
     Duration::from_nanos(nanoseconds as u64)
 }
 
+/// Time since `start`, an earlier time since boot.
+pub fn since(start: Duration) -> Duration {
+    since_boot().saturating_sub(start)
+}
+
 /// Timer interrupts so far.
 pub fn ticks() -> u64 {
     TICKS.load(Ordering::Relaxed)
@@ -70,7 +76,7 @@ pub fn tick() {
 /// While it lives, the current thread is unparked at a deadline.
 pub(super) struct Alarm {
     place: Option<usize>,
-    _thread: Arc<Thread>,
+    thread: Arc<Thread>,
 }
 
 impl Alarm {
@@ -82,7 +88,7 @@ impl Alarm {
         if let Some(place) = place {
             sleepers[place] = Some((deadline, Arc::clone(&thread)));
         }
-        Self { place, _thread: thread }
+        Self { place, thread }
     }
 }
 
@@ -90,7 +96,7 @@ impl Drop for Alarm {
     fn drop(&mut self) {
         let Some(place) = self.place else { return };
         let mut sleepers = SLEEPERS.lock();
-        let own = sleepers[place].as_ref().is_some_and(|(_, thread)| Arc::ptr_eq(thread, &self._thread));
+        let own = sleepers[place].as_ref().is_some_and(|(_, thread)| Arc::ptr_eq(thread, &self.thread));
         let _rung = if own { sleepers[place].take() } else { None };
     }
 }
