@@ -141,6 +141,21 @@ fn a_zero_page_is_never_written() {
 }
 
 #[test]
+fn zero_pages_do_not_break_the_runs_of_others() {
+    let mut bench = bench(128, 2000, 96);
+    for page in 0..96 {
+        bench.kernel.populate(0, page, 0, if page % 3 == 0 { 0 } else { 1000 });
+    }
+    bench.swap_out(96);
+    let requests: Vec<_> = bench.disk.requests.lock().unwrap().iter().map(|request| request.2).collect();
+    assert_eq!(requests, [32, 32], "64 pages to store");
+    for page in 0..96 {
+        assert_eq!(bench.kernel.read(0, page), Ok(if page % 3 == 0 { 0 } else { 1000 }));
+    }
+    bench.assert_nothing_left(128);
+}
+
+#[test]
 fn a_failed_write_keeps_every_page_of_its_batch() {
     let mut bench = bench(64, 600, 40);
     bench.fill(40);
