@@ -41,7 +41,7 @@ pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
     log!("boot", "Quire {}", env!("CARGO_PKG_VERSION"));
     read_command_line();
     let limit = or_give_up(command_line().size("mem")).unwrap_or(u64::MAX);
-    let heap_range = or_give_up(physical::start(regions, limit).map_err(|physical::NoMemory| "too little memory"));
+    let heap_range = or_give_up(physical::start(regions, limit));
     let root = or_give_up(kernel_map::build(regions, limit));
     // SAFETY: the range was set aside for this; the direct map is the loader's now and Quire's from `continue_on` on, at
     // the same addresses.
@@ -105,12 +105,12 @@ fn read_command_line() {
     }
 }
 
-fn or_give_up<T, E: core::fmt::Debug>(result: Result<T, E>) -> T {
+fn or_give_up<T, E: core::fmt::Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| give_up(error))
 }
 
 /// Ends a kernel that cannot start: no bug, but nothing that it could do either.
-fn give_up(why: impl core::fmt::Debug) -> ! {
-    log!("boot", "cannot start: {why:?}");
+fn give_up(why: impl core::fmt::Display) -> ! {
+    log!("boot", "cannot start: {why}");
     debug_exit::leave(Verdict::Failure)
 }

@@ -1,5 +1,6 @@
 //! The local interrupt controller: the timer that ends time slices, and the end of interrupts.
 
+use core::fmt;
 use core::num::NonZeroU32;
 use core::ptr::NonNull;
 
@@ -22,6 +23,16 @@ pub enum TimerError {
     Calibration(NoIntervalTimer),
     /// No memory to map its registers.
     Memory(AllocationError),
+}
+
+impl fmt::Display for TimerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Apic(error) => write!(f, "no timer: {error}"),
+            Self::Calibration(error) => write!(f, "no timer: {error}"),
+            Self::Memory(error) => write!(f, "no timer: {error}"),
+        }
+    }
 }
 
 /// Masks the legacy interrupt controllers, measures the clocks and starts the timer. Interrupts are off.

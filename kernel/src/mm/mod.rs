@@ -1,5 +1,7 @@
 //! Memory: physical frames, the kernel's and the tasks' address spaces, page faults and reclaim.
 
+use core::fmt;
+
 #[cfg(target_os = "none")]
 pub mod address_space;
 pub mod buddy;
@@ -31,3 +33,9 @@ pub use frame::FrameNumber;
 /// There is no memory for what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocationError;
+
+impl fmt::Display for AllocationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too little memory")
+    }
+}

@@ -12,6 +12,7 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use quire_swap::header::PAGE_SIZE;
 use spin::Once;
 
+use super::AllocationError;
 use super::buddy::{Buddy, ORDERS};
 use super::frame::{Frame, FrameNumber, Kind};
 use super::reclaim;
@@ -24,15 +25,13 @@ use crate::task;
 const HEAP_SHARE: u64 = 16;
 /// The least that the heap gets.
 const LEAST_HEAP: u64 = 1 << 20;
+/// The most: the tables of 32 GiB of swap.
+const MOST_HEAP: u64 = 64 << 20;
 
 static FRAMES: Once<&'static [Frame]> = Once::new();
 static BUDDY: SpinLock<Buddy> = SpinLock::new(Rank::Frames, Buddy::new());
 static MANAGED: AtomicUsize = AtomicUsize::new(0);
 static MARKS: Once<Watermarks> = Once::new();
-
-/// There is no RAM that the kernel could use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoMemory;
 
 /// The usable parts of the memory map below `limit`, frame-aligned, as ranges of physical addresses. Frame 0 is left
 /// out: a null frame number is then always a mistake.
@@ -50,18 +49,18 @@ pub fn usable(regions: &[MemoryRegion], limit: u64) -> impl Iterator<Item = Rang
 /// [`DIRECT_MAP`] is active.
 ///
 /// # Errors
-/// [`NoMemory`] when not even the metadata and the heap fit.
-pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<Range<u64>, NoMemory> {
+/// [`AllocationError`] when not even the metadata and the heap fit.
+pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<Range<u64>, AllocationError> {
     let page = PAGE_SIZE as u64;
-    let end = usable(regions, limit).map(|range| range.end).max().ok_or(NoMemory)?;
+    let end = usable(regions, limit).map(|range| range.end).max().ok_or(AllocationError)?;
     let count = FrameNumber::containing(end).index();
     let metadata_bytes = ((count * size_of::<Frame>()) as u64).next_multiple_of(page);
     let ram: u64 = usable(regions, limit).map(|range| range.end - range.start).sum();
-    let heap_bytes = (ram / HEAP_SHARE).max(LEAST_HEAP).next_multiple_of(page);
-    let largest = usable(regions, limit).max_by_key(|range| range.end - range.start).ok_or(NoMemory)?;
+    let heap_bytes = (ram / HEAP_SHARE).clamp(LEAST_HEAP, MOST_HEAP).next_multiple_of(page);
+    let largest = usable(regions, limit).max_by_key(|range| range.end - range.start).ok_or(AllocationError)?;
     let own = largest.start..largest.start + metadata_bytes + heap_bytes;
     if own.end >= largest.end {
-        return Err(NoMemory);
+        return Err(AllocationError);
     }
 
     let first = (DIRECT_MAP + own.start) as *mut Frame;

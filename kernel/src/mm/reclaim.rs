@@ -119,7 +119,7 @@ pub fn wait_for_frame() -> Result<Folio, AllocationError> {
     if physical::free_frames() < physical::watermarks().low {
         // Whoever takes frames faster than `kswapd` frees them shares its work, so that some are left for readahead.
         COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
-        shrink();
+        shrink(&mut effort.plug);
     }
     loop {
         if let Some(folio) = Folio::allocate(Purpose::Task) {
@@ -134,8 +134,10 @@ pub fn wait_for_frame() -> Result<Folio, AllocationError> {
 }
 
 /// Somebody's attempts to free frames.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Effort {
+    /// What is to be written, kept from one attempt to the next so that requests get long; submitted before any wait.
+    plug: Plug,
     /// Folios looked at since the last that could leave, or passes over empty lists.
     in_vain: usize,
 }
@@ -144,9 +146,10 @@ impl Effort {
     /// One batch; then, if that did not free a frame but something may soon, waits a little.
     fn try_once(&mut self) {
         let freed_before = FREED_FRAMES.load(Ordering::Acquire);
-        let Pass { looked_at, leaving } = shrink();
+        let Pass { looked_at, leaving } = shrink(&mut self.plug);
         let freed = || FREED_FRAMES.load(Ordering::Acquire) != freed_before;
         if !freed() && (writes_under_way() > 0 || looked_at == 0) {
+            self.plug.submit();
             FREED.wait_until_or(time::since_boot() + PATIENCE, freed);
         }
         if leaving > 0 || freed() || writes_under_way() > 0 {
@@ -189,7 +192,7 @@ struct Pass {
 }
 
 /// One batch: tries to take 32 folios out of memory.
-fn shrink() -> Pass {
+fn shrink(plug: &mut Plug) -> Pass {
     let mut candidates = [const { None }; BATCH];
     balance(&mut candidates);
     let looked_at = lru::isolate(List::Inactive, &mut candidates);
@@ -206,11 +209,9 @@ fn shrink() -> Pass {
         page_table::flush_user();
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
     }
-    let mut plug = Plug::new();
     for Unmapped { folio, dirty } in unmapped.into_iter().flatten() {
-        take_out(folio, dirty, &mut plug);
+        take_out(folio, dirty, plug);
     }
-    plug.submit();
     Pass { looked_at, leaving }
 }
 

@@ -163,11 +163,11 @@ pub(super) fn demo(command_line: CommandLine<'static>) -> Result<String, Failure
     }
     print_table(&rows);
     print!("\n  faults: {faults}\n");
-    print!("  swap used at the end of the run: {} of {} pages", used_pages, swap::total_pages());
+    print!("  swap used at the end of the run: {} of {} pages\n", used_pages, swap::total_pages());
     for disk in crate::disk::all() {
         let counters = disk.counters();
         print!(
-            "\n  {disk}: {} requests, {} segments, {} doorbells, {} interrupts, at most {} in flight, {} errors",
+            "  {disk}: {} requests, {} segments, {} doorbells, {} interrupts, at most {} in flight, {} errors\n",
             counters.reads + counters.writes + counters.flushes + counters.discards,
             counters.segments,
             counters.doorbells,
@@ -179,7 +179,7 @@ pub(super) fn demo(command_line: CommandLine<'static>) -> Result<String, Failure
     let total = swap::statistics();
     enabled.disable()?;
     let free_after = physical::free_frames();
-    print!("\n  frames free: {free_before} before, {free_after} after\n\n");
+    print!("  frames free: {free_before} before, {free_after} after\n\n");
 
     let (verified, wrong) = (stage.tally.verified(), stage.tally.wrong());
     require!(wrong == 0, "{wrong} of {verified} bytes did not come back");
