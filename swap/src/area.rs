@@ -99,6 +99,11 @@ impl<M: Machine> Area<M> {
         &self.statistics
     }
 
+    /// Slots that can be used: without the header and bad pages.
+    pub fn usable(&self) -> u64 {
+        self.usable
+    }
+
     /// Slots in use.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Acquire)
@@ -228,12 +233,13 @@ impl<M: Machine> Area<M> {
     }
 
     fn take_from_list(&self, list: ListId, tries: u32, class: u8, word: Word) -> Result<Option<u32>, NoMemory> {
-        let tries = tries.min(self.lists.lock().length(list));
-        for _ in 0..tries {
-            let Some(index) = self.lists.lock().turn(&self.clusters, list) else { break };
+        let mut left = tries;
+        while left > 0 {
+            let Some((index, length)) = self.lists.lock().turn(&self.clusters, list) else { break };
             if let Some(slot) = self.take_from(index, class, 0, word)? {
                 return Ok(Some(slot));
             }
+            left = (left - 1).min(length);
         }
         Ok(None)
     }
@@ -262,7 +268,7 @@ impl<M: Machine> Area<M> {
 
     /// Frees slots of a full cluster that only the swap cache holds, and takes a run from what that gave.
     fn reclaim_cluster(&self, class: u8, word: Word) -> Option<u32> {
-        let index = self.lists.lock().turn(&self.clusters, ListId::FULL)?;
+        let (index, _) = self.lists.lock().turn(&self.clusters, ListId::FULL)?;
         self.drop_unused_in(self.cluster_slots(index));
         self.take_from(index, class, 0, word).ok().flatten()
     }
@@ -302,6 +308,9 @@ impl<M: Machine> Area<M> {
     #[inline]
     fn relist(&self, index: usize, cluster: &mut ClusterGuard<'_, M>, fragmented: bool) {
         let now = cluster.list();
+        if now.is_partly_used() && !fragmented && !cluster.is_empty() && !cluster.is_full() {
+            return;
+        }
         let list = if cluster.is_empty() {
             if self.discard_clusters && now != ListId::FREE { ListId::DISCARD } else { ListId::FREE }
         } else if cluster.is_full() {
@@ -331,7 +340,7 @@ impl<M: Machine> Area<M> {
     /// Tells the device of one empty cluster, which can be used again then. Sleeps. False if there is none.
     pub(crate) fn discard_cluster(&self) -> bool {
         // Away from every list the cluster is this task's alone: nothing in it is used, and nobody can take any of it.
-        let Some(index) = self.lists.lock().turn(&self.clusters, ListId::DISCARD) else { return false };
+        let Some((index, _)) = self.lists.lock().turn(&self.clusters, ListId::DISCARD) else { return false };
         {
             let mut cluster = self.clusters[index].lock();
             if cluster.list() != ListId::DISCARD {

@@ -14,11 +14,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::{RwLock, RwLockReadGuard};
 
+use crate::free::{self, FREE, FreeList, Table};
 use crate::heap::{self, NoMemory};
 use crate::lists::{Links, ListId};
 use crate::machine::Machine;
 use crate::sync::{Guard, Lock, Rank};
-use crate::word::{COUNT_EXTENDED, INLINE_COUNT_MAX, Kind, Word};
+use crate::word::{COUNT_EXTENDED, INLINE_COUNT_MAX, Word};
 
 /// Slots in a cluster.
 pub const CLUSTER_SLOTS: usize = 512;
@@ -39,8 +40,6 @@ pub(crate) const fn run_length(class: u8) -> u32 {
     if class == ZERO_CLASS { 1 } else { 1 << class }
 }
 
-type Table = [AtomicU64; CLUSTER_SLOTS];
-
 /// The cluster's part of an area's array of clusters.
 pub(crate) struct Cluster<M: Machine> {
     table: RwLock<Option<Box<Table>>>,
@@ -54,9 +53,7 @@ pub(crate) struct State {
     extension: Option<Box<[Extension; 1]>>,
     /// Slots that are not free, the bad ones included.
     used: u16,
-    /// The ends of the list of free slots; [`NIL`] if it is empty.
-    first_free: u16,
-    last_free: u16,
+    free: FreeList,
     /// The class of the folios that the cluster is for, fixed when its first slot is taken.
     class: u8,
     list: ListId,
@@ -72,9 +69,6 @@ struct Extension {
     metadata: Option<Box<[u64]>>,
 }
 
-/// No slot, in the list of free slots.
-const NIL: u16 = CLUSTER_SLOTS as u16;
-
 /// The locked cluster.
 pub(crate) struct ClusterGuard<'a, M: Machine> {
     // Declared first, so dropped first: the table may be taken away only while nobody has the cluster's lock.
@@ -89,14 +83,7 @@ impl<M: Machine> Cluster<M> {
         const { assert!(size_of::<Self>() * 10 <= CLUSTER_SLOTS, "an unused slot costs at most 0.1 byte") };
         Self {
             table: RwLock::new(None),
-            state: Lock::new(State {
-                extension: None,
-                used: 0,
-                first_free: NIL,
-                last_free: NIL,
-                class: 0,
-                list: ListId::NONE,
-            }),
+            state: Lock::new(State { extension: None, used: 0, free: FreeList::empty(), class: 0, list: ListId::NONE }),
             links: Links::new(),
         }
     }
@@ -119,12 +106,10 @@ impl<M: Machine> Cluster<M> {
     }
 }
 
-const FREE: Word = Kind::Free { previous: NIL, next: NIL }.word();
-
 impl<M: Machine> ClusterGuard<'_, M> {
     #[inline]
     pub(crate) fn word(&self, offset: usize) -> Word {
-        self.table().map_or(FREE, |table| Word(table[offset % CLUSTER_SLOTS].load(Ordering::Relaxed)))
+        self.table().map_or(FREE, |table| free::load(table, offset))
     }
 
     /// Changes the word of a slot that is not free into one that is not free.
@@ -160,27 +145,27 @@ impl<M: Machine> ClusterGuard<'_, M> {
 
     /// Makes sure that there is a table, for slots of folios of `class` if the cluster is empty, with room for
     /// `metadata_bits` a slot.
+    #[inline]
     pub(crate) fn prepare(&mut self, class: u8, metadata_bits: u8) -> Result<(), NoMemory> {
         if self.is_empty() {
             self.state.class = class;
         }
-        if self.table.is_some() {
-            return Ok(());
-        }
+        if self.table.is_some() { Ok(()) } else { self.make_table(metadata_bits) }
+    }
+
+    #[cold]
+    fn make_table(&mut self, metadata_bits: u8) -> Result<(), NoMemory> {
         if metadata_bits > 0 {
             let words = CLUSTER_SLOTS * usize::from(metadata_bits) / 64;
             let metadata = heap::slice::<M, _>(words, |_| 0)?;
             self.extension()?.metadata = Some(metadata);
         }
-        let table = heap::array::<M, _, CLUSTER_SLOTS>(|offset| {
-            let previous = if offset == 0 { NIL } else { offset as u16 - 1 };
-            AtomicU64::new(Kind::Free { previous, next: offset as u16 + 1 }.word().0)
-        })?;
+        let table = heap::array::<M, _, CLUSTER_SLOTS>(|offset| AtomicU64::new(FreeList::initial(offset).0))?;
         // A reader who looks at this cluster right now holds the lock for a few instructions; it may be interrupted, so
         // waiting for it here, where nothing may be preempted, could be for ever.
         *self.cluster.table.try_write().ok_or(NoMemory)? = Some(table);
         self.table = self.cluster.table.try_read();
-        (self.state.first_free, self.state.last_free) = (0, NIL - 1);
+        self.state.free = FreeList::full();
         Ok(())
     }
 
@@ -199,13 +184,15 @@ impl<M: Machine> ClusterGuard<'_, M> {
     /// Takes a free, aligned run of slots for a folio of `class`, at `wanted` if that is free, and sets their words to `word`.
     #[inline]
     pub(crate) fn take(&mut self, class: u8, wanted: usize, word: Word) -> Option<usize> {
+        let table = self.table.as_ref()?.as_deref()?;
         let length = run_length(class) as usize;
-        let first = if self.is_run_free(wanted, length) { wanted } else { self.find_run(length)? };
+        let state = &mut *self.state;
+        let first = state.free.find(table, wanted, length)?;
         for offset in first..first + length {
-            self.unlink(offset);
-            self.store(offset, word);
+            state.free.unlink(table, offset);
+            free::store(table, offset, word);
         }
-        self.state.used += length as u16;
+        state.used += length as u16;
         Some(first)
     }
 
@@ -213,14 +200,11 @@ impl<M: Machine> ClusterGuard<'_, M> {
     #[inline]
     pub(crate) fn give_back(&mut self, offset: usize) {
         debug_assert!(!self.word(offset).is_free());
-        let previous = self.state.last_free;
-        self.store(offset, Kind::Free { previous, next: NIL }.word());
-        match previous {
-            NIL => self.state.first_free = offset as u16,
-            previous => self.relink(previous, |before, _| (before, offset as u16)),
+        if let Some(table) = self.table.as_ref().and_then(|table| table.as_deref()) {
+            let state = &mut *self.state;
+            state.free.append(table, offset);
+            state.used -= 1;
         }
-        self.state.last_free = offset as u16;
-        self.state.used -= 1;
     }
 
     /// How many page-table words hold the slot.
@@ -321,59 +305,10 @@ impl<M: Machine> ClusterGuard<'_, M> {
         })
     }
 
-    fn find_run(&self, length: usize) -> Option<usize> {
-        let mut free = self.state.first_free;
-        while free != NIL {
-            let first = usize::from(free) & !(length - 1);
-            if self.is_run_free(first, length) {
-                return Some(first);
-            }
-            free = self.neighbours(free).1;
-        }
-        None
-    }
-
-    #[inline]
-    fn is_run_free(&self, first: usize, length: usize) -> bool {
-        first.is_multiple_of(length)
-            && self
-                .table()
-                .and_then(|table| table.get(first..first + length))
-                .is_some_and(|run| run.iter().all(|word| Word(word.load(Ordering::Relaxed)).is_free()))
-    }
-
-    #[inline]
-    fn unlink(&mut self, offset: usize) {
-        let (previous, next) = self.neighbours(offset as u16);
-        match previous {
-            NIL => self.state.first_free = next,
-            previous => self.relink(previous, |before, _| (before, next)),
-        }
-        match next {
-            NIL => self.state.last_free = previous,
-            next => self.relink(next, |_, after| (previous, after)),
-        }
-    }
-
-    #[inline]
-    fn neighbours(&self, offset: u16) -> (u16, u16) {
-        match self.word(usize::from(offset)).kind() {
-            Kind::Free { previous, next } => (previous, next),
-            _ => unreachable!("the list of free slots holds only free slots"),
-        }
-    }
-
-    #[inline]
-    fn relink(&mut self, offset: u16, change: impl FnOnce(u16, u16) -> (u16, u16)) {
-        let (previous, next) = self.neighbours(offset);
-        let (previous, next) = change(previous, next);
-        self.store(usize::from(offset), Kind::Free { previous, next }.word());
-    }
-
     #[inline]
     fn store(&mut self, offset: usize, word: Word) {
         if let Some(table) = self.table() {
-            table[offset % CLUSTER_SLOTS].store(word.0, Ordering::Release);
+            free::store(table, offset, word);
         }
     }
 

@@ -87,6 +87,7 @@ pub mod errno;
 pub mod extension;
 mod extents;
 mod folio;
+mod free;
 pub mod header;
 mod heap;
 mod lists;

@@ -30,6 +30,12 @@ impl ListId {
         Self(3 + class)
     }
 
+    /// Whether it is one of the partly used ones, fragmented or not.
+    #[inline]
+    pub(crate) const fn is_partly_used(self) -> bool {
+        self.0 >= 3 && self.0 != Self::NONE.0
+    }
+
     /// Partly used by folios of `class`, and the last search found no room for one more.
     pub(crate) const fn fragmented(class: u8) -> Self {
         Self(3 + CLASSES as u8 + class)
@@ -70,20 +76,15 @@ impl Lists {
         Self { lists: [List { first: 0, length: 0 }; ListId::COUNT] }
     }
 
-    /// Clusters on `list`.
-    pub(crate) fn length(&self, list: ListId) -> u32 {
-        self.lists[usize::from(list.0)].length
-    }
-
-    /// The first cluster of the list, which becomes its last.
-    pub(crate) fn turn<M: Machine>(&mut self, clusters: &[Cluster<M>], list: ListId) -> Option<usize> {
+    /// The first cluster of the list, which becomes its last, and how many others there are.
+    pub(crate) fn turn<M: Machine>(&mut self, clusters: &[Cluster<M>], list: ListId) -> Option<(usize, u32)> {
         let list = &mut self.lists[usize::from(list.0)];
         if list.length == 0 {
             return None;
         }
         let first = list.first as usize;
         list.first = clusters[first].links.get().1;
-        Some(first)
+        Some((first, list.length - 1))
     }
 
     /// Moves a cluster from the list `from` to the end of `to`; [`ListId::NONE`] for none.

@@ -40,10 +40,11 @@ impl Priorities {
 
     /// The area was tried: the others of its priority are next.
     pub(crate) fn requeue(&mut self, index: u8) {
-        if let Some(&(priority, _)) = self.areas[..self.length].iter().find(|&&(_, other)| other == index) {
-            self.remove(index);
-            self.insert(priority, index);
-        }
+        let Some(position) = self.iter().position(|other| other == index) else { return };
+        let priority = self.areas[position].0;
+        let behind = &mut self.areas[position..self.length];
+        let others = behind.iter().position(|&(other, _)| other != priority).unwrap_or(behind.len());
+        behind[..others].rotate_left(1);
     }
 }
 

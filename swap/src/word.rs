@@ -66,15 +66,21 @@ impl Word {
     pub(crate) const fn kind(self) -> Kind {
         let payload = self.0 & KIND_MASK;
         match payload & 0b1111 {
-            0b0000 => Kind::Free {
-                previous: (payload >> FREE_PREVIOUS_SHIFT & FREE_LINK_MASK) as u16,
-                next: (payload >> FREE_NEXT_SHIFT & FREE_LINK_MASK) as u16,
-            },
+            0b0000 => {
+                let (previous, next) = self.neighbours();
+                Kind::Free { previous, next }
+            }
             0b1000 => Kind::Bad,
             bits if bits & 0b1 != 0 => Kind::Shadow(payload >> 1),
             bits if bits & 0b10 != 0 => Kind::Folio(payload >> 2),
             _ => Kind::Owned(payload >> 3),
         }
+    }
+
+    /// The neighbours of a free slot in the list.
+    #[inline]
+    pub(crate) const fn neighbours(self) -> (u16, u16) {
+        ((self.0 >> FREE_PREVIOUS_SHIFT & FREE_LINK_MASK) as u16, (self.0 >> FREE_NEXT_SHIFT & FREE_LINK_MASK) as u16)
     }
 
     /// The folio's number, for a slot in the cache.

@@ -1,0 +1,196 @@
+//! A machine that costs nothing: what is measured is the core.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use quire_swap::header::{BadPages, Header, Page};
+use quire_swap::{
+    Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, IoError, Level, Machine, Purpose,
+    Rank, Swap, SwapOnOptions,
+};
+
+/// The machine.
+pub struct Bare;
+
+const FRAMES: usize = 1024;
+
+struct Frame {
+    state: FolioState,
+    references: AtomicU32,
+}
+
+static FRAMES_OF_THE_MACHINE: [Frame; FRAMES] =
+    [const { Frame { state: FolioState::new(), references: AtomicU32::new(0) } }; FRAMES];
+
+/// A counted reference to a frame that has no contents.
+pub struct BareFolio(u32);
+
+impl BareFolio {
+    fn frame(&self) -> &'static Frame {
+        &FRAMES_OF_THE_MACHINE[self.0 as usize]
+    }
+}
+
+impl Clone for BareFolio {
+    fn clone(&self) -> Self {
+        self.frame().references.fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
+    }
+}
+
+impl Drop for BareFolio {
+    fn drop(&mut self) {
+        if self.frame().references.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.frame().state.reset();
+        }
+    }
+}
+
+impl Folio for BareFolio {
+    fn number(&self) -> u64 {
+        self.0.into()
+    }
+
+    fn order(&self) -> u8 {
+        0
+    }
+
+    fn into_number(self) -> u64 {
+        let number = self.number();
+        std::mem::forget(self);
+        number
+    }
+
+    fn from_number(number: u64) -> Self {
+        Self(number as u32)
+    }
+
+    fn try_from_number(number: u64) -> Option<Self> {
+        let references = &FRAMES_OF_THE_MACHINE.get(number as usize)?.references;
+        let raise = |count| if count == 0 { None } else { Some(count + 1) };
+        references.fetch_update(Ordering::Acquire, Ordering::Relaxed, raise).ok()?;
+        Some(Self(number as u32))
+    }
+
+    fn try_freeze(&self, expected: u32) -> bool {
+        self.frame().references.compare_exchange(expected, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    fn unfreeze(&self, references: u32) {
+        self.frame().references.store(references, Ordering::Release);
+    }
+
+    fn state(&self) -> &FolioState {
+        &self.frame().state
+    }
+
+    fn with_page<R>(&self, _index: usize, read: impl FnOnce(&Page) -> R) -> R {
+        read(&[1; 4096])
+    }
+
+    fn with_page_mut<R>(&self, _index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
+        write(&mut [1; 4096])
+    }
+
+    fn looks_zero(&self) -> bool {
+        false
+    }
+
+    fn wait_while(&self, flag: FolioFlag) {
+        panic!("waits for {flag:?} for ever");
+    }
+
+    fn wake(&self, _flag: FolioFlag) {}
+}
+
+impl Machine for Bare {
+    type Folio = BareFolio;
+
+    fn lock_enter(_rank: Rank) {}
+
+    fn lock_leave(_rank: Rank) {}
+
+    fn relax() {}
+
+    fn cpu() -> usize {
+        0
+    }
+
+    fn may_allocate(_bytes: usize) -> bool {
+        true
+    }
+
+    fn allocate_folio(_order: u8, _purpose: Purpose) -> Option<BareFolio> {
+        let frame = FRAMES_OF_THE_MACHINE.iter().position(|frame| frame.references.load(Ordering::Relaxed) == 0)?;
+        FRAMES_OF_THE_MACHINE[frame].references.store(1, Ordering::Relaxed);
+        Some(BareFolio(frame as u32))
+    }
+
+    fn write_ended(_folio: BareFolio, _result: Result<(), IoError>) {}
+
+    fn wait(event: Event, _ready: &dyn Fn() -> bool) {
+        panic!("waits for {event:?} for ever");
+    }
+
+    fn wake(_event: Event) {}
+
+    fn log(_level: Level, _message: fmt::Arguments<'_>) {}
+}
+
+/// A folio that a task has just filled.
+pub fn new_folio() -> BareFolio {
+    let folio = Bare::allocate_folio(0, Purpose::Demand).expect("there are enough frames");
+    folio.state().set(FolioFlag::UpToDate);
+    folio
+}
+
+/// A disk that does everything at once.
+struct BareDisk {
+    pages: u64,
+}
+
+impl Disk<Bare> for BareDisk {
+    fn name(&self) -> &'static str {
+        "/dev/bare"
+    }
+
+    fn driver(&self) -> DriverId {
+        DriverId("bare")
+    }
+
+    fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    fn properties(&self) -> DiskProperties {
+        DiskProperties { synchronous: true, ..DiskProperties::default() }
+    }
+
+    fn read_page(&self, _page: u64, buffer: &mut Page) -> Result<(), IoError> {
+        let header = Header {
+            last_page: u32::try_from(self.pages - 1).expect("at most 16 TiB"),
+            uuid: [0; 16],
+            label: [0; 16],
+            bad_pages: BadPages::new(&[]),
+        };
+        header.encode(buffer).map_err(|_| IoError::Device)
+    }
+
+    fn submit(&self, request: DiskRequest<Bare>) {
+        request.complete(Ok(()));
+    }
+
+    fn discard(&self, _pages: Range<u64>) -> Result<(), IoError> {
+        Ok(())
+    }
+}
+
+/// Swap on one disk with so many slots.
+pub fn swap_with(slots: u64) -> &'static Swap<Bare> {
+    let swap = Box::leak(Box::new(Swap::new()));
+    let disk: Arc<dyn Disk<Bare>> = Arc::new(BareDisk { pages: slots });
+    swap.swapon(&disk, SwapOnOptions::default()).expect("the header is good");
+    swap
+}

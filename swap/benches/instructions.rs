@@ -1,0 +1,177 @@
+//! How many instructions the core's short paths take, beside their targets: `cargo bench --bench instructions`.
+//!
+//! Each operation runs n and 2n times under callgrind, which counts instructions; the difference is n operations without
+//! what was made ready for them. Needs valgrind.
+
+#![allow(unreachable_pub, missing_docs, reason = "a benchmark exports nothing")]
+
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::Arc;
+
+use quire_swap::{Direction, Entry, Locked, SlotRun, Slots, Swap, SwapOps};
+
+mod bare;
+
+use bare::{Bare, new_folio, swap_with};
+
+/// A name, what it costs at most, and how to do it so many times.
+type Operation = (&'static str, Option<f64>, fn(u64));
+
+const MEBI: u64 = 1 << 20;
+const GIBI: u64 = 1 << 30;
+/// Operations in one measurement.
+const TIMES: u32 = 1 << 17;
+
+const OPERATIONS: &[Operation] = &[
+    ("allocate and free a slot, the same cluster", Some(120.0), alone),
+    ("allocate and free a slot, 1 Mi slots, 1 % full", Some(120.0), |times| churn(MEBI, MEBI / 100, times)),
+    ("allocate and free a slot, 1 Mi slots, 50 % full", Some(120.0), |times| churn(MEBI, MEBI / 2, times)),
+    ("allocate and free a slot, 1 Mi slots, 99 % full", Some(120.0), |times| churn(MEBI, MEBI / 100 * 99, times)),
+    ("allocate and free a slot, 1 Gi slots, as many used as in the first", Some(120.0), |times| {
+        churn(GIBI, MEBI / 100, times);
+    }),
+    ("fill and empty clusters, a slot", Some(120.0), waves),
+    ("look up a cached folio and drop the reference", None, lookup),
+    ("look up a slot that is not cached", Some(20.0), lookup_nothing),
+    ("duplicate and put a count", None, duplicate),
+    ("ask the backend through its table", None, |times| ask(&*backend(), times)),
+    ("ask the backend directly", None, |times| ask_directly(&Backend, times)),
+];
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().collect();
+    if let [_, command, index, times] = &arguments[..]
+        && command == "run"
+    {
+        let index: usize = index.parse().expect("written by this program");
+        return OPERATIONS[index].2(times.parse().expect("written by this program"));
+    }
+    println!("{:>12}  {:>7}  operation", "instructions", "target");
+    for (index, (name, target, _)) in OPERATIONS.iter().enumerate() {
+        let cost = f64::from(count(index, 2 * TIMES) - count(index, TIMES)) / f64::from(TIMES);
+        let target = target.map_or(String::new(), |target| format!("{target}"));
+        println!("{cost:>12.1}  {target:>7}  {name}");
+    }
+}
+
+/// The instructions that a run of this program takes.
+fn count(index: usize, times: u32) -> u32 {
+    let program = std::env::current_exe().expect("a program knows itself");
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(program)
+        .args(["run", &index.to_string(), &times.to_string()])
+        .output()
+        .unwrap_or_else(|error| panic!("valgrind is needed: {error}"));
+    let report = String::from_utf8_lossy(&output.stderr);
+    let collected = report.lines().find_map(|line| line.split_once("Collected : ")).map(|(_, number)| number.trim());
+    collected.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("callgrind says: {report}"))
+}
+
+/// In an area that has `used` of `slots` in use, frees slots at random and takes new ones, 1024 at a time: as when pages
+/// come back to many tasks, and others go out.
+fn churn(slots: u64, used: u64, times: u64) {
+    let swap = swap_with(slots);
+    let mut held: Vec<Slots<Bare>> = (0..used).map(|_| swap.allocate(0).expect("there is room")).collect();
+    let mut random = 12345_u64;
+    for _ in 0..times / 1024 {
+        for _ in 0..1024 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            held.swap_remove((random >> 33) as usize % held.len());
+        }
+        for _ in 0..1024 {
+            held.push(swap.allocate(0).expect("there is room"));
+        }
+    }
+    std::mem::forget(held);
+}
+
+/// Takes a slot and frees it, with others beside it in use.
+fn alone(times: u64) {
+    let swap = swap_with(MEBI);
+    let beside = swap.allocate(0);
+    for _ in 0..times {
+        drop(black_box(swap.allocate(0)));
+    }
+    drop(beside);
+}
+
+/// Takes and frees slots in waves of 8 clusters, so that tables appear and vanish.
+fn waves(times: u64) {
+    let swap = swap_with(MEBI);
+    let mut held = Vec::with_capacity(4096);
+    for _ in 0..times {
+        held.push(swap.allocate(0).expect("there is room"));
+        if held.len() == 4096 {
+            held.clear();
+        }
+    }
+}
+
+fn cached() -> (&'static Swap<Bare>, Entry) {
+    let swap = swap_with(MEBI);
+    let locked = Locked::lock(new_folio());
+    let entry = swap.add_to_swap(&locked).expect("there is room");
+    (swap, entry)
+}
+
+fn lookup(times: u64) {
+    let (swap, entry) = cached();
+    for _ in 0..times {
+        assert!(swap.lookup(black_box(entry)).is_some());
+    }
+}
+
+fn lookup_nothing(times: u64) {
+    let (swap, entry) = cached();
+    let beside = Entry::new(entry.area(), entry.slot() + 1).expect("not the header");
+    for _ in 0..times {
+        assert!(swap.lookup(black_box(beside)).is_none());
+    }
+}
+
+fn duplicate(times: u64) {
+    let (swap, entry) = cached();
+    std::mem::forget(swap.duplicate(entry));
+    for _ in 0..times {
+        drop(black_box(swap.duplicate(entry).expect("the slot is in use")));
+    }
+}
+
+/// A backend that does as little as can be done.
+struct Backend;
+
+impl SwapOps<Bare> for Backend {
+    fn can_merge(&self, _: &quire_swap::Area<Bare>, previous: SlotRun, next: SlotRun, _: Direction) -> bool {
+        previous.first != next.first
+    }
+
+    fn submit_read(&self, batch: quire_swap::ReadBatch<Bare>) {
+        batch.complete(Ok(()));
+    }
+
+    fn submit_write(&self, batch: quire_swap::WriteBatch<Bare>) {
+        batch.complete(Ok(()));
+    }
+}
+
+fn backend() -> Arc<dyn SwapOps<Bare>> {
+    black_box(Arc::new(Backend))
+}
+
+fn ask(backend: &dyn SwapOps<Bare>, times: u64) {
+    let area = swap_with(MEBI).area(0).expect("it is enabled");
+    let run = SlotRun { first: 1, length: 1 };
+    for _ in 0..times {
+        black_box(backend.can_merge(&area, black_box(run), run, Direction::Write));
+    }
+}
+
+fn ask_directly(backend: &Backend, times: u64) {
+    let area = swap_with(MEBI).area(0).expect("it is enabled");
+    let run = SlotRun { first: 1, length: 1 };
+    for _ in 0..times {
+        black_box(backend.can_merge(&area, black_box(run), run, Direction::Write));
+    }
+}
