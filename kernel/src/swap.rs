@@ -18,6 +18,7 @@ use core::fmt;
 use core::num::NonZeroU32;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
 use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
 use quire_swap::header::{PAGE_SIZE, Page};
@@ -31,9 +32,9 @@ use crate::command_line::CommandLine;
 use crate::disk::{self, Disk};
 use crate::log;
 use crate::mm::folio::Folio;
-use crate::mm::{AllocationError, address_space, fault, heap, lru, reclaim, watermark};
+use crate::mm::{AllocationError, address_space, fault, heap, lru, physical, reclaim, watermark};
 use crate::sync::{Rank, acquire_rank, release_rank};
-use crate::task::{self, WaitQueue};
+use crate::task::{self, WaitQueue, time};
 
 /// This machine, as the swap core sees it.
 #[derive(Debug)]
@@ -327,23 +328,58 @@ pub fn enable(command_line: CommandLine<'static>) -> Result<Enabled, EnableError
 }
 
 impl Enabled {
-    /// Disables the areas again, the last one first.
+    /// The areas, in the order in which they were enabled.
+    pub fn areas(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Disables the areas again, the last one first. One that is not enabled any more is left out.
     ///
     /// # Errors
     /// [`SwapOffError`] when one stays.
     pub fn disable(self) -> Result<(), SwapOffError> {
-        self.0.into_iter().rev().try_for_each(|area| SWAP.swapoff(area, &mut AddressSpaces))
+        self.0.into_iter().rev().filter(|area| SWAP.area(*area).is_some()).try_for_each(disable)
     }
 }
 
+/// Disables one area.
+///
+/// # Errors
+/// [`SwapOffError`]; the area works as before.
+pub fn disable(area: u8) -> Result<(), SwapOffError> {
+    SWAP.swapoff(area, &mut AddressSpaces { area, next_line: time::since_boot() + LINE_EVERY })
+}
+
+/// How often a long `swapoff` says how far it is.
+const LINE_EVERY: Duration = Duration::from_secs(1);
+
 /// Everybody who can have swap entries.
-struct AddressSpaces;
+struct AddressSpaces {
+    area: u8,
+    next_line: Duration,
+}
+
+/// Whether another page can come back without another task's having to die for it: there are free frames, or a slot
+/// elsewhere for what has to make room.
+fn is_room() -> bool {
+    SWAP.totals().1 > 0 || physical::free_frames() > physical::watermarks().high
+}
 
 impl Users for AddressSpaces {
+    fn progress(&mut self, left: u64, total: u64) {
+        if time::since_boot() >= self.next_line {
+            self.next_line = time::since_boot() + LINE_EVERY;
+            log!("swap", "swapoff {}: {left} of {total} pages left", name(self.area));
+        }
+    }
+
     fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
         for space in address_space::all() {
             let mut from = 0;
             while let Some((page, entry)) = space.next_entry(from, slots) {
+                if !is_room() {
+                    return Err(SwapOffError::NoMemory);
+                }
                 fault::bring_back(&space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)?;
                 from = page + PAGE_SIZE as u64;
             }

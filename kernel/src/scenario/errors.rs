@@ -17,22 +17,22 @@ use crate::swap;
 use crate::task::{Fatal, JoinHandle, WaitQueue};
 
 type Outcome = Result<String, Failure>;
-type Task = JoinHandle<Result<(), Fault>>;
+pub(super) type Task = JoinHandle<Result<(), Fault>>;
 
 const TASKS: u64 = 4;
 
 /// Frames, slots and batches as they were before, and nothing wrong in what was read.
-struct Books {
+pub(super) struct Books {
     free: usize,
     batches: usize,
 }
 
 impl Books {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         Self { free: physical::free_frames(), batches: swap::core().idle_batches() }
     }
 
-    fn check(&self, tally: &Tally) -> Result<(), Failure> {
+    pub(super) fn check(&self, tally: &Tally) -> Result<(), Failure> {
         let (verified, wrong) = (tally.verified(), tally.wrong());
         require!(wrong == 0, "{wrong} of {verified} bytes did not come back");
         let (free, batches) = (physical::free_frames(), swap::core().idle_batches());
@@ -42,23 +42,23 @@ impl Books {
     }
 }
 
-fn ram() -> u64 {
+pub(super) fn ram() -> u64 {
     physical::managed_frames() as u64
 }
 
 /// Where tasks wait for each other.
-struct Meeting {
+pub(super) struct Meeting {
     expected: u64,
     there: AtomicU64,
     complete: WaitQueue,
 }
 
 impl Meeting {
-    fn new(expected: u64) -> Arc<Self> {
+    pub(super) fn new(expected: u64) -> Arc<Self> {
         Arc::new(Self { expected, there: AtomicU64::new(0), complete: WaitQueue::new() })
     }
 
-    fn come(&self) {
+    pub(super) fn come(&self) {
         self.there.fetch_add(1, Ordering::AcqRel);
         self.complete.wake_all();
     }
@@ -68,7 +68,7 @@ impl Meeting {
         self.wait();
     }
 
-    fn wait(&self) {
+    pub(super) fn wait(&self) {
         self.complete.wait_until(|| self.there.load(Ordering::Acquire) >= self.expected);
     }
 }
@@ -149,7 +149,7 @@ fn tasks(pages: u64, tally: &Arc<Tally>, finish: &Arc<Meeting>) -> Result<Vec<Ta
 }
 
 /// What became of the tasks: why each that was killed could not go on.
-fn join(tasks: Vec<Task>) -> Vec<Fatal> {
+pub(super) fn join(tasks: Vec<Task>) -> Vec<Fatal> {
     let mut fatal = Vec::new();
     for task in tasks {
         let thread = Arc::clone(task.thread());

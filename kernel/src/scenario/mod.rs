@@ -13,6 +13,8 @@ mod run;
 #[cfg(target_os = "none")]
 pub use run::{Failure, Scenario, run};
 #[cfg(target_os = "none")]
+mod areas;
+#[cfg(target_os = "none")]
 mod crashes;
 #[cfg(target_os = "none")]
 mod demo;
