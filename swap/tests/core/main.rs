@@ -4,6 +4,8 @@
 
 mod areas;
 mod backends;
+mod bytes;
+mod damage;
 mod entry;
 mod extents;
 mod failures;
