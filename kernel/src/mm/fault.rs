@@ -211,6 +211,7 @@ fn map(
             Ok(Attempt::Served(kind))
         }
         Err(NotMapped::Changed) => Ok(Attempt::Again),
-        Err(NotMapped::NoTable) => Err(Fatal::OutOfMemory),
+        // Not the frame itself: it shows that the next attempt will find one.
+        Err(NotMapped::NoTable) => reclaim::wait_for_frame().map(|_| Attempt::Again).map_err(|_| Fatal::OutOfMemory),
     }
 }

@@ -106,7 +106,6 @@ fn address_spaces() -> Result<(), Failure> {
             "a task found {outcome:?} of (zero at first, writable, kept, kernel refused, unmapped refused)"
         );
     }
-    task::yield_now();
     let (free, tables) = (physical::free_frames(), physical::frames_of(Kind::PageTable));
     require!(free == free_before, "{free_before} frames were free before, {free} after");
     require!(tables == tables_before, "{tables_before} page tables before, {tables} after");

@@ -20,8 +20,6 @@ pub(super) fn threads(_: CommandLine<'static>) -> Result<String, Failure> {
     preemption()?;
     let locked = contention()?;
     sleeping()?;
-    // The last thread's stack goes when its successor runs.
-    scheduler::yield_now();
     let stacks = physical::frames_of(Kind::Stack);
     require!(stacks == stacks_before, "{stacks} stack frames in use, {stacks_before} before");
     Ok(format!("switches={} locked={locked}", scheduler::switches()))

@@ -116,7 +116,6 @@ pub fn preempt() {
 }
 
 fn exit() -> ! {
-    current().set_ended();
     switch_away(State::Dead);
     unreachable!("a dead thread was continued");
 }
@@ -196,13 +195,19 @@ fn switch_away(next_state: State) {
     }
 }
 
-/// Gives back the run-queue lock after a switch, and drops the thread that ended with it.
+/// Gives back the run-queue lock after a switch, and says of the thread that ended with it that it has.
 ///
 /// # Safety
 /// This thread was just switched to.
 unsafe fn finish_switch(interrupts_were_on: bool) {
     let dead = DEAD.lock().take();
     // SAFETY: the thread before this one forgot its guard and left the lock to this one.
-    unsafe { RUN_QUEUE.unlock_forgotten(interrupts_were_on) };
-    drop(dead);
+    unsafe { RUN_QUEUE.unlock_forgotten(false) };
+    if let Some(dead) = dead {
+        // Only now is its stack out of use: whoever joins it gives the stack back with the last reference.
+        dead.set_ended();
+    }
+    if interrupts_were_on {
+        interrupts::enable();
+    }
 }
