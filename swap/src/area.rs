@@ -104,6 +104,11 @@ impl<M: Machine> Area<M> {
         self.usable
     }
 
+    /// Its priority: higher ones are filled first, equal ones in turn.
+    pub fn priority(&self) -> i16 {
+        self.priority
+    }
+
     /// Slots in use.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Acquire)

@@ -90,14 +90,15 @@ impl SwapOnOptions<'_> {
         if flags & !FLAGS != 0 {
             return Err(SwapOnError::Flags(flags & !FLAGS));
         }
-        let discard = match flags & (FLAG_DISCARD | FLAG_DISCARD_ONCE | FLAG_DISCARD_PAGES) {
+        let is = |flag| flags & flag != 0;
+        let discard = match (is(FLAG_DISCARD), is(FLAG_DISCARD_ONCE), is(FLAG_DISCARD_PAGES)) {
             // The two policies refine discarding; alone they ask for nothing.
-            policy if policy & FLAG_DISCARD == 0 => Discard::Off,
-            policy if policy & FLAG_DISCARD_ONCE == policy & FLAG_DISCARD_PAGES << 1 => Discard::Both,
-            policy if policy & FLAG_DISCARD_ONCE != 0 => Discard::Once,
-            _ => Discard::Pages,
+            (false, _, _) => Discard::Off,
+            (true, true, false) => Discard::Once,
+            (true, false, true) => Discard::Pages,
+            (true, _, _) => Discard::Both,
         };
-        let priority = (flags & FLAG_PREFER != 0).then_some((flags & FLAG_PRIORITY_MASK) as i16);
+        let priority = is(FLAG_PREFER).then_some((flags & FLAG_PRIORITY_MASK) as i16);
         Ok(Self { priority, discard, backend: BackendOptions::default() })
     }
 }

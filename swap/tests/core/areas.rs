@@ -6,8 +6,8 @@ use std::sync::Arc;
 use quire_swap::errno::Errno;
 use quire_swap::header::HeaderError;
 use quire_swap::{
-    AllocateError, CLUSTER_SLOTS, Disk, DiskProperties, MAX_AREAS, SlotRange, Slots, Swap, SwapOffError, SwapOnError,
-    SwapOnOptions, Users,
+    AllocateError, CLUSTER_SLOTS, Discard, Disk, DiskProperties, MAX_AREAS, SlotRange, Slots, Swap, SwapOffError,
+    SwapOnError, SwapOnOptions, Users,
 };
 
 use crate::fake::kernel::Kernel;
@@ -170,6 +170,69 @@ fn swapon_runs_out_of_memory_at_any_step_and_leaves_nothing() {
     }
     assert!(failures >= 6 && memory.heap.done() > before + failures, "{failures} allocations can fail");
     assert_eq!(swap.totals(), (2999, 2999));
+}
+
+#[test]
+fn the_flags_of_swapon_mean_what_they_mean_on_linux() {
+    for (flags, priority, discard) in [
+        (0, None, Discard::Off),
+        (0x8000, Some(0), Discard::Off),
+        (0xffff, Some(0x7fff), Discard::Off),
+        (0x7fff, None, Discard::Off),
+        (0x1_0000, None, Discard::Both),
+        (0x3_0000, None, Discard::Once),
+        (0x5_0000, None, Discard::Pages),
+        (0x7_0000, None, Discard::Both),
+        (0x6_0000, None, Discard::Off),
+    ] {
+        let options = SwapOnOptions::from_flags(flags).unwrap();
+        assert_eq!((options.priority, options.discard), (priority, discard), "{flags:#x}");
+    }
+    assert_eq!(SwapOnOptions::from_flags(0x18_0001), Err(SwapOnError::Flags(0x18_0000)));
+    Memory::new(0);
+    let (swap, index) = swap_on(&FakeDisk::new("/dev/vda", 100));
+    assert_eq!(swap.area(index).unwrap().priority(), -1, "without one");
+    assert_eq!(swap.area(index).unwrap().usable(), 99);
+}
+
+#[test]
+fn a_device_is_told_what_is_unused_when_it_wants_to_know() {
+    let memory = Memory::new(0);
+    let able = DiskProperties { discard: true, ..DiskProperties::default() };
+    for (discard, properties, at_once, clusters) in [
+        (Discard::Off, able, false, false),
+        (Discard::Once, able, true, false),
+        (Discard::Pages, able, false, true),
+        (Discard::Both, able, true, true),
+        (Discard::Both, DiskProperties::default(), false, false),
+    ] {
+        let swap = Swap::<Fake>::new();
+        let disk = FakeDisk::with("/dev/vda", 3 * 512, properties, &[]);
+        let device: Arc<dyn Disk<Fake>> = disk.clone();
+        swap.swapon(&device, SwapOnOptions { discard, ..SwapOnOptions::default() }).unwrap();
+        let whole = at_once.then_some(1..3 * 512);
+        assert!(disk.discarded.lock().unwrap().iter().eq(&whole), "{discard:?}: all but the header");
+        disk.discarded.lock().unwrap().clear();
+        let slots = all(&swap, 0);
+        drop(slots);
+        assert_eq!(disk.discarded.lock().unwrap().len(), 0, "not while slots are freed: it sleeps");
+        // With nothing else left the allocation itself waits for the device.
+        let again = all(&swap, 0);
+        assert_eq!(again.len(), 3 * 512 - 1);
+        let expected = if clusters { vec![512..1024, 1024..1536] } else { vec![] };
+        let sorted = || {
+            let mut discarded = disk.discarded.lock().unwrap().clone();
+            discarded.sort_unstable_by_key(|range| range.start);
+            discarded
+        };
+        assert_eq!(sorted(), expected, "{discard:?}: the header's cluster is never empty");
+        drop(again);
+        swap.do_pending_work();
+        assert_eq!(disk.discarded.lock().unwrap().len(), 2 * expected.len());
+        swap.do_pending_work();
+        assert_eq!(disk.discarded.lock().unwrap().len(), 2 * expected.len(), "once each");
+        memory.forget();
+    }
 }
 
 struct Nobody {
