@@ -25,6 +25,8 @@ mod errors;
 #[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]
+mod sequential;
+#[cfg(target_os = "none")]
 mod threads;
 #[cfg(target_os = "none")]
 mod workload;

@@ -6,7 +6,7 @@ use core::fmt;
 
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
-use super::{areas, crashes, demo, disks, errors, memory, threads};
+use super::{areas, crashes, demo, disks, errors, memory, sequential, threads};
 use crate::command_line::CommandLine;
 use crate::{log, print};
 
@@ -60,6 +60,11 @@ static SCENARIOS: &[Scenario] = &[
         errors::swap,
     ),
     scenario("swapon", "swapon of every disk and nothing else; says what was refused", errors::swapon),
+    scenario(
+        "sequential",
+        "one task walks through twice the memory: pages a request, faults that read",
+        sequential::sequential,
+    ),
     scenario("areas", "three areas: priorities, equal shares, swapoff of each under load", areas::areas),
     scenario("poison", "swapoff meets a slot that cannot be read: only its page is lost", areas::poison),
     scenario("write-error", "the swap disk refuses writes: pages stay in memory, the run goes on", errors::write_error),
