@@ -171,7 +171,8 @@ impl<M: Machine> Area<M> {
 
     /// Takes a run for a folio of `class` near `hint`, the slot after the last one taken, and sets their words to `word`.
     /// Returns the first slot.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "specialised for the class, which is nearly always that of single slots")]
+    #[inline(always)]
     pub(crate) fn allocate_at(&self, class: u8, hint: u32, word: Word) -> Result<u32, NoSlot> {
         let hint =
             if self.properties.rotational { self.sequential[usize::from(class)].load(Ordering::Relaxed) } else { hint };
@@ -250,7 +251,8 @@ impl<M: Machine> Area<M> {
     }
 
     /// Takes a run from one cluster if it is for this class, or from any if the run is a single slot.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "specialised for the class, which is nearly always that of single slots")]
+    #[inline(always)]
     fn take_from(&self, index: usize, class: u8, wanted: usize, word: Word) -> Result<Option<u32>, NoMemory> {
         let Some(cluster) = self.clusters.get(index) else { return Ok(None) };
         let mut cluster = cluster.lock();
@@ -292,30 +294,34 @@ impl<M: Machine> Area<M> {
     /// Frees a run of slots without count, in a cluster that is locked, and tells the backend.
     #[inline]
     pub(crate) fn free_run(&self, cluster: &mut ClusterGuard<'_, M>, first: u32, length: u32) {
-        for slot in first..=first + (length - 1) {
-            debug_assert_eq!(cluster.count(offset(slot)), 0);
-            let metadata = match self.metadata_bits {
-                0 => 0,
-                bits => {
-                    let metadata = cluster.metadata(offset(slot), bits);
-                    cluster.set_metadata(offset(slot), bits, 0);
-                    metadata
-                }
-            };
-            self.ops.slot_free_notify(self, slot, metadata);
-            cluster.give_back(offset(slot));
+        self.free_slot(cluster, first);
+        for slot in 1..length {
+            self.free_slot(cluster, first + slot);
         }
         self.used.fetch_sub(u64::from(length), Ordering::AcqRel);
         self.relist(first as usize / CLUSTER_SLOTS, cluster, false);
     }
 
+    #[inline]
+    fn free_slot(&self, cluster: &mut ClusterGuard<'_, M>, slot: u32) {
+        debug_assert_eq!(cluster.count(offset(slot)), 0);
+        let metadata =
+            if self.metadata_bits == 0 { 0 } else { cluster.take_metadata(offset(slot), self.metadata_bits) };
+        self.ops.slot_free_notify(self, slot, metadata);
+        cluster.give_back(offset(slot));
+    }
+
     /// Moves the cluster to the list that it belongs on now; `fragmented` if it had room, but not for its class.
     #[inline]
     fn relist(&self, index: usize, cluster: &mut ClusterGuard<'_, M>, fragmented: bool) {
-        let now = cluster.list();
-        if now.is_partly_used() && !fragmented && !cluster.is_empty() && !cluster.is_full() {
-            return;
+        if !cluster.list().is_partly_used() || fragmented || cluster.is_empty() || cluster.is_full() {
+            self.relist_slowly(index, cluster, fragmented);
         }
+    }
+
+    #[cold]
+    fn relist_slowly(&self, index: usize, cluster: &mut ClusterGuard<'_, M>, fragmented: bool) {
+        let now = cluster.list();
         let list = if cluster.is_empty() {
             if self.discard_clusters && now != ListId::FREE { ListId::DISCARD } else { ListId::FREE }
         } else if cluster.is_full() {

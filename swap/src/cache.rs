@@ -70,12 +70,13 @@ impl<M: Machine> Area<M> {
     #[inline]
     pub(crate) fn lookup(&self, slot: u32) -> Option<M::Folio> {
         let cluster = self.cluster(slot)?;
-        let number = cluster.peek(offset(slot)).folio()?;
+        let words = cluster.words();
+        let number = words.get(offset(slot)).folio()?;
         M::overtaken();
         let folio = M::Folio::try_from_number(number)?;
         M::overtaken();
         // Without this look the frame might have become another folio before the reference was taken.
-        (cluster.peek(offset(slot)).folio() == Some(number)).then_some(folio)
+        (words.get(offset(slot)).folio() == Some(number)).then_some(folio)
     }
 
     /// Adds a new folio to the cache at the slots from `entry` on, which must be in use and not cached.

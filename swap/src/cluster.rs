@@ -99,7 +99,23 @@ impl<M: Machine> Cluster<M> {
     /// The slot's word as it was a moment ago; a free one if the cluster has no table.
     #[inline]
     pub(crate) fn peek(&self, offset: usize) -> Word {
-        match self.table.try_read().as_deref() {
+        self.words().get(offset)
+    }
+
+    /// Looks at several words, or at one several times. As long as the value lives the table cannot vanish.
+    #[inline]
+    pub(crate) fn words(&self) -> Words<'_> {
+        Words(self.table.try_read())
+    }
+}
+
+/// A cluster's words as they change.
+pub(crate) struct Words<'a>(Option<RwLockReadGuard<'a, Option<Box<Table>>>>);
+
+impl Words<'_> {
+    #[inline]
+    pub(crate) fn get(&self, offset: usize) -> Word {
+        match self.0.as_deref() {
             Some(Some(table)) => Word(table[offset % CLUSTER_SLOTS].load(Ordering::Acquire)),
             _ => FREE,
         }
@@ -288,6 +304,14 @@ impl<M: Machine> ClusterGuard<'_, M> {
         let Some([Extension { metadata: Some(words), .. }]) = self.state.extension.as_deref() else { return 0 };
         let (index, shift, mask) = metadata_place(offset, bits);
         words[index] >> shift & mask
+    }
+
+    /// The backend's `bits` for the slot, which are 0 from here on.
+    #[cold]
+    pub(crate) fn take_metadata(&mut self, offset: usize, bits: u8) -> u64 {
+        let metadata = self.metadata(offset, bits);
+        self.set_metadata(offset, bits, 0);
+        metadata
     }
 
     /// Sets the backend's `bits` for the slot.

@@ -45,6 +45,7 @@ impl FreeList {
     }
 
     /// The word of a slot in a new table.
+    #[inline]
     pub(crate) fn initial(offset: usize) -> Word {
         let previous = if offset == 0 { NIL } else { offset as u16 - 1 };
         Kind::Free { previous, next: offset as u16 + 1 }.word()

@@ -89,6 +89,7 @@ impl<M: Machine> Swap<M> {
     }
 
     /// The area with this index, if it is enabled.
+    #[inline]
     pub fn area(&self, index: u8) -> Option<Arc<Area<M>>> {
         self.areas.get(usize::from(index))?.try_read()?.clone()
     }
@@ -137,6 +138,7 @@ impl<M: Machine> Swap<M> {
     ///
     /// # Errors
     /// If there is no room, or no memory for the table.
+    #[inline]
     pub fn allocate(&self, order: u8) -> Result<Slots<M>, AllocateError> {
         let (area, first) = self.allocate_word(class_of(order)?, Kind::Owned(0).word())?;
         Ok(Slots { area, run: SlotRun { first, length: 1 << order } })
@@ -232,10 +234,25 @@ impl<M: Machine> Swap<M> {
         }
     }
 
+    /// Takes slots where this processor took the last ones, or where there are any.
+    #[inline]
     fn allocate_word(&self, class: u8, word: Word) -> Result<(Arc<Area<M>>, u32), AllocateError> {
-        let place = self.current.get(M::cpu() % MAX_CPUS).and_then(|orders| orders.get(usize::from(class)));
-        let place = place.ok_or(AllocateError::Full)?;
-        if let Some((index, hint)) = place.get()
+        let orders = self.current.get(M::cpu() % MAX_CPUS).ok_or(AllocateError::Full)?;
+        if class == 0
+            && let Some((index, hint)) = orders[0].get()
+            && let Some(area) = self.area(index)
+            && let Ok(first) = area.allocate_at(0, hint, word)
+        {
+            orders[0].set(index, first, 0);
+            return Ok((area, first));
+        }
+        self.allocate_slowly(orders.get(usize::from(class)).ok_or(AllocateError::Full)?, class, word)
+    }
+
+    #[inline(never)]
+    fn allocate_slowly(&self, place: &Place, class: u8, word: Word) -> Result<(Arc<Area<M>>, u32), AllocateError> {
+        if class != 0
+            && let Some((index, hint)) = place.get()
             && let Some(area) = self.area(index)
             && let Ok(first) = area.allocate_at(class, hint, word)
         {
@@ -281,12 +298,14 @@ impl Place {
         Self(AtomicU64::new(Self::NONE))
     }
 
+    #[inline]
     fn get(&self) -> Option<(u8, u32)> {
         let place = self.0.load(Ordering::Relaxed);
         (place != Self::NONE).then_some(((place >> 32) as u8, place as u32))
     }
 
     /// Remembers the slot after the folio's; nothing at the end of a cluster, so that areas take turns.
+    #[inline]
     fn set(&self, area: u8, first: u32, class: u8) {
         let next = first.wrapping_add(run_length(class));
         let place = if offset(next) == 0 { Self::NONE } else { u64::from(area) << 32 | u64::from(next) };

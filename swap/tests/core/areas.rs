@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use quire_swap::errno::Errno;
 use quire_swap::header::HeaderError;
@@ -42,6 +43,25 @@ fn fresh_slots_ascend() {
     let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 4 * CLUSTER_SLOTS as u64));
     let slots: Vec<_> = all(swap, 0).iter().map(|slots| slots.run().first).collect();
     assert!(slots.windows(2).all(|pair| pair[1] == pair[0] + 1));
+}
+
+#[test]
+fn an_unused_slot_costs_a_tenth_of_a_byte_and_a_used_one_eight() {
+    const SLOTS: u64 = 1 << 28;
+    let memory = Memory::new(0);
+    let asked = || memory.heap_bytes.load(Ordering::Relaxed);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", SLOTS));
+    let tables = 4096;
+    let fixed = asked();
+    let clusters = SLOTS / CLUSTER_SLOTS as u64;
+    assert!((clusters..SLOTS / 10 + 64 * 1024 + tables).contains(&fixed), "1 TiB costs {fixed} bytes");
+    let mut slots: Vec<_> = (0..CLUSTER_SLOTS - 1).map(|_| swap.allocate(0).unwrap()).collect();
+    assert_eq!(asked(), fixed, "the header's cluster has its table");
+    slots.extend((0..2 * CLUSTER_SLOTS).map(|_| swap.allocate(0).unwrap()));
+    assert_eq!(asked(), fixed + 2 * tables);
+    slots.truncate(CLUSTER_SLOTS - 1);
+    slots.push(swap.allocate(0).unwrap());
+    assert_eq!(asked(), fixed + 3 * tables, "a table that was given back is made again");
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Memory {
     frames: Vec<Frame>,
     free: Mutex<Vec<bool>>,
     pub heap: Failing,
+    /// Bytes of heap that were asked for, ever.
+    pub heap_bytes: AtomicU64,
     pub folios: Failing,
     pub io: Failing,
     pub log: Mutex<Vec<String>>,
@@ -81,6 +83,7 @@ impl Memory {
             frames: (0..frames).map(|_| Frame::new()).collect(),
             free: Mutex::new(vec![true; frames]),
             heap: Failing::default(),
+            heap_bytes: AtomicU64::new(0),
             folios: Failing::default(),
             io: Failing::default(),
             log: Mutex::default(),
@@ -321,7 +324,8 @@ impl Machine for Fake {
         memory().cpu.load(Ordering::Relaxed).into()
     }
 
-    fn may_allocate(_bytes: usize) -> bool {
+    fn may_allocate(bytes: usize) -> bool {
+        memory().heap_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         !memory().heap.next_fails()
     }
 
