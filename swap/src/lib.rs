@@ -31,6 +31,13 @@
 //! `fork` copies a word by [`Swap::duplicate`]; unmapping drops its [`SlotReference`]. [`Swap::swapoff`] asks the kernel
 //! for its page tables through [`Users`].
 //!
+//! # Backends
+//!
+//! An area's pages are kept by a [`SwapOps`], chosen once, at `swapon`: by the [`extension`] of its header, which names a
+//! [`BackendType`]; without one by the disk's driver, if it is registered as a [`BlockDriver`]; else it is the
+//! [`BlockBackend`], or the [`SynchronousBlockBackend`] for a disk at the speed of memory. A backend gets batches of
+//! folios by value, is told of each freed slot, and may keep some bits for each slot in use.
+//!
 //! # What owns what
 //!
 //! | value | owns | given back by |

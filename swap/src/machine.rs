@@ -99,8 +99,6 @@ pub enum IoError {
     Unsupported,
     /// The batch was dropped by its backend before it was done.
     Abandoned,
-    /// A large folio's slots are partly zero and partly stored, which no backend can read at once.
-    Mixed,
 }
 
 impl fmt::Display for IoError {
@@ -110,7 +108,6 @@ impl fmt::Display for IoError {
             Self::NoSpace => "no space on the device",
             Self::Unsupported => "not supported by the device",
             Self::Abandoned => "abandoned by its backend",
-            Self::Mixed => "partly zero, partly stored",
         })
     }
 }
