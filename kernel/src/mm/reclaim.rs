@@ -50,6 +50,7 @@ static FREED_FRAMES: AtomicU64 = AtomicU64::new(0);
 static EVICTIONS: AtomicU64 = AtomicU64::new(0);
 const SHADOW_MASK: u64 = (1 << SHADOW_BITS) - 1;
 static WRITES_UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+static FAILED_WRITES: AtomicUsize = AtomicUsize::new(0);
 
 /// What reclaim has done.
 #[derive(Debug, Default)]
@@ -138,7 +139,8 @@ pub fn wait_for_frame() -> Result<Folio, AllocationError> {
 struct Effort {
     /// What is to be written, kept from one attempt to the next so that requests get long; submitted before any wait.
     plug: Plug,
-    /// Folios looked at since the last that could leave, or passes over empty lists.
+    /// Folios looked at since a frame was freed, or passes over empty lists, without those whose writes may yet end well: a
+    /// disk that refuses every write must not keep anybody here for ever.
     in_vain: usize,
 }
 
@@ -146,15 +148,17 @@ impl Effort {
     /// One batch; then, if that did not free a frame but something may soon, waits a little.
     fn try_once(&mut self) {
         let freed_before = FREED_FRAMES.load(Ordering::Acquire);
+        let failed_before = FAILED_WRITES.load(Ordering::Acquire);
         let Pass { looked_at, leaving } = shrink(&mut self.plug);
         let freed = || FREED_FRAMES.load(Ordering::Acquire) != freed_before;
+        let failed = || FAILED_WRITES.load(Ordering::Acquire) != failed_before;
         if !freed() && (writes_under_way() > 0 || looked_at == 0) {
             self.plug.submit();
-            FREED.wait_until_or(time::since_boot() + PATIENCE, freed);
+            FREED.wait_until_or(time::since_boot() + PATIENCE, || freed() || failed());
         }
-        if leaving > 0 || freed() || writes_under_way() > 0 {
+        if freed() {
             self.in_vain = 0;
-        } else {
+        } else if failed() || leaving == 0 && writes_under_way() == 0 {
             self.in_vain += looked_at.max(BATCH);
         }
     }
@@ -348,6 +352,7 @@ pub fn write_ended(folio: Folio, result: Result<(), IoError>) {
     WRITES_UNDER_WAY.fetch_sub(1, Ordering::AcqRel);
     match result {
         Err(_) => {
+            FAILED_WRITES.fetch_add(1, Ordering::Release);
             // Trying again soon would fail again.
             lru::add(&folio, List::Active);
             FREED.wake_all();

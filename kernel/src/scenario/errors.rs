@@ -127,14 +127,15 @@ pub(super) fn swapon(command_line: CommandLine<'static>) -> Outcome {
     Ok(format!("pages={pages}"))
 }
 
-/// Four tasks fill and visit `pages` pages each; `finish` is what each does last.
+/// Four tasks fill and visit `pages` pages each, none of them zero, so that every slot is written and read; `finish` is
+/// what each does last.
 fn tasks(pages: u64, tally: &Arc<Tally>, finish: &Arc<Meeting>) -> Result<Vec<Task>, Failure> {
     (0..TASKS)
         .map(|number| {
             let finish = Arc::clone(finish);
             workload::start(
                 &format!("task-{number}"),
-                Contents::Mix,
+                Contents::Text,
                 number * pages,
                 pages,
                 tally,
