@@ -1,1 +1,20 @@
-//! Boots Quire under every scenario.
+//! What the tests share: booting a scenario and reading what it said, images of swap disks, and the launcher as a program.
+//!
+//! Everything here panics instead of returning errors: its callers are tests, and a test that cannot do its work has
+//! failed. A failure shows the scenario and the whole serial log.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`run`] | one boot of one scenario, and what its log says |
+//! | [`image`] | images of swap disks, with any header |
+//! | [`launcher`] | the launcher as a person runs it |
+
+#![forbid(unsafe_code)]
+#![expect(clippy::missing_panics_doc, reason = "said above for all")]
+
+pub mod image;
+pub mod launcher;
+pub mod run;
+
+pub use image::Image;
+pub use run::{Figures, Run};

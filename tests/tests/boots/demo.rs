@@ -1,0 +1,75 @@
+//! The demo: real memory goes to a real disk and comes back, in long requests with many in flight.
+
+use quire_boot::{Disk, Machine, Size};
+use quire_tests::Run;
+
+/// What the demo's table says about one phase.
+struct Phase {
+    pages: u64,
+    requests: u64,
+}
+
+/// Runs the demo and checks what holds on every machine.
+fn demo(memory: Size, swap: Size) -> Run {
+    let run = Run::new("demo", Machine::new().memory(memory).disk(Disk::swap(swap)));
+    let figures = run.figures();
+    let [pages, out, back, verified] =
+        ["pages", "swapped_out", "swapped_in", "bytes_verified"].map(|key| figures.number(key));
+    let last_line = format!(
+        "quire: demo ok pages={pages} swapped_out={out} swapped_in={back} bytes_verified={verified} bytes_wrong=0"
+    );
+    run.require(run.log().lines().last() == Some(&last_line), "its last line has another form");
+    run.require(pages * 4096 >= 2 * memory.in_bytes(), "the working sets are not several times the memory");
+    run.require(out > 0 && back > 0, "nothing was swapped");
+    // Two phases visit every page once.
+    run.require(verified >= 2 * pages * 4096, "not every page was verified");
+    run.require(number_after(&run, "before, ") == number_after(&run, "frames free: "), "frames were lost or won");
+    run.require(number_after(&run, "in flight, ") == 0, "the disk reports errors");
+    run
+}
+
+/// The number that follows `words` in the log.
+#[track_caller]
+fn number_after(run: &Run, words: &str) -> u64 {
+    let found = run.log().split_once(words).and_then(|(_, rest)| {
+        let digits = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..digits].parse().ok()
+    });
+    run.require(found.is_some(), &format!("there is no number after \"{words}\""));
+    found.unwrap_or_default()
+}
+
+/// The first row of the table that is about `name`.
+fn phase(run: &Run, name: &str) -> Phase {
+    let row = run.log().lines().find_map(|line| line.strip_prefix(&format!("  {name:16} ")));
+    run.require(row.is_some(), &format!("the table has no row \"{name}\""));
+    let columns: Vec<u64> = row.into_iter().flat_map(str::split_whitespace).flat_map(str::parse).collect();
+    let [out, write_requests, back, read_requests] = columns[..] else {
+        panic!("the row \"{name}\" has other columns: {row:?}")
+    };
+    Phase { pages: out + back, requests: write_requests + read_requests }
+}
+
+#[test]
+fn the_demo_swaps_in_long_requests_with_many_in_flight() {
+    let run = demo(Size::mebibytes(64), Size::mebibytes(256));
+    let Phase { pages, requests } = phase(&run, "in order");
+    run.require(pages > 8 * requests, &format!("in order: {requests} requests for {pages} pages"));
+    run.require(number_after(&run, "at most ") > 1, "requests were never in flight together");
+}
+
+#[test]
+fn the_demo_runs_with_half_the_memory() {
+    demo(Size::mebibytes(32), Size::mebibytes(512));
+}
+
+#[test]
+fn the_demo_runs_with_the_least_memory() {
+    demo(Size::mebibytes(8), Size::mebibytes(64));
+}
+
+#[test]
+fn the_demo_fails_without_a_swap_disk_and_says_so() {
+    let run = Run::new("demo", Machine::new());
+    run.require(run.failure().contains("/dev/vda"), "it does not name the disk that is missing");
+}

@@ -1,0 +1,54 @@
+//! The disk driver on disks of every kind that QEMU has.
+
+use quire_boot::{Disk, Machine};
+use quire_tests::{Image, Run, image};
+
+#[test]
+fn requests_are_scattered_many_and_bounded_and_discard_reaches_the_image() {
+    const DISCARDED: usize = 1 << 20;
+    let image = Image::empty(1024);
+    image.write(0, &vec![0xaa; 2 * DISCARDED]);
+    let run = Run::new("disk", image.machine());
+    run.figures().require_exactly("read_only", 0);
+    run.figures().require_at_least("max_in_flight", 2);
+    let requests = run.figures().number("requests");
+    run.figures().require_at_least("segments", requests + 60);
+    let after = image.read();
+    run.require(after[..DISCARDED].iter().all(|&byte| byte == 0), "discarded sectors hold data");
+    run.require(after[DISCARDED..2 * DISCARDED].iter().all(|&byte| byte == 0xaa), "other sectors were changed");
+}
+
+#[test]
+fn a_read_only_disk_stays_as_it_is() {
+    let image = Image::of(&image::header(255, &[]));
+    let before = image.read();
+    let run = Run::new("disk", Machine::new().disk(image.disk().read_only()));
+    run.figures().require_exactly("read_only", 1);
+    run.require(image.read() == before, "the image was changed");
+}
+
+#[test]
+fn a_read_only_disk_is_no_swap_disk() {
+    let image = Image::of(&image::header(255, &[]));
+    let run = Run::new("swapon", Machine::new().disk(image.disk().read_only()));
+    run.require(run.failure().contains("read-only"), "it does not say why");
+}
+
+#[test]
+fn a_slow_disk_only_takes_longer() {
+    let slow = Disk::drive("driver=null-co,size=64M,latency-ns=2000000,read-zeroes=on");
+    let image = Image::of(&image::header(255, &[]));
+    let machine = image.machine().disk(slow);
+    // What a null device gives back is not what was written: only the driver's part can hold.
+    let run = Run::new("disk", machine);
+    run.require(run.failure().contains("came back different"), "it failed for another reason");
+    run.require(run.lines_with("I/O error").count() == 0, "the disk reports errors");
+}
+
+#[test]
+fn a_disk_smaller_than_a_page_is_refused() {
+    let image = Image::empty(0);
+    image.write(0, &[0; 512]);
+    let run = Run::new("swapon", image.machine());
+    run.require(run.failure().contains("/dev/vda: "), "it does not name the disk");
+}

@@ -1,0 +1,118 @@
+//! The scenarios that check the kernel itself, and that none is forgotten.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use quire_boot::{Disk, Machine, Size};
+use quire_tests::Run;
+
+fn small_machine(swap: Size) -> Machine {
+    Machine::new().memory(Size::mebibytes(32)).disk(Disk::swap(swap))
+}
+
+/// Pages with these contents go out, come back by faults and by `swapoff`, and are what they were.
+fn swap(contents: &str) -> Run {
+    let run = Run::new(&format!("swap contents={contents}"), small_machine(Size::mebibytes(128)));
+    let figures = run.figures();
+    let pages = figures.number("pages");
+    figures.require_at_least("pages", 1000);
+    figures.require_at_least("brought_back_by_swapoff", pages / 2);
+    figures.require_at_least("bytes_verified", pages * 4096);
+    run
+}
+
+#[test]
+fn text_is_swapped() {
+    let run = swap("text");
+    run.figures().require_at_least("swapped_out", run.figures().number("pages"));
+    run.figures().require_exactly("zero_out", 0);
+}
+
+#[test]
+fn zero_pages_are_swapped_without_the_disk() {
+    let run = swap("zero");
+    run.figures().require_at_least("zero_out", run.figures().number("pages") / 2);
+}
+
+#[test]
+fn pages_of_one_word_are_swapped() {
+    let run = swap("same");
+    run.figures().require_at_least("swapped_out", run.figures().number("pages"));
+    // Only page 0 of the contents has a word that could be taken for zero, and it is not.
+    run.figures().require_exactly("zero_out", 0);
+}
+
+#[test]
+fn random_pages_are_swapped() {
+    swap("random").figures().require_exactly("zero_out", 0);
+}
+
+#[test]
+fn a_mix_of_contents_is_swapped() {
+    let run = swap("mix");
+    run.figures().require_at_least("zero_out", run.figures().number("pages") / 16);
+    run.figures().require_at_least("swapped_out", run.figures().number("pages") / 2);
+}
+
+#[test]
+fn areas_are_filled_by_priority_and_go_under_load() {
+    let size = Size::mebibytes;
+    let machine = small_machine(size(64)).disk(Disk::swap(size(64))).disk(Disk::swap(size(16)));
+    let run = Run::new("areas swapon=/dev/vda,1 swapon=/dev/vdb,1 swapon=/dev/vdc,5", machine);
+    run.figures().require_at_least("refused_at", 1);
+    run.figures().require_at_least("bytes_verified", size(32).in_bytes());
+}
+
+#[test]
+fn pages_travel_together_when_they_are_used_in_order() {
+    let run = Run::new("sequential", small_machine(Size::mebibytes(128)));
+    run.figures().require_at_least("pages_out", 24 * run.figures().number("write_requests"));
+}
+
+#[test]
+fn when_memory_and_swap_run_out_tasks_die_and_the_kernel_lives() {
+    let run = Run::new("out-of-memory", small_machine(Size::mebibytes(8)));
+    let killed = run.figures().number("killed");
+    run.figures().require_at_least("killed", 1);
+    run.figures().require_at_least("survived", 1);
+    let named = run.lines_with("killed: out of memory").count() as u64;
+    run.require(named == killed, "not every killed task is named");
+}
+
+#[test]
+fn memory_is_protected_and_comes_and_goes() {
+    let run = Run::new("memory", Machine::new());
+    run.figures().require_at_least("pages_audited", 1000);
+}
+
+#[test]
+fn threads_are_preempted_sleep_and_lock() {
+    let run = Run::new("threads", Machine::new());
+    run.figures().require_exactly("locked", 16_000);
+    run.figures().require_at_least("switches", 100);
+}
+
+#[test]
+fn an_unknown_scenario_is_named() {
+    let run = Run::new("banana", Machine::new());
+    run.require(run.failure().contains("scenario=list"), "it does not say how to find the scenarios");
+}
+
+#[test]
+fn each_scenario_has_a_test() {
+    let run = Run::new("list", Machine::new());
+    let names: BTreeSet<&str> = run
+        .log()
+        .lines()
+        .filter(|line| !line.starts_with(['[', ' ']) && !line.starts_with("quire: "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    run.figures().require_exactly("scenarios", names.len() as u64);
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boots");
+    let tests: String =
+        fs::read_dir(tests).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    // As a scenario with or without further words, or inside the launcher's `--append`.
+    let forms = |name: &str| [format!("\"{name}\""), format!("\"{name} "), format!("scenario={name}\"")];
+    let is_tested = |name: &&&str| forms(name).iter().any(|form| tests.contains(form));
+    let untested: Vec<_> = names.iter().filter(|name| !is_tested(name)).collect();
+    assert!(untested.is_empty(), "no test boots {untested:?}");
+}

@@ -1,0 +1,65 @@
+//! The form of the project's files.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use quire_boot::project;
+
+/// Every file of the project that ends like this, without what is built or belongs to git.
+fn files(end: &str) -> Vec<PathBuf> {
+    fn collect(directory: &Path, end: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy();
+            if path.is_dir() && name != "target" && name != ".git" {
+                collect(&path, end, found);
+            } else if name.ends_with(end) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    collect(project(), end, &mut found);
+    assert!(found.len() >= 5, "only {} files end in {end}", found.len());
+    found
+}
+
+/// The files among `files` whose text is not as it should be.
+#[track_caller]
+fn require(files: Vec<PathBuf>, is_right: impl Fn(&str) -> bool, rule: &str) {
+    let wrong = files.into_iter().filter(|path| !is_right(&fs::read_to_string(path).unwrap()));
+    let wrong: Vec<String> = wrong.map(|path| path.display().to_string()).collect();
+    assert!(wrong.is_empty(), "{rule}: {wrong:#?}");
+}
+
+#[test]
+fn each_crate_has_the_lints() {
+    let inherits = |text: &str| text.contains("\n[lints]\nworkspace = true\n");
+    // The workspace's own manifest defines them; a crate outside of it has to repeat them.
+    let defines = |text: &str| {
+        ["pedantic = { level = \"warn\"", "missing_docs = \"warn\"", "undocumented_unsafe_blocks = \"warn\""]
+            .iter()
+            .all(|lint| text.contains(lint))
+    };
+    let is_right = |text: &str| inherits(text) || text.contains("[workspace]") && defines(text);
+    require(files("Cargo.toml"), is_right, "these crates forget `[lints] workspace = true`");
+}
+
+#[test]
+fn each_source_file_opens_with_its_purpose() {
+    require(files(".rs"), |text| text.starts_with("//! "), "these do not begin with a `//!` comment");
+}
+
+#[test]
+fn no_crate_needs_an_unstable_feature() {
+    let is_stable = |text: &str| !text.lines().any(|line| line.trim_start().starts_with("#![feature"));
+    require(files(".rs"), is_stable, "these have a feature gate");
+}
+
+#[test]
+fn the_swap_core_has_no_unsafe_code() {
+    let root = vec![project().join("swap/src/lib.rs")];
+    require(root, |text| text.contains("\n#![forbid(unsafe_code)]\n"), "unsafe code is not forbidden");
+}

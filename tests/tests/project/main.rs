@@ -1,0 +1,8 @@
+//! What the project promises beside its behaviour: its checks pass, its README is true, its files have the form that
+//! they are meant to have.
+
+#![forbid(unsafe_code)]
+
+mod files;
+mod lint;
+mod readme;

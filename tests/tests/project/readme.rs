@@ -1,0 +1,93 @@
+//! The README's commands work and its links lead somewhere.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+};
+
+use quire_boot::{project, target};
+use quire_tests::launcher::run_alone_in;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(project().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The commands in the README's blocks of shell code, and those that stand in its text.
+fn commands() -> Vec<String> {
+    let text = read("README.md");
+    let (mut commands, mut shell, mut other) = (Vec::new(), false, false);
+    for line in text.lines() {
+        match line {
+            "```sh" => shell = true,
+            "```" if shell || other => (shell, other) = (false, false),
+            _ if line.starts_with("```") => other = true,
+            _ if shell => commands.extend(line.split("&&")),
+            _ if other => {}
+            _ => commands.extend(line.split('`').skip(1).step_by(2).filter(|code| is_ours(code))),
+        }
+    }
+    let commands: Vec<String> = commands.into_iter().map(|command| command.trim().to_owned()).collect();
+    assert!(commands.iter().any(|command| command == "cargo run"), "no command was found: {commands:?}");
+    commands
+}
+
+fn is_ours(code: &str) -> bool {
+    code.starts_with("cargo ") || code.starts_with("./")
+}
+
+/// Fails if the command could not do what it is meant to do, as far as that shows without a boot.
+fn check(command: &str) {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    match words[..] {
+        ["./setup"] => assert!(project().join("setup").is_file(), "there is no ./setup"),
+        ["cargo", "lint"] => assert!(read(".cargo/config.toml").contains("\nlint = "), "there is no such alias"),
+        ["cargo", "run", ref options @ ..] => {
+            let options = options.iter().skip_while(|word| **word == "--release").skip_while(|word| **word == "--");
+            check_options(command, &options.copied().collect::<Vec<_>>());
+        }
+        // Cargo's own, and programs of other packages.
+        ["cargo", "test"] | ["cargo", "nextest", "run"] | ["truncate" | "mkswap" | "blkid", ..] => {}
+        _ => panic!("the README has a command that this test does not know: {command}"),
+    }
+}
+
+/// The launcher takes the options and the kernel has the scenario.
+fn check_options(command: &str, options: &[&str]) {
+    let directory = tempfile::tempdir().unwrap();
+    for pair in options.windows(2).filter(|pair| pair[0] == "--disk") {
+        File::create(directory.path().join(pair[1])).unwrap();
+    }
+    let ended = run_alone_in(directory.path(), options);
+    // Alone, it gets as far as looking for QEMU if nothing is wrong with its options.
+    let accepted = ended.status == Some(0) || ended.messages.contains("qemu-system-x86_64");
+    assert!(accepted, "{command}: {}", ended.messages);
+
+    let scenarios = read("kernel/src/scenario/run.rs");
+    for name in options.iter().filter_map(|option| option.strip_prefix("scenario=")).filter(|name| *name != "list") {
+        assert!(scenarios.contains(&format!("\"{name}\",")), "{command}: there is no scenario {name}");
+    }
+}
+
+#[test]
+fn each_command_is_one_that_works() {
+    for command in commands() {
+        check(&command);
+    }
+}
+
+#[test]
+fn each_link_leads_somewhere() {
+    let text = read("README.md");
+    let links: Vec<&str> = text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert!(links.len() >= 5, "only {links:?} were found");
+    for link in links.iter().filter(|link| !link.starts_with("https://")) {
+        let path = link.split('#').next().unwrap_or_default();
+        assert!(Path::new(project()).join(path).exists(), "{link} leads nowhere");
+    }
+}
+
+#[test]
+fn what_is_built_is_not_part_of_the_project() {
+    let built = target().strip_prefix(project()).unwrap().display().to_string();
+    assert!(read(".gitignore").lines().any(|line| line.trim_matches('/') == built), "git would take {built}");
+}
