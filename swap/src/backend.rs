@@ -132,7 +132,7 @@ impl<M: Machine> Swap<M> {
         Ok(if synchronous {
             heap::arc::<M, _>(SynchronousBlockBackend(Arc::clone(disk)))?
         } else {
-            heap::arc::<M, _>(BlockBackend(Arc::clone(disk)))?
+            heap::arc::<M, _>(BlockBackend::new(Arc::clone(disk)))?
         })
     }
 }

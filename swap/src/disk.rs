@@ -134,10 +134,17 @@ fn contiguous<M: Machine>(area: &Area<M>, previous: SlotRun, next: SlotRun) -> b
 }
 
 /// The backend of block devices that take requests and complete them later (Linux: `swap_bdev_ops`).
-pub struct BlockBackend<M: Machine>(pub(crate) Arc<dyn Disk<M>>);
+pub struct BlockBackend<M: Machine>(Arc<dyn Disk<M>>);
 
 /// The backend of block devices at the speed of memory: requests are over when submission returns.
 pub struct SynchronousBlockBackend<M: Machine>(pub(crate) Arc<dyn Disk<M>>);
+
+impl<M: Machine> BlockBackend<M> {
+    /// The backend of `disk`, also for another backend to hand batches on to: those need not be contiguous.
+    pub fn new(disk: Arc<dyn Disk<M>>) -> Self {
+        Self(disk)
+    }
+}
 
 impl<M: Machine> SwapOps<M> for BlockBackend<M> {
     fn can_merge(&self, area: &Area<M>, previous: SlotRun, next: SlotRun, _direction: Direction) -> bool {

@@ -8,8 +8,8 @@ use quire_swap::errno::Errno;
 use quire_swap::extension::{BackendOptions, Extension, ExtensionError, OPTIONS_MAX, TypeName};
 use quire_swap::header::{PADDING, Page};
 use quire_swap::{
-    Area, BLOCK_TYPE, BackendError, BackendType, BlockDriver, Disk, DriverId, IoError, Plug, ReadBatch, RegistryError,
-    Settings, Swap, SwapOnError, SwapOnOptions, SwapOps, WriteBatch,
+    Area, BLOCK_TYPE, BackendError, BackendType, BlockBackend, BlockDriver, Disk, DriverId, IoError, PageTableWord,
+    Plug, ReadBatch, RegistryError, Settings, Swap, SwapOnError, SwapOnOptions, SwapOps, WriteBatch,
 };
 
 use crate::fake::kernel::Kernel;
@@ -179,6 +179,62 @@ fn a_backend_without_can_merge_gets_full_batches_and_each_freed_slot_once() {
     assert_eq!(swap.area(0).unwrap().metadata(slots.run().first), 0);
 }
 
+/// Takes batches as they come and hands them on to the block backend.
+struct Delegating(BlockBackend<Fake>);
+
+impl SwapOps<Fake> for Delegating {
+    fn submit_read(&self, batch: ReadBatch<Fake>) {
+        self.0.submit_read(batch);
+    }
+
+    fn submit_write(&self, batch: WriteBatch<Fake>) {
+        self.0.submit_write(batch);
+    }
+}
+
+struct DelegatingDriver;
+
+impl BlockDriver<Fake> for DelegatingDriver {
+    fn swap_ops(&self, disk: &Arc<dyn Disk<Fake>>) -> Option<Arc<dyn SwapOps<Fake>>> {
+        Some(Arc::new(Delegating(BlockBackend::new(Arc::clone(disk)))))
+    }
+}
+
+#[test]
+fn a_batch_that_is_handed_on_goes_run_by_run_and_ends_once() {
+    let memory = Memory::new(64);
+    let swap = new_swap();
+    swap.register(FAKE, Arc::new(DelegatingDriver)).unwrap();
+    let disk = FakeDisk::new("/dev/vda", 600);
+    enable(swap, &disk, None).unwrap();
+    let mut kernel = Kernel::new(swap, memory, 1, 10);
+    for page in 0..10 {
+        kernel.populate(0, page, 0, 100 + page as u64);
+    }
+    // Slots 1 to 10; pages 3 and 7 are not written, so there are three runs.
+    for page in 0..10 {
+        let PageTableWord::Present(word) = kernel.word(0, page) else { panic!("page {page} was just made") };
+        swap.add_to_swap(&lock(&memory.folio_of(word >> 12).0)).unwrap();
+    }
+    for (failing, requests) in [(2, 2), (0, 3)] {
+        memory.io.fail_nth(failing);
+        disk.requests.lock().unwrap().clear();
+        for page in [0, 1, 2, 4, 5, 6, 8, 9] {
+            kernel.reclaim(0, page);
+        }
+        kernel.plug.submit();
+        memory.run_all();
+        assert_eq!(disk.requests.lock().unwrap().len(), requests, "an error ends the batch");
+        let ended = memory.ended_writes.lock().unwrap().clone();
+        assert_eq!(ended.len(), 8, "each folio once");
+        assert!(ended.iter().all(|(_, result)| result.is_err() == (failing > 0)));
+        kernel.evict_ended();
+        for page in 0..10 {
+            assert_eq!(kernel.read(0, page), Ok(100 + page as u64));
+        }
+    }
+}
+
 #[test]
 fn a_backend_that_is_full_keeps_the_page_in_memory() {
     let memory = Memory::new(8);
@@ -222,7 +278,7 @@ fn large_folios_go_out_and_come_back_whole() {
         assert_eq!(kernel.faults.len(), 1);
         // Broken in one place, only that page is lost.
         assert!(kernel.reclaim(0, 0));
-        let quire_swap::PageTableWord::Entry(broken) = kernel.word(0, 1) else { panic!("page 1 is out") };
+        let PageTableWord::Entry(broken) = kernel.word(0, 1) else { panic!("page 1 is out") };
         disk.broken.lock().unwrap().insert(broken.slot().into());
         for page in 0..1 << order {
             assert_eq!(kernel.read(0, page).is_ok(), page != 1, "order {order} page {page}");

@@ -141,6 +141,55 @@ fn a_zero_page_is_never_written() {
 }
 
 #[test]
+fn a_large_fault_over_zero_and_stored_pages_brings_single_pages() {
+    let mut bench = bench(64, 600, 8);
+    bench.fill(8);
+    bench.swap_out(8);
+    let even = (0..8).find(|&page| bench.entry(page).slot().is_multiple_of(2)).unwrap();
+    let fault = bench.swap.fault_in(bench.entry(even), 0, None).unwrap();
+    fault.folio.fill(0, 0);
+    fault.folio.state().set(FolioFlag::Dirty);
+    let Written::Zero(folio) = bench.swap.write(&mut bench.kernel.plug, fault.folio) else { panic!("it is zero") };
+    assert!(bench.kernel.evict(folio));
+    bench.kernel.max_order = 1;
+    assert_eq!(bench.kernel.read(0, even), Ok(0));
+    assert_eq!(bench.kernel.read(0, even + 1), Ok(1000 + even as u64 + 1));
+    bench.assert_nothing_left(64);
+}
+
+#[test]
+fn a_page_that_gave_its_slot_back_is_dirty() {
+    let mut bench = bench(64, 600, 1);
+    bench.fill(1);
+    bench.swap_out(1);
+    let entry = bench.entry(0);
+    assert_eq!(bench.kernel.read(0, 0), Ok(1000));
+    let folio = bench.swap.lookup(entry).unwrap();
+    assert!(!folio.state().is(FolioFlag::Dirty));
+    assert!(bench.swap.try_free_slot(&lock(&folio)));
+    assert!(folio.state().is(FolioFlag::Dirty), "memory has the only copy");
+    drop(folio);
+    assert!(bench.swap.lookup(entry).is_none());
+    bench.assert_nothing_left(64);
+}
+
+#[test]
+fn a_full_area_takes_slots_back_from_the_cache() {
+    let memory = Memory::new(1100);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 1024));
+    let folios: Vec<_> = (1..1024).map(|word| new_folio(0, word).unwrap()).collect();
+    for folio in &folios {
+        swap.add_to_swap(&lock(folio)).unwrap();
+    }
+    assert_eq!(swap.totals(), (1023, 0), "no page-table word holds any of them");
+    let held: Vec<_> = (0..1023).map(|_| swap.allocate(0).expect("the cache gives way")).collect();
+    assert!(folios.iter().all(|folio| folio.state().entry().is_none() && folio.state().is(FolioFlag::Dirty)));
+    assert!(swap.allocate(0).is_err());
+    drop((held, folios));
+    assert_eq!(memory.free_frames(), 1100);
+}
+
+#[test]
 fn zero_pages_do_not_break_the_runs_of_others() {
     let mut bench = bench(128, 2000, 96);
     for page in 0..96 {
@@ -204,6 +253,12 @@ fn a_shared_page_goes_with_its_last_word() {
     for page in 1..33 {
         bench.kernel.unmap(1, page);
         assert_eq!(bench.swap.count(entry), 33 - page as u32, "counts above 14 come down one by one");
+        if page == 19 {
+            let asked = bench.memory.heap.done();
+            bench.kernel.share((0, 0), (1, page));
+            assert_eq!(bench.memory.heap.done(), asked + 1, "at 14 the extension was given back");
+            bench.kernel.unmap(1, page);
+        }
     }
     assert_eq!(bench.swap.area(entry.area()).unwrap().used(), 1);
     bench.kernel.unmap(0, 0);
