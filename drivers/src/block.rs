@@ -47,8 +47,9 @@ impl Segment {
     ///
     /// # Safety
     ///
-    /// From here until the completion of the request that the segment is put in, the range is RAM that stays allocated,
-    /// nothing writes to it, and while it is to be read into nothing reads it either.
+    /// From here until the completion of the request that the segment is put in, the range is RAM that stays allocated. No
+    /// reference of the kernel covers it, and while it is to be read into, nothing else writes to it. A task may write to
+    /// memory that is being written to a disk: each byte is then stored as it was or as it is, and the drivers never look.
     pub const unsafe fn new(address: PhysAddr, bytes: NonZeroU32) -> Self {
         Self { address, bytes }
     }

@@ -99,6 +99,9 @@ fn read_command_line() {
         Err(FwCfgError::NoFile | FwCfgError::Absent) => 0,
         Err(error) => give_up(error),
     };
+    if core::str::from_utf8(&buffer[..length]).is_err() {
+        give_up("the command line is not UTF-8");
+    }
     COMMAND_LINE.call_once(|| (buffer, length));
     if length > 0 {
         log!("boot", "command line: {}", command_line().as_str());

@@ -2,7 +2,7 @@
 //!
 //! # The rooms
 //!
-//! [`arch`](crate::mm) and its neighbours exist only for `x86_64-unknown-none`; what is pure (the buddy allocator, the
+//! `arch` and its neighbours exist only for `x86_64-unknown-none`; what is pure (the buddy allocator, the
 //! watermarks, the command line, the workload's contents) also compiles on the host, where its tests run.
 //!
 //! | module | what |

@@ -2,8 +2,8 @@
 //!
 //! # Ranks
 //!
-//! A lock is only taken while every lock already held by the same thread has a *higher* rank. The page-fault path takes
-//! the lowest ranks, because a fault can come from anywhere. The order is checked in builds with debug assertions, by a
+//! A lock is only taken while every lock already held by the same thread has a *higher* rank; so what a page fault takes ranks
+//! below whatever a thread may hold when it faults. The order is checked in builds with debug assertions, by a
 //! bit mask a thread: [`Rank`] is the table.
 //!
 //! # What spins, what sleeps
@@ -38,22 +38,18 @@ pub enum Rank {
     Heap,
     /// A disk's virtqueue.
     Disk,
-    /// The pool of block requests for swap.
-    RequestPool,
     /// The lists of pages to reclaim.
     Lru,
     /// The swap core's own locks have this rank and the fifteen above it, in the core's own order.
     SwapLowest,
-    /// The highest of the swap core's ranks.
-    SwapHighest = Self::SwapLowest as u8 + 15,
     /// The table of address spaces.
-    Spaces,
+    Spaces = Self::SwapLowest as u8 + 16,
     /// One address space's page tables.
     PageTable,
     /// One address space's list of regions; sleeps.
     Regions,
-    /// The list of enabled disks and other things that change at run time only by a command; sleeps.
-    Control,
+    /// Above everything of the kernel's: what a scenario protects of its own.
+    Scenario,
 }
 
 /// Notes that the current thread is about to take a lock of `rank` (an index below 64).
@@ -64,12 +60,15 @@ pub enum Rank {
 pub fn acquire_rank(rank: u8) {
     #[cfg(debug_assertions)]
     {
+        // The mask goes along with the thread: it must not move to another processor in between.
+        cpu::disable_preemption();
         let held = cpu::this().held_ranks();
         assert!(
             held.trailing_zeros() > u32::from(rank),
             "lock order: taking a lock of rank {rank} while holding ranks {held:#b}"
         );
         cpu::this().set_held_ranks(held | 1 << rank);
+        cpu::enable_preemption();
     }
     let _ = rank;
 }
@@ -78,7 +77,11 @@ pub fn acquire_rank(rank: u8) {
 #[inline]
 pub fn release_rank(rank: u8) {
     #[cfg(debug_assertions)]
-    cpu::this().set_held_ranks(cpu::this().held_ranks() & !(1 << rank));
+    {
+        cpu::disable_preemption();
+        cpu::this().set_held_ranks(cpu::this().held_ranks() & !(1 << rank));
+        cpu::enable_preemption();
+    }
     let _ = rank;
 }
 

@@ -133,8 +133,11 @@ pub unsafe fn activate(root: FrameNumber) {
     unsafe { Cr3::write(frame, Cr3Flags::empty()) };
 }
 
-/// Forgets all translations of the user half on this processor.
-pub fn flush_user() {
+/// Forgets all translations of the user half, on every processor that may remember one.
+///
+/// One processor is started for now. When there are more, this is where the others are interrupted and waited for; so are
+/// those for which [`crate::mm::kernel_map::unmap`] forgets a page.
+pub fn flush_user_everywhere() {
     let (frame, flags) = Cr3::read();
     // SAFETY: the same root again changes nothing but the translations that are remembered.
     unsafe { Cr3::write(frame, flags) };

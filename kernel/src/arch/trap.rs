@@ -160,6 +160,9 @@ pub fn start() {
             idt.simd_floating_point.set_handler_addr(stub(19));
             idt.virtualization.set_handler_addr(stub(20));
             idt.cp_protection_exception.set_handler_addr(stub(21));
+            idt.hv_injection_exception.set_handler_addr(stub(28));
+            idt.vmm_communication_exception.set_handler_addr(stub(29));
+            idt.security_exception.set_handler_addr(stub(30));
             for vector in 32..=255 {
                 idt[vector].set_handler_addr(stub(vector));
             }
@@ -170,16 +173,14 @@ pub fn start() {
 }
 
 /// Gives a free device vector to `handler`, which is called with `argument` in interrupt context: it may take spinning
-/// locks and wake threads, and nothing else. `None` when all vectors are taken.
+/// locks and wake threads, and nothing else. `None` when all vectors are taken. Only the thread that starts devices calls
+/// this.
 pub fn allocate_vector(handler: fn(usize), argument: usize) -> Option<u8> {
-    let free = |slot: &&(usize, &(AtomicU64, AtomicU64))| {
-        slot.1.0.compare_exchange(0, handler as usize as u64, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    };
-    let slots: [(usize, &(AtomicU64, AtomicU64)); DEVICES as usize] =
-        core::array::from_fn(|index| (index, &DEVICE_HANDLERS[index]));
-    let (index, slot) = slots.iter().find(free)?;
-    slot.1.store(argument as u64, Ordering::Release);
-    Some(FIRST_DEVICE + *index as u8)
+    let (index, (free, place)) =
+        DEVICE_HANDLERS.iter().enumerate().find(|(_, (handler, _))| handler.load(Ordering::Acquire) == 0)?;
+    place.store(argument as u64, Ordering::Relaxed);
+    free.store(handler as usize as u64, Ordering::Release);
+    Some(FIRST_DEVICE + index as u8)
 }
 
 /// Moves the frame of a page fault that can be served to the stack of the thread that it interrupted; returns where the
@@ -212,6 +213,10 @@ extern "C" fn quire_trap(frame: &mut TrapFrame) {
             device_interrupt(vector);
             apic::end_of_interrupt();
         }
+        8 => match mm::stack::guard_owner(Cr2::read_raw()) {
+            Some(thread) => panic!("kernel stack overflow: {thread} ran out of stack\n{frame}"),
+            None => panic!("{}\n{frame}", ExceptionName(8)),
+        },
         vector => panic!("{}\n{frame}", ExceptionName(vector)),
     }
     if frame.rflags & INTERRUPTS_ON != 0 {
@@ -297,6 +302,9 @@ impl fmt::Display for ExceptionName {
             19 => "SIMD floating-point error",
             20 => "virtualization exception",
             21 => "control-protection exception",
+            28 => "hypervisor injection exception",
+            29 => "VMM communication exception",
+            30 => "security exception",
             _ => return write!(f, "interrupt on vector {:#x}, which nobody asked for", self.0),
         })
     }

@@ -26,6 +26,7 @@ use super::folio::{Folio, Mapping};
 use super::frame::{FrameNumber, Kind};
 use super::kernel_map;
 use super::physical;
+use super::reclaim;
 use super::watermark::Purpose;
 use crate::arch::USER_END;
 use crate::arch::page_table::{self, flags_of, frame_of, leaf};
@@ -117,7 +118,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Calls `serve` with the page-table word of `address` if the address is mapped, with the space's regions locked.
+    /// Calls `serve` if `address` is mapped, with the space's regions locked.
     pub(super) fn with_mapped<R>(&self, address: u64, serve: impl FnOnce() -> R) -> Option<R> {
         let regions = self.regions.lock();
         regions.iter().any(|region| region.contains(&address)).then(serve)
@@ -189,13 +190,18 @@ impl AddressSpace {
     }
 
     fn release(&self, regions: Vec<Range<u64>>) {
+        // Before the first frame goes: from here on no processor walks these tables, nor remembers what they said.
+        if page_table::active_root() == self.root {
+            // SAFETY: every root has the kernel's half, and the caller does not touch the user half again.
+            unsafe { page_table::activate(kernel_map::root()) };
+        }
         for region in regions {
             for address in region.step_by(PAGE_SIZE) {
                 self.unmap_for_good(address);
             }
         }
-        page_table::flush_user();
         self.free_tables();
+        reclaim::frames_freed();
     }
 
     fn unmap_for_good(&self, address: u64) {

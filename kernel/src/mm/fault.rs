@@ -61,6 +61,8 @@ enum Attempt {
     Served(&'static AtomicU64),
     /// Something changed meanwhile.
     Again,
+    /// There was no frame for a page table.
+    NoTable,
 }
 
 /// Serves the current task's fault at `address`, a user address.
@@ -92,9 +94,11 @@ pub fn handle(address: u64, write: bool) -> Result<(), Fatal> {
                     );
                 }
                 Fatal::OutOfMemory => {
+                    let resident = thread.space().map_or(0, |space| space.resident());
                     log!(
                         "fault",
-                        "{thread} killed: out of memory: no frame for the page at {address:#x}, and nothing left to reclaim"
+                        "{thread} killed: out of memory: no frame for the page at {address:#x}, and nothing left to \
+                         reclaim; it has {resident} pages in memory"
                     );
                 }
                 Fatal::NotMapped(_) => log!("fault", "{thread} killed: nothing is mapped at {address:#x}"),
@@ -114,8 +118,11 @@ fn serve(space: &AddressSpace, page: u64, write: bool) -> Result<&'static Atomic
             PageTableWord::Poisoned(entry) => return Err(Fatal::ReadFailed(entry)),
             PageTableWord::Unknown(_) => return Err(Fatal::NotMapped(page)),
         };
-        if let Attempt::Served(kind) = attempt {
-            return Ok(kind);
+        match attempt {
+            Attempt::Served(kind) => return Ok(kind),
+            Attempt::Again => {}
+            // Not for the frame itself: once one can be had, the next attempt will find one.
+            Attempt::NoTable => drop(reclaim::wait_for_frame().map_err(|_| Fatal::OutOfMemory)?),
         }
     }
 }
@@ -211,7 +218,6 @@ fn map(
             Ok(Attempt::Served(kind))
         }
         Err(NotMapped::Changed) => Ok(Attempt::Again),
-        // Not the frame itself: it shows that the next attempt will find one.
-        Err(NotMapped::NoTable) => reclaim::wait_for_frame().map(|_| Attempt::Again).map_err(|_| Fatal::OutOfMemory),
+        Err(NotMapped::NoTable) => Ok(Attempt::NoTable),
     }
 }

@@ -5,15 +5,16 @@
 //! A frame of [`Kind::Anonymous`] has at least one reference: one for the page-table word that maps it, one for the swap
 //! cache, and those of whoever works on it. The reclaim lists hold none: a folio whose last reference goes leaves them.
 //!
-//! `mapping` names the one page that maps the folio, or is 0. It changes only with the folio locked or, when the page is
-//! unmapped for good, under the lock of its page tables; so whoever holds both locks can trust it.
+//! `mapping` names the one page that maps the folio, or is 0. It changes only with the folio locked, or before anybody else
+//! can find the folio, or, when the page is unmapped for good, under the lock of its page tables; so whoever holds both locks
+//! can trust it.
 //!
 //! For the time being every folio of the kernel has order 0.
 
 use core::fmt;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use quire_swap::header::Page;
+use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{FolioFlag, FolioState};
 
 use super::frame::{Frame, FrameNumber, Kind};
@@ -180,6 +181,13 @@ impl quire_swap::Folio for Folio {
         // SAFETY: as above; it is written to only before it is up to date, by the holder of its lock or by whoever
         // allocated it, so nobody else reads or writes it.
         write(unsafe { &mut *((DIRECT_MAP + self.0.address()) as *mut Page) })
+    }
+
+    fn looks_zero(&self) -> bool {
+        let words = (DIRECT_MAP + self.0.address()) as *const AtomicU64;
+        // SAFETY: the frame is in the direct map and stays allocated while `self` lives; its task may write to it
+        // meanwhile, so it is read as atomics.
+        (0..PAGE_SIZE / 8).all(|index| unsafe { (*words.add(index)).load(Ordering::Relaxed) } == 0)
     }
 
     fn wait_while(&self, flag: FolioFlag) {

@@ -11,14 +11,16 @@
 //! # Who reclaims
 //!
 //! `kswapd` wakes when fewer frames than `low` are free and works until there are `high`. A task that wants a frame then
-//! frees some itself, and when only `min` are left it waits until it has ([`wait_for_frame`]). When every page has been looked at more than twice, none could leave and
-//! no write is on its way, the task that asked gets no frame, and is killed for it.
+//! frees some itself, and when only `min` are left it waits until it has. When every page has been looked at three times,
+//! none could leave and no write is on its way, the task that asked gets no frame, and is killed for it. A disk that
+//! refuses writes brings that about sooner.
 //!
 //! # Locking
 //!
 //! No spinning lock is held from one folio to the next. A folio's own lock is only tried, never waited for, so reclaim
 //! cannot wait for a fault that waits for reclaim.
 
+use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
@@ -46,10 +48,11 @@ static KSWAPD: WaitQueue = WaitQueue::new();
 static KSWAPD_WANTED: AtomicBool = AtomicBool::new(false);
 static FREED: WaitQueue = WaitQueue::new();
 static FREED_FRAMES: AtomicU64 = AtomicU64::new(0);
-/// Pages that were evicted so far: the clock by which refaults are judged.
-static EVICTIONS: AtomicU64 = AtomicU64::new(0);
+/// The clock by which refaults are judged: it counts evictions, from 1, since a shadow of 0 says nothing.
+static EVICTIONS: AtomicU64 = AtomicU64::new(1);
 const SHADOW_MASK: u64 = (1 << SHADOW_BITS) - 1;
 static WRITES_UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+/// Writes that a disk refused.
 static FAILED_WRITES: AtomicUsize = AtomicUsize::new(0);
 
 /// What reclaim has done.
@@ -61,7 +64,7 @@ pub struct Counters {
     pub second_chances: AtomicU64,
     /// Clean folios that were dropped without being written.
     pub dropped_clean: AtomicU64,
-    /// Folios given to their area to be written.
+    /// Dirty folios given to the swap core, which writes those that are not zero.
     pub written: AtomicU64,
     /// TLB flushes.
     pub flushes: AtomicU64,
@@ -79,6 +82,23 @@ pub static COUNTERS: Counters = Counters {
     direct: AtomicU64::new(0),
 };
 
+/// The counters as one line for a person.
+pub fn totals() -> impl fmt::Display {
+    fmt::from_fn(|f| {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        write!(
+            f,
+            "{} pages looked at, {} had a second chance, {} dirty and {} clean ones taken out, {} TLB flushes, {} times by a task",
+            get(&COUNTERS.scanned),
+            get(&COUNTERS.second_chances),
+            get(&COUNTERS.written),
+            get(&COUNTERS.dropped_clean),
+            get(&COUNTERS.flushes),
+            get(&COUNTERS.direct)
+        )
+    })
+}
+
 /// Starts `kswapd`.
 ///
 /// # Errors
@@ -89,7 +109,7 @@ pub fn start() -> Result<(), AllocationError> {
 
 /// Says that few frames are free.
 pub fn wake_kswapd() {
-    if !KSWAPD_WANTED.swap(true, Ordering::Relaxed) {
+    if !KSWAPD_WANTED.swap(true, Ordering::AcqRel) {
         KSWAPD.wake_all();
     }
 }
@@ -98,12 +118,11 @@ fn kswapd() {
     task::current().set_reclaims();
     let marks = physical::watermarks();
     loop {
-        KSWAPD.wait_until(|| KSWAPD_WANTED.load(Ordering::Relaxed));
+        KSWAPD.wait_until(|| KSWAPD_WANTED.swap(false, Ordering::AcqRel));
         let mut effort = Effort::default();
         while physical::free_frames() < marks.high && !effort.is_hopeless() {
             effort.try_once();
         }
-        KSWAPD_WANTED.store(false, Ordering::Relaxed);
         if effort.is_hopeless() {
             // Nothing helps for now; a later allocation asks again.
             time::sleep(PATIENCE);
@@ -139,39 +158,41 @@ pub fn wait_for_frame() -> Result<Folio, AllocationError> {
 struct Effort {
     /// What is to be written, kept from one attempt to the next so that requests get long; submitted before any wait.
     plug: Plug,
-    /// Folios looked at since a frame was freed, or passes over empty lists, without those whose writes may yet end well: a
-    /// disk that refuses every write must not keep anybody here for ever.
+    /// Folios looked at since the last that left, with more weight for those that the disk refused.
     in_vain: usize,
 }
 
 impl Effort {
-    /// One batch; then, if that did not free a frame but something may soon, waits a little.
+    /// How many folios that stay for now count as much as one whose write was refused: it will be refused again.
+    const REFUSED: usize = 32;
+
+    /// One pass; then, if that did not free a frame but something may soon, waits a little.
     fn try_once(&mut self) {
         let freed_before = FREED_FRAMES.load(Ordering::Acquire);
-        let failed_before = FAILED_WRITES.load(Ordering::Acquire);
+        let refused_before = FAILED_WRITES.load(Ordering::Acquire);
         let Pass { looked_at, leaving } = shrink(&mut self.plug);
         let freed = || FREED_FRAMES.load(Ordering::Acquire) != freed_before;
-        let failed = || FAILED_WRITES.load(Ordering::Acquire) != failed_before;
         if !freed() && (writes_under_way() > 0 || looked_at == 0) {
             self.plug.submit();
-            FREED.wait_until_or(time::since_boot() + PATIENCE, || freed() || failed());
+            FREED.wait_until_or(time::since_boot() + PATIENCE, freed);
         }
-        if freed() {
+        let refused = FAILED_WRITES.load(Ordering::Acquire) - refused_before;
+        if freed() || refused == 0 && (leaving > 0 || writes_under_way() > 0) {
             self.in_vain = 0;
-        } else if failed() || leaving == 0 && writes_under_way() == 0 {
-            self.in_vain += looked_at.max(BATCH);
+        } else {
+            self.in_vain += looked_at.max(BATCH) + refused * Self::REFUSED;
         }
     }
 
-    /// Every page was looked at twice, so had its second chance taken from it, and some once more; none could leave.
+    /// Every page was looked at three times, so has long lost its second chance, and none could leave.
     fn is_hopeless(&self) -> bool {
         let (active, inactive) = lru::lengths();
         self.in_vain > 3 * (active + inactive) + 16 * BATCH
     }
 }
 
-/// A frame of a reclaimed folio is free now.
-pub fn frame_freed() {
+/// Frames are free that were not: of a reclaimed folio, or of a task that has ended.
+pub fn frames_freed() {
     FREED_FRAMES.fetch_add(1, Ordering::Release);
     FREED.wake_all();
 }
@@ -210,7 +231,7 @@ fn shrink(plug: &mut Plug) -> Pass {
         leaving += usize::from(place.is_some());
     }
     if leaving > 0 {
-        page_table::flush_user();
+        page_table::flush_user_everywhere();
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
     }
     for Unmapped { folio, dirty } in unmapped.into_iter().flatten() {
@@ -326,7 +347,7 @@ fn take_out(folio: Locked<Folio>, dirty: bool, plug: &mut Plug) {
         }
         Written::Unused(folio) => {
             drop(folio);
-            frame_freed();
+            frames_freed();
         }
     }
     WRITES_UNDER_WAY.fetch_sub(1, Ordering::AcqRel);
@@ -343,7 +364,7 @@ fn evict(folio: Locked<Folio>) -> Result<(), Locked<Folio>> {
     let folio = swap::core().evict(folio, REFERENCES, age)?;
     EVICTIONS.fetch_add(1, Ordering::Relaxed);
     drop(folio);
-    frame_freed();
+    frames_freed();
     Ok(())
 }
 
@@ -358,9 +379,9 @@ pub fn write_ended(folio: Folio, result: Result<(), IoError>) {
             FREED.wake_all();
         }
         Ok(()) if folio.state().entry().is_none() => {
-            // Its slot went meanwhile, and this may be the last reference.
+            // Its slot went meanwhile: it is mapped again, or this is the last reference.
             drop(folio);
-            frame_freed();
+            FREED.wake_all();
         }
         Ok(()) => match Locked::try_lock(folio).map(evict) {
             Ok(Ok(())) => {}
@@ -373,6 +394,9 @@ pub fn write_ended(folio: Folio, result: Result<(), IoError>) {
 /// Where a page goes that came back from swap, whose eviction left `shadow`: one that would have stayed, had the list of
 /// active pages been given up for it, is active (Linux: `mm/workingset.c`).
 pub fn list_after_refault(shadow: u64) -> List {
+    if shadow == 0 {
+        return List::Inactive;
+    }
     let distance = EVICTIONS.load(Ordering::Relaxed).wrapping_sub(shadow) & SHADOW_MASK;
     if distance <= lru::lengths().0 as u64 { List::Active } else { List::Inactive }
 }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | a page fault of a task, and readahead | min |
 //! | the kernel, where it cannot sleep: page tables, stacks, device memory | min / 2 |
-//! | reclaim itself: `kswapd`, disk completion, a task that reclaims directly | 0 |
+//! | reclaim itself: `kswapd` and the disks' completion | 0 |
 //!
 //! Reclaim needs hardly any: what it allocates comes from the heap, which is set aside at boot.
 

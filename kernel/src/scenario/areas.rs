@@ -42,8 +42,9 @@ pub(super) fn areas(command_line: CommandLine<'static>) -> Outcome {
     for number in 0..TASKS {
         let (filled, counted, stop) = (Arc::clone(&filled), Arc::clone(&counted), Arc::clone(&stop));
         let work = move |workload: &mut workload::Workload| {
-            workload.fill()?;
+            let outcome = workload.fill();
             filled.come();
+            outcome?;
             counted.wait();
             while !stop.load(Ordering::Relaxed) {
                 workload.revisit(pages / 16, 256)?;
@@ -120,8 +121,9 @@ pub(super) fn poison(command_line: CommandLine<'static>) -> Outcome {
     for number in 0..2 {
         let (filled, back) = (Arc::clone(&filled), Arc::clone(&back));
         let work = move |workload: &mut workload::Workload| {
-            workload.fill()?;
+            let outcome = workload.fill();
             filled.come();
+            outcome?;
             back.wait();
             workload.sequential()
         };

@@ -18,7 +18,7 @@ use super::contents::Contents;
 use super::workload::{self, Tally, Workload};
 use crate::arch::user::Fault;
 use crate::command_line::CommandLine;
-use crate::mm::{fault, physical};
+use crate::mm::{fault, physical, reclaim};
 use crate::swap;
 use crate::task::{WaitQueue, time};
 use crate::{log, print, require};
@@ -162,7 +162,7 @@ pub(super) fn demo(command_line: CommandLine<'static>) -> Result<String, Failure
         killed += u64::from(task.join().is_err());
     }
     print_table(&rows);
-    print!("\n  faults: {faults}\n");
+    print!("\n  faults: {faults}\n  reclaim: {}\n", reclaim::totals());
     print!("  swap used at the end of the run: {} of {} pages\n", used_pages, swap::total_pages());
     for disk in crate::disk::all() {
         let counters = disk.counters();

@@ -87,8 +87,9 @@ pub(super) fn swap(command_line: CommandLine<'static>) -> Outcome {
 
     let (own_filled, own_back) = (Arc::clone(&filled), Arc::clone(&back));
     let keeper = workload::start("keeper", contents, 0, pages, &tally, move |workload| {
-        workload.fill()?;
+        let filled = workload.fill();
         own_filled.come();
+        filled?;
         own_back.wait();
         workload.sequential()
     })?;

@@ -59,7 +59,11 @@ static SCENARIOS: &[Scenario] = &[
         "one task with contents=KIND pages=N goes out and comes back; swapoff finds everything",
         errors::swap,
     ),
-    scenario("swapon", "swapon of every disk and nothing else; says what was refused", errors::swapon),
+    scenario(
+        "swapon",
+        "swapon of what swapon= names, or /dev/vda, and nothing else; says what was refused",
+        errors::swapon,
+    ),
     scenario(
         "sequential",
         "one task walks through twice the memory: pages a request, faults that read",

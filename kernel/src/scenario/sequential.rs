@@ -25,8 +25,9 @@ pub(super) fn sequential(command_line: CommandLine<'static>) -> Result<String, F
     let (filled, counted) = (Meeting::new(1), Meeting::new(1));
     let (own_filled, own_counted) = (Arc::clone(&filled), Arc::clone(&counted));
     let walker = workload::start("walker", Contents::Text, 0, ram() * 2, &tally, move |workload| {
-        workload.fill()?;
+        let filled = workload.fill();
         own_filled.come();
+        filled?;
         own_counted.wait();
         workload.sequential()
     })?;

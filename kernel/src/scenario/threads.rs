@@ -51,7 +51,7 @@ fn preemption() -> Result<(), Failure> {
 fn contention() -> Result<u64, Failure> {
     const THREADS: u64 = 8;
     const ROUNDS: u64 = 2000;
-    let counter = Arc::new(Mutex::new(Rank::Control, 0_u64));
+    let counter = Arc::new(Mutex::new(Rank::Scenario, 0_u64));
     let mut workers = Vec::new();
     for worker in 0..THREADS {
         let counter = Arc::clone(&counter);

@@ -1,6 +1,7 @@
 //! A lock that sleeps, for what is held for long but never across device I/O.
 
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,14 +34,19 @@ impl<T> Mutex<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         acquire_rank(self.rank as u8);
         self.waiters.wait_until(|| !self.locked.swap(true, Ordering::Acquire));
-        MutexGuard { lock: self }
+        MutexGuard { lock: self, not_send: PhantomData }
     }
 }
 
 /// The right to use what a [`Mutex`] protects.
 pub struct MutexGuard<'a, T> {
     lock: &'a Mutex<T>,
+    /// The thread that took the lock gives it back: the rank is noted there.
+    not_send: PhantomData<*const ()>,
 }
+
+// SAFETY: a shared guard gives shared access to the value, and nothing else.
+unsafe impl<T: Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;

@@ -24,7 +24,8 @@ struct RunQueue {
 }
 
 static RUN_QUEUE: SpinLock<RunQueue> = SpinLock::new(Rank::RunQueue, RunQueue { ready: None, switches: 0 });
-/// The thread that has just been switched away from for good; its successor drops it. Used only under the run-queue lock.
+/// The thread that has just been switched away from for good; its successor drops it. Part of what the run-queue lock
+/// protects, and apart from it only because that lock has no guard across a switch; so nobody ever waits for this one.
 static DEAD: spin::Mutex<Option<Arc<Thread>>> = spin::Mutex::new(None);
 static IDLE: [Once<Arc<Thread>>; cpu::MAX_CPUS] = [const { Once::new() }; cpu::MAX_CPUS];
 

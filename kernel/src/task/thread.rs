@@ -54,6 +54,9 @@ pub struct Thread {
     pub(super) held_ranks: AtomicU64,
     pub(super) run_queue_link: LinkedListAtomicLink,
     pub(super) wait_link: LinkedListAtomicLink,
+    pub(super) sleep_link: LinkedListAtomicLink,
+    /// When it wants to be woken, in nanoseconds since boot.
+    pub(super) wake_at: AtomicU64,
 }
 
 // The macro's adapters are `Copy` and clone themselves by hand.
@@ -63,8 +66,9 @@ mod adapters {
 
     intrusive_adapter!(pub(in super::super) RunQueueAdapter = Arc<Thread>: Thread { run_queue_link => LinkedListAtomicLink });
     intrusive_adapter!(pub(in super::super) WaitAdapter = Arc<Thread>: Thread { wait_link => LinkedListAtomicLink });
+    intrusive_adapter!(pub(in super::super) SleepAdapter = Arc<Thread>: Thread { sleep_link => LinkedListAtomicLink });
 }
-pub(super) use adapters::{RunQueueAdapter, WaitAdapter};
+pub(super) use adapters::{RunQueueAdapter, SleepAdapter, WaitAdapter};
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -91,6 +95,8 @@ impl Thread {
             held_ranks: AtomicU64::new(0),
             run_queue_link: LinkedListAtomicLink::new(),
             wait_link: LinkedListAtomicLink::new(),
+            sleep_link: LinkedListAtomicLink::new(),
+            wake_at: AtomicU64::new(0),
         })
     }
 

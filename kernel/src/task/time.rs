@@ -4,22 +4,18 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
-use super::Thread;
+use intrusive_collections::LinkedList;
+
 use super::scheduler::{self, current};
+use super::thread::{SleepAdapter, Thread};
 use crate::sync::{Rank, SpinLock};
 
 /// Timer interrupts a second; also the time slice.
 pub const TICKS_PER_SECOND: u32 = 250;
 
-/// The most threads that can sleep until a time at once.
-const ALARMS: usize = 32;
-
 static BOOT: AtomicU64 = AtomicU64::new(0);
 static PER_SECOND: AtomicU64 = AtomicU64::new(0);
-static TICKS: AtomicU64 = AtomicU64::new(0);
-/// Who sleeps until when.
-type Sleeper = Option<(Duration, Arc<Thread>)>;
-static SLEEPERS: SpinLock<[Sleeper; ALARMS]> = SpinLock::new(Rank::Sleepers, [const { None }; ALARMS]);
+static SLEEPERS: SpinLock<LinkedList<SleepAdapter>> = SpinLock::new(Rank::Sleepers, LinkedList::new(SleepAdapter::NEW));
 
 /// The time-stamp counter.
 pub fn counter() -> u64 {
@@ -53,51 +49,42 @@ pub fn since(start: Duration) -> Duration {
     since_boot().saturating_sub(start)
 }
 
-/// Timer interrupts so far.
-pub fn ticks() -> u64 {
-    TICKS.load(Ordering::Relaxed)
-}
-
 /// The timer interrupt: wakes whoever has slept long enough.
 pub fn tick() {
-    TICKS.fetch_add(1, Ordering::Relaxed);
-    let now = since_boot();
-    for sleeper in SLEEPERS.lock().iter_mut() {
-        if sleeper.as_ref().is_some_and(|(deadline, _)| *deadline <= now)
-            && let Some((_, thread)) = sleeper.take()
-        {
+    let now = since_boot().as_nanos() as u64;
+    let mut sleepers = SLEEPERS.lock();
+    let mut cursor = sleepers.front_mut();
+    while let Some(thread) = cursor.get() {
+        if thread.wake_at.load(Ordering::Relaxed) > now {
+            cursor.move_next();
+        } else if let Some(thread) = cursor.remove() {
+            // Not the last reference, whose end is no work for an interrupt: the alarm that put it here has another.
             scheduler::unpark(&thread);
-            // Dropping a thread is no work for an interrupt; the alarm that set this holds another reference.
-            debug_assert!(Arc::strong_count(&thread) > 1);
         }
     }
 }
 
-/// While it lives, the current thread is unparked at a deadline.
+/// While it lives, the current thread is unparked at a deadline. A thread has one alarm at a time.
 pub(super) struct Alarm {
-    place: Option<usize>,
     thread: Arc<Thread>,
 }
 
 impl Alarm {
-    /// Sets the alarm. With more than [`ALARMS`] sleepers, later ones are only woken by what they wait for.
     pub(super) fn new(deadline: Duration) -> Self {
         let thread = current();
-        let mut sleepers = SLEEPERS.lock();
-        let place = sleepers.iter().position(Option::is_none);
-        if let Some(place) = place {
-            sleepers[place] = Some((deadline, Arc::clone(&thread)));
-        }
-        Self { place, thread }
+        thread.wake_at.store(deadline.as_nanos() as u64, Ordering::Relaxed);
+        SLEEPERS.lock().push_back(Arc::clone(&thread));
+        Self { thread }
     }
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        let Some(place) = self.place else { return };
         let mut sleepers = SLEEPERS.lock();
-        let own = sleepers[place].as_ref().is_some_and(|(_, thread)| Arc::ptr_eq(thread, &self.thread));
-        let _rung = if own { sleepers[place].take() } else { None };
+        if self.thread.sleep_link.is_linked() {
+            // SAFETY: the thread's link is only used for this list, which is locked.
+            unsafe { sleepers.cursor_mut_from_ptr(Arc::as_ptr(&self.thread)) }.remove();
+        }
     }
 }
 
@@ -105,11 +92,7 @@ impl Drop for Alarm {
 pub fn sleep(duration: Duration) {
     let deadline = since_boot() + duration;
     while since_boot() < deadline {
-        let alarm = Alarm::new(deadline);
-        if alarm.place.is_some() {
-            scheduler::park();
-        } else {
-            scheduler::yield_now();
-        }
+        let _alarm = Alarm::new(deadline);
+        scheduler::park();
     }
 }
