@@ -255,6 +255,20 @@ fn a_device_is_told_what_is_unused_when_it_wants_to_know() {
     }
 }
 
+#[test]
+fn a_cluster_that_waits_for_its_discard_is_left_alone() {
+    Memory::new(0);
+    let properties = DiskProperties { discard: true, ..DiskProperties::default() };
+    let disk = FakeDisk::with("/dev/vda", 4 * 512, properties, &[]);
+    let device: Arc<dyn Disk<Fake>> = disk.clone();
+    let swap = Swap::<Fake>::new();
+    swap.swapon(&device, SwapOnOptions { discard: Discard::Pages, ..SwapOnOptions::default() }).unwrap();
+    let first = swap.allocate(0).unwrap().run().first / 512;
+    let second = swap.allocate(0).unwrap();
+    assert_ne!(second.run().first / 512, first, "the device was not told yet");
+    assert!(disk.discarded.lock().unwrap().is_empty());
+}
+
 struct Nobody {
     interrupted: bool,
     error: Option<SwapOffError>,
