@@ -64,10 +64,14 @@
 //! | [`Rank::Lists`] | one for each area | the lists of its clusters | allocating and freeing slots |
 //! | [`Rank::Priorities`] | one | the order in which areas are tried | allocating, `swapon`, `swapoff` |
 //! | [`Rank::BatchPool`] | one | the idle batches | plugs and completions |
+//! | [`Rank::Workspace`] | one for each processor and store | what it compresses with | storing and bringing back |
+//! | [`Rank::Class`] | one for each size class of a store | its chains and their lists | storing, freeing, compaction |
+//! | [`Rank::Numbers`] | two for each store | the handles and chains that are free | as above |
+//! | [`Rank::Tables`] | one for each table of a store | the parts that appear | as above |
 //!
 //! The machine's own locks lie around these: the core calls [`Machine`] and [`Folio`] functions that take no sleeping
 //! lock ([`Machine::may_allocate`], the heap, references and wake-ups) under the cluster lock, so what those take ranks
-//! below [`Rank::BatchPool`]; page-table locks, under which words are duplicated and dropped, rank above
+//! below [`Rank::Tables`]; page-table locks, under which words are duplicated and dropped, rank above
 //! [`Rank::Registry`]. A folio's lock sleeps: it is taken before all of these, and under them only tried.
 //!
 //! Looking a folio up takes no lock and never waits; [`Swap::lookup`] and the cluster's documentation say how.
@@ -107,6 +111,7 @@ mod readahead;
 mod registry;
 mod slots;
 mod statistics;
+pub mod store;
 mod swap;
 mod swapoff;
 mod swapon;

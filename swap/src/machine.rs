@@ -3,6 +3,7 @@
 //! A [`Machine`] has no value: it is the one machine that there is, so its functions take no `self`.
 
 use core::fmt;
+use core::ops::Range;
 
 use crate::folio::Folio;
 use crate::sync::Rank;
@@ -32,12 +33,31 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// The processor that this runs on. It may change at once: only a hint depends on it.
     fn cpu() -> usize;
 
+    /// How many processors there are, at least 1: each gets its own workspace for compression.
+    fn cpus() -> usize {
+        MAX_CPUS
+    }
+
     /// Whether the core may allocate `bytes` of heap. Asked before each allocation that follows `swapon`; refusal is an
     /// ordinary out-of-memory error. Called under spinning locks: it must not sleep.
     fn may_allocate(bytes: usize) -> bool;
 
     /// A new folio of 2^`order` frames, contents undefined, with one reference; `None` when memory does not suffice.
     fn allocate_folio(order: u8, purpose: Purpose) -> Option<Self::Folio>;
+
+    /// A frame for compressed pages, contents undefined; `None` when even the reserve for this has none. Called on the way
+    /// out and under spinning locks: it must not sleep.
+    fn allocate_frame() -> Option<u64>;
+
+    /// Takes back a frame from [`Machine::allocate_frame`].
+    fn free_frame(frame: u64);
+
+    /// Reads some bytes of such a frame. Nobody writes these meanwhile, but perhaps others of the same frame.
+    fn with_frame<R>(frame: u64, bytes: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R;
+
+    /// Writes some bytes of such a frame. Nobody else reads or writes these meanwhile, but perhaps others of the same
+    /// frame.
+    fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R;
 
     /// The folio was added to the swap cache by the core itself (swapped in or read ahead) and is locked.
     fn added_to_cache(_folio: &Self::Folio) {}

@@ -13,6 +13,14 @@ use crate::machine::Machine;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Rank {
+    /// The parts of a store's tables that appear.
+    Tables,
+    /// The free numbers of a store's handles and chains.
+    Numbers,
+    /// One size class of a store.
+    Class,
+    /// What a processor compresses and decompresses with.
+    Workspace,
     /// The pool of batches.
     BatchPool,
     /// Which areas there are, in the order in which they are tried.
@@ -56,10 +64,28 @@ impl<T, M: Machine, const RANK: u8> Lock<T, M, RANK> {
             M::relax();
         }
     }
+
+    /// The lock, if nobody has it.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T, M, RANK>> {
+        M::lock_enter(const { rank(RANK) });
+        let entered = Entered(PhantomData);
+        self.value.try_lock().map(|value| Guard { value, _entered: entered })
+    }
 }
 
 const fn rank(number: u8) -> Rank {
-    const RANKS: [Rank; 5] = [Rank::BatchPool, Rank::Priorities, Rank::Lists, Rank::Cluster, Rank::Registry];
+    const RANKS: [Rank; 9] = [
+        Rank::Tables,
+        Rank::Numbers,
+        Rank::Class,
+        Rank::Workspace,
+        Rank::BatchPool,
+        Rank::Priorities,
+        Rank::Lists,
+        Rank::Cluster,
+        Rank::Registry,
+    ];
     RANKS[number as usize]
 }
 

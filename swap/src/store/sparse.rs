@@ -30,10 +30,6 @@ impl<T: Default, M: Machine> Sparse<T, M> {
         Ok(Self { root, length, growing: Lock::new(()) })
     }
 
-    pub(crate) fn length(&self) -> u32 {
-        self.length
-    }
-
     /// The value, if its part has appeared.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
@@ -52,7 +48,8 @@ impl<T: Default, M: Machine> Sparse<T, M> {
         }
         let _growing = self.growing.lock();
         let index = index as usize;
-        let directory = self.root[index / (LEAF * DIRECTORY)].try_call_once(|| heap::array::<M, _, _>(|_| Once::new()))?;
+        let directory =
+            self.root[index / (LEAF * DIRECTORY)].try_call_once(|| heap::array::<M, _, _>(|_| Once::new()))?;
         let leaf = directory[index / LEAF % DIRECTORY].try_call_once(|| heap::array::<M, _, _>(|_| T::default()))?;
         Ok(Some(&leaf[index % LEAF]))
     }

@@ -5,6 +5,7 @@
 mod areas;
 mod backends;
 mod bytes;
+mod contents;
 mod damage;
 mod entry;
 mod extents;
@@ -15,3 +16,4 @@ mod header;
 mod model;
 mod pages;
 mod schedules;
+mod store;

@@ -29,6 +29,9 @@ pub struct Memory {
     /// Bytes of heap that were asked for, ever.
     pub heap_bytes: AtomicU64,
     pub folios: Failing,
+    /// Frames for compressed pages.
+    pub pool: Mutex<Vec<Option<Arc<Mutex<Page>>>>>,
+    pub pool_frames: Failing,
     pub io: Failing,
     pub log: Mutex<Vec<String>>,
     pub ended_writes: Mutex<Vec<(u64, Result<(), IoError>)>>,
@@ -85,6 +88,8 @@ impl Memory {
             heap: Failing::default(),
             heap_bytes: AtomicU64::new(0),
             folios: Failing::default(),
+            pool: Mutex::default(),
+            pool_frames: Failing::default(),
             io: Failing::default(),
             log: Mutex::default(),
             ended_writes: Mutex::default(),
@@ -114,6 +119,15 @@ impl Memory {
         self.disks.lock().unwrap().clear();
         self.log.lock().unwrap().clear();
         self.ended_writes.lock().unwrap().clear();
+    }
+
+    /// Frames that hold compressed pages.
+    pub fn pool_used(&self) -> usize {
+        self.pool.lock().unwrap().iter().flatten().count()
+    }
+
+    fn pool_frame(&self, frame: u64) -> Arc<Mutex<Page>> {
+        self.pool.lock().unwrap()[frame as usize].clone().expect("a frame of the pool is in use")
     }
 
     pub fn free_frames(&self) -> usize {
@@ -345,6 +359,35 @@ impl Machine for Fake {
         memory.frames[first].order.store(order, Ordering::Relaxed);
         memory.frames[first].references.store(1, Ordering::SeqCst);
         Some(FakeFolio { memory, number: first as u64 })
+    }
+
+    fn allocate_frame() -> Option<u64> {
+        if memory().pool_frames.next_fails() {
+            return None;
+        }
+        let mut pool = memory().pool.lock().unwrap();
+        let place = pool.iter().position(Option::is_none).unwrap_or(pool.len());
+        let length = pool.len().max(place + 1);
+        pool.resize(length, None);
+        pool[place] = Some(Arc::new(Mutex::new([0xcc; PAGE_SIZE])));
+        Some(place as u64)
+    }
+
+    fn free_frame(frame: u64) {
+        let freed = memory().pool.lock().unwrap()[frame as usize].take();
+        assert!(freed.is_some(), "frame {frame} of the pool was freed twice");
+    }
+
+    fn with_frame<R>(frame: u64, bytes: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R {
+        let frame = memory().pool_frame(frame);
+        let page = frame.lock().unwrap();
+        read(&page[bytes])
+    }
+
+    fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        let frame = memory().pool_frame(frame);
+        let mut page = frame.lock().unwrap();
+        write(&mut page[bytes])
     }
 
     fn write_ended(folio: FakeFolio, result: Result<(), IoError>) {
