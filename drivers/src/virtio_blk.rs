@@ -187,6 +187,11 @@ impl<H: Hal, T: Transport> VirtioBlk<H, T> {
         self.counters
     }
 
+    /// Whether the device was told to stop and has not confirmed it: then no interrupt will come, and the caller looks again.
+    pub const fn is_resetting(&self) -> bool {
+        matches!(self.health, Health::Resetting(_))
+    }
+
     /// Why the device was stopped, if it was.
     pub const fn misbehaviour(&self) -> Option<Misbehaviour> {
         match self.health {

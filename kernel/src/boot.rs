@@ -17,7 +17,7 @@ use crate::command_line::CommandLine;
 use crate::mm::stack::KernelStack;
 use crate::mm::{heap, kernel_map, physical, reclaim};
 use crate::task::{scheduler, time};
-use crate::{disk, log, scenario};
+use crate::{disk, log, scenario, swap};
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
 
@@ -85,6 +85,7 @@ extern "C" fn go_on() -> ! {
         marks.high
     );
     or_give_up(reclaim::start());
+    or_give_up(swap::start());
     disk::start();
     let verdict = scenario::run(command_line());
     debug_exit::leave(verdict)

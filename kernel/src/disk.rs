@@ -15,16 +15,22 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
 
-use quire_drivers::block::{BlockError, Completion, DiskNumber, Geometry, NotQueued, Operation, Request};
+use quire_drivers::block::{
+    BlockError, Completion, DiskNumber, Geometry, NotQueued, Operation, Request, SECTOR_BYTES, Segment,
+};
 use quire_drivers::pci::{self, ConfigurationPorts, Interrupt, MsixTransport};
 use quire_drivers::virtio_blk::{Counters, VirtioBlk};
+use quire_swap::header::PAGE_SIZE;
 use spin::Once;
 
 use crate::arch::{apic, trap};
 use crate::log;
 use crate::mm::dma::KernelHal;
+use crate::mm::folio::Folio;
 use crate::sync::{Rank, SpinLock};
 use crate::task::{self, WaitQueue};
 
@@ -36,6 +42,8 @@ pub struct Disk {
     bell: &'static Bell,
     room: WaitQueue,
     completed: AtomicU64,
+    /// It was said that the device broke the protocol.
+    stopped: Once<()>,
 }
 
 /// What a disk's interrupt rings.
@@ -43,6 +51,12 @@ struct Bell {
     rung: AtomicBool,
     thread: WaitQueue,
 }
+
+/// Sectors in a page.
+pub const SECTORS_PER_PAGE: u64 = PAGE_SIZE as u64 / SECTOR_BYTES;
+
+/// How long a device may take to confirm that it has let go of its requests before it is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// The most disks.
 const DISKS: usize = trap::DEVICES as usize;
@@ -106,6 +120,7 @@ impl Disk {
             bell,
             room: WaitQueue::new(),
             completed: AtomicU64::new(0),
+            stopped: Once::new(),
         });
         let for_thread = Arc::clone(&disk);
         let thread = task::spawn("disk", move || for_thread.complete_for_ever());
@@ -127,7 +142,8 @@ impl Disk {
         self.device.lock().counters()
     }
 
-    /// Gives the disk a request and tells it at once. Sleeps while the disk has no room.
+    /// Gives the disk a request and tells it at once. Sleeps while the disk has no room; so a completion, which makes room,
+    /// submits nothing to its own disk.
     pub fn submit(&self, request: Request) {
         let mut request = Some(request);
         while let Some(next) = request.take() {
@@ -153,12 +169,7 @@ impl Disk {
     ///
     /// # Errors
     /// What the disk answered.
-    pub fn run(
-        &self,
-        operation: Operation,
-        sector: u64,
-        segments: &[quire_drivers::block::Segment],
-    ) -> Result<(), BlockError> {
+    pub fn run(&self, operation: Operation, sector: u64, segments: &[Segment]) -> Result<(), BlockError> {
         let outcome = Arc::new(Outcome { result: Once::new(), ended: WaitQueue::new() });
         let mut request = Request::new(operation, sector, Box::new(Waiting(Arc::clone(&outcome))));
         for segment in segments {
@@ -184,12 +195,31 @@ impl Disk {
                     self.completed.fetch_add(1, Ordering::Release);
                     self.room.wake_all();
                 }
-                if self.device.lock().rearm() {
+                let (resetting, idle) = {
+                    let mut device = self.device.lock();
+                    (device.is_resetting(), device.rearm())
+                };
+                if resetting {
+                    task::time::sleep(LOOK_AGAIN);
+                } else if idle {
                     break;
                 }
             }
+            if let Some(why) = self.device.lock().misbehaviour() {
+                self.stopped.call_once(|| log!("disk", "{self} was stopped: {why}"));
+            }
         }
     }
+}
+
+/// A page of memory for a request.
+///
+/// # Safety
+/// As for [`Segment::new`], for as long as a request has the segment.
+pub unsafe fn page_segment(folio: &Folio) -> Segment {
+    const PAGE: NonZeroU32 = NonZeroU32::new(PAGE_SIZE as u32).unwrap();
+    // SAFETY: the caller's.
+    unsafe { Segment::new(folio.frame().address(), PAGE) }
 }
 
 impl fmt::Display for Disk {

@@ -15,7 +15,6 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::num::NonZeroU32;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -23,13 +22,13 @@ use core::time::Duration;
 use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
-    Direction, DiskProperties, DiskRequest, DriverId, Event, Folio as _, IoError, Level, Locked, Machine, Purpose,
-    SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError, SwapOnOptions, Users,
+    BATCH_FOLIOS, Direction, Discard, DiskProperties, DiskRequest, DriverId, Event, Folio as _, IoError, Level, Locked,
+    Machine, Purpose, SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError, SwapOnOptions, Users,
 };
 
 use crate::arch::cpu;
 use crate::command_line::CommandLine;
-use crate::disk::{self, Disk};
+use crate::disk::{self, Disk, SECTORS_PER_PAGE};
 use crate::log;
 use crate::mm::folio::Folio;
 use crate::mm::{AllocationError, address_space, fault, heap, lru, physical, reclaim, watermark};
@@ -143,9 +142,6 @@ struct SwapDisk {
     name: String,
 }
 
-const SECTORS_PER_PAGE: u64 = PAGE_SIZE as u64 / 512;
-const PAGE_BYTES: NonZeroU32 = NonZeroU32::new(PAGE_SIZE as u32).unwrap();
-
 fn io_error(error: BlockError) -> IoError {
     match error {
         BlockError::ReadOnly { .. } | BlockError::NoDiscard { .. } | BlockError::Unsupported { .. } => {
@@ -191,7 +187,7 @@ impl quire_swap::Disk<Quire> for SwapDisk {
             Direction::Write => Operation::Write,
         };
         let sector = request.first_sector();
-        let mut segments = [None; quire_swap::BATCH_FOLIOS];
+        let mut segments = [None; BATCH_FOLIOS];
         for (place, folio) in segments.iter_mut().zip(request.folios()) {
             *place = Some(segment(folio));
         }
@@ -223,16 +219,13 @@ fn segment(folio: &Folio) -> Segment {
     // SAFETY: whoever makes a request of the segment keeps a reference to the folio until the request has ended: the
     // batch, or the caller who waits. A folio that is read into is locked and not up to date, so nobody looks at it; one
     // that is written may be mapped and changed by its task, which makes it dirty and has it written again.
-    unsafe { Segment::new(folio.frame().address(), PAGE_BYTES) }
+    unsafe { disk::page_segment(folio) }
 }
 
 struct OnItsWay(DiskRequest<Quire>);
 
 impl Completion for OnItsWay {
     fn complete(self: Box<Self>, result: Result<(), BlockError>) {
-        if let Err(error) = &result {
-            log!("swap", "{error}");
-        }
         self.0.complete(result.map_err(io_error));
     }
 }
@@ -250,6 +243,22 @@ pub fn forget_folio(folio: Folio) {
     {
         SWAP.try_free_slot(&locked);
     }
+}
+
+/// Starts the thread that does what swap puts off because whoever causes it cannot sleep.
+///
+/// # Errors
+/// [`AllocationError`] when there is no memory for the thread.
+pub fn start() -> Result<(), AllocationError> {
+    let work = || {
+        let mut done = 0;
+        loop {
+            WORK.waiters.wait_until(|| WORK.count.load(Ordering::Acquire) != done);
+            done = WORK.count.load(Ordering::Acquire);
+            SWAP.do_pending_work();
+        }
+    };
+    task::spawn("swap-work", work).map(drop)
 }
 
 /// The counters of all areas.
@@ -282,8 +291,10 @@ pub struct Enabled(Vec<u8>);
 pub enum EnableError {
     /// There is no such disk.
     NoDisk(String),
-    /// The priority is not one.
-    Priority(String),
+    /// The disk takes fewer pages in a request than a batch has.
+    ShortRequests(String, usize),
+    /// What follows the path is no option.
+    Option(String),
     /// The swap core refuses the disk, for a reason that the log has already.
     Refused(String, SwapOnError),
 }
@@ -292,15 +303,19 @@ impl fmt::Display for EnableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDisk(path) => write!(f, "there is no {path}: start with --swap SIZE or --disk FILE"),
-            Self::Priority(word) => {
-                write!(f, "swapon={word}: expected PATH or PATH,PRIORITY with a priority from 0 to 32767")
+            Self::ShortRequests(path, pages) => {
+                write!(f, "swapon {path}: EINVAL: the disk takes {pages} pages in a request, not {BATCH_FOLIOS}")
             }
+            Self::Option(word) => write!(
+                f,
+                "swapon={word}: expected PATH, then any of ,PRIORITY (0 to 32767) ,discard ,discard=once ,discard=pages"
+            ),
             Self::Refused(path, error) => write!(f, "swapon {path}: {}: {error}", error.errno()),
         }
     }
 }
 
-/// Enables what `swapon=PATH[,PRIORITY]` words name, in their order; without any, `/dev/vda`.
+/// Enables what `swapon=PATH[,PRIORITY][,discard[=once|pages]]` words name, in their order; without any, `/dev/vda`.
 ///
 /// # Errors
 /// [`EnableError`] for the first that cannot be enabled; those before it stay enabled.
@@ -311,20 +326,32 @@ pub fn enable(command_line: CommandLine<'static>) -> Result<Enabled, EnableError
     }
     let mut enabled = Enabled(Vec::new());
     for word in words {
-        let (path, priority) = match word.split_once(',') {
-            None => (word, None),
-            Some((path, priority)) => {
-                let priority = priority.parse().ok().filter(|priority| *priority >= 0);
-                (path, Some(priority.ok_or_else(|| EnableError::Priority(word.into()))?))
-            }
-        };
+        let (path, options) = parse_swapon(word).ok_or_else(|| EnableError::Option(word.into()))?;
         let disk = disk::named(path).ok_or_else(|| EnableError::NoDisk(path.into()))?;
+        if disk.geometry().max_segments < BATCH_FOLIOS {
+            return Err(EnableError::ShortRequests(path.into(), disk.geometry().max_segments));
+        }
         let disk: Arc<dyn quire_swap::Disk<Quire>> = Arc::new(SwapDisk { disk, name: path.into() });
-        let options = SwapOnOptions { priority, ..SwapOnOptions::default() };
         let index = SWAP.swapon(&disk, options).map_err(|error| EnableError::Refused(path.into(), error))?;
         enabled.0.push(index);
     }
     Ok(enabled)
+}
+
+/// The path and the options of a `swapon=` word, with the names that `swapon(8)` gives them.
+fn parse_swapon(word: &str) -> Option<(&str, SwapOnOptions<'_>)> {
+    let mut parts = word.split(',');
+    let path = parts.next()?;
+    let mut options = SwapOnOptions::default();
+    for part in parts {
+        match part {
+            "discard" => options.discard = Discard::Both,
+            "discard=once" => options.discard = Discard::Once,
+            "discard=pages" => options.discard = Discard::Pages,
+            priority => options.priority = Some(priority.parse().ok().filter(|priority| *priority >= 0)?),
+        }
+    }
+    Some((path, options))
 }
 
 impl Enabled {
@@ -377,7 +404,7 @@ impl Users for AddressSpaces {
         for space in address_space::all() {
             let mut from = 0;
             while let Some((page, entry)) = space.next_entry(from, slots) {
-                if !is_room() {
+                if SWAP.lookup(entry).is_none() && !is_room() {
                     return Err(SwapOffError::NoMemory);
                 }
                 fault::bring_back(&space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)?;

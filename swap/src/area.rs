@@ -17,7 +17,7 @@ use crate::heap::NoMemory;
 use crate::lists::{ListId, Lists};
 use crate::machine::{Event, Level, Machine};
 use crate::ops::SwapOps;
-use crate::statistics::Statistics;
+use crate::statistics::{Statistics, count};
 use crate::sync::{Lock, Rank};
 use crate::word::{Kind, Word};
 
@@ -130,6 +130,20 @@ impl<M: Machine> Area<M> {
         {
             cluster.lock().set_metadata(offset(slot), self.metadata_bits, value);
         }
+    }
+
+    /// Whether one more failed batch is worth a line in the log: the first of them are, and then the last that is.
+    pub(crate) fn reports_error(&self) -> bool {
+        const REPORTED: u64 = 10;
+        let before = self.statistics.failed_batches.get();
+        count!(self, failed_batches, 1);
+        if before == REPORTED {
+            M::log(
+                Level::Error,
+                format_args!("{} fails again and again; from here on it is only counted", self.name()),
+            );
+        }
+        before < REPORTED
     }
 
     pub(crate) fn shared(&self) -> &Shared<M> {
@@ -373,7 +387,7 @@ impl<M: Machine> Area<M> {
         for run in self.extents.runs(slots) {
             if let Err(error) = self.disk.discard(run.clone()) {
                 let name = self.name();
-                M::log(Level::Warning, format_args!("swap: {name} does not discard pages {run:?}: {error}"));
+                M::log(Level::Warning, format_args!("{name} does not discard pages {run:?}: {error}"));
                 return;
             }
         }

@@ -99,16 +99,15 @@ impl<M: Machine> Batch<M> {
     }
 
     fn finish(&mut self, result: Result<(), IoError>) {
-        if let (Err(error), Some(run)) = (result, self.run(0)) {
+        if let (Err(error), Some(run)) = (result, self.run(0))
+            && self.area.reports_error()
+        {
             let verb = match self.direction {
                 Direction::Read => "read from",
                 Direction::Write => "write to",
             };
             let (name, folios) = (self.area.name(), self.items.len());
-            M::log(
-                Level::Error,
-                format_args!("swap: {verb} {name} failed at slot {}, {folios} folios: {error}", run.first),
-            );
+            M::log(Level::Error, format_args!("{verb} {name} failed at slot {}, {folios} folios: {error}", run.first));
         }
         for item in self.items.drain(..) {
             match self.direction {

@@ -215,7 +215,7 @@ impl<M: Machine> Area<M> {
         let kind = cluster.word(offset).kind();
         if !matches!(kind, Kind::Shadow(_) | Kind::Folio(_)) || cluster.count(offset) == 0 {
             drop(cluster);
-            M::log(Level::Error, format_args!("swap: a count of {entry} was given back that nobody had"));
+            M::log(Level::Error, format_args!("a count of {entry} was given back that nobody had"));
             debug_assert!(false, "a count of {entry} was given back that nobody had");
             return;
         }

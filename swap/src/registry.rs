@@ -85,7 +85,7 @@ impl<M: Machine, V: ?Sized> Registry<M, V> {
         }
         let Some(position) = registered.iter().position(|(other, _)| *other == name) else {
             drop(registered);
-            M::log(Level::Warning, format_args!("swap: {name} unregisters what it never registered"));
+            M::log(Level::Warning, format_args!("{name} unregisters what it never registered"));
             return Err(RegistryError::NotRegistered(name));
         };
         let removed = registered.swap_remove(position);

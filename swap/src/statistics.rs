@@ -59,6 +59,8 @@ counters! {
     failed_writes,
     /// Pages whose read failed.
     failed_reads,
+    /// Batches that failed, whichever way they went.
+    failed_batches,
     /// Batches handed to a backend to be written.
     write_batches,
     /// Batches handed to a backend to be read.

@@ -79,7 +79,7 @@ impl<M: Machine> Swap<M> {
         if let Err(error) = empty(&area, users) {
             area.working.store(true, Ordering::Release);
             self.priorities.lock().insert(area.priority, index);
-            M::log(Level::Warning, format_args!("swap: {} stays enabled: {error}", area.name()));
+            M::log(Level::Warning, format_args!("{} stays enabled: {error}", area.name()));
             return Err(error);
         }
         loop {
@@ -90,7 +90,7 @@ impl<M: Machine> Swap<M> {
             }
             M::relax();
         }
-        M::log(Level::Information, format_args!("swap: removed {}", area.name()));
+        M::log(Level::Information, format_args!("removed {}", area.name()));
         Ok(())
     }
 }

@@ -115,7 +115,7 @@ impl<M: Machine> Swap<M> {
         let result = self.enable(disk, options);
         self.enabling.store(false, Ordering::Release);
         if let Err(error) = &result {
-            M::log(Level::Warning, format_args!("swap: {}: {error}", disk.name()));
+            M::log(Level::Warning, format_args!("{}: {error}", disk.name()));
         }
         result
     }
@@ -141,7 +141,7 @@ impl<M: Machine> Swap<M> {
         M::log(
             Level::Information,
             format_args!(
-                "swap: adding {}k on {}, priority {}, {} extents across {}k{}{}{}",
+                "adding {}k on {}, priority {}, {} extents across {}k{}{}{}",
                 area.usable * 4,
                 area.name(),
                 area.priority,

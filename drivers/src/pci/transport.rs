@@ -46,6 +46,9 @@ const COMMON_BYTES: u32 = 56;
 /// The MSI-X entry that every interrupt of the device uses.
 const MSIX_ENTRY: u16 = 0;
 
+/// No structure of a virtio device is longer; a device that says so shall not use up the kernel's page tables.
+const MOST_BYTES: u32 = 1 << 20;
+
 /// The base address registers of a device are 0 to this.
 const LAST_BAR: u8 = 5;
 
@@ -73,7 +76,12 @@ impl Region {
         let bar = root.bar_info(function, self.bar).ok().flatten();
         let Some((address, size)) = bar.and_then(|bar| bar.memory_address_size()) else { return Err(bad) };
         let end = u64::from(self.offset) + u64::from(self.bytes);
-        if address == 0 || end > size || !self.offset.is_multiple_of(4) || address.checked_add(end).is_none() {
+        if address == 0
+            || end > size
+            || self.bytes > MOST_BYTES
+            || !self.offset.is_multiple_of(4)
+            || address.checked_add(end).is_none()
+        {
             return Err(bad);
         }
         // SAFETY: the range lies within memory that the device decodes.

@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use quire_swap::{CLUSTER_SLOTS, SwapOffError};
 
 use super::Failure;
+use super::checks::{Books, Meeting, Task, join, ram};
 use super::contents::Contents;
-use super::errors::{Books, Meeting, Task, join, ram};
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
 use crate::task::Fatal;

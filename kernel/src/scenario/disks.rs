@@ -5,7 +5,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use quire_drivers::block::{BlockError, Completion, MAX_SEGMENTS, Operation, Request, Segment};
@@ -14,14 +13,13 @@ use quire_swap::Folio as _;
 use super::Failure;
 use super::contents::Contents;
 use crate::command_line::CommandLine;
-use crate::disk::{self, Disk};
+use crate::disk::{self, Disk, SECTORS_PER_PAGE};
 use crate::mm::folio::Folio;
 use crate::mm::physical;
 use crate::mm::watermark::Purpose;
 use crate::require;
 use crate::task::WaitQueue;
 
-const SECTORS_PER_PAGE: u64 = 8;
 /// Requests that are submitted before any is waited for.
 const AT_ONCE: u64 = 48;
 
@@ -63,9 +61,8 @@ fn folios(count: usize) -> Result<Vec<Folio>, Failure> {
 }
 
 fn segment(folio: &Folio) -> Segment {
-    const PAGE: NonZeroU32 = NonZeroU32::new(4096).unwrap();
     // SAFETY: every caller keeps the folio and does not touch it until its request has ended.
-    unsafe { Segment::new(folio.frame().address(), PAGE) }
+    unsafe { disk::page_segment(folio) }
 }
 
 /// One request with the most segments, no two of them neighbours in memory, written and read back.

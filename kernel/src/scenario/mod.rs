@@ -15,6 +15,8 @@ pub use run::{Failure, Scenario, run};
 #[cfg(target_os = "none")]
 mod areas;
 #[cfg(target_os = "none")]
+mod checks;
+#[cfg(target_os = "none")]
 mod crashes;
 #[cfg(target_os = "none")]
 mod demo;

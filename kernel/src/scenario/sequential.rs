@@ -6,8 +6,8 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use super::Failure;
+use super::checks::{Books, Meeting, ram};
 use super::contents::Contents;
-use super::errors::{Books, Meeting, ram};
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
 use crate::mm::fault;

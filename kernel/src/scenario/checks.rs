@@ -1,0 +1,80 @@
+//! What scenarios with tasks have in common: a meeting point, and the books that must balance at the end.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::Failure;
+use super::workload::Tally;
+use crate::arch::user::Fault;
+use crate::mm::physical;
+use crate::require;
+use crate::swap;
+use crate::task::{Fatal, JoinHandle, WaitQueue};
+
+/// A task with a workload.
+pub(super) type Task = JoinHandle<Result<(), Fault>>;
+
+/// Frames, slots and batches as they were before, and nothing wrong in what was read.
+pub(super) struct Books {
+    free: usize,
+    batches: usize,
+}
+
+impl Books {
+    pub(super) fn open() -> Self {
+        Self { free: physical::free_frames(), batches: swap::core().idle_batches() }
+    }
+
+    pub(super) fn check(&self, tally: &Tally) -> Result<(), Failure> {
+        let (verified, wrong) = (tally.verified(), tally.wrong());
+        require!(wrong == 0, "{wrong} of {verified} bytes did not come back");
+        let (free, batches) = (physical::free_frames(), swap::core().idle_batches());
+        require!(free == self.free, "{} frames were free before, {free} after", self.free);
+        require!(batches == self.batches, "{} batches were idle before, {batches} after", self.batches);
+        Ok(())
+    }
+}
+
+pub(super) fn ram() -> u64 {
+    physical::managed_frames() as u64
+}
+
+/// Where tasks wait for each other.
+pub(super) struct Meeting {
+    expected: u64,
+    there: AtomicU64,
+    complete: WaitQueue,
+}
+
+impl Meeting {
+    pub(super) fn new(expected: u64) -> Arc<Self> {
+        Arc::new(Self { expected, there: AtomicU64::new(0), complete: WaitQueue::new() })
+    }
+
+    pub(super) fn come(&self) {
+        self.there.fetch_add(1, Ordering::AcqRel);
+        self.complete.wake_all();
+    }
+
+    pub(super) fn come_and_wait(&self) {
+        self.come();
+        self.wait();
+    }
+
+    pub(super) fn wait(&self) {
+        self.complete.wait_until(|| self.there.load(Ordering::Acquire) >= self.expected);
+    }
+}
+
+/// What became of the tasks: why each that was killed could not go on.
+pub(super) fn join(tasks: Vec<Task>) -> Vec<Fatal> {
+    let mut fatal = Vec::new();
+    for task in tasks {
+        let thread = Arc::clone(task.thread());
+        if task.join().is_err() {
+            fatal.extend(thread.fatal());
+        }
+    }
+    fatal
+}
