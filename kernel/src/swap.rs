@@ -26,12 +26,13 @@ use quire_swap::{
     Machine, Purpose, SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError, SwapOnOptions, Users,
 };
 
-use crate::arch::cpu;
+use crate::arch::{DIRECT_MAP, cpu};
 use crate::command_line::CommandLine;
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
 use crate::log;
 use crate::mm::folio::Folio;
-use crate::mm::{AllocationError, address_space, fault, heap, lru, physical, reclaim, watermark};
+use crate::mm::frame::Kind;
+use crate::mm::{AllocationError, FrameNumber, address_space, fault, heap, lru, physical, reclaim, watermark};
 use crate::sync::{Rank, acquire_rank, release_rank};
 use crate::task::{self, WaitQueue, time};
 
@@ -102,6 +103,24 @@ impl Machine for Quire {
         }
     }
 
+    fn allocate_frame() -> Option<u64> {
+        physical::allocate(0, Kind::Pool, watermark::Purpose::Reclaim).map(|frame| u64::from(frame.0))
+    }
+
+    fn free_frame(frame: u64) {
+        physical::free(FrameNumber(frame as u32), 0);
+    }
+
+    fn with_frame<R>(frame: u64, bytes: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R {
+        // SAFETY: nobody writes these bytes meanwhile, as the core promises.
+        read(unsafe { &*pool_bytes(frame, bytes) })
+    }
+
+    fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        // SAFETY: nobody else reads or writes these bytes meanwhile, as the core promises.
+        write(unsafe { &mut *pool_bytes(frame, bytes) })
+    }
+
     fn added_to_cache(folio: &Folio) {
         lru::add(folio, lru::List::Inactive);
     }
@@ -134,6 +153,15 @@ impl Machine for Quire {
             Level::Information => log!("swap", "{message}"),
         }
     }
+}
+
+/// Some bytes of a frame of a compressed pool, in the direct map.
+fn pool_bytes(frame: u64, bytes: Range<usize>) -> *mut [u8] {
+    let frame = FrameNumber(frame as u32);
+    debug_assert_eq!(physical::frames()[frame.index()].kind(), Kind::Pool);
+    assert!(bytes.start <= bytes.end && bytes.end <= PAGE_SIZE, "bytes {bytes:?} are not in a frame");
+    let start = (DIRECT_MAP + frame.address()) as *mut u8;
+    core::ptr::slice_from_raw_parts_mut(start.wrapping_add(bytes.start), bytes.len())
 }
 
 /// A disk of this machine that holds a swap area.

@@ -55,14 +55,24 @@ pub enum Kind {
     Stack,
     /// Shared with a device.
     Device,
+    /// Part of a pool of compressed pages.
+    Pool,
     /// An anonymous page.
     Anonymous,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Reserved, Self::Free, Self::FreeTail, Self::PageTable, Self::Stack, Self::Device, Self::Anonymous];
+    pub const ALL: [Self; 8] = [
+        Self::Reserved,
+        Self::Free,
+        Self::FreeTail,
+        Self::PageTable,
+        Self::Stack,
+        Self::Device,
+        Self::Pool,
+        Self::Anonymous,
+    ];
 }
 
 /// The end of a list.
