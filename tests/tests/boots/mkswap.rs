@@ -68,3 +68,21 @@ fn an_area_for_another_page_size_is_refused() {
     let run = Run::new("swapon", image.machine());
     run.require(run.failure().contains("EINVAL: swap header refused: magic"), "it does not name the field");
 }
+
+#[test]
+fn a_whole_area_is_discarded_when_that_is_asked_for() {
+    let image = Image::made_by_mkswap(4096, &[]);
+    image.write(PAGE_SIZE as u64, &vec![0xaa; 4095 * PAGE_SIZE]);
+    let before = image.read();
+    let run = Run::new("swapon swapon=/dev/vda,discard=once", image.machine());
+    run.figures().require_exactly("pages", 4095);
+    let after = image.read();
+    run.require(after[..PAGE_SIZE] == before[..PAGE_SIZE], "the header was changed");
+    run.require(after[PAGE_SIZE..].iter().all(|&byte| byte == 0), "pages hold data after the discard");
+}
+
+#[test]
+fn a_wrong_option_of_swapon_is_named() {
+    let run = Run::new("swapon swapon=/dev/vda,banana", Image::made_by_mkswap(4096, &[]).machine());
+    run.require(run.failure().contains("swapon=/dev/vda,banana: expected "), "it does not name the option");
+}
