@@ -53,7 +53,7 @@ impl Run {
     /// Fails the test unless the guest ended like this.
     #[track_caller]
     pub fn require_status(&self, status: Status) {
-        self.require(self.outcome.status == status, &format!("it did not end as expected: {status}"));
+        self.require(self.outcome.status == status, &format!("it should have ended with: {status}"));
     }
 
     /// What the scenario found; it must have succeeded.
