@@ -91,6 +91,14 @@ impl Machine for Quire {
         cpu::this().number()
     }
 
+    fn cpus() -> usize {
+        1
+    }
+
+    fn seconds() -> u32 {
+        time::since_boot().as_secs() as u32
+    }
+
     fn may_allocate(bytes: usize) -> bool {
         heap::may_allocate(bytes)
     }

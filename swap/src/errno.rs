@@ -14,10 +14,14 @@ pub enum Errno {
     Interrupted = 4,
     /// `EIO`
     Io = 5,
+    /// `E2BIG`
+    TooBig = 7,
     /// `ENOMEM`
     NoMemory = 12,
     /// `EBUSY`
     Busy = 16,
+    /// `ENODEV`
+    NoDevice = 19,
     /// `EINVAL`
     Invalid = 22,
     /// `EROFS`
@@ -38,8 +42,10 @@ impl fmt::Display for Errno {
             Self::NoEntry => "ENOENT",
             Self::Interrupted => "EINTR",
             Self::Io => "EIO",
+            Self::TooBig => "E2BIG",
             Self::NoMemory => "ENOMEM",
             Self::Busy => "EBUSY",
+            Self::NoDevice => "ENODEV",
             Self::Invalid => "EINVAL",
             Self::ReadOnly => "EROFS",
         })

@@ -59,11 +59,14 @@
 //!
 //! | rank | lock | guards | taken by |
 //! |---|---|---|---|
+//! | [`Rank::Control`] | one | which zram devices there are | adding, removing and finding them |
+//! | [`Rank::Zram`] | one for each zram device | its settings | its attributes |
 //! | [`Rank::Registry`] | one | the block drivers' operations | `register`, `swapon` |
 //! | [`Rank::Cluster`] | one for each cluster | its table: words, counts, free slots | faults, reclaim, unmapping |
 //! | [`Rank::Lists`] | one for each area | the lists of its clusters | allocating and freeing slots |
 //! | [`Rank::Priorities`] | one | the order in which areas are tried | allocating, `swapon`, `swapoff` |
 //! | [`Rank::BatchPool`] | one | the idle batches | plugs and completions |
+//! | [`Rank::Slot`] | one for each slot of a zram device | the slot | reading, writing and freeing it |
 //! | [`Rank::Workspace`] | one for each processor and store | what it compresses with | storing and bringing back |
 //! | [`Rank::Class`] | one for each size class of a store | its chains and their lists | storing, freeing, compaction |
 //! | [`Rank::Numbers`] | two for each store | the handles and chains that are free | as above |
@@ -118,6 +121,7 @@ mod swapon;
 mod sync;
 mod word;
 mod write;
+pub mod zram;
 
 pub use area::Area;
 pub use backend::{BLOCK_TYPE, BackendError, BackendType, Settings};

@@ -33,6 +33,9 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// The processor that this runs on. It may change at once: only a hint depends on it.
     fn cpu() -> usize;
 
+    /// Seconds since some moment in the past, for the age of pages.
+    fn seconds() -> u32;
+
     /// How many processors there are, at least 1: each gets its own workspace for compression.
     fn cpus() -> usize {
         MAX_CPUS

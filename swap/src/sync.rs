@@ -21,6 +21,8 @@ pub enum Rank {
     Class,
     /// What a processor compresses and decompresses with.
     Workspace,
+    /// A slot of a zram device.
+    Slot,
     /// The pool of batches.
     BatchPool,
     /// Which areas there are, in the order in which they are tried.
@@ -31,6 +33,10 @@ pub enum Rank {
     Cluster,
     /// The registry of block drivers' swap operations.
     Registry,
+    /// The settings of a zram device.
+    Zram,
+    /// Which zram devices there are.
+    Control,
 }
 
 /// A value behind a spinning lock of rank `RANK`, a [`Rank`] as `u8`.
@@ -75,16 +81,19 @@ impl<T, M: Machine, const RANK: u8> Lock<T, M, RANK> {
 }
 
 const fn rank(number: u8) -> Rank {
-    const RANKS: [Rank; 9] = [
+    const RANKS: [Rank; 12] = [
         Rank::Tables,
         Rank::Numbers,
         Rank::Class,
         Rank::Workspace,
+        Rank::Slot,
         Rank::BatchPool,
         Rank::Priorities,
         Rank::Lists,
         Rank::Cluster,
         Rank::Registry,
+        Rank::Zram,
+        Rank::Control,
     ];
     RANKS[number as usize]
 }

@@ -139,6 +139,10 @@ impl Machine for Bare {
         Some(BareFolio(frame as u32))
     }
 
+    fn seconds() -> u32 {
+        0
+    }
+
     fn allocate_frame() -> Option<u64> {
         POOL.with_borrow_mut(|pool| {
             let frame = pool.free.pop().unwrap_or_else(|| {

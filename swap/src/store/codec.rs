@@ -28,7 +28,7 @@ const BUFFER: usize = get_maximum_output_size(PAGE_SIZE);
 
 /// What a processor needs to compress or to decompress a page.
 pub(super) struct Workspace {
-    /// Where four bytes were seen last: 8 KiB.
+    /// Where four bytes were seen last.
     table: CompressTable,
     buffer: [u8; BUFFER],
 }

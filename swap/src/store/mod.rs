@@ -28,6 +28,8 @@ pub use codec::Encoding;
 use codec::Workspace;
 pub use geometry::HUGE;
 
+pub(crate) use sparse::Sparse;
+
 use crate::header::{PAGE_SIZE, Page};
 use crate::heap::{self, NoMemory};
 use crate::machine::Machine;

@@ -27,6 +27,9 @@ use crate::machine::Machine;
 use crate::statistics::Counter;
 use crate::sync::{Guard, Lock, Rank};
 
+/// No pool has more chains: enough for more than 4 GiB of frames, whatever is in them.
+const MOST_CHAINS: u32 = 1 << 20;
+
 /// Chains that are neither empty nor full are kept on lists by tenths of fullness.
 const GROUPS: usize = 10;
 
@@ -84,7 +87,7 @@ impl<M: Machine> Pool<M> {
     pub(crate) fn new(objects: u32) -> Result<Self, NoMemory> {
         Ok(Self {
             classes: heap::slice::<M, _>(CLASSES, |_| Lock::new(Lists([NONE; GROUPS])))?,
-            chains: Sparse::new(objects)?,
+            chains: Sparse::new(objects.min(MOST_CHAINS))?,
             handles: Sparse::new(objects)?,
             free_handles: Lock::new(FreeNumbers::new()),
             free_chains: Lock::new(FreeNumbers::new()),
@@ -378,10 +381,8 @@ impl<M: Machine> Pool<M> {
 
 impl<M: Machine> Drop for Pool<M> {
     fn drop(&mut self) {
-        for number in self.chains.present() {
-            if let Some(chain) = self.chains.get(number)
-                && (chain.used() > 0 || chain.is_damaged())
-            {
+        for (_, chain) in self.chains.present(0..u64::MAX) {
+            if chain.used() > 0 || chain.is_damaged() {
                 chain.frames().for_each(M::free_frame);
             }
         }

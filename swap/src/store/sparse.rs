@@ -1,8 +1,9 @@
 //! Arrays whose parts appear when they are first needed, and are found without a lock.
 //!
-//! Two levels of directories above leaves of 256 values. What has appeared stays until the array goes.
+//! Two levels of directories above leaves of about 4 KiB. What has appeared stays until the array goes.
 
 use alloc::boxed::Box;
+use core::ops::Range;
 
 use spin::Once;
 
@@ -10,11 +11,12 @@ use crate::heap::{self, NoMemory};
 use crate::machine::Machine;
 use crate::sync::{Lock, Rank};
 
-const LEAF: usize = 256;
-const DIRECTORY: usize = 512;
+const LEAF_BYTES: usize = 4096;
+/// Leaves of a directory.
+const DIRECTORY: usize = 128;
 
-type Leaf<T> = Box<[T; LEAF]>;
-type Directory<T> = Box<[Once<Leaf<T>>; DIRECTORY]>;
+type Leaf<T> = Box<[T]>;
+type Directory<T> = Box<[Once<Leaf<T>>]>;
 
 /// An array of a fixed length that costs nothing where it is not used.
 pub(crate) struct Sparse<T, M: Machine> {
@@ -25,8 +27,11 @@ pub(crate) struct Sparse<T, M: Machine> {
 }
 
 impl<T: Default, M: Machine> Sparse<T, M> {
+    /// Values of a leaf.
+    const LEAF: usize = LEAF_BYTES / size_of::<T>();
+
     pub(crate) fn new(length: u32) -> Result<Self, NoMemory> {
-        let root = heap::slice::<M, _>((length as usize).div_ceil(LEAF * DIRECTORY), |_| Once::new())?;
+        let root = heap::slice::<M, _>((length as usize).div_ceil(Self::LEAF * DIRECTORY), |_| Once::new())?;
         Ok(Self { root, length, growing: Lock::new(()) })
     }
 
@@ -34,44 +39,42 @@ impl<T: Default, M: Machine> Sparse<T, M> {
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
         let index = index as usize;
-        let directory = self.root.get(index / (LEAF * DIRECTORY))?.get()?;
-        Some(&directory[index / LEAF % DIRECTORY].get()?[index % LEAF])
+        let directory = self.root.get(index / (Self::LEAF * DIRECTORY))?.get()?;
+        directory[index / Self::LEAF % DIRECTORY].get()?.get(index % Self::LEAF)
     }
 
     /// The value, whose part appears with default values if it has not. `None` beyond the end.
     pub(crate) fn grow(&self, index: u32) -> Result<Option<&T>, NoMemory> {
-        if let Some(value) = self.get(index) {
-            return Ok(Some(value));
-        }
         if index >= self.length {
             return Ok(None);
         }
+        if let Some(value) = self.get(index) {
+            return Ok(Some(value));
+        }
         let _growing = self.growing.lock();
         let index = index as usize;
-        let directory =
-            self.root[index / (LEAF * DIRECTORY)].try_call_once(|| heap::array::<M, _, _>(|_| Once::new()))?;
-        let leaf = directory[index / LEAF % DIRECTORY].try_call_once(|| heap::array::<M, _, _>(|_| T::default()))?;
-        Ok(Some(&leaf[index % LEAF]))
+        let directory = self.root[index / (Self::LEAF * DIRECTORY)]
+            .try_call_once(|| heap::slice::<M, _>(DIRECTORY, |_| Once::new()))?;
+        let leaf = directory[index / Self::LEAF % DIRECTORY]
+            .try_call_once(|| heap::slice::<M, _>(Self::LEAF, |_| T::default()))?;
+        Ok(leaf.get(index % Self::LEAF))
     }
 
-    /// The indexes whose parts have appeared, leaf by leaf.
-    pub(crate) fn present(&self) -> impl Iterator<Item = u32> {
-        let leaves = self.length.div_ceil(LEAF as u32);
-        let mut leaf = 0;
-        let first = core::iter::from_fn(move || {
-            while leaf < leaves {
-                let first = leaf * LEAF as u32;
-                if self.root[first as usize / (LEAF * DIRECTORY)].get().is_none() {
-                    leaf = (leaf / DIRECTORY as u32 + 1) * DIRECTORY as u32;
-                    continue;
+    /// The values of `range` whose parts have appeared, with their indexes.
+    pub(crate) fn present(&self, range: Range<u64>) -> impl Iterator<Item = (u32, &T)> {
+        let mut index = range.start;
+        let end = range.end.min(self.length.into());
+        core::iter::from_fn(move || {
+            while index < end {
+                let (leaf, directory) = (Self::LEAF as u64, (Self::LEAF * DIRECTORY) as u64);
+                if let Some(value) = self.get(index as u32) {
+                    index += 1;
+                    return Some(((index - 1) as u32, value));
                 }
-                leaf += 1;
-                if self.get(first).is_some() {
-                    return Some(first);
-                }
+                let part = if self.root[(index / directory) as usize].is_completed() { leaf } else { directory };
+                index = (index / part + 1) * part;
             }
             None
-        });
-        first.flat_map(|first| first..(first + LEAF as u32).min(self.length))
+        })
     }
 }

@@ -17,3 +17,4 @@ mod model;
 mod pages;
 mod schedules;
 mod store;
+mod zram;

@@ -32,6 +32,7 @@ pub struct Memory {
     /// Frames for compressed pages.
     pub pool: Mutex<Vec<Option<Arc<Mutex<Page>>>>>,
     pub pool_frames: Failing,
+    pub seconds: AtomicU32,
     pub io: Failing,
     pub log: Mutex<Vec<String>>,
     pub ended_writes: Mutex<Vec<(u64, Result<(), IoError>)>>,
@@ -90,6 +91,7 @@ impl Memory {
             folios: Failing::default(),
             pool: Mutex::default(),
             pool_frames: Failing::default(),
+            seconds: AtomicU32::new(0),
             io: Failing::default(),
             log: Mutex::default(),
             ended_writes: Mutex::default(),
@@ -359,6 +361,10 @@ impl Machine for Fake {
         memory.frames[first].order.store(order, Ordering::Relaxed);
         memory.frames[first].references.store(1, Ordering::SeqCst);
         Some(FakeFolio { memory, number: first as u64 })
+    }
+
+    fn seconds() -> u32 {
+        memory().seconds.load(Ordering::Relaxed)
     }
 
     fn allocate_frame() -> Option<u64> {

@@ -1,0 +1,282 @@
+//! A device's attributes, as in `/sys/block/zramN`: text in, text out, with the names, formats and errors of Linux
+//! (`drivers/block/zram/zram_drv.c`).
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt::Write;
+
+use super::disk::ZramDisk;
+use super::error::ZramError;
+use crate::header::PAGE_SIZE;
+use crate::heap;
+use crate::machine::Machine;
+use crate::sync::{Lock, Rank};
+
+/// A zram device, with a size or still without.
+pub struct Zram<M: Machine> {
+    number: u32,
+    path: String,
+    state: Lock<State<M>, M, { Rank::Zram as u8 }>,
+}
+
+/// What is set, and what became of it.
+struct State<M: Machine> {
+    /// There once a size was set, until the device is reset.
+    disk: Option<Arc<ZramDisk<M>>>,
+    /// The most frames; 0 for no limit.
+    limit: u64,
+}
+
+/// What can be done with an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It can be read.
+    Read,
+    /// It can be written.
+    Write,
+    /// Both.
+    Both,
+}
+
+/// The attributes by name, and what can be done with each.
+pub const ATTRIBUTES: [(&str, Access); 12] = [
+    ("disksize", Access::Both),
+    ("initstate", Access::Read),
+    ("reset", Access::Write),
+    ("compact", Access::Write),
+    ("mem_limit", Access::Write),
+    ("mem_used_max", Access::Write),
+    ("idle", Access::Write),
+    ("comp_algorithm", Access::Both),
+    ("io_stat", Access::Read),
+    ("mm_stat", Access::Read),
+    ("debug_stat", Access::Read),
+    // In debugfs on Linux.
+    ("block_state", Access::Read),
+];
+
+/// Longer names of algorithms are refused before they are looked at (Linux: `CRYPTO_MAX_ALG_NAME`).
+const NAME_MAX: usize = 128;
+
+impl<M: Machine> Zram<M> {
+    pub(super) fn new(number: u32, path: String) -> Self {
+        Self { number, path, state: Lock::new(State { disk: None, limit: 0 }) }
+    }
+
+    /// Its number: `zramN`.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The device for use, if it has a size. As long as anybody has it, it cannot be reset.
+    pub fn open(&self) -> Option<Arc<ZramDisk<M>>> {
+        self.state.lock().disk.clone()
+    }
+
+    /// Reads an attribute.
+    ///
+    /// # Errors
+    /// See [`ZramError`].
+    pub fn show(&self, name: &str) -> Result<String, ZramError> {
+        if access(name)? == Access::Write {
+            return Err(ZramError::WriteOnly);
+        }
+        let disk = self.open();
+        let mut text = String::new();
+        let written = match name {
+            "disksize" => writeln!(text, "{}", disk.map_or(0, |disk| disk.pages() * PAGE_SIZE as u64)),
+            "initstate" => writeln!(text, "{}", u8::from(disk.is_some())),
+            "comp_algorithm" => writeln!(text, "[lz4]"),
+            "mm_stat" => self.show_memory(&mut text),
+            "io_stat" => {
+                let counts = disk.map_or([0; 3], |disk| {
+                    let statistics = &disk.statistics;
+                    [statistics.failed_reads.get(), statistics.failed_writes.get(), statistics.notify_free.get()]
+                });
+                writeln!(text, "{:8} {:8} {:8} {:8}", counts[0], counts[1], 0, counts[2])
+            }
+            "debug_stat" => {
+                writeln!(text, "version: 1\n{:8} {:8}", 0, disk.map_or(0, |disk| disk.statistics.miss_free.get()))
+            }
+            "block_state" => return show_slots(&*disk.ok_or(ZramError::Invalid)?),
+            _ => return Err(ZramError::NoAttribute),
+        };
+        written.map_err(|_| ZramError::NoMemory)?;
+        Ok(text)
+    }
+
+    /// Writes an attribute.
+    ///
+    /// # Errors
+    /// See [`ZramError`]; nothing has changed then.
+    pub fn store(&self, name: &str, text: &str) -> Result<(), ZramError> {
+        if access(name)? == Access::Read {
+            return Err(ZramError::ReadOnly);
+        }
+        let value = text.strip_suffix('\n').unwrap_or(text);
+        match name {
+            "disksize" => self.set_size(value),
+            "reset" => match value.parse::<u16>() {
+                Ok(0) | Err(_) => Err(ZramError::Invalid),
+                Ok(_) => self.reset(),
+            },
+            "compact" => self.initialised().map(|disk| _ = disk.store.compact()),
+            "mem_limit" => self.set_limit(value),
+            "mem_used_max" if value == "0" => {
+                self.open().inspect(|disk| disk.store.forget_most_frames());
+                Ok(())
+            }
+            "idle" => {
+                let disk = self.initialised()?;
+                let age = if value == "all" { 0 } else { value.parse().map_err(|_| ZramError::Invalid)? };
+                disk.mark_idle(age);
+                Ok(())
+            }
+            "comp_algorithm" => self.set_algorithm(value),
+            _ => Err(ZramError::Invalid),
+        }
+    }
+
+    /// Forgets the size, the limit and every page.
+    ///
+    /// # Errors
+    /// [`ZramError::Busy`] while anybody uses the device.
+    pub(super) fn reset(&self) -> Result<(), ZramError> {
+        let mut state = self.state.lock();
+        if state.disk.as_ref().is_some_and(|disk| Arc::strong_count(disk) > 1) {
+            return Err(ZramError::Busy);
+        }
+        let disk = state.disk.take();
+        state.limit = 0;
+        // The pages go without the lock.
+        drop(state);
+        drop(disk);
+        Ok(())
+    }
+
+    fn initialised(&self) -> Result<Arc<ZramDisk<M>>, ZramError> {
+        self.open().ok_or(ZramError::Invalid)
+    }
+
+    fn set_size(&self, value: &str) -> Result<(), ZramError> {
+        let bytes = memory_size(value).filter(|bytes| *bytes > 0).ok_or(ZramError::Invalid)?;
+        let pages = bytes.div_ceil(PAGE_SIZE as u64);
+        let mut state = self.state.lock();
+        if state.disk.is_some() {
+            return Err(ZramError::Busy);
+        }
+        let disk = ZramDisk::new(self.path.clone(), pages)?;
+        disk.store.set_limit(state.limit);
+        state.disk = Some(heap::arc::<M, _>(disk)?);
+        Ok(())
+    }
+
+    fn set_limit(&self, value: &str) -> Result<(), ZramError> {
+        let limit = memory_size(value).ok_or(ZramError::Invalid)?.div_ceil(PAGE_SIZE as u64);
+        let mut state = self.state.lock();
+        state.limit = limit;
+        if let Some(disk) = &state.disk {
+            disk.store.set_limit(limit);
+        }
+        Ok(())
+    }
+
+    fn set_algorithm(&self, value: &str) -> Result<(), ZramError> {
+        if value.len() >= NAME_MAX {
+            return Err(ZramError::TooLong);
+        }
+        if value != "lz4" {
+            return Err(ZramError::Invalid);
+        }
+        if self.open().is_some() { Err(ZramError::Busy) } else { Ok(()) }
+    }
+
+    fn show_memory(&self, text: &mut String) -> core::fmt::Result {
+        let page = PAGE_SIZE as u64;
+        let state = self.state.lock();
+        let (limit, disk) = (state.limit * page, state.disk.clone());
+        drop(state);
+        let Some(disk) = disk else {
+            return writeln!(text, "{0:8} {0:8} {0:8} {1:8} {0:8} {0:8} {0:8} {0:8} {0:8}", 0, limit);
+        };
+        let (statistics, usage) = (&disk.statistics, disk.store.usage());
+        writeln!(
+            text,
+            "{:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8}",
+            statistics.stored.get() * page,
+            statistics.compressed_bytes.get(),
+            usage.frames * page,
+            limit,
+            usage.most_frames * page,
+            statistics.same.get(),
+            usage.compacted,
+            statistics.huge.get(),
+            statistics.huge_ever.get(),
+        )
+    }
+}
+
+fn access(name: &str) -> Result<Access, ZramError> {
+    let found = ATTRIBUTES.into_iter().find(|(attribute, _)| *attribute == name);
+    found.map(|(_, access)| access).ok_or(ZramError::NoAttribute)
+}
+
+fn show_slots<M: Machine>(disk: &ZramDisk<M>) -> Result<String, ZramError> {
+    let mut text = String::new();
+    let mut result = Ok(());
+    disk.block_state(|slot, accessed, letters| {
+        let letters: [char; 6] = letters;
+        result = result.and(write!(text, "{slot:12} {accessed:12}.{:06} ", 0));
+        text.extend(letters);
+        text.push('\n');
+    });
+    result.map_err(|_| ZramError::NoMemory)?;
+    Ok(text)
+}
+
+/// A number of bytes with an optional suffix, each a factor of 1024 (Linux: `memparse`). `None` if it does not begin with
+/// a number, or is too large.
+fn memory_size(text: &str) -> Option<u64> {
+    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None => (text, 10),
+    };
+    let end = digits.find(|letter: char| !letter.is_digit(radix)).unwrap_or(digits.len());
+    let number = u64::from_str_radix(digits.get(..end)?, radix).ok()?;
+    let shift = match digits.as_bytes().get(end).map(u8::to_ascii_uppercase) {
+        Some(b'K') => 10,
+        Some(b'M') => 20,
+        Some(b'G') => 30,
+        Some(b'T') => 40,
+        Some(b'P') => 50,
+        Some(b'E') => 60,
+        _ => 0,
+    };
+    number.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_linux_reads_them() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("4096", Some(4096)),
+            ("107374182400", Some(107_374_182_400)),
+            ("128M", Some(128 << 20)),
+            ("1k", Some(1024)),
+            ("0x10K", Some(16 << 10)),
+            ("2G and more", Some(2 << 30)),
+            ("", None),
+            ("banana", None),
+            ("-1", None),
+            ("0x", None),
+            ("99999999999999999999", None),
+            ("99999999999E", None),
+        ] {
+            assert_eq!(memory_size(text), bytes, "{text}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! One slot of a zram device: 16 bytes, all of which change only under the slot's own lock, a bit among its flags.
+
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::machine::Machine;
+use crate::store::{Object, Stored};
+use crate::sync::Rank;
+
+/// Where a slot's page is, what is known of it, and when it was last asked for.
+#[derive(Default)]
+pub(super) struct Slot {
+    word: AtomicU64,
+    flags: AtomicU32,
+    /// [`Machine::seconds`] of the last access.
+    accessed: AtomicU32,
+}
+
+const _: () = assert!(size_of::<Slot>() == 16);
+
+/// Where a slot's page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Never written, or freed: it reads as zeros.
+    Empty,
+    /// In the store.
+    Stored(Stored),
+}
+
+/// What is known of a slot, one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Flag {
+    /// Not accessed since it was marked.
+    Idle = 1 << 4,
+}
+
+const LOCKED: u32 = 1 << 0;
+const KIND: u32 = 0b110;
+const KIND_EMPTY: u32 = 0;
+const KIND_SAME: u32 = 0b010;
+const KIND_OBJECT: u32 = 0b100;
+
+/// The locked slot; dropping it unlocks.
+pub(super) struct SlotGuard<'a, M: Machine> {
+    slot: &'a Slot,
+    machine: PhantomData<fn() -> M>,
+}
+
+impl Slot {
+    pub(super) fn lock<M: Machine>(&self) -> SlotGuard<'_, M> {
+        loop {
+            if let Some(guard) = self.try_lock() {
+                return guard;
+            }
+            M::relax();
+        }
+    }
+
+    pub(super) fn try_lock<M: Machine>(&self) -> Option<SlotGuard<'_, M>> {
+        M::lock_enter(Rank::Slot);
+        if self.flags.fetch_or(LOCKED, Ordering::Acquire) & LOCKED != 0 {
+            M::lock_leave(Rank::Slot);
+            return None;
+        }
+        Some(SlotGuard { slot: self, machine: PhantomData })
+    }
+}
+
+impl<M: Machine> SlotGuard<'_, M> {
+    pub(super) fn content(&self) -> Content {
+        let word = self.slot.word.load(Ordering::Relaxed);
+        match self.slot.flags.load(Ordering::Relaxed) & KIND {
+            KIND_SAME => Content::Stored(Stored::Same(word)),
+            KIND_OBJECT => Content::Stored(Stored::Object(Object::from_word(word))),
+            _ => Content::Empty,
+        }
+    }
+
+    /// Puts another page in; what was known of the old one is forgotten.
+    pub(super) fn replace(&mut self, content: Content) -> Content {
+        let old = self.content();
+        let (kind, word) = match content {
+            Content::Empty => (KIND_EMPTY, 0),
+            Content::Stored(Stored::Same(word)) => (KIND_SAME, word),
+            Content::Stored(Stored::Object(object)) => (KIND_OBJECT, object.to_word()),
+        };
+        self.slot.word.store(word, Ordering::Relaxed);
+        self.slot.flags.store(LOCKED | kind, Ordering::Relaxed);
+        old
+    }
+
+    pub(super) fn is(&self, flag: Flag) -> bool {
+        self.slot.flags.load(Ordering::Relaxed) & flag as u32 != 0
+    }
+
+    pub(super) fn set(&mut self, flag: Flag) {
+        self.slot.flags.fetch_or(flag as u32, Ordering::Relaxed);
+    }
+
+    fn clear(&mut self, flag: Flag) {
+        self.slot.flags.fetch_and(!(flag as u32), Ordering::Relaxed);
+    }
+
+    /// The slot was read or written just now.
+    pub(super) fn mark_accessed(&mut self) {
+        self.clear(Flag::Idle);
+        self.slot.accessed.store(M::seconds(), Ordering::Relaxed);
+    }
+
+    /// When it was last read or written, in seconds.
+    pub(super) fn accessed(&self) -> u32 {
+        self.slot.accessed.load(Ordering::Relaxed)
+    }
+}
+
+impl<M: Machine> Drop for SlotGuard<'_, M> {
+    fn drop(&mut self) {
+        self.slot.flags.fetch_and(!LOCKED, Ordering::Release);
+        M::lock_leave(Rank::Slot);
+    }
+}
