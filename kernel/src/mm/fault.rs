@@ -201,6 +201,20 @@ pub fn totals() -> impl fmt::Display {
     })
 }
 
+/// Whether every fault was served in exactly one way, or killed its task; certain only while no task runs.
+pub fn add_up() -> bool {
+    let kinds = [
+        &COUNTERS.zero_filled,
+        &COUNTERS.read,
+        &COUNTERS.cached,
+        &COUNTERS.zero_slots,
+        &COUNTERS.spurious,
+        &COUNTERS.fatal,
+    ];
+    let served: u64 = kinds.iter().map(|counter| counter.load(Ordering::Relaxed)).sum();
+    served == COUNTERS.all.load(Ordering::Relaxed)
+}
+
 /// Maps the page if its word is still `expected`, and puts the folio where reclaim finds it.
 fn map(
     space: &AddressSpace,

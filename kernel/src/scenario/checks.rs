@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::Failure;
 use super::workload::Tally;
 use crate::arch::user::Fault;
-use crate::mm::physical;
+use crate::mm::{fault, physical};
 use crate::require;
 use crate::swap;
 use crate::task::{Fatal, JoinHandle, WaitQueue};
@@ -29,6 +29,7 @@ impl Books {
     pub(super) fn check(&self, tally: &Tally) -> Result<(), Failure> {
         let (verified, wrong) = (tally.verified(), tally.wrong());
         require!(wrong == 0, "{wrong} of {verified} bytes did not come back");
+        require!(fault::add_up(), "the kinds of faults do not add up to all of them: {}", fault::totals());
         let (free, batches) = (physical::free_frames(), swap::core().idle_batches());
         require!(free == self.free, "{} frames were free before, {free} after", self.free);
         require!(batches == self.batches, "{} batches were idle before, {batches} after", self.batches);

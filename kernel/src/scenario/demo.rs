@@ -156,14 +156,17 @@ pub(super) fn demo(command_line: CommandLine<'static>) -> Result<String, Failure
         rows.push((*name, before, swap::statistics(), time::since(start)));
     }
     let faults = format!("{}", fault::totals());
-    let used_pages = swap::used_pages();
+    let (used_pages, total_pages) = (swap::used_pages(), swap::total_pages());
     let mut killed = 0_u64;
     for task in tasks {
         killed += u64::from(task.join().is_err());
     }
+    let total = swap::statistics();
+    enabled.disable()?;
+    let free_after = physical::free_frames();
     print_table(&rows);
     print!("\n  faults: {faults}\n  reclaim: {}\n", reclaim::totals());
-    print!("  swap used at the end of the run: {} of {} pages\n", used_pages, swap::total_pages());
+    print!("  swap used at the end of the run: {used_pages} of {total_pages} pages\n");
     for disk in crate::disk::all() {
         let counters = disk.counters();
         print!(
@@ -176,15 +179,13 @@ pub(super) fn demo(command_line: CommandLine<'static>) -> Result<String, Failure
             counters.errors
         );
     }
-    let total = swap::statistics();
-    enabled.disable()?;
-    let free_after = physical::free_frames();
     print!("  frames free: {free_before} before, {free_after} after\n\n");
 
     let (verified, wrong) = (stage.tally.verified(), stage.tally.wrong());
     require!(wrong == 0, "{wrong} of {verified} bytes did not come back");
     require!(killed == 0, "{killed} of {TASKS} tasks were killed");
     require!(total.pages_out > 0 && total.pages_in > 0, "nothing was swapped");
+    require!(fault::add_up(), "the kinds of faults do not add up to all of them: {faults}");
     require!(free_after == free_before, "{free_before} frames were free before, {free_after} after");
     Ok(format!(
         "pages={} swapped_out={} swapped_in={} bytes_verified={verified} bytes_wrong=0",
