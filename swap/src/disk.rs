@@ -35,6 +35,14 @@ pub trait Disk<M: Machine>: Send + Sync {
     /// The device's.
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError>;
 
+    /// Writes pages that follow one another and waits for it: for what is not swapped page by page.
+    ///
+    /// # Errors
+    /// The device's.
+    fn write_pages(&self, _first: u64, _pages: &[Page]) -> Result<(), IoError> {
+        Err(IoError::Unsupported)
+    }
+
     /// Starts a request. It is completed by [`DiskRequest::complete`] when the device is done, in task context, and on
     /// a synchronous device before this returns. May wait for room in the device's queue, but not when called from
     /// inside `complete`: a batch that is not contiguous is submitted run by run, each when the one before is done.

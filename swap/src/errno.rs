@@ -16,16 +16,24 @@ pub enum Errno {
     Io = 5,
     /// `E2BIG`
     TooBig = 7,
+    /// `EAGAIN`
+    Again = 11,
     /// `ENOMEM`
     NoMemory = 12,
+    /// `ENOTBLK`
+    NotBlock = 15,
     /// `EBUSY`
     Busy = 16,
     /// `ENODEV`
     NoDevice = 19,
     /// `EINVAL`
     Invalid = 22,
+    /// `ENOSPC`
+    NoSpace = 28,
     /// `EROFS`
     ReadOnly = 30,
+    /// `ERANGE`
+    Range = 34,
 }
 
 impl Errno {
@@ -43,11 +51,15 @@ impl fmt::Display for Errno {
             Self::Interrupted => "EINTR",
             Self::Io => "EIO",
             Self::TooBig => "E2BIG",
+            Self::Again => "EAGAIN",
             Self::NoMemory => "ENOMEM",
+            Self::NotBlock => "ENOTBLK",
             Self::Busy => "EBUSY",
             Self::NoDevice => "ENODEV",
             Self::Invalid => "EINVAL",
+            Self::NoSpace => "ENOSPC",
             Self::ReadOnly => "EROFS",
+            Self::Range => "ERANGE",
         })
     }
 }

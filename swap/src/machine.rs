@@ -2,9 +2,11 @@
 //!
 //! A [`Machine`] has no value: it is the one machine that there is, so its functions take no `self`.
 
+use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
 
+use crate::disk::Disk;
 use crate::folio::Folio;
 use crate::sync::Rank;
 
@@ -61,6 +63,11 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// Writes some bytes of such a frame. Nobody else reads or writes these meanwhile, but perhaps others of the same
     /// frame.
     fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R;
+
+    /// The block device or file with this path, if there is one: for zram's backing device.
+    fn find_disk(_path: &str) -> Option<Arc<dyn Disk<Self>>> {
+        None
+    }
 
     /// The folio was added to the swap cache by the core itself (swapped in or read ahead) and is locked.
     fn added_to_cache(_folio: &Self::Folio) {}

@@ -23,6 +23,7 @@ mod sparse;
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::ops::Range;
 
 pub use codec::Encoding;
 use codec::Workspace;
@@ -166,6 +167,21 @@ impl<M: Machine> Store<M> {
     /// [`StoreError::Corrupt`].
     pub fn with_object<R>(&self, object: Object, read: impl FnOnce(&[u8]) -> R) -> Result<R, StoreError> {
         self.pool.with(object.handle, object.length(), self.workspace().scratch(), read)
+    }
+
+    /// Turns a page that has `bytes` of a page in `encoding` somewhere into that page.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if they are no page.
+    pub(crate) fn decode(&self, encoding: Encoding, page: &mut Page, bytes: Range<usize>) -> Result<(), StoreError> {
+        let corrupt = StoreError::Corrupt { handle: u32::MAX };
+        if encoding == Encoding::Raw {
+            return if bytes == (0..PAGE_SIZE) { Ok(()) } else { Err(corrupt) };
+        }
+        let mut workspace = self.workspace();
+        let scratch = workspace.scratch().get_mut(..bytes.len()).ok_or(corrupt)?;
+        scratch.copy_from_slice(page.get(bytes).ok_or(corrupt)?);
+        codec::decompress(encoding, scratch, page).ok_or(corrupt)
     }
 
     /// Stores bytes that are a page in `encoding` already.

@@ -4,9 +4,13 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt::Write;
+use core::sync::atomic::Ordering;
 
 use super::disk::ZramDisk;
 use super::error::ZramError;
+use super::statistics::Level;
+use super::writeback::{Manner, Selection};
+use crate::disk::Disk;
 use crate::header::PAGE_SIZE;
 use crate::heap;
 use crate::machine::Machine;
@@ -25,6 +29,16 @@ struct State<M: Machine> {
     disk: Option<Arc<ZramDisk<M>>>,
     /// The most frames; 0 for no limit.
     limit: u64,
+    backing: Option<Arc<dyn Disk<M>>>,
+    compressed_writeback: bool,
+    /// Blocks that are written back together.
+    writeback_batch: usize,
+}
+
+impl<M: Machine> State<M> {
+    const fn new() -> Self {
+        Self { disk: None, limit: 0, backing: None, compressed_writeback: false, writeback_batch: WRITEBACK_BATCH }
+    }
 }
 
 /// What can be done with an attribute.
@@ -39,7 +53,7 @@ pub enum Access {
 }
 
 /// The attributes by name, and what can be done with each.
-pub const ATTRIBUTES: [(&str, Access); 12] = [
+pub const ATTRIBUTES: [(&str, Access); 19] = [
     ("disksize", Access::Both),
     ("initstate", Access::Read),
     ("reset", Access::Write),
@@ -48,6 +62,13 @@ pub const ATTRIBUTES: [(&str, Access); 12] = [
     ("mem_used_max", Access::Write),
     ("idle", Access::Write),
     ("comp_algorithm", Access::Both),
+    ("backing_dev", Access::Both),
+    ("writeback", Access::Write),
+    ("writeback_limit", Access::Both),
+    ("writeback_limit_enable", Access::Both),
+    ("writeback_batch_size", Access::Both),
+    ("compressed_writeback", Access::Both),
+    ("bd_stat", Access::Read),
     ("io_stat", Access::Read),
     ("mm_stat", Access::Read),
     ("debug_stat", Access::Read),
@@ -58,9 +79,11 @@ pub const ATTRIBUTES: [(&str, Access); 12] = [
 /// Longer names of algorithms are refused before they are looked at (Linux: `CRYPTO_MAX_ALG_NAME`).
 const NAME_MAX: usize = 128;
 
+const WRITEBACK_BATCH: usize = 32;
+
 impl<M: Machine> Zram<M> {
     pub(super) fn new(number: u32, path: String) -> Self {
-        Self { number, path, state: Lock::new(State { disk: None, limit: 0 }) }
+        Self { number, path, state: Lock::new(State::new()) }
     }
 
     /// Its number: `zramN`.
@@ -87,6 +110,25 @@ impl<M: Machine> Zram<M> {
             "disksize" => writeln!(text, "{}", disk.map_or(0, |disk| disk.pages() * PAGE_SIZE as u64)),
             "initstate" => writeln!(text, "{}", u8::from(disk.is_some())),
             "comp_algorithm" => writeln!(text, "[lz4]"),
+            "backing_dev" => {
+                let state = self.state.lock();
+                writeln!(text, "{}", state.backing.as_ref().map_or("none", |backing| backing.name()))
+            }
+            "writeback_limit" => {
+                writeln!(text, "{}", disk.map_or(0, |disk| disk.budget.load(Ordering::Relaxed)))
+            }
+            "writeback_limit_enable" => {
+                let enabled = disk.is_some_and(|disk| disk.budget_enabled.load(Ordering::Relaxed));
+                writeln!(text, "{}", u8::from(enabled))
+            }
+            "writeback_batch_size" => writeln!(text, "{}", self.state.lock().writeback_batch),
+            "compressed_writeback" => writeln!(text, "{}", u8::from(self.state.lock().compressed_writeback)),
+            "bd_stat" => {
+                let backing = disk.as_ref().and_then(|disk| disk.backing.as_ref());
+                let counts =
+                    backing.map_or([0; 3], |backing| [&backing.used, &backing.reads, &backing.writes].map(Level::get));
+                writeln!(text, "{:8} {:8} {:8}", counts[0], counts[1], counts[2])
+            }
             "mm_stat" => self.show_memory(&mut text),
             "io_stat" => {
                 let counts = disk.map_or([0; 3], |disk| {
@@ -133,6 +175,30 @@ impl<M: Machine> Zram<M> {
                 Ok(())
             }
             "comp_algorithm" => self.set_algorithm(value),
+            "backing_dev" => self.set_backing(value),
+            "writeback" => self.write_back(value),
+            "writeback_limit" => {
+                let budget = value.parse().map_err(|_| ZramError::Invalid)?;
+                self.initialised().map(|disk| disk.budget.store(budget, Ordering::Relaxed))
+            }
+            "writeback_limit_enable" => {
+                let enabled = boolean(value)?;
+                self.initialised().map(|disk| disk.budget_enabled.store(enabled, Ordering::Relaxed))
+            }
+            "writeback_batch_size" => {
+                let batch = value.parse().ok().filter(|batch| *batch > 0).ok_or(ZramError::Invalid)?;
+                self.state.lock().writeback_batch = batch;
+                Ok(())
+            }
+            "compressed_writeback" => {
+                let compressed = boolean(value)?;
+                let mut state = self.state.lock();
+                if state.disk.is_some() {
+                    return Err(ZramError::Busy);
+                }
+                state.compressed_writeback = compressed;
+                Ok(())
+            }
             _ => Err(ZramError::Invalid),
         }
     }
@@ -146,8 +212,7 @@ impl<M: Machine> Zram<M> {
         if state.disk.as_ref().is_some_and(|disk| Arc::strong_count(disk) > 1) {
             return Err(ZramError::Busy);
         }
-        let disk = state.disk.take();
-        state.limit = 0;
+        let disk = core::mem::replace(&mut *state, State::new()).disk;
         // The pages go without the lock.
         drop(state);
         drop(disk);
@@ -165,7 +230,7 @@ impl<M: Machine> Zram<M> {
         if state.disk.is_some() {
             return Err(ZramError::Busy);
         }
-        let disk = ZramDisk::new(self.path.clone(), pages)?;
+        let disk = ZramDisk::new(self.path.clone(), pages, state.backing.clone())?;
         disk.store.set_limit(state.limit);
         state.disk = Some(heap::arc::<M, _>(disk)?);
         Ok(())
@@ -191,6 +256,40 @@ impl<M: Machine> Zram<M> {
         if self.open().is_some() { Err(ZramError::Busy) } else { Ok(()) }
     }
 
+    fn set_backing(&self, path: &str) -> Result<(), ZramError> {
+        let mut state = self.state.lock();
+        if state.disk.is_some() {
+            return Err(ZramError::Busy);
+        }
+        let disk = M::find_disk(path).ok_or(ZramError::NoFile)?;
+        if disk.properties().is_file {
+            return Err(ZramError::NotBlock);
+        }
+        if disk.pages() == 0 {
+            return Err(ZramError::Invalid);
+        }
+        state.backing = Some(disk);
+        Ok(())
+    }
+
+    /// Writes back what each word of `value` selects.
+    fn write_back(&self, value: &str) -> Result<(), ZramError> {
+        let disk = self.initialised()?;
+        if disk.backing.is_none() {
+            return Err(ZramError::NoBacking);
+        }
+        let state = self.state.lock();
+        let manner = Manner { compressed: state.compressed_writeback, batch: state.writeback_batch };
+        drop(state);
+        if value.trim_ascii().is_empty() {
+            return Err(ZramError::Invalid);
+        }
+        let selections = || value.split_ascii_whitespace().map(|word| selection(word, disk.pages()));
+        // Nothing is written before all of it makes sense.
+        selections().try_for_each(|selection| selection.map(drop))?;
+        selections().try_for_each(|selection| disk.write_back(&selection?, manner))
+    }
+
     fn show_memory(&self, text: &mut String) -> core::fmt::Result {
         let page = PAGE_SIZE as u64;
         let state = self.state.lock();
@@ -213,6 +312,36 @@ impl<M: Machine> Zram<M> {
             statistics.huge.get(),
             statistics.huge_ever.get(),
         )
+    }
+}
+
+fn boolean(value: &str) -> Result<bool, ZramError> {
+    match value.as_bytes() {
+        [b'1' | b'y' | b'Y', ..] | [b'o' | b'O', b'n' | b'N', ..] => Ok(true),
+        [b'0' | b'n' | b'N', ..] | [b'o' | b'O', b'f' | b'F', ..] => Ok(false),
+        _ => Err(ZramError::Invalid),
+    }
+}
+
+/// What a word of `writeback` means: the kind of slots, alone as of old or behind `type=`, or a range of slots.
+fn selection(word: &str, pages: u64) -> Result<Selection, ZramError> {
+    let number = |text: &str| text.parse::<u64>().map_err(|_| ZramError::Invalid);
+    let slots = |first: u64, last: u64| {
+        if first <= last && last < pages { Ok(Selection::Slots(first..last + 1)) } else { Err(ZramError::Range) }
+    };
+    match word.split_once('=') {
+        None | Some(("type", _)) => match word.strip_prefix("type=").unwrap_or(word) {
+            "idle" => Ok(Selection::Idle),
+            "huge" => Ok(Selection::Huge),
+            "huge_idle" => Ok(Selection::HugeIdle),
+            _ => Err(ZramError::Invalid),
+        },
+        Some(("page_index", index)) => number(index).and_then(|index| slots(index, index)),
+        Some(("page_indexes", range)) => {
+            let (first, last) = range.split_once('-').ok_or(ZramError::Invalid)?;
+            slots(number(first)?, number(last)?)
+        }
+        Some(_) => Err(ZramError::Invalid),
     }
 }
 

@@ -1,12 +1,17 @@
 //! An initialised zram device: its slots, its store, and how pages get in and out.
 
 use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::backing::{Backing, Place};
+use super::error::ZramError;
 use super::slot::{Content, Flag, Slot, SlotGuard};
 use super::statistics::Statistics;
-use crate::header::{PAGE_SIZE, Page};
+use crate::disk::Disk;
+use crate::header::Page;
 use crate::machine::{IoError, Level, Machine};
 use crate::store::{Encoding, Sparse, Store, StoreError, Stored};
 
@@ -15,7 +20,13 @@ pub struct ZramDisk<M: Machine> {
     name: String,
     pages: u32,
     pub(super) store: Store<M>,
-    slots: Sparse<Slot, M>,
+    pub(super) slots: Sparse<Slot, M>,
+    pub(super) backing: Option<Backing<M>>,
+    /// How many blocks may still be written, if that is limited.
+    pub(super) budget: AtomicU64,
+    pub(super) budget_enabled: AtomicBool,
+    /// Slots are being written back.
+    processing: AtomicBool,
     pub(super) statistics: Statistics,
     reported: AtomicU64,
 }
@@ -26,10 +37,20 @@ const MOST_PAGES: u64 = u32::MAX as u64;
 const REPORTED: u64 = 10;
 
 impl<M: Machine> ZramDisk<M> {
-    pub(super) fn new(name: String, pages: u64) -> Result<Self, StoreError> {
+    pub(super) fn new(name: String, pages: u64, backing: Option<Arc<dyn Disk<M>>>) -> Result<Self, ZramError> {
         let pages = pages.min(MOST_PAGES) as u32;
-        let (store, slots) = (Store::new(pages)?, Sparse::new(pages)?);
-        Ok(Self { name, pages, store, slots, statistics: Statistics::default(), reported: AtomicU64::new(0) })
+        Ok(Self {
+            name,
+            pages,
+            store: Store::new(pages)?,
+            slots: Sparse::new(pages)?,
+            backing: backing.map(Backing::new).transpose()?,
+            budget: AtomicU64::new(0),
+            budget_enabled: AtomicBool::new(false),
+            processing: AtomicBool::new(false),
+            statistics: Statistics::default(),
+            reported: AtomicU64::new(0),
+        })
     }
 
     /// Its path.
@@ -56,7 +77,7 @@ impl<M: Machine> ZramDisk<M> {
     /// Reads a whole page; one that was never written, or was freed, is zeros.
     ///
     /// # Errors
-    /// [`IoError::Device`] if what is stored is not what was written, [`IoError::Unsupported`] beyond the end.
+    /// [`IoError::Device`] if what is stored is not what was written, or the backing device's.
     pub fn read(&self, page: u64, contents: &mut Page) -> Result<(), IoError> {
         self.try_read(page, contents).map_err(|error| {
             self.statistics.failed_reads.add(1);
@@ -105,7 +126,7 @@ impl<M: Machine> ZramDisk<M> {
             let letter = |letter, is| if is { letter } else { '.' };
             let letters = [
                 letter('s', matches!(content, Content::Stored(Stored::Same(_)))),
-                letter('w', false),
+                letter('w', matches!(content, Content::WrittenBack(_))),
                 letter('h', is_huge(content)),
                 letter('i', slot.is(Flag::Idle)),
                 letter('r', false),
@@ -117,12 +138,21 @@ impl<M: Machine> ZramDisk<M> {
         }
     }
 
-    fn try_write(&self, page: u64, contents: &Page) -> Result<(), StoreError> {
-        let stored = self.store.store(contents)?;
-        let slot = u32::try_from(page).map_or(Ok(None), |index| self.slots.grow(index));
-        let Ok(Some(slot)) = slot else {
+    /// The right to write back, which one at a time has.
+    pub(super) fn process_alone(&self) -> Result<Processing<'_>, ZramError> {
+        if self.processing.swap(true, Ordering::Acquire) {
+            Err(ZramError::Again)
+        } else {
+            Ok(Processing(&self.processing))
+        }
+    }
+
+    fn try_write(&self, page: u64, contents: &Page) -> Result<(), PageError> {
+        let index = u32::try_from(page).ok().filter(|index| *index < self.pages).ok_or(PageError::Beyond)?;
+        let stored = self.store.store(contents).map_err(PageError::Store)?;
+        let Ok(Some(slot)) = self.slots.grow(index) else {
             self.store.free(stored);
-            return Err(if slot.is_err() { StoreError::NoMemory } else { StoreError::TooLong(PAGE_SIZE) });
+            return Err(PageError::Store(StoreError::NoMemory));
         };
         let mut slot = slot.lock::<M>();
         let old = slot.replace(Content::Stored(stored));
@@ -134,18 +164,38 @@ impl<M: Machine> ZramDisk<M> {
     }
 
     /// Reads and marks the slot accessed in one critical section: nobody can take it for idle in between.
-    fn try_read(&self, page: u64, contents: &mut Page) -> Result<(), StoreError> {
+    fn try_read(&self, page: u64, contents: &mut Page) -> Result<(), PageError> {
         let slot = u32::try_from(page).ok().and_then(|index| self.slots.get(index));
-        let Some(mut slot) = slot.map(Slot::lock::<M>) else {
+        let Some(slot) = slot else {
             contents.fill(0);
             return Ok(());
         };
-        match slot.content() {
+        let mut locked = slot.lock::<M>();
+        match locked.content() {
             Content::Empty => contents.fill(0),
-            Content::Stored(stored) => self.store.load(stored, contents)?,
+            Content::Stored(stored) => self.store.load(stored, contents).map_err(PageError::Store)?,
+            Content::WrittenBack(place) => {
+                drop(locked);
+                return self.read_back(slot, place, contents);
+            }
+        }
+        locked.mark_accessed();
+        Ok(())
+    }
+
+    /// Reads a page from the backing device, which sleeps, so without the slot's lock: the block may be somebody else's by
+    /// then, and what was read is used only if it is not.
+    fn read_back(&self, slot: &Slot, place: Place, contents: &mut Page) -> Result<(), PageError> {
+        let backing = self.backing.as_ref().ok_or(PageError::Changed)?;
+        backing.read(place.block, contents).map_err(PageError::Backing)?;
+        let mut slot = slot.lock::<M>();
+        if slot.content() != Content::WrittenBack(place) {
+            contents.fill(0);
+            return Err(PageError::Changed);
         }
         slot.mark_accessed();
-        Ok(())
+        let bytes = usize::from(place.offset)..usize::from(place.offset) + usize::from(place.length);
+        self.store.decode(place.encoding, contents, bytes).map_err(PageError::Store)
     }
 
     fn free(&self, mut slot: SlotGuard<'_, M>) {
@@ -156,15 +206,24 @@ impl<M: Machine> ZramDisk<M> {
 
     /// Forgets what no slot has any more.
     fn let_go(&self, old: Content) {
-        let Content::Stored(stored) = old else { return };
         let statistics = &self.statistics;
+        match old {
+            Content::Empty => return,
+            Content::Stored(stored) => {
+                match stored {
+                    Stored::Same(_) => statistics.same.subtract(1),
+                    Stored::Object(object) => statistics.compressed_bytes.subtract(object.length() as u64),
+                }
+                self.store.free(stored);
+            }
+            Content::WrittenBack(place) => {
+                if let Some(backing) = &self.backing {
+                    backing.release(place.block);
+                }
+            }
+        }
         statistics.stored.subtract(1);
         statistics.huge.subtract(is_huge(old).into());
-        match stored {
-            Stored::Same(_) => statistics.same.subtract(1),
-            Stored::Object(object) => statistics.compressed_bytes.subtract(object.length() as u64),
-        }
-        self.store.free(stored);
     }
 
     fn count_new(&self, new: Content) {
@@ -179,19 +238,59 @@ impl<M: Machine> ZramDisk<M> {
         }
     }
 
-    fn report(&self, verb: &str, page: u64, error: StoreError) -> IoError {
+    fn report(&self, verb: &str, page: u64, error: PageError) -> IoError {
         if self.reported.fetch_add(1, Ordering::Relaxed) < REPORTED {
             M::log(Level::Error, format_args!("{}: cannot {verb} page {page}: {error}", self.name));
         }
         match error {
-            StoreError::Limit(_) | StoreError::NoFrame | StoreError::NoMemory => IoError::NoSpace,
-            StoreError::Corrupt { .. } => IoError::Device,
-            StoreError::TooLong(_) => IoError::Unsupported,
+            PageError::Store(StoreError::Limit(_) | StoreError::NoFrame | StoreError::NoMemory) => IoError::NoSpace,
+            PageError::Store(StoreError::Corrupt { .. } | StoreError::TooLong(_)) | PageError::Changed => {
+                IoError::Device
+            }
+            PageError::Backing(error) => error,
+            PageError::Beyond => IoError::Unsupported,
         }
     }
 }
 
+/// Why a page was not written or read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PageError {
+    /// The store's reason.
+    Store(StoreError),
+    /// The backing device's.
+    Backing(IoError),
+    /// The slot was freed or written again while its page was on its way.
+    Changed,
+    /// The device has no such page.
+    Beyond,
+}
+
+impl fmt::Display for PageError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(formatter),
+            Self::Backing(error) => write!(formatter, "backing device: {error}"),
+            Self::Changed => formatter.write_str("it changed on the way"),
+            Self::Beyond => formatter.write_str("beyond the end"),
+        }
+    }
+}
+
+/// See [`ZramDisk::process_alone`].
+pub(super) struct Processing<'a>(&'a AtomicBool);
+
+impl Drop for Processing<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 /// Whether the page would not get shorter.
-fn is_huge(content: Content) -> bool {
-    matches!(content, Content::Stored(Stored::Object(object)) if object.encoding() == Encoding::Raw)
+pub(super) fn is_huge(content: Content) -> bool {
+    match content {
+        Content::Stored(Stored::Object(object)) => object.encoding() == Encoding::Raw,
+        Content::WrittenBack(place) => place.huge,
+        _ => false,
+    }
 }

@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::errno::Errno;
 use crate::heap::NoMemory;
+use crate::machine::IoError;
 use crate::store::StoreError;
 
 /// Why something was not done. Nothing has changed then.
@@ -23,6 +24,22 @@ pub enum ZramError {
     Busy,
     /// There is no such device.
     NoDevice,
+    /// There is no backing device.
+    NoBacking,
+    /// The backing device is none.
+    NotBlock,
+    /// There is no such file.
+    NoFile,
+    /// There is no such slot.
+    Range,
+    /// The budget of writeback is spent.
+    NoBudget,
+    /// The backing device is full.
+    NoSpace,
+    /// The backing device failed.
+    Backing(IoError),
+    /// Slots are being written back already.
+    Again,
     /// No memory.
     NoMemory,
 }
@@ -31,12 +48,16 @@ impl ZramError {
     /// What the system call returns.
     pub const fn errno(self) -> Errno {
         match self {
-            Self::NoAttribute => Errno::NoEntry,
-            Self::WriteOnly | Self::ReadOnly => Errno::Io,
+            Self::NoAttribute | Self::NoFile => Errno::NoEntry,
+            Self::WriteOnly | Self::ReadOnly | Self::NoBudget | Self::Backing(_) => Errno::Io,
             Self::Invalid => Errno::Invalid,
             Self::TooLong => Errno::TooBig,
             Self::Busy => Errno::Busy,
-            Self::NoDevice => Errno::NoDevice,
+            Self::NoDevice | Self::NoBacking => Errno::NoDevice,
+            Self::NotBlock => Errno::NotBlock,
+            Self::Range => Errno::Range,
+            Self::NoSpace => Errno::NoSpace,
+            Self::Again => Errno::Again,
             Self::NoMemory => Errno::NoMemory,
         }
     }
@@ -52,6 +73,14 @@ impl fmt::Display for ZramError {
             Self::TooLong => "the value is too long",
             Self::Busy => "the device is in use",
             Self::NoDevice => "no such device",
+            Self::NoBacking => "there is no backing device",
+            Self::NotBlock => "not a block device",
+            Self::NoFile => "no such file",
+            Self::Range => "no such slot",
+            Self::NoBudget => "the budget is spent",
+            Self::NoSpace => "the backing device is full",
+            Self::Backing(error) => return write!(formatter, "backing device: {error}"),
+            Self::Again => "busy with the same already",
             Self::NoMemory => "no memory",
         })
     }

@@ -7,6 +7,9 @@
 //! A slot of a swap area is the page of the same number on the device. The table of slots has 16 bytes for each, and has
 //! its parts only where pages were written.
 //!
+//! With a backing device, pages that are not worth their memory can be written to it ([`Zram::store`] of `writeback`); they
+//! are read from there when they are wanted.
+//!
 //! # Locks
 //!
 //! Each slot has its own lock, a bit: two slots never wait for one another. A page is compressed before its slot is
@@ -15,12 +18,14 @@
 //! locks and only tries; a slot that is busy keeps its page until it is written again, and is counted as missed.
 
 mod attributes;
+mod backing;
 mod control;
 mod disk;
 mod error;
 mod ops;
 mod slot;
 mod statistics;
+mod writeback;
 
 pub use attributes::{ATTRIBUTES, Access, Zram};
 pub use control::Control;

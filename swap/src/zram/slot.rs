@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::backing::Place;
 use crate::machine::Machine;
 use crate::store::{Object, Stored};
 use crate::sync::Rank;
@@ -25,6 +26,8 @@ pub(super) enum Content {
     Empty,
     /// In the store.
     Stored(Stored),
+    /// On the backing device.
+    WrittenBack(Place),
 }
 
 /// What is known of a slot, one bit each.
@@ -33,6 +36,8 @@ pub(super) enum Content {
 pub(super) enum Flag {
     /// Not accessed since it was marked.
     Idle = 1 << 4,
+    /// Chosen to be written back, and not accessed since.
+    Chosen = 1 << 5,
 }
 
 const LOCKED: u32 = 1 << 0;
@@ -40,6 +45,7 @@ const KIND: u32 = 0b110;
 const KIND_EMPTY: u32 = 0;
 const KIND_SAME: u32 = 0b010;
 const KIND_OBJECT: u32 = 0b100;
+const KIND_WRITTEN_BACK: u32 = 0b110;
 
 /// The locked slot; dropping it unlocks.
 pub(super) struct SlotGuard<'a, M: Machine> {
@@ -73,6 +79,7 @@ impl<M: Machine> SlotGuard<'_, M> {
         match self.slot.flags.load(Ordering::Relaxed) & KIND {
             KIND_SAME => Content::Stored(Stored::Same(word)),
             KIND_OBJECT => Content::Stored(Stored::Object(Object::from_word(word))),
+            KIND_WRITTEN_BACK => Content::WrittenBack(Place::from_word(word)),
             _ => Content::Empty,
         }
     }
@@ -84,6 +91,7 @@ impl<M: Machine> SlotGuard<'_, M> {
             Content::Empty => (KIND_EMPTY, 0),
             Content::Stored(Stored::Same(word)) => (KIND_SAME, word),
             Content::Stored(Stored::Object(object)) => (KIND_OBJECT, object.to_word()),
+            Content::WrittenBack(place) => (KIND_WRITTEN_BACK, place.to_word()),
         };
         self.slot.word.store(word, Ordering::Relaxed);
         self.slot.flags.store(LOCKED | kind, Ordering::Relaxed);
@@ -98,13 +106,14 @@ impl<M: Machine> SlotGuard<'_, M> {
         self.slot.flags.fetch_or(flag as u32, Ordering::Relaxed);
     }
 
-    fn clear(&mut self, flag: Flag) {
+    pub(super) fn clear(&mut self, flag: Flag) {
         self.slot.flags.fetch_and(!(flag as u32), Ordering::Relaxed);
     }
 
     /// The slot was read or written just now.
     pub(super) fn mark_accessed(&mut self) {
         self.clear(Flag::Idle);
+        self.clear(Flag::Chosen);
         self.slot.accessed.store(M::seconds(), Ordering::Relaxed);
     }
 

@@ -17,4 +17,5 @@ mod model;
 mod pages;
 mod schedules;
 mod store;
+mod writeback;
 mod zram;

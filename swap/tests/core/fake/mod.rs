@@ -363,6 +363,12 @@ impl Machine for Fake {
         Some(FakeFolio { memory, number: first as u64 })
     }
 
+    fn find_disk(path: &str) -> Option<Arc<dyn Disk<Self>>> {
+        let disks = memory().disks.lock().unwrap();
+        let disk: Arc<dyn Disk<Self>> = disks.iter().find(|disk| disk.name == path)?.clone();
+        Some(disk)
+    }
+
     fn seconds() -> u32 {
         memory().seconds.load(Ordering::Relaxed)
     }
@@ -551,10 +557,28 @@ impl Disk<Fake> for FakeDisk {
     }
 
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
+        assert!(RANKS.with_borrow(Vec::is_empty), "I/O under a spinning lock");
+        Fake::overtaken();
         if self.memory.io.next_fails() || self.broken.lock().unwrap().contains(&page) {
             return Err(IoError::Device);
         }
         buffer.copy_from_slice(&**self.store.lock().unwrap().get(&page).unwrap_or(&Box::new([0; PAGE_SIZE])));
+        Ok(())
+    }
+
+    fn write_pages(&self, first: u64, pages: &[Page]) -> Result<(), IoError> {
+        assert!(RANKS.with_borrow(Vec::is_empty), "I/O under a spinning lock");
+        self.requests.lock().unwrap().push((Direction::Write, first, pages.len() as u64));
+        Fake::overtaken();
+        if self.memory.io.next_fails() {
+            return Err(IoError::Device);
+        }
+        for (place, page) in (first..).zip(pages) {
+            if self.broken.lock().unwrap().contains(&place) || place >= self.pages {
+                return Err(IoError::Device);
+            }
+            self.set_page(place, page);
+        }
         Ok(())
     }
 
