@@ -216,7 +216,7 @@ impl<M: Machine> ZramDisk<M> {
         }
         slot.clear(Flag::Chosen);
         let object = Stored::Object(candidate.object);
-        if !written || slot.content() != Content::Stored(object) {
+        if !written {
             return;
         }
         backing.hold(candidate.place.block);

@@ -19,3 +19,5 @@ mod schedules;
 mod store;
 mod writeback;
 mod zram;
+mod zram_model;
+mod zram_schedules;

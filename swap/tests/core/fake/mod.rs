@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{
@@ -175,6 +175,17 @@ impl Frame {
             index: AtomicU32::new(0),
             page: Mutex::new(None),
         }
+    }
+}
+
+/// The page of a frame of the pool. Whoever uses it may be overtaken, and then others wait their turn.
+fn lock_page(page: &Mutex<Page>) -> MutexGuard<'_, Page> {
+    Fake::overtaken();
+    loop {
+        if let Ok(page) = page.try_lock() {
+            return page;
+        }
+        Fake::relax();
     }
 }
 
@@ -392,13 +403,13 @@ impl Machine for Fake {
 
     fn with_frame<R>(frame: u64, bytes: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R {
         let frame = memory().pool_frame(frame);
-        let page = frame.lock().unwrap();
+        let page = lock_page(&frame);
         read(&page[bytes])
     }
 
     fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R {
         let frame = memory().pool_frame(frame);
-        let mut page = frame.lock().unwrap();
+        let mut page = lock_page(&frame);
         write(&mut page[bytes])
     }
 
