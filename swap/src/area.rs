@@ -56,6 +56,14 @@ pub(crate) struct Shared<M: Machine> {
     pub(crate) statistics: Statistics,
 }
 
+/// A run of slots that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) first: u32,
+    /// Nothing is left in its cluster.
+    pub(crate) full: bool,
+}
+
 /// The area has no room for what was asked, or no memory for the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoSlot {
@@ -184,35 +192,41 @@ impl<M: Machine> Area<M> {
     }
 
     /// Takes a run for a folio of `class` near `hint`, the slot after the last one taken, and sets their words to `word`.
-    /// Returns the first slot.
     #[expect(clippy::inline_always, reason = "specialised for the class, which is nearly always that of single slots")]
     #[inline(always)]
-    pub(crate) fn allocate_at(&self, class: u8, hint: u32, word: Word) -> Result<u32, NoSlot> {
+    pub(crate) fn allocate_at(&self, class: u8, hint: u32, word: Word) -> Result<Taken, NoSlot> {
         let hint =
             if self.properties.rotational { self.sequential[usize::from(class)].load(Ordering::Relaxed) } else { hint };
-        let first = self.take_from(hint as usize / CLUSTER_SLOTS, class, offset(hint), word)?.ok_or(NoSlot::Full)?;
+        let taken = self.take_from(hint as usize / CLUSTER_SLOTS, class, offset(hint), word)?.ok_or(NoSlot::Full)?;
         if self.properties.rotational {
-            self.sequential[usize::from(class)].store(first.saturating_add(run_length(class)), Ordering::Relaxed);
+            self.go_on_behind(taken, class);
         }
-        Ok(first)
+        Ok(taken)
     }
 
     /// Takes a run for a folio of `class` wherever there is one, in the order of Linux's `cluster_alloc_swap_entry`.
-    pub(crate) fn allocate(&self, class: u8, word: Word) -> Result<u32, NoSlot> {
+    pub(crate) fn allocate(&self, class: u8, word: Word) -> Result<Taken, NoSlot> {
         if usize::from(class) >= CLASSES || run_length(class) > 1 && self.extents.len() != 1 {
             return Err(NoSlot::Full);
         }
         if self.properties.rotational
-            && let Ok(first) = self.allocate_at(class, 0, word)
+            && let Ok(taken) = self.allocate_at(class, 0, word)
         {
-            return Ok(first);
+            return Ok(taken);
         }
-        let first = self.search(class, word)?;
-        self.sequential[usize::from(class)].store(first.saturating_add(run_length(class)), Ordering::Relaxed);
-        Ok(first)
+        let taken = self.search(class, word)?;
+        if self.properties.rotational {
+            self.go_on_behind(taken, class);
+        }
+        Ok(taken)
     }
 
-    fn search(&self, class: u8, word: Word) -> Result<u32, NoSlot> {
+    fn go_on_behind(&self, taken: Taken, class: u8) {
+        let next = taken.first.saturating_add(run_length(class));
+        self.sequential[usize::from(class)].store(next, Ordering::Relaxed);
+    }
+
+    fn search(&self, class: u8, word: Word) -> Result<Taken, NoSlot> {
         let mut memory = true;
         let mut try_list = |list, tries| {
             self.take_from_list(list, tries, class, word).unwrap_or_else(|NoMemory| {
@@ -223,41 +237,41 @@ impl<M: Machine> Area<M> {
         let (partly_used, all) = (ListId::partly_used(class), u32::MAX);
         // A device that is told of empty clusters does best with whole ones.
         let first = if self.discard_clusters { [ListId::FREE, partly_used] } else { [partly_used, ListId::FREE] };
-        if let Some(slot) = try_list(first[0], all).or_else(|| try_list(first[1], all)) {
-            return Ok(slot);
+        if let Some(taken) = try_list(first[0], all).or_else(|| try_list(first[1], all)) {
+            return Ok(taken);
         }
         if self.is_half_full()
-            && let Some(slot) = self.reclaim_cluster(class, word)
+            && let Some(taken) = self.reclaim_cluster(class, word)
         {
-            return Ok(slot);
+            return Ok(taken);
         }
-        if let Some(slot) = try_list(ListId::fragmented(class), 1) {
-            return Ok(slot);
+        if let Some(taken) = try_list(ListId::fragmented(class), 1) {
+            return Ok(taken);
         }
         if run_length(class) == 1 {
             let others = (0..CLASSES as u8).rev().filter(|&other| other != class);
             let lists = others.flat_map(|other| [ListId::fragmented(other), ListId::partly_used(other)]);
             for list in lists.chain([ListId::fragmented(class)]) {
-                if let Some(slot) = try_list(list, all) {
-                    return Ok(slot);
+                if let Some(taken) = try_list(list, all) {
+                    return Ok(taken);
                 }
             }
         }
         if self.discard_clusters
             && self.discard_cluster()
-            && let Some(slot) = try_list(ListId::FREE, all)
+            && let Some(taken) = try_list(ListId::FREE, all)
         {
-            return Ok(slot);
+            return Ok(taken);
         }
         Err(if memory { NoSlot::Full } else { NoSlot::NoMemory })
     }
 
-    fn take_from_list(&self, list: ListId, tries: u32, class: u8, word: Word) -> Result<Option<u32>, NoMemory> {
+    fn take_from_list(&self, list: ListId, tries: u32, class: u8, word: Word) -> Result<Option<Taken>, NoMemory> {
         let mut left = tries;
         while left > 0 {
             let Some((index, length)) = self.lists.lock().turn(&self.clusters, list) else { break };
-            if let Some(slot) = self.take_from(index, class, 0, word)? {
-                return Ok(Some(slot));
+            if let Some(taken) = self.take_from(index, class, 0, word)? {
+                return Ok(Some(taken));
             }
             left = (left - 1).min(length);
         }
@@ -267,13 +281,12 @@ impl<M: Machine> Area<M> {
     /// Takes a run from one cluster if it is for this class, or from any if the run is a single slot.
     #[expect(clippy::inline_always, reason = "specialised for the class, which is nearly always that of single slots")]
     #[inline(always)]
-    fn take_from(&self, index: usize, class: u8, wanted: usize, word: Word) -> Result<Option<u32>, NoMemory> {
+    fn take_from(&self, index: usize, class: u8, wanted: usize, word: Word) -> Result<Option<Taken>, NoMemory> {
         let Some(cluster) = self.clusters.get(index) else { return Ok(None) };
         let mut cluster = cluster.lock();
         let suits = match cluster.list() {
-            ListId::FREE => true,
-            ListId::FULL | ListId::DISCARD | ListId::NONE => false,
-            _ => run_length(class) == 1 || cluster.class() == class,
+            list if list.is_partly_used() => run_length(class) == 1 || cluster.class() == class,
+            list => list == ListId::FREE,
         };
         if !suits || !self.working.load(Ordering::Acquire) {
             return Ok(None);
@@ -284,14 +297,22 @@ impl<M: Machine> Area<M> {
             self.used.fetch_add(run_length(class).into(), Ordering::AcqRel);
         }
         self.relist(index, &mut cluster, taken.is_none());
-        Ok(taken.map(|offset| (index * CLUSTER_SLOTS + offset) as u32))
+        let full = cluster.is_full();
+        Ok(taken.map(|offset| Taken { first: (index * CLUSTER_SLOTS + offset) as u32, full }))
     }
 
     /// Frees slots of a full cluster that only the swap cache holds, and takes a run from what that gave.
-    fn reclaim_cluster(&self, class: u8, word: Word) -> Option<u32> {
-        let (index, _) = self.lists.lock().turn(&self.clusters, ListId::FULL)?;
-        self.drop_unused_in(self.cluster_slots(index));
-        self.take_from(index, class, 0, word).ok().flatten()
+    fn reclaim_cluster(&self, class: u8, word: Word) -> Option<Taken> {
+        /// How many clusters are looked at for a full one: with half of all slots used one is near.
+        const LOOKS: usize = 256;
+        for _ in 0..self.clusters.len().min(LOOKS) {
+            let index = self.lists.lock().next_to_reclaim(self.clusters.len());
+            if self.clusters[index].lock().list() == ListId::FULL {
+                self.drop_unused_in(self.cluster_slots(index));
+                return self.take_from(index, class, 0, word).ok().flatten();
+            }
+        }
+        None
     }
 
     /// The slots of a cluster.

@@ -11,7 +11,7 @@ use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
 
 use crate::area::{Area, offset};
-use crate::cluster::ClusterGuard;
+use crate::cluster::{ClusterGuard, Words};
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::heap::NoMemory;
@@ -69,14 +69,9 @@ impl<M: Machine> Area<M> {
     /// The folio in the slot, with a reference. Takes no lock and never waits.
     #[inline]
     pub(crate) fn lookup(&self, slot: u32) -> Option<M::Folio> {
-        let cluster = self.cluster(slot)?;
-        let words = cluster.words();
+        let words = self.cluster(slot)?.words();
         let number = words.get(offset(slot)).folio()?;
-        M::overtaken();
-        let folio = M::Folio::try_from_number(number)?;
-        M::overtaken();
-        // Without this look the frame might have become another folio before the reference was taken.
-        (words.get(offset(slot)).folio() == Some(number)).then_some(folio)
+        take_reference::<M>(&words, offset(slot), number)
     }
 
     /// Adds a new folio to the cache at the slots from `entry` on, which must be in use and not cached.
@@ -244,6 +239,16 @@ impl<M: Machine> Area<M> {
             cluster.set(offset(slot), word);
         }
     }
+}
+
+/// A reference to the folio that was in the slot, if it is still there when it has been taken.
+#[inline(never)]
+fn take_reference<M: Machine>(words: &Words<'_>, offset: usize, number: u64) -> Option<M::Folio> {
+    M::overtaken();
+    let folio = M::Folio::try_from_number(number)?;
+    M::overtaken();
+    // Without this look the frame might have become another folio before the reference was taken.
+    (words.get(offset).folio() == Some(number)).then_some(folio)
 }
 
 /// The slots of a folio.

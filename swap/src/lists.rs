@@ -2,9 +2,10 @@
 //!
 //! The lists are threaded through the clusters by index. A cluster is always on the list that its own state names;
 //! moving it takes the cluster's lock and, inside it, the lists'. Looking for a cluster takes only the lists' lock and
-//! turns the list by one, so that several processors look at different clusters.
+//! turns the list by one, so that several processors look at different clusters. A full cluster is on no list: nothing
+//! is to be had from it, and in an area that is nearly full most slots are taken from and given back to such clusters.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::cluster::{CLASSES, Cluster};
 use crate::machine::Machine;
@@ -16,35 +17,38 @@ pub(crate) struct ListId(u8);
 impl ListId {
     /// Nothing in it is used.
     pub(crate) const FREE: Self = Self(0);
-    /// Every slot is used.
-    pub(crate) const FULL: Self = Self(1);
     /// Empty again, and the device was not told yet.
-    pub(crate) const DISCARD: Self = Self(2);
-    /// On no list: the area is just being made.
+    pub(crate) const DISCARD: Self = Self(1);
+    /// On no list: every slot is used.
+    pub(crate) const FULL: Self = Self(u8::MAX - 1);
+    /// On no list: one task has it for itself.
     pub(crate) const NONE: Self = Self(u8::MAX);
 
-    const COUNT: usize = 3 + 2 * CLASSES;
+    const FIRST_PARTLY_USED: u8 = 2;
+    const COUNT: usize = Self::FIRST_PARTLY_USED as usize + 2 * CLASSES;
 
     /// Partly used by folios of `class`.
     pub(crate) const fn partly_used(class: u8) -> Self {
-        Self(3 + class)
+        Self(Self::FIRST_PARTLY_USED + class)
     }
 
     /// Whether it is one of the partly used ones, fragmented or not.
     #[inline]
     pub(crate) const fn is_partly_used(self) -> bool {
-        self.0 >= 3 && self.0 != Self::NONE.0
+        self.0.wrapping_sub(Self::FIRST_PARTLY_USED) < 2 * CLASSES as u8
     }
 
     /// Partly used by folios of `class`, and the last search found no room for one more.
     pub(crate) const fn fragmented(class: u8) -> Self {
-        Self(3 + CLASSES as u8 + class)
+        Self(Self::FIRST_PARTLY_USED + CLASSES as u8 + class)
     }
 }
 
 /// All lists of one area.
 pub(crate) struct Lists {
     lists: [List; ListId::COUNT],
+    /// The cluster that is looked at next for slots to reclaim.
+    reclaimed: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -54,26 +58,20 @@ struct List {
 }
 
 /// A cluster's two neighbours in a ring.
-pub(crate) struct Links(AtomicU64);
+pub(crate) struct Links {
+    previous: AtomicU32,
+    next: AtomicU32,
+}
 
 impl Links {
     pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    fn get(&self) -> (u32, u32) {
-        let links = self.0.load(Ordering::Relaxed);
-        ((links >> 32) as u32, links as u32)
-    }
-
-    fn set(&self, previous: u32, next: u32) {
-        self.0.store(u64::from(previous) << 32 | u64::from(next), Ordering::Relaxed);
+        Self { previous: AtomicU32::new(0), next: AtomicU32::new(0) }
     }
 }
 
 impl Lists {
     pub(crate) const fn new() -> Self {
-        Self { lists: [List { first: 0, length: 0 }; ListId::COUNT] }
+        Self { lists: [List { first: 0, length: 0 }; ListId::COUNT], reclaimed: 0 }
     }
 
     /// The first cluster of the list, which becomes its last, and how many others there are.
@@ -83,48 +81,51 @@ impl Lists {
             return None;
         }
         let first = list.first as usize;
-        list.first = clusters[first].links.get().1;
+        list.first = clusters[first].links.next.load(Ordering::Relaxed);
         Some((first, list.length - 1))
     }
 
-    /// Moves a cluster from the list `from` to the end of `to`; [`ListId::NONE`] for none.
+    /// Each of `clusters` clusters in turn.
+    pub(crate) fn next_to_reclaim(&mut self, clusters: usize) -> usize {
+        let index = if self.reclaimed < clusters { self.reclaimed } else { 0 };
+        self.reclaimed = index + 1;
+        index
+    }
+
+    /// Moves a cluster from the list `from` to the end of `to`.
     pub(crate) fn move_to<M: Machine>(&mut self, clusters: &[Cluster<M>], cluster: usize, from: ListId, to: ListId) {
-        if from != ListId::NONE {
-            self.remove(clusters, cluster, from);
+        if let Some(list) = self.lists.get_mut(usize::from(from.0)) {
+            list.remove(clusters, cluster);
         }
-        if to != ListId::NONE {
-            self.append(clusters, cluster, to);
+        if let Some(list) = self.lists.get_mut(usize::from(to.0)) {
+            list.append(clusters, cluster);
         }
     }
+}
 
-    fn remove<M: Machine>(&mut self, clusters: &[Cluster<M>], cluster: usize, from: ListId) {
-        let list = &mut self.lists[usize::from(from.0)];
-        let (previous, next) = clusters[cluster].links.get();
-        let before = clusters[previous as usize].links.get().0;
-        clusters[previous as usize].links.set(before, next);
-        let after = clusters[next as usize].links.get().1;
-        clusters[next as usize].links.set(previous, after);
-        if list.first as usize == cluster {
-            list.first = next;
+impl List {
+    fn remove<M: Machine>(&mut self, clusters: &[Cluster<M>], cluster: usize) {
+        let links = &clusters[cluster].links;
+        let (previous, next) = (links.previous.load(Ordering::Relaxed), links.next.load(Ordering::Relaxed));
+        clusters[previous as usize].links.next.store(next, Ordering::Relaxed);
+        clusters[next as usize].links.previous.store(previous, Ordering::Relaxed);
+        if self.first as usize == cluster {
+            self.first = next;
         }
-        list.length -= 1;
+        self.length -= 1;
     }
 
-    fn append<M: Machine>(&mut self, clusters: &[Cluster<M>], cluster: usize, to: ListId) {
-        let list = &mut self.lists[usize::from(to.0)];
+    fn append<M: Machine>(&mut self, clusters: &[Cluster<M>], cluster: usize) {
         let index = cluster as u32;
-        if list.length == 0 {
-            clusters[cluster].links.set(index, index);
-            list.first = index;
-        } else {
-            let next = list.first;
-            let previous = clusters[next as usize].links.get().0;
-            clusters[cluster].links.set(previous, next);
-            let before = clusters[previous as usize].links.get().0;
-            clusters[previous as usize].links.set(before, index);
-            let after = clusters[next as usize].links.get().1;
-            clusters[next as usize].links.set(index, after);
+        if self.length == 0 {
+            self.first = index;
         }
-        list.length += 1;
+        let (links, next) = (&clusters[cluster].links, &clusters[self.first as usize].links);
+        let previous = if self.length == 0 { index } else { next.previous.load(Ordering::Relaxed) };
+        links.next.store(self.first, Ordering::Relaxed);
+        links.previous.store(previous, Ordering::Relaxed);
+        clusters[previous as usize].links.next.store(index, Ordering::Relaxed);
+        next.previous.store(index, Ordering::Relaxed);
+        self.length += 1;
     }
 }

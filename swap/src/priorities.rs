@@ -44,7 +44,9 @@ impl Priorities {
         let priority = self.areas[position].0;
         let behind = &mut self.areas[position..self.length];
         let others = behind.iter().position(|&(other, _)| other != priority).unwrap_or(behind.len());
-        behind[..others].rotate_left(1);
+        if others > 1 {
+            behind[..others].rotate_left(1);
+        }
     }
 }
 

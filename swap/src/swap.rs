@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use spin::{Once, RwLock};
 
-use crate::area::{Area, NoSlot, Shared, offset};
+use crate::area::{Area, NoSlot, Shared, Taken, offset};
 use crate::backend::{BLOCK_TYPE, BackendType};
 use crate::cache::DuplicateError;
 use crate::cluster::{CLASSES, ORDERS, ZERO_CLASS, run_length};
@@ -140,7 +140,7 @@ impl<M: Machine> Swap<M> {
     /// If there is no room, or no memory for the table.
     #[inline]
     pub fn allocate(&self, order: u8) -> Result<Slots<M>, AllocateError> {
-        let (area, first) = self.allocate_word(class_of(order)?, Kind::Owned(0).word())?;
+        let (area, Taken { first, .. }) = self.allocate_word(class_of(order)?, Kind::Owned(0).word())?;
         Ok(Slots { area, run: SlotRun { first, length: 1 << order } })
     }
 
@@ -151,7 +151,7 @@ impl<M: Machine> Swap<M> {
     pub fn add_to_swap(&self, folio: &Locked<M::Folio>) -> Result<Entry, AllocateError> {
         debug_assert!(folio.state().entry().is_none() && folio.state().is(FolioFlag::UpToDate));
         let class = if folio.order() == 0 && folio.looks_zero() { ZERO_CLASS } else { class_of(folio.order())? };
-        let (area, first) = self.allocate_word(class, Kind::Folio(folio.number()).word())?;
+        let (area, Taken { first, .. }) = self.allocate_word(class, Kind::Folio(folio.number()).word())?;
         // The cache's reference. Readers may find the word before this; they take their own from the caller's.
         M::Folio::clone(folio).into_number();
         let Some(entry) = area.entry(first) else { unreachable!("slot 0 is bad, so never allocated") };
@@ -236,28 +236,28 @@ impl<M: Machine> Swap<M> {
 
     /// Takes slots where this processor took the last ones, or where there are any.
     #[inline]
-    fn allocate_word(&self, class: u8, word: Word) -> Result<(Arc<Area<M>>, u32), AllocateError> {
+    fn allocate_word(&self, class: u8, word: Word) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
         let orders = self.current.get(M::cpu() % MAX_CPUS).ok_or(AllocateError::Full)?;
         if class == 0
             && let Some((index, hint)) = orders[0].get()
             && let Some(area) = self.area(index)
-            && let Ok(first) = area.allocate_at(0, hint, word)
+            && let Ok(taken) = area.allocate_at(0, hint, word)
         {
-            orders[0].set(index, first, 0);
-            return Ok((area, first));
+            orders[0].set(index, taken, 0);
+            return Ok((area, taken));
         }
         self.allocate_slowly(orders.get(usize::from(class)).ok_or(AllocateError::Full)?, class, word)
     }
 
     #[inline(never)]
-    fn allocate_slowly(&self, place: &Place, class: u8, word: Word) -> Result<(Arc<Area<M>>, u32), AllocateError> {
+    fn allocate_slowly(&self, place: &Place, class: u8, word: Word) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
         if class != 0
             && let Some((index, hint)) = place.get()
             && let Some(area) = self.area(index)
-            && let Ok(first) = area.allocate_at(class, hint, word)
+            && let Ok(taken) = area.allocate_at(class, hint, word)
         {
-            place.set(index, first, class);
-            return Ok((area, first));
+            place.set(index, taken, class);
+            return Ok((area, taken));
         }
         let mut error = AllocateError::Full;
         let order_of_areas = self.priorities.lock().clone();
@@ -265,9 +265,9 @@ impl<M: Machine> Swap<M> {
             let Some(area) = self.area(index) else { continue };
             self.priorities.lock().requeue(index);
             match area.allocate(class, word) {
-                Ok(first) => {
-                    place.set(index, first, class);
-                    return Ok((area, first));
+                Ok(taken) => {
+                    place.set(index, taken, class);
+                    return Ok((area, taken));
                 }
                 Err(NoSlot::Full) => {}
                 Err(NoSlot::NoMemory) => error = AllocateError::NoMemory,
@@ -304,11 +304,12 @@ impl Place {
         (place != Self::NONE).then_some(((place >> 32) as u8, place as u32))
     }
 
-    /// Remembers the slot after the folio's; nothing at the end of a cluster, so that areas take turns.
+    /// Remembers the slot after the folio's; nothing at the end of a cluster, or if the cluster is full, so that areas
+    /// take turns.
     #[inline]
-    fn set(&self, area: u8, first: u32, class: u8) {
-        let next = first.wrapping_add(run_length(class));
-        let place = if offset(next) == 0 { Self::NONE } else { u64::from(area) << 32 | u64::from(next) };
+    fn set(&self, area: u8, taken: Taken, class: u8) {
+        let next = taken.first.wrapping_add(run_length(class));
+        let place = if taken.full || offset(next) == 0 { Self::NONE } else { u64::from(area) << 32 | u64::from(next) };
         self.0.store(place, Ordering::Relaxed);
     }
 }
