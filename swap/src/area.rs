@@ -284,6 +284,29 @@ impl<M: Machine> Area<M> {
     fn take_from(&self, index: usize, class: u8, wanted: usize, word: Word) -> Result<Option<Taken>, NoMemory> {
         let Some(cluster) = self.clusters.get(index) else { return Ok(None) };
         let mut cluster = cluster.lock();
+        // The usual case, which leaves the cluster on its list.
+        if cluster.list().is_partly_used()
+            && (run_length(class) == 1 || cluster.class() == class)
+            && cluster.has_more_free_than(run_length(class))
+            && self.working.load(Ordering::Acquire)
+            && let Some(offset) = cluster.take(class, wanted, word)
+        {
+            self.used.fetch_add(run_length(class).into(), Ordering::AcqRel);
+            return Ok(Some(Taken { first: (index * CLUSTER_SLOTS + offset) as u32, full: false }));
+        }
+        self.take_and_relist(index, cluster, class, wanted, word)
+    }
+
+    /// Takes a run from a locked cluster, whatever that means for its list.
+    #[inline(never)]
+    fn take_and_relist(
+        &self,
+        index: usize,
+        mut cluster: ClusterGuard<'_, M>,
+        class: u8,
+        wanted: usize,
+        word: Word,
+    ) -> Result<Option<Taken>, NoMemory> {
         let suits = match cluster.list() {
             list if list.is_partly_used() => run_length(class) == 1 || cluster.class() == class,
             list => list == ListId::FREE,
@@ -326,12 +349,28 @@ impl<M: Machine> Area<M> {
         self.used() * 2 > self.usable
     }
 
-    /// Frees a run of slots without count, in a cluster that is locked, and tells the backend.
+    /// Frees a slot without count, in a cluster that is locked, tells the backend, and unlocks the cluster.
     #[inline]
+    pub(crate) fn free_one(&self, mut cluster: ClusterGuard<'_, M>, slot: u32) {
+        // The usual case, which leaves the cluster on its list.
+        if self.metadata_bits == 0 && cluster.list().is_partly_used() && cluster.has_more_used_than(1) {
+            self.ops.slot_free_notify(self, slot, 0);
+            cluster.give_back(offset(slot));
+            self.used.fetch_sub(1, Ordering::AcqRel);
+        } else {
+            self.free_and_relist(cluster, slot);
+        }
+    }
+
+    #[inline(never)]
+    fn free_and_relist(&self, mut cluster: ClusterGuard<'_, M>, slot: u32) {
+        self.free_run(&mut cluster, slot, 1);
+    }
+
+    /// Frees a run of slots without count, in a cluster that is locked, and tells the backend.
     pub(crate) fn free_run(&self, cluster: &mut ClusterGuard<'_, M>, first: u32, length: u32) {
-        self.free_slot(cluster, first);
-        for slot in 1..length {
-            self.free_slot(cluster, first + slot);
+        for slot in first..first + length {
+            self.free_slot(cluster, slot);
         }
         self.used.fetch_sub(u64::from(length), Ordering::AcqRel);
         self.relist(first as usize / CLUSTER_SLOTS, cluster, false);
@@ -347,15 +386,7 @@ impl<M: Machine> Area<M> {
     }
 
     /// Moves the cluster to the list that it belongs on now; `fragmented` if it had room, but not for its class.
-    #[inline]
     fn relist(&self, index: usize, cluster: &mut ClusterGuard<'_, M>, fragmented: bool) {
-        if !cluster.list().is_partly_used() || fragmented || cluster.is_empty() || cluster.is_full() {
-            self.relist_slowly(index, cluster, fragmented);
-        }
-    }
-
-    #[cold]
-    fn relist_slowly(&self, index: usize, cluster: &mut ClusterGuard<'_, M>, fragmented: bool) {
         let now = cluster.list();
         let list = if cluster.is_empty() {
             if self.discard_clusters && now != ListId::FREE { ListId::DISCARD } else { ListId::FREE }

@@ -226,7 +226,7 @@ impl<M: Machine> Area<M> {
                     self.drop_if_unused(&folio);
                 }
             }
-            _ => self.free_run(&mut cluster, entry.slot(), 1),
+            _ => self.free_one(cluster, entry.slot()),
         }
     }
 

@@ -159,6 +159,16 @@ impl<M: Machine> ClusterGuard<'_, M> {
         usize::from(self.state.used) == CLUSTER_SLOTS
     }
 
+    #[inline]
+    pub(crate) fn has_more_free_than(&self, length: u32) -> bool {
+        u32::from(self.state.used) + length < CLUSTER_SLOTS as u32
+    }
+
+    #[inline]
+    pub(crate) fn has_more_used_than(&self, length: u16) -> bool {
+        self.state.used > length
+    }
+
     /// Makes sure that there is a table, for slots of folios of `class` if the cluster is empty, with room for
     /// `metadata_bits` a slot.
     #[inline]

@@ -20,6 +20,13 @@ impl Priorities {
         self.areas[..self.length].iter().map(|&(_, index)| index)
     }
 
+    /// The area that is to be tried first now; the others of its priority are next.
+    pub(crate) fn turn(&mut self) -> Option<u8> {
+        let index = self.iter().next()?;
+        self.requeue(index);
+        Some(index)
+    }
+
     /// Adds an area behind all of its priority.
     pub(crate) fn insert(&mut self, priority: i16, index: u8) {
         debug_assert!(self.length < MAX_AREAS && !self.iter().any(|other| other == index));
@@ -39,14 +46,21 @@ impl Priorities {
     }
 
     /// The area was tried: the others of its priority are next.
+    #[inline]
     pub(crate) fn requeue(&mut self, index: u8) {
+        let alone = !matches!(self.areas[..self.length], [(first, _), (second, _), ..] if first == second);
+        if alone && self.iter().next() == Some(index) {
+            return;
+        }
+        self.requeue_among_equals(index);
+    }
+
+    fn requeue_among_equals(&mut self, index: u8) {
         let Some(position) = self.iter().position(|other| other == index) else { return };
         let priority = self.areas[position].0;
         let behind = &mut self.areas[position..self.length];
         let others = behind.iter().position(|&(other, _)| other != priority).unwrap_or(behind.len());
-        if others > 1 {
-            behind[..others].rotate_left(1);
-        }
+        behind[..others].rotate_left(1);
     }
 }
 

@@ -32,7 +32,11 @@ impl<M: Machine> Drop for Slots<M> {
         if let Some(cluster) = self.area.cluster(self.run.first) {
             let mut cluster = cluster.lock();
             debug_assert!(cluster.word(offset(self.run.first)).folio().is_none());
-            self.area.free_run(&mut cluster, self.run.first, self.run.length);
+            if self.run.length == 1 {
+                self.area.free_one(cluster, self.run.first);
+            } else {
+                self.area.free_run(&mut cluster, self.run.first, self.run.length);
+            }
         }
     }
 }

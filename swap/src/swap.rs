@@ -259,21 +259,39 @@ impl<M: Machine> Swap<M> {
             place.set(index, taken, class);
             return Ok((area, taken));
         }
-        let mut error = AllocateError::Full;
-        let order_of_areas = self.priorities.lock().clone();
-        for index in order_of_areas.iter() {
-            let Some(area) = self.area(index) else { continue };
+        // Nearly always the first area has room.
+        let first = self.priorities.lock().turn().ok_or(AllocateError::Full)?;
+        let mut error = match self.allocate_in(first, place, class, word) {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        let others = self.priorities.lock().clone();
+        for index in others.iter().filter(|&index| index != first) {
             self.priorities.lock().requeue(index);
-            match area.allocate(class, word) {
-                Ok(taken) => {
-                    place.set(index, taken, class);
-                    return Ok((area, taken));
-                }
-                Err(NoSlot::Full) => {}
-                Err(NoSlot::NoMemory) => error = AllocateError::NoMemory,
+            match self.allocate_in(index, place, class, word) {
+                Ok(found) => return Ok(found),
+                Err(AllocateError::Full) => {}
+                Err(AllocateError::NoMemory) => error = AllocateError::NoMemory,
             }
         }
         Err(error)
+    }
+
+    #[inline]
+    fn allocate_in(
+        &self,
+        index: u8,
+        place: &Place,
+        class: u8,
+        word: Word,
+    ) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
+        let area = self.area(index).ok_or(AllocateError::Full)?;
+        let taken = area.allocate(class, word).map_err(|error| match error {
+            NoSlot::Full => AllocateError::Full,
+            NoSlot::NoMemory => AllocateError::NoMemory,
+        })?;
+        place.set(index, taken, class);
+        Ok((area, taken))
     }
 }
 
