@@ -214,6 +214,15 @@ impl<M: Machine> Area<M> {
         {
             return Ok(taken);
         }
+        // A partly used cluster is what is nearly always there for single slots.
+        if class == 0
+            && !self.properties.rotational
+            && !self.discard_clusters
+            && let Some((index, _)) = self.turn(ListId::partly_used(0))
+            && let Some(taken) = self.take_from(index, 0, 0, word)?
+        {
+            return Ok(taken);
+        }
         let taken = self.search(class, word)?;
         if self.properties.rotational {
             self.go_on_behind(taken, class);
@@ -269,7 +278,7 @@ impl<M: Machine> Area<M> {
     fn take_from_list(&self, list: ListId, tries: u32, class: u8, word: Word) -> Result<Option<Taken>, NoMemory> {
         let mut left = tries;
         while left > 0 {
-            let Some((index, length)) = self.lists.lock().turn(&self.clusters, list) else { break };
+            let Some((index, length)) = self.turn(list) else { break };
             if let Some(taken) = self.take_from(index, class, 0, word)? {
                 return Ok(Some(taken));
             }
@@ -278,23 +287,35 @@ impl<M: Machine> Area<M> {
         Ok(None)
     }
 
+    fn turn(&self, list: ListId) -> Option<(usize, u32)> {
+        self.lists.lock().turn(&self.clusters, list)
+    }
+
     /// Takes a run from one cluster if it is for this class, or from any if the run is a single slot.
     #[expect(clippy::inline_always, reason = "specialised for the class, which is nearly always that of single slots")]
     #[inline(always)]
     fn take_from(&self, index: usize, class: u8, wanted: usize, word: Word) -> Result<Option<Taken>, NoMemory> {
         let Some(cluster) = self.clusters.get(index) else { return Ok(None) };
         let mut cluster = cluster.lock();
-        // The usual case, which leaves the cluster on its list.
+        // The usual case, which mostly leaves the cluster on its list.
         if cluster.list().is_partly_used()
             && (run_length(class) == 1 || cluster.class() == class)
-            && cluster.has_more_free_than(run_length(class))
             && self.working.load(Ordering::Acquire)
             && let Some(offset) = cluster.take(class, wanted, word)
         {
             self.used.fetch_add(run_length(class).into(), Ordering::AcqRel);
-            return Ok(Some(Taken { first: (index * CLUSTER_SLOTS + offset) as u32, full: false }));
+            let taken = Taken { first: (index * CLUSTER_SLOTS + offset) as u32, full: cluster.is_full() };
+            if taken.full {
+                self.unlist_full(index, cluster);
+            }
+            return Ok(Some(taken));
         }
         self.take_and_relist(index, cluster, class, wanted, word)
+    }
+
+    #[inline(never)]
+    fn unlist_full(&self, index: usize, mut cluster: ClusterGuard<'_, M>) {
+        self.move_to_list(index, &mut cluster, ListId::FULL);
     }
 
     /// Takes a run from a locked cluster, whatever that means for its list.
@@ -352,14 +373,22 @@ impl<M: Machine> Area<M> {
     /// Frees a slot without count, in a cluster that is locked, tells the backend, and unlocks the cluster.
     #[inline]
     pub(crate) fn free_one(&self, mut cluster: ClusterGuard<'_, M>, slot: u32) {
-        // The usual case, which leaves the cluster on its list.
-        if self.metadata_bits == 0 && cluster.list().is_partly_used() && cluster.has_more_used_than(1) {
+        // The usual case: others in the cluster stay in use.
+        if self.metadata_bits == 0 && cluster.has_more_used_than(1) {
             self.ops.slot_free_notify(self, slot, 0);
             cluster.give_back(offset(slot));
             self.used.fetch_sub(1, Ordering::AcqRel);
+            if cluster.list() == ListId::FULL {
+                self.list_again(cluster, slot);
+            }
         } else {
             self.free_and_relist(cluster, slot);
         }
+    }
+
+    #[inline(never)]
+    fn list_again(&self, mut cluster: ClusterGuard<'_, M>, slot: u32) {
+        self.relist(slot as usize / CLUSTER_SLOTS, &mut cluster, false);
     }
 
     #[inline(never)]
@@ -417,7 +446,7 @@ impl<M: Machine> Area<M> {
     /// Tells the device of one empty cluster, which can be used again then. Sleeps. False if there is none.
     pub(crate) fn discard_cluster(&self) -> bool {
         // Away from every list the cluster is this task's alone: nothing in it is used, and nobody can take any of it.
-        let Some((index, _)) = self.lists.lock().turn(&self.clusters, ListId::DISCARD) else { return false };
+        let Some((index, _)) = self.turn(ListId::DISCARD) else { return false };
         {
             let mut cluster = self.clusters[index].lock();
             if cluster.list() != ListId::DISCARD {

@@ -160,11 +160,6 @@ impl<M: Machine> ClusterGuard<'_, M> {
     }
 
     #[inline]
-    pub(crate) fn has_more_free_than(&self, length: u32) -> bool {
-        u32::from(self.state.used) + length < CLUSTER_SLOTS as u32
-    }
-
-    #[inline]
     pub(crate) fn has_more_used_than(&self, length: u16) -> bool {
         self.state.used > length
     }
