@@ -38,6 +38,23 @@ fn every_usable_slot_is_handed_out_once() {
 }
 
 #[test]
+fn clusters_that_are_emptied_and_filled_stay_in_turn() {
+    Memory::new(0);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 6 * CLUSTER_SLOTS as u64));
+    let mut slots = all(swap, 0);
+    let cluster_of = |slots: &Slots<Fake>| slots.run().first as usize / CLUSTER_SLOTS;
+    let mut free_one = |cluster| slots.remove(slots.iter().position(|slots| cluster_of(slots) == cluster).unwrap());
+    (1..=4).for_each(|cluster| drop(free_one(cluster)));
+    // One from the end of the list and one from its middle become free, then another joins the list.
+    slots.retain(|slots| ![2, 4].contains(&cluster_of(slots)));
+    drop(slots.remove(slots.iter().position(|slots| cluster_of(slots) == 5).unwrap()));
+    let again = all(swap, 0);
+    let order: Vec<_> = again.iter().map(cluster_of).collect();
+    assert_eq!(order[..4], [1, 3, 5, 2], "partly used ones first, in the order in which they came");
+    assert_eq!(again.len(), 3 + 2 * CLUSTER_SLOTS);
+}
+
+#[test]
 fn fresh_slots_ascend() {
     Memory::new(0);
     let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 4 * CLUSTER_SLOTS as u64));
