@@ -64,6 +64,9 @@ pub(crate) struct Taken {
     pub(crate) full: bool,
 }
 
+/// While more than one cluster in so many is free, single pages leave those alone that are more than a little used.
+const FREE_KEPT: usize = 8;
+
 /// The area has no room for what was asked, or no memory for the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoSlot {
@@ -214,8 +217,9 @@ impl<M: Machine> Area<M> {
         {
             return Ok(taken);
         }
-        // A partly used cluster is what is nearly always there for single slots.
+        // When few clusters are free, a partly used one is what is nearly always there for single slots.
         if class == 0
+            && !self.has_free_to_spare()
             && !self.properties.rotational
             && !self.discard_clusters
             && let Some((index, _)) = self.turn(ListId::partly_used(0))
@@ -244,8 +248,16 @@ impl<M: Machine> Area<M> {
             })
         };
         let (partly_used, all) = (ListId::partly_used(class), u32::MAX);
+        let roomy = run_length(class) == 1 && self.has_free_to_spare();
+        if roomy
+            && !self.discard_clusters
+            && let Some(taken) = self.take_from_roomy(class, word)
+        {
+            return Ok(taken);
+        }
         // A device that is told of empty clusters does best with whole ones.
-        let first = if self.discard_clusters { [ListId::FREE, partly_used] } else { [partly_used, ListId::FREE] };
+        let whole_first = roomy || self.discard_clusters;
+        let first = if whole_first { [ListId::FREE, partly_used] } else { [partly_used, ListId::FREE] };
         if let Some(taken) = try_list(first[0], all).or_else(|| try_list(first[1], all)) {
             return Ok(taken);
         }
@@ -273,6 +285,28 @@ impl<M: Machine> Area<M> {
             return Ok(taken);
         }
         Err(if memory { NoSlot::Full } else { NoSlot::NoMemory })
+    }
+
+    /// Whether so many clusters are free that single pages can have whole ones.
+    fn has_free_to_spare(&self) -> bool {
+        self.lists.lock().length(ListId::FREE) > self.clusters.len() / FREE_KEPT
+    }
+
+    /// Takes a slot from a partly used cluster that is nearly empty, if one is found soon.
+    ///
+    /// Only neighbouring slots travel in one request, so holes among used slots are left for later. Linux fills any partly
+    /// used cluster first, to keep free ones for large folios; here that begins when few are free.
+    fn take_from_roomy(&self, class: u8, word: Word) -> Option<Taken> {
+        const TRIES: usize = 4;
+        for _ in 0..TRIES {
+            let (index, _) = self.turn(ListId::partly_used(class))?;
+            let is_roomy = !self.clusters.get(index)?.lock().has_more_used_than(CLUSTER_SLOTS as u16 / 16);
+            // Without memory for a table, the ordinary search says so.
+            if is_roomy && let Ok(Some(taken)) = self.take_from(index, class, 0, word) {
+                return Some(taken);
+            }
+        }
+        None
     }
 
     fn take_from_list(&self, list: ListId, tries: u32, class: u8, word: Word) -> Result<Option<Taken>, NoMemory> {

@@ -74,6 +74,11 @@ impl Lists {
         Self { lists: [List { first: 0, length: 0 }; ListId::COUNT], reclaimed: 0 }
     }
 
+    /// How many clusters are on the list.
+    pub(crate) fn length(&self, list: ListId) -> usize {
+        self.lists[usize::from(list.0)].length as usize
+    }
+
     /// The first cluster of the list, which becomes its last, and how many others there are.
     pub(crate) fn turn<M: Machine>(&mut self, clusters: &[Cluster<M>], list: ListId) -> Option<(usize, u32)> {
         let list = &mut self.lists[usize::from(list.0)];

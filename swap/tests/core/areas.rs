@@ -40,7 +40,8 @@ fn every_usable_slot_is_handed_out_once() {
 #[test]
 fn clusters_that_are_emptied_and_filled_stay_in_turn() {
     Memory::new(0);
-    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 6 * CLUSTER_SLOTS as u64));
+    // So many that two free ones are few.
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 24 * CLUSTER_SLOTS as u64));
     let mut slots = all(swap, 0);
     let cluster_of = |slots: &Slots<Fake>| slots.run().first as usize / CLUSTER_SLOTS;
     let mut free_one = |cluster| slots.remove(slots.iter().position(|slots| cluster_of(slots) == cluster).unwrap());
@@ -52,6 +53,21 @@ fn clusters_that_are_emptied_and_filled_stay_in_turn() {
     let order: Vec<_> = again.iter().map(cluster_of).collect();
     assert_eq!(order[..4], [1, 3, 5, 2], "partly used ones first, in the order in which they came");
     assert_eq!(again.len(), 3 + 2 * CLUSTER_SLOTS);
+}
+
+#[test]
+fn holes_are_left_alone_while_whole_clusters_are_to_spare() {
+    Memory::new(0);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 16 * CLUSTER_SLOTS as u64));
+    let first = |slots: &Slots<Fake>| slots.run().first as usize;
+    let mut kept: Vec<_> = (1..4 * CLUSTER_SLOTS).map(|_| swap.allocate(0).unwrap()).collect();
+    // Every other slot of cluster 1 is a hole.
+    kept.retain(|slots| first(slots) / CLUSTER_SLOTS != 1 || first(slots).is_multiple_of(2));
+    let next: Vec<_> = (0..CLUSTER_SLOTS).map(|_| swap.allocate(0).unwrap()).collect();
+    assert!(next.iter().all(|slots| first(slots) / CLUSTER_SLOTS == 4), "a whole cluster is taken");
+    assert!(next.windows(2).all(|pair| first(&pair[1]) == first(&pair[0]) + 1), "in order");
+    let holes = all(swap, 0).iter().filter(|slots| first(slots) / CLUSTER_SLOTS == 1).count();
+    assert_eq!(holes, CLUSTER_SLOTS / 2, "and the holes when there is nothing better");
 }
 
 #[test]
