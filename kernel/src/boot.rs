@@ -17,7 +17,7 @@ use crate::command_line::CommandLine;
 use crate::mm::stack::KernelStack;
 use crate::mm::{heap, kernel_map, physical, reclaim};
 use crate::task::{scheduler, time};
-use crate::{disk, log, scenario, swap};
+use crate::{disk, log, scenario, swap, zram};
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
 
@@ -87,6 +87,7 @@ extern "C" fn go_on() -> ! {
     or_give_up(reclaim::start());
     or_give_up(swap::start());
     disk::start();
+    or_give_up(zram::start(command_line()));
     let verdict = scenario::run(command_line());
     debug_exit::leave(verdict)
 }

@@ -12,6 +12,7 @@
 //! | [`mm`] | frames, address spaces, page faults, reclaim |
 //! | `task` | threads, scheduler, sleeping |
 //! | `swap` | introduces the swap core to this machine, and disks to the swap core |
+//! | `zram` | starts zram, and makes its devices ready by the command line |
 //! | `disk` | disks: requests, interrupts, completion |
 //! | [`scenario`] | named pieces of work and checks that end in a verdict |
 //! | `sync` | spinning locks, and the table of lock ranks |
@@ -48,3 +49,5 @@ pub mod swap;
 pub mod sync;
 #[cfg(target_os = "none")]
 pub mod task;
+#[cfg(target_os = "none")]
+pub mod zram;

@@ -35,6 +35,7 @@ use crate::mm::frame::Kind;
 use crate::mm::{AllocationError, FrameNumber, address_space, fault, heap, lru, physical, reclaim, watermark};
 use crate::sync::{Rank, acquire_rank, release_rank};
 use crate::task::{self, WaitQueue, time};
+use crate::zram;
 
 /// This machine, as the swap core sees it.
 #[derive(Debug)]
@@ -93,6 +94,11 @@ impl Machine for Quire {
 
     fn cpus() -> usize {
         1
+    }
+
+    fn find_disk(path: &str) -> Option<Arc<dyn quire_swap::Disk<Self>>> {
+        let disk = disk::named(path)?;
+        Some(Arc::new(SwapDisk { disk, name: path.into() }))
     }
 
     fn seconds() -> u32 {
@@ -214,6 +220,22 @@ impl quire_swap::Disk<Quire> for SwapDisk {
         let folio = reclaim::wait_for_frame().map_err(|_| IoError::NoSpace)?;
         self.disk.run(Operation::Read, page * SECTORS_PER_PAGE, &[segment(&folio)]).map_err(io_error)?;
         folio.with_page(0, |contents| buffer.copy_from_slice(contents));
+        Ok(())
+    }
+
+    fn write_pages(&self, first: u64, pages: &[Page]) -> Result<(), IoError> {
+        let mut sector = first * SECTORS_PER_PAGE;
+        for pages in pages.chunks(BATCH_FOLIOS.min(self.disk.geometry().max_segments).max(1)) {
+            let mut folios = Vec::new();
+            for page in pages {
+                let folio = reclaim::wait_for_frame().map_err(|_| IoError::NoSpace)?;
+                folio.with_page_mut(0, |contents| contents.copy_from_slice(page));
+                folios.push(folio);
+            }
+            let segments: Vec<Segment> = folios.iter().map(segment).collect();
+            self.disk.run(Operation::Write, sector, &segments).map_err(io_error)?;
+            sector += pages.len() as u64 * SECTORS_PER_PAGE;
+        }
         Ok(())
     }
 
@@ -363,15 +385,22 @@ pub fn enable(command_line: CommandLine<'static>) -> Result<Enabled, EnableError
     let mut enabled = Enabled(Vec::new());
     for word in words {
         let (path, options) = parse_swapon(word).ok_or_else(|| EnableError::Option(word.into()))?;
-        let disk = disk::named(path).ok_or_else(|| EnableError::NoDisk(path.into()))?;
-        if disk.geometry().max_segments < BATCH_FOLIOS {
-            return Err(EnableError::ShortRequests(path.into(), disk.geometry().max_segments));
-        }
-        let disk: Arc<dyn quire_swap::Disk<Quire>> = Arc::new(SwapDisk { disk, name: path.into() });
+        let disk: Arc<dyn quire_swap::Disk<Quire>> = match zram::open_for_swap(path) {
+            Some(disk) => disk,
+            None => virtio_disk(path)?,
+        };
         let index = SWAP.swapon(&disk, options).map_err(|error| EnableError::Refused(path.into(), error))?;
         enabled.0.push(index);
     }
     Ok(enabled)
+}
+
+fn virtio_disk(path: &str) -> Result<Arc<SwapDisk>, EnableError> {
+    let disk = disk::named(path).ok_or_else(|| EnableError::NoDisk(path.into()))?;
+    if disk.geometry().max_segments < BATCH_FOLIOS {
+        return Err(EnableError::ShortRequests(path.into(), disk.geometry().max_segments));
+    }
+    Ok(Arc::new(SwapDisk { disk, name: path.into() }))
 }
 
 /// The path and the options of a `swapon=` word, with the names that `swapon(8)` gives them.

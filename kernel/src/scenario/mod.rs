@@ -32,3 +32,5 @@ mod sequential;
 mod threads;
 #[cfg(target_os = "none")]
 mod workload;
+#[cfg(target_os = "none")]
+mod zram;

@@ -1,0 +1,91 @@
+//! zram on this machine: the driver is started, and the command line makes devices ready as files in `/sys` do on Linux.
+//!
+//! `zram0.NAME=VALUE` writes VALUE to the attribute NAME of `/dev/zram0`, which is there from the start, in the order of
+//! the words; `disksize` comes after what Linux accepts only before it. `swapon=/dev/zram0` writes a swap header to a
+//! device that has none yet, as `mkswap` would.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+
+use quire_swap::header::{BadPages, Header, PAGE_SIZE};
+use quire_swap::zram::{Control, Zram, ZramDisk, ZramError};
+use quire_swap::{IoError, RegistryError};
+use spin::Once;
+
+use crate::command_line::CommandLine;
+use crate::swap::{self, Quire};
+
+static CONTROL: Once<Arc<Control<Quire>>> = Once::new();
+
+/// Why zram is not ready.
+#[derive(Debug)]
+pub enum ZramStartError {
+    /// Its swap operations cannot be registered.
+    Registry(RegistryError),
+    /// There is no memory for the first device.
+    NoDevice(ZramError),
+    /// The device refuses a value.
+    Attribute(String, ZramError),
+}
+
+impl fmt::Display for ZramStartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(error) => write!(f, "zram cannot be registered with swap: {}", error.errno()),
+            Self::NoDevice(error) => write!(f, "no /dev/zram0: {error}"),
+            Self::Attribute(word, error) => write!(f, "command line: {word}: {}: {error}", error.errno()),
+        }
+    }
+}
+
+/// Registers zram with swap, adds `/dev/zram0`, and writes to its attributes what the command line says.
+///
+/// # Errors
+/// [`ZramStartError`]: without swap operations there is no zram.
+pub fn start(command_line: CommandLine<'static>) -> Result<(), ZramStartError> {
+    let control = Control::start(swap::core()).map_err(ZramStartError::Registry)?;
+    control.hot_add().map_err(ZramStartError::NoDevice)?;
+    CONTROL.call_once(|| control);
+    let words = || command_line.as_str().split_whitespace().filter_map(attribute);
+    let before_size = |name| matches!(name, "comp_algorithm" | "backing_dev" | "compressed_writeback");
+    let (first, then) = (words().filter(|word| before_size(word.1)), words().filter(|word| !before_size(word.1)));
+    first.chain(then).try_for_each(|(device, name, value)| {
+        let zram = self::device(device).ok_or(ZramError::NoDevice);
+        zram.and_then(|zram| zram.store(name, value))
+            .map_err(|error| ZramStartError::Attribute(format!("{device}.{name}={value}"), error))
+    })
+}
+
+/// The device, the attribute and the value of a word of the command line, if it is for zram.
+fn attribute(word: &'static str) -> Option<(&'static str, &'static str, &'static str)> {
+    let (place, value) = word.split_once('=')?;
+    let (device, name) = place.split_once('.')?;
+    device.starts_with("zram").then_some((device, name, value))
+}
+
+/// The device `zramN` or `/dev/zramN`.
+pub fn device(name: &str) -> Option<Arc<Zram<Quire>>> {
+    CONTROL.get()?.device(name)
+}
+
+/// The device with this path for swap, if it is one and has a size; it gets a header if it has none.
+pub fn open_for_swap(path: &str) -> Option<Arc<ZramDisk<Quire>>> {
+    let disk = device(path)?.open()?;
+    // Without a header, or unreadable: `swapon` says what it finds.
+    let _ = make_swap(&disk);
+    Some(disk)
+}
+
+fn make_swap(disk: &ZramDisk<Quire>) -> Result<(), IoError> {
+    let mut page = alloc::boxed::Box::new([0; PAGE_SIZE]);
+    disk.read(0, &mut page)?;
+    if page.iter().any(|byte| *byte != 0) {
+        return Ok(());
+    }
+    let last_page = u32::try_from(disk.pages().saturating_sub(1)).map_err(|_| IoError::Unsupported)?;
+    let header = Header { last_page, uuid: [0; 16], label: [0; 16], bad_pages: BadPages::new(&[]) };
+    header.encode(&mut page).map_err(|_| IoError::Unsupported)?;
+    disk.write(0, &page)
+}
