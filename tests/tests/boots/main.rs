@@ -10,3 +10,4 @@ mod headers;
 mod launcher;
 mod mkswap;
 mod scenarios;
+mod zram;

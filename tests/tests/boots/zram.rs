@@ -1,0 +1,37 @@
+//! Compressed memory as swap, without any disk.
+
+use quire_boot::{Machine, Size};
+use quire_tests::Run;
+
+fn machine() -> Machine {
+    Machine::new().memory(Size::mebibytes(32))
+}
+
+#[test]
+fn zram_fills_and_empties_three_times_and_loses_nothing() {
+    let run = Run::new("zram", machine());
+    let figures = run.figures();
+    figures.require_exactly("cycles", 3);
+    let stored = figures.number("stored_kib");
+    figures.require_at_least("stored_kib", 3 * 1024);
+    // A mix of text, zero and random pages takes less room than it would uncompressed.
+    run.require(figures.number("pool_kib") < stored * 9 / 10, "the pool is smaller than what it holds");
+    figures.require_at_least("bytes_verified", stored * 1024);
+}
+
+#[test]
+fn the_command_line_makes_zram_a_swap_area() {
+    let words = "swap contents=text pages=1500 zram0.comp_algorithm=lz4 zram0.disksize=64M swapon=/dev/zram0,100";
+    let run = Run::new(words, machine());
+    run.figures().require_at_least("swapped_out", run.figures().number("pages"));
+    run.require(
+        run.lines_with("/dev/zram0, priority 100").next().is_some(),
+        "the area has the priority that was asked for",
+    );
+}
+
+#[test]
+fn a_value_that_zram_refuses_stops_the_kernel_with_a_line_that_names_it() {
+    let run = Run::new("swap zram0.comp_algorithm=banana zram0.disksize=64M swapon=/dev/zram0", machine());
+    run.require(run.log().contains("zram0.comp_algorithm=banana: EINVAL"), "the word and the error are named");
+}
