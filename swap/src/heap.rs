@@ -33,11 +33,6 @@ pub(crate) fn array<M: Machine, T, const N: usize>(make: impl FnMut(usize) -> T)
     slice::<M, T>(N, make)?.try_into().map_err(|_| NoMemory)
 }
 
-/// A value of its own. Only the machine's word keeps it from failing, so it is for what is made beforehand.
-pub(crate) fn boxed<M: Machine, T>(value: T) -> Result<Box<T>, NoMemory> {
-    if M::may_allocate(size_of::<T>()) { Ok(Box::new(value)) } else { Err(NoMemory) }
-}
-
 /// A shared value. Only the machine's word keeps it from failing, so it is for `swapon`, not for the way out.
 pub(crate) fn arc<M: Machine, T>(value: T) -> Result<Arc<T>, NoMemory> {
     if M::may_allocate(size_of::<T>()) { Ok(Arc::new(value)) } else { Err(NoMemory) }

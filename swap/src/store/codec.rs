@@ -29,24 +29,30 @@ const BUFFER: usize = get_maximum_output_size(PAGE_SIZE);
 /// What a processor needs to compress or to decompress a page.
 pub(super) struct Workspace {
     /// Where four bytes were seen last.
-    table: CompressTable,
-    buffer: [u8; BUFFER],
+    table: Box<CompressTable>,
+    buffer: Box<[u8; BUFFER]>,
 }
 
 impl Workspace {
-    pub(super) fn new<M: Machine>() -> Result<Box<Self>, NoMemory> {
-        heap::boxed::<M, _>(Self { table: CompressTable::small(), buffer: [0; BUFFER] })
+    pub(super) fn new<M: Machine>() -> Result<Self, NoMemory> {
+        Ok(Self { table: new_table::<M>()?, buffer: heap::array::<M, _, _>(|_| 0)? })
     }
 
     /// The page as an LZ4 block.
     pub(super) fn compress(&mut self, page: &Page) -> Option<&[u8]> {
-        let length = compress_into_with_table(page, &mut self.buffer, &mut self.table).ok()?;
+        let length = compress_into_with_table(page, &mut self.buffer[..], &mut self.table).ok()?;
         self.buffer.get(..length)
     }
 
     pub(super) fn scratch(&mut self) -> &mut [u8] {
-        &mut self.buffer
+        &mut self.buffer[..]
     }
+}
+
+/// The table is on the stack before it is on the heap: on its own, because kernel stacks are small.
+#[inline(never)]
+fn new_table<M: Machine>() -> Result<Box<CompressTable>, NoMemory> {
+    if M::may_allocate(size_of::<CompressTable>()) { Ok(Box::new(CompressTable::small())) } else { Err(NoMemory) }
 }
 
 /// Writes the page that `contents` are in `encoding`; `None` if they are not a whole page in it.

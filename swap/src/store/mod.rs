@@ -40,7 +40,7 @@ use pool::Pool;
 /// Compressed pages in memory.
 pub struct Store<M: Machine> {
     pool: Pool<M>,
-    workspaces: Box<[Lock<Box<Workspace>, M, { Rank::Workspace as u8 }>]>,
+    workspaces: Box<[Lock<Workspace, M, { Rank::Workspace as u8 }>]>,
 }
 
 /// What a page became. It owns nothing: whoever has it gives it to [`Store::free`] once.
@@ -221,7 +221,7 @@ impl<M: Machine> Store<M> {
     }
 
     /// The workspace of this processor, or of another that needs its own just now less.
-    fn workspace(&self) -> Guard<'_, Box<Workspace>, M, { Rank::Workspace as u8 }> {
+    fn workspace(&self) -> Guard<'_, Workspace, M, { Rank::Workspace as u8 }> {
         let own = M::cpu() % self.workspaces.len();
         let (before, after) = self.workspaces.split_at(own);
         let free = after.iter().chain(before).find_map(Lock::try_lock);
