@@ -9,12 +9,16 @@ use core::ops::Range;
 use core::ptr::{self, NonNull};
 
 use linked_list_allocator::Heap;
+use quire_drivers::virtio_blk::DESCRIPTOR_HEAP_BYTES;
 
 use crate::arch::DIRECT_MAP;
 use crate::sync::{Rank, SpinLock};
 
 /// What [`may_allocate`] leaves to allocations that cannot fail.
 const KEPT_BACK: usize = 256 << 10;
+
+const _: () =
+    assert!(KEPT_BACK >= 4 * DESCRIPTOR_HEAP_BYTES, "several disks' descriptor lists fit in what is kept back");
 
 struct KernelHeap(SpinLock<Heap>);
 

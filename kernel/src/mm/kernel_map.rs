@@ -159,14 +159,14 @@ pub fn map_registers(physical: u64, bytes: usize) -> Result<u64, AllocationError
     Ok(start + (physical - first))
 }
 
-/// Calls `visit` with the address, the flags and the size in bytes of every page that is mapped in the kernel half.
-pub fn for_each_page(mut visit: impl FnMut(u64, Flags, u64)) {
+/// Calls `visit` with the address and the flags of every page that is mapped in the kernel half.
+pub fn for_each_page(mut visit: impl FnMut(u64, Flags)) {
     for upper in 256..512_u64 {
         visit_table(root(), 4, 0xffff << 48, upper..upper + 1, &mut visit);
     }
 }
 
-fn visit_table(frame: FrameNumber, level: u8, base: u64, part: Range<u64>, visit: &mut impl FnMut(u64, Flags, u64)) {
+fn visit_table(frame: FrameNumber, level: u8, base: u64, part: Range<u64>, visit: &mut impl FnMut(u64, Flags)) {
     let bytes = PAGE << (9 * (level - 1));
     // SAFETY: the kernel's tables are never given back.
     let words = unsafe { table(frame) };
@@ -178,7 +178,7 @@ fn visit_table(frame: FrameNumber, level: u8, base: u64, part: Range<u64>, visit
             continue;
         }
         if level == 1 || flags.contains(Flags::HUGE_PAGE) {
-            visit(address, flags, bytes);
+            visit(address, flags);
         } else {
             visit_table(frame_of(word), level - 1, address, 0..512, visit);
         }

@@ -5,6 +5,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use quire_swap::Snapshot;
+
 use super::Failure;
 use super::checks::{Books, Meeting, Task, join, ram};
 use super::contents::Contents;
@@ -95,14 +97,28 @@ fn tasks(pages: u64, tally: &Arc<Tally>, finish: &Arc<Meeting>) -> Result<Vec<Ta
         .collect()
 }
 
-/// Part of the disk refuses writes: the pages stay in memory, and the others go on being swapped.
-pub(super) fn write_error(command_line: CommandLine<'static>) -> Outcome {
+/// A run of tasks that together use twice the memory, after the areas are gone again.
+struct Run {
+    fatal: Vec<Fatal>,
+    statistics: Snapshot,
+    tally: Arc<Tally>,
+    books: Books,
+}
+
+fn run_on_bad_disk(command_line: CommandLine<'static>) -> Result<Run, Failure> {
     let enabled = swap::enable(command_line)?;
     let books = Books::open();
     let tally = Arc::new(Tally::default());
+    // Nobody ends before all are done, so that a bad slot is not freed and given to another task.
     let fatal = join(tasks(ram() / 2, &tally, &Meeting::new(TASKS))?);
     let statistics = swap::statistics();
     enabled.disable()?;
+    Ok(Run { fatal, statistics, tally, books })
+}
+
+/// Part of the disk refuses writes: the pages stay in memory, and the others go on being swapped.
+pub(super) fn write_error(command_line: CommandLine<'static>) -> Outcome {
+    let Run { fatal, statistics, tally, books } = run_on_bad_disk(command_line)?;
     require!(fatal.is_empty(), "tasks were killed: {fatal:?}");
     require!(statistics.failed_writes > 0, "no write failed");
     books.check(&tally)?;
@@ -117,13 +133,7 @@ pub(super) fn write_error(command_line: CommandLine<'static>) -> Outcome {
 
 /// One slot cannot be read: its page's task dies, the others do not.
 pub(super) fn read_error(command_line: CommandLine<'static>) -> Outcome {
-    let enabled = swap::enable(command_line)?;
-    let books = Books::open();
-    let tally = Arc::new(Tally::default());
-    // Nobody ends before all are done, so that the bad slot is not freed and given to another task.
-    let fatal = join(tasks(ram() / 2, &tally, &Meeting::new(TASKS))?);
-    let statistics = swap::statistics();
-    enabled.disable()?;
+    let Run { fatal, statistics, tally, books } = run_on_bad_disk(command_line)?;
     require!(statistics.failed_reads > 0, "no read failed");
     let [Fatal::ReadFailed(entry)] = fatal[..] else {
         return Err(Failure(format!("not one task died of a read error, but {fatal:?}")));

@@ -26,7 +26,7 @@ pub(super) fn memory(_: CommandLine<'static>) -> Result<String, Failure> {
 /// No page is writable and executable, only the kernel's image is executable, nothing of the kernel is the user's.
 fn audit_kernel_pages() -> Result<u64, Failure> {
     let (mut audited, mut executable, mut bad) = (0_u64, 0_u64, None);
-    kernel_map::for_each_page(|address, flags, _| {
+    kernel_map::for_each_page(|address, flags| {
         audited += 1;
         let runs = !flags.contains(Flags::NO_EXECUTE);
         executable += u64::from(runs);
