@@ -43,6 +43,14 @@ pub enum Error {
         /// The swap disk.
         path: PathBuf,
     },
+    /// An initramfs that cannot be read.
+    #[error("--initrd {}: {source}; it takes a cpio archive (newc), plain or gzip, as in --initrd root.cpio", path.display())]
+    Initrd {
+        /// What was given.
+        path: PathBuf,
+        /// What reading it said.
+        source: io::Error,
+    },
     /// Instructions can only be counted where they are translated.
     #[error("--icount needs --accel tcg: KVM runs instructions that nobody counts")]
     IcountNeedsTcg,

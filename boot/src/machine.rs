@@ -2,8 +2,9 @@
 
 use std::{
     fs::{self, File},
+    io,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -32,6 +33,7 @@ pub struct Machine {
     pub(crate) icount: bool,
     pub(crate) display: bool,
     pub(crate) console: Console,
+    pub(crate) initrd: Option<PathBuf>,
     append: String,
     debugger: bool,
     timeout: Option<Duration>,
@@ -68,6 +70,7 @@ impl Machine {
             icount: false,
             display: false,
             console: Console::Captured,
+            initrd: None,
             append: String::new(),
             debugger: false,
             timeout: None,
@@ -95,6 +98,12 @@ impl Machine {
         }
         self.append.push_str(words);
         self
+    }
+
+    /// The file at `path` as initramfs, from which the kernel starts programs.
+    #[must_use]
+    pub fn initrd(self, path: impl Into<PathBuf>) -> Self {
+        Self { initrd: Some(path.into()), ..self }
     }
 
     /// What executes the guest's instructions.
@@ -160,6 +169,7 @@ impl Machine {
             }
             File::options().read(true).write(true).open("/dev/kvm").map_err(Error::NoKvm)?;
         }
+        self.initrd.as_deref().map_or(Ok(()), check_initrd)?;
         self.disks.iter().try_for_each(Disk::check)
     }
 
@@ -185,6 +195,15 @@ impl Machine {
         }
         guest::run(&arguments, self.console, self.timeout)
     }
+}
+
+fn check_initrd(path: &Path) -> Result<(), Error> {
+    let refused = |source| Error::Initrd { path: path.to_owned(), source };
+    let file = File::open(path).map_err(refused)?;
+    if file.metadata().map_err(refused)?.is_file() {
+        return Ok(());
+    }
+    Err(refused(io::Error::other("not a file")))
 }
 
 fn free_port() -> Result<u16, Error> {

@@ -42,6 +42,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     disk: Vec<PathBuf>,
 
+    /// An initramfs (cpio newc, plain or gzip) to start programs from
+    #[arg(long, value_name = "FILE")]
+    initrd: Option<PathBuf>,
+
     /// Words for the kernel's command line
     #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
     append: String,
@@ -89,6 +93,9 @@ impl Options {
         }
         for path in &self.disk {
             machine = machine.disk(Disk::file(path));
+        }
+        if let Some(path) = &self.initrd {
+            machine = machine.initrd(path);
         }
         if let AcceleratorName::Kvm = self.accel {
             machine = machine.accelerator(Accelerator::Kvm);

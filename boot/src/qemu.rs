@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use quire_protocol::{COMMAND_LINE_FILE, DEBUG_EXIT_PORT, FIRMWARE_MEMORY_MIB};
+use quire_protocol::{COMMAND_LINE_FILE, DEBUG_EXIT_PORT, FIRMWARE_MEMORY_MIB, INITRD_FILE};
 
 use crate::{
     build::Artefacts,
@@ -77,6 +77,10 @@ pub fn arguments(
         let command_line = option_value(&command_line);
         arguments.option("-fw_cfg", format!("name={COMMAND_LINE_FILE},string={command_line}"));
     }
+    if let Some(initrd) = &machine.initrd {
+        let file = option_value(&initrd.to_string_lossy());
+        arguments.option("-fw_cfg", format!("name={INITRD_FILE},file={file}"));
+    }
     if machine.icount {
         arguments.option("-icount", "shift=4,sleep=off");
     }
@@ -144,6 +148,7 @@ mod tests {
         for (part, wish) in [
             (" -accel kvm ", line(&Machine::new().accelerator(Accelerator::Kvm), None)),
             (" -icount shift=4,sleep=off ", line(&Machine::new().icount(), None)),
+            (" -fw_cfg name=opt/org.quire/initrd,file=/a,,b.cpio ", line(&Machine::new().initrd("/a,b.cpio"), None)),
             (" -gdb tcp:127.0.0.1:1234 -S ", line(&Machine::new(), Some(1234))),
             (" -serial mon:stdio ", line(&Machine::new().console(Console::Interactive), None)),
         ] {

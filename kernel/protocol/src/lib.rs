@@ -1,6 +1,6 @@
 //! What the kernel and the launcher must agree on, in one place so that they cannot disagree.
 //!
-//! The kernel's command line arrives as a file of QEMU's `fw_cfg` device; the verdict leaves through its
+//! The kernel's command line and its initramfs arrive as files of QEMU's `fw_cfg` device; the verdict leaves through its
 //! `isa-debug-exit` device; the demo's and every scenario's last line has a fixed form that tests read.
 
 #![no_std]
@@ -11,6 +11,9 @@ pub const COMMAND_LINE_FILE: &str = "opt/org.quire/cmdline";
 
 /// The longest command line, in bytes, that the kernel reads; Linux's x86 limit.
 pub const COMMAND_LINE_MAX: usize = 2048;
+
+/// The `fw_cfg` file that holds the initramfs: cpio archives in the `newc` form, each plain or compressed by gzip.
+pub const INITRD_FILE: &str = "opt/org.quire/initrd";
 
 /// The I/O port of `isa-debug-exit`; a 32-bit write of `value` makes QEMU exit with `value << 1 | 1`.
 pub const DEBUG_EXIT_PORT: u16 = 0xf4;

@@ -72,6 +72,8 @@ fn wrong_usage_is_2_before_anything_is_built() {
     refused(&["--frobnicate"], &["--frobnicate", "--help"]);
     refused(&["--disk", "/no/such/disk.img"], &["--disk", "/no/such/disk.img", "No such file"]);
     refused(&["--disk", "/"], &["--disk", "neither a disk image nor a block device"]);
+    refused(&["--initrd", "/no/such/root.cpio"], &["--initrd", "/no/such/root.cpio", "No such file", "cpio"]);
+    refused(&["--initrd", "/"], &["--initrd", "not a file"]);
     refused(&["--accel", "kvm", "--icount"], &["--icount", "--accel tcg"]);
     refused(&["--timeout", "0"], &["--timeout"]);
 }
