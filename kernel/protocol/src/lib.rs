@@ -1,10 +1,13 @@
-//! What the kernel and the launcher must agree on, in one place so that they cannot disagree.
+//! What the kernel, the launcher and the guest's programs must agree on, in one place so that they cannot disagree.
 //!
 //! The kernel's command line and its initramfs arrive as files of QEMU's `fw_cfg` device; the verdict leaves through its
-//! `isa-debug-exit` device; the demo's and every scenario's last line has a fixed form that tests read.
+//! `isa-debug-exit` device; the demo's and every scenario's last line has a fixed form that tests read. What workloads
+//! write, in the kernel and in programs, is in [`contents`].
 
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod contents;
 
 /// The `fw_cfg` file that holds the kernel's command line (UTF-8, no terminator).
 pub const COMMAND_LINE_FILE: &str = "opt/org.quire/cmdline";

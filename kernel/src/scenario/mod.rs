@@ -6,7 +6,7 @@
 //!
 //! The last line is `quire: NAME ok key=value …` or `quire: NAME FAILED why`, and the verdict says the same.
 
-pub mod contents;
+pub use quire_protocol::contents;
 
 #[cfg(target_os = "none")]
 mod run;
