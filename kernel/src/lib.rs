@@ -9,7 +9,10 @@
 //! |---|---|
 //! | `arch` | descriptor tables, traps, page-table words, context switch, user access |
 //! | `boot` | from the loader's jump to the verdict |
+//! | [`errno`] | Linux's error numbers, for system calls and attributes |
 //! | [`mm`] | frames, address spaces, page faults, reclaim |
+//! | [`process`] | processes: programs in ring 3, their signals, their beginning and end |
+//! | `syscall` | system calls, by Linux's numbers |
 //! | `task` | threads, scheduler, sleeping |
 //! | `swap` | introduces the swap core to this machine, and disks to the swap core |
 //! | `zram` | starts zram, and makes its devices ready by the command line |
@@ -37,16 +40,20 @@ pub mod boot;
 pub mod command_line;
 #[cfg(target_os = "none")]
 pub mod disk;
+pub mod errno;
 #[cfg(target_os = "none")]
 pub mod log;
 pub mod mm;
 #[cfg(target_os = "none")]
 pub mod panic;
+pub mod process;
 pub mod scenario;
 #[cfg(target_os = "none")]
 pub mod swap;
 #[cfg(target_os = "none")]
 pub mod sync;
+#[cfg(target_os = "none")]
+pub mod syscall;
 #[cfg(target_os = "none")]
 pub mod task;
 #[cfg(target_os = "none")]

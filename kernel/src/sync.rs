@@ -30,6 +30,10 @@ pub enum Rank {
     Sleepers,
     /// A wait queue's list of waiters.
     WaitQueue,
+    /// What belongs to one process alone: signals, name, memory.
+    Process,
+    /// The table of processes, with their relations and states.
+    Processes,
     /// The buddy allocator's free lists.
     Frames,
     /// The kernel half of the page tables.

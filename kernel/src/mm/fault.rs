@@ -73,7 +73,7 @@ pub fn handle(address: u64, write: bool) -> Result<(), Fatal> {
     COUNTERS.all.fetch_add(1, Ordering::Relaxed);
     let thread = task::current();
     let served = match thread.space() {
-        Some(space) => serve(space, address / PAGE_SIZE as u64 * PAGE_SIZE as u64, write),
+        Some(space) => serve(&space, address / PAGE_SIZE as u64 * PAGE_SIZE as u64, write),
         None => Err(Fatal::NotMapped(address)),
     };
     match served {

@@ -171,7 +171,7 @@ fn switch_away(next_state: State) {
     previous.held_ranks.store(cpu.held_ranks() & !run_queue_rank, Ordering::Relaxed);
     cpu.set_held_ranks(next.held_ranks.load(Ordering::Relaxed) | run_queue_rank);
     // A thread without an address space does not stay in another's, which may be given back meanwhile.
-    let root = next.space().map_or_else(mm::kernel_map::root, |space| space.root());
+    let root = next.root();
     if root != page_table::active_root() {
         // SAFETY: every root has the kernel's half.
         unsafe { page_table::activate(root) };

@@ -12,7 +12,8 @@ use super::scheduler;
 use super::wait::WaitQueue;
 use crate::arch::context;
 use crate::mm::stack::KernelStack;
-use crate::mm::{AddressSpace, AllocationError};
+use crate::mm::{AddressSpace, AllocationError, FrameNumber, kernel_map};
+use crate::process::Process;
 use crate::sync::{Rank, SpinLock};
 
 /// Why a task cannot go on.
@@ -36,12 +37,24 @@ pub(super) enum State {
     Dead,
 }
 
-/// A kernel thread.
+/// Whose user half a thread has.
+enum Home {
+    /// Nobody's: a thread of the kernel.
+    Kernel,
+    /// That of a task: kernel code with memory of its own.
+    Task(Arc<AddressSpace>),
+    /// That of a program.
+    Process(Arc<Process>),
+}
+
+/// A thread: of the kernel, or of a process.
 pub struct Thread {
     number: u32,
     name: String,
     stack: KernelStack,
-    space: Option<Arc<AddressSpace>>,
+    home: Home,
+    /// The root of the page tables that it runs on; only the thread itself changes it.
+    root: AtomicU64,
     /// May dip into the reserve that reclaim needs to make progress: `kswapd` and the disks' completion threads.
     reclaims: AtomicBool,
     fatal: SpinLock<Option<Fatal>>,
@@ -73,17 +86,18 @@ pub(super) use adapters::{RunQueueAdapter, SleepAdapter, WaitAdapter};
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
 impl Thread {
-    fn new(
-        name: &str,
-        stack: KernelStack,
-        space: Option<Arc<AddressSpace>>,
-        entry: Option<Box<dyn FnOnce() + Send>>,
-    ) -> Arc<Self> {
+    fn new(name: &str, stack: KernelStack, home: Home, entry: Option<Box<dyn FnOnce() + Send>>) -> Arc<Self> {
+        let root = match &home {
+            Home::Kernel => None,
+            Home::Task(space) => Some(space.root()),
+            Home::Process(process) => process.space().map(|space| space.root()),
+        };
         Arc::new(Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
             stack,
-            space,
+            home,
+            root: AtomicU64::new(root.unwrap_or_else(kernel_map::root).address()),
             reclaims: AtomicBool::new(false),
             fatal: SpinLock::new(Rank::WaitQueue, None),
             entry: SpinLock::new(Rank::WaitQueue, entry),
@@ -102,14 +116,14 @@ impl Thread {
 
     /// The thread that runs already, on `stack`.
     pub(super) fn running(name: &str, stack: KernelStack) -> Arc<Self> {
-        let thread = Self::new(name, stack, None, None);
+        let thread = Self::new(name, stack, Home::Kernel, None);
         thread.state.store(State::Running as u8, Ordering::Relaxed);
         thread
     }
 
     /// A thread with nothing to do: an idle thread.
     pub(super) fn idle(stack: KernelStack) -> Arc<Self> {
-        let thread = Self::new("idle", stack, None, None);
+        let thread = Self::new("idle", stack, Home::Kernel, None);
         thread.prepare();
         thread
     }
@@ -137,8 +151,25 @@ impl Thread {
     }
 
     /// The address space of its user half, if it has one.
-    pub fn space(&self) -> Option<&Arc<AddressSpace>> {
-        self.space.as_ref()
+    pub fn space(&self) -> Option<Arc<AddressSpace>> {
+        match &self.home {
+            Home::Kernel => None,
+            Home::Task(space) => Some(Arc::clone(space)),
+            Home::Process(process) => process.space(),
+        }
+    }
+
+    /// The process whose thread it is.
+    pub fn process(&self) -> Option<&Arc<Process>> {
+        match &self.home {
+            Home::Process(process) => Some(process),
+            Home::Kernel | Home::Task(_) => None,
+        }
+    }
+
+    /// The root of the page tables that it runs on.
+    pub(super) fn root(&self) -> FrameNumber {
+        FrameNumber::containing(self.root.load(Ordering::Relaxed))
     }
 
     /// Lets the thread dip into the reserve for reclaim.
@@ -207,7 +238,7 @@ pub fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, AllocationError> {
-    start(name, None, work)
+    start(name, Home::Kernel, work)
 }
 
 /// Starts a task: a kernel thread with an address space of its own in the user half, which is emptied when the thread
@@ -221,7 +252,7 @@ pub fn spawn_in<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, AllocationError> {
     let own = Arc::clone(&space);
-    start(name, Some(space), move || {
+    start(name, Home::Task(space), move || {
         let value = work();
         own.tear_down();
         value
@@ -230,7 +261,7 @@ pub fn spawn_in<T: Send + 'static>(
 
 fn start<T: Send + 'static>(
     name: &str,
-    space: Option<Arc<AddressSpace>>,
+    home: Home,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, AllocationError> {
     let result = Arc::new(SpinLock::new(Rank::WaitQueue, None));
@@ -239,7 +270,7 @@ fn start<T: Send + 'static>(
         let value = work();
         *place.lock() = Some(value);
     });
-    let thread = Thread::new(name, KernelStack::new()?, space, Some(entry));
+    let thread = Thread::new(name, KernelStack::new()?, home, Some(entry));
     thread.prepare();
     // The reference that goes with being parked, see `scheduler`.
     core::mem::forget(Arc::clone(&thread));

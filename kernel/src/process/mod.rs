@@ -1,0 +1,26 @@
+//! Processes: programs that run in ring 3, each on a thread of its own.
+//!
+//! # What belongs to what
+//!
+//! A [`Process`] is what Linux calls a thread group with one thread; there are no others. It runs on one
+//! [`crate::task::Thread`], which owns a reference to it; the table owns another until the process is reaped. It
+//! knows its thread only weakly, so kernel stack and registers go when the thread ends, while the process stays as a
+//! zombie until its parent has asked for its end.
+//!
+//! # Locks
+//!
+//! Relations (parent, group, session) and states change under the table's lock, `Rank::Processes`; what belongs to one
+//! process alone under locks of `Rank::Process`, which rank below it. Both rank below everything that an interrupt may
+//! find held, because the terminal and the clock send signals from interrupts; so nothing is allocated under them.
+
+#[cfg(target_os = "none")]
+mod control_block;
+mod name;
+#[cfg(target_os = "none")]
+mod table;
+
+#[cfg(target_os = "none")]
+pub use control_block::{INIT, Process, current, this};
+pub use name::Name;
+#[cfg(target_os = "none")]
+pub use table::{all, find};

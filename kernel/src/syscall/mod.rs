@@ -1,0 +1,85 @@
+//! System calls: Linux's numbers, Linux's arguments, Linux's errors.
+//!
+//! Each file below holds the calls on one subject, as functions of their [`Arguments`], and lists them with their numbers in
+//! its `CALLS`; here the lists become one table. To add a call, write the function and its line in the list. A number that
+//! is not in the table gets `ENOSYS` and is named once in the log.
+//!
+//! A call runs on its process's kernel stack with interrupts and preemption on. User memory is only touched through
+//! [`crate::arch::user`], whose failure is `EFAULT`.
+
+#![expect(clippy::unnecessary_wraps, reason = "calls have one type, also those that cannot fail")]
+
+mod identity;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::errno::Errno;
+use crate::{log, process};
+
+/// What a call returns: a value for the program, or an error.
+pub type Outcome = Result<u64, Errno>;
+
+/// A call and what it was called with.
+#[derive(Clone, Copy, Debug)]
+pub struct Arguments {
+    /// The call's number.
+    pub number: u64,
+    /// Its arguments, as they are in `rdi`, `rsi`, `rdx`, `r10`, `r8` and `r9`.
+    pub a: [u64; 6],
+}
+
+/// A call's function.
+pub type Call = fn(&Arguments) -> Outcome;
+
+/// The calls of one file: number and function.
+type Calls = &'static [(u32, Call)];
+
+/// More than the greatest number that Linux has given to a call.
+const NUMBERS: usize = 512;
+
+const LISTS: &[Calls] = &[identity::CALLS];
+
+static TABLE: [Option<Call>; NUMBERS] = table(LISTS);
+
+const fn table(lists: &[Calls]) -> [Option<Call>; NUMBERS] {
+    let mut table: [Option<Call>; NUMBERS] = [None; NUMBERS];
+    let mut list = 0;
+    while list < lists.len() {
+        let mut call = 0;
+        while call < lists[list].len() {
+            let (number, function) = lists[list][call];
+            assert!(table[number as usize].is_none(), "two calls have the same number");
+            table[number as usize] = Some(function);
+            call += 1;
+        }
+        list += 1;
+    }
+    table
+}
+
+/// Does what the program asks for.
+///
+/// # Errors
+/// The call's own, and `ENOSYS` for one that there is not.
+pub fn dispatch(arguments: &Arguments) -> Outcome {
+    let call = usize::try_from(arguments.number).ok().and_then(|number| *TABLE.get(number)?);
+    let Some(call) = call else {
+        name_once(arguments.number);
+        return Err(Errno::ENOSYS);
+    };
+    call(arguments)
+}
+
+/// Logs the number of a call that there is not, the first time that it is used.
+fn name_once(number: u64) {
+    static NAMED: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(0) }; NUMBERS / 64];
+    // All that are beyond the table share the last place.
+    let index = number.min(NUMBERS as u64 - 1);
+    let before = NAMED[(index / 64) as usize].fetch_or(1 << (index % 64), Ordering::Relaxed);
+    if before & 1 << (index % 64) == 0 {
+        match process::current() {
+            Some(process) => log!("syscall", "{process} used call {number}, which does not exist: ENOSYS"),
+            None => log!("syscall", "call {number} does not exist: ENOSYS"),
+        }
+    }
+}
