@@ -21,11 +21,12 @@
 //! cannot wait for a fault that waits for reclaim.
 
 use core::fmt;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Folio as _, FolioFlag, IoError, Locked, SHADOW_BITS, Written};
+use quire_swap::{Folio as _, FolioFlag, IoError, Locked, PageTableWord, SHADOW_BITS, Written};
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
@@ -221,15 +222,40 @@ fn shrink(plug: &mut Plug) -> Pass {
     let mut candidates = [const { None }; BATCH];
     balance(&mut candidates);
     let looked_at = lru::isolate(List::Inactive, &mut candidates);
-    COUNTERS.scanned.fetch_add(looked_at as u64, Ordering::Relaxed);
+    Pass { looked_at, leaving: shrink_these(&mut candidates, plug) }
+}
 
+/// Takes the pages of `range` that are in memory out of it, whether they were accessed or not (Linux: `MADV_PAGEOUT`).
+pub fn page_out(space: &AddressSpace, range: Range<u64>) {
+    let mut plug = Plug::new();
+    let mut candidates = [const { None }; BATCH];
+    let mut count = 0;
+    for address in range.step_by(PAGE_SIZE) {
+        let PageTableWord::Present(word) = PageTableWord::decode(space.word(address)) else { continue };
+        let Some(folio) = Folio::try_from_frame(frame_of(word)) else { continue };
+        lru::remove(folio.frame());
+        was_accessed(&folio);
+        candidates[count] = Some(folio);
+        count += 1;
+        if count == BATCH {
+            shrink_these(&mut candidates, &mut plug);
+            count = 0;
+        }
+    }
+    shrink_these(&mut candidates, &mut plug);
+}
+
+/// Tries to take these folios, which are on no list, out of memory. Returns how many are out of all page tables now.
+fn shrink_these(candidates: &mut [Option<Folio>; BATCH], plug: &mut Plug) -> usize {
     let mut unmapped: [Option<Unmapped>; BATCH] = [const { None }; BATCH];
-    let mut leaving = 0;
-    for (place, candidate) in unmapped.iter_mut().zip(&mut candidates) {
+    let (mut looked_at, mut leaving) = (0, 0);
+    for (place, candidate) in unmapped.iter_mut().zip(candidates) {
         let Some(folio) = candidate.take() else { break };
+        looked_at += 1;
         *place = try_unmap(folio);
         leaving += usize::from(place.is_some());
     }
+    COUNTERS.scanned.fetch_add(looked_at, Ordering::Relaxed);
     if leaving > 0 {
         page_table::flush_user_everywhere();
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
@@ -237,7 +263,7 @@ fn shrink(plug: &mut Plug) -> Pass {
     for Unmapped { folio, dirty } in unmapped.into_iter().flatten() {
         take_out(folio, dirty, plug);
     }
-    Pass { looked_at, leaving }
+    leaving
 }
 
 /// Feeds the inactive list from the active one's tail when it has become the shorter one.

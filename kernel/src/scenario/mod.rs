@@ -34,3 +34,5 @@ mod threads;
 mod workload;
 #[cfg(target_os = "none")]
 mod zram;
+#[cfg(target_os = "none")]
+mod zram_cost;

@@ -6,7 +6,7 @@ use core::fmt;
 
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
-use super::{areas, crashes, demo, disks, errors, memory, sequential, threads, zram};
+use super::{areas, crashes, demo, disks, errors, memory, sequential, threads, zram, zram_cost};
 use crate::command_line::CommandLine;
 use crate::{log, print};
 
@@ -71,6 +71,11 @@ static SCENARIOS: &[Scenario] = &[
     ),
     scenario("areas", "three areas: priorities, equal shares, swapoff of each under load", areas::areas),
     scenario("zram", "memory compressed into itself, three times; no page, byte or frame is lost", zram::zram),
+    scenario(
+        "zram-cost",
+        "what a page costs through zram, out and in, in instructions; with --release -- --icount",
+        zram_cost::zram_cost,
+    ),
     scenario("poison", "swapoff meets a slot that cannot be read: only its page is lost", areas::poison),
     scenario("write-error", "the swap disk refuses writes: pages stay in memory, the run goes on", errors::write_error),
     scenario("read-error", "the swap disk refuses reads: only the task that needs the page dies", errors::read_error),

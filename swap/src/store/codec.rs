@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size};
 
+use super::StoreError;
 use crate::header::{PAGE_SIZE, Page};
 use crate::heap::{self, NoMemory};
 use crate::machine::Machine;
@@ -27,19 +28,23 @@ impl Encoding {
 const BUFFER: usize = get_maximum_output_size(PAGE_SIZE);
 
 /// What a processor needs to compress or to decompress a page.
-pub(super) struct Workspace {
+pub struct Workspace {
     /// Where four bytes were seen last.
     table: Box<CompressTable>,
     buffer: Box<[u8; BUFFER]>,
 }
 
 impl Workspace {
-    pub(super) fn new<M: Machine>() -> Result<Self, NoMemory> {
+    /// A workspace, on the heap.
+    ///
+    /// # Errors
+    /// [`StoreError::NoMemory`].
+    pub fn new<M: Machine>() -> Result<Self, StoreError> {
         Ok(Self { table: new_table::<M>()?, buffer: heap::array::<M, _, _>(|_| 0)? })
     }
 
     /// The page as an LZ4 block.
-    pub(super) fn compress(&mut self, page: &Page) -> Option<&[u8]> {
+    pub fn compress(&mut self, page: &Page) -> Option<&[u8]> {
         let length = compress_into_with_table(page, &mut self.buffer[..], &mut self.table).ok()?;
         self.buffer.get(..length)
     }
@@ -56,7 +61,7 @@ fn new_table<M: Machine>() -> Result<Box<CompressTable>, NoMemory> {
 }
 
 /// Writes the page that `contents` are in `encoding`; `None` if they are not a whole page in it.
-pub(super) fn decompress(encoding: Encoding, contents: &[u8], page: &mut Page) -> Option<()> {
+pub fn decompress(encoding: Encoding, contents: &[u8], page: &mut Page) -> Option<()> {
     match encoding {
         Encoding::Raw => *page = *contents.first_chunk().filter(|_| contents.len() == PAGE_SIZE)?,
         Encoding::Lz4 => _ = decompress_into(contents, page).ok().filter(|length| *length == PAGE_SIZE)?,

@@ -25,8 +25,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::ops::Range;
 
-pub use codec::Encoding;
-use codec::Workspace;
+pub use codec::{Encoding, Workspace, decompress};
 pub use geometry::HUGE;
 
 pub(crate) use sparse::Sparse;

@@ -1,0 +1,209 @@
+//! What a page costs on its way through zram and back, as `swbench` measures it on Linux: 4,096 pages go out at once and
+//! are touched one by one in random order. Once through zram's own swap operations, once through the block layer.
+//!
+//! The time-stamp counter is read around the paging-out and around each touch; a loop of known length says how many of
+//! its ticks an instruction takes, which is a whole number only with `--icount`.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::arch::asm;
+
+use quire_swap::header::PAGE_SIZE;
+use quire_swap::store::{Encoding, Workspace, decompress};
+use quire_swap::zram::{ZRAM, ZramDisk};
+use quire_swap::{Disk, DiskProperties, DiskRequest, DriverId, IoError, SwapOnOptions};
+
+use super::Failure;
+use super::contents::{Contents, Page, Xorshift, hash};
+use crate::arch::user;
+use crate::command_line::CommandLine;
+use crate::mm::{AddressSpace, reclaim};
+use crate::swap::Quire;
+use crate::task::{self, time};
+use crate::{print, require, swap, zram};
+
+const PAGES: u64 = 4096;
+/// Where the task's pages begin.
+const START: u64 = 0x10_0000_0000;
+/// The byte of a page that is touched.
+const TOUCHED: u64 = 128;
+
+/// Instructions a page: out, and in on the average, for every second and for all but one in a hundred.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    out: u64,
+    mean: u64,
+    half: u64,
+    most: u64,
+    wrong: u64,
+}
+
+/// What the contents cost elsewhere: at most here, and on Linux 7.3, out and in.
+const BESIDE: [(Contents, Option<[u64; 2]>, Option<[u64; 2]>); 5] = [
+    (Contents::Text, Some([92_000, 25_500]), Some([65_070, 32_550])),
+    (Contents::Zero, Some([2_000, 2_000]), Some([7_300, 7_170])),
+    (Contents::Same, Some([3_000, 2_500]), Some([10_090, 8_790])),
+    (Contents::Random, Some([24_000, 4_500]), Some([28_300, 10_210])),
+    (Contents::Mix, None, None),
+];
+
+pub(super) fn zram_cost(_command_line: CommandLine<'static>) -> Result<String, Failure> {
+    let ticks = ticks_of_an_instruction();
+    let device = zram::device("zram0").ok_or("there is no /dev/zram0")?;
+    print!("{:8} {:10} {:>26}   {:>33}   {:>15}   {:>15}\n", "", "", "out", "in", "at most", "Linux");
+    print!(
+        "{:8} {:10} {:>8} {:>8} {:>8}   {:>8} {:>8} {:>7} {:>7}   {:>7} {:>7}   {:>7} {:>7}\n",
+        "", "through", "all", "codec", "ratio", "mean", "codec", "p50", "p99", "out", "in", "out", "in"
+    );
+    let mut figures = String::new();
+    for (contents, target, linux) in BESIDE {
+        let codec = codec(contents, ticks)?;
+        for block_layer in [false, true] {
+            device.store("reset", "1")?;
+            device.store("disksize", "64M")?;
+            let disk = zram::open_for_swap("/dev/zram0").ok_or("/dev/zram0 has no size")?;
+            let disk: Arc<dyn Disk<Quire>> = if block_layer { Arc::new(Blocks(disk)) } else { disk };
+            let area = swap::core().swapon(&disk, SwapOnOptions::default())?;
+            drop(disk);
+            let cost = in_a_task(contents)?.ok_or("the task was killed")?;
+            swap::disable(area)?;
+            require!(cost.wrong == 0, "{} pages did not come back", cost.wrong);
+            let name = contents.name();
+            let [out, mean, half, most] = [cost.out, cost.mean, cost.half, cost.most].map(|number| number / ticks);
+            let pair = |pair: Option<[u64; 2]>| pair.map_or(["".into(), "".into()], |pair| pair.map(|n| format!("{n}")));
+            let ([most_out, most_in], [linux_out, linux_in]) = (pair(target), pair(linux));
+            let through = if block_layer { "block" } else { "swap_ops" };
+            print!(
+                "{name:8} {through:10} {out:>8} {:>8} {:>6} %   {mean:>8} {:>8} {half:>7} {most:>7}   {most_out:>7} \
+                 {most_in:>7}   {linux_out:>7} {linux_in:>7}\n",
+                codec.out,
+                codec.bytes * 100 / (PAGES * PAGE_SIZE as u64),
+                codec.back,
+            );
+            if !block_layer {
+                figures += &format!("{name}_out={out} {name}_in={mean} ");
+            }
+        }
+    }
+    device.store("reset", "1")?;
+    Ok(format!("{figures}ticks_an_instruction={ticks}"))
+}
+
+/// zram as any other block device: swap finds no operations for it.
+struct Blocks(Arc<ZramDisk<Quire>>);
+
+impl Disk<Quire> for Blocks {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn driver(&self) -> DriverId {
+        DriverId("blocks")
+    }
+
+    fn pages(&self) -> u64 {
+        self.0.pages()
+    }
+
+    fn properties(&self) -> DiskProperties {
+        self.0.properties()
+    }
+
+    fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
+        self.0.read_page(page, buffer)
+    }
+
+    fn submit(&self, request: DiskRequest<Quire>) {
+        self.0.submit(request);
+    }
+
+    fn discard(&self, pages: core::ops::Range<u64>) -> Result<(), IoError> {
+        Disk::discard(&*self.0, pages)
+    }
+}
+
+/// Ticks of the time-stamp counter that an instruction takes, at least 1.
+fn ticks_of_an_instruction() -> u64 {
+    const LOOPS: u64 = 10_000;
+    let before = time::counter();
+    // SAFETY: it counts a register down.
+    unsafe { asm!("2: dec {0}", "jnz 2b", inout(reg) LOOPS => _, options(nomem, nostack)) };
+    ((time::counter() - before) / (2 * LOOPS)).max(1)
+}
+
+/// What compressing and decompressing takes alone, instructions a page, and the bytes that come out of all of them.
+struct Codec {
+    out: u64,
+    back: u64,
+    bytes: u64,
+}
+
+fn codec(contents: Contents, ticks: u64) -> Result<Codec, Failure> {
+    let mut workspace = Workspace::new::<Quire>()?;
+    let mut page = alloc::boxed::Box::new([0; PAGE_SIZE]);
+    let mut codec = Codec { out: 0, back: 0, bytes: 0 };
+    if matches!(contents, Contents::Zero | Contents::Same) {
+        return Ok(codec);
+    }
+    for number in 0..PAGES {
+        contents.fill(&mut page, number);
+        let before = time::counter();
+        let Some(block) = workspace.compress(&page) else { continue };
+        codec.out += time::counter() - before;
+        codec.bytes += block.len() as u64;
+        let before = time::counter();
+        decompress(Encoding::Lz4, block, &mut page).ok_or("LZ4 does not read what it wrote")?;
+        codec.back += time::counter() - before;
+    }
+    Ok(Codec { out: codec.out / PAGES / ticks, back: codec.back / PAGES / ticks, bytes: codec.bytes })
+}
+
+/// Measures in a task of its own; `None` if it was killed.
+fn in_a_task(contents: Contents) -> Result<Option<Cost>, Failure> {
+    const NO_MEMORY: &str = "no memory to start a task";
+    let space = AddressSpace::new().map_err(|_| NO_MEMORY)?;
+    let range = START..START + PAGES * PAGE_SIZE as u64;
+    space.map_anonymous(range.clone()).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
+    let own = Arc::clone(&space);
+    let measure = move || measure(&own, contents);
+    Ok(task::spawn_in("swbench", space, measure).map_err(|_| NO_MEMORY)?.join().ok())
+}
+
+fn measure(space: &AddressSpace, contents: Contents) -> Result<Cost, user::Fault> {
+    let address = |number: u64| START + number * PAGE_SIZE as u64;
+    let mut page = alloc::boxed::Box::new([0; PAGE_SIZE]);
+    let mut wanted = Vec::new();
+    for number in 0..PAGES {
+        contents.fill(&mut page, number);
+        wanted.push(hash(&page));
+        user::write(address(number), &page[..])?;
+    }
+    let mut order: Vec<u64> = (0..PAGES).collect();
+    let mut random = Xorshift(88_172_645_463_325_252);
+    for last in (1..PAGES).rev() {
+        order.swap(last as usize, (random.draw() % (last + 1)) as usize);
+    }
+
+    let before = time::counter();
+    reclaim::page_out(space, START..address(PAGES));
+    let out = (time::counter() - before) / PAGES;
+
+    let mut took = Vec::with_capacity(PAGES as usize);
+    let all = time::counter();
+    for number in order {
+        let before = time::counter();
+        user::read(address(number) + TOUCHED, &mut [0])?;
+        took.push(time::counter() - before);
+    }
+    let mean = (time::counter() - all) / PAGES;
+    let mut wrong = 0;
+    for (number, wanted) in wanted.into_iter().enumerate() {
+        user::read(address(number as u64), &mut page[..])?;
+        wrong += u64::from(hash(&page) != wanted);
+    }
+    took.sort_unstable();
+    let from_the_top = |part: u64| took[(PAGES - 1 - PAGES / part) as usize];
+    Ok(Cost { out, mean, half: took[PAGES as usize / 2], most: from_the_top(100), wrong })
+}
