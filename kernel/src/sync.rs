@@ -16,6 +16,7 @@ use core::ops::{Deref, DerefMut};
 
 use x86_64::instructions::interrupts;
 
+#[cfg(debug_assertions)]
 use crate::arch::cpu;
 
 /// The order in which locks are taken: from high to low.

@@ -9,10 +9,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::arch::asm;
+use core::fmt::Write;
 
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::store::{Encoding, Workspace, decompress};
-use quire_swap::zram::{ZRAM, ZramDisk};
+use quire_swap::zram::ZramDisk;
 use quire_swap::{Disk, DiskProperties, DiskRequest, DriverId, IoError, SwapOnOptions};
 
 use super::Failure;
@@ -24,6 +25,7 @@ use crate::swap::Quire;
 use crate::task::{self, time};
 use crate::{print, require, swap, zram};
 
+/// Without `pages=` on the command line.
 const PAGES: u64 = 4096;
 /// Where the task's pages begin.
 const START: u64 = 0x10_0000_0000;
@@ -31,7 +33,6 @@ const START: u64 = 0x10_0000_0000;
 const TOUCHED: u64 = 128;
 
 /// Instructions a page: out, and in on the average, for every second and for all but one in a hundred.
-#[derive(Clone, Copy, Default)]
 struct Cost {
     out: u64,
     mean: u64,
@@ -40,55 +41,72 @@ struct Cost {
     wrong: u64,
 }
 
-/// What the contents cost elsewhere: at most here, and on Linux 7.3, out and in.
-const BESIDE: [(Contents, Option<[u64; 2]>, Option<[u64; 2]>); 5] = [
-    (Contents::Text, Some([92_000, 25_500]), Some([65_070, 32_550])),
-    (Contents::Zero, Some([2_000, 2_000]), Some([7_300, 7_170])),
-    (Contents::Same, Some([3_000, 2_500]), Some([10_090, 8_790])),
-    (Contents::Random, Some([24_000, 4_500]), Some([28_300, 10_210])),
-    (Contents::Mix, None, None),
+/// Instructions a page, out and in: the most that it may cost here, and what it costs on Linux 7.3.
+struct Beside {
+    contents: Contents,
+    most: [u64; 2],
+    linux: [u64; 2],
+}
+
+const BESIDE: [Beside; 4] = [
+    Beside { contents: Contents::Text, most: [92_000, 25_500], linux: [65_070, 32_550] },
+    Beside { contents: Contents::Zero, most: [2_000, 2_000], linux: [7_300, 7_170] },
+    Beside { contents: Contents::Same, most: [3_000, 2_500], linux: [10_090, 8_790] },
+    Beside { contents: Contents::Random, most: [24_000, 4_500], linux: [28_300, 10_210] },
 ];
 
-pub(super) fn zram_cost(_command_line: CommandLine<'static>) -> Result<String, Failure> {
+pub(super) fn zram_cost(command_line: CommandLine<'static>) -> Result<String, Failure> {
+    let pages = command_line.number("pages")?.unwrap_or(PAGES).max(1);
+    let only = command_line.value("contents").map(|name| Contents::named(name).ok_or("contents= names no contents"));
+    let only = only.transpose()?;
     let ticks = ticks_of_an_instruction();
-    let device = zram::device("zram0").ok_or("there is no /dev/zram0")?;
-    print!("{:8} {:10} {:>26}   {:>33}   {:>15}   {:>15}\n", "", "", "out", "in", "at most", "Linux");
+    print!("instructions a page  {:>24}  {:>33}  {:>17}  {:>17}\n", "out", "in", "at most", "Linux");
     print!(
-        "{:8} {:10} {:>8} {:>8} {:>8}   {:>8} {:>8} {:>7} {:>7}   {:>7} {:>7}   {:>7} {:>7}\n",
-        "", "through", "all", "codec", "ratio", "mean", "codec", "p50", "p99", "out", "in", "out", "in"
+        "{:8} {:10} {:>9} {:>7} {:>7}  {:>8} {:>7} {:>8} {:>7}  {:>8} {:>8}  {:>8} {:>8}\n",
+        "", "through", "all", "codec", "size", "mean", "codec", "p50", "p99", "out", "in", "out", "in"
     );
     let mut figures = String::new();
-    for (contents, target, linux) in BESIDE {
-        let codec = codec(contents, ticks)?;
+    for contents in Contents::ALL.into_iter().filter(|contents| only.is_none_or(|only| only == *contents)) {
+        let beside = BESIDE.into_iter().find(|beside| beside.contents == contents);
+        let columns = |Beside { most: [a, b], linux: [c, d], .. }| format!("{a:>8} {b:>8}  {c:>8} {d:>8}");
+        let beside = beside.map(columns).unwrap_or_default();
+        let codec = codec(contents, pages, ticks)?;
         for block_layer in [false, true] {
-            device.store("reset", "1")?;
-            device.store("disksize", "64M")?;
-            let disk = zram::open_for_swap("/dev/zram0").ok_or("/dev/zram0 has no size")?;
-            let disk: Arc<dyn Disk<Quire>> = if block_layer { Arc::new(Blocks(disk)) } else { disk };
-            let area = swap::core().swapon(&disk, SwapOnOptions::default())?;
-            drop(disk);
-            let cost = in_a_task(contents)?.ok_or("the task was killed")?;
-            swap::disable(area)?;
-            require!(cost.wrong == 0, "{} pages did not come back", cost.wrong);
+            let cost = through(block_layer, contents, pages, ticks)?;
             let name = contents.name();
-            let [out, mean, half, most] = [cost.out, cost.mean, cost.half, cost.most].map(|number| number / ticks);
-            let pair = |pair: Option<[u64; 2]>| pair.map_or(["".into(), "".into()], |pair| pair.map(|n| format!("{n}")));
-            let ([most_out, most_in], [linux_out, linux_in]) = (pair(target), pair(linux));
-            let through = if block_layer { "block" } else { "swap_ops" };
             print!(
-                "{name:8} {through:10} {out:>8} {:>8} {:>6} %   {mean:>8} {:>8} {half:>7} {most:>7}   {most_out:>7} \
-                 {most_in:>7}   {linux_out:>7} {linux_in:>7}\n",
+                "{name:8} {:10} {:>9} {:>7} {:>5} %  {:>8} {:>7} {:>8} {:>7}  {beside}\n",
+                if block_layer { "block" } else { "swap_ops" },
+                cost.out,
                 codec.out,
-                codec.bytes * 100 / (PAGES * PAGE_SIZE as u64),
+                codec.bytes * 100 / (pages * PAGE_SIZE as u64),
+                cost.mean,
                 codec.back,
+                cost.half,
+                cost.most,
             );
             if !block_layer {
-                figures += &format!("{name}_out={out} {name}_in={mean} ");
+                write!(figures, "{name}_out={} {name}_in={} ", cost.out, cost.mean)?;
             }
         }
     }
-    device.store("reset", "1")?;
     Ok(format!("{figures}ticks_an_instruction={ticks}"))
+}
+
+/// Measures on a new device, as swap operations or as a block device like any other.
+fn through(block_layer: bool, contents: Contents, pages: u64, ticks: u64) -> Result<Cost, Failure> {
+    let device = zram::device("zram0").ok_or("there is no /dev/zram0")?;
+    device.store("disksize", &format!("{}", (pages + 1024) * PAGE_SIZE as u64))?;
+    let disk = zram::open_for_swap("/dev/zram0").ok_or("/dev/zram0 has no size")?;
+    let disk: Arc<dyn Disk<Quire>> = if block_layer { Arc::new(Blocks(disk)) } else { disk };
+    let area = swap::core().swapon(&disk, SwapOnOptions::default())?;
+    drop(disk);
+    let cost = in_a_task(contents, pages)?.ok_or("the task was killed")?;
+    swap::disable(area)?;
+    device.store("reset", "1")?;
+    require!(cost.wrong == 0, "{} pages did not come back", cost.wrong);
+    let [out, mean, half, most] = [cost.out, cost.mean, cost.half, cost.most].map(|number| number / ticks);
+    Ok(Cost { out, mean, half, most, wrong: 0 })
 }
 
 /// zram as any other block device: swap finds no operations for it.
@@ -140,14 +158,14 @@ struct Codec {
     bytes: u64,
 }
 
-fn codec(contents: Contents, ticks: u64) -> Result<Codec, Failure> {
+fn codec(contents: Contents, pages: u64, ticks: u64) -> Result<Codec, Failure> {
     let mut workspace = Workspace::new::<Quire>()?;
     let mut page = alloc::boxed::Box::new([0; PAGE_SIZE]);
     let mut codec = Codec { out: 0, back: 0, bytes: 0 };
     if matches!(contents, Contents::Zero | Contents::Same) {
         return Ok(codec);
     }
-    for number in 0..PAGES {
+    for number in 0..pages {
         contents.fill(&mut page, number);
         let before = time::counter();
         let Some(block) = workspace.compress(&page) else { continue };
@@ -157,53 +175,53 @@ fn codec(contents: Contents, ticks: u64) -> Result<Codec, Failure> {
         decompress(Encoding::Lz4, block, &mut page).ok_or("LZ4 does not read what it wrote")?;
         codec.back += time::counter() - before;
     }
-    Ok(Codec { out: codec.out / PAGES / ticks, back: codec.back / PAGES / ticks, bytes: codec.bytes })
+    Ok(Codec { out: codec.out / pages / ticks, back: codec.back / pages / ticks, bytes: codec.bytes })
 }
 
 /// Measures in a task of its own; `None` if it was killed.
-fn in_a_task(contents: Contents) -> Result<Option<Cost>, Failure> {
+fn in_a_task(contents: Contents, pages: u64) -> Result<Option<Cost>, Failure> {
     const NO_MEMORY: &str = "no memory to start a task";
     let space = AddressSpace::new().map_err(|_| NO_MEMORY)?;
-    let range = START..START + PAGES * PAGE_SIZE as u64;
+    let range = START..START + pages * PAGE_SIZE as u64;
     space.map_anonymous(range.clone()).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
     let own = Arc::clone(&space);
-    let measure = move || measure(&own, contents);
+    let measure = move || measure(&own, contents, pages);
     Ok(task::spawn_in("swbench", space, measure).map_err(|_| NO_MEMORY)?.join().ok())
 }
 
-fn measure(space: &AddressSpace, contents: Contents) -> Result<Cost, user::Fault> {
+fn measure(space: &AddressSpace, contents: Contents, pages: u64) -> Result<Cost, user::Fault> {
     let address = |number: u64| START + number * PAGE_SIZE as u64;
     let mut page = alloc::boxed::Box::new([0; PAGE_SIZE]);
     let mut wanted = Vec::new();
-    for number in 0..PAGES {
+    for number in 0..pages {
         contents.fill(&mut page, number);
         wanted.push(hash(&page));
         user::write(address(number), &page[..])?;
     }
-    let mut order: Vec<u64> = (0..PAGES).collect();
+    let mut order: Vec<u64> = (0..pages).collect();
     let mut random = Xorshift(88_172_645_463_325_252);
-    for last in (1..PAGES).rev() {
+    for last in (1..pages).rev() {
         order.swap(last as usize, (random.draw() % (last + 1)) as usize);
     }
 
     let before = time::counter();
-    reclaim::page_out(space, START..address(PAGES));
-    let out = (time::counter() - before) / PAGES;
+    reclaim::page_out(space, START..address(pages));
+    let out = (time::counter() - before) / pages;
 
-    let mut took = Vec::with_capacity(PAGES as usize);
+    let mut took = Vec::with_capacity(pages as usize);
     let all = time::counter();
     for number in order {
         let before = time::counter();
         user::read(address(number) + TOUCHED, &mut [0])?;
         took.push(time::counter() - before);
     }
-    let mean = (time::counter() - all) / PAGES;
+    let mean = (time::counter() - all) / pages;
     let mut wrong = 0;
     for (number, wanted) in wanted.into_iter().enumerate() {
         user::read(address(number as u64), &mut page[..])?;
         wrong += u64::from(hash(&page) != wanted);
     }
     took.sort_unstable();
-    let from_the_top = |part: u64| took[(PAGES - 1 - PAGES / part) as usize];
-    Ok(Cost { out, mean, half: took[PAGES as usize / 2], most: from_the_top(100), wrong })
+    let from_the_top = |part: u64| took[(pages - 1 - pages / part) as usize];
+    Ok(Cost { out, mean, half: took[pages as usize / 2], most: from_the_top(100), wrong })
 }

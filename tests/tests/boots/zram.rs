@@ -35,3 +35,10 @@ fn a_value_that_zram_refuses_stops_the_kernel_with_a_line_that_names_it() {
     let run = Run::new("swap zram0.comp_algorithm=banana zram0.disksize=64M swapon=/dev/zram0", machine());
     run.require(run.log().contains("zram0.comp_algorithm=banana: EINVAL"), "the word and the error are named");
 }
+
+#[test]
+fn what_a_page_costs_is_measured_and_every_page_comes_back() {
+    let run = Run::new("zram-cost contents=mix pages=256", machine().icount());
+    run.figures().require_exactly("ticks_an_instruction", 16);
+    run.figures().require_at_least("mix_out", 1000);
+}
