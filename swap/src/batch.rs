@@ -28,8 +28,19 @@ pub const POOL_BATCHES: usize = 32;
 pub struct Batch<M: Machine> {
     area: Arc<Area<M>>,
     direction: Direction,
+    purpose: Purpose<M>,
     /// Its capacity is the batch that the pool lent; the vector goes back there.
     items: Vec<Item<M>>,
+}
+
+/// Whose the slots of a batch are.
+enum Purpose<M: Machine> {
+    /// The folios are in the cache at these slots.
+    Cached,
+    /// They belong to slots of this other area, where the folios are in the cache.
+    Redirected(Arc<Area<M>>),
+    /// They belong to a backend, and so do the folios: completion only sets their flags.
+    Owned,
 }
 
 /// A folio in a batch, and the first of its slots. Reads own the folio's lock, writes its writeback.
@@ -93,6 +104,36 @@ impl<M: Machine> Batch<M> {
         self.items.push(Item { folio, first_slot });
     }
 
+    /// Whether the slots belong to a backend or to slots of another area: then what is in front of an area's own backend
+    /// leaves the batch alone.
+    #[expect(dead_code, reason = "for slots that belong to other slots")]
+    pub(crate) fn is_owned(&self) -> bool {
+        !matches!(self.purpose, Purpose::Cached)
+    }
+
+    /// Makes the batch one for `area`, where the folios' data is, or goes, at the slots that `place` gives for each run.
+    #[expect(dead_code, reason = "for slots that belong to other slots")]
+    pub(crate) fn redirect(&mut self, area: &Arc<Area<M>>, place: impl Fn(SlotRun) -> u32) {
+        for item in &mut self.items {
+            item.first_slot = place(item.run());
+        }
+        let home = core::mem::replace(&mut self.area, Arc::clone(area));
+        self.purpose = Purpose::Redirected(home);
+    }
+
+    /// Says that slots and folios belong to a backend.
+    pub(crate) fn set_owned(&mut self) {
+        self.purpose = Purpose::Owned;
+    }
+
+    /// Ends what the folio at `position` is in the batch for, and takes it out. Those behind it move up.
+    fn complete_one(&mut self, position: usize, result: Result<(), IoError>) {
+        if position < self.items.len() {
+            let item = self.items.remove(position);
+            self.end(item, result);
+        }
+    }
+
     /// Ends what the batch was for: a successful read makes its folios up to date, a failed write makes them dirty again.
     pub fn complete(mut self, result: Result<(), IoError>) {
         self.finish(result);
@@ -109,11 +150,15 @@ impl<M: Machine> Batch<M> {
             let (name, folios) = (self.area.name(), self.items.len());
             M::log(Level::Error, format_args!("{verb} {name} failed at slot {}, {folios} folios: {error}", run.first));
         }
-        for item in self.items.drain(..) {
-            match self.direction {
-                Direction::Read => end_read(&self.area, &item.folio, result),
-                Direction::Write => end_write(&self.area, item.folio, result),
-            }
+        let mut items = core::mem::take(&mut self.items);
+        items.drain(..).for_each(|item| self.end(item, result));
+        self.items = items;
+    }
+
+    fn end(&self, item: Item<M>, result: Result<(), IoError>) {
+        match self.direction {
+            Direction::Read => end_read(&self.area, &item.folio, result),
+            Direction::Write => end_write(&self.area, item.folio, &self.purpose, result),
         }
     }
 }
@@ -145,7 +190,7 @@ fn end_read<M: Machine>(area: &Area<M>, folio: &M::Folio, result: Result<(), IoE
     M::read_ended(folio, result);
 }
 
-fn end_write<M: Machine>(area: &Arc<Area<M>>, folio: M::Folio, result: Result<(), IoError>) {
+fn end_write<M: Machine>(area: &Arc<Area<M>>, folio: M::Folio, purpose: &Purpose<M>, result: Result<(), IoError>) {
     let state = folio.state();
     if result.is_err() {
         count!(area, failed_writes, 1 << folio.order());
@@ -154,7 +199,11 @@ fn end_write<M: Machine>(area: &Arc<Area<M>>, folio: M::Folio, result: Result<()
     }
     state.clear(FolioFlag::Writeback);
     folio.wake(FolioFlag::Writeback);
-    area.drop_if_unused(&folio);
+    match purpose {
+        Purpose::Cached => area.drop_if_unused(&folio),
+        Purpose::Redirected(home) => home.drop_if_unused(&folio),
+        Purpose::Owned => return,
+    }
     M::write_ended(folio, result);
 }
 
@@ -168,6 +217,12 @@ impl<M: Machine> ReadBatch<M> {
     pub fn with_page_mut<R>(&mut self, position: usize, page: usize, write: impl FnOnce(&mut Page) -> R) -> Option<R> {
         let item = self.0.items.get(position)?;
         (page < 1 << item.folio.order()).then(|| item.folio.with_page_mut(page, write))
+    }
+
+    /// Ends what the folio at `position` is in the batch for, and takes it out: those behind it move up. A batch that is
+    /// empty then has nothing left to complete.
+    pub fn complete_one(&mut self, position: usize, result: Result<(), IoError>) {
+        self.0.complete_one(position, result);
     }
 
     /// See [`Batch::complete`].
@@ -186,6 +241,12 @@ impl<M: Machine> WriteBatch<M> {
     pub fn with_page<R>(&self, position: usize, page: usize, read: impl FnOnce(&Page) -> R) -> Option<R> {
         let item = self.0.items.get(position)?;
         (page < 1 << item.folio.order()).then(|| item.folio.with_page(page, read))
+    }
+
+    /// Ends what the folio at `position` is in the batch for, and takes it out: those behind it move up. A batch that is
+    /// empty then has nothing left to complete.
+    pub fn complete_one(&mut self, position: usize, result: Result<(), IoError>) {
+        self.0.complete_one(position, result);
     }
 
     /// See [`Batch::complete`].
@@ -208,7 +269,7 @@ impl<M: Machine> Pool<M> {
         loop {
             let lent = self.idle.lock().pop();
             if let Some(items) = lent {
-                return Batch { area, direction, items };
+                return Batch { area, direction, purpose: Purpose::Cached, items };
             }
             M::wait(Event::Batch, &|| !self.idle.lock().is_empty());
         }

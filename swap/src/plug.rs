@@ -35,8 +35,21 @@ impl<M: Machine> Plug<M> {
 
     /// Adds a folio that the batch owns from here on. `first_slot` is where its data is, or goes.
     pub(crate) fn add(&mut self, area: &Arc<Area<M>>, folio: M::Folio, first_slot: u32, direction: Direction) {
+        self.gather(area, folio, first_slot, direction, false);
+    }
+
+    /// Adds a folio that, like its slots, belongs to a backend. Such a plug gathers no others.
+    #[expect(dead_code, reason = "for slots that belong to other slots")]
+    pub(crate) fn add_owned(&mut self, area: &Arc<Area<M>>, folio: M::Folio, first_slot: u32, direction: Direction) {
+        self.gather(area, folio, first_slot, direction, true);
+    }
+
+    fn gather(&mut self, area: &Arc<Area<M>>, folio: M::Folio, first_slot: u32, direction: Direction, owned: bool) {
         self.make_room(area, SlotRun { first: first_slot, length: 1 << folio.order() }, direction);
         let batch = self.batch.get_or_insert_with(|| area.shared().pool.get(Arc::clone(area), direction));
+        if owned {
+            batch.set_owned();
+        }
         batch.push(folio, first_slot);
         if batch.is_full() {
             count!(area, flushed_full, 1);

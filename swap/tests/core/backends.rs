@@ -8,8 +8,8 @@ use quire_swap::errno::Errno;
 use quire_swap::extension::{BackendOptions, Extension, ExtensionError, OPTIONS_MAX, TypeName};
 use quire_swap::header::{PADDING, Page};
 use quire_swap::{
-    Area, BLOCK_TYPE, BackendError, BackendType, BlockBackend, BlockDriver, Disk, DriverId, IoError, PageTableWord,
-    Plug, ReadBatch, RegistryError, Settings, Swap, SwapOnError, SwapOnOptions, SwapOps, WriteBatch,
+    Area, BATCH_FOLIOS, BLOCK_TYPE, BackendError, BackendType, BlockBackend, BlockDriver, Disk, DriverId, IoError,
+    PageTableWord, Plug, ReadBatch, RegistryError, Settings, Swap, SwapOnError, SwapOnOptions, SwapOps, WriteBatch,
 };
 
 use crate::fake::kernel::Kernel;
@@ -177,6 +177,53 @@ fn a_backend_without_can_merge_gets_full_batches_and_each_freed_slot_once() {
     // A slot that is taken again starts with none.
     let slots = swap.allocate(0).unwrap();
     assert_eq!(swap.area(0).unwrap().metadata(slots.run().first), 0);
+}
+
+/// Takes every other folio, and hands the rest on to the block backend.
+struct Choosy(BlockBackend<Fake>);
+
+impl SwapOps<Fake> for Choosy {
+    fn submit_read(&self, batch: ReadBatch<Fake>) {
+        self.0.submit_read(batch);
+    }
+
+    fn submit_write(&self, mut batch: WriteBatch<Fake>) {
+        for position in 0..batch.batch().len() / 2 {
+            batch.complete_one(position, if position == 0 { Err(IoError::NoSpace) } else { Ok(()) });
+        }
+        batch.complete_one(BATCH_FOLIOS, Ok(()));
+        self.0.submit_write(batch);
+    }
+}
+
+impl BlockDriver<Fake> for Choosy {
+    fn swap_ops(&self, disk: &Arc<dyn Disk<Fake>>) -> Option<Arc<dyn SwapOps<Fake>>> {
+        Some(Arc::new(Choosy(BlockBackend::new(Arc::clone(disk)))))
+    }
+}
+
+#[test]
+fn a_backend_completes_some_folios_of_a_batch_and_hands_the_others_on() {
+    let memory = Memory::new(16);
+    let swap = new_swap();
+    let disk = FakeDisk::new("/dev/vda", 100);
+    let backend: Arc<dyn Disk<Fake>> = disk.clone();
+    swap.register(FAKE, Arc::new(Choosy(BlockBackend::new(backend)))).unwrap();
+    enable(swap, &disk, None).unwrap();
+    let mut kernel = Kernel::new(swap, memory, 1, 8);
+    for page in 0..8 {
+        kernel.populate(0, page, 0, 5 + page as u64);
+        kernel.reclaim(0, page);
+    }
+    kernel.plug.submit();
+    // The first of those that were completed one by one was refused: it is dirty again, the next is clean.
+    let ended: Vec<_> = memory.ended_writes.lock().unwrap().iter().map(|(_, result)| *result).collect();
+    assert_eq!(ended, [Err(IoError::NoSpace), Ok(()), Ok(()), Ok(())]);
+    memory.run_all();
+    assert_eq!(memory.ended_writes.lock().unwrap().len(), 8, "every folio's write ends once");
+    assert_eq!(disk.requests.lock().unwrap().iter().map(|(_, _, pages)| pages).sum::<u64>(), 4);
+    assert_eq!(swap.idle_batches(), quire_swap::POOL_BATCHES);
+    assert_eq!(kernel.read(0, 0), Ok(5), "what was refused is in memory");
 }
 
 /// Takes batches as they come and hands them on to the block backend.
