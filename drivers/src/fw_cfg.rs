@@ -1,16 +1,26 @@
 //! QEMU's firmware configuration device: small files handed to the guest.
 //!
 //! The interface is QEMU's `docs/specs/fw_cfg.rst`: a selector port, a data port that yields the selected item byte by
-//! byte, and a directory of named items. Nothing the device says is trusted: sizes and counts are bounded.
+//! byte, and a directory of named items; and, for long files, DMA: the device is told where a [`Descriptor`] lies that says
+//! what to copy where. Nothing the device says is trusted: sizes and counts are bounded.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use virtio_drivers::PhysAddr;
 use x86_64::instructions::port::Port;
 
 const SELECTOR_PORT: u16 = 0x510;
 const DATA_PORT: u16 = 0x511;
 
+/// Takes the upper half of a descriptor's address, then the lower half, whose arrival starts the transfer; big endian.
+const DMA_PORTS: [u16; 2] = [0x514, 0x518];
+
 /// The item that holds the four bytes of [`SIGNATURE`].
 const SIGNATURE_ITEM: u16 = 0;
 const SIGNATURE: [u8; 4] = *b"QEMU";
+/// The item that says what the device can do.
+const FEATURES_ITEM: u16 = 1;
+const FEATURE_DMA: u32 = 1 << 1;
 /// The item that lists the files.
 const DIRECTORY_ITEM: u16 = 0x19;
 /// QEMU has a few dozen files; a device that claims more than this is not believed.
@@ -35,14 +45,25 @@ pub enum FwCfgError {
         /// The most allowed.
         max: usize,
     },
+    /// The device cannot copy by itself.
+    #[error("the fw_cfg device has no DMA")]
+    NoDma,
+    /// The device says that a transfer failed.
+    #[error("the fw_cfg device failed to copy the bytes from {offset} on")]
+    Transfer {
+        /// Where in the file.
+        offset: usize,
+    },
 }
 
-/// The device's two registers.
+/// The device's registers.
 pub trait Registers {
     /// Chooses an item and goes to its first byte.
     fn select(&mut self, item: u16);
     /// The next byte of the chosen item, 0 beyond its end.
     fn next_byte(&mut self) -> u8;
+    /// Starts what the descriptor at `descriptor` says.
+    fn start_transfer(&mut self, descriptor: PhysAddr);
 }
 
 /// The registers of a PC.
@@ -68,6 +89,93 @@ impl Registers for PortRegisters {
         // SAFETY: as above; without a device the bus reads as ones.
         unsafe { Port::new(DATA_PORT).read() }
     }
+
+    fn start_transfer(&mut self, descriptor: PhysAddr) {
+        let halves = [(descriptor >> 32) as u32, descriptor as u32];
+        for (port, half) in DMA_PORTS.into_iter().zip(halves) {
+            // SAFETY: as above; `read_part` alone calls this, for memory that its caller gave to the device.
+            unsafe { Port::new(port).write(half.to_be()) };
+        }
+    }
+}
+
+/// What a transfer is to do (QEMU: `FWCfgDmaAccess`). The device reads it, and writes `control` when it is done.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Descriptor {
+    control: AtomicU32,
+    length: u32,
+    address: [u32; 2],
+}
+
+const CONTROL_ERROR: u32 = 1 << 0;
+const CONTROL_READ: u32 = 1 << 1;
+const CONTROL_SELECT: u32 = 1 << 3;
+
+/// A file that is read in parts, in order, by the device itself.
+#[derive(Debug)]
+pub struct LongFile {
+    item: u16,
+    bytes: usize,
+    /// How much was read.
+    offset: usize,
+}
+
+impl LongFile {
+    /// Finds the file called `name`.
+    ///
+    /// # Errors
+    ///
+    /// There is no device, no such file, or the device has no DMA.
+    pub fn open(registers: &mut impl Registers, name: &str) -> Result<Self, FwCfgError> {
+        let (item, bytes) = look_up(registers, name)?;
+        registers.select(FEATURES_ITEM);
+        if u32::from_le_bytes(next_bytes(registers)) & FEATURE_DMA == 0 {
+            return Err(FwCfgError::NoDma);
+        }
+        Ok(Self { item, bytes, offset: 0 })
+    }
+
+    /// How long the file is, as the device says.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Copies the next `bytes` bytes of the file to physical memory at `to`. Beyond the file's end come zeros.
+    ///
+    /// # Errors
+    ///
+    /// The device says that it could not.
+    ///
+    /// # Safety
+    ///
+    /// The memory at `to` is RAM that nothing else uses meanwhile, and `descriptor` lies at the physical address
+    /// `descriptor_address`.
+    pub unsafe fn read_part(
+        &mut self,
+        registers: &mut impl Registers,
+        descriptor: &mut Descriptor,
+        descriptor_address: PhysAddr,
+        to: PhysAddr,
+        bytes: u32,
+    ) -> Result<(), FwCfgError> {
+        // Chosen anew with the first part; from then on the device remembers how far it is.
+        let select = if self.offset == 0 { u32::from(self.item) << 16 | CONTROL_SELECT } else { 0 };
+        descriptor.length = bytes.to_be();
+        descriptor.address = [((to >> 32) as u32).to_be(), (to as u32).to_be()];
+        descriptor.control.store((select | CONTROL_READ).to_be(), Ordering::Release);
+        registers.start_transfer(descriptor_address);
+        let mut control = u32::from_be(descriptor.control.load(Ordering::Acquire));
+        while control & !CONTROL_ERROR != 0 && control & CONTROL_ERROR == 0 {
+            core::hint::spin_loop();
+            control = u32::from_be(descriptor.control.load(Ordering::Acquire));
+        }
+        if control & CONTROL_ERROR != 0 {
+            return Err(FwCfgError::Transfer { offset: self.offset });
+        }
+        self.offset += bytes as usize;
+        Ok(())
+    }
 }
 
 /// Reads the whole file called `name` into the front of `buffer`; returns how long it is. Needs no heap, since the command
@@ -77,16 +185,21 @@ impl Registers for PortRegisters {
 ///
 /// There is no device, no such file, or the file does not fit into `buffer`.
 pub fn read_file(registers: &mut impl Registers, name: &str, buffer: &mut [u8]) -> Result<usize, FwCfgError> {
-    registers.select(SIGNATURE_ITEM);
-    if next_bytes(registers) != SIGNATURE {
-        return Err(FwCfgError::Absent);
-    }
-    let (item, bytes) = find(registers, name).ok_or(FwCfgError::NoFile)?;
+    let (item, bytes) = look_up(registers, name)?;
     let max = buffer.len();
     let file = buffer.get_mut(..bytes).ok_or(FwCfgError::TooLong { bytes, max })?;
     registers.select(item);
     file.fill_with(|| registers.next_byte());
     Ok(bytes)
+}
+
+/// The item and size of a file of a device that may not be there.
+fn look_up(registers: &mut impl Registers, name: &str) -> Result<(u16, usize), FwCfgError> {
+    registers.select(SIGNATURE_ITEM);
+    if next_bytes(registers) != SIGNATURE {
+        return Err(FwCfgError::Absent);
+    }
+    find(registers, name).ok_or(FwCfgError::NoFile)
 }
 
 /// The item and size of a file.
@@ -113,18 +226,25 @@ fn next_bytes<const N: usize>(registers: &mut impl Registers) -> [u8; N] {
 mod tests {
     use std::{vec, vec::Vec};
 
-    use super::{DIRECTORY_ITEM, FwCfgError, MAX_FILES, Registers, SIGNATURE, SIGNATURE_ITEM, read_file};
+    use core::{ptr::with_exposed_provenance_mut, sync::atomic::Ordering};
 
-    /// A device with these items; a file's item is 0x20 plus its place.
+    use super::{
+        CONTROL_ERROR, CONTROL_READ, CONTROL_SELECT, DIRECTORY_ITEM, Descriptor, FEATURE_DMA, FEATURES_ITEM, FwCfgError,
+        LongFile, MAX_FILES, Registers, SIGNATURE, SIGNATURE_ITEM, read_file,
+    };
+
+    /// A device with these items; a file's item is 0x20 plus its place. Physical addresses are virtual ones.
     struct Device {
         items: Vec<(u16, Vec<u8>)>,
         rest: vec::IntoIter<u8>,
         bytes_read: usize,
+        transfers_left: usize,
     }
 
     impl Device {
         fn new(claimed_files: u32, files: &[(&str, &[u8])]) -> Self {
             let mut items = vec![(SIGNATURE_ITEM, SIGNATURE.to_vec())];
+            items.push((FEATURES_ITEM, (1 | FEATURE_DMA).to_le_bytes().to_vec()));
             let mut directory = claimed_files.to_be_bytes().to_vec();
             for (item, (name, content)) in (0x20u16..).zip(files) {
                 directory.extend(u32::try_from(content.len()).expect("short").to_be_bytes());
@@ -135,7 +255,7 @@ mod tests {
                 items.push((item, content.to_vec()));
             }
             items.push((DIRECTORY_ITEM, directory));
-            Self { items, rest: Vec::new().into_iter(), bytes_read: 0 }
+            Self { items, rest: Vec::new().into_iter(), bytes_read: 0, transfers_left: usize::MAX }
         }
     }
 
@@ -149,6 +269,56 @@ mod tests {
             self.bytes_read += 1;
             self.rest.next().unwrap_or(0)
         }
+
+        fn start_transfer(&mut self, descriptor: u64) {
+            // SAFETY: the test's descriptor lives while the transfer runs, and only its atomic part is used afterwards.
+            let descriptor = unsafe { &*with_exposed_provenance_mut::<Descriptor>(descriptor as usize) };
+            let control = u32::from_be(descriptor.control.load(Ordering::Acquire));
+            assert_ne!(control & CONTROL_READ, 0, "{control:#x}");
+            if control & CONTROL_SELECT != 0 {
+                self.select((control >> 16) as u16);
+            }
+            let [high, low] = descriptor.address.map(|half| u64::from(u32::from_be(half)));
+            let to = with_exposed_provenance_mut::<u8>((high << 32 | low) as usize);
+            for index in 0..u32::from_be(descriptor.length) as usize {
+                // SAFETY: the test's buffer has room for as many bytes.
+                unsafe { to.add(index).write(self.rest.next().unwrap_or(0)) };
+            }
+            let failed = self.transfers_left == 0;
+            self.transfers_left = self.transfers_left.saturating_sub(1);
+            descriptor.control.store(if failed { CONTROL_ERROR.to_be() } else { 0 }, Ordering::Release);
+        }
+    }
+
+    /// Reads the next part of a file into memory of the test's.
+    fn next_part(device: &mut Device, file: &mut LongFile, bytes: u32) -> Result<Vec<u8>, FwCfgError> {
+        let mut descriptor = Descriptor::default();
+        let mut part = vec![b'-'; bytes as usize];
+        let place = (&raw mut descriptor).expose_provenance() as u64;
+        let to = part.as_mut_ptr().expose_provenance() as u64;
+        // SAFETY: the buffer is the test's alone, and the device's physical addresses are virtual ones.
+        unsafe { file.read_part(device, &mut descriptor, place, to, bytes) }.map(|()| part)
+    }
+
+    #[test]
+    fn a_long_file_is_copied_part_by_part() {
+        let mut device = Device::new(2, &[("opt/a", b"no"), ("opt/b", b"0123456789")]);
+        let mut file = LongFile::open(&mut device, "opt/b").expect("there");
+        assert_eq!(file.bytes(), 10);
+        assert_eq!(next_part(&mut device, &mut file, 4), Ok(b"0123".to_vec()));
+        assert_eq!(next_part(&mut device, &mut file, 8), Ok(b"456789\0\0".to_vec()));
+    }
+
+    #[test]
+    fn a_transfer_that_fails_or_cannot_be_is_an_error() {
+        let mut device = Device::new(1, &[("a", b"0123456789")]);
+        device.transfers_left = 1;
+        let mut file = LongFile::open(&mut device, "a").expect("there");
+        assert!(next_part(&mut device, &mut file, 6).is_ok());
+        assert_eq!(next_part(&mut device, &mut file, 4), Err(FwCfgError::Transfer { offset: 6 }));
+        assert_eq!(LongFile::open(&mut device, "b").unwrap_err(), FwCfgError::NoFile);
+        device.items[1].1 = 1u32.to_le_bytes().to_vec();
+        assert_eq!(LongFile::open(&mut device, "a").unwrap_err(), FwCfgError::NoDma);
     }
 
     #[test]
