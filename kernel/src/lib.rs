@@ -30,7 +30,6 @@
 
 #![cfg_attr(target_os = "none", no_std)]
 
-#[cfg(target_os = "none")]
 extern crate alloc;
 
 #[cfg(target_os = "none")]
@@ -41,6 +40,7 @@ pub mod command_line;
 #[cfg(target_os = "none")]
 pub mod disk;
 pub mod errno;
+pub mod fs;
 #[cfg(target_os = "none")]
 pub mod log;
 pub mod mm;

@@ -1,0 +1,4 @@
+//! Files.
+
+pub mod cpio;
+pub mod gzip;
