@@ -1,0 +1,528 @@
+//! The names and nodes of a file system in memory: a table of nodes by number, without locks and without contents.
+//!
+//! # Invariants
+//!
+//! A node's `links` is how many names lead to it; a directory has at most one name, and two links and one more for each
+//! directory in it, as Linux counts. Names never form a circle. A node leaves the table when neither a name nor a handle
+//! is left; it is returned then, so that its contents go where no lock is held. A call that fails changes nothing.
+//!
+//! Each name has a position in its directory that stays while the name does, so that reading a directory in parts,
+//! between which names come and go, yields each name that stays exactly once.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::node::{Attributes, Kind, NAME_MAX};
+use crate::errno::Errno;
+
+/// A node's number; the root's is [`ROOT`].
+pub type Number = u64;
+
+/// The root directory's number.
+pub const ROOT: Number = 1;
+
+/// A file system's nodes; a file's contents are a `C`.
+#[derive(Debug)]
+pub struct Tree<C> {
+    nodes: BTreeMap<Number, Inode<C>>,
+    next: Number,
+}
+
+/// One node.
+#[derive(Debug)]
+pub struct Inode<C> {
+    /// Owner, permissions and times.
+    pub attributes: Attributes,
+    /// What it is.
+    pub body: Body<C>,
+    links: u32,
+    handles: u32,
+}
+
+/// What a node is.
+#[derive(Debug)]
+pub enum Body<C> {
+    /// A directory.
+    Directory(Directory),
+    /// A file and its contents.
+    File(C),
+    /// A symbolic link and its target.
+    Link(Box<[u8]>),
+    /// A device, pipe or socket, which the tree only remembers.
+    Special(Kind),
+}
+
+/// What is in a directory.
+#[derive(Debug, Default)]
+pub struct Directory {
+    parent: Number,
+    names: BTreeMap<Box<[u8]>, Name>,
+    next: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Name {
+    number: Number,
+    position: u64,
+}
+
+/// How a node is to get another name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// What has the new name loses it.
+    Yes,
+    /// The new name must be free.
+    No,
+    /// What has the new name gets the old one.
+    Exchange,
+}
+
+impl<C> Inode<C> {
+    /// How many names it has.
+    pub fn links(&self) -> u32 {
+        self.links
+    }
+
+    /// What kind of node it is.
+    pub fn kind(&self) -> Kind {
+        match &self.body {
+            Body::Directory(_) => Kind::Directory,
+            Body::File(_) => Kind::File,
+            Body::Link(_) => Kind::Link,
+            Body::Special(kind) => *kind,
+        }
+    }
+
+    fn directory(&self) -> Result<&Directory, Errno> {
+        match &self.body {
+            Body::Directory(directory) => Ok(directory),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+}
+
+impl<C> Tree<C> {
+    /// A tree with an empty root directory.
+    pub fn new(attributes: Attributes) -> Self {
+        let body = Body::Directory(Directory { parent: ROOT, ..Directory::default() });
+        // The root's handle is the mount's.
+        let root = Inode { attributes, body, links: 2, handles: 1 };
+        Self { nodes: BTreeMap::from([(ROOT, root)]), next: ROOT + 1 }
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is nothing, not even a root; never.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// A node that has a name or a handle.
+    ///
+    /// # Panics
+    /// If it has neither.
+    pub fn node(&self, number: Number) -> &Inode<C> {
+        self.nodes.get(&number).expect("a node stays while it has names or handles")
+    }
+
+    /// A node that has a name or a handle.
+    ///
+    /// # Panics
+    /// If it has neither.
+    pub fn node_mut(&mut self, number: Number) -> &mut Inode<C> {
+        self.nodes.get_mut(&number).expect("a node stays while it has names or handles")
+    }
+
+    fn directory_mut(&mut self, number: Number) -> &mut Directory {
+        match &mut self.node_mut(number).body {
+            Body::Directory(directory) => directory,
+            _ => unreachable!("the callers have checked that node {number} is a directory"),
+        }
+    }
+
+    /// Keeps a node also without a name.
+    pub fn hold(&mut self, number: Number) {
+        self.node_mut(number).handles += 1;
+    }
+
+    /// Takes back a [`Self::hold`]; returns the node if that was the last there was of it.
+    pub fn release(&mut self, number: Number) -> Option<Inode<C>> {
+        self.node_mut(number).handles -= 1;
+        self.take_if_gone(number)
+    }
+
+    fn take_if_gone(&mut self, number: Number) -> Option<Inode<C>> {
+        let node = self.node(number);
+        let gone = node.links == 0 && node.handles == 0;
+        gone.then(|| self.nodes.remove(&number)).flatten()
+    }
+
+    /// The node called `name` in a directory.
+    ///
+    /// # Errors
+    /// `ENOTDIR`, `ENOENT`, `ENAMETOOLONG`.
+    pub fn lookup(&self, directory: Number, name: &[u8]) -> Result<Number, Errno> {
+        let directory = self.node(directory).directory()?;
+        if name.len() > NAME_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        directory.names.get(name).map(|name| name.number).ok_or(Errno::ENOENT)
+    }
+
+    /// The directory that a directory is in; none for the root and for one that was removed.
+    pub fn parent(&self, directory: Number) -> Option<Number> {
+        let node = self.node(directory);
+        let parent = node.directory().ok()?.parent;
+        (directory != ROOT && node.links > 0).then_some(parent)
+    }
+
+    /// The first name in `directory` of the node `number`.
+    pub fn name_of(&self, directory: Number, number: Number) -> Option<&[u8]> {
+        let names = &self.node(directory).directory().ok()?.names;
+        names.iter().find(|(_, name)| name.number == number).map(|(bytes, _)| &**bytes)
+    }
+
+    /// The names in a directory from `position` on, in the order of their positions.
+    ///
+    /// # Errors
+    /// `ENOTDIR`.
+    pub fn names(&self, directory: Number, position: u64) -> Result<Vec<(u64, &[u8], Number)>, Errno> {
+        let directory = self.node(directory).directory()?;
+        let later = directory.names.iter().filter(|(_, name)| name.position >= position);
+        let mut names: Vec<_> = later.map(|(bytes, name)| (name.position, &**bytes, name.number)).collect();
+        names.sort_unstable_by_key(|name| name.0);
+        Ok(names)
+    }
+
+    /// Makes a node called `name` in a directory.
+    ///
+    /// # Errors
+    /// `ENOTDIR`, `EEXIST`, `ENAMETOOLONG`; `ENOENT` when the directory was removed.
+    pub fn create(
+        &mut self,
+        directory: Number,
+        name: &[u8],
+        attributes: Attributes,
+        body: Body<C>,
+    ) -> Result<Number, Errno> {
+        self.check_free(directory, name)?;
+        let number = self.next;
+        self.next += 1;
+        self.nodes.insert(number, Inode { attributes, body, links: 0, handles: 0 });
+        self.attach(directory, name, number);
+        Ok(number)
+    }
+
+    /// Gives a node that is no directory another name.
+    ///
+    /// # Errors
+    /// As [`Self::create`]; `EPERM` for a directory, `ENOENT` for a node without a name.
+    pub fn link(&mut self, directory: Number, name: &[u8], number: Number) -> Result<(), Errno> {
+        self.check_free(directory, name)?;
+        let node = self.node(number);
+        if node.kind() == Kind::Directory {
+            return Err(Errno::EPERM);
+        }
+        if node.links == 0 {
+            return Err(Errno::ENOENT);
+        }
+        self.attach(directory, name, number);
+        Ok(())
+    }
+
+    /// Takes a name from a node that is no directory; returns the node if nothing else is left of it.
+    ///
+    /// # Errors
+    /// As [`Self::lookup`]; `EISDIR`.
+    pub fn unlink(&mut self, directory: Number, name: &[u8]) -> Result<Option<Inode<C>>, Errno> {
+        let number = self.lookup(directory, name)?;
+        if self.node(number).kind() == Kind::Directory {
+            return Err(Errno::EISDIR);
+        }
+        self.detach(directory, name);
+        Ok(self.take_if_gone(number))
+    }
+
+    /// Removes an empty directory; returns it if nothing else is left of it.
+    ///
+    /// # Errors
+    /// As [`Self::lookup`], also for the named node; `ENOTEMPTY`.
+    pub fn remove_directory(&mut self, directory: Number, name: &[u8]) -> Result<Option<Inode<C>>, Errno> {
+        let number = self.lookup(directory, name)?;
+        if !self.node(number).directory()?.names.is_empty() {
+            return Err(Errno::ENOTEMPTY);
+        }
+        self.detach(directory, name);
+        Ok(self.take_if_gone(number))
+    }
+
+    /// Calls what is called `old` in `from` from now on `new` in `to`; returns what was replaced, if nothing else is left
+    /// of it.
+    ///
+    /// # Errors
+    /// As [`Self::lookup`]; `EEXIST`, `EISDIR`, `ENOTDIR` and `ENOTEMPTY` for what is called `new` already, `EINVAL` when a
+    /// directory would come to lie in itself.
+    pub fn rename(
+        &mut self,
+        (from, old): (Number, &[u8]),
+        (to, new): (Number, &[u8]),
+        replace: Replace,
+    ) -> Result<Option<Inode<C>>, Errno> {
+        let number = self.lookup(from, old)?;
+        let target = match self.lookup(to, new) {
+            Ok(target) => Some(target),
+            Err(Errno::ENOENT) if replace != Replace::Exchange => None,
+            Err(error) => return Err(error),
+        };
+        if self.node(to).links == 0 {
+            return Err(Errno::ENOENT);
+        }
+        let lies_in =
+            |inner, outer| core::iter::successors(Some(inner), |inner| self.parent(*inner)).any(|at| at == outer);
+        if lies_in(to, number) || replace == Replace::Exchange && target.is_some_and(|target| lies_in(from, target)) {
+            return Err(Errno::EINVAL);
+        }
+        match (target, replace) {
+            (Some(target), _) if target == number => return Ok(None),
+            (Some(_), Replace::No) => return Err(Errno::EEXIST),
+            (Some(target), Replace::Yes) => self.check_replaceable(number, target)?,
+            _ => {}
+        }
+        self.detach(from, old);
+        if target.is_some() {
+            self.detach(to, new);
+        }
+        self.attach(to, new, number);
+        let Some(target) = target else { return Ok(None) };
+        if replace == Replace::Exchange {
+            self.attach(from, old, target);
+        }
+        Ok(self.take_if_gone(target))
+    }
+
+    fn check_replaceable(&self, number: Number, target: Number) -> Result<(), Errno> {
+        let target = self.node(target);
+        match (self.node(number).kind() == Kind::Directory, target.directory()) {
+            (true, Ok(directory)) if !directory.names.is_empty() => Err(Errno::ENOTEMPTY),
+            (true, Err(error)) => Err(error),
+            (false, Ok(_)) => Err(Errno::EISDIR),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_free(&self, directory: Number, name: &[u8]) -> Result<(), Errno> {
+        match self.lookup(directory, name) {
+            Ok(_) => Err(Errno::EEXIST),
+            Err(Errno::ENOENT) if self.node(directory).links > 0 => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a node a name that is free.
+    fn attach(&mut self, directory: Number, name: &[u8], number: Number) {
+        let entries = self.directory_mut(directory);
+        let position = entries.next;
+        entries.next += 1;
+        entries.names.insert(name.into(), Name { number, position });
+        let node = self.node_mut(number);
+        node.links += 1;
+        if let Body::Directory(moved) = &mut node.body {
+            moved.parent = directory;
+            node.links += 1;
+            self.node_mut(directory).links += 1;
+        }
+    }
+
+    /// Takes a name away that there is.
+    fn detach(&mut self, directory: Number, name: &[u8]) {
+        let Some(name) = self.directory_mut(directory).names.remove(name) else { return };
+        let node = self.node_mut(name.number);
+        node.links -= 1;
+        if node.kind() == Kind::Directory {
+            node.links -= 1;
+            self.node_mut(directory).links -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::{Strategy, prop, prop_assert, prop_oneof, proptest};
+
+    use super::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
+    use crate::errno::Errno;
+    use crate::fs::node::{Attributes, Kind};
+
+    fn tree() -> Tree<&'static str> {
+        Tree::new(Attributes::default())
+    }
+
+    fn file(tree: &mut Tree<&'static str>, directory: Number, name: &str) -> Result<Number, Errno> {
+        tree.create(directory, name.as_bytes(), Attributes::default(), Body::File("contents"))
+    }
+
+    fn directory(tree: &mut Tree<&'static str>, parent: Number, name: &str) -> Result<Number, Errno> {
+        tree.create(parent, name.as_bytes(), Attributes::default(), Body::Directory(Directory::default()))
+    }
+
+    #[test]
+    fn a_file_stays_while_it_has_a_name_or_a_handle() {
+        let mut tree = tree();
+        let number = file(&mut tree, ROOT, "a").expect("free");
+        tree.link(ROOT, b"b", number).expect("free");
+        tree.hold(number);
+        assert!(tree.unlink(ROOT, b"a").expect("there").is_none());
+        assert!(tree.unlink(ROOT, b"b").expect("there").is_none());
+        assert_eq!(tree.link(ROOT, b"c", number), Err(Errno::ENOENT), "no way back");
+        assert!(tree.release(number).is_some());
+        assert_eq!(tree.len(), 1);
+    }
+
+    #[test]
+    fn a_removed_directory_takes_no_names() {
+        let mut tree = tree();
+        let removed = directory(&mut tree, ROOT, "d").expect("free");
+        tree.hold(removed);
+        assert!(tree.remove_directory(ROOT, b"d").expect("empty").is_none());
+        assert_eq!(file(&mut tree, removed, "a"), Err(Errno::ENOENT));
+        assert_eq!(tree.parent(removed), None);
+        file(&mut tree, ROOT, "a").expect("free");
+        assert_eq!(tree.rename((ROOT, b"a"), (removed, b"b"), Replace::Yes).unwrap_err(), Errno::ENOENT);
+    }
+
+    #[test]
+    fn renaming_has_linuxs_errors() {
+        let mut tree = tree();
+        let outer = directory(&mut tree, ROOT, "outer").expect("free");
+        let inner = directory(&mut tree, outer, "inner").expect("free");
+        file(&mut tree, ROOT, "file").expect("free");
+        let mut rename = |from: (Number, &[u8]), to: (Number, &[u8]), how| tree.rename(from, to, how).map(drop);
+        assert_eq!(rename((ROOT, b"outer"), (inner, b"x"), Replace::Yes), Err(Errno::EINVAL));
+        assert_eq!(rename((ROOT, b"file"), (ROOT, b"outer"), Replace::Yes), Err(Errno::EISDIR));
+        assert_eq!(rename((outer, b"inner"), (ROOT, b"file"), Replace::Yes), Err(Errno::ENOTDIR));
+        assert_eq!(rename((outer, b"inner"), (ROOT, b"file"), Replace::No), Err(Errno::EEXIST));
+        assert_eq!(rename((outer, b"inner"), (ROOT, b"none"), Replace::Exchange), Err(Errno::ENOENT));
+        assert_eq!(rename((outer, b"inner"), (ROOT, b"outer"), Replace::Exchange), Err(Errno::EINVAL));
+        assert_eq!(rename((outer, b"inner"), (ROOT, b"outer"), Replace::Yes), Err(Errno::ENOTEMPTY));
+        assert_eq!(rename((outer, b"inner"), (ROOT, b"file"), Replace::Exchange), Ok(()));
+        assert_eq!(tree.node(outer).links(), 2);
+    }
+
+    #[test]
+    fn a_directory_is_read_in_parts_while_names_come_and_go() {
+        let mut tree = tree();
+        for name in ["c", "a", "b", "d"] {
+            file(&mut tree, ROOT, name).expect("free");
+        }
+        let names = tree.names(ROOT, 0).expect("a directory");
+        assert_eq!(names.iter().map(|name| name.1).collect::<Vec<_>>(), [b"c", b"a", b"b", b"d"]);
+        let second = names[1].0;
+        tree.unlink(ROOT, b"c").expect("there");
+        tree.unlink(ROOT, b"b").expect("there");
+        let rest = tree.names(ROOT, second + 1).expect("a directory");
+        assert_eq!(rest.iter().map(|name| name.1).collect::<Vec<_>>(), [b"d"]);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        File(usize, u8),
+        Directory(usize, u8),
+        Link(usize, u8, usize),
+        Unlink(usize, u8),
+        RemoveDirectory(usize, u8),
+        Rename(usize, u8, usize, u8, u8),
+        Hold(usize),
+        Release(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let (place, name) = (0..8usize, 0..4u8);
+        let at = (place.clone(), name.clone());
+        prop_oneof![
+            at.clone().prop_map(|(place, name)| Step::File(place, name)),
+            at.clone().prop_map(|(place, name)| Step::Directory(place, name)),
+            (at.clone(), place.clone()).prop_map(|((place, name), node)| Step::Link(place, name, node)),
+            at.clone().prop_map(|(place, name)| Step::Unlink(place, name)),
+            at.clone().prop_map(|(place, name)| Step::RemoveDirectory(place, name)),
+            (at.clone(), at, 0..3u8).prop_map(|((from, old), (to, new), how)| Step::Rename(from, old, to, new, how)),
+            place.clone().prop_map(Step::Hold),
+            place.prop_map(Step::Release),
+        ]
+    }
+
+    /// What the invariants say of every node, counted anew; panics where the tree says otherwise.
+    fn check(tree: &Tree<&'static str>, held: &[Number]) {
+        let mut links: BTreeMap<Number, u32> = BTreeMap::from([(ROOT, 2)]);
+        for (number, node) in &tree.nodes {
+            let Body::Directory(directory) = &node.body else { continue };
+            for name in directory.names.values() {
+                let child = tree.node(name.number);
+                *links.entry(name.number).or_default() += 1;
+                if child.kind() == Kind::Directory {
+                    *links.entry(name.number).or_default() += 1;
+                    *links.entry(*number).or_default() += 1;
+                    assert_eq!(tree.parent(name.number), Some(*number));
+                }
+            }
+        }
+        for (number, node) in &tree.nodes {
+            assert_eq!(node.links(), links.get(number).copied().unwrap_or(0), "links of {number}");
+            let handles = held.iter().filter(|held| *held == number).count() + usize::from(*number == ROOT);
+            assert_eq!(node.handles as usize, handles, "handles of {number}");
+            assert!(node.links > 0 || node.handles > 0, "{number} is nobody's");
+            let mut up = core::iter::successors(Some(*number), |number| tree.parent(*number));
+            assert!(up.nth(tree.len()).is_none(), "{number} lies in a circle");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_done_the_invariants_hold(steps in prop::collection::vec(step(), 0..200)) {
+            let mut tree = tree();
+            let mut held = Vec::new();
+            let gone = |node: Option<Inode<_>>| node.is_none_or(|node| node.links == 0 && node.handles == 0);
+            for step in steps {
+                let numbers: Vec<Number> = tree.nodes.keys().copied().collect();
+                let node = |place: usize| numbers[place % numbers.len()];
+                let name = |name: u8| [b'a' + name];
+                let before = format!("{tree:?}");
+                let result = match step {
+                    Step::File(at, called) => tree
+                        .create(node(at), &name(called), Attributes::default(), Body::File("contents"))
+                        .map(|_| None),
+                    Step::Directory(at, called) => tree
+                        .create(node(at), &name(called), Attributes::default(), Body::Directory(Directory::default()))
+                        .map(|_| None),
+                    Step::Link(at, called, linked) => tree.link(node(at), &name(called), node(linked)).map(|()| None),
+                    Step::Unlink(at, called) => tree.unlink(node(at), &name(called)),
+                    Step::RemoveDirectory(at, called) => tree.remove_directory(node(at), &name(called)),
+                    Step::Rename(from, old, to, new, how) => {
+                        let how = [Replace::Yes, Replace::No, Replace::Exchange][usize::from(how)];
+                        tree.rename((node(from), &name(old)), (node(to), &name(new)), how)
+                    }
+                    Step::Hold(at) => {
+                        tree.hold(node(at));
+                        held.push(node(at));
+                        Ok(None)
+                    }
+                    Step::Release(at) if !held.is_empty() => {
+                        let number = held.swap_remove(at % held.len());
+                        Ok(tree.release(number))
+                    }
+                    Step::Release(_) => Ok(None),
+                };
+                check(&tree, &held);
+                match result {
+                    Ok(node) => prop_assert!(gone(node)),
+                    Err(_) => prop_assert!(format!("{tree:?}") == before, "a call that fails changes nothing"),
+                }
+            }
+        }
+    }
+}
