@@ -182,7 +182,7 @@ mod tests {
     use super::{Archive, ArchiveError, HEADER_BYTES, MAGIC, MAGIC_WITH_CHECKSUM, Problem};
 
     /// Appends a member whose identity is its place.
-    fn push(archive: &mut Vec<u8>, magic: &[u8; 6], name: &[u8], mode: u32, contents: &[u8]) {
+    fn push(archive: &mut Vec<u8>, magic: &[u8], name: &[u8], mode: u32, contents: &[u8]) {
         let sum = contents.iter().map(|byte| u32::from(*byte)).sum();
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("short");
         let place = length(archive);
@@ -197,7 +197,10 @@ mod tests {
         archive.resize(archive.len().next_multiple_of(4), 0);
     }
 
-    fn read(bytes: &[u8]) -> Result<Vec<(Vec<u8>, u32, Vec<u8>)>, ArchiveError> {
+    /// Path, mode and contents of a member.
+    type Sample = (Vec<u8>, u32, Vec<u8>);
+
+    fn read(bytes: &[u8]) -> Result<Vec<Sample>, ArchiveError> {
         let mut archive = Archive::new(bytes, 0);
         let mut members = Vec::new();
         while let Some(member) = archive.next_member()? {
@@ -249,7 +252,7 @@ mod tests {
         assert_eq!(message, "offset 116: neither a cpio header nor padding");
     }
 
-    fn member() -> impl Strategy<Value = (Vec<u8>, u32, Vec<u8>)> {
+    fn member() -> impl Strategy<Value = Sample> {
         ("[a-z]([a-z/]{0,30}[a-z])?", any::<u32>(), prop::collection::vec(any::<u8>(), 0..200))
             .prop_map(|(name, mode, contents)| (name.into_bytes(), mode, contents))
     }

@@ -67,6 +67,17 @@ struct Name {
     position: u64,
 }
 
+/// A name in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Its position, which stays while it does.
+    pub position: u64,
+    /// Its bytes.
+    pub name: &'a [u8],
+    /// Its node.
+    pub number: Number,
+}
+
 /// How a node is to get another name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replace {
@@ -190,11 +201,12 @@ impl<C> Tree<C> {
     ///
     /// # Errors
     /// `ENOTDIR`.
-    pub fn names(&self, directory: Number, position: u64) -> Result<Vec<(u64, &[u8], Number)>, Errno> {
+    pub fn names(&self, directory: Number, position: u64) -> Result<Vec<Entry<'_>>, Errno> {
         let directory = self.node(directory).directory()?;
         let later = directory.names.iter().filter(|(_, name)| name.position >= position);
-        let mut names: Vec<_> = later.map(|(bytes, name)| (name.position, &**bytes, name.number)).collect();
-        names.sort_unstable_by_key(|name| name.0);
+        let entry = |(bytes, name): (_, &Name)| Entry { position: name.position, name: bytes, number: name.number };
+        let mut names: Vec<_> = later.map(|(bytes, name)| entry((&**bytes, name))).collect();
+        names.sort_unstable_by_key(|entry| entry.position);
         Ok(names)
     }
 
@@ -421,12 +433,12 @@ mod tests {
             file(&mut tree, ROOT, name).expect("free");
         }
         let names = tree.names(ROOT, 0).expect("a directory");
-        assert_eq!(names.iter().map(|name| name.1).collect::<Vec<_>>(), [b"c", b"a", b"b", b"d"]);
-        let second = names[1].0;
+        assert_eq!(names.iter().map(|entry| entry.name).collect::<Vec<_>>(), [b"c", b"a", b"b", b"d"]);
+        let second = names[1].position;
         tree.unlink(ROOT, b"c").expect("there");
         tree.unlink(ROOT, b"b").expect("there");
         let rest = tree.names(ROOT, second + 1).expect("a directory");
-        assert_eq!(rest.iter().map(|name| name.1).collect::<Vec<_>>(), [b"d"]);
+        assert_eq!(rest.iter().map(|entry| entry.name).collect::<Vec<_>>(), [b"d"]);
     }
 
     #[derive(Clone, Debug)]

@@ -1,0 +1,381 @@
+//! From a path to a node: the walk over names, symbolic links and mounts (Linux: `fs/namei.c`).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::access::{Credentials, SEARCH};
+use super::mount::Mounts;
+use super::node::{Handle, Kind, PATH_MAX, Target};
+use crate::errno::Errno;
+
+/// The most symbolic links that a walk follows.
+const LINKS_MAX: usize = 40;
+
+/// Where a walk begins, and what it sees.
+#[derive(Clone)]
+pub struct Start {
+    /// What a path with a slash in front begins at, and what `..` never leaves.
+    pub root: Handle,
+    /// What other paths begin at.
+    pub directory: Handle,
+    /// What is mounted.
+    pub mounts: Arc<Mounts>,
+    /// On whose behalf.
+    pub credentials: Credentials,
+}
+
+/// What a walk does with a symbolic link at the path's end; others are always followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// It is followed.
+    Yes,
+    /// It is the end, unless a slash stands behind it.
+    No,
+    /// It is the end: the name is to be made, removed or moved.
+    Never,
+}
+
+/// The end of a walk.
+pub struct Found {
+    /// The directory that the last name is in.
+    pub parent: Handle,
+    /// The last name.
+    pub last: Last,
+    /// What it leads to, if it exists.
+    pub node: Option<Handle>,
+    /// A slash stands behind the last name: only a directory can be meant.
+    pub slash: bool,
+}
+
+/// A path's last part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// A name.
+    Name(Vec<u8>),
+    /// Nothing but slashes.
+    Root,
+    /// `.`
+    Dot,
+    /// `..`
+    DotDot,
+}
+
+impl Found {
+    /// What was found.
+    ///
+    /// # Errors
+    /// `ENOENT`.
+    pub fn node(self) -> Result<Handle, Errno> {
+        self.node.ok_or(Errno::ENOENT)
+    }
+}
+
+/// Walks `path`.
+///
+/// # Errors
+/// `ENOENT`, `ENOTDIR`, `ENAMETOOLONG`, `ELOOP`, `EACCES`. That only the last name does not exist is none.
+pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> {
+    if path.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    let mut rest = path.to_vec();
+    let mut links = 0;
+    let mut last = Last::Root;
+    let mut at = Arc::clone(&start.directory);
+    if path[0] == b'/' {
+        at = Arc::clone(&start.root);
+    }
+    loop {
+        if rest.len() >= PATH_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let Some(begin) = rest.iter().position(|byte| *byte != b'/') else {
+            return Ok(Found { parent: Arc::clone(&at), last, node: Some(at), slash: false });
+        };
+        let end = rest[begin..].iter().position(|byte| *byte == b'/').map_or(rest.len(), |length| begin + length);
+        let name = rest[begin..end].to_vec();
+        rest.drain(..end);
+        let slash = !rest.is_empty();
+        let is_last = rest.iter().all(|byte| *byte == b'/');
+
+        let directory = at.metadata();
+        if directory.kind != Kind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        start.credentials.check(&directory, SEARCH)?;
+        match &*name {
+            b"." => {
+                last = Last::Dot;
+                continue;
+            }
+            b".." => {
+                last = Last::DotDot;
+                at = up(start, &at);
+                continue;
+            }
+            _ => {}
+        }
+        let node = match at.lookup(&name) {
+            Ok(node) => start.mounts.covering(node),
+            Err(Errno::ENOENT) if is_last => {
+                return Ok(Found { parent: at, last: Last::Name(name), node: None, slash });
+            }
+            Err(error) => return Err(error),
+        };
+        let kind = node.metadata().kind;
+        let is_followed = !is_last || follow == Follow::Yes || follow == Follow::No && slash;
+        if kind == Kind::Link && is_followed {
+            links += 1;
+            if links > LINKS_MAX {
+                return Err(Errno::ELOOP);
+            }
+            match node.follow()? {
+                Target::Node(node) if is_last => {
+                    return Ok(Found { parent: at, last: Last::Name(name), node: Some(node), slash });
+                }
+                Target::Node(node) => at = node,
+                Target::Path(path) => {
+                    match path.first() {
+                        None => return Err(Errno::ENOENT),
+                        Some(b'/') => at = Arc::clone(&start.root),
+                        Some(_) => {}
+                    }
+                    last = Last::Root;
+                    rest.splice(..0, path);
+                }
+            }
+        } else if is_last {
+            if slash && kind != Kind::Directory {
+                return Err(Errno::ENOTDIR);
+            }
+            return Ok(Found { parent: at, last: Last::Name(name), node: Some(node), slash });
+        } else {
+            at = node;
+        }
+    }
+}
+
+/// The directory that a directory is in, across mounts; the root's is the root.
+fn up(start: &Start, directory: &Handle) -> Handle {
+    let mut at = Arc::clone(directory);
+    loop {
+        if at.metadata().identity() == start.root.metadata().identity() {
+            return at;
+        }
+        match start.mounts.covered_by(&at) {
+            Some(covered) => at = covered,
+            None => return at.parent().map_or(at, |parent| start.mounts.covering(parent)),
+        }
+    }
+}
+
+/// The path of a directory from the root; none if it was removed.
+pub fn path_of(start: &Start, directory: &Handle) -> Option<Vec<u8>> {
+    let mut path = Vec::new();
+    let mut at = Arc::clone(directory);
+    while at.metadata().identity() != start.root.metadata().identity() {
+        if let Some(covered) = start.mounts.covered_by(&at) {
+            at = covered;
+            continue;
+        }
+        let parent = at.parent()?;
+        let mut name = parent.name_of(at.metadata().inode)?;
+        name.insert(0, b'/');
+        path.splice(..0, name);
+        at = parent;
+    }
+    if path.is_empty() {
+        path.push(b'/');
+    }
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::Any;
+    use std::sync::{Arc, Mutex, MutexGuard};
+
+    use super::{Follow, Found, Last, Start, path_of, walk};
+    use crate::errno::Errno;
+    use crate::fs::access::Credentials;
+    use crate::fs::mount::{Mount, Mounts};
+    use crate::fs::node::{Attributes, Entry, Handle, Kind, Metadata, Node, Usage};
+    use crate::fs::tree::{Body, Directory, Number, ROOT, Tree};
+
+    /// A node of a tree without contents; its `device` distinguishes trees.
+    struct Place {
+        tree: Arc<Mutex<Tree<()>>>,
+        device: u64,
+        number: Number,
+    }
+
+    impl Place {
+        fn tree(&self) -> MutexGuard<'_, Tree<()>> {
+            self.tree.lock().expect("no test panics with it")
+        }
+
+        fn at(&self, number: Number) -> Handle {
+            Arc::new(Self { tree: Arc::clone(&self.tree), device: self.device, number })
+        }
+    }
+
+    impl Node for Place {
+        fn as_any(&self) -> &dyn Any {
+            self
+        }
+
+        fn metadata(&self) -> Metadata {
+            let tree = self.tree();
+            let node = tree.node(self.number);
+            let attributes = node.attributes;
+            let (kind, links) = (node.kind(), node.links());
+            Metadata { device: self.device, inode: self.number, kind, links, attributes, size: 0, blocks: 0 }
+        }
+
+        fn usage(&self) -> Usage {
+            Usage { magic: 0, pages: 0, free_pages: 0, nodes: 0 }
+        }
+
+        fn read_link(&self) -> Result<Vec<u8>, Errno> {
+            match &self.tree().node(self.number).body {
+                Body::Link(target) => Ok(target.to_vec()),
+                _ => Err(Errno::EINVAL),
+            }
+        }
+
+        fn lookup(&self, name: &[u8]) -> Result<Handle, Errno> {
+            let number = self.tree().lookup(self.number, name)?;
+            Ok(self.at(number))
+        }
+
+        fn parent(&self) -> Option<Handle> {
+            let number = self.tree().parent(self.number)?;
+            Some(self.at(number))
+        }
+
+        fn read_directory(&self, position: u64, each: &mut dyn FnMut(&Entry<'_>) -> bool) -> Result<(), Errno> {
+            let tree = self.tree();
+            for entry in tree.names(self.number, position)? {
+                let kind = tree.node(entry.number).kind();
+                if !each(&Entry { position: entry.position, name: entry.name, inode: entry.number, kind }) {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// Directories end in a slash, links are `name>target`, everything else is a file.
+    fn tree(device: u64, paths: &[&str]) -> Handle {
+        let attributes = Attributes { permissions: 0o755, ..Attributes::default() };
+        let mut tree = Tree::new(attributes);
+        for path in paths {
+            let (path, body) = match (path.strip_suffix('/'), path.split_once('>')) {
+                (Some(path), _) => (path, Body::Directory(Directory::default())),
+                (None, Some((path, target))) => (path, Body::Link(target.as_bytes().into())),
+                (None, None) => (*path, Body::File(())),
+            };
+            let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let find = |at, name: &str| tree.lookup(at, name.as_bytes()).expect("made before");
+            let parent = parents.split('/').filter(|name| !name.is_empty()).fold(ROOT, find);
+            tree.create(parent, name.as_bytes(), attributes, body).expect("free");
+        }
+        Arc::new(Place { tree: Arc::new(Mutex::new(tree)), device, number: ROOT })
+    }
+
+    fn start() -> Start {
+        let root = tree(
+            1,
+            &["a/", "a/b/", "a/b/file", "a/up>..", "a/abs>/a/b", "loop>loop", "gone>none", "m/", "m/x", "nil>"],
+        );
+        let mounted = tree(2, &["inner/", "inner/file"]);
+        let covered = root.lookup(b"m").expect("there");
+        let mount = Mount::new("none", "tmpfs", "/m", Some(covered), mounted);
+        let mounts = Arc::new(Mounts::new(vec![mount]));
+        Start { directory: Arc::clone(&root), root, mounts, credentials: Credentials::SUPERUSER }
+    }
+
+    fn found(path: &str, follow: Follow) -> Result<Found, Errno> {
+        walk(&start(), path.as_bytes(), follow)
+    }
+
+    fn path(path: &str) -> Result<String, Errno> {
+        let start = start();
+        let found = walk(&start, path.as_bytes(), Follow::Yes)?;
+        let (parent, last) = (Arc::clone(&found.parent), found.last.clone());
+        let node = found.node()?;
+        let text = |bytes| String::from_utf8(bytes).expect("letters");
+        match (path_of(&start, &node), last) {
+            (Some(path), _) => Ok(text(path)),
+            (None, Last::Name(name)) => {
+                Ok(format!("{}/{}", text(path_of(&start, &parent).expect("it has a name")), text(name)))
+            }
+            (None, last) => panic!("{path}: {last:?} is no directory"),
+        }
+    }
+
+    #[test]
+    fn paths_lead_where_they_say() {
+        for (given, expected) in [
+            ("/", "/"),
+            ("a/b", "/a/b"),
+            ("//a///b//", "/a/b"),
+            ("a/./b/.", "/a/b"),
+            ("a/b/..", "/a"),
+            ("../../a", "/a"),
+            ("a/up/a/abs/..", "/a"),
+            ("a/b/file", "/a/b/file"),
+        ] {
+            assert_eq!(path(given).as_deref(), Ok(expected), "{given}");
+        }
+    }
+
+    #[test]
+    fn mounts_cover_what_lies_below_and_are_left_upwards() {
+        assert_eq!(path("m/inner/file").as_deref(), Ok("/m/inner/file"));
+        assert_eq!(path("m/x"), Err(Errno::ENOENT));
+        assert_eq!(path("m/inner/../..").as_deref(), Ok("/"));
+        assert_eq!(path("m/inner/../../a").as_deref(), Ok("/a"));
+    }
+
+    #[test]
+    fn a_walk_has_linuxs_errors() {
+        for (given, error) in [
+            ("", Errno::ENOENT),
+            ("none", Errno::ENOENT),
+            ("none/a", Errno::ENOENT),
+            ("a/b/file/", Errno::ENOTDIR),
+            ("a/b/file/.", Errno::ENOTDIR),
+            ("a/b/file/..", Errno::ENOTDIR),
+            ("a/b/file/x", Errno::ENOTDIR),
+            ("loop", Errno::ELOOP),
+            ("gone", Errno::ENOENT),
+            ("nil", Errno::ENOENT),
+            (&"x".repeat(256), Errno::ENAMETOOLONG),
+            (&"a/b/../../".repeat(500), Errno::ENAMETOOLONG),
+        ] {
+            assert_eq!(path(given), Err(error), "{given}");
+        }
+    }
+
+    #[test]
+    fn the_last_link_is_followed_where_it_is_meant() {
+        let kind = |path, follow| found(path, follow)?.node().map(|node| node.metadata().kind);
+        assert_eq!(kind("a/abs", Follow::Yes), Ok(Kind::Directory));
+        assert_eq!(kind("a/abs", Follow::No), Ok(Kind::Link));
+        assert_eq!(kind("a/abs/", Follow::No), Ok(Kind::Directory));
+        assert_eq!(kind("a/abs/", Follow::Never), Err(Errno::ENOTDIR));
+        let created = found("gone", Follow::Yes).expect("only the last name is missing");
+        assert_eq!(created.last, Last::Name(b"none".to_vec()), "a file is created where the link leads");
+    }
+
+    #[test]
+    fn the_last_part_is_known_for_what_it_is() {
+        for (given, last) in
+            [("/", Last::Root), ("a/.", Last::Dot), ("a/..", Last::DotDot), ("a/b", Last::Name(b"b".to_vec()))]
+        {
+            assert_eq!(found(given, Follow::Never).expect("there").last, last, "{given}");
+        }
+        assert!(found("new/", Follow::Never).expect("only the last name is missing").slash);
+    }
+}
