@@ -229,8 +229,8 @@ mod tests {
     use core::{ptr::with_exposed_provenance_mut, sync::atomic::Ordering};
 
     use super::{
-        CONTROL_ERROR, CONTROL_READ, CONTROL_SELECT, DIRECTORY_ITEM, Descriptor, FEATURE_DMA, FEATURES_ITEM, FwCfgError,
-        LongFile, MAX_FILES, Registers, SIGNATURE, SIGNATURE_ITEM, read_file,
+        CONTROL_ERROR, CONTROL_READ, CONTROL_SELECT, DIRECTORY_ITEM, Descriptor, FEATURE_DMA, FEATURES_ITEM,
+        FwCfgError, LongFile, MAX_FILES, Registers, SIGNATURE, SIGNATURE_ITEM, read_file,
     };
 
     /// A device with these items; a file's item is 0x20 plus its place. Physical addresses are virtual ones.

@@ -314,6 +314,7 @@ pub fn start() -> Result<(), AllocationError> {
             WORK.waiters.wait_until(|| WORK.count.load(Ordering::Acquire) != done);
             done = WORK.count.load(Ordering::Acquire);
             SWAP.do_pending_work();
+            SWAP.return_refused(&mut AddressSpaces { area: 0, next_line: Duration::MAX });
         }
     };
     task::spawn("swap-work", work).map(drop)
@@ -477,5 +478,18 @@ impl Users for AddressSpaces {
             }
         }
         Ok(())
+    }
+
+    fn map_refused(&mut self, slots: &SlotRange) {
+        for space in address_space::all() {
+            let mut from = 0;
+            while let Some((page, entry)) = space.next_entry(from, slots) {
+                // Without a frame for a page table the page stays where it is: in memory, and found by whoever needs it.
+                if SWAP.is_refused(entry) && fault::bring_back(&space, page, entry).is_err() {
+                    return;
+                }
+                from = page + PAGE_SIZE as u64;
+            }
+        }
     }
 }

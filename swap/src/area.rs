@@ -6,7 +6,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::batch::Pool;
 use crate::cluster::{CLASSES, CLUSTER_SLOTS, Cluster, ClusterGuard, run_length};
@@ -17,6 +17,8 @@ use crate::heap::NoMemory;
 use crate::lists::{ListId, Lists};
 use crate::machine::{Event, Level, Machine};
 use crate::ops::SwapOps;
+use crate::priorities::Priorities;
+use crate::room::Room;
 use crate::statistics::{Statistics, count};
 use crate::sync::{Lock, Rank};
 use crate::word::{Kind, Word};
@@ -42,8 +44,8 @@ pub struct Area<M: Machine> {
     pub(crate) lists: Lock<Lists, M, { Rank::Lists as u8 }>,
     /// Slots in use. Lowered only after the backend was told of a freed slot, so that `swapoff` cannot miss one.
     pub(crate) used: AtomicU64,
-    /// Slots may be allocated. Cleared by `swapoff`; read under a cluster's lock before a slot of it is taken.
-    pub(crate) working: AtomicBool,
+    /// Whether slots may be taken; read under a cluster's lock before a slot of it is.
+    pub(crate) room: Room,
     /// On a rotational device, where the last slot of each class was taken, by any processor.
     pub(crate) sequential: [AtomicU32; CLASSES],
     pub(crate) statistics: Statistics,
@@ -52,6 +54,8 @@ pub struct Area<M: Machine> {
 
 /// What all areas share.
 pub(crate) struct Shared<M: Machine> {
+    /// The areas that slots are taken from.
+    pub(crate) priorities: Lock<Priorities, M, { Rank::Priorities as u8 }>,
     pub(crate) pool: Pool<M>,
     pub(crate) statistics: Statistics,
 }
@@ -334,7 +338,7 @@ impl<M: Machine> Area<M> {
         // The usual case, which mostly leaves the cluster on its list.
         if cluster.list().is_partly_used()
             && (run_length(class) == 1 || cluster.class() == class)
-            && self.working.load(Ordering::Acquire)
+            && self.room.is_open()
             && let Some(offset) = cluster.take(class, wanted, word)
         {
             self.used.fetch_add(run_length(class).into(), Ordering::AcqRel);
@@ -366,7 +370,7 @@ impl<M: Machine> Area<M> {
             list if list.is_partly_used() => run_length(class) == 1 || cluster.class() == class,
             list => list == ListId::FREE,
         };
-        if !suits || !self.working.load(Ordering::Acquire) {
+        if !suits || !self.room.is_open() {
             return Ok(None);
         }
         cluster.prepare(class, self.metadata_bits)?;
@@ -384,10 +388,15 @@ impl<M: Machine> Area<M> {
         /// How many clusters are looked at for a full one: with half of all slots used one is near.
         const LOOKS: usize = 256;
         for _ in 0..self.clusters.len().min(LOOKS) {
+            self.room.looked_in_vain(1);
             let index = self.lists.lock().next_to_reclaim(self.clusters.len());
             if self.clusters[index].lock().list() == ListId::FULL {
                 self.drop_unused_in(self.cluster_slots(index));
-                return self.take_from(index, class, 0, word).ok().flatten();
+                let taken = self.take_from(index, class, 0, word).ok().flatten();
+                if taken.is_some() {
+                    self.room.looked_with_success();
+                }
+                return taken;
             }
         }
         None
@@ -411,18 +420,18 @@ impl<M: Machine> Area<M> {
         if self.metadata_bits == 0 && cluster.has_more_used_than(1) {
             self.ops.slot_free_notify(self, slot, 0);
             cluster.give_back(offset(slot));
-            self.used.fetch_sub(1, Ordering::AcqRel);
             if cluster.list() == ListId::FULL {
-                self.list_again(cluster, slot);
+                self.list_again(&mut cluster, slot);
             }
+            self.lower_used(1);
         } else {
             self.free_and_relist(cluster, slot);
         }
     }
 
     #[inline(never)]
-    fn list_again(&self, mut cluster: ClusterGuard<'_, M>, slot: u32) {
-        self.relist(slot as usize / CLUSTER_SLOTS, &mut cluster, false);
+    fn list_again(&self, cluster: &mut ClusterGuard<'_, M>, slot: u32) {
+        self.relist(slot as usize / CLUSTER_SLOTS, cluster, false);
     }
 
     #[inline(never)]
@@ -435,8 +444,16 @@ impl<M: Machine> Area<M> {
         for slot in first..first + length {
             self.free_slot(cluster, slot);
         }
-        self.used.fetch_sub(u64::from(length), Ordering::AcqRel);
         self.relist(first as usize / CLUSTER_SLOTS, cluster, false);
+        self.lower_used(length.into());
+    }
+
+    #[inline]
+    fn lower_used(&self, slots: u64) {
+        let before = self.used.fetch_sub(slots, Ordering::AcqRel);
+        if self.room.is_short() {
+            self.slots_freed(before - slots);
+        }
     }
 
     #[inline]

@@ -140,7 +140,11 @@ impl<M: Machine> Batch<M> {
     }
 
     fn finish(&mut self, result: Result<(), IoError>) {
-        if let (Err(error), Some(run)) = (result, self.run(0))
+        if result == Err(IoError::NoSpace) && self.direction == Direction::Write {
+            if matches!(self.purpose, Purpose::Cached) && !self.is_empty() {
+                self.area.has_no_room(self.items.len() as u64);
+            }
+        } else if let (Err(error), Some(run)) = (result, self.run(0))
             && self.area.reports_error()
         {
             let verb = match self.direction {
@@ -195,12 +199,16 @@ fn end_write<M: Machine>(area: &Arc<Area<M>>, folio: M::Folio, purpose: &Purpose
     if result.is_err() {
         count!(area, failed_writes, 1 << folio.order());
         state.set(FolioFlag::Dirty);
-        state.clear(FolioFlag::Reclaim);
     }
     state.clear(FolioFlag::Writeback);
     folio.wake(FolioFlag::Writeback);
     match purpose {
-        Purpose::Cached => area.drop_if_unused(&folio),
+        Purpose::Cached => {
+            if result == Err(IoError::NoSpace) && area.room.refuses() {
+                area.note_refused(&folio);
+            }
+            area.drop_if_unused(&folio);
+        }
         Purpose::Redirected(home) => home.drop_if_unused(&folio),
         Purpose::Owned => return,
     }
@@ -244,12 +252,12 @@ impl<M: Machine> WriteBatch<M> {
     }
 
     /// Ends what the folio at `position` is in the batch for, and takes it out: those behind it move up. A batch that is
-    /// empty then has nothing left to complete.
+    /// empty then has nothing left to complete. [`IoError::NoSpace`] is about this folio alone; see [`Area::has_no_room`].
     pub fn complete_one(&mut self, position: usize, result: Result<(), IoError>) {
         self.0.complete_one(position, result);
     }
 
-    /// See [`Batch::complete`].
+    /// See [`Batch::complete`]. After [`IoError::NoSpace`] the area is left out for a while ([`Area::has_no_room`]).
     pub fn complete(self, result: Result<(), IoError>) {
         self.0.complete(result);
     }

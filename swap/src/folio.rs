@@ -76,14 +76,10 @@ pub enum FolioFlag {
     Dirty = 1 << 2,
     /// The contents are on their way to the slot; they must not change on a device that needs stable writes.
     Writeback = 1 << 3,
-    /// To be freed when its writeback ends.
-    Reclaim = 1 << 4,
     /// In the swap cache, at [`FolioState::entry`].
-    InCache = 1 << 5,
+    InCache = 1 << 4,
     /// Read ahead of a fault, and not yet wanted by one.
-    Readahead = 1 << 6,
-    /// Was active when it was evicted, or came back too soon.
-    Workingset = 1 << 7,
+    Readahead = 1 << 5,
 }
 
 /// The core's part of a folio's metadata; the machine keeps one for each frame.

@@ -19,13 +19,16 @@
 //! 5. If clean: [`Swap::evict`] takes it out of the cache; when the references are dropped, the frames are free.
 //! 6. At the end of the round: [`Plug::submit`].
 //!
+//! A page that its area's backend had no room for stays in the swap cache: [`Swap::return_refused`], in a thread of its own,
+//! has it mapped again, so that it gets another slot on its next way out.
+//!
 //! The way in, for a page fault on a word that [`PageTableWord::decode`] says is an entry:
 //!
 //! 1. [`Swap::fault_in`]; on [`FaultError::Gone`] look at the word again.
 //! 2. Under the page table's lock, look whether the word is still the same. If so, map the folio and take the word's count
 //!    out by [`SlotReference::from_word`]; a word written by a read fault keeps the slot worth having, so the folio is
 //!    mapped without its dirty bit and can be dropped later without being written.
-//! 3. If the slot is not worth keeping ([`Swap::is_half_full`], or the page is being written to): mark it dirty and
+//! 3. If the slot is not worth keeping ([`Swap::is_slot_worthless`], or the page is being written to): mark it dirty and
 //!    [`Swap::try_free_slot`]. Then drop the lock.
 //!
 //! `fork` copies a word by [`Swap::duplicate`]; unmapping drops its [`SlotReference`]. [`Swap::swapoff`] asks the kernel
@@ -112,6 +115,7 @@ mod priorities;
 mod read;
 mod readahead;
 mod registry;
+mod room;
 mod slots;
 mod statistics;
 pub mod store;

@@ -13,12 +13,10 @@ use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{MAX_CPUS, Machine};
 use crate::ops::SlotRun;
-use crate::priorities::Priorities;
 use crate::readahead::PageCluster;
 use crate::registry::{BlockDriver, DriverId, Registry, RegistryError};
 use crate::slots::{SlotReference, Slots};
 use crate::statistics::Snapshot;
-use crate::sync::{Lock, Rank};
 use crate::word::{Kind, Word};
 
 /// The most areas at once.
@@ -28,7 +26,6 @@ pub const MAX_AREAS: usize = 28;
 pub struct Swap<M: Machine> {
     /// Written only by `swapon` and `swapoff`, and only when nobody is looking.
     pub(crate) areas: [RwLock<Option<Arc<Area<M>>>>; MAX_AREAS],
-    pub(crate) priorities: Lock<Priorities, M, { Rank::Priorities as u8 }>,
     /// Where each processor took its last slot of each class: a hint.
     current: [[Place; CLASSES]; MAX_CPUS],
     pub(crate) drivers: Registry<M, dyn BlockDriver<M>>,
@@ -54,7 +51,6 @@ impl<M: Machine> Swap<M> {
     pub const fn new() -> Self {
         Self {
             areas: [const { RwLock::new(None) }; MAX_AREAS],
-            priorities: Lock::new(Priorities::new()),
             current: [const { [const { Place::new() }; CLASSES] }; MAX_CPUS],
             drivers: Registry::new(),
             types: Registry::new(),
@@ -109,10 +105,10 @@ impl<M: Machine> Swap<M> {
     pub fn totals(&self) -> (u64, u64) {
         self.areas().fold((0, 0), |(total, free), area| {
             let used = area.used();
-            if area.working.load(Ordering::Relaxed) {
-                (total + area.usable, free + area.usable.saturating_sub(used))
-            } else {
+            if area.room.is_leaving() {
                 (total + used, free)
+            } else {
+                (total + area.usable, free + area.usable.saturating_sub(used))
             }
         })
     }
@@ -260,14 +256,15 @@ impl<M: Machine> Swap<M> {
             return Ok((area, taken));
         }
         // Nearly always the first area has room.
-        let first = self.priorities.lock().turn().ok_or(AllocateError::Full)?;
+        let priorities = &self.shared.get().ok_or(AllocateError::Full)?.priorities;
+        let first = priorities.lock().turn().ok_or(AllocateError::Full)?;
         let mut error = match self.allocate_in(first, place, class, word) {
             Ok(found) => return Ok(found),
             Err(error) => error,
         };
-        let others = self.priorities.lock().clone();
+        let others = priorities.lock().clone();
         for index in others.iter().filter(|&index| index != first) {
-            self.priorities.lock().requeue(index);
+            priorities.lock().requeue(index);
             match self.allocate_in(index, place, class, word) {
                 Ok(found) => return Ok(found),
                 Err(AllocateError::Full) => {}
@@ -287,7 +284,10 @@ impl<M: Machine> Swap<M> {
     ) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
         let area = self.area(index).ok_or(AllocateError::Full)?;
         let taken = area.allocate(class, word).map_err(|error| match error {
-            NoSlot::Full => AllocateError::Full,
+            NoSlot::Full => {
+                area.leave_out_if_full();
+                AllocateError::Full
+            }
             NoSlot::NoMemory => AllocateError::NoMemory,
         })?;
         place.set(index, taken, class);

@@ -3,7 +3,6 @@
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::Ordering;
 
 use crate::area::Area;
 use crate::entry::Entry;
@@ -22,6 +21,10 @@ pub trait Users {
     /// # Errors
     /// If there is no memory for the pages.
     fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError>;
+
+    /// Maps the pages of these slots again for which [`Swap::is_refused`] says so: their backend had no room, they are in
+    /// memory, and once their slots are free ([`Swap::is_slot_worthless`]) they can go elsewhere.
+    fn map_refused(&mut self, slots: &SlotRange);
 
     /// Whether the caller of `swapoff` should give up, because of a signal.
     fn interrupted(&self) -> bool {
@@ -68,17 +71,15 @@ impl<M: Machine> Swap<M> {
     /// If there is no such area; or if not everything could be brought back, and then the area works as before.
     pub fn swapoff(&self, index: u8, users: &mut dyn Users) -> Result<(), SwapOffError> {
         let area = self.area(index).ok_or(SwapOffError::NotActive)?;
-        if !area.working.swap(false, Ordering::AcqRel) {
+        if !area.start_leaving() {
             return Err(SwapOffError::NotActive);
         }
-        self.priorities.lock().remove(index);
         // Whoever saw the area work before this is done with its cluster after this.
         for cluster in &area.clusters {
             drop(cluster.lock());
         }
         if let Err(error) = empty(&area, users) {
-            area.working.store(true, Ordering::Release);
-            self.priorities.lock().insert(area.priority, index);
+            area.stop_leaving();
             M::log(Level::Warning, format_args!("{} stays enabled: {error}", area.name()));
             return Err(error);
         }

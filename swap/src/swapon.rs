@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::area::{Area, Shared};
 use crate::backend::BackendError;
@@ -17,6 +17,8 @@ use crate::heap::{self, NoMemory};
 use crate::lists::Lists;
 use crate::machine::{IoError, Level, Machine};
 use crate::ops::SwapOps;
+use crate::priorities::Priorities;
+use crate::room::Room;
 use crate::statistics::Statistics;
 use crate::swap::{MAX_AREAS, Swap};
 use crate::sync::Lock;
@@ -161,7 +163,7 @@ impl<M: Machine> Swap<M> {
             }
             M::relax();
         }
-        self.priorities.lock().insert(area.priority, index);
+        area.join();
         self.forget_places();
         Ok(index)
     }
@@ -195,7 +197,7 @@ impl<M: Machine> Swap<M> {
             clusters,
             lists: Lock::new(Lists::new()),
             used: AtomicU64::new(0),
-            working: AtomicBool::new(true),
+            room: Room::new(),
             sequential: [const { AtomicU32::new(0) }; _],
             statistics: Statistics::new(),
             shared: self.shared()?,
@@ -211,7 +213,11 @@ impl<M: Machine> Swap<M> {
         if let Some(shared) = self.shared.get() {
             return Ok(Arc::clone(shared));
         }
-        let shared = heap::arc::<M, _>(Shared { pool: Pool::new()?, statistics: Statistics::new() })?;
+        let shared = heap::arc::<M, _>(Shared {
+            priorities: Lock::new(Priorities::new()),
+            pool: Pool::new()?,
+            statistics: Statistics::new(),
+        })?;
         Ok(Arc::clone(self.shared.call_once(|| shared)))
     }
 }

@@ -15,6 +15,9 @@ pub enum Written<M: Machine> {
     Queued,
     /// All its pages are zero: its slots say so, nothing is written, and it can be evicted at once.
     Zero(Locked<M::Folio>),
+    /// The area's backend has no room: the folio stays, dirty and in the cache, until [`Swap::return_refused`] has found those
+    /// who use it.
+    Refused(Locked<M::Folio>),
     /// No page-table word holds its slots any more: they are free, and so is the folio when the caller drops it.
     Unused(Locked<M::Folio>),
 }
@@ -43,6 +46,10 @@ impl<M: Machine> Swap<M> {
             folio.state().clear(FolioFlag::Dirty);
             count!(area, zero_out, pages as u64);
             return Written::Zero(folio);
+        }
+        if area.room.refuses() {
+            area.note_refused(&folio);
+            return Written::Refused(folio);
         }
         count!(area, pages_out, pages as u64);
         plug.add(&area, folio.into_writeback(), entry.slot(), Direction::Write);

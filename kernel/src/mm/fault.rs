@@ -157,8 +157,8 @@ fn swap_in(
     let attempt = map(space, page, entry.to_word(), &folio, list, write, kind)?;
     if let Attempt::Served(_) = attempt {
         swap::forget_word(entry.to_word());
-        // A page that is about to change makes its slot worthless, and when swap gets full, so does any other.
-        if write || swap::core().is_half_full() {
+        // A page that is about to change makes its slot worthless.
+        if write || swap::core().is_slot_worthless(&folio) {
             swap::core().try_free_slot(&folio);
         }
     }

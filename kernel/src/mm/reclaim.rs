@@ -363,7 +363,6 @@ fn take_out(folio: Locked<Folio>, dirty: bool, plug: &mut Plug) {
     COUNTERS.written.fetch_add(1, Ordering::Relaxed);
     WRITES_UNDER_WAY.fetch_add(1, Ordering::AcqRel);
     folio.state().set(FolioFlag::Dirty);
-    folio.state().set(FolioFlag::Reclaim);
     match swap::core().write(plug, folio) {
         Written::Queued => return,
         Written::Zero(folio) => {
@@ -374,6 +373,10 @@ fn take_out(folio: Locked<Folio>, dirty: bool, plug: &mut Plug) {
         Written::Unused(folio) => {
             drop(folio);
             frames_freed();
+        }
+        Written::Refused(folio) => {
+            FAILED_WRITES.fetch_add(1, Ordering::Release);
+            lru::add(&folio, List::Active);
         }
     }
     WRITES_UNDER_WAY.fetch_sub(1, Ordering::AcqRel);

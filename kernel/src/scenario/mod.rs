@@ -25,6 +25,8 @@ mod disks;
 #[cfg(target_os = "none")]
 mod errors;
 #[cfg(target_os = "none")]
+mod full;
+#[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]
 mod sequential;

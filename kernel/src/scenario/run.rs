@@ -6,7 +6,7 @@ use core::fmt;
 
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
-use super::{areas, crashes, demo, disks, errors, memory, sequential, threads, zram, zram_cost};
+use super::{areas, crashes, demo, disks, errors, full, memory, sequential, threads, zram, zram_cost};
 use crate::command_line::CommandLine;
 use crate::{log, print};
 
@@ -76,6 +76,7 @@ static SCENARIOS: &[Scenario] = &[
         "what a page costs through zram, out and in, in instructions; with --release -- --icount",
         zram_cost::zram_cost,
     ),
+    scenario("pool-full", "zram reaches its limit while a disk has room: pages go there", full::pool_full),
     scenario("poison", "swapoff meets a slot that cannot be read: only its page is lost", areas::poison),
     scenario("write-error", "the swap disk refuses writes: pages stay in memory, the run goes on", errors::write_error),
     scenario("read-error", "the swap disk refuses reads: only the task that needs the page dies", errors::read_error),

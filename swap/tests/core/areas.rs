@@ -314,6 +314,8 @@ impl Users for Nobody {
         self.error.map_or(Ok(()), Err)
     }
 
+    fn map_refused(&mut self, _slots: &SlotRange) {}
+
     fn interrupted(&self) -> bool {
         self.interrupted
     }

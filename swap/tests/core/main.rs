@@ -15,6 +15,7 @@ mod golden;
 mod header;
 mod model;
 mod pages;
+mod room;
 mod schedules;
 mod store;
 mod writeback;

@@ -284,6 +284,8 @@ impl Users for OneWord {
         self.fault();
         Ok(())
     }
+
+    fn map_refused(&mut self, _slots: &SlotRange) {}
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Compressed memory as swap, without any disk.
 
-use quire_boot::{Machine, Size};
+use quire_boot::{Disk, Machine, Size};
 use quire_tests::Run;
 
 fn machine() -> Machine {
@@ -41,4 +41,17 @@ fn what_a_page_costs_is_measured_and_every_page_comes_back() {
     let run = Run::new("zram-cost contents=mix pages=256", machine().icount());
     run.figures().require_exactly("ticks_an_instruction", 16);
     run.figures().require_at_least("mix_out", 1000);
+}
+
+#[test]
+fn pages_that_zram_has_no_room_for_go_to_the_disk() {
+    let words = "pool-full zram0.disksize=64M zram0.mem_limit=1M swapon=/dev/zram0,100 swapon=/dev/vda";
+    let run = Run::new(words, machine().disk(Disk::swap(Size::mebibytes(128))));
+    let figures = run.figures();
+    figures.require_at_least("to_zram", 256);
+    figures.require_at_least("to_disk", 1000);
+    figures.require_at_least("refused", 1);
+    run.require(figures.number("pool_pages") <= 256, "the pool kept to its limit");
+    run.require(run.lines_with("/dev/zram0 has no room for now").next().is_some(), "the log does not say why");
+    run.require(run.lines_with(" killed: ").next().is_none(), "a task was killed");
 }

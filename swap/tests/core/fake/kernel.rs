@@ -114,7 +114,7 @@ impl Kernel {
         };
         self.faults.push(fault.kind);
         self.map(task, page, &fault.folio);
-        if self.swap.is_half_full() {
+        if self.swap.is_slot_worthless(&fault.folio) {
             self.swap.try_free_slot(&fault.folio);
         }
         Ok(())
@@ -209,6 +209,7 @@ impl Kernel {
             match self.swap.write(&mut self.plug, locked) {
                 Written::Queued => return true,
                 Written::Zero(folio) | Written::Unused(folio) => folio,
+                Written::Refused(_) => return false,
             }
         } else {
             locked
@@ -305,5 +306,18 @@ impl Users for Kernel {
             }
         }
         Ok(())
+    }
+
+    fn map_refused(&mut self, slots: &SlotRange) {
+        for task in 0..self.tables.len() {
+            for page in 0..self.tables[task].len() {
+                if let PageTableWord::Entry(entry) = self.word(task, page)
+                    && slots.contains(entry)
+                    && self.swap.is_refused(entry)
+                {
+                    assert_eq!(self.fault(task, page), Ok(()), "a page in memory needs no frame to come back");
+                }
+            }
+        }
     }
 }

@@ -462,6 +462,8 @@ pub struct FakeDisk {
     /// Every request: direction, first page, pages.
     pub requests: Mutex<Vec<(Direction, u64, u64)>>,
     pub discarded: Mutex<Vec<Range<u64>>>,
+    /// How many more pages it has room for.
+    pub room: AtomicU64,
     memory: &'static Memory,
 }
 
@@ -482,6 +484,7 @@ impl FakeDisk {
             queue: Mutex::default(),
             requests: Mutex::default(),
             discarded: Mutex::default(),
+            room: AtomicU64::new(u64::MAX),
             memory: memory(),
         });
         let header = Header {
@@ -523,6 +526,9 @@ impl FakeDisk {
     }
 
     fn run(&self, request: DiskRequest<Fake>) {
+        if !self.take_room(&request) {
+            return request.complete(Err(IoError::NoSpace));
+        }
         let first = request.first_sector() / 8;
         let pages = first..first + request.pages();
         let failed =
@@ -538,6 +544,13 @@ impl FakeDisk {
             assert_eq!(page, pages.end);
         }
         request.complete(if failed { Err(IoError::Device) } else { Ok(()) });
+    }
+
+    /// Whether the pages still fit.
+    fn take_room(&self, request: &DiskRequest<Fake>) -> bool {
+        let take = |room: u64| room.checked_sub(request.pages());
+        request.direction() == Direction::Read
+            || self.room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
     }
 
     fn transfer(&self, direction: Direction, page: u64, folio: &FakeFolio, index: usize) {
