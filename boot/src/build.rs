@@ -1,4 +1,4 @@
-//! Kernel and image, made when something changed.
+//! Kernel, image and the guest's programs, made when something changed.
 //!
 //! Cargo knows whether kernel and image maker are fresh; the image is made again if either changed. A lock on
 //! `target/build.lock` keeps launchers that run at once from making the same files.
@@ -14,7 +14,7 @@ use std::{
 use crate::{
     error::Error,
     target,
-    toolchain::{TARGET, Toolchain},
+    toolchain::{TARGET, Toolchain, plain_command},
 };
 
 /// What a machine boots.
@@ -25,6 +25,9 @@ pub struct Artefacts {
     /// The disk image that UEFI boots, with that kernel in it.
     pub image: PathBuf,
 }
+
+/// The target of the guest's programs; naming it, even where it is the host's, keeps their flags from build scripts.
+const PROGRAMS_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The kernel's profile: the one for measuring if the launcher itself was built for release.
 const PROFILE: &str = if cfg!(debug_assertions) { "kernel" } else { "release" };
@@ -47,16 +50,43 @@ pub fn build() -> Result<Artefacts, Error> {
 
 fn build_under_lock() -> Result<Artefacts, Error> {
     let toolchain = Toolchain::find()?;
-    fs::create_dir_all(target()).map_err(Error::file("make", target()))?;
-    let lock_path = target().join("build.lock");
-    let lock = File::create(&lock_path).map_err(Error::file("make", &lock_path))?;
-    lock.lock().map_err(Error::file("lock", &lock_path))?;
-
+    let _lock = lock()?;
     let kernel = build_kernel(&toolchain)?;
     let image_maker = build_image_maker(&toolchain)?;
     let image = kernel.with_extension("img");
     make_image(&image_maker, &kernel, &image)?;
     Ok(Artefacts { kernel, image })
+}
+
+/// Keeps other launchers from building until it is dropped.
+fn lock() -> Result<File, Error> {
+    fs::create_dir_all(target()).map_err(Error::file("make", target()))?;
+    let path = target().join("build.lock");
+    let lock = File::create(&path).map_err(Error::file("make", &path))?;
+    lock.lock().map_err(Error::file("lock", &path))?;
+    Ok(lock)
+}
+
+/// Builds the guest's programs if they are not fresh, and says where their executable is.
+///
+/// # Errors
+/// The build fails: the host's toolchain may have no static C library.
+pub fn programs() -> Result<PathBuf, Error> {
+    static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
+    // As in `build`.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(program) = &*built {
+        return Ok(program.clone());
+    }
+    let _lock = lock()?;
+    let mut cargo = plain_command("cargo");
+    cargo
+        .args(["build", "--package", "quire-programs", "--profile", "programs", "--target", PROGRAMS_TARGET])
+        .args(["--target-dir", "target/programs"])
+        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    run_with_progress(cargo, "building the guest's programs")?;
+    let program = target().join("programs").join(PROGRAMS_TARGET).join("programs/quire-programs");
+    Ok(built.insert(program).clone())
 }
 
 fn build_kernel(toolchain: &Toolchain) -> Result<PathBuf, Error> {

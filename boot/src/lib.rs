@@ -24,8 +24,10 @@
 //! | [`machine`] | what is booted, and the run from the checks to the outcome |
 //! | [`size`] | sizes as a person writes them |
 //! | [`disk`] | virtio disks and the files behind them |
+//! | [`initramfs`] | the initramfs that the launcher makes, from the guest's programs and a shell |
+//! | [`cpio`] | the form of an initramfs |
 //! | [`toolchain`] | which cargo can build for bare metal |
-//! | [`build`] | kernel and image, made when something changed |
+//! | [`build`] | kernel, image and the guest's programs, made when something changed |
 //! | [`qemu`] | QEMU's arguments |
 //! | [`guest`] | QEMU as a process: serial line, timeout, end |
 //! | [`firmware`] | what the firmware prints, kept away from the reader |
@@ -35,10 +37,12 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod cpio;
 pub mod disk;
 pub mod error;
 pub mod firmware;
 pub mod guest;
+pub mod initramfs;
 pub mod machine;
 pub mod outcome;
 pub mod qemu;
@@ -47,6 +51,7 @@ pub mod toolchain;
 
 pub use disk::Disk;
 pub use error::Error;
+pub use initramfs::Initramfs;
 pub use machine::{Accelerator, Console, Machine};
 pub use outcome::{Outcome, Status};
 pub use size::Size;

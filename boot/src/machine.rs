@@ -15,6 +15,7 @@ use crate::{
     disk::{AttachedDisk, Disk},
     error::Error,
     guest,
+    initramfs::Initramfs,
     outcome::Outcome,
     qemu,
     size::Size,
@@ -33,10 +34,17 @@ pub struct Machine {
     pub(crate) icount: bool,
     pub(crate) display: bool,
     pub(crate) console: Console,
-    pub(crate) initrd: Option<PathBuf>,
+    initrd: Option<Initrd>,
     append: String,
     debugger: bool,
     timeout: Option<Duration>,
+}
+
+/// Where the initramfs comes from.
+#[derive(Clone, Debug)]
+enum Initrd {
+    File(PathBuf),
+    Made(Initramfs),
 }
 
 /// What executes the guest's instructions.
@@ -103,7 +111,13 @@ impl Machine {
     /// The file at `path` as initramfs, from which the kernel starts programs.
     #[must_use]
     pub fn initrd(self, path: impl Into<PathBuf>) -> Self {
-        Self { initrd: Some(path.into()), ..self }
+        Self { initrd: Some(Initrd::File(path.into())), ..self }
+    }
+
+    /// An initramfs that is made for this run, from which the kernel starts programs.
+    #[must_use]
+    pub fn initramfs(self, initramfs: Initramfs) -> Self {
+        Self { initrd: Some(Initrd::Made(initramfs)), ..self }
     }
 
     /// What executes the guest's instructions.
@@ -169,7 +183,9 @@ impl Machine {
             }
             File::options().read(true).write(true).open("/dev/kvm").map_err(Error::NoKvm)?;
         }
-        self.initrd.as_deref().map_or(Ok(()), check_initrd)?;
+        if let Some(Initrd::File(path)) = &self.initrd {
+            check_initrd(path)?;
+        }
         self.disks.iter().try_for_each(Disk::check)
     }
 
@@ -187,13 +203,28 @@ impl Machine {
         let directory = tempfile::tempdir_in(&runs).map_err(Error::file("make a directory in", &runs))?;
         let attach = |(index, disk): (usize, &Disk)| disk.attach(directory.path(), index);
         let disks = self.disks.iter().enumerate().map(attach).collect::<Result<Vec<AttachedDisk>, Error>>()?;
+        let initrd = self.initrd.as_ref().map(|initrd| initrd.place(directory.path())).transpose()?;
         let debugger_port = self.debugger.then(free_port).transpose()?;
 
-        let arguments = qemu::arguments(self, &firmware, &artefacts, &disks, debugger_port);
+        let arguments = qemu::arguments(self, &firmware, &artefacts, initrd.as_deref(), &disks, debugger_port);
         if let Some(port) = debugger_port {
             announce_debugger(&artefacts.kernel, port);
         }
         guest::run(&arguments, self.console, self.timeout)
+    }
+}
+
+impl Initrd {
+    /// The file for QEMU, made in `directory` if it has to be.
+    fn place(&self, directory: &Path) -> Result<PathBuf, Error> {
+        match self {
+            Self::File(path) => Ok(path.clone()),
+            Self::Made(initramfs) => {
+                let path = directory.join("initramfs.cpio");
+                fs::write(&path, initramfs.pack()?).map_err(Error::file("write", &path))?;
+                Ok(path)
+            }
+        }
     }
 }
 

@@ -44,6 +44,7 @@ pub fn arguments(
     machine: &Machine,
     firmware: &Path,
     artefacts: &Artefacts,
+    initrd: Option<&Path>,
     disks: &[AttachedDisk],
     debugger_port: Option<u16>,
 ) -> Vec<String> {
@@ -77,7 +78,7 @@ pub fn arguments(
         let command_line = option_value(&command_line);
         arguments.option("-fw_cfg", format!("name={COMMAND_LINE_FILE},string={command_line}"));
     }
-    if let Some(initrd) = &machine.initrd {
+    if let Some(initrd) = initrd {
         let file = option_value(&initrd.to_string_lossy());
         arguments.option("-fw_cfg", format!("name={INITRD_FILE},file={file}"));
     }
@@ -115,7 +116,7 @@ mod tests {
         let artefacts = Artefacts { kernel: "/kernel".into(), image: "/a,b.img".into() };
         let attach = |(index, disk): (usize, &Disk)| disk.attach(Path::new("/"), index).unwrap();
         let disks: Vec<_> = machine.disks.iter().enumerate().map(attach).collect();
-        let arguments = arguments(machine, Path::new("/ovmf"), &artefacts, &disks, debugger_port);
+        let arguments = arguments(machine, Path::new("/ovmf"), &artefacts, None, &disks, debugger_port);
         format!(" {} ", arguments.join(" "))
     }
 
@@ -143,12 +144,19 @@ mod tests {
     }
 
     #[test]
+    fn the_initramfs_is_a_file_for_the_kernel() {
+        let artefacts = Artefacts { kernel: "/kernel".into(), image: "/image".into() };
+        let initrd = Some(Path::new("/a,b.cpio"));
+        let line = arguments(&Machine::new(), Path::new("/ovmf"), &artefacts, initrd, &[], None).join(" ");
+        assert!(line.contains("-fw_cfg name=opt/org.quire/initrd,file=/a,,b.cpio"), "{line}");
+    }
+
+    #[test]
     fn each_wish_adds_its_arguments_and_nobody_elses() {
         let plain = line(&Machine::new(), None);
         for (part, wish) in [
             (" -accel kvm ", line(&Machine::new().accelerator(Accelerator::Kvm), None)),
             (" -icount shift=4,sleep=off ", line(&Machine::new().icount(), None)),
-            (" -fw_cfg name=opt/org.quire/initrd,file=/a,,b.cpio ", line(&Machine::new().initrd("/a,b.cpio"), None)),
             (" -gdb tcp:127.0.0.1:1234 -S ", line(&Machine::new(), Some(1234))),
             (" -serial mon:stdio ", line(&Machine::new().console(Console::Interactive), None)),
         ] {

@@ -1,0 +1,136 @@
+//! When memory ends: who is ended for it, and that only a group pays for what the group uses. For a machine that may be
+//! filled: a guest.
+
+use std::{fs, thread::sleep, time::Duration};
+
+use nix::{sys::signal::Signal, unistd::pause};
+
+use super::{Check, Outcome, require};
+use crate::{
+    files,
+    memory::{Memory, PAGE},
+    process::{Child, End, end_of},
+};
+
+pub(super) const CHECKS: &[Check] =
+    &[("limits-memory-ends", memory_ends), ("limits-group", group), ("limits-group-without-swap", group_without_swap)];
+
+const MIB: usize = (1 << 20) / PAGE;
+
+/// Waits until about as many frames are free as there were: those that were ended give theirs back in their own time.
+pub(super) fn orphans_are_gone(free_before_kib: u64) -> Outcome {
+    let mut free = 0;
+    for _ in 0..200 {
+        free = files::number("/proc/meminfo", "MemFree")?;
+        if free + 3072 >= free_before_kib {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(50));
+    }
+    require!(false, "{free_before_kib} KiB were free before, {free} after");
+    Ok(())
+}
+
+/// Touches pages one after the other and waits with them.
+fn hold(pages: usize) -> i32 {
+    let Ok(mut memory) = Memory::private(pages) else { return 1 };
+    (0..pages).for_each(|page| memory.touch(page));
+    pause();
+    drop(memory);
+    0
+}
+
+/// Of two, the one that says so itself is ended, though the other uses more; the third, which uses little, stays.
+fn memory_ends() -> Outcome {
+    let free_before = files::number("/proc/meminfo", "MemFree")?;
+    let all = files::number("/proc/meminfo", "MemTotal")? + files::number("/proc/meminfo", "SwapTotal")?;
+    require!(all < 1 << 20, "this machine is too large to fill");
+    let volunteer = Child::start(|| {
+        if files::set("/proc/self/oom_score_adj", "1000").is_err() {
+            return 2;
+        }
+        hold(2 * MIB)
+    })?;
+    let bystander = Child::start(|| hold(16))?;
+    // The parent ends this one when the volunteer has gone; it may come to the same end before.
+    let glutton = Child::start(|| hold(all as usize / 4 * 2))?;
+    let end = volunteer.wait()?;
+    glutton.signal(Signal::SIGKILL)?;
+    glutton.wait()?;
+    require!(end == End::Killed(Signal::SIGKILL), "the process with oom_score_adj 1000 gave {end}");
+    bystander.signal(Signal::SIGTERM)?;
+    let end = bystander.wait()?;
+    require!(end == End::Killed(Signal::SIGTERM), "a process that uses little gave {end}");
+    orphans_are_gone(free_before)
+}
+
+const GROUPS: &str = "/sys/fs/cgroup";
+const GROUP: &str = "/sys/fs/cgroup/check";
+
+/// Runs `work` in a new group with these limits, then looks at the group's files.
+fn in_group(limits: [(&str, &str); 2], work: impl FnOnce() -> i32, look: impl FnOnce(End) -> Outcome) -> Outcome {
+    if !fs::read_to_string(format!("{GROUPS}/cgroup.subtree_control"))?.contains("memory") {
+        files::set(&format!("{GROUPS}/cgroup.subtree_control"), "+memory")?;
+    }
+    fs::create_dir(GROUP)?;
+    for (name, limit) in limits {
+        files::set(&format!("{GROUP}/{name}"), limit)?;
+    }
+    let end = end_of(|| match files::set(&format!("{GROUP}/cgroup.procs"), &std::process::id().to_string()) {
+        Ok(()) => work(),
+        Err(_) => 3,
+    })?;
+    let outcome = look(end);
+    // A group goes when its processes have.
+    let removed = (0..100).any(|_| {
+        let gone = fs::remove_dir(GROUP).is_ok();
+        if !gone {
+            sleep(Duration::from_millis(20));
+        }
+        gone
+    });
+    outcome?;
+    require!(removed, "the group cannot be removed");
+    Ok(())
+}
+
+fn touch_all(pages: usize) -> i32 {
+    let Ok(mut memory) = Memory::private(pages) else { return 1 };
+    memory.pages().iter_mut().zip(0_u8..=255).for_each(|(page, number)| page.fill(number));
+    (0..pages).for_each(|page| memory.touch(page));
+    let current = files::numbers(&format!("{GROUP}/memory.current")).unwrap_or_default();
+    let swapped = files::numbers(&format!("{GROUP}/memory.swap.current")).unwrap_or_default();
+    let is_kept = current.iter().all(|&bytes| bytes <= 8 << 20) && swapped.iter().all(|&bytes| bytes > 0);
+    if current.len() == 1 && swapped.len() == 1 && is_kept { 0 } else { 2 }
+}
+
+fn group() -> Outcome {
+    let limits = [("memory.max", "8M"), ("memory.swap.max", "max")];
+    in_group(
+        limits,
+        || touch_all(24 * MIB),
+        |end| {
+            require!(end == End::Exited(0), "24 MiB in a group of 8 MiB with swap gave {end}");
+            Ok(())
+        },
+    )
+}
+
+fn group_without_swap() -> Outcome {
+    let bystander = Child::start(|| hold(4 * MIB))?;
+    let limits = [("memory.max", "8M"), ("memory.swap.max", "0")];
+    in_group(
+        limits,
+        || touch_all(24 * MIB),
+        |end| {
+            require!(end == End::Killed(Signal::SIGKILL), "24 MiB in a group of 8 MiB without swap gave {end}");
+            let killed = files::number(&format!("{GROUP}/memory.events"), "oom_kill")?;
+            require!(killed == 1, "the group counts {killed} processes ended for memory");
+            Ok(())
+        },
+    )?;
+    bystander.signal(Signal::SIGTERM)?;
+    let end = bystander.wait()?;
+    require!(end == End::Killed(Signal::SIGTERM), "a process outside of the group gave {end}");
+    Ok(())
+}

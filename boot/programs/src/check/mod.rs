@@ -1,0 +1,133 @@
+//! `check [NAME…]`: what the kernel promises programs, those that behave and those that do not.
+//!
+//! Each check runs in a process of its own, so that one that dies or hangs is only itself wrong; a line says how it went,
+//! and the last line counts them. `check` without a name lists them; a name also stands for every check that begins with
+//! it and a hyphen.
+
+mod bad;
+mod elf;
+mod files;
+mod limits;
+mod pages;
+mod signals;
+mod swapped;
+
+use std::process::ExitCode;
+
+use nix::sys::signal::Signal;
+use nix::unistd::alarm;
+
+use crate::process::{Child, End};
+
+/// A check: its name and what it does, which returns what did not hold.
+type Check = (&'static str, fn() -> Outcome);
+
+/// What a check found.
+type Outcome = Result<(), Failure>;
+
+/// What did not hold, for a person.
+#[derive(Debug)]
+struct Failure(String);
+
+impl<E: std::fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Fails a check unless `condition` holds.
+macro_rules! require {
+    ($condition:expr, $($why:tt)*) => {
+        if !$condition {
+            return Err($crate::check::Failure(format!($($why)*)));
+        }
+    };
+}
+use require;
+
+/// Far longer than any check takes on a busy machine.
+const LIMIT_SECONDS: u32 = 100;
+
+fn checks() -> impl Iterator<Item = &'static Check> {
+    [bad::CHECKS, elf::CHECKS, files::CHECKS, limits::CHECKS, pages::CHECKS, signals::CHECKS, swapped::CHECKS]
+        .into_iter()
+        .flatten()
+}
+
+pub(crate) fn main(names: &[String]) -> ExitCode {
+    if names.is_empty() {
+        checks().for_each(|(name, _)| println!("{name}"));
+        return ExitCode::SUCCESS;
+    }
+    if let [option, number] = names
+        && option == "--raise"
+    {
+        return ExitCode::from(signals::raise_number(number).unsigned_abs() as u8);
+    }
+    let is_meant =
+        |check: &str, name: &str| check == name || check.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
+    if let Some(unknown) = names.iter().find(|name| !checks().any(|(check, _)| is_meant(check, name))) {
+        println!("quire: check FAILED there is no check {unknown}");
+        return ExitCode::FAILURE;
+    }
+    let meant = checks().filter(|(check, _)| names.iter().any(|name| is_meant(check, name)));
+    let (mut passed, mut failed) = (0, Vec::new());
+    for (name, check) in meant {
+        match run(*check) {
+            Ok(End::Exited(0)) => {
+                println!("check {name} ok");
+                passed += 1;
+            }
+            Ok(end) => {
+                println!("check {name} FAILED: {end}");
+                failed.push(*name);
+            }
+            Err(error) => {
+                println!("check {name} FAILED: it was not started: {error}");
+                failed.push(*name);
+            }
+        }
+    }
+    if failed.is_empty() {
+        println!("quire: check ok checks={passed}");
+        ExitCode::SUCCESS
+    } else {
+        println!("quire: check FAILED {}", failed.join(", "));
+        ExitCode::FAILURE
+    }
+}
+
+/// Runs a check in a process of its own, ended by a signal if it takes too long.
+fn run(check: fn() -> Outcome) -> nix::Result<End> {
+    let own = || {
+        alarm::set(LIMIT_SECONDS);
+        match check() {
+            Ok(()) => 0,
+            Err(Failure(why)) => {
+                println!("  {why}");
+                1
+            }
+        }
+    };
+    Child::start(own)?.wait()
+}
+
+/// Fails unless `work`, in a process of its own, is ended by `signal`.
+fn require_killed(by: Signal, what: &str, work: impl FnOnce() -> i32) -> Outcome {
+    let end = crate::process::end_of(work)?;
+    require!(end == End::Killed(by), "{what} gave {end}, not {by}");
+    Ok(())
+}
+
+/// Fails unless `work`, in a process of its own, exits with status 0.
+fn require_success(what: &str, work: impl FnOnce() -> Outcome) -> Outcome {
+    let end = crate::process::end_of(|| match work() {
+        Ok(()) => 0,
+        Err(Failure(why)) => {
+            println!("  {what}: {why}");
+            1
+        }
+    })?;
+    require!(end == End::Exited(0), "{what}: {end}");
+    Ok(())
+}

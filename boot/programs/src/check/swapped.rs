@@ -1,0 +1,231 @@
+//! Pages that have been swapped out, and everything that can happen to them there. They need an enabled swap area, and
+//! the machine for themselves: they count its slots.
+
+use std::{fs, fs::File, io::Read, io::Write, thread::sleep, time::Duration};
+
+use nix::{
+    errno::Errno,
+    libc,
+    sys::{
+        mman::{MmapAdvise, ProtFlags},
+        resource::{UsageWho, getrusage},
+    },
+};
+use quire_protocol::contents::{Contents, hash};
+
+use super::{Check, Outcome, require};
+use crate::{
+    files,
+    memory::{Memory, PAGE},
+    process::{Child, End},
+};
+
+pub(super) const CHECKS: &[Check] = &[
+    ("swapped-and-back", and_back),
+    ("swapped-over-fork", over_fork),
+    ("swapped-shared", shared),
+    ("swapped-given-up", given_up),
+    ("swapped-resized", resized),
+    ("swapped-locked", locked),
+    ("swapped-files", files_of_tmpfs),
+    ("swapped-ten-children", ten_children),
+];
+
+const PAGES: usize = 1000;
+
+/// Pages with contents, paged out as far as the kernel does it at once.
+fn paged_out(mut memory: Memory) -> Result<(Memory, Vec<u64>), super::Failure> {
+    memory.pages().iter_mut().zip(0..).for_each(|(page, number)| Contents::Text.fill(page, number));
+    let expected = memory.pages().iter().map(hash).collect();
+    require!(files::swap_used()? < files::number("/proc/meminfo", "SwapTotal")? / 4, "there is no swap to spare");
+    memory.page_out()?;
+    let here = memory.in_core()?.iter().filter(|&&here| here).count();
+    require!(here < PAGES / 4, "{here} of {PAGES} pages are in memory after MADV_PAGEOUT");
+    Ok((memory, expected))
+}
+
+fn hashes(memory: &mut Memory) -> Vec<u64> {
+    memory.pages().iter().map(hash).collect()
+}
+
+/// Waits until no more slots are used than before.
+fn slots_are_back(before: u64) -> Outcome {
+    let mut used = 0;
+    for _ in 0..100 {
+        used = files::swap_used()?;
+        if used <= before {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(20));
+    }
+    require!(false, "{before} slots were used before, {used} after");
+    Ok(())
+}
+
+fn and_back() -> Outcome {
+    let used_before = files::swap_used()?;
+    let (mut memory, expected) = paged_out(Memory::private(PAGES)?)?;
+    require!(files::swap_used()? >= used_before + PAGES as u64 / 2, "the pages that went out use no slots");
+    let faults_before = getrusage(UsageWho::RUSAGE_SELF)?;
+    require!(hashes(&mut memory) == expected, "pages came back changed");
+    let faults = getrusage(UsageWho::RUSAGE_SELF)?;
+    let major = faults.major_page_faults() - faults_before.major_page_faults();
+    let all = major + faults.minor_page_faults() - faults_before.minor_page_faults();
+    require!(major > 0, "no fault counts as major");
+    require!(all.unsigned_abs() <= PAGES as u64 + 20, "{all} faults brought back {PAGES} pages");
+    drop(memory);
+    slots_are_back(used_before)
+}
+
+fn over_fork() -> Outcome {
+    let used_before = files::swap_used()?;
+    let (mut memory, expected) = paged_out(Memory::private(PAGES)?)?;
+    let child = |number: u8| {
+        Child::start(|| {
+            if hashes(&mut memory) != expected {
+                return 1;
+            }
+            memory.pages().iter_mut().step_by(2).for_each(|page| page.fill(number));
+            if memory.page_out().is_err() {
+                return 2;
+            }
+            let own = memory.pages().iter().step_by(2).flatten().all(|&byte| byte == number);
+            let others = memory.pages().iter().map(hash).zip(&expected).skip(1).step_by(2);
+            i32::from(!own)
+                + 2 * i32::from(others.clone().count() != PAGES / 2)
+                + 4 * i32::from(others.into_iter().any(|(found, expected)| found != *expected))
+        })
+    };
+    let children: Vec<Child> = (1..5).map(child).collect::<Result<_, _>>()?;
+    for child in children {
+        let end = child.wait()?;
+        require!(end == End::Exited(0), "a child found other pages: {end}");
+    }
+    require!(hashes(&mut memory) == expected, "a child changed its parent's pages");
+    drop(memory);
+    slots_are_back(used_before)
+}
+
+fn shared() -> Outcome {
+    let used_before = files::swap_used()?;
+    let mut memory = Memory::shared(PAGES)?;
+    memory.pages().iter_mut().zip(0..).for_each(|(page, number)| Contents::Text.fill(page, number));
+    let expected = hashes(&mut memory);
+    memory.page_out()?;
+    let end = crate::process::end_of(|| {
+        let right = hashes(&mut memory) == expected;
+        memory.pages().iter_mut().for_each(|page| page.fill(4));
+        i32::from(!right || memory.page_out().is_err())
+    })?;
+    require!(end == End::Exited(0), "a child found other pages: {end}");
+    require!(memory.pages().iter().flatten().all(|&byte| byte == 4), "the child's pages did not reach the parent");
+    drop(memory);
+    slots_are_back(used_before)
+}
+
+/// Who unmaps a page or does not need it gives its slot back, unseen.
+fn given_up() -> Outcome {
+    let used_before = files::swap_used()?;
+    let (mut memory, expected) = paged_out(Memory::private(PAGES)?)?;
+    memory.advise(0..PAGES / 2, MmapAdvise::MADV_DONTNEED)?;
+    let pages = memory.pages();
+    require!(pages[..PAGES / 2].iter().flatten().all(|&byte| byte == 0), "MADV_DONTNEED left something");
+    let kept = pages[PAGES / 2..].iter().map(hash).eq(expected[PAGES / 2..].iter().copied());
+    require!(kept, "MADV_DONTNEED of half the pages changed the others");
+    memory.page_out()?;
+    memory.advise(PAGES / 2..PAGES, MmapAdvise::MADV_WILLNEED)?;
+    require!(memory.pages()[PAGES - 1][..] != [0; PAGE], "MADV_WILLNEED lost a page");
+    memory.page_out()?;
+    drop(memory);
+    slots_are_back(used_before)
+}
+
+fn resized() -> Outcome {
+    let used_before = files::swap_used()?;
+    let (mut memory, expected) = paged_out(Memory::private(PAGES)?)?;
+    let _behind = Memory::private(1)?;
+    memory.resize(3 * PAGES)?;
+    memory.protect(0..3 * PAGES, ProtFlags::PROT_READ)?;
+    require!(hashes(&mut memory)[..PAGES] == expected, "pages changed when they moved");
+    memory.protect(0..3 * PAGES, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
+    memory.page_out()?;
+    memory.resize(PAGES / 2)?;
+    require!(hashes(&mut memory) == expected[..PAGES / 2], "pages changed when others went");
+    drop(memory);
+    slots_are_back(used_before)
+}
+
+fn locked() -> Outcome {
+    let (mut memory, expected) = paged_out(Memory::private(PAGES)?)?;
+    // SAFETY: locking changes no contents.
+    Errno::result(unsafe { libc::mlock(memory.address(0).cast(), PAGES * PAGE) })?;
+    let away = memory.in_core()?.iter().filter(|&&here| !here).count();
+    require!(away == 0, "{away} pages are not in memory after mlock");
+    require!(hashes(&mut memory) == expected, "mlock brought back other pages");
+    Ok(())
+}
+
+/// A file in `/tmp` and a process together need more than the memory.
+fn files_of_tmpfs() -> Outcome {
+    let total_pages = files::number("/proc/meminfo", "MemTotal")? as usize / 4;
+    let used_before = files::swap_used()?;
+    let (in_file, in_memory) = (total_pages * 2 / 5, total_pages * 4 / 5);
+    let path = "/tmp/check-swapped";
+    let mut file = File::create(path)?;
+    let mut page = [0; PAGE];
+    for number in 0..in_file {
+        Contents::Mix.fill(&mut page, number as u64);
+        file.write_all(&page)?;
+    }
+    let mut memory = Memory::private(in_memory)?;
+    memory.pages().iter_mut().zip(7..).for_each(|(page, number)| Contents::Mix.fill(page, number));
+    require!(files::swap_used()? > used_before, "nothing was swapped");
+    let (mut file, mut found) = (File::open(path)?, [0; PAGE]);
+    for number in 0..in_file {
+        Contents::Mix.fill(&mut page, number as u64);
+        file.read_exact(&mut found)?;
+        require!(found == page, "page {number} of the file has changed");
+    }
+    for (found, number) in memory.pages().iter().zip(7..) {
+        Contents::Mix.fill(&mut page, number);
+        require!(*found == page, "page {number} of the process has changed");
+    }
+    drop(memory);
+    fs::remove_file(path)?;
+    drop(file);
+    slots_are_back(used_before)
+}
+
+/// Ten children with 8 MiB each fill, sleep and verify.
+fn ten_children() -> Outcome {
+    const EACH: usize = (8 << 20) / PAGE;
+    let used_before = files::swap_used()?;
+    let child = |number: u64| {
+        Child::start(move || {
+            let Ok(mut memory) = Memory::private(EACH) else { return 1 };
+            let contents = |page: usize| number * EACH as u64 + page as u64;
+            for (index, page) in memory.pages().iter_mut().enumerate() {
+                Contents::Mix.fill(page, contents(index));
+            }
+            sleep(Duration::from_secs(1));
+            let mut expected = [0; PAGE];
+            i32::from(memory.pages().iter().enumerate().any(|(index, page)| {
+                Contents::Mix.fill(&mut expected, contents(index));
+                *page != expected
+            }))
+        })
+    };
+    let children: Vec<Child> = (0..10).map(child).collect::<Result<_, _>>()?;
+    let mut most = 0;
+    for child in children {
+        most = most.max(files::swap_used()?);
+        let end = child.wait()?;
+        require!(end == End::Exited(0), "a child found other bytes than it wrote, or was ended: {end}");
+        most = most.max(files::swap_used()?);
+    }
+    println!("  at most {most} slots were used");
+    let total_pages = files::number("/proc/meminfo", "MemTotal")? / 4;
+    let needed = (10 * EACH as u64).saturating_sub(total_pages);
+    require!(needed == 0 || most > used_before, "no swap was used");
+    slots_are_back(used_before)
+}

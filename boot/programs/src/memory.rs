@@ -1,0 +1,107 @@
+//! Memory as programs ask the kernel for it.
+
+use std::{num::NonZeroUsize, ops::Range, ptr::NonNull, slice};
+
+use nix::{
+    errno::Errno,
+    libc::{self, c_void},
+    sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, mprotect, munmap},
+};
+use quire_protocol::contents::Page;
+
+/// Bytes in a page.
+pub(crate) const PAGE: usize = size_of::<Page>();
+
+/// Anonymous pages, unmapped with this value. What is in them changes only through it.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    start: NonNull<c_void>,
+    pages: usize,
+}
+
+impl Memory {
+    /// Pages of this process alone, readable and writable.
+    pub(crate) fn private(pages: usize) -> nix::Result<Self> {
+        Self::map(pages, MapFlags::MAP_PRIVATE)
+    }
+
+    /// Pages that are shared with the children to come.
+    pub(crate) fn shared(pages: usize) -> nix::Result<Self> {
+        Self::map(pages, MapFlags::MAP_SHARED)
+    }
+
+    /// Readable and writable pages with these flags.
+    pub(crate) fn map(pages: usize, flags: MapFlags) -> nix::Result<Self> {
+        let length = NonZeroUsize::new(pages * PAGE).ok_or(Errno::EINVAL)?;
+        // SAFETY: the kernel chooses a place where nothing is.
+        let start = unsafe { mmap_anonymous(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, flags) }?;
+        Ok(Self { start, pages })
+    }
+
+    /// The pages, when all can be read and written.
+    pub(crate) fn pages(&mut self) -> &mut [Page] {
+        // SAFETY: the pages are mapped as long as this value lives, any bytes are a `Page`, and the borrow is exclusive.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.pages) }
+    }
+
+    /// The address of page `index`.
+    pub(crate) fn address(&self, index: usize) -> *mut u8 {
+        self.start.as_ptr().cast::<u8>().wrapping_add(index * PAGE)
+    }
+
+    /// One byte of page `index`, written without regard to what the compiler knows of the page.
+    pub(crate) fn touch(&mut self, index: usize) {
+        assert!(index < self.pages);
+        // SAFETY: the page is mapped.
+        unsafe { self.address(index).write_volatile(1) };
+    }
+
+    /// Tells the kernel what to do with a range of pages, none of which may be borrowed.
+    pub(crate) fn advise(&mut self, pages: Range<usize>, advice: MmapAdvise) -> nix::Result<()> {
+        assert!(pages.end <= self.pages);
+        let start = NonNull::new(self.address(pages.start).cast()).ok_or(Errno::EFAULT)?;
+        // SAFETY: the range is this value's, and zeros in the place of its contents are contents too.
+        unsafe { madvise(start, pages.len() * PAGE, advice) }
+    }
+
+    /// Asks the kernel to page everything out.
+    pub(crate) fn page_out(&mut self) -> nix::Result<()> {
+        self.advise(0..self.pages, MmapAdvise::MADV_PAGEOUT)
+    }
+
+    /// Changes what may be done with a range of pages.
+    pub(crate) fn protect(&mut self, pages: Range<usize>, protection: ProtFlags) -> nix::Result<()> {
+        assert!(pages.end <= self.pages);
+        let start = NonNull::new(self.address(pages.start).cast()).ok_or(Errno::EFAULT)?;
+        // SAFETY: the range is this value's; who uses it against its protection asks for the signal.
+        unsafe { mprotect(start, pages.len() * PAGE, protection) }
+    }
+
+    /// Changes how many pages there are; they may move.
+    pub(crate) fn resize(&mut self, pages: usize) -> nix::Result<()> {
+        let flags = libc::MREMAP_MAYMOVE;
+        // SAFETY: the old range is this value's, which from here on stands for the new one.
+        let start = unsafe { libc::mremap(self.start.as_ptr(), self.pages * PAGE, pages * PAGE, flags) };
+        if start == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        self.start = NonNull::new(start).ok_or(Errno::EFAULT)?;
+        self.pages = pages;
+        Ok(())
+    }
+
+    /// For each page whether it is in memory.
+    pub(crate) fn in_core(&self) -> nix::Result<Vec<bool>> {
+        let mut states = vec![0_u8; self.pages];
+        // SAFETY: there is a byte for each page of the range.
+        Errno::result(unsafe { libc::mincore(self.start.as_ptr(), self.pages * PAGE, states.as_mut_ptr()) })?;
+        Ok(states.iter().map(|state| state & 1 != 0).collect())
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: the range is this value's and goes with it. The kernel knows the range, so there is no error to see.
+        let _ = unsafe { munmap(self.start, self.pages * PAGE) };
+    }
+}

@@ -1,0 +1,31 @@
+//! What the checks expect of the kernel is what the Linux that this test runs on does, as far as it needs no swap and
+//! does not end a person's machine.
+
+#![cfg(target_os = "linux")]
+
+use std::process::Command;
+
+#[test]
+fn linux_passes_the_checks_that_any_machine_can_run() {
+    let harmless = [
+        "elf-smallest",
+        "elf-script",
+        "elf-wrong",
+        "elf-over-kernel",
+        "files",
+        "pages",
+        "signals",
+        "bad-jump-to-0",
+        "bad-write-to-code",
+        "bad-execute-stack",
+        "bad-kernel-address",
+        "bad-instruction",
+        "bad-system-call-pointer",
+        "bad-system-call-number",
+        "bad-exhaust-stack",
+    ];
+    let output = Command::new(env!("CARGO_BIN_EXE_quire-programs")).arg("check").args(harmless).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.lines().filter(|line| line.ends_with(" ok")).count() >= 40, "{said}");
+}

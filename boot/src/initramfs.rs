@@ -1,0 +1,134 @@
+//! The initramfs that the launcher makes: Quire's own programs, a shell if this machine has one to lend, and whatever a
+//! test adds.
+//!
+//! Everything in it is a static Linux program or a file, so Linux boots with it as well. The programs of `boot/programs`
+//! are one executable under several names. The shell is busybox, which Debian has as a static program (`./setup` installs
+//! it); it is put in as it is, with a link for each of its applets.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{build, cpio::Archive, error::Error};
+
+/// The shell's program.
+pub const SHELL_PROGRAM: &str = "busybox";
+
+const PROGRAMS: &str = "bin/quire-programs";
+const NAMES: [&str; 4] = ["bin/check", "bin/stress", "bin/swbench", "bin/demo"];
+const DIRECTORIES: [&str; 6] = ["dev", "proc", "root", "sys", "tmp", "etc"];
+
+const PROFILE: &str = "\
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+export PS1='quire:\\w\\$ '
+alias ll='ls -l'
+cd
+";
+
+/// What goes into an initramfs.
+#[derive(Clone, Debug, Default)]
+pub struct Initramfs {
+    shell: Option<PathBuf>,
+    more: Vec<(String, u32, Vec<u8>)>,
+}
+
+impl Initramfs {
+    /// Quire's programs alone.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With the busybox at `path` as shell; [`shell`] finds one.
+    #[must_use]
+    pub fn shell(self, path: impl Into<PathBuf>) -> Self {
+        Self { shell: Some(path.into()), ..self }
+    }
+
+    /// With one more file, which may be executed if these permissions say so. `path` has no leading slash.
+    #[must_use]
+    pub fn file(mut self, path: &str, permissions: u32, contents: impl Into<Vec<u8>>) -> Self {
+        self.more.push((path.to_owned(), permissions, contents.into()));
+        self
+    }
+
+    /// Builds the programs if they are not fresh, and packs everything.
+    ///
+    /// # Errors
+    /// The programs do not build, or a file cannot be read.
+    pub fn pack(&self) -> Result<Vec<u8>, Error> {
+        let programs = build::programs()?;
+        let mut archive = Archive::new();
+        for directory in DIRECTORIES {
+            archive.directory(directory);
+        }
+        // Linux opens it for process 1 before anything is mounted.
+        archive.device("dev/console", 5, 1);
+        archive.file("etc/passwd", 0o644, *b"root:x:0:0:root:/root:/bin/sh\n");
+        archive.file("etc/group", 0o644, *b"root:x:0:\n");
+        archive.file("etc/profile", 0o644, PROFILE);
+        if let Some(busybox) = &self.shell {
+            add_shell(&mut archive, busybox)?;
+        }
+        archive.file(PROGRAMS, 0o755, read(&programs)?);
+        for name in NAMES {
+            archive.link(name, "quire-programs");
+        }
+        archive.link("init", PROGRAMS);
+        for (path, permissions, contents) in &self.more {
+            archive.file(path, *permissions, contents.clone());
+        }
+        Ok(archive.pack())
+    }
+}
+
+/// This machine's busybox, if it has a static one.
+pub fn shell() -> Option<PathBuf> {
+    let search_path = env::var_os("PATH")?;
+    let found =
+        env::split_paths(&search_path).map(|directory| directory.join(SHELL_PROGRAM)).find(|path| path.is_file())?;
+    is_static(&found).then_some(found)
+}
+
+/// Whether a program needs no dynamic linker, whose name it would hold.
+fn is_static(path: &Path) -> bool {
+    let is_dynamic = |program: &[u8]| program.windows(8).any(|part| part == b"/ld-linu" || part == b"/ld-musl");
+    fs::read(path)
+        .is_ok_and(|program| program.starts_with(b"\x7fELF") && !is_dynamic(&program[..program.len().min(4096)]))
+}
+
+fn add_shell(archive: &mut Archive, busybox: &Path) -> Result<(), Error> {
+    archive.file("bin/busybox", 0o755, read(busybox)?);
+    let applets = Command::new(busybox).arg("--list-full").output().map_err(Error::file("run", busybox))?;
+    for applet in String::from_utf8_lossy(&applets.stdout).lines().filter(|path| *path != "bin/busybox") {
+        archive.link(applet, "/bin/busybox");
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(Error::file("read", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::is_static;
+
+    #[test]
+    fn a_program_that_needs_a_linker_is_no_shell_for_the_guest() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("busybox");
+        let mut program = b"\x7fELF".to_vec();
+        program.resize(600, 0);
+        fs::write(&path, &program).unwrap();
+        assert!(is_static(&path));
+        program.extend(b"/lib64/ld-linux-x86-64.so.2\0");
+        fs::write(&path, &program).unwrap();
+        assert!(!is_static(&path));
+        fs::write(&path, "#!/bin/sh\n").unwrap();
+        assert!(!is_static(&path));
+    }
+}
