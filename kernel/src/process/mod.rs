@@ -16,6 +16,7 @@
 #[cfg(target_os = "none")]
 mod control_block;
 mod name;
+pub mod signal;
 #[cfg(target_os = "none")]
 mod table;
 

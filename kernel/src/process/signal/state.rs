@@ -1,0 +1,340 @@
+//! The signals of one process: what it has said about them, what is pending, and what comes next.
+
+use linux_raw_sys::general as linux;
+
+use super::action::{Action, Actions};
+use super::alternate::AlternateStack;
+use super::frame::FaultRegisters;
+use super::info::{ChildChange, Info};
+use super::number::{DefaultAction, Set, Signal};
+use super::pending::{Pending, QueueFull};
+
+/// What the next signal does to its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Its handler is called; [`Signals::enter_handler`] when it has been.
+    Handler {
+        /// The signal.
+        signal: Signal,
+        /// What the handler is told.
+        info: Info,
+        /// What the process has said about it.
+        action: Action,
+    },
+    /// The process stops, by [`Signals::stop`].
+    Stop(Signal),
+    /// The process ends.
+    End(Signal),
+}
+
+/// What sending a signal asks of the sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// The process has to be woken.
+    pub wake: bool,
+    /// The process was stopped and goes on: its parent is told.
+    pub continued: bool,
+}
+
+/// What others look at without the lock; changes with the signals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing(u8);
+
+impl Standing {
+    const INTERRUPTED: u8 = 1;
+    const KILLED: u8 = 2;
+    const STOPPED: u8 = 4;
+    const MASK_SAVED: u8 = 8;
+
+    /// The standing that [`Self::bits`] gave.
+    pub fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
+    /// As a number, to be kept in an atomic.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// A signal is to be delivered: waits end.
+    pub fn is_interrupted(self) -> bool {
+        self.0 & Self::INTERRUPTED != 0
+    }
+
+    /// A signal is to be delivered that ends the process: work on its behalf is pointless.
+    pub fn is_killed(self) -> bool {
+        self.0 & Self::KILLED != 0
+    }
+
+    /// The process does not run until it is continued.
+    pub fn is_stopped(self) -> bool {
+        self.0 & Self::STOPPED != 0
+    }
+
+    /// There is something to do before the program goes on.
+    pub fn needs_attention(self) -> bool {
+        self.0 & (Self::INTERRUPTED | Self::MASK_SAVED) != 0
+    }
+}
+
+/// The signals of one process.
+#[derive(Debug)]
+pub struct Signals {
+    actions: Actions,
+    pending: Pending,
+    mask: Set,
+    /// The mask from before a call that waits with another one.
+    saved_mask: Option<Set>,
+    /// What a call waits for that takes signals without delivering them.
+    awaited: Set,
+    alternate: AlternateStack,
+    /// Signals that it has no handler for do nothing to it: the first process.
+    unkillable: bool,
+    stopped: bool,
+    /// The last change that the parent has not asked for.
+    unreported: Option<ChildChange>,
+    fault: FaultRegisters,
+}
+
+impl Signals {
+    /// Those of the first process.
+    pub fn of_init() -> Self {
+        Self {
+            actions: Actions::new(),
+            pending: Pending::new(),
+            mask: Set::EMPTY,
+            saved_mask: None,
+            awaited: Set::EMPTY,
+            alternate: AlternateStack::NONE,
+            unkillable: true,
+            stopped: false,
+            unreported: None,
+            fault: FaultRegisters::default(),
+        }
+    }
+
+    /// Those of a child: the same actions and mask, and nothing pending.
+    #[must_use]
+    pub fn of_child(&self) -> Self {
+        Self {
+            actions: self.actions.clone(),
+            mask: self.mask,
+            alternate: self.alternate,
+            unkillable: false,
+            ..Self::of_init()
+        }
+    }
+
+    /// The process runs another program.
+    pub fn after_exec(&mut self) {
+        self.actions.forget_handlers();
+        self.alternate = AlternateStack::NONE;
+    }
+
+    /// What `signal` does.
+    pub fn action(&self, signal: Signal) -> Action {
+        self.actions.get(signal)
+    }
+
+    /// Changes what `signal` does; what is pending and does nothing from now on is forgotten. What nothing can handle
+    /// stays as it is.
+    pub fn set_action(&mut self, signal: Signal, action: Action) {
+        if Set::UNSTOPPABLE.contains(signal) {
+            return;
+        }
+        self.actions.set(signal, action);
+        if action.does_nothing(signal) {
+            self.pending.discard(Set::of(&[signal]));
+        }
+    }
+
+    /// The signals that are blocked.
+    pub fn mask(&self) -> Set {
+        self.mask
+    }
+
+    /// Blocks `mask` and nothing else.
+    pub fn set_mask(&mut self, mask: Set) {
+        self.mask = mask & !Set::UNSTOPPABLE;
+    }
+
+    /// Blocks `mask` instead, until the next handler is called or [`Self::restore_mask`].
+    pub fn set_temporary_mask(&mut self, mask: Set) {
+        self.saved_mask.get_or_insert(self.mask);
+        self.set_mask(mask);
+    }
+
+    /// Takes back a temporary mask, if there is one.
+    pub fn restore_mask(&mut self) {
+        if let Some(mask) = self.saved_mask.take() {
+            self.mask = mask;
+        }
+    }
+
+    /// The pending signals that are blocked.
+    pub fn blocked_pending(&self) -> Set {
+        self.pending.set() & self.mask
+    }
+
+    /// The stack for handlers.
+    pub fn alternate_stack(&mut self) -> &mut AlternateStack {
+        &mut self.alternate
+    }
+
+    /// Whether the end of a child leaves nothing to wait for.
+    pub fn children_vanish(&self) -> bool {
+        self.actions.children_vanish()
+    }
+
+    /// Whether the process wants to know that a child has stopped or goes on.
+    pub fn wants_stops_of_children(&self) -> bool {
+        !self.action(Signal::SIGCHLD).has(linux::SA_NOCLDSTOP)
+    }
+
+    /// What the last fault left in the processor's registers, for the handler's frame.
+    pub fn fault_registers(&self) -> FaultRegisters {
+        self.fault
+    }
+
+    /// Adds a signal that somebody sends.
+    ///
+    /// # Errors
+    /// [`QueueFull`].
+    pub fn send(&mut self, signal: Signal, info: Info) -> Result<Sent, QueueFull> {
+        let was_stopped = self.stopped;
+        match signal {
+            Signal::SIGCONT => {
+                self.pending.discard(Set::STOPS);
+                self.stopped = false;
+            }
+            Signal::SIGKILL if !self.unkillable => self.stopped = false,
+            signal if Set::STOPS.contains(signal) => self.pending.discard(Set::of(&[Signal::SIGCONT])),
+            _ => {}
+        }
+        let continued = was_stopped && signal == Signal::SIGCONT;
+        if continued {
+            self.unreported = Some(ChildChange::Continued);
+        }
+        if self.would_do_nothing(signal) {
+            return Ok(Sent { wake: continued, continued });
+        }
+        self.pending.push(signal, info)?;
+        let wake = !self.mask.contains(signal) || self.awaited.contains(signal) || was_stopped && !self.stopped;
+        Ok(Sent { wake, continued })
+    }
+
+    fn would_do_nothing(&self, signal: Signal) -> bool {
+        let action = self.actions.get(signal);
+        !self.mask.contains(signal) && (action.does_nothing(signal) || self.unkillable && action.is_default())
+    }
+
+    /// Adds a signal that the process has caused itself and cannot go on without: if it is blocked or ignored, it ends the
+    /// process, the first one too.
+    pub fn force(&mut self, signal: Signal, info: Info, fault: FaultRegisters) {
+        self.fault = fault;
+        let action = self.actions.get(signal);
+        if self.mask.contains(signal) || action.is_ignore() {
+            self.actions.set(signal, Action::default());
+            self.mask.remove(signal);
+        }
+        if self.actions.get(signal).is_default() {
+            self.unkillable = false;
+        }
+        // What an instruction caused is no real-time signal, so there is room.
+        let _ = self.pending.push(signal, info);
+    }
+
+    /// The process ends by `signal`, whatever it has said about it.
+    pub fn kill(&mut self, signal: Signal) {
+        self.actions.set(signal, Action::default());
+        self.force(signal, Info::Kernel, self.fault);
+    }
+
+    /// Takes the next signal that does something.
+    pub fn take_next(&mut self) -> Option<Delivery> {
+        while let Some((signal, info)) = self.pending.take(!self.mask) {
+            let action = self.actions.get(signal);
+            if action.does_nothing(signal) || action.is_default() && self.unkillable {
+                continue;
+            }
+            return Some(if !action.is_default() {
+                Delivery::Handler { signal, info, action }
+            } else if signal.default_action() == DefaultAction::Stop {
+                Delivery::Stop(signal)
+            } else {
+                Delivery::End(signal)
+            });
+        }
+        None
+    }
+
+    /// The mask that comes back when the handler that is called now returns.
+    pub fn mask_after_handler(&self) -> Set {
+        self.saved_mask.unwrap_or(self.mask)
+    }
+
+    /// Notes that the handler of `signal` runs.
+    pub fn enter_handler(&mut self, signal: Signal, action: Action) {
+        self.saved_mask = None;
+        let own = if action.has(linux::SA_NODEFER) { Set::EMPTY } else { Set::of(&[signal]) };
+        self.set_mask(self.mask | action.mask | own);
+        if action.has(linux::SA_RESETHAND) {
+            self.actions.set(signal, Action { handler: 0, ..action });
+        }
+        if self.alternate.flags & linux::SS_AUTODISARM != 0 {
+            self.alternate = AlternateStack::NONE;
+        }
+    }
+
+    /// Stops the process by `signal`, unless something has come in between that continues or ends it; says whether it
+    /// is stopped.
+    pub fn stop(&mut self, signal: Signal) -> bool {
+        let in_between = Set::of(&[Signal::SIGCONT, Signal::SIGKILL]);
+        if !(self.pending.set() & in_between).is_empty() {
+            return false;
+        }
+        self.stopped = true;
+        self.unreported = Some(ChildChange::Stopped(signal));
+        true
+    }
+
+    /// Takes the change that the parent asks for, if there is one: stops, continuations, or both. With `leave` it stays.
+    pub fn take_change(&mut self, stops: bool, continuations: bool, leave: bool) -> Option<ChildChange> {
+        let change = self.unreported.filter(|change| match change {
+            ChildChange::Stopped(_) => stops,
+            _ => continuations,
+        })?;
+        if !leave {
+            self.unreported = None;
+        }
+        Some(change)
+    }
+
+    /// From now on, or until [`Self::stop_awaiting`], signals of `wanted` end waits though they are blocked.
+    pub fn await_signals(&mut self, wanted: Set) {
+        self.awaited = wanted & !Set::UNSTOPPABLE;
+    }
+
+    /// Ends [`Self::await_signals`].
+    pub fn stop_awaiting(&mut self) {
+        self.awaited = Set::EMPTY;
+    }
+
+    /// Takes a pending signal of `wanted` without delivering it.
+    pub fn take(&mut self, wanted: Set) -> Option<(Signal, Info)> {
+        self.pending.take(wanted & !Set::UNSTOPPABLE)
+    }
+
+    /// What others may know without the lock.
+    pub fn standing(&self) -> Standing {
+        let deliverable = self.pending.set() & !self.mask;
+        let fatal = |signal| self.actions.get(signal).is_fatal(signal) && !self.unkillable;
+        let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
+        Standing(
+            bit(!(deliverable | self.pending.set() & self.awaited).is_empty(), Standing::INTERRUPTED)
+                | bit(deliverable.iter().any(fatal), Standing::KILLED)
+                | bit(self.stopped, Standing::STOPPED)
+                | bit(self.saved_mask.is_some(), Standing::MASK_SAVED),
+        )
+    }
+}
