@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    termios::{OptionalActions, Termios, tcgetattr, tcsetattr},
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
@@ -34,6 +37,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// QEMU is missing, or ended before the machine printed anything.
 pub fn run(arguments: &[String], console: Console, limit: Option<Duration>) -> Result<Outcome, Error> {
     let stop = stop_flag(console).map_err(Error::file("watch signals for", qemu::PROGRAM))?;
+    let _terminal = Terminal::keep(console);
     let started = Instant::now();
     let stdin = if console == Console::Interactive { Stdio::inherit() } else { Stdio::null() };
     let mut qemu = Command::new(qemu::PROGRAM)
@@ -67,6 +71,24 @@ pub fn run(arguments: &[String], console: Console, limit: Option<Duration>) -> R
         return Err(Error::Qemu(messages));
     }
     Ok(Outcome { status, log, elapsed, qemu_messages: messages })
+}
+
+/// The terminal's settings, put back when this is dropped: QEMU changes them, and cannot put them back if it is killed.
+struct Terminal(Option<Termios>);
+
+impl Terminal {
+    fn keep(console: Console) -> Self {
+        Self(if console == Console::Interactive { tcgetattr(io::stdin()).ok() } else { None })
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(settings) = &self.0 {
+            // A terminal that has gone needs no settings.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, settings);
+        }
+    }
 }
 
 enum End {

@@ -101,7 +101,7 @@ impl Machine {
     /// More words for the kernel's command line.
     #[must_use]
     pub fn append(mut self, words: &str) -> Self {
-        if !self.append.is_empty() {
+        if !self.append.is_empty() && !words.is_empty() {
             self.append.push(' ');
         }
         self.append.push_str(words);

@@ -6,37 +6,42 @@ mod lint;
 mod options;
 
 use std::{
+    fs,
     io::{self, IsTerminal},
+    path::Path,
     process::ExitCode,
 };
 
 use clap::Parser;
-use quire_boot::{Console, Error, Status};
+use quire_boot::{Console, Error, Initramfs, Status, initramfs};
 
-use crate::options::{Options, Task};
+use crate::options::{Act, MachineOptions, Options, Task};
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    match options.task {
-        Some(Task::Lint) => lint::lint(),
-        None => boot(&options),
-    }
+    let Options { task, machine } = Options::parse();
+    let outcome = match task {
+        None if has_terminal() => boot(&machine, Act::DemoThenShell),
+        None => boot(&machine, Act::Demo),
+        Some(Task::Demo(machine)) => boot(&machine, Act::Demo),
+        Some(Task::Shell(machine)) => boot(&machine, Act::Shell),
+        Some(Task::Initramfs { file }) => write_initramfs(&file),
+        Some(Task::Lint) => return lint::lint(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("quire: {error}");
+        ExitCode::from(2)
+    })
 }
 
-fn boot(options: &Options) -> ExitCode {
-    match run(options) {
-        Ok(status) => ExitCode::from(status.exit_code()),
-        Err(error) => {
-            eprintln!("quire: {error}");
-            ExitCode::from(2)
-        }
-    }
+/// Whether a person can read and answer.
+fn has_terminal() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
-fn run(options: &Options) -> Result<Status, Error> {
+fn boot(options: &MachineOptions, act: Act) -> Result<ExitCode, Error> {
     let (console, how_to_leave) =
-        if io::stdin().is_terminal() { (Console::Interactive, "; Ctrl-A X leaves") } else { (Console::Shown, "") };
-    let machine = options.machine().console(console);
+        if has_terminal() { (Console::Interactive, "; Ctrl-A X leaves") } else { (Console::Shown, "") };
+    let machine = options.machine(act).console(console);
     machine.check()?;
     eprintln!("quire: {}{how_to_leave}", options.summary());
     let outcome = machine.run()?;
@@ -44,5 +49,15 @@ fn run(options: &Options) -> Result<Status, Error> {
         eprint!("{}", outcome.qemu_messages);
     }
     eprintln!("quire: {} ({:.1} s)", outcome.status, outcome.elapsed.as_secs_f64());
-    Ok(outcome.status)
+    Ok(ExitCode::from(Status::exit_code(outcome.status)))
+}
+
+fn write_initramfs(file: &Path) -> Result<ExitCode, Error> {
+    let mut initramfs = Initramfs::new();
+    if let Some(shell) = initramfs::shell() {
+        initramfs = initramfs.shell(shell);
+    }
+    let packed = initramfs.pack()?;
+    fs::write(file, packed).map_err(|source| Error::File { action: "write", path: file.to_owned(), source })?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,34 +1,47 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand, ValueEnum};
-use quire_boot::{Accelerator, Disk, Machine, Size, target};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use quire_boot::{Accelerator, Disk, Initramfs, Machine, Size, initramfs, target};
+use rustix::termios::tcgetwinsize;
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo run                                the demo: 64M of memory, 256M of swap
-  cargo run -- --memory 32M --swap 512M    less memory, more swap
+  cargo run                                the demo, then a shell: 64M of memory, 256M of swap
+  cargo run -- demo --memory 32M           the demo alone, with less memory
+  cargo run -- shell --swap 512M           the shell alone, with more swap
+  cargo run -- --initrd root.cpio          your own programs
   cargo run -- --disk disk.img             your own image as /dev/vda
-  cargo run -- --append scenario=list      what else the kernel can do
+  cargo run -- --append scenario=list      what the kernel does without programs
   cargo run -- --gdb                       stop at power-on and wait for gdb
   cargo run --release -- --icount          measure, with instructions as clock
 
 An image of your own: truncate -s 128M disk.img && mkswap disk.img
 
-Ctrl-A X leaves, Ctrl-A C is QEMU's monitor, Ctrl-A H lists the other keys.
+In a terminal: exit or Ctrl-D ends the shell and the machine, Ctrl-A X leaves at once, Ctrl-A C is
+QEMU's monitor, Ctrl-A H lists the other keys; Ctrl-C goes to the guest.
 
 Exit status: 0 success, 1 the guest reported failure, 2 wrong usage or something
 missing, 3 crash, 124 timed out, 130 left before the end.";
 
 /// Builds Quire, boots it in QEMU, and ends with the guest's verdict.
+///
+/// In a terminal the demo ends in a shell; otherwise the machine stops when the demo has ended.
 #[derive(Debug, Parser)]
 #[command(name = "quire", after_help = EXAMPLES, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub(crate) struct Options {
-    /// What to do instead of booting.
+    /// What to do instead.
     #[command(subcommand)]
     pub(crate) task: Option<Task>,
 
+    #[command(flatten)]
+    pub(crate) machine: MachineOptions,
+}
+
+/// The machine, and what its kernel is told.
+#[derive(Args, Debug)]
+pub(crate) struct MachineOptions {
     /// Memory for the kernel, from 8M up
     #[arg(long, value_name = "SIZE", default_value = "64M")]
     memory: Size,
@@ -42,12 +55,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     disk: Vec<PathBuf>,
 
-    /// An initramfs (cpio newc, plain or gzip) to start programs from
+    /// An initramfs (cpio newc, plain or gzip) to start /init from, instead of one with Quire's own programs
     #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
 
-    /// Words for the kernel's command line
-    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
+    /// Words for the kernel's command line; what follows a lone -- among them are arguments for /init
+    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, allow_hyphen_values = true)]
     append: String,
 
     /// What runs the guest: QEMU's translator or the host's processor
@@ -71,11 +84,28 @@ pub(crate) struct Options {
     timeout: Option<u64>,
 }
 
-/// What the launcher can do besides booting.
+/// What the launcher can do instead of showing the demo and then a shell.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
+    /// Show the demo and end with its verdict
+    Demo(MachineOptions),
+    /// Start a shell, without the demo
+    Shell(MachineOptions),
+    /// Write the initramfs with Quire's own programs to a file; Linux boots with it too
+    Initramfs {
+        /// The file to be written
+        file: PathBuf,
+    },
     /// Check formatting, clippy and documentation of every crate, each for its own target; warnings are errors
     Lint,
+}
+
+/// What Quire's own `/init` is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    Demo,
+    DemoThenShell,
+    Shell,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -84,9 +114,9 @@ enum AcceleratorName {
     Kvm,
 }
 
-impl Options {
-    /// The machine that the options describe.
-    pub(crate) fn machine(&self) -> Machine {
+impl MachineOptions {
+    /// The machine that the options describe, on which Quire's own `/init` does `act` unless the options say otherwise.
+    pub(crate) fn machine(&self, act: Act) -> Machine {
         let mut machine = Machine::new().memory(self.memory).append(&self.append);
         if let Some(size) = self.swap_size() {
             machine = machine.disk(Disk::swap(size).kept_at(target().join("swap.img")));
@@ -94,9 +124,11 @@ impl Options {
         for path in &self.disk {
             machine = machine.disk(Disk::file(path));
         }
-        if let Some(path) = &self.initrd {
-            machine = machine.initrd(path);
-        }
+        machine = match &self.initrd {
+            Some(path) => machine.initrd(path),
+            None if self.has_word("scenario=") => machine,
+            None => self.with_own_programs(machine, act),
+        };
         if let AcceleratorName::Kvm = self.accel {
             machine = machine.accelerator(Accelerator::Kvm);
         }
@@ -113,6 +145,25 @@ impl Options {
             Some(seconds) => machine.timeout(Duration::from_secs(seconds)),
             None => machine,
         }
+    }
+
+    fn with_own_programs(&self, machine: Machine, act: Act) -> Machine {
+        let initramfs = match initramfs::shell() {
+            Some(shell) if act != Act::Demo => Initramfs::new().shell(shell),
+            _ => Initramfs::new(),
+        };
+        let machine = machine.initramfs(initramfs);
+        match act {
+            _ if self.has_word("--") => machine,
+            Act::Demo => machine.append("-- demo"),
+            Act::DemoThenShell => machine.append(&window_size()).append("shell=after -- demo"),
+            Act::Shell => machine.append(&window_size()),
+        }
+    }
+
+    /// Whether a word of the kernel's command line begins like this.
+    fn has_word(&self, start: &str) -> bool {
+        self.append.split_whitespace().any(|word| word.starts_with(start))
     }
 
     /// The machine in one line.
@@ -132,11 +183,17 @@ impl Options {
     }
 }
 
+/// The terminal's size as words that become the environment of `/init`.
+fn window_size() -> String {
+    let size = tcgetwinsize(io::stdout()).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
+    size.map(|size| format!("LINES={} COLUMNS={}", size.ws_row, size.ws_col)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser, error::ErrorKind};
 
-    use super::Options;
+    use super::{Act, Options, Task};
 
     fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
         Options::try_parse_from(["quire"].iter().chain(arguments))
@@ -156,8 +213,26 @@ mod tests {
             (&["--disk", "x", "--swap", "8M"], ", /dev/vda swap disk 8M, /dev/vdb x"),
             (&["--swap", "0"], ""),
         ] {
-            assert_eq!(parse(arguments).unwrap().summary(), format!("memory 64M{disks}"));
+            assert_eq!(parse(arguments).unwrap().machine.summary(), format!("memory 64M{disks}"));
         }
+    }
+
+    #[test]
+    fn the_demo_takes_the_options_of_the_machine() {
+        let Some(Task::Demo(machine)) = parse(&["demo", "--swap", "8M"]).unwrap().task else { panic!("no demo") };
+        assert_eq!(machine.summary(), "memory 64M, /dev/vda swap disk 8M");
+    }
+
+    #[test]
+    fn the_kernel_is_told_what_its_first_program_does() {
+        let line = |arguments: &[&str], act| parse(arguments).unwrap().machine.machine(act).command_line();
+        assert_eq!(line(&["--append", "quiet"], Act::Demo), "quiet -- demo");
+        assert!(line(&[], Act::DemoThenShell).ends_with("shell=after -- demo"));
+        assert!(!line(&[], Act::Shell).contains("--"));
+        for own in ["scenario=list", "-- check pages", "quiet -- sh"] {
+            assert_eq!(line(&["--append", own], Act::Demo), own);
+        }
+        assert_eq!(line(&["--initrd", "/x", "--append", "a"], Act::DemoThenShell), "a");
     }
 
     #[test]
