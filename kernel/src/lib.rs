@@ -10,10 +10,12 @@
 //! | `arch` | descriptor tables, traps, page-table words, context switch, user access |
 //! | `boot` | from the loader's jump to the verdict |
 //! | [`errno`] | Linux's error numbers, for system calls and attributes |
+//! | [`fs`] | files: initramfs, tmpfs, devices, `/proc` and `/sys` |
 //! | [`mm`] | frames, address spaces, page faults, reclaim |
 //! | [`process`] | processes: programs in ring 3, their signals, their beginning and end |
 //! | `syscall` | system calls, by Linux's numbers |
 //! | `task` | threads, scheduler, sleeping |
+//! | `random` | numbers that nobody can guess |
 //! | `swap` | introduces the swap core to this machine, and disks to the swap core |
 //! | `zram` | starts zram, and makes its devices ready by the command line |
 //! | `disk` | disks: requests, interrupts, completion |
@@ -43,10 +45,13 @@ pub mod errno;
 pub mod fs;
 #[cfg(target_os = "none")]
 pub mod log;
+pub mod log_ring;
 pub mod mm;
 #[cfg(target_os = "none")]
 pub mod panic;
 pub mod process;
+#[cfg(target_os = "none")]
+pub mod random;
 pub mod scenario;
 #[cfg(target_os = "none")]
 pub mod swap;

@@ -31,6 +31,8 @@ pub enum Rank {
     Sleepers,
     /// A wait queue's list of waiters.
     WaitQueue,
+    /// The generator of random numbers.
+    Random,
     /// What belongs to one process alone: signals, name, memory.
     Process,
     /// The table of processes, with their relations and states.
@@ -53,6 +55,20 @@ pub enum Rank {
     PageTable,
     /// One address space's list of regions; sleeps.
     Regions,
+    /// A pipe's bytes; sleeps, as do the locks that follow.
+    Pipe,
+    /// The pipes that have names.
+    Pipes,
+    /// A file system's names and nodes.
+    Tree,
+    /// What an open file of `/proc` or `/sys` says.
+    Text,
+    /// What is mounted.
+    Mounts,
+    /// A process's open files.
+    Descriptors,
+    /// A process's root and working directory.
+    Location,
     /// Above everything of the kernel's: what a scenario protects of its own.
     Scenario,
 }

@@ -7,6 +7,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 
 use quire_swap::header::{BadPages, Header, PAGE_SIZE};
@@ -63,6 +64,16 @@ fn attribute(word: &'static str) -> Option<(&'static str, &'static str, &'static
     let (place, value) = word.split_once('=')?;
     let (device, name) = place.split_once('.')?;
     device.starts_with("zram").then_some((device, name, value))
+}
+
+/// Every device there is now.
+pub fn devices() -> Vec<Arc<Zram<Quire>>> {
+    CONTROL.get().map_or_else(Vec::new, |control| control.devices())
+}
+
+/// Adding and removing devices, once zram is started.
+pub fn control() -> Option<&'static Arc<Control<Quire>>> {
+    CONTROL.get()
 }
 
 /// The device `zramN` or `/dev/zramN`.

@@ -61,6 +61,11 @@ impl<M: Machine> Control<M> {
         Ok(())
     }
 
+    /// Every device there is now.
+    pub fn devices(&self) -> Vec<Arc<Zram<M>>> {
+        self.devices.lock().clone()
+    }
+
     /// The device `zramN` or `/dev/zramN`.
     pub fn device(&self, name: &str) -> Option<Arc<Zram<M>>> {
         let number = name.strip_prefix("/dev/").unwrap_or(name).strip_prefix("zram")?;

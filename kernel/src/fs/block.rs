@@ -1,0 +1,254 @@
+//! Block devices as files: any bytes at any offset, through whole pages (Linux: `block/fops.c`).
+//!
+//! There is no cache: what was written is on the device when the call returns. A page of which only a part is written is
+//! read first; from then until it is written nobody else does the same, since one of two parts would be lost otherwise.
+//! A device's size is counted in whole pages.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use linux_raw_sys::ioctl::{
+    BLKDISCARD, BLKFLSBUF, BLKGETSIZE, BLKGETSIZE64, BLKPBSZGET, BLKROGET, BLKSSZGET, BLKZEROOUT,
+};
+use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::zram::ZramDisk;
+use quire_swap::{IoError, Machine};
+
+use super::device::writes;
+use super::node::{Device, File, Wait};
+use crate::arch::user;
+use crate::errno::Errno;
+use crate::mm::heap;
+use crate::swap::Quire;
+use crate::task::WaitQueue;
+use crate::{disk, zram};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+/// zram's major number.
+pub const ZRAM: u32 = 252;
+/// virtio disks' major number, and how many minor numbers each has.
+pub const VIRTIO: u32 = 254;
+const MINORS: u32 = 16;
+/// The unit in which programs may transfer without losing time; zram says a page.
+const SECTOR: u32 = 512;
+
+/// Every block device there is now.
+pub fn all() -> Vec<(String, Device)> {
+    let disks = disk::all().iter().zip(0..).map(|(disk, index)| {
+        let name = format!("{disk}");
+        (name.trim_start_matches("/dev/").into(), Device { major: VIRTIO, minor: index * MINORS })
+    });
+    let zrams = zram::devices().into_iter();
+    disks
+        .chain(zrams.map(|zram| (format!("zram{}", zram.number()), Device { major: ZRAM, minor: zram.number() })))
+        .collect()
+}
+
+/// The path under which the kernel knows a device.
+pub fn path(device: Device) -> Option<String> {
+    let (name, _) = all().into_iter().find(|(_, other)| *other == device)?;
+    Some(format!("/dev/{name}"))
+}
+
+/// Opens a device.
+///
+/// # Errors
+/// `ENXIO` if there is none; `EACCES` to write what can only be read.
+pub fn open(device: Device, flags: u32) -> Result<Arc<dyn File>, Errno> {
+    let path = path(device).ok_or(Errno::ENXIO)?;
+    let medium = match zram::device(&path) {
+        Some(zram) => Medium::Zram(zram.open()),
+        None => Medium::Disk(Quire::find_disk(&path).ok_or(Errno::ENXIO)?),
+    };
+    if writes(flags) && medium.is_read_only() {
+        return Err(Errno::EACCES);
+    }
+    Ok(Arc::new(BlockFile { medium }))
+}
+
+enum Medium {
+    /// A zram device; while it is open with a size, it cannot be reset.
+    Zram(Option<Arc<ZramDisk<Quire>>>),
+    /// A virtio disk.
+    Disk(Arc<dyn quire_swap::Disk<Quire>>),
+}
+
+impl Medium {
+    fn is_read_only(&self) -> bool {
+        matches!(self, Self::Disk(disk) if disk.properties().read_only)
+    }
+
+    fn pages(&self) -> u64 {
+        match self {
+            Self::Zram(disk) => disk.as_ref().map_or(0, |disk| disk.pages()),
+            Self::Disk(disk) => disk.pages(),
+        }
+    }
+
+    fn read(&self, page: u64, contents: &mut Page) -> Result<(), Errno> {
+        match self {
+            Self::Zram(disk) => disk.as_ref().ok_or(Errno::ENXIO)?.read(page, contents).map_err(errno),
+            Self::Disk(disk) => disk.read_page(page, contents).map_err(errno),
+        }
+    }
+
+    fn write(&self, page: u64, contents: &Page) -> Result<(), Errno> {
+        match self {
+            Self::Zram(disk) => disk.as_ref().ok_or(Errno::ENXIO)?.write(page, contents).map_err(errno),
+            Self::Disk(disk) => disk.write_pages(page, core::slice::from_ref(contents)).map_err(errno),
+        }
+    }
+
+    fn discard(&self, pages: core::ops::Range<u64>) -> Result<(), Errno> {
+        match self {
+            Self::Zram(disk) => disk.as_ref().ok_or(Errno::ENXIO)?.discard(pages),
+            Self::Disk(disk) => disk.discard(pages).map_err(|_| Errno::EOPNOTSUPP)?,
+        }
+        Ok(())
+    }
+
+    fn sector(&self) -> u32 {
+        if matches!(self, Self::Zram(_)) { PAGE_SIZE as u32 } else { SECTOR }
+    }
+}
+
+fn errno(error: IoError) -> Errno {
+    match error {
+        IoError::NoSpace => Errno::ENOSPC,
+        _ => Errno::EIO,
+    }
+}
+
+struct BlockFile {
+    medium: Medium,
+}
+
+/// Somebody is writing part of a page.
+static PARTLY: AtomicBool = AtomicBool::new(false);
+static TURN: WaitQueue = WaitQueue::new();
+
+/// The part of a transfer that lies in one page.
+struct Part {
+    page: u64,
+    within: core::ops::Range<usize>,
+}
+
+fn part(offset: u64, bytes: usize) -> Part {
+    let start = (offset % PAGE) as usize;
+    Part { page: offset / PAGE, within: start..PAGE_SIZE.min(start + bytes) }
+}
+
+fn page_buffer() -> Result<Box<Page>, Errno> {
+    if heap::may_allocate(PAGE_SIZE) { Ok(Box::new([0; PAGE_SIZE])) } else { Err(Errno::ENOMEM) }
+}
+
+impl BlockFile {
+    fn bytes(&self) -> u64 {
+        self.medium.pages() * PAGE
+    }
+
+    fn write_part(&self, part: &Part, bytes: &[u8], contents: &mut Page) -> Result<(), Errno> {
+        if part.within.len() == PAGE_SIZE {
+            contents.copy_from_slice(bytes);
+            return self.medium.write(part.page, contents);
+        }
+        TURN.wait_until(|| !PARTLY.swap(true, Ordering::Acquire));
+        let result = self.medium.read(part.page, contents).and_then(|()| {
+            contents[part.within.clone()].copy_from_slice(bytes);
+            self.medium.write(part.page, contents)
+        });
+        PARTLY.store(false, Ordering::Release);
+        TURN.wake_all();
+        result
+    }
+
+    /// The pages that lie wholly in what an `ioctl` names: two words, offset and length.
+    fn range(&self, argument: u64) -> Result<core::ops::Range<u64>, Errno> {
+        let word = |address| user::read_word(address).map_err(|_| Errno::EFAULT);
+        let (start, length) = (word(argument)?, word(argument.wrapping_add(8))?);
+        let sector = u64::from(self.medium.sector());
+        let end = start.checked_add(length).filter(|end| *end <= self.bytes()).ok_or(Errno::EINVAL)?;
+        if start % sector != 0 || length % sector != 0 {
+            return Err(Errno::EINVAL);
+        }
+        Ok(start.div_ceil(PAGE)..end / PAGE)
+    }
+}
+
+/// Does `serve` for each page of a transfer; what was done before an error counts.
+fn each_part(
+    offset: u64,
+    bytes: usize,
+    mut serve: impl FnMut(&Part, core::ops::Range<usize>) -> Result<(), Errno>,
+) -> Result<usize, Errno> {
+    let mut done = 0;
+    while done < bytes {
+        let part = part(offset + done as u64, bytes - done);
+        let length = part.within.len();
+        match serve(&part, done..done + length) {
+            Ok(()) => done += length,
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+impl File for BlockFile {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
+        let bytes = self.bytes().saturating_sub(offset).min(buffer.len() as u64) as usize;
+        let mut contents = page_buffer()?;
+        each_part(offset, bytes, |part, range| {
+            self.medium.read(part.page, &mut contents)?;
+            buffer[range].copy_from_slice(&contents[part.within.clone()]);
+            Ok(())
+        })
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let room = self.bytes().saturating_sub(offset).min(bytes.len() as u64) as usize;
+        if room == 0 {
+            return Err(Errno::ENOSPC);
+        }
+        let mut contents = page_buffer()?;
+        each_part(offset, room, |part, range| self.write_part(part, &bytes[range], &mut contents))
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(self.bytes())
+    }
+
+    fn control(&self, request: u32, argument: u64) -> Result<u64, Errno> {
+        let answer = |bytes: &[u8]| user::write(argument, bytes).map(|()| 0).map_err(|_| Errno::EFAULT);
+        match request {
+            BLKGETSIZE64 => answer(&self.bytes().to_le_bytes()),
+            BLKGETSIZE => answer(&(self.bytes() / u64::from(SECTOR)).to_le_bytes()),
+            BLKSSZGET | BLKPBSZGET => answer(&self.medium.sector().to_le_bytes()),
+            BLKROGET => answer(&u32::from(self.medium.is_read_only()).to_le_bytes()),
+            BLKFLSBUF => Ok(0),
+            BLKDISCARD => self.medium.discard(self.range(argument)?).map(|()| 0),
+            BLKZEROOUT => {
+                let contents = page_buffer()?;
+                self.range(argument)?.try_for_each(|page| self.medium.write(page, &contents))?;
+                Ok(0)
+            }
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Device files: from a number to what it opens.
+//!
+//! | number | name | what |
+//! |---|---|---|
+//! | 1:3, 1:5, 1:7 | null, zero, full | nothing to read or zeros; takes what is written, or has no room for it |
+//! | 1:8, 1:9 | random, urandom | [`crate::random`] |
+//! | 1:11 | kmsg | the log, a line for each read; what is written becomes a line of it |
+//! | 4:64, 5:0, 5:1 | ttyS0, tty, console | the serial console |
+//! | 252:N, 254:16 N | zramN, vda… | disks: see [`super::block`] |
+//!
+//! Linux gives zram and virtio disks their major numbers at run time; here they are those that it usually gives.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+
+use linux_raw_sys::general as linux;
+
+use super::node::{Device, File, Kind, Wait};
+use super::{block, console, kmsg};
+use crate::errno::Errno;
+use crate::random;
+
+/// The device files that there are always: name, number, permissions.
+pub const CHARACTERS: [(&str, u32, u32, u32); 9] = [
+    ("null", 1, 3, 0o666),
+    ("zero", 1, 5, 0o666),
+    ("full", 1, 7, 0o666),
+    ("random", 1, 8, 0o666),
+    ("urandom", 1, 9, 0o666),
+    ("kmsg", 1, 11, 0o644),
+    ("ttyS0", 4, 64, 0o600),
+    ("tty", 5, 0, 0o666),
+    ("console", 5, 1, 0o600),
+];
+
+/// Opens a device.
+///
+/// # Errors
+/// `ENXIO` if there is none of that number.
+pub fn open(kind: Kind, flags: u32) -> Result<Arc<dyn File>, Errno> {
+    match kind {
+        Kind::Character(Device { major: 1, minor }) => match minor {
+            3 => Ok(Arc::new(Endless::Null)),
+            5 => Ok(Arc::new(Endless::Zero)),
+            7 => Ok(Arc::new(Endless::Full)),
+            8 | 9 => Ok(Arc::new(Endless::Random)),
+            11 => Ok(kmsg::open()),
+            _ => Err(Errno::ENXIO),
+        },
+        Kind::Character(Device { major: 4, minor: 64 } | Device { major: 5, minor: 0 | 1 }) => console::open(flags),
+        Kind::Block(device) => block::open(device, flags),
+        _ => Err(Errno::ENXIO),
+    }
+}
+
+/// Every block device there is now: name and number.
+pub fn blocks() -> Vec<(alloc::string::String, Device)> {
+    block::all()
+}
+
+/// Devices that are nothing but an endless run of bytes.
+enum Endless {
+    Null,
+    Zero,
+    Full,
+    Random,
+}
+
+impl File for Endless {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn read(&self, _: u64, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
+        match self {
+            Self::Null => return Ok(0),
+            Self::Zero | Self::Full => buffer.fill(0),
+            Self::Random => random::fill(buffer),
+        }
+        Ok(buffer.len())
+    }
+
+    fn write(&self, _: u64, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
+        if matches!(self, Self::Full) { Err(Errno::ENOSPC) } else { Ok(bytes.len()) }
+    }
+
+    fn length(&self) -> Option<u64> {
+        // Linux lets these be positioned, to no effect.
+        Some(0)
+    }
+
+    fn control(&self, _: u32, _: u64) -> Result<u64, Errno> {
+        Err(if matches!(self, Self::Random) { Errno::EINVAL } else { Errno::ENOTTY })
+    }
+}
+
+/// Whether `flags` of `open(2)` ask to write.
+pub fn writes(flags: u32) -> bool {
+    flags & linux::O_ACCMODE != linux::O_RDONLY
+}

@@ -1,0 +1,74 @@
+//! `/dev/kmsg`: the log for programs, a line for each read, and lines from programs (Linux:
+//! `Documentation/ABI/testing/dev-kmsg`).
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::any::Any;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+use super::changes;
+use super::node::{File, Wait};
+use super::poll::Ready;
+use crate::errno::Errno;
+use crate::log_ring::TEXT_MAX;
+use crate::task::time;
+use crate::{log, process};
+
+/// Facility and level that every line is shown with: the kernel's, for information.
+const PRIORITY: u32 = 6;
+/// How often a waiting reader looks: lines come from where nobody can be woken.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// One reader.
+struct Kmsg {
+    next: AtomicU64,
+}
+
+/// Opens the log from its oldest line on.
+pub fn open() -> Arc<dyn File> {
+    Arc::new(Kmsg { next: AtomicU64::new(0) })
+}
+
+impl File for Kmsg {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn read(&self, _: u64, buffer: &mut [u8], wait: Wait) -> Result<usize, Errno> {
+        let mut text = [0; TEXT_MAX];
+        loop {
+            let seen = changes::seen();
+            if let Some((number, time, length)) = log::kept_line(self.next.load(Ordering::Relaxed), &mut text) {
+                let text = String::from_utf8_lossy(&text[..length]);
+                let line = format!("{PRIORITY},{number},{},-;{text}\n", time.as_micros());
+                buffer.get_mut(..line.len()).ok_or(Errno::EINVAL)?.copy_from_slice(line.as_bytes());
+                self.next.store(number + 1, Ordering::Relaxed);
+                return Ok(line.len());
+            }
+            if wait == Wait::Never {
+                return Err(Errno::EAGAIN);
+            }
+            changes::wait_for_any(seen, Some(time::since_boot() + LOOK_AGAIN))?;
+        }
+    }
+
+    fn write(&self, _: u64, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
+        let text = String::from_utf8_lossy(bytes);
+        // `<6>text` names a priority, which Quire does not keep.
+        let text = text.strip_prefix('<').and_then(|rest| rest.split_once('>')).map_or(&*text, |(_, text)| text);
+        match process::current() {
+            Some(process) => log!("user", "{process}: {}", text.trim_end()),
+            None => log!("user", "{}", text.trim_end()),
+        }
+        Ok(bytes.len())
+    }
+
+    fn ready(&self) -> Ready {
+        match log::kept_line(self.next.load(Ordering::Relaxed), &mut []) {
+            Some(_) => Ready::IN | Ready::OUT,
+            None => Ready::OUT,
+        }
+    }
+}

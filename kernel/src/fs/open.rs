@@ -1,0 +1,314 @@
+//! Open files, and the tables by which processes number them.
+//!
+//! An [`OpenFile`] is what POSIX calls an open file description: `dup` and `fork` share it, with its position and flags.
+//! The position is read before a transfer and set after it, without a lock in between, so that nothing is locked while a
+//! device works; programs that share a position and use it at once lose what they would lose anyway: knowing who read
+//! what. What is appended never overlaps.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use linux_raw_sys::general as linux;
+
+use super::node::{File, Handle, Wait};
+use super::poll::Ready;
+use crate::errno::Errno;
+use crate::sync::Rank;
+use crate::task::Mutex;
+
+/// The most files that a process has open, unless it may have fewer.
+pub const FILES_MAX: usize = 1024;
+
+/// The flags of `open(2)` that `fcntl(2)` can change later.
+const CHANGEABLE: u32 = linux::O_APPEND | linux::O_NONBLOCK | linux::O_DIRECT | linux::O_NOATIME | linux::FASYNC;
+/// The flags of `open(2)` that only say how to open.
+const ONLY_FOR_OPENING: u32 = linux::O_CREAT | linux::O_EXCL | linux::O_NOCTTY | linux::O_TRUNC | linux::O_CLOEXEC;
+
+/// A node, opened.
+pub struct OpenFile {
+    node: Handle,
+    file: Arc<dyn File>,
+    path: Box<[u8]>,
+    flags: AtomicU32,
+    position: AtomicU64,
+}
+
+impl OpenFile {
+    /// `node` opened as `file` with the flags of `open(2)`; `path` is shown to those who ask what is open.
+    pub fn new(node: Handle, file: Arc<dyn File>, path: &[u8], flags: u32) -> Arc<Self> {
+        let flags = AtomicU32::new(flags & !ONLY_FOR_OPENING);
+        Arc::new(Self { node, file, path: path.into(), flags, position: AtomicU64::new(0) })
+    }
+
+    /// What was opened.
+    pub fn node(&self) -> &Handle {
+        &self.node
+    }
+
+    /// What it was opened as.
+    pub fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// The path that led to it.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// The flags, as `F_GETFL` says them.
+    pub fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Sets the flags that `F_SETFL` can set.
+    pub fn set_flags(&self, flags: u32) {
+        let change = |old| Some(old & !CHANGEABLE | flags & CHANGEABLE);
+        let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    }
+
+    /// The position.
+    pub fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    /// Sets the position.
+    pub fn set_position(&self, position: u64) {
+        self.position.store(position, Ordering::Relaxed);
+    }
+
+    fn wait(&self) -> Wait {
+        if self.flags() & linux::O_NONBLOCK == 0 { Wait::Until } else { Wait::Never }
+    }
+
+    /// Whether it may be read.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn check_readable(&self) -> Result<(), Errno> {
+        let flags = self.flags();
+        let can = flags & linux::O_ACCMODE != linux::O_WRONLY && flags & linux::O_PATH == 0;
+        if can { Ok(()) } else { Err(Errno::EBADF) }
+    }
+
+    /// Whether it may be written.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn check_writable(&self) -> Result<(), Errno> {
+        let flags = self.flags();
+        let can = flags & linux::O_ACCMODE != linux::O_RDONLY && flags & linux::O_PATH == 0;
+        if can { Ok(()) } else { Err(Errno::EBADF) }
+    }
+
+    /// Reads at the position and moves it. `first`: nothing was read before on behalf of the same call, so it may wait.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn read(&self, buffer: &mut [u8], first: bool) -> Result<usize, Errno> {
+        let position = self.position();
+        let bytes = self.file.read(position, buffer, if first { self.wait() } else { Wait::Never })?;
+        self.set_position(position + bytes as u64);
+        Ok(bytes)
+    }
+
+    /// Writes at the position, or the end with `O_APPEND`, and moves it.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        if self.flags() & linux::O_APPEND != 0 {
+            let (written, end) = self.file.append(bytes, self.wait())?;
+            self.set_position(end);
+            return Ok(written);
+        }
+        let position = self.position();
+        let written = self.file.write(position, bytes, self.wait())?;
+        self.set_position(position + written as u64);
+        Ok(written)
+    }
+}
+
+/// What opening with `O_PATH` gives: only the node.
+pub struct OnlyPath;
+
+impl File for OnlyPath {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn read(&self, _: u64, _: &mut [u8], _: Wait) -> Result<usize, Errno> {
+        Err(Errno::EBADF)
+    }
+
+    fn write(&self, _: u64, _: &[u8], _: Wait) -> Result<usize, Errno> {
+        Err(Errno::EBADF)
+    }
+
+    fn ready(&self) -> Ready {
+        Ready(linux::POLLNVAL)
+    }
+
+    fn control(&self, _: u32, _: u64) -> Result<u64, Errno> {
+        Err(Errno::EBADF)
+    }
+}
+
+/// An open directory; its entries are read through its node.
+pub struct OpenDirectory;
+
+impl File for OpenDirectory {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn read(&self, _: u64, _: &mut [u8], _: Wait) -> Result<usize, Errno> {
+        Err(Errno::EISDIR)
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(i64::MAX.cast_unsigned())
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+#[derive(Clone)]
+struct Slot {
+    file: Arc<OpenFile>,
+    close_on_exec: bool,
+}
+
+/// A process's open files, by number.
+pub struct Descriptors {
+    slots: Mutex<Vec<Option<Slot>>>,
+}
+
+impl Default for Descriptors {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Descriptors {
+    /// No open files.
+    pub const fn new() -> Self {
+        Self { slots: Mutex::new(Rank::Descriptors, Vec::new()) }
+    }
+
+    /// The same open files, for a child.
+    pub fn fork(&self) -> Arc<Self> {
+        let slots = self.slots.lock().clone();
+        Arc::new(Self { slots: Mutex::new(Rank::Descriptors, slots) })
+    }
+
+    /// Closes what is not for the next program.
+    pub fn close_on_exec(&self) {
+        self.close_where(|_, close_on_exec| close_on_exec);
+    }
+
+    /// Closes every file: the process has ended.
+    pub fn close_all(&self) {
+        self.close_where(|_, _| true);
+    }
+
+    /// Closes the files from `first` to `last`.
+    pub fn close_range(&self, first: u32, last: u32) {
+        self.close_where(|descriptor, _| (first..=last).contains(&descriptor));
+    }
+
+    fn close_where(&self, is_meant: impl Fn(u32, bool) -> bool) {
+        let mut closed = Vec::new();
+        let mut slots = self.slots.lock();
+        for (descriptor, slot) in slots.iter_mut().enumerate() {
+            closed.extend(slot.take_if(|slot| is_meant(descriptor as u32, slot.close_on_exec)));
+        }
+        // Closing may sleep, or take locks above this one: not under it.
+        drop(slots);
+    }
+
+    /// The open file of that number.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn get(&self, descriptor: u32) -> Result<Arc<OpenFile>, Errno> {
+        self.slot(descriptor).map(|slot| slot.file)
+    }
+
+    /// Whether it is closed when a program is started.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn closes_on_exec(&self, descriptor: u32) -> Result<bool, Errno> {
+        self.slot(descriptor).map(|slot| slot.close_on_exec)
+    }
+
+    fn slot(&self, descriptor: u32) -> Result<Slot, Errno> {
+        self.slots.lock().get(descriptor as usize).cloned().flatten().ok_or(Errno::EBADF)
+    }
+
+    /// Says whether it is closed when a program is started.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn set_close_on_exec(&self, descriptor: u32, close_on_exec: bool) -> Result<(), Errno> {
+        let mut slots = self.slots.lock();
+        let slot = slots.get_mut(descriptor as usize).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
+        slot.close_on_exec = close_on_exec;
+        Ok(())
+    }
+
+    /// Gives an open file the lowest free number from `from` on.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub fn add(&self, file: Arc<OpenFile>, from: u32, close_on_exec: bool) -> Result<u32, Errno> {
+        let mut slots = self.slots.lock();
+        let free = (from as usize..FILES_MAX).find(|index| slots.get(*index).is_none_or(Option::is_none));
+        let index = free.ok_or(Errno::EMFILE)?;
+        place(&mut slots, index, Slot { file, close_on_exec });
+        Ok(index as u32)
+    }
+
+    /// Gives an open file this number; what had it is closed.
+    ///
+    /// # Errors
+    /// `EBADF` if there is no such number.
+    pub fn replace(&self, descriptor: u32, file: Arc<OpenFile>, close_on_exec: bool) -> Result<(), Errno> {
+        if descriptor as usize >= FILES_MAX {
+            return Err(Errno::EBADF);
+        }
+        let mut slots = self.slots.lock();
+        let before = place(&mut slots, descriptor as usize, Slot { file, close_on_exec });
+        drop(slots);
+        drop(before);
+        Ok(())
+    }
+
+    /// Closes one file.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn close(&self, descriptor: u32) -> Result<(), Errno> {
+        let slot = self.slots.lock().get_mut(descriptor as usize).and_then(Option::take);
+        slot.map(drop).ok_or(Errno::EBADF)
+    }
+
+    /// The numbers in use, from `from` on.
+    pub fn numbers(&self, from: u32) -> Vec<u32> {
+        let slots = self.slots.lock();
+        let used = slots.iter().enumerate().skip(from as usize).filter(|(_, slot)| slot.is_some());
+        used.map(|(descriptor, _)| descriptor as u32).collect()
+    }
+}
+
+fn place(slots: &mut Vec<Option<Slot>>, index: usize, slot: Slot) -> Option<Slot> {
+    if index >= slots.len() {
+        slots.resize(index + 1, None);
+    }
+    slots[index].replace(slot)
+}

@@ -1,0 +1,239 @@
+//! Pipes, with and without a name (Linux: `fs/pipe.c`, `pipe(7)`).
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::{Arc, Weak};
+use core::any::Any;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use linux_raw_sys::general as linux;
+use linux_raw_sys::ioctl::FIONREAD;
+
+use super::changes::Changes;
+use super::node::{Attributes, File, Kind, Metadata, Node, Usage, Wait};
+use super::poll::Ready;
+use crate::arch::user;
+use crate::errno::Errno;
+use crate::mm::heap;
+use crate::sync::Rank;
+use crate::task::Mutex;
+
+/// How many bytes a pipe holds.
+const CAPACITY: usize = 64 << 10;
+/// As many bytes are written together or not at all (`PIPE_BUF`).
+const ATOMIC: usize = 4096;
+/// The number of the file system of pipes without a name.
+const DEVICE: u64 = 2;
+
+/// What goes in at one end and comes out at the other.
+pub struct Pipe {
+    state: Mutex<State>,
+    changes: Changes,
+}
+
+struct State {
+    bytes: VecDeque<u8>,
+    readers: u32,
+    writers: u32,
+    /// How often each end was opened: who opens one waits until somebody opens the other.
+    openings: [u64; 2],
+}
+
+/// An end of a pipe, open.
+struct End {
+    pipe: Arc<Pipe>,
+    reads: bool,
+    writes: bool,
+}
+
+impl Pipe {
+    fn new() -> Arc<Self> {
+        let state = State { bytes: VecDeque::new(), readers: 0, writers: 0, openings: [0; 2] };
+        Arc::new(Self { state: Mutex::new(Rank::Pipe, state), changes: Changes::new() })
+    }
+
+    fn open(self: &Arc<Self>, reads: bool, writes: bool) -> Arc<dyn File> {
+        let mut state = self.state.lock();
+        state.readers += u32::from(reads);
+        state.writers += u32::from(writes);
+        state.openings[0] += u64::from(reads);
+        state.openings[1] += u64::from(writes);
+        drop(state);
+        self.changes.notify();
+        Arc::new(End { pipe: Arc::clone(self), reads, writes })
+    }
+}
+
+/// A new pipe: the end to read, and the end to write.
+pub fn new() -> [Arc<dyn File>; 2] {
+    let pipe = Pipe::new();
+    [pipe.open(true, false), pipe.open(false, true)]
+}
+
+/// Opens the pipe with a name whose node has this identity; waits for somebody at the other end.
+///
+/// # Errors
+/// `ENXIO` for writing without waiting when nobody reads.
+pub fn open_named(identity: (u64, u64), flags: u32) -> Result<Arc<dyn File>, Errno> {
+    static NAMED: Mutex<BTreeMap<(u64, u64), Weak<Pipe>>> = Mutex::new(Rank::Pipes, BTreeMap::new());
+    let pipe = {
+        let mut named = NAMED.lock();
+        named.retain(|_, pipe| pipe.strong_count() > 0);
+        let pipe = named.get(&identity).and_then(Weak::upgrade).unwrap_or_else(Pipe::new);
+        named.insert(identity, Arc::downgrade(&pipe));
+        pipe
+    };
+    let mode = flags & linux::O_ACCMODE;
+    let (reads, writes) = (mode != linux::O_WRONLY, mode != linux::O_RDONLY);
+    let waits = flags & linux::O_NONBLOCK == 0;
+    if writes && !reads && !waits && pipe.state.lock().readers == 0 {
+        return Err(Errno::ENXIO);
+    }
+    let before = pipe.state.lock().openings;
+    let end = pipe.open(reads, writes);
+    if !waits || reads == writes {
+        return Ok(end);
+    }
+    let other = usize::from(reads);
+    loop {
+        let seen = pipe.changes.seen();
+        let state = pipe.state.lock();
+        let open = [state.readers, state.writers][other];
+        // Somebody may have come and gone again.
+        if open > 0 || state.openings[other] > before[other] {
+            return Ok(end);
+        }
+        drop(state);
+        pipe.changes.wait(seen)?;
+    }
+}
+
+impl File for End {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn read(&self, _: u64, buffer: &mut [u8], wait: Wait) -> Result<usize, Errno> {
+        loop {
+            let seen = self.pipe.changes.seen();
+            let mut state = self.pipe.state.lock();
+            let bytes = buffer.len().min(state.bytes.len());
+            if bytes > 0 || buffer.is_empty() {
+                for (place, byte) in buffer.iter_mut().zip(state.bytes.drain(..bytes)) {
+                    *place = byte;
+                }
+                drop(state);
+                self.pipe.changes.notify();
+                return Ok(bytes);
+            }
+            if state.writers == 0 {
+                return Ok(0);
+            }
+            drop(state);
+            if wait == Wait::Never {
+                return Err(Errno::EAGAIN);
+            }
+            self.pipe.changes.wait(seen)?;
+        }
+    }
+
+    fn write(&self, _: u64, bytes: &[u8], wait: Wait) -> Result<usize, Errno> {
+        loop {
+            let seen = self.pipe.changes.seen();
+            let mut state = self.pipe.state.lock();
+            if state.readers == 0 {
+                return Err(Errno::EPIPE);
+            }
+            let room = CAPACITY - state.bytes.len();
+            let least = if bytes.len() <= ATOMIC { bytes.len() } else { 1 };
+            if room >= least {
+                let part = &bytes[..bytes.len().min(room)];
+                // The queue may double, with both copies there for a moment.
+                if state.bytes.capacity() - state.bytes.len() < part.len() && !heap::may_allocate(2 * CAPACITY) {
+                    return Err(Errno::ENOMEM);
+                }
+                state.bytes.extend(part);
+                drop(state);
+                self.pipe.changes.notify();
+                return Ok(part.len());
+            }
+            drop(state);
+            if wait == Wait::Never {
+                return Err(Errno::EAGAIN);
+            }
+            self.pipe.changes.wait(seen)?;
+        }
+    }
+
+    fn ready(&self) -> Ready {
+        let state = self.pipe.state.lock();
+        let mut ready = Ready::default();
+        if self.reads {
+            if !state.bytes.is_empty() {
+                ready |= Ready::IN;
+            }
+            if state.writers == 0 {
+                ready |= Ready::HANG_UP;
+            }
+        }
+        if self.writes {
+            if CAPACITY - state.bytes.len() >= ATOMIC {
+                ready |= Ready::OUT;
+            }
+            if state.readers == 0 {
+                ready |= Ready::ERROR;
+            }
+        }
+        ready
+    }
+
+    fn control(&self, request: u32, argument: u64) -> Result<u64, Errno> {
+        match request {
+            FIONREAD => {
+                let bytes = self.pipe.state.lock().bytes.len() as u32;
+                user::write(argument, &bytes.to_le_bytes()).map_err(|_| Errno::EFAULT)?;
+                Ok(0)
+            }
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let mut state = self.pipe.state.lock();
+        state.readers -= u32::from(self.reads);
+        state.writers -= u32::from(self.writes);
+        drop(state);
+        self.pipe.changes.notify();
+    }
+}
+
+/// The node of a pipe without a name, which only `fstat` sees.
+pub struct PipeNode {
+    number: u64,
+    attributes: Attributes,
+}
+
+impl PipeNode {
+    /// Another one, made at `now`.
+    pub fn new(now: core::time::Duration) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { number, attributes: Attributes::new(0o600, now) })
+    }
+}
+
+impl Node for PipeNode {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn metadata(&self) -> Metadata {
+        let Self { number, attributes } = *self;
+        Metadata { device: DEVICE, inode: number, kind: Kind::Pipe, links: 1, attributes, size: 0, blocks: 0 }
+    }
+
+    fn usage(&self) -> Usage {
+        Usage { magic: linux::PIPEFS_MAGIC, pages: 0, free_pages: 0, nodes: 0 }
+    }
+}
