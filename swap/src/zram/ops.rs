@@ -6,25 +6,18 @@ use core::ops::Range;
 use super::control::Control;
 use super::disk::ZramDisk;
 use crate::area::Area;
-use crate::batch::{BATCH_FOLIOS, Batch, ReadBatch, WriteBatch};
+use crate::batch::{ReadBatch, WriteBatch};
 use crate::disk::{Disk, DiskProperties, DiskRequest, SECTOR_SIZE};
 use crate::folio::Folio;
 use crate::header::{PAGE_SIZE, Page};
 use crate::machine::{IoError, Machine};
-use crate::ops::{Direction, SlotRun, SwapOps, SwapOpsFlags};
+use crate::ops::{Direction, SwapOps, SwapOpsFlags};
 use crate::registry::{BlockDriver, DriverId};
 
 /// The driver under which zram registers its operations.
 pub const ZRAM: DriverId = DriverId("zram");
 
 const SECTORS_PER_PAGE: u64 = (PAGE_SIZE / SECTOR_SIZE) as u64;
-
-/// Every page of a batch: its folio's position, its place there, its slot.
-fn pages<M: Machine>(batch: &Batch<M>) -> impl Iterator<Item = (usize, usize, u64)> {
-    let slots = |run: SlotRun| (0..run.length).map(move |index| (index as usize, u64::from(run.first + index)));
-    let folios = batch.folios().map(|(_, run)| run).enumerate();
-    folios.flat_map(move |(position, run)| slots(run).map(move |(index, slot)| (position, index, slot)))
-}
 
 /// Slots are pages of the device: no requests, no sectors, and nothing that could merge.
 impl<M: Machine> SwapOps<M> for ZramDisk<M> {
@@ -33,24 +26,22 @@ impl<M: Machine> SwapOps<M> for ZramDisk<M> {
     }
 
     fn submit_read(&self, mut batch: ReadBatch<M>) {
-        let mut runs = [SlotRun { first: 0, length: 0 }; BATCH_FOLIOS];
-        for (place, (_, run)) in runs.iter_mut().zip(batch.batch().folios()) {
-            *place = run;
-        }
-        let slots = runs
-            .iter()
-            .enumerate()
-            .flat_map(|(position, run)| (0..run.length).map(move |index| (position, index, run.first + index)));
-        let result = slots.into_iter().try_for_each(|(position, index, slot)| {
-            let read = |page: &mut Page| self.read(slot.into(), page);
-            batch.with_page_mut(position, index as usize, read).unwrap_or(Err(IoError::Unsupported))
+        let result = (0..batch.batch().len()).try_for_each(|position| {
+            let run = batch.batch().run(position).ok_or(IoError::Unsupported)?;
+            (0..run.length).try_for_each(|index| {
+                let read = |page: &mut Page| self.read(u64::from(run.first + index), page);
+                batch.with_page_mut(position, index as usize, read).unwrap_or(Err(IoError::Unsupported))
+            })
         });
         batch.complete(result);
     }
 
     fn submit_write(&self, batch: WriteBatch<M>) {
-        let result = pages(batch.batch()).try_for_each(|(position, index, slot)| {
-            batch.with_page(position, index, |page| self.write(slot, page)).unwrap_or(Err(IoError::Unsupported))
+        let result = batch.batch().folios().enumerate().try_for_each(|(position, (_, run))| {
+            (0..run.length).try_for_each(|index| {
+                let write = |page: &Page| self.write(u64::from(run.first + index), page);
+                batch.with_page(position, index as usize, write).unwrap_or(Err(IoError::Unsupported))
+            })
         });
         batch.complete(result);
     }
