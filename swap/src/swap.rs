@@ -1,7 +1,7 @@
 //! [`Swap`]: all areas together, and the calls that the kernel makes.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use spin::{Once, RwLock};
 
@@ -26,6 +26,8 @@ pub const MAX_AREAS: usize = 28;
 pub struct Swap<M: Machine> {
     /// Written only by `swapon` and `swapoff`, and only when nobody is looking.
     pub(crate) areas: [RwLock<Option<Arc<Area<M>>>>; MAX_AREAS],
+    /// A bit for each area, so that those that are not there cost nothing to go past.
+    pub(crate) enabled: AtomicU32,
     /// Where each processor took its last slot of each class: a hint.
     current: [[Place; CLASSES]; MAX_CPUS],
     pub(crate) drivers: Registry<M, dyn BlockDriver<M>>,
@@ -51,6 +53,7 @@ impl<M: Machine> Swap<M> {
     pub const fn new() -> Self {
         Self {
             areas: [const { RwLock::new(None) }; MAX_AREAS],
+            enabled: AtomicU32::new(0),
             current: [const { [const { Place::new() }; CLASSES] }; MAX_CPUS],
             drivers: Registry::new(),
             types: Registry::new(),
@@ -92,7 +95,14 @@ impl<M: Machine> Swap<M> {
 
     /// All enabled areas, by index.
     pub fn areas(&self) -> impl Iterator<Item = Arc<Area<M>>> {
-        (0..MAX_AREAS as u8).filter_map(|index| self.area(index))
+        const { assert!(MAX_AREAS <= u32::BITS as usize) };
+        let mut enabled = self.enabled.load(Ordering::Acquire);
+        let next = move || {
+            let index = (enabled != 0).then(|| enabled.trailing_zeros());
+            enabled &= enabled.wrapping_sub(1);
+            index
+        };
+        core::iter::from_fn(next).filter_map(|index| self.area(index as u8))
     }
 
     /// The counters of all areas since the start, those that are gone included.

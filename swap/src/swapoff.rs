@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 
 use crate::area::Area;
 use crate::entry::Entry;
@@ -83,6 +84,7 @@ impl<M: Machine> Swap<M> {
             M::log(Level::Warning, format_args!("{} stays enabled: {error}", area.name()));
             return Err(error);
         }
+        self.enabled.fetch_and(!(1 << index), Ordering::Release);
         loop {
             // Readers hold this for a few instructions.
             if let Some(mut place) = self.areas[usize::from(index)].try_write() {

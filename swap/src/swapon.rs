@@ -163,6 +163,7 @@ impl<M: Machine> Swap<M> {
             }
             M::relax();
         }
+        self.enabled.fetch_or(1 << index, Ordering::Release);
         area.join();
         self.forget_places();
         Ok(index)

@@ -243,7 +243,9 @@ fn repeated_word(page: &Page) -> Option<u64> {
 
 fn fill(page: &mut Page, word: u64) {
     let (groups, _) = page.as_chunks_mut::<{ 8 * GROUP }>();
-    groups.iter_mut().for_each(|group| group.as_chunks_mut::<8>().0.fill(word.to_le_bytes()));
+    for group in groups {
+        group.as_chunks_mut::<8>().0.fill(word.to_le_bytes());
+    }
 }
 
 impl From<NoMemory> for StoreError {

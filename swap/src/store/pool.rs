@@ -440,7 +440,7 @@ fn sum(contents: &[u8]) -> u32 {
     };
     // Unrolled: this is done for every page that is stored, and again when it comes back.
     let (groups, rest) = words.as_chunks::<16>();
-    groups.iter().for_each(|group| group.iter().for_each(&mut add));
+    groups.iter().flatten().for_each(&mut add);
     rest.iter().for_each(&mut add);
     let mixed = (weighted ^ plain.rotate_left(32)).wrapping_mul(ODD);
     (mixed >> 32) as u32 ^ mixed as u32
