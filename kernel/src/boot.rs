@@ -12,7 +12,7 @@ use quire_drivers::fw_cfg::{self, FwCfgError, PortRegisters};
 use quire_protocol::{COMMAND_LINE_FILE, COMMAND_LINE_MAX, Verdict};
 use spin::Once;
 
-use crate::arch::{apic, cpu, gdt, page_table, trap};
+use crate::arch::{apic, cpu, fpu, gdt, page_table, syscall, trap};
 use crate::command_line::CommandLine;
 use crate::mm::stack::KernelStack;
 use crate::mm::{heap, kernel_map, physical, reclaim};
@@ -38,6 +38,8 @@ pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
     log::start();
     gdt::start();
     trap::start();
+    fpu::start();
+    syscall::start();
     log!("boot", "Quire {}", env!("CARGO_PKG_VERSION"));
     read_command_line();
     let limit = or_give_up(command_line().size("mem")).unwrap_or(u64::MAX);

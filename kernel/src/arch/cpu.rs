@@ -1,13 +1,14 @@
 //! Each processor's own data, and the accessor to it.
 //!
-//! The GS base points to the processor's [`PerCpu`] from the kernel's first instructions on; its first word is its own
-//! address. One processor is started for now, but nothing outside this file knows that.
+//! The GS base points to the processor's [`PerCpu`] while the kernel runs; its first word is its own address. In ring 3
+//! the GS base is the program's, and the kernel's waits in `KernelGsBase`: entry and exit swap the two. One processor is started for now, but nothing outside this file knows that.
 //!
 //! The fields are atomics because the accessor hands out shared references; only their own processor writes them. A
 //! thread that is preempted between reading the accessor and using the reference may go on elsewhere, so the only
 //! fields that such a thread writes are those that a context switch carries along or that one instruction updates.
 
 use core::arch::asm;
+use core::arch::x86_64::CpuidResult;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use x86_64::VirtAddr;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::GsBase;
 
+use super::gdt;
 use crate::task::Thread;
 
 /// The most processors that the kernel has room for.
@@ -36,7 +38,16 @@ pub struct PerCpu {
     current: AtomicPtr<Thread>,
     /// The ranks of the locks that the current thread holds, a bit each.
     held_ranks: AtomicU64,
+    /// Where the current thread's kernel stack begins to grow down.
+    kernel_stack: AtomicU64,
+    /// The program's stack pointer, for the few instructions of a system call's entry that have no other place for it.
+    user_stack: AtomicU64,
 }
+
+/// Where `kernel_stack` is from the GS base.
+pub(super) const KERNEL_STACK: usize = offset_of!(PerCpu, kernel_stack);
+/// Where `user_stack` is from the GS base.
+pub(super) const USER_STACK: usize = offset_of!(PerCpu, user_stack);
 
 // SAFETY: `own_address` is written once, before the structure can be reached through GS, and is read-only afterwards.
 unsafe impl Sync for PerCpu {}
@@ -50,6 +61,8 @@ impl PerCpu {
             reschedule: AtomicBool::new(false),
             current: AtomicPtr::new(core::ptr::null_mut()),
             held_ranks: AtomicU64::new(0),
+            kernel_stack: AtomicU64::new(0),
+            user_stack: AtomicU64::new(0),
         }
     }
 
@@ -76,6 +89,17 @@ impl PerCpu {
     /// Replaces the mask of held ranks.
     pub fn set_held_ranks(&self, held: u64) {
         self.held_ranks.store(held, Ordering::Relaxed);
+    }
+
+    /// Where the current thread's kernel stack begins to grow down.
+    pub fn kernel_stack(&self) -> u64 {
+        self.kernel_stack.load(Ordering::Relaxed)
+    }
+
+    /// Makes the kernel be entered on the stack that ends at `top`. Interrupts are off.
+    pub fn set_kernel_stack(&self, top: u64) {
+        self.kernel_stack.store(top, Ordering::Relaxed);
+        gdt::set_kernel_stack(top);
     }
 
     /// Asks for a context switch at the next chance.
@@ -142,11 +166,12 @@ pub unsafe fn start(number: usize) {
 }
 
 /// SMEP and SMAP (Intel SDM volume 3, 4.6): the kernel does not run user pages, and touches them only in
-/// [`super::user`].
+/// [`super::user`]. UMIP: programs do not see where the descriptor tables are.
 fn supported_user_protections() -> Cr4Flags {
     let mut flags = Cr4Flags::empty();
-    let features = core::arch::x86_64::__cpuid_count(7, 0).ebx;
+    let CpuidResult { ebx: features, ecx: more, .. } = core::arch::x86_64::__cpuid_count(7, 0);
     flags.set(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION, features & 1 << 7 != 0);
     flags.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, features & 1 << 20 != 0);
+    flags.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, more & 1 << 2 != 0);
     flags
 }

@@ -5,8 +5,10 @@
 pub mod apic;
 pub mod context;
 pub mod cpu;
+pub mod fpu;
 pub mod gdt;
 pub mod page_table;
+pub mod syscall;
 pub mod trap;
 pub mod user;
 

@@ -1,24 +1,25 @@
 //! Traps: exceptions and interrupts, from the entry stubs to the handler that serves them.
 //!
-//! Every vector has a stub that completes the trap frame and calls `quire_trap`. A page fault arrives on a stack of
-//! its own; when its address lies in the user half it can be served, which may sleep, so it is moved to the stack of
-//! the thread that it interrupted. A fault in the kernel half is a bug and is reported from where it is, which works
-//! even if that thread's stack is exhausted.
+//! Every vector has a stub that completes the trap frame and calls `quire_trap`. A trap from ring 3 begins at the top of its
+//! thread's kernel stack, so a program's registers are always found there; one from the kernel goes on below what it
+//! interrupted. A page fault of a user copy is served there, which may sleep; any other in the kernel is a bug. A thread
+//! that runs out of stack cannot be told so there: the fault becomes a double fault, which has a stack of its own.
 //!
-//! A trap that comes back to kernel code with preemption and interrupts on is where threads are preempted.
+//! What a program does wrong becomes a signal. On the way back to it, signals are delivered and other threads get their
+//! turn; a trap that comes back to kernel code with preemption and interrupts on is where threads are preempted.
 
-use core::arch::global_asm;
+use core::arch::{asm, global_asm};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
-use x86_64::VirtAddr;
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
 use x86_64::structures::idt::InterruptDescriptorTable;
+use x86_64::{PrivilegeLevel, VirtAddr};
 
 use super::{USER_END, apic, cpu, gdt};
-use crate::{mm, task};
+use crate::{mm, process, task};
 
 /// The timer's vector.
 pub const TIMER: u8 = 0x20;
@@ -28,32 +29,102 @@ pub const FIRST_DEVICE: u8 = 0x30;
 pub const DEVICES: u8 = 32;
 /// The local APIC's spurious vector.
 pub const SPURIOUS: u8 = 0xff;
+/// What stands for the vector when a system call made the frame: more than any vector.
+pub const SYSTEM_CALL: u64 = 0x100;
+
+/// The resume flag and those that a program may change: carry, parity, adjust, zero, sign, trap, direction, overflow and
+/// alignment check (Linux: `FIX_EFLAGS`).
+const PROGRAM_FLAGS: u64 = 0x0005_0dd5;
+/// What is set in the flags whenever a program runs: interrupts, and the bit that is always 1.
+const FIXED_FLAGS: u64 = INTERRUPTS_ON | 1 << 1;
 
 /// The interrupted registers, as the stubs push them.
+#[derive(Clone)]
 #[repr(C)]
+#[expect(missing_docs, reason = "the registers' own names")]
 pub struct TrapFrame {
-    r15: u64,
-    r14: u64,
-    r13: u64,
-    r12: u64,
-    r11: u64,
-    r10: u64,
-    r9: u64,
-    r8: u64,
-    rbp: u64,
-    rdi: u64,
-    rsi: u64,
-    rdx: u64,
-    rcx: u64,
-    rbx: u64,
-    rax: u64,
-    vector: u64,
-    error: u64,
-    rip: u64,
-    cs: u64,
-    rflags: u64,
-    rsp: u64,
-    ss: u64,
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rbp: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rbx: u64,
+    pub rax: u64,
+    /// The trap's vector, or [`SYSTEM_CALL`].
+    pub vector: u64,
+    /// The trap's error code; for a system call its number, which `rax` loses to the result.
+    pub error: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+impl TrapFrame {
+    /// The registers of a program that starts at `rip` with its stack at `rsp`.
+    pub fn starting(rip: u64, rsp: u64) -> Self {
+        Self {
+            r15: 0,
+            r14: 0,
+            r13: 0,
+            r12: 0,
+            r11: 0,
+            r10: 0,
+            r9: 0,
+            r8: 0,
+            rbp: 0,
+            rdi: 0,
+            rsi: 0,
+            rdx: 0,
+            rcx: 0,
+            rbx: 0,
+            rax: 0,
+            vector: 0,
+            error: 0,
+            rip,
+            cs: u64::from(gdt::USER_CODE),
+            rflags: FIXED_FLAGS,
+            rsp,
+            ss: u64::from(gdt::USER_DATA),
+        }
+    }
+
+    /// Whether the registers are a program's.
+    pub fn is_programs(&self) -> bool {
+        self.cs & 3 == 3
+    }
+
+    /// Replaces those of the flags that a program may change by those of `flags`.
+    pub fn set_program_flags(&mut self, flags: u64) {
+        self.rflags = self.rflags & !PROGRAM_FLAGS | flags & PROGRAM_FLAGS;
+    }
+}
+
+/// Where the registers of the program of the current thread are while the kernel runs.
+pub fn program_frame(stack_top: u64) -> *mut TrapFrame {
+    (stack_top - size_of::<TrapFrame>() as u64) as *mut TrapFrame
+}
+
+/// Enters ring 3 with the registers of the current thread's program, for the first time.
+///
+/// # Safety
+/// The thread is a process's, and the registers in its frame are a program's. Nothing on its stack is used any more.
+pub unsafe fn enter_program() -> ! {
+    interrupts::disable();
+    let frame = program_frame(cpu::this().kernel_stack());
+    // SAFETY: the frame is at the top of the stack, where nothing but it is.
+    process::before_user(unsafe { &mut *frame });
+    // SAFETY: as the caller promises; interrupts are off.
+    unsafe { asm!("mov rsp, {}", "jmp quire_trap_return", in(reg) frame, options(noreturn)) }
 }
 
 const INTERRUPTS_ON: u64 = 1 << 9;
@@ -75,6 +146,10 @@ global_asm!(
     ".set vector, vector + 1",
     ".endr",
     "quire_trap_common:",
+    "test byte ptr [rsp + 24], 3",
+    "jz 1f",
+    "swapgs",
+    "1:",
     "push rax",
     "push rbx",
     "push rcx",
@@ -96,13 +171,9 @@ global_asm!(
     "and dword ptr [rsp], 0xfffbffff",
     "popfq",
     "mov rdi, rsp",
-    "cmp qword ptr [rsp + 120], 14",
-    "jne 2f",
-    "call quire_place_page_fault",
-    "mov rsp, rax",
-    "mov rdi, rax",
-    "2:",
     "call quire_trap",
+    ".global quire_trap_return",
+    "quire_trap_return:",
     "pop r15",
     "pop r14",
     "pop r13",
@@ -119,6 +190,10 @@ global_asm!(
     "pop rbx",
     "pop rax",
     "add rsp, 16",
+    "test byte ptr [rsp + 8], 3",
+    "jz 1f",
+    "swapgs",
+    "1:",
     "iretq",
 );
 
@@ -143,7 +218,7 @@ pub fn start() {
             idt.divide_error.set_handler_addr(stub(0));
             idt.debug.set_handler_addr(stub(1));
             idt.non_maskable_interrupt.set_handler_addr(stub(2)).set_stack_index(gdt::NMI_STACK);
-            idt.breakpoint.set_handler_addr(stub(3));
+            idt.breakpoint.set_handler_addr(stub(3)).set_privilege_level(PrivilegeLevel::Ring3);
             idt.overflow.set_handler_addr(stub(4));
             idt.bound_range_exceeded.set_handler_addr(stub(5));
             idt.invalid_opcode.set_handler_addr(stub(6));
@@ -153,7 +228,7 @@ pub fn start() {
             idt.segment_not_present.set_handler_addr(stub(11));
             idt.stack_segment_fault.set_handler_addr(stub(12));
             idt.general_protection_fault.set_handler_addr(stub(13));
-            idt.page_fault.set_handler_addr(stub(14)).set_stack_index(gdt::PAGE_FAULT_STACK);
+            idt.page_fault.set_handler_addr(stub(14));
             idt.x87_floating_point.set_handler_addr(stub(16));
             idt.alignment_check.set_handler_addr(stub(17));
             idt.machine_check.set_handler_addr(stub(18));
@@ -183,28 +258,13 @@ pub fn allocate_vector(handler: fn(usize), argument: usize) -> Option<u8> {
     Some(FIRST_DEVICE + index as u8)
 }
 
-/// Moves the frame of a page fault that can be served to the stack of the thread that it interrupted; returns where the
-/// frame is now.
-#[unsafe(no_mangle)]
-extern "C" fn quire_place_page_fault(frame: *mut TrapFrame) -> *mut TrapFrame {
-    if Cr2::read_raw() >= USER_END {
-        return frame;
-    }
-    // SAFETY: the stub passes its own frame, complete and not yet shared.
-    let interrupted_stack = unsafe { (*frame).rsp };
-    let place = ((interrupted_stack - size_of::<TrapFrame>() as u64) & !15) as *mut TrapFrame;
-    // SAFETY: the interrupted code is kernel code without a red zone, so everything below its stack pointer is free;
-    // a user address is only touched by the user copy, which runs with room to spare on a thread's stack.
-    unsafe { place.copy_from(frame, 1) };
-    place
-}
-
 #[unsafe(no_mangle)]
 extern "C" fn quire_trap(frame: &mut TrapFrame) {
     match frame.vector as u8 {
         14 => page_fault(frame),
         TIMER => {
             task::time::tick();
+            process::tick(frame.is_programs());
             cpu::this().request_reschedule();
             apic::end_of_interrupt();
         }
@@ -214,14 +274,29 @@ extern "C" fn quire_trap(frame: &mut TrapFrame) {
             apic::end_of_interrupt();
         }
         8 => match mm::stack::guard_owner(Cr2::read_raw()) {
-            Some(thread) => panic!("kernel stack overflow: {thread} ran out of stack\n{frame}"),
+            Some(thread) => {
+                panic!("kernel stack overflow: {thread} ran into the guard page at {:#018x}\n{frame}", Cr2::read_raw())
+            }
             None => panic!("{}\n{frame}", ExceptionName(8)),
         },
+        vector if frame.is_programs() && is_programs_fault(vector) => {
+            interrupts::enable();
+            process::exception(frame);
+        }
         vector => panic!("{}\n{frame}", ExceptionName(vector)),
     }
-    if frame.rflags & INTERRUPTS_ON != 0 {
+    if frame.is_programs() {
+        process::before_user(frame);
+    } else if frame.rflags & INTERRUPTS_ON != 0 {
         task::preempt();
     }
+}
+
+/// Whether an exception on `vector` in ring 3 is the program's doing, and not the machine's.
+fn is_programs_fault(vector: u8) -> bool {
+    const NMI: u8 = 2;
+    const MACHINE_CHECK: u8 = 18;
+    vector < 32 && vector != NMI && vector != MACHINE_CHECK
 }
 
 fn device_interrupt(vector: u8) {
@@ -238,6 +313,18 @@ fn device_interrupt(vector: u8) {
 fn page_fault(frame: &mut TrapFrame) {
     const WRITE: u64 = 1 << 1;
     let address = Cr2::read_raw();
+    if frame.is_programs() {
+        interrupts::enable();
+        let served = if address < USER_END {
+            mm::fault::handle(address, frame.error & WRITE != 0)
+        } else {
+            Err(task::Fatal::NotMapped(address))
+        };
+        if let Err(fatal) = served {
+            process::fault(frame, address, fatal);
+        }
+        return;
+    }
     let recovery = super::user::recovery_address(frame.rip);
     if let Some(recovery) = recovery.filter(|_| address < USER_END && cpu::this().preemption_is_on()) {
         if frame.rflags & INTERRUPTS_ON != 0 {
@@ -249,9 +336,6 @@ fn page_fault(frame: &mut TrapFrame) {
             frame.rip = recovery;
         }
         return;
-    }
-    if let Some(thread) = mm::stack::guard_owner(address) {
-        panic!("kernel stack overflow: {thread} ran into the guard page at {address:#018x}\n{frame}");
     }
     panic!("page fault at {address:#018x}: {}\n{frame}", FaultCause(frame.error));
 }

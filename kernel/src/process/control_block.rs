@@ -1,32 +1,103 @@
 //! What the kernel knows of a process.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::time::Duration;
 
 use intrusive_collections::RBTreeAtomicLink;
+use spin::Once;
 
 use super::Name;
+use super::limits::{Limit, Limits, Resource};
+use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standing};
+use super::usage::Usage;
 use crate::mm::AddressSpace;
-use crate::sync::SpinLock;
-use crate::task;
+use crate::sync::{Rank, SpinLock};
+use crate::task::{self, Thread, WaitQueue, scheduler, time};
 
-/// The first process's number; it adopts orphans and is never killed by what it has no handler for.
+/// The first process's number; it adopts orphans, and no signal does to it what it has no handler for.
 pub const INIT: u32 = 1;
+
+/// Where a process is in its life. It changes under the table's lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It runs, or would if it had the processor and were not stopped.
+    Runs,
+    /// It has ended like this; its parent has not asked for it yet.
+    Ended(ChildChange),
+}
 
 /// A process.
 pub struct Process {
-    pub(super) pid: u32,
+    pid: u32,
     parent: AtomicU32,
     group: AtomicU32,
     session: AtomicU32,
+    thread: Once<Weak<Thread>>,
+    started: Duration,
     name: SpinLock<Name>,
+    /// The words of its command line, each with a zero behind it.
+    arguments: SpinLock<Arc<[u8]>>,
     /// Replaced by `execve`, gone at the end; shared with the parent between `vfork` and `execve`.
     space: SpinLock<Option<Arc<AddressSpace>>>,
+    pub(super) life: SpinLock<Life>,
+    signals: SpinLock<Signals>,
+    /// What the signals come to, to be looked at without their lock.
+    standing: AtomicU8,
+    pub(super) limits: SpinLock<Limits>,
+    /// What it has used.
+    pub usage: Usage,
+    /// What its children had used that were waited for.
+    pub children_usage: Usage,
+    oom_score_adjustment: AtomicI32,
+    /// Counts what happens to its children.
+    pub(super) child_events: AtomicU64,
+    pub(super) children: WaitQueue,
+    /// Whether a parent that `vfork`ed may go on.
+    pub(super) released: AtomicBool,
+    pub(super) release: WaitQueue,
+    /// Where its number is to be written before its program begins; 0 for nowhere.
+    pub(super) write_at_start: AtomicU64,
+    /// Where its number is to be cleared when it leaves its memory; 0 for nowhere.
+    pub(super) clear_at_end: AtomicU64,
+    /// When `SIGALRM` is due, in nanoseconds since boot, and the time between one and the next; 0 for never.
+    pub(super) alarm: SpinLock<(u64, u64)>,
     pub(super) link: RBTreeAtomicLink,
 }
 
 impl Process {
+    /// A process with `space`, in the parent's image, or the first one. It is not in the table yet and has no thread.
+    pub(super) fn new(pid: u32, parent: Option<&Self>, space: Arc<AddressSpace>) -> Self {
+        let signals = parent.map_or_else(Signals::of_init, |parent| parent.signals.lock().of_child());
+        Self {
+            pid,
+            parent: AtomicU32::new(parent.map_or(0, Self::pid)),
+            group: AtomicU32::new(parent.map_or(pid, Self::group)),
+            session: AtomicU32::new(parent.map_or(pid, Self::session)),
+            thread: Once::new(),
+            started: time::since_boot(),
+            name: SpinLock::new(Rank::Process, parent.map_or_else(Name::default, Self::name)),
+            arguments: SpinLock::new(Rank::Process, parent.map_or_else(|| Arc::from([]), Self::arguments)),
+            space: SpinLock::new(Rank::Process, Some(space)),
+            life: SpinLock::new(Rank::Process, Life::Runs),
+            signals: SpinLock::new(Rank::Process, signals),
+            standing: AtomicU8::new(0),
+            limits: SpinLock::new(Rank::Process, parent.map_or_else(Limits::default, |parent| *parent.limits.lock())),
+            usage: Usage::default(),
+            children_usage: Usage::default(),
+            oom_score_adjustment: AtomicI32::new(parent.map_or(0, Self::oom_score_adjustment)),
+            child_events: AtomicU64::new(0),
+            children: WaitQueue::new(),
+            released: AtomicBool::new(false),
+            release: WaitQueue::new(),
+            write_at_start: AtomicU64::new(0),
+            clear_at_end: AtomicU64::new(0),
+            alarm: SpinLock::new(Rank::Process, (0, 0)),
+            link: RBTreeAtomicLink::new(),
+        }
+    }
+
     /// Its number.
     pub fn pid(&self) -> u32 {
         self.pid
@@ -47,14 +118,112 @@ impl Process {
         self.session.load(Ordering::Relaxed)
     }
 
+    pub(super) fn set_parent(&self, pid: u32) {
+        self.parent.store(pid, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_group(&self, group: u32) {
+        self.group.store(group, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_session(&self, session: u32) {
+        self.session.store(session, Ordering::Relaxed);
+    }
+
+    /// When it began, as time since boot.
+    pub fn started(&self) -> Duration {
+        self.started
+    }
+
     /// Its name, by `execve` the program's (Linux: `comm`).
     pub fn name(&self) -> Name {
         *self.name.lock()
     }
 
+    /// Gives it a name.
+    pub fn set_name(&self, name: Name) {
+        *self.name.lock() = name;
+    }
+
+    /// The words of its command line, each with a zero behind it.
+    pub fn arguments(&self) -> Arc<[u8]> {
+        Arc::clone(&self.arguments.lock())
+    }
+
+    pub(super) fn set_arguments(&self, arguments: Arc<[u8]>) {
+        let _old = core::mem::replace(&mut *self.arguments.lock(), arguments);
+    }
+
     /// Its memory; `None` when it has ended.
     pub fn space(&self) -> Option<Arc<AddressSpace>> {
         self.space.lock().clone()
+    }
+
+    /// Replaces its memory, which its own thread does; returns what was there.
+    pub(super) fn replace_space(&self, space: Option<Arc<AddressSpace>>) -> Option<Arc<AddressSpace>> {
+        let root = space.as_ref().map(|space| space.root());
+        let old = core::mem::replace(&mut *self.space.lock(), space);
+        scheduler::set_root(root);
+        old
+    }
+
+    /// Where it is in its life.
+    pub fn life(&self) -> Life {
+        *self.life.lock()
+    }
+
+    /// The limit on `resource`.
+    pub fn limit(&self, resource: Resource) -> Limit {
+        self.limits.lock().get(resource)
+    }
+
+    /// What an out-of-memory kill adds to its badness, from -1000 (never) to 1000 (first).
+    pub fn oom_score_adjustment(&self) -> i32 {
+        self.oom_score_adjustment.load(Ordering::Relaxed)
+    }
+
+    /// Changes what an out-of-memory kill adds to its badness.
+    pub fn set_oom_score_adjustment(&self, adjustment: i32) {
+        self.oom_score_adjustment.store(adjustment, Ordering::Relaxed);
+    }
+
+    /// What its signals come to: whether sleeps end, whether it ends itself, whether it is stopped.
+    pub fn standing(&self) -> Standing {
+        Standing::from_bits(self.standing.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_thread(&self, thread: &Arc<Thread>) {
+        self.thread.call_once(|| Arc::downgrade(thread));
+    }
+
+    /// Its thread, until that has ended.
+    pub fn thread(&self) -> Option<Arc<Thread>> {
+        self.thread.get()?.upgrade()
+    }
+
+    /// Lets the thread look whether what it waits for has come.
+    pub(super) fn wake(&self) {
+        if let Some(thread) = self.thread() {
+            scheduler::unpark(&thread);
+        }
+    }
+
+    /// Looks at the signals or changes them.
+    pub fn with_signals<R>(&self, change: impl FnOnce(&mut Signals) -> R) -> R {
+        let mut signals = self.signals.lock();
+        let result = change(&mut signals);
+        self.standing.store(signals.standing().bits(), Ordering::Relaxed);
+        result
+    }
+
+    /// Adds a signal and lets the process see it. Whoever sends one uses [`super::send_to`], which tells the parent of what
+    /// comes of it.
+    pub(super) fn add_signal(&self, signal: Signal, info: Info) -> Result<Sent, QueueFull> {
+        let sent = self.with_signals(|signals| signals.send(signal, info))?;
+        if sent.wake {
+            self.wake();
+        }
+        Ok(sent)
     }
 }
 

@@ -15,13 +15,34 @@
 
 #[cfg(target_os = "none")]
 mod control_block;
+#[cfg(target_os = "none")]
+mod exit;
+#[cfg(target_os = "none")]
+mod handler;
+pub mod limits;
 mod name;
+#[cfg(target_os = "none")]
+mod ring3;
 pub mod signal;
 #[cfg(target_os = "none")]
+mod start;
+#[cfg(target_os = "none")]
 mod table;
+mod usage;
 
 #[cfg(target_os = "none")]
-pub use control_block::{INIT, Process, current, this};
+pub use control_block::{INIT, Life, Process, current, this};
+#[cfg(target_os = "none")]
+pub use exit::{Wanted, Which, end_current, wait, wait_for_init};
+#[cfg(target_os = "none")]
+pub use handler::return_from_handler;
 pub use name::Name;
 #[cfg(target_os = "none")]
-pub use table::{all, find};
+pub use ring3::{before_user, exception, fault, tick};
+#[cfg(target_os = "none")]
+pub use start::{CloneRequest, begin, clone};
+#[cfg(target_os = "none")]
+pub use table::{
+    all, count, exists, find, is_orphaned, last_number, send_to, send_to_group, send_where, set_group, start_session,
+};
+pub use usage::Usage;

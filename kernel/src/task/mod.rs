@@ -14,5 +14,5 @@ mod wait;
 
 pub use mutex::{Mutex, MutexGuard};
 pub use scheduler::{current, preempt, yield_now};
-pub use thread::{Fatal, JoinHandle, Thread, spawn, spawn_in};
-pub use wait::WaitQueue;
+pub use thread::{Fatal, JoinHandle, Thread, begin, for_process, spawn, spawn_in};
+pub use wait::{Interrupted, WaitQueue, Waited};

@@ -14,8 +14,8 @@ use x86_64::instructions::interrupts;
 
 use super::thread::{RunQueueAdapter, State, Thread};
 use crate::arch::{context, cpu, page_table};
-use crate::mm;
 use crate::mm::stack::KernelStack;
+use crate::mm::{self, FrameNumber};
 use crate::sync::{Rank, SpinLock};
 
 struct RunQueue {
@@ -101,6 +101,22 @@ pub fn unpark(thread: &Arc<Thread>) {
     }
 }
 
+/// Calls `look` with the running thread, without counting a reference to it; `None` before threads are started.
+pub fn with_current<R>(look: impl FnOnce(&Thread) -> R) -> Option<R> {
+    let pointer = cpu::this().current();
+    // SAFETY: `current` holds a counted reference to the running thread, which is the one that looks.
+    unsafe { pointer.as_ref() }.map(look)
+}
+
+/// Makes the current thread, a process's, run on the page tables of `root`; on the kernel's alone for `None`.
+pub fn set_root(root: Option<FrameNumber>) {
+    let root = root.unwrap_or_else(mm::kernel_map::root);
+    with_current(|thread| thread.set_root(root));
+    // Should the thread be preempted before this, it comes back on the new tables, and this is once too often.
+    // SAFETY: every root has the kernel's half; the thread does not rely on what the user half holds.
+    unsafe { page_table::activate(root) };
+}
+
 /// Lets other ready threads run first.
 pub fn yield_now() {
     if !cpu::this().current().is_null() && cpu::this().preemption_is_on() {
@@ -116,7 +132,8 @@ pub fn preempt() {
     }
 }
 
-fn exit() -> ! {
+/// Ends the current thread. Its frames hold nothing that has to be dropped.
+pub fn exit() -> ! {
     switch_away(State::Dead);
     unreachable!("a dead thread was continued");
 }
@@ -177,6 +194,15 @@ fn switch_away(next_state: State) {
         unsafe { page_table::activate(root) };
     }
 
+    if let Some(user) = previous.user() {
+        // SAFETY: the registers are still those of the thread that is switched from.
+        unsafe { user.save() };
+    }
+    if let Some(user) = next.user() {
+        // SAFETY: from here on the next thread runs, as far as these registers are concerned: the kernel uses none.
+        unsafe { user.restore() };
+    }
+    cpu.set_kernel_stack(next.stack_top());
     let save = previous.stack_pointer.as_ptr();
     let load = next.stack_pointer.load(Ordering::Relaxed);
     match next_state {

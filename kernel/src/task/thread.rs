@@ -11,9 +11,11 @@ use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
 use super::scheduler;
 use super::wait::WaitQueue;
 use crate::arch::context;
+use crate::arch::fpu::UserState;
+use crate::arch::trap::{self, TrapFrame};
 use crate::mm::stack::KernelStack;
 use crate::mm::{AddressSpace, AllocationError, FrameNumber, kernel_map};
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::sync::{Rank, SpinLock};
 
 /// Why a task cannot go on.
@@ -43,8 +45,8 @@ enum Home {
     Kernel,
     /// That of a task: kernel code with memory of its own.
     Task(Arc<AddressSpace>),
-    /// That of a program.
-    Process(Arc<Process>),
+    /// That of a program, whose registers are kept here while it does not run.
+    Process(Arc<Process>, UserState),
 }
 
 /// A thread: of the kernel, or of a process.
@@ -90,7 +92,7 @@ impl Thread {
         let root = match &home {
             Home::Kernel => None,
             Home::Task(space) => Some(space.root()),
-            Home::Process(process) => process.space().map(|space| space.root()),
+            Home::Process(process, _) => process.space().map(|space| space.root()),
         };
         Arc::new(Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -124,14 +126,14 @@ impl Thread {
     /// A thread with nothing to do: an idle thread.
     pub(super) fn idle(stack: KernelStack) -> Arc<Self> {
         let thread = Self::new("idle", stack, Home::Kernel, None);
-        thread.prepare();
+        thread.prepare(thread.stack.top());
         thread
     }
 
-    /// Makes the first switch to the thread start it.
-    fn prepare(&self) {
-        // SAFETY: the thread has never run, so all below its stack's top, which is page-aligned, is free.
-        let stack_pointer = unsafe { context::prepare_stack(self.stack.top(), scheduler::start_thread) };
+    /// Makes the first switch to the thread start it with its stack at `top`.
+    fn prepare(&self, top: u64) {
+        // SAFETY: the thread has never run, so all of its stack below `top`, a multiple of 16, is free.
+        let stack_pointer = unsafe { context::prepare_stack(top, scheduler::start_thread) };
         self.stack_pointer.store(stack_pointer, Ordering::Relaxed);
     }
 
@@ -155,16 +157,44 @@ impl Thread {
         match &self.home {
             Home::Kernel => None,
             Home::Task(space) => Some(Arc::clone(space)),
-            Home::Process(process) => process.space(),
+            Home::Process(process, _) => process.space(),
         }
     }
 
     /// The process whose thread it is.
     pub fn process(&self) -> Option<&Arc<Process>> {
         match &self.home {
-            Home::Process(process) => Some(process),
+            Home::Process(process, _) => Some(process),
             Home::Kernel | Home::Task(_) => None,
         }
+    }
+
+    /// The registers that its program has and the kernel does not use.
+    pub(super) fn user(&self) -> Option<&UserState> {
+        match &self.home {
+            Home::Process(_, user) => Some(user),
+            Home::Kernel | Home::Task(_) => None,
+        }
+    }
+
+    /// Whether a signal waits for the process whose thread it is; such a thread does not go on sleeping where a sleep may
+    /// be interrupted.
+    pub fn is_interrupted(&self) -> bool {
+        self.process().is_some_and(|process| process.standing().is_interrupted())
+    }
+
+    /// Whether the process whose thread it is ends as soon as it can: nothing is worth waiting for any more.
+    pub fn is_killed(&self) -> bool {
+        self.process().is_some_and(|process| process.standing().is_killed())
+    }
+
+    pub(super) fn set_root(&self, root: FrameNumber) {
+        self.root.store(root.address(), Ordering::Relaxed);
+    }
+
+    /// Waits until the thread runs no more.
+    pub fn wait_for_end(&self) {
+        self.end.wait_until(|| self.ended.load(Ordering::Acquire));
     }
 
     /// The root of the page tables that it runs on.
@@ -204,7 +234,10 @@ impl Thread {
 
 impl fmt::Display for Thread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}]", self.name, self.number)
+        match self.process() {
+            Some(process) => write!(f, "{process}"),
+            None => write!(f, "{}[{}]", self.name, self.number),
+        }
     }
 }
 
@@ -225,7 +258,7 @@ impl<T> JoinHandle<T> {
     /// # Panics
     /// If the thread ended without a result, which no thread can.
     pub fn join(self) -> T {
-        self.thread.end.wait_until(|| self.thread.ended.load(Ordering::Acquire));
+        self.thread.wait_for_end();
         self.result.lock().take().expect("a thread stores its result before it ends")
     }
 }
@@ -271,9 +304,31 @@ fn start<T: Send + 'static>(
         *place.lock() = Some(value);
     });
     let thread = Thread::new(name, KernelStack::new()?, home, Some(entry));
-    thread.prepare();
-    // The reference that goes with being parked, see `scheduler`.
-    core::mem::forget(Arc::clone(&thread));
-    scheduler::unpark(&thread);
+    thread.prepare(thread.stack.top());
+    begin(&thread);
     Ok(JoinHandle { thread, result })
+}
+
+/// Makes a thread for `process` that will enter its program with the registers of `frame` and `user`. It does not run before
+/// [`begin`].
+pub fn for_process(process: Arc<Process>, stack: KernelStack, frame: &TrapFrame, user: UserState) -> Arc<Thread> {
+    // Whoever ends here never returns, so what starts it must own nothing.
+    let enter = || {
+        process::begin();
+        // SAFETY: the thread is a process's, and its frame is written below, before the thread can run.
+        unsafe { trap::enter_program() }
+    };
+    let thread = Thread::new("", stack, Home::Process(process, user), Some(Box::new(enter)));
+    let place = trap::program_frame(thread.stack.top());
+    // SAFETY: the stack is mapped and nobody uses it yet.
+    unsafe { place.write(frame.clone()) };
+    thread.prepare(place as u64);
+    thread
+}
+
+/// Lets a new thread run.
+pub fn begin(thread: &Arc<Thread>) {
+    // The reference that goes with being parked, see `scheduler`.
+    core::mem::forget(Arc::clone(thread));
+    scheduler::unpark(thread);
 }

@@ -8,6 +8,25 @@ use super::scheduler::{self, current, park};
 use super::thread::WaitAdapter;
 use crate::sync::{Rank, SpinLock};
 
+/// A signal waits for the process whose thread slept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted;
+
+/// How a wait with a deadline ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// The condition holds.
+    Done,
+    /// The deadline has passed.
+    TimedOut,
+    /// A signal waits.
+    Interrupted,
+}
+
+fn is_interrupted() -> bool {
+    scheduler::with_current(super::Thread::is_interrupted).unwrap_or(false)
+}
+
 /// Threads that wait for the same thing to happen. A thread is in at most one wait queue.
 pub struct WaitQueue {
     waiters: SpinLock<LinkedList<WaitAdapter>>,
@@ -51,6 +70,40 @@ impl WaitQueue {
             holds || super::time::since_boot() >= deadline
         });
         holds
+    }
+
+    /// Sleeps until `condition` holds, as [`Self::wait_until`], or a signal waits for the thread's process.
+    ///
+    /// # Errors
+    /// [`Interrupted`], if the condition does not hold.
+    pub fn wait_until_interrupted(&self, mut condition: impl FnMut() -> bool) -> Result<(), Interrupted> {
+        let mut holds = false;
+        self.wait_until(|| {
+            holds = condition();
+            holds || is_interrupted()
+        });
+        if holds { Ok(()) } else { Err(Interrupted) }
+    }
+
+    /// Sleeps until `condition` holds, a signal waits, or `deadline`, a time since boot, has passed.
+    pub fn wait_until_or_interrupted(
+        &self,
+        deadline: core::time::Duration,
+        mut condition: impl FnMut() -> bool,
+    ) -> Waited {
+        let _alarm = super::time::Alarm::new(deadline);
+        let mut holds = false;
+        let mut passed = false;
+        self.wait_until(|| {
+            holds = condition();
+            passed = super::time::since_boot() >= deadline;
+            holds || passed || is_interrupted()
+        });
+        match (holds, passed) {
+            (true, _) => Waited::Done,
+            (false, true) => Waited::TimedOut,
+            (false, false) => Waited::Interrupted,
+        }
     }
 
     /// Lets every waiter check its condition.

@@ -1,0 +1,152 @@
+//! The end of a process, and how its parent learns of it.
+//!
+//! A process ends on its own thread, on the way back to its program, where nothing on the stack belongs to anybody: what it
+//! had is given back piece by piece, and the thread never returns.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use spin::Once;
+
+use super::control_block::{INIT, Life, Process, this};
+use super::signal::ChildChange;
+use super::table::{self, Children};
+use crate::arch::user;
+use crate::errno::Errno;
+use crate::log;
+use crate::task::{WaitQueue, scheduler};
+
+static INIT_END: Once<ChildChange> = Once::new();
+static INIT_ENDED: WaitQueue = WaitQueue::new();
+
+/// Ends the current process. The caller's frames hold nothing that has to be dropped.
+pub fn end_current(end: ChildChange) -> ! {
+    give_everything_back(&this(), end);
+    scheduler::exit()
+}
+
+fn give_everything_back(process: &Arc<Process>, end: ChildChange) {
+    leave_space(process);
+    *process.alarm.lock() = (0, 0);
+    if process.pid() == INIT {
+        log!("init", "{process} has ended: {}", Ending(end));
+        INIT_END.call_once(|| end);
+        INIT_ENDED.wake_all();
+    }
+    table::end(process, end);
+}
+
+/// Leaves the process's memory for good, or for that of another program; a parent that lent it may go on.
+fn leave_space(process: &Process) {
+    clear_number(process);
+    if let Some(space) = process.space() {
+        process.usage.most_resident.fetch_max(space.resident() as u64, Ordering::Relaxed);
+    }
+    drop(process.replace_space(None));
+    release_parent(process);
+}
+
+/// Does what `set_tid_address` asked for: with one thread nobody waits for it, but it is cleared.
+pub(super) fn clear_number(process: &Process) {
+    let address = process.clear_at_end.swap(0, Ordering::Relaxed);
+    if address != 0 && !process.standing().is_killed() {
+        // A program that gave a bad address gets nothing cleared.
+        let _ = user::write(address, &0_u32.to_le_bytes());
+    }
+}
+
+/// Lets a parent that `vfork`ed go on.
+pub(super) fn release_parent(process: &Process) {
+    process.released.store(true, Ordering::Release);
+    process.release.wake_all();
+}
+
+/// Sleeps until the first process has ended; returns how.
+pub fn wait_for_init() -> ChildChange {
+    INIT_ENDED.wait_until(|| INIT_END.is_completed());
+    *INIT_END.wait()
+}
+
+/// Which children a `wait` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    Any,
+    /// The one of this number.
+    Number(u32),
+    /// Those of this group.
+    Group(u32),
+}
+
+/// What a `wait` waits for.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "the options of wait4(2), each by itself")]
+pub struct Wanted {
+    /// At which children.
+    pub which: Which,
+    /// Their ends.
+    pub ends: bool,
+    /// Their stops.
+    pub stops: bool,
+    /// That they go on.
+    pub continuations: bool,
+    /// Whether the next `wait` is to find the change again.
+    pub leave: bool,
+}
+
+impl Wanted {
+    /// Whether `child` is meant.
+    pub(super) fn means(&self, child: &Process) -> bool {
+        match self.which {
+            Which::Any => true,
+            Which::Number(pid) => child.pid() == pid,
+            Which::Group(group) => child.group() == group,
+        }
+    }
+}
+
+/// Waits for a change of a child. `None` when there is none yet and the caller wants to know `at_once`.
+///
+/// # Errors
+/// `ECHILD` when no child is meant; interrupted by a signal.
+pub fn wait(wanted: &Wanted, at_once: bool) -> Result<Option<(Arc<Process>, ChildChange)>, Errno> {
+    let parent = this();
+    loop {
+        let seen = parent.child_events.load(Ordering::Acquire);
+        match table::take_change(parent.pid(), wanted) {
+            Children::Change(child, change) => {
+                if child.life() != Life::Runs && !wanted.leave {
+                    reap(&parent, &child);
+                }
+                return Ok(Some((child, change)));
+            }
+            Children::None => return Err(Errno::ECHILD),
+            Children::Quiet if at_once => return Ok(None),
+            Children::Quiet => {}
+        }
+        let happened = || parent.child_events.load(Ordering::Acquire) != seen;
+        parent.children.wait_until_interrupted(happened).map_err(|_| Errno::RESTART)?;
+    }
+}
+
+/// The child is gone from the table: its usage is its parent's, and when this returns its stack is given back.
+fn reap(parent: &Process, child: &Process) {
+    parent.children_usage.add(&child.usage);
+    parent.children_usage.add(&child.children_usage);
+    if let Some(thread) = child.thread() {
+        thread.wait_for_end();
+    }
+}
+
+struct Ending(ChildChange);
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ChildChange::Exited(status) => write!(f, "exit status {status}"),
+            ChildChange::Killed(signal) | ChildChange::Stopped(signal) => write!(f, "killed by {signal}"),
+            ChildChange::Continued => f.write_str("continued"),
+        }
+    }
+}

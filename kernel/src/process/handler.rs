@@ -1,0 +1,143 @@
+//! Calls of signal handlers: the program's registers go to its stack and come back from there by `rt_sigreturn`.
+
+use core::mem::size_of;
+
+use super::control_block::{Process, this};
+use super::signal::frame::{CONTEXT_BYTES, Frame, ImageNote, Place, Registers, Returned, Segments};
+use super::signal::{Action, Info, Signal};
+use crate::arch::fpu::{self, IMAGE_BYTES, Image, LEGACY_BYTES};
+use crate::arch::trap::{self, TrapFrame};
+use crate::arch::user::{self, Fault};
+use crate::arch::{USER_END, cpu};
+
+/// Has the program go on in the handler of `signal`.
+///
+/// # Errors
+/// [`Fault`] when its stack has no room for the frame.
+pub(super) fn call(
+    process: &Process,
+    frame: &mut TrapFrame,
+    signal: Signal,
+    info: Info,
+    action: Action,
+) -> Result<(), Fault> {
+    let (components, image_bytes) = fpu::format();
+    let extended = image_bytes > LEGACY_BYTES;
+    let (alternate, fault, mask) = process
+        .with_signals(|signals| (*signals.alternate_stack(), signals.fault_registers(), signals.mask_after_handler()));
+    let room = image_bytes + if extended { ImageNote::LAST_BYTES } else { 0 };
+    let place = Place::below(frame.rsp, &action, alternate, room).ok_or(Fault)?;
+    let registers = registers_of(frame);
+    let handler = Frame {
+        signal,
+        info,
+        restorer: action.restorer,
+        registers,
+        segments: Segments { code: frame.cs as u16, stack: frame.ss as u16 },
+        fault,
+        mask,
+        alternate: alternate.seen_from(frame.rsp),
+        extended,
+    };
+    let mut image = fpu::current_image();
+    if extended {
+        ImageNote { components, bytes: image_bytes as u32 }.write(image.as_bytes_mut());
+        user::write(place.image + image_bytes as u64, &ImageNote::LAST.to_le_bytes())?;
+    }
+    user::write(place.image, &image.as_bytes()[..image_bytes])?;
+    user::write(place.frame, &handler.to_bytes(place))?;
+    if action.handler >= USER_END {
+        return Err(Fault);
+    }
+    set_registers(frame, &handler.handler_registers(place, &action));
+    fpu::reset_current_registers();
+    process.with_signals(|signals| signals.enter_handler(signal, action));
+    Ok(())
+}
+
+/// Takes back the registers and the mask that the frame of a handler holds (`rt_sigreturn`); returns what `rax` was. The
+/// handler has returned to the restorer, so the stack pointer is one word above the frame.
+///
+/// # Errors
+/// [`Fault`] when the stack does not hold a frame.
+pub fn return_from_handler() -> Result<u64, Fault> {
+    let process = this();
+    let frame = trap::program_frame(cpu::this().kernel_stack());
+    // SAFETY: the frame is the current process's, whose call this is; nobody else uses it meanwhile.
+    let frame = unsafe { &mut *frame };
+    let mut context = [0; CONTEXT_BYTES];
+    user::read(frame.rsp, &mut context)?;
+    let returned = Returned::from_context(&context, frame.rflags);
+    // `iretq` would fault on an address that is not canonical.
+    if returned.registers.rip >= USER_END {
+        return Err(Fault);
+    }
+    match returned.image {
+        0 => fpu::reset_current_registers(),
+        address => fpu::set_current_image(&read_image(address)?),
+    }
+    set_registers(frame, &returned.registers);
+    // What was interrupted is not this call, which is not to be done again.
+    frame.vector = 0;
+    process.with_signals(|signals| {
+        signals.set_mask(returned.mask);
+        // As on Linux: a stack that makes no sense changes nothing.
+        let _ = signals.alternate_stack().replace(returned.alternate, returned.registers.rsp, 0);
+    });
+    Ok(returned.registers.rax)
+}
+
+fn read_image(address: u64) -> Result<Image, Fault> {
+    let (components, image_bytes) = fpu::format();
+    let mut bytes = [0; IMAGE_BYTES];
+    let (legacy, rest) = bytes.split_at_mut(LEGACY_BYTES);
+    user::read(address, legacy)?;
+    let note = ImageNote { components, bytes: image_bytes as u32 };
+    let mut last = [0; size_of::<u32>()];
+    if image_bytes > LEGACY_BYTES
+        && note.matches(legacy)
+        && user::read(address + image_bytes as u64, &mut last).is_ok()
+        && u32::from_le_bytes(last) == ImageNote::LAST
+    {
+        user::read(address + LEGACY_BYTES as u64, rest)?;
+        return Ok(Image::from_program(&bytes));
+    }
+    Ok(Image::from_legacy(&bytes))
+}
+
+fn registers_of(frame: &TrapFrame) -> Registers {
+    let TrapFrame { r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax, .. } = *frame;
+    let TrapFrame { rip, rflags, rsp, .. } = *frame;
+    Registers { r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags }
+}
+
+fn set_registers(frame: &mut TrapFrame, registers: &Registers) {
+    let Registers { r8, r9, r10, r11, r12, r13, r14, r15, .. } = *registers;
+    let Registers { rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags, .. } = *registers;
+    let TrapFrame { vector, error, cs, ss, .. } = *frame;
+    *frame = TrapFrame {
+        r15,
+        r14,
+        r13,
+        r12,
+        r11,
+        r10,
+        r9,
+        r8,
+        rbp,
+        rdi,
+        rsi,
+        rdx,
+        rcx,
+        rbx,
+        rax,
+        vector,
+        error,
+        rip,
+        cs,
+        rflags: frame.rflags,
+        rsp,
+        ss,
+    };
+    frame.set_program_flags(rflags);
+}

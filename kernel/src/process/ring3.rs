@@ -1,0 +1,143 @@
+//! Where programs enter and leave the kernel by themselves: what they did wrong becomes a signal, and before they go on,
+//! signals are delivered and other threads get their turn.
+
+use core::sync::atomic::Ordering;
+
+use linux_raw_sys::general as linux;
+use x86_64::instructions::interrupts;
+
+use super::control_block::{Process, this};
+use super::exit;
+use super::signal::frame::FaultRegisters;
+use super::signal::{ChildChange, Delivery, Info, Signal, Signals};
+use super::table;
+use crate::arch::trap::{SYSTEM_CALL, TrapFrame};
+use crate::errno::Errno;
+use crate::log;
+use crate::task::{Fatal, preempt, scheduler};
+
+/// The last thing before a program goes on with the registers of `frame`. Leaves interrupts off, and returns only if there is
+/// nothing to do for the program.
+pub fn before_user(frame: &mut TrapFrame) {
+    loop {
+        interrupts::disable();
+        preempt();
+        let needs_attention = |process: &Process| process.standing().needs_attention();
+        if !scheduler::with_current(|thread| thread.process().is_some_and(|process| needs_attention(process)))
+            .unwrap_or(false)
+        {
+            return;
+        }
+        interrupts::enable();
+        if let Some(end) = deliver(&this(), frame) {
+            exit::end_current(end);
+        }
+    }
+}
+
+/// Does what the next signal asks for; says how the process ends, if it does.
+fn deliver(process: &Process, frame: &mut TrapFrame) -> Option<ChildChange> {
+    match process.with_signals(Signals::take_next) {
+        Some(Delivery::End(signal)) => return Some(ChildChange::Killed(signal)),
+        Some(Delivery::Stop(signal)) => {
+            if is_stopped_by(process, signal) && table::stop(process, signal) {
+                while process.standing().is_stopped() {
+                    scheduler::park();
+                }
+            }
+        }
+        Some(Delivery::Handler { signal, info, action }) => {
+            restart(frame, Some(action.has(linux::SA_RESTART)));
+            if super::handler::call(process, frame, signal, info, action).is_err() {
+                process.with_signals(|signals| signals.kill(Signal::SIGSEGV));
+            }
+        }
+        None => {
+            restart(frame, None);
+            process.with_signals(Signals::restore_mask);
+        }
+    }
+    None
+}
+
+/// A stop that comes from the terminal means nothing to a process that nobody could continue.
+fn is_stopped_by(process: &Process, signal: Signal) -> bool {
+    signal == Signal::SIGSTOP || !table::is_orphaned(process.group())
+}
+
+/// Has an interrupted system call done again, or fail with `EINTR`. `restarts` is what the signal's handler says; `None` when
+/// there is no handler.
+fn restart(frame: &mut TrapFrame, restarts: Option<bool>) {
+    /// The bytes of `syscall`.
+    const INSTRUCTION: u64 = 2;
+    if frame.vector != SYSTEM_CALL {
+        return;
+    }
+    let again = match Errno::from_register(frame.rax) {
+        Some(Errno::RESTART_ALWAYS) => true,
+        Some(Errno::RESTART) => restarts != Some(false),
+        Some(Errno::RESTART_WITHOUT_HANDLER) => restarts.is_none(),
+        _ => return,
+    };
+    if again {
+        frame.rax = frame.error;
+        frame.rip -= INSTRUCTION;
+    } else {
+        frame.rax = Errno::EINTR.to_register();
+    }
+    // Once is enough: what a later signal finds is not a call's result.
+    frame.vector = 0;
+}
+
+/// A program's page fault at `address` that cannot be served.
+pub fn fault(frame: &TrapFrame, address: u64, fatal: Fatal) {
+    let fault = |code| Info::Fault { code, address };
+    let (signal, info) = match fatal {
+        Fatal::NotMapped(_) => (Signal::SIGSEGV, fault(linux::SEGV_MAPERR)),
+        Fatal::ReadFailed(_) => (Signal::SIGBUS, fault(linux::BUS_ADRERR)),
+        Fatal::OutOfMemory => (Signal::SIGKILL, Info::Kernel),
+    };
+    force(frame, signal, info, address);
+}
+
+/// A program's exception other than a page fault.
+pub fn exception(frame: &TrapFrame) {
+    let at_instruction = |code| Info::Fault { code, address: frame.rip };
+    let (signal, info) = match frame.vector {
+        0 => (Signal::SIGFPE, at_instruction(linux::FPE_INTDIV)),
+        1 => (Signal::SIGTRAP, at_instruction(linux::TRAP_TRACE)),
+        3 => (Signal::SIGTRAP, Info::Kernel),
+        6 => (Signal::SIGILL, at_instruction(linux::ILL_ILLOPN)),
+        11 | 12 => (Signal::SIGBUS, Info::Kernel),
+        16 | 19 => (Signal::SIGFPE, at_instruction(linux::FPE_FLTINV)),
+        17 => (Signal::SIGBUS, Info::Fault { code: linux::BUS_ADRALN, address: 0 }),
+        _ => (Signal::SIGSEGV, Info::Kernel),
+    };
+    force(frame, signal, info, 0);
+}
+
+fn force(frame: &TrapFrame, signal: Signal, info: Info, address: u64) {
+    let process = this();
+    let registers = FaultRegisters { trap: frame.vector, error: frame.error, address };
+    process.with_signals(|signals| signals.force(signal, info, registers));
+    if process.standing().is_killed() {
+        log!(
+            "process",
+            "{process}: {signal} at instruction {:#x}, stack {:#x}, address {address:#x}, trap {}, error {:#x}",
+            frame.rip,
+            frame.rsp,
+            frame.vector,
+            frame.error
+        );
+    }
+}
+
+/// A timer tick: counts whose time has passed, and sends the alarms that are due. Called with interrupts off.
+pub fn tick(in_program: bool) {
+    scheduler::with_current(|thread| {
+        if let Some(process) = thread.process() {
+            let ticks = if in_program { &process.usage.user_ticks } else { &process.usage.system_ticks };
+            ticks.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+}

@@ -1,0 +1,115 @@
+//! The beginning of a process: `fork` and its relatives.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use linux_raw_sys::general as linux;
+
+use super::control_block::{Process, this};
+use super::table;
+use crate::arch::fpu::{IMAGE_BYTES, UserState};
+use crate::arch::{USER_END, cpu, trap, user};
+use crate::errno::Errno;
+use crate::mm::heap;
+use crate::mm::stack::KernelStack;
+use crate::task::{self, Thread};
+
+/// What a process takes of the kernel heap, roughly: itself, its thread, its registers, the lists that its memory needs.
+const HEAP_BYTES: usize = size_of::<Process>() + size_of::<Thread>() + IMAGE_BYTES + (4 << 10);
+
+/// What `clone` was called with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CloneRequest {
+    /// `CLONE_…`, and the signal of its end in the lowest byte.
+    pub flags: u32,
+    /// The child's stack pointer; 0 for the parent's.
+    pub stack: u64,
+    /// Where the child's number is written in the parent.
+    pub parent_number: u64,
+    /// Where the child's number is written in the child, at its beginning or as 0 at its end.
+    pub child_number: u64,
+    /// The child's FS base.
+    pub thread_storage: u64,
+}
+
+/// What `clone` can do; of the rest, flags that ask for sharing would need threads.
+const KNOWN: u32 = linux::CSIGNAL
+    | linux::CLONE_VM
+    | linux::CLONE_VFORK
+    | linux::CLONE_SETTLS
+    | linux::CLONE_PARENT_SETTID
+    | linux::CLONE_CHILD_SETTID
+    | linux::CLONE_CHILD_CLEARTID
+    | linux::CLONE_DETACHED
+    | linux::CLONE_UNTRACED
+    | linux::CLONE_IO;
+
+/// Makes a child of the current process; returns its number. With `CLONE_VFORK` the parent sleeps until the child has left
+/// the memory that it shares.
+///
+/// # Errors
+/// `EINVAL` for what would be a thread, `EAGAIN` and `ENOMEM` when there is no number or no memory for it.
+pub fn clone(request: &CloneRequest) -> Result<u32, Errno> {
+    let has = |flag: u32| request.flags & flag != 0;
+    // Memory may be lent to a child, but two do not run in it at once.
+    let shares_and_runs = has(linux::CLONE_VM) && !has(linux::CLONE_VFORK);
+    if request.flags & !KNOWN != 0 || shares_and_runs || has(linux::CLONE_SETTLS) && request.thread_storage >= USER_END
+    {
+        return Err(Errno::EINVAL);
+    }
+    let parent = this();
+    let (child, thread) = make_child(&parent, request)?;
+    let pid = child.pid();
+    if has(linux::CLONE_PARENT_SETTID) {
+        // As on Linux: the child exists already, and a bad address changes nothing about that.
+        let _ = user::write(request.parent_number, &pid.to_le_bytes());
+    }
+    task::begin(&thread);
+    drop(thread);
+    if has(linux::CLONE_VFORK) {
+        child.release.wait_until(|| child.released.load(Ordering::Acquire) || parent.standing().is_killed());
+    }
+    Ok(pid)
+}
+
+fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Process>, Arc<Thread>), Errno> {
+    let has = |flag: u32| request.flags & flag != 0;
+    if !heap::may_allocate(HEAP_BYTES) {
+        return Err(Errno::EAGAIN);
+    }
+    let stack = KernelStack::new().map_err(|_| Errno::ENOMEM)?;
+    let pid = table::free_number().ok_or(Errno::EAGAIN)?;
+    let space = parent.space().ok_or(Errno::ESRCH)?;
+    let space = if has(linux::CLONE_VM) { space } else { return Err(Errno::ENOSYS) };
+    let child = Arc::new(Process::new(pid, Some(parent), space));
+    // SAFETY: the frame is the current process's, whose call this is; nobody changes it meanwhile.
+    let mut frame = unsafe { (*trap::program_frame(cpu::this().kernel_stack())).clone() };
+    frame.rax = 0;
+    if request.stack != 0 {
+        frame.rsp = request.stack;
+    }
+    let mut user = UserState::of_current();
+    if has(linux::CLONE_SETTLS) {
+        user.set_fs_base(request.thread_storage);
+    }
+    if has(linux::CLONE_CHILD_SETTID) {
+        child.write_at_start.store(request.child_number, Ordering::Relaxed);
+    }
+    if has(linux::CLONE_CHILD_CLEARTID) {
+        child.clear_at_end.store(request.child_number, Ordering::Relaxed);
+    }
+    let thread = task::for_process(Arc::clone(&child), stack, &frame, user);
+    child.set_thread(&thread);
+    table::insert(Arc::clone(&child));
+    Ok((child, thread))
+}
+
+/// What a new process does before its program: it has its own memory then.
+pub fn begin() {
+    let process = this();
+    let address = process.write_at_start.load(Ordering::Relaxed);
+    if address != 0 {
+        // As on Linux: a bad address is the program's affair.
+        let _ = user::write(address, &process.pid().to_le_bytes());
+    }
+}

@@ -1,0 +1,33 @@
+//! What a process has used: processor time by the timer's ticks, and page faults.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters that only grow.
+#[derive(Debug, Default)]
+pub struct Usage {
+    /// Timer ticks that found it in its program.
+    pub user_ticks: AtomicU64,
+    /// Timer ticks that found it in the kernel.
+    pub system_ticks: AtomicU64,
+    /// Page faults that were served without reading.
+    pub minor_faults: AtomicU64,
+    /// Page faults that had to wait for a read.
+    pub major_faults: AtomicU64,
+    /// The most pages that it had in memory.
+    pub most_resident: AtomicU64,
+}
+
+impl Usage {
+    /// Adds what `other` counts.
+    pub fn add(&self, other: &Self) {
+        for (mine, theirs) in [
+            (&self.user_ticks, &other.user_ticks),
+            (&self.system_ticks, &other.system_ticks),
+            (&self.minor_faults, &other.minor_faults),
+            (&self.major_faults, &other.major_faults),
+        ] {
+            mine.fetch_add(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.most_resident.fetch_max(other.most_resident.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
