@@ -59,11 +59,13 @@ struct Happening {
 
 static BATCH: Happening = Happening { count: AtomicU64::new(0), waiters: WaitQueue::new() };
 static WORK: Happening = Happening { count: AtomicU64::new(0), waiters: WaitQueue::new() };
+static SHRINK: Happening = Happening { count: AtomicU64::new(0), waiters: WaitQueue::new() };
 
 fn happening(event: Event) -> &'static Happening {
     match event {
         Event::Batch => &BATCH,
         Event::Work => &WORK,
+        Event::Shrink => &SHRINK,
     }
 }
 
@@ -113,6 +115,7 @@ impl Machine for Quire {
         match (order, purpose) {
             (0, Purpose::Demand) => reclaim::wait_for_frame().ok(),
             (0, Purpose::Readahead) => Folio::allocate(watermark::Purpose::Task),
+            (0, Purpose::Writeback) => Folio::allocate(watermark::Purpose::Reclaim),
             _ => None,
         }
     }

@@ -33,6 +33,10 @@ pub struct Area<M: Machine> {
     pub(crate) ops: Arc<dyn SwapOps<M>>,
     pub(crate) metadata_bits: u8,
     pub(crate) synchronous: bool,
+    /// Its pages lie on its disk as they are, by the block backend: other areas' slots can have theirs there.
+    pub(crate) real: bool,
+    /// zswap is before its backend, if it has one.
+    pub(crate) cached: bool,
     /// Clusters are discarded when they become empty.
     pub(crate) discard_clusters: bool,
     pub(crate) extents: Extents,
@@ -136,6 +140,44 @@ impl<M: Machine> Area<M> {
             return 0;
         }
         self.cluster(slot).map_or(0, |cluster| cluster.lock().metadata(offset(slot), self.metadata_bits))
+    }
+
+    /// Sets the backend's own bits for a slot in use, and says what they were.
+    pub(crate) fn replace_metadata(&self, slot: u32, value: u64) -> u64 {
+        let Some(cluster) = self.cluster(slot) else { return 0 };
+        let mut cluster = cluster.lock();
+        let before = cluster.metadata(offset(slot), self.metadata_bits);
+        cluster.set_metadata(offset(slot), self.metadata_bits, value);
+        before
+    }
+
+    /// Sets the backend's own bits for a slot in use if they are what is expected.
+    pub(crate) fn exchange_metadata(&self, slot: u32, expected: u64, value: u64) -> bool {
+        let Some(cluster) = self.cluster(slot) else { return false };
+        let mut cluster = cluster.lock();
+        let is_expected = cluster.metadata(offset(slot), self.metadata_bits) == expected;
+        if is_expected {
+            cluster.set_metadata(offset(slot), self.metadata_bits, value);
+        }
+        is_expected
+    }
+
+    /// Looks at the backend's bits of the slots in use from `from` on, until `look` says that it has seen enough. Returns
+    /// the slot to go on from; `None` at the end.
+    pub(crate) fn look_at_metadata(&self, from: u32, mut look: impl FnMut(u32, u64) -> bool) -> Option<u32> {
+        for index in from as usize / CLUSTER_SLOTS..self.clusters.len() {
+            let cluster = self.clusters[index].lock();
+            if cluster.is_empty() {
+                continue;
+            }
+            for slot in self.cluster_slots(index).skip_while(|slot| *slot < from.into()) {
+                let slot = slot as u32;
+                if !look(slot, cluster.metadata(offset(slot), self.metadata_bits)) {
+                    return Some(slot + 1);
+                }
+            }
+        }
+        None
     }
 
     /// Sets the backend's own bits for a slot in use.

@@ -106,13 +106,11 @@ impl<M: Machine> Batch<M> {
 
     /// Whether the slots belong to a backend or to slots of another area: then what is in front of an area's own backend
     /// leaves the batch alone.
-    #[expect(dead_code, reason = "for slots that belong to other slots")]
     pub(crate) fn is_owned(&self) -> bool {
         !matches!(self.purpose, Purpose::Cached)
     }
 
     /// Makes the batch one for `area`, where the folios' data is, or goes, at the slots that `place` gives for each run.
-    #[expect(dead_code, reason = "for slots that belong to other slots")]
     pub(crate) fn redirect(&mut self, area: &Arc<Area<M>>, place: impl Fn(SlotRun) -> u32) {
         for item in &mut self.items {
             item.first_slot = place(item.run());

@@ -120,9 +120,14 @@ impl<M: Machine> Area<M> {
 
     /// Takes a folio that could not be read out of the cache, whoever knows of it: there is nothing in it to lose.
     pub(crate) fn withdraw(&self, entry: Entry, folio: &Locked<M::Folio>) {
+        self.withdraw_leaving(entry, folio, 0);
+    }
+
+    /// The same, leaving in the slots what eviction had left there.
+    pub(crate) fn withdraw_leaving(&self, entry: Entry, folio: &Locked<M::Folio>, shadow: u64) {
         debug_assert!(!folio.state().is(FolioFlag::UpToDate));
         let Some(cluster) = self.cluster(entry.slot()) else { return };
-        self.leave_shadow(entry, folio, &mut cluster.lock(), 0);
+        self.leave_shadow(entry, folio, &mut cluster.lock(), shadow);
         drop(M::Folio::from_number(folio.number()));
     }
 
@@ -237,6 +242,10 @@ impl<M: Machine> Area<M> {
         for slot in slots(entry, order) {
             let word = cluster.word(offset(slot)).with_zero(zero);
             cluster.set(offset(slot), word);
+            if zero && self.metadata_bits > 0 {
+                let metadata = cluster.take_metadata(offset(slot), self.metadata_bits);
+                self.ops.slot_zeroed(self, slot, metadata);
+            }
         }
     }
 }

@@ -90,7 +90,16 @@ impl<M: Machine> Cluster<M> {
 
     #[inline]
     pub(crate) fn lock(&self) -> ClusterGuard<'_, M> {
-        let state = self.state.lock();
+        self.locked(self.state.lock())
+    }
+
+    /// Locks the cluster of a slot that belongs to a slot of another area, whose cluster may be locked.
+    pub(crate) fn lock_inside(&self) -> ClusterGuard<'_, M> {
+        self.locked(self.state.lock_as(Rank::InnerCluster))
+    }
+
+    #[inline]
+    fn locked<'a>(&'a self, state: Guard<'a, State, M, { Rank::Cluster as u8 }>) -> ClusterGuard<'a, M> {
         // Nobody writes the table's lock without the cluster's, so this fails only for want of a table.
         let table = self.table.try_read().filter(|table| table.is_some());
         ClusterGuard { table, state, cluster: self }

@@ -66,6 +66,7 @@
 //! | [`Rank::Zram`] | one for each zram device | its settings | its attributes |
 //! | [`Rank::Registry`] | one | the block drivers' operations | `register`, `swapon` |
 //! | [`Rank::Cluster`] | one for each cluster | its table: words, counts, free slots | faults, reclaim, unmapping |
+//! | [`Rank::InnerCluster`] | as above | a slot that belongs to a slot of another area | freeing both |
 //! | [`Rank::Lists`] | one for each area | the lists of its clusters | allocating and freeing slots |
 //! | [`Rank::Priorities`] | one | the order in which areas are tried | allocating, `swapon`, `swapoff` |
 //! | [`Rank::BatchPool`] | one | the idle batches | plugs and completions |
@@ -126,6 +127,7 @@ mod sync;
 mod word;
 mod write;
 pub mod zram;
+pub mod zswap;
 
 pub use area::Area;
 pub use backend::{BLOCK_TYPE, BackendError, BackendType, Settings};

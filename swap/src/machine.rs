@@ -96,6 +96,8 @@ pub enum Purpose {
     Demand,
     /// It would be nice to have: the machine takes what is free or refuses.
     Readahead,
+    /// It makes memory free in the end: the machine may give its last frames, and does not sleep.
+    Writeback,
 }
 
 /// What the core waits for.
@@ -105,6 +107,8 @@ pub enum Event {
     Batch,
     /// Work was left for [`Swap::do_pending_work`](crate::Swap::do_pending_work).
     Work,
+    /// Pages are to be written back: [`Zswap::shrink`](crate::zswap::Zswap::shrink).
+    Shrink,
 }
 
 /// How much a log line matters.
@@ -129,6 +133,8 @@ pub enum IoError {
     Unsupported,
     /// The batch was dropped by its backend before it was done.
     Abandoned,
+    /// The backend does not keep what is in this page, though it may keep others. Nothing is wrong.
+    Refused,
 }
 
 impl fmt::Display for IoError {
@@ -138,6 +144,7 @@ impl fmt::Display for IoError {
             Self::NoSpace => "no space on the device",
             Self::Unsupported => "not supported by the device",
             Self::Abandoned => "abandoned by its backend",
+            Self::Refused => "refused by its backend",
         })
     }
 }

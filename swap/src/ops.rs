@@ -39,6 +39,10 @@ pub trait SwapOps<M: Machine>: Send + Sync {
     ///
     /// Called with the slot's cluster locked and possibly a folio: it must neither sleep nor ask the area anything.
     fn slot_free_notify(&self, _area: &Area<M>, _slot: u32, _metadata: u64) {}
+
+    /// The slot's page is all zero now, which the core knows without the backend; what the backend has is of no use any
+    /// more. Only for a backend with bits of its own, which are 0 from here on. Called as above.
+    fn slot_zeroed(&self, _area: &Area<M>, _slot: u32, _metadata: u64) {}
 }
 
 /// How a backend wants to be treated.
@@ -49,6 +53,11 @@ pub struct SwapOpsFlags {
     /// Requests are over when submission returns, at the speed of memory: readahead is not worth it (Linux:
     /// `SWP_SYNCHRONOUS_IO`).
     pub synchronous: bool,
+    /// A page of the area is a page of its disk, where others can read and write it too: zswap can be before the area, and
+    /// ghost areas can keep pages there.
+    pub pages_on_disk: bool,
+    /// It is zswap, whose bits of each slot they are.
+    pub zswap: bool,
 }
 
 /// Consecutive slots of one folio.

@@ -18,6 +18,7 @@ use crate::registry::{BlockDriver, DriverId, Registry, RegistryError};
 use crate::slots::{SlotReference, Slots};
 use crate::statistics::Snapshot;
 use crate::word::{Kind, Word};
+use crate::zswap;
 
 /// The most areas at once.
 pub const MAX_AREAS: usize = 28;
@@ -35,6 +36,9 @@ pub struct Swap<M: Machine> {
     /// Made at the first `swapon`.
     pub(crate) shared: Once<Arc<Shared<M>>>,
     pub(crate) page_cluster: PageCluster,
+    pub(crate) zswap: zswap::Started<M>,
+    /// Where the last slot for a slot of another area was taken: a hint.
+    last_owned: Place,
     /// A `swapon` is at work.
     pub(crate) enabling: AtomicBool,
 }
@@ -59,6 +63,8 @@ impl<M: Machine> Swap<M> {
             types: Registry::new(),
             shared: Once::new(),
             page_cluster: PageCluster::new(),
+            zswap: Once::new(),
+            last_owned: Place::new(),
             enabling: AtomicBool::new(false),
         }
     }
@@ -150,6 +156,32 @@ impl<M: Machine> Swap<M> {
         Ok(Slots { area, run: SlotRun { first, length: 1 << order } })
     }
 
+    /// Allocates 2^`order` slots in areas whose pages lie on their disks as they are, for slots of another area.
+    pub(crate) fn allocate_real(&self, order: u8) -> Result<Slots<M>, AllocateError> {
+        let (class, word) = (class_of(order)?, Kind::Owned(0).word());
+        let slots = |area, Taken { first, .. }| Slots { area, run: SlotRun { first, length: 1 << order } };
+        if let Some((index, hint)) = self.last_owned.get()
+            && let Some(area) = self.area(index).filter(|area| area.real)
+            && let Ok(taken) = area.allocate_at(class, hint, word)
+        {
+            self.last_owned.set(index, taken, class);
+            return Ok(slots(area, taken));
+        }
+        let order = self.shared.get().ok_or(AllocateError::Full)?.priorities.lock().clone();
+        let mut error = AllocateError::Full;
+        for area in order.iter().filter_map(|index| self.area(index)).filter(|area| area.real) {
+            match area.allocate(class, word) {
+                Ok(taken) => {
+                    self.last_owned.set(area.index, taken, class);
+                    return Ok(slots(area, taken));
+                }
+                Err(NoSlot::Full) => {}
+                Err(NoSlot::NoMemory) => error = AllocateError::NoMemory,
+            }
+        }
+        Err(error)
+    }
+
     /// Gives a folio slots and adds it to the swap cache there. It is dirty from here on: nothing is stored yet.
     ///
     /// # Errors
@@ -235,7 +267,7 @@ impl<M: Machine> Swap<M> {
 
     /// Lets every processor choose among the areas again.
     pub(crate) fn forget_places(&self) {
-        for place in self.current.iter().flatten() {
+        for place in self.current.iter().flatten().chain([&self.last_owned]) {
             place.0.store(Place::NONE, Ordering::Relaxed);
         }
     }

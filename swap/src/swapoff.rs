@@ -27,6 +27,11 @@ pub trait Users {
     /// memory, and once their slots are free ([`Swap::is_slot_worthless`]) they can go elsewhere.
     fn map_refused(&mut self, slots: &SlotRange);
 
+    /// Whether one more page fits into memory without harm to others. Asked for pages that no page-table word names here.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// Whether the caller of `swapoff` should give up, because of a signal.
     fn interrupted(&self) -> bool {
         false
@@ -79,7 +84,7 @@ impl<M: Machine> Swap<M> {
         for cluster in &area.clusters {
             drop(cluster.lock());
         }
-        if let Err(error) = empty(&area, users) {
+        if let Err(error) = self.empty(&area, users) {
             area.stop_leaving();
             M::log(Level::Warning, format_args!("{} stays enabled: {error}", area.name()));
             return Err(error);
@@ -98,36 +103,41 @@ impl<M: Machine> Swap<M> {
     }
 }
 
-/// Frees every slot of an area from which nothing is allocated any more.
-fn empty<M: Machine>(area: &Arc<Area<M>>, users: &mut dyn Users) -> Result<(), SwapOffError> {
-    let total = area.used();
-    while area.used() > 0 {
-        let before = area.used();
-        for index in 0..area.clusters.len() {
-            let slots = area.cluster_slots(index);
-            if !slots.clone().any(|slot| area.is_used(slot as u32)) {
-                continue;
+impl<M: Machine> Swap<M> {
+    /// Frees every slot of an area from which nothing is allocated any more.
+    fn empty(&self, area: &Arc<Area<M>>, users: &mut dyn Users) -> Result<(), SwapOffError> {
+        let total = area.used();
+        while area.used() > 0 {
+            let before = area.used();
+            for index in 0..area.clusters.len() {
+                let slots = area.cluster_slots(index);
+                if !slots.clone().any(|slot| area.is_used(slot as u32)) {
+                    continue;
+                }
+                if users.interrupted() {
+                    return Err(SwapOffError::Interrupted);
+                }
+                let mut plug = Plug::new();
+                slots.clone().for_each(|slot| area.read_ahead(slot as u32, &mut plug));
+                plug.submit();
+                users.bring_back(&SlotRange { area: area.index, slots: slots.clone() })?;
+                if let Some(zswap) = self.zswap.get() {
+                    zswap.bring_home(area, slots.clone(), users)?;
+                }
+                area.drop_unused_in(slots);
+                users.progress(area.used(), total);
             }
-            if users.interrupted() {
-                return Err(SwapOffError::Interrupted);
+            if area.used() == before {
+                // What is left is in the hands of others: a folio locked by a fault, a write that is not over, a word on its
+                // way from one page table to another.
+                if users.interrupted() {
+                    return Err(SwapOffError::Interrupted);
+                }
+                M::relax();
             }
-            let mut plug = Plug::new();
-            slots.clone().for_each(|slot| area.read_ahead(slot as u32, &mut plug));
-            plug.submit();
-            users.bring_back(&SlotRange { area: area.index, slots: slots.clone() })?;
-            area.drop_unused_in(slots);
-            users.progress(area.used(), total);
         }
-        if area.used() == before {
-            // What is left is in the hands of others: a folio locked by a fault, a write that is not over, a word on its
-            // way from one page table to another.
-            if users.interrupted() {
-                return Err(SwapOffError::Interrupted);
-            }
-            M::relax();
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 impl<M: Machine> Area<M> {

@@ -22,6 +22,7 @@ use crate::room::Room;
 use crate::statistics::Statistics;
 use crate::swap::{MAX_AREAS, Swap};
 use crate::sync::Lock;
+use crate::zswap::Layer;
 
 /// How an area is to be used: the flags of `swapon(2)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,7 +136,7 @@ impl<M: Machine> Swap<M> {
         let medium = Medium { pages: disk.pages(), is_file: disk.properties().is_file };
         let header = Header::parse(&page, medium).map_err(SwapOnError::Header)?;
         let extension = Extension::parse(&page).map_err(SwapOnError::Extension)?;
-        let ops = self.backend(disk, extension, options.backend)?;
+        let ops = self.with_zswap(self.backend(disk, extension, options.backend)?)?;
         let area = self.build(index, disk, &header, ops, options)?;
         if matches!(options.discard, Discard::Once | Discard::Both) && area.properties.discard {
             area.discard(1..area.slots);
@@ -190,6 +191,8 @@ impl<M: Machine> Swap<M> {
             properties,
             metadata_bits: ops.metadata_bits().next_power_of_two().min(64) * u8::from(ops.metadata_bits() > 0),
             synchronous: ops.flags().synchronous,
+            real: ops.flags().pages_on_disk,
+            cached: ops.flags().zswap,
             ops,
             discard_clusters: properties.discard && matches!(options.discard, Discard::Pages | Discard::Both),
             extents,
@@ -208,6 +211,17 @@ impl<M: Machine> Swap<M> {
             area.mark_bad(slot)?;
         }
         Ok(heap::arc::<M, _>(area)?)
+    }
+
+    /// The operations of an area whose own backend is `below`.
+    fn with_zswap(&self, below: Arc<dyn SwapOps<M>>) -> Result<Arc<dyn SwapOps<M>>, NoMemory> {
+        let flags = below.flags();
+        match self.zswap.get() {
+            Some(zswap) if zswap.is_enabled() && flags.pages_on_disk && !flags.synchronous => {
+                Ok(heap::arc::<M, _>(Layer::new(zswap, Some(below)))?)
+            }
+            _ => Ok(below),
+        }
     }
 
     fn shared(&self) -> Result<Arc<Shared<M>>, SwapOnError> {

@@ -29,6 +29,8 @@ pub enum Rank {
     Priorities,
     /// An area's lists of clusters.
     Lists,
+    /// A cluster whose slot is freed with the slot that it belongs to, in another area whose cluster is locked.
+    InnerCluster,
     /// One cluster: its table and all that its slots mean.
     Cluster,
     /// The registry of block drivers' swap operations.
@@ -49,10 +51,10 @@ pub(crate) struct Lock<T, M, const RANK: u8> {
 pub(crate) struct Guard<'a, T, M: Machine, const RANK: u8> {
     // Declared first, so dropped first: the lock is open before the machine may preempt.
     value: spin::MutexGuard<'a, T>,
-    _entered: Entered<M, RANK>,
+    _entered: Entered<M>,
 }
 
-struct Entered<M: Machine, const RANK: u8>(PhantomData<fn() -> M>);
+struct Entered<M: Machine>(Rank, PhantomData<fn() -> M>);
 
 impl<T, M: Machine, const RANK: u8> Lock<T, M, RANK> {
     pub(crate) const fn new(value: T) -> Self {
@@ -61,8 +63,14 @@ impl<T, M: Machine, const RANK: u8> Lock<T, M, RANK> {
 
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, T, M, RANK> {
-        M::lock_enter(const { rank(RANK) });
-        let entered = Entered(PhantomData);
+        self.lock_as(const { rank(RANK) })
+    }
+
+    /// Takes the lock as one of another rank: where two locks of the same rank are always taken in the same order.
+    #[inline]
+    pub(crate) fn lock_as(&self, rank: Rank) -> Guard<'_, T, M, RANK> {
+        M::lock_enter(rank);
+        let entered = Entered(rank, PhantomData);
         loop {
             if let Some(value) = self.value.try_lock() {
                 return Guard { value, _entered: entered };
@@ -74,14 +82,15 @@ impl<T, M: Machine, const RANK: u8> Lock<T, M, RANK> {
     /// The lock, if nobody has it.
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T, M, RANK>> {
-        M::lock_enter(const { rank(RANK) });
-        let entered = Entered(PhantomData);
+        let rank = const { rank(RANK) };
+        M::lock_enter(rank);
+        let entered = Entered(rank, PhantomData);
         self.value.try_lock().map(|value| Guard { value, _entered: entered })
     }
 }
 
 const fn rank(number: u8) -> Rank {
-    const RANKS: [Rank; 12] = [
+    const RANKS: [Rank; 13] = [
         Rank::Tables,
         Rank::Numbers,
         Rank::Class,
@@ -90,6 +99,7 @@ const fn rank(number: u8) -> Rank {
         Rank::BatchPool,
         Rank::Priorities,
         Rank::Lists,
+        Rank::InnerCluster,
         Rank::Cluster,
         Rank::Registry,
         Rank::Zram,
@@ -114,9 +124,9 @@ impl<T, M: Machine, const RANK: u8> DerefMut for Guard<'_, T, M, RANK> {
     }
 }
 
-impl<M: Machine, const RANK: u8> Drop for Entered<M, RANK> {
+impl<M: Machine> Drop for Entered<M> {
     #[inline]
     fn drop(&mut self) {
-        M::lock_leave(const { rank(RANK) });
+        M::lock_leave(self.0);
     }
 }

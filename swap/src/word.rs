@@ -35,6 +35,9 @@ pub(crate) const INLINE_COUNT_MAX: u8 = 14;
 /// In the place of the count: the cluster's extension holds it.
 pub(crate) const COUNT_EXTENDED: u8 = 15;
 
+/// How many bits an owner has.
+pub(crate) const OWNED_BITS: u32 = 56;
+
 /// How many bits a shadow has.
 pub const SHADOW_BITS: u32 = 58;
 

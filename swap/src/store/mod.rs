@@ -143,6 +143,21 @@ impl<M: Machine> Store<M> {
         self.insert(contents, encoding).map(Stored::Object)
     }
 
+    /// Stores a page if it takes no more than `most` bytes.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; nothing is stored then.
+    pub fn store_within(&self, page: &Page, most: usize) -> Result<Option<Stored>, StoreError> {
+        if let Some(word) = repeated_word(page) {
+            return Ok(Some(Stored::Same(word)));
+        }
+        let mut workspace = self.workspace();
+        let Some(contents) = workspace.compress(page).filter(|contents| contents.len() <= most.min(HUGE - 1)) else {
+            return Ok(None);
+        };
+        self.insert(contents, Encoding::Lz4).map(|object| Some(Stored::Object(object)))
+    }
+
     /// Brings a page back.
     ///
     /// # Errors
