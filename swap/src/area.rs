@@ -33,10 +33,6 @@ pub struct Area<M: Machine> {
     pub(crate) ops: Arc<dyn SwapOps<M>>,
     pub(crate) metadata_bits: u8,
     pub(crate) synchronous: bool,
-    /// Its pages lie on its disk as they are, by the block backend: other areas' slots can have theirs there.
-    pub(crate) real: bool,
-    /// zswap is before its backend, if it has one.
-    pub(crate) cached: bool,
     /// Clusters are discarded when they become empty.
     pub(crate) discard_clusters: bool,
     pub(crate) extents: Extents,
@@ -187,6 +183,16 @@ impl<M: Machine> Area<M> {
         {
             cluster.lock().set_metadata(offset(slot), self.metadata_bits, value);
         }
+    }
+
+    /// Whether its pages lie on its disk as they are: then other areas' slots can have theirs there too.
+    pub(crate) fn is_real(&self) -> bool {
+        self.ops.flags().pages_on_disk
+    }
+
+    /// Whether zswap is before its own backend, or is all that it has.
+    pub(crate) fn has_zswap(&self) -> bool {
+        self.ops.flags().zswap
     }
 
     /// Whether one more failed batch is worth a line in the log: the first of them are, and then the last that is.

@@ -47,6 +47,7 @@ pub trait SwapOps<M: Machine>: Send + Sync {
 
 /// How a backend wants to be treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a backend, not states of one thing")]
 pub struct SwapOpsFlags {
     /// Reclaim through this backend must not re-enter file systems (Linux: `SWAP_OPS_F_NOFS`).
     pub no_file_systems: bool,

@@ -161,7 +161,7 @@ impl<M: Machine> Swap<M> {
         let (class, word) = (class_of(order)?, Kind::Owned(0).word());
         let slots = |area, Taken { first, .. }| Slots { area, run: SlotRun { first, length: 1 << order } };
         if let Some((index, hint)) = self.last_owned.get()
-            && let Some(area) = self.area(index).filter(|area| area.real)
+            && let Some(area) = self.area(index).filter(|area| area.is_real())
             && let Ok(taken) = area.allocate_at(class, hint, word)
         {
             self.last_owned.set(index, taken, class);
@@ -169,7 +169,7 @@ impl<M: Machine> Swap<M> {
         }
         let order = self.shared.get().ok_or(AllocateError::Full)?.priorities.lock().clone();
         let mut error = AllocateError::Full;
-        for area in order.iter().filter_map(|index| self.area(index)).filter(|area| area.real) {
+        for area in order.iter().filter_map(|index| self.area(index)).filter(|area| area.is_real()) {
             match area.allocate(class, word) {
                 Ok(taken) => {
                     self.last_owned.set(area.index, taken, class);

@@ -191,8 +191,6 @@ impl<M: Machine> Swap<M> {
             properties,
             metadata_bits: ops.metadata_bits().next_power_of_two().min(64) * u8::from(ops.metadata_bits() > 0),
             synchronous: ops.flags().synchronous,
-            real: ops.flags().pages_on_disk,
-            cached: ops.flags().zswap,
             ops,
             discard_clusters: properties.discard && matches!(options.discard, Discard::Pages | Discard::Both),
             extents,

@@ -188,7 +188,7 @@ impl<M: Machine> Zswap<M> {
         }
         let over = self.store.usage().frames > self.frames_to_accept();
         if !over && self.full.swap(false, Ordering::Relaxed) {
-            self.swap.areas().filter(|area| area.cached && !area.real).for_each(|area| area.has_room_again());
+            self.swap.areas().filter(|area| area.has_zswap() && !area.is_real()).for_each(|area| area.has_room_again());
         }
         over
     }
@@ -235,7 +235,7 @@ impl<M: Machine> Zswap<M> {
                 word.and_then(|word| self.store.load(Stored::Same(u64::from_le_bytes(word)), page))
             }
             Place::Pool(object, _) => self.store.load(Stored::Object(object), page),
-            Place::Nowhere if area.real => return self.read(area, slot, Bytes::PAGE, page),
+            Place::Nowhere if area.is_real() => return self.read(area, slot, Bytes::PAGE, page),
             Place::Packed(bytes) => return self.read(area, slot, bytes, page),
             Place::Slot(entry) => {
                 let other = self.swap.area(entry.area()).ok_or(IoError::Device)?;

@@ -162,7 +162,7 @@ impl<M: Machine> Zswap<M> {
             position += 1;
         }
         if let Some(area) = target {
-            batch.0.redirect(&area, |run| self.slot_elsewhere(&home, run));
+            batch.0.redirect(&area, |run| slot_elsewhere(&home, run));
             area.ops().submit_write(batch);
         }
     }
@@ -192,17 +192,17 @@ impl<M: Machine> Zswap<M> {
             }
         }
         if let Some(area) = target {
-            batch.0.redirect(&area, |run| self.slot_elsewhere(&home, run));
+            batch.0.redirect(&area, |run| slot_elsewhere(&home, run));
             area.ops().submit_read(batch);
         }
     }
+}
 
-    /// The first of the other area's slots that these slots' pages are in.
-    fn slot_elsewhere(&self, home: &Area<M>, run: SlotRun) -> u32 {
-        match Place::from_word(home.metadata(run.first)) {
-            Place::Slot(entry) => entry.slot(),
-            // No disk has this page: the batch fails.
-            _ => u32::MAX,
-        }
+/// The first of the other area's slots that these slots' pages are in.
+fn slot_elsewhere<M: Machine>(home: &Area<M>, run: SlotRun) -> u32 {
+    match Place::from_word(home.metadata(run.first)) {
+        Place::Slot(entry) => entry.slot(),
+        // No disk has this page: the batch fails.
+        _ => u32::MAX,
     }
 }

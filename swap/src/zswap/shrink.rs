@@ -84,7 +84,7 @@ impl<M: Machine> Zswap<M> {
         let (first, mut from) = ((hand >> u32::BITS) as u8, hand as u32);
         for index in (first..MAX_AREAS as u8).chain(0..=first) {
             let from = mem::take(&mut from);
-            let Some(area) = self.swap.area(index).filter(|area| area.cached && count < wanted) else { continue };
+            let Some(area) = self.swap.area(index).filter(|area| area.has_zswap() && count < wanted) else { continue };
             let stopped = area.look_at_metadata(from, |slot, word| {
                 if Place::is_of(word, generation) {
                     found[count] = area.entry(slot);
@@ -115,7 +115,7 @@ impl<M: Machine> Zswap<M> {
         };
         let own = || Some((Arc::clone(&area), entry));
         let filled = self.fill(&area, entry.slot(), place(), &folio);
-        let to = filled.and_then(|bytes| if area.real { own() } else { self.place_elsewhere(entry, bytes) });
+        let to = filled.and_then(|bytes| if area.is_real() { own() } else { self.place_elsewhere(entry, bytes) });
         let (Some(bytes), Some((other, target))) = (filled, to) else {
             // Whoever wants the page is told what is wrong with it.
             self.freshen(&area, entry.slot(), place());
@@ -163,7 +163,9 @@ impl<M: Machine> Zswap<M> {
         folio.wait_for_writeback();
         let failed = folio.state().clear(FolioFlag::Dirty);
         if failed {
-            target.into_iter().for_each(|target| self.free_slot(target));
+            if let Some(target) = target {
+                self.free_slot(target);
+            }
             self.freshen(&area, entry.slot(), Place::from_word(area.metadata(entry.slot())));
         } else {
             let place = match target {

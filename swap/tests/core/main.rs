@@ -22,3 +22,4 @@ mod writeback;
 mod zram;
 mod zram_model;
 mod zram_schedules;
+mod zswap;

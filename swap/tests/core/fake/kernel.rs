@@ -1,12 +1,14 @@
 //! A kernel small enough to be obviously right: tasks with one table of words each, and the calls on the core that the
 //! crate's documentation asks for, in that order.
 
+use quire_swap::header::Page;
 use quire_swap::{
     Entry, FaultError, FaultKind, Folio, FolioFlag, Locked, PageTableWord, Plug, Readahead, SlotRange, SlotReference,
     Swap, SwapOffError, Users, Written,
 };
 
 use super::{Fake, FakeFolio, Memory, lock, new_folio};
+use crate::contents::same;
 
 /// Tasks and their memory.
 pub struct Kernel {
@@ -61,6 +63,22 @@ impl Kernel {
         true
     }
 
+    /// A new page with any contents in an empty place.
+    pub fn populate_page(&mut self, task: usize, page: usize, contents: &Page) -> bool {
+        let populated = self.populate(task, page, 0, 0);
+        if populated {
+            let (folio, _) = self.touch(task, page).expect("it is present");
+            folio.with_page_mut(0, |memory| memory.copy_from_slice(contents));
+        }
+        populated
+    }
+
+    /// A whole page that a task reads.
+    pub fn read_page(&mut self, task: usize, page: usize) -> Result<Page, Touch> {
+        let (folio, index) = self.touch(task, page)?;
+        Ok(folio.with_page(index, |memory| *memory))
+    }
+
     /// What a task reads.
     pub fn read(&mut self, task: usize, page: usize) -> Result<u64, Touch> {
         let (folio, index) = self.touch(task, page)?;
@@ -69,6 +87,11 @@ impl Kernel {
 
     /// A task writes: in place if nobody else sees the page, else into a copy.
     pub fn write(&mut self, task: usize, page: usize, contents: u64) -> Result<(), Touch> {
+        self.write_page(task, page, &same(contents))
+    }
+
+    /// The same with any contents.
+    pub fn write_page(&mut self, task: usize, page: usize, contents: &Page) -> Result<(), Touch> {
         let (folio, index) = self.touch(task, page)?;
         let locked = Locked::lock(folio.clone());
         locked.wait_for_writeback();
@@ -76,11 +99,12 @@ impl Kernel {
         let mapped = self.tables.iter().flatten().filter(|other| **other == word).count();
         if mapped == 1 && (locked.state().entry().is_none() || self.swap.try_free_slot(&locked)) {
             locked.state().set(FolioFlag::Dirty);
-            locked.fill(index, contents);
+            locked.with_page_mut(index, |memory| memory.copy_from_slice(contents));
             return Ok(());
         }
         drop(locked);
-        let copy = new_folio(0, contents).ok_or(Touch::NoMemory)?;
+        let copy = new_folio(0, 0).ok_or(Touch::NoMemory)?;
+        copy.with_page_mut(0, |memory| memory.copy_from_slice(contents));
         self.tables[task][page] = present(copy.into_number());
         drop(FakeFolio::from_number(folio.number()));
         Ok(())
