@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(ages.oldest(), (0, 0));
         let of: Vec<u8> = (0..1000).map(|_| ages.add()).collect();
         assert!(of.is_sorted() && *of.last().unwrap() > 7, "a generation is an eighth of all: {}", of.last().unwrap());
-        let first = of.iter().filter(|generation| **generation == 0).count();
+        let first = of.iter().position(|generation| *generation != 0).unwrap();
         assert_eq!(ages.oldest(), (0, first as u32));
         (0..first).for_each(|_| ages.remove(0));
         assert_eq!(ages.oldest().0, 1);

@@ -92,8 +92,8 @@ impl<M: Machine> Zswap<M> {
                 }
                 count < wanted
             });
-            let next = stopped
-                .map_or(u64::from(index) + 1 << u32::BITS, |slot| u64::from(index) << u32::BITS | u64::from(slot));
+            let (index, slot) = stopped.map_or((index + 1, 0), |slot| (index, slot));
+            let next = u64::from(index) << u32::BITS | u64::from(slot);
             self.hand.store(next, Ordering::Relaxed);
         }
         found
