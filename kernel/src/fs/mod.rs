@@ -16,6 +16,8 @@ pub mod gzip;
 #[cfg(target_os = "none")]
 pub mod kmsg;
 pub mod mount;
+#[cfg(target_os = "none")]
+pub mod namespace;
 pub mod node;
 #[cfg(target_os = "none")]
 pub mod open;
@@ -23,4 +25,6 @@ pub mod path;
 #[cfg(target_os = "none")]
 pub mod pipe;
 pub mod poll;
+#[cfg(target_os = "none")]
+pub mod synthetic;
 pub mod tree;

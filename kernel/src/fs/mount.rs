@@ -28,6 +28,11 @@ impl Mount {
         Self { source: source.into(), kind, path: path.into(), covered, root, early: false }
     }
 
+    /// What distinguishes the directory below it; none for the root.
+    pub fn covered_identity(&self) -> Option<(u64, u64)> {
+        self.covered.as_ref().map(|covered| covered.metadata().identity())
+    }
+
     /// Its root.
     pub fn root(&self) -> &Handle {
         &self.root

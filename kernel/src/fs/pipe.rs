@@ -9,7 +9,8 @@ use linux_raw_sys::general as linux;
 use linux_raw_sys::ioctl::FIONREAD;
 
 use super::changes::Changes;
-use super::node::{Attributes, File, Kind, Metadata, Node, Usage, Wait};
+use super::clock;
+use super::node::{Attributes, File, Handle, Kind, Metadata, Node, Usage, Wait};
 use super::poll::Ready;
 use crate::arch::user;
 use crate::errno::Errno;
@@ -63,10 +64,11 @@ impl Pipe {
     }
 }
 
-/// A new pipe: the end to read, and the end to write.
-pub fn new() -> [Arc<dyn File>; 2] {
+/// A new pipe: its node, the end to read, and the end to write.
+pub fn new() -> (Handle, [Arc<dyn File>; 2]) {
     let pipe = Pipe::new();
-    [pipe.open(true, false), pipe.open(false, true)]
+    let ends = [pipe.open(true, false), pipe.open(false, true)];
+    (PipeNode::new(pipe), ends)
 }
 
 /// Opens the pipe with a name whose node has this identity; waits for somebody at the other end.
@@ -208,18 +210,18 @@ impl Drop for End {
     }
 }
 
-/// The node of a pipe without a name, which only `fstat` sees.
-pub struct PipeNode {
+/// The node of a pipe without a name, which `fstat` and `/proc/PID/fd` lead to.
+struct PipeNode {
+    pipe: Arc<Pipe>,
     number: u64,
     attributes: Attributes,
 }
 
 impl PipeNode {
-    /// Another one, made at `now`.
-    pub fn new(now: core::time::Duration) -> Arc<Self> {
+    fn new(pipe: Arc<Pipe>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { number, attributes: Attributes::new(0o600, now) })
+        Arc::new(Self { pipe, number, attributes: Attributes::new(0o600, clock::now()) })
     }
 }
 
@@ -229,11 +231,16 @@ impl Node for PipeNode {
     }
 
     fn metadata(&self) -> Metadata {
-        let Self { number, attributes } = *self;
+        let Self { number, attributes, .. } = *self;
         Metadata { device: DEVICE, inode: number, kind: Kind::Pipe, links: 1, attributes, size: 0, blocks: 0 }
     }
 
     fn usage(&self) -> Usage {
         Usage { magic: linux::PIPEFS_MAGIC, pages: 0, free_pages: 0, nodes: 0 }
+    }
+
+    fn open(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
+        let mode = flags & linux::O_ACCMODE;
+        Ok(self.pipe.open(mode != linux::O_WRONLY, mode != linux::O_RDONLY))
     }
 }

@@ -1,0 +1,238 @@
+//! What is mounted, where each process stands in it, and how paths are opened.
+//!
+//! # Mounts
+//!
+//! The root is a file system in memory that holds the initramfs. The kernel mounts `/dev`, `/proc` and `/sys` at once, which
+//! Linux leaves to programs: a program that does it too replaces the kernel's mount once, and gets `EBUSY` the next time as
+//! on Linux. The mounts are a list that is never changed, only replaced, so that a walk sees one state of it.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use linux_raw_sys::general as linux;
+use spin::Once;
+
+use super::access::{Credentials, EXECUTE, READ, WRITE};
+use super::mount::{Mount, Mounts};
+use super::node::{Attributes, Handle, Kind, Metadata, New};
+use super::open::{OnlyPath, OpenFile};
+use super::path::{Follow, Found, Last, Start, path_of, walk};
+use super::{clock, device};
+use crate::errno::Errno;
+use crate::sync::Rank;
+use crate::task::Mutex;
+
+static MOUNTS: Once<Mutex<Arc<Mounts>>> = Once::new();
+
+/// Makes `root` the root of everything.
+pub fn start(root: Handle) {
+    let mounts = Mounts::new(alloc::vec![Mount::new("rootfs", "rootfs", "/", None, root)]);
+    MOUNTS.call_once(|| Mutex::new(Rank::Mounts, Arc::new(mounts)));
+}
+
+/// What is mounted.
+///
+/// # Panics
+/// Before [`start`].
+pub fn mounts() -> Arc<Mounts> {
+    Arc::clone(&MOUNTS.get().expect("the root is mounted before anybody looks").lock())
+}
+
+fn replace_mounts(change: impl FnOnce(&Mounts) -> Result<Mounts, Errno>) -> Result<(), Errno> {
+    let lock = MOUNTS.get().ok_or(Errno::ENOENT)?;
+    let mut mounts = lock.lock();
+    let new = Arc::new(change(&mounts)?);
+    let old = core::mem::replace(&mut *mounts, new);
+    // Handles may be dropped with the old list, which takes locks: not under this one.
+    drop(mounts);
+    drop(old);
+    Ok(())
+}
+
+/// Mounts a file system.
+///
+/// # Errors
+/// `EBUSY` if it is mounted there already, by a program.
+pub fn mount(mount: &Mount) -> Result<(), Errno> {
+    let place = mount.covered_identity();
+    replace_mounts(|mounts| {
+        let same = |other: &&Mount| other.kind == mount.kind && other.covered_identity() == place;
+        match mounts.all().iter().find(same) {
+            Some(early) if early.early => {
+                let others = mounts.without(early.root()).ok_or(Errno::EBUSY)?;
+                Ok(others.with(mount.clone()))
+            }
+            Some(_) if mount.kind != "tmpfs" => Err(Errno::EBUSY),
+            _ => Ok(mounts.with(mount.clone())),
+        }
+    })
+}
+
+/// Takes the file system with this root away.
+///
+/// # Errors
+/// `EINVAL` if it is no mount's root; `EBUSY` for the root and for what others are mounted in.
+pub fn unmount(root: &Handle) -> Result<(), Errno> {
+    replace_mounts(|mounts| {
+        let mount = mounts.with_root(root).ok_or(Errno::EINVAL)?;
+        if mount.covered_identity().is_none() || mounts.has_mounts_in(root.metadata().device) {
+            return Err(Errno::EBUSY);
+        }
+        mounts.without(root).ok_or(Errno::EINVAL)
+    })
+}
+
+/// Where a process stands.
+pub struct Location {
+    places: Mutex<Places>,
+}
+
+#[derive(Clone)]
+struct Places {
+    root: Handle,
+    directory: Handle,
+    mask: u32,
+}
+
+impl Location {
+    /// The first process's: the root.
+    pub fn initial() -> Self {
+        let root = Arc::clone(mounts().all()[0].root());
+        let places = Places { directory: Arc::clone(&root), root, mask: 0o022 };
+        Self { places: Mutex::new(Rank::Location, places) }
+    }
+
+    /// A child's: the same.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let places = self.places.lock().clone();
+        Self { places: Mutex::new(Rank::Location, places) }
+    }
+
+    /// The permissions that new files do not get.
+    pub fn mask(&self) -> u32 {
+        self.places.lock().mask
+    }
+
+    /// Replaces the permissions that new files do not get; returns the old ones.
+    pub fn set_mask(&self, mask: u32) -> u32 {
+        core::mem::replace(&mut self.places.lock().mask, mask & 0o777)
+    }
+
+    /// Where a walk begins.
+    pub fn start(&self, credentials: Credentials) -> Start {
+        let places = self.places.lock().clone();
+        let mounts = mounts();
+        Start { root: mounts.covering(places.root), directory: places.directory, mounts, credentials }
+    }
+
+    /// Makes `directory` the working directory.
+    pub fn set_directory(&self, directory: Handle) {
+        let old = core::mem::replace(&mut self.places.lock().directory, directory);
+        drop(old);
+    }
+
+    /// Makes `directory` the root.
+    pub fn set_root(&self, directory: Handle) {
+        let old = core::mem::replace(&mut self.places.lock().root, directory);
+        drop(old);
+    }
+}
+
+/// Opens a path with the flags of `open(2)`; a new file gets `permissions`.
+///
+/// # Errors
+/// As `open(2)`.
+pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<Arc<OpenFile>, Errno> {
+    let only_path = flags & linux::O_PATH != 0;
+    let flags = if only_path { flags & (linux::O_PATH | linux::O_DIRECTORY | linux::O_NOFOLLOW) } else { flags };
+    let creates = flags & linux::O_CREAT != 0;
+    let exclusive = creates && flags & linux::O_EXCL != 0;
+    let follow = if exclusive || flags & linux::O_NOFOLLOW != 0 { Follow::No } else { Follow::Yes };
+    let found = walk(start, path, follow)?;
+    let shown = shown_path(start, &found);
+    let (node, is_new) = match &found.node {
+        Some(_) if exclusive => return Err(Errno::EEXIST),
+        Some(node) => (Arc::clone(node), false),
+        None if !creates => return Err(Errno::ENOENT),
+        None if found.slash => return Err(Errno::EISDIR),
+        None => (create(start, &found, New::Node(Kind::File), permissions)?, true),
+    };
+    let metadata = node.metadata();
+    check_kind(&metadata, flags)?;
+    if only_path {
+        return Ok(OpenFile::new(node, Arc::new(OnlyPath), &shown, flags));
+    }
+    if !is_new {
+        start.credentials.check(&metadata, wanted(flags))?;
+    }
+    if flags & linux::O_TRUNC != 0 && metadata.kind == Kind::File && !is_new {
+        node.set_length(0)?;
+    }
+    let file = node.open(flags)?;
+    Ok(OpenFile::new(node, file, &shown, flags))
+}
+
+fn check_kind(metadata: &Metadata, flags: u32) -> Result<(), Errno> {
+    let only_path = flags & linux::O_PATH != 0;
+    match metadata.kind {
+        Kind::Directory if device::writes(flags) || flags & linux::O_CREAT != 0 => Err(Errno::EISDIR),
+        Kind::Directory => Ok(()),
+        Kind::Link if !only_path => Err(Errno::ELOOP),
+        _ if flags & linux::O_DIRECTORY != 0 => Err(Errno::ENOTDIR),
+        _ => Ok(()),
+    }
+}
+
+/// The permissions that opening with `flags` needs.
+fn wanted(flags: u32) -> u32 {
+    let cuts = if flags & linux::O_TRUNC != 0 { WRITE } else { 0 };
+    cuts | match flags & linux::O_ACCMODE {
+        linux::O_RDONLY => READ,
+        linux::O_WRONLY => WRITE,
+        _ => READ | WRITE,
+    }
+}
+
+/// The path of what was found, for `/proc`.
+fn shown_path(start: &Start, found: &Found) -> Vec<u8> {
+    let mut path = path_of(start, &found.parent).unwrap_or_default();
+    if let Last::Name(name) = &found.last {
+        if path.last() != Some(&b'/') {
+            path.push(b'/');
+        }
+        path.extend(name);
+    }
+    path
+}
+
+/// Makes what was not found.
+///
+/// # Errors
+/// `EEXIST` if it was; as [`super::node::Node::create`].
+pub fn create(start: &Start, found: &Found, new: New<'_>, permissions: u32) -> Result<Handle, Errno> {
+    let Last::Name(name) = &found.last else { return Err(Errno::EEXIST) };
+    if found.node.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    start.credentials.check(&found.parent.metadata(), WRITE | EXECUTE)?;
+    let attributes = Attributes {
+        user: start.credentials.user,
+        group: start.credentials.group,
+        ..Attributes::new(permissions & 0o7777, clock::now())
+    };
+    found.parent.create(name, new, attributes)
+}
+
+/// `/proc/mounts`.
+///
+/// # Errors
+/// What `out` says.
+pub fn show_mounts(out: &mut String) -> core::fmt::Result {
+    for mount in mounts().all() {
+        writeln!(out, "{} {} {} rw,relatime 0 0", mount.source, mount.path, mount.kind)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,370 @@
+//! File systems whose files are made as they are read: `/proc`, `/sys`, memory groups.
+//!
+//! A directory says what is in it ([`Directory`]), a file what its text is and what writing to it does ([`Text`]); names,
+//! numbers, positions and errors are here. A new file is a function and a line in its directory's list.
+//!
+//! A file's text is made when it is read from its beginning, and stays for whoever reads on. Each `write` is a value of
+//! its own, whatever the offset.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+
+use quire_swap::header::PAGE_SIZE;
+
+use super::clock;
+use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, Node, Target, Usage, Wait};
+use super::open::OpenDirectory;
+use crate::errno::Errno;
+use crate::sync::Rank;
+use crate::task::Mutex;
+
+/// A file of text.
+pub trait Text: Send + Sync {
+    /// The permissions.
+    fn permissions(&self) -> u32;
+
+    /// Appends the text.
+    ///
+    /// # Errors
+    /// What `read` returns.
+    fn read(&self, out: &mut String) -> Result<(), Errno> {
+        let _ = out;
+        Err(Errno::EIO)
+    }
+
+    /// Takes a value.
+    ///
+    /// # Errors
+    /// What `write` returns.
+    fn write(&self, value: &str) -> Result<(), Errno> {
+        let _ = value;
+        Err(Errno::EIO)
+    }
+}
+
+/// A directory.
+pub trait Directory: Send + Sync {
+    /// What is in it now.
+    fn entries(&self) -> Vec<(Cow<'static, str>, Item)>;
+
+    /// One of its entries.
+    fn find(&self, name: &str) -> Option<Item> {
+        self.entries().into_iter().find(|(other, _)| other == name).map(|(_, item)| item)
+    }
+
+    /// Makes a directory in it.
+    ///
+    /// # Errors
+    /// `EPERM` where that means nothing.
+    fn make(&self, name: &str) -> Result<(), Errno> {
+        let _ = name;
+        Err(Errno::EPERM)
+    }
+
+    /// Removes a directory in it.
+    ///
+    /// # Errors
+    /// `EPERM` where that means nothing.
+    fn remove(&self, name: &str) -> Result<(), Errno> {
+        let _ = name;
+        Err(Errno::EPERM)
+    }
+}
+
+/// An entry of a directory.
+#[derive(Clone)]
+pub enum Item {
+    /// A directory.
+    Directory(Arc<dyn Directory>),
+    /// A file.
+    Text(Arc<dyn Text>),
+    /// A symbolic link to a path.
+    Link(String),
+    /// A link that leads to a node, and what it says.
+    To(Handle, Vec<u8>),
+}
+
+/// A directory whose entries a function lists.
+struct Listed<F>(F);
+
+impl<F: Fn() -> Vec<(Cow<'static, str>, Item)> + Send + Sync> Directory for Listed<F> {
+    fn entries(&self) -> Vec<(Cow<'static, str>, Item)> {
+        self.0()
+    }
+}
+
+/// A directory of what `list` lists.
+pub fn directory(list: impl Fn() -> Vec<(Cow<'static, str>, Item)> + Send + Sync + 'static) -> Item {
+    Item::Directory(Arc::new(Listed(list)))
+}
+
+type Read = Box<dyn Fn(&mut String) -> Result<(), Errno> + Send + Sync>;
+type Write = Box<dyn Fn(&str) -> Result<(), Errno> + Send + Sync>;
+
+struct Functions {
+    permissions: u32,
+    read: Option<Read>,
+    write: Option<Write>,
+}
+
+impl Text for Functions {
+    fn permissions(&self) -> u32 {
+        self.permissions
+    }
+
+    fn read(&self, out: &mut String) -> Result<(), Errno> {
+        self.read.as_ref().map_or(Err(Errno::EIO), |read| read(out))
+    }
+
+    fn write(&self, value: &str) -> Result<(), Errno> {
+        self.write.as_ref().map_or(Err(Errno::EIO), |write| write(value))
+    }
+}
+
+/// A file that everybody can read.
+pub fn read_only(read: impl Fn(&mut String) -> Result<(), Errno> + Send + Sync + 'static) -> Item {
+    Item::Text(Arc::new(Functions { permissions: 0o444, read: Some(Box::new(read)), write: None }))
+}
+
+/// A file that everybody can read and its owner can write.
+pub fn read_write(
+    read: impl Fn(&mut String) -> Result<(), Errno> + Send + Sync + 'static,
+    write: impl Fn(&str) -> Result<(), Errno> + Send + Sync + 'static,
+) -> Item {
+    Item::Text(Arc::new(Functions { permissions: 0o644, read: Some(Box::new(read)), write: Some(Box::new(write)) }))
+}
+
+/// A file that its owner can write.
+pub fn write_only(write: impl Fn(&str) -> Result<(), Errno> + Send + Sync + 'static) -> Item {
+    Item::Text(Arc::new(Functions { permissions: 0o200, read: None, write: Some(Box::new(write)) }))
+}
+
+/// A value as a line.
+///
+/// # Errors
+/// None; for the end of a `read` function.
+pub fn line(out: &mut String, value: impl core::fmt::Display) -> Result<(), Errno> {
+    print(out, format_args!("{value}\n"))
+}
+
+/// Formatted text.
+///
+/// # Errors
+/// `ENOMEM` if a value cannot be formatted.
+pub fn print(out: &mut String, text: core::fmt::Arguments<'_>) -> Result<(), Errno> {
+    core::fmt::Write::write_fmt(out, text).map_err(|_| Errno::ENOMEM)
+}
+
+/// A number that somebody wrote.
+///
+/// # Errors
+/// `EINVAL`.
+pub fn number<N: core::str::FromStr>(value: &str) -> Result<N, Errno> {
+    value.trim_ascii().parse().map_err(|_| Errno::EINVAL)
+}
+
+/// A file system.
+pub struct Synthetic {
+    device: u64,
+    magic: u32,
+    /// The length that `stat` says of a file.
+    length: u64,
+    root: Item,
+}
+
+impl Synthetic {
+    /// A file system with this number whose root directory is `root`; `magic` is what `statfs` says. Files of `/sys` claim
+    /// to have a page, those of `/proc` nothing.
+    pub fn new(device: u64, magic: u32, has_length: bool, root: Item) -> Arc<Self> {
+        Arc::new(Self { device, magic, length: if has_length { PAGE_SIZE as u64 } else { 0 }, root })
+    }
+
+    /// Its root directory.
+    pub fn root(self: &Arc<Self>) -> Handle {
+        Arc::new(SyntheticNode { filesystem: Arc::clone(self), path: String::new(), item: self.root.clone() })
+    }
+}
+
+struct SyntheticNode {
+    filesystem: Arc<Synthetic>,
+    /// From the file system's root, with a slash before each name.
+    path: String,
+    item: Item,
+}
+
+/// A node's number: the FNV-1a hash of its path, so that it is the same each time.
+fn inode(path: &str) -> u64 {
+    path.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// Where an entry stands in its directory: numbers by their value, so that they stay where they are while others come and
+/// go, behind everything else.
+fn position(index: usize, name: &str) -> u64 {
+    name.parse::<u32>().map_or(index as u64, |number| (1 << 32) + u64::from(number))
+}
+
+impl SyntheticNode {
+    fn directory(&self) -> Result<&Arc<dyn Directory>, Errno> {
+        match &self.item {
+            Item::Directory(directory) => Ok(directory),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+}
+
+fn kind(item: &Item) -> Kind {
+    match item {
+        Item::Directory(_) => Kind::Directory,
+        Item::Text(_) => Kind::File,
+        Item::Link(_) | Item::To(..) => Kind::Link,
+    }
+}
+
+impl Node for SyntheticNode {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn metadata(&self) -> Metadata {
+        let (permissions, links) = match &self.item {
+            Item::Directory(_) => (0o555, 2),
+            Item::Text(text) => (text.permissions(), 1),
+            Item::Link(_) | Item::To(..) => (0o777, 1),
+        };
+        Metadata {
+            device: self.filesystem.device,
+            inode: inode(&self.path),
+            kind: kind(&self.item),
+            links,
+            attributes: Attributes::new(permissions, clock::now()),
+            size: if matches!(self.item, Item::Text(_)) { self.filesystem.length } else { 0 },
+            blocks: 0,
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        Usage { magic: self.filesystem.magic, pages: 0, free_pages: 0, nodes: 0 }
+    }
+
+    fn open(&self, _flags: u32) -> Result<Arc<dyn File>, Errno> {
+        match &self.item {
+            Item::Directory(_) => Ok(Arc::new(OpenDirectory)),
+            Item::Text(text) => {
+                Ok(Arc::new(OpenText { text: Arc::clone(text), read: Mutex::new(Rank::Text, String::new()) }))
+            }
+            Item::Link(_) | Item::To(..) => Err(Errno::ELOOP),
+        }
+    }
+
+    /// Whoever writes a value may cut the file before: that means nothing.
+    fn set_length(&self, _length: u64) -> Result<(), Errno> {
+        if matches!(self.item, Item::Text(_)) { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>, Errno> {
+        match &self.item {
+            Item::Link(target) => Ok(target.clone().into_bytes()),
+            Item::To(_, text) => Ok(text.clone()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn follow(&self) -> Result<Target, Errno> {
+        match &self.item {
+            Item::To(node, _) => Ok(Target::Node(Arc::clone(node))),
+            _ => self.read_link().map(Target::Path),
+        }
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<Handle, Errno> {
+        let name = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
+        let item = self.directory()?.find(name).ok_or(Errno::ENOENT)?;
+        let path = format!("{}/{name}", self.path);
+        Ok(Arc::new(Self { filesystem: Arc::clone(&self.filesystem), path, item }))
+    }
+
+    fn parent(&self) -> Option<Handle> {
+        let (path, _) = self.path.rsplit_once('/')?;
+        let mut at = self.filesystem.root();
+        for name in path.split('/').skip(1) {
+            at = at.lookup(name.as_bytes()).ok()?;
+        }
+        Some(at)
+    }
+
+    fn name_of(&self, number: u64) -> Option<Vec<u8>> {
+        let entries = self.directory().ok()?.entries();
+        let found = entries.into_iter().find(|(name, _)| inode(&format!("{}/{name}", self.path)) == number)?;
+        Some(found.0.to_string().into_bytes())
+    }
+
+    fn read_directory(&self, from: u64, each: &mut dyn FnMut(&Entry<'_>) -> bool) -> Result<(), Errno> {
+        let mut entries = Vec::new();
+        for (index, (name, item)) in self.directory()?.entries().into_iter().enumerate() {
+            entries.push((position(index, &name), name, kind(&item)));
+        }
+        entries.sort_by_key(|entry| entry.0);
+        for (position, name, kind) in entries.into_iter().filter(|entry| entry.0 >= from) {
+            let inode = inode(&format!("{}/{name}", self.path));
+            if !each(&Entry { position, name: name.as_bytes(), inode, kind }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&self, name: &[u8], new: super::node::New<'_>, _attributes: Attributes) -> Result<Handle, Errno> {
+        let text = core::str::from_utf8(name).map_err(|_| Errno::EINVAL)?;
+        match new {
+            super::node::New::Node(Kind::Directory) => self.directory()?.make(text)?,
+            _ => return Err(Errno::EPERM),
+        }
+        self.lookup(name)
+    }
+
+    fn unlink(&self, name: &[u8], directory: bool) -> Result<(), Errno> {
+        if !directory {
+            return Err(Errno::EPERM);
+        }
+        self.directory()?.remove(core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?)
+    }
+}
+
+struct OpenText {
+    text: Arc<dyn Text>,
+    read: Mutex<String>,
+}
+
+impl File for OpenText {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
+        if offset == 0 {
+            // Made without the lock: it may sleep, or take any other.
+            let mut text = String::new();
+            self.text.read(&mut text)?;
+            *self.read.lock() = text;
+        }
+        let text = self.read.lock();
+        let rest = &text.as_bytes()[text.len().min(usize::try_from(offset).unwrap_or(usize::MAX))..];
+        let bytes = rest.len().min(buffer.len());
+        buffer[..bytes].copy_from_slice(&rest[..bytes]);
+        Ok(bytes)
+    }
+
+    fn write(&self, _: u64, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
+        self.text.write(core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?)?;
+        Ok(bytes.len())
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(self.read.lock().len() as u64)
+    }
+}
