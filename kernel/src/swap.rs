@@ -32,7 +32,7 @@ use crate::disk::{self, Disk, SECTORS_PER_PAGE};
 use crate::log;
 use crate::mm::folio::Folio;
 use crate::mm::frame::Kind;
-use crate::mm::{AllocationError, FrameNumber, address_space, fault, heap, lru, physical, reclaim, watermark};
+use crate::mm::{AllocationError, FrameNumber, address_space, fault, heap, lru, physical, reclaim, rmap, watermark};
 use crate::sync::{Rank, acquire_rank, release_rank};
 use crate::task::{self, WaitQueue, time};
 use crate::zram;
@@ -479,6 +479,12 @@ impl Users for AddressSpaces {
                 fault::bring_back(&space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)?;
                 from = page + PAGE_SIZE as u64;
             }
+        }
+        for object in rmap::objects() {
+            if !is_room() {
+                return Err(SwapOffError::NoMemory);
+            }
+            object.bring_back(slots).map_err(|AllocationError| SwapOffError::NoMemory)?;
         }
         Ok(())
     }

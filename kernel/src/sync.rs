@@ -51,8 +51,14 @@ pub enum Rank {
     SwapLowest,
     /// The table of address spaces.
     Spaces = Self::SwapLowest as u8 + 16,
+    /// The table of those whose pages folios are.
+    Owners,
+    /// One object's words.
+    Object,
     /// One address space's page tables.
     PageTable,
+    /// The list of the address spaces that may map one owner's pages.
+    Mappers,
     /// One address space's list of regions; sleeps.
     Regions,
     /// A pipe's bytes; sleeps, as do the locks that follow.

@@ -19,6 +19,7 @@ use x86_64::structures::idt::InterruptDescriptorTable;
 use x86_64::{PrivilegeLevel, VirtAddr};
 
 use super::{USER_END, apic, cpu, gdt};
+use crate::mm::fault::Access;
 use crate::{mm, process, task};
 
 /// The timer's vector.
@@ -312,14 +313,14 @@ fn device_interrupt(vector: u8) {
 
 fn page_fault(frame: &mut TrapFrame) {
     const WRITE: u64 = 1 << 1;
+    const FETCH: u64 = 1 << 4;
     let address = Cr2::read_raw();
+    let access =
+        Access { write: frame.error & WRITE != 0, execute: frame.error & FETCH != 0, user: frame.is_programs() };
     if frame.is_programs() {
         interrupts::enable();
-        let served = if address < USER_END {
-            mm::fault::handle(address, frame.error & WRITE != 0)
-        } else {
-            Err(task::Fatal::NotMapped(address))
-        };
+        let served =
+            if address < USER_END { mm::fault::handle(address, access) } else { Err(task::Fatal::NotMapped(address)) };
         if let Err(fatal) = served {
             process::fault(frame, address, fatal);
         }
@@ -330,7 +331,7 @@ fn page_fault(frame: &mut TrapFrame) {
         if frame.rflags & INTERRUPTS_ON != 0 {
             interrupts::enable();
         }
-        let served = mm::fault::handle(address, frame.error & WRITE != 0);
+        let served = mm::fault::handle(address, access);
         interrupts::disable();
         if served.is_err() {
             frame.rip = recovery;

@@ -1,94 +1,275 @@
-//! Address spaces: the regions that a task has mapped, and the user half of its page tables.
-//!
-//! # Invariants
-//!
-//! A leaf word of the user half is 0, maps an anonymous folio of which it owns a reference, or holds a swap entry of
-//! which it owns a count ([`quire_swap::PageTableWord`]). It changes only under the space's page-table lock, but for the
-//! accessed and dirty bits, which the processor sets.
+//! Address spaces: what a program has mapped, and its page tables.
 //!
 //! # Locking
 //!
-//! `regions` sleeps and is held by whoever changes or checks what is mapped, never across I/O. `tables` spins and
-//! protects the words. Reclaim comes from other threads: it takes only `tables`.
+//! `layout` sleeps and is held by whoever changes or checks what is mapped, never across I/O. The page tables have a
+//! spinning lock of their own ([`PageTables`]). Whoever changes the layout first changes the regions, then counts the
+//! change ([`PageTables::mappings_changed`]), then brings the words in line: a fault that had looked the regions up before
+//! sees the new count under the tables' lock and starts over. Reclaim comes from other threads and takes only the tables'.
+//!
+//! What is taken out of the words is given back after the processors have forgotten it, [`GONE`] words at a time.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Entry, PageTableWord, Readahead, SlotRange};
-use x86_64::structures::paging::PageTableFlags as Flags;
+use quire_swap::{Entry, FolioFlag, PageTableWord, Readahead, SlotRange};
 
-use super::AllocationError;
-use super::folio::{Folio, Mapping};
-use super::frame::{FrameNumber, Kind};
-use super::kernel_map;
-use super::physical;
-use super::reclaim;
-use super::watermark::Purpose;
-use crate::arch::USER_END;
-use crate::arch::page_table::{self, flags_of, frame_of, leaf};
+use super::folio::Folio;
+use super::frame::FrameNumber;
+use super::object::Object;
+use super::page_tables::{self, PageTables};
+use super::region::{Protection, Region, Regions, TooMany};
+use super::rmap::{Attachment, Lineage, Owner};
+use super::{AllocationError, heap, kernel_map, lru, overcommit, reclaim};
+use crate::arch::{USER_END, page_table};
 use crate::swap;
-use crate::sync::{Rank, SpinGuard, SpinLock};
-use crate::task::Mutex;
+use crate::sync::{Rank, SpinLock};
+use crate::task::{Mutex, MutexGuard};
 
-/// The flags of the tables above the user half's leaves.
-const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::USER_ACCESSIBLE);
-/// The flags of a mapped anonymous page.
-const PAGE: Flags = TABLE.union(Flags::NO_EXECUTE).union(Flags::ACCESSED);
+const PAGE: u64 = PAGE_SIZE as u64;
+/// Nothing is mapped below, so that null pointers with small offsets fault (Linux: `vm.mmap_min_addr`).
+pub const LOWEST: u64 = 0x1_0000;
+/// Places are chosen below, so that there is room for the stack to grow (Linux: `mmap_base`).
+pub const HIGHEST_CHOSEN: u64 = USER_END - (128 << 20);
+/// How many words are emptied at a time.
+const GONE: usize = 64;
+
+type Attached = Arc<Attachment>;
 
 /// An address space.
 pub struct AddressSpace {
     number: u32,
-    root: FrameNumber,
-    regions: Mutex<Vec<Range<u64>>>,
-    tables: SpinLock<()>,
-    resident: AtomicUsize,
+    pub(super) tables: Arc<PageTables>,
+    layout: Mutex<Layout>,
+    /// Ties what is mapped where it was first mapped to the lineage: the base is 0.
+    home: Attached,
     readahead: Readahead,
+    limits: [AtomicU64; 4],
+    pub(super) locked_pages: AtomicUsize,
 }
 
-/// A range cannot be mapped.
+/// What is mapped.
+pub(super) struct Layout {
+    pub(super) regions: Regions<Attached>,
+    /// The heap of `brk(2)`.
+    heap: Range<u64>,
+    /// What is mapped from now on is locked (`mlockall(MCL_FUTURE)`).
+    lock_new: bool,
+}
+
+/// Where a mapping is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At the hint if that is free, else anywhere.
+    Anywhere {
+        /// An address, or 0.
+        hint: u64,
+    },
+    /// There; what is mapped there is unmapped.
+    Fixed(u64),
+    /// There, if nothing is.
+    FixedNoReplace(u64),
+}
+
+/// Where the pages of a mapping come from.
+#[derive(Clone)]
+pub enum Backing {
+    /// They are zero at first.
+    Anonymous,
+    /// They are an object's.
+    Object {
+        /// The object.
+        object: Arc<Object>,
+        /// The byte of the object that the mapping begins with; page-aligned.
+        offset: u64,
+    },
+}
+
+/// What to map.
+#[expect(clippy::struct_excessive_bools, reason = "independent flags of mmap(2)")]
+#[derive(Clone)]
+pub struct MapRequest {
+    /// Where.
+    pub place: Place,
+    /// How many bytes; rounded up to pages.
+    pub length: u64,
+    /// What may be done with the pages.
+    pub protection: Protection,
+    /// Where the pages come from.
+    pub backing: Backing,
+    /// Writes go to the object, and children share them. Shared anonymous memory gets an object of its own.
+    pub shared: bool,
+    /// `mprotect` may make it writable.
+    pub may_write: bool,
+    /// A stack.
+    pub grows_down: bool,
+    /// Memory may be promised that is not there.
+    pub no_reserve: bool,
+    /// The pages stay in memory.
+    pub locked: bool,
+    /// The pages are brought in at once.
+    pub populate: bool,
+    /// What `/proc/PID/maps` calls it.
+    pub name: Option<Arc<str>>,
+}
+
+impl MapRequest {
+    /// Private memory that is zero at first, to read and write.
+    pub const fn anonymous(place: Place, length: u64) -> Self {
+        Self {
+            place,
+            length,
+            protection: Protection::READ_WRITE,
+            backing: Backing::Anonymous,
+            shared: false,
+            may_write: true,
+            grows_down: false,
+            no_reserve: false,
+            locked: false,
+            populate: false,
+            name: None,
+        }
+    }
+}
+
+/// Why nothing was mapped or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapError {
     /// It is empty, not page-aligned, or not in the user half.
     OutOfRange,
     /// Part of it is mapped already.
     Overlap,
+    /// Part of it is not mapped.
+    NotMapped,
+    /// The object does not allow this.
+    NotAllowed,
+    /// There is no place, no memory, or a limit is reached.
+    NoMemory,
+    /// Pages cannot be locked: the limit is reached.
+    LockLimit,
+}
+
+impl From<TooMany> for MapError {
+    fn from(_: TooMany) -> Self {
+        Self::NoMemory
+    }
+}
+
+impl From<AllocationError> for MapError {
+    fn from(_: AllocationError) -> Self {
+        Self::NoMemory
+    }
+}
+
+/// A limit of a process that its address space heeds, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `RLIMIT_AS`.
+    AddressSpace,
+    /// `RLIMIT_DATA`, for `brk`.
+    Data,
+    /// `RLIMIT_STACK`.
+    Stack,
+    /// `RLIMIT_MEMLOCK`.
+    Locked,
+}
+
+/// What a space uses, in pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Mapped (`VmSize`).
+    pub mapped: usize,
+    /// In memory, private (`RssAnon`).
+    pub anonymous: usize,
+    /// In memory, of objects (`RssFile` and `RssShmem`).
+    pub object: usize,
+    /// In swap (`VmSwap`).
+    pub swapped: usize,
+    /// Locked (`VmLck`).
+    pub locked: usize,
+    /// Private and writable, but for stacks (`VmData`).
+    pub data: usize,
+    /// Stacks (`VmStk`).
+    pub stack: usize,
+    /// Executable (`VmExe`).
+    pub text: usize,
+    /// Page tables, in frames (`VmPTE`).
+    pub tables: usize,
+    /// The most that were in memory at once (`VmHWM`).
+    pub peak: usize,
+}
+
+impl Usage {
+    /// In memory (`VmRSS`).
+    pub const fn resident(&self) -> usize {
+        self.anonymous + self.object
+    }
+}
+
+/// One region, for `/proc/PID/maps`.
+#[derive(Debug)]
+pub struct RegionView<'a> {
+    /// The addresses.
+    pub range: Range<u64>,
+    /// What may be done with them.
+    pub protection: Protection,
+    /// Whether writes go to the object.
+    pub shared: bool,
+    /// The byte of the object that it begins with.
+    pub offset: u64,
+    /// What it was called when it was mapped, or `[heap]`, or `[stack]`.
+    pub name: Option<&'a str>,
 }
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 static SPACES: SpinLock<BTreeMap<u32, Weak<AddressSpace>>> = SpinLock::new(Rank::Spaces, BTreeMap::new());
 
 impl AddressSpace {
-    /// An address space with nothing in its user half.
+    /// An address space with nothing in its user half, the first of a new lineage.
     ///
     /// # Errors
-    /// [`AllocationError`] when there is no frame for its root table.
+    /// [`AllocationError`] when there is no memory for it.
     pub fn new() -> Result<Arc<Self>, AllocationError> {
-        let root = allocate_table().ok_or(AllocationError)?;
-        // SAFETY: the new root was just allocated; the kernel's is never given back.
-        let (words, kernel) = unsafe { (page_table::table(root), page_table::table(kernel_map::root())) };
-        for (index, (word, kernel)) in words.iter().zip(kernel).enumerate() {
-            word.store(if index < 256 { 0 } else { kernel.load(Ordering::Relaxed) }, Ordering::Relaxed);
+        let space = Self::of_lineage(None)?;
+        Ok(space.publish())
+    }
+
+    /// An address space with nothing in its user half that shares its lineage with `relative`, not known to anybody yet.
+    pub(super) fn of_lineage(relative: Option<&Self>) -> Result<Self, AllocationError> {
+        if !heap::may_allocate(size_of::<Self>() + 1024) {
+            return Err(AllocationError);
         }
-        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        let space = Arc::new(Self {
-            number,
-            root,
-            regions: Mutex::new(Rank::Regions, Vec::new()),
-            tables: SpinLock::new(Rank::PageTable, ()),
-            resident: AtomicUsize::new(0),
+        let tables = Arc::new(PageTables::new()?);
+        let home = match relative {
+            Some(relative) => relative.home.for_other(&tables),
+            None => Attachment::new(Owner::Lineage(Lineage::new()), &tables, 0),
+        };
+        Ok(Self {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            tables,
+            layout: Mutex::new(Rank::Regions, Layout::new()),
+            home,
             readahead: Readahead::new(),
-        });
+            limits: [const { AtomicU64::new(u64::MAX) }; 4],
+            locked_pages: AtomicUsize::new(0),
+        })
+    }
+
+    /// Makes the space known to `swapoff`.
+    pub(super) fn publish(self) -> Arc<Self> {
+        let number = self.number;
+        let space = Arc::new(self);
         SPACES.lock().insert(number, Arc::downgrade(&space));
-        Ok(space)
+        space
     }
 
     /// The root of its page tables.
     pub fn root(&self) -> FrameNumber {
-        self.root
+        self.tables.root()
     }
 
     /// What its faults have taught about reading ahead.
@@ -98,171 +279,418 @@ impl AddressSpace {
 
     /// How many of its pages are in memory.
     pub fn resident(&self) -> usize {
-        self.resident.load(Ordering::Relaxed)
+        self.tables.counts.resident()
     }
 
-    /// Makes the pages of `range` part of the space; they are zero until they are written to.
+    /// Sets a limit, in bytes; `u64::MAX` for none.
+    pub fn set_limit(&self, limit: Limit, bytes: u64) {
+        self.limits[limit as usize].store(bytes, Ordering::Relaxed);
+    }
+
+    /// The limit, in bytes.
+    pub fn limit(&self, limit: Limit) -> u64 {
+        self.limits[limit as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn layout(&self) -> MutexGuard<'_, Layout> {
+        self.layout.lock()
+    }
+
+    /// Gives a space that nobody else knows its layout.
+    pub(super) fn set_layout(&mut self, layout: Layout) {
+        *self.layout.get_mut() = layout;
+    }
+
+    pub(super) const fn home(&self) -> &Attached {
+        &self.home
+    }
+
+    /// Makes the pages of `range` part of the space, private, zero until they are written to.
     ///
     /// # Errors
     /// [`MapError`]; nothing changes.
     pub fn map_anonymous(&self, range: Range<u64>) -> Result<(), MapError> {
-        let aligned = range.start.is_multiple_of(PAGE_SIZE as u64) && range.end.is_multiple_of(PAGE_SIZE as u64);
-        if !aligned || range.is_empty() || range.end > USER_END {
+        if !range.end.is_multiple_of(PAGE) {
             return Err(MapError::OutOfRange);
         }
-        let mut regions = self.regions.lock();
-        if regions.iter().any(|other| range.start < other.end && other.start < range.end) {
-            return Err(MapError::Overlap);
+        let length = range.end.checked_sub(range.start).ok_or(MapError::OutOfRange)?;
+        self.map(&MapRequest { no_reserve: true, ..MapRequest::anonymous(Place::FixedNoReplace(range.start), length) })
+            .map(drop)
+    }
+
+    /// Maps what `request` says; returns the address.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing changes, but that what was mapped at a fixed place may be gone.
+    pub fn map(&self, request: &MapRequest) -> Result<u64, MapError> {
+        if request.length == 0 {
+            return Err(MapError::OutOfRange);
         }
-        regions.push(range);
+        let length = request.length.checked_next_multiple_of(PAGE).ok_or(MapError::NoMemory)?;
+        if length > USER_END {
+            return Err(MapError::NoMemory);
+        }
+        if !heap::may_allocate(4096) {
+            return Err(MapError::NoMemory);
+        }
+        let mut layout = self.layout.lock();
+        let start = layout.place(request.place, length)?;
+        let range = start..start + length;
+        let replaced: u64 = layout.regions.overlapping(range.clone()).map(Region::length).sum();
+        if layout.regions.bytes() - replaced.min(length) + length > self.limit(Limit::AddressSpace) {
+            return Err(MapError::NoMemory);
+        }
+        let is_private_data = !request.shared && request.protection.write && !request.no_reserve;
+        if is_private_data && !overcommit::allows(length / PAGE) {
+            return Err(MapError::NoMemory);
+        }
+        let locked = request.locked || layout.lock_new;
+        if locked && self.locked_bytes() + length > self.limit(Limit::Locked) {
+            return Err(MapError::LockLimit);
+        }
+        let object = match &request.backing {
+            Backing::Object { object, offset } => Some((Arc::clone(object), *offset)),
+            Backing::Anonymous if request.shared => {
+                let object = Object::swappable()?;
+                object.set_length(length).map_err(|_| MapError::NoMemory)?;
+                Some((object, 0))
+            }
+            Backing::Anonymous => None,
+        };
+        self.unmap_from(&mut layout, &range)?;
+        let object = object.map(|(object, offset)| {
+            let base = start.wrapping_sub(offset);
+            layout
+                .attachment_like(&object, base)
+                .unwrap_or_else(|| Attachment::new(Owner::Object(object), &self.tables, base))
+        });
+        layout.regions.insert(Region {
+            range: range.clone(),
+            protection: request.protection,
+            shared: request.shared,
+            may_write: request.may_write,
+            grows_down: request.grows_down,
+            locked,
+            not_inherited: false,
+            object,
+            anonymous: Arc::clone(&self.home),
+            name: request.name.clone(),
+        })?;
+        if locked {
+            self.locked_pages.fetch_add((length / PAGE) as usize, Ordering::Relaxed);
+        }
+        drop(layout);
+        if locked || request.populate {
+            self.populate(range);
+        }
+        Ok(start)
+    }
+
+    /// Unmaps what is mapped in `range`.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing changes.
+    pub fn unmap(&self, range: Range<u64>) -> Result<(), MapError> {
+        check(&range)?;
+        self.unmap_from(&mut self.layout.lock(), &range)
+    }
+
+    pub(super) fn unmap_from(&self, layout: &mut Layout, range: &Range<u64>) -> Result<(), MapError> {
+        if layout.regions.is_free(range) {
+            return Ok(());
+        }
+        let removed = layout.regions.remove(range)?;
+        self.release(&removed);
         Ok(())
     }
 
-    /// Calls `serve` if `address` is mapped, with the space's regions locked.
-    pub(super) fn with_mapped<R>(&self, address: u64, serve: impl FnOnce() -> R) -> Option<R> {
-        let regions = self.regions.lock();
-        regions.iter().any(|region| region.contains(&address)).then(serve)
-    }
-
-    /// The word of the page at `address`; 0 when there is no table for it.
-    pub(super) fn word(&self, address: u64) -> u64 {
-        let _tables = self.tables.lock();
-        // SAFETY: tables are given back only under the lock.
-        unsafe { page_table::walk(self.root, address, 1) }.map_or(0, |word| word.load(Ordering::Acquire))
-    }
-
-    /// Maps the page at `address` to `folio`, if its word is still `expected`, which is not present. The word gets the
-    /// reference.
-    pub(super) fn map(&self, address: u64, expected: u64, folio: &Folio, dirty: bool) -> Result<(), NotMapped> {
-        let _tables = self.tables.lock();
-        // SAFETY: the root is this space's, whose lock is held.
-        let word = unsafe { page_table::walk_or_create(self.root, address, 1, TABLE, &mut allocate_table) };
-        let word = word.ok_or(NotMapped::NoTable)?;
-        if word.load(Ordering::Acquire) != expected {
-            return Err(NotMapped::Changed);
+    /// Empties the words of regions that are not in the layout any more.
+    pub(super) fn release(&self, removed: &[Region<Attached>]) {
+        self.tables.mappings_changed();
+        for region in removed {
+            self.zap(region.range.clone());
+            if region.locked {
+                self.locked_pages.fetch_sub((region.length() / PAGE) as usize, Ordering::Relaxed);
+            }
         }
-        let flags = if dirty { PAGE | Flags::DIRTY } else { PAGE };
-        folio.set_mapping(Some(Mapping { space: self.number, page: address / PAGE_SIZE as u64 }));
-        word.store(leaf(folio.clone().into_frame(), flags), Ordering::Release);
-        self.resident.fetch_add(1, Ordering::Relaxed);
+        reclaim::frames_freed();
+    }
+
+    /// Changes what may be done with the pages of `range`.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing changes.
+    pub fn protect(&self, range: Range<u64>, protection: Protection) -> Result<(), MapError> {
+        check(&range)?;
+        let mut layout = self.layout.lock();
+        if !layout.regions.covers(&range) {
+            return Err(MapError::NotMapped);
+        }
+        let is_refused = |region: &Region<Attached>| protection.write && region.shared && !region.may_write;
+        if layout.regions.overlapping(range.clone()).any(is_refused) {
+            return Err(MapError::NotAllowed);
+        }
+        layout.regions.change(&range, |region| region.protection = protection)?;
+        self.tables.mappings_changed();
+        self.change_words(range, |word| page_tables::protected(word, protection));
+        page_table::flush_user_everywhere();
         Ok(())
+    }
+
+    /// Replaces each word of `range` that maps a frame by what `change` makes of it. The caller flushes.
+    pub(super) fn change_words(&self, range: Range<u64>, change: impl Fn(u64) -> u64) {
+        let mut address = range.start;
+        while address < range.end {
+            let words = self.tables.lock();
+            let (part, next) = words.part(address..range.end);
+            for word in part {
+                let current = word.load(Ordering::Acquire);
+                if page_tables::is_mapped(current) {
+                    // The processor may mark the word meanwhile; what it adds is not lost.
+                    let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |current| Some(change(current)));
+                }
+            }
+            address = next;
+        }
+    }
+
+    /// Empties the words of `range` and gives back what they owned.
+    pub(super) fn zap(&self, range: Range<u64>) {
+        let mut address = range.start;
+        while address < range.end {
+            let mut gone = [0; GONE];
+            let mut count = 0;
+            let mut maps = false;
+            {
+                let words = self.tables.lock();
+                let (part, next) = words.part(address..range.end);
+                let mut emptied = part.len();
+                for (index, word) in part.iter().enumerate() {
+                    if word.load(Ordering::Acquire) == 0 {
+                        continue;
+                    }
+                    if count == GONE {
+                        emptied = index;
+                        break;
+                    }
+                    let before = word.swap(0, Ordering::AcqRel);
+                    self.tables.counts.remove(before);
+                    maps |= page_tables::is_mapped(before);
+                    gone[count] = before;
+                    count += 1;
+                }
+                address = if emptied == part.len() { next } else { address + emptied as u64 * PAGE };
+            }
+            if maps && self.tables.are_active() {
+                page_table::flush_user_everywhere();
+            }
+            gone[..count].iter().for_each(|word| forget(*word));
+        }
+    }
+
+    /// How many bytes may not leave memory.
+    pub(super) fn locked_bytes(&self) -> u64 {
+        self.locked_pages.load(Ordering::Relaxed) as u64 * PAGE
+    }
+
+    /// Puts an empty heap at `start` (`brk(2)` moves its end).
+    pub fn start_break(&self, start: u64) {
+        let start = start.next_multiple_of(PAGE);
+        self.layout.lock().heap = start..start;
+    }
+
+    /// Moves the end of the heap to `end` if that is possible; returns where it is then.
+    pub fn set_break(&self, end: u64) -> u64 {
+        let mut layout = self.layout.lock();
+        let heap = layout.heap.clone();
+        let is_possible = end >= heap.start && end < USER_END && end - heap.start <= self.limit(Limit::Data);
+        if !is_possible {
+            return heap.end;
+        }
+        let (old, new) = (heap.end.next_multiple_of(PAGE), end.next_multiple_of(PAGE));
+        if new > old {
+            let length = new - old;
+            // Not into the guard gap of what lies above, as on Linux.
+            let clear = layout.regions.is_free(&(old..new + PAGE));
+            let has_room = layout.regions.bytes() + length <= self.limit(Limit::AddressSpace);
+            if !clear || !has_room || !overcommit::allows(length / PAGE) || !heap::may_allocate(4096) {
+                return heap.end;
+            }
+            let locked = layout.lock_new;
+            let region =
+                Region { locked, ..Region::anonymous(old..new, Protection::READ_WRITE, Arc::clone(&self.home)) };
+            if layout.regions.insert(region).is_err() {
+                return heap.end;
+            }
+            if locked {
+                self.locked_pages.fetch_add((length / PAGE) as usize, Ordering::Relaxed);
+            }
+            layout.heap.end = end;
+            drop(layout);
+            if locked {
+                self.populate(old..new);
+            }
+            return end;
+        }
+        if new < old && self.unmap_from(&mut layout, &(new..old)).is_err() {
+            return heap.end;
+        }
+        layout.heap.end = end;
+        end
+    }
+
+    /// What it uses.
+    pub fn usage(&self) -> Usage {
+        let counts = &self.tables.counts;
+        let get = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        let mut usage = Usage {
+            anonymous: get(&counts.anonymous),
+            object: get(&counts.object),
+            swapped: get(&counts.swapped),
+            tables: get(&counts.tables) + 1,
+            peak: get(&counts.peak),
+            locked: self.locked_pages.load(Ordering::Relaxed),
+            ..Usage::default()
+        };
+        for region in self.layout.lock().regions.iter() {
+            let pages = (region.length() / PAGE) as usize;
+            usage.mapped += pages;
+            if region.grows_down {
+                usage.stack += pages;
+            } else if region.protection.execute && !region.protection.write {
+                usage.text += pages;
+            } else if region.protection.write && !region.shared {
+                usage.data += pages;
+            }
+        }
+        usage
+    }
+
+    /// What badness counts, without waiting for anybody: pages in memory, in swap, and tables.
+    pub(super) fn weight(&self) -> usize {
+        let counts = &self.tables.counts;
+        counts.resident() + counts.swapped.load(Ordering::Relaxed) + counts.tables.load(Ordering::Relaxed)
+    }
+
+    /// Calls `visit` with each region, by address.
+    pub fn for_each_region(&self, mut visit: impl FnMut(&RegionView<'_>)) {
+        let layout = self.layout.lock();
+        for region in layout.regions.iter() {
+            let own_name = || {
+                let is_heap = region.range.start < layout.heap.end && layout.heap.start < region.range.end;
+                match (region.grows_down, is_heap) {
+                    (true, _) => Some("[stack]"),
+                    (_, true) => Some("[heap]"),
+                    _ => None,
+                }
+            };
+            visit(&RegionView {
+                range: region.range.clone(),
+                protection: region.protection,
+                shared: region.shared,
+                offset: region.object.as_ref().map_or(0, |object| region.range.start.wrapping_sub(object.base())),
+                name: region.name.as_deref().or_else(own_name),
+            });
+        }
     }
 
     /// The first page from address `from` on whose word is an entry for one of `slots`.
     pub fn next_entry(&self, from: u64, slots: &SlotRange) -> Option<(u64, Entry)> {
-        let mut address = from;
-        while address < USER_END {
-            let _tables = self.tables.lock();
-            // SAFETY: tables are given back only under the lock.
-            let missing = (1..=3).rev().find(|&level| unsafe { page_table::walk(self.root, address, level) }.is_none());
-            if let Some(level) = missing {
-                // Nothing below the table of the next level up: on to what that table's next word covers.
-                address = next_multiple(address, level + 1);
-                continue;
-            }
-            let end = next_multiple(address, 2);
-            while address < end {
-                // SAFETY: as above.
-                let word =
-                    unsafe { page_table::walk(self.root, address, 1) }.map_or(0, |word| word.load(Ordering::Acquire));
-                match Entry::from_word(word) {
-                    Some(entry) if slots.contains(entry) => return Some((address, entry)),
-                    _ => address += PAGE_SIZE as u64,
-                }
-            }
-        }
-        None
-    }
-
-    /// Replaces the word of the page at `address` by `word`, if it is still `expected`; neither is present.
-    pub(super) fn replace(&self, address: u64, expected: u64, word: u64) -> bool {
-        let _tables = self.tables.lock();
-        // SAFETY: tables are given back only under the lock.
-        let place = unsafe { page_table::walk(self.root, address, 1) };
-        place.is_some_and(|place| place.compare_exchange(expected, word, Ordering::AcqRel, Ordering::Relaxed).is_ok())
+        self.tables.next_entry(from, slots)
     }
 
     /// Gives everything in the user half back: folios, swap counts, page tables. No thread runs in the space any more,
     /// or only the caller, which does not touch the user half again.
     pub fn tear_down(&self) {
-        let regions = core::mem::take(&mut *self.regions.lock());
-        self.release(regions);
+        let regions = core::mem::take(&mut self.layout.lock().regions);
+        self.release_all(&regions);
     }
 
-    fn release(&self, regions: Vec<Range<u64>>) {
+    fn release_all(&self, regions: &Regions<Attached>) {
         // Before the first frame goes: from here on no processor walks these tables, nor remembers what they said.
-        if page_table::active_root() == self.root {
+        if self.tables.are_active() {
             // SAFETY: every root has the kernel's half, and the caller does not touch the user half again.
             unsafe { page_table::activate(kernel_map::root()) };
         }
-        for region in regions {
-            for address in region.step_by(PAGE_SIZE) {
-                self.unmap_for_good(address);
-            }
+        self.tables.mappings_changed();
+        for region in regions.iter() {
+            self.zap(region.range.clone());
         }
-        self.free_tables();
+        self.locked_pages.store(0, Ordering::Relaxed);
+        self.tables.free_tables();
         reclaim::frames_freed();
     }
+}
 
-    fn unmap_for_good(&self, address: u64) {
-        let word = {
-            let _tables = self.tables.lock();
-            // SAFETY: tables are given back only under the lock.
-            let Some(word) = (unsafe { page_table::walk(self.root, address, 1) }) else { return };
-            let word = word.swap(0, Ordering::AcqRel);
-            if flags_of(word).contains(Flags::PRESENT) {
-                let folio = Folio::from_frame(frame_of(word));
-                folio.set_mapping(None);
-                self.resident.fetch_sub(1, Ordering::Relaxed);
-                // The word's reference goes on below, when the lock is free.
-                let _ = folio.into_frame();
-            }
-            word
+impl Layout {
+    pub(super) const fn new() -> Self {
+        Self { regions: Regions::new(), heap: 0..0, lock_new: false }
+    }
+
+    /// Where a mapping goes.
+    pub(super) fn place(&self, place: Place, length: u64) -> Result<u64, MapError> {
+        let is_in_range = |start: u64| {
+            start.is_multiple_of(PAGE)
+                && start >= LOWEST
+                && start.checked_add(length).is_some_and(|end| end <= USER_END)
         };
-        if flags_of(word).contains(Flags::PRESENT) {
-            swap::forget_folio(Folio::from_frame(frame_of(word)));
-        } else if let PageTableWord::Entry(_) = PageTableWord::decode(word) {
-            swap::forget_word(word);
+        match place {
+            Place::Fixed(start) | Place::FixedNoReplace(start) if !is_in_range(start) => Err(MapError::OutOfRange),
+            Place::Fixed(start) => Ok(start),
+            Place::FixedNoReplace(start) if self.regions.is_free(&(start..start + length)) => Ok(start),
+            Place::FixedNoReplace(_) => Err(MapError::Overlap),
+            Place::Anywhere { hint } => {
+                let hint = hint / PAGE * PAGE;
+                if hint != 0 && is_in_range(hint) && self.regions.is_free(&(hint..hint + length)) {
+                    return Ok(hint);
+                }
+                let chosen = self.regions.gap(length, &(LOWEST..HIGHEST_CHOSEN));
+                chosen.or_else(|| self.regions.gap(length, &(LOWEST..USER_END))).ok_or(MapError::NoMemory)
+            }
         }
     }
 
-    fn free_tables(&self) {
-        let _tables = self.tables.lock();
-        // SAFETY: the tables below the root are this space's, and all their leaves are 0.
-        let words = unsafe { page_table::table(self.root) };
-        for word in &words[..256] {
-            free_table(word.swap(0, Ordering::AcqRel), 3);
+    /// An attachment of the same object and base, so that regions can merge.
+    fn attachment_like(&self, object: &Arc<Object>, base: u64) -> Option<Attached> {
+        let is_same = |attached: &&Attached| {
+            attached.base() == base && attached.object().is_some_and(|other| Arc::ptr_eq(other, object))
+        };
+        self.regions.iter().filter_map(|region| region.object.as_ref()).find(is_same).cloned()
+    }
+
+    pub(super) fn set_lock_new(&mut self, lock: bool) {
+        self.lock_new = lock;
+    }
+
+    pub(super) fn copy_heap(&mut self, other: &Self) {
+        self.heap = other.heap.clone();
+    }
+}
+
+/// Whether the range is page-aligned, in the user half and not empty.
+pub(super) fn check(range: &Range<u64>) -> Result<(), MapError> {
+    let is_aligned = range.start.is_multiple_of(PAGE) && range.end.is_multiple_of(PAGE);
+    if is_aligned && !range.is_empty() && range.end <= USER_END { Ok(()) } else { Err(MapError::OutOfRange) }
+}
+
+/// Drops what a word owned that is not in its table any more, after the processors have forgotten it.
+pub(super) fn forget(word: u64) {
+    if let Some(frame) = page_tables::folio_frame(word) {
+        let folio = Folio::from_frame(frame);
+        if page_tables::is_dirty(word) {
+            quire_swap::Folio::state(&folio).set(FolioFlag::Dirty);
         }
+        if page_tables::is_locked(word) {
+            lru::unlock(&folio);
+        }
+        if folio.is_of_object() {
+            drop(folio);
+        } else {
+            swap::forget_folio(folio);
+        }
+    } else if let PageTableWord::Entry(_) = PageTableWord::decode(word) {
+        swap::forget_word(word);
     }
-
-    /// The lock of the page tables, for reclaim.
-    pub(super) fn lock_tables(&self) -> SpinGuard<'_, ()> {
-        self.tables.lock()
-    }
-
-    pub(super) fn count_resident(&self, gone: usize) {
-        self.resident.fetch_sub(gone, Ordering::Relaxed);
-    }
-}
-
-/// The first address past what the word of level `level` for `address` covers.
-fn next_multiple(address: u64, level: u8) -> u64 {
-    let bytes = (PAGE_SIZE as u64) << (9 * (level - 1));
-    (address / bytes + 1) * bytes
-}
-
-/// Why a page was not mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotMapped {
-    /// There is no frame for a page table.
-    NoTable,
-    /// The word is no longer what it was.
-    Changed,
-}
-
-/// The space of that number, while it exists.
-pub(super) fn find(number: u32) -> Option<Arc<AddressSpace>> {
-    SPACES.lock().get(&number)?.upgrade()
 }
 
 /// All spaces that exist.
@@ -277,28 +705,10 @@ pub fn all() -> Vec<Arc<AddressSpace>> {
     spaces
 }
 
-fn allocate_table() -> Option<FrameNumber> {
-    physical::allocate(0, Kind::PageTable, Purpose::Kernel)
-}
-
-fn free_table(word: u64, level: u8) {
-    if !flags_of(word).contains(Flags::PRESENT) {
-        return;
-    }
-    if level > 1 {
-        // SAFETY: a present word above the leaves leads to a table of this space.
-        for word in unsafe { page_table::table(frame_of(word)) } {
-            free_table(word.swap(0, Ordering::AcqRel), level - 1);
-        }
-    }
-    physical::free(frame_of(word), 0);
-}
-
 impl Drop for AddressSpace {
     fn drop(&mut self) {
-        let regions = core::mem::take(self.regions.get_mut());
-        self.release(regions);
+        let regions = core::mem::take(&mut self.layout.get_mut().regions);
+        self.release_all(&regions);
         SPACES.lock().remove(&self.number);
-        physical::free(self.root, 0);
     }
 }

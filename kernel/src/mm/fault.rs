@@ -1,46 +1,70 @@
-//! Page faults in the user half: a page is touched that is not in memory.
+//! Page faults in the user half: a page is touched that is not in memory, or not as it is touched.
 //!
-//! [`handle`] looks at the page's word and makes it present: a page that was never written to gets a frame of zeros; a
-//! page in swap is brought in by the swap core, which finds it in the swap cache, knows that it is zero, or reads it
-//! together with its neighbours. Whatever happens meanwhile, the word is looked at again under the lock before it is
-//! changed, and if it is no longer what the fault started from, the fault starts over.
+//! [`handle`] looks up what is mapped at the address and what the page's word says, and makes the word one that allows the
+//! access:
+//!
+//! | the word | what is mapped | what happens |
+//! |---|---|---|
+//! | 0 | private memory, read | the frame of zeros that all share is mapped |
+//! | 0 | private memory, written | a frame of zeros |
+//! | 0 | an object | the object's page is mapped; written privately, a copy of it |
+//! | an entry | | the swap core brings the page in: from the swap cache, as zeros, or with its neighbours |
+//! | maps a frame, for reading | written | the page becomes writable if nobody else has it; else a copy takes its place |
 //!
 //! # Locking
 //!
-//! Nothing is locked while the swap core reads, but the folio itself. To map it, the regions and then the page tables
-//! are locked: a page can only be mapped while its address is.
+//! The layout is locked only to look at it. While the swap core reads or reclaim frees a frame nothing is locked, but the
+//! folio itself. The word is changed under the tables' lock, if it is still what the fault started from and what is mapped has
+//! not changed since ([`PageTables::generation`](super::page_tables::PageTables::generation)); else the fault starts over.
 
+use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, PageTableWord, Readahead};
+use quire_swap::{Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, PageTableWord};
+use x86_64::VirtAddr;
+use x86_64::instructions::tlb;
+use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
-use super::address_space::{AddressSpace, NotMapped};
-use super::folio::Folio;
+use super::address_space::{AddressSpace, Limit, forget};
+use super::folio::{Folio, Owned};
 use super::lru::{self, List};
+use super::object::{Found, ObjectError};
+use super::page_tables::{self, is_mapped, is_writable, without_marks, word_for};
 use super::reclaim;
+use super::region::Protection;
+use super::rmap::Attachment;
 use crate::log;
+use crate::process;
 use crate::swap;
 use crate::task::{self, Fatal};
 
 /// How faults were served, by all tasks since boot.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Faults on user addresses.
+    /// Faults on user addresses (Linux: `pgfault`).
     pub all: AtomicU64,
-    /// A page was touched for the first time and filled with zeros.
+    /// A page was written for the first time and filled with zeros.
     pub zero_filled: AtomicU64,
+    /// A page was read before it was ever written: the frame of zeros was mapped.
+    pub zero_mapped: AtomicU64,
     /// A page was read from its swap area (a major fault).
     pub read: AtomicU64,
     /// A page was found in the swap cache: read ahead, or on its way out.
     pub cached: AtomicU64,
-    /// A page was known to be all zero in its swap area.
+    /// A page was known to be all zero in its swap area (a major fault, as on Linux).
     pub zero_slots: AtomicU64,
+    /// A page of an object was mapped, or copied to be written.
+    pub object: AtomicU64,
+    /// A page that others have too was copied to be written.
+    pub copied: AtomicU64,
+    /// A page that nobody else has any more was made writable.
+    pub reused: AtomicU64,
     /// Somebody else had served the fault already.
     pub spurious: AtomicU64,
-    /// The task was killed.
+    /// The task was killed, or got a signal.
     pub fatal: AtomicU64,
 }
 
@@ -48,12 +72,41 @@ pub struct Counters {
 pub static COUNTERS: Counters = Counters {
     all: AtomicU64::new(0),
     zero_filled: AtomicU64::new(0),
+    zero_mapped: AtomicU64::new(0),
     read: AtomicU64::new(0),
     cached: AtomicU64::new(0),
     zero_slots: AtomicU64::new(0),
+    object: AtomicU64::new(0),
+    copied: AtomicU64::new(0),
+    reused: AtomicU64::new(0),
     spurious: AtomicU64::new(0),
     fatal: AtomicU64::new(0),
 };
+
+/// Faults for which a page was brought in from swap (Linux: `pgmajfault`).
+pub fn major_faults() -> u64 {
+    COUNTERS.read.load(Ordering::Relaxed) + COUNTERS.zero_slots.load(Ordering::Relaxed)
+}
+
+/// What was done with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// It was written.
+    pub write: bool,
+    /// It was run.
+    pub execute: bool,
+    /// By the program itself, not by the kernel on its behalf.
+    pub user: bool,
+}
+
+/// How much work a fault was (Linux: `ru_minflt`, `ru_majflt`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The page was in memory, or new.
+    Minor,
+    /// The page was in swap.
+    Major,
+}
 
 /// What became of one attempt.
 enum Attempt {
@@ -65,84 +118,257 @@ enum Attempt {
     NoTable,
 }
 
+/// What is mapped where a fault happened, as it was at `generation`.
+struct Seen {
+    page: u64,
+    write: bool,
+    generation: u64,
+    protection: Protection,
+    shared: bool,
+    locked: bool,
+    object: Option<Arc<Attachment>>,
+    /// What a private page there is marked with.
+    owned: Owned,
+}
+
 /// Serves the current task's fault at `address`, a user address.
 ///
 /// # Errors
-/// Why the task cannot go on, which the task's thread notes and the log names.
-pub fn handle(address: u64, write: bool) -> Result<(), Fatal> {
+/// Why the task cannot go on. For a process that is the business of its signals; any other task is killed: its thread notes
+/// the reason and the log names it.
+pub fn handle(address: u64, access: Access) -> Result<Service, Fatal> {
     COUNTERS.all.fetch_add(1, Ordering::Relaxed);
     let thread = task::current();
     let served = match thread.space() {
-        Some(space) => serve(&space, address / PAGE_SIZE as u64 * PAGE_SIZE as u64, write),
+        Some(space) => serve(&space, address, access),
         None => Err(Fatal::NotMapped(address)),
     };
     match served {
         Ok(kind) => {
             kind.fetch_add(1, Ordering::Relaxed);
-            Ok(())
+            let is = |other: &AtomicU64| core::ptr::eq(kind, other);
+            Ok(if is(&COUNTERS.read) || is(&COUNTERS.zero_slots) { Service::Major } else { Service::Minor })
         }
         Err(fatal) => {
             COUNTERS.fatal.fetch_add(1, Ordering::Relaxed);
-            thread.set_fatal(fatal);
-            match fatal {
-                Fatal::ReadFailed(entry) => {
-                    let area = swap::name(entry.area());
-                    log!(
-                        "fault",
-                        "{thread} killed: the page at {address:#x} cannot be read from slot {} of {area}",
-                        entry.slot()
-                    );
-                }
-                Fatal::OutOfMemory => {
-                    let resident = thread.space().map_or(0, |space| space.resident());
-                    log!(
-                        "fault",
-                        "{thread} killed: out of memory: no frame for the page at {address:#x}, and nothing left to \
-                         reclaim; it has {resident} pages in memory"
-                    );
-                }
-                Fatal::NotMapped(_) => log!("fault", "{thread} killed: nothing is mapped at {address:#x}"),
+            if process::current().is_none() {
+                thread.set_fatal(fatal);
+                log_death(&thread, address, fatal);
             }
             Err(fatal)
         }
     }
 }
 
-fn serve(space: &AddressSpace, page: u64, write: bool) -> Result<&'static AtomicU64, Fatal> {
+fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
+    match fatal {
+        Fatal::ReadFailed(entry) => log!(
+            "fault",
+            "{thread} killed: the page at {address:#x} cannot be read from slot {} of {}",
+            entry.slot(),
+            swap::name(entry.area())
+        ),
+        Fatal::OutOfMemory => {
+            let resident = thread.space().map_or(0, |space| space.resident());
+            log!(
+                "fault",
+                "{thread} killed: out of memory: no frame for the page at {address:#x}, and nothing left to reclaim; it \
+                 has {resident} pages in memory"
+            );
+        }
+        Fatal::NotMapped(_) => log!("fault", "{thread} killed: nothing is mapped at {address:#x}"),
+        Fatal::NotAllowed(_) => log!("fault", "{thread} killed: what it did at {address:#x} is not allowed there"),
+        Fatal::BeyondObject(_) => {
+            log!("fault", "{thread} killed: {address:#x} is beyond the end of what is mapped there");
+        }
+    }
+}
+
+/// Makes the page at `address` one that allows the access.
+pub(super) fn serve(space: &AddressSpace, address: u64, access: Access) -> Result<&'static AtomicU64, Fatal> {
     loop {
-        let word = space.with_mapped(page, || space.word(page)).ok_or(Fatal::NotMapped(page))?;
+        let (seen, word) = look_up(space, address, access)?;
         let attempt = match PageTableWord::decode(word) {
-            PageTableWord::None => fill_with_zeros(space, page)?,
-            PageTableWord::Entry(entry) => swap_in(space, page, entry, Some(space.readahead()), write)?,
-            PageTableWord::Present(_) => Attempt::Served(&COUNTERS.spurious),
+            PageTableWord::None => match &seen.object {
+                Some(object) => map_object(space, &seen, object)?,
+                None if seen.write => fill_with_zeros(space, &seen)?,
+                None => install(space, &seen, 0, page_tables::zero_word(seen.protection), &COUNTERS.zero_mapped),
+            },
+            PageTableWord::Entry(entry) => swap_in(space, &seen, entry, true)?,
             PageTableWord::Poisoned(entry) => return Err(Fatal::ReadFailed(entry)),
-            PageTableWord::Unknown(_) => return Err(Fatal::NotMapped(page)),
+            PageTableWord::Present(_) if seen.write && !is_writable(word) => write_to_shared(space, &seen, word)?,
+            PageTableWord::Present(_) => {
+                tlb::flush(VirtAddr::new(seen.page));
+                Attempt::Served(&COUNTERS.spurious)
+            }
+            // Hidden, which the layout did not say: it is being changed.
+            PageTableWord::Unknown(_) => Attempt::Again,
         };
         match attempt {
             Attempt::Served(kind) => return Ok(kind),
             Attempt::Again => {}
             // Not for the frame itself: once one can be had, the next attempt will find one.
-            Attempt::NoTable => drop(reclaim::wait_for_frame().map_err(|_| Fatal::OutOfMemory)?),
+            Attempt::NoTable => drop(new_frame()?),
         }
     }
 }
 
-fn fill_with_zeros(space: &AddressSpace, page: u64) -> Result<Attempt, Fatal> {
-    let folio = reclaim::wait_for_frame().map_err(|_| Fatal::OutOfMemory)?;
+fn new_frame() -> Result<Folio, Fatal> {
+    reclaim::wait_for_frame().map_err(|AllocationError| Fatal::OutOfMemory)
+}
+
+/// What is mapped at the address, if that allows the access, and the page's word.
+fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen, u64), Fatal> {
+    let page = address / PAGE_SIZE as u64 * PAGE_SIZE as u64;
+    let mut layout = space.layout();
+    if layout.regions.find(page).is_none() {
+        let region = layout.regions.growth(page).ok_or(Fatal::NotMapped(address))?;
+        let more = region.range.start - page;
+        let fits = region.range.end - page <= space.limit(Limit::Stack)
+            && layout.regions.bytes() + more <= space.limit(Limit::AddressSpace);
+        if !fits {
+            return Err(Fatal::NotMapped(address));
+        }
+        layout.regions.grow(page);
+    }
+    let region = layout.regions.find(page).ok_or(Fatal::NotMapped(address))?;
+    let protection = region.protection;
+    let is_allowed = if access.write {
+        protection.write
+    } else if access.execute {
+        protection.execute
+    } else {
+        protection.is_some()
+    };
+    if !is_allowed {
+        return Err(Fatal::NotAllowed(address));
+    }
+    let seen = Seen {
+        page,
+        write: access.write,
+        generation: space.tables.generation(),
+        protection,
+        shared: region.shared,
+        locked: region.locked,
+        object: region.object.clone(),
+        owned: region.anonymous.mark(page),
+    };
+    Ok((seen, space.tables.word(page)))
+}
+
+/// Replaces the page's word, if it is still `expected` but for the processor's marks.
+fn install(space: &AddressSpace, seen: &Seen, expected: u64, word: u64, kind: &'static AtomicU64) -> Attempt {
+    let words = space.tables.lock();
+    if words.generation() != seen.generation {
+        return Attempt::Again;
+    }
+    let Some(place) = words.find_or_create(seen.page) else { return Attempt::NoTable };
+    let current = place.load(Ordering::Acquire);
+    if without_marks(current) != without_marks(expected) {
+        return Attempt::Again;
+    }
+    let locked = seen.locked && page_tables::folio_frame(word).is_some();
+    // What the processor marks meanwhile is of no consequence: the word that goes maps nothing that stays, or the same.
+    place.store(page_tables::with_locked(word, locked), Ordering::Release);
+    words.counts.remove(current);
+    words.counts.add(word);
+    if is_mapped(current) {
+        tlb::flush(VirtAddr::new(seen.page));
+    }
+    Attempt::Served(kind)
+}
+
+/// Maps the folio, which the word gets a reference to.
+fn install_folio(
+    space: &AddressSpace,
+    seen: &Seen,
+    expected: u64,
+    folio: &Folio,
+    how: Mapping,
+    kind: &'static AtomicU64,
+) -> Attempt {
+    let flags = match how {
+        Mapping::ReadOnly => Flags::empty(),
+        Mapping::Writable => Flags::WRITABLE,
+        Mapping::Written => Flags::WRITABLE | Flags::DIRTY,
+    };
+    let reference = folio.clone();
+    let attempt = install(space, seen, expected, word_for(folio.frame(), seen.protection) | flags.bits(), kind);
+    if let Attempt::Served(_) = attempt {
+        let _ = reference.into_frame();
+    }
+    attempt
+}
+
+/// How a page is mapped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mapping {
+    ReadOnly,
+    Writable,
+    /// And it is being written.
+    Written,
+}
+
+/// Puts a folio that was just mapped where reclaim finds it, or knows that it must stay.
+fn enlist(seen: &Seen, folio: &Folio, list: List) {
+    lru::add(folio, if seen.locked { List::Unevictable } else { list });
+}
+
+fn fill_with_zeros(space: &AddressSpace, seen: &Seen) -> Result<Attempt, Fatal> {
+    let folio = new_frame()?;
     folio.clear();
+    Ok(install_new(space, seen, 0, &folio, &COUNTERS.zero_filled))
+}
+
+/// Maps a new private page that has been given its contents.
+fn install_new(space: &AddressSpace, seen: &Seen, expected: u64, folio: &Folio, kind: &'static AtomicU64) -> Attempt {
     folio.state().set(FolioFlag::UpToDate);
     // Not in swap yet, so memory has the only copy.
     folio.state().set(FolioFlag::Dirty);
-    map(space, page, 0, &folio, List::Inactive, true, &COUNTERS.zero_filled)
+    folio.set_owned(seen.owned);
+    let attempt = install_folio(space, seen, expected, folio, Mapping::Written, kind);
+    if let Attempt::Served(_) = attempt {
+        enlist(seen, folio, List::Inactive);
+    }
+    attempt
 }
 
-fn swap_in(
-    space: &AddressSpace,
-    page: u64,
-    entry: Entry,
-    readahead: Option<&Readahead>,
-    write: bool,
-) -> Result<Attempt, Fatal> {
+fn map_object(space: &AddressSpace, seen: &Seen, attached: &Attachment) -> Result<Attempt, Fatal> {
+    let Some(object) = attached.object() else { return Err(Fatal::NotMapped(seen.page)) };
+    let found = object.page(attached.index(seen.page)).map_err(|error| match error {
+        ObjectError::BeyondEnd => Fatal::BeyondObject(seen.page),
+        ObjectError::NoMemory => Fatal::OutOfMemory,
+        ObjectError::ReadFailed(entry) => Fatal::ReadFailed(entry),
+    })?;
+    let Found { folio, was_read } = found;
+    let kind = if was_read { &COUNTERS.read } else { &COUNTERS.object };
+    if seen.write && !seen.shared {
+        // Its contents are as of now; the lock is not kept while a frame is looked for.
+        let original = folio.unlock();
+        let copy = new_frame()?;
+        copy.copy_from(&original);
+        return Ok(install_new(space, seen, 0, &copy, kind));
+    }
+    let how = match (seen.shared && seen.protection.write, seen.write) {
+        (true, true) => Mapping::Written,
+        (true, false) => Mapping::Writable,
+        (false, _) => Mapping::ReadOnly,
+    };
+    let attempt = install_folio(space, seen, 0, &folio, how, kind);
+    if matches!(attempt, Attempt::Served(_)) {
+        if how != Mapping::ReadOnly {
+            // It may differ from its source and from its slot at any moment from now on.
+            super::object::written_to(&folio);
+        }
+        if seen.locked {
+            lru::add(&folio, List::Unevictable);
+        }
+    }
+    Ok(attempt)
+}
+
+fn swap_in(space: &AddressSpace, seen: &Seen, entry: Entry, reads_ahead: bool) -> Result<Attempt, Fatal> {
+    let readahead = reads_ahead.then(|| space.readahead());
     let FaultIn { folio, kind, shadow } = match swap::core().fault_in(entry, 0, readahead) {
         Ok(fault_in) => fault_in,
         Err(FaultError::Gone) => return Ok(Attempt::Again),
@@ -154,13 +380,82 @@ fn swap_in(
         FaultKind::Read => (&COUNTERS.read, reclaim::list_after_refault(shadow)),
         FaultKind::Zero => (&COUNTERS.zero_slots, reclaim::list_after_refault(shadow)),
     };
-    let attempt = map(space, page, entry.to_word(), &folio, list, write, kind)?;
+    let is_ours = is_alone(&folio, 0) && swap::core().count(entry) == 1;
+    if seen.write && !is_ours {
+        let copy = new_frame()?;
+        copy.copy_from(&folio);
+        let attempt = install_new(space, seen, entry.to_word(), &copy, kind);
+        if let Attempt::Served(_) = attempt {
+            swap::forget_word(entry.to_word());
+        }
+        return Ok(attempt);
+    }
+    let how = match (is_ours && seen.protection.write, seen.write) {
+        (true, true) => Mapping::Written,
+        (true, false) => Mapping::Writable,
+        (false, _) => Mapping::ReadOnly,
+    };
+    let attempt = install_folio(space, seen, entry.to_word(), &folio, how, kind);
     if let Attempt::Served(_) = attempt {
+        // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
+        folio.set_owned(seen.owned);
+        enlist(seen, &folio, list);
         swap::forget_word(entry.to_word());
         // A page that is about to change makes its slot worthless.
-        if write || swap::core().is_slot_worthless(&folio) {
+        if seen.write || swap::core().is_slot_worthless(&folio) {
             swap::core().try_free_slot(&folio);
         }
+    }
+    Ok(attempt)
+}
+
+/// Whether nobody has the folio but the caller, who holds its lock, `words` of the caller's words, the swap cache, and a
+/// write that is under way. It stays so until the lock is given back.
+fn is_alone(folio: &Locked<Folio>, words: u32) -> bool {
+    let state = folio.state();
+    let cache = u32::from(state.entry().is_some());
+    let write = u32::from(state.is(FolioFlag::Writeback));
+    folio.references() <= 1 + words + cache + write
+}
+
+/// A page that is mapped for reading is written.
+fn write_to_shared(space: &AddressSpace, seen: &Seen, word: u64) -> Result<Attempt, Fatal> {
+    if page_tables::is_zero_page(word) {
+        let folio = new_frame()?;
+        folio.clear();
+        return Ok(install_new(space, seen, word, &folio, &COUNTERS.zero_filled));
+    }
+    let Some(original) = space.tables.folio(seen.page, word) else { return Ok(Attempt::Again) };
+    if original.is_of_object() && seen.shared {
+        let folio = Locked::lock(original);
+        let written = word | (Flags::WRITABLE | Flags::DIRTY | Flags::ACCESSED).bits();
+        let attempt = install(space, seen, word, written, &COUNTERS.reused);
+        if let Attempt::Served(_) = attempt {
+            super::object::written_to(&folio);
+        }
+        return Ok(attempt);
+    }
+    let original = if original.is_of_object() {
+        original
+    } else {
+        let folio = Locked::lock(original);
+        if let Some(entry) = folio.state().entry()
+            && !swap::core().try_free_slot(&folio)
+            && swap::core().count(entry) > 0
+        {
+            // Another word has the same page in swap.
+        } else if is_alone(&folio, 1) {
+            let written = word | (Flags::WRITABLE | Flags::DIRTY | Flags::ACCESSED).bits();
+            return Ok(install(space, seen, word, written, &COUNTERS.reused));
+        }
+        folio.unlock()
+    };
+    // While this word and this reference are there, everybody who has the page only reads it.
+    let copy = new_frame()?;
+    copy.copy_from(&original);
+    let attempt = install_new(space, seen, word, &copy, &COUNTERS.copied);
+    if let Attempt::Served(_) = attempt {
+        forget(word);
     }
     Ok(attempt)
 }
@@ -171,15 +466,29 @@ fn swap_in(
 /// # Errors
 /// [`AllocationError`] when there is no frame for it.
 pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), AllocationError> {
-    match swap_in(space, page, entry, None, false) {
-        Ok(_) | Err(Fatal::NotMapped(_)) => Ok(()),
+    let seen = {
+        let layout = space.layout();
+        let Some(region) = layout.regions.find(page) else { return Ok(()) };
+        Seen {
+            page,
+            write: false,
+            generation: space.tables.generation(),
+            protection: region.protection,
+            shared: region.shared,
+            locked: region.locked,
+            object: None,
+            owned: region.anonymous.mark(page),
+        }
+    };
+    match swap_in(space, &seen, entry, false) {
         Err(Fatal::OutOfMemory) => Err(AllocationError),
         Err(Fatal::ReadFailed(entry)) => {
-            if space.replace(page, entry.to_word(), PageTableWord::Poisoned(entry).encode()) {
+            if space.tables.replace(page, entry.to_word(), PageTableWord::Poisoned(entry).encode()) {
                 swap::forget_word(entry.to_word());
             }
             Ok(())
         }
+        _ => Ok(()),
     }
 }
 
@@ -189,12 +498,17 @@ pub fn totals() -> impl fmt::Display {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         write!(
             f,
-            "{} = {} zero-filled + {} read from swap + {} found in the swap cache + {} zero in swap + {} spurious + {} fatal",
+            "{} = {} zero-filled + {} mapped to zeros + {} read from swap + {} found in the swap cache + {} zero in swap + {} of \
+             objects + {} copied + {} made writable + {} spurious + {} fatal",
             get(&COUNTERS.all),
             get(&COUNTERS.zero_filled),
+            get(&COUNTERS.zero_mapped),
             get(&COUNTERS.read),
             get(&COUNTERS.cached),
             get(&COUNTERS.zero_slots),
+            get(&COUNTERS.object),
+            get(&COUNTERS.copied),
+            get(&COUNTERS.reused),
             get(&COUNTERS.spurious),
             get(&COUNTERS.fatal)
         )
@@ -205,33 +519,16 @@ pub fn totals() -> impl fmt::Display {
 pub fn add_up() -> bool {
     let kinds = [
         &COUNTERS.zero_filled,
+        &COUNTERS.zero_mapped,
         &COUNTERS.read,
         &COUNTERS.cached,
         &COUNTERS.zero_slots,
+        &COUNTERS.object,
+        &COUNTERS.copied,
+        &COUNTERS.reused,
         &COUNTERS.spurious,
         &COUNTERS.fatal,
     ];
     let served: u64 = kinds.iter().map(|counter| counter.load(Ordering::Relaxed)).sum();
     served == COUNTERS.all.load(Ordering::Relaxed)
-}
-
-/// Maps the page if its word is still `expected`, and puts the folio where reclaim finds it.
-fn map(
-    space: &AddressSpace,
-    page: u64,
-    expected: u64,
-    folio: &Folio,
-    list: List,
-    dirty: bool,
-    kind: &'static AtomicU64,
-) -> Result<Attempt, Fatal> {
-    let mapped = space.with_mapped(page, || space.map(page, expected, folio, dirty));
-    match mapped.ok_or(Fatal::NotMapped(page))? {
-        Ok(()) => {
-            lru::add(folio, list);
-            Ok(Attempt::Served(kind))
-        }
-        Err(NotMapped::Changed) => Ok(Attempt::Again),
-        Err(NotMapped::NoTable) => Ok(Attempt::NoTable),
-    }
 }

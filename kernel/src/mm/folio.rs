@@ -1,16 +1,17 @@
-//! Anonymous folios: counted references to frames that hold pages of address spaces.
+//! Folios: counted references to frames that hold pages of address spaces and of objects.
 //!
 //! # Invariants
 //!
-//! A frame of [`Kind::Anonymous`] has at least one reference: one for the page-table word that maps it, one for the swap
-//! cache, and those of whoever works on it. The reclaim lists hold none: a folio whose last reference goes leaves them.
+//! A frame of [`Kind::Anonymous`] or [`Kind::Object`] has at least one reference: one for each page-table word that maps it,
+//! one for its object's word, one for the swap cache, and those of whoever works on it. The reclaim lists hold none: a folio
+//! whose last reference goes leaves them.
 //!
-//! `mapping` names the one page that maps the folio, or is 0. It changes only with the folio locked, or before anybody else
-//! can find the folio, or, when the page is unmapped for good, under the lock of its page tables; so whoever holds both locks
-//! can trust it.
+//! `owned` says where the words are that may map the folio (see `mm::rmap`). It is set before the first of them does, and
+//! stays until the frame is free: a slot, and so a folio that comes back from it, always belongs to one owner and index.
 //!
 //! For the time being every folio of the kernel has order 0.
 
+use core::arch::asm;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,31 +25,33 @@ use super::watermark::Purpose;
 use crate::arch::DIRECT_MAP;
 use crate::task::WaitQueue;
 
-/// A counted reference to an anonymous folio.
+/// A counted reference to a folio.
 pub struct Folio(FrameNumber);
 
-/// A page of an address space.
+/// Whose page a folio is: see `mm::rmap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mapping {
-    /// The address space's number, from 1.
-    pub space: u32,
-    /// The page's address divided by 4,096.
-    pub page: u64,
+pub struct Owned {
+    /// The owner's number, from 1.
+    pub owner: u32,
+    /// The page's index there.
+    pub index: u64,
 }
 
-/// The bits of a page number in the user half.
-const PAGE_BITS: u32 = 35;
+/// The bits of an index.
+const INDEX_BITS: u32 = 36;
+/// Owners have numbers below this.
+pub(super) const OWNER_NUMBERS: u32 = 1 << (u64::BITS - INDEX_BITS);
 
-impl Mapping {
+impl Owned {
     const fn pack(self) -> u64 {
-        (self.space as u64) << PAGE_BITS | self.page
+        (self.owner as u64) << INDEX_BITS | self.index & ((1 << INDEX_BITS) - 1)
     }
 
     const fn unpack(word: u64) -> Option<Self> {
         if word == 0 {
             return None;
         }
-        Some(Self { space: (word >> PAGE_BITS) as u32, page: word & ((1 << PAGE_BITS) - 1) })
+        Some(Self { owner: (word >> INDEX_BITS) as u32, index: word & ((1 << INDEX_BITS) - 1) })
     }
 }
 
@@ -73,17 +76,68 @@ impl Folio {
 
     /// Fills the folio with zeros. Nobody else uses its contents yet.
     pub fn clear(&self) {
-        quire_swap::Folio::with_page_mut(self, 0, |page| page.fill(0));
+        // SAFETY: the frame stays allocated while `self` lives, and nobody else uses it yet. One string instruction costs
+        // less than any loop.
+        unsafe {
+            asm!(
+                "rep stosq",
+                inout("rdi") self.bytes() => _,
+                inout("rcx") PAGE_SIZE / 8 => _,
+                in("rax") 0,
+                options(nostack, preserves_flags)
+            );
+        }
     }
 
-    /// The page that maps it, if one does.
-    pub fn mapping(&self) -> Option<Mapping> {
-        Mapping::unpack(self.metadata().mapping.load(Ordering::Acquire))
+    /// Whose page it is, if it was ever somebody's.
+    pub fn owned(&self) -> Option<Owned> {
+        Owned::unpack(self.metadata().owned.load(Ordering::Acquire))
     }
 
-    /// Says which page maps it.
-    pub fn set_mapping(&self, mapping: Option<Mapping>) {
-        self.metadata().mapping.store(mapping.map_or(0, Mapping::pack), Ordering::Release);
+    /// Says whose page it is.
+    pub fn set_owned(&self, owned: Owned) {
+        self.metadata().owned.store(owned.pack(), Ordering::Release);
+    }
+
+    /// How many references there are.
+    pub fn references(&self) -> u32 {
+        self.metadata().references.load(Ordering::Acquire)
+    }
+
+    /// Whether it is a page of an object.
+    pub fn is_of_object(&self) -> bool {
+        self.metadata().kind() == Kind::Object
+    }
+
+    /// Copies bytes out, from byte `start` of the page on. Tasks that have the page mapped may change it meanwhile.
+    ///
+    /// # Panics
+    /// When the bytes are not all in the page.
+    pub fn read_bytes(&self, start: usize, to: &mut [u8]) {
+        assert!(start + to.len() <= PAGE_SIZE, "the bytes are in the page");
+        // SAFETY: the source is within a frame that stays allocated while `self` lives; the destination is a live slice
+        // elsewhere. No Rust reference to the frame's bytes exists: they are plain data of tasks.
+        unsafe { core::ptr::copy_nonoverlapping((self.bytes() as *const u8).add(start), to.as_mut_ptr(), to.len()) };
+    }
+
+    /// Copies bytes in, from byte `start` of the page on. Tasks that have the page mapped may see it meanwhile.
+    ///
+    /// # Panics
+    /// When the bytes are not all in the page.
+    pub fn write_bytes(&self, start: usize, from: &[u8]) {
+        assert!(start + from.len() <= PAGE_SIZE, "the bytes are in the page");
+        // SAFETY: as in `read_bytes`, the other way round.
+        unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), (self.bytes() as *mut u8).add(start), from.len()) };
+    }
+
+    /// Makes this new folio a copy of `other`, which tasks may have mapped for reading.
+    pub fn copy_from(&self, other: &Self) {
+        // SAFETY: both frames stay allocated while the folios live; nobody else uses this one yet.
+        unsafe { core::ptr::copy_nonoverlapping(other.bytes() as *const u8, self.bytes() as *mut u8, PAGE_SIZE) };
+    }
+
+    fn bytes(&self) -> u64 {
+        DIRECT_MAP + self.0.address()
     }
 
     /// Gives this reference to a page-table word.
@@ -95,7 +149,7 @@ impl Folio {
 
     /// The reference of a page-table word that maps `frame`, once the word is gone.
     pub fn from_frame(frame: FrameNumber) -> Self {
-        debug_assert_eq!(physical::frames()[frame.index()].kind(), Kind::Anonymous);
+        debug_assert!(matches!(physical::frames()[frame.index()].kind(), Kind::Anonymous | Kind::Object));
         Self(frame)
     }
 
@@ -119,7 +173,7 @@ impl Drop for Folio {
         let metadata = self.metadata();
         if metadata.references.fetch_sub(1, Ordering::AcqRel) == 1 {
             lru::remove(self.0);
-            self.set_mapping(None);
+            metadata.owned.store(0, Ordering::Release);
             metadata.folio.reset();
             physical::free(self.0, 0);
         }

@@ -4,7 +4,7 @@
 //!
 //! Frame metadata exists for every frame number from 0 to the end of RAM, holes included; what a hole's frame is never
 //! changes from [`Kind::Reserved`]. `next` and `previous` belong to the one list that the frame is in, and change only
-//! under that list's lock: the buddy allocator's for a free block, the reclaim lists' for an anonymous page.
+//! under that list's lock: the buddy allocator's for a free block, the reclaim lists' for a page.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -57,13 +57,15 @@ pub enum Kind {
     Device,
     /// Part of a pool of compressed pages.
     Pool,
-    /// An anonymous page.
+    /// A private page of address spaces.
     Anonymous,
+    /// A page of an object.
+    Object,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Reserved,
         Self::Free,
         Self::FreeTail,
@@ -72,6 +74,7 @@ impl Kind {
         Self::Device,
         Self::Pool,
         Self::Anonymous,
+        Self::Object,
     ];
 }
 
@@ -83,8 +86,8 @@ pub const NOBODY: u32 = u32::MAX;
 pub struct Frame {
     /// What the swap core needs to know of the folio in this frame.
     pub folio: FolioState,
-    /// Which page of which address space maps it: see `mm::folio`.
-    pub mapping: AtomicU64,
+    /// Whose page it is: see `mm::folio`.
+    pub owned: AtomicU64,
     /// How many references there are to the folio; 0 when it is free or being freed.
     pub references: AtomicU32,
     next: AtomicU32,
@@ -95,12 +98,14 @@ pub struct Frame {
     pub list: AtomicU8,
 }
 
+const _: () = assert!(size_of::<Frame>() <= 32, "metadata costs at most 32 bytes a frame");
+
 impl Frame {
     /// The metadata of a frame that Quire leaves alone.
     pub const fn reserved() -> Self {
         Self {
             folio: FolioState::new(),
-            mapping: AtomicU64::new(0),
+            owned: AtomicU64::new(0),
             references: AtomicU32::new(0),
             next: AtomicU32::new(NOBODY),
             previous: AtomicU32::new(NOBODY),

@@ -1,11 +1,13 @@
-//! The lists of anonymous pages in the order in which reclaim looks at them: active and inactive.
+//! The lists of pages in the order in which reclaim looks at them.
 //!
-//! A page enters the inactive list at its head and is looked at when it has come to the tail. Found accessed there, it
-//! gets its second chance on the active list; the active list's tail feeds the inactive list when that gets short.
+//! There are two pairs of an active and an inactive list: one for pages that can only go to swap, one for pages that are as
+//! their source has them, which can be dropped. A page enters an inactive list at its head and is looked at when it has come
+//! to the tail. Found accessed there, it gets its second chance on the active list; the active list's tail feeds the
+//! inactive list when that gets short. Pages that must stay are in a list of their own, at which nobody looks.
 //!
 //! # Locking
 //!
-//! One lock for both lists. A folio in a list has no reference from it: [`isolate`] takes one, which fails for a folio
+//! One lock for all lists. A folio in a list has no reference from it: [`isolate`] takes one, which fails for a folio
 //! that is just being freed, and that one leaves the list by itself.
 
 use core::sync::atomic::Ordering;
@@ -22,22 +24,63 @@ pub enum List {
     /// Not looked at for the time being.
     Active = 1,
     /// Next to be reclaimed, from its tail on.
-    Inactive = 2,
+    Inactive,
+    /// Not looked at for the time being; can be dropped.
+    ActiveFile,
+    /// Next to be dropped, from its tail on.
+    InactiveFile,
+    /// To stay in memory.
+    Unevictable,
 }
 
 const NO_LIST: u8 = 0;
 
-struct Lists {
-    active: FrameList,
-    inactive: FrameList,
+impl List {
+    const ALL: [Self; 5] = [Self::Active, Self::Inactive, Self::ActiveFile, Self::InactiveFile, Self::Unevictable];
+
+    fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|list| *list as u8 == number)
+    }
+
+    /// The active list of the same pair.
+    #[must_use]
+    pub const fn active(self) -> Self {
+        match self {
+            Self::InactiveFile | Self::ActiveFile => Self::ActiveFile,
+            _ => Self::Active,
+        }
+    }
+
+    /// The inactive list of the same pair.
+    #[must_use]
+    pub const fn inactive(self) -> Self {
+        match self {
+            Self::InactiveFile | Self::ActiveFile => Self::InactiveFile,
+            _ => Self::Inactive,
+        }
+    }
 }
+
+/// How many folios are in which list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lengths {
+    /// In [`List::Active`].
+    pub active: usize,
+    /// In [`List::Inactive`].
+    pub inactive: usize,
+    /// In [`List::ActiveFile`].
+    pub active_file: usize,
+    /// In [`List::InactiveFile`].
+    pub inactive_file: usize,
+    /// In [`List::Unevictable`].
+    pub unevictable: usize,
+}
+
+struct Lists([FrameList; List::ALL.len()]);
 
 impl Lists {
     fn list(&mut self, list: List) -> &mut FrameList {
-        match list {
-            List::Active => &mut self.active,
-            List::Inactive => &mut self.inactive,
-        }
+        &mut self.0[list as usize - 1]
     }
 
     fn add(&mut self, frame: FrameNumber, list: List) {
@@ -47,31 +90,79 @@ impl Lists {
         self.list(list).push_front(frames, frame);
     }
 
-    fn remove(&mut self, frame: FrameNumber) {
+    /// Takes the frame out of whichever list it is in.
+    fn remove(&mut self, frame: FrameNumber) -> Option<List> {
         let frames = physical::frames();
-        let list = match frames[frame.index()].list.swap(NO_LIST, Ordering::Relaxed) {
-            1 => List::Active,
-            2 => List::Inactive,
-            _ => return,
-        };
+        let list = List::of(frames[frame.index()].list.swap(NO_LIST, Ordering::Relaxed))?;
         self.list(list).remove(frames, frame);
+        Some(list)
     }
 }
 
-static LISTS: SpinLock<Lists> =
-    SpinLock::new(Rank::Lru, Lists { active: FrameList::new(), inactive: FrameList::new() });
+static LISTS: SpinLock<Lists> = SpinLock::new(Rank::Lru, Lists([const { FrameList::new() }; List::ALL.len()]));
 
-/// Puts a folio that is in no list at the head of `list`; one that is in a list moves there.
+/// Puts a folio at the head of `list`, wherever it was.
 pub fn add(folio: &Folio, list: List) {
     let mut lists = LISTS.lock();
     lists.remove(folio.frame());
     lists.add(folio.frame(), list);
 }
 
+/// The page is no longer what its source says: it moves from the lists of those that can be dropped to the others.
+pub fn leave_files(folio: &Folio) {
+    let is_file = |list: u8| list == List::ActiveFile as u8 || list == List::InactiveFile as u8;
+    if !is_file(folio.metadata().list.load(Ordering::Relaxed)) {
+        return;
+    }
+    let mut lists = LISTS.lock();
+    match lists.remove(folio.frame()) {
+        Some(List::ActiveFile) => lists.add(folio.frame(), List::Active),
+        Some(List::InactiveFile) => lists.add(folio.frame(), List::Inactive),
+        Some(other) => lists.add(folio.frame(), other),
+        None => {}
+    }
+}
+
+/// The page is next to be looked at.
+pub fn deactivate(folio: &Folio) {
+    let mut lists = LISTS.lock();
+    match lists.remove(folio.frame()) {
+        Some(List::Unevictable) => lists.add(folio.frame(), List::Unevictable),
+        Some(list) => lists.add(folio.frame(), list.inactive()),
+        None => {}
+    }
+}
+
+/// The page need not stay in memory any more: it can be looked at again.
+pub fn unlock(folio: &Folio) {
+    if folio.metadata().list.load(Ordering::Relaxed) == List::Unevictable as u8 {
+        let mut lists = LISTS.lock();
+        match lists.remove(folio.frame()) {
+            Some(List::Unevictable) => lists.add(folio.frame(), List::Inactive),
+            Some(other) => lists.add(folio.frame(), other),
+            None => {}
+        }
+    }
+}
+
 /// Takes a frame out of whichever list it is in.
 pub fn remove(frame: FrameNumber) {
     if physical::frames()[frame.index()].list.load(Ordering::Relaxed) != NO_LIST {
         LISTS.lock().remove(frame);
+    }
+}
+
+/// Takes a folio out of its list, for the caller to deal with and put back; `false` if it is in none, because somebody
+/// else does so, or in that of the unevictable.
+pub fn take(folio: &Folio) -> bool {
+    let mut lists = LISTS.lock();
+    match lists.remove(folio.frame()) {
+        Some(List::Unevictable) => {
+            lists.add(folio.frame(), List::Unevictable);
+            false
+        }
+        Some(_) => true,
+        None => false,
     }
 }
 
@@ -91,8 +182,9 @@ pub fn isolate(list: List, taken: &mut [Option<Folio>]) -> usize {
     count
 }
 
-/// How many folios are active and how many inactive.
-pub fn lengths() -> (usize, usize) {
+/// How long the lists are.
+pub fn lengths() -> Lengths {
     let lists = LISTS.lock();
-    (lists.active.len(), lists.inactive.len())
+    let [active, inactive, active_file, inactive_file, unevictable] = lists.0.each_ref().map(FrameList::len);
+    Lengths { active, inactive, active_file, inactive_file, unevictable }
 }

@@ -4,6 +4,8 @@ use core::fmt;
 
 #[cfg(target_os = "none")]
 pub mod address_space;
+#[cfg(target_os = "none")]
+pub mod advice;
 pub mod buddy;
 #[cfg(target_os = "none")]
 pub mod dma;
@@ -11,17 +13,32 @@ pub mod dma;
 pub mod fault;
 #[cfg(target_os = "none")]
 pub mod folio;
+#[cfg(target_os = "none")]
+mod fork;
 pub mod frame;
 #[cfg(target_os = "none")]
 pub mod heap;
+#[cfg(target_os = "none")]
+mod index;
 #[cfg(target_os = "none")]
 pub mod kernel_map;
 #[cfg(target_os = "none")]
 pub mod lru;
 #[cfg(target_os = "none")]
+pub mod object;
+#[cfg(target_os = "none")]
+pub mod overcommit;
+#[cfg(target_os = "none")]
+mod page_tables;
+#[cfg(target_os = "none")]
 pub mod physical;
 #[cfg(target_os = "none")]
 pub mod reclaim;
+pub mod region;
+#[cfg(target_os = "none")]
+pub mod remap;
+#[cfg(target_os = "none")]
+pub(crate) mod rmap;
 #[cfg(target_os = "none")]
 pub mod stack;
 pub mod watermark;

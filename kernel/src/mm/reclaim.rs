@@ -20,22 +20,23 @@
 //! No spinning lock is held from one folio to the next. A folio's own lock is only tried, never waited for, so reclaim
 //! cannot wait for a fault that waits for reclaim.
 
+use alloc::sync::Arc;
 use core::fmt;
-use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
-use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Folio as _, FolioFlag, IoError, Locked, PageTableWord, SHADOW_BITS, Written};
+use quire_swap::{Folio as _, FolioFlag, IoError, Locked, SHADOW_BITS, Written};
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
-use super::address_space::{self, AddressSpace};
-use super::folio::{Folio, Mapping};
+use super::folio::{Folio, Owned};
 use super::lru::{self, List};
+use super::object::Object;
+use super::page_tables;
 use super::physical;
+use super::rmap::{Owner, Owners};
 use super::watermark::Purpose;
-use crate::arch::page_table::{self, flags_of, frame_of};
+use crate::arch::page_table;
 use crate::swap::{self, Plug};
 use crate::task::{self, WaitQueue, time};
 
@@ -105,6 +106,7 @@ pub fn totals() -> impl fmt::Display {
 /// # Errors
 /// [`AllocationError`] when there is no memory for the thread.
 pub fn start() -> Result<(), AllocationError> {
+    page_tables::start()?;
     task::spawn("kswapd", kswapd).map(drop)
 }
 
@@ -187,8 +189,8 @@ impl Effort {
 
     /// Every page was looked at three times, so has long lost its second chance, and none could leave.
     fn is_hopeless(&self) -> bool {
-        let (active, inactive) = lru::lengths();
-        self.in_vain > 3 * (active + inactive) + 16 * BATCH
+        let lru::Lengths { active, inactive, active_file, inactive_file, .. } = lru::lengths();
+        self.in_vain > 3 * (active + inactive + active_file + inactive_file) + 16 * BATCH
     }
 }
 
@@ -217,140 +219,226 @@ struct Pass {
     leaving: usize,
 }
 
+/// Pages that are to leave memory now, whoever used them last.
+#[derive(Default)]
+pub(super) struct PageOut {
+    candidates: [Option<Folio>; BATCH],
+    count: usize,
+    plug: Plug,
+}
+
+impl PageOut {
+    /// Adds a folio that is in no list.
+    pub(super) fn add(&mut self, folio: Folio) {
+        self.candidates[self.count] = Some(folio);
+        self.count += 1;
+        if self.count == BATCH {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.count = 0;
+        shrink_folios(&mut self.candidates, List::Inactive, &mut self.plug);
+    }
+
+    /// Takes out what was added last.
+    pub(super) fn finish(mut self) {
+        self.flush();
+        self.plug.submit();
+    }
+}
+
 /// One batch: tries to take 32 folios out of memory.
 fn shrink(plug: &mut Plug) -> Pass {
     let mut candidates = [const { None }; BATCH];
-    balance(&mut candidates);
-    let looked_at = lru::isolate(List::Inactive, &mut candidates);
-    Pass { looked_at, leaving: shrink_these(&mut candidates, plug) }
+    let list = choose_list();
+    balance(list, &mut candidates);
+    let looked_at = lru::isolate(list, &mut candidates);
+    COUNTERS.scanned.fetch_add(looked_at as u64, Ordering::Relaxed);
+    let leaving = shrink_folios(&mut candidates, list, plug);
+    Pass { looked_at, leaving }
 }
 
-/// Takes the pages of `range` that are in memory out of it, whether they were accessed or not (Linux: `MADV_PAGEOUT`).
-pub fn page_out(space: &AddressSpace, range: Range<u64>) {
-    let mut plug = Plug::new();
-    let mut candidates = [const { None }; BATCH];
-    let mut count = 0;
-    for address in range.step_by(PAGE_SIZE) {
-        let PageTableWord::Present(word) = PageTableWord::decode(space.word(address)) else { continue };
-        let Some(folio) = Folio::try_from_frame(frame_of(word)) else { continue };
-        lru::remove(folio.frame());
-        was_accessed(&folio);
-        candidates[count] = Some(folio);
-        count += 1;
-        if count == BATCH {
-            shrink_these(&mut candidates, &mut plug);
-            count = 0;
-        }
-    }
-    shrink_these(&mut candidates, &mut plug);
-}
-
-/// Tries to take these folios, which are on no list, out of memory. Returns how many are out of all page tables now.
-fn shrink_these(candidates: &mut [Option<Folio>; BATCH], plug: &mut Plug) -> usize {
+/// Tries to take out of memory what was isolated from `list`; returns how many folios are out of all page tables now.
+fn shrink_folios(candidates: &mut [Option<Folio>; BATCH], list: List, plug: &mut Plug) -> usize {
+    let mut owners = Owners::default();
     let mut unmapped: [Option<Unmapped>; BATCH] = [const { None }; BATCH];
-    let (mut looked_at, mut leaving) = (0, 0);
+    let (mut leaving, mut mapped) = (0, false);
     for (place, candidate) in unmapped.iter_mut().zip(candidates) {
         let Some(folio) = candidate.take() else { break };
-        looked_at += 1;
-        *place = try_unmap(folio);
+        *place = try_unmap(folio, list, &mut owners, &mut mapped);
         leaving += usize::from(place.is_some());
     }
-    COUNTERS.scanned.fetch_add(looked_at, Ordering::Relaxed);
-    if leaving > 0 {
+    if mapped {
         page_table::flush_user_everywhere();
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
     }
     for Unmapped { folio, dirty } in unmapped.into_iter().flatten() {
-        take_out(folio, dirty, plug);
+        take_out(folio, dirty, &mut owners, plug);
     }
     leaving
 }
 
-/// Feeds the inactive list from the active one's tail when it has become the shorter one.
-fn balance(taken: &mut [Option<Folio>; BATCH]) {
-    let (active, inactive) = lru::lengths();
+/// Which pair of lists to take from.
+fn choose_list() -> List {
+    let lengths = lru::lengths();
+    if lengths.inactive_file + lengths.active_file > 0 { List::InactiveFile } else { List::Inactive }
+}
+
+/// Feeds an inactive list from the tail of its active one when it has become the shorter one.
+fn balance(list: List, taken: &mut [Option<Folio>; BATCH]) {
+    let lengths = lru::lengths();
+    let (active, inactive) = match list {
+        List::InactiveFile | List::ActiveFile => (lengths.active_file, lengths.inactive_file),
+        _ => (lengths.active, lengths.inactive),
+    };
     if inactive >= active {
         return;
     }
-    lru::isolate(List::Active, taken);
+    lru::isolate(list.active(), taken);
+    let mut owners = Owners::default();
     for folio in taken.iter_mut().filter_map(Option::take) {
         // It starts its way through the inactive list with a clean slate: only an access from now on counts.
-        was_accessed(&folio);
-        lru::add(&folio, List::Inactive);
+        marks(&folio, &mut owners);
+        lru::add(&folio, list);
     }
 }
 
-/// Decides whether the folio goes; if so gives it a slot and replaces its mapping by the swap entry.
-fn try_unmap(folio: Folio) -> Option<Unmapped> {
-    let locked = Locked::try_lock(folio).inspect_err(|busy| lru::add(busy, List::Inactive)).ok()?;
+/// What the words that map a folio say together.
+#[derive(Clone, Copy, Default)]
+struct Marks {
+    accessed: bool,
+    locked: bool,
+}
+
+/// What the folio's words say, and they forget that it was accessed.
+fn marks(folio: &Folio, owners: &mut Owners) -> Marks {
+    let mut marks = Marks::default();
+    if let Some(owner) = owners.find(folio) {
+        owner.for_each_word(folio, |_, word| {
+            let before = word.fetch_and(!Flags::ACCESSED.bits(), Ordering::AcqRel);
+            marks.accessed |= page_tables::is_accessed(before);
+            marks.locked |= page_tables::is_locked(before);
+        });
+    }
+    marks
+}
+
+/// Decides whether the folio goes; if so gives it a slot, if it needs one, and takes it out of all page tables.
+fn try_unmap(folio: Folio, list: List, owners: &mut Owners, mapped: &mut bool) -> Option<Unmapped> {
+    let locked = Locked::try_lock(folio).inspect_err(|busy| lru::add(busy, list)).ok()?;
     if locked.state().is(FolioFlag::Writeback) {
-        lru::add(&locked, List::Inactive);
+        lru::add(&locked, list);
         return None;
     }
-    if was_accessed(&locked) {
+    let marks = marks(&locked, owners);
+    if marks.locked {
+        lru::add(&locked, List::Unevictable);
+        return None;
+    }
+    if marks.accessed {
         COUNTERS.second_chances.fetch_add(1, Ordering::Relaxed);
-        lru::add(&locked, List::Active);
+        lru::add(&locked, list.active());
         return None;
     }
-    if locked.state().entry().is_none() {
-        // Without a mapping, its page was unmapped while it was on its way here: it goes with this reference.
-        locked.mapping()?;
-        if swap::core().add_to_swap(&locked).is_err() {
-            // No slot: there is nowhere else to go.
-            lru::add(&locked, List::Active);
-            return None;
+    match owners.find(&locked) {
+        Some(Owner::Object(object)) => {
+            let object = Arc::clone(object);
+            unmap_of_object(&object, locked, mapped)
         }
+        Some(Owner::Lineage(_)) => unmap_private(locked, owners, mapped),
+        // Its spaces are gone, so it goes with this reference, or with its slot.
+        None if locked.state().entry().is_some() => {
+            let dirty = locked.state().is(FolioFlag::Dirty);
+            Some(Unmapped { folio: locked, dirty })
+        }
+        None => None,
     }
-    let dirty = unmap(&locked) | locked.state().is(FolioFlag::Dirty);
-    if locked.mapping().is_some() {
-        // There was no memory for the slot's count.
-        swap::core().try_free_slot(&locked);
-        lru::add(&locked, List::Active);
+}
+
+/// Replaces every word of a private page by its swap entry. The translation may be remembered by the processor until the
+/// next flush.
+fn unmap_private(folio: Locked<Folio>, owners: &mut Owners, mapped: &mut bool) -> Option<Unmapped> {
+    if folio.state().entry().is_none() && swap::core().add_to_swap(&folio).is_err() {
+        // No slot: there is nowhere else to go.
+        lru::add(&folio, List::Active);
         return None;
     }
-    Some(Unmapped { folio: locked, dirty })
-}
-
-/// The page-table word that maps the folio, if one does, with its space's tables locked.
-fn with_mapping<R>(folio: &Folio, change: impl FnOnce(&AddressSpace, &AtomicU64) -> R) -> Option<R> {
-    let Mapping { space, page } = folio.mapping()?;
-    let space = address_space::find(space)?;
-    let _tables = space.lock_tables();
-    // SAFETY: the space's tables are locked, so none is given back.
-    let word = unsafe { page_table::walk(space.root(), page * PAGE_SIZE as u64, 1) }?;
-    let current = word.load(Ordering::Acquire);
-    let is_mapped = flags_of(current).contains(Flags::PRESENT) && frame_of(current) == folio.frame();
-    is_mapped.then(|| change(&space, word))
-}
-
-/// Whether the page was accessed since the last time this was asked.
-fn was_accessed(folio: &Folio) -> bool {
-    with_mapping(folio, |_, word| {
-        let before = word.fetch_and(!Flags::ACCESSED.bits(), Ordering::AcqRel);
-        flags_of(before).contains(Flags::ACCESSED)
-    })
-    .unwrap_or(false)
-}
-
-/// Replaces the folio's mapping by its swap entry; returns whether the page had been written to. The translation may be
-/// remembered by the processor until the next flush.
-fn unmap(folio: &Locked<Folio>) -> bool {
-    let Some(entry) = folio.state().entry() else { return false };
-    let before = with_mapping(folio, |space, word| {
-        let Ok(count) = swap::core().duplicate(entry) else { return None };
-        let before = word.swap(count.into_word(), Ordering::AcqRel);
-        folio.set_mapping(None);
-        space.count_resident(1);
-        Some(before)
+    let entry = folio.state().entry()?;
+    let (mut dirty, mut gone, mut stays) = (folio.state().is(FolioFlag::Dirty), 0, false);
+    owners.find(&folio)?.for_each_word(&folio, |tables, word| {
+        let Ok(count) = swap::core().duplicate(entry) else {
+            stays = true;
+            return;
+        };
+        let count = count.into_word();
+        let before = word.swap(count, Ordering::AcqRel);
+        tables.counts.remove(before);
+        tables.counts.add(count);
+        dirty |= page_tables::is_dirty(before);
+        gone += 1;
     });
-    let Some(Some(before)) = before else { return false };
-    // The reference that the word had.
-    drop(Folio::from_frame(frame_of(before)));
-    flags_of(before).contains(Flags::DIRTY)
+    *mapped |= gone > 0;
+    for _ in 0..gone {
+        // The reference that the word had.
+        drop(Folio::from_frame(folio.frame()));
+    }
+    if dirty {
+        folio.state().set(FolioFlag::Dirty);
+    }
+    if stays {
+        // There was no memory for the slot's count.
+        swap::core().try_free_slot(&folio);
+        lru::add(&folio, List::Active);
+        return None;
+    }
+    Some(Unmapped { folio, dirty })
+}
+
+/// Takes a page of an object out of all page tables; one that is not as its source has it gets a slot, and the entry takes its
+/// place in the object.
+fn unmap_of_object(object: &Object, folio: Locked<Folio>, mapped: &mut bool) -> Option<Unmapped> {
+    let Owned { index, .. } = folio.owned()?;
+    let mut dirty = folio.state().is(FolioFlag::Dirty);
+    let mut gone = 0;
+    object.mappers().for_each_word(index, folio.frame(), |tables, word| {
+        let before = word.swap(0, Ordering::AcqRel);
+        tables.counts.remove(before);
+        dirty |= page_tables::is_dirty(before);
+        gone += 1;
+    });
+    *mapped |= gone > 0;
+    for _ in 0..gone {
+        // The reference that the word had.
+        drop(Folio::from_frame(folio.frame()));
+    }
+    if dirty {
+        folio.state().set(FolioFlag::Dirty);
+    }
+    if !object.holds(index, &folio) || !dirty && folio.state().entry().is_none() {
+        return Some(Unmapped { folio, dirty });
+    }
+    if folio.state().entry().is_none() && swap::core().add_to_swap(&folio).is_err() {
+        lru::add(&folio, List::Active);
+        return None;
+    }
+    let count = folio.state().entry().and_then(|entry| swap::core().duplicate(entry).ok());
+    let Some(count) = count else {
+        swap::core().try_free_slot(&folio);
+        lru::add(&folio, List::Active);
+        return None;
+    };
+    object.take_out(index, &folio, count.into_word());
+    Some(Unmapped { dirty: folio.state().is(FolioFlag::Dirty), folio })
 }
 
 /// Writes the folio if it is dirty and drops it if it is clean.
-fn take_out(folio: Locked<Folio>, dirty: bool, plug: &mut Plug) {
+fn take_out(folio: Locked<Folio>, dirty: bool, owners: &mut Owners, plug: &mut Plug) {
+    if folio.state().entry().is_none() {
+        drop_page_of_object(folio, owners);
+        return;
+    }
     if !dirty {
         match evict(folio) {
             Ok(()) => {
@@ -380,6 +468,19 @@ fn take_out(folio: Locked<Folio>, dirty: bool, plug: &mut Plug) {
         }
     }
     WRITES_UNDER_WAY.fetch_sub(1, Ordering::AcqRel);
+}
+
+/// Frees a page that is as its source has it, or that its object has forgotten.
+fn drop_page_of_object(folio: Locked<Folio>, owners: &mut Owners) {
+    if let (Some(Owner::Object(object)), Some(Owned { index, .. })) = (owners.find(&folio), folio.owned())
+        && object.holds(index, &folio)
+    {
+        // After the flush: written meanwhile through a translation that a processor remembered, it is dirty.
+        object.take_out(index, &folio, 0);
+        COUNTERS.dropped_clean.fetch_add(1, Ordering::Relaxed);
+    }
+    drop(folio);
+    frames_freed();
 }
 
 /// Takes a clean folio that nobody maps out of the swap cache and frees its frame.
@@ -427,5 +528,5 @@ pub fn list_after_refault(shadow: u64) -> List {
         return List::Inactive;
     }
     let distance = EVICTIONS.load(Ordering::Relaxed).wrapping_sub(shadow) & SHADOW_MASK;
-    if distance <= lru::lengths().0 as u64 { List::Active } else { List::Inactive }
+    if distance <= lru::lengths().active as u64 { List::Active } else { List::Inactive }
 }

@@ -20,7 +20,8 @@ use super::Failure;
 use super::contents::{Contents, Page, Xorshift, hash};
 use crate::arch::user;
 use crate::command_line::CommandLine;
-use crate::mm::{AddressSpace, reclaim};
+use crate::mm::AddressSpace;
+use crate::mm::advice::Advice;
 use crate::swap::Quire;
 use crate::task::{self, time};
 use crate::{print, require, swap, zram};
@@ -205,7 +206,7 @@ fn measure(space: &AddressSpace, contents: Contents, pages: u64) -> Result<Cost,
     }
 
     let before = time::counter();
-    reclaim::page_out(space, START..address(pages));
+    space.advise(START..address(pages), Advice::PageOut).map_err(|_| user::Fault)?;
     let out = (time::counter() - before) / pages;
 
     let mut took = Vec::with_capacity(pages as usize);

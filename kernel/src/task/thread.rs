@@ -27,6 +27,10 @@ pub enum Fatal {
     OutOfMemory,
     /// It touched an address that it has not mapped (Linux: SIGSEGV).
     NotMapped(u64),
+    /// It did with an address what its mapping does not allow (Linux: SIGSEGV).
+    NotAllowed(u64),
+    /// It touched a page that its object has not (Linux: SIGBUS).
+    BeyondObject(u64),
 }
 
 /// What the scheduler knows of a thread; changes only under the run-queue lock.

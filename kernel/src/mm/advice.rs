@@ -1,0 +1,286 @@
+//! What programs say about how they will use their memory: `madvise`, `mlock`, `mincore`, and bringing pages in ahead.
+
+use alloc::sync::Arc;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+use quire_swap::header::PAGE_SIZE;
+use quire_swap::{FolioFlag, PageTableWord};
+
+use super::address_space::{AddressSpace, Limit, MapError, check};
+use super::fault::{self, Access};
+use super::folio::Folio;
+use super::lru::{self, List};
+use super::page_tables::{self, folio_frame, is_mapped};
+use super::reclaim::{self, PageOut};
+use super::region::Region;
+use super::rmap::Attachment;
+use crate::arch::page_table;
+use crate::swap;
+
+const PAGE: u64 = PAGE_SIZE as u64;
+
+/// How pages will be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Nothing that Quire heeds.
+    Nothing,
+    /// The contents are not needed any more: private pages are zero from now on, others are as their object has them.
+    DontNeed,
+    /// The contents of private pages may be forgotten until they are written again.
+    Free,
+    /// The pages are next to leave memory.
+    Cold,
+    /// The pages are to leave memory now.
+    PageOut,
+    /// The pages will be needed soon.
+    WillNeed,
+    /// The pages are brought in as if they were read, or written.
+    Populate {
+        /// As if they were written.
+        write: bool,
+    },
+    /// A child does not get the region, or does.
+    Inherit(bool),
+    /// The object's pages are forgotten, too (`MADV_REMOVE`).
+    Remove,
+}
+
+/// The parts of `range` that regions cover.
+fn parts(space: &AddressSpace, range: &Range<u64>) -> alloc::vec::Vec<Region<Arc<Attachment>>> {
+    let within = |region: &Region<Arc<Attachment>>| Region {
+        range: region.range.start.max(range.start)..region.range.end.min(range.end),
+        ..region.clone()
+    };
+    space.layout().regions.overlapping(range.clone()).map(within).collect()
+}
+
+impl AddressSpace {
+    /// Heeds the advice for what is mapped in `range`.
+    ///
+    /// # Errors
+    /// [`MapError::NotMapped`] when part of it is not mapped; the rest was served. [`MapError::NotAllowed`] when the advice
+    /// does not go with what is mapped.
+    pub fn advise(&self, range: Range<u64>, advice: Advice) -> Result<(), MapError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        check(&range)?;
+        let parts = parts(self, &range);
+        let is_private = |region: &Region<Arc<Attachment>>| region.object.is_none();
+        let is_refused = |region: &Region<Arc<Attachment>>| match advice {
+            Advice::DontNeed | Advice::PageOut | Advice::Cold => region.locked,
+            Advice::Free => region.locked || !is_private(region),
+            Advice::Remove => region.locked || !region.shared || !region.protection.write,
+            _ => false,
+        };
+        if parts.iter().any(is_refused) {
+            return Err(MapError::NotAllowed);
+        }
+        for region in &parts {
+            match advice {
+                Advice::Nothing => {}
+                Advice::DontNeed => {
+                    // A fault that is under way must not map what it has found before.
+                    self.tables.mappings_changed();
+                    self.zap(region.range.clone());
+                    reclaim::frames_freed();
+                }
+                Advice::Remove => {
+                    if let Some((attached, object)) = region.object.as_ref().and_then(|a| Some((a, a.object()?))) {
+                        object.discard(attached.index(region.range.start)..attached.index(region.range.end));
+                    }
+                }
+                Advice::Free => self.set_free(region.range.clone()),
+                Advice::Cold => self.deactivate(region.range.clone()),
+                Advice::PageOut => self.page_out(region.range.clone()),
+                Advice::WillNeed => self.bring_in(region.range.clone(), false, true),
+                Advice::Populate { write } => self.bring_in(region.range.clone(), write, false),
+                Advice::Inherit(inherit) => {
+                    self.layout().regions.change(&region.range, |region| region.not_inherited = !inherit)?;
+                }
+            }
+        }
+        if self.layout().regions.covers(&range) { Ok(()) } else { Err(MapError::NotMapped) }
+    }
+
+    /// Calls `serve` with the address, the word and a reference to the folio of each page in `range` that has one, one by
+    /// one, with nothing locked.
+    fn for_each_folio(&self, range: Range<u64>, mut serve: impl FnMut(u64, Folio)) {
+        let mut address = range.start;
+        while address < range.end {
+            let mut found = [const { None }; 32];
+            let mut count = 0;
+            {
+                let words = self.tables.lock();
+                let (part, next) = words.part(address..range.end);
+                let mut reached = next;
+                for (index, word) in part.iter().enumerate() {
+                    if count == found.len() {
+                        reached = address + index as u64 * PAGE;
+                        break;
+                    }
+                    let word = word.load(Ordering::Acquire);
+                    if let Some(folio) = folio_frame(word).and_then(Folio::try_from_frame) {
+                        found[count] = Some((word, folio));
+                        count += 1;
+                    }
+                }
+                address = reached;
+            }
+            for (word, folio) in found.iter_mut().filter_map(Option::take) {
+                serve(word, folio);
+            }
+        }
+    }
+
+    /// Pages that only this space has, for advice: what others use too is left alone.
+    fn is_only_here(folio: &Folio) -> bool {
+        let cached = quire_swap::Folio::state(folio).is(FolioFlag::InCache);
+        folio.references() <= 2 + u32::from(cached) + u32::from(folio.is_of_object())
+    }
+
+    fn page_out(&self, range: Range<u64>) {
+        self.forget_accesses(range.clone());
+        let mut out = PageOut::default();
+        self.for_each_folio(range, |_, folio| {
+            if Self::is_only_here(&folio) && lru::take(&folio) {
+                out.add(folio);
+            }
+        });
+        out.finish();
+    }
+
+    fn deactivate(&self, range: Range<u64>) {
+        self.forget_accesses(range.clone());
+        self.for_each_folio(range, |_, folio| {
+            if Self::is_only_here(&folio) {
+                lru::deactivate(&folio);
+            }
+        });
+    }
+
+    /// From now on only a new access counts.
+    fn forget_accesses(&self, range: Range<u64>) {
+        self.change_words(range, page_tables::without_access);
+        page_table::flush_user_everywhere();
+    }
+
+    /// Private pages may be dropped unless they are written again: they count as clean and never written. Linux keeps them
+    /// until memory is short; so does Quire.
+    fn set_free(&self, range: Range<u64>) {
+        // A page in swap is not worth reading again.
+        self.tables.mappings_changed();
+        self.zap(range);
+        reclaim::frames_freed();
+    }
+
+    /// Brings the pages of `range` in; stops at the first that is not to be had. With `only_swapped`, those that were
+    /// never touched stay so.
+    fn bring_in(&self, range: Range<u64>, write: bool, only_swapped: bool) {
+        for page in range.step_by(PAGE_SIZE) {
+            let word = self.tables.word(page);
+            let is_wanted = match PageTableWord::decode(word) {
+                PageTableWord::Entry(_) => true,
+                PageTableWord::None => !only_swapped,
+                _ => write && !page_tables::is_writable(word),
+            };
+            if is_wanted && fault::serve(self, page, Access { write, execute: false, user: true }).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Brings in what is mapped in `range`, to be written if it may.
+    pub(super) fn populate(&self, range: Range<u64>) {
+        for region in parts(self, &range) {
+            if region.protection.is_some() {
+                self.bring_in(region.range, region.protection.write && !region.shared, false);
+            }
+        }
+    }
+
+    /// Says for each page of `range`, in a byte's lowest bit, whether it is in memory; `report` gets index and answer.
+    ///
+    /// # Errors
+    /// [`MapError::NotMapped`] when part of it is not mapped.
+    pub fn in_core(&self, range: Range<u64>, mut report: impl FnMut(usize, bool)) -> Result<(), MapError> {
+        check(&range)?;
+        if !self.layout().regions.covers(&range) {
+            return Err(MapError::NotMapped);
+        }
+        for region in parts(self, &range) {
+            for page in region.range.clone().step_by(PAGE_SIZE) {
+                let word = self.tables.word(page);
+                let is_here = match PageTableWord::decode(word) {
+                    _ if is_mapped(word) => true,
+                    PageTableWord::Entry(entry) => swap::core().lookup(entry).is_some(),
+                    _ => region.object.as_ref().is_some_and(|attached| {
+                        attached.object().is_some_and(|object| object.is_resident(attached.index(page)))
+                    }),
+                };
+                report(((page - range.start) / PAGE) as usize, is_here);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the pages of `range` in memory, or does not any more. Unless `lazily`, they are brought in.
+    ///
+    /// # Errors
+    /// [`MapError::NotMapped`] when part of it is not mapped, [`MapError::LockLimit`] when the limit is reached.
+    pub fn lock(&self, range: Range<u64>, lock: bool, lazily: bool) -> Result<(), MapError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        check(&range)?;
+        {
+            let mut layout = self.layout();
+            if !layout.regions.covers(&range) {
+                return Err(MapError::NotMapped);
+            }
+            let changes = |region: &&Region<Arc<Attachment>>| region.locked != lock;
+            let bytes: u64 = layout
+                .regions
+                .overlapping(range.clone())
+                .filter(changes)
+                .map(|region| region.range.end.min(range.end) - region.range.start.max(range.start))
+                .sum();
+            if lock && self.locked_bytes() + bytes > self.limit(Limit::Locked) {
+                return Err(MapError::LockLimit);
+            }
+            layout.regions.change(&range, |region| region.locked = lock)?;
+            let pages = (bytes / PAGE) as usize;
+            if lock {
+                self.locked_pages.fetch_add(pages, Ordering::Relaxed);
+            } else {
+                self.locked_pages.fetch_sub(pages, Ordering::Relaxed);
+            }
+            self.tables.mappings_changed();
+            self.change_words(range.clone(), |word| page_tables::with_locked(word, lock));
+        }
+        self.for_each_folio(range.clone(), |_, folio| {
+            if lock {
+                lru::add(&folio, List::Unevictable);
+            } else {
+                lru::unlock(&folio);
+            }
+        });
+        if lock && !lazily {
+            self.populate(range);
+        }
+        Ok(())
+    }
+
+    /// [`Self::lock`] for all that is mapped (`now`), and for what will be (`later`).
+    ///
+    /// # Errors
+    /// [`MapError::LockLimit`] when the limit is reached.
+    pub fn lock_all(&self, now: bool, later: bool, lazily: bool) -> Result<(), MapError> {
+        self.layout().set_lock_new(later);
+        let ranges: alloc::vec::Vec<Range<u64>> =
+            self.layout().regions.iter().map(|region| region.range.clone()).collect();
+        let any = now || !later;
+        ranges.into_iter().filter(|_| any).try_for_each(|range| self.lock(range, now, lazily))
+    }
+}

@@ -1,0 +1,458 @@
+//! Objects: pages that belong to a file or to shared memory, not to an address space.
+//!
+//! An object is a length and pages by index. A page that was never written is filled from the object's [`Source`] as far
+//! as that reaches, and is zero beyond it; reclaim drops it, and it is filled again. A page that was written goes to swap,
+//! as an anonymous page does. So a file of the initramfs, a file of tmpfs and shared anonymous memory are the same thing,
+//! with a source or without.
+//!
+//! # Invariants
+//!
+//! The word of a page is 0 (never written, not in memory), holds a frame of which it owns a reference, or holds a swap entry
+//! of which it owns a count, or is poisoned. It changes from and to a frame only while the folio is locked, so whoever has
+//! locked a folio and finds it in its word knows that it stays: faults map pages only like this, and reclaim and
+//! [`Object::set_length`] unmap them only like this.
+//!
+//! # Locking
+//!
+//! The words have a spinning lock, held for a few instructions. Nothing is locked while a page is read from swap but the
+//! folio itself.
+
+use alloc::sync::Arc;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::{Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, PageTableWord, Readahead};
+use x86_64::structures::paging::PageTableFlags as Flags;
+
+use super::AllocationError;
+use super::folio::Folio;
+use super::frame::Kind;
+use super::heap;
+use super::index::Index;
+use super::lru::{self, List};
+use super::page_tables;
+use super::reclaim;
+use super::rmap::Mappers;
+use crate::arch::page_table::{self, leaf};
+use crate::swap;
+use crate::sync::{Rank, SpinLock};
+
+/// Where the contents of an object's pages come from before they are written.
+pub trait Source: Send + Sync {
+    /// How many bytes there are.
+    fn length(&self) -> u64;
+
+    /// Fills page `index`, which begins below the length; what lies beyond the length becomes zero.
+    fn fill(&self, index: u64, page: &mut Page);
+}
+
+/// Why a page of an object is not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectError {
+    /// It is beyond the object's end.
+    BeyondEnd,
+    /// There is no frame for it.
+    NoMemory,
+    /// It cannot be read back from swap.
+    ReadFailed(Entry),
+}
+
+/// Pages by index.
+pub struct Object {
+    mappers: Mappers,
+    pages: SpinLock<Index>,
+    length: AtomicU64,
+    source: Option<Arc<dyn Source>>,
+    /// The source holds for what lies below: an object that was cut is zero beyond.
+    source_length: AtomicU64,
+    readahead: Readahead,
+    resident: AtomicUsize,
+    swapped: AtomicUsize,
+}
+
+/// How many pages of objects are in memory: of those without a source, and of those with one.
+static RESIDENT: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
+/// How many pages of objects without a source are in memory (Linux: `Shmem`).
+pub fn shared_pages() -> usize {
+    RESIDENT[0].load(Ordering::Relaxed)
+}
+
+/// How many pages of objects with a source are in memory.
+pub fn file_pages() -> usize {
+    RESIDENT[1].load(Ordering::Relaxed)
+}
+
+/// A page of an object, locked, up to date and in its place.
+pub(super) struct Found {
+    pub(super) folio: Locked<Folio>,
+    /// It was read from swap for this.
+    pub(super) was_read: bool,
+}
+
+impl Object {
+    /// An object of length 0 whose pages are zero at first: a file of tmpfs, or shared memory.
+    ///
+    /// # Errors
+    /// [`AllocationError`].
+    pub fn swappable() -> Result<Arc<Self>, AllocationError> {
+        Self::new(None)
+    }
+
+    /// An object with the contents and the length of `source` at first.
+    ///
+    /// # Errors
+    /// [`AllocationError`].
+    pub fn from_source(source: Arc<dyn Source>) -> Result<Arc<Self>, AllocationError> {
+        Self::new(Some(source))
+    }
+
+    fn new(source: Option<Arc<dyn Source>>) -> Result<Arc<Self>, AllocationError> {
+        if !heap::may_allocate(2 * size_of::<Self>()) {
+            return Err(AllocationError);
+        }
+        let length = source.as_ref().map_or(0, |source| source.length());
+        Ok(Mappers::for_object(|mappers| {
+            Arc::new(Self {
+                mappers,
+                pages: SpinLock::new(Rank::Object, Index::new()),
+                length: AtomicU64::new(length),
+                source,
+                source_length: AtomicU64::new(length),
+                readahead: Readahead::new(),
+                resident: AtomicUsize::new(0),
+                swapped: AtomicUsize::new(0),
+            })
+        }))
+    }
+
+    /// How many bytes there are.
+    pub fn length(&self) -> u64 {
+        self.length.load(Ordering::Acquire)
+    }
+
+    /// How many of its pages take up memory or swap.
+    pub fn pages(&self) -> u64 {
+        (self.resident.load(Ordering::Relaxed) + self.swapped.load(Ordering::Relaxed)) as u64
+    }
+
+    pub(super) const fn mappers(&self) -> &Mappers {
+        &self.mappers
+    }
+
+    /// Whether page `index` has an address: it begins below the length.
+    pub(super) fn has_page(&self, index: u64) -> bool {
+        index < self.length().div_ceil(PAGE_SIZE as u64)
+    }
+
+    /// Reads from byte `offset` on; returns how many bytes there were.
+    ///
+    /// # Errors
+    /// [`ObjectError`], if not even the first byte could be read.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, ObjectError> {
+        let bytes = self.length().saturating_sub(offset).min(buffer.len() as u64) as usize;
+        Self::each_part(offset, bytes, |index, within, done| {
+            let part = &mut buffer[done..done + within.len()];
+            if self.is_hole(index) {
+                part.fill(0);
+            } else {
+                self.page(index)?.folio.read_bytes(within.start, part);
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes from byte `offset` on, and makes the object longer if it ends before; returns how many bytes were written.
+    ///
+    /// # Errors
+    /// [`ObjectError`], if not even the first byte could be written.
+    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<usize, ObjectError> {
+        let end = offset.checked_add(bytes.len() as u64).ok_or(ObjectError::BeyondEnd)?;
+        let before = self.length.fetch_max(end, Ordering::AcqRel);
+        let written = Self::each_part(offset, bytes.len(), |index, within, done| {
+            let Found { folio, .. } = self.page(index)?;
+            folio.write_bytes(within.start, &bytes[done..done + within.len()]);
+            written_to(&folio);
+            Ok(())
+        });
+        let reached = offset + written.map_or(0, |written| written as u64);
+        if reached < end {
+            // What could not be written is not there.
+            let _ = self.length.compare_exchange(end, before.max(reached), Ordering::AcqRel, Ordering::Relaxed);
+        }
+        written
+    }
+
+    /// Calls `serve` with the page, the bytes within it, and how many bytes came before, for each page of a run of bytes.
+    fn each_part(
+        offset: u64,
+        bytes: usize,
+        mut serve: impl FnMut(u64, Range<usize>, usize) -> Result<(), ObjectError>,
+    ) -> Result<usize, ObjectError> {
+        let mut done = 0;
+        while done < bytes {
+            let at = offset + done as u64;
+            let start = (at % PAGE_SIZE as u64) as usize;
+            let within = start..PAGE_SIZE.min(start + bytes - done);
+            match serve(at / PAGE_SIZE as u64, within.clone(), done) {
+                Ok(()) => done += within.len(),
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Whether the page is zero because nobody ever wrote it.
+    fn is_hole(&self, index: u64) -> bool {
+        self.pages.lock().get(index) == 0 && index * PAGE_SIZE as u64 >= self.source_length.load(Ordering::Acquire)
+    }
+
+    /// Makes the object `length` bytes long. Pages beyond it are gone, from those who map it, too; what is added is zero.
+    ///
+    /// # Errors
+    /// [`ObjectError`], when the page in which the object is to end cannot be had; it is as long as it was.
+    pub fn set_length(&self, length: u64) -> Result<(), ObjectError> {
+        let within = (length % PAGE_SIZE as u64) as usize;
+        let last = length / PAGE_SIZE as u64;
+        if length < self.length() && within != 0 && !self.is_hole(last) {
+            let Found { folio, .. } = self.page(last)?;
+            folio.write_bytes(within, &[0; PAGE_SIZE][within..]);
+            written_to(&folio);
+        }
+        self.length.store(length, Ordering::Release);
+        self.source_length.fetch_min(length, Ordering::AcqRel);
+        self.discard(length.div_ceil(PAGE_SIZE as u64)..u64::MAX);
+        Ok(())
+    }
+
+    /// Forgets the pages in `range`: they are what they were before they were written.
+    pub(super) fn discard(&self, range: Range<u64>) {
+        let mut from = range.start;
+        loop {
+            let next = self.pages.lock().next(from..range.end);
+            let Some((index, word)) = next else { break };
+            from = index + 1;
+            let Some(folio) = self.folio_in(index) else {
+                if self.replace(index, word, 0) {
+                    self.swapped.fetch_sub(1, Ordering::Relaxed);
+                    swap::forget_word(word);
+                } else {
+                    from = index;
+                }
+                continue;
+            };
+            let folio = Locked::lock(folio);
+            if self.holds(index, &folio) {
+                self.unmap(index, &folio, |_| ());
+                self.take_out(index, &folio, 0);
+                if folio.state().entry().is_some() {
+                    swap::core().try_free_slot(&folio);
+                }
+            }
+        }
+        reclaim::frames_freed();
+    }
+
+    /// Takes the page out of all page tables and flushes; `each` gets the words.
+    fn unmap(&self, index: u64, folio: &Locked<Folio>, mut each: impl FnMut(u64)) {
+        let mut mapped = 0;
+        self.mappers.for_each_word(index, folio.frame(), |tables, word| {
+            let before = word.swap(0, Ordering::AcqRel);
+            tables.counts.remove(before);
+            each(before);
+            mapped += 1;
+        });
+        if mapped > 0 {
+            page_table::flush_user_everywhere();
+        }
+        for _ in 0..mapped {
+            // The reference that the word had; not the last, as the folio is locked by a holder of another.
+            drop(Folio::from_frame(folio.frame()));
+        }
+    }
+
+    /// Page `index`, as it is now, in memory.
+    ///
+    /// # Errors
+    /// [`ObjectError`].
+    pub(super) fn page(&self, index: u64) -> Result<Found, ObjectError> {
+        loop {
+            if !self.has_page(index) {
+                return Err(ObjectError::BeyondEnd);
+            }
+            let word = self.pages.lock().get(index);
+            match PageTableWord::decode(word) {
+                PageTableWord::None => {
+                    if let Some(folio) = self.fill(index)? {
+                        return Ok(Found { folio, was_read: false });
+                    }
+                }
+                PageTableWord::Present(_) => {
+                    let Some(folio) = self.folio_in(index) else { continue };
+                    let folio = Locked::lock(folio);
+                    if self.holds(index, &folio) && self.has_page(index) {
+                        return Ok(Found { folio, was_read: false });
+                    }
+                }
+                PageTableWord::Entry(entry) => {
+                    if let Some(found) = self.swap_in(index, entry, Some(&self.readahead))? {
+                        return Ok(found);
+                    }
+                }
+                PageTableWord::Poisoned(entry) => return Err(ObjectError::ReadFailed(entry)),
+                PageTableWord::Unknown(_) => unreachable!("an object stores no other words"),
+            }
+        }
+    }
+
+    /// A reference to the folio that is in the word now.
+    fn folio_in(&self, index: u64) -> Option<Folio> {
+        let pages = self.pages.lock();
+        let frame = page_tables::folio_frame(pages.get(index))?;
+        // The word's own reference is there while the lock is held.
+        Folio::try_from_frame(frame)
+    }
+
+    /// Whether the folio is in its word; stays true while it is locked.
+    pub(super) fn holds(&self, index: u64, folio: &Locked<Folio>) -> bool {
+        page_tables::folio_frame(self.pages.lock().get(index)) == Some(folio.frame())
+    }
+
+    /// Gives a page that is nowhere its first contents. `None`: look again.
+    fn fill(&self, index: u64) -> Result<Option<Locked<Folio>>, ObjectError> {
+        let folio = reclaim::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?;
+        let from_source = index * (PAGE_SIZE as u64) < self.source_length.load(Ordering::Acquire);
+        match self.source.as_ref().filter(|_| from_source) {
+            Some(source) => folio.with_page_mut(0, |page| source.fill(index, page)),
+            None => folio.clear(),
+        }
+        folio.state().set(FolioFlag::UpToDate);
+        let folio = Locked::lock(folio);
+        if !self.place(index, 0, &folio)? {
+            return Ok(None);
+        }
+        lru::add(&folio, if from_source { List::InactiveFile } else { List::Inactive });
+        Ok(Some(folio))
+    }
+
+    /// Puts the folio into the word, if that is still `expected`, with a reference.
+    fn place(&self, index: u64, expected: u64, folio: &Locked<Folio>) -> Result<bool, ObjectError> {
+        folio.set_owned(self.mappers.mark(index));
+        folio.metadata().set_kind(Kind::Object);
+        loop {
+            {
+                let mut pages = self.pages.lock();
+                if pages.get(index) != expected {
+                    return Ok(false);
+                }
+                if pages.set(index, leaf(folio.frame(), Flags::PRESENT)) {
+                    let _ = Folio::clone(folio).into_frame();
+                    self.count(1);
+                    return Ok(true);
+                }
+            }
+            // Not for the frame itself: once one can be had, the next attempt will find one.
+            drop(reclaim::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?);
+        }
+    }
+
+    fn count(&self, pages: usize) {
+        self.resident.fetch_add(pages, Ordering::Relaxed);
+        RESIDENT[usize::from(self.source.is_some())].fetch_add(pages, Ordering::Relaxed);
+    }
+
+    fn swap_in(&self, index: u64, entry: Entry, readahead: Option<&Readahead>) -> Result<Option<Found>, ObjectError> {
+        let FaultIn { folio, kind, shadow } = match swap::core().fault_in(entry, 0, readahead) {
+            Ok(fault_in) => fault_in,
+            Err(FaultError::Gone) => return Ok(None),
+            Err(FaultError::NoMemory) => return Err(ObjectError::NoMemory),
+            Err(FaultError::ReadFailed(entry)) => return Err(ObjectError::ReadFailed(entry)),
+        };
+        if !self.place(index, entry.to_word(), &folio)? {
+            return Ok(None);
+        }
+        self.swapped.fetch_sub(1, Ordering::Relaxed);
+        swap::forget_word(entry.to_word());
+        let list = if kind == FaultKind::Cached { List::Inactive } else { reclaim::list_after_refault(shadow) };
+        lru::add(&folio, list);
+        Ok(Some(Found { folio, was_read: kind == FaultKind::Read }))
+    }
+
+    fn replace(&self, index: u64, expected: u64, word: u64) -> bool {
+        let mut pages = self.pages.lock();
+        // There is a node for a word that is not 0, so setting it takes no memory.
+        pages.get(index) == expected && pages.set(index, word)
+    }
+
+    /// Takes the folio, which is locked and in its word, out of it: `word` takes its place.
+    pub(super) fn take_out(&self, index: u64, folio: &Locked<Folio>, word: u64) {
+        {
+            let mut pages = self.pages.lock();
+            debug_assert_eq!(page_tables::folio_frame(pages.get(index)), Some(folio.frame()));
+            pages.set(index, word);
+        }
+        self.resident.fetch_sub(1, Ordering::Relaxed);
+        RESIDENT[usize::from(self.source.is_some())].fetch_sub(1, Ordering::Relaxed);
+        if word != 0 {
+            self.swapped.fetch_add(1, Ordering::Relaxed);
+        }
+        // The word's reference; the caller has another.
+        drop(Folio::from_frame(folio.frame()));
+    }
+
+    /// Brings back every page whose slot is one of `slots`; one that cannot be read is poisoned.
+    ///
+    /// # Errors
+    /// [`AllocationError`] when there is no frame for one.
+    pub(crate) fn bring_back(&self, slots: &quire_swap::SlotRange) -> Result<(), AllocationError> {
+        let mut from = 0;
+        loop {
+            let next = self.pages.lock().next(from..u64::MAX);
+            let Some((index, word)) = next else { return Ok(()) };
+            from = index + 1;
+            let Some(entry) = Entry::from_word(word).filter(|entry| slots.contains(*entry)) else { continue };
+            match self.swap_in(index, entry, None) {
+                Ok(_) | Err(ObjectError::BeyondEnd) => {}
+                Err(ObjectError::NoMemory) => return Err(AllocationError),
+                Err(ObjectError::ReadFailed(entry)) => {
+                    if self.replace(index, word, PageTableWord::Poisoned(entry).encode()) {
+                        swap::forget_word(word);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether page `index` is in memory (`mincore(2)`).
+    pub(super) fn is_resident(&self, index: u64) -> bool {
+        match PageTableWord::decode(self.pages.lock().get(index)) {
+            PageTableWord::Present(_) => true,
+            PageTableWord::Entry(entry) => swap::core().lookup(entry).is_some(),
+            _ => false,
+        }
+    }
+}
+
+/// The page has new contents: its slot, if it has one, is worthless, and it is no longer what its source says.
+pub(super) fn written_to(folio: &Locked<Folio>) {
+    folio.state().set(FolioFlag::Dirty);
+    if folio.state().entry().is_some() {
+        swap::core().try_free_slot(folio);
+    }
+    lru::leave_files(folio);
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self, other)
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        debug_assert!(self.mappers.is_empty(), "an object that is mapped has references");
+        self.discard(0..u64::MAX);
+    }
+}

@@ -1,0 +1,391 @@
+//! The page tables of one address space's user half, and what their words say.
+//!
+//! # Words
+//!
+//! | word | what it says | what it owns |
+//! |---|---|---|
+//! | 0 | nothing: the page was never touched, or its object knows | |
+//! | present | maps a frame | a reference to the folio, unless it is [`ZERO_PAGE`] |
+//! | [`HIDDEN`] | the frame of a page that nobody may touch (`PROT_NONE`), not present for the processor | the same |
+//! | entry | the page is in swap ([`quire_swap::PageTableWord`]) | a count of the slot |
+//! | poisoned | the page was in swap and could not be read | |
+//!
+//! # Invariants
+//!
+//! Words change only under the lock, but for the accessed and dirty bits, which the processor sets. Tables are given back
+//! only by [`PageTables::free_tables`], when no processor uses them, and with the last reference. The generation grows
+//! before the words of a range change because what is mapped there has: a fault that looked the range up before notices
+//! under the lock, and looks again.
+
+use core::ops::{Deref, Range};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use quire_swap::header::PAGE_SIZE;
+use quire_swap::{Entry, SlotRange};
+use spin::Once;
+use x86_64::structures::paging::PageTableFlags as Flags;
+
+use super::AllocationError;
+use super::folio::Folio;
+use super::frame::{FrameNumber, Kind};
+use super::kernel_map;
+use super::physical;
+use super::region::Protection;
+use super::watermark::Purpose;
+use crate::arch::page_table::{self, Table, flags_of, frame_of, leaf};
+use crate::arch::{DIRECT_MAP, USER_END};
+use crate::sync::{Rank, SpinGuard, SpinLock};
+
+/// The flags of the tables above the leaves.
+const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::USER_ACCESSIBLE);
+/// In a word that maps a frame: it is the frame of zeros that all share, which has no references.
+const ZERO_PAGE: Flags = Flags::BIT_9;
+/// In a word that maps a frame: its page stays in memory.
+const LOCKED: Flags = Flags::BIT_10;
+/// The low bits of a word that holds a hidden frame: not present, and none of the kinds that the swap core knows.
+const HIDDEN: u64 = 0b1110;
+const LOW_BITS: u64 = 0b1111;
+
+static ZEROS: Once<FrameNumber> = Once::new();
+
+/// Makes the frame of zeros.
+///
+/// # Errors
+/// [`AllocationError`] when there is no frame for it.
+pub(super) fn start() -> Result<(), AllocationError> {
+    let frame = physical::allocate(0, Kind::Device, Purpose::Kernel).ok_or(AllocationError)?;
+    // SAFETY: the frame was just allocated for this and lies in the direct map.
+    unsafe { core::ptr::write_bytes((DIRECT_MAP + frame.address()) as *mut u8, 0, PAGE_SIZE) };
+    ZEROS.call_once(|| frame);
+    Ok(())
+}
+
+/// The word that maps `frame` as `protection` allows, but not for writing.
+pub(super) fn word_for(frame: FrameNumber, protection: Protection) -> u64 {
+    let mut flags = TABLE.difference(Flags::WRITABLE) | Flags::ACCESSED;
+    if !protection.execute {
+        flags |= Flags::NO_EXECUTE;
+    }
+    let word = leaf(frame, flags);
+    if protection.is_some() { word } else { hide(word) }
+}
+
+/// The word for a page that was read and never written: the frame of zeros.
+pub(super) fn zero_word(protection: Protection) -> u64 {
+    let frame = *ZEROS.get().expect("the frame of zeros is made before any page is touched");
+    word_for(frame, protection) | ZERO_PAGE.bits()
+}
+
+const fn hide(word: u64) -> u64 {
+    word & !LOW_BITS | HIDDEN
+}
+
+/// The word for the same frame under another protection: writable only if it was and may be.
+pub(super) fn protected(word: u64, protection: Protection) -> u64 {
+    let kept = word & (Flags::ACCESSED | Flags::DIRTY | ZERO_PAGE | LOCKED).bits();
+    let writable = if is_writable(word) && protection.write { Flags::WRITABLE.bits() } else { 0 };
+    let word = word_for(frame_of(word), protection) & !Flags::ACCESSED.bits() | kept;
+    if protection.is_some() { word | writable } else { word }
+}
+
+/// Whether the word maps a frame, hidden or not.
+pub(super) const fn is_mapped(word: u64) -> bool {
+    word & Flags::PRESENT.bits() != 0 || word & LOW_BITS == HIDDEN
+}
+
+/// Whether the word maps the frame of zeros.
+pub(super) const fn is_zero_page(word: u64) -> bool {
+    is_mapped(word) && word & ZERO_PAGE.bits() != 0
+}
+
+/// The frame of the folio that the word has a reference to, if it has one.
+pub(super) fn folio_frame(word: u64) -> Option<FrameNumber> {
+    (is_mapped(word) && word & ZERO_PAGE.bits() == 0).then(|| frame_of(word))
+}
+
+/// Whether the processor lets the page be written.
+pub(super) const fn is_writable(word: u64) -> bool {
+    let both = Flags::PRESENT.union(Flags::WRITABLE).bits();
+    word & both == both
+}
+
+/// Whether the word says that its page stays in memory.
+pub(super) const fn is_locked(word: u64) -> bool {
+    is_mapped(word) && word & LOCKED.bits() != 0
+}
+
+/// The word that maps the same frame, which is to stay in memory or need not.
+pub(super) const fn with_locked(word: u64, locked: bool) -> u64 {
+    if locked { word | LOCKED.bits() } else { word & !LOCKED.bits() }
+}
+
+/// The word as if the page had not been accessed.
+pub(super) const fn without_access(word: u64) -> u64 {
+    word & !Flags::ACCESSED.bits()
+}
+
+/// Whether the page was accessed through this word.
+pub(super) const fn is_accessed(word: u64) -> bool {
+    word & Flags::ACCESSED.bits() != 0
+}
+
+/// Whether the page was written through this word.
+pub(super) fn is_dirty(word: u64) -> bool {
+    flags_of(word).contains(Flags::DIRTY)
+}
+
+/// The word without what the processor sets by itself, to compare.
+pub(super) const fn without_marks(word: u64) -> u64 {
+    if is_mapped(word) { word & !Flags::ACCESSED.union(Flags::DIRTY).bits() } else { word }
+}
+
+/// Whose pages a space has in memory, and how many in swap.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Private pages without an object, or changed since they came from it (Linux: `RssAnon`).
+    pub(super) anonymous: AtomicUsize,
+    /// Pages of objects (Linux: `RssFile` and `RssShmem`).
+    pub(super) object: AtomicUsize,
+    /// Entries (Linux: `VmSwap`).
+    pub(super) swapped: AtomicUsize,
+    /// Tables (Linux: `VmPTE`, in frames).
+    pub(super) tables: AtomicUsize,
+    /// The most that were ever resident (Linux: `VmHWM`).
+    pub(super) peak: AtomicUsize,
+}
+
+impl Counts {
+    /// A word of this kind is new.
+    pub(super) fn add(&self, word: u64) {
+        if let Some(frame) = folio_frame(word) {
+            self.of(frame).fetch_add(1, Ordering::Relaxed);
+            let resident = self.resident();
+            if resident > self.peak.load(Ordering::Relaxed) {
+                self.peak.store(resident, Ordering::Relaxed);
+            }
+        } else if Entry::from_word(word).is_some() {
+            self.swapped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A word of this kind is gone.
+    pub(super) fn remove(&self, word: u64) {
+        if let Some(frame) = folio_frame(word) {
+            self.of(frame).fetch_sub(1, Ordering::Relaxed);
+        } else if Entry::from_word(word).is_some() {
+            self.swapped.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn of(&self, frame: FrameNumber) -> &AtomicUsize {
+        match physical::frames()[frame.index()].kind() {
+            Kind::Object => &self.object,
+            _ => &self.anonymous,
+        }
+    }
+
+    /// Pages in memory.
+    pub(super) fn resident(&self) -> usize {
+        self.anonymous.load(Ordering::Relaxed) + self.object.load(Ordering::Relaxed)
+    }
+}
+
+/// The page tables of one address space.
+pub(super) struct PageTables {
+    root: FrameNumber,
+    lock: SpinLock<()>,
+    generation: AtomicU64,
+    pub(super) counts: Counts,
+}
+
+impl PageTables {
+    /// Tables with nothing in the user half.
+    ///
+    /// # Errors
+    /// [`AllocationError`] when there is no frame for the root.
+    pub(super) fn new() -> Result<Self, AllocationError> {
+        let root = physical::allocate(0, Kind::PageTable, Purpose::Kernel).ok_or(AllocationError)?;
+        // SAFETY: the new root was just allocated; the kernel's is never given back.
+        let (words, kernel) = unsafe { (page_table::table(root), page_table::table(kernel_map::root())) };
+        for (index, (word, kernel)) in words.iter().zip(kernel).enumerate() {
+            word.store(if index < 256 { 0 } else { kernel.load(Ordering::Relaxed) }, Ordering::Relaxed);
+        }
+        Ok(Self {
+            root,
+            lock: SpinLock::new(Rank::PageTable, ()),
+            generation: AtomicU64::new(0),
+            counts: Counts::default(),
+        })
+    }
+
+    pub(super) const fn root(&self) -> FrameNumber {
+        self.root
+    }
+
+    /// How often what is mapped was changed.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// What is mapped has changed: to be called before the words are brought in line.
+    pub(super) fn mappings_changed(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn lock(&self) -> Words<'_> {
+        Words { tables: self, _lock: self.lock.lock() }
+    }
+
+    /// The word of the page at `address` now; 0 when there is no table for it.
+    pub(super) fn word(&self, address: u64) -> u64 {
+        self.lock().find(address).map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    /// The folio of the page at `address`, if its word is `word` still, but for the processor's marks.
+    pub(super) fn folio(&self, address: u64, word: u64) -> Option<Folio> {
+        let words = self.lock();
+        let current = words.find(address)?.load(Ordering::Acquire);
+        let frame = folio_frame(current).filter(|_| without_marks(current) == without_marks(word))?;
+        // The word's own reference is there while the lock is held.
+        Folio::try_from_frame(frame)
+    }
+
+    /// Replaces the word of the page at `address` by `word`, if it is still `expected`; neither maps a frame.
+    pub(super) fn replace(&self, address: u64, expected: u64, word: u64) -> bool {
+        let tables = self.lock();
+        let replaced = tables
+            .find(address)
+            .is_some_and(|place| place.compare_exchange(expected, word, Ordering::AcqRel, Ordering::Relaxed).is_ok());
+        if replaced {
+            self.counts.remove(expected);
+            self.counts.add(word);
+        }
+        replaced
+    }
+
+    /// The first page from address `from` on whose word is an entry for one of `slots`.
+    pub(super) fn next_entry(&self, from: u64, slots: &SlotRange) -> Option<(u64, Entry)> {
+        let mut address = from;
+        while address < USER_END {
+            let words = self.lock();
+            let (part, next) = words.part(address..USER_END);
+            for (index, word) in part.iter().enumerate() {
+                if let Some(entry) =
+                    Entry::from_word(word.load(Ordering::Acquire)).filter(|entry| slots.contains(*entry))
+                {
+                    return Some((address + (index * PAGE_SIZE) as u64, entry));
+                }
+            }
+            address = next;
+        }
+        None
+    }
+
+    /// Whether the processor that runs this uses these tables.
+    pub(super) fn are_active(&self) -> bool {
+        page_table::active_root() == self.root
+    }
+
+    /// Gives the tables back, but for the root. All leaves are 0 and no processor uses them.
+    pub(super) fn free_tables(&self) {
+        let _lock = self.lock.lock();
+        // SAFETY: the tables below the root are this space's, and the lock is held.
+        let words = unsafe { page_table::table(self.root) };
+        for word in &words[..256] {
+            free_table(word.swap(0, Ordering::AcqRel), 3);
+        }
+        self.counts.tables.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Drop for PageTables {
+    fn drop(&mut self) {
+        self.free_tables();
+        physical::free(self.root, 0);
+    }
+}
+
+fn free_table(word: u64, level: u8) {
+    if !flags_of(word).contains(Flags::PRESENT) {
+        return;
+    }
+    if level > 1 {
+        // SAFETY: a present word above the leaves leads to a table of this space.
+        for word in unsafe { page_table::table(frame_of(word)) } {
+            free_table(word.swap(0, Ordering::AcqRel), level - 1);
+        }
+    }
+    physical::free(frame_of(word), 0);
+}
+
+/// The words of an address space, with their lock held.
+pub(super) struct Words<'a> {
+    tables: &'a PageTables,
+    _lock: SpinGuard<'a, ()>,
+}
+
+impl<'a> Words<'a> {
+    /// The word of the page at `address`, if there is a table for it.
+    pub(super) fn find(&self, address: u64) -> Option<&AtomicU64> {
+        // SAFETY: tables are given back only under the lock, which is held.
+        unsafe { page_table::walk(self.tables.root, address, 1) }
+    }
+
+    /// The word of the page at `address`; makes the tables for it. `None` when there is no frame for one.
+    pub(super) fn find_or_create(&self, address: u64) -> Option<&AtomicU64> {
+        self.create(address, 1)
+    }
+
+    /// The table that holds the word of the page at `address`; makes it. `None` when there is no frame for one.
+    pub(super) fn leaf_table(&self, address: u64) -> Option<&'a Table> {
+        self.create(address, 1)?;
+        // SAFETY: as in `find`; the table was just found or made.
+        let above = unsafe { page_table::walk(self.tables.root, address, 2) }?;
+        // SAFETY: a present word of level 2 leads to a table; no page is larger than 4 KiB in the user half.
+        Some(unsafe { page_table::table(frame_of(above.load(Ordering::Acquire))) })
+    }
+
+    fn create(&self, address: u64, level: u8) -> Option<&AtomicU64> {
+        let mut allocate = || {
+            let table = physical::allocate(0, Kind::PageTable, Purpose::Kernel)?;
+            self.tables.counts.tables.fetch_add(1, Ordering::Relaxed);
+            Some(table)
+        };
+        // SAFETY: the root is this space's, whose lock is held; the frames that `allocate` gives are new.
+        unsafe { page_table::walk_or_create(self.tables.root, address, level, TABLE, &mut allocate) }
+    }
+
+    /// The words at the start of `range` that lie in one table, and the address from which to go on; no words where there
+    /// is no table.
+    pub(super) fn part(&self, range: Range<u64>) -> (&[AtomicU64], u64) {
+        let address = range.start;
+        // SAFETY: as in `find`.
+        let missing =
+            (1..=3).rev().find(|&level| unsafe { page_table::walk(self.tables.root, address, level) }.is_none());
+        if let Some(level) = missing {
+            // Nothing below the table of the next level up: on to what that table's next word covers.
+            return (&[], next_multiple(address, level + 1).min(range.end));
+        }
+        let end = next_multiple(address, 2).min(range.end);
+        // SAFETY: as in `find`; the word of level 2 was just found to lead to a table.
+        let table = unsafe { page_table::walk(self.tables.root, address, 2) }
+            .map(|above| unsafe { page_table::table(frame_of(above.load(Ordering::Acquire))) });
+        let first = page_table::index(address, 1);
+        let words = table.map_or(&[][..], |table| &table[first..first + ((end - address) / PAGE_SIZE as u64) as usize]);
+        (words, end)
+    }
+}
+
+impl Deref for Words<'_> {
+    type Target = PageTables;
+
+    fn deref(&self) -> &PageTables {
+        self.tables
+    }
+}
+
+/// The first address past what the word of level `level` for `address` covers.
+fn next_multiple(address: u64, level: u8) -> u64 {
+    let bytes = (PAGE_SIZE as u64) << (9 * (level - 1));
+    (address / bytes + 1) * bytes
+}

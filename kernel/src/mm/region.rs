@@ -1,0 +1,447 @@
+//! Regions: what an address space has mapped, as an ordered set of ranges of addresses with what holds for each.
+//!
+//! # Invariants
+//!
+//! Regions are page-aligned, not empty, disjoint, and ordered by address. Two that touch and are alike are one. A region
+//! that is split keeps, in both parts, what ties its addresses to pages (an *attachment*, of type `A`): the tie is the
+//! distance between the two, which splitting does not change, so parts of one region merge again when they are alike.
+//!
+//! Nothing here knows of page tables or locks; whoever changes a set then brings the page tables in line.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use quire_swap::header::PAGE_SIZE;
+
+/// The most regions of an address space (Linux: `vm.max_map_count`).
+pub const MOST_REGIONS: usize = 65_530;
+
+/// How far a region that grows down stays from the one below it (Linux: `stack_guard_gap`).
+pub const GUARD_GAP: u64 = 256 * PAGE_SIZE as u64;
+
+/// What may be done with the pages of a region.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Protection {
+    /// They may be read.
+    pub read: bool,
+    /// They may be written.
+    pub write: bool,
+    /// They may be run.
+    pub execute: bool,
+}
+
+impl Protection {
+    /// Nothing may be done.
+    pub const NONE: Self = Self { read: false, write: false, execute: false };
+    /// Read and write.
+    pub const READ_WRITE: Self = Self { read: true, write: true, execute: false };
+
+    /// Whether anything may be done: the processor can forbid writing and running, but not reading alone.
+    pub const fn is_some(self) -> bool {
+        self.read || self.write || self.execute
+    }
+}
+
+/// A range of addresses and what holds for it.
+#[expect(clippy::struct_excessive_bools, reason = "independent flags of a mapping")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region<A> {
+    /// The addresses; page-aligned.
+    pub range: Range<u64>,
+    /// What may be done with its pages.
+    pub protection: Protection,
+    /// Writes are seen by everybody who maps the object, and by a child.
+    pub shared: bool,
+    /// It may be made writable.
+    pub may_write: bool,
+    /// It grows towards lower addresses when it is touched below its start: a stack.
+    pub grows_down: bool,
+    /// Its pages stay in memory.
+    pub locked: bool,
+    /// A child does not get it.
+    pub not_inherited: bool,
+    /// The object that its pages come from; without one they are zero at first.
+    pub object: Option<A>,
+    /// What ties its private pages to the lineage of spaces that may share them.
+    pub anonymous: A,
+    /// What `/proc/PID/maps` calls it.
+    pub name: Option<Arc<str>>,
+}
+
+impl<A: PartialEq> Region<A> {
+    /// Private memory without an object.
+    pub const fn anonymous(range: Range<u64>, protection: Protection, attachment: A) -> Self {
+        Self {
+            range,
+            protection,
+            shared: false,
+            may_write: true,
+            grows_down: false,
+            locked: false,
+            not_inherited: false,
+            object: None,
+            anonymous: attachment,
+            name: None,
+        }
+    }
+
+    /// How many bytes it has.
+    pub const fn length(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.protection == other.protection
+            && self.shared == other.shared
+            && self.may_write == other.may_write
+            && self.grows_down == other.grows_down
+            && self.locked == other.locked
+            && self.not_inherited == other.not_inherited
+            && self.object == other.object
+            && self.anonymous == other.anonymous
+            && self.name == other.name
+    }
+}
+
+/// There is no memory for another region, or there are [`MOST_REGIONS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+/// The regions of an address space.
+#[derive(Clone, Debug)]
+pub struct Regions<A> {
+    /// By address.
+    list: Vec<Region<A>>,
+    bytes: u64,
+}
+
+impl<A: Clone + PartialEq> Regions<A> {
+    /// Nothing is mapped.
+    pub const fn new() -> Self {
+        Self { list: Vec::new(), bytes: 0 }
+    }
+
+    /// How many bytes are mapped.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// All regions, by address.
+    pub fn iter(&self) -> impl Iterator<Item = &Region<A>> {
+        self.list.iter()
+    }
+
+    /// The index of the first region that ends above `address`.
+    fn position(&self, address: u64) -> usize {
+        self.list.partition_point(|region| region.range.end <= address)
+    }
+
+    /// The region with this address.
+    pub fn find(&self, address: u64) -> Option<&Region<A>> {
+        self.list.get(self.position(address)).filter(|region| region.range.start <= address)
+    }
+
+    /// The regions that have addresses in `range`, by address.
+    pub fn overlapping(&self, range: Range<u64>) -> impl Iterator<Item = &Region<A>> {
+        self.list[self.position(range.start)..].iter().take_while(move |region| region.range.start < range.end)
+    }
+
+    /// Whether nothing is mapped in `range`.
+    pub fn is_free(&self, range: &Range<u64>) -> bool {
+        self.overlapping(range.clone()).next().is_none()
+    }
+
+    /// Whether all of `range` is mapped.
+    pub fn covers(&self, range: &Range<u64>) -> bool {
+        let mut next = range.start;
+        for region in self.overlapping(range.clone()) {
+            if region.range.start > next {
+                return false;
+            }
+            next = region.range.end;
+        }
+        next >= range.end
+    }
+
+    /// The highest free place for `length` bytes in `limits`, clear of the gap below regions that grow down.
+    pub fn gap(&self, length: u64, limits: &Range<u64>) -> Option<u64> {
+        let mut end = limits.end;
+        for region in self.list.iter().rev() {
+            if region.range.start >= end {
+                continue;
+            }
+            if region.range.end <= limits.start {
+                break;
+            }
+            if region.range.end < end && end - region.range.end >= length {
+                break;
+            }
+            let guard = if region.grows_down { GUARD_GAP } else { 0 };
+            end = region.range.start.saturating_sub(guard);
+        }
+        end.checked_sub(length).filter(|start| *start >= limits.start)
+    }
+
+    fn make_room(&mut self, more: usize) -> Result<(), TooMany> {
+        if self.list.len() + more > MOST_REGIONS {
+            return Err(TooMany);
+        }
+        self.list.try_reserve(more).map_err(|_| TooMany)
+    }
+
+    /// Adds a region where nothing is mapped.
+    ///
+    /// # Errors
+    /// [`TooMany`]; nothing changes.
+    pub fn insert(&mut self, region: Region<A>) -> Result<(), TooMany> {
+        debug_assert!(self.is_free(&region.range) && !region.range.is_empty());
+        self.make_room(1)?;
+        self.bytes += region.length();
+        let index = self.position(region.range.start);
+        self.list.insert(index, region);
+        self.merge(index, index + 1);
+        Ok(())
+    }
+
+    /// Unmaps `range`; returns what was mapped there.
+    ///
+    /// # Errors
+    /// [`TooMany`], as cutting a hole makes two regions of one; nothing changes.
+    pub fn remove(&mut self, range: &Range<u64>) -> Result<Vec<Region<A>>, TooMany> {
+        self.make_room(2)?;
+        let within = self.split_off(range);
+        let mut removed = Vec::new();
+        removed.try_reserve(within.len()).map_err(|_| TooMany)?;
+        removed.extend(self.list.drain(within));
+        self.bytes -= removed.iter().map(Region::length).sum::<u64>();
+        Ok(removed)
+    }
+
+    /// Changes what holds for the mapped parts of `range`.
+    ///
+    /// # Errors
+    /// [`TooMany`]; nothing changes.
+    pub fn change(&mut self, range: &Range<u64>, mut change: impl FnMut(&mut Region<A>)) -> Result<(), TooMany> {
+        self.make_room(2)?;
+        let within = self.split_off(range);
+        for region in &mut self.list[within.clone()] {
+            change(region);
+        }
+        self.merge(within.start, within.end);
+        Ok(())
+    }
+
+    /// The region that would grow down to `address`, if there is one: its new start. It must stay clear of the region
+    /// below.
+    pub fn growth(&self, address: u64) -> Option<&Region<A>> {
+        let index = self.position(address);
+        let region = self.list.get(index).filter(|region| region.grows_down && address < region.range.start)?;
+        let floor = index.checked_sub(1).map_or(0, |below| {
+            let below = &self.list[below];
+            below.range.end + if below.protection.is_some() { GUARD_GAP } else { 0 }
+        });
+        (address >= floor).then_some(region)
+    }
+
+    /// Moves the start of the region that [`Self::growth`] found down to `start`.
+    pub fn grow(&mut self, start: u64) {
+        let index = self.position(start);
+        if let Some(region) = self.list.get_mut(index) {
+            debug_assert!(region.grows_down && start < region.range.start);
+            self.bytes += region.range.start - start;
+            region.range.start = start;
+        }
+    }
+
+    /// Splits the regions at the ends of `range`; returns the indices of those inside. There is room for two more.
+    fn split_off(&mut self, range: &Range<u64>) -> Range<usize> {
+        self.split(range.start);
+        self.split(range.end);
+        let start = self.position(range.start);
+        let end = start + self.list[start..].iter().take_while(|region| region.range.start < range.end).count();
+        start..end
+    }
+
+    fn split(&mut self, address: u64) {
+        let index = self.position(address);
+        let Some(lower) = self.list.get_mut(index).filter(|region| region.range.start < address) else { return };
+        let mut upper = lower.clone();
+        lower.range.end = address;
+        upper.range.start = address;
+        self.list.insert(index + 1, upper);
+    }
+
+    /// Makes one of neighbours that are alike, from the one before index `start` to the one at `end`.
+    fn merge(&mut self, start: usize, end: usize) {
+        let mut index = end.min(self.list.len().saturating_sub(1));
+        while index > start.saturating_sub(1) {
+            let (lower, upper) = (&self.list[index - 1], &self.list[index]);
+            if lower.range.end == upper.range.start && lower.is_like(upper) {
+                self.list[index - 1].range.end = upper.range.end;
+                self.list.remove(index);
+            }
+            index -= 1;
+        }
+    }
+}
+
+impl<A: Clone + PartialEq> Default for Regions<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PAGE: u64 = PAGE_SIZE as u64;
+    const PAGES: u64 = 64;
+
+    fn region(pages: Range<u64>, protection: Protection, object: Option<u64>) -> Region<u64> {
+        let range = pages.start * PAGE..pages.end * PAGE;
+        Region { object, ..Region::anonymous(range, protection, 0) }
+    }
+
+    fn protection(bits: u8) -> Protection {
+        Protection { read: bits & 1 != 0, write: bits & 2 != 0, execute: bits & 4 != 0 }
+    }
+
+    /// What holds for each page, one by one.
+    type Model = [Option<(Protection, Option<u64>, bool)>; PAGES as usize];
+
+    fn check(regions: &Regions<u64>, model: &Model) {
+        let mut found: Model = [None; PAGES as usize];
+        let mut previous: Option<&Region<u64>> = None;
+        for region in regions.iter() {
+            assert!(!region.range.is_empty() && region.range.start % PAGE == 0 && region.range.end % PAGE == 0);
+            if let Some(previous) = previous {
+                assert!(previous.range.end <= region.range.start);
+                assert!(
+                    previous.range.end < region.range.start || !previous.is_like(region),
+                    "{previous:?} {region:?}"
+                );
+            }
+            for page in region.range.start / PAGE..region.range.end / PAGE {
+                found[page as usize] = Some((region.protection, region.object, region.locked));
+            }
+            previous = Some(region);
+        }
+        assert_eq!(&found, model);
+        assert_eq!(regions.bytes(), model.iter().flatten().count() as u64 * PAGE);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Operation {
+        Map(Range<u64>, u8, Option<u64>),
+        Unmap(Range<u64>),
+        Protect(Range<u64>, u8),
+        Lock(Range<u64>, bool),
+        Gap(u64),
+    }
+
+    fn operation() -> impl Strategy<Value = Operation> {
+        let range = || (0..PAGES, 1..20_u64).prop_map(|(start, length)| start..(start + length).min(PAGES));
+        prop_oneof![
+            3 => (range(), 0..8_u8, prop::option::of(0..2_u64)).prop_map(|(r, p, o)| Operation::Map(r, p, o)),
+            2 => range().prop_map(Operation::Unmap),
+            2 => (range(), 0..8_u8).prop_map(|(r, p)| Operation::Protect(r, p)),
+            1 => (range(), any::<bool>()).prop_map(|(r, l)| Operation::Lock(r, l)),
+            2 => (1..30_u64).prop_map(Operation::Gap),
+        ]
+    }
+
+    proptest! {
+        /// Beside a plain array of pages: mapping over others, unmapping and changing parts, and finding room from the
+        /// top.
+        #[test]
+        fn regions_are_what_was_said_of_each_page(operations in prop::collection::vec(operation(), 1..60)) {
+            let mut regions = Regions::new();
+            let mut model: Model = [None; PAGES as usize];
+            let bytes = |pages: &Range<u64>| pages.start * PAGE..pages.end * PAGE;
+            let indices = |pages: &Range<u64>| pages.start as usize..pages.end as usize;
+            for operation in operations {
+                match operation {
+                    Operation::Map(pages, bits, object) => {
+                        let before = model[indices(&pages)].iter().flatten().count() as u64 * PAGE;
+                        let removed = regions.remove(&bytes(&pages)).unwrap();
+                        prop_assert_eq!(removed.iter().map(Region::length).sum::<u64>(), before);
+                        prop_assert!(regions.is_free(&bytes(&pages)));
+                        regions.insert(region(pages.clone(), protection(bits), object)).unwrap();
+                        model[indices(&pages)].fill(Some((protection(bits), object, false)));
+                    }
+                    Operation::Unmap(pages) => {
+                        regions.remove(&bytes(&pages)).unwrap();
+                        model[indices(&pages)].fill(None);
+                    }
+                    Operation::Protect(pages, bits) => {
+                        prop_assert_eq!(regions.covers(&bytes(&pages)), model[indices(&pages)].iter().all(Option::is_some));
+                        regions.change(&bytes(&pages), |region| region.protection = protection(bits)).unwrap();
+                        for page in model[indices(&pages)].iter_mut().flatten() {
+                            page.0 = protection(bits);
+                        }
+                    }
+                    Operation::Lock(pages, locked) => {
+                        regions.change(&bytes(&pages), |region| region.locked = locked).unwrap();
+                        for page in model[indices(&pages)].iter_mut().flatten() {
+                            page.2 = locked;
+                        }
+                    }
+                    Operation::Gap(length) => {
+                        let fits = |start: usize| model[start..].iter().take(length as usize).all(Option::is_none);
+                        let highest = (0..=(PAGES - length) as usize).rev().find(|&start| fits(start));
+                        let found = regions.gap(length * PAGE, &(0..PAGES * PAGE));
+                        prop_assert_eq!(found, highest.map(|start| start as u64 * PAGE));
+                    }
+                }
+                check(&regions, &model);
+                for page in 0..PAGES {
+                    let found = regions.find(page * PAGE + 5).map(|region| region.protection);
+                    prop_assert_eq!(found, model[page as usize].map(|(protection, ..)| protection));
+                }
+            }
+        }
+    }
+
+    fn stack(pages: Range<u64>) -> Region<u64> {
+        Region { grows_down: true, ..region(pages, Protection::READ_WRITE, None) }
+    }
+
+    #[test]
+    fn a_stack_grows_down_to_its_guard_gap() {
+        let gap = GUARD_GAP / PAGE;
+        let mut regions = Regions::new();
+        regions.insert(region(0..10, Protection::READ_WRITE, None)).unwrap();
+        regions.insert(stack(2000..2001)).unwrap();
+        assert!(regions.growth(2000 * PAGE).is_none(), "it is there already");
+        assert!(regions.growth(2001 * PAGE).is_none(), "it does not grow up");
+        assert!(regions.growth((10 + gap) * PAGE - 1).is_none());
+        assert_eq!(regions.growth((10 + gap) * PAGE).map(|region| region.range.start), Some(2000 * PAGE));
+        regions.grow(1500 * PAGE);
+        assert_eq!(regions.find(1500 * PAGE).map(Region::length), Some(501 * PAGE));
+        assert_eq!(regions.bytes(), 511 * PAGE);
+    }
+
+    #[test]
+    fn nothing_is_placed_in_the_guard_gap_of_a_stack() {
+        let mut regions = Regions::new();
+        regions.insert(stack(2000..2001)).unwrap();
+        assert_eq!(regions.gap(PAGE, &(0..2001 * PAGE)), Some((1999 - GUARD_GAP / PAGE) * PAGE));
+        assert_eq!(regions.gap(PAGE, &(0..3000 * PAGE)), Some(2999 * PAGE));
+    }
+
+    #[test]
+    fn parts_merge_only_when_all_is_alike() {
+        let mut regions = Regions::new();
+        regions.insert(region(0..10, Protection::READ_WRITE, Some(1))).unwrap();
+        regions.change(&(3 * PAGE..5 * PAGE), |region| region.anonymous = 7).unwrap();
+        assert_eq!(regions.iter().count(), 3);
+        regions.change(&(0..20 * PAGE), |region| region.anonymous = 7).unwrap();
+        assert_eq!(regions.iter().count(), 1);
+        regions.insert(region(10..11, Protection::READ_WRITE, Some(2))).unwrap();
+        assert_eq!(regions.iter().count(), 2);
+    }
+}

@@ -1,0 +1,138 @@
+//! `mremap`: a mapping gets longer, shorter, or another place.
+//!
+//! What moves keeps its pages: the words go to other addresses, and the region is tied to its owners by an attachment whose
+//! base has moved along, so every page keeps its index.
+
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+use quire_swap::header::PAGE_SIZE;
+
+use super::address_space::{AddressSpace, Layout, Limit, MapError, Place, check};
+use super::region::Region;
+use super::{heap, overcommit, reclaim};
+use crate::arch::page_table;
+
+const PAGE: u64 = PAGE_SIZE as u64;
+
+/// How a mapping may change its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// Not at all.
+    Never,
+    /// If it does not fit where it is.
+    IfNeeded,
+    /// To this address; what is mapped there is unmapped.
+    To(u64),
+}
+
+impl AddressSpace {
+    /// Makes what is mapped in `old` `new_length` bytes long; returns where it is then.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn remap(&self, old: Range<u64>, new_length: u64, movement: Move) -> Result<u64, MapError> {
+        let new_length = new_length.checked_next_multiple_of(PAGE).filter(|length| *length > 0);
+        let new_length = new_length.ok_or(MapError::OutOfRange)?;
+        check(&old)?;
+        let old_length = old.end - old.start;
+        let mut layout = self.layout();
+        if let Move::To(address) = movement {
+            let target = address..address.checked_add(new_length).ok_or(MapError::OutOfRange)?;
+            check(&target)?;
+            if target.start < old.end && old.start < target.end {
+                return Err(MapError::OutOfRange);
+            }
+        } else if new_length <= old_length {
+            self.unmap_tail(&mut layout, old.start + new_length..old.end)?;
+            return Ok(old.start);
+        }
+        let region = layout.regions.find(old.start).filter(|region| region.range.end >= old.end);
+        let region = region.ok_or(MapError::NotMapped)?.clone();
+        let more = new_length.saturating_sub(old_length);
+        let within_limit = layout.regions.bytes() + more <= self.limit(Limit::AddressSpace);
+        let is_data = !region.shared && region.protection.write;
+        if !within_limit || is_data && !overcommit::allows(more / PAGE) || !heap::may_allocate(4096) {
+            return Err(MapError::NoMemory);
+        }
+        let start = match movement {
+            Move::Never | Move::IfNeeded => {
+                let grown = old.end..old.start.checked_add(new_length).ok_or(MapError::NoMemory)?;
+                let fits = region.range.end == old.end && check(&grown).is_ok() && layout.regions.is_free(&grown);
+                if fits {
+                    let added = Region { range: grown.clone(), ..region };
+                    self.count_locked(&added);
+                    let locked = added.locked;
+                    layout.regions.insert(added)?;
+                    drop(layout);
+                    if locked {
+                        self.populate(grown);
+                    }
+                    return Ok(old.start);
+                }
+                if movement == Move::Never {
+                    return Err(MapError::NoMemory);
+                }
+                layout.place(Place::Anywhere { hint: 0 }, new_length)?
+            }
+            Move::To(address) => {
+                self.unmap_from(&mut layout, &(address..address + new_length))?;
+                address
+            }
+        };
+        let kept = old_length.min(new_length);
+        let distance = start.wrapping_sub(old.start);
+        let moved = Region {
+            range: start..start + new_length,
+            object: region.object.as_ref().map(|attached| attached.moved(distance)),
+            anonymous: region.anonymous.moved(distance),
+            ..region
+        };
+        let locked = moved.locked;
+        self.count_locked(&moved);
+        layout.regions.insert(moved)?;
+        let removed = layout.regions.remove(&old)?;
+        self.tables.mappings_changed();
+        let carried = self.move_words(old.start..old.start + kept, start);
+        page_table::flush_user_everywhere();
+        // What did not get a table at the new place is lost to it: it could not be moved back either.
+        self.release(&removed);
+        drop(layout);
+        carried?;
+        if locked {
+            self.populate(start..start + new_length);
+        }
+        Ok(start)
+    }
+
+    fn unmap_tail(&self, layout: &mut Layout, tail: Range<u64>) -> Result<(), MapError> {
+        if tail.is_empty() { Ok(()) } else { self.unmap_from(layout, &tail) }
+    }
+
+    fn count_locked<A: PartialEq>(&self, region: &Region<A>) {
+        if region.locked {
+            self.locked_pages.fetch_add((region.length() / PAGE) as usize, Ordering::Relaxed);
+        }
+    }
+
+    /// Moves the words of `from` to the addresses from `to` on, where there are none.
+    fn move_words(&self, from: Range<u64>, to: u64) -> Result<(), MapError> {
+        for offset in (0..from.end - from.start).step_by(PAGE_SIZE) {
+            if self.tables.word(from.start + offset) == 0 {
+                continue;
+            }
+            loop {
+                let words = self.tables.lock();
+                if let Some(place) = words.find_or_create(to + offset) {
+                    let moved = words.find(from.start + offset).map_or(0, |word| word.swap(0, Ordering::AcqRel));
+                    place.store(moved, Ordering::Release);
+                    break;
+                }
+                drop(words);
+                // Not for the frame itself: once one can be had, the next attempt will find one.
+                drop(reclaim::wait_for_frame()?);
+            }
+        }
+        Ok(())
+    }
+}

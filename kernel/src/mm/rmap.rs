@@ -1,0 +1,264 @@
+//! Reverse mapping: from a frame to every page-table word that maps it.
+//!
+//! # The idea
+//!
+//! A folio knows whose page it is: the number of an *owner* and an index. The owner is an [`Object`], whose pages are known
+//! by their offset, or a [`Lineage`]: the address spaces that come from one another by `fork`, whose private pages are
+//! known by their address. An owner keeps a list of the spaces that may map its pages, each with a base, such that the page
+//! with index `i` can only be at address `base + 4,096 · i`. So all words of a folio are found by looking at one address
+//! for each space on its owner's list; a word there that maps another frame is somebody else's.
+//!
+//! `fork` adds a space to the lineage's list and to those of the objects that it maps, nothing for each page. `mremap`
+//! adds a second base for the space that moves, and what it moved keeps its index, so shared pages stay shared. A page of
+//! swap needs none of this: the slots have counts.
+//!
+//! An [`Attachment`] is one such pair of space and base as a value. The regions own it; with the last region that uses it
+//! the pair leaves the list.
+//!
+//! # Locking
+//!
+//! The list's lock ranks above the page tables' locks, which are taken under it one by one. The table of owners has a
+//! lock of its own, held only to look a number up.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use quire_swap::header::PAGE_SIZE;
+
+use super::folio::{Folio, OWNER_NUMBERS, Owned};
+use super::frame::FrameNumber;
+use super::object::Object;
+use super::page_tables::{PageTables, folio_frame};
+use crate::sync::{Rank, SpinLock};
+
+/// Whose page a folio is.
+#[derive(Clone)]
+pub(super) enum Owner {
+    /// A private page of some spaces.
+    Lineage(Arc<Lineage>),
+    /// A page of an object.
+    Object(Arc<Object>),
+}
+
+/// Address spaces that come from one another by `fork`.
+pub(super) struct Lineage {
+    mappers: Mappers,
+}
+
+/// The spaces that may map an owner's pages.
+pub(super) struct Mappers {
+    number: u32,
+    list: SpinLock<Vec<Mapper>>,
+}
+
+struct Mapper {
+    tables: Arc<PageTables>,
+    base: u64,
+}
+
+enum WeakOwner {
+    Lineage(Weak<Lineage>),
+    Object(Weak<Object>),
+}
+
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
+static OWNERS: SpinLock<BTreeMap<u32, WeakOwner>> = SpinLock::new(Rank::Owners, BTreeMap::new());
+
+/// A number that no owner has: folios outlive their owners by a little, so numbers are used again as late as possible.
+fn next_number(owners: &BTreeMap<u32, WeakOwner>) -> u32 {
+    loop {
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed) % OWNER_NUMBERS;
+        if number != 0 && !owners.contains_key(&number) {
+            return number;
+        }
+    }
+}
+
+impl Lineage {
+    /// A lineage without spaces.
+    pub(super) fn new() -> Arc<Self> {
+        let mut owners = OWNERS.lock();
+        let number = next_number(&owners);
+        let lineage = Arc::new(Self { mappers: Mappers::new(number) });
+        owners.insert(number, WeakOwner::Lineage(Arc::downgrade(&lineage)));
+        lineage
+    }
+}
+
+impl Mappers {
+    const fn new(number: u32) -> Self {
+        Self { number, list: SpinLock::new(Rank::Mappers, Vec::new()) }
+    }
+
+    /// For an object that [`Self::register`] makes known.
+    pub(super) fn for_object(make: impl FnOnce(Self) -> Arc<Object>) -> Arc<Object> {
+        let mut owners = OWNERS.lock();
+        let number = next_number(&owners);
+        let object = make(Self::new(number));
+        owners.insert(number, WeakOwner::Object(Arc::downgrade(&object)));
+        object
+    }
+
+    /// What a folio that is page `index` is to be marked with.
+    pub(super) const fn mark(&self, index: u64) -> Owned {
+        Owned { owner: self.number, index }
+    }
+
+    /// Calls `visit` with each word that maps `frame`, which has this `index`, its tables locked.
+    pub(super) fn for_each_word(&self, index: u64, frame: FrameNumber, mut visit: impl FnMut(&PageTables, &AtomicU64)) {
+        for Mapper { tables, base } in &*self.list.lock() {
+            let words = tables.lock();
+            let Some(word) = words.find(base.wrapping_add(index * PAGE_SIZE as u64)) else { continue };
+            if folio_frame(word.load(Ordering::Acquire)) == Some(frame) {
+                visit(tables, word);
+            }
+        }
+    }
+
+    /// Whether no space maps any of the pages.
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.lock().is_empty()
+    }
+}
+
+impl Drop for Mappers {
+    fn drop(&mut self) {
+        OWNERS.lock().remove(&self.number);
+    }
+}
+
+impl Owner {
+    fn mappers(&self) -> &Mappers {
+        match self {
+            Self::Lineage(lineage) => &lineage.mappers,
+            Self::Object(object) => object.mappers(),
+        }
+    }
+
+    /// Calls `visit` with each word that maps the folio, its tables locked.
+    pub(super) fn for_each_word(&self, folio: &Folio, visit: impl FnMut(&PageTables, &AtomicU64)) {
+        if let Some(Owned { index, .. }) = folio.owned() {
+            self.mappers().for_each_word(index, folio.frame(), visit);
+        }
+    }
+}
+
+/// The owners of the folios that are looked at together, kept until all of these are dealt with: dropping the last
+/// reference to an object waits for the locks of its folios.
+#[derive(Default)]
+pub(super) struct Owners {
+    kept: [Option<(u32, Owner)>; Self::MOST],
+    last: usize,
+}
+
+impl Owners {
+    /// Folios of more owners than this are not dealt with together.
+    const MOST: usize = 8;
+
+    /// The folio's owner, while it exists; `None` also when too many others are kept.
+    pub(super) fn find(&mut self, folio: &Folio) -> Option<&Owner> {
+        let number = folio.owned()?.owner;
+        let is = |kept: &Option<(u32, Owner)>| kept.as_ref().is_some_and(|(other, _)| *other == number);
+        if !is(&self.kept[self.last]) {
+            self.last = self.kept.iter().position(|kept| is(kept) || kept.is_none())?;
+        }
+        let place = &mut self.kept[self.last];
+        if place.is_none() {
+            let owner = match OWNERS.lock().get(&number)? {
+                WeakOwner::Lineage(lineage) => lineage.upgrade().map(Owner::Lineage),
+                WeakOwner::Object(object) => object.upgrade().map(Owner::Object),
+            };
+            *place = Some((number, owner?));
+        }
+        place.as_ref().map(|(_, owner)| owner)
+    }
+}
+
+/// All objects that exist.
+pub(crate) fn objects() -> Vec<Arc<Object>> {
+    let is_object = |owner: &WeakOwner| matches!(owner, WeakOwner::Object(_));
+    // The count may grow before the lock is taken again; whoever comes later is not meant.
+    let mut objects = Vec::with_capacity(OWNERS.lock().values().filter(|owner| is_object(owner)).count());
+    for owner in OWNERS.lock().values() {
+        if let WeakOwner::Object(object) = owner
+            && objects.len() < objects.capacity()
+        {
+            objects.extend(object.upgrade());
+        }
+    }
+    objects
+}
+
+/// A space on the list of an owner, with a base.
+pub(super) struct Attachment {
+    owner: Owner,
+    tables: Arc<PageTables>,
+    base: u64,
+}
+
+impl Attachment {
+    /// Puts the space with these tables on the owner's list: page `i` can be at address `base + 4,096 · i`, wrapping.
+    pub(super) fn new(owner: Owner, tables: &Arc<PageTables>, base: u64) -> Arc<Self> {
+        owner.mappers().list.lock().push(Mapper { tables: Arc::clone(tables), base });
+        Arc::new(Self { owner, tables: Arc::clone(tables), base })
+    }
+
+    /// The same owner and base for another space.
+    pub(super) fn for_other(&self, tables: &Arc<PageTables>) -> Arc<Self> {
+        Self::new(self.owner.clone(), tables, self.base)
+    }
+
+    /// The same owner and space with the pages `distance` higher, wrapping.
+    pub(super) fn moved(&self, distance: u64) -> Arc<Self> {
+        Self::new(self.owner.clone(), &self.tables, self.base.wrapping_add(distance))
+    }
+
+    /// Whether it is a space's first place in its lineage, where no page has moved.
+    pub(super) const fn is_home(&self) -> bool {
+        matches!(self.owner, Owner::Lineage(_)) && self.base == 0
+    }
+
+    pub(super) const fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The index of the page at `address`.
+    pub(super) const fn index(&self, address: u64) -> u64 {
+        address.wrapping_sub(self.base) / PAGE_SIZE as u64
+    }
+
+    /// What a folio that is to be mapped at `address` is marked with.
+    pub(super) fn mark(&self, address: u64) -> Owned {
+        self.owner.mappers().mark(self.index(address))
+    }
+
+    /// The object, if the owner is one.
+    pub(super) const fn object(&self) -> Option<&Arc<Object>> {
+        match &self.owner {
+            Owner::Object(object) => Some(object),
+            Owner::Lineage(_) => None,
+        }
+    }
+}
+
+impl PartialEq for Attachment {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self.owner.mappers(), other.owner.mappers())
+            && Arc::ptr_eq(&self.tables, &other.tables)
+            && self.base == other.base
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let mut list = self.owner.mappers().list.lock();
+        let place =
+            list.iter().position(|mapper| Arc::ptr_eq(&mapper.tables, &self.tables) && mapper.base == self.base);
+        // The attachment has a reference to the tables itself: nothing is given back under the lock.
+        if let Some(place) = place {
+            list.swap_remove(place);
+        }
+    }
+}
