@@ -22,9 +22,8 @@ use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
 use crate::mm::FrameNumber;
+pub use crate::mm::USER_END;
 
-/// The first address past the user half: one page less than half of the address space, as on Linux (`TASK_SIZE_MAX`).
-pub const USER_END: u64 = 0x0000_7fff_ffff_f000;
 /// Where physical address 0 is in the kernel half.
 pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
 /// Where device registers are mapped.

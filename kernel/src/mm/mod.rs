@@ -47,6 +47,9 @@ pub mod watermark;
 pub use address_space::AddressSpace;
 pub use frame::FrameNumber;
 
+/// The first address past the user half: one page less than half of the address space, as on Linux (`TASK_SIZE_MAX`).
+pub const USER_END: u64 = 0x0000_7fff_ffff_f000;
+
 /// There is no memory for what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocationError;

@@ -21,6 +21,7 @@ mod exit;
 mod handler;
 pub mod limits;
 mod name;
+pub mod program;
 #[cfg(target_os = "none")]
 mod ring3;
 pub mod signal;
