@@ -15,7 +15,10 @@ use nix::{
     unistd::{Pid, execvp, setsid},
 };
 
-use crate::process::{Child, exit};
+use crate::{
+    memory::lock_all,
+    process::{Child, exit},
+};
 
 const FILE_SYSTEMS: [(&str, &str); 4] = [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/tmp")];
 
@@ -27,6 +30,8 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
             eprintln!("init: {kind} at {place}: {error}");
         }
     }
+    // Who counts what programs have in swap shall not find process 1 there. It works without that, too.
+    let _ = lock_all();
     set_window_size();
     let mut status = 0;
     if let Some((command, _)) = arguments.split_first() {

@@ -99,6 +99,12 @@ impl Memory {
     }
 }
 
+/// Keeps every page of this process in memory, from when it is there; its children start without this.
+pub(crate) fn lock_all() -> nix::Result<()> {
+    // SAFETY: locking changes no contents.
+    Errno::result(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) }).map(drop)
+}
+
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: the range is this value's and goes with it. The kernel knows the range, so there is no error to see.

@@ -20,7 +20,11 @@ use nix::{
 };
 use quire_protocol::contents::{Contents, Xorshift, hash};
 
-use crate::{files, memory::Memory, process::Child};
+use crate::{
+    files,
+    memory::{Memory, lock_all},
+    process::Child,
+};
 
 /// How many run at once, besides those that they fork.
 const PROCESSES: usize = 8;
@@ -77,7 +81,8 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
 }
 
 fn run(time: Duration, seed: u64) -> Result<String, Box<dyn std::error::Error>> {
-    // What the kernel makes once, it makes now.
+    // What is swapped out of this process must not count; what the kernel makes once, it makes now.
+    lock_all()?;
     let pages = files::number("/proc/meminfo", "MemTotal")? / 4 * 2 / PROCESSES as u64;
     play(Duration::from_secs(1), seed ^ 0xffff, pages)?;
     let before = settled(None)?;

@@ -8,8 +8,9 @@ use nix::{
     sys::{
         mman::{MapFlags, ProtFlags},
         signal::Signal,
+        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{self, Pid, alarm, dup2_stderr, dup2_stdin, dup2_stdout},
+    unistd::{self, alarm, dup2_stderr, dup2_stdin, dup2_stdout},
 };
 use quire_protocol::contents::Xorshift;
 
@@ -271,19 +272,22 @@ fn exhaust_stack() -> Outcome {
     })
 }
 
-/// Forks until it is refused or ended for it; then all of them are gone and memory is back.
+/// Forks until it is refused, or one of them is ended for it; then all of them go and memory is back.
 fn fork_until_memory_ends() -> Outcome {
+    const A_CHILD_WAS_ENDED: i32 = 200;
     require!(is_small()?, "this machine is too large to fill");
     let free_before = files::number("/proc/meminfo", "MemFree")?;
     let end = end_of(|| {
-        // The children go with the group.
-        let _ = unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0));
+        // They and nobody else.
+        if files::set("/proc/self/oom_score_adj", "1000").is_err() {
+            return 1;
+        }
         let mut memory = match Memory::private(64) {
             Ok(memory) => memory,
             Err(error) => return error as i32,
         };
         let mut children = Vec::new();
-        let refused = loop {
+        let outcome = loop {
             let child = Child::start(|| {
                 (0..64).for_each(|page| memory.touch(page));
                 unistd::pause();
@@ -291,21 +295,24 @@ fn fork_until_memory_ends() -> Outcome {
             });
             match child {
                 Ok(child) => children.push(child),
-                Err(error) => break error,
+                Err(error) => break error as i32,
+            }
+            if matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::Signaled(..))) {
+                break A_CHILD_WAS_ENDED;
             }
         };
         for child in &children {
             let _ = child.signal(Signal::SIGKILL);
         }
-        for child in children {
-            let _ = child.wait();
-        }
-        refused as i32
+        while waitpid(None, None).is_ok() {}
+        outcome
     })?;
-    let errors = [Errno::EAGAIN, Errno::ENOMEM].map(|error| End::Exited(error as i32));
-    let is_right = errors.contains(&end) || end == End::Killed(Signal::SIGKILL);
+    let is_right = [Errno::EAGAIN as i32, Errno::ENOMEM as i32, A_CHILD_WAS_ENDED].map(End::Exited).contains(&end)
+        || end == End::Killed(Signal::SIGKILL);
     require!(is_right, "it gave {end}, not EAGAIN, ENOMEM or SIGKILL");
-    super::limits::orphans_are_gone(free_before)
+    // Those whose parent was ended before them are still there.
+    super::limits::end_orphans()?;
+    super::limits::memory_is_back(free_before)
 }
 
 fn touch_1_tib() -> Outcome {
@@ -315,6 +322,9 @@ fn touch_1_tib() -> Outcome {
     let promised = Memory::private(TEBIBYTE_PAGES).map(drop);
     require!(promised == Err(Errno::ENOMEM), "mapping 1 TiB gave {promised:?}, not ENOMEM");
     require_killed(Signal::SIGKILL, "touching 1 TiB", || {
+        if files::set("/proc/self/oom_score_adj", "1000").is_err() {
+            return 1;
+        }
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
         match Memory::map(TEBIBYTE_PAGES, flags) {
             Ok(mut memory) => (0..TEBIBYTE_PAGES).for_each(|page| memory.touch(page)),

@@ -3,7 +3,13 @@
 
 use std::{fs, thread::sleep, time::Duration};
 
-use nix::{sys::signal::Signal, unistd::pause};
+use nix::{
+    sys::{
+        mman::MapFlags,
+        signal::{Signal, kill},
+    },
+    unistd::{Pid, getppid, pause},
+};
 
 use super::{Check, Outcome, require};
 use crate::{
@@ -18,7 +24,7 @@ pub(super) const CHECKS: &[Check] =
 const MIB: usize = (1 << 20) / PAGE;
 
 /// Waits until about as many frames are free as there were: those that were ended give theirs back in their own time.
-pub(super) fn orphans_are_gone(free_before_kib: u64) -> Outcome {
+pub(super) fn memory_is_back(free_before_kib: u64) -> Outcome {
     let mut free = 0;
     for _ in 0..200 {
         free = files::number("/proc/meminfo", "MemFree")?;
@@ -31,9 +37,25 @@ pub(super) fn orphans_are_gone(free_before_kib: u64) -> Outcome {
     Ok(())
 }
 
+/// Ends the children of process 1 that run this program, but not the one that runs the checks.
+pub(super) fn end_orphans() -> Outcome {
+    let parent_of = |status: &str| status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok());
+    let own = getppid();
+    for entry in fs::read_dir("/proc")? {
+        let Ok(pid) = entry?.file_name().to_string_lossy().parse::<i32>() else { continue };
+        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
+        let is_orphan = parent_of(&status) == Some(1) && status.starts_with("Name:\tcheck\n");
+        if is_orphan && Pid::from_raw(pid) != own {
+            kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+        }
+    }
+    Ok(())
+}
+
 /// Touches pages one after the other and waits with them.
 fn hold(pages: usize) -> i32 {
-    let Ok(mut memory) = Memory::private(pages) else { return 1 };
+    // More than there is can be had if nobody promises it.
+    let Ok(mut memory) = Memory::map(pages, MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE) else { return 1 };
     (0..pages).for_each(|page| memory.touch(page));
     pause();
     drop(memory);
@@ -61,7 +83,7 @@ fn memory_ends() -> Outcome {
     bystander.signal(Signal::SIGTERM)?;
     let end = bystander.wait()?;
     require!(end == End::Killed(Signal::SIGTERM), "a process that uses little gave {end}");
-    orphans_are_gone(free_before)
+    memory_is_back(free_before)
 }
 
 const GROUPS: &str = "/sys/fs/cgroup";

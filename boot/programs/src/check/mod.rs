@@ -1,7 +1,7 @@
 //! `check [NAME…]`: what the kernel promises programs, those that behave and those that do not.
 //!
 //! Each check runs in a process of its own, so that one that dies or hangs is only itself wrong; a line says how it went,
-//! and the last line counts them. `check` without a name lists them; a name also stands for every check that begins with
+//! and the last line counts them. When the process has gone, no more swap may be in use than before it. `check` without a name lists them; a name also stands for every check that begins with
 //! it and a hyphen.
 
 mod bad;
@@ -12,12 +12,16 @@ mod pages;
 mod signals;
 mod swapped;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, thread::sleep, time::Duration};
 
 use nix::sys::signal::Signal;
 use nix::unistd::alarm;
 
-use crate::process::{Child, End};
+use crate::{
+    files::swap_used,
+    memory::lock_all,
+    process::{Child, End},
+};
 
 /// A check: its name and what it does, which returns what did not hold.
 type Check = (&'static str, fn() -> Outcome);
@@ -71,19 +75,19 @@ pub(crate) fn main(names: &[String]) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let meant = checks().filter(|(check, _)| names.iter().any(|name| is_meant(check, name)));
+    // What is swapped out of this process must not count.
+    if let Err(error) = lock_all() {
+        println!("check: its own memory is not locked: {error}");
+    }
     let (mut passed, mut failed) = (0, Vec::new());
     for (name, check) in meant {
         match run(*check) {
-            Ok(End::Exited(0)) => {
+            Ok(()) => {
                 println!("check {name} ok");
                 passed += 1;
             }
-            Ok(end) => {
-                println!("check {name} FAILED: {end}");
-                failed.push(*name);
-            }
-            Err(error) => {
-                println!("check {name} FAILED: it was not started: {error}");
+            Err(Failure(why)) => {
+                println!("check {name} FAILED: {why}");
                 failed.push(*name);
             }
         }
@@ -97,8 +101,9 @@ pub(crate) fn main(names: &[String]) -> ExitCode {
     }
 }
 
-/// Runs a check in a process of its own, ended by a signal if it takes too long.
-fn run(check: fn() -> Outcome) -> nix::Result<End> {
+/// Runs a check in a process of its own, ended by a signal if it takes too long, and counts slots before and after.
+fn run(check: fn() -> Outcome) -> Outcome {
+    let used_before = swap_used()?;
     let own = || {
         alarm::set(LIMIT_SECONDS);
         match check() {
@@ -109,7 +114,18 @@ fn run(check: fn() -> Outcome) -> nix::Result<End> {
             }
         }
     };
-    Child::start(own)?.wait()
+    let end = Child::start(own)?.wait()?;
+    require!(end == End::Exited(0), "{end}");
+    let mut used = 0;
+    for _ in 0..100 {
+        used = swap_used()?;
+        if used <= used_before {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(20));
+    }
+    require!(false, "{used_before} slots were used before, {used} after");
+    Ok(())
 }
 
 /// Fails unless `work`, in a process of its own, is ended by `signal`.
