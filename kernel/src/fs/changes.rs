@@ -46,8 +46,7 @@ impl Changes {
     /// # Errors
     /// The call is to be restarted after a signal.
     pub fn wait(&self, seen: u64) -> Result<(), Errno> {
-        self.waiters.wait_until(|| self.seen() != seen);
-        Ok(())
+        self.waiters.wait_until_interrupted(|| self.seen() != seen).map_err(|Interrupted| Errno::RESTART)
     }
 }
 
@@ -59,13 +58,12 @@ pub fn seen() -> u64 {
 /// Sleeps until something has changed since `seen`, or `deadline`, a time since boot, has passed.
 ///
 /// # Errors
-/// `EINTR`.
+/// The call ends with `EINTR` after a handler, and is done again without one.
 pub fn wait_for_any(seen: u64, deadline: Option<Duration>) -> Result<(), Errno> {
-    match deadline {
-        None => ANY.wait(seen),
-        Some(deadline) => {
-            ANY.waiters.wait_until_or(deadline, || ANY.seen() != seen);
-            Ok(())
-        }
-    }
+    let changed = || ANY.seen() != seen;
+    let result = match deadline {
+        None => ANY.waiters.wait_until_interrupted(changed),
+        Some(deadline) => ANY.waiters.wait_until_or_interrupted(deadline, changed).map(drop),
+    };
+    result.map_err(|Interrupted| Errno::RESTART_WITHOUT_HANDLER)
 }

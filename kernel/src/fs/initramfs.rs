@@ -1,0 +1,292 @@
+//! The initramfs: fetched from the machine, inflated where it is compressed, and unpacked into names.
+//!
+//! The archive stays in memory in one piece of kernel addresses, since the files that nobody changes are read from there.
+//! Only what was compressed is let go again. A file may hold several archives, each plain or a gzip member, with zeros
+//! between them (Linux: `init/initramfs.c`); later ones add to earlier ones and replace files of theirs.
+//!
+//! An archive that cannot be read to its end is an error that names the offset: a kernel that went on with half of its
+//! programs would fail later, and say less.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+use core::time::Duration;
+
+use quire_drivers::fw_cfg::{Descriptor, FwCfgError, LongFile, PortRegisters};
+use quire_protocol::INITRD_FILE;
+use quire_swap::header::PAGE_SIZE;
+
+use super::access::Credentials;
+use super::cpio::{Archive, ArchiveError, Member};
+use super::gzip::{self, GzipError, Output};
+use super::namespace;
+use super::node::{Attributes, Device, Handle, Kind, New};
+use super::path::{Follow, Last, Start, walk};
+use super::tmpfs;
+use crate::arch::{ARCHIVE, DIRECT_MAP};
+use crate::errno::Errno;
+use crate::log;
+use crate::mm::frame::Kind as FrameKind;
+use crate::mm::watermark::Purpose;
+use crate::mm::{kernel_map, physical};
+
+/// Why there is no initramfs to work with.
+#[derive(Debug)]
+pub enum InitramfsError {
+    /// It cannot be fetched.
+    Fetch(FwCfgError),
+    /// There is no memory for it.
+    NoMemory,
+    /// What is neither an archive nor compressed nor zero.
+    Unknown(usize),
+    /// A compressed part.
+    Gzip(GzipError),
+    /// An archive as it was fetched.
+    Archive(ArchiveError),
+    /// An archive that was compressed; the offset is behind the beginning of what came out.
+    Inflated(ArchiveError),
+}
+
+impl fmt::Display for InitramfsError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fetch(error) => write!(formatter, "initramfs: {error}"),
+            Self::NoMemory => formatter.write_str("initramfs: too little memory for it"),
+            Self::Unknown(offset) => write!(formatter, "initramfs: offset {offset}: neither cpio nor gzip"),
+            Self::Gzip(error) => write!(formatter, "initramfs: {error}"),
+            Self::Archive(error) => write!(formatter, "initramfs: {error}"),
+            Self::Inflated(error) => write!(formatter, "initramfs, inflated: {error}"),
+        }
+    }
+}
+
+/// Fetches and unpacks the initramfs; false if the machine has none.
+///
+/// # Errors
+/// [`InitramfsError`]; part of it may be unpacked.
+pub fn load() -> Result<bool, InitramfsError> {
+    let Some(fetched) = fetch()? else { return Ok(false) };
+    let inflated = Piece::new(ARCHIVE + PLACE);
+    let (parts, inflated) = inflate(fetched.bytes(), inflated)?;
+    let (fetched_bytes, inflated_bytes) = (fetched.length, inflated.length);
+    let plain: Vec<_> = parts.iter().filter(|part| matches!(part, Part::Plain(_))).cloned().collect();
+    if plain.is_empty() {
+        fetched.give_back();
+    } else {
+        let bytes = fetched.keep();
+        for part in plain {
+            unpack(&bytes[..part.range().end], part.range().start).map_err(InitramfsError::Archive)?;
+        }
+    }
+    let bytes = inflated.keep();
+    for part in parts.iter().filter(|part| matches!(part, Part::Inflated(_))) {
+        unpack_all(&bytes[part.range()])?;
+    }
+    log!("fs", "initramfs: {} KiB, {} KiB of it from inflating", fetched_bytes >> 10, inflated_bytes >> 10);
+    Ok(true)
+}
+
+/// The kernel addresses for one piece.
+const PLACE: u64 = 1 << 40;
+
+/// Memory in one piece of kernel addresses, made of single frames.
+struct Piece {
+    start: u64,
+    /// In bytes, whole frames.
+    mapped: usize,
+    /// How much of it is used.
+    length: usize,
+}
+
+impl Piece {
+    const fn new(start: u64) -> Self {
+        Self { start, mapped: 0, length: 0 }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: the frames are mapped for as long as the piece is there, or for ever, and were written when they were.
+        unsafe { core::slice::from_raw_parts(self.start as *const u8, self.length) }
+    }
+
+    /// The contents, which stay for ever.
+    fn keep(self) -> &'static [u8] {
+        // SAFETY: the frames stay mapped from now on: the piece, which alone could unmap or change them, is gone.
+        unsafe { core::slice::from_raw_parts(self.start as *const u8, self.length) }
+    }
+
+    fn give_back(self) {
+        for offset in (0..self.mapped).step_by(PAGE_SIZE) {
+            if let Some(frame) = kernel_map::unmap(self.start + offset as u64) {
+                physical::free(frame, 0);
+            }
+        }
+    }
+
+    /// Maps another frame of zeros; returns its physical address.
+    fn map_frame(&mut self) -> Option<u64> {
+        let frame = physical::allocate(0, FrameKind::Archive, Purpose::Kernel)?;
+        // SAFETY: the frame was just allocated and is in the direct map.
+        unsafe { core::ptr::write_bytes((DIRECT_MAP + frame.address()) as *mut u8, 0, PAGE_SIZE) };
+        if kernel_map::map(self.start + self.mapped as u64, frame, kernel_map::DATA).is_err() {
+            physical::free(frame, 0);
+            return None;
+        }
+        self.mapped += PAGE_SIZE;
+        Some(frame.address())
+    }
+}
+
+impl Output for Piece {
+    fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: the frames are mapped writable, were written with zeros, and belong to the piece alone.
+        unsafe { core::slice::from_raw_parts_mut(self.start as *mut u8, self.mapped) }
+    }
+
+    fn grow(&mut self) -> bool {
+        self.map_frame().is_some()
+    }
+}
+
+fn fetch() -> Result<Option<Piece>, InitramfsError> {
+    // SAFETY: the command line was read long ago, and nothing else uses the device.
+    let mut registers = unsafe { PortRegisters::new() };
+    let mut file = match LongFile::open(&mut registers, INITRD_FILE) {
+        Ok(file) => file,
+        Err(FwCfgError::Absent | FwCfgError::NoFile) => return Ok(None),
+        Err(error) => return Err(InitramfsError::Fetch(error)),
+    };
+    let mut piece = Piece::new(ARCHIVE);
+    let mut descriptor = Box::new(Descriptor::default());
+    // The heap lies in the direct map.
+    let descriptor_address = (&raw const *descriptor) as u64 - DIRECT_MAP;
+    while piece.length < file.bytes() {
+        let Some(frame) = piece.map_frame() else {
+            piece.give_back();
+            return Err(InitramfsError::NoMemory);
+        };
+        let bytes = (file.bytes() - piece.length).min(PAGE_SIZE);
+        // SAFETY: the frame was just allocated and nobody has looked at it; the descriptor is where it is said to be.
+        unsafe { file.read_part(&mut registers, &mut descriptor, descriptor_address, frame, bytes as u32) }
+            .map_err(InitramfsError::Fetch)?;
+        piece.length += bytes;
+    }
+    Ok(Some(piece))
+}
+
+/// An archive, where it lies.
+#[derive(Clone, Debug)]
+enum Part {
+    Plain(Range<usize>),
+    Inflated(Range<usize>),
+}
+
+impl Part {
+    fn range(&self) -> Range<usize> {
+        match self {
+            Self::Plain(range) | Self::Inflated(range) => range.clone(),
+        }
+    }
+}
+
+/// Finds the archives, and inflates those that are compressed into `inflated`.
+fn inflate(bytes: &[u8], mut inflated: Piece) -> Result<(Vec<Part>, Piece), InitramfsError> {
+    let mut parts = Vec::new();
+    let mut at = 0;
+    while let Some(zeros) = bytes[at..].iter().position(|byte| *byte != 0) {
+        at += zeros;
+        if gzip::begins_at(bytes, at) {
+            let from = inflated.length;
+            let (end, length) = gzip::inflate(bytes, at, &mut inflated, from).map_err(InitramfsError::Gzip)?;
+            inflated.length = length;
+            parts.push(Part::Inflated(from..length));
+            at = end;
+        } else if Archive::begins_at(bytes, at) {
+            let end = end_of(bytes, at).map_err(InitramfsError::Archive)?;
+            parts.push(Part::Plain(at..end));
+            at = end;
+        } else {
+            return Err(InitramfsError::Unknown(at));
+        }
+    }
+    Ok((parts, inflated))
+}
+
+fn end_of(bytes: &[u8], offset: usize) -> Result<usize, ArchiveError> {
+    let mut archive = Archive::new(bytes, offset);
+    while archive.next_member()?.is_some() {}
+    Ok(archive.offset())
+}
+
+/// Unpacks the archives that lie in `bytes`, with zeros between them.
+fn unpack_all(bytes: &'static [u8]) -> Result<(), InitramfsError> {
+    let mut at = 0;
+    while let Some(zeros) = bytes[at..].iter().position(|byte| *byte != 0) {
+        at = unpack(bytes, at + zeros).map_err(InitramfsError::Inflated)?;
+    }
+    Ok(())
+}
+
+/// Unpacks one archive; returns where it ends.
+fn unpack(bytes: &'static [u8], offset: usize) -> Result<usize, ArchiveError> {
+    let mounts = namespace::mounts();
+    let root = mounts.all()[0].root().clone();
+    let start = Start { directory: root.clone(), root, mounts, credentials: Credentials::SUPERUSER };
+    let mut linked = BTreeMap::new();
+    let mut archive = Archive::new(bytes, offset);
+    while let Some(member) = archive.next_member()? {
+        if let Err(error) = unpack_member(&start, &member, &mut linked) {
+            log!("fs", "initramfs: {}: left out: {error}", member.path.escape_ascii());
+        }
+    }
+    Ok(archive.offset())
+}
+
+/// Makes a member's node, as Linux does: directories are not made by themselves, and what is in the way is replaced unless
+/// it is a directory.
+fn unpack_member(
+    start: &Start,
+    member: &Member<'static>,
+    linked: &mut BTreeMap<(u32, u32, u32), Handle>,
+) -> Result<(), Errno> {
+    let (major, minor) = member.device;
+    let kind = Kind::from_mode(member.mode, Device { major, minor }).ok_or(Errno::EINVAL)?;
+    let modified = Duration::from_secs(member.modified.into());
+    let attributes = Attributes {
+        user: member.user,
+        group: member.group,
+        ..Attributes::new(member.mode & 0o7777, modified)
+    };
+    let path = if member.path.is_empty() { b"." } else { member.path };
+    let found = walk(start, path, Follow::Never)?;
+    let Last::Name(name) = &found.last else { return set_attributes(&found.node()?, attributes) };
+    if let Some(node) = &found.node {
+        if node.metadata().kind == Kind::Directory {
+            return if kind == Kind::Directory { set_attributes(node, attributes) } else { Err(Errno::EISDIR) };
+        }
+        found.parent.unlink(name, false)?;
+    }
+    let other = if member.links > 1 && kind == Kind::File { linked.get(&member.identity) } else { None };
+    let node = match (kind, other) {
+        (Kind::File, Some(other)) => {
+            found.parent.link(name, other)?;
+            // One of the names has the contents, usually the last.
+            if !member.contents.is_empty() {
+                tmpfs::set_archived(other, member.contents)?;
+            }
+            return Ok(());
+        }
+        (Kind::File, None) => tmpfs::create_archived(&found.parent, name, member.contents, attributes)?,
+        (Kind::Link, _) => found.parent.create(name, New::Link(member.contents), attributes)?,
+        _ => found.parent.create(name, New::Node(kind), attributes)?,
+    };
+    if member.links > 1 && kind == Kind::File {
+        linked.insert(member.identity, node);
+    }
+    Ok(())
+}
+
+fn set_attributes(node: &Handle, new: Attributes) -> Result<(), Errno> {
+    node.set_attributes(&mut |attributes| *attributes = new)
+}
