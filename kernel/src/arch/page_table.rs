@@ -7,6 +7,7 @@
 //! | `0` | [`USER_END`] | the user half, one for each address space |
 //! | [`DIRECT_MAP`] | + 32 TiB | the RAM that Quire manages and its heap, at its physical address; never executable |
 //! | [`MMIO`] | + 16 TiB | device registers, uncached |
+//! | [`ARCHIVE`] | + 2 TiB | the initramfs, as it came and inflated |
 //! | [`STACKS`] | + 16 TiB | kernel stacks, each below a guard gap |
 //! | [`KERNEL_IMAGE`] | + 2 GiB | the kernel: code read-only, data not executable; not in the direct map |
 //!
@@ -28,6 +29,8 @@ pub use crate::mm::USER_END;
 pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
 /// Where device registers are mapped.
 pub const MMIO: u64 = 0xffff_a000_0000_0000;
+/// Where the initramfs is mapped.
+pub const ARCHIVE: u64 = 0xffff_c000_0000_0000;
 /// Where kernel stacks are mapped.
 pub const STACKS: u64 = 0xffff_e000_0000_0000;
 /// Where the kernel is linked; `.cargo/config.toml` tells the linker the same.

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use crate::errno::Errno;
-use crate::task::WaitQueue;
+use crate::task::{Interrupted, WaitQueue, Waited};
 
 /// How often something has changed, and who waits for the next time. Whoever waits notes the count, looks whether there is
 /// something to do, and waits for another count if not; so no change is missed, and no lock is held while waiting.
@@ -63,7 +63,10 @@ pub fn wait_for_any(seen: u64, deadline: Option<Duration>) -> Result<(), Errno> 
     let changed = || ANY.seen() != seen;
     let result = match deadline {
         None => ANY.waiters.wait_until_interrupted(changed),
-        Some(deadline) => ANY.waiters.wait_until_or_interrupted(deadline, changed).map(drop),
+        Some(deadline) => match ANY.waiters.wait_until_or_interrupted(deadline, changed) {
+            Waited::Done | Waited::TimedOut => Ok(()),
+            Waited::Interrupted => Err(Interrupted),
+        },
     };
     result.map_err(|Interrupted| Errno::RESTART_WITHOUT_HANDLER)
 }

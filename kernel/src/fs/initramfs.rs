@@ -253,11 +253,8 @@ fn unpack_member(
     let (major, minor) = member.device;
     let kind = Kind::from_mode(member.mode, Device { major, minor }).ok_or(Errno::EINVAL)?;
     let modified = Duration::from_secs(member.modified.into());
-    let attributes = Attributes {
-        user: member.user,
-        group: member.group,
-        ..Attributes::new(member.mode & 0o7777, modified)
-    };
+    let attributes =
+        Attributes { user: member.user, group: member.group, ..Attributes::new(member.mode & 0o7777, modified) };
     let path = if member.path.is_empty() { b"." } else { member.path };
     let found = walk(start, path, Follow::Never)?;
     let Last::Name(name) = &found.last else { return set_attributes(&found.node()?, attributes) };

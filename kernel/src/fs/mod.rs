@@ -1,4 +1,27 @@
-//! Files.
+//! Files: what programs see of the kernel.
+//!
+//! # From a path to bytes
+//!
+//! A path is walked ([`path`]) from directory to directory, over symbolic links and mounts, to a [`node::Node`]; opening
+//! that gives a [`node::File`], which a process's table numbers ([`open`]). The nodes come from three kinds of file systems:
+//!
+//! | kind | where | made of |
+//! |---|---|---|
+//! | [`tmpfs`] | `/`, `/dev` | a [`tree`] of names; contents in memory objects, which swap; at first those of the initramfs |
+//! | [`synthetic`] | `/proc`, `/sys` | lists of functions that make text |
+//! | [`pipe`] | nowhere | pipes without a name |
+//!
+//! A device's node only has its number; [`device`] knows what opening it means.
+//!
+//! # The initramfs
+//!
+//! [`initramfs`] fetches the archive, inflates what is compressed ([`gzip`]), reads it ([`cpio`]) and unpacks it into the
+//! root. The files' bytes stay in the archive until somebody writes to them.
+//!
+//! # Locks
+//!
+//! All sleep, rank above those of memory, and are never held while a device works, user memory is touched, or a handle is
+//! dropped that may be the last: dropping one takes the lock of its tree.
 
 pub mod access;
 #[cfg(target_os = "none")]
@@ -14,6 +37,8 @@ pub mod cpio;
 pub mod device;
 pub mod gzip;
 #[cfg(target_os = "none")]
+pub mod initramfs;
+#[cfg(target_os = "none")]
 pub mod kmsg;
 pub mod mount;
 #[cfg(target_os = "none")]
@@ -26,5 +51,12 @@ pub mod path;
 pub mod pipe;
 pub mod poll;
 #[cfg(target_os = "none")]
+mod start;
+#[cfg(target_os = "none")]
 pub mod synthetic;
+#[cfg(target_os = "none")]
+pub mod tmpfs;
 pub mod tree;
+
+#[cfg(target_os = "none")]
+pub use start::{Program, add_block_devices, console, filesystem, has_initramfs, open_program, start};

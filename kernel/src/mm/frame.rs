@@ -61,11 +61,13 @@ pub enum Kind {
     Anonymous,
     /// A page of an object.
     Object,
+    /// Part of the initramfs.
+    Archive,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Reserved,
         Self::Free,
         Self::FreeTail,
@@ -75,6 +77,7 @@ impl Kind {
         Self::Pool,
         Self::Anonymous,
         Self::Object,
+        Self::Archive,
     ];
 }
 

@@ -12,6 +12,8 @@ use super::Name;
 use super::limits::{Limit, Limits, Resource};
 use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standing};
 use super::usage::Usage;
+use crate::fs::namespace::Location;
+use crate::fs::open::Descriptors;
 use crate::mm::AddressSpace;
 use crate::sync::{Rank, SpinLock};
 use crate::task::{self, Thread, WaitQueue, scheduler, time};
@@ -46,6 +48,10 @@ pub struct Process {
     /// What the signals come to, to be looked at without their lock.
     standing: AtomicU8,
     pub(super) limits: SpinLock<Limits>,
+    /// Its open files.
+    pub files: Arc<Descriptors>,
+    /// Its root and working directory, and what permissions its new files do not get.
+    pub location: Location,
     /// What it has used.
     pub usage: Usage,
     /// What its children had used that were waited for.
@@ -84,6 +90,8 @@ impl Process {
             signals: SpinLock::new(Rank::Process, signals),
             standing: AtomicU8::new(0),
             limits: SpinLock::new(Rank::Process, parent.map_or_else(Limits::default, |parent| *parent.limits.lock())),
+            files: parent.map_or_else(|| Arc::new(Descriptors::new()), |parent| parent.files.fork()),
+            location: parent.map_or_else(Location::initial, |parent| parent.location.fork()),
             usage: Usage::default(),
             children_usage: Usage::default(),
             oom_score_adjustment: AtomicI32::new(parent.map_or(0, Self::oom_score_adjustment)),

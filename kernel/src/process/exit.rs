@@ -28,6 +28,7 @@ pub fn end_current(end: ChildChange) -> ! {
 
 fn give_everything_back(process: &Arc<Process>, end: ChildChange) {
     leave_space(process);
+    process.files.close_all();
     *process.alarm.lock() = (0, 0);
     if process.pid() == INIT {
         log!("init", "{process} has ended: {}", Ending(end));

@@ -1,0 +1,158 @@
+//! What there is before the first program: the root with the initramfs in it, and what is mounted over it.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use linux_raw_sys::general as linux;
+use spin::Once;
+
+use super::access::{Credentials, EXECUTE};
+use super::initramfs::{self, InitramfsError};
+use super::mount::Mount;
+use super::namespace::{self, Location};
+use super::node::{Attributes, Device, Handle, Kind, New};
+use super::open::{Descriptors, OpenFile};
+use super::path::{Follow, Start, walk};
+use super::tmpfs::{self, Tmpfs};
+use super::{clock, device};
+use crate::errno::Errno;
+use crate::mm::object::Object;
+
+/// `f_type` of a file system for `/dev`, and of the root.
+const TMPFS: u32 = linux::TMPFS_MAGIC;
+
+static DEVICES: Once<Handle> = Once::new();
+static HAS_INITRAMFS: AtomicBool = AtomicBool::new(false);
+
+/// Makes the root, unpacks the initramfs if there is one, and mounts what programs expect.
+///
+/// # Errors
+/// [`InitramfsError`]: there is one, but it makes no sense.
+pub fn start() -> Result<(), InitramfsError> {
+    namespace::start(Tmpfs::new(TMPFS).root());
+    HAS_INITRAMFS.store(initramfs::load()?, Ordering::Relaxed);
+    add_block_devices();
+    for (kind, path) in [("devtmpfs", "dev"), ("proc", "proc"), ("sysfs", "sys")] {
+        // What cannot be mounted, because a file is in the way, programs can mount elsewhere.
+        let _ = mount_early(kind, path);
+    }
+    Ok(())
+}
+
+/// Whether there is an initramfs.
+pub fn has_initramfs() -> bool {
+    HAS_INITRAMFS.load(Ordering::Relaxed)
+}
+
+fn root() -> Start {
+    Location::initial().start(Credentials::SUPERUSER)
+}
+
+fn mount_early(kind: &'static str, path: &str) -> Result<(), Errno> {
+    let start = root();
+    let found = walk(&start, path.as_bytes(), Follow::Yes)?;
+    let covered = match &found.node {
+        Some(node) if node.metadata().kind == Kind::Directory => Arc::clone(node),
+        Some(_) => return Err(Errno::ENOTDIR),
+        None => namespace::create(&start, &found, New::Node(Kind::Directory), 0o755)?,
+    };
+    let path = String::from("/") + path;
+    let mut mount = Mount::new(kind, kind, &path, Some(covered), filesystem(kind)?);
+    mount.early = true;
+    namespace::mount(&mount)
+}
+
+/// The root of the file system of that kind, a new one where there can be several.
+///
+/// # Errors
+/// `ENODEV` if there is no such kind.
+pub fn filesystem(kind: &str) -> Result<Handle, Errno> {
+    match kind {
+        "devtmpfs" => Ok(Arc::clone(devices())),
+        "tmpfs" | "ramfs" => Ok(Tmpfs::new(TMPFS).root()),
+        _ => Err(Errno::ENODEV),
+    }
+}
+
+/// The root of `/dev`.
+fn devices() -> &'static Handle {
+    DEVICES.call_once(|| {
+        let root = Tmpfs::new(TMPFS).root();
+        for (name, major, minor, permissions) in device::CHARACTERS {
+            add_device(&root, name, Kind::Character(Device { major, minor }), permissions);
+        }
+        for (name, target) in [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"),
+        ] {
+            let _ = root.create(name.as_bytes(), New::Link(target.as_bytes()), Attributes::new(0o777, clock::now()));
+        }
+        root
+    })
+}
+
+fn add_device(root: &Handle, name: &str, kind: Kind, permissions: u32) {
+    // One that is there already was made by a program, which may have had its reasons.
+    let _ = root.create(name.as_bytes(), New::Node(kind), Attributes::new(permissions, clock::now()));
+}
+
+/// Makes `/dev` have a file for every block device, and none for zram devices that are gone.
+pub fn add_block_devices() {
+    let there = device::blocks();
+    let mut gone = Vec::new();
+    let look = &mut |entry: &super::node::Entry<'_>| {
+        let is_gone = matches!(entry.kind, Kind::Block(number) if there.iter().all(|(_, other)| *other != number));
+        if is_gone {
+            gone.push(entry.name.to_vec());
+        }
+        true
+    };
+    let _ = devices().read_directory(0, look);
+    for name in gone {
+        let _ = devices().unlink(&name, false);
+    }
+    for (name, number) in there {
+        add_device(devices(), &name, Kind::Block(number), 0o660);
+    }
+}
+
+/// A program's file.
+pub struct Program {
+    /// Its path.
+    pub path: Vec<u8>,
+    /// What the path leads to.
+    pub node: Handle,
+    /// Its contents.
+    pub object: Arc<Object>,
+}
+
+/// Finds the program at `path` as seen from `location`.
+///
+/// # Errors
+/// The walk's, and `EACCES` for what is no file that may be executed.
+pub fn open_program(location: &Location, path: &[u8]) -> Result<Program, Errno> {
+    let start = location.start(Credentials::SUPERUSER);
+    let opened = namespace::open(&start, path, linux::O_PATH, 0)?;
+    let node = Arc::clone(opened.node());
+    let metadata = node.metadata();
+    if metadata.kind != Kind::File {
+        return Err(Errno::EACCES);
+    }
+    start.credentials.check(&metadata, EXECUTE)?;
+    let object = tmpfs::object_of(&node)?.ok_or(Errno::EACCES)?;
+    Ok(Program { path: opened.path().to_vec(), node, object })
+}
+
+/// Gives the first process the console as its files 0, 1 and 2.
+///
+/// # Errors
+/// There is no `/dev/console`.
+pub fn console(files: &Descriptors) -> Result<(), Errno> {
+    let node = devices().lookup(b"console")?;
+    let console = OpenFile::new(Arc::clone(&node), node.open(linux::O_RDWR)?, b"/dev/console", linux::O_RDWR);
+    (0..3).try_for_each(|descriptor| files.replace(descriptor, Arc::clone(&console), false))
+}

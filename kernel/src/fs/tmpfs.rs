@@ -1,0 +1,410 @@
+//! A file system in memory: names in a [`Tree`], contents in memory objects whose pages go to swap.
+//!
+//! A file of the initramfs is read where the archive lies until somebody opens it to write it, or maps it; then it gets an
+//! object with the archive as its source, of which only pages that are written or mapped are copied. So the archive is
+//! never changed, and what lies over it costs what was changed.
+//!
+//! # Locking
+//!
+//! One sleeping lock for the tree. Contents are never touched under it: a transfer takes a reference to the object and
+//! leaves the tree. What the tree gives up is dropped after the lock is.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use linux_raw_sys::general as linux;
+use quire_swap::header::{PAGE_SIZE, Page};
+
+use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, PATH_MAX, Usage, Wait};
+use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
+use super::{device, open, pipe};
+use crate::errno::Errno;
+use crate::fs::clock;
+use crate::mm::object::{Object, ObjectError, Source};
+use crate::mm::{heap, physical};
+use crate::sync::Rank;
+use crate::task::Mutex;
+
+/// What a node may take of the heap, its name included; more must be there to make one.
+const NODE_BYTES: usize = 2048;
+
+/// A file system.
+pub struct Tmpfs {
+    device: u64,
+    magic: u32,
+    tree: Mutex<Tree<Contents>>,
+}
+
+/// A file's contents.
+enum Contents {
+    /// As in the archive.
+    Archived(&'static [u8]),
+    /// In memory or swap, or, as far as nobody wrote, as in the archive.
+    Object(Arc<Object>),
+}
+
+/// A node of a [`Tmpfs`]; while it is there, so is the node.
+struct TmpNode {
+    filesystem: Arc<Tmpfs>,
+    number: Number,
+}
+
+/// A file of the archive, as a memory object's source.
+struct Archived(&'static [u8]);
+
+impl Source for Archived {
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn fill(&self, index: u64, page: &mut Page) {
+        let start = self.0.len().min(index as usize * PAGE_SIZE);
+        let bytes = &self.0[start..self.0.len().min(start + PAGE_SIZE)];
+        page[..bytes.len()].copy_from_slice(bytes);
+        page[bytes.len()..].fill(0);
+    }
+}
+
+impl From<ObjectError> for Errno {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::BeyondEnd => Self::EFBIG,
+            ObjectError::NoMemory => Self::ENOSPC,
+            ObjectError::ReadFailed(_) => Self::EIO,
+        }
+    }
+}
+
+impl Tmpfs {
+    /// A new file system; `magic` is what `statfs` says.
+    pub fn new(magic: u32) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(16);
+        let device = NEXT.fetch_add(1, Ordering::Relaxed);
+        let tree = Tree::new(Attributes::new(0o755, clock::now()));
+        Arc::new(Self { device, magic, tree: Mutex::new(Rank::Tree, tree) })
+    }
+
+    /// Its root directory.
+    pub fn root(self: &Arc<Self>) -> Handle {
+        self.handle(&mut self.tree.lock(), ROOT)
+    }
+
+    fn handle(self: &Arc<Self>, tree: &mut Tree<Contents>, number: Number) -> Handle {
+        tree.hold(number);
+        Arc::new(TmpNode { filesystem: Arc::clone(self), number })
+    }
+}
+
+/// Makes a file of `directory`, a directory of a [`Tmpfs`], that has its contents in the archive.
+///
+/// # Errors
+/// As [`Node::create`].
+pub fn create_archived(
+    directory: &Handle,
+    name: &[u8],
+    contents: &'static [u8],
+    attributes: Attributes,
+) -> Result<Handle, Errno> {
+    let node = of(directory)?;
+    node.create_node(name, Body::File(Contents::Archived(contents)), attributes)
+}
+
+/// Gives a file of the initramfs, which nobody has opened yet, its contents.
+///
+/// # Errors
+/// `EXDEV` if it is no file of a [`Tmpfs`].
+pub fn set_archived(file: &Handle, contents: &'static [u8]) -> Result<(), Errno> {
+    let node = of(file)?;
+    let mut tree = node.filesystem.tree.lock();
+    let Body::File(place) = &mut tree.node_mut(node.number).body else { return Err(Errno::EXDEV) };
+    *place = Contents::Archived(contents);
+    Ok(())
+}
+
+/// The memory object of a file; none for what is no file of a [`Tmpfs`].
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn object_of(node: &Handle) -> Result<Option<Arc<Object>>, Errno> {
+    match of(node) {
+        Ok(node) => node.object(),
+        Err(_) => Ok(None),
+    }
+}
+
+fn of(node: &Handle) -> Result<&TmpNode, Errno> {
+    node.as_any().downcast_ref().ok_or(Errno::EXDEV)
+}
+
+impl TmpNode {
+    fn create_node(&self, name: &[u8], body: Body<Contents>, attributes: Attributes) -> Result<Handle, Errno> {
+        if !heap::may_allocate(NODE_BYTES) {
+            return Err(Errno::ENOSPC);
+        }
+        let mut tree = self.filesystem.tree.lock();
+        let number = tree.create(self.number, name, attributes, body)?;
+        self.touch(&mut tree);
+        Ok(self.filesystem.handle(&mut tree, number))
+    }
+
+    /// The directory's contents have changed.
+    fn touch(&self, tree: &mut Tree<Contents>) {
+        let now = clock::now();
+        let attributes = &mut tree.node_mut(self.number).attributes;
+        (attributes.modified, attributes.changed) = (now, now);
+    }
+
+    /// The file's object, which is made if there is none yet; none for what is no file.
+    fn object(&self) -> Result<Option<Arc<Object>>, Errno> {
+        let archived = match &self.filesystem.tree.lock().node(self.number).body {
+            Body::File(Contents::Object(object)) => return Ok(Some(Arc::clone(object))),
+            Body::File(Contents::Archived(bytes)) => *bytes,
+            _ => return Ok(None),
+        };
+        let new = Object::from_source(Arc::new(Archived(archived))).map_err(|_| Errno::ENOMEM)?;
+        let mut tree = self.filesystem.tree.lock();
+        let Body::File(contents) = &mut tree.node_mut(self.number).body else { return Ok(None) };
+        if let Contents::Object(object) = contents {
+            // Somebody else was faster; the new one goes when the lock has gone.
+            let object = Arc::clone(object);
+            drop(tree);
+            drop(new);
+            return Ok(Some(object));
+        }
+        *contents = Contents::Object(Arc::clone(&new));
+        Ok(Some(new))
+    }
+
+    /// What a read needs: the archive's bytes, or the object.
+    fn contents(&self) -> Result<Result<&'static [u8], Arc<Object>>, Errno> {
+        match &self.filesystem.tree.lock().node(self.number).body {
+            Body::File(Contents::Archived(bytes)) => Ok(Ok(bytes)),
+            Body::File(Contents::Object(object)) => Ok(Err(Arc::clone(object))),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn length(&self) -> Result<u64, Errno> {
+        Ok(match self.contents()? {
+            Ok(bytes) => bytes.len() as u64,
+            Err(object) => object.length(),
+        })
+    }
+
+    fn mark_modified(&self) {
+        self.touch(&mut self.filesystem.tree.lock());
+    }
+}
+
+impl Drop for TmpNode {
+    fn drop(&mut self) {
+        let gone: Option<Inode<Contents>> = self.filesystem.tree.lock().release(self.number);
+        drop(gone);
+    }
+}
+
+impl Node for TmpNode {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn metadata(&self) -> Metadata {
+        let tree = self.filesystem.tree.lock();
+        let node = tree.node(self.number);
+        let (size, blocks) = match &node.body {
+            Body::Directory(_) => (PAGE_SIZE as u64, 0),
+            Body::File(Contents::Archived(bytes)) => (bytes.len() as u64, bytes.len().div_ceil(512) as u64),
+            Body::File(Contents::Object(object)) => (object.length(), object.pages() * (PAGE_SIZE as u64 / 512)),
+            Body::Link(target) => (target.len() as u64, 0),
+            Body::Special(_) => (0, 0),
+        };
+        Metadata {
+            device: self.filesystem.device,
+            inode: self.number,
+            kind: node.kind(),
+            links: node.links(),
+            attributes: node.attributes,
+            size,
+            blocks,
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        let nodes = self.filesystem.tree.lock().len() as u64;
+        let free_pages = (physical::free_frames() as u64) + crate::swap::total_pages() - crate::swap::used_pages();
+        Usage { magic: self.filesystem.magic, pages: physical::managed_frames() as u64, free_pages, nodes }
+    }
+
+    fn set_attributes(&self, change: &mut dyn FnMut(&mut Attributes)) -> Result<(), Errno> {
+        change(&mut self.filesystem.tree.lock().node_mut(self.number).attributes);
+        Ok(())
+    }
+
+    fn open(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
+        let metadata = self.metadata();
+        match metadata.kind {
+            Kind::Directory => Ok(Arc::new(open::OpenDirectory)),
+            Kind::Character(_) | Kind::Block(_) => device::open(metadata.kind, flags),
+            Kind::Pipe => pipe::open_named(metadata.identity(), flags),
+            Kind::Socket => Err(Errno::ENXIO),
+            Kind::Link => Err(Errno::ELOOP),
+            Kind::File => {
+                if flags & linux::O_ACCMODE != linux::O_RDONLY {
+                    self.object()?;
+                }
+                let handle = self.filesystem.handle(&mut self.filesystem.tree.lock(), self.number);
+                Ok(Arc::new(TmpFile(handle)))
+            }
+        }
+    }
+
+    fn set_length(&self, length: u64) -> Result<(), Errno> {
+        if self.metadata().kind == Kind::Directory {
+            return Err(Errno::EISDIR);
+        }
+        let object = self.object()?.ok_or(Errno::EINVAL)?;
+        object.set_length(length)?;
+        self.mark_modified();
+        Ok(())
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>, Errno> {
+        match &self.filesystem.tree.lock().node(self.number).body {
+            Body::Link(target) => Ok(target.to_vec()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<Handle, Errno> {
+        let mut tree = self.filesystem.tree.lock();
+        let number = tree.lookup(self.number, name)?;
+        Ok(self.filesystem.handle(&mut tree, number))
+    }
+
+    fn parent(&self) -> Option<Handle> {
+        let mut tree = self.filesystem.tree.lock();
+        let parent = tree.parent(self.number)?;
+        Some(self.filesystem.handle(&mut tree, parent))
+    }
+
+    fn name_of(&self, inode: u64) -> Option<Vec<u8>> {
+        self.filesystem.tree.lock().name_of(self.number, inode).map(<[u8]>::to_vec)
+    }
+
+    fn read_directory(&self, position: u64, each: &mut dyn FnMut(&Entry<'_>) -> bool) -> Result<(), Errno> {
+        let tree = self.filesystem.tree.lock();
+        for entry in tree.names(self.number, position)? {
+            let kind = tree.node(entry.number).kind();
+            if !each(&Entry { position: entry.position, name: entry.name, inode: entry.number, kind }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&self, name: &[u8], new: New<'_>, attributes: Attributes) -> Result<Handle, Errno> {
+        let body = match new {
+            New::Link(target) if target.len() >= PATH_MAX => return Err(Errno::ENAMETOOLONG),
+            New::Link(target) => Body::Link(target.into()),
+            New::Node(Kind::Directory) => Body::Directory(Directory::default()),
+            New::Node(Kind::File) => Body::File(Contents::Object(Object::swappable().map_err(|_| Errno::ENOSPC)?)),
+            New::Node(Kind::Link) => return Err(Errno::EINVAL),
+            New::Node(kind) => Body::Special(kind),
+        };
+        self.create_node(name, body, attributes)
+    }
+
+    fn link(&self, name: &[u8], node: &Handle) -> Result<(), Errno> {
+        let node = of(node).ok().filter(|node| Arc::ptr_eq(&node.filesystem, &self.filesystem)).ok_or(Errno::EXDEV)?;
+        if !heap::may_allocate(NODE_BYTES) {
+            return Err(Errno::ENOSPC);
+        }
+        let mut tree = self.filesystem.tree.lock();
+        tree.link(self.number, name, node.number)?;
+        tree.node_mut(node.number).attributes.changed = clock::now();
+        self.touch(&mut tree);
+        Ok(())
+    }
+
+    fn unlink(&self, name: &[u8], directory: bool) -> Result<(), Errno> {
+        let mut tree = self.filesystem.tree.lock();
+        let gone = if directory { tree.remove_directory(self.number, name) } else { tree.unlink(self.number, name) }?;
+        self.touch(&mut tree);
+        drop(tree);
+        drop(gone);
+        Ok(())
+    }
+
+    fn rename(&self, old: &[u8], to: &Handle, new: &[u8], flags: u32) -> Result<(), Errno> {
+        let to = of(to).ok().filter(|to| Arc::ptr_eq(&to.filesystem, &self.filesystem)).ok_or(Errno::EXDEV)?;
+        let replace = match flags {
+            0 => Replace::Yes,
+            linux::RENAME_NOREPLACE => Replace::No,
+            linux::RENAME_EXCHANGE => Replace::Exchange,
+            _ => return Err(Errno::EINVAL),
+        };
+        let mut tree = self.filesystem.tree.lock();
+        let gone = tree.rename((self.number, old), (to.number, new), replace)?;
+        self.touch(&mut tree);
+        to.touch(&mut tree);
+        drop(tree);
+        drop(gone);
+        Ok(())
+    }
+}
+
+/// An open file of a [`Tmpfs`].
+struct TmpFile(Handle);
+
+impl TmpFile {
+    fn node(&self) -> Result<&TmpNode, Errno> {
+        of(&self.0)
+    }
+
+    fn object(&self) -> Result<Arc<Object>, Errno> {
+        self.node()?.object()?.ok_or(Errno::EINVAL)
+    }
+}
+
+impl File for TmpFile {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
+        match self.node()?.contents()? {
+            Ok(bytes) => {
+                let rest = &bytes[bytes.len().min(usize::try_from(offset).unwrap_or(usize::MAX))..];
+                let bytes = rest.len().min(buffer.len());
+                buffer[..bytes].copy_from_slice(&rest[..bytes]);
+                Ok(bytes)
+            }
+            Err(object) => Ok(object.read_at(offset, buffer)?),
+        }
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let written = self.object()?.write_at(offset, bytes)?;
+        self.node()?.mark_modified();
+        Ok(written)
+    }
+
+    fn append(&self, bytes: &[u8], wait: Wait) -> Result<(usize, u64), Errno> {
+        let end = self.object()?.length();
+        let written = self.write(end, bytes, wait)?;
+        Ok((written, end + written as u64))
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.node().and_then(TmpNode::length).ok()
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+}
