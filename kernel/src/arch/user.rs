@@ -5,6 +5,7 @@
 //! alignment-check flag that opens the user half for just its own instructions, and trap entry closes it again.
 
 use core::arch::global_asm;
+use core::fmt;
 
 use super::USER_END;
 
@@ -42,6 +43,12 @@ unsafe extern "C" {
 /// A user access that could not be served: the address is not mapped, memory ran out, or swap could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault;
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a user address could not be accessed")
+    }
+}
 
 /// Where a kernel fault at `instruction` continues if it cannot be served; `None` when the kernel may not fault there.
 pub fn recovery_address(instruction: u64) -> Option<u64> {

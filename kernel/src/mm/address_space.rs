@@ -254,7 +254,9 @@ impl AddressSpace {
             layout: Mutex::new(Rank::Regions, Layout::new()),
             home,
             readahead: Readahead::new(),
-            limits: [const { AtomicU64::new(u64::MAX) }; 4],
+            limits: core::array::from_fn(|limit| {
+                AtomicU64::new(relative.map_or(u64::MAX, |relative| relative.limits[limit].load(Ordering::Relaxed)))
+            }),
             locked_pages: AtomicUsize::new(0),
         })
     }

@@ -1,6 +1,7 @@
 //! What programs say about how they will use their memory: `madvise`, `mlock`, `mincore`, and bringing pages in ahead.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -47,7 +48,7 @@ pub enum Advice {
 }
 
 /// The parts of `range` that regions cover.
-fn parts(space: &AddressSpace, range: &Range<u64>) -> alloc::vec::Vec<Region<Arc<Attachment>>> {
+fn parts(space: &AddressSpace, range: &Range<u64>) -> Vec<Region<Arc<Attachment>>> {
     let within = |region: &Region<Arc<Attachment>>| Region {
         range: region.range.start.max(range.start)..region.range.end.min(range.end),
         ..region.clone()
@@ -278,9 +279,25 @@ impl AddressSpace {
     /// [`MapError::LockLimit`] when the limit is reached.
     pub fn lock_all(&self, now: bool, later: bool, lazily: bool) -> Result<(), MapError> {
         self.layout().set_lock_new(later);
-        let ranges: alloc::vec::Vec<Range<u64>> =
-            self.layout().regions.iter().map(|region| region.range.clone()).collect();
-        let any = now || !later;
-        ranges.into_iter().filter(|_| any).try_for_each(|range| self.lock(range, now, lazily))
+        let ranges = if now { self.ranges() } else { Vec::new() };
+        ranges.into_iter().try_for_each(|range| self.lock(range, true, lazily))
+    }
+
+    /// Nothing need stay in memory any more, nor what will be mapped.
+    ///
+    /// # Errors
+    /// [`MapError::NoMemory`] when there is none to note it.
+    pub fn unlock_all(&self) -> Result<(), MapError> {
+        self.layout().set_lock_new(false);
+        self.ranges().into_iter().try_for_each(|range| self.lock(range, false, true))
+    }
+
+    fn ranges(&self) -> Vec<Range<u64>> {
+        self.layout().regions.iter().map(|region| region.range.clone()).collect()
+    }
+
+    /// Whether all of `range` is mapped.
+    pub fn is_mapped(&self, range: &Range<u64>) -> bool {
+        self.layout().regions.covers(range)
     }
 }

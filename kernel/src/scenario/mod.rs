@@ -27,6 +27,8 @@ mod errors;
 #[cfg(target_os = "none")]
 mod full;
 #[cfg(target_os = "none")]
+mod mappings;
+#[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]
 mod sequential;

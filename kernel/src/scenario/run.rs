@@ -6,7 +6,7 @@ use core::fmt;
 
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
-use super::{areas, crashes, demo, disks, errors, full, memory, sequential, threads, zram, zram_cost};
+use super::{areas, crashes, demo, disks, errors, full, mappings, memory, sequential, threads, zram, zram_cost};
 use crate::command_line::CommandLine;
 use crate::{log, print};
 
@@ -48,6 +48,11 @@ const fn scenario(
 static SCENARIOS: &[Scenario] = &[
     scenario("demo", "several tasks use four times the RAM; every byte is verified", demo::demo),
     scenario("memory", "frames, protections of the kernel's pages, and address spaces come and go", memory::memory),
+    scenario(
+        "mappings",
+        "fork, objects, moving, locking and protecting, with pages in memory and in swap",
+        mappings::mappings,
+    ),
     scenario("threads", "preemption, sleeping, and locks under contention", threads::threads),
     scenario(
         "disk",

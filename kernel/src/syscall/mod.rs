@@ -10,6 +10,7 @@
 #![expect(clippy::unnecessary_wraps, reason = "calls have one type, also those that cannot fail")]
 
 mod identity;
+mod memory;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,7 +38,7 @@ type Calls = &'static [(u32, Call)];
 /// More than the greatest number that Linux has given to a call.
 const NUMBERS: usize = 512;
 
-const LISTS: &[Calls] = &[identity::CALLS];
+const LISTS: &[Calls] = &[identity::CALLS, memory::CALLS];
 
 static TABLE: [Option<Call>; NUMBERS] = table(LISTS);
 

@@ -85,6 +85,13 @@ fn memory_is_protected_and_comes_and_goes() {
 }
 
 #[test]
+fn mappings_are_forked_shared_moved_and_protected() {
+    let run = Run::new("mappings", small_machine(Size::mebibytes(128)));
+    run.figures().require_at_least("swapped_out", run.figures().number("pages"));
+    run.figures().require_at_least("brought_back_by_swapoff", run.figures().number("pages") / 2);
+}
+
+#[test]
 fn threads_are_preempted_sleep_and_lock() {
     let run = Run::new("threads", Machine::new());
     run.figures().require_exactly("locked", 16_000);
