@@ -220,7 +220,7 @@ impl quire_swap::Disk<Quire> for SwapDisk {
     }
 
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
-        let folio = reclaim::wait_for_frame().map_err(|_| IoError::NoSpace)?;
+        let folio = reclaim::wait_for_frame().map_err(|_| IoError::NoMemory)?;
         self.disk.run(Operation::Read, page * SECTORS_PER_PAGE, &[segment(&folio)]).map_err(io_error)?;
         folio.with_page(0, |contents| buffer.copy_from_slice(contents));
         Ok(())
@@ -231,7 +231,7 @@ impl quire_swap::Disk<Quire> for SwapDisk {
         for pages in pages.chunks(BATCH_FOLIOS.min(self.disk.geometry().max_segments).max(1)) {
             let mut folios = Vec::new();
             for page in pages {
-                let folio = reclaim::wait_for_frame().map_err(|_| IoError::NoSpace)?;
+                let folio = reclaim::wait_for_frame().map_err(|_| IoError::NoMemory)?;
                 folio.with_page_mut(0, |contents| contents.copy_from_slice(page));
                 folios.push(folio);
             }

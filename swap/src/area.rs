@@ -9,7 +9,8 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::batch::Pool;
-use crate::cluster::{CLASSES, CLUSTER_SLOTS, Cluster, ClusterGuard, run_length};
+use crate::cluster::{CLASSES, CLUSTER_SLOTS, ClusterGuard, run_length};
+use crate::clusters::{ClusterRef, Clusters, Directory};
 use crate::disk::{Disk, DiskProperties};
 use crate::entry::Entry;
 use crate::extents::Extents;
@@ -27,7 +28,9 @@ use crate::word::{Kind, Word};
 pub struct Area<M: Machine> {
     pub(crate) index: u8,
     pub(crate) priority: i16,
-    pub(crate) disk: Arc<dyn Disk<M>>,
+    pub(crate) name: Box<str>,
+    /// An area whose backend needs none has none.
+    pub(crate) disk: Option<Arc<dyn Disk<M>>>,
     pub(crate) properties: DiskProperties,
     /// Captured at `swapon`, kept until the area is gone.
     pub(crate) ops: Arc<dyn SwapOps<M>>,
@@ -40,7 +43,7 @@ pub struct Area<M: Machine> {
     pub(crate) slots: u64,
     /// Slots that can be used.
     pub(crate) usable: u64,
-    pub(crate) clusters: Box<[Cluster<M>]>,
+    pub(crate) clusters: Clusters<M>,
     pub(crate) lists: Lock<Lists, M, { Rank::Lists as u8 }>,
     /// Slots in use. Lowered only after the backend was told of a freed slot, so that `swapoff` cannot miss one.
     pub(crate) used: AtomicU64,
@@ -86,7 +89,7 @@ impl<M: Machine> Area<M> {
 
     /// The path of its device.
     pub fn name(&self) -> &str {
-        self.disk.name()
+        &self.name
     }
 
     /// Its backend.
@@ -94,9 +97,9 @@ impl<M: Machine> Area<M> {
         &self.ops
     }
 
-    /// Its device.
-    pub fn disk(&self) -> &Arc<dyn Disk<M>> {
-        &self.disk
+    /// Its device; an area may have none ([`Swap::swapon_without_disk`](crate::Swap::swapon_without_disk)).
+    pub fn disk(&self) -> Option<&Arc<dyn Disk<M>>> {
+        self.disk.as_ref()
     }
 
     /// What its device is like.
@@ -127,6 +130,11 @@ impl<M: Machine> Area<M> {
     /// Slots in use.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Acquire)
+    }
+
+    /// How many of its clusters exist: all, or in an area without a device those in use and a few beside them.
+    pub fn existing_clusters(&self) -> usize {
+        self.clusters.existing().count()
     }
 
     /// The backend's own bits for a slot, 0 if it set none since the slot was allocated. Not from inside
@@ -161,8 +169,9 @@ impl<M: Machine> Area<M> {
     /// Looks at the backend's bits of the slots in use from `from` on, until `look` says that it has seen enough. Returns
     /// the slot to go on from; `None` at the end.
     pub(crate) fn look_at_metadata(&self, from: u32, mut look: impl FnMut(u32, u64) -> bool) -> Option<u32> {
-        for index in from as usize / CLUSTER_SLOTS..self.clusters.len() {
-            let cluster = self.clusters[index].lock();
+        for index in self.clusters.existing_from(from as usize / CLUSTER_SLOTS) {
+            let Some(cluster) = self.clusters.get(index) else { continue };
+            let cluster = cluster.lock();
             if cluster.is_empty() {
                 continue;
             }
@@ -214,7 +223,7 @@ impl<M: Machine> Area<M> {
     }
 
     #[inline]
-    pub(crate) fn cluster(&self, slot: u32) -> Option<&Cluster<M>> {
+    pub(crate) fn cluster(&self, slot: u32) -> Option<ClusterRef<'_, M>> {
         self.clusters.get(slot as usize / CLUSTER_SLOTS)
     }
 
@@ -222,16 +231,23 @@ impl<M: Machine> Area<M> {
         if u64::from(slot) < self.slots { Entry::new(self.index, slot) } else { None }
     }
 
-    /// Puts every cluster on the list of free ones: once, while nobody else knows the area.
-    pub(crate) fn fill_lists(&self) {
+    /// Puts every cluster on the list of free ones: once, while nobody else knows the area. Of those that exist only while
+    /// they are in use, these are the first.
+    pub(crate) fn fill_lists(&self) -> Result<(), NoMemory> {
+        if self.grow()? {
+            return Ok(());
+        }
         let mut lists = self.lists.lock();
-        for index in 0..self.clusters.len() {
+        for index in self.clusters.existing() {
             lists.move_to(&self.clusters, index, ListId::NONE, ListId::FREE);
         }
         drop(lists);
-        for cluster in &self.clusters {
-            cluster.lock().set_list(ListId::FREE);
+        for index in self.clusters.existing() {
+            if let Some(cluster) = self.clusters.get(index) {
+                cluster.lock().set_list(ListId::FREE);
+            }
         }
+        Ok(())
     }
 
     /// Takes a slot out of use for ever: once each, while nobody else knows the area.
@@ -313,6 +329,11 @@ impl<M: Machine> Area<M> {
         if let Some(taken) = try_list(first[0], all).or_else(|| try_list(first[1], all)) {
             return Ok(taken);
         }
+        if self.grow()?
+            && let Some(taken) = try_list(ListId::FREE, all)
+        {
+            return Ok(taken);
+        }
         if self.is_half_full()
             && let Some(taken) = self.reclaim_cluster(class, word)
         {
@@ -341,7 +362,9 @@ impl<M: Machine> Area<M> {
 
     /// Whether so many clusters are free that single pages can have whole ones.
     fn has_free_to_spare(&self) -> bool {
-        self.lists.lock().length(ListId::FREE) > self.clusters.len() / FREE_KEPT
+        // Clusters that exist only while they are in use are best filled.
+        matches!(self.clusters, Clusters::Fixed(_))
+            && self.lists.lock().length(ListId::FREE) > self.clusters.len() / FREE_KEPT
     }
 
     /// Takes a slot from a partly used cluster that is nearly empty, if one is found soon.
@@ -438,7 +461,7 @@ impl<M: Machine> Area<M> {
         for _ in 0..self.clusters.len().min(LOOKS) {
             self.room.looked_in_vain(1);
             let index = self.lists.lock().next_to_reclaim(self.clusters.len());
-            if self.clusters[index].lock().list() == ListId::FULL {
+            if self.clusters.get(index).is_some_and(|cluster| cluster.lock().list() == ListId::FULL) {
                 self.drop_unused_in(self.cluster_slots(index));
                 let taken = self.take_from(index, class, 0, word).ok().flatten();
                 if taken.is_some() {
@@ -537,35 +560,91 @@ impl<M: Machine> Area<M> {
         let from = cluster.list();
         cluster.set_list(list);
         self.lists.lock().move_to(&self.clusters, index, from, list);
-        if list == ListId::DISCARD {
+        let mut work = list == ListId::DISCARD;
+        if let Clusters::OnDemand(directory) = &self.clusters
+            && (from == ListId::FREE) != (list == ListId::FREE)
+        {
+            work |= directory.count_used(index, from == ListId::FREE);
+        }
+        if work {
             M::wake(Event::Work);
         }
+    }
+
+    /// Makes clusters, if they appear on demand. False if all there can be exist.
+    fn grow(&self) -> Result<bool, NoMemory> {
+        let Clusters::OnDemand(directory) = &self.clusters else { return Ok(false) };
+        let chunk = Directory::new_chunk()?;
+        let mut lists = self.lists.lock();
+        let Some(new) = directory.grow(chunk)? else { return Ok(false) };
+        for index in new {
+            lists.move_to(&self.clusters, index, ListId::NONE, ListId::FREE);
+        }
+        Ok(true)
+    }
+
+    /// Gives back the chunks of clusters that have become empty. May wait for those who look at them.
+    pub(crate) fn vanish_emptied(&self) {
+        let Clusters::OnDemand(directory) = &self.clusters else { return };
+        for chunk in directory.take_emptied().into_iter().flatten() {
+            if directory.is_empty(chunk) {
+                self.vanish(directory, chunk);
+            }
+        }
+    }
+
+    fn vanish(&self, directory: &Directory<M>, chunk: u32) {
+        // Off every list a cluster is this task's alone.
+        let all = directory.clusters_of(chunk);
+        let mine = all.start
+            ..all.clone().find(|&index| !self.relist_free(index, ListId::FREE, ListId::NONE)).unwrap_or(all.end);
+        if mine == all {
+            // A reader looks for a few instructions.
+            loop {
+                if let Some(removed) = directory.remove(chunk) {
+                    let lists = self.lists.lock();
+                    directory.note_absent(chunk);
+                    drop(lists);
+                    drop(removed);
+                    return;
+                }
+                M::relax();
+            }
+        }
+        for index in mine {
+            self.relist_free(index, ListId::NONE, ListId::FREE);
+        }
+    }
+
+    /// Moves an empty cluster from one list to another; false if it is not on `from`.
+    fn relist_free(&self, index: usize, from: ListId, to: ListId) -> bool {
+        let Some(cluster) = self.clusters.get(index) else { return false };
+        let mut cluster = cluster.lock();
+        let is_there = cluster.list() == from;
+        if is_there {
+            cluster.set_list(to);
+            self.lists.lock().move_to(&self.clusters, index, from, to);
+        }
+        is_there
     }
 
     /// Tells the device of one empty cluster, which can be used again then. Sleeps. False if there is none.
     pub(crate) fn discard_cluster(&self) -> bool {
         // Away from every list the cluster is this task's alone: nothing in it is used, and nobody can take any of it.
         let Some((index, _)) = self.turn(ListId::DISCARD) else { return false };
-        {
-            let mut cluster = self.clusters[index].lock();
-            if cluster.list() != ListId::DISCARD {
-                return true;
-            }
-            cluster.set_list(ListId::NONE);
-            self.lists.lock().move_to(&self.clusters, index, ListId::DISCARD, ListId::NONE);
+        if self.relist_free(index, ListId::DISCARD, ListId::NONE) {
+            self.discard(self.cluster_slots(index));
+            crate::statistics::count!(self, discarded_clusters, 1);
+            self.relist_free(index, ListId::NONE, ListId::FREE);
         }
-        self.discard(self.cluster_slots(index));
-        crate::statistics::count!(self, discarded_clusters, 1);
-        let mut cluster = self.clusters[index].lock();
-        cluster.set_list(ListId::FREE);
-        self.lists.lock().move_to(&self.clusters, index, ListId::NONE, ListId::FREE);
         true
     }
 
     /// Tells the device that it need not keep these slots' pages. A device that refuses loses nothing but speed.
     pub(crate) fn discard(&self, slots: Range<u64>) {
+        let Some(disk) = &self.disk else { return };
         for run in self.extents.runs(slots) {
-            if let Err(error) = self.disk.discard(run.clone()) {
+            if let Err(error) = disk.discard(run.clone()) {
                 let name = self.name();
                 M::log(Level::Warning, format_args!("{name} does not discard pages {run:?}: {error}"));
                 return;

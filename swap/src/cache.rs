@@ -69,7 +69,8 @@ impl<M: Machine> Area<M> {
     /// The folio in the slot, with a reference. Takes no lock and never waits.
     #[inline]
     pub(crate) fn lookup(&self, slot: u32) -> Option<M::Folio> {
-        let words = self.cluster(slot)?.words();
+        let cluster = self.cluster(slot)?;
+        let words = cluster.words();
         let number = words.get(offset(slot)).folio()?;
         take_reference::<M>(&words, offset(slot), number)
     }
@@ -77,7 +78,8 @@ impl<M: Machine> Area<M> {
     /// Adds a new folio to the cache at the slots from `entry` on, which must be in use and not cached.
     pub(crate) fn insert(&self, entry: Entry, folio: &Locked<M::Folio>) -> Result<Inserted, InsertError> {
         let (first, length) = (offset(entry.slot()), 1 << folio.order());
-        let mut cluster = self.cluster(entry.slot()).ok_or(InsertError::Gone)?.lock();
+        let cluster = self.cluster(entry.slot()).ok_or(InsertError::Gone)?;
+        let mut cluster = cluster.lock();
         let word = cluster.word(first);
         let shadow = match word.kind() {
             Kind::Shadow(shadow) => shadow,
@@ -196,7 +198,8 @@ impl<M: Machine> Area<M> {
     /// One more page-table word holds the slot.
     #[inline]
     pub(crate) fn duplicate(&self, entry: Entry) -> Result<(), DuplicateError> {
-        let mut cluster = self.cluster(entry.slot()).ok_or(DuplicateError::NotInUse(entry))?.lock();
+        let cluster = self.cluster(entry.slot()).ok_or(DuplicateError::NotInUse(entry))?;
+        let mut cluster = cluster.lock();
         match cluster.word(offset(entry.slot())).kind() {
             Kind::Free { .. } => Err(DuplicateError::NotInUse(entry)),
             Kind::Bad | Kind::Owned(_) => Err(DuplicateError::Bad(entry)),

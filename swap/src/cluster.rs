@@ -78,12 +78,12 @@ pub(crate) struct ClusterGuard<'a, M: Machine> {
 }
 
 impl<M: Machine> Cluster<M> {
-    /// An unused cluster on no list.
-    pub(crate) const fn new() -> Self {
+    /// An unused cluster that belongs on `list`.
+    pub(crate) const fn new(list: ListId) -> Self {
         const { assert!(size_of::<Self>() * 10 <= CLUSTER_SLOTS, "an unused slot costs at most 0.1 byte") };
         Self {
             table: RwLock::new(None),
-            state: Lock::new(State { extension: None, used: 0, free: FreeList::empty(), class: 0, list: ListId::NONE }),
+            state: Lock::new(State { extension: None, used: 0, free: FreeList::empty(), class: 0, list }),
             links: Links::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! Heap allocation that may fail: the machine is asked first, and the allocator may still refuse.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -26,6 +27,13 @@ pub(crate) fn slice<M: Machine, T>(length: usize, make: impl FnMut(usize) -> T) 
     let mut values = vector::<M, T>(length)?;
     values.extend((0..length).map(make));
     Ok(values.into_boxed_slice())
+}
+
+/// A copy of a text.
+pub(crate) fn text<M: Machine>(text: &str) -> Result<Box<str>, NoMemory> {
+    let mut copy = vector::<M, u8>(text.len())?;
+    copy.extend_from_slice(text.as_bytes());
+    String::from_utf8(copy).map(String::into_boxed_str).map_err(|_| NoMemory)
 }
 
 /// An array of values made by `make` from their indexes.

@@ -7,7 +7,8 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::cluster::{CLASSES, Cluster};
+use crate::cluster::CLASSES;
+use crate::clusters::Clusters;
 use crate::machine::Machine;
 
 /// Which list a cluster is on.
@@ -80,14 +81,14 @@ impl Lists {
     }
 
     /// The first cluster of the list, which becomes its last, and how many others there are.
-    pub(crate) fn turn<M: Machine>(&mut self, clusters: &[Cluster<M>], list: ListId) -> Option<(usize, u32)> {
+    pub(crate) fn turn<M: Machine>(&mut self, clusters: &Clusters<M>, list: ListId) -> Option<(usize, u32)> {
         let list = &mut self.lists[usize::from(list.0)];
         if list.length == 0 {
             return None;
         }
-        let first = list.first as usize;
-        list.first = clusters[first].links.next.load(Ordering::Relaxed);
-        Some((first, list.length - 1))
+        let first = list.first;
+        list.first = neighbours(clusters, first).1;
+        Some((first as usize, list.length - 1))
     }
 
     /// Each of `clusters` clusters in turn.
@@ -98,7 +99,7 @@ impl Lists {
     }
 
     /// Moves a cluster from the list `from` to the end of `to`.
-    pub(crate) fn move_to<M: Machine>(&mut self, clusters: &[Cluster<M>], cluster: usize, from: ListId, to: ListId) {
+    pub(crate) fn move_to<M: Machine>(&mut self, clusters: &Clusters<M>, cluster: usize, from: ListId, to: ListId) {
         if let Some(list) = self.lists.get_mut(usize::from(from.0)) {
             list.remove(clusters, cluster);
         }
@@ -109,28 +110,45 @@ impl Lists {
 }
 
 impl List {
-    fn remove<M: Machine>(&mut self, clusters: &[Cluster<M>], cluster: usize) {
-        let links = &clusters[cluster].links;
-        let (previous, next) = (links.previous.load(Ordering::Relaxed), links.next.load(Ordering::Relaxed));
-        clusters[previous as usize].links.next.store(next, Ordering::Relaxed);
-        clusters[next as usize].links.previous.store(previous, Ordering::Relaxed);
+    fn remove<M: Machine>(&mut self, clusters: &Clusters<M>, cluster: usize) {
+        let (previous, next) = neighbours(clusters, cluster as u32);
+        set_next(clusters, previous, next);
+        set_previous(clusters, next, previous);
         if self.first as usize == cluster {
             self.first = next;
         }
         self.length -= 1;
     }
 
-    fn append<M: Machine>(&mut self, clusters: &[Cluster<M>], cluster: usize) {
+    fn append<M: Machine>(&mut self, clusters: &Clusters<M>, cluster: usize) {
         let index = cluster as u32;
         if self.length == 0 {
             self.first = index;
         }
-        let (links, next) = (&clusters[cluster].links, &clusters[self.first as usize].links);
-        let previous = if self.length == 0 { index } else { next.previous.load(Ordering::Relaxed) };
-        links.next.store(self.first, Ordering::Relaxed);
-        links.previous.store(previous, Ordering::Relaxed);
-        clusters[previous as usize].links.next.store(index, Ordering::Relaxed);
-        next.previous.store(index, Ordering::Relaxed);
+        let previous = if self.length == 0 { index } else { neighbours(clusters, self.first).0 };
+        set_next(clusters, index, self.first);
+        set_previous(clusters, index, previous);
+        set_next(clusters, previous, index);
+        set_previous(clusters, self.first, index);
         self.length += 1;
+    }
+}
+
+// A cluster on a list exists: it is taken off before it vanishes.
+
+fn neighbours<M: Machine>(clusters: &Clusters<M>, cluster: u32) -> (u32, u32) {
+    let read = |links: &Links| (links.previous.load(Ordering::Relaxed), links.next.load(Ordering::Relaxed));
+    clusters.get(cluster as usize).map_or((cluster, cluster), |cluster| read(&cluster.links))
+}
+
+fn set_previous<M: Machine>(clusters: &Clusters<M>, cluster: u32, previous: u32) {
+    if let Some(cluster) = clusters.get(cluster as usize) {
+        cluster.links.previous.store(previous, Ordering::Relaxed);
+    }
+}
+
+fn set_next<M: Machine>(clusters: &Clusters<M>, cluster: u32, next: u32) {
+    if let Some(cluster) = clusters.get(cluster as usize) {
+        cluster.links.next.store(next, Ordering::Relaxed);
     }
 }

@@ -129,6 +129,8 @@ pub enum IoError {
     Device,
     /// The device had no memory or no space left to store the data.
     NoSpace,
+    /// The machine had no memory to ask the device with.
+    NoMemory,
     /// The device cannot do this, as a write to a read-only one.
     Unsupported,
     /// The batch was dropped by its backend before it was done.
@@ -142,6 +144,7 @@ impl fmt::Display for IoError {
         formatter.write_str(match self {
             Self::Device => "device error",
             Self::NoSpace => "no space on the device",
+            Self::NoMemory => "no memory for the request",
             Self::Unsupported => "not supported by the device",
             Self::Abandoned => "abandoned by its backend",
             Self::Refused => "refused by its backend",

@@ -15,6 +15,7 @@ use crate::batch::BATCH_FOLIOS;
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{Event, IoError, Level, Machine};
+use crate::span::Span;
 use crate::swap::Swap;
 use crate::swapoff::{SlotRange, Users};
 
@@ -23,8 +24,8 @@ pub(crate) struct Room {
     state: AtomicU8,
     /// While room is short: when so few slots are in use, it is not any more.
     enough_at: AtomicU64,
-    /// The first and the last slot with a refused page, in the upper and the lower half; [`Room::NONE`] without any.
-    refused: AtomicU64,
+    /// Slots with refused pages.
+    refused: Span,
     /// Clusters that were searched since the last one with a slot that only the swap cache held.
     fruitless: AtomicU32,
 }
@@ -38,13 +39,11 @@ const REFUSES: u8 = 4;
 const SHORT: u8 = FULL | REFUSES;
 
 impl Room {
-    const NONE: u64 = u64::MAX << 32;
-
     pub(crate) const fn new() -> Self {
         Self {
             state: AtomicU8::new(0),
             enough_at: AtomicU64::new(0),
-            refused: AtomicU64::new(Self::NONE),
+            refused: Span::new(),
             fruitless: AtomicU32::new(0),
         }
     }
@@ -75,17 +74,6 @@ impl Room {
 
     pub(crate) fn looked_with_success(&self) {
         self.fruitless.store(0, Ordering::Relaxed);
-    }
-
-    fn note_refused(&self, slot: u32) {
-        let widen =
-            |refused: u64| Some((refused >> 32).min(slot.into()) << 32 | u64::from(refused as u32).max(slot.into()));
-        let _ = self.refused.fetch_update(Ordering::AcqRel, Ordering::Relaxed, widen);
-    }
-
-    fn take_refused(&self) -> Option<core::ops::Range<u64>> {
-        let refused = self.refused.swap(Self::NONE, Ordering::AcqRel);
-        (refused != Self::NONE).then_some(refused >> 32..u64::from(refused as u32) + 1)
     }
 }
 
@@ -160,7 +148,7 @@ impl<M: Machine> Area<M> {
     /// Remembers a folio that has to be mapped again.
     pub(crate) fn note_refused(&self, folio: &M::Folio) {
         if let Some(entry) = folio.state().entry() {
-            self.room.note_refused(entry.slot());
+            self.room.refused.include(entry.slot());
             M::wake(Event::Work);
         }
     }
@@ -171,7 +159,7 @@ impl<M: Machine> Swap<M> {
     /// for [`Event::Work`].
     pub fn return_refused(&self, users: &mut dyn Users) {
         for area in self.areas() {
-            if let Some(slots) = area.room.take_refused() {
+            if let Some(slots) = area.room.refused.take() {
                 users.map_refused(&SlotRange { area: area.index, slots });
             }
         }

@@ -89,7 +89,7 @@ impl<M: Machine> Drop for Slots<M> {
             debug_assert!(cluster.word(offset(self.run.first)).folio().is_none());
             if self.run.length == 1 {
                 self.area.free_one(cluster, self.run.first);
-            } else {
+            } else if self.run.length > 1 {
                 self.area.free_run(&mut cluster, self.run.first, self.run.length);
             }
         }

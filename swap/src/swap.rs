@@ -249,11 +249,12 @@ impl<M: Machine> Swap<M> {
         }
     }
 
-    /// Does what was put off, because whoever caused it could not sleep: tells devices of empty clusters. For a kernel
-    /// thread that waits for [`Event::Work`](crate::Event::Work).
+    /// Does what was put off, because whoever caused it could not sleep: tells devices of empty clusters, and gives back
+    /// those of areas whose clusters exist only while they are in use. For a kernel thread that waits for [`Event::Work`](crate::Event::Work).
     pub fn do_pending_work(&self) {
         for area in self.areas() {
             while area.discard_clusters && area.discard_cluster() {}
+            area.vanish_emptied();
         }
     }
 

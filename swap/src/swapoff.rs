@@ -81,7 +81,9 @@ impl<M: Machine> Swap<M> {
             return Err(SwapOffError::NotActive);
         }
         // Whoever saw the area work before this is done with its cluster after this.
-        for cluster in &area.clusters {
+        // The lists' lock is for clusters that are just appearing.
+        drop(area.lists.lock());
+        for cluster in area.clusters.existing().filter_map(|index| area.clusters.get(index)) {
             drop(cluster.lock());
         }
         if let Err(error) = self.empty(&area, users) {
@@ -109,7 +111,7 @@ impl<M: Machine> Swap<M> {
         let total = area.used();
         while area.used() > 0 {
             let before = area.used();
-            for index in 0..area.clusters.len() {
+            for index in area.clusters.existing() {
                 let slots = area.cluster_slots(index);
                 if !slots.clone().any(|slot| area.is_used(slot as u32)) {
                     continue;

@@ -7,12 +7,13 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::area::{Area, Shared};
 use crate::backend::BackendError;
 use crate::batch::Pool;
-use crate::cluster::{CLUSTER_SLOTS, Cluster};
-use crate::disk::Disk;
+use crate::cluster::CLUSTER_SLOTS;
+use crate::clusters::Clusters;
+use crate::disk::{Disk, DiskProperties};
 use crate::errno::Errno;
 use crate::extension::{BackendOptions, Extension, ExtensionError};
 use crate::extents::{Extent, ExtentError, Extents};
-use crate::header::{Header, HeaderError, Medium, PAGE_SIZE};
+use crate::header::{BadPages, Header, HeaderError, Medium, PAGE_SIZE};
 use crate::heap::{self, NoMemory};
 use crate::lists::Lists;
 use crate::machine::{IoError, Level, Machine};
@@ -34,6 +35,32 @@ pub struct SwapOnOptions<'a> {
     /// What of the backend's options is to be different from the header's.
     pub backend: BackendOptions<'a>,
 }
+
+/// An area without a device.
+pub struct Deviceless<'a, M: Machine> {
+    /// Its path, as in `/proc/swaps`, where its type is `file`.
+    pub name: &'a str,
+    /// Its size, slot 0 included; the part of a cluster at the end is not used.
+    pub slots: u64,
+    /// What keeps its pages.
+    pub ops: Arc<dyn SwapOps<M>>,
+}
+
+/// What an area is made of.
+struct Plan<'a, M: Machine> {
+    index: u8,
+    name: &'a str,
+    disk: Option<Arc<dyn Disk<M>>>,
+    properties: DiskProperties,
+    clusters: Clusters<M>,
+    slots: u64,
+    bad_pages: BadPages<'a>,
+    ops: Arc<dyn SwapOps<M>>,
+    options: SwapOnOptions<'a>,
+}
+
+/// Entries have 32 bits of slot.
+const SLOTS_MAX: u64 = 1 << 32;
 
 /// The priority of an area that was given none.
 pub const DEFAULT_PRIORITY: i16 = -1;
@@ -112,35 +139,81 @@ impl<M: Machine> Swap<M> {
     /// # Errors
     /// See [`SwapOnError`]; the log says the same.
     pub fn swapon(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
+        self.alone(disk.name(), || self.enable(disk, options))
+    }
+
+    /// Enables an area without a device, whose pages are where `backend` keeps them. Any number of slots costs nothing until
+    /// they are used: clusters exist only while they are in use. Slot 0 is never used, as on a disk. Returns its index.
+    ///
+    /// # Errors
+    /// See [`SwapOnError`]; the log says the same.
+    pub fn swapon_without_disk(&self, area: &Deviceless<'_, M>, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
+        self.alone(area.name, || {
+            let index = self.place_for(area.name)?;
+            let slots = area.slots.min(SLOTS_MAX) / CLUSTER_SLOTS as u64 * CLUSTER_SLOTS as u64;
+            if slots == 0 {
+                return Err(SwapOnError::Header(HeaderError::Empty));
+            }
+            let plan = Plan {
+                index,
+                name: area.name,
+                disk: None,
+                properties: DiskProperties { is_file: true, ..DiskProperties::default() },
+                clusters: Clusters::on_demand((slots / CLUSTER_SLOTS as u64) as usize)?,
+                slots,
+                bad_pages: BadPages::new(&[]),
+                ops: Arc::clone(&area.ops),
+                options,
+            };
+            Ok(self.start_using(&self.build(plan)?, options))
+        })
+    }
+
+    fn alone(&self, name: &str, enable: impl FnOnce() -> Result<u8, SwapOnError>) -> Result<u8, SwapOnError> {
         while self.enabling.swap(true, Ordering::Acquire) {
             M::relax();
         }
-        let result = self.enable(disk, options);
+        let result = enable();
         self.enabling.store(false, Ordering::Release);
         if let Err(error) = &result {
-            M::log(Level::Warning, format_args!("{}: {error}", disk.name()));
+            M::log(Level::Warning, format_args!("{name}: {error}"));
         }
         result
     }
 
-    fn enable(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
+    /// Where an area of this name can go.
+    fn place_for(&self, name: &str) -> Result<u8, SwapOnError> {
         let index = (0..MAX_AREAS as u8).find(|&index| self.area(index).is_none()).ok_or(SwapOnError::TooManyAreas)?;
-        if self.areas().any(|area| area.name() == disk.name()) {
-            return Err(SwapOnError::Busy);
-        }
-        if disk.properties().read_only {
+        if self.areas().any(|area| area.name() == name) { Err(SwapOnError::Busy) } else { Ok(index) }
+    }
+
+    fn enable(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
+        let index = self.place_for(disk.name())?;
+        let properties = disk.properties();
+        if properties.read_only {
             return Err(SwapOnError::ReadOnly);
         }
         let mut page = heap::array::<M, u8, PAGE_SIZE>(|_| 0)?;
-        disk.read_page(0, &mut page).map_err(SwapOnError::HeaderUnreadable)?;
-        let medium = Medium { pages: disk.pages(), is_file: disk.properties().is_file };
+        disk.read_page(0, &mut page).map_err(|error| match error {
+            IoError::NoMemory => SwapOnError::NoMemory,
+            error => SwapOnError::HeaderUnreadable(error),
+        })?;
+        let medium = Medium { pages: disk.pages(), is_file: properties.is_file };
         let header = Header::parse(&page, medium).map_err(SwapOnError::Header)?;
         let extension = Extension::parse(&page).map_err(SwapOnError::Extension)?;
         let ops = self.with_zswap(self.backend(disk, extension, options.backend)?)?;
-        let area = self.build(index, disk, &header, ops, options)?;
-        if matches!(options.discard, Discard::Once | Discard::Both) && area.properties.discard {
+        let slots = u64::from(header.last_page) + 1;
+        let clusters = Clusters::fixed(slots.div_ceil(CLUSTER_SLOTS as u64) as usize)?;
+        let (name, disk, bad_pages) = (disk.name(), Some(Arc::clone(disk)), header.bad_pages);
+        let area = self.build(Plan { index, name, disk, properties, clusters, slots, bad_pages, ops, options })?;
+        if matches!(options.discard, Discard::Once | Discard::Both) && properties.discard {
             area.discard(1..area.slots);
         }
+        Ok(self.start_using(&area, options))
+    }
+
+    /// Says what the area is, and lets slots be allocated from it.
+    fn start_using(&self, area: &Arc<Area<M>>, options: SwapOnOptions<'_>) -> u8 {
         M::log(
             Level::Information,
             format_args!(
@@ -155,39 +228,31 @@ impl<M: Machine> Swap<M> {
                 if area.synchronous { ", synchronous" } else { "" },
             ),
         );
-        let place = &self.areas[usize::from(index)];
+        let place = &self.areas[usize::from(area.index)];
         loop {
             // A reader who found nothing here is on its way out.
             if let Some(mut place) = place.try_write() {
-                *place = Some(Arc::clone(&area));
+                *place = Some(Arc::clone(area));
                 break;
             }
             M::relax();
         }
-        self.enabled.fetch_or(1 << index, Ordering::Release);
+        self.enabled.fetch_or(1 << area.index, Ordering::Release);
         area.join();
         self.forget_places();
-        Ok(index)
+        area.index
     }
 
-    /// Makes the area that the header describes; nobody knows it yet.
-    fn build(
-        &self,
-        index: u8,
-        disk: &Arc<dyn Disk<M>>,
-        header: &Header<'_>,
-        ops: Arc<dyn SwapOps<M>>,
-        options: SwapOnOptions<'_>,
-    ) -> Result<Arc<Area<M>>, SwapOnError> {
-        let properties = disk.properties();
-        let slots = u64::from(header.last_page) + 1;
+    /// Makes an area; nobody knows it yet.
+    fn build(&self, plan: Plan<'_, M>) -> Result<Arc<Area<M>>, SwapOnError> {
+        let Plan { index, name, disk, properties, clusters, slots, bad_pages, ops, options } = plan;
         let extents = Extents::new::<M>(&[Extent { page: 0, disk_page: 0, pages: slots }])?;
-        let clusters = heap::slice::<M, _>(slots.div_ceil(CLUSTER_SLOTS as u64) as usize, |_| Cluster::new())?;
         let end = clusters.len() as u64 * CLUSTER_SLOTS as u64;
         let area = Area {
             index,
             priority: options.priority.unwrap_or(DEFAULT_PRIORITY),
-            disk: Arc::clone(disk),
+            name: heap::text::<M>(name)?,
+            disk,
             properties,
             metadata_bits: ops.metadata_bits().next_power_of_two().min(64) * u8::from(ops.metadata_bits() > 0),
             synchronous: ops.flags().synchronous,
@@ -195,7 +260,7 @@ impl<M: Machine> Swap<M> {
             discard_clusters: properties.discard && matches!(options.discard, Discard::Pages | Discard::Both),
             extents,
             slots,
-            usable: u64::from(header.last_page) - header.bad_pages.len() as u64,
+            usable: slots - 1 - bad_pages.len() as u64,
             clusters,
             lists: Lock::new(Lists::new()),
             used: AtomicU64::new(0),
@@ -204,8 +269,8 @@ impl<M: Machine> Swap<M> {
             statistics: Statistics::new(),
             shared: self.shared()?,
         };
-        area.fill_lists();
-        for slot in core::iter::once(0).chain(header.bad_pages.iter().map(u64::from)).chain(slots..end) {
+        area.fill_lists()?;
+        for slot in core::iter::once(0).chain(bad_pages.iter().map(u64::from)).chain(slots..end) {
             area.mark_bad(slot)?;
         }
         Ok(heap::arc::<M, _>(area)?)

@@ -250,7 +250,7 @@ impl<M: Machine> Zswap<M> {
     /// Reads a page from a slot of a real area.
     fn read(&self, area: &Area<M>, slot: u32, bytes: Bytes, page: &mut Page) -> Result<(), IoError> {
         let disk_page = area.extents().disk_page(slot.into()).ok_or(IoError::Device)?;
-        area.disk().read_page(disk_page, page)?;
+        area.disk().ok_or(IoError::Device)?.read_page(disk_page, page)?;
         if bytes == Bytes::PAGE {
             return Ok(());
         }

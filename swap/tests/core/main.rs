@@ -14,6 +14,7 @@ mod fake;
 mod golden;
 mod header;
 mod model;
+mod on_demand;
 mod pages;
 mod room;
 mod schedules;

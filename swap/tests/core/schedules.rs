@@ -10,6 +10,7 @@ use quire_swap::{
 use shuttle::sync::Mutex;
 use shuttle::thread;
 
+use crate::fake::shelf::Shelf;
 use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio};
 
 const SCHEDULES: usize = 2000;
@@ -324,4 +325,103 @@ fn swapoff_races_with_a_fault_and_an_allocation() {
         let PageTableWord::Present(present) = PageTableWord::decode(*word.lock().unwrap()) else { panic!("not back") };
         drop(FakeFolio::from_number(present >> 12));
     });
+}
+
+/// Runs `body` on an area whose clusters exist only while they are in use, under many schedules.
+fn explore_on_demand(body: impl Fn(&World) + Send + Sync + Copy + 'static) {
+    explore(move |world| {
+        world.memory.explore(false);
+        let mut nobody = OneWord { swap: world.swap, word: Arc::new(Mutex::new(0)) };
+        world.swap.swapoff(0, &mut nobody).unwrap();
+        assert_eq!(Shelf::new(world.memory).enable(world.swap, 64 * CLUSTER_SLOTS as u64), Ok(0));
+        world.memory.explore(true);
+        body(world);
+    });
+}
+
+#[test]
+fn clusters_vanish_while_others_look_at_them_and_take_from_them() {
+    explore_on_demand(|world| {
+        let (swap, memory) = (world.swap, world.memory);
+        // The first chunk of clusters stays; these fill it and one more.
+        let mut held: Vec<_> = (0..5).map(|_| swap.allocate(9).unwrap()).collect();
+        let entry = Entry::new(0, held.last().unwrap().run().first).unwrap();
+        let taken = Arc::new(Mutex::new(std::collections::HashSet::new()));
+        let mut tasks = vec![thread::spawn(move || {
+            memory.enter();
+            for _ in 0..3 {
+                assert!(swap.lookup(entry).is_none());
+                assert_eq!(swap.count(entry), 0);
+            }
+        })];
+        for _ in 0..2 {
+            let taken = Arc::clone(&taken);
+            tasks.push(thread::spawn(move || {
+                memory.enter();
+                for _ in 0..2 {
+                    let slots = swap.allocate(9).expect("there is room");
+                    assert!(taken.lock().unwrap().insert(slots.run().first), "a cluster was given out twice");
+                    thread::yield_now();
+                    taken.lock().unwrap().remove(&slots.run().first);
+                }
+            }));
+        }
+        tasks.push(thread::spawn(move || {
+            memory.enter();
+            for _ in 0..3 {
+                swap.do_pending_work();
+                thread::yield_now();
+            }
+        }));
+        held.clear();
+        for task in tasks {
+            task.join().unwrap();
+        }
+        swap.do_pending_work();
+        assert_eq!(swap.area(0).unwrap().existing_clusters(), 4, "what is empty has vanished");
+    });
+}
+
+#[test]
+fn an_area_is_disabled_while_its_clusters_appear_and_vanish() {
+    explore_on_demand(|world| {
+        let (swap, memory) = (world.swap, world.memory);
+        let held: Vec<_> = (0..4).map(|_| swap.allocate(9).unwrap()).collect();
+        let allocating: Vec<_> = (0..2)
+            .map(|_| {
+                thread::spawn(move || {
+                    memory.enter();
+                    if let Ok(slots) = swap.allocate(9) {
+                        assert_eq!(swap.areas().count(), 1, "an area with a slot in use stays");
+                        drop(slots);
+                    }
+                })
+            })
+            .collect();
+        let working = thread::spawn(move || {
+            memory.enter();
+            swap.do_pending_work();
+        });
+        let freeing = thread::spawn(move || {
+            memory.enter();
+            drop(held);
+        });
+        swap.swapoff(0, &mut Patient).unwrap();
+        assert_eq!(swap.areas().count(), 0);
+        for task in allocating.into_iter().chain([working, freeing]) {
+            task.join().unwrap();
+        }
+    });
+}
+
+/// Nobody's page-table words: what is in use is given back by others.
+struct Patient;
+
+impl Users for Patient {
+    fn bring_back(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
+        thread::yield_now();
+        Ok(())
+    }
+
+    fn map_refused(&mut self, _slots: &SlotRange) {}
 }

@@ -288,7 +288,7 @@ impl Kernel {
         self.memory.run_all();
         self.evict_ended();
         for area in self.swap.areas() {
-            for slot in 1..area.extents().pages() as u32 {
+            for slot in 1..area.extents().pages().min(1 << 14) as u32 {
                 let Some(entry) = Entry::new(area.index(), slot) else { continue };
                 if let Some(folio) = self.swap.lookup(entry)
                     && let Ok(locked) = Locked::try_lock(folio)

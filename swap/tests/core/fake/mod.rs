@@ -17,6 +17,7 @@ use quire_swap::{
 };
 
 pub mod kernel;
+pub mod shelf;
 
 /// The machine.
 pub struct Fake;
@@ -70,7 +71,7 @@ impl Failing {
         self.done.load(Ordering::Relaxed)
     }
 
-    fn next_fails(&self) -> bool {
+    pub fn next_fails(&self) -> bool {
         self.done.fetch_add(1, Ordering::Relaxed) + 1 == self.fails_at.load(Ordering::Relaxed)
     }
 }
