@@ -12,7 +12,7 @@ use core::arch::asm;
 use core::fmt::Write;
 
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::store::{Encoding, Workspace, decompress};
+use quire_swap::store::{Decoder, Encoding, Workspace};
 use quire_swap::zram::ZramDisk;
 use quire_swap::{Disk, DiskProperties, DiskRequest, DriverId, IoError, SwapOnOptions};
 
@@ -160,7 +160,7 @@ struct Codec {
 }
 
 fn codec(contents: Contents, pages: u64, ticks: u64) -> Result<Codec, Failure> {
-    let mut workspace = Workspace::new::<Quire>()?;
+    let mut workspace = Workspace::new::<Quire>(false)?;
     let mut page = alloc::boxed::Box::new([0; PAGE_SIZE]);
     let mut codec = Codec { out: 0, back: 0, bytes: 0 };
     if matches!(contents, Contents::Zero | Contents::Same) {
@@ -173,7 +173,7 @@ fn codec(contents: Contents, pages: u64, ticks: u64) -> Result<Codec, Failure> {
         codec.out += time::counter() - before;
         codec.bytes += block.len() as u64;
         let before = time::counter();
-        decompress(Encoding::Lz4, block, &mut page).ok_or("LZ4 does not read what it wrote")?;
+        Decoder::default().decompress(Encoding::Lz4, block, &mut page).ok_or("LZ4 does not read what it wrote")?;
         codec.back += time::counter() - before;
     }
     Ok(Codec { out: codec.out / pages / ticks, back: codec.back / pages / ticks, bytes: codec.bytes })

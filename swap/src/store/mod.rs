@@ -2,7 +2,8 @@
 //!
 //! A page that repeats one 8-byte word is that word. Any other is an LZ4 block, readable by every LZ4 decoder, or, if it
 //! comes out no shorter than [`HUGE`], the page itself. Both are objects in a pool of size classes, which says how much
-//! memory they really take; `pool` and `geometry` describe it.
+//! memory they really take; `pool` and `geometry` describe it. Who has time may bring a page back, deflate it and insert
+//! that instead.
 //!
 //! # Memory
 //!
@@ -25,7 +26,9 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::ops::Range;
 
-pub use codec::{Encoding, Workspace, decompress};
+pub(crate) use codec::Deflater;
+pub use codec::{Decoder, Encoding, Workspace};
+use geometry::Geometry;
 pub use geometry::HUGE;
 
 pub(crate) use sparse::Sparse;
@@ -99,6 +102,11 @@ impl Object {
         self.encoding
     }
 
+    /// Its size class: two objects of one class take the same memory.
+    pub(crate) fn class(self) -> Option<usize> {
+        Geometry::class_for(self.length())
+    }
+
     /// The object as a word.
     pub fn to_word(self) -> u64 {
         u64::from(self.handle) | u64::from(self.length) << 32 | (self.encoding as u64) << 48
@@ -120,9 +128,14 @@ impl<M: Machine> Store<M> {
     /// # Errors
     /// [`StoreError::NoMemory`].
     pub fn new(pages: u32) -> Result<Self, StoreError> {
+        Self::with_encodings(pages, false)
+    }
+
+    /// A store for at most so many pages, which may be inserted as deflate streams if `with_deflate`.
+    pub(crate) fn with_encodings(pages: u32, with_deflate: bool) -> Result<Self, StoreError> {
         let mut workspaces = heap::vector::<M, _>(M::cpus())?;
         for _ in 0..M::cpus() {
-            workspaces.push(Lock::new(Workspace::new::<M>()?));
+            workspaces.push(Lock::new(Workspace::new::<M>(with_deflate)?));
         }
         // While a page is stored again its old object still exists, for each processor.
         let objects = pages.saturating_add(2 * M::cpus() as u32);
@@ -167,9 +180,10 @@ impl<M: Machine> Store<M> {
             Stored::Same(word) => fill(page, word),
             Stored::Object(object) => {
                 let mut workspace = self.workspace();
-                let read = |contents: &[u8]| codec::decompress(object.encoding, contents, page);
-                let decoded = self.pool.with(object.handle, object.length(), workspace.scratch(), read)?;
-                decoded.ok_or(StoreError::Corrupt { handle: object.handle })?;
+                let (scratch, decoder) = workspace.parts();
+                let read = |contents: &[u8]| decoder.decompress(object.encoding, contents, page);
+                let result = self.pool.with(object.handle, object.length(), scratch, read)?;
+                result.ok_or(StoreError::Corrupt { handle: object.handle })?;
             }
         }
         Ok(())
@@ -180,7 +194,7 @@ impl<M: Machine> Store<M> {
     /// # Errors
     /// [`StoreError::Corrupt`].
     pub fn with_object<R>(&self, object: Object, read: impl FnOnce(&[u8]) -> R) -> Result<R, StoreError> {
-        self.pool.with(object.handle, object.length(), self.workspace().scratch(), read)
+        self.pool.with(object.handle, object.length(), self.workspace().parts().0, read)
     }
 
     /// Turns a page that has `bytes` of a page in `encoding` somewhere into that page.
@@ -193,9 +207,10 @@ impl<M: Machine> Store<M> {
             return if bytes == (0..PAGE_SIZE) { Ok(()) } else { Err(corrupt) };
         }
         let mut workspace = self.workspace();
-        let scratch = workspace.scratch().get_mut(..bytes.len()).ok_or(corrupt)?;
+        let (scratch, decoder) = workspace.parts();
+        let scratch = scratch.get_mut(..bytes.len()).ok_or(corrupt)?;
         scratch.copy_from_slice(page.get(bytes).ok_or(corrupt)?);
-        codec::decompress(encoding, scratch, page).ok_or(corrupt)
+        decoder.decompress(encoding, scratch, page).ok_or(corrupt)
     }
 
     /// Stores bytes that are a page in `encoding` already.
@@ -227,6 +242,11 @@ impl<M: Machine> Store<M> {
     /// The most frames so far is what there is now.
     pub fn forget_most_frames(&self) {
         self.pool.forget_most_frames();
+    }
+
+    /// The size class that an object of so many bytes would have.
+    pub(crate) fn class_for(length: usize) -> Option<usize> {
+        Geometry::class_for(length)
     }
 
     /// How much is stored.

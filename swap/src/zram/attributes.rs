@@ -6,8 +6,10 @@ use alloc::sync::Arc;
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
 
+use super::algorithms::Algorithms;
 use super::disk::ZramDisk;
 use super::error::ZramError;
+use super::recompress::Wanted;
 use super::statistics::Level;
 use super::writeback::{Manner, Selection};
 use crate::disk::Disk;
@@ -29,6 +31,7 @@ struct State<M: Machine> {
     disk: Option<Arc<ZramDisk<M>>>,
     /// The most frames; 0 for no limit.
     limit: u64,
+    algorithms: Algorithms,
     backing: Option<Arc<dyn Disk<M>>>,
     compressed_writeback: bool,
     /// Blocks that are written back together.
@@ -37,7 +40,14 @@ struct State<M: Machine> {
 
 impl<M: Machine> State<M> {
     const fn new() -> Self {
-        Self { disk: None, limit: 0, backing: None, compressed_writeback: false, writeback_batch: WRITEBACK_BATCH }
+        Self {
+            disk: None,
+            limit: 0,
+            algorithms: Algorithms::NONE,
+            backing: None,
+            compressed_writeback: false,
+            writeback_batch: WRITEBACK_BATCH,
+        }
     }
 }
 
@@ -53,7 +63,7 @@ pub enum Access {
 }
 
 /// The attributes by name, and what can be done with each.
-pub const ATTRIBUTES: [(&str, Access); 19] = [
+pub const ATTRIBUTES: [(&str, Access); 22] = [
     ("disksize", Access::Both),
     ("initstate", Access::Read),
     ("reset", Access::Write),
@@ -62,6 +72,9 @@ pub const ATTRIBUTES: [(&str, Access); 19] = [
     ("mem_used_max", Access::Write),
     ("idle", Access::Write),
     ("comp_algorithm", Access::Both),
+    ("recomp_algorithm", Access::Both),
+    ("algorithm_params", Access::Write),
+    ("recompress", Access::Write),
     ("backing_dev", Access::Both),
     ("writeback", Access::Write),
     ("writeback_limit", Access::Both),
@@ -75,9 +88,6 @@ pub const ATTRIBUTES: [(&str, Access); 19] = [
     // In debugfs on Linux.
     ("block_state", Access::Read),
 ];
-
-/// Longer names of algorithms are refused before they are looked at (Linux: `CRYPTO_MAX_ALG_NAME`).
-const NAME_MAX: usize = 128;
 
 const WRITEBACK_BATCH: usize = 32;
 
@@ -109,7 +119,8 @@ impl<M: Machine> Zram<M> {
         let written = match name {
             "disksize" => writeln!(text, "{}", disk.map_or(0, |disk| disk.pages() * PAGE_SIZE as u64)),
             "initstate" => writeln!(text, "{}", u8::from(disk.is_some())),
-            "comp_algorithm" => writeln!(text, "[lz4]"),
+            "comp_algorithm" => Algorithms::show_first(&mut text),
+            "recomp_algorithm" => self.state.lock().algorithms.show_stronger(&mut text),
             "backing_dev" => {
                 let state = self.state.lock();
                 writeln!(text, "{}", state.backing.as_ref().map_or("none", |backing| backing.name()))
@@ -174,7 +185,16 @@ impl<M: Machine> Zram<M> {
                 disk.mark_idle(age);
                 Ok(())
             }
-            "comp_algorithm" => self.set_algorithm(value),
+            "comp_algorithm" => {
+                Algorithms::check_first(value)?;
+                self.set_algorithms(Ok)
+            }
+            "recomp_algorithm" => self.set_algorithms(|algorithms| algorithms.with_stronger(value)),
+            "algorithm_params" => self.set_algorithms(|algorithms| algorithms.with_parameters(value)),
+            "recompress" => {
+                let disk = self.initialised()?;
+                disk.recompress(&Wanted::parse(value, disk.algorithms)?)
+            }
             "backing_dev" => self.set_backing(value),
             "writeback" => self.write_back(value),
             "writeback_limit" => {
@@ -230,7 +250,7 @@ impl<M: Machine> Zram<M> {
         if state.disk.is_some() {
             return Err(ZramError::Busy);
         }
-        let disk = ZramDisk::new(self.path.clone(), pages, state.backing.clone())?;
+        let disk = ZramDisk::new(self.path.clone(), pages, state.backing.clone(), state.algorithms)?;
         disk.store.set_limit(state.limit);
         state.disk = Some(heap::arc::<M, _>(disk)?);
         Ok(())
@@ -246,14 +266,17 @@ impl<M: Machine> Zram<M> {
         Ok(())
     }
 
-    fn set_algorithm(&self, value: &str) -> Result<(), ZramError> {
-        if value.len() >= NAME_MAX {
-            return Err(ZramError::TooLong);
+    fn set_algorithms(
+        &self,
+        change: impl FnOnce(Algorithms) -> Result<Algorithms, ZramError>,
+    ) -> Result<(), ZramError> {
+        let mut state = self.state.lock();
+        let changed = change(state.algorithms)?;
+        if state.disk.is_some() {
+            return Err(ZramError::Busy);
         }
-        if value != "lz4" {
-            return Err(ZramError::Invalid);
-        }
-        if self.open().is_some() { Err(ZramError::Busy) } else { Ok(()) }
+        state.algorithms = changed;
+        Ok(())
     }
 
     fn set_backing(&self, path: &str) -> Result<(), ZramError> {
@@ -334,6 +357,7 @@ fn selection(word: &str, pages: u64) -> Result<Selection, ZramError> {
             "idle" => Ok(Selection::Idle),
             "huge" => Ok(Selection::Huge),
             "huge_idle" => Ok(Selection::HugeIdle),
+            "incompressible" => Ok(Selection::Incompressible),
             _ => Err(ZramError::Invalid),
         },
         Some(("page_index", index)) => number(index).and_then(|index| slots(index, index)),

@@ -6,6 +6,7 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::algorithms::Algorithms;
 use super::backing::{Backing, Place};
 use super::error::ZramError;
 use super::slot::{Content, Flag, Slot, SlotGuard};
@@ -13,7 +14,8 @@ use super::statistics::Statistics;
 use crate::disk::Disk;
 use crate::header::Page;
 use crate::machine::{IoError, Level, Machine};
-use crate::store::{Encoding, Sparse, Store, StoreError, Stored};
+use crate::store::{Deflater, Encoding, Sparse, Store, StoreError, Stored};
+use crate::sync::{Lock, Rank};
 
 /// A device that has a size. Whoever uses it has a reference, and as long as anybody has it is not reset.
 pub struct ZramDisk<M: Machine> {
@@ -25,7 +27,10 @@ pub struct ZramDisk<M: Machine> {
     /// How many blocks may still be written, if that is limited.
     pub(super) budget: AtomicU64,
     pub(super) budget_enabled: AtomicBool,
-    /// Slots are being written back.
+    pub(super) algorithms: Algorithms,
+    /// What the stronger algorithms need, while nobody uses it.
+    pub(super) deflater: Lock<Option<Deflater>, M, { Rank::Zram as u8 }>,
+    /// Slots are being written back, or compressed again.
     processing: AtomicBool,
     pub(super) statistics: Statistics,
     reported: AtomicU64,
@@ -37,16 +42,24 @@ const MOST_PAGES: u64 = u32::MAX as u64;
 const REPORTED: u64 = 10;
 
 impl<M: Machine> ZramDisk<M> {
-    pub(super) fn new(name: String, pages: u64, backing: Option<Arc<dyn Disk<M>>>) -> Result<Self, ZramError> {
+    pub(super) fn new(
+        name: String,
+        pages: u64,
+        backing: Option<Arc<dyn Disk<M>>>,
+        algorithms: Algorithms,
+    ) -> Result<Self, ZramError> {
         let pages = pages.min(MOST_PAGES) as u32;
+        let deflater = if algorithms.any() { Some(Deflater::new::<M>()?) } else { None };
         Ok(Self {
             name,
             pages,
-            store: Store::new(pages)?,
+            store: Store::with_encodings(pages, algorithms.any())?,
             slots: Sparse::new(pages)?,
             backing: backing.map(Backing::new).transpose()?,
             budget: AtomicU64::new(0),
             budget_enabled: AtomicBool::new(false),
+            algorithms,
+            deflater: Lock::new(deflater),
             processing: AtomicBool::new(false),
             statistics: Statistics::default(),
             reported: AtomicU64::new(0),
@@ -129,8 +142,8 @@ impl<M: Machine> ZramDisk<M> {
                 letter('w', matches!(content, Content::WrittenBack(_))),
                 letter('h', is_huge(content)),
                 letter('i', slot.is(Flag::Idle)),
-                letter('r', false),
-                letter('n', false),
+                letter('r', slot.priority() > 0),
+                letter('n', slot.is(Flag::Incompressible)),
             ];
             let accessed = slot.accessed();
             drop(slot);
@@ -138,7 +151,7 @@ impl<M: Machine> ZramDisk<M> {
         }
     }
 
-    /// The right to write back, which one at a time has.
+    /// The right to write back or to compress again, which one at a time has.
     pub(super) fn process_alone(&self) -> Result<Processing<'_>, ZramError> {
         if self.processing.swap(true, Ordering::Acquire) {
             Err(ZramError::Again)
@@ -205,7 +218,7 @@ impl<M: Machine> ZramDisk<M> {
     }
 
     /// Forgets what no slot has any more.
-    fn let_go(&self, old: Content) {
+    pub(super) fn let_go(&self, old: Content) {
         let statistics = &self.statistics;
         match old {
             Content::Empty => return,
@@ -226,7 +239,7 @@ impl<M: Machine> ZramDisk<M> {
         statistics.huge.subtract(is_huge(old).into());
     }
 
-    fn count_new(&self, new: Content) {
+    pub(super) fn count_new(&self, new: Content) {
         let Content::Stored(stored) = new else { return };
         let statistics = &self.statistics;
         statistics.stored.add(1);

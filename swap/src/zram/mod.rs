@@ -10,6 +10,8 @@
 //! With a backing device, pages that are not worth their memory can be written to it ([`Zram::store`] of `writeback`); they
 //! are read from there when they are wanted.
 //!
+//! What stays for long can be compressed again by a stronger algorithm ([`Zram::store`] of `recompress`).
+//!
 //! # Locks
 //!
 //! Each slot has its own lock, a bit: two slots never wait for one another. A page is compressed before its slot is
@@ -17,12 +19,14 @@
 //! under the slot's lock, and marks the slot accessed under the same. Swap's notice that a slot is free comes under other
 //! locks and only tries; a slot that is busy keeps its page until it is written again, and is counted as missed.
 
+mod algorithms;
 mod attributes;
 mod backing;
 mod control;
 mod disk;
 mod error;
 mod ops;
+mod recompress;
 mod slot;
 mod statistics;
 mod writeback;

@@ -36,12 +36,16 @@ pub(super) enum Content {
 pub(super) enum Flag {
     /// Not accessed since it was marked.
     Idle = 1 << 4,
-    /// Chosen to be written back, and not accessed since.
+    /// Chosen to be written back or compressed again, and not accessed since.
     Chosen = 1 << 5,
+    /// No algorithm makes it shorter.
+    Incompressible = 1 << 8,
 }
 
 const LOCKED: u32 = 1 << 0;
 const KIND: u32 = 0b110;
+const PRIORITY_SHIFT: u32 = 6;
+const PRIORITY: u32 = 0b11 << PRIORITY_SHIFT;
 const KIND_EMPTY: u32 = 0;
 const KIND_SAME: u32 = 0b010;
 const KIND_OBJECT: u32 = 0b100;
@@ -108,6 +112,16 @@ impl<M: Machine> SlotGuard<'_, M> {
 
     pub(super) fn clear(&mut self, flag: Flag) {
         self.slot.flags.fetch_and(!(flag as u32), Ordering::Relaxed);
+    }
+
+    /// Which algorithm compressed it: 0 is the first.
+    pub(super) fn priority(&self) -> u8 {
+        ((self.slot.flags.load(Ordering::Relaxed) & PRIORITY) >> PRIORITY_SHIFT) as u8
+    }
+
+    pub(super) fn set_priority(&mut self, priority: u8) {
+        let others = self.slot.flags.load(Ordering::Relaxed) & !PRIORITY;
+        self.slot.flags.store(others | u32::from(priority) << PRIORITY_SHIFT & PRIORITY, Ordering::Relaxed);
     }
 
     /// The slot was read or written just now.

@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 use super::backing::{BLOCK_OBJECTS, Backing, Place};
 use super::disk::{ZramDisk, is_huge};
 use super::error::ZramError;
-use super::slot::{Content, Flag};
+use super::slot::{Content, Flag, SlotGuard};
 use crate::header::{PAGE_SIZE, Page};
 use crate::heap;
 use crate::machine::Machine;
@@ -22,6 +22,7 @@ pub(super) enum Selection {
     Idle,
     Huge,
     HugeIdle,
+    Incompressible,
     Slots(Range<u64>),
 }
 
@@ -65,7 +66,7 @@ impl<M: Machine> ZramDisk<M> {
             return Err(ZramError::NoBudget);
         }
         let _alone = self.process_alone()?;
-        let selected = self.select(selection)?;
+        let selected = self.select_for_writeback(selection)?;
         let mut out = WriteOut::new::<M>(backing, manner.batch)?;
         let mut result = Ok(());
         for (_, slot) in selected {
@@ -85,23 +86,29 @@ impl<M: Machine> ZramDisk<M> {
         self.write_out(&mut out).and(result)
     }
 
-    /// Marks the selected slots and lists them with the lengths of their objects, longest first.
-    fn select(&self, selection: &Selection) -> Result<Vec<(u16, u32)>, ZramError> {
+    fn select_for_writeback(&self, selection: &Selection) -> Result<Vec<(u16, u32)>, ZramError> {
         let range = if let Selection::Slots(range) = selection { range.clone() } else { 0..self.pages() };
+        self.select(range, |slot, content, _| match selection {
+            Selection::Idle => slot.is(Flag::Idle),
+            Selection::Huge => is_huge(content),
+            Selection::HugeIdle => is_huge(content) && slot.is(Flag::Idle),
+            Selection::Incompressible => slot.is(Flag::Incompressible),
+            Selection::Slots(_) => true,
+        })
+    }
+
+    /// Marks the objects of the range that are meant and lists their slots with their lengths, longest first.
+    pub(super) fn select(
+        &self,
+        range: Range<u64>,
+        is_meant: impl Fn(&SlotGuard<'_, M>, Content, Object) -> bool,
+    ) -> Result<Vec<(u16, u32)>, ZramError> {
         let mut count = 0;
         for (_, slot) in self.slots.present(range.clone()) {
             let mut slot = slot.lock::<M>();
             let content = slot.content();
-            if !matches!(content, Content::Stored(Stored::Object(_))) {
-                continue;
-            }
-            let is_meant = match selection {
-                Selection::Idle => slot.is(Flag::Idle),
-                Selection::Huge => is_huge(content),
-                Selection::HugeIdle => is_huge(content) && slot.is(Flag::Idle),
-                Selection::Slots(_) => true,
-            };
-            if is_meant {
+            let Content::Stored(Stored::Object(object)) = content else { continue };
+            if is_meant(&slot, content, object) {
                 slot.set(Flag::Chosen);
                 count += 1;
             } else {
@@ -220,7 +227,11 @@ impl<M: Machine> ZramDisk<M> {
             return;
         }
         backing.hold(candidate.place.block);
+        let priority = slot.priority();
         slot.replace(Content::WrittenBack(candidate.place));
+        if candidate.place.encoding != Encoding::Raw {
+            slot.set_priority(priority);
+        }
         drop(slot);
         self.statistics.compressed_bytes.subtract(candidate.object.length() as u64);
         self.store.free(object);

@@ -16,6 +16,7 @@ mod header;
 mod model;
 mod on_demand;
 mod pages;
+mod recompression;
 mod room;
 mod schedules;
 mod store;

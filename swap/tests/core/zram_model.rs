@@ -25,6 +25,7 @@ enum Operation {
     Idle,
     WriteBack(&'static str, u64),
     WriteBackSlots(u64),
+    Recompress(String),
     /// The `n`-th next frame or transfer fails.
     FailFrame(u64),
     FailDisk(u64),
@@ -40,9 +41,13 @@ fn operation() -> impl Strategy<Value = Operation> {
         12 => (0..SLOTS).prop_map(Operation::Read),
         6 => (0..SLOTS, 1..4_u64).prop_map(|(first, count)| Operation::Discard(first, count)),
         2 => Just(Operation::Idle),
-        3 => (prop_oneof![Just("idle"), Just("huge"), Just("type=huge_idle")], 1..6_u64)
+        3 => (prop_oneof![Just("idle"), Just("huge"), Just("type=huge_idle"), Just("incompressible")], 1..6_u64)
             .prop_map(|(kind, batch)| Operation::WriteBack(kind, batch)),
         2 => (0..SLOTS).prop_map(Operation::WriteBackSlots),
+        2 => (prop_oneof![Just(""), Just("type=idle "), Just("type=huge ")], 0..9_u64, 1..4_u64)
+            .prop_map(|(kind, most, priority)| {
+                Operation::Recompress(format!("{kind}max_pages={most} priority={priority} threshold={}", most * 60))
+            }),
         2 => (1..12_u64).prop_map(Operation::FailFrame),
         2 => (1..6_u64).prop_map(Operation::FailDisk),
         2 => Just(Operation::Compact),
@@ -75,6 +80,9 @@ fn a_device_does_what_a_map_does() {
             let start = || {
                 zram.store("backing_dev", "/dev/vdb").unwrap();
                 zram.store("compressed_writeback", if compressed { "1" } else { "0" }).unwrap();
+                zram.store("recomp_algorithm", "algo=deflate priority=1").unwrap();
+                zram.store("recomp_algorithm", "algo=deflate priority=3").unwrap();
+                zram.store("algorithm_params", "priority=1 level=1").unwrap();
                 zram.store("disksize", &(SLOTS * PAGE_SIZE as u64).to_string()).unwrap();
             };
             start();
@@ -107,6 +115,7 @@ fn a_device_does_what_a_map_does() {
                     Operation::WriteBackSlots(first) => {
                         let _ = zram.store("writeback", &format!("page_indexes={first}-{}", SLOTS - 1));
                     }
+                    Operation::Recompress(what) => _ = zram.store("recompress", &what),
                     Operation::FailFrame(nth) => memory.pool_frames.fail_nth(nth),
                     Operation::FailDisk(nth) => memory.io.fail_nth(nth),
                     Operation::Compact => zram.store("compact", "1").unwrap(),
@@ -132,7 +141,11 @@ fn a_device_does_what_a_map_does() {
             }
             let state = numbers(&zram, "mm_stat");
             prop_assert_eq!(state[5], model.values().filter(|page| **page % 6 == 1).count() as u64);
-            prop_assert_eq!(state[7], model.values().filter(|page| **page % 6 == 0).count() as u64);
+            prop_assert_eq!(
+                state[7],
+                model.values().filter(|page| **page % 6 == 0).count() as u64,
+                "no algorithm helps"
+            );
             disk.discard(0..SLOTS);
             prop_assert_eq!(&numbers(&zram, "mm_stat")[..3], &[0, 0, 0]);
             prop_assert_eq!(numbers(&zram, "bd_stat")[0], 0);
