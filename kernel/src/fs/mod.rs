@@ -56,6 +56,7 @@ mod start;
 pub mod synthetic;
 #[cfg(target_os = "none")]
 pub mod tmpfs;
+pub mod terminal;
 pub mod tree;
 
 #[cfg(target_os = "none")]
