@@ -350,7 +350,7 @@ impl Discipline {
             return;
         }
         let mut rest = bytes;
-        while let Some(special) = rest.iter().position(|&byte| byte < b' ' || byte >= 0x7f) {
+        while let Some(special) = rest.iter().position(|byte| !(b' '..0x7f).contains(byte)) {
             let (plain, from) = rest.split_at(special);
             self.column += plain.len();
             output(plain);
