@@ -35,16 +35,23 @@ numbers! {
 
 impl Errno {
     /// The call was interrupted by a signal before it did anything: done again after a handler with `SA_RESTART` or when
-    /// there is none; otherwise `EINTR`. Programs never see this number, nor the other two (Linux: `ERESTARTSYS`).
+    /// there is none; otherwise `EINTR`. Programs never see this number, nor the other three (Linux: `ERESTARTSYS`).
     pub const RESTART: Self = Self(512);
     /// Done again whatever the handler says (Linux: `ERESTARTNOINTR`).
     pub const RESTART_ALWAYS: Self = Self(513);
     /// Done again only when there was no handler (Linux: `ERESTARTNOHAND`).
     pub const RESTART_WITHOUT_HANDLER: Self = Self(514);
+    /// Gone on with by `restart_syscall`, and only when there was no handler (Linux: `ERESTART_RESTARTBLOCK`).
+    pub const RESTART_LATER: Self = Self(516);
 
     /// The positive number, as in `errno.h`.
     pub const fn number(self) -> u32 {
         self.0
+    }
+
+    /// Whether this is for the way back to the program alone, which never sees it.
+    pub const fn is_internal(self) -> bool {
+        matches!(self, Self::RESTART | Self::RESTART_ALWAYS | Self::RESTART_WITHOUT_HANDLER | Self::RESTART_LATER)
     }
 
     /// What the system call's result register holds for this error.
@@ -71,6 +78,13 @@ impl fmt::Display for Errno {
 impl From<quire_swap::errno::Errno> for Errno {
     fn from(error: quire_swap::errno::Errno) -> Self {
         Self(error.number().unsigned_abs())
+    }
+}
+
+#[cfg(target_os = "none")]
+impl From<crate::arch::user::Fault> for Errno {
+    fn from(_: crate::arch::user::Fault) -> Self {
+        Self::EFAULT
     }
 }
 

@@ -54,9 +54,9 @@ pub mod poll;
 mod start;
 #[cfg(target_os = "none")]
 pub mod synthetic;
+pub mod terminal;
 #[cfg(target_os = "none")]
 pub mod tmpfs;
-pub mod terminal;
 pub mod tree;
 
 #[cfg(target_os = "none")]

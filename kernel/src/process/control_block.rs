@@ -9,6 +9,7 @@ use intrusive_collections::RBTreeAtomicLink;
 use spin::Once;
 
 use super::Name;
+use super::alarm::Alarm;
 use super::limits::{Limit, Limits, Resource};
 use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standing};
 use super::usage::Usage;
@@ -28,6 +29,15 @@ pub enum Life {
     Runs,
     /// It has ended like this; its parent has not asked for it yet.
     Ended(ChildChange),
+}
+
+/// A sleep that a signal interrupted: `nanosleep(2)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Unfinished {
+    /// When it ends, as time since boot.
+    pub deadline: Duration,
+    /// Where what is left of it is to be written; 0 for nowhere.
+    pub remainder: u64,
 }
 
 /// A process.
@@ -67,8 +77,9 @@ pub struct Process {
     pub(super) write_at_start: AtomicU64,
     /// Where its number is to be cleared when it leaves its memory; 0 for nowhere.
     pub(super) clear_at_end: AtomicU64,
-    /// When `SIGALRM` is due, in nanoseconds since boot, and the time between one and the next; 0 for never.
-    pub(super) alarm: SpinLock<(u64, u64)>,
+    pub(super) alarm: SpinLock<Alarm>,
+    /// What `restart_syscall` goes on with.
+    pub unfinished: SpinLock<Option<Unfinished>>,
     pub(super) link: RBTreeAtomicLink,
 }
 
@@ -101,7 +112,8 @@ impl Process {
             release: WaitQueue::new(),
             write_at_start: AtomicU64::new(0),
             clear_at_end: AtomicU64::new(0),
-            alarm: SpinLock::new(Rank::Process, (0, 0)),
+            alarm: SpinLock::new(Rank::Process, Alarm::NONE),
+            unfinished: SpinLock::new(Rank::Process, None),
             link: RBTreeAtomicLink::new(),
         }
     }

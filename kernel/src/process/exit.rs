@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering;
 
 use spin::Once;
 
+use super::alarm::{self, Alarm};
 use super::control_block::{INIT, Life, Process, this};
 use super::signal::ChildChange;
 use super::table::{self, Children};
@@ -29,7 +30,7 @@ pub fn end_current(end: ChildChange) -> ! {
 fn give_everything_back(process: &Arc<Process>, end: ChildChange) {
     leave_space(process);
     process.files.close_all();
-    *process.alarm.lock() = (0, 0);
+    alarm::set(process, Alarm::NONE);
     if process.pid() == INIT {
         log!("init", "{process} has ended: {}", Ending(end));
         INIT_END.call_once(|| end);

@@ -55,6 +55,12 @@ pub(super) fn call(
     Ok(())
 }
 
+/// The stack pointer of the current process's program.
+pub fn stack_pointer() -> u64 {
+    // SAFETY: the frame is the current process's, in whose call this is; nobody else uses it meanwhile.
+    unsafe { (*trap::program_frame(cpu::this().kernel_stack())).rsp }
+}
+
 /// Takes back the registers and the mask that the frame of a handler holds (`rt_sigreturn`); returns what `rax` was. The
 /// handler has returned to the restorer, so the stack pointer is one word above the frame.
 ///

@@ -14,6 +14,8 @@
 //! find held, because the terminal and the clock send signals from interrupts; so nothing is allocated under them.
 
 #[cfg(target_os = "none")]
+pub mod alarm;
+#[cfg(target_os = "none")]
 mod control_block;
 #[cfg(target_os = "none")]
 mod exit;
@@ -32,11 +34,11 @@ mod table;
 mod usage;
 
 #[cfg(target_os = "none")]
-pub use control_block::{INIT, Life, Process, current, this};
+pub use control_block::{INIT, Life, Process, Unfinished, current, this};
 #[cfg(target_os = "none")]
 pub use exit::{Wanted, Which, end_current, wait, wait_for_init};
 #[cfg(target_os = "none")]
-pub use handler::return_from_handler;
+pub use handler::{return_from_handler, stack_pointer};
 pub use name::Name;
 #[cfg(target_os = "none")]
 pub use ring3::{before_user, exception, fault, tick};

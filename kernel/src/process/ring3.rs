@@ -22,7 +22,8 @@ pub fn before_user(frame: &mut TrapFrame) {
     loop {
         interrupts::disable();
         preempt();
-        let needs_attention = |process: &Process| process.standing().needs_attention();
+        let to_restart = is_to_restart(frame);
+        let needs_attention = |process: &Process| to_restart || process.standing().needs_attention();
         if !scheduler::with_current(|thread| thread.process().is_some_and(|process| needs_attention(process)))
             .unwrap_or(false)
         {
@@ -49,7 +50,10 @@ fn deliver(process: &Process, frame: &mut TrapFrame) -> Option<ChildChange> {
         Some(Delivery::Handler { signal, info, action }) => {
             restart(frame, Some(action.has(linux::SA_RESTART)));
             if super::handler::call(process, frame, signal, info, action).is_err() {
-                process.with_signals(|signals| signals.kill(Signal::SIGSEGV));
+                process.with_signals(|signals| match signal {
+                    Signal::SIGSEGV => signals.kill(signal),
+                    _ => signals.force(Signal::SIGSEGV, Info::Kernel, signals.fault_registers()),
+                });
             }
         }
         None => {
@@ -65,6 +69,11 @@ fn is_stopped_by(process: &Process, signal: Signal) -> bool {
     signal == Signal::SIGSTOP || !table::is_orphaned(process.group())
 }
 
+/// Whether a system call was interrupted, perhaps by a signal that another has cancelled meanwhile.
+fn is_to_restart(frame: &TrapFrame) -> bool {
+    frame.vector == SYSTEM_CALL && Errno::from_register(frame.rax).is_some_and(Errno::is_internal)
+}
+
 /// Has an interrupted system call done again, or fail with `EINTR`. `restarts` is what the signal's handler says; `None` when
 /// there is no handler.
 fn restart(frame: &mut TrapFrame, restarts: Option<bool>) {
@@ -77,6 +86,11 @@ fn restart(frame: &mut TrapFrame, restarts: Option<bool>) {
         Some(Errno::RESTART_ALWAYS) => true,
         Some(Errno::RESTART) => restarts != Some(false),
         Some(Errno::RESTART_WITHOUT_HANDLER) => restarts.is_none(),
+        Some(Errno::RESTART_LATER) => {
+            // The number to call again with; the arguments are in the process.
+            frame.error = u64::from(linux::__NR_restart_syscall);
+            restarts.is_none()
+        }
         _ => return,
     };
     if again {
@@ -135,6 +149,7 @@ fn force(frame: &TrapFrame, signal: Signal, info: Info, address: u64) {
 
 /// A timer tick: counts whose time has passed, and sends the alarms that are due. Called with interrupts off.
 pub fn tick(in_program: bool) {
+    super::alarm::tick();
     scheduler::with_current(|thread| {
         if let Some(process) = thread.process() {
             let ticks = if in_program { &process.usage.user_ticks } else { &process.usage.system_ticks };

@@ -123,6 +123,11 @@ pub fn is_orphaned(group: u32) -> bool {
     !TABLE.lock().has_guardian(group)
 }
 
+/// Calls `work` for every process. `work` takes no lock of a rank above [`Rank::Process`]. May be called from an interrupt.
+pub(super) fn for_each(work: impl FnMut(&Process)) {
+    TABLE.lock().processes.iter().for_each(work);
+}
+
 /// Stops the process that runs this because of `signal`, and tells its parent; says whether it is stopped now.
 pub(super) fn stop(process: &Process, signal: Signal) -> bool {
     let table = TABLE.lock();

@@ -11,9 +11,13 @@
 
 mod identity;
 mod memory;
+mod signal;
+pub mod system;
+mod time;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::arch::user;
 use crate::errno::Errno;
 use crate::{log, process};
 
@@ -38,7 +42,7 @@ type Calls = &'static [(u32, Call)];
 /// More than the greatest number that Linux has given to a call.
 const NUMBERS: usize = 512;
 
-const LISTS: &[Calls] = &[identity::CALLS, memory::CALLS];
+const LISTS: &[Calls] = &[identity::CALLS, memory::CALLS, signal::CALLS, system::CALLS, time::CALLS];
 
 static TABLE: [Option<Call>; NUMBERS] = table(LISTS);
 
@@ -83,4 +87,28 @@ fn name_once(number: u64) {
             None => log!("syscall", "call {number} does not exist: ENOSYS"),
         }
     }
+}
+
+/// The words of a structure in the program's memory.
+fn read_words<const COUNT: usize>(address: u64) -> Result<[u64; COUNT], Errno> {
+    let mut words = [0; COUNT];
+    for (index, word) in words.iter_mut().enumerate() {
+        *word = user::read_word(address.wrapping_add(8 * index as u64))?;
+    }
+    Ok(words)
+}
+
+/// Writes a structure of words to the program's memory.
+fn write_words(address: u64, words: &[u64]) -> Result<(), Errno> {
+    for (index, &word) in words.iter().enumerate() {
+        user::write_word(address.wrapping_add(8 * index as u64), word)?;
+    }
+    Ok(())
+}
+
+/// The bytes of a structure in the program's memory.
+fn read_bytes<const BYTES: usize>(address: u64) -> Result<[u8; BYTES], Errno> {
+    let mut bytes = [0; BYTES];
+    user::read(address, &mut bytes)?;
+    Ok(bytes)
 }

@@ -12,9 +12,13 @@ use crate::sync::{Rank, SpinLock};
 
 /// Timer interrupts a second; also the time slice.
 pub const TICKS_PER_SECOND: u32 = 250;
+/// The time from one timer interrupt to the next.
+pub const TICK: Duration = Duration::from_nanos(1_000_000_000 / TICKS_PER_SECOND as u64);
 
 static BOOT: AtomicU64 = AtomicU64::new(0);
 static PER_SECOND: AtomicU64 = AtomicU64::new(0);
+/// The time of the boot, in nanoseconds since 1970.
+static BOOT_SINCE_1970: AtomicU64 = AtomicU64::new(0);
 static SLEEPERS: SpinLock<LinkedList<SleepAdapter>> = SpinLock::new(Rank::Sleepers, LinkedList::new(SleepAdapter::NEW));
 
 /// The time-stamp counter.
@@ -42,6 +46,21 @@ pub fn since_boot() -> Duration {
     let elapsed = counter().saturating_sub(BOOT.load(Ordering::Relaxed));
     let nanoseconds = u128::from(elapsed) * 1_000_000_000 / u128::from(per_second);
     Duration::from_nanos(nanoseconds as u64)
+}
+
+/// Time since the beginning of 1970 UTC, as far as somebody has set it.
+pub fn since_1970() -> Duration {
+    since_boot() + Duration::from_nanos(BOOT_SINCE_1970.load(Ordering::Relaxed))
+}
+
+/// Sets the time since the beginning of 1970 UTC; times before the boot become the boot's.
+pub fn set_since_1970(now: Duration) {
+    BOOT_SINCE_1970.store(nanoseconds(now.saturating_sub(since_boot())), Ordering::Relaxed);
+}
+
+/// As many nanoseconds as a word holds.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Time since `start`, an earlier time since boot.
@@ -72,7 +91,7 @@ pub(super) struct Alarm {
 impl Alarm {
     pub(super) fn new(deadline: Duration) -> Self {
         let thread = current();
-        thread.wake_at.store(deadline.as_nanos() as u64, Ordering::Relaxed);
+        thread.wake_at.store(nanoseconds(deadline), Ordering::Relaxed);
         SLEEPERS.lock().push_back(Arc::clone(&thread));
         Self { thread }
     }

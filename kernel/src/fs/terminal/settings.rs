@@ -97,14 +97,9 @@ impl Settings {
         self.output & flag == flag
     }
 
-    /// `VMIN` and `VTIME`.
+    /// `VMIN`.
     pub(super) fn least(&self) -> usize {
         usize::from(self.characters[linux::VMIN as usize])
-    }
-
-    #[cfg_attr(not(target_os = "none"), expect(dead_code, reason = "only the kernel waits"))]
-    pub(super) fn tenths(&self) -> u64 {
-        u64::from(self.characters[linux::VTIME as usize])
     }
 
     /// Whether `byte` is the special character at `index`; 0 switches one off.

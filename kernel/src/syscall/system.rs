@@ -1,0 +1,142 @@
+//! The system as a whole: its name, its memory, random numbers.
+
+use linux_raw_sys::{general as linux, system};
+use quire_swap::header::PAGE_SIZE;
+
+use super::{Arguments, Calls, Outcome};
+use crate::arch::user;
+use crate::errno::Errno;
+use crate::mm::physical;
+use crate::sync::{Rank, SpinLock};
+use crate::task::time;
+use crate::{process, random, swap};
+
+pub(super) const CALLS: Calls = &[
+    (linux::__NR_uname, uname),
+    (linux::__NR_sethostname, sethostname),
+    (linux::__NR_sysinfo, sysinfo),
+    (linux::__NR_getrandom, getrandom),
+];
+
+/// What `uname` calls the system. C libraries refuse to run on anything older than what they were built for, and scripts
+/// look for this name, so both are those of the Linux whose behaviour is the reference; the version tells the truth.
+pub const SYSTEM: &str = "Linux";
+/// The release (`/proc/sys/kernel/osrelease`).
+pub const RELEASE: &str = "6.12.0-quire";
+/// The version.
+pub const VERSION: &str = concat!("Quire ", env!("CARGO_PKG_VERSION"));
+
+/// The bytes of a name, the zero at its end included.
+const NAME_BYTES: usize = 65;
+
+static HOST_NAME: SpinLock<HostName> = SpinLock::new(Rank::Process, HostName::new(b"quire"));
+
+/// A name of at most 64 bytes.
+#[derive(Clone, Copy)]
+pub struct HostName {
+    bytes: [u8; NAME_BYTES],
+    length: usize,
+}
+
+impl HostName {
+    const fn new(name: &[u8]) -> Self {
+        let mut bytes = [0; NAME_BYTES];
+        bytes.split_at_mut(name.len()).0.copy_from_slice(name);
+        Self { bytes, length: name.len() }
+    }
+
+    /// The name.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// The machine's name.
+pub fn host_name() -> HostName {
+    *HOST_NAME.lock()
+}
+
+/// Gives the machine a name.
+///
+/// # Errors
+/// `EINVAL` for one of more than 64 bytes.
+pub fn set_host_name(name: &[u8]) -> Result<(), Errno> {
+    if name.len() >= NAME_BYTES {
+        return Err(Errno::EINVAL);
+    }
+    *HOST_NAME.lock() = HostName::new(name);
+    Ok(())
+}
+
+fn sethostname(arguments: &Arguments) -> Outcome {
+    let [address, length, ..] = arguments.a;
+    let mut name = [0; NAME_BYTES];
+    let name = usize::try_from(length).ok().and_then(|length| name.get_mut(..length)).ok_or(Errno::EINVAL)?;
+    user::read(address, name)?;
+    set_host_name(name)?;
+    Ok(0)
+}
+
+fn uname(arguments: &Arguments) -> Outcome {
+    let [address, ..] = arguments.a;
+    let host = host_name();
+    let names = [SYSTEM.as_bytes(), host.as_bytes(), RELEASE.as_bytes(), VERSION.as_bytes(), b"x86_64", b"(none)"];
+    let mut bytes = [0; size_of::<system::new_utsname>()];
+    for (place, name) in bytes.chunks_exact_mut(NAME_BYTES).zip(names) {
+        place[..name.len()].copy_from_slice(name);
+    }
+    user::write(address, &bytes)?;
+    Ok(0)
+}
+
+fn sysinfo(arguments: &Arguments) -> Outcome {
+    let [address, ..] = arguments.a;
+    let bytes = |pages: usize| pages as u64 * PAGE_SIZE as u64;
+    let (total, used) = (swap::total_pages() as usize, swap::used_pages() as usize);
+    let words: [u64; size_of::<system::sysinfo>() / 8] = [
+        time::since_boot().as_secs(),
+        // Load averages are not kept.
+        0,
+        0,
+        0,
+        bytes(physical::managed_frames()),
+        bytes(physical::free_frames()),
+        0,
+        0,
+        bytes(total),
+        bytes(total.saturating_sub(used)),
+        process::count() as u64,
+        0,
+        0,
+        1,
+    ];
+    super::write_words(address, &words)?;
+    Ok(0)
+}
+
+fn getrandom(arguments: &Arguments) -> Outcome {
+    const KNOWN: u32 = linux::GRND_NONBLOCK | linux::GRND_RANDOM | linux::GRND_INSECURE;
+    const EXCLUSIVE: u32 = linux::GRND_RANDOM | linux::GRND_INSECURE;
+    let [address, length, flags, ..] = arguments.a;
+    let flags = flags as u32;
+    if flags & !KNOWN != 0 || flags & EXCLUSIVE == EXCLUSIVE {
+        return Err(Errno::EINVAL);
+    }
+    // As on Linux: no more than this at once, and at least what is small without a break.
+    let length = length.min(i32::MAX as u64);
+    let mut piece = [0; 256];
+    let mut done = 0;
+    while done < length {
+        let piece = &mut piece[..(length - done).min(256) as usize];
+        random::fill(piece);
+        match user::write(address.wrapping_add(done), piece) {
+            Ok(()) => done += piece.len() as u64,
+            Err(_) if done > 0 => break,
+            Err(fault) => return Err(fault.into()),
+        }
+        if process::this().standing().is_interrupted() && done >= 256 {
+            break;
+        }
+    }
+    Ok(done)
+}
