@@ -7,14 +7,17 @@
 //! | module | subject |
 //! |---|---|
 //! | [`init`] | process 1: makes a place to live, runs a program or a shell, ends with its exit status |
+//! | [`demo`] | swapping in three acts, with its figures |
 //! | [`check`] | programs that do what programs should not, and what the kernel promises those that behave |
 //! | [`stress`] | fork, signals and exits at random while memory is short |
 //! | [`swbench`] | what a page-out and a fault cost, content by content |
-//! | [`process`], [`memory`], [`files`] | what they share: children, mappings, the kernel's files |
+//! | [`process`], [`memory`], [`files`], [`areas`] | what they share: children, mappings, the kernel's files, swap areas |
 //!
 //! Every program is one thread: a child that `fork` makes is then as whole as its parent.
 
+mod areas;
 mod check;
+mod demo;
 mod files;
 mod init;
 mod memory;
@@ -27,8 +30,13 @@ use std::{env, path::Path, process::ExitCode};
 /// A program by its name; what it gets are its arguments.
 type Program = (&'static str, fn(&[String]) -> ExitCode);
 
-const PROGRAMS: [Program; 4] =
-    [("init", init::main), ("check", check::main), ("stress", stress::main), ("swbench", swbench::main)];
+const PROGRAMS: [Program; 5] = [
+    ("init", init::main),
+    ("demo", demo::main),
+    ("check", check::main),
+    ("stress", stress::main),
+    ("swbench", swbench::main),
+];
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();

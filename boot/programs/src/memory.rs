@@ -1,6 +1,12 @@
 //! Memory as programs ask the kernel for it.
 
-use std::{num::NonZeroUsize, ops::Range, ptr::NonNull, slice};
+use std::{
+    marker::PhantomData,
+    num::NonZeroUsize,
+    ops::{Deref, Range},
+    ptr::NonNull,
+    slice,
+};
 
 use nix::{
     errno::Errno,
@@ -96,6 +102,33 @@ impl Memory {
         // SAFETY: there is a byte for each page of the range.
         Errno::result(unsafe { libc::mincore(self.start.as_ptr(), self.pages * PAGE, states.as_mut_ptr()) })?;
         Ok(states.iter().map(|state| state & 1 != 0).collect())
+    }
+}
+
+/// A value that this process and the children to come all see.
+pub(crate) struct Shared<T> {
+    memory: Memory,
+    value: PhantomData<T>,
+}
+
+impl<T: Sync> Shared<T> {
+    /// Puts `value` into memory of its own.
+    pub(crate) fn new(value: T) -> nix::Result<Self> {
+        const { assert!(align_of::<T>() <= PAGE) };
+        let memory = Memory::shared(size_of::<T>().div_ceil(PAGE))?;
+        // SAFETY: the pages are large enough and aligned for a `T`, and nobody else knows them yet.
+        unsafe { memory.address(0).cast::<T>().write(value) };
+        Ok(Self { memory, value: PhantomData })
+    }
+}
+
+impl<T: Sync> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the value was written by `new`, the pages stay as long as `self`, and what other processes do to it they
+        // do through shared references as well.
+        unsafe { &*self.memory.address(0).cast::<T>() }
     }
 }
 

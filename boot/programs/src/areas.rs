@@ -1,0 +1,38 @@
+//! Swap areas, as `mkswap`, `swapon` and `swapoff` treat them.
+
+use std::{ffi::CString, fs::OpenOptions, io, os::unix::fs::FileExt};
+
+use nix::{errno::Errno, libc};
+use quire_swap::header::{BadPages, Header, PAGE_SIZE};
+
+/// The bit of `swapon(2)` that says that a priority follows in the lowest bits.
+const PREFER: i32 = 0x8000;
+
+/// Writes a swap header for all of a device of `pages` pages.
+pub(crate) fn make(device: &str, pages: u64) -> io::Result<()> {
+    let last_page = u32::try_from(pages.saturating_sub(1)).map_err(io::Error::other)?;
+    let header = Header { last_page, uuid: [0; 16], label: [0; 16], bad_pages: BadPages::new(&[]) };
+    let mut page = [0; PAGE_SIZE];
+    header.encode(&mut page).map_err(|error| io::Error::other(error.to_string()))?;
+    OpenOptions::new().write(true).open(device)?.write_all_at(&page, 0)
+}
+
+/// Enables an area, to be filled before those of lower priority.
+pub(crate) fn enable(device: &str, priority: u16) -> io::Result<()> {
+    let path = CString::new(device)?;
+    // SAFETY: the path is a string that ends.
+    let outcome = unsafe { libc::swapon(path.as_ptr(), PREFER | i32::from(priority)) };
+    named("swapon", device, Errno::result(outcome))
+}
+
+/// Brings back what is in an area and disables it.
+pub(crate) fn disable(device: &str) -> io::Result<()> {
+    let path = CString::new(device)?;
+    // SAFETY: the path is a string that ends.
+    let outcome = unsafe { libc::swapoff(path.as_ptr()) };
+    named("swapoff", device, Errno::result(outcome))
+}
+
+fn named(call: &str, device: &str, outcome: Result<i32, Errno>) -> io::Result<()> {
+    outcome.map(drop).map_err(|error| io::Error::other(format!("{call} {device}: {error}")))
+}
