@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use uart_16550::{BaudRate, Config, Uart16550, Uart16550Tty, backend::PioBackend, spec::registers::IER};
+use uart_16550::{BaudRate, Config, Uart16550, Uart16550Tty, backend::PioBackend};
 
 /// COM1's I/O port, the same on every PC.
 const COM1: u16 = 0x3f8;
@@ -31,9 +31,9 @@ impl Serial {
         self.0.inner_mut().try_receive_byte().ok()
     }
 
-    /// Makes the port raise its interrupt (ISA line 4) when bytes have arrived.
-    pub fn enable_receive_interrupt(&mut self) {
-        self.0.inner_mut().enable_interrupts(IER::DATA_READY);
+    /// Sends bytes as they are; waits for the port as long as that takes.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.0.inner_mut().send_bytes_exact(bytes);
     }
 }
 

@@ -85,6 +85,20 @@ pub fn text(arguments: fmt::Arguments<'_>) {
     }
 }
 
+/// Sends bytes as they are.
+pub fn write_bytes(bytes: &[u8]) {
+    if let Some(port) = &mut CONSOLE.lock().port {
+        port.send(bytes);
+    }
+}
+
+/// Calls `take` with at most `room` bytes that have arrived.
+pub fn received(room: usize, mut take: impl FnMut(u8)) {
+    if let Some(port) = &mut CONSOLE.lock().port {
+        core::iter::from_fn(|| port.receive()).take(room).for_each(&mut take);
+    }
+}
+
 /// Prints a report without waiting for the console's lock, for a panic.
 pub fn report(arguments: fmt::Arguments<'_>) {
     if let Some(mut console) = open() {

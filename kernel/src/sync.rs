@@ -31,6 +31,8 @@ pub enum Rank {
     Sleepers,
     /// A wait queue's list of waiters.
     WaitQueue,
+    /// What was typed and not looked at yet.
+    TerminalQueue,
     /// The generator of random numbers.
     Random,
     /// What belongs to one process alone: signals, name, memory.
@@ -61,7 +63,9 @@ pub enum Rank {
     Mappers,
     /// One address space's list of regions; sleeps.
     Regions,
-    /// A pipe's bytes; sleeps, as do the locks that follow.
+    /// The terminal's line discipline; sleeps, as do the locks that follow.
+    Terminal,
+    /// A pipe's bytes.
     Pipe,
     /// The pipes that have names.
     Pipes,

@@ -17,7 +17,7 @@ use core::any::Any;
 use linux_raw_sys::general as linux;
 
 use super::node::{Device, File, Kind, Wait};
-use super::{block, console, kmsg};
+use super::{block, kmsg, terminal};
 use crate::errno::Errno;
 use crate::random;
 
@@ -48,7 +48,9 @@ pub fn open(kind: Kind, flags: u32) -> Result<Arc<dyn File>, Errno> {
             11 => Ok(kmsg::open()),
             _ => Err(Errno::ENXIO),
         },
-        Kind::Character(Device { major: 4, minor: 64 } | Device { major: 5, minor: 0 | 1 }) => console::open(flags),
+        Kind::Character(device @ (Device { major: 4, minor: 64 } | Device { major: 5, minor: 0 | 1 })) => {
+            terminal::open(device, flags)
+        }
         Kind::Block(device) => block::open(device, flags),
         _ => Err(Errno::ENXIO),
     }

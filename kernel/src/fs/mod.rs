@@ -30,8 +30,6 @@ pub mod block;
 pub mod changes;
 #[cfg(target_os = "none")]
 pub mod clock;
-#[cfg(target_os = "none")]
-pub mod console;
 pub mod cpio;
 #[cfg(target_os = "none")]
 pub mod device;

@@ -16,7 +16,7 @@ use super::node::{Attributes, Device, Handle, Kind, New};
 use super::open::{Descriptors, OpenFile};
 use super::path::{Follow, Start, walk};
 use super::tmpfs::{self, Tmpfs};
-use super::{clock, device};
+use super::{clock, device, terminal};
 use crate::errno::Errno;
 use crate::mm::object::Object;
 
@@ -147,11 +147,12 @@ pub fn open_program(location: &Location, path: &[u8]) -> Result<Program, Errno> 
     Ok(Program { path: opened.path().to_vec(), node, object })
 }
 
-/// Gives the first process the console as its files 0, 1 and 2.
+/// Gives the first process the console as its files 0, 1 and 2, and listens to what is typed there.
 ///
 /// # Errors
-/// There is no `/dev/console`.
+/// There is no `/dev/console`; no memory.
 pub fn console(files: &Descriptors) -> Result<(), Errno> {
+    terminal::input::start()?;
     let node = devices().lookup(b"console")?;
     let console = OpenFile::new(Arc::clone(&node), node.open(linux::O_RDWR)?, b"/dev/console", linux::O_RDWR);
     (0..3).try_for_each(|descriptor| files.replace(descriptor, Arc::clone(&console), false))

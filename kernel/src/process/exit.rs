@@ -15,6 +15,7 @@ use super::signal::ChildChange;
 use super::table::{self, Children};
 use crate::arch::user;
 use crate::errno::Errno;
+use crate::fs::terminal;
 use crate::log;
 use crate::task::{WaitQueue, scheduler};
 
@@ -31,6 +32,9 @@ fn give_everything_back(process: &Arc<Process>, end: ChildChange) {
     leave_space(process);
     process.files.close_all();
     alarm::set(process, Alarm::NONE);
+    if process.session() == process.pid() {
+        terminal::job::release(process.session());
+    }
     if process.pid() == INIT {
         log!("init", "{process} has ended: {}", Ending(end));
         INIT_END.call_once(|| end);

@@ -13,6 +13,7 @@ use super::signal::{ChildChange, Delivery, Info, Signal, Signals};
 use super::table;
 use crate::arch::trap::{SYSTEM_CALL, TrapFrame};
 use crate::errno::Errno;
+use crate::fs::terminal;
 use crate::log;
 use crate::task::{Fatal, preempt, scheduler};
 
@@ -150,6 +151,7 @@ fn force(frame: &TrapFrame, signal: Signal, info: Info, address: u64) {
 /// A timer tick: counts whose time has passed, and sends the alarms that are due. Called with interrupts off.
 pub fn tick(in_program: bool) {
     super::alarm::tick();
+    terminal::input::tick();
     scheduler::with_current(|thread| {
         if let Some(process) = thread.process() {
             let ticks = if in_program { &process.usage.user_ticks } else { &process.usage.system_ticks };

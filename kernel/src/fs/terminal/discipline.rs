@@ -30,7 +30,7 @@ pub struct Discipline {
     ready: VecDeque<u8>,
     /// How many bytes each line in `ready` has, its end included; an end of file has none, so it is a line of 0. Empty
     /// without line editing.
-    lines: VecDeque<usize>,
+    lines: VecDeque<u16>,
     /// Where the cursor is, and where it was when the line's echo began.
     column: usize,
     line_column: usize,
@@ -55,6 +55,13 @@ impl Discipline {
         }
     }
 
+    /// Makes room for everything that it may hold, so that it allocates nothing from here on.
+    pub fn reserve(&mut self) {
+        self.line.reserve_exact(CAPACITY);
+        self.ready.reserve_exact(CAPACITY);
+        self.lines.reserve_exact(CAPACITY);
+    }
+
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -69,7 +76,7 @@ impl Discipline {
             self.lines.clear();
             self.literal = false;
         } else if !before && after && !self.ready.is_empty() {
-            self.lines.push_back(self.ready.len());
+            self.lines.push_back(self.ready.len() as u16);
         }
         if !self.settings.has_input(linux::IXON) {
             self.stopped = false;
@@ -112,8 +119,8 @@ impl Discipline {
         let mut bytes = buffer.len().min(self.ready.len());
         if self.settings.edits_lines() {
             let Some(line) = self.lines.front_mut() else { return 0 };
-            bytes = bytes.min(*line);
-            *line -= bytes;
+            bytes = bytes.min(usize::from(*line));
+            *line -= bytes as u16;
             if *line == 0 {
                 self.lines.pop_front();
             }
@@ -250,7 +257,7 @@ impl Discipline {
     }
 
     fn end_line(&mut self) {
-        self.lines.push_back(self.line.len());
+        self.lines.push_back(self.line.len() as u16);
         self.ready.extend(self.line.drain(..));
     }
 

@@ -1,8 +1,55 @@
-//! Terminals: what is typed becomes lines, signals and echo; what programs write becomes what the terminal shows.
+//! The terminal: what is typed becomes lines, signals and echo; what programs write becomes what the terminal shows.
 //!
-//! The pure part is [`discipline`] with its [`settings`].
+//! There is one, on the serial port. Its pure part is the [`discipline`] with its [`settings`]. Around it: [`input`], from
+//! the port to the discipline; `file`, what programs read and write; `control`, `ioctl(2)`; and [`job`], whose terminal it
+//! is and which process group is in the foreground.
+//!
+//! # Not as in Linux
+//!
+//! When the leader of the session ends, the foreground group is told to hang up and the terminal is free, but whoever has
+//! it open may go on using it. Times between bytes (`VTIME`) end with a timer tick.
 
 pub mod discipline;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+
+#[cfg(target_os = "none")]
+mod control;
+#[cfg(target_os = "none")]
+mod file;
+#[cfg(target_os = "none")]
+pub mod input;
+#[cfg(target_os = "none")]
+pub mod job;
+
+#[cfg(target_os = "none")]
+pub use file::open;
+
+#[cfg(target_os = "none")]
+use {
+    self::discipline::Discipline, super::changes::Changes, crate::sync::Rank, crate::task::Mutex, core::time::Duration,
+};
+
+/// The terminal.
+#[cfg(target_os = "none")]
+struct Terminal {
+    state: Mutex<State>,
+    /// There may be something to read, or output may go on.
+    changes: Changes,
+}
+
+#[cfg(target_os = "none")]
+struct State {
+    discipline: Discipline,
+    /// Rows and columns, and the same in pixels; zeros when nobody has said.
+    window: [u16; 4],
+    /// When the last byte was typed, as time since boot.
+    typed: Duration,
+}
+
+#[cfg(target_os = "none")]
+static TERMINAL: Terminal = Terminal {
+    state: Mutex::new(Rank::Terminal, State { discipline: Discipline::new(), window: [0; 4], typed: Duration::ZERO }),
+    changes: Changes::new(),
+};

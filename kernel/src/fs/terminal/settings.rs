@@ -97,6 +97,12 @@ impl Settings {
         self.output & flag == flag
     }
 
+    /// `VTIME`: how long to wait for more.
+    #[cfg(target_os = "none")]
+    pub(super) fn patience(&self) -> core::time::Duration {
+        core::time::Duration::from_millis(100 * u64::from(self.characters[linux::VTIME as usize]))
+    }
+
     /// `VMIN`.
     pub(super) fn least(&self) -> usize {
         usize::from(self.characters[linux::VMIN as usize])
