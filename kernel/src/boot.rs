@@ -17,7 +17,7 @@ use crate::command_line::CommandLine;
 use crate::mm::stack::KernelStack;
 use crate::mm::{heap, kernel_map, physical, reclaim};
 use crate::task::{scheduler, time};
-use crate::{disk, fs, log, scenario, swap, zram};
+use crate::{disk, fs, log, scenario, swap, zram, zswap};
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
 
@@ -90,6 +90,7 @@ extern "C" fn go_on() -> ! {
     or_give_up(swap::start());
     disk::start();
     or_give_up(zram::start(command_line()));
+    or_give_up(zswap::start(command_line()));
     or_give_up(fs::start());
     let verdict = scenario::run(command_line());
     debug_exit::leave(verdict)

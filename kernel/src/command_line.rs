@@ -68,12 +68,13 @@ impl<'a> CommandLine<'a> {
     }
 }
 
-/// Reads a size in bytes: digits, then nothing, `K`, `M` or `G` (powers of 1,024; lower case too), as Linux's `memparse`.
+/// Reads a size in bytes: digits, then nothing, `K`, `M`, `G` or `T` (powers of 1,024; lower case too), as Linux's `memparse`.
 pub fn parse_size(text: &str) -> Option<u64> {
     let (digits, shift) = match text.as_bytes().last()? {
         b'k' | b'K' => (&text[..text.len() - 1], 10),
         b'm' | b'M' => (&text[..text.len() - 1], 20),
         b'g' | b'G' => (&text[..text.len() - 1], 30),
+        b't' | b'T' => (&text[..text.len() - 1], 40),
         _ => (text, 0),
     };
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
@@ -89,6 +90,7 @@ mod tests {
         assert_eq!(parse_size("12k"), Some(12 << 10));
         assert_eq!(parse_size("32M"), Some(32 << 20));
         assert_eq!(parse_size("1G"), Some(1 << 30));
+        assert_eq!(parse_size("16T"), Some(16 << 40));
         for nonsense in ["", "M", "banana", "-1", "1.5M", "99999999999G"] {
             assert_eq!(parse_size(nonsense), None, "{nonsense}");
         }

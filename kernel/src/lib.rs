@@ -44,6 +44,8 @@ pub mod disk;
 pub mod errno;
 pub mod fs;
 #[cfg(target_os = "none")]
+pub mod ghost;
+#[cfg(target_os = "none")]
 pub mod log;
 pub mod log_ring;
 pub mod mm;
@@ -63,3 +65,5 @@ pub mod syscall;
 pub mod task;
 #[cfg(target_os = "none")]
 pub mod zram;
+#[cfg(target_os = "none")]
+pub mod zswap;

@@ -27,7 +27,7 @@ use quire_swap::{
 };
 
 use crate::arch::{DIRECT_MAP, cpu};
-use crate::command_line::CommandLine;
+use crate::command_line::{CommandLine, parse_size};
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
 use crate::log;
 use crate::mm::folio::Folio;
@@ -35,7 +35,7 @@ use crate::mm::frame::Kind;
 use crate::mm::{AllocationError, FrameNumber, address_space, fault, heap, lru, physical, reclaim, rmap, watermark};
 use crate::sync::{Rank, acquire_rank, release_rank};
 use crate::task::{self, WaitQueue, time};
-use crate::zram;
+use crate::{ghost, zram, zswap};
 
 /// This machine, as the swap core sees it.
 #[derive(Debug)]
@@ -312,15 +312,23 @@ pub fn forget_folio(folio: Folio) {
 /// [`AllocationError`] when there is no memory for the thread.
 pub fn start() -> Result<(), AllocationError> {
     let work = || {
-        let mut done = 0;
-        loop {
-            WORK.waiters.wait_until(|| WORK.count.load(Ordering::Acquire) != done);
-            done = WORK.count.load(Ordering::Acquire);
+        whenever(Event::Work, || {
             SWAP.do_pending_work();
             SWAP.return_refused(&mut AddressSpaces { area: 0, next_line: Duration::MAX });
-        }
+        });
     };
     task::spawn("swap-work", work).map(drop)
+}
+
+/// Does `work` each time that `event` has happened since it began the last time.
+pub fn whenever(event: Event, mut work: impl FnMut()) {
+    let happening = happening(event);
+    let mut done = 0;
+    loop {
+        happening.waiters.wait_until(|| happening.count.load(Ordering::Acquire) != done);
+        done = happening.count.load(Ordering::Acquire);
+        work();
+    }
 }
 
 /// The counters of all areas.
@@ -370,14 +378,15 @@ impl fmt::Display for EnableError {
             }
             Self::Option(word) => write!(
                 f,
-                "swapon={word}: expected PATH, then any of ,PRIORITY (0 to 32767) ,discard ,discard=once ,discard=pages"
+                "swapon={word}: expected PATH, then any of ,PRIORITY (0 to 32767) ,discard ,discard=once ,discard=pages, \
+                 and ,size=SIZE (to 16T) for /dev/ghostswap"
             ),
             Self::Refused(path, error) => write!(f, "swapon {path}: {}: {error}", error.errno()),
         }
     }
 }
 
-/// Enables what `swapon=PATH[,PRIORITY][,discard[=once|pages]]` words name, in their order; without any, `/dev/vda`.
+/// Enables what `swapon=PATH[,PRIORITY][,discard[=once|pages]][,size=SIZE]` words name, in their order; without any, `/dev/vda`.
 ///
 /// # Errors
 /// [`EnableError`] for the first that cannot be enabled; those before it stay enabled.
@@ -388,15 +397,30 @@ pub fn enable(command_line: CommandLine<'static>) -> Result<Enabled, EnableError
     }
     let mut enabled = Enabled(Vec::new());
     for word in words {
-        let (path, options) = parse_swapon(word).ok_or_else(|| EnableError::Option(word.into()))?;
-        let disk: Arc<dyn quire_swap::Disk<Quire>> = match zram::open_for_swap(path) {
-            Some(disk) => disk,
-            None => virtio_disk(path)?,
-        };
-        let index = SWAP.swapon(&disk, options).map_err(|error| EnableError::Refused(path.into(), error))?;
-        enabled.0.push(index);
+        let (path, options, size) = parse_swapon(word).ok_or_else(|| EnableError::Option(word.into()))?;
+        enabled.0.push(swap_on(path, options, size)?);
     }
     Ok(enabled)
+}
+
+/// Enables the disk, zram device or ghost device with this path; only the last can be given a size, in bytes. Returns the
+/// area's index.
+///
+/// # Errors
+/// [`EnableError`].
+pub fn swap_on(path: &str, options: SwapOnOptions<'_>, size: Option<u64>) -> Result<u8, EnableError> {
+    let refused = |error| EnableError::Refused(path.into(), error);
+    if path == quire_swap::ghost::PATH
+        && let Some(zswap) = zswap::get()
+    {
+        let pages = size.map_or_else(ghost::default_pages, |bytes| bytes.div_ceil(PAGE_SIZE as u64));
+        return zswap.swapon_ghost(pages, options).map_err(refused);
+    }
+    let disk: Arc<dyn quire_swap::Disk<Quire>> = match zram::open_for_swap(path) {
+        Some(disk) => disk,
+        None => virtio_disk(path)?,
+    };
+    SWAP.swapon(&disk, options).map_err(refused)
 }
 
 fn virtio_disk(path: &str) -> Result<Arc<SwapDisk>, EnableError> {
@@ -407,12 +431,17 @@ fn virtio_disk(path: &str) -> Result<Arc<SwapDisk>, EnableError> {
     Ok(Arc::new(SwapDisk { disk, name: path.into() }))
 }
 
-/// The path and the options of a `swapon=` word, with the names that `swapon(8)` gives them.
-fn parse_swapon(word: &str) -> Option<(&str, SwapOnOptions<'_>)> {
+/// The path and the options of a `swapon=` word, with the names that `swapon(8)` gives them, and the size of the ghost device.
+fn parse_swapon(word: &str) -> Option<(&str, SwapOnOptions<'_>, Option<u64>)> {
     let mut parts = word.split(',');
     let path = parts.next()?;
     let mut options = SwapOnOptions::default();
+    let mut size = None;
     for part in parts {
+        if let Some(bytes) = part.strip_prefix("size=").filter(|_| path == quire_swap::ghost::PATH) {
+            size = Some(parse_size(bytes).filter(|bytes| (1..=MOST_BYTES).contains(bytes))?);
+            continue;
+        }
         match part {
             "discard" => options.discard = Discard::Both,
             "discard=once" => options.discard = Discard::Once,
@@ -420,8 +449,11 @@ fn parse_swapon(word: &str) -> Option<(&str, SwapOnOptions<'_>)> {
             priority => options.priority = Some(priority.parse().ok().filter(|priority| *priority >= 0)?),
         }
     }
-    Some((path, options))
+    Some((path, options, size))
 }
+
+/// The largest ghost area.
+const MOST_BYTES: u64 = quire_swap::ghost::MOST_PAGES * PAGE_SIZE as u64;
 
 impl Enabled {
     /// The areas, in the order in which they were enabled.
@@ -487,6 +519,10 @@ impl Users for AddressSpaces {
             object.bring_back(slots).map_err(|AllocationError| SwapOffError::NoMemory)?;
         }
         Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        is_room()
     }
 
     fn map_refused(&mut self, slots: &SlotRange) {

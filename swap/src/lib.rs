@@ -107,6 +107,7 @@ pub mod extension;
 mod extents;
 mod folio;
 mod free;
+pub mod ghost;
 pub mod header;
 mod heap;
 mod lists;

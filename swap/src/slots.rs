@@ -74,6 +74,11 @@ impl<M: Machine> Drop for OwnedSlot<M> {
 }
 
 impl<M: Machine> Area<M> {
+    /// The slot of another area whose page is in this slot, if there is one.
+    pub fn owner_of(&self, slot: u32) -> Option<Entry> {
+        Some(self.owner(slot)?.0)
+    }
+
     /// Whose the slot is, and what its bytes are, if it belongs to a slot of another area.
     pub(crate) fn owner(&self, slot: u32) -> Option<(Entry, Bytes)> {
         let Kind::Owned(payload) = self.peek(slot)?.kind() else { return None };

@@ -27,6 +27,8 @@ mod errors;
 #[cfg(target_os = "none")]
 mod full;
 #[cfg(target_os = "none")]
+mod ghost;
+#[cfg(target_os = "none")]
 mod mappings;
 #[cfg(target_os = "none")]
 mod memory;

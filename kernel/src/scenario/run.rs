@@ -6,7 +6,7 @@ use core::fmt;
 
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
-use super::{areas, crashes, demo, disks, errors, full, mappings, memory, sequential, threads, zram, zram_cost};
+use super::{areas, crashes, demo, disks, errors, full, ghost, mappings, memory, sequential, threads, zram, zram_cost};
 use crate::command_line::CommandLine;
 use crate::{log, print};
 
@@ -82,6 +82,16 @@ static SCENARIOS: &[Scenario] = &[
         zram_cost::zram_cost,
     ),
     scenario("pool-full", "zram reaches its limit while a disk has room: pages go there", full::pool_full),
+    scenario(
+        "ghost",
+        "swapon= in any order of ghost device and disks, with zswap or without: pages go out, areas leave under load",
+        ghost::ghost,
+    ),
+    scenario(
+        "ghost-full",
+        "random pages on the ghost device alone until memory ends: a task is killed, the kernel goes on",
+        ghost::ghost_full,
+    ),
     scenario("poison", "swapoff meets a slot that cannot be read: only its page is lost", areas::poison),
     scenario("write-error", "the swap disk refuses writes: pages stay in memory, the run goes on", errors::write_error),
     scenario("read-error", "the swap disk refuses reads: only the task that needs the page dies", errors::read_error),

@@ -48,8 +48,9 @@ impl<M: Machine> Zswap<M> {
             return state.entry().into_iter().for_each(|first| home.withdraw(first, folio));
         }
         let place = Place::from_word(home.metadata(owner.slot()));
-        let read = state.is(FolioFlag::UpToDate)
-            || folio.with_page_mut(0, |page| self.fetch(home, owner.slot(), place, page)).is_ok();
+        // Once more if it fails, as a fault would.
+        let read = || folio.with_page_mut(0, |page| self.fetch(home, owner.slot(), place, page)).is_ok();
+        let read = state.is(FolioFlag::UpToDate) || read() || read();
         if read {
             // Dirty first: nobody may drop the folio when it is the only copy.
             state.set(FolioFlag::Dirty);

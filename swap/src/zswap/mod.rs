@@ -99,6 +99,23 @@ pub struct Zswap<M: Machine> {
     reported: AtomicU64,
 }
 
+/// Where a slot's page is, for whoever wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// Not with zswap: on the area's own slot, in memory only, or all zero.
+    Nowhere,
+    /// One word says it all.
+    Word,
+    /// In the pool.
+    Pool,
+    /// On this slot of another area.
+    Slot(Entry),
+    /// On the area's own slot, compressed.
+    Packed,
+    /// It could not be read when the area went that it was on.
+    Lost,
+}
+
 /// Why a page was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
@@ -135,6 +152,10 @@ impl<M: Machine> Zswap<M> {
         Ok(swap.zswap.call_once(|| zswap))
     }
 
+    pub(crate) fn swap(&self) -> &'static Swap<M> {
+        self.swap
+    }
+
     /// Whether pages are stored, and new areas get zswap before them.
     pub fn is_enabled(&self) -> bool {
         self.settings.enabled.load(Ordering::Relaxed)
@@ -156,6 +177,19 @@ impl<M: Machine> Zswap<M> {
         let gone = statistics.written_back.get() + statistics.dropped.get();
         let written = statistics.written_compressed.get() + statistics.decompressed_to_write.get();
         statistics.stored.get() == self.stored_pages() + gone && statistics.written_back.get() <= written
+    }
+
+    /// Where the page of a slot is; nowhere too if its area does not have zswap.
+    pub fn whereabouts(&self, entry: Entry) -> Whereabouts {
+        let area = self.swap.area(entry.area()).filter(|area| area.has_zswap());
+        match area.map_or(Place::Nowhere, |area| Place::from_word(area.metadata(entry.slot()))) {
+            Place::Nowhere => Whereabouts::Nowhere,
+            Place::Same(_) => Whereabouts::Word,
+            Place::Pool(..) => Whereabouts::Pool,
+            Place::Slot(slot) => Whereabouts::Slot(slot),
+            Place::Packed(_) => Whereabouts::Packed,
+            Place::Lost => Whereabouts::Lost,
+        }
     }
 
     fn most_frames(&self) -> u64 {

@@ -36,7 +36,7 @@ struct Leaving<M: Machine> {
 impl<M: Machine> Zswap<M> {
     /// Memory is low: if the parameter `shrinker_enabled` is set, some cold pages are wanted written back.
     pub fn memory_is_low(&self) {
-        if self.settings.shrinker_enabled.load(Ordering::Relaxed) && self.ages.all() > 0 {
+        if self.settings.shrinker_enabled.load(Ordering::Relaxed) && self.ages.all() > 0 && self.has_disk() {
             self.wanted.store(BATCH_FOLIOS as u64, Ordering::Relaxed);
             M::wake(Event::Shrink);
         }
@@ -46,7 +46,7 @@ impl<M: Machine> Zswap<M> {
     /// what [`Zswap::memory_is_low`] asked for. Returns how many went. Sleeps; for a kernel thread that waits for
     /// [`Event::Shrink`].
     pub fn shrink(&self) -> u64 {
-        if self.shrinking.swap(true, Ordering::Acquire) {
+        if !self.has_disk() || self.shrinking.swap(true, Ordering::Acquire) {
             return 0;
         }
         let mut written = 0;
@@ -61,6 +61,11 @@ impl<M: Machine> Zswap<M> {
         }
         self.shrinking.store(false, Ordering::Release);
         written
+    }
+
+    /// Whether there is anywhere to write to.
+    fn has_disk(&self) -> bool {
+        self.swap.areas().any(|area| area.is_real())
     }
 
     /// Writes back one batch of the oldest generation.

@@ -12,7 +12,7 @@ use crate::fake::kernel::{Kernel, Touch};
 use crate::fake::{Fake, FakeDisk, Memory, enable};
 
 /// Swap with an enabled zswap, on a machine that says it has so many frames.
-pub fn start(memory: u64) -> (&'static Swap<Fake>, &'static Zswap<Fake>) {
+pub fn start(memory: u64) -> (&'static Swap<Fake>, &'static Arc<Zswap<Fake>>) {
     let swap = Box::leak(Box::new(Swap::new()));
     let zswap = Zswap::start(swap, memory).unwrap();
     zswap.set("enabled", "Y").unwrap();

@@ -1,0 +1,111 @@
+//! Swap space with nothing behind it: pages live in zswap, go on to a disk if there is one, and come back, whichever area
+//! leaves first.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use quire_swap::SwapOffError;
+
+use super::Failure;
+use super::checks::{Books, Meeting, Task, join, ram};
+use super::contents::Contents;
+use super::workload::{self, Tally, Workload};
+use crate::command_line::CommandLine;
+use crate::task::Fatal;
+use crate::{log, require, swap, zswap};
+
+type Outcome = Result<String, Failure>;
+
+const TASKS: u64 = 2;
+
+/// Two tasks with `load=` percent of memory of `contents=`. When all is written, the areas are disabled while the tasks go on,
+/// in the order of `off=`, which counts the `swapon=` words from 0. One that does not fit into memory must stay and work.
+pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
+    let contents = command_line.value("contents").unwrap_or("mix");
+    let contents = Contents::named(contents).ok_or("contents= names no contents")?;
+    let load = command_line.number("load")?.unwrap_or(125);
+    let order = command_line.value("off").unwrap_or("");
+    let order: Result<Vec<usize>, _> = order.split(',').filter(|word| !word.is_empty()).map(str::parse).collect();
+    let zswap = zswap::get().ok_or("there is no zswap")?;
+    let count = |name| zswap.counter(name).unwrap_or(0);
+    let enabled = swap::enable(command_line)?;
+    let books = Books::open();
+    let tally = Arc::new(Tally::default());
+    let pages = ram() * load / 100 / TASKS;
+    let (filled, left) = (Meeting::new(TASKS), Meeting::new(1));
+    let mut tasks: Vec<Task> = Vec::new();
+    for number in 0..TASKS {
+        let (filled, left) = (Arc::clone(&filled), Arc::clone(&left));
+        let work = move |workload: &mut Workload| {
+            let outcome = workload.fill();
+            filled.come();
+            outcome?;
+            workload.revisit(pages / 16, pages)?;
+            left.wait();
+            workload.sequential()
+        };
+        tasks.push(workload::start(&format!("task-{number}"), contents, number * pages, pages, &tally, work)?);
+    }
+    filled.wait();
+    let (stored, most, used) = (count("stored_pages"), count("pool_total_size"), swap::used_pages());
+    require!(used > 0, "nothing was swapped");
+    let mut stayed = 0;
+    for place in order.map_err(|_| "off= counts areas")? {
+        let area = *enabled.areas().get(place).ok_or("off= names an area that is not there")?;
+        let name = swap::name(area);
+        match swap::disable(area) {
+            Ok(()) => log!("ghost", "{name} left under load"),
+            Err(SwapOffError::NoMemory) if swap::core().area(area).is_some() => {
+                stayed += 1;
+                log!("ghost", "{name} stays: its pages do not fit into memory");
+            }
+            Err(error) => return Err(Failure(format!("swapoff {name}: {error}"))),
+        }
+    }
+    left.come();
+    let fatal = join(tasks);
+    require!(fatal.is_empty(), "tasks were killed: {fatal:?}");
+    enabled.disable()?;
+    require!(swap::total_pages() == 0, "an area is left");
+    require!(count("stored_pages") == 0, "{} pages are left in zswap", count("stored_pages"));
+    require!(count("pool_total_size") == 0, "{} bytes are left in the pool", count("pool_total_size"));
+    require!(zswap.adds_up(), "pages stored are not those dropped and written back");
+    books.check(&tally)?;
+    let names =
+        ["zswpout", "zswpin", "zswpwb", "written_back_compressed", "written_back_decompressed", "decompress_fail"];
+    let counters: Vec<String> = names.into_iter().map(|name| format!("{name}={}", count(name))).collect();
+    let total = swap::statistics();
+    Ok(format!(
+        "pages={} stored={stored} pool_kib={} {} zero_out={} written={} failed_writes={} stayed={stayed} bytes_verified={}",
+        pages * TASKS,
+        most >> 10,
+        counters.join(" "),
+        total.zero_out,
+        total.write_requests,
+        total.failed_writes,
+        tally.verified()
+    ))
+}
+
+/// Nothing can be swapped, and the tasks want more than there is: those who ask in vain die, the others finish.
+pub(super) fn ghost_full(command_line: CommandLine<'static>) -> Outcome {
+    let enabled = swap::enable(command_line)?;
+    let books = Books::open();
+    let tally = Arc::new(Tally::default());
+    let pages = ram() * 2 / 5;
+    let mut tasks: Vec<Task> = Vec::new();
+    for number in 0..2 * TASKS {
+        let work = |workload: &mut Workload| workload.fill().and_then(|()| workload.sequential());
+        tasks.push(workload::start(&format!("task-{number}"), Contents::Random, number * pages, pages, &tally, work)?);
+    }
+    let count = tasks.len();
+    let fatal = join(tasks);
+    enabled.disable()?;
+    require!(!fatal.is_empty(), "{count} tasks of {pages} pages found room in {}", ram());
+    require!(fatal.iter().all(|why| *why == Fatal::OutOfMemory), "tasks died of something else: {fatal:?}");
+    require!(fatal.len() < count, "no task survived");
+    books.check(&tally)?;
+    Ok(format!("killed={} survived={} bytes_verified={}", fatal.len(), count - fatal.len(), tally.verified()))
+}

@@ -1,0 +1,75 @@
+//! zswap on this machine: it is started, its parameters are set by the command line as on Linux, and a thread writes cold
+//! pages back.
+//!
+//! `zswap.NAME=VALUE` writes VALUE to the parameter NAME; `zswap.enabled=1` comes before `swapon=` whatever the order of
+//! the words.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+
+use quire_swap::Event;
+use quire_swap::store::StoreError;
+use quire_swap::zswap::{Zswap, ZswapError};
+use spin::Once;
+
+use crate::command_line::CommandLine;
+use crate::mm::{AllocationError, physical};
+use crate::swap::{self, Quire};
+use crate::task;
+
+static ZSWAP: Once<&'static Arc<Zswap<Quire>>> = Once::new();
+
+/// Why zswap is not ready.
+#[derive(Debug)]
+pub enum ZswapStartError {
+    /// No memory for its tables.
+    Store(StoreError),
+    /// A parameter does not exist, or refuses its value.
+    Parameter(String, ZswapError),
+    /// No memory for the thread.
+    Thread(AllocationError),
+}
+
+impl fmt::Display for ZswapStartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "no zswap: {error}"),
+            Self::Parameter(word, error) => write!(f, "command line: {word}: {}: {error}", error.errno()),
+            Self::Thread(error) => write!(f, "no thread for zswap: {error}"),
+        }
+    }
+}
+
+/// Puts zswap before swap and sets its parameters.
+///
+/// # Errors
+/// [`ZswapStartError`].
+pub fn start(command_line: CommandLine<'static>) -> Result<(), ZswapStartError> {
+    let zswap = Zswap::start(swap::core(), physical::managed_frames() as u64).map_err(ZswapStartError::Store)?;
+    ZSWAP.call_once(|| zswap);
+    let words = command_line.as_str().split_whitespace();
+    let parameters = words.filter_map(|word| word.strip_prefix("zswap.")?.split_once('='));
+    for (name, value) in parameters {
+        zswap.set(name, value).map_err(|error| ZswapStartError::Parameter(format!("zswap.{name}={value}"), error))?;
+    }
+    let work = || {
+        // What it frees is what others wait for.
+        task::current().set_reclaims();
+        swap::whenever(Event::Shrink, || _ = zswap.shrink());
+    };
+    task::spawn("zswap", work).map(drop).map_err(ZswapStartError::Thread)
+}
+
+/// zswap, once it was started.
+pub fn get() -> Option<&'static Arc<Zswap<Quire>>> {
+    ZSWAP.get().copied()
+}
+
+/// Few frames are free.
+pub fn memory_is_low() {
+    if let Some(zswap) = get() {
+        zswap.memory_is_low();
+    }
+}
