@@ -194,8 +194,10 @@ fn end_read<M: Machine>(area: &Area<M>, folio: &M::Folio, result: Result<(), IoE
 
 fn end_write<M: Machine>(area: &Arc<Area<M>>, folio: M::Folio, purpose: &Purpose<M>, result: Result<(), IoError>) {
     let state = folio.state();
-    if result.is_err() {
-        count!(area, failed_writes, 1 << folio.order());
+    if let Err(error) = result {
+        if error != IoError::Refused {
+            count!(area, failed_writes, 1 << folio.order());
+        }
         state.set(FolioFlag::Dirty);
     }
     state.clear(FolioFlag::Writeback);
