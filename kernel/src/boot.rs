@@ -16,6 +16,7 @@ use crate::arch::{apic, cpu, fpu, gdt, page_table, syscall, trap};
 use crate::command_line::CommandLine;
 use crate::mm::stack::KernelStack;
 use crate::mm::{heap, kernel_map, physical, reclaim};
+use crate::process::{self, signal::ChildChange};
 use crate::task::{scheduler, time};
 use crate::{disk, fs, log, scenario, swap, zram, zswap};
 
@@ -92,8 +93,21 @@ extern "C" fn go_on() -> ! {
     or_give_up(zram::start(command_line()));
     or_give_up(zswap::start(command_line()));
     or_give_up(fs::start());
-    let verdict = scenario::run(command_line());
+    let verdict = if fs::has_initramfs() && command_line().value("scenario").is_none() {
+        run_programs()
+    } else {
+        scenario::run(command_line())
+    };
     debug_exit::leave(verdict)
+}
+
+/// Starts the first process and waits for its end, which is the verdict's.
+fn run_programs() -> Verdict {
+    or_give_up(process::start_init(command_line()));
+    match process::wait_for_init() {
+        ChildChange::Exited(0) => Verdict::Success,
+        _ => Verdict::Failure,
+    }
 }
 
 fn read_command_line() {

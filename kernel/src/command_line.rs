@@ -2,8 +2,51 @@
 //!
 //! Unknown words are ignored, as Linux ignores them; a word that is known but whose value makes no sense is an error,
 //! because whoever wrote it expected something to happen.
+//!
+//! What stands behind `--` is for the first process, and so is what the kernel does not know, as on Linux: words become
+//! arguments, `name=value` becomes environment. A name with a dot in it is a module's and nobody else's.
 
 use core::fmt;
+
+use crate::process::program::Words;
+
+/// What is not handed on to the first process: the kernel's own keys, and those of Linux's that are common.
+const KNOWN: &[&str] = &[
+    "mem",
+    "scenario",
+    "swapon",
+    "swap",
+    "pages",
+    "contents",
+    "init",
+    "rdinit",
+    "console",
+    "root",
+    "rootfstype",
+    "ro",
+    "rw",
+    "quiet",
+    "debug",
+    "loglevel",
+    "panic",
+    "earlyprintk",
+    "mitigations",
+    "nokaslr",
+    "lpj",
+    "tsc",
+    "nosmp",
+];
+
+/// What the command line says of the first process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InitWords<'a> {
+    /// Its program, if one is named.
+    pub program: Option<&'a str>,
+    /// Its arguments, but for its name.
+    pub arguments: Words,
+    /// Its environment.
+    pub environment: Words,
+}
 
 /// A command line, looked up by key.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +82,36 @@ impl<'a> CommandLine<'a> {
         self.line
     }
 
+    /// The kernel's part.
+    fn words(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.line.split_whitespace().take_while(|&word| word != "--")
+    }
+
+    /// What it says of the first process: `rdinit=`, or `init=`, and what is handed on.
+    pub fn for_init(&self) -> InitWords<'a> {
+        let mut words = InitWords { program: self.value("rdinit").or(self.value("init")), ..InitWords::default() };
+        for word in ["HOME=/", "TERM=linux"] {
+            words.push_environment(word);
+        }
+        for word in self.words() {
+            let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+            match value {
+                _ if KNOWN.contains(&name) || name.contains('.') => {}
+                Some(_) => words.push_environment(word),
+                None => words.push_argument(word),
+            }
+        }
+        self.line
+            .split_whitespace()
+            .skip_while(|&word| word != "--")
+            .skip(1)
+            .for_each(|word| words.push_argument(word));
+        words
+    }
+
     /// Every value of `key`, in order.
     pub fn values(&self, key: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.line.split_whitespace().filter_map(move |word| word.strip_prefix(key)?.strip_prefix('='))
+        self.words().filter_map(move |word| word.strip_prefix(key)?.strip_prefix('='))
     }
 
     /// The last value of `key`: a later word overrides an earlier one.
@@ -65,6 +135,18 @@ impl<'a> CommandLine<'a> {
     pub fn number(&self, key: &'a str) -> Result<Option<u64>, BadValue<'a>> {
         let Some(value) = self.value(key) else { return Ok(None) };
         value.parse().map(Some).map_err(|_| BadValue { key, value, expected: "a whole number" })
+    }
+}
+
+impl InitWords<'_> {
+    fn push_argument(&mut self, word: &str) {
+        // A command line is shorter than what a program may be given.
+        let _ = self.arguments.push(word.as_bytes());
+    }
+
+    fn push_environment(&mut self, word: &str) {
+        // As above.
+        let _ = self.environment.push(word.as_bytes());
     }
 }
 
@@ -103,6 +185,18 @@ mod tests {
         assert_eq!(line.values("swapon").collect::<Vec<_>>(), ["/dev/vda,5", "/dev/vdb"]);
         assert_eq!(line.value("scenario"), None);
         assert_eq!(line.value("swap"), None, "a key is a whole word");
+    }
+
+    #[test]
+    fn the_first_process_gets_what_the_kernel_does_not_know() {
+        let line = CommandLine::new("mem=32M init=/bin/sh LANG=C zswap.enabled=1 single -- -c mem=1 swapon=/dev/vda");
+        let words = line.for_init();
+        assert_eq!(words.program, Some("/bin/sh"));
+        assert_eq!(words.arguments.iter().collect::<Vec<_>>(), [&b"single"[..], b"-c", b"mem=1", b"swapon=/dev/vda"]);
+        assert_eq!(words.environment.iter().collect::<Vec<_>>(), [&b"HOME=/"[..], b"TERM=linux", b"LANG=C"]);
+        assert_eq!(line.size("mem"), Ok(Some(32 << 20)));
+        assert_eq!(line.value("swapon"), None);
+        assert_eq!(CommandLine::new("rdinit=/a init=/b").for_init().program, Some("/a"));
     }
 
     #[test]

@@ -321,8 +321,9 @@ fn page_fault(frame: &mut TrapFrame) {
         interrupts::enable();
         let served =
             if address < USER_END { mm::fault::handle(address, access) } else { Err(task::Fatal::NotMapped(address)) };
-        if let Err(fatal) = served {
-            process::fault(frame, address, fatal);
+        match served {
+            Ok(service) => process::count_fault(service),
+            Err(fatal) => process::fault(frame, address, fatal),
         }
         return;
     }
@@ -333,8 +334,9 @@ fn page_fault(frame: &mut TrapFrame) {
         }
         let served = mm::fault::handle(address, access);
         interrupts::disable();
-        if served.is_err() {
-            frame.rip = recovery;
+        match served {
+            Ok(service) => process::count_fault(service),
+            Err(_) => frame.rip = recovery,
         }
         return;
     }

@@ -4,6 +4,7 @@
 //! recovery address and the copy reports failure; nothing is unwound and nothing leaks. With SMAP, the routine sets the
 //! alignment-check flag that opens the user half for just its own instructions, and trap entry closes it again.
 
+use alloc::vec::Vec;
 use core::arch::global_asm;
 use core::fmt;
 
@@ -104,4 +105,46 @@ pub fn read_word(address: u64) -> Result<u64, Fault> {
 /// [`Fault`].
 pub fn write_word(address: u64, word: u64) -> Result<(), Fault> {
     write(address, &word.to_le_bytes())
+}
+
+/// Why a string was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StringError {
+    /// It could not be read to its end.
+    Fault,
+    /// It is longer than was allowed, or than there is memory for.
+    TooLong,
+}
+
+impl From<Fault> for StringError {
+    fn from(_: Fault) -> Self {
+        Self::Fault
+    }
+}
+
+/// Reads the string that ends with the first zero at or behind `address`, of at most `limit` bytes; without the zero.
+///
+/// # Errors
+/// [`StringError`].
+pub fn read_string(address: u64, limit: usize) -> Result<Vec<u8>, StringError> {
+    const PART: usize = 128;
+    let mut string = Vec::new();
+    let mut part = [0; PART];
+    let mut from = address;
+    loop {
+        // Never beyond a multiple of the part's length, so never into a page that the string may not reach.
+        let length = PART - (from % PART as u64) as usize;
+        let part = &mut part[..length];
+        read(from, part)?;
+        let end = part.iter().position(|&byte| byte == 0);
+        let part = &part[..end.unwrap_or(length)];
+        if string.len() + part.len() > limit || string.try_reserve(part.len()).is_err() {
+            return Err(StringError::TooLong);
+        }
+        string.extend_from_slice(part);
+        if end.is_some() {
+            return Ok(string);
+        }
+        from += length as u64;
+    }
 }

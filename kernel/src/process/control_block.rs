@@ -15,7 +15,7 @@ use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standin
 use super::usage::Usage;
 use crate::fs::namespace::Location;
 use crate::fs::open::Descriptors;
-use crate::mm::AddressSpace;
+use crate::mm::{AddressSpace, address_space};
 use crate::sync::{Rank, SpinLock};
 use crate::task::{self, Thread, WaitQueue, scheduler, time};
 
@@ -48,7 +48,8 @@ pub struct Process {
     session: AtomicU32,
     thread: Once<Weak<Thread>>,
     started: Duration,
-    name: SpinLock<Name>,
+    /// In two words, so that a line of the log can show it, which is made under the console's lock.
+    name: [AtomicU64; 2],
     /// The words of its command line, each with a zero behind it.
     arguments: SpinLock<Arc<[u8]>>,
     /// Replaced by `execve`, gone at the end; shared with the parent between `vfork` and `execve`.
@@ -94,7 +95,7 @@ impl Process {
             session: AtomicU32::new(parent.map_or(pid, Self::session)),
             thread: Once::new(),
             started: time::since_boot(),
-            name: SpinLock::new(Rank::Process, parent.map_or_else(Name::default, Self::name)),
+            name: parent.map_or_else(Name::default, Self::name).to_words().map(AtomicU64::new),
             arguments: SpinLock::new(Rank::Process, parent.map_or_else(|| Arc::from([]), Self::arguments)),
             space: SpinLock::new(Rank::Process, Some(space)),
             life: SpinLock::new(Rank::Process, Life::Runs),
@@ -157,12 +158,12 @@ impl Process {
 
     /// Its name, by `execve` the program's (Linux: `comm`).
     pub fn name(&self) -> Name {
-        *self.name.lock()
+        Name::from_words([&self.name[0], &self.name[1]].map(|word| word.load(Ordering::Relaxed)))
     }
 
     /// Gives it a name.
     pub fn set_name(&self, name: Name) {
-        *self.name.lock() = name;
+        self.name.iter().zip(name.to_words()).for_each(|(place, word)| place.store(word, Ordering::Relaxed));
     }
 
     /// The words of its command line, each with a zero behind it.
@@ -170,8 +171,27 @@ impl Process {
         Arc::clone(&self.arguments.lock())
     }
 
-    pub(super) fn set_arguments(&self, arguments: Arc<[u8]>) {
-        let _old = core::mem::replace(&mut *self.arguments.lock(), arguments);
+    /// Becomes another program, whose memory it has already: what was the old one's is gone.
+    pub(super) fn start_program(&self, name: Name, arguments: &[u8]) {
+        const SHOWN: usize = 4096;
+        let shown: Arc<[u8]> = Arc::from(&arguments[..arguments.len().min(SHOWN)]);
+        let _old = core::mem::replace(&mut *self.arguments.lock(), shown);
+        self.set_name(name);
+        self.files.close_on_exec();
+        self.with_signals(Signals::after_exec);
+    }
+
+    /// Tells `space` the limits that it has to heed.
+    pub(super) fn apply_limits(&self, space: &AddressSpace) {
+        let limits = *self.limits.lock();
+        for (resource, limit) in [
+            (Resource::ADDRESS_SPACE, address_space::Limit::AddressSpace),
+            (Resource::DATA, address_space::Limit::Data),
+            (Resource::STACK, address_space::Limit::Stack),
+            (Resource::LOCKED, address_space::Limit::Locked),
+        ] {
+            space.set_limit(limit, limits.get(resource).soft);
+        }
     }
 
     /// Its memory; `None` when it has ended.
@@ -195,6 +215,19 @@ impl Process {
     /// The limit on `resource`.
     pub fn limit(&self, resource: Resource) -> Limit {
         self.limits.lock().get(resource)
+    }
+
+    /// Replaces the limit on `resource`.
+    pub fn set_limit(&self, resource: Resource, limit: Limit) {
+        self.limits.lock().set(resource, limit);
+        if let Some(space) = self.space() {
+            self.apply_limits(&space);
+        }
+    }
+
+    /// Has its number cleared at `address` when it leaves its memory; 0 for nowhere (`set_tid_address`).
+    pub fn clear_number_at(&self, address: u64) {
+        self.clear_at_end.store(address, Ordering::Relaxed);
     }
 
     /// What an out-of-memory kill adds to its badness, from -1000 (never) to 1000 (first).

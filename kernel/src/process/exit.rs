@@ -17,6 +17,7 @@ use crate::arch::user;
 use crate::errno::Errno;
 use crate::fs::terminal;
 use crate::log;
+use crate::mm::AddressSpace;
 use crate::task::{WaitQueue, scheduler};
 
 static INIT_END: Once<ChildChange> = Once::new();
@@ -29,8 +30,8 @@ pub fn end_current(end: ChildChange) -> ! {
 }
 
 fn give_everything_back(process: &Arc<Process>, end: ChildChange) {
-    leave_space(process);
     process.files.close_all();
+    leave_space(process, None);
     alarm::set(process, Alarm::NONE);
     if process.session() == process.pid() {
         terminal::job::release(process.session());
@@ -44,17 +45,17 @@ fn give_everything_back(process: &Arc<Process>, end: ChildChange) {
 }
 
 /// Leaves the process's memory for good, or for that of another program; a parent that lent it may go on.
-fn leave_space(process: &Process) {
+pub(super) fn leave_space(process: &Process, next: Option<Arc<AddressSpace>>) {
     clear_number(process);
     if let Some(space) = process.space() {
-        process.usage.most_resident.fetch_max(space.resident() as u64, Ordering::Relaxed);
+        process.usage.most_resident.fetch_max(space.usage().peak as u64, Ordering::Relaxed);
     }
-    drop(process.replace_space(None));
+    drop(process.replace_space(next));
     release_parent(process);
 }
 
 /// Does what `set_tid_address` asked for: with one thread nobody waits for it, but it is cleared.
-pub(super) fn clear_number(process: &Process) {
+fn clear_number(process: &Process) {
     let address = process.clear_at_end.swap(0, Ordering::Relaxed);
     if address != 0 && !process.standing().is_killed() {
         // A program that gave a bad address gets nothing cleared.
@@ -63,7 +64,7 @@ pub(super) fn clear_number(process: &Process) {
 }
 
 /// Lets a parent that `vfork`ed go on.
-pub(super) fn release_parent(process: &Process) {
+fn release_parent(process: &Process) {
     process.released.store(true, Ordering::Release);
     process.release.wake_all();
 }

@@ -21,6 +21,8 @@ mod control_block;
 mod exit;
 #[cfg(target_os = "none")]
 mod handler;
+#[cfg(target_os = "none")]
+mod init;
 pub mod limits;
 mod name;
 pub mod program;
@@ -39,9 +41,11 @@ pub use control_block::{INIT, Life, Process, Unfinished, current, this};
 pub use exit::{Wanted, Which, end_current, wait, wait_for_init};
 #[cfg(target_os = "none")]
 pub use handler::{return_from_handler, stack_pointer};
+#[cfg(target_os = "none")]
+pub use init::start_init;
 pub use name::Name;
 #[cfg(target_os = "none")]
-pub use ring3::{before_user, exception, fault, tick};
+pub use ring3::{before_user, count_fault, exception, fault, tick};
 #[cfg(target_os = "none")]
 pub use start::{CloneRequest, begin, clone};
 #[cfg(target_os = "none")]

@@ -23,6 +23,21 @@ impl Name {
         Self::new(path.rsplit(|&byte| byte == b'/').next().unwrap_or(path))
     }
 
+    /// The name as two words.
+    pub fn to_words(self) -> [u64; 2] {
+        let word = |start: usize| u64::from_le_bytes(core::array::from_fn(|index| self.0[start + index]));
+        [word(0), word(8)]
+    }
+
+    /// The name of two words; one that is just being changed comes out as parts of both.
+    pub fn from_words(words: [u64; 2]) -> Self {
+        let mut name = [0; Self::BYTES];
+        name[..8].copy_from_slice(&words[0].to_le_bytes());
+        name[8..].copy_from_slice(&words[1].to_le_bytes());
+        name[Self::BYTES - 1] = 0;
+        Self(name)
+    }
+
     /// The name's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         let length = self.0.iter().position(|&byte| byte == 0).unwrap_or(Self::BYTES);
@@ -54,5 +69,7 @@ mod tests {
         assert_eq!(Name::of_program(b"init").as_bytes(), b"init");
         assert_eq!(Name::of_program(b"/a/sixteen-letters-or-more").as_bytes(), b"sixteen-letters");
         assert_eq!(Name::new(b"odd\xff\0rest").to_string(), "odd?");
+        let name = Name::new(b"fifteen-letters");
+        assert_eq!(Name::from_words(name.to_words()), name);
     }
 }

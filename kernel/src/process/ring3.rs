@@ -15,6 +15,7 @@ use crate::arch::trap::{SYSTEM_CALL, TrapFrame};
 use crate::errno::Errno;
 use crate::fs::terminal;
 use crate::log;
+use crate::mm::fault::Service;
 use crate::task::{Fatal, preempt, scheduler};
 
 /// The last thing before a program goes on with the registers of `frame`. Leaves interrupts off, and returns only if there is
@@ -146,6 +147,19 @@ fn force(frame: &TrapFrame, signal: Signal, info: Info, address: u64) {
             frame.error
         );
     }
+}
+
+/// Counts a page fault that was served, in a program or on its behalf.
+pub fn count_fault(service: Service) {
+    scheduler::with_current(|thread| {
+        if let Some(process) = thread.process() {
+            let faults = match service {
+                Service::Minor => &process.usage.minor_faults,
+                Service::Major => &process.usage.major_faults,
+            };
+            faults.fetch_add(1, Ordering::Relaxed);
+        }
+    });
 }
 
 /// A timer tick: counts whose time has passed, and sends the alarms that are due. Called with interrupts off.

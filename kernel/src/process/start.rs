@@ -5,8 +5,9 @@ use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
 
-use super::control_block::{Process, this};
-use super::table;
+use super::control_block::{INIT, Process, this};
+use super::signal::ChildChange;
+use super::{exit, init, table};
 use crate::arch::fpu::{IMAGE_BYTES, UserState};
 use crate::arch::{USER_END, cpu, trap, user};
 use crate::errno::Errno;
@@ -80,7 +81,7 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
     let stack = KernelStack::new().map_err(|_| Errno::ENOMEM)?;
     let pid = table::free_number().ok_or(Errno::EAGAIN)?;
     let space = parent.space().ok_or(Errno::ESRCH)?;
-    let space = if has(linux::CLONE_VM) { space } else { return Err(Errno::ENOSYS) };
+    let space = if has(linux::CLONE_VM) { space } else { space.fork().map_err(|_| Errno::ENOMEM)? };
     let child = Arc::new(Process::new(pid, Some(parent), space));
     // SAFETY: the frame is the current process's, whose call this is; nobody changes it meanwhile.
     let mut frame = unsafe { (*trap::program_frame(cpu::this().kernel_stack())).clone() };
@@ -106,10 +107,22 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
 
 /// What a new process does before its program: it has its own memory then.
 pub fn begin() {
+    if let Err(end) = before_program() {
+        exit::end_current(end);
+    }
+}
+
+fn before_program() -> Result<(), ChildChange> {
+    /// What a shell returns for a program that it cannot find.
+    const NOT_FOUND: u8 = 127;
     let process = this();
     let address = process.write_at_start.load(Ordering::Relaxed);
     if address != 0 {
         // As on Linux: a bad address is the program's affair.
         let _ = user::write(address, &process.pid().to_le_bytes());
     }
+    if process.pid() == INIT {
+        init::start_program().map_err(|_| ChildChange::Exited(NOT_FOUND))?;
+    }
+    Ok(())
 }

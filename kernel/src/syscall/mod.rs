@@ -11,6 +11,7 @@
 
 mod identity;
 mod memory;
+mod process;
 mod signal;
 pub mod system;
 mod time;
@@ -19,7 +20,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::arch::user;
 use crate::errno::Errno;
-use crate::{log, process};
+use crate::log;
 
 /// What a call returns: a value for the program, or an error.
 pub type Outcome = Result<u64, Errno>;
@@ -42,7 +43,7 @@ type Calls = &'static [(u32, Call)];
 /// More than the greatest number that Linux has given to a call.
 const NUMBERS: usize = 512;
 
-const LISTS: &[Calls] = &[identity::CALLS, memory::CALLS, signal::CALLS, system::CALLS, time::CALLS];
+const LISTS: &[Calls] = &[identity::CALLS, memory::CALLS, process::CALLS, signal::CALLS, system::CALLS, time::CALLS];
 
 static TABLE: [Option<Call>; NUMBERS] = table(LISTS);
 
@@ -82,7 +83,7 @@ fn name_once(number: u64) {
     let index = number.min(NUMBERS as u64 - 1);
     let before = NAMED[(index / 64) as usize].fetch_or(1 << (index % 64), Ordering::Relaxed);
     if before & 1 << (index % 64) == 0 {
-        match process::current() {
+        match crate::process::current() {
             Some(process) => log!("syscall", "{process} used call {number}, which does not exist: ENOSYS"),
             None => log!("syscall", "call {number} does not exist: ENOSYS"),
         }

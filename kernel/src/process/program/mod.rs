@@ -1,6 +1,9 @@
-//! Programs: what a file asks for ([`elf`], [`script`]), and what a program finds in its memory as it begins ([`stack`]).
+//! Programs: what a file asks for ([`elf`], [`script`]), and what a program finds in its memory as it begins ([`stack`]). `execute` puts it
+//! there.
 
 pub mod elf;
+#[cfg(target_os = "none")]
+pub mod execute;
 pub mod script;
 pub mod stack;
 mod words;

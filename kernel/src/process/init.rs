@@ -1,0 +1,79 @@
+//! The first process: the program that the command line asks for, started when the kernel is ready.
+
+use alloc::sync::Arc;
+
+use spin::Once;
+
+use super::control_block::{INIT, Process};
+use super::program::Words;
+use super::program::execute::{self, Request};
+use super::table;
+use crate::arch::fpu::UserState;
+use crate::arch::trap::TrapFrame;
+use crate::command_line::{CommandLine, InitWords};
+use crate::errno::Errno;
+use crate::fs;
+use crate::log;
+use crate::mm::stack::KernelStack;
+use crate::mm::{AddressSpace, AllocationError};
+use crate::task;
+
+/// Where the first program is looked for when the command line names none (Linux: `init/main.c`).
+const USUAL_PLACES: [&str; 5] = ["/init", "/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+
+/// What the first process's thread does first.
+static COMMAND_LINE: Once<CommandLine<'static>> = Once::new();
+/// Makes the first process and lets it start the program that `command_line` asks for.
+///
+/// # Errors
+/// [`AllocationError`] when there is no memory for it.
+pub fn start_init(command_line: CommandLine<'static>) -> Result<(), AllocationError> {
+    COMMAND_LINE.call_once(|| command_line);
+    let space = AddressSpace::new()?;
+    let stack = KernelStack::new()?;
+    let pid = table::free_number().unwrap_or(INIT);
+    let process = Arc::new(Process::new(pid, None, space));
+    if let Err(error) = fs::console(&process.files) {
+        log!("init", "there is no console: {error}");
+    }
+    let thread = task::for_process(Arc::clone(&process), stack, &TrapFrame::starting(0, 0), UserState::starting());
+    process.set_thread(&thread);
+    table::insert(process);
+    task::begin(&thread);
+    Ok(())
+}
+
+/// Starts the first process's program, in that process.
+///
+/// # Errors
+/// The last reason why there is none.
+pub(super) fn start_program() -> Result<(), Errno> {
+    let Some(command_line) = COMMAND_LINE.get() else { return Err(Errno::ENOENT) };
+    let words = command_line.for_init();
+    let asked = words.program.as_ref();
+    let mut result = Err(Errno::ENOENT);
+    for path in asked.map_or(&USUAL_PLACES[..], core::slice::from_ref) {
+        result = try_program(path, &words);
+        if let Err(error) = result {
+            if error != Errno::ENOENT || asked.is_some() {
+                log!("init", "{path} cannot be started: {error}");
+            }
+            continue;
+        }
+        log!("init", "{path} runs as the first process");
+        return Ok(());
+    }
+    result
+}
+
+fn try_program(path: &str, words: &InitWords<'_>) -> Result<(), Errno> {
+    let mut arguments = Words::new();
+    arguments.push(path.as_bytes()).map_err(|_| Errno::E2BIG)?;
+    words.arguments.iter().try_for_each(|word| arguments.push(word)).map_err(|_| Errno::E2BIG)?;
+    execute::execute(Request {
+        program: execute::open(path.as_bytes())?,
+        path: path.as_bytes().into(),
+        arguments,
+        environment: words.environment.clone(),
+    })
+}

@@ -1,0 +1,219 @@
+//! Starting a program in the current process: `execve`.
+//!
+//! Everything that can fail is done in a new address space beside the old one. Then the old one goes, and what is still
+//! missing is written into the new one by ordinary user copies; if memory runs out there, the process ends, as on Linux.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::arch::x86_64::__cpuid;
+
+use linux_raw_sys::auxvec as linux;
+
+use super::elf::{self, ElfError, Header, Image, Segment};
+use super::script::{LINE_MAX, Script};
+use super::stack::Stack;
+use super::words::{TooLong, Words};
+use crate::arch::trap::{self, TrapFrame};
+use crate::arch::user::{self, Fault};
+use crate::arch::{USER_END, cpu, fpu};
+use crate::errno::Errno;
+use crate::fs::{self, Program};
+use crate::mm::address_space::{AddressSpace, Backing, MapError, MapRequest, Place};
+use crate::mm::object::Object;
+use crate::mm::region::Protection;
+use crate::process::signal::Signal;
+use crate::process::signal::frame::FRAME_BYTES;
+use crate::process::{self, Name, exit};
+use crate::{log, random};
+
+/// How many scripts may be read by scripts.
+const SCRIPTS_MAX: usize = 4;
+/// How much stack there is at first; it grows down from there.
+const STACK_BYTES: u64 = 132 << 10;
+const PAGE: u64 = 4096;
+/// Ticks of `times(2)` a second (`AT_CLKTCK`).
+const CLOCK_TICKS: u64 = 100;
+
+/// What to start.
+pub struct Request {
+    /// The file.
+    pub program: Program,
+    /// Its path, as the caller gave it.
+    pub path: Vec<u8>,
+    /// The program's arguments, its name first.
+    pub arguments: Words,
+    /// Its environment.
+    pub environment: Words,
+}
+
+/// A file that can be run.
+struct Found {
+    program: Program,
+    image: Image,
+}
+
+/// Starts a program in the current process, which continues in it.
+///
+/// # Errors
+/// As `execve(2)`; the old program goes on.
+pub fn execute(request: Request) -> Result<(), Errno> {
+    let process = process::this();
+    let Request { program, path, mut arguments, environment } = request;
+    let found = find(program, path.clone(), &mut arguments)?;
+    let space = AddressSpace::new().map_err(|_| Errno::ENOMEM)?;
+    process.apply_limits(&space);
+    map(&space, &found)?;
+    let mut random = [0; 16];
+    random::fill(&mut random);
+    let stack = Stack {
+        top: USER_END,
+        path: &path,
+        arguments: &arguments,
+        environment: &environment,
+        random,
+        auxiliary: &auxiliary(&found.image),
+    };
+    let layout = stack.lay_out().ok_or(Errno::ENOMEM)?;
+    map_stack(&space, layout.start, found.image.executable_stack)?;
+
+    exit::leave_space(&process, Some(space));
+    process.start_program(Name::of_program(&path), arguments.as_bytes());
+    if write_memory(&found.image, layout.start, &layout.bytes).is_err() {
+        process.with_signals(|signals| signals.kill(Signal::SIGKILL));
+        return Err(Errno::ENOMEM);
+    }
+    fpu::reset_current();
+    let frame = trap::program_frame(cpu::this().kernel_stack());
+    // SAFETY: the frame is the current process's, whose call this is; nobody else uses it meanwhile.
+    unsafe { frame.write(TrapFrame::starting(found.image.entry, layout.start)) };
+    Ok(())
+}
+
+/// Finds what is to run: the file itself, or the program that reads it.
+fn find(mut program: Program, mut path: Vec<u8>, arguments: &mut Words) -> Result<Found, Errno> {
+    for _ in 0..=SCRIPTS_MAX {
+        let mut bytes = [0; LINE_MAX];
+        let length = program.object.read_at(0, &mut bytes).map_err(|_| Errno::EIO)?;
+        let Some(script) = Script::parse(&bytes[..length]) else {
+            let image = read_image(&program.object, &bytes[..length.min(elf::HEADER_BYTES)]).inspect_err(|error| {
+                log!("exec", "{}: {error}", path.escape_ascii());
+            });
+            return image.map(|image| Found { program, image }).map_err(|_| Errno::ENOEXEC);
+        };
+        *arguments = script_arguments(&script, &path, arguments).map_err(|TooLong| Errno::E2BIG)?;
+        path = script.interpreter.to_vec();
+        program = open(&path)?;
+    }
+    Err(Errno::ELOOP)
+}
+
+/// The program at `path` as the current process sees it.
+///
+/// # Errors
+/// As [`fs::open_program`].
+pub fn open(path: &[u8]) -> Result<Program, Errno> {
+    fs::open_program(&process::this().location, path)
+}
+
+fn read_image(object: &Object, start: &[u8]) -> Result<Image, ElfError> {
+    let header = Header::parse(start)?;
+    let range = header.table()?;
+    let mut table = alloc::vec![0; (range.end - range.start) as usize];
+    let read = object.read_at(range.start, &mut table).unwrap_or(0);
+    Image::parse(&header, &table[..read], object.length())
+}
+
+/// The arguments of a script's interpreter: its own, the script's path, and the script's but for its name.
+fn script_arguments(script: &Script<'_>, path: &[u8], old: &Words) -> Result<Words, TooLong> {
+    let mut words = Words::new();
+    for word in [Some(script.interpreter), script.argument, Some(path)].into_iter().flatten() {
+        words.push(word)?;
+    }
+    old.iter().skip(1).try_for_each(|word| words.push(word))?;
+    Ok(words)
+}
+
+fn map(space: &AddressSpace, found: &Found) -> Result<(), Errno> {
+    let name: Option<Arc<str>> = core::str::from_utf8(&found.program.path).ok().map(Arc::from);
+    for segment in found.image.segments() {
+        let protection = Protection { read: segment.read, write: segment.write, execute: segment.execute };
+        let file_pages = file_pages(segment);
+        let in_page = segment.address % PAGE;
+        let request = |start: u64, end: u64, backing| MapRequest {
+            protection,
+            backing,
+            name: name.clone(),
+            ..MapRequest::anonymous(Place::FixedNoReplace(start), end - start)
+        };
+        let (start, end) = (segment.pages().start, segment.pages().end);
+        if file_pages > start {
+            let backing =
+                Backing::Object { object: Arc::clone(&found.program.object), offset: segment.offset - in_page };
+            space.map(&request(start, file_pages, backing)).map_err(no_room)?;
+        }
+        if end > file_pages {
+            space.map(&MapRequest { name: None, ..request(file_pages, end, Backing::Anonymous) }).map_err(no_room)?;
+        }
+    }
+    space.start_break(found.image.end());
+    Ok(())
+}
+
+/// The end of the pages of a segment that hold bytes of the file.
+fn file_pages(segment: &Segment) -> u64 {
+    match segment.file_bytes {
+        0 => segment.pages().start,
+        bytes => (segment.address + bytes).next_multiple_of(PAGE),
+    }
+}
+
+fn map_stack(space: &AddressSpace, lowest: u64, execute: bool) -> Result<(), Errno> {
+    let start = (lowest / PAGE * PAGE).min(USER_END - STACK_BYTES);
+    let request = MapRequest {
+        protection: Protection { read: true, write: true, execute },
+        grows_down: true,
+        ..MapRequest::anonymous(Place::FixedNoReplace(start), USER_END - start)
+    };
+    space.map(&request).map(drop).map_err(no_room)
+}
+
+fn no_room(_: MapError) -> Errno {
+    Errno::ENOMEM
+}
+
+/// Writes what no file holds: zeros behind what a file's last page has of a segment, and the stack.
+fn write_memory(image: &Image, stack: u64, bytes: &[u8]) -> Result<(), Fault> {
+    const ZEROS: [u8; 512] = [0; 512];
+    for segment in image.segments().iter().filter(|segment| segment.write) {
+        let end = (segment.address + segment.memory_bytes).min(file_pages(segment));
+        let mut address = segment.address + segment.file_bytes;
+        while address < end {
+            let part = (end - address).min(ZEROS.len() as u64);
+            user::write(address, &ZEROS[..part as usize])?;
+            address += part;
+        }
+    }
+    user::write(stack, bytes)
+}
+
+fn auxiliary(image: &Image) -> [(u32, u64); 15] {
+    // What a handler's frame takes, with the red zone and what is lost to alignment.
+    let least_handler_stack = FRAME_BYTES + fpu::IMAGE_BYTES + 128 + 64 + 16;
+    [
+        (linux::AT_HWCAP, u64::from(__cpuid(1).edx)),
+        (linux::AT_PAGESZ, PAGE),
+        (linux::AT_CLKTCK, CLOCK_TICKS),
+        (linux::AT_PHDR, image.headers),
+        (linux::AT_PHENT, Image::HEADER_BYTES),
+        (linux::AT_PHNUM, u64::from(image.header_count)),
+        (linux::AT_BASE, 0),
+        (linux::AT_FLAGS, 0),
+        (linux::AT_ENTRY, image.entry),
+        (linux::AT_UID, 0),
+        (linux::AT_EUID, 0),
+        (linux::AT_GID, 0),
+        (linux::AT_EGID, 0),
+        (linux::AT_SECURE, 0),
+        (linux::AT_MINSIGSTKSZ, least_handler_stack as u64),
+    ]
+}

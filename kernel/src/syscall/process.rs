@@ -1,0 +1,380 @@
+//! Processes: their beginning, their end and those who wait for it, what they may use and have used.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use linux_raw_sys::general as linux;
+use quire_drivers::debug_exit;
+use quire_protocol::Verdict;
+use x86_64::VirtAddr;
+use x86_64::registers::model_specific::{FsBase, KernelGsBase};
+
+use super::{Arguments, Calls, Outcome, read_words, write_words};
+use crate::arch::USER_END;
+use crate::arch::user::{self, StringError};
+use crate::errno::Errno;
+use crate::fs::node::PATH_MAX;
+use crate::process::limits::{Limit, Resource};
+use crate::process::program::Words;
+use crate::process::program::execute::{self, Request};
+use crate::process::signal::{ChildChange, Info, Signal};
+use crate::process::{self, CloneRequest, Process, Usage, Wanted, Which};
+use crate::task::{self, time};
+use crate::{log, mm};
+
+pub(super) const CALLS: Calls = &[
+    (linux::__NR_clone, clone),
+    (linux::__NR_fork, fork),
+    (linux::__NR_vfork, vfork),
+    (linux::__NR_execve, execve),
+    (linux::__NR_exit, exit),
+    (linux::__NR_exit_group, exit),
+    (linux::__NR_wait4, wait4),
+    (linux::__NR_waitid, waitid),
+    (linux::__NR_set_tid_address, set_tid_address),
+    (linux::__NR_set_robust_list, set_robust_list),
+    (linux::__NR_arch_prctl, arch_prctl),
+    (linux::__NR_prlimit64, prlimit64),
+    (linux::__NR_getrlimit, getrlimit),
+    (linux::__NR_setrlimit, setrlimit),
+    (linux::__NR_getrusage, getrusage),
+    (linux::__NR_times, times),
+    (linux::__NR_sched_yield, sched_yield),
+    (linux::__NR_sched_getaffinity, sched_getaffinity),
+    (linux::__NR_setpgid, setpgid),
+    (linux::__NR_getpgid, getpgid),
+    (linux::__NR_getpgrp, getpgrp),
+    (linux::__NR_setsid, setsid),
+    (linux::__NR_getsid, getsid),
+    (linux::__NR_reboot, reboot),
+];
+
+fn clone(arguments: &Arguments) -> Outcome {
+    let [flags, stack, parent_number, child_number, thread_storage, _] = arguments.a;
+    let flags = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
+    process::clone(&CloneRequest { flags, stack, parent_number, child_number, thread_storage }).map(u64::from)
+}
+
+fn fork(_: &Arguments) -> Outcome {
+    process::clone(&CloneRequest { flags: linux::SIGCHLD, ..CloneRequest::default() }).map(u64::from)
+}
+
+fn vfork(_: &Arguments) -> Outcome {
+    let flags = linux::CLONE_VM | linux::CLONE_VFORK | linux::SIGCHLD;
+    process::clone(&CloneRequest { flags, ..CloneRequest::default() }).map(u64::from)
+}
+
+fn execve(arguments: &Arguments) -> Outcome {
+    let [path, words, environment, ..] = arguments.a;
+    let path = read_path(path)?;
+    let mut words = read_list(words)?;
+    if words.count() == 0 {
+        // As on Linux, so that no program mistakes its environment for arguments.
+        words.push(b"").map_err(|_| Errno::E2BIG)?;
+    }
+    let environment = read_list(environment)?;
+    if words.as_bytes().len() + environment.as_bytes().len() > Words::BYTES_MAX {
+        return Err(Errno::E2BIG);
+    }
+    let program = execute::open(&path)?;
+    execute::execute(Request { program, path, arguments: words, environment }).map(|()| 0)
+}
+
+fn read_path(address: u64) -> Result<Vec<u8>, Errno> {
+    user::read_string(address, PATH_MAX - 1).map_err(|error| match error {
+        StringError::Fault => Errno::EFAULT,
+        StringError::TooLong => Errno::ENAMETOOLONG,
+    })
+}
+
+/// A list of strings that ends with a null pointer; a null pointer itself is an empty list.
+fn read_list(list: u64) -> Result<Words, Errno> {
+    let mut words = Words::new();
+    if list == 0 {
+        return Ok(words);
+    }
+    for place in (list..).step_by(8) {
+        let address = user::read_word(place)?;
+        if address == 0 {
+            break;
+        }
+        let word = user::read_string(address, Words::BYTES_MAX).map_err(|error| match error {
+            StringError::Fault => Errno::EFAULT,
+            StringError::TooLong => Errno::E2BIG,
+        })?;
+        if !mm::heap::may_allocate(2 * (words.as_bytes().len() + word.len())) {
+            return Err(Errno::ENOMEM);
+        }
+        words.push(&word).map_err(|_| Errno::E2BIG)?;
+    }
+    Ok(words)
+}
+
+fn exit(arguments: &Arguments) -> Outcome {
+    process::end_current(ChildChange::Exited(arguments.a[0] as u8))
+}
+
+fn wait4(arguments: &Arguments) -> Outcome {
+    const KNOWN: u32 =
+        linux::WNOHANG | linux::WUNTRACED | linux::WCONTINUED | linux::__WALL | linux::__WCLONE | linux::__WNOTHREAD;
+    let [pid, status, options, usage, ..] = arguments.a;
+    let options = options as u32;
+    if options & !KNOWN != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let which = match pid as i32 {
+        -1 => Which::Any,
+        0 => Which::Group(process::this().group()),
+        i32::MIN => return Err(Errno::ESRCH),
+        pid if pid < 0 => Which::Group(pid.unsigned_abs()),
+        pid => Which::Number(pid.unsigned_abs()),
+    };
+    let wanted = Wanted {
+        which,
+        ends: true,
+        stops: options & linux::WUNTRACED != 0,
+        continuations: options & linux::WCONTINUED != 0,
+        leave: false,
+    };
+    let Some((child, change)) = process::wait(&wanted, options & linux::WNOHANG != 0)? else { return Ok(0) };
+    if status != 0 {
+        user::write(status, &change.wait_status().to_le_bytes())?;
+    }
+    if usage != 0 {
+        write_words(usage, &usage_words(&usage_of_ended(&child)))?;
+    }
+    Ok(u64::from(child.pid()))
+}
+
+fn waitid(arguments: &Arguments) -> Outcome {
+    const KNOWN: u32 = linux::WNOHANG
+        | linux::WNOWAIT
+        | linux::WEXITED
+        | linux::WSTOPPED
+        | linux::WCONTINUED
+        | linux::__WALL
+        | linux::__WCLONE
+        | linux::__WNOTHREAD;
+    let [kind, id, info, options, usage, _] = arguments.a;
+    let options = options as u32;
+    let has = |flag: u32| options & flag != 0;
+    if options & !KNOWN != 0 || !has(linux::WEXITED | linux::WSTOPPED | linux::WCONTINUED) {
+        return Err(Errno::EINVAL);
+    }
+    let which = match kind as u32 {
+        linux::P_ALL => Which::Any,
+        linux::P_PID if id > 0 => Which::Number(id as u32),
+        linux::P_PGID if id == 0 => Which::Group(process::this().group()),
+        linux::P_PGID => Which::Group(id as u32),
+        _ => return Err(Errno::EINVAL),
+    };
+    let wanted = Wanted {
+        which,
+        ends: has(linux::WEXITED),
+        stops: has(linux::WSTOPPED),
+        continuations: has(linux::WCONTINUED),
+        leave: has(linux::WNOWAIT),
+    };
+    let found = process::wait(&wanted, has(linux::WNOHANG))?;
+    if info != 0 {
+        let bytes = match &found {
+            Some((child, change)) => Info::Child { pid: child.pid(), change: *change }.to_bytes(Signal::SIGCHLD),
+            None => [0; Info::BYTES],
+        };
+        user::write(info, &bytes)?;
+    }
+    if let Some((child, _)) = found.filter(|_| usage != 0) {
+        write_words(usage, &usage_words(&usage_of_ended(&child)))?;
+    }
+    Ok(0)
+}
+
+fn set_tid_address(arguments: &Arguments) -> Outcome {
+    let process = process::this();
+    process.clear_number_at(arguments.a[0]);
+    Ok(u64::from(process.pid()))
+}
+
+/// Locks that a thread holds as it ends matter only to other threads, of which there are none.
+fn set_robust_list(arguments: &Arguments) -> Outcome {
+    const HEAD_BYTES: u64 = 24;
+    if arguments.a[1] == HEAD_BYTES { Ok(0) } else { Err(Errno::EINVAL) }
+}
+
+fn arch_prctl(arguments: &Arguments) -> Outcome {
+    // Linux: arch/x86/include/uapi/asm/prctl.h.
+    const SET_GS: u64 = 0x1001;
+    const SET_FS: u64 = 0x1002;
+    const GET_FS: u64 = 0x1003;
+    const GET_GS: u64 = 0x1004;
+    let [code, address, ..] = arguments.a;
+    let base = VirtAddr::new_truncate(address);
+    match code {
+        SET_FS | SET_GS if address >= USER_END => return Err(Errno::EPERM),
+        SET_FS => FsBase::write(base),
+        SET_GS => KernelGsBase::write(base),
+        GET_FS => user::write_word(address, FsBase::read().as_u64())?,
+        GET_GS => user::write_word(address, KernelGsBase::read().as_u64())?,
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+fn prlimit64(arguments: &Arguments) -> Outcome {
+    let [pid, resource, new, old, ..] = arguments.a;
+    let this = process::this();
+    let process = match pid as u32 {
+        0 => this,
+        pid => process::find(pid).ok_or(Errno::ESRCH)?,
+    };
+    let resource = Resource::new(resource).ok_or(Errno::EINVAL)?;
+    let new = if new == 0 { None } else { Some(read_words(new)?) };
+    let before = process.limit(resource);
+    if let Some([soft, hard]) = new {
+        if soft > hard {
+            return Err(Errno::EINVAL);
+        }
+        process.set_limit(resource, Limit { soft, hard });
+    }
+    if old != 0 {
+        write_words(old, &[before.soft, before.hard])?;
+    }
+    Ok(0)
+}
+
+fn getrlimit(arguments: &Arguments) -> Outcome {
+    let [resource, old, ..] = arguments.a;
+    prlimit64(&Arguments { number: arguments.number, a: [0, resource, 0, old, 0, 0] })
+}
+
+fn setrlimit(arguments: &Arguments) -> Outcome {
+    let [resource, new, ..] = arguments.a;
+    prlimit64(&Arguments { number: arguments.number, a: [0, resource, new, 0, 0, 0] })
+}
+
+fn getrusage(arguments: &Arguments) -> Outcome {
+    const SELF: i32 = 0;
+    const CHILDREN: i32 = -1;
+    const THREAD: i32 = 1;
+    let process = process::this();
+    let words = match arguments.a[0] as i32 {
+        SELF | THREAD => {
+            if let Some(space) = process.space() {
+                process.usage.most_resident.fetch_max(space.usage().peak as u64, Ordering::Relaxed);
+            }
+            usage_words(&process.usage)
+        }
+        CHILDREN => usage_words(&process.children_usage),
+        _ => return Err(Errno::EINVAL),
+    };
+    write_words(arguments.a[1], &words)?;
+    Ok(0)
+}
+
+/// What a child has used that was waited for, with its own children.
+fn usage_of_ended(child: &Arc<Process>) -> Usage {
+    let usage = Usage::default();
+    usage.add(&child.usage);
+    usage.add(&child.children_usage);
+    usage
+}
+
+/// Linux's `struct rusage`.
+fn usage_words(usage: &Usage) -> [u64; 18] {
+    const MICROSECONDS: u64 = 1_000_000;
+    let get = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let ticks_a_second = u64::from(time::TICKS_PER_SECOND);
+    let time = |ticks: u64| [ticks / ticks_a_second, ticks % ticks_a_second * (MICROSECONDS / ticks_a_second)];
+    let mut words = [0; 18];
+    words[..2].copy_from_slice(&time(get(&usage.user_ticks)));
+    words[2..4].copy_from_slice(&time(get(&usage.system_ticks)));
+    // In KiB.
+    words[4] = get(&usage.most_resident) * 4;
+    words[8] = get(&usage.minor_faults);
+    words[9] = get(&usage.major_faults);
+    words
+}
+
+fn times(arguments: &Arguments) -> Outcome {
+    /// Ticks of this call a second, whatever the timer's are (`USER_HZ`).
+    const HERTZ: u64 = 100;
+    let process = process::this();
+    let clock = |ticks: &core::sync::atomic::AtomicU64| {
+        ticks.load(Ordering::Relaxed) * HERTZ / u64::from(time::TICKS_PER_SECOND)
+    };
+    if arguments.a[0] != 0 {
+        let (own, children) = (&process.usage, &process.children_usage);
+        let ticks = [&own.user_ticks, &own.system_ticks, &children.user_ticks, &children.system_ticks].map(clock);
+        write_words(arguments.a[0], &ticks)?;
+    }
+    Ok(time::since_boot().as_millis() as u64 * HERTZ / 1000)
+}
+
+fn sched_yield(_: &Arguments) -> Outcome {
+    task::yield_now();
+    Ok(0)
+}
+
+/// One processor is started.
+fn sched_getaffinity(arguments: &Arguments) -> Outcome {
+    const MASK_BYTES: u64 = 8;
+    let [pid, bytes, mask, ..] = arguments.a;
+    if pid != 0 && process::find(pid as u32).is_none() {
+        return Err(Errno::ESRCH);
+    }
+    if bytes < MASK_BYTES || bytes % MASK_BYTES != 0 {
+        return Err(Errno::EINVAL);
+    }
+    user::write_word(mask, 1)?;
+    Ok(MASK_BYTES)
+}
+
+fn setpgid(arguments: &Arguments) -> Outcome {
+    let this = process::this();
+    let pid = if arguments.a[0] == 0 { this.pid() } else { arguments.a[0] as u32 };
+    let group = if arguments.a[1] == 0 { pid } else { arguments.a[1] as u32 };
+    if group.cast_signed() < 0 {
+        return Err(Errno::EINVAL);
+    }
+    process::set_group(&this, pid, group).map(|()| 0)
+}
+
+/// The process of that number, or the caller for 0.
+fn process_or_this(pid: u64) -> Result<Arc<Process>, Errno> {
+    if pid == 0 { Ok(process::this()) } else { process::find(pid as u32).ok_or(Errno::ESRCH) }
+}
+
+fn getpgid(arguments: &Arguments) -> Outcome {
+    process_or_this(arguments.a[0]).map(|process| u64::from(process.group()))
+}
+
+fn getpgrp(_: &Arguments) -> Outcome {
+    Ok(u64::from(process::this().group()))
+}
+
+fn setsid(_: &Arguments) -> Outcome {
+    process::start_session(&process::this()).map(u64::from)
+}
+
+fn getsid(arguments: &Arguments) -> Outcome {
+    process_or_this(arguments.a[0]).map(|process| u64::from(process.session()))
+}
+
+fn reboot(arguments: &Arguments) -> Outcome {
+    let [first, second, command, ..] = arguments.a;
+    let second_is_known = [0x2812_1969, 0x0512_1996, 0x1604_1998, 0x2011_2000].contains(&second);
+    if first != 0xfee1_dead || !second_is_known {
+        return Err(Errno::EINVAL);
+    }
+    let what = match command {
+        0x0123_4567 => "restart",
+        0xcdef_0123 => "halt",
+        0x4321_fedc => "power off",
+        // What Ctrl-Alt-Del does: there is no such keyboard.
+        0x89ab_cdef | 0 => return Ok(0),
+        _ => return Err(Errno::EINVAL),
+    };
+    log!("init", "{} asks for: {what}", process::this());
+    debug_exit::leave(Verdict::Success)
+}
