@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::batch::Pool;
 use crate::cluster::{CLASSES, CLUSTER_SLOTS, ClusterGuard, run_length};
 use crate::clusters::{ClusterRef, Clusters, Directory};
-use crate::disk::{Disk, DiskProperties};
+use crate::disk::{Claim, Disk, DiskProperties};
 use crate::entry::Entry;
 use crate::extents::Extents;
 use crate::heap::NoMemory;
@@ -30,7 +30,7 @@ pub struct Area<M: Machine> {
     pub(crate) priority: i16,
     pub(crate) name: Box<str>,
     /// An area whose backend needs none has none.
-    pub(crate) disk: Option<Arc<dyn Disk<M>>>,
+    pub(crate) disk: Option<Claim<M>>,
     pub(crate) properties: DiskProperties,
     /// Captured at `swapon`, kept until the area is gone.
     pub(crate) ops: Arc<dyn SwapOps<M>>,
@@ -99,7 +99,7 @@ impl<M: Machine> Area<M> {
 
     /// Its device; an area may have none ([`Swap::swapon_without_disk`](crate::Swap::swapon_without_disk)).
     pub fn disk(&self) -> Option<&Arc<dyn Disk<M>>> {
-        self.disk.as_ref()
+        self.disk.as_deref()
     }
 
     /// What its device is like.

@@ -1,7 +1,7 @@
 //! What the core asks of a block device, and the block backend that makes requests of batches.
 
 use alloc::sync::Arc;
-use core::ops::Range;
+use core::ops::{Deref, Range};
 
 use crate::area::Area;
 use crate::batch::{Batch, ReadBatch, WriteBatch};
@@ -48,11 +48,44 @@ pub trait Disk<M: Machine>: Send + Sync {
     /// inside `complete`: a batch that is not contiguous is submitted run by run, each when the one before is done.
     fn submit(&self, request: DiskRequest<M>);
 
+    /// Takes the device for one user, a swap area or zram's writeback; false if it has one already. Whoever only reads
+    /// and writes it is none.
+    fn claim(&self) -> bool {
+        true
+    }
+
+    /// Gives back what [`Disk::claim`] took.
+    fn release(&self) {}
+
     /// Tells the device that it need not keep these pages, and waits.
     ///
     /// # Errors
     /// The device's.
     fn discard(&self, pages: Range<u64>) -> Result<(), IoError>;
+}
+
+/// A disk that is taken; dropping it gives it back.
+pub(crate) struct Claim<M: Machine>(Arc<dyn Disk<M>>);
+
+impl<M: Machine> Claim<M> {
+    /// The disk, unless somebody else has it.
+    pub(crate) fn new(disk: &Arc<dyn Disk<M>>) -> Option<Self> {
+        disk.claim().then(|| Self(Arc::clone(disk)))
+    }
+}
+
+impl<M: Machine> Deref for Claim<M> {
+    type Target = Arc<dyn Disk<M>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<M: Machine> Drop for Claim<M> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
 }
 
 /// What a block device is like.

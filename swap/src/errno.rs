@@ -20,6 +20,8 @@ pub enum Errno {
     Again = 11,
     /// `ENOMEM`
     NoMemory = 12,
+    /// `EACCES`
+    Access = 13,
     /// `ENOTBLK`
     NotBlock = 15,
     /// `EBUSY`
@@ -53,6 +55,7 @@ impl fmt::Display for Errno {
             Self::TooBig => "E2BIG",
             Self::Again => "EAGAIN",
             Self::NoMemory => "ENOMEM",
+            Self::Access => "EACCES",
             Self::NotBlock => "ENOTBLK",
             Self::Busy => "EBUSY",
             Self::NoDevice => "ENODEV",

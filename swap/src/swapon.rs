@@ -9,7 +9,7 @@ use crate::backend::BackendError;
 use crate::batch::Pool;
 use crate::cluster::CLUSTER_SLOTS;
 use crate::clusters::Clusters;
-use crate::disk::{Disk, DiskProperties};
+use crate::disk::{Claim, Disk, DiskProperties};
 use crate::errno::Errno;
 use crate::extension::{BackendOptions, Extension, ExtensionError};
 use crate::extents::{Extent, ExtentError, Extents};
@@ -50,7 +50,7 @@ pub struct Deviceless<'a, M: Machine> {
 struct Plan<'a, M: Machine> {
     index: u8,
     name: &'a str,
-    disk: Option<Arc<dyn Disk<M>>>,
+    disk: Option<Claim<M>>,
     properties: DiskProperties,
     clusters: Clusters<M>,
     slots: u64,
@@ -90,6 +90,8 @@ pub enum SwapOnError {
     NoMemory,
     /// The device is an area already.
     Busy,
+    /// The device is in use for something else.
+    Claimed,
     /// The device cannot be written.
     ReadOnly,
     /// The header cannot be read.
@@ -189,6 +191,7 @@ impl<M: Machine> Swap<M> {
 
     fn enable(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
         let index = self.place_for(disk.name())?;
+        let claim = Claim::new(disk).ok_or(SwapOnError::Claimed)?;
         let properties = disk.properties();
         if properties.read_only {
             return Err(SwapOnError::ReadOnly);
@@ -204,7 +207,7 @@ impl<M: Machine> Swap<M> {
         let ops = self.with_zswap(self.backend(disk, extension, options.backend)?)?;
         let slots = u64::from(header.last_page) + 1;
         let clusters = Clusters::fixed(slots.div_ceil(CLUSTER_SLOTS as u64) as usize)?;
-        let (name, disk, bad_pages) = (disk.name(), Some(Arc::clone(disk)), header.bad_pages);
+        let (name, disk, bad_pages) = (disk.name(), Some(claim), header.bad_pages);
         let area = self.build(Plan { index, name, disk, properties, clusters, slots, bad_pages, ops, options })?;
         if matches!(options.discard, Discard::Once | Discard::Both) && properties.discard {
             area.discard(1..area.slots);
@@ -306,7 +309,7 @@ impl SwapOnError {
         match self {
             Self::TooManyAreas => Errno::NotPermitted,
             Self::NoMemory => Errno::NoMemory,
-            Self::Busy => Errno::Busy,
+            Self::Busy | Self::Claimed => Errno::Busy,
             Self::ReadOnly => Errno::ReadOnly,
             Self::HeaderUnreadable(_) => Errno::Io,
             Self::Header(error) => error.errno(),
@@ -322,6 +325,7 @@ impl fmt::Display for SwapOnError {
             Self::TooManyAreas => write!(formatter, "{MAX_AREAS} swap areas are enabled already"),
             Self::NoMemory => formatter.write_str("no memory for a swap area"),
             Self::Busy => formatter.write_str("is a swap area already"),
+            Self::Claimed => formatter.write_str("is in use already"),
             Self::ReadOnly => formatter.write_str("is read-only"),
             Self::HeaderUnreadable(error) => write!(formatter, "the swap header cannot be read: {error}"),
             Self::Header(error) => write!(formatter, "swap header refused: {error}"),

@@ -21,6 +21,7 @@ mod codec;
 mod geometry;
 mod pool;
 mod sparse;
+mod sum;
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -32,6 +33,7 @@ use geometry::Geometry;
 pub use geometry::HUGE;
 
 pub(crate) use sparse::Sparse;
+pub(crate) use sum::sum;
 
 use crate::header::{PAGE_SIZE, Page};
 use crate::heap::{self, NoMemory};

@@ -12,7 +12,7 @@ use super::error::ZramError;
 use super::recompress::Wanted;
 use super::statistics::Level;
 use super::writeback::{Manner, Selection};
-use crate::disk::Disk;
+use crate::disk::Claim;
 use crate::header::PAGE_SIZE;
 use crate::heap;
 use crate::machine::Machine;
@@ -32,7 +32,7 @@ struct State<M: Machine> {
     /// The most frames; 0 for no limit.
     limit: u64,
     algorithms: Algorithms,
-    backing: Option<Arc<dyn Disk<M>>>,
+    backing: Option<Arc<Claim<M>>>,
     compressed_writeback: bool,
     /// Blocks that are written back together.
     writeback_batch: usize,
@@ -284,6 +284,9 @@ impl<M: Machine> Zram<M> {
         if state.disk.is_some() {
             return Err(ZramError::Busy);
         }
+        if state.backing.as_ref().is_some_and(|backing| backing.name() == path) {
+            return Ok(());
+        }
         let disk = M::find_disk(path).ok_or(ZramError::NoFile)?;
         if disk.properties().is_file {
             return Err(ZramError::NotBlock);
@@ -291,7 +294,11 @@ impl<M: Machine> Zram<M> {
         if disk.pages() == 0 {
             return Err(ZramError::Invalid);
         }
-        state.backing = Some(disk);
+        if disk.properties().read_only {
+            return Err(ZramError::WriteProtected);
+        }
+        let claim = Claim::new(&disk).ok_or(ZramError::Busy)?;
+        state.backing = Some(heap::arc::<M, _>(claim)?);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use super::statistics::Level;
-use crate::disk::Disk;
+use crate::disk::Claim;
 use crate::header::{PAGE_SIZE, Page};
 use crate::heap::NoMemory;
 use crate::machine::{IoError, Machine};
@@ -15,7 +15,7 @@ use crate::store::{Encoding, Sparse};
 
 /// The backing device of one zram device.
 pub(super) struct Backing<M: Machine> {
-    disk: Arc<dyn Disk<M>>,
+    disk: Arc<Claim<M>>,
     /// How many objects each block holds, and one for whoever is filling it.
     holders: Sparse<AtomicU8, M>,
     blocks: u32,
@@ -25,46 +25,87 @@ pub(super) struct Backing<M: Machine> {
     pub(super) writes: Level,
 }
 
-/// Where in a block a page's bytes are, and what they are.
+/// Where a page's bytes are, and what they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) block: u32,
-    pub(super) offset: u16,
-    pub(super) length: u16,
-    pub(super) encoding: Encoding,
-    /// In memory the page was no shorter than as it is.
-    pub(super) huge: bool,
+    pub(super) bytes: Bytes,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bytes {
+    /// The block is the page.
+    Whole {
+        /// The lower bits of the page's sum.
+        sum: u32,
+        /// In memory the page was no shorter.
+        huge: bool,
+    },
+    /// An object with a [`Label`] in front of it, among others.
+    Packed { offset: u16, length: u16, encoding: Encoding },
+}
+
+/// In front of each packed object: its slot and the sum of its bytes. A block that was lost, misplaced or damaged on its
+/// way is noticed, and no page is taken for another.
+pub(super) struct Label {
+    pub(super) slot: u32,
+    pub(super) sum: u32,
+}
+
+/// Bytes of a label.
+pub(super) const LABEL: usize = 8;
+
+const PACKED: u64 = 1 << 63;
+const HUGE: u64 = 1 << 62;
+const SUM_SHIFT: u32 = 32;
+pub(super) const SUM_MASK: u32 = (1 << 30) - 1;
 const OFFSET_SHIFT: u32 = 32;
 const LENGTH_SHIFT: u32 = 44;
 const ENCODING_SHIFT: u32 = 57;
-const HUGE_SHIFT: u32 = 60;
 /// The most objects of a block: a holder more is whoever fills it.
 pub(super) const BLOCK_OBJECTS: u8 = u8::MAX - 1;
 
 impl Place {
     pub(super) fn to_word(self) -> u64 {
-        u64::from(self.block)
-            | u64::from(self.offset) << OFFSET_SHIFT
-            | u64::from(self.length) << LENGTH_SHIFT
-            | (self.encoding as u64) << ENCODING_SHIFT
-            | u64::from(self.huge) << HUGE_SHIFT
+        let bytes = match self.bytes {
+            Bytes::Whole { sum, huge } => u64::from(sum & SUM_MASK) << SUM_SHIFT | if huge { HUGE } else { 0 },
+            Bytes::Packed { offset, length, encoding } => {
+                PACKED
+                    | u64::from(offset) << OFFSET_SHIFT
+                    | u64::from(length) << LENGTH_SHIFT
+                    | (encoding as u64) << ENCODING_SHIFT
+            }
+        };
+        u64::from(self.block) | bytes
     }
 
     pub(super) fn from_word(word: u64) -> Self {
-        Self {
-            block: word as u32,
-            offset: (word >> OFFSET_SHIFT) as u16 & 0xfff,
-            length: (word >> LENGTH_SHIFT) as u16 & 0x1fff,
-            encoding: Encoding::ALL[(word >> ENCODING_SHIFT & 7) as usize % Encoding::ALL.len()],
-            huge: word >> HUGE_SHIFT & 1 != 0,
-        }
+        let bytes = if word & PACKED == 0 {
+            Bytes::Whole { sum: (word >> SUM_SHIFT) as u32 & SUM_MASK, huge: word & HUGE != 0 }
+        } else {
+            Bytes::Packed {
+                offset: (word >> OFFSET_SHIFT) as u16 & 0xfff,
+                length: (word >> LENGTH_SHIFT) as u16 & 0x1fff,
+                encoding: Encoding::ALL[(word >> ENCODING_SHIFT & 7) as usize % Encoding::ALL.len()],
+            }
+        };
+        Self { block: word as u32, bytes }
+    }
+
+    /// Whether the page was no shorter in memory.
+    pub(super) fn is_huge(self) -> bool {
+        matches!(self.bytes, Bytes::Whole { huge: true, .. })
+    }
+}
+
+impl Label {
+    pub(super) fn to_bytes(&self) -> [u8; LABEL] {
+        (u64::from(self.slot) | u64::from(self.sum) << 32).to_le_bytes()
     }
 }
 
 impl<M: Machine> Backing<M> {
-    pub(super) fn new(disk: Arc<dyn Disk<M>>) -> Result<Self, NoMemory> {
+    pub(super) fn new(disk: Arc<Claim<M>>) -> Result<Self, NoMemory> {
         let blocks = disk.pages().min(u32::MAX.into()) as u32;
         Ok(Self {
             disk,

@@ -7,14 +7,14 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::algorithms::Algorithms;
-use super::backing::{Backing, Place};
+use super::backing::{Backing, Bytes, LABEL, Label, Place, SUM_MASK};
 use super::error::ZramError;
 use super::slot::{Content, Flag, Slot, SlotGuard};
 use super::statistics::Statistics;
-use crate::disk::Disk;
+use crate::disk::Claim;
 use crate::header::Page;
 use crate::machine::{IoError, Level, Machine};
-use crate::store::{Deflater, Encoding, Sparse, Store, StoreError, Stored};
+use crate::store::{Deflater, Encoding, Sparse, Store, StoreError, Stored, sum};
 use crate::sync::{Lock, Rank};
 
 /// A device that has a size. Whoever uses it has a reference, and as long as anybody has it is not reset.
@@ -45,7 +45,7 @@ impl<M: Machine> ZramDisk<M> {
     pub(super) fn new(
         name: String,
         pages: u64,
-        backing: Option<Arc<dyn Disk<M>>>,
+        backing: Option<Arc<Claim<M>>>,
         algorithms: Algorithms,
     ) -> Result<Self, ZramError> {
         let pages = pages.min(MOST_PAGES) as u32;
@@ -178,8 +178,8 @@ impl<M: Machine> ZramDisk<M> {
 
     /// Reads and marks the slot accessed in one critical section: nobody can take it for idle in between.
     fn try_read(&self, page: u64, contents: &mut Page) -> Result<(), PageError> {
-        let slot = u32::try_from(page).ok().and_then(|index| self.slots.get(index));
-        let Some(slot) = slot else {
+        let slot = u32::try_from(page).ok().and_then(|index| Some((index, self.slots.get(index)?)));
+        let Some((index, slot)) = slot else {
             contents.fill(0);
             return Ok(());
         };
@@ -189,7 +189,7 @@ impl<M: Machine> ZramDisk<M> {
             Content::Stored(stored) => self.store.load(stored, contents).map_err(PageError::Store)?,
             Content::WrittenBack(place) => {
                 drop(locked);
-                return self.read_back(slot, place, contents);
+                return self.read_back(index, slot, place, contents);
             }
         }
         locked.mark_accessed();
@@ -197,18 +197,35 @@ impl<M: Machine> ZramDisk<M> {
     }
 
     /// Reads a page from the backing device, which sleeps, so without the slot's lock: the block may be somebody else's by
-    /// then, and what was read is used only if it is not.
-    fn read_back(&self, slot: &Slot, place: Place, contents: &mut Page) -> Result<(), PageError> {
+    /// then, and what was read is used only if it is not. Nothing of another page is left behind.
+    fn read_back(&self, index: u32, slot: &Slot, place: Place, contents: &mut Page) -> Result<(), PageError> {
+        let result = self.read_block(index, place, contents);
+        let mut slot = slot.lock::<M>();
+        let unchanged = slot.content() == Content::WrittenBack(place);
+        if unchanged {
+            slot.mark_accessed();
+        }
+        drop(slot);
+        let result = if unchanged { result } else { Err(PageError::Changed) };
+        result.inspect_err(|_| contents.fill(0))
+    }
+
+    fn read_block(&self, index: u32, place: Place, contents: &mut Page) -> Result<(), PageError> {
         let backing = self.backing.as_ref().ok_or(PageError::Changed)?;
         backing.read(place.block, contents).map_err(PageError::Backing)?;
-        let mut slot = slot.lock::<M>();
-        if slot.content() != Content::WrittenBack(place) {
-            contents.fill(0);
-            return Err(PageError::Changed);
+        match place.bytes {
+            Bytes::Whole { sum: expected, .. } if sum(contents) & SUM_MASK == expected => Ok(()),
+            Bytes::Whole { .. } => Err(PageError::Damaged),
+            Bytes::Packed { offset, length, encoding } => {
+                let bytes = usize::from(offset) + LABEL..usize::from(offset) + LABEL + usize::from(length);
+                let object = contents.get(bytes.clone()).ok_or(PageError::Damaged)?;
+                let label = Label { slot: index, sum: sum(object) }.to_bytes();
+                if contents[usize::from(offset)..].first_chunk() != Some(&label) {
+                    return Err(PageError::Damaged);
+                }
+                self.store.decode(encoding, contents, bytes).map_err(PageError::Store)
+            }
         }
-        slot.mark_accessed();
-        let bytes = usize::from(place.offset)..usize::from(place.offset) + usize::from(place.length);
-        self.store.decode(place.encoding, contents, bytes).map_err(PageError::Store)
     }
 
     fn free(&self, mut slot: SlotGuard<'_, M>) {
@@ -257,9 +274,9 @@ impl<M: Machine> ZramDisk<M> {
         }
         match error {
             PageError::Store(StoreError::Limit(_) | StoreError::NoFrame | StoreError::NoMemory) => IoError::NoSpace,
-            PageError::Store(StoreError::Corrupt { .. } | StoreError::TooLong(_)) | PageError::Changed => {
-                IoError::Device
-            }
+            PageError::Store(StoreError::Corrupt { .. } | StoreError::TooLong(_))
+            | PageError::Changed
+            | PageError::Damaged => IoError::Device,
             PageError::Backing(error) => error,
             PageError::Beyond => IoError::Unsupported,
         }
@@ -275,6 +292,8 @@ enum PageError {
     Backing(IoError),
     /// The slot was freed or written again while its page was on its way.
     Changed,
+    /// The backing device gave other bytes than it got.
+    Damaged,
     /// The device has no such page.
     Beyond,
 }
@@ -285,6 +304,7 @@ impl fmt::Display for PageError {
             Self::Store(error) => error.fmt(formatter),
             Self::Backing(error) => write!(formatter, "backing device: {error}"),
             Self::Changed => formatter.write_str("it changed on the way"),
+            Self::Damaged => formatter.write_str("the backing device gave other bytes than it got"),
             Self::Beyond => formatter.write_str("beyond the end"),
         }
     }
@@ -303,7 +323,7 @@ impl Drop for Processing<'_> {
 pub(super) fn is_huge(content: Content) -> bool {
     match content {
         Content::Stored(Stored::Object(object)) => object.encoding() == Encoding::Raw,
-        Content::WrittenBack(place) => place.huge,
+        Content::WrittenBack(place) => place.is_huge(),
         _ => false,
     }
 }

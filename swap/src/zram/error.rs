@@ -30,6 +30,8 @@ pub enum ZramError {
     NotBlock,
     /// There is no such file.
     NoFile,
+    /// The backing device cannot be written.
+    WriteProtected,
     /// There is no such slot.
     Range,
     /// The budget of writeback is spent.
@@ -55,6 +57,7 @@ impl ZramError {
             Self::Busy => Errno::Busy,
             Self::NoDevice | Self::NoBacking => Errno::NoDevice,
             Self::NotBlock => Errno::NotBlock,
+            Self::WriteProtected => Errno::Access,
             Self::Range => Errno::Range,
             Self::NoSpace => Errno::NoSpace,
             Self::Again => Errno::Again,
@@ -76,6 +79,7 @@ impl fmt::Display for ZramError {
             Self::NoBacking => "there is no backing device",
             Self::NotBlock => "not a block device",
             Self::NoFile => "no such file",
+            Self::WriteProtected => "the backing device is read-only",
             Self::Range => "no such slot",
             Self::NoBudget => "the budget is spent",
             Self::NoSpace => "the backing device is full",

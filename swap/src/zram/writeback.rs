@@ -7,14 +7,14 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-use super::backing::{BLOCK_OBJECTS, Backing, Place};
+use super::backing::{BLOCK_OBJECTS, Backing, Bytes, LABEL, Label, Place, SUM_MASK};
 use super::disk::{ZramDisk, is_huge};
 use super::error::ZramError;
 use super::slot::{Content, Flag, SlotGuard};
 use crate::header::{PAGE_SIZE, Page};
 use crate::heap;
 use crate::machine::Machine;
-use crate::store::{Encoding, Object, Stored};
+use crate::store::{Encoding, Object, Stored, sum};
 
 /// Which slots are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,14 +138,19 @@ impl<M: Machine> ZramDisk<M> {
         if !slot.is(Flag::Chosen) {
             return Ok(true);
         }
-        let length = if manner.compressed { object.length() } else { PAGE_SIZE };
+        let is_packed = manner.compressed && object.encoding() != Encoding::Raw;
+        let length = if is_packed { LABEL + object.length() } else { PAGE_SIZE };
         if out.candidates.len() == out.candidates.capacity() || !out.has_room(length) && !self.add_block(out)? {
             return Ok(false);
         }
         let (block, offset) = (out.blocks.len() - 1, out.end);
         let page = &mut out.pages[block];
-        let read = if manner.compressed {
-            self.store.with_object(object, |bytes| page[offset..offset + length].copy_from_slice(bytes))
+        let read = if is_packed {
+            self.store.with_object(object, |contents| {
+                let label = Label { slot: index, sum: sum(contents) };
+                page[offset..offset + LABEL].copy_from_slice(&label.to_bytes());
+                page[offset + LABEL..offset + length].copy_from_slice(contents);
+            })
         } else {
             self.store.load(Stored::Object(object), page)
         };
@@ -153,9 +158,13 @@ impl<M: Machine> ZramDisk<M> {
             // Whoever reads the slot is told; here it stays as it is.
             return Ok(true);
         }
-        let encoding = if manner.compressed { object.encoding() } else { Encoding::Raw };
-        let huge = is_huge(content);
-        let place = Place { block: out.blocks[block], offset: offset as u16, length: length as u16, encoding, huge };
+        let bytes = if is_packed {
+            let length = object.length() as u16;
+            Bytes::Packed { offset: offset as u16, length, encoding: object.encoding() }
+        } else {
+            Bytes::Whole { sum: sum(page) & SUM_MASK, huge: is_huge(content) }
+        };
+        let place = Place { block: out.blocks[block], bytes };
         out.candidates.push(Candidate { slot: index, object, block, place });
         out.end += length;
         out.objects += 1;
@@ -229,7 +238,7 @@ impl<M: Machine> ZramDisk<M> {
         backing.hold(candidate.place.block);
         let priority = slot.priority();
         slot.replace(Content::WrittenBack(candidate.place));
-        if candidate.place.encoding != Encoding::Raw {
+        if let Bytes::Packed { .. } = candidate.place.bytes {
             slot.set_priority(priority);
         }
         drop(slot);

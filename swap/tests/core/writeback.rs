@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quire_swap::errno::Errno;
 use quire_swap::header::Page;
 use quire_swap::zram::{Zram, ZramDisk, ZramError};
-use quire_swap::{Direction, DiskProperties, IoError};
+use quire_swap::{Direction, Disk, DiskProperties, IoError, SwapOnError, SwapOnOptions};
 
 use crate::contents::{random, same, text, text_of_length};
 use crate::fake::kernel::Kernel;
@@ -216,5 +216,90 @@ fn swap_reads_what_was_written_back() {
         assert_eq!(numbers(&zram, "bd_stat")[0], 0, "freed slots free their blocks");
         assert_eq!(swap.idle_batches(), quire_swap::POOL_BATCHES);
         swap.swapoff(index, &mut kernel).unwrap();
+    }
+}
+
+#[test]
+fn a_disk_is_a_swap_area_or_a_backing_device_but_not_both() {
+    let memory = Memory::new(0);
+    let swap = new_swap();
+    let (_, zram) = new_zram(swap);
+    let disk = FakeDisk::new("/dev/vdb", 100);
+    let as_disk: Arc<dyn Disk<Fake>> = disk;
+    let store = |name: &str, text: &str| zram.store(name, text).map_err(ZramError::errno);
+    assert_eq!(store("backing_dev", "/dev/vdb"), Ok(()));
+    assert_eq!(store("backing_dev", "/dev/vdb\n"), Ok(()), "it is this one already");
+    let refused = swap.swapon(&as_disk, SwapOnOptions::default()).unwrap_err();
+    assert_eq!((refused, refused.errno()), (SwapOnError::Claimed, Errno::Busy));
+    assert!(memory.logged("/dev/vdb: is in use already"));
+    assert_eq!(store("disksize", "1M"), Ok(()));
+    assert!(swap.swapon(&as_disk, SwapOnOptions::default()).is_err());
+    assert_eq!(store("reset", "1"), Ok(()));
+    let area = swap.swapon(&as_disk, SwapOnOptions::default()).unwrap();
+    assert_eq!(store("backing_dev", "/dev/vdb"), Err(Errno::Busy));
+    assert_eq!(zram.show("backing_dev").unwrap(), "none\n");
+    swap.swapoff(area, &mut Kernel::new(swap, memory, 1, 1)).unwrap();
+    assert_eq!(store("backing_dev", "/dev/vdb"), Ok(()));
+    FakeDisk::with("/dev/vdc", 10, DiskProperties { read_only: true, ..DiskProperties::default() }, &[]);
+    assert_eq!(store("backing_dev", "/dev/vdc"), Err(Errno::Access));
+    assert_eq!(zram.show("backing_dev").unwrap(), "/dev/vdb\n", "the old one stays");
+}
+
+#[test]
+fn a_block_that_is_not_what_was_written_is_an_error_and_no_other_page() {
+    for compressed in [false, true] {
+        let memory = Memory::new(0);
+        let (zram, disk, backing) = filled(100, compressed);
+        zram.store("writeback", "page_indexes=0-255").unwrap();
+        let slots = written(&zram);
+        let blocks = 1..=numbers(&zram, "bd_stat")[0];
+        // Two blocks change places: every page in them is refused, whatever it may look like.
+        for (one, other) in blocks.clone().zip(blocks.clone().skip(1)) {
+            let exchange = || {
+                let (first, second) = (backing.page(one), backing.page(other));
+                backing.set_page(one, &second);
+                backing.set_page(other, &first);
+            };
+            exchange();
+            let mut refused = 0;
+            for slot in &slots {
+                match disk.read(*slot, &mut [0; 4096]) {
+                    Ok(()) => assert_eq!(read(&disk, *slot), Ok(contents(*slot)), "slot {slot}"),
+                    Err(error) => {
+                        assert_eq!(error, IoError::Device);
+                        let mut page = [0xee; 4096];
+                        assert!(
+                            disk.read(*slot, &mut page).is_err() && page == [0; 4096],
+                            "nothing is left in the page"
+                        );
+                        refused += 1;
+                    }
+                }
+            }
+            assert!(refused >= 2, "blocks {one} and {other}");
+            exchange();
+        }
+        // A changed byte costs at most the page that it belongs to.
+        let mut noticed = 0;
+        for block in blocks {
+            for byte in (0..4096).step_by(67) {
+                let sound = backing.page(block);
+                let mut changed = sound;
+                changed[byte] ^= 4;
+                backing.set_page(block, &changed);
+                let refused = slots.iter().filter(|slot| {
+                    let found = read(&disk, **slot);
+                    assert!(found == Ok(contents(**slot)) || found == Err(IoError::Device));
+                    found.is_err()
+                });
+                let refused = refused.count();
+                assert!(refused <= 1, "block {block} byte {byte}");
+                noticed += refused;
+                backing.set_page(block, &sound);
+            }
+        }
+        assert!(noticed > 1000, "{noticed}");
+        verify(&disk);
+        memory.forget();
     }
 }

@@ -463,6 +463,7 @@ pub struct FakeDisk {
     /// Every request: direction, first page, pages.
     pub requests: Mutex<Vec<(Direction, u64, u64)>>,
     pub discarded: Mutex<Vec<Range<u64>>>,
+    claimed: AtomicBool,
     /// How many more pages it has room for.
     pub room: AtomicU64,
     memory: &'static Memory,
@@ -485,6 +486,7 @@ impl FakeDisk {
             queue: Mutex::default(),
             requests: Mutex::default(),
             discarded: Mutex::default(),
+            claimed: AtomicBool::new(false),
             room: AtomicU64::new(u64::MAX),
             memory: memory(),
         });
@@ -579,6 +581,14 @@ impl Disk<Fake> for FakeDisk {
 
     fn properties(&self) -> DiskProperties {
         self.properties
+    }
+
+    fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::Relaxed)
+    }
+
+    fn release(&self) {
+        assert!(self.claimed.swap(false, Ordering::Relaxed), "what nobody has was given back");
     }
 
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
