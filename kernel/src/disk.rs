@@ -9,9 +9,11 @@
 //! # Locking
 //!
 //! The device is behind one spinning lock. A submitter that finds no room sleeps until the thread has completed
-//! something. No lock is held while anybody waits.
+//! something. The thread itself, which submits when a completion does, cannot wait for itself: what finds no room then is
+//! put off until the next completion has made some. No lock is held while anybody waits.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -24,6 +26,7 @@ use quire_drivers::block::{
 };
 use quire_drivers::pci::{self, ConfigurationPorts, Interrupt, MsixTransport};
 use quire_drivers::virtio_blk::{Counters, VirtioBlk};
+use quire_swap::POOL_BATCHES;
 use quire_swap::header::PAGE_SIZE;
 use spin::Once;
 
@@ -42,6 +45,12 @@ pub struct Disk {
     bell: &'static Bell,
     room: WaitQueue,
     completed: AtomicU64,
+    /// The thread that completes requests, by its number.
+    completer: Once<u32>,
+    /// What completions submitted and found no room for. Only the disk's thread uses it.
+    put_off: SpinLock<VecDeque<Request>>,
+    /// A swap area's, or zram's.
+    claimed: AtomicBool,
     /// It was said that the device broke the protocol.
     stopped: Once<()>,
 }
@@ -120,14 +129,18 @@ impl Disk {
             bell,
             room: WaitQueue::new(),
             completed: AtomicU64::new(0),
+            completer: Once::new(),
+            // At most the batches that there are go on from their completions.
+            put_off: SpinLock::new(Rank::Disk, VecDeque::with_capacity(POOL_BATCHES)),
+            claimed: AtomicBool::new(false),
             stopped: Once::new(),
         });
         let for_thread = Arc::clone(&disk);
-        let thread = task::spawn("disk", move || for_thread.complete_for_ever());
-        if thread.is_err() {
+        let Ok(thread) = task::spawn("disk", move || for_thread.complete_for_ever()) else {
             log!("disk", "{number}: left alone: no memory for its thread");
             return None;
-        }
+        };
+        disk.completer.call_once(|| thread.thread().number());
         log!("disk", "{disk}: {} MiB{}", geometry.sectors >> 11, if geometry.read_only { ", read-only" } else { "" });
         Some(disk)
     }
@@ -142,25 +155,52 @@ impl Disk {
         self.device.lock().counters()
     }
 
-    /// Gives the disk a request and tells it at once. Sleeps while the disk has no room; so a completion, which makes room,
-    /// submits nothing to its own disk.
+    /// Takes the disk for one user; false if it has one already.
+    pub fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::Acquire)
+    }
+
+    /// Gives back what [`Self::claim`] took.
+    pub fn release(&self) {
+        self.claimed.store(false, Ordering::Release);
+    }
+
+    /// Gives the disk a request and tells it at once. Sleeps while the disk has no room, but not in a completion.
     pub fn submit(&self, request: Request) {
-        let mut request = Some(request);
-        while let Some(next) = request.take() {
+        let mut next = request;
+        loop {
             let completed = self.completed.load(Ordering::Acquire);
-            let refused = {
-                let mut device = self.device.lock();
-                let refused = device.submit(next).err();
-                device.kick();
-                refused
-            };
-            match refused {
-                None => {}
-                Some(NotQueued::Finished(finished)) => finished.deliver(),
-                Some(NotQueued::Busy(back)) => {
-                    self.room.wait_until(|| self.completed.load(Ordering::Acquire) != completed);
-                    request = Some(back);
-                }
+            let Some(refused) = self.try_submit(next) else { return };
+            if self.completer.get() == Some(&task::current().number()) {
+                return self.put_off.lock().push_back(refused);
+            }
+            self.room.wait_until(|| self.completed.load(Ordering::Acquire) != completed);
+            next = refused;
+        }
+    }
+
+    /// Gives the disk a request; gives it back if the disk has no room.
+    fn try_submit(&self, request: Request) -> Option<Request> {
+        let refused = {
+            let mut device = self.device.lock();
+            let refused = device.submit(request).err();
+            device.kick();
+            refused
+        };
+        match refused? {
+            NotQueued::Busy(back) => Some(back),
+            NotQueued::Finished(finished) => {
+                finished.deliver();
+                None
+            }
+        }
+    }
+
+    /// Submits what was put off, as far as there is room.
+    fn submit_put_off(&self) {
+        while let Some(request) = { self.put_off.lock().pop_front() } {
+            if let Some(refused) = self.try_submit(request) {
+                return self.put_off.lock().push_front(refused);
             }
         }
     }
@@ -192,6 +232,7 @@ impl Disk {
             loop {
                 while let Some(finished) = { self.device.lock().complete() } {
                     finished.deliver();
+                    self.submit_put_off();
                     self.completed.fetch_add(1, Ordering::Release);
                     self.room.wake_all();
                 }

@@ -15,6 +15,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU32;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -219,9 +220,21 @@ impl quire_swap::Disk<Quire> for SwapDisk {
         }
     }
 
+    fn claim(&self) -> bool {
+        self.disk.claim()
+    }
+
+    fn release(&self) {
+        self.disk.release();
+    }
+
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
+        let sector = page * SECTORS_PER_PAGE;
+        if let Some(segment) = segment_of(buffer) {
+            return self.disk.run(Operation::Read, sector, &[segment]).map_err(io_error);
+        }
         let folio = reclaim::wait_for_frame().map_err(|_| IoError::NoMemory)?;
-        self.disk.run(Operation::Read, page * SECTORS_PER_PAGE, &[segment(&folio)]).map_err(io_error)?;
+        self.disk.run(Operation::Read, sector, &[segment(&folio)]).map_err(io_error)?;
         folio.with_page(0, |contents| buffer.copy_from_slice(contents));
         Ok(())
     }
@@ -230,12 +243,17 @@ impl quire_swap::Disk<Quire> for SwapDisk {
         let mut sector = first * SECTORS_PER_PAGE;
         for pages in pages.chunks(BATCH_FOLIOS.min(self.disk.geometry().max_segments).max(1)) {
             let mut folios = Vec::new();
+            let mut segments = Vec::new();
             for page in pages {
+                if let Some(segment) = segment_of(page) {
+                    segments.push(segment);
+                    continue;
+                }
                 let folio = reclaim::wait_for_frame().map_err(|_| IoError::NoMemory)?;
                 folio.with_page_mut(0, |contents| contents.copy_from_slice(page));
+                segments.push(segment(&folio));
                 folios.push(folio);
             }
-            let segments: Vec<Segment> = folios.iter().map(segment).collect();
             self.disk.run(Operation::Write, sector, &segments).map_err(io_error)?;
             sector += pages.len() as u64 * SECTORS_PER_PAGE;
         }
@@ -281,6 +299,17 @@ fn segment(folio: &Folio) -> Segment {
     // batch, or the caller who waits. A folio that is read into is locked and not up to date, so nobody looks at it; one
     // that is written may be mapped and changed by its task, which makes it dirty and has it written again.
     unsafe { disk::page_segment(folio) }
+}
+
+/// A buffer that lies in one piece in physical memory, as all of the direct map does, the heap included. For a request
+/// that ends while the buffer is borrowed; one that reads is for a buffer that is borrowed mutably.
+fn segment_of(buffer: &Page) -> Option<Segment> {
+    const PAGE: NonZeroU32 = NonZeroU32::new(PAGE_SIZE as u32).unwrap();
+    let end = (physical::frames().len() * PAGE_SIZE) as u64;
+    let address = (buffer.as_ptr() as u64).checked_sub(DIRECT_MAP).filter(|address| *address < end)?;
+    // SAFETY: it is RAM in the direct map, and stays what it is while it is borrowed. Nobody looks at a buffer that is
+    // borrowed mutably while the caller waits for the request.
+    Some(unsafe { Segment::new(address, PAGE) })
 }
 
 struct OnItsWay(DiskRequest<Quire>);

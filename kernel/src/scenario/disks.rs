@@ -32,6 +32,7 @@ pub(super) fn disk(_: CommandLine<'static>) -> Result<String, Failure> {
     } else {
         scattered(disk)?;
         many(disk)?;
+        from_completions(disk)?;
         disk.run(Operation::Flush, 0, &[])?;
         if let Some(most) = geometry.max_discard_sectors {
             let sectors = most.get().min(2048);
@@ -133,6 +134,40 @@ fn many(disk: &Disk) -> Result<(), Failure> {
             );
         }
     }
+    Ok(())
+}
+
+/// A request whose completion submits another one to the same disk, as often as `again` says.
+struct Relay {
+    disk: &'static Arc<Disk>,
+    again: u32,
+    sector: u64,
+    end: CountDown,
+}
+
+impl Completion for Relay {
+    fn complete(mut self: Box<Self>, result: Result<(), BlockError>) {
+        if self.again == 0 || result.is_err() {
+            return Box::new(self.end).complete(result);
+        }
+        self.again -= 1;
+        let (disk, sector) = (self.disk, self.sector);
+        disk.submit(Request::new(Operation::Flush, sector, self));
+    }
+}
+
+/// Completions keep a full queue full: whatever finds no room then must neither wait for itself nor be lost.
+fn from_completions(disk: &'static Arc<Disk>) -> Result<(), Failure> {
+    let waiting = AT_ONCE as usize * 8;
+    let over = WaitQueue::new();
+    let countdown = Arc::new(Countdown { left: AtomicUsize::new(waiting), failed: AtomicUsize::new(0), over });
+    for _ in 0..waiting {
+        let end = CountDown(Arc::clone(&countdown));
+        disk.submit(Request::new(Operation::Flush, 0, Box::new(Relay { disk, again: 3, sector: 0, end })));
+    }
+    countdown.over.wait_until(|| countdown.left.load(Ordering::Acquire) == 0);
+    let failed = countdown.failed.load(Ordering::Relaxed);
+    require!(failed == 0, "{failed} of {waiting} requests failed");
     Ok(())
 }
 
