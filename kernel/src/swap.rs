@@ -30,6 +30,7 @@ use quire_swap::{
 use crate::arch::{DIRECT_MAP, cpu};
 use crate::command_line::{CommandLine, parse_size};
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
+use crate::errno::Errno;
 use crate::log;
 use crate::mm::folio::Folio;
 use crate::mm::frame::Kind;
@@ -390,6 +391,8 @@ pub struct Enabled(Vec<u8>);
 pub enum EnableError {
     /// There is no such disk.
     NoDisk(String),
+    /// The zram device has no size yet.
+    NoSize(String),
     /// The disk takes fewer pages in a request than a batch has.
     ShortRequests(String, usize),
     /// What follows the path is no option.
@@ -398,9 +401,21 @@ pub enum EnableError {
     Refused(String, SwapOnError),
 }
 
+impl EnableError {
+    /// What the system call returns.
+    pub fn errno(&self) -> Errno {
+        match self {
+            Self::NoDisk(_) => Errno::ENXIO,
+            Self::NoSize(_) | Self::ShortRequests(..) | Self::Option(_) => Errno::EINVAL,
+            Self::Refused(_, error) => error.errno().into(),
+        }
+    }
+}
+
 impl fmt::Display for EnableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoSize(path) => write!(f, "swapon {path}: EINVAL: it has no disksize"),
             Self::NoDisk(path) => write!(f, "there is no {path}: start with --swap SIZE or --disk FILE"),
             Self::ShortRequests(path, pages) => {
                 write!(f, "swapon {path}: EINVAL: the disk takes {pages} pages in a request, not {BATCH_FOLIOS}")
@@ -427,6 +442,7 @@ pub fn enable(command_line: CommandLine<'static>) -> Result<Enabled, EnableError
     let mut enabled = Enabled(Vec::new());
     for word in words {
         let (path, options, size) = parse_swapon(word).ok_or_else(|| EnableError::Option(word.into()))?;
+        zram::prepare_for_swap(path);
         enabled.0.push(swap_on(path, options, size)?);
     }
     Ok(enabled)
@@ -445,8 +461,8 @@ pub fn swap_on(path: &str, options: SwapOnOptions<'_>, size: Option<u64>) -> Res
         let pages = size.map_or_else(ghost::default_pages, |bytes| bytes.div_ceil(PAGE_SIZE as u64));
         return zswap.swapon_ghost(pages, options).map_err(refused);
     }
-    let disk: Arc<dyn quire_swap::Disk<Quire>> = match zram::open_for_swap(path) {
-        Some(disk) => disk,
+    let disk: Arc<dyn quire_swap::Disk<Quire>> = match zram::device(path) {
+        Some(zram) => zram.open().ok_or_else(|| EnableError::NoSize(path.into()))?,
         None => virtio_disk(path)?,
     };
     SWAP.swapon(&disk, options).map_err(refused)

@@ -83,10 +83,16 @@ pub fn device(name: &str) -> Option<Arc<Zram<Quire>>> {
 
 /// The device with this path for swap, if it is one and has a size; it gets a header if it has none.
 pub fn open_for_swap(path: &str) -> Option<Arc<ZramDisk<Quire>>> {
-    let disk = device(path)?.open()?;
-    // Without a header, or unreadable: `swapon` says what it finds.
-    let _ = make_swap(&disk);
-    Some(disk)
+    prepare_for_swap(path);
+    device(path)?.open()
+}
+
+/// Gives the device with this path a swap header, if it is a zram device with a size and has none.
+pub fn prepare_for_swap(path: &str) {
+    if let Some(disk) = device(path).and_then(|device| device.open()) {
+        // Without a header, or unreadable: `swapon` says what it finds.
+        let _ = make_swap(&disk);
+    }
 }
 
 fn make_swap(disk: &ZramDisk<Quire>) -> Result<(), IoError> {

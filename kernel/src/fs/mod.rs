@@ -58,4 +58,6 @@ pub mod tmpfs;
 pub mod tree;
 
 #[cfg(target_os = "none")]
-pub use start::{Program, add_block_devices, console, filesystem, has_initramfs, open_program, start};
+pub use start::{
+    FILESYSTEMS, Program, add_block_devices, console, filesystem, filesystem_name, has_initramfs, open_program, start,
+};

@@ -64,6 +64,14 @@ fn mount_early(kind: &'static str, path: &str) -> Result<(), Errno> {
     namespace::mount(&mount)
 }
 
+/// The kinds of file systems that can be mounted.
+pub const FILESYSTEMS: [&str; 5] = ["devtmpfs", "proc", "ramfs", "sysfs", "tmpfs"];
+
+/// The kind with this name.
+pub fn filesystem_name(name: &str) -> Option<&'static str> {
+    FILESYSTEMS.into_iter().find(|kind| *kind == name)
+}
+
 /// The root of the file system of that kind, a new one where there can be several.
 ///
 /// # Errors

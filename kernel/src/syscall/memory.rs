@@ -10,6 +10,7 @@ use quire_swap::header::PAGE_SIZE;
 use super::{Arguments, Calls, Outcome};
 use crate::arch::{USER_END, user};
 use crate::errno::Errno;
+use crate::fs::tmpfs;
 use crate::mm::AddressSpace;
 use crate::mm::address_space::{Backing, LOWEST, MapError, MapRequest, Place};
 use crate::mm::advice::Advice;
@@ -68,7 +69,7 @@ fn protection(bits: u64) -> Result<Protection, Errno> {
     Ok(Protection { read: has(linux::PROT_READ), write: has(linux::PROT_WRITE), execute: has(linux::PROT_EXEC) })
 }
 
-fn mmap(&Arguments { a: [address, length, bits, flags, _, offset], .. }: &Arguments) -> Outcome {
+fn mmap(&Arguments { a: [address, length, bits, flags, file, offset], .. }: &Arguments) -> Outcome {
     let has = |flag: u32| flags & u64::from(flag) != 0;
     if !offset.is_multiple_of(PAGE) || length == 0 {
         return Err(Errno::EINVAL);
@@ -93,17 +94,18 @@ fn mmap(&Arguments { a: [address, length, bits, flags, _, offset], .. }: &Argume
     // As on Linux, bits of the protection that mean nothing are not refused here.
     let known = linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC;
     let protection = protection(bits & u64::from(known))?;
-    if !has(linux::MAP_ANONYMOUS) {
-        // No open file has an object yet.
-        return Err(Errno::ENODEV);
-    }
+    let (backing, may_write) = if has(linux::MAP_ANONYMOUS) {
+        (Backing::Anonymous, true)
+    } else {
+        file_backing(file, offset, shared, protection)?
+    };
     let request = MapRequest {
         place,
         length,
         protection,
-        backing: Backing::Anonymous,
+        backing,
         shared,
-        may_write: true,
+        may_write,
         grows_down: has(linux::MAP_GROWSDOWN),
         no_reserve: has(linux::MAP_NORESERVE),
         locked: has(linux::MAP_LOCKED),
@@ -111,6 +113,18 @@ fn mmap(&Arguments { a: [address, length, bits, flags, _, offset], .. }: &Argume
         name: None,
     };
     space()?.map(&request).map_err(errno)
+}
+
+/// What an open file's pages come from, and whether the mapping may be made writable.
+fn file_backing(file: u64, offset: u64, shared: bool, protection: Protection) -> Result<(Backing, bool), Errno> {
+    let file = process::this().files.get(file as u32)?;
+    file.check_readable().map_err(|_| Errno::EACCES)?;
+    let may_write = !shared || file.check_writable().is_ok();
+    if protection.write && !may_write {
+        return Err(Errno::EACCES);
+    }
+    let object = tmpfs::object_of(file.node())?.ok_or(Errno::ENODEV)?;
+    Ok((Backing::Object { object, offset }, may_write))
 }
 
 fn mprotect(&Arguments { a: [start, length, bits, ..], .. }: &Arguments) -> Outcome {

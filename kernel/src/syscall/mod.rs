@@ -9,12 +9,21 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "calls have one type, also those that cannot fail")]
 
+mod descriptor;
+mod directory;
+mod file;
 mod identity;
+mod location;
 mod memory;
+mod metadata;
+mod mount;
+mod poll;
 mod process;
 mod signal;
+mod swap;
 pub mod system;
 mod time;
+mod user_data;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,7 +52,22 @@ type Calls = &'static [(u32, Call)];
 /// More than the greatest number that Linux has given to a call.
 const NUMBERS: usize = 512;
 
-const LISTS: &[Calls] = &[identity::CALLS, memory::CALLS, process::CALLS, signal::CALLS, system::CALLS, time::CALLS];
+const LISTS: &[Calls] = &[
+    descriptor::CALLS,
+    directory::CALLS,
+    file::CALLS,
+    identity::CALLS,
+    location::CALLS,
+    memory::CALLS,
+    metadata::CALLS,
+    mount::CALLS,
+    poll::CALLS,
+    process::CALLS,
+    signal::CALLS,
+    swap::CALLS,
+    system::CALLS,
+    time::CALLS,
+];
 
 static TABLE: [Option<Call>; NUMBERS] = table(LISTS);
 

@@ -1,0 +1,269 @@
+//! Names: making, removing, moving and listing them.
+
+use alloc::vec::Vec;
+
+use linux_raw_sys::general as linux;
+
+use super::location::start_at;
+use super::user_data::path;
+use super::{Arguments, Calls, Outcome};
+use crate::arch::user;
+use crate::errno::Errno;
+use crate::fs::access::{SEARCH, WRITE};
+use crate::fs::namespace;
+use crate::fs::node::{Device, Entry, Handle, Kind, New};
+use crate::fs::path::{Follow, Found, Last, Start, walk};
+use crate::process::this;
+
+pub(super) const CALLS: Calls = &[
+    (linux::__NR_getdents64, getdents64),
+    (linux::__NR_mkdir, mkdir),
+    (linux::__NR_mkdirat, mkdirat),
+    (linux::__NR_mknod, mknod),
+    (linux::__NR_mknodat, mknodat),
+    (linux::__NR_symlink, symlink),
+    (linux::__NR_symlinkat, symlinkat),
+    (linux::__NR_link, link),
+    (linux::__NR_linkat, linkat),
+    (linux::__NR_unlink, unlink),
+    (linux::__NR_unlinkat, unlinkat),
+    (linux::__NR_rmdir, rmdir),
+    (linux::__NR_rename, rename),
+    (linux::__NR_renameat, renameat),
+    (linux::__NR_renameat2, renameat2),
+];
+
+/// The directory argument that means the working directory.
+const HERE: u64 = linux::AT_FDCWD.cast_unsigned() as u64;
+
+/// A directory's own two entries come before those that its file system lists, whose positions begin here.
+const FIRST_POSITION: u64 = 2;
+/// The bytes of `struct linux_dirent64` before the name.
+const ENTRY_HEADER: usize = 19;
+
+fn getdents64(arguments: &Arguments) -> Outcome {
+    let [descriptor, address, length, ..] = arguments.a;
+    let open = this().files.get(descriptor as u32)?;
+    let node = open.node();
+    let metadata = node.metadata();
+    if metadata.kind != Kind::Directory {
+        return Err(Errno::ENOTDIR);
+    }
+    // A page holds any entry; more is asked for again.
+    let mut entries = Entries { bytes: Vec::new(), room: (length as usize).min(4096), next: open.position() };
+    let mut full = false;
+    if entries.next == 0 {
+        full = !entries.push(1, b".", metadata.inode, Kind::Directory);
+    }
+    if entries.next == 1 && !full {
+        let parent = node.parent().map_or(metadata.inode, |parent| parent.metadata().inode);
+        full = !entries.push(FIRST_POSITION, b"..", parent, Kind::Directory);
+    }
+    if !full {
+        let from = entries.next - FIRST_POSITION;
+        node.read_directory(from, &mut |entry: &Entry<'_>| {
+            let fits = entries.push(entry.position + FIRST_POSITION + 1, entry.name, entry.inode, entry.kind);
+            full |= !fits;
+            fits
+        })?;
+    }
+    if entries.bytes.is_empty() && full {
+        return Err(Errno::EINVAL);
+    }
+    user::write(address, &entries.bytes)?;
+    open.set_position(entries.next);
+    Ok(entries.bytes.len() as u64)
+}
+
+/// Entries as `getdents64` gives them.
+struct Entries {
+    bytes: Vec<u8>,
+    room: usize,
+    /// The position behind the last entry.
+    next: u64,
+}
+
+impl Entries {
+    /// Appends an entry behind which the directory goes on at `next`; false if there is no room for it.
+    fn push(&mut self, next: u64, name: &[u8], inode: u64, kind: Kind) -> bool {
+        let length = (ENTRY_HEADER + name.len() + 1).next_multiple_of(8);
+        let end = self.bytes.len() + length;
+        if end > self.room {
+            return false;
+        }
+        self.bytes.extend(inode.to_le_bytes());
+        self.bytes.extend(next.to_le_bytes());
+        self.bytes.extend((length as u16).to_le_bytes());
+        self.bytes.push(kind.entry_type());
+        self.bytes.extend(name);
+        self.bytes.resize(end, 0);
+        self.next = next;
+        true
+    }
+}
+
+/// Walks to a name that is to be made.
+fn new_name(start: &Start, path_address: u64) -> Result<Found, Errno> {
+    walk(start, &path(path_address)?, Follow::Never)
+}
+
+fn make(directory: u64, path: u64, new: New<'_>, mode: u64) -> Outcome {
+    let start = start_at(directory)?;
+    let found = new_name(&start, path)?;
+    if found.slash && found.node.is_none() && !matches!(new, New::Node(Kind::Directory)) {
+        return Err(Errno::ENOENT);
+    }
+    let permissions = match new {
+        New::Link(_) => 0o777,
+        New::Node(_) => mode as u32 & !this().location.mask(),
+    };
+    namespace::create(&start, &found, new, permissions).map(|_| 0)
+}
+
+fn mkdir(arguments: &Arguments) -> Outcome {
+    make(HERE, arguments.a[0], New::Node(Kind::Directory), arguments.a[1])
+}
+
+fn mkdirat(arguments: &Arguments) -> Outcome {
+    make(arguments.a[0], arguments.a[1], New::Node(Kind::Directory), arguments.a[2])
+}
+
+fn make_node(directory: u64, path: u64, mode: u64, device: u64) -> Outcome {
+    let device = Device::from_number(device);
+    let kind = match mode as u32 & linux::S_IFMT {
+        0 => Kind::File,
+        linux::S_IFDIR => return Err(Errno::EPERM),
+        _ => Kind::from_mode(mode as u32, device).filter(|kind| *kind != Kind::Link).ok_or(Errno::EINVAL)?,
+    };
+    make(directory, path, New::Node(kind), mode)
+}
+
+fn mknod(arguments: &Arguments) -> Outcome {
+    make_node(HERE, arguments.a[0], arguments.a[1], arguments.a[2])
+}
+
+fn mknodat(arguments: &Arguments) -> Outcome {
+    make_node(arguments.a[0], arguments.a[1], arguments.a[2], arguments.a[3])
+}
+
+fn make_symlink(target: u64, directory: u64, name: u64) -> Outcome {
+    let target = path(target)?;
+    if target.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    make(directory, name, New::Link(&target), 0)
+}
+
+fn symlink(arguments: &Arguments) -> Outcome {
+    make_symlink(arguments.a[0], HERE, arguments.a[1])
+}
+
+fn symlinkat(arguments: &Arguments) -> Outcome {
+    make_symlink(arguments.a[0], arguments.a[1], arguments.a[2])
+}
+
+fn make_link(from: (u64, u64), to: (u64, u64), flags: u32) -> Outcome {
+    if flags & !(linux::AT_SYMLINK_FOLLOW | linux::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let node = super::location::node_at(from.0, from.1, flags & linux::AT_SYMLINK_FOLLOW != 0, flags)?;
+    let start = start_at(to.0)?;
+    let found = new_name(&start, to.1)?;
+    let (parent, name) = last_name(&start, &found, Errno::EEXIST)?;
+    if found.node.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    parent.link(name, &node).map(|()| 0)
+}
+
+fn link(arguments: &Arguments) -> Outcome {
+    make_link((HERE, arguments.a[0]), (HERE, arguments.a[1]), 0)
+}
+
+fn linkat(arguments: &Arguments) -> Outcome {
+    let [from_directory, from, to_directory, to, flags, _] = arguments.a;
+    make_link((from_directory, from), (to_directory, to), flags as u32)
+}
+
+/// The directory and the name that a change is about.
+fn last_name<'a>(start: &Start, found: &'a Found, no_name: Errno) -> Result<(&'a Handle, &'a [u8]), Errno> {
+    let Last::Name(name) = &found.last else { return Err(no_name) };
+    start.credentials.check(&found.parent.metadata(), WRITE | SEARCH)?;
+    Ok((&found.parent, name))
+}
+
+/// Whether something is mounted where the walk ended: the name below must stay.
+fn check_not_mounted(start: &Start, found: &Found) -> Result<(), Errno> {
+    let mounted = found.node.as_ref().is_some_and(|node| start.mounts.with_root(node).is_some());
+    if mounted { Err(Errno::EBUSY) } else { Ok(()) }
+}
+
+fn remove(directory: u64, path: u64, is_directory: bool) -> Outcome {
+    let start = start_at(directory)?;
+    let found = new_name(&start, path)?;
+    let no_name = match (is_directory, &found.last) {
+        (false, _) => Errno::EISDIR,
+        (true, Last::Dot) => Errno::EINVAL,
+        (true, Last::DotDot) => Errno::ENOTEMPTY,
+        (true, _) => Errno::EBUSY,
+    };
+    let (parent, name) = last_name(&start, &found, no_name)?;
+    check_not_mounted(&start, &found)?;
+    if found.node.is_none() {
+        return Err(Errno::ENOENT);
+    }
+    parent.unlink(name, is_directory).map(|()| 0)
+}
+
+fn unlink(arguments: &Arguments) -> Outcome {
+    remove(HERE, arguments.a[0], false)
+}
+
+fn unlinkat(arguments: &Arguments) -> Outcome {
+    let [directory, path, flags, ..] = arguments.a;
+    match flags as u32 {
+        0 => remove(directory, path, false),
+        linux::AT_REMOVEDIR => remove(directory, path, true),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn rmdir(arguments: &Arguments) -> Outcome {
+    remove(HERE, arguments.a[0], true)
+}
+
+fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Outcome {
+    let known = linux::RENAME_NOREPLACE | linux::RENAME_EXCHANGE;
+    if flags & !known != 0 || flags == known {
+        return Err(Errno::EINVAL);
+    }
+    let (from_start, to_start) = (start_at(from.0)?, start_at(to.0)?);
+    let (old, new) = (new_name(&from_start, from.1)?, new_name(&to_start, to.1)?);
+    let (parent, name) = last_name(&from_start, &old, Errno::EBUSY)?;
+    let no_name = if flags & linux::RENAME_NOREPLACE != 0 { Errno::EEXIST } else { Errno::EBUSY };
+    let (new_parent, new_last) = last_name(&to_start, &new, no_name)?;
+    check_not_mounted(&from_start, &old)?;
+    check_not_mounted(&to_start, &new)?;
+    let moved = old.node.as_ref().ok_or(Errno::ENOENT)?.metadata();
+    if new.slash && moved.kind != Kind::Directory {
+        return Err(Errno::ENOTDIR);
+    }
+    if moved.device != new_parent.metadata().device {
+        return Err(Errno::EXDEV);
+    }
+    parent.rename(name, new_parent, new_last, flags).map(|()| 0)
+}
+
+fn rename(arguments: &Arguments) -> Outcome {
+    move_name((HERE, arguments.a[0]), (HERE, arguments.a[1]), 0)
+}
+
+fn renameat(arguments: &Arguments) -> Outcome {
+    let [from_directory, from, to_directory, to, ..] = arguments.a;
+    move_name((from_directory, from), (to_directory, to), 0)
+}
+
+fn renameat2(arguments: &Arguments) -> Outcome {
+    let [from_directory, from, to_directory, to, flags, _] = arguments.a;
+    move_name((from_directory, from), (to_directory, to), flags as u32)
+}

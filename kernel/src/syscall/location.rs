@@ -1,0 +1,97 @@
+//! Where paths begin: the working directory, the root, open directories.
+
+use alloc::sync::Arc;
+
+use linux_raw_sys::general as linux;
+
+use super::user_data::path;
+use super::{Arguments, Calls, Outcome};
+use crate::arch::user;
+use crate::errno::Errno;
+use crate::fs::access::{Credentials, SEARCH};
+use crate::fs::node::{Handle, Kind};
+use crate::fs::path::{Follow, Start, path_of, walk};
+use crate::process::this;
+
+pub(super) const CALLS: Calls = &[
+    (linux::__NR_chdir, chdir),
+    (linux::__NR_fchdir, fchdir),
+    (linux::__NR_getcwd, getcwd),
+    (linux::__NR_chroot, chroot),
+    (linux::__NR_umask, umask),
+];
+
+/// Where the process's paths begin.
+pub(super) fn this_start() -> Start {
+    this().location.start(Credentials::SUPERUSER)
+}
+
+/// Where paths begin that are given with an open directory.
+///
+/// # Errors
+/// `EBADF`.
+pub(super) fn start_at(directory: u64) -> Result<Start, Errno> {
+    let mut start = this_start();
+    if directory as i32 != linux::AT_FDCWD {
+        start.directory = Arc::clone(this().files.get(directory as u32)?.node());
+    }
+    Ok(start)
+}
+
+/// The node that a call with a directory, a path and flags means: with `AT_EMPTY_PATH` and an empty path the open file
+/// itself.
+///
+/// # Errors
+/// `EBADF`, and those of the walk.
+pub(super) fn node_at(directory: u64, path_address: u64, follow: bool, flags: u32) -> Result<Handle, Errno> {
+    let path = path(path_address)?;
+    let start = start_at(directory)?;
+    if path.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
+        return Ok(start.directory);
+    }
+    walk(&start, &path, if follow { Follow::Yes } else { Follow::No })?.node()
+}
+
+/// The directory at a path, to begin at from now on.
+fn directory(node: Handle) -> Result<Handle, Errno> {
+    let metadata = node.metadata();
+    if metadata.kind != Kind::Directory {
+        return Err(Errno::ENOTDIR);
+    }
+    Credentials::SUPERUSER.check(&metadata, SEARCH)?;
+    Ok(node)
+}
+
+fn chdir(arguments: &Arguments) -> Outcome {
+    let node = walk(&this_start(), &path(arguments.a[0])?, Follow::Yes)?.node()?;
+    this().location.set_directory(directory(node)?);
+    Ok(0)
+}
+
+fn fchdir(arguments: &Arguments) -> Outcome {
+    let node = Arc::clone(this().files.get(arguments.a[0] as u32)?.node());
+    this().location.set_directory(directory(node)?);
+    Ok(0)
+}
+
+fn chroot(arguments: &Arguments) -> Outcome {
+    let node = walk(&this_start(), &path(arguments.a[0])?, Follow::Yes)?.node()?;
+    this().location.set_root(directory(node)?);
+    Ok(0)
+}
+
+fn getcwd(arguments: &Arguments) -> Outcome {
+    let [address, length, ..] = arguments.a;
+    let start = this_start();
+    let mut path = path_of(&start, &start.directory).ok_or(Errno::ENOENT)?;
+    path.push(0);
+    if path.len() as u64 > length {
+        return Err(Errno::ERANGE);
+    }
+    user::write(address, &path)?;
+    Ok(path.len() as u64)
+}
+
+fn umask(arguments: &Arguments) -> Outcome {
+    Ok(u64::from(this().location.set_mask(arguments.a[0] as u32)))
+}

@@ -1,0 +1,315 @@
+//! What is known of files: `stat` and its relatives, permissions, owners, times.
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use linux_raw_sys::general as linux;
+use quire_swap::header::PAGE_SIZE;
+
+use super::location::{node_at, start_at, this_start};
+use super::user_data::{path, write_words};
+use super::{Arguments, Calls, Outcome};
+use crate::arch::user;
+use crate::errno::Errno;
+use crate::fs::access::Credentials;
+use crate::fs::clock;
+use crate::fs::node::{Attributes, Device, Handle, Kind, Metadata, NAME_MAX, PATH_MAX};
+use crate::fs::path::{Follow, walk};
+use crate::process::this;
+
+pub(super) const CALLS: Calls = &[
+    (linux::__NR_stat, stat),
+    (linux::__NR_lstat, lstat),
+    (linux::__NR_fstat, fstat),
+    (linux::__NR_newfstatat, newfstatat),
+    (linux::__NR_statx, statx),
+    (linux::__NR_statfs, statfs),
+    (linux::__NR_fstatfs, fstatfs),
+    (linux::__NR_access, access),
+    (linux::__NR_faccessat, faccessat),
+    (linux::__NR_faccessat2, faccessat2),
+    (linux::__NR_chmod, chmod),
+    (linux::__NR_fchmod, fchmod),
+    (linux::__NR_fchmodat, fchmodat),
+    (linux::__NR_chown, chown),
+    (linux::__NR_lchown, lchown),
+    (linux::__NR_fchown, fchown),
+    (linux::__NR_fchownat, fchownat),
+    (linux::__NR_utimensat, utimensat),
+    (linux::__NR_truncate, truncate),
+    (linux::__NR_readlink, readlink),
+    (linux::__NR_readlinkat, readlinkat),
+];
+
+fn node(path_address: u64, follow: Follow) -> Result<Handle, Errno> {
+    walk(&this_start(), &path(path_address)?, follow)?.node()
+}
+
+fn opened(descriptor: u64) -> Result<Handle, Errno> {
+    Ok(Arc::clone(this().files.get(descriptor as u32)?.node()))
+}
+
+fn device_number(kind: Kind) -> u64 {
+    match kind {
+        Kind::Character(device) | Kind::Block(device) => device.number(),
+        _ => 0,
+    }
+}
+
+/// `struct stat`.
+fn write_stat(address: u64, node: &Handle) -> Outcome {
+    let metadata = node.metadata();
+    let Attributes { user, group, accessed, modified, changed, .. } = metadata.attributes;
+    let time = |time: Duration| [time.as_secs(), u64::from(time.subsec_nanos())];
+    let ([accessed, accessed_part], [modified, modified_part], [changed, changed_part]) =
+        (time(accessed), time(modified), time(changed));
+    let words = [
+        metadata.device,
+        metadata.inode,
+        u64::from(metadata.links),
+        u64::from(metadata.mode()) | u64::from(user) << 32,
+        u64::from(group),
+        device_number(metadata.kind),
+        metadata.size,
+        PAGE_SIZE as u64,
+        metadata.blocks,
+        accessed,
+        accessed_part,
+        modified,
+        modified_part,
+        changed,
+        changed_part,
+        0,
+        0,
+        0,
+    ];
+    write_words(address, &words).map(|()| 0)
+}
+
+fn stat(arguments: &Arguments) -> Outcome {
+    write_stat(arguments.a[1], &node(arguments.a[0], Follow::Yes)?)
+}
+
+fn lstat(arguments: &Arguments) -> Outcome {
+    write_stat(arguments.a[1], &node(arguments.a[0], Follow::No)?)
+}
+
+fn fstat(arguments: &Arguments) -> Outcome {
+    write_stat(arguments.a[1], &opened(arguments.a[0])?)
+}
+
+fn newfstatat(arguments: &Arguments) -> Outcome {
+    let [directory, path, address, flags, ..] = arguments.a;
+    let flags = flags as u32;
+    let known = linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW | linux::AT_NO_AUTOMOUNT;
+    if flags & !known != 0 {
+        return Err(Errno::EINVAL);
+    }
+    write_stat(address, &node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?)
+}
+
+fn statx(arguments: &Arguments) -> Outcome {
+    let [directory, path, flags, _mask, address, _] = arguments.a;
+    let flags = flags as u32;
+    let metadata = node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?.metadata();
+    write_words(address, &statx_words(&metadata)).map(|()| 0)
+}
+
+/// `struct statx`, as 32 words.
+fn statx_words(metadata: &Metadata) -> [u64; 32] {
+    let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    let attributes = &metadata.attributes;
+    let device = Device::from_number(metadata.device);
+    let special = Device::from_number(device_number(metadata.kind));
+    let mut words = [0; 32];
+    words[0] = pair(linux::STATX_BASIC_STATS, PAGE_SIZE as u32);
+    words[2] = pair(metadata.links, attributes.user);
+    words[3] = pair(attributes.group, metadata.mode());
+    words[4] = metadata.inode;
+    words[5] = metadata.size;
+    words[6] = metadata.blocks;
+    for (at, time) in [(8, attributes.accessed), (12, attributes.changed), (14, attributes.modified)] {
+        words[at] = time.as_secs();
+        words[at + 1] = u64::from(time.subsec_nanos());
+    }
+    words[16] = pair(special.major, special.minor);
+    words[17] = pair(device.major, device.minor);
+    words
+}
+
+/// `struct statfs`.
+fn write_statfs(address: u64, node: &Handle) -> Outcome {
+    let usage = node.usage();
+    let device = node.metadata().device;
+    let page = PAGE_SIZE as u64;
+    let words = [
+        u64::from(usage.magic),
+        page,
+        usage.pages,
+        usage.free_pages,
+        usage.free_pages,
+        usage.nodes,
+        0,
+        device,
+        NAME_MAX as u64,
+        page,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
+    write_words(address, &words).map(|()| 0)
+}
+
+fn statfs(arguments: &Arguments) -> Outcome {
+    write_statfs(arguments.a[1], &node(arguments.a[0], Follow::Yes)?)
+}
+
+fn fstatfs(arguments: &Arguments) -> Outcome {
+    write_statfs(arguments.a[1], &opened(arguments.a[0])?)
+}
+
+fn check_access(node: &Handle, mode: u64) -> Outcome {
+    let mode = mode as u32;
+    if mode & !(linux::R_OK | linux::W_OK | linux::X_OK) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    Credentials::SUPERUSER.check(&node.metadata(), mode).map(|()| 0)
+}
+
+fn access(arguments: &Arguments) -> Outcome {
+    check_access(&node(arguments.a[0], Follow::Yes)?, arguments.a[1])
+}
+
+fn faccessat(arguments: &Arguments) -> Outcome {
+    let [directory, path, mode, ..] = arguments.a;
+    check_access(&node_at(directory, path, true, 0)?, mode)
+}
+
+fn faccessat2(arguments: &Arguments) -> Outcome {
+    let [directory, path, mode, flags, ..] = arguments.a;
+    let flags = flags as u32;
+    check_access(&node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?, mode)
+}
+
+fn change(node: &Handle, mut change: impl FnMut(&mut Attributes)) -> Outcome {
+    let now = clock::now();
+    let mut with_time = |attributes: &mut Attributes| {
+        change(attributes);
+        attributes.changed = now;
+    };
+    node.set_attributes(&mut with_time).map(|()| 0)
+}
+
+fn set_mode(node: &Handle, mode: u64) -> Outcome {
+    change(node, |attributes| attributes.permissions = mode as u32 & 0o7777)
+}
+
+fn chmod(arguments: &Arguments) -> Outcome {
+    set_mode(&node(arguments.a[0], Follow::Yes)?, arguments.a[1])
+}
+
+fn fchmod(arguments: &Arguments) -> Outcome {
+    set_mode(&opened(arguments.a[0])?, arguments.a[1])
+}
+
+fn fchmodat(arguments: &Arguments) -> Outcome {
+    let [directory, path, mode, ..] = arguments.a;
+    set_mode(&node_at(directory, path, true, 0)?, mode)
+}
+
+/// Sets the owner and the group; -1 leaves one as it is.
+fn set_owner(node: &Handle, user: u64, group: u64) -> Outcome {
+    let (user, group) = (user as u32, group as u32);
+    change(node, |attributes| {
+        if user != u32::MAX {
+            attributes.user = user;
+        }
+        if group != u32::MAX {
+            attributes.group = group;
+        }
+    })
+}
+
+fn chown(arguments: &Arguments) -> Outcome {
+    set_owner(&node(arguments.a[0], Follow::Yes)?, arguments.a[1], arguments.a[2])
+}
+
+fn lchown(arguments: &Arguments) -> Outcome {
+    set_owner(&node(arguments.a[0], Follow::No)?, arguments.a[1], arguments.a[2])
+}
+
+fn fchown(arguments: &Arguments) -> Outcome {
+    set_owner(&opened(arguments.a[0])?, arguments.a[1], arguments.a[2])
+}
+
+fn fchownat(arguments: &Arguments) -> Outcome {
+    let [directory, path, user, group, flags, _] = arguments.a;
+    let flags = flags as u32;
+    set_owner(&node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?, user, group)
+}
+
+/// One of the two times of `utimensat`; none to leave it as it is.
+fn new_time(address: u64) -> Result<Option<Duration>, Errno> {
+    let (seconds, part) = (user::read_word(address)?, user::read_word(address.wrapping_add(8))?);
+    match part as u32 {
+        linux::UTIME_NOW => Ok(Some(clock::now())),
+        linux::UTIME_OMIT => Ok(None),
+        _ if part >= 1_000_000_000 => Err(Errno::EINVAL),
+        part => Ok(Some(Duration::new(seconds, part))),
+    }
+}
+
+fn utimensat(arguments: &Arguments) -> Outcome {
+    let [directory, path, times, flags, ..] = arguments.a;
+    let flags = flags as u32;
+    let node = if path == 0 {
+        opened(directory)?
+    } else {
+        node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?
+    };
+    let now = Some(clock::now());
+    let (accessed, modified) =
+        if times == 0 { (now, now) } else { (new_time(times)?, new_time(times.wrapping_add(16))?) };
+    change(&node, |attributes| {
+        attributes.accessed = accessed.unwrap_or(attributes.accessed);
+        attributes.modified = modified.unwrap_or(attributes.modified);
+    })
+}
+
+fn truncate(arguments: &Arguments) -> Outcome {
+    let [path, length, ..] = arguments.a;
+    if length.cast_signed() < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let node = node(path, Follow::Yes)?;
+    match node.metadata().kind {
+        Kind::File => node.set_length(length).map(|()| 0),
+        Kind::Directory => Err(Errno::EISDIR),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn write_link(node: &Handle, address: u64, length: u64) -> Outcome {
+    if length == 0 || length as i32 <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    let target = node.read_link()?;
+    let bytes = target.len().min(length as usize).min(PATH_MAX);
+    user::write(address, &target[..bytes])?;
+    Ok(bytes as u64)
+}
+
+fn readlink(arguments: &Arguments) -> Outcome {
+    let [path, address, length, ..] = arguments.a;
+    write_link(&node(path, Follow::No)?, address, length)
+}
+
+fn readlinkat(arguments: &Arguments) -> Outcome {
+    let [directory, path_address, address, length, ..] = arguments.a;
+    let path = path(path_address)?;
+    let start = start_at(directory)?;
+    let node = if path.is_empty() { start.directory } else { walk(&start, &path, Follow::No)?.node()? };
+    write_link(&node, address, length)
+}

@@ -1,0 +1,54 @@
+//! Mounting file systems.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use linux_raw_sys::general as linux;
+
+use super::location::this_start;
+use super::user_data::{path, string};
+use super::{Arguments, Calls, Outcome};
+use crate::errno::Errno;
+use crate::fs::mount::Mount;
+use crate::fs::node::Kind;
+use crate::fs::path::{Follow, path_of, walk};
+use crate::fs::{filesystem, filesystem_name, namespace};
+
+pub(super) const CALLS: Calls = &[(linux::__NR_mount, mount), (linux::__NR_umount2, umount2)];
+
+fn text(bytes: Vec<u8>) -> Result<String, Errno> {
+    String::from_utf8(bytes).map_err(|_| Errno::EINVAL)
+}
+
+fn mount(arguments: &Arguments) -> Outcome {
+    let [source, target, kind, flags, ..] = arguments.a;
+    let flags = flags as u32;
+    let start = this_start();
+    let covered = walk(&start, &path(target)?, Follow::Yes)?.node()?;
+    if covered.metadata().kind != Kind::Directory {
+        return Err(Errno::ENOTDIR);
+    }
+    if flags & linux::MS_REMOUNT != 0 {
+        // What a mount may do never changes.
+        return start.mounts.with_root(&covered).map(|_| 0).ok_or(Errno::EINVAL);
+    }
+    if flags & (linux::MS_BIND | linux::MS_MOVE) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let kind = text(string(kind, 64, Errno::EINVAL)?)?;
+    let kind = filesystem_name(&kind).ok_or(Errno::ENODEV)?;
+    let source = if source == 0 { String::from("none") } else { text(path(source)?)? };
+    let place = path_of(&start, &covered).ok_or(Errno::ENOENT)?;
+    // Below what the kernel mounted there itself, if it did.
+    let covered = match start.mounts.with_root(&covered) {
+        Some(early) if early.early && early.kind == kind => start.mounts.covered_by(&covered).ok_or(Errno::EBUSY)?,
+        Some(same) if same.kind == kind && kind != "tmpfs" => return Err(Errno::EBUSY),
+        _ => covered,
+    };
+    namespace::mount(&Mount::new(&source, kind, &text(place)?, Some(covered), filesystem(kind)?)).map(|()| 0)
+}
+
+fn umount2(arguments: &Arguments) -> Outcome {
+    let node = walk(&this_start(), &path(arguments.a[0])?, Follow::Yes)?.node()?;
+    namespace::unmount(&node).map(|()| 0)
+}

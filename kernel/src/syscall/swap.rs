@@ -1,0 +1,50 @@
+//! `swapon` and `swapoff`: from a path to an area (Linux: `mm/swapfile.c`), in Linux's order of errors.
+
+use alloc::string::String;
+
+use linux_raw_sys::general as linux;
+use quire_swap::{MAX_AREAS, SwapOnOptions};
+
+use super::location::this_start;
+use super::user_data::path;
+use super::{Arguments, Calls, Outcome};
+use crate::errno::Errno;
+use crate::fs::block;
+use crate::fs::node::{Device, Kind};
+use crate::fs::path::{Follow, walk};
+use crate::swap;
+
+pub(super) const CALLS: Calls = &[(linux::__NR_swapon, swapon), (linux::__NR_swapoff, swapoff)];
+
+/// `/dev/ghostswap`.
+const GHOST: Device = Device { major: 1, minor: 13 };
+
+/// The name by which the kernel knows what `path` leads to. Only devices are areas: files in memory have nowhere to be
+/// read from when memory is short.
+fn device_name(path_address: u64) -> Result<String, Errno> {
+    let node = walk(&this_start(), &path(path_address)?, Follow::Yes)?.node()?;
+    match node.metadata().kind {
+        Kind::Directory => Err(Errno::EISDIR),
+        Kind::Block(device) => block::path(device).ok_or(Errno::ENXIO),
+        Kind::Character(GHOST) => Ok(quire_swap::ghost::PATH.into()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn swapon(arguments: &Arguments) -> Outcome {
+    let [path, flags, ..] = arguments.a;
+    let options = SwapOnOptions::from_flags(flags as u32).map_err(|error| Errno::from(error.errno()))?;
+    if (0..MAX_AREAS as u8).all(|index| swap::core().area(index).is_some()) {
+        return Err(Errno::EPERM);
+    }
+    swap::swap_on(&device_name(path)?, options, None).map_err(|error| error.errno())?;
+    Ok(0)
+}
+
+fn swapoff(arguments: &Arguments) -> Outcome {
+    let name = device_name(arguments.a[0])?;
+    let is_meant = |index: &u8| swap::core().area(*index).is_some_and(|area| area.name() == name);
+    let index = (0..MAX_AREAS as u8).find(is_meant).ok_or(Errno::EINVAL)?;
+    swap::disable(index).map_err(|error| Errno::from(error.errno()))?;
+    Ok(0)
+}
