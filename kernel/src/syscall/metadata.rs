@@ -7,8 +7,8 @@ use linux_raw_sys::general as linux;
 use quire_swap::header::PAGE_SIZE;
 
 use super::location::{node_at, start_at, this_start};
-use super::user_data::{path, write_words};
-use super::{Arguments, Calls, Outcome};
+use super::user_data::path;
+use super::{Arguments, Calls, Outcome, write_words};
 use crate::arch::user;
 use crate::errno::Errno;
 use crate::fs::access::Credentials;

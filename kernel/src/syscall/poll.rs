@@ -130,7 +130,7 @@ impl Numbers {
     }
 
     fn write(&self) -> Result<(), Errno> {
-        super::user_data::write_words(self.address, &self.answer)
+        super::write_words(self.address, &self.answer)
     }
 }
 

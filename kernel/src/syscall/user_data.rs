@@ -8,12 +8,6 @@ use crate::arch::user;
 use crate::errno::Errno;
 use crate::fs::node::PATH_MAX;
 
-impl From<user::Fault> for Errno {
-    fn from(user::Fault: user::Fault) -> Self {
-        Self::EFAULT
-    }
-}
-
 /// A path.
 ///
 /// # Errors
@@ -44,17 +38,6 @@ pub(super) fn string(address: u64, max: usize, too_long: Errno) -> Result<Vec<u8
         }
     }
     Err(too_long)
-}
-
-/// Words, written one behind the other.
-///
-/// # Errors
-/// `EFAULT`.
-pub(super) fn write_words(address: u64, words: &[u64]) -> Result<(), Errno> {
-    for (index, word) in words.iter().enumerate() {
-        user::write_word(address.wrapping_add(8 * index as u64), *word)?;
-    }
-    Ok(())
 }
 
 /// A 32-bit number.
