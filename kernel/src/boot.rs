@@ -75,6 +75,7 @@ extern "C" fn go_on() -> ! {
     let stack = unsafe { KernelStack::first() };
     or_give_up(scheduler::start(stack));
     or_give_up(apic::start());
+    time::read_clock();
     x86_64::instructions::interrupts::enable();
     let marks = physical::watermarks();
     log!(

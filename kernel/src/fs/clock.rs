@@ -6,5 +6,5 @@ use crate::task::time;
 
 /// Now, since 1970 as far as the machine knows.
 pub fn now() -> Duration {
-    time::since_boot()
+    time::since_1970()
 }

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use intrusive_collections::LinkedList;
+use quire_drivers::real_time_clock;
 
 use super::scheduler::{self, current};
 use super::thread::{SleepAdapter, Thread};
@@ -51,6 +52,14 @@ pub fn since_boot() -> Duration {
 /// Time since the beginning of 1970 UTC, as far as somebody has set it.
 pub fn since_1970() -> Duration {
     since_boot() + Duration::from_nanos(BOOT_SINCE_1970.load(Ordering::Relaxed))
+}
+
+/// Sets the time by the machine's clock, which nothing else uses; if there is none, the boot was in 1970.
+pub fn read_clock() {
+    // SAFETY: this is called once, at the start, and nothing else uses the clock.
+    if let Some(seconds) = unsafe { real_time_clock::read() } {
+        set_since_1970(Duration::from_secs(seconds));
+    }
 }
 
 /// Sets the time since the beginning of 1970 UTC; times before the boot become the boot's.
