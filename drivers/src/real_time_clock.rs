@@ -129,13 +129,7 @@ mod tests {
             match register {
                 STATUS_A if reads < 3 => CHANGING,
                 STATUS_B => HOURS_24 | BINARY,
-                register if register == TIME[0] => {
-                    if reads < 8 {
-                        0
-                    } else {
-                        1
-                    }
-                }
+                register if register == TIME[0] => u8::from(reads >= 8),
                 register if register == TIME[3] || register == TIME[4] => 1,
                 _ => 0,
             }
