@@ -11,7 +11,10 @@ use nix::{
     errno::Errno,
     libc,
     mount::{MsFlags, mount},
-    sys::wait::{WaitStatus, wait},
+    sys::{
+        signal::{SigHandler, Signal, signal},
+        wait::{WaitStatus, wait},
+    },
     unistd::{Pid, execvp, setsid},
 };
 
@@ -66,6 +69,9 @@ fn run(words: &[String]) -> nix::Result<i32> {
         words.iter().map(|word| CString::new(word.as_str())).collect::<Result<_, _>>().map_err(|_| Errno::EINVAL)?;
     let child = Child::start(|| {
         take_terminal();
+        // Rust's runtime ignores it, which the program would go on doing.
+        // SAFETY: the default action runs no code.
+        let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
         let Err(error) = execvp(&words[0], &words);
         eprintln!("init: {}: {error}", words[0].to_string_lossy());
         exit(127)
