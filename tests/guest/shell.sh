@@ -1,0 +1,49 @@
+#!/bin/sh
+# What a person does in a shell.
+. /tests/expect.sh
+
+same "a pipe" 3 "$(printf 'one\ntwo\nthree\n' | wc -l | tr -d ' ')"
+same "a long pipe" 5000 "$(seq 10000 | grep -v '[13579]$' | sort -n | tail -n 5000 | wc -l | tr -d ' ')"
+same "arithmetic" 42 "$((6 * 7))"
+same "a status" 3 "$(sh -c 'exit 3'; echo $?)"
+same "a here-document" "a b" "$(cat <<END
+a b
+END
+)"
+cd /tmp || fail cd
+mkdir -p a/b && echo one >a/b/file && echo two >>a/b/file
+same "appending" "one two" "$(tr '\n' ' ' <a/b/file | sed 's/ $//')"
+step cp -- cp -r a c
+step diff -- cmp a/b/file c/b/file
+same "find" "c/b/file" "$(find c -type f)"
+step ln -- ln -s b/file a/link
+same "a link" "one" "$(head -n 1 a/link)"
+step rm -- rm -r a c
+same "ls" "" "$(ls /tmp)"
+same "sums" "$(yes | head -c 100000 | md5sum)" "$(yes | head -c 100000 >f; md5sum <f)"
+
+sleep 100 &
+job=$!
+step ps -- sh -c "ps | grep -q '$job .*sleep 100'"
+step kill -- kill $job
+wait $job
+same "the end of a job" 143 $?
+( sh -c 'kill -SEGV $$' )
+same "a signal" 139 $?
+for n in 3 1 2; do (sleep 0.$n; echo $n >>order) & done
+wait
+same "jobs at once" "1 2 3" "$(tr '\n' ' ' <order | sed 's/ $//')"
+
+step free -- sh -c 'free | grep -q "^Mem: *[1-9]"'
+step uptime -- sh -c 'uptime | grep -q load'
+step mount -- sh -c 'mount | grep -q "on /proc type proc"'
+step df -- sh -c 'df /tmp | grep -q /tmp'
+step top -- sh -c 'top -b -n 1 | grep -q "^Mem:"'
+step dmesg -- sh -c 'dmesg | grep -q "Quire"'
+step uname -- uname -a
+step date -- date
+step vi -- sh -c 'printf "ione\033:wq\n" | vi /tmp/g >/dev/null 2>&1; grep -q one /tmp/g'
+refused "not found" no-such-program
+refused "Permission denied" /etc/passwd
+
+done_with_all
