@@ -1,11 +1,11 @@
-//! What the tests share: booting a scenario and reading what it said, images of swap disks, and the launcher as a program.
+//! What the tests share: booting a scenario or program and reading what it said, images of swap disks, and the launcher as a program.
 //!
 //! Everything here panics instead of returning errors: its callers are tests, and a test that cannot do its work has
 //! failed. A failure shows the scenario and the whole serial log.
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`run`] | one boot of one scenario, and what its log says |
+//! | [`run`] | one boot of one scenario or program, and what its log says |
 //! | [`image`] | images of swap disks, with any header |
 //! | [`launcher`] | the launcher as a person runs it |
 

@@ -1,22 +1,24 @@
-//! One boot of one scenario, and what its log says.
+//! One boot of one scenario or program, and what its log says.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
-use quire_boot::{Machine, Outcome, Status};
+use quire_boot::{Initramfs, Machine, Outcome, Status, initramfs};
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
 /// How long a guest may take: far more than any scenario needs on a busy machine.
 const LIMIT: Duration = Duration::from_mins(4);
 
-/// A scenario that was run to its end.
+/// A scenario or program that was run to its end.
 #[derive(Debug)]
 pub struct Run {
-    /// The command line without `scenario=`.
-    scenario: String,
+    /// What the kernel was told to run.
+    words: String,
+    /// What stands in its last line.
+    name: String,
     outcome: Outcome,
 }
 
-/// What stands in a scenario's last line after `ok`.
+/// What stands in the last line of a scenario or program after `ok`.
 #[derive(Debug)]
 pub struct Figures<'a> {
     run: &'a Run,
@@ -27,9 +29,35 @@ impl Run {
     /// Boots `machine` with `scenario=` and the words of `scenario` on its command line.
     #[track_caller]
     pub fn new(scenario: &str, machine: Machine) -> Self {
-        let machine = machine.append(&format!("scenario={scenario}")).timeout(LIMIT);
-        let outcome = machine.run().unwrap_or_else(|error| panic!("{scenario} was not booted: {error}"));
-        Self { scenario: scenario.to_owned(), outcome }
+        let name = scenario.split_whitespace().next().unwrap_or_default();
+        Self::of(name, &format!("scenario={scenario}"), machine)
+    }
+
+    /// Boots `machine` with Quire's own programs, of which process 1 runs `command`.
+    #[track_caller]
+    pub fn program(command: &str, machine: Machine) -> Self {
+        let name = command.split_whitespace().next().unwrap_or_default();
+        Self::of(name, &format!("-- {command}"), machine.initramfs(Initramfs::new()))
+    }
+
+    /// Boots `machine` with the shell as process 1, which runs `script`, one of `tests/guest`.
+    #[track_caller]
+    pub fn script(script: &str, machine: Machine) -> Self {
+        let mut initramfs = with_shell();
+        for name in [script, "expect"] {
+            let path = format!("{}/guest/{name}.sh", env!("CARGO_MANIFEST_DIR"));
+            let text = fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            initramfs = initramfs.file(&format!("tests/{name}.sh"), 0o755, text);
+        }
+        Self::of(script, &format!("rdinit=/bin/busybox -- sh /tests/{script}.sh"), machine.initramfs(initramfs))
+    }
+
+    /// Boots `machine` with these words on its command line; the last line is about `name`.
+    #[track_caller]
+    pub fn of(name: &str, words: &str, machine: Machine) -> Self {
+        let outcome = machine.append(words).timeout(LIMIT).run();
+        let outcome = outcome.unwrap_or_else(|error| panic!("{words} was not booted: {error}"));
+        Self { words: words.to_owned(), name: name.to_owned(), outcome }
     }
 
     /// Everything that the guest wrote to its serial line.
@@ -71,21 +99,28 @@ impl Run {
         self.last_line("FAILED")
     }
 
-    /// What the last line says after the scenario's name and `result`.
+    /// What the last line says after the name and `result`. The kernel may have spoken after a program.
     #[track_caller]
     fn last_line(&self, result: &str) -> &str {
-        let name = self.scenario.split_whitespace().next().unwrap_or_default();
-        let start = format!("{LAST_LINE_PREFIX}{name} {result} ");
-        let last = self.log().lines().last().and_then(|line| line.strip_prefix(&start));
+        let start = format!("{LAST_LINE_PREFIX}{} {result} ", self.name);
+        let mut said = self.log().lines().rev().skip_while(|line| line.starts_with('['));
+        let last = said.next().and_then(|line| line.strip_prefix(&start));
         last.unwrap_or_else(|| self.fail(&format!("its last line does not begin with \"{start}\"")))
     }
 
     /// Fails the test, with all that is known about the run.
     #[track_caller]
     fn fail(&self, what: &str) -> ! {
-        let Self { scenario, outcome: Outcome { status, log, qemu_messages, .. } } = self;
-        panic!("scenario={scenario}: {what}\nIt ended with: {status}\n{log}\n{qemu_messages}")
+        let Self { words, outcome: Outcome { status, log, qemu_messages, .. }, .. } = self;
+        panic!("{words}: {what}\nIt ended with: {status}\n{log}\n{qemu_messages}")
     }
+}
+
+/// Quire's own programs and this machine's busybox, which `./setup` installs.
+#[track_caller]
+pub fn with_shell() -> Initramfs {
+    let Some(shell) = initramfs::shell() else { panic!("there is no static busybox: run ./setup") };
+    Initramfs::new().shell(shell)
 }
 
 impl Figures<'_> {

@@ -1,0 +1,77 @@
+//! What the kernel promises programs. Each check runs in a process of its own in the guest, and its parent sees how it
+//! ends; on the host the same checks are held against Linux (`boot/programs/tests`).
+
+use quire_boot::{Disk, Machine, Size};
+use quire_tests::Run;
+
+/// Runs these checks, of which there are at least `least`.
+fn check(names: &str, least: u64, machine: Machine) -> Run {
+    let run = Run::program(&format!("check {names}"), machine);
+    run.figures().require_at_least("checks", least);
+    run
+}
+
+fn with_swap(memory: Size, swap: Size) -> Machine {
+    Machine::new().memory(memory).disk(Disk::swap(swap)).append("swapon=/dev/vda")
+}
+
+#[test]
+fn pages_are_mapped_protected_copied_moved_and_counted() {
+    check("pages", 16, Machine::new());
+}
+
+#[test]
+fn signals_are_delivered_masked_and_waited_for() {
+    check("signals", 11, Machine::new());
+}
+
+#[test]
+fn files_and_pipes_are_written_and_read() {
+    check("files", 11, Machine::new());
+}
+
+#[test]
+fn executables_run_or_are_refused() {
+    let run = check("elf", 5, Machine::new());
+    run.require(run.lines_with("ENOEXEC").count() >= 5, "what is refused is not named");
+}
+
+#[test]
+fn a_program_that_does_what_none_should_is_ended_alone() {
+    let names = [
+        "bad-jump-to-0",
+        "bad-write-to-code",
+        "bad-execute-stack",
+        "bad-kernel-address",
+        "bad-instruction",
+        "bad-system-call-pointer",
+        "bad-system-call-number",
+        "bad-random-system-calls",
+        "bad-exhaust-stack",
+    ];
+    check(&names.join(" "), 9, Machine::new());
+}
+
+#[test]
+fn programs_that_take_all_memory_are_ended_and_others_live() {
+    let machine = with_swap(Size::mebibytes(40), Size::mebibytes(16));
+    check("bad-fork-until-memory-ends bad-touch-1-tib limits-memory-ends", 3, machine);
+}
+
+#[test]
+fn a_group_pays_for_what_it_uses() {
+    check("limits-group limits-group-without-swap", 2, with_swap(Size::mebibytes(40), Size::mebibytes(64)));
+}
+
+#[test]
+fn swapped_pages_survive_whatever_is_done_to_them() {
+    let names = "swapped-and-back swapped-over-fork swapped-shared swapped-given-up swapped-resized swapped-locked \
+                 swapped-files";
+    check(names, 7, with_swap(Size::mebibytes(40), Size::mebibytes(128)));
+}
+
+#[test]
+fn ten_children_use_twice_the_memory_and_leave_no_slot() {
+    let run = check("swapped-ten-children", 1, with_swap(Size::mebibytes(40), Size::mebibytes(128)));
+    run.require(run.lines_with("slots were used").all(|line| !line.contains("most 0 ")), "no swap was used");
+}

@@ -1,0 +1,21 @@
+//! Debian's busybox, as it is, as process 1 and as a shell.
+
+use quire_boot::{Disk, Machine, Size};
+use quire_tests::{Image, Run};
+
+#[test]
+fn the_shell_has_pipes_jobs_files_and_signals() {
+    Run::script("shell", Machine::new()).figures().require_at_least("steps", 30);
+}
+
+#[test]
+fn zram_is_controlled_by_its_attributes() {
+    Run::script("zram", Machine::new()).figures().require_at_least("steps", 25);
+}
+
+#[test]
+fn swapon_and_swapoff_do_and_refuse_what_linux_does() {
+    let empty = Image::empty(16384);
+    let machine = empty.machine().disk(Disk::swap(Size::mebibytes(64)));
+    Run::script("swapon", machine).figures().require_at_least("steps", 20);
+}

@@ -1,0 +1,49 @@
+//! The benchmark program brings back every byte, and takes as many faults as on Linux.
+
+use quire_boot::{Disk, Machine, Size};
+use quire_tests::Run;
+
+/// The numbers in the line that the program prints.
+fn figures(run: &Run) -> [u64; 3] {
+    let line = run.lines_with("swbench pages=").next().unwrap_or_default();
+    ["bad", "majflt", "minflt"].map(|key| {
+        let value = line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        run.require(value.is_some(), &format!("it prints no {key}"));
+        value.and_then(|value| value.parse().ok()).unwrap_or(u64::MAX)
+    })
+}
+
+#[track_caller]
+fn require_near(run: &Run, what: &str, found: u64, linux: u64) {
+    run.require(found.abs_diff(linux) * 50 <= linux, &format!("{what}: {found}, on Linux {linux}"));
+}
+
+/// Linux 6.1 in the same machine, with `page-cluster` 0: each page that comes from zram is one major fault.
+#[test]
+fn each_page_from_zram_is_one_major_fault() {
+    for contents in ["text", "zero", "same", "random", "mix"] {
+        let words = "zram0.comp_algorithm=lz4 zram0.disksize=256M swapon=/dev/zram0 vm.page-cluster=0";
+        let machine = Machine::new().memory(Size::mebibytes(256)).append(words);
+        let run = Run::of(
+            "swbench",
+            &format!("-- swbench 4096 {contents} random"),
+            machine.initramfs(quire_boot::Initramfs::new()),
+        );
+        let [bad, major, minor] = figures(&run);
+        run.require(bad == 0, "bytes did not come back");
+        require_near(&run, "major faults", major, 4096);
+        run.require(minor <= 4096 / 50, &format!("{minor} minor faults, on Linux 0"));
+    }
+}
+
+/// Linux 6.1 in the same machine, with `page-cluster` 3 and its pages dropped from the swap cache: 520 to 522 faults read,
+/// the others find a page that was read ahead.
+#[test]
+fn pages_from_a_disk_are_read_ahead() {
+    let machine = Machine::new().memory(Size::mebibytes(256)).disk(Disk::swap(Size::mebibytes(512)));
+    let run = Run::program("swbench 4096 text seq 300", machine.append("swapon=/dev/vda"));
+    let [bad, major, minor] = figures(&run);
+    run.require(bad == 0, "bytes did not come back");
+    require_near(&run, "faults", major + minor, 4108);
+    run.require((400..=640).contains(&major), &format!("{major} faults read, on Linux 522"));
+}
