@@ -2,6 +2,8 @@
 
 use std::{fs, io};
 
+use nix::sys::sysinfo::sysinfo;
+
 /// A file's text without the line end; the error says which file it was.
 pub(crate) fn text(path: &str) -> io::Result<String> {
     let text = fs::read_to_string(path).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))?;
@@ -29,7 +31,7 @@ pub(crate) fn set(path: &str, value: &str) -> io::Result<()> {
 }
 
 /// Pages in use in all swap areas together.
-pub(crate) fn swap_used() -> io::Result<u64> {
-    let free = number("/proc/meminfo", "SwapFree")?;
-    Ok((number("/proc/meminfo", "SwapTotal")? - free) / 4)
+pub(crate) fn swap_used() -> nix::Result<u64> {
+    let info = sysinfo()?;
+    Ok((info.swap_total() - info.swap_free()) / 4096)
 }
