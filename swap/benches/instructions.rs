@@ -41,6 +41,8 @@ const OPERATIONS: &[Operation] = &[
     ("look up a cached folio and drop the reference", None, lookup),
     ("take and drop the reference alone, which is the machine's part", None, reference),
     ("look up a slot that is not cached", Some(20.0), lookup_nothing),
+    ("look up a slot that is not cached, with the area at hand as a fault has it", Some(20.0), lookup_nothing_in),
+    ("the loop alone, which is in all of these", None, turn),
     ("duplicate and put a count", None, duplicate),
     ("ask the backend through its table", None, |times| ask(&*backend(), times)),
     ("ask the backend directly", None, |times| ask_directly(&Backend, times)),
@@ -142,6 +144,20 @@ fn lookup_nothing(times: u64) {
     let beside = Entry::new(entry.area(), entry.slot() + 1).expect("not the header");
     for _ in 0..times {
         assert!(swap.lookup(black_box(beside)).is_none());
+    }
+}
+
+fn lookup_nothing_in(times: u64) {
+    let (swap, entry) = cached();
+    let area = swap.area(entry.area()).expect("it is enabled");
+    for _ in 0..times {
+        assert!(area.lookup(black_box(entry.slot() + 1)).is_none());
+    }
+}
+
+fn turn(times: u64) {
+    for _ in 0..times {
+        assert!(black_box(1_u32) != 0);
     }
 }
 

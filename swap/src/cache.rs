@@ -11,7 +11,7 @@ use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
 
 use crate::area::{Area, offset};
-use crate::cluster::{ClusterGuard, Words};
+use crate::cluster::{CLUSTER_SLOTS, Cluster, ClusterGuard, Words};
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::heap::NoMemory;
@@ -68,11 +68,16 @@ impl<M: Machine> Area<M> {
 
     /// The folio in the slot, with a reference. Takes no lock and never waits.
     #[inline]
-    pub(crate) fn lookup(&self, slot: u32) -> Option<M::Folio> {
-        let cluster = self.cluster(slot)?;
-        let words = cluster.words();
-        let number = words.get(offset(slot)).folio()?;
-        take_reference::<M>(&words, offset(slot), number)
+    pub fn lookup(&self, slot: u32) -> Option<M::Folio> {
+        match self.clusters.get_fixed(slot as usize / CLUSTER_SLOTS) {
+            Some(cluster) => cached_folio(cluster, slot),
+            None => self.lookup_on_demand(slot),
+        }
+    }
+
+    #[inline(never)]
+    fn lookup_on_demand(&self, slot: u32) -> Option<M::Folio> {
+        cached_folio(&*self.cluster(slot)?, slot)
     }
 
     /// Adds a new folio to the cache at the slots from `entry` on, which must be in use and not cached.
@@ -86,7 +91,7 @@ impl<M: Machine> Area<M> {
             // The first slot is not the one that a large folio is wanted for.
             _ if length > 1 => return Err(InsertError::Conflict),
             Kind::Folio(_) => return Err(InsertError::Exists),
-            Kind::Free { .. } | Kind::Owned(_) | Kind::Bad => return Err(InsertError::Gone),
+            Kind::Free | Kind::Owned(_) | Kind::Bad => return Err(InsertError::Gone),
         };
         let alike = |other: Word| matches!(other.kind(), Kind::Shadow(_)) && other.is_zero() == word.is_zero();
         if !first.is_multiple_of(length) || !(first..first + length).all(|offset| alike(cluster.word(offset))) {
@@ -201,7 +206,7 @@ impl<M: Machine> Area<M> {
         let cluster = self.cluster(entry.slot()).ok_or(DuplicateError::NotInUse(entry))?;
         let mut cluster = cluster.lock();
         match cluster.word(offset(entry.slot())).kind() {
-            Kind::Free { .. } => Err(DuplicateError::NotInUse(entry)),
+            Kind::Free => Err(DuplicateError::NotInUse(entry)),
             Kind::Bad | Kind::Owned(_) => Err(DuplicateError::Bad(entry)),
             Kind::Shadow(_) | Kind::Folio(_) => {
                 cluster.add_count(offset(entry.slot())).map_err(|NoMemory| DuplicateError::NoMemory)
@@ -234,7 +239,7 @@ impl<M: Machine> Area<M> {
                     self.drop_if_unused(&folio);
                 }
             }
-            _ => self.free_one(cluster, entry.slot()),
+            _ => self.free_run(&mut cluster, entry.slot(), 1),
         }
     }
 
@@ -251,6 +256,14 @@ impl<M: Machine> Area<M> {
             }
         }
     }
+}
+
+/// The folio in a slot of the cluster, with a reference.
+#[inline]
+fn cached_folio<M: Machine>(cluster: &Cluster<M>, slot: u32) -> Option<M::Folio> {
+    let words = cluster.words();
+    let number = words.get(offset(slot)).folio()?;
+    take_reference::<M>(&words, offset(slot), number)
 }
 
 /// A reference to the folio that was in the slot, if it is still there when it has been taken.

@@ -1,9 +1,7 @@
 //! A cluster: 512 consecutive slots with one lock and one table.
 //!
 //! The table appears when the first slot is taken and vanishes with the last, so an unused cluster costs its own 48
-//! bytes. Inside the table the free slots are a list threaded through their own words, in the order in which they were
-//! freed: taking one and giving one back cost the same however full the cluster is, and a fresh cluster hands out
-//! ascending slots, which a disk can write as one request.
+//! bytes, and one in use 8 bytes and a bit for each slot more.
 //!
 //! Locks: [`Cluster::lock`] guards everything, and all changes of words happen under it. [`Cluster::peek`] reads a word
 //! without it and never waits: the table's own lock is only ever *tried*, and whoever finds it held for writing knows
@@ -14,10 +12,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::{RwLock, RwLockReadGuard};
 
-use crate::free::{self, FREE, FreeList, Table};
+use crate::allocate::FEW;
+use crate::free::{self, FREE, FreeSlots, Table};
 use crate::heap::{self, NoMemory};
 use crate::lists::{Links, ListId};
 use crate::machine::Machine;
+use crate::room::Room;
 use crate::sync::{Guard, Lock, Rank};
 use crate::word::{COUNT_EXTENDED, INLINE_COUNT_MAX, Word};
 
@@ -53,10 +53,19 @@ pub(crate) struct State {
     extension: Option<Box<[Extension; 1]>>,
     /// Slots that are not free, the bad ones included.
     used: u16,
-    free: FreeList,
+    free: FreeSlots,
     /// The class of the folios that the cluster is for, fixed when its first slot is taken.
     class: u8,
     list: ListId,
+}
+
+impl State {
+    #[inline]
+    fn give_back(&mut self, table: &Table, offset: usize) {
+        free::store(table, offset, FREE);
+        self.free.give_back(table, offset);
+        self.used -= 1;
+    }
 }
 
 #[derive(Default)]
@@ -83,7 +92,7 @@ impl<M: Machine> Cluster<M> {
         const { assert!(size_of::<Self>() * 10 <= CLUSTER_SLOTS, "an unused slot costs at most 0.1 byte") };
         Self {
             table: RwLock::new(None),
-            state: Lock::new(State { extension: None, used: 0, free: FreeList::empty(), class: 0, list }),
+            state: Lock::new(State { extension: None, used: 0, free: FreeSlots::none(), class: 0, list }),
             links: Links::new(),
         }
     }
@@ -96,6 +105,39 @@ impl<M: Machine> Cluster<M> {
     /// Locks the cluster of a slot that belongs to a slot of another area, whose cluster may be locked.
     pub(crate) fn lock_inside(&self) -> ClusterGuard<'_, M> {
         self.locked(self.state.lock_as(Rank::InnerCluster))
+    }
+
+    /// Takes the slot at `wanted` or the next free one and sets its word, if the cluster is one of the partly used ones and the
+    /// area is open. Says also whether the cluster is full now, which the caller has to tell the lists.
+    #[expect(clippy::inline_always, reason = "the usual way of every slot")]
+    #[inline(always)]
+    pub(crate) fn take_usual(&self, wanted: usize, word: Word, room: &Room) -> Option<(usize, bool)> {
+        let mut state = self.state.lock();
+        if !state.list.is_partly_used() || !room.is_open() {
+            return None;
+        }
+        let table = self.table.try_read()?;
+        let table = table.as_deref()?;
+        let offset = state.free.take(table, wanted)?;
+        free::store(table, offset, word);
+        state.used += 1;
+        Some((offset, usize::from(state.used) == CLUSTER_SLOTS))
+    }
+
+    /// Makes a slot free again that is not the last one in use, telling the backend. Says whether the cluster may belong on
+    /// another list now; `None` if nothing was done.
+    #[expect(clippy::inline_always, reason = "the usual way of every slot")]
+    #[inline(always)]
+    pub(crate) fn give_back_usual(&self, offset: usize, tell: impl FnOnce()) -> Option<bool> {
+        let mut state = self.state.lock();
+        if state.used <= 1 {
+            return None;
+        }
+        let table = self.table.try_read()?;
+        let table = table.as_deref()?;
+        tell();
+        state.give_back(table, offset);
+        Some(state.list == ListId::FULL || CLUSTER_SLOTS - usize::from(state.used) == FEW)
     }
 
     #[inline]
@@ -168,6 +210,12 @@ impl<M: Machine> ClusterGuard<'_, M> {
         usize::from(self.state.used) == CLUSTER_SLOTS
     }
 
+    /// Slots that are free.
+    #[inline]
+    pub(crate) fn free_slots(&self) -> usize {
+        CLUSTER_SLOTS - usize::from(self.state.used)
+    }
+
     #[inline]
     pub(crate) fn has_more_used_than(&self, length: u16) -> bool {
         self.state.used > length
@@ -190,12 +238,12 @@ impl<M: Machine> ClusterGuard<'_, M> {
             let metadata = heap::slice::<M, _>(words, |_| 0)?;
             self.extension()?.metadata = Some(metadata);
         }
-        let table = heap::array::<M, _, CLUSTER_SLOTS>(|offset| AtomicU64::new(FreeList::initial(offset).0))?;
+        let table = heap::array::<M, _, { size_of::<Table>() / size_of::<AtomicU64>() }>(free::initial)?;
         // A reader who looks at this cluster right now holds the lock for a few instructions; it may be interrupted, so
         // waiting for it here, where nothing may be preempted, could be for ever.
         *self.cluster.table.try_write().ok_or(NoMemory)? = Some(table);
         self.table = self.cluster.table.try_read();
-        self.state.free = FreeList::full();
+        self.state.free = FreeSlots::all();
         Ok(())
     }
 
@@ -214,14 +262,26 @@ impl<M: Machine> ClusterGuard<'_, M> {
     /// Takes a free, aligned run of slots for a folio of `class`, at `wanted` if that is free, and sets their words to `word`.
     #[inline]
     pub(crate) fn take(&mut self, class: u8, wanted: usize, word: Word) -> Option<usize> {
+        if run_length(class) == 1 { self.take_one(wanted, word) } else { self.take_run(class, wanted, word) }
+    }
+
+    /// [`ClusterGuard::take`] for a single slot, or the next free one.
+    #[inline]
+    pub(crate) fn take_one(&mut self, wanted: usize, word: Word) -> Option<usize> {
+        let table = self.table.as_ref()?.as_deref()?;
+        let state = &mut *self.state;
+        let offset = state.free.take(table, wanted)?;
+        free::store(table, offset, word);
+        state.used += 1;
+        Some(offset)
+    }
+
+    fn take_run(&mut self, class: u8, wanted: usize, word: Word) -> Option<usize> {
         let table = self.table.as_ref()?.as_deref()?;
         let length = run_length(class) as usize;
         let state = &mut *self.state;
-        let first = state.free.find(table, wanted, length)?;
-        for offset in first..first + length {
-            state.free.unlink(table, offset);
-            free::store(table, offset, word);
-        }
+        let first = state.free.take_run(table, wanted, length)?;
+        (first..first + length).for_each(|offset| free::store(table, offset, word));
         state.used += length as u16;
         Some(first)
     }
@@ -231,9 +291,7 @@ impl<M: Machine> ClusterGuard<'_, M> {
     pub(crate) fn give_back(&mut self, offset: usize) {
         debug_assert!(!self.word(offset).is_free());
         if let Some(table) = self.table.as_ref().and_then(|table| table.as_deref()) {
-            let state = &mut *self.state;
-            state.free.append(table, offset);
-            state.used -= 1;
+            self.state.give_back(table, offset);
         }
     }
 

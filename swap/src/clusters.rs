@@ -114,6 +114,15 @@ impl<M: Machine> Clusters<M> {
         }
     }
 
+    /// The cluster, if they exist as long as the area: then nobody need count who looks at it.
+    #[inline]
+    pub(crate) fn get_fixed(&self, index: usize) -> Option<&Cluster<M>> {
+        match self {
+            Self::Fixed(clusters) => clusters.get(index),
+            Self::OnDemand(_) => None,
+        }
+    }
+
     /// The first cluster from `index` on that exists.
     pub(crate) fn next_existing(&self, index: usize) -> Option<usize> {
         match self {

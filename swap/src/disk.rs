@@ -189,7 +189,7 @@ impl<M: Machine> BlockBackend<M> {
 
 impl<M: Machine> SwapOps<M> for BlockBackend<M> {
     fn flags(&self) -> SwapOpsFlags {
-        SwapOpsFlags { pages_on_disk: true, ..SwapOpsFlags::default() }
+        SwapOpsFlags { pages_on_disk: true, ignores_frees: true, ..SwapOpsFlags::default() }
     }
 
     fn can_merge(&self, area: &Area<M>, previous: SlotRun, next: SlotRun, _direction: Direction) -> bool {
@@ -207,7 +207,7 @@ impl<M: Machine> SwapOps<M> for BlockBackend<M> {
 
 impl<M: Machine> SwapOps<M> for SynchronousBlockBackend<M> {
     fn flags(&self) -> SwapOpsFlags {
-        SwapOpsFlags { synchronous: true, pages_on_disk: true, ..SwapOpsFlags::default() }
+        SwapOpsFlags { synchronous: true, pages_on_disk: true, ignores_frees: true, ..SwapOpsFlags::default() }
     }
 
     fn can_merge(&self, area: &Area<M>, previous: SlotRun, next: SlotRun, _direction: Direction) -> bool {

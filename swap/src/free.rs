@@ -1,27 +1,26 @@
-//! The free slots of a cluster: a list threaded through their own words, in the order in which they were freed.
+//! The free slots of a cluster: a bit for each, behind the words of its table, and a bit for each 64 of them.
 //!
-//! Taking a slot and giving one back cost the same however full the cluster is, and any free slot can be taken out of
-//! the middle, which is what keeps neighbours together.
+//! Taking a slot and giving one back cost the same however full the cluster is. The slot that is wanted is taken if it is
+//! free, else the next one that is, so that what is taken one after another ascends and a disk can write it as one request.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cluster::CLUSTER_SLOTS;
 use crate::word::{Kind, Word};
 
-/// A word for each slot of a cluster.
-pub(crate) type Table = [AtomicU64; CLUSTER_SLOTS];
+/// Words of bits.
+const GROUPS: usize = CLUSTER_SLOTS / GROUP;
+/// Slots that share a word of bits.
+const GROUP: usize = u64::BITS as usize;
 
-/// The ends of the list; [`NIL`] if no slot is free.
-pub(crate) struct FreeList {
-    first: u16,
-    last: u16,
-}
+/// A word for each slot of a cluster, then the bits of those that are free. All is changed under the cluster's lock alone.
+pub(crate) type Table = [AtomicU64; CLUSTER_SLOTS + GROUPS];
 
-/// No slot, in the list.
-const NIL: u16 = CLUSTER_SLOTS as u16;
+/// Which groups of slots have a free one.
+pub(crate) struct FreeSlots(u8);
 
-/// A free slot's word where there is no table.
-pub(crate) const FREE: Word = Kind::Free { previous: NIL, next: NIL }.word();
+/// A free slot's word.
+pub(crate) const FREE: Word = Kind::Free.word();
 
 /// The word at `offset`. Offsets are below 512 anyway; saying so spares a check.
 #[inline]
@@ -34,80 +33,143 @@ pub(crate) fn store(table: &Table, offset: usize, word: Word) {
     table[offset % CLUSTER_SLOTS].store(word.0, Ordering::Release);
 }
 
-impl FreeList {
-    pub(crate) const fn empty() -> Self {
-        Self { first: NIL, last: NIL }
-    }
-
-    /// The list of a new table, all of whose slots are free and have the words of [`FreeList::initial`].
-    pub(crate) const fn full() -> Self {
-        Self { first: 0, last: NIL - 1 }
-    }
-
-    /// The word of a slot in a new table.
-    #[inline]
-    pub(crate) fn initial(offset: usize) -> Word {
-        let previous = if offset == 0 { NIL } else { offset as u16 - 1 };
-        Kind::Free { previous, next: offset as u16 + 1 }.word()
-    }
-
-    /// A free, aligned run of `length` slots: the one at `wanted`, or the first in the list's order.
-    #[inline]
-    pub(crate) fn find(&self, table: &Table, wanted: usize, length: usize) -> Option<usize> {
-        if is_run_free(table, wanted, length) {
-            return Some(wanted);
-        }
-        let mut free = self.first;
-        while free != NIL {
-            let first = usize::from(free) & !(length - 1);
-            if is_run_free(table, first, length) {
-                return Some(first);
-            }
-            free = load(table, free.into()).neighbours().1;
-        }
-        None
-    }
-
-    /// Takes a free slot off the list; its word is the caller's to write.
-    #[inline]
-    pub(crate) fn unlink(&mut self, table: &Table, offset: usize) {
-        let (previous, next) = load(table, offset).neighbours();
-        if previous == NIL {
-            self.first = next;
-        } else {
-            let before = load(table, previous.into()).neighbours().0;
-            store(table, previous.into(), Kind::Free { previous: before, next }.word());
-        }
-        if next == NIL {
-            self.last = previous;
-        } else {
-            let after = load(table, next.into()).neighbours().1;
-            store(table, next.into(), Kind::Free { previous, next: after }.word());
-        }
-    }
-
-    /// Makes the slot free, last in the list.
-    #[inline]
-    pub(crate) fn append(&mut self, table: &Table, offset: usize) {
-        let previous = self.last;
-        store(table, offset, Kind::Free { previous, next: NIL }.word());
-        if previous == NIL {
-            self.first = offset as u16;
-        } else {
-            let before = load(table, previous.into()).neighbours().0;
-            store(table, previous.into(), Kind::Free { previous: before, next: offset as u16 }.word());
-        }
-        self.last = offset as u16;
-    }
+/// What a new table has at `place`: every slot is free.
+#[inline]
+pub(crate) fn initial(place: usize) -> AtomicU64 {
+    AtomicU64::new(if place < CLUSTER_SLOTS { FREE.0 } else { u64::MAX })
 }
 
 #[inline]
-fn is_run_free(table: &Table, first: usize, length: usize) -> bool {
-    if length == 1 {
-        return load(table, first).is_free();
+fn group(table: &Table, group: usize) -> u64 {
+    table[CLUSTER_SLOTS + group % GROUPS].load(Ordering::Relaxed)
+}
+
+impl FreeSlots {
+    /// Those of a cluster without a table.
+    pub(crate) const fn none() -> Self {
+        Self(0)
     }
-    first & (length - 1) == 0
-        && table
-            .get(first..first + length)
-            .is_some_and(|run| run.iter().all(|word| Word(word.load(Ordering::Relaxed)).is_free()))
+
+    /// Those of a new table.
+    pub(crate) const fn all() -> Self {
+        const { assert!(GROUPS == u8::BITS as usize) };
+        Self(u8::MAX)
+    }
+
+    /// Takes a slot: `wanted`, or the next one that is free, the first one following the last.
+    #[inline]
+    pub(crate) fn take(&mut self, table: &Table, wanted: usize) -> Option<usize> {
+        let mut place = wanted / GROUP % GROUPS;
+        let mut bits = group(table, place);
+        let mut ahead = bits >> (wanted % GROUP) << (wanted % GROUP);
+        if ahead == 0 {
+            if self.0 == 0 {
+                return None;
+            }
+            place = (place + 1 + self.0.rotate_right(place as u32 + 1).trailing_zeros() as usize) % GROUPS;
+            bits = group(table, place);
+            ahead = bits;
+        }
+        let bit = ahead & ahead.wrapping_neg();
+        self.set_group(table, place, bits & !bit);
+        Some(place * GROUP + bit.trailing_zeros() as usize)
+    }
+
+    /// Takes an aligned run of `length` slots, a power of two: the one at `wanted`, or the first that is free.
+    pub(crate) fn take_run(&mut self, table: &Table, wanted: usize, length: usize) -> Option<usize> {
+        let first = if wanted.is_multiple_of(length) && is_run_free(table, wanted, length) {
+            wanted
+        } else {
+            (0..CLUSTER_SLOTS).step_by(length.max(GROUP)).find_map(|from| first_run(table, from, length))?
+        };
+        for place in first / GROUP..(first + length).div_ceil(GROUP) {
+            let taken = mask(length) << (first % GROUP);
+            self.set_group(table, place, group(table, place) & !taken);
+        }
+        Some(first)
+    }
+
+    /// Notes that the slot is free again.
+    #[inline]
+    pub(crate) fn give_back(&mut self, table: &Table, offset: usize) {
+        let place = offset / GROUP % GROUPS;
+        let bits = group(table, place) | 1 << (offset % GROUP);
+        table[CLUSTER_SLOTS + place].store(bits, Ordering::Relaxed);
+        self.0 |= 1 << place;
+    }
+
+    #[inline]
+    fn set_group(&mut self, table: &Table, place: usize, bits: u64) {
+        table[CLUSTER_SLOTS + place % GROUPS].store(bits, Ordering::Relaxed);
+        if bits == 0 {
+            self.0 &= !(1 << place);
+        }
+    }
+}
+
+/// The lowest `length` bits of a group.
+const fn mask(length: usize) -> u64 {
+    if length >= GROUP { u64::MAX } else { (1 << length) - 1 }
+}
+
+fn is_run_free(table: &Table, first: usize, length: usize) -> bool {
+    let wanted = mask(length) << (first % GROUP);
+    (first / GROUP..(first + length).div_ceil(GROUP)).all(|place| group(table, place) & wanted == wanted)
+}
+
+/// The first free, aligned run that begins in the group at `from`.
+fn first_run(table: &Table, from: usize, length: usize) -> Option<usize> {
+    if length >= GROUP {
+        return is_run_free(table, from, length).then_some(from);
+    }
+    // A bit stays if it and the `length - 1` above it are set.
+    let mut runs = group(table, from / GROUP);
+    let mut span = 1;
+    while span < length {
+        runs &= runs >> span;
+        span *= 2;
+    }
+    let aligned = runs & (u64::MAX / mask(length));
+    (aligned != 0).then(|| from + aligned.trailing_zeros() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::{CLUSTER_SLOTS, FreeSlots, Table, initial};
+
+    fn table() -> Table {
+        core::array::from_fn(initial)
+    }
+
+    #[test]
+    fn every_slot_is_taken_once_from_the_wanted_one_on() {
+        let (table, mut free) = (table(), FreeSlots::all());
+        let taken: Vec<_> = core::iter::from_fn(|| free.take(&table, 100)).collect();
+        assert!(taken.iter().copied().eq((100..CLUSTER_SLOTS).chain(0..100)));
+        free.give_back(&table, 70);
+        free.give_back(&table, 99);
+        assert_eq!(
+            [free.take(&table, 100), free.take(&table, 100), free.take(&table, 100)],
+            [Some(70), Some(99), None]
+        );
+    }
+
+    #[test]
+    fn runs_are_aligned_free_and_taken_once() {
+        for order in 0..10 {
+            let length = 1 << order;
+            let (table, mut free) = (table(), FreeSlots::all());
+            // One slot in the middle is in use.
+            assert_eq!(free.take(&table, 300), Some(300));
+            let mut runs: Vec<_> = core::iter::from_fn(|| free.take_run(&table, 256, length)).collect();
+            runs.sort_unstable();
+            let expected = (0..CLUSTER_SLOTS).step_by(length).filter(|first| !(*first..first + length).contains(&300));
+            assert!(runs.iter().copied().eq(expected), "length {length}: {runs:?}");
+            let left: Vec<_> = core::iter::from_fn(|| free.take(&table, 0)).collect();
+            assert_eq!(left.len(), CLUSTER_SLOTS - 1 - runs.len() * length);
+        }
+    }
 }

@@ -85,15 +85,17 @@
 //!
 //! # Memory
 //!
-//! Writing pages out allocates nothing but the table of a cluster that was unused: 4 KiB for 512 slots, asked for by
+//! Writing pages out allocates nothing but the table of a cluster that was unused: 4160 bytes for 512 slots, asked for by
 //! [`Machine::may_allocate`], where a kernel can keep a reserve. Without it swap fills up the clusters that have tables.
-//! Batches come from a pool made at the first `swapon`. An unused slot costs at most 0.1 byte, a used one 8 bytes.
+//! Batches come from a pool made at the first `swapon`. An unused slot costs at most 0.1 byte, a used one 8 bytes
+//! and a bit; of an area without a disk, unused clusters cost nothing.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod allocate;
 mod area;
 mod backend;
 mod batch;
@@ -101,6 +103,7 @@ mod cache;
 mod cluster;
 mod clusters;
 mod disk;
+mod empty;
 mod entry;
 pub mod errno;
 pub mod extension;
@@ -118,6 +121,7 @@ mod priorities;
 mod read;
 mod readahead;
 mod registry;
+mod release;
 mod room;
 mod slots;
 mod span;

@@ -54,6 +54,8 @@ pub struct SwapOpsFlags {
     /// Requests are over when submission returns, at the speed of memory: readahead is not worth it (Linux:
     /// `SWP_SYNCHRONOUS_IO`).
     pub synchronous: bool,
+    /// It need not be told of freed slots: [`SwapOps::slot_free_notify`] does nothing.
+    pub ignores_frees: bool,
     /// A page of the area is a page of its disk, where others can read and write it too: zswap can be before the area, and
     /// ghost areas can keep pages there.
     pub pages_on_disk: bool,

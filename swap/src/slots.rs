@@ -68,7 +68,7 @@ impl<M: Machine> Drop for OwnedSlot<M> {
         debug_assert!(self.area.owner(self.slot).is_some());
         // The owner may be going just now, with its cluster locked.
         if let Some(cluster) = self.area.cluster(self.slot) {
-            self.area.free_one(cluster.lock_inside(), self.slot);
+            self.area.free_run(&mut cluster.lock_inside(), self.slot, 1);
         }
     }
 }
@@ -88,15 +88,12 @@ impl<M: Machine> Area<M> {
 }
 
 impl<M: Machine> Drop for Slots<M> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(cluster) = self.area.cluster(self.run.first) {
-            let mut cluster = cluster.lock();
-            debug_assert!(cluster.word(offset(self.run.first)).folio().is_none());
-            if self.run.length == 1 {
-                self.area.free_one(cluster, self.run.first);
-            } else if self.run.length > 1 {
-                self.area.free_run(&mut cluster, self.run.first, self.run.length);
-            }
+        if self.run.length == 1 {
+            self.area.free(self.run.first);
+        } else {
+            self.area.free_all(self.run);
         }
     }
 }

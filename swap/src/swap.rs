@@ -5,7 +5,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use spin::{Once, RwLock};
 
-use crate::area::{Area, NoSlot, Shared, Taken, offset};
+use crate::allocate::{NoSlot, Taken};
+use crate::area::{Area, Shared, offset};
 use crate::backend::{BLOCK_TYPE, BackendType};
 use crate::cache::DuplicateError;
 use crate::cluster::{CLASSES, ORDERS, ZERO_CLASS, run_length};
@@ -152,19 +153,20 @@ impl<M: Machine> Swap<M> {
     /// If there is no room, or no memory for the table.
     #[inline]
     pub fn allocate(&self, order: u8) -> Result<Slots<M>, AllocateError> {
-        let (area, Taken { first, .. }) = self.allocate_word(class_of(order)?, Kind::Owned(0).word())?;
-        Ok(Slots { area, run: SlotRun { first, length: 1 << order } })
+        let slots =
+            |area: &Arc<Area<M>>, first| Slots { area: Arc::clone(area), run: SlotRun { first, length: 1 << order } };
+        self.allocate_word(class_of(order)?, Kind::Owned(0).word(), slots)
     }
 
     /// Allocates 2^`order` slots in areas whose pages lie on their disks as they are, for slots of another area.
     pub(crate) fn allocate_real(&self, order: u8) -> Result<Slots<M>, AllocateError> {
         let (class, word) = (class_of(order)?, Kind::Owned(0).word());
         let slots = |area, Taken { first, .. }| Slots { area, run: SlotRun { first, length: 1 << order } };
-        if let Some((index, hint)) = self.last_owned.get()
-            && let Some(area) = self.area(index).filter(|area| area.is_real())
+        let (index, hint) = self.last_owned.get();
+        if let Some(area) = self.area(index as u8).filter(|area| area.is_real())
             && let Ok(taken) = area.allocate_at(class, hint, word)
         {
-            self.last_owned.set(index, taken, class);
+            self.last_owned.set(&area, taken, class);
             return Ok(slots(area, taken));
         }
         let order = self.shared.get().ok_or(AllocateError::Full)?.priorities.lock().clone();
@@ -172,7 +174,7 @@ impl<M: Machine> Swap<M> {
         for area in order.iter().filter_map(|index| self.area(index)).filter(|area| area.is_real()) {
             match area.allocate(class, word) {
                 Ok(taken) => {
-                    self.last_owned.set(area.index, taken, class);
+                    self.last_owned.set(&area, taken, class);
                     return Ok(slots(area, taken));
                 }
                 Err(NoSlot::Full) => {}
@@ -189,10 +191,11 @@ impl<M: Machine> Swap<M> {
     pub fn add_to_swap(&self, folio: &Locked<M::Folio>) -> Result<Entry, AllocateError> {
         debug_assert!(folio.state().entry().is_none() && folio.state().is(FolioFlag::UpToDate));
         let class = if folio.order() == 0 && folio.looks_zero() { ZERO_CLASS } else { class_of(folio.order())? };
-        let (area, Taken { first, .. }) = self.allocate_word(class, Kind::Folio(folio.number()).word())?;
+        let entry = |area: &Arc<Area<M>>, first| Entry::new(area.index, first);
+        let entry = self.allocate_word(class, Kind::Folio(folio.number()).word(), entry)?;
         // The cache's reference. Readers may find the word before this; they take their own from the caller's.
         M::Folio::clone(folio).into_number();
-        let Some(entry) = area.entry(first) else { unreachable!("slot 0 is bad, so never allocated") };
+        let Some(entry) = entry else { unreachable!("slot 0 is bad, so never allocated") };
         folio.state().set(FolioFlag::Dirty);
         folio.state().enter_cache(entry);
         Ok(entry)
@@ -275,27 +278,34 @@ impl<M: Machine> Swap<M> {
 
     /// Takes slots where this processor took the last ones, or where there are any.
     #[inline]
-    fn allocate_word(&self, class: u8, word: Word) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
-        let orders = self.current.get(M::cpu() % MAX_CPUS).ok_or(AllocateError::Full)?;
+    fn allocate_word<R>(
+        &self,
+        class: u8,
+        word: Word,
+        taken_from: impl FnOnce(&Arc<Area<M>>, u32) -> R,
+    ) -> Result<R, AllocateError> {
+        let places = &self.current[M::cpu() % MAX_CPUS];
+        let (index, hint) = places[0].get();
         if class == 0
-            && let Some((index, hint)) = orders[0].get()
-            && let Some(area) = self.area(index)
-            && let Ok(taken) = area.allocate_at(0, hint, word)
+            && let Some(place) = self.areas.get(index)
+            && let Some(area) = place.try_read()
+            && let Some(area) = &*area
+            && let Some(taken) = area.allocate_beside(hint, word)
         {
-            orders[0].set(index, taken, 0);
-            return Ok((area, taken));
+            places[0].go_on(area, taken);
+            return Ok(taken_from(area, taken.first));
         }
-        self.allocate_slowly(orders.get(usize::from(class)).ok_or(AllocateError::Full)?, class, word)
+        let (area, taken) = self.allocate_slowly(&places[usize::from(class) % CLASSES], class, word)?;
+        Ok(taken_from(&area, taken.first))
     }
 
     #[inline(never)]
     fn allocate_slowly(&self, place: &Place, class: u8, word: Word) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
-        if class != 0
-            && let Some((index, hint)) = place.get()
-            && let Some(area) = self.area(index)
+        let (index, hint) = place.get();
+        if let Some(area) = self.area(index as u8)
             && let Ok(taken) = area.allocate_at(class, hint, word)
         {
-            place.set(index, taken, class);
+            place.set(&area, taken, class);
             return Ok((area, taken));
         }
         // Nearly always the first area has room.
@@ -333,7 +343,7 @@ impl<M: Machine> Swap<M> {
             }
             NoSlot::NoMemory => AllocateError::NoMemory,
         })?;
-        place.set(index, taken, class);
+        place.set(&area, taken, class);
         Ok((area, taken))
     }
 }
@@ -349,28 +359,37 @@ impl<M: Machine> Default for Swap<M> {
     }
 }
 
-/// A slot of an area, or nothing, in one word.
+/// A slot of an area, or of none that can be, in one word.
 struct Place(AtomicU64);
 
 impl Place {
-    const NONE: u64 = u64::MAX;
+    const NONE: u64 = (u8::MAX as u64) << u32::BITS;
 
     const fn new() -> Self {
         Self(AtomicU64::new(Self::NONE))
     }
 
     #[inline]
-    fn get(&self) -> Option<(u8, u32)> {
+    fn get(&self) -> (usize, u32) {
         let place = self.0.load(Ordering::Relaxed);
-        (place != Self::NONE).then_some(((place >> 32) as u8, place as u32))
+        ((place >> u32::BITS) as usize, place as u32)
     }
 
     /// Remembers the slot after the folio's; nothing at the end of a cluster, or if the cluster is full, so that areas
-    /// take turns.
-    #[inline]
-    fn set(&self, area: u8, taken: Taken, class: u8) {
+    /// take turns, or on a rotational device, which is filled in order by all processors.
+    fn set<M: Machine>(&self, area: &Area<M>, taken: Taken, class: u8) {
         let next = taken.first.wrapping_add(run_length(class));
-        let place = if taken.full || offset(next) == 0 { Self::NONE } else { u64::from(area) << 32 | u64::from(next) };
+        let over = taken.full || offset(next) == 0 || area.properties.rotational;
+        let place = if over { Self::NONE } else { u64::from(area.index) << u32::BITS | u64::from(next) };
+        self.0.store(place, Ordering::Relaxed);
+    }
+
+    /// [`Place::set`] for a slot of the area where the last one was.
+    #[inline]
+    fn go_on<M: Machine>(&self, area: &Area<M>, taken: Taken) {
+        let next = taken.first.wrapping_add(1);
+        let over = taken.full || offset(next) == 0;
+        let place = if over { Self::NONE } else { u64::from(area.index) << u32::BITS | u64::from(next) };
         self.0.store(place, Ordering::Relaxed);
     }
 }

@@ -144,7 +144,7 @@ impl<M: Machine> Swap<M> {
 
 impl<M: Machine> Area<M> {
     fn is_used(&self, slot: u32) -> bool {
-        self.peek(slot).is_some_and(|word| !matches!(word.kind(), Kind::Free { .. } | Kind::Bad))
+        self.peek(slot).is_some_and(|word| !matches!(word.kind(), Kind::Free | Kind::Bad))
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! | lowest bits | kind | payload |
 //! |---|---|---|
-//! | `0000` | free | the neighbours in the cluster's list of free slots |
+//! | `0000` | free | |
 //! | `1` | shadow: allocated, in no frame | 58 bits left by eviction, 0 for none |
 //! | `10` | folio: in the swap cache | number of the folio's first frame; large folios have it in each of their slots |
 //! | `100` | owned by a [`Slots`](crate::Slots) value, not in the cache | 56 bits of the owner's |
@@ -23,7 +23,7 @@ pub(crate) struct Word(pub(crate) u64);
 /// What a word says is in the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Free { previous: u16, next: u16 },
+    Free,
     Shadow(u64),
     Folio(u64),
     Owned(u64),
@@ -44,18 +44,13 @@ pub const SHADOW_BITS: u32 = 58;
 const COUNT_SHIFT: u32 = 60;
 const ZERO: u64 = 1 << 59;
 const KIND_MASK: u64 = ZERO - 1;
-const FREE_NEXT_SHIFT: u32 = 4;
-const FREE_PREVIOUS_SHIFT: u32 = 16;
-const FREE_LINK_MASK: u64 = 0xfff;
 
 impl Kind {
     /// The word of an unused or newly allocated slot: count 0, not zero.
     #[inline]
     pub(crate) const fn word(self) -> Word {
         Word(match self {
-            Self::Free { previous, next } => {
-                (previous as u64) << FREE_PREVIOUS_SHIFT | (next as u64) << FREE_NEXT_SHIFT
-            }
+            Self::Free => 0,
             Self::Shadow(shadow) => (shadow << 1 | 0b1) & KIND_MASK,
             Self::Folio(number) => (number << 2 | 0b10) & KIND_MASK,
             Self::Owned(payload) => (payload << 3 | 0b100) & KIND_MASK,
@@ -69,21 +64,12 @@ impl Word {
     pub(crate) const fn kind(self) -> Kind {
         let payload = self.0 & KIND_MASK;
         match payload & 0b1111 {
-            0b0000 => {
-                let (previous, next) = self.neighbours();
-                Kind::Free { previous, next }
-            }
+            0b0000 => Kind::Free,
             0b1000 => Kind::Bad,
             bits if bits & 0b1 != 0 => Kind::Shadow(payload >> 1),
             bits if bits & 0b10 != 0 => Kind::Folio(payload >> 2),
             _ => Kind::Owned(payload >> 3),
         }
-    }
-
-    /// The neighbours of a free slot in the list.
-    #[inline]
-    pub(crate) const fn neighbours(self) -> (u16, u16) {
-        ((self.0 >> FREE_PREVIOUS_SHIFT & FREE_LINK_MASK) as u16, (self.0 >> FREE_NEXT_SHIFT & FREE_LINK_MASK) as u16)
     }
 
     /// The folio's number, for a slot in the cache.
@@ -94,7 +80,7 @@ impl Word {
 
     #[inline]
     pub(crate) const fn is_free(self) -> bool {
-        matches!(self.kind(), Kind::Free { .. })
+        matches!(self.kind(), Kind::Free)
     }
 
     #[inline]
@@ -131,8 +117,7 @@ mod tests {
     #[test]
     fn every_kind_keeps_its_payload_beside_count_and_zero_flag() {
         let kinds = [
-            Kind::Free { previous: 512, next: 0 },
-            Kind::Free { previous: 0, next: 512 },
+            Kind::Free,
             Kind::Shadow(0),
             Kind::Shadow((1 << SHADOW_BITS) - 1),
             Kind::Folio(0),
@@ -146,7 +131,7 @@ mod tests {
                 for zero in [false, true] {
                     let word = Word(0).with_count(count).with_zero(zero).with_kind(kind);
                     assert_eq!((word.kind(), word.count(), word.is_zero()), (kind, count, zero));
-                    assert_eq!(word.is_free(), matches!(kind, Kind::Free { .. }));
+                    assert_eq!(word.is_free(), kind == Kind::Free);
                     assert_eq!(word.folio().is_some(), matches!(kind, Kind::Folio(_)));
                     let other = word.with_kind(Kind::Folio(77)).with_count(3).with_zero(!zero);
                     assert_eq!((other.folio(), other.count(), other.is_zero()), (Some(77), 3, !zero));

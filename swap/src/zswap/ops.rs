@@ -29,7 +29,7 @@ impl<M: Machine> SwapOps<M> for Layer<M> {
     /// A ghost area's pages are in memory, mostly: nothing is read ahead.
     fn flags(&self) -> SwapOpsFlags {
         let ghost = SwapOpsFlags { synchronous: true, ..SwapOpsFlags::default() };
-        SwapOpsFlags { zswap: true, ..self.below.as_ref().map_or(ghost, |below| below.flags()) }
+        SwapOpsFlags { zswap: true, ignores_frees: false, ..self.below.as_ref().map_or(ghost, |below| below.flags()) }
     }
 
     fn metadata_bits(&self) -> u8 {
