@@ -31,9 +31,10 @@ use crate::{disk, zram};
 const PAGE: u64 = PAGE_SIZE as u64;
 /// zram's major number.
 pub const ZRAM: u32 = 252;
-/// virtio disks' major number, and how many minor numbers each has.
+/// virtio disks' major number.
 pub const VIRTIO: u32 = 254;
-const MINORS: u32 = 16;
+/// How many minor numbers each virtio disk has.
+pub const VIRTIO_MINORS: u32 = 16;
 /// The unit in which programs may transfer without losing time; zram says a page.
 const SECTOR: u32 = 512;
 
@@ -41,7 +42,7 @@ const SECTOR: u32 = 512;
 pub fn all() -> Vec<(String, Device)> {
     let disks = disk::all().iter().zip(0..).map(|(disk, index)| {
         let name = format!("{disk}");
-        (name.trim_start_matches("/dev/").into(), Device { major: VIRTIO, minor: index * MINORS })
+        (name.trim_start_matches("/dev/").into(), Device { major: VIRTIO, minor: index * VIRTIO_MINORS })
     });
     let zrams = zram::devices().into_iter();
     disks

@@ -5,6 +5,7 @@
 //! | 1:3, 1:5, 1:7 | null, zero, full | nothing to read or zeros; takes what is written, or has no room for it |
 //! | 1:8, 1:9 | random, urandom | [`crate::random`] |
 //! | 1:11 | kmsg | the log, a line for each read; what is written becomes a line of it |
+//! | 1:13 | ghostswap | a swap area's header, for the area without a device: [`crate::ghost`] |
 //! | 4:64, 5:0, 5:1 | ttyS0, tty, console | the serial console |
 //! | 252:N, 254:16 N | zramN, vda… | disks: see [`super::block`] |
 //!
@@ -19,16 +20,17 @@ use linux_raw_sys::general as linux;
 use super::node::{Device, File, Kind, Wait};
 use super::{block, kmsg, terminal};
 use crate::errno::Errno;
-use crate::random;
+use crate::{ghost, random};
 
 /// The device files that there are always: name, number, permissions.
-pub const CHARACTERS: [(&str, u32, u32, u32); 9] = [
+pub const CHARACTERS: [(&str, u32, u32, u32); 10] = [
     ("null", 1, 3, 0o666),
     ("zero", 1, 5, 0o666),
     ("full", 1, 7, 0o666),
     ("random", 1, 8, 0o666),
     ("urandom", 1, 9, 0o666),
     ("kmsg", 1, 11, 0o644),
+    ("ghostswap", 1, 13, 0o660),
     ("ttyS0", 4, 64, 0o600),
     ("tty", 5, 0, 0o666),
     ("console", 5, 1, 0o600),
@@ -46,6 +48,7 @@ pub fn open(kind: Kind, flags: u32) -> Result<Arc<dyn File>, Errno> {
             7 => Ok(Arc::new(Endless::Full)),
             8 | 9 => Ok(Arc::new(Endless::Random)),
             11 => Ok(kmsg::open()),
+            13 => Ok(Arc::new(Ghost)),
             _ => Err(Errno::ENXIO),
         },
         Kind::Character(device @ (Device { major: 4, minor: 64 } | Device { major: 5, minor: 0 | 1 })) => {
@@ -94,6 +97,23 @@ impl File for Endless {
 
     fn control(&self, _: u32, _: u64) -> Result<u64, Errno> {
         Err(if matches!(self, Self::Random) { Errno::EINVAL } else { Errno::ENOTTY })
+    }
+}
+
+/// The ghost swap device: only its header can be read.
+struct Ghost;
+
+impl File for Ghost {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
+        Ok(ghost::read(offset, buffer))
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(0)
     }
 }
 

@@ -49,9 +49,13 @@ pub mod path;
 pub mod pipe;
 pub mod poll;
 #[cfg(target_os = "none")]
+pub mod proc;
+#[cfg(target_os = "none")]
 mod start;
 #[cfg(target_os = "none")]
 pub mod synthetic;
+#[cfg(target_os = "none")]
+pub mod sys;
 pub mod terminal;
 #[cfg(target_os = "none")]
 pub mod tmpfs;

@@ -17,6 +17,7 @@ use super::open::{Descriptors, OpenFile};
 use super::path::{Follow, Start, walk};
 use super::tmpfs::{self, Tmpfs};
 use super::{clock, device, terminal};
+use super::{proc, sys};
 use crate::errno::Errno;
 use crate::mm::object::Object;
 
@@ -80,6 +81,8 @@ pub fn filesystem(kind: &str) -> Result<Handle, Errno> {
     match kind {
         "devtmpfs" => Ok(Arc::clone(devices())),
         "tmpfs" | "ramfs" => Ok(Tmpfs::new(TMPFS).root()),
+        "proc" => Ok(proc::filesystem().root()),
+        "sysfs" => Ok(sys::filesystem().root()),
         _ => Err(Errno::ENODEV),
     }
 }

@@ -13,7 +13,9 @@ use super::alarm::Alarm;
 use super::limits::{Limit, Limits, Resource};
 use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standing};
 use super::usage::Usage;
+use crate::fs::Program;
 use crate::fs::namespace::Location;
+use crate::fs::node::Handle;
 use crate::fs::open::Descriptors;
 use crate::mm::{AddressSpace, address_space};
 use crate::sync::{Rank, SpinLock};
@@ -50,6 +52,8 @@ pub struct Process {
     started: Duration,
     /// In two words, so that a line of the log can show it, which is made under the console's lock.
     name: [AtomicU64; 2],
+    /// Its program's file, and the path that led to it.
+    program: SpinLock<Option<(Handle, Arc<[u8]>)>>,
     /// The words of its command line, each with a zero behind it.
     arguments: SpinLock<Arc<[u8]>>,
     /// Replaced by `execve`, gone at the end; shared with the parent between `vfork` and `execve`.
@@ -96,6 +100,7 @@ impl Process {
             thread: Once::new(),
             started: time::since_boot(),
             name: parent.map_or_else(Name::default, Self::name).to_words().map(AtomicU64::new),
+            program: SpinLock::new(Rank::Process, parent.and_then(Self::program)),
             arguments: SpinLock::new(Rank::Process, parent.map_or_else(|| Arc::from([]), Self::arguments)),
             space: SpinLock::new(Rank::Process, Some(space)),
             life: SpinLock::new(Rank::Process, Life::Runs),
@@ -172,8 +177,10 @@ impl Process {
     }
 
     /// Becomes another program, whose memory it has already: what was the old one's is gone.
-    pub(super) fn start_program(&self, name: Name, arguments: &[u8]) {
+    pub(super) fn start_program(&self, name: Name, program: Program, arguments: &[u8]) {
         const SHOWN: usize = 4096;
+        let program = (program.node, Arc::from(program.path));
+        let _old_program = self.program.lock().replace(program);
         let shown: Arc<[u8]> = Arc::from(&arguments[..arguments.len().min(SHOWN)]);
         let _old = core::mem::replace(&mut *self.arguments.lock(), shown);
         self.set_name(name);
@@ -192,6 +199,11 @@ impl Process {
         ] {
             space.set_limit(limit, limits.get(resource).soft);
         }
+    }
+
+    /// Its program's file, and the path that led to it; `None` before its first.
+    pub fn program(&self) -> Option<(Handle, Arc<[u8]>)> {
+        self.program.lock().clone()
     }
 
     /// Its memory; `None` when it has ended.

@@ -45,7 +45,7 @@ pub use handler::{return_from_handler, stack_pointer};
 pub use init::start_init;
 pub use name::Name;
 #[cfg(target_os = "none")]
-pub use ring3::{before_user, count_fault, exception, fault, tick};
+pub use ring3::{TICKS, before_user, count_fault, exception, fault, tick};
 #[cfg(target_os = "none")]
 pub use start::{CloneRequest, begin, clone};
 #[cfg(target_os = "none")]

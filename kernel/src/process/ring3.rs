@@ -1,7 +1,7 @@
 //! Where programs enter and leave the kernel by themselves: what they did wrong becomes a signal, and before they go on,
 //! signals are delivered and other threads get their turn.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use linux_raw_sys::general as linux;
 use x86_64::instructions::interrupts;
@@ -162,6 +162,9 @@ pub fn count_fault(service: Service) {
     });
 }
 
+/// The ticks of all processes, in their programs and in the kernel.
+pub static TICKS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
 /// A timer tick: counts whose time has passed, and sends the alarms that are due. Called with interrupts off.
 pub fn tick(in_program: bool) {
     super::alarm::tick();
@@ -170,6 +173,7 @@ pub fn tick(in_program: bool) {
         if let Some(process) = thread.process() {
             let ticks = if in_program { &process.usage.user_ticks } else { &process.usage.system_ticks };
             ticks.fetch_add(1, Ordering::Relaxed);
+            TICKS[usize::from(!in_program)].fetch_add(1, Ordering::Relaxed);
         }
     });
 }

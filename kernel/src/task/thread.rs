@@ -206,6 +206,11 @@ impl Thread {
         FrameNumber::containing(self.root.load(Ordering::Relaxed))
     }
 
+    /// Whether it waits for something.
+    pub fn is_parked(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == State::Parked as u8
+    }
+
     /// Lets the thread dip into the reserve for reclaim.
     pub fn set_reclaims(&self) {
         self.reclaims.store(true, Ordering::Relaxed);

@@ -77,7 +77,7 @@ pub fn execute(request: Request) -> Result<(), Errno> {
     map_stack(&space, layout.start, found.image.executable_stack)?;
 
     exit::leave_space(&process, Some(space));
-    process.start_program(Name::of_program(&path), arguments.as_bytes());
+    process.start_program(Name::of_program(&path), found.program, arguments.as_bytes());
     if write_memory(&found.image, layout.start, &layout.bytes).is_err() {
         process.with_signals(|signals| signals.kill(Signal::SIGKILL));
         return Err(Errno::ENOMEM);

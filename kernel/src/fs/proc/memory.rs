@@ -1,0 +1,128 @@
+//! Memory and swap: `/proc/meminfo`, `/proc/vmstat`, `/proc/swaps`.
+
+use alloc::format;
+use alloc::string::String;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use quire_swap::header::PAGE_SIZE;
+use quire_swap::zswap::{ATTRIBUTES, Directory};
+
+use super::super::synthetic::print;
+use crate::errno::Errno;
+use crate::mm::frame::Kind;
+use crate::mm::{fault, heap, lru, object, physical, reclaim};
+use crate::{swap, zswap};
+
+const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;
+
+/// `/proc/meminfo`
+pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
+    let pages = |pages: usize| pages as u64 * KIB_PER_PAGE;
+    let lists = lru::lengths();
+    let (free, files, shared) = (physical::free_frames(), object::file_pages(), object::shared_pages());
+    let (heap_bytes, heap_used) = heap::usage();
+    let zswap = |name| zswap::get().and_then(|zswap| zswap.counter(name)).unwrap_or(0);
+    let (swap_total, swap_used) = (swap::total_pages() * KIB_PER_PAGE, swap::used_pages() * KIB_PER_PAGE);
+    let anonymous = physical::frames_of(Kind::Anonymous);
+    for (name, kib) in [
+        ("MemTotal", pages(physical::managed_frames())),
+        ("MemFree", pages(free)),
+        // Files' pages can be dropped at any time.
+        ("MemAvailable", pages((free + files).saturating_sub(physical::watermarks().low))),
+        ("Buffers", 0),
+        ("Cached", pages(files + shared)),
+        ("Active", pages(lists.active + lists.active_file)),
+        ("Inactive", pages(lists.inactive + lists.inactive_file)),
+        ("Active(anon)", pages(lists.active)),
+        ("Inactive(anon)", pages(lists.inactive)),
+        ("Active(file)", pages(lists.active_file)),
+        ("Inactive(file)", pages(lists.inactive_file)),
+        ("Unevictable", pages(lists.unevictable)),
+        ("Mlocked", pages(lists.unevictable)),
+        ("SwapTotal", swap_total),
+        ("SwapFree", swap_total.saturating_sub(swap_used)),
+        ("Zswap", zswap("pool_total_size") / 1024),
+        ("Zswapped", zswap("stored_pages") * KIB_PER_PAGE),
+        ("Dirty", 0),
+        ("Writeback", pages(reclaim::writes_under_way())),
+        ("AnonPages", pages(anonymous)),
+        ("Shmem", pages(shared)),
+        ("KReclaimable", 0),
+        ("Slab", heap_used as u64 / 1024),
+        ("SReclaimable", 0),
+        ("SUnreclaim", heap_used as u64 / 1024),
+        ("KernelStack", pages(physical::frames_of(Kind::Stack))),
+        ("PageTables", pages(physical::frames_of(Kind::PageTable))),
+        ("VmallocTotal", heap_bytes as u64 / 1024),
+    ] {
+        print(out, format_args!("{:<16}{kib:8} kB\n", format!("{name}:")))?;
+    }
+    Ok(())
+}
+
+/// `/proc/vmstat`
+pub(super) fn vmstat(out: &mut String) -> Result<(), Errno> {
+    let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let lists = lru::lengths();
+    let swap = swap::statistics();
+    let (faults, reclaim) = (&fault::COUNTERS, &reclaim::COUNTERS);
+    for (name, value) in [
+        ("nr_free_pages", physical::free_frames() as u64),
+        ("nr_inactive_anon", lists.inactive as u64),
+        ("nr_active_anon", lists.active as u64),
+        ("nr_inactive_file", lists.inactive_file as u64),
+        ("nr_active_file", lists.active_file as u64),
+        ("nr_unevictable", lists.unevictable as u64),
+        ("nr_anon_pages", physical::frames_of(Kind::Anonymous) as u64),
+        ("nr_shmem", object::shared_pages() as u64),
+        ("nr_page_table_pages", physical::frames_of(Kind::PageTable) as u64),
+        ("pswpin", swap.pages_in),
+        ("pswpout", swap.pages_out),
+        ("pgfault", counter(&faults.all)),
+        ("pgmajfault", fault::major_faults()),
+        ("pgscan", counter(&reclaim.scanned)),
+        ("swap_ra", swap.readahead),
+        ("swap_ra_hit", swap.readahead_hits),
+        ("swpin_zero", swap.zero_in),
+        ("swpout_zero", swap.zero_out),
+    ] {
+        print(out, format_args!("{name} {value}\n"))?;
+    }
+    let Some(zswap) = zswap::get() else { return Ok(()) };
+    for (name, _, _) in ATTRIBUTES.iter().filter(|(_, directory, _)| *directory == Directory::Vmstat) {
+        print(out, format_args!("{name} {}\n", zswap.counter(name).unwrap_or(0)))?;
+    }
+    Ok(())
+}
+
+/// The width of the column of paths.
+const PATH_WIDTH: usize = 40;
+/// Numbers below this get another tab behind them.
+const NARROW: u64 = 10_000_000;
+
+/// `/proc/swaps`
+pub(super) fn swaps(out: &mut String) -> Result<(), Errno> {
+    *out += "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+    for area in swap::core().areas() {
+        let path = escaped(area.name())?;
+        let kind = if area.disk().is_some_and(|disk| !disk.properties().is_file) { "partition" } else { "file\t" };
+        let space = PATH_WIDTH.saturating_sub(path.len()).max(1);
+        let tab = |number: u64| if number < NARROW { "\t" } else { "" };
+        let (size, used) = (area.usable() * KIB_PER_PAGE, area.used() * KIB_PER_PAGE);
+        let (size_tab, used_tab, priority) = (tab(size), tab(used), area.priority());
+        print(out, format_args!("{path}{:space$}{kind}\t{size}\t{size_tab}{used}\t{used_tab}{priority}\n", ""))?;
+    }
+    Ok(())
+}
+
+/// Octal numbers in the place of what would look like the end of the column.
+fn escaped(path: &str) -> Result<String, Errno> {
+    let mut escaped = String::new();
+    for letter in path.chars() {
+        match letter {
+            ' ' | '\t' | '\n' | '\\' => print(&mut escaped, format_args!("\\{:03o}", u32::from(letter)))?,
+            _ => escaped.push(letter),
+        }
+    }
+    Ok(escaped)
+}

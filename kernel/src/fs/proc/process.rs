@@ -1,0 +1,231 @@
+//! `/proc/PID`: one process.
+//!
+//! A directory knows only the process's number and looks it up each time: a process that has ended leaves `ESRCH` behind.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use quire_swap::header::PAGE_SIZE;
+
+use super::super::node::Device;
+use super::super::synthetic::{Item, directory as list, line, number, print, read_only, read_write};
+use super::super::terminal::job;
+use super::Entries;
+use super::system::clock_ticks;
+use crate::errno::Errno;
+use crate::mm::address_space::{RegionView, Usage};
+use crate::mm::physical;
+use crate::process::{self, Life, Process};
+use crate::swap;
+
+const KIB_PER_PAGE: usize = PAGE_SIZE / 1024;
+
+/// The terminal's device number, as `ttyS0`.
+const TERMINAL: Device = Device { major: 4, minor: 64 };
+
+type Show = fn(&Process, &mut String) -> Result<(), Errno>;
+
+pub(super) fn directory(pid: u32) -> Item {
+    list(move || entries(pid))
+}
+
+fn find(pid: u32) -> Result<Arc<Process>, Errno> {
+    process::find(pid).ok_or(Errno::ESRCH)
+}
+
+fn shown(pid: u32, show: Show) -> Item {
+    read_only(move |out| show(&*find(pid)?, out))
+}
+
+fn entries(pid: u32) -> Entries {
+    let mut entries = alloc::vec![
+        ("cmdline".into(), shown(pid, command_line)),
+        ("comm".into(), shown(pid, |process, out| line(out, process.name()))),
+        ("fd".into(), list(move || descriptors(pid))),
+        ("maps".into(), shown(pid, maps)),
+        ("mounts".into(), read_only(super::mounts)),
+        ("oom_score".into(), shown(pid, oom_score)),
+        (
+            "oom_score_adj".into(),
+            read_write(
+                move |out| line(out, find(pid)?.oom_score_adjustment()),
+                move |value| {
+                    let adjustment = number(value)?;
+                    if !(-1000..=1000).contains(&adjustment) {
+                        return Err(Errno::EINVAL);
+                    }
+                    find(pid)?.set_oom_score_adjustment(adjustment);
+                    Ok(())
+                },
+            )
+        ),
+        ("stat".into(), shown(pid, stat)),
+        ("statm".into(), shown(pid, statm)),
+        ("status".into(), shown(pid, status)),
+    ];
+    if let Ok(process) = find(pid) {
+        if let Some((node, path)) = process.program() {
+            entries.push(("exe".into(), Item::To(node, path.to_vec())));
+        }
+        let start = process.location.start(super::super::access::Credentials::SUPERUSER);
+        for (name, node) in [("cwd", &start.directory), ("root", &start.root)] {
+            let path = super::super::path::path_of(&start, node).unwrap_or_default();
+            entries.push((name.into(), Item::To(Arc::clone(node), path)));
+        }
+    }
+    entries
+}
+
+/// `/proc/PID/fd`
+fn descriptors(pid: u32) -> Entries {
+    let Ok(process) = find(pid) else { return Entries::new() };
+    let numbers = process.files.numbers(0);
+    let open = numbers.into_iter().filter_map(|number| Some((number, process.files.get(number).ok()?)));
+    let link = |(number, file): (u32, Arc<super::super::open::OpenFile>)| {
+        (format!("{number}").into(), Item::To(Arc::clone(file.node()), file.path().to_vec()))
+    };
+    open.map(link).collect()
+}
+
+fn usage(process: &Process) -> Usage {
+    process.space().map(|space| space.usage()).unwrap_or_default()
+}
+
+/// The letter for what a process does, and the word behind it.
+fn state(process: &Process) -> (char, &'static str) {
+    match process.life() {
+        Life::Ended(_) => ('Z', "zombie"),
+        Life::Runs if process.standing().is_stopped() => ('T', "stopped"),
+        Life::Runs if process.thread().is_some_and(|thread| thread.is_parked()) => ('S', "sleeping"),
+        Life::Runs => ('R', "running"),
+    }
+}
+
+fn command_line(process: &Process, out: &mut String) -> Result<(), Errno> {
+    print(out, format_args!("{}", String::from_utf8_lossy(&process.arguments())))
+}
+
+/// The badness without the adjustment's end points: what the process would free, in thousandths of all there is.
+fn oom_score(process: &Process, out: &mut String) -> Result<(), Errno> {
+    let usage = usage(process);
+    let total = physical::managed_frames() as u64 + swap::total_pages();
+    let own = (usage.resident() + usage.swapped + usage.tables) as u64 * 1000 / total.max(1);
+    line(out, own.saturating_add_signed(process.oom_score_adjustment().into()))
+}
+
+fn maps(process: &Process, out: &mut String) -> Result<(), Errno> {
+    let Some(space) = process.space() else { return Ok(()) };
+    let mut result = Ok(());
+    space.for_each_region(&mut |region: &RegionView<'_>| {
+        let flag = |has, letter| if has { letter } else { '-' };
+        let (read, write, execute) = (
+            flag(region.protection.read, 'r'),
+            flag(region.protection.write, 'w'),
+            flag(region.protection.execute, 'x'),
+        );
+        let shared = if region.shared { 's' } else { 'p' };
+        let (range, offset) = (&region.range, region.offset);
+        let place =
+            format!("{:08x}-{:08x} {read}{write}{execute}{shared} {offset:08x} 00:00 0 ", range.start, range.end);
+        // Linux pads to the column of names, and leaves the space at the end where there is none.
+        let line = match region.name {
+            Some(name) => print(out, format_args!("{place:<73}{name}\n")),
+            None => print(out, format_args!("{place}\n")),
+        };
+        if line.is_err() {
+            result = line;
+        }
+    });
+    result
+}
+
+fn statm(process: &Process, out: &mut String) -> Result<(), Errno> {
+    let usage = usage(process);
+    let data = usage.data + usage.stack;
+    line(out, format_args!("{} {} {} {} 0 {data} 0", usage.mapped, usage.resident(), usage.object, usage.text))
+}
+
+/// `/proc/PID/stat`: 52 columns.
+fn stat(process: &Process, out: &mut String) -> Result<(), Errno> {
+    let usage = usage(process);
+    let ticks = |ticks: &core::sync::atomic::AtomicU64| {
+        clock_ticks(crate::task::time::TICK * ticks.load(Ordering::Relaxed) as u32)
+    };
+    let count = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let (own, children) = (&process.usage, &process.children_usage);
+    let (group, session) = (process.group(), process.session());
+    let (terminal, foreground) = if job::is_terminal_of(process) {
+        (TERMINAL.number(), job::foreground().map_or(-1, u32::cast_signed))
+    } else {
+        (0, -1)
+    };
+    print(
+        out,
+        format_args!(
+            "{} ({}) {} {} {group} {session} {terminal} {foreground} 0",
+            process.pid(),
+            process.name(),
+            state(process).0,
+            process.parent()
+        ),
+    )?;
+    print(
+        out,
+        format_args!(
+            " {} {} {} {}",
+            count(&own.minor_faults),
+            count(&children.minor_faults),
+            count(&own.major_faults),
+            count(&children.major_faults)
+        ),
+    )?;
+    print(
+        out,
+        format_args!(
+            " {} {} {} {} 20 0 1 0 {}",
+            ticks(&own.user_ticks),
+            ticks(&own.system_ticks),
+            ticks(&children.user_ticks),
+            ticks(&children.system_ticks),
+            clock_ticks(process.started())
+        ),
+    )?;
+    print(out, format_args!(" {} {} {}", usage.mapped * PAGE_SIZE, usage.resident(), u64::MAX))?;
+    // From the addresses of code and stack to the exit code: nothing that Quire shows.
+    for _ in 26..=52 {
+        *out += " 0";
+    }
+    *out += "\n";
+    Ok(())
+}
+
+/// `/proc/PID/status`
+fn status(process: &Process, out: &mut String) -> Result<(), Errno> {
+    let usage = usage(process);
+    let (letter, word) = state(process);
+    let (pid, parent) = (process.pid(), process.parent());
+    print(out, format_args!("Name:\t{}\nState:\t{letter} ({word})\n", process.name()))?;
+    print(out, format_args!("Tgid:\t{pid}\nPid:\t{pid}\nPPid:\t{parent}\nTracerPid:\t0\n"))?;
+    print(out, format_args!("Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n"))?;
+    if matches!(process.life(), Life::Runs) {
+        for (name, pages) in [
+            ("VmPeak", usage.mapped),
+            ("VmSize", usage.mapped),
+            ("VmLck", usage.locked),
+            ("VmHWM", usage.peak.max(usage.resident())),
+            ("VmRSS", usage.resident()),
+            ("RssAnon", usage.anonymous),
+            ("RssFile", usage.object),
+            ("VmData", usage.data),
+            ("VmStk", usage.stack),
+            ("VmExe", usage.text),
+            ("VmPTE", usage.tables),
+            ("VmSwap", usage.swapped),
+        ] {
+            print(out, format_args!("{name}:\t{:8} kB\n", pages * KIB_PER_PAGE))?;
+        }
+    }
+    print(out, format_args!("Threads:\t1\n"))
+}

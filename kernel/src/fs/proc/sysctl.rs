@@ -1,0 +1,74 @@
+//! `/proc/sys`: what can be set while the kernel runs.
+
+use alloc::format;
+use alloc::string::String;
+
+use super::super::synthetic::{Item, directory as list, line, number, read_only, read_write};
+use crate::errno::Errno;
+use crate::fs::open::FILES_MAX;
+use crate::mm::overcommit::{self, Overcommit};
+use crate::random;
+use crate::swap;
+use crate::syscall::system::{RELEASE, SYSTEM, VERSION, host_name, set_host_name};
+
+/// The most processes: numbers below this (Linux: `PID_MAX_DEFAULT`).
+const PID_MAX: u32 = 32768;
+
+pub(super) fn directory() -> Item {
+    list(|| alloc::vec![("fs".into(), list(files)), ("kernel".into(), list(kernel)), ("vm".into(), list(memory)),])
+}
+
+fn files() -> super::Entries {
+    alloc::vec![("nr_open".into(), read_only(|out| line(out, FILES_MAX)))]
+}
+
+fn kernel() -> super::Entries {
+    alloc::vec![
+        (
+            "hostname".into(),
+            read_write(
+                |out| line(out, String::from_utf8_lossy(host_name().as_bytes())),
+                |name| set_host_name(name.trim_ascii_end().as_bytes()),
+            )
+        ),
+        ("osrelease".into(), read_only(|out| line(out, RELEASE))),
+        ("ostype".into(), read_only(|out| line(out, SYSTEM))),
+        ("pid_max".into(), read_only(|out| line(out, PID_MAX))),
+        ("random".into(), list(|| alloc::vec![("uuid".into(), read_only(uuid))])),
+        ("version".into(), read_only(|out| line(out, VERSION))),
+    ]
+}
+
+/// A random UUID, another one each time (RFC 9562, version 4).
+fn uuid(out: &mut String) -> Result<(), Errno> {
+    let mut bytes = [0; 16];
+    random::fill(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let digits = format!("{:032x}", u128::from_be_bytes(bytes));
+    let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+    line(out, parts.join("-"))
+}
+
+fn memory() -> super::Entries {
+    alloc::vec![
+        ("overcommit_memory".into(), read_write(|out| line(out, overcommit::mode() as u8), set_overcommit)),
+        ("page-cluster".into(), read_write(|out| line(out, swap::core().page_cluster().get()), set_page_cluster)),
+    ]
+}
+
+fn set_overcommit(value: &str) -> Result<(), Errno> {
+    let modes = [Overcommit::Guess, Overcommit::Always, Overcommit::Never];
+    let index: usize = number(value)?;
+    overcommit::set_mode(*modes.get(index).ok_or(Errno::EINVAL)?);
+    Ok(())
+}
+
+fn set_page_cluster(value: &str) -> Result<(), Errno> {
+    let value: u8 = number(value)?;
+    if value > quire_swap::PAGE_CLUSTER_MAX {
+        return Err(Errno::EINVAL);
+    }
+    swap::core().page_cluster().set(value);
+    Ok(())
+}
