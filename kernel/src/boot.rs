@@ -102,8 +102,11 @@ extern "C" fn go_on() -> ! {
     debug_exit::leave(verdict)
 }
 
-/// Starts the first process and waits for its end, which is the verdict's.
+/// Enables the swap areas that the command line names, starts the first process and waits for its end, which is the verdict's.
 fn run_programs() -> Verdict {
+    if command_line().value("swapon").is_some() {
+        or_give_up(swap::enable(command_line()));
+    }
     or_give_up(process::start_init(command_line()));
     match process::wait_for_init() {
         ChildChange::Exited(0) => Verdict::Success,
