@@ -17,7 +17,7 @@ use crate::{build, cpio::Archive, error::Error};
 pub const SHELL_PROGRAM: &str = "busybox";
 
 const PROGRAMS: &str = "bin/quire-programs";
-const NAMES: [&str; 4] = ["bin/check", "bin/stress", "bin/swbench", "bin/demo"];
+const NAMES: [&str; 5] = ["bin/bench", "bin/check", "bin/demo", "bin/stress", "bin/swbench"];
 const DIRECTORIES: [&str; 6] = ["dev", "proc", "root", "sys", "tmp", "etc"];
 
 const PROFILE: &str = "\

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod lint;
 mod options;
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Some(Task::Demo(machine)) => boot(&machine, Act::Demo),
         Some(Task::Shell(machine)) => boot(&machine, Act::Shell),
         Some(Task::Initramfs { file }) => write_initramfs(&file),
+        Some(Task::Bench) => bench::bench().map(|whole| if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         Some(Task::Lint) => return lint::lint(),
     };
     outcome.unwrap_or_else(|error| {

@@ -91,6 +91,8 @@ pub(crate) enum Task {
     Demo(MachineOptions),
     /// Start a shell, without the demo
     Shell(MachineOptions),
+    /// Print what swapping costs, in instructions, beside what it costs Linux; with cargo run --release
+    Bench,
     /// Write the initramfs with Quire's own programs to a file; Linux boots with it too
     Initramfs {
         /// The file to be written

@@ -10,12 +10,14 @@
 //! | [`demo`] | swapping in three acts, with its figures |
 //! | [`check`] | programs that do what programs should not, and what the kernel promises those that behave |
 //! | [`stress`] | fork, signals and exits at random while memory is short |
-//! | [`swbench`] | what a page-out and a fault cost, content by content |
+//! | [`swbench`] | what a page-out and a fault cost |
+//! | [`bench`] | the same for each kind of swap and contents, and what a first touch and a fork cost |
 //! | [`process`], [`memory`], [`files`], [`areas`] | what they share: children, mappings, the kernel's files, swap areas |
 //!
 //! Every program is one thread: a child that `fork` makes is then as whole as its parent.
 
 mod areas;
+mod bench;
 mod check;
 mod demo;
 mod files;
@@ -30,12 +32,13 @@ use std::{env, path::Path, process::ExitCode};
 /// A program by its name; what it gets are its arguments.
 type Program = (&'static str, fn(&[String]) -> ExitCode);
 
-const PROGRAMS: [Program; 5] = [
+const PROGRAMS: [Program; 6] = [
     ("init", init::main),
     ("demo", demo::main),
     ("check", check::main),
     ("stress", stress::main),
     ("swbench", swbench::main),
+    ("bench", bench::main),
 ];
 
 fn main() -> ExitCode {

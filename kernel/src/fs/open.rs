@@ -16,6 +16,8 @@ use linux_raw_sys::general as linux;
 use super::node::{File, Handle, Wait};
 use super::poll::Ready;
 use crate::errno::Errno;
+use crate::process;
+use crate::process::limits::Resource;
 use crate::sync::Rank;
 use crate::task::Mutex;
 
@@ -267,8 +269,11 @@ impl Descriptors {
     /// # Errors
     /// `EMFILE`.
     pub fn add(&self, file: Arc<OpenFile>, from: u32, close_on_exec: bool) -> Result<u32, Errno> {
+        // Kernel threads have no limits.
+        let limit = process::current().map_or(u64::MAX, |process| process.limit(Resource::FILES).soft);
+        let most = usize::try_from(limit).unwrap_or(FILES_MAX).min(FILES_MAX);
         let mut slots = self.slots.lock();
-        let free = (from as usize..FILES_MAX).find(|index| slots.get(*index).is_none_or(Option::is_none));
+        let free = (from as usize..most).find(|index| slots.get(*index).is_none_or(Option::is_none));
         let index = free.ok_or(Errno::EMFILE)?;
         place(&mut slots, index, Slot { file, close_on_exec });
         Ok(index as u32)

@@ -1,0 +1,111 @@
+//! `cargo run --release -- bench`: what swapping costs, beside what it costs Linux.
+//!
+//! The guest's clock counts instructions, so the figures are the same on every machine; a span that waits for a disk is
+//! told by its median. The guest's program `bench` makes each kind of swap ready and runs `swbench` on it.
+
+use std::collections::BTreeMap;
+
+use quire_boot::{Disk, Error, Initramfs, Machine, Outcome, Size};
+
+/// Ticks of the time-stamp counter for an instruction.
+const TICKS: u64 = 16;
+
+/// Guest instructions a page on Linux 7.3-rc7: page-out, and fault back in as mean, median and 99th percentile. 256 MiB,
+/// one processor, `mitigations=off`, zram with lz4, `page-cluster` 0, 4,096 pages in random order.
+const LINUX: [(&str, [u64; 4]); 5] = [
+    ("text", [65_070, 32_550, 31_840, 47_670]),
+    ("zero", [7_300, 7_170, 6_640, 22_040]),
+    ("same", [10_090, 8_790, 8_260, 23_660]),
+    ("random", [28_300, 10_210, 9_320, 24_730]),
+    ("mix", [53_230, 26_580, 31_350, 47_450]),
+];
+
+/// The same for a fault that finds its page in the swap cache: the median.
+const LINUX_IN_CACHE: u64 = 2_340;
+/// Of 4,096 pages that come from a disk in order, with `page-cluster` 3: how many faults read, and how many find the page.
+const LINUX_FROM_DISK: [u64; 2] = [597, 3_511];
+
+/// A line of `key=value` words that a program printed.
+type Line = BTreeMap<String, String>;
+
+/// Boots a machine for each kind of swap and prints the tables.
+///
+/// # Errors
+/// A machine does not boot.
+pub(crate) fn bench() -> Result<bool, Error> {
+    let mut whole = true;
+    for (title, program) in [("zram", "zram"), ("ghost swap, in zswap", "ghost")] {
+        let lines = measure(program)?;
+        whole &= lines.len() == LINUX.len();
+        print_contents(title, &lines);
+    }
+    let disk = measure("disk")?;
+    let faults = measure("faults")?;
+    whole &= disk.len() == 3 && faults.len() == 1;
+    print_disk(&disk);
+    if let [faults] = &faults[..] {
+        println!("\n{:52} {:>8}", "instructions a page", "Quire");
+        println!(
+            "{:52} {:>8}",
+            "first touch of an anonymous page, clearing included",
+            instructions(faults, "first_touch")
+        );
+        println!("{:52} {:>8}", "fork of a process with 16 MiB resident", instructions(faults, "fork"));
+    }
+    Ok(whole)
+}
+
+/// What the guest's program printed about one kind of swap; its log if it failed.
+fn measure(program: &str) -> Result<Vec<Line>, Error> {
+    eprintln!("quire: measuring {program}");
+    let machine = Machine::new().memory(Size::mebibytes(256)).disk(Disk::swap(Size::mebibytes(512))).icount();
+    let words = format!("-- bench {program}");
+    let Outcome { status, log, .. } = machine.initramfs(Initramfs::new()).append(&words).run()?;
+    if !status.is_success() {
+        eprintln!("{log}\nquire: {program}: {status}");
+    }
+    let lines = log.lines().filter(|line| line.ends_with(" ticks/page"));
+    Ok(lines.map(|line| line.split_whitespace().filter_map(|word| word.split_once('=')).map(owned).collect()).collect())
+}
+
+fn owned((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+fn number(line: &Line, key: &str) -> u64 {
+    line.get(key).and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+fn instructions(line: &Line, key: &str) -> u64 {
+    number(line, key) / TICKS
+}
+
+fn print_contents(title: &str, lines: &[Line]) {
+    println!("\n{title}: instructions a page, Linux's zram in brackets");
+    println!("{:8} {:>18} {:>18} {:>18} {:>18} {:>5}", "content", "page-out", "fault, mean", "p50", "p99", "bad");
+    for line in lines {
+        let content = line.get("content").map_or("", String::as_str);
+        let linux = LINUX.iter().find(|(name, _)| *name == content).map_or([0; 4], |(_, figures)| *figures);
+        let columns = ["out", "in", "p50", "p99"].into_iter().zip(linux);
+        let columns: Vec<String> =
+            columns.map(|(key, linux)| format!("{:>18}", format!("{} ({linux})", instructions(line, key)))).collect();
+        println!("{content:8} {} {:>5}", columns.join(" "), number(line, "bad"));
+    }
+}
+
+fn print_disk(lines: &[Line]) {
+    println!("\na disk, page-cluster 3, 4,096 pages of text");
+    let [cached, in_order, at_random] = lines else { return };
+    let [read, found] = LINUX_FROM_DISK;
+    println!(
+        "in order: {} faults read ({read}), {} found the page ({found})",
+        number(in_order, "majflt"),
+        number(in_order, "minflt")
+    );
+    println!("at random: {} faults read, {} found the page", number(at_random, "majflt"), number(at_random, "minflt"));
+    println!(
+        "a fault that finds its page in the swap cache: {} instructions, median ({LINUX_IN_CACHE}); bad={}",
+        instructions(if number(cached, "majflt") * 2 < number(cached, "minflt") { cached } else { in_order }, "p50"),
+        lines.iter().map(|line| number(line, "bad")).sum::<u64>()
+    );
+}
