@@ -33,6 +33,8 @@ mod mappings;
 #[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]
+mod memory_cost;
+#[cfg(target_os = "none")]
 mod sequential;
 #[cfg(target_os = "none")]
 mod threads;

@@ -6,7 +6,9 @@ use core::fmt;
 
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
-use super::{areas, crashes, demo, disks, errors, full, ghost, mappings, memory, sequential, threads, zram, zram_cost};
+use super::{
+    areas, crashes, demo, disks, errors, full, ghost, mappings, memory, memory_cost, sequential, threads, zram, zram_cost,
+};
 use crate::command_line::CommandLine;
 use crate::{log, print};
 
@@ -52,6 +54,11 @@ static SCENARIOS: &[Scenario] = &[
         "mappings",
         "fork, objects, moving, locking and protecting, with pages in memory and in swap",
         mappings::mappings,
+    ),
+    scenario(
+        "memory-cost",
+        "instructions for faults, fork and taking pages out, beside what they may be",
+        memory_cost::memory_cost,
     ),
     scenario("threads", "preemption, sleeping, and locks under contention", threads::threads),
     scenario(

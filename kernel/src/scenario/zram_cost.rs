@@ -144,7 +144,7 @@ impl Disk<Quire> for Blocks {
 }
 
 /// Ticks of the time-stamp counter that an instruction takes, at least 1.
-fn ticks_of_an_instruction() -> u64 {
+pub(super) fn ticks_of_an_instruction() -> u64 {
     const LOOPS: u64 = 10_000;
     let before = time::counter();
     // SAFETY: it counts a register down.

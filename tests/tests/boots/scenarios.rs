@@ -92,6 +92,14 @@ fn mappings_are_forked_shared_moved_and_protected() {
 }
 
 #[test]
+fn what_faults_fork_and_reclaim_cost_is_measured() {
+    let run = Run::new("memory-cost", Machine::new().disk(Disk::swap(Size::mebibytes(64))).icount());
+    for figure in ["first_touch", "cached", "fork", "zero_out", "clean_out"] {
+        run.figures().require_at_least(figure, 10);
+    }
+}
+
+#[test]
 fn threads_are_preempted_sleep_and_lock() {
     let run = Run::new("threads", Machine::new());
     run.figures().require_exactly("locked", 16_000);

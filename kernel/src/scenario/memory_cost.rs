@@ -1,0 +1,116 @@
+//! What the paths around the backends cost, in instructions: a first touch, a fault that finds its page in the swap cache,
+//! `fork`, and looking at pages to take them out of memory.
+//!
+//! The time-stamp counter counts instructions only with `--icount`; a loop of known length says how many of its ticks one
+//! takes.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use quire_swap::header::PAGE_SIZE;
+
+use super::Failure;
+use super::zram_cost::ticks_of_an_instruction;
+use crate::arch::user::{self, Fault};
+use crate::command_line::CommandLine;
+use crate::mm::AddressSpace;
+use crate::mm::advice::Advice;
+use crate::task::{self, time};
+use crate::{print, require, swap};
+
+/// 16 MiB.
+const PAGES: u64 = 4096;
+const START: u64 = 0x10_0000_0000;
+
+/// Ticks a page.
+struct Costs {
+    first_touch: u64,
+    fork: u64,
+    zero_out: u64,
+    clean_out: u64,
+    cached: u64,
+}
+
+pub(super) fn memory_cost(command_line: CommandLine<'static>) -> Result<String, Failure> {
+    let enabled = swap::enable(command_line)?;
+    let ticks = ticks_of_an_instruction();
+    let space = AddressSpace::new()?;
+    space.map_anonymous(START..address(PAGES)).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
+    let own = Arc::clone(&space);
+    let costs = task::spawn_in("measured", space, move || measure(&own))?.join()?;
+    enabled.disable()?;
+    let mut figures = String::new();
+    print!("{:44} {:>8} {:>8} {:>8}\n", "instructions a page", "", "at most", "Linux");
+    for (name, what, cost, most, linux) in [
+        ("first_touch", "first touch, clearing included", costs.first_touch, 1500, ""),
+        ("cached", "fault that finds its page in the swap cache", costs.cached, 1200, "2,340"),
+        ("fork", "fork with 16 MiB resident", costs.fork, 150, ""),
+        ("zero_out", "taken out: given a slot, nothing written", costs.zero_out, 700, ""),
+        ("clean_out", "taken out: its slot still has its contents", costs.clean_out, 700, ""),
+    ] {
+        let cost = cost / ticks;
+        print!("{what:44} {cost:>8} {most:>8} {linux:>8}\n");
+        figures.push_str(&format!("{name}={cost} "));
+    }
+    Ok(format!("{figures}ticks_an_instruction={ticks}"))
+}
+
+const fn address(page: u64) -> u64 {
+    START + page * PAGE_SIZE as u64
+}
+
+fn measure(space: &AddressSpace) -> Result<Costs, Failure> {
+    // Page tables are made first, by mapping the frame of zeros; then all becomes untouched again but for them.
+    (0..PAGES).try_for_each(|page| user::read_word(address(page)).map(drop))?;
+    advise(space, Advice::DontNeed)?;
+    let first_touch = median((0..PAGES).map(|page| spent(|| user::write(address(page), &[0]))))?;
+
+    let before = time::counter();
+    let child = space.fork()?;
+    let fork = (time::counter() - before) / PAGES;
+    drop(child);
+
+    let before = time::counter();
+    advise(space, Advice::PageOut)?;
+    let zero_out = (time::counter() - before) / PAGES;
+    let zeros = swap::statistics().zero_out;
+    require!(zeros == PAGES, "{zeros} pages of zeros went out, not {PAGES}");
+
+    (0..PAGES).try_for_each(|page| user::write_word(address(page), page + 1))?;
+    advise(space, Advice::PageOut)?;
+    // Waits for what is being written, so that reading ahead finds all of it in its slots.
+    while space.usage().swapped < PAGES as usize || crate::mm::reclaim::writes_under_way() > 0 {
+        task::yield_now();
+    }
+    let hits = swap::statistics().cache_hits;
+    let cached = median((0..PAGES).map(|page| spent(|| user::read_word(address(page)).map(drop))))?;
+    let hits = swap::statistics().cache_hits - hits;
+    require!(hits > PAGES / 2, "only {hits} faults found their page in the swap cache");
+
+    let clean = space.resident() as u64;
+    let before = time::counter();
+    advise(space, Advice::PageOut)?;
+    let clean_out = (time::counter() - before) / clean.max(1);
+    let gone = clean - space.resident() as u64;
+    require!(gone > clean * 9 / 10, "only {gone} of {clean} clean pages left memory");
+    Ok(Costs { first_touch, fork, zero_out, clean_out, cached })
+}
+
+fn advise(space: &AddressSpace, advice: Advice) -> Result<(), Failure> {
+    let outcome = space.advise(START..address(PAGES), advice);
+    outcome.map_err(|error| Failure(format!("{advice:?} was refused: {error:?}")))
+}
+
+fn spent(work: impl FnOnce() -> Result<(), Fault>) -> Result<u64, Fault> {
+    let before = time::counter();
+    work()?;
+    Ok(time::counter() - before)
+}
+
+fn median(times: impl Iterator<Item = Result<u64, Fault>>) -> Result<u64, Fault> {
+    let mut times = times.collect::<Result<Vec<u64>, Fault>>()?;
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
+}
