@@ -20,7 +20,7 @@ use crate::mm::advice::Advice;
 use crate::task::{self, time};
 use crate::{print, require, swap};
 
-/// 16 MiB.
+/// 16 MiB, without `pages=` on the command line.
 const PAGES: u64 = 4096;
 const START: u64 = 0x10_0000_0000;
 
@@ -36,10 +36,11 @@ struct Costs {
 pub(super) fn memory_cost(command_line: CommandLine<'static>) -> Result<String, Failure> {
     let enabled = swap::enable(command_line)?;
     let ticks = ticks_of_an_instruction();
+    let pages = command_line.number("pages")?.unwrap_or(PAGES).max(1);
     let space = AddressSpace::new()?;
-    space.map_anonymous(START..address(PAGES)).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
+    space.map_anonymous(START..address(pages)).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
     let own = Arc::clone(&space);
-    let costs = task::spawn_in("measured", space, move || measure(&own))?.join()?;
+    let costs = task::spawn_in("measured", space, move || measure(&own, pages))?.join()?;
     enabled.disable()?;
     let mut figures = String::new();
     print!("{:44} {:>8} {:>8} {:>8}\n", "instructions a page", "", "at most", "Linux");
@@ -61,45 +62,45 @@ const fn address(page: u64) -> u64 {
     START + page * PAGE_SIZE as u64
 }
 
-fn measure(space: &AddressSpace) -> Result<Costs, Failure> {
+fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
     // Page tables are made first, by mapping the frame of zeros; then all becomes untouched again but for them.
-    (0..PAGES).try_for_each(|page| user::read_word(address(page)).map(drop))?;
-    advise(space, Advice::DontNeed)?;
-    let first_touch = median((0..PAGES).map(|page| spent(|| user::write(address(page), &[0]))))?;
+    (0..pages).try_for_each(|page| user::read_word(address(page)).map(drop))?;
+    advise(space, pages, Advice::DontNeed)?;
+    let first_touch = median((0..pages).map(|page| spent(|| user::write(address(page), &[0]))))?;
 
     let before = time::counter();
     let child = space.fork()?;
-    let fork = (time::counter() - before) / PAGES;
+    let fork = (time::counter() - before) / pages;
     drop(child);
 
     let before = time::counter();
-    advise(space, Advice::PageOut)?;
-    let zero_out = (time::counter() - before) / PAGES;
+    advise(space, pages, Advice::PageOut)?;
+    let zero_out = (time::counter() - before) / pages;
     let zeros = swap::statistics().zero_out;
-    require!(zeros == PAGES, "{zeros} pages of zeros went out, not {PAGES}");
+    require!(zeros == pages, "{zeros} pages of zeros went out, not {pages}");
 
-    (0..PAGES).try_for_each(|page| user::write_word(address(page), page + 1))?;
-    advise(space, Advice::PageOut)?;
+    (0..pages).try_for_each(|page| user::write_word(address(page), page + 1))?;
+    advise(space, pages, Advice::PageOut)?;
     // Waits for what is being written, so that reading ahead finds all of it in its slots.
-    while space.usage().swapped < PAGES as usize || crate::mm::reclaim::writes_under_way() > 0 {
+    while space.usage().swapped < pages as usize || crate::mm::reclaim::writes_under_way() > 0 {
         task::yield_now();
     }
     let hits = swap::statistics().cache_hits;
-    let cached = median((0..PAGES).map(|page| spent(|| user::read_word(address(page)).map(drop))))?;
+    let cached = median((0..pages).map(|page| spent(|| user::read_word(address(page)).map(drop))))?;
     let hits = swap::statistics().cache_hits - hits;
-    require!(hits > PAGES / 2, "only {hits} faults found their page in the swap cache");
+    require!(hits > pages / 2, "only {hits} faults found their page in the swap cache");
 
     let clean = space.resident() as u64;
     let before = time::counter();
-    advise(space, Advice::PageOut)?;
+    advise(space, pages, Advice::PageOut)?;
     let clean_out = (time::counter() - before) / clean.max(1);
     let gone = clean - space.resident() as u64;
     require!(gone > clean * 9 / 10, "only {gone} of {clean} clean pages left memory");
     Ok(Costs { first_touch, fork, zero_out, clean_out, cached })
 }
 
-fn advise(space: &AddressSpace, advice: Advice) -> Result<(), Failure> {
-    let outcome = space.advise(START..address(PAGES), advice);
+fn advise(space: &AddressSpace, pages: u64, advice: Advice) -> Result<(), Failure> {
+    let outcome = space.advise(START..address(pages), advice);
     outcome.map_err(|error| Failure(format!("{advice:?} was refused: {error:?}")))
 }
 
