@@ -243,6 +243,16 @@ impl<M: Machine> Area<M> {
         }
     }
 
+    /// One page-table word less holds the slot, whose folio the caller has locked: with it, the slot stays.
+    #[inline]
+    pub(crate) fn put_cached(&self, entry: Entry) {
+        let Some(cluster) = self.cluster(entry.slot()) else { return };
+        let mut cluster = cluster.lock();
+        let offset = offset(entry.slot());
+        debug_assert!(matches!(cluster.word(offset).kind(), Kind::Folio(_)) && cluster.count(offset) > 0);
+        cluster.remove_count(offset);
+    }
+
     /// Marks all slots of a folio in the cache as zero pages, or as stored ones.
     pub(crate) fn set_zero(&self, entry: Entry, order: u8, zero: bool) {
         let Some(cluster) = self.cluster(entry.slot()) else { return };

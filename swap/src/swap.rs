@@ -220,6 +220,26 @@ impl<M: Machine> Swap<M> {
         self.areas.get(usize::from(entry.area()))?.try_read()?.as_ref()?.lookup(entry.slot())
     }
 
+    /// Whether one page-table word and no other holds the slot; takes no lock. Certain for whoever keeps that word from being
+    /// duplicated.
+    #[inline]
+    pub fn is_held_once(&self, entry: Entry) -> bool {
+        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
+        let word = area.as_deref().and_then(Option::as_ref).and_then(|area| area.peek(entry.slot()));
+        word.is_some_and(|word| word.count() == 1)
+    }
+
+    /// Takes back the count of a page-table word, just replaced by another, for whose slot the caller has locked the folio;
+    /// costs less than dropping its [`SlotReference`]. The slot stays as long as the folio is in the cache.
+    #[inline]
+    pub fn put_cached(&self, entry: Entry, folio: &Locked<M::Folio>) {
+        debug_assert!(folio.state().entry() == Some(entry) || folio.order() > 0);
+        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
+        if let Some(Some(area)) = area.as_deref() {
+            area.put_cached(entry);
+        }
+    }
+
     /// How many page-table words hold the slot.
     pub fn count(&self, entry: Entry) -> u32 {
         let Some(area) = self.area(entry.area()) else { return 0 };

@@ -78,6 +78,7 @@ pub const fn index(address: u64, level: Level) -> usize {
 ///
 /// # Safety
 /// `root` is a root table, and none of its tables is given back while the reference lives.
+#[inline]
 pub unsafe fn walk(root: FrameNumber, address: u64, level: Level) -> Option<&'static AtomicU64> {
     let mut frame = root;
     for above in (level + 1..=4).rev() {

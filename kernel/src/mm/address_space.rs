@@ -544,6 +544,7 @@ impl AddressSpace {
     /// What it uses.
     pub fn usage(&self) -> Usage {
         let counts = &self.tables.counts;
+        counts.note_peak();
         let get = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         let mut usage = Usage {
             anonymous: get(&counts.anonymous),

@@ -105,9 +105,9 @@ impl AddressSpace {
         if self.layout().regions.covers(&range) { Ok(()) } else { Err(MapError::NotMapped) }
     }
 
-    /// Calls `serve` with the address, the word and a reference to the folio of each page in `range` that has one, one by
-    /// one, with nothing locked.
-    fn for_each_folio(&self, range: Range<u64>, mut serve: impl FnMut(u64, Folio)) {
+    /// Calls `serve` with a reference to the folio of each page in `range` that has one, one by one, with nothing locked.
+    /// With `forget_access`, only an access from now on counts as one.
+    fn for_each_folio(&self, range: Range<u64>, forget_access: bool, mut serve: impl FnMut(Folio)) {
         let mut address = range.start;
         while address < range.end {
             let mut found = [const { None }; 32];
@@ -121,16 +121,19 @@ impl AddressSpace {
                         reached = address + index as u64 * PAGE;
                         break;
                     }
-                    let word = word.load(Ordering::Acquire);
-                    if let Some(folio) = folio_frame(word).and_then(Folio::try_from_frame) {
-                        found[count] = Some((word, folio));
+                    let current = word.load(Ordering::Acquire);
+                    if let Some(folio) = folio_frame(current).and_then(Folio::try_from_frame) {
+                        if forget_access {
+                            word.fetch_and(page_tables::without_access(u64::MAX), Ordering::AcqRel);
+                        }
+                        found[count] = Some(folio);
                         count += 1;
                     }
                 }
                 address = reached;
             }
-            for (word, folio) in found.iter_mut().filter_map(Option::take) {
-                serve(word, folio);
+            for folio in found.into_iter().map_while(|found| found) {
+                serve(folio);
             }
         }
     }
@@ -142,9 +145,8 @@ impl AddressSpace {
     }
 
     fn page_out(&self, range: Range<u64>) {
-        self.forget_accesses(range.clone());
         let mut out = PageOut::default();
-        self.for_each_folio(range, |_, folio| {
+        self.for_each_folio(range, true, |folio| {
             if Self::is_only_here(&folio) && lru::take(&folio) {
                 out.add(folio);
             }
@@ -153,17 +155,11 @@ impl AddressSpace {
     }
 
     fn deactivate(&self, range: Range<u64>) {
-        self.forget_accesses(range.clone());
-        self.for_each_folio(range, |_, folio| {
+        self.for_each_folio(range, true, |folio| {
             if Self::is_only_here(&folio) {
                 lru::deactivate(&folio);
             }
         });
-    }
-
-    /// From now on only a new access counts.
-    fn forget_accesses(&self, range: Range<u64>) {
-        self.change_words(range, page_tables::without_access);
         page_table::flush_user_everywhere();
     }
 
@@ -260,7 +256,7 @@ impl AddressSpace {
             self.tables.mappings_changed();
             self.change_words(range.clone(), |word| page_tables::with_locked(word, lock));
         }
-        self.for_each_folio(range.clone(), |_, folio| {
+        self.for_each_folio(range.clone(), false, |folio| {
             if lock {
                 lru::add(&folio, List::Unevictable);
             } else {

@@ -92,6 +92,103 @@ impl Default for Buddy {
     }
 }
 
+/// The free lists with a short list of single frames in front of them, because most blocks are single frames that come and
+/// go: taking one and giving it back then neither splits nor merges.
+///
+/// A frame in the short list is [`Kind::FreeTail`], so nothing merges with it.
+#[derive(Debug)]
+pub struct SingleFrames {
+    buddy: Buddy,
+    singles: FrameList,
+}
+
+impl SingleFrames {
+    /// How many frames move between the short list and the others at a time.
+    const BATCH: usize = 32;
+    /// The most in the short list.
+    const MOST: usize = 2 * Self::BATCH;
+
+    /// Nothing to give.
+    pub const fn new() -> Self {
+        Self { buddy: Buddy::new(), singles: FrameList::new() }
+    }
+
+    /// How many frames are free.
+    #[inline]
+    pub const fn free_frames(&self) -> usize {
+        self.buddy.free_frames() + self.singles.len()
+    }
+
+    /// The free lists alone.
+    pub const fn buddy_mut(&mut self) -> &mut Buddy {
+        &mut self.buddy
+    }
+
+    /// Takes a block of 2^`order` frames, whose kind becomes `kind`; `None` when no block is large enough.
+    #[inline]
+    pub fn allocate(&mut self, frames: &[Frame], order: u8, kind: Kind) -> Option<FrameNumber> {
+        if order > 0 {
+            return self.buddy.allocate(frames, order, kind).or_else(|| {
+                self.give_back(frames, 0);
+                self.buddy.allocate(frames, order, kind)
+            });
+        }
+        if self.singles.is_empty() {
+            self.refill(frames);
+        }
+        let frame = self.singles.first()?;
+        self.singles.remove(frames, frame);
+        frames[frame.index()].set_kind(kind);
+        Some(frame)
+    }
+
+    /// Gives a block back.
+    ///
+    /// # Panics
+    /// When the block is free already: somebody gave it back twice.
+    #[inline]
+    pub fn free(&mut self, frames: &[Frame], block: FrameNumber, order: u8) {
+        if order > 0 {
+            self.buddy.free(frames, block, order);
+            return;
+        }
+        let frame = &frames[block.index()];
+        assert!(!matches!(frame.kind(), Kind::Free | Kind::FreeTail), "frame {block} is given back a second time");
+        frame.set_kind(Kind::FreeTail);
+        frame.set_order(0);
+        self.singles.push_front(frames, block);
+        if self.singles.len() > Self::MOST {
+            self.give_back(frames, Self::MOST - Self::BATCH);
+        }
+    }
+
+    #[inline(never)]
+    fn refill(&mut self, frames: &[Frame]) {
+        for _ in 0..Self::BATCH {
+            let Some(frame) = self.buddy.allocate(frames, 0, Kind::FreeTail) else { return };
+            self.singles.push_back(frames, frame);
+        }
+    }
+
+    /// Gives back what has been in the short list longest, until `left` are left.
+    #[inline(never)]
+    fn give_back(&mut self, frames: &[Frame], left: usize) {
+        while self.singles.len() > left {
+            let Some(frame) = self.singles.last() else { return };
+            self.singles.remove(frames, frame);
+            // The buddy allocator refuses what is free.
+            frames[frame.index()].set_kind(Kind::Reserved);
+            self.buddy.free(frames, frame, 0);
+        }
+    }
+}
+
+impl Default for SingleFrames {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -134,6 +231,39 @@ mod tests {
         let block = buddy.allocate(&frames, 3, Kind::Device).unwrap();
         buddy.free(&frames, block, 3);
         buddy.free(&frames, block, 3);
+    }
+
+    #[test]
+    fn single_frames_come_back_to_the_blocks_that_they_were_part_of() {
+        let (frames, buddy) = machine();
+        let blocks = buddy.free_blocks();
+        let mut free = SingleFrames { buddy, singles: FrameList::new() };
+        let all = free.free_frames();
+        let taken: Vec<_> = std::iter::from_fn(|| free.allocate(&frames, 0, Kind::Anonymous)).collect();
+        assert_eq!((taken.len(), free.free_frames()), (all, 0));
+        taken.into_iter().for_each(|frame| free.free(&frames, frame, 0));
+        assert_eq!(free.free_frames(), all);
+        assert!(free.singles.len() <= SingleFrames::MOST);
+        free.give_back(&frames, 0);
+        assert_eq!(free.buddy.free_blocks(), blocks);
+    }
+
+    #[test]
+    fn a_block_is_made_of_single_frames_if_it_must_be() {
+        let frames: Vec<Frame> = (0..64).map(|_| Frame::reserved()).collect();
+        let mut free = SingleFrames::new();
+        (0..64).for_each(|frame| free.free(&frames, FrameNumber(frame), 0));
+        assert!(free.allocate(&frames, 6, Kind::Device).is_some());
+    }
+
+    #[test]
+    #[should_panic(expected = "second time")]
+    fn a_single_frame_that_is_given_back_twice_is_a_bug() {
+        let (frames, buddy) = machine();
+        let mut free = SingleFrames { buddy, singles: FrameList::new() };
+        let frame = free.allocate(&frames, 0, Kind::Device).unwrap();
+        free.free(&frames, frame, 0);
+        free.free(&frames, frame, 0);
     }
 
     proptest! {

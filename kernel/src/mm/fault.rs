@@ -192,7 +192,9 @@ pub(super) fn serve(space: &AddressSpace, address: u64, access: Access) -> Resul
             PageTableWord::None => match &seen.object {
                 Some(object) => map_object(space, &seen, object)?,
                 None if seen.write => fill_with_zeros(space, &seen)?,
-                None => install(space, &seen, 0, page_tables::zero_word(seen.protection), &COUNTERS.zero_mapped),
+                None => {
+                    install(space, &seen, 0, &COUNTERS.zero_mapped, || Some(page_tables::zero_word(seen.protection)))
+                }
             },
             PageTableWord::Entry(entry) => swap_in(space, &seen, entry, true)?,
             PageTableWord::Poisoned(entry) => return Err(Fatal::ReadFailed(entry)),
@@ -256,8 +258,16 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen, 
     Ok((seen, space.tables.word(page)))
 }
 
-/// Replaces the page's word, if it is still `expected` but for the processor's marks.
-fn install(space: &AddressSpace, seen: &Seen, expected: u64, word: u64, kind: &'static AtomicU64) -> Attempt {
+/// Replaces the page's word by what `make` says, if it is still `expected` but for the processor's marks. `make` is called
+/// under the tables' lock; `None` means to look again.
+#[inline]
+fn install(
+    space: &AddressSpace,
+    seen: &Seen,
+    expected: u64,
+    kind: &'static AtomicU64,
+    make: impl FnOnce() -> Option<u64>,
+) -> Attempt {
     let words = space.tables.lock();
     if words.generation() != seen.generation {
         return Attempt::Again;
@@ -267,37 +277,29 @@ fn install(space: &AddressSpace, seen: &Seen, expected: u64, word: u64, kind: &'
     if without_marks(current) != without_marks(expected) {
         return Attempt::Again;
     }
+    let Some(word) = make() else { return Attempt::Again };
     let locked = seen.locked && page_tables::folio_frame(word).is_some();
     // What the processor marks meanwhile is of no consequence: the word that goes maps nothing that stays, or the same.
     place.store(page_tables::with_locked(word, locked), Ordering::Release);
-    words.counts.remove(current);
-    words.counts.add(word);
-    if is_mapped(current) {
-        tlb::flush(VirtAddr::new(seen.page));
+    if current != 0 {
+        words.counts.remove(current);
+        if is_mapped(current) {
+            tlb::flush(VirtAddr::new(seen.page));
+        }
     }
+    words.counts.add(word);
     Attempt::Served(kind)
 }
 
-/// Maps the folio, which the word gets a reference to.
-fn install_folio(
-    space: &AddressSpace,
-    seen: &Seen,
-    expected: u64,
-    folio: &Folio,
-    how: Mapping,
-    kind: &'static AtomicU64,
-) -> Attempt {
+/// The word that maps the folio, with a reference.
+#[inline]
+fn map_folio(seen: &Seen, folio: &Folio, how: Mapping) -> u64 {
     let flags = match how {
         Mapping::ReadOnly => Flags::empty(),
         Mapping::Writable => Flags::WRITABLE,
         Mapping::Written => Flags::WRITABLE | Flags::DIRTY,
     };
-    let reference = folio.clone();
-    let attempt = install(space, seen, expected, word_for(folio.frame(), seen.protection) | flags.bits(), kind);
-    if let Attempt::Served(_) = attempt {
-        let _ = reference.into_frame();
-    }
-    attempt
+    word_for(folio.clone().into_frame(), seen.protection) | flags.bits()
 }
 
 /// How a page is mapped.
@@ -309,9 +311,24 @@ enum Mapping {
     Written,
 }
 
+impl Mapping {
+    const fn of(may_write: bool, write: bool) -> Self {
+        match (may_write, write) {
+            (true, true) => Self::Written,
+            (true, false) => Self::Writable,
+            (false, _) => Self::ReadOnly,
+        }
+    }
+}
+
 /// Puts a folio that was just mapped where reclaim finds it, or knows that it must stay.
+#[inline]
 fn enlist(seen: &Seen, folio: &Folio, list: List) {
-    lru::add(folio, if seen.locked { List::Unevictable } else { list });
+    if seen.locked {
+        lru::add(folio, List::Unevictable);
+    } else if list == List::Active || !lru::is_listed(folio) {
+        lru::add(folio, list);
+    }
 }
 
 fn fill_with_zeros(space: &AddressSpace, seen: &Seen) -> Result<Attempt, Fatal> {
@@ -326,7 +343,7 @@ fn install_new(space: &AddressSpace, seen: &Seen, expected: u64, folio: &Folio, 
     // Not in swap yet, so memory has the only copy.
     folio.state().set(FolioFlag::Dirty);
     folio.set_owned(seen.owned);
-    let attempt = install_folio(space, seen, expected, folio, Mapping::Written, kind);
+    let attempt = install(space, seen, expected, kind, || Some(map_folio(seen, folio, Mapping::Written)));
     if let Attempt::Served(_) = attempt {
         enlist(seen, folio, List::Inactive);
     }
@@ -349,12 +366,8 @@ fn map_object(space: &AddressSpace, seen: &Seen, attached: &Attachment) -> Resul
         copy.copy_from(&original);
         return Ok(install_new(space, seen, 0, &copy, kind));
     }
-    let how = match (seen.shared && seen.protection.write, seen.write) {
-        (true, true) => Mapping::Written,
-        (true, false) => Mapping::Writable,
-        (false, _) => Mapping::ReadOnly,
-    };
-    let attempt = install_folio(space, seen, 0, &folio, how, kind);
+    let how = Mapping::of(seen.shared && seen.protection.write, seen.write);
+    let attempt = install(space, seen, 0, kind, || Some(map_folio(seen, &folio, how)));
     if matches!(attempt, Attempt::Served(_)) {
         if how != Mapping::ReadOnly {
             // It may differ from its source and from its slot at any moment from now on.
@@ -380,27 +393,25 @@ fn swap_in(space: &AddressSpace, seen: &Seen, entry: Entry, reads_ahead: bool) -
         FaultKind::Read => (&COUNTERS.read, reclaim::list_after_refault(shadow)),
         FaultKind::Zero => (&COUNTERS.zero_slots, reclaim::list_after_refault(shadow)),
     };
-    let is_ours = is_alone(&folio, 0) && swap::core().count(entry) == 1;
-    if seen.write && !is_ours {
+    let is_ours = || is_alone(&folio, 0) && swap::core().is_held_once(entry);
+    if seen.write && !is_ours() {
         let copy = new_frame()?;
         copy.copy_from(&folio);
         let attempt = install_new(space, seen, entry.to_word(), &copy, kind);
         if let Attempt::Served(_) = attempt {
-            swap::forget_word(entry.to_word());
+            swap::core().put_cached(entry, &folio);
         }
         return Ok(attempt);
     }
-    let how = match (is_ours && seen.protection.write, seen.write) {
-        (true, true) => Mapping::Written,
-        (true, false) => Mapping::Writable,
-        (false, _) => Mapping::ReadOnly,
-    };
-    let attempt = install_folio(space, seen, entry.to_word(), &folio, how, kind);
+    let attempt = install(space, seen, entry.to_word(), kind, || {
+        let may_write = seen.protection.write && is_ours();
+        (may_write || !seen.write).then(|| map_folio(seen, &folio, Mapping::of(may_write, seen.write)))
+    });
     if let Attempt::Served(_) = attempt {
         // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
         folio.set_owned(seen.owned);
         enlist(seen, &folio, list);
-        swap::forget_word(entry.to_word());
+        swap::core().put_cached(entry, &folio);
         // A page that is about to change makes its slot worthless.
         if seen.write || swap::core().is_slot_worthless(&folio) {
             swap::core().try_free_slot(&folio);
@@ -429,7 +440,7 @@ fn write_to_shared(space: &AddressSpace, seen: &Seen, word: u64) -> Result<Attem
     if original.is_of_object() && seen.shared {
         let folio = Locked::lock(original);
         let written = word | (Flags::WRITABLE | Flags::DIRTY | Flags::ACCESSED).bits();
-        let attempt = install(space, seen, word, written, &COUNTERS.reused);
+        let attempt = install(space, seen, word, &COUNTERS.reused, || Some(written));
         if let Attempt::Served(_) = attempt {
             super::object::written_to(&folio);
         }
@@ -446,7 +457,7 @@ fn write_to_shared(space: &AddressSpace, seen: &Seen, word: u64) -> Result<Attem
             // Another word has the same page in swap.
         } else if is_alone(&folio, 1) {
             let written = word | (Flags::WRITABLE | Flags::DIRTY | Flags::ACCESSED).bits();
-            return Ok(install(space, seen, word, written, &COUNTERS.reused));
+            return Ok(install(space, seen, word, &COUNTERS.reused, || is_alone(&folio, 1).then_some(written)));
         }
         folio.unlock()
     };

@@ -104,6 +104,12 @@ impl Folio {
         self.metadata().references.load(Ordering::Acquire)
     }
 
+    /// Takes `count` references away that words had; the caller has another.
+    pub fn drop_references(&self, count: u32) {
+        let before = self.metadata().references.fetch_sub(count, Ordering::AcqRel);
+        debug_assert!(before > count, "the caller of {self:?} has a reference");
+    }
+
     /// Whether it is a page of an object.
     pub fn is_of_object(&self) -> bool {
         self.metadata().kind() == Kind::Object

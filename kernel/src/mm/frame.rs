@@ -176,11 +176,24 @@ impl FrameList {
         self.length += 1;
     }
 
+    /// Puts `frame`, which is in no list, last.
+    pub fn push_back(&mut self, frames: &[Frame], frame: FrameNumber) {
+        let metadata = &frames[frame.index()];
+        metadata.next.store(NOBODY, Ordering::Relaxed);
+        metadata.previous.store(self.last, Ordering::Relaxed);
+        match self.last {
+            NOBODY => self.first = frame.0,
+            last => frames[last as usize].next.store(frame.0, Ordering::Relaxed),
+        }
+        self.last = frame.0;
+        self.length += 1;
+    }
+
     /// Takes `frame`, which is in this list, out.
     pub fn remove(&mut self, frames: &[Frame], frame: FrameNumber) {
         let metadata = &frames[frame.index()];
-        let next = metadata.next.swap(NOBODY, Ordering::Relaxed);
-        let previous = metadata.previous.swap(NOBODY, Ordering::Relaxed);
+        // Under the list's lock nobody else changes them.
+        let (next, previous) = (metadata.next.load(Ordering::Relaxed), metadata.previous.load(Ordering::Relaxed));
         match previous {
             NOBODY => self.first = next,
             previous => frames[previous as usize].next.store(next, Ordering::Relaxed),

@@ -101,6 +101,12 @@ impl Lists {
 
 static LISTS: SpinLock<Lists> = SpinLock::new(Rank::Lru, Lists([const { FrameList::new() }; List::ALL.len()]));
 
+/// Whether the folio is in a list.
+#[inline]
+pub fn is_listed(folio: &Folio) -> bool {
+    folio.metadata().list.load(Ordering::Relaxed) != NO_LIST
+}
+
 /// Puts a folio at the head of `list`, wherever it was.
 pub fn add(folio: &Folio, list: List) {
     let mut lists = LISTS.lock();

@@ -159,10 +159,6 @@ impl Counts {
     pub(super) fn add(&self, word: u64) {
         if let Some(frame) = folio_frame(word) {
             self.of(frame).fetch_add(1, Ordering::Relaxed);
-            let resident = self.resident();
-            if resident > self.peak.load(Ordering::Relaxed) {
-                self.peak.store(resident, Ordering::Relaxed);
-            }
         } else if Entry::from_word(word).is_some() {
             self.swapped.fetch_add(1, Ordering::Relaxed);
         }
@@ -171,12 +167,31 @@ impl Counts {
     /// A word of this kind is gone.
     pub(super) fn remove(&self, word: u64) {
         if let Some(frame) = folio_frame(word) {
+            self.note_peak();
             self.of(frame).fetch_sub(1, Ordering::Relaxed);
         } else if Entry::from_word(word).is_some() {
             self.swapped.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
+    /// A private page went to swap.
+    #[inline]
+    pub(super) fn swapped_out(&self) {
+        self.note_peak();
+        self.anonymous.fetch_sub(1, Ordering::Relaxed);
+        self.swapped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many pages were in memory is about to fall: remembers it, if it was never more.
+    #[inline]
+    pub(super) fn note_peak(&self) {
+        let resident = self.resident();
+        if resident > self.peak.load(Ordering::Relaxed) {
+            self.peak.store(resident, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
     fn of(&self, frame: FrameNumber) -> &AtomicUsize {
         match physical::frames()[frame.index()].kind() {
             Kind::Object => &self.object,
@@ -236,9 +251,12 @@ impl PageTables {
         Words { tables: self, _lock: self.lock.lock() }
     }
 
-    /// The word of the page at `address` now; 0 when there is no table for it.
+    /// The word of the page at `address` now; 0 when there is no table for it. Takes no lock: the caller is not the one who
+    /// gives the tables back at the space's end.
+    #[inline]
     pub(super) fn word(&self, address: u64) -> u64 {
-        self.lock().find(address).map_or(0, |word| word.load(Ordering::Acquire))
+        // SAFETY: tables are given back only when nobody uses the space any more.
+        unsafe { page_table::walk(self.root, address, 1) }.map_or(0, |word| word.load(Ordering::Acquire))
     }
 
     /// The folio of the page at `address`, if its word is `word` still, but for the processor's marks.
@@ -332,8 +350,9 @@ impl<'a> Words<'a> {
     }
 
     /// The word of the page at `address`; makes the tables for it. `None` when there is no frame for one.
+    #[inline]
     pub(super) fn find_or_create(&self, address: u64) -> Option<&AtomicU64> {
-        self.create(address, 1)
+        self.find(address).or_else(|| self.create(address, 1))
     }
 
     /// The table that holds the word of the page at `address`; makes it. `None` when there is no frame for one.
@@ -345,6 +364,7 @@ impl<'a> Words<'a> {
         Some(unsafe { page_table::table(frame_of(above.load(Ordering::Acquire))) })
     }
 
+    #[inline(never)]
     fn create(&self, address: u64, level: u8) -> Option<&AtomicU64> {
         let mut allocate = || {
             let table = physical::allocate(0, Kind::PageTable, Purpose::Kernel)?;

@@ -3,7 +3,7 @@
 //! # Locking
 //!
 //! The free lists have one lock, taken by [`allocate`] and [`free`] for a few instructions; waking `kswapd` happens
-//! after it is given back.
+//! after it is given back. How many frames are free can be read without it.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -13,10 +13,10 @@ use quire_swap::header::PAGE_SIZE;
 use spin::Once;
 
 use super::AllocationError;
-use super::buddy::{Buddy, ORDERS};
+use super::buddy::{Buddy, ORDERS, SingleFrames};
 use super::frame::{Frame, FrameNumber, Kind};
 use super::reclaim;
-use super::watermark::{Purpose, Watermarks};
+use super::watermark::{self, Purpose, Watermarks};
 use crate::arch::DIRECT_MAP;
 use crate::sync::{Rank, SpinLock};
 use crate::task;
@@ -29,9 +29,13 @@ const LEAST_HEAP: u64 = 1 << 20;
 const MOST_HEAP: u64 = 64 << 20;
 
 static FRAMES: Once<&'static [Frame]> = Once::new();
-static BUDDY: SpinLock<Buddy> = SpinLock::new(Rank::Frames, Buddy::new());
+static FREE: SpinLock<SingleFrames> = SpinLock::new(Rank::Frames, SingleFrames::new());
+/// How many frames are free; written under the lock.
+static FREE_COUNT: AtomicUsize = AtomicUsize::new(0);
 static MANAGED: AtomicUsize = AtomicUsize::new(0);
-static MARKS: Once<Watermarks> = Once::new();
+static MARKS: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
+/// `vm.min_free_kbytes` and `vm.watermark_scale_factor`.
+static SETTINGS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
 /// The usable parts of the memory map below `limit`, frame-aligned, as ranges of physical addresses. Frame 0 is left
 /// out: a null frame number is then always a mistake.
@@ -72,14 +76,16 @@ pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<Range<u64>, Allocat
     // SAFETY: all elements were just written; the memory is never given to the buddy allocator.
     let frames = FRAMES.call_once(|| unsafe { core::slice::from_raw_parts(first, count) });
 
-    let mut buddy = BUDDY.lock();
+    let mut free = FREE.lock();
     for range in usable(regions, limit) {
         for part in [range.start..range.end.min(own.start), range.start.max(own.end)..range.end] {
-            free_range(&mut buddy, frames, part);
+            free_range(free.buddy_mut(), frames, part);
         }
     }
-    MANAGED.store(buddy.free_frames(), Ordering::Relaxed);
-    MARKS.call_once(|| Watermarks::new(buddy.free_frames()));
+    let managed = free.free_frames();
+    MANAGED.store(managed, Ordering::Relaxed);
+    FREE_COUNT.store(managed, Ordering::Relaxed);
+    set_watermarks(watermark::least_free_kibibytes(managed), watermark::SCALE_FACTOR);
     Ok(own.start + metadata_bytes..own.end)
 }
 
@@ -107,32 +113,55 @@ pub fn managed_frames() -> usize {
 }
 
 /// How many frames are free.
+#[inline]
 pub fn free_frames() -> usize {
-    BUDDY.lock().free_frames()
+    FREE_COUNT.load(Ordering::Relaxed)
 }
 
 /// The watermarks.
-///
-/// # Panics
-/// Before [`start`].
+#[inline]
 pub fn watermarks() -> Watermarks {
-    *MARKS.get().expect("physical memory is taken over before it is used")
+    let [min, low, high] = &MARKS;
+    let get = |mark: &AtomicUsize| mark.load(Ordering::Relaxed);
+    Watermarks { min: get(min), low: get(low), high: get(high) }
+}
+
+/// `vm.min_free_kbytes` and `vm.watermark_scale_factor`.
+pub fn watermark_settings() -> (usize, usize) {
+    let [least, scale] = &SETTINGS;
+    (least.load(Ordering::Relaxed), scale.load(Ordering::Relaxed))
+}
+
+/// Sets the watermarks by `vm.min_free_kbytes` and `vm.watermark_scale_factor`, within what leaves room for pages.
+pub fn set_watermarks(least_free_kibibytes: usize, scale_factor: usize) {
+    let Watermarks { min, low, high } = Watermarks::new(managed_frames(), least_free_kibibytes, scale_factor);
+    for (mark, value) in MARKS.iter().zip([min, low, high]) {
+        mark.store(value, Ordering::Relaxed);
+    }
+    for (setting, value) in SETTINGS.iter().zip([least_free_kibibytes, scale_factor]) {
+        setting.store(value, Ordering::Relaxed);
+    }
+    if free_frames() < low {
+        reclaim::wake_kswapd();
+    }
 }
 
 /// Takes 2^`order` frames, without sleeping, if `purpose` may have them. Their contents are junk.
 pub fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameNumber> {
     let marks = watermarks();
-    let purpose = match task::scheduler::try_current() {
-        Some(thread) if thread.reclaims() => Purpose::Reclaim,
-        _ => purpose,
+    let mut floor = marks.floor(purpose);
+    // Only somebody who finds too little is asked who he is.
+    if free_frames() < floor + (1 << order) && task::scheduler::with_current(task::Thread::reclaims).unwrap_or(false) {
+        floor = marks.floor(Purpose::Reclaim);
+    }
+    let (block, left) = {
+        let mut free = FREE.lock();
+        let enough = free.free_frames() >= floor + (1 << order);
+        let block = enough.then(|| free.allocate(frames(), order, kind)).flatten();
+        FREE_COUNT.store(free.free_frames(), Ordering::Relaxed);
+        (block, free.free_frames())
     };
-    let (block, free) = {
-        let mut buddy = BUDDY.lock();
-        let enough = buddy.free_frames() >= marks.floor(purpose) + (1 << order);
-        let block = enough.then(|| buddy.allocate(frames(), order, kind)).flatten();
-        (block, buddy.free_frames())
-    };
-    if free < marks.low {
+    if left < marks.low {
         reclaim::wake_kswapd();
     }
     block
@@ -142,7 +171,9 @@ pub fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameNumber> 
 pub fn free(block: FrameNumber, order: u8) {
     #[cfg(debug_assertions)]
     fill_with_junk(block, order);
-    BUDDY.lock().free(frames(), block, order);
+    let mut free = FREE.lock();
+    free.free(frames(), block, order);
+    FREE_COUNT.store(free.free_frames(), Ordering::Relaxed);
 }
 
 /// Makes a use of freed memory visible.

@@ -20,7 +20,6 @@
 //! No spinning lock is held from one folio to the next. A folio's own lock is only tried, never waited for, so reclaim
 //! cannot wait for a fault that waits for reclaim.
 
-use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
@@ -138,6 +137,16 @@ fn kswapd() {
 /// # Errors
 /// [`AllocationError`] when nothing more can be reclaimed.
 pub fn wait_for_frame() -> Result<Folio, AllocationError> {
+    if physical::free_frames() >= physical::watermarks().low
+        && let Some(folio) = Folio::allocate(Purpose::Task)
+    {
+        return Ok(folio);
+    }
+    reclaim_for_frame()
+}
+
+#[inline(never)]
+fn reclaim_for_frame() -> Result<Folio, AllocationError> {
     let mut effort = Effort::default();
     if physical::free_frames() < physical::watermarks().low {
         // Whoever takes frames faster than `kswapd` frees them shares its work, so that some are left for readahead.
@@ -264,18 +273,25 @@ fn shrink(plug: &mut Plug) -> Pass {
 fn shrink_folios(candidates: &mut [Option<Folio>; BATCH], list: List, plug: &mut Plug) -> usize {
     let mut owners = Owners::default();
     let mut unmapped: [Option<Unmapped>; BATCH] = [const { None }; BATCH];
-    let (mut leaving, mut mapped) = (0, false);
-    for (place, candidate) in unmapped.iter_mut().zip(candidates) {
+    let mut leaving = 0;
+    let mut mapped = false;
+    for candidate in candidates {
         let Some(folio) = candidate.take() else { break };
-        *place = try_unmap(folio, list, &mut owners, &mut mapped);
-        leaving += usize::from(place.is_some());
+        if let Some(folio) = try_unmap(folio, list, &mut owners, &mut mapped) {
+            unmapped[leaving] = Some(folio);
+            leaving += 1;
+        }
     }
     if mapped {
         page_table::flush_user_everywhere();
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
     }
-    for Unmapped { folio, dirty } in unmapped.into_iter().flatten() {
-        take_out(folio, dirty, &mut owners, plug);
+    let mut freed = false;
+    for Unmapped { folio, dirty } in unmapped.into_iter().map_while(|unmapped| unmapped) {
+        freed |= take_out(folio, dirty, &mut owners, plug);
+    }
+    if freed {
+        frames_freed();
     }
     leaving
 }
@@ -300,7 +316,9 @@ fn balance(list: List, taken: &mut [Option<Folio>; BATCH]) {
     let mut owners = Owners::default();
     for folio in taken.iter_mut().filter_map(Option::take) {
         // It starts its way through the inactive list with a clean slate: only an access from now on counts.
-        marks(&folio, &mut owners);
+        if let Some(owner) = owners.find(&folio) {
+            marks_of(&folio, owner);
+        }
         lru::add(&folio, list);
     }
 }
@@ -312,16 +330,36 @@ struct Marks {
     locked: bool,
 }
 
-/// What the folio's words say, and they forget that it was accessed.
-fn marks(folio: &Folio, owners: &mut Owners) -> Marks {
-    let mut marks = Marks::default();
-    if let Some(owner) = owners.find(folio) {
-        owner.for_each_word(folio, |_, word| {
-            let before = word.fetch_and(!Flags::ACCESSED.bits(), Ordering::AcqRel);
-            marks.accessed |= page_tables::is_accessed(before);
-            marks.locked |= page_tables::is_locked(before);
-        });
+impl Marks {
+    /// Adds what the word says, which forgets that the page was accessed; whether the page may go as far as this word is
+    /// concerned.
+    fn take_from(&mut self, word: &AtomicU64) -> bool {
+        let before = word.load(Ordering::Acquire);
+        if page_tables::is_accessed(before) {
+            word.fetch_and(!Flags::ACCESSED.bits(), Ordering::AcqRel);
+            self.accessed = true;
+        }
+        self.locked |= page_tables::is_locked(before);
+        !page_tables::is_accessed(before) && !page_tables::is_locked(before)
     }
+
+    /// Where a folio from `list` goes that stays.
+    fn list(self, list: List) -> Option<List> {
+        if self.locked {
+            return Some(List::Unevictable);
+        }
+        if self.accessed {
+            COUNTERS.second_chances.fetch_add(1, Ordering::Relaxed);
+        }
+        self.accessed.then(|| list.active())
+    }
+}
+
+fn marks_of(folio: &Folio, owner: &Owner) -> Marks {
+    let mut marks = Marks::default();
+    owner.for_each_word(folio, |_, word| {
+        marks.take_from(word);
+    });
     marks
 }
 
@@ -332,68 +370,73 @@ fn try_unmap(folio: Folio, list: List, owners: &mut Owners, mapped: &mut bool) -
         lru::add(&locked, list);
         return None;
     }
-    let marks = marks(&locked, owners);
-    if marks.locked {
-        lru::add(&locked, List::Unevictable);
-        return None;
-    }
-    if marks.accessed {
-        COUNTERS.second_chances.fetch_add(1, Ordering::Relaxed);
-        lru::add(&locked, list.active());
-        return None;
-    }
-    match owners.find(&locked) {
-        Some(Owner::Object(object)) => {
-            let object = Arc::clone(object);
-            unmap_of_object(&object, locked, mapped)
-        }
-        Some(Owner::Lineage(_)) => unmap_private(locked, owners, mapped),
+    let Some(owner) = owners.find(&locked) else {
         // Its spaces are gone, so it goes with this reference, or with its slot.
-        None if locked.state().entry().is_some() => {
-            let dirty = locked.state().is(FolioFlag::Dirty);
-            Some(Unmapped { folio: locked, dirty })
+        let dirty = locked.state().is(FolioFlag::Dirty);
+        return locked.state().entry().is_some().then_some(Unmapped { folio: locked, dirty });
+    };
+    if !is_mapped_once(&locked) || matches!(owner, Owner::Object(_)) {
+        let marks = marks_of(&locked, owner);
+        if let Some(stays) = marks.list(list) {
+            lru::add(&locked, stays);
+            return None;
         }
-        None => None,
+    }
+    match owner {
+        Owner::Object(object) => unmap_of_object(object, locked, mapped),
+        Owner::Lineage(_) => unmap_private(locked, owner, list, mapped),
     }
 }
 
-/// Replaces every word of a private page by its swap entry. The translation may be remembered by the processor until the
-/// next flush.
-fn unmap_private(folio: Locked<Folio>, owners: &mut Owners, mapped: &mut bool) -> Option<Unmapped> {
-    if folio.state().entry().is_none() && swap::core().add_to_swap(&folio).is_err() {
-        // No slot: there is nowhere else to go.
-        lru::add(&folio, List::Active);
-        return None;
-    }
-    let entry = folio.state().entry()?;
-    let (mut dirty, mut gone, mut stays) = (folio.state().is(FolioFlag::Dirty), 0, false);
-    owners.find(&folio)?.for_each_word(&folio, |tables, word| {
-        let Ok(count) = swap::core().duplicate(entry) else {
-            stays = true;
+/// Whether no more than one word maps the folio, going by its references: the caller's, the cache's, and one.
+fn is_mapped_once(folio: &Locked<Folio>) -> bool {
+    folio.references() <= 2 + u32::from(folio.state().is(FolioFlag::InCache))
+}
+
+/// Replaces every word of a private page by its swap entry, unless it was accessed. The translation may be remembered by the
+/// processor until the next flush.
+fn unmap_private(folio: Locked<Folio>, owner: &Owner, list: List, mapped: &mut bool) -> Option<Unmapped> {
+    let mut marks = Marks::default();
+    let (mut dirty, mut gone, mut has_slot) = (false, 0, true);
+    owner.for_each_word(&folio, |tables, word| {
+        if !marks.take_from(word) || !has_slot {
+            return;
+        }
+        if folio.state().entry().is_none() {
+            // Only now, when it is known to go.
+            has_slot = swap::core().add_to_swap(&folio).is_ok();
+        }
+        let count = folio.state().entry().and_then(|entry| swap::core().duplicate(entry).ok());
+        let Some(count) = count else {
+            has_slot = false;
             return;
         };
-        let count = count.into_word();
-        let before = word.swap(count, Ordering::AcqRel);
-        tables.counts.remove(before);
-        tables.counts.add(count);
+        let before = word.swap(count.into_word(), Ordering::AcqRel);
+        tables.counts.swapped_out();
         dirty |= page_tables::is_dirty(before);
         gone += 1;
     });
-    *mapped |= gone > 0;
-    for _ in 0..gone {
-        // The reference that the word had.
-        drop(Folio::from_frame(folio.frame()));
+    if gone > 0 {
+        *mapped = true;
+        folio.drop_references(gone);
     }
     if dirty {
         folio.state().set(FolioFlag::Dirty);
     }
-    if stays {
-        // There was no memory for the slot's count.
-        swap::core().try_free_slot(&folio);
-        lru::add(&folio, List::Active);
+    let stays = marks.list(list).or((!has_slot).then_some(List::Active));
+    if let Some(stays) = stays {
+        if !has_slot {
+            // There may be a slot without memory for its count.
+            swap::core().try_free_slot(&folio);
+        }
+        lru::add(&folio, stays);
         return None;
     }
-    Some(Unmapped { folio, dirty })
+    if folio.state().entry().is_none() {
+        // Its page was unmapped while it was on its way here: it goes with this reference.
+        return None;
+    }
+    Some(Unmapped { dirty: folio.state().is(FolioFlag::Dirty), folio })
 }
 
 /// Takes a page of an object out of all page tables; one that is not as its source has it gets a slot, and the entry takes its
@@ -409,10 +452,7 @@ fn unmap_of_object(object: &Object, folio: Locked<Folio>, mapped: &mut bool) -> 
         gone += 1;
     });
     *mapped |= gone > 0;
-    for _ in 0..gone {
-        // The reference that the word had.
-        drop(Folio::from_frame(folio.frame()));
-    }
+    folio.drop_references(gone);
     if dirty {
         folio.state().set(FolioFlag::Dirty);
     }
@@ -433,69 +473,69 @@ fn unmap_of_object(object: &Object, folio: Locked<Folio>, mapped: &mut bool) -> 
     Some(Unmapped { dirty: folio.state().is(FolioFlag::Dirty), folio })
 }
 
-/// Writes the folio if it is dirty and drops it if it is clean.
-fn take_out(folio: Locked<Folio>, dirty: bool, owners: &mut Owners, plug: &mut Plug) {
-    if folio.state().entry().is_none() {
-        drop_page_of_object(folio, owners);
-        return;
+/// Writes the folio if it is dirty and drops it if it is clean; whether its frame is free now.
+fn take_out(folio: Locked<Folio>, dirty: bool, owners: &mut Owners, plug: &mut Plug) -> bool {
+    if !folio.state().is(FolioFlag::InCache) {
+        return drop_page_of_object(folio, owners);
     }
     if !dirty {
-        match evict(folio) {
-            Ok(()) => {
-                COUNTERS.dropped_clean.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(busy) => lru::add(&busy, List::Inactive),
-        }
-        return;
+        let is_gone = evict(folio, List::Inactive);
+        COUNTERS.dropped_clean.fetch_add(u64::from(is_gone), Ordering::Relaxed);
+        return is_gone;
     }
     COUNTERS.written.fetch_add(1, Ordering::Relaxed);
     WRITES_UNDER_WAY.fetch_add(1, Ordering::AcqRel);
     folio.state().set(FolioFlag::Dirty);
-    match swap::core().write(plug, folio) {
-        Written::Queued => return,
-        Written::Zero(folio) => {
-            if let Err(busy) = evict(folio) {
-                lru::add(&busy, List::Inactive);
-            }
-        }
+    let is_gone = match swap::core().write(plug, folio) {
+        Written::Queued => return false,
+        Written::Zero(folio) => evict(folio, List::Inactive),
         Written::Unused(folio) => {
             drop(folio);
-            frames_freed();
+            true
         }
         Written::Refused(folio) => {
             FAILED_WRITES.fetch_add(1, Ordering::Release);
             lru::add(&folio, List::Active);
+            false
         }
-    }
+    };
     WRITES_UNDER_WAY.fetch_sub(1, Ordering::AcqRel);
+    is_gone
 }
 
-/// Frees a page that is as its source has it, or that its object has forgotten.
-fn drop_page_of_object(folio: Locked<Folio>, owners: &mut Owners) {
+/// Frees a page that is as its source has it, or that its object has forgotten; whether it is gone.
+fn drop_page_of_object(folio: Locked<Folio>, owners: &mut Owners) -> bool {
+    if folio.state().is(FolioFlag::Dirty) {
+        // Written while it was on its way here.
+        lru::add(&folio, List::Inactive);
+        return false;
+    }
     if let (Some(Owner::Object(object)), Some(Owned { index, .. })) = (owners.find(&folio), folio.owned())
         && object.holds(index, &folio)
     {
-        // After the flush: written meanwhile through a translation that a processor remembered, it is dirty.
         object.take_out(index, &folio, 0);
         COUNTERS.dropped_clean.fetch_add(1, Ordering::Relaxed);
     }
-    drop(folio);
-    frames_freed();
+    true
 }
 
-/// Takes a clean folio that nobody maps out of the swap cache and frees its frame.
-///
-/// # Errors
-/// The folio, when somebody else uses it or it is dirty.
-fn evict(folio: Locked<Folio>) -> Result<(), Locked<Folio>> {
+/// Takes a clean folio that nobody maps out of the swap cache and frees its frame; whether that was possible. If somebody
+/// else uses it or it is dirty, it goes to `list`.
+fn evict(folio: Locked<Folio>, list: List) -> bool {
     /// The swap cache's and the one of `folio`.
     const REFERENCES: u32 = 2;
     let age = EVICTIONS.load(Ordering::Relaxed) & SHADOW_MASK;
-    let folio = swap::core().evict(folio, REFERENCES, age)?;
-    EVICTIONS.fetch_add(1, Ordering::Relaxed);
-    drop(folio);
-    frames_freed();
-    Ok(())
+    match swap::core().evict(folio, REFERENCES, age) {
+        Ok(folio) => {
+            EVICTIONS.fetch_add(1, Ordering::Relaxed);
+            drop(folio);
+            true
+        }
+        Err(busy) => {
+            lru::add(&busy, list);
+            false
+        }
+    }
 }
 
 /// Ends the write of a folio, in the thread that completes its area's requests.
@@ -513,9 +553,12 @@ pub fn write_ended(folio: Folio, result: Result<(), IoError>) {
             drop(folio);
             FREED.wake_all();
         }
-        Ok(()) => match Locked::try_lock(folio).map(evict) {
-            Ok(Ok(())) => {}
-            Ok(Err(busy)) => lru::add(&busy, List::Inactive),
+        Ok(()) => match Locked::try_lock(folio) {
+            Ok(folio) => {
+                if evict(folio, List::Inactive) {
+                    frames_freed();
+                }
+            }
             Err(busy) => lru::add(&busy, List::Inactive),
         },
     }

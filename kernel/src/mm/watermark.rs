@@ -33,14 +33,23 @@ pub enum Purpose {
     Reclaim,
 }
 
+/// `vm.watermark_scale_factor` until it is set: a thousandth of memory.
+pub const SCALE_FACTOR: usize = 10;
+
+/// `vm.min_free_kbytes` for `managed` frames until it is set.
+pub const fn least_free_kibibytes(managed: usize) -> usize {
+    let kibibytes = (managed as u64 * 4 * 16).isqrt() as usize;
+    if kibibytes < 128 { 128 } else { kibibytes }
+}
+
 impl Watermarks {
-    /// The watermarks for `managed` frames.
-    pub const fn new(managed: usize) -> Self {
-        let kibibytes = (managed as u64 * 4 * 16).isqrt();
-        let min = (if kibibytes < 128 { 128 } else { kibibytes } / 4) as usize;
+    /// The watermarks for `managed` frames: `vm.min_free_kbytes` and `vm.watermark_scale_factor` say how far apart they are.
+    /// They stay below half of memory, whatever is asked for.
+    pub fn new(managed: usize, least_free_kibibytes: usize, scale_factor: usize) -> Self {
+        let min = (least_free_kibibytes / 4).clamp(1, managed / 4);
         let quarter = min / 4;
-        let scaled = managed / 1000;
-        let step = if quarter > scaled { quarter } else { scaled };
+        let scaled = managed.saturating_mul(scale_factor) / 10_000;
+        let step = quarter.max(scaled).min(managed / 8);
         Self { min, low: min + step, high: min + 2 * step }
     }
 
@@ -62,20 +71,32 @@ mod tests {
     fn the_minimum_is_linux_min_free_kbytes() {
         // 16 MiB: 512 KiB; 64 MiB: 1,024 KiB; 256 MiB: 2,048 KiB; 1 GiB: 4,096 KiB.
         for (mebibytes, kibibytes) in [(16, 512), (64, 1024), (256, 2048), (1024, 4096)] {
-            assert_eq!(Watermarks::new(mebibytes * 256).min * 4, kibibytes, "{mebibytes} MiB");
+            assert_eq!(least_free_kibibytes(mebibytes * 256), kibibytes, "{mebibytes} MiB");
         }
     }
 
     #[test]
     fn low_and_high_are_a_quarter_apart_or_a_thousandth_of_memory() {
-        assert_eq!(Watermarks::new(16384), Watermarks { min: 256, low: 320, high: 384 });
-        let large = Watermarks::new(16 << 20);
+        let new = |managed| Watermarks::new(managed, least_free_kibibytes(managed), SCALE_FACTOR);
+        assert_eq!(new(16384), Watermarks { min: 256, low: 320, high: 384 });
+        let large = new(16 << 20);
         assert_eq!((large.low - large.min, large.high - large.low), (16777, 16777));
     }
 
     #[test]
+    fn no_setting_takes_all_memory() {
+        for (least, scale) in [(0, 0), (usize::MAX, 10), (100, usize::MAX), (usize::MAX, usize::MAX)] {
+            let marks = Watermarks::new(2048, least, scale);
+            assert!(
+                1 <= marks.min && marks.min <= marks.low && marks.low <= marks.high && marks.high <= 1024,
+                "{marks:?}"
+            );
+        }
+    }
+
+    #[test]
     fn whoever_frees_memory_may_take_the_last_frame() {
-        let marks = Watermarks::new(2048);
+        let marks = Watermarks::new(2048, least_free_kibibytes(2048), SCALE_FACTOR);
         let floors = [Purpose::Task, Purpose::Kernel, Purpose::Reclaim].map(|who| marks.floor(who));
         assert!(floors.is_sorted_by(|a, b| a > b), "{floors:?}");
         assert_eq!(floors[2], 0);

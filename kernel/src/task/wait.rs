@@ -1,6 +1,7 @@
 //! Wait queues: threads that sleep until a condition holds.
 
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering, fence};
 
 use intrusive_collections::LinkedList;
 
@@ -28,14 +29,22 @@ fn is_interrupted() -> bool {
 }
 
 /// Threads that wait for the same thing to happen. A thread is in at most one wait queue.
+///
+/// `is_empty` is what lets a wake-up without waiters cost a few instructions: a waiter clears it before it looks at its
+/// condition for the last time, and whoever has made the condition hold looks at it afterwards, so that one of them sees the
+/// other.
 pub struct WaitQueue {
     waiters: SpinLock<LinkedList<WaitAdapter>>,
+    is_empty: AtomicBool,
 }
 
 impl WaitQueue {
     /// An empty queue.
     pub const fn new() -> Self {
-        Self { waiters: SpinLock::new(Rank::WaitQueue, LinkedList::new(WaitAdapter::NEW)) }
+        Self {
+            waiters: SpinLock::new(Rank::WaitQueue, LinkedList::new(WaitAdapter::NEW)),
+            is_empty: AtomicBool::new(true),
+        }
     }
 
     /// Sleeps until `condition` holds. Whoever makes it hold calls [`Self::wake_all`] afterwards.
@@ -49,6 +58,8 @@ impl WaitQueue {
         loop {
             {
                 let mut waiters = self.waiters.lock();
+                self.is_empty.store(false, Ordering::Relaxed);
+                fence(Ordering::SeqCst);
                 if condition() {
                     Self::remove(&mut waiters, &thread);
                     return;
@@ -107,9 +118,24 @@ impl WaitQueue {
     }
 
     /// Lets every waiter check its condition.
+    #[inline]
     pub fn wake_all(&self) {
+        fence(Ordering::SeqCst);
+        if !self.is_empty.load(Ordering::Relaxed) {
+            self.wake_waiters();
+        }
+    }
+
+    fn wake_waiters(&self) {
         loop {
-            let Some(thread) = self.waiters.lock().pop_front() else { return };
+            let thread = {
+                let mut waiters = self.waiters.lock();
+                let thread = waiters.pop_front();
+                // One that has not been put in the list yet looks at its condition under this lock.
+                self.is_empty.store(waiters.is_empty(), Ordering::Relaxed);
+                thread
+            };
+            let Some(thread) = thread else { return };
             scheduler::unpark(&thread);
         }
     }
