@@ -178,8 +178,8 @@ impl<M: Machine> Swap<M> {
     pub fn is_slot_worthless(&self, folio: &Locked<M::Folio>) -> bool {
         let refused = || {
             let area = folio.state().entry().and_then(|entry| self.area(entry.area()));
-            folio.state().is(FolioFlag::Dirty) && area.is_some_and(|area| area.room.refuses())
+            area.is_some_and(|area| area.room.refuses())
         };
-        self.is_half_full() || refused()
+        folio.state().is(FolioFlag::Dirty) && refused() || self.is_half_full()
     }
 }

@@ -39,7 +39,7 @@ use super::rmap::Attachment;
 use crate::log;
 use crate::process;
 use crate::swap;
-use crate::task::{self, Fatal};
+use crate::task::{self, Fatal, scheduler};
 
 /// How faults were served, by all tasks since boot.
 #[derive(Debug, Default)]
@@ -138,8 +138,7 @@ struct Seen {
 /// the reason and the log names it.
 pub fn handle(address: u64, access: Access) -> Result<Service, Fatal> {
     COUNTERS.all.fetch_add(1, Ordering::Relaxed);
-    let thread = task::current();
-    let served = match thread.space() {
+    let served = match scheduler::with_current(task::Thread::space).flatten() {
         Some(space) => serve(&space, address, access),
         None => Err(Fatal::NotMapped(address)),
     };
@@ -152,6 +151,7 @@ pub fn handle(address: u64, access: Access) -> Result<Service, Fatal> {
         Err(fatal) => {
             COUNTERS.fatal.fetch_add(1, Ordering::Relaxed);
             if process::current().is_none() {
+                let thread = task::current();
                 thread.set_fatal(fatal);
                 log_death(&thread, address, fatal);
             }
@@ -424,7 +424,7 @@ fn swap_in(space: &AddressSpace, seen: &Seen, entry: Entry, reads_ahead: bool) -
 /// write that is under way. It stays so until the lock is given back.
 fn is_alone(folio: &Locked<Folio>, words: u32) -> bool {
     let state = folio.state();
-    let cache = u32::from(state.entry().is_some());
+    let cache = u32::from(state.is(FolioFlag::InCache));
     let write = u32::from(state.is(FolioFlag::Writeback));
     folio.references() <= 1 + words + cache + write
 }

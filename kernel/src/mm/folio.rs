@@ -26,7 +26,9 @@ use crate::arch::DIRECT_MAP;
 use crate::task::WaitQueue;
 
 /// A counted reference to a folio.
-pub struct Folio(FrameNumber);
+///
+/// It is its frame's metadata, which most questions are about.
+pub struct Folio(&'static Frame);
 
 /// Whose page a folio is: see `mm::rmap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +63,17 @@ impl Folio {
         let frame = physical::allocate(0, Kind::Anonymous, purpose)?;
         let metadata = &physical::frames()[frame.index()];
         metadata.references.store(1, Ordering::Release);
-        Some(Self(frame))
+        Some(Self(metadata))
     }
 
     /// The frame.
-    pub const fn frame(&self) -> FrameNumber {
-        self.0
+    pub fn frame(&self) -> FrameNumber {
+        physical::number_of(self.0)
     }
 
     /// The frame's metadata.
-    pub fn metadata(&self) -> &'static Frame {
-        &physical::frames()[self.0.index()]
+    pub const fn metadata(&self) -> &'static Frame {
+        self.0
     }
 
     /// Fills the folio with zeros. Nobody else uses its contents yet.
@@ -143,27 +145,28 @@ impl Folio {
     }
 
     fn bytes(&self) -> u64 {
-        DIRECT_MAP + self.0.address()
+        DIRECT_MAP + self.frame().address()
     }
 
     /// Gives this reference to a page-table word.
     pub fn into_frame(self) -> FrameNumber {
-        let frame = self.0;
+        let frame = self.frame();
         core::mem::forget(self);
         frame
     }
 
     /// The reference of a page-table word that maps `frame`, once the word is gone.
     pub fn from_frame(frame: FrameNumber) -> Self {
-        debug_assert!(matches!(physical::frames()[frame.index()].kind(), Kind::Anonymous | Kind::Object));
-        Self(frame)
+        let metadata = &physical::frames()[frame.index()];
+        debug_assert!(matches!(metadata.kind(), Kind::Anonymous | Kind::Object));
+        Self(metadata)
     }
 
     /// A new reference, if the folio has one still: for lists and tables that hold none.
     pub fn try_from_frame(frame: FrameNumber) -> Option<Self> {
-        let references = &physical::frames().get(frame.index())?.references;
+        let metadata = physical::frames().get(frame.index())?;
         let more = |count: u32| (count != 0).then(|| count + 1);
-        references.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).ok().map(|_| Self(frame))
+        metadata.references.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).ok().map(|_| Self(metadata))
     }
 }
 
@@ -178,26 +181,32 @@ impl Drop for Folio {
     fn drop(&mut self) {
         let metadata = self.metadata();
         if metadata.references.fetch_sub(1, Ordering::AcqRel) == 1 {
-            lru::remove(self.0);
+            lru::remove(self.frame());
             metadata.owned.store(0, Ordering::Release);
             metadata.folio.reset();
-            physical::free(self.0, 0);
+            physical::free(self.frame(), 0);
         }
     }
 }
 
 impl fmt::Debug for Folio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "folio {} ({} references)", self.0, self.metadata().references.load(Ordering::Relaxed))
+        write!(f, "folio {} ({} references)", self.frame(), self.metadata().references.load(Ordering::Relaxed))
     }
 }
 
 const WAIT_QUEUES: usize = 64;
 static WAITERS: [WaitQueue; WAIT_QUEUES] = [const { WaitQueue::new() }; WAIT_QUEUES];
 
+impl Folio {
+    fn waiters(&self) -> &'static WaitQueue {
+        &WAITERS[self.frame().index() % WAIT_QUEUES]
+    }
+}
+
 impl quire_swap::Folio for Folio {
     fn number(&self) -> u64 {
-        u64::from(self.0.0)
+        u64::from(self.frame().0)
     }
 
     fn order(&self) -> u8 {
@@ -233,20 +242,20 @@ impl quire_swap::Folio for Folio {
         // SAFETY: the frame is in the direct map and stays allocated while `self` lives. Those who may change it are a
         // task that has it mapped and a device that reads into it: the swap core looks only at folios that it has
         // unmapped or that nobody maps yet, and that no read is filling.
-        read(unsafe { &*((DIRECT_MAP + self.0.address()) as *const Page) })
+        read(unsafe { &*((DIRECT_MAP + self.frame().address()) as *const Page) })
     }
 
     fn with_page_mut<R>(&self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
         debug_assert_eq!(index, 0);
         // SAFETY: as above; it is written to only before it is up to date, by the holder of its lock or by whoever
         // allocated it, so nobody else reads or writes it.
-        write(unsafe { &mut *((DIRECT_MAP + self.0.address()) as *mut Page) })
+        write(unsafe { &mut *((DIRECT_MAP + self.frame().address()) as *mut Page) })
     }
 
     fn looks_zero(&self) -> bool {
         /// One word of each cache line, every time another one: a page that is zero there is rarely not zero elsewhere.
         const STRIDE: usize = 9;
-        let words = (DIRECT_MAP + self.0.address()) as *const AtomicU64;
+        let words = (DIRECT_MAP + self.frame().address()) as *const AtomicU64;
         // SAFETY: the frame is in the direct map and stays allocated while `self` lives; its task may write to it
         // meanwhile, so it is read as atomics.
         let word = |index| unsafe { (*words.add(index)).load(Ordering::Relaxed) };
@@ -254,10 +263,10 @@ impl quire_swap::Folio for Folio {
     }
 
     fn wait_while(&self, flag: FolioFlag) {
-        WAITERS[self.0.index() % WAIT_QUEUES].wait_until(|| !self.metadata().folio.is(flag));
+        self.waiters().wait_until(|| !self.metadata().folio.is(flag));
     }
 
     fn wake(&self, _flag: FolioFlag) {
-        WAITERS[self.0.index() % WAIT_QUEUES].wake_all();
+        self.waiters().wake_all();
     }
 }

@@ -107,6 +107,13 @@ pub fn frames() -> &'static [Frame] {
     FRAMES.get().expect("physical memory is taken over before it is used")
 }
 
+/// The number of the frame that has this metadata, one of [`frames`].
+#[inline]
+pub fn number_of(frame: &'static Frame) -> FrameNumber {
+    let offset = core::ptr::from_ref(frame) as usize - frames().as_ptr() as usize;
+    FrameNumber((offset / size_of::<Frame>()) as u32)
+}
+
 /// How many frames Quire manages: all but the metadata's, the heap's and the loader's.
 pub fn managed_frames() -> usize {
     MANAGED.load(Ordering::Relaxed)

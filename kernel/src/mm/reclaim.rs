@@ -432,11 +432,9 @@ fn unmap_private(folio: Locked<Folio>, owner: &Owner, list: List, mapped: &mut b
         lru::add(&folio, stays);
         return None;
     }
-    if folio.state().entry().is_none() {
-        // Its page was unmapped while it was on its way here: it goes with this reference.
-        return None;
-    }
-    Some(Unmapped { dirty: folio.state().is(FolioFlag::Dirty), folio })
+    // Without a slot, its page was unmapped while it was on its way here: it goes with this reference.
+    let is_cached = folio.state().is(FolioFlag::InCache);
+    is_cached.then(|| Unmapped { dirty: folio.state().is(FolioFlag::Dirty), folio })
 }
 
 /// Takes a page of an object out of all page tables; one that is not as its source has it gets a slot, and the entry takes its
@@ -476,7 +474,7 @@ fn unmap_of_object(object: &Object, folio: Locked<Folio>, mapped: &mut bool) -> 
 /// Writes the folio if it is dirty and drops it if it is clean; whether its frame is free now.
 fn take_out(folio: Locked<Folio>, dirty: bool, owners: &mut Owners, plug: &mut Plug) -> bool {
     if !folio.state().is(FolioFlag::InCache) {
-        return drop_page_of_object(folio, owners);
+        return drop_page_of_object(&folio, owners);
     }
     if !dirty {
         let is_gone = evict(folio, List::Inactive);
@@ -504,16 +502,16 @@ fn take_out(folio: Locked<Folio>, dirty: bool, owners: &mut Owners, plug: &mut P
 }
 
 /// Frees a page that is as its source has it, or that its object has forgotten; whether it is gone.
-fn drop_page_of_object(folio: Locked<Folio>, owners: &mut Owners) -> bool {
+fn drop_page_of_object(folio: &Locked<Folio>, owners: &mut Owners) -> bool {
     if folio.state().is(FolioFlag::Dirty) {
         // Written while it was on its way here.
-        lru::add(&folio, List::Inactive);
+        lru::add(folio, List::Inactive);
         return false;
     }
-    if let (Some(Owner::Object(object)), Some(Owned { index, .. })) = (owners.find(&folio), folio.owned())
-        && object.holds(index, &folio)
+    if let (Some(Owner::Object(object)), Some(Owned { index, .. })) = (owners.find(folio), folio.owned())
+        && object.holds(index, folio)
     {
-        object.take_out(index, &folio, 0);
+        object.take_out(index, folio, 0);
         COUNTERS.dropped_clean.fetch_add(1, Ordering::Relaxed);
     }
     true

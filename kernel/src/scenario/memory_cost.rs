@@ -8,6 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt::Write;
 
 use quire_swap::header::PAGE_SIZE;
 
@@ -53,7 +54,7 @@ pub(super) fn memory_cost(command_line: CommandLine<'static>) -> Result<String, 
     ] {
         let cost = cost / ticks;
         print!("{what:44} {cost:>8} {most:>8} {linux:>8}\n");
-        figures.push_str(&format!("{name}={cost} "));
+        write!(figures, "{name}={cost} ")?;
     }
     Ok(format!("{figures}ticks_an_instruction={ticks}"))
 }

@@ -7,7 +7,8 @@ use core::fmt;
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
 use super::{
-    areas, crashes, demo, disks, errors, full, ghost, mappings, memory, memory_cost, sequential, threads, zram, zram_cost,
+    areas, crashes, demo, disks, errors, full, ghost, mappings, memory, memory_cost, sequential, threads, zram,
+    zram_cost,
 };
 use crate::command_line::CommandLine;
 use crate::{log, print};
