@@ -7,10 +7,12 @@
 mod bad;
 mod elf;
 mod files;
+mod frames;
 mod limits;
 mod pages;
 mod signals;
 mod swapped;
+mod times;
 
 use std::{process::ExitCode, thread::sleep, time::Duration};
 
@@ -53,9 +55,19 @@ use require;
 const LIMIT_SECONDS: u32 = 100;
 
 fn checks() -> impl Iterator<Item = &'static Check> {
-    [bad::CHECKS, elf::CHECKS, files::CHECKS, limits::CHECKS, pages::CHECKS, signals::CHECKS, swapped::CHECKS]
-        .into_iter()
-        .flatten()
+    [
+        bad::CHECKS,
+        elf::CHECKS,
+        files::CHECKS,
+        frames::CHECKS,
+        limits::CHECKS,
+        pages::CHECKS,
+        signals::CHECKS,
+        swapped::CHECKS,
+        times::CHECKS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 pub(crate) fn main(names: &[String]) -> ExitCode {

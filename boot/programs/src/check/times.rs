@@ -1,0 +1,142 @@
+//! Clocks, sleeping and alarms. Nothing is timed: each check asks in which order things happened, not how fast.
+
+use std::{
+    ptr,
+    sync::atomic::{AtomicU32, Ordering},
+    thread::sleep,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    libc::{self, c_int},
+    sys::{
+        signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
+        wait::{WaitPidFlag, waitpid},
+    },
+    time::{ClockId, clock_gettime},
+    unistd::{alarm, pause},
+};
+
+use super::{Check, Outcome, require};
+use crate::process::{Child, End};
+
+pub(super) const CHECKS: &[Check] = &[
+    ("times-clocks", clocks),
+    ("times-sleep-to-the-end", sleep_to_the_end),
+    ("times-sleep-is-interrupted", sleep_is_interrupted),
+    ("times-sleep-goes-on", sleep_goes_on),
+    ("times-interval", interval),
+    ("times-random", random),
+];
+
+static ALARMS: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn count(_: c_int) {
+    ALARMS.fetch_add(1, Ordering::Relaxed);
+}
+
+fn handle_alarms() -> nix::Result<()> {
+    let action = SigAction::new(SigHandler::Handler(count), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler uses an atomic only.
+    unsafe { sigaction(Signal::SIGALRM, &action) }.map(drop)
+}
+
+fn now(clock: ClockId) -> nix::Result<Duration> {
+    clock_gettime(clock).map(Duration::from)
+}
+
+fn clocks() -> Outcome {
+    const DAYS_TO_2024: u64 = 19_723;
+    require!(now(ClockId::CLOCK_REALTIME)?.as_secs() > DAYS_TO_2024 * 86400, "the date is before 2024");
+    let mut before = now(ClockId::CLOCK_MONOTONIC)?;
+    for _ in 0..1000 {
+        let after = now(ClockId::CLOCK_MONOTONIC)?;
+        require!(after >= before, "the clock went back from {before:?} to {after:?}");
+        before = after;
+    }
+    let used = now(ClockId::CLOCK_PROCESS_CPUTIME_ID)?;
+    while now(ClockId::CLOCK_PROCESS_CPUTIME_ID)? == used {}
+    let unknown = clock_gettime(ClockId::from_raw(77));
+    require!(unknown == Err(Errno::EINVAL), "a clock that there is not gave {unknown:?}");
+    Ok(())
+}
+
+fn sleep_to_the_end() -> Outcome {
+    let begin = now(ClockId::CLOCK_MONOTONIC)?;
+    sleep(Duration::from_millis(30));
+    let slept = now(ClockId::CLOCK_MONOTONIC)?.saturating_sub(begin);
+    require!(slept >= Duration::from_millis(30), "a sleep of 30 ms took {slept:?}");
+    let bad = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000_000 };
+    // SAFETY: the request is a `timespec`.
+    let refused = Errno::result(unsafe { libc::nanosleep(&raw const bad, ptr::null_mut()) });
+    require!(refused == Err(Errno::EINVAL), "a sleep of too many nanoseconds gave {refused:?}");
+    Ok(())
+}
+
+/// A handler ends a sleep, also one with `SA_RESTART`, and what is left is said.
+fn sleep_is_interrupted() -> Outcome {
+    handle_alarms()?;
+    alarm::set(1);
+    let request = libc::timespec { tv_sec: 1000, tv_nsec: 0 };
+    let mut left = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: both are `timespec`s.
+    let ended = Errno::result(unsafe { libc::nanosleep(&raw const request, &raw mut left) });
+    require!(ended == Err(Errno::EINTR), "a sleep that an alarm interrupts gave {ended:?}");
+    require!((900..1000).contains(&left.tv_sec), "{} of 1000 seconds are left", left.tv_sec);
+    Ok(())
+}
+
+/// Stopping and continuing does not end a sleep, nor make it begin again.
+fn sleep_goes_on() -> Outcome {
+    let sleeper = Child::start(|| {
+        let request = libc::timespec { tv_sec: 0, tv_nsec: 400_000_000 };
+        // SAFETY: the request is a `timespec`.
+        let ended = unsafe { libc::nanosleep(&raw const request, ptr::null_mut()) };
+        i32::from(ended != 0)
+    })?;
+    for _ in 0..5 {
+        sleep(Duration::from_millis(20));
+        sleeper.signal(Signal::SIGSTOP)?;
+        waitpid(sleeper.0, Some(WaitPidFlag::WUNTRACED))?;
+        sleeper.signal(Signal::SIGCONT)?;
+    }
+    require!(sleeper.wait()? == End::Exited(0), "a sleep ended with an error because it was stopped");
+    Ok(())
+}
+
+fn interval() -> Outcome {
+    handle_alarms()?;
+    let each = libc::timeval { tv_sec: 0, tv_usec: 10_000 };
+    let timer = libc::itimerval { it_interval: each, it_value: each };
+    let none = libc::itimerval {
+        it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
+        it_value: libc::timeval { tv_sec: 0, tv_usec: 0 },
+    };
+    // SAFETY: the timer is an `itimerval`, and the old one is not asked for.
+    Errno::result(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) })?;
+    while ALARMS.load(Ordering::Relaxed) < 3 {
+        pause();
+    }
+    let mut left = none;
+    // SAFETY: both are `itimerval`s.
+    Errno::result(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const none, &raw mut left) })?;
+    require!(left.it_interval.tv_usec == 10_000, "the interval was {} µs", left.it_interval.tv_usec);
+    alarm::set(1000);
+    let seconds = alarm::cancel();
+    require!(seconds.is_some_and(|seconds| (999..=1000).contains(&seconds)), "{seconds:?} of 1000 seconds were left");
+    Ok(())
+}
+
+fn random() -> Outcome {
+    let mut pages = [[0_u8; 4096]; 2];
+    for page in &mut pages {
+        // SAFETY: the page is as long as it is said to be.
+        let bytes = Errno::result(unsafe { libc::getrandom(page.as_mut_ptr().cast(), page.len(), 0) })?;
+        require!(bytes == 4096, "{bytes} of 4096 random bytes came");
+    }
+    require!(pages[0] != pages[1], "two random pages are the same");
+    let ones = pages[0].iter().map(|byte| byte.count_ones()).sum::<u32>();
+    require!((15_000..17_800).contains(&ones), "{ones} of 32768 random bits are set");
+    Ok(())
+}
