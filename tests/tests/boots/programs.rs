@@ -22,7 +22,12 @@ fn pages_are_mapped_protected_copied_moved_and_counted() {
 
 #[test]
 fn signals_are_delivered_masked_and_waited_for() {
-    check("signals", 11, Machine::new());
+    check("signals frames", 19, Machine::new());
+}
+
+#[test]
+fn time_passes_sleeps_end_and_alarms_come() {
+    check("times", 6, Machine::new());
 }
 
 #[test]
