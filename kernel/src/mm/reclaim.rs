@@ -38,6 +38,7 @@ use super::watermark::Purpose;
 use crate::arch::page_table;
 use crate::swap::{self, Plug};
 use crate::task::{self, WaitQueue, time};
+use crate::zswap;
 
 /// Folios that are looked at together (Linux: `SWAP_CLUSTER_MAX`).
 const BATCH: usize = 32;
@@ -121,6 +122,7 @@ fn kswapd() {
     let marks = physical::watermarks();
     loop {
         KSWAPD.wait_until(|| KSWAPD_WANTED.swap(false, Ordering::AcqRel));
+        zswap::memory_is_low();
         let mut effort = Effort::default();
         while physical::free_frames() < marks.high && !effort.is_hopeless() {
             effort.try_once();

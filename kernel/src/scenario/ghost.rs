@@ -6,26 +6,32 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use quire_swap::SwapOffError;
+use quire_swap::ghost::{MOST_PAGES, PATH};
+use quire_swap::header::{Header, Medium, PAGE_SIZE};
+use quire_swap::{SwapOffError, SwapOnError, SwapOnOptions};
 
 use super::Failure;
 use super::checks::{Books, Meeting, Task, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally, Workload};
 use crate::command_line::CommandLine;
+use crate::mm::heap;
+use crate::swap::EnableError;
 use crate::task::Fatal;
-use crate::{log, require, swap, zswap};
+use crate::{ghost, log, require, swap, zswap};
 
 type Outcome = Result<String, Failure>;
 
 const TASKS: u64 = 2;
 
 /// Two tasks with `load=` percent of memory of `contents=`. When all is written, the areas are disabled while the tasks go on,
-/// in the order of `off=`, which counts the `swapon=` words from 0. One that does not fit into memory must stay and work.
+/// in the order of `off=`, which counts the `swapon=` words from 0. One that does not fit into memory must stay and work. So many
+/// tasks as `killed=` says must die of a page that cannot be read, and no other.
 pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
     let contents = command_line.value("contents").unwrap_or("mix");
     let contents = Contents::named(contents).ok_or("contents= names no contents")?;
     let load = command_line.number("load")?.unwrap_or(125);
+    let may_die = command_line.number("killed")?.unwrap_or(0);
     let order = command_line.value("off").unwrap_or("");
     let order: Result<Vec<usize>, _> = order.split(',').filter(|word| !word.is_empty()).map(str::parse).collect();
     let zswap = zswap::get().ok_or("there is no zswap")?;
@@ -66,27 +72,63 @@ pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
     }
     left.come();
     let fatal = join(tasks);
-    require!(fatal.is_empty(), "tasks were killed: {fatal:?}");
+    require!(fatal.len() as u64 == may_die, "not {may_die} tasks were killed: {fatal:?}");
+    require!(fatal.iter().all(|why| matches!(why, Fatal::ReadFailed(_))), "tasks were killed: {fatal:?}");
     enabled.disable()?;
     require!(swap::total_pages() == 0, "an area is left");
     require!(count("stored_pages") == 0, "{} pages are left in zswap", count("stored_pages"));
     require!(count("pool_total_size") == 0, "{} bytes are left in the pool", count("pool_total_size"));
     require!(zswap.adds_up(), "pages stored are not those dropped and written back");
+    let total = swap::statistics();
+    let refused: u64 =
+        ["reject_compress_poor", "reject_reclaim_fail", "reject_alloc_fail"].into_iter().map(count).sum();
+    require!(
+        count("zswpout") == 0 || total.pages_out == count("zswpout") + refused,
+        "of {} pages that went out {} were stored and {refused} refused",
+        total.pages_out,
+        count("zswpout")
+    );
     books.check(&tally)?;
     let names =
         ["zswpout", "zswpin", "zswpwb", "written_back_compressed", "written_back_decompressed", "decompress_fail"];
     let counters: Vec<String> = names.into_iter().map(|name| format!("{name}={}", count(name))).collect();
-    let total = swap::statistics();
     Ok(format!(
-        "pages={} stored={stored} pool_kib={} {} zero_out={} written={} failed_writes={} stayed={stayed} bytes_verified={}",
+        "pages={} stored={stored} pool_kib={} {} refused={refused} zero_out={} written={} failed_writes={} killed={} \
+         stayed={stayed} bytes_verified={}",
         pages * TASKS,
         most >> 10,
         counters.join(" "),
         total.zero_out,
         total.write_requests,
         total.failed_writes,
+        fatal.len(),
         tally.verified()
     ))
+}
+
+/// The largest area: it costs next to nothing while it is empty, and can be enabled once.
+pub(super) fn ghost_size(_command_line: CommandLine<'static>) -> Outcome {
+    let mut page = [0; PAGE_SIZE];
+    require!(ghost::read(0, &mut page) == PAGE_SIZE, "the device is not a page");
+    let header = Header::parse(&page, Medium { pages: 0, is_file: false }).map_err(|error| format!("{error}"))?;
+    require!(u64::from(header.last_page) + 1 == ram(), "the header says {} pages", header.last_page + 1);
+    let on = |size| swap::swap_on(PATH, SwapOnOptions::default(), size);
+    // What is made once, at the first area, is no part of this one.
+    swap::disable(on(None)?)?;
+    let used = || heap::usage().1;
+    let before = used();
+    let area = on(Some(MOST_PAGES * PAGE_SIZE as u64))?;
+    let enabled = used() - before;
+    require!(enabled < 64 << 10, "16 TiB cost {enabled} bytes");
+    let again = on(None);
+    let is_busy = matches!(again, Err(EnableError::Refused(_, SwapOnError::Busy)));
+    require!(is_busy, "it was enabled twice: {again:?}");
+    drop(again);
+    let entries = swap::total_pages();
+    require!(entries == MOST_PAGES - 1, "the area has {entries} pages");
+    swap::disable(area)?;
+    require!(used() == before, "{before} bytes of heap were in use before, {} after", used());
+    Ok(format!("pages={entries} heap_bytes={enabled}"))
 }
 
 /// Nothing can be swapped, and the tasks want more than there is: those who ask in vain die, the others finish.

@@ -95,6 +95,7 @@ static SCENARIOS: &[Scenario] = &[
         "swapon= in any order of ghost device and disks, with zswap or without: pages go out, areas leave under load",
         ghost::ghost,
     ),
+    scenario("ghost-size", "what the largest ghost area costs, and that it is enabled once", ghost::ghost_size),
     scenario(
         "ghost-full",
         "random pages on the ghost device alone until memory ends: a task is killed, the kernel goes on",

@@ -6,6 +6,7 @@ mod crashes;
 mod demo;
 mod disks;
 mod faults;
+mod ghost;
 mod headers;
 mod initramfs;
 mod launcher;
