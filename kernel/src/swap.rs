@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU32;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
 use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
@@ -520,7 +520,53 @@ impl Enabled {
 /// # Errors
 /// [`SwapOffError`]; the area works as before.
 pub fn disable(area: u8) -> Result<(), SwapOffError> {
-    SWAP.swapoff(area, &mut AddressSpaces { area, next_line: time::since_boot() + LINE_EVERY })
+    LEAVING.fetch_add(1, Ordering::AcqRel);
+    let result = SWAP.swapoff(area, &mut AddressSpaces { area, next_line: time::since_boot() + LINE_EVERY });
+    if LEAVING.fetch_sub(1, Ordering::AcqRel) == 1 {
+        MAKE_ROOM.store(false, Ordering::Release);
+    }
+    LEFT.fetch_add(1, Ordering::AcqRel);
+    result
+}
+
+/// Areas that are being disabled.
+static LEAVING: AtomicUsize = AtomicUsize::new(0);
+/// How often an area was disabled, or stayed.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+/// A task gets no frame because an area is being disabled, which therefore gives up.
+static MAKE_ROOM: AtomicBool = AtomicBool::new(false);
+
+/// The patience of a task that gets no frame while an area is being disabled.
+pub struct Patience {
+    left: usize,
+    tries: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { left: LEFT.load(Ordering::Acquire), tries: 0 }
+    }
+}
+
+impl Patience {
+    /// Asks those that disable areas to give up, and waits a little. False if there is no hope in that: then it waited too
+    /// long, as whoever disables the area itself does.
+    pub fn is_worth_it(&mut self) -> bool {
+        const TRIES: u32 = 10;
+        const A_LITTLE: Duration = Duration::from_millis(20);
+        let left = LEFT.load(Ordering::Acquire);
+        if left != self.left {
+            *self = Self::default();
+            return true;
+        }
+        self.tries += 1;
+        if LEAVING.load(Ordering::Acquire) == 0 || self.tries > TRIES {
+            return false;
+        }
+        MAKE_ROOM.store(true, Ordering::Release);
+        time::sleep(A_LITTLE);
+        true
+    }
 }
 
 /// How often a long `swapoff` says how far it is.
@@ -535,7 +581,7 @@ struct AddressSpaces {
 /// Whether another page can come back without another task's having to die for it: there are free frames, or a slot
 /// elsewhere for what has to make room.
 fn is_room() -> bool {
-    SWAP.totals().1 > 0 || physical::free_frames() > physical::watermarks().high
+    !MAKE_ROOM.load(Ordering::Acquire) && (SWAP.totals().1 > 0 || physical::free_frames() > physical::watermarks().high)
 }
 
 impl Users for AddressSpaces {

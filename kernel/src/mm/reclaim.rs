@@ -149,6 +149,7 @@ pub fn wait_for_frame() -> Result<Folio, AllocationError> {
 
 #[inline(never)]
 fn reclaim_for_frame() -> Result<Folio, AllocationError> {
+    let mut patience = swap::Patience::default();
     let mut effort = Effort::default();
     if physical::free_frames() < physical::watermarks().low {
         // Whoever takes frames faster than `kswapd` frees them shares its work, so that some are left for readahead.
@@ -160,7 +161,11 @@ fn reclaim_for_frame() -> Result<Folio, AllocationError> {
             return Ok(folio);
         }
         if effort.is_hopeless() {
-            return Err(AllocationError);
+            // Where an area is being emptied nothing can go; that gives up before a task has to die for it.
+            if !patience.is_worth_it() {
+                return Err(AllocationError);
+            }
+            effort = Effort::default();
         }
         COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
         effort.try_once();

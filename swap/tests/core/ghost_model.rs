@@ -154,7 +154,7 @@ impl World {
         let mut stored = 0;
         for area in self.swap.areas() {
             let is_ghost = area.name() == PATH;
-            for slot in 1..u32::try_from(area.usable()).unwrap() + 1 {
+            for slot in 1..=u32::try_from(area.usable()).unwrap() {
                 let entry = Entry::new(area.index(), slot).unwrap();
                 let place = self.zswap.whereabouts(entry);
                 stored += u64::from(matches!(place, Whereabouts::Word | Whereabouts::Pool));
@@ -189,9 +189,9 @@ impl World {
         Ok(())
     }
 
-    fn run(&mut self, operation: Operation, pages: &[Page]) -> Result<(), TestCaseError> {
+    fn run(&mut self, operation: &Operation, pages: &[Page]) -> Result<(), TestCaseError> {
         let memory = self.kernel.memory;
-        match operation {
+        match *operation {
             Operation::Populate(task, page, contents) => {
                 if self.model[task][page].is_none() && self.kernel.populate_page(task, page, &pages[contents]) {
                     self.model[task][page] = Some(pages[contents]);
@@ -254,7 +254,7 @@ fn ghost_areas_and_disks_do_what_a_map_does() {
             let mut world = World::new();
             (0..3).filter(|area| enabled >> area & 1 != 0).for_each(|area| world.swap_on(area));
             for (number, operation) in operations.into_iter().enumerate() {
-                world.run(operation, &pages)?;
+                world.run(&operation, &pages)?;
                 if number.is_multiple_of(20) {
                     world.check()?;
                 }
