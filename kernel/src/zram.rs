@@ -1,7 +1,7 @@
 //! zram on this machine: the driver is started, and the command line makes devices ready as files in `/sys` do on Linux.
 //!
 //! `zram0.NAME=VALUE` writes VALUE to the attribute NAME of `/dev/zram0`, which is there from the start, in the order of
-//! the words; `disksize` comes after what Linux accepts only before it. `swapon=/dev/zram0` writes a swap header to a
+//! the words, with commas for spaces; `disksize` comes after what Linux accepts only before it. `swapon=/dev/zram0` writes a swap header to a
 //! device that has none yet, as `mkswap` would.
 
 use alloc::format;
@@ -50,11 +50,15 @@ pub fn start(command_line: CommandLine<'static>) -> Result<(), ZramStartError> {
     control.hot_add().map_err(ZramStartError::NoDevice)?;
     CONTROL.call_once(|| control);
     let words = || command_line.as_str().split_whitespace().filter_map(attribute);
-    let before_size = |name| matches!(name, "comp_algorithm" | "backing_dev" | "compressed_writeback");
+    let before_size = |name| {
+        const FIRST: [&str; 5] =
+            ["comp_algorithm", "recomp_algorithm", "algorithm_params", "backing_dev", "compressed_writeback"];
+        FIRST.contains(&name)
+    };
     let (first, then) = (words().filter(|word| before_size(word.1)), words().filter(|word| !before_size(word.1)));
     first.chain(then).try_for_each(|(device, name, value)| {
         let zram = self::device(device).ok_or(ZramError::NoDevice);
-        zram.and_then(|zram| zram.store(name, value))
+        zram.and_then(|zram| zram.store(name, &value.replace(',', " ")))
             .map_err(|error| ZramStartError::Attribute(format!("{device}.{name}={value}"), error))
     })
 }

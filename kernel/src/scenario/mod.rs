@@ -44,3 +44,7 @@ mod workload;
 mod zram;
 #[cfg(target_os = "none")]
 mod zram_cost;
+#[cfg(target_os = "none")]
+mod zram_disk;
+#[cfg(target_os = "none")]
+mod zram_linux;

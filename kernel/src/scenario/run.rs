@@ -8,7 +8,7 @@ use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
 use super::{
     areas, crashes, demo, disks, errors, full, ghost, mappings, memory, memory_cost, sequential, threads, zram,
-    zram_cost,
+    zram_cost, zram_disk, zram_linux,
 };
 use crate::command_line::CommandLine;
 use crate::{log, print};
@@ -84,6 +84,21 @@ static SCENARIOS: &[Scenario] = &[
     ),
     scenario("areas", "three areas: priorities, equal shares, swapoff of each under load", areas::areas),
     scenario("zram", "memory compressed into itself, three times; no page, byte or frame is lost", zram::zram),
+    scenario(
+        "zram-linux",
+        "what Linux's own tests of zram do, step by step, 100 GiB with a limit of 1 MiB included",
+        zram_linux::zram_linux,
+    ),
+    scenario(
+        "zram-writeback",
+        "zram writes back to /dev/vda, three times; compressed=1 as stored; errors=1 if the disk fails",
+        zram_disk::zram_writeback,
+    ),
+    scenario(
+        "zram-damage",
+        "a byte of a compressed page changes in memory: only the task that needs the page dies",
+        zram_disk::zram_damage,
+    ),
     scenario(
         "zram-cost",
         "what a page costs through zram, out and in, in instructions; with --release -- --icount",

@@ -17,6 +17,7 @@ use super::contents::{Contents, Page, Xorshift, hash};
 use crate::arch::user::{self, Fault};
 use crate::mm::AddressSpace;
 use crate::mm::address_space::MapError;
+use crate::mm::advice::Advice;
 use crate::task::{self, JoinHandle};
 
 /// Where a task's pages begin.
@@ -103,6 +104,12 @@ impl Workload {
     /// Visits every page in order.
     pub(super) fn sequential(&mut self) -> Result<(), Fault> {
         (0..self.pages).try_for_each(|index| self.verify(index))
+    }
+
+    /// Lets every page go out of memory at once, as `madvise(MADV_PAGEOUT)` does.
+    pub(super) fn page_out(&self) -> Result<(), Fault> {
+        let space = task::current().space().ok_or(Fault)?;
+        space.advise(PAGES..PAGES + self.pages * PAGE_SIZE as u64, Advice::PageOut).map_err(|_| Fault)
     }
 
     /// Visits `visits` pages anywhere.

@@ -23,7 +23,7 @@ const CYCLES: u64 = 3;
 const TASKS: u64 = 2;
 
 /// The numbers of an attribute.
-fn numbers(zram: &Zram<Quire>, attribute: &str) -> Result<Vec<u64>, Failure> {
+pub(super) fn numbers(zram: &Zram<Quire>, attribute: &str) -> Result<Vec<u64>, Failure> {
     Ok(zram.show(attribute)?.split_whitespace().filter_map(|word| word.parse().ok()).collect())
 }
 

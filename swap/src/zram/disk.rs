@@ -108,8 +108,8 @@ impl<M: Machine> ZramDisk<M> {
 
     /// The swap slot is free. Never waits: a slot that is busy keeps its page until it is written again.
     pub(super) fn slot_freed(&self, slot: u32) {
-        let Some(slot) = self.slots.get(slot) else { return };
         self.statistics.notify_free.add(1);
+        let Some(slot) = self.slots.get(slot) else { return };
         match slot.try_lock() {
             Some(slot) => self.free(slot),
             None => self.statistics.miss_free.add(1),

@@ -37,6 +37,62 @@ fn a_value_that_zram_refuses_stops_the_kernel_with_a_line_that_names_it() {
 }
 
 #[test]
+fn linux_tests_of_zram_pass_step_by_step() {
+    let run = Run::new("zram-linux", Machine::new().memory(Size::mebibytes(128)));
+    run.figures().require_exactly("tests", 5);
+    for test in ["fill", "swap", "100 GiB", "letters", "every page"] {
+        run.require(run.lines_with(&format!("zram: {test}: ")).next().is_some(), &format!("{test} says nothing"));
+    }
+}
+
+/// Three cycles of swap through zram to a disk.
+fn written_back(words: &str, disk: Disk) -> Run {
+    let run = Run::new(&format!("zram-writeback {words}"), machine().disk(disk));
+    run.figures().require_exactly("cycles", 3);
+    run.figures().require_at_least("bytes_verified", 3 * 1000 * 4096);
+    run.require(run.lines_with(" killed: ").next().is_none(), "a task was killed");
+    run
+}
+
+#[test]
+fn pages_are_written_back_and_come_back_from_the_disk() {
+    let run = written_back("compressed=0", Disk::swap(Size::mebibytes(64)));
+    run.figures().require_at_least("blocks", run.figures().number("pages"));
+}
+
+#[test]
+fn pages_are_written_back_as_they_are_stored_several_to_a_block() {
+    let run = written_back("compressed=1", Disk::swap(Size::mebibytes(64)));
+    run.require(run.figures().number("blocks") * 4 < run.figures().number("pages") * 3, "a block holds one page");
+}
+
+#[test]
+fn a_backing_device_that_fails_costs_nothing() {
+    for compressed in [0, 1] {
+        let rules: Vec<String> = [8, 800, 2400]
+            .iter()
+            .enumerate()
+            .map(|(number, sector)| {
+                let rule = format!("inject-error.{number}");
+                format!("{rule}.event=none,{rule}.errno=5,{rule}.iotype=write,{rule}.sector={sector}")
+            })
+            .collect();
+        let disk = Disk::swap(Size::mebibytes(64)).faults(rules.join(","));
+        let run = written_back(&format!("compressed={compressed} errors=1"), disk);
+        run.figures().require_at_least("refused", 3);
+    }
+}
+
+#[test]
+fn a_damaged_page_costs_only_the_task_that_needs_it() {
+    let run = Run::new("zram-damage", machine());
+    run.figures().require_exactly("killed", 1);
+    run.figures().require_exactly("survived", 2);
+    let killed: Vec<&str> = run.lines_with(" killed: ").collect();
+    run.require(killed.len() == 1 && killed[0].contains("/dev/zram0"), "not one task is named with the device");
+}
+
+#[test]
 fn what_a_page_costs_is_measured_and_every_page_comes_back() {
     let run = Run::new("zram-cost contents=mix pages=256", machine().icount());
     run.figures().require_exactly("ticks_an_instruction", 16);
