@@ -24,7 +24,7 @@ use crate::{log, require, swap, zram};
 const CYCLES: u64 = 3;
 const TASKS: u64 = 3;
 /// Pages of a task.
-const PAGES: u64 = 500;
+const PAGES: u64 = 300;
 
 /// A device that is a swap area, and what there was before.
 struct Enabled {
