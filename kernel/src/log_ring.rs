@@ -6,7 +6,7 @@
 use core::time::Duration;
 
 /// The room for lines, in bytes.
-const BYTES: usize = 16 << 10;
+pub const BYTES: usize = 16 << 10;
 /// The longest text of a line; what is beyond is cut off.
 pub const TEXT_MAX: usize = 1000;
 const HEADER: usize = 10;

@@ -24,7 +24,7 @@ use super::node::{Device, File, Wait};
 use crate::arch::user;
 use crate::errno::Errno;
 use crate::mm::heap;
-use crate::swap::Quire;
+use crate::swap::{self, Quire};
 use crate::task::WaitQueue;
 use crate::{disk, zram};
 
@@ -69,7 +69,7 @@ pub fn open(device: Device, flags: u32) -> Result<Arc<dyn File>, Errno> {
     if writes(flags) && medium.is_read_only() {
         return Err(Errno::EACCES);
     }
-    Ok(Arc::new(BlockFile { medium }))
+    Ok(Arc::new(BlockFile { path, medium }))
 }
 
 enum Medium {
@@ -126,6 +126,7 @@ fn errno(error: IoError) -> Errno {
 }
 
 struct BlockFile {
+    path: String,
     medium: Medium,
 }
 
@@ -166,6 +167,12 @@ impl BlockFile {
         PARTLY.store(false, Ordering::Release);
         TURN.wake_all();
         result
+    }
+
+    /// What is a swap area is not written by anybody else.
+    fn check_no_swap_area(&self) -> Result<(), Errno> {
+        let is_area = swap::core().areas().any(|area| area.name() == self.path);
+        if is_area { Err(Errno::ETXTBSY) } else { Ok(()) }
     }
 
     /// The pages that lie wholly in what an `ioctl` names: two words, offset and length.
@@ -219,6 +226,7 @@ impl File for BlockFile {
         if bytes.is_empty() {
             return Ok(0);
         }
+        self.check_no_swap_area()?;
         let room = self.bytes().saturating_sub(offset).min(bytes.len() as u64) as usize;
         if room == 0 {
             return Err(Errno::ENOSPC);
@@ -239,8 +247,12 @@ impl File for BlockFile {
             BLKSSZGET | BLKPBSZGET => answer(&self.medium.sector().to_le_bytes()),
             BLKROGET => answer(&u32::from(self.medium.is_read_only()).to_le_bytes()),
             BLKFLSBUF => Ok(0),
-            BLKDISCARD => self.medium.discard(self.range(argument)?).map(|()| 0),
+            BLKDISCARD => {
+                self.check_no_swap_area()?;
+                self.medium.discard(self.range(argument)?).map(|()| 0)
+            }
             BLKZEROOUT => {
+                self.check_no_swap_area()?;
                 let contents = page_buffer()?;
                 self.range(argument)?.try_for_each(|page| self.medium.write(page, &contents))?;
                 Ok(0)

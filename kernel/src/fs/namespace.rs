@@ -198,6 +198,9 @@ fn wanted(flags: u32) -> u32 {
 
 /// The path of what was found, for `/proc`.
 fn shown_path(start: &Start, found: &Found) -> Vec<u8> {
+    if let Last::Other(path) = &found.last {
+        return path.clone();
+    }
     let mut path = path_of(start, &found.parent).unwrap_or_default();
     if let Last::Name(name) = &found.last {
         if path.last() != Some(&b'/') {

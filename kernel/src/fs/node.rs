@@ -191,8 +191,8 @@ pub enum New<'a> {
 pub enum Target {
     /// To a path, from the directory that the link is in.
     Path(Vec<u8>),
-    /// To this.
-    Node(Handle),
+    /// To this, which is shown with this path.
+    Node(Handle, Vec<u8>),
 }
 
 /// What a name leads to.

@@ -58,6 +58,8 @@ pub enum Last {
     Dot,
     /// `..`
     DotDot,
+    /// A link that leads to a node without a walk, which is shown with this path.
+    Other(Vec<u8>),
 }
 
 impl Found {
@@ -130,10 +132,10 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> 
                 return Err(Errno::ELOOP);
             }
             match node.follow()? {
-                Target::Node(node) if is_last => {
-                    return Ok(Found { parent: at, last: Last::Name(name), node: Some(node), slash });
+                Target::Node(node, path) if is_last => {
+                    return Ok(Found { parent: at, last: Last::Other(path), node: Some(node), slash });
                 }
-                Target::Node(node) => at = node,
+                Target::Node(node, _) => at = node,
                 Target::Path(path) => {
                     match path.first() {
                         None => return Err(Errno::ENOENT),

@@ -276,7 +276,7 @@ impl Node for SyntheticNode {
 
     fn follow(&self) -> Result<Target, Errno> {
         match &self.item {
-            Item::To(node, _) => Ok(Target::Node(Arc::clone(node))),
+            Item::To(node, path) => Ok(Target::Node(Arc::clone(node), path.clone())),
             _ => self.read_link().map(Target::Path),
         }
     }

@@ -394,10 +394,10 @@ impl File for TmpFile {
         Ok(written)
     }
 
-    fn append(&self, bytes: &[u8], wait: Wait) -> Result<(usize, u64), Errno> {
-        let end = self.object()?.length();
-        let written = self.write(end, bytes, wait)?;
-        Ok((written, end + written as u64))
+    fn append(&self, bytes: &[u8], _: Wait) -> Result<(usize, u64), Errno> {
+        let (start, written) = self.object()?.append(bytes)?;
+        self.node()?.mark_modified();
+        Ok((written, start + written as u64))
     }
 
     fn length(&self) -> Option<u64> {

@@ -184,6 +184,21 @@ impl Object {
         written
     }
 
+    /// Writes behind the last byte, where nobody else writes; returns where that was, and how many bytes were written.
+    ///
+    /// # Errors
+    /// As [`Self::write_at`].
+    pub fn append(&self, bytes: &[u8]) -> Result<(u64, usize), ObjectError> {
+        // Who appends next does so behind these bytes, also while they are not there yet.
+        let start = self.length.fetch_add(bytes.len() as u64, Ordering::AcqRel);
+        let written = self.write_at(start, bytes);
+        let (end, reached) = (start + bytes.len() as u64, start + written.map_or(0, |written| written as u64));
+        if reached < end {
+            let _ = self.length.compare_exchange(end, reached, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        written.map(|written| (start, written))
+    }
+
     /// Calls `serve` with the page, the bytes within it, and how many bytes came before, for each page of a run of bytes.
     fn each_part(
         offset: u64,

@@ -15,6 +15,7 @@ mod file;
 mod identity;
 mod location;
 mod memory;
+mod messages;
 mod metadata;
 mod mount;
 mod poll;
@@ -59,6 +60,7 @@ const LISTS: &[Calls] = &[
     identity::CALLS,
     location::CALLS,
     memory::CALLS,
+    messages::CALLS,
     metadata::CALLS,
     mount::CALLS,
     poll::CALLS,

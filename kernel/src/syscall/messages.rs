@@ -1,0 +1,53 @@
+//! The kernel's log, for `dmesg`.
+
+use alloc::vec::Vec;
+
+use linux_raw_sys::general as linux;
+
+use super::{Arguments, Calls, Outcome};
+use crate::arch::user;
+use crate::errno::Errno;
+use crate::log;
+use crate::log_ring::{BYTES, TEXT_MAX};
+
+pub(super) const CALLS: Calls = &[(linux::__NR_syslog, syslog)];
+
+/// What `syslog(2)` can be asked for.
+const READ_ALL: u64 = 3;
+const READ_CLEAR: u64 = 4;
+const CONSOLE_LEVEL: u64 = 8;
+const SIZE_UNREAD: u64 = 9;
+const SIZE_BUFFER: u64 = 10;
+
+fn syslog(arguments: &Arguments) -> Outcome {
+    let [action, address, length, ..] = arguments.a;
+    match action {
+        // Nothing is ever cleared: the oldest lines go by themselves.
+        READ_ALL | READ_CLEAR => {
+            let lines = kept_lines();
+            let newest = &lines[lines.len().saturating_sub(length as usize)..];
+            user::write(address, newest)?;
+            Ok(newest.len() as u64)
+        }
+        SIZE_UNREAD => Ok(kept_lines().len() as u64),
+        SIZE_BUFFER => Ok(BYTES as u64),
+        // Opening, closing, clearing, and what the console shows: nothing to do.
+        0..=CONSOLE_LEVEL if action != 2 => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The lines as Linux prints them, with priority and time.
+fn kept_lines() -> Vec<u8> {
+    let mut lines = Vec::new();
+    let mut text = [0; TEXT_MAX];
+    let mut next = 0;
+    while let Some((number, time, length)) = log::kept_line(next, &mut text) {
+        let stamp = alloc::format!("<6>[{:5}.{:06}] ", time.as_secs(), time.subsec_micros());
+        lines.extend(stamp.bytes());
+        lines.extend(&text[..length]);
+        lines.push(b'\n');
+        next = number + 1;
+    }
+    lines
+}
