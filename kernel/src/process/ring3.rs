@@ -136,8 +136,10 @@ pub fn exception(frame: &TrapFrame) {
 fn force(frame: &TrapFrame, signal: Signal, info: Info, address: u64) {
     let process = this();
     let registers = FaultRegisters { trap: frame.vector, error: frame.error, address };
+    // One that is killed already only goes the same way a second time.
+    let was_killed = process.standing().is_killed();
     process.with_signals(|signals| signals.force(signal, info, registers));
-    if process.standing().is_killed() {
+    if process.standing().is_killed() && !was_killed {
         log!(
             "process",
             "{process}: {signal} at instruction {:#x}, stack {:#x}, address {address:#x}, trap {}, error {:#x}",
