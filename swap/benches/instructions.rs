@@ -3,11 +3,12 @@
 //! Each operation runs n and 2n times under callgrind, which counts instructions; the difference is n operations without
 //! what was made ready for them, the loop around them included. Needs valgrind.
 //!
-//! What the numbers above their targets are made of: looking up counts a reader of the area and one of the cluster's
-//! table, some ten instructions each, because code without `unsafe` gives memory back only when it has counted that
-//! nobody reads it. Taking and freeing a slot do so, too, take the cluster's lock and a reference to the area, and keep
-//! the free slots in a list inside the table, which costs nothing for unused slots. In an area that is nearly full, most
-//! clusters have no slot or one to give, so most slots take a cluster off its list or put it back.
+//! What the numbers above their targets are made of: whoever looks at a table counts as its reader, and so does whoever
+//! looks at an area, ten instructions each, because code without `unsafe` gives memory back only when it has counted that
+//! nobody reads it. Taking a slot and freeing it do so, too, take the cluster's lock, and take and drop a reference to the
+//! area, each of which is a locked instruction; the rest is the slot's bit, its word, and the numbers of used slots. In an
+//! area that is nearly full a cluster gives a dozen slots before the next one has to be found, and comes back to its list
+//! once for as many.
 
 #![allow(unreachable_pub, missing_docs, reason = "a benchmark exports nothing")]
 
@@ -43,6 +44,11 @@ const OPERATIONS: &[Operation] = &[
     ("look up a slot that is not cached", Some(20.0), lookup_nothing),
     ("look up a slot that is not cached, with the area at hand as a fault has it", Some(20.0), lookup_nothing_in),
     ("the loop alone, which is in all of these", None, turn),
+    (
+        "the choice of a slot at random and the two moves of it alone, which are in those where an area is so full",
+        None,
+        choice,
+    ),
     ("duplicate and put a count", None, duplicate),
     ("ask the backend through its table", None, |times| ask(&*backend(), times)),
     ("ask the backend directly", None, |times| ask_directly(&Backend, times)),
@@ -152,6 +158,21 @@ fn lookup_nothing_in(times: u64) {
     let area = swap.area(entry.area()).expect("it is enabled");
     for _ in 0..times {
         assert!(area.lookup(black_box(entry.slot() + 1)).is_none());
+    }
+}
+
+/// [`churn`] without a swap area.
+fn choice(times: u64) {
+    let mut held: Vec<[u64; 2]> = (0..MEBI / 100).map(|number| [number; 2]).collect();
+    let mut random = 12345_u64;
+    for _ in 0..times / 1024 {
+        for _ in 0..1024 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            black_box(held.swap_remove((random >> 33) as usize % held.len()));
+        }
+        for _ in 0..1024 {
+            held.push(black_box([random; 2]));
+        }
     }
 }
 

@@ -53,12 +53,10 @@ impl<M: Machine> Area<M> {
     #[inline(always)]
     pub(crate) fn allocate_beside(&self, hint: u32, word: Word) -> Option<Taken> {
         let cluster = self.clusters.get_fixed(hint as usize / CLUSTER_SLOTS)?;
-        let (offset, full) = cluster.take_usual(offset(hint), word, &self.room)?;
+        let relist = |from, to| self.note_moved(hint, from, to);
+        let (offset, full) = cluster.take_usual(offset(hint), word, &self.room, relist)?;
         self.used.fetch_add(1, Ordering::AcqRel);
         let first = hint - hint % CLUSTER_SLOTS as u32 + offset as u32;
-        if full {
-            self.list_again(first);
-        }
         Some(Taken { first, full })
     }
 
@@ -158,7 +156,7 @@ impl<M: Machine> Area<M> {
 
     /// The first slot of the cluster that a search for a single slot would nearly always end in, when few clusters are free: a
     /// partly used one, or without free ones one that is nearly full.
-    fn usual_cluster(&self) -> Option<u32> {
+    pub(crate) fn usual_cluster(&self) -> Option<u32> {
         if self.properties.rotational || self.discard_clusters {
             return None;
         }

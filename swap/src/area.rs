@@ -36,7 +36,8 @@ pub struct Area<M: Machine> {
     /// Captured at `swapon`, kept until the area is gone.
     pub(crate) ops: Arc<dyn SwapOps<M>>,
     pub(crate) metadata_bits: u8,
-    pub(crate) tells_of_frees: bool,
+    /// The backend keeps nothing for each slot, and need not be told of freed ones.
+    pub(crate) is_plain: bool,
     pub(crate) synchronous: bool,
     /// Clusters are discarded when they become empty.
     pub(crate) discard_clusters: bool,

@@ -203,23 +203,38 @@ impl<M: Machine> Area<M> {
     /// One more page-table word holds the slot.
     #[inline]
     pub(crate) fn duplicate(&self, entry: Entry) -> Result<(), DuplicateError> {
-        let cluster = self.cluster(entry.slot()).ok_or(DuplicateError::NotInUse(entry))?;
-        let mut cluster = cluster.lock();
-        match cluster.word(offset(entry.slot())).kind() {
-            Kind::Free => Err(DuplicateError::NotInUse(entry)),
-            Kind::Bad | Kind::Owned(_) => Err(DuplicateError::Bad(entry)),
-            Kind::Shadow(_) | Kind::Folio(_) => {
-                cluster.add_count(offset(entry.slot())).map_err(|NoMemory| DuplicateError::NoMemory)
-            }
+        if let Some(cluster) = self.clusters.get_fixed(entry.slot() as usize / CLUSTER_SLOTS) {
+            return duplicate_in(cluster.lock(), entry);
         }
+        self.duplicate_on_demand(entry)
+    }
+
+    #[inline(never)]
+    fn duplicate_on_demand(&self, entry: Entry) -> Result<(), DuplicateError> {
+        duplicate_in(self.cluster(entry.slot()).ok_or(DuplicateError::NotInUse(entry))?.lock(), entry)
     }
 
     /// One page-table word less holds the slot; it is freed with the last one, unless its folio is busy.
     #[inline]
     pub(crate) fn put(&self, entry: Entry) {
-        let Some(cluster) = self.cluster(entry.slot()) else { return };
+        if let Some(cluster) = self.clusters.get_fixed(entry.slot() as usize / CLUSTER_SLOTS) {
+            self.put_in(cluster.lock(), entry);
+        } else {
+            self.put_on_demand(entry);
+        }
+    }
+
+    #[inline(never)]
+    fn put_on_demand(&self, entry: Entry) {
+        if let Some(cluster) = self.cluster(entry.slot()) {
+            self.put_in(cluster.lock(), entry);
+        }
+    }
+
+    #[expect(clippy::inline_always, reason = "the usual way of every count")]
+    #[inline(always)]
+    fn put_in(&self, mut cluster: ClusterGuard<'_, M>, entry: Entry) {
         let offset = offset(entry.slot());
-        let mut cluster = cluster.lock();
         let kind = cluster.word(offset).kind();
         if !matches!(kind, Kind::Shadow(_) | Kind::Folio(_)) || cluster.count(offset) == 0 {
             drop(cluster);
@@ -264,6 +279,18 @@ impl<M: Machine> Area<M> {
                 let metadata = cluster.take_metadata(offset(slot), self.metadata_bits);
                 self.ops.slot_zeroed(self, slot, metadata);
             }
+        }
+    }
+}
+
+#[expect(clippy::inline_always, reason = "the usual way of every count")]
+#[inline(always)]
+fn duplicate_in<M: Machine>(mut cluster: ClusterGuard<'_, M>, entry: Entry) -> Result<(), DuplicateError> {
+    match cluster.word(offset(entry.slot())).kind() {
+        Kind::Free => Err(DuplicateError::NotInUse(entry)),
+        Kind::Bad | Kind::Owned(_) => Err(DuplicateError::Bad(entry)),
+        Kind::Shadow(_) | Kind::Folio(_) => {
+            cluster.add_count(offset(entry.slot())).map_err(|NoMemory| DuplicateError::NoMemory)
         }
     }
 }

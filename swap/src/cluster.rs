@@ -8,6 +8,7 @@
 //! that the table is just appearing or vanishing, which means that no slot is in use.
 
 use alloc::boxed::Box;
+use core::mem;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::{RwLock, RwLockReadGuard};
@@ -61,6 +62,23 @@ pub(crate) struct State {
 
 impl State {
     #[inline]
+    fn free_slots(&self) -> usize {
+        CLUSTER_SLOTS - usize::from(self.used)
+    }
+
+    /// Where the cluster belongs while it is neither empty nor full. `fragmented`: the last search found no room for its class.
+    /// One for single slots counts as fragmented from when it was full until it has [`FEW`] free slots again.
+    fn list_of_partly_used(&self, fragmented: bool) -> ListId {
+        let was_fragmented = self.list == ListId::fragmented(self.class);
+        let is_fragmented = if run_length(self.class) == 1 {
+            (was_fragmented || self.list == ListId::FULL) && self.free_slots() < FEW
+        } else {
+            was_fragmented || fragmented
+        };
+        if is_fragmented { ListId::fragmented(self.class) } else { ListId::partly_used(self.class) }
+    }
+
+    #[inline]
     fn give_back(&mut self, table: &Table, offset: usize) {
         free::store(table, offset, FREE);
         self.free.give_back(table, offset);
@@ -108,10 +126,16 @@ impl<M: Machine> Cluster<M> {
     }
 
     /// Takes the slot at `wanted` or the next free one and sets its word, if the cluster is one of the partly used ones and the
-    /// area is open. Says also whether the cluster is full now, which the caller has to tell the lists.
+    /// area is open. Says also whether the cluster is full now, and takes it off its list then.
     #[expect(clippy::inline_always, reason = "the usual way of every slot")]
     #[inline(always)]
-    pub(crate) fn take_usual(&self, wanted: usize, word: Word, room: &Room) -> Option<(usize, bool)> {
+    pub(crate) fn take_usual(
+        &self,
+        wanted: usize,
+        word: Word,
+        room: &Room,
+        move_to: impl FnOnce(ListId, ListId),
+    ) -> Option<(usize, bool)> {
         let mut state = self.state.lock();
         if !state.list.is_partly_used() || !room.is_open() {
             return None;
@@ -121,23 +145,32 @@ impl<M: Machine> Cluster<M> {
         let offset = state.free.take(table, wanted)?;
         free::store(table, offset, word);
         state.used += 1;
-        Some((offset, usize::from(state.used) == CLUSTER_SLOTS))
+        let full = usize::from(state.used) == CLUSTER_SLOTS;
+        if full {
+            move_to(mem::replace(&mut state.list, ListId::FULL), ListId::FULL);
+        }
+        Some((offset, full))
     }
 
-    /// Makes a slot free again that is not the last one in use, telling the backend. Says whether the cluster may belong on
-    /// another list now; `None` if nothing was done.
+    /// Makes a slot free again that is not the last one in use; the cluster may belong on another list then. False if nothing
+    /// was done.
     #[expect(clippy::inline_always, reason = "the usual way of every slot")]
     #[inline(always)]
-    pub(crate) fn give_back_usual(&self, offset: usize, tell: impl FnOnce()) -> Option<bool> {
+    pub(crate) fn give_back_usual(&self, offset: usize, move_to: impl FnOnce(ListId, ListId)) -> bool {
         let mut state = self.state.lock();
+        let table = self.table.try_read();
+        let Some(Some(table)) = table.as_deref() else { return false };
         if state.used <= 1 {
-            return None;
+            return false;
         }
-        let table = self.table.try_read()?;
-        let table = table.as_deref()?;
-        tell();
         state.give_back(table, offset);
-        Some(state.list == ListId::FULL || CLUSTER_SLOTS - usize::from(state.used) == FEW)
+        if state.list == ListId::FULL || state.free_slots() == FEW {
+            let list = state.list_of_partly_used(false);
+            if list != state.list {
+                move_to(mem::replace(&mut state.list, list), list);
+            }
+        }
+        true
     }
 
     #[inline]
@@ -210,10 +243,15 @@ impl<M: Machine> ClusterGuard<'_, M> {
         usize::from(self.state.used) == CLUSTER_SLOTS
     }
 
-    /// Slots that are free.
-    #[inline]
-    pub(crate) fn free_slots(&self) -> usize {
-        CLUSTER_SLOTS - usize::from(self.state.used)
+    /// Where the cluster belongs now; `fragmented` if it had room, but not for its class.
+    pub(crate) fn list_that_fits(&self, fragmented: bool) -> ListId {
+        if self.is_empty() {
+            ListId::FREE
+        } else if self.is_full() {
+            ListId::FULL
+        } else {
+            self.state.list_of_partly_used(fragmented)
+        }
     }
 
     #[inline]

@@ -57,7 +57,8 @@ impl FreeSlots {
     }
 
     /// Takes a slot: `wanted`, or the next one that is free, the first one following the last.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "the usual way of every slot")]
+    #[inline(always)]
     pub(crate) fn take(&mut self, table: &Table, wanted: usize) -> Option<usize> {
         let mut place = wanted / GROUP % GROUPS;
         let mut bits = group(table, place);

@@ -134,21 +134,28 @@ impl List {
     }
 }
 
-// A cluster on a list exists: it is taken off before it vanishes.
+/// Does something with the neighbours of a cluster on a list. Such a cluster exists: it is taken off before it vanishes.
+#[inline]
+fn with_links<M: Machine, R>(clusters: &Clusters<M>, cluster: u32, work: impl Fn(&Links) -> R) -> Option<R> {
+    match clusters.get_fixed(cluster as usize) {
+        Some(cluster) => Some(work(&cluster.links)),
+        None => clusters.get(cluster as usize).map(|cluster| work(&cluster.links)),
+    }
+}
 
+/// The neighbours before and behind.
+#[inline]
 fn neighbours<M: Machine>(clusters: &Clusters<M>, cluster: u32) -> (u32, u32) {
     let read = |links: &Links| (links.previous.load(Ordering::Relaxed), links.next.load(Ordering::Relaxed));
-    clusters.get(cluster as usize).map_or((cluster, cluster), |cluster| read(&cluster.links))
+    with_links(clusters, cluster, read).unwrap_or((cluster, cluster))
 }
 
+#[inline]
 fn set_previous<M: Machine>(clusters: &Clusters<M>, cluster: u32, previous: u32) {
-    if let Some(cluster) = clusters.get(cluster as usize) {
-        cluster.links.previous.store(previous, Ordering::Relaxed);
-    }
+    with_links(clusters, cluster, |links| links.previous.store(previous, Ordering::Relaxed));
 }
 
+#[inline]
 fn set_next<M: Machine>(clusters: &Clusters<M>, cluster: u32, next: u32) {
-    if let Some(cluster) = clusters.get(cluster as usize) {
-        cluster.links.next.store(next, Ordering::Relaxed);
-    }
+    with_links(clusters, cluster, |links| links.next.store(next, Ordering::Relaxed));
 }

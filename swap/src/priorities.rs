@@ -27,6 +27,15 @@ impl Priorities {
         Some(index)
     }
 
+    /// Whether the area is tried first, and no other has its priority.
+    pub(crate) fn is_alone_first(&self, index: u8) -> bool {
+        match self.areas[..self.length] {
+            [(first, area), (second, _), ..] => area == index && first > second,
+            [(_, area)] => area == index,
+            [] => false,
+        }
+    }
+
     /// Adds an area behind all of its priority.
     pub(crate) fn insert(&mut self, priority: i16, index: u8) {
         debug_assert!(self.length < MAX_AREAS && !self.iter().any(|other| other == index));
@@ -85,5 +94,11 @@ mod tests {
         priorities.remove(3);
         priorities.requeue(3);
         assert_eq!(priorities.iter().collect::<Vec<_>>(), [4, 1, 2, 0]);
+        assert!(priorities.is_alone_first(4) && !priorities.is_alone_first(1));
+        priorities.remove(4);
+        priorities.remove(1);
+        assert!(!priorities.is_alone_first(2), "there is another of its priority");
+        priorities.remove(0);
+        assert!(priorities.is_alone_first(2));
     }
 }

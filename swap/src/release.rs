@@ -2,9 +2,8 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::allocate::FEW;
 use crate::area::{Area, offset};
-use crate::cluster::{CLUSTER_SLOTS, ClusterGuard, run_length};
+use crate::cluster::{CLUSTER_SLOTS, ClusterGuard};
 use crate::clusters::Clusters;
 use crate::lists::ListId;
 use crate::machine::{Event, Machine};
@@ -15,23 +14,13 @@ impl<M: Machine> Area<M> {
     #[inline]
     pub(crate) fn free(&self, slot: u32) {
         // The usual case: others in the cluster stay in use.
-        if self.metadata_bits == 0
+        if self.is_plain
             && let Some(cluster) = self.clusters.get_fixed(slot as usize / CLUSTER_SLOTS)
-            && let Some(to_be_listed) = cluster.give_back_usual(offset(slot), || self.tell_of_free(slot, 0))
+            && cluster.give_back_usual(offset(slot), |from, to| self.note_moved(slot, from, to))
         {
-            if to_be_listed {
-                self.list_again(slot);
-            }
             self.lower_used(1);
         } else {
             self.free_slowly(slot);
-        }
-    }
-
-    #[inline]
-    fn tell_of_free(&self, slot: u32, metadata: u64) {
-        if self.tells_of_frees {
-            self.ops.slot_free_notify(self, slot, metadata);
         }
     }
 
@@ -52,12 +41,10 @@ impl<M: Machine> Area<M> {
         }
     }
 
-    /// Looks at a slot's cluster again, of which something was taken or given back, whether it is on the right list.
+    /// Moves a slot's cluster, which is locked and says so itself already, from one list to another.
     #[inline(never)]
-    pub(crate) fn list_again(&self, slot: u32) {
-        if let Some(cluster) = self.cluster(slot) {
-            self.relist(slot as usize / CLUSTER_SLOTS, &mut cluster.lock(), false);
-        }
+    pub(crate) fn note_moved(&self, slot: u32, from: ListId, to: ListId) {
+        self.lists.lock().move_to(&self.clusters, slot as usize / CLUSTER_SLOTS, from, to);
     }
 
     /// Frees a run of slots without count, in a cluster that is locked, and tells the backend.
@@ -82,28 +69,18 @@ impl<M: Machine> Area<M> {
         debug_assert_eq!(cluster.count(offset(slot)), 0);
         let metadata =
             if self.metadata_bits == 0 { 0 } else { cluster.take_metadata(offset(slot), self.metadata_bits) };
-        self.tell_of_free(slot, metadata);
+        if !self.is_plain {
+            self.ops.slot_free_notify(self, slot, metadata);
+        }
         cluster.give_back(offset(slot));
     }
 
-    /// Moves the cluster to the list that it belongs on now; `fragmented` if it had room, but not for its class. One for single
-    /// slots counts as fragmented from when it was full until it has [`FEW`] free slots again.
+    /// Moves the cluster to the list that it belongs on now; `fragmented` if it had room, but not for its class.
     pub(crate) fn relist(&self, index: usize, cluster: &mut ClusterGuard<'_, M>, fragmented: bool) {
         let now = cluster.list();
-        let was_fragmented = [ListId::FULL, ListId::fragmented(cluster.class())].contains(&now);
-        let is_fragmented = if run_length(cluster.class()) == 1 {
-            was_fragmented && cluster.free_slots() < FEW
-        } else {
-            fragmented || now == ListId::fragmented(cluster.class())
-        };
-        let list = if cluster.is_empty() {
-            if self.discard_clusters && now != ListId::FREE { ListId::DISCARD } else { ListId::FREE }
-        } else if cluster.is_full() {
-            ListId::FULL
-        } else if is_fragmented {
-            ListId::fragmented(cluster.class())
-        } else {
-            ListId::partly_used(cluster.class())
+        let list = match cluster.list_that_fits(fragmented) {
+            ListId::FREE if self.discard_clusters && now != ListId::FREE => ListId::DISCARD,
+            list => list,
         };
         if list != now {
             self.move_to_list(index, cluster, list);

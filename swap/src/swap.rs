@@ -215,7 +215,8 @@ impl<M: Machine> Swap<M> {
 
     /// The folio in the swap cache at `entry`. Takes no lock and never waits; the folio may leave the cache at once
     /// unless the caller locks it and looks again.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a few instructions, of which a call would be a good part")]
+    #[inline(always)]
     pub fn lookup(&self, entry: Entry) -> Option<M::Folio> {
         self.areas.get(usize::from(entry.area()))?.try_read()?.as_ref()?.lookup(entry.slot())
     }
@@ -312,11 +313,22 @@ impl<M: Machine> Swap<M> {
             && let Some(area) = &*area
             && let Some(taken) = area.allocate_beside(hint, word)
         {
-            places[0].go_on(area, taken);
+            if taken.full {
+                Self::leave_cluster(&places[0], area);
+            } else {
+                places[0].go_on(area, taken);
+            }
             return Ok(taken_from(area, taken.first));
         }
         let (area, taken) = self.allocate_slowly(&places[usize::from(class) % CLASSES], class, word)?;
         Ok(taken_from(&area, taken.first))
+    }
+
+    /// A processor's cluster is full: it goes on in another one of the same area, unless others are to have their turn.
+    #[inline(never)]
+    fn leave_cluster(place: &Place, area: &Area<M>) {
+        let stays = area.shared.priorities.lock().is_alone_first(area.index);
+        place.go_to(area, if stays { area.usual_cluster() } else { None });
     }
 
     #[inline(never)]
@@ -408,8 +420,12 @@ impl Place {
     #[inline]
     fn go_on<M: Machine>(&self, area: &Area<M>, taken: Taken) {
         let next = taken.first.wrapping_add(1);
-        let over = taken.full || offset(next) == 0;
-        let place = if over { Self::NONE } else { u64::from(area.index) << u32::BITS | u64::from(next) };
+        self.go_to(area, (offset(next) != 0).then_some(next));
+    }
+
+    #[inline]
+    fn go_to<M: Machine>(&self, area: &Area<M>, slot: Option<u32>) {
+        let place = slot.map_or(Self::NONE, |slot| u64::from(area.index) << u32::BITS | u64::from(slot));
         self.0.store(place, Ordering::Relaxed);
     }
 }

@@ -258,7 +258,7 @@ impl<M: Machine> Swap<M> {
             disk,
             properties,
             metadata_bits: ops.metadata_bits().next_power_of_two().min(64) * u8::from(ops.metadata_bits() > 0),
-            tells_of_frees: !ops.flags().ignores_frees,
+            is_plain: ops.flags().ignores_frees && ops.metadata_bits() == 0,
             synchronous: ops.flags().synchronous,
             ops,
             discard_clusters: properties.discard && matches!(options.discard, Discard::Pages | Discard::Both),
