@@ -4,14 +4,13 @@
 //! recovery address and the copy reports failure; nothing is unwound and nothing leaks. With SMAP, the routine sets the
 //! alignment-check flag that opens the user half for just its own instructions, and trap entry closes it again.
 
-use alloc::vec::Vec;
 use core::arch::global_asm;
 use core::fmt;
 
 use super::USER_END;
 
 global_asm!(
-    ".global quire_user_copy, quire_user_copy_end, quire_user_copy_failed",
+    ".global quire_user_copy, quire_user_copy_end, quire_user_touch, quire_user_touch_end, quire_user_copy_failed",
     // rdi destination, rsi source, rdx bytes; returns the bytes that were not copied.
     "quire_user_copy:",
     "pushfq",
@@ -29,6 +28,17 @@ global_asm!(
     "xor eax, eax",
     "popfq",
     "ret",
+    // rdi address; writes there what is there. Leaves the stack as the copy does.
+    "quire_user_touch:",
+    "pushfq",
+    "pushfq",
+    "or dword ptr [rsp], 0x40000",
+    "popfq",
+    "lock or byte ptr [rdi], 0",
+    "quire_user_touch_end:",
+    "xor eax, eax",
+    "popfq",
+    "ret",
     "quire_user_copy_failed:",
     "mov eax, 1",
     "popfq",
@@ -38,6 +48,8 @@ global_asm!(
 unsafe extern "C" {
     fn quire_user_copy(destination: u64, source: u64, bytes: u64) -> u64;
     fn quire_user_copy_end();
+    fn quire_user_touch(address: u64) -> u64;
+    fn quire_user_touch_end();
     fn quire_user_copy_failed();
 }
 
@@ -54,7 +66,8 @@ impl fmt::Display for Fault {
 /// Where a kernel fault at `instruction` continues if it cannot be served; `None` when the kernel may not fault there.
 pub fn recovery_address(instruction: u64) -> Option<u64> {
     let copy = quire_user_copy as *const () as u64..quire_user_copy_end as *const () as u64;
-    copy.contains(&instruction).then_some(quire_user_copy_failed as *const () as u64)
+    let touch = quire_user_touch as *const () as u64..quire_user_touch_end as *const () as u64;
+    (copy.contains(&instruction) || touch.contains(&instruction)).then_some(quire_user_copy_failed as *const () as u64)
 }
 
 fn is_user(address: u64, bytes: usize) -> bool {
@@ -107,44 +120,15 @@ pub fn write_word(address: u64, word: u64) -> Result<(), Fault> {
     write(address, &word.to_le_bytes())
 }
 
-/// Why a string was not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StringError {
-    /// It could not be read to its end.
-    Fault,
-    /// It is longer than was allowed, or than there is memory for.
-    TooLong,
-}
-
-impl From<Fault> for StringError {
-    fn from(_: Fault) -> Self {
-        Self::Fault
-    }
-}
-
-/// Reads the string that ends with the first zero at or behind `address`, of at most `limit` bytes; without the zero.
+/// Makes sure that the byte at `address` can be written now, without changing it: who takes something away from somewhere, to
+/// write it there, would otherwise lose it.
 ///
 /// # Errors
-/// [`StringError`].
-pub fn read_string(address: u64, limit: usize) -> Result<Vec<u8>, StringError> {
-    const PART: usize = 128;
-    let mut string = Vec::new();
-    let mut part = [0; PART];
-    let mut from = address;
-    loop {
-        // Never beyond a multiple of the part's length, so never into a page that the string may not reach.
-        let length = PART - (from % PART as u64) as usize;
-        let part = &mut part[..length];
-        read(from, part)?;
-        let end = part.iter().position(|&byte| byte == 0);
-        let part = &part[..end.unwrap_or(length)];
-        if string.len() + part.len() > limit || string.try_reserve(part.len()).is_err() {
-            return Err(StringError::TooLong);
-        }
-        string.extend_from_slice(part);
-        if end.is_some() {
-            return Ok(string);
-        }
-        from += length as u64;
+/// [`Fault`].
+pub fn touch(address: u64) -> Result<(), Fault> {
+    if !is_user(address, 1) {
+        return Err(Fault);
     }
+    // SAFETY: the address is in the user half, which no Rust object of the kernel occupies; a fault there is recovered from.
+    if unsafe { quire_user_touch(address) } == 0 { Ok(()) } else { Err(Fault) }
 }

@@ -11,6 +11,7 @@ use super::exit;
 use super::signal::frame::FaultRegisters;
 use super::signal::{ChildChange, Delivery, Info, Signal, Signals};
 use super::table;
+use crate::arch::USER_END;
 use crate::arch::trap::{SYSTEM_CALL, TrapFrame};
 use crate::errno::Errno;
 use crate::fs::terminal;
@@ -133,20 +134,24 @@ pub fn exception(frame: &TrapFrame) {
     force(frame, signal, info, 0);
 }
 
+/// The bit of a page fault's error code that says that a page is there.
+const PRESENT: u64 = 1;
+
 fn force(frame: &TrapFrame, signal: Signal, info: Info, address: u64) {
     let process = this();
-    let registers = FaultRegisters { trap: frame.vector, error: frame.error, address };
+    // Whether there is a page in the kernel half is not for programs to know (Linux says that there is).
+    let error = if address >= USER_END { frame.error | PRESENT } else { frame.error };
+    let registers = FaultRegisters { trap: frame.vector, error, address };
     // One that is killed already only goes the same way a second time.
     let was_killed = process.standing().is_killed();
     process.with_signals(|signals| signals.force(signal, info, registers));
     if process.standing().is_killed() && !was_killed {
         log!(
             "process",
-            "{process}: {signal} at instruction {:#x}, stack {:#x}, address {address:#x}, trap {}, error {:#x}",
+            "{process}: {signal} at instruction {:#x}, stack {:#x}, address {address:#x}, trap {}, error {error:#x}",
             frame.rip,
             frame.rsp,
-            frame.vector,
-            frame.error
+            frame.vector
         );
     }
 }

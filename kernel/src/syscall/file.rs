@@ -67,7 +67,9 @@ fn fill(pieces: &[Piece], mut transfer: impl FnMut(&mut [u8], u64) -> Result<usi
         let mut at = 0;
         while at < piece.length {
             let wanted = buffer.len().min((piece.length - at) as usize);
-            let result = transfer(&mut buffer[..wanted], done).and_then(|bytes| {
+            // What is read from a pipe or a terminal is gone from there: not if it has no place to go.
+            let place = user::touch(piece.address.wrapping_add(at)).map_err(Errno::from);
+            let result = place.and_then(|()| transfer(&mut buffer[..wanted], done)).and_then(|bytes| {
                 user::write(piece.address.wrapping_add(at), &buffer[..bytes])?;
                 Ok(bytes)
             });

@@ -1,7 +1,6 @@
 //! Processes: their beginning, their end and those who wait for it, what they may use and have used.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
@@ -10,11 +9,10 @@ use quire_protocol::Verdict;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
-use super::{Arguments, Calls, Outcome, read_words, write_words};
+use super::{Arguments, Calls, Outcome, read_words, user_data, write_words};
 use crate::arch::USER_END;
-use crate::arch::user::{self, StringError};
+use crate::arch::user;
 use crate::errno::Errno;
-use crate::fs::node::PATH_MAX;
 use crate::process::limits::{Limit, Resource};
 use crate::process::program::Words;
 use crate::process::program::execute::{self, Request};
@@ -67,7 +65,7 @@ fn vfork(_: &Arguments) -> Outcome {
 
 fn execve(arguments: &Arguments) -> Outcome {
     let [path, words, environment, ..] = arguments.a;
-    let path = read_path(path)?;
+    let path = user_data::path(path)?;
     let mut words = read_list(words)?;
     if words.count() == 0 {
         // As on Linux, so that no program mistakes its environment for arguments.
@@ -81,13 +79,6 @@ fn execve(arguments: &Arguments) -> Outcome {
     execute::execute(Request { program, path, arguments: words, environment }).map(|()| 0)
 }
 
-fn read_path(address: u64) -> Result<Vec<u8>, Errno> {
-    user::read_string(address, PATH_MAX - 1).map_err(|error| match error {
-        StringError::Fault => Errno::EFAULT,
-        StringError::TooLong => Errno::ENAMETOOLONG,
-    })
-}
-
 /// A list of strings that ends with a null pointer; a null pointer itself is an empty list.
 fn read_list(list: u64) -> Result<Words, Errno> {
     let mut words = Words::new();
@@ -99,10 +90,7 @@ fn read_list(list: u64) -> Result<Words, Errno> {
         if address == 0 {
             break;
         }
-        let word = user::read_string(address, Words::BYTES_MAX).map_err(|error| match error {
-            StringError::Fault => Errno::EFAULT,
-            StringError::TooLong => Errno::E2BIG,
-        })?;
+        let word = user_data::string(address, Words::BYTES_MAX, Errno::E2BIG)?;
         if !mm::heap::may_allocate(2 * (words.as_bytes().len() + word.len())) {
             return Err(Errno::ENOMEM);
         }
