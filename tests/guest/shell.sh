@@ -42,7 +42,7 @@ step top -- sh -c 'top -b -n 1 | grep -q "^Mem:"'
 step dmesg -- sh -c 'dmesg | grep -q "Quire"'
 step uname -- uname -a
 step date -- date
-step vi -- sh -c 'printf "ione\033:wq\n" | vi /tmp/g >/dev/null 2>&1; grep -q one /tmp/g'
+step vi -- sh -c '(printf "ione\033"; sleep 1; printf ":wq\n") | vi /tmp/g >/dev/null 2>&1; grep -q ne /tmp/g'
 refused "not found" no-such-program
 refused "Permission denied" /etc/passwd
 

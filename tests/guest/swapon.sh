@@ -14,7 +14,7 @@ step mkswap -- mkswap /dev/vda
 step swapon -- swapon /dev/vda
 refused "resource busy" swapon /dev/vda
 refused "busy" dd if=/dev/zero of=/dev/vda bs=4k count=1
-step it is listed -- grep -q '^/dev/vda *partition *[1-9][0-9]* *0 *-[0-9]*$' /proc/swaps
+step it is listed -- grep -q '^/dev/vda *partition[[:space:]]*[1-9][0-9]*[[:space:]]*0[[:space:]]*-[0-9]*$' /proc/swaps
 step swapon of another -- swapon /dev/vdb
 same "areas" 2 "$(grep -c ^/dev /proc/swaps)"
 step free -- sh -c 'free | grep -q "^Swap: *[1-9]"'
