@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
 use quire_drivers::block::SECTOR_BYTES;
+use quire_drivers::virtio_blk::Counters;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::zram::{ATTRIBUTES, Access, Zram, ZramError};
 use quire_swap::zswap;
@@ -108,7 +109,24 @@ fn zram_attributes(zram: &Arc<Zram<Quire>>) -> Entries {
 
 fn disk_attributes(disk: &'static Arc<Disk>, index: u32) -> Entries {
     let device = Device { major: block::VIRTIO, minor: index * block::VIRTIO_MINORS };
-    block_attributes(device, || disk.geometry().sectors, disk.geometry().read_only)
+    let mut entries = block_attributes(device, || disk.geometry().sectors, disk.geometry().read_only);
+    entries.push(("stat".into(), read_only(|out| statistics(disk, out))));
+    entries
+}
+
+/// Linux's columns of requests. Nobody measures their time or merges them after they were submitted: those are 0.
+fn statistics(disk: &Disk, out: &mut String) -> Result<(), Errno> {
+    let Counters { reads, writes, flushes, discards, bytes_read, bytes_written, in_flight, .. } = disk.counters();
+    let (sectors_read, sectors_written) = (bytes_read / SECTOR_BYTES, bytes_written / SECTOR_BYTES);
+    let reading = format_args!("{reads:8} {0:8} {sectors_read:8} {0:8}", 0);
+    let writing = format_args!("{writes:8} {0:8} {sectors_written:8} {0:8}", 0);
+    line(
+        out,
+        format_args!(
+            "{reading} {writing} {in_flight:8} {0:8} {0:8} {discards:8} {0:8} {0:8} {0:8} {flushes:8} {0:8}",
+            0
+        ),
+    )
 }
 
 /// What every block device has: number, length in sectors, whether it can only be read.
