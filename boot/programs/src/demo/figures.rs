@@ -16,13 +16,15 @@ pub(super) struct Figures {
     major: u64,
     readahead: u64,
     readahead_hits: u64,
-    scanned: u64,
-    stolen: u64,
+    /// Pages that reclaim looked at, and those that it took out, where the kernel counts them.
+    reclaim: Option<(u64, u64)>,
 }
 
 impl Figures {
     pub(super) fn read() -> io::Result<Self> {
         let number = |name| files::number("/proc/vmstat", name);
+        let by = |name: &str, who| files::number("/proc/vmstat", &format!("{name}_{who}")).ok();
+        let both = |name| Some(by(name, "kswapd")? + by(name, "direct")?);
         // Reads completed, merged, sectors, milliseconds, and then the same for writes.
         let disk = files::numbers("/sys/block/vda/stat")?;
         let disk = |column: usize| disk.get(column).copied().unwrap_or(0);
@@ -35,8 +37,7 @@ impl Figures {
             major: number("pgmajfault")?,
             readahead: number("swap_ra")?,
             readahead_hits: number("swap_ra_hit")?,
-            scanned: number("pgscan_kswapd")? + number("pgscan_direct")?,
-            stolen: number("pgsteal_kswapd")? + number("pgsteal_direct")?,
+            reclaim: both("pgscan").zip(both("pgsteal")),
         })
     }
 }
@@ -78,8 +79,9 @@ pub(super) fn print_sums(before: &Figures, after: &Figures) {
         after.readahead - before.readahead,
         after.readahead_hits - before.readahead_hits
     );
-    let (scanned, stolen) = (after.scanned - before.scanned, after.stolen - before.stolen);
-    println!("  reclaim: {scanned} pages looked at, {stolen} taken out");
+    if let (Some(before), Some(after)) = (before.reclaim, after.reclaim) {
+        println!("  reclaim: {} pages looked at, {} taken out", after.0 - before.0, after.1 - before.1);
+    }
 }
 
 #[cfg(test)]
