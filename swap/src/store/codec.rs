@@ -60,9 +60,8 @@ impl Workspace {
     /// # Errors
     /// [`StoreError::NoMemory`].
     pub fn new<M: Machine>(with_deflate: bool) -> Result<Self, StoreError> {
-        let inflater = if with_deflate { Some(new_inflater::<M>()?) } else { None };
-        let (table, buffer) = (new_table::<M>()?, heap::array::<M, _, _>(|_| 0)?);
-        Ok(Self { table, buffer, decoder: Decoder { inflater } })
+        let decoder = if with_deflate { Decoder::with_deflate::<M>()? } else { Decoder::default() };
+        Ok(Self { table: new_table::<M>()?, buffer: heap::array::<M, _, _>(|_| 0)?, decoder })
     }
 
     /// The page as an LZ4 block.
@@ -78,6 +77,14 @@ impl Workspace {
 }
 
 impl Decoder {
+    /// A decoder that can read deflate, too.
+    ///
+    /// # Errors
+    /// [`StoreError::NoMemory`].
+    pub fn with_deflate<M: Machine>() -> Result<Self, StoreError> {
+        Ok(Self { inflater: Some(new_inflater::<M>()?) })
+    }
+
     /// Writes the page that `contents` are in `encoding`; `None` if they are not a whole page in it.
     pub fn decompress(&mut self, encoding: Encoding, contents: &[u8], page: &mut Page) -> Option<()> {
         match encoding {

@@ -137,6 +137,29 @@ fn text_fills_the_frames() {
 }
 
 #[test]
+fn what_is_being_read_is_not_moved() {
+    let memory = Memory::new(0);
+    let store = new_store(100);
+    // Two chains of one class. The first keeps one object, which lies across two frames; the second has room for it.
+    let mut first = vec![store.store(&text(1)).unwrap()];
+    let chain = store.usage().frames;
+    while store.usage().frames == chain {
+        first.push(store.store(&text(1)).unwrap());
+    }
+    let mut second = vec![first.pop().unwrap()];
+    second.extend((2..first.len()).map(|_| store.store(&text(1)).unwrap()));
+    assert_eq!(store.usage().frames, 2 * chain);
+    let kept = first.remove(1);
+    free(&store, first);
+    let Stored::Object(object) = kept else { panic!("text is an object") };
+    store.with_object(object, |_| assert_eq!(store.compact(), 0, "its chain stays while somebody reads")).unwrap();
+    assert_eq!(store.compact(), chain, "and goes afterwards");
+    assert_eq!(load(&store, kept), Ok(text(1)));
+    free(&store, second.into_iter().chain([kept]));
+    assert_eq!(memory.pool_used(), 0);
+}
+
+#[test]
 fn the_limit_holds_and_nothing_is_lost_at_it() {
     let memory = Memory::new(0);
     let store = new_store(1000);

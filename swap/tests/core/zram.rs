@@ -1,6 +1,7 @@
 //! zram: its attributes, its pages by every way in and out, and what swap gets from it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use quire_swap::errno::Errno;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
@@ -327,4 +328,39 @@ fn objects_are_blocks_that_the_c_library_reads() {
         let decoded = store.with_object(object, |bytes| lz4::block::decompress(bytes, Some(4096)).unwrap());
         assert_eq!(decoded.unwrap(), page);
     }
+}
+
+#[test]
+fn eight_tasks_on_eight_slots_never_wait_for_one_another() {
+    let memory = Memory::new(0);
+    let (_, disk) = sized(new_swap(), "1M");
+    (0..8).for_each(|slot| disk.write(slot, &random(slot)).unwrap());
+    for stopped in 0..8 {
+        // Whoever reads this slot is stopped in the middle, with the slot locked and a workspace in use.
+        let frames: Vec<_> = memory.pool.lock().unwrap().iter().flatten().cloned().collect();
+        let frame = frames.iter().find(|frame| *frame.lock().unwrap() == random(stopped)).unwrap();
+        let held = frame.lock().unwrap();
+        std::thread::scope(|scope| {
+            let task = |slot: u64| {
+                let disk = &disk;
+                scope.spawn(move || {
+                    memory.enter();
+                    assert_eq!(read(disk, slot), Ok(random(slot)));
+                    disk.write(slot, &text(slot)).unwrap();
+                    disk.write(slot, &random(slot)).unwrap();
+                })
+            };
+            let slow = task(stopped);
+            let others: Vec<_> = (0..8).filter(|slot| *slot != stopped).map(task).collect();
+            // Whoever does wait would wait for ever: the deadline is far beyond what the work takes.
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while !others.iter().all(|task| task.is_finished()) && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+            let (waited, is_held) = (others.iter().any(|task| !task.is_finished()), !slow.is_finished());
+            drop(held);
+            assert!(!waited && is_held, "somebody waited for slot {stopped}");
+        });
+    }
+    (0..8).for_each(|slot| assert_eq!(read(&disk, slot), Ok(random(slot))));
 }

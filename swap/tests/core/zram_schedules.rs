@@ -42,6 +42,7 @@ fn explore(slots: u64, body: impl Fn(&World) + Send + Sync + Copy + 'static) {
         FakeDisk::new("/dev/vdb", 64);
         let (_, zram) = new_zram(new_swap());
         zram.store("backing_dev", "/dev/vdb").unwrap();
+        zram.store("recomp_algorithm", "algo=deflate").unwrap();
         zram.store("disksize", &(slots * 4096).to_string()).unwrap();
         let disk = zram.open().unwrap();
         let world = World { memory, zram, disk };
@@ -157,5 +158,24 @@ fn a_slot_is_read_while_it_is_written_back() {
         join([write_back, reader]);
         let [used, reads, _] = numbers(&world.zram, "bd_stat")[..] else { panic!("three numbers") };
         assert!(used == 0 || reads == 1, "what was read from memory is not idle, so it stays there");
+    });
+}
+
+#[test]
+fn a_slot_is_read_written_and_freed_while_it_is_compressed_again() {
+    explore(4, |world| {
+        (0..4).for_each(|slot| world.disk.write(slot, &text(slot)).unwrap());
+        let recompress = world.spawn(|world| world.zram.store("recompress", "threshold=1").unwrap());
+        let reader = world.spawn(|world| assert!(read(&world.disk, 0) == Ok(text(0))));
+        let writer = world.spawn(|world| world.disk.write(1, &text(9)).unwrap());
+        let freer = world.spawn(|world| {
+            world.disk.discard(2..3);
+            world.disk.write(2, &text(7)).unwrap();
+        });
+        join([recompress, reader, writer, freer]);
+        for (slot, page) in (0..).zip([text(0), text(9), text(7), text(3)]) {
+            assert!(read(&world.disk, slot) == Ok(page), "slot {slot}");
+        }
+        assert_eq!(numbers(&world.zram, "mm_stat")[0], 4 * 4096);
     });
 }
