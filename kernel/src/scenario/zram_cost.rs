@@ -1,5 +1,6 @@
 //! What a page costs on its way through zram and back, as `swbench` measures it on Linux: 4,096 pages go out at once and
-//! are touched one by one in random order. Once through zram's own swap operations, once through the block layer.
+//! are touched one by one in random order. Once through zram's own swap operations, once through the block layer, and once
+//! through the ghost device and zswap, which has the same store.
 //!
 //! The time-stamp counter is read around the paging-out and around each touch; a loop of known length says how many of
 //! its ticks an instruction takes, which is a whole number only with `--icount`.
@@ -11,6 +12,7 @@ use alloc::vec::Vec;
 use core::arch::asm;
 use core::fmt::Write;
 
+use quire_swap::ghost::PATH;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::store::{Decoder, Encoding, Workspace};
 use quire_swap::zram::ZramDisk;
@@ -24,7 +26,7 @@ use crate::mm::AddressSpace;
 use crate::mm::advice::Advice;
 use crate::swap::Quire;
 use crate::task::{self, time};
-use crate::{print, require, swap, zram};
+use crate::{print, require, swap, zram, zswap};
 
 /// Without `pages=` on the command line.
 const PAGES: u64 = 4096;
@@ -32,6 +34,29 @@ const PAGES: u64 = 4096;
 const START: u64 = 0x10_0000_0000;
 /// The byte of a page that is touched.
 const TOUCHED: u64 = 128;
+
+/// Where the pages go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Through {
+    SwapOps,
+    Blocks,
+    Ghost,
+}
+
+impl Through {
+    fn name(self) -> &'static str {
+        match self {
+            Self::SwapOps => "swap_ops",
+            Self::Blocks => "block",
+            Self::Ghost => "ghost",
+        }
+    }
+
+    /// zswap does not keep random pages.
+    fn takes(self, contents: Contents) -> bool {
+        self != Self::Ghost || matches!(contents, Contents::Text | Contents::Zero | Contents::Same)
+    }
+}
 
 /// Instructions a page: out, and in on the average, for every second and for all but one in a hundred.
 struct Cost {
@@ -72,12 +97,13 @@ pub(super) fn zram_cost(command_line: CommandLine<'static>) -> Result<String, Fa
         let columns = |Beside { most: [a, b], linux: [c, d], .. }| format!("{a:>8} {b:>8}  {c:>8} {d:>8}");
         let beside = beside.map(columns).unwrap_or_default();
         let codec = codec(contents, pages, ticks)?;
-        for block_layer in [false, true] {
-            let cost = through(block_layer, contents, pages, ticks)?;
+        let ways = [Through::SwapOps, Through::Blocks, Through::Ghost];
+        for way in ways.into_iter().filter(|way| way.takes(contents)) {
+            let cost = through(way, contents, pages, ticks)?;
             let name = contents.name();
             print!(
                 "{name:8} {:10} {:>9} {:>7} {:>5} %  {:>8} {:>7} {:>8} {:>7}  {beside}\n",
-                if block_layer { "block" } else { "swap_ops" },
+                way.name(),
                 cost.out,
                 codec.out,
                 codec.bytes * 100 / (pages * PAGE_SIZE as u64),
@@ -86,22 +112,28 @@ pub(super) fn zram_cost(command_line: CommandLine<'static>) -> Result<String, Fa
                 cost.half,
                 cost.most,
             );
-            if !block_layer {
-                write!(figures, "{name}_out={} {name}_in={} ", cost.out, cost.mean)?;
+            match way {
+                Through::SwapOps => write!(figures, "{name}_out={} {name}_in={} ", cost.out, cost.mean)?,
+                Through::Blocks => {}
+                Through::Ghost => write!(figures, "ghost_{name}_out={} ghost_{name}_in={} ", cost.out, cost.mean)?,
             }
         }
     }
     Ok(format!("{figures}ticks_an_instruction={ticks}"))
 }
 
-/// Measures on a new device, as swap operations or as a block device like any other.
-fn through(block_layer: bool, contents: Contents, pages: u64, ticks: u64) -> Result<Cost, Failure> {
+/// Measures on an area of its own.
+fn through(way: Through, contents: Contents, pages: u64, ticks: u64) -> Result<Cost, Failure> {
     let device = zram::device("zram0").ok_or("there is no /dev/zram0")?;
-    device.store("disksize", &format!("{}", (pages + 1024) * PAGE_SIZE as u64))?;
-    let disk = zram::open_for_swap("/dev/zram0").ok_or("/dev/zram0 has no size")?;
-    let disk: Arc<dyn Disk<Quire>> = if block_layer { Arc::new(Blocks(disk)) } else { disk };
-    let area = swap::core().swapon(&disk, SwapOnOptions::default())?;
-    drop(disk);
+    let area = if way == Through::Ghost {
+        zswap::get().ok_or("there is no zswap")?.set("enabled", "1")?;
+        swap::swap_on(PATH, SwapOnOptions::default(), Some((pages + 1024) * PAGE_SIZE as u64))?
+    } else {
+        device.store("disksize", &format!("{}", (pages + 1024) * PAGE_SIZE as u64))?;
+        let disk = zram::open_for_swap("/dev/zram0").ok_or("/dev/zram0 has no size")?;
+        let disk: Arc<dyn Disk<Quire>> = if way == Through::Blocks { Arc::new(Blocks(disk)) } else { disk };
+        swap::core().swapon(&disk, SwapOnOptions::default())?
+    };
     let cost = in_a_task(contents, pages)?.ok_or("the task was killed")?;
     swap::disable(area)?;
     device.store("reset", "1")?;

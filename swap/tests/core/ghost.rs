@@ -94,6 +94,35 @@ fn the_device_is_enabled_once_at_any_size() {
 }
 
 #[test]
+fn a_used_slot_costs_sixteen_bytes_and_eight_more_on_a_disk() {
+    const SLOTS: u64 = 4 * 512 - 1;
+    // The first cluster is there from the start, because of slot 0.
+    const NEW: u64 = 3 * 512;
+    let memory = Memory::new(16);
+    let (swap, zswap) = start(1000);
+    let disk = FakeDisk::new("/dev/vda", 4 * 512);
+    enable(swap, &disk, None).unwrap();
+    zswap.swapon_ghost(1 << 20, FIRST).unwrap();
+    let bytes = || memory.heap_bytes.load(Ordering::Relaxed);
+    let before = bytes();
+    let slots: Vec<_> = (0..SLOTS).map(|_| swap.allocate(0).unwrap()).collect();
+    assert!(slots.iter().all(|slots| slots.area().name() == PATH));
+    let ghost = bytes() - before;
+    assert!((16 * NEW..17 * NEW).contains(&ghost), "{ghost} bytes for {NEW} slots");
+    drop(slots);
+    // The disk's slots have their table, and zswap's words only when zswap is before it.
+    let plain = Memory::new(16);
+    let (swap, zswap) = start(1000);
+    zswap.set("enabled", "0").unwrap();
+    enable(swap, &FakeDisk::new("/dev/vda", 4 * 512), None).unwrap();
+    let before = plain.heap_bytes.load(Ordering::Relaxed);
+    let slots: Vec<_> = (0..SLOTS).map(|_| swap.allocate(0).unwrap()).collect();
+    let real = plain.heap_bytes.load(Ordering::Relaxed) - before;
+    assert!((8 * NEW..9 * NEW).contains(&real), "{real} bytes for {NEW} slots");
+    drop(slots);
+}
+
+#[test]
 fn a_ghost_alone_keeps_what_compresses_and_refuses_the_rest() {
     let contents = |number: u64| match number % 3 {
         0 => text(number),
@@ -230,6 +259,9 @@ fn a_disk_leaves_and_its_pages_come_home() {
         let swap = kernel.swap;
         assert_eq!(swap.swapoff(area, &mut kernel), Err(SwapOffError::NoMemory));
         assert_eq!(swap.swapoff(area, &mut kernel), Ok(()));
+        if failing {
+            assert_eq!(place(&kernel, zswap, 5), Whereabouts::Lost);
+        }
         // A page whose slot cannot be read is lost, and only that.
         for page in 0..8 {
             let read = kernel.read_page(0, page);
