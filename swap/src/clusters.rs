@@ -173,13 +173,20 @@ impl<M: Machine> Directory<M> {
     /// on that list. `Ok(None)` if all exist.
     pub(crate) fn grow(&self, new: Chunk<M>) -> Result<Option<Range<usize>>, NoMemory> {
         let chunks = self.clusters.div_ceil(CHUNK) as u32;
+        let mut looked_at = None;
         for chunk in self.absent_from.load(Ordering::Relaxed)..chunks {
             let Some(place) = self.chunks.grow(chunk)? else { break };
-            // A place that somebody looks at, whose chunk has just vanished, is as good as taken.
-            let Some(mut place) = place.0.try_write().filter(|place| place.is_none()) else { continue };
+            // A place that somebody looks at is left alone: its chunk exists, or has just vanished.
+            let Some(mut place) = place.0.try_write() else {
+                looked_at.get_or_insert(chunk);
+                continue;
+            };
+            if place.is_some() {
+                continue;
+            }
             *place = Some(new);
             drop(place);
-            self.absent_from.store(chunk + 1, Ordering::Relaxed);
+            self.absent_from.store(looked_at.unwrap_or(chunk + 1), Ordering::Relaxed);
             self.end.fetch_max(chunk + 1, Ordering::AcqRel);
             // It is empty, and stays so if there is no memory for a table.
             self.emptied.include(chunk);
