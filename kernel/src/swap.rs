@@ -116,7 +116,7 @@ impl Machine for Quire {
     fn allocate_folio(order: u8, purpose: Purpose) -> Option<Folio> {
         match (order, purpose) {
             (0, Purpose::Demand) => reclaim::wait_for_frame().ok(),
-            (0, Purpose::Readahead) => Folio::allocate(watermark::Purpose::Task),
+            (0, Purpose::Readahead) => reclaim::frame_if_free(),
             (0, Purpose::Writeback) => Folio::allocate(watermark::Purpose::Reclaim),
             _ => None,
         }

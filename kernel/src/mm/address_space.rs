@@ -543,18 +543,8 @@ impl AddressSpace {
 
     /// What it uses.
     pub fn usage(&self) -> Usage {
-        let counts = &self.tables.counts;
-        counts.note_peak();
-        let get = |count: &AtomicUsize| count.load(Ordering::Relaxed);
-        let mut usage = Usage {
-            anonymous: get(&counts.anonymous),
-            object: get(&counts.object),
-            swapped: get(&counts.swapped),
-            tables: get(&counts.tables) + 1,
-            peak: get(&counts.peak),
-            locked: self.locked_pages.load(Ordering::Relaxed),
-            ..Usage::default()
-        };
+        self.tables.counts.note_peak();
+        let mut usage = self.usage_without_regions();
         for region in self.layout.lock().regions.iter() {
             let pages = (region.length() / PAGE) as usize;
             usage.mapped += pages;
@@ -573,6 +563,42 @@ impl AddressSpace {
     pub(super) fn weight(&self) -> usize {
         let counts = &self.tables.counts;
         counts.resident() + counts.swapped.load(Ordering::Relaxed) + counts.tables.load(Ordering::Relaxed)
+    }
+
+    /// [`Self::usage`] without what the regions say, and without waiting for them.
+    pub(super) fn usage_without_regions(&self) -> Usage {
+        let counts = &self.tables.counts;
+        let get = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        Usage {
+            anonymous: get(&counts.anonymous),
+            object: get(&counts.object),
+            swapped: get(&counts.swapped),
+            tables: get(&counts.tables) + 1,
+            peak: get(&counts.peak),
+            locked: self.locked_pages.load(Ordering::Relaxed),
+            ..Usage::default()
+        }
+    }
+
+    /// Lets what is in swap count for another memory group.
+    pub fn set_group(&self, group: u8) {
+        self.tables.counts.set_group(group);
+    }
+
+    /// The memory group that what is in swap counts for.
+    pub fn group(&self) -> u8 {
+        self.tables.counts.group()
+    }
+
+    /// Takes away the private memory of a process that has been killed; returns how many pages left memory or swap.
+    pub(super) fn reap(&self) -> usize {
+        let before = self.weight();
+        let layout = self.layout();
+        for region in layout.regions.iter().filter(|region| !region.shared) {
+            self.zap(region.range.clone());
+        }
+        reclaim::frames_freed();
+        before.saturating_sub(self.weight())
     }
 
     /// Calls `visit` with each region, by address.

@@ -19,6 +19,7 @@ use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{FolioFlag, FolioState};
 
 use super::frame::{Frame, FrameNumber, Kind};
+use super::group;
 use super::lru;
 use super::physical;
 use super::watermark::Purpose;
@@ -184,6 +185,11 @@ impl Drop for Folio {
             lru::remove(self.frame());
             metadata.owned.store(0, Ordering::Release);
             metadata.folio.reset();
+            let group = metadata.group.load(Ordering::Relaxed);
+            if group != group::ROOT {
+                metadata.group.store(group::ROOT, Ordering::Relaxed);
+                group::uncharge(group);
+            }
             physical::free(self.frame(), 0);
         }
     }

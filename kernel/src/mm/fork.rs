@@ -119,7 +119,7 @@ impl AddressSpace {
         }
         child.tables.counts.anonymous.fetch_add(anonymous, Ordering::Relaxed);
         child.tables.counts.object.fetch_add(object, Ordering::Relaxed);
-        child.tables.counts.swapped.fetch_add(swapped, Ordering::Relaxed);
+        child.tables.counts.count_swapped(swapped);
         copied
     }
 }

@@ -99,6 +99,8 @@ pub struct Frame {
     order: AtomicU8,
     /// Which reclaim list it is in: see `mm::lru`.
     pub list: AtomicU8,
+    /// Which memory group it is charged to: see `mm::group`.
+    pub group: AtomicU8,
 }
 
 const _: () = assert!(size_of::<Frame>() <= 32, "metadata costs at most 32 bytes a frame");
@@ -115,6 +117,7 @@ impl Frame {
             kind: AtomicU8::new(Kind::Reserved as u8),
             order: AtomicU8::new(0),
             list: AtomicU8::new(0),
+            group: AtomicU8::new(0),
         }
     }
 
@@ -203,6 +206,12 @@ impl FrameList {
             next => frames[next as usize].previous.store(previous, Ordering::Relaxed),
         }
         self.length -= 1;
+    }
+
+    /// The frame before `frame`, which is in this list.
+    pub fn before(&self, frames: &[Frame], frame: FrameNumber) -> Option<FrameNumber> {
+        let previous = frames[frame.index()].previous.load(Ordering::Relaxed);
+        (previous != NOBODY).then_some(FrameNumber(previous))
     }
 
     /// The first frame.

@@ -14,7 +14,9 @@ use core::sync::atomic::Ordering;
 
 use super::folio::Folio;
 use super::frame::{FrameList, FrameNumber};
+use super::group;
 use super::physical;
+pub use super::policy::Lengths;
 use crate::sync::{Rank, SpinLock};
 
 /// Which list a folio is in.
@@ -59,21 +61,6 @@ impl List {
             _ => Self::Inactive,
         }
     }
-}
-
-/// How many folios are in which list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lengths {
-    /// In [`List::Active`].
-    pub active: usize,
-    /// In [`List::Inactive`].
-    pub inactive: usize,
-    /// In [`List::ActiveFile`].
-    pub active_file: usize,
-    /// In [`List::InactiveFile`].
-    pub inactive_file: usize,
-    /// In [`List::Unevictable`].
-    pub unevictable: usize,
 }
 
 struct Lists([FrameList; List::ALL.len()]);
@@ -186,6 +173,42 @@ pub fn isolate(list: List, taken: &mut [Option<Folio>]) -> usize {
         }
     }
     count
+}
+
+/// Takes up to as many folios of the group, and those in it, from the tail of `list` as `taken` has room for; returns how
+/// many.
+///
+/// Groups have no lists of their own: this looks at all pages from the tail on.
+pub fn isolate_of_group(list: List, group: u8, taken: &mut [Option<Folio>]) -> usize {
+    let frames = physical::frames();
+    let mut lists = LISTS.lock();
+    let mut count = 0;
+    let mut next = lists.list(list).last();
+    while let Some(frame) = next.filter(|_| count < taken.len()) {
+        next = lists.list(list).before(frames, frame);
+        if !group::is_within(frames[frame.index()].group.load(Ordering::Relaxed), group) {
+            continue;
+        }
+        lists.remove(frame);
+        if let Some(folio) = Folio::try_from_frame(frame) {
+            taken[count] = Some(folio);
+            count += 1;
+        }
+    }
+    count
+}
+
+/// How much of the lists is the group's, and of those in it.
+pub fn lengths_of_group(group: u8) -> Lengths {
+    let frames = physical::frames();
+    let mut lists = LISTS.lock();
+    let [active, inactive, active_file, inactive_file, unevictable] = List::ALL.map(|list| {
+        let list = lists.list(list);
+        core::iter::successors(list.last(), |frame| list.before(frames, *frame))
+            .filter(|frame| group::is_within(frames[frame.index()].group.load(Ordering::Relaxed), group))
+            .count()
+    });
+    Lengths { active, inactive, active_file, inactive_file, unevictable }
 }
 
 /// How long the lists are.

@@ -17,6 +17,8 @@ pub mod folio;
 mod fork;
 pub mod frame;
 #[cfg(target_os = "none")]
+pub mod group;
+#[cfg(target_os = "none")]
 pub mod heap;
 #[cfg(target_os = "none")]
 mod index;
@@ -27,11 +29,14 @@ pub mod lru;
 #[cfg(target_os = "none")]
 pub mod object;
 #[cfg(target_os = "none")]
+pub mod oom;
+#[cfg(target_os = "none")]
 pub mod overcommit;
 #[cfg(target_os = "none")]
 mod page_tables;
 #[cfg(target_os = "none")]
 pub mod physical;
+pub mod policy;
 #[cfg(target_os = "none")]
 pub mod reclaim;
 pub mod region;
@@ -41,6 +46,9 @@ pub mod remap;
 pub(crate) mod rmap;
 #[cfg(target_os = "none")]
 pub mod stack;
+#[cfg(target_os = "none")]
+pub mod statistics;
+pub mod trace;
 pub mod watermark;
 
 #[cfg(target_os = "none")]

@@ -18,7 +18,7 @@
 //! under the lock, and looks again.
 
 use core::ops::{Deref, Range};
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Entry, SlotRange};
@@ -28,6 +28,7 @@ use x86_64::structures::paging::PageTableFlags as Flags;
 use super::AllocationError;
 use super::folio::Folio;
 use super::frame::{FrameNumber, Kind};
+use super::group;
 use super::kernel_map;
 use super::physical;
 use super::region::Protection;
@@ -152,6 +153,8 @@ pub(super) struct Counts {
     pub(super) tables: AtomicUsize,
     /// The most that were ever resident (Linux: `VmHWM`).
     pub(super) peak: AtomicUsize,
+    /// The memory group that entries count for.
+    group: AtomicU8,
 }
 
 impl Counts {
@@ -160,8 +163,31 @@ impl Counts {
         if let Some(frame) = folio_frame(word) {
             self.of(frame).fetch_add(1, Ordering::Relaxed);
         } else if Entry::from_word(word).is_some() {
-            self.swapped.fetch_add(1, Ordering::Relaxed);
+            self.count_swapped(1);
         }
+    }
+
+    /// Entries are new, or gone.
+    #[inline]
+    pub(super) fn count_swapped(&self, more: isize) {
+        self.swapped.fetch_add(more.cast_unsigned(), Ordering::Relaxed);
+        let group = self.group();
+        if group != group::ROOT {
+            group::count_swapped(group, more);
+        }
+    }
+
+    /// The memory group that entries count for.
+    pub(super) fn group(&self) -> u8 {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    /// Lets entries count for another group.
+    pub(super) fn set_group(&self, group: u8) {
+        let before = self.group.swap(group, Ordering::AcqRel);
+        let swapped = self.swapped.load(Ordering::Relaxed).cast_signed();
+        group::count_swapped(before, -swapped);
+        group::count_swapped(group, swapped);
     }
 
     /// A word of this kind is gone.
@@ -170,7 +196,7 @@ impl Counts {
             self.note_peak();
             self.of(frame).fetch_sub(1, Ordering::Relaxed);
         } else if Entry::from_word(word).is_some() {
-            self.swapped.fetch_sub(1, Ordering::Relaxed);
+            self.count_swapped(-1);
         }
     }
 
@@ -179,7 +205,7 @@ impl Counts {
     pub(super) fn swapped_out(&self) {
         self.note_peak();
         self.anonymous.fetch_sub(1, Ordering::Relaxed);
-        self.swapped.fetch_add(1, Ordering::Relaxed);
+        self.count_swapped(1);
     }
 
     /// How many pages were in memory is about to fall: remembers it, if it was never more.
@@ -229,7 +255,7 @@ impl PageTables {
             root,
             lock: SpinLock::new(Rank::PageTable, ()),
             generation: AtomicU64::new(0),
-            counts: Counts::default(),
+            counts: Counts { group: AtomicU8::new(group::current()), ..Counts::default() },
         })
     }
 

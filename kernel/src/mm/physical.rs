@@ -9,6 +9,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+use quire_swap::FolioFlag;
 use quire_swap::header::PAGE_SIZE;
 use spin::Once;
 
@@ -188,6 +189,20 @@ pub fn free(block: FrameNumber, order: u8) {
 fn fill_with_junk(block: FrameNumber, order: u8) {
     // SAFETY: the frames are managed and, being given back, used by nobody.
     unsafe { core::ptr::write_bytes((DIRECT_MAP + block.address()) as *mut u8, 0xdb, PAGE_SIZE << order) };
+}
+
+/// How many frames are used for each kind, by [`Kind`].
+pub fn frames_by_kind() -> [usize; Kind::ALL.len()] {
+    let mut counts = [0; Kind::ALL.len()];
+    for frame in frames() {
+        counts[frame.kind() as usize] += 1;
+    }
+    counts
+}
+
+/// How many frames hold a page that is in the swap cache.
+pub fn frames_in_swap_cache() -> usize {
+    frames().iter().filter(|frame| frame.folio.is(FolioFlag::InCache)).count()
 }
 
 /// How many frames are used for `kind`.

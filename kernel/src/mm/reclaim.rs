@@ -21,7 +21,7 @@
 //! cannot wait for a fault that waits for reclaim.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
 use quire_swap::{Folio as _, FolioFlag, IoError, Locked, SHADOW_BITS, Written};
@@ -29,14 +29,19 @@ use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
 use super::folio::{Folio, Owned};
+use super::group;
 use super::lru::{self, List};
 use super::object::Object;
+use super::oom;
 use super::page_tables;
 use super::physical;
+use super::policy::{self, Turns};
 use super::rmap::{Owner, Owners};
 use super::watermark::Purpose;
 use crate::arch::page_table;
+use crate::process;
 use crate::swap::{self, Plug};
+use crate::sync::{Rank, SpinLock};
 use crate::task::{self, WaitQueue, time};
 use crate::zswap;
 
@@ -70,8 +75,22 @@ pub struct Counters {
     pub written: AtomicU64,
     /// TLB flushes.
     pub flushes: AtomicU64,
-    /// Passes by tasks that needed a frame themselves.
+    /// Passes by tasks that needed a frame themselves (Linux: `allocstall`).
     pub direct: AtomicU64,
+    /// Folios looked at that can be dropped.
+    pub scanned_files: AtomicU64,
+    /// Folios looked at by `kswapd`, and by tasks.
+    pub scanned_by: [AtomicU64; 2],
+    /// Folios taken out of all page tables by `kswapd`, and by tasks (Linux: `pgsteal`).
+    pub stolen: [AtomicU64; 2],
+    /// Folios that went from an active list to the inactive one.
+    pub deactivated: AtomicU64,
+    /// Pages that came back from swap and had been evicted by reclaim.
+    pub refaults: AtomicU64,
+    /// Those of them that came back so soon that they are active.
+    pub refaults_activated: AtomicU64,
+    /// How often `kswapd` was woken.
+    pub wakeups: AtomicU64,
 }
 
 /// What reclaim has done since boot.
@@ -82,7 +101,27 @@ pub static COUNTERS: Counters = Counters {
     written: AtomicU64::new(0),
     flushes: AtomicU64::new(0),
     direct: AtomicU64::new(0),
+    scanned_files: AtomicU64::new(0),
+    scanned_by: [const { AtomicU64::new(0) }; 2],
+    stolen: [const { AtomicU64::new(0) }; 2],
+    deactivated: AtomicU64::new(0),
+    refaults: AtomicU64::new(0),
+    refaults_activated: AtomicU64::new(0),
+    wakeups: AtomicU64::new(0),
 };
+
+static SWAPPINESS: AtomicU32 = AtomicU32::new(policy::SWAPPINESS);
+static TURNS: SpinLock<Turns> = SpinLock::new(Rank::Lru, Turns::new());
+
+/// `vm.swappiness`.
+pub fn swappiness() -> u32 {
+    SWAPPINESS.load(Ordering::Relaxed)
+}
+
+/// Sets `vm.swappiness`, at most [`policy::SWAPPINESS_MAX`].
+pub fn set_swappiness(swappiness: u32) {
+    SWAPPINESS.store(swappiness.min(policy::SWAPPINESS_MAX), Ordering::Relaxed);
+}
 
 /// The counters as one line for a person.
 pub fn totals() -> impl fmt::Display {
@@ -119,12 +158,12 @@ pub fn wake_kswapd() {
 
 fn kswapd() {
     task::current().set_reclaims();
-    let marks = physical::watermarks();
     loop {
         KSWAPD.wait_until(|| KSWAPD_WANTED.swap(false, Ordering::AcqRel));
+        COUNTERS.wakeups.fetch_add(1, Ordering::Relaxed);
         zswap::memory_is_low();
         let mut effort = Effort::default();
-        while physical::free_frames() < marks.high && !effort.is_hopeless() {
+        while physical::free_frames() < physical::watermarks().high && !effort.is_hopeless() {
             effort.try_once();
         }
         if effort.is_hopeless() {
@@ -134,11 +173,35 @@ fn kswapd() {
     }
 }
 
-/// Takes a frame for a page that a task waits for; reclaims and sleeps if it must.
+/// Takes a frame for a page that a task waits for, and charges the task's memory group; reclaims and sleeps if it must, and
+/// has a process killed when nothing can be reclaimed.
 ///
 /// # Errors
-/// [`AllocationError`] when nothing more can be reclaimed.
+/// [`AllocationError`] when nothing helps, or the task's own process is the one that was killed.
 pub fn wait_for_frame() -> Result<Folio, AllocationError> {
+    let group = group::current();
+    if group != group::ROOT {
+        group::charge(group)?;
+    }
+    let folio = take_frame().inspect_err(|AllocationError| group::uncharge(group))?;
+    folio.metadata().group.store(group, Ordering::Relaxed);
+    Ok(folio)
+}
+
+/// Takes a frame for a page that may be wanted soon, if there is one and the group may have it.
+pub fn frame_if_free() -> Option<Folio> {
+    let group = group::current();
+    group::try_charge(group).ok()?;
+    let Some(folio) = Folio::allocate(Purpose::Task) else {
+        group::uncharge(group);
+        return None;
+    };
+    folio.metadata().group.store(group, Ordering::Relaxed);
+    Some(folio)
+}
+
+#[inline]
+fn take_frame() -> Result<Folio, AllocationError> {
     if physical::free_frames() >= physical::watermarks().low
         && let Some(folio) = Folio::allocate(Purpose::Task)
     {
@@ -154,27 +217,54 @@ fn reclaim_for_frame() -> Result<Folio, AllocationError> {
     if physical::free_frames() < physical::watermarks().low {
         // Whoever takes frames faster than `kswapd` frees them shares its work, so that some are left for readahead.
         COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
-        shrink(&mut effort.plug);
+        effort.shrink();
     }
     loop {
         if let Some(folio) = Folio::allocate(Purpose::Task) {
             return Ok(folio);
         }
+        if task::scheduler::with_current(task::Thread::is_killed).unwrap_or(false) {
+            return Err(AllocationError);
+        }
         if effort.is_hopeless() {
+            effort.plug.submit();
             // Where an area is being emptied nothing can go; that gives up before a task has to die for it.
-            if !patience.is_worth_it() {
+            if patience.is_worth_it() {
+                effort.in_vain = 0;
+                continue;
+            }
+            // A task of the kernel's own dies by itself: the processes have done nothing to it.
+            if process::current().is_none() || !oom::kill(group::ROOT) {
                 return Err(AllocationError);
             }
-            effort = Effort::default();
+            effort.in_vain = 0;
+            continue;
         }
         COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
         effort.try_once();
     }
 }
 
+/// Frees pages of a group, at least one; `false` if none of its pages can leave.
+pub(super) fn shrink_group(group: u8) -> bool {
+    let mut effort = Effort { group, ..Effort::default() };
+    let before = group::pages(group);
+    loop {
+        effort.try_once();
+        if group::pages(group) < before {
+            return true;
+        }
+        if effort.is_hopeless() || task::scheduler::with_current(task::Thread::is_killed).unwrap_or(false) {
+            return false;
+        }
+    }
+}
+
 /// Somebody's attempts to free frames.
 #[derive(Default)]
 struct Effort {
+    /// Only pages of this group, or of those in it.
+    group: u8,
     /// What is to be written, kept from one attempt to the next so that requests get long; submitted before any wait.
     plug: Plug,
     /// Folios looked at since the last that left, with more weight for those that the disk refused.
@@ -189,7 +279,7 @@ impl Effort {
     fn try_once(&mut self) {
         let freed_before = FREED_FRAMES.load(Ordering::Acquire);
         let refused_before = FAILED_WRITES.load(Ordering::Acquire);
-        let Pass { looked_at, leaving } = shrink(&mut self.plug);
+        let Pass { looked_at, leaving } = self.shrink();
         let freed = || FREED_FRAMES.load(Ordering::Acquire) != freed_before;
         if !freed() && (writes_under_way() > 0 || looked_at == 0) {
             self.plug.submit();
@@ -199,13 +289,68 @@ impl Effort {
         if freed() || refused == 0 && (leaving > 0 || writes_under_way() > 0) {
             self.in_vain = 0;
         } else {
-            self.in_vain += looked_at.max(BATCH) + refused * Self::REFUSED;
+            self.in_vain += if looked_at == 0 { BATCH } else { looked_at } + refused * Self::REFUSED;
+        }
+    }
+
+    /// One batch: tries to take 32 folios out of memory, fewer for a small group, which is not to lose more than it must.
+    fn shrink(&mut self) -> Pass {
+        let mut candidates = [const { None }; BATCH];
+        let most = if self.group == group::ROOT { BATCH } else { (group::pages(self.group) / 64).clamp(1, BATCH) };
+        let lengths = self.lengths();
+        let can_swap = swap::core().totals().0 > 0;
+        let is_for_files = TURNS.lock().is_for_files(&lengths, swappiness(), can_swap);
+        let list = if is_for_files { List::InactiveFile } else { List::Inactive };
+        self.balance(list, &lengths, &mut candidates[..most]);
+        let looked_at = self.isolate(list, &mut candidates[..most]);
+        let leaving = shrink_folios(&mut candidates, list, &mut self.plug);
+
+        let who = usize::from(!task::scheduler::with_current(task::Thread::reclaims).unwrap_or(false));
+        COUNTERS.scanned.fetch_add(looked_at as u64, Ordering::Relaxed);
+        COUNTERS.scanned_by[who].fetch_add(looked_at as u64, Ordering::Relaxed);
+        COUNTERS.stolen[who].fetch_add(leaving as u64, Ordering::Relaxed);
+        if is_for_files {
+            COUNTERS.scanned_files.fetch_add(looked_at as u64, Ordering::Relaxed);
+        }
+        Pass { looked_at, leaving }
+    }
+
+    fn lengths(&self) -> lru::Lengths {
+        if self.group == group::ROOT { lru::lengths() } else { lru::lengths_of_group(self.group) }
+    }
+
+    fn isolate(&self, list: List, taken: &mut [Option<Folio>]) -> usize {
+        if self.group == group::ROOT {
+            lru::isolate(list, taken)
+        } else {
+            lru::isolate_of_group(list, self.group, taken)
+        }
+    }
+
+    /// Feeds an inactive list from the tail of its active one when it has become the shorter one.
+    fn balance(&self, list: List, lengths: &lru::Lengths, taken: &mut [Option<Folio>]) {
+        let (active, inactive) = match list {
+            List::InactiveFile | List::ActiveFile => (lengths.active_file, lengths.inactive_file),
+            _ => (lengths.active, lengths.inactive),
+        };
+        if !policy::is_inactive_short(active, inactive) {
+            return;
+        }
+        let count = self.isolate(list.active(), taken);
+        COUNTERS.deactivated.fetch_add(count as u64, Ordering::Relaxed);
+        let mut owners = Owners::default();
+        for folio in taken.iter_mut().filter_map(Option::take) {
+            // It starts its way through the inactive list with a clean slate: only an access from now on counts.
+            if let Some(owner) = owners.find(&folio) {
+                marks_of(&folio, owner);
+            }
+            lru::add(&folio, list);
         }
     }
 
     /// Every page was looked at three times, so has long lost its second chance, and none could leave.
     fn is_hopeless(&self) -> bool {
-        let lru::Lengths { active, inactive, active_file, inactive_file, .. } = lru::lengths();
+        let lru::Lengths { active, inactive, active_file, inactive_file, .. } = self.lengths();
         self.in_vain > 3 * (active + inactive + active_file + inactive_file) + 16 * BATCH
     }
 }
@@ -265,17 +410,6 @@ impl PageOut {
     }
 }
 
-/// One batch: tries to take 32 folios out of memory.
-fn shrink(plug: &mut Plug) -> Pass {
-    let mut candidates = [const { None }; BATCH];
-    let list = choose_list();
-    balance(list, &mut candidates);
-    let looked_at = lru::isolate(list, &mut candidates);
-    COUNTERS.scanned.fetch_add(looked_at as u64, Ordering::Relaxed);
-    let leaving = shrink_folios(&mut candidates, list, plug);
-    Pass { looked_at, leaving }
-}
-
 /// Tries to take out of memory what was isolated from `list`; returns how many folios are out of all page tables now.
 fn shrink_folios(candidates: &mut [Option<Folio>; BATCH], list: List, plug: &mut Plug) -> usize {
     let mut owners = Owners::default();
@@ -301,40 +435,6 @@ fn shrink_folios(candidates: &mut [Option<Folio>; BATCH], list: List, plug: &mut
         frames_freed();
     }
     leaving
-}
-
-/// Which pair of lists to take from: each as often as its share of the pages, so that a few pages of a program's code that
-/// are always in use do not keep all others in memory.
-fn choose_list() -> List {
-    static TURN: AtomicUsize = AtomicUsize::new(0);
-    /// Odd, and far from any simple fraction of 2^64: successive multiples fall evenly (Knuth, volume 3, 6.4).
-    const STEP: usize = 0x9E37_79B9_7F4A_7C15;
-    let lengths = lru::lengths();
-    let files = lengths.inactive_file + lengths.active_file;
-    let all = files + lengths.inactive + lengths.active;
-    let drawn = (TURN.fetch_add(1, Ordering::Relaxed).wrapping_mul(STEP) >> 32) % all.max(1);
-    if drawn < files { List::InactiveFile } else { List::Inactive }
-}
-
-/// Feeds an inactive list from the tail of its active one when it has become the shorter one.
-fn balance(list: List, taken: &mut [Option<Folio>; BATCH]) {
-    let lengths = lru::lengths();
-    let (active, inactive) = match list {
-        List::InactiveFile | List::ActiveFile => (lengths.active_file, lengths.inactive_file),
-        _ => (lengths.active, lengths.inactive),
-    };
-    if inactive >= active {
-        return;
-    }
-    lru::isolate(list.active(), taken);
-    let mut owners = Owners::default();
-    for folio in taken.iter_mut().filter_map(Option::take) {
-        // It starts its way through the inactive list with a clean slate: only an access from now on counts.
-        if let Some(owner) = owners.find(&folio) {
-            marks_of(&folio, owner);
-        }
-        lru::add(&folio, list);
-    }
 }
 
 /// What the words that map a folio say together.
@@ -418,7 +518,7 @@ fn unmap_private(folio: Locked<Folio>, owner: &Owner, list: List, mapped: &mut b
         }
         if folio.state().entry().is_none() {
             // Only now, when it is known to go.
-            has_slot = swap::core().add_to_swap(&folio).is_ok();
+            has_slot = group::may_swap(tables.counts.group()) && swap::core().add_to_swap(&folio).is_ok();
         }
         let count = folio.state().entry().and_then(|entry| swap::core().duplicate(entry).ok());
         let Some(count) = count else {
@@ -582,6 +682,13 @@ pub fn list_after_refault(shadow: u64) -> List {
     if shadow == 0 {
         return List::Inactive;
     }
+    COUNTERS.refaults.fetch_add(1, Ordering::Relaxed);
     let distance = EVICTIONS.load(Ordering::Relaxed).wrapping_sub(shadow) & SHADOW_MASK;
-    if distance <= lru::lengths().active as u64 { List::Active } else { List::Inactive }
+    let group = group::current();
+    let lengths = if group == group::ROOT { lru::lengths() } else { lru::lengths_of_group(group) };
+    if policy::is_working_set(distance, lengths.active) {
+        COUNTERS.refaults_activated.fetch_add(1, Ordering::Relaxed);
+        return List::Active;
+    }
+    List::Inactive
 }

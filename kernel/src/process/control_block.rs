@@ -17,6 +17,7 @@ use crate::fs::Program;
 use crate::fs::namespace::Location;
 use crate::fs::node::Handle;
 use crate::fs::open::Descriptors;
+use crate::mm::group::{self, Group};
 use crate::mm::{AddressSpace, address_space};
 use crate::sync::{Rank, SpinLock};
 use crate::task::{self, Thread, WaitQueue, scheduler, time};
@@ -72,6 +73,8 @@ pub struct Process {
     /// What its children had used that were waited for.
     pub children_usage: Usage,
     oom_score_adjustment: AtomicI32,
+    /// The number of its memory group.
+    memory_group: AtomicU8,
     /// Counts what happens to its children.
     pub(super) child_events: AtomicU64,
     pub(super) children: WaitQueue,
@@ -111,6 +114,7 @@ impl Process {
             location: parent.map_or_else(Location::initial, |parent| parent.location.fork()),
             usage: Usage::default(),
             children_usage: Usage::default(),
+            memory_group: AtomicU8::new(parent.map_or(group::ROOT, Self::memory_group)),
             oom_score_adjustment: AtomicI32::new(parent.map_or(0, Self::oom_score_adjustment)),
             child_events: AtomicU64::new(0),
             children: WaitQueue::new(),
@@ -250,6 +254,19 @@ impl Process {
     /// Changes what an out-of-memory kill adds to its badness.
     pub fn set_oom_score_adjustment(&self, adjustment: i32) {
         self.oom_score_adjustment.store(adjustment, Ordering::Relaxed);
+    }
+
+    /// The number of the memory group that it is in.
+    pub fn memory_group(&self) -> u8 {
+        self.memory_group.load(Ordering::Relaxed)
+    }
+
+    /// Moves it to another memory group: what it has in swap counts there from now on, and what it takes of memory.
+    pub fn set_memory_group(&self, group: &Group) {
+        self.memory_group.store(group.number(), Ordering::Relaxed);
+        if let Some(space) = self.space() {
+            space.set_group(group.number());
+        }
     }
 
     /// What its signals come to: whether sleeps end, whether it ends itself, whether it is stopped.

@@ -29,6 +29,8 @@ mod full;
 #[cfg(target_os = "none")]
 mod ghost;
 #[cfg(target_os = "none")]
+mod groups;
+#[cfg(target_os = "none")]
 mod mappings;
 #[cfg(target_os = "none")]
 mod memory;

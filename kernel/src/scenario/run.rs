@@ -7,7 +7,7 @@ use core::fmt;
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
 use super::{
-    areas, crashes, demo, disks, errors, full, ghost, mappings, memory, memory_cost, sequential, threads, zram,
+    areas, crashes, demo, disks, errors, full, ghost, groups, mappings, memory, memory_cost, sequential, threads, zram,
     zram_cost, zram_disk, zram_linux,
 };
 use crate::command_line::CommandLine;
@@ -60,6 +60,16 @@ static SCENARIOS: &[Scenario] = &[
         "memory-cost",
         "instructions for faults, fork and taking pages out, beside what they may be",
         memory_cost::memory_cost,
+    ),
+    scenario(
+        "trace",
+        "five pages in a group of four frames: the touches that fault are those that the policy implies",
+        groups::trace,
+    ),
+    scenario(
+        "groups",
+        "groups keep to their limits on memory and swap, and only their own tasks pay for it",
+        groups::groups,
     ),
     scenario("threads", "preemption, sleeping, and locks under contention", threads::threads),
     scenario(

@@ -13,6 +13,7 @@ use super::wait::WaitQueue;
 use crate::arch::context;
 use crate::arch::fpu::UserState;
 use crate::arch::trap::{self, TrapFrame};
+use crate::mm::group;
 use crate::mm::stack::KernelStack;
 use crate::mm::{AddressSpace, AllocationError, FrameNumber, kernel_map};
 use crate::process::{self, Process};
@@ -178,6 +179,15 @@ impl Thread {
         match &self.home {
             Home::Process(_, user) => Some(user),
             Home::Kernel | Home::Task(_) => None,
+        }
+    }
+
+    /// The memory group that is charged for what it allocates.
+    pub fn memory_group(&self) -> u8 {
+        match &self.home {
+            Home::Kernel => group::ROOT,
+            Home::Task(space) => space.group(),
+            Home::Process(process, _) => process.memory_group(),
         }
     }
 

@@ -100,6 +100,21 @@ fn what_faults_fork_and_reclaim_cost_is_measured() {
 }
 
 #[test]
+fn a_trace_of_five_pages_in_four_frames_faults_as_the_policy_implies() {
+    let run = Run::new("trace zram0.disksize=16M swapon=/dev/zram0", Machine::new());
+    run.figures().require_exactly("touches", 22);
+    run.figures().require_exactly("faults", 16);
+}
+
+#[test]
+fn groups_keep_to_their_limits() {
+    let run = Run::new("groups", small_machine(Size::mebibytes(64)));
+    run.figures().require_at_least("swapped", run.figures().number("limit"));
+    run.figures().require_at_least("hits_of_the_limit", 1);
+    run.figures().require_exactly("killed", 1);
+}
+
+#[test]
 fn threads_are_preempted_sleep_and_lock() {
     let run = Run::new("threads", Machine::new());
     run.figures().require_exactly("locked", 16_000);

@@ -1,0 +1,319 @@
+//! Memory groups (Linux: memory cgroups): how much memory and swap the processes of a group may use together.
+//!
+//! # What is charged
+//!
+//! A page in memory is charged to the group of the thread that asked for its frame, until the frame is free; its metadata has
+//! the group's number. Swap is charged by page-table word: a page in swap counts for the group of each address space that
+//! has an entry for it. (Linux charges the slot, once. Here the charge goes along when a process moves to another group.)
+//! What a group is charged, its ancestors are charged too. The root group counts nothing and limits nothing.
+//!
+//! Reaching a limit, a thread reclaims pages of the group and of those below it; if none can leave, the worst process in the
+//! group is killed. Nobody outside of it loses anything.
+//!
+//! # Numbers
+//!
+//! There are up to [`MOST`] groups at once; a group that is removed while pages are charged to it leaves them to its parent.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use quire_swap::header::PAGE_SIZE;
+use spin::Once;
+
+use super::{AllocationError, heap, physical, reclaim};
+use crate::process;
+use crate::task::{self, scheduler};
+
+/// The most groups at once, the root included.
+pub const MOST: usize = 64;
+/// The number of the root group.
+pub const ROOT: u8 = 0;
+
+/// What happened to a group (Linux: `memory.events`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It was about to exceed its limit (`max`).
+    Max,
+    /// Nothing in it could be reclaimed (`oom`).
+    OutOfMemory,
+    /// A process in it was killed for it (`oom_kill`).
+    Kill,
+    /// It was about to exceed its limit on swap (`memory.swap.events`: `max`).
+    SwapMax,
+}
+
+impl Event {
+    const COUNT: usize = 4;
+}
+
+struct State {
+    is_used: AtomicBool,
+    parent: AtomicU8,
+    /// In pages, as are all limits.
+    current: AtomicUsize,
+    peak: AtomicUsize,
+    swapped: AtomicUsize,
+    max: AtomicUsize,
+    swap_max: AtomicUsize,
+    events: [AtomicU64; Event::COUNT],
+}
+
+static STATES: [State; MOST] = [const {
+    State {
+        is_used: AtomicBool::new(false),
+        parent: AtomicU8::new(ROOT),
+        current: AtomicUsize::new(0),
+        peak: AtomicUsize::new(0),
+        swapped: AtomicUsize::new(0),
+        max: AtomicUsize::new(usize::MAX),
+        swap_max: AtomicUsize::new(usize::MAX),
+        events: [const { AtomicU64::new(0) }; Event::COUNT],
+    }
+}; MOST];
+
+/// A memory group.
+#[derive(Debug)]
+pub struct Group {
+    number: u8,
+    name: String,
+    parent: Option<Arc<Self>>,
+}
+
+impl Group {
+    /// The group of all that are in no other.
+    pub fn root() -> Arc<Self> {
+        static GROUP: Once<Arc<Group>> = Once::new();
+        Arc::clone(GROUP.call_once(|| Arc::new(Self { number: ROOT, name: String::new(), parent: None })))
+    }
+
+    /// A new group in this one, without limits.
+    ///
+    /// # Errors
+    /// [`AllocationError`] when there are too many, or there is no memory.
+    pub fn new_child(self: &Arc<Self>, name: &str) -> Result<Arc<Self>, AllocationError> {
+        if !heap::may_allocate(size_of::<Self>() + name.len() + 64) {
+            return Err(AllocationError);
+        }
+        let is_free = |state: &State| !state.is_used.swap(true, Ordering::AcqRel);
+        let number = 1 + STATES[1..].iter().position(is_free).ok_or(AllocationError)?;
+        let state = &STATES[number];
+        state.parent.store(self.number, Ordering::Relaxed);
+        state.peak.store(0, Ordering::Relaxed);
+        for limit in [&state.max, &state.swap_max] {
+            limit.store(usize::MAX, Ordering::Relaxed);
+        }
+        for event in &state.events {
+            event.store(0, Ordering::Relaxed);
+        }
+        Ok(Arc::new(Self { number: number as u8, name: name.into(), parent: Some(Arc::clone(self)) }))
+    }
+
+    const fn state(&self) -> &'static State {
+        &STATES[self.number as usize]
+    }
+
+    /// Its number, which its processes have.
+    pub const fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// Its name in its parent.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The group that it is in; none for the root.
+    pub const fn parent(&self) -> Option<&Arc<Self>> {
+        self.parent.as_ref()
+    }
+
+    /// `memory.current`, in bytes.
+    pub fn current(&self) -> u64 {
+        bytes(&self.state().current)
+    }
+
+    /// `memory.peak`, in bytes.
+    pub fn peak(&self) -> u64 {
+        bytes(&self.state().peak)
+    }
+
+    /// `memory.swap.current`, in bytes.
+    pub fn swap_current(&self) -> u64 {
+        bytes(&self.state().swapped)
+    }
+
+    /// `memory.max`, in bytes; `None` for `max`.
+    pub fn max(&self) -> Option<u64> {
+        limit(&self.state().max)
+    }
+
+    /// `memory.swap.max`, in bytes; `None` for `max`.
+    pub fn swap_max(&self) -> Option<u64> {
+        limit(&self.state().swap_max)
+    }
+
+    /// Sets `memory.max`, rounded down to pages. What is above it is reclaimed at once, or processes are killed; the root has
+    /// no limit.
+    pub fn set_max(&self, bytes: Option<u64>) {
+        if self.number == ROOT {
+            return;
+        }
+        let pages = to_pages(bytes);
+        self.state().max.store(pages, Ordering::Relaxed);
+        while self.state().current.load(Ordering::Relaxed) > pages {
+            if !reclaim::shrink_group(self.number) && !kill_in(self.number) {
+                return;
+            }
+        }
+    }
+
+    /// Sets `memory.swap.max`, rounded down to pages. What is above it stays in swap.
+    pub fn set_swap_max(&self, bytes: Option<u64>) {
+        if self.number != ROOT {
+            self.state().swap_max.store(to_pages(bytes), Ordering::Relaxed);
+        }
+    }
+
+    /// How often that happened, in it or below it.
+    pub fn events(&self, event: Event) -> u64 {
+        self.state().events[event as usize].load(Ordering::Relaxed)
+    }
+
+    /// Whether a process is in it.
+    pub fn has_processes(&self) -> bool {
+        process::all().iter().any(|process| process.memory_group() == self.number)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let parent = self.state().parent.load(Ordering::Relaxed);
+        // Its processes are gone; pages of objects may have stayed. The parent is charged for them already.
+        for frame in physical::frames() {
+            let _ = frame.group.compare_exchange(self.number, parent, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        self.state().current.store(0, Ordering::Relaxed);
+        self.state().swapped.store(0, Ordering::Relaxed);
+        self.state().is_used.store(false, Ordering::Release);
+    }
+}
+
+fn bytes(pages: &AtomicUsize) -> u64 {
+    pages.load(Ordering::Relaxed) as u64 * PAGE_SIZE as u64
+}
+
+fn limit(pages: &AtomicUsize) -> Option<u64> {
+    (pages.load(Ordering::Relaxed) != usize::MAX).then(|| bytes(pages))
+}
+
+fn to_pages(bytes: Option<u64>) -> usize {
+    bytes.map_or(usize::MAX, |bytes| (bytes / PAGE_SIZE as u64) as usize)
+}
+
+/// The group and its ancestors, but for the root.
+fn upwards(number: u8) -> impl Iterator<Item = u8> {
+    let next = |number: u8| (number != ROOT).then_some(number);
+    core::iter::successors(next(number), move |number| {
+        next(STATES[usize::from(*number)].parent.load(Ordering::Relaxed))
+    })
+}
+
+/// How many pages the group is charged.
+pub(super) fn pages(number: u8) -> usize {
+    STATES[usize::from(number)].current.load(Ordering::Relaxed)
+}
+
+/// Whether the group is `ancestor` or in it.
+pub(super) fn is_within(number: u8, ancestor: u8) -> bool {
+    ancestor == ROOT || upwards(number).any(|number| number == ancestor)
+}
+
+fn note(number: u8, event: Event) {
+    for number in upwards(number) {
+        STATES[usize::from(number)].events[event as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The group of the thread that runs this.
+#[inline]
+pub(super) fn current() -> u8 {
+    scheduler::with_current(task::Thread::memory_group).unwrap_or(ROOT)
+}
+
+/// Charges a page, unless a limit is reached.
+///
+/// # Errors
+/// The group whose limit is reached.
+pub(super) fn try_charge(number: u8) -> Result<(), u8> {
+    for charged in upwards(number) {
+        let state = &STATES[usize::from(charged)];
+        let after = state.current.fetch_add(1, Ordering::AcqRel) + 1;
+        if after > state.max.load(Ordering::Relaxed) {
+            for undone in upwards(number) {
+                STATES[usize::from(undone)].current.fetch_sub(1, Ordering::AcqRel);
+                if undone == charged {
+                    break;
+                }
+            }
+            return Err(charged);
+        }
+        state.peak.fetch_max(after, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Charges a page; reclaims in the group whose limit is reached, or kills there.
+///
+/// # Errors
+/// [`AllocationError`] when the caller is the one to go.
+pub(super) fn charge(number: u8) -> Result<(), AllocationError> {
+    while let Err(full) = try_charge(number) {
+        note(full, Event::Max);
+        let is_killed = || scheduler::with_current(task::Thread::is_killed).unwrap_or(false);
+        if !is_killed() && reclaim::shrink_group(full) {
+            continue;
+        }
+        note(full, Event::OutOfMemory);
+        if is_killed() || !kill_in(full) || is_killed() {
+            return Err(AllocationError);
+        }
+    }
+    Ok(())
+}
+
+fn kill_in(number: u8) -> bool {
+    let killed = super::oom::kill(number);
+    if killed {
+        note(number, Event::Kill);
+    }
+    killed
+}
+
+/// Takes the charge of a page back.
+#[inline]
+pub(super) fn uncharge(number: u8) {
+    for number in upwards(number) {
+        STATES[usize::from(number)].current.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Words of a space in the group say `more` entries, or less.
+#[inline]
+pub(super) fn count_swapped(number: u8, more: isize) {
+    for number in upwards(number) {
+        STATES[usize::from(number)].swapped.fetch_add(more.cast_unsigned(), Ordering::AcqRel);
+    }
+}
+
+/// Whether a page of the group may go to swap.
+pub(super) fn may_swap(number: u8) -> bool {
+    let full = upwards(number).find(|number| {
+        let state = &STATES[usize::from(*number)];
+        state.swapped.load(Ordering::Relaxed) >= state.swap_max.load(Ordering::Relaxed)
+    });
+    if let Some(full) = full {
+        note(full, Event::SwapMax);
+    }
+    full.is_none()
+}

@@ -1,0 +1,126 @@
+//! Memory groups: a reference trace in a group of four frames, and groups that reach their limits.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use quire_swap::header::PAGE_SIZE;
+
+use super::Failure;
+use super::checks::ram;
+use crate::arch::user::{self, Fault};
+use crate::command_line::CommandLine;
+use crate::mm::group::{Event, Group};
+use crate::mm::trace::{FAULTS, FRAMES, TRACE};
+use crate::mm::{AddressSpace, fault, physical};
+use crate::task::{self, Fatal, JoinHandle};
+use crate::{require, swap};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+const START: u64 = 0x10_0000_0000;
+
+type Outcome = Result<String, Failure>;
+
+/// Starts a task in the group with `pages` pages at [`START`].
+fn start<T: Send + 'static>(
+    name: &str,
+    group: &Group,
+    pages: u64,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Failure> {
+    let space = AddressSpace::new()?;
+    space.set_group(group.number());
+    space.map_anonymous(START..START + pages * PAGE).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
+    Ok(task::spawn_in(name, space, work)?)
+}
+
+/// Touches pages in the order of the trace, and compares the touches that fault with those that the policy implies.
+pub(super) fn trace(command_line: CommandLine<'static>) -> Outcome {
+    let enabled = swap::enable(command_line)?;
+    let group = Group::root().new_child("trace")?;
+    group.set_max(Some(FRAMES as u64 * PAGE));
+    let touch = |page: u64, is_new: bool| {
+        let before = fault::COUNTERS.all.load(Ordering::Relaxed);
+        let address = START + page * PAGE;
+        if is_new { user::write_word(address, page + 1) } else { user::read_word(address).map(drop) }?;
+        Ok(fault::COUNTERS.all.load(Ordering::Relaxed) > before)
+    };
+    let work = move || -> Result<Vec<usize>, Fault> {
+        let mut faults = Vec::new();
+        for (at, page) in TRACE.into_iter().enumerate() {
+            if touch(page, !TRACE[..at].contains(&page))? {
+                faults.push(at);
+            }
+        }
+        Ok(faults)
+    };
+    let faults = start("trace", &group, 5, work)?.join()?;
+    enabled.disable()?;
+    require!(faults == FAULTS, "touches {faults:?} faulted, not {FAULTS:?}");
+    Ok(format!("touches={} faults={}", TRACE.len(), faults.len()))
+}
+
+fn fill_and_check(pages: u64) -> Result<(), Failure> {
+    (0..pages).try_for_each(|page| user::write_word(START + page * PAGE, page + 1))?;
+    for page in 0..pages {
+        let found = user::read_word(START + page * PAGE)?;
+        require!(found == page + 1, "page {page} holds {found}");
+    }
+    Ok(())
+}
+
+/// One group swaps at its limit while the other keeps its pages; one that may not swap enough loses its task.
+pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
+    let enabled = swap::enable(command_line)?;
+    let free = physical::free_frames();
+    let limit = ram() / 8;
+    let outer = Group::root().new_child("outer")?;
+    let (small, other) = (outer.new_child("small")?, outer.new_child("other")?);
+    small.set_max(Some(limit * PAGE));
+
+    // The other's pages stay where they are until it is told to end.
+    let own = Arc::clone(&other);
+    let (ready, done) = (super::checks::Meeting::new(1), super::checks::Meeting::new(1));
+    let (own_ready, own_done) = (Arc::clone(&ready), Arc::clone(&done));
+    let bystander = start("bystander", &other, limit, move || {
+        let outcome = fill_and_check(limit);
+        own_ready.come();
+        own_done.wait();
+        let stayed = own.current() == limit * PAGE && own.swap_current() == 0;
+        outcome.map(|()| stayed)
+    })?;
+    ready.wait();
+    let own = Arc::clone(&small);
+    let user = start("swapper", &small, limit * 3, move || {
+        let outcome = fill_and_check(limit * 3);
+        outcome.map(|()| (own.current() / PAGE, own.swap_current() / PAGE))
+    })?;
+    let (current, swapped) = user.join()?;
+    require!(current <= limit, "the group has {current} pages in memory, and may have {limit}");
+    require!(current + swapped >= limit * 3, "{current} pages in memory and {swapped} in swap are too few");
+    require!(small.peak() <= limit * PAGE, "it had {} bytes at one time", small.peak());
+    require!(outer.current() == (small.current() + other.current()), "the outer group counts something else");
+
+    small.set_swap_max(Some(limit * PAGE));
+    let killed = start("killed", &small, limit * 3, move || {
+        let outcome = fill_and_check(limit * 3);
+        (outcome.is_err(), task::current().fatal())
+    })?;
+    let killed = killed.join();
+    require!(killed == (true, Some(Fatal::OutOfMemory)), "a task that may not swap ended with {killed:?}");
+    require!(small.events(Event::OutOfMemory) > 0 && small.events(Event::SwapMax) > 0, "its group did not notice");
+    require!(other.events(Event::Max) == 0, "the other group reached a limit");
+    done.come();
+    require!(bystander.join()?, "the other group's pages did not stay in memory");
+
+    let left = [&small, &other, &outer].map(|group| (group.current(), group.swap_current()));
+    require!(left == [(0, 0); 3], "charges are left: {left:?}");
+    let hits = small.events(Event::Max);
+    drop((small, other, outer));
+    enabled.disable()?;
+    let after = physical::free_frames();
+    require!(after == free, "{free} frames were free before, {after} after");
+    Ok(format!("limit={limit} swapped={swapped} hits_of_the_limit={hits} killed=1"))
+}
