@@ -607,7 +607,7 @@ impl Users for AddressSpaces {
             if !is_room() {
                 return Err(SwapOffError::NoMemory);
             }
-            object.bring_back(slots).map_err(|AllocationError| SwapOffError::NoMemory)?;
+            object.bring_back(|entry| slots.contains(entry)).map_err(|AllocationError| SwapOffError::NoMemory)?;
         }
         Ok(())
     }
@@ -625,6 +625,11 @@ impl Users for AddressSpaces {
                     return;
                 }
                 from = page + PAGE_SIZE as u64;
+            }
+        }
+        for object in rmap::objects() {
+            if object.bring_back(|entry| slots.contains(entry) && SWAP.is_refused(entry)).is_err() {
+                return;
             }
         }
     }

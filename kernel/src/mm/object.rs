@@ -417,17 +417,17 @@ impl Object {
         drop(Folio::from_frame(folio.frame()));
     }
 
-    /// Brings back every page whose slot is one of `slots`; one that cannot be read is poisoned.
+    /// Brings back every page whose entry is `wanted`; one that cannot be read is poisoned.
     ///
     /// # Errors
     /// [`AllocationError`] when there is no frame for one.
-    pub(crate) fn bring_back(&self, slots: &quire_swap::SlotRange) -> Result<(), AllocationError> {
+    pub(crate) fn bring_back(&self, wanted: impl Fn(Entry) -> bool) -> Result<(), AllocationError> {
         let mut from = 0;
         loop {
             let next = self.pages.lock().next(from..u64::MAX);
             let Some((index, word)) = next else { return Ok(()) };
             from = index + 1;
-            let Some(entry) = Entry::from_word(word).filter(|entry| slots.contains(*entry)) else { continue };
+            let Some(entry) = Entry::from_word(word).filter(|entry| wanted(*entry)) else { continue };
             match self.swap_in(index, entry, None) {
                 Ok(_) | Err(ObjectError::BeyondEnd) => {}
                 Err(ObjectError::NoMemory) => return Err(AllocationError),

@@ -1,10 +1,9 @@
-//! What memory management has counted and how memory is used, under Linux's names, for `/proc/vmstat`, `/proc/meminfo` and
-//! others.
+//! What memory management has counted, under Linux's names.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::frame::Kind;
-use super::{fault, heap, lru, object, oom, physical, reclaim};
+use super::{fault, lru, object, oom, physical, reclaim};
 use crate::swap;
 
 /// `/proc/vmstat`: names and numbers, in Linux's order.
@@ -50,41 +49,4 @@ pub fn vmstat() -> [(&'static str, u64); 34] {
         ("swpout_zero", swap.zero_out),
         ("pageoutrun", get(&count.wakeups)),
     ]
-}
-
-/// `/proc/meminfo`: names and KiB, in Linux's order.
-pub fn meminfo() -> [(&'static str, u64); 21] {
-    let lru::Lengths { active, inactive, active_file, inactive_file, unevictable } = lru::lengths();
-    let kinds = physical::frames_by_kind();
-    let of = |kind: Kind| kinds[kind as usize] as u64;
-    let free = physical::free_frames() as u64;
-    let (shared, files) = (object::shared_pages() as u64, object::file_pages() as u64);
-    let (total_swap, free_swap) = swap::core().totals();
-    let (heap_bytes, _) = heap::usage();
-    let droppable = (active_file + inactive_file) as u64;
-    let reserve = physical::watermarks().low as u64;
-    let pages = [
-        ("MemTotal", physical::managed_frames() as u64 + heap_bytes as u64 / 4096),
-        ("MemFree", free),
-        ("MemAvailable", (free + droppable).saturating_sub(reserve)),
-        ("Buffers", 0),
-        ("Cached", shared + files),
-        ("SwapCached", physical::frames_in_swap_cache() as u64),
-        ("Active", (active + active_file) as u64),
-        ("Inactive", (inactive + inactive_file) as u64),
-        ("Active(anon)", active as u64),
-        ("Inactive(anon)", inactive as u64),
-        ("Active(file)", active_file as u64),
-        ("Inactive(file)", inactive_file as u64),
-        ("Unevictable", unevictable as u64),
-        ("Mlocked", unevictable as u64),
-        ("SwapTotal", total_swap),
-        ("SwapFree", free_swap),
-        ("Writeback", reclaim::writes_under_way() as u64),
-        ("AnonPages", of(Kind::Anonymous)),
-        ("Shmem", shared),
-        ("KernelStack", of(Kind::Stack)),
-        ("PageTables", of(Kind::PageTable)),
-    ];
-    pages.map(|(name, pages)| (name, pages * 4))
 }

@@ -2,7 +2,6 @@
 
 use alloc::format;
 use alloc::string::String;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::zswap::{ATTRIBUTES, Directory};
@@ -10,7 +9,7 @@ use quire_swap::zswap::{ATTRIBUTES, Directory};
 use super::super::synthetic::print;
 use crate::errno::Errno;
 use crate::mm::frame::Kind;
-use crate::mm::{fault, heap, lru, object, physical, reclaim};
+use crate::mm::{heap, lru, object, physical, reclaim, statistics};
 use crate::{swap, zswap};
 
 const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;
@@ -31,6 +30,7 @@ pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
         ("MemAvailable", pages((free + files).saturating_sub(physical::watermarks().low))),
         ("Buffers", 0),
         ("Cached", pages(files + shared)),
+        ("SwapCached", pages(physical::frames_in_swap_cache())),
         ("Active", pages(lists.active + lists.active_file)),
         ("Inactive", pages(lists.inactive + lists.inactive_file)),
         ("Active(anon)", pages(lists.active)),
@@ -62,30 +62,7 @@ pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
 
 /// `/proc/vmstat`
 pub(super) fn vmstat(out: &mut String) -> Result<(), Errno> {
-    let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let lists = lru::lengths();
-    let swap = swap::statistics();
-    let (faults, reclaim) = (&fault::COUNTERS, &reclaim::COUNTERS);
-    for (name, value) in [
-        ("nr_free_pages", physical::free_frames() as u64),
-        ("nr_inactive_anon", lists.inactive as u64),
-        ("nr_active_anon", lists.active as u64),
-        ("nr_inactive_file", lists.inactive_file as u64),
-        ("nr_active_file", lists.active_file as u64),
-        ("nr_unevictable", lists.unevictable as u64),
-        ("nr_anon_pages", physical::frames_of(Kind::Anonymous) as u64),
-        ("nr_shmem", object::shared_pages() as u64),
-        ("nr_page_table_pages", physical::frames_of(Kind::PageTable) as u64),
-        ("pswpin", swap.pages_in),
-        ("pswpout", swap.pages_out),
-        ("pgfault", counter(&faults.all)),
-        ("pgmajfault", fault::major_faults()),
-        ("pgscan", counter(&reclaim.scanned)),
-        ("swap_ra", swap.readahead),
-        ("swap_ra_hit", swap.readahead_hits),
-        ("swpin_zero", swap.zero_in),
-        ("swpout_zero", swap.zero_out),
-    ] {
+    for (name, value) in statistics::vmstat() {
         print(out, format_args!("{name} {value}\n"))?;
     }
     let Some(zswap) = zswap::get() else { return Ok(()) };

@@ -16,9 +16,8 @@ use super::Entries;
 use super::system::clock_ticks;
 use crate::errno::Errno;
 use crate::mm::address_space::{RegionView, Usage};
-use crate::mm::physical;
+use crate::mm::oom;
 use crate::process::{self, Life, Process};
-use crate::swap;
 
 const KIB_PER_PAGE: usize = PAGE_SIZE / 1024;
 
@@ -107,12 +106,8 @@ fn command_line(process: &Process, out: &mut String) -> Result<(), Errno> {
     print(out, format_args!("{}", String::from_utf8_lossy(&process.arguments())))
 }
 
-/// The badness without the adjustment's end points: what the process would free, in thousandths of all there is.
 fn oom_score(process: &Process, out: &mut String) -> Result<(), Errno> {
-    let usage = usage(process);
-    let total = physical::managed_frames() as u64 + swap::total_pages();
-    let own = (usage.resident() + usage.swapped + usage.tables) as u64 * 1000 / total.max(1);
-    line(out, own.saturating_add_signed(process.oom_score_adjustment().into()))
+    line(out, oom::score(process))
 }
 
 fn maps(process: &Process, out: &mut String) -> Result<(), Errno> {

@@ -7,6 +7,7 @@ use super::super::synthetic::{Item, directory as list, line, number, read_only, 
 use crate::errno::Errno;
 use crate::fs::open::FILES_MAX;
 use crate::mm::overcommit::{self, Overcommit};
+use crate::mm::{physical, policy, reclaim};
 use crate::random;
 use crate::swap;
 use crate::syscall::system::{RELEASE, SYSTEM, VERSION, host_name, set_host_name};
@@ -52,9 +53,43 @@ fn uuid(out: &mut String) -> Result<(), Errno> {
 
 fn memory() -> super::Entries {
     alloc::vec![
+        (
+            "min_free_kbytes".into(),
+            read_write(
+                |out| line(out, physical::watermark_settings().0),
+                |value| {
+                    physical::set_watermarks(number(value)?, physical::watermark_settings().1);
+                    Ok(())
+                },
+            )
+        ),
         ("overcommit_memory".into(), read_write(|out| line(out, overcommit::mode() as u8), set_overcommit)),
         ("page-cluster".into(), read_write(|out| line(out, swap::core().page_cluster().get()), set_page_cluster)),
+        ("swappiness".into(), read_write(|out| line(out, reclaim::swappiness()), set_swappiness)),
+        (
+            "watermark_scale_factor".into(),
+            read_write(|out| line(out, physical::watermark_settings().1), set_watermark_scale_factor)
+        ),
     ]
+}
+
+fn set_swappiness(value: &str) -> Result<(), Errno> {
+    let value: u32 = number(value)?;
+    if value > policy::SWAPPINESS_MAX {
+        return Err(Errno::EINVAL);
+    }
+    reclaim::set_swappiness(value);
+    Ok(())
+}
+
+/// In ten-thousandths of memory (Linux: 1 to 3,000).
+fn set_watermark_scale_factor(value: &str) -> Result<(), Errno> {
+    let value: usize = number(value)?;
+    if !(1..=3000).contains(&value) {
+        return Err(Errno::EINVAL);
+    }
+    physical::set_watermarks(physical::watermark_settings().0, value);
+    Ok(())
 }
 
 fn set_overcommit(value: &str) -> Result<(), Errno> {
