@@ -5,7 +5,7 @@
 //! refused many pages would refuse all but one of the next ones, or the backend says so ([`Area::has_room_again`]).
 //!
 //! A refused page stays in memory, dirty and in the swap cache, and would be refused again at the same slot. So it has to
-//! be mapped again ([`Users::map_refused`](crate::Users::map_refused)) and give its slot up; then it gets another one, in
+//! be mapped again ([`Users::map_refused`]) and give its slot up; then it gets another one, in
 //! an area that has room, on its next way out.
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};

@@ -358,7 +358,7 @@ fn clusters_vanish_while_others_look_at_them_and_take_from_them() {
             let taken = Arc::clone(&taken);
             tasks.push(thread::spawn(move || {
                 memory.enter();
-                for _ in 0..2 {
+                for _ in 0..4 {
                     let slots = swap.allocate(9).expect("there is room");
                     assert!(taken.lock().unwrap().insert(slots.run().first), "a cluster was given out twice");
                     thread::yield_now();
@@ -368,15 +368,16 @@ fn clusters_vanish_while_others_look_at_them_and_take_from_them() {
         }
         tasks.push(thread::spawn(move || {
             memory.enter();
-            for _ in 0..3 {
+            for _ in 0..8 {
                 swap.do_pending_work();
-                thread::yield_now();
             }
         }));
-        held.clear();
+        // What is left is all that the others take from: a chunk that is empty whenever they have nothing.
+        held.truncate(3);
         for task in tasks {
             task.join().unwrap();
         }
+        drop(held);
         swap.do_pending_work();
         assert_eq!(swap.area(0).unwrap().existing_clusters(), 4, "what is empty has vanished");
     });
