@@ -298,9 +298,8 @@ impl<M: Machine> Zswap<M> {
         Some(self.swap.area(entry.area())?.owner(entry.slot())?.1)
     }
 
-    /// The slot's page was brought back into `folio`, which is locked and has this slot.
-    fn loaded(&self, area: &Area<M>, slot: u32, folio: &M::Folio) {
-        let place = Place::from_word(area.metadata(slot));
+    /// The slot's page was brought back from `place` into `folio`, which is locked and has this slot.
+    fn loaded(&self, area: &Area<M>, slot: u32, place: Place, folio: &M::Folio) {
         if !matches!(place, Place::Same(_) | Place::Pool(..)) {
             return;
         }

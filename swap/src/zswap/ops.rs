@@ -2,7 +2,7 @@
 //! of a real one.
 
 use alloc::sync::Arc;
-use core::mem;
+use core::{iter, mem};
 
 use super::word::{Bytes, Place};
 use super::{Refusal, Zswap};
@@ -43,11 +43,11 @@ impl<M: Machine> SwapOps<M> for Layer<M> {
 
     fn submit_read(&self, mut batch: ReadBatch<M>) {
         if !batch.batch().is_owned() {
-            let mut position = 0;
-            while let Some(run) = batch.batch().run(position) {
-                match self.read(&mut batch, position, run) {
-                    Some(result) => batch.complete_one(position, result),
-                    None => position += 1,
+            for position in from_the_end(batch.batch().len()) {
+                if let Some(run) = batch.batch().run(position)
+                    && let Some(result) = self.read(&mut batch, position, run)
+                {
+                    batch.complete_one(position, result);
                 }
             }
         }
@@ -61,11 +61,11 @@ impl<M: Machine> SwapOps<M> for Layer<M> {
     fn submit_write(&self, mut batch: WriteBatch<M>) {
         let mut refusal = Refusal::Page;
         if !batch.batch().is_owned() {
-            let mut position = 0;
-            while let Some(run) = batch.batch().run(position) {
+            for position in from_the_end(batch.batch().len()) {
+                let Some(run) = batch.batch().run(position) else { continue };
                 match self.zswap.write(&batch, position, run) {
                     Ok(()) => batch.complete_one(position, Ok(())),
-                    Err(why) => (refusal, position) = (why, position + 1),
+                    Err(why) => refusal = why,
                 }
             }
         }
@@ -91,26 +91,34 @@ impl<M: Machine> Layer<M> {
     fn read(&self, batch: &mut ReadBatch<M>, position: usize, run: SlotRun) -> Option<Result<(), IoError>> {
         let area = Arc::clone(batch.batch().area());
         let place = |slot| Place::from_word(area.metadata(slot));
-        let is_whole = |slot| match place(slot) {
+        let is_whole = |(_, place)| match place {
             Place::Nowhere => self.below.is_some(),
             Place::Slot(entry) => run.length == 1 && self.zswap.bytes_in(entry) == Some(Bytes::PAGE),
             _ => false,
         };
-        let slots = || run.first..run.first + run.length;
-        if slots().all(is_whole) {
+        // Nearly always there is one page, whose word is looked at once.
+        let first = (run.first, place(run.first));
+        let others = || (run.first + 1..run.first + run.length).map(|slot| (slot, place(slot)));
+        let pages = || iter::once(first).chain(others());
+        if pages().all(is_whole) {
             return None;
         }
-        let read = slots().enumerate().try_for_each(|(index, slot)| {
-            let read = |page: &mut Page| self.zswap.fetch(&area, slot, place(slot), page);
+        let read = pages().enumerate().try_for_each(|(index, (slot, place))| {
+            let read = |page: &mut Page| self.zswap.fetch(&area, slot, place, page);
             batch.with_page_mut(position, index, read).unwrap_or(Err(IoError::Unsupported))
         });
         if read.is_ok()
             && let Some((folio, _)) = batch.batch().folios().nth(position)
         {
-            slots().for_each(|slot| self.zswap.loaded(&area, slot, folio));
+            pages().for_each(|(slot, place)| self.zswap.loaded(&area, slot, place, folio));
         }
         Some(read)
     }
+}
+
+/// Positions in a batch of so many folios, so that those that are taken out leave few behind them to move up.
+fn from_the_end(folios: usize) -> impl Iterator<Item = usize> {
+    (0..folios).rev()
 }
 
 impl<M: Machine> Zswap<M> {

@@ -177,7 +177,8 @@ fn a_full_pool_refuses_until_it_is_down_at_the_threshold() {
     assert_eq!(count(zswap, "stored_pages"), stored - 1);
     kernel.settle();
     assert_eq!(kernel.read_page(0, first.unwrap()).unwrap(), text(first.unwrap() as u64));
-    assert!(zswap.shrink() > 0);
+    let was_over = count(zswap, "pool_total_size") > 18 * 4096;
+    assert_eq!(zswap.shrink() > 0, was_over);
     assert!(count(zswap, "pool_total_size") <= 18 * 4096, "90 % of 20 frames");
     for page in 0..100 {
         assert_eq!(kernel.read_page(0, page).unwrap(), text(page as u64));
