@@ -41,11 +41,16 @@
 //! [`BlockBackend`], or the [`SynchronousBlockBackend`] for a disk at the speed of memory. A backend gets batches of
 //! folios by value, is told of each freed slot, and may keep some bits for each slot in use.
 //!
+//! [`zswap`], once started, is before the block backends of areas that are enabled while it is: it keeps what compresses in
+//! memory and writes the coldest of it to the disk later. The [`ghost`] device is an area without a disk, whose pages
+//! are with zswap, or on slots of other areas that belong to its own.
+//!
 //! # What owns what
 //!
 //! | value | owns | given back by |
 //! |---|---|---|
 //! | [`Slots`] | slots that are in use for nothing else | drop |
+//! | a ghost slot's word of zswap | an object in the pool, or a slot of another area | another word, or freeing the slot |
 //! | [`SlotReference`] | one count of a slot, on its way to or from a page-table word | drop |
 //! | [`Locked`] | a folio's lock and a reference | drop, or by starting I/O |
 //! | [`ReadBatch`] | the locks of its folios | [`ReadBatch::complete`], or drop, which fails it |
@@ -88,7 +93,7 @@
 //! Writing pages out allocates nothing but the table of a cluster that was unused: 4160 bytes for 512 slots, asked for by
 //! [`Machine::may_allocate`], where a kernel can keep a reserve. Without it swap fills up the clusters that have tables.
 //! Batches come from a pool made at the first `swapon`. An unused slot costs at most 0.1 byte, a used one 8 bytes
-//! and a bit; of an area without a disk, unused clusters cost nothing.
+//! and a bit, with zswap's word 16; of an area without a disk, unused clusters cost nothing.
 
 #![no_std]
 #![forbid(unsafe_code)]
