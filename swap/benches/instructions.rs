@@ -13,14 +13,15 @@
 #![allow(unreachable_pub, missing_docs, reason = "a benchmark exports nothing")]
 
 use std::hint::black_box;
-use std::process::Command;
 use std::sync::Arc;
 
 use quire_swap::{Direction, Entry, Folio, Locked, SlotRun, Slots, Swap, SwapOps};
 
 mod bare;
+mod callgrind;
 
 use bare::{Bare, BareFolio, new_folio, swap_with};
+use callgrind::count;
 
 /// A name, what it costs at most, and how to do it so many times.
 type Operation = (&'static str, Option<f64>, fn(u64));
@@ -68,20 +69,6 @@ fn main() {
         let target = target.map_or(String::new(), |target| format!("{target}"));
         println!("{cost:>12.1}  {target:>7}  {name}");
     }
-}
-
-/// The instructions that a run of this program takes.
-fn count(index: usize, times: u32) -> u32 {
-    let program = std::env::current_exe().expect("a program knows itself");
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(program)
-        .args(["run", &index.to_string(), &times.to_string()])
-        .output()
-        .unwrap_or_else(|error| panic!("valgrind is needed: {error}"));
-    let report = String::from_utf8_lossy(&output.stderr);
-    let collected = report.lines().find_map(|line| line.split_once("Collected : ")).map(|(_, number)| number.trim());
-    collected.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("callgrind says: {report}"))
 }
 
 /// In an area that has `used` of `slots` in use, frees slots at random and takes new ones, 1024 at a time: as when pages
