@@ -99,7 +99,7 @@ pub(super) fn zram_writeback(command_line: CommandLine<'static>) -> Result<Strin
         let go_on = Meeting::new(1);
         let tasks = paged_out(Contents::Mix, &tally, &go_on)?;
         let before = numbers(&zram, "mm_stat")?;
-        zram.store("recompress", "threshold=2000")?;
+        zram.store("recompress", "threshold=2000 max_pages=250")?;
         refused += write_back(&zram, "incompressible", errors)?;
         let incompressible = numbers(&zram, "bd_stat")?[2];
         require!(errors || incompressible > 0, "no incompressible page was written back");

@@ -55,8 +55,8 @@ pub fn extents<M: Machine>(extents: &[Extent]) {
 pub fn object(decoder: &mut Decoder, contents: &[u8]) {
     for encoding in Encoding::ALL {
         let (mut one, mut other) = ([0x11; 4096], [0xee; 4096]);
-        let decoded = decoder.decompress(encoding, contents, &mut one);
-        assert_eq!(decoder.decompress(encoding, contents, &mut other), decoded);
-        assert!(decoded.is_none() || one == other, "{encoding:?}: bytes of the old page are taken for the new one");
+        let is_page = decoder.decompress(encoding, contents, &mut one).is_some();
+        assert_eq!(decoder.decompress(encoding, contents, &mut other).is_some(), is_page);
+        assert!(!is_page || one == other, "{encoding:?}: bytes of the old page are taken for the new one");
     }
 }

@@ -354,7 +354,7 @@ fn eight_tasks_on_eight_slots_never_wait_for_one_another() {
             let others: Vec<_> = (0..8).filter(|slot| *slot != stopped).map(task).collect();
             // Whoever does wait would wait for ever: the deadline is far beyond what the work takes.
             let deadline = Instant::now() + Duration::from_secs(30);
-            while !others.iter().all(|task| task.is_finished()) && Instant::now() < deadline {
+            while !others.iter().all(std::thread::ScopedJoinHandle::is_finished) && Instant::now() < deadline {
                 std::thread::yield_now();
             }
             let (waited, is_held) = (others.iter().any(|task| !task.is_finished()), !slow.is_finished());
