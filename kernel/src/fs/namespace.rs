@@ -111,6 +111,13 @@ impl Location {
         Self { places: Mutex::new(Rank::Location, places) }
     }
 
+    /// Stands nowhere in particular any more: the process has ended.
+    pub fn leave(&self) {
+        let root = Arc::clone(mounts().all()[0].root());
+        self.set_directory(Arc::clone(&root));
+        self.set_root(root);
+    }
+
     /// The permissions that new files do not get.
     pub fn mask(&self) -> u32 {
         self.places.lock().mask

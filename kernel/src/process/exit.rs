@@ -31,6 +31,8 @@ pub fn end_current(end: ChildChange) -> ! {
 
 fn give_everything_back(process: &Arc<Process>, end: ChildChange) {
     process.files.close_all();
+    // The last reference to the process may go where nothing may sleep.
+    process.location.leave();
     leave_space(process, None);
     alarm::set(process, Alarm::NONE);
     if process.session() == process.pid() {

@@ -33,7 +33,9 @@ pub fn before_user(frame: &mut TrapFrame) {
             return;
         }
         interrupts::enable();
-        if let Some(end) = deliver(&this(), frame) {
+        // The reference to the process is given back before it ends: nothing after that would do it.
+        let end = deliver(&this(), frame);
+        if let Some(end) = end {
             exit::end_current(end);
         }
     }
