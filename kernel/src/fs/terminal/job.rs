@@ -4,26 +4,35 @@
 //! a signal when they read, and when they write or change something if it is so set, unless they ignore or block the
 //! signal.
 
-use core::sync::atomic::{AtomicU32, Ordering};
-
 use super::input::send_to_foreground;
 use crate::errno::Errno;
 use crate::process::signal::{Info, Signal};
 use crate::process::{self, Process};
+use crate::sync::{Rank, SpinLock};
 
-/// The session whose terminal it is; 0 for nobody's.
-static SESSION: AtomicU32 = AtomicU32::new(0);
-/// The process group in the foreground; 0 for none.
-static FOREGROUND: AtomicU32 = AtomicU32::new(0);
+/// Whose the terminal is.
+#[derive(Clone, Copy)]
+struct Owner {
+    /// The session.
+    session: u32,
+    /// Its process group in the foreground.
+    foreground: u32,
+}
+
+static OWNER: SpinLock<Option<Owner>> = SpinLock::new(Rank::Process, None);
+
+fn owner() -> Option<Owner> {
+    *OWNER.lock()
+}
 
 /// The process group in the foreground.
 pub fn foreground() -> Option<u32> {
-    Some(FOREGROUND.load(Ordering::Relaxed)).filter(|&group| group != 0)
+    owner().map(|owner| owner.foreground)
 }
 
 /// Whether the terminal is that of `process`.
 pub fn is_terminal_of(process: &Process) -> bool {
-    process.session() == SESSION.load(Ordering::Relaxed)
+    owner().is_some_and(|owner| owner.session == process.session())
 }
 
 /// The session whose terminal it is, if it is the caller's.
@@ -31,8 +40,8 @@ pub fn is_terminal_of(process: &Process) -> bool {
 /// # Errors
 /// `ENOTTY`.
 pub(super) fn own_session() -> Result<u32, Errno> {
-    let process = process::this();
-    if is_terminal_of(&process) { Ok(process.session()) } else { Err(Errno::ENOTTY) }
+    let session = process::this().session();
+    owner().filter(|owner| owner.session == session).map(|_| session).ok_or(Errno::ENOTTY)
 }
 
 /// Gives the terminal to the session that the caller leads; with `steal` also if it is another's.
@@ -41,37 +50,36 @@ pub(super) fn own_session() -> Result<u32, Errno> {
 /// `EPERM`: the caller leads no session, or the terminal is taken.
 pub(super) fn acquire(steal: bool) -> Result<(), Errno> {
     let process = process::this();
-    if process.session() != process.pid() {
+    let (session, foreground) = (process.session(), process.group());
+    if session != process.pid() {
         return Err(Errno::EPERM);
     }
-    let owner = SESSION.load(Ordering::Relaxed);
-    if owner == process.session() {
-        return Ok(());
+    let mut owner = OWNER.lock();
+    match *owner {
+        Some(Owner { session: taken, .. }) if taken == session => Ok(()),
+        Some(_) if !steal => Err(Errno::EPERM),
+        _ => {
+            *owner = Some(Owner { session, foreground });
+            Ok(())
+        }
     }
-    let expected = if steal { owner } else { 0 };
-    SESSION
-        .compare_exchange(expected, process.session(), Ordering::Relaxed, Ordering::Relaxed)
-        .map_err(|_| Errno::EPERM)?;
-    FOREGROUND.store(process.group(), Ordering::Relaxed);
-    Ok(())
 }
 
 /// The leader of a session gives up the terminal, or has ended: the foreground is told, and the terminal is nobody's.
 pub fn release(session: u32) {
-    if SESSION.load(Ordering::Relaxed) != session {
+    if owner().is_none_or(|owner| owner.session != session) {
         return;
     }
     for signal in [Signal::SIGHUP, Signal::SIGCONT] {
         send_to_foreground(signal);
     }
-    FOREGROUND.store(0, Ordering::Relaxed);
-    SESSION.store(0, Ordering::Relaxed);
+    OWNER.lock().take_if(|owner| owner.session == session);
 }
 
 /// Brings a group of the caller's session to the foreground.
 ///
 /// # Errors
-/// `ENOTTY`, `EPERM` for a group of another session; the caller may be stopped before.
+/// `ENOTTY`; `ESRCH`, `EPERM` for a group that does not exist or is of another session; the caller may be stopped before.
 pub(super) fn set_foreground(group: u32) -> Result<(), Errno> {
     let session = own_session()?;
     check_background(Signal::SIGTTOU)?;
@@ -81,7 +89,10 @@ pub(super) fn set_foreground(group: u32) -> Result<(), Errno> {
     if !process::exists(|process| process.group() == group && process.session() == session) {
         return Err(Errno::EPERM);
     }
-    FOREGROUND.store(group, Ordering::Relaxed);
+    match &mut *OWNER.lock() {
+        Some(owner) if owner.session == session => owner.foreground = group,
+        _ => return Err(Errno::ENOTTY),
+    }
     Ok(())
 }
 
@@ -92,9 +103,8 @@ pub(super) fn set_foreground(group: u32) -> Result<(), Errno> {
 /// `RESTART` when the group is stopped; `EIO` when nobody could continue it, or for a reader that ignores the signal.
 pub(super) fn check_background(signal: Signal) -> Result<(), Errno> {
     let process = process::this();
-    let Some(foreground) = foreground() else { return Ok(()) };
     let group = process.group();
-    if !is_terminal_of(&process) || group == foreground {
+    if owner().is_none_or(|owner| owner.session != process.session() || owner.foreground == group) {
         return Ok(());
     }
     let is_deaf = process.with_signals(|signals| signals.mask().contains(signal) || signals.action(signal).is_ignore());
