@@ -39,7 +39,8 @@ fn ended(command: &mut Command) -> Ended {
 }
 
 /// The launcher, built as `cargo run` builds it.
-fn program() -> &'static Path {
+#[track_caller]
+pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let mut cargo = plain_command("cargo");

@@ -16,4 +16,5 @@ mod scenarios;
 mod shell;
 mod stress;
 mod swbench;
+mod terminal;
 mod zram;

@@ -1,0 +1,110 @@
+//! A person at the terminal: keys go to the serial port, and what the shell and the line discipline make of them comes
+//! back.
+
+use std::process::Command;
+
+use quire_tests::launcher;
+use rexpect::session::{PtySession, spawn_command};
+
+/// How long any answer may take, in milliseconds: far longer than it does on a busy machine. The first one waits for
+/// the kernel to be built.
+const LIMIT: u64 = 300_000;
+const PROMPT: &str = "quire:/# ";
+
+/// A shell in the guest, with a person's terminal.
+struct Shell(PtySession);
+
+impl Shell {
+    fn start() -> Self {
+        let mut launcher = Command::new(launcher::program());
+        launcher.arg("shell");
+        let mut shell = Self(spawn_command(launcher, Some(LIMIT)).expect("the launcher starts"));
+        shell.sees(PROMPT);
+        shell
+    }
+
+    fn sees(&mut self, text: &str) {
+        self.0.exp_string(text).unwrap_or_else(|error| panic!("waiting for {text:?}: {error}"));
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.0.send(keys).and_then(|_| self.0.flush()).expect("the launcher listens");
+    }
+
+    /// Types a command; waits for `answer` and the next prompt.
+    fn does(&mut self, command: &str, answer: &str) {
+        self.types(command);
+        self.types("\r");
+        // The command as it is echoed, so that it is not taken for the answer.
+        self.sees("\n");
+        self.sees(answer);
+        self.sees(PROMPT);
+    }
+}
+
+/// What the control key makes of a letter.
+fn control(letter: u8) -> String {
+    char::from(letter & 0x1f).into()
+}
+
+#[test]
+fn a_person_edits_lines_and_controls_jobs() {
+    let mut shell = Shell::start();
+    shell.does("echo one two | tr a-z A-Z", "ONE TWO");
+    shell.does("tty", "/dev/console");
+
+    // Line editing is the terminal's while `cat` reads, and the end of a file is a key.
+    shell.types("cat\r");
+    shell.sees("cat\r");
+    shell.types("wrong\u{15}rigth\u{7f}\u{7f}ht\r");
+    shell.sees("\nright\r");
+    shell.types(&control(b'D'));
+    shell.sees(PROMPT);
+
+    // Keys that send signals.
+    shell.types("sleep 1000\r");
+    shell.sees("sleep 1000\r");
+    shell.types(&control(b'C'));
+    shell.sees("^C");
+    shell.sees(PROMPT);
+    shell.does("echo $?", "130");
+    shell.types("while true; do :; done\r");
+    shell.sees("done\r");
+    shell.types(&control(b'C'));
+    shell.sees(PROMPT);
+    shell.types("sleep 1000\r");
+    shell.sees("sleep 1000\r");
+    shell.types(&control(b'\\'));
+    shell.sees("Quit");
+    shell.sees(PROMPT);
+
+    // Jobs: stopped by a key, continued in the background and in the foreground.
+    shell.types("sleep 1000\r");
+    shell.sees("sleep 1000\r");
+    shell.types(&control(b'Z'));
+    shell.sees("Stopped");
+    shell.sees(PROMPT);
+    shell.does("bg", "sleep 1000");
+    shell.does("jobs", "Running");
+    shell.types("fg\r");
+    shell.sees("sleep 1000\r");
+    shell.types(&control(b'C'));
+    shell.sees(PROMPT);
+    shell.does("jobs | wc -l", "0");
+
+    // Whoever reads in the background stops; whoever writes does if it is so set.
+    shell.types("cat &\r");
+    shell.sees(PROMPT);
+    shell.does("wait %1; jobs", "Stopped (tty input)");
+    shell.does("kill -9 %1; wait %1; echo $?", "137");
+    shell.types("stty tostop; (echo hid''den) &\r");
+    shell.sees(PROMPT);
+    shell.does("wait %1; jobs", "Stopped (tty output)");
+    shell.types("fg; stty -tostop\r");
+    shell.sees("\nhidden\r");
+    shell.sees(PROMPT);
+
+    shell.types("exit\r");
+    shell.sees("quire: success");
+    shell.0.exp_eof().expect("the launcher ends");
+}
