@@ -3,19 +3,19 @@
 //! # From a path to bytes
 //!
 //! A path is walked ([`path`]) from directory to directory, over symbolic links and mounts, to a [`node::Node`]; opening
-//! that gives a [`node::File`], which a process's table numbers ([`open`]). The nodes come from three kinds of file systems:
+//! that gives a [`node::File`], which a process's table numbers (`open`). The nodes come from three kinds of file systems:
 //!
 //! | kind | where | made of |
 //! |---|---|---|
-//! | [`tmpfs`] | `/`, `/dev` | a [`tree`] of names; contents in memory objects, which swap; at first those of the initramfs |
-//! | [`synthetic`] | `/proc`, `/sys` | lists of functions that make text |
-//! | [`pipe`] | nowhere | pipes without a name |
+//! | `tmpfs` | `/`, `/dev` | a [`tree`] of names; contents in memory objects, which swap; at first those of the initramfs |
+//! | `synthetic` | `/proc`, `/sys` | lists of functions that make text |
+//! | `pipe` | nowhere | pipes without a name |
 //!
-//! A device's node only has its number; [`device`] knows what opening it means.
+//! A device's node only has its number; `device` knows what opening it means.
 //!
 //! # The initramfs
 //!
-//! [`initramfs`] fetches the archive, inflates what is compressed ([`gzip`]), reads it ([`cpio`]) and unpacks it into the
+//! `initramfs` fetches the archive, inflates what is compressed ([`gzip`]), reads it ([`cpio`]) and unpacks it into the
 //! root. The files' bytes stay in the archive until somebody writes to them.
 //!
 //! # Locks

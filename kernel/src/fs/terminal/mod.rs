@@ -1,7 +1,7 @@
 //! The terminal: what is typed becomes lines, signals and echo; what programs write becomes what the terminal shows.
 //!
-//! There is one, on the serial port. Its pure part is the [`discipline`] with its [`settings`]. Around it: [`input`], from
-//! the port to the discipline; `file`, what programs read and write; `control`, `ioctl(2)`; and [`job`], whose terminal it
+//! There is one, on the serial port. Its pure part is the [`discipline`] with its [`settings`]. Around it: `input`, from
+//! the port to the discipline; `file`, what programs read and write; `control`, `ioctl(2)`; and `job`, whose terminal it
 //! is and which process group is in the foreground.
 //!
 //! # Not as in Linux
