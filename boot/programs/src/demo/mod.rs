@@ -26,6 +26,9 @@ const DISK: &str = "/dev/vda";
 const ZRAM: &str = "/dev/zram0";
 const GHOST: &str = "/dev/ghostswap";
 
+/// The fewest pages of memory in which compressed pages leave room for the others.
+const GHOST_NEEDS: u64 = 4096;
+
 /// How many processes there are in each act.
 const TASKS: u64 = 4;
 
@@ -142,6 +145,10 @@ fn ghost() -> Outcome<Tally> {
         return Ok(Tally::default());
     }
     let memory = memory_pages()?;
+    if memory < GHOST_NEEDS {
+        println!("  {} KiB of memory are too little to keep what is swapped in it", memory * 4);
+        return Ok(Tally::default());
+    }
     files::set(&format!("{PARAMETERS}/enabled"), "Y")?;
     files::set(&format!("{PARAMETERS}/max_pool_percent"), "50")?;
     areas::enable(GHOST, 0)?;
