@@ -21,7 +21,7 @@ const NAMES: [&str; 5] = ["bin/bench", "bin/check", "bin/demo", "bin/stress", "b
 const DIRECTORIES: [&str; 6] = ["dev", "proc", "root", "sys", "tmp", "etc"];
 
 const PROFILE: &str = "\
-export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+export HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
 export PS1='quire:\\w\\$ '
 alias ll='ls -l'
 cd
