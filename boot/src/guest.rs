@@ -1,9 +1,8 @@
 //! QEMU as a process: the serial line while it runs, and how it ends.
 
 use std::{
-    collections::VecDeque,
     io::{self, Read, Write},
-    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -32,24 +31,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long QEMU may take to put the terminal back in order when it is told to end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Runs QEMU with `arguments` to the guest's end or to the time limit. `keys` are typed if nobody sits at the console.
+/// Runs QEMU with `arguments` to the guest's end or to the time limit.
 ///
 /// # Errors
 /// QEMU is missing, or ended before the machine printed anything.
-pub fn run(
-    arguments: &[String],
-    console: Console,
-    keys: &[(String, String)],
-    limit: Option<Duration>,
-) -> Result<Outcome, Error> {
+pub fn run(arguments: &[String], console: Console, limit: Option<Duration>) -> Result<Outcome, Error> {
     let stop = stop_flag(console).map_err(Error::file("watch signals for", qemu::PROGRAM))?;
     let _terminal = Terminal::keep(console);
     let started = Instant::now();
-    let stdin = match console {
-        Console::Interactive => Stdio::inherit(),
-        _ if keys.is_empty() => Stdio::null(),
-        _ => Stdio::piped(),
-    };
+    let stdin = if console == Console::Interactive { Stdio::inherit() } else { Stdio::null() };
     let mut qemu = Command::new(qemu::PROGRAM)
         .args(arguments)
         .stdin(stdin)
@@ -61,9 +51,7 @@ pub fn run(
             _ => Error::file("run", qemu::PROGRAM)(error),
         })?;
     let serial = qemu.stdout.take();
-    let typist = Typist { keys: keys.iter().cloned().collect(), seen: 0, keyboard: qemu.stdin.take() };
-    let is_shown = console != Console::Captured;
-    let serial = thread::spawn(move || serial.map(|serial| follow_serial(serial, is_shown, typist)));
+    let serial = thread::spawn(move || serial.map(|serial| follow_serial(serial, console != Console::Captured)));
     let messages = qemu.stderr.take();
     let messages = thread::spawn(move || messages.map(|mut messages| read_all(&mut messages)));
 
@@ -159,27 +147,7 @@ struct Serial {
     heard: bool,
 }
 
-/// Types each text as soon as what it waits for was printed after the one before.
-struct Typist {
-    /// What is waited for, and what is typed then.
-    keys: VecDeque<(String, String)>,
-    /// Bytes of the log that were there when a text was typed last.
-    seen: usize,
-    keyboard: Option<ChildStdin>,
-}
-
-impl Typist {
-    fn look(&mut self, log: &[u8]) {
-        let printed = |awaited: &str, log: &[u8]| log.windows(awaited.len()).any(|part| part == awaited.as_bytes());
-        while let Some((_, text)) = self.keys.pop_front_if(|(awaited, _)| printed(awaited, &log[self.seen..])) {
-            self.seen = log.len();
-            // A guest that has ended hears nothing; its outcome says so.
-            let _ = self.keyboard.as_mut().map(|keyboard| keyboard.write_all(text.as_bytes()));
-        }
-    }
-}
-
-fn follow_serial(mut output: impl Read, shown: bool, mut typist: Typist) -> Serial {
+fn follow_serial(mut output: impl Read, shown: bool) -> Serial {
     let (mut serial, mut filter, mut buffer) = (Serial::default(), FirmwareFilter::default(), [0; 4096]);
     while let Ok(count @ 1..) = output.read(&mut buffer) {
         serial.heard = true;
@@ -190,7 +158,6 @@ fn follow_serial(mut output: impl Read, shown: bool, mut typist: Typist) -> Seri
             let _ = terminal.write_all(&kernel).and_then(|()| terminal.flush());
         }
         serial.kernel.extend_from_slice(&kernel);
-        typist.look(&serial.kernel);
     }
     serial
 }
@@ -236,7 +203,7 @@ mod tests {
         let machine = ["-display", "none", "-serial", "stdio", "-no-reboot", "-nic", "none", "-device", exit, "-drive"];
         let arguments: Vec<String> =
             machine.into_iter().chain([drive.as_str()]).chain(more.iter().copied()).map(str::to_owned).collect();
-        run(&arguments, Console::Captured, &[], limit)
+        run(&arguments, Console::Captured, limit)
     }
 
     #[test]

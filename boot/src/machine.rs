@@ -35,7 +35,6 @@ pub struct Machine {
     pub(crate) display: bool,
     pub(crate) console: Console,
     initrd: Option<Initrd>,
-    keys: Vec<(String, String)>,
     append: String,
     debugger: bool,
     timeout: Option<Duration>,
@@ -80,7 +79,6 @@ impl Machine {
             display: false,
             console: Console::Captured,
             initrd: None,
-            keys: Vec::new(),
             append: String::new(),
             debugger: false,
             timeout: None,
@@ -144,13 +142,6 @@ impl Machine {
     #[must_use]
     pub fn console(self, console: Console) -> Self {
         Self { console, ..self }
-    }
-
-    /// Types `text` at the console, unless a person sits there, as soon as `awaited` was printed after the text before.
-    #[must_use]
-    pub fn keys(mut self, awaited: &str, text: &str) -> Self {
-        self.keys.push((awaited.to_owned(), text.to_owned()));
-        self
     }
 
     /// The machine waits for a debugger; the line that starts one is printed.
@@ -219,7 +210,7 @@ impl Machine {
         if let Some(port) = debugger_port {
             announce_debugger(&artefacts.kernel, port);
         }
-        guest::run(&arguments, self.console, &self.keys, self.timeout)
+        guest::run(&arguments, self.console, self.timeout)
     }
 }
 

@@ -241,7 +241,9 @@ mod tests {
         let all = free.free_frames();
         let taken: Vec<_> = std::iter::from_fn(|| free.allocate(&frames, 0, Kind::Anonymous)).collect();
         assert_eq!((taken.len(), free.free_frames()), (all, 0));
-        taken.into_iter().for_each(|frame| free.free(&frames, frame, 0));
+        for frame in taken {
+            free.free(&frames, frame, 0);
+        }
         assert_eq!(free.free_frames(), all);
         assert!(free.singles.len() <= SingleFrames::MOST);
         free.give_back(&frames, 0);

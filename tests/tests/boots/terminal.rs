@@ -9,7 +9,7 @@ use rexpect::session::{PtySession, spawn_command};
 /// How long any answer may take, in milliseconds: far longer than it does on a busy machine. The first one waits for
 /// the kernel to be built.
 const LIMIT: u64 = 300_000;
-const PROMPT: &str = "quire:/# ";
+const PROMPT: &str = "quire:~# ";
 
 /// A shell in the guest, with a person's terminal.
 struct Shell(PtySession);

@@ -93,7 +93,9 @@ mod tests {
 
     fn words(list: &[Vec<u8>]) -> Words {
         let mut words = Words::new();
-        list.iter().for_each(|word| words.push(word).unwrap());
+        for word in list {
+            words.push(word).unwrap();
+        }
         words
     }
 
