@@ -359,22 +359,35 @@ mod tests {
         fn nothing_in_the_headers_leads_out_of_the_user_half(
             kind in 2_u16..4,
             entries in prop::collection::vec(
-                (prop::sample::select(vec![1, 1, 1, 6, 7]), 0_u32..8, any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>()),
-                1..8,
+                (
+                    prop::sample::select(vec![abi::PT_LOAD, abi::PT_LOAD, abi::PT_LOAD, abi::PT_PHDR, abi::PT_GNU_STACK]),
+                    0_u32..8,
+                    0_u64..2,
+                    prop_oneof![
+                        8 => Just(0x40_0000),
+                        1 => prop::sample::select(vec![0, USER_END - 4 * PAGE, 0xffff_8000_0000_0000, u64::MAX - 0x3fff]),
+                    ],
+                    0_u64..8,
+                    0_u64..0x1000,
+                    prop_oneof![
+                        8 => 0x1000_u64..0x3000,
+                        1 => prop::sample::select(vec![0, u64::MAX - 0x2000, u64::MAX]),
+                    ],
+                ),
+                1..4,
             ),
-            shift in 0_u32..56,
         ) {
-            let small = |value: u64| value >> shift;
             let entries: Vec<Entry> = entries
                 .into_iter()
-                .map(|(kind, flags, offset, address, in_file, in_memory)| {
-                    (kind, flags, small(offset), small(address), small(in_file), small(in_memory))
+                .map(|(kind, flags, offset, address, page, in_file, in_memory)| {
+                    (kind, flags, offset * PAGE, address.wrapping_add(page * PAGE), in_file, in_memory)
                 })
                 .collect();
             if let Ok(image) = parse(&file(kind, &entries)) {
                 let mut end = 0;
                 for segment in image.segments() {
-                    prop_assert!(segment.pages().start >= end && segment.pages().end <= USER_END);
+                    prop_assert!(segment.address.checked_add(segment.memory_bytes).is_some_and(|end| end <= USER_END));
+                    prop_assert!(segment.pages().start >= end);
                     prop_assert!(segment.offset + segment.file_bytes <= 0x2000);
                     end = segment.pages().end;
                 }
