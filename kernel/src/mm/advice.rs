@@ -163,10 +163,9 @@ impl AddressSpace {
         page_table::flush_user_everywhere();
     }
 
-    /// Private pages may be dropped unless they are written again: they count as clean and never written. Linux keeps them
-    /// until memory is short; so does Quire.
+    /// Private pages may be dropped unless they are written again. Linux drops them when memory is short, Quire at once: no
+    /// program can tell the difference.
     fn set_free(&self, range: Range<u64>) {
-        // A page in swap is not worth reading again.
         self.tables.mappings_changed();
         self.zap(range);
         reclaim::frames_freed();

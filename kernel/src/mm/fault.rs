@@ -268,7 +268,7 @@ fn install(
     kind: &'static AtomicU64,
     make: impl FnOnce() -> Option<u64>,
 ) -> Attempt {
-    let words = space.tables.lock();
+    let mut words = space.tables.lock();
     if words.generation() != seen.generation {
         return Attempt::Again;
     }

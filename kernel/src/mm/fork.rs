@@ -2,7 +2,9 @@
 //!
 //! Private pages are mapped for reading only in both spaces from now on, and have a reference more; what is in swap has a
 //! count more. Shared regions are attached to the same objects and left for faults to fill. The words are copied a table at
-//! a time: the child's table is made first, then filled under the parent's lock, so no two tables are locked at once.
+//! a time: the child's table is made first, then filled under the parent's lock, so no two tables are locked at once. The
+//! frames for the child's tables are set aside before anything is locked, because whoever waits for a frame may have to wait
+//! for another space's layout ([`super::oom`]).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -17,7 +19,7 @@ use super::frame::Kind;
 use super::page_tables;
 use super::region::Region;
 use super::rmap::Attachment;
-use super::{AllocationError, heap, physical, reclaim};
+use super::{AllocationError, heap, physical};
 use crate::arch::page_table::{self, Table};
 use crate::swap;
 
@@ -28,6 +30,7 @@ impl AddressSpace {
     /// [`AllocationError`] when there is no memory for it; what was made of it is given back.
     pub fn fork(&self) -> Result<Arc<Self>, AllocationError> {
         let mut child = Self::of_lineage(Some(self))?;
+        child.tables.set_aside(self.tables.counts.tables.load(Ordering::Relaxed))?;
         let layout = self.layout();
         let regions = layout.regions.iter().count();
         if !heap::may_allocate(regions * 2 * size_of::<Region<Arc<Attachment>>>()) {
@@ -53,6 +56,7 @@ impl AddressSpace {
         // The parent's words may be writable in what the processor remembers.
         page_table::flush_user_everywhere();
         drop(layout);
+        child.tables.free_set_aside();
         copied?;
         Ok(child.publish())
     }
@@ -66,25 +70,13 @@ impl AddressSpace {
                 (part.iter().all(|word| word.load(Ordering::Relaxed) == 0), next)
             };
             if !is_empty {
-                let table = child.own_leaf_table(address)?;
+                // Enough was set aside: the child has no more tables than its parent.
+                let table = child.tables.lock().leaf_table(address).ok_or(AllocationError)?;
                 self.copy_part(child, address..next, table)?;
             }
             address = next;
         }
         Ok(())
-    }
-
-    /// The table for the page at `address`, for words that nobody has yet. Reclaim may change them as soon as they are set.
-    fn own_leaf_table(&self, address: u64) -> Result<&Table, AllocationError> {
-        loop {
-            let words = self.tables.lock();
-            if let Some(table) = words.leaf_table(address) {
-                return Ok(table);
-            }
-            drop(words);
-            // Not for the frame itself: once one can be had, the next attempt will find one.
-            drop(reclaim::wait_for_frame()?);
-        }
     }
 
     fn copy_part(&self, child: &Self, range: Range<u64>, table: &Table) -> Result<(), AllocationError> {

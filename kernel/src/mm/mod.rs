@@ -1,4 +1,41 @@
-//! Memory: physical frames, the kernel's and the tasks' address spaces, page faults and reclaim.
+//! Memory: physical frames, the kernel's and the programs' address spaces, page faults, reclaim, and who may use how much.
+//!
+//! # What is where
+//!
+//! | module | what |
+//! |---|---|
+//! | [`frame`], [`buddy`], [`watermark`], `physical` | frames, their metadata (32 bytes each), free lists, reserves |
+//! | `folio` | a counted reference to a frame that holds a page |
+//! | [`region`] | what an address space has mapped: pure, held to a model |
+//! | `page_tables` | the words of one space's tables, what they say and own, and their lock |
+//! | `address_space`, `fork`, `remap`, `advice` | mapping, copying, moving, advice and locking |
+//! | `object` | pages of files and of shared memory, by index; they go to swap as private pages do |
+//! | `rmap` | from a frame to every word that maps it |
+//! | `fault` | a page is touched |
+//! | `lru`, `reclaim`, [`policy`] | which page goes, and how; the decisions alone, without pages |
+//! | `group`, `oom` | limits of groups of processes, and who dies when nothing else helps |
+//! | `overcommit`, `statistics` | what may be promised, and what was counted, under Linux's names |
+//! | `kernel_map`, `stack`, `heap`, `dma` | the kernel's own memory |
+//!
+//! # A page's life
+//!
+//! *Private*: a first write gives it a frame, dirty; `fork` maps the frame read-only in two spaces of a [lineage](rmap); a
+//! write copies it, unless nobody else has it. Reclaim replaces every word by the slot's entry, each with a count; a fault
+//! brings it back, and the last word that comes back may write again. *Of an object*: the object's own word is what goes to
+//! swap; the page tables' words become 0 and are filled by faults from the object.
+//!
+//! # Locks, from high to low
+//!
+//! An address space's layout (sleeps) → an owner's list of spaces → one space's page tables → an object's words → the swap
+//! core's → the reclaim lists → the heap → the free frames. A folio's own lock sleeps and is taken before the spinning ones;
+//! reclaim only tries it. No two page-table locks are held at once. Reclaim enters at the owners' lists, so it never waits for
+//! a layout, and a fault that reclaims holds none.
+//!
+//! # Several processors
+//!
+//! One is started for now. Where translations are forgotten is where the others would be told: `flush_user_everywhere` in
+//! `arch::page_table`, of which reclaim, `fork`, `mprotect` and unmapping call one a batch, and the flushes of a single page
+//! in `fault`. Processes have one thread, so the latter concern the processor that faulted alone.
 
 use core::fmt;
 

@@ -27,10 +27,11 @@ use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
 use super::folio::Folio;
-use super::frame::{FrameNumber, Kind};
+use super::frame::{FrameList, FrameNumber, Kind};
 use super::group;
 use super::kernel_map;
 use super::physical;
+use super::reclaim;
 use super::region::Protection;
 use super::watermark::Purpose;
 use crate::arch::page_table::{self, Table, flags_of, frame_of, leaf};
@@ -234,7 +235,8 @@ impl Counts {
 /// The page tables of one address space.
 pub(super) struct PageTables {
     root: FrameNumber,
-    lock: SpinLock<()>,
+    /// The lock of the words, and frames that were set aside for tables: see [`PageTables::set_aside`].
+    lock: SpinLock<FrameList>,
     generation: AtomicU64,
     pub(super) counts: Counts,
 }
@@ -253,7 +255,7 @@ impl PageTables {
         }
         Ok(Self {
             root,
-            lock: SpinLock::new(Rank::PageTable, ()),
+            lock: SpinLock::new(Rank::PageTable, FrameList::new()),
             generation: AtomicU64::new(0),
             counts: Counts { group: AtomicU8::new(group::current()), ..Counts::default() },
         })
@@ -274,7 +276,7 @@ impl PageTables {
     }
 
     pub(super) fn lock(&self) -> Words<'_> {
-        Words { tables: self, _lock: self.lock.lock() }
+        Words { tables: self, set_aside: self.lock.lock() }
     }
 
     /// The word of the page at `address` now; 0 when there is no table for it. Takes no lock: the caller is not the one who
@@ -325,6 +327,33 @@ impl PageTables {
         None
     }
 
+    /// Sets frames aside for as many tables, for somebody who cannot wait for them later because of a lock. Sleeps.
+    ///
+    /// # Errors
+    /// [`AllocationError`]; what was set aside stays so.
+    pub(super) fn set_aside(&self, tables: usize) -> Result<(), AllocationError> {
+        for _ in 0..tables {
+            let table = loop {
+                if let Some(table) = physical::allocate(0, Kind::PageTable, Purpose::Kernel) {
+                    break table;
+                }
+                // Not for the frame itself: once one can be had, the next attempt will find one.
+                drop(reclaim::wait_for_frame()?);
+            };
+            self.lock.lock().push_front(physical::frames(), table);
+        }
+        Ok(())
+    }
+
+    /// Gives back what was set aside and not used.
+    pub(super) fn free_set_aside(&self) {
+        let mut set_aside = self.lock.lock();
+        while let Some(table) = set_aside.first() {
+            set_aside.remove(physical::frames(), table);
+            physical::free(table, 0);
+        }
+    }
+
     /// Whether the processor that runs this uses these tables.
     pub(super) fn are_active(&self) -> bool {
         page_table::active_root() == self.root
@@ -345,6 +374,7 @@ impl PageTables {
 impl Drop for PageTables {
     fn drop(&mut self) {
         self.free_tables();
+        self.free_set_aside();
         physical::free(self.root, 0);
     }
 }
@@ -365,24 +395,25 @@ fn free_table(word: u64, level: u8) {
 /// The words of an address space, with their lock held.
 pub(super) struct Words<'a> {
     tables: &'a PageTables,
-    _lock: SpinGuard<'a, ()>,
+    set_aside: SpinGuard<'a, FrameList>,
 }
 
 impl<'a> Words<'a> {
     /// The word of the page at `address`, if there is a table for it.
-    pub(super) fn find(&self, address: u64) -> Option<&AtomicU64> {
+    #[inline]
+    pub(super) fn find(&self, address: u64) -> Option<&'a AtomicU64> {
         // SAFETY: tables are given back only under the lock, which is held.
         unsafe { page_table::walk(self.tables.root, address, 1) }
     }
 
     /// The word of the page at `address`; makes the tables for it. `None` when there is no frame for one.
     #[inline]
-    pub(super) fn find_or_create(&self, address: u64) -> Option<&AtomicU64> {
+    pub(super) fn find_or_create(&mut self, address: u64) -> Option<&'a AtomicU64> {
         self.find(address).or_else(|| self.create(address, 1))
     }
 
     /// The table that holds the word of the page at `address`; makes it. `None` when there is no frame for one.
-    pub(super) fn leaf_table(&self, address: u64) -> Option<&'a Table> {
+    pub(super) fn leaf_table(&mut self, address: u64) -> Option<&'a Table> {
         self.create(address, 1)?;
         // SAFETY: as in `find`; the table was just found or made.
         let above = unsafe { page_table::walk(self.tables.root, address, 2) }?;
@@ -391,9 +422,10 @@ impl<'a> Words<'a> {
     }
 
     #[inline(never)]
-    fn create(&self, address: u64, level: u8) -> Option<&AtomicU64> {
+    fn create(&mut self, address: u64, level: u8) -> Option<&'a AtomicU64> {
         let mut allocate = || {
-            let table = physical::allocate(0, Kind::PageTable, Purpose::Kernel)?;
+            let set_aside = self.set_aside.first().inspect(|table| self.set_aside.remove(physical::frames(), *table));
+            let table = set_aside.or_else(|| physical::allocate(0, Kind::PageTable, Purpose::Kernel))?;
             self.tables.counts.tables.fetch_add(1, Ordering::Relaxed);
             Some(table)
         };

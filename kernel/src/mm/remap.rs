@@ -10,7 +10,7 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::address_space::{AddressSpace, Layout, Limit, MapError, Place, check};
 use super::region::Region;
-use super::{heap, overcommit, reclaim};
+use super::{heap, overcommit};
 use crate::arch::page_table;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -36,6 +36,23 @@ impl AddressSpace {
         let new_length = new_length.ok_or(MapError::OutOfRange)?;
         check(&old)?;
         let old_length = old.end - old.start;
+        if movement != Move::Never {
+            // Twice as many as there are, as what one table covers may come to lie in two, and a path to the first. Nobody waits
+            // for a frame with the layout locked.
+            self.tables.set_aside(2 * self.tables.counts.tables.load(Ordering::Relaxed) + 3)?;
+        }
+        let outcome = self.remap_with_tables(old, old_length, new_length, movement);
+        self.tables.free_set_aside();
+        outcome
+    }
+
+    fn remap_with_tables(
+        &self,
+        old: Range<u64>,
+        old_length: u64,
+        new_length: u64,
+        movement: Move,
+    ) -> Result<u64, MapError> {
         let mut layout = self.layout();
         if let Move::To(address) = movement {
             let target = address..address.checked_add(new_length).ok_or(MapError::OutOfRange)?;
@@ -95,7 +112,6 @@ impl AddressSpace {
         self.tables.mappings_changed();
         let carried = self.move_words(old.start..old.start + kept, start);
         page_table::flush_user_everywhere();
-        // What did not get a table at the new place is lost to it: it could not be moved back either.
         self.release(&removed);
         drop(layout);
         carried?;
@@ -121,17 +137,11 @@ impl AddressSpace {
             if self.tables.word(from.start + offset) == 0 {
                 continue;
             }
-            loop {
-                let words = self.tables.lock();
-                if let Some(place) = words.find_or_create(to + offset) {
-                    let moved = words.find(from.start + offset).map_or(0, |word| word.swap(0, Ordering::AcqRel));
-                    place.store(moved, Ordering::Release);
-                    break;
-                }
-                drop(words);
-                // Not for the frame itself: once one can be had, the next attempt will find one.
-                drop(reclaim::wait_for_frame()?);
-            }
+            // Enough was set aside.
+            let mut words = self.tables.lock();
+            let place = words.find_or_create(to + offset).ok_or(MapError::NoMemory)?;
+            let moved = words.find(from.start + offset).map_or(0, |word| word.swap(0, Ordering::AcqRel));
+            place.store(moved, Ordering::Release);
         }
         Ok(())
     }
