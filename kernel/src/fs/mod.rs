@@ -8,7 +8,7 @@
 //! | kind | where | made of |
 //! |---|---|---|
 //! | `tmpfs` | `/`, `/dev` | a [`tree`] of names; contents in memory objects, which swap; at first those of the initramfs |
-//! | `synthetic` | `/proc`, `/sys` | lists of functions that make text |
+//! | `synthetic` | `/proc`, `/sys`, `/sys/fs/cgroup` | lists of functions that make text |
 //! | `pipe` | nowhere | pipes without a name |
 //!
 //! A device's node only has its number; `device` knows what opening it means.
@@ -26,6 +26,8 @@
 pub mod access;
 #[cfg(target_os = "none")]
 pub mod block;
+#[cfg(target_os = "none")]
+pub mod cgroup;
 #[cfg(target_os = "none")]
 pub mod changes;
 #[cfg(target_os = "none")]

@@ -2,9 +2,10 @@
 //!
 //! # Mounts
 //!
-//! The root is a file system in memory that holds the initramfs. The kernel mounts `/dev`, `/proc` and `/sys` at once, which
-//! Linux leaves to programs: a program that does it too replaces the kernel's mount once, and gets `EBUSY` the next time as
-//! on Linux. The mounts are a list that is never changed, only replaced, so that a walk sees one state of it.
+//! The root is a file system in memory that holds the initramfs. The kernel mounts `/dev`, `/proc`, `/sys` and the memory
+//! groups at once, which Linux leaves to programs: a program that does it too replaces the kernel's mount once, and gets
+//! `EBUSY` the next time as on Linux. The mounts are a list that is never changed, only replaced, so that a walk sees one
+//! state of it.
 
 use alloc::string::String;
 use alloc::sync::Arc;

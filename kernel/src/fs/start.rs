@@ -16,8 +16,8 @@ use super::node::{Attributes, Device, Handle, Kind, New};
 use super::open::{Descriptors, OpenFile};
 use super::path::{Follow, Start, walk};
 use super::tmpfs::{self, Tmpfs};
+use super::{cgroup, proc, sys};
 use super::{clock, device, terminal};
-use super::{proc, sys};
 use crate::errno::Errno;
 use crate::mm::object::Object;
 
@@ -35,7 +35,7 @@ pub fn start() -> Result<(), InitramfsError> {
     namespace::start(Tmpfs::new(TMPFS).root());
     HAS_INITRAMFS.store(initramfs::load()?, Ordering::Relaxed);
     add_block_devices();
-    for (kind, path) in [("devtmpfs", "dev"), ("proc", "proc"), ("sysfs", "sys")] {
+    for (kind, path) in [("devtmpfs", "dev"), ("proc", "proc"), ("sysfs", "sys"), ("cgroup2", "sys/fs/cgroup")] {
         // What cannot be mounted, because a file is in the way, programs can mount elsewhere.
         let _ = mount_early(kind, path);
     }
@@ -66,7 +66,7 @@ fn mount_early(kind: &'static str, path: &str) -> Result<(), Errno> {
 }
 
 /// The kinds of file systems that can be mounted.
-pub const FILESYSTEMS: [&str; 5] = ["devtmpfs", "proc", "ramfs", "sysfs", "tmpfs"];
+pub const FILESYSTEMS: [&str; 6] = ["cgroup2", "devtmpfs", "proc", "ramfs", "sysfs", "tmpfs"];
 
 /// The kind with this name.
 pub fn filesystem_name(name: &str) -> Option<&'static str> {
@@ -81,6 +81,7 @@ pub fn filesystem(kind: &str) -> Result<Handle, Errno> {
     match kind {
         "devtmpfs" => Ok(Arc::clone(devices())),
         "tmpfs" | "ramfs" => Ok(Tmpfs::new(TMPFS).root()),
+        "cgroup2" => Ok(cgroup::filesystem().root()),
         "proc" => Ok(proc::filesystem().root()),
         "sysfs" => Ok(sys::filesystem().root()),
         _ => Err(Errno::ENODEV),

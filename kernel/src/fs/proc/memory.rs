@@ -19,7 +19,7 @@ pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
     let pages = |pages: usize| pages as u64 * KIB_PER_PAGE;
     let lists = lru::lengths();
     let (free, files, shared) = (physical::free_frames(), object::file_pages(), object::shared_pages());
-    let (heap_bytes, heap_used) = heap::usage();
+    let (_, heap_used) = heap::usage();
     let zswap = |name| zswap::get().and_then(|zswap| zswap.counter(name)).unwrap_or(0);
     let (swap_total, swap_used) = (swap::total_pages() * KIB_PER_PAGE, swap::used_pages() * KIB_PER_PAGE);
     let anonymous = physical::frames_of(Kind::Anonymous);
@@ -53,7 +53,6 @@ pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
         ("SUnreclaim", heap_used as u64 / 1024),
         ("KernelStack", pages(physical::frames_of(Kind::Stack))),
         ("PageTables", pages(physical::frames_of(Kind::PageTable))),
-        ("VmallocTotal", heap_bytes as u64 / 1024),
     ] {
         print(out, format_args!("{:<16}{kib:8} kB\n", format!("{name}:")))?;
     }

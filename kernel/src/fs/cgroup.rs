@@ -1,0 +1,166 @@
+//! Memory groups as directories (Linux: `Documentation/admin-guide/cgroup-v2.rst`, as far as memory goes).
+//!
+//! A directory is a group; making one makes a group, and one without processes and groups in it can be removed. The memory
+//! controller is there and on in every group.
+//!
+//! # Locking
+//!
+//! Each group's list of groups has a lock, under which nothing else is done but finding, adding and taking out.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use linux_raw_sys::general as linux;
+use spin::Once;
+
+use super::synthetic::{Directory, Item, Synthetic, line, number, print, read_only, read_write};
+use crate::command_line::parse_size;
+use crate::errno::Errno;
+use crate::mm::group::{Event, Group};
+use crate::process;
+use crate::sync::Rank;
+use crate::task::Mutex;
+
+/// The number of the file system.
+const DEVICE: u64 = 6;
+
+type Entries = Vec<(Cow<'static, str>, Item)>;
+
+/// The file system.
+pub fn filesystem() -> Arc<Synthetic> {
+    static ROOT: Once<Arc<GroupDirectory>> = Once::new();
+    let root = Arc::clone(ROOT.call_once(|| GroupDirectory::new(Group::root())));
+    Synthetic::new(DEVICE, linux::CGROUP2_SUPER_MAGIC, false, Item::Directory(root))
+}
+
+struct GroupDirectory {
+    group: Arc<Group>,
+    children: Mutex<Vec<Arc<Self>>>,
+}
+
+impl GroupDirectory {
+    fn new(group: Arc<Group>) -> Arc<Self> {
+        Arc::new(Self { group, children: Mutex::new(Rank::Text, Vec::new()) })
+    }
+
+    fn child(&self, name: &str) -> Option<Arc<Self>> {
+        self.children.lock().iter().find(|child| child.group.name() == name).cloned()
+    }
+}
+
+impl Directory for GroupDirectory {
+    fn entries(&self) -> Entries {
+        let mut entries = files(&self.group);
+        let children = self.children.lock().clone();
+        entries.extend(
+            children.into_iter().map(|child| (String::from(child.group.name()).into(), Item::Directory(child))),
+        );
+        entries
+    }
+
+    fn make(&self, name: &str) -> Result<(), Errno> {
+        if self.find(name).is_some() {
+            return Err(Errno::EEXIST);
+        }
+        let child = Self::new(self.group.new_child(name).map_err(|_| Errno::ENOMEM)?);
+        self.children.lock().push(child);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Errno> {
+        let child = self.child(name).ok_or(Errno::ENOENT)?;
+        if child.group.has_processes() || !child.children.lock().is_empty() {
+            return Err(Errno::EBUSY);
+        }
+        let mut children = self.children.lock();
+        let position = children.iter().position(|other| Arc::ptr_eq(other, &child)).ok_or(Errno::ENOENT)?;
+        let removed = children.swap_remove(position);
+        // Its pages go to the parent when the last reference goes: not under the lock.
+        drop(children);
+        drop(removed);
+        Ok(())
+    }
+}
+
+fn files(group: &Arc<Group>) -> Entries {
+    let controllers = || read_only(|out| line(out, "memory"));
+    let listed = Arc::clone(group);
+    let joined = Arc::clone(group);
+    let mut entries = alloc::vec![
+        ("cgroup.controllers".into(), controllers()),
+        ("cgroup.procs".into(), read_write(move |out| members(&listed, out), move |value| join(&joined, value))),
+        ("cgroup.subtree_control".into(), read_write(|out| line(out, "memory"), control)),
+    ];
+    if group.parent().is_none() {
+        return entries;
+    }
+    let shown = |show: fn(&Group, &mut String) -> Result<(), Errno>| {
+        let group = Arc::clone(group);
+        read_only(move |out| show(&group, out))
+    };
+    let limit = |get: fn(&Group) -> Option<u64>, set: fn(&Group, Option<u64>)| {
+        let (shown, changed) = (Arc::clone(group), Arc::clone(group));
+        let show = move |out: &mut String| match get(&shown) {
+            Some(bytes) => line(out, bytes),
+            None => line(out, "max"),
+        };
+        let change = move |value: &str| {
+            set(&changed, bytes_or_max(value)?);
+            Ok(())
+        };
+        read_write(show, change)
+    };
+    entries.extend([
+        (
+            "cgroup.events".into(),
+            shown(|group, out| print(out, format_args!("populated {}\nfrozen 0\n", u8::from(group.has_processes())))),
+        ),
+        ("memory.current".into(), shown(|group, out| line(out, group.current()))),
+        ("memory.events".into(), shown(events)),
+        ("memory.max".into(), limit(Group::max, Group::set_max)),
+        ("memory.peak".into(), shown(|group, out| line(out, group.peak()))),
+        ("memory.swap.current".into(), shown(|group, out| line(out, group.swap_current()))),
+        (
+            "memory.swap.events".into(),
+            shown(|group, out| print(out, format_args!("high 0\nmax {}\nfail 0\n", group.events(Event::SwapMax)))),
+        ),
+        ("memory.swap.max".into(), limit(Group::swap_max, Group::set_swap_max)),
+    ]);
+    entries
+}
+
+fn events(group: &Group, out: &mut String) -> Result<(), Errno> {
+    let [max, oom, kill] = [Event::Max, Event::OutOfMemory, Event::Kill].map(|event| group.events(event));
+    print(out, format_args!("low 0\nhigh 0\nmax {max}\noom {oom}\noom_kill {kill}\n"))
+}
+
+fn bytes_or_max(value: &str) -> Result<Option<u64>, Errno> {
+    match value.trim_ascii() {
+        "max" => Ok(None),
+        value => parse_size(value).map(Some).ok_or(Errno::EINVAL),
+    }
+}
+
+/// The processes in a group.
+fn members(group: &Group, out: &mut String) -> Result<(), Errno> {
+    let members = process::all().into_iter().filter(|process| process.memory_group() == group.number());
+    members.into_iter().try_for_each(|process| line(out, process.pid()))
+}
+
+/// Moves a process, by number, or the writer with 0, to a group.
+fn join(group: &Group, value: &str) -> Result<(), Errno> {
+    let process = match number(value)? {
+        0 => process::current(),
+        pid => process::find(pid),
+    };
+    process.ok_or(Errno::ESRCH)?.set_memory_group(group);
+    Ok(())
+}
+
+/// Controllers to turn on or off: memory is on, and stays.
+fn control(value: &str) -> Result<(), Errno> {
+    let is_known = |word: &str| matches!(word, "+memory" | "-memory");
+    if value.split_ascii_whitespace().all(is_known) { Ok(()) } else { Err(Errno::EINVAL) }
+}
