@@ -22,10 +22,22 @@ use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
 use super::{device, open, pipe};
 use crate::errno::Errno;
 use crate::fs::clock;
-use crate::mm::object::{Object, ObjectError, Source};
+use crate::mm::object::{self, Object, ObjectError, Source};
 use crate::mm::{heap, physical};
+use crate::swap;
 use crate::sync::Rank;
 use crate::task::Mutex;
+
+/// How many pages files could still have: what is free, can be dropped, or can go to swap, but for what programs need when
+/// memory is short. A file that grows gets `ENOSPC` before anybody has to be killed for it.
+fn room() -> u64 {
+    let available = physical::free_frames() as u64 + object::file_pages() as u64 + swap::core().totals().1;
+    available.saturating_sub(2 * physical::watermarks().high as u64)
+}
+
+fn check_room(bytes: &[u8]) -> Result<(), Errno> {
+    if room() > (bytes.len() / PAGE_SIZE) as u64 { Ok(()) } else { Err(Errno::ENOSPC) }
+}
 
 /// What a node may take of the heap, its name included; more must be there to make one.
 const NODE_BYTES: usize = 2048;
@@ -233,8 +245,8 @@ impl Node for TmpNode {
 
     fn usage(&self) -> Usage {
         let nodes = self.filesystem.tree.lock().len() as u64;
-        let free_pages = (physical::free_frames() as u64) + crate::swap::total_pages() - crate::swap::used_pages();
-        Usage { magic: self.filesystem.magic, pages: physical::managed_frames() as u64, free_pages, nodes }
+        let pages = physical::managed_frames() as u64 + swap::total_pages();
+        Usage { magic: self.filesystem.magic, pages, free_pages: room(), nodes }
     }
 
     fn set_attributes(&self, change: &mut dyn FnMut(&mut Attributes)) -> Result<(), Errno> {
@@ -389,12 +401,14 @@ impl File for TmpFile {
         if bytes.is_empty() {
             return Ok(0);
         }
+        check_room(bytes)?;
         let written = self.object()?.write_at(offset, bytes)?;
         self.node()?.mark_modified();
         Ok(written)
     }
 
     fn append(&self, bytes: &[u8], _: Wait) -> Result<(usize, u64), Errno> {
+        check_room(bytes)?;
         let (start, written) = self.object()?.append(bytes)?;
         self.node()?.mark_modified();
         Ok((written, start + written as u64))
