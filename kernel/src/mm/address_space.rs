@@ -3,11 +3,11 @@
 //! # Locking
 //!
 //! `layout` sleeps and is held by whoever changes or checks what is mapped, never across I/O. The page tables have a
-//! spinning lock of their own ([`PageTables`]). Whoever changes the layout first changes the regions, then counts the
-//! change ([`PageTables::mappings_changed`]), then brings the words in line: a fault that had looked the regions up before
+//! spinning lock of their own (`PageTables`). Whoever changes the layout first changes the regions, then counts the
+//! change (`PageTables::mappings_changed`), then brings the words in line: a fault that had looked the regions up before
 //! sees the new count under the tables' lock and starts over. Reclaim comes from other threads and takes only the tables'.
 //!
-//! What is taken out of the words is given back after the processors have forgotten it, [`GONE`] words at a time.
+//! What is taken out of the words is given back after the processors have forgotten it, some words at a time.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};

@@ -15,7 +15,7 @@
 //!
 //! The layout is locked only to look at it. While the swap core reads or reclaim frees a frame nothing is locked, but the
 //! folio itself. The word is changed under the tables' lock, if it is still what the fault started from and what is mapped has
-//! not changed since ([`PageTables::generation`](super::page_tables::PageTables::generation)); else the fault starts over.
+//! not changed since (`PageTables::generation`); else the fault starts over.
 
 use alloc::sync::Arc;
 use core::fmt;

@@ -19,7 +19,7 @@
 //!
 //! # A page's life
 //!
-//! *Private*: a first write gives it a frame, dirty; `fork` maps the frame read-only in two spaces of a [lineage](rmap); a
+//! *Private*: a first write gives it a frame, dirty; `fork` maps the frame read-only in two spaces of a lineage (`rmap`); a
 //! write copies it, unless nobody else has it. Reclaim replaces every word by the slot's entry, each with a count; a fault
 //! brings it back, and the last word that comes back may write again. *Of an object*: the object's own word is what goes to
 //! swap; the page tables' words become 0 and are filled by faults from the object.
