@@ -9,7 +9,7 @@
 //! let outcome = Machine::new()
 //!     .memory(Size::mebibytes(32))
 //!     .disk(Disk::swap(Size::mebibytes(128)))
-//!     .append("scenario=demo")
+//!     .append("scenario=swap")
 //!     .timeout(Duration::from_secs(120))
 //!     .run()?;
 //! assert!(outcome.status.is_success(), "{}\n{}", outcome.status, outcome.log);

@@ -256,8 +256,8 @@ mod tests {
     fn a_machine_below_what_the_firmware_needs_has_its_limit_in_front() {
         let small = Machine::new().memory(Size::mebibytes(32));
         assert_eq!(small.command_line(), "mem=32M");
-        assert_eq!(small.append("scenario=demo").append("quiet").command_line(), "mem=32M scenario=demo quiet");
-        assert_eq!(Machine::new().append("scenario=demo").command_line(), "scenario=demo");
+        assert_eq!(small.append("scenario=swap").append("quiet").command_line(), "mem=32M scenario=swap quiet");
+        assert_eq!(Machine::new().append("scenario=swap").command_line(), "scenario=swap");
     }
 
     #[test]

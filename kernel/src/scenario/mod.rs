@@ -1,8 +1,8 @@
 //! Scenarios: named pieces of work in the kernel, each ending in a verdict.
 //!
-//! `scenario=NAME` on the kernel's command line runs one; without it the demo runs; `scenario=list` names them. Each is a
-//! file with a function that returns what is to stand in its last line, or why it failed; adding one is that file and
-//! a line in the table below.
+//! `scenario=NAME` on the kernel's command line runs one instead of programs; `scenario=list`, or neither a scenario nor an
+//! initramfs, names them. Each is a file with a function that returns what is to stand in its last line, or why it failed;
+//! adding one is that file and a line in the table below.
 //!
 //! The last line is `quire: NAME ok key=value …` or `quire: NAME FAILED why`, and the verdict says the same.
 
@@ -18,8 +18,6 @@ mod areas;
 mod checks;
 #[cfg(target_os = "none")]
 mod crashes;
-#[cfg(target_os = "none")]
-mod demo;
 #[cfg(target_os = "none")]
 mod disks;
 #[cfg(target_os = "none")]

@@ -7,7 +7,7 @@ use core::fmt;
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
 use super::{
-    areas, crashes, demo, disks, errors, full, ghost, groups, mappings, memory, memory_cost, sequential, threads, zram,
+    areas, crashes, disks, errors, full, ghost, groups, mappings, memory, memory_cost, sequential, threads, zram,
     zram_cost, zram_disk, zram_linux,
 };
 use crate::command_line::CommandLine;
@@ -49,7 +49,6 @@ const fn scenario(
 }
 
 static SCENARIOS: &[Scenario] = &[
-    scenario("demo", "several tasks use four times the RAM; every byte is verified", demo::demo),
     scenario("memory", "frames, protections of the kernel's pages, and address spaces come and go", memory::memory),
     scenario(
         "mappings",
@@ -146,7 +145,7 @@ static SCENARIOS: &[Scenario] = &[
 
 /// Runs the scenario that the command line names.
 pub fn run(command_line: CommandLine<'static>) -> Verdict {
-    let name = command_line.value("scenario").unwrap_or("demo");
+    let name = command_line.value("scenario").unwrap_or("list");
     if name == "list" {
         for scenario in SCENARIOS {
             print!("{:16} {}\n", scenario.name, scenario.about);

@@ -1,5 +1,5 @@
-//! The workload of the demo and of the swap scenarios: a task that fills pages of its address space, visits them in some
-//! order, and compares every byte it finds with what it wrote.
+//! The workload of the swap scenarios: a task that fills pages of its address space, visits them in some order, and
+//! compares every byte it finds with what it wrote.
 //!
 //! A page's contents are given by a number, which changes when it is rewritten. The task keeps each page's number and a
 //! hash in its own address space, so these are swapped like everything else; when a hash differs, the contents are made
@@ -31,8 +31,6 @@ const NEXT_VERSION: u64 = 1 << 32;
 /// What all tasks of a run have done so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Pages visited: filled or verified.
-    visited: AtomicU64,
     /// Bytes that were compared.
     verified: AtomicU64,
     /// Bytes that were not what had been written.
@@ -76,7 +74,6 @@ impl Workload {
         user::write(PAGES + index * PAGE_SIZE as u64, &self.buffer[..])?;
         user::write_word(RECORDS + index * RECORD_BYTES, number)?;
         user::write_word(RECORDS + index * RECORD_BYTES + 8, hash(&self.buffer))?;
-        self.tally.visited.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -96,7 +93,6 @@ impl Workload {
             // Right contents with a wrong record are a wrong word all the same.
             self.tally.wrong.fetch_add(wrong.max(8) as u64, Ordering::Relaxed);
         }
-        self.tally.visited.fetch_add(1, Ordering::Relaxed);
         self.tally.verified.fetch_add(PAGE_SIZE as u64, Ordering::Relaxed);
         Ok(())
     }
@@ -160,9 +156,5 @@ impl Tally {
 
     pub(super) fn wrong(&self) -> u64 {
         self.wrong.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn visited(&self) -> u64 {
-        self.visited.load(Ordering::Relaxed)
     }
 }
