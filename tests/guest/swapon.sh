@@ -18,7 +18,7 @@ step it is listed -- grep -q '^/dev/vda *partition[[:space:]]*[1-9][0-9]*[[:spac
 step swapon of another -- swapon /dev/vdb
 same "areas" 2 "$(grep -c ^/dev /proc/swaps)"
 step free -- sh -c 'free | grep -q "^Swap: *[1-9]"'
-step check -- check swapped
+step check -- check --beside swapped
 step swapoff under way -- swapoff /dev/vda
 step swapoff of another -- swapoff /dev/vdb
 same "areas" 0 "$(grep -c ^/dev /proc/swaps)"

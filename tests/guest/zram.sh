@@ -42,7 +42,7 @@ step mkswap -- mkswap /dev/zram0
 step swapon -- swapon /dev/zram0
 step it is listed -- grep -q '^/dev/zram0 *partition' /proc/swaps
 refused "resource busy" sh -c "echo 1 >$zram/reset"
-step check -- check swapped-and-back swapped-over-fork
+step check -- check --beside swapped-and-back swapped-over-fork
 step swapoff -- swapoff /dev/zram0
 step it is not listed -- sh -c '! grep -q zram0 /proc/swaps'
 
