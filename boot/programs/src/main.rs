@@ -11,7 +11,7 @@
 //! | [`check`] | programs that do what programs should not, and what the kernel promises those that behave |
 //! | [`stress`] | fork, signals and exits at random while memory is short |
 //! | [`swbench`] | what a page-out and a fault cost |
-//! | [`bench`] | the same for each kind of swap and contents, and what a first touch and a fork cost |
+//! | [`mod@bench`] | the same for each kind of swap and contents, and what a first touch and a fork cost |
 //! | [`process`], [`memory`], [`files`], [`areas`] | what they share: children, mappings, the kernel's files, swap areas |
 //!
 //! Every program is one thread: a child that `fork` makes is then as whole as its parent.
