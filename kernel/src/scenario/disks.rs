@@ -46,10 +46,12 @@ pub(super) fn disk(_: CommandLine<'static>) -> Result<String, Failure> {
     require!(free == free_before, "{free_before} frames were free before, {free} after");
     let counters = disk.counters();
     Ok(format!(
-        "read_only={} requests={} segments={} doorbells={} interrupts={} max_in_flight={} errors={}",
+        "read_only={} transfers={} segments={} flushes={} discards={} doorbells={} interrupts={} max_in_flight={} errors={}",
         u8::from(geometry.read_only),
-        counters.reads + counters.writes + counters.flushes + counters.discards,
+        counters.reads + counters.writes,
         counters.segments,
+        counters.flushes,
+        counters.discards,
         counters.doorbells,
         counters.interrupts,
         counters.max_in_flight,

@@ -11,8 +11,8 @@ fn requests_are_scattered_many_and_bounded_and_discard_reaches_the_image() {
     let run = Run::new("disk", image.machine());
     run.figures().require_exactly("read_only", 0);
     run.figures().require_at_least("max_in_flight", 2);
-    let requests = run.figures().number("requests");
-    run.figures().require_at_least("segments", requests + 60);
+    let transfers = run.figures().number("transfers");
+    run.figures().require_at_least("segments", transfers + 60);
     let after = image.read();
     run.require(after[..DISCARDED].iter().all(|&byte| byte == 0), "discarded sectors hold data");
     run.require(after[DISCARDED..2 * DISCARDED].iter().all(|&byte| byte == 0xaa), "other sectors were changed");
