@@ -95,7 +95,8 @@ fn run(time: Duration, seed: u64) -> Result<String, Box<dyn std::error::Error>> 
     if wrong > 0 {
         return Err(format!("{wrong} processes found wrong bytes").into());
     }
-    if (after.slots, after.page_tables_kib) != (before.slots, before.page_tables_kib) {
+    // A page that was swapped out before may have been brought back by who waits beside this.
+    if after.slots > before.slots || after.page_tables_kib != before.page_tables_kib {
         return Err(format!("before there were {before:?}, after {after:?}").into());
     }
     if swapped == 0 {
