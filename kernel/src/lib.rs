@@ -17,6 +17,7 @@
 //! | `task` | threads, scheduler, sleeping |
 //! | `random` | numbers that nobody can guess |
 //! | `swap` | introduces the swap core to this machine, and disks to the swap core |
+//! | [`leaving`] | who gives way when memory is short while an area is being disabled |
 //! | `zram` | starts zram, and makes its devices ready by the command line |
 //! | `disk` | disks: requests, interrupts, completion |
 //! | [`scenario`] | named pieces of work and checks that end in a verdict |
@@ -45,6 +46,7 @@ pub mod errno;
 pub mod fs;
 #[cfg(target_os = "none")]
 pub mod ghost;
+pub mod leaving;
 #[cfg(target_os = "none")]
 pub mod log;
 pub mod log_ring;

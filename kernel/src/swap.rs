@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU32;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
@@ -31,6 +31,7 @@ use crate::arch::{DIRECT_MAP, cpu};
 use crate::command_line::{CommandLine, parse_size};
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
 use crate::errno::Errno;
+use crate::leaving::{Hope, Leaving};
 use crate::log;
 use crate::mm::folio::Folio;
 use crate::mm::frame::Kind;
@@ -520,53 +521,50 @@ impl Enabled {
 /// # Errors
 /// [`SwapOffError`]; the area works as before.
 pub fn disable(area: u8) -> Result<(), SwapOffError> {
-    LEAVING.fetch_add(1, Ordering::AcqRel);
+    let thread = task::current();
+    thread.set_disables_swap(true);
+    LEAVING.start();
     let result = SWAP.swapoff(area, &mut AddressSpaces { area, next_line: time::since_boot() + LINE_EVERY });
-    if LEAVING.fetch_sub(1, Ordering::AcqRel) == 1 {
-        MAKE_ROOM.store(false, Ordering::Release);
-    }
-    LEFT.fetch_add(1, Ordering::AcqRel);
+    LEAVING.end();
+    LEFT.wake_all();
+    thread.set_disables_swap(false);
     result
 }
 
-/// Areas that are being disabled.
-static LEAVING: AtomicUsize = AtomicUsize::new(0);
-/// How often an area was disabled, or stayed.
-static LEFT: AtomicUsize = AtomicUsize::new(0);
-/// A task gets no frame because an area is being disabled, which therefore gives up.
-static MAKE_ROOM: AtomicBool = AtomicBool::new(false);
+static LEAVING: Leaving = Leaving::new();
+/// Tasks that wait until an area was disabled, or stayed.
+static LEFT: WaitQueue = WaitQueue::new();
 
-/// The patience of a task that gets no frame while an area is being disabled.
-pub struct Patience {
-    left: usize,
-    tries: u32,
-}
+/// What a task that may get no frame knows of the areas that are being disabled.
+pub struct Patience(usize);
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { left: LEFT.load(Ordering::Acquire), tries: 0 }
+        Self(LEAVING.ended())
     }
 }
 
 impl Patience {
-    /// Asks those that disable areas to give up, and waits a little. False if there is no hope in that: then it waited too
-    /// long, as whoever disables the area itself does.
+    /// Has one of those that disable areas give up, or end otherwise, which the caller sleeps for; it keeps no lock that
+    /// bringing a page back takes. False if there is no hope in that, as for whoever disables an area itself.
     pub fn is_worth_it(&mut self) -> bool {
-        const TRIES: u32 = 10;
-        const A_LITTLE: Duration = Duration::from_millis(20);
-        let left = LEFT.load(Ordering::Acquire);
-        if left != self.left {
-            *self = Self::default();
-            return true;
-        }
-        self.tries += 1;
-        if LEAVING.load(Ordering::Acquire) == 0 || self.tries > TRIES {
+        if disables_swap() {
             return false;
         }
-        MAKE_ROOM.store(true, Ordering::Release);
-        time::sleep(A_LITTLE);
-        true
+        match LEAVING.ask(&mut self.0) {
+            Hope::None => false,
+            Hope::Now => true,
+            Hope::Soon => {
+                LEFT.wait_until(|| LEAVING.has_ended_since(self.0));
+                true
+            }
+        }
     }
+}
+
+/// Whether the current thread disables an area: it gives up rather than have a task killed.
+pub fn disables_swap() -> bool {
+    task::scheduler::with_current(task::Thread::disables_swap).unwrap_or(false)
 }
 
 /// How often a long `swapoff` says how far it is.
@@ -581,7 +579,7 @@ struct AddressSpaces {
 /// Whether another page can come back without another task's having to die for it: there are free frames, or a slot
 /// elsewhere for what has to make room.
 fn is_room() -> bool {
-    !MAKE_ROOM.load(Ordering::Acquire) && (SWAP.totals().1 > 0 || physical::free_frames() > physical::watermarks().high)
+    !LEAVING.is_asked() && (SWAP.totals().1 > 0 || physical::free_frames() > physical::watermarks().high)
 }
 
 impl Users for AddressSpaces {
@@ -614,6 +612,13 @@ impl Users for AddressSpaces {
 
     fn has_room(&self) -> bool {
         is_room()
+    }
+
+    fn gives_up(&self) -> Option<SwapOffError> {
+        if task::scheduler::with_current(task::Thread::is_interrupted).unwrap_or(false) {
+            return Some(SwapOffError::Interrupted);
+        }
+        LEAVING.is_asked().then_some(SwapOffError::NoMemory)
     }
 
     fn map_refused(&mut self, slots: &SlotRange) {

@@ -32,9 +32,10 @@ pub trait Users {
         true
     }
 
-    /// Whether the caller of `swapoff` should give up, because of a signal.
-    fn interrupted(&self) -> bool {
-        false
+    /// Why the caller of `swapoff` should give up, if it should: because of a signal, or because somebody needs the
+    /// memory. Asked before each cluster, and once more when the last page is back.
+    fn gives_up(&self) -> Option<SwapOffError> {
+        None
     }
 
     /// So many slots are still in use, of so many at the start.
@@ -116,9 +117,7 @@ impl<M: Machine> Swap<M> {
                 if !slots.clone().any(|slot| area.is_used(slot as u32)) {
                     continue;
                 }
-                if users.interrupted() {
-                    return Err(SwapOffError::Interrupted);
-                }
+                users.gives_up().map_or(Ok(()), Err)?;
                 let mut plug = Plug::new();
                 slots.clone().for_each(|slot| area.read_ahead(slot as u32, &mut plug));
                 plug.submit();
@@ -132,13 +131,12 @@ impl<M: Machine> Swap<M> {
             if area.used() == before {
                 // What is left is in the hands of others: a folio locked by a fault, a write that is not over, a word on its
                 // way from one page table to another.
-                if users.interrupted() {
-                    return Err(SwapOffError::Interrupted);
-                }
+                users.gives_up().map_or(Ok(()), Err)?;
                 M::relax();
             }
         }
-        Ok(())
+        // All is back, but somebody may be in need of room since.
+        if total > 0 { users.gives_up().map_or(Ok(()), Err) } else { Ok(()) }
     }
 }
 

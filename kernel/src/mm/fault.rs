@@ -395,7 +395,14 @@ fn swap_in(space: &AddressSpace, seen: &Seen, entry: Entry, reads_ahead: bool) -
     };
     let is_ours = || is_alone(&folio, 0) && swap::core().is_held_once(entry);
     if seen.write && !is_ours() {
+        // The lock is not kept while a frame is looked for; with this reference the folio stays in the swap cache, unless its
+        // slot goes.
+        let original = folio.unlock();
         let copy = new_frame()?;
+        let folio = Locked::lock(original);
+        if folio.state().entry() != Some(entry) || !folio.state().is(FolioFlag::UpToDate) {
+            return Ok(Attempt::Again);
+        }
         copy.copy_from(&folio);
         let attempt = install_new(space, seen, entry.to_word(), &copy, kind);
         if let Attempt::Served(_) = attempt {

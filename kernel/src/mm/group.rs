@@ -23,6 +23,7 @@ use spin::Once;
 
 use super::{AllocationError, heap, physical, reclaim};
 use crate::process;
+use crate::swap;
 use crate::task::{self, scheduler};
 
 /// The most groups at once, the root included.
@@ -263,19 +264,24 @@ pub(super) fn try_charge(number: u8) -> Result<(), u8> {
     Ok(())
 }
 
-/// Charges a page; reclaims in the group whose limit is reached, or kills there.
+/// Charges a page; reclaims in the group whose limit is reached, has a `swapoff` give up that keeps its pages in memory, or
+/// kills there.
 ///
 /// # Errors
 /// [`AllocationError`] when the caller is the one to go.
 pub(super) fn charge(number: u8) -> Result<(), AllocationError> {
+    let mut patience = swap::Patience::default();
     while let Err(full) = try_charge(number) {
         note(full, Event::Max);
         let is_killed = || scheduler::with_current(task::Thread::is_killed).unwrap_or(false);
         if !is_killed() && reclaim::shrink_group(full) {
             continue;
         }
+        if !is_killed() && swap_limit(full).is_none() && patience.is_worth_it() {
+            continue;
+        }
         note(full, Event::OutOfMemory);
-        if is_killed() || !kill_in(full) || is_killed() {
+        if is_killed() || swap::disables_swap() || !kill_in(full) || is_killed() {
             return Err(AllocationError);
         }
     }
@@ -306,12 +312,17 @@ pub(super) fn count_swapped(number: u8, more: isize) {
     }
 }
 
-/// Whether a page of the group may go to swap.
-pub(super) fn may_swap(number: u8) -> bool {
-    let full = upwards(number).find(|number| {
+/// The group whose limit keeps pages of this one from going to swap.
+fn swap_limit(number: u8) -> Option<u8> {
+    upwards(number).find(|number| {
         let state = &STATES[usize::from(*number)];
         state.swapped.load(Ordering::Relaxed) >= state.swap_max.load(Ordering::Relaxed)
-    });
+    })
+}
+
+/// Whether a page of the group may go to swap.
+pub(super) fn may_swap(number: u8) -> bool {
+    let full = swap_limit(number);
     if let Some(full) = full {
         note(full, Event::SwapMax);
     }

@@ -344,33 +344,30 @@ impl Object {
             None => folio.clear(),
         }
         folio.state().set(FolioFlag::UpToDate);
-        let folio = Locked::lock(folio);
-        if !self.place(index, 0, &folio)? {
-            return Ok(None);
-        }
+        let Some(folio) = self.place(index, 0, Locked::lock(folio))? else { return Ok(None) };
         lru::add(&folio, if from_source { List::InactiveFile } else { List::Inactive });
         Ok(Some(folio))
     }
 
-    /// Puts the folio into the word, if that is still `expected`, with a reference.
-    fn place(&self, index: u64, expected: u64, folio: &Locked<Folio>) -> Result<bool, ObjectError> {
+    /// Puts the folio into the word, if that is still `expected`, with a reference. `None`: look again.
+    fn place(&self, index: u64, expected: u64, folio: Locked<Folio>) -> Result<Option<Locked<Folio>>, ObjectError> {
         folio.set_owned(self.mappers.mark(index));
         folio.metadata().set_kind(Kind::Object);
-        loop {
-            {
-                let mut pages = self.pages.lock();
-                if pages.get(index) != expected {
-                    return Ok(false);
-                }
-                if pages.set(index, leaf(folio.frame(), Flags::PRESENT)) {
-                    let _ = Folio::clone(folio).into_frame();
-                    self.count(1);
-                    return Ok(true);
-                }
+        {
+            let mut pages = self.pages.lock();
+            if pages.get(index) != expected {
+                return Ok(None);
             }
-            // Not for the frame itself: once one can be had, the next attempt will find one.
-            drop(reclaim::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?);
+            if pages.set(index, leaf(folio.frame(), Flags::PRESENT)) {
+                let _ = Folio::clone(&folio).into_frame();
+                self.count(1);
+                return Ok(Some(folio));
+            }
         }
+        // Not for the frame itself: once one can be had, the next attempt will find one. The lock is not kept meanwhile.
+        drop(folio);
+        drop(reclaim::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?);
+        Ok(None)
     }
 
     fn count(&self, pages: usize) {
@@ -385,9 +382,7 @@ impl Object {
             Err(FaultError::NoMemory) => return Err(ObjectError::NoMemory),
             Err(FaultError::ReadFailed(entry)) => return Err(ObjectError::ReadFailed(entry)),
         };
-        if !self.place(index, entry.to_word(), &folio)? {
-            return Ok(None);
-        }
+        let Some(folio) = self.place(index, entry.to_word(), folio)? else { return Ok(None) };
         self.swapped.fetch_sub(1, Ordering::Relaxed);
         swap::forget_word(entry.to_word());
         let list = if kind == FaultKind::Cached { List::Inactive } else { reclaim::list_after_refault(shadow) };

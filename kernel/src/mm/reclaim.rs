@@ -12,7 +12,8 @@
 //!
 //! `kswapd` wakes when fewer frames than `low` are free and works until there are `high`. A task that wants a frame then
 //! frees some itself, and when only `min` are left it waits until it has. When every page has been looked at three times,
-//! none could leave and no write is on its way, the task that asked gets no frame, and is killed for it. A disk that
+//! none could leave and no write is on its way, and no `swapoff` can be given up for it (`leaving`), the task that asked gets
+//! no frame, and is killed for it. A disk that
 //! refuses writes brings that about sooner.
 //!
 //! # Locking
@@ -228,13 +229,14 @@ fn reclaim_for_frame() -> Result<Folio, AllocationError> {
         }
         if effort.is_hopeless() {
             effort.plug.submit();
-            // Where an area is being emptied nothing can go; that gives up before a task has to die for it.
+            // Where an area is being emptied nothing can go: that gives up before a task has to die for it.
             if patience.is_worth_it() {
                 effort.in_vain = 0;
                 continue;
             }
-            // A task of the kernel's own dies by itself: the processes have done nothing to it.
-            if process::current().is_none() || !oom::kill(group::ROOT) {
+            // A task of the kernel's own dies by itself: the processes have done nothing to it. Whoever disables an area
+            // just does not get the frame.
+            if swap::disables_swap() || process::current().is_none() || !oom::kill(group::ROOT) {
                 return Err(AllocationError);
             }
             effort.in_vain = 0;

@@ -64,6 +64,8 @@ pub struct Thread {
     root: AtomicU64,
     /// May dip into the reserve that reclaim needs to make progress: `kswapd` and the disks' completion threads.
     reclaims: AtomicBool,
+    /// Disables a swap area.
+    disables_swap: AtomicBool,
     fatal: SpinLock<Option<Fatal>>,
     entry: SpinLock<Option<Box<dyn FnOnce() + Send>>>,
     ended: AtomicBool,
@@ -106,6 +108,7 @@ impl Thread {
             home,
             root: AtomicU64::new(root.unwrap_or_else(kernel_map::root).address()),
             reclaims: AtomicBool::new(false),
+            disables_swap: AtomicBool::new(false),
             fatal: SpinLock::new(Rank::WaitQueue, None),
             entry: SpinLock::new(Rank::WaitQueue, entry),
             ended: AtomicBool::new(false),
@@ -229,6 +232,16 @@ impl Thread {
     /// Whether the thread may dip into the reserve for reclaim, and must not start reclaim itself.
     pub fn reclaims(&self) -> bool {
         self.reclaims.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the thread begins to disable a swap area, or has ended that.
+    pub fn set_disables_swap(&self, disables: bool) {
+        self.disables_swap.store(disables, Ordering::Relaxed);
+    }
+
+    /// Whether the thread disables a swap area, and gives up before a task is killed for memory.
+    pub fn disables_swap(&self) -> bool {
+        self.disables_swap.load(Ordering::Relaxed)
     }
 
     /// Why the task cannot go on, if it cannot.

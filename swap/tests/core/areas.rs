@@ -311,7 +311,7 @@ fn a_cluster_that_waits_for_its_discard_is_left_alone() {
 }
 
 struct Nobody {
-    interrupted: bool,
+    gives_up: Option<SwapOffError>,
     error: Option<SwapOffError>,
     seen: Vec<SlotRange>,
 }
@@ -324,8 +324,8 @@ impl Users for Nobody {
 
     fn map_refused(&mut self, _slots: &SlotRange) {}
 
-    fn interrupted(&self) -> bool {
-        self.interrupted
+    fn gives_up(&self) -> Option<SwapOffError> {
+        self.gives_up
     }
 }
 
@@ -368,19 +368,47 @@ fn a_failed_swapoff_leaves_a_working_area() {
     Memory::new(0);
     let (swap, index) = swap_on(&FakeDisk::new("/dev/vda", 600));
     let slots = swap.allocate(0).unwrap();
-    for (error, interrupted) in [(SwapOffError::NoMemory, false), (SwapOffError::Interrupted, true)] {
-        let mut users = Nobody { interrupted, error: Some(SwapOffError::NoMemory), seen: Vec::new() };
-        assert_eq!(swap.swapoff(index, &mut users), Err(error));
-        assert_eq!(users.seen.len(), usize::from(!interrupted));
+    let no_memory = Some(SwapOffError::NoMemory);
+    let interrupted = Some(SwapOffError::Interrupted);
+    for (gives_up, error) in [(None, no_memory), (interrupted, no_memory), (no_memory, None)] {
+        let mut users = Nobody { gives_up, error, seen: Vec::new() };
+        assert_eq!(swap.swapoff(index, &mut users).err(), gives_up.or(error));
+        assert_eq!(users.seen.len(), usize::from(gives_up.is_none()));
         let more = swap.allocate(0).expect("it works as before");
         assert_eq!(swap.totals(), (599, 597));
         drop(more);
     }
     drop(slots);
-    let mut users = Nobody { interrupted: false, error: None, seen: Vec::new() };
+    let mut users = Nobody { gives_up: None, error: None, seen: Vec::new() };
     assert_eq!(swap.swapoff(index, &mut users), Ok(()));
     assert_eq!(users.seen, [], "nothing was in use");
     assert_eq!(swap.swapoff(9, &mut users).unwrap_err().errno(), Errno::Invalid);
+}
+
+/// Gives its slots back and is in need of memory for that.
+struct Late(Option<Slots<Fake>>);
+
+impl Users for Late {
+    fn bring_back(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
+        self.0 = None;
+        Ok(())
+    }
+
+    fn map_refused(&mut self, _slots: &SlotRange) {}
+
+    fn gives_up(&self) -> Option<SwapOffError> {
+        self.0.is_none().then_some(SwapOffError::NoMemory)
+    }
+}
+
+#[test]
+fn swapoff_gives_up_for_who_needs_memory_when_the_last_page_is_back() {
+    Memory::new(0);
+    let (swap, index) = swap_on(&FakeDisk::new("/dev/vda", 600));
+    let mut users = Late(swap.allocate(0).ok());
+    assert_eq!(swap.swapoff(index, &mut users), Err(SwapOffError::NoMemory));
+    assert_eq!(swap.totals(), (599, 599), "it works as before");
+    assert_eq!(swap.swapoff(index, &mut users), Ok(()), "nothing was in use");
 }
 
 #[test]
