@@ -49,8 +49,10 @@ pub enum Kind {
     Free,
     /// A later frame of a free block.
     FreeTail,
-    /// A page table.
+    /// A page table of an address space, or a node of an object's index.
     PageTable,
+    /// A page table of the kernel half, which stays.
+    KernelTable,
     /// Part of a kernel stack.
     Stack,
     /// Shared with a device.
@@ -67,11 +69,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Reserved,
         Self::Free,
         Self::FreeTail,
         Self::PageTable,
+        Self::KernelTable,
         Self::Stack,
         Self::Device,
         Self::Pool,

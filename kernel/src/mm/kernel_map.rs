@@ -39,7 +39,7 @@ static LOCK: SpinLock<()> = SpinLock::new(Rank::KernelMap, ());
 static NEXT_MMIO: AtomicU64 = AtomicU64::new(MMIO);
 
 fn allocate_table() -> Option<FrameNumber> {
-    physical::allocate(0, Kind::PageTable, Purpose::Kernel)
+    physical::allocate(0, Kind::KernelTable, Purpose::Kernel)
 }
 
 /// Builds the tables: the direct map of the managed RAM and the kernel's image, whose pages and protections are read
