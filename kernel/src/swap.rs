@@ -576,10 +576,10 @@ struct AddressSpaces {
     next_line: Duration,
 }
 
-/// Whether another page can come back without another task's having to die for it: there are free frames, or a slot
+/// Whether another page can come back without another task's having to die for it: there are free frames, or a place
 /// elsewhere for what has to make room.
 fn is_room() -> bool {
-    !LEAVING.is_asked() && (SWAP.totals().1 > 0 || physical::free_frames() > physical::watermarks().high)
+    !LEAVING.is_asked() && (SWAP.has_room() || physical::free_frames() > physical::watermarks().high)
 }
 
 impl Users for AddressSpaces {

@@ -34,6 +34,11 @@ pub trait SwapOps<M: Machine>: Send + Sync {
     /// of them stay in memory then.
     fn submit_write(&self, batch: WriteBatch<M>);
 
+    /// Whether it has anywhere to keep pages. One that says no may still be asked, and refuses.
+    fn keeps_pages(&self) -> bool {
+        true
+    }
+
     /// The slot was freed, once for each time it was allocated; its contents are of no use any more. `metadata` is what
     /// [`Area::metadata`] would have said.
     ///

@@ -165,6 +165,12 @@ impl<M: Machine> Swap<M> {
         }
     }
 
+    /// Whether a page that leaves memory would find a place, as far as is known before it is tried: an area that slots are
+    /// taken from has a free one, and its backend keeps pages.
+    pub fn has_room(&self) -> bool {
+        self.areas().any(|area| area.room.is_open() && area.used() < area.usable && area.ops().keeps_pages())
+    }
+
     /// Whether the slot's page is in memory and not in the slot, because the backend had no room or another reason to fail.
     pub fn is_refused(&self, entry: Entry) -> bool {
         self.lookup(entry).is_some_and(|folio| {

@@ -8,6 +8,7 @@ use core::sync::atomic::Ordering;
 use crate::area::Area;
 use crate::entry::Entry;
 use crate::errno::Errno;
+use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{Level, Machine};
 use crate::plug::Plug;
 use crate::swap::Swap;
@@ -129,10 +130,8 @@ impl<M: Machine> Swap<M> {
                 users.progress(area.used(), total);
             }
             if area.used() == before {
-                // What is left is in the hands of others: a folio locked by a fault, a write that is not over, a word on its
-                // way from one page table to another.
                 users.gives_up().map_or(Ok(()), Err)?;
-                M::relax();
+                area.wait_for_others();
             }
         }
         // All is back, but somebody may be in need of room since.
@@ -143,6 +142,19 @@ impl<M: Machine> Swap<M> {
 impl<M: Machine> Area<M> {
     fn is_used(&self, slot: u32) -> bool {
         self.peek(slot).is_some_and(|word| !matches!(word.kind(), Kind::Free | Kind::Bad))
+    }
+
+    /// What is left is in the hands of others: sleeps until one of its folios is not locked any more, nor being written. A
+    /// slot without a folio is a word's that is on its way from one page table to another, which takes no device.
+    fn wait_for_others(&self) {
+        let slots = self.clusters.existing().flat_map(|index| self.cluster_slots(index));
+        let busy = slots
+            .filter_map(|slot| self.lookup(slot as u32))
+            .find(|folio| folio.state().is(FolioFlag::Locked) || folio.state().is(FolioFlag::Writeback));
+        match busy {
+            Some(folio) => Locked::lock(folio).wait_for_writeback(),
+            None => M::relax(),
+        }
     }
 }
 

@@ -76,6 +76,11 @@ impl<M: Machine> SwapOps<M> for Layer<M> {
         }
     }
 
+    /// Disabled, a ghost area has only the real ones, which count for themselves.
+    fn keeps_pages(&self) -> bool {
+        self.below.is_some() || self.zswap.is_enabled()
+    }
+
     fn slot_free_notify(&self, _area: &Area<M>, _slot: u32, metadata: u64) {
         self.zswap.let_go(Place::from_word(metadata));
     }

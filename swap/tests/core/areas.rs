@@ -310,6 +310,17 @@ fn a_cluster_that_waits_for_its_discard_is_left_alone() {
     assert!(disk.discarded.lock().unwrap().is_empty());
 }
 
+#[test]
+fn swapoff_sleeps_while_the_last_page_is_being_written() {
+    let memory = Memory::new(8);
+    let (swap, index) = swap_on(&FakeDisk::new("/dev/vda", 600));
+    let mut kernel = Kernel::new(swap, memory, 1, 1);
+    assert!(kernel.populate(0, 0, 0, 7) && kernel.reclaim(0, 0));
+    kernel.plug.submit();
+    assert_eq!(swap.swapoff(index, &mut kernel), Ok(()));
+    assert_eq!((kernel.read(0, 0), memory.relaxed.load(Ordering::Relaxed)), (Ok(7), 0));
+}
+
 struct Nobody {
     gives_up: Option<SwapOffError>,
     error: Option<SwapOffError>,

@@ -242,6 +242,18 @@ fn large_folios_are_in_one_place_or_in_several() {
 }
 
 #[test]
+fn a_ghost_without_zswap_has_as_much_room_as_there_is_on_disks() {
+    Memory::new(0);
+    let (swap, zswap) = start(1000);
+    assert_eq!(zswap.swapon_ghost(1024, FIRST), Ok(0));
+    assert!(swap.has_room());
+    zswap.set("enabled", "N").unwrap();
+    assert!(swap.totals().1 > 0 && !swap.has_room());
+    enable(swap, &FakeDisk::new("/dev/vda", 100), None).unwrap();
+    assert!(swap.has_room());
+}
+
+#[test]
 fn a_disk_leaves_and_its_pages_come_home() {
     for failing in [false, true] {
         let contents = |number: u64| if number.is_multiple_of(2) { text(number) } else { random(number) };

@@ -41,6 +41,8 @@ pub struct Memory {
     cpu: AtomicU8,
     /// Tasks are switched by a scheduler that explores: yield where others could overtake.
     exploring: AtomicBool,
+    /// How often a task let others go on without knowing what it waits for.
+    pub relaxed: AtomicU64,
 }
 
 struct Frame {
@@ -99,6 +101,7 @@ impl Memory {
             disks: Mutex::default(),
             cpu: AtomicU8::new(0),
             exploring: AtomicBool::new(false),
+            relaxed: AtomicU64::new(0),
         }));
         memory.enter();
         memory
@@ -334,6 +337,7 @@ impl Machine for Fake {
     }
 
     fn relax() {
+        memory().relaxed.fetch_add(1, Ordering::Relaxed);
         if memory().exploring.load(Ordering::Relaxed) {
             shuttle::thread::yield_now();
         } else {
