@@ -114,14 +114,7 @@ fn a_hundred_gibibytes(zram: &Zram<Quire>) -> Result<String, Failure> {
     drop(set_up(zram, "107374182400", "1M")?);
     let area = enable(zram)?;
     let books = Books::open();
-    let tally = Arc::new(Tally::default());
-    let task = workload::start("writer", Contents::Text, 0, PAGES / 4, &tally, |workload| {
-        workload.fill()?;
-        workload.page_out()?;
-        workload.sequential()
-    })?;
-    let fatal = join(alloc::vec![task]);
-    require!(fatal.is_empty(), "the task was killed: {fatal:?}");
+    let tally = out_and_back(Contents::Text, PAGES / 4)?;
     let state = numbers(zram, "mm_stat")?;
     let refused = numbers(zram, "io_stat")?[1];
     swap::disable(area)?;
@@ -129,6 +122,19 @@ fn a_hundred_gibibytes(zram: &Zram<Quire>) -> Result<String, Failure> {
     require!(state[4] <= 1 << 20 && state[4] > 3 << 18, "the limit does not hold: mm_stat says {state:?}");
     require!(refused > 0, "{} KiB of text went into 1 MiB", PAGES);
     Ok(format!("{} KiB at most, {refused} writes refused", state[4] >> 10))
+}
+
+/// A task that fills so many pages, has them taken out, and verifies them; gives what it counted.
+fn out_and_back(contents: Contents, pages: u64) -> Result<Arc<Tally>, Failure> {
+    let tally = Arc::new(Tally::default());
+    let task = workload::start("writer", contents, 0, pages, &tally, |workload| {
+        workload.fill()?;
+        workload.page_out()?;
+        workload.sequential()
+    })?;
+    let fatal = join(alloc::vec![task]);
+    require!(fatal.is_empty(), "the task was killed: {fatal:?}");
+    Ok(tally)
 }
 
 /// Half a gigabyte of the letter a, written and read by the page.
@@ -158,14 +164,7 @@ fn every_page(zram: &Zram<Quire>) -> Result<String, Failure> {
         drop(set_up(zram, "64M", "64M")?);
         let area = enable(zram)?;
         let books = Books::open();
-        let tally = Arc::new(Tally::default());
-        let task = workload::start("writer", contents, 0, PAGES, &tally, |workload| {
-            workload.fill()?;
-            workload.page_out()?;
-            workload.sequential()
-        })?;
-        let fatal = join(alloc::vec![task]);
-        require!(fatal.is_empty(), "the task was killed: {fatal:?}");
+        let tally = out_and_back(contents, PAGES)?;
         swap::disable(area)?;
         books.check(&tally)?;
         let io = numbers(zram, "io_stat")?;

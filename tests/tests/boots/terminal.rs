@@ -31,6 +31,20 @@ impl Shell {
         self.0.send(keys).and_then(|_| self.0.flush()).expect("the launcher listens");
     }
 
+    /// Types a command that does not end by itself; waits for its echo.
+    fn starts(&mut self, command: &str) {
+        self.types(command);
+        self.types("\r");
+        self.sees(&format!("{command}\r"));
+    }
+
+    /// Presses a key together with the control key; waits for `answer`, if there is one, and the prompt.
+    fn presses_control(&mut self, key: u8, answer: &str) {
+        self.types(char::from(key & 0x1f).encode_utf8(&mut [0; 4]));
+        self.sees(answer);
+        self.sees(PROMPT);
+    }
+
     /// Types a command; waits for `answer` and the next prompt.
     fn does(&mut self, command: &str, answer: &str) {
         self.types(command);
@@ -42,11 +56,6 @@ impl Shell {
     }
 }
 
-/// What the control key makes of a letter.
-fn control(letter: u8) -> String {
-    char::from(letter & 0x1f).into()
-}
-
 #[test]
 fn a_person_edits_lines_and_controls_jobs() {
     let mut shell = Shell::start();
@@ -54,42 +63,28 @@ fn a_person_edits_lines_and_controls_jobs() {
     shell.does("tty", "/dev/console");
 
     // Line editing is the terminal's while `cat` reads, and the end of a file is a key.
-    shell.types("cat\r");
-    shell.sees("cat\r");
+    shell.starts("cat");
     shell.types("wrong\u{15}rigth\u{7f}\u{7f}ht\r");
     shell.sees("\nright\r");
-    shell.types(&control(b'D'));
-    shell.sees(PROMPT);
+    shell.presses_control(b'D', "");
 
     // Keys that send signals.
-    shell.types("sleep 1000\r");
-    shell.sees("sleep 1000\r");
-    shell.types(&control(b'C'));
-    shell.sees("^C");
-    shell.sees(PROMPT);
+    shell.starts("sleep 1000");
+    shell.presses_control(b'C', "^C");
     shell.does("echo $?", "130");
-    shell.types("while true; do :; done\r");
-    shell.sees("done\r");
-    shell.types(&control(b'C'));
-    shell.sees(PROMPT);
-    shell.types("sleep 1000\r");
-    shell.sees("sleep 1000\r");
-    shell.types(&control(b'\\'));
-    shell.sees("Quit");
-    shell.sees(PROMPT);
+    shell.starts("while true; do :; done");
+    shell.presses_control(b'C', "");
+    shell.starts("sleep 1000");
+    shell.presses_control(b'\\', "Quit");
 
     // Jobs: stopped by a key, continued in the background and in the foreground.
-    shell.types("sleep 1000\r");
-    shell.sees("sleep 1000\r");
-    shell.types(&control(b'Z'));
-    shell.sees("Stopped");
-    shell.sees(PROMPT);
+    shell.starts("sleep 1000");
+    shell.presses_control(b'Z', "Stopped");
     shell.does("bg", "sleep 1000");
     shell.does("jobs", "Running");
     shell.types("fg\r");
     shell.sees("sleep 1000\r");
-    shell.types(&control(b'C'));
-    shell.sees(PROMPT);
+    shell.presses_control(b'C', "");
     shell.does("jobs | wc -l", "0");
 
     // Whoever reads in the background stops; whoever writes does if it is so set.
