@@ -33,6 +33,11 @@ impl Buddy {
         core::array::from_fn(|order| self.lists[order].len())
     }
 
+    /// The order of the smallest block that is free.
+    fn smallest(&self) -> Option<u8> {
+        (0..ORDERS).find(|&order| !self.lists[usize::from(order)].is_empty())
+    }
+
     /// Takes a block of 2^`order` frames, whose kind becomes `kind`; `None` when no block is large enough.
     pub fn allocate(&mut self, frames: &[Frame], order: u8, kind: Kind) -> Option<FrameNumber> {
         let mut found = (order..ORDERS).find(|&larger| !self.lists[usize::from(larger)].is_empty())?;
@@ -162,11 +167,20 @@ impl SingleFrames {
         }
     }
 
+    /// Takes the smallest blocks that there are, so that large ones stay whole: one by one, single frames would come from
+    /// the same.
     #[inline(never)]
     fn refill(&mut self, frames: &[Frame]) {
-        for _ in 0..Self::BATCH {
-            let Some(frame) = self.buddy.allocate(frames, 0, Kind::FreeTail) else { return };
-            self.singles.push_back(frames, frame);
+        let mut missing = Self::BATCH;
+        while missing > 0
+            && let Some(smallest) = self.buddy.smallest()
+        {
+            let order = smallest.min(missing.ilog2() as u8);
+            let Some(block) = self.buddy.allocate(frames, order, Kind::FreeTail) else { return };
+            for frame in block.0..block.0 + (1 << order) {
+                self.singles.push_back(frames, FrameNumber(frame));
+            }
+            missing -= 1 << order;
         }
     }
 
@@ -248,6 +262,16 @@ mod tests {
         assert!(free.singles.len() <= SingleFrames::MOST);
         free.give_back(&frames, 0);
         assert_eq!(free.buddy.free_blocks(), blocks);
+    }
+
+    #[test]
+    fn single_frames_come_from_the_smallest_blocks() {
+        let (frames, buddy) = machine();
+        let mut free = SingleFrames { buddy, singles: FrameList::new() };
+        assert!(free.allocate(&frames, 0, Kind::Anonymous).is_some());
+        // 2 times 4, 2 times 8, and half of a block of 16.
+        assert_eq!(free.buddy.free_blocks(), [0, 0, 0, 1, 1, 1, 2, 2, 3, 1, 1]);
+        assert_eq!(free.singles.len(), SingleFrames::BATCH - 1);
     }
 
     #[test]

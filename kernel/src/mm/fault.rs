@@ -28,13 +28,13 @@ use x86_64::instructions::tlb;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
-use super::address_space::{AddressSpace, Limit, forget};
+use super::address_space::{AddressSpace, Layout, Limit, forget};
 use super::folio::{Folio, Owned};
 use super::lru::{self, List};
 use super::object::{Found, ObjectError};
 use super::page_tables::{self, is_mapped, is_writable, without_marks, word_for};
 use super::reclaim;
-use super::region::Protection;
+use super::region::{Protection, Region};
 use super::rmap::Attachment;
 use crate::log;
 use crate::process;
@@ -119,9 +119,11 @@ enum Attempt {
 }
 
 /// What is mapped where a fault happened, as it was at `generation`.
-struct Seen {
+struct Seen<'a> {
     page: u64,
     write: bool,
+    /// The page's word, if there was a table for it: the table is there as long as the generation is the same.
+    place: Option<&'a AtomicU64>,
     generation: u64,
     protection: Protection,
     shared: bool,
@@ -138,7 +140,7 @@ struct Seen {
 /// the reason and the log names it.
 pub fn handle(address: u64, access: Access) -> Result<Service, Fatal> {
     COUNTERS.all.fetch_add(1, Ordering::Relaxed);
-    let served = match scheduler::with_current(task::Thread::space).flatten() {
+    let served = match scheduler::space() {
         Some(space) => serve(&space, address, access),
         None => Err(Fatal::NotMapped(address)),
     };
@@ -169,7 +171,7 @@ fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
             swap::name(entry.area())
         ),
         Fatal::OutOfMemory => {
-            let resident = thread.space().map_or(0, |space| space.resident());
+            let resident = scheduler::space().map_or(0, |space| space.resident());
             log!(
                 "fault",
                 "{thread} killed: out of memory: no frame for the page at {address:#x}, and nothing left to reclaim; it \
@@ -187,26 +189,7 @@ fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
 /// Makes the page at `address` one that allows the access.
 pub(super) fn serve(space: &AddressSpace, address: u64, access: Access) -> Result<&'static AtomicU64, Fatal> {
     loop {
-        let (seen, word) = look_up(space, address, access)?;
-        let attempt = match PageTableWord::decode(word) {
-            PageTableWord::None => match &seen.object {
-                Some(object) => map_object(space, &seen, object)?,
-                None if seen.write => fill_with_zeros(space, &seen)?,
-                None => {
-                    install(space, &seen, 0, &COUNTERS.zero_mapped, || Some(page_tables::zero_word(seen.protection)))
-                }
-            },
-            PageTableWord::Entry(entry) => swap_in(space, &seen, entry, true)?,
-            PageTableWord::Poisoned(entry) => return Err(Fatal::ReadFailed(entry)),
-            PageTableWord::Present(_) if seen.write && !is_writable(word) => write_to_shared(space, &seen, word)?,
-            PageTableWord::Present(_) => {
-                tlb::flush(VirtAddr::new(seen.page));
-                Attempt::Served(&COUNTERS.spurious)
-            }
-            // Hidden, which the layout did not say: it is being changed.
-            PageTableWord::Unknown(_) => Attempt::Again,
-        };
-        match attempt {
+        match attempt(space, address, access)? {
             Attempt::Served(kind) => return Ok(kind),
             Attempt::Again => {}
             // Not for the frame itself: once one can be had, the next attempt will find one.
@@ -215,25 +198,43 @@ pub(super) fn serve(space: &AddressSpace, address: u64, access: Access) -> Resul
     }
 }
 
+/// Apart from the loop of [`serve`], in which a compiler would first compute whatever is the same in each turn.
+#[inline(never)]
+fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Attempt, Fatal> {
+    let (seen, word) = look_up(space, address, access)?;
+    match PageTableWord::decode(word) {
+        PageTableWord::None => match &seen.object {
+            Some(object) => map_object(space, &seen, object),
+            None if seen.write => fill_with_zeros(space, &seen),
+            None => {
+                let zeros = || Some(page_tables::zero_word(seen.protection));
+                Ok(install(space, &seen, 0, &COUNTERS.zero_mapped, zeros))
+            }
+        },
+        PageTableWord::Entry(entry) => swap_in(space, &seen, entry, true),
+        PageTableWord::Poisoned(entry) => Err(Fatal::ReadFailed(entry)),
+        PageTableWord::Present(_) if seen.write && !is_writable(word) => write_to_shared(space, &seen, word),
+        PageTableWord::Present(_) => {
+            tlb::flush(VirtAddr::new(seen.page));
+            Ok(Attempt::Served(&COUNTERS.spurious))
+        }
+        // Hidden, which the layout did not say: it is being changed.
+        PageTableWord::Unknown(_) => Ok(Attempt::Again),
+    }
+}
+
 fn new_frame() -> Result<Folio, Fatal> {
     reclaim::wait_for_frame().map_err(|AllocationError| Fatal::OutOfMemory)
 }
 
 /// What is mapped at the address, if that allows the access, and the page's word.
-fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen, u64), Fatal> {
+fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'_>, u64), Fatal> {
     let page = address / PAGE_SIZE as u64 * PAGE_SIZE as u64;
     let mut layout = space.layout();
-    if layout.regions.find(page).is_none() {
-        let region = layout.regions.growth(page).ok_or(Fatal::NotMapped(address))?;
-        let more = region.range.start - page;
-        let fits = region.range.end - page <= space.limit(Limit::Stack)
-            && layout.regions.bytes() + more <= space.limit(Limit::AddressSpace);
-        if !fits {
-            return Err(Fatal::NotMapped(address));
-        }
-        layout.regions.grow(page);
-    }
-    let region = layout.regions.find(page).ok_or(Fatal::NotMapped(address))?;
+    let region = match layout.regions.find(page) {
+        Some(region) => region,
+        None => grow_stack(space, &mut layout, page).ok_or(Fatal::NotMapped(address))?,
+    };
     let protection = region.protection;
     let is_allowed = if access.write {
         protection.write
@@ -245,9 +246,11 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen, 
     if !is_allowed {
         return Err(Fatal::NotAllowed(address));
     }
+    let place = space.tables.place(page);
     let seen = Seen {
         page,
         write: access.write,
+        place,
         generation: space.tables.generation(),
         protection,
         shared: region.shared,
@@ -255,7 +258,21 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen, 
         object: region.object.clone(),
         owned: region.anonymous.mark(page),
     };
-    Ok((seen, space.tables.word(page)))
+    Ok((seen, place.map_or(0, |place| place.load(Ordering::Acquire))))
+}
+
+/// Lets the stack above `page` grow down to it, if there is one and the limits allow it.
+#[inline(never)]
+fn grow_stack<'a>(space: &AddressSpace, layout: &'a mut Layout, page: u64) -> Option<&'a Region<Arc<Attachment>>> {
+    let region = layout.regions.growth(page)?;
+    let more = region.range.start - page;
+    let fits = region.range.end - page <= space.limit(Limit::Stack)
+        && layout.regions.bytes() + more <= space.limit(Limit::AddressSpace);
+    if !fits {
+        return None;
+    }
+    layout.regions.grow(page);
+    layout.regions.find(page)
 }
 
 /// Replaces the page's word by what `make` says, if it is still `expected` but for the processor's marks. `make` is called
@@ -263,7 +280,7 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen, 
 #[inline]
 fn install(
     space: &AddressSpace,
-    seen: &Seen,
+    seen: &Seen<'_>,
     expected: u64,
     kind: &'static AtomicU64,
     make: impl FnOnce() -> Option<u64>,
@@ -272,7 +289,7 @@ fn install(
     if words.generation() != seen.generation {
         return Attempt::Again;
     }
-    let Some(place) = words.find_or_create(seen.page) else { return Attempt::NoTable };
+    let Some(place) = seen.place.or_else(|| words.find_or_create(seen.page)) else { return Attempt::NoTable };
     let current = place.load(Ordering::Acquire);
     if without_marks(current) != without_marks(expected) {
         return Attempt::Again;
@@ -293,7 +310,7 @@ fn install(
 
 /// The word that maps the folio, with a reference.
 #[inline]
-fn map_folio(seen: &Seen, folio: &Folio, how: Mapping) -> u64 {
+fn map_folio(seen: &Seen<'_>, folio: &Folio, how: Mapping) -> u64 {
     let flags = match how {
         Mapping::ReadOnly => Flags::empty(),
         Mapping::Writable => Flags::WRITABLE,
@@ -323,7 +340,7 @@ impl Mapping {
 
 /// Puts a folio that was just mapped where reclaim finds it, or knows that it must stay.
 #[inline]
-fn enlist(seen: &Seen, folio: &Folio, list: List) {
+fn enlist(seen: &Seen<'_>, folio: &Folio, list: List) {
     if seen.locked {
         lru::add(folio, List::Unevictable);
     } else if list == List::Active || !lru::is_listed(folio) {
@@ -338,7 +355,13 @@ fn fill_with_zeros(space: &AddressSpace, seen: &Seen) -> Result<Attempt, Fatal> 
 }
 
 /// Maps a new private page that has been given its contents.
-fn install_new(space: &AddressSpace, seen: &Seen, expected: u64, folio: &Folio, kind: &'static AtomicU64) -> Attempt {
+fn install_new(
+    space: &AddressSpace,
+    seen: &Seen<'_>,
+    expected: u64,
+    folio: &Folio,
+    kind: &'static AtomicU64,
+) -> Attempt {
     folio.state().set(FolioFlag::UpToDate);
     // Not in swap yet, so memory has the only copy.
     folio.state().set(FolioFlag::Dirty);
@@ -350,7 +373,7 @@ fn install_new(space: &AddressSpace, seen: &Seen, expected: u64, folio: &Folio, 
     attempt
 }
 
-fn map_object(space: &AddressSpace, seen: &Seen, attached: &Attachment) -> Result<Attempt, Fatal> {
+fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &Attachment) -> Result<Attempt, Fatal> {
     let Some(object) = attached.object() else { return Err(Fatal::NotMapped(seen.page)) };
     let found = object.page(attached.index(seen.page)).map_err(|error| match error {
         ObjectError::BeyondEnd => Fatal::BeyondObject(seen.page),
@@ -380,7 +403,7 @@ fn map_object(space: &AddressSpace, seen: &Seen, attached: &Attachment) -> Resul
     Ok(attempt)
 }
 
-fn swap_in(space: &AddressSpace, seen: &Seen, entry: Entry, reads_ahead: bool) -> Result<Attempt, Fatal> {
+fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: bool) -> Result<Attempt, Fatal> {
     let readahead = reads_ahead.then(|| space.readahead());
     let FaultIn { folio, kind, shadow } = match swap::core().fault_in(entry, 0, readahead) {
         Ok(fault_in) => fault_in,
@@ -437,7 +460,7 @@ fn is_alone(folio: &Locked<Folio>, words: u32) -> bool {
 }
 
 /// A page that is mapped for reading is written.
-fn write_to_shared(space: &AddressSpace, seen: &Seen, word: u64) -> Result<Attempt, Fatal> {
+fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, word: u64) -> Result<Attempt, Fatal> {
     if page_tables::is_zero_page(word) {
         let folio = new_frame()?;
         folio.clear();
@@ -490,6 +513,7 @@ pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), A
         Seen {
             page,
             write: false,
+            place: None,
             generation: space.tables.generation(),
             protection: region.protection,
             shared: region.shared,

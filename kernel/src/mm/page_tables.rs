@@ -279,12 +279,17 @@ impl PageTables {
         Words { tables: self, set_aside: self.lock.lock() }
     }
 
-    /// The word of the page at `address` now; 0 when there is no table for it. Takes no lock: the caller is not the one who
-    /// gives the tables back at the space's end.
+    /// The word of the page at `address`, if there is a table for it. Takes no lock: the caller is not the one who gives the
+    /// tables back at the space's end.
     #[inline]
-    pub(super) fn word(&self, address: u64) -> u64 {
+    pub(super) fn place(&self, address: u64) -> Option<&AtomicU64> {
         // SAFETY: tables are given back only when nobody uses the space any more.
-        unsafe { page_table::walk(self.root, address, 1) }.map_or(0, |word| word.load(Ordering::Acquire))
+        unsafe { page_table::walk(self.root, address, 1) }
+    }
+
+    /// The word of the page at `address` now; 0 when there is no table for it. As [`Self::place`].
+    pub(super) fn word(&self, address: u64) -> u64 {
+        self.place(address).map_or(0, |word| word.load(Ordering::Acquire))
     }
 
     /// The folio of the page at `address`, if its word is `word` still, but for the processor's marks.

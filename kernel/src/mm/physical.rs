@@ -6,12 +6,12 @@
 //! after it is given back. How many frames are free can be read without it.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use quire_swap::FolioFlag;
 use quire_swap::header::PAGE_SIZE;
-use spin::Once;
 
 use super::AllocationError;
 use super::buddy::{Buddy, ORDERS, SingleFrames};
@@ -29,7 +29,9 @@ const LEAST_HEAP: u64 = 1 << 20;
 /// The most: the tables of 32 GiB of swap.
 const MOST_HEAP: u64 = 64 << 20;
 
-static FRAMES: Once<&'static [Frame]> = Once::new();
+/// Where the metadata of the frames begins, and of how many: set once, in this order.
+static FIRST: AtomicPtr<Frame> = AtomicPtr::new(NonNull::dangling().as_ptr());
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 static FREE: SpinLock<SingleFrames> = SpinLock::new(Rank::Frames, SingleFrames::new());
 /// How many frames are free; written under the lock.
 static FREE_COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -74,9 +76,10 @@ pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<Range<u64>, Allocat
         // for `count` elements, and page-aligned.
         unsafe { first.add(index).write(Frame::reserved()) };
     }
-    // SAFETY: all elements were just written; the memory is never given to the buddy allocator.
-    let frames = FRAMES.call_once(|| unsafe { core::slice::from_raw_parts(first, count) });
+    FIRST.store(first, Ordering::Relaxed);
+    COUNT.store(count, Ordering::Release);
 
+    let frames = frames();
     let mut free = FREE.lock();
     for range in usable(regions, limit) {
         for part in [range.start..range.end.min(own.start), range.start.max(own.end)..range.end] {
@@ -100,18 +103,19 @@ fn free_range(buddy: &mut Buddy, frames: &[Frame], range: Range<u64>) {
     }
 }
 
-/// The metadata of every frame, by frame number.
-///
-/// # Panics
-/// Before [`start`].
+/// The metadata of every frame, by frame number; of none before [`start`].
+#[inline]
 pub fn frames() -> &'static [Frame] {
-    FRAMES.get().expect("physical memory is taken over before it is used")
+    let count = COUNT.load(Ordering::Acquire);
+    // SAFETY: `start` has written as many elements there before it set the count, and their memory is never given to the
+    // buddy allocator; before that the count is 0.
+    unsafe { core::slice::from_raw_parts(FIRST.load(Ordering::Relaxed), count) }
 }
 
 /// The number of the frame that has this metadata, one of [`frames`].
 #[inline]
 pub fn number_of(frame: &'static Frame) -> FrameNumber {
-    let offset = core::ptr::from_ref(frame) as usize - frames().as_ptr() as usize;
+    let offset = core::ptr::from_ref(frame) as usize - FIRST.load(Ordering::Relaxed) as usize;
     FrameNumber((offset / size_of::<Frame>()) as u32)
 }
 

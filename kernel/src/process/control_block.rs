@@ -217,9 +217,8 @@ impl Process {
 
     /// Replaces its memory, which its own thread does; returns what was there.
     pub(super) fn replace_space(&self, space: Option<Arc<AddressSpace>>) -> Option<Arc<AddressSpace>> {
-        let root = space.as_ref().map(|space| space.root());
-        let old = core::mem::replace(&mut *self.space.lock(), space);
-        scheduler::set_root(root);
+        let old = core::mem::replace(&mut *self.space.lock(), space.clone());
+        scheduler::set_space(space);
         old
     }
 

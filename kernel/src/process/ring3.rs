@@ -21,23 +21,28 @@ use crate::task::{Fatal, preempt, scheduler};
 
 /// The last thing before a program goes on with the registers of `frame`. Leaves interrupts off, and returns only if there is
 /// nothing to do for the program.
+#[inline]
 pub fn before_user(frame: &mut TrapFrame) {
     loop {
         interrupts::disable();
         preempt();
-        let to_restart = is_to_restart(frame);
-        let needs_attention = |process: &Process| to_restart || process.standing().needs_attention();
-        if !scheduler::with_current(|thread| thread.process().is_some_and(|process| needs_attention(process)))
-            .unwrap_or(false)
-        {
+        let needs_attention = |process: &Process| process.standing().needs_attention();
+        let is_wanted =
+            scheduler::with_current(|thread| thread.process().is_some_and(|process| needs_attention(process)));
+        if is_wanted != Some(true) && !is_to_restart(frame) {
             return;
         }
         interrupts::enable();
-        // The reference to the process is given back before it ends: nothing after that would do it.
-        let end = deliver(&this(), frame);
-        if let Some(end) = end {
-            exit::end_current(end);
-        }
+        attend(frame);
+    }
+}
+
+#[inline(never)]
+fn attend(frame: &mut TrapFrame) {
+    // The reference to the process is given back before it ends: nothing after that would do it.
+    let end = deliver(&this(), frame);
+    if let Some(end) = end {
+        exit::end_current(end);
     }
 }
 

@@ -104,7 +104,7 @@ impl Workload {
 
     /// Lets every page go out of memory at once, as `madvise(MADV_PAGEOUT)` does.
     pub(super) fn page_out(&self) -> Result<(), Fault> {
-        let space = task::current().space().ok_or(Fault)?;
+        let space = task::scheduler::space().ok_or(Fault)?;
         space.advise(PAGES..PAGES + self.pages * PAGE_SIZE as u64, Advice::PageOut).map_err(|_| Fault)
     }
 

@@ -15,7 +15,7 @@ use x86_64::instructions::interrupts;
 use super::thread::{RunQueueAdapter, State, Thread};
 use crate::arch::{context, cpu, page_table};
 use crate::mm::stack::KernelStack;
-use crate::mm::{self, FrameNumber};
+use crate::mm::{self, AddressSpace};
 use crate::sync::{Rank, SpinLock};
 
 struct RunQueue {
@@ -102,19 +102,32 @@ pub fn unpark(thread: &Arc<Thread>) {
 }
 
 /// Calls `look` with the running thread, without counting a reference to it; `None` before threads are started.
+#[inline]
 pub fn with_current<R>(look: impl FnOnce(&Thread) -> R) -> Option<R> {
     let pointer = cpu::this().current();
     // SAFETY: `current` holds a counted reference to the running thread, which is the one that looks.
     unsafe { pointer.as_ref() }.map(look)
 }
 
-/// Makes the current thread, a process's, run on the page tables of `root`; on the kernel's alone for `None`.
-pub fn set_root(root: Option<FrameNumber>) {
-    let root = root.unwrap_or_else(mm::kernel_map::root);
-    with_current(|thread| thread.set_root(root));
-    // Should the thread be preempted before this, it comes back on the new tables, and this is once too often.
-    // SAFETY: every root has the kernel's half; the thread does not rely on what the user half holds.
-    unsafe { page_table::activate(root) };
+/// The address space of the running thread's user half, if it has one.
+#[inline]
+pub fn space() -> Option<Arc<AddressSpace>> {
+    // SAFETY: the current thread is the one that runs this.
+    with_current(|thread| unsafe { thread.space() }).flatten()
+}
+
+/// Gives the current thread, a process's, another address space, or none but the kernel's half.
+pub fn set_space(space: Option<Arc<AddressSpace>>) {
+    let before = with_current(|thread| {
+        // SAFETY: the current thread is the one that runs this.
+        let before = unsafe { thread.replace_space(space) };
+        // Should the thread be preempted before this, it comes back on the new tables, and this is once too often.
+        // SAFETY: every root has the kernel's half; the thread does not rely on what the user half holds.
+        unsafe { page_table::activate(thread.root()) };
+        before
+    });
+    // Perhaps the last reference: its tables are not in use any more.
+    drop(before);
 }
 
 /// Lets other ready threads run first.
@@ -125,6 +138,7 @@ pub fn yield_now() {
 }
 
 /// Called on the way out of a trap, with interrupts off: switches if a switch was asked for and is allowed.
+#[inline]
 pub fn preempt() {
     let cpu = cpu::this();
     if cpu.preemption_is_on() && !cpu.current().is_null() && cpu.take_reschedule() {
@@ -158,6 +172,7 @@ fn idle() -> ! {
     }
 }
 
+#[inline(never)]
 fn switch_away(next_state: State) {
     let mut queue = RUN_QUEUE.lock();
     let cpu = cpu::this();

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::cell::UnsafeCell;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -54,12 +55,20 @@ enum Home {
     Process(Arc<Process>, UserState),
 }
 
+/// What only the thread that it belongs to looks at or changes, once that thread can run.
+struct OwnSpace(UnsafeCell<Option<Arc<AddressSpace>>>);
+
+// SAFETY: one thread alone touches the value; whoever drops the thread does so after it has ended.
+unsafe impl Sync for OwnSpace {}
+
 /// A thread: of the kernel, or of a process.
 pub struct Thread {
     number: u32,
     name: String,
     stack: KernelStack,
     home: Home,
+    /// The address space of its user half, of which it has a reference of its own: a fault finds it without a lock.
+    space: OwnSpace,
     /// The root of the page tables that it runs on; only the thread itself changes it.
     root: AtomicU64,
     /// May dip into the reserve that reclaim needs to make progress: `kswapd` and the disks' completion threads.
@@ -96,16 +105,18 @@ static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
 impl Thread {
     fn new(name: &str, stack: KernelStack, home: Home, entry: Option<Box<dyn FnOnce() + Send>>) -> Arc<Self> {
-        let root = match &home {
+        let space = match &home {
             Home::Kernel => None,
-            Home::Task(space) => Some(space.root()),
-            Home::Process(process, _) => process.space().map(|space| space.root()),
+            Home::Task(space) => Some(Arc::clone(space)),
+            Home::Process(process, _) => process.space(),
         };
+        let root = space.as_ref().map(|space| space.root());
         Arc::new(Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
             stack,
             home,
+            space: OwnSpace(UnsafeCell::new(space)),
             root: AtomicU64::new(root.unwrap_or_else(kernel_map::root).address()),
             reclaims: AtomicBool::new(false),
             disables_swap: AtomicBool::new(false),
@@ -161,12 +172,24 @@ impl Thread {
     }
 
     /// The address space of its user half, if it has one.
-    pub fn space(&self) -> Option<Arc<AddressSpace>> {
-        match &self.home {
-            Home::Kernel => None,
-            Home::Task(space) => Some(Arc::clone(space)),
-            Home::Process(process, _) => process.space(),
-        }
+    ///
+    /// # Safety
+    /// The thread is the one that runs this.
+    #[inline]
+    pub(super) unsafe fn space(&self) -> Option<Arc<AddressSpace>> {
+        // SAFETY: the value is this thread's alone, and is not borrowed for longer than this.
+        unsafe { (*self.space.0.get()).clone() }
+    }
+
+    /// Gives it another address space; returns the one before.
+    ///
+    /// # Safety
+    /// The thread is the one that runs this.
+    pub(super) unsafe fn replace_space(&self, space: Option<Arc<AddressSpace>>) -> Option<Arc<AddressSpace>> {
+        let root = space.as_ref().map_or_else(kernel_map::root, |space| space.root());
+        self.root.store(root.address(), Ordering::Relaxed);
+        // SAFETY: as in `space`.
+        unsafe { core::mem::replace(&mut *self.space.0.get(), space) }
     }
 
     /// The process whose thread it is.
@@ -203,10 +226,6 @@ impl Thread {
     /// Whether the process whose thread it is ends as soon as it can: nothing is worth waiting for any more.
     pub fn is_killed(&self) -> bool {
         self.process().is_some_and(|process| process.standing().is_killed())
-    }
-
-    pub(super) fn set_root(&self, root: FrameNumber) {
-        self.root.store(root.address(), Ordering::Relaxed);
     }
 
     /// Waits until the thread runs no more.

@@ -50,10 +50,15 @@ impl WaitQueue {
     /// Sleeps until `condition` holds. Whoever makes it hold calls [`Self::wake_all`] afterwards.
     ///
     /// `condition` is evaluated under the queue's lock: it takes no lock of a higher rank and does not sleep.
+    #[inline]
     pub fn wait_until(&self, mut condition: impl FnMut() -> bool) {
-        if condition() {
-            return;
+        if !condition() {
+            self.sleep_until(condition);
         }
+    }
+
+    #[inline(never)]
+    fn sleep_until(&self, mut condition: impl FnMut() -> bool) {
         let thread = current();
         loop {
             {
