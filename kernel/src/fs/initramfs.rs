@@ -25,7 +25,7 @@ use super::namespace;
 use super::node::{Attributes, Device, Handle, Kind, New};
 use super::path::{Follow, Last, Start, walk};
 use super::tmpfs;
-use crate::arch::{ARCHIVE, DIRECT_MAP};
+use crate::arch::{ARCHIVE, DIRECT_MAP, INFLATED_ARCHIVE};
 use crate::errno::Errno;
 use crate::log;
 use crate::mm::frame::Kind as FrameKind;
@@ -68,7 +68,7 @@ impl fmt::Display for InitramfsError {
 /// [`InitramfsError`]; part of it may be unpacked.
 pub fn load() -> Result<bool, InitramfsError> {
     let Some(fetched) = fetch()? else { return Ok(false) };
-    let inflated = Piece::new(ARCHIVE + PLACE);
+    let inflated = Piece::new(INFLATED_ARCHIVE);
     let (parts, inflated) = inflate(fetched.bytes(), inflated)?;
     let (fetched_bytes, inflated_bytes) = (fetched.length, inflated.length);
     let plain: Vec<_> = parts.iter().filter(|part| matches!(part, Part::Plain(_))).cloned().collect();
@@ -87,9 +87,6 @@ pub fn load() -> Result<bool, InitramfsError> {
     log!("fs", "initramfs: {} KiB, {} KiB of it from inflating", fetched_bytes >> 10, inflated_bytes >> 10);
     Ok(true)
 }
-
-/// The kernel addresses for one piece.
-const PLACE: u64 = 1 << 40;
 
 /// Memory in one piece of kernel addresses, made of single frames.
 struct Piece {

@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! No page is both writable and executable. Every word of the root's upper half leads to a table from the start, so an
-//! address space that copies the upper half sees every later change.
+//! No page is both writable and executable. An address space copies the root's upper half, and so sees what changes later
+//! in the tables below, but no new word of the root itself: the words of RAM, of the image and of the [`WINDOWS`] are there
+//! before the first address space is, and others never are.
 //!
 //! # Locking
 //!
@@ -22,8 +23,8 @@ use super::AllocationError;
 use super::frame::{FrameNumber, Kind};
 use super::physical;
 use super::watermark::Purpose;
-use crate::arch::page_table::{self, Table, frame_of, leaf, table};
-use crate::arch::{DIRECT_MAP, KERNEL_IMAGE, MMIO};
+use crate::arch::page_table::{self, ROOT_WORD_BYTES, Table, frame_of, leaf, table};
+use crate::arch::{ARCHIVE, DIRECT_MAP, INFLATED_ARCHIVE, KERNEL_IMAGE, MMIO, STACKS};
 use crate::sync::{Rank, SpinLock};
 
 const PAGE: u64 = 4096;
@@ -33,6 +34,9 @@ const LARGE_PAGE: u64 = 2 << 20;
 const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE);
 /// The flags of the kernel's data.
 pub const DATA: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::NO_EXECUTE).union(Flags::GLOBAL);
+
+/// Where pages come and go while there are address spaces, each as large as what one word of the root covers.
+const WINDOWS: [u64; 4] = [MMIO, ARCHIVE, INFLATED_ARCHIVE, STACKS];
 
 static ROOT: Once<FrameNumber> = Once::new();
 static LOCK: SpinLock<()> = SpinLock::new(Rank::KernelMap, ());
@@ -57,11 +61,9 @@ pub fn build(regions: &[MemoryRegion], limit: u64) -> Result<FrameNumber, Alloca
     for word in words {
         word.store(0, Ordering::Relaxed);
     }
-    for word in &words[256..] {
-        let lower = allocate_table().ok_or(AllocationError)?;
-        // SAFETY: as above.
-        unsafe { table(lower) }.iter().for_each(|word| word.store(0, Ordering::Relaxed));
-        word.store(leaf(lower, TABLE), Ordering::Relaxed);
+    for window in WINDOWS {
+        // SAFETY: the root is not in use yet.
+        unsafe { page_table::walk_or_create(root, window, 3, TABLE, &mut allocate_table) }.ok_or(AllocationError)?;
     }
     ROOT.call_once(|| root);
     for range in physical::usable(regions, limit) {
@@ -124,11 +126,13 @@ pub fn root() -> FrameNumber {
     *ROOT.get().expect("the kernel's tables are built before they are used")
 }
 
-/// Maps the page at `address`, in the kernel half and unmapped, to `frame`.
+/// Maps the page at `address`, in one of the windows and unmapped, to `frame`.
 ///
 /// # Errors
-/// [`AllocationError`] when there is no frame for a table.
+/// [`AllocationError`] when there is no frame for a table, or the window ends before `address`.
 pub fn map(address: u64, frame: FrameNumber, flags: Flags) -> Result<(), AllocationError> {
+    let is_within = |window: &u64| (*window..*window + ROOT_WORD_BYTES).contains(&address);
+    WINDOWS.iter().find(|window| is_within(window)).ok_or(AllocationError)?;
     let _lock = LOCK.lock();
     set(root(), address, 1, leaf(frame, flags))
 }
@@ -145,11 +149,12 @@ pub fn unmap(address: u64) -> Option<FrameNumber> {
 /// Maps `bytes` of device registers at `physical`, uncached; returns where. The mapping stays.
 ///
 /// # Errors
-/// [`AllocationError`] when there is no frame for a table.
+/// [`AllocationError`] when there is no frame for a table, or too little of the window is left.
 pub fn map_registers(physical: u64, bytes: usize) -> Result<u64, AllocationError> {
     let first = physical / PAGE * PAGE;
     let end = (physical + bytes as u64).next_multiple_of(PAGE);
-    let start = NEXT_MMIO.fetch_add(end - first, Ordering::Relaxed);
+    let after = |next: u64| next.checked_add(end - first).filter(|after| *after <= MMIO + ROOT_WORD_BYTES);
+    let start = NEXT_MMIO.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).map_err(|_| AllocationError)?;
     let _lock = LOCK.lock();
     for offset in (0..end - first).step_by(PAGE as usize) {
         // `FrameNumber` reaches 16 TiB; device registers can lie beyond, so the word is put together here.
