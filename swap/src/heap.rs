@@ -36,6 +36,18 @@ pub(crate) fn text<M: Machine>(text: &str) -> Result<Box<str>, NoMemory> {
     String::from_utf8(copy).map(String::into_boxed_str).map_err(|_| NoMemory)
 }
 
+/// Makes room in a text for so many bytes more.
+pub(crate) fn make_room<M: Machine>(text: &mut String, bytes: usize) -> Result<(), NoMemory> {
+    if text.capacity() - text.len() >= bytes {
+        return Ok(());
+    }
+    // It doubles, so that this is seldom asked.
+    if !M::may_allocate(2 * text.capacity() + bytes) {
+        return Err(NoMemory);
+    }
+    text.try_reserve(bytes).map_err(|_| NoMemory)
+}
+
 /// An array of values made by `make` from their indexes.
 pub(crate) fn array<M: Machine, T, const N: usize>(make: impl FnMut(usize) -> T) -> Result<Box<[T; N]>, NoMemory> {
     slice::<M, T>(N, make)?.try_into().map_err(|_| NoMemory)

@@ -102,6 +102,7 @@ extern crate alloc;
 
 mod allocate;
 mod area;
+mod attribute;
 mod backend;
 mod batch;
 mod cache;
@@ -142,6 +143,7 @@ pub mod zram;
 pub mod zswap;
 
 pub use area::Area;
+pub use attribute::Access;
 pub use backend::{BLOCK_TYPE, BackendError, BackendType, Settings};
 pub use batch::{BATCH_FOLIOS, Batch, POOL_BATCHES, ReadBatch, WriteBatch};
 pub use cache::DuplicateError;

@@ -12,8 +12,8 @@ use linux_raw_sys::general as linux;
 use quire_drivers::block::SECTOR_BYTES;
 use quire_drivers::virtio_blk::Counters;
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::zram::{ATTRIBUTES, Access, Zram, ZramError};
-use quire_swap::zswap;
+use quire_swap::zram::{ATTRIBUTES, Zram, ZramError};
+use quire_swap::{Access, zswap};
 
 use super::node::Device;
 use super::synthetic::{Item, Synthetic, Text, directory, line, read_only};

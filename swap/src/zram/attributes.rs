@@ -12,6 +12,7 @@ use super::error::ZramError;
 use super::recompress::Wanted;
 use super::statistics::Level;
 use super::writeback::{Manner, Selection};
+use crate::attribute::{Access, boolean, memory_size};
 use crate::disk::Claim;
 use crate::header::PAGE_SIZE;
 use crate::heap;
@@ -49,17 +50,6 @@ impl<M: Machine> State<M> {
             writeback_batch: WRITEBACK_BATCH,
         }
     }
-}
-
-/// What can be done with an attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// It can be read.
-    Read,
-    /// It can be written.
-    Write,
-    /// Both.
-    Both,
 }
 
 /// The attributes by name, and what can be done with each.
@@ -202,7 +192,7 @@ impl<M: Machine> Zram<M> {
                 self.initialised().map(|disk| disk.budget.store(budget, Ordering::Relaxed))
             }
             "writeback_limit_enable" => {
-                let enabled = boolean(value)?;
+                let enabled = boolean(value).ok_or(ZramError::Invalid)?;
                 self.initialised().map(|disk| disk.budget_enabled.store(enabled, Ordering::Relaxed))
             }
             "writeback_batch_size" => {
@@ -211,7 +201,7 @@ impl<M: Machine> Zram<M> {
                 Ok(())
             }
             "compressed_writeback" => {
-                let compressed = boolean(value)?;
+                let compressed = boolean(value).ok_or(ZramError::Invalid)?;
                 let mut state = self.state.lock();
                 if state.disk.is_some() {
                     return Err(ZramError::Busy);
@@ -345,14 +335,6 @@ impl<M: Machine> Zram<M> {
     }
 }
 
-fn boolean(value: &str) -> Result<bool, ZramError> {
-    match value.as_bytes() {
-        [b'1' | b'y' | b'Y', ..] | [b'o' | b'O', b'n' | b'N', ..] => Ok(true),
-        [b'0' | b'n' | b'N', ..] | [b'o' | b'O', b'f' | b'F', ..] => Ok(false),
-        _ => Err(ZramError::Invalid),
-    }
-}
-
 /// What a word of `writeback` means: the kind of slots, alone as of old or behind `type=`, or a range of slots.
 fn selection(word: &str, pages: u64) -> Result<Selection, ZramError> {
     let number = |text: &str| text.parse::<u64>().map_err(|_| ZramError::Invalid);
@@ -381,62 +363,21 @@ fn access(name: &str) -> Result<Access, ZramError> {
     found.map(|(_, access)| access).ok_or(ZramError::NoAttribute)
 }
 
+/// A line for each slot that has a page.
 fn show_slots<M: Machine>(disk: &ZramDisk<M>) -> Result<String, ZramError> {
+    // The slot, seconds, microseconds and letters, with what stands between and behind them.
+    const LINE: usize = 12 + 1 + 12 + 1 + 6 + 1 + 6 + 1;
     let mut text = String::new();
     let mut result = Ok(());
     disk.block_state(|slot, accessed, letters| {
-        let letters: [char; 6] = letters;
-        result = result.and(write!(text, "{slot:12} {accessed:12}.{:06} ", 0));
-        text.extend(letters);
-        text.push('\n');
-    });
-    result.map_err(|_| ZramError::NoMemory)?;
-    Ok(text)
-}
-
-/// A number of bytes with an optional suffix, each a factor of 1024 (Linux: `memparse`). `None` if it does not begin with
-/// a number, or is too large.
-fn memory_size(text: &str) -> Option<u64> {
-    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => (digits, 16),
-        None => (text, 10),
-    };
-    let end = digits.find(|letter: char| !letter.is_digit(radix)).unwrap_or(digits.len());
-    let number = u64::from_str_radix(digits.get(..end)?, radix).ok()?;
-    let shift = match digits.as_bytes().get(end).map(u8::to_ascii_uppercase) {
-        Some(b'K') => 10,
-        Some(b'M') => 20,
-        Some(b'G') => 30,
-        Some(b'T') => 40,
-        Some(b'P') => 50,
-        Some(b'E') => 60,
-        _ => 0,
-    };
-    number.checked_mul(1 << shift)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_as_linux_reads_them() {
-        for (text, bytes) in [
-            ("0", Some(0)),
-            ("4096", Some(4096)),
-            ("107374182400", Some(107_374_182_400)),
-            ("128M", Some(128 << 20)),
-            ("1k", Some(1024)),
-            ("0x10K", Some(16 << 10)),
-            ("2G and more", Some(2 << 30)),
-            ("", None),
-            ("banana", None),
-            ("-1", None),
-            ("0x", None),
-            ("99999999999999999999", None),
-            ("99999999999E", None),
-        ] {
-            assert_eq!(memory_size(text), bytes, "{text}");
+        result = result.and_then(|()| heap::make_room::<M>(&mut text, LINE));
+        if result.is_ok() {
+            // There is room for the line.
+            let _ = write!(text, "{slot:12} {accessed:12}.{:06} ", 0);
+            text.extend(letters);
+            text.push('\n');
         }
-    }
+    });
+    result?;
+    Ok(text)
 }

@@ -10,10 +10,10 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::Zswap;
+use crate::attribute::{Access, boolean};
 use crate::errno::Errno;
 use crate::header::PAGE_SIZE;
 use crate::machine::Machine;
-use crate::zram::Access;
 
 /// Where Linux shows a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,15 +168,6 @@ impl<M: Machine> Zswap<M> {
             name if self.counter(name).is_some() => Err(ZswapError::ReadOnly),
             _ => Err(ZswapError::NoAttribute),
         }
-    }
-}
-
-/// What Linux's `kstrtobool` reads.
-fn boolean(value: &str) -> Option<bool> {
-    match value.as_bytes() {
-        [b'1' | b'y' | b'Y' | b't' | b'T', ..] | [b'o' | b'O', b'n' | b'N', ..] => Some(true),
-        [b'0' | b'n' | b'N' | b'f' | b'F', ..] | [b'o' | b'O', b'f' | b'F', ..] => Some(false),
-        _ => None,
     }
 }
 

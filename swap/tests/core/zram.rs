@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use quire_swap::errno::Errno;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::store::{Encoding, Store, Stored};
-use quire_swap::zram::{ATTRIBUTES, Access, Control, Zram, ZramDisk, ZramError};
-use quire_swap::{Disk, IoError, RegistryError, Swap, SwapOnOptions};
+use quire_swap::zram::{ATTRIBUTES, Control, Zram, ZramDisk, ZramError};
+use quire_swap::{Access, Disk, IoError, RegistryError, Swap, SwapOnOptions};
 
 use crate::contents::{random, same, text};
 use crate::fake::kernel::Kernel;
@@ -179,6 +179,8 @@ fn pages_are_kept_and_counted() {
     let lines = zram.show("block_state").unwrap();
     let flags: Vec<_> = lines.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
     assert_eq!(flags, ["......", "..h...", "s.....", "s....."]);
+    memory.heap.fail_nth(1);
+    assert_eq!(zram.show("block_state"), Err(ZramError::NoMemory), "a line for each page may be more than there is");
     // Overwriting frees the old page, discarding frees all, and a whole device is soon done.
     disk.write(7, &same(1)).unwrap();
     assert_eq!(numbers(&zram, "mm_stat")[5..], [3, 0, 0, 1]);

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use quire_swap::header::Page;
-use quire_swap::zram::Access;
 use quire_swap::zswap::{ATTRIBUTES, Directory, Zswap, ZswapError};
-use quire_swap::{Direction, Folio, FolioFlag, PageTableWord, Swap};
+use quire_swap::{Access, Direction, Folio, FolioFlag, PageTableWord, Swap};
 
 use crate::contents::{random, same, text};
 use crate::fake::kernel::{Kernel, Touch};
