@@ -183,35 +183,42 @@ impl<M: Machine> ZramDisk<M> {
             contents.fill(0);
             return Ok(());
         };
-        let mut locked = slot.lock::<M>();
-        match locked.content() {
-            Content::Empty => contents.fill(0),
-            Content::Stored(stored) => self.store.load(stored, contents).map_err(PageError::Store)?,
-            Content::WrittenBack(place) => {
-                drop(locked);
-                return self.read_back(index, slot, place, contents);
+        loop {
+            let mut locked = slot.lock::<M>();
+            match locked.content() {
+                Content::Empty => contents.fill(0),
+                Content::Stored(stored) => self.store.load(stored, contents).map_err(PageError::Store)?,
+                Content::WrittenBack(place) => {
+                    drop(locked);
+                    match self.read_back(index, slot, place, contents) {
+                        Some(result) => return result,
+                        None => continue,
+                    }
+                }
             }
+            locked.mark_accessed();
+            return Ok(());
         }
-        locked.mark_accessed();
-        Ok(())
     }
 
     /// Reads a page from the backing device, which sleeps, so without the slot's lock: the block may be somebody else's by
-    /// then, and what was read is used only if it is not. Nothing of another page is left behind.
-    fn read_back(&self, index: u32, slot: &Slot, place: Place, contents: &mut Page) -> Result<(), PageError> {
+    /// then, and what was read is used only if it is not. `None` if the slot was freed or written again meanwhile. Nothing
+    /// of another page is left behind.
+    fn read_back(&self, index: u32, slot: &Slot, place: Place, contents: &mut Page) -> Option<Result<(), PageError>> {
         let result = self.read_block(index, place, contents);
         let mut slot = slot.lock::<M>();
-        let unchanged = slot.content() == Content::WrittenBack(place);
-        if unchanged {
-            slot.mark_accessed();
+        if slot.content() != Content::WrittenBack(place) {
+            drop(slot);
+            contents.fill(0);
+            return None;
         }
+        slot.mark_accessed();
         drop(slot);
-        let result = if unchanged { result } else { Err(PageError::Changed) };
-        result.inspect_err(|_| contents.fill(0))
+        Some(result.inspect_err(|_| contents.fill(0)))
     }
 
     fn read_block(&self, index: u32, place: Place, contents: &mut Page) -> Result<(), PageError> {
-        let backing = self.backing.as_ref().ok_or(PageError::Changed)?;
+        let backing = self.backing.as_ref().ok_or(PageError::Damaged)?;
         backing.read(place.block, contents).map_err(PageError::Backing)?;
         match place.bytes {
             Bytes::Whole { sum: expected, .. } if sum(contents) & SUM_MASK == expected => Ok(()),
@@ -274,9 +281,9 @@ impl<M: Machine> ZramDisk<M> {
         }
         match error {
             PageError::Store(StoreError::Limit(_) | StoreError::NoFrame | StoreError::NoMemory) => IoError::NoSpace,
-            PageError::Store(StoreError::Corrupt { .. } | StoreError::TooLong(_))
-            | PageError::Changed
-            | PageError::Damaged => IoError::Device,
+            PageError::Store(StoreError::Corrupt { .. } | StoreError::TooLong(_)) | PageError::Damaged => {
+                IoError::Device
+            }
             PageError::Backing(error) => error,
             PageError::Beyond => IoError::Unsupported,
         }
@@ -290,8 +297,6 @@ enum PageError {
     Store(StoreError),
     /// The backing device's.
     Backing(IoError),
-    /// The slot was freed or written again while its page was on its way.
-    Changed,
     /// The backing device gave other bytes than it got.
     Damaged,
     /// The device has no such page.
@@ -303,7 +308,6 @@ impl fmt::Display for PageError {
         match self {
             Self::Store(error) => error.fmt(formatter),
             Self::Backing(error) => write!(formatter, "backing device: {error}"),
-            Self::Changed => formatter.write_str("it changed on the way"),
             Self::Damaged => formatter.write_str("the backing device gave other bytes than it got"),
             Self::Beyond => formatter.write_str("beyond the end"),
         }

@@ -162,6 +162,21 @@ fn a_slot_is_read_while_it_is_written_back() {
 }
 
 #[test]
+fn a_slot_is_written_while_it_is_read_from_the_backing_device() {
+    explore(3, |world| {
+        world.disk.write(1, &text(1)).unwrap();
+        world.zram.store("idle", "all").unwrap();
+        world.zram.store("writeback", "idle").unwrap();
+        let writer = world.spawn(|world| world.disk.write(1, &text(9)).unwrap());
+        let reader = world.spawn(|world| {
+            let found = read(&world.disk, 1);
+            assert!(found == Ok(text(1)) || found == Ok(text(9)));
+        });
+        join([writer, reader]);
+    });
+}
+
+#[test]
 fn a_slot_is_read_written_and_freed_while_it_is_compressed_again() {
     explore(4, |world| {
         (0..4).for_each(|slot| world.disk.write(slot, &text(slot)).unwrap());
