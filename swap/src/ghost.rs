@@ -17,10 +17,6 @@ use crate::zswap::{Layer, Zswap};
 
 /// The device's path.
 pub const PATH: &str = "/dev/ghostswap";
-/// The device's major and minor number.
-pub const NUMBER: (u32, u32) = (1, 13);
-/// Who may open the device.
-pub const MODE: u32 = 0o660;
 /// The largest area, in pages: 16 TiB.
 pub const MOST_PAGES: u64 = 1 << u32::BITS;
 

@@ -162,7 +162,7 @@ impl<M: Machine> Store<M> {
     ///
     /// # Errors
     /// See [`StoreError`]; nothing is stored then.
-    pub fn store_within(&self, page: &Page, most: usize) -> Result<Option<Stored>, StoreError> {
+    pub(crate) fn store_within(&self, page: &Page, most: usize) -> Result<Option<Stored>, StoreError> {
         if let Some(word) = repeated_word(page) {
             return Ok(Some(Stored::Same(word)));
         }

@@ -216,11 +216,10 @@ impl<M: Machine> Pool<M> {
             }
             let before = source.used();
             source.put::<M>(object);
+            self.used_changed(lists, source_number, source, before);
             if before == 1 {
-                self.used_changed(lists, source_number, source, before);
                 return true;
             }
-            self.used_changed(lists, source_number, source, before);
         }
         false
     }

@@ -157,7 +157,7 @@ impl<M: Machine> Zswap<M> {
     }
 
     /// Whether pages are stored, and new areas get zswap before them.
-    pub fn is_enabled(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.settings.enabled.load(Ordering::Relaxed)
     }
 
