@@ -96,6 +96,12 @@ impl Memory {
         Ok(())
     }
 
+    /// Keeps the pages in memory.
+    pub(crate) fn lock(&self) -> nix::Result<()> {
+        // SAFETY: locking changes no contents.
+        Errno::result(unsafe { libc::mlock(self.start.as_ptr(), self.pages * PAGE) }).map(drop)
+    }
+
     /// For each page whether it is in memory.
     pub(crate) fn in_core(&self) -> nix::Result<Vec<bool>> {
         let mut states = vec![0_u8; self.pages];

@@ -9,6 +9,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -18,7 +19,6 @@ use quire_drivers::fw_cfg::{Descriptor, FwCfgError, LongFile, PortRegisters};
 use quire_protocol::INITRD_FILE;
 use quire_swap::header::PAGE_SIZE;
 
-use super::access::Credentials;
 use super::cpio::{Archive, ArchiveError, Member};
 use super::gzip::{self, GzipError, Output};
 use super::namespace;
@@ -31,6 +31,7 @@ use crate::log;
 use crate::mm::frame::Kind as FrameKind;
 use crate::mm::watermark::Purpose;
 use crate::mm::{kernel_map, physical};
+use crate::process::credentials::Credentials;
 
 /// Why there is no initramfs to work with.
 #[derive(Debug)]
@@ -229,7 +230,7 @@ fn unpack_all(bytes: &'static [u8]) -> Result<(), InitramfsError> {
 fn unpack(bytes: &'static [u8], offset: usize) -> Result<usize, ArchiveError> {
     let mounts = namespace::mounts();
     let root = mounts.all()[0].root().clone();
-    let start = Start { directory: root.clone(), root, mounts, credentials: Credentials::SUPERUSER };
+    let start = Start { directory: root.clone(), root, mounts, credentials: Arc::new(Credentials::SUPERUSER) };
     let mut linked = BTreeMap::new();
     let mut archive = Archive::new(bytes, offset);
     while let Some(member) = archive.next_member()? {

@@ -15,13 +15,14 @@ use core::fmt::Write;
 use linux_raw_sys::general as linux;
 use spin::Once;
 
-use super::access::{Credentials, EXECUTE, READ, WRITE};
+use super::access::{self, READ, SEARCH, WRITE};
 use super::mount::{Mount, Mounts};
 use super::node::{Attributes, Handle, Kind, Metadata, New};
 use super::open::{OnlyPath, OpenFile};
 use super::path::{Follow, Found, Last, Start, path_of, walk};
 use super::{clock, device};
 use crate::errno::Errno;
+use crate::process::credentials::Credentials;
 use crate::sync::Rank;
 use crate::task::Mutex;
 
@@ -130,7 +131,7 @@ impl Location {
     }
 
     /// Where a walk begins.
-    pub fn start(&self, credentials: Credentials) -> Start {
+    pub fn start(&self, credentials: Arc<Credentials>) -> Start {
         let places = self.places.lock().clone();
         let mounts = mounts();
         Start { root: mounts.covering(places.root), directory: places.directory, mounts, credentials }
@@ -174,7 +175,10 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
         return Ok(OpenFile::new(node, Arc::new(OnlyPath), &shown, flags));
     }
     if !is_new {
-        start.credentials.check(&metadata, wanted(flags))?;
+        access::check(&start.credentials, &metadata, wanted(flags))?;
+    }
+    if flags & linux::O_NOATIME != 0 {
+        access::check_owner(&start.credentials, &metadata.attributes)?;
     }
     if flags & linux::O_TRUNC != 0 && metadata.kind == Kind::File && !is_new {
         node.set_length(0)?;
@@ -228,12 +232,14 @@ pub fn create(start: &Start, found: &Found, new: New<'_>, permissions: u32) -> R
     if found.node.is_some() {
         return Err(Errno::EEXIST);
     }
-    start.credentials.check(&found.parent.metadata(), WRITE | EXECUTE)?;
-    let attributes = Attributes {
-        user: start.credentials.user,
-        group: start.credentials.group,
-        ..Attributes::new(permissions & 0o7777, clock::now())
+    let directory = found.parent.metadata();
+    access::check(&start.credentials, &directory, WRITE | SEARCH)?;
+    let kind = match new {
+        New::Link(_) => Kind::Link,
+        New::Node(kind) => kind,
     };
+    let wanted = Attributes::new(permissions & 0o7777, clock::now());
+    let attributes = access::new_attributes(&start.credentials, &directory.attributes, kind, wanted);
     found.parent.create(name, new, attributes)
 }
 

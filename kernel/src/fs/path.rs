@@ -3,10 +3,11 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::access::{Credentials, SEARCH};
+use super::access::{self, SEARCH};
 use super::mount::Mounts;
 use super::node::{Handle, Kind, PATH_MAX, Target};
 use crate::errno::Errno;
+use crate::process::credentials::Credentials;
 
 /// The most symbolic links that a walk follows.
 const LINKS_MAX: usize = 40;
@@ -21,7 +22,7 @@ pub struct Start {
     /// What is mounted.
     pub mounts: Arc<Mounts>,
     /// On whose behalf.
-    pub credentials: Credentials,
+    pub credentials: Arc<Credentials>,
 }
 
 /// What a walk does with a symbolic link at the path's end; others are always followed.
@@ -104,7 +105,7 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> 
         if directory.kind != Kind::Directory {
             return Err(Errno::ENOTDIR);
         }
-        start.credentials.check(&directory, SEARCH)?;
+        access::check(&start.credentials, &directory, SEARCH)?;
         match &*name {
             b"." => {
                 last = Last::Dot;
@@ -199,10 +200,10 @@ mod tests {
 
     use super::{Follow, Found, Last, Start, path_of, walk};
     use crate::errno::Errno;
-    use crate::fs::access::Credentials;
     use crate::fs::mount::{Mount, Mounts};
     use crate::fs::node::{Attributes, Entry, Handle, Kind, Metadata, Node, Usage};
     use crate::fs::tree::{Body, Directory, Number, ROOT, Tree};
+    use crate::process::credentials::Credentials;
 
     /// A node of a tree without contents; its `device` distinguishes trees.
     struct Place {
@@ -294,7 +295,7 @@ mod tests {
         let covered = root.lookup(b"m").expect("there");
         let mount = Mount::new("none", "tmpfs", "/m", Some(covered), mounted);
         let mounts = Arc::new(Mounts::new(vec![mount]));
-        Start { directory: Arc::clone(&root), root, mounts, credentials: Credentials::SUPERUSER }
+        Start { directory: Arc::clone(&root), root, mounts, credentials: Arc::new(Credentials::SUPERUSER) }
     }
 
     fn found(path: &str, follow: Follow) -> Result<Found, Errno> {

@@ -15,6 +15,7 @@ use super::poll::Ready;
 use crate::arch::user;
 use crate::errno::Errno;
 use crate::mm::heap;
+use crate::process::this;
 use crate::sync::Rank;
 use crate::task::Mutex;
 
@@ -221,7 +222,9 @@ impl PipeNode {
     fn new(pipe: Arc<Pipe>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { pipe, number, attributes: Attributes::new(0o600, clock::now()) })
+        let (user, group) = this().with_credentials(|own| (own.user.filesystem, own.group.filesystem));
+        let attributes = Attributes { user, group, ..Attributes::new(0o600, clock::now()) };
+        Arc::new(Self { pipe, number, attributes })
     }
 }
 

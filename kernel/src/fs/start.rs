@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use linux_raw_sys::general as linux;
 use spin::Once;
 
-use super::access::{Credentials, EXECUTE};
+use super::access::{self, EXECUTE};
 use super::initramfs::{self, InitramfsError};
 use super::mount::Mount;
 use super::namespace::{self, Location};
@@ -20,6 +20,7 @@ use super::{cgroup, proc, sys};
 use super::{clock, device, terminal};
 use crate::errno::Errno;
 use crate::mm::object::Object;
+use crate::process::credentials::Credentials;
 
 /// `f_type` of a file system for `/dev`, and of the root.
 const TMPFS: u32 = linux::TMPFS_MAGIC;
@@ -32,7 +33,7 @@ static HAS_INITRAMFS: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// [`InitramfsError`]: there is one, but it makes no sense.
 pub fn start() -> Result<(), InitramfsError> {
-    namespace::start(Tmpfs::new(TMPFS).root());
+    namespace::start(Tmpfs::new(TMPFS, 0o755).root());
     HAS_INITRAMFS.store(initramfs::load()?, Ordering::Relaxed);
     add_block_devices();
     for (kind, path) in [("devtmpfs", "dev"), ("proc", "proc"), ("sysfs", "sys"), ("cgroup2", "sys/fs/cgroup")] {
@@ -48,7 +49,7 @@ pub fn has_initramfs() -> bool {
 }
 
 fn root() -> Start {
-    Location::initial().start(Credentials::SUPERUSER)
+    Location::initial().start(Arc::new(Credentials::SUPERUSER))
 }
 
 fn mount_early(kind: &'static str, path: &str) -> Result<(), Errno> {
@@ -80,7 +81,8 @@ pub fn filesystem_name(name: &str) -> Option<&'static str> {
 pub fn filesystem(kind: &str) -> Result<Handle, Errno> {
     match kind {
         "devtmpfs" => Ok(Arc::clone(devices())),
-        "tmpfs" | "ramfs" => Ok(Tmpfs::new(TMPFS).root()),
+        "tmpfs" => Ok(Tmpfs::new(TMPFS, 0o1777).root()),
+        "ramfs" => Ok(Tmpfs::new(TMPFS, 0o755).root()),
         "cgroup2" => Ok(cgroup::filesystem().root()),
         "proc" => Ok(proc::filesystem().root()),
         "sysfs" => Ok(sys::filesystem().root()),
@@ -91,7 +93,7 @@ pub fn filesystem(kind: &str) -> Result<Handle, Errno> {
 /// The root of `/dev`.
 fn devices() -> &'static Handle {
     DEVICES.call_once(|| {
-        let root = Tmpfs::new(TMPFS).root();
+        let root = Tmpfs::new(TMPFS, 0o755).root();
         for (name, major, minor, permissions) in device::CHARACTERS {
             add_device(&root, name, Kind::Character(Device { major, minor }), permissions);
         }
@@ -142,19 +144,18 @@ pub struct Program {
     pub object: Arc<Object>,
 }
 
-/// Finds the program at `path` as seen from `location`.
+/// Finds the program at `path`.
 ///
 /// # Errors
 /// The walk's, and `EACCES` for what is no file that may be executed.
-pub fn open_program(location: &Location, path: &[u8]) -> Result<Program, Errno> {
-    let start = location.start(Credentials::SUPERUSER);
-    let opened = namespace::open(&start, path, linux::O_PATH, 0)?;
+pub fn open_program(start: &Start, path: &[u8]) -> Result<Program, Errno> {
+    let opened = namespace::open(start, path, linux::O_PATH, 0)?;
     let node = Arc::clone(opened.node());
     let metadata = node.metadata();
     if metadata.kind != Kind::File {
         return Err(Errno::EACCES);
     }
-    start.credentials.check(&metadata, EXECUTE)?;
+    access::check(&start.credentials, &metadata, EXECUTE)?;
     let object = tmpfs::object_of(&node)?.ok_or(Errno::EACCES)?;
     Ok(Program { path: opened.path().to_vec(), node, object })
 }

@@ -37,6 +37,14 @@ pub trait Text: Send + Sync {
         Err(Errno::EIO)
     }
 
+    /// Somebody opens it.
+    ///
+    /// # Errors
+    /// What `open` returns.
+    fn opened(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// Takes a value.
     ///
     /// # Errors
@@ -47,8 +55,21 @@ pub trait Text: Send + Sync {
     }
 }
 
+/// A user and a group.
+pub type Owner = (u32, u32);
+
 /// A directory.
 pub trait Directory: Send + Sync {
+    /// The permissions.
+    fn permissions(&self) -> u32 {
+        0o555
+    }
+
+    /// Whose it is, and whose what is in it is, if that is not as in the directory above.
+    fn owners(&self) -> Option<[Owner; 2]> {
+        None
+    }
+
     /// What is in it now.
     fn entries(&self) -> Vec<(Cow<'static, str>, Item)>;
 
@@ -87,6 +108,8 @@ pub enum Item {
     Link(String),
     /// A link that leads to a node, and what it says.
     To(Handle, Vec<u8>),
+    /// Such a link that the caller may not follow.
+    Hidden,
 }
 
 /// A directory whose entries a function lists.
@@ -186,7 +209,7 @@ impl Synthetic {
 
     /// Its root directory.
     pub fn root(self: &Arc<Self>) -> Handle {
-        Arc::new(SyntheticNode { filesystem: Arc::clone(self), path: String::new(), item: self.root.clone() })
+        Arc::new(SyntheticNode { filesystem: Arc::clone(self), path: String::new(), item: self.root.clone(), above: (0, 0) })
     }
 }
 
@@ -195,6 +218,8 @@ struct SyntheticNode {
     /// From the file system's root, with a slash before each name.
     path: String,
     item: Item,
+    /// Whose what is in the directory above is.
+    above: Owner,
 }
 
 /// A node's number: the FNV-1a hash of its path, so that it is the same each time.
@@ -209,6 +234,14 @@ fn position(index: usize, name: &str) -> u64 {
 }
 
 impl SyntheticNode {
+    /// Whose it is, and whose what is in it is.
+    fn owners(&self) -> [Owner; 2] {
+        match &self.item {
+            Item::Directory(directory) => directory.owners().unwrap_or([self.above; 2]),
+            _ => [self.above; 2],
+        }
+    }
+
     fn directory(&self) -> Result<&Arc<dyn Directory>, Errno> {
         match &self.item {
             Item::Directory(directory) => Ok(directory),
@@ -221,7 +254,7 @@ fn kind(item: &Item) -> Kind {
     match item {
         Item::Directory(_) => Kind::Directory,
         Item::Text(_) => Kind::File,
-        Item::Link(_) | Item::To(..) => Kind::Link,
+        Item::Link(_) | Item::To(..) | Item::Hidden => Kind::Link,
     }
 }
 
@@ -232,16 +265,17 @@ impl Node for SyntheticNode {
 
     fn metadata(&self) -> Metadata {
         let (permissions, links) = match &self.item {
-            Item::Directory(_) => (0o555, 2),
+            Item::Directory(directory) => (directory.permissions(), 2),
             Item::Text(text) => (text.permissions(), 1),
-            Item::Link(_) | Item::To(..) => (0o777, 1),
+            Item::Link(_) | Item::To(..) | Item::Hidden => (0o777, 1),
         };
+        let [(user, group), _] = self.owners();
         Metadata {
             device: self.filesystem.device,
             inode: inode(&self.path),
             kind: kind(&self.item),
             links,
-            attributes: Attributes::new(permissions, clock::now()),
+            attributes: Attributes { user, group, ..Attributes::new(permissions, clock::now()) },
             size: if matches!(self.item, Item::Text(_)) { self.filesystem.length } else { 0 },
             blocks: 0,
         }
@@ -255,9 +289,10 @@ impl Node for SyntheticNode {
         match &self.item {
             Item::Directory(_) => Ok(Arc::new(OpenDirectory)),
             Item::Text(text) => {
+                text.opened()?;
                 Ok(Arc::new(OpenText { text: Arc::clone(text), read: Mutex::new(Rank::Text, String::new()) }))
             }
-            Item::Link(_) | Item::To(..) => Err(Errno::ELOOP),
+            Item::Link(_) | Item::To(..) | Item::Hidden => Err(Errno::ELOOP),
         }
     }
 
@@ -270,6 +305,7 @@ impl Node for SyntheticNode {
         match &self.item {
             Item::Link(target) => Ok(target.clone().into_bytes()),
             Item::To(_, text) => Ok(text.clone()),
+            Item::Hidden => Err(Errno::EACCES),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -285,7 +321,8 @@ impl Node for SyntheticNode {
         let name = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
         let item = self.directory()?.find(name).ok_or(Errno::ENOENT)?;
         let path = format!("{}/{name}", self.path);
-        Ok(Arc::new(Self { filesystem: Arc::clone(&self.filesystem), path, item }))
+        let [_, above] = self.owners();
+        Ok(Arc::new(Self { filesystem: Arc::clone(&self.filesystem), path, item, above }))
     }
 
     fn parent(&self) -> Option<Handle> {

@@ -19,11 +19,13 @@ use quire_swap::header::{PAGE_SIZE, Page};
 
 use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, PATH_MAX, Usage, Wait};
 use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
-use super::{device, open, pipe};
+use super::{access, device, open, pipe};
 use crate::errno::Errno;
 use crate::fs::clock;
 use crate::mm::object::{self, Object, ObjectError, Source};
 use crate::mm::{heap, physical};
+use crate::process::credentials::Credentials;
+use crate::process::this;
 use crate::swap;
 use crate::sync::Rank;
 use crate::task::Mutex;
@@ -90,11 +92,11 @@ impl From<ObjectError> for Errno {
 }
 
 impl Tmpfs {
-    /// A new file system; `magic` is what `statfs` says.
-    pub fn new(magic: u32) -> Arc<Self> {
+    /// A new file system; `magic` is what `statfs` says, and the root directory has these permissions.
+    pub fn new(magic: u32, permissions: u32) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(16);
         let device = NEXT.fetch_add(1, Ordering::Relaxed);
-        let tree = Tree::new(Attributes::new(0o755, clock::now()));
+        let tree = Tree::new(Attributes::new(permissions, clock::now()));
         Arc::new(Self { device, magic, tree: Mutex::new(Rank::Tree, tree) })
     }
 
@@ -205,8 +207,15 @@ impl TmpNode {
         })
     }
 
+    /// The file's contents have changed.
     fn mark_modified(&self) {
-        self.touch(&mut self.filesystem.tree.lock());
+        let is_trusted = || this().with_credentials(Credentials::is_superuser_of_files);
+        let mut tree = self.filesystem.tree.lock();
+        self.touch(&mut tree);
+        let permissions = &mut tree.node_mut(self.number).attributes.permissions;
+        if *permissions & (access::SET_USER | access::SET_GROUP) != 0 && !is_trusted() {
+            *permissions = access::without_set_ids(*permissions);
+        }
     }
 }
 

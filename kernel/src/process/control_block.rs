@@ -10,9 +10,11 @@ use spin::Once;
 
 use super::Name;
 use super::alarm::Alarm;
+use super::credentials::Credentials;
 use super::limits::{Limit, Limits, Resource};
 use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standing};
 use super::usage::Usage;
+use crate::errno::Errno;
 use crate::fs::Program;
 use crate::fs::namespace::Location;
 use crate::fs::node::Handle;
@@ -64,6 +66,10 @@ pub struct Process {
     /// What the signals come to, to be looked at without their lock.
     standing: AtomicU8,
     pub(super) limits: SpinLock<Limits>,
+    /// Who it is; replaced as a whole.
+    credentials: SpinLock<Arc<Credentials>>,
+    /// Others that are the same user may not look into it: it has been somebody else.
+    is_private: AtomicBool,
     /// Its open files.
     pub files: Arc<Descriptors>,
     /// Its root and working directory, and what permissions its new files do not get.
@@ -73,6 +79,8 @@ pub struct Process {
     /// What its children had used that were waited for.
     pub children_usage: Usage,
     oom_score_adjustment: AtomicI32,
+    /// What the superuser has set it to last; others do not go below that.
+    least_oom_score_adjustment: AtomicI32,
     /// The number of its memory group.
     memory_group: AtomicU8,
     /// Counts what happens to its children.
@@ -110,12 +118,18 @@ impl Process {
             signals: SpinLock::new(Rank::Process, signals),
             standing: AtomicU8::new(0),
             limits: SpinLock::new(Rank::Process, parent.map_or_else(Limits::default, |parent| *parent.limits.lock())),
+            credentials: SpinLock::new(
+                Rank::Process,
+                parent.map_or_else(|| Arc::new(Credentials::SUPERUSER), Self::credentials),
+            ),
+            is_private: AtomicBool::new(parent.is_some_and(Self::is_private)),
             files: parent.map_or_else(|| Arc::new(Descriptors::new()), |parent| parent.files.fork()),
             location: parent.map_or_else(Location::initial, |parent| parent.location.fork()),
             usage: Usage::default(),
             children_usage: Usage::default(),
             memory_group: AtomicU8::new(parent.map_or(group::ROOT, Self::memory_group)),
             oom_score_adjustment: AtomicI32::new(parent.map_or(0, Self::oom_score_adjustment)),
+            least_oom_score_adjustment: AtomicI32::new(parent.map_or(0, Self::least_oom_score_adjustment)),
             child_events: AtomicU64::new(0),
             children: WaitQueue::new(),
             released: AtomicBool::new(false),
@@ -181,13 +195,16 @@ impl Process {
     }
 
     /// Becomes another program, whose memory it has already: what was the old one's is gone.
-    pub(super) fn start_program(&self, name: Name, program: Program, arguments: &[u8]) {
+    pub(super) fn start_program(&self, name: Name, program: Program, arguments: &[u8], credentials: Credentials) {
         const SHOWN: usize = 4096;
         let program = (program.node, Arc::from(program.path));
         let _old_program = self.program.lock().replace(program);
         let shown: Arc<[u8]> = Arc::from(&arguments[..arguments.len().min(SHOWN)]);
         let _old = core::mem::replace(&mut *self.arguments.lock(), shown);
         self.set_name(name);
+        let is_another = credentials.acts_as_another();
+        self.set_credentials(credentials);
+        self.set_private(is_another);
         self.files.close_on_exec();
         self.with_signals(Signals::after_exec);
     }
@@ -199,10 +216,12 @@ impl Process {
             (Resource::ADDRESS_SPACE, address_space::Limit::AddressSpace),
             (Resource::DATA, address_space::Limit::Data),
             (Resource::STACK, address_space::Limit::Stack),
-            (Resource::LOCKED, address_space::Limit::Locked),
         ] {
             space.set_limit(limit, limits.get(resource).soft);
         }
+        let may_lock_all = self.with_credentials(Credentials::is_superuser);
+        let locked = if may_lock_all { Limit::NONE } else { limits.get(Resource::LOCKED).soft };
+        space.set_limit(address_space::Limit::Locked, locked);
     }
 
     /// Its program's file, and the path that led to it; `None` before its first.
@@ -220,6 +239,44 @@ impl Process {
         let old = core::mem::replace(&mut *self.space.lock(), space.clone());
         scheduler::set_space(space);
         old
+    }
+
+    /// Who it is.
+    pub fn credentials(&self) -> Arc<Credentials> {
+        Arc::clone(&self.credentials.lock())
+    }
+
+    /// Looks at who it is, without counting a reference: where nothing may be freed.
+    pub fn with_credentials<R>(&self, look: impl FnOnce(&Credentials) -> R) -> R {
+        look(&self.credentials.lock())
+    }
+
+    /// It is somebody else from now on.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        let new = Arc::new(credentials);
+        let old = core::mem::replace(&mut *self.credentials.lock(), Arc::clone(&new));
+        if !old.acts_as(&new) {
+            self.set_private(true);
+        }
+        if let Some(space) = self.space() {
+            self.apply_limits(&space);
+        }
+    }
+
+    /// Whether others that are the same user may not look into it either.
+    pub fn is_private(&self) -> bool {
+        self.is_private.load(Ordering::Relaxed)
+    }
+
+    /// Says whether others that are the same user may not look into it.
+    pub fn set_private(&self, is_private: bool) {
+        self.is_private.store(is_private, Ordering::Relaxed);
+    }
+
+    /// Whether it may look into the files and the memory of `other` (Linux: `ptrace_may_access`).
+    pub fn may_look_into(&self, other: &Self) -> bool {
+        let (own, others) = (self.credentials(), other.credentials());
+        self.pid == other.pid || own.is_superuser() || !other.is_private() && own.may_look_into(&others)
     }
 
     /// Where it is in its life.
@@ -250,9 +307,23 @@ impl Process {
         self.oom_score_adjustment.load(Ordering::Relaxed)
     }
 
-    /// Changes what an out-of-memory kill adds to its badness.
-    pub fn set_oom_score_adjustment(&self, adjustment: i32) {
+    /// What the superuser has set [`Self::oom_score_adjustment`] to last.
+    pub fn least_oom_score_adjustment(&self) -> i32 {
+        self.least_oom_score_adjustment.load(Ordering::Relaxed)
+    }
+
+    /// Changes what an out-of-memory kill adds to its badness, on behalf of `setter`.
+    ///
+    /// # Errors
+    /// `EACCES`: only the superuser makes it less than the superuser has made it.
+    pub fn set_oom_score_adjustment(&self, adjustment: i32, setter: &Credentials) -> Result<(), Errno> {
+        if setter.is_superuser() {
+            self.least_oom_score_adjustment.store(adjustment, Ordering::Relaxed);
+        } else if adjustment < self.least_oom_score_adjustment() {
+            return Err(Errno::EACCES);
+        }
         self.oom_score_adjustment.store(adjustment, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The number of the memory group that it is in.

@@ -17,6 +17,7 @@
 pub mod alarm;
 #[cfg(target_os = "none")]
 mod control_block;
+pub mod credentials;
 #[cfg(target_os = "none")]
 mod exit;
 #[cfg(target_os = "none")]

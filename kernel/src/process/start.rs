@@ -6,6 +6,8 @@ use core::sync::atomic::Ordering;
 use linux_raw_sys::general as linux;
 
 use super::control_block::{INIT, Process, this};
+use super::credentials::SUPERUSER;
+use super::limits::Resource;
 use super::signal::ChildChange;
 use super::{exit, init, table};
 use crate::arch::fpu::{IMAGE_BYTES, UserState};
@@ -76,6 +78,11 @@ pub fn clone(request: &CloneRequest) -> Result<u32, Errno> {
 fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Process>, Arc<Thread>), Errno> {
     let has = |flag: u32| request.flags & flag != 0;
     if !heap::may_allocate(HEAP_BYTES) {
+        return Err(Errno::EAGAIN);
+    }
+    let user = parent.credentials().user;
+    let is_superusers = [user.real, user.effective].contains(&SUPERUSER);
+    if !is_superusers && table::count_of_user(user.real) >= parent.limit(Resource::PROCESSES).soft {
         return Err(Errno::EAGAIN);
     }
     let stack = KernelStack::new().map_err(|_| Errno::ENOMEM)?;

@@ -62,6 +62,12 @@ pub fn count() -> usize {
     TABLE.lock().processes.iter().count()
 }
 
+/// How many processes are this user's.
+pub(super) fn count_of_user(user: u32) -> u64 {
+    let is_own = |process: &&Process| process.with_credentials(|credentials| credentials.user.real == user);
+    TABLE.lock().processes.iter().filter(is_own).count() as u64
+}
+
 /// The number that was given last.
 pub fn last_number() -> u32 {
     TABLE.lock().last_number
@@ -251,8 +257,9 @@ impl Table {
         let (wants_signal, vanish) =
             parent.with_signals(|signals| (has_ended || signals.wants_stops_of_children(), signals.children_vanish()));
         if wants_signal {
+            let user = child.with_credentials(|credentials| credentials.user.real);
             // Not a real-time signal, so there is room.
-            let _ = self.send(parent, Signal::SIGCHLD, Info::Child { pid: child.pid(), change });
+            let _ = self.send(parent, Signal::SIGCHLD, Info::Child { pid: child.pid(), user, change });
         }
         Self::count_child_event(parent);
         !vanish

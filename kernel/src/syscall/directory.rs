@@ -6,10 +6,10 @@ use linux_raw_sys::general as linux;
 
 use super::location::start_at;
 use super::user_data::path;
-use super::{Arguments, Calls, Outcome};
+use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::arch::user;
 use crate::errno::Errno;
-use crate::fs::access::{SEARCH, WRITE};
+use crate::fs::access::{self, SEARCH, WRITE};
 use crate::fs::namespace;
 use crate::fs::node::{Device, Entry, Handle, Kind, New};
 use crate::fs::path::{Follow, Found, Last, Start, walk};
@@ -135,6 +135,9 @@ fn make_node(directory: u64, path: u64, mode: u64, device: u64) -> Outcome {
         linux::S_IFDIR => return Err(Errno::EPERM),
         _ => Kind::from_mode(mode as u32, device).filter(|kind| *kind != Kind::Link).ok_or(Errno::EINVAL)?,
     };
+    if matches!(kind, Kind::Character(_) | Kind::Block(_)) {
+        require_superuser()?;
+    }
     make(directory, path, New::Node(kind), mode)
 }
 
@@ -169,10 +172,11 @@ fn make_link(from: (u64, u64), to: (u64, u64), flags: u32) -> Outcome {
     let node = super::location::node_at(from.0, from.1, flags & linux::AT_SYMLINK_FOLLOW != 0, flags)?;
     let start = start_at(to.0)?;
     let found = new_name(&start, to.1)?;
-    let (parent, name) = last_name(&start, &found, Errno::EEXIST)?;
     if found.node.is_some() {
         return Err(Errno::EEXIST);
     }
+    let (parent, name) = last_name(&found, Errno::EEXIST)?;
+    check_change(&start, &found)?;
     parent.link(name, &node).map(|()| 0)
 }
 
@@ -186,10 +190,18 @@ fn linkat(arguments: &Arguments) -> Outcome {
 }
 
 /// The directory and the name that a change is about.
-fn last_name<'a>(start: &Start, found: &'a Found, no_name: Errno) -> Result<(&'a Handle, &'a [u8]), Errno> {
+fn last_name(found: &Found, no_name: Errno) -> Result<(&Handle, &[u8]), Errno> {
     let Last::Name(name) = &found.last else { return Err(no_name) };
-    start.credentials.check(&found.parent.metadata(), WRITE | SEARCH)?;
     Ok((&found.parent, name))
+}
+
+/// Whether a name may be made, or taken from what has it.
+fn check_change(start: &Start, found: &Found) -> Result<(), Errno> {
+    let directory = found.parent.metadata();
+    match &found.node {
+        Some(node) => access::check_removal(&start.credentials, &directory, &node.metadata()),
+        None => access::check(&start.credentials, &directory, WRITE | SEARCH),
+    }
 }
 
 /// Whether something is mounted where the walk ended: the name below must stay.
@@ -207,11 +219,12 @@ fn remove(directory: u64, path: u64, is_directory: bool) -> Outcome {
         (true, Last::DotDot) => Errno::ENOTEMPTY,
         (true, _) => Errno::EBUSY,
     };
-    let (parent, name) = last_name(&start, &found, no_name)?;
-    check_not_mounted(&start, &found)?;
+    let (parent, name) = last_name(&found, no_name)?;
     if found.node.is_none() {
         return Err(Errno::ENOENT);
     }
+    check_change(&start, &found)?;
+    check_not_mounted(&start, &found)?;
     parent.unlink(name, is_directory).map(|()| 0)
 }
 
@@ -239,17 +252,26 @@ fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Outcome {
     }
     let (from_start, to_start) = (start_at(from.0)?, start_at(to.0)?);
     let (old, new) = (new_name(&from_start, from.1)?, new_name(&to_start, to.1)?);
-    let (parent, name) = last_name(&from_start, &old, Errno::EBUSY)?;
+    let (parent, name) = last_name(&old, Errno::EBUSY)?;
     let no_name = if flags & linux::RENAME_NOREPLACE != 0 { Errno::EEXIST } else { Errno::EBUSY };
-    let (new_parent, new_last) = last_name(&to_start, &new, no_name)?;
-    check_not_mounted(&from_start, &old)?;
-    check_not_mounted(&to_start, &new)?;
+    let (new_parent, new_last) = last_name(&new, no_name)?;
     let moved = old.node.as_ref().ok_or(Errno::ENOENT)?.metadata();
     if new.slash && moved.kind != Kind::Directory {
         return Err(Errno::ENOTDIR);
     }
     if moved.device != new_parent.metadata().device {
         return Err(Errno::EXDEV);
+    }
+    check_change(&from_start, &old)?;
+    check_change(&to_start, &new)?;
+    check_not_mounted(&from_start, &old)?;
+    check_not_mounted(&to_start, &new)?;
+    // A directory that moves to another one is changed itself: `..` leads elsewhere.
+    if parent.metadata().identity() != new_parent.metadata().identity() {
+        let back = new.node.as_ref().filter(|_| flags & linux::RENAME_EXCHANGE != 0).map(|node| node.metadata());
+        for moved in [Some(moved), back].into_iter().flatten().filter(|moved| moved.kind == Kind::Directory) {
+            access::check(&from_start.credentials, &moved, WRITE)?;
+        }
     }
     parent.rename(name, new_parent, new_last, flags).map(|()| 0)
 }

@@ -1,84 +1,186 @@
-//! Who a process is: its numbers, its name, and users and groups.
-//!
-//! Every process runs as root, and there is nobody else, as in a Linux user namespace in which only root is mapped: to
-//! become another user is `EINVAL`.
+//! Who a process is: its numbers, its name, and users and groups, whose rules are in [`crate::process::credentials`].
+
+use alloc::vec::Vec;
 
 use linux_raw_sys::{general as linux, prctl as options};
 
-use super::{Arguments, Calls, Outcome, read_bytes};
+use super::user_data::write_u32;
+use super::{Arguments, Calls, Outcome, read_bytes, require_superuser};
 use crate::arch::user;
 use crate::errno::Errno;
-use crate::process::{self, Name};
+use crate::mm::heap;
+use crate::process::credentials::{Credentials, Ids};
+use crate::process::{Name, this};
+
+/// The most supplementary groups (Linux: `NGROUPS_MAX`).
+const GROUPS_MAX: usize = linux::NGROUPS_MAX as usize;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_getpid, getpid),
     (linux::__NR_gettid, getpid),
     (linux::__NR_getppid, getppid),
-    (linux::__NR_getuid, root),
-    (linux::__NR_geteuid, root),
-    (linux::__NR_getgid, root),
-    (linux::__NR_getegid, root),
-    (linux::__NR_getresuid, getres),
-    (linux::__NR_getresgid, getres),
-    (linux::__NR_setuid, become_root::<1>),
-    (linux::__NR_setgid, become_root::<1>),
-    (linux::__NR_setreuid, become_root::<2>),
-    (linux::__NR_setregid, become_root::<2>),
-    (linux::__NR_setresuid, become_root::<3>),
-    (linux::__NR_setresgid, become_root::<3>),
-    (linux::__NR_setfsuid, root),
-    (linux::__NR_setfsgid, root),
+    (linux::__NR_getuid, getuid),
+    (linux::__NR_geteuid, geteuid),
+    (linux::__NR_getgid, getgid),
+    (linux::__NR_getegid, getegid),
+    (linux::__NR_getresuid, getresuid),
+    (linux::__NR_getresgid, getresgid),
+    (linux::__NR_setuid, setuid),
+    (linux::__NR_setgid, setgid),
+    (linux::__NR_setreuid, setreuid),
+    (linux::__NR_setregid, setregid),
+    (linux::__NR_setresuid, setresuid),
+    (linux::__NR_setresgid, setresgid),
+    (linux::__NR_setfsuid, setfsuid),
+    (linux::__NR_setfsgid, setfsgid),
     (linux::__NR_getgroups, getgroups),
     (linux::__NR_setgroups, setgroups),
     (linux::__NR_prctl, prctl),
 ];
 
 fn getpid(_: &Arguments) -> Outcome {
-    Ok(u64::from(process::this().pid()))
+    Ok(u64::from(this().pid()))
 }
 
 fn getppid(_: &Arguments) -> Outcome {
-    Ok(u64::from(process::this().parent()))
+    Ok(u64::from(this().parent()))
 }
 
-fn root(_: &Arguments) -> Outcome {
-    Ok(0)
+fn this_ids(look: impl FnOnce(&Credentials) -> u32) -> Outcome {
+    Ok(this().with_credentials(look).into())
 }
 
-/// Real, effective and saved one.
-fn getres(arguments: &Arguments) -> Outcome {
-    for &address in &arguments.a[..3] {
-        user::write(address, &0_u32.to_le_bytes())?;
+fn getuid(_: &Arguments) -> Outcome {
+    this_ids(|own| own.user.real)
+}
+
+fn geteuid(_: &Arguments) -> Outcome {
+    this_ids(|own| own.user.effective)
+}
+
+fn getgid(_: &Arguments) -> Outcome {
+    this_ids(|own| own.group.real)
+}
+
+fn getegid(_: &Arguments) -> Outcome {
+    this_ids(|own| own.group.effective)
+}
+
+fn write_ids(arguments: &Arguments, ids: Ids) -> Outcome {
+    for (&address, id) in arguments.a.iter().zip([ids.real, ids.effective, ids.saved]) {
+        write_u32(address, id)?;
     }
     Ok(0)
 }
 
-/// Changes `COUNT` of the process's users or groups, each to root or, where more than one is asked for, not at all.
-fn become_root<const COUNT: usize>(arguments: &Arguments) -> Outcome {
-    const UNCHANGED: u32 = u32::MAX;
-    let is_root = |&id: &u64| id as u32 == 0 || COUNT > 1 && id as u32 == UNCHANGED;
-    if arguments.a[..COUNT].iter().all(is_root) { Ok(0) } else { Err(Errno::EINVAL) }
+fn getresuid(arguments: &Arguments) -> Outcome {
+    write_ids(arguments, this().credentials().user)
 }
 
-/// There are no groups beside root's own.
+fn getresgid(arguments: &Arguments) -> Outcome {
+    write_ids(arguments, this().credentials().group)
+}
+
+/// The three numbers that a call may be given.
+fn numbers(arguments: &Arguments) -> [u32; 3] {
+    let [first, second, third, ..] = arguments.a;
+    [first as u32, second as u32, third as u32]
+}
+
+/// How a call changes users or groups; the flag says that the superuser asks for it.
+type Change = fn(Ids, [u32; 3], bool) -> Result<Ids, Errno>;
+
+const SET: Change = |ids, [id, ..], privileged| ids.set(id, privileged);
+const SET_TWO: Change =
+    |ids, [real, effective, _], privileged| ids.set_real_and_effective(real, effective, privileged);
+const SET_ALL: Change = |ids, numbers, privileged| ids.set_all(numbers, privileged);
+const SET_FILESYSTEM: Change = |ids, [id, ..], privileged| Ok(ids.set_filesystem(id, privileged));
+
+/// Changes the users; returns those from before.
+fn change_user(arguments: &Arguments, change: Change) -> Result<Ids, Errno> {
+    let process = this();
+    let old = process.credentials();
+    let user = change(old.user, numbers(arguments), old.is_superuser())?;
+    process.set_credentials(old.with_user(user));
+    Ok(old.user)
+}
+
+/// Changes the groups; returns those from before.
+fn change_group(arguments: &Arguments, change: Change) -> Result<Ids, Errno> {
+    let process = this();
+    let old = process.credentials();
+    let group = change(old.group, numbers(arguments), old.is_superuser())?;
+    process.set_credentials(old.with_group(group));
+    Ok(old.group)
+}
+
+fn setuid(arguments: &Arguments) -> Outcome {
+    change_user(arguments, SET).map(|_| 0)
+}
+
+fn setreuid(arguments: &Arguments) -> Outcome {
+    change_user(arguments, SET_TWO).map(|_| 0)
+}
+
+fn setresuid(arguments: &Arguments) -> Outcome {
+    change_user(arguments, SET_ALL).map(|_| 0)
+}
+
+fn setfsuid(arguments: &Arguments) -> Outcome {
+    change_user(arguments, SET_FILESYSTEM).map(|before| before.filesystem.into())
+}
+
+fn setgid(arguments: &Arguments) -> Outcome {
+    change_group(arguments, SET).map(|_| 0)
+}
+
+fn setregid(arguments: &Arguments) -> Outcome {
+    change_group(arguments, SET_TWO).map(|_| 0)
+}
+
+fn setresgid(arguments: &Arguments) -> Outcome {
+    change_group(arguments, SET_ALL).map(|_| 0)
+}
+
+fn setfsgid(arguments: &Arguments) -> Outcome {
+    change_group(arguments, SET_FILESYSTEM).map(|before| before.filesystem.into())
+}
+
+/// The supplementary groups; with no room for them only their count.
 fn getgroups(arguments: &Arguments) -> Outcome {
-    let [room, ..] = arguments.a;
-    if room as u32 > i32::MAX.unsigned_abs() { Err(Errno::EINVAL) } else { Ok(0) }
+    let [room, address, ..] = arguments.a;
+    let room = usize::try_from(room as i32).map_err(|_| Errno::EINVAL)?;
+    let credentials = this().credentials();
+    let groups = credentials.groups();
+    if room != 0 {
+        if groups.len() > room {
+            return Err(Errno::EINVAL);
+        }
+        let bytes: Vec<u8> = groups.iter().flat_map(|group| group.to_le_bytes()).collect();
+        user::write(address, &bytes)?;
+    }
+    Ok(groups.len() as u64)
 }
 
 fn setgroups(arguments: &Arguments) -> Outcome {
     let [count, address, ..] = arguments.a;
-    for index in 0..count.min(u64::from(linux::NGROUPS_MAX) + 1) {
-        if read_bytes::<4>(address.wrapping_add(4 * index))? != [0; 4] {
-            return Err(Errno::EINVAL);
-        }
+    require_superuser()?;
+    let count = usize::try_from(count as i32).ok().filter(|count| *count <= GROUPS_MAX).ok_or(Errno::EINVAL)?;
+    let bytes = count * size_of::<u32>();
+    if !heap::may_allocate(2 * bytes) {
+        return Err(Errno::ENOMEM);
     }
-    if count > u64::from(linux::NGROUPS_MAX) { Err(Errno::EINVAL) } else { Ok(0) }
+    let mut bytes = alloc::vec![0; bytes];
+    user::read(address, &mut bytes)?;
+    let groups = bytes.as_chunks().0.iter().map(|&group| u32::from_le_bytes(group)).collect();
+    let process = this();
+    process.set_credentials(process.credentials().with_groups(groups));
+    Ok(0)
 }
 
 fn prctl(arguments: &Arguments) -> Outcome {
     let [option, argument, ..] = arguments.a;
-    let process = process::this();
+    let process = this();
     match option as u32 {
         options::PR_SET_NAME => {
             let mut name = [0; Name::BYTES];
@@ -95,9 +197,12 @@ fn prctl(arguments: &Arguments) -> Outcome {
             user::write(argument, process.name().padded())?;
             Ok(0)
         }
-        // No core files, whatever a program says.
-        options::PR_GET_DUMPABLE => Ok(1),
-        options::PR_SET_DUMPABLE if argument <= 1 => Ok(0),
+        // There are no core files, but it also says who may look into the process.
+        options::PR_GET_DUMPABLE => Ok(u64::from(!process.is_private())),
+        options::PR_SET_DUMPABLE if argument <= 1 => {
+            process.set_private(argument == 0);
+            Ok(0)
+        }
         _ => Err(Errno::EINVAL),
     }
 }

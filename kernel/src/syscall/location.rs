@@ -5,10 +5,10 @@ use alloc::sync::Arc;
 use linux_raw_sys::general as linux;
 
 use super::user_data::path;
-use super::{Arguments, Calls, Outcome};
+use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::arch::user;
 use crate::errno::Errno;
-use crate::fs::access::{Credentials, SEARCH};
+use crate::fs::access::{self, SEARCH};
 use crate::fs::node::{Handle, Kind};
 use crate::fs::path::{Follow, Start, path_of, walk};
 use crate::process::this;
@@ -23,7 +23,8 @@ pub(super) const CALLS: Calls = &[
 
 /// Where the process's paths begin.
 pub(super) fn this_start() -> Start {
-    this().location.start(Credentials::SUPERUSER)
+    let process = this();
+    process.location.start(process.credentials())
 }
 
 /// Where paths begin that are given with an open directory.
@@ -44,8 +45,15 @@ pub(super) fn start_at(directory: u64) -> Result<Start, Errno> {
 /// # Errors
 /// `EBADF`, and those of the walk.
 pub(super) fn node_at(directory: u64, path_address: u64, follow: bool, flags: u32) -> Result<Handle, Errno> {
+    node_from(start_at(directory)?, path_address, follow, flags)
+}
+
+/// As [`node_at`], from where paths begin.
+///
+/// # Errors
+/// Those of the walk.
+pub(super) fn node_from(start: Start, path_address: u64, follow: bool, flags: u32) -> Result<Handle, Errno> {
     let path = path(path_address)?;
-    let start = start_at(directory)?;
     if path.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
         return Ok(start.directory);
     }
@@ -58,7 +66,7 @@ fn directory(node: Handle) -> Result<Handle, Errno> {
     if metadata.kind != Kind::Directory {
         return Err(Errno::ENOTDIR);
     }
-    Credentials::SUPERUSER.check(&metadata, SEARCH)?;
+    access::check(&this().credentials(), &metadata, SEARCH)?;
     Ok(node)
 }
 
@@ -76,7 +84,9 @@ fn fchdir(arguments: &Arguments) -> Outcome {
 
 fn chroot(arguments: &Arguments) -> Outcome {
     let node = walk(&this_start(), &path(arguments.a[0])?, Follow::Yes)?.node()?;
-    this().location.set_root(directory(node)?);
+    let root = directory(node)?;
+    require_superuser()?;
+    this().location.set_root(root);
     Ok(0)
 }
 

@@ -17,6 +17,8 @@ use crate::mm::advice::Advice;
 use crate::mm::region::Protection;
 use crate::mm::remap::Move;
 use crate::process;
+use crate::process::credentials::Credentials;
+use crate::process::limits::Resource;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_mmap, mmap),
@@ -91,6 +93,9 @@ fn mmap(&Arguments { a: [address, length, bits, flags, file, offset], .. }: &Arg
     } else {
         Place::Anywhere { hint: address }
     };
+    if has(linux::MAP_LOCKED) {
+        check_may_lock()?;
+    }
     // As on Linux, bits of the protection that mean nothing are not refused here.
     let known = linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC;
     let protection = protection(bits & u64::from(known))?;
@@ -219,7 +224,17 @@ fn madvise(&Arguments { a: [start, length, advice, ..], .. }: &Arguments) -> Out
     Ok(0)
 }
 
+/// Whether any memory may be locked at all.
+fn check_may_lock() -> Result<(), Errno> {
+    let process = process::this();
+    let may = process.limit(Resource::LOCKED).soft != 0 || process.with_credentials(Credentials::is_superuser);
+    if may { Ok(()) } else { Err(Errno::EPERM) }
+}
+
 fn lock(start: u64, length: u64, lock: bool, lazily: bool) -> Outcome {
+    if lock {
+        check_may_lock()?;
+    }
     let first = start / PAGE * PAGE;
     let range = pages(first, length.saturating_add(start - first), Errno::ENOMEM)?;
     space()?.lock(range, lock, lazily).map_err(|error| match error {
@@ -250,6 +265,7 @@ fn mlockall(&Arguments { a: [flags, ..], .. }: &Arguments) -> Outcome {
     if flags & !known != 0 || flags == 0 || flags == u64::from(linux::MCL_ONFAULT) {
         return Err(Errno::EINVAL);
     }
+    check_may_lock()?;
     let lazily = has(linux::MCL_ONFAULT);
     space()?.lock_all(has(linux::MCL_CURRENT), has(linux::MCL_FUTURE), lazily).map_err(|_| Errno::ENOMEM)?;
     Ok(0)

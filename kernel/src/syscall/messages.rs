@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
 
-use super::{Arguments, Calls, Outcome};
+use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::arch::user;
 use crate::errno::Errno;
 use crate::log;
@@ -24,6 +24,9 @@ fn syslog(arguments: &Arguments) -> Outcome {
     match action {
         // Nothing is ever cleared: the oldest lines go by themselves.
         READ_ALL | READ_CLEAR => {
+            if action == READ_CLEAR {
+                require_superuser()?;
+            }
             let lines = kept_lines();
             let newest = &lines[lines.len().saturating_sub(length as usize)..];
             user::write(address, newest)?;
@@ -32,7 +35,7 @@ fn syslog(arguments: &Arguments) -> Outcome {
         SIZE_UNREAD => Ok(kept_lines().len() as u64),
         SIZE_BUFFER => Ok(BYTES as u64),
         // Opening, closing, clearing, and what the console shows: nothing to do.
-        0..=CONSOLE_LEVEL if action != 2 => Ok(0),
+        0..=CONSOLE_LEVEL if action != 2 => require_superuser().map(|()| 0),
         _ => Err(Errno::EINVAL),
     }
 }

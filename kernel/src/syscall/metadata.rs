@@ -6,15 +6,16 @@ use core::time::Duration;
 use linux_raw_sys::general as linux;
 use quire_swap::header::PAGE_SIZE;
 
-use super::location::{node_at, start_at, this_start};
+use super::location::{node_at, node_from, start_at, this_start};
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome, write_words};
 use crate::arch::user;
 use crate::errno::Errno;
-use crate::fs::access::Credentials;
+use crate::fs::access::{self, WRITE};
 use crate::fs::clock;
 use crate::fs::node::{Attributes, Device, Handle, Kind, Metadata, NAME_MAX, PATH_MAX};
 use crate::fs::path::{Follow, walk};
+use crate::process::credentials::Credentials;
 use crate::process::this;
 
 pub(super) const CALLS: Calls = &[
@@ -170,40 +171,58 @@ fn fstatfs(arguments: &Arguments) -> Outcome {
     write_statfs(arguments.a[1], &opened(arguments.a[0])?)
 }
 
-fn check_access(node: &Handle, mode: u64) -> Outcome {
+/// Asks as the real user, for programs that act as another, unless `flags` say otherwise.
+fn check_access(directory: u64, path: u64, mode: u64, flags: u32) -> Outcome {
     let mode = mode as u32;
-    if mode & !(linux::R_OK | linux::W_OK | linux::X_OK) != 0 {
+    let known = linux::AT_EACCESS | linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH;
+    if mode & !(linux::R_OK | linux::W_OK | linux::X_OK) != 0 || flags & !known != 0 {
         return Err(Errno::EINVAL);
     }
-    Credentials::SUPERUSER.check(&node.metadata(), mode).map(|()| 0)
+    let mut start = start_at(directory)?;
+    if flags & linux::AT_EACCESS == 0 {
+        start.credentials = Arc::new(start.credentials.as_real());
+    }
+    let credentials = Arc::clone(&start.credentials);
+    let node = node_from(start, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?;
+    access::check(&credentials, &node.metadata(), mode).map(|()| 0)
 }
 
 fn access(arguments: &Arguments) -> Outcome {
-    check_access(&node(arguments.a[0], Follow::Yes)?, arguments.a[1])
+    check_access(linux::AT_FDCWD.cast_unsigned().into(), arguments.a[0], arguments.a[1], 0)
 }
 
 fn faccessat(arguments: &Arguments) -> Outcome {
     let [directory, path, mode, ..] = arguments.a;
-    check_access(&node_at(directory, path, true, 0)?, mode)
+    check_access(directory, path, mode, 0)
 }
 
 fn faccessat2(arguments: &Arguments) -> Outcome {
     let [directory, path, mode, flags, ..] = arguments.a;
-    let flags = flags as u32;
-    check_access(&node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?, mode)
+    check_access(directory, path, mode, flags as u32)
 }
 
-fn change(node: &Handle, mut change: impl FnMut(&mut Attributes)) -> Outcome {
-    let now = clock::now();
-    let mut with_time = |attributes: &mut Attributes| {
-        change(attributes);
-        attributes.changed = now;
-    };
-    node.set_attributes(&mut with_time).map(|()| 0)
+/// Changes attributes as far as `change` finds that the caller may.
+fn change(
+    node: &Handle,
+    mut change: impl FnMut(&Credentials, &mut Attributes) -> Result<(), Errno>,
+) -> Outcome {
+    let credentials = this().credentials();
+    let mut result = Ok(());
+    node.set_attributes(&mut |attributes: &mut Attributes| {
+        let mut new = Attributes { changed: clock::now(), ..*attributes };
+        result = change(&credentials, &mut new);
+        if result.is_ok() {
+            *attributes = new;
+        }
+    })?;
+    result.map(|()| 0)
 }
 
 fn set_mode(node: &Handle, mode: u64) -> Outcome {
-    change(node, |attributes| attributes.permissions = mode as u32 & 0o7777)
+    change(node, |credentials, attributes| {
+        attributes.permissions = access::new_permissions(credentials, attributes, mode as u32 & 0o7777)?;
+        Ok(())
+    })
 }
 
 fn chmod(arguments: &Arguments) -> Outcome {
@@ -221,14 +240,17 @@ fn fchmodat(arguments: &Arguments) -> Outcome {
 
 /// Sets the owner and the group; -1 leaves one as it is.
 fn set_owner(node: &Handle, user: u64, group: u64) -> Outcome {
-    let (user, group) = (user as u32, group as u32);
-    change(node, |attributes| {
-        if user != u32::MAX {
-            attributes.user = user;
+    let given = |id: u64| Some(id as u32).filter(|id| *id != u32::MAX);
+    let (user, group) = (given(user), given(group));
+    let is_directory = node.metadata().kind == Kind::Directory;
+    change(node, |credentials, attributes| {
+        access::check_new_owner(credentials, attributes, user, group)?;
+        attributes.user = user.unwrap_or(attributes.user);
+        attributes.group = group.unwrap_or(attributes.group);
+        if !is_directory {
+            attributes.permissions = access::without_set_ids(attributes.permissions);
         }
-        if group != u32::MAX {
-            attributes.group = group;
-        }
+        Ok(())
     })
 }
 
@@ -250,14 +272,39 @@ fn fchownat(arguments: &Arguments) -> Outcome {
     set_owner(&node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?, user, group)
 }
 
-/// One of the two times of `utimensat`; none to leave it as it is.
-fn new_time(address: u64) -> Result<Option<Duration>, Errno> {
-    let (seconds, part) = (user::read_word(address)?, user::read_word(address.wrapping_add(8))?);
-    match part as u32 {
-        linux::UTIME_NOW => Ok(Some(clock::now())),
-        linux::UTIME_OMIT => Ok(None),
-        _ if part >= 1_000_000_000 => Err(Errno::EINVAL),
-        part => Ok(Some(Duration::new(seconds, part))),
+/// One of the two times of `utimensat`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NewTime {
+    Now,
+    Same,
+    At(Duration),
+}
+
+impl NewTime {
+    fn read(address: u64) -> Result<Self, Errno> {
+        let (seconds, part) = (user::read_word(address)?, user::read_word(address.wrapping_add(8))?);
+        match part as u32 {
+            linux::UTIME_NOW => Ok(Self::Now),
+            linux::UTIME_OMIT => Ok(Self::Same),
+            _ if part >= 1_000_000_000 => Err(Errno::EINVAL),
+            part => Ok(Self::At(Duration::new(seconds, part))),
+        }
+    }
+
+    fn after(self, old: Duration) -> Duration {
+        match self {
+            Self::Now => clock::now(),
+            Self::Same => old,
+            Self::At(time) => time,
+        }
+    }
+}
+
+/// Whoever may write a file may say that he has just done so; other times are the owner's to set.
+fn check_new_times(credentials: &Credentials, node: &Metadata, times: [NewTime; 2]) -> Result<(), Errno> {
+    match access::check_owner(credentials, &node.attributes) {
+        Err(_) if times == [NewTime::Now; 2] => access::check(credentials, node, WRITE),
+        owner => owner,
     }
 }
 
@@ -269,12 +316,18 @@ fn utimensat(arguments: &Arguments) -> Outcome {
     } else {
         node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?
     };
-    let now = Some(clock::now());
-    let (accessed, modified) =
-        if times == 0 { (now, now) } else { (new_time(times)?, new_time(times.wrapping_add(16))?) };
-    change(&node, |attributes| {
-        attributes.accessed = accessed.unwrap_or(attributes.accessed);
-        attributes.modified = modified.unwrap_or(attributes.modified);
+    let times = match times {
+        0 => [NewTime::Now; 2],
+        address => [NewTime::read(address)?, NewTime::read(address.wrapping_add(16))?],
+    };
+    if times == [NewTime::Same; 2] {
+        return Ok(0);
+    }
+    check_new_times(&this().credentials(), &node.metadata(), times)?;
+    change(&node, |_, attributes| {
+        attributes.accessed = times[0].after(attributes.accessed);
+        attributes.modified = times[1].after(attributes.modified);
+        Ok(())
     })
 }
 
@@ -284,8 +337,12 @@ fn truncate(arguments: &Arguments) -> Outcome {
         return Err(Errno::EINVAL);
     }
     let node = node(path, Follow::Yes)?;
-    match node.metadata().kind {
-        Kind::File => node.set_length(length).map(|()| 0),
+    let metadata = node.metadata();
+    match metadata.kind {
+        Kind::File => {
+            access::check(&this().credentials(), &metadata, WRITE)?;
+            node.set_length(length).map(|()| 0)
+        }
         Kind::Directory => Err(Errno::EISDIR),
         _ => Err(Errno::EINVAL),
     }

@@ -31,6 +31,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::arch::user;
 use crate::errno::Errno;
 use crate::log;
+use crate::process::credentials::Credentials;
 
 /// What a call returns: a value for the program, or an error.
 pub type Outcome = Result<u64, Errno>;
@@ -114,6 +115,12 @@ fn name_once(number: u64) {
             None => log!("syscall", "call {number} does not exist: ENOSYS"),
         }
     }
+}
+
+/// What only the superuser may do.
+fn require_superuser() -> Result<(), Errno> {
+    let may = crate::process::this().with_credentials(Credentials::is_superuser);
+    if may { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// The words of a structure in the program's memory.

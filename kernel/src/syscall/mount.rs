@@ -7,7 +7,7 @@ use linux_raw_sys::general as linux;
 
 use super::location::this_start;
 use super::user_data::{path, string};
-use super::{Arguments, Calls, Outcome};
+use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
 use crate::fs::mount::Mount;
 use crate::fs::node::Kind;
@@ -21,6 +21,7 @@ fn text(bytes: Vec<u8>) -> Result<String, Errno> {
 }
 
 fn mount(arguments: &Arguments) -> Outcome {
+    require_superuser()?;
     let [source, target, kind, flags, ..] = arguments.a;
     let flags = flags as u32;
     let start = this_start();
@@ -49,6 +50,7 @@ fn mount(arguments: &Arguments) -> Outcome {
 }
 
 fn umount2(arguments: &Arguments) -> Outcome {
+    require_superuser()?;
     let node = walk(&this_start(), &path(arguments.a[0])?, Follow::Yes)?.node()?;
     namespace::unmount(&node).map(|()| 0)
 }

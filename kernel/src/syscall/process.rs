@@ -9,7 +9,7 @@ use quire_protocol::Verdict;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
-use super::{Arguments, Calls, Outcome, read_words, user_data, write_words};
+use super::{Arguments, Calls, Outcome, read_words, require_superuser, user_data, write_words};
 use crate::arch::USER_END;
 use crate::arch::user;
 use crate::errno::Errno;
@@ -167,7 +167,10 @@ fn waitid(arguments: &Arguments) -> Outcome {
     let found = process::wait(&wanted, has(linux::WNOHANG))?;
     if info != 0 {
         let bytes = match &found {
-            Some((child, change)) => Info::Child { pid: child.pid(), change: *change }.to_bytes(Signal::SIGCHLD),
+            Some((child, change)) => {
+                let user = child.with_credentials(|credentials| credentials.user.real);
+                Info::Child { pid: child.pid(), user, change: *change }.to_bytes(Signal::SIGCHLD)
+            }
             None => [0; Info::BYTES],
         };
         user::write(info, &bytes)?;
@@ -213,15 +216,22 @@ fn prlimit64(arguments: &Arguments) -> Outcome {
     let [pid, resource, new, old, ..] = arguments.a;
     let this = process::this();
     let process = match pid as u32 {
-        0 => this,
+        0 => Arc::clone(&this),
         pid => process::find(pid).ok_or(Errno::ESRCH)?,
     };
+    let credentials = this.credentials();
+    if process.pid() != this.pid() && !credentials.may_limit(&process.credentials()) {
+        return Err(Errno::EPERM);
+    }
     let resource = Resource::new(resource).ok_or(Errno::EINVAL)?;
     let new = if new == 0 { None } else { Some(read_words(new)?) };
     let before = process.limit(resource);
     if let Some([soft, hard]) = new {
         if soft > hard {
             return Err(Errno::EINVAL);
+        }
+        if hard > before.hard && !credentials.is_superuser() {
+            return Err(Errno::EPERM);
         }
         process.set_limit(resource, Limit { soft, hard });
     }
@@ -350,6 +360,7 @@ fn getsid(arguments: &Arguments) -> Outcome {
 }
 
 fn reboot(arguments: &Arguments) -> Outcome {
+    require_superuser()?;
     let [first, second, command, ..] = arguments.a;
     let second_is_known = [0x2812_1969, 0x0512_1996, 0x1604_1998, 0x2011_2000].contains(&second);
     if first != 0xfee1_dead || !second_is_known {

@@ -10,6 +10,7 @@ use super::time::read_duration;
 use super::{Arguments, Calls, Outcome, read_bytes, read_words, write_words};
 use crate::arch::user;
 use crate::errno::Errno;
+use crate::process::credentials::Credentials;
 use crate::process::signal::frame::FRAME_BYTES;
 use crate::process::signal::{Action, AlternateStack, AlternateStackError, Info, QueueFull, Set, Signal, Signals};
 use crate::process::{self, INIT, Process};
@@ -160,13 +161,24 @@ fn send(process: &Process, signal: Option<Signal>, info: Info) -> Result<(), Err
     signal.map_or(Ok(()), |signal| process::send_to(process, signal, info)).map_err(|QueueFull| Errno::EAGAIN)
 }
 
+/// Whether `caller` may send `signal` to `process`: within a session anybody continues anybody.
+fn may_send(caller: &Process, credentials: &Credentials, process: &Process, signal: Option<Signal>) -> bool {
+    signal == Some(Signal::SIGCONT) && caller.session() == process.session()
+        || process.with_credentials(|target| credentials.may_signal(target))
+}
+
 fn kill(arguments: &Arguments) -> Outcome {
     let [pid, number, ..] = arguments.a;
     let (pid, signal) = (pid as i32, read_signal(number)?);
     let caller = process::this();
-    let info = Info::User { pid: caller.pid() };
+    let credentials = caller.credentials();
+    let info = Info::User { pid: caller.pid(), user: credentials.user.real };
+    let may_send = |process: &Process| may_send(&caller, &credentials, process, signal);
     if let Ok(pid @ 1..) = u32::try_from(pid) {
         let process = process::find(pid).ok_or(Errno::ESRCH)?;
+        if !may_send(&process) {
+            return Err(Errno::EPERM);
+        }
         // Of real-time signals that find no room one is pending in any case.
         let _ = send(&process, signal, info);
         return Ok(0);
@@ -176,30 +188,42 @@ fn kill(arguments: &Arguments) -> Outcome {
         -1 => process.pid() != INIT && process.pid() != caller.pid(),
         group => process.group() == group.unsigned_abs(),
     };
+    let is_reached = |process: &Process| is_meant(process) && may_send(process);
     let reached = match signal {
-        Some(signal) => process::send_where(signal, info, is_meant) > 0,
-        None => process::exists(is_meant),
+        Some(signal) => process::send_where(signal, info, is_reached) > 0,
+        None => process::exists(is_reached),
     };
-    if reached { Ok(0) } else { Err(Errno::ESRCH) }
+    match pid {
+        _ if reached => Ok(0),
+        _ if !process::exists(is_meant) => Err(Errno::ESRCH),
+        // As on Linux: of all that there are, those that may not be reached are not meant.
+        -1 => Ok(0),
+        _ => Err(Errno::EPERM),
+    }
 }
 
-fn send_to_thread(thread: u64, number: u64, info: impl FnOnce(u32) -> Info) -> Outcome {
+fn send_to_thread(thread: u64, number: u64, info: impl FnOnce(u32, u32) -> Info) -> Outcome {
     let signal = read_signal(number)?;
     let thread = u32::try_from(thread as i32).ok().filter(|&thread| thread != 0).ok_or(Errno::EINVAL)?;
     let process = process::find(thread).ok_or(Errno::ESRCH)?;
-    send(&process, signal, info(process::this().pid()))?;
+    let caller = process::this();
+    let credentials = caller.credentials();
+    if process.pid() != caller.pid() && !may_send(&caller, &credentials, &process, signal) {
+        return Err(Errno::EPERM);
+    }
+    send(&process, signal, info(caller.pid(), credentials.user.real))?;
     Ok(0)
 }
 
 fn tkill(arguments: &Arguments) -> Outcome {
     let [thread, number, ..] = arguments.a;
-    send_to_thread(thread, number, |pid| Info::Thread { pid })
+    send_to_thread(thread, number, |pid, user| Info::Thread { pid, user })
 }
 
 fn tgkill(arguments: &Arguments) -> Outcome {
     let [process, thread, number, ..] = arguments.a;
     check_thread_of(process, thread)?;
-    send_to_thread(thread, number, |pid| Info::Thread { pid })
+    send_to_thread(thread, number, |pid, user| Info::Thread { pid, user })
 }
 
 /// A process's one thread has its number.
@@ -222,14 +246,14 @@ fn read_queued_info(address: u64, to: u64) -> Result<Info, Errno> {
 fn rt_sigqueueinfo(arguments: &Arguments) -> Outcome {
     let [pid, number, info, ..] = arguments.a;
     let info = read_queued_info(info, pid)?;
-    send_to_thread(pid, number, |_| info)
+    send_to_thread(pid, number, |_, _| info)
 }
 
 fn rt_tgsigqueueinfo(arguments: &Arguments) -> Outcome {
     let [process, thread, number, info, ..] = arguments.a;
     check_thread_of(process, thread)?;
     let info = read_queued_info(info, process)?;
-    send_to_thread(thread, number, |_| info)
+    send_to_thread(thread, number, |_, _| info)
 }
 
 fn rt_sigreturn(_: &Arguments) -> Outcome {

@@ -7,7 +7,7 @@ use quire_swap::{MAX_AREAS, SwapOnOptions};
 
 use super::location::this_start;
 use super::user_data::path;
-use super::{Arguments, Calls, Outcome};
+use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
 use crate::fs::block;
 use crate::fs::node::{Device, Kind};
@@ -32,6 +32,7 @@ fn device_name(path_address: u64) -> Result<String, Errno> {
 }
 
 fn swapon(arguments: &Arguments) -> Outcome {
+    require_superuser()?;
     let [path, flags, ..] = arguments.a;
     let options = SwapOnOptions::from_flags(flags as u32).map_err(|error| Errno::from(error.errno()))?;
     if (0..MAX_AREAS as u8).all(|index| swap::core().area(index).is_some()) {
@@ -42,6 +43,7 @@ fn swapon(arguments: &Arguments) -> Outcome {
 }
 
 fn swapoff(arguments: &Arguments) -> Outcome {
+    require_superuser()?;
     let name = device_name(arguments.a[0])?;
     let is_meant = |index: &u8| swap::core().area(*index).is_some_and(|area| area.name() == name);
     let index = (0..MAX_AREAS as u8).find(is_meant).ok_or(Errno::EINVAL)?;

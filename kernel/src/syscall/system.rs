@@ -3,7 +3,7 @@
 use linux_raw_sys::{general as linux, system};
 use quire_swap::header::PAGE_SIZE;
 
-use super::{Arguments, Calls, Outcome};
+use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::arch::user;
 use crate::errno::Errno;
 use crate::mm::physical;
@@ -69,6 +69,7 @@ pub fn set_host_name(name: &[u8]) -> Result<(), Errno> {
 }
 
 fn sethostname(arguments: &Arguments) -> Outcome {
+    require_superuser()?;
     let [address, length, ..] = arguments.a;
     let mut name = [0; NAME_BYTES];
     let name = usize::try_from(length).ok().and_then(|length| name.get_mut(..length)).ok_or(Errno::EINVAL)?;

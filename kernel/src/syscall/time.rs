@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use linux_raw_sys::general as linux;
 
-use super::{Arguments, Calls, Outcome, read_words, write_words};
+use super::{Arguments, Calls, Outcome, read_words, require_superuser, write_words};
 use crate::errno::Errno;
 use crate::process::alarm::{self, Alarm};
 use crate::process::{self, Process, Unfinished};
@@ -79,6 +79,7 @@ fn clock_settime(arguments: &Arguments) -> Outcome {
     if number as u32 != linux::CLOCK_REALTIME {
         return Err(Errno::EINVAL);
     }
+    require_superuser()?;
     time::set_since_1970(read_duration(address)?);
     Ok(0)
 }
@@ -113,6 +114,7 @@ fn gettimeofday(arguments: &Arguments) -> Outcome {
 fn settimeofday(arguments: &Arguments) -> Outcome {
     let [address, ..] = arguments.a;
     if address != 0 {
+        require_superuser()?;
         time::set_since_1970(read_microseconds(read_words(address)?)?);
     }
     Ok(0)

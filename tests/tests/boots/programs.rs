@@ -36,6 +36,11 @@ fn files_and_pipes_are_written_and_read() {
 }
 
 #[test]
+fn users_are_kept_apart() {
+    check("users", 10, Machine::new());
+}
+
+#[test]
 fn executables_run_or_are_refused() {
     let run = check("elf", 5, Machine::new());
     run.require(run.lines_with("exec: /tmp/check-elf: ").count() >= 10, "what is refused is not named");

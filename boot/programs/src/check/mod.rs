@@ -14,6 +14,7 @@ mod pages;
 mod signals;
 mod swapped;
 mod times;
+mod users;
 
 use std::{process::ExitCode, thread::sleep, time::Duration};
 
@@ -66,6 +67,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         signals::CHECKS,
         swapped::CHECKS,
         times::CHECKS,
+        users::CHECKS,
     ]
     .into_iter()
     .flatten()
@@ -84,6 +86,11 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
         && option == "--raise"
     {
         return ExitCode::from(signals::raise_number(number).unsigned_abs() as u8);
+    }
+    if names == ["--ids"] {
+        let said = users::ids();
+        println!("{}", said.as_deref().unwrap_or("unknown"));
+        return ExitCode::from(u8::from(said.is_err()));
     }
     let is_meant =
         |check: &str, name: &str| check == name || check.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));

@@ -5,18 +5,20 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use quire_swap::header::PAGE_SIZE;
 
-use super::super::node::Device;
-use super::super::synthetic::{Item, directory as list, line, number, print, read_only, read_write};
+use super::super::node::{Device, Handle};
+use super::super::synthetic::{Directory, Item, Owner, Text, line, number, print, read_only, read_write};
 use super::super::terminal::job;
 use super::Entries;
 use super::system::clock_ticks;
 use crate::errno::Errno;
 use crate::mm::address_space::{RegionView, Usage};
 use crate::mm::oom;
+use crate::process::credentials::{Credentials, Ids, SUPERUSER};
 use crate::process::{self, Life, Process};
 
 const KIB_PER_PAGE: usize = PAGE_SIZE / 1024;
@@ -27,7 +29,66 @@ const TERMINAL: Device = Device { major: 4, minor: 64 };
 type Show = fn(&Process, &mut String) -> Result<(), Errno>;
 
 pub(super) fn directory(pid: u32) -> Item {
-    list(move || entries(pid))
+    Item::Directory(Arc::new(Files(pid)))
+}
+
+/// `/proc/PID`: its process's user's, but for what is in it if the process is private.
+struct Files(u32);
+
+impl Directory for Files {
+    fn entries(&self) -> Entries {
+        entries(self.0)
+    }
+
+    fn owners(&self) -> Option<[Owner; 2]> {
+        let process = process::find(self.0)?;
+        let owner = process.with_credentials(|own| (own.user.effective, own.group.effective));
+        Some([owner, if process.is_private() { (SUPERUSER, SUPERUSER) } else { owner }])
+    }
+}
+
+/// `/proc/PID/fd`: for the process's user alone, and always for the process itself.
+struct Descriptors(u32);
+
+impl Directory for Descriptors {
+    fn permissions(&self) -> u32 {
+        0o500
+    }
+
+    fn owners(&self) -> Option<[Owner; 2]> {
+        let process = process::current().filter(|process| process.pid() == self.0)?;
+        Some([process.with_credentials(|own| (own.user.filesystem, own.group.filesystem)); 2])
+    }
+
+    fn entries(&self) -> Entries {
+        descriptors(self.0)
+    }
+}
+
+/// What only those may read who may look into the process.
+struct Private(u32, Show);
+
+impl Text for Private {
+    fn permissions(&self) -> u32 {
+        0o444
+    }
+
+    fn opened(&self) -> Result<(), Errno> {
+        if may_look_into(&*find(self.0)?) { Ok(()) } else { Err(Errno::EACCES) }
+    }
+
+    fn read(&self, out: &mut String) -> Result<(), Errno> {
+        self.1(&*find(self.0)?, out)
+    }
+}
+
+fn may_look_into(process: &Process) -> bool {
+    process::this().may_look_into(process)
+}
+
+/// A link that only those may follow who may look into the process.
+fn private_link(process: &Process, node: Handle, path: Vec<u8>) -> Item {
+    if may_look_into(process) { Item::To(node, path) } else { Item::Hidden }
 }
 
 fn find(pid: u32) -> Result<Arc<Process>, Errno> {
@@ -42,8 +103,8 @@ fn entries(pid: u32) -> Entries {
     let mut entries = alloc::vec![
         ("cmdline".into(), shown(pid, command_line)),
         ("comm".into(), shown(pid, |process, out| line(out, process.name()))),
-        ("fd".into(), list(move || descriptors(pid))),
-        ("maps".into(), shown(pid, maps)),
+        ("fd".into(), Item::Directory(Arc::new(Descriptors(pid)))),
+        ("maps".into(), Item::Text(Arc::new(Private(pid, maps)))),
         ("mounts".into(), read_only(super::mounts)),
         ("oom_score".into(), shown(pid, oom_score)),
         (
@@ -55,8 +116,7 @@ fn entries(pid: u32) -> Entries {
                     if !(-1000..=1000).contains(&adjustment) {
                         return Err(Errno::EINVAL);
                     }
-                    find(pid)?.set_oom_score_adjustment(adjustment);
-                    Ok(())
+                    find(pid)?.set_oom_score_adjustment(adjustment, &process::this().credentials())
                 },
             )
         ),
@@ -66,12 +126,12 @@ fn entries(pid: u32) -> Entries {
     ];
     if let Ok(process) = find(pid) {
         if let Some((node, path)) = process.program() {
-            entries.push(("exe".into(), Item::To(node, path.to_vec())));
+            entries.push(("exe".into(), private_link(&process, node, path.to_vec())));
         }
-        let start = process.location.start(super::super::access::Credentials::SUPERUSER);
+        let start = process.location.start(Arc::new(Credentials::SUPERUSER));
         for (name, node) in [("cwd", &start.directory), ("root", &start.root)] {
             let path = super::super::path::path_of(&start, node).unwrap_or_default();
-            entries.push((name.into(), Item::To(Arc::clone(node), path)));
+            entries.push((name.into(), private_link(&process, Arc::clone(node), path)));
         }
     }
     entries
@@ -83,7 +143,7 @@ fn descriptors(pid: u32) -> Entries {
     let numbers = process.files.numbers(0);
     let open = numbers.into_iter().filter_map(|number| Some((number, process.files.get(number).ok()?)));
     let link = |(number, file): (u32, Arc<super::super::open::OpenFile>)| {
-        (format!("{number}").into(), Item::To(Arc::clone(file.node()), file.path().to_vec()))
+        (format!("{number}").into(), private_link(&process, Arc::clone(file.node()), file.path().to_vec()))
     };
     open.map(link).collect()
 }
@@ -203,7 +263,16 @@ fn status(process: &Process, out: &mut String) -> Result<(), Errno> {
     let (pid, parent) = (process.pid(), process.parent());
     print(out, format_args!("Name:\t{}\nState:\t{letter} ({word})\n", process.name()))?;
     print(out, format_args!("Tgid:\t{pid}\nPid:\t{pid}\nPPid:\t{parent}\nTracerPid:\t0\n"))?;
-    print(out, format_args!("Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n"))?;
+    let credentials = process.credentials();
+    for (name, ids) in [("Uid", credentials.user), ("Gid", credentials.group)] {
+        let Ids { real, effective, saved, filesystem } = ids;
+        print(out, format_args!("{name}:\t{real}\t{effective}\t{saved}\t{filesystem}\n"))?;
+    }
+    out.push_str("Groups:\t");
+    for group in credentials.groups() {
+        print(out, format_args!("{group} "))?;
+    }
+    out.push('\n');
     if matches!(process.life(), Life::Runs) {
         for (name, pages) in [
             ("VmPeak", usage.mapped),

@@ -6,6 +6,7 @@
 
 use super::input::send_to_foreground;
 use crate::errno::Errno;
+use crate::process::credentials::Credentials;
 use crate::process::signal::{Info, Signal};
 use crate::process::{self, Process};
 use crate::sync::{Rank, SpinLock};
@@ -44,7 +45,7 @@ pub(super) fn own_session() -> Result<u32, Errno> {
     owner().filter(|owner| owner.session == session).map(|_| session).ok_or(Errno::ENOTTY)
 }
 
-/// Gives the terminal to the session that the caller leads; with `steal` also if it is another's.
+/// Gives the terminal to the session that the caller leads; with `steal` the superuser takes it from another one.
 ///
 /// # Errors
 /// `EPERM`: the caller leads no session, or the terminal is taken.
@@ -57,7 +58,7 @@ pub(super) fn acquire(steal: bool) -> Result<(), Errno> {
     let mut owner = OWNER.lock();
     match *owner {
         Some(Owner { session: taken, .. }) if taken == session => Ok(()),
-        Some(_) if !steal => Err(Errno::EPERM),
+        Some(_) if !(steal && process.with_credentials(Credentials::is_superuser)) => Err(Errno::EPERM),
         _ => {
             *owner = Some(Owner { session, foreground });
             Ok(())

@@ -17,10 +17,11 @@ use crate::arch::trap::{self, TrapFrame};
 use crate::arch::user::{self, Fault};
 use crate::arch::{USER_END, cpu, fpu};
 use crate::errno::Errno;
-use crate::fs::{self, Program};
+use crate::fs::{self, Program, access};
 use crate::mm::address_space::{AddressSpace, Backing, MapError, MapRequest, Place};
 use crate::mm::object::Object;
 use crate::mm::region::Protection;
+use crate::process::credentials::Credentials;
 use crate::process::signal::Signal;
 use crate::process::signal::frame::FRAME_BYTES;
 use crate::process::{self, Name, exit};
@@ -60,6 +61,9 @@ pub fn execute(request: Request) -> Result<(), Errno> {
     let process = process::this();
     let Request { program, path, mut arguments, environment } = request;
     let found = find(program, path.clone(), &mut arguments)?;
+    let credentials = process.credentials();
+    let (user, group) = access::program_ids(&found.program.node.metadata().attributes);
+    let credentials = credentials.in_program(user, group);
     let space = AddressSpace::new().map_err(|_| Errno::ENOMEM)?;
     process.apply_limits(&space);
     map(&space, &found)?;
@@ -71,13 +75,13 @@ pub fn execute(request: Request) -> Result<(), Errno> {
         arguments: &arguments,
         environment: &environment,
         random,
-        auxiliary: &auxiliary(&found.image),
+        auxiliary: &auxiliary(&found.image, &credentials),
     };
     let layout = stack.lay_out().ok_or(Errno::ENOMEM)?;
     map_stack(&space, layout.start, found.image.executable_stack)?;
 
     exit::leave_space(&process, Some(space));
-    process.start_program(Name::of_program(&path), found.program, arguments.as_bytes());
+    process.start_program(Name::of_program(&path), found.program, arguments.as_bytes(), credentials);
     if write_memory(&found.image, layout.start, &layout.bytes).is_err() {
         process.with_signals(|signals| signals.kill(Signal::SIGKILL));
         return Err(Errno::ENOMEM);
@@ -112,7 +116,8 @@ fn find(mut program: Program, mut path: Vec<u8>, arguments: &mut Words) -> Resul
 /// # Errors
 /// As [`fs::open_program`].
 pub fn open(path: &[u8]) -> Result<Program, Errno> {
-    fs::open_program(&process::this().location, path)
+    let process = process::this();
+    fs::open_program(&process.location.start(process.credentials()), path)
 }
 
 fn read_image(object: &Object, start: &[u8]) -> Result<Image, ElfError> {
@@ -196,9 +201,10 @@ fn write_memory(image: &Image, stack: u64, bytes: &[u8]) -> Result<(), Fault> {
     user::write(stack, bytes)
 }
 
-fn auxiliary(image: &Image) -> [(u32, u64); 15] {
+fn auxiliary(image: &Image, credentials: &Credentials) -> [(u32, u64); 15] {
     // What a handler's frame takes, with the red zone and what is lost to alignment.
     let least_handler_stack = FRAME_BYTES + fpu::IMAGE_BYTES + 128 + 64 + 16;
+    let (user, group) = (credentials.user, credentials.group);
     [
         (linux::AT_HWCAP, u64::from(__cpuid(1).edx)),
         (linux::AT_PAGESZ, PAGE),
@@ -209,11 +215,11 @@ fn auxiliary(image: &Image) -> [(u32, u64); 15] {
         (linux::AT_BASE, 0),
         (linux::AT_FLAGS, 0),
         (linux::AT_ENTRY, image.entry),
-        (linux::AT_UID, 0),
-        (linux::AT_EUID, 0),
-        (linux::AT_GID, 0),
-        (linux::AT_EGID, 0),
-        (linux::AT_SECURE, 0),
+        (linux::AT_UID, u64::from(user.real)),
+        (linux::AT_EUID, u64::from(user.effective)),
+        (linux::AT_GID, u64::from(group.real)),
+        (linux::AT_EGID, u64::from(group.effective)),
+        (linux::AT_SECURE, u64::from(credentials.acts_as_another())),
         (linux::AT_MINSIGSTKSZ, least_handler_stack as u64),
     ]
 }

@@ -48,11 +48,15 @@ pub enum Info {
     User {
         /// The sender.
         pid: u32,
+        /// Its real user.
+        user: u32,
     },
     /// A process sent it to a thread, by `tkill` or `tgkill`.
     Thread {
         /// The sender.
         pid: u32,
+        /// Its real user.
+        user: u32,
     },
     /// A process sent it with a value, by `rt_sigqueueinfo`; all of it is as the sender says.
     Queued {
@@ -69,6 +73,8 @@ pub enum Info {
     Child {
         /// The child.
         pid: u32,
+        /// Its real user.
+        user: u32,
         /// How.
         change: ChildChange,
     },
@@ -102,14 +108,14 @@ impl Info {
         // Words of four bytes: signal, error number, code, padding, and from the fifth on what depends on the code.
         let (code, rest) = match self {
             Self::Kernel => (linux::SI_KERNEL, [0; 4]),
-            Self::User { pid } => (linux::SI_USER, [pid, 0, 0, 0]),
-            Self::Thread { pid } => (linux::SI_TKILL.cast_unsigned(), [pid, 0, 0, 0]),
+            Self::User { pid, user } => (linux::SI_USER, [pid, user, 0, 0]),
+            Self::Thread { pid, user } => (linux::SI_TKILL.cast_unsigned(), [pid, user, 0, 0]),
             Self::Queued { code, pid, uid, value } => {
                 (code.cast_unsigned(), [pid, uid, value as u32, (value >> 32) as u32])
             }
-            Self::Child { pid, change } => {
+            Self::Child { pid, user, change } => {
                 let (code, status) = change.code_and_status();
-                (code, [pid, 0, u32::from(status), 0])
+                (code, [pid, user, u32::from(status), 0])
             }
             Self::Fault { code, address } => (code, [address as u32, (address >> 32) as u32, 0, 0]),
         };

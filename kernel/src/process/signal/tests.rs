@@ -73,11 +73,11 @@ fn nothing_handles_or_blocks_kill_and_stop() {
 fn the_first_process_ends_only_by_its_own_faults() {
     let mut init = Signals::of_init();
     for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGSTOP] {
-        init.send(signal, Info::User { pid: 2 }).expect("there is room");
+        init.send(signal, Info::User { pid: 2, user: 7 }).expect("there is room");
         assert_eq!(init.take_next(), None, "{signal}");
     }
     init.set_action(Signal::SIGTERM, HANDLER);
-    init.send(Signal::SIGTERM, Info::User { pid: 2 }).expect("there is room");
+    init.send(Signal::SIGTERM, Info::User { pid: 2, user: 7 }).expect("there is room");
     assert!(!init.standing().is_killed());
     assert!(matches!(init.take_next(), Some(Delivery::Handler { .. })));
     init.force(Signal::SIGSEGV, Info::Kernel, FaultRegisters::default());
@@ -103,11 +103,11 @@ fn a_handler_runs_with_its_mask_and_the_old_one_comes_back() {
     let action = Action { mask: Set::of(&[Signal::SIGUSR2]), flags: linux::SA_RESETHAND.into(), ..HANDLER };
     signals.set_action(Signal::SIGUSR1, action);
     signals.set_mask(Set::of(&[Signal::SIGUSR1]));
-    signals.send(Signal::SIGUSR1, Info::User { pid: 7 }).expect("there is room");
+    signals.send(Signal::SIGUSR1, Info::User { pid: 7, user: 7 }).expect("there is room");
     assert!(!signals.standing().is_interrupted());
     signals.set_temporary_mask(Set::EMPTY);
     assert!(signals.standing().is_interrupted());
-    let info = Info::User { pid: 7 };
+    let info = Info::User { pid: 7, user: 7 };
     assert_eq!(signals.take_next(), Some(Delivery::Handler { signal: Signal::SIGUSR1, info, action }));
     assert_eq!(signals.mask_after_handler(), Set::of(&[Signal::SIGUSR1]), "the mask from before the call");
     signals.enter_handler(Signal::SIGUSR1, action);
@@ -186,9 +186,9 @@ fn awaited_signals_wake_though_they_are_blocked() {
     let wanted = Set::of(&[Signal::SIGUSR1]);
     signals.set_mask(wanted);
     signals.await_signals(wanted);
-    assert!(signals.send(Signal::SIGUSR1, Info::User { pid: 3 }).expect("there is room").wake);
+    assert!(signals.send(Signal::SIGUSR1, Info::User { pid: 3, user: 7 }).expect("there is room").wake);
     assert!(signals.standing().is_interrupted());
-    assert_eq!(signals.take(wanted), Some((Signal::SIGUSR1, Info::User { pid: 3 })));
+    assert_eq!(signals.take(wanted), Some((Signal::SIGUSR1, Info::User { pid: 3, user: 7 })));
     signals.stop_awaiting();
     assert_eq!(signals.standing(), Standing::default());
 }
@@ -203,8 +203,8 @@ fn what_a_handler_is_told_has_linux_s_layout() {
     };
     let fault = Info::Fault { code: linux::SEGV_ACCERR, address: 0x7fff_1234_5678 };
     assert_eq!(words(fault, Signal::SIGSEGV), [11, 0, 2, 0, 0x1234_5678, 0x7fff, 0, 0]);
-    let child = Info::Child { pid: 42, change: ChildChange::Exited(3) };
-    assert_eq!(words(child, Signal::SIGCHLD), [17, 0, 1, 0, 42, 0, 3, 0]);
+    let child = Info::Child { pid: 42, user: 7, change: ChildChange::Exited(3) };
+    assert_eq!(words(child, Signal::SIGCHLD), [17, 0, 1, 0, 42, 7, 3, 0]);
     let queued = Info::Queued { code: -1, pid: 9, uid: 0, value: 0xa_0000_000b };
     assert_eq!(words(queued, signal(34)), [34, 0, u32::MAX, 0, 9, 0, 0xb, 0xa]);
     assert_eq!(Info::queued(&queued.to_bytes(signal(34))), queued);
@@ -337,7 +337,7 @@ proptest! {
         }
         let mut model: Vec<(Signal, Info)> = Vec::new();
         for (number, bits, operation) in operations {
-            let (signal, info) = (signal(number), Info::User { pid: bits as u32 });
+            let (signal, info) = (signal(number), Info::User { pid: bits as u32, user: 7 });
             if operation == 0 {
                 let wanted = Set::from_bits(bits) & !Set::UNSTOPPABLE;
                 let rank = |signal: Signal| (!Set::SYNCHRONOUS.contains(signal), signal.number());

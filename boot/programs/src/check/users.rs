@@ -1,0 +1,468 @@
+//! Users and groups: who may become whom, and what one user may do to another's files and processes. Each check is root
+//! at first, so on Linux they are only for root.
+
+use std::{
+    fs::{self, OpenOptions, Permissions},
+    io,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
+    },
+    time::SystemTime,
+};
+
+use nix::{
+    errno::Errno,
+    libc,
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        signal::{Signal, kill},
+        stat::{Mode, umask},
+    },
+    unistd::{
+        AccessFlags, Gid, Pid, Uid, access, getgroups, getresgid, getresuid, pause, setgroups, sethostname, setresgid,
+        setresuid, setuid,
+    },
+};
+
+use super::{Check, Outcome, require, require_success};
+use crate::{
+    files,
+    memory::Memory,
+    process::{Child, End, end_of},
+};
+
+pub(super) const CHECKS: &[Check] = &[
+    ("users-become", become_another),
+    ("users-files", files_of_others),
+    ("users-directories", directories_of_others),
+    ("users-owners", owners),
+    ("users-new-files", new_files),
+    ("users-programs", programs),
+    ("users-signals", signals),
+    ("users-of-processes", of_processes),
+    ("users-superuser", superuser),
+    ("users-limits", limits),
+];
+
+const ANN: u32 = 1001;
+const BOB: u32 = 1002;
+const CLUB: u32 = 2000;
+
+fn become_user(user: u32, groups: &[u32]) -> nix::Result<()> {
+    let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    let (own, group) = (Uid::from_raw(user), Gid::from_raw(user));
+    setgroups(&groups)?;
+    setresgid(group, group, group)?;
+    setresuid(own, own, own)
+}
+
+/// Does `work` as a user who is in these groups as well as in his own.
+fn as_user(user: u32, groups: &[u32], work: impl FnOnce() -> Outcome) -> Outcome {
+    require_success(&format!("user {user}"), || {
+        become_user(user, groups)?;
+        work()
+    })
+}
+
+/// Fails unless `result` is this error.
+fn require_error<T>(what: &str, result: io::Result<T>, expected: Errno) -> Outcome {
+    let found = result.err().and_then(|error| error.raw_os_error()).map(Errno::from_raw);
+    require!(found == Some(expected), "{what} gave {found:?}, not {expected}");
+    Ok(())
+}
+
+fn number(result: nix::Result<impl Sized>) -> io::Result<()> {
+    result.map(drop).map_err(Into::into)
+}
+
+/// A directory of this check's own that everybody may use.
+struct Place(String);
+
+impl Place {
+    fn new(name: &str) -> io::Result<Self> {
+        let path = format!("/tmp/check-{name}-{}", std::process::id());
+        fs::create_dir(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o777))?;
+        Ok(Self(path))
+    }
+
+    fn at(&self, name: &str) -> String {
+        format!("{}/{name}", self.0)
+    }
+
+    /// A file of that user and group with these permissions.
+    fn file(&self, name: &str, permissions: u32, (user, group): (u32, u32)) -> io::Result<String> {
+        let path = self.at(name);
+        fs::write(&path, name)?;
+        own(&path, permissions, (user, group))?;
+        Ok(path)
+    }
+
+    fn directory(&self, name: &str, permissions: u32, (user, group): (u32, u32)) -> io::Result<String> {
+        let path = self.at(name);
+        fs::create_dir(&path)?;
+        own(&path, permissions, (user, group))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // In a child that is another user it stays, for the parent to remove.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Permissions last: a new owner takes some of them away.
+fn own(path: &str, permissions: u32, (user, group): (u32, u32)) -> io::Result<()> {
+    chown(path, Some(user), Some(group))?;
+    fs::set_permissions(path, Permissions::from_mode(permissions))
+}
+
+fn users() -> nix::Result<[u32; 3]> {
+    let ids = getresuid()?;
+    Ok([ids.real, ids.effective, ids.saved].map(Uid::as_raw))
+}
+
+fn become_another() -> Outcome {
+    require!(users()? == [0; 3], "the checks of users are for root");
+    as_user(ANN, &[CLUB, 7], || {
+        require!(users()? == [ANN; 3], "setresuid made {:?}", users()?);
+        let ids = getresgid()?;
+        require!([ids.real, ids.effective, ids.saved].map(Gid::as_raw) == [ANN; 3], "setresgid made {ids:?}");
+        let groups: Vec<u32> = getgroups()?.into_iter().map(Gid::as_raw).collect();
+        require!(groups == [7, CLUB], "setgroups made {groups:?}");
+        require_error("setuid(0)", number(setuid(Uid::from_raw(0))), Errno::EPERM)?;
+        require_error("setgroups", number(setgroups(&[])), Errno::EPERM)?;
+        require_error(
+            "setresgid",
+            number(setresgid(Gid::from_raw(BOB), Gid::from_raw(ANN), Gid::from_raw(ANN))),
+            Errno::EPERM,
+        )
+    })?;
+    require_success("acting as another", || {
+        let (root, ann) = (Uid::from_raw(0), Uid::from_raw(ANN));
+        setresuid(ann, ann, root)?;
+        setuid(root)?;
+        require!(users()? == [ANN, 0, 0], "a saved user came back as {:?}", users()?);
+        setuid(ann)?;
+        require!(users()? == [ANN; 3], "setuid of the superuser made {:?}", users()?);
+        // It cannot fail; it returns who it was before.
+        let before = [root, root].map(nix::unistd::setfsuid).map(Uid::as_raw);
+        require!(before == [ANN; 2], "setfsuid says {before:?}");
+        Ok(())
+    })
+}
+
+fn files_of_others() -> Outcome {
+    let place = Place::new("users-files")?;
+    let private = place.file("private", 0o600, (ANN, ANN))?;
+    let shared = place.file("shared", 0o640, (ANN, CLUB))?;
+    let odd = place.file("odd", 0o066, (ANN, ANN))?;
+    let write = OpenOptions::new().write(true).clone();
+    as_user(ANN, &[], || {
+        fs::write(&private, "mine")?;
+        require_error("reading what only others may", fs::read(&odd), Errno::EACCES)
+    })?;
+    as_user(BOB, &[CLUB], || {
+        fs::read(&shared)?;
+        fs::read(&odd)?;
+        require_error("writing a file of one's group", write.open(&shared), Errno::EACCES)?;
+        require_error("reading a private file", fs::read(&private), Errno::EACCES)?;
+        require_error("access to a private file", number(access(&*private, AccessFlags::R_OK)), Errno::EACCES)?;
+        let truncate = nix::unistd::truncate(&*shared, 0);
+        require_error("truncating a file of one's group", number(truncate), Errno::EACCES)?;
+        let quiet = OpenOptions::new().read(true).custom_flags(libc::O_NOATIME).open(&shared);
+        require_error("reading another's file unseen", quiet, Errno::EPERM)
+    })?;
+    as_user(BOB, &[], || require_error("reading without the group", fs::read(&shared), Errno::EACCES))?;
+    // As whom a process acts is not as whom `access` asks.
+    require_success("access", || {
+        let (root, bob) = (Uid::from_raw(0), Uid::from_raw(BOB));
+        setresuid(bob, root, root)?;
+        fs::read(&private)?;
+        require_error("access as the real user", number(access(&*private, AccessFlags::R_OK)), Errno::EACCES)
+    })
+}
+
+fn directories_of_others() -> Outcome {
+    let place = Place::new("users-directories")?;
+    let closed = place.directory("closed", 0o700, (ANN, ANN))?;
+    let fixed = place.directory("fixed", 0o755, (ANN, ANN))?;
+    let sticky = place.directory("sticky", 0o1777, (0, 0))?;
+    let anns = place.file("sticky/ann", 0o666, (ANN, ANN))?;
+    let (inner, target) = (place.directory("sticky/inner", 0o755, (ANN, ANN))?, place.at("sticky/elsewhere"));
+    place.file("closed/file", 0o666, (ANN, ANN))?;
+    let fixed_file = place.file("fixed/file", 0o666, (ANN, ANN))?;
+    as_user(BOB, &[], || {
+        require_error("a walk through a closed directory", fs::metadata(format!("{closed}/file")), Errno::EACCES)?;
+        require_error("listing it", fs::read_dir(&closed), Errno::EACCES)?;
+        require_error("going there", std::env::set_current_dir(&closed), Errno::EACCES)?;
+        require_error("a new file", fs::write(format!("{fixed}/new"), ""), Errno::EACCES)?;
+        require_error("a new directory", fs::create_dir(format!("{fixed}/new")), Errno::EACCES)?;
+        require_error("removing a file", fs::remove_file(&fixed_file), Errno::EACCES)?;
+        require_error("a file that is not there", fs::remove_file(format!("{fixed}/none")), Errno::ENOENT)?;
+        fs::write(&anns, "everybody may")?;
+        require_error("removing another's file", fs::remove_file(&anns), Errno::EPERM)?;
+        require_error("moving another's file", fs::rename(&anns, place.at("moved")), Errno::EPERM)?;
+        let bobs = format!("{sticky}/bob");
+        fs::write(&bobs, "")?;
+        require_error("replacing another's file", fs::rename(&bobs, &anns), Errno::EPERM)?;
+        Ok(fs::remove_file(bobs)?)
+    })?;
+    as_user(ANN, &[], || {
+        fs::rename(&inner, &target)?;
+        fs::set_permissions(&target, Permissions::from_mode(0o555))?;
+        let away = fs::rename(&target, format!("{fixed}/inner"));
+        require_error("moving a directory that must not change", away, Errno::EACCES)?;
+        fs::rename(&target, &inner)?;
+        Ok(fs::remove_file(&anns)?)
+    })
+}
+
+fn owners() -> Outcome {
+    let place = Place::new("users-owners")?;
+    let path = place.file("file", 0o644, (ANN, ANN))?;
+    let mode = || fs::metadata(&path).map(|metadata| metadata.mode() & 0o7777);
+    as_user(BOB, &[], || {
+        let change = fs::set_permissions(&path, Permissions::from_mode(0o666));
+        require_error("chmod of another's file", change, Errno::EPERM)?;
+        require_error("taking a file", chown(&path, Some(BOB), None), Errno::EPERM)?;
+        let file = fs::File::open(&path)?;
+        require_error("another's times", file.set_modified(SystemTime::UNIX_EPOCH), Errno::EPERM)
+    })?;
+    as_user(ANN, &[CLUB], || {
+        require_error("giving a file away", chown(&path, Some(BOB), None), Errno::EPERM)?;
+        require_error("another group", chown(&path, None, Some(BOB)), Errno::EPERM)?;
+        chown(&path, None, Some(CLUB))?;
+        fs::set_permissions(&path, Permissions::from_mode(0o6755))?;
+        require!(mode()? == 0o6755, "chmod of one's own file made {:o}", mode()?);
+        Ok(fs::File::open(&path)?.set_modified(SystemTime::UNIX_EPOCH)?)
+    })?;
+    chown(&path, Some(ANN), None)?;
+    require!(mode()? == 0o755, "a new owner left {:o}", mode()?);
+    own(&path, 0o6777, (ANN, CLUB))?;
+    as_user(BOB, &[], || Ok(fs::write(&path, "changed")?))?;
+    require!(mode()? == 0o777, "new contents left {:o}", mode()?);
+    own(&path, 0o2644, (BOB, CLUB))?;
+    as_user(BOB, &[], || Ok(fs::set_permissions(&path, Permissions::from_mode(0o2755))?))?;
+    require!(mode()? == 0o755, "a group that is not one's own was given to a program: {:o}", mode()?);
+    Ok(())
+}
+
+fn new_files() -> Outcome {
+    let place = Place::new("users-new")?;
+    let clubs = place.directory("club", 0o2777, (ANN, CLUB))?;
+    as_user(BOB, &[], || {
+        umask(Mode::from_bits_truncate(0o027));
+        for (path, expected) in [
+            (place.at("file"), (0o640, BOB, BOB)),
+            (format!("{clubs}/file"), (0o640, BOB, CLUB)),
+            (format!("{clubs}/directory/"), (0o2750, BOB, CLUB)),
+        ] {
+            if path.ends_with('/') {
+                fs::create_dir(&path)?;
+            } else {
+                fs::write(&path, "")?;
+            }
+            let made = fs::metadata(&path)?;
+            let found = (made.mode() & 0o7777, made.uid(), made.gid());
+            require!(found == expected, "{path} has mode, user and group {found:?}, not {expected:?}");
+        }
+        let (reader, _writer) = nix::unistd::pipe()?;
+        let pipe = fs::metadata(format!("/proc/self/fd/{}", reader.as_raw_fd()))?;
+        require!(pipe.uid() == BOB, "a pipe is of user {}", pipe.uid());
+        let device = nix::sys::stat::mknod(
+            &*place.at("device"),
+            nix::sys::stat::SFlag::S_IFCHR,
+            Mode::from_bits_truncate(0o666),
+            nix::sys::stat::makedev(1, 3),
+        );
+        require_error("making a device", number(device), Errno::EPERM)
+    })
+}
+
+/// Whom a program acts as says its file; the program is this one, which says whom it acts as.
+fn programs() -> Outcome {
+    let place = Place::new("users-programs")?;
+    let path = place.at("check");
+    fs::copy("/proc/self/exe", &path)?;
+    let ids = |path: &str| {
+        let said = std::process::Command::new(path).arg("--ids").output()?;
+        Ok::<_, io::Error>(String::from_utf8_lossy(&said.stdout).trim_end().to_owned())
+    };
+    for (permissions, owner, expected) in [
+        (0o755, (ANN, CLUB), format!("{BOB} {BOB} {BOB} {BOB} {BOB} {BOB} secure=0")),
+        (0o4755, (ANN, CLUB), format!("{BOB} {ANN} {ANN} {BOB} {BOB} {BOB} secure=1")),
+        (0o2755, (ANN, CLUB), format!("{BOB} {BOB} {BOB} {BOB} {CLUB} {CLUB} secure=1")),
+        (0o2745, (ANN, CLUB), format!("{BOB} {BOB} {BOB} {BOB} {BOB} {BOB} secure=0")),
+        (0o6755, (0, 0), format!("{BOB} 0 0 {BOB} 0 0 secure=1")),
+    ] {
+        own(&path, permissions, owner)?;
+        as_user(BOB, &[], || {
+            let found = ids(&path)?;
+            require!(found == expected, "mode {permissions:o} of {owner:?} made {found:?}, not {expected:?}");
+            Ok(())
+        })?;
+    }
+    own(&path, 0o4744, (ANN, ANN))?;
+    as_user(BOB, &[], || require_error("running another's program", ids(&path), Errno::EACCES))?;
+    own(&path, 0o644, (0, 0))?;
+    require_error("running what nobody may run", ids(&path), Errno::EACCES)
+}
+
+/// What `check --ids` says: users and groups, real, effective, saved.
+pub(super) fn ids() -> nix::Result<String> {
+    let (user, group) = (getresuid()?, getresgid()?);
+    let users = [user.real, user.effective, user.saved].map(Uid::as_raw);
+    let groups = [group.real, group.effective, group.saved].map(Gid::as_raw);
+    let words: Vec<String> = users.iter().chain(&groups).map(ToString::to_string).collect();
+    // SAFETY: it reads what the kernel has put on the stack.
+    let secure = unsafe { libc::getauxval(libc::AT_SECURE) };
+    Ok(format!("{} secure={secure}", words.join(" ")))
+}
+
+/// A process of that user that waits for a signal, when it has become that user.
+fn waiting(user: u32) -> Result<Child, super::Failure> {
+    let (reader, writer) = nix::unistd::pipe()?;
+    let child = Child::start(|| {
+        if become_user(user, &[]).is_err() || nix::unistd::write(&writer, b"x").is_err() {
+            return 1;
+        }
+        pause();
+        0
+    })?;
+    nix::unistd::read(&reader, &mut [0])?;
+    Ok(child)
+}
+
+fn signals() -> Outcome {
+    let (ann, root) = (waiting(ANN)?, waiting(0)?);
+    as_user(BOB, &[], || {
+        for other in [ann, root] {
+            for signal in [None, Some(Signal::SIGTERM), Some(Signal::SIGKILL)] {
+                require_error("a signal to another's process", number(kill(other.0, signal)), Errno::EPERM)?;
+            }
+            // All are in one session.
+            other.signal(Signal::SIGCONT)?;
+        }
+        let nobody = kill(Pid::from_raw(i32::MAX), None);
+        require_error("a signal to nobody", number(nobody), Errno::ESRCH)?;
+        require_success("a signal to one's group", || {
+            let own = Child::start(|| {
+                pause();
+                0
+            })?;
+            own.signal(Signal::SIGKILL)?;
+            require!(own.wait()? == End::Killed(Signal::SIGKILL), "one's own process lives");
+            Ok(())
+        })
+    })?;
+    as_user(ANN, &[], || Ok(ann.signal(Signal::SIGTERM)?))?;
+    require!(ann.wait()? == End::Killed(Signal::SIGTERM), "the owner's signal did not arrive");
+    root.signal(Signal::SIGKILL)?;
+    require!(root.wait()? == End::Killed(Signal::SIGKILL), "root's signal did not arrive");
+    Ok(())
+}
+
+fn of_processes() -> Outcome {
+    let (ann, root) = (waiting(ANN)?, waiting(0)?);
+    let status = files::text(&format!("/proc/{}/status", ann.0))?;
+    for line in [format!("Uid:\t{ANN}\t{ANN}\t{ANN}\t{ANN}"), format!("Gid:\t{ANN}\t{ANN}\t{ANN}\t{ANN}")] {
+        require!(status.lines().any(|found| found == line), "no line {line:?} in:\n{status}");
+    }
+    let owner = fs::metadata(format!("/proc/{}", ann.0))?.uid();
+    require!(owner == ANN, "a process's directory is of user {owner}");
+    as_user(BOB, &[], || {
+        for other in [ann.0, root.0] {
+            let at = |name: &str| format!("/proc/{other}/{name}");
+            fs::read(at("status"))?;
+            fs::read(at("cmdline"))?;
+            require_error("another's program", fs::read_link(at("exe")), Errno::EACCES)?;
+            require_error("another's directory", fs::metadata(at("cwd/")), Errno::EACCES)?;
+            require_error("another's files", fs::read_dir(at("fd")), Errno::EACCES)?;
+            require_error("another's memory", fs::File::open(at("maps")), Errno::EACCES)?;
+            require_error("another's score", fs::write(at("oom_score_adj"), "1000"), Errno::EACCES)?;
+        }
+        Ok(())
+    })?;
+    // Who has been somebody else keeps what he had opened then to himself.
+    as_user(ANN, &[], || require_error("who was root", fs::read_link(format!("/proc/{}/exe", ann.0)), Errno::EACCES))?;
+    for child in [ann, root] {
+        child.signal(Signal::SIGKILL)?;
+        child.wait()?;
+    }
+    Ok(())
+}
+
+fn superuser() -> Outcome {
+    let text = |what: &str| std::ffi::CString::new(what).expect("no zero in it");
+    let (device, place) = (text("/dev/vda"), text("/tmp"));
+    as_user(BOB, &[], || {
+        let returned = |value: i32| Errno::result(value).map(drop).map_err(io::Error::from);
+        // SAFETY: paths are strings that end with a zero, and nothing else is a pointer.
+        let results = unsafe {
+            [
+                ("swapon", returned(libc::swapon(device.as_ptr(), 0))),
+                ("swapoff", returned(libc::swapoff(device.as_ptr()))),
+                (
+                    "mount",
+                    returned(libc::mount(c"none".as_ptr(), place.as_ptr(), c"tmpfs".as_ptr(), 0, std::ptr::null())),
+                ),
+                ("umount", returned(libc::umount(place.as_ptr()))),
+                ("chroot", returned(libc::chroot(place.as_ptr()))),
+                ("reboot", returned(libc::reboot(libc::LINUX_REBOOT_CMD_CAD_OFF))),
+                ("sethostname", number(sethostname("mine"))),
+            ]
+        };
+        for (name, result) in results {
+            require_error(name, result, Errno::EPERM)?;
+        }
+        let written = fs::write("/proc/sys/vm/swappiness", "1");
+        require_error("writing what root sets", written, Errno::EACCES)?;
+        fs::read("/proc/sys/vm/swappiness")?;
+        require_error("another's memory", fs::File::open("/dev/console").map(drop), Errno::EACCES)
+    })
+}
+
+fn limits() -> Outcome {
+    as_user(BOB, &[], || {
+        setrlimit(Resource::RLIMIT_NOFILE, 30, 60)?;
+        require_error("a higher limit", number(setrlimit(Resource::RLIMIT_NOFILE, 30, 61)), Errno::EPERM)?;
+        setrlimit(Resource::RLIMIT_NOFILE, 60, 60)?;
+        let mine = files::set("/proc/self/oom_score_adj", "1000").map_err(|error| error.kind());
+        require!(mine == Err(io::ErrorKind::PermissionDenied), "who was root sets what is root's: {mine:?}");
+        nix::sys::prctl::set_dumpable(true)?;
+        let least = files::text("/proc/self/oom_score_adj")?;
+        files::set("/proc/self/oom_score_adj", "900")?;
+        files::set("/proc/self/oom_score_adj", "100")?;
+        let below = fs::write("/proc/self/oom_score_adj", "-1");
+        require_error(&format!("a score below {least}"), below, Errno::EACCES)
+    })?;
+    require_success("locked memory", || {
+        setrlimit(Resource::RLIMIT_MEMLOCK, 8192, 8192)?;
+        let memory = Memory::private(4)?;
+        memory.lock()?;
+        as_user(BOB, &[], || {
+            let memory = Memory::private(4)?;
+            require_error("locking too much", number(memory.lock()), Errno::ENOMEM)?;
+            setrlimit(Resource::RLIMIT_MEMLOCK, 0, 0)?;
+            require_error("locking anything", number(memory.lock()), Errno::EPERM)
+        })
+    })?;
+    // Nobody else is this user.
+    as_user(BOB + 1, &[], || {
+        setrlimit(Resource::RLIMIT_NPROC, 2, 2)?;
+        require!(getrlimit(Resource::RLIMIT_NPROC)? == (2, 2), "the limit of processes is another one");
+        let first = Child::start(|| {
+            pause();
+            0
+        })?;
+        let second = end_of(|| 0);
+        first.signal(Signal::SIGKILL)?;
+        first.wait()?;
+        require!(second == Err(Errno::EAGAIN), "a process too many gave {second:?}");
+        Ok(())
+    })
+}
