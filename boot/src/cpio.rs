@@ -2,7 +2,7 @@
 //! whatever order these were added.
 //!
 //! Each entry is a header of hexadecimal digits, the name and the contents, each padded to four bytes; an entry of a
-//! fixed name ends the archive. Owner is root, time is 0.
+//! fixed name ends the archive. Owner is root unless said otherwise, time is 0.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +27,8 @@ pub struct Archive {
 struct Entry {
     /// Type and permissions, as in `st_mode`.
     mode: u32,
+    /// The number of its user and its group.
+    owner: u32,
     /// Major and minor number of a device.
     device: (u32, u32),
     contents: Vec<u8>,
@@ -42,6 +44,12 @@ impl Archive {
     pub fn directory(&mut self, path: &str) {
         self.parents(path);
         self.entries.entry(path.to_owned()).or_insert_with(|| Entry::new(DIRECTORY | 0o755, Vec::new()));
+    }
+
+    /// Adds a directory with these permissions that belongs to the user and the group of that number.
+    pub fn directory_of(&mut self, path: &str, permissions: u32, owner: u32) {
+        let entry = Entry::new(DIRECTORY | permissions, Vec::new());
+        self.insert(path, Entry { owner, ..entry });
     }
 
     /// Adds a file with these permissions.
@@ -90,7 +98,7 @@ impl Archive {
 
 impl Entry {
     fn new(mode: u32, contents: Vec<u8>) -> Self {
-        Self { mode, device: (0, 0), contents }
+        Self { mode, owner: 0, device: (0, 0), contents }
     }
 
     fn pack(&self, number: u32, path: &str, packed: &mut Vec<u8>) {
@@ -101,7 +109,7 @@ impl Entry {
         packed.extend(b"070701");
         // Inode, mode, user, group, links, time, size, the file system's device, the device's numbers, the name's size
         // with its terminator, and a checksum that this form does not have.
-        for field in [number, self.mode, 0, 0, links, 0, size, 0, 0, major, minor, name_size, 0] {
+        for field in [number, self.mode, self.owner, self.owner, links, 0, size, 0, 0, major, minor, name_size, 0] {
             packed.extend(format!("{field:08x}").bytes());
         }
         packed.extend(path.bytes());
@@ -153,6 +161,14 @@ mod tests {
         ];
         assert!(packed.starts_with(entry.concat().as_bytes()), "{}", String::from_utf8_lossy(&packed));
         assert_eq!(packed.len(), 512);
+    }
+
+    #[test]
+    fn a_directory_has_its_owner() {
+        let mut archive = Archive::new();
+        archive.directory_of("home", 0o700, 1000);
+        let packed = String::from_utf8(archive.pack()).unwrap();
+        assert!(packed.starts_with("07070100000001000041c0000003e8000003e800000002"), "{packed}");
     }
 
     #[test]

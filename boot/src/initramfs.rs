@@ -18,7 +18,20 @@ pub const SHELL_PROGRAM: &str = "busybox";
 
 const PROGRAMS: &str = "bin/quire-programs";
 const NAMES: [&str; 5] = ["bin/bench", "bin/check", "bin/demo", "bin/stress", "bin/swbench"];
-const DIRECTORIES: [&str; 6] = ["dev", "proc", "root", "sys", "tmp", "etc"];
+const DIRECTORIES: [&str; 4] = ["dev", "proc", "sys", "etc"];
+
+/// Root, and somebody who is not.
+const USERS: &str = "\
+root:x:0:0:root:/root:/bin/sh
+guest:x:1000:1000:guest:/home/guest:/bin/sh
+";
+const GUEST: u32 = 1000;
+const GROUPS: &str = "\
+root:x:0:
+tty:x:5:
+users:x:100:guest
+guest:x:1000:
+";
 
 const PROFILE: &str = "\
 export HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
@@ -63,10 +76,13 @@ impl Initramfs {
         for directory in DIRECTORIES {
             archive.directory(directory);
         }
+        archive.directory_of("root", 0o700, 0);
+        archive.directory_of("home/guest", 0o700, GUEST);
+        archive.directory_of("tmp", 0o1777, 0);
         // Linux opens it for process 1 before anything is mounted.
         archive.device("dev/console", 5, 1);
-        archive.file("etc/passwd", 0o644, *b"root:x:0:0:root:/root:/bin/sh\n");
-        archive.file("etc/group", 0o644, *b"root:x:0:\n");
+        archive.file("etc/passwd", 0o644, USERS);
+        archive.file("etc/group", 0o644, GROUPS);
         archive.file("etc/profile", 0o644, PROFILE);
         if let Some(busybox) = &self.shell {
             add_shell(&mut archive, busybox)?;

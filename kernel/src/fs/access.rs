@@ -108,8 +108,7 @@ pub fn check_new_owner(
 ) -> Result<(), Errno> {
     let is_owner = credentials.user.filesystem == node.user;
     let user_is_same = user.is_none_or(|user| is_owner && user == node.user);
-    let group_is_own =
-        group.is_none_or(|group| is_owner && (group == node.group || credentials.is_in_group(group)));
+    let group_is_own = group.is_none_or(|group| is_owner && (group == node.group || credentials.is_in_group(group)));
     if credentials.is_superuser_of_files() || user_is_same && group_is_own { Ok(()) } else { Err(Errno::EPERM) }
 }
 

@@ -209,7 +209,12 @@ impl Synthetic {
 
     /// Its root directory.
     pub fn root(self: &Arc<Self>) -> Handle {
-        Arc::new(SyntheticNode { filesystem: Arc::clone(self), path: String::new(), item: self.root.clone(), above: (0, 0) })
+        Arc::new(SyntheticNode {
+            filesystem: Arc::clone(self),
+            path: String::new(),
+            item: self.root.clone(),
+            above: (0, 0),
+        })
     }
 }
 

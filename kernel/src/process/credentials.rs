@@ -251,7 +251,8 @@ mod tests {
     #[test]
     fn signals_reach_ones_own_processes() {
         let target = user(ids(5, 9, 6));
-        for (sender, may) in [(ids(5, 5, 5), true), (ids(1, 6, 1), true), (ids(9, 9, 9), false), (ids(1, 1, 5), false)] {
+        for (sender, may) in [(ids(5, 5, 5), true), (ids(1, 6, 1), true), (ids(9, 9, 9), false), (ids(1, 1, 5), false)]
+        {
             assert_eq!(user(sender).may_signal(&target), may, "{sender:?}");
         }
         assert!(user(ids(5, 0, 5)).may_signal(&target));

@@ -91,8 +91,7 @@ fn numbers(arguments: &Arguments) -> [u32; 3] {
 type Change = fn(Ids, [u32; 3], bool) -> Result<Ids, Errno>;
 
 const SET: Change = |ids, [id, ..], privileged| ids.set(id, privileged);
-const SET_TWO: Change =
-    |ids, [real, effective, _], privileged| ids.set_real_and_effective(real, effective, privileged);
+const SET_TWO: Change = |ids, [real, effective, _], privileged| ids.set_real_and_effective(real, effective, privileged);
 const SET_ALL: Change = |ids, numbers, privileged| ids.set_all(numbers, privileged);
 const SET_FILESYSTEM: Change = |ids, [id, ..], privileged| Ok(ids.set_filesystem(id, privileged));
 

@@ -202,10 +202,7 @@ fn faccessat2(arguments: &Arguments) -> Outcome {
 }
 
 /// Changes attributes as far as `change` finds that the caller may.
-fn change(
-    node: &Handle,
-    mut change: impl FnMut(&Credentials, &mut Attributes) -> Result<(), Errno>,
-) -> Outcome {
+fn change(node: &Handle, mut change: impl FnMut(&Credentials, &mut Attributes) -> Result<(), Errno>) -> Outcome {
     let credentials = this().credentials();
     let mut result = Ok(());
     node.set_attributes(&mut |attributes: &mut Attributes| {

@@ -9,6 +9,11 @@ fn the_shell_has_pipes_jobs_files_and_signals() {
 }
 
 #[test]
+fn several_people_use_one_machine() {
+    Run::script("users", Machine::new()).figures().require_at_least("steps", 20);
+}
+
+#[test]
 fn zram_is_controlled_by_its_attributes() {
     Run::script("zram", Machine::new()).figures().require_at_least("steps", 25);
 }
