@@ -24,6 +24,7 @@ fn linux_passes_the_checks_that_any_machine_can_run() {
         "files",
         "frames",
         "pages",
+        "sequences",
         "signals",
         "times",
         "bad-jump-to-0",

@@ -12,6 +12,7 @@ use super::Name;
 use super::alarm::Alarm;
 use super::credentials::Credentials;
 use super::limits::{Limit, Limits, Resource};
+use super::rseq::Area;
 use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standing};
 use super::usage::Usage;
 use crate::errno::Errno;
@@ -94,6 +95,10 @@ pub struct Process {
     /// Where its number is to be cleared when it leaves its memory; 0 for nowhere.
     pub(super) clear_at_end: AtomicU64,
     pub(super) alarm: SpinLock<Alarm>,
+    /// The area for restartable sequences.
+    rseq: SpinLock<Option<Area>>,
+    /// Whether there is one, for the scheduler, which takes no lock of a process.
+    has_rseq: AtomicBool,
     /// What `restart_syscall` goes on with.
     pub unfinished: SpinLock<Option<Unfinished>>,
     pub(super) link: RBTreeAtomicLink,
@@ -137,6 +142,8 @@ impl Process {
             write_at_start: AtomicU64::new(0),
             clear_at_end: AtomicU64::new(0),
             alarm: SpinLock::new(Rank::Process, Alarm::NONE),
+            rseq: SpinLock::new(Rank::Process, None),
+            has_rseq: AtomicBool::new(false),
             unfinished: SpinLock::new(Rank::Process, None),
             link: RBTreeAtomicLink::new(),
         }
@@ -206,6 +213,7 @@ impl Process {
         self.set_credentials(credentials);
         self.set_private(is_another);
         self.files.close_on_exec();
+        self.set_rseq(None);
         self.with_signals(Signals::after_exec);
     }
 
@@ -344,6 +352,29 @@ impl Process {
         Standing::from_bits(self.standing.load(Ordering::Relaxed))
     }
 
+    /// The area for restartable sequences.
+    pub fn rseq(&self) -> Option<Area> {
+        *self.rseq.lock()
+    }
+
+    /// Registers another area for restartable sequences, or none.
+    pub fn set_rseq(&self, area: Option<Area>) {
+        *self.rseq.lock() = area;
+        self.has_rseq.store(area.is_some(), Ordering::Relaxed);
+    }
+
+    /// Its thread loses the processor; noted for [`super::before_user`] if it has restartable sequences.
+    pub fn note_switch(&self) {
+        if self.has_rseq.load(Ordering::Relaxed) {
+            self.standing.fetch_or(Standing::SWITCHED, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets what [`Self::note_switch`] noted.
+    pub(super) fn forget_switch(&self) {
+        self.standing.fetch_and(!Standing::SWITCHED, Ordering::Relaxed);
+    }
+
     pub(super) fn set_thread(&self, thread: &Arc<Thread>) {
         self.thread.call_once(|| Arc::downgrade(thread));
     }
@@ -364,7 +395,9 @@ impl Process {
     pub fn with_signals<R>(&self, change: impl FnOnce(&mut Signals) -> R) -> R {
         let mut signals = self.signals.lock();
         let result = change(&mut signals);
-        self.standing.store(signals.standing().bits(), Ordering::Relaxed);
+        let bits = signals.standing().bits();
+        let replace = |old| Some(old & Standing::SWITCHED | bits);
+        let _ = self.standing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, replace);
         result
     }
 

@@ -90,6 +90,9 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
     let space = parent.space().ok_or(Errno::ESRCH)?;
     let space = if has(linux::CLONE_VM) { space } else { space.fork().map_err(|_| Errno::ENOMEM)? };
     let child = Arc::new(Process::new(pid, Some(parent), space));
+    if !has(linux::CLONE_VM) {
+        child.set_rseq(parent.rseq());
+    }
     // SAFETY: the frame is the current process's, whose call this is; nobody changes it meanwhile.
     let mut frame = unsafe { (*trap::program_frame(cpu::this().kernel_stack())).clone() };
     frame.rax = 0;

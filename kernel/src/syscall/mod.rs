@@ -20,6 +20,7 @@ mod metadata;
 mod mount;
 mod poll;
 mod process;
+mod rseq;
 mod signal;
 mod swap;
 pub mod system;
@@ -66,6 +67,7 @@ const LISTS: &[Calls] = &[
     mount::CALLS,
     poll::CALLS,
     process::CALLS,
+    rseq::CALLS,
     signal::CALLS,
     swap::CALLS,
     system::CALLS,

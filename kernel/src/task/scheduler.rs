@@ -209,6 +209,9 @@ fn switch_away(next_state: State) {
         unsafe { page_table::activate(root) };
     }
 
+    if let Some(process) = previous.process() {
+        process.note_switch();
+    }
     if let Some(user) = previous.user() {
         // SAFETY: the registers are still those of the thread that is switched from.
         unsafe { user.save() };

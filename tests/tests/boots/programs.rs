@@ -36,6 +36,11 @@ fn files_and_pipes_are_written_and_read() {
 }
 
 #[test]
+fn restartable_sequences_begin_anew() {
+    check("sequences", 5, Machine::new());
+}
+
+#[test]
 fn users_are_kept_apart() {
     check("users", 10, Machine::new());
 }

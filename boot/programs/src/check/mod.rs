@@ -11,6 +11,7 @@ mod files;
 mod frames;
 mod limits;
 mod pages;
+mod sequences;
 mod signals;
 mod swapped;
 mod times;
@@ -64,6 +65,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         frames::CHECKS,
         limits::CHECKS,
         pages::CHECKS,
+        sequences::CHECKS,
         signals::CHECKS,
         swapped::CHECKS,
         times::CHECKS,
