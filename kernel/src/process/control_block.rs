@@ -37,13 +37,25 @@ pub enum Life {
     Ended(ChildChange),
 }
 
-/// A sleep that a signal interrupted: `nanosleep(2)`.
+/// A call that a signal interrupted, and that ends when it was to end before. Deadlines are times since boot.
 #[derive(Clone, Copy, Debug)]
-pub struct Unfinished {
-    /// When it ends, as time since boot.
-    pub deadline: Duration,
-    /// Where what is left of it is to be written; 0 for nowhere.
-    pub remainder: u64,
+pub enum Unfinished {
+    /// `nanosleep(2)`.
+    Sleep {
+        /// When it ends.
+        deadline: Duration,
+        /// Where what is left of it is to be written; 0 for nowhere.
+        remainder: u64,
+    },
+    /// `poll(2)`.
+    Poll {
+        /// Where the files are listed.
+        files: u64,
+        /// How many there are.
+        count: u64,
+        /// When it ends; `None` for never.
+        deadline: Option<Duration>,
+    },
 }
 
 /// A process.

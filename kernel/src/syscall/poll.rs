@@ -5,14 +5,14 @@ use core::time::Duration;
 
 use linux_raw_sys::general as linux;
 
-use super::{Arguments, Calls, Outcome};
+use super::{Arguments, Calls, Outcome, read_words, write_words};
 use crate::arch::user;
 use crate::errno::Errno;
 use crate::fs::changes;
 use crate::fs::open::FILES_MAX;
 use crate::fs::poll::Ready;
 use crate::process::signal::{Set, Signals};
-use crate::process::this;
+use crate::process::{Unfinished, this};
 use crate::task::time;
 
 pub(super) const CALLS: Calls = &[
@@ -24,6 +24,8 @@ pub(super) const CALLS: Calls = &[
 
 /// The bytes of `struct pollfd`.
 const POLL_BYTES: u64 = 8;
+const MICROSECONDS: u64 = 1_000_000;
+const NANOSECONDS: u64 = 1_000_000_000;
 
 /// What can be done with an open file; none if there is none of that number.
 fn ready(descriptor: u32) -> Option<Ready> {
@@ -42,17 +44,38 @@ fn wait_for(deadline: Option<Duration>, mut look: impl FnMut() -> Result<u64, Er
     }
 }
 
-/// A deadline from a `struct timespec` (or a `timeval`, with other parts of a second); none for a null pointer.
-fn deadline(address: u64, parts_per_second: u64) -> Result<Option<Duration>, Errno> {
-    if address == 0 {
-        return Ok(None);
+/// How long a call waits, as the program says it in memory: there it finds what was left, and so does the call itself when
+/// it is done again.
+struct Timeout {
+    /// A `struct timespec`, or a `timeval`, with other parts of a second; 0 for none.
+    address: u64,
+    parts_per_second: u64,
+    deadline: Option<Duration>,
+}
+
+impl Timeout {
+    fn read(address: u64, parts_per_second: u64) -> Result<Self, Errno> {
+        if address == 0 {
+            return Ok(Self { address, parts_per_second, deadline: None });
+        }
+        let [seconds, part] = read_words(address)?;
+        if seconds.cast_signed() < 0 || part >= parts_per_second {
+            return Err(Errno::EINVAL);
+        }
+        let nanoseconds = part * (NANOSECONDS / parts_per_second);
+        let deadline = time::since_boot().checked_add(Duration::new(seconds, nanoseconds as u32));
+        Ok(Self { address, parts_per_second, deadline })
     }
-    let (seconds, part) = (user::read_word(address)?, user::read_word(address.wrapping_add(8))?);
-    if seconds.cast_signed() < 0 || part >= parts_per_second {
-        return Err(Errno::EINVAL);
+
+    /// Writes what is left after a call with this outcome. One that cannot be written is the program's affair, but then the
+    /// call is not done again (Linux: `poll_select_finish`).
+    fn write_rest(&self, outcome: Outcome) -> Outcome {
+        let Some(deadline) = self.deadline else { return outcome };
+        let left = deadline.saturating_sub(time::since_boot());
+        let part = u64::from(left.subsec_nanos()) / (NANOSECONDS / self.parts_per_second);
+        let written = write_words(self.address, &[left.as_secs(), part]);
+        if written.is_err() && outcome == Err(Errno::RESTART_WITHOUT_HANDLER) { Err(Errno::EINTR) } else { outcome }
     }
-    let nanoseconds = part * (1_000_000_000 / parts_per_second);
-    Ok(time::since_boot().checked_add(Duration::new(seconds, nanoseconds as u32)))
 }
 
 /// Makes `call` with another set of blocked signals (Linux: `set_user_sigmask`).
@@ -74,7 +97,8 @@ fn with_mask(mask: u64, bytes: u64, call: impl FnOnce() -> Outcome) -> Outcome {
     result
 }
 
-fn poll_until(address: u64, count: u64, deadline: Option<Duration>) -> Outcome {
+/// Looks until one of the files listed at `address` is ready, or the deadline has passed.
+fn look_until(address: u64, count: u64, deadline: Option<Duration>) -> Outcome {
     if count > FILES_MAX as u64 {
         return Err(Errno::EINVAL);
     }
@@ -103,10 +127,20 @@ fn poll(arguments: &Arguments) -> Outcome {
     poll_until(address, count, deadline.map(|wait| time::since_boot() + wait))
 }
 
+/// `poll`, which `restart_syscall` goes on with after a signal without a handler.
+pub(super) fn poll_until(files: u64, count: u64, deadline: Option<Duration>) -> Outcome {
+    let outcome = look_until(files, count, deadline);
+    if outcome != Err(Errno::RESTART_WITHOUT_HANDLER) {
+        return outcome;
+    }
+    *this().unfinished.lock() = Some(Unfinished::Poll { files, count, deadline });
+    Err(Errno::RESTART_LATER)
+}
+
 fn ppoll(arguments: &Arguments) -> Outcome {
     let [address, count, timeout, mask, mask_bytes, _] = arguments.a;
-    let deadline = deadline(timeout, 1_000_000_000)?;
-    with_mask(mask, mask_bytes, || poll_until(address, count, deadline))
+    let timeout = Timeout::read(timeout, NANOSECONDS)?;
+    timeout.write_rest(with_mask(mask, mask_bytes, || look_until(address, count, timeout.deadline)))
 }
 
 /// A set of numbers, as `select` takes them.
@@ -130,7 +164,7 @@ impl Numbers {
     }
 
     fn write(&self) -> Result<(), Errno> {
-        super::write_words(self.address, &self.answer)
+        write_words(self.address, &self.answer)
     }
 }
 
@@ -163,15 +197,15 @@ fn select_until(arguments: &Arguments, deadline: Option<Duration>) -> Outcome {
 }
 
 fn select(arguments: &Arguments) -> Outcome {
-    let deadline = deadline(arguments.a[4], 1_000_000)?;
-    select_until(arguments, deadline)
+    let timeout = Timeout::read(arguments.a[4], MICROSECONDS)?;
+    timeout.write_rest(select_until(arguments, timeout.deadline))
 }
 
 fn pselect6(arguments: &Arguments) -> Outcome {
-    let deadline = deadline(arguments.a[4], 1_000_000_000)?;
+    let timeout = Timeout::read(arguments.a[4], NANOSECONDS)?;
     let (mask, mask_bytes) = match arguments.a[5] {
         0 => (0, 0),
         pair => (user::read_word(pair)?, user::read_word(pair.wrapping_add(8))?),
     };
-    with_mask(mask, mask_bytes, || select_until(arguments, deadline))
+    timeout.write_rest(with_mask(mask, mask_bytes, || select_until(arguments, timeout.deadline)))
 }

@@ -6,10 +6,11 @@ use core::time::Duration;
 
 use linux_raw_sys::general as linux;
 
+use super::poll::poll_until;
 use super::{Arguments, Calls, Outcome, read_words, require_superuser, write_words};
 use crate::errno::Errno;
 use crate::process::alarm::{self, Alarm};
-use crate::process::{self, Process, Unfinished};
+use crate::process::{self, Unfinished};
 use crate::task::{WaitQueue, Waited, time};
 
 pub(super) const CALLS: Calls = &[
@@ -136,21 +137,21 @@ fn sleep_until(deadline: Duration) -> bool {
 }
 
 /// Sleeps until `deadline`; when interrupted, notes what is left for the program and for `restart_syscall`.
-fn sleep(process: &Process, unfinished: Unfinished) -> Outcome {
-    if sleep_until(unfinished.deadline) {
+fn sleep(deadline: Duration, remainder: u64) -> Outcome {
+    if sleep_until(deadline) {
         return Ok(0);
     }
-    if unfinished.remainder != 0 {
-        write_duration(unfinished.remainder, unfinished.deadline.saturating_sub(time::since_boot()))?;
+    if remainder != 0 {
+        write_duration(remainder, deadline.saturating_sub(time::since_boot()))?;
     }
-    *process.unfinished.lock() = Some(unfinished);
+    *process::this().unfinished.lock() = Some(Unfinished::Sleep { deadline, remainder });
     Err(Errno::RESTART_LATER)
 }
 
 fn nanosleep(arguments: &Arguments) -> Outcome {
     let [request, remainder, ..] = arguments.a;
     let deadline = time::since_boot().saturating_add(read_duration(request)?);
-    sleep(&process::this(), Unfinished { deadline, remainder })
+    sleep(deadline, remainder)
 }
 
 fn clock_nanosleep(arguments: &Arguments) -> Outcome {
@@ -162,16 +163,19 @@ fn clock_nanosleep(arguments: &Arguments) -> Outcome {
     let request = read_duration(request)?;
     if flags as u32 & linux::TIMER_ABSTIME == 0 {
         let deadline = time::since_boot().saturating_add(request);
-        return sleep(&process::this(), Unfinished { deadline, remainder });
+        return sleep(deadline, remainder);
     }
     let deadline = time::since_boot().saturating_add(request.saturating_sub(now));
     if sleep_until(deadline) { Ok(0) } else { Err(Errno::RESTART_WITHOUT_HANDLER) }
 }
 
 fn restart_syscall(_: &Arguments) -> Outcome {
-    let process = process::this();
-    let unfinished = process.unfinished.lock().take().ok_or(Errno::EINTR)?;
-    sleep(&process, unfinished)
+    let unfinished = process::this().unfinished.lock().take();
+    match unfinished {
+        Some(Unfinished::Sleep { deadline, remainder }) => sleep(deadline, remainder),
+        Some(Unfinished::Poll { files, count, deadline }) => poll_until(files, count, deadline),
+        None => Err(Errno::EINTR),
+    }
 }
 
 /// What is left of an alarm, and its interval.

@@ -12,20 +12,21 @@ use nix::{
     libc::{self, c_int},
     sys::{
         signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
-        wait::{WaitPidFlag, waitpid},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     time::{ClockId, clock_gettime},
     unistd::{alarm, pause},
 };
 
 use super::{Check, Outcome, require};
-use crate::process::{Child, End};
+use crate::process::Child;
 
 pub(super) const CHECKS: &[Check] = &[
     ("times-clocks", clocks),
     ("times-sleep-to-the-end", sleep_to_the_end),
     ("times-sleep-is-interrupted", sleep_is_interrupted),
     ("times-sleep-goes-on", sleep_goes_on),
+    ("times-waits-go-on", waits_go_on),
     ("times-interval", interval),
     ("times-random", random),
 ];
@@ -87,22 +88,43 @@ fn sleep_is_interrupted() -> Outcome {
     Ok(())
 }
 
-/// Stopping and continuing does not end a sleep, nor make it begin again.
-fn sleep_goes_on() -> Outcome {
-    let sleeper = Child::start(|| {
-        let request = libc::timespec { tv_sec: 0, tv_nsec: 400_000_000 };
-        // SAFETY: the request is a `timespec`.
-        let ended = unsafe { libc::nanosleep(&raw const request, ptr::null_mut()) };
-        i32::from(ended != 0)
-    })?;
-    for _ in 0..5 {
+/// Stopping and continuing does not end a wait, nor make it begin again: it would never end.
+fn goes_on(what: &str, wait: impl Fn(libc::timespec) -> c_int) -> Outcome {
+    const ROUNDS: u32 = 1000;
+    // Far longer than the time between two stops.
+    let waiting = Child::start(|| wait(libc::timespec { tv_sec: 0, tv_nsec: 700_000_000 }))?;
+    for _ in 0..ROUNDS {
         sleep(Duration::from_millis(20));
-        sleeper.signal(Signal::SIGSTOP)?;
-        waitpid(sleeper.0, Some(WaitPidFlag::WUNTRACED))?;
-        sleeper.signal(Signal::SIGCONT)?;
+        waiting.signal(Signal::SIGSTOP)?;
+        match waitpid(waiting.0, Some(WaitPidFlag::WUNTRACED))? {
+            WaitStatus::Stopped(..) => waiting.signal(Signal::SIGCONT)?,
+            WaitStatus::Exited(_, 0) => return Ok(()),
+            other => require!(false, "{what} that is stopped gave {other:?}"),
+        }
     }
-    require!(sleeper.wait()? == End::Exited(0), "a sleep ended with an error because it was stopped");
+    waiting.signal(Signal::SIGKILL)?;
+    waiting.wait()?;
+    require!(false, "{what} of 700 ms is not over after {ROUNDS} stops 20 ms apart");
     Ok(())
+}
+
+fn sleep_goes_on() -> Outcome {
+    // SAFETY: the request is a `timespec`.
+    goes_on("a sleep", |time| unsafe { libc::nanosleep(&raw const time, ptr::null_mut()) })
+}
+
+fn waits_go_on() -> Outcome {
+    // SAFETY: there are no files to look at.
+    goes_on("poll", |_| unsafe { libc::poll(ptr::null_mut(), 0, 700) })?;
+    // SAFETY: the same; the time is a `timespec`.
+    goes_on("ppoll", |time| unsafe { libc::ppoll(ptr::null_mut(), 0, &raw const time, ptr::null()) })?;
+    goes_on("select", |time| {
+        let mut time = libc::timeval { tv_sec: time.tv_sec, tv_usec: time.tv_nsec / 1000 };
+        let none = ptr::null_mut::<libc::fd_set>();
+        // The C library's function of the name is another call.
+        // SAFETY: there are no sets, and the time is a `timeval`.
+        unsafe { libc::syscall(libc::SYS_select, 0, none, none, none, &raw mut time) as c_int }
+    })
 }
 
 fn interval() -> Outcome {
