@@ -27,6 +27,8 @@ const DIRECTORY_ITEM: u16 = 0x19;
 const MAX_FILES: u32 = 1024;
 /// The length of a file's name in the directory, its terminating zero included.
 const NAME_BYTES: usize = 56;
+/// How often to look whether a transfer is over before giving up: QEMU's are when they have been started.
+const PATIENCE: u32 = 10_000_000;
 
 /// Why a file could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +50,7 @@ pub enum FwCfgError {
     /// The device cannot copy by itself.
     #[error("the fw_cfg device has no DMA")]
     NoDma,
-    /// The device says that a transfer failed.
+    /// The device says that a transfer failed, or does not end it.
     #[error("the fw_cfg device failed to copy the bytes from {offset} on")]
     Transfer {
         /// Where in the file.
@@ -145,12 +147,12 @@ impl LongFile {
     ///
     /// # Errors
     ///
-    /// The device says that it could not.
+    /// The device says that it could not, or says nothing: then it may still write to the memory at any time.
     ///
     /// # Safety
     ///
     /// The memory at `to` is RAM that nothing else uses meanwhile, and `descriptor` lies at the physical address
-    /// `descriptor_address`.
+    /// `descriptor_address`. Both stay so after an error.
     pub unsafe fn read_part(
         &mut self,
         registers: &mut impl Registers,
@@ -165,16 +167,18 @@ impl LongFile {
         descriptor.address = [((to >> 32) as u32).to_be(), (to as u32).to_be()];
         descriptor.control.store((select | CONTROL_READ).to_be(), Ordering::Release);
         registers.start_transfer(descriptor_address);
-        let mut control = u32::from_be(descriptor.control.load(Ordering::Acquire));
-        while control & !CONTROL_ERROR != 0 && control & CONTROL_ERROR == 0 {
+        for _ in 0..PATIENCE {
+            let control = u32::from_be(descriptor.control.load(Ordering::Acquire));
+            if control == 0 {
+                self.offset += bytes as usize;
+                return Ok(());
+            }
+            if control & CONTROL_ERROR != 0 {
+                break;
+            }
             core::hint::spin_loop();
-            control = u32::from_be(descriptor.control.load(Ordering::Acquire));
         }
-        if control & CONTROL_ERROR != 0 {
-            return Err(FwCfgError::Transfer { offset: self.offset });
-        }
-        self.offset += bytes as usize;
-        Ok(())
+        Err(FwCfgError::Transfer { offset: self.offset })
     }
 }
 
@@ -239,6 +243,7 @@ mod tests {
         rest: vec::IntoIter<u8>,
         bytes_read: usize,
         transfers_left: usize,
+        is_stuck: bool,
     }
 
     impl Device {
@@ -255,7 +260,7 @@ mod tests {
                 items.push((item, content.to_vec()));
             }
             items.push((DIRECTORY_ITEM, directory));
-            Self { items, rest: Vec::new().into_iter(), bytes_read: 0, transfers_left: usize::MAX }
+            Self { items, rest: Vec::new().into_iter(), bytes_read: 0, transfers_left: usize::MAX, is_stuck: false }
         }
     }
 
@@ -275,6 +280,9 @@ mod tests {
             let descriptor = unsafe { &*with_exposed_provenance_mut::<Descriptor>(descriptor as usize) };
             let control = u32::from_be(descriptor.control.load(Ordering::Acquire));
             assert_ne!(control & CONTROL_READ, 0, "{control:#x}");
+            if self.is_stuck {
+                return;
+            }
             if control & CONTROL_SELECT != 0 {
                 self.select((control >> 16) as u16);
             }
@@ -316,6 +324,12 @@ mod tests {
         let mut file = LongFile::open(&mut device, "a").expect("there");
         assert!(next_part(&mut device, &mut file, 6).is_ok());
         assert_eq!(next_part(&mut device, &mut file, 4), Err(FwCfgError::Transfer { offset: 6 }));
+        device.is_stuck = true;
+        assert_eq!(
+            next_part(&mut device, &mut file, 4),
+            Err(FwCfgError::Transfer { offset: 6 }),
+            "it is not waited for"
+        );
         assert_eq!(LongFile::open(&mut device, "b").unwrap_err(), FwCfgError::NoFile);
         device.items[1].1 = 1u32.to_le_bytes().to_vec();
         assert_eq!(LongFile::open(&mut device, "a").unwrap_err(), FwCfgError::NoDma);

@@ -156,8 +156,8 @@ fn fetch() -> Result<Option<Piece>, InitramfsError> {
         Err(error) => return Err(InitramfsError::Fetch(error)),
     };
     let mut piece = Piece::new(ARCHIVE);
-    let mut descriptor = Box::new(Descriptor::default());
-    // The heap lies in the direct map.
+    // It stays: a device that does not end a transfer may write to it at any time. The heap lies in the direct map.
+    let descriptor = Box::leak(Box::<Descriptor>::default());
     let descriptor_address = (&raw const *descriptor) as u64 - DIRECT_MAP;
     while piece.length < file.bytes() {
         let Some(frame) = piece.map_frame() else {
@@ -165,8 +165,9 @@ fn fetch() -> Result<Option<Piece>, InitramfsError> {
             return Err(InitramfsError::NoMemory);
         };
         let bytes = (file.bytes() - piece.length).min(PAGE_SIZE);
-        // SAFETY: the frame was just allocated and nobody has looked at it; the descriptor is where it is said to be.
-        unsafe { file.read_part(&mut registers, &mut descriptor, descriptor_address, frame, bytes as u32) }
+        // SAFETY: the frame was just allocated and nobody has looked at it; the descriptor is where it is said to be. After
+        // an error neither is given back.
+        unsafe { file.read_part(&mut registers, descriptor, descriptor_address, frame, bytes as u32) }
             .map_err(InitramfsError::Fetch)?;
         piece.length += bytes;
     }
