@@ -43,9 +43,7 @@ pub fn build() -> Result<Artefacts, Error> {
     if let Some(artefacts) = &*built {
         return Ok(artefacts.clone());
     }
-    let artefacts = build_under_lock()?;
-    *built = Some(artefacts.clone());
-    Ok(artefacts)
+    Ok(built.insert(build_under_lock()?).clone())
 }
 
 fn build_under_lock() -> Result<Artefacts, Error> {

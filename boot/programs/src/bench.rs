@@ -3,7 +3,7 @@
 //! For a swap area it makes the area ready, which must not have been done yet, and runs `swbench` with each kind of
 //! contents. `faults` measures what needs no swap: a first touch, and a fork.
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, iter, process::ExitCode};
 
 use quire_protocol::contents::Contents;
 
@@ -55,8 +55,7 @@ fn each_contents() -> Outcome {
 }
 
 fn run(work: &[&str]) -> Outcome {
-    let words: Vec<String> =
-        [&PAGES.to_string()].into_iter().cloned().chain(work.iter().map(|&word| word.to_owned())).collect();
+    let words: Vec<String> = iter::once(PAGES.to_string()).chain(work.iter().map(|&word| word.to_owned())).collect();
     // Ticks do not say what went wrong: the program does.
     let end = Child::start(|| i32::from(swbench::main(&words) != ExitCode::SUCCESS))?.wait()?;
     if end == End::Exited(0) { Ok(()) } else { Err(format!("swbench {}: {end}", words.join(" ")).into()) }

@@ -36,19 +36,15 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
     // Who counts what programs have in swap shall not find process 1 there. It works without that, too.
     let _ = lock_all();
     set_window_size();
-    let mut status = 0;
-    if let Some((command, _)) = arguments.split_first() {
-        status = run(arguments).unwrap_or_else(|error| {
-            eprintln!("init: {command}: {error}");
+    let run = |words: &[String]| {
+        run(words).unwrap_or_else(|error| {
+            eprintln!("init: {}: {error}", words[0]);
             127
-        });
-    }
+        })
+    };
+    let mut status = if arguments.is_empty() { 0 } else { run(arguments) };
     if arguments.is_empty() || env::var("shell").is_ok_and(|when| when == "after") {
-        let shell: Vec<String> = SHELL.map(str::to_owned).to_vec();
-        status = run(&shell).unwrap_or_else(|error| {
-            eprintln!("init: {}: {error}", SHELL[0]);
-            127
-        });
+        status = run(&SHELL.map(str::to_owned));
     }
     // Exit status 0 to 255 of a program, 128 and its number for a signal: never more than a byte.
     ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))

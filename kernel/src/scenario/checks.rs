@@ -1,12 +1,15 @@
-//! What scenarios with tasks have in common: a meeting point, and the books that must balance at the end.
+//! What scenarios with tasks have in common: the contents of their pages, a meeting point, and the books that must balance
+//! at the end.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::Failure;
+use super::contents::Contents;
 use super::workload::Tally;
 use crate::arch::user::Fault;
+use crate::command_line::{BadValue, CommandLine};
 use crate::mm::{fault, physical};
 use crate::require;
 use crate::swap;
@@ -39,6 +42,14 @@ impl Books {
 
 pub(super) fn ram() -> u64 {
     physical::managed_frames() as u64
+}
+
+/// What `contents=` on the command line names, if it is there.
+pub(super) fn contents(command_line: CommandLine<'static>) -> Result<Option<Contents>, BadValue<'static>> {
+    const KEY: &str = "contents";
+    let Some(value) = command_line.value(KEY) else { return Ok(None) };
+    let expected = "text, zero, same, random or mix";
+    Contents::named(value).map(Some).ok_or(BadValue { key: KEY, value, expected })
 }
 
 /// Where tasks wait for each other.

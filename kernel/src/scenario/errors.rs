@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use quire_swap::Snapshot;
 
 use super::Failure;
-use super::checks::{Books, Meeting, Task, join, ram};
+use super::checks::{Books, Meeting, Task, contents, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally, Workload};
 use crate::command_line::CommandLine;
@@ -22,9 +22,7 @@ const TASKS: u64 = 4;
 
 /// One task's pages are pushed out by another's, come back by `swapoff`, and are what they were.
 pub(super) fn swap(command_line: CommandLine<'static>) -> Outcome {
-    let kind = command_line.value("contents").unwrap_or("mix");
-    let contents =
-        Contents::named(kind).ok_or_else(|| format!("contents={kind}: expected text, zero, same, random or mix"))?;
+    let contents = contents(command_line)?.unwrap_or(Contents::Mix);
     let pages = command_line.number("pages")?.unwrap_or(ram() / 2).clamp(1, ram() * 3 / 4);
     let enabled = swap::enable(command_line)?;
     let books = Books::open();
@@ -59,7 +57,8 @@ pub(super) fn swap(command_line: CommandLine<'static>) -> Outcome {
     books.check(&tally)?;
     let total = swap::statistics();
     Ok(format!(
-        "contents={kind} pages={pages} swapped_out={} zero_out={} swapped_in={} brought_back_by_swapoff={used} bytes_verified={}",
+        "contents={} pages={pages} swapped_out={} zero_out={} swapped_in={} brought_back_by_swapoff={used} bytes_verified={}",
+        contents.name(),
         total.pages_out,
         total.zero_out,
         total.pages_in,

@@ -11,7 +11,7 @@ use quire_swap::header::{Header, Medium, PAGE_SIZE};
 use quire_swap::{SwapOffError, SwapOnError, SwapOnOptions};
 
 use super::Failure;
-use super::checks::{Books, Meeting, Task, join, ram};
+use super::checks::{Books, Meeting, Task, contents, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally, Workload};
 use crate::command_line::CommandLine;
@@ -28,8 +28,7 @@ const TASKS: u64 = 2;
 /// in the order of `off=`, which counts the `swapon=` words from 0. One that does not fit into memory must stay and work. So many
 /// tasks as `killed=` says must die of a page that cannot be read, and no other.
 pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
-    let contents = command_line.value("contents").unwrap_or("mix");
-    let contents = Contents::named(contents).ok_or("contents= names no contents")?;
+    let contents = contents(command_line)?.unwrap_or(Contents::Mix);
     let load = command_line.number("load")?.unwrap_or(125);
     let may_die = command_line.number("killed")?.unwrap_or(0);
     let order = command_line.value("off").unwrap_or("");

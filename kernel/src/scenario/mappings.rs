@@ -42,7 +42,6 @@ pub(super) fn mappings(command_line: CommandLine<'static>) -> Result<String, Fai
         ("protect", protections),
         ("advice", advice),
     ];
-    let mut brought_back = 0;
     for (name, check) in checks {
         let before = Held::now();
         in_a_space(move |space| check(space, pages)).map_err(|why| Failure(format!("{name}: {}", why.0)))?;
@@ -51,17 +50,13 @@ pub(super) fn mappings(command_line: CommandLine<'static>) -> Result<String, Fai
     }
     let before = Held::now();
     let object = Object::swappable()?;
-    let written: Check = in_a_space({
-        let object = Arc::clone(&object);
-        move |space| {
-            share(space, &object, START, pages)?;
-            write_pages(START, 0..pages, 7)?;
-            page_out(space, START, pages)?;
-            Ok(())
-        }
-    });
-    written?;
-    brought_back += swap::used_pages();
+    let own = Arc::clone(&object);
+    in_a_space(move |space| {
+        share(space, &own, START, pages)?;
+        write_pages(START, 0..pages, 7)?;
+        page_out(space, START, pages)
+    })?;
+    let brought_back = swap::used_pages();
     require!(brought_back > 0, "nothing of the object is in swap");
     enabled.disable()?;
     let mut page = Box::new([0; PAGE_SIZE]);
@@ -119,7 +114,7 @@ fn refused(error: MapError) -> Failure {
     Failure(format!("refused: {error:?}"))
 }
 
-/// Writes a word to each page that says which it is and who wrote it; one in eight stays zero but for the read.
+/// Writes to each page which it is and who wrote it.
 fn write_pages(start: u64, pages: Range<u64>, by: u64) -> Check {
     for page in pages {
         user::write_word(start + page * PAGE + 8, page ^ by)?;
@@ -150,15 +145,14 @@ fn forks(space: &Arc<AddressSpace>, pages: u64) -> Check {
     let usage = (space.usage(), child.usage());
     require!(usage.0.swapped == usage.1.swapped && usage.0.anonymous == usage.1.anonymous, "usage differs: {usage:?}");
     write_pages(START, 0..pages / 4, 2)?;
-    let first = run_in(&child, move |space| {
+    run_in(&child, move |space| {
         check_pages(START, 0..pages, 1)?;
         write_pages(START, pages / 8..pages * 3 / 4, 3)?;
         page_out(space, START, pages)?;
         check_pages(START, 0..pages / 8, 1)?;
         check_pages(START, pages / 8..pages * 3 / 4, 3)?;
         check_pages(START, pages * 3 / 4..pages, 1)
-    });
-    first?;
+    })?;
     check_pages(START, 0..pages / 4, 2)?;
     check_pages(START, pages / 4..pages, 1)
 }
@@ -169,19 +163,17 @@ fn grandchildren(space: &Arc<AddressSpace>, pages: u64) -> Check {
     map(space, START, pages)?;
     write_pages(START, 0..pages, 1)?;
     let child = space.fork()?;
-    let inner = run_in(&child, move |space| {
+    run_in(&child, move |space| {
         let grandchild = space.fork()?;
-        let outcome = run_in(&grandchild, move |_| {
+        run_in(&grandchild, move |_| {
             check_pages(START, 0..pages, 1)?;
             write_pages(START, 0..pages, 3)?;
             check_pages(START, 0..pages, 3)
-        });
-        outcome?;
+        })?;
         check_pages(START, 0..pages, 1)?;
         write_pages(START, 0..pages / 2, 2)?;
         check_pages(START, pages / 2..pages, 1)
-    });
-    inner?;
+    })?;
     check_pages(START, 0..pages, 1)
 }
 

@@ -19,6 +19,7 @@ use quire_swap::zram::ZramDisk;
 use quire_swap::{Disk, DiskProperties, DiskRequest, DriverId, IoError, SwapOnOptions};
 
 use super::Failure;
+use super::checks::contents;
 use super::contents::{Contents, Page, Xorshift, hash};
 use crate::arch::user;
 use crate::command_line::CommandLine;
@@ -83,8 +84,7 @@ const BESIDE: [Beside; 4] = [
 
 pub(super) fn zram_cost(command_line: CommandLine<'static>) -> Result<String, Failure> {
     let pages = command_line.number("pages")?.unwrap_or(PAGES).max(1);
-    let only = command_line.value("contents").map(|name| Contents::named(name).ok_or("contents= names no contents"));
-    let only = only.transpose()?;
+    let only = contents(command_line)?;
     let ticks = ticks_of_an_instruction();
     print!("instructions a page  {:>24}  {:>33}  {:>17}  {:>17}\n", "out", "in", "at most", "Linux");
     print!(
