@@ -156,7 +156,7 @@ pub use machine::{Event, IoError, Level, MAX_CPUS, Machine, Purpose};
 pub use ops::{Direction, SlotRun, SwapOps, SwapOpsFlags};
 pub use plug::Plug;
 pub use read::{FaultError, FaultIn, FaultKind};
-pub use readahead::{PAGE_CLUSTER_MAX, PageCluster, Readahead};
+pub use readahead::{Neighbourhood, PAGE_CLUSTER_MAX, Readahead, ReadaheadPolicy};
 pub use registry::{BlockDriver, DriverId, RegistryError};
 pub use slots::{SlotReference, Slots};
 pub use statistics::{Counter, Snapshot, Statistics};

@@ -9,7 +9,7 @@ use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{Machine, Purpose};
 use crate::ops::Direction;
 use crate::plug::Plug;
-use crate::readahead::Readahead;
+use crate::readahead::{Neighbourhood, Window};
 use crate::statistics::count;
 use crate::swap::Swap;
 use crate::word::Kind;
@@ -51,13 +51,18 @@ pub enum FaultError {
 impl<M: Machine> Swap<M> {
     /// Brings the page in `entry` back. The caller has a page-table word that holds the slot. With an `order` above 0
     /// it has words for the whole aligned run around `entry`, and takes a folio of that order if one can be had, else of
-    /// order 0. With `readahead`, neighbouring slots in use are read along.
+    /// order 0. With a neighbourhood, neighbours that are not in memory are read along.
     ///
     /// Sleeps; the caller holds no spinning lock and has an empty plug.
     ///
     /// # Errors
     /// If the slot is not in use any more, no frame can be had, or the page cannot be read.
-    pub fn fault_in(&self, entry: Entry, order: u8, readahead: Option<&Readahead>) -> Result<FaultIn<M>, FaultError> {
+    pub fn fault_in(
+        &self,
+        entry: Entry,
+        order: u8,
+        neighbourhood: Option<&Neighbourhood<'_>>,
+    ) -> Result<FaultIn<M>, FaultError> {
         let area = self.area(entry.area()).ok_or(FaultError::Gone)?;
         let mut fault = Fault { area: &area, entry, order, kind: FaultKind::Cached, shadow: 0, read_alone: false };
         let folio = loop {
@@ -70,7 +75,7 @@ impl<M: Machine> Swap<M> {
                     break folio;
                 }
                 fault.read_again(folio)?;
-            } else if let Some(folio) = fault.bring_in(readahead, self)? {
+            } else if let Some(folio) = fault.bring_in(neighbourhood, self)? {
                 break folio;
             }
         };
@@ -79,13 +84,26 @@ impl<M: Machine> Swap<M> {
         } else {
             count!(area, cache_misses, 1);
         }
-        if folio.state().clear(FolioFlag::Readahead) {
+        let was_read_ahead = folio.state().clear(FolioFlag::Readahead);
+        if was_read_ahead {
             count!(area, readahead_hits, 1);
-            if let Some(readahead) = readahead {
+        }
+        if let Some(&Neighbourhood { readahead, page, .. }) = neighbourhood {
+            if was_read_ahead {
                 readahead.hit();
+            }
+            if self.goes_by_address(&area) {
+                readahead.passed(page);
             }
         }
         Ok(FaultIn { folio, kind: fault.kind, shadow: fault.shadow })
+    }
+}
+
+impl<M: Machine> Swap<M> {
+    /// Whether the neighbours of a page in this area are found by address.
+    fn goes_by_address(&self, area: &Area<M>) -> bool {
+        !area.properties.rotational && self.readahead_policy.by_address()
     }
 }
 
@@ -104,7 +122,7 @@ impl<M: Machine> Fault<'_, M> {
     /// Adds a new folio to the cache and reads it. `None`: look at the cache again.
     fn bring_in(
         &mut self,
-        readahead: Option<&Readahead>,
+        neighbourhood: Option<&Neighbourhood<'_>>,
         swap: &Swap<M>,
     ) -> Result<Option<Locked<M::Folio>>, FaultError> {
         // An entry that is gone must not cost a frame, which may cost somebody else's.
@@ -132,31 +150,28 @@ impl<M: Machine> Fault<'_, M> {
         };
         M::added_to_cache(&folio);
         self.shadow = inserted.shadow;
-        if inserted.zero {
+        let window = match neighbourhood.filter(|_| folio.order() == 0 && !self.area.synchronous) {
+            Some(around) if swap.goes_by_address(self.area) => around.window_by_address(&swap.readahead_policy),
+            Some(around) => around.window_by_slot(first, self.area.slots, &swap.readahead_policy),
+            None => Window::alone(first),
+        };
+        let mut plug = Plug::new();
+        window.before(self.area.index).for_each(|slot| self.area.read_ahead(slot, &mut plug));
+        let found = if inserted.zero {
             self.kind = FaultKind::Zero;
             count!(self.area, zero_in, 1 << folio.order());
-            for page in 0..1 << folio.order() {
-                folio.with_page_mut(page, |page| page.fill(0));
-            }
+            (0..1 << folio.order()).for_each(|page| folio.with_page_mut(page, |page| page.fill(0)));
             folio.state().set(FolioFlag::UpToDate);
-            return Ok(Some(folio));
-        }
-        self.kind = FaultKind::Read;
-        let mut window = u64::from(first)..u64::from(first) + 1;
-        if let Some(readahead) = readahead.filter(|_| folio.order() == 0 && !self.area.synchronous) {
-            window = readahead.window(first, self.area.slots, &swap.page_cluster);
-        }
-        self.read_alone = window.end - window.start == 1;
-        let mut plug = Plug::new();
-        for slot in window.start..u64::from(first) {
-            self.area.read_ahead(slot as u32, &mut plug);
-        }
-        plug.add(self.area, folio.into_read(), first, Direction::Read);
-        for slot in u64::from(first) + 1..window.end {
-            self.area.read_ahead(slot as u32, &mut plug);
-        }
+            Some(folio)
+        } else {
+            self.kind = FaultKind::Read;
+            self.read_alone = window.is_alone();
+            plug.add(self.area, folio.into_read(), first, Direction::Read);
+            None
+        };
+        window.after(self.area.index).for_each(|slot| self.area.read_ahead(slot, &mut plug));
         plug.submit();
-        Ok(None)
+        Ok(found)
     }
 
     /// Reads a folio whose read failed once more, on its own: with others in the batch it may not have been its fault.
@@ -182,26 +197,24 @@ impl<M: Machine> Fault<'_, M> {
 }
 
 impl<M: Machine> Area<M> {
-    /// Adds the page in `slot` to a batch to be read, if it is stored, not in the cache, and a frame is free.
+    /// Brings the page in `slot` into the cache if it is not there and a frame is free: adds it to a batch to be read, or
+    /// fills it with zeros.
     pub(crate) fn read_ahead(self: &Arc<Self>, slot: u32, plug: &mut Plug<M>) {
-        let stored = |word: &crate::word::Word| matches!(word.kind(), Kind::Shadow(_)) && !word.is_zero();
-        let Some(entry) = self.entry(slot).filter(|_| self.peek(slot).as_ref().is_some_and(stored)) else { return };
+        let is_out = |word: &crate::word::Word| matches!(word.kind(), Kind::Shadow(_));
+        let Some(entry) = self.entry(slot).filter(|_| self.peek(slot).as_ref().is_some_and(is_out)) else { return };
         let Some(folio) = M::allocate_folio(0, Purpose::Readahead) else { return };
         let folio = Locked::lock(folio);
-        match self.insert(entry, &folio) {
-            Ok(Inserted { zero: false, .. }) => {}
-            Ok(Inserted { zero: true, .. }) => {
-                folio.with_page_mut(0, |page| page.fill(0));
-                folio.state().set(FolioFlag::UpToDate);
-                M::added_to_cache(&folio);
-                return;
-            }
-            Err(_) => return,
-        }
+        let Ok(Inserted { zero, .. }) = self.insert(entry, &folio) else { return };
         folio.state().set(FolioFlag::Readahead);
         count!(self, readahead, 1);
         M::added_to_cache(&folio);
-        plug.add(self, folio.into_read(), slot, Direction::Read);
+        if zero {
+            count!(self, zero_in, 1);
+            folio.with_page_mut(0, |page| page.fill(0));
+            folio.state().set(FolioFlag::UpToDate);
+        } else {
+            plug.add(self, folio.into_read(), slot, Direction::Read);
+        }
     }
 }
 

@@ -1,67 +1,195 @@
-//! How far to read ahead of a fault (Linux: `__swapin_nr_pages` and cluster readahead).
+//! What is read along with a page (Linux: `swapin_readahead` in `mm/swap_state.c`).
+//!
+//! Neighbours of a page are those beside it where it is used: in its region by address, or in its object by index. Pages
+//! that are used together are read together then, wherever reclaim put them; when several programs are swapped out at once,
+//! their slots alternate. Only where seeking costs, on a rotational disk, neighbours are those in the slots beside it. Linux
+//! does the same, but goes by slot in all areas while one of them is rotational, and always for shared memory.
+//!
+//! How many pages are read is a window that grows with those that were wanted, and shrinks by halves.
 
+use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-/// The greatest window as a power of two (Linux: `vm.page-cluster`).
+use crate::entry::Entry;
+
+/// How pages are read ahead, by everybody.
 #[derive(Debug)]
-pub struct PageCluster(AtomicU8);
+pub struct ReadaheadPolicy {
+    page_cluster: AtomicU8,
+    by_address: AtomicBool,
+}
 
 /// Windows have at most 2^5 pages, a batch.
 pub const PAGE_CLUSTER_MAX: u8 = 5;
 
-impl PageCluster {
+impl ReadaheadPolicy {
     pub(crate) const fn new() -> Self {
-        Self(AtomicU8::new(3))
+        Self { page_cluster: AtomicU8::new(3), by_address: AtomicBool::new(true) }
     }
 
-    /// The power of two.
-    pub fn get(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+    /// The greatest window as a power of two (Linux: `vm.page-cluster`).
+    pub fn page_cluster(&self) -> u8 {
+        self.page_cluster.load(Ordering::Relaxed)
     }
 
-    /// Sets the power of two, at most [`PAGE_CLUSTER_MAX`]; 0 turns readahead off.
-    pub fn set(&self, power: u8) {
-        self.0.store(power.min(PAGE_CLUSTER_MAX), Ordering::Relaxed);
+    /// Sets the greatest window, at most [`PAGE_CLUSTER_MAX`]; 0 turns readahead off.
+    pub fn set_page_cluster(&self, power: u8) {
+        self.page_cluster.store(power.min(PAGE_CLUSTER_MAX), Ordering::Relaxed);
+    }
+
+    /// Whether neighbours are found by address where seeking costs nothing (Linux: `vma_ra_enabled`).
+    pub fn by_address(&self) -> bool {
+        self.by_address.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether neighbours are found by address where seeking costs nothing, or by slot everywhere.
+    pub fn set_by_address(&self, by_address: bool) {
+        self.by_address.store(by_address, Ordering::Relaxed);
+    }
+
+    fn max_window(&self) -> u32 {
+        1 << self.page_cluster()
     }
 }
 
-/// What readahead has learnt from the faults of one address space, or of all. Its numbers are guesses: tasks that
-/// change them at once spoil a window, nothing else.
+/// A page that faults among those that may be read along with it.
+#[derive(Clone, Copy)]
+pub struct Neighbourhood<'a> {
+    /// What earlier faults there have taught.
+    pub readahead: &'a Readahead,
+    /// The page, by its address or index in pages.
+    pub page: u64,
+    /// The first page of its region or object, and the one behind the last.
+    pub pages: (u64, u64),
+    /// The entry in the word of one of these pages, if there is one.
+    pub entry: &'a dyn Fn(u64) -> Option<Entry>,
+}
+
+impl fmt::Debug for Neighbourhood<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Neighbourhood").field("page", &self.page).field("pages", &self.pages).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Neighbourhood<'a> {
+    pub(crate) fn window_by_address(&'a self, policy: &ReadaheadPolicy) -> Window<'a> {
+        let places = self.readahead.window_by_address(self.page, self.pages, policy);
+        Window { places, own: self.page, entry: Some(self.entry) }
+    }
+
+    pub(crate) fn window_by_slot(&self, slot: u32, slots: u64, policy: &ReadaheadPolicy) -> Window<'static> {
+        Window { places: self.readahead.window_by_slot(slot, slots, policy), own: slot.into(), entry: None }
+    }
+}
+
+/// What to read for one fault.
+pub(crate) struct Window<'a> {
+    /// Pages, or slots.
+    places: Range<u64>,
+    /// That of the fault.
+    own: u64,
+    /// If places are pages, the entry in the word of each.
+    entry: Option<&'a dyn Fn(u64) -> Option<Entry>>,
+}
+
+impl Window<'_> {
+    /// Only what the fault needs.
+    pub(crate) fn alone(slot: u32) -> Self {
+        Self { places: slot.into()..u64::from(slot) + 1, own: slot.into(), entry: None }
+    }
+
+    pub(crate) fn is_alone(&self) -> bool {
+        self.places.end - self.places.start == 1
+    }
+
+    /// The slots of an area that come before the fault's.
+    pub(crate) fn before(&self, area: u8) -> impl Iterator<Item = u32> {
+        self.slots(self.places.start..self.own, area)
+    }
+
+    /// The slots of an area that come after the fault's.
+    pub(crate) fn after(&self, area: u8) -> impl Iterator<Item = u32> {
+        self.slots(self.own + 1..self.places.end, area)
+    }
+
+    fn slots(&self, places: Range<u64>, area: u8) -> impl Iterator<Item = u32> {
+        places.filter_map(move |place| match self.entry {
+            Some(entry) => entry(place).filter(|entry| entry.area() == area).map(Entry::slot),
+            None => u32::try_from(place).ok(),
+        })
+    }
+}
+
+/// What readahead has learnt from the faults in one region or object. Its numbers are guesses: tasks that change them at
+/// once spoil a window, nothing else.
 #[derive(Debug)]
 pub struct Readahead {
     /// Pages read ahead that were wanted since the last window.
     hits: AtomicU32,
-    previous_slot: AtomicU32,
+    /// The page, or the slot, of an earlier fault.
+    previous: AtomicU64,
     previous_window: AtomicU32,
 }
 
 impl Readahead {
     /// Optimistic, as on Linux: the first faults read ahead.
     pub const fn new() -> Self {
-        Self { hits: AtomicU32::new(4), previous_slot: AtomicU32::new(0), previous_window: AtomicU32::new(0) }
+        Self { hits: AtomicU32::new(4), previous: AtomicU64::new(0), previous_window: AtomicU32::new(0) }
     }
 
+    /// A page was wanted that had been read ahead.
+    #[inline]
     pub(crate) fn hit(&self) {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A page, by address, was in the swap cache: faults have come as far as this.
+    #[inline]
+    pub(crate) fn passed(&self, page: u64) {
+        self.previous.store(page, Ordering::Relaxed);
+    }
+
+    /// The pages to read for a fault on `page`: from there on when faults go up, up to there when they go
+    /// down, else around it.
+    fn window_by_address(&self, page: u64, pages: (u64, u64), policy: &ReadaheadPolicy) -> Range<u64> {
+        let max = policy.max_window();
+        if max == 1 {
+            return page..page + 1;
+        }
+        let previous = self.previous.swap(page, Ordering::Relaxed);
+        let (length, _) = self.next_window(previous, page, max);
+        let start = if previous.checked_add(1) == Some(page) {
+            page
+        } else if page + 1 == previous {
+            (page + 1).saturating_sub(length)
+        } else {
+            page.saturating_sub((length - 1) / 2)
+        };
+        start.max(pages.0).min(page)..(start + length).min(pages.1).max(page + 1)
+    }
+
     /// The slots to read for a fault on `slot` of an area with `slots`: an aligned window of a power of two, without the
     /// header.
-    pub(crate) fn window(&self, slot: u32, slots: u64, page_cluster: &PageCluster) -> Range<u64> {
-        let max = 1 << page_cluster.get();
+    fn window_by_slot(&self, slot: u32, slots: u64, policy: &ReadaheadPolicy) -> Range<u64> {
+        let (max, slot) = (policy.max_window(), u64::from(slot));
         if max == 1 {
-            return slot.into()..u64::from(slot) + 1;
+            return slot..slot + 1;
         }
-        let hits = self.hits.swap(0, Ordering::Relaxed);
-        let previous = self.previous_slot.load(Ordering::Relaxed);
-        let pages = window_pages(previous, slot, hits, max, self.previous_window.load(Ordering::Relaxed));
+        let (length, hits) = self.next_window(self.previous.load(Ordering::Relaxed), slot, max);
         if hits == 0 {
-            self.previous_slot.store(slot, Ordering::Relaxed);
+            self.previous.store(slot, Ordering::Relaxed);
         }
-        self.previous_window.store(pages, Ordering::Relaxed);
-        let start = u64::from(slot & !(pages - 1));
-        start.max(1)..(start + u64::from(pages)).min(slots)
+        let start = slot & !(length - 1);
+        start.max(1)..(start + length).min(slots)
+    }
+
+    /// How long the next window is, and the hits that made it so.
+    fn next_window(&self, previous: u64, place: u64, max: u32) -> (u64, u32) {
+        let hits = self.hits.swap(0, Ordering::Relaxed);
+        let length = window_pages(previous, place, hits, max, self.previous_window.load(Ordering::Relaxed));
+        self.previous_window.store(length, Ordering::Relaxed);
+        (length.into(), hits)
     }
 }
 
@@ -71,9 +199,9 @@ impl Default for Readahead {
     }
 }
 
-fn window_pages(previous_slot: u32, slot: u32, hits: u32, max: u32, previous_window: u32) -> u32 {
+fn window_pages(previous: u64, place: u64, hits: u32, max: u32, previous_window: u32) -> u32 {
     let pages = match hits {
-        0 if slot.abs_diff(previous_slot) == 1 => 2,
+        0 if place.abs_diff(previous) == 1 => 2,
         0 => 1,
         hits => hits.saturating_add(2).checked_next_power_of_two().unwrap_or(max).max(4),
     };
@@ -82,7 +210,7 @@ fn window_pages(previous_slot: u32, slot: u32, hits: u32, max: u32, previous_win
 
 #[cfg(test)]
 mod tests {
-    use super::{PageCluster, Readahead, window_pages};
+    use super::{Readahead, ReadaheadPolicy, window_pages};
 
     #[test]
     fn the_window_follows_hits_and_shrinks_by_halves() {
@@ -103,13 +231,46 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_aligned_and_leave_out_the_header_and_what_is_beyond_the_end() {
-        let page_cluster = PageCluster::new();
-        assert_eq!(Readahead::new().window(13, 100, &page_cluster), 8..16);
-        assert_eq!(Readahead::new().window(5, 100, &page_cluster), 1..8);
-        assert_eq!(Readahead::new().window(98, 99, &page_cluster), 96..99);
-        assert_eq!(Readahead::new().window(u32::MAX, 1 << 32, &page_cluster), (1 << 32) - 8..1 << 32);
-        page_cluster.set(0);
-        assert_eq!(Readahead::new().window(13, 100, &page_cluster), 13..14);
+    fn windows_by_slot_are_aligned_and_leave_out_the_header_and_what_is_beyond_the_end() {
+        let policy = ReadaheadPolicy::new();
+        let window = |slot, slots| Readahead::new().window_by_slot(slot, slots, &policy);
+        assert_eq!(window(13, 100), 8..16);
+        assert_eq!(window(5, 100), 1..8);
+        assert_eq!(window(98, 99), 96..99);
+        assert_eq!(window(u32::MAX, 1 << 32), (1 << 32) - 8..1 << 32);
+        policy.set_page_cluster(0);
+        assert_eq!(window(13, 100), 13..14);
+    }
+
+    #[test]
+    fn windows_by_address_go_where_faults_go_and_stay_in_the_region() {
+        let (policy, region) = (ReadaheadPolicy::new(), (90, 1000));
+        let window = |previous, page| {
+            let readahead = Readahead::new();
+            readahead.passed(previous);
+            readahead.window_by_address(page, region, &policy)
+        };
+        assert_eq!(window(99, 100), 100..108);
+        assert_eq!(window(101, 100), 93..101);
+        assert_eq!(window(500, 100), 97..105);
+        assert_eq!(window(100, 100), 97..105);
+        assert_eq!(window(500, 91), 90..96);
+        assert_eq!(window(996, 997), 997..1000);
+        policy.set_page_cluster(0);
+        assert_eq!(window(99, 100), 100..101);
+    }
+
+    #[test]
+    fn a_hit_tells_how_far_faults_have_come() {
+        let (policy, readahead) = (ReadaheadPolicy::new(), Readahead::new());
+        assert_eq!(readahead.window_by_address(100, (0, 1000), &policy), 97..105);
+        for page in 101..105 {
+            readahead.hit();
+            readahead.passed(page);
+        }
+        assert_eq!(readahead.window_by_address(105, (0, 1000), &policy), 105..113);
+        assert_eq!(readahead.window_by_address(500, (0, 1000), &policy), 499..503, "nothing of that was wanted");
+        assert_eq!(readahead.window_by_address(700, (0, 1000), &policy), 700..702);
+        assert_eq!(readahead.window_by_address(300, (0, 1000), &policy), 300..301);
     }
 }

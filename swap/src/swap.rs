@@ -14,7 +14,7 @@ use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{MAX_CPUS, Machine};
 use crate::ops::SlotRun;
-use crate::readahead::PageCluster;
+use crate::readahead::ReadaheadPolicy;
 use crate::registry::{BlockDriver, DriverId, Registry, RegistryError};
 use crate::slots::{SlotReference, Slots};
 use crate::statistics::Snapshot;
@@ -36,7 +36,7 @@ pub struct Swap<M: Machine> {
     pub(crate) types: Registry<M, dyn BackendType<M>>,
     /// Made at the first `swapon`.
     pub(crate) shared: Once<Arc<Shared<M>>>,
-    pub(crate) page_cluster: PageCluster,
+    pub(crate) readahead_policy: ReadaheadPolicy,
     pub(crate) zswap: zswap::Started<M>,
     /// Where the last slot for a slot of another area was taken: a hint.
     last_owned: Place,
@@ -63,7 +63,7 @@ impl<M: Machine> Swap<M> {
             drivers: Registry::new(),
             types: Registry::new(),
             shared: Once::new(),
-            page_cluster: PageCluster::new(),
+            readahead_policy: ReadaheadPolicy::new(),
             zswap: Once::new(),
             last_owned: Place::new(),
             enabling: AtomicBool::new(false),
@@ -142,9 +142,9 @@ impl<M: Machine> Swap<M> {
         self.shared.get().map_or(0, |shared| shared.pool.idle())
     }
 
-    /// How many pages are read ahead at most: 2^n.
-    pub fn page_cluster(&self) -> &PageCluster {
-        &self.page_cluster
+    /// How pages are read ahead.
+    pub fn readahead_policy(&self) -> &ReadaheadPolicy {
+        &self.readahead_policy
     }
 
     /// Allocates 2^`order` slots that belong to the caller, not to the swap cache.

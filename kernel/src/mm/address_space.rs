@@ -37,6 +37,8 @@ pub const LOWEST: u64 = 0x1_0000;
 pub const HIGHEST_CHOSEN: u64 = USER_END - (128 << 20);
 /// How many words are emptied at a time.
 const GONE: usize = 64;
+/// How many places regions share that remember what readahead has learnt in them.
+const READAHEADS: usize = 8;
 
 type Attached = Arc<Attachment>;
 
@@ -47,7 +49,7 @@ pub struct AddressSpace {
     layout: Mutex<Layout>,
     /// Ties what is mapped where it was first mapped to the lineage: the base is 0.
     home: Attached,
-    readahead: Readahead,
+    readaheads: [Readahead; READAHEADS],
     limits: [AtomicU64; 4],
     pub(super) locked_pages: AtomicUsize,
 }
@@ -253,7 +255,7 @@ impl AddressSpace {
             tables,
             layout: Mutex::new(Rank::Regions, Layout::new()),
             home,
-            readahead: Readahead::new(),
+            readaheads: [const { Readahead::new() }; READAHEADS],
             limits: core::array::from_fn(|limit| {
                 AtomicU64::new(relative.map_or(u64::MAX, |relative| relative.limits[limit].load(Ordering::Relaxed)))
             }),
@@ -274,9 +276,11 @@ impl AddressSpace {
         self.tables.root()
     }
 
-    /// What its faults have taught about reading ahead.
-    pub(super) fn readahead(&self) -> &Readahead {
-        &self.readahead
+    /// What faults have taught about reading ahead in the region that begins at `start`. Linux keeps it in the region; a place
+    /// that two regions share is a guess too, and needs no lock.
+    pub(super) fn readahead(&self, start: u64) -> &Readahead {
+        let mixed = (start / PAGE).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        &self.readaheads[(mixed >> 32) as usize % READAHEADS]
     }
 
     /// How many of its pages are in memory.

@@ -19,10 +19,11 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, PageTableWord};
+use quire_swap::{Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood, PageTableWord};
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 use x86_64::structures::paging::PageTableFlags as Flags;
@@ -125,6 +126,7 @@ struct Seen<'a> {
     /// The page's word, if there was a table for it: the table is there as long as the generation is the same.
     place: Option<&'a AtomicU64>,
     generation: u64,
+    region: Range<u64>,
     protection: Protection,
     shared: bool,
     locked: bool,
@@ -252,6 +254,7 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'
         write: access.write,
         place,
         generation: space.tables.generation(),
+        region: region.range.clone(),
         protection,
         shared: region.shared,
         locked: region.locked,
@@ -404,8 +407,15 @@ fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &Attachment) -> R
 }
 
 fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: bool) -> Result<Attempt, Fatal> {
-    let readahead = reads_ahead.then(|| space.readahead());
-    let FaultIn { folio, kind, shadow } = match swap::core().fault_in(entry, 0, readahead) {
+    const PAGE: u64 = PAGE_SIZE as u64;
+    let entry_of = |page| Entry::from_word(space.tables.word(page * PAGE));
+    let neighbourhood = reads_ahead.then(|| Neighbourhood {
+        readahead: space.readahead(seen.region.start),
+        page: seen.page / PAGE,
+        pages: (seen.region.start / PAGE, seen.region.end / PAGE),
+        entry: &entry_of,
+    });
+    let FaultIn { folio, kind, shadow } = match swap::core().fault_in(entry, 0, neighbourhood.as_ref()) {
         Ok(fault_in) => fault_in,
         Err(FaultError::Gone) => return Ok(Attempt::Again),
         Err(FaultError::NoMemory) => return Err(Fatal::OutOfMemory),
@@ -515,6 +525,7 @@ pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), A
             write: false,
             place: None,
             generation: space.tables.generation(),
+            region: region.range.clone(),
             protection: region.protection,
             shared: region.shared,
             locked: region.locked,

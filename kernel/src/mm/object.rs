@@ -22,7 +22,9 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use quire_swap::header::{PAGE_SIZE, Page};
-use quire_swap::{Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, PageTableWord, Readahead};
+use quire_swap::{
+    Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood, PageTableWord, Readahead,
+};
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
@@ -312,7 +314,7 @@ impl Object {
                     }
                 }
                 PageTableWord::Entry(entry) => {
-                    if let Some(found) = self.swap_in(index, entry, Some(&self.readahead))? {
+                    if let Some(found) = self.swap_in(index, entry, true)? {
                         return Ok(found);
                     }
                 }
@@ -375,8 +377,15 @@ impl Object {
         RESIDENT[usize::from(self.source.is_some())].fetch_add(pages, Ordering::Relaxed);
     }
 
-    fn swap_in(&self, index: u64, entry: Entry, readahead: Option<&Readahead>) -> Result<Option<Found>, ObjectError> {
-        let FaultIn { folio, kind, shadow } = match swap::core().fault_in(entry, 0, readahead) {
+    fn swap_in(&self, index: u64, entry: Entry, reads_ahead: bool) -> Result<Option<Found>, ObjectError> {
+        let entry_of = |index| Entry::from_word(self.pages.lock().get(index));
+        let neighbourhood = reads_ahead.then(|| Neighbourhood {
+            readahead: &self.readahead,
+            page: index,
+            pages: (0, self.length().div_ceil(PAGE_SIZE as u64)),
+            entry: &entry_of,
+        });
+        let FaultIn { folio, kind, shadow } = match swap::core().fault_in(entry, 0, neighbourhood.as_ref()) {
             Ok(fault_in) => fault_in,
             Err(FaultError::Gone) => return Ok(None),
             Err(FaultError::NoMemory) => return Err(ObjectError::NoMemory),
@@ -423,7 +432,7 @@ impl Object {
             let Some((index, word)) = next else { return Ok(()) };
             from = index + 1;
             let Some(entry) = Entry::from_word(word).filter(|entry| wanted(*entry)) else { continue };
-            match self.swap_in(index, entry, None) {
+            match self.swap_in(index, entry, false) {
                 Ok(_) | Err(ObjectError::BeyondEnd) => {}
                 Err(ObjectError::NoMemory) => return Err(AllocationError),
                 Err(ObjectError::ReadFailed(entry)) => {

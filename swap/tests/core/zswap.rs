@@ -156,7 +156,7 @@ fn a_full_pool_refuses_until_it_is_down_at_the_threshold() {
     let (swap, zswap) = start(100);
     let disk = FakeDisk::new("/dev/vda", 200);
     enable(swap, &disk, None).unwrap();
-    swap.page_cluster().set(0);
+    swap.readahead_policy().set_page_cluster(0);
     let mut kernel = Kernel::new(swap, memory, 1, 100);
     for page in 0..100 {
         kernel.populate_page(0, page, &text(page as u64));

@@ -64,7 +64,10 @@ fn memory() -> super::Entries {
             )
         ),
         ("overcommit_memory".into(), read_write(|out| line(out, overcommit::mode() as u8), set_overcommit)),
-        ("page-cluster".into(), read_write(|out| line(out, swap::core().page_cluster().get()), set_page_cluster)),
+        (
+            "page-cluster".into(),
+            read_write(|out| line(out, swap::core().readahead_policy().page_cluster()), set_page_cluster)
+        ),
         ("swappiness".into(), read_write(|out| line(out, reclaim::swappiness()), set_swappiness)),
         (
             "watermark_scale_factor".into(),
@@ -104,6 +107,6 @@ fn set_page_cluster(value: &str) -> Result<(), Errno> {
     if value > quire_swap::PAGE_CLUSTER_MAX {
         return Err(Errno::EINVAL);
     }
-    swap::core().page_cluster().set(value);
+    swap::core().readahead_policy().set_page_cluster(value);
     Ok(())
 }

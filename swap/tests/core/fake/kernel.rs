@@ -3,8 +3,8 @@
 
 use quire_swap::header::Page;
 use quire_swap::{
-    Entry, FaultError, FaultKind, Folio, FolioFlag, Locked, PageTableWord, Plug, Readahead, SlotRange, SlotReference,
-    Swap, SwapOffError, Users, Written,
+    Entry, FaultError, FaultKind, Folio, FolioFlag, Locked, Neighbourhood, PageTableWord, Plug, Readahead, SlotRange,
+    SlotReference, Swap, SwapOffError, Users, Written,
 };
 
 use super::{Fake, FakeFolio, Memory, lock, new_folio};
@@ -127,7 +127,14 @@ impl Kernel {
         let PageTableWord::Entry(entry) = PageTableWord::decode(word) else { panic!("not an entry") };
         let order = self.order_around(task, page);
         self.plug.submit();
-        let fault = match self.swap.fault_in(entry, order, Some(&self.readahead)) {
+        let table = &self.tables[task];
+        let neighbourhood = Neighbourhood {
+            readahead: &self.readahead,
+            page: page as u64,
+            pages: (0, table.len() as u64),
+            entry: &|page| Entry::from_word(table[page as usize]),
+        };
+        let fault = match self.swap.fault_in(entry, order, Some(&neighbourhood)) {
             Ok(fault) => fault,
             Err(FaultError::Gone) => panic!("{entry} is gone while a word holds it"),
             Err(FaultError::NoMemory) => return Err(Touch::NoMemory),
