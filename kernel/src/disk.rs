@@ -51,6 +51,7 @@ pub struct Disk {
     put_off: SpinLock<VecDeque<Request>>,
     /// A swap area's, or zram's.
     claimed: AtomicBool,
+    rotational: AtomicBool,
     /// It was said that the device broke the protocol.
     stopped: Once<()>,
 }
@@ -133,6 +134,7 @@ impl Disk {
             // At most the batches that there are go on from their completions.
             put_off: SpinLock::new(Rank::Disk, VecDeque::with_capacity(POOL_BATCHES)),
             claimed: AtomicBool::new(false),
+            rotational: AtomicBool::new(false),
             stopped: Once::new(),
         });
         let for_thread = Arc::clone(&disk);
@@ -153,6 +155,16 @@ impl Disk {
     /// What it has done.
     pub fn counters(&self) -> Counters {
         self.device.lock().counters()
+    }
+
+    /// Whether seeking costs. A virtio disk does not say, so this is what was last set; at first it costs nothing.
+    pub fn is_rotational(&self) -> bool {
+        self.rotational.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether seeking costs.
+    pub fn set_rotational(&self, rotational: bool) {
+        self.rotational.store(rotational, Ordering::Relaxed);
     }
 
     /// Takes the disk for one user; false if it has one already.

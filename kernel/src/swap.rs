@@ -218,6 +218,7 @@ impl quire_swap::Disk<Quire> for SwapDisk {
         DiskProperties {
             read_only: geometry.read_only,
             discard: geometry.max_discard_sectors.is_some(),
+            rotational: self.disk.is_rotational(),
             ..DiskProperties::default()
         }
     }

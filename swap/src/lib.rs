@@ -143,7 +143,7 @@ pub mod zram;
 pub mod zswap;
 
 pub use area::Area;
-pub use attribute::Access;
+pub use attribute::{Access, boolean};
 pub use backend::{BLOCK_TYPE, BackendError, BackendType, Settings};
 pub use batch::{BATCH_FOLIOS, Batch, POOL_BATCHES, ReadBatch, WriteBatch};
 pub use cache::DuplicateError;

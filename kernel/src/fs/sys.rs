@@ -16,11 +16,11 @@ use quire_swap::zram::{ATTRIBUTES, Zram, ZramError};
 use quire_swap::{Access, zswap};
 
 use super::node::Device;
-use super::synthetic::{Item, Synthetic, Text, directory, line, read_only};
+use super::synthetic::{Item, Synthetic, Text, directory, line, number, read_only, read_write};
 use super::{add_block_devices, block};
 use crate::disk::{self, Disk};
 use crate::errno::Errno;
-use crate::swap::Quire;
+use crate::swap::{self, Quire};
 use crate::zram;
 
 /// The number of the file system.
@@ -111,7 +111,19 @@ fn disk_attributes(disk: &'static Arc<Disk>, index: u32) -> Entries {
     let device = Device { major: block::VIRTIO, minor: index * block::VIRTIO_MINORS };
     let mut entries = block_attributes(device, || disk.geometry().sectors, disk.geometry().read_only);
     entries.push(("stat".into(), read_only(|out| statistics(disk, out))));
+    entries.push(("queue".into(), directory(|| alloc::vec![("rotational".into(), rotational(disk))])));
     entries
+}
+
+/// An area heeds it from its `swapon` on.
+fn rotational(disk: &'static Disk) -> Item {
+    read_write(
+        |out| line(out, u8::from(disk.is_rotational())),
+        |value| {
+            disk.set_rotational(number::<u64>(value)? != 0);
+            Ok(())
+        },
+    )
 }
 
 /// Linux's columns of requests. Nobody measures their time or merges them after they were submitted: those are 0.
@@ -180,10 +192,25 @@ fn modules() -> Entries {
     alloc::vec![("zswap".into(), directory(move || alloc::vec![("parameters".into(), directory(parameters))]))]
 }
 
-/// `/sys/kernel`: zswap's counters, which Linux has in its debugging file system.
+/// `/sys/kernel`: zswap's counters, which Linux has in its debugging file system, and how pages are read ahead.
 fn kernel() -> Entries {
     let counters = || zswap_attributes(zswap::Directory::Debug);
-    alloc::vec![("debug".into(), directory(move || alloc::vec![("zswap".into(), directory(counters))]))]
+    let readahead = || alloc::vec![("vma_ra_enabled".into(), readahead_by_address())];
+    alloc::vec![
+        ("debug".into(), directory(move || alloc::vec![("zswap".into(), directory(counters))])),
+        ("mm".into(), directory(move || alloc::vec![("swap".into(), directory(readahead))])),
+    ]
+}
+
+fn readahead_by_address() -> Item {
+    read_write(
+        |out| line(out, swap::core().readahead_policy().by_address()),
+        |value| {
+            let by_address = quire_swap::boolean(value).ok_or(Errno::EINVAL)?;
+            swap::core().readahead_policy().set_by_address(by_address);
+            Ok(())
+        },
+    )
 }
 
 fn zswap_attributes(where_shown: zswap::Directory) -> Entries {
