@@ -159,14 +159,15 @@ impl Readahead {
         }
         let previous = self.previous.swap(page, Ordering::Relaxed);
         let (length, _) = self.next_window(previous, page, max);
-        let start = if previous.checked_add(1) == Some(page) {
-            page
+        let before = if previous.checked_add(1) == Some(page) {
+            0
         } else if page + 1 == previous {
-            (page + 1).saturating_sub(length)
+            length - 1
         } else {
-            page.saturating_sub((length - 1) / 2)
+            (length - 1) / 2
         };
-        start.max(pages.0).min(page)..(start + length).min(pages.1).max(page + 1)
+        let (first, end) = (page.saturating_sub(before), page + length - before);
+        first.max(pages.0).min(page)..end.min(pages.1).max(page + 1)
     }
 
     /// The slots to read for a fault on `slot` of an area with `slots`: an aligned window of a power of two, without the

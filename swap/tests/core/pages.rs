@@ -95,6 +95,69 @@ fn sequential_faults_read_ahead() {
     bench.assert_nothing_left(512);
 }
 
+/// How many of a task's faults were of a kind.
+fn faults(bench: &Bench, kind: FaultKind) -> usize {
+    bench.kernel.faults.iter().filter(|other| **other == kind).count()
+}
+
+#[test]
+fn neighbours_are_found_by_address_where_seeking_costs_nothing_and_by_slot_elsewhere() {
+    const PAGES: usize = 128;
+    let run = |rotational, by_address| {
+        let memory = Memory::new(512);
+        let properties = DiskProperties { rotational, ..DiskProperties::default() };
+        let disk = FakeDisk::with("/dev/vda", 600, properties, &[]);
+        let (swap, _) = swap_on(&disk);
+        swap.readahead_policy().set_by_address(by_address);
+        let mut bench = Bench { memory, disk, swap, kernel: Kernel::new(swap, memory, 2, PAGES) };
+        // The pages of two tasks lie in turns.
+        for page in 0..PAGES {
+            for task in 0..2 {
+                assert!(bench.kernel.populate(task, page, 0, 1000 + page as u64));
+                assert!(bench.kernel.reclaim(task, page));
+            }
+        }
+        bench.swap_out(0);
+        for page in 0..PAGES {
+            assert_eq!(bench.kernel.read(0, page), Ok(1000 + page as u64));
+        }
+        let statistics = swap.statistics();
+        let unwanted = statistics.readahead - statistics.readahead_hits;
+        let read = faults(&bench, FaultKind::Read);
+        bench.assert_nothing_left(512);
+        (read, unwanted)
+    };
+    assert_eq!(run(false, true), (PAGES / 8 + 1, 0), "eight pages of the one task for each fault");
+    for by_slot in [run(true, true), run(false, false)] {
+        assert!(
+            by_slot.0 >= PAGES / 4 && by_slot.1 >= PAGES as u64 / 2,
+            "half of what is read is the other's: {by_slot:?}"
+        );
+    }
+}
+
+#[test]
+fn zero_pages_are_filled_ahead_and_read_ahead_of() {
+    const PAGES: usize = 64;
+    let mut bench = bench(128, 600, PAGES);
+    let contents = |page: usize| if page.is_multiple_of(8) { 0 } else { page as u64 };
+    for page in 0..PAGES {
+        assert!(bench.kernel.populate(0, page, 0, contents(page)));
+    }
+    bench.swap_out(PAGES);
+    for page in 0..PAGES {
+        assert_eq!(bench.kernel.read(0, page), Ok(contents(page)));
+    }
+    // The first fault reads the pages behind it, and half a window; the others a window each.
+    let (zero, read) = (faults(&bench, FaultKind::Zero), faults(&bench, FaultKind::Read));
+    assert_eq!((zero, read), (1, PAGES / 8));
+    let statistics = bench.swap.statistics();
+    assert_eq!(statistics.readahead, (PAGES - zero - read) as u64);
+    assert_eq!(statistics.readahead_hits, statistics.readahead);
+    assert_eq!((statistics.zero_in, statistics.pages_in), (8, 56));
+    bench.assert_nothing_left(128);
+}
+
 #[test]
 fn a_clean_cached_page_is_dropped_without_a_write() {
     let mut bench = bench(64, 600, 8);
