@@ -7,6 +7,7 @@
 //! A folio enters and leaves the cache while it is locked, under the lock of its cluster: whoever has locked a folio
 //! knows that it stays where [`FolioState::entry`](crate::folio::FolioState::entry) says.
 
+use core::iter::Peekable;
 use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
 
@@ -109,9 +110,43 @@ impl<M: Machine> Area<M> {
     /// Takes a clean folio out of the cache if nobody but the caller knows of it: `references` are the cache's and the
     /// caller's. Slots with a count keep `shadow`, the others are freed. On success the caller has one reference less.
     pub(crate) fn evict(&self, entry: Entry, folio: &Locked<M::Folio>, references: u32, shadow: u64) -> bool {
-        let state = folio.state();
-        let Some(cluster) = self.cluster(entry.slot()) else { return false };
+        self.cluster(entry.slot())
+            .is_some_and(|cluster| self.evict_in(&mut cluster.lock(), entry, folio, references, || shadow))
+    }
+
+    /// [`Area::evict`] for `first` and those of `others` behind it that are in the same cluster, which is locked once;
+    /// `shadow` is asked for each one that goes.
+    pub(crate) fn evict_run(
+        &self,
+        (entry, first): (Entry, Locked<M::Folio>),
+        others: &mut Peekable<impl Iterator<Item = Locked<M::Folio>>>,
+        references: u32,
+        mut shadow: impl FnMut() -> u64,
+        done: &mut impl FnMut(Result<M::Folio, Locked<M::Folio>>),
+    ) {
+        let Some(cluster) = self.cluster(entry.slot()) else { return done(Err(first)) };
         let mut cluster = cluster.lock();
+        let mut next = Some((entry, first));
+        while let Some((entry, folio)) = next {
+            let is_gone = self.evict_in(&mut cluster, entry, &folio, references, &mut shadow);
+            done(if is_gone { Ok(folio.unlock_unknown()) } else { Err(folio) });
+            let follows = others.peek().and_then(|folio| folio.state().entry());
+            next = follows
+                .filter(|other| are_in_one_cluster(entry, *other))
+                .and_then(|entry| Some((entry, others.next()?)));
+        }
+    }
+
+    #[inline]
+    fn evict_in(
+        &self,
+        cluster: &mut ClusterGuard<'_, M>,
+        entry: Entry,
+        folio: &Locked<M::Folio>,
+        references: u32,
+        shadow: impl FnOnce() -> u64,
+    ) -> bool {
+        let state = folio.state();
         if state.is(FolioFlag::Writeback) || !folio.try_freeze(references) {
             return false;
         }
@@ -120,7 +155,7 @@ impl<M: Machine> Area<M> {
             folio.unfreeze(references);
             return false;
         }
-        self.leave_shadow(entry, folio, &mut cluster, shadow);
+        self.leave_shadow(entry, folio, cluster, shadow());
         folio.unfreeze(references - 1);
         true
     }
@@ -142,7 +177,7 @@ impl<M: Machine> Area<M> {
         for slot in slots(entry, folio.order()) {
             let evicted = cluster.word(offset(slot)).with_kind(Kind::Shadow(shadow));
             cluster.set(offset(slot), evicted);
-            if cluster.count(offset(slot)) == 0 {
+            if evicted.count() == 0 {
                 self.free_run(cluster, slot, 1);
             }
         }
@@ -204,14 +239,31 @@ impl<M: Machine> Area<M> {
     #[inline]
     pub(crate) fn duplicate(&self, entry: Entry) -> Result<(), DuplicateError> {
         if let Some(cluster) = self.clusters.get_fixed(entry.slot() as usize / CLUSTER_SLOTS) {
-            return duplicate_in(cluster.lock(), entry);
+            return duplicate_in(&mut cluster.lock(), entry);
         }
         self.duplicate_on_demand(entry)
     }
 
     #[inline(never)]
     fn duplicate_on_demand(&self, entry: Entry) -> Result<(), DuplicateError> {
-        duplicate_in(self.cluster(entry.slot()).ok_or(DuplicateError::NotInUse(entry))?.lock(), entry)
+        duplicate_in(&mut self.cluster(entry.slot()).ok_or(DuplicateError::NotInUse(entry))?.lock(), entry)
+    }
+
+    /// [`Area::duplicate`] for `first` and those of `others` behind it in the same cluster, which is locked once.
+    pub(crate) fn duplicate_run<T>(
+        &self,
+        (entry, whose): (Entry, T),
+        others: &mut Peekable<impl Iterator<Item = (Entry, T)>>,
+        mut done: impl FnMut(Entry, T, Result<(), DuplicateError>),
+    ) {
+        let Some(cluster) = self.cluster(entry.slot()) else {
+            return done(entry, whose, Err(DuplicateError::NotInUse(entry)));
+        };
+        let mut cluster = cluster.lock();
+        done(entry, whose, duplicate_in(&mut cluster, entry));
+        while let Some((entry, whose)) = others.next_if(|(other, _)| are_in_one_cluster(entry, *other)) {
+            done(entry, whose, duplicate_in(&mut cluster, entry));
+        }
     }
 
     /// One page-table word less holds the slot; it is freed with the last one, unless its folio is busy.
@@ -285,7 +337,7 @@ impl<M: Machine> Area<M> {
 
 #[expect(clippy::inline_always, reason = "the usual way of every count")]
 #[inline(always)]
-fn duplicate_in<M: Machine>(mut cluster: ClusterGuard<'_, M>, entry: Entry) -> Result<(), DuplicateError> {
+fn duplicate_in<M: Machine>(cluster: &mut ClusterGuard<'_, M>, entry: Entry) -> Result<(), DuplicateError> {
     match cluster.word(offset(entry.slot())).kind() {
         Kind::Free => Err(DuplicateError::NotInUse(entry)),
         Kind::Bad | Kind::Owned(_) => Err(DuplicateError::Bad(entry)),
@@ -311,6 +363,11 @@ fn take_reference<M: Machine>(words: &Words<'_>, offset: usize, number: u64) -> 
     M::overtaken();
     // Without this look the frame might have become another folio before the reference was taken.
     (words.get(offset).folio() == Some(number)).then_some(folio)
+}
+
+#[inline]
+fn are_in_one_cluster(one: Entry, other: Entry) -> bool {
+    one.area() == other.area() && one.slot() as usize / CLUSTER_SLOTS == other.slot() as usize / CLUSTER_SLOTS
 }
 
 /// The slots of a folio.

@@ -84,7 +84,7 @@ pub enum FolioFlag {
 
 /// The core's part of a folio's metadata; the machine keeps one for each frame.
 ///
-/// Eight bytes: flags and the area in the lower half of one word, whose upper half is the machine's, and the slot.
+/// Eight bytes: flags and the area in one word, and the slot. A folio that is not in the cache has no area there.
 #[derive(Debug, Default)]
 pub struct FolioState {
     bits: AtomicU32,
@@ -93,7 +93,6 @@ pub struct FolioState {
 
 const AREA_SHIFT: u32 = 8;
 const AREA_MASK: u32 = 0x1f << AREA_SHIFT;
-const CORE_MASK: u32 = 0xffff;
 
 impl FolioState {
     /// A folio that is nothing yet.
@@ -133,41 +132,23 @@ impl FolioState {
         debug_assert!(self.is(FolioFlag::Locked) && !self.is(FolioFlag::InCache));
         self.slot.store(entry.slot(), Ordering::Relaxed);
         let area = u32::from(entry.area()) << AREA_SHIFT;
-        self.update(AREA_MASK, area | FolioFlag::InCache as u32);
+        self.bits.fetch_or(area | FolioFlag::InCache as u32, Ordering::AcqRel);
     }
 
     pub(crate) fn leave_cache(&self) {
         debug_assert!(self.is(FolioFlag::Locked) && self.is(FolioFlag::InCache) && !self.is(FolioFlag::Writeback));
-        self.update(AREA_MASK | FolioFlag::InCache as u32, 0);
+        self.bits.fetch_and(!(AREA_MASK | FolioFlag::InCache as u32), Ordering::AcqRel);
     }
 
-    /// The upper 16 bits, which belong to the machine.
-    pub fn machine_bits(&self) -> u16 {
-        (self.bits.load(Ordering::Acquire) >> 16) as u16
-    }
-
-    /// Sets some of the machine's bits; what they were before.
-    pub fn set_machine_bits(&self, bits: u16) -> u16 {
-        (self.bits.fetch_or(u32::from(bits) << 16, Ordering::AcqRel) >> 16) as u16
-    }
-
-    /// Clears some of the machine's bits; what they were before.
-    pub fn clear_machine_bits(&self, bits: u16) -> u16 {
-        (self.bits.fetch_and(!(u32::from(bits) << 16), Ordering::AcqRel) >> 16) as u16
-    }
-
-    /// Forgets everything of the core's: for a frame that is being freed.
+    /// Forgets everything: for a frame that is being freed.
     ///
     /// # Panics
     /// If the folio is locked, under writeback or in the swap cache: a reference was dropped too often.
+    #[inline]
     pub fn reset(&self) {
         let busy = FolioFlag::Locked as u32 | FolioFlag::Writeback as u32 | FolioFlag::InCache as u32;
-        let before = self.bits.fetch_and(!CORE_MASK, Ordering::AcqRel);
+        let before = self.bits.swap(0, Ordering::AcqRel);
         assert!(before & busy == 0, "a folio was freed while in use: flags {before:#x}");
-    }
-
-    fn update(&self, clear: u32, set: u32) {
-        let _ = self.bits.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |bits| Some(bits & !clear | set));
     }
 }
 
@@ -207,6 +188,13 @@ impl<F: Folio> Locked<F> {
     pub fn unlock(mut self) -> F {
         let Some(folio) = self.folio.take() else { unreachable!("only drop sees a lock given up") };
         release(&folio);
+        folio
+    }
+
+    /// [`Locked::unlock`] for a folio that nobody else has a reference to: so nobody waits for its lock.
+    pub(crate) fn unlock_unknown(mut self) -> F {
+        let Some(folio) = self.folio.take() else { unreachable!("only drop sees a lock given up") };
+        folio.state().clear(FolioFlag::Locked);
         folio
     }
 

@@ -189,10 +189,27 @@ impl<M: Machine> Swap<M> {
     /// # Errors
     /// If no area has room, or memory for a table does not suffice; the folio is as it was.
     pub fn add_to_swap(&self, folio: &Locked<M::Folio>) -> Result<Entry, AllocateError> {
+        self.add_with_count(folio, 0)
+    }
+
+    /// [`Swap::add_to_swap`] for a folio of one page, and [`Swap::duplicate`] for the first page-table word that will hold its
+    /// slot, in one critical section.
+    ///
+    /// # Errors
+    /// As for [`Swap::add_to_swap`].
+    pub fn hold_in_swap(&self, folio: &Locked<M::Folio>) -> Result<SlotReference<'_, M>, AllocateError> {
+        debug_assert_eq!(folio.order(), 0);
+        Ok(SlotReference::new(self, self.add_with_count(folio, 1)?))
+    }
+
+    #[expect(clippy::inline_always, reason = "the usual way of every page")]
+    #[inline(always)]
+    fn add_with_count(&self, folio: &Locked<M::Folio>, count: u8) -> Result<Entry, AllocateError> {
         debug_assert!(folio.state().entry().is_none() && folio.state().is(FolioFlag::UpToDate));
         let class = if folio.order() == 0 && folio.looks_zero() { ZERO_CLASS } else { class_of(folio.order())? };
         let entry = |area: &Arc<Area<M>>, first| Entry::new(area.index, first);
-        let entry = self.allocate_word(class, Kind::Folio(folio.number()).word(), entry)?;
+        let word = Kind::Folio(folio.number()).word().with_count(count);
+        let entry = self.allocate_word(class, word, entry)?;
         // The cache's reference. Readers may find the word before this; they take their own from the caller's.
         M::Folio::clone(folio).into_number();
         let Some(entry) = entry else { unreachable!("slot 0 is bad, so never allocated") };
@@ -211,6 +228,24 @@ impl<M: Machine> Swap<M> {
         let area = area.as_deref().and_then(Option::as_ref).ok_or(DuplicateError::NotInUse(entry))?;
         area.duplicate(entry)?;
         Ok(SlotReference::new(self, entry))
+    }
+
+    /// [`Swap::duplicate`] for each of `wanted`, whose slots' clusters are locked once for as many as follow one another in
+    /// them. `done` is told the outcome for each, and `wanted` asked for the next, perhaps under that lock.
+    pub fn duplicate_each<'a, T>(
+        &'a self,
+        wanted: impl Iterator<Item = (Entry, T)>,
+        mut done: impl FnMut(T, Result<SlotReference<'a, M>, DuplicateError>),
+    ) {
+        let mut wanted = wanted.peekable();
+        while let Some((entry, whose)) = wanted.next() {
+            match self.area(entry.area()) {
+                Some(area) => area.duplicate_run((entry, whose), &mut wanted, |entry, whose, result| {
+                    done(whose, result.map(|()| SlotReference::new(self, entry)));
+                }),
+                None => done(whose, Err(DuplicateError::NotInUse(entry))),
+            }
+        }
     }
 
     /// The folio in the swap cache at `entry`. Takes no lock and never waits; the folio may leave the cache at once
@@ -270,6 +305,27 @@ impl<M: Machine> Swap<M> {
         match place {
             Some((entry, area)) if area.evict(entry, &folio, references, shadow) => Ok(folio.unlock()),
             _ => Err(folio),
+        }
+    }
+
+    /// [`Swap::evict`] for each of `folios`, whose slots' clusters are locked once for as many as follow one another in them.
+    /// `shadow` is asked for each that goes, `done` is told what became of each, and `folios` asked for the next, perhaps under
+    /// that lock.
+    pub fn evict_each(
+        &self,
+        folios: impl Iterator<Item = Locked<M::Folio>>,
+        references: u32,
+        mut shadow: impl FnMut() -> u64,
+        mut done: impl FnMut(Result<M::Folio, Locked<M::Folio>>),
+    ) {
+        let mut folios = folios.peekable();
+        while let Some(folio) = folios.next() {
+            match folio.state().entry().and_then(|entry| Some((entry, self.area(entry.area())?))) {
+                Some((entry, area)) => {
+                    area.evict_run((entry, folio), &mut folios, references, &mut shadow, &mut done);
+                }
+                None => done(Err(folio)),
+            }
         }
     }
 

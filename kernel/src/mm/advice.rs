@@ -10,14 +10,15 @@ use quire_swap::{FolioFlag, PageTableWord};
 
 use super::address_space::{AddressSpace, Limit, MapError, check};
 use super::fault::{self, Access};
-use super::folio::Folio;
+use super::folio::{Batch, Folio};
 use super::lru::{self, List};
+use super::page_out;
 use super::page_tables::{self, folio_frame, is_mapped};
-use super::reclaim::{self, PageOut};
+use super::reclaim;
 use super::region::Region;
 use super::rmap::Attachment;
 use crate::arch::page_table;
-use crate::swap;
+use crate::swap::{self, Plug};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -105,19 +106,18 @@ impl AddressSpace {
         if self.layout().regions.covers(&range) { Ok(()) } else { Err(MapError::NotMapped) }
     }
 
-    /// Calls `serve` with a reference to the folio of each page in `range` that has one, one by one, with nothing locked.
-    /// With `forget_access`, only an access from now on counts as one.
-    fn for_each_folio(&self, range: Range<u64>, forget_access: bool, mut serve: impl FnMut(Folio)) {
+    /// Calls `serve` with references to the folios of the pages in `range` that have one, a batch at a time, with nothing
+    /// locked. With `forget_access`, only an access from now on counts as one.
+    fn for_each_batch(&self, range: Range<u64>, forget_access: bool, mut serve: impl FnMut(&mut Batch)) {
         let mut address = range.start;
         while address < range.end {
-            let mut found = [const { None }; 32];
-            let mut count = 0;
+            let mut found = Batch::new();
             {
                 let words = self.tables.lock();
                 let (part, next) = words.part(address..range.end);
                 let mut reached = next;
                 for (index, word) in part.iter().enumerate() {
-                    if count == found.len() {
+                    if found.is_full() {
                         reached = address + index as u64 * PAGE;
                         break;
                     }
@@ -126,15 +126,12 @@ impl AddressSpace {
                         if forget_access {
                             word.fetch_and(page_tables::without_access(u64::MAX), Ordering::AcqRel);
                         }
-                        found[count] = Some(folio);
-                        count += 1;
+                        found.push(folio);
                     }
                 }
                 address = reached;
             }
-            for folio in found.into_iter().map_while(|found| found) {
-                serve(folio);
-            }
+            serve(&mut found);
         }
     }
 
@@ -145,20 +142,17 @@ impl AddressSpace {
     }
 
     fn page_out(&self, range: Range<u64>) {
-        let mut out = PageOut::default();
-        self.for_each_folio(range, true, |folio| {
-            if Self::is_only_here(&folio) && lru::take(&folio) {
-                out.add(folio);
-            }
+        let mut plug = Plug::default();
+        self.for_each_batch(range, true, |batch| {
+            batch.retain(|folio| Self::is_only_here(folio));
+            drop(lru::take(batch));
+            page_out::page_out(batch, List::Inactive, &mut plug);
         });
-        out.finish();
     }
 
     fn deactivate(&self, range: Range<u64>) {
-        self.for_each_folio(range, true, |folio| {
-            if Self::is_only_here(&folio) {
-                lru::deactivate(&folio);
-            }
+        self.for_each_batch(range, true, |batch| {
+            batch.iter().filter(|folio| Self::is_only_here(folio)).for_each(lru::deactivate);
         });
         page_table::flush_user_everywhere();
     }
@@ -255,11 +249,13 @@ impl AddressSpace {
             self.tables.mappings_changed();
             self.change_words(range.clone(), |word| page_tables::with_locked(word, lock));
         }
-        self.for_each_folio(range.clone(), false, |folio| {
-            if lock {
-                lru::add(&folio, List::Unevictable);
-            } else {
-                lru::unlock(&folio);
+        self.for_each_batch(range.clone(), false, |batch| {
+            for folio in batch {
+                if lock {
+                    lru::add(folio, List::Unevictable);
+                } else {
+                    lru::unlock(folio);
+                }
             }
         });
         if lock && !lazily {

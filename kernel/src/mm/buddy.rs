@@ -67,13 +67,15 @@ impl Buddy {
             );
             frame.set_kind(Kind::FreeTail);
         }
+        self.merge(frames, block, order);
+    }
+
+    /// Makes a block that is [`Kind::FreeTail`], and in no list, one of the free ones.
+    fn merge(&mut self, frames: &[Frame], mut block: FrameNumber, mut order: u8) {
         self.free += 1 << order;
-        let (mut block, mut order) = (block, order);
         while order + 1 < ORDERS {
             let buddy = FrameNumber(block.0 ^ 1 << order);
-            let is_free =
-                frames.get(buddy.index()).is_some_and(|frame| frame.kind() == Kind::Free && frame.order() == order);
-            if !is_free {
+            if !frames.get(buddy.index()).is_some_and(|frame| frame.is_free(order)) {
                 break;
             }
             self.lists[usize::from(order)].remove(frames, buddy);
@@ -108,7 +110,7 @@ pub struct SingleFrames {
 }
 
 impl SingleFrames {
-    /// How many frames move between the short list and the others at a time.
+    /// How many frames come to the short list at a time.
     const BATCH: usize = 32;
     /// The most in the short list.
     const MOST: usize = 2 * Self::BATCH;
@@ -134,7 +136,7 @@ impl SingleFrames {
     pub fn allocate(&mut self, frames: &[Frame], order: u8, kind: Kind) -> Option<FrameNumber> {
         if order > 0 {
             return self.buddy.allocate(frames, order, kind).or_else(|| {
-                self.give_back(frames, 0);
+                self.give_back(frames);
                 self.buddy.allocate(frames, order, kind)
             });
         }
@@ -161,9 +163,10 @@ impl SingleFrames {
         assert!(!matches!(frame.kind(), Kind::Free | Kind::FreeTail), "frame {block} is given back a second time");
         frame.set_kind(Kind::FreeTail);
         frame.set_order(0);
-        self.singles.push_front(frames, block);
-        if self.singles.len() > Self::MOST {
-            self.give_back(frames, Self::MOST - Self::BATCH);
+        if self.singles.len() < Self::MOST {
+            self.singles.push_front(frames, block);
+        } else {
+            self.buddy.merge(frames, block, 0);
         }
     }
 
@@ -184,15 +187,12 @@ impl SingleFrames {
         }
     }
 
-    /// Gives back what has been in the short list longest, until `left` are left.
+    /// Empties the short list.
     #[inline(never)]
-    fn give_back(&mut self, frames: &[Frame], left: usize) {
-        while self.singles.len() > left {
-            let Some(frame) = self.singles.last() else { return };
+    fn give_back(&mut self, frames: &[Frame]) {
+        while let Some(frame) = self.singles.last() {
             self.singles.remove(frames, frame);
-            // The buddy allocator refuses what is free.
-            frames[frame.index()].set_kind(Kind::Reserved);
-            self.buddy.free(frames, frame, 0);
+            self.buddy.merge(frames, frame, 0);
         }
     }
 }
@@ -260,7 +260,7 @@ mod tests {
         }
         assert_eq!(free.free_frames(), all);
         assert!(free.singles.len() <= SingleFrames::MOST);
-        free.give_back(&frames, 0);
+        free.give_back(&frames);
         assert_eq!(free.buddy.free_blocks(), blocks);
     }
 

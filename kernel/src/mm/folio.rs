@@ -13,8 +13,10 @@
 
 use core::arch::asm;
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use arrayvec::ArrayVec;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{FolioFlag, FolioState};
 
@@ -30,6 +32,12 @@ use crate::task::WaitQueue;
 ///
 /// It is its frame's metadata, which most questions are about.
 pub struct Folio(&'static Frame);
+
+/// Folios that are looked at together in reclaim (Linux: `SWAP_CLUSTER_MAX`).
+pub const BATCH: usize = 32;
+
+/// Some folios.
+pub type Batch = ArrayVec<Folio, BATCH>;
 
 /// Whose page a folio is: see `mm::rmap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,21 +186,43 @@ impl Clone for Folio {
     }
 }
 
+impl Folio {
+    /// Gives the reference up; whether it was the last, so that the frame is nobody's and is to be freed.
+    #[inline]
+    fn release(&self) -> bool {
+        let metadata = self.metadata();
+        if metadata.references.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return false;
+        }
+        if lru::is_listed(self) {
+            lru::remove(self.frame());
+        }
+        metadata.owned.store(0, Ordering::Release);
+        metadata.folio.reset();
+        let group = metadata.group.load(Ordering::Relaxed);
+        if group != group::ROOT {
+            metadata.group.store(group::ROOT, Ordering::Relaxed);
+            group::uncharge(group);
+        }
+        true
+    }
+}
+
 impl Drop for Folio {
     fn drop(&mut self) {
-        let metadata = self.metadata();
-        if metadata.references.fetch_sub(1, Ordering::AcqRel) == 1 {
-            lru::remove(self.frame());
-            metadata.owned.store(0, Ordering::Release);
-            metadata.folio.reset();
-            let group = metadata.group.load(Ordering::Relaxed);
-            if group != group::ROOT {
-                metadata.group.store(group::ROOT, Ordering::Relaxed);
-                group::uncharge(group);
-            }
+        if self.release() {
             physical::free(self.frame(), 0);
         }
     }
+}
+
+/// Drops references; the frames whose last they were are freed together.
+pub(super) fn drop_all(folios: &mut Batch) {
+    let release = |folio: Folio| {
+        let folio = ManuallyDrop::new(folio);
+        folio.release().then(|| folio.frame())
+    };
+    physical::free_each(&folios.drain(..).filter_map(release).collect::<ArrayVec<_, BATCH>>());
 }
 
 impl fmt::Debug for Folio {

@@ -129,6 +129,12 @@ impl Frame {
         Kind::ALL[usize::from(self.kind.load(Ordering::Relaxed))]
     }
 
+    /// Whether the frame is the first of a free block of 2^`order`.
+    #[inline]
+    pub fn is_free(&self, order: u8) -> bool {
+        self.kind.load(Ordering::Relaxed) == Kind::Free as u8 && self.order() == order
+    }
+
     /// Says what the frame is used for from now on.
     pub fn set_kind(&self, kind: Kind) {
         self.kind.store(kind as u8, Ordering::Relaxed);

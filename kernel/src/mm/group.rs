@@ -277,7 +277,7 @@ pub(super) fn charge(number: u8) -> Result<(), AllocationError> {
         if !is_killed() && reclaim::shrink_group(full) {
             continue;
         }
-        if !is_killed() && swap_limit(full).is_none() && patience.is_worth_it() {
+        if !is_killed() && swap_limit(full, 0).is_none() && patience.is_worth_it() {
             continue;
         }
         note(full, Event::OutOfMemory);
@@ -312,17 +312,18 @@ pub(super) fn count_swapped(number: u8, more: isize) {
     }
 }
 
-/// The group whose limit keeps pages of this one from going to swap.
-fn swap_limit(number: u8) -> Option<u8> {
+/// The group whose limit keeps another page of this one from going to swap, if so many `more` than are counted are there
+/// already.
+fn swap_limit(number: u8, more: usize) -> Option<u8> {
     upwards(number).find(|number| {
         let state = &STATES[usize::from(*number)];
-        state.swapped.load(Ordering::Relaxed) >= state.swap_max.load(Ordering::Relaxed)
+        state.swapped.load(Ordering::Relaxed) + more >= state.swap_max.load(Ordering::Relaxed)
     })
 }
 
-/// Whether a page of the group may go to swap.
-pub(super) fn may_swap(number: u8) -> bool {
-    let full = swap_limit(number);
+/// Whether a page of the group may go to swap, beside `others` that are about to.
+pub(super) fn may_swap(number: u8, others: usize) -> bool {
+    let full = swap_limit(number, others);
     if let Some(full) = full {
         note(full, Event::SwapMax);
     }

@@ -12,7 +12,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::folio::Folio;
+use super::folio::{Batch, Folio};
 use super::frame::{FrameList, FrameNumber};
 use super::group;
 use super::physical;
@@ -41,7 +41,7 @@ impl List {
     const ALL: [Self; 5] = [Self::Active, Self::Inactive, Self::ActiveFile, Self::InactiveFile, Self::Unevictable];
 
     fn of(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|list| *list as u8 == number)
+        Self::ALL.get(usize::from(number).wrapping_sub(1)).copied()
     }
 
     /// The active list of the same pair.
@@ -140,62 +140,57 @@ pub fn unlock(folio: &Folio) {
 
 /// Takes a frame out of whichever list it is in.
 pub fn remove(frame: FrameNumber) {
-    if physical::frames()[frame.index()].list.load(Ordering::Relaxed) != NO_LIST {
-        LISTS.lock().remove(frame);
-    }
+    LISTS.lock().remove(frame);
 }
 
-/// Takes a folio out of its list, for the caller to deal with and put back; `false` if it is in none, because somebody
-/// else does so, or in that of the unevictable.
-pub fn take(folio: &Folio) -> bool {
+/// Takes the folios out of their lists, for the caller to deal with and put back. Returns those apart that are in none, because
+/// somebody else deals with them, or in that of the unevictable.
+pub fn take(folios: &mut Batch) -> Batch {
+    let mut left = Batch::new();
     let mut lists = LISTS.lock();
-    match lists.remove(folio.frame()) {
-        Some(List::Unevictable) => {
-            lists.add(folio.frame(), List::Unevictable);
-            false
+    for index in (0..folios.len()).rev() {
+        let frame = folios[index].frame();
+        let list = lists.remove(frame);
+        if list == Some(List::Unevictable) {
+            lists.add(frame, List::Unevictable);
         }
-        Some(_) => true,
-        None => false,
+        if matches!(list, None | Some(List::Unevictable)) {
+            left.push(folios.remove(index));
+        }
     }
+    left
 }
 
-/// Takes up to as many folios from the tail of `list` as `taken` has room for; returns how many.
-pub fn isolate(list: List, taken: &mut [Option<Folio>]) -> usize {
+/// Takes up to `most` folios from the tail of `list`.
+pub fn isolate(list: List, most: usize) -> Batch {
+    let mut taken = Batch::new();
     let mut lists = LISTS.lock();
-    let mut count = 0;
-    while count < taken.len() {
-        let Some(frame) = lists.list(list).last() else { break };
+    while taken.len() < most
+        && let Some(frame) = lists.list(list).last()
+    {
         lists.remove(frame);
         // A folio without references is on its way to be freed and no longer in a list.
-        if let Some(folio) = Folio::try_from_frame(frame) {
-            taken[count] = Some(folio);
-            count += 1;
-        }
+        taken.extend(Folio::try_from_frame(frame));
     }
-    count
+    taken
 }
 
-/// Takes up to as many folios of the group, and those in it, from the tail of `list` as `taken` has room for; returns how
-/// many.
+/// Takes up to `most` folios of the group, and those in it, from the tail of `list`.
 ///
 /// Groups have no lists of their own: this looks at all pages from the tail on.
-pub fn isolate_of_group(list: List, group: u8, taken: &mut [Option<Folio>]) -> usize {
+pub fn isolate_of_group(list: List, group: u8, most: usize) -> Batch {
     let frames = physical::frames();
+    let mut taken = Batch::new();
     let mut lists = LISTS.lock();
-    let mut count = 0;
     let mut next = lists.list(list).last();
-    while let Some(frame) = next.filter(|_| count < taken.len()) {
+    while let Some(frame) = next.filter(|_| taken.len() < most) {
         next = lists.list(list).before(frames, frame);
-        if !group::is_within(frames[frame.index()].group.load(Ordering::Relaxed), group) {
-            continue;
-        }
-        lists.remove(frame);
-        if let Some(folio) = Folio::try_from_frame(frame) {
-            taken[count] = Some(folio);
-            count += 1;
+        if group::is_within(frames[frame.index()].group.load(Ordering::Relaxed), group) {
+            lists.remove(frame);
+            taken.extend(Folio::try_from_frame(frame));
         }
     }
-    count
+    taken
 }
 
 /// How much of the lists is the group's, and of those in it.

@@ -12,7 +12,7 @@
 //! | `object` | pages of files and of shared memory, by index; they go to swap as private pages do |
 //! | `rmap` | from a frame to every word that maps it |
 //! | `fault` | a page is touched |
-//! | `lru`, `reclaim`, [`policy`] | which page goes, and how; the decisions alone, without pages |
+//! | `lru`, `reclaim`, `page_out`, [`policy`] | which page goes, when, and how; the decisions alone, without pages |
 //! | `group`, `oom` | limits of groups of processes, and who dies when nothing else helps |
 //! | `overcommit`, `statistics` | what may be promised, and what was counted, under Linux's names |
 //! | `kernel_map`, `stack`, `heap`, `dma` | the kernel's own memory |
@@ -69,6 +69,8 @@ pub mod object;
 pub mod oom;
 #[cfg(target_os = "none")]
 pub mod overcommit;
+#[cfg(target_os = "none")]
+mod page_out;
 #[cfg(target_os = "none")]
 mod page_tables;
 #[cfg(target_os = "none")]

@@ -275,7 +275,7 @@ impl Object {
     /// Takes the page out of all page tables and flushes; `each` gets the words.
     fn unmap(&self, index: u64, folio: &Locked<Folio>, mut each: impl FnMut(u64)) {
         let mut mapped = 0;
-        self.mappers.for_each_word(index, folio.frame(), |tables, word| {
+        self.mappers.for_each_word_of(index, folio.frame(), |tables, word| {
             let before = word.swap(0, Ordering::AcqRel);
             tables.counts.remove(before);
             each(before);

@@ -113,7 +113,7 @@ pub(super) const fn is_writable(word: u64) -> bool {
 
 /// Whether the word says that its page stays in memory.
 pub(super) const fn is_locked(word: u64) -> bool {
-    is_mapped(word) && word & LOCKED.bits() != 0
+    word & LOCKED.bits() != 0 && is_mapped(word)
 }
 
 /// The word that maps the same frame, which is to stay in memory or need not.
@@ -411,6 +411,22 @@ impl<'a> Words<'a> {
         unsafe { page_table::walk(self.tables.root, address, 1) }
     }
 
+    /// Finds words one after another: those in one table cost one walk.
+    #[inline]
+    pub(super) fn cursor(&self) -> Cursor<'_> {
+        Cursor { words: self, table: None, first: u64::MAX }
+    }
+
+    /// The table that holds the word of the page at `address`, if there is one.
+    #[inline(never)]
+    fn table(&self, address: u64) -> Option<&Table> {
+        // SAFETY: as in `find`; a present word of level 2 leads to a table, as no page is larger than 4 KiB in the user half.
+        unsafe { page_table::walk(self.tables.root, address, 2) }
+            .map(|above| above.load(Ordering::Acquire))
+            .filter(|above| flags_of(*above).contains(Flags::PRESENT))
+            .map(|above| unsafe { page_table::table(frame_of(above)) })
+    }
+
     /// The word of the page at `address`; makes the tables for it. `None` when there is no frame for one.
     #[inline]
     pub(super) fn find_or_create(&mut self, address: u64) -> Option<&'a AtomicU64> {
@@ -459,6 +475,26 @@ impl<'a> Words<'a> {
     }
 }
 
+/// Where [`Words::cursor`] is.
+pub(super) struct Cursor<'a> {
+    words: &'a Words<'a>,
+    table: Option<&'a Table>,
+    /// The first address whose word is in `table`.
+    first: u64,
+}
+
+impl<'a> Cursor<'a> {
+    /// The word of the page at `address`, if there is a table for it.
+    #[inline]
+    pub(super) fn find(&mut self, address: u64) -> Option<&'a AtomicU64> {
+        let first = address & !(next_multiple(0, 2) - 1);
+        if self.first != first {
+            (self.table, self.first) = (self.words.table(address), first);
+        }
+        self.table.map(|table| &table[page_table::index(address, 1)])
+    }
+}
+
 impl Deref for Words<'_> {
     type Target = PageTables;
 
@@ -468,7 +504,7 @@ impl Deref for Words<'_> {
 }
 
 /// The first address past what the word of level `level` for `address` covers.
-fn next_multiple(address: u64, level: u8) -> u64 {
+const fn next_multiple(address: u64, level: u8) -> u64 {
     let bytes = (PAGE_SIZE as u64) << (9 * (level - 1));
     (address / bytes + 1) * bytes
 }

@@ -188,6 +188,20 @@ pub fn free(block: FrameNumber, order: u8) {
     FREE_COUNT.store(free.free_frames(), Ordering::Relaxed);
 }
 
+/// Gives single frames back.
+pub fn free_each(given: &[FrameNumber]) {
+    #[cfg(debug_assertions)]
+    for frame in given {
+        fill_with_junk(*frame, 0);
+    }
+    let mut free = FREE.lock();
+    let frames = frames();
+    for frame in given {
+        free.free(frames, *frame, 0);
+    }
+    FREE_COUNT.store(free.free_frames(), Ordering::Relaxed);
+}
+
 /// Makes a use of freed memory visible.
 #[cfg(debug_assertions)]
 fn fill_with_junk(block: FrameNumber, order: u8) {

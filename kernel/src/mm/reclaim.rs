@@ -1,12 +1,7 @@
-//! Reclaim: choosing pages that can leave memory, and taking them out.
+//! Reclaim: who looks for pages that can leave memory, when, and for how long.
 //!
-//! # One pass
-//!
-//! One pass takes up to 32 folios from the inactive list's tail. Pages that were accessed since get a second chance.
-//! The others get a slot, enter the swap cache, and their page-table words become swap entries. Then the TLB is flushed,
-//! once. Only after that is anything written: until then a task could still change a page through a translation that
-//! the processor remembers. Dirty folios are gathered in a plug and written; clean ones whose slot still holds their
-//! contents are dropped without I/O.
+//! One pass takes up to 32 folios from the inactive list's tail. Pages that were accessed since get a second chance. The others
+//! leave all page tables; the dirty ones are written, the clean ones dropped ([`page_out`]).
 //!
 //! # Who reclaims
 //!
@@ -25,29 +20,23 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
-use quire_swap::{Folio as _, FolioFlag, IoError, Locked, SHADOW_BITS, Written};
-use x86_64::structures::paging::PageTableFlags as Flags;
+use quire_swap::{Folio as _, IoError, Locked, SHADOW_BITS};
 
 use super::AllocationError;
-use super::folio::{Folio, Owned};
+use super::folio::{BATCH, Batch, Folio};
 use super::group;
 use super::lru::{self, List};
-use super::object::Object;
 use super::oom;
+use super::page_out;
 use super::page_tables;
 use super::physical;
 use super::policy::{self, Turns};
-use super::rmap::{Owner, Owners};
 use super::watermark::Purpose;
-use crate::arch::page_table;
 use crate::process;
 use crate::swap::{self, Plug};
 use crate::sync::{Rank, SpinLock};
 use crate::task::{self, WaitQueue, time};
 use crate::zswap;
-
-/// Folios that are looked at together (Linux: `SWAP_CLUSTER_MAX`).
-const BATCH: usize = 32;
 
 /// How long a task waits for writes to end before it looks again.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -297,15 +286,15 @@ impl Effort {
 
     /// One batch: tries to take 32 folios out of memory, fewer for a small group, which is not to lose more than it must.
     fn shrink(&mut self) -> Pass {
-        let mut candidates = [const { None }; BATCH];
         let most = if self.group == group::ROOT { BATCH } else { (group::pages(self.group) / 64).clamp(1, BATCH) };
         let lengths = self.lengths();
         let can_swap = swap::core().totals().0 > 0;
         let is_for_files = TURNS.lock().is_for_files(&lengths, swappiness(), can_swap);
         let list = if is_for_files { List::InactiveFile } else { List::Inactive };
-        self.balance(list, &lengths, &mut candidates[..most]);
-        let looked_at = self.isolate(list, &mut candidates[..most]);
-        let leaving = shrink_folios(&mut candidates, list, &mut self.plug);
+        self.balance(list, &lengths, most);
+        let mut batch = self.isolate(list, most);
+        let looked_at = batch.len();
+        let leaving = page_out::page_out(&mut batch, list, &mut self.plug);
 
         let who = usize::from(!task::scheduler::with_current(task::Thread::reclaims).unwrap_or(false));
         COUNTERS.scanned.fetch_add(looked_at as u64, Ordering::Relaxed);
@@ -321,16 +310,12 @@ impl Effort {
         if self.group == group::ROOT { lru::lengths() } else { lru::lengths_of_group(self.group) }
     }
 
-    fn isolate(&self, list: List, taken: &mut [Option<Folio>]) -> usize {
-        if self.group == group::ROOT {
-            lru::isolate(list, taken)
-        } else {
-            lru::isolate_of_group(list, self.group, taken)
-        }
+    fn isolate(&self, list: List, most: usize) -> Batch {
+        if self.group == group::ROOT { lru::isolate(list, most) } else { lru::isolate_of_group(list, self.group, most) }
     }
 
     /// Feeds an inactive list from the tail of its active one when it has become the shorter one.
-    fn balance(&self, list: List, lengths: &lru::Lengths, taken: &mut [Option<Folio>]) {
+    fn balance(&self, list: List, lengths: &lru::Lengths, most: usize) {
         let (active, inactive) = match list {
             List::InactiveFile | List::ActiveFile => (lengths.active_file, lengths.inactive_file),
             _ => (lengths.active, lengths.inactive),
@@ -338,16 +323,11 @@ impl Effort {
         if !policy::is_inactive_short(active, inactive) {
             return;
         }
-        let count = self.isolate(list.active(), taken);
-        COUNTERS.deactivated.fetch_add(count as u64, Ordering::Relaxed);
-        let mut owners = Owners::default();
-        for folio in taken.iter_mut().filter_map(Option::take) {
-            // It starts its way through the inactive list with a clean slate: only an access from now on counts.
-            if let Some(owner) = owners.find(&folio) {
-                marks_of(&folio, owner);
-            }
-            lru::add(&folio, list);
-        }
+        let batch = self.isolate(list.active(), most);
+        COUNTERS.deactivated.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        // They start their way through the inactive list with a clean slate: only an access from now on counts.
+        page_out::forget_access(&batch);
+        batch.iter().for_each(|folio| lru::add(folio, list));
     }
 
     /// Every page was looked at three times, so has long lost its second chance, and none could leave.
@@ -368,12 +348,6 @@ pub fn writes_under_way() -> usize {
     WRITES_UNDER_WAY.load(Ordering::Acquire)
 }
 
-/// A folio that is out of all page tables, and whether its contents are newer than its slot's.
-struct Unmapped {
-    folio: Locked<Folio>,
-    dirty: bool,
-}
-
 /// What one batch came to.
 struct Pass {
     /// Folios taken from the inactive list.
@@ -382,282 +356,32 @@ struct Pass {
     leaving: usize,
 }
 
-/// Pages that are to leave memory now, whoever used them last.
-#[derive(Default)]
-pub(super) struct PageOut {
-    candidates: [Option<Folio>; BATCH],
-    count: usize,
-    plug: Plug,
-}
-
-impl PageOut {
-    /// Adds a folio that is in no list.
-    pub(super) fn add(&mut self, folio: Folio) {
-        self.candidates[self.count] = Some(folio);
-        self.count += 1;
-        if self.count == BATCH {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        self.count = 0;
-        shrink_folios(&mut self.candidates, List::Inactive, &mut self.plug);
-    }
-
-    /// Takes out what was added last.
-    pub(super) fn finish(mut self) {
-        self.flush();
-        self.plug.submit();
-    }
-}
-
-/// Tries to take out of memory what was isolated from `list`; returns how many folios are out of all page tables now.
-fn shrink_folios(candidates: &mut [Option<Folio>; BATCH], list: List, plug: &mut Plug) -> usize {
-    let mut owners = Owners::default();
-    let mut unmapped: [Option<Unmapped>; BATCH] = [const { None }; BATCH];
-    let mut leaving = 0;
-    let mut mapped = false;
-    for candidate in candidates {
-        let Some(folio) = candidate.take() else { break };
-        if let Some(folio) = try_unmap(folio, list, &mut owners, &mut mapped) {
-            unmapped[leaving] = Some(folio);
-            leaving += 1;
-        }
-    }
-    if mapped {
-        page_table::flush_user_everywhere();
-        COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
-    }
-    let mut freed = false;
-    for Unmapped { folio, dirty } in unmapped.into_iter().map_while(|unmapped| unmapped) {
-        freed |= take_out(folio, dirty, &mut owners, plug);
-    }
-    if freed {
-        frames_freed();
-    }
-    leaving
-}
-
-/// What the words that map a folio say together.
-#[derive(Clone, Copy, Default)]
-struct Marks {
-    accessed: bool,
-    locked: bool,
-}
-
-impl Marks {
-    /// Adds what the word says, which forgets that the page was accessed; whether the page may go as far as this word is
-    /// concerned.
-    fn take_from(&mut self, word: &AtomicU64) -> bool {
-        let before = word.load(Ordering::Acquire);
-        if page_tables::is_accessed(before) {
-            word.fetch_and(!Flags::ACCESSED.bits(), Ordering::AcqRel);
-            self.accessed = true;
-        }
-        self.locked |= page_tables::is_locked(before);
-        !page_tables::is_accessed(before) && !page_tables::is_locked(before)
-    }
-
-    /// Where a folio from `list` goes that stays.
-    fn list(self, list: List) -> Option<List> {
-        if self.locked {
-            return Some(List::Unevictable);
-        }
-        if self.accessed {
-            COUNTERS.second_chances.fetch_add(1, Ordering::Relaxed);
-        }
-        self.accessed.then(|| list.active())
-    }
-}
-
-fn marks_of(folio: &Folio, owner: &Owner) -> Marks {
-    let mut marks = Marks::default();
-    owner.for_each_word(folio, |_, word| {
-        marks.take_from(word);
-    });
-    marks
-}
-
-/// Decides whether the folio goes; if so gives it a slot, if it needs one, and takes it out of all page tables.
-fn try_unmap(folio: Folio, list: List, owners: &mut Owners, mapped: &mut bool) -> Option<Unmapped> {
-    let locked = Locked::try_lock(folio).inspect_err(|busy| lru::add(busy, list)).ok()?;
-    if locked.state().is(FolioFlag::Writeback) {
-        lru::add(&locked, list);
-        return None;
-    }
-    let Some(owner) = owners.find(&locked) else {
-        // Its spaces are gone, so it goes with this reference, or with its slot.
-        let dirty = locked.state().is(FolioFlag::Dirty);
-        return locked.state().entry().is_some().then_some(Unmapped { folio: locked, dirty });
-    };
-    if !is_mapped_once(&locked) || matches!(owner, Owner::Object(_)) {
-        let marks = marks_of(&locked, owner);
-        if let Some(stays) = marks.list(list) {
-            lru::add(&locked, stays);
-            return None;
-        }
-    }
-    match owner {
-        Owner::Object(object) => unmap_of_object(object, locked, mapped),
-        Owner::Lineage(_) => unmap_private(locked, owner, list, mapped),
-    }
-}
-
-/// Whether no more than one word maps the folio, going by its references: the caller's, the cache's, and one.
-fn is_mapped_once(folio: &Locked<Folio>) -> bool {
-    folio.references() <= 2 + u32::from(folio.state().is(FolioFlag::InCache))
-}
-
-/// Replaces every word of a private page by its swap entry, unless it was accessed. The translation may be remembered by the
-/// processor until the next flush.
-fn unmap_private(folio: Locked<Folio>, owner: &Owner, list: List, mapped: &mut bool) -> Option<Unmapped> {
-    let mut marks = Marks::default();
-    let (mut dirty, mut gone, mut has_slot) = (false, 0, true);
-    owner.for_each_word(&folio, |tables, word| {
-        if !marks.take_from(word) || !has_slot {
-            return;
-        }
-        if folio.state().entry().is_none() {
-            // Only now, when it is known to go.
-            has_slot = group::may_swap(tables.counts.group()) && swap::core().add_to_swap(&folio).is_ok();
-        }
-        let count = folio.state().entry().and_then(|entry| swap::core().duplicate(entry).ok());
-        let Some(count) = count else {
-            has_slot = false;
-            return;
-        };
-        let before = word.swap(count.into_word(), Ordering::AcqRel);
-        tables.counts.swapped_out();
-        dirty |= page_tables::is_dirty(before);
-        gone += 1;
-    });
-    if gone > 0 {
-        *mapped = true;
-        folio.drop_references(gone);
-    }
-    if dirty {
-        folio.state().set(FolioFlag::Dirty);
-    }
-    let stays = marks.list(list).or((!has_slot).then_some(List::Active));
-    if let Some(stays) = stays {
-        if !has_slot {
-            // There may be a slot without memory for its count.
-            swap::core().try_free_slot(&folio);
-        }
-        lru::add(&folio, stays);
-        return None;
-    }
-    // Without a slot, its page was unmapped while it was on its way here: it goes with this reference.
-    let is_cached = folio.state().is(FolioFlag::InCache);
-    is_cached.then(|| Unmapped { dirty: folio.state().is(FolioFlag::Dirty), folio })
-}
-
-/// Takes a page of an object out of all page tables; one that is not as its source has it gets a slot, and the entry takes its
-/// place in the object.
-fn unmap_of_object(object: &Object, folio: Locked<Folio>, mapped: &mut bool) -> Option<Unmapped> {
-    let Owned { index, .. } = folio.owned()?;
-    let mut dirty = folio.state().is(FolioFlag::Dirty);
-    let mut gone = 0;
-    object.mappers().for_each_word(index, folio.frame(), |tables, word| {
-        let before = word.swap(0, Ordering::AcqRel);
-        tables.counts.remove(before);
-        dirty |= page_tables::is_dirty(before);
-        gone += 1;
-    });
-    *mapped |= gone > 0;
-    folio.drop_references(gone);
-    if dirty {
-        folio.state().set(FolioFlag::Dirty);
-    }
-    if !object.holds(index, &folio) || !dirty && folio.state().entry().is_none() {
-        return Some(Unmapped { folio, dirty });
-    }
-    if folio.state().entry().is_none() && swap::core().add_to_swap(&folio).is_err() {
-        lru::add(&folio, List::Active);
-        return None;
-    }
-    let count = folio.state().entry().and_then(|entry| swap::core().duplicate(entry).ok());
-    let Some(count) = count else {
-        swap::core().try_free_slot(&folio);
-        lru::add(&folio, List::Active);
-        return None;
-    };
-    object.take_out(index, &folio, count.into_word());
-    Some(Unmapped { dirty: folio.state().is(FolioFlag::Dirty), folio })
-}
-
-/// Writes the folio if it is dirty and drops it if it is clean; whether its frame is free now.
-fn take_out(folio: Locked<Folio>, dirty: bool, owners: &mut Owners, plug: &mut Plug) -> bool {
-    if !folio.state().is(FolioFlag::InCache) {
-        return drop_page_of_object(&folio, owners);
-    }
-    if !dirty {
-        let is_gone = evict(folio, List::Inactive);
-        COUNTERS.dropped_clean.fetch_add(u64::from(is_gone), Ordering::Relaxed);
-        return is_gone;
-    }
-    COUNTERS.written.fetch_add(1, Ordering::Relaxed);
+/// A write of a folio begins.
+pub(super) fn write_started() {
     WRITES_UNDER_WAY.fetch_add(1, Ordering::AcqRel);
-    folio.state().set(FolioFlag::Dirty);
-    let is_gone = match swap::core().write(plug, folio) {
-        Written::Queued => return false,
-        Written::Zero(folio) => evict(folio, List::Inactive),
-        Written::Unused(folio) => {
-            drop(folio);
-            true
-        }
-        Written::Refused(folio) => {
-            FAILED_WRITES.fetch_add(1, Ordering::Release);
-            lru::add(&folio, List::Active);
-            false
-        }
-    };
+}
+
+/// A write of a folio is over, whatever came of it.
+pub(super) fn write_is_over() {
     WRITES_UNDER_WAY.fetch_sub(1, Ordering::AcqRel);
-    is_gone
 }
 
-/// Frees a page that is as its source has it, or that its object has forgotten; whether it is gone.
-fn drop_page_of_object(folio: &Locked<Folio>, owners: &mut Owners) -> bool {
-    if folio.state().is(FolioFlag::Dirty) {
-        // Written while it was on its way here.
-        lru::add(folio, List::Inactive);
-        return false;
-    }
-    if let (Some(Owner::Object(object)), Some(Owned { index, .. })) = (owners.find(folio), folio.owned())
-        && object.holds(index, folio)
-    {
-        object.take_out(index, folio, 0);
-        COUNTERS.dropped_clean.fetch_add(1, Ordering::Relaxed);
-    }
-    true
+/// An area refused to take a folio.
+pub(super) fn write_failed() {
+    FAILED_WRITES.fetch_add(1, Ordering::Release);
 }
 
-/// Takes a clean folio that nobody maps out of the swap cache and frees its frame; whether that was possible. If somebody
-/// else uses it or it is dirty, it goes to `list`.
-fn evict(folio: Locked<Folio>, list: List) -> bool {
-    /// The swap cache's and the one of `folio`.
-    const REFERENCES: u32 = 2;
-    let age = EVICTIONS.load(Ordering::Relaxed) & SHADOW_MASK;
-    match swap::core().evict(folio, REFERENCES, age) {
-        Ok(folio) => {
-            EVICTIONS.fetch_add(1, Ordering::Relaxed);
-            drop(folio);
-            true
-        }
-        Err(busy) => {
-            lru::add(&busy, list);
-            false
-        }
-    }
+/// What the eviction of a folio leaves in its slot.
+pub(super) fn next_age() -> u64 {
+    EVICTIONS.fetch_add(1, Ordering::Relaxed) & SHADOW_MASK
 }
 
 /// Ends the write of a folio, in the thread that completes its area's requests.
 pub fn write_ended(folio: Folio, result: Result<(), IoError>) {
-    WRITES_UNDER_WAY.fetch_sub(1, Ordering::AcqRel);
+    write_is_over();
     match result {
         Err(_) => {
-            FAILED_WRITES.fetch_add(1, Ordering::Release);
+            write_failed();
             // Trying again soon would fail again.
             lru::add(&folio, List::Active);
             FREED.wake_all();
@@ -669,7 +393,10 @@ pub fn write_ended(folio: Folio, result: Result<(), IoError>) {
         }
         Ok(()) => match Locked::try_lock(folio) {
             Ok(folio) => {
-                if evict(folio, List::Inactive) {
+                let mut gone = Batch::new();
+                page_out::evict(&mut [folio].into_iter().collect(), &mut gone);
+                if !gone.is_empty() {
+                    drop(gone);
                     frames_freed();
                 }
             }

@@ -25,9 +25,10 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use arrayvec::ArrayVec;
 use quire_swap::header::PAGE_SIZE;
 
-use super::folio::{Folio, OWNER_NUMBERS, Owned};
+use super::folio::{BATCH, OWNER_NUMBERS, Owned};
 use super::frame::FrameNumber;
 use super::object::Object;
 use super::page_tables::{PageTables, folio_frame};
@@ -106,15 +107,36 @@ impl Mappers {
         Owned { owner: self.number, index }
     }
 
-    /// Calls `visit` with each word that maps `frame`, which has this `index`, its tables locked.
-    pub(super) fn for_each_word(&self, index: u64, frame: FrameNumber, mut visit: impl FnMut(&PageTables, &AtomicU64)) {
+    /// Calls `visit` with each word that maps one of `pages`, whose index and frame `place` says, its tables locked. Each
+    /// space's tables are locked once for all pages.
+    #[inline]
+    pub(super) fn for_each_word<T>(
+        &self,
+        pages: &mut [T],
+        place: impl Fn(&T) -> (u64, FrameNumber),
+        mut visit: impl FnMut(&mut T, &PageTables, &AtomicU64),
+    ) {
         for Mapper { tables, base } in &*self.list.lock() {
             let words = tables.lock();
-            let Some(word) = words.find(base.wrapping_add(index * PAGE_SIZE as u64)) else { continue };
-            if folio_frame(word.load(Ordering::Acquire)) == Some(frame) {
-                visit(tables, word);
+            let mut cursor = words.cursor();
+            for page in &mut *pages {
+                let (index, frame) = place(page);
+                let Some(word) = cursor.find(base.wrapping_add(index * PAGE_SIZE as u64)) else { continue };
+                if folio_frame(word.load(Ordering::Acquire)) == Some(frame) {
+                    visit(page, tables, word);
+                }
             }
         }
+    }
+
+    /// The same for the one page with this `index` and `frame`.
+    pub(super) fn for_each_word_of(
+        &self,
+        index: u64,
+        frame: FrameNumber,
+        mut visit: impl FnMut(&PageTables, &AtomicU64),
+    ) {
+        self.for_each_word(&mut [()], |()| (index, frame), |(), tables, word| visit(tables, word));
     }
 
     /// Whether no space maps any of the pages.
@@ -130,49 +152,48 @@ impl Drop for Mappers {
 }
 
 impl Owner {
-    fn mappers(&self) -> &Mappers {
+    pub(super) fn mappers(&self) -> &Mappers {
         match self {
             Self::Lineage(lineage) => &lineage.mappers,
             Self::Object(object) => object.mappers(),
         }
     }
-
-    /// Calls `visit` with each word that maps the folio, its tables locked.
-    pub(super) fn for_each_word(&self, folio: &Folio, visit: impl FnMut(&PageTables, &AtomicU64)) {
-        if let Some(Owned { index, .. }) = folio.owned() {
-            self.mappers().for_each_word(index, folio.frame(), visit);
-        }
-    }
 }
 
-/// The owners of the folios that are looked at together, kept until all of these are dealt with: dropping the last
-/// reference to an object waits for the locks of its folios.
+/// The owners of the folios of a batch, kept until all of these are dealt with: dropping the last reference to an object
+/// waits for the locks of its folios.
 #[derive(Default)]
 pub(super) struct Owners {
-    kept: [Option<(u32, Owner)>; Self::MOST],
+    kept: ArrayVec<(u32, Owner), BATCH>,
     last: usize,
 }
 
 impl Owners {
-    /// Folios of more owners than this are not dealt with together.
-    const MOST: usize = 8;
+    /// The place of the owner with this number, while it exists.
+    #[inline]
+    pub(super) fn find(&mut self, number: u32) -> Option<usize> {
+        if self.kept.get(self.last).is_none_or(|(other, _)| *other != number) {
+            self.last = self.find_another(number)?;
+        }
+        Some(self.last)
+    }
 
-    /// The folio's owner, while it exists; `None` also when too many others are kept.
-    pub(super) fn find(&mut self, folio: &Folio) -> Option<&Owner> {
-        let number = folio.owned()?.owner;
-        let is = |kept: &Option<(u32, Owner)>| kept.as_ref().is_some_and(|(other, _)| *other == number);
-        if !is(&self.kept[self.last]) {
-            self.last = self.kept.iter().position(|kept| is(kept) || kept.is_none())?;
+    #[inline(never)]
+    fn find_another(&mut self, number: u32) -> Option<usize> {
+        if let Some(place) = self.kept.iter().position(|(other, _)| *other == number) {
+            return Some(place);
         }
-        let place = &mut self.kept[self.last];
-        if place.is_none() {
-            let owner = match OWNERS.lock().get(&number)? {
-                WeakOwner::Lineage(lineage) => lineage.upgrade().map(Owner::Lineage),
-                WeakOwner::Object(object) => object.upgrade().map(Owner::Object),
-            };
-            *place = Some((number, owner?));
-        }
-        place.as_ref().map(|(_, owner)| owner)
+        let owner = match OWNERS.lock().get(&number)? {
+            WeakOwner::Lineage(lineage) => lineage.upgrade().map(Owner::Lineage),
+            WeakOwner::Object(object) => object.upgrade().map(Owner::Object),
+        };
+        self.kept.push((number, owner?));
+        Some(self.kept.len() - 1)
+    }
+
+    /// The owner at a place that [`Owners::find`] gave.
+    pub(super) fn get(&self, place: usize) -> &Owner {
+        &self.kept[place].1
     }
 }
 

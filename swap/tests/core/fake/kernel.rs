@@ -229,10 +229,18 @@ impl Kernel {
         }
         let locked = lock(&folio);
         drop(folio);
-        if locked.state().entry().is_none() && self.swap.add_to_swap(&locked).is_err() {
-            return false;
+        let mut held = None;
+        if locked.state().entry().is_none() {
+            let added = if locked.order() == 0 {
+                self.swap.hold_in_swap(&locked).map(|reference| held = Some(reference))
+            } else {
+                self.swap.add_to_swap(&locked).map(drop)
+            };
+            if added.is_err() {
+                return false;
+            }
         }
-        self.unmap_all(&locked);
+        self.unmap_all(&locked, held);
         if self.is_mapped(&locked) {
             return false;
         }
@@ -257,29 +265,38 @@ impl Kernel {
     /// Evicts every unmapped, clean folio in the cache, as `write_ended` would have.
     pub fn evict_ended(&self) {
         let ended = std::mem::take(&mut *self.memory.ended_writes.lock().unwrap());
-        for (number, _) in ended {
-            if let Some(folio) = FakeFolio::try_from_number(number)
-                && let Ok(locked) = Locked::try_lock(folio)
-                && locked.state().entry().is_some()
-            {
-                self.evict(locked);
-            }
-        }
+        let folios: Vec<_> = ended
+            .into_iter()
+            .filter_map(|(number, _)| Locked::try_lock(FakeFolio::try_from_number(number)?).ok())
+            .filter(|folio| folio.state().entry().is_some())
+            .collect();
+        self.swap.evict_each(folios.into_iter(), 2, || 7, drop);
     }
 
-    fn unmap_all(&mut self, folio: &Locked<FakeFolio>) {
+    /// Puts entries in the place of all words that map the folio. The first gets the count that is there already, if there is.
+    fn unmap_all(&mut self, folio: &Locked<FakeFolio>, mut held: Option<SlotReference<'static, Fake>>) {
         let first = folio.state().entry().expect("it was just added");
         let frames = folio.number()..folio.number() + (1 << folio.order());
+        let mut wanted = Vec::new();
         for word in self.tables.iter_mut().flatten() {
             let PageTableWord::Present(old) = PageTableWord::decode(*word) else { continue };
-            if frames.contains(&(old >> 12)) {
+            if !frames.contains(&(old >> 12)) {
+                continue;
+            }
+            if let Some(reference) = held.take() {
+                *word = reference.into_word();
+                drop(FakeFolio::from_number(folio.number()));
+            } else {
                 let slot = first.slot() + ((old >> 12) - folio.number()) as u32;
-                let entry = Entry::new(first.area(), slot).unwrap();
-                let Ok(reference) = self.swap.duplicate(entry) else { continue };
+                wanted.push((Entry::new(first.area(), slot).unwrap(), word));
+            }
+        }
+        self.swap.duplicate_each(wanted.into_iter(), |word, reference| {
+            if let Ok(reference) = reference {
                 *word = reference.into_word();
                 drop(FakeFolio::from_number(folio.number()));
             }
-        }
+        });
     }
 
     fn is_mapped(&self, folio: &FakeFolio) -> bool {

@@ -1,0 +1,384 @@
+//! Taking folios out of memory, a batch at a time.
+//!
+//! # Steps
+//!
+//! Each step is done for the whole batch, so that its locks are taken a few times for all of them and not once for each:
+//!
+//! 1. Every folio's lock is tried, and its owner looked up ([`mm::rmap`](super::rmap)). One that is busy stays.
+//! 2. The words that map the folios are looked at, space by space. A page that was accessed since gets a second chance, one
+//!    that is locked in memory stays; neither gets a slot.
+//! 3. The others get a slot, unless they still have one, and a count of it for the word that will hold it.
+//! 4. Their words are replaced by their entries, space by space again. One that was accessed since step 2 stays after all.
+//! 5. The TLB is flushed, once.
+//! 6. Dirty folios are gathered in a plug and written; clean ones are evicted from the swap cache, and their frames are freed
+//!    together.
+//!
+//! Pages of an [`Object`] go through steps 2 to 4 one by one: the object's own word becomes the entry, those of the page
+//! tables 0.
+//!
+//! # Invariants
+//!
+//! Nothing is written before the flush: until then a task could change a page through a translation that the processor
+//! remembers. A folio is locked from step 1 until it is given to the plug, freed, or back in a list.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use arrayvec::ArrayVec;
+use quire_swap::{Folio as _, FolioFlag, Locked, SlotReference, Written};
+use x86_64::structures::paging::PageTableFlags as Flags;
+
+use super::folio::{self, BATCH, Batch, Folio, Owned};
+use super::frame::FrameNumber;
+use super::group;
+use super::lru::{self, List};
+use super::object::Object;
+use super::page_tables::{self, PageTables};
+use super::reclaim::{self, COUNTERS};
+use super::rmap::{Mappers, Owner, Owners};
+use crate::arch::page_table;
+use crate::swap::{self, Plug, Quire};
+
+/// A private page that may go.
+struct Candidate {
+    folio: Locked<Folio>,
+    frame: FrameNumber,
+    /// The page's index with its owner, and the owner's place.
+    index: u64,
+    owner: usize,
+    marks: Marks,
+    /// The memory group of a space that maps it; `None` while no word was found that does.
+    group: Option<u8>,
+    /// A count for the first word that is replaced.
+    count: Option<SlotReference<'static, Quire>>,
+    /// It got no slot, or no count of it.
+    is_refused: bool,
+}
+
+/// What the words that map a folio say together.
+#[derive(Clone, Copy, Default)]
+struct Marks {
+    accessed: bool,
+    locked: bool,
+}
+
+impl Marks {
+    /// Adds what the word says, which forgets that the page was accessed; whether the page may go as far as this word is
+    /// concerned.
+    fn take_from(&mut self, word: &AtomicU64) -> bool {
+        let before = word.load(Ordering::Acquire);
+        if page_tables::is_accessed(before) {
+            word.fetch_and(!Flags::ACCESSED.bits(), Ordering::AcqRel);
+            self.accessed = true;
+        }
+        self.locked |= page_tables::is_locked(before);
+        !page_tables::is_accessed(before) && !page_tables::is_locked(before)
+    }
+
+    const fn may_go(self) -> bool {
+        !self.accessed && !self.locked
+    }
+
+    /// Where a folio from `list` goes that stays.
+    fn list(self, list: List) -> Option<List> {
+        if self.locked {
+            return Some(List::Unevictable);
+        }
+        if self.accessed {
+            COUNTERS.second_chances.fetch_add(1, Ordering::Relaxed);
+        }
+        self.accessed.then(|| list.active())
+    }
+}
+
+/// Tries to take out of memory what was isolated from `list`; returns how many folios are out of all page tables now.
+pub(super) fn page_out(batch: &mut Batch, list: List, plug: &mut Plug) -> usize {
+    let mut owners = Owners::default();
+    let mut candidates = ArrayVec::<Candidate, BATCH>::new();
+    let mut unmapped = ArrayVec::<Locked<Folio>, BATCH>::new();
+    let mut flush = false;
+    for folio in batch.drain(..) {
+        let folio = match Locked::try_lock(folio) {
+            Ok(folio) if !folio.state().is(FolioFlag::Writeback) => folio,
+            Ok(busy) => {
+                lru::add(&busy, list);
+                continue;
+            }
+            Err(busy) => {
+                lru::add(&busy, list);
+                continue;
+            }
+        };
+        let place = folio.owned().and_then(|Owned { owner, index }| Some((index, owners.find(owner)?)));
+        match place.map(|(index, owner)| (index, owner, owners.get(owner))) {
+            Some((index, _, Owner::Object(object))) => {
+                unmapped.extend(unmap_of_object(object, index, folio, list, &mut flush));
+            }
+            Some((index, owner, Owner::Lineage(_))) => candidates.push(Candidate::new(folio, index, owner)),
+            // Its spaces are gone, so it goes with this reference, or with its slot.
+            None if folio.state().entry().is_some() => unmapped.push(folio),
+            None => {}
+        }
+    }
+    for candidates in candidates.chunk_by_mut(|one, other| one.owner == other.owner) {
+        let owner = owners.get(candidates[0].owner);
+        look(owner, candidates);
+        give_slots(candidates);
+        flush |= replace_words(owner, candidates);
+    }
+    if flush {
+        page_table::flush_user_everywhere();
+        COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
+    }
+    let mut leaving = Leaving { plug, clean: ArrayVec::new(), zero: ArrayVec::new(), gone: Batch::new(), count: 0 };
+    unmapped.drain(..).for_each(|folio| leaving.add(folio, &mut owners));
+    for candidate in candidates.drain(..) {
+        if let Some(folio) = candidate.settle(list) {
+            leaving.add(folio, &mut owners);
+        }
+    }
+    leaving.free()
+}
+
+/// Forgets that the pages of these folios were accessed.
+pub(super) fn forget_access(batch: &[Folio]) {
+    let mut owners = Owners::default();
+    for folio in batch {
+        if let Some(Owned { owner, index }) = folio.owned()
+            && let Some(owner) = owners.find(owner)
+        {
+            marks_of(owners.get(owner).mappers(), index, folio);
+        }
+    }
+}
+
+/// What the words say that map the folio, page `index` of its owner; they forget that it was accessed.
+fn marks_of(mappers: &Mappers, index: u64, folio: &Folio) -> Marks {
+    let mut marks = Marks::default();
+    mappers.for_each_word_of(index, folio.frame(), |_, word| {
+        marks.take_from(word);
+    });
+    marks
+}
+
+impl Candidate {
+    fn new(folio: Locked<Folio>, index: u64, owner: usize) -> Self {
+        Self {
+            frame: folio.frame(),
+            folio,
+            index,
+            owner,
+            marks: Marks::default(),
+            group: None,
+            count: None,
+            is_refused: false,
+        }
+    }
+
+    /// It may go as far as is known, and is mapped by at least one word.
+    const fn may_go(&self) -> bool {
+        self.group.is_some() && self.marks.may_go() && !self.is_refused
+    }
+
+    fn set_count(&mut self, count: Option<SlotReference<'static, Quire>>) {
+        self.is_refused = count.is_none();
+        self.count = count;
+    }
+
+    /// Puts it back into a list if it stays. A count that was not used, because its words changed meanwhile, is given back.
+    fn settle(self, list: List) -> Option<Locked<Folio>> {
+        let Self { folio, marks, is_refused, .. } = self;
+        if let Some(stays) = marks.list(list).or(is_refused.then_some(List::Active)) {
+            if is_refused {
+                // There may be a slot without memory for its count.
+                swap::core().try_free_slot(&folio);
+            }
+            lru::add(&folio, stays);
+            return None;
+        }
+        // Without a slot, its page was unmapped while it was on its way here: it goes with this reference.
+        folio.state().is(FolioFlag::InCache).then_some(folio)
+    }
+}
+
+/// Calls `visit` with each word that maps one of the candidates, which have this owner.
+fn for_each_word(
+    owner: &Owner,
+    candidates: &mut [Candidate],
+    visit: impl FnMut(&mut Candidate, &PageTables, &AtomicU64),
+) {
+    owner.mappers().for_each_word(candidates, |candidate| (candidate.index, candidate.frame), visit);
+}
+
+fn look(owner: &Owner, candidates: &mut [Candidate]) {
+    for_each_word(owner, candidates, |candidate, tables, word| {
+        candidate.marks.take_from(word);
+        candidate.group.get_or_insert(tables.counts.group());
+    });
+}
+
+fn give_slots(candidates: &mut [Candidate]) {
+    let mut new = 0;
+    for candidate in candidates.iter_mut().filter(|candidate| candidate.may_go()) {
+        if let Some(group) = candidate.group
+            && !candidate.folio.state().is(FolioFlag::InCache)
+        {
+            let may_swap = group::may_swap(group, new);
+            candidate.set_count(may_swap.then(|| swap::core().hold_in_swap(&candidate.folio).ok()).flatten());
+            new += 1;
+        }
+    }
+    let uncounted = candidates.iter_mut().filter(|candidate| candidate.may_go() && candidate.count.is_none());
+    let uncounted = uncounted.filter_map(|candidate| Some((candidate.folio.state().entry()?, candidate)));
+    swap::core().duplicate_each(uncounted, |candidate, count| candidate.set_count(count.ok()));
+}
+
+/// Replaces the words of those that may go by their entries, unless they were accessed; whether there were any. The translations
+/// may be remembered by the processor until the next flush.
+fn replace_words(owner: &Owner, candidates: &mut [Candidate]) -> bool {
+    let mut any = false;
+    for_each_word(owner, candidates, |candidate, tables, word| {
+        if !candidate.may_go() || !candidate.marks.take_from(word) {
+            return;
+        }
+        // The first word has its count already.
+        let another = || swap::core().duplicate(candidate.folio.state().entry()?).ok();
+        let Some(count) = candidate.count.take().or_else(another) else {
+            candidate.is_refused = true;
+            return;
+        };
+        let before = word.swap(count.into_word(), Ordering::AcqRel);
+        tables.counts.swapped_out();
+        candidate.folio.drop_references(1);
+        if page_tables::is_dirty(before) {
+            candidate.folio.state().set(FolioFlag::Dirty);
+        }
+        any = true;
+    });
+    any
+}
+
+/// Takes a page of an object out of all page tables, unless it was accessed; one that is not as its source has it gets a slot,
+/// and the entry takes its place in the object.
+fn unmap_of_object(
+    object: &Object,
+    index: u64,
+    folio: Locked<Folio>,
+    list: List,
+    flush: &mut bool,
+) -> Option<Locked<Folio>> {
+    if let Some(stays) = marks_of(object.mappers(), index, &folio).list(list) {
+        lru::add(&folio, stays);
+        return None;
+    }
+    let mut dirty = folio.state().is(FolioFlag::Dirty);
+    let mut gone = 0;
+    object.mappers().for_each_word_of(index, folio.frame(), |tables, word| {
+        let before = word.swap(0, Ordering::AcqRel);
+        tables.counts.remove(before);
+        dirty |= page_tables::is_dirty(before);
+        gone += 1;
+    });
+    *flush |= gone > 0;
+    folio.drop_references(gone);
+    if dirty {
+        folio.state().set(FolioFlag::Dirty);
+    }
+    if !object.holds(index, &folio) || !dirty && folio.state().entry().is_none() {
+        return Some(folio);
+    }
+    let count = match folio.state().entry() {
+        Some(entry) => swap::core().duplicate(entry).ok(),
+        None => swap::core().hold_in_swap(&folio).ok(),
+    };
+    let Some(count) = count else {
+        swap::core().try_free_slot(&folio);
+        lru::add(&folio, List::Active);
+        return None;
+    };
+    object.take_out(index, &folio, count.into_word());
+    Some(folio)
+}
+
+/// Folios that are out of all page tables.
+struct Leaving<'a> {
+    plug: &'a mut Plug,
+    /// Their slots have their contents.
+    clean: ArrayVec<Locked<Folio>, BATCH>,
+    /// They were dirty; their slots say that they are zero.
+    zero: ArrayVec<Locked<Folio>, BATCH>,
+    /// Nobody else has a reference, but for somebody who is about to notice that it came too late.
+    gone: Batch,
+    count: usize,
+}
+
+impl Leaving<'_> {
+    /// Writes the folio if it is dirty.
+    fn add(&mut self, folio: Locked<Folio>, owners: &mut Owners) {
+        self.count += 1;
+        if !folio.state().is(FolioFlag::InCache) {
+            self.gone.extend(drop_page_of_object(folio, owners));
+            return;
+        }
+        if !folio.state().is(FolioFlag::Dirty) {
+            self.clean.push(folio);
+            return;
+        }
+        COUNTERS.written.fetch_add(1, Ordering::Relaxed);
+        reclaim::write_started();
+        match swap::core().write(self.plug, folio) {
+            Written::Queued => return,
+            Written::Zero(folio) => self.zero.push(folio),
+            Written::Unused(folio) => self.gone.push(folio.unlock()),
+            Written::Refused(folio) => {
+                reclaim::write_failed();
+                lru::add(&folio, List::Active);
+            }
+        }
+        reclaim::write_is_over();
+    }
+
+    /// Frees the frames of those that need not be written; returns how many folios there were in all.
+    fn free(mut self) -> usize {
+        let dropped = evict(&mut self.clean, &mut self.gone);
+        COUNTERS.dropped_clean.fetch_add(dropped as u64, Ordering::Relaxed);
+        evict(&mut self.zero, &mut self.gone);
+        if !self.gone.is_empty() {
+            folio::drop_all(&mut self.gone);
+            reclaim::frames_freed();
+        }
+        self.count
+    }
+}
+
+/// Frees a page that is as its source has it, or that its object has forgotten.
+fn drop_page_of_object(folio: Locked<Folio>, owners: &mut Owners) -> Option<Folio> {
+    if folio.state().is(FolioFlag::Dirty) {
+        // Written while it was on its way here.
+        lru::add(&folio, List::Inactive);
+        return None;
+    }
+    if let Some(Owned { owner, index }) = folio.owned()
+        && let Some(owner) = owners.find(owner)
+        && let Owner::Object(object) = owners.get(owner)
+        && object.holds(index, &folio)
+    {
+        object.take_out(index, &folio, 0);
+        COUNTERS.dropped_clean.fetch_add(1, Ordering::Relaxed);
+    }
+    Some(folio.unlock())
+}
+
+/// Takes clean folios that nobody maps out of the swap cache; those that go, with their last references, are added to `gone`.
+/// If somebody else uses one or it is dirty, it goes to the inactive list. Returns how many go.
+pub(super) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH>, gone: &mut Batch) -> usize {
+    /// The swap cache's and the one in `clean`.
+    const REFERENCES: u32 = 2;
+    let before = gone.len();
+    let mut busy = ArrayVec::<Locked<Folio>, BATCH>::new();
+    swap::core().evict_each(clean.drain(..), REFERENCES, reclaim::next_age, |outcome| match outcome {
+        Ok(folio) => gone.push(folio),
+        Err(folio) => busy.push(folio),
+    });
+    busy.iter().for_each(|folio| lru::add(folio, List::Inactive));
+    gone.len() - before
+}
