@@ -276,6 +276,15 @@ fn bad_address() -> Outcome {
         let end = end_with(return_without_stack, address)?;
         let killed = matches!(end, End::Killed(Signal::SIGSEGV | Signal::SIGBUS));
         require!(killed, "returning with the stack at {address:#x} gave {end}");
+        require_killed(Signal::SIGSEGV, "a handler where no program is", || {
+            // SAFETY: an empty `sigaction` is valid; the process is there to be ended for the address.
+            let set = unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = address.cast_unsigned() as usize;
+                libc::sigaction(libc::SIGUSR1, &raw const action, ptr::null_mut())
+            };
+            i32::from(set != 0 || raise(Signal::SIGUSR1).is_err())
+        })?;
     }
     Ok(())
 }

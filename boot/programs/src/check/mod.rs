@@ -6,11 +6,14 @@
 //! also stands for every check that begins with it and a hyphen.
 
 mod bad;
+mod descriptors;
 mod elf;
 mod files;
 mod frames;
+mod handlers;
 mod limits;
 mod pages;
+mod reclaim;
 mod sequences;
 mod signals;
 mod swapped;
@@ -60,11 +63,14 @@ const LIMIT_SECONDS: u32 = 100;
 fn checks() -> impl Iterator<Item = &'static Check> {
     [
         bad::CHECKS,
+        descriptors::CHECKS,
         elf::CHECKS,
         files::CHECKS,
         frames::CHECKS,
+        handlers::CHECKS,
         limits::CHECKS,
         pages::CHECKS,
+        reclaim::CHECKS,
         sequences::CHECKS,
         signals::CHECKS,
         swapped::CHECKS,

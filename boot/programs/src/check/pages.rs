@@ -11,15 +11,17 @@ use nix::{
     errno::Errno,
     libc::{self, c_int, c_void, siginfo_t},
     sys::{
-        mman::{MmapAdvise, ProtFlags},
+        mman::{MapFlags, MmapAdvise, ProtFlags},
         resource::{Resource, UsageWho, getrusage, setrlimit},
         signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
     },
+    unistd::{pipe, read, write},
 };
 use quire_protocol::contents::{Contents, hash};
 
 use super::{Check, Outcome, require, require_killed, require_success};
 use crate::{
+    files,
     memory::{Memory, PAGE},
     process::{Child, End, exit},
 };
@@ -34,8 +36,9 @@ pub(super) const CHECKS: &[Check] = &[
     ("pages-in-core", in_core),
     ("pages-locked", locked),
     ("pages-copied-on-write", copied_on_write),
+    ("pages-written-after-fork", written_at_once),
     ("pages-shared", shared),
-    ("pages-of-a-file", of_a_file),
+    ("pages-of-a-file", of_files),
     ("pages-break", program_break),
     ("pages-limit", limit),
     ("pages-faults-counted", faults_counted),
@@ -45,13 +48,16 @@ pub(super) const CHECKS: &[Check] = &[
 
 fn zero_at_first() -> Outcome {
     let mut memory = Memory::private(300)?;
-    require!(memory.pages().iter().all(|page| page.iter().all(|&byte| byte == 0)), "a new page is not zero");
-    for (page, number) in memory.pages().iter_mut().zip(0..) {
-        Contents::Mix.fill(page, number);
-    }
+    require!(memory.pages().iter().flatten().all(|&byte| byte == 0), "a page that nobody wrote is not zero");
     drop(memory);
-    let mut memory = Memory::private(300)?;
-    require!(memory.pages().iter().all(|page| page.iter().all(|&byte| byte == 0)), "a page has an older one's bytes");
+    for _ in 0..2 {
+        let mut memory = Memory::private(300)?;
+        // Written first: what is only read need not have memory of its own.
+        (0..300).for_each(|page| memory.touch(page));
+        let is_new = |page: &[u8; PAGE]| page[0] == 1 && page[1..].iter().all(|&byte| byte == 0);
+        require!(memory.pages().iter().all(is_new), "a page has an older one's bytes");
+        memory.pages().iter_mut().zip(0..).for_each(|(page, number)| Contents::Mix.fill(page, number));
+    }
     Ok(())
 }
 
@@ -61,6 +67,17 @@ fn protection() -> Outcome {
     memory.protect(1..2, ProtFlags::PROT_READ)?;
     require!(memory.pages()[1][9] == 7, "a page lost its contents when it became read-only");
     require_killed(Signal::SIGSEGV, "writing to a read-only page", || {
+        memory.touch(1);
+        0
+    })?;
+    require_killed(Signal::SIGSEGV, "writing to a page that was just written and is read-only now", || {
+        if memory.protect(1..2, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE).is_err() {
+            return 1;
+        }
+        memory.touch(1);
+        if memory.protect(1..2, ProtFlags::PROT_READ).is_err() {
+            return 2;
+        }
         memory.touch(1);
         0
     })?;
@@ -110,6 +127,8 @@ fn unmapped() -> Outcome {
     let mut memory = Memory::private(8)?;
     memory.pages().iter_mut().zip(1..).for_each(|(page, number)| page.fill(number));
     require_killed(Signal::SIGSEGV, "reading a page that was unmapped", || {
+        // It is known to the processor.
+        memory.touch(3);
         // SAFETY: the page is this value's, and this process does not come as far as using it.
         if unsafe { libc::munmap(memory.address(3).cast(), PAGE) } != 0 {
             return 1;
@@ -141,6 +160,10 @@ fn resized() -> Outcome {
         let found: Vec<u64> = memory.pages()[..16].iter().map(hash).collect();
         require!(found == expected, "pages changed when there were {pages} of them");
     }
+    require_killed(Signal::SIGSEGV, "reading what was cut off", || {
+        // SAFETY: none: there is nothing, which is what is being checked.
+        i32::from(unsafe { memory.address(16).read_volatile() })
+    })?;
     memory.resize(64)?;
     require!(memory.pages()[16..].iter().flatten().all(|&byte| byte == 0), "a page that came back is not zero");
     Ok(())
@@ -157,12 +180,14 @@ fn advice() -> Outcome {
         memory.advise(4..8, advice)?;
         require!(memory.pages()[4..].iter().flatten().all(|&byte| byte == 9), "{advice:?} changed a page");
     }
-    memory.advise(4..8, MmapAdvise::MADV_FREE)?;
+    memory.advise(5..7, MmapAdvise::MADV_FREE)?;
     // Pages given away hold what they held or zero, and keep what is written to them from now on.
-    require!(memory.pages()[4..].iter().all(|page| matches!(page[0], 0 | 9)), "MADV_FREE made other bytes");
-    memory.pages()[4..].iter_mut().for_each(|page| page.fill(5));
+    let pages = memory.pages();
+    require!(pages[5..7].iter().all(|page| matches!(page[0], 0 | 9)), "MADV_FREE made other bytes");
+    require!([4, 7].iter().all(|&beside| pages[beside] == [9; PAGE]), "MADV_FREE changed a page beside");
+    pages[5..7].iter_mut().for_each(|page| page.fill(5));
     memory.advise(4..8, MmapAdvise::MADV_PAGEOUT)?;
-    require!(memory.pages()[4..].iter().flatten().all(|&byte| byte == 5), "a page written after MADV_FREE was lost");
+    require!(memory.pages()[5..7].iter().flatten().all(|&byte| byte == 5), "a page written after MADV_FREE was lost");
     Ok(())
 }
 
@@ -212,6 +237,23 @@ fn copied_on_write() -> Outcome {
     Ok(())
 }
 
+/// What the parent writes as soon as it comes back from `fork` the child does not see, though the processor knew these
+/// pages as writable a moment ago.
+fn written_at_once() -> Outcome {
+    let mut memory = Memory::private(64)?;
+    let (reader, writer) = pipe()?;
+    memory.pages().iter_mut().for_each(|page| page.fill(1));
+    let child = Child::start(|| {
+        let told = read(&reader, &mut [0]);
+        i32::from(told != Ok(1) || memory.pages().iter().flatten().any(|&byte| byte != 1))
+    })?;
+    memory.pages().iter_mut().for_each(|page| page.fill(2));
+    write(&writer, b"x")?;
+    let end = child.wait()?;
+    require!(end == End::Exited(0), "a child saw what its parent wrote after fork: {end}");
+    Ok(())
+}
+
 fn shared() -> Outcome {
     let mut memory = Memory::shared(16)?;
     memory.pages()[0].fill(1);
@@ -227,9 +269,13 @@ fn shared() -> Outcome {
     Ok(())
 }
 
-/// Maps the program's own file, privately.
-fn of_a_file() -> Outcome {
-    let path = "/proc/self/exe";
+fn of_files() -> Outcome {
+    // The program, of which much is in memory already, and a file of which nothing need be.
+    ["/proc/self/exe", "/etc/passwd"].into_iter().try_for_each(of_a_file)
+}
+
+/// Maps a file privately.
+fn of_a_file(path: &str) -> Outcome {
     let bytes = fs::read(path)?;
     let file = fs::File::open(path)?;
     let pages = bytes.len().div_ceil(PAGE);
@@ -267,6 +313,11 @@ fn program_break() -> Outcome {
             // SAFETY: the byte before the break belongs to the program.
             unsafe { last.write_volatile(pages as u8) };
         }
+        let end = set_break(start + 700 * PAGE);
+        // SAFETY: as above.
+        let again = unsafe { ptr::with_exposed_provenance::<u8>(end - 1).read_volatile() };
+        require!(again == 0, "what was beyond the break came back as {again}");
+        set_break(start + 3 * PAGE);
         let refused = set_break(1 << 46);
         require!(refused == start + 3 * PAGE, "an impossible break gave {refused:#x}");
         exit(0)
@@ -275,10 +326,22 @@ fn program_break() -> Outcome {
 
 fn limit() -> Outcome {
     require_success("a limit of the address space", || {
-        setrlimit(Resource::RLIMIT_AS, 64 << 20, 64 << 20)?;
-        let refused = Memory::private((128 << 20) / PAGE).map(drop);
+        const MIB: usize = (1 << 20) / PAGE;
+        // SAFETY: nothing is allocated from the heap until the process ends, which is at once.
+        let set_break = |end: usize| unsafe { libc::syscall(libc::SYS_brk, end) }.unsigned_abs() as usize;
+        let map = |pages| Memory::map(pages, MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE);
+        // As much as there is, and 16 MiB: little enough to be had on any machine.
+        let limit = (files::number("/proc/self/status", "VmSize")? << 10) + (16 << 20);
+        setrlimit(Resource::RLIMIT_AS, limit, limit)?;
+        let refused = map(24 * MIB).map(drop);
         require!(refused == Err(Errno::ENOMEM), "mapping more than the limit gave {refused:?}, not ENOMEM");
-        Memory::private(16).map(drop)?;
+        let mut memory = map(MIB)?;
+        let refused = memory.resize(24 * MIB);
+        require!(refused == Err(Errno::ENOMEM), "growing beyond the limit gave {refused:?}, not ENOMEM");
+        let start = set_break(0);
+        let end = set_break(start + 24 * MIB * PAGE);
+        require!(end == start, "the break went beyond the limit");
+        map(8 * MIB).map(drop)?;
         exit(0)
     })
 }

@@ -50,7 +50,7 @@ fn hashes(memory: &mut Memory) -> Vec<u64> {
 }
 
 /// Makes memory so short for a moment that what was paged out has to leave the swap cache too.
-fn squeeze() -> Outcome {
+pub(super) fn squeeze() -> Outcome {
     let [available, free_swap] = ["MemAvailable", "SwapFree"].map(|name| files::number("/proc/meminfo", name));
     // More than there is in memory, by as much as there is room for elsewhere.
     let pages = (available? + free_swap?.min(16 << 10) / 2) as usize / 4;
@@ -123,8 +123,19 @@ fn given_up() -> Outcome {
     let kept = pages[PAGES / 2..].iter().map(hash).eq(expected[PAGES / 2..].iter().copied());
     require!(kept, "MADV_DONTNEED of half the pages changed the others");
     memory.page_out()?;
-    memory.advise(PAGES / 2..PAGES, MmapAdvise::MADV_WILLNEED)?;
-    require!(memory.pages()[PAGES - 1][..] != [0; PAGE], "MADV_WILLNEED lost a page");
+    squeeze()?;
+    let are_here = |memory: &Memory| memory.in_core().map(|here| here[PAGES / 2..][..100].iter().all(|&here| here));
+    require!(!are_here(&memory)?, "nothing left memory when it was short");
+    memory.advise(PAGES / 2..PAGES / 2 + 100, MmapAdvise::MADV_WILLNEED)?;
+    // They may still be on their way.
+    for _ in 0..100 {
+        if !are_here(&memory)? {
+            sleep(Duration::from_millis(20));
+        }
+    }
+    require!(are_here(&memory)?, "MADV_WILLNEED did not bring pages in");
+    let kept = memory.pages()[PAGES / 2..].iter().map(hash).eq(expected[PAGES / 2..].iter().copied());
+    require!(kept, "MADV_WILLNEED brought other pages in");
     memory.page_out()?;
     Ok(())
 }
@@ -148,6 +159,9 @@ fn locked() -> Outcome {
     Errno::result(unsafe { libc::mlock(memory.address(0).cast(), PAGES * PAGE) })?;
     let away = memory.in_core()?.iter().filter(|&&here| !here).count();
     require!(away == 0, "{away} pages are not in memory after mlock");
+    squeeze()?;
+    let away = memory.in_core()?.iter().filter(|&&here| !here).count();
+    require!(away == 0, "{away} locked pages left memory when it was short");
     require!(hashes(&mut memory) == expected, "mlock brought back other pages");
     Ok(())
 }
@@ -167,6 +181,8 @@ fn files_of_tmpfs() -> Outcome {
     let mut memory = Memory::private(in_memory)?;
     memory.pages().iter_mut().zip(7..).for_each(|(page, number)| Contents::Mix.fill(page, number));
     require!(files::swap_used()? > used_before, "nothing was swapped");
+    let in_core = files::number("/proc/meminfo", "Shmem")? as usize / 4;
+    require!(in_core < in_file * 3 / 4, "{in_core} of {in_file} pages of the file stayed in memory");
     let (mut file, mut found) = (File::open(path)?, [0; PAGE]);
     for number in 0..in_file {
         Contents::Mix.fill(&mut page, number as u64);
