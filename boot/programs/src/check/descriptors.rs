@@ -5,7 +5,7 @@ use std::{
     ffi::CString,
     fs::{self, File, OpenOptions},
     io::{IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write},
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::AsRawFd,
 };
 
 use nix::{
@@ -68,7 +68,7 @@ fn closed_by_exec() -> Outcome {
 }
 
 fn replaced() -> Outcome {
-    let ((reader, writer), (other_reader, mut other)) = (pipe()?, pipe()?);
+    let ((reader, writer), (other_reader, mut other)) = (pipe2(OFlag::O_NONBLOCK)?, pipe2(OFlag::O_NONBLOCK)?);
     let number = other.as_raw_fd();
     dup2(&writer, &mut other)?;
     require!(other.as_raw_fd() == number, "dup2 gave another number than it was asked for");
@@ -187,7 +187,7 @@ fn entries() -> Outcome {
 
 /// Bytes that have no place to go stay in the pipe.
 fn nothing_lost() -> Outcome {
-    let (reader, writer): (OwnedFd, OwnedFd) = pipe()?;
+    let (reader, writer) = pipe2(OFlag::O_NONBLOCK)?;
     unistd::write(&writer, b"text")?;
     // SAFETY: the kernel must refuse the address.
     let refused = Errno::result(unsafe { libc::syscall(libc::SYS_read, reader.as_raw_fd(), 16, 4) });
@@ -201,7 +201,7 @@ fn nothing_lost() -> Outcome {
 /// Up to `PIPE_BUF` bytes are written as one, or not at all.
 fn short_writes_whole() -> Outcome {
     let (reader, writer) = pipe2(OFlag::O_NONBLOCK)?;
-    let written = unistd::write(&writer, &[1; 64_536])?;
+    let written = unistd::write(&writer, &vec![1; 64_536])?;
     let refused = unistd::write(&writer, &[2; 4096]);
     require!(refused == Err(Errno::EAGAIN), "after {written} bytes of 65536, 4096 more gave {refused:?}");
     require!(unistd::write(&writer, &[3; 1000])? == 1000, "what there is room for was not taken");

@@ -1,14 +1,22 @@
 //! What reclaim does is what its files say and are told. These checks need an enabled swap area with a disk behind it, and
 //! the machine for themselves.
 
-use nix::sys::{
-    mman::MmapAdvise,
-    resource::{UsageWho, getrusage},
+use std::fs::File;
+
+use nix::{
+    errno::Errno,
+    sys::{
+        mman::{MapFlags, MmapAdvise, ProtFlags, mmap},
+        resource::{UsageWho, getrusage},
+    },
 };
 use quire_protocol::contents::Contents;
 
 use super::{Check, Outcome, require, swapped::squeeze};
-use crate::{files, memory::Memory};
+use crate::{
+    files,
+    memory::{Memory, PAGE},
+};
 
 pub(super) const CHECKS: &[Check] =
     &[("reclaim-kswapd", kswapd), ("reclaim-swappiness", swappiness), ("reclaim-page-cluster", page_cluster)];
@@ -50,6 +58,15 @@ fn kswapd() -> Outcome {
 /// With 200 nothing is dropped while there is something to swap.
 fn swappiness() -> Outcome {
     let _setting = Setting::set("/proc/sys/vm/swappiness", "200")?;
+    let program = File::open("/proc/self/exe")?;
+    let pages = program.metadata()?.len() as usize / PAGE;
+    let length = (pages * PAGE).try_into().map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the kernel chooses a place where nothing is; the mapping stays to the process's end.
+    let start = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, &program, 0) }?.cast::<u8>();
+    for page in 0..pages {
+        // SAFETY: the page is mapped, and the file is that long.
+        unsafe { start.add(page * PAGE).read_volatile() };
+    }
     let [file, other] = [["pgscan_file"], ["pgscan_anon"]];
     let before = (counted(&file)?, counted(&other)?);
     squeeze()?;
