@@ -37,6 +37,9 @@ same "jobs at once" "1 2 3" "$(tr '\n' ' ' <order | sed 's/ $//')"
 step free -- sh -c 'free | grep -q "^Mem: *[1-9]"'
 step uptime -- sh -c 'uptime | grep -q load'
 step mount -- sh -c 'mount | grep -q "on /proc type proc"'
+step mount below itself -- mount -t proc proc /proc/1
+same "the way up" /proc/1 "$(cd /proc/1 && pwd -P)"
+step umount -- umount /proc/1
 step df -- sh -c 'df /tmp | grep -q /tmp'
 step top -- sh -c 'top -b -n 1 | grep -q "^Mem:"'
 step dmesg -- sh -c 'dmesg | grep -q "Quire"'

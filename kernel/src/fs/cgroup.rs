@@ -23,16 +23,13 @@ use crate::process;
 use crate::sync::Rank;
 use crate::task::Mutex;
 
-/// The number of the file system.
-const DEVICE: u64 = 6;
-
 type Entries = Vec<(Cow<'static, str>, Item)>;
 
 /// The file system.
 pub fn filesystem() -> Arc<Synthetic> {
     static ROOT: Once<Arc<GroupDirectory>> = Once::new();
     let root = Arc::clone(ROOT.call_once(|| GroupDirectory::new(Group::root())));
-    Synthetic::new(DEVICE, linux::CGROUP2_SUPER_MAGIC, false, Item::Directory(root))
+    Synthetic::new(linux::CGROUP2_SUPER_MAGIC, false, Item::Directory(root))
 }
 
 struct GroupDirectory {

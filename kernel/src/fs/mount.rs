@@ -1,10 +1,28 @@
 //! What is mounted where.
+//!
+//! A file system is mounted in one place, on a directory of one that was mounted before: so the way up from any directory
+//! ends at the root, whatever programs mount. (Linux mounts one in several places.)
 
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::node::Handle;
+use crate::errno::Errno;
+
+/// A number for a file system that no other has; those below 16 are given out by hand.
+pub fn new_filesystem_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(16);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// What distinguishes a node from every other.
+type Identity = (u64, u64);
+
+fn identity(node: &Handle) -> Identity {
+    node.metadata().identity()
+}
 
 /// One mounted file system.
 #[derive(Clone)]
@@ -16,8 +34,8 @@ pub struct Mount {
     /// Where, as `/proc/mounts` says.
     pub path: String,
     /// The directory below it; none for the root.
-    covered: Option<Handle>,
-    root: Handle,
+    covered: Option<(Handle, Identity)>,
+    root: (Handle, Identity),
     /// Mounted by the kernel, for programs that do not mount it themselves.
     pub early: bool,
 }
@@ -25,17 +43,22 @@ pub struct Mount {
 impl Mount {
     /// A file system with this root over a directory.
     pub fn new(source: &str, kind: &'static str, path: &str, covered: Option<Handle>, root: Handle) -> Self {
+        let with_identity = |node: Handle| {
+            let identity = identity(&node);
+            (node, identity)
+        };
+        let (covered, root) = (covered.map(with_identity), with_identity(root));
         Self { source: source.into(), kind, path: path.into(), covered, root, early: false }
     }
 
     /// What distinguishes the directory below it; none for the root.
-    pub fn covered_identity(&self) -> Option<(u64, u64)> {
-        self.covered.as_ref().map(|covered| covered.metadata().identity())
+    pub fn covered_identity(&self) -> Option<Identity> {
+        self.covered.as_ref().map(|(_, identity)| *identity)
     }
 
     /// Its root.
     pub fn root(&self) -> &Handle {
-        &self.root
+        &self.root.0
     }
 }
 
@@ -55,48 +78,48 @@ impl Mounts {
     }
 
     /// With one more.
-    #[must_use]
-    pub fn with(&self, mount: Mount) -> Self {
+    ///
+    /// # Errors
+    /// `EBUSY` if its file system is mounted already.
+    pub fn with(&self, mount: Mount) -> Result<Self, Errno> {
+        if self.with_root(mount.root()).is_some() {
+            return Err(Errno::EBUSY);
+        }
         let mut mounts = self.0.clone();
         mounts.push(mount);
-        Self(mounts)
+        Ok(Self(mounts))
     }
 
     /// Without the one whose root is `root`; none if there is none.
     pub fn without(&self, root: &Handle) -> Option<Self> {
+        let identity = identity(root);
         let mut mounts = self.0.clone();
-        let identity = root.metadata().identity();
-        let position = mounts.iter().rposition(|mount| mount.root.metadata().identity() == identity)?;
-        mounts.remove(position);
+        mounts.remove(mounts.iter().position(|mount| mount.root.1 == identity)?);
         Some(Self(mounts))
     }
 
     /// What is seen where `node` is: the node, or the root of what is mounted over it.
     pub fn covering(&self, mut node: Handle) -> Handle {
-        loop {
-            let identity = node.metadata().identity();
-            let over =
-                |mount: &&Mount| mount.covered.as_ref().is_some_and(|under| under.metadata().identity() == identity);
-            match self.0.iter().rev().find(over) {
-                Some(mount) => node = Arc::clone(&mount.root),
-                None => return node,
-            }
+        let mut place = identity(&node);
+        while let Some(over) = self.0.iter().rev().find(|mount| mount.covered_identity() == Some(place)) {
+            (node, place) = over.root.clone();
         }
+        node
     }
 
     /// The mount whose root this is.
     pub fn with_root(&self, root: &Handle) -> Option<&Mount> {
-        let identity = root.metadata().identity();
-        self.0.iter().rev().find(|mount| mount.root.metadata().identity() == identity)
+        let identity = identity(root);
+        self.0.iter().find(|mount| mount.root.1 == identity)
     }
 
     /// The directory that the file system with this root is mounted over.
     pub fn covered_by(&self, root: &Handle) -> Option<Handle> {
-        self.with_root(root)?.covered.clone()
+        self.with_root(root)?.covered.as_ref().map(|(covered, _)| Arc::clone(covered))
     }
 
     /// Whether something is mounted over a directory of the file system with the number `device`.
     pub fn has_mounts_in(&self, device: u64) -> bool {
-        self.0.iter().any(|mount| mount.covered.as_ref().is_some_and(|under| under.metadata().device == device))
+        self.0.iter().any(|mount| mount.covered_identity().is_some_and(|(other, _)| other == device))
     }
 }

@@ -56,7 +56,7 @@ fn replace_mounts(change: impl FnOnce(&Mounts) -> Result<Mounts, Errno>) -> Resu
 /// Mounts a file system.
 ///
 /// # Errors
-/// `EBUSY` if it is mounted there already, by a program.
+/// `EBUSY` if it is mounted already, by a program.
 pub fn mount(mount: &Mount) -> Result<(), Errno> {
     let place = mount.covered_identity();
     replace_mounts(|mounts| {
@@ -64,10 +64,10 @@ pub fn mount(mount: &Mount) -> Result<(), Errno> {
         match mounts.all().iter().find(same) {
             Some(early) if early.early => {
                 let others = mounts.without(early.root()).ok_or(Errno::EBUSY)?;
-                Ok(others.with(mount.clone()))
+                others.with(mount.clone())
             }
             Some(_) if mount.kind != "tmpfs" => Err(Errno::EBUSY),
-            _ => Ok(mounts.with(mount.clone())),
+            _ => mounts.with(mount.clone()),
         }
     })
 }

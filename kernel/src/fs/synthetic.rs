@@ -17,6 +17,7 @@ use core::any::Any;
 use quire_swap::header::PAGE_SIZE;
 
 use super::clock;
+use super::mount::new_filesystem_number;
 use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, Node, Target, Usage, Wait};
 use super::open::OpenDirectory;
 use crate::errno::Errno;
@@ -201,10 +202,11 @@ pub struct Synthetic {
 }
 
 impl Synthetic {
-    /// A file system with this number whose root directory is `root`; `magic` is what `statfs` says. Files of `/sys` claim
-    /// to have a page, those of `/proc` nothing.
-    pub fn new(device: u64, magic: u32, has_length: bool, root: Item) -> Arc<Self> {
-        Arc::new(Self { device, magic, length: if has_length { PAGE_SIZE as u64 } else { 0 }, root })
+    /// A file system whose root directory is `root`; `magic` is what `statfs` says. Files of `/sys` claim to have a page,
+    /// those of `/proc` nothing.
+    pub fn new(magic: u32, has_length: bool, root: Item) -> Arc<Self> {
+        let length = if has_length { PAGE_SIZE as u64 } else { 0 };
+        Arc::new(Self { device: new_filesystem_number(), magic, length, root })
     }
 
     /// Its root directory.

@@ -23,14 +23,11 @@ use crate::errno::Errno;
 use crate::swap::{self, Quire};
 use crate::zram;
 
-/// The number of the file system.
-const DEVICE: u64 = 5;
-
 type Entries = Vec<(Cow<'static, str>, Item)>;
 
 /// The file system.
 pub fn filesystem() -> Arc<Synthetic> {
-    Synthetic::new(DEVICE, linux::SYSFS_MAGIC, true, directory(root))
+    Synthetic::new(linux::SYSFS_MAGIC, true, directory(root))
 }
 
 fn root() -> Entries {

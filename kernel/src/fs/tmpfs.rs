@@ -12,11 +12,11 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use linux_raw_sys::general as linux;
 use quire_swap::header::{PAGE_SIZE, Page};
 
+use super::mount::new_filesystem_number;
 use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, PATH_MAX, Usage, Wait};
 use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
 use super::{access, device, open, pipe};
@@ -94,10 +94,8 @@ impl From<ObjectError> for Errno {
 impl Tmpfs {
     /// A new file system; `magic` is what `statfs` says, and the root directory has these permissions.
     pub fn new(magic: u32, permissions: u32) -> Arc<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(16);
-        let device = NEXT.fetch_add(1, Ordering::Relaxed);
         let tree = Tree::new(Attributes::new(permissions, clock::now()));
-        Arc::new(Self { device, magic, tree: Mutex::new(Rank::Tree, tree) })
+        Arc::new(Self { device: new_filesystem_number(), magic, tree: Mutex::new(Rank::Tree, tree) })
     }
 
     /// Its root directory.

@@ -20,14 +20,11 @@ use super::synthetic::{Directory, Item, Synthetic, read_only};
 use crate::errno::Errno;
 use crate::process as processes;
 
-/// The number of the file system.
-const DEVICE: u64 = 4;
-
 type Entries = Vec<(Cow<'static, str>, Item)>;
 
 /// The file system.
 pub fn filesystem() -> Arc<Synthetic> {
-    Synthetic::new(DEVICE, linux::PROC_SUPER_MAGIC, false, Item::Directory(Arc::new(Root)))
+    Synthetic::new(linux::PROC_SUPER_MAGIC, false, Item::Directory(Arc::new(Root)))
 }
 
 struct Root;
