@@ -7,10 +7,8 @@
 //! `EBUSY` the next time as on Linux. The mounts are a list that is never changed, only replaced, so that a walk sees one
 //! state of it.
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt::Write;
 
 use linux_raw_sys::general as linux;
 use spin::Once;
@@ -172,7 +170,7 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
     let metadata = node.metadata();
     check_kind(&metadata, flags)?;
     if only_path {
-        return Ok(OpenFile::new(node, Arc::new(OnlyPath), &shown, flags));
+        return OpenFile::new(node, Arc::new(OnlyPath), &shown, flags);
     }
     if !is_new {
         access::check(&start.credentials, &metadata, wanted(flags))?;
@@ -184,7 +182,7 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
         node.set_length(0)?;
     }
     let file = node.open(flags)?;
-    Ok(OpenFile::new(node, file, &shown, flags))
+    OpenFile::new(node, file, &shown, flags)
 }
 
 fn check_kind(metadata: &Metadata, flags: u32) -> Result<(), Errno> {
@@ -241,15 +239,4 @@ pub fn create(start: &Start, found: &Found, new: New<'_>, permissions: u32) -> R
     let wanted = Attributes::new(permissions & 0o7777, clock::now());
     let attributes = access::new_attributes(&start.credentials, &directory.attributes, kind, wanted);
     found.parent.create(name, new, attributes)
-}
-
-/// `/proc/mounts`.
-///
-/// # Errors
-/// What `out` says.
-pub fn show_mounts(out: &mut String) -> core::fmt::Result {
-    for mount in mounts().all() {
-        writeln!(out, "{} {} {} rw,relatime 0 0", mount.source, mount.path, mount.kind)?;
-    }
-    Ok(())
 }

@@ -16,6 +16,7 @@ use linux_raw_sys::general as linux;
 use super::node::{File, Handle, Wait};
 use super::poll::Ready;
 use crate::errno::Errno;
+use crate::mm::heap;
 use crate::process;
 use crate::process::limits::Resource;
 use crate::sync::Rank;
@@ -23,6 +24,9 @@ use crate::task::Mutex;
 
 /// The most files that a process has open, unless it may have fewer.
 pub const FILES_MAX: usize = 1024;
+
+/// What an open file takes of the heap, roughly: itself, what it was opened as, its node.
+const OPEN_BYTES: usize = 512;
 
 /// The flags of `open(2)` that `fcntl(2)` can change later.
 const CHANGEABLE: u32 = linux::O_APPEND | linux::O_NONBLOCK | linux::O_DIRECT | linux::O_NOATIME | linux::FASYNC;
@@ -40,9 +44,15 @@ pub struct OpenFile {
 
 impl OpenFile {
     /// `node` opened as `file` with the flags of `open(2)`; `path` is shown to those who ask what is open.
-    pub fn new(node: Handle, file: Arc<dyn File>, path: &[u8], flags: u32) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// `ENFILE`: more open files would leave too little of the heap.
+    pub fn new(node: Handle, file: Arc<dyn File>, path: &[u8], flags: u32) -> Result<Arc<Self>, Errno> {
+        if !heap::may_allocate(OPEN_BYTES + path.len()) {
+            return Err(Errno::ENFILE);
+        }
         let flags = AtomicU32::new(flags & !ONLY_FOR_OPENING);
-        Arc::new(Self { node, file, path: path.into(), flags, position: AtomicU64::new(0) })
+        Ok(Arc::new(Self { node, file, path: path.into(), flags, position: AtomicU64::new(0) }))
     }
 
     /// What was opened.
@@ -267,7 +277,7 @@ impl Descriptors {
     /// Gives an open file the lowest free number from `from` on.
     ///
     /// # Errors
-    /// `EMFILE`.
+    /// `EMFILE`, `ENOMEM`.
     pub fn add(&self, file: Arc<OpenFile>, from: u32, close_on_exec: bool) -> Result<u32, Errno> {
         // Kernel threads have no limits.
         let limit = process::current().map_or(u64::MAX, |process| process.limit(Resource::FILES).soft);
@@ -275,20 +285,22 @@ impl Descriptors {
         let mut slots = self.slots.lock();
         let free = (from as usize..most).find(|index| slots.get(*index).is_none_or(Option::is_none));
         let index = free.ok_or(Errno::EMFILE)?;
-        place(&mut slots, index, Slot { file, close_on_exec });
+        make_room(&mut slots, index)?;
+        slots[index] = Some(Slot { file, close_on_exec });
         Ok(index as u32)
     }
 
     /// Gives an open file this number; what had it is closed.
     ///
     /// # Errors
-    /// `EBADF` if there is no such number.
+    /// `EBADF` if there is no such number; `ENOMEM`.
     pub fn replace(&self, descriptor: u32, file: Arc<OpenFile>, close_on_exec: bool) -> Result<(), Errno> {
         if descriptor as usize >= FILES_MAX {
             return Err(Errno::EBADF);
         }
         let mut slots = self.slots.lock();
-        let before = place(&mut slots, descriptor as usize, Slot { file, close_on_exec });
+        make_room(&mut slots, descriptor as usize)?;
+        let before = slots[descriptor as usize].replace(Slot { file, close_on_exec });
         drop(slots);
         drop(before);
         Ok(())
@@ -311,9 +323,15 @@ impl Descriptors {
     }
 }
 
-fn place(slots: &mut Vec<Option<Slot>>, index: usize, slot: Slot) -> Option<Slot> {
-    if index >= slots.len() {
-        slots.resize(index + 1, None);
+/// Makes the table long enough to have `index`.
+fn make_room(slots: &mut Vec<Option<Slot>>, index: usize) -> Result<(), Errno> {
+    let more = (index + 1).saturating_sub(slots.len());
+    // The table may double, with both copies there for a moment.
+    let bytes = (2 * slots.capacity() + more) * size_of::<Option<Slot>>();
+    let has_room = slots.capacity() - slots.len() >= more;
+    if !has_room && (!heap::may_allocate(bytes) || slots.try_reserve(more).is_err()) {
+        return Err(Errno::ENOMEM);
     }
-    slots[index].replace(slot)
+    slots.resize(slots.len() + more, None);
+    Ok(())
 }

@@ -167,6 +167,6 @@ pub fn open_program(start: &Start, path: &[u8]) -> Result<Program, Errno> {
 pub fn console(files: &Descriptors) -> Result<(), Errno> {
     terminal::input::start()?;
     let node = devices().lookup(b"console")?;
-    let console = OpenFile::new(Arc::clone(&node), node.open(linux::O_RDWR)?, b"/dev/console", linux::O_RDWR);
+    let console = OpenFile::new(Arc::clone(&node), node.open(linux::O_RDWR)?, b"/dev/console", linux::O_RDWR)?;
     (0..3).try_for_each(|descriptor| files.replace(descriptor, Arc::clone(&console), false))
 }

@@ -13,6 +13,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use core::fmt;
 
 use quire_swap::header::PAGE_SIZE;
 
@@ -21,6 +22,7 @@ use super::mount::new_filesystem_number;
 use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, Node, Target, Usage, Wait};
 use super::open::OpenDirectory;
 use crate::errno::Errno;
+use crate::mm::heap;
 use crate::sync::Rank;
 use crate::task::Mutex;
 
@@ -171,17 +173,33 @@ pub fn write_only(write: impl Fn(&str) -> Result<(), Errno> + Send + Sync + 'sta
 /// A value as a line.
 ///
 /// # Errors
-/// None; for the end of a `read` function.
-pub fn line(out: &mut String, value: impl core::fmt::Display) -> Result<(), Errno> {
+/// As [`print`].
+pub fn line(out: &mut String, value: impl fmt::Display) -> Result<(), Errno> {
     print(out, format_args!("{value}\n"))
 }
 
 /// Formatted text.
 ///
 /// # Errors
-/// `ENOMEM` if a value cannot be formatted.
-pub fn print(out: &mut String, text: core::fmt::Arguments<'_>) -> Result<(), Errno> {
-    core::fmt::Write::write_fmt(out, text).map_err(|_| Errno::ENOMEM)
+/// `ENOMEM`: programs decide how much there is to say, so the heap is asked.
+pub fn print(out: &mut String, text: fmt::Arguments<'_>) -> Result<(), Errno> {
+    fmt::write(&mut Bounded(out), text).map_err(|fmt::Error| Errno::ENOMEM)
+}
+
+/// Text that grows while there is memory for it.
+struct Bounded<'a>(&'a mut String);
+
+impl fmt::Write for Bounded<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let has_room = self.0.capacity() - self.0.len() >= text.len();
+        // It may double, with both copies there for a moment.
+        let bytes = 2 * self.0.capacity() + text.len();
+        if !has_room && (!heap::may_allocate(bytes) || self.0.try_reserve(text.len()).is_err()) {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
 }
 
 /// A number that somebody wrote.

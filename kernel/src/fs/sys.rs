@@ -16,7 +16,7 @@ use quire_swap::zram::{ATTRIBUTES, Zram, ZramError};
 use quire_swap::{Access, zswap};
 
 use super::node::Device;
-use super::synthetic::{Item, Synthetic, Text, directory, line, number, read_only, read_write};
+use super::synthetic::{Item, Synthetic, Text, directory, line, number, print, read_only, read_write};
 use super::{add_block_devices, block};
 use crate::disk::{self, Disk};
 use crate::errno::Errno;
@@ -61,8 +61,7 @@ where
     }
 
     fn read(&self, out: &mut String) -> Result<(), Errno> {
-        *out += &(self.show)()?;
-        Ok(())
+        print(out, format_args!("{}", (self.show)()?))
     }
 
     fn write(&self, value: &str) -> Result<(), Errno> {

@@ -143,8 +143,8 @@ fn make_pipe(address: u64, flags: u32) -> Outcome {
     let (node, [reader, writer]) = pipe::new();
     let shown = format!("pipe:[{}]", node.metadata().inode);
     let kept = flags & linux::O_NONBLOCK;
-    let reader = OpenFile::new(Arc::clone(&node), reader, shown.as_bytes(), linux::O_RDONLY | kept);
-    let writer = OpenFile::new(node, writer, shown.as_bytes(), linux::O_WRONLY | kept);
+    let reader = OpenFile::new(Arc::clone(&node), reader, shown.as_bytes(), linux::O_RDONLY | kept)?;
+    let writer = OpenFile::new(node, writer, shown.as_bytes(), linux::O_WRONLY | kept)?;
     let files = &this().files;
     let close_on_exec = flags & linux::O_CLOEXEC != 0;
     let first = files.add(reader, 0, close_on_exec)?;

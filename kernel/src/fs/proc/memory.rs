@@ -7,6 +7,7 @@ use quire_swap::header::PAGE_SIZE;
 use quire_swap::zswap::{ATTRIBUTES, Directory};
 
 use super::super::synthetic::print;
+use super::Escaped;
 use crate::errno::Errno;
 use crate::mm::frame::Kind;
 use crate::mm::{heap, lru, object, physical, reclaim, statistics};
@@ -80,7 +81,7 @@ const NARROW: u64 = 10_000_000;
 pub(super) fn swaps(out: &mut String) -> Result<(), Errno> {
     *out += "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
     for area in swap::core().areas() {
-        let path = escaped(area.name())?;
+        let path = format!("{}", Escaped(area.name()));
         let kind = if area.disk().is_some_and(|disk| !disk.properties().is_file) { "partition" } else { "file\t" };
         let space = PATH_WIDTH.saturating_sub(path.len()).max(1);
         let tab = |number: u64| if number < NARROW { "\t" } else { "" };
@@ -89,16 +90,4 @@ pub(super) fn swaps(out: &mut String) -> Result<(), Errno> {
         print(out, format_args!("{path}{:space$}{kind}\t{size}\t{size_tab}{used}\t{used_tab}{priority}\n", ""))?;
     }
     Ok(())
-}
-
-/// Octal numbers in the place of what would look like the end of the column.
-fn escaped(path: &str) -> Result<String, Errno> {
-    let mut escaped = String::new();
-    for letter in path.chars() {
-        match letter {
-            ' ' | '\t' | '\n' | '\\' => print(&mut escaped, format_args!("\\{:03o}", u32::from(letter)))?,
-            _ => escaped.push(letter),
-        }
-    }
-    Ok(escaped)
 }

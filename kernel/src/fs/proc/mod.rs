@@ -10,13 +10,15 @@ mod system;
 
 use alloc::borrow::Cow;
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt::{self, Write};
 
 use linux_raw_sys::general as linux;
 
 use super::namespace;
-use super::synthetic::{Directory, Item, Synthetic, read_only};
+use super::synthetic::{Directory, Item, Synthetic, print, read_only};
 use crate::errno::Errno;
 use crate::process as processes;
 
@@ -68,6 +70,22 @@ fn fixed() -> Entries {
 }
 
 /// `/proc/PID/mounts`
-fn mounts(out: &mut alloc::string::String) -> Result<(), Errno> {
-    namespace::show_mounts(out).map_err(|_| Errno::ENOMEM)
+fn mounts(out: &mut String) -> Result<(), Errno> {
+    for mount in namespace::mounts().all() {
+        let (source, path, kind) = (Escaped(&mount.source), Escaped(&mount.path), mount.kind);
+        print(out, format_args!("{source} {path} {kind} rw,relatime 0 0\n"))?;
+    }
+    Ok(())
+}
+
+/// A text in a column: octal numbers in the place of what would look like the column's end.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| match letter {
+            ' ' | '\t' | '\n' | '\\' => write!(formatter, "\\{:03o}", u32::from(letter)),
+            _ => formatter.write_char(letter),
+        })
+    }
 }

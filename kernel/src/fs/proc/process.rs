@@ -163,7 +163,11 @@ fn state(process: &Process) -> (char, &'static str) {
 }
 
 fn command_line(process: &Process, out: &mut String) -> Result<(), Errno> {
-    print(out, format_args!("{}", String::from_utf8_lossy(&process.arguments())))
+    for part in process.arguments().utf8_chunks() {
+        let replacement = if part.invalid().is_empty() { "" } else { "\u{fffd}" };
+        print(out, format_args!("{}{replacement}", part.valid()))?;
+    }
+    Ok(())
 }
 
 fn oom_score(process: &Process, out: &mut String) -> Result<(), Errno> {
