@@ -74,6 +74,11 @@ fn programs_that_take_all_memory_are_ended_and_others_live() {
 }
 
 #[test]
+fn programs_that_use_up_what_the_kernel_has_for_itself_are_refused() {
+    check("limits-open-files limits-mappings-listed", 2, Machine::new());
+}
+
+#[test]
 fn a_group_pays_for_what_it_uses() {
     check("limits-group limits-group-without-swap", 2, with_swap(Size::mebibytes(40), Size::mebibytes(64)));
 }

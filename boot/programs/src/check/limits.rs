@@ -1,12 +1,18 @@
 //! When memory ends: who is ended for it, and that only a group pays for what the group uses. For a machine that may be
 //! filled: a guest.
 
-use std::{fs, thread::sleep, time::Duration};
+use std::{
+    fs::{self, File},
+    thread::sleep,
+    time::Duration,
+};
 
 use nix::{
+    errno::Errno,
     sys::{
-        mman::MapFlags,
-        signal::{Signal, kill},
+        mman::{MapFlags, ProtFlags},
+        signal::{Signal, kill, raise},
+        wait::{WaitPidFlag, waitpid},
     },
     unistd::{Pid, getppid, pause},
 };
@@ -18,8 +24,13 @@ use crate::{
     process::{Child, End, end_of},
 };
 
-pub(super) const CHECKS: &[Check] =
-    &[("limits-memory-ends", memory_ends), ("limits-group", group), ("limits-group-without-swap", group_without_swap)];
+pub(super) const CHECKS: &[Check] = &[
+    ("limits-memory-ends", memory_ends),
+    ("limits-group", group),
+    ("limits-group-without-swap", group_without_swap),
+    ("limits-open-files", open_files),
+    ("limits-mappings-listed", mappings_listed),
+];
 
 const MIB: usize = (1 << 20) / PAGE;
 
@@ -155,5 +166,57 @@ fn group_without_swap() -> Outcome {
     bystander.signal(Signal::SIGTERM)?;
     let end = bystander.wait()?;
     require!(end == End::Killed(Signal::SIGTERM), "a process outside of the group gave {end}");
+    Ok(())
+}
+
+/// Processes that keep as many files open as they can: when the kernel has no memory for more they are refused, and
+/// afterwards files can be opened again.
+fn open_files() -> Outcome {
+    const HOLDERS: usize = 40;
+    let stopped = |holder: &Child| waitpid(holder.0, Some(WaitPidFlag::WUNTRACED)).map(drop);
+    let mut holders = Vec::new();
+    // All are there before the first opens anything: a kernel short of memory would refuse to make them.
+    for _ in 0..HOLDERS {
+        let holder = Child::start(|| {
+            let _ = raise(Signal::SIGSTOP);
+            let mut files = Vec::new();
+            while let Ok(file) = File::open("/dev/null") {
+                files.push(file);
+            }
+            i32::from(raise(Signal::SIGSTOP).is_err())
+        })?;
+        stopped(&holder)?;
+        holders.push(holder);
+    }
+    for holder in &holders {
+        holder.signal(Signal::SIGCONT)?;
+        stopped(holder)?;
+    }
+    for holder in holders {
+        holder.signal(Signal::SIGKILL)?;
+        holder.wait()?;
+    }
+    File::open("/dev/null")?;
+    Ok(())
+}
+
+/// A process that has as many mappings as it can have, and wants a list of them: it gets it or is refused.
+fn mappings_listed() -> Outcome {
+    let end = end_of(|| {
+        let mut mappings = Vec::new();
+        // Every second page is different, so that no two become one mapping.
+        while let Ok(mut memory) = Memory::private(2) {
+            let is_split = memory.protect(1..2, ProtFlags::PROT_READ).is_ok();
+            mappings.push(memory);
+            if !is_split {
+                break;
+            }
+        }
+        match fs::read_to_string("/proc/self/maps") {
+            Ok(list) => i32::from(list.lines().count() < mappings.len()),
+            Err(error) => i32::from(error.raw_os_error() != Some(Errno::ENOMEM as i32)),
+        }
+    })?;
+    require!(end == End::Exited(0), "a list of many mappings gave {end}");
     Ok(())
 }
