@@ -159,7 +159,7 @@ impl<M: Machine> Batch<M> {
 
     fn end(&self, item: Item<M>, result: Result<(), IoError>) {
         match self.direction {
-            Direction::Read => end_read(&self.area, &item.folio, result),
+            Direction::Read => end_read(&self.area, &item.folio, &self.purpose, result),
             Direction::Write => end_write(&self.area, item.folio, &self.purpose, result),
         }
     }
@@ -180,7 +180,7 @@ impl<M: Machine> Item<M> {
     }
 }
 
-fn end_read<M: Machine>(area: &Area<M>, folio: &M::Folio, result: Result<(), IoError>) {
+fn end_read<M: Machine>(area: &Area<M>, folio: &M::Folio, purpose: &Purpose<M>, result: Result<(), IoError>) {
     let pages = 1 << folio.order();
     if result.is_ok() {
         count!(area, pages_in, pages);
@@ -189,6 +189,11 @@ fn end_read<M: Machine>(area: &Area<M>, folio: &M::Folio, result: Result<(), IoE
         count!(area, failed_reads, pages);
     }
     folio::release(folio);
+    match purpose {
+        Purpose::Cached => area.drop_if_unused(folio),
+        Purpose::Redirected(home) => home.drop_if_unused(folio),
+        Purpose::Owned => {}
+    }
     M::read_ended(folio, result);
 }
 

@@ -208,8 +208,8 @@ impl<M: Machine> Area<M> {
 
     /// [`Area::try_free`] for a folio that somebody else may have locked: then that one has to see to it.
     pub(crate) fn drop_if_unused(&self, folio: &M::Folio) {
-        // Whoever lowers the last count looks for writeback afterwards, and whoever ends writeback looks for the count
-        // afterwards; this fence makes sure that one of them sees the other.
+        // Whoever lowers the last count looks for a read and for writeback afterwards, and whoever ends one of these looks
+        // for the count afterwards; this fence makes sure that one of them sees the other.
         fence(Ordering::SeqCst);
         let word = folio.state().entry().and_then(|entry| self.peek(entry.slot()));
         if word.is_none_or(|word| word.count() > 0) {

@@ -159,6 +159,22 @@ fn zero_pages_are_filled_ahead_and_read_ahead_of() {
 }
 
 #[test]
+fn pages_that_nobody_wants_any_more_when_they_have_been_read_leave_nothing() {
+    let mut bench = bench(64, 600, 16);
+    bench.fill(16);
+    bench.swap_out(16);
+    // A gap, so that what is read ahead takes two requests, of which a fault awaits the first.
+    bench.kernel.unmap(0, 3);
+    assert_eq!(bench.kernel.read(0, 0), Ok(1000));
+    assert!(bench.disk.pending() > 0, "nothing is on its way");
+    (0..16).for_each(|page| bench.kernel.unmap(0, page));
+    bench.memory.run_all();
+    assert_eq!(bench.swap.totals(), (599, 599), "slots in use");
+    assert_eq!(bench.memory.free_frames(), 64);
+    bench.assert_nothing_left(64);
+}
+
+#[test]
 fn a_clean_cached_page_is_dropped_without_a_write() {
     let mut bench = bench(64, 600, 8);
     bench.fill(1);
