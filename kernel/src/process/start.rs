@@ -1,7 +1,7 @@
 //! The beginning of a process: `fork` and its relatives.
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general as linux;
 
@@ -13,6 +13,7 @@ use super::{exit, init, table};
 use crate::arch::fpu::{IMAGE_BYTES, UserState};
 use crate::arch::{USER_END, cpu, trap, user};
 use crate::errno::Errno;
+use crate::log;
 use crate::mm::heap;
 use crate::mm::stack::KernelStack;
 use crate::task::{self, Thread};
@@ -55,9 +56,11 @@ const KNOWN: u32 = linux::CSIGNAL
 pub fn clone(request: &CloneRequest) -> Result<u32, Errno> {
     let has = |flag: u32| request.flags & flag != 0;
     // Memory may be lent to a child, but two do not run in it at once.
-    let shares_and_runs = has(linux::CLONE_VM) && !has(linux::CLONE_VFORK);
-    if request.flags & !KNOWN != 0 || shares_and_runs || has(linux::CLONE_SETTLS) && request.thread_storage >= USER_END
-    {
+    if has(linux::CLONE_THREAD) || has(linux::CLONE_VM) && !has(linux::CLONE_VFORK) {
+        name_threads_once();
+        return Err(Errno::EINVAL);
+    }
+    if request.flags & !KNOWN != 0 || has(linux::CLONE_SETTLS) && request.thread_storage >= USER_END {
         return Err(Errno::EINVAL);
     }
     let parent = this();
@@ -73,6 +76,14 @@ pub fn clone(request: &CloneRequest) -> Result<u32, Errno> {
         child.release.wait_until(|| child.released.load(Ordering::Acquire) || parent.standing().is_killed());
     }
     Ok(pid)
+}
+
+/// Says that there are no threads, the first time that a program asks for one.
+fn name_threads_once() {
+    static NAMED: AtomicBool = AtomicBool::new(false);
+    if !NAMED.swap(true, Ordering::Relaxed) {
+        log!("process", "{} asked for a thread, but a process has only one here: EINVAL", this());
+    }
 }
 
 fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Process>, Arc<Thread>), Errno> {

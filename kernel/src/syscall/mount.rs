@@ -21,11 +21,11 @@ fn text(bytes: Vec<u8>) -> Result<String, Errno> {
 }
 
 fn mount(arguments: &Arguments) -> Outcome {
-    require_superuser()?;
     let [source, target, kind, flags, ..] = arguments.a;
     let flags = flags as u32;
     let start = this_start();
     let covered = walk(&start, &path(target)?, Follow::Yes)?.node()?;
+    require_superuser()?;
     if covered.metadata().kind != Kind::Directory {
         return Err(Errno::ENOTDIR);
     }
@@ -50,7 +50,7 @@ fn mount(arguments: &Arguments) -> Outcome {
 }
 
 fn umount2(arguments: &Arguments) -> Outcome {
-    require_superuser()?;
     let node = walk(&this_start(), &path(arguments.a[0])?, Follow::Yes)?.node()?;
+    require_superuser()?;
     namespace::unmount(&node).map(|()| 0)
 }

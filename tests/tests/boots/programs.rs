@@ -61,10 +61,12 @@ fn a_program_that_does_what_none_should_is_ended_alone() {
         "bad-instruction",
         "bad-system-call-pointer",
         "bad-system-call-number",
+        "bad-thread",
         "bad-random-system-calls",
         "bad-exhaust-stack",
     ];
-    check(&names.join(" "), 9, Machine::new());
+    let run = check(&names.join(" "), 10, Machine::new());
+    run.require(run.lines_with("asked for a thread").count() == 1, "who wants threads is not told");
 }
 
 #[test]

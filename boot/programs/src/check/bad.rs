@@ -1,6 +1,6 @@
 //! Programs that do what no program should: each gets the signal or the error that Linux gives, and all others go on.
 
-use std::{arch::asm, fs::File, hint::black_box, os::fd::AsRawFd, ptr};
+use std::{arch::asm, fs::File, hint::black_box, os::fd::AsRawFd, ptr, thread::Builder};
 
 use nix::{
     errno::Errno,
@@ -29,6 +29,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("bad-instruction", instruction),
     ("bad-system-call-pointer", system_call_pointer),
     ("bad-system-call-number", system_call_number),
+    ("bad-thread", thread),
     ("bad-random-system-calls", random_system_calls),
     ("bad-exhaust-stack", exhaust_stack),
     ("bad-fork-until-memory-ends", fork_until_memory_ends),
@@ -167,6 +168,13 @@ fn system_call_number() -> Outcome {
         let outcome = call_kernel(number, [0; 3]);
         require!(outcome == Err(Errno::ENOSYS), "system call {number} gave {outcome:?}, not ENOSYS");
     }
+    Ok(())
+}
+
+/// Quire has no threads, and programs that ask for one learn of it.
+fn thread() -> Outcome {
+    let outcome = Builder::new().spawn(|| {}).map(drop).map_err(|error| error.raw_os_error());
+    require!(outcome == Err(Some(libc::EINVAL)), "starting a thread gave {outcome:?}, not EINVAL");
     Ok(())
 }
 
