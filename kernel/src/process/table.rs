@@ -101,8 +101,8 @@ pub fn send_to(process: &Process, signal: Signal, info: Info) -> Result<(), Queu
     TABLE.lock().send(process, signal, info)
 }
 
-/// Sends `signal` to every process that `choose` chooses; returns how many there are. `choose` takes no lock. May be called
-/// from an interrupt.
+/// Sends `signal` to every process that `choose` chooses; returns how many there are. `choose` takes no lock of a rank above
+/// [`Rank::Process`]. May be called from an interrupt.
 pub fn send_where(signal: Signal, info: Info, choose: impl Fn(&Process) -> bool) -> usize {
     let table = TABLE.lock();
     let mut count = 0;
@@ -119,7 +119,7 @@ pub fn send_to_group(group: u32, signal: Signal, info: Info) -> usize {
     send_where(signal, info, |process| process.group() == group)
 }
 
-/// Whether a process that `choose` chooses exists. `choose` takes no lock.
+/// Whether a process that `choose` chooses exists. `choose` takes no lock of a rank above [`Rank::Process`].
 pub fn exists(choose: impl Fn(&Process) -> bool) -> bool {
     TABLE.lock().processes.iter().any(choose)
 }

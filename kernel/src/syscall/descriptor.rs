@@ -11,7 +11,7 @@ use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::fs::open::{FILES_MAX, OpenFile};
 use crate::fs::path::Start;
-use crate::fs::{namespace, pipe};
+use crate::fs::{access, namespace, pipe};
 use crate::process::this;
 
 /// The flags of `close_range(2)`: with files of one's own, and only when a program is started.
@@ -121,7 +121,11 @@ fn fcntl(arguments: &Arguments) -> Outcome {
         linux::F_SETFD => files.set_close_on_exec(descriptor, argument & u64::from(linux::FD_CLOEXEC) != 0).map(|()| 0),
         linux::F_GETFL => Ok(u64::from(file.flags())),
         linux::F_SETFL => {
-            file.set_flags(argument as u32);
+            let flags = argument as u32;
+            if flags & !file.flags() & linux::O_NOATIME != 0 {
+                access::check_owner(&process.credentials(), &file.node().metadata().attributes)?;
+            }
+            file.set_flags(flags);
             Ok(0)
         }
         _ => Err(Errno::EINVAL),

@@ -13,6 +13,7 @@ use std::{
 
 use nix::{
     errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
     libc,
     sys::{
         resource::{Resource, getrlimit, setrlimit},
@@ -174,7 +175,10 @@ fn files_of_others() -> Outcome {
         let truncate = nix::unistd::truncate(&*shared, 0);
         require_error("truncating a file of one's group", number(truncate), Errno::EACCES)?;
         let quiet = OpenOptions::new().read(true).custom_flags(libc::O_NOATIME).open(&shared);
-        require_error("reading another's file unseen", quiet, Errno::EPERM)
+        require_error("reading another's file unseen", quiet, Errno::EPERM)?;
+        let file = fs::File::open(&shared)?;
+        let later = fcntl(&file, FcntlArg::F_SETFL(OFlag::O_NOATIME));
+        require_error("doing so later", number(later), Errno::EPERM)
     })?;
     as_user(BOB, &[], || require_error("reading without the group", fs::read(&shared), Errno::EACCES))?;
     // As whom a process acts is not as whom `access` asks.
