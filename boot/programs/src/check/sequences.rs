@@ -4,14 +4,15 @@ use std::{
     arch::asm,
     ptr,
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
-    thread::available_parallelism,
+    thread::{available_parallelism, sleep},
+    time::Duration,
 };
 
 use nix::{
     errno::Errno,
     libc::{self, c_int},
-    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
-    unistd::alarm,
+    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction},
+    unistd::{alarm, getppid},
 };
 
 use super::{Check, Outcome, require, require_killed, require_success};
@@ -151,14 +152,18 @@ fn and_handlers() -> Outcome {
     register()?;
     let action = SigAction::new(SigHandler::Handler(handle), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler uses atomics only.
-    unsafe { sigaction(Signal::SIGALRM, &action) }?;
-    alarm::set(1);
+    unsafe { sigaction(Signal::SIGUSR1, &action) }?;
+    let sender = Child::start(|| {
+        sleep(Duration::from_millis(50));
+        i32::from(kill(getppid(), Signal::SIGUSR1).is_err())
+    })?;
     let mut handled = 0;
     while handled == 0 {
-        // Somebody else may get the processor before the alarm comes.
+        // Somebody else may get the processor before the signal comes.
         count_until_aborted();
         handled = HANDLED.load(Ordering::Relaxed);
     }
+    sender.wait()?;
     require!(handled == 1, "the handler saw the sequence at {:#x}", handled.wrapping_sub(1));
     Ok(())
 }
