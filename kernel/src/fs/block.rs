@@ -16,7 +16,7 @@ use linux_raw_sys::ioctl::{
     BLKDISCARD, BLKFLSBUF, BLKGETSIZE, BLKGETSIZE64, BLKPBSZGET, BLKROGET, BLKSSZGET, BLKZEROOUT,
 };
 use quire_swap::header::{PAGE_SIZE, Page};
-use quire_swap::zram::ZramDisk;
+use quire_swap::zram::{Zram, ZramDisk};
 use quire_swap::{IoError, Machine};
 
 use super::device::writes;
@@ -30,24 +30,34 @@ use crate::{disk, zram};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// zram's major number.
-pub const ZRAM: u32 = 252;
+const ZRAM: u32 = 252;
 /// virtio disks' major number.
-pub const VIRTIO: u32 = 254;
+const VIRTIO: u32 = 254;
 /// How many minor numbers each virtio disk has.
-pub const VIRTIO_MINORS: u32 = 16;
+const VIRTIO_MINORS: u32 = 16;
 /// The unit in which programs may transfer without losing time; zram says a page.
 const SECTOR: u32 = 512;
 
+/// Every virtio disk, with its name and number.
+pub fn disks() -> impl Iterator<Item = (String, Device, &'static Arc<disk::Disk>)> {
+    disk::all().iter().zip(0..).map(|(disk, index)| {
+        let name = format!("{disk}");
+        (name.trim_start_matches("/dev/").into(), Device { major: VIRTIO, minor: index * VIRTIO_MINORS }, disk)
+    })
+}
+
+/// Every zram device there is now, with its name and number.
+pub fn zrams() -> impl Iterator<Item = (String, Device, Arc<Zram<Quire>>)> {
+    zram::devices().into_iter().map(|zram| {
+        let minor = zram.number();
+        (format!("zram{minor}"), Device { major: ZRAM, minor }, zram)
+    })
+}
+
 /// Every block device there is now.
 pub fn all() -> Vec<(String, Device)> {
-    let disks = disk::all().iter().zip(0..).map(|(disk, index)| {
-        let name = format!("{disk}");
-        (name.trim_start_matches("/dev/").into(), Device { major: VIRTIO, minor: index * VIRTIO_MINORS })
-    });
-    let zrams = zram::devices().into_iter();
-    disks
-        .chain(zrams.map(|zram| (format!("zram{}", zram.number()), Device { major: ZRAM, minor: zram.number() })))
-        .collect()
+    let disks = disks().map(|(name, number, _)| (name, number));
+    disks.chain(zrams().map(|(name, number, _)| (name, number))).collect()
 }
 
 /// The path under which the kernel knows a device.

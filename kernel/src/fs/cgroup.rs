@@ -7,7 +7,6 @@
 //!
 //! Each group's list of groups has a lock, under which nothing else is done but finding, adding and taking out.
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,15 +14,13 @@ use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 use spin::Once;
 
-use super::synthetic::{Directory, Item, Synthetic, line, number, print, read_only, read_write};
+use super::synthetic::{Directory, Entries, Item, Synthetic, line, number, print, read_only, read_write};
 use crate::command_line::parse_size;
 use crate::errno::Errno;
 use crate::mm::group::{Event, Group};
 use crate::process;
 use crate::sync::Rank;
 use crate::task::Mutex;
-
-type Entries = Vec<(Cow<'static, str>, Item)>;
 
 /// The file system.
 pub fn filesystem() -> Arc<Synthetic> {

@@ -12,7 +12,6 @@
 //! Linux gives zram and virtio disks their major numbers at run time; here they are those that it usually gives.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::any::Any;
 
 use linux_raw_sys::general as linux;
@@ -22,6 +21,9 @@ use super::{block, kmsg, terminal};
 use crate::errno::Errno;
 use crate::{ghost, random};
 
+/// The ghost swap device's number.
+pub const GHOST: Device = Device { major: 1, minor: 13 };
+
 /// The device files that there are always: name, number, permissions.
 pub const CHARACTERS: [(&str, u32, u32, u32); 10] = [
     ("null", 1, 3, 0o666),
@@ -30,7 +32,7 @@ pub const CHARACTERS: [(&str, u32, u32, u32); 10] = [
     ("random", 1, 8, 0o666),
     ("urandom", 1, 9, 0o666),
     ("kmsg", 1, 11, 0o644),
-    ("ghostswap", 1, 13, 0o660),
+    ("ghostswap", GHOST.major, GHOST.minor, 0o660),
     ("ttyS0", 4, 64, 0o600),
     ("tty", 5, 0, 0o666),
     ("console", 5, 1, 0o600),
@@ -42,13 +44,13 @@ pub const CHARACTERS: [(&str, u32, u32, u32); 10] = [
 /// `ENXIO` if there is none of that number.
 pub fn open(kind: Kind, flags: u32) -> Result<Arc<dyn File>, Errno> {
     match kind {
+        Kind::Character(GHOST) => Ok(Arc::new(Ghost)),
         Kind::Character(Device { major: 1, minor }) => match minor {
             3 => Ok(Arc::new(Endless::Null)),
             5 => Ok(Arc::new(Endless::Zero)),
             7 => Ok(Arc::new(Endless::Full)),
             8 | 9 => Ok(Arc::new(Endless::Random)),
             11 => Ok(kmsg::open()),
-            13 => Ok(Arc::new(Ghost)),
             _ => Err(Errno::ENXIO),
         },
         Kind::Character(device @ (Device { major: 4, minor: 64 } | Device { major: 5, minor: 0 | 1 })) => {
@@ -57,11 +59,6 @@ pub fn open(kind: Kind, flags: u32) -> Result<Arc<dyn File>, Errno> {
         Kind::Block(device) => block::open(device, flags),
         _ => Err(Errno::ENXIO),
     }
-}
-
-/// Every block device there is now: name and number.
-pub fn blocks() -> Vec<(alloc::string::String, Device)> {
-    block::all()
 }
 
 /// Devices that are nothing but an endless run of bytes.

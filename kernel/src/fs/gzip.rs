@@ -9,7 +9,7 @@ use core::fmt;
 
 use crc::{CRC_32_ISO_HDLC, Crc};
 use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::inflate_flags::{TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF};
+use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -88,8 +88,8 @@ pub fn inflate(
     let mut read = offset + header_length(&input[offset..]).map_err(|problem| GzipError { offset, problem })?;
     let mut written = from;
     let mut state = Box::<DecompressorOxide>::default();
+    // All the input is here.
     let flags = TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-    debug_assert_eq!(flags & TINFL_FLAG_HAS_MORE_INPUT, 0, "all the input is here");
     loop {
         let (status, taken, given) =
             decompress(&mut state, &input[read..], &mut output.bytes()[from..], written - from, flags);

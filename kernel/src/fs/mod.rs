@@ -30,8 +30,6 @@ pub mod block;
 pub mod cgroup;
 #[cfg(target_os = "none")]
 pub mod changes;
-#[cfg(target_os = "none")]
-pub mod clock;
 pub mod cpio;
 #[cfg(target_os = "none")]
 pub mod device;

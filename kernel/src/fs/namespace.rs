@@ -14,15 +14,15 @@ use linux_raw_sys::general as linux;
 use spin::Once;
 
 use super::access::{self, READ, SEARCH, WRITE};
+use super::device;
 use super::mount::{Mount, Mounts};
 use super::node::{Attributes, Handle, Kind, Metadata, New};
 use super::open::{OnlyPath, OpenFile};
 use super::path::{Follow, Found, Last, Start, path_of, walk};
-use super::{clock, device};
 use crate::errno::Errno;
 use crate::process::credentials::Credentials;
 use crate::sync::Rank;
-use crate::task::Mutex;
+use crate::task::{Mutex, time};
 
 static MOUNTS: Once<Mutex<Arc<Mounts>>> = Once::new();
 
@@ -236,7 +236,7 @@ pub fn create(start: &Start, found: &Found, new: New<'_>, permissions: u32) -> R
         New::Link(_) => Kind::Link,
         New::Node(kind) => kind,
     };
-    let wanted = Attributes::new(permissions & 0o7777, clock::now());
+    let wanted = Attributes::new(permissions & 0o7777, time::since_1970());
     let attributes = access::new_attributes(&start.credentials, &directory.attributes, kind, wanted);
     found.parent.create(name, new, attributes)
 }

@@ -9,7 +9,6 @@ use linux_raw_sys::general as linux;
 use linux_raw_sys::ioctl::FIONREAD;
 
 use super::changes::Changes;
-use super::clock;
 use super::node::{Attributes, File, Handle, Kind, Metadata, Node, Usage, Wait};
 use super::poll::Ready;
 use crate::arch::user;
@@ -17,7 +16,7 @@ use crate::errno::Errno;
 use crate::mm::heap;
 use crate::process::this;
 use crate::sync::Rank;
-use crate::task::Mutex;
+use crate::task::{Mutex, time};
 
 /// How many bytes a pipe holds.
 const CAPACITY: usize = 64 << 10;
@@ -223,7 +222,7 @@ impl PipeNode {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let (user, group) = this().with_credentials(|own| (own.user.filesystem, own.group.filesystem));
-        let attributes = Attributes { user, group, ..Attributes::new(0o600, clock::now()) };
+        let attributes = Attributes { user, group, ..Attributes::new(0o600, time::since_1970()) };
         Arc::new(Self { pipe, number, attributes })
     }
 }

@@ -1,4 +1,4 @@
-//! What can be done with a file without waiting, and who waits for that to change.
+//! What can be done with a file without waiting.
 
 use core::ops::{BitAnd, BitOr, BitOrAssign};
 

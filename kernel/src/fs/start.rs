@@ -16,14 +16,11 @@ use super::node::{Attributes, Device, Handle, Kind, New};
 use super::open::{Descriptors, OpenFile};
 use super::path::{Follow, Start, walk};
 use super::tmpfs::{self, Tmpfs};
-use super::{cgroup, proc, sys};
-use super::{clock, device, terminal};
+use super::{block, cgroup, device, proc, sys, terminal};
 use crate::errno::Errno;
 use crate::mm::object::Object;
 use crate::process::credentials::Credentials;
-
-/// `f_type` of a file system for `/dev`, and of the root.
-const TMPFS: u32 = linux::TMPFS_MAGIC;
+use crate::task::time;
 
 static DEVICES: Once<Handle> = Once::new();
 static HAS_INITRAMFS: AtomicBool = AtomicBool::new(false);
@@ -33,7 +30,7 @@ static HAS_INITRAMFS: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// [`InitramfsError`]: there is one, but it makes no sense.
 pub fn start() -> Result<(), InitramfsError> {
-    namespace::start(Tmpfs::new(TMPFS, 0o755).root());
+    namespace::start(Tmpfs::new(0o755).root());
     HAS_INITRAMFS.store(initramfs::load()?, Ordering::Relaxed);
     add_block_devices();
     for (kind, path) in [("devtmpfs", "dev"), ("proc", "proc"), ("sysfs", "sys"), ("cgroup2", "sys/fs/cgroup")] {
@@ -81,8 +78,8 @@ pub fn filesystem_name(name: &str) -> Option<&'static str> {
 pub fn filesystem(kind: &str) -> Result<Handle, Errno> {
     match kind {
         "devtmpfs" => Ok(Arc::clone(devices())),
-        "tmpfs" => Ok(Tmpfs::new(TMPFS, 0o1777).root()),
-        "ramfs" => Ok(Tmpfs::new(TMPFS, 0o755).root()),
+        "tmpfs" => Ok(Tmpfs::new(0o1777).root()),
+        "ramfs" => Ok(Tmpfs::new(0o755).root()),
         "cgroup2" => Ok(cgroup::filesystem().root()),
         "proc" => Ok(proc::filesystem().root()),
         "sysfs" => Ok(sys::filesystem().root()),
@@ -93,7 +90,7 @@ pub fn filesystem(kind: &str) -> Result<Handle, Errno> {
 /// The root of `/dev`.
 fn devices() -> &'static Handle {
     DEVICES.call_once(|| {
-        let root = Tmpfs::new(TMPFS, 0o755).root();
+        let root = Tmpfs::new(0o755).root();
         for (name, major, minor, permissions) in device::CHARACTERS {
             add_device(&root, name, Kind::Character(Device { major, minor }), permissions);
         }
@@ -103,7 +100,8 @@ fn devices() -> &'static Handle {
             ("stdout", "/proc/self/fd/1"),
             ("stderr", "/proc/self/fd/2"),
         ] {
-            let _ = root.create(name.as_bytes(), New::Link(target.as_bytes()), Attributes::new(0o777, clock::now()));
+            let _ =
+                root.create(name.as_bytes(), New::Link(target.as_bytes()), Attributes::new(0o777, time::since_1970()));
         }
         root
     })
@@ -111,12 +109,12 @@ fn devices() -> &'static Handle {
 
 fn add_device(root: &Handle, name: &str, kind: Kind, permissions: u32) {
     // One that is there already was made by a program, which may have had its reasons.
-    let _ = root.create(name.as_bytes(), New::Node(kind), Attributes::new(permissions, clock::now()));
+    let _ = root.create(name.as_bytes(), New::Node(kind), Attributes::new(permissions, time::since_1970()));
 }
 
 /// Makes `/dev` have a file for every block device, and none for zram devices that are gone.
 pub fn add_block_devices() {
-    let there = device::blocks();
+    let there = block::all();
     let mut gone = Vec::new();
     let look = &mut |entry: &super::node::Entry<'_>| {
         let is_gone = matches!(entry.kind, Kind::Block(number) if there.iter().all(|(_, other)| *other != number));

@@ -17,14 +17,13 @@ use core::fmt;
 
 use quire_swap::header::PAGE_SIZE;
 
-use super::clock;
 use super::mount::new_filesystem_number;
 use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, Node, Target, Usage, Wait};
 use super::open::OpenDirectory;
 use crate::errno::Errno;
 use crate::mm::heap;
 use crate::sync::Rank;
-use crate::task::Mutex;
+use crate::task::{Mutex, time};
 
 /// A file of text.
 pub trait Text: Send + Sync {
@@ -61,6 +60,9 @@ pub trait Text: Send + Sync {
 /// A user and a group.
 pub type Owner = (u32, u32);
 
+/// What is in a directory: names and what they lead to.
+pub type Entries = Vec<(Cow<'static, str>, Item)>;
+
 /// A directory.
 pub trait Directory: Send + Sync {
     /// The permissions.
@@ -74,7 +76,7 @@ pub trait Directory: Send + Sync {
     }
 
     /// What is in it now.
-    fn entries(&self) -> Vec<(Cow<'static, str>, Item)>;
+    fn entries(&self) -> Entries;
 
     /// One of its entries.
     fn find(&self, name: &str) -> Option<Item> {
@@ -118,14 +120,14 @@ pub enum Item {
 /// A directory whose entries a function lists.
 struct Listed<F>(F);
 
-impl<F: Fn() -> Vec<(Cow<'static, str>, Item)> + Send + Sync> Directory for Listed<F> {
-    fn entries(&self) -> Vec<(Cow<'static, str>, Item)> {
+impl<F: Fn() -> Entries + Send + Sync> Directory for Listed<F> {
+    fn entries(&self) -> Entries {
         self.0()
     }
 }
 
 /// A directory of what `list` lists.
-pub fn directory(list: impl Fn() -> Vec<(Cow<'static, str>, Item)> + Send + Sync + 'static) -> Item {
+pub fn directory(list: impl Fn() -> Entries + Send + Sync + 'static) -> Item {
     Item::Directory(Arc::new(Listed(list)))
 }
 
@@ -300,7 +302,7 @@ impl Node for SyntheticNode {
             inode: inode(&self.path),
             kind: kind(&self.item),
             links,
-            attributes: Attributes { user, group, ..Attributes::new(permissions, clock::now()) },
+            attributes: Attributes { user, group, ..Attributes::new(permissions, time::since_1970()) },
             size: if matches!(self.item, Item::Text(_)) { self.filesystem.length } else { 0 },
             blocks: 0,
         }

@@ -3,10 +3,8 @@
 //! The tables that zram and zswap have are served as they are.
 
 use alloc::borrow::Cow;
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
 use quire_drivers::block::SECTOR_BYTES;
@@ -16,14 +14,12 @@ use quire_swap::zram::{ATTRIBUTES, Zram, ZramError};
 use quire_swap::{Access, zswap};
 
 use super::node::Device;
-use super::synthetic::{Item, Synthetic, Text, directory, line, number, print, read_only, read_write};
+use super::synthetic::{Entries, Item, Synthetic, Text, directory, line, number, print, read_only, read_write};
 use super::{add_block_devices, block};
-use crate::disk::{self, Disk};
+use crate::disk::Disk;
 use crate::errno::Errno;
 use crate::swap::{self, Quire};
 use crate::zram;
-
-type Entries = Vec<(Cow<'static, str>, Item)>;
 
 /// The file system.
 pub fn filesystem() -> Arc<Synthetic> {
@@ -79,17 +75,14 @@ fn attribute(
 
 /// `/sys/block`
 fn blocks() -> Entries {
-    let zrams = zram::devices().into_iter();
-    let zrams = zrams.map(|zram| (format!("zram{}", zram.number()).into(), directory(move || zram_attributes(&zram))));
-    let disks = disk::all().iter().zip(0..).map(|(disk, index)| {
-        let name = format!("{disk}");
-        let name = name.trim_start_matches("/dev/");
-        (String::from(name).into(), directory(move || disk_attributes(disk, index)))
-    });
+    let disks =
+        block::disks().map(|(name, number, disk)| (name.into(), directory(move || disk_attributes(disk, number))));
+    let zrams =
+        block::zrams().map(|(name, number, zram)| (name.into(), directory(move || zram_attributes(&zram, number))));
     disks.chain(zrams).collect()
 }
 
-fn zram_attributes(zram: &Arc<Zram<Quire>>) -> Entries {
+fn zram_attributes(zram: &Arc<Zram<Quire>>, number: Device) -> Entries {
     let mut entries = Entries::new();
     for (name, access) in ATTRIBUTES {
         let (shown, stored) = (Arc::clone(zram), Arc::clone(zram));
@@ -99,13 +92,12 @@ fn zram_attributes(zram: &Arc<Zram<Quire>>) -> Entries {
     }
     let sized = Arc::clone(zram);
     let sectors = move || sized.open().map_or(0, |disk| disk.pages() * (PAGE_SIZE as u64 / SECTOR_BYTES));
-    entries.extend(block_attributes(Device { major: block::ZRAM, minor: zram.number() }, sectors, false));
+    entries.extend(block_attributes(number, sectors, false));
     entries
 }
 
-fn disk_attributes(disk: &'static Arc<Disk>, index: u32) -> Entries {
-    let device = Device { major: block::VIRTIO, minor: index * block::VIRTIO_MINORS };
-    let mut entries = block_attributes(device, || disk.geometry().sectors, disk.geometry().read_only);
+fn disk_attributes(disk: &'static Arc<Disk>, number: Device) -> Entries {
+    let mut entries = block_attributes(number, || disk.geometry().sectors, disk.geometry().read_only);
     entries.push(("stat".into(), read_only(|out| statistics(disk, out))));
     entries.push(("queue".into(), directory(|| alloc::vec![("rotational".into(), rotational(disk))])));
     entries

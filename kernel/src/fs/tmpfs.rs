@@ -21,14 +21,13 @@ use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, PA
 use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
 use super::{access, device, open, pipe};
 use crate::errno::Errno;
-use crate::fs::clock;
 use crate::mm::object::{self, Object, ObjectError, Source};
 use crate::mm::{heap, physical};
 use crate::process::credentials::Credentials;
 use crate::process::this;
 use crate::swap;
 use crate::sync::Rank;
-use crate::task::Mutex;
+use crate::task::{Mutex, time};
 
 /// How many pages files could still have: what is free, can be dropped, or can go to swap, but for what programs need when
 /// memory is short. A file that grows gets `ENOSPC` before anybody has to be killed for it.
@@ -47,16 +46,33 @@ const NODE_BYTES: usize = 2048;
 /// A file system.
 pub struct Tmpfs {
     device: u64,
-    magic: u32,
     tree: Mutex<Tree<Contents>>,
 }
 
 /// A file's contents.
+#[derive(Clone)]
 enum Contents {
     /// As in the archive.
     Archived(&'static [u8]),
     /// In memory or swap, or, as far as nobody wrote, as in the archive.
     Object(Arc<Object>),
+}
+
+impl Contents {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Archived(bytes) => bytes.len() as u64,
+            Self::Object(object) => object.length(),
+        }
+    }
+
+    /// The memory that it has, in 512 bytes.
+    fn blocks(&self) -> u64 {
+        match self {
+            Self::Archived(bytes) => bytes.len().div_ceil(512) as u64,
+            Self::Object(object) => object.pages() * (PAGE_SIZE as u64 / 512),
+        }
+    }
 }
 
 /// A node of a [`Tmpfs`]; while it is there, so is the node.
@@ -92,10 +108,10 @@ impl From<ObjectError> for Errno {
 }
 
 impl Tmpfs {
-    /// A new file system; `magic` is what `statfs` says, and the root directory has these permissions.
-    pub fn new(magic: u32, permissions: u32) -> Arc<Self> {
-        let tree = Tree::new(Attributes::new(permissions, clock::now()));
-        Arc::new(Self { device: new_filesystem_number(), magic, tree: Mutex::new(Rank::Tree, tree) })
+    /// A new file system, whose root directory has these permissions.
+    pub fn new(permissions: u32) -> Arc<Self> {
+        let tree = Tree::new(Attributes::new(permissions, time::since_1970()));
+        Arc::new(Self { device: new_filesystem_number(), tree: Mutex::new(Rank::Tree, tree) })
     }
 
     /// Its root directory.
@@ -103,7 +119,7 @@ impl Tmpfs {
         self.handle(&mut self.tree.lock(), ROOT)
     }
 
-    fn handle(self: &Arc<Self>, tree: &mut Tree<Contents>, number: Number) -> Handle {
+    fn handle(self: &Arc<Self>, tree: &mut Tree<Contents>, number: Number) -> Arc<TmpNode> {
         tree.hold(number);
         Arc::new(TmpNode { filesystem: Arc::clone(self), number })
     }
@@ -161,9 +177,9 @@ impl TmpNode {
         Ok(self.filesystem.handle(&mut tree, number))
     }
 
-    /// The directory's contents have changed.
+    /// The contents have changed.
     fn touch(&self, tree: &mut Tree<Contents>) {
-        let now = clock::now();
+        let now = time::since_1970();
         let attributes = &mut tree.node_mut(self.number).attributes;
         (attributes.modified, attributes.changed) = (now, now);
     }
@@ -189,23 +205,14 @@ impl TmpNode {
         Ok(Some(new))
     }
 
-    /// What a read needs: the archive's bytes, or the object.
-    fn contents(&self) -> Result<Result<&'static [u8], Arc<Object>>, Errno> {
+    fn contents(&self) -> Result<Contents, Errno> {
         match &self.filesystem.tree.lock().node(self.number).body {
-            Body::File(Contents::Archived(bytes)) => Ok(Ok(bytes)),
-            Body::File(Contents::Object(object)) => Ok(Err(Arc::clone(object))),
+            Body::File(contents) => Ok(contents.clone()),
             _ => Err(Errno::EINVAL),
         }
     }
 
-    fn length(&self) -> Result<u64, Errno> {
-        Ok(match self.contents()? {
-            Ok(bytes) => bytes.len() as u64,
-            Err(object) => object.length(),
-        })
-    }
-
-    /// The file's contents have changed.
+    /// A program has changed the file's contents.
     fn mark_modified(&self) {
         let is_trusted = || this().with_credentials(Credentials::is_superuser_of_files);
         let mut tree = self.filesystem.tree.lock();
@@ -234,8 +241,7 @@ impl Node for TmpNode {
         let node = tree.node(self.number);
         let (size, blocks) = match &node.body {
             Body::Directory(_) => (PAGE_SIZE as u64, 0),
-            Body::File(Contents::Archived(bytes)) => (bytes.len() as u64, bytes.len().div_ceil(512) as u64),
-            Body::File(Contents::Object(object)) => (object.length(), object.pages() * (PAGE_SIZE as u64 / 512)),
+            Body::File(contents) => (contents.length(), contents.blocks()),
             Body::Link(target) => (target.len() as u64, 0),
             Body::Special(_) => (0, 0),
         };
@@ -251,9 +257,9 @@ impl Node for TmpNode {
     }
 
     fn usage(&self) -> Usage {
-        let nodes = self.filesystem.tree.lock().len() as u64;
+        let nodes = self.filesystem.tree.lock().count() as u64;
         let pages = physical::managed_frames() as u64 + swap::total_pages();
-        Usage { magic: self.filesystem.magic, pages, free_pages: room(), nodes }
+        Usage { magic: linux::TMPFS_MAGIC, pages, free_pages: room(), nodes }
     }
 
     fn set_attributes(&self, change: &mut dyn FnMut(&mut Attributes)) -> Result<(), Errno> {
@@ -342,7 +348,7 @@ impl Node for TmpNode {
         }
         let mut tree = self.filesystem.tree.lock();
         tree.link(self.number, name, node.number)?;
-        tree.node_mut(node.number).attributes.changed = clock::now();
+        tree.node_mut(node.number).attributes.changed = time::since_1970();
         self.touch(&mut tree);
         Ok(())
     }
@@ -375,15 +381,11 @@ impl Node for TmpNode {
 }
 
 /// An open file of a [`Tmpfs`].
-struct TmpFile(Handle);
+struct TmpFile(Arc<TmpNode>);
 
 impl TmpFile {
-    fn node(&self) -> Result<&TmpNode, Errno> {
-        of(&self.0)
-    }
-
     fn object(&self) -> Result<Arc<Object>, Errno> {
-        self.node()?.object()?.ok_or(Errno::EINVAL)
+        self.0.object()?.ok_or(Errno::EINVAL)
     }
 }
 
@@ -393,14 +395,14 @@ impl File for TmpFile {
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
-        match self.node()?.contents()? {
-            Ok(bytes) => {
+        match self.0.contents()? {
+            Contents::Archived(bytes) => {
                 let rest = &bytes[bytes.len().min(usize::try_from(offset).unwrap_or(usize::MAX))..];
                 let bytes = rest.len().min(buffer.len());
                 buffer[..bytes].copy_from_slice(&rest[..bytes]);
                 Ok(bytes)
             }
-            Err(object) => Ok(object.read_at(offset, buffer)?),
+            Contents::Object(object) => Ok(object.read_at(offset, buffer)?),
         }
     }
 
@@ -410,19 +412,19 @@ impl File for TmpFile {
         }
         check_room(bytes)?;
         let written = self.object()?.write_at(offset, bytes)?;
-        self.node()?.mark_modified();
+        self.0.mark_modified();
         Ok(written)
     }
 
     fn append(&self, bytes: &[u8], _: Wait) -> Result<(usize, u64), Errno> {
         check_room(bytes)?;
         let (start, written) = self.object()?.append(bytes)?;
-        self.node()?.mark_modified();
+        self.0.mark_modified();
         Ok((written, start + written as u64))
     }
 
     fn length(&self) -> Option<u64> {
-        self.node().and_then(TmpNode::length).ok()
+        self.0.contents().ok().map(|contents| contents.length())
     }
 
     fn sync(&self) -> Result<(), Errno> {

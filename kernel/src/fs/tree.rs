@@ -123,13 +123,8 @@ impl<C> Tree<C> {
     }
 
     /// How many nodes there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.nodes.len()
-    }
-
-    /// Whether there is nothing, not even a root; never.
-    pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
     }
 
     /// A node that has a name or a handle.
@@ -393,7 +388,7 @@ mod tests {
         assert!(tree.unlink(ROOT, b"b").expect("there").is_none());
         assert_eq!(tree.link(ROOT, b"c", number), Err(Errno::ENOENT), "no way back");
         assert!(tree.release(number).is_some());
-        assert_eq!(tree.len(), 1);
+        assert_eq!(tree.count(), 1);
     }
 
     #[test]
@@ -489,7 +484,7 @@ mod tests {
             assert_eq!(node.handles as usize, handles, "handles of {number}");
             assert!(node.links > 0 || node.handles > 0, "{number} is nobody's");
             let mut up = core::iter::successors(Some(*number), |number| tree.parent(*number));
-            assert!(up.nth(tree.len()).is_none(), "{number} lies in a circle");
+            assert!(up.nth(tree.count()).is_none(), "{number} lies in a circle");
         }
     }
 

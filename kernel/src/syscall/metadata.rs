@@ -12,11 +12,11 @@ use super::{Arguments, Calls, Outcome, write_words};
 use crate::arch::user;
 use crate::errno::Errno;
 use crate::fs::access::{self, WRITE};
-use crate::fs::clock;
 use crate::fs::node::{Attributes, Device, Handle, Kind, Metadata, NAME_MAX, PATH_MAX};
 use crate::fs::path::{Follow, walk};
 use crate::process::credentials::Credentials;
 use crate::process::this;
+use crate::task::time;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_stat, stat),
@@ -206,7 +206,7 @@ fn change(node: &Handle, mut change: impl FnMut(&Credentials, &mut Attributes) -
     let credentials = this().credentials();
     let mut result = Ok(());
     node.set_attributes(&mut |attributes: &mut Attributes| {
-        let mut new = Attributes { changed: clock::now(), ..*attributes };
+        let mut new = Attributes { changed: time::since_1970(), ..*attributes };
         result = change(&credentials, &mut new);
         if result.is_ok() {
             *attributes = new;
@@ -290,7 +290,7 @@ impl NewTime {
 
     fn after(self, old: Duration) -> Duration {
         match self {
-            Self::Now => clock::now(),
+            Self::Now => time::since_1970(),
             Self::Same => old,
             Self::At(time) => time,
         }

@@ -10,14 +10,12 @@ use super::user_data::path;
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
 use crate::fs::block;
-use crate::fs::node::{Device, Kind};
+use crate::fs::device::GHOST;
+use crate::fs::node::Kind;
 use crate::fs::path::{Follow, walk};
 use crate::swap;
 
 pub(super) const CALLS: Calls = &[(linux::__NR_swapon, swapon), (linux::__NR_swapoff, swapoff)];
-
-/// `/dev/ghostswap`.
-const GHOST: Device = Device { major: 1, minor: 13 };
 
 /// The name by which the kernel knows what `path` leads to. Only devices are areas: files in memory have nowhere to be
 /// read from when memory is short.

@@ -8,21 +8,17 @@ mod process;
 mod sysctl;
 mod system;
 
-use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
 use linux_raw_sys::general as linux;
 
 use super::namespace;
-use super::synthetic::{Directory, Item, Synthetic, print, read_only};
+use super::synthetic::{Directory, Entries, Item, Synthetic, print, read_only};
 use crate::errno::Errno;
 use crate::process as processes;
-
-type Entries = Vec<(Cow<'static, str>, Item)>;
 
 /// The file system.
 pub fn filesystem() -> Arc<Synthetic> {
