@@ -28,5 +28,6 @@ refused "Invalid argument" swapoff /dev/vda
 same "the signature" SWAPSPACE2 "$(dd if=/dev/vda bs=1 skip=4086 count=10 2>/dev/null)"
 step erase -- dd if=/dev/zero of=/dev/vda bs=4096 count=1
 refused "Invalid argument" swapon /dev/vda
+step check the disk -- check --beside disk
 
 done_with_all

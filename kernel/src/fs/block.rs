@@ -15,6 +15,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use linux_raw_sys::ioctl::{
     BLKDISCARD, BLKFLSBUF, BLKGETSIZE, BLKGETSIZE64, BLKPBSZGET, BLKROGET, BLKSSZGET, BLKZEROOUT,
 };
+use quire_drivers::block::Operation;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::zram::{Zram, ZramDisk};
 use quire_swap::{IoError, Machine};
@@ -185,7 +186,7 @@ impl BlockFile {
         if is_area { Err(Errno::ETXTBSY) } else { Ok(()) }
     }
 
-    /// The pages that lie wholly in what an `ioctl` names: two words, offset and length.
+    /// The bytes that an `ioctl` names: two words, offset and length.
     fn range(&self, argument: u64) -> Result<core::ops::Range<u64>, Errno> {
         let word = |address| user::read_word(address).map_err(|_| Errno::EFAULT);
         let (start, length) = (word(argument)?, word(argument.wrapping_add(8))?);
@@ -194,7 +195,19 @@ impl BlockFile {
         if start % sector != 0 || length % sector != 0 {
             return Err(Errno::EINVAL);
         }
-        Ok(start.div_ceil(PAGE)..end / PAGE)
+        Ok(start..end)
+    }
+
+    fn write_zeros(&self, bytes: core::ops::Range<u64>) -> Result<(), Errno> {
+        let (zeros, mut contents) = (page_buffer()?, page_buffer()?);
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let part = part(at, (bytes.end - at) as usize);
+            let length = part.within.len();
+            self.write_part(&part, &zeros[..length], &mut contents)?;
+            at += length as u64;
+        }
+        Ok(())
     }
 }
 
@@ -256,22 +269,24 @@ impl File for BlockFile {
             BLKGETSIZE => answer(&(self.bytes() / u64::from(SECTOR)).to_le_bytes()),
             BLKSSZGET | BLKPBSZGET => answer(&self.medium.sector().to_le_bytes()),
             BLKROGET => answer(&u32::from(self.medium.is_read_only()).to_le_bytes()),
-            BLKFLSBUF => Ok(0),
+            BLKFLSBUF => self.sync().map(|()| 0),
             BLKDISCARD => {
                 self.check_no_swap_area()?;
-                self.medium.discard(self.range(argument)?).map(|()| 0)
+                let bytes = self.range(argument)?;
+                // Parts of pages stay.
+                self.medium.discard(bytes.start.div_ceil(PAGE)..bytes.end / PAGE).map(|()| 0)
             }
             BLKZEROOUT => {
                 self.check_no_swap_area()?;
-                let contents = page_buffer()?;
-                self.range(argument)?.try_for_each(|page| self.medium.write(page, &contents))?;
-                Ok(0)
+                self.write_zeros(self.range(argument)?).map(|()| 0)
             }
             _ => Err(Errno::ENOTTY),
         }
     }
 
+    /// Nothing waits to be written, but a disk may have a cache of its own.
     fn sync(&self) -> Result<(), Errno> {
-        Ok(())
+        let Some(disk) = disk::named(&self.path) else { return Ok(()) };
+        disk.run(Operation::Flush, 0, &[]).map_err(|_| Errno::EIO)
     }
 }

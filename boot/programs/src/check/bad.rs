@@ -257,7 +257,7 @@ fn any_value(random: &mut Xorshift) -> usize {
 }
 
 /// Whether the machine is as small as a guest for tests.
-fn is_small() -> std::io::Result<bool> {
+pub(super) fn is_small() -> std::io::Result<bool> {
     Ok(files::number("/proc/meminfo", "MemTotal")? < 1 << 20)
 }
 

@@ -7,6 +7,7 @@
 
 mod bad;
 mod descriptors;
+mod disk;
 mod elf;
 mod files;
 mod frames;
@@ -63,6 +64,7 @@ const LIMIT_SECONDS: u32 = 100;
 fn checks() -> impl Iterator<Item = &'static Check> {
     [
         bad::CHECKS,
+        disk::CHECKS,
         descriptors::CHECKS,
         elf::CHECKS,
         files::CHECKS,

@@ -207,9 +207,8 @@ impl Discipline {
             self.echo(byte, output);
             self.show(b"\n", output);
             self.line_column = self.column;
-            for byte in core::mem::take(&mut self.line) {
-                self.echo(byte, output);
-                self.line.push(byte);
+            for index in 0..self.line.len() {
+                self.echo(self.line[index], output);
             }
         } else if is(linux::VEOF) {
             if self.has_room(true, output) {
