@@ -43,6 +43,9 @@ step umount -- umount /proc/1
 step df -- sh -c 'df /tmp | grep -q /tmp'
 step top -- sh -c 'top -b -n 1 | grep -q "^Mem:"'
 step dmesg -- sh -c 'dmesg | grep -q "Quire"'
+echo '<5>a line with a priority' >/dev/kmsg && echo '<tag> and one with a tag' >/dev/kmsg
+step a line with a priority -- sh -c 'dmesg | grep -q ": a line with a priority"'
+step a line with a tag -- sh -c 'dmesg | grep -q ": <tag> and one with a tag"'
 step uname -- uname -a
 step date -- date
 step vi -- sh -c '(printf "ione\033"; sleep 1; printf ":wq\n") | vi /tmp/g >/dev/null 2>&1; grep -q ne /tmp/g'

@@ -37,8 +37,6 @@ pub struct Member<'a> {
     pub device: (u32, u32),
     /// A file's bytes, or a symbolic link's target.
     pub contents: &'a [u8],
-    /// Where its header begins.
-    pub offset: usize,
 }
 
 /// What does not make sense, and where.
@@ -126,7 +124,6 @@ impl<'a> Archive<'a> {
             self.pad();
             return Ok(None);
         }
-        let path = path.trim_ascii_start();
         let first = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
         let last = path.iter().rposition(|byte| *byte != b'/').map_or(first, |last| last + 1);
         let path = &path[first..last];
@@ -148,7 +145,6 @@ impl<'a> Archive<'a> {
             identity: (major, minor, inode),
             device: (device_major, device_minor),
             contents,
-            offset: start,
         }))
     }
 
@@ -225,11 +221,15 @@ mod tests {
         let member = archive.next_member().expect("whole").expect("a member");
         assert_eq!((member.path, member.mode, member.contents), (&b"dev/vda"[..], 0o060_660, &b"12345"[..]));
         assert_eq!((member.user, member.group, member.links, member.modified), (1, 2, 1, 3));
-        assert_eq!((member.identity, member.device, member.offset), ((8, 1, 0), (4, 64), 0));
+        assert_eq!((member.identity, member.device), ((8, 1, 0), (4, 64)));
         let end = bytes.len();
         let truncated = ArchiveError { offset: end, problem: Problem::Truncated };
         assert_eq!(archive.next_member(), Err(truncated), "there is no trailer");
         assert_eq!(read(&sample()).expect("whole")[1].0, b"bin/tool");
+        let mut bytes = Vec::new();
+        push(&mut bytes, MAGIC, b" a name ", 0, b"");
+        push(&mut bytes, MAGIC, b"TRAILER!!!", 0, b"");
+        assert_eq!(read(&bytes).expect("whole")[0].0, b" a name ", "spaces are part of a name");
     }
 
     #[test]

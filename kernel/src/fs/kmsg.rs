@@ -57,7 +57,10 @@ impl File for Kmsg {
     fn write(&self, _: u64, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
         let text = String::from_utf8_lossy(bytes);
         // `<6>text` names a priority, which Quire does not keep.
-        let text = text.strip_prefix('<').and_then(|rest| rest.split_once('>')).map_or(&*text, |(_, text)| text);
+        let text = match text.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+            Some((priority, text)) if priority.parse::<u32>().is_ok() => text,
+            _ => &text,
+        };
         match process::current() {
             Some(process) => log!("user", "{process}: {}", text.trim_end()),
             None => log!("user", "{}", text.trim_end()),
