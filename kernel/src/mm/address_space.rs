@@ -22,7 +22,7 @@ use super::folio::Folio;
 use super::frame::FrameNumber;
 use super::object::Object;
 use super::page_tables::{self, PageTables};
-use super::region::{Protection, Region, Regions, TooMany};
+use super::region::{Protection, READAHEADS, Region, Regions, TooMany};
 use super::rmap::{Attachment, Lineage, Owner};
 use super::{AllocationError, heap, kernel_map, lru, overcommit, reclaim};
 use crate::arch::{USER_END, page_table};
@@ -37,8 +37,6 @@ pub const LOWEST: u64 = 0x1_0000;
 pub const HIGHEST_CHOSEN: u64 = USER_END - (128 << 20);
 /// How many words are emptied at a time.
 const GONE: usize = 64;
-/// How many places regions share that remember what readahead has learnt in them.
-const READAHEADS: usize = 8;
 
 type Attached = Arc<Attachment>;
 
@@ -276,11 +274,10 @@ impl AddressSpace {
         self.tables.root()
     }
 
-    /// What faults have taught about reading ahead in the region that begins at `start`. Linux keeps it in the region; a place
-    /// that two regions share is a guess too, and needs no lock.
-    pub(super) fn readahead(&self, start: u64) -> &Readahead {
-        let mixed = (start / PAGE).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        &self.readaheads[(mixed >> 32) as usize % READAHEADS]
+    /// What faults have taught about reading ahead in a region with this [`Region::readahead`]; faults reach it without the
+    /// layout's lock.
+    pub(super) fn readahead(&self, place: u8) -> &Readahead {
+        &self.readaheads[usize::from(place) % READAHEADS]
     }
 
     /// How many of its pages are in memory.
@@ -381,6 +378,7 @@ impl AddressSpace {
             object,
             anonymous: Arc::clone(&self.home),
             name: request.name.clone(),
+            readahead: 0,
         })?;
         if locked {
             self.locked_pages.fetch_add((length / PAGE) as usize, Ordering::Relaxed);

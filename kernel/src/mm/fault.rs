@@ -127,6 +127,7 @@ struct Seen<'a> {
     place: Option<&'a AtomicU64>,
     generation: u64,
     region: Range<u64>,
+    readahead: u8,
     protection: Protection,
     shared: bool,
     locked: bool,
@@ -255,6 +256,7 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'
         place,
         generation: space.tables.generation(),
         region: region.range.clone(),
+        readahead: region.readahead,
         protection,
         shared: region.shared,
         locked: region.locked,
@@ -410,7 +412,7 @@ fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: boo
     const PAGE: u64 = PAGE_SIZE as u64;
     let entry_of = |page| Entry::from_word(space.tables.word(page * PAGE));
     let neighbourhood = reads_ahead.then(|| Neighbourhood {
-        readahead: space.readahead(seen.region.start),
+        readahead: space.readahead(seen.readahead),
         page: seen.page / PAGE,
         pages: (seen.region.start / PAGE, seen.region.end / PAGE),
         entry: &entry_of,
@@ -526,6 +528,7 @@ pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), A
             place: None,
             generation: space.tables.generation(),
             region: region.range.clone(),
+            readahead: region.readahead,
             protection: region.protection,
             shared: region.shared,
             locked: region.locked,

@@ -20,6 +20,10 @@ pub const MOST_REGIONS: usize = 65_530;
 /// How far a region that grows down stays from the one below it (Linux: `stack_guard_gap`).
 pub const GUARD_GAP: u64 = 256 * PAGE_SIZE as u64;
 
+/// In how many places an address space remembers what readahead has learnt. Regions have them in turn: what two share is a
+/// worse guess, and costs no memory for each.
+pub const READAHEADS: usize = 16;
+
 /// What may be done with the pages of a region.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Protection {
@@ -67,6 +71,8 @@ pub struct Region<A> {
     pub anonymous: A,
     /// What `/proc/PID/maps` calls it.
     pub name: Option<Arc<str>>,
+    /// Which of the places for what readahead has learnt is its own; [`Regions::insert`] sets it.
+    pub readahead: u8,
 }
 
 impl<A: PartialEq> Region<A> {
@@ -83,6 +89,7 @@ impl<A: PartialEq> Region<A> {
             object: None,
             anonymous: attachment,
             name: None,
+            readahead: 0,
         }
     }
 
@@ -114,12 +121,14 @@ pub struct Regions<A> {
     /// By address.
     list: Vec<Region<A>>,
     bytes: u64,
+    /// Whose turn it is among the places for what readahead has learnt.
+    next_readahead: u8,
 }
 
 impl<A: Clone + PartialEq> Regions<A> {
     /// Nothing is mapped.
     pub const fn new() -> Self {
-        Self { list: Vec::new(), bytes: 0 }
+        Self { list: Vec::new(), bytes: 0, next_readahead: 0 }
     }
 
     /// How many bytes are mapped.
@@ -194,10 +203,12 @@ impl<A: Clone + PartialEq> Regions<A> {
     ///
     /// # Errors
     /// [`TooMany`]; nothing changes.
-    pub fn insert(&mut self, region: Region<A>) -> Result<(), TooMany> {
+    pub fn insert(&mut self, mut region: Region<A>) -> Result<(), TooMany> {
         debug_assert!(self.is_free(&region.range) && !region.range.is_empty());
         self.make_room(1)?;
         self.bytes += region.length();
+        region.readahead = self.next_readahead;
+        self.next_readahead = (self.next_readahead + 1) % READAHEADS as u8;
         let index = self.position(region.range.start);
         self.list.insert(index, region);
         self.merge(index, index + 1);

@@ -42,7 +42,7 @@ fn each_page_from_zram_is_one_major_fault() {
 #[test]
 fn pages_from_a_disk_are_read_ahead() {
     for (contents, order, linux) in
-        [("text", "seq", 517), ("zero", "seq", 517), ("mix", "seq", 516), ("text", "random", 3900)]
+        [("text", "seq", 522), ("zero", "seq", 522), ("mix", "seq", 522), ("text", "random", 3907)]
     {
         let machine = Machine::new().memory(Size::mebibytes(256)).disk(Disk::swap(Size::mebibytes(512)));
         let run = Run::program(&format!("swbench 4096 {contents} {order} 300"), machine.append("swapon=/dev/vda"));
