@@ -40,6 +40,13 @@ step mount -- sh -c 'mount | grep -q "on /proc type proc"'
 step mount below itself -- mount -t proc proc /proc/1
 same "the way up" /proc/1 "$(cd /proc/1 && pwd -P)"
 step umount -- umount /proc/1
+refused "Not a directory" cat /proc/self/exe/
+
+group=/sys/fs/cgroup/gone
+mkdir $group && exec 3>$group/cgroup.procs && rmdir $group || fail "a group does not come and go"
+refused "No such device" sh -c 'echo 0 >&3'
+exec 3>&-
+
 step df -- sh -c 'df /tmp | grep -q /tmp'
 step top -- sh -c 'top -b -n 1 | grep -q "^Mem:"'
 step dmesg -- sh -c 'dmesg | grep -q "Quire"'

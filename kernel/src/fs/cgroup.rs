@@ -5,7 +5,8 @@
 //!
 //! # Locking
 //!
-//! Each group's list of groups has a lock, under which nothing else is done but finding, adding and taking out.
+//! Each group has a lock for its list of groups and for whether it was removed, under which processes join it, too; no two
+//! of them are held at once.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -31,23 +32,31 @@ pub fn filesystem() -> Arc<Synthetic> {
 
 struct GroupDirectory {
     group: Arc<Group>,
-    children: Mutex<Vec<Arc<Self>>>,
+    inside: Arc<Mutex<Inside>>,
+}
+
+/// What makes a group stay.
+struct Inside {
+    groups: Vec<Arc<GroupDirectory>>,
+    /// Nobody joins it any more.
+    is_removed: bool,
 }
 
 impl GroupDirectory {
     fn new(group: Arc<Group>) -> Arc<Self> {
-        Arc::new(Self { group, children: Mutex::new(Rank::Text, Vec::new()) })
+        let inside = Inside { groups: Vec::new(), is_removed: false };
+        Arc::new(Self { group, inside: Arc::new(Mutex::new(Rank::Text, inside)) })
     }
 
     fn child(&self, name: &str) -> Option<Arc<Self>> {
-        self.children.lock().iter().find(|child| child.group.name() == name).cloned()
+        self.inside.lock().groups.iter().find(|child| child.group.name() == name).cloned()
     }
 }
 
 impl Directory for GroupDirectory {
     fn entries(&self) -> Entries {
-        let mut entries = files(&self.group);
-        let children = self.children.lock().clone();
+        let mut entries = files(&self.group, &self.inside);
+        let children = self.inside.lock().groups.clone();
         entries.extend(
             children.into_iter().map(|child| (String::from(child.group.name()).into(), Item::Directory(child))),
         );
@@ -59,32 +68,46 @@ impl Directory for GroupDirectory {
             return Err(Errno::EEXIST);
         }
         let child = Self::new(self.group.new_child(name).map_err(|_| Errno::ENOMEM)?);
-        self.children.lock().push(child);
+        let mut inside = self.inside.lock();
+        if inside.is_removed {
+            return Err(Errno::ENOENT);
+        }
+        if inside.groups.iter().any(|other| other.group.name() == name) {
+            return Err(Errno::EEXIST);
+        }
+        inside.groups.push(child);
         Ok(())
     }
 
     fn remove(&self, name: &str) -> Result<(), Errno> {
         let child = self.child(name).ok_or(Errno::ENOENT)?;
-        if child.group.has_processes() || !child.children.lock().is_empty() {
+        {
+            let mut inside = child.inside.lock();
+            if inside.is_removed || !inside.groups.is_empty() {
+                return Err(Errno::EBUSY);
+            }
+            inside.is_removed = true;
+        }
+        if child.group.has_processes() {
+            child.inside.lock().is_removed = false;
             return Err(Errno::EBUSY);
         }
-        let mut children = self.children.lock();
-        let position = children.iter().position(|other| Arc::ptr_eq(other, &child)).ok_or(Errno::ENOENT)?;
-        let removed = children.swap_remove(position);
         // Its pages go to the parent when the last reference goes: not under the lock.
-        drop(children);
-        drop(removed);
+        self.inside.lock().groups.retain(|other| !Arc::ptr_eq(other, &child));
         Ok(())
     }
 }
 
-fn files(group: &Arc<Group>) -> Entries {
+fn files(group: &Arc<Group>, inside: &Arc<Mutex<Inside>>) -> Entries {
     let controllers = || read_only(|out| line(out, "memory"));
     let listed = Arc::clone(group);
-    let joined = Arc::clone(group);
+    let (joined, inside) = (Arc::clone(group), Arc::clone(inside));
     let mut entries = alloc::vec![
         ("cgroup.controllers".into(), controllers()),
-        ("cgroup.procs".into(), read_write(move |out| members(&listed, out), move |value| join(&joined, value))),
+        (
+            "cgroup.procs".into(),
+            read_write(move |out| members(&listed, out), move |value| join(&joined, &inside, value))
+        ),
         ("cgroup.subtree_control".into(), read_write(|out| line(out, "memory"), control)),
     ];
     if group.parent().is_none() {
@@ -143,13 +166,18 @@ fn members(group: &Group, out: &mut String) -> Result<(), Errno> {
     members.into_iter().try_for_each(|process| line(out, process.pid()))
 }
 
-/// Moves a process, by number, or the writer with 0, to a group.
-fn join(group: &Group, value: &str) -> Result<(), Errno> {
+/// Moves a process, by number, or the writer with 0, to a group, which may be there no more: `ENODEV`.
+fn join(group: &Group, inside: &Mutex<Inside>, value: &str) -> Result<(), Errno> {
     let process = match number(value)? {
         0 => process::current(),
         pid => process::find(pid),
     };
-    process.ok_or(Errno::ESRCH)?.set_memory_group(group);
+    let process = process.ok_or(Errno::ESRCH)?;
+    let inside = inside.lock();
+    if inside.is_removed {
+        return Err(Errno::ENODEV);
+    }
+    process.set_memory_group(group);
     Ok(())
 }
 

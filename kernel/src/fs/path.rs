@@ -133,6 +133,9 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> 
                 return Err(Errno::ELOOP);
             }
             match node.follow()? {
+                Target::Node(node, _) if slash && node.metadata().kind != Kind::Directory => {
+                    return Err(Errno::ENOTDIR);
+                }
                 Target::Node(node, path) if is_last => {
                     return Ok(Found { parent: at, last: Last::Other(path), node: Some(node), slash });
                 }
