@@ -51,6 +51,12 @@ impl Mount {
         Self { source: source.into(), kind, path: path.into(), covered, root, early: false }
     }
 
+    /// The same, but mounted by a program from `source`.
+    #[must_use]
+    pub fn taken_over(&self, source: &str) -> Self {
+        Self { source: source.into(), early: false, ..self.clone() }
+    }
+
     /// What distinguishes the directory below it; none for the root.
     pub fn covered_identity(&self) -> Option<Identity> {
         self.covered.as_ref().map(|(_, identity)| *identity)

@@ -3,7 +3,7 @@
 //! # Mounts
 //!
 //! The root is a file system in memory that holds the initramfs. The kernel mounts `/dev`, `/proc`, `/sys` and the memory
-//! groups at once, which Linux leaves to programs: a program that does it too replaces the kernel's mount once, and gets
+//! groups at once, which Linux leaves to programs: a program that does it too takes the kernel's mount over, and gets
 //! `EBUSY` the next time as on Linux. The mounts are a list that is never changed, only replaced, so that a walk sees one
 //! state of it.
 
@@ -62,7 +62,8 @@ pub fn mount(mount: &Mount) -> Result<(), Errno> {
         match mounts.all().iter().find(same) {
             Some(early) if early.early => {
                 let others = mounts.without(early.root()).ok_or(Errno::EBUSY)?;
-                others.with(mount.clone())
+                // The same file system: others are mounted in it.
+                others.with(early.taken_over(&mount.source))
             }
             Some(_) if mount.kind != "tmpfs" => Err(Errno::EBUSY),
             _ => mounts.with(mount.clone()),
