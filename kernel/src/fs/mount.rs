@@ -1,12 +1,16 @@
 //! What is mounted where.
 //!
 //! A file system is mounted in one place, on a directory of one that was mounted before: so the way up from any directory
-//! ends at the root, whatever programs mount. (Linux mounts one in several places.)
+//! ends at the root, whatever programs mount. (Linux mounts one in several places.) So the number of a node's file system
+//! says what its mount's options let be done with it.
 
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
+
+use linux_raw_sys::general as linux;
 
 use super::node::Handle;
 use crate::errno::Errno;
@@ -15,6 +19,56 @@ use crate::errno::Errno;
 pub fn new_filesystem_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(16);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// What may not be done with what is on a mount, by `mount(2)`'s flags. What is open already stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options(u32);
+
+impl Options {
+    const NAMES: [(u32, &str); 4] = [
+        (linux::MS_RDONLY, "ro"),
+        (linux::MS_NOSUID, "nosuid"),
+        (linux::MS_NODEV, "nodev"),
+        (linux::MS_NOEXEC, "noexec"),
+    ];
+
+    /// Those of `flags` that there are.
+    pub fn from_flags(flags: u32) -> Self {
+        Self(Self::NAMES.iter().fold(0, |known, (flag, _)| known | flag) & flags)
+    }
+
+    /// Nothing can be changed.
+    pub fn is_read_only(self) -> bool {
+        self.0 & linux::MS_RDONLY != 0
+    }
+
+    /// No program acts as its file's owner.
+    pub fn ignores_set_ids(self) -> bool {
+        self.0 & linux::MS_NOSUID != 0
+    }
+
+    /// No device can be opened.
+    pub fn has_no_devices(self) -> bool {
+        self.0 & linux::MS_NODEV != 0
+    }
+
+    /// No program can be run.
+    pub fn has_no_programs(self) -> bool {
+        self.0 & linux::MS_NOEXEC != 0
+    }
+}
+
+/// As `/proc/mounts` says them.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_read_only() { "ro" } else { "rw" })?;
+        let others = Self::NAMES.iter().skip(1).filter(|(flag, _)| self.0 & flag != 0);
+        for (_, name) in others {
+            write!(f, ",{name}")?;
+        }
+        f.write_str(",relatime")
+    }
 }
 
 /// What distinguishes a node from every other.
@@ -38,6 +92,8 @@ pub struct Mount {
     root: (Handle, Identity),
     /// Mounted by the kernel, for programs that do not mount it themselves.
     pub early: bool,
+    /// What may not be done with what is on it.
+    pub options: Options,
 }
 
 impl Mount {
@@ -48,7 +104,15 @@ impl Mount {
             (node, identity)
         };
         let (covered, root) = (covered.map(with_identity), with_identity(root));
-        Self { source: source.into(), kind, path: path.into(), covered, root, early: false }
+        Self {
+            source: source.into(),
+            kind,
+            path: path.into(),
+            covered,
+            root,
+            early: false,
+            options: Options::default(),
+        }
     }
 
     /// The same, but mounted by a program from `source`.
@@ -124,8 +188,43 @@ impl Mounts {
         self.with_root(root)?.covered.as_ref().map(|(covered, _)| Arc::clone(covered))
     }
 
+    /// What may not be done with what is on the file system of that number.
+    pub fn options_of(&self, device: u64) -> Options {
+        let found = self.0.iter().find(|mount| mount.root.1.0 == device);
+        found.map_or(Options::default(), |mount| mount.options)
+    }
+
+    /// With other options of the mount whose root is `root`.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is none.
+    pub fn with_options(&self, root: &Handle, options: Options) -> Result<Self, Errno> {
+        let identity = identity(root);
+        let mut mounts = self.0.clone();
+        mounts.iter_mut().find(|mount| mount.root.1 == identity).ok_or(Errno::EINVAL)?.options = options;
+        Ok(Self(mounts))
+    }
+
     /// Whether something is mounted over a directory of the file system with the number `device`.
     pub fn has_mounts_in(&self, device: u64) -> bool {
         self.0.iter().any(|mount| mount.covered_identity().is_some_and(|(other, _)| other == device))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use linux_raw_sys::general as linux;
+
+    use super::Options;
+
+    #[test]
+    fn options_are_shown_as_linux_does() {
+        for (flags, expected) in [
+            (0, "rw,relatime"),
+            (linux::MS_RDONLY | linux::MS_SILENT, "ro,relatime"),
+            (linux::MS_NOSUID | linux::MS_NODEV | linux::MS_NOEXEC, "rw,nosuid,nodev,noexec,relatime"),
+        ] {
+            assert_eq!(Options::from_flags(flags).to_string(), expected);
+        }
     }
 }

@@ -15,7 +15,7 @@ use spin::Once;
 
 use super::access::{self, READ, SEARCH, WRITE};
 use super::device;
-use super::mount::{Mount, Mounts};
+use super::mount::{Mount, Mounts, Options};
 use super::node::{Attributes, Handle, Kind, Metadata, New};
 use super::open::{OnlyPath, OpenFile};
 use super::path::{Follow, Found, Last, Start, path_of, walk};
@@ -69,6 +69,14 @@ pub fn mount(mount: &Mount) -> Result<(), Errno> {
             _ => mounts.with(mount.clone()),
         }
     })
+}
+
+/// Changes what may not be done with what is on the mount with this root.
+///
+/// # Errors
+/// `EINVAL` if it is no mount's root.
+pub fn remount(root: &Handle, options: Options) -> Result<(), Errno> {
+    replace_mounts(|mounts| mounts.with_options(root, options))
 }
 
 /// Takes the file system with this root away.
@@ -173,6 +181,14 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
     if only_path {
         return OpenFile::new(node, Arc::new(OnlyPath), &shown, flags);
     }
+    if matches!(metadata.kind, Kind::Character(_) | Kind::Block(_))
+        && start.mounts.options_of(metadata.device).has_no_devices()
+    {
+        return Err(Errno::EACCES);
+    }
+    if metadata.kind == Kind::File && wanted(flags) & WRITE != 0 {
+        start.check_mount(&metadata)?;
+    }
     if !is_new {
         access::check(&start.credentials, &metadata, wanted(flags))?;
     }
@@ -232,6 +248,7 @@ pub fn create(start: &Start, found: &Found, new: New<'_>, permissions: u32) -> R
         return Err(Errno::EEXIST);
     }
     let directory = found.parent.metadata();
+    start.check_mount(&directory)?;
     access::check(&start.credentials, &directory, WRITE | SEARCH)?;
     let kind = match new {
         New::Link(_) => Kind::Link,

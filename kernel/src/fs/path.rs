@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::access::{self, SEARCH};
 use super::mount::Mounts;
-use super::node::{Handle, Kind, PATH_MAX, Target};
+use super::node::{Handle, Kind, Metadata, PATH_MAX, Target};
 use crate::errno::Errno;
 use crate::process::credentials::Credentials;
 
@@ -23,6 +23,16 @@ pub struct Start {
     pub mounts: Arc<Mounts>,
     /// On whose behalf.
     pub credentials: Arc<Credentials>,
+}
+
+impl Start {
+    /// Whether `node`, or what it holds, may be changed as far as its mount is concerned.
+    ///
+    /// # Errors
+    /// `EROFS`.
+    pub fn check_mount(&self, node: &Metadata) -> Result<(), Errno> {
+        if self.mounts.options_of(node.device).is_read_only() { Err(Errno::EROFS) } else { Ok(()) }
+    }
 }
 
 /// What a walk does with a symbolic link at the path's end; others are always followed.

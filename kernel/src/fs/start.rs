@@ -140,6 +140,8 @@ pub struct Program {
     pub node: Handle,
     /// Its contents.
     pub object: Arc<Object>,
+    /// As whom it acts, user and group, if not as whoever runs it.
+    pub ids: (Option<u32>, Option<u32>),
 }
 
 /// Finds the program at `path`.
@@ -153,9 +155,14 @@ pub fn open_program(start: &Start, path: &[u8]) -> Result<Program, Errno> {
     if metadata.kind != Kind::File {
         return Err(Errno::EACCES);
     }
+    let options = start.mounts.options_of(metadata.device);
+    if options.has_no_programs() {
+        return Err(Errno::EACCES);
+    }
     access::check(&start.credentials, &metadata, EXECUTE)?;
+    let ids = if options.ignores_set_ids() { (None, None) } else { access::program_ids(&metadata.attributes) };
     let object = tmpfs::object_of(&node)?.ok_or(Errno::EACCES)?;
-    Ok(Program { path: opened.path().to_vec(), node, object })
+    Ok(Program { path: opened.path().to_vec(), node, object, ids })
 }
 
 /// Gives the first process the console as its files 0, 1 and 2, and listens to what is typed there.

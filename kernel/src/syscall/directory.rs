@@ -198,6 +198,7 @@ fn last_name(found: &Found, no_name: Errno) -> Result<(&Handle, &[u8]), Errno> {
 /// Whether a name may be made, or taken from what has it.
 fn check_change(start: &Start, found: &Found) -> Result<(), Errno> {
     let directory = found.parent.metadata();
+    start.check_mount(&directory)?;
     match &found.node {
         Some(node) => access::check_removal(&start.credentials, &directory, &node.metadata()),
         None => access::check(&start.credentials, &directory, WRITE | SEARCH),

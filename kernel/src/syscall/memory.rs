@@ -10,7 +10,7 @@ use quire_swap::header::PAGE_SIZE;
 use super::{Arguments, Calls, Outcome};
 use crate::arch::{USER_END, user};
 use crate::errno::Errno;
-use crate::fs::tmpfs;
+use crate::fs::{namespace, tmpfs};
 use crate::mm::AddressSpace;
 use crate::mm::address_space::{Backing, LOWEST, MapError, MapRequest, Place};
 use crate::mm::advice::Advice;
@@ -127,6 +127,10 @@ fn file_backing(file: u64, offset: u64, shared: bool, protection: Protection) ->
     let may_write = !shared || file.check_writable().is_ok();
     if protection.write && !may_write {
         return Err(Errno::EACCES);
+    }
+    let device = file.node().metadata().device;
+    if protection.execute && namespace::mounts().options_of(device).has_no_programs() {
+        return Err(Errno::EPERM);
     }
     let object = tmpfs::object_of(file.node())?.ok_or(Errno::ENODEV)?;
     Ok((Backing::Object { object, offset }, may_write))

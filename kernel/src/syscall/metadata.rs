@@ -184,7 +184,12 @@ fn check_access(directory: u64, path: u64, mode: u64, flags: u32) -> Outcome {
     }
     let credentials = Arc::clone(&start.credentials);
     let node = node_from(start, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?;
-    access::check(&credentials, &node.metadata(), mode).map(|()| 0)
+    let metadata = node.metadata();
+    let is_stored = matches!(metadata.kind, Kind::File | Kind::Directory | Kind::Link);
+    if mode & linux::W_OK != 0 && is_stored {
+        this_start().check_mount(&metadata)?;
+    }
+    access::check(&credentials, &metadata, mode).map(|()| 0)
 }
 
 fn access(arguments: &Arguments) -> Outcome {
@@ -204,6 +209,7 @@ fn faccessat2(arguments: &Arguments) -> Outcome {
 /// Changes attributes as far as `change` finds that the caller may.
 fn change(node: &Handle, mut change: impl FnMut(&Credentials, &mut Attributes) -> Result<(), Errno>) -> Outcome {
     let credentials = this().credentials();
+    this_start().check_mount(&node.metadata())?;
     let mut result = Ok(());
     node.set_attributes(&mut |attributes: &mut Attributes| {
         let mut new = Attributes { changed: time::since_1970(), ..*attributes };
@@ -337,6 +343,7 @@ fn truncate(arguments: &Arguments) -> Outcome {
     let metadata = node.metadata();
     match metadata.kind {
         Kind::File => {
+            this_start().check_mount(&metadata)?;
             access::check(&this().credentials(), &metadata, WRITE)?;
             node.set_length(length).map(|()| 0)
         }

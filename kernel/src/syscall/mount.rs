@@ -9,7 +9,7 @@ use super::location::this_start;
 use super::user_data::{path, string};
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
-use crate::fs::mount::Mount;
+use crate::fs::mount::{Mount, Options};
 use crate::fs::node::Kind;
 use crate::fs::path::{Follow, path_of, walk};
 use crate::fs::{filesystem, filesystem_name, namespace};
@@ -23,6 +23,7 @@ fn text(bytes: Vec<u8>) -> Result<String, Errno> {
 fn mount(arguments: &Arguments) -> Outcome {
     let [source, target, kind, flags, ..] = arguments.a;
     let flags = flags as u32;
+    let options = Options::from_flags(flags);
     let start = this_start();
     let covered = walk(&start, &path(target)?, Follow::Yes)?.node()?;
     require_superuser()?;
@@ -30,8 +31,7 @@ fn mount(arguments: &Arguments) -> Outcome {
         return Err(Errno::ENOTDIR);
     }
     if flags & linux::MS_REMOUNT != 0 {
-        // What a mount may do never changes.
-        return start.mounts.with_root(&covered).map(|_| 0).ok_or(Errno::EINVAL);
+        return namespace::remount(&covered, options).map(|()| 0);
     }
     if flags & (linux::MS_BIND | linux::MS_MOVE) != 0 {
         return Err(Errno::EINVAL);
@@ -46,7 +46,9 @@ fn mount(arguments: &Arguments) -> Outcome {
         Some(same) if same.kind == kind && kind != "tmpfs" => return Err(Errno::EBUSY),
         _ => covered,
     };
-    namespace::mount(&Mount::new(&source, kind, &text(place)?, Some(covered), filesystem(kind)?)).map(|()| 0)
+    let mut mount = Mount::new(&source, kind, &text(place)?, Some(covered), filesystem(kind)?);
+    mount.options = options;
+    namespace::mount(&mount).map(|()| 0)
 }
 
 fn umount2(arguments: &Arguments) -> Outcome {

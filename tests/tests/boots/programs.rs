@@ -42,7 +42,7 @@ fn restartable_sequences_begin_anew() {
 
 #[test]
 fn users_are_kept_apart() {
-    check("users", 10, Machine::new());
+    check("users permissions", 11, Machine::new());
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod frames;
 mod handlers;
 mod limits;
 mod pages;
+mod permissions;
 mod reclaim;
 mod sequences;
 mod signals;
@@ -72,6 +73,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         handlers::CHECKS,
         limits::CHECKS,
         pages::CHECKS,
+        permissions::CHECKS,
         reclaim::CHECKS,
         sequences::CHECKS,
         signals::CHECKS,

@@ -1,32 +1,25 @@
-//! Users and groups: who may become whom, and what one user may do to another's files and processes. Each check is root
-//! at first, so on Linux they are only for root.
+//! Users and groups: who may become whom, and what one user may do to another's processes. Each check is root at first, so
+//! on Linux they are only for root.
 
-use std::{
-    fs::{self, OpenOptions, Permissions},
-    io,
-    os::{
-        fd::AsRawFd,
-        unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
-    },
-    time::SystemTime,
-};
+use std::{fs, io, os::unix::fs::MetadataExt};
 
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, OFlag, fcntl},
     libc,
     sys::{
         resource::{Resource, getrlimit, setrlimit},
         signal::{Signal, kill},
-        stat::{Mode, umask},
     },
     unistd::{
-        AccessFlags, Gid, Pid, Uid, access, getgroups, getresgid, getresuid, pause, setgroups, sethostname, setresgid,
-        setresuid, setuid,
+        Gid, Pid, Uid, getgroups, getresgid, getresuid, pause, setgroups, sethostname, setresgid, setresuid, setuid,
     },
 };
 
-use super::{Check, Outcome, require, require_success};
+use super::{
+    Check, Outcome,
+    permissions::{Place, own},
+    require, require_success,
+};
 use crate::{
     files,
     memory::Memory,
@@ -35,10 +28,6 @@ use crate::{
 
 pub(super) const CHECKS: &[Check] = &[
     ("users-become", become_another),
-    ("users-files", files_of_others),
-    ("users-directories", directories_of_others),
-    ("users-owners", owners),
-    ("users-new-files", new_files),
     ("users-programs", programs),
     ("users-signals", signals),
     ("users-of-processes", of_processes),
@@ -46,9 +35,9 @@ pub(super) const CHECKS: &[Check] = &[
     ("users-limits", limits),
 ];
 
-const ANN: u32 = 1001;
-const BOB: u32 = 1002;
-const CLUB: u32 = 2000;
+pub(super) const ANN: u32 = 1001;
+pub(super) const BOB: u32 = 1002;
+pub(super) const CLUB: u32 = 2000;
 
 fn become_user(user: u32, groups: &[u32]) -> nix::Result<()> {
     let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
@@ -59,7 +48,7 @@ fn become_user(user: u32, groups: &[u32]) -> nix::Result<()> {
 }
 
 /// Does `work` as a user who is in these groups as well as in his own.
-fn as_user(user: u32, groups: &[u32], work: impl FnOnce() -> Outcome) -> Outcome {
+pub(super) fn as_user(user: u32, groups: &[u32], work: impl FnOnce() -> Outcome) -> Outcome {
     require_success(&format!("user {user}"), || {
         become_user(user, groups)?;
         work()
@@ -67,58 +56,14 @@ fn as_user(user: u32, groups: &[u32], work: impl FnOnce() -> Outcome) -> Outcome
 }
 
 /// Fails unless `result` is this error.
-fn require_error<T>(what: &str, result: io::Result<T>, expected: Errno) -> Outcome {
+pub(super) fn require_error<T>(what: &str, result: io::Result<T>, expected: Errno) -> Outcome {
     let found = result.err().and_then(|error| error.raw_os_error()).map(Errno::from_raw);
     require!(found == Some(expected), "{what} gave {found:?}, not {expected}");
     Ok(())
 }
 
-fn number(result: nix::Result<impl Sized>) -> io::Result<()> {
+pub(super) fn number(result: nix::Result<impl Sized>) -> io::Result<()> {
     result.map(drop).map_err(Into::into)
-}
-
-/// A directory of this check's own that everybody may use.
-struct Place(String);
-
-impl Place {
-    fn new(name: &str) -> io::Result<Self> {
-        let path = format!("/tmp/check-{name}-{}", std::process::id());
-        fs::create_dir(&path)?;
-        fs::set_permissions(&path, Permissions::from_mode(0o777))?;
-        Ok(Self(path))
-    }
-
-    fn at(&self, name: &str) -> String {
-        format!("{}/{name}", self.0)
-    }
-
-    /// A file of that user and group with these permissions.
-    fn file(&self, name: &str, permissions: u32, (user, group): (u32, u32)) -> io::Result<String> {
-        let path = self.at(name);
-        fs::write(&path, name)?;
-        own(&path, permissions, (user, group))?;
-        Ok(path)
-    }
-
-    fn directory(&self, name: &str, permissions: u32, (user, group): (u32, u32)) -> io::Result<String> {
-        let path = self.at(name);
-        fs::create_dir(&path)?;
-        own(&path, permissions, (user, group))?;
-        Ok(path)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // In a child that is another user it stays, for the parent to remove.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Permissions last: a new owner takes some of them away.
-fn own(path: &str, permissions: u32, (user, group): (u32, u32)) -> io::Result<()> {
-    chown(path, Some(user), Some(group))?;
-    fs::set_permissions(path, Permissions::from_mode(permissions))
 }
 
 fn users() -> nix::Result<[u32; 3]> {
@@ -153,137 +98,6 @@ fn become_another() -> Outcome {
         let before = [root, root].map(nix::unistd::setfsuid).map(Uid::as_raw);
         require!(before == [ANN; 2], "setfsuid says {before:?}");
         Ok(())
-    })
-}
-
-fn files_of_others() -> Outcome {
-    let place = Place::new("users-files")?;
-    let private = place.file("private", 0o600, (ANN, ANN))?;
-    let shared = place.file("shared", 0o640, (ANN, CLUB))?;
-    let odd = place.file("odd", 0o066, (ANN, ANN))?;
-    let write = OpenOptions::new().write(true).clone();
-    as_user(ANN, &[], || {
-        fs::write(&private, "mine")?;
-        require_error("reading what only others may", fs::read(&odd), Errno::EACCES)
-    })?;
-    as_user(BOB, &[CLUB], || {
-        fs::read(&shared)?;
-        fs::read(&odd)?;
-        require_error("writing a file of one's group", write.open(&shared), Errno::EACCES)?;
-        require_error("reading a private file", fs::read(&private), Errno::EACCES)?;
-        require_error("access to a private file", number(access(&*private, AccessFlags::R_OK)), Errno::EACCES)?;
-        let truncate = nix::unistd::truncate(&*shared, 0);
-        require_error("truncating a file of one's group", number(truncate), Errno::EACCES)?;
-        let quiet = OpenOptions::new().read(true).custom_flags(libc::O_NOATIME).open(&shared);
-        require_error("reading another's file unseen", quiet, Errno::EPERM)?;
-        let file = fs::File::open(&shared)?;
-        let later = fcntl(&file, FcntlArg::F_SETFL(OFlag::O_NOATIME));
-        require_error("doing so later", number(later), Errno::EPERM)
-    })?;
-    as_user(BOB, &[], || require_error("reading without the group", fs::read(&shared), Errno::EACCES))?;
-    // As whom a process acts is not as whom `access` asks.
-    require_success("access", || {
-        let (root, bob) = (Uid::from_raw(0), Uid::from_raw(BOB));
-        setresuid(bob, root, root)?;
-        fs::read(&private)?;
-        require_error("access as the real user", number(access(&*private, AccessFlags::R_OK)), Errno::EACCES)
-    })
-}
-
-fn directories_of_others() -> Outcome {
-    let place = Place::new("users-directories")?;
-    let closed = place.directory("closed", 0o700, (ANN, ANN))?;
-    let fixed = place.directory("fixed", 0o755, (ANN, ANN))?;
-    let sticky = place.directory("sticky", 0o1777, (0, 0))?;
-    let anns = place.file("sticky/ann", 0o666, (ANN, ANN))?;
-    let (inner, target) = (place.directory("sticky/inner", 0o755, (ANN, ANN))?, place.at("sticky/elsewhere"));
-    place.file("closed/file", 0o666, (ANN, ANN))?;
-    let fixed_file = place.file("fixed/file", 0o666, (ANN, ANN))?;
-    as_user(BOB, &[], || {
-        require_error("a walk through a closed directory", fs::metadata(format!("{closed}/file")), Errno::EACCES)?;
-        require_error("listing it", fs::read_dir(&closed), Errno::EACCES)?;
-        require_error("going there", std::env::set_current_dir(&closed), Errno::EACCES)?;
-        require_error("a new file", fs::write(format!("{fixed}/new"), ""), Errno::EACCES)?;
-        require_error("a new directory", fs::create_dir(format!("{fixed}/new")), Errno::EACCES)?;
-        require_error("removing a file", fs::remove_file(&fixed_file), Errno::EACCES)?;
-        require_error("a file that is not there", fs::remove_file(format!("{fixed}/none")), Errno::ENOENT)?;
-        fs::write(&anns, "everybody may")?;
-        require_error("removing another's file", fs::remove_file(&anns), Errno::EPERM)?;
-        require_error("moving another's file", fs::rename(&anns, place.at("moved")), Errno::EPERM)?;
-        let bobs = format!("{sticky}/bob");
-        fs::write(&bobs, "")?;
-        require_error("replacing another's file", fs::rename(&bobs, &anns), Errno::EPERM)?;
-        Ok(fs::remove_file(bobs)?)
-    })?;
-    as_user(ANN, &[], || {
-        fs::rename(&inner, &target)?;
-        fs::set_permissions(&target, Permissions::from_mode(0o555))?;
-        let away = fs::rename(&target, format!("{fixed}/inner"));
-        require_error("moving a directory that must not change", away, Errno::EACCES)?;
-        fs::rename(&target, &inner)?;
-        Ok(fs::remove_file(&anns)?)
-    })
-}
-
-fn owners() -> Outcome {
-    let place = Place::new("users-owners")?;
-    let path = place.file("file", 0o644, (ANN, ANN))?;
-    let mode = || fs::metadata(&path).map(|metadata| metadata.mode() & 0o7777);
-    as_user(BOB, &[], || {
-        let change = fs::set_permissions(&path, Permissions::from_mode(0o666));
-        require_error("chmod of another's file", change, Errno::EPERM)?;
-        require_error("taking a file", chown(&path, Some(BOB), None), Errno::EPERM)?;
-        let file = fs::File::open(&path)?;
-        require_error("another's times", file.set_modified(SystemTime::UNIX_EPOCH), Errno::EPERM)
-    })?;
-    as_user(ANN, &[CLUB], || {
-        require_error("giving a file away", chown(&path, Some(BOB), None), Errno::EPERM)?;
-        require_error("another group", chown(&path, None, Some(BOB)), Errno::EPERM)?;
-        chown(&path, None, Some(CLUB))?;
-        fs::set_permissions(&path, Permissions::from_mode(0o6755))?;
-        require!(mode()? == 0o6755, "chmod of one's own file made {:o}", mode()?);
-        Ok(fs::File::open(&path)?.set_modified(SystemTime::UNIX_EPOCH)?)
-    })?;
-    chown(&path, Some(ANN), None)?;
-    require!(mode()? == 0o755, "a new owner left {:o}", mode()?);
-    own(&path, 0o6777, (ANN, CLUB))?;
-    as_user(BOB, &[], || Ok(fs::write(&path, "changed")?))?;
-    require!(mode()? == 0o777, "new contents left {:o}", mode()?);
-    own(&path, 0o2644, (BOB, CLUB))?;
-    as_user(BOB, &[], || Ok(fs::set_permissions(&path, Permissions::from_mode(0o2755))?))?;
-    require!(mode()? == 0o755, "a group that is not one's own was given to a program: {:o}", mode()?);
-    Ok(())
-}
-
-fn new_files() -> Outcome {
-    let place = Place::new("users-new")?;
-    let clubs = place.directory("club", 0o2777, (ANN, CLUB))?;
-    as_user(BOB, &[], || {
-        umask(Mode::from_bits_truncate(0o027));
-        for (path, expected) in [
-            (place.at("file"), (0o640, BOB, BOB)),
-            (format!("{clubs}/file"), (0o640, BOB, CLUB)),
-            (format!("{clubs}/directory/"), (0o2750, BOB, CLUB)),
-        ] {
-            if path.ends_with('/') {
-                fs::create_dir(&path)?;
-            } else {
-                fs::write(&path, "")?;
-            }
-            let made = fs::metadata(&path)?;
-            let found = (made.mode() & 0o7777, made.uid(), made.gid());
-            require!(found == expected, "{path} has mode, user and group {found:?}, not {expected:?}");
-        }
-        let (reader, _writer) = nix::unistd::pipe()?;
-        let pipe = fs::metadata(format!("/proc/self/fd/{}", reader.as_raw_fd()))?;
-        require!(pipe.uid() == BOB, "a pipe is of user {}", pipe.uid());
-        let device = nix::sys::stat::mknod(
-            &*place.at("device"),
-            nix::sys::stat::SFlag::S_IFCHR,
-            Mode::from_bits_truncate(0o666),
-            nix::sys::stat::makedev(1, 3),
-        );
-        require_error("making a device", number(device), Errno::EPERM)
     })
 }
 

@@ -68,8 +68,9 @@ fn fixed() -> Entries {
 /// `/proc/PID/mounts`
 fn mounts(out: &mut String) -> Result<(), Errno> {
     for mount in namespace::mounts().all() {
-        let (source, path, kind) = (Escaped(&mount.source), Escaped(&mount.path), mount.kind);
-        print(out, format_args!("{source} {path} {kind} rw,relatime 0 0\n"))?;
+        let (source, path) = (Escaped(&mount.source), Escaped(&mount.path));
+        let (kind, options) = (mount.kind, mount.options);
+        print(out, format_args!("{source} {path} {kind} {options} 0 0\n"))?;
     }
     Ok(())
 }
