@@ -10,6 +10,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::ops::Range;
 
 use quire_swap::header::PAGE_SIZE;
@@ -123,12 +124,14 @@ pub struct Regions<A> {
     bytes: u64,
     /// Whose turn it is among the places for what readahead has learnt.
     next_readahead: u8,
+    /// Where an address was found last, which is where the next one is looked for first: faults come in runs.
+    last: Cell<usize>,
 }
 
 impl<A: Clone + PartialEq> Regions<A> {
     /// Nothing is mapped.
     pub const fn new() -> Self {
-        Self { list: Vec::new(), bytes: 0, next_readahead: 0 }
+        Self { list: Vec::new(), bytes: 0, next_readahead: 0, last: Cell::new(0) }
     }
 
     /// How many bytes are mapped.
@@ -148,7 +151,11 @@ impl<A: Clone + PartialEq> Regions<A> {
 
     /// The region with this address.
     pub fn find(&self, address: u64) -> Option<&Region<A>> {
-        self.list.get(self.position(address)).filter(|region| region.range.start <= address)
+        let found = |index: usize| self.list.get(index).filter(|region| region.range.contains(&address));
+        found(self.last.get()).or_else(|| {
+            self.last.set(self.position(address));
+            found(self.last.get())
+        })
     }
 
     /// The regions that have addresses in `range`, by address.
