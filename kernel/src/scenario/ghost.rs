@@ -14,6 +14,7 @@ use super::Failure;
 use super::checks::{Books, Meeting, Task, contents, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally, Workload};
+use super::zram_disk;
 use crate::command_line::CommandLine;
 use crate::mm::heap;
 use crate::swap::EnableError;
@@ -101,6 +102,30 @@ pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
         total.write_requests,
         total.failed_writes,
         fatal.len(),
+        tally.verified()
+    ))
+}
+
+/// One byte of what zswap has compressed changes. The page that it belongs to is lost, and with it the task that needs it.
+pub(super) fn zswap_damage(command_line: CommandLine<'static>) -> Outcome {
+    let zswap = zswap::get().ok_or("there is no zswap")?;
+    let count = |name| zswap.counter(name).unwrap_or(0);
+    let enabled = swap::enable(command_line)?;
+    let books = Books::open();
+    let tally = Arc::new(Tally::default());
+    let go_on = Meeting::new(1);
+    let tasks = zram_disk::paged_out(Contents::Text, &tally, &go_on)?;
+    let (stored, survivors) = (count("stored_pages"), tasks.len() - 1);
+    zram_disk::damage_pool()?;
+    go_on.come();
+    let fatal = join(tasks);
+    require!(matches!(fatal[..], [Fatal::ReadFailed(_)]), "one page was damaged, and tasks died of {fatal:?}");
+    let failed = count("decompress_fail");
+    enabled.disable()?;
+    require!(count("pool_total_size") == 0 && zswap.adds_up(), "something is left in zswap");
+    books.check(&tally)?;
+    Ok(format!(
+        "stored={stored} decompress_fail={failed} killed=1 survived={survivors} bytes_verified={}",
         tally.verified()
     ))
 }

@@ -109,6 +109,11 @@ static SCENARIOS: &[Scenario] = &[
         zram_disk::zram_damage,
     ),
     scenario(
+        "zram-read-error",
+        "zram writes back to /dev/vda, which refuses some reads: only the task that needs the page dies",
+        zram_disk::zram_read_error,
+    ),
+    scenario(
         "zram-cost",
         "what a page costs through zram, out and in, in instructions; with --release -- --icount",
         zram_cost::zram_cost,
@@ -118,6 +123,11 @@ static SCENARIOS: &[Scenario] = &[
         "ghost",
         "swapon= in any order of ghost device and disks, with zswap or without: pages go out, areas leave under load",
         ghost::ghost,
+    ),
+    scenario(
+        "zswap-damage",
+        "a byte of a page that zswap has compressed changes in memory: only the task that needs the page dies",
+        ghost::zswap_damage,
     ),
     scenario("ghost-size", "what the largest ghost area costs, and that it is enabled once", ghost::ghost_size),
     scenario(

@@ -88,6 +88,17 @@ fn a_slot_that_cannot_be_read_costs_one_task() {
 }
 
 #[test]
+fn a_damaged_page_costs_only_the_task_that_needs_it() {
+    let run = Run::new("zswap-damage zswap.enabled=1 swapon=/dev/ghostswap", machine());
+    run.figures().require_at_least("stored", 500);
+    run.figures().require_at_least("decompress_fail", 1);
+    run.figures().require_exactly("killed", 1);
+    run.figures().require_exactly("survived", 2);
+    let killed: Vec<&str> = run.lines_with(" killed: ").collect();
+    run.require(killed.len() == 1 && killed[0].contains("/dev/ghostswap"), "not one task is named with the device");
+}
+
+#[test]
 fn when_nothing_compresses_tasks_die_and_the_kernel_lives() {
     let run = Run::new("ghost-full zswap.enabled=1 swapon=/dev/ghostswap", machine());
     let killed = run.figures().number("killed");

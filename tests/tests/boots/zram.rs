@@ -93,6 +93,17 @@ fn a_damaged_page_costs_only_the_task_that_needs_it() {
 }
 
 #[test]
+fn a_block_that_cannot_be_read_costs_only_the_task_that_needs_it() {
+    let bad = "inject-error.0.event=none,inject-error.0.errno=5,inject-error.0.iotype=read,inject-error.0.sector=800";
+    let disk = Disk::swap(Size::mebibytes(64)).faults(bad);
+    let run = Run::new("zram-read-error", machine().disk(disk));
+    run.figures().require_exactly("killed", 1);
+    run.figures().require_exactly("survived", 2);
+    let killed: Vec<&str> = run.lines_with(" killed: ").collect();
+    run.require(killed.len() == 1 && killed[0].contains("/dev/zram0"), "not one task is named with the device");
+}
+
+#[test]
 fn what_a_page_costs_is_measured_and_every_page_comes_back() {
     let run = Run::new("zram-cost contents=mix pages=256", machine().icount());
     run.figures().require_exactly("ticks_an_instruction", 16);
