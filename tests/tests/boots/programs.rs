@@ -2,7 +2,7 @@
 //! ends; on the host the same checks are held against Linux (`boot/programs/tests`).
 
 use quire_boot::{Disk, Machine, Size};
-use quire_tests::Run;
+use quire_tests::{Image, Run, image};
 
 /// Runs these checks, of which there are at least `least`.
 fn check(names: &str, least: u64, machine: Machine) -> Run {
@@ -72,7 +72,9 @@ fn a_program_that_does_what_none_should_is_ended_alone() {
 #[test]
 fn programs_that_take_all_memory_are_ended_and_others_live() {
     let machine = with_swap(Size::mebibytes(40), Size::mebibytes(16));
-    check("bad-fork-until-memory-ends bad-touch-1-tib limits-memory-ends", 3, machine);
+    let run = check("bad-fork-until-memory-ends bad-touch-1-tib limits-memory-ends", 3, machine);
+    run.require(run.lines_with("oom: killed check[").count() >= 2, "those who were killed are not named");
+    run.require(run.lines_with("badness").next().is_some(), "the choice is not explained");
 }
 
 #[test]
@@ -82,7 +84,43 @@ fn programs_that_use_up_what_the_kernel_has_for_itself_are_refused() {
 
 #[test]
 fn a_group_pays_for_what_it_uses() {
-    check("limits-group limits-group-without-swap", 2, with_swap(Size::mebibytes(40), Size::mebibytes(64)));
+    check("limits-group", 4, with_swap(Size::mebibytes(40), Size::mebibytes(64)));
+}
+
+#[test]
+fn a_group_pays_for_what_it_uses_without_any_swap() {
+    let run = check("limits-group-without-swap", 1, Machine::new().memory(Size::mebibytes(40)));
+    run.require(run.lines_with("none left in its group").next().is_some(), "the log does not say why");
+}
+
+#[test]
+fn who_needs_what_a_disk_has_lost_is_ended_alone() {
+    // From the first page on that is written, nothing can be read.
+    let image = Image::of(&image::header(16_383, &[]));
+    let drive = format!(
+        "driver=raw,file.driver=blkdebug,file.image.driver=file,file.image.filename={},file.set-state.0.event=write_aio,\
+         file.set-state.0.new_state=2,file.inject-error.0.event=read_aio,file.inject-error.0.state=2,\
+         file.inject-error.0.iotype=read,file.inject-error.0.errno=5",
+        image.path().display()
+    );
+    let machine = Machine::new().memory(Size::mebibytes(40)).disk(Disk::drive(drive)).append("swapon=/dev/vda");
+    let run = check("trouble-lost-pages", 1, machine);
+    run.require(run.lines_with("SIGBUS at instruction").count() == 1, "not one process got SIGBUS");
+}
+
+#[test]
+fn a_swapoff_that_cannot_end_leaves_everything_as_it_was() {
+    // So slow that a signal comes before the end.
+    let disk = Disk::swap(Size::mebibytes(64)).options("throttling.iops-total=300");
+    let machine = Machine::new().memory(Size::mebibytes(40)).disk(disk);
+    // The ghost has slots, and nowhere to keep a page.
+    let run = check("trouble-swapoff", 2, machine.append("swapon=/dev/vda,5 swapon=/dev/ghostswap"));
+    run.require(run.lines_with("/dev/vda stays enabled: interrupted").next().is_some(), "the signal is not named");
+    run.require(
+        run.lines_with("/dev/vda stays enabled: its pages do not fit").next().is_some(),
+        "no room is not named",
+    );
+    run.require(run.lines_with("oom: ").next().is_none(), "a process was killed for it");
 }
 
 #[test]

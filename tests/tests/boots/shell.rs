@@ -24,3 +24,11 @@ fn swapon_and_swapoff_do_and_refuse_what_linux_does() {
     let machine = empty.machine().disk(Disk::swap(Size::mebibytes(64)));
     Run::script("swapon", machine).figures().require_at_least("steps", 20);
 }
+
+#[test]
+fn process_1_is_the_largest_when_memory_ends_and_stays() {
+    let run = Run::script("limits", Machine::new().memory(Size::mebibytes(40)));
+    run.figures().require_exactly("steps", 3);
+    let killed: Vec<&str> = run.lines_with("oom: killed ").collect();
+    run.require(!killed.is_empty() && killed.iter().all(|line| line.contains("killed dd[")), "others were killed");
+}

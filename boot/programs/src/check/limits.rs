@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, File},
+    io::Write,
     thread::sleep,
     time::Duration,
 };
@@ -30,6 +31,8 @@ pub(super) const CHECKS: &[Check] = &[
     ("limits-group-without-swap", group_without_swap),
     ("limits-open-files", open_files),
     ("limits-mappings-listed", mappings_listed),
+    ("limits-group-with-little-swap", group_with_little_swap),
+    ("limits-group-files", group_files),
 ];
 
 const MIB: usize = (1 << 20) / PAGE;
@@ -218,5 +221,49 @@ fn mappings_listed() -> Outcome {
         }
     })?;
     require!(end == End::Exited(0), "a list of many mappings gave {end}");
+/// What does not fit into the group's memory and its part of swap together costs the group a process.
+fn group_with_little_swap() -> Outcome {
+    let limits = [("memory.max", "8M"), ("memory.swap.max", "4M")];
+    in_group(
+        limits,
+        || touch_all(10 * MIB),
+        |end| {
+            require!(end == End::Exited(0), "10 MiB in a group of 8 MiB with 4 MiB of swap gave {end}");
+            Ok(())
+        },
+    )?;
+    in_group(
+        limits,
+        || touch_all(16 * MIB),
+        |end| {
+            require!(end == End::Killed(Signal::SIGKILL), "16 MiB in a group of 8 MiB with 4 MiB of swap gave {end}");
+            let reached = files::number(&format!("{GROUP}/memory.swap.events"), "max")?;
+            require!(reached > 0, "the group did not reach its limit on swap");
+            Ok(())
+        },
+    )
+}
+
+/// Pages of files in memory are the group's that wrote them, and leave its memory like others.
+fn group_files() -> Outcome {
+    const PATH: &str = "/tmp/check-group";
+    let work = |mib: usize| {
+        move || {
+            let written =
+                File::create(PATH).and_then(|mut file| (0..mib * MIB).try_for_each(|_| file.write_all(&[7; PAGE])));
+            let current = files::numbers(&format!("{GROUP}/memory.current")).unwrap_or_default();
+            let is_charged = current.iter().all(|&bytes| (3 << 20..=8 << 20).contains(&bytes));
+            let removed = fs::remove_file(PATH);
+            let after = files::numbers(&format!("{GROUP}/memory.current")).unwrap_or_default();
+            let is_over = after.iter().all(|&bytes| bytes < 2 << 20);
+            i32::from(written.is_err()) + 2 * i32::from(!is_charged) + 4 * i32::from(removed.is_err() || !is_over)
+        }
+    };
+    for mib in [4, 16] {
+        in_group([("memory.max", "8M"), ("memory.swap.max", "max")], work(mib), |end| {
+            require!(end == End::Exited(0), "a file of {mib} MiB by a group of 8 MiB gave {end}");
+            Ok(())
+        })?;
+    }
     Ok(())
 }

@@ -20,6 +20,7 @@ mod sequences;
 mod signals;
 mod swapped;
 mod times;
+mod trouble;
 mod users;
 
 use std::{process::ExitCode, thread::sleep, time::Duration};
@@ -79,6 +80,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         signals::CHECKS,
         swapped::CHECKS,
         times::CHECKS,
+        trouble::CHECKS,
         users::CHECKS,
     ]
     .into_iter()

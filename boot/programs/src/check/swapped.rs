@@ -31,10 +31,10 @@ pub(super) const CHECKS: &[Check] = &[
     ("swapped-ten-children", ten_children),
 ];
 
-const PAGES: usize = 1000;
+pub(super) const PAGES: usize = 1000;
 
 /// Pages with contents, paged out as far as the kernel does it at once.
-fn paged_out(mut memory: Memory) -> Result<(Memory, Vec<u64>), super::Failure> {
+pub(super) fn paged_out(mut memory: Memory) -> Result<(Memory, Vec<u64>), super::Failure> {
     memory.pages().iter_mut().zip(0..).for_each(|(page, number)| Contents::Text.fill(page, number));
     let expected = memory.pages().iter().map(hash).collect();
     require!(files::swap_used()? < files::number("/proc/meminfo", "SwapTotal")? / 4, "there is no swap to spare");
@@ -45,7 +45,7 @@ fn paged_out(mut memory: Memory) -> Result<(Memory, Vec<u64>), super::Failure> {
     Ok((memory, expected))
 }
 
-fn hashes(memory: &mut Memory) -> Vec<u64> {
+pub(super) fn hashes(memory: &mut Memory) -> Vec<u64> {
     memory.pages().iter().map(hash).collect()
 }
 

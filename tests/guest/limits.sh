@@ -1,0 +1,19 @@
+#!/bin/sh
+# Memory ends while process 1, this shell, is the largest process: another one has to go.
+. /tests/expect.sh
+
+# All that is free, in KiB. A variable takes some of it three times over while it is made.
+free=$(awk '/MemAvailable/ { print $2 }' /proc/meminfo)
+held=$(head -c $((free / 5))k /dev/zero | tr '\0' x)
+same "what the shell holds" $((free / 5 * 1024)) ${#held}
+
+# Each of these has less, and all of them together more than there is.
+for n in 1 2 3 4 5 6; do
+    dd if=/dev/zero bs=$((free * 3 / 20))k count=1 2>/dev/null | sleep 2 &
+done
+wait
+same "what the shell holds" $((free / 5 * 1024)) ${#held}
+[ "$(awk '/^oom_kill / { print $2 }' /proc/vmstat)" -gt 0 ] || fail "nobody had to go"
+steps=$((steps + 1))
+
+done_with_all
