@@ -221,6 +221,9 @@ fn mappings_listed() -> Outcome {
         }
     })?;
     require!(end == End::Exited(0), "a list of many mappings gave {end}");
+    Ok(())
+}
+
 /// What does not fit into the group's memory and its part of swap together costs the group a process.
 fn group_with_little_swap() -> Outcome {
     let limits = [("memory.max", "8M"), ("memory.swap.max", "4M")];
