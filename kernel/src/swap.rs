@@ -145,8 +145,8 @@ impl Machine for Quire {
         lru::add(folio, lru::List::Inactive);
     }
 
-    fn write_ended(folio: Folio, result: Result<(), IoError>) {
-        reclaim::write_ended(folio, result);
+    fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoError>) {
+        reclaim::writes_ended(folios, result);
     }
 
     fn wait(event: Event, ready: &dyn Fn() -> bool) {

@@ -17,7 +17,7 @@
 //! last search found no room. A cluster's class is fixed by the first folio in it.
 
 use crate::area::{Area, offset};
-use crate::cluster::{CLASSES, CLUSTER_SLOTS, run_length};
+use crate::cluster::{CLASSES, CLUSTER_SLOTS, Cluster, run_length};
 use crate::clusters::Clusters;
 use crate::heap::NoMemory;
 use crate::lists::ListId;
@@ -52,7 +52,20 @@ impl<M: Machine> Area<M> {
     #[expect(clippy::inline_always, reason = "the usual way of every slot")]
     #[inline(always)]
     pub(crate) fn allocate_beside(&self, hint: u32, word: Word) -> Option<Taken> {
-        let cluster = self.clusters.get_fixed(hint as usize / CLUSTER_SLOTS)?;
+        match self.clusters.get_fixed(hint as usize / CLUSTER_SLOTS) {
+            Some(cluster) => self.take_beside(cluster, hint, word),
+            None => self.allocate_beside_on_demand(hint, word),
+        }
+    }
+
+    #[inline(never)]
+    fn allocate_beside_on_demand(&self, hint: u32, word: Word) -> Option<Taken> {
+        self.take_beside(&*self.cluster(hint)?, hint, word)
+    }
+
+    #[expect(clippy::inline_always, reason = "the usual way of every slot")]
+    #[inline(always)]
+    fn take_beside(&self, cluster: &Cluster<M>, hint: u32, word: Word) -> Option<Taken> {
         let relist = |from, to| self.note_moved(hint, from, to);
         let (offset, full) = cluster.take_usual(offset(hint), word, &self.room, relist)?;
         self.used.fetch_add(1, Ordering::AcqRel);

@@ -124,12 +124,12 @@ impl<M: Machine> Batch<M> {
         self.purpose = Purpose::Owned;
     }
 
-    /// Ends what the folio at `position` is in the batch for, and takes it out. Those behind it move up.
-    fn complete_one(&mut self, position: usize, result: Result<(), IoError>) {
-        if position < self.items.len() {
-            let item = self.items.remove(position);
-            self.end(item, result);
-        }
+    /// Ends what the folios are in the batch for at whose positions `is_over`, and takes them out. Those behind them move up.
+    fn complete_some(&mut self, is_over: impl Fn(usize) -> bool, result: Result<(), IoError>) {
+        let mut items = core::mem::take(&mut self.items);
+        let mut position = 0..;
+        self.end(items.extract_if(.., |_| position.next().is_some_and(&is_over)), result);
+        self.items = items;
     }
 
     /// Ends what the batch was for: a successful read makes its folios up to date, a failed write makes them dirty again.
@@ -153,14 +153,20 @@ impl<M: Machine> Batch<M> {
             M::log(Level::Error, format_args!("{verb} {name} failed at slot {}, {folios} folios: {error}", run.first));
         }
         let mut items = core::mem::take(&mut self.items);
-        items.drain(..).for_each(|item| self.end(item, result));
+        self.end(items.drain(..), result);
         self.items = items;
     }
 
-    fn end(&self, item: Item<M>, result: Result<(), IoError>) {
-        match self.direction {
-            Direction::Read => end_read(&self.area, &item.folio, &self.purpose, result),
-            Direction::Write => end_write(&self.area, item.folio, &self.purpose, result),
+    fn end(&self, items: impl Iterator<Item = Item<M>>, result: Result<(), IoError>) {
+        if self.direction == Direction::Read {
+            items.for_each(|item| end_read(&self.area, &item.folio, &self.purpose, result));
+            return;
+        }
+        let folios = items.map(|item| end_write(&self.area, item.folio, &self.purpose, result));
+        if self.is_owned() && !matches!(self.purpose, Purpose::Redirected(_)) {
+            folios.for_each(drop);
+        } else {
+            M::writes_ended(folios, result);
         }
     }
 }
@@ -197,7 +203,12 @@ fn end_read<M: Machine>(area: &Area<M>, folio: &M::Folio, purpose: &Purpose<M>, 
     M::read_ended(folio, result);
 }
 
-fn end_write<M: Machine>(area: &Arc<Area<M>>, folio: M::Folio, purpose: &Purpose<M>, result: Result<(), IoError>) {
+fn end_write<M: Machine>(
+    area: &Arc<Area<M>>,
+    folio: M::Folio,
+    purpose: &Purpose<M>,
+    result: Result<(), IoError>,
+) -> M::Folio {
     let state = folio.state();
     if let Err(error) = result {
         if error != IoError::Refused {
@@ -215,9 +226,9 @@ fn end_write<M: Machine>(area: &Arc<Area<M>>, folio: M::Folio, purpose: &Purpose
             area.drop_if_unused(&folio);
         }
         Purpose::Redirected(home) => home.drop_if_unused(&folio),
-        Purpose::Owned => return,
+        Purpose::Owned => {}
     }
-    M::write_ended(folio, result);
+    folio
 }
 
 impl<M: Machine> ReadBatch<M> {
@@ -235,7 +246,7 @@ impl<M: Machine> ReadBatch<M> {
     /// Ends what the folio at `position` is in the batch for, and takes it out: those behind it move up. A batch that is
     /// empty then has nothing left to complete.
     pub fn complete_one(&mut self, position: usize, result: Result<(), IoError>) {
-        self.0.complete_one(position, result);
+        self.0.complete_some(|other| other == position, result);
     }
 
     /// See [`Batch::complete`].
@@ -259,7 +270,12 @@ impl<M: Machine> WriteBatch<M> {
     /// Ends what the folio at `position` is in the batch for, and takes it out: those behind it move up. A batch that is
     /// empty then has nothing left to complete. [`IoError::NoSpace`] is about this folio alone; see [`Area::has_no_room`].
     pub fn complete_one(&mut self, position: usize, result: Result<(), IoError>) {
-        self.0.complete_one(position, result);
+        self.complete_some(|other| other == position, result);
+    }
+
+    /// [`WriteBatch::complete_one`] for the folios at those positions where `is_over`.
+    pub fn complete_some(&mut self, is_over: impl Fn(usize) -> bool, result: Result<(), IoError>) {
+        self.0.complete_some(is_over, result);
     }
 
     /// See [`Batch::complete`]. After [`IoError::NoSpace`] the area is left out for a while ([`Area::has_no_room`]).

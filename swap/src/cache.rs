@@ -67,6 +67,15 @@ impl<M: Machine> Area<M> {
         Some(self.cluster(slot)?.peek(offset(slot)))
     }
 
+    /// Whether page-table words hold any of a folio's slots, and whether any of these is a zero page's, as it was a moment ago.
+    pub(crate) fn glance(&self, entry: Entry, order: u8) -> (bool, bool) {
+        let Some(cluster) = self.cluster(entry.slot()) else { return (false, false) };
+        let words = cluster.words();
+        slots(entry, order)
+            .map(|slot| words.get(offset(slot)))
+            .fold((false, false), |(is_held, is_zero), word| (is_held || word.count() > 0, is_zero || word.is_zero()))
+    }
+
     /// The folio in the slot, with a reference. Takes no lock and never waits.
     #[inline]
     pub fn lookup(&self, slot: u32) -> Option<M::Folio> {
@@ -187,14 +196,16 @@ impl<M: Machine> Area<M> {
     /// Takes a folio out of the cache and frees its slots if no page-table word holds any of them and it is not being
     /// written. Then memory has the only copy, so the folio is dirty.
     pub(crate) fn try_free(&self, entry: Entry, folio: &Locked<M::Folio>) -> bool {
-        let Some(cluster) = self.cluster(entry.slot()) else { return false };
-        let mut cluster = cluster.lock();
+        self.cluster(entry.slot()).is_some_and(|cluster| self.try_free_in(&mut cluster.lock(), entry, folio))
+    }
+
+    fn try_free_in(&self, cluster: &mut ClusterGuard<'_, M>, entry: Entry, folio: &Locked<M::Folio>) -> bool {
         let mut run = slots(entry, folio.order());
         if folio.state().is(FolioFlag::Writeback) || run.any(|slot| cluster.count(offset(slot)) > 0) {
             return false;
         }
         folio.state().set(FolioFlag::Dirty);
-        self.remove(entry, folio, &mut cluster);
+        self.remove(entry, folio, cluster);
         true
     }
 
@@ -313,11 +324,20 @@ impl<M: Machine> Area<M> {
     /// One page-table word less holds the slot, whose folio the caller has locked: with it, the slot stays.
     #[inline]
     pub(crate) fn put_cached(&self, entry: Entry) {
+        if let Some(cluster) = self.cluster(entry.slot()) {
+            put_cached_in(&mut cluster.lock(), entry);
+        }
+    }
+
+    /// [`Area::put_cached`], then, if the slot `is_worthless`, [`Area::try_free`].
+    #[inline]
+    pub(crate) fn put_mapped(&self, entry: Entry, folio: &Locked<M::Folio>, is_worthless: bool) {
         let Some(cluster) = self.cluster(entry.slot()) else { return };
         let mut cluster = cluster.lock();
-        let offset = offset(entry.slot());
-        debug_assert!(matches!(cluster.word(offset).kind(), Kind::Folio(_)) && cluster.count(offset) > 0);
-        cluster.remove_count(offset);
+        put_cached_in(&mut cluster, entry);
+        if is_worthless && let Some(first) = folio.state().entry() {
+            self.try_free_in(&mut cluster, first, folio);
+        }
     }
 
     /// Marks all slots of a folio in the cache as zero pages, or as stored ones.
@@ -333,6 +353,13 @@ impl<M: Machine> Area<M> {
             }
         }
     }
+}
+
+#[inline]
+fn put_cached_in<M: Machine>(cluster: &mut ClusterGuard<'_, M>, entry: Entry) {
+    let offset = offset(entry.slot());
+    debug_assert!(matches!(cluster.word(offset).kind(), Kind::Folio(_)) && cluster.count(offset) > 0);
+    cluster.remove_count(offset);
 }
 
 #[expect(clippy::inline_always, reason = "the usual way of every count")]

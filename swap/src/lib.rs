@@ -15,7 +15,7 @@
 //!    word. A dirty bit in the old word makes the folio [`Dirty`](FolioFlag::Dirty).
 //! 3. The TLB is flushed, once for all victims of the round.
 //! 4. If dirty: [`Swap::write`] with the round's [`Plug`]. A folio that was queued is unlocked and under writeback; the
-//!    rest happens in [`Machine::write_ended`], which locks it and goes on with step 5.
+//!    rest happens in [`Machine::writes_ended`], which locks it and goes on with step 5.
 //! 5. If clean: [`Swap::evict`] takes it out of the cache; when the references are dropped, the frames are free.
 //! 6. At the end of the round: [`Plug::submit`].
 //!

@@ -72,9 +72,10 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// The folio was added to the swap cache by the core itself (swapped in or read ahead) and is locked.
     fn added_to_cache(_folio: &Self::Folio) {}
 
-    /// The write of `folio` is over. On success its frame may be freed (see [`Swap::evict`](crate::Swap::evict)); on
-    /// failure it is dirty again and belongs on the active list, since trying again at once would fail again.
-    fn write_ended(folio: Self::Folio, result: Result<(), IoError>);
+    /// The writes of these folios, up to a batch, are over. On success their frames may be freed (see
+    /// [`Swap::evict_each`](crate::Swap::evict_each)); on failure they are dirty again and belong on the active list, since
+    /// trying again at once would fail again.
+    fn writes_ended(folios: impl Iterator<Item = Self::Folio>, result: Result<(), IoError>);
 
     /// The read of `folio` is over and it is unlocked; up to date on success.
     fn read_ended(_folio: &Self::Folio, _result: Result<(), IoError>) {}

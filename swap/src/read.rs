@@ -66,18 +66,22 @@ impl<M: Machine> Swap<M> {
         let area = self.area(entry.area()).ok_or(FaultError::Gone)?;
         let mut fault = Fault { area: &area, entry, order, kind: FaultKind::Cached, shadow: 0, read_alone: false };
         let folio = loop {
-            if let Some(folio) = area.lookup(entry.slot()) {
-                let folio = Locked::lock(folio);
-                if !covers(&folio, entry) {
-                    continue;
-                }
-                if folio.state().is(FolioFlag::UpToDate) {
-                    break folio;
-                }
-                fault.read_again(folio)?;
-            } else if let Some(folio) = fault.bring_in(neighbourhood, self)? {
+            let found = match area.lookup(entry.slot()) {
+                Some(folio) => folio,
+                None => match fault.bring_in(neighbourhood, self)? {
+                    Brought::Zero(folio) => break folio,
+                    Brought::Read(folio) => folio,
+                    Brought::Nothing => continue,
+                },
+            };
+            let folio = Locked::lock(found);
+            if !covers(&folio, entry) {
+                continue;
+            }
+            if folio.state().is(FolioFlag::UpToDate) {
                 break folio;
             }
+            fault.read_again(folio)?;
         };
         if fault.kind == FaultKind::Cached {
             count!(area, cache_hits, 1);
@@ -118,19 +122,29 @@ struct Fault<'a, M: Machine> {
     read_alone: bool,
 }
 
+/// What an attempt to bring a page in came to.
+enum Brought<F: Folio> {
+    /// It is here, and all zero.
+    Zero(Locked<F>),
+    /// It is being read, or has been.
+    Read(F),
+    /// Look at the cache again.
+    Nothing,
+}
+
 impl<M: Machine> Fault<'_, M> {
-    /// Adds a new folio to the cache and reads it. `None`: look at the cache again.
+    /// Adds a new folio to the cache and reads it.
     fn bring_in(
         &mut self,
         neighbourhood: Option<&Neighbourhood<'_>>,
         swap: &Swap<M>,
-    ) -> Result<Option<Locked<M::Folio>>, FaultError> {
+    ) -> Result<Brought<M::Folio>, FaultError> {
         // An entry that is gone must not cost a frame, which may cost somebody else's.
         if self.area.peek(self.entry.slot()).is_none_or(|word| word.count() == 0 && word.folio().is_none()) {
             return Err(FaultError::Gone);
         }
         let Some(folio) = M::allocate_folio(self.order, Purpose::Demand) else {
-            return if core::mem::take(&mut self.order) > 0 { Ok(None) } else { Err(FaultError::NoMemory) };
+            return if core::mem::take(&mut self.order) > 0 { Ok(Brought::Nothing) } else { Err(FaultError::NoMemory) };
         };
         let folio = Locked::lock(folio);
         let first = self.entry.slot() & !((1 << folio.order()) - 1);
@@ -141,11 +155,11 @@ impl<M: Machine> Fault<'_, M> {
             Err(InsertError::Gone) => return Err(FaultError::Gone),
             Err(InsertError::Exists) => {
                 M::relax();
-                return Ok(None);
+                return Ok(Brought::Nothing);
             }
             Err(InsertError::Conflict) => {
                 self.order = 0;
-                return Ok(None);
+                return Ok(Brought::Nothing);
             }
         };
         M::added_to_cache(&folio);
@@ -162,12 +176,13 @@ impl<M: Machine> Fault<'_, M> {
             count!(self.area, zero_in, 1 << folio.order());
             (0..1 << folio.order()).for_each(|page| folio.with_page_mut(page, |page| page.fill(0)));
             folio.state().set(FolioFlag::UpToDate);
-            Some(folio)
+            Brought::Zero(folio)
         } else {
             self.kind = FaultKind::Read;
             self.read_alone = window.is_alone();
+            let read = M::Folio::clone(&folio);
             plug.add(self.area, folio.into_read(), first, Direction::Read);
-            None
+            Brought::Read(read)
         };
         window.after(self.area.index).for_each(|slot| self.area.read_ahead(slot, &mut plug));
         plug.submit();

@@ -102,14 +102,18 @@ impl<M: Machine> Swap<M> {
 
     /// All enabled areas, by index.
     pub fn areas(&self) -> impl Iterator<Item = Arc<Area<M>>> {
+        self.indexes().filter_map(|index| self.area(index as u8))
+    }
+
+    /// The indexes of the enabled areas.
+    fn indexes(&self) -> impl Iterator<Item = usize> + use<M> {
         const { assert!(MAX_AREAS <= u32::BITS as usize) };
         let mut enabled = self.enabled.load(Ordering::Acquire);
-        let next = move || {
-            let index = (enabled != 0).then(|| enabled.trailing_zeros());
+        core::iter::from_fn(move || {
+            let index = (enabled != 0).then(|| enabled.trailing_zeros() as usize);
             enabled &= enabled.wrapping_sub(1);
             index
-        };
-        core::iter::from_fn(next).filter_map(|index| self.area(index as u8))
+        })
     }
 
     /// The counters of all areas since the start, those that are gone included.
@@ -120,7 +124,9 @@ impl<M: Machine> Swap<M> {
     /// Slots that can be used, and those of them that are free (Linux: `SwapTotal` and `SwapFree`, in pages). An area on
     /// its way out counts only what is still in use.
     pub fn totals(&self) -> (u64, u64) {
-        self.areas().fold((0, 0), |(total, free), area| {
+        self.indexes().fold((0, 0), |(total, free), index| {
+            let area = self.areas[index].try_read();
+            let Some(Some(area)) = area.as_deref() else { return (total, free) };
             let used = area.used();
             if area.room.is_leaving() {
                 (total + used, free)
@@ -265,6 +271,19 @@ impl<M: Machine> Swap<M> {
         word.is_some_and(|word| word.count() == 1)
     }
 
+    /// Takes back the count of a page-table word, just replaced by one that maps the folio, which the caller has locked. If the
+    /// slot is worth nothing from here on, because the page `is_written` or by [`Swap::is_slot_worthless`], it is freed like by
+    /// [`Swap::try_free_slot`].
+    #[inline]
+    pub fn put_mapped(&self, entry: Entry, folio: &Locked<M::Folio>, is_written: bool) {
+        debug_assert!(folio.state().entry() == Some(entry) || folio.order() > 0);
+        let is_worthless = is_written || self.is_slot_worthless(folio);
+        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
+        if let Some(Some(area)) = area.as_deref() {
+            area.put_mapped(entry, folio, is_worthless);
+        }
+    }
+
     /// Takes back the count of a page-table word, just replaced by another, for whose slot the caller has locked the folio;
     /// costs less than dropping its [`SlotReference`]. The slot stays as long as the folio is in the cache.
     #[inline]
@@ -361,29 +380,29 @@ impl<M: Machine> Swap<M> {
         word: Word,
         taken_from: impl FnOnce(&Arc<Area<M>>, u32) -> R,
     ) -> Result<R, AllocateError> {
-        let places = &self.current[M::cpu() % MAX_CPUS];
-        let (index, hint) = places[0].get();
-        if class == 0
+        let current = &self.current[M::cpu() % MAX_CPUS][usize::from(class) % CLASSES];
+        let (index, hint) = current.get();
+        if run_length(class) == 1
             && let Some(place) = self.areas.get(index)
             && let Some(area) = place.try_read()
             && let Some(area) = &*area
             && let Some(taken) = area.allocate_beside(hint, word)
         {
             if taken.full {
-                Self::leave_cluster(&places[0], area);
+                Self::leave_cluster(current, area, class);
             } else {
-                places[0].go_on(area, taken);
+                current.go_on(area, taken);
             }
             return Ok(taken_from(area, taken.first));
         }
-        let (area, taken) = self.allocate_slowly(&places[usize::from(class) % CLASSES], class, word)?;
+        let (area, taken) = self.allocate_slowly(current, class, word)?;
         Ok(taken_from(&area, taken.first))
     }
 
     /// A processor's cluster is full: it goes on in another one of the same area, unless others are to have their turn.
     #[inline(never)]
-    fn leave_cluster(place: &Place, area: &Area<M>) {
-        let stays = area.shared.priorities.lock().is_alone_first(area.index);
+    fn leave_cluster(place: &Place, area: &Area<M>, class: u8) {
+        let stays = class == 0 && area.shared.priorities.lock().is_alone_first(area.index);
         place.go_to(area, if stays { area.usual_cluster() } else { None });
     }
 

@@ -7,11 +7,10 @@ use crate::ops::Direction;
 use crate::plug::Plug;
 use crate::statistics::count;
 use crate::swap::Swap;
-use crate::word::Word;
 
 /// What became of a folio that was to be written.
 pub enum Written<M: Machine> {
-    /// It is in the plug's batch, under writeback and unlocked. Its end is [`Machine::write_ended`].
+    /// It is in the plug's batch, under writeback and unlocked. Its end is [`Machine::writes_ended`].
     Queued,
     /// All its pages are zero: its slots say so, nothing is written, and it can be evicted at once.
     Zero(Locked<M::Folio>),
@@ -33,13 +32,14 @@ impl<M: Machine> Swap<M> {
         }
         let place = folio.state().entry().and_then(|entry| Some((entry, self.area(entry.area())?)));
         let Some((entry, area)) = place else { return Written::Unused(folio) };
-        if area.try_free(entry, &folio) {
+        let (is_held, was_zero) = area.glance(entry, folio.order());
+        if !is_held && area.try_free(entry, &folio) {
             return Written::Unused(folio);
         }
         let pages = 1 << folio.order();
         let zero = (0..pages).all(|page| folio.with_page(page, is_zero));
         // Set or cleared before anything is stored, so that the slot never names contents that it does not have.
-        if zero || (0..pages as u32).any(|page| area.peek(entry.slot() + page).is_some_and(Word::is_zero)) {
+        if zero || was_zero {
             area.set_zero(entry, folio.order(), zero);
         }
         if zero {

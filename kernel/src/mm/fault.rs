@@ -453,11 +453,7 @@ fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: boo
         // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
         folio.set_owned(seen.owned);
         enlist(seen, &folio, list);
-        swap::core().put_cached(entry, &folio);
-        // A page that is about to change makes its slot worthless.
-        if seen.write || swap::core().is_slot_worthless(&folio) {
-            swap::core().try_free_slot(&folio);
-        }
+        swap::core().put_mapped(entry, &folio, seen.write);
     }
     Ok(attempt)
 }

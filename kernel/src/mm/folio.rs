@@ -33,8 +33,8 @@ use crate::task::WaitQueue;
 /// It is its frame's metadata, which most questions are about.
 pub struct Folio(&'static Frame);
 
-/// Folios that are looked at together in reclaim (Linux: `SWAP_CLUSTER_MAX`).
-pub const BATCH: usize = 32;
+/// Folios that are looked at together in reclaim, and written together (Linux: `SWAP_CLUSTER_MAX`).
+pub const BATCH: usize = quire_swap::BATCH_FOLIOS;
 
 /// Some folios.
 pub type Batch = ArrayVec<Folio, BATCH>;
@@ -289,8 +289,8 @@ impl quire_swap::Folio for Folio {
     }
 
     fn looks_zero(&self) -> bool {
-        /// One word of each cache line, every time another one: a page that is zero there is rarely not zero elsewhere.
-        const STRIDE: usize = 9;
+        /// One word of every other cache line, every time another one: a page that is zero there is rarely not zero elsewhere.
+        const STRIDE: usize = 17;
         let words = (DIRECT_MAP + self.frame().address()) as *const AtomicU64;
         // SAFETY: the frame is in the direct map and stays allocated while `self` lives; its task may write to it
         // meanwhile, so it is read as atomics.

@@ -97,7 +97,9 @@ pub fn is_listed(folio: &Folio) -> bool {
 /// Puts a folio at the head of `list`, wherever it was.
 pub fn add(folio: &Folio, list: List) {
     let mut lists = LISTS.lock();
-    lists.remove(folio.frame());
+    if is_listed(folio) {
+        lists.remove(folio.frame());
+    }
     lists.add(folio.frame(), list);
 }
 

@@ -20,10 +20,11 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
+use arrayvec::ArrayVec;
 use quire_swap::{Folio as _, IoError, Locked, SHADOW_BITS};
 
 use super::AllocationError;
-use super::folio::{BATCH, Batch, Folio};
+use super::folio::{self, BATCH, Batch, Folio};
 use super::group;
 use super::lru::{self, List};
 use super::oom;
@@ -376,32 +377,32 @@ pub(super) fn next_age() -> u64 {
     EVICTIONS.fetch_add(1, Ordering::Relaxed) & SHADOW_MASK
 }
 
-/// Ends the write of a folio, in the thread that completes its area's requests.
-pub fn write_ended(folio: Folio, result: Result<(), IoError>) {
-    write_is_over();
-    match result {
-        Err(_) => {
-            write_failed();
-            // Trying again soon would fail again.
-            lru::add(&folio, List::Active);
-            FREED.wake_all();
-        }
-        Ok(()) if folio.state().entry().is_none() => {
-            // Its slot went meanwhile: it is mapped again, or this is the last reference.
-            drop(folio);
-            FREED.wake_all();
-        }
-        Ok(()) => match Locked::try_lock(folio) {
-            Ok(folio) => {
-                let mut gone = Batch::new();
-                page_out::evict(&mut [folio].into_iter().collect(), &mut gone);
-                if !gone.is_empty() {
-                    drop(gone);
-                    frames_freed();
-                }
+/// Ends the writes of up to a batch of folios, in the thread that completes their area's requests.
+pub fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoError>) {
+    let mut clean = ArrayVec::<Locked<Folio>, BATCH>::new();
+    let mut gone = Batch::new();
+    for folio in folios {
+        write_is_over();
+        match result {
+            Err(_) => {
+                write_failed();
+                // Trying again soon would fail again.
+                lru::add(&folio, List::Active);
             }
-            Err(busy) => lru::add(&busy, List::Inactive),
-        },
+            // Its slot went meanwhile: it is mapped again, or this is the last reference.
+            Ok(()) if folio.state().entry().is_none() => gone.push(folio),
+            Ok(()) => match Locked::try_lock(folio) {
+                Ok(folio) => clean.push(folio),
+                Err(busy) => lru::add(&busy, List::Inactive),
+            },
+        }
+    }
+    let evicted = page_out::evict(&mut clean, &mut gone);
+    folio::drop_all(&mut gone);
+    if evicted > 0 {
+        frames_freed();
+    } else {
+        FREED.wake_all();
     }
 }
 

@@ -165,7 +165,9 @@ impl Machine for Bare {
         POOL.with_borrow_mut(|pool| write(&mut pool.frames[frame as usize][bytes]))
     }
 
-    fn write_ended(_folio: BareFolio, _result: Result<(), IoError>) {}
+    fn writes_ended(folios: impl Iterator<Item = BareFolio>, _result: Result<(), IoError>) {
+        folios.for_each(drop);
+    }
 
     fn wait(event: Event, _ready: &dyn Fn() -> bool) {
         panic!("waits for {event:?} for ever");

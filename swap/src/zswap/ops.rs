@@ -7,7 +7,7 @@ use core::{iter, mem};
 use super::word::{Bytes, Place};
 use super::{Refusal, Zswap};
 use crate::area::Area;
-use crate::batch::{ReadBatch, WriteBatch};
+use crate::batch::{BATCH_FOLIOS, ReadBatch, WriteBatch};
 use crate::header::Page;
 use crate::machine::{IoError, Machine};
 use crate::ops::{Direction, SlotRun, SwapOps, SwapOpsFlags};
@@ -61,13 +61,15 @@ impl<M: Machine> SwapOps<M> for Layer<M> {
     fn submit_write(&self, mut batch: WriteBatch<M>) {
         let mut refusal = Refusal::Page;
         if !batch.batch().is_owned() {
-            for position in from_the_end(batch.batch().len()) {
-                let Some(run) = batch.batch().run(position) else { continue };
+            const { assert!(BATCH_FOLIOS <= u32::BITS as usize) };
+            let mut stored = 0_u32;
+            for (position, (_, run)) in batch.batch().folios().enumerate() {
                 match self.zswap.write(&batch, position, run) {
-                    Ok(()) => batch.complete_one(position, Ok(())),
+                    Ok(()) => stored |= 1 << position,
                     Err(why) => refusal = why,
                 }
             }
+            batch.complete_some(|position| stored >> position & 1 != 0, Ok(()));
         }
         match &self.below {
             _ if batch.batch().is_empty() => {}

@@ -262,7 +262,7 @@ impl Kernel {
         self.swap.evict(folio, 2, 7).is_ok()
     }
 
-    /// Evicts every unmapped, clean folio in the cache, as `write_ended` would have.
+    /// Evicts every unmapped, clean folio in the cache, as `writes_ended` would have.
     pub fn evict_ended(&self) {
         let ended = std::mem::take(&mut *self.memory.ended_writes.lock().unwrap());
         let folios: Vec<_> = ended

@@ -418,8 +418,10 @@ impl Machine for Fake {
         write(&mut page[bytes])
     }
 
-    fn write_ended(folio: FakeFolio, result: Result<(), IoError>) {
-        memory().ended_writes.lock().unwrap().push((folio.number(), result));
+    fn writes_ended(folios: impl Iterator<Item = FakeFolio>, result: Result<(), IoError>) {
+        for folio in folios {
+            memory().ended_writes.lock().unwrap().push((folio.number(), result));
+        }
     }
 
     fn wait(_event: Event, ready: &dyn Fn() -> bool) {
