@@ -130,12 +130,8 @@ pub(super) fn page_out(batch: &mut Batch, list: List, plug: &mut Plug) -> usize 
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
     }
     let mut leaving = Leaving { plug, clean: ArrayVec::new(), zero: ArrayVec::new(), gone: Batch::new(), count: 0 };
-    unmapped.drain(..).for_each(|folio| leaving.add(folio, &mut owners));
-    for candidate in candidates.drain(..) {
-        if let Some(folio) = candidate.settle(list) {
-            leaving.add(folio, &mut owners);
-        }
-    }
+    let settled = candidates.drain(..).filter_map(|candidate| candidate.settle(list));
+    unmapped.drain(..).chain(settled).for_each(|folio| leaving.add(folio, &mut owners));
     leaving.free()
 }
 
@@ -196,7 +192,7 @@ impl Candidate {
             return None;
         }
         // Without a slot, its page was unmapped while it was on its way here: it goes with this reference.
-        folio.state().is(FolioFlag::InCache).then_some(folio)
+        if folio.state().is(FolioFlag::InCache) { Some(folio) } else { None }
     }
 }
 

@@ -252,6 +252,12 @@ pub(super) fn shrink_group(group: u8) -> bool {
     }
 }
 
+/// One pass, whether or not frames are short; how many folios are out of all page tables now. What has to be written is on its
+/// way.
+pub fn pass() -> usize {
+    Effort::default().shrink().leaving
+}
+
 /// Somebody's attempts to free frames.
 #[derive(Default)]
 struct Effort {

@@ -16,8 +16,8 @@ use super::Failure;
 use super::zram_cost::ticks_of_an_instruction;
 use crate::arch::user::{self, Fault};
 use crate::command_line::CommandLine;
-use crate::mm::AddressSpace;
 use crate::mm::advice::Advice;
+use crate::mm::{AddressSpace, reclaim};
 use crate::task::{self, time};
 use crate::{print, require, swap};
 
@@ -31,6 +31,7 @@ struct Costs {
     fork: u64,
     zero_out: u64,
     clean_out: u64,
+    scan: u64,
     cached: u64,
 }
 
@@ -51,6 +52,7 @@ pub(super) fn memory_cost(command_line: CommandLine<'static>) -> Result<String, 
         ("fork", "fork with 16 MiB resident", costs.fork, 150, ""),
         ("zero_out", "taken out: given a slot, nothing written", costs.zero_out, 700, ""),
         ("clean_out", "taken out: its slot still has its contents", costs.clean_out, 700, ""),
+        ("scan", "reclaimed from the list, nothing written", costs.scan, 700, ""),
     ] {
         let cost = cost / ticks;
         print!("{what:44} {cost:>8} {most:>8} {linux:>8}\n");
@@ -83,7 +85,7 @@ fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
     (0..pages).try_for_each(|page| user::write_word(address(page), page + 1))?;
     advise(space, pages, Advice::PageOut)?;
     // Waits for what is being written, so that reading ahead finds all of it in its slots.
-    while space.usage().swapped < pages as usize || crate::mm::reclaim::writes_under_way() > 0 {
+    while space.usage().swapped < pages as usize || reclaim::writes_under_way() > 0 {
         task::yield_now();
     }
     let hits = swap::statistics().cache_hits;
@@ -91,13 +93,29 @@ fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
     let hits = swap::statistics().cache_hits - hits;
     require!(hits > pages / 2, "only {hits} faults found their page in the swap cache");
 
-    let clean = space.resident() as u64;
+    let clean_out = freeing(space, || advise(space, pages, Advice::PageOut))?;
+
+    (0..pages).try_for_each(|page| user::read_word(address(page)).map(drop))?;
+    // From here on they are in the inactive list, and nobody accesses them.
+    advise(space, pages, Advice::Cold)?;
+    let scan = freeing(space, || {
+        while reclaim::pass() > 0 {}
+        Ok(())
+    })?;
+    Ok(Costs { first_touch, fork, zero_out, clean_out, scan, cached })
+}
+
+/// Ticks of `work` for each page that it takes out of memory, none of which has to be written.
+fn freeing(space: &AddressSpace, work: impl FnOnce() -> Result<(), Failure>) -> Result<u64, Failure> {
+    let (clean, written) = (space.resident() as u64, swap::statistics().pages_out);
     let before = time::counter();
-    advise(space, pages, Advice::PageOut)?;
-    let clean_out = (time::counter() - before) / clean.max(1);
+    work()?;
+    let ticks = time::counter() - before;
     let gone = clean - space.resident() as u64;
+    let written = swap::statistics().pages_out - written;
     require!(gone > clean * 9 / 10, "only {gone} of {clean} clean pages left memory");
-    Ok(Costs { first_touch, fork, zero_out, clean_out, cached })
+    require!(written == 0, "{written} of {clean} clean pages were written");
+    Ok(ticks / gone)
 }
 
 fn advise(space: &AddressSpace, pages: u64, advice: Advice) -> Result<(), Failure> {

@@ -94,7 +94,7 @@ fn mappings_are_forked_shared_moved_and_protected() {
 #[test]
 fn what_faults_fork_and_reclaim_cost_is_measured() {
     let run = Run::new("memory-cost", Machine::new().disk(Disk::swap(Size::mebibytes(64))).icount());
-    for figure in ["first_touch", "cached", "fork", "zero_out", "clean_out"] {
+    for figure in ["first_touch", "cached", "fork", "zero_out", "clean_out", "scan"] {
         run.figures().require_at_least(figure, 10);
     }
 }
