@@ -27,6 +27,16 @@ pub(crate) struct Inserted {
     pub(crate) zero: bool,
 }
 
+/// What is in a slot.
+pub(crate) enum Found<F> {
+    /// This folio.
+    Folio(F),
+    /// No folio, though a page-table word holds the slot.
+    Nothing,
+    /// No folio, and no page-table word holds the slot.
+    Gone,
+}
+
 /// Why a folio cannot be added to the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InsertError {
@@ -88,6 +98,19 @@ impl<M: Machine> Area<M> {
     #[inline(never)]
     fn lookup_on_demand(&self, slot: u32) -> Option<M::Folio> {
         cached_folio(&*self.cluster(slot)?, slot)
+    }
+
+    /// [`Area::lookup`] that also says whether the slot is in use if there is no folio in it.
+    pub(crate) fn find(&self, slot: u32) -> Found<M::Folio> {
+        let Some(cluster) = self.cluster(slot) else { return Found::Gone };
+        let words = cluster.words();
+        let word = words.get(offset(slot));
+        match word.folio().map(|number| take_reference::<M>(&words, offset(slot), number)) {
+            Some(Some(folio)) => Found::Folio(folio),
+            None if word.count() == 0 => Found::Gone,
+            // Or the folio has just gone.
+            Some(None) | None => Found::Nothing,
+        }
     }
 
     /// Adds a new folio to the cache at the slots from `entry` on, which must be in use and not cached.

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::area::Area;
-use crate::cache::{InsertError, Inserted, slots};
+use crate::cache::{Found, InsertError, Inserted, slots};
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{Machine, Purpose};
@@ -66,9 +66,11 @@ impl<M: Machine> Swap<M> {
         let area = self.area(entry.area()).ok_or(FaultError::Gone)?;
         let mut fault = Fault { area: &area, entry, order, kind: FaultKind::Cached, shadow: 0, read_alone: false };
         let folio = loop {
-            let found = match area.lookup(entry.slot()) {
-                Some(folio) => folio,
-                None => match fault.bring_in(neighbourhood, self)? {
+            let found = match area.find(entry.slot()) {
+                Found::Folio(folio) => folio,
+                // It must not cost a frame, which may cost somebody else's.
+                Found::Gone => return Err(FaultError::Gone),
+                Found::Nothing => match fault.bring_in(neighbourhood, self)? {
                     Brought::Zero(folio) => break folio,
                     Brought::Read(folio) => folio,
                     Brought::Nothing => continue,
@@ -139,10 +141,6 @@ impl<M: Machine> Fault<'_, M> {
         neighbourhood: Option<&Neighbourhood<'_>>,
         swap: &Swap<M>,
     ) -> Result<Brought<M::Folio>, FaultError> {
-        // An entry that is gone must not cost a frame, which may cost somebody else's.
-        if self.area.peek(self.entry.slot()).is_none_or(|word| word.count() == 0 && word.folio().is_none()) {
-            return Err(FaultError::Gone);
-        }
         let Some(folio) = M::allocate_folio(self.order, Purpose::Demand) else {
             return if core::mem::take(&mut self.order) > 0 { Ok(Brought::Nothing) } else { Err(FaultError::NoMemory) };
         };

@@ -13,7 +13,7 @@
 use core::sync::atomic::Ordering;
 
 use super::folio::{Batch, Folio};
-use super::frame::{FrameList, FrameNumber};
+use super::frame::{Frame, FrameList, FrameNumber};
 use super::group;
 use super::physical;
 pub use super::policy::Lengths;
@@ -80,9 +80,15 @@ impl Lists {
     /// Takes the frame out of whichever list it is in.
     fn remove(&mut self, frame: FrameNumber) -> Option<List> {
         let frames = physical::frames();
-        let list = List::of(frames[frame.index()].list.swap(NO_LIST, Ordering::Relaxed))?;
-        self.list(list).remove(frames, frame);
+        let list = List::of(frames[frame.index()].list.load(Ordering::Relaxed))?;
+        self.remove_from(list, frames, frame);
         Some(list)
+    }
+
+    #[inline]
+    fn remove_from(&mut self, list: List, frames: &[Frame], frame: FrameNumber) {
+        frames[frame.index()].list.store(NO_LIST, Ordering::Relaxed);
+        self.list(list).remove(frames, frame);
     }
 }
 
@@ -165,12 +171,13 @@ pub fn take(folios: &mut Batch) -> Batch {
 
 /// Takes up to `most` folios from the tail of `list`.
 pub fn isolate(list: List, most: usize) -> Batch {
+    let frames = physical::frames();
     let mut taken = Batch::new();
     let mut lists = LISTS.lock();
     while taken.len() < most
         && let Some(frame) = lists.list(list).last()
     {
-        lists.remove(frame);
+        lists.remove_from(list, frames, frame);
         // A folio without references is on its way to be freed and no longer in a list.
         taken.extend(Folio::try_from_frame(frame));
     }
@@ -188,7 +195,7 @@ pub fn isolate_of_group(list: List, group: u8, most: usize) -> Batch {
     while let Some(frame) = next.filter(|_| taken.len() < most) {
         next = lists.list(list).before(frames, frame);
         if group::is_within(frames[frame.index()].group.load(Ordering::Relaxed), group) {
-            lists.remove(frame);
+            lists.remove_from(list, frames, frame);
             taken.extend(Folio::try_from_frame(frame));
         }
     }
@@ -206,6 +213,11 @@ pub fn lengths_of_group(group: u8) -> Lengths {
             .count()
     });
     Lengths { active, inactive, active_file, inactive_file, unevictable }
+}
+
+/// How many folios are active that can only go to swap.
+pub fn active() -> usize {
+    LISTS.lock().list(List::Active).len()
 }
 
 /// How long the lists are.

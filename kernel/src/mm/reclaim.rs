@@ -421,8 +421,8 @@ pub fn list_after_refault(shadow: u64) -> List {
     COUNTERS.refaults.fetch_add(1, Ordering::Relaxed);
     let distance = EVICTIONS.load(Ordering::Relaxed).wrapping_sub(shadow) & SHADOW_MASK;
     let group = group::current();
-    let lengths = if group == group::ROOT { lru::lengths() } else { lru::lengths_of_group(group) };
-    if policy::is_working_set(distance, lengths.active) {
+    let active = if group == group::ROOT { lru::active() } else { lru::lengths_of_group(group).active };
+    if policy::is_working_set(distance, active) {
         COUNTERS.refaults_activated.fetch_add(1, Ordering::Relaxed);
         return List::Active;
     }
