@@ -387,8 +387,9 @@ pub(super) fn next_age() -> u64 {
 pub fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoError>) {
     let mut clean = ArrayVec::<Locked<Folio>, BATCH>::new();
     let mut gone = Batch::new();
+    let mut count = 0;
     for folio in folios {
-        write_is_over();
+        count += 1;
         match result {
             Err(_) => {
                 write_failed();
@@ -405,6 +406,8 @@ pub fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoEr
     }
     let evicted = page_out::evict(&mut clean, &mut gone);
     folio::drop_all(&mut gone);
+    // Whoever finds no write under way any more finds the frames free.
+    WRITES_UNDER_WAY.fetch_sub(count, Ordering::AcqRel);
     if evicted > 0 {
         frames_freed();
     } else {

@@ -19,7 +19,7 @@ use crate::mm::frame::Kind;
 use crate::mm::object::{Object, Source};
 use crate::mm::region::Protection;
 use crate::mm::remap::Move;
-use crate::mm::{AddressSpace, fault, physical};
+use crate::mm::{AddressSpace, fault, physical, reclaim};
 use crate::task::{self, Fatal};
 use crate::{require, swap};
 
@@ -81,7 +81,11 @@ struct Held {
 }
 
 impl Held {
+    /// Once what is being written has been: until then its frames are in use.
     fn now() -> Self {
+        while reclaim::writes_under_way() > 0 {
+            task::yield_now();
+        }
         Self { free: physical::free_frames(), tables: physical::frames_of(Kind::PageTable), slots: swap::used_pages() }
     }
 }
