@@ -40,7 +40,7 @@ done_with_all() {
     exit 0
 }
 
-mount -t proc proc /proc 2>/dev/null
+mount -t proc -o nosuid,nodev,noexec proc /proc 2>/dev/null
 mount -t sysfs sysfs /sys 2>/dev/null
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
 mount -t tmpfs tmpfs /tmp 2>/dev/null

@@ -29,4 +29,10 @@ wait
 step cp -- sh -c "cp /bin/check /tmp/check && chmod 4755 /tmp/check"
 same "a program of root's" "1000 0 0 1000 1000 1000 secure=1" "$(as guest '/tmp/check --ids')"
 
+step "options" -- grep -q "^proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0$" /proc/mounts
+step remount -- mount -o remount,ro /tmp
+refused "Read-only file system" touch /tmp/new
+step remount -- mount -o remount,rw /tmp
+step writing -- touch /tmp/new
+
 done_with_all

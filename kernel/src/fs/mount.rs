@@ -115,10 +115,10 @@ impl Mount {
         }
     }
 
-    /// The same, but mounted by a program from `source`.
+    /// The same, but mounted by a program, from where and with the options that `by` has.
     #[must_use]
-    pub fn taken_over(&self, source: &str) -> Self {
-        Self { source: source.into(), early: false, ..self.clone() }
+    pub fn taken_over(&self, by: &Self) -> Self {
+        Self { source: by.source.clone(), early: false, options: by.options, ..self.clone() }
     }
 
     /// What distinguishes the directory below it; none for the root.

@@ -63,7 +63,7 @@ pub fn mount(mount: &Mount) -> Result<(), Errno> {
             Some(early) if early.early => {
                 let others = mounts.without(early.root()).ok_or(Errno::EBUSY)?;
                 // The same file system: others are mounted in it.
-                others.with(early.taken_over(&mount.source))
+                others.with(early.taken_over(mount))
             }
             Some(_) if mount.kind != "tmpfs" => Err(Errno::EBUSY),
             _ => mounts.with(mount.clone()),
