@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! No page is both writable and executable. An address space copies the root's upper half, and so sees what changes later
-//! in the tables below, but no new word of the root itself: the words of RAM, of the image and of the [`WINDOWS`] are there
+//! in the tables below, but no new word of the root itself: the words of RAM, of the image and of the `WINDOWS` are there
 //! before the first address space is, and others never are.
 //!
 //! # Locking

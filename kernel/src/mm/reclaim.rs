@@ -1,7 +1,7 @@
 //! Reclaim: who looks for pages that can leave memory, when, and for how long.
 //!
 //! One pass takes up to 32 folios from the inactive list's tail. Pages that were accessed since get a second chance. The others
-//! leave all page tables; the dirty ones are written, the clean ones dropped ([`page_out`]).
+//! leave all page tables; the dirty ones are written, the clean ones dropped (`page_out`).
 //!
 //! # Who reclaims
 //!
