@@ -14,7 +14,7 @@ use std::{
 use crate::{build, cpio::Archive, error::Error};
 
 /// The shell's program.
-pub const SHELL_PROGRAM: &str = "busybox";
+const SHELL_PROGRAM: &str = "busybox";
 
 const PROGRAMS: &str = "bin/quire-programs";
 const NAMES: [&str; 5] = ["bin/bench", "bin/check", "bin/demo", "bin/stress", "bin/swbench"];

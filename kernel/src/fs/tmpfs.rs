@@ -320,13 +320,18 @@ impl Node for TmpNode {
 
     fn read_directory(&self, position: u64, each: &mut dyn FnMut(&Entry<'_>) -> bool) -> Result<(), Errno> {
         let tree = self.filesystem.tree.lock();
-        for entry in tree.names(self.number, position)? {
-            let kind = tree.node(entry.number).kind();
-            if !each(&Entry { position: entry.position, name: entry.name, inode: entry.number, kind }) {
-                break;
+        let mut from = position;
+        loop {
+            let names = tree.names(self.number, from)?;
+            let Some(last) = names.last() else { return Ok(()) };
+            from = last.position + 1;
+            for entry in names {
+                let kind = tree.node(entry.number).kind();
+                if !each(&Entry { position: entry.position, name: entry.name, inode: entry.number, kind }) {
+                    return Ok(());
+                }
             }
         }
-        Ok(())
     }
 
     fn create(&self, name: &[u8], new: New<'_>, attributes: Attributes) -> Result<Handle, Errno> {

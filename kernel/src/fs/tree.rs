@@ -22,6 +22,9 @@ pub type Number = u64;
 /// The root directory's number.
 pub const ROOT: Number = 1;
 
+/// How many names are listed together.
+const NAMES_AT_ONCE: usize = 64;
+
 /// A file system's nodes; a file's contents are a `C`.
 #[derive(Debug)]
 pub struct Tree<C> {
@@ -192,16 +195,22 @@ impl<C> Tree<C> {
         names.iter().find(|(_, name)| name.number == number).map(|(bytes, _)| &**bytes)
     }
 
-    /// The names in a directory from `position` on, in the order of their positions.
+    /// The next names in a directory from `position` on, in the order of their positions; at most [`NAMES_AT_ONCE`], so
+    /// that a large directory takes no more memory to read than a small one.
     ///
     /// # Errors
     /// `ENOTDIR`.
     pub fn names(&self, directory: Number, position: u64) -> Result<Vec<Entry<'_>>, Errno> {
         let directory = self.node(directory).directory()?;
-        let later = directory.names.iter().filter(|(_, name)| name.position >= position);
-        let entry = |(bytes, name): (_, &Name)| Entry { position: name.position, name: bytes, number: name.number };
-        let mut names: Vec<_> = later.map(|(bytes, name)| entry((&**bytes, name))).collect();
-        names.sort_unstable_by_key(|entry| entry.position);
+        let mut names: Vec<Entry<'_>> = Vec::with_capacity(NAMES_AT_ONCE + 1);
+        for (bytes, &Name { number, position }) in directory.names.iter().filter(|(_, name)| name.position >= position)
+        {
+            let place = names.partition_point(|entry| entry.position < position);
+            if place < NAMES_AT_ONCE {
+                names.insert(place, Entry { position, name: bytes, number });
+                names.truncate(NAMES_AT_ONCE);
+            }
+        }
         Ok(names)
     }
 
@@ -362,7 +371,7 @@ mod tests {
 
     use proptest::prelude::{Strategy, prop, prop_assert, prop_oneof, proptest};
 
-    use super::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
+    use super::{Body, Directory, Inode, NAMES_AT_ONCE, Number, ROOT, Replace, Tree};
     use crate::errno::Errno;
     use crate::fs::node::{Attributes, Kind};
 
@@ -434,6 +443,22 @@ mod tests {
         tree.unlink(ROOT, b"b").expect("there");
         let rest = tree.names(ROOT, second + 1).expect("a directory");
         assert_eq!(rest.iter().map(|entry| entry.name).collect::<Vec<_>>(), [b"d"]);
+    }
+
+    #[test]
+    fn a_large_directory_is_read_in_parts_of_one_size() {
+        let mut tree = tree();
+        let numbers: Vec<Number> =
+            (0..200).map(|name| file(&mut tree, ROOT, &format!("{name}")).expect("free")).collect();
+        let (mut found, mut from) = (Vec::new(), 0);
+        loop {
+            let names = tree.names(ROOT, from).expect("a directory");
+            assert!(names.len() <= NAMES_AT_ONCE);
+            let Some(last) = names.last() else { break };
+            from = last.position + 1;
+            found.extend(names.iter().map(|entry| entry.number));
+        }
+        assert_eq!(found, numbers);
     }
 
     #[derive(Clone, Debug)]
