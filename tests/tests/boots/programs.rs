@@ -79,7 +79,7 @@ fn programs_that_take_all_memory_are_ended_and_others_live() {
 
 #[test]
 fn programs_that_use_up_what_the_kernel_has_for_itself_are_refused() {
-    check("limits-open-files limits-mappings-listed", 2, Machine::new());
+    check("limits-open-files limits-mappings-listed limits-names-listed", 3, Machine::new());
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("limits-mappings-listed", mappings_listed),
     ("limits-group-with-little-swap", group_with_little_swap),
     ("limits-group-files", group_files),
+    ("limits-names-listed", names_listed),
 ];
 
 const MIB: usize = (1 << 20) / PAGE;
@@ -268,5 +269,19 @@ fn group_files() -> Outcome {
             Ok(())
         })?;
     }
+    Ok(())
+}
+
+/// A directory with as many names as the kernel has memory for, which lists them all.
+fn names_listed() -> Outcome {
+    // Short of what a person's file system holds.
+    const MOST: usize = 50_000;
+    let directory = format!("/tmp/check-names-{}", std::process::id());
+    fs::create_dir(&directory)?;
+    let made = (0..MOST).take_while(|name| File::create(format!("{directory}/{name}")).is_ok()).count();
+    let listed = fs::read_dir(&directory)?.filter(Result::is_ok).count();
+    fs::remove_dir_all(directory)?;
+    require!(made > 100 && made < MOST, "{made} files were made");
+    require!(listed == made, "{listed} of {made} names are listed");
     Ok(())
 }
