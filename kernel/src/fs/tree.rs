@@ -195,7 +195,7 @@ impl<C> Tree<C> {
         names.iter().find(|(_, name)| name.number == number).map(|(bytes, _)| &**bytes)
     }
 
-    /// The next names in a directory from `position` on, in the order of their positions; at most [`NAMES_AT_ONCE`], so
+    /// The next names in a directory from `position` on, in the order of their positions; at most `NAMES_AT_ONCE`, so
     /// that a large directory takes no more memory to read than a small one.
     ///
     /// # Errors
