@@ -8,15 +8,17 @@
 //! Once: implement [`Machine`], [`Folio`] (its frame metadata contains a [`FolioState`]) and [`Disk`]; keep a
 //! [`Swap`] in a `static`; enable disks by [`Swap::swapon`].
 //!
-//! The way out, for a victim that reclaim has taken from its list and locked by [`Locked::try_lock`]:
+//! The way out, for victims that reclaim has taken from its list and locked by [`Locked::try_lock`]:
 //!
-//! 1. [`Swap::add_to_swap`], unless the folio has an entry already: it gets slots and is in the swap cache.
-//! 2. For each page-table word that maps it: [`Swap::duplicate`], and [`SlotReference::into_word`] is what replaces the
-//!    word. A dirty bit in the old word makes the folio [`Dirty`](FolioFlag::Dirty).
+//! 1. [`Swap::hold_in_swap`], unless the folio has an entry already: it gets a slot, with a count for the first page-table
+//!    word that maps it, and is in the swap cache. Those that have entries get that count by [`Swap::duplicate_each`]. A large
+//!    folio gets slots by [`Swap::add_to_swap`].
+//! 2. [`SlotReference::into_word`] replaces the word; for each other word that maps the folio there is [`Swap::duplicate`]. A
+//!    dirty bit in the old word makes the folio [`Dirty`](FolioFlag::Dirty).
 //! 3. The TLB is flushed, once for all victims of the round.
 //! 4. If dirty: [`Swap::write`] with the round's [`Plug`]. A folio that was queued is unlocked and under writeback; the
 //!    rest happens in [`Machine::writes_ended`], which locks it and goes on with step 5.
-//! 5. If clean: [`Swap::evict`] takes it out of the cache; when the references are dropped, the frames are free.
+//! 5. If clean: [`Swap::evict_each`] takes it out of the cache; when the references are dropped, the frames are free.
 //! 6. At the end of the round: [`Plug::submit`].
 //!
 //! A page that its area's backend had no room for stays in the swap cache: [`Swap::return_refused`], in a thread of its own,
@@ -25,11 +27,11 @@
 //! The way in, for a page fault on a word that [`PageTableWord::decode`] says is an entry:
 //!
 //! 1. [`Swap::fault_in`]; on [`FaultError::Gone`] look at the word again.
-//! 2. Under the page table's lock, look whether the word is still the same. If so, map the folio and take the word's count
-//!    out by [`SlotReference::from_word`]; a word written by a read fault keeps the slot worth having, so the folio is
-//!    mapped without its dirty bit and can be dropped later without being written.
-//! 3. If the slot is not worth keeping ([`Swap::is_slot_worthless`], or the page is being written to): mark it dirty and
-//!    [`Swap::try_free_slot`]. Then drop the lock.
+//! 2. Under the page table's lock, look whether the word is still the same. If so, map the folio; a word written by a read
+//!    fault keeps the slot worth having, so the folio is mapped without its dirty bit and can be dropped later without being
+//!    written.
+//! 3. [`Swap::put_mapped`] takes the old word's count back, and frees the slot if it is not worth keeping
+//!    ([`Swap::is_slot_worthless`], or the page is being written to): then the folio is dirty. Then drop the lock.
 //!
 //! `fork` copies a word by [`Swap::duplicate`]; unmapping drops its [`SlotReference`]. [`Swap::swapoff`] asks the kernel
 //! for its page tables through [`Users`].
