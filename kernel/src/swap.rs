@@ -331,10 +331,16 @@ pub fn forget_word(word: u64) {
 /// Drops what a page-table word that mapped a folio owned: the word itself is gone. If only the swap cache is left with
 /// the folio, it is of no use to anybody.
 pub fn forget_folio(folio: Folio) {
-    if folio.state().entry().is_some()
-        && let Ok(locked) = Locked::try_lock(folio)
-    {
-        SWAP.try_free_slot(&locked);
+    let Some(entry) = folio.state().entry() else { return };
+    match Locked::try_lock(folio) {
+        Ok(locked) => {
+            SWAP.try_free_slot(&locked);
+        }
+        Err(busy) => {
+            drop(busy);
+            // Reclaim looks whether it is the last when it unlocks. If that was before this reference went, it is for this to look.
+            SWAP.drop_if_unused(entry);
+        }
     }
 }
 

@@ -254,6 +254,16 @@ impl<M: Machine> Swap<M> {
         }
     }
 
+    /// Drops the folio in the swap cache at `entry` and frees its slots if no page-table word holds them; whoever has it locked
+    /// has to see to it otherwise.
+    pub fn drop_if_unused(&self, entry: Entry) {
+        if let Some(area) = self.area(entry.area())
+            && let Some(folio) = area.lookup(entry.slot())
+        {
+            area.drop_if_unused(&folio);
+        }
+    }
+
     /// The folio in the swap cache at `entry`. Takes no lock and never waits; the folio may leave the cache at once
     /// unless the caller locks it and looks again.
     #[expect(clippy::inline_always, reason = "a few instructions, of which a call would be a good part")]

@@ -97,7 +97,8 @@ fn run(time: Duration, seed: u64) -> Result<String, Box<dyn std::error::Error>> 
     }
     // A page that was swapped out before may have been brought back by who waits beside this.
     if after.slots > before.slots || after.page_tables_kib != before.page_tables_kib {
-        return Err(format!("before there were {before:?}, after {after:?}").into());
+        let cached = files::number("/proc/meminfo", "SwapCached")?;
+        return Err(format!("before there were {before:?}, after {after:?}, {cached} KiB in memory as well").into());
     }
     if swapped == 0 {
         return Err("nothing was swapped".into());

@@ -100,7 +100,7 @@ pub(super) fn page_out(batch: &mut Batch, list: List, plug: &mut Plug) -> usize 
         let folio = match Locked::try_lock(folio) {
             Ok(folio) if !folio.state().is(FolioFlag::Writeback) => folio,
             Ok(busy) => {
-                lru::add(&busy, list);
+                put_back(busy, list);
                 continue;
             }
             Err(busy) => {
@@ -188,7 +188,7 @@ impl Candidate {
                 // There may be a slot without memory for its count.
                 swap::core().try_free_slot(&folio);
             }
-            lru::add(&folio, stays);
+            put_back(folio, stays);
             return None;
         }
         // Without a slot, its page was unmapped while it was on its way here: it goes with this reference.
@@ -346,6 +346,15 @@ impl Leaving<'_> {
     }
 }
 
+/// Puts a folio back that stays. Whoever dropped its last word meanwhile could not lock it, and left it to this.
+fn put_back(folio: Locked<Folio>, list: List) {
+    lru::add(&folio, list);
+    let folio = folio.unlock();
+    if folio.state().is(FolioFlag::InCache) && folio.references() <= 2 {
+        swap::forget_folio(folio);
+    }
+}
+
 /// Frees a page that is as its source has it, or that its object has forgotten.
 fn drop_page_of_object(folio: Locked<Folio>, owners: &mut Owners) -> Option<Folio> {
     if folio.state().is(FolioFlag::Dirty) {
@@ -375,6 +384,6 @@ pub(super) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH>, gone: &mut Batch
         Ok(folio) => gone.push(folio),
         Err(folio) => busy.push(folio),
     });
-    busy.iter().for_each(|folio| lru::add(folio, List::Inactive));
+    busy.drain(..).for_each(|folio| put_back(folio, List::Inactive));
     gone.len() - before
 }
