@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use quire_swap::{
-    CLUSTER_SLOTS, Entry, FaultError, Folio, Locked, POOL_BATCHES, PageTableWord, Plug, SlotRange, SlotReference, Swap,
-    SwapOffError, Users, Written,
+    CLUSTER_SLOTS, Entry, FaultError, Folio, Locked, Neighbourhood, POOL_BATCHES, PageTableWord, Plug, Readahead,
+    SlotRange, SlotReference, Swap, SwapOffError, Users, Written,
 };
 use shuttle::sync::Mutex;
 use shuttle::thread;
@@ -130,6 +130,34 @@ fn a_page_is_given_up_while_another_task_faults_on_it() {
         }
         fault.join().unwrap();
         device.join().unwrap();
+    });
+}
+
+#[test]
+fn a_zero_page_is_given_up_while_it_is_filled_ahead() {
+    explore(|world| {
+        let words = [0, 1].map(|_| {
+            let folio = Locked::lock(new_folio(0, 0).unwrap());
+            let reference = world.swap.duplicate(world.swap.add_to_swap(&folio).unwrap()).unwrap();
+            let Written::Zero(folio) = world.swap.write(&mut Plug::new(), folio) else { panic!("it is zero") };
+            world.swap.evict(folio, 2, 0).unwrap();
+            reference.into_word()
+        });
+        let (swap, memory, entries) = (world.swap, world.memory, words.map(|word| Entry::from_word(word).unwrap()));
+        let fault = thread::spawn(move || {
+            memory.enter();
+            let around = Neighbourhood {
+                readahead: &Readahead::new(),
+                page: 0,
+                pages: (0, 2),
+                entry: &|page| Some(entries[page as usize]),
+            };
+            swap.fault_in(entries[0], 0, Some(&around)).expect("the slot is counted").folio.unlock()
+        });
+        give_up(world, words[1]);
+        let folio = fault.join().unwrap();
+        give_up(world, words[0]);
+        drop(folio);
     });
 }
 

@@ -352,6 +352,10 @@ impl Machine for Fake {
         }
     }
 
+    fn added_to_cache(_: &FakeFolio) {
+        Self::overtaken();
+    }
+
     fn cpu() -> usize {
         memory().cpu.load(Ordering::Relaxed).into()
     }
