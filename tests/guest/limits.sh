@@ -7,9 +7,9 @@ free=$(awk '/MemAvailable/ { print $2 }' /proc/meminfo)
 held=$(head -c $((free / 5))k /dev/zero | tr '\0' x)
 same "what the shell holds" $((free / 5 * 1024)) ${#held}
 
-# Each of these has less, and all of them together more than there is.
-for n in 1 2 3 4 5 6; do
-    dd if=/dev/zero bs=$((free * 3 / 20))k count=1 2>/dev/null | sleep 2 &
+# Each of these, a program of its own that has nothing of the shell, has half of that, and all of them together more than there is.
+for n in $(seq 24); do
+    /bin/busybox dd if=/dev/zero bs=$((free / 20))k count=1 2>/dev/null | sleep 3 &
 done
 wait
 same "what the shell holds" $((free / 5 * 1024)) ${#held}
