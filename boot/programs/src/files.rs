@@ -35,8 +35,3 @@ pub(crate) fn swap_used() -> nix::Result<u64> {
     let info = sysinfo()?;
     Ok((info.swap_total() - info.swap_free()) / 4096)
 }
-
-/// Pages that only swap holds: memory has the others as well, until they change or swap gets short.
-pub(crate) fn only_in_swap() -> io::Result<u64> {
-    Ok(swap_used()?.saturating_sub(number("/proc/meminfo", "SwapCached")? / 4))
-}

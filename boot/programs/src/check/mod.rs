@@ -1,9 +1,9 @@
 //! `check [--beside] [NAME…]`: what the kernel promises programs, those that behave and those that do not.
 //!
 //! Each check runs in a process of its own, so that one that dies or hangs is only itself wrong; a line says how it went,
-//! and the last line counts them. When the process has gone, no more pages may be in swap alone than before it, unless
-//! `--beside` says that other programs are there, which may be swapped as well. `check` without a name lists them; a name
-//! also stands for every check that begins with it and a hyphen.
+//! and the last line counts them. When the process has gone, no more slots may be in use than before it, unless `--beside`
+//! says that other programs are there, which may be swapped as well. `check` without a name lists them; a name also stands
+//! for every check that begins with it and a hyphen.
 
 mod bad;
 mod descriptors;
@@ -29,7 +29,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::alarm;
 
 use crate::{
-    files::only_in_swap,
+    files::swap_used,
     memory::lock_all,
     process::{Child, End},
 };
@@ -141,7 +141,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
 
 /// Runs a check in a process of its own, ended by a signal if it takes too long, and counts slots before and after.
 fn run(check: fn() -> Outcome, is_beside_others: bool) -> Outcome {
-    let used_before = only_in_swap()?;
+    let used_before = swap_used()?;
     let own = || {
         alarm::set(LIMIT_SECONDS);
         match check() {
@@ -156,13 +156,13 @@ fn run(check: fn() -> Outcome, is_beside_others: bool) -> Outcome {
     require!(end == End::Exited(0), "{end}");
     let mut used = 0;
     for _ in 0..100 {
-        used = only_in_swap()?;
+        used = swap_used()?;
         if used <= used_before || is_beside_others {
             return Ok(());
         }
         sleep(Duration::from_millis(20));
     }
-    require!(false, "{used_before} pages were in swap alone before, {used} after");
+    require!(false, "{used_before} slots were used before, {used} after");
     Ok(())
 }
 
