@@ -204,7 +204,6 @@ fn between_processes() -> Outcome {
     const PAGES: u64 = 400;
     let (reader, writer) = pipe()?;
     let child = Child::start(|| {
-        drop(reader.try_clone());
         let mut page = [0; 4096];
         let mut out = File::from(match writer.try_clone() {
             Ok(writer) => writer,

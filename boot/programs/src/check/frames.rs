@@ -137,8 +137,8 @@ fn keep_registers() -> Outcome {
     let pid = i64::from(nix::unistd::getpid().as_raw());
     let mut sums = 0;
     for round in 0..200_u64 {
-        let (before, after): (u64, u64) = (round * 0x0101_0101, 0);
-        let (mut low, mut whole, mut rest) = (after, 0_u64, 0_u64);
+        let before = round * 0x0101_0101;
+        let (low, whole, rest): (u64, u64, u64);
         // SAFETY: the two system calls, `kill` of this process and `sched_yield`, keep all registers but those that are
         // given up; the stack below is not used.
         unsafe {
