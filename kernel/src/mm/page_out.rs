@@ -130,8 +130,9 @@ pub(super) fn page_out(batch: &mut Batch, list: List, plug: &mut Plug) -> usize 
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
     }
     let mut leaving = Leaving { plug, clean: ArrayVec::new(), zero: ArrayVec::new(), gone: Batch::new(), count: 0 };
-    let settled = candidates.drain(..).filter_map(|candidate| candidate.settle(list));
-    unmapped.drain(..).chain(settled).for_each(|folio| leaving.add(folio, &mut owners));
+    // Before anything is written, which may take long: those that stay are locked no longer.
+    unmapped.extend(candidates.drain(..).filter_map(|candidate| candidate.settle(list)));
+    unmapped.drain(..).for_each(|folio| leaving.add(folio, &mut owners));
     leaving.free()
 }
 
