@@ -105,7 +105,7 @@ fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
     Ok(Costs { first_touch, fork, zero_out, clean_out, scan, cached })
 }
 
-/// Ticks of `work` for each page that it takes out of memory, none of which has to be written.
+/// Ticks of `work` for each page that it takes out of memory, hardly any of which has to be written.
 fn freeing(space: &AddressSpace, work: impl FnOnce() -> Result<(), Failure>) -> Result<u64, Failure> {
     let (clean, written) = (space.resident() as u64, swap::statistics().pages_out);
     let before = time::counter();
@@ -114,7 +114,8 @@ fn freeing(space: &AddressSpace, work: impl FnOnce() -> Result<(), Failure>) -> 
     let gone = clean - space.resident() as u64;
     let written = swap::statistics().pages_out - written;
     require!(gone > clean * 9 / 10, "only {gone} of {clean} clean pages left memory");
-    require!(written == 0, "{written} of {clean} clean pages were written");
+    // A page that reclaim and a fault met at once may have lost its slot.
+    require!(written * 100 <= clean, "{written} of {clean} clean pages were written");
     Ok(ticks / gone)
 }
 
