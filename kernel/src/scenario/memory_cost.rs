@@ -114,7 +114,8 @@ fn freeing(space: &AddressSpace, work: impl FnOnce() -> Result<(), Failure>) -> 
     let gone = clean - space.resident() as u64;
     let written = swap::statistics().pages_out - written;
     require!(gone > clean * 9 / 10, "only {gone} of {clean} clean pages left memory");
-    // A page that reclaim and a fault met at once may have lost its slot.
+    // Whoever ends a read looks afterwards whether the slot's last count has gone. A fault that has mapped the page by then
+    // has given that count back, and the page loses a slot that it could have kept.
     require!(written * 100 <= clean, "{written} of {clean} clean pages were written");
     Ok(ticks / gone)
 }
