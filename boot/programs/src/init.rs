@@ -2,8 +2,9 @@
 //!
 //! Mounts what programs expect, runs the command to its end, and ends with its exit status, which becomes the machine's
 //! verdict. Without a command, or afterwards with `shell=after` in its environment, it runs a login shell on the console
-//! and ends when that does. Words of the kernel's command line get here as on Linux: behind `--` as arguments, and
-//! `name=value` in the environment. `LINES` and `COLUMNS` there set the console's size.
+//! and ends when that does; the shell's exit status counts only without a command. Words of the kernel's command line get
+//! here as on Linux: behind `--` as arguments, and `name=value` in the environment. `LINES` and `COLUMNS` there set the
+//! console's size.
 
 use std::{env, ffi::CString, fs, os::fd::AsRawFd, process::ExitCode};
 
@@ -42,9 +43,10 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
             127
         })
     };
-    let mut status = if arguments.is_empty() { 0 } else { run(arguments) };
-    if arguments.is_empty() || env::var("shell").is_ok_and(|when| when == "after") {
-        status = run(&SHELL.map(str::to_owned));
+    let shell = SHELL.map(str::to_owned);
+    let status = run(if arguments.is_empty() { &shell } else { arguments });
+    if !arguments.is_empty() && env::var("shell").is_ok_and(|when| when == "after") {
+        run(&shell);
     }
     // Exit status 0 to 255 of a program, 128 and its number for a signal: never more than a byte.
     ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
