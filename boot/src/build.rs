@@ -159,6 +159,10 @@ fn show_progress(mut messages: impl Read) -> io::Result<()> {
         let count = messages.read(&mut buffer)?;
         if count == 0 {
             eprint!("{}", String::from_utf8_lossy(&pending));
+            if io::stderr().is_terminal() {
+                // What is left of the progress bar goes.
+                eprint!("\x1b[K");
+            }
             return Ok(());
         }
         pending.extend_from_slice(&buffer[..count]);
