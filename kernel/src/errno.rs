@@ -81,9 +81,8 @@ impl From<quire_swap::errno::Errno> for Errno {
     }
 }
 
-#[cfg(target_os = "none")]
-impl From<crate::arch::user::Fault> for Errno {
-    fn from(_: crate::arch::user::Fault) -> Self {
+impl From<crate::user::Fault> for Errno {
+    fn from(_: crate::user::Fault) -> Self {
         Self::EFAULT
     }
 }

@@ -18,6 +18,7 @@
 //! | `random` | numbers that nobody can guess |
 //! | `swap` | introduces the swap core to this machine, and disks to the swap core |
 //! | [`leaving`] | who gives way when memory is short while an area is being disabled |
+//! | [`user`] | what programs give: words, pointers and ranges that cannot wrap |
 //! | `zram` | starts zram, and makes its devices ready by the command line |
 //! | `disk` | disks: requests, interrupts, completion |
 //! | [`scenario`] | named pieces of work and checks that end in a verdict |
@@ -65,6 +66,7 @@ pub mod sync;
 pub mod syscall;
 #[cfg(target_os = "none")]
 pub mod task;
+pub mod user;
 #[cfg(target_os = "none")]
 pub mod zram;
 #[cfg(target_os = "none")]

@@ -5,9 +5,12 @@
 //! alignment-check flag that opens the user half for just its own instructions, and trap entry closes it again.
 
 use core::arch::global_asm;
-use core::fmt;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::USER_END;
+pub use crate::user::Fault;
+use crate::user::{UserPtr, UserRange};
 
 global_asm!(
     ".global quire_user_copy, quire_user_copy_end, quire_user_touch, quire_user_touch_end, quire_user_copy_failed",
@@ -51,16 +54,6 @@ unsafe extern "C" {
     fn quire_user_touch(address: u64) -> u64;
     fn quire_user_touch_end();
     fn quire_user_copy_failed();
-}
-
-/// A user access that could not be served: the address is not mapped, memory ran out, or swap could not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault;
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a user address could not be accessed")
-    }
 }
 
 /// Where a kernel fault at `instruction` continues if it cannot be served; `None` when the kernel may not fault there.
@@ -131,4 +124,71 @@ pub fn touch(address: u64) -> Result<(), Fault> {
     }
     // SAFETY: the address is in the user half, which no Rust object of the kernel occupies; a fault there is recovered from.
     if unsafe { quire_user_touch(address) } == 0 { Ok(()) } else { Err(Fault) }
+}
+
+impl<T: FromBytes + IntoBytes + Immutable> UserPtr<T> {
+    /// Reads what it points to.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn read(self) -> Result<T, Fault> {
+        let mut value = T::new_zeroed();
+        read(self.address(), value.as_mut_bytes())?;
+        Ok(value)
+    }
+}
+
+impl<T: IntoBytes + Immutable> UserPtr<T> {
+    /// Writes what it points to.
+    ///
+    /// # Errors
+    /// [`Fault`]; part of it may have been written.
+    pub fn write(self, value: T) -> Result<(), Fault> {
+        write(self.address(), value.as_bytes())
+    }
+}
+
+impl UserPtr<u8> {
+    /// Reads the bytes from here on into `to`.
+    ///
+    /// # Errors
+    /// [`Fault`]; part of the bytes may have been read.
+    pub fn read_bytes(self, to: &mut [u8]) -> Result<(), Fault> {
+        read(self.address(), to)
+    }
+
+    /// Writes `from` to the bytes from here on.
+    ///
+    /// # Errors
+    /// [`Fault`]; part of the bytes may have been written.
+    pub fn write_bytes(self, from: &[u8]) -> Result<(), Fault> {
+        write(self.address(), from)
+    }
+}
+
+impl UserRange {
+    /// Reads as many of its first bytes as `to` takes; `to` must not be longer.
+    ///
+    /// # Errors
+    /// [`Fault`]; part of the bytes may have been read.
+    pub fn read(self, to: &mut [u8]) -> Result<(), Fault> {
+        if to.len() > self.len() { Err(Fault) } else { read(self.start().address(), to) }
+    }
+
+    /// Writes `from` to its first bytes; `from` must not be longer.
+    ///
+    /// # Errors
+    /// [`Fault`]; part of the bytes may have been written.
+    pub fn write(self, from: &[u8]) -> Result<(), Fault> {
+        if from.len() > self.len() { Err(Fault) } else { write(self.start().address(), from) }
+    }
+
+    /// Makes sure that its first byte, if there is one, can be written now, without changing it: who takes something away
+    /// from somewhere, to write it there, would otherwise lose it.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn touch(self) -> Result<(), Fault> {
+        if self.is_empty() { Ok(()) } else { touch(self.start().address()) }
+    }
 }

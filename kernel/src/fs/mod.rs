@@ -48,6 +48,7 @@ pub mod path;
 #[cfg(target_os = "none")]
 pub mod pipe;
 pub mod poll;
+pub mod position;
 #[cfg(target_os = "none")]
 pub mod proc;
 #[cfg(target_os = "none")]

@@ -33,6 +33,7 @@ use crate::arch::user;
 use crate::errno::Errno;
 use crate::log;
 use crate::process::credentials::Credentials;
+use crate::user::Word;
 
 /// What a call returns: a value for the program, or an error.
 pub type Outcome = Result<u64, Errno>;
@@ -44,6 +45,13 @@ pub struct Arguments {
     pub number: u64,
     /// Its arguments, as they are in `rdi`, `rsi`, `rdx`, `r10`, `r8` and `r9`.
     pub a: [u64; 6],
+}
+
+impl Arguments {
+    /// The arguments, which cannot be calculated with before it is said what each is.
+    fn words(&self) -> [Word; 6] {
+        self.a.map(Word::new)
+    }
 }
 
 /// A call's function.

@@ -1,0 +1,12 @@
+//! What programs give: numbers whose arithmetic cannot wrap, and memory that is reached only through checked types.
+//!
+//! A [`Word`] is what a register, or a word of a structure, holds: any of 2⁶⁴ values, so it can be compared but not
+//! calculated with. What a call takes it for makes a type of it, once: a [`UserPtr`], a [`UserRange`], a
+//! [`Position`](crate::fs::position::Position), a count with a greatest value. This module is pure; the accesses themselves are in
+//! `crate::arch::user`.
+
+mod pointer;
+mod word;
+
+pub use pointer::{Fault, UserPtr, UserRange};
+pub use word::Word;
