@@ -11,7 +11,12 @@
 //! A [`SpinLock`] keeps interrupts off while it is held, so an interrupt handler may take one too. It is never held
 //! across a sleep, a page fault or device I/O. [`crate::task::Mutex`] sleeps and has a rank as well. The swap core's own
 //! locks keep preemption off, not interrupts: no interrupt handler enters the swap core.
+//!
+//! What is only ever copied out and replaced is a [`Snapshot`], whose lock is never seen and ranks below all others: it may be
+//! looked at while holding anything.
 
+#[cfg(debug_assertions)]
+use core::fmt;
 use core::ops::{Deref, DerefMut};
 
 use x86_64::instructions::interrupts;
@@ -19,12 +24,28 @@ use x86_64::instructions::interrupts;
 #[cfg(debug_assertions)]
 use crate::arch::cpu;
 
-/// The order in which locks are taken: from high to low.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Rank {
+/// Defines [`Rank`], and the list of its values by which a message names what a bit mask holds.
+macro_rules! ranks {
+    ($($(#[$meta:meta])* $name:ident $(= $number:expr)?,)*) => {
+        /// The order in which locks are taken: from high to low.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Rank {
+            $($(#[$meta])* $name $(= $number)?,)*
+        }
+
+        impl Rank {
+            #[cfg(debug_assertions)]
+            const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+ranks! {
+    /// A value that is copied and replaced as a whole: [`Snapshot`].
+    Snapshot = 0,
     /// The console: anybody may log while holding anything.
-    Console = 0,
+    Console,
     /// The run queue; held across a context switch.
     RunQueue,
     /// The queue of threads that sleep until a time.
@@ -35,8 +56,10 @@ pub enum Rank {
     TerminalQueue,
     /// The generator of random numbers.
     Random,
-    /// What belongs to one process alone: signals, name, memory.
-    Process,
+    /// Whose the terminal is.
+    TerminalOwner,
+    /// One process's signals.
+    Signals,
     /// The table of processes, with their relations and states.
     Processes,
     /// The buddy allocator's free lists.
@@ -83,6 +106,28 @@ pub enum Rank {
     Scenario,
 }
 
+/// The locks of a bit mask of ranks, by name.
+#[cfg(debug_assertions)]
+struct Names(u64);
+
+#[cfg(debug_assertions)]
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for &rank in Rank::ALL.iter().filter(|&&rank| rank != Rank::SwapLowest && self.0 & 1 << rank as u8 != 0) {
+            write!(f, "{separator}{rank:?}")?;
+            separator = ", ";
+        }
+        for &rank in quire_swap::Rank::ALL {
+            if self.0 & 1 << (Rank::SwapLowest as u8 + rank as u8) != 0 {
+                write!(f, "{separator}the swap core's {rank:?}")?;
+                separator = ", ";
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Notes that the current thread is about to take a lock of `rank` (an index below 64).
 ///
 /// # Panics
@@ -96,7 +141,9 @@ pub fn acquire_rank(rank: u8) {
         let held = cpu::this().held_ranks();
         assert!(
             held.trailing_zeros() > u32::from(rank),
-            "lock order: taking a lock of rank {rank} while holding ranks {held:#b}"
+            "lock order: taking {} while holding {}",
+            Names(1 << rank),
+            Names(held)
         );
         cpu::this().set_held_ranks(held | 1 << rank);
         cpu::enable_preemption();
@@ -187,5 +234,40 @@ impl<T> Drop for SpinGuard<'_, T> {
         if self.interrupts_were_on {
             interrupts::enable();
         }
+    }
+}
+
+/// A value that is copied out and replaced as a whole, at any time and under any lock.
+///
+/// Nothing else is locked, freed or waited for while its lock is held: the lock's rank is the lowest.
+pub struct Snapshot<T>(SpinLock<T>);
+
+impl<T> Snapshot<T> {
+    /// A snapshot of `value`.
+    pub const fn new(value: T) -> Self {
+        Self(SpinLock::new(Rank::Snapshot, value))
+    }
+
+    /// A copy of the value.
+    pub fn get(&self) -> T
+    where
+        T: Clone,
+    {
+        self.0.lock().clone()
+    }
+
+    /// A copy of what `look` finds in the value, for where a clone of the whole could not be freed.
+    pub fn part<R: Copy>(&self, look: fn(&T) -> R) -> R {
+        look(&self.0.lock())
+    }
+
+    /// Puts another value in the place of this one, which is the caller's then.
+    pub fn replace(&self, value: T) -> T {
+        core::mem::replace(&mut *self.0.lock(), value)
+    }
+
+    /// Changes the value by one that nobody else changes meanwhile. `change` takes no lock and frees nothing.
+    pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        change(&mut self.0.lock())
     }
 }

@@ -41,6 +41,25 @@ pub enum Rank {
     Control,
 }
 
+impl Rank {
+    /// Every rank, lowest first.
+    pub const ALL: &[Self] = &[
+        Self::Tables,
+        Self::Numbers,
+        Self::Class,
+        Self::Workspace,
+        Self::Slot,
+        Self::BatchPool,
+        Self::Priorities,
+        Self::Lists,
+        Self::InnerCluster,
+        Self::Cluster,
+        Self::Registry,
+        Self::Zram,
+        Self::Control,
+    ];
+}
+
 /// A value behind a spinning lock of rank `RANK`, a [`Rank`] as `u8`.
 pub(crate) struct Lock<T, M, const RANK: u8> {
     value: spin::Mutex<T>,
@@ -90,22 +109,7 @@ impl<T, M: Machine, const RANK: u8> Lock<T, M, RANK> {
 }
 
 const fn rank(number: u8) -> Rank {
-    const RANKS: [Rank; 13] = [
-        Rank::Tables,
-        Rank::Numbers,
-        Rank::Class,
-        Rank::Workspace,
-        Rank::Slot,
-        Rank::BatchPool,
-        Rank::Priorities,
-        Rank::Lists,
-        Rank::InnerCluster,
-        Rank::Cluster,
-        Rank::Registry,
-        Rank::Zram,
-        Rank::Control,
-    ];
-    RANKS[number as usize]
+    Rank::ALL[number as usize]
 }
 
 impl<T, M: Machine, const RANK: u8> Deref for Guard<'_, T, M, RANK> {

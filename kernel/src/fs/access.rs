@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(check(9, 9, READ), Err(Errno::EACCES));
         assert_eq!(check(0, 0, READ | WRITE), Ok(()));
         assert_eq!(check(0, 0, EXECUTE), Err(Errno::EACCES));
-        let member = person(9, 9).with_groups(vec![1, 2, 3]);
+        let member = person(9, 9).with_groups(Some([1, 2, 3].into()));
         assert_eq!(super::check(&member, &node, READ), Ok(()));
     }
 
@@ -209,7 +209,7 @@ mod tests {
     fn nobody_but_the_superuser_gives_files_away() {
         let file = attributes(0o644, 1, 2);
         let give = |who: &Credentials, user, group| check_new_owner(who, &file, user, group);
-        let owner = person(1, 2).with_groups(vec![7]);
+        let owner = person(1, 2).with_groups(Some([7].into()));
         assert_eq!(give(&owner, Some(3), None), Err(Errno::EPERM));
         assert_eq!(give(&owner, Some(1), Some(7)), Ok(()));
         assert_eq!(give(&owner, None, Some(8)), Err(Errno::EPERM));

@@ -9,7 +9,6 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -231,7 +230,7 @@ fn unpack_all(bytes: &'static [u8]) -> Result<(), InitramfsError> {
 fn unpack(bytes: &'static [u8], offset: usize) -> Result<usize, ArchiveError> {
     let mounts = namespace::mounts();
     let root = mounts.all()[0].root().clone();
-    let start = Start { directory: root.clone(), root, mounts, credentials: Arc::new(Credentials::SUPERUSER) };
+    let start = Start { directory: root.clone(), root, mounts, credentials: Credentials::SUPERUSER };
     let mut linked = BTreeMap::new();
     let mut archive = Archive::new(bytes, offset);
     while let Some(member) = archive.next_member()? {

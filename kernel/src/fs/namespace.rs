@@ -138,7 +138,7 @@ impl Location {
     }
 
     /// Where a walk begins.
-    pub fn start(&self, credentials: Arc<Credentials>) -> Start {
+    pub fn start(&self, credentials: Credentials) -> Start {
         let places = self.places.lock().clone();
         let mounts = mounts();
         Start { root: mounts.covering(places.root), directory: places.directory, mounts, credentials }

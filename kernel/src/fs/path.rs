@@ -22,7 +22,7 @@ pub struct Start {
     /// What is mounted.
     pub mounts: Arc<Mounts>,
     /// On whose behalf.
-    pub credentials: Arc<Credentials>,
+    pub credentials: Credentials,
 }
 
 impl Start {
@@ -308,7 +308,7 @@ mod tests {
         let covered = root.lookup(b"m").expect("there");
         let mount = Mount::new("none", "tmpfs", "/m", Some(covered), mounted);
         let mounts = Arc::new(Mounts::new(vec![mount]));
-        Start { directory: Arc::clone(&root), root, mounts, credentials: Arc::new(Credentials::SUPERUSER) }
+        Start { directory: Arc::clone(&root), root, mounts, credentials: Credentials::SUPERUSER }
     }
 
     fn found(path: &str, follow: Follow) -> Result<Found, Errno> {

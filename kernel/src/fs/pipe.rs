@@ -221,7 +221,8 @@ impl PipeNode {
     fn new(pipe: Arc<Pipe>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let (user, group) = this().with_credentials(|own| (own.user.filesystem, own.group.filesystem));
+        let own = this().identity();
+        let (user, group) = (own.user.filesystem, own.group.filesystem);
         let attributes = Attributes { user, group, ..Attributes::new(0o600, time::since_1970()) };
         Arc::new(Self { pipe, number, attributes })
     }

@@ -46,7 +46,7 @@ pub fn has_initramfs() -> bool {
 }
 
 fn root() -> Start {
-    Location::initial().start(Arc::new(Credentials::SUPERUSER))
+    Location::initial().start(Credentials::SUPERUSER)
 }
 
 fn mount_early(kind: &'static str, path: &str) -> Result<(), Errno> {

@@ -23,7 +23,6 @@ use super::{access, device, open, pipe};
 use crate::errno::Errno;
 use crate::mm::object::{self, Object, ObjectError, Source};
 use crate::mm::{heap, physical};
-use crate::process::credentials::Credentials;
 use crate::process::this;
 use crate::swap;
 use crate::sync::Rank;
@@ -214,7 +213,7 @@ impl TmpNode {
 
     /// A program has changed the file's contents.
     fn mark_modified(&self) {
-        let is_trusted = || this().with_credentials(Credentials::is_superuser_of_files);
+        let is_trusted = || this().identity().is_superuser_of_files();
         let mut tree = self.filesystem.tree.lock();
         self.touch(&mut tree);
         let permissions = &mut tree.node_mut(self.number).attributes.permissions;

@@ -32,12 +32,12 @@ impl Alarm {
 
 /// The alarm of `process`.
 pub fn get(process: &Process) -> Alarm {
-    *process.alarm.lock()
+    process.alarm.get()
 }
 
 /// Gives `process` another alarm; returns the one that it had.
 pub fn set(process: &Process, alarm: Alarm) -> Alarm {
-    let before = core::mem::replace(&mut *process.alarm.lock(), alarm);
+    let before = process.alarm.replace(alarm);
     note(alarm);
     before
 }
@@ -57,14 +57,14 @@ pub(super) fn tick() {
     // Forgotten before the processes are looked at: what is set meanwhile is noted by whoever sets it.
     EARLIEST.store(NEVER, Ordering::Release);
     table::for_each(|process| {
-        let mut alarm = process.alarm.lock();
-        let due = alarm.deadline.is_some_and(|deadline| deadline <= now);
-        if due {
-            // Those that were missed meanwhile are one.
-            alarm.deadline = (!alarm.interval.is_zero()).then(|| now + alarm.interval);
-        }
-        let next = *alarm;
-        drop(alarm);
+        let (due, next) = process.alarm.update(|alarm| {
+            let due = alarm.deadline.is_some_and(|deadline| deadline <= now);
+            if due {
+                // Those that were missed meanwhile are one.
+                alarm.deadline = (!alarm.interval.is_zero()).then(|| now + alarm.interval);
+            }
+            (due, *alarm)
+        });
         note(next);
         if due {
             // Not a real-time signal, so there is room; and it continues nobody, so the parent need not know.

@@ -10,7 +10,7 @@ use spin::Once;
 
 use super::Name;
 use super::alarm::Alarm;
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Identity};
 use super::limits::{Limit, Limits, Resource};
 use super::rseq::Area;
 use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standing};
@@ -22,7 +22,7 @@ use crate::fs::node::Handle;
 use crate::fs::open::Descriptors;
 use crate::mm::group::{self, Group};
 use crate::mm::{AddressSpace, address_space};
-use crate::sync::{Rank, SpinLock};
+use crate::sync::{Rank, Snapshot, SpinLock};
 use crate::task::{self, Thread, WaitQueue, scheduler, time};
 
 /// The first process's number; it adopts orphans, and no signal does to it what it has no handler for.
@@ -69,18 +69,18 @@ pub struct Process {
     /// In two words, so that a line of the log can show it, which is made under the console's lock.
     name: [AtomicU64; 2],
     /// Its program's file, and the path that led to it.
-    program: SpinLock<Option<(Handle, Arc<[u8]>)>>,
+    program: Snapshot<Option<(Handle, Arc<[u8]>)>>,
     /// The words of its command line, each with a zero behind it.
-    arguments: SpinLock<Arc<[u8]>>,
+    arguments: Snapshot<Arc<[u8]>>,
     /// Replaced by `execve`, gone at the end; shared with the parent between `vfork` and `execve`.
-    space: SpinLock<Option<Arc<AddressSpace>>>,
-    pub(super) life: SpinLock<Life>,
+    space: Snapshot<Option<Arc<AddressSpace>>>,
+    pub(super) life: Snapshot<Life>,
     signals: SpinLock<Signals>,
     /// What the signals come to, to be looked at without their lock.
     standing: AtomicU8,
-    pub(super) limits: SpinLock<Limits>,
-    /// Who it is; replaced as a whole.
-    credentials: SpinLock<Arc<Credentials>>,
+    pub(super) limits: Snapshot<Limits>,
+    /// Who it is.
+    credentials: Snapshot<Credentials>,
     /// Others that are the same user may not look into it: it has been somebody else.
     is_private: AtomicBool,
     /// Its open files.
@@ -106,13 +106,13 @@ pub struct Process {
     pub(super) write_at_start: AtomicU64,
     /// Where its number is to be cleared when it leaves its memory; 0 for nowhere.
     pub(super) clear_at_end: AtomicU64,
-    pub(super) alarm: SpinLock<Alarm>,
+    pub(super) alarm: Snapshot<Alarm>,
     /// The area for restartable sequences.
-    rseq: SpinLock<Option<Area>>,
+    rseq: Snapshot<Option<Area>>,
     /// Whether there is one, for the scheduler, which takes no lock of a process.
     has_rseq: AtomicBool,
     /// What `restart_syscall` goes on with.
-    pub unfinished: SpinLock<Option<Unfinished>>,
+    pub unfinished: Snapshot<Option<Unfinished>>,
     pub(super) link: RBTreeAtomicLink,
 }
 
@@ -128,17 +128,14 @@ impl Process {
             thread: Once::new(),
             started: time::since_boot(),
             name: parent.map_or_else(Name::default, Self::name).to_words().map(AtomicU64::new),
-            program: SpinLock::new(Rank::Process, parent.and_then(Self::program)),
-            arguments: SpinLock::new(Rank::Process, parent.map_or_else(|| Arc::from([]), Self::arguments)),
-            space: SpinLock::new(Rank::Process, Some(space)),
-            life: SpinLock::new(Rank::Process, Life::Runs),
-            signals: SpinLock::new(Rank::Process, signals),
+            program: Snapshot::new(parent.and_then(Self::program)),
+            arguments: Snapshot::new(parent.map_or_else(|| Arc::from([]), Self::arguments)),
+            space: Snapshot::new(Some(space)),
+            life: Snapshot::new(Life::Runs),
+            signals: SpinLock::new(Rank::Signals, signals),
             standing: AtomicU8::new(0),
-            limits: SpinLock::new(Rank::Process, parent.map_or_else(Limits::default, |parent| *parent.limits.lock())),
-            credentials: SpinLock::new(
-                Rank::Process,
-                parent.map_or_else(|| Arc::new(Credentials::SUPERUSER), Self::credentials),
-            ),
+            limits: Snapshot::new(parent.map_or_else(Limits::default, |parent| parent.limits.get())),
+            credentials: Snapshot::new(parent.map_or(Credentials::SUPERUSER, Self::credentials)),
             is_private: AtomicBool::new(parent.is_some_and(Self::is_private)),
             files: parent.map_or_else(|| Arc::new(Descriptors::new()), |parent| parent.files.fork()),
             location: parent.map_or_else(Location::initial, |parent| parent.location.fork()),
@@ -153,10 +150,10 @@ impl Process {
             release: WaitQueue::new(),
             write_at_start: AtomicU64::new(0),
             clear_at_end: AtomicU64::new(0),
-            alarm: SpinLock::new(Rank::Process, Alarm::NONE),
-            rseq: SpinLock::new(Rank::Process, None),
+            alarm: Snapshot::new(Alarm::NONE),
+            rseq: Snapshot::new(None),
             has_rseq: AtomicBool::new(false),
-            unfinished: SpinLock::new(Rank::Process, None),
+            unfinished: Snapshot::new(None),
             link: RBTreeAtomicLink::new(),
         }
     }
@@ -210,16 +207,16 @@ impl Process {
 
     /// The words of its command line, each with a zero behind it.
     pub fn arguments(&self) -> Arc<[u8]> {
-        Arc::clone(&self.arguments.lock())
+        self.arguments.get()
     }
 
     /// Becomes another program, whose memory it has already: what was the old one's is gone.
     pub(super) fn start_program(&self, name: Name, program: Program, arguments: &[u8], credentials: Credentials) {
         const SHOWN: usize = 4096;
         let program = (program.node, Arc::from(program.path));
-        let _old_program = self.program.lock().replace(program);
+        self.program.replace(Some(program));
         let shown: Arc<[u8]> = Arc::from(&arguments[..arguments.len().min(SHOWN)]);
-        let _old = core::mem::replace(&mut *self.arguments.lock(), shown);
+        self.arguments.replace(shown);
         self.set_name(name);
         let is_another = credentials.acts_as_another();
         self.set_credentials(credentials);
@@ -231,7 +228,7 @@ impl Process {
 
     /// Tells `space` the limits that it has to heed.
     pub(super) fn apply_limits(&self, space: &AddressSpace) {
-        let limits = *self.limits.lock();
+        let limits = self.limits.get();
         for (resource, limit) in [
             (Resource::ADDRESS_SPACE, address_space::Limit::AddressSpace),
             (Resource::DATA, address_space::Limit::Data),
@@ -239,42 +236,42 @@ impl Process {
         ] {
             space.set_limit(limit, limits.get(resource).soft);
         }
-        let may_lock_all = self.with_credentials(Credentials::is_superuser);
+        let may_lock_all = self.identity().is_superuser();
         let locked = if may_lock_all { Limit::NONE } else { limits.get(Resource::LOCKED).soft };
         space.set_limit(address_space::Limit::Locked, locked);
     }
 
     /// Its program's file, and the path that led to it; `None` before its first.
     pub fn program(&self) -> Option<(Handle, Arc<[u8]>)> {
-        self.program.lock().clone()
+        self.program.get()
     }
 
     /// Its memory; `None` when it has ended.
     pub fn space(&self) -> Option<Arc<AddressSpace>> {
-        self.space.lock().clone()
+        self.space.get()
     }
 
     /// Replaces its memory, which its own thread does; returns what was there.
     pub(super) fn replace_space(&self, space: Option<Arc<AddressSpace>>) -> Option<Arc<AddressSpace>> {
-        let old = core::mem::replace(&mut *self.space.lock(), space.clone());
+        let old = self.space.replace(space.clone());
         scheduler::set_space(space);
         old
     }
 
     /// Who it is.
-    pub fn credentials(&self) -> Arc<Credentials> {
-        Arc::clone(&self.credentials.lock())
+    pub fn credentials(&self) -> Credentials {
+        self.credentials.get()
     }
 
-    /// Looks at who it is, without counting a reference: where nothing may be freed.
-    pub fn with_credentials<R>(&self, look: impl FnOnce(&Credentials) -> R) -> R {
-        look(&self.credentials.lock())
+    /// Who it is, without the supplementary groups: also for where nothing may be freed.
+    pub fn identity(&self) -> Identity {
+        self.credentials.part(Credentials::identity)
     }
 
     /// It is somebody else from now on.
     pub fn set_credentials(&self, credentials: Credentials) {
-        let new = Arc::new(credentials);
-        let old = core::mem::replace(&mut *self.credentials.lock(), Arc::clone(&new));
+        let new = credentials.identity();
+        let old = self.credentials.replace(credentials);
         if !old.acts_as(&new) {
             self.set_private(true);
         }
@@ -295,23 +292,23 @@ impl Process {
 
     /// Whether it may look into the files and the memory of `other` (Linux: `ptrace_may_access`).
     pub fn may_look_into(&self, other: &Self) -> bool {
-        let (own, others) = (self.credentials(), other.credentials());
+        let (own, others) = (self.identity(), other.identity());
         self.pid == other.pid || own.is_superuser() || !other.is_private() && own.may_look_into(&others)
     }
 
     /// Where it is in its life.
     pub fn life(&self) -> Life {
-        *self.life.lock()
+        self.life.get()
     }
 
     /// The limit on `resource`.
     pub fn limit(&self, resource: Resource) -> Limit {
-        self.limits.lock().get(resource)
+        self.limits.get().get(resource)
     }
 
     /// Replaces the limit on `resource`.
     pub fn set_limit(&self, resource: Resource, limit: Limit) {
-        self.limits.lock().set(resource, limit);
+        self.limits.update(|limits| limits.set(resource, limit));
         if let Some(space) = self.space() {
             self.apply_limits(&space);
         }
@@ -366,12 +363,12 @@ impl Process {
 
     /// The area for restartable sequences.
     pub fn rseq(&self) -> Option<Area> {
-        *self.rseq.lock()
+        self.rseq.get()
     }
 
     /// Registers another area for restartable sequences, or none.
     pub fn set_rseq(&self, area: Option<Area>) {
-        *self.rseq.lock() = area;
+        self.rseq.replace(area);
         self.has_rseq.store(area.is_some(), Ordering::Relaxed);
     }
 

@@ -4,7 +4,8 @@
 //! file system's user that counts, which follows the effective one unless `setfsuid` sets it apart. What a change needs is
 //! as in Linux's `kernel/sys.c`.
 
-use alloc::vec::Vec;
+use alloc::sync::Arc;
+use core::ops::Deref;
 
 use crate::errno::Errno;
 
@@ -92,48 +93,16 @@ fn or(id: u32, unchanged: u32) -> u32 {
     if id == UNCHANGED { unchanged } else { id }
 }
 
-/// Who a process is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
+/// The users and groups that a process acts as: all of who it is that has a fixed size, so a copy needs no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
     /// Its users.
     pub user: Ids,
     /// Its groups.
     pub group: Ids,
-    /// Its supplementary groups, in order.
-    groups: Vec<u32>,
 }
 
-impl Credentials {
-    /// The superuser.
-    pub const SUPERUSER: Self = {
-        let ids = Ids { real: SUPERUSER, effective: SUPERUSER, saved: SUPERUSER, filesystem: SUPERUSER };
-        Self { user: ids, group: ids, groups: Vec::new() }
-    };
-
-    /// The supplementary groups, in order.
-    pub fn groups(&self) -> &[u32] {
-        &self.groups
-    }
-
-    /// With these users instead.
-    #[must_use]
-    pub fn with_user(&self, user: Ids) -> Self {
-        Self { user, ..self.clone() }
-    }
-
-    /// With these groups instead.
-    #[must_use]
-    pub fn with_group(&self, group: Ids) -> Self {
-        Self { group, ..self.clone() }
-    }
-
-    /// With these supplementary groups instead.
-    #[must_use]
-    pub fn with_groups(&self, mut groups: Vec<u32>) -> Self {
-        groups.sort_unstable();
-        Self { groups, ..*self }
-    }
-
+impl Identity {
     /// Whether it may what only the superuser may.
     pub fn is_superuser(&self) -> bool {
         self.user.effective == SUPERUSER
@@ -142,28 +111,6 @@ impl Credentials {
     /// Whether it may what only the superuser may with files.
     pub fn is_superuser_of_files(&self) -> bool {
         self.user.filesystem == SUPERUSER
-    }
-
-    /// Whether it uses files as a member of `group`.
-    pub fn is_in_group(&self, group: u32) -> bool {
-        self.group.filesystem == group || self.groups.binary_search(&group).is_ok()
-    }
-
-    /// As whose process it is, and not as whom it acts: for `access(2)`.
-    #[must_use]
-    pub fn as_real(&self) -> Self {
-        let real = |ids: Ids| Ids { filesystem: ids.real, ..ids };
-        Self { user: real(self.user), group: real(self.group), groups: self.groups.clone() }
-    }
-
-    /// After starting a program that acts as these, where they are given: whom its file's owner lets it act as.
-    #[must_use]
-    pub fn in_program(&self, user: Option<u32>, group: Option<u32>) -> Self {
-        let acting = |ids: Ids, id: Option<u32>| {
-            let effective = id.unwrap_or(ids.effective);
-            Ids { saved: effective, ..ids.acting_as(effective) }
-        };
-        Self { user: acting(self.user, user), group: acting(self.group, group), groups: self.groups.clone() }
     }
 
     /// Whether it acts as somebody else than whose process it is.
@@ -200,6 +147,84 @@ impl Credentials {
     }
 }
 
+/// Who a process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    identity: Identity,
+    /// Its supplementary groups, in order; `None` for none.
+    groups: Option<Arc<[u32]>>,
+}
+
+impl Credentials {
+    /// The superuser.
+    pub const SUPERUSER: Self = {
+        let ids = Ids { real: SUPERUSER, effective: SUPERUSER, saved: SUPERUSER, filesystem: SUPERUSER };
+        Self { identity: Identity { user: ids, group: ids }, groups: None }
+    };
+
+    /// Its users and groups, without the supplementary ones.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The supplementary groups, in order.
+    pub fn groups(&self) -> &[u32] {
+        self.groups.as_deref().unwrap_or_default()
+    }
+
+    /// With these users instead.
+    #[must_use]
+    pub fn with_user(mut self, user: Ids) -> Self {
+        self.identity.user = user;
+        self
+    }
+
+    /// With these groups instead.
+    #[must_use]
+    pub fn with_group(mut self, group: Ids) -> Self {
+        self.identity.group = group;
+        self
+    }
+
+    /// With these supplementary groups instead, which are in order.
+    #[must_use]
+    pub fn with_groups(self, groups: Option<Arc<[u32]>>) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// Whether it uses files as a member of `group`.
+    pub fn is_in_group(&self, group: u32) -> bool {
+        self.group.filesystem == group || self.groups().binary_search(&group).is_ok()
+    }
+
+    /// As whose process it is, and not as whom it acts: for `access(2)`.
+    #[must_use]
+    pub fn as_real(self) -> Self {
+        let real = |ids: Ids| Ids { filesystem: ids.real, ..ids };
+        let (user, group) = (real(self.user), real(self.group));
+        self.with_user(user).with_group(group)
+    }
+
+    /// After starting a program that acts as these, where they are given: whom its file's owner lets it act as.
+    #[must_use]
+    pub fn in_program(self, user: Option<u32>, group: Option<u32>) -> Self {
+        let acting = |ids: Ids, id: Option<u32>| {
+            let effective = id.unwrap_or(ids.effective);
+            Ids { saved: effective, ..ids.acting_as(effective) }
+        };
+        let (user, group) = (acting(self.user, user), acting(self.group, group));
+        self.with_user(user).with_group(group)
+    }
+}
+
+impl Deref for Credentials {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.identity
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Credentials, Ids, UNCHANGED};
@@ -210,7 +235,7 @@ mod tests {
     }
 
     fn user(user: Ids) -> Credentials {
-        Credentials { user, group: ids(7, 7, 7), ..Credentials::SUPERUSER }
+        Credentials::SUPERUSER.with_user(user).with_group(ids(7, 7, 7))
     }
 
     #[test]
@@ -262,12 +287,12 @@ mod tests {
     fn only_what_is_all_ones_own_is_looked_into() {
         assert!(user(ids(5, 5, 5)).may_look_into(&user(ids(5, 5, 5))));
         assert!(!user(ids(5, 5, 5)).may_look_into(&user(ids(5, 5, 0))), "it could act as root");
-        assert!(!Credentials { group: ids(8, 8, 8), ..user(ids(5, 5, 5)) }.may_limit(&user(ids(5, 5, 5))));
+        assert!(!user(ids(5, 5, 5)).with_group(ids(8, 8, 8)).may_limit(&user(ids(5, 5, 5))));
     }
 
     #[test]
     fn groups_are_found() {
-        let member = user(ids(5, 5, 5)).with_groups(vec![30, 10, 20]);
+        let member = user(ids(5, 5, 5)).with_groups(Some([10, 20, 30].into()));
         assert_eq!(member.groups(), [10, 20, 30]);
         for (group, is_in) in [(7, true), (20, true), (5, false), (0, false)] {
             assert_eq!(member.is_in_group(group), is_in);

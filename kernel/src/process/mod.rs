@@ -10,8 +10,9 @@
 //! # Locks
 //!
 //! Relations (parent, group, session) and states change under the table's lock, `Rank::Processes`; what belongs to one
-//! process alone under locks of `Rank::Process`, which rank below it. Both rank below everything that an interrupt may
-//! find held, because the terminal and the clock send signals from interrupts; so nothing is allocated under them.
+//! process alone is a snapshot, or under its lock of `Rank::Signals`, which ranks below it. Both rank below everything that
+//! an interrupt may find held, because the terminal and the clock send signals from interrupts; so nothing is allocated under
+//! them.
 
 #[cfg(target_os = "none")]
 pub mod alarm;

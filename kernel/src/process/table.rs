@@ -64,7 +64,7 @@ pub fn count() -> usize {
 
 /// How many processes are this user's.
 pub(super) fn count_of_user(user: u32) -> u64 {
-    let is_own = |process: &&Process| process.with_credentials(|credentials| credentials.user.real == user);
+    let is_own = |process: &&Process| process.identity().user.real == user;
     TABLE.lock().processes.iter().filter(is_own).count() as u64
 }
 
@@ -102,7 +102,7 @@ pub fn send_to(process: &Process, signal: Signal, info: Info) -> Result<(), Queu
 }
 
 /// Sends `signal` to every process that `choose` chooses; returns how many there are. `choose` takes no lock of a rank above
-/// [`Rank::Process`]. May be called from an interrupt.
+/// [`Rank::Signals`]. May be called from an interrupt.
 pub fn send_where(signal: Signal, info: Info, choose: impl Fn(&Process) -> bool) -> usize {
     let table = TABLE.lock();
     let mut count = 0;
@@ -119,7 +119,7 @@ pub fn send_to_group(group: u32, signal: Signal, info: Info) -> usize {
     send_where(signal, info, |process| process.group() == group)
 }
 
-/// Whether a process that `choose` chooses exists. `choose` takes no lock of a rank above [`Rank::Process`].
+/// Whether a process that `choose` chooses exists. `choose` takes no lock of a rank above [`Rank::Signals`].
 pub fn exists(choose: impl Fn(&Process) -> bool) -> bool {
     TABLE.lock().processes.iter().any(choose)
 }
@@ -129,7 +129,7 @@ pub fn is_orphaned(group: u32) -> bool {
     !TABLE.lock().has_guardian(group)
 }
 
-/// Calls `work` for every process. `work` takes no lock of a rank above [`Rank::Process`]. May be called from an interrupt.
+/// Calls `work` for every process. `work` takes no lock of a rank above [`Rank::Signals`]. May be called from an interrupt.
 pub(super) fn for_each(work: impl FnMut(&Process)) {
     TABLE.lock().processes.iter().for_each(work);
 }
@@ -151,12 +151,12 @@ pub(super) fn end(process: &Process, end: ChildChange) {
     let mut orphans_ended = false;
     for child in table.processes.iter().filter(|child| child.parent() == process.pid()) {
         child.set_parent(INIT);
-        orphans_ended |= matches!(*child.life.lock(), Life::Ended(_));
+        orphans_ended |= matches!(child.life(), Life::Ended(_));
     }
     if orphans_ended && let Some(init) = table.processes.find(&INIT).get() {
         Table::count_child_event(init);
     }
-    *process.life.lock() = Life::Ended(end);
+    process.life.replace(Life::Ended(end));
     table.hang_up_orphaned_groups(process);
     let wanted = table.tell_parent(process, end);
     let gone = if wanted { None } else { table.processes.find_mut(&process.pid()).remove() };
@@ -183,7 +183,7 @@ pub(super) fn take_change(parent: u32, wanted: &Wanted) -> Children {
     let mut cursor = table.processes.front_mut();
     while let Some(child) = cursor.get() {
         if child.parent() == parent && wanted.means(child) {
-            let life = *child.life.lock();
+            let life = child.life();
             let change = match life {
                 Life::Ended(end) => Some(end).filter(|_| wanted.ends),
                 Life::Runs => {
@@ -241,7 +241,7 @@ pub fn start_session(process: &Process) -> Result<u32, Errno> {
 
 impl Table {
     fn send(&self, process: &Process, signal: Signal, info: Info) -> Result<(), QueueFull> {
-        let life = *process.life.lock();
+        let life = process.life();
         if life == Life::Runs && process.add_signal(signal, info)?.continued {
             self.tell_parent(process, ChildChange::Continued);
         }
@@ -257,7 +257,7 @@ impl Table {
         let (wants_signal, vanish) =
             parent.with_signals(|signals| (has_ended || signals.wants_stops_of_children(), signals.children_vanish()));
         if wants_signal {
-            let user = child.with_credentials(|credentials| credentials.user.real);
+            let user = child.identity().user.real;
             // Not a real-time signal, so there is room.
             let _ = self.send(parent, Signal::SIGCHLD, Info::Child { pid: child.pid(), user, change });
         }
@@ -276,7 +276,7 @@ impl Table {
             let found = self.processes.find(&process.parent());
             found.get().is_some_and(|parent| parent.group() != group && parent.session() == process.session())
         };
-        let runs = |process: &Process| !matches!(*process.life.lock(), Life::Ended(_));
+        let runs = |process: &Process| !matches!(process.life(), Life::Ended(_));
         self.processes.iter().any(|process| process.group() == group && runs(process) && is_guarded(process))
     }
 

@@ -9,7 +9,7 @@ use super::{Arguments, Calls, Outcome, read_bytes, require_superuser};
 use crate::arch::user;
 use crate::errno::Errno;
 use crate::mm::heap;
-use crate::process::credentials::{Credentials, Ids};
+use crate::process::credentials::{Identity, Ids};
 use crate::process::{Name, this};
 
 /// The most supplementary groups (Linux: `NGROUPS_MAX`).
@@ -46,8 +46,8 @@ fn getppid(_: &Arguments) -> Outcome {
     Ok(u64::from(this().parent()))
 }
 
-fn this_ids(look: impl FnOnce(&Credentials) -> u32) -> Outcome {
-    Ok(this().with_credentials(look).into())
+fn this_ids(look: impl FnOnce(Identity) -> u32) -> Outcome {
+    Ok(look(this().identity()).into())
 }
 
 fn getuid(_: &Arguments) -> Outcome {
@@ -74,11 +74,11 @@ fn write_ids(arguments: &Arguments, ids: Ids) -> Outcome {
 }
 
 fn getresuid(arguments: &Arguments) -> Outcome {
-    write_ids(arguments, this().credentials().user)
+    write_ids(arguments, this().identity().user)
 }
 
 fn getresgid(arguments: &Arguments) -> Outcome {
-    write_ids(arguments, this().credentials().group)
+    write_ids(arguments, this().identity().group)
 }
 
 /// The three numbers that a call may be given.
@@ -98,18 +98,18 @@ const SET_FILESYSTEM: Change = |ids, [id, ..], privileged| Ok(ids.set_filesystem
 /// Changes the users; returns those from before.
 fn change_user(arguments: &Arguments, change: Change) -> Result<Ids, Errno> {
     let process = this();
-    let old = process.credentials();
+    let old = process.identity();
     let user = change(old.user, numbers(arguments), old.is_superuser())?;
-    process.set_credentials(old.with_user(user));
+    process.set_credentials(process.credentials().with_user(user));
     Ok(old.user)
 }
 
 /// Changes the groups; returns those from before.
 fn change_group(arguments: &Arguments, change: Change) -> Result<Ids, Errno> {
     let process = this();
-    let old = process.credentials();
+    let old = process.identity();
     let group = change(old.group, numbers(arguments), old.is_superuser())?;
-    process.set_credentials(old.with_group(group));
+    process.set_credentials(process.credentials().with_group(group));
     Ok(old.group)
 }
 
@@ -171,7 +171,9 @@ fn setgroups(arguments: &Arguments) -> Outcome {
     }
     let mut bytes = alloc::vec![0; bytes];
     user::read(address, &mut bytes)?;
-    let groups = bytes.as_chunks().0.iter().map(|&group| u32::from_le_bytes(group)).collect();
+    let mut groups: Vec<u32> = bytes.as_chunks().0.iter().map(|&group| u32::from_le_bytes(group)).collect();
+    groups.sort_unstable();
+    let groups = (!groups.is_empty()).then(|| groups.into());
     let process = this();
     process.set_credentials(process.credentials().with_groups(groups));
     Ok(0)

@@ -17,7 +17,6 @@ use crate::mm::advice::Advice;
 use crate::mm::region::Protection;
 use crate::mm::remap::Move;
 use crate::process;
-use crate::process::credentials::Credentials;
 use crate::process::limits::Resource;
 
 pub(super) const CALLS: Calls = &[
@@ -231,7 +230,7 @@ fn madvise(&Arguments { a: [start, length, advice, ..], .. }: &Arguments) -> Out
 /// Whether any memory may be locked at all.
 fn check_may_lock() -> Result<(), Errno> {
     let process = process::this();
-    let may = process.limit(Resource::LOCKED).soft != 0 || process.with_credentials(Credentials::is_superuser);
+    let may = process.limit(Resource::LOCKED).soft != 0 || process.identity().is_superuser();
     if may { Ok(()) } else { Err(Errno::EPERM) }
 }
 

@@ -180,9 +180,9 @@ fn check_access(directory: u64, path: u64, mode: u64, flags: u32) -> Outcome {
     }
     let mut start = start_at(directory)?;
     if flags & linux::AT_EACCESS == 0 {
-        start.credentials = Arc::new(start.credentials.as_real());
+        start.credentials = start.credentials.as_real();
     }
-    let credentials = Arc::clone(&start.credentials);
+    let credentials = start.credentials.clone();
     let node = node_from(start, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?;
     let metadata = node.metadata();
     let is_stored = matches!(metadata.kind, Kind::File | Kind::Directory | Kind::Link);

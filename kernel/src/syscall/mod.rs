@@ -32,7 +32,6 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::arch::user;
 use crate::errno::Errno;
 use crate::log;
-use crate::process::credentials::Credentials;
 use crate::user::Word;
 
 /// What a call returns: a value for the program, or an error.
@@ -129,7 +128,7 @@ fn name_once(number: u64) {
 
 /// What only the superuser may do.
 fn require_superuser() -> Result<(), Errno> {
-    let may = crate::process::this().with_credentials(Credentials::is_superuser);
+    let may = crate::process::this().identity().is_superuser();
     if may { Ok(()) } else { Err(Errno::EPERM) }
 }
 

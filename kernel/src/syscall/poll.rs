@@ -133,7 +133,7 @@ pub(super) fn poll_until(files: u64, count: u64, deadline: Option<Duration>) -> 
     if outcome != Err(Errno::RESTART_WITHOUT_HANDLER) {
         return outcome;
     }
-    *this().unfinished.lock() = Some(Unfinished::Poll { files, count, deadline });
+    this().unfinished.replace(Some(Unfinished::Poll { files, count, deadline }));
     Err(Errno::RESTART_LATER)
 }
 

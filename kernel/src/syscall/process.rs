@@ -168,7 +168,7 @@ fn waitid(arguments: &Arguments) -> Outcome {
     if info != 0 {
         let bytes = match &found {
             Some((child, change)) => {
-                let user = child.with_credentials(|credentials| credentials.user.real);
+                let user = child.identity().user.real;
                 Info::Child { pid: child.pid(), user, change: *change }.to_bytes(Signal::SIGCHLD)
             }
             None => [0; Info::BYTES],
@@ -219,8 +219,8 @@ fn prlimit64(arguments: &Arguments) -> Outcome {
         0 => Arc::clone(&this),
         pid => process::find(pid).ok_or(Errno::ESRCH)?,
     };
-    let credentials = this.credentials();
-    if process.pid() != this.pid() && !credentials.may_limit(&process.credentials()) {
+    let who = this.identity();
+    if process.pid() != this.pid() && !who.may_limit(&process.identity()) {
         return Err(Errno::EPERM);
     }
     let resource = Resource::new(resource).ok_or(Errno::EINVAL)?;
@@ -230,7 +230,7 @@ fn prlimit64(arguments: &Arguments) -> Outcome {
         if soft > hard {
             return Err(Errno::EINVAL);
         }
-        if hard > before.hard && !credentials.is_superuser() {
+        if hard > before.hard && !who.is_superuser() {
             return Err(Errno::EPERM);
         }
         process.set_limit(resource, Limit { soft, hard });

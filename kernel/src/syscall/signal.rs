@@ -10,7 +10,7 @@ use super::time::read_duration;
 use super::{Arguments, Calls, Outcome, read_bytes, read_words, write_words};
 use crate::arch::user;
 use crate::errno::Errno;
-use crate::process::credentials::Credentials;
+use crate::process::credentials::Identity;
 use crate::process::signal::frame::FRAME_BYTES;
 use crate::process::signal::{Action, AlternateStack, AlternateStackError, Info, QueueFull, Set, Signal, Signals};
 use crate::process::{self, INIT, Process};
@@ -162,18 +162,17 @@ fn send(process: &Process, signal: Option<Signal>, info: Info) -> Result<(), Err
 }
 
 /// Whether `caller` may send `signal` to `process`: within a session anybody continues anybody.
-fn may_send(caller: &Process, credentials: &Credentials, process: &Process, signal: Option<Signal>) -> bool {
-    signal == Some(Signal::SIGCONT) && caller.session() == process.session()
-        || process.with_credentials(|target| credentials.may_signal(target))
+fn may_send(caller: &Process, who: &Identity, process: &Process, signal: Option<Signal>) -> bool {
+    signal == Some(Signal::SIGCONT) && caller.session() == process.session() || who.may_signal(&process.identity())
 }
 
 fn kill(arguments: &Arguments) -> Outcome {
     let [pid, number, ..] = arguments.a;
     let (pid, signal) = (pid as i32, read_signal(number)?);
     let caller = process::this();
-    let credentials = caller.credentials();
-    let info = Info::User { pid: caller.pid(), user: credentials.user.real };
-    let may_send = |process: &Process| may_send(&caller, &credentials, process, signal);
+    let who = caller.identity();
+    let info = Info::User { pid: caller.pid(), user: who.user.real };
+    let may_send = |process: &Process| may_send(&caller, &who, process, signal);
     if let Ok(pid @ 1..) = u32::try_from(pid) {
         let process = process::find(pid).ok_or(Errno::ESRCH)?;
         if !may_send(&process) {
@@ -207,11 +206,11 @@ fn send_to_thread(thread: u64, number: u64, info: impl FnOnce(u32, u32) -> Info)
     let thread = u32::try_from(thread as i32).ok().filter(|&thread| thread != 0).ok_or(Errno::EINVAL)?;
     let process = process::find(thread).ok_or(Errno::ESRCH)?;
     let caller = process::this();
-    let credentials = caller.credentials();
-    if process.pid() != caller.pid() && !may_send(&caller, &credentials, &process, signal) {
+    let who = caller.identity();
+    if process.pid() != caller.pid() && !may_send(&caller, &who, &process, signal) {
         return Err(Errno::EPERM);
     }
-    send(&process, signal, info(caller.pid(), credentials.user.real))?;
+    send(&process, signal, info(caller.pid(), who.user.real))?;
     Ok(0)
 }
 

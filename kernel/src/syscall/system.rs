@@ -7,7 +7,7 @@ use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::arch::user;
 use crate::errno::Errno;
 use crate::mm::physical;
-use crate::sync::{Rank, SpinLock};
+use crate::sync::Snapshot;
 use crate::task::time;
 use crate::{process, random, swap};
 
@@ -29,7 +29,7 @@ pub const VERSION: &str = concat!("Quire ", env!("CARGO_PKG_VERSION"));
 /// The bytes of a name, the zero at its end included.
 const NAME_BYTES: usize = 65;
 
-static HOST_NAME: SpinLock<HostName> = SpinLock::new(Rank::Process, HostName::new(b"quire"));
+static HOST_NAME: Snapshot<HostName> = Snapshot::new(HostName::new(b"quire"));
 
 /// A name of at most 64 bytes.
 #[derive(Clone, Copy)]
@@ -53,7 +53,7 @@ impl HostName {
 
 /// The machine's name.
 pub fn host_name() -> HostName {
-    *HOST_NAME.lock()
+    HOST_NAME.get()
 }
 
 /// Gives the machine a name.
@@ -64,7 +64,7 @@ pub fn set_host_name(name: &[u8]) -> Result<(), Errno> {
     if name.len() >= NAME_BYTES {
         return Err(Errno::EINVAL);
     }
-    *HOST_NAME.lock() = HostName::new(name);
+    HOST_NAME.replace(HostName::new(name));
     Ok(())
 }
 

@@ -144,7 +144,7 @@ fn sleep(deadline: Duration, remainder: u64) -> Outcome {
     if remainder != 0 {
         write_duration(remainder, deadline.saturating_sub(time::since_boot()))?;
     }
-    *process::this().unfinished.lock() = Some(Unfinished::Sleep { deadline, remainder });
+    process::this().unfinished.replace(Some(Unfinished::Sleep { deadline, remainder }));
     Err(Errno::RESTART_LATER)
 }
 
@@ -170,8 +170,7 @@ fn clock_nanosleep(arguments: &Arguments) -> Outcome {
 }
 
 fn restart_syscall(_: &Arguments) -> Outcome {
-    let unfinished = process::this().unfinished.lock().take();
-    match unfinished {
+    match process::this().unfinished.replace(None) {
         Some(Unfinished::Sleep { deadline, remainder }) => sleep(deadline, remainder),
         Some(Unfinished::Poll { files, count, deadline }) => poll_until(files, count, deadline),
         None => Err(Errno::EINTR),

@@ -42,7 +42,10 @@ impl Directory for Files {
 
     fn owners(&self) -> Option<[Owner; 2]> {
         let process = process::find(self.0)?;
-        let owner = process.with_credentials(|own| (own.user.effective, own.group.effective));
+        let owner = {
+            let own = process.identity();
+            (own.user.effective, own.group.effective)
+        };
         Some([owner, if process.is_private() { (SUPERUSER, SUPERUSER) } else { owner }])
     }
 }
@@ -57,7 +60,8 @@ impl Directory for Descriptors {
 
     fn owners(&self) -> Option<[Owner; 2]> {
         let process = process::current().filter(|process| process.pid() == self.0)?;
-        Some([process.with_credentials(|own| (own.user.filesystem, own.group.filesystem)); 2])
+        let own = process.identity();
+        Some([(own.user.filesystem, own.group.filesystem); 2])
     }
 
     fn entries(&self) -> Entries {
@@ -128,7 +132,7 @@ fn entries(pid: u32) -> Entries {
         if let Some((node, path)) = process.program() {
             entries.push(("exe".into(), private_link(&process, node, path.to_vec())));
         }
-        let start = process.location.start(Arc::new(Credentials::SUPERUSER));
+        let start = process.location.start(Credentials::SUPERUSER);
         for (name, node) in [("cwd", &start.directory), ("root", &start.root)] {
             let path = super::super::path::path_of(&start, node).unwrap_or_default();
             entries.push((name.into(), private_link(&process, Arc::clone(node), path)));

@@ -6,7 +6,6 @@
 
 use super::input::send_to_foreground;
 use crate::errno::Errno;
-use crate::process::credentials::Credentials;
 use crate::process::signal::{Info, Signal};
 use crate::process::{self, Process};
 use crate::sync::{Rank, SpinLock};
@@ -20,7 +19,7 @@ struct Owner {
     foreground: u32,
 }
 
-static OWNER: SpinLock<Option<Owner>> = SpinLock::new(Rank::Process, None);
+static OWNER: SpinLock<Option<Owner>> = SpinLock::new(Rank::TerminalOwner, None);
 
 fn owner() -> Option<Owner> {
     *OWNER.lock()
@@ -55,10 +54,11 @@ pub(super) fn acquire(steal: bool) -> Result<(), Errno> {
     if session != process.pid() {
         return Err(Errno::EPERM);
     }
+    let may_steal = steal && process.identity().is_superuser();
     let mut owner = OWNER.lock();
     match *owner {
         Some(Owner { session: taken, .. }) if taken == session => Ok(()),
-        Some(_) if !(steal && process.with_credentials(Credentials::is_superuser)) => Err(Errno::EPERM),
+        Some(_) if !may_steal => Err(Errno::EPERM),
         _ => {
             *owner = Some(Owner { session, foreground });
             Ok(())
