@@ -22,11 +22,12 @@ use quire_swap::{IoError, Machine};
 
 use super::device::writes;
 use super::node::{Device, File, Wait};
-use crate::arch::user;
+use super::position::{Position, Whence};
 use crate::errno::Errno;
 use crate::mm::heap;
 use crate::swap::{self, Quire};
 use crate::task::WaitQueue;
+use crate::user::Word;
 use crate::{disk, zram};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -187,9 +188,8 @@ impl BlockFile {
     }
 
     /// The bytes that an `ioctl` names: two words, offset and length.
-    fn range(&self, argument: u64) -> Result<core::ops::Range<u64>, Errno> {
-        let word = |address| user::read_word(address).map_err(|_| Errno::EFAULT);
-        let (start, length) = (word(argument)?, word(argument.wrapping_add(8))?);
+    fn range(&self, argument: Word) -> Result<core::ops::Range<u64>, Errno> {
+        let [start, length]: [u64; 2] = argument.pointer().read()?;
         let sector = u64::from(self.medium.sector());
         let end = start.checked_add(length).filter(|end| *end <= self.bytes()).ok_or(Errno::EINVAL)?;
         if start % sector != 0 || length % sector != 0 {
@@ -235,7 +235,8 @@ impl File for BlockFile {
         self
     }
 
-    fn read(&self, offset: u64, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
+    fn read(&self, position: Position, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
+        let offset = position.get();
         let bytes = self.bytes().saturating_sub(offset).min(buffer.len() as u64) as usize;
         let mut contents = page_buffer()?;
         each_part(offset, bytes, |part, range| {
@@ -245,7 +246,8 @@ impl File for BlockFile {
         })
     }
 
-    fn write(&self, offset: u64, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
+    fn write(&self, position: Position, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
+        let offset = position.get();
         if bytes.is_empty() {
             return Ok(0);
         }
@@ -258,12 +260,21 @@ impl File for BlockFile {
         each_part(offset, room, |part, range| self.write_part(part, &bytes[range], &mut contents))
     }
 
-    fn length(&self) -> Option<u64> {
-        Some(self.bytes())
+    fn length(&self) -> Option<Position> {
+        Position::new(self.bytes())
     }
 
-    fn control(&self, request: u32, argument: u64) -> Result<u64, Errno> {
-        let answer = |bytes: &[u8]| user::write(argument, bytes).map(|()| 0).map_err(|_| Errno::EFAULT);
+    /// Not beyond the end (Linux: `blkdev_llseek`).
+    fn seek(&self, current: Position, offset: i64, whence: Whence) -> Result<Position, Errno> {
+        let length = self.length().ok_or(Errno::ESPIPE)?;
+        match whence {
+            Whence::Data | Whence::Hole => Err(Errno::EINVAL),
+            _ => current.seek(length, length, offset, whence),
+        }
+    }
+
+    fn control(&self, request: u32, argument: Word) -> Result<u64, Errno> {
+        let answer = |bytes: &[u8]| Ok(argument.pointer().write_bytes(bytes).map(|()| 0)?);
         match request {
             BLKGETSIZE64 => answer(&self.bytes().to_le_bytes()),
             BLKGETSIZE => answer(&(self.bytes() / u64::from(SECTOR)).to_le_bytes()),

@@ -17,8 +17,10 @@ use core::any::Any;
 use linux_raw_sys::general as linux;
 
 use super::node::{Device, File, Kind, Wait};
+use super::position::{Position, Whence};
 use super::{block, kmsg, terminal};
 use crate::errno::Errno;
+use crate::user::Word;
 use crate::{ghost, random};
 
 /// The ghost swap device's number.
@@ -74,7 +76,7 @@ impl File for Endless {
         self
     }
 
-    fn read(&self, _: u64, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
+    fn read(&self, _: Position, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
         match self {
             Self::Null => return Ok(0),
             Self::Zero | Self::Full => buffer.fill(0),
@@ -83,16 +85,20 @@ impl File for Endless {
         Ok(buffer.len())
     }
 
-    fn write(&self, _: u64, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
+    fn write(&self, _: Position, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
         if matches!(self, Self::Full) { Err(Errno::ENOSPC) } else { Ok(bytes.len()) }
     }
 
-    fn length(&self) -> Option<u64> {
-        // Linux lets these be positioned, to no effect.
-        Some(0)
+    fn length(&self) -> Option<Position> {
+        Some(Position::START)
     }
 
-    fn control(&self, _: u32, _: u64) -> Result<u64, Errno> {
+    /// Linux lets these be positioned, to no effect (`null_lseek`, `noop_llseek`).
+    fn seek(&self, current: Position, _: i64, _: Whence) -> Result<Position, Errno> {
+        Ok(if matches!(self, Self::Random) { current } else { Position::START })
+    }
+
+    fn control(&self, _: u32, _: Word) -> Result<u64, Errno> {
         Err(if matches!(self, Self::Random) { Errno::EINVAL } else { Errno::ENOTTY })
     }
 }
@@ -105,16 +111,16 @@ impl File for Ghost {
         self
     }
 
-    fn read(&self, offset: u64, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
-        Ok(ghost::read(offset, buffer))
+    fn read(&self, position: Position, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
+        Ok(ghost::read(position.get(), buffer))
     }
 
-    fn write(&self, _: u64, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
+    fn write(&self, _: Position, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
         Ok(bytes.len())
     }
 
-    fn length(&self) -> Option<u64> {
-        Some(0)
+    fn length(&self) -> Option<Position> {
+        Some(Position::START)
     }
 }
 

@@ -11,6 +11,7 @@ use core::time::Duration;
 use super::changes;
 use super::node::{File, Wait};
 use super::poll::Ready;
+use super::position::Position;
 use crate::errno::Errno;
 use crate::log_ring::TEXT_MAX;
 use crate::task::time;
@@ -36,7 +37,7 @@ impl File for Kmsg {
         self
     }
 
-    fn read(&self, _: u64, buffer: &mut [u8], wait: Wait) -> Result<usize, Errno> {
+    fn read(&self, _: Position, buffer: &mut [u8], wait: Wait) -> Result<usize, Errno> {
         let mut text = [0; TEXT_MAX];
         loop {
             let seen = changes::seen();
@@ -54,7 +55,7 @@ impl File for Kmsg {
         }
     }
 
-    fn write(&self, _: u64, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
+    fn write(&self, _: Position, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
         let text = String::from_utf8_lossy(bytes);
         // `<6>text` names a priority, which Quire does not keep.
         let text = match text.strip_prefix('<').and_then(|rest| rest.split_once('>')) {

@@ -38,6 +38,8 @@ pub mod gzip;
 pub mod initramfs;
 #[cfg(target_os = "none")]
 pub mod kmsg;
+#[cfg(target_os = "none")]
+pub mod limit;
 pub mod mount;
 #[cfg(target_os = "none")]
 pub mod namespace;

@@ -19,6 +19,7 @@ use super::mount::{Mount, Mounts, Options};
 use super::node::{Attributes, Handle, Kind, Metadata, New};
 use super::open::{OnlyPath, OpenFile};
 use super::path::{Follow, Found, Last, Start, path_of, walk};
+use super::position::Position;
 use crate::errno::Errno;
 use crate::process::credentials::Credentials;
 use crate::sync::Rank;
@@ -196,7 +197,7 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
         access::check_owner(&start.credentials, &metadata.attributes)?;
     }
     if flags & linux::O_TRUNC != 0 && metadata.kind == Kind::File && !is_new {
-        node.set_length(0)?;
+        node.set_length(Position::START)?;
     }
     let file = node.open(flags)?;
     OpenFile::new(node, file, &shown, flags)

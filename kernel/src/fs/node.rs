@@ -11,7 +11,9 @@ use core::time::Duration;
 use linux_raw_sys::general as linux;
 
 use super::poll::Ready;
+use super::position::{Position, Whence};
 use crate::errno::Errno;
+use crate::user::Word;
 
 /// The longest name in a directory.
 pub const NAME_MAX: usize = 255;
@@ -227,8 +229,8 @@ pub trait Node: Send + Sync {
     /// Makes a file shorter, or longer with zeros.
     ///
     /// # Errors
-    /// `EINVAL` for what is no file.
-    fn set_length(&self, length: u64) -> Result<(), Errno> {
+    /// `EINVAL` for what is no file; `EFBIG` beyond the process's limit.
+    fn set_length(&self, length: Position) -> Result<(), Errno> {
         let _ = length;
         Err(Errno::EINVAL)
     }
@@ -331,37 +333,55 @@ pub enum Wait {
     Never,
 }
 
-/// One opening of a node. Offsets mean nothing to what cannot be positioned, such as a pipe.
+/// One opening of a node. Positions mean nothing to what cannot be positioned, such as a pipe.
 pub trait File: Send + Sync {
-    /// Reads what is there at `offset`; 0 bytes at the end.
+    /// Reads what is there at `position`; 0 bytes at the end.
     ///
     /// # Errors
     /// `EINVAL` for what cannot be read.
-    fn read(&self, offset: u64, buffer: &mut [u8], wait: Wait) -> Result<usize, Errno> {
-        let _ = (offset, buffer, wait);
+    fn read(&self, position: Position, buffer: &mut [u8], wait: Wait) -> Result<usize, Errno> {
+        let _ = (position, buffer, wait);
         Err(Errno::EINVAL)
     }
 
-    /// Writes at `offset`, at least one byte of those there are.
+    /// Writes at `position`, at least one byte of those there are.
     ///
     /// # Errors
     /// `EINVAL` for what cannot be written.
-    fn write(&self, offset: u64, bytes: &[u8], wait: Wait) -> Result<usize, Errno> {
-        let _ = (offset, bytes, wait);
+    fn write(&self, position: Position, bytes: &[u8], wait: Wait) -> Result<usize, Errno> {
+        let _ = (position, bytes, wait);
         Err(Errno::EINVAL)
     }
 
-    /// Writes at the end; returns how much, and the offset behind it.
+    /// Writes at the end; returns how much, and the position behind it.
     ///
     /// # Errors
     /// As [`Self::write`].
-    fn append(&self, bytes: &[u8], wait: Wait) -> Result<(usize, u64), Errno> {
-        self.write(0, bytes, wait).map(|written| (written, 0))
+    fn append(&self, bytes: &[u8], wait: Wait) -> Result<(usize, Position), Errno> {
+        self.write(Position::START, bytes, wait).map(|written| (written, Position::START))
+    }
+
+    /// How many of `bytes` bytes a call may write from `start` on: what limits there are for such files.
+    ///
+    /// # Errors
+    /// `EFBIG`.
+    fn writable(&self, start: Position, bytes: usize) -> Result<usize, Errno> {
+        let _ = start;
+        Ok(bytes)
     }
 
     /// The length for `SEEK_END`; none for what cannot be positioned.
-    fn length(&self) -> Option<u64> {
+    fn length(&self) -> Option<Position> {
         None
+    }
+
+    /// Where `lseek(2)` leads from `current`.
+    ///
+    /// # Errors
+    /// `ESPIPE` for what cannot be positioned; `EINVAL` where there is no place, `ENXIO` where there are no data.
+    fn seek(&self, current: Position, offset: i64, whence: Whence) -> Result<Position, Errno> {
+        let length = self.length().ok_or(Errno::ESPIPE)?;
+        current.seek(length, Position::MAX, offset, whence)
     }
 
     /// What can be done without waiting.
@@ -373,7 +393,7 @@ pub trait File: Send + Sync {
     ///
     /// # Errors
     /// `ENOTTY` for what is not known.
-    fn control(&self, request: u32, argument: u64) -> Result<u64, Errno> {
+    fn control(&self, request: u32, argument: Word) -> Result<u64, Errno> {
         let _ = (request, argument);
         Err(Errno::ENOTTY)
     }

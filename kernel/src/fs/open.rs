@@ -15,12 +15,14 @@ use linux_raw_sys::general as linux;
 
 use super::node::{File, Handle, Wait};
 use super::poll::Ready;
+use super::position::{Position, Whence};
 use crate::errno::Errno;
 use crate::mm::heap;
 use crate::process;
 use crate::process::limits::Resource;
 use crate::sync::Rank;
 use crate::task::Mutex;
+use crate::user::Word;
 
 /// The most files that a process has open, unless it may have fewer.
 pub const FILES_MAX: usize = 1024;
@@ -82,13 +84,34 @@ impl OpenFile {
     }
 
     /// The position.
-    pub fn position(&self) -> u64 {
-        self.position.load(Ordering::Relaxed)
+    pub fn position(&self) -> Position {
+        Position::new(self.position.load(Ordering::Relaxed)).unwrap_or(Position::MAX)
     }
 
     /// Sets the position.
-    pub fn set_position(&self, position: u64) {
-        self.position.store(position, Ordering::Relaxed);
+    pub fn set_position(&self, position: Position) {
+        self.position.store(position.get(), Ordering::Relaxed);
+    }
+
+    /// Whether `bytes` bytes behind `start` have positions, where positions mean anything (Linux: `rw_verify_area`).
+    ///
+    /// # Errors
+    /// `EINVAL`.
+    pub fn check_transfer(&self, start: Position, bytes: u64) -> Result<(), Errno> {
+        if self.file.length().is_some() { start.end_of_transfer(bytes).map(drop) } else { Ok(()) }
+    }
+
+    /// How many of `bytes` bytes one call may write from `start` on, or behind the end with `O_APPEND`.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn writable(&self, start: Position, bytes: usize) -> Result<usize, Errno> {
+        let start = self.file.length().filter(|_| self.appends()).unwrap_or(start);
+        self.file.writable(start, bytes)
+    }
+
+    fn appends(&self) -> bool {
+        self.flags() & linux::O_APPEND != 0
     }
 
     fn wait(&self) -> Wait {
@@ -122,7 +145,7 @@ impl OpenFile {
     pub fn read(&self, buffer: &mut [u8], first: bool) -> Result<usize, Errno> {
         let position = self.position();
         let bytes = self.file.read(position, buffer, if first { self.wait() } else { Wait::Never })?;
-        self.set_position(position + bytes as u64);
+        self.set_position(position.after(bytes));
         Ok(bytes)
     }
 
@@ -131,15 +154,26 @@ impl OpenFile {
     /// # Errors
     /// The file's.
     pub fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
-        if self.flags() & linux::O_APPEND != 0 {
+        if self.appends() {
             let (written, end) = self.file.append(bytes, self.wait())?;
             self.set_position(end);
             return Ok(written);
         }
         let position = self.position();
         let written = self.file.write(position, bytes, self.wait())?;
-        self.set_position(position + written as u64);
+        self.set_position(position.after(written));
         Ok(written)
+    }
+
+    /// Writes at `position`, or the end with `O_APPEND` (as Linux does, unlike POSIX); the open file stays where it stands.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn write_at(&self, position: Position, bytes: &[u8]) -> Result<usize, Errno> {
+        if self.appends() {
+            return self.file.append(bytes, self.wait()).map(|(written, _)| written);
+        }
+        self.file.write(position, bytes, self.wait())
     }
 }
 
@@ -151,11 +185,11 @@ impl File for OnlyPath {
         self
     }
 
-    fn read(&self, _: u64, _: &mut [u8], _: Wait) -> Result<usize, Errno> {
+    fn read(&self, _: Position, _: &mut [u8], _: Wait) -> Result<usize, Errno> {
         Err(Errno::EBADF)
     }
 
-    fn write(&self, _: u64, _: &[u8], _: Wait) -> Result<usize, Errno> {
+    fn write(&self, _: Position, _: &[u8], _: Wait) -> Result<usize, Errno> {
         Err(Errno::EBADF)
     }
 
@@ -163,7 +197,7 @@ impl File for OnlyPath {
         Ready(linux::POLLNVAL)
     }
 
-    fn control(&self, _: u32, _: u64) -> Result<u64, Errno> {
+    fn control(&self, _: u32, _: Word) -> Result<u64, Errno> {
         Err(Errno::EBADF)
     }
 }
@@ -176,12 +210,19 @@ impl File for OpenDirectory {
         self
     }
 
-    fn read(&self, _: u64, _: &mut [u8], _: Wait) -> Result<usize, Errno> {
+    fn read(&self, _: Position, _: &mut [u8], _: Wait) -> Result<usize, Errno> {
         Err(Errno::EISDIR)
     }
 
-    fn length(&self) -> Option<u64> {
-        Some(i64::MAX.cast_unsigned())
+    fn length(&self) -> Option<Position> {
+        Some(Position::MAX)
+    }
+
+    fn seek(&self, current: Position, offset: i64, whence: Whence) -> Result<Position, Errno> {
+        match whence {
+            Whence::Start | Whence::Current => current.seek(Position::MAX, Position::MAX, offset, whence),
+            _ => Err(Errno::EINVAL),
+        }
     }
 
     fn sync(&self) -> Result<(), Errno> {

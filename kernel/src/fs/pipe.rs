@@ -11,12 +11,13 @@ use linux_raw_sys::ioctl::FIONREAD;
 use super::changes::Changes;
 use super::node::{Attributes, File, Handle, Kind, Metadata, Node, Usage, Wait};
 use super::poll::Ready;
-use crate::arch::user;
+use super::position::Position;
 use crate::errno::Errno;
 use crate::mm::heap;
 use crate::process::this;
 use crate::sync::Rank;
 use crate::task::{Mutex, time};
+use crate::user::Word;
 
 /// How many bytes a pipe holds.
 const CAPACITY: usize = 64 << 10;
@@ -114,7 +115,7 @@ impl File for End {
         self
     }
 
-    fn read(&self, _: u64, buffer: &mut [u8], wait: Wait) -> Result<usize, Errno> {
+    fn read(&self, _: Position, buffer: &mut [u8], wait: Wait) -> Result<usize, Errno> {
         loop {
             let seen = self.pipe.changes.seen();
             let mut state = self.pipe.state.lock();
@@ -138,7 +139,7 @@ impl File for End {
         }
     }
 
-    fn write(&self, _: u64, bytes: &[u8], wait: Wait) -> Result<usize, Errno> {
+    fn write(&self, _: Position, bytes: &[u8], wait: Wait) -> Result<usize, Errno> {
         loop {
             let seen = self.pipe.changes.seen();
             let mut state = self.pipe.state.lock();
@@ -188,11 +189,11 @@ impl File for End {
         ready
     }
 
-    fn control(&self, request: u32, argument: u64) -> Result<u64, Errno> {
+    fn control(&self, request: u32, argument: Word) -> Result<u64, Errno> {
         match request {
             FIONREAD => {
                 let bytes = self.pipe.state.lock().bytes.len() as u32;
-                user::write(argument, &bytes.to_le_bytes()).map_err(|_| Errno::EFAULT)?;
+                argument.pointer().write(bytes)?;
                 Ok(0)
             }
             _ => Err(Errno::ENOTTY),

@@ -1,6 +1,37 @@
 //! Places in files.
 
+use linux_raw_sys::general as linux;
+
 use crate::errno::Errno;
+
+/// What an offset of `lseek(2)` counts from, or looks for from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whence {
+    /// The file's beginning.
+    Start,
+    /// Where the open file stands.
+    Current,
+    /// The file's end.
+    End,
+    /// The next data.
+    Data,
+    /// The next hole.
+    Hole,
+}
+
+impl Whence {
+    /// That of `number`, if there is one.
+    pub const fn new(number: u32) -> Option<Self> {
+        match number {
+            linux::SEEK_SET => Some(Self::Start),
+            linux::SEEK_CUR => Some(Self::Current),
+            linux::SEEK_END => Some(Self::End),
+            linux::SEEK_DATA => Some(Self::Data),
+            linux::SEEK_HOLE => Some(Self::Hole),
+            _ => None,
+        }
+    }
+}
 
 /// A place in a file, or a length of one: Linux's `loff_t`, when it is not negative. It cannot be more than 2⁶³−1, which is
 /// also the most that a file may have (Linux: `MAX_LFS_FILESIZE`), so it is moved by checked steps only.
@@ -40,6 +71,23 @@ impl Position {
         self.0.checked_add_signed(by).and_then(Self::new)
     }
 
+    /// Where `lseek(2)` leads in a file of `length` bytes, at most to `max` (Linux: `generic_file_llseek_size`). The file does
+    /// not say where its holes are: it is all data, with a hole at its end.
+    ///
+    /// # Errors
+    /// `EINVAL` where there is no place; `ENXIO` for data or a hole from beyond the end.
+    pub fn seek(self, length: Self, max: Self, offset: i64, whence: Whence) -> Result<Self, Errno> {
+        let from = match whence {
+            Whence::Start => Self::START,
+            Whence::Current => self,
+            Whence::End => length,
+            Whence::Data | Whence::Hole if offset.cast_unsigned() >= length.0 => return Err(Errno::ENXIO),
+            Whence::Data => Self::START,
+            Whence::Hole => return Ok(length),
+        };
+        from.moved(offset).filter(|place| *place <= max).ok_or(Errno::EINVAL)
+    }
+
     /// The place behind a transfer of `bytes` bytes that begins here.
     ///
     /// # Errors
@@ -53,7 +101,7 @@ impl Position {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Position;
+    use super::{Position, Whence};
     use crate::errno::Errno;
 
     const MAX: i128 = i64::MAX as i128;
@@ -73,6 +121,13 @@ mod tests {
             prop_assert_eq!(exact(from) + i128::from(from.room()), MAX);
             prop_assert_eq!(exact(from.after(bytes as usize)), (exact(from) + i128::from(bytes)).min(MAX));
             prop_assert_eq!(from.moved(by).map(exact), place(exact(from) + i128::from(by)));
+            for (whence, base) in [(Whence::Start, 0), (Whence::Current, exact(from)), (Whence::End, 4096)] {
+                let length = Position::new(4096).unwrap();
+                let moved = place(base + i128::from(by)).ok_or(Errno::EINVAL);
+                prop_assert_eq!(from.seek(length, Position::MAX, by, whence).map(exact), moved);
+                let within = moved.and_then(|place| if place <= 4096 { Ok(place) } else { Err(Errno::EINVAL) });
+                prop_assert_eq!(from.seek(length, length, by, whence).map(exact), within);
+            }
             let end = place(exact(from) + i128::from(bytes)).ok_or(Errno::EINVAL);
             prop_assert_eq!(from.end_of_transfer(bytes).map(exact), end);
         }

@@ -20,6 +20,7 @@ use quire_swap::header::PAGE_SIZE;
 use super::mount::new_filesystem_number;
 use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, Node, Target, Usage, Wait};
 use super::open::OpenDirectory;
+use super::position::Position;
 use crate::errno::Errno;
 use crate::mm::heap;
 use crate::sync::Rank;
@@ -324,7 +325,7 @@ impl Node for SyntheticNode {
     }
 
     /// Whoever writes a value may cut the file before: that means nothing.
-    fn set_length(&self, _length: u64) -> Result<(), Errno> {
+    fn set_length(&self, _length: Position) -> Result<(), Errno> {
         if matches!(self.item, Item::Text(_)) { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
@@ -409,26 +410,26 @@ impl File for OpenText {
         self
     }
 
-    fn read(&self, offset: u64, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
-        if offset == 0 {
+    fn read(&self, position: Position, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
+        if position == Position::START {
             // Made without the lock: it may sleep, or take any other.
             let mut text = String::new();
             self.text.read(&mut text)?;
             *self.read.lock() = text;
         }
         let text = self.read.lock();
-        let rest = &text.as_bytes()[text.len().min(usize::try_from(offset).unwrap_or(usize::MAX))..];
+        let rest = &text.as_bytes()[text.len().min(position.get() as usize)..];
         let bytes = rest.len().min(buffer.len());
         buffer[..bytes].copy_from_slice(&rest[..bytes]);
         Ok(bytes)
     }
 
-    fn write(&self, _: u64, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
+    fn write(&self, _: Position, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
         self.text.write(core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?)?;
         Ok(bytes.len())
     }
 
-    fn length(&self) -> Option<u64> {
-        Some(self.read.lock().len() as u64)
+    fn length(&self) -> Option<Position> {
+        Position::new(self.read.lock().len() as u64)
     }
 }

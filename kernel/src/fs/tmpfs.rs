@@ -18,8 +18,9 @@ use quire_swap::header::{PAGE_SIZE, Page};
 
 use super::mount::new_filesystem_number;
 use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, PATH_MAX, Usage, Wait};
+use super::position::Position;
 use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
-use super::{access, device, open, pipe};
+use super::{access, device, limit, open, pipe};
 use crate::errno::Errno;
 use crate::mm::object::{self, Object, ObjectError, Source};
 use crate::mm::{heap, physical};
@@ -284,12 +285,13 @@ impl Node for TmpNode {
         }
     }
 
-    fn set_length(&self, length: u64) -> Result<(), Errno> {
+    fn set_length(&self, length: Position) -> Result<(), Errno> {
         if self.metadata().kind == Kind::Directory {
             return Err(Errno::EISDIR);
         }
         let object = self.object()?.ok_or(Errno::EINVAL)?;
-        object.set_length(length)?;
+        limit::check_new_length(object.length(), length)?;
+        object.set_length(length.get())?;
         self.mark_modified();
         Ok(())
     }
@@ -398,37 +400,41 @@ impl File for TmpFile {
         self
     }
 
-    fn read(&self, offset: u64, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
+    fn read(&self, position: Position, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
         match self.0.contents()? {
             Contents::Archived(bytes) => {
-                let rest = &bytes[bytes.len().min(usize::try_from(offset).unwrap_or(usize::MAX))..];
+                let rest = &bytes[bytes.len().min(position.get() as usize)..];
                 let bytes = rest.len().min(buffer.len());
                 buffer[..bytes].copy_from_slice(&rest[..bytes]);
                 Ok(bytes)
             }
-            Contents::Object(object) => Ok(object.read_at(offset, buffer)?),
+            Contents::Object(object) => Ok(object.read_at(position.get(), buffer)?),
         }
     }
 
-    fn write(&self, offset: u64, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
+    fn write(&self, position: Position, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
         if bytes.is_empty() {
             return Ok(0);
         }
         check_room(bytes)?;
-        let written = self.object()?.write_at(offset, bytes)?;
+        let written = self.object()?.write_at(position.get(), bytes)?;
         self.0.mark_modified();
         Ok(written)
     }
 
-    fn append(&self, bytes: &[u8], _: Wait) -> Result<(usize, u64), Errno> {
+    fn append(&self, bytes: &[u8], _: Wait) -> Result<(usize, Position), Errno> {
         check_room(bytes)?;
         let (start, written) = self.object()?.append(bytes)?;
         self.0.mark_modified();
-        Ok((written, start + written as u64))
+        Ok((written, Position::new(start).unwrap_or(Position::MAX).after(written)))
     }
 
-    fn length(&self) -> Option<u64> {
-        self.0.contents().ok().map(|contents| contents.length())
+    fn writable(&self, start: Position, bytes: usize) -> Result<usize, Errno> {
+        limit::writable(start, bytes)
+    }
+
+    fn length(&self) -> Option<Position> {
+        self.0.contents().ok().and_then(|contents| Position::new(contents.length()))
     }
 
     fn sync(&self) -> Result<(), Errno> {

@@ -60,6 +60,9 @@ pub enum ObjectError {
     ReadFailed(Entry),
 }
 
+/// The most bytes that an object has (Linux: `MAX_LFS_FILESIZE`).
+const LENGTH_MAX: u64 = i64::MAX.cast_unsigned();
+
 /// Pages by index.
 pub struct Object {
     mappers: Mappers,
@@ -170,7 +173,8 @@ impl Object {
     /// # Errors
     /// [`ObjectError`], if not even the first byte could be written.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<usize, ObjectError> {
-        let end = offset.checked_add(bytes.len() as u64).ok_or(ObjectError::BeyondEnd)?;
+        let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= LENGTH_MAX);
+        let end = end.ok_or(ObjectError::BeyondEnd)?;
         let before = self.length.fetch_max(end, Ordering::AcqRel);
         let written = Self::each_part(offset, bytes.len(), |index, within, done| {
             let Found { folio, .. } = self.page(index)?;
@@ -192,7 +196,9 @@ impl Object {
     /// As [`Self::write_at`].
     pub fn append(&self, bytes: &[u8]) -> Result<(u64, usize), ObjectError> {
         // Who appends next does so behind these bytes, also while they are not there yet.
-        let start = self.length.fetch_add(bytes.len() as u64, Ordering::AcqRel);
+        let longer = |length: u64| length.checked_add(bytes.len() as u64).filter(|end| *end <= LENGTH_MAX);
+        let start = self.length.fetch_update(Ordering::AcqRel, Ordering::Acquire, longer);
+        let start = start.map_err(|_| ObjectError::BeyondEnd)?;
         let written = self.write_at(start, bytes);
         let (end, reached) = (start + bytes.len() as u64, start + written.map_or(0, |written| written as u64));
         if reached < end {

@@ -7,6 +7,8 @@ use linux_raw_sys::general as linux;
 pub struct Resource(u8);
 
 impl Resource {
+    /// Bytes of a file that is written.
+    pub const FILE_SIZE: Self = Self(linux::RLIMIT_FSIZE as u8);
     /// Bytes of stack.
     pub const STACK: Self = Self(linux::RLIMIT_STACK as u8);
     /// Bytes of address space.

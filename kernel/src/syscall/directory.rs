@@ -7,12 +7,12 @@ use linux_raw_sys::general as linux;
 use super::location::start_at;
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome, require_superuser};
-use crate::arch::user;
 use crate::errno::Errno;
 use crate::fs::access::{self, SEARCH, WRITE};
 use crate::fs::namespace;
 use crate::fs::node::{Device, Entry, Handle, Kind, New};
 use crate::fs::path::{Follow, Found, Last, Start, walk};
+use crate::fs::position::Position;
 use crate::process::this;
 
 pub(super) const CALLS: Calls = &[
@@ -42,15 +42,16 @@ const FIRST_POSITION: u64 = 2;
 const ENTRY_HEADER: usize = 19;
 
 fn getdents64(arguments: &Arguments) -> Outcome {
-    let [descriptor, address, length, ..] = arguments.a;
-    let open = this().files.get(descriptor as u32)?;
+    let [descriptor, address, length, ..] = arguments.words();
+    let open = this().files.get(descriptor.low())?;
     let node = open.node();
     let metadata = node.metadata();
     if metadata.kind != Kind::Directory {
         return Err(Errno::ENOTDIR);
     }
     // A page holds any entry; more is asked for again.
-    let mut entries = Entries { bytes: Vec::new(), room: (length as usize).min(4096), next: open.position() };
+    let mut entries =
+        Entries { bytes: Vec::new(), room: (length.low() as usize).min(4096), next: open.position().get() };
     let mut full = false;
     if entries.next == 0 {
         full = !entries.push(1, b".", metadata.inode, Kind::Directory);
@@ -70,8 +71,8 @@ fn getdents64(arguments: &Arguments) -> Outcome {
     if entries.bytes.is_empty() && full {
         return Err(Errno::EINVAL);
     }
-    user::write(address, &entries.bytes)?;
-    open.set_position(entries.next);
+    address.pointer().write_bytes(&entries.bytes)?;
+    open.set_position(Position::new(entries.next).unwrap_or(Position::MAX));
     Ok(entries.bytes.len() as u64)
 }
 

@@ -6,13 +6,15 @@ use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
 use super::{Arguments, Calls, Outcome};
-use crate::arch::user;
 use crate::errno::Errno;
+use crate::fs::limit;
 use crate::fs::node::{Kind, Wait};
 use crate::fs::open::OpenFile;
+use crate::fs::position::{Position, Whence};
 use crate::mm::heap;
 use crate::process::signal::{Info, Signal};
-use crate::process::{self, send_to, this};
+use crate::process::{send_to, this};
+use crate::user::{UserPtr, UserRange, Word};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_read, read),
@@ -36,90 +38,87 @@ pub(super) const CALLS: Calls = &[
 ];
 
 /// The most that one call transfers (Linux: `MAX_RW_COUNT`).
-const MOST: u64 = 0x7fff_f000;
+const MOST: usize = 0x7fff_f000;
 /// The most that is copied at once through the kernel.
-const CHUNK: u64 = 16 << 10;
+const CHUNK: usize = 16 << 10;
 /// The most pieces of a `readv` or `writev` (`IOV_MAX`).
-const PIECES_MAX: u64 = 1024;
+const PIECES_MAX: usize = 1024;
 
-/// A piece of user memory.
-#[derive(Clone, Copy)]
-struct Piece {
-    address: u64,
-    length: u64,
+fn open_file(descriptor: Word) -> Result<Arc<OpenFile>, Errno> {
+    this().files.get(descriptor.low())
 }
 
-fn open_file(descriptor: u64) -> Result<Arc<OpenFile>, Errno> {
-    this().files.get(descriptor as u32)
-}
-
-fn chunk(length: u64) -> Result<Vec<u8>, Errno> {
-    let bytes = length.min(CHUNK) as usize;
+fn chunk(length: usize) -> Result<Vec<u8>, Errno> {
+    let bytes = length.min(CHUNK);
     if heap::may_allocate(bytes) { Ok(alloc::vec![0; bytes]) } else { Err(Errno::ENOMEM) }
 }
 
-/// Fills pieces of user memory. `transfer` reads into a buffer; the flag says that nothing was read before.
-fn fill(pieces: &[Piece], mut transfer: impl FnMut(&mut [u8], u64) -> Result<usize, Errno>) -> Outcome {
-    let total: u64 = pieces.iter().map(|piece| piece.length).sum();
+fn total(pieces: &[UserRange]) -> usize {
+    pieces.iter().map(|piece| piece.len()).sum()
+}
+
+/// Fills pieces of user memory. `transfer` reads into a buffer; it is told how much was read before.
+fn fill(pieces: &[UserRange], mut transfer: impl FnMut(&mut [u8], usize) -> Result<usize, Errno>) -> Outcome {
+    let total = total(pieces);
     let mut buffer = chunk(total)?;
     let mut done = 0;
     for piece in pieces {
-        let mut at = 0;
-        while at < piece.length {
-            let wanted = buffer.len().min((piece.length - at) as usize);
+        let mut rest = *piece;
+        while !rest.is_empty() {
+            let wanted = buffer.len().min(rest.len());
             // What is read from a pipe or a terminal is gone from there: not if it has no place to go.
-            let place = user::touch(piece.address.wrapping_add(at)).map_err(Errno::from);
+            let place = rest.touch().map_err(Errno::from);
             let result = place.and_then(|()| transfer(&mut buffer[..wanted], done)).and_then(|bytes| {
-                user::write(piece.address.wrapping_add(at), &buffer[..bytes])?;
+                rest.write(&buffer[..bytes])?;
                 Ok(bytes)
             });
             match result {
                 Ok(bytes) => {
-                    at += bytes as u64;
-                    done += bytes as u64;
+                    rest = rest.behind(bytes);
+                    done += bytes;
                     if bytes < wanted {
-                        return Ok(done);
+                        return Ok(done as u64);
                     }
                 }
                 Err(error) if done == 0 => return Err(error),
-                Err(_) => return Ok(done),
+                Err(_) => return Ok(done as u64),
             }
         }
     }
     if total == 0 {
         transfer(&mut [], 0)?;
     }
-    Ok(done)
+    Ok(done as u64)
 }
 
-/// Empties pieces of user memory. `transfer` writes from a buffer; it is told how much was written before.
-fn empty(pieces: &[Piece], mut transfer: impl FnMut(&[u8], u64) -> Result<usize, Errno>) -> Outcome {
-    let total: u64 = pieces.iter().map(|piece| piece.length).sum();
-    let mut buffer = chunk(total)?;
+/// Empties pieces of user memory, up to `most` bytes. `transfer` writes from a buffer; it is told how much was written
+/// before.
+fn empty(pieces: &[UserRange], most: usize, mut transfer: impl FnMut(&[u8], usize) -> Result<usize, Errno>) -> Outcome {
+    let mut buffer = chunk(most)?;
     let mut done = 0;
     for piece in pieces {
-        let mut at = 0;
-        while at < piece.length {
-            let wanted = buffer.len().min((piece.length - at) as usize);
-            let read = user::read(piece.address.wrapping_add(at), &mut buffer[..wanted]);
+        let mut rest = piece.first(most - done);
+        while !rest.is_empty() {
+            let wanted = buffer.len().min(rest.len());
+            let read = rest.read(&mut buffer[..wanted]);
             let result = read.map_err(Errno::from).and_then(|()| transfer(&buffer[..wanted], done));
             match result {
                 Ok(bytes) => {
-                    at += bytes as u64;
-                    done += bytes as u64;
+                    rest = rest.behind(bytes);
+                    done += bytes;
                     if bytes == 0 {
-                        return Ok(done);
+                        return Ok(done as u64);
                     }
                 }
                 Err(error) if done == 0 => return Err(broken_pipe(error)),
-                Err(_) => return Ok(done),
+                Err(_) => return Ok(done as u64),
             }
         }
     }
-    if total == 0 {
+    if most == 0 {
         transfer(&[], 0)?;
     }
-    Ok(done)
+    Ok(done as u64)
 }
 
 /// Who writes to a pipe that nobody reads is told by a signal, too.
@@ -131,171 +130,193 @@ fn broken_pipe(error: Errno) -> Errno {
     error
 }
 
-fn piece(address: u64, length: u64) -> [Piece; 1] {
-    [Piece { address, length: length.min(MOST) }]
+/// The memory of a call that has one piece: all that the program names is in the user half, also what is too much to be
+/// transferred.
+fn piece(address: Word, length: Word) -> Result<[UserRange; 1], Errno> {
+    Ok([address.pointer::<u8>().range(length.bits())?.first(MOST)])
 }
 
-/// The pieces of a `struct iovec` array.
-fn pieces(address: u64, count: u64) -> Result<Vec<Piece>, Errno> {
-    if count > PIECES_MAX {
-        return Err(Errno::EINVAL);
-    }
-    let mut left = MOST;
-    let mut pieces = Vec::with_capacity(count as usize);
+/// The pieces of a `struct iovec` array (Linux: `__import_iovec`).
+fn pieces(array: Word, count: Word) -> Result<Vec<UserRange>, Errno> {
+    let count = count.count(PIECES_MAX).ok_or(Errno::EINVAL)?;
+    let array = array.pointer::<[Word; 2]>();
+    let mut room = MOST;
+    let mut pieces = Vec::with_capacity(count);
     for index in 0..count {
-        let at = address.wrapping_add(16 * index);
-        let (address, length) = (user::read_word(at)?, user::read_word(at.wrapping_add(8))?);
-        if length.cast_signed() < 0 {
+        let [address, length] = array.element(index).read()?;
+        if length.long() < 0 {
             return Err(Errno::EINVAL);
         }
-        pieces.push(Piece { address, length: length.min(left) });
-        left -= length.min(left);
+        let piece = address.pointer::<u8>().range(length.bits())?.first(room);
+        room -= piece.len();
+        pieces.push(piece);
     }
     Ok(pieces)
 }
 
-fn read_pieces(descriptor: u64, pieces: &[Piece]) -> Outcome {
-    let open = open_file(descriptor)?;
+/// Where a call reads or writes.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Where the open file stands, which moves on.
+    Here,
+    /// There, where only what can be positioned has something.
+    At(Position),
+}
+
+fn read_pieces(open: &OpenFile, pieces: &[UserRange], place: Place) -> Outcome {
     open.check_readable()?;
-    fill(pieces, |buffer, done| open.read(buffer, done == 0))
-}
-
-fn write_pieces(descriptor: u64, pieces: &[Piece]) -> Outcome {
-    let open = open_file(descriptor)?;
-    open.check_writable()?;
-    empty(pieces, |bytes, _| open.write(bytes))
-}
-
-fn read_pieces_at(descriptor: u64, pieces: &[Piece], offset: u64) -> Outcome {
-    let open = open_file(descriptor)?;
-    open.check_readable()?;
-    check_offset(&open, offset)?;
-    fill(pieces, |buffer, done| open.file().read(offset + done, buffer, Wait::Until))
-}
-
-fn write_pieces_at(descriptor: u64, pieces: &[Piece], offset: u64) -> Outcome {
-    let open = open_file(descriptor)?;
-    open.check_writable()?;
-    check_offset(&open, offset)?;
-    empty(pieces, |bytes, done| open.file().write(offset + done, bytes, Wait::Until))
-}
-
-fn check_offset(open: &OpenFile, offset: u64) -> Result<(), Errno> {
-    if offset.cast_signed() < 0 {
-        return Err(Errno::EINVAL);
+    let total = total(pieces) as u64;
+    match place {
+        Place::Here => {
+            open.check_transfer(open.position(), total)?;
+            fill(pieces, |buffer, done| open.read(buffer, done == 0))
+        }
+        Place::At(start) => {
+            open.check_transfer(start, total)?;
+            fill(pieces, |buffer, done| open.file().read(start.after(done), buffer, Wait::Until))
+        }
     }
-    open.file().length().map(drop).ok_or(Errno::ESPIPE)
+}
+
+fn write_pieces(open: &OpenFile, pieces: &[UserRange], place: Place) -> Outcome {
+    open.check_writable()?;
+    let total = total(pieces);
+    match place {
+        Place::Here => {
+            open.check_transfer(open.position(), total as u64)?;
+            empty(pieces, open.writable(open.position(), total)?, |bytes, _| open.write(bytes))
+        }
+        Place::At(start) => {
+            open.check_transfer(start, total as u64)?;
+            let most = open.writable(start, total)?;
+            empty(pieces, most, |bytes, done| open.write_at(start.after(done), bytes))
+        }
+    }
+}
+
+/// An open file that a call names a position in.
+fn positioned(descriptor: Word, position: Word) -> Result<(Arc<OpenFile>, Place), Errno> {
+    let position = position.position()?;
+    let open = open_file(descriptor)?;
+    open.file().length().ok_or(Errno::ESPIPE)?;
+    Ok((open, Place::At(position)))
 }
 
 fn read(arguments: &Arguments) -> Outcome {
-    let [descriptor, address, length, ..] = arguments.a;
-    read_pieces(descriptor, &piece(address, length))
+    let [descriptor, address, length, ..] = arguments.words();
+    let open = open_file(descriptor)?;
+    open.check_readable()?;
+    read_pieces(&open, &piece(address, length)?, Place::Here)
 }
 
 fn write(arguments: &Arguments) -> Outcome {
-    let [descriptor, address, length, ..] = arguments.a;
-    write_pieces(descriptor, &piece(address, length))
+    let [descriptor, address, length, ..] = arguments.words();
+    let open = open_file(descriptor)?;
+    open.check_writable()?;
+    write_pieces(&open, &piece(address, length)?, Place::Here)
 }
 
 fn pread(arguments: &Arguments) -> Outcome {
-    let [descriptor, address, length, offset, ..] = arguments.a;
-    read_pieces_at(descriptor, &piece(address, length), offset)
+    let [descriptor, address, length, position, ..] = arguments.words();
+    let (open, place) = positioned(descriptor, position)?;
+    open.check_readable()?;
+    read_pieces(&open, &piece(address, length)?, place)
 }
 
 fn pwrite(arguments: &Arguments) -> Outcome {
-    let [descriptor, address, length, offset, ..] = arguments.a;
-    write_pieces_at(descriptor, &piece(address, length), offset)
+    let [descriptor, address, length, position, ..] = arguments.words();
+    let (open, place) = positioned(descriptor, position)?;
+    open.check_writable()?;
+    write_pieces(&open, &piece(address, length)?, place)
 }
 
 fn readv(arguments: &Arguments) -> Outcome {
-    let [descriptor, address, count, ..] = arguments.a;
-    read_pieces(descriptor, &pieces(address, count)?)
+    let [descriptor, array, count, ..] = arguments.words();
+    read_pieces(&*open_file(descriptor)?, &pieces(array, count)?, Place::Here)
 }
 
 fn writev(arguments: &Arguments) -> Outcome {
-    let [descriptor, address, count, ..] = arguments.a;
-    write_pieces(descriptor, &pieces(address, count)?)
+    let [descriptor, array, count, ..] = arguments.words();
+    write_pieces(&*open_file(descriptor)?, &pieces(array, count)?, Place::Here)
 }
 
 fn preadv(arguments: &Arguments) -> Outcome {
-    let [descriptor, address, count, offset, ..] = arguments.a;
-    read_pieces_at(descriptor, &pieces(address, count)?, offset)
+    let [descriptor, array, count, position, ..] = arguments.words();
+    let (open, place) = positioned(descriptor, position)?;
+    read_pieces(&open, &pieces(array, count)?, place)
 }
 
 fn pwritev(arguments: &Arguments) -> Outcome {
-    let [descriptor, address, count, offset, ..] = arguments.a;
-    write_pieces_at(descriptor, &pieces(address, count)?, offset)
+    let [descriptor, array, count, position, ..] = arguments.words();
+    let (open, place) = positioned(descriptor, position)?;
+    write_pieces(&open, &pieces(array, count)?, place)
 }
 
 fn lseek(arguments: &Arguments) -> Outcome {
-    let [descriptor, offset, whence, ..] = arguments.a;
+    let [descriptor, offset, whence, ..] = arguments.words();
     let open = open_file(descriptor)?;
     if open.flags() & linux::O_PATH != 0 {
         return Err(Errno::EBADF);
     }
-    let length = open.file().length().ok_or(Errno::ESPIPE)?;
-    let offset = offset.cast_signed();
-    let from = match whence as u32 {
-        linux::SEEK_CUR => open.position(),
-        linux::SEEK_END => length,
-        // No file says where its holes are: it is all data, with a hole at its end.
-        linux::SEEK_DATA | linux::SEEK_HOLE if offset.cast_unsigned() >= length => return Err(Errno::ENXIO),
-        linux::SEEK_SET | linux::SEEK_DATA => 0,
-        linux::SEEK_HOLE => return Ok(set_position(&open, length)),
-        _ => return Err(Errno::EINVAL),
-    };
-    let position = from.cast_signed().checked_add(offset).ok_or(Errno::EOVERFLOW)?;
-    if position < 0 {
+    let whence = Whence::new(whence.low()).ok_or(Errno::EINVAL)?;
+    let position = open.file().seek(open.position(), offset.long(), whence)?;
+    open.set_position(position);
+    Ok(position.get())
+}
+
+/// After Linux's `do_sendfile`, in its order of errors.
+fn sendfile(arguments: &Arguments) -> Outcome {
+    let [out, from, place, count, ..] = arguments.words();
+    let place = place.optional::<Word>();
+    let given = place.map(UserPtr::read).transpose()?;
+    let from = open_file(from)?;
+    from.check_readable()?;
+    // Linux reads only from what can be mapped.
+    let no_place = if place.is_some() { Errno::ESPIPE } else { Errno::EINVAL };
+    from.file().length().ok_or(no_place)?;
+    let start = given.map_or(Ok(from.position()), Word::position)?;
+    if count.long() < 0 {
         return Err(Errno::EINVAL);
     }
-    Ok(set_position(&open, position.cast_unsigned()))
-}
-
-fn set_position(open: &OpenFile, position: u64) -> u64 {
-    open.set_position(position);
-    position
-}
-
-fn sendfile(arguments: &Arguments) -> Outcome {
-    let [out, from, offset_address, count, ..] = arguments.a;
-    let (out, from) = (open_file(out)?, open_file(from)?);
-    from.check_readable()?;
+    from.check_transfer(start, count.bits())?;
+    let out = open_file(out)?;
     out.check_writable()?;
-    // Linux reads only from what can be mapped.
-    from.file().length().ok_or(Errno::EINVAL)?;
-    let mut offset = super::user_data::word_unless_null(offset_address)?;
-    let mut buffer = chunk(count.min(MOST))?;
+    let count = count.at_most(MOST);
+    out.check_transfer(out.position(), count as u64)?;
+    if out.flags() & linux::O_APPEND != 0 && out.file().length().is_some() {
+        return Err(Errno::EINVAL);
+    }
+    let count = out.writable(out.position(), count)?;
+    let mut buffer = chunk(count)?;
     let mut done = 0;
-    while done < count.min(MOST) {
-        let wanted = buffer.len().min((count - done) as usize);
-        let position = offset.unwrap_or_else(|| from.position());
-        let read = from.file().read(position, &mut buffer[..wanted], Wait::Until)?;
+    while done < count {
+        let wanted = buffer.len().min(count - done);
+        let read = from.file().read(start.after(done), &mut buffer[..wanted], Wait::Until)?;
         let written = if read == 0 { Ok(0) } else { out.write(&buffer[..read]) };
         match written {
-            Ok(bytes) => {
-                done += bytes as u64;
-                match &mut offset {
-                    Some(offset) => *offset += bytes as u64,
-                    None => from.set_position(position + bytes as u64),
-                }
-                if bytes == 0 {
-                    break;
-                }
-            }
+            Ok(0) => break,
+            Ok(bytes) => done += bytes,
             Err(error) if done == 0 => return Err(broken_pipe(error)),
             Err(_) => break,
         }
+        if place.is_none() {
+            from.set_position(start.after(done));
+        }
     }
-    if let Some(offset) = offset {
-        user::write_word(offset_address, offset)?;
+    if let Some(place) = place {
+        place.write(Word::new(start.after(done).get()))?;
     }
-    Ok(done)
+    Ok(done as u64)
 }
 
 fn ftruncate(arguments: &Arguments) -> Outcome {
-    let [descriptor, length, ..] = arguments.a;
+    let [descriptor, length, ..] = arguments.words();
+    let length = length.position()?;
     let open = open_file(descriptor)?;
-    if length.cast_signed() < 0 || open.check_writable().is_err() || open.node().metadata().kind != Kind::File {
+    if open.flags() & linux::O_PATH != 0 {
+        return Err(Errno::EBADF);
+    }
+    if open.check_writable().is_err() || open.node().metadata().kind != Kind::File {
         return Err(Errno::EINVAL);
     }
     open.node().set_length(length).map(|()| 0)
@@ -303,25 +324,33 @@ fn ftruncate(arguments: &Arguments) -> Outcome {
 
 /// Makes a file longer; its memory comes when it is written, so nothing is set aside.
 fn fallocate(arguments: &Arguments) -> Outcome {
-    let [descriptor, mode, offset, length, ..] = arguments.a;
+    let [descriptor, mode, start, length, ..] = arguments.words();
     let open = open_file(descriptor)?;
-    open.check_writable()?;
-    if offset.cast_signed() < 0 || length.cast_signed() <= 0 {
+    let (start, length) = (start.position()?, length.position()?);
+    if length == Position::START {
         return Err(Errno::EINVAL);
     }
-    if open.node().metadata().kind != Kind::File {
-        return Err(Errno::ENODEV);
+    let mode = mode.low();
+    if mode & !linux::FALLOC_FL_KEEP_SIZE != 0 {
+        return Err(Errno::EOPNOTSUPP);
     }
-    let end = offset.checked_add(length).ok_or(Errno::EFBIG)?;
-    match mode as u32 {
-        0 if end > open.node().metadata().size => open.node().set_length(end).map(|()| 0),
-        0 | linux::FALLOC_FL_KEEP_SIZE => Ok(0),
-        _ => Err(Errno::EOPNOTSUPP),
+    open.check_writable()?;
+    match open.node().metadata().kind {
+        Kind::File => {}
+        Kind::Pipe => return Err(Errno::ESPIPE),
+        Kind::Directory => return Err(Errno::EISDIR),
+        Kind::Block(_) => return Err(Errno::EOPNOTSUPP),
+        _ => return Err(Errno::ENODEV),
     }
+    let end = start.end_of_transfer(length.get()).map_err(|_| Errno::EFBIG)?;
+    let size = open.node().metadata().size;
+    limit::check_new_length(size, end)?;
+    if mode == 0 && end.get() > size { open.node().set_length(end).map(|()| 0) } else { Ok(0) }
 }
 
 fn fsync(arguments: &Arguments) -> Outcome {
-    open_file(arguments.a[0])?.file().sync().map(|()| 0)
+    let [descriptor, ..] = arguments.words();
+    open_file(descriptor)?.file().sync().map(|()| 0)
 }
 
 /// Nothing waits in memory to be written to a device.
@@ -331,21 +360,27 @@ fn sync(_: &Arguments) -> Outcome {
 
 /// Advice on how a file will be read changes nothing: what is read is in memory already.
 fn fadvise(arguments: &Arguments) -> Outcome {
-    let open = open_file(arguments.a[0])?;
-    open.file().length().map(|_| 0).ok_or(Errno::ESPIPE)
+    let [descriptor, _, length, advice, ..] = arguments.words();
+    let open = open_file(descriptor)?;
+    if open.flags() & linux::O_PATH != 0 {
+        return Err(Errno::EBADF);
+    }
+    if open.node().metadata().kind == Kind::Pipe {
+        return Err(Errno::ESPIPE);
+    }
+    if length.long() < 0 || advice.low() > linux::POSIX_FADV_NOREUSE { Err(Errno::EINVAL) } else { Ok(0) }
 }
 
 fn ioctl(arguments: &Arguments) -> Outcome {
     use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX};
-    let [descriptor, request, argument, ..] = arguments.a;
+    let [descriptor, request, argument, ..] = arguments.words();
     let open = open_file(descriptor)?;
-    match request as u32 {
-        FIOCLEX => process::this().files.set_close_on_exec(descriptor as u32, true).map(|()| 0),
-        FIONCLEX => process::this().files.set_close_on_exec(descriptor as u32, false).map(|()| 0),
+    let files = &this().files;
+    match request.low() {
+        FIOCLEX => files.set_close_on_exec(descriptor.low(), true).map(|()| 0),
+        FIONCLEX => files.set_close_on_exec(descriptor.low(), false).map(|()| 0),
         FIONBIO => {
-            let mut on = [0; 4];
-            user::read(argument, &mut on)?;
-            let flag = if on == [0; 4] { 0 } else { linux::O_NONBLOCK };
+            let flag = if argument.pointer::<u32>().read()? == 0 { 0 } else { linux::O_NONBLOCK };
             open.set_flags(open.flags() & !linux::O_NONBLOCK | flag);
             Ok(0)
         }

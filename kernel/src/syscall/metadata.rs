@@ -335,11 +335,9 @@ fn utimensat(arguments: &Arguments) -> Outcome {
 }
 
 fn truncate(arguments: &Arguments) -> Outcome {
-    let [path, length, ..] = arguments.a;
-    if length.cast_signed() < 0 {
-        return Err(Errno::EINVAL);
-    }
-    let node = node(path, Follow::Yes)?;
+    let [path, length, ..] = arguments.words();
+    let length = length.position()?;
+    let node = node(path.bits(), Follow::Yes)?;
     let metadata = node.metadata();
     match metadata.kind {
         Kind::File => {

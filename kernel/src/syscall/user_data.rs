@@ -47,11 +47,3 @@ pub(super) fn string(address: u64, max: usize, too_long: Errno) -> Result<Vec<u8
 pub(super) fn write_u32(address: u64, number: u32) -> Result<(), Errno> {
     Ok(user::write(address, &number.to_le_bytes())?)
 }
-
-/// The word at `address`, or none for a null pointer.
-///
-/// # Errors
-/// `EFAULT`.
-pub(super) fn word_unless_null(address: u64) -> Result<Option<u64>, Errno> {
-    if address == 0 { Ok(None) } else { Ok(Some(user::read_word(address)?)) }
-}

@@ -5,25 +5,24 @@ use linux_raw_sys::ioctl as requests;
 use super::input::send_to_foreground;
 use super::settings::Settings;
 use super::{TERMINAL, job};
-use crate::arch::user;
 use crate::errno::Errno;
 use crate::process;
 use crate::process::signal::Signal;
+use crate::user::Word;
 
 /// Does what `request` asks.
 ///
 /// # Errors
 /// `ENOTTY` for what there is not, and for what is only for those whose terminal it is; `EFAULT`, `EINVAL`, `EPERM`.
-pub(super) fn control(request: u32, argument: u64) -> Result<u64, Errno> {
+pub(super) fn control(request: u32, argument: Word) -> Result<u64, Errno> {
     match request {
         requests::TCGETS => {
             let settings = *TERMINAL.state.lock().discipline.settings();
-            user::write(argument, &settings.to_bytes())?;
+            argument.pointer().write(settings.to_bytes())?;
         }
         requests::TCSETS | requests::TCSETSW | requests::TCSETSF => {
             job::check_background(Signal::SIGTTOU)?;
-            let mut bytes = [0; Settings::BYTES];
-            user::read(argument, &mut bytes)?;
+            let bytes = argument.pointer::<[u8; Settings::BYTES]>().read()?;
             let mut state = TERMINAL.state.lock();
             if request == requests::TCSETSF {
                 state.discipline.forget_input();
@@ -38,13 +37,10 @@ pub(super) fn control(request: u32, argument: u64) -> Result<u64, Errno> {
         requests::TCSBRK | requests::TCSBRKP => job::check_background(Signal::SIGTTOU)?,
         requests::TIOCGWINSZ => {
             let window = TERMINAL.state.lock().window;
-            user::write(argument, window.map(u16::to_le_bytes).as_flattened())?;
+            argument.pointer().write(window)?;
         }
         requests::TIOCSWINSZ => {
-            let mut bytes = [0; 8];
-            user::read(argument, &mut bytes)?;
-            let (words, _) = bytes.as_chunks::<2>();
-            let window = core::array::from_fn(|index| u16::from_le_bytes(words[index]));
+            let window = argument.pointer().read()?;
             let before = core::mem::replace(&mut TERMINAL.state.lock().window, window);
             if before != window {
                 send_to_foreground(Signal::SIGWINCH);
@@ -52,15 +48,14 @@ pub(super) fn control(request: u32, argument: u64) -> Result<u64, Errno> {
         }
         requests::TIOCGPGRP => {
             job::own_session()?;
-            write_number(argument, job::foreground().unwrap_or(0))?;
+            argument.pointer().write(job::foreground().unwrap_or(0))?;
         }
         requests::TIOCSPGRP => {
-            let mut bytes = [0; 4];
-            user::read(argument, &mut bytes)?;
-            job::set_foreground(u32::try_from(i32::from_le_bytes(bytes)).map_err(|_| Errno::EINVAL)?)?;
+            let group: i32 = argument.pointer().read()?;
+            job::set_foreground(u32::try_from(group).map_err(|_| Errno::EINVAL)?)?;
         }
-        requests::TIOCGSID => write_number(argument, job::own_session()?)?,
-        requests::TIOCSCTTY => job::acquire(argument == 1)?,
+        requests::TIOCGSID => argument.pointer().write(job::own_session()?)?,
+        requests::TIOCSCTTY => job::acquire(argument.int() == 1)?,
         requests::TIOCNOTTY => {
             let session = job::own_session()?;
             if session == process::this().pid() {
@@ -69,23 +64,19 @@ pub(super) fn control(request: u32, argument: u64) -> Result<u64, Errno> {
         }
         requests::FIONREAD => {
             let bytes = TERMINAL.state.lock().discipline.readable_bytes();
-            write_number(argument, bytes as u32)?;
+            argument.pointer().write(bytes as u32)?;
         }
-        requests::TIOCOUTQ => write_number(argument, 0)?,
-        requests::TIOCGSERIAL => user::write(argument, &serial_port())?,
+        requests::TIOCOUTQ => argument.pointer().write(0_u32)?,
+        requests::TIOCGSERIAL => argument.pointer().write(serial_port())?,
         _ => return Err(Errno::ENOTTY),
     }
     Ok(0)
 }
 
-fn write_number(address: u64, number: u32) -> Result<(), Errno> {
-    Ok(user::write(address, &number.to_le_bytes())?)
-}
-
 /// `TCFLSH`: 0 forgets what was typed, 1 what was written, of which nothing waits, 2 both.
-fn flush(which: u64) -> Result<(), Errno> {
+fn flush(which: Word) -> Result<(), Errno> {
     job::check_background(Signal::SIGTTOU)?;
-    match which {
+    match which.bits() {
         0 | 2 => TERMINAL.state.lock().discipline.forget_input(),
         1 => {}
         _ => return Err(Errno::EINVAL),
@@ -94,10 +85,10 @@ fn flush(which: u64) -> Result<(), Errno> {
 }
 
 /// `TCXONC`: 0 stops output, 1 starts it; 2 and 3 would send stop and start, which nobody on the other side obeys.
-fn stop_or_start(which: u64) -> Result<(), Errno> {
+fn stop_or_start(which: Word) -> Result<(), Errno> {
     job::check_background(Signal::SIGTTOU)?;
-    match which {
-        0 | 1 => TERMINAL.state.lock().discipline.set_stopped(which == 0),
+    match which.bits() {
+        stop @ (0 | 1) => TERMINAL.state.lock().discipline.set_stopped(stop == 0),
         2 | 3 => {}
         _ => return Err(Errno::EINVAL),
     }

@@ -11,10 +11,12 @@ use crate::errno::Errno;
 use crate::fs::changes;
 use crate::fs::node::{Device, File, Wait};
 use crate::fs::poll::Ready;
+use crate::fs::position::Position;
 use crate::log;
 use crate::process;
 use crate::process::signal::Signal;
 use crate::task::time;
+use crate::user::Word;
 
 /// The terminal of whoever opens it.
 const OWN: Device = Device { major: 5, minor: 0 };
@@ -75,7 +77,7 @@ impl File for OpenTerminal {
         self
     }
 
-    fn read(&self, _: u64, buffer: &mut [u8], wait: Wait) -> Result<usize, Errno> {
+    fn read(&self, _: Position, buffer: &mut [u8], wait: Wait) -> Result<usize, Errno> {
         if buffer.is_empty() {
             return Ok(0);
         }
@@ -99,7 +101,7 @@ impl File for OpenTerminal {
         }
     }
 
-    fn write(&self, _: u64, bytes: &[u8], wait: Wait) -> Result<usize, Errno> {
+    fn write(&self, _: Position, bytes: &[u8], wait: Wait) -> Result<usize, Errno> {
         let mut written = 0;
         for piece in bytes.chunks(PIECE) {
             match write_piece(piece, wait) {
@@ -123,7 +125,7 @@ impl File for OpenTerminal {
         ready
     }
 
-    fn control(&self, request: u32, argument: u64) -> Result<u64, Errno> {
+    fn control(&self, request: u32, argument: Word) -> Result<u64, Errno> {
         control::control(request, argument)
     }
 }
