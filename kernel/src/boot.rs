@@ -15,7 +15,7 @@ use spin::Once;
 use crate::arch::{apic, cpu, fpu, gdt, page_table, syscall, trap};
 use crate::command_line::CommandLine;
 use crate::mm::stack::KernelStack;
-use crate::mm::{heap, kernel_map, physical, reclaim};
+use crate::mm::{kernel_map, physical, reclaim};
 use crate::process::{self, signal::ChildChange};
 use crate::task::{scheduler, time};
 use crate::{disk, fs, log, scenario, swap, zram, zswap};
@@ -44,11 +44,8 @@ pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
     log!("boot", "Quire {}", env!("CARGO_PKG_VERSION"));
     read_command_line();
     let limit = or_give_up(command_line().size("mem")).unwrap_or(u64::MAX);
-    let heap_range = or_give_up(physical::start(regions, limit));
+    or_give_up(physical::start(regions, limit));
     let root = or_give_up(kernel_map::build(regions, limit));
-    // SAFETY: the range was set aside for this; the direct map is the loader's now and Quire's from `continue_on` on, at
-    // the same addresses.
-    unsafe { heap::start(heap_range) };
     let stack = or_give_up(KernelStack::new());
     let top = stack.top();
     // The stack is the first thread's, which never ends; `go_on` makes a value of it again.
@@ -80,10 +77,9 @@ extern "C" fn go_on() -> ! {
     let marks = physical::watermarks();
     log!(
         "mm",
-        "{} frames ({} MiB) for pages, {} KiB of kernel heap; watermarks: min {} low {} high {}",
+        "{} frames ({} MiB); watermarks: min {} low {} high {}",
         physical::managed_frames(),
         physical::managed_frames() >> 8,
-        heap::usage().0 >> 10,
         marks.min,
         marks.low,
         marks.high

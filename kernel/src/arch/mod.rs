@@ -12,4 +12,4 @@ pub mod syscall;
 pub mod trap;
 pub mod user;
 
-pub use page_table::{ARCHIVE, DIRECT_MAP, INFLATED_ARCHIVE, KERNEL_IMAGE, MMIO, STACKS, USER_END};
+pub use page_table::{ARCHIVE, BLOCKS, DIRECT_MAP, INFLATED_ARCHIVE, KERNEL_IMAGE, MMIO, STACKS, USER_END};

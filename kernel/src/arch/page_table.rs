@@ -10,6 +10,7 @@
 //! | [`ARCHIVE`] | + 512 GiB | the initramfs as it came |
 //! | [`INFLATED_ARCHIVE`] | + 512 GiB | what comes out of its compressed parts |
 //! | [`STACKS`] | + 512 GiB | kernel stacks, each above a guard gap |
+//! | [`BLOCKS`] | + 512 GiB | blocks of the kernel heap that are not contiguous in physical memory |
 //! | [`KERNEL_IMAGE`] | + 2 GiB | the kernel: code read-only, data not executable; not in the direct map |
 //!
 //! # Invariants
@@ -39,6 +40,8 @@ pub const ARCHIVE: u64 = 0xffff_c000_0000_0000;
 pub const INFLATED_ARCHIVE: u64 = ARCHIVE + ROOT_WORD_BYTES;
 /// Where kernel stacks are mapped.
 pub const STACKS: u64 = 0xffff_e000_0000_0000;
+/// Where blocks of the kernel heap are mapped that are not contiguous in physical memory.
+pub const BLOCKS: u64 = STACKS + ROOT_WORD_BYTES;
 /// Where the kernel is linked; `.cargo/config.toml` tells the linker the same.
 pub const KERNEL_IMAGE: u64 = 0xffff_ffff_8000_0000;
 

@@ -4,7 +4,7 @@
 //!
 //! Frame metadata exists for every frame number from 0 to the end of RAM, holes included; what a hole's frame is never
 //! changes from [`Kind::Reserved`]. `next` and `previous` belong to the one list that the frame is in, and change only
-//! under that list's lock: the buddy allocator's for a free block, the reclaim lists' for a page.
+//! under that list's lock: the buddy allocator's for a free block, the reclaim lists' for a page, the heap's for a slab.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -65,11 +65,13 @@ pub enum Kind {
     Object,
     /// Part of the initramfs.
     Archive,
+    /// Part of the kernel heap.
+    Heap,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Reserved,
         Self::Free,
         Self::FreeTail,
@@ -81,7 +83,14 @@ impl Kind {
         Self::Anonymous,
         Self::Object,
         Self::Archive,
+        Self::Heap,
     ];
+
+    /// Whether the kernel keeps such a frame for itself and cannot reclaim it.
+    #[inline]
+    pub const fn is_kernels(self) -> bool {
+        matches!(self, Self::PageTable | Self::KernelTable | Self::Stack | Self::Heap)
+    }
 }
 
 /// The end of a list.
@@ -92,7 +101,7 @@ pub const NOBODY: u32 = u32::MAX;
 pub struct Frame {
     /// What the swap core needs to know of the folio in this frame.
     pub folio: FolioState,
-    /// Whose page it is: see `mm::folio`.
+    /// Whose page it is: see `mm::folio`; of a slab, how much of it is in use: see `mm::slab`.
     pub owned: AtomicU64,
     /// How many references there are to the folio; 0 when it is free or being freed.
     pub references: AtomicU32,

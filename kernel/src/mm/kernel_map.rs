@@ -24,7 +24,7 @@ use super::frame::{FrameNumber, Kind};
 use super::physical;
 use super::watermark::Purpose;
 use crate::arch::page_table::{self, ROOT_WORD_BYTES, Table, frame_of, leaf, table};
-use crate::arch::{ARCHIVE, DIRECT_MAP, INFLATED_ARCHIVE, KERNEL_IMAGE, MMIO, STACKS};
+use crate::arch::{ARCHIVE, BLOCKS, DIRECT_MAP, INFLATED_ARCHIVE, KERNEL_IMAGE, MMIO, STACKS};
 use crate::sync::{Rank, SpinLock};
 
 const PAGE: u64 = 4096;
@@ -36,7 +36,7 @@ const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE);
 pub const DATA: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::NO_EXECUTE).union(Flags::GLOBAL);
 
 /// Where pages come and go while there are address spaces, each as large as what one word of the root covers.
-const WINDOWS: [u64; 4] = [MMIO, ARCHIVE, INFLATED_ARCHIVE, STACKS];
+const WINDOWS: [u64; 5] = [MMIO, ARCHIVE, INFLATED_ARCHIVE, STACKS, BLOCKS];
 
 static ROOT: Once<FrameNumber> = Once::new();
 static LOCK: SpinLock<()> = SpinLock::new(Rank::KernelMap, ());

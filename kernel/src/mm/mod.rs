@@ -15,7 +15,8 @@
 //! | `lru`, `reclaim`, `page_out`, [`policy`] | which page goes, when, and how; the decisions alone, without pages |
 //! | `group`, `oom` | limits of groups of processes, and who dies when nothing else helps |
 //! | `overcommit`, `statistics` | what may be promised, and what was counted, under Linux's names |
-//! | `kernel_map`, `stack`, `heap`, `dma` | the kernel's own memory |
+//! | `kernel_map`, `stack`, `dma` | the kernel's own memory by the frame |
+//! | `heap`, [`slab`], `arena`, `blocks` | the kernel heap: objects of one size, others, and what takes frames of its own |
 //!
 //! # A page's life
 //!
@@ -43,6 +44,10 @@ use core::fmt;
 pub mod address_space;
 #[cfg(target_os = "none")]
 pub mod advice;
+#[cfg(target_os = "none")]
+mod arena;
+#[cfg(target_os = "none")]
+mod blocks;
 pub mod buddy;
 #[cfg(target_os = "none")]
 pub mod dma;
@@ -75,6 +80,8 @@ mod page_out;
 mod page_tables;
 #[cfg(target_os = "none")]
 pub mod physical;
+#[cfg(target_os = "none")]
+mod places;
 pub mod policy;
 #[cfg(target_os = "none")]
 pub mod reclaim;
@@ -83,6 +90,7 @@ pub mod region;
 pub mod remap;
 #[cfg(target_os = "none")]
 pub(crate) mod rmap;
+pub mod slab;
 #[cfg(target_os = "none")]
 pub mod stack;
 #[cfg(target_os = "none")]

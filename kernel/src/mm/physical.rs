@@ -14,20 +14,13 @@ use quire_swap::FolioFlag;
 use quire_swap::header::PAGE_SIZE;
 
 use super::AllocationError;
-use super::buddy::{Buddy, ORDERS, SingleFrames};
+use super::buddy::{ORDERS, SingleFrames};
 use super::frame::{Frame, FrameNumber, Kind};
-use super::reclaim;
 use super::watermark::{self, Purpose, Watermarks};
+use super::{heap, reclaim};
 use crate::arch::DIRECT_MAP;
 use crate::sync::{Rank, SpinLock};
 use crate::task;
-
-/// The heap gets this part of RAM: a 16th holds the swap tables of 32 times as much swap as there is RAM.
-const HEAP_SHARE: u64 = 16;
-/// The least that the heap gets.
-const LEAST_HEAP: u64 = 1 << 20;
-/// The most: the tables of 32 GiB of swap.
-const MOST_HEAP: u64 = 64 << 20;
 
 /// Where the metadata of the frames begins, and of how many: set once, in this order.
 static FIRST: AtomicPtr<Frame> = AtomicPtr::new(NonNull::dangling().as_ptr());
@@ -35,6 +28,8 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 static FREE: SpinLock<SingleFrames> = SpinLock::new(Rank::Frames, SingleFrames::new());
 /// How many frames are free; written under the lock.
 static FREE_COUNT: AtomicUsize = AtomicUsize::new(0);
+/// How many frames the kernel keeps for itself: [`Kind::is_kernels`].
+static KERNELS: AtomicUsize = AtomicUsize::new(0);
 static MANAGED: AtomicUsize = AtomicUsize::new(0);
 static MARKS: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
 /// `vm.min_free_kbytes` and `vm.watermark_scale_factor`.
@@ -51,21 +46,18 @@ pub fn usable(regions: &[MemoryRegion], limit: u64) -> impl Iterator<Item = Rang
         .filter(|range| range.start < range.end)
 }
 
-/// Takes over the RAM of `regions` below `limit`: the frames' metadata and the kernel heap are cut out of its largest
-/// range, the rest is free. Returns the heap's place in physical memory. The loader's map of all physical memory at
-/// [`DIRECT_MAP`] is active.
+/// Takes over the RAM of `regions` below `limit`: the frames' metadata is cut out of its largest range, the
+/// rest is free. The loader's map of all physical memory at [`DIRECT_MAP`] is active.
 ///
 /// # Errors
-/// [`AllocationError`] when not even the metadata and the heap fit.
-pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<Range<u64>, AllocationError> {
+/// [`AllocationError`] when not even the metadata fits.
+pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<(), AllocationError> {
     let page = PAGE_SIZE as u64;
     let end = usable(regions, limit).map(|range| range.end).max().ok_or(AllocationError)?;
     let count = FrameNumber::containing(end).index();
     let metadata_bytes = ((count * size_of::<Frame>()) as u64).next_multiple_of(page);
-    let ram: u64 = usable(regions, limit).map(|range| range.end - range.start).sum();
-    let heap_bytes = (ram / HEAP_SHARE).clamp(LEAST_HEAP, MOST_HEAP).next_multiple_of(page);
     let largest = usable(regions, limit).max_by_key(|range| range.end - range.start).ok_or(AllocationError)?;
-    let own = largest.start..largest.start + metadata_bytes + heap_bytes;
+    let own = largest.start..largest.start + metadata_bytes;
     if own.end >= largest.end {
         return Err(AllocationError);
     }
@@ -83,24 +75,30 @@ pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<Range<u64>, Allocat
     let mut free = FREE.lock();
     for range in usable(regions, limit) {
         for part in [range.start..range.end.min(own.start), range.start.max(own.end)..range.end] {
-            free_range(free.buddy_mut(), frames, part);
+            let part = FrameNumber::containing(part.start)..FrameNumber::containing(part.end);
+            for (block, order) in blocks(part) {
+                free.buddy_mut().free(frames, block, order);
+            }
         }
     }
     let managed = free.free_frames();
     MANAGED.store(managed, Ordering::Relaxed);
     FREE_COUNT.store(managed, Ordering::Relaxed);
     set_watermarks(watermark::least_free_kibibytes(managed), watermark::SCALE_FACTOR);
-    Ok(own.start + metadata_bytes..own.end)
+    Ok(())
 }
 
-fn free_range(buddy: &mut Buddy, frames: &[Frame], range: Range<u64>) {
-    let end = range.end / PAGE_SIZE as u64;
-    let mut next = range.start / PAGE_SIZE as u64;
-    while next < end {
-        let order = next.trailing_zeros().min((end - next).ilog2()).min(u32::from(ORDERS) - 1);
-        buddy.free(frames, FrameNumber(next as u32), order as u8);
+/// The largest aligned blocks that make up a range of frames, with their orders.
+fn blocks(range: Range<FrameNumber>) -> impl Iterator<Item = (FrameNumber, u8)> {
+    let end = range.end.0;
+    let mut next = range.start.0;
+    core::iter::from_fn(move || {
+        let block = FrameNumber(next);
+        let left = end.checked_sub(next)?.checked_ilog2()?;
+        let order = next.trailing_zeros().min(left).min(u32::from(ORDERS) - 1);
         next += 1 << order;
-    }
+        Some((block, order as u8))
+    })
 }
 
 /// The metadata of every frame, by frame number; of none before [`start`].
@@ -119,7 +117,7 @@ pub fn number_of(frame: &'static Frame) -> FrameNumber {
     FrameNumber((offset / size_of::<Frame>()) as u32)
 }
 
-/// How many frames Quire manages: all but the metadata's, the heap's and the loader's.
+/// How many frames Quire manages: all but the metadata's and the loader's.
 pub fn managed_frames() -> usize {
     MANAGED.load(Ordering::Relaxed)
 }
@@ -128,6 +126,16 @@ pub fn managed_frames() -> usize {
 #[inline]
 pub fn free_frames() -> usize {
     FREE_COUNT.load(Ordering::Relaxed)
+}
+
+/// How many frames are free or the kernel heap's, which has more or fewer as its objects lie.
+pub fn spare_frames() -> usize {
+    free_frames() + heap::frames()
+}
+
+/// How many frames the kernel keeps for itself and cannot reclaim: tables, stacks and heap.
+pub fn kernel_frames() -> usize {
+    KERNELS.load(Ordering::Relaxed)
 }
 
 /// The watermarks.
@@ -173,6 +181,9 @@ pub fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameNumber> 
         FREE_COUNT.store(free.free_frames(), Ordering::Relaxed);
         (block, free.free_frames())
     };
+    if block.is_some() && kind.is_kernels() {
+        KERNELS.fetch_add(1 << order, Ordering::Relaxed);
+    }
     if left < marks.low {
         reclaim::wake_kswapd();
     }
@@ -183,12 +194,22 @@ pub fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameNumber> 
 pub fn free(block: FrameNumber, order: u8) {
     #[cfg(debug_assertions)]
     fill_with_junk(block, order);
+    if frames()[block.index()].kind().is_kernels() {
+        KERNELS.fetch_sub(1 << order, Ordering::Relaxed);
+    }
     let mut free = FREE.lock();
     free.free(frames(), block, order);
     FREE_COUNT.store(free.free_frames(), Ordering::Relaxed);
 }
 
-/// Gives single frames back.
+/// Gives back a range of frames of one kind.
+pub fn free_range(range: Range<FrameNumber>) {
+    for (block, order) in blocks(range) {
+        free(block, order);
+    }
+}
+
+/// Gives single frames back that held pages.
 pub fn free_each(given: &[FrameNumber]) {
     #[cfg(debug_assertions)]
     for frame in given {

@@ -1,7 +1,6 @@
 //! Kernel stacks: 32 KiB each, above a guard gap of 32 KiB that is never mapped.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
 
@@ -9,6 +8,7 @@ use super::AllocationError;
 use super::frame::Kind;
 use super::kernel_map;
 use super::physical;
+use super::places::Places;
 use super::watermark::Purpose;
 use crate::arch::STACKS;
 use crate::task::{self, Thread};
@@ -17,9 +17,9 @@ const PAGES: u64 = 8;
 const BYTES: u64 = PAGES * PAGE_SIZE as u64;
 /// A stack and the gap below it.
 const PLACE: u64 = 2 * BYTES;
-const PLACES: usize = 1024;
 
-static TAKEN: [AtomicU64; PLACES / 64] = [const { AtomicU64::new(0) }; PLACES / 64];
+/// As many as there can be processes, and some for the kernel's threads.
+static PLACES: Places<{ 32768 / 64 + 1 }> = Places::new();
 
 /// A kernel stack; dropping it gives its frames back.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl KernelStack {
     /// # Errors
     /// [`AllocationError`] when there are no frames for it, or as many stacks as there are places for exist.
     pub fn new() -> Result<Self, AllocationError> {
-        let stack = Self { place: take_place().ok_or(AllocationError)? };
+        let stack = Self { place: PLACES.take().ok_or(AllocationError)? };
         for page in 1..=PAGES {
             let frame = physical::allocate(0, Kind::Stack, Purpose::Kernel).ok_or(AllocationError)?;
             let address = stack.top() - page * PAGE_SIZE as u64;
@@ -56,17 +56,6 @@ impl KernelStack {
     }
 }
 
-fn take_place() -> Option<u64> {
-    for (index, word) in TAKEN.iter().enumerate() {
-        let taken = word
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| (bits != u64::MAX).then(|| bits | (bits + 1)));
-        if let Ok(bits) = taken {
-            return Some(index as u64 * 64 + u64::from(bits.trailing_ones()));
-        }
-    }
-    None
-}
-
 impl Drop for KernelStack {
     fn drop(&mut self) {
         for page in 1..=PAGES {
@@ -74,7 +63,7 @@ impl Drop for KernelStack {
                 physical::free(frame, 0);
             }
         }
-        TAKEN[(self.place / 64) as usize].fetch_and(!(1 << (self.place % 64)), Ordering::Relaxed);
+        PLACES.give_back(self.place);
     }
 }
 

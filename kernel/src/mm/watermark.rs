@@ -7,9 +7,11 @@
 //! |---|---|
 //! | a page fault of a task, and readahead | min |
 //! | the kernel, where it cannot sleep: page tables, stacks, device memory | min / 2 |
-//! | reclaim itself: `kswapd` and the disks' completion | 0 |
+//! | the kernel heap, for a program of an ordinary user | min * 3 / 8 |
+//! | the kernel heap, for the kernel and for root's programs | min / 4 |
+//! | reclaim itself: `kswapd`, the disks' completion, and a task while it reclaims | 0 |
 //!
-//! Reclaim needs hardly any: what it allocates comes from the heap, which is set aside at boot.
+//! Those who can do without a piece of the heap are refused earlier: see `mm::heap`.
 
 /// How many free frames are enough for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,10 @@ pub enum Purpose {
     Task,
     /// Something that the kernel needs where it cannot sleep.
     Kernel,
+    /// The kernel heap, on behalf of an ordinary user's program.
+    Program,
+    /// The kernel heap otherwise.
+    Heap,
     /// What reclaim needs to make progress.
     Reclaim,
 }
@@ -58,6 +64,8 @@ impl Watermarks {
         match purpose {
             Purpose::Task => self.min,
             Purpose::Kernel => self.min / 2,
+            Purpose::Program => self.min * 3 / 8,
+            Purpose::Heap => self.min / 4,
             Purpose::Reclaim => 0,
         }
     }
@@ -97,8 +105,9 @@ mod tests {
     #[test]
     fn whoever_frees_memory_may_take_the_last_frame() {
         let marks = Watermarks::new(2048, least_free_kibibytes(2048), SCALE_FACTOR);
-        let floors = [Purpose::Task, Purpose::Kernel, Purpose::Reclaim].map(|who| marks.floor(who));
+        let floors = [Purpose::Task, Purpose::Kernel, Purpose::Program, Purpose::Heap, Purpose::Reclaim];
+        let floors = floors.map(|who| marks.floor(who));
         assert!(floors.is_sorted_by(|a, b| a > b), "{floors:?}");
-        assert_eq!(floors[2], 0);
+        assert_eq!(floors.last(), Some(&0));
     }
 }

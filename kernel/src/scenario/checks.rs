@@ -26,14 +26,14 @@ pub(super) struct Books {
 
 impl Books {
     pub(super) fn open() -> Self {
-        Self { free: physical::free_frames(), batches: swap::core().idle_batches() }
+        Self { free: physical::spare_frames(), batches: swap::core().idle_batches() }
     }
 
     pub(super) fn check(&self, tally: &Tally) -> Result<(), Failure> {
         let (verified, wrong) = (tally.verified(), tally.wrong());
         require!(wrong == 0, "{wrong} of {verified} bytes did not come back");
         require!(fault::add_up(), "the kinds of faults do not add up to all of them: {}", fault::totals());
-        let (free, batches) = (physical::free_frames(), swap::core().idle_batches());
+        let (free, batches) = (physical::spare_frames(), swap::core().idle_batches());
         require!(free == self.free, "{} frames were free before, {free} after", self.free);
         require!(batches == self.batches, "{} batches were idle before, {batches} after", self.batches);
         Ok(())

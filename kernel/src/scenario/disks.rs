@@ -25,7 +25,7 @@ const AT_ONCE: u64 = 48;
 
 pub(super) fn disk(_: CommandLine<'static>) -> Result<String, Failure> {
     let disk = disk::all().last().ok_or("there is no disk; start with --swap or --disk")?;
-    let free_before = physical::free_frames();
+    let free_before = physical::spare_frames();
     let geometry = disk.geometry();
     if geometry.read_only {
         refused(disk, Operation::Write, 0, 1, |error| matches!(error, BlockError::ReadOnly { .. }))?;
@@ -42,7 +42,7 @@ pub(super) fn disk(_: CommandLine<'static>) -> Result<String, Failure> {
     refused(disk, Operation::Read, geometry.sectors, 1, |error| matches!(error, BlockError::OutOfRange { .. }))?;
     refused(disk, Operation::Read, u64::MAX, 1, |error| matches!(error, BlockError::OutOfRange { .. }))?;
     refused(disk, Operation::Read, 0, 0, |error| matches!(error, BlockError::Malformed { .. }))?;
-    let free = physical::free_frames();
+    let free = physical::spare_frames();
     require!(free == free_before, "{free_before} frames were free before, {free} after");
     let counters = disk.counters();
     Ok(format!(

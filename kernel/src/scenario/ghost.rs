@@ -139,7 +139,7 @@ pub(super) fn ghost_size(_command_line: CommandLine<'static>) -> Outcome {
     let on = |size| swap::swap_on(PATH, SwapOnOptions::default(), size);
     // What is made once, at the first area, is no part of this one.
     swap::disable(on(None)?)?;
-    let used = || heap::usage().1;
+    let used = heap::used;
     let before = used();
     let area = on(Some(MOST_PAGES * PAGE_SIZE as u64))?;
     let enabled = used() - before;

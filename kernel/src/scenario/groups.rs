@@ -74,7 +74,7 @@ fn fill_and_check(pages: u64) -> Result<(), Failure> {
 /// One group swaps at its limit while the other keeps its pages; one that may not swap enough loses its task.
 pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
     let enabled = swap::enable(command_line)?;
-    let free = physical::free_frames();
+    let free = physical::spare_frames();
     let limit = ram() / 8;
     let outer = Group::root().new_child("outer")?;
     let (small, other) = (outer.new_child("small")?, outer.new_child("other")?);
@@ -120,7 +120,7 @@ pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
     let hits = small.events(Event::Max);
     drop((small, other, outer));
     enabled.disable()?;
-    let after = physical::free_frames();
+    let after = physical::spare_frames();
     require!(after == free, "{free} frames were free before, {after} after");
     Ok(format!("limit={limit} swapped={swapped} hits_of_the_limit={hits} killed=1"))
 }

@@ -86,7 +86,7 @@ impl Held {
         while reclaim::writes_under_way() > 0 {
             task::yield_now();
         }
-        Self { free: physical::free_frames(), tables: physical::frames_of(Kind::PageTable), slots: swap::used_pages() }
+        Self { free: physical::spare_frames(), tables: physical::frames_of(Kind::PageTable), slots: swap::used_pages() }
     }
 }
 

@@ -49,7 +49,7 @@ fn audit_kernel_pages() -> Result<u64, Failure> {
 
 /// Each purpose stops at its own watermark, reclaim can take the last frame, and all come back.
 fn reserves() -> Result<(), Failure> {
-    let free_before = physical::free_frames();
+    let free_before = physical::spare_frames();
     let marks = physical::watermarks();
     let mut taken = Vec::with_capacity(free_before);
     for purpose in [Purpose::Task, Purpose::Kernel, Purpose::Reclaim] {
@@ -63,7 +63,7 @@ fn reserves() -> Result<(), Failure> {
         }
     }
     give_back(taken);
-    let free = physical::free_frames();
+    let free = physical::spare_frames();
     require!(free == free_before, "{free_before} frames were free before, {free} after");
     Ok(())
 }
@@ -78,7 +78,7 @@ fn give_back(frames: Vec<FrameNumber>) {
 fn address_spaces() -> Result<(), Failure> {
     const PAGES: u64 = 300;
     const START: u64 = 0x10_0000_0000;
-    let free_before = physical::free_frames();
+    let free_before = physical::spare_frames();
     let tables_before = physical::frames_of(Kind::PageTable);
     {
         let space = AddressSpace::new().map_err(|_| "no memory for an address space")?;
@@ -106,7 +106,7 @@ fn address_spaces() -> Result<(), Failure> {
             "a task found {outcome:?} of (zero at first, writable, kept, kernel refused, unmapped refused)"
         );
     }
-    let (free, tables) = (physical::free_frames(), physical::frames_of(Kind::PageTable));
+    let (free, tables) = (physical::spare_frames(), physical::frames_of(Kind::PageTable));
     require!(free == free_before, "{free_before} frames were free before, {free} after");
     require!(tables == tables_before, "{tables_before} page tables before, {tables} after");
     Ok(())

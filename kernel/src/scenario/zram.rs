@@ -34,7 +34,7 @@ pub(super) fn zram(_command_line: CommandLine<'static>) -> Result<String, Failur
     let (mut stored, mut bytes, mut frames) = (0, 0, 0);
     for cycle in 1..=CYCLES {
         zram.store("reset", "1")?;
-        let free = physical::free_frames();
+        let free = physical::spare_frames();
         zram.store("comp_algorithm", "lz4")?;
         zram.store("disksize", &format!("{}", ram() * 2 * PAGE_SIZE as u64))?;
         let state = under_pressure(&zram, &tally)?;
@@ -50,7 +50,7 @@ pub(super) fn zram(_command_line: CommandLine<'static>) -> Result<String, Failur
         zram.store("reset", "1")?;
         let after = numbers(&zram, "mm_stat")?;
         require!(after[..3] == [0, 0, 0], "after the reset mm_stat says {after:?}");
-        let now = physical::free_frames();
+        let now = physical::spare_frames();
         require!(now == free, "{free} frames were free before, {now} after");
     }
     Ok(format!(

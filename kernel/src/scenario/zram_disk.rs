@@ -37,7 +37,7 @@ impl Enabled {
     /// Gives `/dev/zram0` these attributes and a size, and enables it.
     fn new(attributes: &[(&str, &str)]) -> Result<Self, Failure> {
         let zram = zram::device("zram0").ok_or("there is no /dev/zram0")?;
-        let free = physical::free_frames();
+        let free = physical::spare_frames();
         attributes.iter().try_for_each(|(name, value)| zram.store(name, value))?;
         zram.store("disksize", "64M")?;
         let disk: Arc<dyn Disk<Quire>> = zram::open_for_swap("/dev/zram0").ok_or("/dev/zram0 has no size")?;
@@ -58,7 +58,7 @@ impl Enabled {
         zram.store("reset", "1")?;
         let after = numbers(&zram, "mm_stat")?;
         require!(after[..3] == [0, 0, 0], "after the reset mm_stat says {after:?}");
-        let now = physical::free_frames();
+        let now = physical::spare_frames();
         require!(now == free, "{free} frames were free before, {now} after");
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
     let pages = |pages: usize| pages as u64 * KIB_PER_PAGE;
     let lists = lru::lengths();
     let (free, files, shared) = (physical::free_frames(), object::file_pages(), object::shared_pages());
-    let (_, heap_used) = heap::usage();
+    heap::trim();
     let zswap = |name| zswap::get().and_then(|zswap| zswap.counter(name)).unwrap_or(0);
     let (swap_total, swap_used) = (swap::total_pages() * KIB_PER_PAGE, swap::used_pages() * KIB_PER_PAGE);
     let anonymous = physical::frames_of(Kind::Anonymous);
@@ -49,9 +49,9 @@ pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
         ("AnonPages", pages(anonymous)),
         ("Shmem", pages(shared)),
         ("KReclaimable", 0),
-        ("Slab", heap_used as u64 / 1024),
+        ("Slab", pages(heap::frames())),
         ("SReclaimable", 0),
-        ("SUnreclaim", heap_used as u64 / 1024),
+        ("SUnreclaim", pages(heap::frames())),
         ("KernelStack", pages(physical::frames_of(Kind::Stack))),
         ("PageTables", pages(physical::frames_of(Kind::PageTable))),
     ] {
