@@ -10,6 +10,7 @@
 //! | `arch` | descriptor tables, traps, page-table words, context switch, user access |
 //! | `boot` | from the loader's jump to the verdict |
 //! | [`errno`] | Linux's error numbers, for system calls and attributes |
+//! | [`fallible`] | memory of the kernel heap that may be refused |
 //! | [`fs`] | files: initramfs, tmpfs, devices, `/proc` and `/sys` |
 //! | [`mm`] | frames, address spaces, page faults, reclaim |
 //! | [`process`] | processes: programs in ring 3, their signals, their beginning and end |
@@ -44,6 +45,7 @@ pub mod command_line;
 #[cfg(target_os = "none")]
 pub mod disk;
 pub mod errno;
+pub mod fallible;
 pub mod fs;
 #[cfg(target_os = "none")]
 pub mod ghost;

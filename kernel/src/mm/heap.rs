@@ -19,18 +19,21 @@
 //!
 //! One lock for slabs and arenas, never held while frames are taken or given back.
 
+mod reserved;
+
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use quire_drivers::virtio_blk::DESCRIPTOR_HEAP_BYTES;
 use quire_swap::header::PAGE_SIZE;
+pub use reserved::with_block;
 
 use super::arena::{self, Arenas};
 use super::frame::FrameNumber;
 use super::slab::{self, Memory, SIZES, Slabs};
 use super::watermark::Purpose;
-use super::{blocks, physical};
+use super::{blocks, fail_nth, physical};
 use crate::arch::DIRECT_MAP;
 use crate::process::Process;
 use crate::sync::{Rank, SpinLock};
@@ -130,7 +133,8 @@ pub fn may_allocate(bytes: usize) -> bool {
     let marks = physical::watermarks();
     let kept_back = (KEPT_BACK / PAGE_SIZE).min(marks.min / 4);
     let purpose = purpose();
-    physical::free_frames() >= pages.saturating_add(marks.floor(purpose) + kept_back)
+    !fail_nth::fails_now()
+        && physical::free_frames() >= pages.saturating_add(marks.floor(purpose) + kept_back)
         && leaves(ROOT_SHARE, pages, purpose)
 }
 
@@ -202,6 +206,12 @@ impl KernelHeap {
 
     #[inline]
     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        if let Some(block) = reserved::take(layout) {
+            return Some(block);
+        }
+        if fail_nth::fails_now() {
+            return None;
+        }
         match Home::of(layout) {
             Home::Slab(class) => loop {
                 let object = self.small.lock().slabs[class].allocate(memory());

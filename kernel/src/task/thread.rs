@@ -14,6 +14,7 @@ use super::wait::WaitQueue;
 use crate::arch::context;
 use crate::arch::fpu::UserState;
 use crate::arch::trap::{self, TrapFrame};
+use crate::mm::fail_nth::Countdown;
 use crate::mm::group;
 use crate::mm::stack::KernelStack;
 use crate::mm::{AddressSpace, AllocationError, FrameNumber, kernel_map};
@@ -88,6 +89,7 @@ pub struct Thread {
     pub(super) sleep_link: LinkedListAtomicLink,
     /// When it wants to be woken, in nanoseconds since boot.
     pub(super) wake_at: AtomicU64,
+    fail_nth: Countdown,
 }
 
 // The macro's adapters are `Copy` and clone themselves by hand.
@@ -132,7 +134,13 @@ impl Thread {
             wait_link: LinkedListAtomicLink::new(),
             sleep_link: LinkedListAtomicLink::new(),
             wake_at: AtomicU64::new(0),
+            fail_nth: Countdown::default(),
         })
+    }
+
+    /// When one of its allocations is to fail.
+    pub fn fail_nth(&self) -> &Countdown {
+        &self.fail_nth
     }
 
     /// The thread that runs already, on `stack`.

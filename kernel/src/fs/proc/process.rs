@@ -20,6 +20,7 @@ use crate::mm::address_space::{RegionView, Usage};
 use crate::mm::oom;
 use crate::process::credentials::{Credentials, Ids, SUPERUSER};
 use crate::process::{self, Life, Process};
+use crate::task::Thread;
 
 const KIB_PER_PAGE: usize = PAGE_SIZE / 1024;
 
@@ -128,6 +129,12 @@ fn entries(pid: u32) -> Entries {
         ("statm".into(), shown(pid, statm)),
         ("status".into(), shown(pid, status)),
     ];
+    if cfg!(debug_assertions) {
+        entries.push((
+            "fail-nth".into(),
+            read_write(move |out| line(out, countdown(pid)?.fail_nth().get()), move |value| set_countdown(pid, value)),
+        ));
+    }
     if let Ok(process) = find(pid) {
         if let Some((node, path)) = process.program() {
             entries.push(("exe".into(), private_link(&process, node, path.to_vec())));
@@ -139,6 +146,19 @@ fn entries(pid: u32) -> Entries {
         }
     }
     entries
+}
+
+/// Whose allocations count.
+fn countdown(pid: u32) -> Result<Arc<Thread>, Errno> {
+    find(pid)?.thread().ok_or(Errno::ESRCH)
+}
+
+fn set_countdown(pid: u32, value: &str) -> Result<(), Errno> {
+    if !process::this().identity().is_superuser() {
+        return Err(Errno::EPERM);
+    }
+    countdown(pid)?.fail_nth().set(number(value)?);
+    Ok(())
 }
 
 /// `/proc/PID/fd`

@@ -1,0 +1,69 @@
+//! Failing the n-th allocation of a task, so that a test can see what becomes of each of them (Linux: `fault-injection.rst`,
+//! `/proc/PID/fail-nth`). Only in builds with debug assertions.
+//!
+//! What counts is each question whether memory may be had, and each block of the heap that the task takes while interrupts are
+//! on. A block that was asked for, and taken by a way that cannot fail, is taken while this is [`Suspended`].
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use x86_64::instructions::interrupts;
+
+use crate::task::scheduler;
+
+/// How many more allocations of a task succeed before one fails; 0 when none is to fail.
+#[derive(Default)]
+pub struct Countdown {
+    left: AtomicU32,
+    suspended: AtomicU32,
+}
+
+impl Countdown {
+    /// What is left of the countdown.
+    pub fn get(&self) -> u32 {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// Lets the `nth` allocation from now on fail; 0 for none.
+    pub fn set(&self, nth: u32) {
+        self.left.store(nth, Ordering::Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        let left = self.get();
+        if left == 0 || self.suspended.load(Ordering::Relaxed) > 0 {
+            return false;
+        }
+        self.set(left - 1);
+        left == 1
+    }
+}
+
+/// Whether the allocation that the running task is about to make is to fail.
+pub fn fails_now() -> bool {
+    cfg!(debug_assertions)
+        && interrupts::are_enabled()
+        && scheduler::with_current(|thread| thread.fail_nth().is_over()) == Some(true)
+}
+
+/// While it lives, the running task's allocations neither fail nor count.
+pub struct Suspended(());
+
+impl Suspended {
+    /// From now on.
+    pub fn begin() -> Self {
+        Self::change(|suspended| suspended.fetch_add(1, Ordering::Relaxed));
+        Self(())
+    }
+
+    fn change(change: fn(&AtomicU32) -> u32) {
+        if cfg!(debug_assertions) {
+            scheduler::with_current(|thread| change(&thread.fail_nth().suspended));
+        }
+    }
+}
+
+impl Drop for Suspended {
+    fn drop(&mut self) {
+        Self::change(|suspended| suspended.fetch_sub(1, Ordering::Relaxed));
+    }
+}
