@@ -70,6 +70,11 @@ fn a_program_that_does_what_none_should_is_ended_alone() {
 }
 
 #[test]
+fn every_call_and_every_request_ends_with_an_answer() {
+    check("calls", 3, Machine::new().disk(Disk::swap(Size::mebibytes(16))));
+}
+
+#[test]
 fn programs_that_take_all_memory_are_ended_and_others_live() {
     let machine = with_swap(Size::mebibytes(40), Size::mebibytes(16));
     let run = check("bad-fork-until-memory-ends bad-touch-1-tib limits-memory-ends", 3, machine);

@@ -6,6 +6,7 @@
 //! for every check that begins with it and a hyphen.
 
 mod bad;
+mod calls;
 mod descriptors;
 mod disk;
 mod elf;
@@ -66,6 +67,7 @@ const LIMIT_SECONDS: u32 = 100;
 fn checks() -> impl Iterator<Item = &'static Check> {
     [
         bad::CHECKS,
+        calls::CHECKS,
         disk::CHECKS,
         descriptors::CHECKS,
         elf::CHECKS,
