@@ -149,7 +149,7 @@ impl<K: Ord, V> TryMap<K, V> for BTreeMap<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::alloc::{GlobalAlloc, Layout, System};
+    use std::alloc::{GlobalAlloc, Layout, System};
     use std::cell::Cell;
 
     use super::{boxed, counted, shared, shared_slice, shared_text};
