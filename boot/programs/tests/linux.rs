@@ -26,6 +26,7 @@ fn linux_passes_the_checks_that_any_machine_can_run() {
         "files",
         "frames",
         "handlers",
+        "numbers",
         "pages",
         "sequences",
         "signals",

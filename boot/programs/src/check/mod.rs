@@ -14,6 +14,7 @@ mod files;
 mod frames;
 mod handlers;
 mod limits;
+mod numbers;
 mod pages;
 mod permissions;
 mod reclaim;
@@ -75,6 +76,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         frames::CHECKS,
         handlers::CHECKS,
         limits::CHECKS,
+        numbers::CHECKS,
         pages::CHECKS,
         permissions::CHECKS,
         reclaim::CHECKS,
