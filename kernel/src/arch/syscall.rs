@@ -118,7 +118,7 @@ extern "C" fn call(frame: *mut TrapFrame) -> bool {
 
 impl TrapFrame {
     fn arguments(&self) -> Arguments {
-        Arguments { number: self.rax, a: [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9] }
+        Arguments::new(self.rax, [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9])
     }
 
     fn continues_behind_syscall(&self) -> bool {

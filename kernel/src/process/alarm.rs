@@ -61,7 +61,7 @@ pub(super) fn tick() {
             let due = alarm.deadline.is_some_and(|deadline| deadline <= now);
             if due {
                 // Those that were missed meanwhile are one.
-                alarm.deadline = (!alarm.interval.is_zero()).then(|| now + alarm.interval);
+                alarm.deadline = (!alarm.interval.is_zero()).then(|| now.saturating_add(alarm.interval));
             }
             (due, *alarm)
         });

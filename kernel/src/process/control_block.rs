@@ -24,6 +24,7 @@ use crate::mm::group::{self, Group};
 use crate::mm::{AddressSpace, address_space};
 use crate::sync::{Rank, Snapshot, SpinLock};
 use crate::task::{self, Thread, WaitQueue, scheduler, time};
+use crate::user::UserPtr;
 
 /// The first process's number; it adopts orphans, and no signal does to it what it has no handler for.
 pub const INIT: u32 = 1;
@@ -44,15 +45,15 @@ pub enum Unfinished {
     Sleep {
         /// When it ends.
         deadline: Duration,
-        /// Where what is left of it is to be written; 0 for nowhere.
-        remainder: u64,
+        /// Where what is left of it is to be written, unless it is null.
+        remainder: UserPtr<[u64; 2]>,
     },
     /// `poll(2)`.
     Poll {
         /// Where the files are listed.
-        files: u64,
+        files: UserPtr<[u32; 2]>,
         /// How many there are.
-        count: u64,
+        count: usize,
         /// When it ends; `None` for never.
         deadline: Option<Duration>,
     },
@@ -314,9 +315,9 @@ impl Process {
         }
     }
 
-    /// Has its number cleared at `address` when it leaves its memory; 0 for nowhere (`set_tid_address`).
-    pub fn clear_number_at(&self, address: u64) {
-        self.clear_at_end.store(address, Ordering::Relaxed);
+    /// Has its number cleared at `place` when it leaves its memory, unless it is null (`set_tid_address`).
+    pub fn clear_number_at(&self, place: UserPtr<u32>) {
+        self.clear_at_end.store(place.address(), Ordering::Relaxed);
     }
 
     /// What an out-of-memory kill adds to its badness, from -1000 (never) to 1000 (first).

@@ -13,12 +13,12 @@ use super::alarm::{self, Alarm};
 use super::control_block::{INIT, Life, Process, this};
 use super::signal::ChildChange;
 use super::table::{self, Children};
-use crate::arch::user;
 use crate::errno::Errno;
 use crate::fs::terminal;
 use crate::log;
 use crate::mm::AddressSpace;
 use crate::task::{WaitQueue, scheduler};
+use crate::user::UserPtr;
 
 static INIT_END: Once<ChildChange> = Once::new();
 static INIT_ENDED: WaitQueue = WaitQueue::new();
@@ -61,7 +61,7 @@ fn clear_number(process: &Process) {
     let address = process.clear_at_end.swap(0, Ordering::Relaxed);
     if address != 0 && !process.standing().is_killed() {
         // A program that gave a bad address gets nothing cleared.
-        let _ = user::write(address, &0_u32.to_le_bytes());
+        let _ = UserPtr::new(address).write(0_u32);
     }
 }
 

@@ -11,12 +11,13 @@ use super::limits::Resource;
 use super::signal::ChildChange;
 use super::{exit, init, table};
 use crate::arch::fpu::{IMAGE_BYTES, UserState};
-use crate::arch::{USER_END, cpu, trap, user};
+use crate::arch::{USER_END, cpu, trap};
 use crate::errno::Errno;
 use crate::log;
 use crate::mm::heap;
 use crate::mm::stack::KernelStack;
 use crate::task::{self, Thread};
+use crate::user::UserPtr;
 
 /// What a process takes of the kernel heap, roughly: itself, its thread, its registers, the lists that its memory needs.
 const HEAP_BYTES: usize = size_of::<Process>() + size_of::<Thread>() + IMAGE_BYTES + (4 << 10);
@@ -29,9 +30,9 @@ pub struct CloneRequest {
     /// The child's stack pointer; 0 for the parent's.
     pub stack: u64,
     /// Where the child's number is written in the parent.
-    pub parent_number: u64,
+    pub parent_number: UserPtr<u32>,
     /// Where the child's number is written in the child, at its beginning or as 0 at its end.
-    pub child_number: u64,
+    pub child_number: UserPtr<u32>,
     /// The child's FS base.
     pub thread_storage: u64,
 }
@@ -68,7 +69,7 @@ pub fn clone(request: &CloneRequest) -> Result<u32, Errno> {
     let pid = child.pid();
     if has(linux::CLONE_PARENT_SETTID) {
         // As on Linux: the child exists already, and a bad address changes nothing about that.
-        let _ = user::write(request.parent_number, &pid.to_le_bytes());
+        let _ = request.parent_number.write(pid);
     }
     task::begin(&thread);
     drop(thread);
@@ -119,10 +120,10 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
         user.set_fs_base(request.thread_storage);
     }
     if has(linux::CLONE_CHILD_SETTID) {
-        child.write_at_start.store(request.child_number, Ordering::Relaxed);
+        child.write_at_start.store(request.child_number.address(), Ordering::Relaxed);
     }
     if has(linux::CLONE_CHILD_CLEARTID) {
-        child.clear_at_end.store(request.child_number, Ordering::Relaxed);
+        child.clear_at_end.store(request.child_number.address(), Ordering::Relaxed);
     }
     let thread = task::for_process(Arc::clone(&child), stack, &frame, user);
     child.set_thread(&thread);
@@ -144,7 +145,7 @@ fn before_program() -> Result<(), ChildChange> {
     let address = process.write_at_start.load(Ordering::Relaxed);
     if address != 0 {
         // As on Linux: a bad address is the program's affair.
-        let _ = user::write(address, &process.pid().to_le_bytes());
+        let _ = UserPtr::new(address).write(process.pid());
     }
     if process.pid() == INIT {
         init::start_program().map_err(|_| ChildChange::Exited(NOT_FOUND))?;

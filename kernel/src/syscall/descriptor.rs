@@ -6,13 +6,14 @@ use alloc::sync::Arc;
 use linux_raw_sys::general as linux;
 
 use super::location::{start_at, this_start};
-use super::user_data::{path, write_u32};
+use super::user_data::path;
 use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::fs::open::{FILES_MAX, OpenFile};
 use crate::fs::path::Start;
 use crate::fs::{access, namespace, pipe};
 use crate::process::this;
+use crate::user::Word;
 
 /// The flags of `close_range(2)`: with files of one's own, and only when a program is started.
 const CLOSE_RANGE_UNSHARE: u32 = 1 << 1;
@@ -32,7 +33,7 @@ pub(super) const CALLS: Calls = &[
     (linux::__NR_pipe2, pipe2),
 ];
 
-fn open_from(start: &Start, path_address: u64, flags: u32, mode: u32) -> Outcome {
+fn open_from(start: &Start, path_address: Word, flags: u32, mode: u32) -> Outcome {
     let process = this();
     let path = path(path_address)?;
     let permissions = mode & 0o7777 & !process.location.mask();
@@ -41,26 +42,26 @@ fn open_from(start: &Start, path_address: u64, flags: u32, mode: u32) -> Outcome
 }
 
 fn open(arguments: &Arguments) -> Outcome {
-    let [path, flags, mode, ..] = arguments.a;
-    open_from(&this_start(), path, flags as u32, mode as u32)
+    let [path, flags, mode, ..] = arguments.words();
+    open_from(&this_start(), path, flags.low(), mode.low())
 }
 
 fn openat(arguments: &Arguments) -> Outcome {
-    let [directory, path, flags, mode, ..] = arguments.a;
-    open_from(&start_at(directory)?, path, flags as u32, mode as u32)
+    let [directory, path, flags, mode, ..] = arguments.words();
+    open_from(&start_at(directory)?, path, flags.low(), mode.low())
 }
 
 fn creat(arguments: &Arguments) -> Outcome {
-    let [path, mode, ..] = arguments.a;
-    open_from(&this_start(), path, linux::O_CREAT | linux::O_WRONLY | linux::O_TRUNC, mode as u32)
+    let [path, mode, ..] = arguments.words();
+    open_from(&this_start(), path, linux::O_CREAT | linux::O_WRONLY | linux::O_TRUNC, mode.low())
 }
 
 fn close(arguments: &Arguments) -> Outcome {
-    this().files.close(arguments.a[0] as u32).map(|()| 0)
+    this().files.close(arguments.word(0).low()).map(|()| 0)
 }
 
 fn close_range(arguments: &Arguments) -> Outcome {
-    let [first, last, flags, ..] = arguments.a.map(|argument| argument as u32);
+    let [first, last, flags, ..] = arguments.words().map(Word::low);
     if first > last || flags & !(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -78,12 +79,12 @@ fn close_range(arguments: &Arguments) -> Outcome {
 
 fn dup(arguments: &Arguments) -> Outcome {
     let files = &this().files;
-    let file = files.get(arguments.a[0] as u32)?;
+    let file = files.get(arguments.word(0).low())?;
     files.add(file, 0, false).map(u64::from)
 }
 
 fn dup2(arguments: &Arguments) -> Outcome {
-    let [old, new, ..] = arguments.a.map(|argument| argument as u32);
+    let [old, new, ..] = arguments.words().map(Word::low);
     if old == new {
         return this().files.get(old).map(|_| u64::from(new));
     }
@@ -91,7 +92,7 @@ fn dup2(arguments: &Arguments) -> Outcome {
 }
 
 fn dup3(arguments: &Arguments) -> Outcome {
-    let [old, new, flags, ..] = arguments.a.map(|argument| argument as u32);
+    let [old, new, flags, ..] = arguments.words().map(Word::low);
     if old == new || flags & !linux::O_CLOEXEC != 0 {
         return Err(Errno::EINVAL);
     }
@@ -105,23 +106,21 @@ fn duplicate(old: u32, new: u32, close_on_exec: bool) -> Outcome {
 }
 
 fn fcntl(arguments: &Arguments) -> Outcome {
-    let [descriptor, command, argument, ..] = arguments.a;
-    let descriptor = descriptor as u32;
+    let [descriptor, command, argument, ..] = arguments.words();
+    let descriptor = descriptor.low();
     let process = this();
     let files = &process.files;
     let file = files.get(descriptor)?;
-    match command as u32 {
+    match command.low() {
         command @ (linux::F_DUPFD | linux::F_DUPFD_CLOEXEC) => {
-            if argument >= FILES_MAX as u64 {
-                return Err(Errno::EINVAL);
-            }
-            files.add(file, argument as u32, command == linux::F_DUPFD_CLOEXEC).map(u64::from)
+            let from = argument.count(FILES_MAX - 1).ok_or(Errno::EINVAL)?;
+            files.add(file, from as u32, command == linux::F_DUPFD_CLOEXEC).map(u64::from)
         }
         linux::F_GETFD => files.closes_on_exec(descriptor).map(u64::from),
-        linux::F_SETFD => files.set_close_on_exec(descriptor, argument & u64::from(linux::FD_CLOEXEC) != 0).map(|()| 0),
+        linux::F_SETFD => files.set_close_on_exec(descriptor, argument.low() & linux::FD_CLOEXEC != 0).map(|()| 0),
         linux::F_GETFL => Ok(u64::from(file.flags())),
         linux::F_SETFL => {
-            let flags = argument as u32;
+            let flags = argument.low();
             if flags & !file.flags() & linux::O_NOATIME != 0 {
                 access::check_owner(&process.credentials(), &file.node().metadata().attributes)?;
             }
@@ -133,14 +132,14 @@ fn fcntl(arguments: &Arguments) -> Outcome {
 }
 
 fn pipe(arguments: &Arguments) -> Outcome {
-    make_pipe(arguments.a[0], 0)
+    make_pipe(arguments.word(0), 0)
 }
 
 fn pipe2(arguments: &Arguments) -> Outcome {
-    make_pipe(arguments.a[0], arguments.a[1] as u32)
+    make_pipe(arguments.word(0), arguments.word(1).low())
 }
 
-fn make_pipe(address: u64, flags: u32) -> Outcome {
+fn make_pipe(address: Word, flags: u32) -> Outcome {
     if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK | linux::O_DIRECT) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -153,7 +152,7 @@ fn make_pipe(address: u64, flags: u32) -> Outcome {
     let close_on_exec = flags & linux::O_CLOEXEC != 0;
     let first = files.add(reader, 0, close_on_exec)?;
     let result = files.add(writer, 0, close_on_exec).and_then(|second| {
-        let written = write_u32(address, first).and_then(|()| write_u32(address.wrapping_add(4), second));
+        let written = address.pointer().write([first, second]).map_err(Errno::from);
         written.inspect_err(|_| _ = files.close(second))
     });
     result.inspect_err(|_| _ = files.close(first)).map(|()| 0)

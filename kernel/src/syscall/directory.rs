@@ -14,6 +14,7 @@ use crate::fs::node::{Device, Entry, Handle, Kind, New};
 use crate::fs::path::{Follow, Found, Last, Start, walk};
 use crate::fs::position::Position;
 use crate::process::this;
+use crate::user::Word;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_getdents64, getdents64),
@@ -34,7 +35,7 @@ pub(super) const CALLS: Calls = &[
 ];
 
 /// The directory argument that means the working directory.
-const HERE: u64 = linux::AT_FDCWD.cast_unsigned() as u64;
+const HERE: Word = Word::new(linux::AT_FDCWD.cast_unsigned() as u64);
 
 /// A directory's own two entries come before those that its file system lists, whose positions begin here.
 const FIRST_POSITION: u64 = 2;
@@ -104,11 +105,11 @@ impl Entries {
 }
 
 /// Walks to a name that is to be made.
-fn new_name(start: &Start, path_address: u64) -> Result<Found, Errno> {
+fn new_name(start: &Start, path_address: Word) -> Result<Found, Errno> {
     walk(start, &path(path_address)?, Follow::Never)
 }
 
-fn make(directory: u64, path: u64, new: New<'_>, mode: u64) -> Outcome {
+fn make(directory: Word, path: Word, new: New<'_>, mode: Word) -> Outcome {
     let start = start_at(directory)?;
     let found = new_name(&start, path)?;
     if found.slash && found.node.is_none() && !matches!(new, New::Node(Kind::Directory)) {
@@ -116,25 +117,25 @@ fn make(directory: u64, path: u64, new: New<'_>, mode: u64) -> Outcome {
     }
     let permissions = match new {
         New::Link(_) => 0o777,
-        New::Node(_) => mode as u32 & !this().location.mask(),
+        New::Node(_) => mode.low() & !this().location.mask(),
     };
     namespace::create(&start, &found, new, permissions).map(|_| 0)
 }
 
 fn mkdir(arguments: &Arguments) -> Outcome {
-    make(HERE, arguments.a[0], New::Node(Kind::Directory), arguments.a[1])
+    make(HERE, arguments.word(0), New::Node(Kind::Directory), arguments.word(1))
 }
 
 fn mkdirat(arguments: &Arguments) -> Outcome {
-    make(arguments.a[0], arguments.a[1], New::Node(Kind::Directory), arguments.a[2])
+    make(arguments.word(0), arguments.word(1), New::Node(Kind::Directory), arguments.word(2))
 }
 
-fn make_node(directory: u64, path: u64, mode: u64, device: u64) -> Outcome {
-    let device = Device::from_number(device);
-    let kind = match mode as u32 & linux::S_IFMT {
+fn make_node(directory: Word, path: Word, mode: Word, device: Word) -> Outcome {
+    let device = Device::from_number(device.low().into());
+    let kind = match mode.low() & linux::S_IFMT {
         0 => Kind::File,
         linux::S_IFDIR => return Err(Errno::EPERM),
-        _ => Kind::from_mode(mode as u32, device).filter(|kind| *kind != Kind::Link).ok_or(Errno::EINVAL)?,
+        _ => Kind::from_mode(mode.low(), device).filter(|kind| *kind != Kind::Link).ok_or(Errno::EINVAL)?,
     };
     if matches!(kind, Kind::Character(_) | Kind::Block(_)) {
         require_superuser()?;
@@ -143,30 +144,30 @@ fn make_node(directory: u64, path: u64, mode: u64, device: u64) -> Outcome {
 }
 
 fn mknod(arguments: &Arguments) -> Outcome {
-    make_node(HERE, arguments.a[0], arguments.a[1], arguments.a[2])
+    make_node(HERE, arguments.word(0), arguments.word(1), arguments.word(2))
 }
 
 fn mknodat(arguments: &Arguments) -> Outcome {
-    make_node(arguments.a[0], arguments.a[1], arguments.a[2], arguments.a[3])
+    make_node(arguments.word(0), arguments.word(1), arguments.word(2), arguments.word(3))
 }
 
-fn make_symlink(target: u64, directory: u64, name: u64) -> Outcome {
+fn make_symlink(target: Word, directory: Word, name: Word) -> Outcome {
     let target = path(target)?;
     if target.is_empty() {
         return Err(Errno::ENOENT);
     }
-    make(directory, name, New::Link(&target), 0)
+    make(directory, name, New::Link(&target), Word::ZERO)
 }
 
 fn symlink(arguments: &Arguments) -> Outcome {
-    make_symlink(arguments.a[0], HERE, arguments.a[1])
+    make_symlink(arguments.word(0), HERE, arguments.word(1))
 }
 
 fn symlinkat(arguments: &Arguments) -> Outcome {
-    make_symlink(arguments.a[0], arguments.a[1], arguments.a[2])
+    make_symlink(arguments.word(0), arguments.word(1), arguments.word(2))
 }
 
-fn make_link(from: (u64, u64), to: (u64, u64), flags: u32) -> Outcome {
+fn make_link(from: (Word, Word), to: (Word, Word), flags: u32) -> Outcome {
     if flags & !(linux::AT_SYMLINK_FOLLOW | linux::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -182,12 +183,12 @@ fn make_link(from: (u64, u64), to: (u64, u64), flags: u32) -> Outcome {
 }
 
 fn link(arguments: &Arguments) -> Outcome {
-    make_link((HERE, arguments.a[0]), (HERE, arguments.a[1]), 0)
+    make_link((HERE, arguments.word(0)), (HERE, arguments.word(1)), 0)
 }
 
 fn linkat(arguments: &Arguments) -> Outcome {
-    let [from_directory, from, to_directory, to, flags, _] = arguments.a;
-    make_link((from_directory, from), (to_directory, to), flags as u32)
+    let [from_directory, from, to_directory, to, flags, _] = arguments.words();
+    make_link((from_directory, from), (to_directory, to), flags.low())
 }
 
 /// The directory and the name that a change is about.
@@ -212,7 +213,7 @@ fn check_not_mounted(start: &Start, found: &Found) -> Result<(), Errno> {
     if mounted { Err(Errno::EBUSY) } else { Ok(()) }
 }
 
-fn remove(directory: u64, path: u64, is_directory: bool) -> Outcome {
+fn remove(directory: Word, path: Word, is_directory: bool) -> Outcome {
     let start = start_at(directory)?;
     let found = new_name(&start, path)?;
     let no_name = match (is_directory, &found.last) {
@@ -231,12 +232,12 @@ fn remove(directory: u64, path: u64, is_directory: bool) -> Outcome {
 }
 
 fn unlink(arguments: &Arguments) -> Outcome {
-    remove(HERE, arguments.a[0], false)
+    remove(HERE, arguments.word(0), false)
 }
 
 fn unlinkat(arguments: &Arguments) -> Outcome {
-    let [directory, path, flags, ..] = arguments.a;
-    match flags as u32 {
+    let [directory, path, flags, ..] = arguments.words();
+    match flags.low() {
         0 => remove(directory, path, false),
         linux::AT_REMOVEDIR => remove(directory, path, true),
         _ => Err(Errno::EINVAL),
@@ -244,10 +245,10 @@ fn unlinkat(arguments: &Arguments) -> Outcome {
 }
 
 fn rmdir(arguments: &Arguments) -> Outcome {
-    remove(HERE, arguments.a[0], true)
+    remove(HERE, arguments.word(0), true)
 }
 
-fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Outcome {
+fn move_name(from: (Word, Word), to: (Word, Word), flags: u32) -> Outcome {
     let known = linux::RENAME_NOREPLACE | linux::RENAME_EXCHANGE;
     if flags & !known != 0 || flags == known {
         return Err(Errno::EINVAL);
@@ -279,15 +280,15 @@ fn move_name(from: (u64, u64), to: (u64, u64), flags: u32) -> Outcome {
 }
 
 fn rename(arguments: &Arguments) -> Outcome {
-    move_name((HERE, arguments.a[0]), (HERE, arguments.a[1]), 0)
+    move_name((HERE, arguments.word(0)), (HERE, arguments.word(1)), 0)
 }
 
 fn renameat(arguments: &Arguments) -> Outcome {
-    let [from_directory, from, to_directory, to, ..] = arguments.a;
+    let [from_directory, from, to_directory, to, ..] = arguments.words();
     move_name((from_directory, from), (to_directory, to), 0)
 }
 
 fn renameat2(arguments: &Arguments) -> Outcome {
-    let [from_directory, from, to_directory, to, flags, _] = arguments.a;
-    move_name((from_directory, from), (to_directory, to), flags as u32)
+    let [from_directory, from, to_directory, to, flags, _] = arguments.words();
+    move_name((from_directory, from), (to_directory, to), flags.low())
 }

@@ -38,7 +38,7 @@ pub(super) const CALLS: Calls = &[
 ];
 
 /// The most that one call transfers (Linux: `MAX_RW_COUNT`).
-const MOST: usize = 0x7fff_f000;
+pub(super) const MOST: usize = 0x7fff_f000;
 /// The most that is copied at once through the kernel.
 const CHUNK: usize = 16 << 10;
 /// The most pieces of a `readv` or `writev` (`IOV_MAX`).
@@ -147,7 +147,9 @@ fn pieces(array: Word, count: Word) -> Result<Vec<UserRange>, Errno> {
         if length.long() < 0 {
             return Err(Errno::EINVAL);
         }
-        let piece = address.pointer::<u8>().range(length.bits())?.first(room);
+        // One piece alone is cut before it is looked at where it ends.
+        let named = if count == 1 { length.at_most(MOST) as u64 } else { length.bits() };
+        let piece = address.pointer::<u8>().range(named)?.first(room);
         room -= piece.len();
         pieces.push(piece);
     }
@@ -286,15 +288,16 @@ fn sendfile(arguments: &Arguments) -> Outcome {
     if out.flags() & linux::O_APPEND != 0 && out.file().length().is_some() {
         return Err(Errno::EINVAL);
     }
-    let count = out.writable(out.position(), count)?;
     let mut buffer = chunk(count)?;
     let mut done = 0;
     while done < count {
         let wanted = buffer.len().min(count - done);
         let read = from.file().read(start.after(done), &mut buffer[..wanted], Wait::Until)?;
-        let written = if read == 0 { Ok(0) } else { out.write(&buffer[..read]) };
+        if read == 0 {
+            break;
+        }
+        let written = out.writable(out.position(), read).and_then(|most| out.write(&buffer[..most]));
         match written {
-            Ok(0) => break,
             Ok(bytes) => done += bytes,
             Err(error) if done == 0 => return Err(broken_pipe(error)),
             Err(_) => break,

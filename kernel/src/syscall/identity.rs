@@ -4,9 +4,7 @@ use alloc::vec::Vec;
 
 use linux_raw_sys::{general as linux, prctl as options};
 
-use super::user_data::write_u32;
-use super::{Arguments, Calls, Outcome, read_bytes, require_superuser};
-use crate::arch::user;
+use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
 use crate::mm::heap;
 use crate::process::credentials::{Identity, Ids};
@@ -67,8 +65,8 @@ fn getegid(_: &Arguments) -> Outcome {
 }
 
 fn write_ids(arguments: &Arguments, ids: Ids) -> Outcome {
-    for (&address, id) in arguments.a.iter().zip([ids.real, ids.effective, ids.saved]) {
-        write_u32(address, id)?;
+    for (address, id) in arguments.words().into_iter().zip([ids.real, ids.effective, ids.saved]) {
+        address.pointer().write(id)?;
     }
     Ok(0)
 }
@@ -83,8 +81,8 @@ fn getresgid(arguments: &Arguments) -> Outcome {
 
 /// The three numbers that a call may be given.
 fn numbers(arguments: &Arguments) -> [u32; 3] {
-    let [first, second, third, ..] = arguments.a;
-    [first as u32, second as u32, third as u32]
+    let [first, second, third, ..] = arguments.words();
+    [first.low(), second.low(), third.low()]
 }
 
 /// How a call changes users or groups; the flag says that the superuser asks for it.
@@ -147,8 +145,8 @@ fn setfsgid(arguments: &Arguments) -> Outcome {
 
 /// The supplementary groups; with no room for them only their count.
 fn getgroups(arguments: &Arguments) -> Outcome {
-    let [room, address, ..] = arguments.a;
-    let room = usize::try_from(room as i32).map_err(|_| Errno::EINVAL)?;
+    let [room, address, ..] = arguments.words();
+    let room = usize::try_from(room.int()).map_err(|_| Errno::EINVAL)?;
     let credentials = this().credentials();
     let groups = credentials.groups();
     if room != 0 {
@@ -156,21 +154,21 @@ fn getgroups(arguments: &Arguments) -> Outcome {
             return Err(Errno::EINVAL);
         }
         let bytes: Vec<u8> = groups.iter().flat_map(|group| group.to_le_bytes()).collect();
-        user::write(address, &bytes)?;
+        address.pointer().write_bytes(&bytes)?;
     }
     Ok(groups.len() as u64)
 }
 
 fn setgroups(arguments: &Arguments) -> Outcome {
-    let [count, address, ..] = arguments.a;
+    let [count, address, ..] = arguments.words();
     require_superuser()?;
-    let count = usize::try_from(count as i32).ok().filter(|count| *count <= GROUPS_MAX).ok_or(Errno::EINVAL)?;
+    let count = usize::try_from(count.int()).ok().filter(|count| *count <= GROUPS_MAX).ok_or(Errno::EINVAL)?;
     let bytes = count * size_of::<u32>();
     if !heap::may_allocate(2 * bytes) {
         return Err(Errno::ENOMEM);
     }
     let mut bytes = alloc::vec![0; bytes];
-    user::read(address, &mut bytes)?;
+    address.pointer().read_bytes(&mut bytes)?;
     let mut groups: Vec<u32> = bytes.as_chunks().0.iter().map(|&group| u32::from_le_bytes(group)).collect();
     groups.sort_unstable();
     let groups = (!groups.is_empty()).then(|| groups.into());
@@ -180,13 +178,13 @@ fn setgroups(arguments: &Arguments) -> Outcome {
 }
 
 fn prctl(arguments: &Arguments) -> Outcome {
-    let [option, argument, ..] = arguments.a;
+    let [option, argument, ..] = arguments.words();
     let process = this();
-    match option as u32 {
+    match option.low() {
         options::PR_SET_NAME => {
             let mut name = [0; Name::BYTES];
             for (index, place) in name.iter_mut().enumerate().take(Name::BYTES - 1) {
-                [*place] = read_bytes(argument.wrapping_add(index as u64))?;
+                *place = argument.pointer().element(index).read()?;
                 if *place == 0 {
                     break;
                 }
@@ -195,13 +193,13 @@ fn prctl(arguments: &Arguments) -> Outcome {
             Ok(0)
         }
         options::PR_GET_NAME => {
-            user::write(argument, process.name().padded())?;
+            argument.pointer().write_bytes(process.name().padded())?;
             Ok(0)
         }
         // There are no core files, but it also says who may look into the process.
         options::PR_GET_DUMPABLE => Ok(u64::from(!process.is_private())),
-        options::PR_SET_DUMPABLE if argument <= 1 => {
-            process.set_private(argument == 0);
+        options::PR_SET_DUMPABLE if argument.bits() <= 1 => {
+            process.set_private(argument.is_zero());
             Ok(0)
         }
         _ => Err(Errno::EINVAL),

@@ -6,12 +6,12 @@ use linux_raw_sys::general as linux;
 
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome, require_superuser};
-use crate::arch::user;
 use crate::errno::Errno;
 use crate::fs::access::{self, SEARCH};
 use crate::fs::node::{Handle, Kind};
 use crate::fs::path::{Follow, Start, path_of, walk};
 use crate::process::this;
+use crate::user::Word;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_chdir, chdir),
@@ -31,10 +31,10 @@ pub(super) fn this_start() -> Start {
 ///
 /// # Errors
 /// `EBADF`.
-pub(super) fn start_at(directory: u64) -> Result<Start, Errno> {
+pub(super) fn start_at(directory: Word) -> Result<Start, Errno> {
     let mut start = this_start();
-    if directory as i32 != linux::AT_FDCWD {
-        start.directory = Arc::clone(this().files.get(directory as u32)?.node());
+    if directory.int() != linux::AT_FDCWD {
+        start.directory = Arc::clone(this().files.get(directory.low())?.node());
     }
     Ok(start)
 }
@@ -44,7 +44,7 @@ pub(super) fn start_at(directory: u64) -> Result<Start, Errno> {
 ///
 /// # Errors
 /// `EBADF`, and those of the walk.
-pub(super) fn node_at(directory: u64, path_address: u64, follow: bool, flags: u32) -> Result<Handle, Errno> {
+pub(super) fn node_at(directory: Word, path_address: Word, follow: bool, flags: u32) -> Result<Handle, Errno> {
     node_from(start_at(directory)?, path_address, follow, flags)
 }
 
@@ -52,7 +52,7 @@ pub(super) fn node_at(directory: u64, path_address: u64, follow: bool, flags: u3
 ///
 /// # Errors
 /// Those of the walk.
-pub(super) fn node_from(start: Start, path_address: u64, follow: bool, flags: u32) -> Result<Handle, Errno> {
+pub(super) fn node_from(start: Start, path_address: Word, follow: bool, flags: u32) -> Result<Handle, Errno> {
     let path = path(path_address)?;
     if path.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
         return Ok(start.directory);
@@ -71,19 +71,19 @@ fn directory(node: Handle) -> Result<Handle, Errno> {
 }
 
 fn chdir(arguments: &Arguments) -> Outcome {
-    let node = walk(&this_start(), &path(arguments.a[0])?, Follow::Yes)?.node()?;
+    let node = walk(&this_start(), &path(arguments.word(0))?, Follow::Yes)?.node()?;
     this().location.set_directory(directory(node)?);
     Ok(0)
 }
 
 fn fchdir(arguments: &Arguments) -> Outcome {
-    let node = Arc::clone(this().files.get(arguments.a[0] as u32)?.node());
+    let node = Arc::clone(this().files.get(arguments.word(0).low())?.node());
     this().location.set_directory(directory(node)?);
     Ok(0)
 }
 
 fn chroot(arguments: &Arguments) -> Outcome {
-    let node = walk(&this_start(), &path(arguments.a[0])?, Follow::Yes)?.node()?;
+    let node = walk(&this_start(), &path(arguments.word(0))?, Follow::Yes)?.node()?;
     let root = directory(node)?;
     require_superuser()?;
     this().location.set_root(root);
@@ -91,17 +91,17 @@ fn chroot(arguments: &Arguments) -> Outcome {
 }
 
 fn getcwd(arguments: &Arguments) -> Outcome {
-    let [address, length, ..] = arguments.a;
+    let [address, length, ..] = arguments.words();
     let start = this_start();
     let mut path = path_of(&start, &start.directory).ok_or(Errno::ENOENT)?;
     path.push(0);
-    if path.len() as u64 > length {
+    if length.count(path.len() - 1).is_some() {
         return Err(Errno::ERANGE);
     }
-    user::write(address, &path)?;
+    address.pointer().write_bytes(&path)?;
     Ok(path.len() as u64)
 }
 
 fn umask(arguments: &Arguments) -> Outcome {
-    Ok(u64::from(this().location.set_mask(arguments.a[0] as u32)))
+    Ok(u64::from(this().location.set_mask(arguments.word(0).low())))
 }

@@ -8,8 +8,9 @@ use linux_raw_sys::general as linux;
 use quire_swap::header::PAGE_SIZE;
 
 use super::{Arguments, Calls, Outcome};
-use crate::arch::{USER_END, user};
+use crate::arch::USER_END;
 use crate::errno::Errno;
+use crate::fs::position::Position;
 use crate::fs::{namespace, tmpfs};
 use crate::mm::AddressSpace;
 use crate::mm::address_space::{Backing, LOWEST, MapError, MapRequest, Place};
@@ -18,6 +19,7 @@ use crate::mm::region::Protection;
 use crate::mm::remap::Move;
 use crate::process;
 use crate::process::limits::Resource;
+use crate::user::Word;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_mmap, mmap),
@@ -51,14 +53,37 @@ fn errno(error: MapError) -> Errno {
     }
 }
 
-/// The pages from `start` on that `length` bytes touch; `start` must be aligned, and all must be in the user half, or the
-/// error is `beyond`.
-fn pages(start: u64, length: u64, beyond: Errno) -> Result<Range<u64>, Errno> {
+/// What is wrong with a range that a call is given: each call has its own error for each.
+#[derive(Clone, Copy)]
+struct Wrong {
+    /// It would end before it begins.
+    wraps: Errno,
+    /// It is not all in the user half.
+    beyond: Errno,
+}
+
+impl Wrong {
+    const fn both(error: Errno) -> Self {
+        Self { wraps: error, beyond: error }
+    }
+}
+
+/// The pages from `start` on that `length` bytes touch; `start` must be aligned.
+fn pages(start: Word, length: Word, wrong: Wrong) -> Result<Range<u64>, Errno> {
+    pages_from(start.bits(), length.bits(), wrong)
+}
+
+fn pages_from(start: u64, length: u64, wrong: Wrong) -> Result<Range<u64>, Errno> {
     if !start.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
-    let end = length.checked_next_multiple_of(PAGE).and_then(|length| start.checked_add(length)).ok_or(beyond)?;
-    if end > USER_END { Err(beyond) } else { Ok(start..end) }
+    let end = length.checked_next_multiple_of(PAGE).and_then(|length| start.checked_add(length)).ok_or(wrong.wraps)?;
+    if end > USER_END { Err(wrong.beyond) } else { Ok(start..end) }
+}
+
+/// Whether a length is so near to 2⁶⁴ that whole pages of it are none, as Linux counts them.
+fn rounds_to_nothing(length: u64) -> bool {
+    length.checked_next_multiple_of(PAGE).is_none()
 }
 
 fn protection(bits: u64) -> Result<Protection, Errno> {
@@ -70,12 +95,13 @@ fn protection(bits: u64) -> Result<Protection, Errno> {
     Ok(Protection { read: has(linux::PROT_READ), write: has(linux::PROT_WRITE), execute: has(linux::PROT_EXEC) })
 }
 
-fn mmap(&Arguments { a: [address, length, bits, flags, file, offset], .. }: &Arguments) -> Outcome {
-    let has = |flag: u32| flags & u64::from(flag) != 0;
-    if !offset.is_multiple_of(PAGE) || length == 0 {
+fn mmap(arguments: &Arguments) -> Outcome {
+    let [address, length, bits, flags, file, offset] = arguments.words();
+    let has = |flag: u32| flags.bits() & u64::from(flag) != 0;
+    if !offset.bits().is_multiple_of(PAGE) || length.is_zero() {
         return Err(Errno::EINVAL);
     }
-    let shared = match flags as u32 & linux::MAP_TYPE {
+    let shared = match flags.low() & linux::MAP_TYPE {
         linux::MAP_PRIVATE => false,
         linux::MAP_SHARED | linux::MAP_SHARED_VALIDATE => true,
         _ => return Err(Errno::EINVAL),
@@ -84,28 +110,28 @@ fn mmap(&Arguments { a: [address, length, bits, flags, file, offset], .. }: &Arg
         return Err(Errno::ENOMEM);
     }
     let place = if has(linux::MAP_FIXED) || has(linux::MAP_FIXED_NOREPLACE) {
-        let range = pages(address, length, Errno::ENOMEM)?;
+        let range = pages(address, length, Wrong::both(Errno::ENOMEM))?;
         if range.start < LOWEST {
             return Err(Errno::EPERM);
         }
-        if has(linux::MAP_FIXED_NOREPLACE) { Place::FixedNoReplace(address) } else { Place::Fixed(address) }
+        if has(linux::MAP_FIXED_NOREPLACE) { Place::FixedNoReplace(range.start) } else { Place::Fixed(range.start) }
     } else {
-        Place::Anywhere { hint: address }
+        Place::Anywhere { hint: address.bits() }
     };
     if has(linux::MAP_LOCKED) {
         check_may_lock()?;
     }
     // As on Linux, bits of the protection that mean nothing are not refused here.
     let known = linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC;
-    let protection = protection(bits & u64::from(known))?;
+    let protection = protection(bits.bits() & u64::from(known))?;
     let (backing, may_write) = if has(linux::MAP_ANONYMOUS) {
         (Backing::Anonymous, true)
     } else {
-        file_backing(file, offset, shared, protection)?
+        file_backing(file, file_range(offset, length)?, shared, protection)?
     };
     let request = MapRequest {
         place,
-        length,
+        length: length.bits(),
         protection,
         backing,
         shared,
@@ -119,9 +145,17 @@ fn mmap(&Arguments { a: [address, length, bits, flags, file, offset], .. }: &Arg
     space()?.map(&request).map_err(errno)
 }
 
+/// Where in a file a mapping begins that must end where the file could (Linux: `file_mmap_ok`).
+fn file_range(offset: Word, length: Word) -> Result<Position, Errno> {
+    let start = Position::new(offset.bits()).ok_or(Errno::EOVERFLOW)?;
+    let length = length.bits().checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
+    start.end_of_transfer(length).map_err(|_| Errno::EOVERFLOW)?;
+    Ok(start)
+}
+
 /// What an open file's pages come from, and whether the mapping may be made writable.
-fn file_backing(file: u64, offset: u64, shared: bool, protection: Protection) -> Result<(Backing, bool), Errno> {
-    let file = process::this().files.get(file as u32)?;
+fn file_backing(file: Word, offset: Position, shared: bool, protection: Protection) -> Result<(Backing, bool), Errno> {
+    let file = process::this().files.get(file.low())?;
     file.check_readable().map_err(|_| Errno::EACCES)?;
     let may_write = !shared || file.check_writable().is_ok();
     if protection.write && !may_write {
@@ -132,74 +166,90 @@ fn file_backing(file: u64, offset: u64, shared: bool, protection: Protection) ->
         return Err(Errno::EPERM);
     }
     let object = tmpfs::object_of(file.node())?.ok_or(Errno::ENODEV)?;
-    Ok((Backing::Object { object, offset }, may_write))
+    Ok((Backing::Object { object, offset: offset.get() }, may_write))
 }
 
-fn mprotect(&Arguments { a: [start, length, bits, ..], .. }: &Arguments) -> Outcome {
-    let range = pages(start, length, Errno::ENOMEM)?;
-    let protection = protection(bits)?;
+fn mprotect(arguments: &Arguments) -> Outcome {
+    let [start, length, bits, ..] = arguments.words();
+    let range = pages(start, length, Wrong::both(Errno::ENOMEM))?;
+    let protection = protection(bits.bits())?;
     if !range.is_empty() {
         space()?.protect(range, protection).map_err(errno)?;
     }
     Ok(0)
 }
 
-fn munmap(&Arguments { a: [start, length, ..], .. }: &Arguments) -> Outcome {
-    let range = pages(start, length, Errno::EINVAL)?;
+fn munmap(arguments: &Arguments) -> Outcome {
+    let [start, length, ..] = arguments.words();
+    let range = pages(start, length, Wrong::both(Errno::EINVAL))?;
     space()?.unmap(range).map_err(errno)?;
     Ok(0)
 }
 
-fn brk(&Arguments { a: [end, ..], .. }: &Arguments) -> Outcome {
-    Ok(space()?.set_break(end))
+fn brk(arguments: &Arguments) -> Outcome {
+    Ok(space()?.set_break(arguments.word(0).bits()))
 }
 
-fn mremap(&Arguments { a: [old, old_length, new_length, flags, new, _], .. }: &Arguments) -> Outcome {
+fn mremap(arguments: &Arguments) -> Outcome {
+    let [old, old_length, new_length, flags, new, _] = arguments.words();
     let (may_move, fixed) = (u64::from(linux::MREMAP_MAYMOVE), u64::from(linux::MREMAP_FIXED));
-    let movement = match flags {
+    let movement = match flags.bits() {
         0 => Move::Never,
         flags if flags == may_move => Move::IfNeeded,
-        flags if flags == may_move | fixed => Move::To(new),
+        flags if flags == may_move | fixed => Move::To(new.bits()),
         _ => return Err(Errno::EINVAL),
     };
-    let range = pages(old, old_length, Errno::EFAULT)?;
-    if new_length > USER_END {
+    let range = pages(old, old_length, Wrong::both(Errno::EFAULT))?;
+    if new_length.is_zero() || rounds_to_nothing(new_length.bits()) {
+        return Err(Errno::EINVAL);
+    }
+    if movement == Move::To(new.bits()) && pages(new, new_length, Wrong::both(Errno::EINVAL))?.start < LOWEST {
+        return Err(Errno::EPERM);
+    }
+    if new_length.bits() > USER_END {
         return Err(Errno::ENOMEM);
     }
-    space()?.remap(range, new_length, movement).map_err(|error| match error {
+    space()?.remap(range, new_length.bits(), movement).map_err(|error| match error {
         MapError::NotMapped => Errno::EFAULT,
         error => errno(error),
     })
 }
 
 /// Nothing of what is mapped has another copy that would have to be brought up to date.
-fn msync(&Arguments { a: [start, length, flags, ..], .. }: &Arguments) -> Outcome {
+fn msync(arguments: &Arguments) -> Outcome {
+    let [start, length, flags, ..] = arguments.words();
     let known = u64::from(linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC);
     let both = u64::from(linux::MS_ASYNC | linux::MS_SYNC);
-    if flags & !known != 0 || flags & both == both {
+    if flags.bits() & !known != 0 || flags.bits() & both == both {
         return Err(Errno::EINVAL);
     }
-    let range = pages(start, length, Errno::ENOMEM)?;
+    if start.bits().is_multiple_of(PAGE) && rounds_to_nothing(length.bits()) {
+        return Ok(0);
+    }
+    let range = pages(start, length, Wrong::both(Errno::ENOMEM))?;
     if range.is_empty() || space()?.is_mapped(&range) { Ok(0) } else { Err(Errno::ENOMEM) }
 }
 
-fn mincore(&Arguments { a: [start, length, vector, ..], .. }: &Arguments) -> Outcome {
+fn mincore(arguments: &Arguments) -> Outcome {
+    let [start, length, vector, ..] = arguments.words();
     /// Pages that are asked for at a time.
     const PART: usize = 512;
-    let range = pages(start, length, Errno::ENOMEM)?;
+    let range = pages(start, length, Wrong::both(Errno::ENOMEM))?;
+    let vector = vector.pointer::<u8>();
     let space = space()?;
     let mut answers = [0; PART];
     for (index, part) in range.clone().step_by(PART * PAGE_SIZE).enumerate() {
         let end = range.end.min(part + (PART * PAGE_SIZE) as u64);
         space.in_core(part..end, |page, is_here| answers[page] = u8::from(is_here)).map_err(errno)?;
         let pages = ((end - part) / PAGE) as usize;
-        user::write(vector + (index * PART) as u64, &answers[..pages]).map_err(|_| Errno::EFAULT)?;
+        vector.element(index * PART).write_bytes(&answers[..pages])?;
     }
     Ok(0)
 }
 
-fn madvise(&Arguments { a: [start, length, advice, ..], .. }: &Arguments) -> Outcome {
-    let advice = match u32::try_from(advice).map_err(|_| Errno::EINVAL)? {
+fn madvise(arguments: &Arguments) -> Outcome {
+    let [start, length, advice, ..] = arguments.words();
+    let advice = match advice.low() {
         linux::MADV_NORMAL
         | linux::MADV_RANDOM
         | linux::MADV_SEQUENTIAL
@@ -219,7 +269,7 @@ fn madvise(&Arguments { a: [start, length, advice, ..], .. }: &Arguments) -> Out
         linux::MADV_POPULATE_WRITE => Advice::Populate { write: true },
         _ => return Err(Errno::EINVAL),
     };
-    let range = pages(start, length, Errno::ENOMEM)?;
+    let range = pages(start, length, Wrong { wraps: Errno::EINVAL, beyond: Errno::ENOMEM })?;
     space()?.advise(range, advice).map_err(|error| match error {
         MapError::NotAllowed => Errno::EINVAL,
         error => errno(error),
@@ -234,12 +284,17 @@ fn check_may_lock() -> Result<(), Errno> {
     if may { Ok(()) } else { Err(Errno::EPERM) }
 }
 
-fn lock(start: u64, length: u64, lock: bool, lazily: bool) -> Outcome {
+fn lock(start: Word, length: Word, lock: bool, lazily: bool) -> Outcome {
     if lock {
         check_may_lock()?;
     }
-    let first = start / PAGE * PAGE;
-    let range = pages(first, length.saturating_add(start - first), Errno::ENOMEM)?;
+    let within = start.bits() % PAGE;
+    // As on Linux, what wraps is counted as what is left then.
+    let length = length.bits().wrapping_add(within);
+    if rounds_to_nothing(length) {
+        return Ok(0);
+    }
+    let range = pages_from(start.bits() - within, length, Wrong { wraps: Errno::EINVAL, beyond: Errno::ENOMEM })?;
     space()?.lock(range, lock, lazily).map_err(|error| match error {
         MapError::LockLimit => Errno::ENOMEM,
         error => errno(error),
@@ -247,25 +302,31 @@ fn lock(start: u64, length: u64, lock: bool, lazily: bool) -> Outcome {
     Ok(0)
 }
 
-fn mlock(&Arguments { a: [start, length, ..], .. }: &Arguments) -> Outcome {
+fn mlock(arguments: &Arguments) -> Outcome {
+    let [start, length, ..] = arguments.words();
     lock(start, length, true, false)
 }
 
-fn mlock2(&Arguments { a: [start, length, flags, ..], .. }: &Arguments) -> Outcome {
-    if flags & !u64::from(linux::MLOCK_ONFAULT) != 0 {
+fn mlock2(arguments: &Arguments) -> Outcome {
+    let [start, length, flags, ..] = arguments.words();
+    let flags = flags.low();
+    if flags & !linux::MLOCK_ONFAULT != 0 {
         return Err(Errno::EINVAL);
     }
     lock(start, length, true, flags != 0)
 }
 
-fn munlock(&Arguments { a: [start, length, ..], .. }: &Arguments) -> Outcome {
+fn munlock(arguments: &Arguments) -> Outcome {
+    let [start, length, ..] = arguments.words();
     lock(start, length, false, true)
 }
 
-fn mlockall(&Arguments { a: [flags, ..], .. }: &Arguments) -> Outcome {
-    let has = |flag: u32| flags & u64::from(flag) != 0;
-    let known = u64::from(linux::MCL_CURRENT | linux::MCL_FUTURE | linux::MCL_ONFAULT);
-    if flags & !known != 0 || flags == 0 || flags == u64::from(linux::MCL_ONFAULT) {
+fn mlockall(arguments: &Arguments) -> Outcome {
+    let [flags, ..] = arguments.words();
+    let flags = flags.low();
+    let has = |flag: u32| flags & flag != 0;
+    let known = linux::MCL_CURRENT | linux::MCL_FUTURE | linux::MCL_ONFAULT;
+    if flags & !known != 0 || flags == 0 || flags == linux::MCL_ONFAULT {
         return Err(Errno::EINVAL);
     }
     check_may_lock()?;

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
 use super::{Arguments, Calls, Outcome, require_superuser};
-use crate::arch::user;
 use crate::errno::Errno;
 use crate::log;
 use crate::log_ring::{BYTES, TEXT_MAX};
@@ -13,23 +12,25 @@ use crate::log_ring::{BYTES, TEXT_MAX};
 pub(super) const CALLS: Calls = &[(linux::__NR_syslog, syslog)];
 
 /// What `syslog(2)` can be asked for.
-const READ_ALL: u64 = 3;
-const READ_CLEAR: u64 = 4;
-const CONSOLE_LEVEL: u64 = 8;
-const SIZE_UNREAD: u64 = 9;
-const SIZE_BUFFER: u64 = 10;
+const READ_ALL: u32 = 3;
+const READ_CLEAR: u32 = 4;
+const CONSOLE_LEVEL: u32 = 8;
+const SIZE_UNREAD: u32 = 9;
+const SIZE_BUFFER: u32 = 10;
 
 fn syslog(arguments: &Arguments) -> Outcome {
-    let [action, address, length, ..] = arguments.a;
+    let [action, address, length, ..] = arguments.words();
+    let (action, length) = (action.low(), length.int());
     if action != READ_ALL && action != SIZE_BUFFER {
         require_superuser()?;
     }
     match action {
         // Nothing is ever cleared: the oldest lines go by themselves.
+        READ_ALL | READ_CLEAR if address.is_zero() || length < 0 => Err(Errno::EINVAL),
         READ_ALL | READ_CLEAR => {
             let lines = kept_lines();
-            let newest = &lines[lines.len().saturating_sub(length as usize)..];
-            user::write(address, newest)?;
+            let newest = &lines[lines.len().saturating_sub(length.unsigned_abs() as usize)..];
+            address.pointer().write_bytes(newest)?;
             Ok(newest.len() as u64)
         }
         SIZE_UNREAD => Ok(kept_lines().len() as u64),

@@ -8,8 +8,7 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::location::{node_at, node_from, start_at, this_start};
 use super::user_data::path;
-use super::{Arguments, Calls, Outcome, write_words};
-use crate::arch::user;
+use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::fs::access::{self, WRITE};
 use crate::fs::node::{Attributes, Device, Handle, Kind, Metadata, NAME_MAX, PATH_MAX};
@@ -17,6 +16,7 @@ use crate::fs::path::{Follow, walk};
 use crate::process::credentials::Credentials;
 use crate::process::this;
 use crate::task::time;
+use crate::user::Word;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_stat, stat),
@@ -42,12 +42,12 @@ pub(super) const CALLS: Calls = &[
     (linux::__NR_readlinkat, readlinkat),
 ];
 
-fn node(path_address: u64, follow: Follow) -> Result<Handle, Errno> {
+fn node(path_address: Word, follow: Follow) -> Result<Handle, Errno> {
     walk(&this_start(), &path(path_address)?, follow)?.node()
 }
 
-fn opened(descriptor: u64) -> Result<Handle, Errno> {
-    Ok(Arc::clone(this().files.get(descriptor as u32)?.node()))
+fn opened(descriptor: Word) -> Result<Handle, Errno> {
+    Ok(Arc::clone(this().files.get(descriptor.low())?.node()))
 }
 
 fn device_number(kind: Kind) -> u64 {
@@ -58,7 +58,7 @@ fn device_number(kind: Kind) -> u64 {
 }
 
 /// `struct stat`.
-fn write_stat(address: u64, node: &Handle) -> Outcome {
+fn write_stat(address: Word, node: &Handle) -> Outcome {
     let metadata = node.metadata();
     let Attributes { user, group, accessed, modified, changed, .. } = metadata.attributes;
     let time = |time: Duration| [time.as_secs(), u64::from(time.subsec_nanos())];
@@ -84,24 +84,25 @@ fn write_stat(address: u64, node: &Handle) -> Outcome {
         0,
         0,
     ];
-    write_words(address, &words).map(|()| 0)
+    address.pointer().write(words)?;
+    Ok(0)
 }
 
 fn stat(arguments: &Arguments) -> Outcome {
-    write_stat(arguments.a[1], &node(arguments.a[0], Follow::Yes)?)
+    write_stat(arguments.word(1), &node(arguments.word(0), Follow::Yes)?)
 }
 
 fn lstat(arguments: &Arguments) -> Outcome {
-    write_stat(arguments.a[1], &node(arguments.a[0], Follow::No)?)
+    write_stat(arguments.word(1), &node(arguments.word(0), Follow::No)?)
 }
 
 fn fstat(arguments: &Arguments) -> Outcome {
-    write_stat(arguments.a[1], &opened(arguments.a[0])?)
+    write_stat(arguments.word(1), &opened(arguments.word(0))?)
 }
 
 fn newfstatat(arguments: &Arguments) -> Outcome {
-    let [directory, path, address, flags, ..] = arguments.a;
-    let flags = flags as u32;
+    let [directory, path, address, flags, ..] = arguments.words();
+    let flags = flags.low();
     let known = linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW | linux::AT_NO_AUTOMOUNT;
     if flags & !known != 0 {
         return Err(Errno::EINVAL);
@@ -110,10 +111,16 @@ fn newfstatat(arguments: &Arguments) -> Outcome {
 }
 
 fn statx(arguments: &Arguments) -> Outcome {
-    let [directory, path, flags, _mask, address, _] = arguments.a;
-    let flags = flags as u32;
+    let [directory, path, flags, mask, address, _] = arguments.words();
+    let flags = flags.low();
+    let freshness = linux::AT_STATX_SYNC_TYPE;
+    let known = linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW | linux::AT_NO_AUTOMOUNT | freshness;
+    if flags & !known != 0 || flags & freshness == freshness || mask.low() & linux::STATX__RESERVED != 0 {
+        return Err(Errno::EINVAL);
+    }
     let metadata = node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?.metadata();
-    write_words(address, &statx_words(&metadata)).map(|()| 0)
+    address.pointer().write(statx_words(&metadata))?;
+    Ok(0)
 }
 
 /// `struct statx`, as 32 words.
@@ -139,7 +146,7 @@ fn statx_words(metadata: &Metadata) -> [u64; 32] {
 }
 
 /// `struct statfs`.
-fn write_statfs(address: u64, node: &Handle) -> Outcome {
+fn write_statfs(address: Word, node: &Handle) -> Outcome {
     let usage = node.usage();
     let device = node.metadata().device;
     let page = PAGE_SIZE as u64;
@@ -160,20 +167,21 @@ fn write_statfs(address: u64, node: &Handle) -> Outcome {
         0,
         0,
     ];
-    write_words(address, &words).map(|()| 0)
+    address.pointer().write(words)?;
+    Ok(0)
 }
 
 fn statfs(arguments: &Arguments) -> Outcome {
-    write_statfs(arguments.a[1], &node(arguments.a[0], Follow::Yes)?)
+    write_statfs(arguments.word(1), &node(arguments.word(0), Follow::Yes)?)
 }
 
 fn fstatfs(arguments: &Arguments) -> Outcome {
-    write_statfs(arguments.a[1], &opened(arguments.a[0])?)
+    write_statfs(arguments.word(1), &opened(arguments.word(0))?)
 }
 
 /// Asks as the real user, for programs that act as another, unless `flags` say otherwise.
-fn check_access(directory: u64, path: u64, mode: u64, flags: u32) -> Outcome {
-    let mode = mode as u32;
+fn check_access(directory: Word, path: Word, mode: Word, flags: u32) -> Outcome {
+    let mode = mode.low();
     let known = linux::AT_EACCESS | linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH;
     if mode & !(linux::R_OK | linux::W_OK | linux::X_OK) != 0 || flags & !known != 0 {
         return Err(Errno::EINVAL);
@@ -193,17 +201,17 @@ fn check_access(directory: u64, path: u64, mode: u64, flags: u32) -> Outcome {
 }
 
 fn access(arguments: &Arguments) -> Outcome {
-    check_access(linux::AT_FDCWD.cast_unsigned().into(), arguments.a[0], arguments.a[1], 0)
+    check_access(Word::new(linux::AT_FDCWD.cast_unsigned().into()), arguments.word(0), arguments.word(1), 0)
 }
 
 fn faccessat(arguments: &Arguments) -> Outcome {
-    let [directory, path, mode, ..] = arguments.a;
+    let [directory, path, mode, ..] = arguments.words();
     check_access(directory, path, mode, 0)
 }
 
 fn faccessat2(arguments: &Arguments) -> Outcome {
-    let [directory, path, mode, flags, ..] = arguments.a;
-    check_access(directory, path, mode, flags as u32)
+    let [directory, path, mode, flags, ..] = arguments.words();
+    check_access(directory, path, mode, flags.low())
 }
 
 /// Changes attributes as far as `change` finds that the caller may.
@@ -221,29 +229,29 @@ fn change(node: &Handle, mut change: impl FnMut(&Credentials, &mut Attributes) -
     result.map(|()| 0)
 }
 
-fn set_mode(node: &Handle, mode: u64) -> Outcome {
+fn set_mode(node: &Handle, mode: Word) -> Outcome {
     change(node, |credentials, attributes| {
-        attributes.permissions = access::new_permissions(credentials, attributes, mode as u32 & 0o7777)?;
+        attributes.permissions = access::new_permissions(credentials, attributes, mode.low() & 0o7777)?;
         Ok(())
     })
 }
 
 fn chmod(arguments: &Arguments) -> Outcome {
-    set_mode(&node(arguments.a[0], Follow::Yes)?, arguments.a[1])
+    set_mode(&node(arguments.word(0), Follow::Yes)?, arguments.word(1))
 }
 
 fn fchmod(arguments: &Arguments) -> Outcome {
-    set_mode(&opened(arguments.a[0])?, arguments.a[1])
+    set_mode(&opened(arguments.word(0))?, arguments.word(1))
 }
 
 fn fchmodat(arguments: &Arguments) -> Outcome {
-    let [directory, path, mode, ..] = arguments.a;
+    let [directory, path, mode, ..] = arguments.words();
     set_mode(&node_at(directory, path, true, 0)?, mode)
 }
 
 /// Sets the owner and the group; -1 leaves one as it is.
-fn set_owner(node: &Handle, user: u64, group: u64) -> Outcome {
-    let given = |id: u64| Some(id as u32).filter(|id| *id != u32::MAX);
+fn set_owner(node: &Handle, user: Word, group: Word) -> Outcome {
+    let given = |id: Word| Some(id.low()).filter(|id| *id != u32::MAX);
     let (user, group) = (given(user), given(group));
     let is_directory = node.metadata().kind == Kind::Directory;
     change(node, |credentials, attributes| {
@@ -258,20 +266,23 @@ fn set_owner(node: &Handle, user: u64, group: u64) -> Outcome {
 }
 
 fn chown(arguments: &Arguments) -> Outcome {
-    set_owner(&node(arguments.a[0], Follow::Yes)?, arguments.a[1], arguments.a[2])
+    set_owner(&node(arguments.word(0), Follow::Yes)?, arguments.word(1), arguments.word(2))
 }
 
 fn lchown(arguments: &Arguments) -> Outcome {
-    set_owner(&node(arguments.a[0], Follow::No)?, arguments.a[1], arguments.a[2])
+    set_owner(&node(arguments.word(0), Follow::No)?, arguments.word(1), arguments.word(2))
 }
 
 fn fchown(arguments: &Arguments) -> Outcome {
-    set_owner(&opened(arguments.a[0])?, arguments.a[1], arguments.a[2])
+    set_owner(&opened(arguments.word(0))?, arguments.word(1), arguments.word(2))
 }
 
 fn fchownat(arguments: &Arguments) -> Outcome {
-    let [directory, path, user, group, flags, _] = arguments.a;
-    let flags = flags as u32;
+    let [directory, path, user, group, flags, _] = arguments.words();
+    let flags = flags.low();
+    if flags & !(linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
     set_owner(&node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?, user, group)
 }
 
@@ -284,13 +295,14 @@ enum NewTime {
 }
 
 impl NewTime {
-    fn read(address: u64) -> Result<Self, Errno> {
-        let (seconds, part) = (user::read_word(address)?, user::read_word(address.wrapping_add(8))?);
-        match part as u32 {
-            linux::UTIME_NOW => Ok(Self::Now),
-            linux::UTIME_OMIT => Ok(Self::Same),
-            _ if part >= 1_000_000_000 => Err(Errno::EINVAL),
-            part => Ok(Self::At(Duration::new(seconds, part))),
+    fn new([seconds, part]: [Word; 2]) -> Result<Self, Errno> {
+        const NOW: u64 = linux::UTIME_NOW as u64;
+        const OMIT: u64 = linux::UTIME_OMIT as u64;
+        match part.bits() {
+            NOW => Ok(Self::Now),
+            OMIT => Ok(Self::Same),
+            part @ 0..1_000_000_000 => Ok(Self::At(Duration::new(seconds.bits(), part as u32))),
+            _ => Err(Errno::EINVAL),
         }
     }
 
@@ -312,20 +324,27 @@ fn check_new_times(credentials: &Credentials, node: &Metadata, times: [NewTime; 
 }
 
 fn utimensat(arguments: &Arguments) -> Outcome {
-    let [directory, path, times, flags, ..] = arguments.a;
-    let flags = flags as u32;
-    let node = if path == 0 {
+    let [directory, path, times, flags, ..] = arguments.words();
+    let times = match times.optional::<[[Word; 2]; 2]>() {
+        None => [NewTime::Now; 2],
+        Some(times) => {
+            let [accessed, modified] = times.read()?;
+            [NewTime::new(accessed)?, NewTime::new(modified)?]
+        }
+    };
+    // Linux does not even look for the file then.
+    if times == [NewTime::Same; 2] {
+        return Ok(0);
+    }
+    let flags = flags.low();
+    if flags & !(linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW) != 0 || path.is_zero() && flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let node = if path.is_zero() {
         opened(directory)?
     } else {
         node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?
     };
-    let times = match times {
-        0 => [NewTime::Now; 2],
-        address => [NewTime::read(address)?, NewTime::read(address.wrapping_add(16))?],
-    };
-    if times == [NewTime::Same; 2] {
-        return Ok(0);
-    }
     check_new_times(&this().credentials(), &node.metadata(), times)?;
     change(&node, |_, attributes| {
         attributes.accessed = times[0].after(attributes.accessed);
@@ -337,7 +356,7 @@ fn utimensat(arguments: &Arguments) -> Outcome {
 fn truncate(arguments: &Arguments) -> Outcome {
     let [path, length, ..] = arguments.words();
     let length = length.position()?;
-    let node = node(path.bits(), Follow::Yes)?;
+    let node = node(path, Follow::Yes)?;
     let metadata = node.metadata();
     match metadata.kind {
         Kind::File => {
@@ -350,23 +369,21 @@ fn truncate(arguments: &Arguments) -> Outcome {
     }
 }
 
-fn write_link(node: &Handle, address: u64, length: u64) -> Outcome {
-    if length == 0 || length as i32 <= 0 {
-        return Err(Errno::EINVAL);
-    }
+fn write_link(node: &Handle, address: Word, length: Word) -> Outcome {
+    let room = usize::try_from(length.int()).ok().filter(|room| *room > 0).ok_or(Errno::EINVAL)?;
     let target = node.read_link()?;
-    let bytes = target.len().min(length as usize).min(PATH_MAX);
-    user::write(address, &target[..bytes])?;
+    let bytes = target.len().min(room).min(PATH_MAX);
+    address.pointer().write_bytes(&target[..bytes])?;
     Ok(bytes as u64)
 }
 
 fn readlink(arguments: &Arguments) -> Outcome {
-    let [path, address, length, ..] = arguments.a;
+    let [path, address, length, ..] = arguments.words();
     write_link(&node(path, Follow::No)?, address, length)
 }
 
 fn readlinkat(arguments: &Arguments) -> Outcome {
-    let [directory, path_address, address, length, ..] = arguments.a;
+    let [directory, path_address, address, length, ..] = arguments.words();
     let path = path(path_address)?;
     let start = start_at(directory)?;
     let node = if path.is_empty() { start.directory } else { walk(&start, &path, Follow::No)?.node()? };

@@ -29,7 +29,6 @@ mod user_data;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::arch::user;
 use crate::errno::Errno;
 use crate::log;
 use crate::user::Word;
@@ -40,16 +39,24 @@ pub type Outcome = Result<u64, Errno>;
 /// A call and what it was called with.
 #[derive(Clone, Copy, Debug)]
 pub struct Arguments {
-    /// The call's number.
-    pub number: u64,
-    /// Its arguments, as they are in `rdi`, `rsi`, `rdx`, `r10`, `r8` and `r9`.
-    pub a: [u64; 6],
+    number: u64,
+    words: [Word; 6],
 }
 
 impl Arguments {
+    /// Call `number` with what is in `rdi`, `rsi`, `rdx`, `r10`, `r8` and `r9`.
+    pub fn new(number: u64, registers: [u64; 6]) -> Self {
+        Self { number, words: registers.map(Word::new) }
+    }
+
     /// The arguments, which cannot be calculated with before it is said what each is.
-    fn words(&self) -> [Word; 6] {
-        self.a.map(Word::new)
+    const fn words(&self) -> [Word; 6] {
+        self.words
+    }
+
+    /// One of the arguments.
+    const fn word(&self, index: usize) -> Word {
+        self.words[index]
     }
 }
 
@@ -130,28 +137,4 @@ fn name_once(number: u64) {
 fn require_superuser() -> Result<(), Errno> {
     let may = crate::process::this().identity().is_superuser();
     if may { Ok(()) } else { Err(Errno::EPERM) }
-}
-
-/// The words of a structure in the program's memory.
-fn read_words<const COUNT: usize>(address: u64) -> Result<[u64; COUNT], Errno> {
-    let mut words = [0; COUNT];
-    for (index, word) in words.iter_mut().enumerate() {
-        *word = user::read_word(address.wrapping_add(8 * index as u64))?;
-    }
-    Ok(words)
-}
-
-/// Writes a structure of words to the program's memory.
-fn write_words(address: u64, words: &[u64]) -> Result<(), Errno> {
-    for (index, &word) in words.iter().enumerate() {
-        user::write_word(address.wrapping_add(8 * index as u64), word)?;
-    }
-    Ok(())
-}
-
-/// The bytes of a structure in the program's memory.
-fn read_bytes<const BYTES: usize>(address: u64) -> Result<[u8; BYTES], Errno> {
-    let mut bytes = [0; BYTES];
-    user::read(address, &mut bytes)?;
-    Ok(bytes)
 }

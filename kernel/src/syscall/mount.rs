@@ -21,8 +21,8 @@ fn text(bytes: Vec<u8>) -> Result<String, Errno> {
 }
 
 fn mount(arguments: &Arguments) -> Outcome {
-    let [source, target, kind, flags, ..] = arguments.a;
-    let flags = flags as u32;
+    let [source, target, kind, flags, ..] = arguments.words();
+    let flags = flags.low();
     let options = Options::from_flags(flags);
     let start = this_start();
     let covered = walk(&start, &path(target)?, Follow::Yes)?.node()?;
@@ -38,7 +38,7 @@ fn mount(arguments: &Arguments) -> Outcome {
     }
     let kind = text(string(kind, 64, Errno::EINVAL)?)?;
     let kind = filesystem_name(&kind).ok_or(Errno::ENODEV)?;
-    let source = if source == 0 { String::from("none") } else { text(path(source)?)? };
+    let source = if source.is_zero() { String::from("none") } else { text(path(source)?)? };
     let place = path_of(&start, &covered).ok_or(Errno::ENOENT)?;
     // Below what the kernel mounted there itself, if it did.
     let covered = match start.mounts.with_root(&covered) {
@@ -52,7 +52,7 @@ fn mount(arguments: &Arguments) -> Outcome {
 }
 
 fn umount2(arguments: &Arguments) -> Outcome {
-    let node = walk(&this_start(), &path(arguments.a[0])?, Follow::Yes)?.node()?;
+    let node = walk(&this_start(), &path(arguments.word(0))?, Follow::Yes)?.node()?;
     require_superuser()?;
     namespace::unmount(&node).map(|()| 0)
 }

@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use linux_raw_sys::general as linux;
 
-use super::{Arguments, Calls, Outcome, read_words, write_words};
-use crate::arch::user;
+use super::time::{MICROSECONDS, NANOSECONDS, Time, duration};
+use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::fs::changes;
 use crate::fs::open::FILES_MAX;
@@ -14,6 +14,7 @@ use crate::fs::poll::Ready;
 use crate::process::signal::{Set, Signals};
 use crate::process::{Unfinished, this};
 use crate::task::time;
+use crate::user::{Fault, UserPtr, Word};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_poll, poll),
@@ -21,11 +22,6 @@ pub(super) const CALLS: Calls = &[
     (linux::__NR_select, select),
     (linux::__NR_pselect6, pselect6),
 ];
-
-/// The bytes of `struct pollfd`.
-const POLL_BYTES: u64 = 8;
-const MICROSECONDS: u64 = 1_000_000;
-const NANOSECONDS: u64 = 1_000_000_000;
 
 /// What can be done with an open file; none if there is none of that number.
 fn ready(descriptor: u32) -> Option<Ready> {
@@ -47,24 +43,24 @@ fn wait_for(deadline: Option<Duration>, mut look: impl FnMut() -> Result<u64, Er
 /// How long a call waits, as the program says it in memory: there it finds what was left, and so does the call itself when
 /// it is done again.
 struct Timeout {
-    /// A `struct timespec`, or a `timeval`, with other parts of a second; 0 for none.
-    address: u64,
-    parts_per_second: u64,
+    /// A `struct timespec`, or a `timeval`, with other parts of a second; null for none.
+    place: UserPtr<[Word; 2]>,
+    parts_per_second: u32,
     deadline: Option<Duration>,
 }
 
 impl Timeout {
-    fn read(address: u64, parts_per_second: u64) -> Result<Self, Errno> {
-        if address == 0 {
-            return Ok(Self { address, parts_per_second, deadline: None });
+    fn read(place: Word, parts_per_second: u32) -> Result<Self, Errno> {
+        let place = place.pointer::<Time>();
+        if place.is_null() {
+            return Ok(Self { place, parts_per_second, deadline: None });
         }
-        let [seconds, part] = read_words(address)?;
-        if seconds.cast_signed() < 0 || part >= parts_per_second {
-            return Err(Errno::EINVAL);
+        let mut given = place.read()?;
+        if parts_per_second == MICROSECONDS {
+            given = with_whole_seconds(given)?;
         }
-        let nanoseconds = part * (NANOSECONDS / parts_per_second);
-        let deadline = time::since_boot().checked_add(Duration::new(seconds, nanoseconds as u32));
-        Ok(Self { address, parts_per_second, deadline })
+        let deadline = time::since_boot().checked_add(duration(given, parts_per_second)?);
+        Ok(Self { place, parts_per_second, deadline })
     }
 
     /// Writes what is left after a call with this outcome. One that cannot be written is the program's affair, but then the
@@ -72,21 +68,28 @@ impl Timeout {
     fn write_rest(&self, outcome: Outcome) -> Outcome {
         let Some(deadline) = self.deadline else { return outcome };
         let left = deadline.saturating_sub(time::since_boot());
-        let part = u64::from(left.subsec_nanos()) / (NANOSECONDS / self.parts_per_second);
-        let written = write_words(self.address, &[left.as_secs(), part]);
+        let part = left.subsec_nanos() / (NANOSECONDS / self.parts_per_second);
+        let written = self.place.write([left.as_secs(), part.into()].map(Word::new));
         if written.is_err() && outcome == Err(Errno::RESTART_WITHOUT_HANDLER) { Err(Errno::EINTR) } else { outcome }
     }
 }
 
+/// Any number of microseconds, as far as they are not negative, as `select` takes them (Linux: `kern_select`).
+fn with_whole_seconds([seconds, microseconds]: Time) -> Result<Time, Errno> {
+    let parts = i64::from(MICROSECONDS);
+    let whole = seconds.long().checked_add(microseconds.long() / parts).ok_or(Errno::EINVAL)?;
+    Ok([whole, microseconds.long() % parts].map(|part| Word::new(part.cast_unsigned())))
+}
+
 /// Makes `call` with another set of blocked signals (Linux: `set_user_sigmask`).
-fn with_mask(mask: u64, bytes: u64, call: impl FnOnce() -> Outcome) -> Outcome {
-    if mask == 0 {
+fn with_mask(mask: Word, bytes: Word, call: impl FnOnce() -> Outcome) -> Outcome {
+    if mask.is_zero() {
         return call();
     }
-    if bytes != size_of::<u64>() as u64 {
+    if bytes.bits() != size_of::<u64>() as u64 {
         return Err(Errno::EINVAL);
     }
-    let mask = Set::from_bits(user::read_word(mask)?);
+    let mask = Set::from_bits(mask.pointer().read()?);
     let process = this();
     process.with_signals(|signals| signals.set_temporary_mask(mask));
     let result = call();
@@ -97,24 +100,24 @@ fn with_mask(mask: u64, bytes: u64, call: impl FnOnce() -> Outcome) -> Outcome {
     result
 }
 
-/// Looks until one of the files listed at `address` is ready, or the deadline has passed.
-fn look_until(address: u64, count: u64, deadline: Option<Duration>) -> Outcome {
-    if count > FILES_MAX as u64 {
-        return Err(Errno::EINVAL);
-    }
+/// A `struct pollfd`: the number of a file, what is asked, in the lower half of a word, and what is answered.
+type Polled = [u32; 2];
+
+/// Looks until one of the files listed at `files` is ready, or the deadline has passed.
+fn look_until(files: UserPtr<Polled>, count: usize, deadline: Option<Duration>) -> Outcome {
     wait_for(deadline, || {
         let mut found = 0;
         for index in 0..count {
-            let at = address.wrapping_add(POLL_BYTES * index);
-            let word = user::read_word(at)?;
-            let (descriptor, events) = (word as u32, (word >> 32) as u32 & 0xffff);
+            let at = files.element(index);
+            let [descriptor, events] = at.read()?;
+            let events = events & 0xffff;
             let answer = match (descriptor.cast_signed() < 0, ready(descriptor)) {
                 (true, _) => 0,
                 (false, None) => linux::POLLNVAL,
                 // Errors, hang-ups and invalid numbers are told unasked.
                 (false, Some(ready)) => ready.0 & (events | linux::POLLERR | linux::POLLHUP | linux::POLLNVAL),
             };
-            user::write(at.wrapping_add(6), &(answer as u16).to_le_bytes())?;
+            at.byte_add(6).write(answer as u16)?;
             found += u64::from(answer != 0);
         }
         Ok(found)
@@ -122,13 +125,17 @@ fn look_until(address: u64, count: u64, deadline: Option<Duration>) -> Outcome {
 }
 
 fn poll(arguments: &Arguments) -> Outcome {
-    let [address, count, milliseconds, ..] = arguments.a;
-    let deadline = u64::try_from(milliseconds as i32).ok().map(Duration::from_millis);
-    poll_until(address, count, deadline.map(|wait| time::since_boot() + wait))
+    let [address, count, milliseconds, ..] = arguments.words();
+    let deadline = u64::try_from(milliseconds.int()).ok().map(Duration::from_millis);
+    poll_until(address.pointer(), files_count(count)?, deadline.map(|wait| time::since_boot() + wait))
+}
+
+fn files_count(count: Word) -> Result<usize, Errno> {
+    usize::try_from(count.low()).ok().filter(|count| *count <= FILES_MAX).ok_or(Errno::EINVAL)
 }
 
 /// `poll`, which `restart_syscall` goes on with after a signal without a handler.
-pub(super) fn poll_until(files: u64, count: u64, deadline: Option<Duration>) -> Outcome {
+pub(super) fn poll_until(files: UserPtr<Polled>, count: usize, deadline: Option<Duration>) -> Outcome {
     let outcome = look_until(files, count, deadline);
     if outcome != Err(Errno::RESTART_WITHOUT_HANDLER) {
         return outcome;
@@ -138,39 +145,41 @@ pub(super) fn poll_until(files: u64, count: u64, deadline: Option<Duration>) -> 
 }
 
 fn ppoll(arguments: &Arguments) -> Outcome {
-    let [address, count, timeout, mask, mask_bytes, _] = arguments.a;
+    let [address, count, timeout, mask, mask_bytes, _] = arguments.words();
     let timeout = Timeout::read(timeout, NANOSECONDS)?;
-    timeout.write_rest(with_mask(mask, mask_bytes, || look_until(address, count, timeout.deadline)))
+    let count = files_count(count)?;
+    timeout.write_rest(with_mask(mask, mask_bytes, || look_until(address.pointer(), count, timeout.deadline)))
 }
 
 /// A set of numbers, as `select` takes them.
 struct Numbers {
-    address: u64,
+    place: UserPtr<u64>,
     asked: Vec<u64>,
     answer: Vec<u64>,
     meaning: Ready,
 }
 
 impl Numbers {
-    fn read(address: u64, count: usize, meaning: Ready) -> Result<Self, Errno> {
-        let words = if address == 0 { 0 } else { count.div_ceil(64) };
-        let asked: Result<Vec<u64>, Errno> =
-            (0..words).map(|index| Ok(user::read_word(address.wrapping_add(8 * index as u64))?)).collect();
+    fn read(address: Word, count: usize, meaning: Ready) -> Result<Self, Errno> {
+        let place = address.pointer::<u64>();
+        let words = if place.is_null() { 0 } else { count.div_ceil(64) };
+        let asked: Result<Vec<u64>, Fault> = (0..words).map(|index| place.element(index).read()).collect();
         let mut asked = asked?;
         if let Some(last) = asked.last_mut().filter(|_| !count.is_multiple_of(64)) {
             *last &= (1 << (count % 64)) - 1;
         }
-        Ok(Self { address, answer: alloc::vec![0; asked.len()], asked, meaning })
+        Ok(Self { place, answer: alloc::vec![0; asked.len()], asked, meaning })
     }
 
     fn write(&self) -> Result<(), Errno> {
-        write_words(self.address, &self.answer)
+        let mut answers = self.answer.iter().enumerate();
+        Ok(answers.try_for_each(|(index, answer)| self.place.element(index).write(*answer))?)
     }
 }
 
 fn select_until(arguments: &Arguments, deadline: Option<Duration>) -> Outcome {
-    let [count, read, write, except, ..] = arguments.a;
-    let count = usize::try_from(count as i32).map_err(|_| Errno::EINVAL)?.min(FILES_MAX);
+    let [count, read, write, except, ..] = arguments.words();
+    let count = usize::try_from(count.int()).map_err(|_| Errno::EINVAL)?.min(FILES_MAX);
     let mut sets = [
         Numbers::read(read, count, Ready::IN | Ready::HANG_UP | Ready::ERROR)?,
         Numbers::read(write, count, Ready::OUT | Ready::ERROR)?,
@@ -197,15 +206,15 @@ fn select_until(arguments: &Arguments, deadline: Option<Duration>) -> Outcome {
 }
 
 fn select(arguments: &Arguments) -> Outcome {
-    let timeout = Timeout::read(arguments.a[4], MICROSECONDS)?;
+    let timeout = Timeout::read(arguments.word(4), MICROSECONDS)?;
     timeout.write_rest(select_until(arguments, timeout.deadline))
 }
 
 fn pselect6(arguments: &Arguments) -> Outcome {
-    let timeout = Timeout::read(arguments.a[4], NANOSECONDS)?;
-    let (mask, mask_bytes) = match arguments.a[5] {
-        0 => (0, 0),
-        pair => (user::read_word(pair)?, user::read_word(pair.wrapping_add(8))?),
+    let timeout = Timeout::read(arguments.word(4), NANOSECONDS)?;
+    let [mask, mask_bytes] = match arguments.word(5).optional::<[Word; 2]>() {
+        None => [Word::ZERO; 2],
+        Some(pair) => pair.read()?,
     };
     timeout.write_rest(with_mask(mask, mask_bytes, || select_until(arguments, timeout.deadline)))
 }

@@ -9,9 +9,8 @@ use quire_protocol::Verdict;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
-use super::{Arguments, Calls, Outcome, read_words, require_superuser, user_data, write_words};
+use super::{Arguments, Calls, Outcome, require_superuser, user_data};
 use crate::arch::USER_END;
-use crate::arch::user;
 use crate::errno::Errno;
 use crate::process::limits::{Limit, Resource};
 use crate::process::program::Words;
@@ -19,6 +18,7 @@ use crate::process::program::execute::{self, Request};
 use crate::process::signal::{ChildChange, Info, Signal};
 use crate::process::{self, CloneRequest, Process, Usage, Wanted, Which};
 use crate::task::{self, time};
+use crate::user::{UserPtr, Word};
 use crate::{log, mm};
 
 pub(super) const CALLS: Calls = &[
@@ -49,9 +49,16 @@ pub(super) const CALLS: Calls = &[
 ];
 
 fn clone(arguments: &Arguments) -> Outcome {
-    let [flags, stack, parent_number, child_number, thread_storage, _] = arguments.a;
-    let flags = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
-    process::clone(&CloneRequest { flags, stack, parent_number, child_number, thread_storage }).map(u64::from)
+    let [flags, stack, parent_number, child_number, thread_storage, _] = arguments.words();
+    // As on Linux, what the upper half of the flags holds means nothing here.
+    let request = CloneRequest {
+        flags: flags.low(),
+        stack: stack.bits(),
+        parent_number: parent_number.pointer(),
+        child_number: child_number.pointer(),
+        thread_storage: thread_storage.bits(),
+    };
+    process::clone(&request).map(u64::from)
 }
 
 fn fork(_: &Arguments) -> Outcome {
@@ -64,7 +71,7 @@ fn vfork(_: &Arguments) -> Outcome {
 }
 
 fn execve(arguments: &Arguments) -> Outcome {
-    let [path, words, environment, ..] = arguments.a;
+    let [path, words, environment, ..] = arguments.words();
     let path = user_data::path(path)?;
     let mut words = read_list(words)?;
     if words.count() == 0 {
@@ -80,14 +87,12 @@ fn execve(arguments: &Arguments) -> Outcome {
 }
 
 /// A list of strings that ends with a null pointer; a null pointer itself is an empty list.
-fn read_list(list: u64) -> Result<Words, Errno> {
+fn read_list(list: Word) -> Result<Words, Errno> {
     let mut words = Words::new();
-    if list == 0 {
-        return Ok(words);
-    }
-    for place in (list..).step_by(8) {
-        let address = user::read_word(place)?;
-        if address == 0 {
+    let Some(list) = list.optional::<Word>() else { return Ok(words) };
+    for index in 0.. {
+        let address = list.element(index).read()?;
+        if address.is_zero() {
             break;
         }
         let word = user_data::string(address, Words::BYTES_MAX, Errno::E2BIG)?;
@@ -100,18 +105,18 @@ fn read_list(list: u64) -> Result<Words, Errno> {
 }
 
 fn exit(arguments: &Arguments) -> Outcome {
-    process::end_current(ChildChange::Exited(arguments.a[0] as u8))
+    process::end_current(ChildChange::Exited(arguments.word(0).low() as u8))
 }
 
 fn wait4(arguments: &Arguments) -> Outcome {
     const KNOWN: u32 =
         linux::WNOHANG | linux::WUNTRACED | linux::WCONTINUED | linux::__WALL | linux::__WCLONE | linux::__WNOTHREAD;
-    let [pid, status, options, usage, ..] = arguments.a;
-    let options = options as u32;
+    let [pid, status, options, usage, ..] = arguments.words();
+    let options = options.low();
     if options & !KNOWN != 0 {
         return Err(Errno::EINVAL);
     }
-    let which = match pid as i32 {
+    let which = match pid.int() {
         -1 => Which::Any,
         0 => Which::Group(process::this().group()),
         i32::MIN => return Err(Errno::ESRCH),
@@ -126,11 +131,11 @@ fn wait4(arguments: &Arguments) -> Outcome {
         leave: false,
     };
     let Some((child, change)) = process::wait(&wanted, options & linux::WNOHANG != 0)? else { return Ok(0) };
-    if status != 0 {
-        user::write(status, &change.wait_status().to_le_bytes())?;
+    if let Some(status) = status.optional() {
+        status.write(change.wait_status())?;
     }
-    if usage != 0 {
-        write_words(usage, &usage_words(&usage_of_ended(&child)))?;
+    if let Some(usage) = usage.optional() {
+        usage.write(usage_words(&usage_of_ended(&child)))?;
     }
     Ok(u64::from(child.pid()))
 }
@@ -144,17 +149,17 @@ fn waitid(arguments: &Arguments) -> Outcome {
         | linux::__WALL
         | linux::__WCLONE
         | linux::__WNOTHREAD;
-    let [kind, id, info, options, usage, _] = arguments.a;
-    let options = options as u32;
+    let [kind, id, info, options, usage, _] = arguments.words();
+    let options = options.low();
     let has = |flag: u32| options & flag != 0;
     if options & !KNOWN != 0 || !has(linux::WEXITED | linux::WSTOPPED | linux::WCONTINUED) {
         return Err(Errno::EINVAL);
     }
-    let which = match kind as u32 {
+    let which = match kind.low() {
         linux::P_ALL => Which::Any,
-        linux::P_PID if id > 0 => Which::Number(id as u32),
-        linux::P_PGID if id == 0 => Which::Group(process::this().group()),
-        linux::P_PGID => Which::Group(id as u32),
+        linux::P_PID if id.int() > 0 => Which::Number(id.low()),
+        linux::P_PGID if id.int() == 0 => Which::Group(process::this().group()),
+        linux::P_PGID if id.int() > 0 => Which::Group(id.low()),
         _ => return Err(Errno::EINVAL),
     };
     let wanted = Wanted {
@@ -165,7 +170,7 @@ fn waitid(arguments: &Arguments) -> Outcome {
         leave: has(linux::WNOWAIT),
     };
     let found = process::wait(&wanted, has(linux::WNOHANG))?;
-    if info != 0 {
+    if let Some(info) = info.optional() {
         let bytes = match &found {
             Some((child, change)) => {
                 let user = child.identity().user.real;
@@ -173,24 +178,24 @@ fn waitid(arguments: &Arguments) -> Outcome {
             }
             None => [0; Info::BYTES],
         };
-        user::write(info, &bytes)?;
+        info.write(bytes)?;
     }
-    if let Some((child, _)) = found.filter(|_| usage != 0) {
-        write_words(usage, &usage_words(&usage_of_ended(&child)))?;
+    if let (Some((child, _)), Some(usage)) = (found, usage.optional()) {
+        usage.write(usage_words(&usage_of_ended(&child)))?;
     }
     Ok(0)
 }
 
 fn set_tid_address(arguments: &Arguments) -> Outcome {
     let process = process::this();
-    process.clear_number_at(arguments.a[0]);
+    process.clear_number_at(arguments.word(0).pointer());
     Ok(u64::from(process.pid()))
 }
 
 /// Locks that a thread holds as it ends matter only to other threads, of which there are none.
 fn set_robust_list(arguments: &Arguments) -> Outcome {
     const HEAD_BYTES: u64 = 24;
-    if arguments.a[1] == HEAD_BYTES { Ok(0) } else { Err(Errno::EINVAL) }
+    if arguments.word(1).bits() == HEAD_BYTES { Ok(0) } else { Err(Errno::EINVAL) }
 }
 
 fn arch_prctl(arguments: &Arguments) -> Outcome {
@@ -199,32 +204,33 @@ fn arch_prctl(arguments: &Arguments) -> Outcome {
     const SET_FS: u64 = 0x1002;
     const GET_FS: u64 = 0x1003;
     const GET_GS: u64 = 0x1004;
-    let [code, address, ..] = arguments.a;
-    let base = VirtAddr::new_truncate(address);
-    match code {
-        SET_FS | SET_GS if address >= USER_END => return Err(Errno::EPERM),
+    let [code, address, ..] = arguments.words();
+    let base = VirtAddr::new_truncate(address.bits());
+    match code.bits() {
+        SET_FS | SET_GS if address.bits() >= USER_END => return Err(Errno::EPERM),
         SET_FS => FsBase::write(base),
         SET_GS => KernelGsBase::write(base),
-        GET_FS => user::write_word(address, FsBase::read().as_u64())?,
-        GET_GS => user::write_word(address, KernelGsBase::read().as_u64())?,
+        GET_FS => address.pointer().write(FsBase::read().as_u64())?,
+        GET_GS => address.pointer().write(KernelGsBase::read().as_u64())?,
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)
 }
 
 fn prlimit64(arguments: &Arguments) -> Outcome {
-    let [pid, resource, new, old, ..] = arguments.a;
+    let [pid, resource, new, old, ..] = arguments.words();
+    limit(pid, resource, new, old)
+}
+
+fn limit(pid: Word, resource: Word, new: Word, old: Word) -> Outcome {
     let this = process::this();
-    let process = match pid as u32 {
-        0 => Arc::clone(&this),
-        pid => process::find(pid).ok_or(Errno::ESRCH)?,
-    };
+    let process = process_or_this(pid)?;
     let who = this.identity();
     if process.pid() != this.pid() && !who.may_limit(&process.identity()) {
         return Err(Errno::EPERM);
     }
-    let resource = Resource::new(resource).ok_or(Errno::EINVAL)?;
-    let new = if new == 0 { None } else { Some(read_words(new)?) };
+    let resource = Resource::new(resource.low().into()).ok_or(Errno::EINVAL)?;
+    let new = new.optional::<[u64; 2]>().map(UserPtr::read).transpose()?;
     let before = process.limit(resource);
     if let Some([soft, hard]) = new {
         if soft > hard {
@@ -235,20 +241,20 @@ fn prlimit64(arguments: &Arguments) -> Outcome {
         }
         process.set_limit(resource, Limit { soft, hard });
     }
-    if old != 0 {
-        write_words(old, &[before.soft, before.hard])?;
+    if let Some(old) = old.optional() {
+        old.write([before.soft, before.hard])?;
     }
     Ok(0)
 }
 
 fn getrlimit(arguments: &Arguments) -> Outcome {
-    let [resource, old, ..] = arguments.a;
-    prlimit64(&Arguments { number: arguments.number, a: [0, resource, 0, old, 0, 0] })
+    let [resource, old, ..] = arguments.words();
+    limit(Word::ZERO, resource, Word::ZERO, old)
 }
 
 fn setrlimit(arguments: &Arguments) -> Outcome {
-    let [resource, new, ..] = arguments.a;
-    prlimit64(&Arguments { number: arguments.number, a: [0, resource, new, 0, 0, 0] })
+    let [resource, new, ..] = arguments.words();
+    limit(Word::ZERO, resource, new, Word::ZERO)
 }
 
 fn getrusage(arguments: &Arguments) -> Outcome {
@@ -256,7 +262,7 @@ fn getrusage(arguments: &Arguments) -> Outcome {
     const CHILDREN: i32 = -1;
     const THREAD: i32 = 1;
     let process = process::this();
-    let words = match arguments.a[0] as i32 {
+    let words = match arguments.word(0).int() {
         SELF | THREAD => {
             if let Some(space) = process.space() {
                 process.usage.most_resident.fetch_max(space.usage().peak as u64, Ordering::Relaxed);
@@ -266,7 +272,7 @@ fn getrusage(arguments: &Arguments) -> Outcome {
         CHILDREN => usage_words(&process.children_usage),
         _ => return Err(Errno::EINVAL),
     };
-    write_words(arguments.a[1], &words)?;
+    arguments.word(1).pointer().write(words)?;
     Ok(0)
 }
 
@@ -301,10 +307,10 @@ fn times(arguments: &Arguments) -> Outcome {
     let clock = |ticks: &core::sync::atomic::AtomicU64| {
         ticks.load(Ordering::Relaxed) * HERTZ / u64::from(time::TICKS_PER_SECOND)
     };
-    if arguments.a[0] != 0 {
+    if let Some(to) = arguments.word(0).optional() {
         let (own, children) = (&process.usage, &process.children_usage);
         let ticks = [&own.user_ticks, &own.system_ticks, &children.user_ticks, &children.system_ticks].map(clock);
-        write_words(arguments.a[0], &ticks)?;
+        to.write(ticks)?;
     }
     Ok(time::since_boot().as_millis() as u64 * HERTZ / 1000)
 }
@@ -316,22 +322,22 @@ fn sched_yield(_: &Arguments) -> Outcome {
 
 /// One processor is started.
 fn sched_getaffinity(arguments: &Arguments) -> Outcome {
-    const MASK_BYTES: u64 = 8;
-    let [pid, bytes, mask, ..] = arguments.a;
-    if pid != 0 && process::find(pid as u32).is_none() {
-        return Err(Errno::ESRCH);
-    }
+    const MASK_BYTES: u32 = 8;
+    let [pid, bytes, mask, ..] = arguments.words();
+    let bytes = bytes.low();
     if bytes < MASK_BYTES || bytes % MASK_BYTES != 0 {
         return Err(Errno::EINVAL);
     }
-    user::write_word(mask, 1)?;
-    Ok(MASK_BYTES)
+    process_or_this(pid)?;
+    mask.pointer().write(1_u64)?;
+    Ok(MASK_BYTES.into())
 }
 
 fn setpgid(arguments: &Arguments) -> Outcome {
     let this = process::this();
-    let pid = if arguments.a[0] == 0 { this.pid() } else { arguments.a[0] as u32 };
-    let group = if arguments.a[1] == 0 { pid } else { arguments.a[1] as u32 };
+    let [pid, group, ..] = arguments.words().map(Word::low);
+    let pid = if pid == 0 { this.pid() } else { pid };
+    let group = if group == 0 { pid } else { group };
     if group.cast_signed() < 0 {
         return Err(Errno::EINVAL);
     }
@@ -339,12 +345,12 @@ fn setpgid(arguments: &Arguments) -> Outcome {
 }
 
 /// The process of that number, or the caller for 0.
-fn process_or_this(pid: u64) -> Result<Arc<Process>, Errno> {
-    if pid == 0 { Ok(process::this()) } else { process::find(pid as u32).ok_or(Errno::ESRCH) }
+fn process_or_this(pid: Word) -> Result<Arc<Process>, Errno> {
+    if pid.low() == 0 { Ok(process::this()) } else { process::find(pid.low()).ok_or(Errno::ESRCH) }
 }
 
 fn getpgid(arguments: &Arguments) -> Outcome {
-    process_or_this(arguments.a[0]).map(|process| u64::from(process.group()))
+    process_or_this(arguments.word(0)).map(|process| u64::from(process.group()))
 }
 
 fn getpgrp(_: &Arguments) -> Outcome {
@@ -356,12 +362,12 @@ fn setsid(_: &Arguments) -> Outcome {
 }
 
 fn getsid(arguments: &Arguments) -> Outcome {
-    process_or_this(arguments.a[0]).map(|process| u64::from(process.session()))
+    process_or_this(arguments.word(0)).map(|process| u64::from(process.session()))
 }
 
 fn reboot(arguments: &Arguments) -> Outcome {
     require_superuser()?;
-    let [first, second, command, ..] = arguments.a;
+    let [first, second, command, ..] = arguments.words().map(Word::low);
     let second_is_known = [0x2812_1969, 0x0512_1996, 0x1604_1998, 0x2011_2000].contains(&second);
     if first != 0xfee1_dead || !second_is_known {
         return Err(Errno::EINVAL);

@@ -14,12 +14,12 @@ pub(super) const CALLS: Calls = &[(linux::__NR_rseq, rseq)];
 const UNREGISTER: u32 = 1;
 
 fn rseq(arguments: &Arguments) -> Outcome {
-    let [address, bytes, flags, signature, ..] = arguments.a;
-    let area = Area { address, bytes: bytes as u32, signature: signature as u32 };
+    let [address, bytes, flags, signature, ..] = arguments.words();
+    let area = Area { address: address.bits(), bytes: bytes.low(), signature: signature.low() };
     let process = this();
     let registered = process.rseq();
     let is_same = registered.is_some_and(|other| (other.address, other.bytes) == (area.address, area.bytes));
-    match (flags as u32, registered) {
+    match (flags.low(), registered) {
         (0, None) if !area.is_possible(USER_END) => return Err(Errno::EINVAL),
         (0, None) => {
             process.set_rseq(Some(area));

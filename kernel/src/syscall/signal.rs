@@ -7,14 +7,14 @@ use core::time::Duration;
 use linux_raw_sys::general as linux;
 
 use super::time::read_duration;
-use super::{Arguments, Calls, Outcome, read_bytes, read_words, write_words};
-use crate::arch::user;
+use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::process::credentials::Identity;
 use crate::process::signal::frame::FRAME_BYTES;
 use crate::process::signal::{Action, AlternateStack, AlternateStackError, Info, QueueFull, Set, Signal, Signals};
 use crate::process::{self, INIT, Process};
 use crate::task::{WaitQueue, time};
+use crate::user::{Fault, UserPtr, Word};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_rt_sigaction, rt_sigaction),
@@ -33,22 +33,21 @@ pub(super) const CALLS: Calls = &[
 ];
 
 /// The size of a set that every call is told.
-const SET_BYTES: u64 = 8;
+const SET_BYTES: usize = 8;
 
-fn check_set_size(bytes: u64) -> Result<(), Errno> {
-    if bytes == SET_BYTES { Ok(()) } else { Err(Errno::EINVAL) }
+fn check_set_size(bytes: Word) -> Result<(), Errno> {
+    if bytes.bits() == SET_BYTES as u64 { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
-fn read_set(address: u64) -> Result<Set, Errno> {
-    let [bits] = read_words(address)?;
-    Ok(Set::from_bits(bits))
+fn read_set(address: Word) -> Result<Set, Errno> {
+    Ok(Set::from_bits(address.pointer().read()?))
 }
 
 fn rt_sigaction(arguments: &Arguments) -> Outcome {
-    let [number, new, old, set_bytes, ..] = arguments.a;
+    let [number, new, old, set_bytes, ..] = arguments.words();
     check_set_size(set_bytes)?;
-    let signal = Signal::new(number).ok_or(Errno::EINVAL)?;
-    let action = if new == 0 { None } else { Some(Action::from_bytes(&read_bytes(new)?)) };
+    let signal = Signal::new(number.low().into()).ok_or(Errno::EINVAL)?;
+    let action = new.optional().map(UserPtr::read).transpose()?.map(|bytes| Action::from_bytes(&bytes));
     if action.is_some() && Set::UNSTOPPABLE.contains(signal) {
         return Err(Errno::EINVAL);
     }
@@ -59,20 +58,20 @@ fn rt_sigaction(arguments: &Arguments) -> Outcome {
         }
         before
     });
-    if old != 0 {
-        user::write(old, &before.to_bytes())?;
+    if let Some(old) = old.optional() {
+        old.write(before.to_bytes())?;
     }
     Ok(0)
 }
 
 fn rt_sigprocmask(arguments: &Arguments) -> Outcome {
-    let [how, new, old, set_bytes, ..] = arguments.a;
+    let [how, new, old, set_bytes, ..] = arguments.words();
     check_set_size(set_bytes)?;
     let process = process::this();
     let before = process.with_signals(|signals| signals.mask());
-    if new != 0 {
+    if !new.is_zero() {
         let set = read_set(new)?;
-        let mask = match how as u32 {
+        let mask = match how.low() {
             linux::SIG_BLOCK => before | set,
             linux::SIG_UNBLOCK => before & !set,
             linux::SIG_SETMASK => set,
@@ -80,19 +79,17 @@ fn rt_sigprocmask(arguments: &Arguments) -> Outcome {
         };
         process.with_signals(|signals| signals.set_mask(mask));
     }
-    if old != 0 {
-        write_words(old, &[before.bits()])?;
+    if let Some(old) = old.optional() {
+        old.write(before.bits())?;
     }
     Ok(0)
 }
 
 fn rt_sigpending(arguments: &Arguments) -> Outcome {
-    let [address, set_bytes, ..] = arguments.a;
-    if set_bytes > SET_BYTES {
-        return Err(Errno::EINVAL);
-    }
+    let [address, set_bytes, ..] = arguments.words();
+    let set_bytes = set_bytes.count(SET_BYTES).ok_or(Errno::EINVAL)?;
     let pending = process::this().with_signals(|signals| signals.blocked_pending());
-    user::write(address, &pending.bits().to_le_bytes()[..set_bytes as usize])?;
+    address.pointer().write_bytes(&pending.bits().to_le_bytes()[..set_bytes])?;
     Ok(0)
 }
 
@@ -103,7 +100,7 @@ fn wait_for_signal() {
 }
 
 fn rt_sigsuspend(arguments: &Arguments) -> Outcome {
-    let [address, set_bytes, ..] = arguments.a;
+    let [address, set_bytes, ..] = arguments.words();
     check_set_size(set_bytes)?;
     let mask = read_set(address)?;
     process::this().with_signals(|signals| signals.set_temporary_mask(mask));
@@ -117,12 +114,12 @@ fn pause(_: &Arguments) -> Outcome {
 }
 
 fn rt_sigtimedwait(arguments: &Arguments) -> Outcome {
-    let [set, info_address, timeout, set_bytes, ..] = arguments.a;
+    let [set, info_address, timeout, set_bytes, ..] = arguments.words();
     check_set_size(set_bytes)?;
     let wanted = read_set(set)?;
-    let deadline = match timeout {
-        0 => Duration::MAX,
-        address => time::since_boot().saturating_add(read_duration(address)?),
+    let deadline = match timeout.optional() {
+        None => Duration::MAX,
+        Some(timeout) => time::since_boot().saturating_add(read_duration(timeout)?),
     };
     let process = process::this();
     let taken = process.with_signals(|signals| {
@@ -143,15 +140,15 @@ fn rt_sigtimedwait(arguments: &Arguments) -> Outcome {
         let interrupted = process.standing().is_interrupted();
         return Err(if interrupted { Errno::EINTR } else { Errno::EAGAIN });
     };
-    if info_address != 0 {
-        user::write(info_address, &info.to_bytes(signal))?;
+    if let Some(place) = info_address.optional() {
+        place.write(info.to_bytes(signal))?;
     }
     Ok(signal.number().into())
 }
 
 /// A signal's number, or 0 for only looking whether it could be sent.
-fn read_signal(number: u64) -> Result<Option<Signal>, Errno> {
-    match u64::from(number as u32) {
+fn read_signal(number: Word) -> Result<Option<Signal>, Errno> {
+    match u64::from(number.low()) {
         0 => Ok(None),
         number => Signal::new(number).map(Some).ok_or(Errno::EINVAL),
     }
@@ -167,8 +164,8 @@ fn may_send(caller: &Process, who: &Identity, process: &Process, signal: Option<
 }
 
 fn kill(arguments: &Arguments) -> Outcome {
-    let [pid, number, ..] = arguments.a;
-    let (pid, signal) = (pid as i32, read_signal(number)?);
+    let [pid, number, ..] = arguments.words();
+    let (pid, signal) = (pid.int(), read_signal(number)?);
     let caller = process::this();
     let who = caller.identity();
     let info = Info::User { pid: caller.pid(), user: who.user.real };
@@ -201,9 +198,9 @@ fn kill(arguments: &Arguments) -> Outcome {
     }
 }
 
-fn send_to_thread(thread: u64, number: u64, info: impl FnOnce(u32, u32) -> Info) -> Outcome {
+fn send_to_thread(thread: Word, number: Word, info: impl FnOnce(u32, u32) -> Info) -> Outcome {
     let signal = read_signal(number)?;
-    let thread = u32::try_from(thread as i32).ok().filter(|&thread| thread != 0).ok_or(Errno::EINVAL)?;
+    let thread = u32::try_from(thread.int()).ok().filter(|&thread| thread != 0).ok_or(Errno::EINVAL)?;
     let process = process::find(thread).ok_or(Errno::ESRCH)?;
     let caller = process::this();
     let who = caller.identity();
@@ -215,19 +212,19 @@ fn send_to_thread(thread: u64, number: u64, info: impl FnOnce(u32, u32) -> Info)
 }
 
 fn tkill(arguments: &Arguments) -> Outcome {
-    let [thread, number, ..] = arguments.a;
+    let [thread, number, ..] = arguments.words();
     send_to_thread(thread, number, |pid, user| Info::Thread { pid, user })
 }
 
 fn tgkill(arguments: &Arguments) -> Outcome {
-    let [process, thread, number, ..] = arguments.a;
+    let [process, thread, number, ..] = arguments.words();
     check_thread_of(process, thread)?;
     send_to_thread(thread, number, |pid, user| Info::Thread { pid, user })
 }
 
 /// A process's one thread has its number.
-fn check_thread_of(process: u64, thread: u64) -> Result<(), Errno> {
-    match (process as i32, thread as i32) {
+fn check_thread_of(process: Word, thread: Word) -> Result<(), Errno> {
+    match (process.int(), thread.int()) {
         (process, thread) if process <= 0 || thread <= 0 => Err(Errno::EINVAL),
         (process, thread) if process != thread => Err(Errno::ESRCH),
         _ => Ok(()),
@@ -235,28 +232,28 @@ fn check_thread_of(process: u64, thread: u64) -> Result<(), Errno> {
 }
 
 /// What a program says of a signal that it queues: what only the kernel and `kill` say it may tell itself alone.
-fn read_queued_info(address: u64, to: u64) -> Result<Info, Errno> {
-    let info = Info::queued(&read_bytes(address)?);
+fn read_queued_info(address: Word, to: Word) -> Result<Info, Errno> {
+    let info = Info::queued(&address.pointer().read()?);
     let Info::Queued { code, .. } = info else { return Err(Errno::EINVAL) };
     let is_foreign = code >= 0 || code == linux::SI_TKILL;
-    if is_foreign && to != u64::from(process::this().pid()) { Err(Errno::EPERM) } else { Ok(info) }
+    if is_foreign && to.low() != process::this().pid() { Err(Errno::EPERM) } else { Ok(info) }
 }
 
 fn rt_sigqueueinfo(arguments: &Arguments) -> Outcome {
-    let [pid, number, info, ..] = arguments.a;
+    let [pid, number, info, ..] = arguments.words();
     let info = read_queued_info(info, pid)?;
     send_to_thread(pid, number, |_, _| info)
 }
 
 fn rt_tgsigqueueinfo(arguments: &Arguments) -> Outcome {
-    let [process, thread, number, info, ..] = arguments.a;
+    let [process, thread, number, info, ..] = arguments.words();
     check_thread_of(process, thread)?;
     let info = read_queued_info(info, process)?;
     send_to_thread(thread, number, |_, _| info)
 }
 
 fn rt_sigreturn(_: &Arguments) -> Outcome {
-    process::return_from_handler().or_else(|user::Fault| {
+    process::return_from_handler().or_else(|Fault| {
         let force = |signals: &mut Signals| signals.force(Signal::SIGSEGV, Info::Kernel, signals.fault_registers());
         process::this().with_signals(force);
         Ok(0)
@@ -264,9 +261,9 @@ fn rt_sigreturn(_: &Arguments) -> Outcome {
 }
 
 fn sigaltstack(arguments: &Arguments) -> Outcome {
-    let [new, old, ..] = arguments.a;
+    let [new, old, ..] = arguments.words();
     let stack_pointer = process::stack_pointer();
-    let new = if new == 0 { None } else { Some(AlternateStack::from_bytes(&read_bytes(new)?)) };
+    let new = new.optional().map(UserPtr::read).transpose()?.map(|bytes| AlternateStack::from_bytes(&bytes));
     let before = process::this().with_signals(|signals| {
         let stack = signals.alternate_stack();
         let before = stack.seen_from(stack_pointer);
@@ -277,8 +274,8 @@ fn sigaltstack(arguments: &Arguments) -> Outcome {
         AlternateStackError::Flags => Errno::EINVAL,
         AlternateStackError::TooSmall => Errno::ENOMEM,
     })?;
-    if old != 0 {
-        user::write(old, &before.to_bytes())?;
+    if let Some(old) = old.optional() {
+        old.write(before.to_bytes())?;
     }
     Ok(0)
 }

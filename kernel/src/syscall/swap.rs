@@ -14,12 +14,13 @@ use crate::fs::device::GHOST;
 use crate::fs::node::Kind;
 use crate::fs::path::{Follow, walk};
 use crate::swap;
+use crate::user::Word;
 
 pub(super) const CALLS: Calls = &[(linux::__NR_swapon, swapon), (linux::__NR_swapoff, swapoff)];
 
 /// The name by which the kernel knows what `path` leads to. Only devices are areas: files in memory have nowhere to be
 /// read from when memory is short.
-fn device_name(path_address: u64) -> Result<String, Errno> {
+fn device_name(path_address: Word) -> Result<String, Errno> {
     let node = walk(&this_start(), &path(path_address)?, Follow::Yes)?.node()?;
     match node.metadata().kind {
         Kind::Directory => Err(Errno::EISDIR),
@@ -31,8 +32,8 @@ fn device_name(path_address: u64) -> Result<String, Errno> {
 
 fn swapon(arguments: &Arguments) -> Outcome {
     require_superuser()?;
-    let [path, flags, ..] = arguments.a;
-    let options = SwapOnOptions::from_flags(flags as u32).map_err(|error| Errno::from(error.errno()))?;
+    let [path, flags, ..] = arguments.words();
+    let options = SwapOnOptions::from_flags(flags.low()).map_err(|error| Errno::from(error.errno()))?;
     if (0..MAX_AREAS as u8).all(|index| swap::core().area(index).is_some()) {
         return Err(Errno::EPERM);
     }
@@ -42,7 +43,7 @@ fn swapon(arguments: &Arguments) -> Outcome {
 
 fn swapoff(arguments: &Arguments) -> Outcome {
     require_superuser()?;
-    let name = device_name(arguments.a[0])?;
+    let name = device_name(arguments.word(0))?;
     let is_meant = |index: &u8| swap::core().area(*index).is_some_and(|area| area.name() == name);
     let index = (0..MAX_AREAS as u8).find(is_meant).ok_or(Errno::EINVAL)?;
     swap::disable(index).map_err(|error| Errno::from(error.errno()))?;

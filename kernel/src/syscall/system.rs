@@ -3,8 +3,8 @@
 use linux_raw_sys::{general as linux, system};
 use quire_swap::header::PAGE_SIZE;
 
+use super::file::MOST;
 use super::{Arguments, Calls, Outcome, require_superuser};
-use crate::arch::user;
 use crate::errno::Errno;
 use crate::mm::physical;
 use crate::sync::Snapshot;
@@ -70,28 +70,28 @@ pub fn set_host_name(name: &[u8]) -> Result<(), Errno> {
 
 fn sethostname(arguments: &Arguments) -> Outcome {
     require_superuser()?;
-    let [address, length, ..] = arguments.a;
+    let [address, length, ..] = arguments.words();
     let mut name = [0; NAME_BYTES];
-    let name = usize::try_from(length).ok().and_then(|length| name.get_mut(..length)).ok_or(Errno::EINVAL)?;
-    user::read(address, name)?;
+    let name = length.count(NAME_BYTES - 1).and_then(|length| name.get_mut(..length)).ok_or(Errno::EINVAL)?;
+    address.pointer().read_bytes(name)?;
     set_host_name(name)?;
     Ok(0)
 }
 
 fn uname(arguments: &Arguments) -> Outcome {
-    let [address, ..] = arguments.a;
+    let [address, ..] = arguments.words();
     let host = host_name();
     let names = [SYSTEM.as_bytes(), host.as_bytes(), RELEASE.as_bytes(), VERSION.as_bytes(), b"x86_64", b"(none)"];
     let mut bytes = [0; size_of::<system::new_utsname>()];
     for (place, name) in bytes.chunks_exact_mut(NAME_BYTES).zip(names) {
         place[..name.len()].copy_from_slice(name);
     }
-    user::write(address, &bytes)?;
+    address.pointer().write(bytes)?;
     Ok(0)
 }
 
 fn sysinfo(arguments: &Arguments) -> Outcome {
-    let [address, ..] = arguments.a;
+    let [address, ..] = arguments.words();
     let bytes = |pages: usize| pages as u64 * PAGE_SIZE as u64;
     let (total, used) = (swap::total_pages() as usize, swap::used_pages() as usize);
     let words: [u64; size_of::<system::sysinfo>() / 8] = [
@@ -111,27 +111,28 @@ fn sysinfo(arguments: &Arguments) -> Outcome {
         0,
         1,
     ];
-    super::write_words(address, &words)?;
+    address.pointer().write(words)?;
     Ok(0)
 }
 
 fn getrandom(arguments: &Arguments) -> Outcome {
     const KNOWN: u32 = linux::GRND_NONBLOCK | linux::GRND_RANDOM | linux::GRND_INSECURE;
     const EXCLUSIVE: u32 = linux::GRND_RANDOM | linux::GRND_INSECURE;
-    let [address, length, flags, ..] = arguments.a;
-    let flags = flags as u32;
+    let [address, length, flags, ..] = arguments.words();
+    let flags = flags.low();
     if flags & !KNOWN != 0 || flags & EXCLUSIVE == EXCLUSIVE {
         return Err(Errno::EINVAL);
     }
     // As on Linux: no more than this at once, and at least what is small without a break.
-    let length = length.min(i32::MAX as u64);
+    let all = address.pointer::<u8>().range(length.at_most(MOST) as u64)?;
     let mut piece = [0; 256];
     let mut done = 0;
-    while done < length {
-        let piece = &mut piece[..(length - done).min(256) as usize];
+    while done < all.len() {
+        let rest = all.behind(done);
+        let piece = &mut piece[..rest.len().min(256)];
         random::fill(piece);
-        match user::write(address.wrapping_add(done), piece) {
-            Ok(()) => done += piece.len() as u64,
+        match rest.write(piece) {
+            Ok(()) => done += piece.len(),
             Err(_) if done > 0 => break,
             Err(fault) => return Err(fault.into()),
         }
@@ -139,5 +140,5 @@ fn getrandom(arguments: &Arguments) -> Outcome {
             break;
         }
     }
-    Ok(done)
+    Ok(done as u64)
 }

@@ -7,11 +7,12 @@ use core::time::Duration;
 use linux_raw_sys::general as linux;
 
 use super::poll::poll_until;
-use super::{Arguments, Calls, Outcome, read_words, require_superuser, write_words};
+use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
 use crate::process::alarm::{self, Alarm};
 use crate::process::{self, Unfinished};
 use crate::task::{WaitQueue, Waited, time};
+use crate::user::{UserPtr, Word};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_clock_gettime, clock_gettime),
@@ -28,29 +29,29 @@ pub(super) const CALLS: Calls = &[
     (linux::__NR_getitimer, getitimer),
 ];
 
-const MICROSECONDS: u64 = 1_000_000;
-const NANOSECONDS: u64 = 1_000_000_000;
+pub(super) const MICROSECONDS: u32 = 1_000_000;
+pub(super) const NANOSECONDS: u32 = 1_000_000_000;
+/// What a clock may be set to is less, so that it does not overflow for thirty years (Linux: `TIME_SETTOD_SEC_MAX`).
+const SETTABLE_SECONDS: u64 = 8_277_292_036;
 
-/// Reads Linux's `struct timespec`: a time that is not negative.
-pub(super) fn read_duration(address: u64) -> Result<Duration, Errno> {
-    let [seconds, nanoseconds] = read_words(address)?;
-    if seconds.cast_signed() < 0 || nanoseconds >= NANOSECONDS {
-        return Err(Errno::EINVAL);
-    }
-    Ok(Duration::new(seconds, nanoseconds as u32))
+/// A C structure of a time: seconds and a part of a second (`struct timespec`, `struct timeval`).
+pub(super) type Time = [Word; 2];
+
+/// The time of a structure with `parts` parts in a second: one that is not negative, of less than a second's parts.
+pub(super) fn duration([seconds, part]: Time, parts: u32) -> Result<Duration, Errno> {
+    let seconds = u64::try_from(seconds.long()).map_err(|_| Errno::EINVAL)?;
+    let part = part.count(parts as usize - 1).ok_or(Errno::EINVAL)?;
+    Ok(Duration::new(seconds, part as u32 * (NANOSECONDS / parts)))
+}
+
+/// Reads Linux's `struct timespec`.
+pub(super) fn read_duration(from: UserPtr<Time>) -> Result<Duration, Errno> {
+    duration(from.read()?, NANOSECONDS)
 }
 
 /// Writes Linux's `struct timespec`.
-pub(super) fn write_duration(address: u64, duration: Duration) -> Result<(), Errno> {
-    write_words(address, &[duration.as_secs(), duration.subsec_nanos().into()])
-}
-
-/// Reads Linux's `struct timeval`.
-fn read_microseconds([seconds, microseconds]: [u64; 2]) -> Result<Duration, Errno> {
-    if seconds.cast_signed() < 0 || microseconds >= MICROSECONDS {
-        return Err(Errno::EINVAL);
-    }
-    Ok(Duration::new(seconds, microseconds as u32 * 1000))
+fn write_duration(to: UserPtr<[u64; 2]>, duration: Duration) -> Result<(), Errno> {
+    Ok(to.write([duration.as_secs(), duration.subsec_nanos().into()])?)
 }
 
 fn microseconds(duration: Duration) -> [u64; 2] {
@@ -58,8 +59,8 @@ fn microseconds(duration: Duration) -> [u64; 2] {
 }
 
 /// The clock of that number now.
-fn clock(number: u64) -> Result<Duration, Errno> {
-    match number as u32 {
+fn clock(number: Word) -> Result<Duration, Errno> {
+    match number.low() {
         linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE => Ok(time::since_1970()),
         linux::CLOCK_MONOTONIC | linux::CLOCK_MONOTONIC_RAW | linux::CLOCK_MONOTONIC_COARSE | linux::CLOCK_BOOTTIME => {
             Ok(time::since_boot())
@@ -70,62 +71,69 @@ fn clock(number: u64) -> Result<Duration, Errno> {
 }
 
 fn clock_gettime(arguments: &Arguments) -> Outcome {
-    let [number, address, ..] = arguments.a;
-    write_duration(address, clock(number)?)?;
+    let [number, address, ..] = arguments.words();
+    write_duration(address.pointer(), clock(number)?)?;
     Ok(0)
 }
 
 fn clock_settime(arguments: &Arguments) -> Outcome {
-    let [number, address, ..] = arguments.a;
-    if number as u32 != linux::CLOCK_REALTIME {
+    let [number, address, ..] = arguments.words();
+    if number.low() != linux::CLOCK_REALTIME {
         return Err(Errno::EINVAL);
     }
+    let time = read_duration(address.pointer())?;
+    set_clock(time)
+}
+
+fn set_clock(time: Duration) -> Outcome {
     require_superuser()?;
-    time::set_since_1970(read_duration(address)?);
+    if time.as_secs() >= SETTABLE_SECONDS {
+        return Err(Errno::EINVAL);
+    }
+    time::set_since_1970(time);
     Ok(0)
 }
 
 fn clock_getres(arguments: &Arguments) -> Outcome {
-    let [number, address, ..] = arguments.a;
+    let [number, address, ..] = arguments.words();
     clock(number)?;
-    let resolution = match number as u32 {
+    let resolution = match number.low() {
         linux::CLOCK_REALTIME | linux::CLOCK_MONOTONIC | linux::CLOCK_MONOTONIC_RAW | linux::CLOCK_BOOTTIME => {
             Duration::from_nanos(1)
         }
         _ => time::TICK,
     };
-    if address != 0 {
-        write_duration(address, resolution)?;
+    if let Some(to) = address.optional() {
+        write_duration(to, resolution)?;
     }
     Ok(0)
 }
 
 fn gettimeofday(arguments: &Arguments) -> Outcome {
-    let [address, zone, ..] = arguments.a;
-    if address != 0 {
-        write_words(address, &microseconds(time::since_1970()))?;
+    let [address, zone, ..] = arguments.words();
+    if let Some(to) = address.optional() {
+        to.write(microseconds(time::since_1970()))?;
     }
-    if zone != 0 {
+    if let Some(zone) = zone.optional() {
         // Minutes west of Greenwich, and the kind of summer time: both none.
-        write_words(zone, &[0])?;
+        zone.write(0_u64)?;
     }
     Ok(0)
 }
 
 fn settimeofday(arguments: &Arguments) -> Outcome {
-    let [address, ..] = arguments.a;
-    if address != 0 {
-        require_superuser()?;
-        time::set_since_1970(read_microseconds(read_words(address)?)?);
+    let [address, ..] = arguments.words();
+    match address.optional() {
+        None => Ok(0),
+        Some(time) => set_clock(duration(time.read()?, MICROSECONDS)?),
     }
-    Ok(0)
 }
 
 fn seconds(arguments: &Arguments) -> Outcome {
-    let [address, ..] = arguments.a;
+    let [address, ..] = arguments.words();
     let seconds = time::since_1970().as_secs();
-    if address != 0 {
-        write_words(address, &[seconds])?;
+    if let Some(to) = address.optional() {
+        to.write(seconds)?;
     }
     Ok(seconds)
 }
@@ -137,11 +145,11 @@ fn sleep_until(deadline: Duration) -> bool {
 }
 
 /// Sleeps until `deadline`; when interrupted, notes what is left for the program and for `restart_syscall`.
-fn sleep(deadline: Duration, remainder: u64) -> Outcome {
+fn sleep(deadline: Duration, remainder: UserPtr<[u64; 2]>) -> Outcome {
     if sleep_until(deadline) {
         return Ok(0);
     }
-    if remainder != 0 {
+    if !remainder.is_null() {
         write_duration(remainder, deadline.saturating_sub(time::since_boot()))?;
     }
     process::this().unfinished.replace(Some(Unfinished::Sleep { deadline, remainder }));
@@ -149,21 +157,21 @@ fn sleep(deadline: Duration, remainder: u64) -> Outcome {
 }
 
 fn nanosleep(arguments: &Arguments) -> Outcome {
-    let [request, remainder, ..] = arguments.a;
-    let deadline = time::since_boot().saturating_add(read_duration(request)?);
-    sleep(deadline, remainder)
+    let [request, remainder, ..] = arguments.words();
+    let deadline = time::since_boot().saturating_add(read_duration(request.pointer())?);
+    sleep(deadline, remainder.pointer())
 }
 
 fn clock_nanosleep(arguments: &Arguments) -> Outcome {
-    let [number, flags, request, remainder, ..] = arguments.a;
-    if number as u32 == linux::CLOCK_THREAD_CPUTIME_ID {
+    let [number, flags, request, remainder, ..] = arguments.words();
+    if number.low() == linux::CLOCK_THREAD_CPUTIME_ID {
         return Err(Errno::EINVAL);
     }
     let now = clock(number)?;
-    let request = read_duration(request)?;
-    if flags as u32 & linux::TIMER_ABSTIME == 0 {
+    let request = read_duration(request.pointer())?;
+    if flags.low() & linux::TIMER_ABSTIME == 0 {
         let deadline = time::since_boot().saturating_add(request);
-        return sleep(deadline, remainder);
+        return sleep(deadline, remainder.pointer());
     }
     let deadline = time::since_boot().saturating_add(request.saturating_sub(now));
     if sleep_until(deadline) { Ok(0) } else { Err(Errno::RESTART_WITHOUT_HANDLER) }
@@ -190,45 +198,44 @@ fn alarm_after(duration: Duration, interval: Duration) -> Alarm {
 }
 
 fn set_alarm(arguments: &Arguments) -> Outcome {
-    let [seconds, ..] = arguments.a;
-    let duration = Duration::from_secs(u64::from(seconds as u32));
+    let [seconds, ..] = arguments.words();
+    let duration = Duration::from_secs(seconds.low().into());
     let before = alarm::set(&process::this(), alarm_after(duration, Duration::ZERO));
     let [_, left] = remaining(before);
     // To the nearest second, but never to none.
-    let rounded = (left + Duration::from_millis(500)).as_secs();
-    Ok(if left.is_zero() { 0 } else { rounded.max(1) })
+    let rounded = left.saturating_add(Duration::from_millis(500)).as_secs() as u32;
+    Ok(if left.is_zero() { 0 } else { rounded.max(1).into() })
 }
 
-fn check_timer(which: u64) -> Result<(), Errno> {
+fn check_timer(which: Word) -> Result<(), Errno> {
     // Processor time raises no signals.
-    if which as u32 == linux::ITIMER_REAL { Ok(()) } else { Err(Errno::EINVAL) }
+    if which.low() == linux::ITIMER_REAL { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
-fn write_alarm(address: u64, alarm: Alarm) -> Result<(), Errno> {
-    let [interval, left] = remaining(alarm).map(microseconds);
-    write_words(address, &[interval, left].concat())
+fn write_alarm(to: UserPtr<[[u64; 2]; 2]>, alarm: Alarm) -> Result<(), Errno> {
+    Ok(to.write(remaining(alarm).map(microseconds))?)
 }
 
 fn setitimer(arguments: &Arguments) -> Outcome {
-    let [which, new, old, ..] = arguments.a;
+    let [which, new, old, ..] = arguments.words();
     check_timer(which)?;
-    let alarm = match new {
-        0 => Alarm::NONE,
-        address => {
-            let [interval, microseconds, value, rest] = read_words(address)?;
-            alarm_after(read_microseconds([value, rest])?, read_microseconds([interval, microseconds])?)
+    let alarm = match new.optional::<[Time; 2]>() {
+        None => Alarm::NONE,
+        Some(new) => {
+            let [interval, value] = new.read()?;
+            alarm_after(duration(value, MICROSECONDS)?, duration(interval, MICROSECONDS)?)
         }
     };
     let before = alarm::set(&process::this(), alarm);
-    if old != 0 {
+    if let Some(old) = old.optional() {
         write_alarm(old, before)?;
     }
     Ok(0)
 }
 
 fn getitimer(arguments: &Arguments) -> Outcome {
-    let [which, address, ..] = arguments.a;
+    let [which, address, ..] = arguments.words();
     check_timer(which)?;
-    write_alarm(address, alarm::get(&process::this()))?;
+    write_alarm(address.pointer(), alarm::get(&process::this()))?;
     Ok(0)
 }
