@@ -10,17 +10,20 @@
 //! | [`demo`] | swapping in three acts, with its figures |
 //! | [`check`] | programs that do what programs should not, and what the kernel promises those that behave |
 //! | [`stress`] | fork, signals and exits at random while memory is short |
+//! | [`fuzz`] | system calls at random, while a verifier looks after its pages |
 //! | [`swbench`] | what a page-out and a fault cost |
 //! | [`mod@bench`] | the same for each kind of swap and contents, and what a first touch and a fork cost |
-//! | [`process`], [`memory`], [`files`], [`areas`] | what they share: children, mappings, the kernel's files, swap areas |
+//! | [`process`], [`memory`], [`files`], [`areas`], [`books`] | what they share: children, mappings, the kernel's files, swap areas, what is in use |
 //!
 //! Every program is one thread: a child that `fork` makes is then as whole as its parent.
 
 mod areas;
 mod bench;
+mod books;
 mod check;
 mod demo;
 mod files;
+mod fuzz;
 mod init;
 mod memory;
 mod process;
@@ -32,11 +35,12 @@ use std::{env, path::Path, process::ExitCode};
 /// A program by its name; what it gets are its arguments.
 type Program = (&'static str, fn(&[String]) -> ExitCode);
 
-const PROGRAMS: [Program; 6] = [
+const PROGRAMS: [Program; 7] = [
     ("init", init::main),
     ("demo", demo::main),
     ("check", check::main),
     ("stress", stress::main),
+    ("fuzz", fuzz::main),
     ("swbench", swbench::main),
     ("bench", bench::main),
 ];
