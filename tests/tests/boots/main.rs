@@ -6,6 +6,7 @@ mod crashes;
 mod demo;
 mod disks;
 mod faults;
+mod fuzz;
 mod ghost;
 mod headers;
 mod initramfs;

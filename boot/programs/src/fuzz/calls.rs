@@ -1,6 +1,6 @@
 //! The calls, and of what kind their arguments are.
 
-#![expect(clippy::wildcard_imports, clippy::enum_glob_use, reason = "nearly all of both are in the table")]
+#![allow(clippy::wildcard_imports, clippy::enum_glob_use, reason = "nearly all of both are in the table")]
 
 use nix::libc::*;
 
