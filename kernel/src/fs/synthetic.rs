@@ -20,6 +20,7 @@ use quire_swap::header::PAGE_SIZE;
 use super::mount::new_filesystem_number;
 use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, Node, Target, Usage, Wait};
 use super::open::OpenDirectory;
+use super::path::{Start, path_of};
 use super::position::Position;
 use crate::errno::Errno;
 use crate::mm::heap;
@@ -114,6 +115,9 @@ pub enum Item {
     Link(String),
     /// A link that leads to a node, and what it says.
     To(Handle, Vec<u8>),
+    /// A link that leads to a directory, and says where that is from a start. The path is found when it is asked for: it may
+    /// lead through the directory that this is an entry of, which is then listed again.
+    Place(Start, Handle),
     /// Such a link that the caller may not follow.
     Hidden,
 }
@@ -282,7 +286,7 @@ fn kind(item: &Item) -> Kind {
     match item {
         Item::Directory(_) => Kind::Directory,
         Item::Text(_) => Kind::File,
-        Item::Link(_) | Item::To(..) | Item::Hidden => Kind::Link,
+        Item::Link(_) | Item::To(..) | Item::Place(..) | Item::Hidden => Kind::Link,
     }
 }
 
@@ -295,7 +299,7 @@ impl Node for SyntheticNode {
         let (permissions, links) = match &self.item {
             Item::Directory(directory) => (directory.permissions(), 2),
             Item::Text(text) => (text.permissions(), 1),
-            Item::Link(_) | Item::To(..) | Item::Hidden => (0o777, 1),
+            Item::Link(_) | Item::To(..) | Item::Place(..) | Item::Hidden => (0o777, 1),
         };
         let [(user, group), _] = self.owners();
         Metadata {
@@ -320,7 +324,7 @@ impl Node for SyntheticNode {
                 text.opened()?;
                 Ok(Arc::new(OpenText { text: Arc::clone(text), read: Mutex::new(Rank::Text, String::new()) }))
             }
-            Item::Link(_) | Item::To(..) | Item::Hidden => Err(Errno::ELOOP),
+            Item::Link(_) | Item::To(..) | Item::Place(..) | Item::Hidden => Err(Errno::ELOOP),
         }
     }
 
@@ -333,6 +337,7 @@ impl Node for SyntheticNode {
         match &self.item {
             Item::Link(target) => Ok(target.clone().into_bytes()),
             Item::To(_, text) => Ok(text.clone()),
+            Item::Place(start, node) => Ok(path_of(start, node).unwrap_or_default()),
             Item::Hidden => Err(Errno::EACCES),
             _ => Err(Errno::EINVAL),
         }
@@ -341,6 +346,7 @@ impl Node for SyntheticNode {
     fn follow(&self) -> Result<Target, Errno> {
         match &self.item {
             Item::To(node, path) => Ok(Target::Node(Arc::clone(node), path.clone())),
+            Item::Place(start, node) => Ok(Target::Node(Arc::clone(node), path_of(start, node).unwrap_or_default())),
             _ => self.read_link().map(Target::Path),
         }
     }

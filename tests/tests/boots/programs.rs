@@ -32,7 +32,7 @@ fn time_passes_sleeps_end_and_alarms_come() {
 
 #[test]
 fn files_and_pipes_are_written_and_read() {
-    check("files descriptors", 20, Machine::new());
+    check("files descriptors found", 21, Machine::new());
 }
 
 #[test]

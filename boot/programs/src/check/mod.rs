@@ -11,6 +11,7 @@ mod descriptors;
 mod disk;
 mod elf;
 mod files;
+mod found;
 mod frames;
 mod handlers;
 mod limits;
@@ -73,6 +74,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         descriptors::CHECKS,
         elf::CHECKS,
         files::CHECKS,
+        found::CHECKS,
         frames::CHECKS,
         handlers::CHECKS,
         limits::CHECKS,

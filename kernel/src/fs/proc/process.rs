@@ -92,8 +92,8 @@ fn may_look_into(process: &Process) -> bool {
 }
 
 /// A link that only those may follow who may look into the process.
-fn private_link(process: &Process, node: Handle, path: Vec<u8>) -> Item {
-    if may_look_into(process) { Item::To(node, path) } else { Item::Hidden }
+fn private_link(process: &Process, link: Item) -> Item {
+    if may_look_into(process) { link } else { Item::Hidden }
 }
 
 fn find(pid: u32) -> Result<Arc<Process>, Errno> {
@@ -137,12 +137,11 @@ fn entries(pid: u32) -> Entries {
     }
     if let Ok(process) = find(pid) {
         if let Some((node, path)) = process.program() {
-            entries.push(("exe".into(), private_link(&process, node, path.to_vec())));
+            entries.push(("exe".into(), private_link(&process, Item::To(node, path.to_vec()))));
         }
         let start = process.location.start(Credentials::SUPERUSER);
         for (name, node) in [("cwd", &start.directory), ("root", &start.root)] {
-            let path = super::super::path::path_of(&start, node).unwrap_or_default();
-            entries.push((name.into(), private_link(&process, Arc::clone(node), path)));
+            entries.push((name.into(), private_link(&process, Item::Place(start.clone(), Arc::clone(node)))));
         }
     }
     entries
@@ -167,7 +166,7 @@ fn descriptors(pid: u32) -> Entries {
     let numbers = process.files.numbers(0);
     let open = numbers.into_iter().filter_map(|number| Some((number, process.files.get(number).ok()?)));
     let link = |(number, file): (u32, Arc<super::super::open::OpenFile>)| {
-        (format!("{number}").into(), private_link(&process, Arc::clone(file.node()), file.path().to_vec()))
+        (format!("{number}").into(), private_link(&process, Item::To(Arc::clone(file.node()), file.path().to_vec())))
     };
     open.map(link).collect()
 }
