@@ -46,7 +46,7 @@ pub const BLOCKS: u64 = STACKS + ROOT_WORD_BYTES;
 pub const KERNEL_IMAGE: u64 = 0xffff_ffff_8000_0000;
 
 /// The physical address bits of a page-table word (Intel SDM volume 3, table 4-20).
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+pub const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// A level of the tables: 4 is the root, 1 maps 4 KiB pages.
 pub type Level = u8;

@@ -164,14 +164,25 @@ pub fn map_registers(physical: u64, bytes: usize) -> Result<u64, AllocationError
     Ok(start + (physical - first))
 }
 
-/// Calls `visit` with the address and the flags of every page that is mapped in the kernel half.
-pub fn for_each_page(mut visit: impl FnMut(u64, Flags)) {
+/// A page that is mapped in the kernel half.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedPage {
+    /// Where.
+    pub address: u64,
+    /// To what, of RAM or of a device.
+    pub physical: Range<u64>,
+    /// What may be done with it.
+    pub flags: Flags,
+}
+
+/// Calls `visit` with every page that is mapped in the kernel half.
+pub fn for_each_page(mut visit: impl FnMut(MappedPage)) {
     for upper in 256..512_u64 {
         visit_table(root(), 4, 0xffff << 48, upper..upper + 1, &mut visit);
     }
 }
 
-fn visit_table(frame: FrameNumber, level: u8, base: u64, part: Range<u64>, visit: &mut impl FnMut(u64, Flags)) {
+fn visit_table(frame: FrameNumber, level: u8, base: u64, part: Range<u64>, visit: &mut impl FnMut(MappedPage)) {
     let bytes = PAGE << (9 * (level - 1));
     // SAFETY: the kernel's tables are never given back.
     let words = unsafe { table(frame) };
@@ -183,7 +194,8 @@ fn visit_table(frame: FrameNumber, level: u8, base: u64, part: Range<u64>, visit
             continue;
         }
         if level == 1 || flags.contains(Flags::HUGE_PAGE) {
-            visit(address, flags);
+            let start = word & page_table::ADDRESS & !(bytes - 1);
+            visit(MappedPage { address, physical: start..start + bytes, flags });
         } else {
             visit_table(frame_of(word), level - 1, address, 0..512, visit);
         }
