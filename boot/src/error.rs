@@ -57,6 +57,9 @@ pub enum Error {
     /// KVM was asked for and is not to be had.
     #[error("--accel kvm: /dev/kvm: {0}")]
     NoKvm(io::Error),
+    /// Neither cargo, the executable's place nor the current directory is in a project.
+    #[error("there is no Quire around this program or the current directory: run it in the project's directory")]
+    NoProject,
     /// A program or file that `./setup` provides.
     #[error("{0} is missing: run ./setup, which installs it or says how to get it")]
     Missing(&'static str),

@@ -14,21 +14,21 @@ use std::{
 };
 
 use clap::Parser;
-use quire_boot::{Console, Error, Initramfs, Status, initramfs};
+use quire_boot::{Console, Error, Initramfs, Status, find_project, initramfs};
 
 use crate::options::{Act, MachineOptions, Options, Task};
 
 fn main() -> ExitCode {
     let Options { task, machine } = Options::parse();
-    let outcome = match task {
+    let outcome = find_project().and_then(|_| match task {
         None if has_terminal() => boot(&machine, Act::DemoThenShell),
         None => boot(&machine, Act::Demo),
         Some(Task::Demo(machine)) => boot(&machine, Act::Demo),
         Some(Task::Shell(machine)) => boot(&machine, Act::Shell),
         Some(Task::Initramfs { file }) => write_initramfs(&file),
         Some(Task::Bench) => bench::bench().map(|whole| if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        Some(Task::Lint) => return lint::lint(),
-    };
+        Some(Task::Lint) => Ok(lint::lint()),
+    });
     outcome.unwrap_or_else(|error| {
         eprintln!("quire: {error}");
         ExitCode::from(2)

@@ -1,8 +1,8 @@
 //! The scenarios that check the kernel itself, and that none is forgotten.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
-use quire_boot::{Disk, Machine, Size};
+use quire_boot::{Disk, Machine, Size, project};
 use quire_tests::Run;
 
 fn small_machine(swap: Size) -> Machine {
@@ -137,7 +137,7 @@ fn each_scenario_has_a_test() {
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     run.figures().require_exactly("scenarios", names.len() as u64);
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boots");
+    let tests = project().join("tests/tests/boots");
     let tests: String =
         fs::read_dir(tests).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();
     // As a scenario with or without further words, or inside the launcher's `--append`.

@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+mod copy;
 mod files;
 mod lint;
 mod readme;
+mod segments;
