@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 
 use quire_swap::header::PAGE_SIZE;
 
-use super::super::node::{Device, Handle};
+use super::super::node::Device;
 use super::super::synthetic::{Directory, Item, Owner, Text, line, number, print, read_only, read_write};
 use super::super::terminal::job;
 use super::Entries;
