@@ -27,6 +27,7 @@ mod fuzz;
 mod init;
 mod memory;
 mod process;
+mod raw;
 mod stress;
 mod swbench;
 

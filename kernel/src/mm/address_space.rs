@@ -12,19 +12,21 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::ops::Range;
+use core::ops::{Deref, DerefMut, Range};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Entry, FolioFlag, PageTableWord, Readahead, SlotRange};
 
+use super::admission::Limit;
 use super::folio::Folio;
 use super::frame::FrameNumber;
 use super::object::Object;
 use super::page_tables::{self, PageTables};
-use super::region::{Protection, READAHEADS, Region, Regions, TooMany};
+use super::overcommit::{self, Commitment, Overcommit};
+use super::region::{Promise, Protection, READAHEADS, Region, Regions, TooMany, Totals};
 use super::rmap::{Attachment, Lineage, Owner};
-use super::{AllocationError, heap, kernel_map, lru, overcommit, reclaim};
+use super::{AllocationError, heap, kernel_map, lru, reclaim};
 use crate::arch::{USER_END, page_table};
 use crate::swap;
 use crate::sync::{Rank, SpinLock};
@@ -35,6 +37,8 @@ const PAGE: u64 = PAGE_SIZE as u64;
 pub const LOWEST: u64 = 0x1_0000;
 /// Places are chosen below, so that there is room for the stack to grow (Linux: `mmap_base`).
 pub const HIGHEST_CHOSEN: u64 = USER_END - (128 << 20);
+/// Where `MAP_32BIT` maps.
+const LOW: Range<u64> = 0x4000_0000..0x8000_0000;
 /// How many words are emptied at a time.
 const GONE: usize = 64;
 
@@ -48,7 +52,7 @@ pub struct AddressSpace {
     /// Ties what is mapped where it was first mapped to the lineage: the base is 0.
     home: Attached,
     readaheads: [Readahead; READAHEADS],
-    limits: [AtomicU64; 4],
+    pub(super) limits: [AtomicU64; Limit::COUNT],
     pub(super) locked_pages: AtomicUsize,
 }
 
@@ -58,7 +62,45 @@ pub(super) struct Layout {
     /// The heap of `brk(2)`.
     heap: Range<u64>,
     /// What is mapped from now on is locked (`mlockall(MCL_FUTURE)`).
-    lock_new: bool,
+    pub(super) lock_new: LockNew,
+    /// What is promised to the regions: as much as [`Totals::promised`](super::region::Totals) says, and while something is
+    /// being changed perhaps more.
+    pub(super) promised: Commitment,
+}
+
+/// The locked layout. Giving it back gives back what was promised to regions that are not there any more, or did not come.
+pub(super) struct LayoutGuard<'a>(MutexGuard<'a, Layout>);
+
+impl Deref for LayoutGuard<'_> {
+    type Target = Layout;
+
+    fn deref(&self) -> &Layout {
+        &self.0
+    }
+}
+
+impl DerefMut for LayoutGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Layout {
+        &mut self.0
+    }
+}
+
+impl Drop for LayoutGuard<'_> {
+    fn drop(&mut self) {
+        let promised = self.regions.totals().promised / PAGE;
+        self.promised.keep(promised);
+    }
+}
+
+/// Whether what is mapped from now on is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockNew {
+    /// It is not.
+    No,
+    /// It is, and brought in at once.
+    BringIn,
+    /// It is once it is touched (`MCL_ONFAULT`).
+    OnFault,
 }
 
 /// Where a mapping is to be.
@@ -69,6 +111,8 @@ pub enum Place {
         /// An address, or 0.
         hint: u64,
     },
+    /// Where an address has 31 bits (`MAP_32BIT`).
+    Low,
     /// There; what is mapped there is unmapped.
     Fixed(u64),
     /// There, if nothing is.
@@ -134,6 +178,19 @@ impl MapRequest {
             name: None,
         }
     }
+
+    /// In mode 2 no memory is left unpromised.
+    fn waives_promise(&self) -> bool {
+        self.no_reserve && overcommit::mode() != Overcommit::Never
+    }
+
+    fn promise(&self) -> Promise {
+        match (self.waives_promise(), self.protection.write && !self.shared) {
+            (true, _) => Promise::Waived,
+            (false, true) => Promise::Made,
+            (false, false) => Promise::NotYet,
+        }
+    }
 }
 
 /// Why nothing was mapped or changed.
@@ -151,6 +208,12 @@ pub enum MapError {
     NoMemory,
     /// Pages cannot be locked: the limit is reached.
     LockLimit,
+    /// It is below [`LOWEST`].
+    TooLow,
+    /// A page cannot be brought in.
+    NotToBeHad,
+    /// A page was lost with the swap area that held it.
+    Poisoned,
 }
 
 impl From<TooMany> for MapError {
@@ -163,19 +226,6 @@ impl From<AllocationError> for MapError {
     fn from(_: AllocationError) -> Self {
         Self::NoMemory
     }
-}
-
-/// A limit of a process that its address space heeds, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// `RLIMIT_AS`.
-    AddressSpace,
-    /// `RLIMIT_DATA`, for `brk`.
-    Data,
-    /// `RLIMIT_STACK`.
-    Stack,
-    /// `RLIMIT_MEMLOCK`.
-    Locked,
 }
 
 /// What a space uses, in pages.
@@ -285,18 +335,8 @@ impl AddressSpace {
         self.tables.counts.resident()
     }
 
-    /// Sets a limit, in bytes; `u64::MAX` for none.
-    pub fn set_limit(&self, limit: Limit, bytes: u64) {
-        self.limits[limit as usize].store(bytes, Ordering::Relaxed);
-    }
-
-    /// The limit, in bytes.
-    pub fn limit(&self, limit: Limit) -> u64 {
-        self.limits[limit as usize].load(Ordering::Relaxed)
-    }
-
-    pub(super) fn layout(&self) -> MutexGuard<'_, Layout> {
-        self.layout.lock()
+    pub(super) fn layout(&self) -> LayoutGuard<'_> {
+        LayoutGuard(self.layout.lock())
     }
 
     /// Gives a space that nobody else knows its layout.
@@ -336,56 +376,45 @@ impl AddressSpace {
         if !heap::may_allocate(4096) {
             return Err(MapError::NoMemory);
         }
-        let mut layout = self.layout.lock();
+        let mut layout = self.layout();
         let start = layout.place(request.place, length)?;
         let range = start..start + length;
-        let replaced: u64 = layout.regions.overlapping(range.clone()).map(Region::length).sum();
-        if layout.regions.bytes() - replaced.min(length) + length > self.limit(Limit::AddressSpace) {
-            return Err(MapError::NoMemory);
-        }
-        let is_private_data = !request.shared && request.protection.write && !request.no_reserve;
-        if is_private_data && !overcommit::allows(length / PAGE) {
-            return Err(MapError::NoMemory);
-        }
-        let locked = request.locked || layout.lock_new;
-        if locked && self.locked_bytes() + length > self.limit(Limit::Locked) {
-            return Err(MapError::LockLimit);
-        }
+        let locks = layout.lock_new;
+        let mut region = Region {
+            shared: request.shared,
+            may_write: request.may_write,
+            grows_down: request.grows_down,
+            locked: request.locked || locks != LockNew::No,
+            promise: request.promise(),
+            name: request.name.clone(),
+            ..Region::anonymous(range.clone(), request.protection, Arc::clone(&self.home))
+        };
+        let gone = layout.regions.totals_in(&range);
+        self.admit(&mut layout, gone, region.totals())?;
         let object = match &request.backing {
             Backing::Object { object, offset } => Some((Arc::clone(object), *offset)),
             Backing::Anonymous if request.shared => {
-                let object = Object::swappable()?;
-                object.set_length(length).map_err(|_| MapError::NoMemory)?;
-                Some((object, 0))
+                let mapped = layout.regions.totals().mapped / PAGE;
+                Some((Object::shared(length, mapped, request.waives_promise())?, 0))
             }
             Backing::Anonymous => None,
         };
         self.unmap_from(&mut layout, &range)?;
-        let object = object.map(|(object, offset)| {
+        region.object = object.map(|(object, offset)| {
             let base = start.wrapping_sub(offset);
             layout
                 .attachment_like(&object, base)
                 .unwrap_or_else(|| Attachment::new(Owner::Object(object), &self.tables, base))
         });
-        layout.regions.insert(Region {
-            range: range.clone(),
-            protection: request.protection,
-            shared: request.shared,
-            may_write: request.may_write,
-            grows_down: request.grows_down,
-            locked,
-            not_inherited: false,
-            object,
-            anonymous: Arc::clone(&self.home),
-            name: request.name.clone(),
-            readahead: 0,
-        })?;
-        if locked {
+        let is_locked = region.locked;
+        layout.regions.insert(region)?;
+        if is_locked {
             self.locked_pages.fetch_add((length / PAGE) as usize, Ordering::Relaxed);
         }
         drop(layout);
-        if locked || request.populate {
-            self.populate(range);
+        if request.locked || request.populate || locks == LockNew::BringIn {
+            // As on Linux, it is mapped even if its pages cannot be had.
+            let _ = self.populate(range);
         }
         Ok(start)
     }
@@ -396,7 +425,7 @@ impl AddressSpace {
     /// [`MapError`]; nothing changes.
     pub fn unmap(&self, range: Range<u64>) -> Result<(), MapError> {
         check(&range)?;
-        self.unmap_from(&mut self.layout.lock(), &range)
+        self.unmap_from(&mut self.layout(), &range)
     }
 
     pub(super) fn unmap_from(&self, layout: &mut Layout, range: &Range<u64>) -> Result<(), MapError> {
@@ -426,7 +455,7 @@ impl AddressSpace {
     /// [`MapError`]; nothing changes.
     pub fn protect(&self, range: Range<u64>, protection: Protection) -> Result<(), MapError> {
         check(&range)?;
-        let mut layout = self.layout.lock();
+        let mut layout = self.layout();
         if !layout.regions.covers(&range) {
             return Err(MapError::NotMapped);
         }
@@ -434,7 +463,15 @@ impl AddressSpace {
         if layout.regions.overlapping(range.clone()).any(is_refused) {
             return Err(MapError::NotAllowed);
         }
-        layout.regions.change(&range, |region| region.protection = protection)?;
+        let change = |region: &mut Region<Attached>| region.set_protection(protection);
+        let added = layout.regions.parts(&range).map(|mut part| {
+            change(&mut part);
+            // It is locked already.
+            Totals { locked: 0, ..part.totals() }
+        });
+        let (gone, added) = (Totals { locked: 0, ..layout.regions.totals_in(&range) }, added.sum());
+        self.admit(&mut layout, gone, added)?;
+        layout.regions.change(&range, change)?;
         self.tables.mappings_changed();
         self.change_words(range, |word| page_tables::protected(word, protection));
         page_table::flush_user_everywhere();
@@ -492,69 +529,69 @@ impl AddressSpace {
         }
     }
 
-    /// How many bytes may not leave memory.
-    pub(super) fn locked_bytes(&self) -> u64 {
-        self.locked_pages.load(Ordering::Relaxed) as u64 * PAGE
-    }
-
     /// Puts an empty heap at `start` (`brk(2)` moves its end).
     pub fn start_break(&self, start: u64) {
         let start = start.next_multiple_of(PAGE);
-        self.layout.lock().heap = start..start;
+        self.layout().heap = start..start;
     }
 
     /// Moves the end of the heap to `end` if that is possible; returns where it is then.
     pub fn set_break(&self, end: u64) -> u64 {
-        let mut layout = self.layout.lock();
+        let mut layout = self.layout();
         let heap = layout.heap.clone();
-        let is_possible = end >= heap.start && end < USER_END && end - heap.start <= self.limit(Limit::Data);
-        if !is_possible {
-            return heap.end;
-        }
+        let is_possible = end >= heap.start && end < USER_END && end - heap.start <= self.limit(Limit::Break);
         let (old, new) = (heap.end.next_multiple_of(PAGE), end.next_multiple_of(PAGE));
-        if new > old {
-            let length = new - old;
-            // Not into the guard gap of what lies above, as on Linux.
-            let clear = layout.regions.is_free(&(old..new + PAGE));
-            let has_room = layout.regions.bytes() + length <= self.limit(Limit::AddressSpace);
-            if !clear || !has_room || !overcommit::allows(length / PAGE) || !heap::may_allocate(4096) {
-                return heap.end;
-            }
-            let locked = layout.lock_new;
-            let region =
-                Region { locked, ..Region::anonymous(old..new, Protection::READ_WRITE, Arc::clone(&self.home)) };
-            if layout.regions.insert(region).is_err() {
-                return heap.end;
-            }
-            if locked {
-                self.locked_pages.fetch_add((length / PAGE) as usize, Ordering::Relaxed);
-            }
-            layout.heap.end = end;
-            drop(layout);
-            if locked {
-                self.populate(old..new);
-            }
-            return end;
-        }
-        if new < old && self.unmap_from(&mut layout, &(new..old)).is_err() {
+        let locks = layout.lock_new;
+        let moved = if !is_possible {
+            Err(MapError::NoMemory)
+        } else if new > old {
+            self.extend_heap(&mut layout, old..new)
+        } else if new < old {
+            self.unmap_from(&mut layout, &(new..old))
+        } else {
+            Ok(())
+        };
+        if moved.is_err() {
             return heap.end;
         }
         layout.heap.end = end;
+        drop(layout);
+        if new > old && locks == LockNew::BringIn {
+            let _ = self.populate(old..new);
+        }
         end
+    }
+
+    fn extend_heap(&self, layout: &mut Layout, range: Range<u64>) -> Result<(), MapError> {
+        // Not into the guard gap of what lies above, as on Linux.
+        let is_clear = layout.regions.is_free(&(range.start..range.end + PAGE));
+        if !is_clear || !heap::may_allocate(4096) {
+            return Err(MapError::NoMemory);
+        }
+        let locked = layout.lock_new != LockNew::No;
+        let region =
+            Region { locked, ..Region::anonymous(range, Protection::READ_WRITE, Arc::clone(&self.home)) };
+        self.admit(layout, Totals::NONE, region.totals())?;
+        let pages = (region.length() / PAGE) as usize;
+        layout.regions.insert(region)?;
+        if locked {
+            self.locked_pages.fetch_add(pages, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// What it uses.
     pub fn usage(&self) -> Usage {
         self.tables.counts.note_peak();
         let mut usage = self.usage_without_regions();
-        for region in self.layout.lock().regions.iter() {
+        for region in self.layout().regions.iter() {
             let pages = (region.length() / PAGE) as usize;
             usage.mapped += pages;
             if region.grows_down {
                 usage.stack += pages;
             } else if region.protection.execute && !region.protection.write {
                 usage.text += pages;
-            } else if region.protection.write && !region.shared {
+            } else if region.is_data() {
                 usage.data += pages;
             }
         }
@@ -605,7 +642,7 @@ impl AddressSpace {
 
     /// Calls `visit` with each region, by address.
     pub fn for_each_region(&self, mut visit: impl FnMut(&RegionView<'_>)) {
-        let layout = self.layout.lock();
+        let layout = self.layout();
         for region in layout.regions.iter() {
             let own_name = || {
                 let is_heap = region.range.start < layout.heap.end && layout.heap.start < region.range.end;
@@ -633,7 +670,7 @@ impl AddressSpace {
     /// Gives everything in the user half back: folios, swap counts, page tables. No thread runs in the space any more,
     /// or only the caller, which does not touch the user half again.
     pub fn tear_down(&self) {
-        let regions = core::mem::take(&mut self.layout.lock().regions);
+        let regions = core::mem::take(&mut self.layout().regions);
         self.release_all(&regions);
     }
 
@@ -653,9 +690,46 @@ impl AddressSpace {
     }
 }
 
+/// Takes pages from index `from` on of an object that has become shorter out of all spaces, private copies included (Linux:
+/// `unmap_mapping_range` with `even_cows`). Holds no lock but a layout's at a time.
+///
+/// A space that is made meanwhile by `fork` has a higher number than its parent, and is known before the parent's layout can be
+/// locked here: going over the spaces by number misses none.
+pub(super) fn forget_beyond(object: &Object, from: u64) {
+    let next = |after: u32| {
+        let spaces = SPACES.lock();
+        let mut known = spaces.range(after + 1..).filter_map(|(number, space)| Some((*number, space.upgrade()?)));
+        known.next()
+    };
+    let mut last = 0;
+    while let Some((number, space)) = next(last) {
+        last = number;
+        if object.mappers().has(&space.tables) {
+            space.forget_beyond(object, from);
+        }
+    }
+}
+
+impl AddressSpace {
+    fn forget_beyond(&self, object: &Object, from: u64) {
+        let layout = self.layout();
+        // A fault that saw the old length starts over.
+        self.tables.mappings_changed();
+        for region in layout.regions.iter() {
+            let attached = region.object.as_ref().filter(|attached| attached.is_to(object));
+            let Some(attached) = attached else { continue };
+            let first = attached.index(region.range.start);
+            let kept = from.saturating_sub(first).min(region.length() / PAGE);
+            self.zap(region.range.start + kept * PAGE..region.range.end);
+        }
+        drop(layout);
+        reclaim::frames_freed();
+    }
+}
+
 impl Layout {
     pub(super) const fn new() -> Self {
-        Self { regions: Regions::new(), heap: 0..0, lock_new: false }
+        Self { regions: Regions::new(), heap: 0..0, lock_new: LockNew::No, promised: Commitment::none() }
     }
 
     /// Where a mapping goes.
@@ -670,6 +744,7 @@ impl Layout {
             Place::Fixed(start) => Ok(start),
             Place::FixedNoReplace(start) if self.regions.is_free(&(start..start + length)) => Ok(start),
             Place::FixedNoReplace(_) => Err(MapError::Overlap),
+            Place::Low => self.regions.gap(length, &LOW).ok_or(MapError::NoMemory),
             Place::Anywhere { hint } => {
                 let hint = hint / PAGE * PAGE;
                 if hint != 0 && is_in_range(hint) && self.regions.is_free(&(hint..hint + length)) {
@@ -687,10 +762,6 @@ impl Layout {
             attached.base() == base && attached.object().is_some_and(|other| Arc::ptr_eq(other, object))
         };
         self.regions.iter().filter_map(|region| region.object.as_ref()).find(is_same).cloned()
-    }
-
-    pub(super) fn set_lock_new(&mut self, lock: bool) {
-        self.lock_new = lock;
     }
 
     pub(super) fn copy_heap(&mut self, other: &Self) {

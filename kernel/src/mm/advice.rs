@@ -8,17 +8,19 @@ use core::sync::atomic::Ordering;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{FolioFlag, PageTableWord};
 
-use super::address_space::{AddressSpace, Limit, MapError, check};
+use super::address_space::{AddressSpace, LockNew, MapError, check};
+use super::admission::Limit;
 use super::fault::{self, Access};
 use super::folio::{Batch, Folio};
 use super::lru::{self, List};
 use super::page_out;
 use super::page_tables::{self, folio_frame, is_mapped};
 use super::reclaim;
-use super::region::Region;
+use super::region::{Region, Totals};
 use super::rmap::Attachment;
 use crate::arch::page_table;
 use crate::swap::{self, Plug};
+use crate::task::Fatal;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -50,11 +52,7 @@ pub enum Advice {
 
 /// The parts of `range` that regions cover.
 fn parts(space: &AddressSpace, range: &Range<u64>) -> Vec<Region<Arc<Attachment>>> {
-    let within = |region: &Region<Arc<Attachment>>| Region {
-        range: region.range.start.max(range.start)..region.range.end.min(range.end),
-        ..region.clone()
-    };
-    space.layout().regions.overlapping(range.clone()).map(within).collect()
+    space.layout().regions.parts(range).collect()
 }
 
 impl AddressSpace {
@@ -68,6 +66,9 @@ impl AddressSpace {
             return Ok(());
         }
         check(&range)?;
+        if let Advice::Populate { write } = advice {
+            return self.populate_as(range, write);
+        }
         let parts = parts(self, &range);
         let is_private = |region: &Region<Arc<Attachment>>| region.object.is_none();
         let is_refused = |region: &Region<Arc<Attachment>>| match advice {
@@ -81,7 +82,7 @@ impl AddressSpace {
         }
         for region in &parts {
             match advice {
-                Advice::Nothing => {}
+                Advice::Nothing | Advice::Populate { .. } => {}
                 Advice::DontNeed => {
                     // A fault that is under way must not map what it has found before.
                     self.tables.mappings_changed();
@@ -96,8 +97,8 @@ impl AddressSpace {
                 Advice::Free => self.set_free(region.range.clone()),
                 Advice::Cold => self.deactivate(region.range.clone()),
                 Advice::PageOut => self.page_out(region.range.clone()),
-                Advice::WillNeed => self.bring_in(region.range.clone(), false, true),
-                Advice::Populate { write } => self.bring_in(region.range.clone(), write, false),
+                // A hint: what cannot be had is not needed yet.
+                Advice::WillNeed => drop(self.bring_in(region.range.clone(), false, true)),
                 Advice::Inherit(inherit) => {
                     self.layout().regions.change(&region.range, |region| region.not_inherited = !inherit)?;
                 }
@@ -165,29 +166,57 @@ impl AddressSpace {
         reclaim::frames_freed();
     }
 
-    /// Brings the pages of `range` in; stops at the first that is not to be had. With `only_swapped`, those that were
+    /// Brings the pages of `range` in; stops at the first that is not to be had and says why. With `only_swapped`, those that were
     /// never touched stay so.
-    fn bring_in(&self, range: Range<u64>, write: bool, only_swapped: bool) {
+    fn bring_in(&self, range: Range<u64>, write: bool, only_swapped: bool) -> Result<(), (u64, Fatal)> {
         for page in range.step_by(PAGE_SIZE) {
             let word = self.tables.word(page);
             let is_wanted = match PageTableWord::decode(word) {
-                PageTableWord::Entry(_) => true,
+                PageTableWord::Entry(_) | PageTableWord::Poisoned(_) => true,
                 PageTableWord::None => !only_swapped,
                 _ => write && !page_tables::is_writable(word),
             };
-            if is_wanted && fault::serve(self, page, Access { write, execute: false, user: true }).is_err() {
-                return;
+            if is_wanted {
+                fault::serve(self, page, Access { write, execute: false, user: true }).map_err(|fatal| (page, fatal))?;
             }
         }
+        Ok(())
     }
 
-    /// Brings in what is mapped in `range`, to be written if it may.
-    pub(super) fn populate(&self, range: Range<u64>) {
-        for region in parts(self, &range) {
+    /// Brings in what is mapped in `range`, to be written if it may; stops at the first page that is not to be had (Linux:
+    /// `populate_vma_page_range`).
+    pub(super) fn populate(&self, range: Range<u64>) -> Result<(), Fatal> {
+        parts(self, &range).into_iter().try_for_each(|region| {
             if region.protection.is_some() {
-                self.bring_in(region.range, region.protection.write && !region.shared, false);
+                self.bring_in(region.range, region.protection.write && !region.shared, false).map_err(|(_, fatal)| fatal)
+            } else {
+                Err(Fatal::NotAllowed(region.range.start))
             }
+        })
+    }
+
+    /// Brings in all pages of `range` as if they were read, or written (Linux: `madvise_populate`).
+    fn populate_as(&self, range: Range<u64>, write: bool) -> Result<(), MapError> {
+        let mut reached = range.start;
+        for Region { range, protection, .. } in parts(self, &range) {
+            if range.start != reached {
+                break;
+            }
+            if !(if write { protection.write } else { protection.read }) {
+                return Err(MapError::NotAllowed);
+            }
+            reached = range.end;
+            self.bring_in(range, write, false).map_err(|(page, fatal)| match fatal {
+                Fatal::OutOfMemory => MapError::NoMemory,
+                _ if self.is_lost(page) => MapError::Poisoned,
+                _ => MapError::NotToBeHad,
+            })?;
         }
+        if reached == range.end { Ok(()) } else { Err(MapError::NotMapped) }
+    }
+
+    fn is_lost(&self, page: u64) -> bool {
+        matches!(PageTableWord::decode(self.tables.word(page)), PageTableWord::Poisoned(_))
     }
 
     /// Says for each page of `range`, in a byte's lowest bit, whether it is in memory; `report` gets index and answer.
@@ -215,40 +244,34 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Keeps the pages of `range` in memory, or does not any more. Unless `lazily`, they are brought in.
+    /// Keeps the pages of `range` in memory, or does not any more, as far as it is mapped without a gap. Unless `lazily`, they
+    /// are brought in; those that are have stay when one cannot be had.
     ///
     /// # Errors
-    /// [`MapError::NotMapped`] when part of it is not mapped, [`MapError::LockLimit`] when the limit is reached.
+    /// [`MapError::NotMapped`] when part of it is not mapped, [`MapError::LockLimit`] when the limit is reached,
+    /// [`MapError::NotToBeHad`] when a page cannot be brought in.
     pub fn lock(&self, range: Range<u64>, lock: bool, lazily: bool) -> Result<(), MapError> {
         if range.is_empty() {
             return Ok(());
         }
         check(&range)?;
-        {
+        let wanted = range.end;
+        let range = {
             let mut layout = self.layout();
-            if !layout.regions.covers(&range) {
-                return Err(MapError::NotMapped);
-            }
-            let changes = |region: &&Region<Arc<Attachment>>| region.locked != lock;
-            let bytes: u64 = layout
-                .regions
-                .overlapping(range.clone())
-                .filter(changes)
-                .map(|region| region.range.end.min(range.end) - region.range.start.max(range.start))
-                .sum();
-            if lock && self.locked_bytes() + bytes > self.limit(Limit::Locked) {
-                return Err(MapError::LockLimit);
-            }
-            layout.regions.change(&range, |region| region.locked = lock)?;
-            let pages = (bytes / PAGE) as usize;
+            let within = layout.regions.totals_in(&range);
             if lock {
-                self.locked_pages.fetch_add(pages, Ordering::Relaxed);
-            } else {
-                self.locked_pages.fetch_sub(pages, Ordering::Relaxed);
+                self.admit(&mut layout, Totals::NONE, Totals { locked: within.mapped - within.locked, ..Totals::NONE })?;
             }
-            self.tables.mappings_changed();
-            self.change_words(range.clone(), |word| page_tables::with_locked(word, lock));
-        }
+            let range = range.start..layout.regions.covered_from(range.start).min(range.end);
+            let before = layout.regions.totals().locked;
+            layout.regions.change(&range, |region| region.locked = lock)?;
+            self.locked_pages.store((layout.regions.totals().locked / PAGE) as usize, Ordering::Relaxed);
+            if before != layout.regions.totals().locked {
+                self.tables.mappings_changed();
+                self.change_words(range.clone(), |word| page_tables::with_locked(word, lock));
+            }
+            range
+        };
         self.for_each_batch(range.clone(), false, |batch| {
             for folio in batch {
                 if lock {
@@ -258,20 +281,37 @@ impl AddressSpace {
                 }
             }
         });
+        if range.end < wanted {
+            return Err(MapError::NotMapped);
+        }
         if lock && !lazily {
-            self.populate(range);
+            self.populate(range).map_err(|fatal| match fatal {
+                Fatal::OutOfMemory => MapError::NoMemory,
+                _ => MapError::NotToBeHad,
+            })?;
         }
         Ok(())
     }
 
-    /// [`Self::lock`] for all that is mapped (`now`), and for what will be (`later`).
+    /// [`Self::lock`] for all that is mapped (`now`), as far as its pages can be had, and says what happens to what will be.
     ///
     /// # Errors
-    /// [`MapError::LockLimit`] when the limit is reached.
-    pub fn lock_all(&self, now: bool, later: bool, lazily: bool) -> Result<(), MapError> {
-        self.layout().set_lock_new(later);
-        let ranges = if now { self.ranges() } else { Vec::new() };
-        ranges.into_iter().try_for_each(|range| self.lock(range, true, lazily))
+    /// [`MapError::LockLimit`] when the limit is reached; nothing changes.
+    pub fn lock_all(&self, now: bool, later: LockNew, lazily: bool) -> Result<(), MapError> {
+        {
+            let mut layout = self.layout();
+            if now && !self.is_within(Limit::Locked, layout.regions.totals().mapped) {
+                return Err(MapError::LockLimit);
+            }
+            layout.lock_new = later;
+        }
+        if now {
+            // As on Linux, what is not to be had does not keep the rest from being locked.
+            for range in self.ranges() {
+                let _ = self.lock(range, true, lazily);
+            }
+        }
+        Ok(())
     }
 
     /// Nothing need stay in memory any more, nor what will be mapped.
@@ -279,7 +319,7 @@ impl AddressSpace {
     /// # Errors
     /// [`MapError::NoMemory`] when there is none to note it.
     pub fn unlock_all(&self) -> Result<(), MapError> {
-        self.layout().set_lock_new(false);
+        self.layout().lock_new = LockNew::No;
         self.ranges().into_iter().try_for_each(|range| self.lock(range, false, true))
     }
 

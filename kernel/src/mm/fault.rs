@@ -29,13 +29,14 @@ use x86_64::instructions::tlb;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
-use super::address_space::{AddressSpace, Layout, Limit, forget};
+use super::address_space::{AddressSpace, Layout, forget};
+use super::admission::Limit;
 use super::folio::{Folio, Owned};
 use super::lru::{self, List};
 use super::object::{Found, ObjectError};
 use super::page_tables::{self, is_mapped, is_writable, without_marks, word_for};
 use super::reclaim;
-use super::region::{Protection, Region};
+use super::region::{Protection, Region, Totals};
 use super::rmap::Attachment;
 use crate::log;
 use crate::process;
@@ -270,11 +271,13 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'
 #[inline(never)]
 fn grow_stack<'a>(space: &AddressSpace, layout: &'a mut Layout, page: u64) -> Option<&'a Region<Arc<Attachment>>> {
     let region = layout.regions.growth(page)?;
-    let more = region.range.start - page;
-    let fits = region.range.end - page <= space.limit(Limit::Stack)
-        && layout.regions.bytes() + more <= space.limit(Limit::AddressSpace);
-    if !fits {
+    if region.range.end - page > space.limit(Limit::Stack) {
         return None;
+    }
+    let added = Region { range: page..region.range.start, ..region.clone() };
+    space.admit(layout, Totals::NONE, added.totals()).ok()?;
+    if added.locked {
+        space.locked_pages.fetch_add((added.length() / PAGE_SIZE as u64) as usize, Ordering::Relaxed);
     }
     layout.regions.grow(page);
     layout.regions.find(page)

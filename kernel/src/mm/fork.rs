@@ -12,16 +12,20 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use quire_swap::Entry;
+use quire_swap::header::PAGE_SIZE;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::address_space::{AddressSpace, Layout};
 use super::frame::Kind;
+use super::overcommit::Commitment;
 use super::page_tables;
 use super::region::Region;
 use super::rmap::Attachment;
 use super::{AllocationError, heap, physical};
 use crate::arch::page_table::{self, Table};
 use crate::swap;
+
+const PAGE: u64 = PAGE_SIZE as u64;
 
 impl AddressSpace {
     /// A copy of the space.
@@ -46,6 +50,9 @@ impl AddressSpace {
                 anonymous: attachments.of_child(&region.anonymous),
                 ..region.clone()
             };
+            // One by one, as Linux does: the guess of mode 0 is about one mapping.
+            let promised = region.totals().promised / PAGE;
+            inherited.promised.join(Commitment::new(promised, layout.regions.totals().mapped / PAGE)?);
             inherited.regions.insert(region).map_err(|_| AllocationError)?;
         }
         child.set_layout(inherited);
@@ -55,10 +62,13 @@ impl AddressSpace {
         }
         // The parent's words may be writable in what the processor remembers.
         page_table::flush_user_everywhere();
+        // Known before the parent's layout is unlocked: who goes over all spaces and has seen the parent's without what is taken
+        // out of both comes to the child's as well.
+        let child = child.publish();
         drop(layout);
         child.tables.free_set_aside();
         copied?;
-        Ok(child.publish())
+        Ok(child)
     }
 
     fn copy_words(&self, child: &Self, range: Range<u64>) -> Result<(), AllocationError> {

@@ -43,6 +43,8 @@ use core::fmt;
 #[cfg(target_os = "none")]
 pub mod address_space;
 #[cfg(target_os = "none")]
+pub mod admission;
+#[cfg(target_os = "none")]
 pub mod advice;
 #[cfg(target_os = "none")]
 mod arena;

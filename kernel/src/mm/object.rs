@@ -27,12 +27,14 @@ use quire_swap::{
 };
 use x86_64::structures::paging::PageTableFlags as Flags;
 
+use super::address_space;
 use super::AllocationError;
 use super::folio::Folio;
 use super::frame::Kind;
 use super::heap;
 use super::index::Index;
 use super::lru::{self, List};
+use super::overcommit::Commitment;
 use super::page_tables;
 use super::reclaim;
 use super::rmap::Mappers;
@@ -74,6 +76,17 @@ pub struct Object {
     readahead: Readahead,
     resident: AtomicUsize,
     swapped: AtomicUsize,
+    promised: Promised,
+}
+
+/// What an object has promised memory for (Linux: `shmem_acct_size`, `shmem_acct_blocks`).
+enum Promised {
+    /// Every page that it may have, since it was made.
+    AsWhole(#[expect(dead_code, reason = "kept until the object goes")] Commitment),
+    /// Each page that it has.
+    ByPage,
+    /// Its pages are as its source has them, and those that were changed are few.
+    Nothing,
 }
 
 /// How many pages of objects are in memory: of those without a source, and of those with one.
@@ -102,7 +115,22 @@ impl Object {
     /// # Errors
     /// [`AllocationError`].
     pub fn swappable() -> Result<Arc<Self>, AllocationError> {
-        Self::new(None)
+        Self::new(None, Promised::ByPage)
+    }
+
+    /// Shared memory of `length` bytes, promised as a whole to a program that has `mapped` pages, unless that is waived.
+    ///
+    /// # Errors
+    /// [`AllocationError`].
+    pub fn shared(length: u64, mapped: u64, waives_promise: bool) -> Result<Arc<Self>, AllocationError> {
+        let promised = if waives_promise {
+            Promised::ByPage
+        } else {
+            Promised::AsWhole(Commitment::new(length.div_ceil(PAGE_SIZE as u64), mapped)?)
+        };
+        let object = Self::new(None, promised)?;
+        object.length.store(length, Ordering::Release);
+        Ok(object)
     }
 
     /// An object with the contents and the length of `source` at first.
@@ -110,10 +138,10 @@ impl Object {
     /// # Errors
     /// [`AllocationError`].
     pub fn from_source(source: Arc<dyn Source>) -> Result<Arc<Self>, AllocationError> {
-        Self::new(Some(source))
+        Self::new(Some(source), Promised::Nothing)
     }
 
-    fn new(source: Option<Arc<dyn Source>>) -> Result<Arc<Self>, AllocationError> {
+    fn new(source: Option<Arc<dyn Source>>, promised: Promised) -> Result<Arc<Self>, AllocationError> {
         if !heap::may_allocate(2 * size_of::<Self>()) {
             return Err(AllocationError);
         }
@@ -128,6 +156,7 @@ impl Object {
                 readahead: Readahead::new(),
                 resident: AtomicUsize::new(0),
                 swapped: AtomicUsize::new(0),
+                promised,
             })
         }))
     }
@@ -232,7 +261,8 @@ impl Object {
         self.pages.lock().get(index) == 0 && index * PAGE_SIZE as u64 >= self.source_length.load(Ordering::Acquire)
     }
 
-    /// Makes the object `length` bytes long. Pages beyond it are gone, from those who map it, too; what is added is zero.
+    /// Makes the object `length` bytes long. Pages beyond it are gone, from those who map it, too, and so are private copies
+    /// of them, in memory and in swap; what is added is zero.
     ///
     /// # Errors
     /// [`ObjectError`], when the page in which the object is to end cannot be had; it is as long as it was.
@@ -246,7 +276,11 @@ impl Object {
         }
         self.length.store(length, Ordering::Release);
         self.source_length.fetch_min(length, Ordering::AcqRel);
-        self.discard(length.div_ceil(PAGE_SIZE as u64)..u64::MAX);
+        let beyond = length.div_ceil(PAGE_SIZE as u64);
+        if !self.mappers.is_empty() {
+            address_space::forget_beyond(self, beyond);
+        }
+        self.discard(beyond..u64::MAX);
         Ok(())
     }
 
@@ -260,6 +294,7 @@ impl Object {
             let Some(folio) = self.folio_in(index) else {
                 if self.replace(index, word, 0) {
                     self.swapped.fetch_sub(1, Ordering::Relaxed);
+                    drop(Commitment::left(self.promised_by_page(1)));
                     swap::forget_word(word);
                 } else {
                     from = index;
@@ -345,6 +380,7 @@ impl Object {
 
     /// Gives a page that is nowhere its first contents. `None`: look again.
     fn fill(&self, index: u64) -> Result<Option<Locked<Folio>>, ObjectError> {
+        let promise = Commitment::new(self.promised_by_page(1), 0).map_err(|AllocationError| ObjectError::NoMemory)?;
         let folio = reclaim::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?;
         let from_source = index * (PAGE_SIZE as u64) < self.source_length.load(Ordering::Acquire);
         match self.source.as_ref().filter(|_| from_source) {
@@ -353,6 +389,8 @@ impl Object {
         }
         folio.state().set(FolioFlag::UpToDate);
         let Some(folio) = self.place(index, 0, Locked::lock(folio))? else { return Ok(None) };
+        // The page has it now.
+        promise.leave();
         lru::add(&folio, if from_source { List::InactiveFile } else { List::Inactive });
         Ok(Some(folio))
     }
@@ -376,6 +414,11 @@ impl Object {
         drop(folio);
         drop(reclaim::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?);
         Ok(None)
+    }
+
+    /// How many of so many pages are promised one by one.
+    const fn promised_by_page(&self, pages: u64) -> u64 {
+        if matches!(self.promised, Promised::ByPage) { pages } else { 0 }
     }
 
     fn count(&self, pages: usize) {
@@ -420,7 +463,9 @@ impl Object {
         }
         self.resident.fetch_sub(1, Ordering::Relaxed);
         RESIDENT[usize::from(self.source.is_some())].fetch_sub(1, Ordering::Relaxed);
-        if word != 0 {
+        if word == 0 {
+            drop(Commitment::left(self.promised_by_page(1)));
+        } else {
             self.swapped.fetch_add(1, Ordering::Relaxed);
         }
         // The word's reference; the caller has another.

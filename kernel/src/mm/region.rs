@@ -11,7 +11,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::ops::Range;
+use core::iter::Sum;
+use core::ops::{Add, Range, Sub};
 
 use quire_swap::header::PAGE_SIZE;
 
@@ -48,6 +49,17 @@ impl Protection {
     }
 }
 
+/// Whether the memory behind a region is promised, should it need any of its own (Linux: `VM_ACCOUNT`, `VM_NORESERVE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// Not yet: nothing private can be written there. It is once that changes.
+    NotYet,
+    /// It is, and stays so.
+    Made,
+    /// It never is, as the program wanted (`MAP_NORESERVE`).
+    Waived,
+}
+
 /// A range of addresses and what holds for it.
 #[expect(clippy::struct_excessive_bools, reason = "independent flags of a mapping")]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +78,8 @@ pub struct Region<A> {
     pub locked: bool,
     /// A child does not get it.
     pub not_inherited: bool,
+    /// Whether memory is promised for it.
+    pub promise: Promise,
     /// The object that its pages come from; without one they are zero at first.
     pub object: Option<A>,
     /// What ties its private pages to the lineage of spaces that may share them.
@@ -87,6 +101,7 @@ impl<A: PartialEq> Region<A> {
             grows_down: false,
             locked: false,
             not_inherited: false,
+            promise: if protection.write { Promise::Made } else { Promise::NotYet },
             object: None,
             anonymous: attachment,
             name: None,
@@ -99,6 +114,30 @@ impl<A: PartialEq> Region<A> {
         self.range.end - self.range.start
     }
 
+    /// Whether it holds a program's data, which `RLIMIT_DATA` limits (Linux: `is_data_mapping`).
+    pub const fn is_data(&self) -> bool {
+        self.protection.write && !self.shared && !self.grows_down
+    }
+
+    /// Changes what may be done with its pages. Once they can be written privately, their memory is promised.
+    pub fn set_protection(&mut self, protection: Protection) {
+        self.protection = protection;
+        if protection.write && !self.shared && self.promise == Promise::NotYet {
+            self.promise = Promise::Made;
+        }
+    }
+
+    /// What it counts for.
+    pub const fn totals(&self) -> Totals {
+        let bytes = self.length();
+        Totals {
+            mapped: bytes,
+            data: if self.is_data() { bytes } else { 0 },
+            locked: if self.locked { bytes } else { 0 },
+            promised: if matches!(self.promise, Promise::Made) { bytes } else { 0 },
+        }
+    }
+
     fn is_like(&self, other: &Self) -> bool {
         self.protection == other.protection
             && self.shared == other.shared
@@ -106,9 +145,61 @@ impl<A: PartialEq> Region<A> {
             && self.grows_down == other.grows_down
             && self.locked == other.locked
             && self.not_inherited == other.not_inherited
+            && self.promise == other.promise
             && self.object == other.object
             && self.anonymous == other.anonymous
             && self.name == other.name
+    }
+}
+
+/// What regions count for together, in bytes: what limits are held against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All that is mapped (`RLIMIT_AS`).
+    pub mapped: u64,
+    /// Private, writable, and no stack (`RLIMIT_DATA`).
+    pub data: u64,
+    /// To stay in memory (`RLIMIT_MEMLOCK`).
+    pub locked: u64,
+    /// Promised (`vm.overcommit_memory`).
+    pub promised: u64,
+}
+
+impl Totals {
+    /// What no region counts for.
+    pub const NONE: Self = Self { mapped: 0, data: 0, locked: 0, promised: 0 };
+}
+
+impl Add for Totals {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            mapped: self.mapped + other.mapped,
+            data: self.data + other.data,
+            locked: self.locked + other.locked,
+            promised: self.promised + other.promised,
+        }
+    }
+}
+
+impl Sub for Totals {
+    type Output = Self;
+
+    /// What is left without `other`, which is a part of it.
+    fn sub(self, other: Self) -> Self {
+        Self {
+            mapped: self.mapped - other.mapped,
+            data: self.data - other.data,
+            locked: self.locked - other.locked,
+            promised: self.promised - other.promised,
+        }
+    }
+}
+
+impl Sum for Totals {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
     }
 }
 
@@ -121,7 +212,7 @@ pub struct TooMany;
 pub struct Regions<A> {
     /// By address.
     list: Vec<Region<A>>,
-    bytes: u64,
+    totals: Totals,
     /// Whose turn it is among the places for what readahead has learnt.
     next_readahead: u8,
     /// Where an address was found last, which is where the next one is looked for first: faults come in runs.
@@ -131,12 +222,26 @@ pub struct Regions<A> {
 impl<A: Clone + PartialEq> Regions<A> {
     /// Nothing is mapped.
     pub const fn new() -> Self {
-        Self { list: Vec::new(), bytes: 0, next_readahead: 0, last: Cell::new(0) }
+        Self { list: Vec::new(), totals: Totals::NONE, next_readahead: 0, last: Cell::new(0) }
     }
 
-    /// How many bytes are mapped.
-    pub const fn bytes(&self) -> u64 {
-        self.bytes
+    /// What all regions count for.
+    pub const fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// What the parts of regions in `range` count for.
+    pub fn totals_in(&self, range: &Range<u64>) -> Totals {
+        self.parts(range).map(|part| part.totals()).sum()
+    }
+
+    /// The parts of regions in `range`.
+    pub fn parts(&self, range: &Range<u64>) -> impl Iterator<Item = Region<A>> {
+        let (start, end) = (range.start, range.end);
+        self.overlapping(range.clone()).map(move |region| Region {
+            range: region.range.start.max(start)..region.range.end.min(end),
+            ..region.clone()
+        })
     }
 
     /// All regions, by address.
@@ -170,14 +275,21 @@ impl<A: Clone + PartialEq> Regions<A> {
 
     /// Whether all of `range` is mapped.
     pub fn covers(&self, range: &Range<u64>) -> bool {
-        let mut next = range.start;
-        for region in self.overlapping(range.clone()) {
-            if region.range.start > next {
-                return false;
-            }
-            next = region.range.end;
-        }
-        next >= range.end
+        self.covered_from(range.start) >= range.end
+    }
+
+    /// Up to where everything from `address` on is mapped.
+    pub fn covered_from(&self, address: u64) -> u64 {
+        self.list[self.position(address)..]
+            .iter()
+            .scan(address, |reached, region| {
+                (region.range.start <= *reached).then(|| {
+                    *reached = region.range.end;
+                    *reached
+                })
+            })
+            .last()
+            .unwrap_or(address)
     }
 
     /// The highest free place for `length` bytes in `limits`, clear of the gap below regions that grow down.
@@ -213,7 +325,7 @@ impl<A: Clone + PartialEq> Regions<A> {
     pub fn insert(&mut self, mut region: Region<A>) -> Result<(), TooMany> {
         debug_assert!(self.is_free(&region.range) && !region.range.is_empty());
         self.make_room(1)?;
-        self.bytes += region.length();
+        self.totals = self.totals + region.totals();
         region.readahead = self.next_readahead;
         self.next_readahead = (self.next_readahead + 1) % READAHEADS as u8;
         let index = self.position(region.range.start);
@@ -232,7 +344,7 @@ impl<A: Clone + PartialEq> Regions<A> {
         let mut removed = Vec::new();
         removed.try_reserve(within.len()).map_err(|_| TooMany)?;
         removed.extend(self.list.drain(within));
-        self.bytes -= removed.iter().map(Region::length).sum::<u64>();
+        self.totals = self.totals - removed.iter().map(Region::totals).sum();
         Ok(removed)
     }
 
@@ -244,7 +356,9 @@ impl<A: Clone + PartialEq> Regions<A> {
         self.make_room(2)?;
         let within = self.split_off(range);
         for region in &mut self.list[within.clone()] {
+            self.totals = self.totals - region.totals();
             change(region);
+            self.totals = self.totals + region.totals();
         }
         self.merge(within.start, within.end);
         Ok(())
@@ -267,8 +381,9 @@ impl<A: Clone + PartialEq> Regions<A> {
         let index = self.position(start);
         if let Some(region) = self.list.get_mut(index) {
             debug_assert!(region.grows_down && start < region.range.start);
-            self.bytes += region.range.start - start;
+            self.totals = self.totals - region.totals();
             region.range.start = start;
+            self.totals = self.totals + region.totals();
         }
     }
 
@@ -349,7 +464,15 @@ mod tests {
             previous = Some(region);
         }
         assert_eq!(&found, model);
-        assert_eq!(regions.bytes(), model.iter().flatten().count() as u64 * PAGE);
+        let count = |is: fn(&(Protection, Option<u64>, bool)) -> bool| {
+            model.iter().flatten().filter(|page| is(page)).count() as u64 * PAGE
+        };
+        let totals = regions.totals();
+        assert_eq!(totals.mapped, count(|_| true));
+        assert_eq!(totals.data, count(|(protection, ..)| protection.write));
+        assert_eq!(totals.locked, count(|(.., locked)| *locked));
+        assert_eq!(totals, regions.iter().map(Region::totals).sum());
+        assert_eq!(totals, regions.totals_in(&(0..PAGES * PAGE)));
     }
 
     #[derive(Clone, Debug)]
@@ -440,7 +563,7 @@ mod tests {
         assert_eq!(regions.growth((10 + gap) * PAGE).map(|region| region.range.start), Some(2000 * PAGE));
         regions.grow(1500 * PAGE);
         assert_eq!(regions.find(1500 * PAGE).map(Region::length), Some(501 * PAGE));
-        assert_eq!(regions.bytes(), 511 * PAGE);
+        assert_eq!(regions.totals().mapped, 511 * PAGE);
     }
 
     #[test]

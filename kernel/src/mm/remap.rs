@@ -8,9 +8,9 @@ use core::sync::atomic::Ordering;
 
 use quire_swap::header::PAGE_SIZE;
 
-use super::address_space::{AddressSpace, Layout, Limit, MapError, Place, check};
-use super::region::Region;
-use super::{heap, overcommit};
+use super::address_space::{AddressSpace, LOWEST, Layout, MapError, Place, check};
+use super::heap;
+use super::region::{Region, Totals};
 use crate::arch::page_table;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -60,16 +60,24 @@ impl AddressSpace {
             if target.start < old.end && old.start < target.end {
                 return Err(MapError::OutOfRange);
             }
+            if target.start < LOWEST {
+                return Err(MapError::TooLow);
+            }
         } else if new_length <= old_length {
             self.unmap_tail(&mut layout, old.start + new_length..old.end)?;
             return Ok(old.start);
         }
         let region = layout.regions.find(old.start).filter(|region| region.range.end >= old.end);
         let region = region.ok_or(MapError::NotMapped)?.clone();
-        let more = new_length.saturating_sub(old_length);
-        let within_limit = layout.regions.bytes() + more <= self.limit(Limit::AddressSpace);
-        let is_data = !region.shared && region.protection.write;
-        if !within_limit || is_data && !overcommit::allows(more / PAGE) || !heap::may_allocate(4096) {
+        if let Move::To(address) = movement {
+            self.unmap_from(&mut layout, &(address..address + new_length))?;
+        }
+        let resized = |range: &Range<u64>| Region { range: range.clone(), ..region.clone() }.totals();
+        if new_length > old_length {
+            let more = old.end..old.end + (new_length - old_length);
+            self.admit(&mut layout, Totals::NONE, resized(&more))?;
+        }
+        if !heap::may_allocate(4096) {
             return Err(MapError::NoMemory);
         }
         let start = match movement {
@@ -83,7 +91,7 @@ impl AddressSpace {
                     layout.regions.insert(added)?;
                     drop(layout);
                     if locked {
-                        self.populate(grown);
+                        let _ = self.populate(grown);
                     }
                     return Ok(old.start);
                 }
@@ -92,10 +100,7 @@ impl AddressSpace {
                 }
                 layout.place(Place::Anywhere { hint: 0 }, new_length)?
             }
-            Move::To(address) => {
-                self.unmap_from(&mut layout, &(address..address + new_length))?;
-                address
-            }
+            Move::To(address) => address,
         };
         let kept = old_length.min(new_length);
         let distance = start.wrapping_sub(old.start);
@@ -116,7 +121,7 @@ impl AddressSpace {
         drop(layout);
         carried?;
         if locked {
-            self.populate(start..start + new_length);
+            let _ = self.populate(start..start + new_length);
         }
         Ok(start)
     }

@@ -139,6 +139,11 @@ impl Mappers {
         self.for_each_word(&mut [()], |()| (index, frame), |(), tables, word| visit(tables, word));
     }
 
+    /// Whether the space with these tables may map any of the pages.
+    pub(super) fn has(&self, tables: &Arc<PageTables>) -> bool {
+        self.list.lock().iter().any(|mapper| Arc::ptr_eq(&mapper.tables, tables))
+    }
+
     /// Whether no space maps any of the pages.
     pub(super) fn is_empty(&self) -> bool {
         self.list.lock().is_empty()
@@ -253,6 +258,11 @@ impl Attachment {
     /// What a folio that is to be mapped at `address` is marked with.
     pub(super) fn mark(&self, address: u64) -> Owned {
         self.owner.mappers().mark(self.index(address))
+    }
+
+    /// Whether the owner is this object.
+    pub(super) fn is_to(&self, object: &Object) -> bool {
+        self.object().is_some_and(|own| core::ptr::eq(&**own, object))
     }
 
     /// The object, if the owner is one.

@@ -21,7 +21,8 @@ use crate::fs::namespace::Location;
 use crate::fs::node::Handle;
 use crate::fs::open::Descriptors;
 use crate::mm::group::{self, Group};
-use crate::mm::{AddressSpace, address_space};
+use crate::mm::AddressSpace;
+use crate::mm::admission::Limit as Of;
 use crate::sync::{Rank, Snapshot, SpinLock};
 use crate::task::{self, Thread, WaitQueue, scheduler, time};
 use crate::user::UserPtr;
@@ -231,15 +232,18 @@ impl Process {
     pub(super) fn apply_limits(&self, space: &AddressSpace) {
         let limits = self.limits.get();
         for (resource, limit) in [
-            (Resource::ADDRESS_SPACE, address_space::Limit::AddressSpace),
-            (Resource::DATA, address_space::Limit::Data),
-            (Resource::STACK, address_space::Limit::Stack),
+            (Resource::ADDRESS_SPACE, Of::AddressSpace),
+            (Resource::DATA, Of::Break),
+            (Resource::STACK, Of::Stack),
         ] {
             space.set_limit(limit, limits.get(resource).soft);
         }
+        // Linux lets a program that wants no data at all have as much as it could allow itself.
+        let data = limits.get(Resource::DATA);
+        space.set_limit(Of::Data, if data.soft == 0 { data.hard } else { data.soft });
         let may_lock_all = self.identity().is_superuser();
         let locked = if may_lock_all { Limit::NONE } else { limits.get(Resource::LOCKED).soft };
-        space.set_limit(address_space::Limit::Locked, locked);
+        space.set_limit(Of::Locked, locked);
     }
 
     /// Its program's file, and the path that led to it; `None` before its first.

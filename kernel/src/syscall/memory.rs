@@ -10,10 +10,11 @@ use quire_swap::header::PAGE_SIZE;
 use super::{Arguments, Calls, Outcome};
 use crate::arch::USER_END;
 use crate::errno::Errno;
+use crate::fs::open::OpenFile;
 use crate::fs::position::Position;
 use crate::fs::{namespace, tmpfs};
 use crate::mm::AddressSpace;
-use crate::mm::address_space::{Backing, LOWEST, MapError, MapRequest, Place};
+use crate::mm::address_space::{Backing, LOWEST, LockNew, MapError, MapRequest, Place};
 use crate::mm::advice::Advice;
 use crate::mm::region::Protection;
 use crate::mm::remap::Move;
@@ -50,6 +51,9 @@ fn errno(error: MapError) -> Errno {
         MapError::NotMapped | MapError::NoMemory => Errno::ENOMEM,
         MapError::NotAllowed => Errno::EACCES,
         MapError::LockLimit => Errno::EAGAIN,
+        MapError::TooLow => Errno::EPERM,
+        MapError::NotToBeHad => Errno::EFAULT,
+        MapError::Poisoned => Errno::EHWPOISON,
     }
 }
 
@@ -95,19 +99,43 @@ fn protection(bits: u64) -> Result<Protection, Errno> {
     Ok(Protection { read: has(linux::PROT_READ), write: has(linux::PROT_WRITE), execute: has(linux::PROT_EXEC) })
 }
 
+/// The flags that `mmap` has always known, and ignores where it knows no better (Linux: `LEGACY_MAP_MASK`).
+const KNOWN_FLAGS: u32 = linux::MAP_SHARED
+    | linux::MAP_PRIVATE
+    | linux::MAP_FIXED
+    | linux::MAP_ANONYMOUS
+    | linux::MAP_DENYWRITE
+    | linux::MAP_EXECUTABLE
+    | linux::MAP_UNINITIALIZED
+    | linux::MAP_GROWSDOWN
+    | linux::MAP_LOCKED
+    | linux::MAP_NORESERVE
+    | linux::MAP_POPULATE
+    | linux::MAP_NONBLOCK
+    | linux::MAP_STACK
+    | linux::MAP_HUGETLB
+    | linux::MAP_32BIT
+    | linux::MAP_HUGE_2MB
+    | linux::MAP_HUGE_1GB;
+
+/// There are no huge pages to be had; a size of them that the processor does not have is refused first.
+fn refuse_huge_pages(flags: Word, is_file: bool) -> Errno {
+    let size = (flags.low() >> linux::MAP_HUGE_SHIFT) & linux::MAP_HUGE_MASK;
+    if is_file || !matches!(size, 0 | 21 | 30) { Errno::EINVAL } else { Errno::ENOMEM }
+}
+
 fn mmap(arguments: &Arguments) -> Outcome {
     let [address, length, bits, flags, file, offset] = arguments.words();
     let has = |flag: u32| flags.bits() & u64::from(flag) != 0;
-    if !offset.bits().is_multiple_of(PAGE) || length.is_zero() {
+    if !offset.bits().is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
-    let shared = match flags.low() & linux::MAP_TYPE {
-        linux::MAP_PRIVATE => false,
-        linux::MAP_SHARED | linux::MAP_SHARED_VALIDATE => true,
-        _ => return Err(Errno::EINVAL),
-    };
+    let file = if has(linux::MAP_ANONYMOUS) { None } else { Some(process::this().files.get(file.low())?) };
+    if length.is_zero() {
+        return Err(Errno::EINVAL);
+    }
     if has(linux::MAP_HUGETLB) {
-        return Err(Errno::ENOMEM);
+        return Err(refuse_huge_pages(flags, file.is_some()));
     }
     let place = if has(linux::MAP_FIXED) || has(linux::MAP_FIXED_NOREPLACE) {
         let range = pages(address, length, Wrong::both(Errno::ENOMEM))?;
@@ -115,20 +143,34 @@ fn mmap(arguments: &Arguments) -> Outcome {
             return Err(Errno::EPERM);
         }
         if has(linux::MAP_FIXED_NOREPLACE) { Place::FixedNoReplace(range.start) } else { Place::Fixed(range.start) }
+    } else if has(linux::MAP_32BIT) {
+        Place::Low
     } else {
         Place::Anywhere { hint: address.bits() }
     };
     if has(linux::MAP_LOCKED) {
         check_may_lock()?;
     }
+    let kind = flags.low() & linux::MAP_TYPE;
+    let shared = match (kind, &file) {
+        (linux::MAP_PRIVATE, _) => false,
+        (linux::MAP_SHARED, _) => true,
+        // MAP_SYNC is one of those: no file here is memory that outlives the machine.
+        (linux::MAP_SHARED_VALIDATE, Some(_)) if flags.bits() & !u64::from(KNOWN_FLAGS) != 0 => return Err(Errno::EOPNOTSUPP),
+        (linux::MAP_SHARED_VALIDATE, Some(_)) => true,
+        _ => return Err(Errno::EINVAL),
+    };
+    let grows_down = has(linux::MAP_GROWSDOWN);
     // As on Linux, bits of the protection that mean nothing are not refused here.
     let known = linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC;
     let protection = protection(bits.bits() & u64::from(known))?;
-    let (backing, may_write) = if has(linux::MAP_ANONYMOUS) {
-        (Backing::Anonymous, true)
-    } else {
-        file_backing(file, file_range(offset, length)?, shared, protection)?
+    let (backing, may_write) = match file {
+        Some(file) => file_backing(&file, file_range(offset, length)?, shared, protection)?,
+        None => (Backing::Anonymous, true),
     };
+    if grows_down && (shared || matches!(backing, Backing::Object { .. })) {
+        return Err(Errno::EINVAL);
+    }
     let request = MapRequest {
         place,
         length: length.bits(),
@@ -136,7 +178,7 @@ fn mmap(arguments: &Arguments) -> Outcome {
         backing,
         shared,
         may_write,
-        grows_down: has(linux::MAP_GROWSDOWN),
+        grows_down,
         no_reserve: has(linux::MAP_NORESERVE),
         locked: has(linux::MAP_LOCKED),
         populate: has(linux::MAP_POPULATE),
@@ -154,8 +196,12 @@ fn file_range(offset: Word, length: Word) -> Result<Position, Errno> {
 }
 
 /// What an open file's pages come from, and whether the mapping may be made writable.
-fn file_backing(file: Word, offset: Position, shared: bool, protection: Protection) -> Result<(Backing, bool), Errno> {
-    let file = process::this().files.get(file.low())?;
+fn file_backing(
+    file: &OpenFile,
+    offset: Position,
+    shared: bool,
+    protection: Protection,
+) -> Result<(Backing, bool), Errno> {
     file.check_readable().map_err(|_| Errno::EACCES)?;
     let may_write = !shared || file.check_writable().is_ok();
     if protection.write && !may_write {
@@ -295,8 +341,10 @@ fn lock(start: Word, length: Word, lock: bool, lazily: bool) -> Outcome {
         return Ok(0);
     }
     let range = pages_from(start.bits() - within, length, Wrong { wraps: Errno::EINVAL, beyond: Errno::ENOMEM })?;
+    // As POSIX has it (Linux: `__mlock_posix_error_return`).
     space()?.lock(range, lock, lazily).map_err(|error| match error {
-        MapError::LockLimit => Errno::ENOMEM,
+        MapError::LockLimit | MapError::NotToBeHad => Errno::ENOMEM,
+        MapError::NoMemory => Errno::EAGAIN,
         error => errno(error),
     })?;
     Ok(0)
@@ -331,7 +379,12 @@ fn mlockall(arguments: &Arguments) -> Outcome {
     }
     check_may_lock()?;
     let lazily = has(linux::MCL_ONFAULT);
-    space()?.lock_all(has(linux::MCL_CURRENT), has(linux::MCL_FUTURE), lazily).map_err(|_| Errno::ENOMEM)?;
+    let later = match (has(linux::MCL_FUTURE), lazily) {
+        (false, _) => LockNew::No,
+        (true, false) => LockNew::BringIn,
+        (true, true) => LockNew::OnFault,
+    };
+    space()?.lock_all(has(linux::MCL_CURRENT), later, lazily).map_err(|_| Errno::ENOMEM)?;
     Ok(0)
 }
 

@@ -6,6 +6,7 @@
 //! for every check that begins with it and a hyphen.
 
 mod bad;
+mod bounds;
 mod calls;
 mod descriptors;
 mod disk;
@@ -15,6 +16,7 @@ mod found;
 mod frames;
 mod handlers;
 mod limits;
+mod mappings;
 mod numbers;
 mod pages;
 mod permissions;
@@ -69,6 +71,7 @@ const LIMIT_SECONDS: u32 = 100;
 fn checks() -> impl Iterator<Item = &'static Check> {
     [
         bad::CHECKS,
+        bounds::CHECKS,
         calls::CHECKS,
         disk::CHECKS,
         descriptors::CHECKS,
@@ -78,6 +81,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         frames::CHECKS,
         handlers::CHECKS,
         limits::CHECKS,
+        mappings::CHECKS,
         numbers::CHECKS,
         pages::CHECKS,
         permissions::CHECKS,

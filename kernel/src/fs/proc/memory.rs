@@ -10,7 +10,7 @@ use super::super::synthetic::print;
 use super::Escaped;
 use crate::errno::Errno;
 use crate::mm::frame::Kind;
-use crate::mm::{heap, lru, object, physical, reclaim, statistics};
+use crate::mm::{heap, lru, object, overcommit, physical, reclaim, statistics};
 use crate::{swap, zswap};
 
 const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;
@@ -54,6 +54,8 @@ pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
         ("SUnreclaim", pages(heap::frames())),
         ("KernelStack", pages(physical::frames_of(Kind::Stack))),
         ("PageTables", pages(physical::frames_of(Kind::PageTable))),
+        ("CommitLimit", overcommit::limit() * KIB_PER_PAGE),
+        ("Committed_AS", overcommit::committed() * KIB_PER_PAGE),
     ] {
         print(out, format_args!("{:<16}{kib:8} kB\n", format!("{name}:")))?;
     }

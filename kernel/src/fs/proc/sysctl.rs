@@ -6,7 +6,7 @@ use alloc::string::String;
 use super::super::synthetic::{Item, directory as list, line, number, read_only, read_write};
 use crate::errno::Errno;
 use crate::fs::open::FILES_MAX;
-use crate::mm::overcommit::{self, Overcommit};
+use crate::mm::overcommit::{self, Overcommit, Reserve, reserve};
 use crate::mm::{physical, policy, reclaim};
 use crate::random;
 use crate::swap;
@@ -51,8 +51,23 @@ fn uuid(out: &mut String) -> Result<(), Errno> {
     line(out, parts.join("-"))
 }
 
+/// A number that can be read and set.
+fn setting(get: fn() -> u64, set: fn(u64)) -> Item {
+    read_write(
+        move |out| line(out, get()),
+        move |value| {
+            set(number(value)?);
+            Ok(())
+        },
+    )
+}
+
 fn memory() -> super::Entries {
     alloc::vec![
+        (
+            "admin_reserve_kbytes".into(),
+            setting(|| reserve(Reserve::Superuser), |kibibytes| overcommit::set_reserve(Reserve::Superuser, kibibytes)),
+        ),
         (
             "min_free_kbytes".into(),
             read_write(
@@ -63,12 +78,18 @@ fn memory() -> super::Entries {
                 },
             )
         ),
+        ("overcommit_kbytes".into(), setting(|| overcommit::ratio_and_kibibytes().1, overcommit::set_kibibytes)),
         ("overcommit_memory".into(), read_write(|out| line(out, overcommit::mode() as u8), set_overcommit)),
+        ("overcommit_ratio".into(), setting(|| overcommit::ratio_and_kibibytes().0, overcommit::set_ratio)),
         (
             "page-cluster".into(),
             read_write(|out| line(out, swap::core().readahead_policy().page_cluster()), set_page_cluster)
         ),
         ("swappiness".into(), read_write(|out| line(out, reclaim::swappiness()), set_swappiness)),
+        (
+            "user_reserve_kbytes".into(),
+            setting(|| reserve(Reserve::Others), |kibibytes| overcommit::set_reserve(Reserve::Others, kibibytes)),
+        ),
         (
             "watermark_scale_factor".into(),
             read_write(|out| line(out, physical::watermark_settings().1), set_watermark_scale_factor)
