@@ -35,7 +35,9 @@ use crate::leaving::{Hope, Leaving};
 use crate::log;
 use crate::mm::folio::Folio;
 use crate::mm::frame::Kind;
-use crate::mm::{AllocationError, FrameNumber, address_space, fault, heap, lru, physical, reclaim, rmap, watermark};
+use crate::mm::{
+    AllocationError, FrameNumber, address_space, fault, group, heap, lru, physical, reclaim, rmap, watermark,
+};
 use crate::sync::{Rank, acquire_rank, release_rank};
 use crate::task::{self, WaitQueue, time};
 use crate::{ghost, zram, zswap};
@@ -112,6 +114,14 @@ impl Machine for Quire {
 
     fn may_allocate(bytes: usize) -> bool {
         heap::may_allocate(bytes)
+    }
+
+    fn charge_slots(folio: &Folio, slots: u32) -> Option<u8> {
+        group::charge_swap(folio.metadata(), slots as usize)
+    }
+
+    fn uncharge_slots(payer: u8, slots: u32) {
+        group::uncharge_swap(payer, slots as usize);
     }
 
     fn allocate_folio(order: u8, purpose: Purpose) -> Option<Folio> {

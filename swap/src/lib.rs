@@ -166,5 +166,5 @@ pub use swap::{AllocateError, MAX_AREAS, Swap};
 pub use swapoff::{SlotRange, SwapOffError, Users};
 pub use swapon::{DEFAULT_PRIORITY, Deviceless, Discard, SwapOnError, SwapOnOptions};
 pub use sync::Rank;
-pub use word::SHADOW_BITS;
+pub use word::{PAYER_MAX, SHADOW_BITS};
 pub use write::Written;

@@ -47,6 +47,17 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// ordinary out-of-memory error. Called under spinning locks: it must not sleep.
     fn may_allocate(bytes: usize) -> bool;
 
+    /// Charges slots that are about to be taken for the folio to the one that pays for it, whose number, up to
+    /// [`PAYER_MAX`](crate::PAYER_MAX), stays with each slot until that is free; 0 pays for nothing. `None` when it may not have
+    /// more. It must not sleep.
+    fn charge_slots(_folio: &Self::Folio, _slots: u32) -> Option<u8> {
+        Some(0)
+    }
+
+    /// Slots that this one pays for, which is not 0, are free, or could not be taken. Called under spinning locks: it must not
+    /// sleep.
+    fn uncharge_slots(_payer: u8, _slots: u32) {}
+
     /// A new folio of 2^`order` frames, contents undefined, with one reference; `None` when memory does not suffice.
     fn allocate_folio(order: u8, purpose: Purpose) -> Option<Self::Folio>;
 

@@ -72,7 +72,28 @@ impl<M: Machine> Area<M> {
         if !self.is_plain {
             self.ops.slot_free_notify(self, slot, metadata);
         }
+        let payer = cluster.word(offset(slot)).payer();
         cluster.give_back(offset(slot));
+        if payer != 0 {
+            M::uncharge_slots(payer, 1);
+        }
+    }
+
+    /// Lets `to` pay for the slots that `from` pays for; how many these are.
+    pub(crate) fn replace_payer(&self, from: u8, to: u8) -> usize {
+        let mut replaced = 0;
+        for index in self.clusters.existing() {
+            let Some(cluster) = self.clusters.get(index) else { continue };
+            let mut cluster = cluster.lock();
+            for offset in 0..CLUSTER_SLOTS {
+                let word = cluster.word(offset);
+                if word.payer() == from {
+                    cluster.set(offset, word.with_payer(to));
+                    replaced += 1;
+                }
+            }
+        }
+        replaced
     }
 
     /// Moves the cluster to the list that it belongs on now; `fragmented` if it had room, but not for its class.

@@ -51,6 +51,8 @@ pub enum AllocateError {
     Full,
     /// There is room, but no memory for a cluster's table.
     NoMemory,
+    /// Who would pay for the slots may not have more ([`Machine::charge_slots`]).
+    OverLimit,
 }
 
 impl<M: Machine> Swap<M> {
@@ -214,14 +216,26 @@ impl<M: Machine> Swap<M> {
         debug_assert!(folio.state().entry().is_none() && folio.state().is(FolioFlag::UpToDate));
         let class = if folio.order() == 0 && folio.looks_zero() { ZERO_CLASS } else { class_of(folio.order())? };
         let entry = |area: &Arc<Area<M>>, first| Entry::new(area.index, first);
-        let word = Kind::Folio(folio.number()).word().with_count(count);
-        let entry = self.allocate_word(class, word, entry)?;
+        let payer = M::charge_slots(folio, run_length(class)).ok_or(AllocateError::OverLimit)?;
+        let word = Kind::Folio(folio.number()).word().with_count(count).with_payer(payer);
+        let entry = self.allocate_word(class, word, entry).inspect_err(|_| {
+            if payer != 0 {
+                M::uncharge_slots(payer, run_length(class));
+            }
+        })?;
         // The cache's reference. Readers may find the word before this; they take their own from the caller's.
         M::Folio::clone(folio).into_number();
         let Some(entry) = entry else { unreachable!("slot 0 is bad, so never allocated") };
         folio.state().set(FolioFlag::Dirty);
         folio.state().enter_cache(entry);
         Ok(entry)
+    }
+
+    /// Lets `to` pay for all slots that `from` pays for, none of which is 0; how many these are. What is taken meanwhile may be
+    /// missed.
+    pub fn replace_payer(&self, from: u8, to: u8) -> usize {
+        debug_assert_ne!(from, 0);
+        self.areas().map(|area| area.replace_payer(from, to)).sum()
     }
 
     /// One more page-table word will hold the slot, which must be in use: the caller has its folio locked, or has a
@@ -438,7 +452,7 @@ impl<M: Machine> Swap<M> {
             match self.allocate_in(index, place, class, word) {
                 Ok(found) => return Ok(found),
                 Err(AllocateError::Full) => {}
-                Err(AllocateError::NoMemory) => error = AllocateError::NoMemory,
+                Err(other) => error = other,
             }
         }
         Err(error)

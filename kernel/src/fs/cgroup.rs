@@ -141,7 +141,10 @@ fn files(group: &Arc<Group>, inside: &Arc<Mutex<Inside>>) -> Entries {
         ("memory.swap.current".into(), shown(|group, out| line(out, group.swap_current()))),
         (
             "memory.swap.events".into(),
-            shown(|group, out| print(out, format_args!("high 0\nmax {}\nfail 0\n", group.events(Event::SwapMax)))),
+            shown(|group, out| {
+                let [max, fail] = [Event::SwapMax, Event::SwapFail].map(|event| group.events(event));
+                print(out, format_args!("high 0\nmax {max}\nfail {fail}\n"))
+            }),
         ),
         ("memory.swap.max".into(), limit(Group::swap_max, Group::set_swap_max)),
     ]);

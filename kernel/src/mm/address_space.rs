@@ -22,8 +22,8 @@ use super::admission::Limit;
 use super::folio::Folio;
 use super::frame::FrameNumber;
 use super::object::Object;
-use super::page_tables::{self, PageTables};
 use super::overcommit::{self, Commitment, Overcommit};
+use super::page_tables::{self, PageTables};
 use super::region::{Promise, Protection, READAHEADS, Region, Regions, TooMany, Totals};
 use super::rmap::{Attachment, Lineage, Owner};
 use super::{AllocationError, heap, kernel_map, lru, reclaim};
@@ -569,8 +569,7 @@ impl AddressSpace {
             return Err(MapError::NoMemory);
         }
         let locked = layout.lock_new != LockNew::No;
-        let region =
-            Region { locked, ..Region::anonymous(range, Protection::READ_WRITE, Arc::clone(&self.home)) };
+        let region = Region { locked, ..Region::anonymous(range, Protection::READ_WRITE, Arc::clone(&self.home)) };
         self.admit(layout, Totals::NONE, region.totals())?;
         let pages = (region.length() / PAGE) as usize;
         layout.regions.insert(region)?;
@@ -619,12 +618,12 @@ impl AddressSpace {
         }
     }
 
-    /// Lets what is in swap count for another memory group.
+    /// Puts a task that has the space to itself into another memory group.
     pub fn set_group(&self, group: u8) {
         self.tables.counts.set_group(group);
     }
 
-    /// The memory group that what is in swap counts for.
+    /// The memory group of a task that has the space to itself.
     pub fn group(&self) -> u8 {
         self.tables.counts.group()
     }

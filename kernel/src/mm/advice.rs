@@ -177,7 +177,8 @@ impl AddressSpace {
                 _ => write && !page_tables::is_writable(word),
             };
             if is_wanted {
-                fault::serve(self, page, Access { write, execute: false, user: true }).map_err(|fatal| (page, fatal))?;
+                fault::serve(self, page, Access { write, execute: false, user: true })
+                    .map_err(|fatal| (page, fatal))?;
             }
         }
         Ok(())
@@ -188,7 +189,8 @@ impl AddressSpace {
     pub(super) fn populate(&self, range: Range<u64>) -> Result<(), Fatal> {
         parts(self, &range).into_iter().try_for_each(|region| {
             if region.protection.is_some() {
-                self.bring_in(region.range, region.protection.write && !region.shared, false).map_err(|(_, fatal)| fatal)
+                self.bring_in(region.range, region.protection.write && !region.shared, false)
+                    .map_err(|(_, fatal)| fatal)
             } else {
                 Err(Fatal::NotAllowed(region.range.start))
             }
@@ -260,7 +262,11 @@ impl AddressSpace {
             let mut layout = self.layout();
             let within = layout.regions.totals_in(&range);
             if lock {
-                self.admit(&mut layout, Totals::NONE, Totals { locked: within.mapped - within.locked, ..Totals::NONE })?;
+                self.admit(
+                    &mut layout,
+                    Totals::NONE,
+                    Totals { locked: within.mapped - within.locked, ..Totals::NONE },
+                )?;
             }
             let range = range.start..layout.regions.covered_from(range.start).min(range.end);
             let before = layout.regions.totals().locked;

@@ -3,9 +3,8 @@
 //! # What is charged
 //!
 //! A page in memory is charged to the group of the thread that asked for its frame, until the frame is free; its metadata has
-//! the group's number. Swap is charged by page-table word: a page in swap counts for the group of each address space that
-//! has an entry for it. (Linux charges the slot, once. Here the charge goes along when a process moves to another group.)
-//! What a group is charged, its ancestors are charged too. The root group counts nothing and limits nothing.
+//! the group's number. A slot of swap is charged to the group of the page that goes there, private or of an object, until the
+//! slot is free; its word has the group's number. What a group is charged, its ancestors are charged too. The root group counts nothing and limits nothing.
 //!
 //! Reaching a limit, a thread reclaims pages of the group and of those below it; if none can leave, the worst process in the
 //! group is killed. Nobody outside of it loses anything.
@@ -19,15 +18,17 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
+use quire_swap::{AllocateError, PAYER_MAX};
 use spin::Once;
 
+use super::frame::Frame;
 use super::{AllocationError, heap, physical, reclaim};
 use crate::process;
 use crate::swap;
 use crate::task::{self, scheduler};
 
-/// The most groups at once, the root included.
-pub const MOST: usize = 64;
+/// The most groups at once, the root included: a slot's word has room for no greater number.
+pub const MOST: usize = PAYER_MAX as usize + 1;
 /// The number of the root group.
 pub const ROOT: u8 = 0;
 
@@ -42,10 +43,12 @@ pub enum Event {
     Kill,
     /// It was about to exceed its limit on swap (`memory.swap.events`: `max`).
     SwapMax,
+    /// A page of it got no slot, for that limit or because there was none (`memory.swap.events`: `fail`).
+    SwapFail,
 }
 
 impl Event {
-    const COUNT: usize = 4;
+    const COUNT: usize = 5;
 }
 
 struct State {
@@ -194,8 +197,13 @@ impl Drop for Group {
         for frame in physical::frames() {
             let _ = frame.group.compare_exchange(self.number, parent, Ordering::AcqRel, Ordering::Relaxed);
         }
+        // The same for slots. One whose charge is just on its way into its word is found the next time.
+        let swapped = &self.state().swapped;
+        while swapped.load(Ordering::Acquire) > 0 {
+            swapped.fetch_sub(swap::core().replace_payer(self.number, parent), Ordering::AcqRel);
+            task::yield_now();
+        }
         self.state().current.store(0, Ordering::Relaxed);
-        self.state().swapped.store(0, Ordering::Relaxed);
         self.state().is_used.store(false, Ordering::Release);
     }
 }
@@ -277,7 +285,7 @@ pub(super) fn charge(number: u8) -> Result<(), AllocationError> {
         if !is_killed() && reclaim::shrink_group(full) {
             continue;
         }
-        if !is_killed() && swap_limit(full, 0).is_none() && patience.is_worth_it() {
+        if !is_killed() && !is_swap_full(full) && patience.is_worth_it() {
             continue;
         }
         note(full, Event::OutOfMemory);
@@ -304,28 +312,52 @@ pub(super) fn uncharge(number: u8) {
     }
 }
 
-/// Words of a space in the group say `more` entries, or less.
-#[inline]
-pub(super) fn count_swapped(number: u8, more: isize) {
-    for number in upwards(number) {
-        STATES[usize::from(number)].swapped.fetch_add(more.cast_unsigned(), Ordering::AcqRel);
+/// Charges slots of swap for what is in the frame to its group (Linux: `mem_cgroup_try_charge_swap`); returns its number, or
+/// `None` if the limit of the group or of one that it is in does not allow it.
+pub(crate) fn charge_swap(frame: &Frame, slots: usize) -> Option<u8> {
+    loop {
+        let number = frame.group.load(Ordering::Acquire);
+        let mut charged = 0;
+        for payer in upwards(number) {
+            let state = &STATES[usize::from(payer)];
+            charged += 1;
+            if state.swapped.fetch_add(slots, Ordering::AcqRel) + slots > state.swap_max.load(Ordering::Relaxed) {
+                give_slots_back(upwards(number).take(charged), slots);
+                note(number, Event::SwapMax);
+                note(number, Event::SwapFail);
+                return None;
+            }
+        }
+        // Its group may have gone meanwhile, and left it to its parent.
+        if frame.group.load(Ordering::Acquire) == number {
+            return Some(number);
+        }
+        uncharge_swap(number, slots);
     }
 }
 
-/// The group whose limit keeps another page of this one from going to swap, if so many `more` than are counted are there
-/// already.
-fn swap_limit(number: u8, more: usize) -> Option<u8> {
-    upwards(number).find(|number| {
-        let state = &STATES[usize::from(*number)];
-        state.swapped.load(Ordering::Relaxed) + more >= state.swap_max.load(Ordering::Relaxed)
+/// Slots that the group was charged for are free.
+pub(crate) fn uncharge_swap(number: u8, slots: usize) {
+    give_slots_back(upwards(number), slots);
+}
+
+fn give_slots_back(groups: impl Iterator<Item = u8>, slots: usize) {
+    for number in groups {
+        STATES[usize::from(number)].swapped.fetch_sub(slots, Ordering::AcqRel);
+    }
+}
+
+/// A page of the frame's group got no slot; that its limit was reached was noted already.
+pub(super) fn note_no_slot(frame: &Frame, error: AllocateError) {
+    if error != AllocateError::OverLimit {
+        note(frame.group.load(Ordering::Relaxed), Event::SwapFail);
+    }
+}
+
+/// Whether a limit keeps another page of the group from going to swap.
+fn is_swap_full(number: u8) -> bool {
+    upwards(number).any(|number| {
+        let state = &STATES[usize::from(number)];
+        state.swapped.load(Ordering::Relaxed) >= state.swap_max.load(Ordering::Relaxed)
     })
-}
-
-/// Whether a page of the group may go to swap, beside `others` that are about to.
-pub(super) fn may_swap(number: u8, others: usize) -> bool {
-    let full = swap_limit(number, others);
-    if let Some(full) = full {
-        note(full, Event::SwapMax);
-    }
-    full.is_none()
 }

@@ -27,8 +27,8 @@ use quire_swap::{
 };
 use x86_64::structures::paging::PageTableFlags as Flags;
 
-use super::address_space;
 use super::AllocationError;
+use super::address_space;
 use super::folio::Folio;
 use super::frame::Kind;
 use super::heap;

@@ -10,7 +10,6 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::{AllocationError, physical};
 use crate::process;
-use crate::process::credentials::Credentials;
 use crate::swap;
 
 const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;
@@ -170,7 +169,7 @@ impl Drop for Commitment {
 /// The limit without what is kept back from the current process.
 fn limit_for_current(mapped: u64) -> u64 {
     let Some(process) = process::current() else { return limit() };
-    let is_superuser = process.with_credentials(Credentials::is_superuser);
+    let is_superuser = process.identity().is_superuser();
     let for_superuser = if is_superuser { 0 } else { reserve(Reserve::Superuser) / KIB_PER_PAGE };
     let for_others = (reserve(Reserve::Others) / KIB_PER_PAGE).min(mapped / 32);
     limit().saturating_sub(for_superuser + for_others)

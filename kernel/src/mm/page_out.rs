@@ -46,8 +46,8 @@ struct Candidate {
     index: u64,
     owner: usize,
     marks: Marks,
-    /// The memory group of a space that maps it; `None` while no word was found that does.
-    group: Option<u8>,
+    /// A word was found that maps it.
+    is_mapped: bool,
     /// A count for the first word that is replaced.
     count: Option<SlotReference<'static, Quire>>,
     /// It got no slot, or no count of it.
@@ -165,7 +165,7 @@ impl Candidate {
             index,
             owner,
             marks: Marks::default(),
-            group: None,
+            is_mapped: false,
             count: None,
             is_refused: false,
         }
@@ -173,7 +173,7 @@ impl Candidate {
 
     /// It may go as far as is known, and is mapped by at least one word.
     const fn may_go(&self) -> bool {
-        self.group.is_some() && self.marks.may_go() && !self.is_refused
+        self.is_mapped && self.marks.may_go() && !self.is_refused
     }
 
     fn set_count(&mut self, count: Option<SlotReference<'static, Quire>>) {
@@ -207,21 +207,21 @@ fn for_each_word(
 }
 
 fn look(owner: &Owner, candidates: &mut [Candidate]) {
-    for_each_word(owner, candidates, |candidate, tables, word| {
+    for_each_word(owner, candidates, |candidate, _, word| {
         candidate.marks.take_from(word);
-        candidate.group.get_or_insert(tables.counts.group());
+        candidate.is_mapped = true;
     });
 }
 
+/// A slot for the folio, with a count, if there is one and its group may have it.
+fn new_slot(folio: &Locked<Folio>) -> Option<SlotReference<'static, Quire>> {
+    swap::core().hold_in_swap(folio).inspect_err(|error| group::note_no_slot(folio.metadata(), *error)).ok()
+}
+
 fn give_slots(candidates: &mut [Candidate]) {
-    let mut new = 0;
     for candidate in candidates.iter_mut().filter(|candidate| candidate.may_go()) {
-        if let Some(group) = candidate.group
-            && !candidate.folio.state().is(FolioFlag::InCache)
-        {
-            let may_swap = group::may_swap(group, new);
-            candidate.set_count(may_swap.then(|| swap::core().hold_in_swap(&candidate.folio).ok()).flatten());
-            new += 1;
+        if !candidate.folio.state().is(FolioFlag::InCache) {
+            candidate.set_count(new_slot(&candidate.folio));
         }
     }
     let uncounted = candidates.iter_mut().filter(|candidate| candidate.may_go() && candidate.count.is_none());
@@ -285,7 +285,7 @@ fn unmap_of_object(
     }
     let count = match folio.state().entry() {
         Some(entry) => swap::core().duplicate(entry).ok(),
-        None => swap::core().hold_in_swap(&folio).ok(),
+        None => new_slot(&folio),
     };
     let Some(count) = count else {
         swap::core().try_free_slot(&folio);

@@ -154,7 +154,7 @@ pub(super) struct Counts {
     pub(super) tables: AtomicUsize,
     /// The most that were ever resident (Linux: `VmHWM`).
     pub(super) peak: AtomicUsize,
-    /// The memory group that entries count for.
+    /// The memory group of a task that has the space to itself.
     group: AtomicU8,
 }
 
@@ -172,23 +172,16 @@ impl Counts {
     #[inline]
     pub(super) fn count_swapped(&self, more: isize) {
         self.swapped.fetch_add(more.cast_unsigned(), Ordering::Relaxed);
-        let group = self.group();
-        if group != group::ROOT {
-            group::count_swapped(group, more);
-        }
     }
 
-    /// The memory group that entries count for.
+    /// The memory group of a task that has the space to itself.
     pub(super) fn group(&self) -> u8 {
         self.group.load(Ordering::Relaxed)
     }
 
-    /// Lets entries count for another group.
+    /// Puts such a task into another group.
     pub(super) fn set_group(&self, group: u8) {
-        let before = self.group.swap(group, Ordering::AcqRel);
-        let swapped = self.swapped.load(Ordering::Relaxed).cast_signed();
-        group::count_swapped(before, -swapped);
-        group::count_swapped(group, swapped);
+        self.group.store(group, Ordering::Relaxed);
     }
 
     /// A word of this kind is gone.

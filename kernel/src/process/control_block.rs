@@ -20,9 +20,9 @@ use crate::fs::Program;
 use crate::fs::namespace::Location;
 use crate::fs::node::Handle;
 use crate::fs::open::Descriptors;
-use crate::mm::group::{self, Group};
 use crate::mm::AddressSpace;
 use crate::mm::admission::Limit as Of;
+use crate::mm::group::{self, Group};
 use crate::sync::{Rank, Snapshot, SpinLock};
 use crate::task::{self, Thread, WaitQueue, scheduler, time};
 use crate::user::UserPtr;
@@ -231,11 +231,9 @@ impl Process {
     /// Tells `space` the limits that it has to heed.
     pub(super) fn apply_limits(&self, space: &AddressSpace) {
         let limits = self.limits.get();
-        for (resource, limit) in [
-            (Resource::ADDRESS_SPACE, Of::AddressSpace),
-            (Resource::DATA, Of::Break),
-            (Resource::STACK, Of::Stack),
-        ] {
+        for (resource, limit) in
+            [(Resource::ADDRESS_SPACE, Of::AddressSpace), (Resource::DATA, Of::Break), (Resource::STACK, Of::Stack)]
+        {
             space.set_limit(limit, limits.get(resource).soft);
         }
         // Linux lets a program that wants no data at all have as much as it could allow itself.
@@ -356,9 +354,6 @@ impl Process {
     /// Moves it to another memory group: what it has in swap counts there from now on, and what it takes of memory.
     pub fn set_memory_group(&self, group: &Group) {
         self.memory_group.store(group.number(), Ordering::Relaxed);
-        if let Some(space) = self.space() {
-            space.set_group(group.number());
-        }
     }
 
     /// What its signals come to: whether sleeps end, whether it ends itself, whether it is stopped.

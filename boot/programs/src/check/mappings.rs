@@ -180,7 +180,8 @@ fn hole() -> Outcome {
     unsafe { private.wrapping_byte_add(PAGE).write_volatile(4) };
     raw::advise(shared.cast(), 3 * PAGE, libc::MADV_REMOVE)?;
     // SAFETY: all pages are mapped.
-    let seen = |start: *mut u8| [0, 1, 2, 3].map(|page| unsafe { start.wrapping_byte_add(page * PAGE).read_volatile() });
+    let seen =
+        |start: *mut u8| [0, 1, 2, 3].map(|page| unsafe { start.wrapping_byte_add(page * PAGE).read_volatile() });
     require!(seen(shared) == [0, 0, 0, 3], "the file has {:?}", seen(shared));
     require!(seen(private) == [0, 4, 0, 3], "a private mapping has {:?}", seen(private));
     Ok(())
