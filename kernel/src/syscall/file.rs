@@ -292,12 +292,13 @@ fn sendfile(arguments: &Arguments) -> Outcome {
     let mut done = 0;
     while done < count {
         let wanted = buffer.len().min(count - done);
-        let read = from.file().read(start.after(done), &mut buffer[..wanted], Wait::Until)?;
-        if read == 0 {
-            break;
-        }
-        let written = out.writable(out.position(), read).and_then(|most| out.write(&buffer[..most]));
-        match written {
+        let part = from.file().read(start.after(done), &mut buffer[..wanted], Wait::Until).and_then(|read| {
+            // Each part by itself reaches the limit, as on Linux.
+            let most = out.writable(out.position(), read)?;
+            if most == 0 { Ok(0) } else { out.write(&buffer[..most]) }
+        });
+        match part {
+            Ok(0) => break,
             Ok(bytes) => done += bytes,
             Err(error) if done == 0 => return Err(broken_pipe(error)),
             Err(_) => break,

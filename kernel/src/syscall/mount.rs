@@ -52,7 +52,13 @@ fn mount(arguments: &Arguments) -> Outcome {
 }
 
 fn umount2(arguments: &Arguments) -> Outcome {
-    let node = walk(&this_start(), &path(arguments.word(0))?, Follow::Yes)?.node()?;
+    let [target, flags, ..] = arguments.words();
+    // No file system has anything that force would break; one that is in use is not unmounted later, nor looked at twice.
+    if flags.low() & !(linux::MNT_FORCE | linux::UMOUNT_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let follow = if flags.low() & linux::UMOUNT_NOFOLLOW == 0 { Follow::Yes } else { Follow::No };
+    let node = walk(&this_start(), &path(target)?, follow)?.node()?;
     require_superuser()?;
     namespace::unmount(&node).map(|()| 0)
 }

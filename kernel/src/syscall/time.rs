@@ -193,8 +193,10 @@ fn remaining(alarm: Alarm) -> [Duration; 2] {
 }
 
 fn alarm_after(duration: Duration, interval: Duration) -> Alarm {
-    let deadline = (!duration.is_zero()).then(|| time::since_boot().saturating_add(duration));
-    Alarm { deadline, interval }
+    // As far ahead as Linux's timers go (`KTIME_MAX`).
+    const LATEST: Duration = Duration::from_nanos(i64::MAX.cast_unsigned());
+    let deadline = (!duration.is_zero()).then(|| time::since_boot().saturating_add(duration).min(LATEST));
+    Alarm { deadline, interval: interval.min(LATEST) }
 }
 
 fn set_alarm(arguments: &Arguments) -> Outcome {
