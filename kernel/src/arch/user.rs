@@ -1,4 +1,5 @@
-//! Access to the user half from the kernel: the only code that may touch a user page.
+//! Access to the user half from the kernel: the only code that may touch a user page, by way of [`UserPtr`] and
+//! [`UserRange`], whose methods are here.
 //!
 //! An access may fault, sleep and swap in. If the fault cannot be served, the fault handler continues at the routine's
 //! recovery address and the copy reports failure; nothing is unwound and nothing leaks. With SMAP, the routine sets the
@@ -8,9 +9,7 @@ use core::arch::global_asm;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::USER_END;
-pub use crate::user::Fault;
-use crate::user::{UserPtr, UserRange};
+use crate::user::{Fault, UserPtr, UserRange};
 
 global_asm!(
     ".global quire_user_copy, quire_user_copy_end, quire_user_touch, quire_user_touch_end, quire_user_copy_failed",
@@ -63,88 +62,47 @@ pub fn recovery_address(instruction: u64) -> Option<u64> {
     (copy.contains(&instruction) || touch.contains(&instruction)).then_some(quire_user_copy_failed as *const () as u64)
 }
 
-fn is_user(address: u64, bytes: usize) -> bool {
-    address.checked_add(bytes as u64).is_some_and(|end| end <= USER_END)
-}
-
-/// Copies `from` to the current address space at `address`.
-///
-/// # Errors
-/// [`Fault`]; part of the bytes may have been written.
-pub fn write(address: u64, from: &[u8]) -> Result<(), Fault> {
-    if !is_user(address, from.len()) {
-        return Err(Fault);
+impl UserRange {
+    /// Reads as many of its first bytes as `to` takes; `to` must not be longer.
+    ///
+    /// # Errors
+    /// [`Fault`]; part of the bytes may have been read.
+    pub fn read(self, to: &mut [u8]) -> Result<(), Fault> {
+        if to.len() > self.len() {
+            return Err(Fault);
+        }
+        // SAFETY: the destination is a live slice of initialised bytes; the source is in the user half, whose bytes are
+        // plain data, and a fault there is recovered from.
+        let failed = unsafe { quire_user_copy(to.as_mut_ptr() as u64, self.start().address(), to.len() as u64) };
+        if failed == 0 { Ok(()) } else { Err(Fault) }
     }
-    // SAFETY: the source is a live slice; the destination is in the user half, which no Rust object of the kernel
-    // occupies, and a fault there is recovered from.
-    let failed = unsafe { quire_user_copy(address, from.as_ptr() as u64, from.len() as u64) };
-    if failed == 0 { Ok(()) } else { Err(Fault) }
-}
 
-/// Copies from the current address space at `address` into `to`.
-///
-/// # Errors
-/// [`Fault`]; part of the bytes may have been read.
-pub fn read(address: u64, to: &mut [u8]) -> Result<(), Fault> {
-    if !is_user(address, to.len()) {
-        return Err(Fault);
+    /// Writes `from` to its first bytes; `from` must not be longer.
+    ///
+    /// # Errors
+    /// [`Fault`]; part of the bytes may have been written.
+    pub fn write(self, from: &[u8]) -> Result<(), Fault> {
+        if from.len() > self.len() {
+            return Err(Fault);
+        }
+        // SAFETY: the source is a live slice; the destination is in the user half, which no Rust object of the kernel
+        // occupies, and a fault there is recovered from.
+        let failed = unsafe { quire_user_copy(self.start().address(), from.as_ptr() as u64, from.len() as u64) };
+        if failed == 0 { Ok(()) } else { Err(Fault) }
     }
-    // SAFETY: the destination is a live slice of initialised bytes; the source is in the user half, whose bytes are
-    // plain data, and a fault there is recovered from.
-    let failed = unsafe { quire_user_copy(to.as_mut_ptr() as u64, address, to.len() as u64) };
-    if failed == 0 { Ok(()) } else { Err(Fault) }
-}
 
-/// Reads a word of the current address space.
-///
-/// # Errors
-/// [`Fault`].
-pub fn read_word(address: u64) -> Result<u64, Fault> {
-    let mut word = [0; 8];
-    read(address, &mut word)?;
-    Ok(u64::from_le_bytes(word))
-}
-
-/// Writes a word of the current address space.
-///
-/// # Errors
-/// [`Fault`].
-pub fn write_word(address: u64, word: u64) -> Result<(), Fault> {
-    write(address, &word.to_le_bytes())
-}
-
-/// Makes sure that the byte at `address` can be written now, without changing it: who takes something away from somewhere, to
-/// write it there, would otherwise lose it.
-///
-/// # Errors
-/// [`Fault`].
-pub fn touch(address: u64) -> Result<(), Fault> {
-    if !is_user(address, 1) {
-        return Err(Fault);
-    }
-    // SAFETY: the address is in the user half, which no Rust object of the kernel occupies; a fault there is recovered from.
-    if unsafe { quire_user_touch(address) } == 0 { Ok(()) } else { Err(Fault) }
-}
-
-impl<T: FromBytes + IntoBytes + Immutable> UserPtr<T> {
-    /// Reads what it points to.
+    /// Makes sure that its first byte, if there is one, can be written now, without changing it: who takes something away
+    /// from somewhere, to write it there, would otherwise lose it.
     ///
     /// # Errors
     /// [`Fault`].
-    pub fn read(self) -> Result<T, Fault> {
-        let mut value = T::new_zeroed();
-        read(self.address(), value.as_mut_bytes())?;
-        Ok(value)
-    }
-}
-
-impl<T: IntoBytes + Immutable> UserPtr<T> {
-    /// Writes what it points to.
-    ///
-    /// # Errors
-    /// [`Fault`]; part of it may have been written.
-    pub fn write(self, value: T) -> Result<(), Fault> {
-        write(self.address(), value.as_bytes())
+    pub fn touch(self) -> Result<(), Fault> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the address is in the user half, which no Rust object of the kernel occupies; a fault there is recovered
+        // from.
+        if unsafe { quire_user_touch(self.start().address()) } == 0 { Ok(()) } else { Err(Fault) }
     }
 }
 
@@ -154,7 +112,7 @@ impl UserPtr<u8> {
     /// # Errors
     /// [`Fault`]; part of the bytes may have been read.
     pub fn read_bytes(self, to: &mut [u8]) -> Result<(), Fault> {
-        read(self.address(), to)
+        self.range(to.len() as u64)?.read(to)
     }
 
     /// Writes `from` to the bytes from here on.
@@ -162,33 +120,28 @@ impl UserPtr<u8> {
     /// # Errors
     /// [`Fault`]; part of the bytes may have been written.
     pub fn write_bytes(self, from: &[u8]) -> Result<(), Fault> {
-        write(self.address(), from)
+        self.range(from.len() as u64)?.write(from)
     }
 }
 
-impl UserRange {
-    /// Reads as many of its first bytes as `to` takes; `to` must not be longer.
-    ///
-    /// # Errors
-    /// [`Fault`]; part of the bytes may have been read.
-    pub fn read(self, to: &mut [u8]) -> Result<(), Fault> {
-        if to.len() > self.len() { Err(Fault) } else { read(self.start().address(), to) }
-    }
-
-    /// Writes `from` to its first bytes; `from` must not be longer.
-    ///
-    /// # Errors
-    /// [`Fault`]; part of the bytes may have been written.
-    pub fn write(self, from: &[u8]) -> Result<(), Fault> {
-        if from.len() > self.len() { Err(Fault) } else { write(self.start().address(), from) }
-    }
-
-    /// Makes sure that its first byte, if there is one, can be written now, without changing it: who takes something away
-    /// from somewhere, to write it there, would otherwise lose it.
+impl<T: FromBytes + IntoBytes + Immutable> UserPtr<T> {
+    /// Reads what it points to.
     ///
     /// # Errors
     /// [`Fault`].
-    pub fn touch(self) -> Result<(), Fault> {
-        if self.is_empty() { Ok(()) } else { touch(self.start().address()) }
+    pub fn read(self) -> Result<T, Fault> {
+        let mut value = T::new_zeroed();
+        self.cast::<u8>().read_bytes(value.as_mut_bytes())?;
+        Ok(value)
+    }
+}
+
+impl<T: IntoBytes + Immutable + Copy> UserPtr<T> {
+    /// Writes what it points to.
+    ///
+    /// # Errors
+    /// [`Fault`]; part of it may have been written.
+    pub fn write(self, value: T) -> Result<(), Fault> {
+        self.cast::<u8>().write_bytes(value.as_bytes())
     }
 }

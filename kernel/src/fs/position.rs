@@ -78,11 +78,10 @@ impl Position {
     /// `EINVAL` where there is no place; `ENXIO` for data or a hole from beyond the end.
     pub fn seek(self, length: Self, max: Self, offset: i64, whence: Whence) -> Result<Self, Errno> {
         let from = match whence {
-            Whence::Start => Self::START,
             Whence::Current => self,
             Whence::End => length,
             Whence::Data | Whence::Hole if offset.cast_unsigned() >= length.0 => return Err(Errno::ENXIO),
-            Whence::Data => Self::START,
+            Whence::Start | Whence::Data => Self::START,
             Whence::Hole => return Ok(length),
         };
         from.moved(offset).filter(|place| *place <= max).ok_or(Errno::EINVAL)

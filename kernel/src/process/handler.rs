@@ -1,14 +1,12 @@
 //! Calls of signal handlers: the program's registers go to its stack and come back from there by `rt_sigreturn`.
 
-use core::mem::size_of;
-
 use super::control_block::{Process, this};
 use super::signal::frame::{CONTEXT_BYTES, Frame, ImageNote, Place, Registers, Returned, Segments};
 use super::signal::{Action, Info, Signal};
 use crate::arch::fpu::{self, IMAGE_BYTES, Image, LEGACY_BYTES};
 use crate::arch::trap::{self, TrapFrame};
-use crate::arch::user::{self, Fault};
 use crate::arch::{USER_END, cpu};
+use crate::user::{Fault, UserPtr};
 
 /// Has the program go on in the handler of `signal`.
 ///
@@ -40,12 +38,13 @@ pub(super) fn call(
         extended,
     };
     let mut image = fpu::current_image();
+    let place_of_image = UserPtr::<u8>::new(place.image);
     if extended {
         ImageNote { components, bytes: image_bytes as u32 }.write(image.as_bytes_mut());
-        user::write(place.image + image_bytes as u64, &ImageNote::LAST.to_le_bytes())?;
+        place_of_image.element(image_bytes).cast().write(ImageNote::LAST)?;
     }
-    user::write(place.image, &image.as_bytes()[..image_bytes])?;
-    user::write(place.frame, &handler.to_bytes(place))?;
+    place_of_image.write_bytes(&image.as_bytes()[..image_bytes])?;
+    UserPtr::new(place.frame).write(handler.to_bytes(place))?;
     if action.handler >= USER_END {
         return Err(Fault);
     }
@@ -71,16 +70,15 @@ pub fn return_from_handler() -> Result<u64, Fault> {
     let frame = trap::program_frame(cpu::this().kernel_stack());
     // SAFETY: the frame is the current process's, whose call this is; nobody else uses it meanwhile.
     let frame = unsafe { &mut *frame };
-    let mut context = [0; CONTEXT_BYTES];
-    user::read(frame.rsp, &mut context)?;
+    let context: [u8; CONTEXT_BYTES] = UserPtr::new(frame.rsp).read()?;
     let returned = Returned::from_context(&context, frame.rflags);
     // `iretq` would fault on an address that is not canonical.
     if returned.registers.rip >= USER_END {
         return Err(Fault);
     }
-    match returned.image {
-        0 => fpu::reset_current_registers(),
-        address => fpu::set_current_image(&read_image(address)?),
+    match UserPtr::new(returned.image).unless_null() {
+        None => fpu::reset_current_registers(),
+        Some(image) => fpu::set_current_image(&read_image(image)?),
     }
     set_registers(frame, &returned.registers);
     // What was interrupted is not this call, which is not to be done again.
@@ -93,19 +91,17 @@ pub fn return_from_handler() -> Result<u64, Fault> {
     Ok(returned.registers.rax)
 }
 
-fn read_image(address: u64) -> Result<Image, Fault> {
+fn read_image(place: UserPtr<u8>) -> Result<Image, Fault> {
     let (components, image_bytes) = fpu::format();
     let mut bytes = [0; IMAGE_BYTES];
     let (legacy, rest) = bytes.split_at_mut(LEGACY_BYTES);
-    user::read(address, legacy)?;
+    place.read_bytes(legacy)?;
     let note = ImageNote { components, bytes: image_bytes as u32 };
-    let mut last = [0; size_of::<u32>()];
     if image_bytes > LEGACY_BYTES
         && note.matches(legacy)
-        && user::read(address + image_bytes as u64, &mut last).is_ok()
-        && u32::from_le_bytes(last) == ImageNote::LAST
+        && place.element(image_bytes).cast().read() == Ok(ImageNote::LAST)
     {
-        user::read(address + LEGACY_BYTES as u64, rest)?;
+        place.element(LEGACY_BYTES).read_bytes(rest)?;
         return Ok(Image::from_program(&bytes));
     }
     Ok(Image::from_legacy(&bytes))

@@ -13,12 +13,13 @@ use super::signal::frame::FaultRegisters;
 use super::signal::{ChildChange, Delivery, Info, Signal, Signals};
 use super::table;
 use crate::arch::trap::{SYSTEM_CALL, TrapFrame};
-use crate::arch::{USER_END, cpu, user};
+use crate::arch::{USER_END, cpu};
 use crate::errno::Errno;
 use crate::fs::terminal;
 use crate::log;
 use crate::mm::fault::Service;
 use crate::task::{Fatal, preempt, scheduler};
+use crate::user::{Fault, UserPtr};
 
 /// The last thing before a program goes on with the registers of `frame`. Leaves interrupts off, and returns only if there is
 /// nothing to do for the program.
@@ -82,11 +83,11 @@ pub struct Program;
 
 impl rseq::Memory for Program {
     fn read(&mut self, address: u64, to: &mut [u8]) -> Result<(), rseq::Invalid> {
-        user::read(address, to).map_err(|user::Fault| rseq::Invalid)
+        UserPtr::new(address).read_bytes(to).map_err(|Fault| rseq::Invalid)
     }
 
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), rseq::Invalid> {
-        user::write(address, from).map_err(|user::Fault| rseq::Invalid)
+        UserPtr::new(address).write_bytes(from).map_err(|Fault| rseq::Invalid)
     }
 }
 

@@ -7,8 +7,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::Failure;
 use super::contents::Contents;
+use super::user::Fault;
 use super::workload::Tally;
-use crate::arch::user::Fault;
 use crate::command_line::{BadValue, CommandLine};
 use crate::mm::{fault, physical};
 use crate::require;

@@ -10,7 +10,7 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::Failure;
 use super::checks::ram;
-use crate::arch::user::{self, Fault};
+use super::user::{self, Fault};
 use crate::command_line::CommandLine;
 use crate::mm::group::{Event, Group};
 use crate::mm::trace::{FAULTS, FRAMES, TRACE};

@@ -11,7 +11,7 @@ use quire_swap::header::{PAGE_SIZE, Page};
 
 use super::Failure;
 use super::checks::ram;
-use crate::arch::user;
+use super::user;
 use crate::command_line::CommandLine;
 use crate::mm::address_space::{Backing, MapError, MapRequest, Place};
 use crate::mm::admission::Limit;

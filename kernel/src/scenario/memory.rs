@@ -8,7 +8,8 @@ use core::sync::atomic::Ordering;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::Failure;
-use crate::arch::{DIRECT_MAP, KERNEL_IMAGE, USER_END, page_table, user};
+use super::user;
+use crate::arch::{DIRECT_MAP, KERNEL_IMAGE, USER_END, page_table};
 use crate::command_line::CommandLine;
 use crate::mm::address_space::MapError;
 use crate::mm::frame::Kind;

@@ -13,8 +13,8 @@ use core::fmt::Write;
 use quire_swap::header::PAGE_SIZE;
 
 use super::Failure;
+use super::user::{self, Fault};
 use super::zram_cost::ticks_of_an_instruction;
-use crate::arch::user::{self, Fault};
 use crate::command_line::CommandLine;
 use crate::mm::advice::Advice;
 use crate::mm::{AddressSpace, reclaim};

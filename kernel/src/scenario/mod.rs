@@ -39,6 +39,8 @@ mod sequential;
 #[cfg(target_os = "none")]
 mod threads;
 #[cfg(target_os = "none")]
+mod user;
+#[cfg(target_os = "none")]
 mod workload;
 #[cfg(target_os = "none")]
 mod zram;

@@ -14,7 +14,7 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::Failure;
 use super::contents::{Contents, Page, Xorshift, hash};
-use crate::arch::user::{self, Fault};
+use super::user::{self, Fault};
 use crate::mm::AddressSpace;
 use crate::mm::address_space::MapError;
 use crate::mm::advice::Advice;

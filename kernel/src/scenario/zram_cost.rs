@@ -21,7 +21,7 @@ use quire_swap::{Disk, DiskProperties, DiskRequest, DriverId, IoError, SwapOnOpt
 use super::Failure;
 use super::checks::contents;
 use super::contents::{Contents, Page, Xorshift, hash};
-use crate::arch::user;
+use super::user;
 use crate::command_line::CommandLine;
 use crate::mm::AddressSpace;
 use crate::mm::advice::Advice;

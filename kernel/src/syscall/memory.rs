@@ -277,9 +277,9 @@ fn msync(arguments: &Arguments) -> Outcome {
 }
 
 fn mincore(arguments: &Arguments) -> Outcome {
-    let [start, length, vector, ..] = arguments.words();
     /// Pages that are asked for at a time.
     const PART: usize = 512;
+    let [start, length, vector, ..] = arguments.words();
     let range = pages(start, length, Wrong::both(Errno::ENOMEM))?;
     let vector = vector.pointer::<u8>();
     let space = space()?;

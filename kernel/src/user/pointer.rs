@@ -85,6 +85,7 @@ impl<T> UserPtr<T> {
     }
 
     /// To element `index` of the array that begins here.
+    #[must_use]
     pub const fn element(self, index: usize) -> Self {
         self.byte_add(index.saturating_mul(size_of::<T>()))
     }

@@ -31,8 +31,8 @@ fn time_passes_sleeps_end_and_alarms_come() {
 }
 
 #[test]
-fn files_and_pipes_are_written_and_read() {
-    check("files descriptors found", 21, Machine::new());
+fn files_and_pipes_are_written_and_read_and_numbers_at_the_edges_are_refused() {
+    check("files descriptors found numbers", 27, Machine::new());
 }
 
 #[test]

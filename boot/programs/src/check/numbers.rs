@@ -281,7 +281,10 @@ fn addresses() -> Outcome {
     let negative = pointer(&mut piece);
     let mut piece = [KERNEL, 1];
     let kernel = pointer(&mut piece);
-    let mut piece = [bytes, USER_END, bytes, 8];
+    // In the heap, which ends far below the user half's end.
+    let heap = Box::new([0_u64; 2]);
+    let heap = (&raw const *heap).expose_provenance() as i64;
+    let mut piece = [heap, 1 << 46, KERNEL, 8];
     let long = pointer(&mut piece);
     let (fault, invalid) = (Err(Errno::EFAULT), Err(Errno::EINVAL));
     require_rows(&[

@@ -14,7 +14,6 @@ use super::script::{LINE_MAX, Script};
 use super::stack::Stack;
 use super::words::{TooLong, Words};
 use crate::arch::trap::{self, TrapFrame};
-use crate::arch::user::{self, Fault};
 use crate::arch::{USER_END, cpu, fpu};
 use crate::errno::Errno;
 use crate::fs::{self, Program};
@@ -25,6 +24,7 @@ use crate::process::credentials::Credentials;
 use crate::process::signal::Signal;
 use crate::process::signal::frame::FRAME_BYTES;
 use crate::process::{self, Name, exit, rseq};
+use crate::user::{Fault, UserPtr};
 use crate::{log, random};
 
 /// How many scripts may be read by scripts.
@@ -193,11 +193,11 @@ fn write_memory(image: &Image, stack: u64, bytes: &[u8]) -> Result<(), Fault> {
         let mut address = segment.address + segment.file_bytes;
         while address < end {
             let part = (end - address).min(ZEROS.len() as u64);
-            user::write(address, &ZEROS[..part as usize])?;
+            UserPtr::new(address).write_bytes(&ZEROS[..part as usize])?;
             address += part;
         }
     }
-    user::write(stack, bytes)
+    UserPtr::new(stack).write_bytes(bytes)
 }
 
 fn auxiliary(image: &Image, credentials: &Credentials) -> [(u32, u64); 17] {
