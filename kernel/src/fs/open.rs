@@ -320,9 +320,7 @@ impl Descriptors {
     /// # Errors
     /// `EMFILE`, `ENOMEM`.
     pub fn add(&self, file: Arc<OpenFile>, from: u32, close_on_exec: bool) -> Result<u32, Errno> {
-        // Kernel threads have no limits.
-        let limit = process::current().map_or(u64::MAX, |process| process.limit(Resource::FILES).soft);
-        let most = usize::try_from(limit).unwrap_or(FILES_MAX).min(FILES_MAX);
+        let most = files_max();
         let mut slots = self.slots.lock();
         let free = (from as usize..most).find(|index| slots.get(*index).is_none_or(Option::is_none));
         let index = free.ok_or(Errno::EMFILE)?;
@@ -336,7 +334,7 @@ impl Descriptors {
     /// # Errors
     /// `EBADF` if there is no such number; `ENOMEM`.
     pub fn replace(&self, descriptor: u32, file: Arc<OpenFile>, close_on_exec: bool) -> Result<(), Errno> {
-        if descriptor as usize >= FILES_MAX {
+        if descriptor as usize >= files_max() {
             return Err(Errno::EBADF);
         }
         let mut slots = self.slots.lock();
@@ -362,6 +360,12 @@ impl Descriptors {
         let used = slots.iter().enumerate().skip(from as usize).filter(|(_, slot)| slot.is_some());
         used.map(|(descriptor, _)| descriptor as u32).collect()
     }
+}
+
+/// How many open files the current process may have, which its numbers are below; kernel threads have no limits.
+pub fn files_max() -> usize {
+    let limit = process::current().map_or(u64::MAX, |process| process.limit(Resource::FILES).soft);
+    usize::try_from(limit).unwrap_or(FILES_MAX).min(FILES_MAX)
 }
 
 /// Makes the table long enough to have `index`.

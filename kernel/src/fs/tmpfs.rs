@@ -101,7 +101,7 @@ impl From<ObjectError> for Errno {
     fn from(error: ObjectError) -> Self {
         match error {
             ObjectError::BeyondEnd => Self::EFBIG,
-            ObjectError::NoMemory => Self::ENOSPC,
+            ObjectError::NoMemory | ObjectError::NoPromise => Self::ENOSPC,
             ObjectError::ReadFailed(_) => Self::EIO,
         }
     }

@@ -384,7 +384,8 @@ fn install_new(
 fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &Attachment) -> Result<Attempt, Fatal> {
     let Some(object) = attached.object() else { return Err(Fatal::NotMapped(seen.page)) };
     let found = object.page(attached.index(seen.page)).map_err(|error| match error {
-        ObjectError::BeyondEnd => Fatal::BeyondObject(seen.page),
+        // As on Linux, a page that a file may not have is one that the mapping does not have.
+        ObjectError::BeyondEnd | ObjectError::NoPromise => Fatal::BeyondObject(seen.page),
         ObjectError::NoMemory => Fatal::OutOfMemory,
         ObjectError::ReadFailed(entry) => Fatal::ReadFailed(entry),
     })?;

@@ -58,6 +58,8 @@ pub enum ObjectError {
     BeyondEnd,
     /// There is no frame for it.
     NoMemory,
+    /// It may not be promised (`vm.overcommit_memory`).
+    NoPromise,
     /// It cannot be read back from swap.
     ReadFailed(Entry),
 }
@@ -380,7 +382,7 @@ impl Object {
 
     /// Gives a page that is nowhere its first contents. `None`: look again.
     fn fill(&self, index: u64) -> Result<Option<Locked<Folio>>, ObjectError> {
-        let promise = Commitment::new(self.promised_by_page(1), 0).map_err(|AllocationError| ObjectError::NoMemory)?;
+        let promise = Commitment::new(self.promised_by_page(1), 0).map_err(|AllocationError| ObjectError::NoPromise)?;
         let folio = reclaim::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?;
         let from_source = index * (PAGE_SIZE as u64) < self.source_length.load(Ordering::Acquire);
         match self.source.as_ref().filter(|_| from_source) {
@@ -485,7 +487,7 @@ impl Object {
             let Some(entry) = Entry::from_word(word).filter(|entry| wanted(*entry)) else { continue };
             match self.swap_in(index, entry, false) {
                 Ok(_) | Err(ObjectError::BeyondEnd) => {}
-                Err(ObjectError::NoMemory) => return Err(AllocationError),
+                Err(ObjectError::NoMemory | ObjectError::NoPromise) => return Err(AllocationError),
                 Err(ObjectError::ReadFailed(entry)) => {
                     if self.replace(index, word, PageTableWord::Poisoned(entry).encode()) {
                         swap::forget_word(word);

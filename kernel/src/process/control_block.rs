@@ -10,10 +10,11 @@ use spin::Once;
 
 use super::Name;
 use super::alarm::Alarm;
-use super::credentials::{Credentials, Identity};
+use super::credentials::{Credentials, Identity, SUPERUSER};
 use super::limits::{Limit, Limits, Resource};
 use super::rseq::Area;
 use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standing};
+use super::table;
 use super::usage::Usage;
 use crate::errno::Errno;
 use crate::fs::Program;
@@ -111,6 +112,8 @@ pub struct Process {
     pub(super) alarm: Snapshot<Alarm>,
     /// The area for restartable sequences.
     rseq: Snapshot<Option<Area>>,
+    /// See [`Self::is_one_too_many`].
+    is_one_too_many: AtomicBool,
     /// Whether there is one, for the scheduler, which takes no lock of a process.
     has_rseq: AtomicBool,
     /// What `restart_syscall` goes on with.
@@ -154,6 +157,7 @@ impl Process {
             clear_at_end: AtomicU64::new(0),
             alarm: Snapshot::new(Alarm::NONE),
             rseq: Snapshot::new(None),
+            is_one_too_many: AtomicBool::new(false),
             has_rseq: AtomicBool::new(false),
             unfinished: Snapshot::new(None),
             link: RBTreeAtomicLink::new(),
@@ -273,6 +277,11 @@ impl Process {
 
     /// It is somebody else from now on.
     pub fn set_credentials(&self, credentials: Credentials) {
+        let user = credentials.identity().user.real;
+        if user != self.identity().user.real {
+            let is_full = user != SUPERUSER && table::count_of_user(user) > self.limit(Resource::PROCESSES).soft;
+            self.is_one_too_many.store(is_full, Ordering::Relaxed);
+        }
         let new = credentials.identity();
         let old = self.credentials.replace(credentials);
         if !old.acts_as(&new) {
@@ -307,6 +316,30 @@ impl Process {
     /// The limit on `resource`.
     pub fn limit(&self, resource: Resource) -> Limit {
         self.limits.get().get(resource)
+    }
+
+    /// All limits.
+    pub fn limits(&self) -> Limits {
+        self.limits.get()
+    }
+
+    /// Sends what is due for the processor time that it has used. Called with interrupts off.
+    pub(super) fn heed_time_limit(&self) {
+        let seconds = self.usage.time().as_secs();
+        let due = self.limits.update(|limits| limits.heed_time(seconds));
+        if let Some(signal) = due {
+            // Not a real-time signal, so there is room; and it continues nobody, so the parent need not know.
+            let _ = self.add_signal(signal, Info::Kernel);
+        }
+    }
+
+    /// Whether its user had too many processes already when it became that user's, and still has (Linux:
+    /// `PF_NPROC_EXCEEDED`).
+    pub(super) fn is_one_too_many(&self) -> bool {
+        let most = self.limit(Resource::PROCESSES).soft;
+        let is = self.is_one_too_many.load(Ordering::Relaxed) && table::count_of_user(self.identity().user.real) > most;
+        self.is_one_too_many.store(is, Ordering::Relaxed);
+        is
     }
 
     /// Replaces the limit on `resource`.

@@ -2,11 +2,15 @@
 
 use linux_raw_sys::general as linux;
 
+use super::signal::Signal;
+
 /// What a limit is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resource(u8);
 
 impl Resource {
+    /// Seconds of processor time.
+    pub const CPU: Self = Self(linux::RLIMIT_CPU as u8);
     /// Bytes of a file that is written.
     pub const FILE_SIZE: Self = Self(linux::RLIMIT_FSIZE as u8);
     /// Bytes of stack.
@@ -23,8 +27,8 @@ impl Resource {
     pub const PROCESSES: Self = Self(linux::RLIMIT_NPROC as u8);
     /// Bytes of a core file: there are none.
     const CORE: Self = Self(linux::RLIMIT_CORE as u8);
-    /// Signals that wait.
-    const SIGNALS: Self = Self(linux::RLIMIT_SIGPENDING as u8);
+    /// Signals that wait, those of all processes of a user together.
+    pub const SIGNALS: Self = Self(linux::RLIMIT_SIGPENDING as u8);
     /// Bytes in message queues: there are none.
     const QUEUES: Self = Self(linux::RLIMIT_MSGQUEUE as u8);
     /// Priorities: there are none.
@@ -33,6 +37,26 @@ impl Resource {
     const REAL_TIME: Self = Self(linux::RLIMIT_RTPRIO as u8);
 
     const COUNT: usize = linux::RLIM_NLIMITS as usize;
+
+    /// All, in the order of their numbers, with the names and units of `/proc/PID/limits`.
+    pub const NAMES: [(&'static str, &'static str); Self::COUNT] = [
+        ("Max cpu time", "seconds"),
+        ("Max file size", "bytes"),
+        ("Max data size", "bytes"),
+        ("Max stack size", "bytes"),
+        ("Max core file size", "bytes"),
+        ("Max resident set", "bytes"),
+        ("Max processes", "processes"),
+        ("Max open files", "files"),
+        ("Max locked memory", "bytes"),
+        ("Max address space", "bytes"),
+        ("Max file locks", "locks"),
+        ("Max pending signals", "signals"),
+        ("Max msgqueue size", "bytes"),
+        ("Max nice priority", ""),
+        ("Max realtime priority", ""),
+        ("Max realtime timeout", "us"),
+    ];
 
     /// The resource of that number, if there is one.
     pub fn new(number: u64) -> Option<Self> {
@@ -68,6 +92,25 @@ impl Limits {
         self.0[usize::from(resource.0)]
     }
 
+    /// All, in the order of the resources' numbers.
+    pub fn all(self) -> impl Iterator<Item = Limit> {
+        self.0.into_iter()
+    }
+
+    /// What a process is to be told that has used so many seconds of processor time, if it has reached a limit. It is told again
+    /// a second later, at what is the limit then, until it is killed (Linux: `check_process_timers`).
+    pub fn heed_time(&mut self, seconds: u64) -> Option<Signal> {
+        let Limit { soft, hard } = self.get(Resource::CPU);
+        if seconds >= hard {
+            return Some(Signal::SIGKILL);
+        }
+        if seconds < soft {
+            return None;
+        }
+        self.set(Resource::CPU, Limit { soft: soft + 1, hard });
+        Some(Signal::SIGXCPU)
+    }
+
     /// Replaces the limit on `resource`.
     pub fn set(&mut self, resource: Resource, limit: Limit) {
         self.0[usize::from(resource.0)] = limit;
@@ -89,5 +132,21 @@ impl Default for Limits {
         }
         limits.set(Resource::QUEUES, Limit::new(819_200, 819_200));
         limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_uses_more_time_than_it_may_is_told_each_second_then_killed() {
+        let mut limits = Limits::default();
+        assert_eq!(limits.heed_time(1_000_000), None);
+        limits.set(Resource::CPU, Limit { soft: 2, hard: 4 });
+        let told: [_; 6] = [0, 1, 2, 2, 3, 4].map(|seconds| limits.heed_time(seconds));
+        assert_eq!(told, [None, None, Some(Signal::SIGXCPU), None, Some(Signal::SIGXCPU), Some(Signal::SIGKILL)]);
+        limits.set(Resource::CPU, Limit { soft: 3, hard: 3 });
+        assert_eq!(limits.heed_time(3), Some(Signal::SIGKILL));
     }
 }

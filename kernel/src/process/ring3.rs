@@ -228,6 +228,7 @@ pub fn tick(in_program: bool) {
             let ticks = if in_program { &process.usage.user_ticks } else { &process.usage.system_ticks };
             ticks.fetch_add(1, Ordering::Relaxed);
             TICKS[usize::from(!in_program)].fetch_add(1, Ordering::Relaxed);
+            process.heed_time_limit();
         }
     });
 }

@@ -68,6 +68,13 @@ pub(super) fn count_of_user(user: u32) -> u64 {
     TABLE.lock().processes.iter().filter(is_own).count() as u64
 }
 
+/// How many signals wait for this user's processes.
+pub fn signals_of_user(user: u32) -> u64 {
+    let is_own = |process: &&Process| process.identity().user.real == user;
+    let waiting = |process: &Process| process.with_signals(|signals| signals.waiting()) as u64;
+    TABLE.lock().processes.iter().filter(is_own).map(waiting).sum()
+}
+
 /// The number that was given last.
 pub fn last_number() -> u32 {
     TABLE.lock().last_number

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
+use core::time::Duration;
 
 use quire_swap::header::PAGE_SIZE;
 
@@ -15,7 +16,7 @@ use crate::command_line::CommandLine;
 use crate::mm::group::{Event, Group};
 use crate::mm::trace::{FAULTS, FRAMES, TRACE};
 use crate::mm::{AddressSpace, fault, physical};
-use crate::task::{self, Fatal, JoinHandle};
+use crate::task::{self, Fatal, JoinHandle, time};
 use crate::{require, swap};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -115,7 +116,15 @@ pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
     done.come();
     require!(bystander.join()?, "the other group's pages did not stay in memory");
 
-    let left = [&small, &other, &outer].map(|group| (group.current(), group.swap_current()));
+    let groups = [&small, &other, &outer];
+    // A page that was on its way out when its task ended has its slot until the write has ended.
+    for _ in 0..1000 {
+        if groups.iter().all(|group| group.swap_current() == 0) {
+            break;
+        }
+        time::sleep(Duration::from_millis(10));
+    }
+    let left = groups.map(|group| (group.current(), group.swap_current()));
     require!(left == [(0, 0); 3], "charges are left: {left:?}");
     let hits = small.events(Event::Max);
     drop((small, other, outer));

@@ -9,7 +9,7 @@ use super::location::{start_at, this_start};
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
-use crate::fs::open::{FILES_MAX, OpenFile};
+use crate::fs::open::{OpenFile, files_max};
 use crate::fs::path::Start;
 use crate::fs::{access, namespace, pipe};
 use crate::process::this;
@@ -113,7 +113,10 @@ fn fcntl(arguments: &Arguments) -> Outcome {
     let file = files.get(descriptor)?;
     match command.low() {
         command @ (linux::F_DUPFD | linux::F_DUPFD_CLOEXEC) => {
-            let from = argument.count(FILES_MAX - 1).ok_or(Errno::EINVAL)?;
+            let from = argument.bits();
+            if from >= files_max() as u64 {
+                return Err(Errno::EINVAL);
+            }
             files.add(file, from as u32, command == linux::F_DUPFD_CLOEXEC).map(u64::from)
         }
         linux::F_GETFD => files.closes_on_exec(descriptor).map(u64::from),

@@ -156,7 +156,9 @@ fn mmap(arguments: &Arguments) -> Outcome {
         (linux::MAP_PRIVATE, _) => false,
         (linux::MAP_SHARED, _) => true,
         // MAP_SYNC is one of those: no file here is memory that outlives the machine.
-        (linux::MAP_SHARED_VALIDATE, Some(_)) if flags.bits() & !u64::from(KNOWN_FLAGS) != 0 => return Err(Errno::EOPNOTSUPP),
+        (linux::MAP_SHARED_VALIDATE, Some(_)) if flags.bits() & !u64::from(KNOWN_FLAGS) != 0 => {
+            return Err(Errno::EOPNOTSUPP);
+        }
         (linux::MAP_SHARED_VALIDATE, Some(_)) => true,
         _ => return Err(Errno::EINVAL),
     };

@@ -9,7 +9,7 @@ use super::time::{MICROSECONDS, NANOSECONDS, Time, duration};
 use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::fs::changes;
-use crate::fs::open::FILES_MAX;
+use crate::fs::open::{FILES_MAX, files_max};
 use crate::fs::poll::Ready;
 use crate::process::signal::{Set, Signals};
 use crate::process::{Unfinished, this};
@@ -131,7 +131,7 @@ fn poll(arguments: &Arguments) -> Outcome {
 }
 
 fn files_count(count: Word) -> Result<usize, Errno> {
-    usize::try_from(count.low()).ok().filter(|count| *count <= FILES_MAX).ok_or(Errno::EINVAL)
+    usize::try_from(count.low()).ok().filter(|count| *count <= files_max()).ok_or(Errno::EINVAL)
 }
 
 /// `poll`, which `restart_syscall` goes on with after a signal without a handler.

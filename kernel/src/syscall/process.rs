@@ -12,6 +12,7 @@ use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 use super::{Arguments, Calls, Outcome, require_superuser, user_data};
 use crate::arch::USER_END;
 use crate::errno::Errno;
+use crate::fs::open::FILES_MAX;
 use crate::process::limits::{Limit, Resource};
 use crate::process::program::Words;
 use crate::process::program::execute::{self, Request};
@@ -224,17 +225,20 @@ fn prlimit64(arguments: &Arguments) -> Outcome {
 
 fn limit(pid: Word, resource: Word, new: Word, old: Word) -> Outcome {
     let this = process::this();
+    let new = new.optional::<[u64; 2]>().map(UserPtr::read).transpose()?;
     let process = process_or_this(pid)?;
     let who = this.identity();
     if process.pid() != this.pid() && !who.may_limit(&process.identity()) {
         return Err(Errno::EPERM);
     }
     let resource = Resource::new(resource.low().into()).ok_or(Errno::EINVAL)?;
-    let new = new.optional::<[u64; 2]>().map(UserPtr::read).transpose()?;
     let before = process.limit(resource);
     if let Some([soft, hard]) = new {
         if soft > hard {
             return Err(Errno::EINVAL);
+        }
+        if resource == Resource::FILES && hard > FILES_MAX as u64 {
+            return Err(Errno::EPERM);
         }
         if hard > before.hard && !who.is_superuser() {
             return Err(Errno::EPERM);

@@ -10,6 +10,7 @@ use super::time::read_duration;
 use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::process::credentials::Identity;
+use crate::process::limits::Resource;
 use crate::process::signal::frame::FRAME_BYTES;
 use crate::process::signal::{Action, AlternateStack, AlternateStackError, Info, QueueFull, Set, Signal, Signals};
 use crate::process::{self, INIT, Process};
@@ -207,7 +208,14 @@ fn send_to_thread(thread: Word, number: Word, info: impl FnOnce(u32, u32) -> Inf
     if process.pid() != caller.pid() && !may_send(&caller, &who, &process, signal) {
         return Err(Errno::EPERM);
     }
-    send(&process, signal, info(caller.pid(), who.user.real))?;
+    let info = info(caller.pid(), who.user.real);
+    if matches!(info, Info::Queued { .. }) {
+        let user = process.identity().user.real;
+        if process::signals_of_user(user) >= process.limit(Resource::SIGNALS).soft {
+            return Err(Errno::EAGAIN);
+        }
+    }
+    send(&process, signal, info)?;
     Ok(0)
 }
 

@@ -21,6 +21,16 @@ fn pages_are_mapped_protected_copied_moved_and_counted() {
 }
 
 #[test]
+fn limits_hold_and_what_cannot_be_had_is_refused_at_every_call() {
+    check("bounds mappings rules", 17, with_swap(Size::mebibytes(64), Size::mebibytes(16)));
+}
+
+#[test]
+fn memory_is_promised_as_far_as_the_mode_lets_it_and_given_back() {
+    check("commit", 4, with_swap(Size::mebibytes(96), Size::mebibytes(8)));
+}
+
+#[test]
 fn signals_are_delivered_masked_and_waited_for() {
     check("signals handlers frames", 23, Machine::new());
 }
@@ -89,7 +99,7 @@ fn programs_that_use_up_what_the_kernel_has_for_itself_are_refused() {
 
 #[test]
 fn a_group_pays_for_what_it_uses() {
-    check("limits-group", 4, with_swap(Size::mebibytes(40), Size::mebibytes(64)));
+    check("limits-group", 7, with_swap(Size::mebibytes(40), Size::mebibytes(64)));
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn allowed<T>(what: &str, result: nix::Result<T>) -> Result<T, super::Failure> {
 }
 
 /// Moves the end of the heap up by so much and back.
-fn extend_heap(bytes: usize) -> nix::Result<()> {
+pub(super) fn extend_heap(bytes: usize) -> nix::Result<()> {
     // SAFETY: only the end of the heap moves, up and back: what the allocator has stays.
     unsafe {
         let end = libc::sbrk(bytes as isize);

@@ -102,10 +102,14 @@ fn memory_ends() -> Outcome {
 }
 
 const GROUPS: &str = "/sys/fs/cgroup";
-const GROUP: &str = "/sys/fs/cgroup/check";
+pub(super) const GROUP: &str = "/sys/fs/cgroup/check";
 
 /// Runs `work` in a new group with these limits, then looks at the group's files.
-fn in_group(limits: [(&str, &str); 2], work: impl FnOnce() -> i32, look: impl FnOnce(End) -> Outcome) -> Outcome {
+pub(super) fn in_group(
+    limits: [(&str, &str); 2],
+    work: impl FnOnce() -> i32,
+    look: impl FnOnce(End) -> Outcome,
+) -> Outcome {
     if !fs::read_to_string(format!("{GROUPS}/cgroup.subtree_control"))?.contains("memory") {
         files::set(&format!("{GROUPS}/cgroup.subtree_control"), "+memory")?;
     }

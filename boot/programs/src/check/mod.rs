@@ -8,12 +8,14 @@
 mod bad;
 mod bounds;
 mod calls;
+mod commit;
 mod descriptors;
 mod disk;
 mod elf;
 mod files;
 mod found;
 mod frames;
+mod group_swap;
 mod handlers;
 mod limits;
 mod mappings;
@@ -21,6 +23,7 @@ mod numbers;
 mod pages;
 mod permissions;
 mod reclaim;
+mod rules;
 mod sequences;
 mod signals;
 mod swapped;
@@ -73,12 +76,14 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         bad::CHECKS,
         bounds::CHECKS,
         calls::CHECKS,
+        commit::CHECKS,
         disk::CHECKS,
         descriptors::CHECKS,
         elf::CHECKS,
         files::CHECKS,
         found::CHECKS,
         frames::CHECKS,
+        group_swap::CHECKS,
         handlers::CHECKS,
         limits::CHECKS,
         mappings::CHECKS,
@@ -86,6 +91,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         pages::CHECKS,
         permissions::CHECKS,
         reclaim::CHECKS,
+        rules::CHECKS,
         sequences::CHECKS,
         signals::CHECKS,
         swapped::CHECKS,

@@ -5,7 +5,6 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use quire_swap::header::PAGE_SIZE;
@@ -19,6 +18,7 @@ use crate::errno::Errno;
 use crate::mm::address_space::{RegionView, Usage};
 use crate::mm::oom;
 use crate::process::credentials::{Credentials, Ids, SUPERUSER};
+use crate::process::limits::{Limit, Resource};
 use crate::process::{self, Life, Process};
 use crate::task::Thread;
 
@@ -109,6 +109,7 @@ fn entries(pid: u32) -> Entries {
         ("cmdline".into(), shown(pid, command_line)),
         ("comm".into(), shown(pid, |process, out| line(out, process.name()))),
         ("fd".into(), Item::Directory(Arc::new(Descriptors(pid)))),
+        ("limits".into(), shown(pid, limits)),
         ("maps".into(), Item::Text(Arc::new(Private(pid, maps)))),
         ("mounts".into(), read_only(super::mounts)),
         ("oom_score".into(), shown(pid, oom_score)),
@@ -284,6 +285,23 @@ fn stat(process: &Process, out: &mut String) -> Result<(), Errno> {
 }
 
 /// `/proc/PID/status`
+/// `/proc/PID/limits`
+fn limits(process: &Process, out: &mut String) -> Result<(), Errno> {
+    let shown = |limit: u64| match limit {
+        Limit::NONE => String::from("unlimited"),
+        limit => format!("{limit}"),
+    };
+    let mut row = |name: &str, soft: &str, hard: &str, unit: &str| {
+        print(out, format_args!("{name:<25} {soft:<20} {hard:<20} "))?;
+        if unit.is_empty() { print(out, format_args!("\n")) } else { print(out, format_args!("{unit:<10}\n")) }
+    };
+    row("Limit", "Soft Limit", "Hard Limit", "Units")?;
+    for ((name, unit), Limit { soft, hard }) in Resource::NAMES.into_iter().zip(process.limits().all()) {
+        row(name, &shown(soft), &shown(hard), unit)?;
+    }
+    Ok(())
+}
+
 fn status(process: &Process, out: &mut String) -> Result<(), Errno> {
     let usage = usage(process);
     let (letter, word) = state(process);

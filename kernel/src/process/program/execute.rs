@@ -59,6 +59,9 @@ struct Found {
 /// As `execve(2)`; the old program goes on.
 pub fn execute(request: Request) -> Result<(), Errno> {
     let process = process::this();
+    if process.is_one_too_many() {
+        return Err(Errno::EAGAIN);
+    }
     let Request { program, path, mut arguments, environment } = request;
     let found = find(program, path.clone(), &mut arguments)?;
     let (user, group) = found.program.ids;

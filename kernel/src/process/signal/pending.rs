@@ -29,6 +29,11 @@ impl Pending {
         self.set
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
     fn entries(&self) -> &[(Signal, Info)] {
         &self.entries[..self.count]
     }

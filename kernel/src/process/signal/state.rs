@@ -199,6 +199,11 @@ impl Signals {
         self.fault
     }
 
+    /// How many signals have not arrived yet.
+    pub fn waiting(&self) -> usize {
+        self.pending.count()
+    }
+
     /// Adds a signal that somebody sends.
     ///
     /// # Errors
