@@ -19,13 +19,13 @@ use super::position::{Position, Whence};
 use crate::errno::Errno;
 use crate::mm::heap;
 use crate::process;
-use crate::process::limits::Resource;
+use crate::process::limits::{self, Resource};
 use crate::sync::Rank;
 use crate::task::Mutex;
 use crate::user::Word;
 
 /// The most files that a process has open, unless it may have fewer.
-pub const FILES_MAX: usize = 1024;
+pub const FILES_MAX: usize = limits::FILES_MAX as usize;
 
 /// What an open file takes of the heap, roughly: itself, what it was opened as, its node.
 const OPEN_BYTES: usize = 512;

@@ -53,7 +53,7 @@ pub struct AddressSpace {
     home: Attached,
     readaheads: [Readahead; READAHEADS],
     pub(super) limits: [AtomicU64; Limit::COUNT],
-    pub(super) locked_pages: AtomicUsize,
+    locked_pages: AtomicUsize,
 }
 
 /// What is mapped.
@@ -69,26 +69,31 @@ pub(super) struct Layout {
 }
 
 /// The locked layout. Giving it back gives back what was promised to regions that are not there any more, or did not come.
-pub(super) struct LayoutGuard<'a>(MutexGuard<'a, Layout>);
+/// What is locked is counted then, for those who look without the lock.
+pub(super) struct LayoutGuard<'a> {
+    layout: MutexGuard<'a, Layout>,
+    locked_pages: &'a AtomicUsize,
+}
 
 impl Deref for LayoutGuard<'_> {
     type Target = Layout;
 
     fn deref(&self) -> &Layout {
-        &self.0
+        &self.layout
     }
 }
 
 impl DerefMut for LayoutGuard<'_> {
     fn deref_mut(&mut self) -> &mut Layout {
-        &mut self.0
+        &mut self.layout
     }
 }
 
 impl Drop for LayoutGuard<'_> {
     fn drop(&mut self) {
-        let promised = self.regions.totals().promised / PAGE;
-        self.promised.keep(promised);
+        let totals = self.regions.totals();
+        self.promised.keep(totals.promised / PAGE);
+        self.locked_pages.store((totals.locked / PAGE) as usize, Ordering::Relaxed);
     }
 }
 
@@ -336,7 +341,7 @@ impl AddressSpace {
     }
 
     pub(super) fn layout(&self) -> LayoutGuard<'_> {
-        LayoutGuard(self.layout.lock())
+        LayoutGuard { layout: self.layout.lock(), locked_pages: &self.locked_pages }
     }
 
     /// Gives a space that nobody else knows its layout.
@@ -406,11 +411,7 @@ impl AddressSpace {
                 .attachment_like(&object, base)
                 .unwrap_or_else(|| Attachment::new(Owner::Object(object), &self.tables, base))
         });
-        let is_locked = region.locked;
         layout.regions.insert(region)?;
-        if is_locked {
-            self.locked_pages.fetch_add((length / PAGE) as usize, Ordering::Relaxed);
-        }
         drop(layout);
         if request.locked || request.populate || locks == LockNew::BringIn {
             // As on Linux, it is mapped even if its pages cannot be had.
@@ -442,9 +443,6 @@ impl AddressSpace {
         self.tables.mappings_changed();
         for region in removed {
             self.zap(region.range.clone());
-            if region.locked {
-                self.locked_pages.fetch_sub((region.length() / PAGE) as usize, Ordering::Relaxed);
-            }
         }
         reclaim::frames_freed();
     }
@@ -571,12 +569,7 @@ impl AddressSpace {
         let locked = layout.lock_new != LockNew::No;
         let region = Region { locked, ..Region::anonymous(range, Protection::READ_WRITE, Arc::clone(&self.home)) };
         self.admit(layout, Totals::NONE, region.totals())?;
-        let pages = (region.length() / PAGE) as usize;
-        layout.regions.insert(region)?;
-        if locked {
-            self.locked_pages.fetch_add(pages, Ordering::Relaxed);
-        }
-        Ok(())
+        Ok(layout.regions.insert(region)?)
     }
 
     /// What it uses.
@@ -683,7 +676,6 @@ impl AddressSpace {
         for region in regions.iter() {
             self.zap(region.range.clone());
         }
-        self.locked_pages.store(0, Ordering::Relaxed);
         self.tables.free_tables();
         reclaim::frames_freed();
     }

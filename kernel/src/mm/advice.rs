@@ -271,7 +271,6 @@ impl AddressSpace {
             let range = range.start..layout.regions.covered_from(range.start).min(range.end);
             let before = layout.regions.totals().locked;
             layout.regions.change(&range, |region| region.locked = lock)?;
-            self.locked_pages.store((layout.regions.totals().locked / PAGE) as usize, Ordering::Relaxed);
             if before != layout.regions.totals().locked {
                 self.tables.mappings_changed();
                 self.change_words(range.clone(), |word| page_tables::with_locked(word, lock));

@@ -276,9 +276,6 @@ fn grow_stack<'a>(space: &AddressSpace, layout: &'a mut Layout, page: u64) -> Op
     }
     let added = Region { range: page..region.range.start, ..region.clone() };
     space.admit(layout, Totals::NONE, added.totals()).ok()?;
-    if added.locked {
-        space.locked_pages.fetch_add((added.length() / PAGE_SIZE as u64) as usize, Ordering::Relaxed);
-    }
     layout.regions.grow(page);
     layout.regions.find(page)
 }

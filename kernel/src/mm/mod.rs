@@ -14,7 +14,8 @@
 //! | `fault` | a page is touched |
 //! | `lru`, `reclaim`, `page_out`, [`policy`] | which page goes, when, and how; the decisions alone, without pages |
 //! | `group`, `oom` | limits of groups of processes, and who dies when nothing else helps |
-//! | `overcommit`, `statistics` | what may be promised, and what was counted, under Linux's names |
+//! | `admission`, `overcommit` | whether a space may have more: the limits of its process, and what may be promised |
+//! | `statistics` | what was counted, under Linux's names |
 //! | `kernel_map`, `stack`, `dma` | the kernel's own memory by the frame |
 //! | `heap`, [`slab`], `arena`, `blocks` | the kernel heap: objects of one size, others, and what takes frames of its own |
 //!

@@ -86,7 +86,6 @@ impl AddressSpace {
                 let fits = region.range.end == old.end && check(&grown).is_ok() && layout.regions.is_free(&grown);
                 if fits {
                     let added = Region { range: grown.clone(), ..region };
-                    self.count_locked(&added);
                     let locked = added.locked;
                     layout.regions.insert(added)?;
                     drop(layout);
@@ -111,7 +110,6 @@ impl AddressSpace {
             ..region
         };
         let locked = moved.locked;
-        self.count_locked(&moved);
         layout.regions.insert(moved)?;
         let removed = layout.regions.remove(&old)?;
         self.tables.mappings_changed();
@@ -128,12 +126,6 @@ impl AddressSpace {
 
     fn unmap_tail(&self, layout: &mut Layout, tail: Range<u64>) -> Result<(), MapError> {
         if tail.is_empty() { Ok(()) } else { self.unmap_from(layout, &tail) }
-    }
-
-    fn count_locked<A: PartialEq>(&self, region: &Region<A>) {
-        if region.locked {
-            self.locked_pages.fetch_add((region.length() / PAGE) as usize, Ordering::Relaxed);
-        }
     }
 
     /// Moves the words of `from` to the addresses from `to` on, where there are none.

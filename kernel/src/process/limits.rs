@@ -4,6 +4,9 @@ use linux_raw_sys::general as linux;
 
 use super::signal::Signal;
 
+/// The most files that a process can have open (Linux: `fs.nr_open`).
+pub const FILES_MAX: u64 = 1024;
+
 /// What a limit is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resource(u8);
@@ -123,7 +126,7 @@ impl Default for Limits {
         let mut limits = Self([Limit::new(Limit::NONE, Limit::NONE); Resource::COUNT]);
         limits.set(Resource::STACK, Limit::new(8 << 20, Limit::NONE));
         limits.set(Resource::CORE, Limit::new(0, Limit::NONE));
-        limits.set(Resource::FILES, Limit::new(1024, 4096));
+        limits.set(Resource::FILES, Limit::new(1024, FILES_MAX));
         limits.set(Resource::PROCESSES, Limit::new(1024, 1024));
         limits.set(Resource::SIGNALS, Limit::new(1024, 1024));
         limits.set(Resource::LOCKED, Limit::new(8 << 20, 8 << 20));

@@ -12,8 +12,7 @@ use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 use super::{Arguments, Calls, Outcome, require_superuser, user_data};
 use crate::arch::USER_END;
 use crate::errno::Errno;
-use crate::fs::open::FILES_MAX;
-use crate::process::limits::{Limit, Resource};
+use crate::process::limits::{FILES_MAX, Limit, Resource};
 use crate::process::program::Words;
 use crate::process::program::execute::{self, Request};
 use crate::process::signal::{ChildChange, Info, Signal};
@@ -237,7 +236,7 @@ fn limit(pid: Word, resource: Word, new: Word, old: Word) -> Outcome {
         if soft > hard {
             return Err(Errno::EINVAL);
         }
-        if resource == Resource::FILES && hard > FILES_MAX as u64 {
+        if resource == Resource::FILES && hard > FILES_MAX {
             return Err(Errno::EPERM);
         }
         if hard > before.hard && !who.is_superuser() {

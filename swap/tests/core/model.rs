@@ -288,6 +288,7 @@ impl Pair {
         self.kernel.settle();
         assert_eq!(memory.free_frames(), FRAMES, "a frame is lost");
         assert_eq!(self.kernel.swap.idle_batches(), POOL_BATCHES, "a batch is lost");
+        assert_eq!(self.kernel.memory.charged(), 0, "a slot that is free is paid for");
         for disk in 0..4 {
             self.swap_off(disk);
         }

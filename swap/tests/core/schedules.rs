@@ -35,6 +35,7 @@ fn explore(body: impl Fn(&World) + Send + Sync + Copy + 'static) {
         memory.explore(false);
         while world.disk.run_one() {}
         assert_eq!(swap.idle_batches(), POOL_BATCHES, "a batch is lost");
+        assert_eq!(memory.charged(), 0, "a slot that is free is paid for");
         assert!(swap.areas().all(|area| area.used() == 0), "a slot is lost");
         assert_eq!(memory.free_frames(), 16, "a frame is lost");
         if swap.areas().count() > 0 {

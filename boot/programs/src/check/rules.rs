@@ -49,7 +49,7 @@ fn raising() -> Outcome {
         refused("neither rule", set(1 << 32, 1 << 31), Errno::EINVAL)?;
         set(1 << 31, 1 << 31)?;
         require!(getrlimit(Resource::RLIMIT_DATA)? == (1 << 31, 1 << 31), "the limit was not set");
-        let prlimit = |pid, resource: u32, new| {
+        let prlimit = |pid: i32, resource: u32, new: *const [u64; 2]| {
             // SAFETY: the new limit is none, or one; the old one is not wanted.
             Errno::result(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new, 0_usize) })
         };
@@ -122,16 +122,16 @@ fn open_files() -> Outcome {
         refused("a fifth", dup(null.as_fd()), Errno::EMFILE)?;
         refused("a pipe", pipe(), Errno::EMFILE)?;
         // SAFETY: numbers that nothing has.
-        let duplicate = |to| Errno::result(unsafe { libc::dup2(3, to) });
+        let duplicate = |to: c_int| Errno::result(unsafe { libc::dup2(3, to) });
         refused("number 4 for one that is there", duplicate(4), Errno::EBADF)?;
         // SAFETY: the same.
-        let from = |from| Errno::result(unsafe { libc::fcntl(3, libc::F_DUPFD, from) });
+        let from = |from: c_int| Errno::result(unsafe { libc::fcntl(3, libc::F_DUPFD, from) });
         refused("a number from 4 on", from(4), Errno::EINVAL)?;
         refused("a number from 3 on", from(3), Errno::EMFILE)?;
         let mut wanted = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 5];
         // SAFETY: the list has as many entries as is said.
-        let poll = |count| Errno::result(unsafe { libc::poll(wanted.as_mut_ptr(), count, 0) });
-        refused("to look at five", { poll }(5), Errno::EINVAL)?;
+        let mut poll = |count| Errno::result(unsafe { libc::poll(wanted.as_mut_ptr(), count, 0) });
+        refused("to look at five", poll(5), Errno::EINVAL)?;
         Ok(())
     })
 }

@@ -10,7 +10,10 @@ use std::{
 use nix::{
     errno::Errno,
     libc::{self, c_int},
-    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
+    sys::{
+        mman::MmapAdvise,
+        signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
+    },
     unistd::{pipe, read, write},
 };
 use quire_protocol::contents::{Contents, hash};
@@ -49,6 +52,10 @@ fn lost_pages() -> Outcome {
         let Ok((mut memory, expected)) = out else { return 2 };
         if squeeze().is_err() {
             return 3;
+        }
+        let populated = memory.advise(0..PAGES, MmapAdvise::MADV_POPULATE_READ);
+        if populated != Err(Errno::EFAULT) || memory.lock() != Err(Errno::ENOMEM) {
+            return 4;
         }
         i32::from(hashes(&mut memory) == expected)
     })?;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{
     Direction, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, IoError, Level,
-    Locked, Machine, Purpose, Rank, Swap, SwapOnOptions,
+    Locked, Machine, PAYER_MAX, Purpose, Rank, Swap, SwapOnOptions,
 };
 
 pub mod kernel;
@@ -43,7 +43,11 @@ pub struct Memory {
     exploring: AtomicBool,
     /// How often a task let others go on without knowing what it waits for.
     pub relaxed: AtomicU64,
+    /// Slots that each of a few pay for: all but one of the folios are paid for.
+    charged: [AtomicU64; PAYERS as usize],
 }
+
+const PAYERS: u8 = PAYER_MAX + 1;
 
 struct Frame {
     state: FolioState,
@@ -84,6 +88,11 @@ thread_local! {
 }
 
 impl Memory {
+    /// Slots that somebody pays for.
+    pub fn charged(&self) -> u64 {
+        self.charged.iter().map(|slots| slots.load(Ordering::Relaxed)).sum()
+    }
+
     /// A machine with so many frames, which is this thread's from now on.
     pub fn new(frames: usize) -> &'static Self {
         let memory = Box::leak(Box::new(Self {
@@ -102,6 +111,7 @@ impl Memory {
             cpu: AtomicU8::new(0),
             exploring: AtomicBool::new(false),
             relaxed: AtomicU64::new(0),
+            charged: [const { AtomicU64::new(0) }; PAYERS as usize],
         }));
         memory.enter();
         memory
@@ -350,6 +360,20 @@ impl Machine for Fake {
         if memory().exploring.load(Ordering::Relaxed) {
             shuttle::thread::yield_now();
         }
+    }
+
+    fn charge_slots(folio: &FakeFolio, slots: u32) -> Option<u8> {
+        let payer = (folio.number % u64::from(PAYERS)) as u8;
+        if payer != 0 {
+            memory().charged[usize::from(payer)].fetch_add(slots.into(), Ordering::Relaxed);
+        }
+        Some(payer)
+    }
+
+    fn uncharge_slots(payer: u8, slots: u32) {
+        assert_ne!(payer, 0);
+        let before = memory().charged[usize::from(payer)].fetch_sub(slots.into(), Ordering::Relaxed);
+        assert!(before >= slots.into(), "{payer} paid for {before} slots, and {slots} are given back");
     }
 
     fn added_to_cache(_: &FakeFolio) {
