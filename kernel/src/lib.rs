@@ -12,6 +12,7 @@
 //! | [`errno`] | Linux's error numbers, for system calls and attributes |
 //! | [`fallible`] | memory of the kernel heap that may be refused |
 //! | [`fs`] | files: initramfs, tmpfs, devices, `/proc` and `/sys` |
+//! | [`futex`] | words of memory that tasks wait for |
 //! | [`mm`] | frames, address spaces, page faults, reclaim |
 //! | [`process`] | processes: programs in ring 3, their signals, their beginning and end |
 //! | `syscall` | system calls, by Linux's numbers |
@@ -47,6 +48,7 @@ pub mod disk;
 pub mod errno;
 pub mod fallible;
 pub mod fs;
+pub mod futex;
 #[cfg(target_os = "none")]
 pub mod ghost;
 pub mod leaving;

@@ -68,6 +68,8 @@ ranks! {
     KernelMap,
     /// The kernel heap.
     Heap,
+    /// Who waits for a futex.
+    Futexes,
     /// A disk's virtqueue.
     Disk,
     /// The lists of pages to reclaim.

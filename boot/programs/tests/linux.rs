@@ -33,6 +33,7 @@ fn linux_passes_the_checks_that_any_machine_can_run() {
         "files",
         "found",
         "frames",
+        "futexes",
         "handlers",
         "mappings",
         "numbers",

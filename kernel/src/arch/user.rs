@@ -13,6 +13,7 @@ use crate::user::{Fault, UserPtr, UserRange};
 
 global_asm!(
     ".global quire_user_copy, quire_user_copy_end, quire_user_touch, quire_user_touch_end, quire_user_copy_failed",
+    ".global quire_user_load, quire_user_load_end, quire_user_exchange, quire_user_exchange_end",
     // rdi destination, rsi source, rdx bytes; returns the bytes that were not copied.
     "quire_user_copy:",
     "pushfq",
@@ -41,6 +42,31 @@ global_asm!(
     "xor eax, eax",
     "popfq",
     "ret",
+    // rdi address of four bytes, rsi where they go: one load.
+    "quire_user_load:",
+    "pushfq",
+    "pushfq",
+    "or dword ptr [rsp], 0x40000",
+    "popfq",
+    "mov eax, [rdi]",
+    "quire_user_load_end:",
+    "mov [rsi], eax",
+    "xor eax, eax",
+    "popfq",
+    "ret",
+    // rdi address of four bytes, rsi where what was there goes, edx what is expected, ecx what replaces that.
+    "quire_user_exchange:",
+    "pushfq",
+    "pushfq",
+    "or dword ptr [rsp], 0x40000",
+    "popfq",
+    "mov eax, edx",
+    "lock cmpxchg [rdi], ecx",
+    "quire_user_exchange_end:",
+    "mov [rsi], eax",
+    "xor eax, eax",
+    "popfq",
+    "ret",
     "quire_user_copy_failed:",
     "mov eax, 1",
     "popfq",
@@ -52,14 +78,23 @@ unsafe extern "C" {
     fn quire_user_copy_end();
     fn quire_user_touch(address: u64) -> u64;
     fn quire_user_touch_end();
+    fn quire_user_load(address: u64, to: *mut u32) -> u64;
+    fn quire_user_load_end();
+    fn quire_user_exchange(address: u64, found: *mut u32, expected: u32, new: u32) -> u64;
+    fn quire_user_exchange_end();
     fn quire_user_copy_failed();
 }
 
 /// Where a kernel fault at `instruction` continues if it cannot be served; `None` when the kernel may not fault there.
 pub fn recovery_address(instruction: u64) -> Option<u64> {
-    let copy = quire_user_copy as *const () as u64..quire_user_copy_end as *const () as u64;
-    let touch = quire_user_touch as *const () as u64..quire_user_touch_end as *const () as u64;
-    (copy.contains(&instruction) || touch.contains(&instruction)).then_some(quire_user_copy_failed as *const () as u64)
+    let routines = [
+        (quire_user_copy as *const (), quire_user_copy_end as *const ()),
+        (quire_user_touch as *const (), quire_user_touch_end as *const ()),
+        (quire_user_load as *const (), quire_user_load_end as *const ()),
+        (quire_user_exchange as *const (), quire_user_exchange_end as *const ()),
+    ];
+    let may_fault = routines.iter().any(|(start, end)| (*start as u64..*end as u64).contains(&instruction));
+    may_fault.then_some(quire_user_copy_failed as *const () as u64)
 }
 
 impl UserRange {
@@ -103,6 +138,36 @@ impl UserRange {
         // SAFETY: the address is in the user half, which no Rust object of the kernel occupies; a fault there is recovered
         // from.
         if unsafe { quire_user_touch(self.start().address()) } == 0 { Ok(()) } else { Err(Fault) }
+    }
+}
+
+impl UserPtr<u32> {
+    /// Reads the number that it points to in one load, so that what another task stores there meanwhile is read as a whole
+    /// or not at all. The load orders nothing: whoever needs an order takes a lock around it.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn load(self) -> Result<u32, Fault> {
+        self.cast::<u8>().range(size_of::<u32>() as u64)?;
+        let mut found = 0;
+        // SAFETY: `found` outlives the call; the address is in the user half, whose bytes are plain data, and a fault
+        // there is recovered from.
+        let failed = unsafe { quire_user_load(self.address(), &raw mut found) };
+        if failed == 0 { Ok(found) } else { Err(Fault) }
+    }
+
+    /// Replaces the number that it points to by `new` if it is `expected`, in one step for all tasks; returns what was
+    /// there.
+    ///
+    /// # Errors
+    /// [`Fault`], also if it may only be read.
+    pub fn compare_exchange(self, expected: u32, new: u32) -> Result<u32, Fault> {
+        self.cast::<u8>().range(size_of::<u32>() as u64)?;
+        let mut found = 0;
+        // SAFETY: `found` outlives the call; the address is in the user half, which no Rust object of the kernel
+        // occupies, and a fault there is recovered from.
+        let failed = unsafe { quire_user_exchange(self.address(), &raw mut found, expected, new) };
+        if failed == 0 { Ok(found) } else { Err(Fault) }
     }
 }
 

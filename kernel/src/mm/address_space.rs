@@ -324,6 +324,11 @@ impl AddressSpace {
         space
     }
 
+    /// A number that no other space has.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
     /// The root of its page tables.
     pub fn root(&self) -> FrameNumber {
         self.tables.root()

@@ -10,6 +10,7 @@
 //! | `page_tables` | the words of one space's tables, what they say and own, and their lock |
 //! | `address_space`, `fork`, `remap`, `advice` | mapping, copying, moving, advice and locking |
 //! | `object` | pages of files and of shared memory, by index; they go to swap as private pages do |
+//! | `sharing` | who else can reach a byte |
 //! | `rmap` | from a frame to every word that maps it |
 //! | `fault` | a page is touched |
 //! | `lru`, `reclaim`, `page_out`, [`policy`] | which page goes, when, and how; the decisions alone, without pages |
@@ -95,6 +96,8 @@ pub mod region;
 pub mod remap;
 #[cfg(target_os = "none")]
 pub(crate) mod rmap;
+#[cfg(target_os = "none")]
+pub mod sharing;
 pub mod slab;
 #[cfg(target_os = "none")]
 pub mod stack;

@@ -163,6 +163,11 @@ impl Object {
         }))
     }
 
+    /// A number that no other object has while this one lives.
+    pub fn number(&self) -> u32 {
+        self.mappers.mark(0).owner
+    }
+
     /// How many bytes there are.
     pub fn length(&self) -> u64 {
         self.length.load(Ordering::Acquire)

@@ -21,6 +21,7 @@ use crate::fs::Program;
 use crate::fs::namespace::Location;
 use crate::fs::node::Handle;
 use crate::fs::open::Descriptors;
+use crate::futex::{self, robust};
 use crate::mm::AddressSpace;
 use crate::mm::admission::Limit as Of;
 use crate::mm::group::{self, Group};
@@ -56,6 +57,17 @@ pub enum Unfinished {
         files: UserPtr<[u32; 2]>,
         /// How many there are.
         count: usize,
+        /// When it ends; `None` for never.
+        deadline: Option<Duration>,
+    },
+    /// `futex(2)`, waiting.
+    Futex {
+        /// The word.
+        word: futex::Word,
+        /// What it was.
+        value: u32,
+        /// With which wake-ups it ends.
+        bits: u32,
         /// When it ends; `None` for never.
         deadline: Option<Duration>,
     },
@@ -109,6 +121,8 @@ pub struct Process {
     pub(super) write_at_start: AtomicU64,
     /// Where its number is to be cleared when it leaves its memory; 0 for nowhere.
     pub(super) clear_at_end: AtomicU64,
+    /// Where the list of the locks begins that it may hold at its end; 0 for nowhere.
+    robust_list: AtomicU64,
     pub(super) alarm: Snapshot<Alarm>,
     /// The area for restartable sequences.
     rseq: Snapshot<Option<Area>>,
@@ -155,6 +169,7 @@ impl Process {
             release: WaitQueue::new(),
             write_at_start: AtomicU64::new(0),
             clear_at_end: AtomicU64::new(0),
+            robust_list: AtomicU64::new(0),
             alarm: Snapshot::new(Alarm::NONE),
             rseq: Snapshot::new(None),
             is_one_too_many: AtomicBool::new(false),
@@ -353,6 +368,16 @@ impl Process {
     /// Has its number cleared at `place` when it leaves its memory, unless it is null (`set_tid_address`).
     pub fn clear_number_at(&self, place: UserPtr<u32>) {
         self.clear_at_end.store(place.address(), Ordering::Relaxed);
+    }
+
+    /// Where the list of the locks begins that it may hold at its end; null if it has none.
+    pub fn robust_list(&self) -> UserPtr<robust::Head> {
+        UserPtr::new(self.robust_list.load(Ordering::Relaxed))
+    }
+
+    /// Says where the list of the locks begins that it may hold at its end; a child has none.
+    pub fn set_robust_list(&self, head: UserPtr<robust::Head>) {
+        self.robust_list.store(head.address(), Ordering::Relaxed);
     }
 
     /// What an out-of-memory kill adds to its badness, from -1000 (never) to 1000 (first).

@@ -15,6 +15,7 @@ use super::signal::ChildChange;
 use super::table::{self, Children};
 use crate::errno::Errno;
 use crate::fs::terminal;
+use crate::futex::{self, robust};
 use crate::log;
 use crate::mm::AddressSpace;
 use crate::task::{WaitQueue, scheduler};
@@ -48,6 +49,7 @@ fn give_everything_back(process: &Arc<Process>, end: ChildChange) {
 
 /// Leaves the process's memory for good, or for that of another program; a parent that lent it may go on.
 pub(super) fn leave_space(process: &Process, next: Option<Arc<AddressSpace>>) {
+    robust::release(process);
     clear_number(process);
     if let Some(space) = process.space() {
         process.usage.most_resident.fetch_max(space.usage().peak as u64, Ordering::Relaxed);
@@ -56,12 +58,13 @@ pub(super) fn leave_space(process: &Process, next: Option<Arc<AddressSpace>>) {
     release_parent(process);
 }
 
-/// Does what `set_tid_address` asked for: with one thread nobody waits for it, but it is cleared.
+/// Does what `set_tid_address` asked for.
 fn clear_number(process: &Process) {
     let address = process.clear_at_end.swap(0, Ordering::Relaxed);
     if address != 0 && !process.standing().is_killed() {
         // A program that gave a bad address gets nothing cleared.
         let _ = UserPtr::new(address).write(0_u32);
+        let _ = futex::wake(futex::Word { address: UserPtr::new(address), is_private: false }, u32::MAX, 1);
     }
 }
 

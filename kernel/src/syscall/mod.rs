@@ -12,6 +12,7 @@
 mod descriptor;
 mod directory;
 mod file;
+mod futex;
 mod identity;
 mod location;
 mod memory;
@@ -73,6 +74,7 @@ const LISTS: &[Calls] = &[
     descriptor::CALLS,
     directory::CALLS,
     file::CALLS,
+    futex::CALLS,
     identity::CALLS,
     location::CALLS,
     memory::CALLS,

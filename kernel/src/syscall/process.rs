@@ -31,7 +31,6 @@ pub(super) const CALLS: Calls = &[
     (linux::__NR_wait4, wait4),
     (linux::__NR_waitid, waitid),
     (linux::__NR_set_tid_address, set_tid_address),
-    (linux::__NR_set_robust_list, set_robust_list),
     (linux::__NR_arch_prctl, arch_prctl),
     (linux::__NR_prlimit64, prlimit64),
     (linux::__NR_getrlimit, getrlimit),
@@ -190,12 +189,6 @@ fn set_tid_address(arguments: &Arguments) -> Outcome {
     let process = process::this();
     process.clear_number_at(arguments.word(0).pointer());
     Ok(u64::from(process.pid()))
-}
-
-/// Locks that a thread holds as it ends matter only to other threads, of which there are none.
-fn set_robust_list(arguments: &Arguments) -> Outcome {
-    const HEAD_BYTES: u64 = 24;
-    if arguments.word(1).bits() == HEAD_BYTES { Ok(0) } else { Err(Errno::EINVAL) }
 }
 
 fn arch_prctl(arguments: &Arguments) -> Outcome {

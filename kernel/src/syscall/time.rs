@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use linux_raw_sys::general as linux;
 
+use super::futex;
 use super::poll::poll_until;
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
@@ -181,6 +182,7 @@ fn restart_syscall(_: &Arguments) -> Outcome {
     match process::this().unfinished.replace(None) {
         Some(Unfinished::Sleep { deadline, remainder }) => sleep(deadline, remainder),
         Some(Unfinished::Poll { files, count, deadline }) => poll_until(files, count, deadline),
+        Some(Unfinished::Futex { word, value, bits, deadline }) => futex::wait(word, value, bits, deadline),
         None => Err(Errno::EINTR),
     }
 }

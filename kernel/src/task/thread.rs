@@ -90,6 +90,8 @@ pub struct Thread {
     /// When it wants to be woken, in nanoseconds since boot.
     pub(super) wake_at: AtomicU64,
     fail_nth: Countdown,
+    /// Who has it in a queue has let it go.
+    woken: AtomicBool,
 }
 
 // The macro's adapters are `Copy` and clone themselves by hand.
@@ -135,6 +137,7 @@ impl Thread {
             sleep_link: LinkedListAtomicLink::new(),
             wake_at: AtomicU64::new(0),
             fail_nth: Countdown::default(),
+            woken: AtomicBool::new(false),
         })
     }
 
@@ -234,6 +237,17 @@ impl Thread {
     /// Whether the process whose thread it is ends as soon as it can: nothing is worth waiting for any more.
     pub fn is_killed(&self) -> bool {
         self.process().is_some_and(|process| process.standing().is_killed())
+    }
+
+    /// Whether it was let go of since it was queued somewhere, see [`Self::set_woken`].
+    pub fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::Acquire)
+    }
+
+    /// Notes that it is about to be queued (`false`), or that it was let go of, which whoever does that says before it
+    /// unparks it.
+    pub fn set_woken(&self, woken: bool) {
+        self.woken.store(woken, Ordering::Release);
     }
 
     /// Waits until the thread runs no more.

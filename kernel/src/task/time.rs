@@ -54,6 +54,11 @@ pub fn since_1970() -> Duration {
     since_boot() + Duration::from_nanos(BOOT_SINCE_1970.load(Ordering::Relaxed))
 }
 
+/// The time since boot at which it is this long since the beginning of 1970; zero for what was before.
+pub fn to_since_boot(since_1970: Duration) -> Duration {
+    since_1970.saturating_sub(Duration::from_nanos(BOOT_SINCE_1970.load(Ordering::Relaxed)))
+}
+
 /// Sets the time by the machine's clock, which nothing else uses; if there is none, the boot was in 1970.
 pub fn read_clock() {
     // SAFETY: this is called once, at the start, and nothing else uses the clock.

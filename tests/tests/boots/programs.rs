@@ -46,6 +46,11 @@ fn files_and_pipes_are_written_and_read_and_numbers_at_the_edges_are_refused() {
 }
 
 #[test]
+fn tasks_wait_for_words_of_memory() {
+    check("futexes", 11, with_swap(Size::mebibytes(40), Size::mebibytes(16)));
+}
+
+#[test]
 fn restartable_sequences_begin_anew() {
     check("sequences", 5, Machine::new());
 }

@@ -15,6 +15,7 @@ mod elf;
 mod files;
 mod found;
 mod frames;
+mod futexes;
 mod group_swap;
 mod handlers;
 mod limits;
@@ -84,6 +85,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         found::CHECKS,
         frames::CHECKS,
         group_swap::CHECKS,
+        futexes::CHECKS,
         handlers::CHECKS,
         limits::CHECKS,
         mappings::CHECKS,

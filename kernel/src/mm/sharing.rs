@@ -1,0 +1,57 @@
+//! Who else can reach a byte of an address space's memory, whether its page is in memory or not.
+
+use alloc::sync::Arc;
+
+use quire_swap::header::PAGE_SIZE;
+
+use super::address_space::AddressSpace;
+use super::fault::{self, Access};
+use super::object::Object;
+use crate::task::Fatal;
+
+/// Where a byte belongs.
+pub enum Reach {
+    /// To this address space alone.
+    Space,
+    /// To an object: whoever maps the object has the byte as well.
+    Object {
+        /// The object.
+        object: Arc<Object>,
+        /// The byte's place in it.
+        offset: u64,
+    },
+}
+
+impl AddressSpace {
+    /// Where the byte at `address` belongs. The page is touched first, to be written if it may be (Linux: `get_futex_key`).
+    ///
+    /// # Errors
+    /// Why it cannot be touched. Private memory that may only be read belongs to its object while that has the page; if it
+    /// was written before, it cannot be said to whom it belongs.
+    pub fn reach(&self, address: u64) -> Result<Reach, Fatal> {
+        let page = address / PAGE_SIZE as u64 * PAGE_SIZE as u64;
+        loop {
+            let (object, shared, write) = {
+                let layout = self.layout();
+                let region = layout.regions.find(page).ok_or(Fatal::NotMapped(address))?;
+                (region.object.clone(), region.shared, region.protection.write)
+            };
+            fault::serve(self, page, Access { write, execute: false, user: true })?;
+            if write && !shared {
+                return Ok(Reach::Space);
+            }
+            let attached = object.ok_or(Fatal::NotAllowed(address))?;
+            if !shared {
+                let word = self.tables.word(page);
+                match self.tables.folio(page, word) {
+                    Some(folio) if folio.is_of_object() => {}
+                    Some(_) => return Err(Fatal::NotAllowed(address)),
+                    // Reclaim was faster.
+                    None => continue,
+                }
+            }
+            let object = attached.object().ok_or(Fatal::NotMapped(address))?;
+            return Ok(Reach::Object { object: Arc::clone(object), offset: address.wrapping_sub(attached.base()) });
+        }
+    }
+}

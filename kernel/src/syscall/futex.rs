@@ -1,0 +1,97 @@
+//! Sleeping until a word of memory changes, and the locks of those who end (Linux: `kernel/futex/syscalls.c`).
+
+use core::time::Duration;
+
+use linux_raw_sys::general as linux;
+
+use super::time::read_duration;
+use super::{Arguments, Calls, Outcome};
+use crate::errno::Errno;
+use crate::futex::{self, robust};
+use crate::process::{self, Unfinished, this};
+use crate::task::time;
+use crate::user::{UserPtr, Word};
+
+pub(super) const CALLS: Calls = &[
+    (linux::__NR_futex, futex),
+    (linux::__NR_set_robust_list, set_robust_list),
+    (linux::__NR_get_robust_list, get_robust_list),
+];
+
+/// Any bits will do.
+const ALL_BITS: u32 = linux::FUTEX_BITSET_MATCH_ANY;
+
+fn futex(arguments: &Arguments) -> Outcome {
+    let [address, operation, value, timeout, other, value3] = arguments.words();
+    let flags = operation.low() & !linux::FUTEX_CMD_MASK.cast_unsigned();
+    let is_private = flags & linux::FUTEX_PRIVATE_FLAG != 0;
+    let is_real_time = flags & linux::FUTEX_CLOCK_REALTIME != 0;
+    let word = futex::Word { address: address.pointer(), is_private };
+    let command = operation.low() & linux::FUTEX_CMD_MASK.cast_unsigned();
+    let has_timeout = matches!(command, linux::FUTEX_WAIT | linux::FUTEX_WAIT_BITSET) && !timeout.is_zero();
+    let timeout_given = if has_timeout { Some(read_duration(timeout.pointer())?) } else { None };
+    if is_real_time && command != linux::FUTEX_WAIT_BITSET {
+        return Err(Errno::ENOSYS);
+    }
+    match command {
+        linux::FUTEX_WAIT => {
+            let deadline = timeout_given.map(|span| time::since_boot().saturating_add(span));
+            wait(word, value.low(), ALL_BITS, deadline)
+        }
+        linux::FUTEX_WAIT_BITSET => {
+            let deadline = timeout_given.map(|end| if is_real_time { time::to_since_boot(end) } else { end });
+            wait(word, value.low(), value3.low(), deadline)
+        }
+        linux::FUTEX_WAKE => wake(word, ALL_BITS, value),
+        linux::FUTEX_WAKE_BITSET => wake(word, value3.low(), value),
+        linux::FUTEX_REQUEUE | linux::FUTEX_CMP_REQUEUE => {
+            let expected = (command == linux::FUTEX_CMP_REQUEUE).then(|| value3.low());
+            let to = futex::Word { address: other.pointer(), is_private };
+            // The timeout's place has a number here.
+            let counts = [value, timeout].map(|count| usize::try_from(count.int()).map_err(|_| Errno::EINVAL));
+            let [wake, more] = counts;
+            futex::requeue((word, to), wake?, more?, expected).map(|count| count as u64)
+        }
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+fn wake(word: futex::Word, bits: u32, most: Word) -> Outcome {
+    // As on Linux, which counts one before it looks whether that was enough.
+    let most = usize::try_from(most.int()).unwrap_or(0).max(1);
+    futex::wake(word, bits, most).map(|count| count as u64)
+}
+
+/// Also what `restart_syscall` goes on with after a signal without a handler.
+pub(super) fn wait(word: futex::Word, value: u32, bits: u32, deadline: Option<Duration>) -> Outcome {
+    let outcome = futex::wait(word, value, bits, deadline);
+    if outcome == Err(Errno::RESTART) && deadline.is_some() {
+        this().unfinished.replace(Some(Unfinished::Futex { word, value, bits, deadline }));
+        return Err(Errno::RESTART_LATER);
+    }
+    outcome.map(|()| 0)
+}
+
+fn set_robust_list(arguments: &Arguments) -> Outcome {
+    let [head, length, ..] = arguments.words();
+    if length.count(size_of::<robust::Head>()) != Some(size_of::<robust::Head>()) {
+        return Err(Errno::EINVAL);
+    }
+    this().set_robust_list(head.pointer());
+    Ok(0)
+}
+
+fn get_robust_list(arguments: &Arguments) -> Outcome {
+    let [pid, head, length, ..] = arguments.words();
+    let process = match pid.low() {
+        0 => this(),
+        pid => process::find(pid).ok_or(Errno::ESRCH)?,
+    };
+    if !this().may_look_into(&process) {
+        return Err(Errno::EPERM);
+    }
+    length.pointer::<u64>().write(size_of::<robust::Head>() as u64)?;
+    let list: UserPtr<robust::Head> = process.robust_list();
+    head.pointer::<u64>().write(list.address())?;
+    Ok(0)
+}
