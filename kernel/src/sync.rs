@@ -88,6 +88,8 @@ ranks! {
     Mappers,
     /// One address space's list of regions; sleeps.
     Regions,
+    /// The locks that programs have on files; sleeps.
+    FileLocks,
     /// The terminal's line discipline; sleeps, as do the locks that follow.
     Terminal,
     /// A pipe's bytes.

@@ -11,6 +11,8 @@
 //! | `synthetic` | `/proc`, `/sys`, `/sys/fs/cgroup` | lists of functions that make text |
 //! | `pipe` | nowhere | pipes without a name |
 //!
+//! Who has locked which bytes of a file is nobody's but [`lock`]'s.
+//!
 //! A device's node only has its number; `device` knows what opening it means.
 //!
 //! # The initramfs
@@ -40,6 +42,7 @@ pub mod initramfs;
 pub mod kmsg;
 #[cfg(target_os = "none")]
 pub mod limit;
+pub mod lock;
 pub mod mount;
 #[cfg(target_os = "none")]
 pub mod namespace;

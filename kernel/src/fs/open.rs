@@ -9,10 +9,11 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use linux_raw_sys::general as linux;
 
+use super::lock;
 use super::node::{File, Handle, Wait};
 use super::poll::Ready;
 use super::position::{Position, Whence};
@@ -42,6 +43,16 @@ pub struct OpenFile {
     path: Box<[u8]>,
     flags: AtomicU32,
     position: AtomicU64,
+    /// Whether it has ever asked for a lock.
+    may_have_locks: AtomicBool,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if *self.may_have_locks.get_mut() {
+            lock::forget_open_file(self.number(), self.node.metadata().identity());
+        }
+    }
 }
 
 impl OpenFile {
@@ -54,7 +65,25 @@ impl OpenFile {
             return Err(Errno::ENFILE);
         }
         let flags = AtomicU32::new(flags & !ONLY_FOR_OPENING);
-        Ok(Arc::new(Self { node, file, path: path.into(), flags, position: AtomicU64::new(0) }))
+        Ok(Arc::new(Self {
+            node,
+            file,
+            path: path.into(),
+            flags,
+            position: AtomicU64::new(0),
+            may_have_locks: AtomicBool::new(false),
+        }))
+    }
+
+    /// What no other open file has as long as this one is open: where it is.
+    fn number(&self) -> u64 {
+        core::ptr::from_ref(self).addr() as u64
+    }
+
+    /// Whose the locks are that it is about to ask for.
+    pub fn lock_owner(&self) -> lock::ranges::Owner {
+        self.may_have_locks.store(true, Ordering::Relaxed);
+        lock::ranges::Owner::OpenFile(self.number())
     }
 
     /// What was opened.
@@ -236,6 +265,17 @@ struct Slot {
     close_on_exec: bool,
 }
 
+impl Slot {
+    /// The current process has this number no more, and so, as POSIX says, no record locks on the file, whatever other
+    /// numbers it has of it.
+    fn close(self) {
+        let Self { file, .. } = self;
+        if let Some(process) = process::current().filter(|_| file.flags() & linux::O_PATH == 0) {
+            lock::forget_process(process.pid(), || file.node().metadata().identity());
+        }
+    }
+}
+
 /// A process's open files, by number.
 pub struct Descriptors {
     slots: Mutex<Vec<Option<Slot>>>,
@@ -282,6 +322,7 @@ impl Descriptors {
         }
         // Closing may sleep, or take locks above this one: not under it.
         drop(slots);
+        closed.into_iter().for_each(Slot::close);
     }
 
     /// The open file of that number.
@@ -341,7 +382,9 @@ impl Descriptors {
         make_room(&mut slots, descriptor as usize)?;
         let before = slots[descriptor as usize].replace(Slot { file, close_on_exec });
         drop(slots);
-        drop(before);
+        if let Some(before) = before {
+            before.close();
+        }
         Ok(())
     }
 
@@ -351,7 +394,7 @@ impl Descriptors {
     /// `EBADF`.
     pub fn close(&self, descriptor: u32) -> Result<(), Errno> {
         let slot = self.slots.lock().get_mut(descriptor as usize).and_then(Option::take);
-        slot.map(drop).ok_or(Errno::EBADF)
+        slot.map(Slot::close).ok_or(Errno::EBADF)
     }
 
     /// The numbers in use, from `from` on.

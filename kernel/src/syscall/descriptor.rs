@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use linux_raw_sys::general as linux;
 
 use super::location::{start_at, this_start};
+use super::lock;
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
@@ -130,7 +131,7 @@ fn fcntl(arguments: &Arguments) -> Outcome {
             file.set_flags(flags);
             Ok(0)
         }
-        _ => Err(Errno::EINVAL),
+        command => lock::fcntl(&file, command, argument.pointer()).unwrap_or(Err(Errno::EINVAL)),
     }
 }
 

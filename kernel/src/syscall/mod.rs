@@ -15,6 +15,7 @@ mod file;
 mod futex;
 mod identity;
 mod location;
+mod lock;
 mod memory;
 mod messages;
 mod metadata;
@@ -77,6 +78,7 @@ const LISTS: &[Calls] = &[
     futex::CALLS,
     identity::CALLS,
     location::CALLS,
+    lock::CALLS,
     memory::CALLS,
     messages::CALLS,
     metadata::CALLS,

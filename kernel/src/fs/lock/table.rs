@@ -1,0 +1,290 @@
+//! The locks on all files, and which processes wait for one.
+
+use alloc::vec::Vec;
+
+use super::ranges::{Lock, Locks, Mode, Owner, Span};
+use crate::fallible::{NoMemory, TryVec};
+
+/// What a file is known by: its file system's number and its own.
+pub type Identity = (u64, u64);
+
+/// What sort of lock: the two do not conflict with one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// On spans of bytes (`fcntl`).
+    Record,
+    /// On the whole file (`flock`).
+    Whole,
+}
+
+/// What a call asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The file.
+    pub file: Identity,
+    /// What sort of lock.
+    pub sort: Sort,
+    /// Who asks.
+    pub owner: Owner,
+    /// On which bytes.
+    pub span: Span,
+    /// The lock that it wants to have there; `None` to have none.
+    pub mode: Option<Mode>,
+}
+
+impl Request {
+    fn lock(&self) -> Option<Lock> {
+        Some(Lock { owner: self.owner, span: self.span, mode: self.mode? })
+    }
+}
+
+/// Why a request is not granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Another has a lock that conflicts. Its own lock may be gone (`flock` changes a lock by giving it up first).
+    Conflict,
+    /// It would wait for one that waits for it.
+    Deadlock,
+    /// There is no memory to note it.
+    NoMemory,
+}
+
+impl From<NoMemory> for Refusal {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+struct File {
+    identity: Identity,
+    records: Locks,
+    wholes: Locks,
+}
+
+impl File {
+    const fn locks(&mut self, sort: Sort) -> &mut Locks {
+        match sort {
+            Sort::Record => &mut self.records,
+            Sort::Whole => &mut self.wholes,
+        }
+    }
+}
+
+/// A process that waits for a record lock.
+struct Wait {
+    pid: u32,
+    request: Request,
+    /// The process that is asked about waits for this one, perhaps by way of others.
+    is_reached: bool,
+    /// Those that this one waits for are reached as well.
+    is_followed: bool,
+}
+
+/// All locks, and the processes that wait for record locks.
+#[derive(Default)]
+pub struct Table {
+    /// By identity; each has a lock.
+    files: Vec<File>,
+    /// By number.
+    waits: Vec<Wait>,
+}
+
+impl Table {
+    /// Nothing is locked.
+    pub const fn new() -> Self {
+        Self { files: Vec::new(), waits: Vec::new() }
+    }
+
+    /// Whether nothing is locked.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    fn position(&self, file: Identity) -> Result<usize, usize> {
+        self.files.binary_search_by_key(&file, |file| file.identity)
+    }
+
+    fn locks(&self, request: &Request) -> Option<&Locks> {
+        let file = &self.files[self.position(request.file).ok()?];
+        Some(if request.sort == Sort::Record { &file.records } else { &file.wholes })
+    }
+
+    fn conflicts(&self, request: &Request) -> impl Iterator<Item = &Lock> {
+        let locks = self.locks(request).zip(request.lock());
+        locks.into_iter().flat_map(|(locks, wanted)| locks.conflicts(wanted))
+    }
+
+    /// A lock that keeps the request from being granted; for one that gives up, a lock that would be given up.
+    pub fn conflict(&self, request: &Request) -> Option<Lock> {
+        match request.mode {
+            Some(_) => self.conflicts(request).next().copied(),
+            None => self.locks(request)?.own(request.owner, request.span).copied(),
+        }
+    }
+
+    /// Grants the request if nothing conflicts.
+    ///
+    /// # Errors
+    /// [`Refusal::Conflict`], [`Refusal::NoMemory`].
+    pub fn set(&mut self, request: &Request) -> Result<(), Refusal> {
+        if request.sort == Sort::Whole {
+            if self.locks(request).and_then(|locks| locks.own(request.owner, request.span)).map(|lock| lock.mode)
+                == request.mode
+            {
+                return Ok(());
+            }
+            // As on Linux: others may take it before the new one is had.
+            self.forget(request.file, request.sort, request.owner);
+        }
+        if self.conflicts(request).next().is_some() {
+            return Err(Refusal::Conflict);
+        }
+        let index = match self.position(request.file) {
+            Ok(index) => index,
+            Err(_) if request.mode.is_none() => return Ok(()),
+            Err(index) => {
+                self.files.make_room(1)?;
+                let file = File { identity: request.file, records: Locks::new(), wholes: Locks::new() };
+                self.files.insert(index, file);
+                index
+            }
+        };
+        let outcome = self.files[index].locks(request.sort).set(request.owner, request.span, request.mode);
+        self.drop_if_empty(index);
+        Ok(outcome?)
+    }
+
+    /// Takes away all locks of this sort that the owner has on the file; whether there were any.
+    pub fn forget(&mut self, file: Identity, sort: Sort, owner: Owner) -> bool {
+        let Ok(index) = self.position(file) else { return false };
+        let had_any = self.files[index].locks(sort).forget(owner);
+        self.drop_if_empty(index);
+        had_any
+    }
+
+    fn drop_if_empty(&mut self, index: usize) {
+        let file = &self.files[index];
+        if file.records.is_empty() && file.wholes.is_empty() {
+            self.files.remove(index);
+        }
+        if self.files.is_empty() {
+            // What many locks needed is not kept when they have gone.
+            self.files = Vec::new();
+        }
+    }
+
+    /// Notes that the process waits for what it requests.
+    ///
+    /// # Errors
+    /// [`Refusal::Deadlock`], [`Refusal::NoMemory`].
+    pub fn begin_wait(&mut self, pid: u32, request: Request) -> Result<(), Refusal> {
+        self.end_wait(pid);
+        if self.is_waited_for(pid, &request) {
+            return Err(Refusal::Deadlock);
+        }
+        let place = self.waits.partition_point(|wait| wait.pid < pid);
+        self.waits.make_room(1)?;
+        self.waits.insert(place, Wait { pid, request, is_reached: false, is_followed: false });
+        Ok(())
+    }
+
+    /// The process waits no more.
+    pub fn end_wait(&mut self, pid: u32) {
+        self.waits.retain(|wait| wait.pid != pid);
+    }
+
+    /// Whether one whose lock conflicts with the request waits for `pid`, perhaps by way of others. Locks of open file
+    /// descriptions are nobody's in particular, so those who wait for them are not followed (Linux: `posix_locks_deadlock`).
+    fn is_waited_for(&mut self, pid: u32, request: &Request) -> bool {
+        for wait in &mut self.waits {
+            (wait.is_reached, wait.is_followed) = (false, false);
+        }
+        let mut next = *request;
+        loop {
+            let mut waits = core::mem::take(&mut self.waits);
+            let mut is_found = false;
+            for lock in self.conflicts(&next) {
+                let Owner::Process(holder) = lock.owner else { continue };
+                is_found |= holder == pid;
+                if let Ok(place) = waits.binary_search_by_key(&holder, |wait| wait.pid) {
+                    waits[place].is_reached = true;
+                }
+            }
+            self.waits = waits;
+            if is_found {
+                return true;
+            }
+            let Some(wait) = self.waits.iter_mut().find(|wait| wait.is_reached && !wait.is_followed) else {
+                return false;
+            };
+            wait.is_followed = true;
+            next = wait.request;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: Identity = (1, 1);
+
+    fn request(pid: u32, byte: u64, mode: Mode) -> Request {
+        let span = Span { first: byte, last: byte };
+        Request { file: FILE, sort: Sort::Record, owner: Owner::Process(pid), span, mode: Some(mode) }
+    }
+
+    fn whole(number: u64, mode: Option<Mode>) -> Request {
+        Request { file: FILE, sort: Sort::Whole, owner: Owner::OpenFile(number), span: Span::WHOLE, mode }
+    }
+
+    #[test]
+    fn a_circle_of_any_length_is_found_when_it_closes() {
+        for length in 2..20 {
+            let mut table = Table::new();
+            for pid in 0..length {
+                table.set(&request(pid, u64::from(pid), Mode::Exclusive)).unwrap();
+            }
+            for pid in 0..length - 1 {
+                assert_eq!(table.set(&request(pid, u64::from(pid) + 1, Mode::Shared)), Err(Refusal::Conflict));
+                table.begin_wait(pid, request(pid, u64::from(pid) + 1, Mode::Shared)).unwrap();
+            }
+            let closing = request(length - 1, 0, Mode::Exclusive);
+            assert_eq!(table.begin_wait(length - 1, closing), Err(Refusal::Deadlock));
+            // What one of them has given up keeps the next from nothing, though that has not woken yet.
+            table.set(&Request { mode: None, ..request(length - 1, u64::from(length) - 1, Mode::Shared) }).unwrap();
+            table.begin_wait(length - 1, closing).unwrap();
+        }
+    }
+
+    #[test]
+    fn one_waits_for_all_that_hold_what_it_wants() {
+        let mut table = Table::new();
+        for pid in 1..4 {
+            table.set(&request(pid, 0, Mode::Shared)).unwrap();
+            table.set(&request(pid, u64::from(pid), Mode::Exclusive)).unwrap();
+        }
+        table.begin_wait(3, request(3, 9, Mode::Shared)).unwrap();
+        table.set(&request(4, 4, Mode::Exclusive)).unwrap();
+        table.begin_wait(3, request(3, 4, Mode::Shared)).unwrap();
+        // The last of the three that hold byte 0 is the one that waits.
+        assert_eq!(table.begin_wait(4, request(4, 0, Mode::Exclusive)), Err(Refusal::Deadlock));
+        table.end_wait(3);
+        table.begin_wait(4, request(4, 0, Mode::Exclusive)).unwrap();
+    }
+
+    #[test]
+    fn a_lock_on_the_whole_file_is_given_up_before_it_is_changed() {
+        let mut table = Table::new();
+        for number in [1, 2] {
+            table.set(&whole(number, Some(Mode::Shared))).unwrap();
+        }
+        table.set(&request(1, 0, Mode::Exclusive)).unwrap();
+        assert_eq!(table.set(&whole(1, Some(Mode::Exclusive))), Err(Refusal::Conflict));
+        table.set(&whole(2, Some(Mode::Exclusive))).unwrap();
+        assert_eq!(table.set(&whole(1, Some(Mode::Shared))), Err(Refusal::Conflict));
+        table.set(&whole(2, None)).unwrap();
+        assert!(table.forget(FILE, Sort::Record, Owner::Process(1)));
+        assert!(table.is_empty());
+    }
+}
