@@ -30,7 +30,8 @@ wait $job
 same "the end of a job" 143 $?
 ( sh -c 'kill -SEGV $$' )
 same "a signal" 139 $?
-for n in 3 1 2; do (sleep 0.$n; echo $n >>order) & done
+# Each waits for the one before it.
+for n in 3 1 2; do (until [ "$(cat order 2>/dev/null | wc -l)" = $((n - 1)) ]; do sleep 0.1; done; echo $n >>order) & done
 wait
 same "jobs at once" "1 2 3" "$(tr '\n' ' ' <order | sed 's/ $//')"
 

@@ -22,7 +22,7 @@ sleep 100 &
 refused "not permitted" as guest "kill $!"
 step "root ends it" -- kill $!
 as guest 'sleep 100' &
-sleep 1
+until ps -o args | grep -q '^sleep 100$'; do sleep 0.1; done
 same "ps" guest "$(ps -o user,args | sed -n 's/ *sleep 100$//p' | head -n 1)"
 step "its owner ends it" -- as guest 'killall sleep'
 wait

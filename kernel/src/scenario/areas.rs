@@ -121,7 +121,8 @@ pub(super) fn poison(command_line: CommandLine<'static>) -> Outcome {
     for number in 0..2 {
         let (filled, back) = (Arc::clone(&filled), Arc::clone(&back));
         let work = move |workload: &mut workload::Workload| {
-            let outcome = workload.fill();
+            // The first slots are these pages', and nothing is left of them in memory when the pusher has come.
+            let outcome = workload.fill().and_then(|()| workload.page_out());
             filled.come();
             outcome?;
             back.wait();

@@ -130,9 +130,33 @@ pub(super) fn write_error(command_line: CommandLine<'static>) -> Outcome {
     ))
 }
 
-/// One slot cannot be read: its page's task dies, the others do not.
+/// One slot cannot be read: its page's task dies, the others do not. The slot is among the first thousands, and those are
+/// taken by pages that all leave memory before they are visited.
 pub(super) fn read_error(command_line: CommandLine<'static>) -> Outcome {
-    let Run { fatal, statistics, tally, books } = run_on_bad_disk(command_line)?;
+    let enabled = swap::enable(command_line)?;
+    let books = Books::open();
+    let tally = Arc::new(Tally::default());
+    let (out, pushed_out) = (Meeting::new(TASKS), Meeting::new(1));
+    let pages = ram() / 2 / TASKS;
+    let mut tasks: Vec<Task> = Vec::new();
+    for number in 0..TASKS {
+        let (out, pushed_out) = (Arc::clone(&out), Arc::clone(&pushed_out));
+        let work = move |workload: &mut Workload| {
+            let outcome = workload.fill().and_then(|()| workload.page_out());
+            out.come();
+            outcome?;
+            pushed_out.wait();
+            workload.sequential()
+        };
+        tasks.push(workload::start(&format!("task-{number}"), Contents::Text, number * pages, pages, &tally, work)?);
+    }
+    out.wait();
+    let pusher = workload::start("pusher", Contents::Random, TASKS * pages, ram(), &tally, Workload::fill)?;
+    require!(pusher.join().is_ok(), "the task that pushes was killed");
+    pushed_out.come();
+    let fatal = join(tasks);
+    let statistics = swap::statistics();
+    enabled.disable()?;
     require!(statistics.failed_reads > 0, "no read failed");
     let [Fatal::ReadFailed(entry)] = fatal[..] else {
         return Err(Failure(format!("not one task died of a read error, but {fatal:?}")));

@@ -32,18 +32,23 @@ fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result
 /// A thread that never gives the processor away does not keep it.
 fn preemption() -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&stop);
+    let rounds = Arc::new(AtomicU64::new(0));
+    let (seen, counted) = (Arc::clone(&stop), Arc::clone(&rounds));
     let spinner = spawn(move || {
-        let mut rounds = 0_u64;
         while !seen.load(Ordering::Relaxed) {
-            rounds += 1;
+            counted.fetch_add(1, Ordering::Relaxed);
             core::hint::spin_loop();
         }
-        rounds
     })?;
-    time::sleep(Duration::from_millis(50));
+    // Each time it runs, this thread has to get the processor back.
+    for _ in 0..3 {
+        let before = rounds.load(Ordering::Relaxed);
+        while rounds.load(Ordering::Relaxed) == before {
+            time::sleep(Duration::from_millis(5));
+        }
+    }
     stop.store(true, Ordering::Relaxed);
-    require!(spinner.join() > 0, "the spinning thread never ran");
+    spinner.join();
     Ok(())
 }
 
@@ -92,7 +97,7 @@ fn sleeping() -> Result<(), Failure> {
         their_queue.wake_all();
     })?;
     let in_time =
-        queue.wait_until_or(time::since_boot() + Duration::from_secs(30), || rung.load(Ordering::Acquire) > 0);
+        queue.wait_until_or(time::since_boot() + Duration::from_mins(10), || rung.load(Ordering::Acquire) > 0);
     require!(in_time, "a thread missed its wake-up");
     ringer.join();
     Ok(())

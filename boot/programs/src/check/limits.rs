@@ -4,8 +4,6 @@
 use std::{
     fs::{self, File},
     io::Write,
-    thread::sleep,
-    time::Duration,
 };
 
 use nix::{
@@ -18,7 +16,7 @@ use nix::{
     unistd::{Pid, getppid, pause},
 };
 
-use super::{Check, Outcome, require};
+use super::{Check, Outcome, require, wait_until};
 use crate::{
     files,
     memory::{Memory, PAGE},
@@ -40,16 +38,8 @@ const MIB: usize = (1 << 20) / PAGE;
 
 /// Waits until about as many frames are free as there were: those that were ended give theirs back in their own time.
 pub(super) fn memory_is_back(free_before_kib: u64) -> Outcome {
-    let mut free = 0;
-    for _ in 0..200 {
-        free = files::number("/proc/meminfo", "MemFree")?;
-        if free + 3072 >= free_before_kib {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(50));
-    }
-    require!(false, "{free_before_kib} KiB were free before, {free} after");
-    Ok(())
+    let what = format!("{free_before_kib} KiB to be free again");
+    wait_until(&what, || Ok(files::number("/proc/meminfo", "MemFree")? + 3072 >= free_before_kib))
 }
 
 /// Ends the children of process 1 that run this program, but not the one that runs the checks.
@@ -123,16 +113,8 @@ pub(super) fn in_group(
     })?;
     let outcome = look(end);
     // A group goes when its processes have.
-    let removed = (0..100).any(|_| {
-        let gone = fs::remove_dir(GROUP).is_ok();
-        if !gone {
-            sleep(Duration::from_millis(20));
-        }
-        gone
-    });
-    outcome?;
-    require!(removed, "the group cannot be removed");
-    Ok(())
+    let removed = wait_until("the group to be removed", || Ok(fs::remove_dir(GROUP).is_ok()));
+    outcome.and(removed)
 }
 
 fn touch_all(pages: usize) -> i32 {

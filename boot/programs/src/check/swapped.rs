@@ -13,7 +13,7 @@ use nix::{
 };
 use quire_protocol::contents::{Contents, hash};
 
-use super::{Check, Outcome, require};
+use super::{Check, Outcome, require, wait_until};
 use crate::{
     files,
     memory::{Memory, PAGE},
@@ -128,12 +128,7 @@ fn given_up() -> Outcome {
     require!(!are_here(&memory)?, "nothing left memory when it was short");
     memory.advise(PAGES / 2..PAGES / 2 + 100, MmapAdvise::MADV_WILLNEED)?;
     // They may still be on their way.
-    for _ in 0..100 {
-        if !are_here(&memory)? {
-            sleep(Duration::from_millis(20));
-        }
-    }
-    require!(are_here(&memory)?, "MADV_WILLNEED did not bring pages in");
+    wait_until("what MADV_WILLNEED brings in", || Ok(are_here(&memory)?))?;
     let kept = memory.pages()[PAGES / 2..].iter().map(hash).eq(expected[PAGES / 2..].iter().copied());
     require!(kept, "MADV_WILLNEED brought other pages in");
     memory.page_out()?;

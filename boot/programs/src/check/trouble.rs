@@ -3,8 +3,8 @@
 
 use std::{
     ffi::CString,
-    ptr,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use nix::{
@@ -19,7 +19,7 @@ use nix::{
 use quire_protocol::contents::{Contents, hash};
 
 use super::{
-    Check, Outcome, require, require_killed,
+    Check, Outcome, alarm_every, require, require_killed,
     swapped::{PAGES, hashes, paged_out, squeeze},
 };
 use crate::{
@@ -76,17 +76,12 @@ fn swap_off() -> i32 {
     Errno::result(unsafe { libc::swapoff(path.as_ptr()) }).err().map_or(0, |error| error as i32)
 }
 
-/// [`swap_off`] while an alarm comes every few milliseconds, to a handler that would let other calls go on.
+/// [`swap_off`] while an alarm comes every other millisecond, to a handler that would let other calls go on.
 fn swap_off_with_alarms() -> i32 {
     let action = SigAction::new(SigHandler::Handler(count), SaFlags::SA_RESTART, SigSet::empty());
-    let each = libc::timeval { tv_sec: 0, tv_usec: 10_000 };
-    let timer = libc::itimerval { it_interval: each, it_value: each };
-    // SAFETY: the handler uses an atomic only; the timer is an `itimerval`, and the old one is not asked for.
-    let is_set = unsafe {
-        sigaction(Signal::SIGALRM, &action).is_ok()
-            && libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) == 0
-    };
-    if is_set { swap_off() } else { -1 }
+    // SAFETY: the handler uses an atomic only.
+    let is_handled = unsafe { sigaction(Signal::SIGALRM, &action) }.is_ok();
+    if is_handled && alarm_every(Duration::from_millis(2)).is_ok() { swap_off() } else { -1 }
 }
 
 fn is_enabled() -> std::io::Result<bool> {
@@ -96,7 +91,14 @@ fn is_enabled() -> std::io::Result<bool> {
 fn swapoff_interrupted() -> Outcome {
     let (mut memory, expected) = paged_out(Memory::private(PAGES)?)?;
     squeeze()?;
-    let end = end_of(swap_off_with_alarms)?;
+    let mut end = end_of(swap_off_with_alarms)?;
+    // On a machine where no alarm came in time: once more, with everything out again.
+    while end == End::Exited(0) {
+        areas::enable(AREA, 5)?;
+        memory.page_out()?;
+        squeeze()?;
+        end = end_of(swap_off_with_alarms)?;
+    }
     require!(end == End::Exited(Errno::EINTR as i32), "a swapoff that is interrupted gave {end}, not EINTR");
     require!(is_enabled()?, "the area has gone all the same");
     areas::disable(AREA)?;
