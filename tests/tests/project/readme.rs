@@ -52,6 +52,9 @@ fn check(command: &str) {
             check_options(command, &options.copied().collect::<Vec<_>>());
         }
         // Cargo's own, and programs of other packages.
+        ["cargo", "nextest", "run", "--profile", profile] => {
+            assert!(read(".config/nextest.toml").contains(&format!("[profile.{profile}]")), "there is no such profile");
+        }
         ["cargo", "test"] | ["cargo", "nextest", "run"] | ["truncate" | "mkswap" | "blkid", ..] => {}
         _ => panic!("the README has a command that this test does not know: {command}"),
     }

@@ -14,7 +14,7 @@ fn life_in_proc() -> Outcome {
         let place = format!("/proc/{}/fd", std::process::id());
         for path in ["/proc/self/fd", &place] {
             env::set_current_dir(path)?;
-            let error = OpenOptions::new().write(true).create(true).open("new").err();
+            let error = OpenOptions::new().write(true).create(true).truncate(true).open("new").err();
             let code = error.as_ref().and_then(std::io::Error::raw_os_error);
             require!(code == Some(Errno::ENOENT as i32), "making a file in {path} gave {error:?}");
             let own = [env::current_dir()?, fs::read_link("/proc/self/cwd")?, fs::read_link("../cwd")?];

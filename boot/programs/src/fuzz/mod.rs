@@ -38,11 +38,9 @@ use std::{
 
 use nix::{
     errno::Errno,
+    libc,
     poll::{PollTimeout, poll},
-    sys::{
-        signal::{SigHandler, Signal, signal},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
-    },
+    sys::signal::{SigHandler, Signal, signal},
     unistd::Pid,
 };
 
@@ -258,9 +256,10 @@ fn play(options: &Options, settings: &Settings) -> Result<Tally, Box<dyn Error>>
     };
     tally.calls = each * workers.len() as u64;
     tally.rounds = board.rounds.load(Ordering::Relaxed);
-    end_all(workers.iter().filter_map(|worker| worker.child).chain(verifier))?;
+    let all_ended = end_all(workers.iter().filter_map(|worker| worker.child).chain(verifier));
+    outcome.and(all_ended)?;
     tidy(settings)?;
-    outcome.map(|()| tally)
+    Ok(tally)
 }
 
 impl Watched {
@@ -299,7 +298,8 @@ fn look(
     verifier: &mut Option<Child>,
     tally: &mut Tally,
 ) -> Result<(), Box<dyn Error>> {
-    while let Some((ended, status)) = ended()? {
+    // Without any child there is none that has ended.
+    while let Ok(Some((ended, status))) = ended() {
         if verifier.is_some_and(|child| child.0 == ended) {
             *verifier = None;
             if status == Some(verifier::WRONG) {
@@ -364,12 +364,13 @@ fn is_asleep(pid: Pid) -> bool {
 }
 
 /// A child that has ended, with its exit status if it had one. There are others than those that were started: a call
-/// may give its child to the caller's parent.
+/// may give its child to the caller's parent. And they end by any signal, also those that have no name.
 fn ended() -> nix::Result<Option<(Pid, Option<i32>)>> {
-    match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-        Ok(WaitStatus::Exited(pid, status)) => Ok(Some((pid, Some(status)))),
-        Ok(WaitStatus::Signaled(pid, ..)) => Ok(Some((pid, None))),
-        Ok(_) | Err(Errno::ECHILD) => Ok(None),
+    let mut status = 0;
+    // SAFETY: the status is an integer.
+    match Errno::result(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) }) {
+        Ok(0) => Ok(None),
+        Ok(pid) => Ok(Some((Pid::from_raw(pid), libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))))),
         Err(error) => Err(error),
     }
 }
@@ -385,7 +386,7 @@ fn end_all(children: impl Iterator<Item = Child>) -> Result<(), Box<dyn Error>> 
         child.signal(Signal::SIGKILL)?;
     }
     let start = Instant::now();
-    while waitpid(None, Some(WaitPidFlag::WNOHANG)) != Err(Errno::ECHILD) {
+    while ended() != Err(Errno::ECHILD) {
         if start.elapsed() > LONGEST_DEATH {
             return Err("a killed process does not end".into());
         }
