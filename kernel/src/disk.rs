@@ -31,6 +31,7 @@ use quire_swap::header::PAGE_SIZE;
 use spin::Once;
 
 use crate::arch::{apic, trap};
+use crate::fallible;
 use crate::log;
 use crate::mm::dma::KernelHal;
 use crate::mm::folio::Folio;
@@ -222,8 +223,10 @@ impl Disk {
     /// # Errors
     /// What the disk answered.
     pub fn run(&self, operation: Operation, sector: u64, segments: &[Segment]) -> Result<(), BlockError> {
-        let outcome = Arc::new(Outcome { result: Once::new(), ended: WaitQueue::new() });
-        let mut request = Request::new(operation, sector, Box::new(Waiting(Arc::clone(&outcome))));
+        let outcome = fallible::shared_in_need(Outcome { result: Once::new(), ended: WaitQueue::new() });
+        let outcome = outcome.map_err(|_| BlockError::Abandoned)?;
+        let waiting = fallible::boxed_in_need(Waiting(Arc::clone(&outcome))).map_err(|_| BlockError::Abandoned)?;
+        let mut request = Request::new(operation, sector, waiting);
         for segment in segments {
             if request.push(*segment).is_err() {
                 let segments = segments.len();

@@ -10,7 +10,6 @@
 //! is never evaluated under a wait queue's lock.
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,6 +19,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
+use arrayvec::ArrayVec;
 use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
@@ -31,6 +31,7 @@ use crate::arch::{DIRECT_MAP, cpu};
 use crate::command_line::{CommandLine, parse_size};
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
 use crate::errno::Errno;
+use crate::fallible;
 use crate::leaving::{Hope, Leaving};
 use crate::log;
 use crate::mm::folio::Folio;
@@ -105,7 +106,9 @@ impl Machine for Quire {
 
     fn find_disk(path: &str) -> Option<Arc<dyn quire_swap::Disk<Self>>> {
         let disk = disk::named(path)?;
-        Some(Arc::new(SwapDisk { disk, name: path.into() }))
+        let name = fallible::text(format_args!("{path}")).ok()?;
+        let disk: Arc<dyn quire_swap::Disk<Self>> = fallible::shared(SwapDisk { disk, name }).ok()?;
+        Some(disk)
     }
 
     fn seconds() -> u32 {
@@ -255,8 +258,8 @@ impl quire_swap::Disk<Quire> for SwapDisk {
     fn write_pages(&self, first: u64, pages: &[Page]) -> Result<(), IoError> {
         let mut sector = first * SECTORS_PER_PAGE;
         for pages in pages.chunks(BATCH_FOLIOS.min(self.disk.geometry().max_segments).max(1)) {
-            let mut folios = Vec::new();
-            let mut segments = Vec::new();
+            let mut folios = ArrayVec::<Folio, BATCH_FOLIOS>::new();
+            let mut segments = ArrayVec::<Segment, BATCH_FOLIOS>::new();
             for page in pages {
                 if let Some(segment) = segment_of(page) {
                     segments.push(segment);
@@ -283,8 +286,9 @@ impl quire_swap::Disk<Quire> for SwapDisk {
         for (place, folio) in segments.iter_mut().zip(request.folios()) {
             *place = Some(segment(folio));
         }
-        // At most as many as there are batches: their boxes come from the part of the heap that is kept back.
-        let mut to_disk = Request::new(operation, sector, Box::new(OnItsWay(request)));
+        // At most as many as there are batches. A batch that is dropped for want of a box has failed, and is not lost.
+        let Ok(on_its_way) = fallible::boxed_in_need(OnItsWay(request)) else { return };
+        let mut to_disk = Request::new(operation, sector, on_its_way);
         for segment in segments.into_iter().flatten() {
             if to_disk.push(segment).is_err() {
                 // A request has room for a batch; dropping it here would fail the batch, not lose it.
@@ -395,9 +399,16 @@ pub fn used_pages() -> u64 {
     total - free
 }
 
-/// The path of the area with this index.
-pub fn name(area: u8) -> String {
-    SWAP.area(area).map_or_else(|| format!("area {area}"), |area| area.name().into())
+/// An area by its index, shown as its path.
+pub struct Name(pub u8);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match SWAP.area(self.0) {
+            Some(area) => f.write_str(area.name()),
+            None => write!(f, "area {}", self.0),
+        }
+    }
 }
 
 /// The areas that [`enable`] enabled.
@@ -452,6 +463,7 @@ impl fmt::Display for EnableError {
 ///
 /// # Errors
 /// [`EnableError`] for the first that cannot be enabled; those before it stay enabled.
+#[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
 pub fn enable(command_line: CommandLine<'static>) -> Result<Enabled, EnableError> {
     let mut words: Vec<&str> = command_line.values("swapon").collect();
     if words.is_empty() {
@@ -491,7 +503,9 @@ fn virtio_disk(path: &str) -> Result<Arc<SwapDisk>, EnableError> {
     if disk.geometry().max_segments < BATCH_FOLIOS {
         return Err(EnableError::ShortRequests(path.into(), disk.geometry().max_segments));
     }
-    Ok(Arc::new(SwapDisk { disk, name: path.into() }))
+    let name = fallible::text(format_args!("{path}"));
+    let disk = name.and_then(|name| fallible::shared(SwapDisk { disk, name }));
+    disk.map_err(|_| EnableError::Refused(String::new(), SwapOnError::NoMemory))
 }
 
 /// The path and the options of a `swapon=` word, with the names that `swapon(8)` gives them, and the size of the ghost device.
@@ -603,7 +617,7 @@ impl Users for AddressSpaces {
     fn progress(&mut self, left: u64, total: u64) {
         if time::since_boot() >= self.next_line {
             self.next_line = time::since_boot() + LINE_EVERY;
-            log!("swap", "swapoff {}: {left} of {total} pages left", name(self.area));
+            log!("swap", "swapoff {}: {left} of {total} pages left", Name(self.area));
         }
     }
 

@@ -16,6 +16,8 @@ use quire_swap::{IoError, RegistryError};
 use spin::Once;
 
 use crate::command_line::CommandLine;
+use crate::errno::Errno;
+use crate::fallible;
 use crate::swap::{self, Quire};
 
 static CONTROL: Once<Arc<Control<Quire>>> = Once::new();
@@ -71,8 +73,11 @@ fn attribute(word: &'static str) -> Option<(&'static str, &'static str, &'static
 }
 
 /// Every device there is now.
-pub fn devices() -> Vec<Arc<Zram<Quire>>> {
-    CONTROL.get().map_or_else(Vec::new, |control| control.devices())
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn devices() -> Result<Vec<Arc<Zram<Quire>>>, Errno> {
+    CONTROL.get().map_or(Ok(Vec::new()), |control| control.devices().map_err(|error| error.errno().into()))
 }
 
 /// Adding and removing devices, once zram is started.
@@ -100,7 +105,7 @@ pub fn prepare_for_swap(path: &str) {
 }
 
 fn make_swap(disk: &ZramDisk<Quire>) -> Result<(), IoError> {
-    let mut page = alloc::boxed::Box::new([0; PAGE_SIZE]);
+    let mut page = fallible::boxed([0; PAGE_SIZE]).map_err(|_| IoError::NoMemory)?;
     disk.read(0, &mut page)?;
     if page.iter().any(|byte| *byte != 0) {
         return Ok(());

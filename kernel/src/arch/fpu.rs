@@ -14,6 +14,8 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
+use crate::fallible::{self, NoMemory};
+
 /// The bytes of an `fxsave` image, the first part of every image.
 pub const LEGACY_BYTES: usize = 512;
 /// The bytes of an image with the `xsave` header and AVX (Intel SDM volume 1, 13.4).
@@ -138,16 +140,23 @@ unsafe impl Sync for UserState {}
 
 impl UserState {
     /// The state of a program that starts.
-    pub fn starting() -> Self {
-        Self { image: UnsafeCell::new(Box::new(Image::new())), fs_base: AtomicU64::new(0), gs_base: AtomicU64::new(0) }
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn starting() -> Result<Self, NoMemory> {
+        let image = UnsafeCell::new(fallible::boxed(Image::new())?);
+        Ok(Self { image, fs_base: AtomicU64::new(0), gs_base: AtomicU64::new(0) })
     }
 
     /// A copy of what is in the registers now, which belong to the calling thread.
-    pub fn of_current() -> Self {
-        let state = Self::starting();
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn of_current() -> Result<Self, NoMemory> {
+        let state = Self::starting()?;
         // SAFETY: the new state is nobody else's yet.
         unsafe { state.save() };
-        state
+        Ok(state)
     }
 
     /// Replaces the FS base of a thread that has not run yet.

@@ -20,7 +20,7 @@ use alloc::sync::Arc;
 use core::alloc::Layout;
 use core::fmt;
 
-pub use text::{TryText, text};
+pub use text::{Lossy, TryText, text};
 pub use vector::{TryVec, collect, copy, filled, with_capacity};
 
 use crate::errno::Errno;
@@ -56,21 +56,16 @@ pub fn ask(bytes: usize) -> Result<(), NoMemory> {
     Ok(())
 }
 
-/// Does `work`, which takes at most `bytes` of the heap in small pieces by ways that cannot fail: they find them, because
-/// they were asked for and the heap keeps more than them back.
-///
-/// # Errors
-/// [`NoMemory`], and `work` is not done.
-pub fn certain<R>(bytes: usize, work: impl FnOnce() -> R) -> Result<R, NoMemory> {
-    ask(bytes)?;
+/// Does `work`, which takes small pieces of the heap by ways that cannot fail: they find them, because the caller has asked
+/// for them and the heap keeps more than them back.
+pub fn certain<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_os = "none")]
     let _certain = crate::mm::fail_nth::Suspended::begin();
-    Ok(work())
+    work()
 }
 
 /// Makes `make`'s value in a block of the heap that was taken before: nothing fails between.
 fn in_block<R>(layout: Layout, make: impl FnOnce() -> R) -> Result<R, NoMemory> {
-    ask(layout.size())?;
     #[cfg(target_os = "none")]
     return heap::with_block(layout, make).ok_or(NoMemory);
     #[cfg(not(target_os = "none"))]
@@ -81,8 +76,17 @@ fn in_block<R>(layout: Layout, make: impl FnOnce() -> R) -> Result<R, NoMemory> 
 ///
 /// # Errors
 /// [`NoMemory`]
-#[expect(clippy::disallowed_methods, reason = "in a block that is there")]
 pub fn boxed<T>(value: T) -> Result<Box<T>, NoMemory> {
+    ask(size_of::<T>())?;
+    boxed_in_need(value)
+}
+
+/// As [`boxed`], also of what is kept back: for what frees memory in the end, a request to a disk.
+///
+/// # Errors
+/// [`NoMemory`]
+#[expect(clippy::disallowed_methods, reason = "in a block that is there")]
+pub fn boxed_in_need<T>(value: T) -> Result<Box<T>, NoMemory> {
     let layout = Layout::new::<T>();
     if layout.size() == 0 { Ok(Box::new(value)) } else { in_block(layout, || Box::new(value)) }
 }
@@ -99,8 +103,17 @@ fn counted(value: Layout) -> Result<Layout, NoMemory> {
 ///
 /// # Errors
 /// [`NoMemory`]
-#[expect(clippy::disallowed_methods, reason = "in a block that is there")]
 pub fn shared<T>(value: T) -> Result<Arc<T>, NoMemory> {
+    ask(size_of::<T>())?;
+    shared_in_need(value)
+}
+
+/// As [`shared`], also of what is kept back, as [`boxed_in_need`].
+///
+/// # Errors
+/// [`NoMemory`]
+#[expect(clippy::disallowed_methods, reason = "in a block that is there")]
+pub fn shared_in_need<T>(value: T) -> Result<Arc<T>, NoMemory> {
     in_block(counted(Layout::new::<T>())?, || Arc::new(value))
 }
 
@@ -109,6 +122,7 @@ pub fn shared<T>(value: T) -> Result<Arc<T>, NoMemory> {
 /// # Errors
 /// [`NoMemory`]
 pub fn shared_slice<T: Copy>(values: &[T]) -> Result<Arc<[T]>, NoMemory> {
+    ask(size_of_val(values))?;
     in_block(counted(Layout::for_value(values))?, || Arc::from(values))
 }
 
@@ -117,6 +131,7 @@ pub fn shared_slice<T: Copy>(values: &[T]) -> Result<Arc<[T]>, NoMemory> {
 /// # Errors
 /// [`NoMemory`]
 pub fn shared_text(text: &str) -> Result<Arc<str>, NoMemory> {
+    ask(text.len())?;
     in_block(counted(Layout::for_value(text))?, || Arc::from(text))
 }
 
@@ -134,16 +149,35 @@ pub trait TryMap<K, V> {
     ///
     /// # Errors
     /// [`NoMemory`], and nothing has changed.
-    fn try_insert(&mut self, key: K, value: V) -> Result<Option<V>, NoMemory>;
+    fn insert_if_room(&mut self, key: K, value: V) -> Result<Option<V>, NoMemory>;
+
+    /// Asks for what `more` insertions take, by [`Self::insert_asked`], which follow at once.
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    fn ask_for(&self, more: usize) -> Result<(), NoMemory>;
+
+    /// As [`Self::insert_if_room`], after [`Self::ask_for`].
+    fn insert_asked(&mut self, key: K, value: V);
 }
 
 impl<K: Ord, V> TryMap<K, V> for BTreeMap<K, V> {
     #[expect(clippy::disallowed_methods, reason = "its nodes were asked for")]
-    fn try_insert(&mut self, key: K, value: V) -> Result<Option<V>, NoMemory> {
+    fn insert_if_room(&mut self, key: K, value: V) -> Result<Option<V>, NoMemory> {
+        self.ask_for(1)?;
+        Ok(certain(|| self.insert(key, value)))
+    }
+
+    fn ask_for(&self, more: usize) -> Result<(), NoMemory> {
         // A node has room for 11 entries and 12 edges, and an insertion splits one a level, and adds one above them.
         let node = 11 * (size_of::<K>() + size_of::<V>()) + 12 * size_of::<usize>() + 32;
         let levels = self.len().max(1).ilog2() as usize / 2 + 2;
-        certain(levels * node, || self.insert(key, value))
+        ask(more * levels * node)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "its nodes were asked for")]
+    fn insert_asked(&mut self, key: K, value: V) {
+        certain(|| self.insert(key, value));
     }
 }
 

@@ -40,6 +40,18 @@ impl TryText for String {
     }
 }
 
+/// Bytes as text, with U+FFFD for what is none.
+pub struct Lossy<'a>(pub &'a [u8]);
+
+impl fmt::Display for Lossy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.utf8_chunks().try_for_each(|chunk| {
+            f.write_str(chunk.valid())?;
+            f.write_str(if chunk.invalid().is_empty() { "" } else { "\u{fffd}" })
+        })
+    }
+}
+
 /// Formatted text.
 ///
 /// # Errors
@@ -52,12 +64,13 @@ pub fn text(text: fmt::Arguments<'_>) -> Result<String, NoMemory> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TryText, text};
+    use super::{Lossy, TryText, text};
 
     #[test]
     fn texts_are_formatted_and_grow() {
         let mut out = text(format_args!("{}-{:02}", 1, 2)).unwrap();
         out.try_push_str("!").unwrap();
         assert_eq!(out, "1-02!");
+        assert_eq!(text(format_args!("{}", Lossy(b"a\xffb"))).unwrap(), "a\u{fffd}b");
     }
 }

@@ -5,7 +5,6 @@
 //! A device's size is counted in whole pages.
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,7 +23,7 @@ use super::device::writes;
 use super::node::{Device, File, Wait};
 use super::position::{Position, Whence};
 use crate::errno::Errno;
-use crate::mm::heap;
+use crate::fallible::{self, TryVec};
 use crate::swap::{self, Quire};
 use crate::task::WaitQueue;
 use crate::user::Word;
@@ -40,32 +39,46 @@ const VIRTIO_MINORS: u32 = 16;
 /// The unit in which programs may transfer without losing time; zram says a page.
 const SECTOR: u32 = 512;
 
-/// Every virtio disk, with its name and number.
-pub fn disks() -> impl Iterator<Item = (String, Device, &'static Arc<disk::Disk>)> {
-    disk::all().iter().zip(0..).map(|(disk, index)| {
-        let name = format!("{disk}");
-        (name.trim_start_matches("/dev/").into(), Device { major: VIRTIO, minor: index * VIRTIO_MINORS }, disk)
-    })
+/// Every virtio disk, with its number.
+pub fn disks() -> impl Iterator<Item = (Device, &'static Arc<disk::Disk>)> {
+    disk::all().iter().zip(0..).map(|(disk, index)| (Device { major: VIRTIO, minor: index * VIRTIO_MINORS }, disk))
 }
 
-/// Every zram device there is now, with its name and number.
-pub fn zrams() -> impl Iterator<Item = (String, Device, Arc<Zram<Quire>>)> {
-    zram::devices().into_iter().map(|zram| {
-        let minor = zram.number();
-        (format!("zram{minor}"), Device { major: ZRAM, minor }, zram)
-    })
+/// Every zram device there is now, with its number.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn zrams() -> Result<impl Iterator<Item = (Device, Arc<Zram<Quire>>)>, Errno> {
+    let devices = zram::devices()?;
+    Ok(devices.into_iter().map(|zram| (Device { major: ZRAM, minor: zram.number() }, zram)))
 }
 
-/// Every block device there is now.
-pub fn all() -> Vec<(String, Device)> {
-    let disks = disks().map(|(name, number, _)| (name, number));
-    disks.chain(zrams().map(|(name, number, _)| (name, number))).collect()
+/// Every block device there is now: the path under which the kernel knows it, and its number.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn all() -> Result<Vec<(String, Device)>, Errno> {
+    let mut all = Vec::new();
+    for (number, disk) in disks() {
+        all.try_push((fallible::text(format_args!("{disk}"))?, number))?;
+    }
+    for (number, zram) in zrams()? {
+        all.try_push((fallible::text(format_args!("/dev/zram{}", zram.number()))?, number))?;
+    }
+    Ok(all)
+}
+
+/// A device's name: the end of its path.
+pub fn name(path: &str) -> &str {
+    path.strip_prefix("/dev/").unwrap_or(path)
 }
 
 /// The path under which the kernel knows a device.
-pub fn path(device: Device) -> Option<String> {
-    let (name, _) = all().into_iter().find(|(_, other)| *other == device)?;
-    Some(format!("/dev/{name}"))
+///
+/// # Errors
+/// `ENXIO` if there is none; `ENOMEM`.
+pub fn path(device: Device) -> Result<String, Errno> {
+    all()?.into_iter().find(|(_, other)| *other == device).map(|(path, _)| path).ok_or(Errno::ENXIO)
 }
 
 /// Opens a device.
@@ -73,7 +86,7 @@ pub fn path(device: Device) -> Option<String> {
 /// # Errors
 /// `ENXIO` if there is none; `EACCES` to write what can only be read.
 pub fn open(device: Device, flags: u32) -> Result<Arc<dyn File>, Errno> {
-    let path = path(device).ok_or(Errno::ENXIO)?;
+    let path = path(device)?;
     let medium = match zram::device(&path) {
         Some(zram) => Medium::Zram(zram.open()),
         None => Medium::Disk(Quire::find_disk(&path).ok_or(Errno::ENXIO)?),
@@ -81,7 +94,7 @@ pub fn open(device: Device, flags: u32) -> Result<Arc<dyn File>, Errno> {
     if writes(flags) && medium.is_read_only() {
         return Err(Errno::EACCES);
     }
-    Ok(Arc::new(BlockFile { path, medium }))
+    Ok(fallible::shared(BlockFile { path, medium })?)
 }
 
 enum Medium {
@@ -158,7 +171,7 @@ fn part(offset: u64, bytes: usize) -> Part {
 }
 
 fn page_buffer() -> Result<Box<Page>, Errno> {
-    if heap::may_allocate(PAGE_SIZE) { Ok(Box::new([0; PAGE_SIZE])) } else { Err(Errno::ENOMEM) }
+    Ok(fallible::boxed([0; PAGE_SIZE])?)
 }
 
 impl BlockFile {

@@ -15,19 +15,23 @@ use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 use spin::Once;
 
-use super::synthetic::{Directory, Entries, Item, Synthetic, line, number, print, read_only, read_write};
+use super::synthetic::{Directory, Entries, Item, Synthetic, line, list, number, print, read_only, read_write};
 use crate::command_line::parse_size;
 use crate::errno::Errno;
+use crate::fallible::{self, TryVec};
 use crate::mm::group::{Event, Group};
 use crate::process;
 use crate::sync::Rank;
 use crate::task::Mutex;
 
 /// The file system.
-pub fn filesystem() -> Arc<Synthetic> {
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn filesystem() -> Result<Arc<Synthetic>, Errno> {
     static ROOT: Once<Arc<GroupDirectory>> = Once::new();
-    let root = Arc::clone(ROOT.call_once(|| GroupDirectory::new(Group::root())));
-    Synthetic::new(linux::CGROUP2_SUPER_MAGIC, false, Item::Directory(root))
+    let root = Arc::clone(ROOT.try_call_once(|| GroupDirectory::new(Group::root()))?);
+    Synthetic::new(linux::CGROUP2_SUPER_MAGIC, false, root)
 }
 
 struct GroupDirectory {
@@ -43,9 +47,10 @@ struct Inside {
 }
 
 impl GroupDirectory {
-    fn new(group: Arc<Group>) -> Arc<Self> {
+    fn new(group: Arc<Group>) -> Result<Arc<Self>, Errno> {
         let inside = Inside { groups: Vec::new(), is_removed: false };
-        Arc::new(Self { group, inside: Arc::new(Mutex::new(Rank::Text, inside)) })
+        let inside = fallible::shared(Mutex::new(Rank::Text, inside))?;
+        Ok(fallible::shared(Self { group, inside })?)
     }
 
     fn child(&self, name: &str) -> Option<Arc<Self>> {
@@ -54,20 +59,23 @@ impl GroupDirectory {
 }
 
 impl Directory for GroupDirectory {
-    fn entries(&self) -> Entries {
-        let mut entries = files(&self.group, &self.inside);
-        let children = self.inside.lock().groups.clone();
-        entries.extend(
-            children.into_iter().map(|child| (String::from(child.group.name()).into(), Item::Directory(child))),
-        );
-        entries
+    fn entries(&self) -> Result<Entries, Errno> {
+        let mut entries = files(&self.group, &self.inside)?;
+        let children = fallible::copy(&self.inside.lock().groups)?;
+        for child in children {
+            let name = fallible::text(format_args!("{}", child.group.name()))?;
+            entries.try_push((name.into(), Item::Directory(child)))?;
+        }
+        Ok(entries)
     }
 
     fn make(&self, name: &str) -> Result<(), Errno> {
-        if self.find(name).is_some() {
-            return Err(Errno::EEXIST);
+        match self.find(name) {
+            Err(Errno::ENOENT) => {}
+            Ok(_) => return Err(Errno::EEXIST),
+            Err(error) => return Err(error),
         }
-        let child = Self::new(self.group.new_child(name).map_err(|_| Errno::ENOMEM)?);
+        let child = Self::new(self.group.new_child(name).map_err(|_| Errno::ENOMEM)?)?;
         let mut inside = self.inside.lock();
         if inside.is_removed {
             return Err(Errno::ENOENT);
@@ -75,8 +83,7 @@ impl Directory for GroupDirectory {
         if inside.groups.iter().any(|other| other.group.name() == name) {
             return Err(Errno::EEXIST);
         }
-        inside.groups.push(child);
-        Ok(())
+        Ok(inside.groups.try_push(child)?)
     }
 
     fn remove(&self, name: &str) -> Result<(), Errno> {
@@ -98,20 +105,20 @@ impl Directory for GroupDirectory {
     }
 }
 
-fn files(group: &Arc<Group>, inside: &Arc<Mutex<Inside>>) -> Entries {
+fn files(group: &Arc<Group>, inside: &Arc<Mutex<Inside>>) -> Result<Entries, Errno> {
     let controllers = || read_only(|out| line(out, "memory"));
     let listed = Arc::clone(group);
     let (joined, inside) = (Arc::clone(group), Arc::clone(inside));
-    let mut entries = alloc::vec![
-        ("cgroup.controllers".into(), controllers()),
+    let mut entries = list([
+        ("cgroup.controllers".into(), controllers()?),
         (
             "cgroup.procs".into(),
-            read_write(move |out| members(&listed, out), move |value| join(&joined, &inside, value))
+            read_write(move |out| members(&listed, out), move |value| join(&joined, &inside, value))?,
         ),
-        ("cgroup.subtree_control".into(), read_write(|out| line(out, "memory"), control)),
-    ];
+        ("cgroup.subtree_control".into(), read_write(|out| line(out, "memory"), control)?),
+    ])?;
     if group.parent().is_none() {
-        return entries;
+        return Ok(entries);
     }
     let shown = |show: fn(&Group, &mut String) -> Result<(), Errno>| {
         let group = Arc::clone(group);
@@ -129,26 +136,26 @@ fn files(group: &Arc<Group>, inside: &Arc<Mutex<Inside>>) -> Entries {
         };
         read_write(show, change)
     };
-    entries.extend([
+    entries.try_extend([
         (
             "cgroup.events".into(),
-            shown(|group, out| print(out, format_args!("populated {}\nfrozen 0\n", u8::from(group.has_processes())))),
+            shown(|group, out| print(out, format_args!("populated {}\nfrozen 0\n", u8::from(group.has_processes()))))?,
         ),
-        ("memory.current".into(), shown(|group, out| line(out, group.current()))),
-        ("memory.events".into(), shown(events)),
-        ("memory.max".into(), limit(Group::max, Group::set_max)),
-        ("memory.peak".into(), shown(|group, out| line(out, group.peak()))),
-        ("memory.swap.current".into(), shown(|group, out| line(out, group.swap_current()))),
+        ("memory.current".into(), shown(|group, out| line(out, group.current()))?),
+        ("memory.events".into(), shown(events)?),
+        ("memory.max".into(), limit(Group::max, Group::set_max)?),
+        ("memory.peak".into(), shown(|group, out| line(out, group.peak()))?),
+        ("memory.swap.current".into(), shown(|group, out| line(out, group.swap_current()))?),
         (
             "memory.swap.events".into(),
             shown(|group, out| {
                 let [max, fail] = [Event::SwapMax, Event::SwapFail].map(|event| group.events(event));
                 print(out, format_args!("high 0\nmax {max}\nfail {fail}\n"))
-            }),
+            })?,
         ),
-        ("memory.swap.max".into(), limit(Group::swap_max, Group::set_swap_max)),
-    ]);
-    entries
+        ("memory.swap.max".into(), limit(Group::swap_max, Group::set_swap_max)?),
+    ])?;
+    Ok(entries)
 }
 
 fn events(group: &Group, out: &mut String) -> Result<(), Errno> {
@@ -165,8 +172,8 @@ fn bytes_or_max(value: &str) -> Result<Option<u64>, Errno> {
 
 /// The processes in a group.
 fn members(group: &Group, out: &mut String) -> Result<(), Errno> {
-    let members = process::all().into_iter().filter(|process| process.memory_group() == group.number());
-    members.into_iter().try_for_each(|process| line(out, process.pid()))
+    let mut members = process::all().filter(|process| process.memory_group() == group.number());
+    members.try_for_each(|process| line(out, process.pid()))
 }
 
 /// Moves a process, by number, or the writer with 0, to a group, which may be there no more: `ENODEV`.

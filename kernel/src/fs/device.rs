@@ -20,6 +20,7 @@ use super::node::{Device, File, Kind, Wait};
 use super::position::{Position, Whence};
 use super::{block, kmsg, terminal};
 use crate::errno::Errno;
+use crate::fallible;
 use crate::user::Word;
 use crate::{ghost, random};
 
@@ -46,13 +47,13 @@ pub const CHARACTERS: [(&str, u32, u32, u32); 10] = [
 /// `ENXIO` if there is none of that number.
 pub fn open(kind: Kind, flags: u32) -> Result<Arc<dyn File>, Errno> {
     match kind {
-        Kind::Character(GHOST) => Ok(Arc::new(Ghost)),
+        Kind::Character(GHOST) => Ok(fallible::shared(Ghost)?),
         Kind::Character(Device { major: 1, minor }) => match minor {
-            3 => Ok(Arc::new(Endless::Null)),
-            5 => Ok(Arc::new(Endless::Zero)),
-            7 => Ok(Arc::new(Endless::Full)),
-            8 | 9 => Ok(Arc::new(Endless::Random)),
-            11 => Ok(kmsg::open()),
+            3 => Ok(fallible::shared(Endless::Null)?),
+            5 => Ok(fallible::shared(Endless::Zero)?),
+            7 => Ok(fallible::shared(Endless::Full)?),
+            8 | 9 => Ok(fallible::shared(Endless::Random)?),
+            11 => kmsg::open(),
             _ => Err(Errno::ENXIO),
         },
         Kind::Character(device @ (Device { major: 4, minor: 64 } | Device { major: 5, minor: 0 | 1 })) => {

@@ -1,8 +1,6 @@
 //! `/dev/kmsg`: the log for programs, a line for each read, and lines from programs (Linux:
 //! `Documentation/ABI/testing/dev-kmsg`).
 
-use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +11,7 @@ use super::node::{File, Wait};
 use super::poll::Ready;
 use super::position::Position;
 use crate::errno::Errno;
+use crate::fallible::{self, Lossy};
 use crate::log_ring::TEXT_MAX;
 use crate::task::time;
 use crate::{log, process};
@@ -28,8 +27,11 @@ struct Kmsg {
 }
 
 /// Opens the log from its oldest line on.
-pub fn open() -> Arc<dyn File> {
-    Arc::new(Kmsg { next: AtomicU64::new(0) })
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn open() -> Result<Arc<dyn File>, Errno> {
+    Ok(fallible::shared(Kmsg { next: AtomicU64::new(0) })?)
 }
 
 impl File for Kmsg {
@@ -42,8 +44,8 @@ impl File for Kmsg {
         loop {
             let seen = changes::seen();
             if let Some((number, time, length)) = log::kept_line(self.next.load(Ordering::Relaxed), &mut text) {
-                let text = String::from_utf8_lossy(&text[..length]);
-                let line = format!("{PRIORITY},{number},{},-;{text}\n", time.as_micros());
+                let (text, micros) = (Lossy(&text[..length]), time.as_micros());
+                let line = fallible::text(format_args!("{PRIORITY},{number},{micros},-;{text}\n"))?;
                 buffer.get_mut(..line.len()).ok_or(Errno::EINVAL)?.copy_from_slice(line.as_bytes());
                 self.next.store(number + 1, Ordering::Relaxed);
                 return Ok(line.len());
@@ -56,15 +58,16 @@ impl File for Kmsg {
     }
 
     fn write(&self, _: Position, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
-        let text = String::from_utf8_lossy(bytes);
         // `<6>text` names a priority, which Quire does not keep.
-        let text = match text.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
-            Some((priority, text)) if priority.parse::<u32>().is_ok() => text,
-            _ => &text,
+        let digits = bytes.iter().skip(1).take_while(|byte| byte.is_ascii_digit()).count();
+        let text = match bytes {
+            [b'<', rest @ ..] if digits > 0 && rest.get(digits) == Some(&b'>') => &rest[digits + 1..],
+            _ => bytes,
         };
+        let text = Lossy(text.trim_ascii_end());
         match process::current() {
-            Some(process) => log!("user", "{process}: {}", text.trim_end()),
-            None => log!("user", "{}", text.trim_end()),
+            Some(process) => log!("user", "{process}: {text}"),
+            None => log!("user", "{text}"),
         }
         Ok(bytes.len())
     }

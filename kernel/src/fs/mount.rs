@@ -4,7 +4,6 @@
 //! ends at the root, whatever programs mount. (Linux mounts one in several places.) So the number of a node's file system
 //! says what its mount's options let be done with it.
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -14,6 +13,7 @@ use linux_raw_sys::general as linux;
 
 use super::node::Handle;
 use crate::errno::Errno;
+use crate::fallible::{self, TryVec};
 
 /// A number for a file system that no other has; those below 16 are given out by hand.
 pub fn new_filesystem_number() -> u64 {
@@ -82,11 +82,11 @@ fn identity(node: &Handle) -> Identity {
 #[derive(Clone)]
 pub struct Mount {
     /// What it was mounted from.
-    pub source: String,
+    pub source: Arc<str>,
     /// Its file system's name.
     pub kind: &'static str,
     /// Where, as `/proc/mounts` says.
-    pub path: String,
+    pub path: Arc<str>,
     /// The directory below it; none for the root.
     covered: Option<(Handle, Identity)>,
     root: (Handle, Identity),
@@ -98,27 +98,29 @@ pub struct Mount {
 
 impl Mount {
     /// A file system with this root over a directory.
-    pub fn new(source: &str, kind: &'static str, path: &str, covered: Option<Handle>, root: Handle) -> Self {
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn new(
+        source: &str,
+        kind: &'static str,
+        path: &str,
+        covered: Option<Handle>,
+        root: Handle,
+    ) -> Result<Self, Errno> {
         let with_identity = |node: Handle| {
             let identity = identity(&node);
             (node, identity)
         };
         let (covered, root) = (covered.map(with_identity), with_identity(root));
-        Self {
-            source: source.into(),
-            kind,
-            path: path.into(),
-            covered,
-            root,
-            early: false,
-            options: Options::default(),
-        }
+        let (source, path) = (fallible::shared_text(source)?, fallible::shared_text(path)?);
+        Ok(Self { source, kind, path, covered, root, early: false, options: Options::default() })
     }
 
     /// The same, but mounted by a program, from where and with the options that `by` has.
     #[must_use]
     pub fn taken_over(&self, by: &Self) -> Self {
-        Self { source: by.source.clone(), early: false, options: by.options, ..self.clone() }
+        Self { source: Arc::clone(&by.source), early: false, options: by.options, ..self.clone() }
     }
 
     /// What distinguishes the directory below it; none for the root.
@@ -150,22 +152,26 @@ impl Mounts {
     /// With one more.
     ///
     /// # Errors
-    /// `EBUSY` if its file system is mounted already.
+    /// `EBUSY` if its file system is mounted already; `ENOMEM`.
     pub fn with(&self, mount: Mount) -> Result<Self, Errno> {
         if self.with_root(mount.root()).is_some() {
             return Err(Errno::EBUSY);
         }
-        let mut mounts = self.0.clone();
-        mounts.push(mount);
+        let mut mounts = fallible::copy(&self.0)?;
+        mounts.try_push(mount)?;
         Ok(Self(mounts))
     }
 
-    /// Without the one whose root is `root`; none if there is none.
-    pub fn without(&self, root: &Handle) -> Option<Self> {
+    /// Without the one whose root is `root`.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is none; `ENOMEM`.
+    pub fn without(&self, root: &Handle) -> Result<Self, Errno> {
         let identity = identity(root);
-        let mut mounts = self.0.clone();
-        mounts.remove(mounts.iter().position(|mount| mount.root.1 == identity)?);
-        Some(Self(mounts))
+        let index = self.0.iter().position(|mount| mount.root.1 == identity).ok_or(Errno::EINVAL)?;
+        let mut mounts = fallible::copy(&self.0)?;
+        mounts.remove(index);
+        Ok(Self(mounts))
     }
 
     /// What is seen where `node` is: the node, or the root of what is mounted over it.
@@ -197,10 +203,10 @@ impl Mounts {
     /// With other options of the mount whose root is `root`.
     ///
     /// # Errors
-    /// `EINVAL` if there is none.
+    /// `EINVAL` if there is none; `ENOMEM`.
     pub fn with_options(&self, root: &Handle, options: Options) -> Result<Self, Errno> {
         let identity = identity(root);
-        let mut mounts = self.0.clone();
+        let mut mounts = fallible::copy(&self.0)?;
         mounts.iter_mut().find(|mount| mount.root.1 == identity).ok_or(Errno::EINVAL)?.options = options;
         Ok(Self(mounts))
     }

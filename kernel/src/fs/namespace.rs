@@ -21,6 +21,7 @@ use super::open::{OnlyPath, OpenFile};
 use super::path::{Follow, Found, Last, Start, path_of, walk};
 use super::position::Position;
 use crate::errno::Errno;
+use crate::fallible::{self, TryVec};
 use crate::process::credentials::Credentials;
 use crate::sync::Rank;
 use crate::task::{Mutex, time};
@@ -28,9 +29,14 @@ use crate::task::{Mutex, time};
 static MOUNTS: Once<Mutex<Arc<Mounts>>> = Once::new();
 
 /// Makes `root` the root of everything.
-pub fn start(root: Handle) {
-    let mounts = Mounts::new(alloc::vec![Mount::new("rootfs", "rootfs", "/", None, root)]);
-    MOUNTS.call_once(|| Mutex::new(Rank::Mounts, Arc::new(mounts)));
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn start(root: Handle) -> Result<(), Errno> {
+    let mounts = Mounts::default().with(Mount::new("rootfs", "rootfs", "/", None, root)?)?;
+    let mounts = fallible::shared(mounts)?;
+    MOUNTS.call_once(|| Mutex::new(Rank::Mounts, mounts));
+    Ok(())
 }
 
 /// What is mounted.
@@ -44,7 +50,7 @@ pub fn mounts() -> Arc<Mounts> {
 fn replace_mounts(change: impl FnOnce(&Mounts) -> Result<Mounts, Errno>) -> Result<(), Errno> {
     let lock = MOUNTS.get().ok_or(Errno::ENOENT)?;
     let mut mounts = lock.lock();
-    let new = Arc::new(change(&mounts)?);
+    let new = fallible::shared(change(&mounts)?)?;
     let old = core::mem::replace(&mut *mounts, new);
     // Handles may be dropped with the old list, which takes locks: not under this one.
     drop(mounts);
@@ -62,7 +68,7 @@ pub fn mount(mount: &Mount) -> Result<(), Errno> {
         let same = |other: &&Mount| other.kind == mount.kind && other.covered_identity() == place;
         match mounts.all().iter().find(same) {
             Some(early) if early.early => {
-                let others = mounts.without(early.root()).ok_or(Errno::EBUSY)?;
+                let others = mounts.without(early.root())?;
                 // The same file system: others are mounted in it.
                 others.with(early.taken_over(mount))
             }
@@ -90,7 +96,7 @@ pub fn unmount(root: &Handle) -> Result<(), Errno> {
         if mount.covered_identity().is_none() || mounts.has_mounts_in(root.metadata().device) {
             return Err(Errno::EBUSY);
         }
-        mounts.without(root).ok_or(Errno::EINVAL)
+        mounts.without(root)
     })
 }
 
@@ -169,7 +175,7 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
     let exclusive = creates && flags & linux::O_EXCL != 0;
     let follow = if exclusive || flags & linux::O_NOFOLLOW != 0 { Follow::No } else { Follow::Yes };
     let found = walk(start, path, follow)?;
-    let shown = shown_path(start, &found);
+    let shown = shown_path(start, &found)?;
     let (node, is_new) = match &found.node {
         Some(_) if exclusive => return Err(Errno::EEXIST),
         Some(node) => (Arc::clone(node), false),
@@ -180,7 +186,7 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
     let metadata = node.metadata();
     check_kind(&metadata, flags)?;
     if only_path {
-        return OpenFile::new(node, Arc::new(OnlyPath), &shown, flags);
+        return OpenFile::new(node, fallible::shared(OnlyPath)?, &shown, flags);
     }
     if matches!(metadata.kind, Kind::Character(_) | Kind::Block(_))
         && start.mounts.options_of(metadata.device).has_no_devices()
@@ -224,19 +230,22 @@ fn wanted(flags: u32) -> u32 {
     }
 }
 
-/// The path of what was found, for `/proc`.
-fn shown_path(start: &Start, found: &Found) -> Vec<u8> {
+/// The path of what was found, for `/proc`; nothing where there is none that can be shown.
+fn shown_path(start: &Start, found: &Found) -> Result<Vec<u8>, Errno> {
     if let Last::Other(path) = &found.last {
-        return path.clone();
+        return Ok(fallible::copy(path)?);
     }
-    let mut path = path_of(start, &found.parent).unwrap_or_default();
+    let mut path = match path_of(start, &found.parent) {
+        Err(Errno::ENOENT | Errno::ENAMETOOLONG) => return Ok(Vec::new()),
+        path => path?,
+    };
     if let Last::Name(name) = &found.last {
         if path.last() != Some(&b'/') {
-            path.push(b'/');
+            path.try_push(b'/')?;
         }
-        path.extend(name);
+        path.try_extend(name.iter().copied())?;
     }
-    path
+    Ok(path)
 }
 
 /// Makes what was not found.

@@ -13,6 +13,7 @@ use linux_raw_sys::general as linux;
 use super::poll::Ready;
 use super::position::{Position, Whence};
 use crate::errno::Errno;
+use crate::fallible;
 use crate::user::Word;
 
 /// The longest name in a directory.
@@ -261,21 +262,27 @@ pub trait Node: Send + Sync {
     }
 
     /// The directory that this directory is in, in the same file system.
-    fn parent(&self) -> Option<Handle> {
-        None
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    fn parent(&self) -> Result<Option<Handle>, Errno> {
+        Ok(None)
     }
 
     /// A name that leads from this directory to the node with that number.
-    fn name_of(&self, inode: u64) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// `ENOMEM`, `ENOTDIR`.
+    fn name_of(&self, inode: u64) -> Result<Option<Vec<u8>>, Errno> {
         let mut found = None;
         let look = &mut |entry: &Entry<'_>| {
             if entry.inode == inode {
-                found = Some(entry.name.to_vec());
+                found = Some(fallible::copy(entry.name));
             }
             found.is_none()
         };
-        self.read_directory(0, look).ok()?;
-        found
+        self.read_directory(0, look)?;
+        Ok(found.transpose()?)
     }
 
     /// Calls `each` with the entries from `position` on while it returns true; `.` and `..` are not among them.

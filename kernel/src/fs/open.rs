@@ -18,7 +18,7 @@ use super::node::{File, Handle, Wait};
 use super::poll::Ready;
 use super::position::{Position, Whence};
 use crate::errno::Errno;
-use crate::mm::heap;
+use crate::fallible::{self, NoMemory, TryVec};
 use crate::process;
 use crate::process::limits::{self, Resource};
 use crate::sync::Rank;
@@ -61,18 +61,11 @@ impl OpenFile {
     /// # Errors
     /// `ENFILE`: more open files would leave too little of the heap.
     pub fn new(node: Handle, file: Arc<dyn File>, path: &[u8], flags: u32) -> Result<Arc<Self>, Errno> {
-        if !heap::may_allocate(OPEN_BYTES + path.len()) {
-            return Err(Errno::ENFILE);
-        }
+        fallible::ask(OPEN_BYTES + path.len()).map_err(|_| Errno::ENFILE)?;
+        let path = fallible::boxed_slice(path)?;
         let flags = AtomicU32::new(flags & !ONLY_FOR_OPENING);
-        Ok(Arc::new(Self {
-            node,
-            file,
-            path: path.into(),
-            flags,
-            position: AtomicU64::new(0),
-            may_have_locks: AtomicBool::new(false),
-        }))
+        let may_have_locks = AtomicBool::new(false);
+        Ok(fallible::shared(Self { node, file, path, flags, position: AtomicU64::new(0), may_have_locks })?)
     }
 
     /// What no other open file has as long as this one is open: where it is.
@@ -294,9 +287,12 @@ impl Descriptors {
     }
 
     /// The same open files, for a child.
-    pub fn fork(&self) -> Arc<Self> {
-        let slots = self.slots.lock().clone();
-        Arc::new(Self { slots: Mutex::new(Rank::Descriptors, slots) })
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn fork(&self) -> Result<Arc<Self>, NoMemory> {
+        let slots = fallible::copy(&self.slots.lock())?;
+        fallible::shared(Self { slots: Mutex::new(Rank::Descriptors, slots) })
     }
 
     /// Closes what is not for the next program.
@@ -315,14 +311,19 @@ impl Descriptors {
     }
 
     fn close_where(&self, is_meant: impl Fn(u32, bool) -> bool) {
-        let mut closed = Vec::new();
-        let mut slots = self.slots.lock();
-        for (descriptor, slot) in slots.iter_mut().enumerate() {
-            closed.extend(slot.take_if(|slot| is_meant(descriptor as u32, slot.close_on_exec)));
+        let mut from = 0;
+        let mut take = || {
+            let mut slots = self.slots.lock();
+            let mut slots = slots.iter_mut().enumerate().skip(from);
+            slots.find_map(|(descriptor, slot)| {
+                from = descriptor + 1;
+                slot.take_if(|slot| is_meant(descriptor as u32, slot.close_on_exec))
+            })
+        };
+        // Closing may sleep, or take locks above the table's: it has been let go.
+        while let Some(closed) = take() {
+            closed.close();
         }
-        // Closing may sleep, or take locks above this one: not under it.
-        drop(slots);
-        closed.into_iter().for_each(Slot::close);
     }
 
     /// The open file of that number.
@@ -398,10 +399,13 @@ impl Descriptors {
     }
 
     /// The numbers in use, from `from` on.
-    pub fn numbers(&self, from: u32) -> Vec<u32> {
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn numbers(&self, from: u32) -> Result<Vec<u32>, NoMemory> {
         let slots = self.slots.lock();
         let used = slots.iter().enumerate().skip(from as usize).filter(|(_, slot)| slot.is_some());
-        used.map(|(descriptor, _)| descriptor as u32).collect()
+        fallible::collect(used.map(|(descriptor, _)| descriptor as u32))
     }
 }
 
@@ -414,12 +418,5 @@ pub fn files_max() -> usize {
 /// Makes the table long enough to have `index`.
 fn make_room(slots: &mut Vec<Option<Slot>>, index: usize) -> Result<(), Errno> {
     let more = (index + 1).saturating_sub(slots.len());
-    // The table may double, with both copies there for a moment.
-    let bytes = (2 * slots.capacity() + more) * size_of::<Option<Slot>>();
-    let has_room = slots.capacity() - slots.len() >= more;
-    if !has_room && (!heap::may_allocate(bytes) || slots.try_reserve(more).is_err()) {
-        return Err(Errno::ENOMEM);
-    }
-    slots.resize(slots.len() + more, None);
-    Ok(())
+    Ok(slots.try_extend(core::iter::repeat_n(None, more))?)
 }

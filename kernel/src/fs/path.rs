@@ -7,6 +7,7 @@ use super::access::{self, SEARCH};
 use super::mount::Mounts;
 use super::node::{Handle, Kind, Metadata, PATH_MAX, Target};
 use crate::errno::Errno;
+use crate::fallible::{self, TryVec};
 use crate::process::credentials::Credentials;
 
 /// The most symbolic links that a walk follows.
@@ -91,7 +92,7 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> 
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
-    let mut rest = path.to_vec();
+    let mut rest = fallible::copy(path)?;
     let mut links = 0;
     let mut last = Last::Root;
     let mut at = Arc::clone(&start.directory);
@@ -106,7 +107,7 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> 
             return Ok(Found { parent: Arc::clone(&at), last, node: Some(at), slash: false });
         };
         let end = rest[begin..].iter().position(|byte| *byte == b'/').map_or(rest.len(), |length| begin + length);
-        let name = rest[begin..end].to_vec();
+        let name = fallible::copy(&rest[begin..end])?;
         rest.drain(..end);
         let slash = !rest.is_empty();
         let is_last = rest.iter().all(|byte| *byte == b'/');
@@ -123,7 +124,7 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> 
             }
             b".." => {
                 last = Last::DotDot;
-                at = up(start, &at);
+                at = up(start, &at)?;
                 continue;
             }
             _ => {}
@@ -157,7 +158,9 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> 
                         Some(_) => {}
                     }
                     last = Last::Root;
-                    rest.splice(..0, path);
+                    let mut path = path;
+                    path.try_extend(rest)?;
+                    rest = path;
                 }
             }
         } else if is_last {
@@ -172,38 +175,47 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> 
 }
 
 /// The directory that a directory is in, across mounts; the root's is the root.
-fn up(start: &Start, directory: &Handle) -> Handle {
+fn up(start: &Start, directory: &Handle) -> Result<Handle, Errno> {
     let mut at = Arc::clone(directory);
     loop {
         if at.metadata().identity() == start.root.metadata().identity() {
-            return at;
+            return Ok(at);
         }
         match start.mounts.covered_by(&at) {
             Some(covered) => at = covered,
-            None => return at.parent().map_or(at, |parent| start.mounts.covering(parent)),
+            None => return Ok(at.parent()?.map_or(at, |parent| start.mounts.covering(parent))),
         }
     }
 }
 
-/// The path of a directory from the root; none if it was removed.
-pub fn path_of(start: &Start, directory: &Handle) -> Option<Vec<u8>> {
-    let mut path = Vec::new();
+/// The path of a directory from the root.
+///
+/// # Errors
+/// `ENOENT` if it was removed; `ENAMETOOLONG` when it has [`PATH_MAX`] bytes, with the zero behind it, or more; `ENOMEM`.
+pub fn path_of(start: &Start, directory: &Handle) -> Result<Vec<u8>, Errno> {
+    // From its end to its beginning.
+    let mut path = fallible::filled(0, PATH_MAX - 1)?;
+    let mut begin = path.len();
     let mut at = Arc::clone(directory);
     while at.metadata().identity() != start.root.metadata().identity() {
         if let Some(covered) = start.mounts.covered_by(&at) {
             at = covered;
             continue;
         }
-        let parent = at.parent()?;
-        let mut name = parent.name_of(at.metadata().inode)?;
-        name.insert(0, b'/');
-        path.splice(..0, name);
+        let parent = at.parent()?.ok_or(Errno::ENOENT)?;
+        let name = parent.name_of(at.metadata().inode)?.ok_or(Errno::ENOENT)?;
+        let end = begin;
+        begin = end.checked_sub(name.len() + 1).ok_or(Errno::ENAMETOOLONG)?;
+        path[begin] = b'/';
+        path[begin + 1..end].copy_from_slice(&name);
         at = parent;
     }
-    if path.is_empty() {
-        path.push(b'/');
+    if begin == path.len() {
+        begin -= 1;
+        path[begin] = b'/';
     }
-    Some(path)
+    path.drain(..begin);
+    Ok(path)
 }
 
 #[cfg(test)]
@@ -264,9 +276,9 @@ mod tests {
             Ok(self.at(number))
         }
 
-        fn parent(&self) -> Option<Handle> {
-            let number = self.tree().parent(self.number)?;
-            Some(self.at(number))
+        fn parent(&self) -> Result<Option<Handle>, Errno> {
+            let number = self.tree().parent(self.number);
+            Ok(number.map(|number| self.at(number)))
         }
 
         fn read_directory(&self, position: u64, each: &mut dyn FnMut(&Entry<'_>) -> bool) -> Result<(), Errno> {
@@ -284,7 +296,7 @@ mod tests {
     /// Directories end in a slash, links are `name>target`, everything else is a file.
     fn tree(device: u64, paths: &[&str]) -> Handle {
         let attributes = Attributes { permissions: 0o755, ..Attributes::default() };
-        let mut tree = Tree::new(attributes);
+        let mut tree = Tree::new(attributes).expect("memory");
         for path in paths {
             let (path, body) = match (path.strip_suffix('/'), path.split_once('>')) {
                 (Some(path), _) => (path, Body::Directory(Directory::default())),
@@ -306,7 +318,7 @@ mod tests {
         );
         let mounted = tree(2, &["inner/", "inner/file"]);
         let covered = root.lookup(b"m").expect("there");
-        let mount = Mount::new("none", "tmpfs", "/m", Some(covered), mounted);
+        let mount = Mount::new("none", "tmpfs", "/m", Some(covered), mounted).expect("memory");
         let mounts = Arc::new(Mounts::new(vec![mount]));
         Start { directory: Arc::clone(&root), root, mounts, credentials: Credentials::SUPERUSER }
     }
@@ -322,11 +334,11 @@ mod tests {
         let node = found.node()?;
         let text = |bytes| String::from_utf8(bytes).expect("letters");
         match (path_of(&start, &node), last) {
-            (Some(path), _) => Ok(text(path)),
-            (None, Last::Name(name)) => {
+            (Ok(path), _) => Ok(text(path)),
+            (Err(Errno::ENOENT), Last::Name(name)) => {
                 Ok(format!("{}/{}", text(path_of(&start, &parent).expect("it has a name")), text(name)))
             }
-            (None, last) => panic!("{path}: {last:?} is no directory"),
+            (Err(error), last) => panic!("{path}: {last:?} gave {error}"),
         }
     }
 

@@ -13,7 +13,7 @@ use super::node::{Attributes, File, Handle, Kind, Metadata, Node, Usage, Wait};
 use super::poll::Ready;
 use super::position::Position;
 use crate::errno::Errno;
-use crate::mm::heap;
+use crate::fallible::{self, TryMap, TryVec};
 use crate::process::this;
 use crate::sync::Rank;
 use crate::task::{Mutex, time};
@@ -48,12 +48,12 @@ struct End {
 }
 
 impl Pipe {
-    fn new() -> Arc<Self> {
+    fn new() -> Result<Arc<Self>, Errno> {
         let state = State { bytes: VecDeque::new(), readers: 0, writers: 0, openings: [0; 2] };
-        Arc::new(Self { state: Mutex::new(Rank::Pipe, state), changes: Changes::new() })
+        Ok(fallible::shared(Self { state: Mutex::new(Rank::Pipe, state), changes: Changes::new() })?)
     }
 
-    fn open(self: &Arc<Self>, reads: bool, writes: bool) -> Arc<dyn File> {
+    fn open(self: &Arc<Self>, reads: bool, writes: bool) -> Result<Arc<dyn File>, Errno> {
         let mut state = self.state.lock();
         state.readers += u32::from(reads);
         state.writers += u32::from(writes);
@@ -61,15 +61,19 @@ impl Pipe {
         state.openings[1] += u64::from(writes);
         drop(state);
         self.changes.notify();
-        Arc::new(End { pipe: Arc::clone(self), reads, writes })
+        // Without memory the end that was counted goes again.
+        Ok(fallible::shared(End { pipe: Arc::clone(self), reads, writes })?)
     }
 }
 
 /// A new pipe: its node, the end to read, and the end to write.
-pub fn new() -> (Handle, [Arc<dyn File>; 2]) {
-    let pipe = Pipe::new();
-    let ends = [pipe.open(true, false), pipe.open(false, true)];
-    (PipeNode::new(pipe), ends)
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn new() -> Result<(Handle, [Arc<dyn File>; 2]), Errno> {
+    let pipe = Pipe::new()?;
+    let ends = [pipe.open(true, false)?, pipe.open(false, true)?];
+    Ok((PipeNode::new(pipe)?, ends))
 }
 
 /// Opens the pipe with a name whose node has this identity; waits for somebody at the other end.
@@ -81,9 +85,13 @@ pub fn open_named(identity: (u64, u64), flags: u32) -> Result<Arc<dyn File>, Err
     let pipe = {
         let mut named = NAMED.lock();
         named.retain(|_, pipe| pipe.strong_count() > 0);
-        let pipe = named.get(&identity).and_then(Weak::upgrade).unwrap_or_else(Pipe::new);
-        named.insert(identity, Arc::downgrade(&pipe));
-        pipe
+        if let Some(pipe) = named.get(&identity).and_then(Weak::upgrade) {
+            pipe
+        } else {
+            let pipe = Pipe::new()?;
+            named.insert_if_room(identity, Arc::downgrade(&pipe))?;
+            pipe
+        }
     };
     let mode = flags & linux::O_ACCMODE;
     let (reads, writes) = (mode != linux::O_WRONLY, mode != linux::O_RDONLY);
@@ -92,7 +100,7 @@ pub fn open_named(identity: (u64, u64), flags: u32) -> Result<Arc<dyn File>, Err
         return Err(Errno::ENXIO);
     }
     let before = pipe.state.lock().openings;
-    let end = pipe.open(reads, writes);
+    let end = pipe.open(reads, writes)?;
     if !waits || reads == writes {
         return Ok(end);
     }
@@ -150,11 +158,7 @@ impl File for End {
             let least = if bytes.len() <= ATOMIC { bytes.len() } else { 1 };
             if room >= least {
                 let part = &bytes[..bytes.len().min(room)];
-                // The queue may double, with both copies there for a moment.
-                if state.bytes.capacity() - state.bytes.len() < part.len() && !heap::may_allocate(2 * CAPACITY) {
-                    return Err(Errno::ENOMEM);
-                }
-                state.bytes.extend(part);
+                state.bytes.try_extend(part.iter().copied())?;
                 drop(state);
                 self.pipe.changes.notify();
                 return Ok(part.len());
@@ -219,13 +223,13 @@ struct PipeNode {
 }
 
 impl PipeNode {
-    fn new(pipe: Arc<Pipe>) -> Arc<Self> {
+    fn new(pipe: Arc<Pipe>) -> Result<Arc<Self>, Errno> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let own = this().identity();
         let (user, group) = (own.user.filesystem, own.group.filesystem);
         let attributes = Attributes { user, group, ..Attributes::new(0o600, time::since_1970()) };
-        Arc::new(Self { pipe, number, attributes })
+        Ok(fallible::shared(Self { pipe, number, attributes })?)
     }
 }
 
@@ -245,6 +249,6 @@ impl Node for PipeNode {
 
     fn open(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
         let mode = flags & linux::O_ACCMODE;
-        Ok(self.pipe.open(mode != linux::O_WRONLY, mode != linux::O_RDONLY))
+        self.pipe.open(mode != linux::O_WRONLY, mode != linux::O_RDONLY)
     }
 }

@@ -1,6 +1,5 @@
 //! What there is before the first program: the root with the initramfs in it, and what is mounted over it.
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +17,7 @@ use super::path::{Follow, Start, walk};
 use super::tmpfs::{self, Tmpfs};
 use super::{block, cgroup, device, proc, sys, terminal};
 use crate::errno::Errno;
+use crate::fallible::{self, TryVec};
 use crate::mm::object::Object;
 use crate::process::credentials::Credentials;
 use crate::task::time;
@@ -30,9 +30,10 @@ static HAS_INITRAMFS: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// [`InitramfsError`]: there is one, but it makes no sense.
 pub fn start() -> Result<(), InitramfsError> {
-    namespace::start(Tmpfs::new(0o755).root());
+    let root = Tmpfs::new(0o755).and_then(|root| root.root());
+    root.and_then(namespace::start).map_err(|_| InitramfsError::NoMemory)?;
     HAS_INITRAMFS.store(initramfs::load()?, Ordering::Relaxed);
-    add_block_devices();
+    add_block_devices().map_err(|_| InitramfsError::NoMemory)?;
     for (kind, path) in [("devtmpfs", "dev"), ("proc", "proc"), ("sysfs", "sys"), ("cgroup2", "sys/fs/cgroup")] {
         // What cannot be mounted, because a file is in the way, programs can mount elsewhere.
         let _ = mount_early(kind, path);
@@ -57,8 +58,8 @@ fn mount_early(kind: &'static str, path: &str) -> Result<(), Errno> {
         Some(_) => return Err(Errno::ENOTDIR),
         None => namespace::create(&start, &found, New::Node(Kind::Directory), 0o755)?,
     };
-    let path = String::from("/") + path;
-    let mut mount = Mount::new(kind, kind, &path, Some(covered), filesystem(kind)?);
+    let path = fallible::text(format_args!("/{path}"))?;
+    let mut mount = Mount::new(kind, kind, &path, Some(covered), filesystem(kind)?)?;
     mount.early = true;
     namespace::mount(&mount)
 }
@@ -74,23 +75,23 @@ pub fn filesystem_name(name: &str) -> Option<&'static str> {
 /// The root of the file system of that kind, a new one where there can be several.
 ///
 /// # Errors
-/// `ENODEV` if there is no such kind.
+/// `ENODEV` if there is no such kind; `ENOMEM`.
 pub fn filesystem(kind: &str) -> Result<Handle, Errno> {
     match kind {
-        "devtmpfs" => Ok(Arc::clone(devices())),
-        "tmpfs" => Ok(Tmpfs::new(0o1777).root()),
-        "ramfs" => Ok(Tmpfs::new(0o755).root()),
-        "cgroup2" => Ok(cgroup::filesystem().root()),
-        "proc" => Ok(proc::filesystem().root()),
-        "sysfs" => Ok(sys::filesystem().root()),
+        "devtmpfs" => Ok(Arc::clone(devices()?)),
+        "tmpfs" => Tmpfs::new(0o1777)?.root(),
+        "ramfs" => Tmpfs::new(0o755)?.root(),
+        "cgroup2" => cgroup::filesystem()?.root(),
+        "proc" => proc::filesystem()?.root(),
+        "sysfs" => sys::filesystem()?.root(),
         _ => Err(Errno::ENODEV),
     }
 }
 
 /// The root of `/dev`.
-fn devices() -> &'static Handle {
-    DEVICES.call_once(|| {
-        let root = Tmpfs::new(0o755).root();
+fn devices() -> Result<&'static Handle, Errno> {
+    DEVICES.try_call_once(|| {
+        let root = Tmpfs::new(0o755)?.root()?;
         for (name, major, minor, permissions) in device::CHARACTERS {
             add_device(&root, name, Kind::Character(Device { major, minor }), permissions);
         }
@@ -103,7 +104,7 @@ fn devices() -> &'static Handle {
             let _ =
                 root.create(name.as_bytes(), New::Link(target.as_bytes()), Attributes::new(0o777, time::since_1970()));
         }
-        root
+        Ok(root)
     })
 }
 
@@ -113,23 +114,29 @@ fn add_device(root: &Handle, name: &str, kind: Kind, permissions: u32) {
 }
 
 /// Makes `/dev` have a file for every block device, and none for zram devices that are gone.
-pub fn add_block_devices() {
-    let there = block::all();
-    let mut gone = Vec::new();
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn add_block_devices() -> Result<(), Errno> {
+    let devices = devices()?;
+    let there = block::all()?;
+    let mut gone: Vec<Vec<u8>> = Vec::new();
+    let mut outcome = Ok(());
     let look = &mut |entry: &super::node::Entry<'_>| {
         let is_gone = matches!(entry.kind, Kind::Block(number) if there.iter().all(|(_, other)| *other != number));
         if is_gone {
-            gone.push(entry.name.to_vec());
+            outcome = fallible::copy(entry.name).and_then(|name| gone.try_push(name));
         }
-        true
+        outcome.is_ok()
     };
-    let _ = devices().read_directory(0, look);
+    devices.read_directory(0, look)?;
     for name in gone {
-        let _ = devices().unlink(&name, false);
+        let _ = devices.unlink(&name, false);
     }
-    for (name, number) in there {
-        add_device(devices(), &name, Kind::Block(number), 0o660);
+    for (path, number) in there {
+        add_device(devices, block::name(&path), Kind::Block(number), 0o660);
     }
+    Ok(outcome?)
 }
 
 /// A program's file.
@@ -162,7 +169,7 @@ pub fn open_program(start: &Start, path: &[u8]) -> Result<Program, Errno> {
     access::check(&start.credentials, &metadata, EXECUTE)?;
     let ids = if options.ignores_set_ids() { (None, None) } else { access::program_ids(&metadata.attributes) };
     let object = tmpfs::object_of(&node)?.ok_or(Errno::EACCES)?;
-    Ok(Program { path: opened.path().to_vec(), node, object, ids })
+    Ok(Program { path: fallible::copy(opened.path())?, node, object, ids })
 }
 
 /// Gives the first process the console as its files 0, 1 and 2, and listens to what is typed there.
@@ -171,7 +178,7 @@ pub fn open_program(start: &Start, path: &[u8]) -> Result<Program, Errno> {
 /// There is no `/dev/console`; no memory.
 pub fn console(files: &Descriptors) -> Result<(), Errno> {
     terminal::input::start()?;
-    let node = devices().lookup(b"console")?;
+    let node = devices()?.lookup(b"console")?;
     let console = OpenFile::new(Arc::clone(&node), node.open(linux::O_RDWR)?, b"/dev/console", linux::O_RDWR)?;
     (0..3).try_for_each(|descriptor| files.replace(descriptor, Arc::clone(&console), false))
 }

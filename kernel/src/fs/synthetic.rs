@@ -8,8 +8,7 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -23,7 +22,7 @@ use super::open::OpenDirectory;
 use super::path::{Start, path_of};
 use super::position::Position;
 use crate::errno::Errno;
-use crate::mm::heap;
+use crate::fallible::{self, TryText, TryVec};
 use crate::sync::Rank;
 use crate::task::{Mutex, time};
 
@@ -78,11 +77,17 @@ pub trait Directory: Send + Sync {
     }
 
     /// What is in it now.
-    fn entries(&self) -> Entries;
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    fn entries(&self) -> Result<Entries, Errno>;
 
     /// One of its entries.
-    fn find(&self, name: &str) -> Option<Item> {
-        self.entries().into_iter().find(|(other, _)| other == name).map(|(_, item)| item)
+    ///
+    /// # Errors
+    /// `ENOENT`, `ENOMEM`.
+    fn find(&self, name: &str) -> Result<Item, Errno> {
+        self.entries()?.into_iter().find(|(other, _)| other == name).map(|(_, item)| item).ok_or(Errno::ENOENT)
     }
 
     /// Makes a directory in it.
@@ -105,14 +110,13 @@ pub trait Directory: Send + Sync {
 }
 
 /// An entry of a directory.
-#[derive(Clone)]
 pub enum Item {
     /// A directory.
     Directory(Arc<dyn Directory>),
     /// A file.
     Text(Arc<dyn Text>),
     /// A symbolic link to a path.
-    Link(String),
+    Link(Cow<'static, str>),
     /// A link that leads to a node, and what it says.
     To(Handle, Vec<u8>),
     /// A link that leads to a directory, and says where that is from a start. The path is found when it is asked for: it may
@@ -125,15 +129,42 @@ pub enum Item {
 /// A directory whose entries a function lists.
 struct Listed<F>(F);
 
-impl<F: Fn() -> Entries + Send + Sync> Directory for Listed<F> {
-    fn entries(&self) -> Entries {
+impl<F: Fn() -> Result<Entries, Errno> + Send + Sync> Directory for Listed<F> {
+    fn entries(&self) -> Result<Entries, Errno> {
         self.0()
     }
 }
 
+/// What is listed one by one.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn list<const COUNT: usize>(entries: [(Cow<'static, str>, Item); COUNT]) -> Result<Entries, Errno> {
+    Ok(fallible::collect(entries)?)
+}
+
 /// A directory of what `list` lists.
-pub fn directory(list: impl Fn() -> Entries + Send + Sync + 'static) -> Item {
-    Item::Directory(Arc::new(Listed(list)))
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn listed(list: impl Fn() -> Result<Entries, Errno> + Send + Sync + 'static) -> Result<Arc<dyn Directory>, Errno> {
+    Ok(fallible::shared(Listed(list))?)
+}
+
+/// As [`listed`], as an entry.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn directory(list: impl Fn() -> Result<Entries, Errno> + Send + Sync + 'static) -> Result<Item, Errno> {
+    listed(list).map(Item::Directory)
+}
+
+/// A file.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn text(text: impl Text + 'static) -> Result<Item, Errno> {
+    Ok(Item::Text(fallible::shared(text)?))
 }
 
 type Read = Box<dyn Fn(&mut String) -> Result<(), Errno> + Send + Sync>;
@@ -160,21 +191,31 @@ impl Text for Functions {
 }
 
 /// A file that everybody can read.
-pub fn read_only(read: impl Fn(&mut String) -> Result<(), Errno> + Send + Sync + 'static) -> Item {
-    Item::Text(Arc::new(Functions { permissions: 0o444, read: Some(Box::new(read)), write: None }))
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn read_only(read: impl Fn(&mut String) -> Result<(), Errno> + Send + Sync + 'static) -> Result<Item, Errno> {
+    text(Functions { permissions: 0o444, read: Some(fallible::boxed(read)?), write: None })
 }
 
 /// A file that everybody can read and its owner can write.
+///
+/// # Errors
+/// `ENOMEM`.
 pub fn read_write(
     read: impl Fn(&mut String) -> Result<(), Errno> + Send + Sync + 'static,
     write: impl Fn(&str) -> Result<(), Errno> + Send + Sync + 'static,
-) -> Item {
-    Item::Text(Arc::new(Functions { permissions: 0o644, read: Some(Box::new(read)), write: Some(Box::new(write)) }))
+) -> Result<Item, Errno> {
+    let (read, write): (Read, Write) = (fallible::boxed(read)?, fallible::boxed(write)?);
+    text(Functions { permissions: 0o644, read: Some(read), write: Some(write) })
 }
 
 /// A file that its owner can write.
-pub fn write_only(write: impl Fn(&str) -> Result<(), Errno> + Send + Sync + 'static) -> Item {
-    Item::Text(Arc::new(Functions { permissions: 0o200, read: None, write: Some(Box::new(write)) }))
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn write_only(write: impl Fn(&str) -> Result<(), Errno> + Send + Sync + 'static) -> Result<Item, Errno> {
+    text(Functions { permissions: 0o200, read: None, write: Some(fallible::boxed(write)?) })
 }
 
 /// A value as a line.
@@ -190,23 +231,7 @@ pub fn line(out: &mut String, value: impl fmt::Display) -> Result<(), Errno> {
 /// # Errors
 /// `ENOMEM`: programs decide how much there is to say, so the heap is asked.
 pub fn print(out: &mut String, text: fmt::Arguments<'_>) -> Result<(), Errno> {
-    fmt::write(&mut Bounded(out), text).map_err(|fmt::Error| Errno::ENOMEM)
-}
-
-/// Text that grows while there is memory for it.
-struct Bounded<'a>(&'a mut String);
-
-impl fmt::Write for Bounded<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let has_room = self.0.capacity() - self.0.len() >= text.len();
-        // It may double, with both copies there for a moment.
-        let bytes = 2 * self.0.capacity() + text.len();
-        if !has_room && (!heap::may_allocate(bytes) || self.0.try_reserve(text.len()).is_err()) {
-            return Err(fmt::Error);
-        }
-        self.0.push_str(text);
-        Ok(())
-    }
+    Ok(out.try_format(text)?)
 }
 
 /// A number that somebody wrote.
@@ -223,25 +248,28 @@ pub struct Synthetic {
     magic: u32,
     /// The length that `stat` says of a file.
     length: u64,
-    root: Item,
+    root: Arc<dyn Directory>,
 }
 
 impl Synthetic {
     /// A file system whose root directory is `root`; `magic` is what `statfs` says. Files of `/sys` claim to have a page,
     /// those of `/proc` nothing.
-    pub fn new(magic: u32, has_length: bool, root: Item) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn new(magic: u32, has_length: bool, root: Arc<dyn Directory>) -> Result<Arc<Self>, Errno> {
         let length = if has_length { PAGE_SIZE as u64 } else { 0 };
-        Arc::new(Self { device: new_filesystem_number(), magic, length, root })
+        Ok(fallible::shared(Self { device: new_filesystem_number(), magic, length, root })?)
     }
 
     /// Its root directory.
-    pub fn root(self: &Arc<Self>) -> Handle {
-        Arc::new(SyntheticNode {
-            filesystem: Arc::clone(self),
-            path: String::new(),
-            item: self.root.clone(),
-            above: (0, 0),
-        })
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn root(self: &Arc<Self>) -> Result<Handle, Errno> {
+        let item = Item::Directory(Arc::clone(&self.root));
+        let node = SyntheticNode { filesystem: Arc::clone(self), path: String::new(), item, above: (0, 0) };
+        Ok(fallible::shared(node)?)
     }
 }
 
@@ -272,6 +300,11 @@ impl SyntheticNode {
             Item::Directory(directory) => directory.owners().unwrap_or([self.above; 2]),
             _ => [self.above; 2],
         }
+    }
+
+    /// The path of what is called `name` in it.
+    fn path_to(&self, name: &str) -> Result<String, Errno> {
+        Ok(fallible::text(format_args!("{}/{name}", self.path))?)
     }
 
     fn directory(&self) -> Result<&Arc<dyn Directory>, Errno> {
@@ -319,10 +352,11 @@ impl Node for SyntheticNode {
 
     fn open(&self, _flags: u32) -> Result<Arc<dyn File>, Errno> {
         match &self.item {
-            Item::Directory(_) => Ok(Arc::new(OpenDirectory)),
+            Item::Directory(_) => Ok(fallible::shared(OpenDirectory)?),
             Item::Text(text) => {
                 text.opened()?;
-                Ok(Arc::new(OpenText { text: Arc::clone(text), read: Mutex::new(Rank::Text, String::new()) }))
+                let read = Mutex::new(Rank::Text, String::new());
+                Ok(fallible::shared(OpenText { text: Arc::clone(text), read })?)
             }
             Item::Link(_) | Item::To(..) | Item::Place(..) | Item::Hidden => Err(Errno::ELOOP),
         }
@@ -335,9 +369,9 @@ impl Node for SyntheticNode {
 
     fn read_link(&self) -> Result<Vec<u8>, Errno> {
         match &self.item {
-            Item::Link(target) => Ok(target.clone().into_bytes()),
-            Item::To(_, text) => Ok(text.clone()),
-            Item::Place(start, node) => Ok(path_of(start, node).unwrap_or_default()),
+            Item::Link(target) => Ok(fallible::copy(target.as_bytes())?),
+            Item::To(_, text) => Ok(fallible::copy(text)?),
+            Item::Place(start, node) => path_of(start, node),
             Item::Hidden => Err(Errno::EACCES),
             _ => Err(Errno::EINVAL),
         }
@@ -345,7 +379,8 @@ impl Node for SyntheticNode {
 
     fn follow(&self) -> Result<Target, Errno> {
         match &self.item {
-            Item::To(node, path) => Ok(Target::Node(Arc::clone(node), path.clone())),
+            Item::To(node, path) => Ok(Target::Node(Arc::clone(node), fallible::copy(path)?)),
+            // One whose path is too long to be shown leads there all the same.
             Item::Place(start, node) => Ok(Target::Node(Arc::clone(node), path_of(start, node).unwrap_or_default())),
             _ => self.read_link().map(Target::Path),
         }
@@ -353,35 +388,42 @@ impl Node for SyntheticNode {
 
     fn lookup(&self, name: &[u8]) -> Result<Handle, Errno> {
         let name = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
-        let item = self.directory()?.find(name).ok_or(Errno::ENOENT)?;
-        let path = format!("{}/{name}", self.path);
+        let item = self.directory()?.find(name)?;
+        let path = self.path_to(name)?;
         let [_, above] = self.owners();
-        Ok(Arc::new(Self { filesystem: Arc::clone(&self.filesystem), path, item, above }))
+        Ok(fallible::shared(Self { filesystem: Arc::clone(&self.filesystem), path, item, above })?)
     }
 
-    fn parent(&self) -> Option<Handle> {
-        let (path, _) = self.path.rsplit_once('/')?;
-        let mut at = self.filesystem.root();
+    fn parent(&self) -> Result<Option<Handle>, Errno> {
+        let Some((path, _)) = self.path.rsplit_once('/') else { return Ok(None) };
+        let mut at = self.filesystem.root()?;
         for name in path.split('/').skip(1) {
-            at = at.lookup(name.as_bytes()).ok()?;
+            at = match at.lookup(name.as_bytes()) {
+                Ok(next) => next,
+                Err(Errno::ENOENT) => return Ok(None),
+                Err(error) => return Err(error),
+            };
         }
-        Some(at)
+        Ok(Some(at))
     }
 
-    fn name_of(&self, number: u64) -> Option<Vec<u8>> {
-        let entries = self.directory().ok()?.entries();
-        let found = entries.into_iter().find(|(name, _)| inode(&format!("{}/{name}", self.path)) == number)?;
-        Some(found.0.to_string().into_bytes())
+    fn name_of(&self, number: u64) -> Result<Option<Vec<u8>>, Errno> {
+        for (name, _) in self.directory()?.entries()? {
+            if inode(&self.path_to(&name)?) == number {
+                return Ok(Some(fallible::copy(name.as_bytes())?));
+            }
+        }
+        Ok(None)
     }
 
     fn read_directory(&self, from: u64, each: &mut dyn FnMut(&Entry<'_>) -> bool) -> Result<(), Errno> {
         let mut entries = Vec::new();
-        for (index, (name, item)) in self.directory()?.entries().into_iter().enumerate() {
-            entries.push((position(index, &name), name, kind(&item)));
+        for (index, (name, item)) in self.directory()?.entries()?.into_iter().enumerate() {
+            entries.try_push((position(index, &name), name, kind(&item)))?;
         }
-        entries.sort_by_key(|entry| entry.0);
+        entries.sort_unstable_by_key(|entry| entry.0);
         for (position, name, kind) in entries.into_iter().filter(|entry| entry.0 >= from) {
-            let inode = inode(&format!("{}/{name}", self.path));
+            let inode = inode(&self.path_to(&name)?);
             if !each(&Entry { position, name: name.as_bytes(), inode, kind }) {
                 break;
             }

@@ -2,7 +2,6 @@
 //!
 //! The tables that zram and zswap have are served as they are.
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::sync::Arc;
 
@@ -14,26 +13,32 @@ use quire_swap::zram::{ATTRIBUTES, Zram, ZramError};
 use quire_swap::{Access, zswap};
 
 use super::node::Device;
-use super::synthetic::{Entries, Item, Synthetic, Text, directory, line, number, print, read_only, read_write};
+use super::synthetic::{
+    Entries, Item, Synthetic, Text, directory, line, list, listed, number, print, read_only, read_write, text,
+};
 use super::{add_block_devices, block};
 use crate::disk::Disk;
 use crate::errno::Errno;
+use crate::fallible::{self, TryVec};
 use crate::swap::{self, Quire};
 use crate::zram;
 
 /// The file system.
-pub fn filesystem() -> Arc<Synthetic> {
-    Synthetic::new(linux::SYSFS_MAGIC, true, directory(root))
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn filesystem() -> Result<Arc<Synthetic>, Errno> {
+    Synthetic::new(linux::SYSFS_MAGIC, true, listed(root)?)
 }
 
-fn root() -> Entries {
-    alloc::vec![
-        ("block".into(), directory(blocks)),
-        ("class".into(), directory(classes)),
-        ("fs".into(), directory(|| alloc::vec![("cgroup".into(), directory(Entries::new))])),
-        ("kernel".into(), directory(kernel)),
-        ("module".into(), directory(modules)),
-    ]
+fn root() -> Result<Entries, Errno> {
+    list([
+        ("block".into(), directory(blocks)?),
+        ("class".into(), directory(classes)?),
+        ("fs".into(), directory(|| list([("cgroup".into(), directory(|| Ok(Entries::new()))?)]))?),
+        ("kernel".into(), directory(kernel)?),
+        ("module".into(), directory(modules)?),
+    ])
 }
 
 /// A file of a table: a name in it, and what can be done with it.
@@ -69,42 +74,48 @@ fn attribute(
     access: Access,
     show: impl Fn() -> Result<String, Errno> + Send + Sync + 'static,
     store: impl Fn(&str) -> Result<(), Errno> + Send + Sync + 'static,
-) -> Item {
-    Item::Text(Arc::new(Attribute { access, show, store }))
+) -> Result<Item, Errno> {
+    text(Attribute { access, show, store })
 }
 
 /// `/sys/block`
-fn blocks() -> Entries {
-    let disks =
-        block::disks().map(|(name, number, disk)| (name.into(), directory(move || disk_attributes(disk, number))));
-    let zrams =
-        block::zrams().map(|(name, number, zram)| (name.into(), directory(move || zram_attributes(&zram, number))));
-    disks.chain(zrams).collect()
+fn blocks() -> Result<Entries, Errno> {
+    let mut entries = Entries::new();
+    for (number, disk) in block::disks() {
+        let path = fallible::text(format_args!("{disk}"))?;
+        let name = fallible::text(format_args!("{}", block::name(&path)))?;
+        entries.try_push((name.into(), directory(move || disk_attributes(disk, number))?))?;
+    }
+    for (number, zram) in block::zrams()? {
+        let name = fallible::text(format_args!("zram{}", zram.number()))?;
+        entries.try_push((name.into(), directory(move || zram_attributes(&zram, number))?))?;
+    }
+    Ok(entries)
 }
 
-fn zram_attributes(zram: &Arc<Zram<Quire>>, number: Device) -> Entries {
+fn zram_attributes(zram: &Arc<Zram<Quire>>, number: Device) -> Result<Entries, Errno> {
     let mut entries = Entries::new();
     for (name, access) in ATTRIBUTES {
         let (shown, stored) = (Arc::clone(zram), Arc::clone(zram));
         let show = move || shown.show(name).map_err(|error| error.errno().into());
         let store = move |value: &str| stored.store(name, value).map_err(|error| error.errno().into());
-        entries.push((name.into(), attribute(access, show, store)));
+        entries.try_push((name.into(), attribute(access, show, store)?))?;
     }
     let sized = Arc::clone(zram);
     let sectors = move || sized.open().map_or(0, |disk| disk.pages() * (PAGE_SIZE as u64 / SECTOR_BYTES));
-    entries.extend(block_attributes(number, sectors, false));
-    entries
+    entries.try_extend(block_attributes(number, sectors, false)?)?;
+    Ok(entries)
 }
 
-fn disk_attributes(disk: &'static Arc<Disk>, number: Device) -> Entries {
-    let mut entries = block_attributes(number, || disk.geometry().sectors, disk.geometry().read_only);
-    entries.push(("stat".into(), read_only(|out| statistics(disk, out))));
-    entries.push(("queue".into(), directory(|| alloc::vec![("rotational".into(), rotational(disk))])));
-    entries
+fn disk_attributes(disk: &'static Arc<Disk>, number: Device) -> Result<Entries, Errno> {
+    let mut entries = block_attributes(number, || disk.geometry().sectors, disk.geometry().read_only)?;
+    entries.try_push(("stat".into(), read_only(|out| statistics(disk, out))?))?;
+    entries.try_push(("queue".into(), directory(|| list([("rotational".into(), rotational(disk)?)]))?))?;
+    Ok(entries)
 }
 
 /// An area heeds it from its `swapon` on.
-fn rotational(disk: &'static Disk) -> Item {
+fn rotational(disk: &'static Disk) -> Result<Item, Errno> {
     read_write(
         |out| line(out, u8::from(disk.is_rotational())),
         |value| {
@@ -134,17 +145,17 @@ fn block_attributes(
     device: Device,
     sectors: impl Fn() -> u64 + Send + Sync + 'static,
     read_only_disk: bool,
-) -> Entries {
-    alloc::vec![
-        ("dev".into(), read_only(move |out| line(out, format_args!("{}:{}", device.major, device.minor)))),
-        ("ro".into(), read_only(move |out| line(out, u8::from(read_only_disk)))),
-        ("size".into(), read_only(move |out| line(out, sectors()))),
-    ]
+) -> Result<Entries, Errno> {
+    list([
+        ("dev".into(), read_only(move |out| line(out, format_args!("{}:{}", device.major, device.minor)))?),
+        ("ro".into(), read_only(move |out| line(out, u8::from(read_only_disk)))?),
+        ("size".into(), read_only(move |out| line(out, sectors()))?),
+    ])
 }
 
 /// `/sys/class`
-fn classes() -> Entries {
-    alloc::vec![("zram-control".into(), directory(zram_control))]
+fn classes() -> Result<Entries, Errno> {
+    list([("zram-control".into(), directory(zram_control)?)])
 }
 
 /// zram's control files. Reading `hot_add` adds a device, as on Linux, so only the superuser may.
@@ -157,40 +168,39 @@ impl Text for HotAdd {
 
     fn read(&self, out: &mut String) -> Result<(), Errno> {
         let number = zram::control().ok_or(Errno::ENODEV)?.hot_add().map_err(ZramError::errno)?;
-        add_block_devices();
+        // A name that there was no memory for comes the next time.
+        let _ = add_block_devices();
         line(out, number)
     }
 }
 
-fn zram_control() -> Entries {
+fn zram_control() -> Result<Entries, Errno> {
     let remove = |value: &str| {
         zram::control().ok_or(Errno::ENODEV)?.hot_remove(value).map_err(ZramError::errno)?;
-        add_block_devices();
+        // A name that there was no memory for comes the next time.
+        let _ = add_block_devices();
         Ok(())
     };
-    alloc::vec![
-        ("hot_add".into(), Item::Text(Arc::new(HotAdd))),
-        ("hot_remove".into(), super::synthetic::write_only(remove)),
-    ]
+    list([("hot_add".into(), text(HotAdd)?), ("hot_remove".into(), super::synthetic::write_only(remove)?)])
 }
 
 /// `/sys/module`
-fn modules() -> Entries {
+fn modules() -> Result<Entries, Errno> {
     let parameters = || zswap_attributes(zswap::Directory::Parameters);
-    alloc::vec![("zswap".into(), directory(move || alloc::vec![("parameters".into(), directory(parameters))]))]
+    list([("zswap".into(), directory(move || list([("parameters".into(), directory(parameters)?)]))?)])
 }
 
 /// `/sys/kernel`: zswap's counters, which Linux has in its debugging file system, and how pages are read ahead.
-fn kernel() -> Entries {
+fn kernel() -> Result<Entries, Errno> {
     let counters = || zswap_attributes(zswap::Directory::Debug);
-    let readahead = || alloc::vec![("vma_ra_enabled".into(), readahead_by_address())];
-    alloc::vec![
-        ("debug".into(), directory(move || alloc::vec![("zswap".into(), directory(counters))])),
-        ("mm".into(), directory(move || alloc::vec![("swap".into(), directory(readahead))])),
-    ]
+    let readahead = || list([("vma_ra_enabled".into(), readahead_by_address()?)]);
+    list([
+        ("debug".into(), directory(move || list([("zswap".into(), directory(counters)?)]))?),
+        ("mm".into(), directory(move || list([("swap".into(), directory(readahead)?)]))?),
+    ])
 }
 
-fn readahead_by_address() -> Item {
+fn readahead_by_address() -> Result<Item, Errno> {
     read_write(
         |out| line(out, swap::core().readahead_policy().by_address()),
         |value| {
@@ -201,14 +211,14 @@ fn readahead_by_address() -> Item {
     )
 }
 
-fn zswap_attributes(where_shown: zswap::Directory) -> Entries {
-    let Some(zswap) = crate::zswap::get() else { return Entries::new() };
+fn zswap_attributes(where_shown: zswap::Directory) -> Result<Entries, Errno> {
+    let Some(zswap) = crate::zswap::get() else { return Ok(Entries::new()) };
     let shown_there = zswap::ATTRIBUTES.iter().filter(|(_, directory, _)| *directory == where_shown);
-    let entry = |(name, _, access): &(&'static str, zswap::Directory, Access)| {
-        let (name, access) = (*name, *access);
+    let mut entries = Entries::new();
+    for &(name, _, access) in shown_there {
         let show = move || zswap.show(name).map_err(|error| error.errno().into());
         let store = move |value: &str| zswap.set(name, value).map_err(|error| error.errno().into());
-        (Cow::Borrowed(name), attribute(access, show, store))
-    };
-    shown_there.map(entry).collect()
+        entries.try_push((name.into(), attribute(access, show, store)?))?;
+    }
+    Ok(entries)
 }

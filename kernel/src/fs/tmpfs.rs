@@ -22,12 +22,13 @@ use super::position::Position;
 use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
 use super::{access, device, limit, open, pipe};
 use crate::errno::Errno;
+use crate::fallible::{self, NoMemory};
 use crate::mm::object::{self, Object, ObjectError, Source};
-use crate::mm::{heap, physical};
+use crate::mm::physical;
 use crate::process::this;
 use crate::swap;
 use crate::sync::Rank;
-use crate::task::{Mutex, time};
+use crate::task::{Mutex, MutexGuard, time};
 
 /// How many pages files could still have: what is free, can be dropped, or can go to swap, but for what programs need when
 /// memory is short. A file that grows gets `ENOSPC` before anybody has to be killed for it.
@@ -109,19 +110,31 @@ impl From<ObjectError> for Errno {
 
 impl Tmpfs {
     /// A new file system, whose root directory has these permissions.
-    pub fn new(permissions: u32) -> Arc<Self> {
-        let tree = Tree::new(Attributes::new(permissions, time::since_1970()));
-        Arc::new(Self { device: new_filesystem_number(), tree: Mutex::new(Rank::Tree, tree) })
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn new(permissions: u32) -> Result<Arc<Self>, Errno> {
+        let tree = Tree::new(Attributes::new(permissions, time::since_1970()))?;
+        Ok(fallible::shared(Self { device: new_filesystem_number(), tree: Mutex::new(Rank::Tree, tree) })?)
     }
 
     /// Its root directory.
-    pub fn root(self: &Arc<Self>) -> Handle {
-        self.handle(&mut self.tree.lock(), ROOT)
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn root(self: &Arc<Self>) -> Result<Handle, Errno> {
+        Ok(self.handle(self.tree.lock(), ROOT)?)
     }
 
-    fn handle(self: &Arc<Self>, tree: &mut Tree<Contents>, number: Number) -> Arc<TmpNode> {
+    /// A node's handle. The tree has been let go before there may be no memory for it, because what was held is released then.
+    fn handle(
+        self: &Arc<Self>,
+        mut tree: MutexGuard<'_, Tree<Contents>>,
+        number: Number,
+    ) -> Result<Arc<TmpNode>, NoMemory> {
         tree.hold(number);
-        Arc::new(TmpNode { filesystem: Arc::clone(self), number })
+        drop(tree);
+        fallible::shared(TmpNode { filesystem: Arc::clone(self), number })
     }
 }
 
@@ -168,13 +181,14 @@ fn of(node: &Handle) -> Result<&TmpNode, Errno> {
 
 impl TmpNode {
     fn create_node(&self, name: &[u8], body: Body<Contents>, attributes: Attributes) -> Result<Handle, Errno> {
-        if !heap::may_allocate(NODE_BYTES) {
-            return Err(Errno::ENOSPC);
-        }
+        fallible::ask(NODE_BYTES).map_err(|_| Errno::ENOSPC)?;
         let mut tree = self.filesystem.tree.lock();
         let number = tree.create(self.number, name, attributes, body)?;
         self.touch(&mut tree);
-        Ok(self.filesystem.handle(&mut tree, number))
+        let is_directory = tree.node(number).kind() == Kind::Directory;
+        let handle = self.filesystem.handle(tree, number);
+        // What its maker has no handle of was not made.
+        Ok(handle.inspect_err(|_| _ = self.unlink(name, is_directory))?)
     }
 
     /// The contents have changed.
@@ -191,7 +205,7 @@ impl TmpNode {
             Body::File(Contents::Archived(bytes)) => *bytes,
             _ => return Ok(None),
         };
-        let new = Object::from_source(Arc::new(Archived(archived))).map_err(|_| Errno::ENOMEM)?;
+        let new = Object::from_source(fallible::shared(Archived(archived))?).map_err(|_| Errno::ENOMEM)?;
         let mut tree = self.filesystem.tree.lock();
         let Body::File(contents) = &mut tree.node_mut(self.number).body else { return Ok(None) };
         if let Contents::Object(object) = contents {
@@ -270,7 +284,7 @@ impl Node for TmpNode {
     fn open(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
         let metadata = self.metadata();
         match metadata.kind {
-            Kind::Directory => Ok(Arc::new(open::OpenDirectory)),
+            Kind::Directory => Ok(fallible::shared(open::OpenDirectory)?),
             Kind::Character(_) | Kind::Block(_) => device::open(metadata.kind, flags),
             Kind::Pipe => pipe::open_named(metadata.identity(), flags),
             Kind::Socket => Err(Errno::ENXIO),
@@ -279,8 +293,8 @@ impl Node for TmpNode {
                 if flags & linux::O_ACCMODE != linux::O_RDONLY {
                     self.object()?;
                 }
-                let handle = self.filesystem.handle(&mut self.filesystem.tree.lock(), self.number);
-                Ok(Arc::new(TmpFile(handle)))
+                let handle = self.filesystem.handle(self.filesystem.tree.lock(), self.number)?;
+                Ok(fallible::shared(TmpFile(handle))?)
             }
         }
     }
@@ -298,25 +312,25 @@ impl Node for TmpNode {
 
     fn read_link(&self) -> Result<Vec<u8>, Errno> {
         match &self.filesystem.tree.lock().node(self.number).body {
-            Body::Link(target) => Ok(target.to_vec()),
+            Body::Link(target) => Ok(fallible::copy(target)?),
             _ => Err(Errno::EINVAL),
         }
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Handle, Errno> {
-        let mut tree = self.filesystem.tree.lock();
+        let tree = self.filesystem.tree.lock();
         let number = tree.lookup(self.number, name)?;
-        Ok(self.filesystem.handle(&mut tree, number))
+        Ok(self.filesystem.handle(tree, number)?)
     }
 
-    fn parent(&self) -> Option<Handle> {
-        let mut tree = self.filesystem.tree.lock();
-        let parent = tree.parent(self.number)?;
-        Some(self.filesystem.handle(&mut tree, parent))
+    fn parent(&self) -> Result<Option<Handle>, Errno> {
+        let tree = self.filesystem.tree.lock();
+        let Some(parent) = tree.parent(self.number) else { return Ok(None) };
+        Ok(Some(self.filesystem.handle(tree, parent)?))
     }
 
-    fn name_of(&self, inode: u64) -> Option<Vec<u8>> {
-        self.filesystem.tree.lock().name_of(self.number, inode).map(<[u8]>::to_vec)
+    fn name_of(&self, inode: u64) -> Result<Option<Vec<u8>>, Errno> {
+        Ok(self.filesystem.tree.lock().name_of(self.number, inode).map(fallible::copy).transpose()?)
     }
 
     fn read_directory(&self, position: u64, each: &mut dyn FnMut(&Entry<'_>) -> bool) -> Result<(), Errno> {
@@ -338,7 +352,7 @@ impl Node for TmpNode {
     fn create(&self, name: &[u8], new: New<'_>, attributes: Attributes) -> Result<Handle, Errno> {
         let body = match new {
             New::Link(target) if target.len() >= PATH_MAX => return Err(Errno::ENAMETOOLONG),
-            New::Link(target) => Body::Link(target.into()),
+            New::Link(target) => Body::Link(fallible::boxed_slice(target)?),
             New::Node(Kind::Directory) => Body::Directory(Directory::default()),
             New::Node(Kind::File) => Body::File(Contents::Object(Object::swappable().map_err(|_| Errno::ENOSPC)?)),
             New::Node(Kind::Link) => return Err(Errno::EINVAL),
@@ -349,9 +363,7 @@ impl Node for TmpNode {
 
     fn link(&self, name: &[u8], node: &Handle) -> Result<(), Errno> {
         let node = of(node).ok().filter(|node| Arc::ptr_eq(&node.filesystem, &self.filesystem)).ok_or(Errno::EXDEV)?;
-        if !heap::may_allocate(NODE_BYTES) {
-            return Err(Errno::ENOSPC);
-        }
+        fallible::ask(NODE_BYTES).map_err(|_| Errno::ENOSPC)?;
         let mut tree = self.filesystem.tree.lock();
         tree.link(self.number, name, node.number)?;
         tree.node_mut(node.number).attributes.changed = time::since_1970();

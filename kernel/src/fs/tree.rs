@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 
 use super::node::{Attributes, Kind, NAME_MAX};
 use crate::errno::Errno;
+use crate::fallible::{self, TryMap, TryVec};
 
 /// A node's number; the root's is [`ROOT`].
 pub type Number = u64;
@@ -118,11 +119,16 @@ impl<C> Inode<C> {
 
 impl<C> Tree<C> {
     /// A tree with an empty root directory.
-    pub fn new(attributes: Attributes) -> Self {
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn new(attributes: Attributes) -> Result<Self, Errno> {
         let body = Body::Directory(Directory { parent: ROOT, ..Directory::default() });
         // The root's handle is the mount's.
         let root = Inode { attributes, body, links: 2, handles: 1 };
-        Self { nodes: BTreeMap::from([(ROOT, root)]), next: ROOT + 1 }
+        let mut nodes = BTreeMap::new();
+        nodes.insert_if_room(ROOT, root)?;
+        Ok(Self { nodes, next: ROOT + 1 })
     }
 
     /// How many nodes there are.
@@ -202,13 +208,14 @@ impl<C> Tree<C> {
     /// `ENOTDIR`.
     pub fn names(&self, directory: Number, position: u64) -> Result<Vec<Entry<'_>>, Errno> {
         let directory = self.node(directory).directory()?;
-        let mut names: Vec<Entry<'_>> = Vec::with_capacity(NAMES_AT_ONCE + 1);
+        let mut names: Vec<Entry<'_>> = fallible::with_capacity(NAMES_AT_ONCE)?;
         for (bytes, &Name { number, position }) in directory.names.iter().filter(|(_, name)| name.position >= position)
         {
             let place = names.partition_point(|entry| entry.position < position);
             if place < NAMES_AT_ONCE {
-                names.insert(place, Entry { position, name: bytes, number });
-                names.truncate(NAMES_AT_ONCE);
+                names.truncate(NAMES_AT_ONCE - 1);
+                names.try_push(Entry { position, name: bytes, number })?;
+                names[place..].rotate_right(1);
             }
         }
         Ok(names)
@@ -226,9 +233,11 @@ impl<C> Tree<C> {
         body: Body<C>,
     ) -> Result<Number, Errno> {
         self.check_free(directory, name)?;
+        let name = fallible::boxed_slice(name)?;
+        self.directory_mut(directory).names.ask_for(1)?;
         let number = self.next;
+        self.nodes.insert_if_room(number, Inode { attributes, body, links: 0, handles: 0 })?;
         self.next += 1;
-        self.nodes.insert(number, Inode { attributes, body, links: 0, handles: 0 });
         self.attach(directory, name, number);
         Ok(number)
     }
@@ -246,6 +255,8 @@ impl<C> Tree<C> {
         if node.links == 0 {
             return Err(Errno::ENOENT);
         }
+        let name = fallible::boxed_slice(name)?;
+        self.directory_mut(directory).names.ask_for(1)?;
         self.attach(directory, name, number);
         Ok(())
     }
@@ -308,14 +319,17 @@ impl<C> Tree<C> {
             (Some(target), Replace::Yes) => self.check_replaceable(number, target)?,
             _ => {}
         }
+        let new_name = fallible::boxed_slice(new)?;
+        let old_name = fallible::boxed_slice(if replace == Replace::Exchange { old } else { &[] })?;
+        self.directory_mut(to).names.ask_for(2)?;
         self.detach(from, old);
         if target.is_some() {
             self.detach(to, new);
         }
-        self.attach(to, new, number);
+        self.attach(to, new_name, number);
         let Some(target) = target else { return Ok(None) };
         if replace == Replace::Exchange {
-            self.attach(from, old, target);
+            self.attach(from, old_name, target);
         }
         Ok(self.take_if_gone(target))
     }
@@ -338,12 +352,12 @@ impl<C> Tree<C> {
         }
     }
 
-    /// Gives a node a name that is free.
-    fn attach(&mut self, directory: Number, name: &[u8], number: Number) {
+    /// Gives a node a name that is free. The callers have asked for what that takes.
+    fn attach(&mut self, directory: Number, name: Box<[u8]>, number: Number) {
         let entries = self.directory_mut(directory);
         let position = entries.next;
         entries.next += 1;
-        entries.names.insert(name.into(), Name { number, position });
+        entries.names.insert_asked(name, Name { number, position });
         let node = self.node_mut(number);
         node.links += 1;
         if let Body::Directory(moved) = &mut node.body {
@@ -376,7 +390,7 @@ mod tests {
     use crate::fs::node::{Attributes, Kind};
 
     fn tree() -> Tree<&'static str> {
-        Tree::new(Attributes::default())
+        Tree::new(Attributes::default()).expect("memory")
     }
 
     fn file(tree: &mut Tree<&'static str>, directory: Number, name: &str) -> Result<Number, Errno> {

@@ -11,8 +11,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
-use core::ops::{Deref, DerefMut, Range};
+use core::ops::{Bound, Deref, DerefMut, Range};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
@@ -28,6 +27,7 @@ use super::region::{Promise, Protection, READAHEADS, Region, Regions, TooMany, T
 use super::rmap::{Attachment, Lineage, Owner};
 use super::{AllocationError, heap, kernel_map, lru, reclaim};
 use crate::arch::{USER_END, page_table};
+use crate::fallible::{self, NoMemory, TryMap};
 use crate::swap;
 use crate::sync::{Rank, SpinLock};
 use crate::task::{Mutex, MutexGuard};
@@ -227,6 +227,12 @@ impl From<TooMany> for MapError {
     }
 }
 
+impl From<NoMemory> for MapError {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
 impl From<AllocationError> for MapError {
     fn from(_: AllocationError) -> Self {
         Self::NoMemory
@@ -290,18 +296,16 @@ impl AddressSpace {
     /// [`AllocationError`] when there is no memory for it.
     pub fn new() -> Result<Arc<Self>, AllocationError> {
         let space = Self::of_lineage(None)?;
-        Ok(space.publish())
+        Ok(space.publish()?)
     }
 
     /// An address space with nothing in its user half that shares its lineage with `relative`, not known to anybody yet.
     pub(super) fn of_lineage(relative: Option<&Self>) -> Result<Self, AllocationError> {
-        if !heap::may_allocate(size_of::<Self>() + 1024) {
-            return Err(AllocationError);
-        }
-        let tables = Arc::new(PageTables::new()?);
+        fallible::ask(size_of::<Self>() + 1024)?;
+        let tables = fallible::shared(PageTables::new()?)?;
         let home = match relative {
-            Some(relative) => relative.home.for_other(&tables),
-            None => Attachment::new(Owner::Lineage(Lineage::new()), &tables, 0),
+            Some(relative) => relative.home.for_other(&tables)?,
+            None => Attachment::new(Owner::Lineage(Lineage::new()?), &tables, 0)?,
         };
         Ok(Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -317,11 +321,13 @@ impl AddressSpace {
     }
 
     /// Makes the space known to `swapoff`.
-    pub(super) fn publish(self) -> Arc<Self> {
-        let number = self.number;
-        let space = Arc::new(self);
-        SPACES.lock().insert(number, Arc::downgrade(&space));
-        space
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub(super) fn publish(self) -> Result<Arc<Self>, NoMemory> {
+        let space = fallible::shared(self)?;
+        SPACES.lock().insert_if_room(space.number, Arc::downgrade(&space))?;
+        Ok(space)
     }
 
     /// A number that no other space has.
@@ -409,13 +415,15 @@ impl AddressSpace {
             }
             Backing::Anonymous => None,
         };
-        self.unmap_from(&mut layout, &range)?;
-        region.object = object.map(|(object, offset)| {
+        let object = object.map(|(object, offset)| {
             let base = start.wrapping_sub(offset);
-            layout
-                .attachment_like(&object, base)
-                .unwrap_or_else(|| Attachment::new(Owner::Object(object), &self.tables, base))
+            match layout.attachment_like(&object, base) {
+                Some(attachment) => Ok(attachment),
+                None => Attachment::new(Owner::Object(object), &self.tables, base),
+            }
         });
+        region.object = object.transpose()?;
+        self.unmap_from(&mut layout, &range)?;
         layout.regions.insert(region)?;
         drop(layout);
         if request.locked || request.populate || locks == LockNew::BringIn {
@@ -791,16 +799,16 @@ pub(super) fn forget(word: u64) {
     }
 }
 
-/// All spaces that exist.
-pub fn all() -> Vec<Arc<AddressSpace>> {
-    // The count may grow before the lock is taken again; whoever comes later is not meant.
-    let mut spaces = Vec::with_capacity(SPACES.lock().len());
-    for space in SPACES.lock().values() {
-        if spaces.len() < spaces.capacity() {
-            spaces.extend(space.upgrade());
-        }
-    }
-    spaces
+/// All spaces that exist. Nothing is locked between one and the next: those that come and go may be among them.
+pub fn all() -> impl Iterator<Item = Arc<AddressSpace>> {
+    let mut from = Bound::Unbounded;
+    core::iter::from_fn(move || {
+        let spaces = SPACES.lock();
+        let existing = |(&number, space): (&u32, &Weak<AddressSpace>)| Some((number, space.upgrade()?));
+        let (number, space) = spaces.range((from, Bound::Unbounded)).find_map(existing)?;
+        from = Bound::Excluded(number);
+        Some(space)
+    })
 }
 
 impl Drop for AddressSpace {

@@ -1,7 +1,6 @@
 //! What programs say about how they will use their memory: `madvise`, `mlock`, `mincore`, and bringing pages in ahead.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -18,7 +17,7 @@ use super::page_tables::{self, folio_frame, is_mapped};
 use super::reclaim;
 use super::region::{Region, Totals};
 use super::rmap::Attachment;
-use crate::arch::page_table;
+use crate::arch::{USER_END, page_table};
 use crate::swap::{self, Plug};
 use crate::task::Fatal;
 
@@ -51,8 +50,13 @@ pub enum Advice {
 }
 
 /// The parts of `range` that regions cover.
-fn parts(space: &AddressSpace, range: &Range<u64>) -> Vec<Region<Arc<Attachment>>> {
-    space.layout().regions.parts(range).collect()
+fn parts(space: &AddressSpace, range: &Range<u64>) -> impl Iterator<Item = Region<Arc<Attachment>>> {
+    let mut rest = range.clone();
+    core::iter::from_fn(move || {
+        let part = space.layout().regions.parts(&rest).next()?;
+        rest.start = part.range.end;
+        Some(part)
+    })
 }
 
 impl AddressSpace {
@@ -69,7 +73,6 @@ impl AddressSpace {
         if let Advice::Populate { write } = advice {
             return self.populate_as(range, write);
         }
-        let parts = parts(self, &range);
         let is_private = |region: &Region<Arc<Attachment>>| region.object.is_none();
         let is_refused = |region: &Region<Arc<Attachment>>| match advice {
             Advice::DontNeed | Advice::PageOut | Advice::Cold => region.locked,
@@ -77,10 +80,10 @@ impl AddressSpace {
             Advice::Remove => region.locked || !region.shared || !region.protection.write,
             _ => false,
         };
-        if parts.iter().any(is_refused) {
+        if parts(self, &range).any(|region| is_refused(&region)) {
             return Err(MapError::NotAllowed);
         }
-        for region in &parts {
+        for region in parts(self, &range) {
             match advice {
                 Advice::Nothing | Advice::Populate { .. } => {}
                 Advice::DontNeed => {
@@ -325,11 +328,11 @@ impl AddressSpace {
     /// [`MapError::NoMemory`] when there is none to note it.
     pub fn unlock_all(&self) -> Result<(), MapError> {
         self.layout().lock_new = LockNew::No;
-        self.ranges().into_iter().try_for_each(|range| self.lock(range, false, true))
+        self.ranges().try_for_each(|range| self.lock(range, false, true))
     }
 
-    fn ranges(&self) -> Vec<Range<u64>> {
-        self.layout().regions.iter().map(|region| region.range.clone()).collect()
+    fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
+        parts(self, &(0..USER_END)).map(|region| region.range)
     }
 
     /// Whether all of `range` is mapped.

@@ -1,12 +1,10 @@
 //! Failing the n-th allocation of a task, so that a test can see what becomes of each of them (Linux: `fault-injection.rst`,
 //! `/proc/PID/fail-nth`). Only in builds with debug assertions.
 //!
-//! What counts is each question whether memory may be had, and each block of the heap that the task takes while interrupts are
-//! on. A block that was asked for, and taken by a way that cannot fail, is taken while this is [`Suspended`].
+//! What counts is each question whether memory may be had, and each block of the heap that the task takes. A block that was
+//! asked for, and taken by a way that cannot fail, is taken while this is [`Suspended`].
 
 use core::sync::atomic::{AtomicU32, Ordering};
-
-use x86_64::instructions::interrupts;
 
 use crate::task::scheduler;
 
@@ -40,9 +38,7 @@ impl Countdown {
 
 /// Whether the allocation that the running task is about to make is to fail.
 pub fn fails_now() -> bool {
-    cfg!(debug_assertions)
-        && interrupts::are_enabled()
-        && scheduler::with_current(|thread| thread.fail_nth().is_over()) == Some(true)
+    cfg!(debug_assertions) && scheduler::with_current(|thread| thread.fail_nth().is_over()) == Some(true)
 }
 
 /// While it lives, the running task's allocations neither fail nor count.

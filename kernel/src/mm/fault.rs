@@ -172,7 +172,7 @@ fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
             "fault",
             "{thread} killed: the page at {address:#x} cannot be read from slot {} of {}",
             entry.slot(),
-            swap::name(entry.area())
+            swap::Name(entry.area())
         ),
         Fatal::OutOfMemory => {
             let resident = scheduler::space().map_or(0, |space| space.resident());

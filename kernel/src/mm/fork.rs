@@ -21,8 +21,9 @@ use super::overcommit::Commitment;
 use super::page_tables;
 use super::region::Region;
 use super::rmap::Attachment;
-use super::{AllocationError, heap, physical};
+use super::{AllocationError, physical};
 use crate::arch::page_table::{self, Table};
+use crate::fallible::{self, NoMemory, TryVec};
 use crate::swap;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -37,17 +38,15 @@ impl AddressSpace {
         child.tables.set_aside(self.tables.counts.tables.load(Ordering::Relaxed))?;
         let layout = self.layout();
         let regions = layout.regions.iter().count();
-        if !heap::may_allocate(regions * 2 * size_of::<Region<Arc<Attachment>>>()) {
-            return Err(AllocationError);
-        }
+        fallible::ask(regions * 2 * size_of::<Region<Arc<Attachment>>>())?;
         let mut inherited = Layout::new();
         inherited.copy_heap(&layout);
         let mut attachments = Attachments { child: &child, pairs: Vec::new() };
         for region in layout.regions.iter().filter(|region| !region.not_inherited) {
             let region = Region {
                 locked: false,
-                object: region.object.as_ref().map(|object| attachments.of_child(object)),
-                anonymous: attachments.of_child(&region.anonymous),
+                object: region.object.as_ref().map(|object| attachments.of_child(object)).transpose()?,
+                anonymous: attachments.of_child(&region.anonymous)?,
                 ..region.clone()
             };
             // One by one, as Linux does: the guess of mode 0 is about one mapping.
@@ -64,7 +63,7 @@ impl AddressSpace {
         page_table::flush_user_everywhere();
         // Known before the parent's layout is unlocked: who goes over all spaces and has seen the parent's without what is taken
         // out of both comes to the child's as well.
-        let child = child.publish();
+        let child = child.publish()?;
         drop(layout);
         child.tables.free_set_aside();
         copied?;
@@ -133,15 +132,15 @@ struct Attachments<'a> {
 }
 
 impl Attachments<'_> {
-    fn of_child(&mut self, parents: &Arc<Attachment>) -> Arc<Attachment> {
+    fn of_child(&mut self, parents: &Arc<Attachment>) -> Result<Arc<Attachment>, NoMemory> {
         if parents.is_home() {
-            return Arc::clone(self.child.home());
+            return Ok(Arc::clone(self.child.home()));
         }
         if let Some((_, found)) = self.pairs.iter().find(|(pointer, _)| *pointer == Arc::as_ptr(parents)) {
-            return Arc::clone(found);
+            return Ok(Arc::clone(found));
         }
-        let made = parents.for_other(&self.child.tables);
-        self.pairs.push((Arc::as_ptr(parents), Arc::clone(&made)));
-        made
+        let made = parents.for_other(&self.child.tables)?;
+        self.pairs.try_push((Arc::as_ptr(parents), Arc::clone(&made)))?;
+        Ok(made)
     }
 }

@@ -22,7 +22,8 @@ use quire_swap::{AllocateError, PAYER_MAX};
 use spin::Once;
 
 use super::frame::Frame;
-use super::{AllocationError, heap, physical, reclaim};
+use super::{AllocationError, physical, reclaim};
+use crate::fallible;
 use crate::process;
 use crate::swap;
 use crate::task::{self, scheduler};
@@ -96,9 +97,7 @@ impl Group {
     /// # Errors
     /// [`AllocationError`] when there are too many, or there is no memory.
     pub fn new_child(self: &Arc<Self>, name: &str) -> Result<Arc<Self>, AllocationError> {
-        if !heap::may_allocate(size_of::<Self>() + name.len() + 64) {
-            return Err(AllocationError);
-        }
+        let name = fallible::text(format_args!("{name}"))?;
         let is_free = |state: &State| !state.is_used.swap(true, Ordering::AcqRel);
         let number = 1 + STATES[1..].iter().position(is_free).ok_or(AllocationError)?;
         let state = &STATES[number];
@@ -110,7 +109,7 @@ impl Group {
         for event in &state.events {
             event.store(0, Ordering::Relaxed);
         }
-        Ok(Arc::new(Self { number: number as u8, name: name.into(), parent: Some(Arc::clone(self)) }))
+        Ok(fallible::shared(Self { number: number as u8, name, parent: Some(Arc::clone(self)) })?)
     }
 
     const fn state(&self) -> &'static State {
@@ -186,7 +185,7 @@ impl Group {
 
     /// Whether a process is in it.
     pub fn has_processes(&self) -> bool {
-        process::all().iter().any(|process| process.memory_group() == self.number)
+        process::exists(|process| process.memory_group() == self.number)
     }
 }
 

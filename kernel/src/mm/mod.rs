@@ -42,6 +42,8 @@
 
 use core::fmt;
 
+use crate::fallible::NoMemory;
+
 #[cfg(target_os = "none")]
 pub mod address_space;
 #[cfg(target_os = "none")]
@@ -116,6 +118,12 @@ pub const USER_END: u64 = 0x0000_7fff_ffff_f000;
 /// There is no memory for what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocationError;
+
+impl From<NoMemory> for AllocationError {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self
+    }
+}
 
 impl fmt::Display for AllocationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

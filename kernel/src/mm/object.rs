@@ -31,7 +31,6 @@ use super::AllocationError;
 use super::address_space;
 use super::folio::Folio;
 use super::frame::Kind;
-use super::heap;
 use super::index::Index;
 use super::lru::{self, List};
 use super::overcommit::Commitment;
@@ -39,6 +38,7 @@ use super::page_tables;
 use super::reclaim;
 use super::rmap::Mappers;
 use crate::arch::page_table::{self, leaf};
+use crate::fallible;
 use crate::swap;
 use crate::sync::{Rank, SpinLock};
 
@@ -144,12 +144,9 @@ impl Object {
     }
 
     fn new(source: Option<Arc<dyn Source>>, promised: Promised) -> Result<Arc<Self>, AllocationError> {
-        if !heap::may_allocate(2 * size_of::<Self>()) {
-            return Err(AllocationError);
-        }
         let length = source.as_ref().map_or(0, |source| source.length());
         Ok(Mappers::for_object(|mappers| {
-            Arc::new(Self {
+            fallible::shared(Self {
                 mappers,
                 pages: SpinLock::new(Rank::Object, Index::new()),
                 length: AtomicU64::new(length),
@@ -160,7 +157,7 @@ impl Object {
                 swapped: AtomicUsize::new(0),
                 promised,
             })
-        }))
+        })?)
     }
 
     /// A number that no other object has while this one lives.

@@ -9,8 +9,9 @@
 //! For a group that has reached its limit, only processes of that group are looked at.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
+
+use arrayvec::ArrayVec;
 
 use super::address_space::AddressSpace;
 use super::group;
@@ -48,7 +49,8 @@ pub fn score(process: &Process) -> u64 {
 /// Kills the worst process in the group, and frees its memory. `false` when there is none to kill, or the caller is the one
 /// and has to go by itself.
 pub(super) fn kill(number: u8) -> bool {
-    let mut candidates = Vec::new();
+    // Nothing is allocated where there is no memory.
+    let mut candidates = ArrayVec::<Candidate, LINES>::new();
     for process in process::all() {
         let is_out_of_question = process.pid() == process::INIT || !group::is_within(process.memory_group(), number);
         let Some(space) = process.space().filter(|_| !is_out_of_question) else { continue };
@@ -60,9 +62,13 @@ pub(super) fn kill(number: u8) -> bool {
             continue;
         }
         let badness = policy::badness(space.weight(), process.oom_score_adjustment(), total());
-        candidates.extend(badness.map(|badness| Candidate { process, space, badness }));
+        let Some(badness) = badness else { continue };
+        let place = candidates.partition_point(|worse| worse.badness >= badness);
+        if place < LINES {
+            candidates.truncate(LINES - 1);
+            candidates.insert(place, Candidate { process, space, badness });
+        }
     }
-    candidates.sort_by_key(|candidate| core::cmp::Reverse(candidate.badness));
     let Some(worst) = candidates.first() else {
         log!("oom", "out of memory, and no process that could be killed");
         return false;
@@ -84,7 +90,7 @@ pub(super) fn kill(number: u8) -> bool {
         "adj",
         "badness"
     );
-    for Candidate { process, space, badness } in candidates.iter().take(LINES) {
+    for Candidate { process, space, badness } in &candidates {
         let usage = space.usage_without_regions();
         log!(
             "oom",

@@ -105,8 +105,8 @@ impl AddressSpace {
         let distance = start.wrapping_sub(old.start);
         let moved = Region {
             range: start..start + new_length,
-            object: region.object.as_ref().map(|attached| attached.moved(distance)),
-            anonymous: region.anonymous.moved(distance),
+            object: region.object.as_ref().map(|attached| attached.moved(distance)).transpose()?,
+            anonymous: region.anonymous.moved(distance)?,
             ..region
         };
         let locked = moved.locked;

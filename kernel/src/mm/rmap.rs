@@ -23,6 +23,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::ops::Bound;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
@@ -32,6 +33,7 @@ use super::folio::{BATCH, OWNER_NUMBERS, Owned};
 use super::frame::FrameNumber;
 use super::object::Object;
 use super::page_tables::{PageTables, folio_frame};
+use crate::fallible::{self, NoMemory, TryMap, TryVec};
 use crate::sync::{Rank, SpinLock};
 
 /// Whose page a folio is.
@@ -79,27 +81,40 @@ fn next_number(owners: &BTreeMap<u32, WeakOwner>) -> u32 {
 
 impl Lineage {
     /// A lineage without spaces.
-    pub(super) fn new() -> Arc<Self> {
-        let mut owners = OWNERS.lock();
-        let number = next_number(&owners);
-        let lineage = Arc::new(Self { mappers: Mappers::new(number) });
-        owners.insert(number, WeakOwner::Lineage(Arc::downgrade(&lineage)));
-        lineage
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub(super) fn new() -> Result<Arc<Self>, NoMemory> {
+        let mappers = Mappers::new(WeakOwner::Lineage(Weak::new()))?;
+        let lineage = fallible::shared(Self { mappers })?;
+        lineage.mappers.belong_to(WeakOwner::Lineage(Arc::downgrade(&lineage)));
+        Ok(lineage)
     }
 }
 
 impl Mappers {
-    const fn new(number: u32) -> Self {
-        Self { number, list: SpinLock::new(Rank::Mappers, Vec::new()) }
-    }
-
-    /// For an object that [`Self::register`] makes known.
-    pub(super) fn for_object(make: impl FnOnce(Self) -> Arc<Object>) -> Arc<Object> {
+    /// With a number of its own; `unborn` stands in the table until there is an owner.
+    fn new(unborn: WeakOwner) -> Result<Self, NoMemory> {
         let mut owners = OWNERS.lock();
         let number = next_number(&owners);
-        let object = make(Self::new(number));
-        owners.insert(number, WeakOwner::Object(Arc::downgrade(&object)));
-        object
+        owners.insert_if_room(number, unborn)?;
+        Ok(Self { number, list: SpinLock::new(Rank::Mappers, Vec::new()) })
+    }
+
+    /// Lets the owner be found.
+    fn belong_to(&self, owner: WeakOwner) {
+        if let Some(place) = OWNERS.lock().get_mut(&self.number) {
+            *place = owner;
+        }
+    }
+
+    /// For an object, which can be found from then on. `make` may fail.
+    pub(super) fn for_object(
+        make: impl FnOnce(Self) -> Result<Arc<Object>, NoMemory>,
+    ) -> Result<Arc<Object>, NoMemory> {
+        let object = make(Self::new(WeakOwner::Object(Weak::new()))?)?;
+        object.mappers().belong_to(WeakOwner::Object(Arc::downgrade(&object)));
+        Ok(object)
     }
 
     /// What a folio that is page `index` is to be marked with.
@@ -202,19 +217,19 @@ impl Owners {
     }
 }
 
-/// All objects that exist.
-pub(crate) fn objects() -> Vec<Arc<Object>> {
-    let is_object = |owner: &WeakOwner| matches!(owner, WeakOwner::Object(_));
-    // The count may grow before the lock is taken again; whoever comes later is not meant.
-    let mut objects = Vec::with_capacity(OWNERS.lock().values().filter(|owner| is_object(owner)).count());
-    for owner in OWNERS.lock().values() {
-        if let WeakOwner::Object(object) = owner
-            && objects.len() < objects.capacity()
-        {
-            objects.extend(object.upgrade());
-        }
-    }
-    objects
+/// All objects that exist. Nothing is locked between one and the next: those that come and go may be among them.
+pub(crate) fn objects() -> impl Iterator<Item = Arc<Object>> {
+    let mut from = Bound::Unbounded;
+    core::iter::from_fn(move || {
+        let owners = OWNERS.lock();
+        let existing = |(&number, owner): (&u32, &WeakOwner)| match owner {
+            WeakOwner::Object(object) => Some((number, object.upgrade()?)),
+            WeakOwner::Lineage(_) => None,
+        };
+        let (number, object) = owners.range((from, Bound::Unbounded)).find_map(existing)?;
+        from = Bound::Excluded(number);
+        Some(object)
+    })
 }
 
 /// A space on the list of an owner, with a base.
@@ -226,18 +241,30 @@ pub(super) struct Attachment {
 
 impl Attachment {
     /// Puts the space with these tables on the owner's list: page `i` can be at address `base + 4,096 · i`, wrapping.
-    pub(super) fn new(owner: Owner, tables: &Arc<PageTables>, base: u64) -> Arc<Self> {
-        owner.mappers().list.lock().push(Mapper { tables: Arc::clone(tables), base });
-        Arc::new(Self { owner, tables: Arc::clone(tables), base })
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub(super) fn new(owner: Owner, tables: &Arc<PageTables>, base: u64) -> Result<Arc<Self>, NoMemory> {
+        // One that is not on the list finds nothing to take away as it goes.
+        let attachment = fallible::shared(Self { owner, tables: Arc::clone(tables), base })?;
+        let mapper = Mapper { tables: Arc::clone(tables), base };
+        attachment.owner.mappers().list.lock().try_push(mapper)?;
+        Ok(attachment)
     }
 
     /// The same owner and base for another space.
-    pub(super) fn for_other(&self, tables: &Arc<PageTables>) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub(super) fn for_other(&self, tables: &Arc<PageTables>) -> Result<Arc<Self>, NoMemory> {
         Self::new(self.owner.clone(), tables, self.base)
     }
 
     /// The same owner and space with the pages `distance` higher, wrapping.
-    pub(super) fn moved(&self, distance: u64) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub(super) fn moved(&self, distance: u64) -> Result<Arc<Self>, NoMemory> {
         Self::new(self.owner.clone(), &self.tables, self.base.wrapping_add(distance))
     }
 

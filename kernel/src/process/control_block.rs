@@ -17,7 +17,7 @@ use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standin
 use super::table;
 use super::usage::Usage;
 use crate::errno::Errno;
-use crate::fs::Program;
+use crate::fallible::{self, NoMemory};
 use crate::fs::namespace::Location;
 use crate::fs::node::Handle;
 use crate::fs::open::Descriptors;
@@ -137,9 +137,16 @@ pub struct Process {
 
 impl Process {
     /// A process with `space`, in the parent's image, or the first one. It is not in the table yet and has no thread.
-    pub(super) fn new(pid: u32, parent: Option<&Self>, space: Arc<AddressSpace>) -> Self {
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub(super) fn new(pid: u32, parent: Option<&Self>, space: Arc<AddressSpace>) -> Result<Self, NoMemory> {
         let signals = parent.map_or_else(Signals::of_init, |parent| parent.signals.lock().of_child());
-        Self {
+        let (arguments, files) = match parent {
+            Some(parent) => (parent.arguments(), parent.files.fork()?),
+            None => (fallible::shared_slice(&[])?, fallible::shared(Descriptors::new())?),
+        };
+        Ok(Self {
             pid,
             parent: AtomicU32::new(parent.map_or(0, Self::pid)),
             group: AtomicU32::new(parent.map_or(pid, Self::group)),
@@ -148,7 +155,7 @@ impl Process {
             started: time::since_boot(),
             name: parent.map_or_else(Name::default, Self::name).to_words().map(AtomicU64::new),
             program: Snapshot::new(parent.and_then(Self::program)),
-            arguments: Snapshot::new(parent.map_or_else(|| Arc::from([]), Self::arguments)),
+            arguments: Snapshot::new(arguments),
             space: Snapshot::new(Some(space)),
             life: Snapshot::new(Life::Runs),
             signals: SpinLock::new(Rank::Signals, signals),
@@ -156,7 +163,7 @@ impl Process {
             limits: Snapshot::new(parent.map_or_else(Limits::default, |parent| parent.limits.get())),
             credentials: Snapshot::new(parent.map_or(Credentials::SUPERUSER, Self::credentials)),
             is_private: AtomicBool::new(parent.is_some_and(Self::is_private)),
-            files: parent.map_or_else(|| Arc::new(Descriptors::new()), |parent| parent.files.fork()),
+            files,
             location: parent.map_or_else(Location::initial, |parent| parent.location.fork()),
             usage: Usage::default(),
             children_usage: Usage::default(),
@@ -176,7 +183,7 @@ impl Process {
             has_rseq: AtomicBool::new(false),
             unfinished: Snapshot::new(None),
             link: RBTreeAtomicLink::new(),
-        }
+        })
     }
 
     /// Its number.
@@ -232,12 +239,15 @@ impl Process {
     }
 
     /// Becomes another program, whose memory it has already: what was the old one's is gone.
-    pub(super) fn start_program(&self, name: Name, program: Program, arguments: &[u8], credentials: Credentials) {
-        const SHOWN: usize = 4096;
-        let program = (program.node, Arc::from(program.path));
+    pub(super) fn start_program(
+        &self,
+        name: Name,
+        program: (Handle, Arc<[u8]>),
+        arguments: Arc<[u8]>,
+        credentials: Credentials,
+    ) {
         self.program.replace(Some(program));
-        let shown: Arc<[u8]> = Arc::from(&arguments[..arguments.len().min(SHOWN)]);
-        self.arguments.replace(shown);
+        self.arguments.replace(arguments);
         self.set_name(name);
         let is_another = credentials.acts_as_another();
         self.set_credentials(credentials);

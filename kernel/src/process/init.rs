@@ -12,6 +12,7 @@ use crate::arch::fpu::UserState;
 use crate::arch::trap::TrapFrame;
 use crate::command_line::{CommandLine, InitWords};
 use crate::errno::Errno;
+use crate::fallible;
 use crate::fs;
 use crate::log;
 use crate::mm::stack::KernelStack;
@@ -32,11 +33,11 @@ pub fn start_init(command_line: CommandLine<'static>) -> Result<(), AllocationEr
     let space = AddressSpace::new()?;
     let stack = KernelStack::new()?;
     let pid = table::free_number().unwrap_or(INIT);
-    let process = Arc::new(Process::new(pid, None, space));
+    let process = fallible::shared(Process::new(pid, None, space)?)?;
     if let Err(error) = fs::console(&process.files) {
         log!("init", "there is no console: {error}");
     }
-    let thread = task::for_process(Arc::clone(&process), stack, &TrapFrame::starting(0, 0), UserState::starting());
+    let thread = task::for_process(Arc::clone(&process), stack, &TrapFrame::starting(0, 0), UserState::starting()?)?;
     process.set_thread(&thread);
     table::insert(process);
     task::begin(&thread);
@@ -68,11 +69,11 @@ pub(super) fn start_program() -> Result<(), Errno> {
 
 fn try_program(path: &str, words: &InitWords<'_>) -> Result<(), Errno> {
     let mut arguments = Words::new();
-    arguments.push(path.as_bytes()).map_err(|_| Errno::E2BIG)?;
-    words.arguments.iter().try_for_each(|word| arguments.push(word)).map_err(|_| Errno::E2BIG)?;
+    arguments.push(path.as_bytes())?;
+    words.arguments.iter().try_for_each(|word| arguments.push(word))?;
     execute::execute(Request {
         program: execute::open(path.as_bytes())?,
-        path: path.as_bytes().into(),
+        path: fallible::copy(path.as_bytes())?,
         arguments,
         environment: words.environment.clone(),
     })

@@ -13,8 +13,8 @@ use super::{exit, init, table};
 use crate::arch::fpu::{IMAGE_BYTES, UserState};
 use crate::arch::{USER_END, cpu, trap};
 use crate::errno::Errno;
+use crate::fallible;
 use crate::log;
-use crate::mm::heap;
 use crate::mm::stack::KernelStack;
 use crate::task::{self, Thread};
 use crate::user::UserPtr;
@@ -93,9 +93,7 @@ fn name_threads_once() {
 
 fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Process>, Arc<Thread>), Errno> {
     let has = |flag: u32| request.flags & flag != 0;
-    if !heap::may_allocate(HEAP_BYTES) {
-        return Err(Errno::EAGAIN);
-    }
+    fallible::ask(HEAP_BYTES).map_err(|_| Errno::EAGAIN)?;
     let user = parent.credentials().user;
     let is_superusers = [user.real, user.effective].contains(&SUPERUSER);
     if !is_superusers && table::count_of_user(user.real) >= parent.limit(Resource::PROCESSES).soft {
@@ -105,7 +103,7 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
     let pid = table::free_number().ok_or(Errno::EAGAIN)?;
     let space = parent.space().ok_or(Errno::ESRCH)?;
     let space = if has(linux::CLONE_VM) { space } else { space.fork().map_err(|_| Errno::ENOMEM)? };
-    let child = Arc::new(Process::new(pid, Some(parent), space));
+    let child = fallible::shared(Process::new(pid, Some(parent), space)?)?;
     if !has(linux::CLONE_VM) {
         child.set_rseq(parent.rseq());
     }
@@ -115,7 +113,7 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
     if request.stack != 0 {
         frame.rsp = request.stack;
     }
-    let mut user = UserState::of_current();
+    let mut user = UserState::of_current()?;
     if has(linux::CLONE_SETTLS) {
         user.set_fs_base(request.thread_storage);
     }
@@ -125,7 +123,7 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
     if has(linux::CLONE_CHILD_CLEARTID) {
         child.clear_at_end.store(request.child_number.address(), Ordering::Relaxed);
     }
-    let thread = task::for_process(Arc::clone(&child), stack, &frame, user);
+    let thread = task::for_process(Arc::clone(&child), stack, &frame, user)?;
     child.set_thread(&thread);
     table::insert(Arc::clone(&child));
     Ok((child, thread))

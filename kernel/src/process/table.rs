@@ -1,10 +1,9 @@
 //! The table of processes, by number: their relations, and what one learns of another.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use intrusive_collections::{KeyAdapter, RBTree, intrusive_adapter};
+use intrusive_collections::{Bound, KeyAdapter, RBTree, intrusive_adapter};
 
 use super::control_block::{INIT, Life, Process};
 use super::exit::Wanted;
@@ -44,17 +43,14 @@ pub fn find(pid: u32) -> Option<Arc<Process>> {
     TABLE.lock().processes.find(&pid).clone_pointer()
 }
 
-/// Every process, by number.
-pub fn all() -> Vec<Arc<Process>> {
-    // Counted and collected apart, because nothing is allocated under the lock; whoever comes in between is not meant.
-    let mut processes = Vec::with_capacity(count());
-    let table = TABLE.lock();
-    let mut cursor = table.processes.front();
-    while let Some(process) = cursor.clone_pointer().filter(|_| processes.len() < processes.capacity()) {
-        processes.push(process);
-        cursor.move_next();
-    }
-    processes
+/// Every process, by number. The table is not locked between one and the next: those that come and go may be among them.
+pub fn all() -> impl Iterator<Item = Arc<Process>> {
+    let mut last = 0;
+    core::iter::from_fn(move || {
+        let next = TABLE.lock().processes.lower_bound(Bound::Excluded(&last)).clone_pointer()?;
+        last = next.pid();
+        Some(next)
+    })
 }
 
 /// How many processes there are.

@@ -60,7 +60,7 @@ pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
     let mut stayed = 0;
     for place in order.map_err(|_| "off= counts areas")? {
         let area = *enabled.areas().get(place).ok_or("off= names an area that is not there")?;
-        let name = swap::name(area);
+        let name = alloc::format!("{}", swap::Name(area));
         match swap::disable(area) {
             Ok(()) => log!("ghost", "{name} left under load"),
             Err(SwapOffError::NoMemory) if swap::core().area(area).is_some() => {

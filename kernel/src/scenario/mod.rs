@@ -6,6 +6,15 @@
 //!
 //! The last line is `quire: NAME ok key=value …` or `quire: NAME FAILED why`, and the verdict says the same.
 
+#![cfg_attr(
+    target_os = "none",
+    expect(
+        clippy::disallowed_methods,
+        clippy::disallowed_macros,
+        reason = "a scenario serves no program, and has the machine to itself"
+    )
+)]
+
 pub use quire_protocol::contents;
 
 #[cfg(target_os = "none")]

@@ -1,6 +1,5 @@
 //! Open files by number: opening, closing, duplicating, flags.
 
-use alloc::format;
 use alloc::sync::Arc;
 
 use linux_raw_sys::general as linux;
@@ -10,6 +9,7 @@ use super::lock;
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
+use crate::fallible;
 use crate::fs::open::{OpenFile, files_max};
 use crate::fs::path::Start;
 use crate::fs::{access, namespace, pipe};
@@ -71,7 +71,7 @@ fn close_range(arguments: &Arguments) -> Outcome {
         files.close_range(first, last);
         return Ok(0);
     }
-    for descriptor in files.numbers(first).into_iter().filter(|descriptor| *descriptor <= last) {
+    for descriptor in files.numbers(first)?.into_iter().filter(|descriptor| *descriptor <= last) {
         // One that was closed meanwhile needs no flag.
         let _ = files.set_close_on_exec(descriptor, true);
     }
@@ -147,8 +147,8 @@ fn make_pipe(address: Word, flags: u32) -> Outcome {
     if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK | linux::O_DIRECT) != 0 {
         return Err(Errno::EINVAL);
     }
-    let (node, [reader, writer]) = pipe::new();
-    let shown = format!("pipe:[{}]", node.metadata().inode);
+    let (node, [reader, writer]) = pipe::new()?;
+    let shown = fallible::text(format_args!("pipe:[{}]", node.metadata().inode))?;
     let kept = flags & linux::O_NONBLOCK;
     let reader = OpenFile::new(Arc::clone(&node), reader, shown.as_bytes(), linux::O_RDONLY | kept)?;
     let writer = OpenFile::new(node, writer, shown.as_bytes(), linux::O_WRONLY | kept)?;

@@ -8,6 +8,7 @@ use super::location::start_at;
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
+use crate::fallible::{NoMemory, TryVec};
 use crate::fs::access::{self, SEARCH, WRITE};
 use crate::fs::namespace;
 use crate::fs::node::{Device, Entry, Handle, Kind, New};
@@ -55,19 +56,22 @@ fn getdents64(arguments: &Arguments) -> Outcome {
         Entries { bytes: Vec::new(), room: (length.low() as usize).min(4096), next: open.position().get() };
     let mut full = false;
     if entries.next == 0 {
-        full = !entries.push(1, b".", metadata.inode, Kind::Directory);
+        full = !entries.push(1, b".", metadata.inode, Kind::Directory)?;
     }
     if entries.next == 1 && !full {
-        let parent = node.parent().map_or(metadata.inode, |parent| parent.metadata().inode);
-        full = !entries.push(FIRST_POSITION, b"..", parent, Kind::Directory);
+        let parent = node.parent()?.map_or(metadata.inode, |parent| parent.metadata().inode);
+        full = !entries.push(FIRST_POSITION, b"..", parent, Kind::Directory)?;
     }
     if !full {
         let from = entries.next - FIRST_POSITION;
+        let mut outcome = Ok(());
         node.read_directory(from, &mut |entry: &Entry<'_>| {
             let fits = entries.push(entry.position + FIRST_POSITION + 1, entry.name, entry.inode, entry.kind);
-            full |= !fits;
-            fits
+            full |= fits != Ok(true);
+            outcome = fits.map(drop);
+            fits == Ok(true)
         })?;
+        outcome?;
     }
     if entries.bytes.is_empty() && full {
         return Err(Errno::EINVAL);
@@ -87,20 +91,21 @@ struct Entries {
 
 impl Entries {
     /// Appends an entry behind which the directory goes on at `next`; false if there is no room for it.
-    fn push(&mut self, next: u64, name: &[u8], inode: u64, kind: Kind) -> bool {
+    fn push(&mut self, next: u64, name: &[u8], inode: u64, kind: Kind) -> Result<bool, NoMemory> {
         let length = (ENTRY_HEADER + name.len() + 1).next_multiple_of(8);
         let end = self.bytes.len() + length;
         if end > self.room {
-            return false;
+            return Ok(false);
         }
-        self.bytes.extend(inode.to_le_bytes());
-        self.bytes.extend(next.to_le_bytes());
-        self.bytes.extend((length as u16).to_le_bytes());
-        self.bytes.push(kind.entry_type());
-        self.bytes.extend(name);
-        self.bytes.resize(end, 0);
+        self.bytes.make_room(length)?;
+        self.bytes.try_extend(inode.to_le_bytes())?;
+        self.bytes.try_extend(next.to_le_bytes())?;
+        self.bytes.try_extend((length as u16).to_le_bytes())?;
+        self.bytes.try_push(kind.entry_type())?;
+        self.bytes.try_extend(name.iter().copied())?;
+        self.bytes.try_extend(core::iter::repeat_n(0, end - self.bytes.len()))?;
         self.next = next;
-        true
+        Ok(true)
     }
 }
 

@@ -7,11 +7,11 @@ use linux_raw_sys::general as linux;
 
 use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
+use crate::fallible::{self, TryVec};
 use crate::fs::limit;
 use crate::fs::node::{Kind, Wait};
 use crate::fs::open::OpenFile;
 use crate::fs::position::{Position, Whence};
-use crate::mm::heap;
 use crate::process::signal::{Info, Signal};
 use crate::process::{send_to, this};
 use crate::user::{UserPtr, UserRange, Word};
@@ -50,7 +50,7 @@ fn open_file(descriptor: Word) -> Result<Arc<OpenFile>, Errno> {
 
 fn chunk(length: usize) -> Result<Vec<u8>, Errno> {
     let bytes = length.min(CHUNK);
-    if heap::may_allocate(bytes) { Ok(alloc::vec![0; bytes]) } else { Err(Errno::ENOMEM) }
+    Ok(fallible::filled(0, bytes)?)
 }
 
 fn total(pieces: &[UserRange]) -> usize {
@@ -141,7 +141,7 @@ fn pieces(array: Word, count: Word) -> Result<Vec<UserRange>, Errno> {
     let count = count.count(PIECES_MAX).ok_or(Errno::EINVAL)?;
     let array = array.pointer::<[Word; 2]>();
     let mut room = MOST;
-    let mut pieces = Vec::with_capacity(count);
+    let mut pieces = fallible::with_capacity(count)?;
     for index in 0..count {
         let [address, length] = array.element(index).read()?;
         if length.long() < 0 {
@@ -151,7 +151,7 @@ fn pieces(array: Word, count: Word) -> Result<Vec<UserRange>, Errno> {
         let named = if count == 1 { length.at_most(MOST) as u64 } else { length.bits() };
         let piece = address.pointer::<u8>().range(named)?.first(room);
         room -= piece.len();
-        pieces.push(piece);
+        pieces.try_push(piece)?;
     }
     Ok(pieces)
 }

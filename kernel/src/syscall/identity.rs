@@ -1,12 +1,10 @@
 //! Who a process is: its numbers, its name, and users and groups, whose rules are in [`crate::process::credentials`].
 
-use alloc::vec::Vec;
-
 use linux_raw_sys::{general as linux, prctl as options};
 
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
-use crate::mm::heap;
+use crate::fallible;
 use crate::process::credentials::{Identity, Ids};
 use crate::process::{Name, this};
 
@@ -153,7 +151,7 @@ fn getgroups(arguments: &Arguments) -> Outcome {
         if groups.len() > room {
             return Err(Errno::EINVAL);
         }
-        let bytes: Vec<u8> = groups.iter().flat_map(|group| group.to_le_bytes()).collect();
+        let bytes = fallible::collect(groups.iter().flat_map(|group| group.to_le_bytes()))?;
         address.pointer().write_bytes(&bytes)?;
     }
     Ok(groups.len() as u64)
@@ -164,14 +162,11 @@ fn setgroups(arguments: &Arguments) -> Outcome {
     require_superuser()?;
     let count = usize::try_from(count.int()).ok().filter(|count| *count <= GROUPS_MAX).ok_or(Errno::EINVAL)?;
     let bytes = count * size_of::<u32>();
-    if !heap::may_allocate(2 * bytes) {
-        return Err(Errno::ENOMEM);
-    }
-    let mut bytes = alloc::vec![0; bytes];
+    let mut bytes = fallible::filled(0, bytes)?;
     address.pointer().read_bytes(&mut bytes)?;
-    let mut groups: Vec<u32> = bytes.as_chunks().0.iter().map(|&group| u32::from_le_bytes(group)).collect();
+    let mut groups = fallible::collect(bytes.as_chunks().0.iter().map(|&group| u32::from_le_bytes(group)))?;
     groups.sort_unstable();
-    let groups = (!groups.is_empty()).then(|| groups.into());
+    let groups = if groups.is_empty() { None } else { Some(fallible::shared_slice(&groups)?) };
     let process = this();
     process.set_credentials(process.credentials().with_groups(groups));
     Ok(0)

@@ -7,6 +7,7 @@ use linux_raw_sys::general as linux;
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
+use crate::fallible::TryVec;
 use crate::fs::access::{self, SEARCH};
 use crate::fs::node::{Handle, Kind};
 use crate::fs::path::{Follow, Start, path_of, walk};
@@ -93,8 +94,8 @@ fn chroot(arguments: &Arguments) -> Outcome {
 fn getcwd(arguments: &Arguments) -> Outcome {
     let [address, length, ..] = arguments.words();
     let start = this_start();
-    let mut path = path_of(&start, &start.directory).ok_or(Errno::ENOENT)?;
-    path.push(0);
+    let mut path = path_of(&start, &start.directory)?;
+    path.try_push(0)?;
     if length.count(path.len() - 1).is_some() {
         return Err(Errno::ERANGE);
     }

@@ -1,11 +1,12 @@
 //! The kernel's log, for `dmesg`.
 
-use alloc::vec::Vec;
+use alloc::string::String;
 
 use linux_raw_sys::general as linux;
 
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
+use crate::fallible::{Lossy, TryText};
 use crate::log;
 use crate::log_ring::{BYTES, TEXT_MAX};
 
@@ -28,12 +29,12 @@ fn syslog(arguments: &Arguments) -> Outcome {
         // Nothing is ever cleared: the oldest lines go by themselves.
         READ_ALL | READ_CLEAR if address.is_zero() || length < 0 => Err(Errno::EINVAL),
         READ_ALL | READ_CLEAR => {
-            let lines = kept_lines();
-            let newest = &lines[lines.len().saturating_sub(length.unsigned_abs() as usize)..];
+            let lines = kept_lines()?;
+            let newest = &lines.as_bytes()[lines.len().saturating_sub(length.unsigned_abs() as usize)..];
             address.pointer().write_bytes(newest)?;
             Ok(newest.len() as u64)
         }
-        SIZE_UNREAD => Ok(kept_lines().len() as u64),
+        SIZE_UNREAD => Ok(kept_lines()?.len() as u64),
         SIZE_BUFFER => Ok(BYTES as u64),
         // Opening, closing, clearing, and what the console shows: nothing to do.
         0..=CONSOLE_LEVEL if action != 2 => Ok(0),
@@ -42,16 +43,14 @@ fn syslog(arguments: &Arguments) -> Outcome {
 }
 
 /// The lines as Linux prints them, with priority and time.
-fn kept_lines() -> Vec<u8> {
-    let mut lines = Vec::new();
+fn kept_lines() -> Result<String, Errno> {
+    let mut lines = String::new();
     let mut text = [0; TEXT_MAX];
     let mut next = 0;
     while let Some((number, time, length)) = log::kept_line(next, &mut text) {
-        let stamp = alloc::format!("<6>[{:5}.{:06}] ", time.as_secs(), time.subsec_micros());
-        lines.extend(stamp.bytes());
-        lines.extend(&text[..length]);
-        lines.push(b'\n');
+        let (seconds, micros) = (time.as_secs(), time.subsec_micros());
+        lines.try_format(format_args!("<6>[{seconds:5}.{micros:06}] {}\n", Lossy(&text[..length])))?;
         next = number + 1;
     }
-    lines
+    Ok(lines)
 }

@@ -9,6 +9,7 @@ use super::location::this_start;
 use super::user_data::{path, string};
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
+use crate::fallible;
 use crate::fs::mount::{Mount, Options};
 use crate::fs::node::Kind;
 use crate::fs::path::{Follow, path_of, walk};
@@ -38,15 +39,16 @@ fn mount(arguments: &Arguments) -> Outcome {
     }
     let kind = text(string(kind, 64, Errno::EINVAL)?)?;
     let kind = filesystem_name(&kind).ok_or(Errno::ENODEV)?;
-    let source = if source.is_zero() { String::from("none") } else { text(path(source)?)? };
-    let place = path_of(&start, &covered).ok_or(Errno::ENOENT)?;
+    let source = if source.is_zero() { fallible::copy(b"none")? } else { path(source)? };
+    let source = text(source)?;
+    let place = path_of(&start, &covered)?;
     // Below what the kernel mounted there itself, if it did.
     let covered = match start.mounts.with_root(&covered) {
         Some(early) if early.early && early.kind == kind => start.mounts.covered_by(&covered).ok_or(Errno::EBUSY)?,
         Some(same) if same.kind == kind && kind != "tmpfs" => return Err(Errno::EBUSY),
         _ => covered,
     };
-    let mut mount = Mount::new(&source, kind, &text(place)?, Some(covered), filesystem(kind)?);
+    let mut mount = Mount::new(&source, kind, &text(place)?, Some(covered), filesystem(kind)?)?;
     mount.options = options;
     namespace::mount(&mount).map(|()| 0)
 }

@@ -1,6 +1,6 @@
 //! Waiting for one of several files.
 
-use alloc::vec::Vec;
+use arrayvec::ArrayVec;
 use core::time::Duration;
 
 use linux_raw_sys::general as linux;
@@ -14,7 +14,7 @@ use crate::fs::poll::Ready;
 use crate::process::signal::{Set, Signals};
 use crate::process::{Unfinished, this};
 use crate::task::time;
-use crate::user::{Fault, UserPtr, Word};
+use crate::user::{UserPtr, Word};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_poll, poll),
@@ -154,25 +154,30 @@ fn ppoll(arguments: &Arguments) -> Outcome {
 /// A set of numbers, as `select` takes them.
 struct Numbers {
     place: UserPtr<u64>,
-    asked: Vec<u64>,
-    answer: Vec<u64>,
+    asked: ArrayVec<u64, WORDS>,
+    answer: [u64; WORDS],
     meaning: Ready,
 }
+
+/// A set with every number that there may be.
+const WORDS: usize = FILES_MAX.div_ceil(64);
 
 impl Numbers {
     fn read(address: Word, count: usize, meaning: Ready) -> Result<Self, Errno> {
         let place = address.pointer::<u64>();
         let words = if place.is_null() { 0 } else { count.div_ceil(64) };
-        let asked: Result<Vec<u64>, Fault> = (0..words).map(|index| place.element(index).read()).collect();
-        let mut asked = asked?;
+        let mut asked = ArrayVec::<u64, WORDS>::new();
+        for index in 0..words {
+            asked.push(place.element(index).read()?);
+        }
         if let Some(last) = asked.last_mut().filter(|_| !count.is_multiple_of(64)) {
             *last &= (1 << (count % 64)) - 1;
         }
-        Ok(Self { place, answer: alloc::vec![0; asked.len()], asked, meaning })
+        Ok(Self { place, answer: [0; WORDS], asked, meaning })
     }
 
     fn write(&self) -> Result<(), Errno> {
-        let mut answers = self.answer.iter().enumerate();
+        let mut answers = self.answer.iter().take(self.asked.len()).enumerate();
         Ok(answers.try_for_each(|(index, answer)| self.place.element(index).write(*answer))?)
     }
 }

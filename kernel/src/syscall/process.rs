@@ -12,6 +12,7 @@ use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 use super::{Arguments, Calls, Outcome, require_superuser, user_data};
 use crate::arch::USER_END;
 use crate::errno::Errno;
+use crate::log;
 use crate::process::limits::{FILES_MAX, Limit, Resource};
 use crate::process::program::Words;
 use crate::process::program::execute::{self, Request};
@@ -19,7 +20,6 @@ use crate::process::signal::{ChildChange, Info, Signal};
 use crate::process::{self, CloneRequest, Process, Usage, Wanted, Which};
 use crate::task::{self, time};
 use crate::user::{UserPtr, Word};
-use crate::{log, mm};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_clone, clone),
@@ -72,21 +72,21 @@ fn vfork(_: &Arguments) -> Outcome {
 fn execve(arguments: &Arguments) -> Outcome {
     let [path, words, environment, ..] = arguments.words();
     let path = user_data::path(path)?;
-    let mut words = read_list(words)?;
+    let stack = process::this().limit(Resource::STACK).soft / 4;
+    let mut room = stack.clamp(Words::LEAST_ROOM as u64, Words::MOST_ROOM as u64) as usize;
+    let mut words = read_list(words, &mut room)?;
     if words.count() == 0 {
         // As on Linux, so that no program mistakes its environment for arguments.
-        words.push(b"").map_err(|_| Errno::E2BIG)?;
+        words.push(b"")?;
     }
-    let environment = read_list(environment)?;
-    if words.as_bytes().len() + environment.as_bytes().len() > Words::BYTES_MAX {
-        return Err(Errno::E2BIG);
-    }
+    let environment = read_list(environment, &mut room)?;
     let program = execute::open(&path)?;
     execute::execute(Request { program, path, arguments: words, environment }).map(|()| 0)
 }
 
-/// A list of strings that ends with a null pointer; a null pointer itself is an empty list.
-fn read_list(list: Word) -> Result<Words, Errno> {
+/// A list of strings that ends with a null pointer; a null pointer itself is an empty list. The strings and their pointers are
+/// taken from `room` (Linux: `bprm_stack_limits`).
+fn read_list(list: Word, room: &mut usize) -> Result<Words, Errno> {
     let mut words = Words::new();
     let Some(list) = list.optional::<Word>() else { return Ok(words) };
     for index in 0.. {
@@ -94,11 +94,9 @@ fn read_list(list: Word) -> Result<Words, Errno> {
         if address.is_zero() {
             break;
         }
-        let word = user_data::string(address, Words::BYTES_MAX, Errno::E2BIG)?;
-        if !mm::heap::may_allocate(2 * (words.as_bytes().len() + word.len())) {
-            return Err(Errno::ENOMEM);
-        }
-        words.push(&word).map_err(|_| Errno::E2BIG)?;
+        let word = user_data::string(address, Words::WORD_MAX.min(*room), Errno::E2BIG)?;
+        *room = room.checked_sub(word.len() + 1 + size_of::<Word>()).ok_or(Errno::E2BIG)?;
+        words.push(&word)?;
     }
     Ok(words)
 }

@@ -9,6 +9,7 @@ use super::location::this_start;
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
+use crate::fallible;
 use crate::fs::block;
 use crate::fs::device::GHOST;
 use crate::fs::node::Kind;
@@ -24,8 +25,8 @@ fn device_name(path_address: Word) -> Result<String, Errno> {
     let node = walk(&this_start(), &path(path_address)?, Follow::Yes)?.node()?;
     match node.metadata().kind {
         Kind::Directory => Err(Errno::EISDIR),
-        Kind::Block(device) => block::path(device).ok_or(Errno::ENXIO),
-        Kind::Character(GHOST) => Ok(quire_swap::ghost::PATH.into()),
+        Kind::Block(device) => block::path(device),
+        Kind::Character(GHOST) => Ok(fallible::text(format_args!("{}", quire_swap::ghost::PATH))?),
         _ => Err(Errno::EINVAL),
     }
 }

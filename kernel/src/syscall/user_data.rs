@@ -5,13 +5,14 @@ use alloc::vec::Vec;
 use quire_swap::header::PAGE_SIZE;
 
 use crate::errno::Errno;
+use crate::fallible::TryVec;
 use crate::fs::node::PATH_MAX;
 use crate::user::Word;
 
 /// A path.
 ///
 /// # Errors
-/// `EFAULT`; `ENAMETOOLONG`.
+/// `EFAULT`, `ENOMEM`; `ENAMETOOLONG`.
 pub(super) fn path(address: Word) -> Result<Vec<u8>, Errno> {
     string(address, PATH_MAX, Errno::ENAMETOOLONG)
 }
@@ -19,7 +20,7 @@ pub(super) fn path(address: Word) -> Result<Vec<u8>, Errno> {
 /// A string of fewer than `max` bytes, without the zero behind it.
 ///
 /// # Errors
-/// `EFAULT`; `too_long`.
+/// `EFAULT`, `ENOMEM`; `too_long`.
 pub(super) fn string(address: Word, max: usize, too_long: Errno) -> Result<Vec<u8>, Errno> {
     let mut string = Vec::new();
     while string.len() < max {
@@ -31,10 +32,10 @@ pub(super) fn string(address: Word, max: usize, too_long: Errno) -> Result<Vec<u
         at.read_bytes(part)?;
         match part.iter().position(|byte| *byte == 0) {
             Some(end) => {
-                string.extend(&part[..end]);
+                string.try_extend(part[..end].iter().copied())?;
                 return Ok(string);
             }
-            None => string.extend(&*part),
+            None => string.try_extend(part.iter().copied())?,
         }
     }
     Err(too_long)

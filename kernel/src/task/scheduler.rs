@@ -34,9 +34,9 @@ static IDLE: [Once<Arc<Thread>>; cpu::MAX_CPUS] = [const { Once::new() }; cpu::M
 /// # Errors
 /// [`mm::AllocationError`] when there is no memory for the idle thread's stack.
 pub fn start(stack: KernelStack) -> Result<(), mm::AllocationError> {
-    let idle = Thread::idle(KernelStack::new()?);
+    let idle = Thread::idle(KernelStack::new()?)?;
     IDLE[cpu::this().number()].call_once(|| idle);
-    let boot = Thread::running("main", stack);
+    let boot = Thread::running("main", stack)?;
     RUN_QUEUE.lock().ready = Some(LinkedList::new(RunQueueAdapter::new()));
     cpu::this().set_current(Arc::into_raw(boot).cast_mut());
     Ok(())

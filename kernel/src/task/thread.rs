@@ -14,6 +14,7 @@ use super::wait::WaitQueue;
 use crate::arch::context;
 use crate::arch::fpu::UserState;
 use crate::arch::trap::{self, TrapFrame};
+use crate::fallible::{self, NoMemory};
 use crate::mm::fail_nth::Countdown;
 use crate::mm::group;
 use crate::mm::stack::KernelStack;
@@ -108,16 +109,22 @@ pub(super) use adapters::{RunQueueAdapter, SleepAdapter, WaitAdapter};
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
 impl Thread {
-    fn new(name: &str, stack: KernelStack, home: Home, entry: Option<Box<dyn FnOnce() + Send>>) -> Arc<Self> {
+    fn new(
+        name: &str,
+        stack: KernelStack,
+        home: Home,
+        entry: Option<Box<dyn FnOnce() + Send>>,
+    ) -> Result<Arc<Self>, NoMemory> {
         let space = match &home {
             Home::Kernel => None,
             Home::Task(space) => Some(Arc::clone(space)),
             Home::Process(process, _) => process.space(),
         };
         let root = space.as_ref().map(|space| space.root());
-        Arc::new(Self {
+        let name = fallible::text(format_args!("{name}"))?;
+        fallible::shared(Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
-            name: name.into(),
+            name,
             stack,
             home,
             space: OwnSpace(UnsafeCell::new(space)),
@@ -147,17 +154,23 @@ impl Thread {
     }
 
     /// The thread that runs already, on `stack`.
-    pub(super) fn running(name: &str, stack: KernelStack) -> Arc<Self> {
-        let thread = Self::new(name, stack, Home::Kernel, None);
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub(super) fn running(name: &str, stack: KernelStack) -> Result<Arc<Self>, NoMemory> {
+        let thread = Self::new(name, stack, Home::Kernel, None)?;
         thread.state.store(State::Running as u8, Ordering::Relaxed);
-        thread
+        Ok(thread)
     }
 
     /// A thread with nothing to do: an idle thread.
-    pub(super) fn idle(stack: KernelStack) -> Arc<Self> {
-        let thread = Self::new("idle", stack, Home::Kernel, None);
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub(super) fn idle(stack: KernelStack) -> Result<Arc<Self>, NoMemory> {
+        let thread = Self::new("idle", stack, Home::Kernel, None)?;
         thread.prepare(thread.stack.top());
-        thread
+        Ok(thread)
     }
 
     /// Makes the first switch to the thread start it with its stack at `top`.
@@ -370,13 +383,13 @@ fn start<T: Send + 'static>(
     home: Home,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, AllocationError> {
-    let result = Arc::new(SpinLock::new(Rank::WaitQueue, None));
+    let result = fallible::shared(SpinLock::new(Rank::WaitQueue, None))?;
     let place = Arc::clone(&result);
-    let entry = Box::new(move || {
+    let entry = fallible::boxed(move || {
         let value = work();
         *place.lock() = Some(value);
-    });
-    let thread = Thread::new(name, KernelStack::new()?, home, Some(entry));
+    })?;
+    let thread = Thread::new(name, KernelStack::new()?, home, Some(entry))?;
     thread.prepare(thread.stack.top());
     begin(&thread);
     Ok(JoinHandle { thread, result })
@@ -384,19 +397,27 @@ fn start<T: Send + 'static>(
 
 /// Makes a thread for `process` that will enter its program with the registers of `frame` and `user`. It does not run before
 /// [`begin`].
-pub fn for_process(process: Arc<Process>, stack: KernelStack, frame: &TrapFrame, user: UserState) -> Arc<Thread> {
+///
+/// # Errors
+/// [`NoMemory`]
+pub fn for_process(
+    process: Arc<Process>,
+    stack: KernelStack,
+    frame: &TrapFrame,
+    user: UserState,
+) -> Result<Arc<Thread>, NoMemory> {
     // Whoever ends here never returns, so what starts it must own nothing.
     let enter = || {
         process::begin();
         // SAFETY: the thread is a process's, and its frame is written below, before the thread can run.
         unsafe { trap::enter_program() }
     };
-    let thread = Thread::new("", stack, Home::Process(process, user), Some(Box::new(enter)));
+    let thread = Thread::new("", stack, Home::Process(process, user), Some(fallible::boxed(enter)?))?;
     let place = trap::program_frame(thread.stack.top());
     // SAFETY: the stack is mapped and nobody uses it yet.
     unsafe { place.write(frame.clone()) };
     thread.prepare(place as u64);
-    thread
+    Ok(thread)
 }
 
 /// Lets a new thread run.

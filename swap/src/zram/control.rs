@@ -62,8 +62,14 @@ impl<M: Machine> Control<M> {
     }
 
     /// Every device there is now.
-    pub fn devices(&self) -> Vec<Arc<Zram<M>>> {
-        self.devices.lock().clone()
+    ///
+    /// # Errors
+    /// [`ZramError::NoMemory`].
+    pub fn devices(&self) -> Result<Vec<Arc<Zram<M>>>, ZramError> {
+        let devices = self.devices.lock();
+        let mut copy = heap::vector::<M, _>(devices.len())?;
+        copy.extend_from_slice(&devices);
+        Ok(copy)
     }
 
     /// The device `zramN` or `/dev/zramN`.

@@ -1,6 +1,5 @@
 //! Memory and swap: `/proc/meminfo`, `/proc/vmstat`, `/proc/swaps`.
 
-use alloc::format;
 use alloc::string::String;
 
 use quire_swap::header::PAGE_SIZE;
@@ -9,6 +8,7 @@ use quire_swap::zswap::{ATTRIBUTES, Directory};
 use super::super::synthetic::print;
 use super::Escaped;
 use crate::errno::Errno;
+use crate::fallible::{self, TryText};
 use crate::mm::frame::Kind;
 use crate::mm::{heap, lru, object, overcommit, physical, reclaim, statistics};
 use crate::{swap, zswap};
@@ -57,7 +57,8 @@ pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
         ("CommitLimit", overcommit::limit() * KIB_PER_PAGE),
         ("Committed_AS", overcommit::committed() * KIB_PER_PAGE),
     ] {
-        print(out, format_args!("{:<16}{kib:8} kB\n", format!("{name}:")))?;
+        let padding = 15_usize.saturating_sub(name.len());
+        print(out, format_args!("{name}:{:padding$}{kib:8} kB\n", ""))?;
     }
     Ok(())
 }
@@ -81,9 +82,9 @@ const NARROW: u64 = 10_000_000;
 
 /// `/proc/swaps`
 pub(super) fn swaps(out: &mut String) -> Result<(), Errno> {
-    *out += "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+    out.try_push_str("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")?;
     for area in swap::core().areas() {
-        let path = format!("{}", Escaped(area.name()));
+        let path = fallible::text(format_args!("{}", Escaped(area.name())))?;
         let kind = if area.disk().is_some_and(|disk| !disk.properties().is_file) { "partition" } else { "file\t" };
         let space = PATH_WIDTH.saturating_sub(path.len()).max(1);
         let tab = |number: u64| if number < NARROW { "\t" } else { "" };

@@ -8,7 +8,6 @@ mod process;
 mod sysctl;
 mod system;
 
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt::{self, Write};
@@ -16,53 +15,59 @@ use core::fmt::{self, Write};
 use linux_raw_sys::general as linux;
 
 use super::namespace;
-use super::synthetic::{Directory, Entries, Item, Synthetic, print, read_only};
+use super::synthetic::{Directory, Entries, Item, Synthetic, list, print, read_only};
 use crate::errno::Errno;
+use crate::fallible::{self, TryVec};
 use crate::process as processes;
 
 /// The file system.
-pub fn filesystem() -> Arc<Synthetic> {
-    Synthetic::new(linux::PROC_SUPER_MAGIC, false, Item::Directory(Arc::new(Root)))
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn filesystem() -> Result<Arc<Synthetic>, Errno> {
+    Synthetic::new(linux::PROC_SUPER_MAGIC, false, fallible::shared(Root)?)
 }
 
 struct Root;
 
 impl Directory for Root {
-    fn entries(&self) -> Entries {
-        let mut entries = fixed();
+    fn entries(&self) -> Result<Entries, Errno> {
+        let mut entries = fixed()?;
         for process in processes::all() {
-            entries.push((format!("{}", process.pid()).into(), process::directory(process.pid())));
+            let name = fallible::text(format_args!("{}", process.pid()))?;
+            entries.try_push((name.into(), process::directory(process.pid())?))?;
         }
-        entries
+        Ok(entries)
     }
 
-    fn find(&self, name: &str) -> Option<Item> {
+    fn find(&self, name: &str) -> Result<Item, Errno> {
         match name.parse() {
-            Ok(pid) => processes::find(pid).map(|_| process::directory(pid)),
-            Err(_) => fixed().into_iter().find(|(other, _)| other == name).map(|(_, item)| item),
+            Ok(pid) => process::directory(processes::find(pid).ok_or(Errno::ENOENT)?.pid()),
+            Err(_) => fixed()?.into_iter().find(|(other, _)| other == name).map(|(_, item)| item).ok_or(Errno::ENOENT),
         }
     }
 }
 
-fn fixed() -> Entries {
-    let mut entries = alloc::vec![
-        ("cmdline".into(), read_only(system::command_line)),
-        ("cpuinfo".into(), read_only(system::processors)),
-        ("filesystems".into(), read_only(system::filesystems)),
-        ("loadavg".into(), read_only(system::load)),
-        ("meminfo".into(), read_only(memory::meminfo)),
+fn fixed() -> Result<Entries, Errno> {
+    let mut entries = list([
+        ("cmdline".into(), read_only(system::command_line)?),
+        ("cpuinfo".into(), read_only(system::processors)?),
+        ("filesystems".into(), read_only(system::filesystems)?),
+        ("loadavg".into(), read_only(system::load)?),
+        ("meminfo".into(), read_only(memory::meminfo)?),
         ("mounts".into(), Item::Link("self/mounts".into())),
-        ("stat".into(), read_only(system::stat)),
-        ("swaps".into(), read_only(memory::swaps)),
-        ("sys".into(), sysctl::directory()),
-        ("uptime".into(), read_only(system::uptime)),
-        ("version".into(), read_only(system::version)),
-        ("vmstat".into(), read_only(memory::vmstat)),
-    ];
+        ("stat".into(), read_only(system::stat)?),
+        ("swaps".into(), read_only(memory::swaps)?),
+        ("sys".into(), sysctl::root()?),
+        ("uptime".into(), read_only(system::uptime)?),
+        ("version".into(), read_only(system::version)?),
+        ("vmstat".into(), read_only(memory::vmstat)?),
+    ])?;
     if let Some(process) = processes::current() {
-        entries.push(("self".into(), Item::Link(format!("{}", process.pid()))));
+        let name = fallible::text(format_args!("{}", process.pid()))?;
+        entries.try_push(("self".into(), Item::Link(name.into())))?;
     }
-    entries
+    Ok(entries)
 }
 
 /// `/proc/PID/mounts`

@@ -2,7 +2,6 @@
 //!
 //! A directory knows only the process's number and looks it up each time: a process that has ended leaves `ESRCH` behind.
 
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -10,11 +9,12 @@ use core::sync::atomic::Ordering;
 use quire_swap::header::PAGE_SIZE;
 
 use super::super::node::Device;
-use super::super::synthetic::{Directory, Item, Owner, Text, line, number, print, read_only, read_write};
+use super::super::synthetic::{Directory, Item, Owner, Text, line, list, number, print, read_only, read_write, text};
 use super::super::terminal::job;
 use super::Entries;
 use super::system::clock_ticks;
 use crate::errno::Errno;
+use crate::fallible::{self, Lossy, TryText, TryVec};
 use crate::mm::address_space::{RegionView, Usage};
 use crate::mm::oom;
 use crate::process::credentials::{Credentials, Ids, SUPERUSER};
@@ -29,15 +29,15 @@ const TERMINAL: Device = Device { major: 4, minor: 64 };
 
 type Show = fn(&Process, &mut String) -> Result<(), Errno>;
 
-pub(super) fn directory(pid: u32) -> Item {
-    Item::Directory(Arc::new(Files(pid)))
+pub(super) fn directory(pid: u32) -> Result<Item, Errno> {
+    Ok(Item::Directory(fallible::shared(Files(pid))?))
 }
 
 /// `/proc/PID`: its process's user's, but for what is in it if the process is private.
 struct Files(u32);
 
 impl Directory for Files {
-    fn entries(&self) -> Entries {
+    fn entries(&self) -> Result<Entries, Errno> {
         entries(self.0)
     }
 
@@ -65,7 +65,7 @@ impl Directory for Descriptors {
         Some([(own.user.filesystem, own.group.filesystem); 2])
     }
 
-    fn entries(&self) -> Entries {
+    fn entries(&self) -> Result<Entries, Errno> {
         descriptors(self.0)
     }
 }
@@ -100,19 +100,19 @@ fn find(pid: u32) -> Result<Arc<Process>, Errno> {
     process::find(pid).ok_or(Errno::ESRCH)
 }
 
-fn shown(pid: u32, show: Show) -> Item {
+fn shown(pid: u32, show: Show) -> Result<Item, Errno> {
     read_only(move |out| show(&*find(pid)?, out))
 }
 
-fn entries(pid: u32) -> Entries {
-    let mut entries = alloc::vec![
-        ("cmdline".into(), shown(pid, command_line)),
-        ("comm".into(), shown(pid, |process, out| line(out, process.name()))),
-        ("fd".into(), Item::Directory(Arc::new(Descriptors(pid)))),
-        ("limits".into(), shown(pid, limits)),
-        ("maps".into(), Item::Text(Arc::new(Private(pid, maps)))),
-        ("mounts".into(), read_only(super::mounts)),
-        ("oom_score".into(), shown(pid, oom_score)),
+fn entries(pid: u32) -> Result<Entries, Errno> {
+    let mut entries = list([
+        ("cmdline".into(), shown(pid, command_line)?),
+        ("comm".into(), shown(pid, |process, out| line(out, process.name()))?),
+        ("fd".into(), Item::Directory(fallible::shared(Descriptors(pid))?)),
+        ("limits".into(), shown(pid, limits)?),
+        ("maps".into(), text(Private(pid, maps))?),
+        ("mounts".into(), read_only(super::mounts)?),
+        ("oom_score".into(), shown(pid, oom_score)?),
         (
             "oom_score_adj".into(),
             read_write(
@@ -124,28 +124,30 @@ fn entries(pid: u32) -> Entries {
                     }
                     find(pid)?.set_oom_score_adjustment(adjustment, &process::this().credentials())
                 },
-            )
+            )?,
         ),
-        ("stat".into(), shown(pid, stat)),
-        ("statm".into(), shown(pid, statm)),
-        ("status".into(), shown(pid, status)),
-    ];
+        ("stat".into(), shown(pid, stat)?),
+        ("statm".into(), shown(pid, statm)?),
+        ("status".into(), shown(pid, status)?),
+    ])?;
     if cfg!(debug_assertions) {
-        entries.push((
+        entries.try_push((
             "fail-nth".into(),
-            read_write(move |out| line(out, countdown(pid)?.fail_nth().get()), move |value| set_countdown(pid, value)),
-        ));
+            read_write(move |out| line(out, countdown(pid)?.fail_nth().get()), move |value| set_countdown(pid, value))?,
+        ))?;
     }
     if let Ok(process) = find(pid) {
         if let Some((node, path)) = process.program() {
-            entries.push(("exe".into(), private_link(&process, Item::To(node, path.to_vec()))));
+            let link = Item::To(node, fallible::copy(&path)?);
+            entries.try_push(("exe".into(), private_link(&process, link)))?;
         }
         let start = process.location.start(Credentials::SUPERUSER);
         for (name, node) in [("cwd", &start.directory), ("root", &start.root)] {
-            entries.push((name.into(), private_link(&process, Item::Place(start.clone(), Arc::clone(node)))));
+            let link = Item::Place(start.clone(), Arc::clone(node));
+            entries.try_push((name.into(), private_link(&process, link)))?;
         }
     }
-    entries
+    Ok(entries)
 }
 
 /// Whose allocations count.
@@ -162,14 +164,16 @@ fn set_countdown(pid: u32, value: &str) -> Result<(), Errno> {
 }
 
 /// `/proc/PID/fd`
-fn descriptors(pid: u32) -> Entries {
-    let Ok(process) = find(pid) else { return Entries::new() };
-    let numbers = process.files.numbers(0);
-    let open = numbers.into_iter().filter_map(|number| Some((number, process.files.get(number).ok()?)));
-    let link = |(number, file): (u32, Arc<super::super::open::OpenFile>)| {
-        (format!("{number}").into(), private_link(&process, Item::To(Arc::clone(file.node()), file.path().to_vec())))
-    };
-    open.map(link).collect()
+fn descriptors(pid: u32) -> Result<Entries, Errno> {
+    let mut entries = Entries::new();
+    let Ok(process) = find(pid) else { return Ok(entries) };
+    for number in process.files.numbers(0)? {
+        let Ok(file) = process.files.get(number) else { continue };
+        let name = fallible::text(format_args!("{number}"))?;
+        let link = Item::To(Arc::clone(file.node()), fallible::copy(file.path())?);
+        entries.try_push((name.into(), private_link(&process, link)))?;
+    }
+    Ok(entries)
 }
 
 fn usage(process: &Process) -> Usage {
@@ -187,11 +191,7 @@ fn state(process: &Process) -> (char, &'static str) {
 }
 
 fn command_line(process: &Process, out: &mut String) -> Result<(), Errno> {
-    for part in process.arguments().utf8_chunks() {
-        let replacement = if part.invalid().is_empty() { "" } else { "\u{fffd}" };
-        print(out, format_args!("{}{replacement}", part.valid()))?;
-    }
-    Ok(())
+    print(out, format_args!("{}", Lossy(&process.arguments())))
 }
 
 fn oom_score(process: &Process, out: &mut String) -> Result<(), Errno> {
@@ -210,13 +210,17 @@ fn maps(process: &Process, out: &mut String) -> Result<(), Errno> {
         );
         let shared = if region.shared { 's' } else { 'p' };
         let (range, offset) = (&region.range, region.offset);
+        let begin = out.len();
         let place =
-            format!("{:08x}-{:08x} {read}{write}{execute}{shared} {offset:08x} 00:00 0 ", range.start, range.end);
+            format_args!("{:08x}-{:08x} {read}{write}{execute}{shared} {offset:08x} 00:00 0 ", range.start, range.end);
         // Linux pads to the column of names, and leaves the space at the end where there is none.
-        let line = match region.name {
-            Some(name) => print(out, format_args!("{place:<73}{name}\n")),
-            None => print(out, format_args!("{place}\n")),
-        };
+        let line = print(out, place).and_then(|()| match region.name {
+            Some(name) => {
+                let padding = 73_usize.saturating_sub(out.len() - begin);
+                print(out, format_args!("{:padding$}{name}\n", ""))
+            }
+            None => print(out, format_args!("\n")),
+        });
         if line.is_err() {
             result = line;
         }
@@ -278,18 +282,16 @@ fn stat(process: &Process, out: &mut String) -> Result<(), Errno> {
     print(out, format_args!(" {} {} {}", usage.mapped * PAGE_SIZE, usage.resident(), u64::MAX))?;
     // From the addresses of code and stack to the exit code: nothing that Quire shows.
     for _ in 26..=52 {
-        *out += " 0";
+        out.try_push_str(" 0")?;
     }
-    *out += "\n";
-    Ok(())
+    Ok(out.try_push_str("\n")?)
 }
 
-/// `/proc/PID/status`
 /// `/proc/PID/limits`
 fn limits(process: &Process, out: &mut String) -> Result<(), Errno> {
     let shown = |limit: u64| match limit {
-        Limit::NONE => String::from("unlimited"),
-        limit => format!("{limit}"),
+        Limit::NONE => fallible::text(format_args!("unlimited")),
+        limit => fallible::text(format_args!("{limit}")),
     };
     let mut row = |name: &str, soft: &str, hard: &str, unit: &str| {
         print(out, format_args!("{name:<25} {soft:<20} {hard:<20} "))?;
@@ -297,11 +299,12 @@ fn limits(process: &Process, out: &mut String) -> Result<(), Errno> {
     };
     row("Limit", "Soft Limit", "Hard Limit", "Units")?;
     for ((name, unit), Limit { soft, hard }) in Resource::NAMES.into_iter().zip(process.limits().all()) {
-        row(name, &shown(soft), &shown(hard), unit)?;
+        row(name, &shown(soft)?, &shown(hard)?, unit)?;
     }
     Ok(())
 }
 
+/// `/proc/PID/status`
 fn status(process: &Process, out: &mut String) -> Result<(), Errno> {
     let usage = usage(process);
     let (letter, word) = state(process);
@@ -313,11 +316,11 @@ fn status(process: &Process, out: &mut String) -> Result<(), Errno> {
         let Ids { real, effective, saved, filesystem } = ids;
         print(out, format_args!("{name}:\t{real}\t{effective}\t{saved}\t{filesystem}\n"))?;
     }
-    out.push_str("Groups:\t");
+    out.try_push_str("Groups:\t")?;
     for group in credentials.groups() {
         print(out, format_args!("{group} "))?;
     }
-    out.push('\n');
+    out.try_push_str("\n")?;
     if matches!(process.life(), Life::Runs) {
         for (name, pages) in [
             ("VmPeak", usage.mapped),

@@ -1,10 +1,10 @@
 //! `/proc/sys`: what can be set while the kernel runs.
 
-use alloc::format;
 use alloc::string::String;
 
-use super::super::synthetic::{Item, directory as list, line, number, read_only, read_write};
+use super::super::synthetic::{Item, directory, line, list, number, read_only, read_write};
 use crate::errno::Errno;
+use crate::fallible::Lossy;
 use crate::fs::open::FILES_MAX;
 use crate::mm::overcommit::{self, Overcommit, Reserve, reserve};
 use crate::mm::{physical, policy, reclaim};
@@ -15,29 +15,35 @@ use crate::syscall::system::{RELEASE, SYSTEM, VERSION, host_name, set_host_name}
 /// The most processes: numbers below this (Linux: `PID_MAX_DEFAULT`).
 const PID_MAX: u32 = 32768;
 
-pub(super) fn directory() -> Item {
-    list(|| alloc::vec![("fs".into(), list(files)), ("kernel".into(), list(kernel)), ("vm".into(), list(memory)),])
+pub(super) fn root() -> Result<Item, Errno> {
+    directory(|| {
+        list([
+            ("fs".into(), directory(files)?),
+            ("kernel".into(), directory(kernel)?),
+            ("vm".into(), directory(memory)?),
+        ])
+    })
 }
 
-fn files() -> super::Entries {
-    alloc::vec![("nr_open".into(), read_only(|out| line(out, FILES_MAX)))]
+fn files() -> Result<super::Entries, Errno> {
+    list([("nr_open".into(), read_only(|out| line(out, FILES_MAX))?)])
 }
 
-fn kernel() -> super::Entries {
-    alloc::vec![
+fn kernel() -> Result<super::Entries, Errno> {
+    list([
         (
             "hostname".into(),
             read_write(
-                |out| line(out, String::from_utf8_lossy(host_name().as_bytes())),
+                |out| line(out, Lossy(host_name().as_bytes())),
                 |name| set_host_name(name.trim_ascii_end().as_bytes()),
-            )
+            )?,
         ),
-        ("osrelease".into(), read_only(|out| line(out, RELEASE))),
-        ("ostype".into(), read_only(|out| line(out, SYSTEM))),
-        ("pid_max".into(), read_only(|out| line(out, PID_MAX))),
-        ("random".into(), list(|| alloc::vec![("uuid".into(), read_only(uuid))])),
-        ("version".into(), read_only(|out| line(out, VERSION))),
-    ]
+        ("osrelease".into(), read_only(|out| line(out, RELEASE))?),
+        ("ostype".into(), read_only(|out| line(out, SYSTEM))?),
+        ("pid_max".into(), read_only(|out| line(out, PID_MAX))?),
+        ("random".into(), directory(|| list([("uuid".into(), read_only(uuid)?)]))?),
+        ("version".into(), read_only(|out| line(out, VERSION))?),
+    ])
 }
 
 /// A random UUID, another one each time (RFC 9562, version 4).
@@ -46,13 +52,14 @@ fn uuid(out: &mut String) -> Result<(), Errno> {
     random::fill(&mut bytes);
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let digits = format!("{:032x}", u128::from_be_bytes(bytes));
-    let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
-    line(out, parts.join("-"))
+    let number = u128::from_be_bytes(bytes);
+    let (low, middle, high) = (number >> 96, number >> 80 & 0xffff, number >> 64 & 0xffff);
+    let (sequence, node) = (number >> 48 & 0xffff, number & 0xffff_ffff_ffff);
+    line(out, format_args!("{low:08x}-{middle:04x}-{high:04x}-{sequence:04x}-{node:012x}"))
 }
 
 /// A number that can be read and set.
-fn setting(get: fn() -> u64, set: fn(u64)) -> Item {
+fn setting(get: fn() -> u64, set: fn(u64)) -> Result<Item, Errno> {
     read_write(
         move |out| line(out, get()),
         move |value| {
@@ -62,11 +69,14 @@ fn setting(get: fn() -> u64, set: fn(u64)) -> Item {
     )
 }
 
-fn memory() -> super::Entries {
-    alloc::vec![
+fn memory() -> Result<super::Entries, Errno> {
+    list([
         (
             "admin_reserve_kbytes".into(),
-            setting(|| reserve(Reserve::Superuser), |kibibytes| overcommit::set_reserve(Reserve::Superuser, kibibytes)),
+            setting(
+                || reserve(Reserve::Superuser),
+                |kibibytes| overcommit::set_reserve(Reserve::Superuser, kibibytes),
+            )?,
         ),
         (
             "min_free_kbytes".into(),
@@ -76,25 +86,25 @@ fn memory() -> super::Entries {
                     physical::set_watermarks(number(value)?, physical::watermark_settings().1);
                     Ok(())
                 },
-            )
+            )?,
         ),
-        ("overcommit_kbytes".into(), setting(|| overcommit::ratio_and_kibibytes().1, overcommit::set_kibibytes)),
-        ("overcommit_memory".into(), read_write(|out| line(out, overcommit::mode() as u8), set_overcommit)),
-        ("overcommit_ratio".into(), setting(|| overcommit::ratio_and_kibibytes().0, overcommit::set_ratio)),
+        ("overcommit_kbytes".into(), setting(|| overcommit::ratio_and_kibibytes().1, overcommit::set_kibibytes)?),
+        ("overcommit_memory".into(), read_write(|out| line(out, overcommit::mode() as u8), set_overcommit)?),
+        ("overcommit_ratio".into(), setting(|| overcommit::ratio_and_kibibytes().0, overcommit::set_ratio)?),
         (
             "page-cluster".into(),
-            read_write(|out| line(out, swap::core().readahead_policy().page_cluster()), set_page_cluster)
+            read_write(|out| line(out, swap::core().readahead_policy().page_cluster()), set_page_cluster)?,
         ),
-        ("swappiness".into(), read_write(|out| line(out, reclaim::swappiness()), set_swappiness)),
+        ("swappiness".into(), read_write(|out| line(out, reclaim::swappiness()), set_swappiness)?),
         (
             "user_reserve_kbytes".into(),
-            setting(|| reserve(Reserve::Others), |kibibytes| overcommit::set_reserve(Reserve::Others, kibibytes)),
+            setting(|| reserve(Reserve::Others), |kibibytes| overcommit::set_reserve(Reserve::Others, kibibytes))?,
         ),
         (
             "watermark_scale_factor".into(),
-            read_write(|out| line(out, physical::watermark_settings().1), set_watermark_scale_factor)
+            read_write(|out| line(out, physical::watermark_settings().1), set_watermark_scale_factor)?,
         ),
-    ]
+    ])
 }
 
 fn set_swappiness(value: &str) -> Result<(), Errno> {

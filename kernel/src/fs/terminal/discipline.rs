@@ -4,6 +4,8 @@
 //! `ICANON` every byte can be read at once. What a program writes and what is echoed go through the same output
 //! processing, which knows the column, so that erasing a tab erases what it took.
 
+#![expect(clippy::disallowed_methods, reason = "everything stays below the room that `reserve` makes")]
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 

@@ -8,6 +8,7 @@ use linux_raw_sys::general as linux;
 
 use super::{State, TERMINAL, control, job};
 use crate::errno::Errno;
+use crate::fallible;
 use crate::fs::changes;
 use crate::fs::node::{Device, File, Wait};
 use crate::fs::poll::Ready;
@@ -43,7 +44,7 @@ pub fn open(device: Device, flags: u32) -> Result<Arc<dyn File>, Errno> {
             let _ = job::acquire(false);
         }
     }
-    Ok(Arc::new(OpenTerminal))
+    Ok(fallible::shared(OpenTerminal)?)
 }
 
 /// What a read does when there is nothing to read.

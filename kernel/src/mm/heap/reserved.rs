@@ -36,14 +36,14 @@ pub fn with_block<R>(layout: Layout, make: impl FnOnce() -> R) -> Option<R> {
         place.size.store(layout.size(), Ordering::Relaxed);
         place.align.store(layout.align(), Ordering::Relaxed);
         place.block.store(block.as_ptr(), Ordering::Relaxed);
-        let made = make();
+        let value = make();
         let unused = place.block.swap(ptr::null_mut(), Ordering::Relaxed);
         debug_assert!(unused.is_null(), "the library asked for another layout than {layout:?}");
         if !unused.is_null() {
             // SAFETY: it came from `alloc` with this layout, and nobody has taken it.
             unsafe { dealloc(unused, layout) };
         }
-        made
+        value
     }))
 }
 

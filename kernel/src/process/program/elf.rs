@@ -51,11 +51,14 @@ pub enum ElfError {
     OutOfRange(u64),
     /// Two segments share a page, or do not come in order.
     Overlap(u64),
+    /// There is no memory to read its headers in.
+    NoMemory,
 }
 
 impl fmt::Display for ElfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoMemory => f.write_str("too little memory for its headers"),
             Self::NotElf => f.write_str("it is neither an ELF file nor a script"),
             Self::Truncated => f.write_str("the file ends before what its headers speak of"),
             Self::NotElf64 => f.write_str("it is no little-endian 64-bit ELF file"),

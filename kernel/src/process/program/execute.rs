@@ -12,10 +12,11 @@ use linux_raw_sys::auxvec as linux;
 use super::elf::{self, ElfError, Header, Image, Segment};
 use super::script::{LINE_MAX, Script};
 use super::stack::Stack;
-use super::words::{TooLong, Words};
+use super::words::Words;
 use crate::arch::trap::{self, TrapFrame};
 use crate::arch::{USER_END, cpu, fpu};
 use crate::errno::Errno;
+use crate::fallible::{self, NoMemory};
 use crate::fs::{self, Program};
 use crate::mm::address_space::{AddressSpace, Backing, MapError, MapRequest, Place};
 use crate::mm::object::Object;
@@ -63,7 +64,8 @@ pub fn execute(request: Request) -> Result<(), Errno> {
         return Err(Errno::EAGAIN);
     }
     let Request { program, path, mut arguments, environment } = request;
-    let found = find(program, path.clone(), &mut arguments)?;
+    let found = find(program, fallible::copy(&path)?, &mut arguments)?;
+    let (shown_path, shown) = (fallible::shared_slice(&found.program.path)?, shown(&arguments)?);
     let (user, group) = found.program.ids;
     let credentials = process.credentials().in_program(user, group);
     let space = AddressSpace::new().map_err(|_| Errno::ENOMEM)?;
@@ -79,11 +81,11 @@ pub fn execute(request: Request) -> Result<(), Errno> {
         random,
         auxiliary: &auxiliary(&found.image, &credentials),
     };
-    let layout = stack.lay_out().ok_or(Errno::ENOMEM)?;
+    let layout = stack.lay_out()?;
     map_stack(&space, layout.start, found.image.executable_stack)?;
 
     exit::leave_space(&process, Some(space));
-    process.start_program(Name::of_program(&path), found.program, arguments.as_bytes(), credentials);
+    process.start_program(Name::of_program(&path), (found.program.node, shown_path), shown, credentials);
     if write_memory(&found.image, layout.start, &layout.bytes).is_err() {
         process.with_signals(|signals| signals.kill(Signal::SIGKILL));
         return Err(Errno::ENOMEM);
@@ -104,13 +106,23 @@ fn find(mut program: Program, mut path: Vec<u8>, arguments: &mut Words) -> Resul
             let image = read_image(&program.object, &bytes[..length.min(elf::HEADER_BYTES)]).inspect_err(|error| {
                 log!("exec", "{}: {error}", path.escape_ascii());
             });
-            return image.map(|image| Found { program, image }).map_err(|_| Errno::ENOEXEC);
+            return image.map(|image| Found { program, image }).map_err(|error| match error {
+                ElfError::NoMemory => Errno::ENOMEM,
+                _ => Errno::ENOEXEC,
+            });
         };
-        *arguments = script_arguments(&script, &path, arguments).map_err(|TooLong| Errno::E2BIG)?;
-        path = script.interpreter.to_vec();
+        *arguments = script_arguments(&script, &path, arguments)?;
+        path = fallible::copy(script.interpreter)?;
         program = open(&path)?;
     }
     Err(Errno::ELOOP)
+}
+
+/// What is shown of the arguments.
+fn shown(arguments: &Words) -> Result<Arc<[u8]>, NoMemory> {
+    const SHOWN: usize = 4096;
+    let arguments = arguments.as_bytes();
+    fallible::shared_slice(&arguments[..arguments.len().min(SHOWN)])
 }
 
 /// The program at `path` as the current process sees it.
@@ -125,13 +137,13 @@ pub fn open(path: &[u8]) -> Result<Program, Errno> {
 fn read_image(object: &Object, start: &[u8]) -> Result<Image, ElfError> {
     let header = Header::parse(start)?;
     let range = header.table()?;
-    let mut table = alloc::vec![0; (range.end - range.start) as usize];
+    let mut table = fallible::filled(0, (range.end - range.start) as usize).map_err(|NoMemory| ElfError::NoMemory)?;
     let read = object.read_at(range.start, &mut table).unwrap_or(0);
     Image::parse(&header, &table[..read], object.length())
 }
 
 /// The arguments of a script's interpreter: its own, the script's path, and the script's but for its name.
-fn script_arguments(script: &Script<'_>, path: &[u8], old: &Words) -> Result<Words, TooLong> {
+fn script_arguments(script: &Script<'_>, path: &[u8], old: &Words) -> Result<Words, NoMemory> {
     let mut words = Words::new();
     for word in [Some(script.interpreter), script.argument, Some(path)].into_iter().flatten() {
         words.push(word)?;
@@ -141,7 +153,7 @@ fn script_arguments(script: &Script<'_>, path: &[u8], old: &Words) -> Result<Wor
 }
 
 fn map(space: &AddressSpace, found: &Found) -> Result<(), Errno> {
-    let name: Option<Arc<str>> = core::str::from_utf8(&found.program.path).ok().map(Arc::from);
+    let name = core::str::from_utf8(&found.program.path).ok().map(fallible::shared_text).transpose()?;
     for segment in found.image.segments() {
         let protection = Protection { read: segment.read, write: segment.write, execute: segment.execute };
         let file_pages = file_pages(segment);

@@ -8,4 +8,4 @@ pub mod script;
 pub mod stack;
 mod words;
 
-pub use words::{TooLong, Words};
+pub use words::Words;

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use linux_raw_sys::auxvec as linux;
 
 use super::words::Words;
+use crate::fallible::{self, NoMemory};
 
 /// What the stack is made of.
 pub struct Stack<'a> {
@@ -36,8 +37,11 @@ pub struct Layout {
 const PLATFORM: &[u8] = b"x86_64\0";
 
 impl Stack<'_> {
-    /// Lays the stack out; `None` when there is no memory to do it in.
-    pub fn lay_out(&self) -> Option<Layout> {
+    /// Lays the stack out.
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn lay_out(&self) -> Result<Layout, NoMemory> {
         // From the top down: a zero word, the path, the environment, the arguments, the platform's name, random bytes.
         let path = self.top - 8 - (self.path.len() as u64 + 1);
         let environment = path - self.environment.as_bytes().len() as u64;
@@ -51,36 +55,32 @@ impl Stack<'_> {
         let words = 1 + self.arguments.count() + 1 + self.environment.count() + 1 + auxiliary_words;
         let start = (random - 8 * words as u64) & !15;
 
-        let length = (self.top - start) as usize;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length).ok()?;
-        let mut push = |word: u64| bytes.extend_from_slice(&word.to_le_bytes());
-        push(self.arguments.count() as u64);
-        push_addresses(&mut push, self.arguments, arguments);
-        push_addresses(&mut push, self.environment, environment);
-        for &(key, value) in self.auxiliary.iter().chain(&on_stack) {
-            push(u64::from(key));
-            push(value);
+        let mut bytes = fallible::filled(0, (self.top - start) as usize)?;
+        let mut put = |at: u64, part: &[u8]| bytes[(at - start) as usize..][..part.len()].copy_from_slice(part);
+        let (arguments_at, environment_at) =
+            (addresses(self.arguments, arguments), addresses(self.environment, environment));
+        let lists = arguments_at.chain([0]).chain(environment_at).chain([0]);
+        let auxiliary = self.auxiliary.iter().chain(&on_stack).flat_map(|&(key, value)| [u64::from(key), value]);
+        let all = [self.arguments.count() as u64].into_iter().chain(lists).chain(auxiliary);
+        for (at, word) in (start..).step_by(8).zip(all) {
+            put(at, &word.to_le_bytes());
         }
-        bytes.resize((random - start) as usize, 0);
-        bytes.extend_from_slice(&self.random);
-        bytes.resize((platform - start) as usize, 0);
-        bytes.extend_from_slice(PLATFORM);
-        bytes.extend_from_slice(self.arguments.as_bytes());
-        bytes.extend_from_slice(self.environment.as_bytes());
-        bytes.extend_from_slice(self.path);
-        bytes.resize(length, 0);
-        Some(Layout { start, bytes })
+        put(random, &self.random);
+        put(platform, PLATFORM);
+        put(arguments, self.arguments.as_bytes());
+        put(environment, self.environment.as_bytes());
+        put(path, self.path);
+        Ok(Layout { start, bytes })
     }
 }
 
-/// The address of each word of a list that begins at `address`, and a zero.
-fn push_addresses(push: &mut impl FnMut(u64), words: &Words, mut address: u64) {
-    for word in words.iter() {
-        push(address);
-        address += word.len() as u64 + 1;
-    }
-    push(0);
+/// The address of each word of a list that begins at `address`.
+fn addresses(words: &Words, address: u64) -> impl Iterator<Item = u64> {
+    words.iter().scan(address, |next, word| {
+        let address = *next;
+        *next += word.len() as u64 + 1;
+        Some(address)
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::fallible::{NoMemory, TryVec};
+
 /// A list of words, each with a zero behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {
@@ -9,14 +11,13 @@ pub struct Words {
     count: usize,
 }
 
-/// The words are too many or too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLong;
-
 impl Words {
-    /// The most bytes that a list may have. Linux allows a quarter of the stack; here the words are on the kernel heap for a
-    /// moment.
-    pub const BYTES_MAX: usize = 128 << 10;
+    /// The most bytes that a word of a program's may have, the zero behind it included (Linux: `MAX_ARG_STRLEN`).
+    pub const WORD_MAX: usize = 128 << 10;
+    /// However small its stack may become, a program's words may have as many bytes (Linux: `ARG_MAX`).
+    pub const LEAST_ROOM: usize = 128 << 10;
+    /// However large, they may not have more (Linux: three quarters of `_STK_LIM`).
+    pub const MOST_ROOM: usize = 6 << 20;
 
     /// No words.
     pub const fn new() -> Self {
@@ -26,15 +27,11 @@ impl Words {
     /// Adds `word`, which holds no zero.
     ///
     /// # Errors
-    /// [`TooLong`]
-    pub fn push(&mut self, word: &[u8]) -> Result<(), TooLong> {
-        let bytes = word.len() + 1;
-        if self.bytes.len() + bytes > Self::BYTES_MAX {
-            return Err(TooLong);
-        }
-        self.bytes.try_reserve(bytes).map_err(|_| TooLong)?;
-        self.bytes.extend_from_slice(word);
-        self.bytes.push(0);
+    /// [`NoMemory`]
+    pub fn push(&mut self, word: &[u8]) -> Result<(), NoMemory> {
+        self.bytes.make_room(word.len() + 1)?;
+        self.bytes.try_extend(word.iter().copied())?;
+        self.bytes.try_push(0)?;
         self.count += 1;
         Ok(())
     }
@@ -57,7 +54,7 @@ impl Words {
 
 #[cfg(test)]
 mod tests {
-    use super::{TooLong, Words};
+    use super::Words;
 
     #[test]
     fn words_come_back_as_they_were() {
@@ -67,13 +64,5 @@ mod tests {
         }
         assert_eq!(words.iter().collect::<Vec<_>>(), [&b"sh"[..], b"", b"-c"]);
         assert_eq!((words.count(), words.as_bytes()), (3, &b"sh\0\0-c\0"[..]));
-    }
-
-    #[test]
-    fn there_is_an_end_to_them() {
-        let mut words = Words::new();
-        words.push(&vec![b'x'; Words::BYTES_MAX - 2]).unwrap();
-        words.push(b"").unwrap();
-        assert_eq!(words.push(b""), Err(TooLong));
     }
 }
