@@ -16,11 +16,12 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write};
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 
+use arrayvec::ArrayString;
 use quire_drivers::block::{
     BlockError, Completion, DiskNumber, Geometry, NotQueued, Operation, Request, SECTOR_BYTES, Segment,
 };
@@ -76,6 +77,7 @@ static BELLS: [Bell; DISKS] = [const { Bell { rung: AtomicBool::new(false), thre
 static FOUND: Once<Vec<Arc<Disk>>> = Once::new();
 
 /// Finds the disks and starts them; one that cannot be used is named in the log and left alone.
+#[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
 pub fn start() {
     FOUND.call_once(|| {
         // SAFETY: this is the only place that uses the configuration ports.
@@ -114,10 +116,15 @@ pub fn all() -> &'static [Arc<Disk>] {
 
 /// The disk that `path` names, such as `/dev/vda`.
 pub fn named(path: &str) -> Option<&'static Arc<Disk>> {
-    all().iter().find(|disk| alloc::format!("{disk}") == path)
+    let is_named = |disk: &&Arc<Disk>| {
+        let mut shown = ArrayString::<16>::new();
+        write!(shown, "{disk}").is_ok() && &*shown == path
+    };
+    all().iter().find(is_named)
 }
 
 impl Disk {
+    #[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
     fn start(
         number: DiskNumber,
         device: VirtioBlk<KernelHal, MsixTransport>,
@@ -179,6 +186,7 @@ impl Disk {
     }
 
     /// Gives the disk a request and tells it at once. Sleeps while the disk has no room, but not in a completion.
+    #[expect(clippy::disallowed_methods, reason = "it has room for as many as there are batches")]
     pub fn submit(&self, request: Request) {
         let mut next = request;
         loop {
@@ -210,6 +218,7 @@ impl Disk {
     }
 
     /// Submits what was put off, as far as there is room.
+    #[expect(clippy::disallowed_methods, reason = "it has room for as many as there are batches")]
     fn submit_put_off(&self) {
         while let Some(request) = { self.put_off.lock().pop_front() } {
             if let Some(refused) = self.try_submit(request) {

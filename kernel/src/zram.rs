@@ -47,6 +47,7 @@ impl fmt::Display for ZramStartError {
 ///
 /// # Errors
 /// [`ZramStartError`]: without swap operations there is no zram.
+#[expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "once, as the kernel starts")]
 pub fn start(command_line: CommandLine<'static>) -> Result<(), ZramStartError> {
     let control = Control::start(swap::core()).map_err(ZramStartError::Registry)?;
     control.hot_add().map_err(ZramStartError::NoDevice)?;

@@ -46,6 +46,7 @@ impl fmt::Display for ZswapStartError {
 ///
 /// # Errors
 /// [`ZswapStartError`].
+#[expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "once, as the kernel starts")]
 pub fn start(command_line: CommandLine<'static>) -> Result<(), ZswapStartError> {
     let zswap = Zswap::start(swap::core(), physical::managed_frames() as u64).map_err(ZswapStartError::Store)?;
     ZSWAP.call_once(|| zswap);

@@ -66,6 +66,7 @@ impl fmt::Display for InitramfsError {
 ///
 /// # Errors
 /// [`InitramfsError`]; part of it may be unpacked.
+#[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
 pub fn load() -> Result<bool, InitramfsError> {
     let Some(fetched) = fetch()? else { return Ok(false) };
     let inflated = Piece::new(INFLATED_ARCHIVE);
@@ -189,6 +190,7 @@ impl Part {
 }
 
 /// Finds the archives, and inflates those that are compressed into `inflated`.
+#[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
 fn inflate(bytes: &[u8], mut inflated: Piece) -> Result<(Vec<Part>, Piece), InitramfsError> {
     let mut parts = Vec::new();
     let mut at = 0;
@@ -243,6 +245,7 @@ fn unpack(bytes: &'static [u8], offset: usize) -> Result<usize, ArchiveError> {
 
 /// Makes a member's node, as Linux does: directories are not made by themselves, and what is in the way is replaced unless
 /// it is a directory.
+#[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
 fn unpack_member(
     start: &Start,
     member: &Member<'static>,

@@ -217,6 +217,7 @@ impl Drop for Folio {
 }
 
 /// Drops references; the frames whose last they were are freed together.
+#[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
 pub(super) fn drop_all(folios: &mut Batch) {
     let release = |folio: Folio| {
         let folio = ManuallyDrop::new(folio);

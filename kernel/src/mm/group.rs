@@ -87,6 +87,7 @@ pub struct Group {
 
 impl Group {
     /// The group of all that are in no other.
+    #[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
     pub fn root() -> Arc<Self> {
         static GROUP: Once<Arc<Group>> = Once::new();
         Arc::clone(GROUP.call_once(|| Arc::new(Self { number: ROOT, name: String::new(), parent: None })))

@@ -170,6 +170,7 @@ pub fn take(folios: &mut Batch) -> Batch {
 }
 
 /// Takes up to `most` folios from the tail of `list`.
+#[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
 pub fn isolate(list: List, most: usize) -> Batch {
     let frames = physical::frames();
     let mut taken = Batch::new();
@@ -187,6 +188,7 @@ pub fn isolate(list: List, most: usize) -> Batch {
 /// Takes up to `most` folios of the group, and those in it, from the tail of `list`.
 ///
 /// Groups have no lists of their own: this looks at all pages from the tail on.
+#[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
 pub fn isolate_of_group(list: List, group: u8, most: usize) -> Batch {
     let frames = physical::frames();
     let mut taken = Batch::new();

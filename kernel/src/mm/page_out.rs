@@ -91,6 +91,7 @@ impl Marks {
 }
 
 /// Tries to take out of memory what was isolated from `list`; returns how many folios are out of all page tables now.
+#[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
 pub(super) fn page_out(batch: &mut Batch, list: List, plug: &mut Plug) -> usize {
     let mut owners = Owners::default();
     let mut candidates = ArrayVec::<Candidate, BATCH>::new();
@@ -310,6 +311,7 @@ struct Leaving<'a> {
 
 impl Leaving<'_> {
     /// Writes the folio if it is dirty.
+    #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
     fn add(&mut self, folio: Locked<Folio>, owners: &mut Owners) {
         self.count += 1;
         if !folio.state().is(FolioFlag::InCache) {

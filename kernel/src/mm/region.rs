@@ -322,6 +322,7 @@ impl<A: Clone + PartialEq> Regions<A> {
     ///
     /// # Errors
     /// [`TooMany`]; nothing changes.
+    #[expect(clippy::disallowed_methods, reason = "the room has been made")]
     pub fn insert(&mut self, mut region: Region<A>) -> Result<(), TooMany> {
         debug_assert!(self.is_free(&region.range) && !region.range.is_empty());
         self.make_room(1)?;
@@ -338,6 +339,7 @@ impl<A: Clone + PartialEq> Regions<A> {
     ///
     /// # Errors
     /// [`TooMany`], as cutting a hole makes two regions of one; nothing changes.
+    #[expect(clippy::disallowed_methods, reason = "the room has been made")]
     pub fn remove(&mut self, range: &Range<u64>) -> Result<Vec<Region<A>>, TooMany> {
         self.make_room(2)?;
         let within = self.split_off(range);
@@ -396,6 +398,7 @@ impl<A: Clone + PartialEq> Regions<A> {
         start..end
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the room has been made")]
     fn split(&mut self, address: u64) {
         let index = self.position(address);
         let Some(lower) = self.list.get_mut(index).filter(|region| region.range.start < address) else { return };

@@ -27,6 +27,7 @@ static IS_STARTED: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// `ENOMEM`.
+#[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
 pub fn start() -> Result<(), Errno> {
     TERMINAL.state.lock().discipline.reserve();
     *QUEUE.lock() = VecDeque::with_capacity(CAPACITY);
@@ -36,6 +37,7 @@ pub fn start() -> Result<(), Errno> {
 }
 
 /// The timer interrupt: takes what the port has.
+#[expect(clippy::disallowed_methods, reason = "the queue has the room that `start` made")]
 pub fn tick() {
     if !IS_STARTED.load(Ordering::Acquire) {
         return;
