@@ -1,5 +1,7 @@
 //! Places in files.
 
+#![deny(clippy::arithmetic_side_effects)]
+
 use linux_raw_sys::general as linux;
 
 use crate::errno::Errno;
@@ -56,14 +58,16 @@ impl Position {
 
     /// How many bytes can lie behind it.
     pub const fn room(self) -> u64 {
-        Self::MAX.0 - self.0
+        Self::MAX.0.saturating_sub(self.0)
     }
 
     /// The place `bytes` bytes further, or the last one that there is.
     #[must_use]
     pub const fn after(self, bytes: usize) -> Self {
-        let room = self.room();
-        if bytes as u64 > room { Self::MAX } else { Self(self.0 + bytes as u64) }
+        match Self::new(self.0.saturating_add(bytes as u64)) {
+            Some(after) => after,
+            None => Self::MAX,
+        }
     }
 
     /// The place `by` bytes further, or nearer; none where there is no place.

@@ -2,13 +2,11 @@
 //! `mm/mprotect.c`, `mm/mremap.c`, `mm/madvise.c`, `mm/mincore.c` and `mm/mlock.c`.
 
 use alloc::sync::Arc;
-use core::ops::Range;
 
 use linux_raw_sys::general as linux;
 use quire_swap::header::PAGE_SIZE;
 
 use super::{Arguments, Calls, Outcome};
-use crate::arch::USER_END;
 use crate::errno::Errno;
 use crate::fs::open::OpenFile;
 use crate::fs::position::Position;
@@ -20,7 +18,7 @@ use crate::mm::region::Protection;
 use crate::mm::remap::Move;
 use crate::process;
 use crate::process::limits::Resource;
-use crate::user::Word;
+use crate::user::{NoPages, Word, page_length, pages, pages_around};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_mmap, mmap),
@@ -57,37 +55,14 @@ fn errno(error: MapError) -> Errno {
     }
 }
 
-/// What is wrong with a range that a call is given: each call has its own error for each.
-#[derive(Clone, Copy)]
-struct Wrong {
-    /// It would end before it begins.
-    wraps: Errno,
-    /// It is not all in the user half.
-    beyond: Errno,
+/// The error of a call that has one for all ranges that are none, but for those that begin within a page.
+fn or(error: Errno) -> impl Fn(NoPages) -> Errno {
+    move |why| if why == NoPages::Unaligned { Errno::EINVAL } else { error }
 }
 
-impl Wrong {
-    const fn both(error: Errno) -> Self {
-        Self { wraps: error, beyond: error }
-    }
-}
-
-/// The pages from `start` on that `length` bytes touch; `start` must be aligned.
-fn pages(start: Word, length: Word, wrong: Wrong) -> Result<Range<u64>, Errno> {
-    pages_from(start.bits(), length.bits(), wrong)
-}
-
-fn pages_from(start: u64, length: u64, wrong: Wrong) -> Result<Range<u64>, Errno> {
-    if !start.is_multiple_of(PAGE) {
-        return Err(Errno::EINVAL);
-    }
-    let end = length.checked_next_multiple_of(PAGE).and_then(|length| start.checked_add(length)).ok_or(wrong.wraps)?;
-    if end > USER_END { Err(wrong.beyond) } else { Ok(start..end) }
-}
-
-/// Whether a length is so near to 2⁶⁴ that whole pages of it are none, as Linux counts them.
-fn rounds_to_nothing(length: u64) -> bool {
-    length.checked_next_multiple_of(PAGE).is_none()
+/// The error of a call that tells a range that wraps from one that is beyond the user half.
+fn wrapping_is_invalid(why: NoPages) -> Errno {
+    if why == NoPages::Beyond { Errno::ENOMEM } else { Errno::EINVAL }
 }
 
 fn protection(bits: u64) -> Result<Protection, Errno> {
@@ -138,7 +113,7 @@ fn mmap(arguments: &Arguments) -> Outcome {
         return Err(refuse_huge_pages(flags, file.is_some()));
     }
     let place = if has(linux::MAP_FIXED) || has(linux::MAP_FIXED_NOREPLACE) {
-        let range = pages(address, length, Wrong::both(Errno::ENOMEM))?;
+        let range = pages(address, length).map_err(or(Errno::ENOMEM))?;
         if range.start < LOWEST {
             return Err(Errno::EPERM);
         }
@@ -175,7 +150,7 @@ fn mmap(arguments: &Arguments) -> Outcome {
     }
     let request = MapRequest {
         place,
-        length: length.bits(),
+        length: page_length(length).map_err(or(Errno::ENOMEM))?,
         protection,
         backing,
         shared,
@@ -192,7 +167,7 @@ fn mmap(arguments: &Arguments) -> Outcome {
 /// Where in a file a mapping begins that must end where the file could (Linux: `file_mmap_ok`).
 fn file_range(offset: Word, length: Word) -> Result<Position, Errno> {
     let start = Position::new(offset.bits()).ok_or(Errno::EOVERFLOW)?;
-    let length = length.bits().checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
+    let length = page_length(length).map_err(or(Errno::ENOMEM))?;
     start.end_of_transfer(length).map_err(|_| Errno::EOVERFLOW)?;
     Ok(start)
 }
@@ -219,7 +194,7 @@ fn file_backing(
 
 fn mprotect(arguments: &Arguments) -> Outcome {
     let [start, length, bits, ..] = arguments.words();
-    let range = pages(start, length, Wrong::both(Errno::ENOMEM))?;
+    let range = pages(start, length).map_err(or(Errno::ENOMEM))?;
     let protection = protection(bits.bits())?;
     if !range.is_empty() {
         space()?.protect(range, protection).map_err(errno)?;
@@ -229,7 +204,7 @@ fn mprotect(arguments: &Arguments) -> Outcome {
 
 fn munmap(arguments: &Arguments) -> Outcome {
     let [start, length, ..] = arguments.words();
-    let range = pages(start, length, Wrong::both(Errno::EINVAL))?;
+    let range = pages(start, length).map_err(|_| Errno::EINVAL)?;
     space()?.unmap(range).map_err(errno)?;
     Ok(0)
 }
@@ -247,17 +222,9 @@ fn mremap(arguments: &Arguments) -> Outcome {
         flags if flags == may_move | fixed => Move::To(new.bits()),
         _ => return Err(Errno::EINVAL),
     };
-    let range = pages(old, old_length, Wrong::both(Errno::EFAULT))?;
-    if new_length.is_zero() || rounds_to_nothing(new_length.bits()) {
-        return Err(Errno::EINVAL);
-    }
-    if movement == Move::To(new.bits()) && pages(new, new_length, Wrong::both(Errno::EINVAL))?.start < LOWEST {
-        return Err(Errno::EPERM);
-    }
-    if new_length.bits() > USER_END {
-        return Err(Errno::ENOMEM);
-    }
-    space()?.remap(range, new_length.bits(), movement).map_err(|error| match error {
+    let range = pages(old, old_length).map_err(or(Errno::EFAULT))?;
+    let new_length = page_length(new_length).map_err(wrapping_is_invalid)?;
+    space()?.remap(range, new_length, movement).map_err(|error| match error {
         MapError::NotMapped => Errno::EFAULT,
         error => errno(error),
     })
@@ -271,10 +238,10 @@ fn msync(arguments: &Arguments) -> Outcome {
     if flags.bits() & !known != 0 || flags.bits() & both == both {
         return Err(Errno::EINVAL);
     }
-    if start.bits().is_multiple_of(PAGE) && rounds_to_nothing(length.bits()) {
-        return Ok(0);
-    }
-    let range = pages(start, length, Wrong::both(Errno::ENOMEM))?;
+    let range = match pages(start, length) {
+        Err(NoPages::RoundsToNothing) => return Ok(0),
+        range => range.map_err(or(Errno::ENOMEM))?,
+    };
     if range.is_empty() || space()?.is_mapped(&range) { Ok(0) } else { Err(Errno::ENOMEM) }
 }
 
@@ -282,7 +249,7 @@ fn mincore(arguments: &Arguments) -> Outcome {
     /// Pages that are asked for at a time.
     const PART: usize = 512;
     let [start, length, vector, ..] = arguments.words();
-    let range = pages(start, length, Wrong::both(Errno::ENOMEM))?;
+    let range = pages(start, length).map_err(or(Errno::ENOMEM))?;
     let vector = vector.pointer::<u8>();
     let space = space()?;
     let mut answers = [0; PART];
@@ -317,7 +284,7 @@ fn madvise(arguments: &Arguments) -> Outcome {
         linux::MADV_POPULATE_WRITE => Advice::Populate { write: true },
         _ => return Err(Errno::EINVAL),
     };
-    let range = pages(start, length, Wrong { wraps: Errno::EINVAL, beyond: Errno::ENOMEM })?;
+    let range = pages(start, length).map_err(wrapping_is_invalid)?;
     space()?.advise(range, advice).map_err(|error| match error {
         MapError::NotAllowed => Errno::EINVAL,
         error => errno(error),
@@ -336,13 +303,10 @@ fn lock(start: Word, length: Word, lock: bool, lazily: bool) -> Outcome {
     if lock {
         check_may_lock()?;
     }
-    let within = start.bits() % PAGE;
-    // As on Linux, what wraps is counted as what is left then.
-    let length = length.bits().wrapping_add(within);
-    if rounds_to_nothing(length) {
-        return Ok(0);
-    }
-    let range = pages_from(start.bits() - within, length, Wrong { wraps: Errno::EINVAL, beyond: Errno::ENOMEM })?;
+    let range = match pages_around(start, length) {
+        Err(NoPages::RoundsToNothing) => return Ok(0),
+        range => range.map_err(wrapping_is_invalid)?,
+    };
     // As POSIX has it (Linux: `__mlock_posix_error_return`).
     space()?.lock(range, lock, lazily).map_err(|error| match error {
         MapError::LockLimit | MapError::NotToBeHad => Errno::ENOMEM,

@@ -5,8 +5,12 @@
 //! [`Position`](crate::fs::position::Position), a count with a greatest value. This module is pure; the accesses themselves are in
 //! `crate::arch::user`.
 
+#![deny(clippy::arithmetic_side_effects)]
+
+mod pages;
 mod pointer;
 mod word;
 
+pub use pages::{NoPages, page_length, pages, pages_around};
 pub use pointer::{Fault, UserPtr, UserRange};
 pub use word::Word;

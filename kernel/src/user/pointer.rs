@@ -141,7 +141,7 @@ impl UserRange {
     #[must_use]
     pub fn behind(self, bytes: usize) -> Self {
         let bytes = self.length.min(bytes as u64);
-        Self { start: self.start + bytes, length: self.length - bytes }
+        Self { start: self.start.saturating_add(bytes), length: self.length.saturating_sub(bytes) }
     }
 }
 
