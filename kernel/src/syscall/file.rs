@@ -25,6 +25,8 @@ pub(super) const CALLS: Calls = &[
     (linux::__NR_writev, writev),
     (linux::__NR_preadv, preadv),
     (linux::__NR_pwritev, pwritev),
+    (linux::__NR_preadv2, preadv2),
+    (linux::__NR_pwritev2, pwritev2),
     (linux::__NR_lseek, lseek),
     (linux::__NR_sendfile, sendfile),
     (linux::__NR_ftruncate, ftruncate),
@@ -251,6 +253,27 @@ fn preadv(arguments: &Arguments) -> Outcome {
 fn pwritev(arguments: &Arguments) -> Outcome {
     let [descriptor, array, count, position, ..] = arguments.words();
     let (open, place) = positioned(descriptor, position)?;
+    write_pieces(&open, &pieces(array, count)?, place)
+}
+
+/// The open file and the place that `preadv2` and `pwritev2` are given: -1 stands for where the file stands. Nothing of what
+/// their flags ask for is done here.
+fn with_flags(arguments: &Arguments) -> Result<(Arc<OpenFile>, Place), Errno> {
+    let [descriptor, _, _, position, _, flags] = arguments.words();
+    let found =
+        if position.long() == -1 { (open_file(descriptor)?, Place::Here) } else { positioned(descriptor, position)? };
+    if flags.low() == 0 { Ok(found) } else { Err(Errno::EOPNOTSUPP) }
+}
+
+fn preadv2(arguments: &Arguments) -> Outcome {
+    let [_, array, count, ..] = arguments.words();
+    let (open, place) = with_flags(arguments)?;
+    read_pieces(&open, &pieces(array, count)?, place)
+}
+
+fn pwritev2(arguments: &Arguments) -> Outcome {
+    let [_, array, count, ..] = arguments.words();
+    let (open, place) = with_flags(arguments)?;
     write_pieces(&open, &pieces(array, count)?, place)
 }
 

@@ -7,10 +7,16 @@ use std::{
 
 use nix::{errno::Errno, libc};
 
-use super::{Check, Outcome, bad::is_small, require};
+use super::{
+    Check, Outcome,
+    bad::is_small,
+    numbers::{MAX, pointer, require_rows},
+    require,
+};
 use crate::files;
 
-pub(super) const CHECKS: &[Check] = &[("disk-zeroed-in-part", zeroed_in_part), ("disk-flushed", flushed)];
+pub(super) const CHECKS: &[Check] =
+    &[("disk-zeroed-in-part", zeroed_in_part), ("disk-flushed", flushed), ("disk-positions", positions)];
 
 const DISK: &str = "/dev/vda";
 
@@ -47,4 +53,43 @@ fn flushed() -> Outcome {
     let after = flushes()?;
     require!(after == before + 1, "the disk was flushed {} times", after - before);
     Ok(())
+}
+
+/// A device has an end, behind which nothing is and nobody stands.
+fn positions() -> Outcome {
+    const DISCARD: i64 = 0x1277;
+    const ZERO_OUT: i64 = 0x127f;
+    use libc::{SYS_ftruncate, SYS_ioctl, SYS_lseek, SYS_pread64, SYS_pwrite64, SYS_write};
+    let file = disk()?;
+    let disk = file.as_raw_fd().into();
+    let (set, current, end) = (libc::SEEK_SET.into(), libc::SEEK_CUR.into(), libc::SEEK_END.into());
+    // SAFETY: the call has no pointers.
+    let size = Errno::result(unsafe { libc::lseek(file.as_raw_fd(), 0, libc::SEEK_END) })?;
+    let mut bytes = [0_u8; 8];
+    let bytes = pointer(&mut bytes);
+    let mut wrapping = [u64::MAX - 4095, 8192];
+    let wrapping = pointer(&mut wrapping);
+    let mut beyond = [size.unsigned_abs(), 4096];
+    let beyond = pointer(&mut beyond);
+    let (invalid, full) = (Err(Errno::EINVAL), Err(Errno::ENOSPC));
+    require_rows(&[
+        ("stand at the end", SYS_lseek, &[disk, size, set], Ok(size)),
+        ("write there", SYS_write, &[disk, bytes, 8], full),
+        ("stand behind the end", SYS_lseek, &[disk, size + 1, set], invalid),
+        ("go behind the end", SYS_lseek, &[disk, 1, current], invalid),
+        ("stand far behind the end", SYS_lseek, &[disk, MAX, end], invalid),
+        ("look for data", SYS_lseek, &[disk, 0, libc::SEEK_DATA.into()], invalid),
+        ("read across the end", SYS_pread64, &[disk, bytes, 8, size - 3], Ok(3)),
+        ("read behind the end", SYS_pread64, &[disk, bytes, 8, MAX - 8], Ok(0)),
+        ("read across the last position", SYS_pread64, &[disk, bytes, 8, MAX - 3], invalid),
+        ("write across the end", SYS_pwrite64, &[disk, bytes, 8, size - 3], Ok(3)),
+        ("write behind the end", SYS_pwrite64, &[disk, bytes, 8, MAX - 8], full),
+        ("write across the last position", SYS_pwrite64, &[disk, bytes, 8, MAX - 3], invalid),
+        ("cut it", SYS_ftruncate, &[disk, 0], invalid),
+        ("discard what wraps", SYS_ioctl, &[disk, DISCARD, wrapping], invalid),
+        ("discard what is not there", SYS_ioctl, &[disk, DISCARD, beyond], invalid),
+        ("zero what wraps", SYS_ioctl, &[disk, ZERO_OUT, wrapping], invalid),
+        ("zero what is not there", SYS_ioctl, &[disk, ZERO_OUT, beyond], invalid),
+        ("discard what no memory names", SYS_ioctl, &[disk, DISCARD, -1], Err(Errno::EFAULT)),
+    ])
 }

@@ -32,7 +32,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// The greatest position.
-const MAX: i64 = i64::MAX;
+pub(super) const MAX: i64 = i64::MAX;
 const PAGE_BYTES: i64 = PAGE as i64;
 /// The first address past the user half.
 const USER_END: i64 = 0x7fff_ffff_f000;
@@ -40,7 +40,7 @@ const USER_END: i64 = 0x7fff_ffff_f000;
 const KERNEL: i64 = i64::MIN >> 16;
 
 /// A call: what it is called here, its number, its arguments, and what it must give.
-type Row<'a> = (&'a str, c_long, &'a [i64], Result<i64, Errno>);
+pub(super) type Row<'a> = (&'a str, c_long, &'a [i64], Result<i64, Errno>);
 
 fn call(number: c_long, arguments: &[i64]) -> Result<i64, Errno> {
     let at = |index: usize| arguments.get(index).copied().unwrap_or(0);
@@ -49,7 +49,7 @@ fn call(number: c_long, arguments: &[i64]) -> Result<i64, Errno> {
 }
 
 /// Makes the calls of a table, and names all that gave something else.
-fn require_rows(rows: &[Row<'_>]) -> Outcome {
+pub(super) fn require_rows(rows: &[Row<'_>]) -> Outcome {
     let mut wrong = String::new();
     for (what, number, arguments, want) in rows {
         let got = call(*number, arguments);
@@ -81,7 +81,7 @@ fn new_file(flags: i32) -> std::io::Result<(File, File)> {
     Ok((options, reader))
 }
 
-fn pointer<T>(to: &mut T) -> i64 {
+pub(super) fn pointer<T>(to: &mut T) -> i64 {
     (&raw mut *to).expose_provenance() as i64
 }
 
@@ -91,16 +91,16 @@ fn open(path: &str) -> std::io::Result<File> {
 
 fn positions() -> Outcome {
     use libc::{
-        SYS_fadvise64, SYS_fallocate, SYS_ftruncate, SYS_lseek, SYS_pread64, SYS_preadv, SYS_pwrite64, SYS_pwritev,
-        SYS_read, SYS_sendfile, SYS_truncate, SYS_write,
+        SYS_fadvise64, SYS_fallocate, SYS_ftruncate, SYS_lseek, SYS_pread64, SYS_preadv, SYS_preadv2, SYS_pwrite64,
+        SYS_pwritev, SYS_pwritev2, SYS_read, SYS_sendfile, SYS_truncate, SYS_write,
     };
     let (file, reader) = new_file(0)?;
     let (appended, _) = new_file(libc::O_APPEND)?;
-    let (null, zero) = (open("/dev/null")?, File::open("/dev/zero")?);
+    let (null, zero, text) = (open("/dev/null")?, File::open("/dev/zero")?, File::open("/proc/meminfo")?);
     let (pipe_out, pipe_in) = unistd::pipe()?;
     let mut bytes = [0_u8; 8192];
     let bytes = pointer(&mut bytes);
-    let [file, reader, appended, null, zero] = [&file, &reader, &appended, &null, &zero].map(number);
+    let [file, reader, appended, null, zero, text] = [&file, &reader, &appended, &null, &zero, &text].map(number);
     let (pipe_out, pipe_in) = (number(&pipe_out), number(&pipe_in));
     let (set, current, end) = (libc::SEEK_SET.into(), libc::SEEK_CUR.into(), libc::SEEK_END.into());
     let mut vector = [bytes, 8, bytes, 8];
@@ -126,7 +126,18 @@ fn positions() -> Outcome {
         ("read at a negative position", SYS_pread64, &[file, bytes, 8, -1], invalid),
         ("read zeros across the last position", SYS_pread64, &[zero, bytes, 8, MAX - 3], invalid),
         ("read zeros up to the last position", SYS_pread64, &[zero, bytes, 8, MAX - 8], Ok(8)),
+        ("read text across the last position", SYS_pread64, &[text, bytes, 8, MAX - 3], invalid),
+        ("read text up to the last position", SYS_pread64, &[text, bytes, 8, MAX - 8], Ok(0)),
         ("read pieces across the last position", SYS_preadv, &[file, vector, 2, MAX - 15], invalid),
+        ("read pieces where the file stands", SYS_preadv2, &[file, vector, 2, -1, 0, 0], Ok(0)),
+        ("read pieces at a lesser position", SYS_preadv2, &[file, vector, 2, -2, 0, 0], invalid),
+        ("write pieces across the last position, too", SYS_pwritev2, &[file, vector, 2, MAX - 15, 0, 0], invalid),
+        (
+            "read pieces in a way that there is not",
+            SYS_preadv2,
+            &[file, vector, 2, 0, 0, 1 << 20],
+            Err(Errno::EOPNOTSUPP),
+        ),
         ("read pieces at a negative position", SYS_preadv, &[file, vector, 2, -1], invalid),
         ("seek to the last position", SYS_lseek, &[file, MAX, set], Ok(MAX)),
         ("seek further", SYS_lseek, &[file, 1, current], invalid),
