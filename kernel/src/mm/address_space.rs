@@ -551,11 +551,12 @@ impl AddressSpace {
         let mut layout = self.layout();
         let heap = layout.heap.clone();
         let is_possible = end >= heap.start && end < USER_END && end - heap.start <= self.limit(Limit::Break);
+        if !is_possible {
+            return heap.end;
+        }
         let (old, new) = (heap.end.next_multiple_of(PAGE), end.next_multiple_of(PAGE));
         let locks = layout.lock_new;
-        let moved = if !is_possible {
-            Err(MapError::NoMemory)
-        } else if new > old {
+        let moved = if new > old {
             self.extend_heap(&mut layout, old..new)
         } else if new < old {
             self.unmap_from(&mut layout, &(new..old))
