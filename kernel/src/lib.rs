@@ -35,6 +35,10 @@
 //! count back. See `mm::reclaim` and `mm::fault`.
 
 #![cfg_attr(target_os = "none", no_std)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a test may end for want of memory")
+)]
 
 extern crate alloc;
 

@@ -370,7 +370,7 @@ mod tests {
     fn no_directory_lies_below_itself() {
         let Start { mounts, .. } = start();
         let (mounted, inside) = (mounts.all()[0].root(), mounts.all()[0].root().lookup(b"inner").expect("there"));
-        let below_itself = Mount::new("none", "tmpfs", "/m/inner", Some(inside), Arc::clone(mounted));
+        let below_itself = Mount::new("none", "tmpfs", "/m/inner", Some(inside), Arc::clone(mounted)).expect("memory");
         assert_eq!(mounts.with(below_itself).err(), Some(Errno::EBUSY), "the way up would have no end");
     }
 

@@ -164,6 +164,7 @@ impl<K: Eq + Hash + Clone, W: Waiter> Queues<K, W> {
             },
         );
         // Not before this: it may be the same bucket, whose room is needed here.
+        #[expect(clippy::disallowed_methods, reason = "the room has been made")]
         self.bucket(to).entries.append(&mut moved);
         self.bucket(from).give_room_back();
         Ok(Some(woken + moving))

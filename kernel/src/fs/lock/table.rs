@@ -145,6 +145,7 @@ impl Table {
             Err(index) => {
                 self.files.make_room(1)?;
                 let file = File { identity: request.file, records: Locks::new(), wholes: Locks::new() };
+                #[expect(clippy::disallowed_methods, reason = "the room has been made")]
                 self.files.insert(index, file);
                 index
             }
@@ -184,6 +185,7 @@ impl Table {
         }
         let place = self.waits.partition_point(|wait| wait.pid < pid);
         self.waits.make_room(1)?;
+        #[expect(clippy::disallowed_methods, reason = "the room has been made")]
         self.waits.insert(place, Wait { pid, request, is_reached: false, is_followed: false });
         Ok(())
     }
