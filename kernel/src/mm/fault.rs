@@ -29,7 +29,7 @@ use x86_64::instructions::tlb;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
-use super::address_space::{AddressSpace, Layout, forget};
+use super::address_space::{AddressSpace, LOWEST, Layout, forget};
 use super::admission::Limit;
 use super::folio::{Folio, Owned};
 use super::lru::{self, List};
@@ -271,7 +271,7 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'
 #[inline(never)]
 fn grow_stack<'a>(space: &AddressSpace, layout: &'a mut Layout, page: u64) -> Option<&'a Region<Arc<Attachment>>> {
     let region = layout.regions.growth(page)?;
-    if region.range.end - page > space.limit(Limit::Stack) {
+    if page < LOWEST || region.range.end - page > space.limit(Limit::Stack) {
         return None;
     }
     let added = Region { range: page..region.range.start, ..region.clone() };

@@ -218,7 +218,19 @@ fn page_0() -> Outcome {
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
         refused("mremap to 0", raw::remap(memory, PAGE, PAGE, flags, ptr::null_mut()), Errno::EPERM)?;
         let hinted = raw::map_at(ptr::without_provenance_mut(1), PAGE, READ_WRITE, ANONYMOUS)?;
-        require!(hinted.addr() >= 0x1000, "a hint of 1 gave {hinted:?}");
+        let lowest: usize = files::text("/proc/sys/vm/mmap_min_addr")?.parse()?;
+        require!(hinted.addr() >= lowest, "a hint of 1 gave {hinted:?}");
         Ok(())
+    })?;
+    require_killed(Signal::SIGSEGV, "a stack that grows below the lowest address", || {
+        let grow = || -> Outcome {
+            become_ordinary()?;
+            let lowest = ptr::without_provenance_mut(files::text("/proc/sys/vm/mmap_min_addr")?.parse()?);
+            raw::map_at(lowest, PAGE, READ_WRITE, ANONYMOUS | libc::MAP_FIXED | libc::MAP_GROWSDOWN)?;
+            // SAFETY: nothing is there, and nothing can be: it ends this process.
+            unsafe { lowest.cast::<u8>().wrapping_byte_sub(1).write_volatile(1) };
+            Ok(())
+        };
+        i32::from(grow().is_err())
     })
 }

@@ -13,7 +13,7 @@ use nix::{
         resource::{Resource, getrlimit, rlim_t, setrlimit},
         signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
     },
-    unistd::{Uid, dup, pipe, setuid},
+    unistd::{Uid, dup, execv, pipe, read, setuid, write},
 };
 
 use super::{
@@ -184,6 +184,35 @@ fn processes() -> Outcome {
         })?;
         let end = first.wait()?;
         require!(end == End::Exited(0), "the first gave {end}");
+        Ok(())
+    })?;
+    require_success("a process that becomes one too many of a user", || {
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let (ready, told) = pipe()?;
+            held.push(Child::start(move || {
+                if setuid(Uid::from_raw(USER)).is_err() || write(&told, b"x").is_err() {
+                    return 1;
+                }
+                // SAFETY: this process only waits for its end.
+                unsafe { libc::pause() }
+            })?);
+            read(&ready, &mut [0])?;
+        }
+        setrlimit(Resource::RLIMIT_NPROC, 1, 1)?;
+        let joined = Child::start(|| {
+            if setuid(Uid::from_raw(USER)).is_err() {
+                return 1;
+            }
+            let Err(error) = execv(c"/proc/self/exe", &[c"check"]);
+            error as i32
+        })?;
+        let end = joined.wait()?;
+        for child in held {
+            child.signal(Signal::SIGKILL)?;
+            child.wait()?;
+        }
+        require!(end == End::Exited(Errno::EAGAIN as i32), "its program gave {end}, not EAGAIN");
         Ok(())
     })
 }

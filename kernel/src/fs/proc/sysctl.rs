@@ -6,6 +6,7 @@ use super::super::synthetic::{Item, directory, line, list, number, read_only, re
 use crate::errno::Errno;
 use crate::fallible::Lossy;
 use crate::fs::open::FILES_MAX;
+use crate::mm::address_space::LOWEST;
 use crate::mm::overcommit::{self, Overcommit, Reserve, reserve};
 use crate::mm::{physical, policy, reclaim};
 use crate::random;
@@ -88,6 +89,7 @@ fn memory() -> Result<super::Entries, Errno> {
                 },
             )?,
         ),
+        ("mmap_min_addr".into(), read_only(|out| line(out, LOWEST))?),
         ("overcommit_kbytes".into(), setting(|| overcommit::ratio_and_kibibytes().1, overcommit::set_kibibytes)?),
         ("overcommit_memory".into(), read_write(|out| line(out, overcommit::mode() as u8), set_overcommit)?),
         ("overcommit_ratio".into(), setting(|| overcommit::ratio_and_kibibytes().0, overcommit::set_ratio)?),

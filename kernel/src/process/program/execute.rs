@@ -19,6 +19,7 @@ use crate::errno::Errno;
 use crate::fallible::{self, NoMemory};
 use crate::fs::{self, Program};
 use crate::mm::address_space::{AddressSpace, Backing, MapError, MapRequest, Place};
+use crate::mm::admission::Limit;
 use crate::mm::object::Object;
 use crate::mm::region::Protection;
 use crate::process::credentials::Credentials;
@@ -30,7 +31,7 @@ use crate::{log, random};
 
 /// How many scripts may be read by scripts.
 const SCRIPTS_MAX: usize = 4;
-/// How much stack there is at first; it grows down from there.
+/// How much stack there is at first, if there may be so much; it grows down from there.
 const STACK_BYTES: u64 = 132 << 10;
 const PAGE: u64 = 4096;
 /// Ticks of `times(2)` a second (`AT_CLKTCK`).
@@ -187,7 +188,8 @@ fn file_pages(segment: &Segment) -> u64 {
 }
 
 fn map_stack(space: &AddressSpace, lowest: u64, execute: bool) -> Result<(), Errno> {
-    let start = (lowest / PAGE * PAGE).min(USER_END - STACK_BYTES);
+    let limit = space.limit(Limit::Stack) / PAGE * PAGE;
+    let start = (lowest / PAGE * PAGE).min(USER_END - STACK_BYTES.min(limit));
     let request = MapRequest {
         protection: Protection { read: true, write: true, execute },
         grows_down: true,
