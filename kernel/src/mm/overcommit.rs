@@ -153,7 +153,6 @@ impl Commitment {
 
     /// Promises `pages` only, which are no more than before.
     pub fn keep(&mut self, pages: u64) {
-        debug_assert!(pages <= self.0, "{pages} pages are to stay promised of {}", self.0);
         let kept = pages.min(self.0);
         COMMITTED.fetch_sub(self.0 - kept, Ordering::Relaxed);
         self.0 = kept;

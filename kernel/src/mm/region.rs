@@ -311,7 +311,11 @@ impl<A: Clone + PartialEq> Regions<A> {
         end.checked_sub(length).filter(|start| *start >= limits.start)
     }
 
-    fn make_room(&mut self, more: usize) -> Result<(), TooMany> {
+    /// Makes sure that there can be so many more regions.
+    ///
+    /// # Errors
+    /// [`TooMany`]
+    pub fn make_room(&mut self, more: usize) -> Result<(), TooMany> {
         if self.list.len() + more > MOST_REGIONS {
             return Err(TooMany);
         }

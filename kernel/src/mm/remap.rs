@@ -110,8 +110,10 @@ impl AddressSpace {
             ..region
         };
         let locked = moved.locked;
-        layout.regions.insert(moved)?;
+        // Both or neither: with room for what cutting the old one leaves, the new one cannot fail (Linux asks for as much).
+        layout.regions.make_room(3)?;
         let removed = layout.regions.remove(&old)?;
+        layout.regions.insert(moved)?;
         self.tables.mappings_changed();
         let carried = self.move_words(old.start..old.start + kept, start);
         page_table::flush_user_everywhere();
