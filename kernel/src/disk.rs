@@ -27,8 +27,8 @@ use quire_drivers::block::{
 };
 use quire_drivers::pci::{self, ConfigurationPorts, Interrupt, MsixTransport};
 use quire_drivers::virtio_blk::{Counters, VirtioBlk};
-use quire_swap::POOL_BATCHES;
 use quire_swap::header::PAGE_SIZE;
+use quire_swap::{Holder, POOL_BATCHES};
 use spin::Once;
 
 use crate::arch::{apic, trap};
@@ -51,8 +51,7 @@ pub struct Disk {
     completer: Once<u32>,
     /// What completions submitted and found no room for. Only the disk's thread uses it.
     put_off: SpinLock<VecDeque<Request>>,
-    /// A swap area's, or zram's.
-    claimed: AtomicBool,
+    holder: Arc<Holder>,
     rotational: AtomicBool,
     /// It was said that the device broke the protocol.
     stopped: Once<()>,
@@ -141,7 +140,7 @@ impl Disk {
             completer: Once::new(),
             // At most the batches that there are go on from their completions.
             put_off: SpinLock::new(Rank::Disk, VecDeque::with_capacity(POOL_BATCHES)),
-            claimed: AtomicBool::new(false),
+            holder: Arc::default(),
             rotational: AtomicBool::new(false),
             stopped: Once::new(),
         });
@@ -175,14 +174,9 @@ impl Disk {
         self.rotational.store(rotational, Ordering::Relaxed);
     }
 
-    /// Takes the disk for one user; false if it has one already.
-    pub fn claim(&self) -> bool {
-        !self.claimed.swap(true, Ordering::Acquire)
-    }
-
-    /// Gives back what [`Self::claim`] took.
-    pub fn release(&self) {
-        self.claimed.store(false, Ordering::Release);
+    /// Who has the disk to itself.
+    pub fn holder(&self) -> &Arc<Holder> {
+        &self.holder
     }
 
     /// Gives the disk a request and tells it at once. Sleeps while the disk has no room, but not in a completion.

@@ -23,8 +23,9 @@ use arrayvec::ArrayVec;
 use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
-    BATCH_FOLIOS, Direction, Discard, DiskProperties, DiskRequest, DriverId, Event, Folio as _, IoError, Level, Locked,
-    Machine, Purpose, SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError, SwapOnOptions, Users,
+    BATCH_FOLIOS, Direction, Discard, DiskProperties, DiskRequest, DriverId, Event, Folio as _, Holder, IoError, Level,
+    Locked, Machine, Purpose, SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError, SwapOnOptions,
+    Users,
 };
 
 use crate::arch::{DIRECT_MAP, cpu};
@@ -111,8 +112,8 @@ impl Machine for Quire {
         Some(disk)
     }
 
-    fn seconds() -> u32 {
-        time::since_boot().as_secs() as u32
+    fn now() -> Duration {
+        time::since_boot()
     }
 
     fn may_allocate(bytes: usize) -> bool {
@@ -236,12 +237,8 @@ impl quire_swap::Disk<Quire> for SwapDisk {
         }
     }
 
-    fn claim(&self) -> bool {
-        self.disk.claim()
-    }
-
-    fn release(&self) {
-        self.disk.release();
+    fn holder(&self) -> &Arc<Holder> {
+        self.disk.holder()
     }
 
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {

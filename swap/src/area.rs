@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -20,6 +21,7 @@ use crate::lists::{ListId, Lists};
 use crate::machine::{Level, Machine};
 use crate::ops::SwapOps;
 use crate::priorities::Priorities;
+use crate::ratelimit::RateLimit;
 use crate::room::Room;
 use crate::statistics::{Statistics, count};
 use crate::sync::{Lock, Rank};
@@ -55,6 +57,8 @@ pub struct Area<M: Machine> {
     /// On a rotational device, where the last slot of each class was taken, by any processor.
     pub(crate) sequential: [AtomicU32; CLASSES],
     pub(crate) statistics: Statistics,
+    /// Lines about batches that failed.
+    pub(crate) failures: RateLimit,
     pub(crate) shared: Arc<Shared<M>>,
 }
 
@@ -189,18 +193,10 @@ impl<M: Machine> Area<M> {
         self.ops.flags().zswap
     }
 
-    /// Whether one more failed batch is worth a line in the log: the first of them are, and then the last that is.
-    pub(crate) fn reports_error(&self) -> bool {
-        const REPORTED: u64 = 10;
-        let before = self.statistics.failed_batches.get();
+    /// Counts a failed batch and says so in the log.
+    pub(crate) fn report_failure(&self, message: fmt::Arguments<'_>) {
         count!(self, failed_batches, 1);
-        if before == REPORTED {
-            M::log(
-                Level::Error,
-                format_args!("{} fails again and again; from here on it is only counted", self.name()),
-            );
-        }
-        before < REPORTED
+        self.failures.log::<M>(self.name(), Level::Error, message);
     }
 
     pub(crate) fn shared(&self) -> &Shared<M> {

@@ -13,7 +13,7 @@ use crate::area::Area;
 use crate::folio::{self, Folio, FolioFlag};
 use crate::header::Page;
 use crate::heap::{self, NoMemory};
-use crate::machine::{Event, IoError, Level, Machine};
+use crate::machine::{Event, IoError, Machine};
 use crate::ops::{Direction, SlotRun};
 use crate::statistics::count;
 use crate::sync::{Lock, Rank};
@@ -142,15 +142,14 @@ impl<M: Machine> Batch<M> {
             if matches!(self.purpose, Purpose::Cached) && !self.is_empty() {
                 self.area.has_no_room(self.items.len() as u64);
             }
-        } else if let (Err(error), Some(run)) = (result, self.run(0))
-            && self.area.reports_error()
-        {
+        } else if let (Err(error), Some(run)) = (result, self.run(0)) {
             let verb = match self.direction {
                 Direction::Read => "read from",
                 Direction::Write => "write to",
             };
             let (name, folios) = (self.area.name(), self.items.len());
-            M::log(Level::Error, format_args!("{verb} {name} failed at slot {}, {folios} folios: {error}", run.first));
+            let slot = run.first;
+            self.area.report_failure(format_args!("{verb} {name} failed at slot {slot}, {folios} folios: {error}"));
         }
         let mut items = core::mem::take(&mut self.items);
         self.end(items.drain(..), result);

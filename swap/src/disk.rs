@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::ops::{Deref, Range};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::area::Area;
 use crate::batch::{Batch, ReadBatch, WriteBatch};
@@ -48,14 +49,8 @@ pub trait Disk<M: Machine>: Send + Sync {
     /// inside `complete`: a batch that is not contiguous is submitted run by run, each when the one before is done.
     fn submit(&self, request: DiskRequest<M>);
 
-    /// Takes the device for one user, a swap area or zram's writeback; false if it has one already. Whoever only reads
-    /// and writes it is none.
-    fn claim(&self) -> bool {
-        true
-    }
-
-    /// Gives back what [`Disk::claim`] took.
-    fn release(&self) {}
+    /// Who has the device to itself.
+    fn holder(&self) -> &Arc<Holder>;
 
     /// Tells the device that it need not keep these pages, and waits.
     ///
@@ -64,13 +59,39 @@ pub trait Disk<M: Machine>: Send + Sync {
     fn discard(&self, pages: Range<u64>) -> Result<(), IoError>;
 }
 
+/// Whether a device has one exclusive user: a swap area, zram's writeback, or a program that opened it with `O_EXCL`
+/// (Linux: `bd_holder`). Programs that only read and write the device are none.
+#[derive(Debug, Default)]
+pub struct Holder(AtomicBool);
+
+/// A device that has this as its exclusive user; dropping it gives the device back.
+#[derive(Debug)]
+pub struct Held(Arc<Holder>);
+
+impl Holder {
+    /// Takes the device, unless it has an exclusive user already.
+    pub fn claim(self: &Arc<Self>) -> Option<Held> {
+        let is_free = !self.0.swap(true, Ordering::Acquire);
+        is_free.then(|| Held(Arc::clone(self)))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Release);
+    }
+}
+
 /// A disk that is taken; dropping it gives it back.
-pub(crate) struct Claim<M: Machine>(Arc<dyn Disk<M>>);
+pub(crate) struct Claim<M: Machine> {
+    disk: Arc<dyn Disk<M>>,
+    _held: Held,
+}
 
 impl<M: Machine> Claim<M> {
-    /// The disk, unless somebody else has it.
+    /// The disk, unless it has another exclusive user.
     pub(crate) fn new(disk: &Arc<dyn Disk<M>>) -> Option<Self> {
-        disk.claim().then(|| Self(Arc::clone(disk)))
+        Some(Self { _held: disk.holder().claim()?, disk: Arc::clone(disk) })
     }
 }
 
@@ -78,13 +99,7 @@ impl<M: Machine> Deref for Claim<M> {
     type Target = Arc<dyn Disk<M>>;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl<M: Machine> Drop for Claim<M> {
-    fn drop(&mut self) {
-        self.0.release();
+        &self.disk
     }
 }
 

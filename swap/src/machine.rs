@@ -5,6 +5,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
+use core::time::Duration;
 
 use crate::disk::Disk;
 use crate::folio::Folio;
@@ -35,8 +36,13 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// The processor that this runs on. It may change at once: only a hint depends on it.
     fn cpu() -> usize;
 
-    /// Seconds since some moment in the past, for the age of pages.
-    fn seconds() -> u32;
+    /// The time since some moment in the past, by a clock that never goes back.
+    fn now() -> Duration;
+
+    /// [`Self::now`] in seconds, for the age of pages.
+    fn seconds() -> u32 {
+        Self::now().as_secs() as u32
+    }
 
     /// How many processors there are, at least 1: each gets its own workspace for compression.
     fn cpus() -> usize {

@@ -20,8 +20,10 @@ pub struct ReadaheadPolicy {
     by_address: AtomicBool,
 }
 
-/// Windows have at most 2^5 pages, a batch.
-pub const PAGE_CLUSTER_MAX: u8 = 5;
+/// The greatest `vm.page-cluster` that can be set (Linux: `page_cluster_max`).
+pub const PAGE_CLUSTER_MAX: u8 = 31;
+/// Windows have at most 2^5 pages, a batch, whatever is set (Linux: `SWAP_RA_ORDER_CEILING`).
+const WINDOW_MAX: u8 = 5;
 
 impl ReadaheadPolicy {
     pub(crate) const fn new() -> Self {
@@ -49,7 +51,7 @@ impl ReadaheadPolicy {
     }
 
     fn max_window(&self) -> u32 {
-        1 << self.page_cluster()
+        1 << self.page_cluster().min(WINDOW_MAX)
     }
 }
 

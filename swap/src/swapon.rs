@@ -19,6 +19,7 @@ use crate::lists::Lists;
 use crate::machine::{IoError, Level, Machine};
 use crate::ops::SwapOps;
 use crate::priorities::Priorities;
+use crate::ratelimit::RateLimit;
 use crate::room::Room;
 use crate::statistics::Statistics;
 use crate::swap::{MAX_AREAS, Swap};
@@ -126,9 +127,10 @@ impl SwapOnOptions<'_> {
         let discard = match (is(FLAG_DISCARD), is(FLAG_DISCARD_ONCE), is(FLAG_DISCARD_PAGES)) {
             // The two policies refine discarding; alone they ask for nothing.
             (false, _, _) => Discard::Off,
-            (true, true, false) => Discard::Once,
+            (true, false, false) => Discard::Both,
+            // Who asks for both policies gets the first.
+            (true, true, _) => Discard::Once,
             (true, false, true) => Discard::Pages,
-            (true, _, _) => Discard::Both,
         };
         let priority = is(FLAG_PREFER).then_some((flags & FLAG_PRIORITY_MASK) as i16);
         Ok(Self { priority, discard, backend: BackendOptions::default() })
@@ -197,10 +199,13 @@ impl<M: Machine> Swap<M> {
             return Err(SwapOnError::ReadOnly);
         }
         let mut page = heap::array::<M, u8, PAGE_SIZE>(|_| 0)?;
-        disk.read_page(0, &mut page).map_err(|error| match error {
-            IoError::NoMemory => SwapOnError::NoMemory,
-            error => SwapOnError::HeaderUnreadable(error),
-        })?;
+        // What lies beyond a device's end reads as zeros, the signature of a short one as well.
+        if disk.pages() > 0 {
+            disk.read_page(0, &mut page).map_err(|error| match error {
+                IoError::NoMemory => SwapOnError::NoMemory,
+                error => SwapOnError::HeaderUnreadable(error),
+            })?;
+        }
         let medium = Medium { pages: disk.pages(), is_file: properties.is_file };
         let header = Header::parse(&page, medium).map_err(SwapOnError::Header)?;
         let extension = Extension::parse(&page).map_err(SwapOnError::Extension)?;
@@ -271,6 +276,7 @@ impl<M: Machine> Swap<M> {
             room: Room::new(),
             sequential: [const { AtomicU32::new(0) }; _],
             statistics: Statistics::new(),
+            failures: RateLimit::new(),
             shared: self.shared()?,
         };
         area.fill_lists()?;

@@ -16,7 +16,7 @@ use quire_swap::ghost::PATH;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::store::{Decoder, Encoding, Workspace};
 use quire_swap::zram::ZramDisk;
-use quire_swap::{Disk, DiskProperties, DiskRequest, DriverId, IoError, SwapOnOptions};
+use quire_swap::{Disk, DiskProperties, DiskRequest, DriverId, Holder, IoError, SwapOnOptions};
 
 use super::Failure;
 use super::checks::contents;
@@ -164,6 +164,10 @@ impl Disk<Quire> for Blocks {
 
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
         self.0.read_page(page, buffer)
+    }
+
+    fn holder(&self) -> &Arc<Holder> {
+        self.0.holder()
     }
 
     fn submit(&self, request: DiskRequest<Quire>) {

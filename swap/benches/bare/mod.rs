@@ -5,11 +5,12 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{
-    Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, IoError, Level, Machine, Purpose,
-    Rank, Swap, SwapOnOptions,
+    Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, Holder, IoError, Level, Machine,
+    Purpose, Rank, Swap, SwapOnOptions,
 };
 
 /// The machine.
@@ -139,8 +140,8 @@ impl Machine for Bare {
         Some(BareFolio(frame as u32))
     }
 
-    fn seconds() -> u32 {
-        0
+    fn now() -> Duration {
+        Duration::ZERO
     }
 
     fn allocate_frame() -> Option<u64> {
@@ -188,6 +189,7 @@ pub fn new_folio() -> BareFolio {
 /// A disk that does everything at once.
 struct BareDisk {
     pages: u64,
+    holder: Arc<Holder>,
 }
 
 impl Disk<Bare> for BareDisk {
@@ -217,6 +219,10 @@ impl Disk<Bare> for BareDisk {
         header.encode(buffer).map_err(|_| IoError::Device)
     }
 
+    fn holder(&self) -> &Arc<Holder> {
+        &self.holder
+    }
+
     fn submit(&self, request: DiskRequest<Bare>) {
         request.complete(Ok(()));
     }
@@ -229,7 +235,7 @@ impl Disk<Bare> for BareDisk {
 /// Swap on one disk with so many slots.
 pub fn swap_with(slots: u64) -> &'static Swap<Bare> {
     let swap = Box::leak(Box::new(Swap::new()));
-    let disk: Arc<dyn Disk<Bare>> = Arc::new(BareDisk { pages: slots });
+    let disk: Arc<dyn Disk<Bare>> = Arc::new(BareDisk { pages: slots, holder: Arc::default() });
     swap.swapon(&disk, SwapOnOptions::default()).expect("the header is good");
     swap
 }

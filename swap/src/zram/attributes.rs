@@ -13,9 +13,9 @@ use super::recompress::Wanted;
 use super::statistics::Level;
 use super::writeback::{Manner, Selection};
 use crate::attribute::{Access, boolean, memory_size};
-use crate::disk::Claim;
+use crate::disk::{Claim, Holder};
 use crate::header::PAGE_SIZE;
-use crate::heap;
+use crate::heap::{self, NoMemory};
 use crate::machine::Machine;
 use crate::sync::{Lock, Rank};
 
@@ -23,6 +23,7 @@ use crate::sync::{Lock, Rank};
 pub struct Zram<M: Machine> {
     number: u32,
     path: String,
+    holder: Arc<Holder>,
     state: Lock<State<M>, M, { Rank::Zram as u8 }>,
 }
 
@@ -30,6 +31,8 @@ pub struct Zram<M: Machine> {
 struct State<M: Machine> {
     /// There once a size was set, until the device is reset.
     disk: Option<Arc<ZramDisk<M>>>,
+    /// How many [`OpenZram`] there are.
+    openings: usize,
     /// The most frames; 0 for no limit.
     limit: u64,
     algorithms: Algorithms,
@@ -37,17 +40,44 @@ struct State<M: Machine> {
     compressed_writeback: bool,
     /// Blocks that are written back together.
     writeback_batch: usize,
+    /// What of the budget for writeback was set before the size was.
+    budget: u64,
+    budget_enabled: bool,
+}
+
+/// A device that a program has open, with a size or without: it is neither reset nor removed meanwhile.
+pub struct OpenZram<M: Machine>(Arc<Zram<M>>);
+
+impl<M: Machine> OpenZram<M> {
+    /// The device for use, if it has a size now.
+    pub fn disk(&self) -> Option<Arc<ZramDisk<M>>> {
+        self.0.open()
+    }
+
+    /// Who has the device to itself.
+    pub fn holder(&self) -> &Arc<Holder> {
+        &self.0.holder
+    }
+}
+
+impl<M: Machine> Drop for OpenZram<M> {
+    fn drop(&mut self) {
+        self.0.state.lock().openings -= 1;
+    }
 }
 
 impl<M: Machine> State<M> {
     const fn new() -> Self {
         Self {
             disk: None,
+            openings: 0,
             limit: 0,
             algorithms: Algorithms::NONE,
             backing: None,
             compressed_writeback: false,
             writeback_batch: WRITEBACK_BATCH,
+            budget: 0,
+            budget_enabled: false,
         }
     }
 }
@@ -82,8 +112,8 @@ pub const ATTRIBUTES: [(&str, Access); 22] = [
 const WRITEBACK_BATCH: usize = 32;
 
 impl<M: Machine> Zram<M> {
-    pub(super) fn new(number: u32, path: String) -> Self {
-        Self { number, path, state: Lock::new(State::new()) }
+    pub(super) fn new(number: u32, path: String) -> Result<Self, NoMemory> {
+        Ok(Self { number, path, holder: heap::arc::<M, _>(Holder::default())?, state: Lock::new(State::new()) })
     }
 
     /// Its number: `zramN`.
@@ -94,6 +124,12 @@ impl<M: Machine> Zram<M> {
     /// The device for use, if it has a size. As long as anybody has it, it cannot be reset.
     pub fn open(&self) -> Option<Arc<ZramDisk<M>>> {
         self.state.lock().disk.clone()
+    }
+
+    /// The device for a program, which may give it its size only then.
+    pub fn open_file(self: &Arc<Self>) -> OpenZram<M> {
+        self.state.lock().openings += 1;
+        OpenZram(Arc::clone(self))
     }
 
     /// Reads an attribute.
@@ -116,10 +152,12 @@ impl<M: Machine> Zram<M> {
                 writeln!(text, "{}", state.backing.as_ref().map_or("none", |backing| backing.name()))
             }
             "writeback_limit" => {
-                writeln!(text, "{}", disk.map_or(0, |disk| disk.budget.load(Ordering::Relaxed)))
+                let before = self.state.lock().budget;
+                writeln!(text, "{}", disk.map_or(before, |disk| disk.budget.load(Ordering::Relaxed)))
             }
             "writeback_limit_enable" => {
-                let enabled = disk.is_some_and(|disk| disk.budget_enabled.load(Ordering::Relaxed));
+                let before = self.state.lock().budget_enabled;
+                let enabled = disk.map_or(before, |disk| disk.budget_enabled.load(Ordering::Relaxed));
                 writeln!(text, "{}", u8::from(enabled))
             }
             "writeback_batch_size" => writeln!(text, "{}", self.state.lock().writeback_batch),
@@ -165,7 +203,7 @@ impl<M: Machine> Zram<M> {
             },
             "compact" => self.initialised().map(|disk| _ = disk.store.compact()),
             "mem_limit" => self.set_limit(value),
-            "mem_used_max" if value == "0" => {
+            "mem_used_max" if value.parse() == Ok(0_u64) => {
                 self.open().inspect(|disk| disk.store.forget_most_frames());
                 Ok(())
             }
@@ -189,15 +227,21 @@ impl<M: Machine> Zram<M> {
             "writeback" => self.write_back(value),
             "writeback_limit" => {
                 let budget = value.parse().map_err(|_| ZramError::Invalid)?;
-                self.initialised().map(|disk| disk.budget.store(budget, Ordering::Relaxed))
+                let mut state = self.state.lock();
+                state.budget = budget;
+                state.disk.iter().for_each(|disk| disk.budget.store(budget, Ordering::Relaxed));
+                Ok(())
             }
             "writeback_limit_enable" => {
-                let enabled = boolean(value).ok_or(ZramError::Invalid)?;
-                self.initialised().map(|disk| disk.budget_enabled.store(enabled, Ordering::Relaxed))
+                let enabled = value.parse::<u64>().map_err(|_| ZramError::Invalid)? != 0;
+                let mut state = self.state.lock();
+                state.budget_enabled = enabled;
+                state.disk.iter().for_each(|disk| disk.budget_enabled.store(enabled, Ordering::Relaxed));
+                Ok(())
             }
             "writeback_batch_size" => {
-                let batch = value.parse().ok().filter(|batch| *batch > 0).ok_or(ZramError::Invalid)?;
-                self.state.lock().writeback_batch = batch;
+                let batch = value.parse::<u32>().ok().filter(|batch| *batch > 0).ok_or(ZramError::Invalid)?;
+                self.state.lock().writeback_batch = batch as usize;
                 Ok(())
             }
             "compressed_writeback" => {
@@ -219,7 +263,7 @@ impl<M: Machine> Zram<M> {
     /// [`ZramError::Busy`] while anybody uses the device.
     pub(super) fn reset(&self) -> Result<(), ZramError> {
         let mut state = self.state.lock();
-        if state.disk.as_ref().is_some_and(|disk| Arc::strong_count(disk) > 1) {
+        if state.openings > 0 || state.disk.as_ref().is_some_and(|disk| Arc::strong_count(disk) > 1) {
             return Err(ZramError::Busy);
         }
         let disk = core::mem::replace(&mut *state, State::new()).disk;
@@ -240,8 +284,11 @@ impl<M: Machine> Zram<M> {
         if state.disk.is_some() {
             return Err(ZramError::Busy);
         }
-        let disk = ZramDisk::new(self.path.clone(), pages, state.backing.clone(), state.algorithms)?;
+        let (holder, backing) = (Arc::clone(&self.holder), state.backing.clone());
+        let disk = ZramDisk::new(self.path.clone(), pages, holder, backing, state.algorithms)?;
         disk.store.set_limit(state.limit);
+        disk.budget.store(state.budget, Ordering::Relaxed);
+        disk.budget_enabled.store(state.budget_enabled, Ordering::Relaxed);
         state.disk = Some(heap::arc::<M, _>(disk)?);
         Ok(())
     }

@@ -38,7 +38,7 @@ impl<M: Machine> Control<M> {
         let mut devices = self.devices.lock();
         let is_free = |number: &u32| devices.iter().all(|device| device.number() != *number);
         let number = (0..u32::MAX).find(is_free).ok_or(ZramError::NoMemory)?;
-        let device = heap::arc::<M, _>(Zram::new(number, format!("/dev/zram{number}")))?;
+        let device = heap::arc::<M, _>(Zram::new(number, format!("/dev/zram{number}"))?)?;
         if !M::may_allocate(size_of::<Arc<Zram<M>>>()) || devices.try_reserve(1).is_err() {
             return Err(ZramError::NoMemory);
         }

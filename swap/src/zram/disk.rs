@@ -11,9 +11,10 @@ use super::backing::{Backing, Bytes, LABEL, Label, Place, SUM_MASK};
 use super::error::ZramError;
 use super::slot::{Content, Flag, Slot, SlotGuard};
 use super::statistics::Statistics;
-use crate::disk::Claim;
+use crate::disk::{Claim, Holder};
 use crate::header::Page;
 use crate::machine::{IoError, Level, Machine};
+use crate::ratelimit::RateLimit;
 use crate::store::{Deflater, Encoding, Sparse, Store, StoreError, Stored, sum};
 use crate::sync::{Lock, Rank};
 
@@ -21,6 +22,8 @@ use crate::sync::{Lock, Rank};
 pub struct ZramDisk<M: Machine> {
     name: String,
     pages: u32,
+    /// The device's: who has it to itself stays when the size goes.
+    pub(super) holder: Arc<Holder>,
     pub(super) store: Store<M>,
     pub(super) slots: Sparse<Slot, M>,
     pub(super) backing: Option<Backing<M>>,
@@ -33,18 +36,17 @@ pub struct ZramDisk<M: Machine> {
     /// Slots are being written back, or compressed again.
     processing: AtomicBool,
     pub(super) statistics: Statistics,
-    reported: AtomicU64,
+    failures: RateLimit,
 }
 
 /// The largest device, in pages: swap entries have no more slots.
 const MOST_PAGES: u64 = u32::MAX as u64;
-/// Failing slots that get a line in the log.
-const REPORTED: u64 = 10;
 
 impl<M: Machine> ZramDisk<M> {
     pub(super) fn new(
         name: String,
         pages: u64,
+        holder: Arc<Holder>,
         backing: Option<Arc<Claim<M>>>,
         algorithms: Algorithms,
     ) -> Result<Self, ZramError> {
@@ -53,6 +55,7 @@ impl<M: Machine> ZramDisk<M> {
         Ok(Self {
             name,
             pages,
+            holder,
             store: Store::with_encodings(pages, algorithms.any())?,
             slots: Sparse::new(pages)?,
             backing: backing.map(Backing::new).transpose()?,
@@ -62,7 +65,7 @@ impl<M: Machine> ZramDisk<M> {
             deflater: Lock::new(deflater),
             processing: AtomicBool::new(false),
             statistics: Statistics::default(),
-            reported: AtomicU64::new(0),
+            failures: RateLimit::new(),
         })
     }
 
@@ -100,8 +103,10 @@ impl<M: Machine> ZramDisk<M> {
 
     /// Forgets pages, as discarding them and writing zeros to them does.
     pub fn discard(&self, pages: Range<u64>) {
+        let pages = pages.start..pages.end.min(self.pages());
+        // Linux counts each page, whether it was ever written or not.
+        self.statistics.notify_free.add(pages.end.saturating_sub(pages.start));
         for (_, slot) in self.slots.present(pages) {
-            self.statistics.notify_free.add(1);
             self.free(slot.lock());
         }
     }
@@ -247,6 +252,7 @@ impl<M: Machine> ZramDisk<M> {
         match old {
             Content::Empty => return,
             Content::Stored(stored) => {
+                statistics.huge.subtract(is_huge(old).into());
                 match stored {
                     Stored::Same(_) => statistics.same.subtract(1),
                     Stored::Object(object) => statistics.compressed_bytes.subtract(object.length() as u64),
@@ -260,7 +266,6 @@ impl<M: Machine> ZramDisk<M> {
             }
         }
         statistics.stored.subtract(1);
-        statistics.huge.subtract(is_huge(old).into());
     }
 
     pub(super) fn count_new(&self, new: Content) {
@@ -276,9 +281,8 @@ impl<M: Machine> ZramDisk<M> {
     }
 
     fn report(&self, verb: &str, page: u64, error: PageError) -> IoError {
-        if self.reported.fetch_add(1, Ordering::Relaxed) < REPORTED {
-            M::log(Level::Error, format_args!("{}: cannot {verb} page {page}: {error}", self.name));
-        }
+        let name = &self.name;
+        self.failures.log::<M>(name, Level::Error, format_args!("{name}: cannot {verb} page {page}: {error}"));
         match error {
             PageError::Store(StoreError::Limit(_) | StoreError::NoFrame | StoreError::NoMemory) => IoError::NoSpace,
             PageError::Store(StoreError::Corrupt { .. } | StoreError::TooLong(_)) | PageError::Damaged => {

@@ -31,7 +31,7 @@ mod slot;
 mod statistics;
 mod writeback;
 
-pub use attributes::{ATTRIBUTES, Zram};
+pub use attributes::{ATTRIBUTES, OpenZram, Zram};
 pub use control::Control;
 pub use disk::ZramDisk;
 pub use error::ZramError;

@@ -7,7 +7,7 @@ use super::control::Control;
 use super::disk::ZramDisk;
 use crate::area::Area;
 use crate::batch::{ReadBatch, WriteBatch};
-use crate::disk::{Disk, DiskProperties, DiskRequest, SECTOR_SIZE};
+use crate::disk::{Disk, DiskProperties, DiskRequest, Holder, SECTOR_SIZE};
 use crate::folio::Folio;
 use crate::header::{PAGE_SIZE, Page};
 use crate::machine::{IoError, Machine};
@@ -70,6 +70,14 @@ impl<M: Machine> Disk<M> for ZramDisk<M> {
 
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
         self.read(page, buffer)
+    }
+
+    fn write_pages(&self, first: u64, pages: &[Page]) -> Result<(), IoError> {
+        (first..).zip(pages).try_for_each(|(page, contents)| self.write(page, contents))
+    }
+
+    fn holder(&self) -> &Arc<Holder> {
+        &self.holder
     }
 
     fn submit(&self, request: DiskRequest<M>) {

@@ -68,6 +68,7 @@ use crate::folio::{Folio as _, FolioFlag};
 use crate::header::{PAGE_SIZE, Page};
 use crate::heap;
 use crate::machine::{Event, IoError, Level, Machine};
+use crate::ratelimit::RateLimit;
 use crate::slots::OwnedSlot;
 use crate::store::{Encoding, Store, StoreError, Stored};
 use crate::swap::Swap;
@@ -96,7 +97,7 @@ pub struct Zswap<M: Machine> {
     hand: AtomicU64,
     /// Pages that are wanted written back.
     wanted: AtomicU64,
-    reported: AtomicU64,
+    failures: RateLimit,
 }
 
 /// Where a slot's page is, for whoever wants to know.
@@ -147,7 +148,7 @@ impl<M: Machine> Zswap<M> {
             shrinking: AtomicBool::new(false),
             hand: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
-            reported: AtomicU64::new(0),
+            failures: RateLimit::new(),
         })?;
         Ok(swap.zswap.call_once(|| zswap))
     }
@@ -354,12 +355,8 @@ impl<M: Machine> Zswap<M> {
     }
 
     fn cannot_read(&self, area: &Area<M>, slot: u32, error: StoreError) -> IoError {
-        /// Failures that get a line in the log.
-        const REPORTED: u64 = 10;
         self.statistics.decompress_fail.add(1);
-        if self.reported.fetch_add(1, Ordering::Relaxed) < REPORTED {
-            M::log(Level::Error, format_args!("zswap: slot {slot} of {}: {error}", area.name()));
-        }
+        self.failures.log::<M>("zswap", Level::Error, format_args!("zswap: slot {slot} of {}: {error}", area.name()));
         IoError::Device
     }
 }

@@ -25,6 +25,7 @@ mod schedules;
 mod store;
 mod writeback;
 mod zram;
+mod zram_batches;
 mod zram_model;
 mod zram_schedules;
 mod zswap;

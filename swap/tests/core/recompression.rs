@@ -127,7 +127,7 @@ fn what_gets_shorter_is_replaced_and_what_does_not_is_left_alone_from_then_on() 
 fn only_what_was_asked_for_is_tried() {
     let memory = Memory::new(0);
     let (zram, disk) = filled();
-    memory.seconds.store(100, Ordering::Relaxed);
+    memory.clock.store(100_000, Ordering::Relaxed);
     zram.store("idle", "all").unwrap();
     (0..4).for_each(|page| _ = read(&disk, page).unwrap());
     zram.store("recompress", "type=idle threshold=3000").unwrap();

@@ -41,7 +41,7 @@ fn verify(disk: &ZramDisk<Fake>) {
 }
 
 /// The slots that are on the backing device.
-fn written(zram: &Zram<Fake>) -> Vec<u64> {
+pub fn written(zram: &Zram<Fake>) -> Vec<u64> {
     let lines = zram.show("block_state").unwrap();
     let is_written = |line: &&str| line.split_whitespace().last().unwrap().contains('w');
     lines.lines().filter(is_written).map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect()
@@ -56,18 +56,24 @@ fn attributes_answer_as_on_linux() {
     assert_eq!(store("backing_dev", "/dev/nothing"), Err(Errno::NoEntry));
     FakeDisk::with("/swapfile", 10, DiskProperties { is_file: true, ..DiskProperties::default() }, &[]);
     assert_eq!(store("backing_dev", "/swapfile"), Err(Errno::NotBlock));
-    for name in ["writeback_limit", "writeback_limit_enable", "writeback"] {
-        assert_eq!(store(name, "1"), Err(Errno::Invalid), "{name} without a size");
+    assert_eq!(store("writeback", "1"), Err(Errno::Invalid), "without a size");
+    for (name, value) in [("writeback_limit", "5"), ("writeback_limit_enable", "1")] {
+        assert_eq!(store(name, value), Ok(()));
+        assert_eq!(zram.show(name).unwrap(), format!("{value}\n"));
     }
     assert_eq!(store("writeback_batch_size", "0"), Err(Errno::Invalid));
     assert_eq!(store("writeback_batch_size", "8"), Ok(()));
     assert_eq!(zram.show("writeback_batch_size").unwrap(), "8\n");
     assert_eq!(store("disksize", "1M"), Ok(()));
+    assert_eq!(zram.show("writeback_limit").unwrap(), "5\n", "a size leaves it as it was");
+    assert_eq!(zram.show("writeback_limit_enable").unwrap(), "1\n");
+    assert_eq!(store("writeback_limit_enable", "y"), Err(Errno::Invalid), "a number on Linux");
     assert_eq!(store("writeback", "idle"), Err(Errno::NoDevice));
     assert_eq!(store("compressed_writeback", "1"), Err(Errno::Busy));
     assert_eq!(store("backing_dev", "/dev/vdb"), Err(Errno::Busy));
     assert_eq!(store("reset", "1"), Ok(()));
     assert_eq!(zram.show("writeback_batch_size").unwrap(), "32\n");
+    assert_eq!(zram.show("writeback_limit").unwrap(), "0\n");
 
     let (zram, disk, _backing) = filled(100, false);
     let store = |name: &str, text: &str| zram.store(name, text).map_err(ZramError::errno);
@@ -100,7 +106,8 @@ fn what_is_selected_goes_and_comes_back() {
         let after = numbers(&zram, "mm_stat");
         assert_eq!(after[0], before[0], "what is written back is stored still");
         assert_eq!(after[1], before[1] - 10 * 4096);
-        assert_eq!(after[7], 10, "and huge still");
+        assert_eq!(after[7], 0, "but no longer in memory");
+        assert_eq!(after[8], before[8], "huge ones ever");
         assert_eq!(numbers(&zram, "bd_stat"), [10, 0, 10]);
         assert_eq!(*backing.requests.lock().unwrap(), [(Direction::Write, 1, 10)], "one request, and not block 0");
         zram.store("writeback", "page_indexes=2-7 page_index=10").unwrap();

@@ -203,7 +203,7 @@ fn idle_is_what_nobody_asked_for() {
         let lines = zram.show("block_state").unwrap();
         lines.lines().map(|line| line.contains('i')).collect::<Vec<_>>()
     };
-    memory.seconds.store(100, std::sync::atomic::Ordering::Relaxed);
+    memory.clock.store(100_000, std::sync::atomic::Ordering::Relaxed);
     read(&disk, 1).unwrap();
     zram.store("idle", "100").unwrap();
     assert_eq!(idle(), [true, false, true, true, false], "by age, and never a repeated word");

@@ -9,11 +9,12 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{
-    Direction, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, IoError, Level,
-    Locked, Machine, PAYER_MAX, Purpose, Rank, Swap, SwapOnOptions,
+    Direction, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, Holder, IoError,
+    Level, Locked, Machine, PAYER_MAX, Purpose, Rank, Swap, SwapOnOptions,
 };
 
 pub mod kernel;
@@ -33,7 +34,8 @@ pub struct Memory {
     /// Frames for compressed pages.
     pub pool: Mutex<Vec<Option<Arc<Mutex<Page>>>>>,
     pub pool_frames: Failing,
-    pub seconds: AtomicU32,
+    /// What the clock says, in milliseconds.
+    pub clock: AtomicU64,
     pub io: Failing,
     pub log: Mutex<Vec<String>>,
     pub ended_writes: Mutex<Vec<(u64, Result<(), IoError>)>>,
@@ -103,7 +105,7 @@ impl Memory {
             folios: Failing::default(),
             pool: Mutex::default(),
             pool_frames: Failing::default(),
-            seconds: AtomicU32::new(0),
+            clock: AtomicU64::new(0),
             io: Failing::default(),
             log: Mutex::default(),
             ended_writes: Mutex::default(),
@@ -413,8 +415,8 @@ impl Machine for Fake {
         Some(disk)
     }
 
-    fn seconds() -> u32 {
-        memory().seconds.load(Ordering::Relaxed)
+    fn now() -> Duration {
+        Duration::from_millis(memory().clock.load(Ordering::Relaxed))
     }
 
     fn allocate_frame() -> Option<u64> {
@@ -497,7 +499,7 @@ pub struct FakeDisk {
     /// Every request: direction, first page, pages.
     pub requests: Mutex<Vec<(Direction, u64, u64)>>,
     pub discarded: Mutex<Vec<Range<u64>>>,
-    claimed: AtomicBool,
+    holder: Arc<Holder>,
     /// How many more pages it has room for.
     pub room: AtomicU64,
     memory: &'static Memory,
@@ -509,8 +511,13 @@ impl FakeDisk {
         Self::with(name, pages, DiskProperties::default(), &[])
     }
 
-    pub fn with(name: &str, pages: u64, properties: DiskProperties, bad_pages: &[u32]) -> Arc<Self> {
-        let disk = Arc::new(Self {
+    /// A disk without a whole page.
+    pub fn empty(name: &str) -> Arc<Self> {
+        Arc::new(Self::blank(name, 0, DiskProperties::default()))
+    }
+
+    fn blank(name: &str, pages: u64, properties: DiskProperties) -> Self {
+        Self {
             name: name.to_owned(),
             driver: DriverId("fake"),
             pages,
@@ -520,10 +527,14 @@ impl FakeDisk {
             queue: Mutex::default(),
             requests: Mutex::default(),
             discarded: Mutex::default(),
-            claimed: AtomicBool::new(false),
+            holder: Arc::default(),
             room: AtomicU64::new(u64::MAX),
             memory: memory(),
-        });
+        }
+    }
+
+    pub fn with(name: &str, pages: u64, properties: DiskProperties, bad_pages: &[u32]) -> Arc<Self> {
+        let disk = Arc::new(Self::blank(name, pages, properties));
         let header = Header {
             last_page: u32::try_from(pages - 1).unwrap(),
             uuid: [0; 16],
@@ -617,12 +628,8 @@ impl Disk<Fake> for FakeDisk {
         self.properties
     }
 
-    fn claim(&self) -> bool {
-        !self.claimed.swap(true, Ordering::Relaxed)
-    }
-
-    fn release(&self) {
-        assert!(self.claimed.swap(false, Ordering::Relaxed), "what nobody has was given back");
+    fn holder(&self) -> &Arc<Holder> {
+        &self.holder
     }
 
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
