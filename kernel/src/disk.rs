@@ -28,7 +28,7 @@ use quire_drivers::block::{
 use quire_drivers::pci::{self, ConfigurationPorts, Interrupt, MsixTransport};
 use quire_drivers::virtio_blk::{Counters, VirtioBlk};
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Holder, POOL_BATCHES};
+use quire_swap::{DeviceState, POOL_BATCHES};
 use spin::Once;
 
 use crate::arch::{apic, trap};
@@ -51,7 +51,7 @@ pub struct Disk {
     completer: Once<u32>,
     /// What completions submitted and found no room for. Only the disk's thread uses it.
     put_off: SpinLock<VecDeque<Request>>,
-    holder: Arc<Holder>,
+    device_state: Arc<DeviceState>,
     rotational: AtomicBool,
     /// It was said that the device broke the protocol.
     stopped: Once<()>,
@@ -140,7 +140,7 @@ impl Disk {
             completer: Once::new(),
             // At most the batches that there are go on from their completions.
             put_off: SpinLock::new(Rank::Disk, VecDeque::with_capacity(POOL_BATCHES)),
-            holder: Arc::default(),
+            device_state: Arc::default(),
             rotational: AtomicBool::new(false),
             stopped: Once::new(),
         });
@@ -164,6 +164,11 @@ impl Disk {
         self.device.lock().counters()
     }
 
+    /// Whether nothing can be written, or nothing may.
+    pub fn is_read_only(&self) -> bool {
+        self.geometry.read_only || self.device_state.is_read_only()
+    }
+
     /// Whether seeking costs. A virtio disk does not say, so this is what was last set; at first it costs nothing.
     pub fn is_rotational(&self) -> bool {
         self.rotational.load(Ordering::Relaxed)
@@ -174,9 +179,9 @@ impl Disk {
         self.rotational.store(rotational, Ordering::Relaxed);
     }
 
-    /// Who has the disk to itself.
-    pub fn holder(&self) -> &Arc<Holder> {
-        &self.holder
+    /// What all who use the disk share.
+    pub fn device_state(&self) -> &Arc<DeviceState> {
+        &self.device_state
     }
 
     /// Gives the disk a request and tells it at once. Sleeps while the disk has no room, but not in a completion.

@@ -23,9 +23,9 @@ use arrayvec::ArrayVec;
 use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
-    BATCH_FOLIOS, Direction, Discard, DiskProperties, DiskRequest, DriverId, Event, Folio as _, Holder, IoError, Level,
-    Locked, Machine, Purpose, SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError, SwapOnOptions,
-    Users,
+    BATCH_FOLIOS, DeviceState, Direction, Discard, DiskProperties, DiskRequest, DriverId, Event, Folio as _, IoError,
+    Level, Locked, Machine, Purpose, SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError,
+    SwapOnOptions, Users,
 };
 
 use crate::arch::{DIRECT_MAP, cpu};
@@ -106,6 +106,9 @@ impl Machine for Quire {
     }
 
     fn find_disk(path: &str) -> Option<Arc<dyn quire_swap::Disk<Self>>> {
+        if let Some(zram) = zram::device(path) {
+            return Some(zram.open()?);
+        }
         let disk = disk::named(path)?;
         let name = fallible::text(format_args!("{path}")).ok()?;
         let disk: Arc<dyn quire_swap::Disk<Self>> = fallible::shared(SwapDisk { disk, name }).ok()?;
@@ -230,15 +233,15 @@ impl quire_swap::Disk<Quire> for SwapDisk {
     fn properties(&self) -> DiskProperties {
         let geometry = self.disk.geometry();
         DiskProperties {
-            read_only: geometry.read_only,
+            read_only: self.disk.is_read_only(),
             discard: geometry.max_discard_sectors.is_some(),
             rotational: self.disk.is_rotational(),
             ..DiskProperties::default()
         }
     }
 
-    fn holder(&self) -> &Arc<Holder> {
-        self.disk.holder()
+    fn device_state(&self) -> &Arc<DeviceState> {
+        self.disk.device_state()
     }
 
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {

@@ -20,11 +20,17 @@ pub fn boolean(value: &str) -> Option<bool> {
     }
 }
 
-/// A number of bytes with an optional suffix, each a factor of 1024 (Linux: `memparse`). `None` if it does not begin with
-/// a number, or is too large.
+/// A number of bytes, whatever follows it: see [`leading_size`].
 pub(crate) fn memory_size(text: &str) -> Option<u64> {
+    leading_size(text).map(|(bytes, _)| bytes)
+}
+
+/// A number of bytes with an optional suffix, each a factor of 1024, and what follows it (Linux: `memparse`). `None` if the
+/// text does not begin with a number, or the number is too large.
+pub fn leading_size(text: &str) -> Option<(u64, &str)> {
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => (digits, 16),
+        None if text.starts_with('0') => (text, 8),
         None => (text, 10),
     };
     let end = digits.find(|letter: char| !letter.is_digit(radix)).unwrap_or(digits.len());
@@ -38,7 +44,8 @@ pub(crate) fn memory_size(text: &str) -> Option<u64> {
         Some(b'E') => 60,
         _ => 0,
     };
-    number.checked_mul(1 << shift)
+    let rest = &digits[end + usize::from(shift > 0)..];
+    Some((number.checked_mul(1 << shift)?, rest))
 }
 
 #[cfg(test)]
@@ -71,6 +78,7 @@ mod tests {
             ("4096", Some(4096)),
             ("107374182400", Some(107_374_182_400)),
             ("128M", Some(128 << 20)),
+            ("010", Some(8)),
             ("1k", Some(1024)),
             ("0x10K", Some(16 << 10)),
             ("2G and more", Some(2 << 30)),

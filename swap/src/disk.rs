@@ -49,8 +49,8 @@ pub trait Disk<M: Machine>: Send + Sync {
     /// inside `complete`: a batch that is not contiguous is submitted run by run, each when the one before is done.
     fn submit(&self, request: DiskRequest<M>);
 
-    /// Who has the device to itself.
-    fn holder(&self) -> &Arc<Holder>;
+    /// What all who use the device share.
+    fn device_state(&self) -> &Arc<DeviceState>;
 
     /// Tells the device that it need not keep these pages, and waits.
     ///
@@ -59,26 +59,41 @@ pub trait Disk<M: Machine>: Send + Sync {
     fn discard(&self, pages: Range<u64>) -> Result<(), IoError>;
 }
 
-/// Whether a device has one exclusive user: a swap area, zram's writeback, or a program that opened it with `O_EXCL`
-/// (Linux: `bd_holder`). Programs that only read and write the device are none.
+/// What all who use a block device share (Linux: `struct block_device`).
 #[derive(Debug, Default)]
-pub struct Holder(AtomicBool);
+pub struct DeviceState {
+    /// It has an exclusive user: a swap area, zram's writeback, or a program that opened it with `O_EXCL` (Linux:
+    /// `bd_holder`). Programs that only read and write it are none.
+    is_claimed: AtomicBool,
+    /// Nothing may be written, whatever the device itself says (Linux: `BD_READ_ONLY`).
+    read_only: AtomicBool,
+}
 
 /// A device that has this as its exclusive user; dropping it gives the device back.
 #[derive(Debug)]
-pub struct Held(Arc<Holder>);
+pub struct Held(Arc<DeviceState>);
 
-impl Holder {
+impl DeviceState {
     /// Takes the device, unless it has an exclusive user already.
     pub fn claim(self: &Arc<Self>) -> Option<Held> {
-        let is_free = !self.0.swap(true, Ordering::Acquire);
+        let is_free = !self.is_claimed.swap(true, Ordering::Acquire);
         is_free.then(|| Held(Arc::clone(self)))
+    }
+
+    /// Whether the superuser has made it read-only.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
+
+    /// Makes it read-only, or no longer.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.read_only.store(read_only, Ordering::Relaxed);
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.0.store(false, Ordering::Release);
+        self.0.is_claimed.store(false, Ordering::Release);
     }
 }
 
@@ -91,7 +106,7 @@ pub(crate) struct Claim<M: Machine> {
 impl<M: Machine> Claim<M> {
     /// The disk, unless it has another exclusive user.
     pub(crate) fn new(disk: &Arc<dyn Disk<M>>) -> Option<Self> {
-        Some(Self { _held: disk.holder().claim()?, disk: Arc::clone(disk) })
+        Some(Self { _held: disk.device_state().claim()?, disk: Arc::clone(disk) })
     }
 }
 

@@ -146,12 +146,14 @@ pub mod zram;
 pub mod zswap;
 
 pub use area::Area;
-pub use attribute::{Access, boolean};
+pub use attribute::{Access, boolean, leading_size};
 pub use backend::{BLOCK_TYPE, BackendError, BackendType, Settings};
 pub use batch::{BATCH_FOLIOS, Batch, POOL_BATCHES, ReadBatch, WriteBatch};
 pub use cache::DuplicateError;
 pub use cluster::{CLUSTER_SLOTS, ORDERS};
-pub use disk::{BlockBackend, Disk, DiskProperties, DiskRequest, Held, Holder, SECTOR_SIZE, SynchronousBlockBackend};
+pub use disk::{
+    BlockBackend, DeviceState, Disk, DiskProperties, DiskRequest, Held, SECTOR_SIZE, SynchronousBlockBackend,
+};
 pub use entry::{ENTRY_AREAS, Entry, PageTableWord};
 pub use extents::{Extent, ExtentError, Extents};
 pub use folio::{Folio, FolioFlag, FolioState, Locked};

@@ -31,7 +31,7 @@ use crate::task::Mutex;
 pub fn filesystem() -> Result<Arc<Synthetic>, Errno> {
     static ROOT: Once<Arc<GroupDirectory>> = Once::new();
     let root = Arc::clone(ROOT.try_call_once(|| GroupDirectory::new(Group::root()))?);
-    Synthetic::new(linux::CGROUP2_SUPER_MAGIC, false, root)
+    Synthetic::new(linux::CGROUP2_SUPER_MAGIC, false, None, root)
 }
 
 struct GroupDirectory {

@@ -65,6 +65,7 @@ pub mod sys;
 pub mod terminal;
 #[cfg(target_os = "none")]
 pub mod tmpfs;
+pub mod tmpfs_options;
 pub mod tree;
 
 #[cfg(target_os = "none")]

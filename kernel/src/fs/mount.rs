@@ -38,6 +38,13 @@ impl Options {
         Self(Self::NAMES.iter().fold(0, |known, (flag, _)| known | flag) & flags)
     }
 
+    /// As `f_flags` of `struct statfs` says them, which has the same bits, and that it does.
+    pub fn statfs_flags(self) -> u32 {
+        const VALID: u32 = 0x20;
+        const RELATIVE_ACCESS_TIMES: u32 = 0x1000;
+        self.0 | VALID | RELATIVE_ACCESS_TIMES
+    }
+
     /// Nothing can be changed.
     pub fn is_read_only(self) -> bool {
         self.0 & linux::MS_RDONLY != 0

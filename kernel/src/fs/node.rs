@@ -6,6 +6,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use core::ops::Range;
 use core::time::Duration;
 
 use linux_raw_sys::general as linux;
@@ -164,8 +165,10 @@ pub struct Usage {
     pub pages: u64,
     /// How many of them are free.
     pub free_pages: u64,
-    /// How many nodes it has.
+    /// How many nodes it can have; 0 if that has no limit.
     pub nodes: u64,
+    /// How many more it can have.
+    pub free_nodes: u64,
 }
 
 /// An entry of a directory.
@@ -234,6 +237,24 @@ pub trait Node: Send + Sync {
     fn set_length(&self, length: Position) -> Result<(), Errno> {
         let _ = length;
         Err(Errno::EINVAL)
+    }
+
+    /// Gives a file's bytes memory; what is beyond its end makes it longer, unless it keeps its length.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for what has no memory; `ENOSPC`, and nothing has changed.
+    fn allocate(&self, bytes: Range<u64>, keeps_length: bool) -> Result<(), Errno> {
+        let _ = (bytes, keeps_length);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Makes a file's bytes zeros and takes their memory back; the length stays.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for what has no memory.
+    fn punch_hole(&self, bytes: Range<u64>) -> Result<(), Errno> {
+        let _ = bytes;
+        Err(Errno::EOPNOTSUPP)
     }
 
     /// What a symbolic link says.

@@ -261,7 +261,7 @@ mod tests {
         }
 
         fn usage(&self) -> Usage {
-            Usage { magic: 0, pages: 0, free_pages: 0, nodes: 0 }
+            Usage { magic: 0, pages: 0, free_pages: 0, nodes: 0, free_nodes: 0 }
         }
 
         fn read_link(&self) -> Result<Vec<u8>, Errno> {

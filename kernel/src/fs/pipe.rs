@@ -244,7 +244,7 @@ impl Node for PipeNode {
     }
 
     fn usage(&self) -> Usage {
-        Usage { magic: linux::PIPEFS_MAGIC, pages: 0, free_pages: 0, nodes: 0 }
+        Usage { magic: linux::PIPEFS_MAGIC, pages: 0, free_pages: 0, nodes: 0, free_nodes: 0 }
     }
 
     fn open(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {

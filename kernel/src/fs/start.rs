@@ -15,12 +15,18 @@ use super::node::{Attributes, Device, Handle, Kind, New};
 use super::open::{Descriptors, OpenFile};
 use super::path::{Follow, Start, walk};
 use super::tmpfs::{self, Tmpfs};
+use super::tmpfs_options::{Wanted, no_options};
 use super::{block, cgroup, device, proc, sys, terminal};
 use crate::errno::Errno;
 use crate::fallible::{self, TryVec};
-use crate::mm::object::Object;
+use crate::mm::object::{Executed, Object};
+use crate::mm::physical;
 use crate::process::credentials::Credentials;
 use crate::task::time;
+
+/// The kernel's own file systems.
+const DIRECTORY: Wanted =
+    Wanted { mode: Some(0o755), blocks: None, inodes: None, user: None, group: None, stays: false };
 
 static DEVICES: Once<Handle> = Once::new();
 static HAS_INITRAMFS: AtomicBool = AtomicBool::new(false);
@@ -30,7 +36,7 @@ static HAS_INITRAMFS: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// [`InitramfsError`]: there is one, but it makes no sense.
 pub fn start() -> Result<(), InitramfsError> {
-    let root = Tmpfs::new(0o755).and_then(|root| root.root());
+    let root = Tmpfs::new(&DIRECTORY).and_then(|root| root.root());
     root.and_then(namespace::start).map_err(|_| InitramfsError::NoMemory)?;
     HAS_INITRAMFS.store(initramfs::load()?, Ordering::Relaxed);
     add_block_devices().map_err(|_| InitramfsError::NoMemory)?;
@@ -59,7 +65,8 @@ fn mount_early(kind: &'static str, path: &str) -> Result<(), Errno> {
         None => namespace::create(&start, &found, New::Node(Kind::Directory), 0o755)?,
     };
     let path = fallible::text(format_args!("/{path}"))?;
-    let mut mount = Mount::new(kind, kind, &path, Some(covered), filesystem(kind)?)?;
+    let root = filesystem(kind, core::iter::empty())?;
+    let mut mount = Mount::new(kind, kind, &path, Some(covered), root)?;
     mount.early = true;
     namespace::mount(&mount)
 }
@@ -75,15 +82,18 @@ pub fn filesystem_name(name: &str) -> Option<&'static str> {
 /// The root of the file system of that kind, a new one where there can be several.
 ///
 /// # Errors
-/// `ENODEV` if there is no such kind; `ENOMEM`.
-pub fn filesystem(kind: &str) -> Result<Handle, Errno> {
+/// `ENODEV` if there is no such kind; `EINVAL` for an option that it has not; `ENOMEM`.
+pub fn filesystem<'a>(kind: &str, options: impl Iterator<Item = &'a str>) -> Result<Handle, Errno> {
     match kind {
-        "devtmpfs" => Ok(Arc::clone(devices()?)),
-        "tmpfs" => Tmpfs::new(0o1777)?.root(),
-        "ramfs" => Tmpfs::new(0o755)?.root(),
-        "cgroup2" => cgroup::filesystem()?.root(),
-        "proc" => proc::filesystem()?.root(),
-        "sysfs" => sys::filesystem()?.root(),
+        "devtmpfs" => {
+            tmpfs::remount(devices()?, options)?;
+            Ok(Arc::clone(devices()?))
+        }
+        "tmpfs" => Tmpfs::new(&Wanted::parse(options, physical::managed_frames() as u64)?)?.root(),
+        "ramfs" => Tmpfs::unlimited(Wanted::parse_mode(options)?)?.root(),
+        "cgroup2" => no_options(options).and_then(|()| cgroup::filesystem()?.root()),
+        "proc" => no_options(options).and_then(|()| proc::filesystem()?.root()),
+        "sysfs" => no_options(options).and_then(|()| sys::filesystem()?.root()),
         _ => Err(Errno::ENODEV),
     }
 }
@@ -91,7 +101,7 @@ pub fn filesystem(kind: &str) -> Result<Handle, Errno> {
 /// The root of `/dev`.
 fn devices() -> Result<&'static Handle, Errno> {
     DEVICES.try_call_once(|| {
-        let root = Tmpfs::new(0o755)?.root()?;
+        let root = Tmpfs::new(&DIRECTORY)?.root()?;
         for (name, major, minor, permissions) in device::CHARACTERS {
             add_device(&root, name, Kind::Character(Device { major, minor }), permissions);
         }
@@ -147,6 +157,8 @@ pub struct Program {
     pub node: Handle,
     /// Its contents.
     pub object: Arc<Object>,
+    /// While there is one, nothing writes them.
+    pub executed: Arc<Executed>,
     /// As whom it acts, user and group, if not as whoever runs it.
     pub ids: (Option<u32>, Option<u32>),
 }
@@ -154,7 +166,7 @@ pub struct Program {
 /// Finds the program at `path`.
 ///
 /// # Errors
-/// The walk's, and `EACCES` for what is no file that may be executed.
+/// The walk's, and `EACCES` for what is no file that may be executed; `ETXTBSY` for one that is open to be written.
 pub fn open_program(start: &Start, path: &[u8]) -> Result<Program, Errno> {
     let opened = namespace::open(start, path, linux::O_PATH, 0)?;
     let node = Arc::clone(opened.node());
@@ -169,7 +181,8 @@ pub fn open_program(start: &Start, path: &[u8]) -> Result<Program, Errno> {
     access::check(&start.credentials, &metadata, EXECUTE)?;
     let ids = if options.ignores_set_ids() { (None, None) } else { access::program_ids(&metadata.attributes) };
     let object = tmpfs::object_of(&node)?.ok_or(Errno::EACCES)?;
-    Ok(Program { path: fallible::copy(opened.path())?, node, object, ids })
+    let executed = fallible::shared(Executed::new(Arc::clone(&object))?)?;
+    Ok(Program { path: fallible::copy(opened.path())?, node, object, executed, ids })
 }
 
 /// Gives the first process the console as its files 0, 1 and 2, and listens to what is typed there.

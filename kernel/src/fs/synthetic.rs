@@ -14,8 +14,10 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
 
+use linux_raw_sys::general as linux;
 use quire_swap::header::PAGE_SIZE;
 
+use super::device::writes;
 use super::mount::new_filesystem_number;
 use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, Node, Target, Usage, Wait};
 use super::open::OpenDirectory;
@@ -248,18 +250,26 @@ pub struct Synthetic {
     magic: u32,
     /// The length that `stat` says of a file.
     length: u64,
+    /// Below this path permissions bind the superuser, too.
+    strict: Option<&'static str>,
     root: Arc<dyn Directory>,
 }
 
 impl Synthetic {
     /// A file system whose root directory is `root`; `magic` is what `statfs` says. Files of `/sys` claim to have a page,
-    /// those of `/proc` nothing.
+    /// those of `/proc` nothing. Below the path `strict`, such as `/sys`, the superuser may not open what permissions do not
+    /// let anyone open so (Linux: `KERNFS_ROOT_EXTRA_OPEN_PERM_CHECK`, `proc_sys_permission`).
     ///
     /// # Errors
     /// `ENOMEM`.
-    pub fn new(magic: u32, has_length: bool, root: Arc<dyn Directory>) -> Result<Arc<Self>, Errno> {
+    pub fn new(
+        magic: u32,
+        has_length: bool,
+        strict: Option<&'static str>,
+        root: Arc<dyn Directory>,
+    ) -> Result<Arc<Self>, Errno> {
         let length = if has_length { PAGE_SIZE as u64 } else { 0 };
-        Ok(fallible::shared(Self { device: new_filesystem_number(), magic, length, root })?)
+        Ok(fallible::shared(Self { device: new_filesystem_number(), magic, length, strict, root })?)
     }
 
     /// Its root directory.
@@ -347,13 +357,19 @@ impl Node for SyntheticNode {
     }
 
     fn usage(&self) -> Usage {
-        Usage { magic: self.filesystem.magic, pages: 0, free_pages: 0, nodes: 0 }
+        Usage { magic: self.filesystem.magic, pages: 0, free_pages: 0, nodes: 0, free_nodes: 0 }
     }
 
-    fn open(&self, _flags: u32) -> Result<Arc<dyn File>, Errno> {
+    fn open(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
         match &self.item {
             Item::Directory(_) => Ok(fallible::shared(OpenDirectory)?),
             Item::Text(text) => {
+                let is_strict = self.filesystem.strict.is_some_and(|path| self.path.starts_with(path));
+                let denied = |mode, asked: bool| asked && text.permissions() & mode == 0;
+                let (reads, writes) = (flags & linux::O_ACCMODE != linux::O_WRONLY, writes(flags));
+                if is_strict && (denied(0o444, reads) || denied(0o222, writes)) {
+                    return Err(Errno::EACCES);
+                }
                 text.opened()?;
                 let read = Mutex::new(Rank::Text, String::new());
                 Ok(fallible::shared(OpenText { text: Arc::clone(text), read })?)

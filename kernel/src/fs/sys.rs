@@ -28,7 +28,7 @@ use crate::zram;
 /// # Errors
 /// `ENOMEM`.
 pub fn filesystem() -> Result<Arc<Synthetic>, Errno> {
-    Synthetic::new(linux::SYSFS_MAGIC, true, listed(root)?)
+    Synthetic::new(linux::SYSFS_MAGIC, true, Some("/"), listed(root)?)
 }
 
 fn root() -> Result<Entries, Errno> {
@@ -98,17 +98,30 @@ fn zram_attributes(zram: &Arc<Zram<Quire>>, number: Device) -> Result<Entries, E
     for (name, access) in ATTRIBUTES {
         let (shown, stored) = (Arc::clone(zram), Arc::clone(zram));
         let show = move || shown.show(name).map_err(|error| error.errno().into());
-        let store = move |value: &str| stored.store(name, value).map_err(|error| error.errno().into());
+        let store = move |value: &str| match name {
+            "backing_dev" => set_backing(&stored, value),
+            _ => stored.store(name, value).map_err(|error| error.errno().into()),
+        };
         entries.try_push((name.into(), attribute(access, show, store)?))?;
     }
-    let sized = Arc::clone(zram);
+    let (sized, opened) = (Arc::clone(zram), Arc::clone(zram));
     let sectors = move || sized.open().map_or(0, |disk| disk.pages() * (PAGE_SIZE as u64 / SECTOR_BYTES));
-    entries.try_extend(block_attributes(number, sectors, false)?)?;
+    let is_read_only = move || opened.open_file().properties().read_only;
+    entries.try_extend(block_attributes(number, sectors, is_read_only)?)?;
     Ok(entries)
 }
 
+/// A path of the caller's becomes the device's own.
+fn set_backing(zram: &Zram<Quire>, path: &str) -> Result<(), Errno> {
+    if zram.open().is_some() {
+        return Err(Errno::EBUSY);
+    }
+    let device = block::resolve(path.strip_suffix('\n').unwrap_or(path))?;
+    zram.store("backing_dev", &device).map_err(|error| error.errno().into())
+}
+
 fn disk_attributes(disk: &'static Arc<Disk>, number: Device) -> Result<Entries, Errno> {
-    let mut entries = block_attributes(number, || disk.geometry().sectors, disk.geometry().read_only)?;
+    let mut entries = block_attributes(number, || disk.geometry().sectors, || disk.is_read_only())?;
     entries.try_push(("stat".into(), read_only(|out| statistics(disk, out))?))?;
     entries.try_push(("queue".into(), directory(|| list([("rotational".into(), rotational(disk)?)]))?))?;
     Ok(entries)
@@ -144,11 +157,11 @@ fn statistics(disk: &Disk, out: &mut String) -> Result<(), Errno> {
 fn block_attributes(
     device: Device,
     sectors: impl Fn() -> u64 + Send + Sync + 'static,
-    read_only_disk: bool,
+    is_read_only: impl Fn() -> bool + Send + Sync + 'static,
 ) -> Result<Entries, Errno> {
     list([
         ("dev".into(), read_only(move |out| line(out, format_args!("{}:{}", device.major, device.minor)))?),
-        ("ro".into(), read_only(move |out| line(out, u8::from(read_only_disk)))?),
+        ("ro".into(), read_only(move |out| line(out, u8::from(is_read_only())))?),
         ("size".into(), read_only(move |out| line(out, sectors()))?),
     ])
 }

@@ -12,6 +12,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use core::fmt;
+use core::ops::Range;
 
 use linux_raw_sys::general as linux;
 use quire_swap::header::{PAGE_SIZE, Page};
@@ -19,12 +21,14 @@ use quire_swap::header::{PAGE_SIZE, Page};
 use super::mount::new_filesystem_number;
 use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, PATH_MAX, Usage, Wait};
 use super::position::Position;
+use super::tmpfs_options::{Wanted, no_options};
 use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
 use super::{access, device, limit, open, pipe};
 use crate::errno::Errno;
 use crate::fallible::{self, NoMemory};
-use crate::mm::object::{self, Object, ObjectError, Source};
+use crate::mm::object::{self, Account, Object, ObjectError, Source, Writer};
 use crate::mm::physical;
+use crate::mm::quota::Quota;
 use crate::process::this;
 use crate::swap;
 use crate::sync::Rank;
@@ -41,13 +45,26 @@ fn check_room(bytes: &[u8]) -> Result<(), Errno> {
     if room() > (bytes.len() / PAGE_SIZE) as u64 { Ok(()) } else { Err(Errno::ENOSPC) }
 }
 
+/// What `statfs` says of a ramfs (Linux: `RAMFS_MAGIC`).
+const RAMFS_MAGIC: u32 = 0x8584_58f6;
+
 /// What a node may take of the heap, its name included; more must be there to make one.
 const NODE_BYTES: usize = 2048;
 
 /// A file system.
 pub struct Tmpfs {
     device: u64,
+    /// What `statfs` says.
+    magic: u32,
     tree: Mutex<Tree<Contents>>,
+    account: Arc<Account>,
+    /// The root directory's permissions, owner and group at first.
+    root: (u32, u32, u32),
+}
+
+/// The limits of a file system that nothing was said about: half of memory (Linux: `shmem_default_max_blocks`).
+fn default_limit() -> u64 {
+    physical::managed_frames() as u64 / 2
 }
 
 /// A file's contents.
@@ -102,20 +119,62 @@ impl From<ObjectError> for Errno {
     fn from(error: ObjectError) -> Self {
         match error {
             ObjectError::BeyondEnd => Self::EFBIG,
-            ObjectError::NoMemory | ObjectError::NoPromise => Self::ENOSPC,
+            ObjectError::NoMemory | ObjectError::NoPromise | ObjectError::NoSpace => Self::ENOSPC,
+            ObjectError::Killed => Self::EINTR,
             ObjectError::ReadFailed(_) => Self::EIO,
         }
     }
 }
 
 impl Tmpfs {
-    /// A new file system, whose root directory has these permissions.
+    /// A new file system.
     ///
     /// # Errors
     /// `ENOMEM`.
-    pub fn new(permissions: u32) -> Result<Arc<Self>, Errno> {
-        let tree = Tree::new(Attributes::new(permissions, time::since_1970()))?;
-        Ok(fallible::shared(Self { device: new_filesystem_number(), tree: Mutex::new(Rank::Tree, tree) })?)
+    pub fn new(wanted: &Wanted) -> Result<Arc<Self>, Errno> {
+        Self::with(linux::TMPFS_MAGIC, wanted)
+    }
+
+    /// A new file system without limits whose pages stay in memory (Linux: ramfs).
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn unlimited(mode: Option<u32>) -> Result<Arc<Self>, Errno> {
+        let mode = mode.or(Some(0o755));
+        let wanted = Wanted { blocks: Some(0), inodes: Some(0), mode, stays: true, ..Wanted::default() };
+        Self::with(RAMFS_MAGIC, &wanted)
+    }
+
+    fn with(magic: u32, wanted: &Wanted) -> Result<Arc<Self>, Errno> {
+        let (mode, user, group) = (wanted.mode.unwrap_or(0o1777), wanted.user.unwrap_or(0), wanted.group.unwrap_or(0));
+        let mut tree = Tree::new(Attributes { user, group, ..Attributes::new(mode, time::since_1970()) })?;
+        tree.set_limit(wanted.inodes.unwrap_or_else(default_limit));
+        let blocks = Quota::new(wanted.blocks.unwrap_or_else(default_limit));
+        Ok(fallible::shared(Self {
+            device: new_filesystem_number(),
+            magic,
+            tree: Mutex::new(Rank::Tree, tree),
+            account: fallible::shared(Account { blocks, stays: wanted.stays })?,
+            root: (mode, user, group),
+        })?)
+    }
+
+    /// Changes the limits (Linux: `shmem_reconfigure`). The root directory stays as it is.
+    ///
+    /// # Errors
+    /// `EINVAL`: more is in use, there was no limit before, or pages that go to swap would have to stay in memory.
+    fn reconfigure(&self, wanted: &Wanted) -> Result<(), Errno> {
+        let mut tree = self.tree.lock();
+        let inodes_fit = |limit| limit == 0 || tree.limit() > 0 && tree.used() <= limit;
+        let fits = wanted.blocks.is_none_or(|limit| self.account.blocks.allows_limit(limit))
+            && wanted.inodes.is_none_or(inodes_fit)
+            && (self.account.stays || !wanted.stays);
+        if !fits {
+            return Err(Errno::EINVAL);
+        }
+        wanted.blocks.inspect(|limit| self.account.blocks.set_limit(*limit));
+        wanted.inodes.inspect(|limit| tree.set_limit(*limit));
+        Ok(())
     }
 
     /// Its root directory.
@@ -135,6 +194,46 @@ impl Tmpfs {
         tree.hold(number);
         drop(tree);
         fallible::shared(TmpNode { filesystem: Arc::clone(self), number })
+    }
+}
+
+/// Changes the options of a mounted file system.
+///
+/// # Errors
+/// `EINVAL` for what its kind has not, or cannot have now.
+pub fn remount<'a>(root: &Handle, options: impl Iterator<Item = &'a str>) -> Result<(), Errno> {
+    match of(root) {
+        Ok(node) if node.filesystem.magic == linux::TMPFS_MAGIC => {
+            node.filesystem.reconfigure(&Wanted::parse(options, physical::managed_frames() as u64)?)
+        }
+        _ => no_options(options),
+    }
+}
+
+/// What `/proc/mounts` says of a file system beyond its mount's options (Linux: `shmem_show_options`).
+pub struct Shown<'a>(pub &'a Handle);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(TmpNode { filesystem, .. }) = of(self.0) else { return Ok(()) };
+        let (mode, user, group) = filesystem.root;
+        if filesystem.magic != linux::TMPFS_MAGIC {
+            return if mode == 0o755 { Ok(()) } else { write!(f, ",mode={mode:o}") };
+        }
+        let (blocks, inodes) = (filesystem.account.blocks.limit(), filesystem.tree.lock().limit());
+        if blocks != default_limit() {
+            write!(f, ",size={}k", blocks * (PAGE_SIZE as u64 >> 10))?;
+        }
+        if inodes != default_limit() {
+            write!(f, ",nr_inodes={inodes}")?;
+        }
+        if mode != 0o1777 {
+            write!(f, ",mode={mode:03o}")?;
+        }
+        for (name, id) in [("uid", user), ("gid", group)].into_iter().filter(|(_, id)| *id != 0) {
+            write!(f, ",{name}={id}")?;
+        }
+        f.write_str(if filesystem.account.stays { ",inode64,noswap" } else { ",inode64" })
     }
 }
 
@@ -205,7 +304,9 @@ impl TmpNode {
             Body::File(Contents::Archived(bytes)) => *bytes,
             _ => return Ok(None),
         };
-        let new = Object::from_source(fallible::shared(Archived(archived))?).map_err(|_| Errno::ENOMEM)?;
+        let account = Arc::clone(&self.filesystem.account);
+        let source = fallible::shared(Archived(archived))?;
+        let new = Object::from_source(source, Some(account)).map_err(|_| Errno::ENOMEM)?;
         let mut tree = self.filesystem.tree.lock();
         let Body::File(contents) = &mut tree.node_mut(self.number).body else { return Ok(None) };
         if let Contents::Object(object) = contents {
@@ -271,9 +372,15 @@ impl Node for TmpNode {
     }
 
     fn usage(&self) -> Usage {
-        let nodes = self.filesystem.tree.lock().count() as u64;
-        let pages = physical::managed_frames() as u64 + swap::total_pages();
-        Usage { magic: linux::TMPFS_MAGIC, pages, free_pages: room(), nodes }
+        let (blocks, tree) = (&self.filesystem.account.blocks, self.filesystem.tree.lock());
+        let bounded = |limit: u64, free: u64| if limit == 0 { 0 } else { free };
+        Usage {
+            magic: self.filesystem.magic,
+            pages: blocks.limit(),
+            free_pages: bounded(blocks.limit(), blocks.free()),
+            nodes: tree.limit(),
+            free_nodes: bounded(tree.limit(), tree.limit().saturating_sub(tree.used())),
+        }
     }
 
     fn set_attributes(&self, change: &mut dyn FnMut(&mut Attributes)) -> Result<(), Errno> {
@@ -290,11 +397,10 @@ impl Node for TmpNode {
             Kind::Socket => Err(Errno::ENXIO),
             Kind::Link => Err(Errno::ELOOP),
             Kind::File => {
-                if flags & linux::O_ACCMODE != linux::O_RDONLY {
-                    self.object()?;
-                }
-                let handle = self.filesystem.handle(self.filesystem.tree.lock(), self.number)?;
-                Ok(fallible::shared(TmpFile(handle))?)
+                let object = if device::writes(flags) { self.object()? } else { None };
+                let writer = object.map(Writer::new).transpose()?;
+                let node = self.filesystem.handle(self.filesystem.tree.lock(), self.number)?;
+                Ok(fallible::shared(TmpFile { node, _writer: writer })?)
             }
         }
     }
@@ -304,8 +410,25 @@ impl Node for TmpNode {
             return Err(Errno::EISDIR);
         }
         let object = self.object()?.ok_or(Errno::EINVAL)?;
+        let _writer = Writer::new(Arc::clone(&object))?;
         limit::check_new_length(object.length(), length)?;
         object.set_length(length.get())?;
+        self.mark_modified();
+        Ok(())
+    }
+
+    fn allocate(&self, bytes: Range<u64>, keeps_length: bool) -> Result<(), Errno> {
+        let object = self.object()?.ok_or(Errno::EINVAL)?;
+        object.allocate(bytes.clone(), room())?;
+        if !keeps_length {
+            object.lengthen(bytes.end);
+        }
+        self.mark_modified();
+        Ok(())
+    }
+
+    fn punch_hole(&self, bytes: Range<u64>) -> Result<(), Errno> {
+        self.object()?.ok_or(Errno::EINVAL)?.punch_hole(bytes)?;
         self.mark_modified();
         Ok(())
     }
@@ -354,7 +477,9 @@ impl Node for TmpNode {
             New::Link(target) if target.len() >= PATH_MAX => return Err(Errno::ENAMETOOLONG),
             New::Link(target) => Body::Link(fallible::boxed_slice(target)?),
             New::Node(Kind::Directory) => Body::Directory(Directory::default()),
-            New::Node(Kind::File) => Body::File(Contents::Object(Object::swappable().map_err(|_| Errno::ENOSPC)?)),
+            New::Node(Kind::File) => Body::File(Contents::Object(
+                Object::of_file_system(&self.filesystem.account).map_err(|_| Errno::ENOSPC)?,
+            )),
             New::Node(Kind::Link) => return Err(Errno::EINVAL),
             New::Node(kind) => Body::Special(kind),
         };
@@ -399,11 +524,15 @@ impl Node for TmpNode {
 }
 
 /// An open file of a [`Tmpfs`].
-struct TmpFile(Arc<TmpNode>);
+struct TmpFile {
+    node: Arc<TmpNode>,
+    /// It may be written, so it cannot be executed.
+    _writer: Option<Writer>,
+}
 
 impl TmpFile {
     fn object(&self) -> Result<Arc<Object>, Errno> {
-        self.0.object()?.ok_or(Errno::EINVAL)
+        self.node.object()?.ok_or(Errno::EINVAL)
     }
 }
 
@@ -413,7 +542,7 @@ impl File for TmpFile {
     }
 
     fn read(&self, position: Position, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
-        match self.0.contents()? {
+        match self.node.contents()? {
             Contents::Archived(bytes) => {
                 let rest = &bytes[bytes.len().min(position.get() as usize)..];
                 let bytes = rest.len().min(buffer.len());
@@ -430,14 +559,14 @@ impl File for TmpFile {
         }
         check_room(bytes)?;
         let written = self.object()?.write_at(position.get(), bytes)?;
-        self.0.mark_modified();
+        self.node.mark_modified();
         Ok(written)
     }
 
     fn append(&self, bytes: &[u8], _: Wait) -> Result<(usize, Position), Errno> {
         check_room(bytes)?;
         let (start, written) = self.object()?.append(bytes)?;
-        self.0.mark_modified();
+        self.node.mark_modified();
         Ok((written, Position::new(start).unwrap_or(Position::MAX).after(written)))
     }
 
@@ -446,7 +575,7 @@ impl File for TmpFile {
     }
 
     fn length(&self) -> Option<Position> {
-        self.0.contents().ok().and_then(|contents| Position::new(contents.length()))
+        self.node.contents().ok().and_then(|contents| Position::new(contents.length()))
     }
 
     fn sync(&self) -> Result<(), Errno> {

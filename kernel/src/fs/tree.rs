@@ -31,6 +31,10 @@ const NAMES_AT_ONCE: usize = 64;
 pub struct Tree<C> {
     nodes: BTreeMap<Number, Inode<C>>,
     next: Number,
+    /// Names of nodes that are no directories beyond each one's first.
+    more_names: u64,
+    /// The most nodes, each name beyond a node's first counted as one (Linux: `max_inodes` of tmpfs); 0 for no limit.
+    limit: u64,
 }
 
 /// One node.
@@ -128,12 +132,31 @@ impl<C> Tree<C> {
         let root = Inode { attributes, body, links: 2, handles: 1 };
         let mut nodes = BTreeMap::new();
         nodes.insert_if_room(ROOT, root)?;
-        Ok(Self { nodes, next: ROOT + 1 })
+        Ok(Self { nodes, next: ROOT + 1, more_names: 0, limit: 0 })
     }
 
     /// How many nodes there are.
     pub fn count(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// The most nodes; 0 for no limit.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// What counts against the limit.
+    pub fn used(&self) -> u64 {
+        self.nodes.len() as u64 + self.more_names
+    }
+
+    /// Sets the most nodes; 0 for no limit.
+    pub fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
+    fn check_limit(&self) -> Result<(), Errno> {
+        if self.limit == 0 || self.used() < self.limit { Ok(()) } else { Err(Errno::ENOSPC) }
     }
 
     /// A node that has a name or a handle.
@@ -233,6 +256,7 @@ impl<C> Tree<C> {
         body: Body<C>,
     ) -> Result<Number, Errno> {
         self.check_free(directory, name)?;
+        self.check_limit()?;
         let name = fallible::boxed_slice(name)?;
         self.directory_mut(directory).names.ask_for(1)?;
         let number = self.next;
@@ -255,6 +279,7 @@ impl<C> Tree<C> {
         if node.links == 0 {
             return Err(Errno::ENOENT);
         }
+        self.check_limit()?;
         let name = fallible::boxed_slice(name)?;
         self.directory_mut(directory).names.ask_for(1)?;
         self.attach(directory, name, number);
@@ -364,6 +389,8 @@ impl<C> Tree<C> {
             moved.parent = directory;
             node.links += 1;
             self.node_mut(directory).links += 1;
+        } else if node.links > 1 {
+            self.more_names += 1;
         }
     }
 
@@ -375,6 +402,8 @@ impl<C> Tree<C> {
         if node.kind() == Kind::Directory {
             node.links -= 1;
             self.node_mut(directory).links -= 1;
+        } else if node.links > 0 {
+            self.more_names -= 1;
         }
     }
 }
@@ -412,6 +441,20 @@ mod tests {
         assert_eq!(tree.link(ROOT, b"c", number), Err(Errno::ENOENT), "no way back");
         assert!(tree.release(number).is_some());
         assert_eq!(tree.count(), 1);
+    }
+
+    #[test]
+    fn nodes_and_further_names_count_against_the_limit() {
+        let mut tree = tree();
+        tree.set_limit(3);
+        let number = file(&mut tree, ROOT, "a").expect("the second");
+        tree.link(ROOT, b"b", number).expect("counts as the third");
+        assert_eq!(file(&mut tree, ROOT, "c"), Err(Errno::ENOSPC));
+        assert_eq!(file(&mut tree, ROOT, "a"), Err(Errno::EEXIST), "what is there is found first");
+        assert_eq!(tree.link(ROOT, b"c", number), Err(Errno::ENOSPC));
+        tree.unlink(ROOT, b"b").expect("there");
+        directory(&mut tree, ROOT, "c").expect("there is room again");
+        assert_eq!(tree.used(), 3);
     }
 
     #[test]
@@ -517,6 +560,8 @@ mod tests {
                 }
             }
         }
+        let names = |node: &Inode<_>| if node.kind() == Kind::Directory { 1 } else { u64::from(node.links.max(1)) };
+        assert_eq!(tree.used(), tree.nodes.values().map(names).sum::<u64>());
         for (number, node) in &tree.nodes {
             assert_eq!(node.links(), links.get(number).copied().unwrap_or(0), "links of {number}");
             let handles = held.iter().filter(|held| *held == number).count() + usize::from(*number == ROOT);

@@ -184,6 +184,9 @@ fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
         }
         Fatal::NotMapped(_) => log!("fault", "{thread} killed: nothing is mapped at {address:#x}"),
         Fatal::NotAllowed(_) => log!("fault", "{thread} killed: what it did at {address:#x} is not allowed there"),
+        Fatal::NoSpace(_) => {
+            log!("fault", "{thread} killed: there is no room for {address:#x} in its file system");
+        }
         Fatal::BeyondObject(_) => {
             log!("fault", "{thread} killed: {address:#x} is beyond the end of what is mapped there");
         }
@@ -383,7 +386,8 @@ fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &Attachment) -> R
     let found = object.page(attached.index(seen.page)).map_err(|error| match error {
         // As on Linux, a page that a file may not have is one that the mapping does not have.
         ObjectError::BeyondEnd | ObjectError::NoPromise => Fatal::BeyondObject(seen.page),
-        ObjectError::NoMemory => Fatal::OutOfMemory,
+        ObjectError::NoMemory | ObjectError::Killed => Fatal::OutOfMemory,
+        ObjectError::NoSpace => Fatal::NoSpace(seen.page),
         ObjectError::ReadFailed(entry) => Fatal::ReadFailed(entry),
     })?;
     let Found { folio, was_read } = found;

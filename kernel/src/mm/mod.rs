@@ -91,6 +91,7 @@ pub mod physical;
 #[cfg(target_os = "none")]
 mod places;
 pub mod policy;
+pub mod quota;
 #[cfg(target_os = "none")]
 pub mod reclaim;
 pub mod region;

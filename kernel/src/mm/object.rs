@@ -18,8 +18,9 @@
 //! folio itself.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
@@ -35,12 +36,15 @@ use super::index::Index;
 use super::lru::{self, List};
 use super::overcommit::Commitment;
 use super::page_tables;
+use super::quota::Quota;
 use super::reclaim;
 use super::rmap::Mappers;
 use crate::arch::page_table::{self, leaf};
-use crate::fallible;
+use crate::errno::Errno;
+use crate::fallible::{self, NoMemory, TryVec};
 use crate::swap;
 use crate::sync::{Rank, SpinLock};
+use crate::task::{self, Thread};
 
 /// Where the contents of an object's pages come from before they are written.
 pub trait Source: Send + Sync {
@@ -60,12 +64,95 @@ pub enum ObjectError {
     NoMemory,
     /// It may not be promised (`vm.overcommit_memory`).
     NoPromise,
+    /// Its file system is full.
+    NoSpace,
+    /// The task is killed.
+    Killed,
     /// It cannot be read back from swap.
     ReadFailed(Entry),
 }
 
 /// The most bytes that an object has (Linux: `MAX_LFS_FILESIZE`).
 const LENGTH_MAX: u64 = i64::MAX.cast_unsigned();
+
+/// What the objects of one file system share.
+#[derive(Debug)]
+pub struct Account {
+    /// The pages that they have, in memory or in swap.
+    pub blocks: Quota,
+    /// Their pages stay in memory (`noswap` of tmpfs).
+    pub stays: bool,
+}
+
+/// Who writes an object's bytes through a file, or who executes them: not both (Linux: `i_writecount`).
+#[derive(Debug, Default)]
+struct WriteCount(AtomicI32);
+
+impl WriteCount {
+    /// Counts one more by `step`, unless there are some of the other kind.
+    fn enter(&self, step: i32) -> Result<(), Errno> {
+        let next = |count: i32| if count.signum() == -step { None } else { count.checked_add(step) };
+        let entered = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        entered.map(drop).map_err(|_| Errno::ETXTBSY)
+    }
+}
+
+/// An opening of a file through which its object may be written.
+pub struct Writer(Arc<Object>);
+
+impl Writer {
+    /// One more.
+    ///
+    /// # Errors
+    /// `ETXTBSY` while the object is executed.
+    pub fn new(object: Arc<Object>) -> Result<Self, Errno> {
+        object.writers.enter(1)?;
+        Ok(Self(object))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.writers.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A program that runs from an object.
+pub struct Executed(Arc<Object>);
+
+impl Executed {
+    /// One more.
+    ///
+    /// # Errors
+    /// `ETXTBSY` while the object may be written.
+    pub fn new(object: Arc<Object>) -> Result<Self, Errno> {
+        object.writers.enter(-1)?;
+        Ok(Self(object))
+    }
+}
+
+impl Drop for Executed {
+    fn drop(&mut self) {
+        self.0.writers.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// A block that was taken for a page; given back unless the page gets its place.
+struct Charge<'a>(Option<&'a Quota>);
+
+impl Charge<'_> {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Charge<'_> {
+    fn drop(&mut self) {
+        if let Some(blocks) = self.0 {
+            blocks.give_back(1);
+        }
+    }
+}
 
 /// Pages by index.
 pub struct Object {
@@ -78,6 +165,9 @@ pub struct Object {
     readahead: Readahead,
     resident: AtomicUsize,
     swapped: AtomicUsize,
+    /// Shared memory without a file has none.
+    account: Option<Arc<Account>>,
+    writers: WriteCount,
     promised: Promised,
 }
 
@@ -117,7 +207,15 @@ impl Object {
     /// # Errors
     /// [`AllocationError`].
     pub fn swappable() -> Result<Arc<Self>, AllocationError> {
-        Self::new(None, Promised::ByPage)
+        Self::new(None, None, Promised::ByPage)
+    }
+
+    /// Such an object as a file of the file system with this account.
+    ///
+    /// # Errors
+    /// [`AllocationError`].
+    pub fn of_file_system(account: &Arc<Account>) -> Result<Arc<Self>, AllocationError> {
+        Self::new(None, Some(Arc::clone(account)), Promised::ByPage)
     }
 
     /// Shared memory of `length` bytes, promised as a whole to a program that has `mapped` pages, unless that is waived.
@@ -130,7 +228,7 @@ impl Object {
         } else {
             Promised::AsWhole(Commitment::new(length.div_ceil(PAGE_SIZE as u64), mapped)?)
         };
-        let object = Self::new(None, promised)?;
+        let object = Self::new(None, None, promised)?;
         object.length.store(length, Ordering::Release);
         Ok(object)
     }
@@ -139,11 +237,15 @@ impl Object {
     ///
     /// # Errors
     /// [`AllocationError`].
-    pub fn from_source(source: Arc<dyn Source>) -> Result<Arc<Self>, AllocationError> {
-        Self::new(Some(source), Promised::Nothing)
+    pub fn from_source(source: Arc<dyn Source>, account: Option<Arc<Account>>) -> Result<Arc<Self>, AllocationError> {
+        Self::new(Some(source), account, Promised::Nothing)
     }
 
-    fn new(source: Option<Arc<dyn Source>>, promised: Promised) -> Result<Arc<Self>, AllocationError> {
+    fn new(
+        source: Option<Arc<dyn Source>>,
+        account: Option<Arc<Account>>,
+        promised: Promised,
+    ) -> Result<Arc<Self>, AllocationError> {
         let length = source.as_ref().map_or(0, |source| source.length());
         Ok(Mappers::for_object(|mappers| {
             fallible::shared(Self {
@@ -156,6 +258,8 @@ impl Object {
                 resident: AtomicUsize::new(0),
                 swapped: AtomicUsize::new(0),
                 promised,
+                account,
+                writers: WriteCount::default(),
             })
         })?)
     }
@@ -288,6 +392,107 @@ impl Object {
         Ok(())
     }
 
+    /// Gives every page of bytes `start..end`, at most `most` of them, its memory, beyond the end as well; the length stays. Pages that
+    /// got theirs by this are forgotten again if it fails (Linux: `shmem_fallocate`).
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSpace`], before anything is done; [`ObjectError::NoMemory`]; [`ObjectError::Killed`].
+    pub fn allocate(&self, range: Range<u64>, most: u64) -> Result<(), ObjectError> {
+        let pages = range.start / PAGE_SIZE as u64..range.end.div_ceil(PAGE_SIZE as u64);
+        let most = self.account.as_ref().map_or(most, |account| account.blocks.free().min(most));
+        if self.count_missing(&pages, most) > most {
+            return Err(ObjectError::NoSpace);
+        }
+        // From here to where it has come, in one run after another.
+        let mut added = Vec::<Range<u64>>::new();
+        let result = pages.clone().try_for_each(|index| {
+            if self.pages.lock().get(index) != 0 {
+                return Ok(());
+            }
+            if task::scheduler::with_current(Thread::is_killed).unwrap_or(false) {
+                return Err(ObjectError::Killed);
+            }
+            if added.last().is_none_or(|run| run.end != index) {
+                added.try_push(index..index).map_err(|NoMemory| ObjectError::NoMemory)?;
+            }
+            if let Some(folio) = self.fill(index)? {
+                // Reclaim must not drop it: it is reserved.
+                written_to(&folio);
+                if let Some(run) = added.last_mut() {
+                    run.end += 1;
+                }
+            }
+            Ok(())
+        });
+        if result.is_err() {
+            added.into_iter().flatten().for_each(|index| self.forget_zeros(index));
+        }
+        result
+    }
+
+    /// Makes the object at least so long.
+    pub fn lengthen(&self, length: u64) {
+        self.length.fetch_max(length, Ordering::AcqRel);
+    }
+
+    /// How many of these pages have no memory; counts no further than `enough`.
+    fn count_missing(&self, pages: &Range<u64>, enough: u64) -> u64 {
+        let (mut missing, mut from) = (0, pages.start);
+        while missing <= enough && from < pages.end {
+            let next = self.pages.lock().next(from..pages.end).map_or(pages.end, |(index, _)| index);
+            missing += next - from;
+            from = next + 1;
+        }
+        missing
+    }
+
+    /// Forgets a page, unless it was written.
+    fn forget_zeros(&self, index: u64) {
+        let Some(folio) = self.folio_in(index) else { return };
+        let folio = Locked::lock(folio);
+        // Another task may have written it since.
+        let is_zero = folio.with_page(0, |page| page.iter().all(|byte| *byte == 0));
+        if is_zero && self.holds(index, &folio) {
+            self.forget(index, &folio);
+        }
+    }
+
+    /// Makes bytes `start..end` zeros and gives back the pages that lie in there (`FALLOC_FL_PUNCH_HOLE`).
+    ///
+    /// # Errors
+    /// [`ObjectError`], for a page at an edge.
+    pub fn punch_hole(&self, range: Range<u64>) -> Result<(), ObjectError> {
+        const PAGE: u64 = PAGE_SIZE as u64;
+        let end = range.end.min(self.length().next_multiple_of(PAGE));
+        let whole = range.start.div_ceil(PAGE)..range.end / PAGE;
+        if range.start < whole.start * PAGE {
+            self.clear(range.start..end.min(whole.start * PAGE))?;
+        }
+        if range.end > whole.end * PAGE && whole.end >= whole.start {
+            self.clear(whole.end * PAGE..end)?;
+        }
+        // What a source has would come back: it is covered by zeros.
+        let from_source = whole.end.min(self.source_length.load(Ordering::Acquire).div_ceil(PAGE));
+        for index in whole.start..from_source {
+            self.clear(index * PAGE..end.min((index + 1) * PAGE))?;
+        }
+        self.discard(whole.start.max(from_source)..whole.end);
+        Ok(())
+    }
+
+    /// Makes some bytes of one page zeros.
+    fn clear(&self, bytes: Range<u64>) -> Result<(), ObjectError> {
+        let index = bytes.start / PAGE_SIZE as u64;
+        if bytes.is_empty() || self.is_hole(index) {
+            return Ok(());
+        }
+        let Found { folio, .. } = self.page(index)?;
+        let length = (bytes.end - bytes.start) as usize;
+        folio.write_bytes((bytes.start % PAGE_SIZE as u64) as usize, &[0; PAGE_SIZE][..length.min(PAGE_SIZE)]);
+        written_to(&folio);
+        Ok(())
+    }
+
     /// Forgets the pages in `range`: they are what they were before they were written.
     pub(super) fn discard(&self, range: Range<u64>) {
         let mut from = range.start;
@@ -299,6 +504,7 @@ impl Object {
                 if self.replace(index, word, 0) {
                     self.swapped.fetch_sub(1, Ordering::Relaxed);
                     drop(Commitment::left(self.promised_by_page(1)));
+                    self.give_block_back();
                     swap::forget_word(word);
                 } else {
                     from = index;
@@ -307,14 +513,19 @@ impl Object {
             };
             let folio = Locked::lock(folio);
             if self.holds(index, &folio) {
-                self.unmap(index, &folio, |_| ());
-                self.take_out(index, &folio, 0);
-                if folio.state().entry().is_some() {
-                    swap::core().try_free_slot(&folio);
-                }
+                self.forget(index, &folio);
             }
         }
         reclaim::frames_freed();
+    }
+
+    /// Forgets the folio, which is in its word.
+    fn forget(&self, index: u64, folio: &Locked<Folio>) {
+        self.unmap(index, folio, |_| ());
+        self.take_out(index, folio, 0);
+        if folio.state().entry().is_some() {
+            swap::core().try_free_slot(folio);
+        }
     }
 
     /// Takes the page out of all page tables and flushes; `each` gets the words.
@@ -385,18 +596,42 @@ impl Object {
     /// Gives a page that is nowhere its first contents. `None`: look again.
     fn fill(&self, index: u64) -> Result<Option<Locked<Folio>>, ObjectError> {
         let promise = Commitment::new(self.promised_by_page(1), 0).map_err(|AllocationError| ObjectError::NoPromise)?;
-        let folio = reclaim::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?;
         let from_source = index * (PAGE_SIZE as u64) < self.source_length.load(Ordering::Acquire);
+        let charge = self.charge(from_source)?;
+        let folio = reclaim::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?;
         match self.source.as_ref().filter(|_| from_source) {
             Some(source) => folio.with_page_mut(0, |page| source.fill(index, page)),
             None => folio.clear(),
         }
         folio.state().set(FolioFlag::UpToDate);
         let Some(folio) = self.place(index, 0, Locked::lock(folio))? else { return Ok(None) };
-        // The page has it now.
+        // The page has both now.
         promise.leave();
-        lru::add(&folio, if from_source { List::InactiveFile } else { List::Inactive });
+        charge.keep();
+        let list = if self.stays() { List::Unevictable } else { List::Inactive };
+        lru::add(&folio, if from_source { List::InactiveFile } else { list });
         Ok(Some(folio))
+    }
+
+    /// Takes a block for a page. What a source has is there already, whatever the limit is.
+    fn charge(&self, from_source: bool) -> Result<Charge<'_>, ObjectError> {
+        let Some(account) = &self.account else { return Ok(Charge(None)) };
+        if from_source {
+            account.blocks.take_anyway(1);
+        } else if !account.blocks.take(1) {
+            return Err(ObjectError::NoSpace);
+        }
+        Ok(Charge(Some(&account.blocks)))
+    }
+
+    /// A page is no longer there.
+    fn give_block_back(&self) {
+        drop(Charge(self.account.as_ref().map(|account| &account.blocks)));
+    }
+
+    /// Whether its pages stay in memory.
+    pub(super) fn stays(&self) -> bool {
+        self.account.as_ref().is_some_and(|account| account.stays)
     }
 
     /// Puts the folio into the word, if that is still `expected`, with a reference. `None`: look again.
@@ -469,6 +704,7 @@ impl Object {
         RESIDENT[usize::from(self.source.is_some())].fetch_sub(1, Ordering::Relaxed);
         if word == 0 {
             drop(Commitment::left(self.promised_by_page(1)));
+            self.give_block_back();
         } else {
             self.swapped.fetch_add(1, Ordering::Relaxed);
         }
@@ -489,7 +725,9 @@ impl Object {
             let Some(entry) = Entry::from_word(word).filter(|entry| wanted(*entry)) else { continue };
             match self.swap_in(index, entry, false) {
                 Ok(_) | Err(ObjectError::BeyondEnd) => {}
-                Err(ObjectError::NoMemory | ObjectError::NoPromise) => return Err(AllocationError),
+                Err(ObjectError::NoMemory | ObjectError::NoPromise | ObjectError::NoSpace | ObjectError::Killed) => {
+                    return Err(AllocationError);
+                }
                 Err(ObjectError::ReadFailed(entry)) => {
                     if self.replace(index, word, PageTableWord::Poisoned(entry).encode()) {
                         swap::forget_word(word);

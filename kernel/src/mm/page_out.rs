@@ -264,7 +264,8 @@ fn unmap_of_object(
     list: List,
     flush: &mut bool,
 ) -> Option<Locked<Folio>> {
-    if let Some(stays) = marks_of(object.mappers(), index, &folio).list(list) {
+    let stays = object.stays().then_some(List::Unevictable);
+    if let Some(stays) = stays.or_else(|| marks_of(object.mappers(), index, &folio).list(list)) {
         lru::add(&folio, stays);
         return None;
     }

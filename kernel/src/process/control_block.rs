@@ -25,6 +25,7 @@ use crate::futex::{self, robust};
 use crate::mm::AddressSpace;
 use crate::mm::admission::Limit as Of;
 use crate::mm::group::{self, Group};
+use crate::mm::object::Executed;
 use crate::sync::{Rank, Snapshot, SpinLock};
 use crate::task::{self, Thread, WaitQueue, scheduler, time};
 use crate::user::UserPtr;
@@ -73,6 +74,17 @@ pub enum Unfinished {
     },
 }
 
+/// The file that a process's program is in.
+#[derive(Clone)]
+pub struct RunningProgram {
+    /// What the path led to.
+    pub node: Handle,
+    /// The path.
+    pub path: Arc<[u8]>,
+    /// Nothing writes it.
+    pub(super) _executed: Arc<Executed>,
+}
+
 /// A process.
 pub struct Process {
     pid: u32,
@@ -84,7 +96,7 @@ pub struct Process {
     /// In two words, so that a line of the log can show it, which is made under the console's lock.
     name: [AtomicU64; 2],
     /// Its program's file, and the path that led to it.
-    program: Snapshot<Option<(Handle, Arc<[u8]>)>>,
+    program: Snapshot<Option<RunningProgram>>,
     /// The words of its command line, each with a zero behind it.
     arguments: Snapshot<Arc<[u8]>>,
     /// Replaced by `execve`, gone at the end; shared with the parent between `vfork` and `execve`.
@@ -242,7 +254,7 @@ impl Process {
     pub(super) fn start_program(
         &self,
         name: Name,
-        program: (Handle, Arc<[u8]>),
+        program: RunningProgram,
         arguments: Arc<[u8]>,
         credentials: Credentials,
     ) {
@@ -274,8 +286,13 @@ impl Process {
     }
 
     /// Its program's file, and the path that led to it; `None` before its first.
-    pub fn program(&self) -> Option<(Handle, Arc<[u8]>)> {
+    pub fn program(&self) -> Option<RunningProgram> {
         self.program.get()
+    }
+
+    /// Its memory is gone, and what was in it runs no more.
+    pub(super) fn leave_program(&self) {
+        drop(self.program.replace(None));
     }
 
     /// Its memory; `None` when it has ended.

@@ -35,6 +35,7 @@ fn give_everything_back(process: &Arc<Process>, end: ChildChange) {
     // The last reference to the process may go where nothing may sleep.
     process.location.leave();
     leave_space(process, None);
+    process.leave_program();
     alarm::set(process, Alarm::NONE);
     if process.session() == process.pid() {
         terminal::job::release(process.session());

@@ -159,7 +159,7 @@ pub fn fault(frame: &TrapFrame, address: u64, fatal: Fatal) {
     let (signal, info) = match fatal {
         Fatal::NotMapped(_) => (Signal::SIGSEGV, fault(linux::SEGV_MAPERR)),
         Fatal::NotAllowed(_) => (Signal::SIGSEGV, fault(linux::SEGV_ACCERR)),
-        Fatal::ReadFailed(_) | Fatal::BeyondObject(_) => (Signal::SIGBUS, fault(linux::BUS_ADRERR)),
+        Fatal::ReadFailed(_) | Fatal::BeyondObject(_) | Fatal::NoSpace(_) => (Signal::SIGBUS, fault(linux::BUS_ADRERR)),
         Fatal::OutOfMemory => (Signal::SIGKILL, Info::Kernel),
     };
     force(frame, signal, info, address);

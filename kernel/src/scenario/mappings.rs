@@ -229,7 +229,7 @@ impl Source for Counting {
 /// Pages come from the source, are dropped without being written to swap, and come again; private writes do not reach the
 /// object; what is written to the object does not get lost.
 fn sources(space: &Arc<AddressSpace>, pages: u64) -> Check {
-    let object = Object::from_source(Arc::new(Counting(pages * PAGE)))?;
+    let object = Object::from_source(Arc::new(Counting(pages * PAGE)), None)?;
     let backing = Backing::Object { object: Arc::clone(&object), offset: PAGE };
     let request = MapRequest { backing, ..MapRequest::anonymous(Place::Fixed(START), (pages - 1) * PAGE) };
     space.map(&request).map_err(refused)?;

@@ -16,7 +16,7 @@ use quire_swap::ghost::PATH;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::store::{Decoder, Encoding, Workspace};
 use quire_swap::zram::ZramDisk;
-use quire_swap::{Disk, DiskProperties, DiskRequest, DriverId, Holder, IoError, SwapOnOptions};
+use quire_swap::{DeviceState, Disk, DiskProperties, DiskRequest, DriverId, IoError, SwapOnOptions};
 
 use super::Failure;
 use super::checks::contents;
@@ -166,8 +166,8 @@ impl Disk<Quire> for Blocks {
         self.0.read_page(page, buffer)
     }
 
-    fn holder(&self) -> &Arc<Holder> {
-        self.0.holder()
+    fn device_state(&self) -> &Arc<DeviceState> {
+        self.0.device_state()
     }
 
     fn submit(&self, request: DiskRequest<Quire>) {

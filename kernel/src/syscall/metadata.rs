@@ -150,6 +150,7 @@ fn write_statfs(address: Word, node: &Handle) -> Outcome {
     let usage = node.usage();
     let device = node.metadata().device;
     let page = PAGE_SIZE as u64;
+    let flags = u64::from(this_start().mounts.options_of(device).statfs_flags());
     let words = [
         u64::from(usage.magic),
         page,
@@ -157,11 +158,11 @@ fn write_statfs(address: Word, node: &Handle) -> Outcome {
         usage.free_pages,
         usage.free_pages,
         usage.nodes,
-        0,
+        usage.free_nodes,
         device,
         NAME_MAX as u64,
         page,
-        0,
+        flags,
         0,
         0,
         0,

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
+use quire_swap::header::PAGE_SIZE;
 
 use super::location::this_start;
 use super::user_data::{path, string};
@@ -13,7 +14,8 @@ use crate::fallible;
 use crate::fs::mount::{Mount, Options};
 use crate::fs::node::Kind;
 use crate::fs::path::{Follow, path_of, walk};
-use crate::fs::{filesystem, filesystem_name, namespace};
+use crate::fs::tmpfs_options::{flag, words};
+use crate::fs::{filesystem, filesystem_name, namespace, tmpfs};
 
 pub(super) const CALLS: Calls = &[(linux::__NR_mount, mount), (linux::__NR_umount2, umount2)];
 
@@ -21,9 +23,15 @@ fn text(bytes: Vec<u8>) -> Result<String, Errno> {
     String::from_utf8(bytes).map_err(|_| Errno::EINVAL)
 }
 
+/// The words of `data` that are for the file system itself.
+fn own(data: &str) -> impl Iterator<Item = &str> + Clone {
+    words(data).filter(|word| flag(word).is_none())
+}
+
 fn mount(arguments: &Arguments) -> Outcome {
-    let [source, target, kind, flags, ..] = arguments.words();
-    let flags = flags.low();
+    let [source, target, kind, flags, data, _] = arguments.words();
+    let data = if data.is_zero() { String::new() } else { text(string(data, PAGE_SIZE, Errno::EINVAL)?)? };
+    let flags = words(&data).filter_map(flag).fold(flags.low(), |flags, (set, clear)| flags & !clear | set);
     let options = Options::from_flags(flags);
     let start = this_start();
     let covered = walk(&start, &path(target)?, Follow::Yes)?.node()?;
@@ -32,6 +40,10 @@ fn mount(arguments: &Arguments) -> Outcome {
         return Err(Errno::ENOTDIR);
     }
     if flags & linux::MS_REMOUNT != 0 {
+        if start.mounts.with_root(&covered).is_none() {
+            return Err(Errno::EINVAL);
+        }
+        tmpfs::remount(&covered, own(&data))?;
         return namespace::remount(&covered, options).map(|()| 0);
     }
     if flags & (linux::MS_BIND | linux::MS_MOVE) != 0 {
@@ -39,6 +51,7 @@ fn mount(arguments: &Arguments) -> Outcome {
     }
     let kind = text(string(kind, 64, Errno::EINVAL)?)?;
     let kind = filesystem_name(&kind).ok_or(Errno::ENODEV)?;
+    let root = filesystem(kind, own(&data))?;
     let source = if source.is_zero() { fallible::copy(b"none")? } else { path(source)? };
     let source = text(source)?;
     let place = path_of(&start, &covered)?;
@@ -48,7 +61,7 @@ fn mount(arguments: &Arguments) -> Outcome {
         Some(same) if same.kind == kind && kind != "tmpfs" => return Err(Errno::EBUSY),
         _ => covered,
     };
-    let mut mount = Mount::new(&source, kind, &text(place)?, Some(covered), filesystem(kind)?)?;
+    let mut mount = Mount::new(&source, kind, &text(place)?, Some(covered), root)?;
     mount.options = options;
     namespace::mount(&mount).map(|()| 0)
 }

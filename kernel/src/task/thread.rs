@@ -35,6 +35,8 @@ pub enum Fatal {
     NotAllowed(u64),
     /// It touched a page that its object has not (Linux: SIGBUS).
     BeyondObject(u64),
+    /// The file system of what is mapped there is full.
+    NoSpace(u64),
 }
 
 /// What the scheduler knows of a thread; changes only under the run-queue lock.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{
-    Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, Holder, IoError, Level, Machine,
-    Purpose, Rank, Swap, SwapOnOptions,
+    DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, IoError, Level,
+    Machine, Purpose, Rank, Swap, SwapOnOptions,
 };
 
 /// The machine.
@@ -189,7 +189,7 @@ pub fn new_folio() -> BareFolio {
 /// A disk that does everything at once.
 struct BareDisk {
     pages: u64,
-    holder: Arc<Holder>,
+    device_state: Arc<DeviceState>,
 }
 
 impl Disk<Bare> for BareDisk {
@@ -219,8 +219,8 @@ impl Disk<Bare> for BareDisk {
         header.encode(buffer).map_err(|_| IoError::Device)
     }
 
-    fn holder(&self) -> &Arc<Holder> {
-        &self.holder
+    fn device_state(&self) -> &Arc<DeviceState> {
+        &self.device_state
     }
 
     fn submit(&self, request: DiskRequest<Bare>) {
@@ -235,7 +235,7 @@ impl Disk<Bare> for BareDisk {
 /// Swap on one disk with so many slots.
 pub fn swap_with(slots: u64) -> &'static Swap<Bare> {
     let swap = Box::leak(Box::new(Swap::new()));
-    let disk: Arc<dyn Disk<Bare>> = Arc::new(BareDisk { pages: slots, holder: Arc::default() });
+    let disk: Arc<dyn Disk<Bare>> = Arc::new(BareDisk { pages: slots, device_state: Arc::default() });
     swap.swapon(&disk, SwapOnOptions::default()).expect("the header is good");
     swap
 }

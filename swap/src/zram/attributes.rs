@@ -9,11 +9,12 @@ use core::sync::atomic::Ordering;
 use super::algorithms::Algorithms;
 use super::disk::ZramDisk;
 use super::error::ZramError;
+use super::ops::properties;
 use super::recompress::Wanted;
 use super::statistics::Level;
 use super::writeback::{Manner, Selection};
 use crate::attribute::{Access, boolean, memory_size};
-use crate::disk::{Claim, Holder};
+use crate::disk::{Claim, DeviceState, DiskProperties};
 use crate::header::PAGE_SIZE;
 use crate::heap::{self, NoMemory};
 use crate::machine::Machine;
@@ -23,7 +24,7 @@ use crate::sync::{Lock, Rank};
 pub struct Zram<M: Machine> {
     number: u32,
     path: String,
-    holder: Arc<Holder>,
+    device_state: Arc<DeviceState>,
     state: Lock<State<M>, M, { Rank::Zram as u8 }>,
 }
 
@@ -49,14 +50,19 @@ struct State<M: Machine> {
 pub struct OpenZram<M: Machine>(Arc<Zram<M>>);
 
 impl<M: Machine> OpenZram<M> {
+    /// What the device is like.
+    pub fn properties(&self) -> DiskProperties {
+        properties(&self.0.device_state)
+    }
+
     /// The device for use, if it has a size now.
     pub fn disk(&self) -> Option<Arc<ZramDisk<M>>> {
         self.0.open()
     }
 
-    /// Who has the device to itself.
-    pub fn holder(&self) -> &Arc<Holder> {
-        &self.0.holder
+    /// What all who use the device share.
+    pub fn device_state(&self) -> &Arc<DeviceState> {
+        &self.0.device_state
     }
 }
 
@@ -113,7 +119,12 @@ const WRITEBACK_BATCH: usize = 32;
 
 impl<M: Machine> Zram<M> {
     pub(super) fn new(number: u32, path: String) -> Result<Self, NoMemory> {
-        Ok(Self { number, path, holder: heap::arc::<M, _>(Holder::default())?, state: Lock::new(State::new()) })
+        Ok(Self {
+            number,
+            path,
+            device_state: heap::arc::<M, _>(DeviceState::default())?,
+            state: Lock::new(State::new()),
+        })
     }
 
     /// Its number: `zramN`.
@@ -284,8 +295,8 @@ impl<M: Machine> Zram<M> {
         if state.disk.is_some() {
             return Err(ZramError::Busy);
         }
-        let (holder, backing) = (Arc::clone(&self.holder), state.backing.clone());
-        let disk = ZramDisk::new(self.path.clone(), pages, holder, backing, state.algorithms)?;
+        let (device_state, backing) = (Arc::clone(&self.device_state), state.backing.clone());
+        let disk = ZramDisk::new(self.path.clone(), pages, device_state, backing, state.algorithms)?;
         disk.store.set_limit(state.limit);
         disk.budget.store(state.budget, Ordering::Relaxed);
         disk.budget_enabled.store(state.budget_enabled, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use super::backing::{Backing, Bytes, LABEL, Label, Place, SUM_MASK};
 use super::error::ZramError;
 use super::slot::{Content, Flag, Slot, SlotGuard};
 use super::statistics::Statistics;
-use crate::disk::{Claim, Holder};
+use crate::disk::{Claim, DeviceState};
 use crate::header::Page;
 use crate::machine::{IoError, Level, Machine};
 use crate::ratelimit::RateLimit;
@@ -22,8 +22,8 @@ use crate::sync::{Lock, Rank};
 pub struct ZramDisk<M: Machine> {
     name: String,
     pages: u32,
-    /// The device's: who has it to itself stays when the size goes.
-    pub(super) holder: Arc<Holder>,
+    /// The device's, which stays when the size goes.
+    pub(super) device_state: Arc<DeviceState>,
     pub(super) store: Store<M>,
     pub(super) slots: Sparse<Slot, M>,
     pub(super) backing: Option<Backing<M>>,
@@ -46,7 +46,7 @@ impl<M: Machine> ZramDisk<M> {
     pub(super) fn new(
         name: String,
         pages: u64,
-        holder: Arc<Holder>,
+        device_state: Arc<DeviceState>,
         backing: Option<Arc<Claim<M>>>,
         algorithms: Algorithms,
     ) -> Result<Self, ZramError> {
@@ -55,7 +55,7 @@ impl<M: Machine> ZramDisk<M> {
         Ok(Self {
             name,
             pages,
-            holder,
+            device_state,
             store: Store::with_encodings(pages, algorithms.any())?,
             slots: Sparse::new(pages)?,
             backing: backing.map(Backing::new).transpose()?,

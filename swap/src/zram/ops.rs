@@ -7,7 +7,7 @@ use super::control::Control;
 use super::disk::ZramDisk;
 use crate::area::Area;
 use crate::batch::{ReadBatch, WriteBatch};
-use crate::disk::{Disk, DiskProperties, DiskRequest, Holder, SECTOR_SIZE};
+use crate::disk::{DeviceState, Disk, DiskProperties, DiskRequest, SECTOR_SIZE};
 use crate::folio::Folio;
 use crate::header::{PAGE_SIZE, Page};
 use crate::machine::{IoError, Machine};
@@ -65,7 +65,7 @@ impl<M: Machine> Disk<M> for ZramDisk<M> {
     }
 
     fn properties(&self) -> DiskProperties {
-        DiskProperties { synchronous: true, stable_writes: true, discard: true, ..DiskProperties::default() }
+        properties(&self.device_state)
     }
 
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
@@ -76,8 +76,8 @@ impl<M: Machine> Disk<M> for ZramDisk<M> {
         (first..).zip(pages).try_for_each(|(page, contents)| self.write(page, contents))
     }
 
-    fn holder(&self) -> &Arc<Holder> {
-        &self.holder
+    fn device_state(&self) -> &Arc<DeviceState> {
+        &self.device_state
     }
 
     fn submit(&self, request: DiskRequest<M>) {
@@ -101,6 +101,17 @@ impl<M: Machine> Disk<M> for ZramDisk<M> {
     fn discard(&self, pages: Range<u64>) -> Result<(), IoError> {
         self.discard(pages);
         Ok(())
+    }
+}
+
+/// What a device is like.
+pub(super) fn properties(state: &DeviceState) -> DiskProperties {
+    DiskProperties {
+        read_only: state.is_read_only(),
+        synchronous: true,
+        stable_writes: true,
+        discard: true,
+        ..DiskProperties::default()
     }
 }
 

@@ -256,15 +256,15 @@ fn a_device_has_one_exclusive_user() {
     let (zram, disk) = sized(swap, "1M");
     mkswap(&disk);
     let backing = FakeDisk::new("/dev/vdb", 64);
-    let held = disk.holder().claim().unwrap();
-    assert!(disk.holder().claim().is_none());
+    let held = disk.device_state().claim().unwrap();
+    assert!(disk.device_state().claim().is_none());
     let as_disk: Arc<dyn Disk<Fake>> = disk.clone();
     assert_eq!(swap.swapon(&as_disk, SwapOnOptions::default()), Err(SwapOnError::Claimed));
     drop(held);
     let area = swap.swapon(&as_disk, SwapOnOptions::default()).unwrap();
-    assert!(disk.holder().claim().is_none(), "the area has it");
+    assert!(disk.device_state().claim().is_none(), "the area has it");
     swap.swapoff(area, &mut Kernel::new(swap, memory, 1, 1)).unwrap();
-    assert!(disk.holder().claim().is_some());
+    assert!(disk.device_state().claim().is_some());
     drop((as_disk, disk));
     // A program that has it open, with a size or without, keeps it from being reset or removed.
     for size in ["1M", ""] {
@@ -276,19 +276,19 @@ fn a_device_has_one_exclusive_user() {
             assert_eq!(open.disk().unwrap().pages(), 256, "the size came later");
         }
         assert_eq!(zram.store("reset", "1"), Err(ZramError::Busy));
-        let held = open.holder().claim().unwrap();
-        assert!(zram.open().is_none_or(|disk| disk.holder().claim().is_none()));
+        let held = open.device_state().claim().unwrap();
+        assert!(zram.open().is_none_or(|disk| disk.device_state().claim().is_none()));
         drop((held, open));
     }
     zram.store("reset", "1").unwrap();
-    let held = backing.holder().claim().unwrap();
+    let held = backing.device_state().claim().unwrap();
     assert_eq!(zram.store("backing_dev", "/dev/vdb"), Err(ZramError::Busy));
     drop(held);
     zram.store("backing_dev", "/dev/vdb").unwrap();
-    assert!(backing.holder().claim().is_none());
+    assert!(backing.device_state().claim().is_none());
     assert_eq!(enable(swap, &backing, None), Err(SwapOnError::Claimed));
     zram.store("reset", "1").unwrap();
-    assert!(backing.holder().claim().is_some());
+    assert!(backing.device_state().claim().is_some());
 }
 
 #[test]
@@ -299,5 +299,5 @@ fn a_device_shorter_than_a_header_is_no_area() {
     let SwapOnError::Header(error) = enable(swap, &disk, None).unwrap_err() else { panic!("the header is wrong") };
     assert_eq!(error.errno(), Errno::Invalid);
     assert!(requests.lock().unwrap().is_empty());
-    assert!(disk.holder().claim().is_some(), "and is nobody's");
+    assert!(disk.device_state().claim().is_some(), "and is nobody's");
 }

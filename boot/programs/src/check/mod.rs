@@ -7,6 +7,7 @@
 
 mod bad;
 mod bounds;
+mod busy;
 mod calls;
 mod commit;
 mod descriptors;
@@ -18,6 +19,7 @@ mod frames;
 mod futexes;
 mod group_swap;
 mod handlers;
+mod limited;
 mod limits;
 mod mappings;
 mod numbers;
@@ -83,6 +85,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         bad::CHECKS,
         bounds::CHECKS,
         calls::CHECKS,
+        busy::CHECKS,
         commit::CHECKS,
         disk::CHECKS,
         descriptors::CHECKS,
@@ -93,6 +96,8 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         group_swap::CHECKS,
         futexes::CHECKS,
         handlers::CHECKS,
+        limited::CHECKS,
+        limited::SWAP_CHECKS,
         limits::CHECKS,
         mappings::CHECKS,
         numbers::CHECKS,

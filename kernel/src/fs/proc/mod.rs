@@ -14,8 +14,8 @@ use core::fmt::{self, Write};
 
 use linux_raw_sys::general as linux;
 
-use super::namespace;
 use super::synthetic::{Directory, Entries, Item, Synthetic, list, print, read_only};
+use super::{namespace, tmpfs};
 use crate::errno::Errno;
 use crate::fallible::{self, TryVec};
 use crate::process as processes;
@@ -25,7 +25,7 @@ use crate::process as processes;
 /// # Errors
 /// `ENOMEM`.
 pub fn filesystem() -> Result<Arc<Synthetic>, Errno> {
-    Synthetic::new(linux::PROC_SUPER_MAGIC, false, fallible::shared(Root)?)
+    Synthetic::new(linux::PROC_SUPER_MAGIC, false, Some("/sys/"), fallible::shared(Root)?)
 }
 
 struct Root;
@@ -74,8 +74,8 @@ fn fixed() -> Result<Entries, Errno> {
 fn mounts(out: &mut String) -> Result<(), Errno> {
     for mount in namespace::mounts().all() {
         let (source, path) = (Escaped(&mount.source), Escaped(&mount.path));
-        let (kind, options) = (mount.kind, mount.options);
-        print(out, format_args!("{source} {path} {kind} {options} 0 0\n"))?;
+        let (kind, options, more) = (mount.kind, mount.options, tmpfs::Shown(mount.root()));
+        print(out, format_args!("{source} {path} {kind} {options}{more} 0 0\n"))?;
     }
     Ok(())
 }

@@ -137,8 +137,8 @@ fn entries(pid: u32) -> Result<Entries, Errno> {
         ))?;
     }
     if let Ok(process) = find(pid) {
-        if let Some((node, path)) = process.program() {
-            let link = Item::To(node, fallible::copy(&path)?);
+        if let Some(program) = process.program() {
+            let link = Item::To(Arc::clone(&program.node), fallible::copy(&program.path)?);
             entries.try_push(("exe".into(), private_link(&process, link)))?;
         }
         let start = process.location.start(Credentials::SUPERUSER);

@@ -22,6 +22,7 @@ use crate::mm::address_space::{AddressSpace, Backing, MapError, MapRequest, Plac
 use crate::mm::admission::Limit;
 use crate::mm::object::Object;
 use crate::mm::region::Protection;
+use crate::process::control_block::RunningProgram;
 use crate::process::credentials::Credentials;
 use crate::process::signal::Signal;
 use crate::process::signal::frame::FRAME_BYTES;
@@ -86,7 +87,9 @@ pub fn execute(request: Request) -> Result<(), Errno> {
     map_stack(&space, layout.start, found.image.executable_stack)?;
 
     exit::leave_space(&process, Some(space));
-    process.start_program(Name::of_program(&path), (found.program.node, shown_path), shown, credentials);
+    let Program { node, executed, .. } = found.program;
+    let program = RunningProgram { node, path: shown_path, _executed: executed };
+    process.start_program(Name::of_program(&path), program, shown, credentials);
     if write_memory(&found.image, layout.start, &layout.bytes).is_err() {
         process.with_signals(|signals| signals.kill(Signal::SIGKILL));
         return Err(Errno::ENOMEM);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{
-    Direction, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, Holder, IoError,
+    DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, IoError,
     Level, Locked, Machine, PAYER_MAX, Purpose, Rank, Swap, SwapOnOptions,
 };
 
@@ -499,7 +499,7 @@ pub struct FakeDisk {
     /// Every request: direction, first page, pages.
     pub requests: Mutex<Vec<(Direction, u64, u64)>>,
     pub discarded: Mutex<Vec<Range<u64>>>,
-    holder: Arc<Holder>,
+    device_state: Arc<DeviceState>,
     /// How many more pages it has room for.
     pub room: AtomicU64,
     memory: &'static Memory,
@@ -527,7 +527,7 @@ impl FakeDisk {
             queue: Mutex::default(),
             requests: Mutex::default(),
             discarded: Mutex::default(),
-            holder: Arc::default(),
+            device_state: Arc::default(),
             room: AtomicU64::new(u64::MAX),
             memory: memory(),
         }
@@ -628,8 +628,8 @@ impl Disk<Fake> for FakeDisk {
         self.properties
     }
 
-    fn holder(&self) -> &Arc<Holder> {
-        &self.holder
+    fn device_state(&self) -> &Arc<DeviceState> {
+        &self.device_state
     }
 
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {

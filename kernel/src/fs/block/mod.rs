@@ -4,6 +4,8 @@
 //! read first; from then until it is written nobody else does the same, since one of two parts would be lost otherwise.
 //! A device's size is counted in whole pages.
 
+mod control;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -11,19 +13,19 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use linux_raw_sys::ioctl::{
-    BLKDISCARD, BLKFLSBUF, BLKGETSIZE, BLKGETSIZE64, BLKPBSZGET, BLKROGET, BLKSSZGET, BLKZEROOUT,
-};
+use linux_raw_sys::general as linux;
 use quire_drivers::block::Operation;
 use quire_swap::header::{PAGE_SIZE, Page};
-use quire_swap::zram::{Zram, ZramDisk};
-use quire_swap::{IoError, Machine};
+use quire_swap::zram::{OpenZram, Zram};
+use quire_swap::{DeviceState, DiskProperties, Held, IoError, Machine};
 
 use super::device::writes;
-use super::node::{Device, File, Wait};
+use super::node::{Device, File, Kind, Wait};
+use super::path::{Follow, walk};
 use super::position::{Position, Whence};
 use crate::errno::Errno;
 use crate::fallible::{self, TryVec};
+use crate::process::this;
 use crate::swap::{self, Quire};
 use crate::task::WaitQueue;
 use crate::user::Word;
@@ -84,55 +86,89 @@ pub fn path(device: Device) -> Result<String, Errno> {
 /// Opens a device.
 ///
 /// # Errors
-/// `ENXIO` if there is none; `EACCES` to write what can only be read.
+/// `ENXIO` if there is none; `EACCES` to write what can only be read; `EBUSY` with `O_EXCL` if it has an exclusive user
+/// already.
 pub fn open(device: Device, flags: u32) -> Result<Arc<dyn File>, Errno> {
     let path = path(device)?;
     let medium = match zram::device(&path) {
-        Some(zram) => Medium::Zram(zram.open()),
+        Some(zram) => Medium::Zram(zram.open_file()),
         None => Medium::Disk(Quire::find_disk(&path).ok_or(Errno::ENXIO)?),
     };
     if writes(flags) && medium.is_read_only() {
         return Err(Errno::EACCES);
     }
-    Ok(fallible::shared(BlockFile { path, medium })?)
+    let held = if flags & linux::O_EXCL == 0 { None } else { Some(medium.state().claim().ok_or(Errno::EBUSY)?) };
+    Ok(fallible::shared(BlockFile { path, medium, may_write: writes(flags), held })?)
+}
+
+/// The path by which the kernel knows the block device at `path`, for zram to write back to (Linux: `backing_dev_store`).
+///
+/// # Errors
+/// The walk's; `EISDIR`, `ENOTBLK`; `EINVAL` for a device without a size.
+pub fn resolve(path: &str) -> Result<String, Errno> {
+    let process = this();
+    let start = process.location.start(process.credentials());
+    let node = walk(&start, path.as_bytes(), Follow::Yes)?.node()?;
+    match node.metadata().kind {
+        Kind::Directory => Err(Errno::EISDIR),
+        Kind::Block(device) => {
+            let path = self::path(device)?;
+            if zram::device(&path).is_some_and(|zram| zram.open().is_none()) { Err(Errno::EINVAL) } else { Ok(path) }
+        }
+        _ => Err(Errno::ENOTBLK),
+    }
 }
 
 enum Medium {
-    /// A zram device; while it is open with a size, it cannot be reset.
-    Zram(Option<Arc<ZramDisk<Quire>>>),
+    /// A zram device; while it is open, it cannot be reset.
+    Zram(OpenZram<Quire>),
     /// A virtio disk.
     Disk(Arc<dyn quire_swap::Disk<Quire>>),
 }
 
 impl Medium {
     fn is_read_only(&self) -> bool {
-        matches!(self, Self::Disk(disk) if disk.properties().read_only)
+        self.properties().read_only
+    }
+
+    fn properties(&self) -> DiskProperties {
+        match self {
+            Self::Zram(zram) => zram.properties(),
+            Self::Disk(disk) => disk.properties(),
+        }
+    }
+
+    fn state(&self) -> &Arc<DeviceState> {
+        match self {
+            Self::Zram(zram) => zram.device_state(),
+            Self::Disk(disk) => disk.device_state(),
+        }
     }
 
     fn pages(&self) -> u64 {
         match self {
-            Self::Zram(disk) => disk.as_ref().map_or(0, |disk| disk.pages()),
+            Self::Zram(zram) => zram.disk().map_or(0, |disk| disk.pages()),
             Self::Disk(disk) => disk.pages(),
         }
     }
 
     fn read(&self, page: u64, contents: &mut Page) -> Result<(), Errno> {
         match self {
-            Self::Zram(disk) => disk.as_ref().ok_or(Errno::ENXIO)?.read(page, contents).map_err(errno),
+            Self::Zram(zram) => zram.disk().ok_or(Errno::ENXIO)?.read(page, contents).map_err(errno),
             Self::Disk(disk) => disk.read_page(page, contents).map_err(errno),
         }
     }
 
     fn write(&self, page: u64, contents: &Page) -> Result<(), Errno> {
         match self {
-            Self::Zram(disk) => disk.as_ref().ok_or(Errno::ENXIO)?.write(page, contents).map_err(errno),
+            Self::Zram(zram) => zram.disk().ok_or(Errno::ENXIO)?.write(page, contents).map_err(errno),
             Self::Disk(disk) => disk.write_pages(page, core::slice::from_ref(contents)).map_err(errno),
         }
     }
 
     fn discard(&self, pages: core::ops::Range<u64>) -> Result<(), Errno> {
         match self {
-            Self::Zram(disk) => disk.as_ref().ok_or(Errno::ENXIO)?.discard(pages),
+            Self::Zram(zram) => zram.disk().ok_or(Errno::ENXIO)?.discard(pages),
             Self::Disk(disk) => disk.discard(pages).map_err(|_| Errno::EOPNOTSUPP)?,
         }
         Ok(())
@@ -143,9 +179,10 @@ impl Medium {
     }
 }
 
+/// A device that is full fails as any other does (Linux: `bio_io_error`).
 fn errno(error: IoError) -> Errno {
     match error {
-        IoError::NoSpace => Errno::ENOSPC,
+        IoError::NoMemory => Errno::ENOMEM,
         _ => Errno::EIO,
     }
 }
@@ -153,6 +190,9 @@ fn errno(error: IoError) -> Errno {
 struct BlockFile {
     path: String,
     medium: Medium,
+    may_write: bool,
+    /// It was opened with `O_EXCL`.
+    held: Option<Held>,
 }
 
 /// Somebody is writing part of a page.
@@ -199,29 +239,6 @@ impl BlockFile {
         let is_area = swap::core().areas().any(|area| area.name() == self.path);
         if is_area { Err(Errno::ETXTBSY) } else { Ok(()) }
     }
-
-    /// The bytes that an `ioctl` names: two words, offset and length.
-    fn range(&self, argument: Word) -> Result<core::ops::Range<u64>, Errno> {
-        let [start, length]: [u64; 2] = argument.pointer().read()?;
-        let sector = u64::from(self.medium.sector());
-        let end = start.checked_add(length).filter(|end| *end <= self.bytes()).ok_or(Errno::EINVAL)?;
-        if start % sector != 0 || length % sector != 0 {
-            return Err(Errno::EINVAL);
-        }
-        Ok(start..end)
-    }
-
-    fn write_zeros(&self, bytes: core::ops::Range<u64>) -> Result<(), Errno> {
-        let (zeros, mut contents) = (page_buffer()?, page_buffer()?);
-        let mut at = bytes.start;
-        while at < bytes.end {
-            let part = part(at, (bytes.end - at) as usize);
-            let length = part.within.len();
-            self.write_part(&part, &zeros[..length], &mut contents)?;
-            at += length as u64;
-        }
-        Ok(())
-    }
 }
 
 /// Does `serve` for each page of a transfer; what was done before an error counts.
@@ -264,6 +281,9 @@ impl File for BlockFile {
         if bytes.is_empty() {
             return Ok(0);
         }
+        if self.medium.is_read_only() {
+            return Err(Errno::EPERM);
+        }
         self.check_no_swap_area()?;
         let room = self.bytes().saturating_sub(offset).min(bytes.len() as u64) as usize;
         if room == 0 {
@@ -287,25 +307,7 @@ impl File for BlockFile {
     }
 
     fn control(&self, request: u32, argument: Word) -> Result<u64, Errno> {
-        let answer = |bytes: &[u8]| Ok(argument.pointer().write_bytes(bytes).map(|()| 0)?);
-        match request {
-            BLKGETSIZE64 => answer(&self.bytes().to_le_bytes()),
-            BLKGETSIZE => answer(&(self.bytes() / u64::from(SECTOR)).to_le_bytes()),
-            BLKSSZGET | BLKPBSZGET => answer(&self.medium.sector().to_le_bytes()),
-            BLKROGET => answer(&u32::from(self.medium.is_read_only()).to_le_bytes()),
-            BLKFLSBUF => self.sync().map(|()| 0),
-            BLKDISCARD => {
-                self.check_no_swap_area()?;
-                let bytes = self.range(argument)?;
-                // Parts of pages stay.
-                self.medium.discard(bytes.start.div_ceil(PAGE)..bytes.end / PAGE).map(|()| 0)
-            }
-            BLKZEROOUT => {
-                self.check_no_swap_area()?;
-                self.write_zeros(self.range(argument)?).map(|()| 0)
-            }
-            _ => Err(Errno::ENOTTY),
-        }
+        self.answer(request, argument)
     }
 
     /// Nothing waits to be written, but a disk may have a cache of its own.
