@@ -36,6 +36,7 @@ fn linux_passes_the_checks_that_any_machine_can_run() {
         "frames",
         "futexes",
         "handlers",
+        "locks",
         "mappings",
         "numbers",
         "pages",

@@ -21,6 +21,7 @@ mod group_swap;
 mod handlers;
 mod limited;
 mod limits;
+mod locks;
 mod mappings;
 mod numbers;
 mod pages;
@@ -99,6 +100,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         limited::CHECKS,
         limited::SWAP_CHECKS,
         limits::CHECKS,
+        locks::CHECKS,
         mappings::CHECKS,
         numbers::CHECKS,
         pages::CHECKS,
