@@ -37,6 +37,7 @@ fn linux_passes_the_checks_that_any_machine_can_run() {
         "futexes",
         "handlers",
         "locks",
+        "memory-files",
         "mappings",
         "numbers",
         "pages",

@@ -27,6 +27,9 @@ use crate::{ghost, random};
 /// The ghost swap device's number.
 pub const GHOST: Device = Device { major: 1, minor: 13 };
 
+/// The number of the endless zeros, which a program may map.
+pub const ZERO: Device = Device { major: 1, minor: 5 };
+
 /// The device files that there are always: name, number, permissions.
 pub const CHARACTERS: [(&str, u32, u32, u32); 10] = [
     ("null", 1, 3, 0o666),

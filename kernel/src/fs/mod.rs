@@ -43,6 +43,8 @@ pub mod kmsg;
 #[cfg(target_os = "none")]
 pub mod limit;
 pub mod lock;
+#[cfg(target_os = "none")]
+pub mod memory_file;
 pub mod mount;
 #[cfg(target_os = "none")]
 pub mod namespace;

@@ -8,9 +8,10 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
+use crate::fs::node::Kind;
 use crate::fs::open::OpenFile;
 use crate::fs::position::Position;
-use crate::fs::{namespace, tmpfs};
+use crate::fs::{device, namespace, tmpfs};
 use crate::mm::AddressSpace;
 use crate::mm::address_space::{Backing, LOWEST, LockNew, MapError, MapRequest, Place};
 use crate::mm::advice::Advice;
@@ -184,9 +185,12 @@ fn file_backing(
     if protection.write && !may_write {
         return Err(Errno::EACCES);
     }
-    let device = file.node().metadata().device;
-    if protection.execute && namespace::mounts().options_of(device).has_no_programs() {
+    let metadata = file.node().metadata();
+    if protection.execute && namespace::mounts().options_of(metadata.device).has_no_programs() {
         return Err(Errno::EPERM);
+    }
+    if metadata.kind == Kind::Character(device::ZERO) {
+        return Ok((Backing::Anonymous, may_write));
     }
     let object = tmpfs::object_of(file.node())?.ok_or(Errno::ENODEV)?;
     Ok((Backing::Object { object, offset: offset.get() }, may_write))

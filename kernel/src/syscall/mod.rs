@@ -17,6 +17,7 @@ mod identity;
 mod location;
 mod lock;
 mod memory;
+mod memory_file;
 mod messages;
 mod metadata;
 mod mount;
@@ -80,6 +81,7 @@ const LISTS: &[Calls] = &[
     location::CALLS,
     lock::CALLS,
     memory::CALLS,
+    memory_file::CALLS,
     messages::CALLS,
     metadata::CALLS,
     mount::CALLS,

@@ -47,7 +47,7 @@ fn files_and_pipes_are_written_and_read_and_numbers_at_the_edges_are_refused() {
 
 #[test]
 fn tasks_wait_for_words_of_memory_and_for_locks_on_files() {
-    check("futexes locks", 21, with_swap(Size::mebibytes(40), Size::mebibytes(16)));
+    check("futexes locks memory-files", 25, with_swap(Size::mebibytes(40), Size::mebibytes(16)));
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod limited;
 mod limits;
 mod locks;
 mod mappings;
+mod memory_files;
 mod numbers;
 mod pages;
 mod permissions;
@@ -102,6 +103,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         limits::CHECKS,
         locks::CHECKS,
         mappings::CHECKS,
+        memory_files::CHECKS,
         numbers::CHECKS,
         pages::CHECKS,
         permissions::CHECKS,
