@@ -48,6 +48,8 @@ pub fn acquire(request: Request, waits: bool) -> Result<(), Errno> {
     loop {
         let seen = CHANGES.load(Ordering::Acquire);
         let granted = change(request.file, |table| {
+            // Who changes a lock on a whole file gives it up first.
+            let had_one = request.sort == Sort::Whole && table.conflict(&Request { mode: None, ..request }).is_some();
             let granted = match table.set(&request) {
                 Err(Refusal::Conflict) if let Some(pid) = waiter => {
                     table.begin_wait(pid, request).and(Err(Refusal::Conflict))
@@ -57,8 +59,8 @@ pub fn acquire(request: Request, waits: bool) -> Result<(), Errno> {
                     granted
                 }
             };
-            // One that takes more away than it gives, or that gave its old one up.
-            let may_wake = granted.is_ok() || request.sort == Sort::Whole;
+            // One that waits in vain wakes nobody: two that did would keep each other from sleeping.
+            let may_wake = granted.is_ok() || had_one;
             (granted, may_wake)
         });
         match granted {

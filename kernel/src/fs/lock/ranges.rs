@@ -142,8 +142,8 @@ impl Locks {
     pub fn set(&mut self, owner: Owner, span: Span, mode: Option<Mode>) -> Result<(), NoMemory> {
         let is_inside = |lock: &Lock| lock.owner == owner && lock.span.first < span.first && span.last < lock.span.last;
         // One lock becomes three at the most; giving up needs room only where it leaves two of one.
-        let more = if mode.is_some() { 2 } else { usize::from(self.list.iter().any(is_inside)) };
-        self.list.make_room(more)?;
+        let room = if mode.is_some() { 2 } else { usize::from(self.list.iter().any(is_inside)) };
+        self.list.make_room(room)?;
         let mut whole = span;
         let mut rest = [None; 2];
         self.list.retain(|lock| {
