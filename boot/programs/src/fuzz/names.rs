@@ -1,6 +1,7 @@
 //! The names that calls are made with: paths, settings of the kernel and what is written to them.
 
-/// Names below the worker's own directory, which it may change in every way.
+/// Names below the worker's own directory, which it may change in every way; what is mounted there lies behind what it is
+/// mounted in.
 pub(super) const OWN: &[&str] = &[
     "a",
     "b",

@@ -23,7 +23,7 @@ use nix::{
     },
 };
 
-use super::arguments::FIRST_FILES;
+use super::{arguments::FIRST_FILES, names::OWN, worker::USERS};
 use crate::memory::PAGE;
 
 /// Where the pages lie that are mapped, protected, moved, and read and written by calls.
@@ -196,13 +196,14 @@ pub(super) fn say(line: &str) -> nix::Result<()> {
     Errno::result(unsafe { libc::write(LOG, line.as_ptr().cast(), line.len()) }).map(drop)
 }
 
-/// Takes away what the workers mounted and made below `path`.
+/// Takes away what the workers mounted and made below `path`. A mount in a life whose root was another directory is listed
+/// by a path from there, so that each place is tried.
 pub(super) fn clean(path: &str) -> io::Result<()> {
-    let mounts = fs::read_to_string("/proc/mounts")?;
-    for target in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
-        if target.starts_with(PLACE) {
-            let _ = umount2(target, MntFlags::MNT_DETACH);
-        }
+    // A link would lead to what is not theirs.
+    let flags = MntFlags::UMOUNT_NOFOLLOW;
+    for (user, name) in USERS.iter().flat_map(|user| OWN.iter().rev().map(move |name| (user.name, name))) {
+        let place = if name.starts_with('/') { (*name).to_owned() } else { format!("{PLACE}/{user}/{name}") };
+        while place.starts_with(path) && umount2(place.as_str(), flags).is_ok() {}
     }
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
