@@ -87,6 +87,14 @@ impl From<crate::user::Fault> for Errno {
     }
 }
 
+/// Seen by no program: the one that was killed does not run again.
+#[cfg(target_os = "none")]
+impl From<crate::task::Killed> for Errno {
+    fn from(_: crate::task::Killed) -> Self {
+        Self::EINTR
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Errno;

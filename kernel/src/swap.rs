@@ -177,6 +177,10 @@ impl Machine for Quire {
         }
     }
 
+    fn is_killed() -> bool {
+        task::is_killed()
+    }
+
     fn wake(event: Event) {
         let happening = happening(event);
         happening.count.fetch_add(1, Ordering::Release);
@@ -586,7 +590,7 @@ impl Patience {
             Hope::None => false,
             Hope::Now => true,
             Hope::Soon => {
-                LEFT.wait_until(|| LEAVING.has_ended_since(self.0));
+                LEFT.wait_until(|| LEAVING.has_ended_since(self.0) || task::is_killed());
                 true
             }
         }
@@ -625,6 +629,7 @@ impl Users for AddressSpaces {
         for space in address_space::all() {
             let mut from = 0;
             while let Some((page, entry)) = space.next_entry(from, slots) {
+                self.gives_up().map_or(Ok(()), Err)?;
                 if SWAP.lookup(entry).is_none() && !is_room() {
                     return Err(SwapOffError::NoMemory);
                 }
@@ -636,7 +641,9 @@ impl Users for AddressSpaces {
             if !is_room() {
                 return Err(SwapOffError::NoMemory);
             }
-            object.bring_back(|entry| slots.contains(entry)).map_err(|AllocationError| SwapOffError::NoMemory)?;
+            let brought_back = object.bring_back(|entry| slots.contains(entry));
+            self.gives_up().map_or(Ok(()), Err)?;
+            brought_back.map_err(|AllocationError| SwapOffError::NoMemory)?;
         }
         Ok(())
     }
@@ -646,7 +653,7 @@ impl Users for AddressSpaces {
     }
 
     fn gives_up(&self) -> Option<SwapOffError> {
-        if task::scheduler::with_current(task::Thread::is_interrupted).unwrap_or(false) {
+        if task::check_signals().is_err() {
             return Some(SwapOffError::Interrupted);
         }
         LEAVING.is_asked().then_some(SwapOffError::NoMemory)

@@ -86,6 +86,8 @@ ranks! {
     PageTable,
     /// The list of the address spaces that may map one owner's pages.
     Mappers,
+    /// The right to look for a process to kill for its memory; sleeps.
+    OutOfMemory,
     /// One address space's list of regions; sleeps.
     Regions,
     /// The locks that programs have on files; sleeps.

@@ -121,6 +121,7 @@ mod free;
 pub mod ghost;
 pub mod header;
 mod heap;
+mod killed;
 mod lists;
 mod machine;
 mod ops;

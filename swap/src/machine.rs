@@ -100,6 +100,11 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// Sleeps until `ready`. Whatever makes it true is followed by [`Machine::wake`] with the same event.
     fn wait(event: Event, ready: &dyn Fn() -> bool);
 
+    /// Whether the task that runs this was killed: what a long loop has left to do for it is of no use to anybody.
+    fn is_killed() -> bool {
+        false
+    }
+
     /// Lets those who wait for `event` look again.
     fn wake(event: Event);
 

@@ -34,7 +34,7 @@ pub trait Users {
     }
 
     /// Why the caller of `swapoff` should give up, if it should: because of a signal, or because somebody needs the
-    /// memory. Asked before each cluster, and once more when the last page is back.
+    /// memory. Asked before each cluster and each page that is brought back here, and once more when the last page is back.
     fn gives_up(&self) -> Option<SwapOffError> {
         None
     }

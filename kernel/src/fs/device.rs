@@ -15,12 +15,14 @@ use alloc::sync::Arc;
 use core::any::Any;
 
 use linux_raw_sys::general as linux;
+use quire_swap::header::PAGE_SIZE;
 
 use super::node::{Device, File, Kind, Wait};
 use super::position::{Position, Whence};
 use super::{block, kmsg, terminal};
 use crate::errno::Errno;
 use crate::fallible;
+use crate::task::check_signals;
 use crate::user::Word;
 use crate::{ghost, random};
 
@@ -81,6 +83,9 @@ impl File for Endless {
     }
 
     fn read(&self, _: Position, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
+        // Between pages any signal ends it (Linux: `read_iter_zero`, `get_random_bytes_user`).
+        let most = if check_signals().is_ok() { buffer.len() } else { buffer.len().min(PAGE_SIZE) };
+        let buffer = &mut buffer[..most];
         match self {
             Self::Null => return Ok(0),
             Self::Zero | Self::Full => buffer.fill(0),

@@ -12,8 +12,9 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::ops::{Bound, Deref, DerefMut, Range};
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use arrayvec::ArrayVec;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Entry, FolioFlag, PageTableWord, Readahead, SlotRange};
 
@@ -30,7 +31,7 @@ use crate::arch::{USER_END, page_table};
 use crate::fallible::{self, NoMemory, TryMap};
 use crate::swap;
 use crate::sync::{Rank, SpinLock};
-use crate::task::{Mutex, MutexGuard};
+use crate::task::{Killed, Mutex, MutexGuard};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Nothing is mapped below, so that null pointers with small offsets fault (Linux: `vm.mmap_min_addr`).
@@ -54,6 +55,9 @@ pub struct AddressSpace {
     readaheads: [Readahead; READAHEADS],
     pub(super) limits: [AtomicU64; Limit::COUNT],
     locked_pages: AtomicUsize,
+    /// Its private memory was taken away: see [`AddressSpace::reap`].
+    is_reaped: AtomicBool,
+    is_given_up: AtomicBool,
 }
 
 /// What is mapped.
@@ -219,6 +223,8 @@ pub enum MapError {
     NotToBeHad,
     /// A page was lost with the swap area that held it.
     Poisoned,
+    /// The task was killed meanwhile.
+    Killed,
 }
 
 impl From<TooMany> for MapError {
@@ -230,6 +236,12 @@ impl From<TooMany> for MapError {
 impl From<NoMemory> for MapError {
     fn from(NoMemory: NoMemory) -> Self {
         Self::NoMemory
+    }
+}
+
+impl From<Killed> for MapError {
+    fn from(_: Killed) -> Self {
+        Self::Killed
     }
 }
 
@@ -317,6 +329,8 @@ impl AddressSpace {
                 AtomicU64::new(relative.map_or(u64::MAX, |relative| relative.limits[limit].load(Ordering::Relaxed)))
             }),
             locked_pages: AtomicUsize::new(0),
+            is_reaped: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
         })
     }
 
@@ -457,7 +471,6 @@ impl AddressSpace {
         for region in removed {
             self.zap(region.range.clone());
         }
-        reclaim::frames_freed();
     }
 
     /// Changes what may be done with the pages of `range`.
@@ -491,52 +504,45 @@ impl AddressSpace {
 
     /// Replaces each word of `range` that maps a frame by what `change` makes of it. The caller flushes.
     pub(super) fn change_words(&self, range: Range<u64>, change: impl Fn(u64) -> u64) {
-        let mut address = range.start;
-        while address < range.end {
-            let words = self.tables.lock();
-            let (part, next) = words.part(address..range.end);
-            for word in part {
+        let mut walk = self.tables.walk(range);
+        while let Some(part) = walk.next_part() {
+            for (_, word) in part.iter() {
                 let current = word.load(Ordering::Acquire);
                 if page_tables::is_mapped(current) {
                     // The processor may mark the word meanwhile; what it adds is not lost.
                     let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |current| Some(change(current)));
                 }
             }
-            address = next;
         }
     }
 
     /// Empties the words of `range` and gives back what they owned.
     pub(super) fn zap(&self, range: Range<u64>) {
-        let mut address = range.start;
-        while address < range.end {
-            let mut gone = [0; GONE];
-            let mut count = 0;
-            let mut maps = false;
-            {
-                let words = self.tables.lock();
-                let (part, next) = words.part(address..range.end);
-                let mut emptied = part.len();
-                for (index, word) in part.iter().enumerate() {
-                    if word.load(Ordering::Acquire) == 0 {
-                        continue;
-                    }
-                    if count == GONE {
-                        emptied = index;
-                        break;
-                    }
-                    let before = word.swap(0, Ordering::AcqRel);
-                    self.tables.counts.remove(before);
-                    maps |= page_tables::is_mapped(before);
-                    gone[count] = before;
-                    count += 1;
+        self.zap_where(range, |word| word != 0);
+    }
+
+    /// Empties the words of `range` that `is_meant` chooses and gives back what they owned.
+    fn zap_where(&self, range: Range<u64>, is_meant: impl Fn(u64) -> bool) {
+        let mut walk = self.tables.walk(range);
+        while let Some(part) = walk.next_part() {
+            let mut gone = ArrayVec::<u64, GONE>::new();
+            for (page, word) in part.iter().filter(|(_, word)| is_meant(word.load(Ordering::Acquire))) {
+                if gone.is_full() {
+                    walk.go_back_to(page);
+                    break;
                 }
-                address = if emptied == part.len() { next } else { address + emptied as u64 * PAGE };
+                let before = word.swap(0, Ordering::AcqRel);
+                self.tables.counts.remove(before);
+                gone.push(before);
             }
-            if maps && self.tables.are_active() {
+            drop(part);
+            if gone.iter().any(|word| page_tables::is_mapped(*word)) && self.tables.are_active() {
                 page_table::flush_user_everywhere();
             }
-            gone[..count].iter().for_each(|word| forget(*word));
+            if !gone.is_empty() {
+                gone.into_iter().for_each(forget);
+                reclaim::frames_freed();
+            }
         }
     }
 
@@ -635,15 +641,33 @@ impl AddressSpace {
         self.tables.counts.group()
     }
 
-    /// Takes away the private memory of a process that has been killed; returns how many pages left memory or swap.
+    /// Takes away the private memory of a space in which no program runs again, and serves no fault in it from now on; returns
+    /// how many pages left memory or swap. Waits for no lock that sleeps: the space's own thread may hold its layout for as
+    /// long as it likes (Linux: `mm/oom_kill.c`, `__oom_reap_task_mm`, which tries for a while and gives up).
+    ///
+    /// What is private the words say themselves: entries are, and frames of folios that are no object's.
     pub(super) fn reap(&self) -> usize {
         let before = self.weight();
-        let layout = self.layout();
-        for region in layout.regions.iter().filter(|region| !region.shared) {
-            self.zap(region.range.clone());
-        }
-        reclaim::frames_freed();
+        self.is_reaped.store(true, Ordering::Release);
+        // A fault that is under way looks again, and finds that the space is reaped.
+        self.tables.mappings_changed();
+        self.zap_where(0..USER_END, page_tables::is_private);
         before.saturating_sub(self.weight())
+    }
+
+    /// It was reaped, and what it has still is not waited for any more.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::give_up`] was called (Linux: `MMF_OOM_SKIP`).
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Relaxed)
+    }
+
+    /// Whether its private memory was taken away: what is missing is not zero, it is gone.
+    pub(super) fn is_reaped(&self) -> bool {
+        self.is_reaped.load(Ordering::Acquire)
     }
 
     /// Calls `visit` with each region, by address.

@@ -5,7 +5,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{FolioFlag, PageTableWord};
+use quire_swap::{Entry, FolioFlag, PageTableWord};
 
 use super::address_space::{AddressSpace, LockNew, MapError, check};
 use super::admission::Limit;
@@ -14,12 +14,11 @@ use super::folio::{Batch, Folio};
 use super::lru::{self, List};
 use super::page_out;
 use super::page_tables::{self, folio_frame, is_mapped};
-use super::reclaim;
 use super::region::{Region, Totals};
 use super::rmap::Attachment;
 use crate::arch::{USER_END, page_table};
 use crate::swap::{self, Plug};
-use crate::task::Fatal;
+use crate::task::{Fatal, HeedKill, Killed};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -90,7 +89,6 @@ impl AddressSpace {
                     // A fault that is under way must not map what it has found before.
                     self.tables.mappings_changed();
                     self.zap(region.range.clone());
-                    reclaim::frames_freed();
                 }
                 Advice::Remove => {
                     if let Some((attached, object)) = region.object.as_ref().and_then(|a| Some((a, a.object()?))) {
@@ -98,10 +96,10 @@ impl AddressSpace {
                     }
                 }
                 Advice::Free => self.set_free(region.range.clone()),
-                Advice::Cold => self.deactivate(region.range.clone()),
-                Advice::PageOut => self.page_out(region.range.clone()),
+                Advice::Cold => self.deactivate(region.range.clone())?,
+                Advice::PageOut => self.page_out(region.range.clone())?,
                 // A hint: what cannot be had is not needed yet.
-                Advice::WillNeed => drop(self.bring_in(region.range.clone(), false, true)),
+                Advice::WillNeed => drop(self.bring_in_swapped(region.range.clone())),
                 Advice::Inherit(inherit) => {
                     self.layout().regions.change(&region.range, |region| region.not_inherited = !inherit)?;
                 }
@@ -112,31 +110,35 @@ impl AddressSpace {
 
     /// Calls `serve` with references to the folios of the pages in `range` that have one, a batch at a time, with nothing
     /// locked. With `forget_access`, only an access from now on counts as one.
-    fn for_each_batch(&self, range: Range<u64>, forget_access: bool, mut serve: impl FnMut(&mut Batch)) {
-        let mut address = range.start;
-        while address < range.end {
+    ///
+    /// # Errors
+    /// [`Killed`]; the rest was not served.
+    fn for_each_batch(
+        &self,
+        range: Range<u64>,
+        forget_access: bool,
+        mut serve: impl FnMut(&mut Batch),
+    ) -> Result<(), Killed> {
+        let mut walk = self.tables.walk(range);
+        while let Some(part) = walk.next_part_unless_killed()? {
             let mut found = Batch::new();
-            {
-                let words = self.tables.lock();
-                let (part, next) = words.part(address..range.end);
-                let mut reached = next;
-                for (index, word) in part.iter().enumerate() {
-                    if found.is_full() {
-                        reached = address + index as u64 * PAGE;
-                        break;
-                    }
-                    let current = word.load(Ordering::Acquire);
-                    if let Some(folio) = folio_frame(current).and_then(Folio::try_from_frame) {
-                        if forget_access {
-                            word.fetch_and(page_tables::without_access(u64::MAX), Ordering::AcqRel);
-                        }
-                        found.push(folio);
-                    }
+            for (page, word) in part.iter() {
+                if found.is_full() {
+                    walk.go_back_to(page);
+                    break;
                 }
-                address = reached;
+                let current = word.load(Ordering::Acquire);
+                if let Some(folio) = folio_frame(current).and_then(Folio::try_from_frame) {
+                    if forget_access {
+                        word.fetch_and(page_tables::without_access(u64::MAX), Ordering::AcqRel);
+                    }
+                    found.push(folio);
+                }
             }
+            drop(part);
             serve(&mut found);
         }
+        Ok(())
     }
 
     /// Pages that only this space has, for advice: what others use too is left alone.
@@ -145,20 +147,21 @@ impl AddressSpace {
         folio.references() <= 2 + u32::from(cached) + u32::from(folio.is_of_object())
     }
 
-    fn page_out(&self, range: Range<u64>) {
+    fn page_out(&self, range: Range<u64>) -> Result<(), Killed> {
         let mut plug = Plug::default();
         self.for_each_batch(range, true, |batch| {
             batch.retain(|folio| Self::is_only_here(folio));
             drop(lru::take(batch));
             page_out::page_out(batch, List::Inactive, &mut plug);
-        });
+        })
     }
 
-    fn deactivate(&self, range: Range<u64>) {
-        self.for_each_batch(range, true, |batch| {
+    fn deactivate(&self, range: Range<u64>) -> Result<(), Killed> {
+        let served = self.for_each_batch(range, true, |batch| {
             batch.iter().filter(|folio| Self::is_only_here(folio)).for_each(lru::deactivate);
         });
         page_table::flush_user_everywhere();
+        served
     }
 
     /// Private pages may be dropped unless they are written again. Linux drops them when memory is short, Quire at once: no
@@ -166,25 +169,37 @@ impl AddressSpace {
     fn set_free(&self, range: Range<u64>) {
         self.tables.mappings_changed();
         self.zap(range);
-        reclaim::frames_freed();
     }
 
-    /// Brings the pages of `range` in; stops at the first that is not to be had and says why. With `only_swapped`, those that were
-    /// never touched stay so.
-    fn bring_in(&self, range: Range<u64>, write: bool, only_swapped: bool) -> Result<(), (u64, Fatal)> {
-        for page in range.step_by(PAGE_SIZE) {
+    /// Brings the pages of `range` in; stops at the first that is not to be had and says why.
+    fn bring_in(&self, range: Range<u64>, write: bool) -> Result<(), (u64, Fatal)> {
+        for page in range.clone().step_by(PAGE_SIZE).heed_kill() {
+            let page = page.map_err(|Killed| (range.start, Fatal::Killed))?;
             let word = self.tables.word(page);
             let is_wanted = match PageTableWord::decode(word) {
-                PageTableWord::Entry(_) | PageTableWord::Poisoned(_) => true,
-                PageTableWord::None => !only_swapped,
+                PageTableWord::None | PageTableWord::Entry(_) | PageTableWord::Poisoned(_) => true,
                 _ => write && !page_tables::is_writable(word),
             };
             if is_wanted {
-                fault::serve(self, page, Access { write, execute: false, user: true })
-                    .map_err(|fatal| (page, fatal))?;
+                self.touch(page, write).map_err(|fatal| (page, fatal))?;
             }
         }
         Ok(())
+    }
+
+    /// Brings in those pages of `range` that are in swap; the others are not looked for one by one. Stops at the first that is
+    /// not to be had.
+    fn bring_in_swapped(&self, range: Range<u64>) -> Result<(), Fatal> {
+        let mut rest = range;
+        while let Some((page, _)) = self.tables.find_map(rest.clone(), Entry::from_word) {
+            self.touch(page, false)?;
+            rest.start = page + PAGE;
+        }
+        Ok(())
+    }
+
+    fn touch(&self, page: u64, write: bool) -> Result<(), Fatal> {
+        fault::serve(self, page, Access { write, execute: false, user: true }).map(drop)
     }
 
     /// Brings in what is mapped in `range`, to be written if it may; stops at the first page that is not to be had (Linux:
@@ -192,8 +207,7 @@ impl AddressSpace {
     pub(super) fn populate(&self, range: Range<u64>) -> Result<(), Fatal> {
         parts(self, &range).into_iter().try_for_each(|region| {
             if region.protection.is_some() {
-                self.bring_in(region.range, region.protection.write && !region.shared, false)
-                    .map_err(|(_, fatal)| fatal)
+                self.bring_in(region.range, region.protection.write && !region.shared).map_err(|(_, fatal)| fatal)
             } else {
                 Err(Fatal::NotAllowed(region.range.start))
             }
@@ -211,8 +225,9 @@ impl AddressSpace {
                 return Err(MapError::NotAllowed);
             }
             reached = range.end;
-            self.bring_in(range, write, false).map_err(|(page, fatal)| match fatal {
+            self.bring_in(range, write).map_err(|(page, fatal)| match fatal {
                 Fatal::OutOfMemory => MapError::NoMemory,
+                Fatal::Killed => MapError::Killed,
                 _ if self.is_lost(page) => MapError::Poisoned,
                 _ => MapError::NotToBeHad,
             })?;
@@ -288,13 +303,14 @@ impl AddressSpace {
                     lru::unlock(folio);
                 }
             }
-        });
+        })?;
         if range.end < wanted {
             return Err(MapError::NotMapped);
         }
         if lock && !lazily {
             self.populate(range).map_err(|fatal| match fatal {
                 Fatal::OutOfMemory => MapError::NoMemory,
+                Fatal::Killed => MapError::Killed,
                 _ => MapError::NotToBeHad,
             })?;
         }
@@ -316,7 +332,9 @@ impl AddressSpace {
         if now {
             // As on Linux, what is not to be had does not keep the rest from being locked.
             for range in self.ranges() {
-                let _ = self.lock(range, true, lazily);
+                if self.lock(range, true, lazily) == Err(MapError::Killed) {
+                    return Err(MapError::Killed);
+                }
             }
         }
         Ok(())

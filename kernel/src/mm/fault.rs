@@ -41,7 +41,7 @@ use super::rmap::Attachment;
 use crate::log;
 use crate::process;
 use crate::swap;
-use crate::task::{self, Fatal, scheduler};
+use crate::task::{self, Fatal, Killed, check_killed, scheduler};
 
 /// How faults were served, by all tasks since boot.
 #[derive(Debug, Default)]
@@ -182,6 +182,7 @@ fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
                  has {resident} pages in memory"
             );
         }
+        Fatal::Killed => log!("fault", "{thread} killed: its memory was taken away"),
         Fatal::NotMapped(_) => log!("fault", "{thread} killed: nothing is mapped at {address:#x}"),
         Fatal::NotAllowed(_) => log!("fault", "{thread} killed: what it did at {address:#x} is not allowed there"),
         Fatal::NoSpace(_) => {
@@ -196,6 +197,8 @@ fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
 /// Makes the page at `address` one that allows the access.
 pub(super) fn serve(space: &AddressSpace, address: u64, access: Access) -> Result<&'static AtomicU64, Fatal> {
     loop {
+        // Whatever brings pages in one after the other ends here, the copies to and from user memory included.
+        check_killed().map_err(|Killed| Fatal::Killed)?;
         match attempt(space, address, access)? {
             Attempt::Served(kind) => return Ok(kind),
             Attempt::Again => {}
@@ -267,6 +270,10 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'
         object: region.object.clone(),
         owned: region.anonymous.mark(page),
     };
+    // After the generation, which changes behind this: what is missing in a space that was reaped is not zero.
+    if space.is_reaped() {
+        return Err(Fatal::Killed);
+    }
     Ok((seen, place.map_or(0, |place| place.load(Ordering::Acquire))))
 }
 

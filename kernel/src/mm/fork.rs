@@ -25,6 +25,7 @@ use super::{AllocationError, physical};
 use crate::arch::page_table::{self, Table};
 use crate::fallible::{self, NoMemory, TryVec};
 use crate::swap;
+use crate::task::Killed;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -67,34 +68,34 @@ impl AddressSpace {
         drop(layout);
         child.tables.free_set_aside();
         copied?;
-        Ok(child)
+        // Of a space that was reaped meanwhile, some pages are missing.
+        if self.is_reaped() { Err(AllocationError) } else { Ok(child) }
     }
 
     fn copy_words(&self, child: &Self, range: Range<u64>) -> Result<(), AllocationError> {
-        let mut address = range.start;
-        while address < range.end {
-            let (is_empty, next) = {
-                let words = self.tables.lock();
-                let (part, next) = words.part(address..range.end);
-                (part.iter().all(|word| word.load(Ordering::Relaxed) == 0), next)
-            };
+        let mut walk = self.tables.walk(range);
+        while let Some(part) = walk.next_part_unless_killed().map_err(|Killed| AllocationError)? {
+            let pages = part.range();
+            let is_empty = part.iter().all(|(_, word)| word.load(Ordering::Relaxed) == 0);
+            // No two tables are locked at once.
+            drop(part);
             if !is_empty {
                 // Enough was set aside: the child has no more tables than its parent.
-                let table = child.tables.lock().leaf_table(address).ok_or(AllocationError)?;
-                self.copy_part(child, address..next, table)?;
+                let table = child.tables.lock().leaf_table(pages.start).ok_or(AllocationError)?;
+                self.copy_part(child, pages, table)?;
             }
-            address = next;
         }
         Ok(())
     }
 
+    /// Copies the words of `range`, which lie in one table, to the child's table for it.
     fn copy_part(&self, child: &Self, range: Range<u64>, table: &Table) -> Result<(), AllocationError> {
-        let words = self.tables.lock();
-        let (part, _) = words.part(range.clone());
         let targets = &table[page_table::index(range.start, 1)..];
+        // Tables stay: the layout is locked.
+        let Some(part) = self.tables.walk(range).next_part() else { return Ok(()) };
         let (mut anonymous, mut object, mut swapped) = (0, 0, 0);
         let mut copied = Ok(());
-        for (word, target) in part.iter().zip(targets) {
+        for ((_, word), target) in part.iter().zip(targets) {
             let current = word.load(Ordering::Relaxed);
             if current == 0 {
                 continue;

@@ -22,11 +22,12 @@ use quire_swap::{AllocateError, PAYER_MAX};
 use spin::Once;
 
 use super::frame::Frame;
+use super::oom::{self, Verdict};
 use super::{AllocationError, physical, reclaim};
 use crate::fallible;
 use crate::process;
 use crate::swap;
-use crate::task::{self, scheduler};
+use crate::task::{self, check_signals, is_killed, scheduler};
 
 /// The most groups at once, the root included: a slot's word has room for no greater number.
 pub const MOST: usize = PAYER_MAX as usize + 1;
@@ -166,7 +167,8 @@ impl Group {
         let pages = to_pages(bytes);
         self.state().max.store(pages, Ordering::Relaxed);
         while self.state().current.load(Ordering::Relaxed) > pages {
-            if !reclaim::shrink_group(self.number) && !kill_in(self.number) {
+            // As on Linux, what is above the limit is the next one's business when a signal comes.
+            if check_signals().is_err() || !reclaim::shrink_group(self.number) && !kill_in(self.number, 0) {
                 return;
             }
         }
@@ -281,7 +283,6 @@ pub(super) fn charge(number: u8) -> Result<(), AllocationError> {
     let mut patience = swap::Patience::default();
     while let Err(full) = try_charge(number) {
         note(full, Event::Max);
-        let is_killed = || scheduler::with_current(task::Thread::is_killed).unwrap_or(false);
         if !is_killed() && reclaim::shrink_group(full) {
             continue;
         }
@@ -289,19 +290,22 @@ pub(super) fn charge(number: u8) -> Result<(), AllocationError> {
             continue;
         }
         note(full, Event::OutOfMemory);
-        if is_killed() || swap::disables_swap() || !kill_in(full) || is_killed() {
+        if is_killed() || swap::disables_swap() || !kill_in(full, 1) || is_killed() {
             return Err(AllocationError);
         }
     }
     Ok(())
 }
 
-fn kill_in(number: u8) -> bool {
-    let killed = super::oom::kill(number);
-    if killed {
+/// Has a process of the group killed, unless `more` pages fit below its limit by now; `false` if there is none.
+fn kill_in(number: u8, more: usize) -> bool {
+    let state = &STATES[usize::from(number)];
+    let fits = || state.current.load(Ordering::Acquire) + more <= state.max.load(Ordering::Relaxed);
+    let verdict = oom::relieve(number, fits);
+    if verdict == Verdict::Killed {
         note(number, Event::Kill);
     }
-    killed
+    verdict != Verdict::NoVictim
 }
 
 /// Takes the charge of a page back.

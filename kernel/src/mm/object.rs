@@ -44,7 +44,7 @@ use crate::errno::Errno;
 use crate::fallible::{self, NoMemory, TryVec};
 use crate::swap;
 use crate::sync::{Rank, SpinLock};
-use crate::task::{self, Thread};
+use crate::task::{self, Interrupted, Thread, check_signals};
 
 /// Where the contents of an object's pages come from before they are written.
 pub trait Source: Send + Sync {
@@ -715,10 +715,11 @@ impl Object {
     /// Brings back every page whose entry is `wanted`; one that cannot be read is poisoned.
     ///
     /// # Errors
-    /// [`AllocationError`] when there is no frame for one.
+    /// [`AllocationError`] when there is no frame for one, or a signal has come meanwhile.
     pub(crate) fn bring_back(&self, wanted: impl Fn(Entry) -> bool) -> Result<(), AllocationError> {
         let mut from = 0;
         loop {
+            check_signals().map_err(|Interrupted| AllocationError)?;
             let next = self.pages.lock().next(from..u64::MAX);
             let Some((index, word)) = next else { return Ok(()) };
             from = index + 1;

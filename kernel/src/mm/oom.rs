@@ -2,14 +2,24 @@
 //! `mm/oom_kill.c`).
 //!
 //! How bad a process is, its pages in memory and in swap and its page tables say, moved by its `oom_score_adj`
-//! ([`policy::badness`]). Process 1 and those with -1000 are never chosen, nor threads of the kernel. The one that is chosen
-//! gets SIGKILL, and its private memory is taken away at once: it does not run in user mode again, and what it waits for in
-//! the kernel ends.
+//! ([`policy::badness`]). Process 1 and those with -1000 are never chosen, nor threads of the kernel, nor a child that has
+//! borrowed its memory (`vfork`): its parent is chosen for it. The one that is chosen gets SIGKILL, as do those that share its
+//! memory, and its private memory is taken away at once: it does not run in user mode again, and what it waits for in the
+//! kernel ends.
 //!
 //! For a group that has reached its limit, only processes of that group are looked at.
+//!
+//! # One victim is enough
+//!
+//! One task at a time looks for a victim. It looks first whether the need is over, by the victim of the one before it, and
+//! then whether one is dying already: that one's memory is taken away, and its end waited for, before another is chosen.
+//!
+//! The killer waits for nothing that a victim can keep: taking the memory away needs no layout ([`AddressSpace::reap`]), and
+//! the wait for an end is given up when that makes no progress, since the victim may wait for what the waiting task has.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
 use arrayvec::ArrayVec;
 
@@ -17,11 +27,13 @@ use super::address_space::AddressSpace;
 use super::group;
 use super::physical;
 use super::policy;
+use super::reclaim;
 use crate::log;
 use crate::process::signal::{Info, Signal};
 use crate::process::{self, Process};
 use crate::swap;
-use crate::task;
+use crate::sync::Rank;
+use crate::task::{self, Mutex, is_killed, scheduler, time};
 
 /// Processes killed since boot (Linux: `oom_kill`).
 pub static KILLS: AtomicU64 = AtomicU64::new(0);
@@ -29,9 +41,52 @@ pub static KILLS: AtomicU64 = AtomicU64::new(0);
 /// How many lines the table in the log has at most.
 const LINES: usize = 12;
 
-struct Candidate {
+/// How long a process that was killed may go on without giving anything back before another has to die (Linux:
+/// `MAX_OOM_REAP_RETRIES`, a second).
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The right to look for a victim.
+static TURN: Mutex<()> = Mutex::new(Rank::OutOfMemory, ());
+
+/// What came of looking for a victim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// A process was killed and its memory taken away.
+    Killed,
+    /// The need is over, or one that was killed before has given something back, or the caller is killed itself.
+    Again,
+    /// There is none that could be killed.
+    NoVictim,
+}
+
+/// A process that has memory.
+struct Holder {
     process: Arc<Process>,
     space: Arc<AddressSpace>,
+}
+
+impl Holder {
+    fn is_in_question(&self, group: u8) -> bool {
+        self.process.pid() != process::INIT && group::is_within(self.process.memory_group(), group)
+    }
+
+    fn is_killed(&self) -> bool {
+        self.process.standing().is_killed()
+    }
+
+    /// Its memory is its parent's, which waits for it.
+    fn borrows(&self) -> bool {
+        let lent = process::find(self.process.parent()).and_then(|parent| parent.space());
+        lent.is_some_and(|space| Arc::ptr_eq(&space, &self.space))
+    }
+
+    fn shares_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.space, &other.space)
+    }
+}
+
+struct Candidate {
+    holder: Holder,
     badness: i64,
 }
 
@@ -46,33 +101,97 @@ pub fn score(process: &Process) -> u64 {
     policy::score(policy::badness(pages, process.oom_score_adjustment(), total()), total())
 }
 
-/// Kills the worst process in the group, and frees its memory. `false` when there is none to kill, or the caller is the one
-/// and has to go by itself.
-pub(super) fn kill(number: u8) -> bool {
-    // Nothing is allocated where there is no memory.
-    let mut candidates = ArrayVec::<Candidate, LINES>::new();
-    for process in process::all() {
-        let is_out_of_question = process.pid() == process::INIT || !group::is_within(process.memory_group(), number);
-        let Some(space) = process.space().filter(|_| !is_out_of_question) else { continue };
-        if process.standing().is_killed() {
-            // One that is on its way out: if it still has memory, that is where to get some.
-            if space.weight() > 0 && space.reap() > 0 {
-                return true;
-            }
-            continue;
+/// Kills the worst process in the group and frees its memory, unless `is_over` says that there is no need any more or one that
+/// was killed before makes room. Sleeps; allocates nothing where there is no memory.
+pub(super) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
+    let Ok(_turn) = TURN.lock_unless_killed() else { return Verdict::Again };
+    if is_over() || reap_killed(number) > 0 {
+        return Verdict::Again;
+    }
+    while let Some(dying) = dying(number).next().map(|holder| Arc::downgrade(&holder.space)) {
+        if makes_room(&dying, &is_over) {
+            return Verdict::Again;
         }
-        let badness = policy::badness(space.weight(), process.oom_score_adjustment(), total());
+    }
+    let mut candidates = ArrayVec::<Candidate, LINES>::new();
+    let is_meant = |holder: &Holder| holder.is_in_question(number) && !holder.is_killed() && !holder.borrows();
+    for holder in holders().filter(is_meant) {
+        let badness = policy::badness(holder.space.weight(), holder.process.oom_score_adjustment(), total());
         let Some(badness) = badness else { continue };
         let place = candidates.partition_point(|worse| worse.badness >= badness);
         if place < LINES {
             candidates.truncate(LINES - 1);
-            candidates.insert(place, Candidate { process, space, badness });
+            candidates.insert(place, Candidate { holder, badness });
         }
     }
-    let Some(worst) = candidates.first() else {
+    let Some(Candidate { holder: worst, .. }) = candidates.first() else {
         log!("oom", "out of memory, and no process that could be killed");
-        return false;
+        return Verdict::NoVictim;
     };
+    log_choice(number, &candidates);
+    KILLS.fetch_add(1, Ordering::Relaxed);
+    holders().filter(|other| other.shares_with(worst)).for_each(|other| kill(&other.process));
+    worst.space.reap();
+    Verdict::Killed
+}
+
+/// A task of the kernel's own that gets no frame gives up what it has and ends by itself: the processes have done nothing to
+/// it. `false` if `is_over` says that it need not.
+pub(super) fn give_up_own(is_over: impl Fn() -> bool) -> bool {
+    let _turn = TURN.lock();
+    let gives_up = !is_over();
+    if let Some(space) = scheduler::space().filter(|_| gives_up) {
+        space.reap();
+    }
+    gives_up
+}
+
+/// Those that were killed before and whose memory nobody else uses, but for those that were given up.
+fn dying(number: u8) -> impl Iterator<Item = Holder> {
+    let is_used = |space| holders().any(|other| Arc::ptr_eq(&other.space, space) && !other.is_killed());
+    holders().filter(move |holder| {
+        let is_meant = holder.is_in_question(number) && holder.is_killed() && !holder.space.is_given_up();
+        is_meant && !is_used(&holder.space)
+    })
+}
+
+/// Takes away the memory of those that were killed before; returns how many pages that were.
+fn reap_killed(number: u8) -> usize {
+    let reap = |Holder { process, space }: Holder| {
+        // What has killed it may have been a signal that it could still come to ignore.
+        kill(&process);
+        space.reap()
+    };
+    dying(number).map(reap).sum()
+}
+
+/// Waits for the end of a space that was reaped, while that gives something back. `false` if it gives nothing back any more.
+fn makes_room(dying: &Weak<AddressSpace>, is_over: &impl Fn() -> bool) -> bool {
+    loop {
+        // Without a reference meanwhile: with the last one the space goes.
+        let Some(weight) = dying.upgrade().map(|space| space.weight()) else { return true };
+        let deadline = time::since_boot() + PATIENCE;
+        if reclaim::wait_for_freed_until(deadline, || dying.strong_count() == 0 || is_over() || is_killed()) {
+            return true;
+        }
+        let Some(space) = dying.upgrade() else { return true };
+        if space.weight() >= weight {
+            space.give_up();
+            return false;
+        }
+    }
+}
+
+fn holders() -> impl Iterator<Item = Holder> {
+    process::all().filter_map(|process| process.space().map(|space| Holder { process, space }))
+}
+
+fn kill(process: &Process) {
+    // A signal that is not a real-time one always finds room.
+    let _ = process::send_to(process, Signal::SIGKILL, Info::Kernel);
+}
+
+fn log_choice(number: u8, candidates: &[Candidate]) {
     let asker = task::current();
     log!(
         "oom",
@@ -90,7 +209,7 @@ pub(super) fn kill(number: u8) -> bool {
         "adj",
         "badness"
     );
-    for Candidate { process, space, badness } in &candidates {
+    for Candidate { holder: Holder { process, space }, badness } in candidates {
         let usage = space.usage_without_regions();
         log!(
             "oom",
@@ -103,11 +222,10 @@ pub(super) fn kill(number: u8) -> bool {
             process.oom_score_adjustment()
         );
     }
-    let Candidate { process, space, .. } = worst;
-    log!("oom", "killed {process}: its pages in memory and in swap, its tables and its adjustment make it the worst");
-    KILLS.fetch_add(1, Ordering::Relaxed);
-    // A signal that is not a real-time one always finds room.
-    let _ = process::send_to(process, Signal::SIGKILL, Info::Kernel);
-    space.reap();
-    true
+    if let Some(Candidate { holder: Holder { process, .. }, .. }) = candidates.first() {
+        log!(
+            "oom",
+            "killed {process}: its pages in memory and in swap, its tables and its adjustment make it the worst"
+        );
+    }
 }

@@ -10,6 +10,12 @@
 //! | entry | the page is in swap ([`quire_swap::PageTableWord`]) | a count of the slot |
 //! | poisoned | the page was in swap and could not be read | |
 //!
+//! # Walking
+//!
+//! A range that a program names can have 2^35 pages of which none was ever touched. Whatever is done to the words of a range
+//! goes through [`PageTables::walk`], which passes over what has no table in steps of 2 MiB to 512 GiB, and holds the lock for
+//! no longer than the caller keeps the words of one table.
+//!
 //! # Invariants
 //!
 //! Words change only under the lock, but for the accessed and dirty bits, which the processor sets. Tables are given back
@@ -37,6 +43,7 @@ use super::watermark::Purpose;
 use crate::arch::page_table::{self, Table, flags_of, frame_of, leaf};
 use crate::arch::{DIRECT_MAP, USER_END};
 use crate::sync::{Rank, SpinGuard, SpinLock};
+use crate::task::{HeedKill, Killed, check_killed};
 
 /// The flags of the tables above the leaves.
 const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::USER_ACCESSIBLE);
@@ -103,6 +110,14 @@ pub(super) const fn is_zero_page(word: u64) -> bool {
 /// The frame of the folio that the word has a reference to, if it has one.
 pub(super) fn folio_frame(word: u64) -> Option<FrameNumber> {
     (is_mapped(word) && word & ZERO_PAGE.bits() == 0).then(|| frame_of(word))
+}
+
+/// Whether what the word owns is its address space's alone, or its lineage's: not an object's.
+pub(super) fn is_private(word: u64) -> bool {
+    match folio_frame(word) {
+        Some(frame) => physical::frames()[frame.index()].kind() != Kind::Object,
+        None => Entry::from_word(word).is_some(),
+    }
 }
 
 /// Whether the processor lets the page be written.
@@ -307,22 +322,27 @@ impl PageTables {
         replaced
     }
 
-    /// The first page from address `from` on whose word is an entry for one of `slots`.
-    pub(super) fn next_entry(&self, from: u64, slots: &SlotRange) -> Option<(u64, Entry)> {
-        let mut address = from;
-        while address < USER_END {
-            let words = self.lock();
-            let (part, next) = words.part(address..USER_END);
-            for (index, word) in part.iter().enumerate() {
-                if let Some(entry) =
-                    Entry::from_word(word.load(Ordering::Acquire)).filter(|entry| slots.contains(*entry))
-                {
-                    return Some((address + (index * PAGE_SIZE) as u64, entry));
-                }
+    /// A walk over the words of `range` that there are tables for.
+    pub(super) const fn walk(&self, range: Range<u64>) -> Walk<'_> {
+        Walk { tables: self, rest: range }
+    }
+
+    /// The first page of `range` for whose word `choose` has an answer, with that. Words without a table are not asked about.
+    pub(super) fn find_map<T>(&self, range: Range<u64>, mut choose: impl FnMut(u64) -> Option<T>) -> Option<(u64, T)> {
+        let mut walk = self.walk(range);
+        while let Some(part) = walk.next_part() {
+            let mut words = part.iter();
+            let found = words.find_map(|(page, word)| Some((page, choose(word.load(Ordering::Acquire))?)));
+            if found.is_some() {
+                return found;
             }
-            address = next;
         }
         None
+    }
+
+    /// The first page from address `from` on whose word is an entry for one of `slots`.
+    pub(super) fn next_entry(&self, from: u64, slots: &SlotRange) -> Option<(u64, Entry)> {
+        self.find_map(from..USER_END, |word| Entry::from_word(word).filter(|entry| slots.contains(*entry)))
     }
 
     /// Sets frames aside for as many tables, for somebody who cannot wait for them later because of a lock. Sleeps.
@@ -330,7 +350,8 @@ impl PageTables {
     /// # Errors
     /// [`AllocationError`]; what was set aside stays so.
     pub(super) fn set_aside(&self, tables: usize) -> Result<(), AllocationError> {
-        for _ in 0..tables {
+        for turn in (0..tables).heed_kill() {
+            turn.map_err(|Killed| AllocationError)?;
             let table = loop {
                 if let Some(table) = physical::allocate(0, Kind::PageTable, Purpose::Kernel) {
                     break table;
@@ -449,9 +470,9 @@ impl<'a> Words<'a> {
 
     /// The words at the start of `range` that lie in one table, and the address from which to go on; no words where there
     /// is no table.
-    pub(super) fn part(&self, range: Range<u64>) -> (&[AtomicU64], u64) {
+    fn part(&self, range: Range<u64>) -> (&'a [AtomicU64], u64) {
         let address = range.start;
-        // SAFETY: as in `find`.
+        // SAFETY: tables are given back only under the lock, which is held.
         let missing =
             (1..=3).rev().find(|&level| unsafe { page_table::walk(self.tables.root, address, level) }.is_none());
         if let Some(level) = missing {
@@ -459,12 +480,74 @@ impl<'a> Words<'a> {
             return (&[], next_multiple(address, level + 1).min(range.end));
         }
         let end = next_multiple(address, 2).min(range.end);
-        // SAFETY: as in `find`; the word of level 2 was just found to lead to a table.
+        // SAFETY: as above; the word of level 2 was just found to lead to a table.
         let table = unsafe { page_table::walk(self.tables.root, address, 2) }
             .map(|above| unsafe { page_table::table(frame_of(above.load(Ordering::Acquire))) });
         let first = page_table::index(address, 1);
         let words = table.map_or(&[][..], |table| &table[first..first + ((end - address) / PAGE_SIZE as u64) as usize]);
         (words, end)
+    }
+}
+
+/// A walk over the words of a range that there are tables for: see [`PageTables::walk`].
+pub(super) struct Walk<'a> {
+    tables: &'a PageTables,
+    rest: Range<u64>,
+}
+
+impl<'a> Walk<'a> {
+    /// The next words, of one table, locked while the value is there: before this is called again it has to go. `None` at the
+    /// range's end.
+    pub(super) fn next_part(&mut self) -> Option<Part<'a>> {
+        while !self.rest.is_empty() {
+            let lock = self.tables.lock();
+            let first = self.rest.start;
+            let (words, next) = lock.part(self.rest.clone());
+            self.rest.start = next;
+            if !words.is_empty() {
+                return Some(Part { lock, words, first });
+            }
+        }
+        None
+    }
+
+    /// As [`Self::next_part`], for work that is worth nothing once the task is killed.
+    ///
+    /// # Errors
+    /// [`Killed`].
+    pub(super) fn next_part_unless_killed(&mut self) -> Result<Option<Part<'a>>, Killed> {
+        check_killed()?;
+        Ok(self.next_part())
+    }
+
+    /// Lets the walk go on from `page`, which the last part had.
+    pub(super) const fn go_back_to(&mut self, page: u64) {
+        self.rest.start = page;
+    }
+}
+
+/// Words of one table that follow one another, with their lock held.
+pub(super) struct Part<'a> {
+    lock: Words<'a>,
+    words: &'a [AtomicU64],
+    /// The page of the first word.
+    first: u64,
+}
+
+impl<'a> Part<'a> {
+    /// The words, each with its page's address.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &'a AtomicU64)> + use<'a> {
+        (self.first..).step_by(PAGE_SIZE).zip(self.words)
+    }
+
+    /// The pages.
+    pub(super) const fn range(&self) -> Range<u64> {
+        self.first..self.first + (self.words.len() * PAGE_SIZE) as u64
+    }
+
+    /// All words of the space, under the same lock.
+    pub(super) const fn all(&mut self) -> &mut Words<'a> {
+        &mut self.lock
     }
 }
 

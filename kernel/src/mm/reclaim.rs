@@ -27,7 +27,7 @@ use super::AllocationError;
 use super::folio::{self, BATCH, Batch, Folio};
 use super::group;
 use super::lru::{self, List};
-use super::oom;
+use super::oom::{self, Verdict};
 use super::page_out;
 use super::page_tables;
 use super::physical;
@@ -36,7 +36,7 @@ use super::watermark::Purpose;
 use crate::process;
 use crate::swap::{self, Plug};
 use crate::sync::{Rank, SpinLock};
-use crate::task::{self, WaitQueue, time};
+use crate::task::{self, WaitQueue, is_killed, time};
 use crate::zswap;
 
 /// How long a task waits for writes to end before it looks again.
@@ -214,7 +214,7 @@ fn reclaim_for_frame() -> Result<Folio, AllocationError> {
         if let Some(folio) = Folio::allocate(Purpose::Task) {
             return Ok(folio);
         }
-        if task::scheduler::with_current(task::Thread::is_killed).unwrap_or(false) {
+        if is_killed() {
             return Err(AllocationError);
         }
         if effort.is_hopeless() {
@@ -224,9 +224,14 @@ fn reclaim_for_frame() -> Result<Folio, AllocationError> {
                 effort.in_vain = 0;
                 continue;
             }
-            // A task of the kernel's own dies by itself: the processes have done nothing to it. Whoever disables an area
-            // just does not get the frame.
-            if swap::disables_swap() || process::current().is_none() || !oom::kill(group::ROOT) {
+            // A task that disables an area just does not get the frame.
+            let is_over = || effort.has_news();
+            let is_refused = swap::disables_swap()
+                || match process::current() {
+                    None => oom::give_up_own(is_over),
+                    Some(_) => oom::relieve(group::ROOT, is_over) == Verdict::NoVictim,
+                };
+            if is_refused {
                 return Err(AllocationError);
             }
             effort.in_vain = 0;
@@ -246,7 +251,7 @@ pub(super) fn shrink_group(group: u8) -> bool {
         if group::pages(group) < before {
             return true;
         }
-        if effort.is_hopeless() || task::scheduler::with_current(task::Thread::is_killed).unwrap_or(false) {
+        if effort.is_hopeless() || is_killed() {
             return false;
         }
     }
@@ -267,6 +272,8 @@ struct Effort {
     plug: Plug,
     /// Folios looked at since the last that left, with more weight for those that the disk refused.
     in_vain: usize,
+    /// What [`FREED_FRAMES`] was when `in_vain` last began at 0.
+    freed: u64,
 }
 
 impl Effort {
@@ -281,7 +288,7 @@ impl Effort {
         let freed = || FREED_FRAMES.load(Ordering::Acquire) != freed_before;
         if !freed() && (writes_under_way() > 0 || looked_at == 0) {
             self.plug.submit();
-            FREED.wait_until_or(time::since_boot() + PATIENCE, freed);
+            FREED.wait_until_or(time::since_boot() + PATIENCE, || freed() || is_killed());
         }
         let refused = FAILED_WRITES.load(Ordering::Acquire) - refused_before;
         if freed() || refused == 0 && (leaving > 0 || writes_under_way() > 0) {
@@ -337,10 +344,20 @@ impl Effort {
         batch.iter().for_each(|folio| lru::add(folio, list));
     }
 
-    /// Every page was looked at three times, so has long lost its second chance, and none could leave.
-    fn is_hopeless(&self) -> bool {
+    /// Every page was looked at three times, so has long lost its second chance, none could leave, and no frame has come free
+    /// in any other way meanwhile.
+    fn is_hopeless(&mut self) -> bool {
+        if self.has_news() {
+            self.freed = FREED_FRAMES.load(Ordering::Acquire);
+            self.in_vain = 0;
+        }
         let lru::Lengths { active, inactive, active_file, inactive_file, .. } = self.lengths();
         self.in_vain > 3 * (active + inactive + active_file + inactive_file) + 16 * BATCH
+    }
+
+    /// Whether frames have come free since the attempts began to be in vain.
+    fn has_news(&self) -> bool {
+        FREED_FRAMES.load(Ordering::Acquire) != self.freed
     }
 }
 
@@ -348,6 +365,12 @@ impl Effort {
 pub fn frames_freed() {
     FREED_FRAMES.fetch_add(1, Ordering::Release);
     FREED.wake_all();
+}
+
+/// Sleeps until `condition` holds, which is looked at when frames have come free, or `deadline` has passed; returns whether it
+/// holds.
+pub(super) fn wait_for_freed_until(deadline: Duration, condition: impl FnMut() -> bool) -> bool {
+    FREED.wait_until_or(deadline, condition)
 }
 
 /// Writes of folios that were started and have not ended.

@@ -36,12 +36,11 @@ impl AddressSpace {
         let new_length = new_length.ok_or(MapError::OutOfRange)?;
         check(&old)?;
         let old_length = old.end - old.start;
-        if movement != Move::Never {
-            // Twice as many as there are, as what one table covers may come to lie in two, and a path to the first. Nobody waits
-            // for a frame with the layout locked.
-            self.tables.set_aside(2 * self.tables.counts.tables.load(Ordering::Relaxed) + 3)?;
-        }
-        let outcome = self.remap_with_tables(old, old_length, new_length, movement);
+        // Twice as many as are moved, as what one table covers may come to lie in two, and a path to the first. No task waits for
+        // a frame with the layout locked.
+        let tables = if movement == Move::Never { 0 } else { 2 * self.tables_in_use(old.clone()) + 3 };
+        let set_aside = self.tables.set_aside(tables).map_err(MapError::from);
+        let outcome = set_aside.and_then(|()| self.remap_with_tables(old, old_length, new_length, movement));
         self.tables.free_set_aside();
         outcome
     }
@@ -132,16 +131,22 @@ impl AddressSpace {
 
     /// Moves the words of `from` to the addresses from `to` on, where there are none.
     fn move_words(&self, from: Range<u64>, to: u64) -> Result<(), MapError> {
-        for offset in (0..from.end - from.start).step_by(PAGE_SIZE) {
-            if self.tables.word(from.start + offset) == 0 {
-                continue;
+        let distance = to.wrapping_sub(from.start);
+        let mut walk = self.tables.walk(from);
+        while let Some(mut part) = walk.next_part() {
+            for (page, word) in part.iter().filter(|(_, word)| word.load(Ordering::Relaxed) != 0) {
+                // Enough was set aside.
+                let place = part.all().find_or_create(page.wrapping_add(distance)).ok_or(MapError::NoMemory)?;
+                place.store(word.swap(0, Ordering::AcqRel), Ordering::Release);
             }
-            // Enough was set aside.
-            let mut words = self.tables.lock();
-            let place = words.find_or_create(to + offset).ok_or(MapError::NoMemory)?;
-            let moved = words.find(from.start + offset).map_or(0, |word| word.swap(0, Ordering::AcqRel));
-            place.store(moved, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// How many tables have a word of `range` that says something.
+    fn tables_in_use(&self, range: Range<u64>) -> usize {
+        let mut walk = self.tables.walk(range);
+        let parts = core::iter::from_fn(|| walk.next_part());
+        parts.filter(|part| part.iter().any(|(_, word)| word.load(Ordering::Relaxed) != 0)).count()
     }
 }

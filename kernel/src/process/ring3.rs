@@ -160,7 +160,8 @@ pub fn fault(frame: &TrapFrame, address: u64, fatal: Fatal) {
         Fatal::NotMapped(_) => (Signal::SIGSEGV, fault(linux::SEGV_MAPERR)),
         Fatal::NotAllowed(_) => (Signal::SIGSEGV, fault(linux::SEGV_ACCERR)),
         Fatal::ReadFailed(_) | Fatal::BeyondObject(_) | Fatal::NoSpace(_) => (Signal::SIGBUS, fault(linux::BUS_ADRERR)),
-        Fatal::OutOfMemory => (Signal::SIGKILL, Info::Kernel),
+        // Its signal waits already; whose memory was taken away has been sent one.
+        Fatal::Killed | Fatal::OutOfMemory => (Signal::SIGKILL, Info::Kernel),
     };
     force(frame, signal, info, address);
 }

@@ -14,6 +14,7 @@ use crate::fs::open::OpenFile;
 use crate::fs::position::{Position, Whence};
 use crate::process::signal::{Info, Signal};
 use crate::process::{send_to, this};
+use crate::task::{Interrupted, check_killed, check_signals};
 use crate::user::{UserPtr, UserRange, Word};
 
 pub(super) const CALLS: Calls = &[
@@ -69,7 +70,7 @@ fn fill(pieces: &[UserRange], mut transfer: impl FnMut(&mut [u8], usize) -> Resu
         while !rest.is_empty() {
             let wanted = buffer.len().min(rest.len());
             // What is read from a pipe or a terminal is gone from there: not if it has no place to go.
-            let place = rest.touch().map_err(Errno::from);
+            let place = check_killed().map_err(Errno::from).and_then(|()| Ok(rest.touch()?));
             let result = place.and_then(|()| transfer(&mut buffer[..wanted], done)).and_then(|bytes| {
                 rest.write(&buffer[..bytes])?;
                 Ok(bytes)
@@ -102,8 +103,8 @@ fn empty(pieces: &[UserRange], most: usize, mut transfer: impl FnMut(&[u8], usiz
         let mut rest = piece.first(most - done);
         while !rest.is_empty() {
             let wanted = buffer.len().min(rest.len());
-            let read = rest.read(&mut buffer[..wanted]);
-            let result = read.map_err(Errno::from).and_then(|()| transfer(&buffer[..wanted], done));
+            let read = check_killed().map_err(Errno::from).and_then(|()| Ok(rest.read(&mut buffer[..wanted])?));
+            let result = read.and_then(|()| transfer(&buffer[..wanted], done));
             match result {
                 Ok(bytes) => {
                     rest = rest.behind(bytes);
@@ -315,11 +316,15 @@ fn sendfile(arguments: &Arguments) -> Outcome {
     let mut done = 0;
     while done < count {
         let wanted = buffer.len().min(count - done);
-        let part = from.file().read(start.after(done), &mut buffer[..wanted], Wait::Until).and_then(|read| {
-            // Each part by itself reaches the limit, as on Linux.
-            let most = out.writable(out.position(), read)?;
-            if most == 0 { Ok(0) } else { out.write(&buffer[..most]) }
-        });
+        // Any signal ends it (Linux: `splice_from_pipe_next`).
+        let part = check_signals()
+            .map_err(|Interrupted| Errno::RESTART)
+            .and_then(|()| from.file().read(start.after(done), &mut buffer[..wanted], Wait::Until))
+            .and_then(|read| {
+                // Each part by itself reaches the limit, as on Linux.
+                let most = out.writable(out.position(), read)?;
+                if most == 0 { Ok(0) } else { out.write(&buffer[..most]) }
+            });
         match part {
             Ok(0) => break,
             Ok(bytes) => done += bytes,

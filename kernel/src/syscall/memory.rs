@@ -19,6 +19,7 @@ use crate::mm::region::Protection;
 use crate::mm::remap::Move;
 use crate::process;
 use crate::process::limits::Resource;
+use crate::task::HeedKill;
 use crate::user::{NoPages, Word, page_length, pages, pages_around};
 
 pub(super) const CALLS: Calls = &[
@@ -53,6 +54,7 @@ fn errno(error: MapError) -> Errno {
         MapError::TooLow => Errno::EPERM,
         MapError::NotToBeHad => Errno::EFAULT,
         MapError::Poisoned => Errno::EHWPOISON,
+        MapError::Killed => Errno::EINTR,
     }
 }
 
@@ -257,7 +259,8 @@ fn mincore(arguments: &Arguments) -> Outcome {
     let vector = vector.pointer::<u8>();
     let space = space()?;
     let mut answers = [0; PART];
-    for (index, part) in range.clone().step_by(PART * PAGE_SIZE).enumerate() {
+    for (index, part) in range.clone().step_by(PART * PAGE_SIZE).heed_kill().enumerate() {
+        let part = part?;
         let end = range.end.min(part + (PART * PAGE_SIZE) as u64);
         space.in_core(part..end, |page, is_here| answers[page] = u8::from(is_here)).map_err(errno)?;
         let pages = ((end - part) / PAGE) as usize;

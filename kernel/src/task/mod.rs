@@ -6,12 +6,14 @@
 //! after, so nobody continues a thread whose registers are not saved yet. Waiting is built on [`scheduler::park`] and
 //! [`scheduler::unpark`], which work like those of the standard library: an unpark that comes first is not lost.
 
+mod killed;
 mod mutex;
 pub mod scheduler;
 mod thread;
 pub mod time;
 mod wait;
 
+pub use killed::{HeedKill, Killed, check_killed, check_signals, is_killed};
 pub use mutex::{Mutex, MutexGuard};
 pub use scheduler::{current, preempt, yield_now};
 pub use thread::{Fatal, JoinHandle, Thread, begin, for_process, spawn, spawn_in};

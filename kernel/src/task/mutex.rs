@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::WaitQueue;
+use super::{Killed, WaitQueue, is_killed};
 use crate::sync::{Rank, acquire_rank, release_rank};
 
 /// A sleeping lock around a value.
@@ -35,6 +35,24 @@ impl<T> Mutex<T> {
         acquire_rank(self.rank as u8);
         self.waiters.wait_until(|| !self.locked.swap(true, Ordering::Acquire));
         MutexGuard { lock: self, not_send: PhantomData }
+    }
+
+    /// As [`Self::lock`], unless the task is killed before the lock is free (Linux: `mutex_lock_killable`).
+    ///
+    /// # Errors
+    /// [`Killed`].
+    pub fn lock_unless_killed(&self) -> Result<MutexGuard<'_, T>, Killed> {
+        acquire_rank(self.rank as u8);
+        let mut is_ours = false;
+        self.waiters.wait_until(|| {
+            is_ours = !self.locked.swap(true, Ordering::Acquire);
+            is_ours || is_killed()
+        });
+        if is_ours {
+            return Ok(MutexGuard { lock: self, not_send: PhantomData });
+        }
+        release_rank(self.rank as u8);
+        Err(Killed)
     }
 }
 

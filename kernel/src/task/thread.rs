@@ -29,6 +29,8 @@ pub enum Fatal {
     ReadFailed(quire_swap::Entry),
     /// No frame could be had for it (Linux: the out-of-memory killer's SIGKILL).
     OutOfMemory,
+    /// Its process was killed by then, or its memory has been taken away for that: nothing is served any more.
+    Killed,
     /// It touched an address that it has not mapped (Linux: SIGSEGV).
     NotMapped(u64),
     /// It did with an address what its mapping does not allow (Linux: SIGSEGV).

@@ -188,8 +188,8 @@ impl<M: Machine> Pool<M> {
 
     fn compact_class(&self, class: usize) -> u64 {
         let mut freed = 0;
-        // The lock is given back after each chain: others want to store and to free.
-        while self.empty_one_chain(&mut self.classes[class].lock()) {
+        // The lock is given back after each chain: others want to store and to free. A part of the work is of use, too.
+        while !M::is_killed() && self.empty_one_chain(&mut self.classes[class].lock()) {
             freed += GEOMETRIES[class].frames as u64;
         }
         freed

@@ -221,8 +221,7 @@ impl<M: Machine> Zram<M> {
             "idle" => {
                 let disk = self.initialised()?;
                 let age = if value == "all" { 0 } else { value.parse().map_err(|_| ZramError::Invalid)? };
-                disk.mark_idle(age);
-                Ok(())
+                Ok(disk.mark_idle(age)?)
             }
             "comp_algorithm" => {
                 Algorithms::check_first(value)?;
@@ -426,16 +425,13 @@ fn show_slots<M: Machine>(disk: &ZramDisk<M>) -> Result<String, ZramError> {
     // The slot, seconds, microseconds and letters, with what stands between and behind them.
     const LINE: usize = 12 + 1 + 12 + 1 + 6 + 1 + 6 + 1;
     let mut text = String::new();
-    let mut result = Ok(());
     disk.block_state(|slot, accessed, letters| {
-        result = result.and_then(|()| heap::make_room::<M>(&mut text, LINE));
-        if result.is_ok() {
-            // There is room for the line.
-            let _ = write!(text, "{slot:12} {accessed:12}.{:06} ", 0);
-            text.extend(letters);
-            text.push('\n');
-        }
-    });
-    result?;
+        heap::make_room::<M>(&mut text, LINE)?;
+        // There is room for the line.
+        let _ = write!(text, "{slot:12} {accessed:12}.{:06} ", 0);
+        text.extend(letters);
+        text.push('\n');
+        Ok(())
+    })?;
     Ok(text)
 }

@@ -13,6 +13,7 @@ use super::slot::{Content, Flag, Slot, SlotGuard};
 use super::statistics::Statistics;
 use crate::disk::{Claim, DeviceState};
 use crate::header::Page;
+use crate::killed::{HeedKill, Killed};
 use crate::machine::{IoError, Level, Machine};
 use crate::ratelimit::RateLimit;
 use crate::store::{Deflater, Encoding, Sparse, Store, StoreError, Stored, sum};
@@ -103,12 +104,28 @@ impl<M: Machine> ZramDisk<M> {
 
     /// Forgets pages, as discarding them and writing zeros to them does.
     pub fn discard(&self, pages: Range<u64>) {
-        let pages = pages.start..pages.end.min(self.pages());
-        // Linux counts each page, whether it was ever written or not.
-        self.statistics.notify_free.add(pages.end.saturating_sub(pages.start));
-        for (_, slot) in self.slots.present(pages) {
+        let pages = self.note_discarded(pages);
+        self.slots.present(pages).for_each(|(_, slot)| self.free(slot.lock()));
+    }
+
+    /// As [`Self::discard`], for a program.
+    ///
+    /// # Errors
+    /// [`ZramError::Killed`]; the rest of the pages stays.
+    pub fn discard_unless_killed(&self, pages: Range<u64>) -> Result<(), ZramError> {
+        let pages = self.note_discarded(pages);
+        for present in self.slots.present(pages).heed_kill::<M>() {
+            let (_, slot) = present?;
             self.free(slot.lock());
         }
+        Ok(())
+    }
+
+    /// Linux counts each page, whether it was ever written or not. Returns those that there are.
+    fn note_discarded(&self, pages: Range<u64>) -> Range<u64> {
+        let pages = pages.start..pages.end.min(self.pages());
+        self.statistics.notify_free.add(pages.end.saturating_sub(pages.start));
+        pages
     }
 
     /// The swap slot is free. Never waits: a slot that is busy keeps its page until it is written again.
@@ -122,20 +139,32 @@ impl<M: Machine> ZramDisk<M> {
     }
 
     /// Marks every stored page idle that was last accessed `age` seconds ago or earlier.
-    pub(super) fn mark_idle(&self, age: u32) {
+    ///
+    /// # Errors
+    /// [`Killed`].
+    pub(super) fn mark_idle(&self, age: u32) -> Result<(), Killed> {
         let now = M::seconds();
-        for (_, slot) in self.slots.present(0..self.pages()) {
+        for present in self.slots.present(0..self.pages()).heed_kill::<M>() {
+            let (_, slot) = present?;
             let mut slot = slot.lock::<M>();
             let is_object = matches!(slot.content(), Content::Stored(Stored::Object(_)));
             if is_object && now.saturating_sub(slot.accessed()) >= age {
                 slot.set(Flag::Idle);
             }
         }
+        Ok(())
     }
 
     /// Calls `line` for each slot that has a page: index, seconds of the last access, and a letter for each property.
-    pub(super) fn block_state(&self, mut line: impl FnMut(u32, u32, [char; 6])) {
-        for (index, slot) in self.slots.present(0..self.pages()) {
+    ///
+    /// # Errors
+    /// That of `line`; [`ZramError::Killed`].
+    pub(super) fn block_state(
+        &self,
+        mut line: impl FnMut(u32, u32, [char; 6]) -> Result<(), ZramError>,
+    ) -> Result<(), ZramError> {
+        for present in self.slots.present(0..self.pages()).heed_kill::<M>() {
+            let (index, slot) = present?;
             let slot = slot.lock::<M>();
             let content = slot.content();
             if content == Content::Empty {
@@ -152,8 +181,9 @@ impl<M: Machine> ZramDisk<M> {
             ];
             let accessed = slot.accessed();
             drop(slot);
-            line(index, accessed, letters);
+            line(index, accessed, letters)?;
         }
+        Ok(())
     }
 
     /// The right to write back or to compress again, which one at a time has.

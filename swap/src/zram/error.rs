@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::errno::Errno;
 use crate::heap::NoMemory;
+use crate::killed::Killed;
 use crate::machine::IoError;
 use crate::store::StoreError;
 
@@ -44,6 +45,8 @@ pub enum ZramError {
     Again,
     /// No memory.
     NoMemory,
+    /// The task was killed meanwhile; what was done until then stays.
+    Killed,
 }
 
 impl ZramError {
@@ -62,6 +65,7 @@ impl ZramError {
             Self::NoSpace => Errno::NoSpace,
             Self::Again => Errno::Again,
             Self::NoMemory => Errno::NoMemory,
+            Self::Killed => Errno::Interrupted,
         }
     }
 }
@@ -86,6 +90,7 @@ impl fmt::Display for ZramError {
             Self::Backing(error) => return write!(formatter, "backing device: {error}"),
             Self::Again => "busy with the same already",
             Self::NoMemory => "no memory",
+            Self::Killed => "interrupted",
         })
     }
 }
@@ -95,6 +100,12 @@ impl core::error::Error for ZramError {}
 impl From<NoMemory> for ZramError {
     fn from(NoMemory: NoMemory) -> Self {
         Self::NoMemory
+    }
+}
+
+impl From<Killed> for ZramError {
+    fn from(Killed: Killed) -> Self {
+        Self::Killed
     }
 }
 

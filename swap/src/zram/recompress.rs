@@ -9,6 +9,7 @@ use super::error::ZramError;
 use super::slot::{Content, Flag};
 use crate::header::{PAGE_SIZE, Page};
 use crate::heap;
+use crate::killed::HeedKill;
 use crate::machine::Machine;
 use crate::store::{Deflater, Encoding, HUGE, Object, Store, Stored};
 
@@ -80,7 +81,8 @@ impl<M: Machine> ZramDisk<M> {
         })?;
         let mut left = wanted.most;
         let mut result = Ok(());
-        for (_, slot) in selected {
+        for chosen in selected.into_iter().heed_kill::<M>() {
+            let (_, slot) = chosen?;
             if left == 0 {
                 break;
             }

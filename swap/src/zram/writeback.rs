@@ -13,6 +13,7 @@ use super::error::ZramError;
 use super::slot::{Content, Flag, SlotGuard};
 use crate::header::{PAGE_SIZE, Page};
 use crate::heap;
+use crate::killed::{HeedKill, Killed};
 use crate::machine::Machine;
 use crate::store::{Encoding, Object, Stored, sum};
 
@@ -69,7 +70,14 @@ impl<M: Machine> ZramDisk<M> {
         let selected = self.select_for_writeback(selection)?;
         let mut out = WriteOut::new::<M>(backing, manner.batch)?;
         let mut result = Ok(());
-        for (_, slot) in selected {
+        for chosen in selected.into_iter().heed_kill::<M>() {
+            let (_, slot) = match chosen {
+                Ok(chosen) => chosen,
+                Err(Killed) => {
+                    result = Err(ZramError::Killed);
+                    break;
+                }
+            };
             match self.gather(&mut out, slot, manner) {
                 Ok(true) => {}
                 Ok(false) => {
@@ -104,7 +112,8 @@ impl<M: Machine> ZramDisk<M> {
         is_meant: impl Fn(&SlotGuard<'_, M>, Content, Object) -> bool,
     ) -> Result<Vec<(u16, u32)>, ZramError> {
         let mut count = 0;
-        for (_, slot) in self.slots.present(range.clone()) {
+        for present in self.slots.present(range.clone()).heed_kill::<M>() {
+            let (_, slot) = present?;
             let mut slot = slot.lock::<M>();
             let content = slot.content();
             let Content::Stored(Stored::Object(object)) = content else { continue };
@@ -116,7 +125,8 @@ impl<M: Machine> ZramDisk<M> {
             }
         }
         let mut selected = heap::vector::<M, _>(count)?;
-        for (index, slot) in self.slots.present(range) {
+        for present in self.slots.present(range).heed_kill::<M>() {
+            let (index, slot) = present?;
             let slot = slot.lock::<M>();
             if let Content::Stored(Stored::Object(object)) = slot.content()
                 && slot.is(Flag::Chosen)

@@ -75,6 +75,7 @@ fn hold<M: Machine>(
         let is_there = first.is_some_and(|first| slots(first, folio.order()).any(|slot| slot == owner.slot()));
         return Ok(is_there.then_some(folio));
     }
+    users.gives_up().map_or(Ok(()), Err)?;
     if !users.has_room() {
         return Err(SwapOffError::NoMemory);
     }

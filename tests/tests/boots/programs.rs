@@ -109,8 +109,14 @@ fn a_group_pays_for_what_it_uses() {
 
 #[test]
 fn a_group_pays_for_what_it_uses_without_any_swap() {
-    let run = check("limits-group-without-swap", 1, Machine::new().memory(Size::mebibytes(40)));
+    let names = "limits-group-without-swap limits-group-locked";
+    let run = check(names, 2, Machine::new().memory(Size::mebibytes(40)));
     run.require(run.lines_with("none left in its group").next().is_some(), "the log does not say why");
+}
+
+#[test]
+fn what_was_never_touched_costs_nothing_to_walk() {
+    check("huge", 5, with_swap(Size::mebibytes(40), Size::mebibytes(16)));
 }
 
 #[test]

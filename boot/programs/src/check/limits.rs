@@ -27,6 +27,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("limits-memory-ends", memory_ends),
     ("limits-group", group),
     ("limits-group-without-swap", group_without_swap),
+    ("limits-group-locked", group_locked),
     ("limits-open-files", open_files),
     ("limits-mappings-listed", mappings_listed),
     ("limits-group-with-little-swap", group_with_little_swap),
@@ -157,6 +158,18 @@ fn group_without_swap() -> Outcome {
     let end = bystander.wait()?;
     require!(end == End::Killed(Signal::SIGTERM), "a process outside of the group gave {end}");
     Ok(())
+}
+
+/// What dies while it locks more than its group may have dies once.
+fn group_locked() -> Outcome {
+    let limits = [("memory.max", "8M"), ("memory.swap.max", "0")];
+    let lock = || i32::from(Memory::private(24 * MIB).and_then(|memory| memory.lock()).is_err());
+    in_group(limits, lock, |end| {
+        require!(end == End::Killed(Signal::SIGKILL), "locking 24 MiB in a group of 8 MiB gave {end}");
+        let killed = files::number(&format!("{GROUP}/memory.events"), "oom_kill")?;
+        require!(killed == 1, "the group counts {killed} processes ended for memory");
+        Ok(())
+    })
 }
 
 /// Processes that keep as many files open as they can: when the kernel has no memory for more they are refused, and

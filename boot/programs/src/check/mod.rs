@@ -19,6 +19,8 @@ mod frames;
 mod futexes;
 mod group_swap;
 mod handlers;
+mod huge;
+mod killed;
 mod limited;
 mod limits;
 mod locks;
@@ -98,6 +100,8 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         group_swap::CHECKS,
         futexes::CHECKS,
         handlers::CHECKS,
+        huge::CHECKS,
+        killed::CHECKS,
         limited::CHECKS,
         limited::SWAP_CHECKS,
         limits::CHECKS,

@@ -27,7 +27,7 @@ use crate::errno::Errno;
 use crate::fallible::{self, TryVec};
 use crate::process::this;
 use crate::swap::{self, Quire};
-use crate::task::WaitQueue;
+use crate::task::{HeedKill, WaitQueue, check_killed};
 use crate::user::Word;
 use crate::{disk, zram};
 
@@ -38,6 +38,8 @@ const ZRAM: u32 = 252;
 const VIRTIO: u32 = 254;
 /// How many minor numbers each virtio disk has.
 const VIRTIO_MINORS: u32 = 16;
+/// Pages that are discarded in one go: the device may take its time for each.
+const DISCARDED: usize = (1 << 30) / PAGE_SIZE;
 /// The unit in which programs may transfer without losing time; zram says a page.
 const SECTOR: u32 = 512;
 
@@ -168,10 +170,19 @@ impl Medium {
 
     fn discard(&self, pages: core::ops::Range<u64>) -> Result<(), Errno> {
         match self {
-            Self::Zram(zram) => zram.disk().ok_or(Errno::ENXIO)?.discard(pages),
-            Self::Disk(disk) => disk.discard(pages).map_err(|_| Errno::EOPNOTSUPP)?,
+            Self::Zram(zram) => {
+                let disk = zram.disk().ok_or(Errno::ENXIO)?;
+                disk.discard_unless_killed(pages).map_err(|error| error.errno().into())
+            }
+            Self::Disk(disk) => {
+                for start in pages.clone().step_by(DISCARDED).heed_kill() {
+                    let start = start?;
+                    let part = start..pages.end.min(start + DISCARDED as u64);
+                    disk.discard(part).map_err(|_| Errno::EOPNOTSUPP)?;
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn sector(&self) -> u32 {

@@ -260,7 +260,10 @@ impl Signals {
 
     /// Takes the next signal that does something.
     pub fn take_next(&mut self) -> Option<Delivery> {
-        while let Some((signal, info)) = self.pending.take(!self.mask) {
+        // What ends the process does so whatever came before it: work on its behalf has been given up already.
+        let fatal = self.fatal_pending();
+        let wanted = if fatal.is_empty() { !self.mask } else { fatal };
+        while let Some((signal, info)) = self.pending.take(wanted) {
             let action = self.actions.get(signal);
             if action.does_nothing(signal) || action.is_default() && self.unkillable {
                 continue;
@@ -333,14 +336,20 @@ impl Signals {
         self.pending.take(wanted & !Set::UNSTOPPABLE)
     }
 
+    /// The signals that are to be delivered and end the process.
+    fn fatal_pending(&self) -> Set {
+        let is_fatal = |signal: &Signal| self.actions.get(*signal).is_fatal(*signal) && !self.unkillable;
+        let deliverable = self.pending.set() & !self.mask;
+        deliverable.iter().filter(is_fatal).fold(Set::EMPTY, |set, signal| set | Set::of(&[signal]))
+    }
+
     /// What others may know without the lock.
     pub fn standing(&self) -> Standing {
         let deliverable = self.pending.set() & !self.mask;
-        let fatal = |signal| self.actions.get(signal).is_fatal(signal) && !self.unkillable;
         let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
         Standing(
             bit(!(deliverable | self.pending.set() & self.awaited).is_empty(), Standing::INTERRUPTED)
-                | bit(deliverable.iter().any(fatal), Standing::KILLED)
+                | bit(!self.fatal_pending().is_empty(), Standing::KILLED)
                 | bit(self.stopped, Standing::STOPPED)
                 | bit(self.saved_mask.is_some(), Standing::MASK_SAVED),
         )
