@@ -1,7 +1,7 @@
 //! [`Swap`]: all areas together, and the calls that the kernel makes.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 use spin::{Once, RwLock};
 
@@ -275,6 +275,21 @@ impl<M: Machine> Swap<M> {
             && let Some(folio) = area.lookup(entry.slot())
         {
             area.drop_if_unused(&folio);
+        }
+    }
+
+    /// Unlocks a folio that stays where it is. Whoever gave its last count back meanwhile could not lock it, and left its slots to
+    /// this; the reference by which that task found the folio may still be there, so the folio's references do not tell whether it
+    /// is of use: `is_mapped` does, which is asked only when no word holds the slots.
+    pub fn put_back(&self, folio: Locked<M::Folio>, is_mapped: impl FnOnce(&M::Folio) -> bool) {
+        let folio = folio.unlock();
+        // The other task lowers the count and then tries the lock; this gives the lock back and then looks at the count.
+        fence(Ordering::SeqCst);
+        if let Some(entry) = folio.state().entry()
+            && self.count(entry) == 0
+            && !is_mapped(&folio)
+        {
+            self.drop_if_unused(entry);
         }
     }
 

@@ -641,6 +641,9 @@ impl Object {
         {
             let mut pages = self.pages.lock();
             if pages.get(index) != expected {
+                drop(pages);
+                // Whoever took the entry away could not lock the folio: if it was the last, the slot is for this to free.
+                swap::core().try_free_slot(&folio);
                 return Ok(None);
             }
             if pages.set(index, leaf(folio.frame(), Flags::PRESENT)) {

@@ -266,7 +266,7 @@ fn unmap_of_object(
 ) -> Option<Locked<Folio>> {
     let stays = object.stays().then_some(List::Unevictable);
     if let Some(stays) = stays.or_else(|| marks_of(object.mappers(), index, &folio).list(list)) {
-        lru::add(&folio, stays);
+        put_back(folio, stays);
         return None;
     }
     let mut dirty = folio.state().is(FolioFlag::Dirty);
@@ -331,7 +331,7 @@ impl Leaving<'_> {
             Written::Unused(folio) => self.gone.push(folio.unlock()),
             Written::Refused(folio) => {
                 reclaim::write_failed();
-                lru::add(&folio, List::Active);
+                put_back(folio, List::Active);
             }
         }
         reclaim::write_is_over();
@@ -351,12 +351,21 @@ impl Leaving<'_> {
 }
 
 /// Puts a folio back that stays. Whoever dropped its last word meanwhile could not lock it, and left it to this.
-fn put_back(folio: Locked<Folio>, list: List) {
+pub(super) fn put_back(folio: Locked<Folio>, list: List) {
     lru::add(&folio, list);
-    let folio = folio.unlock();
-    if folio.state().is(FolioFlag::InCache) && folio.references() <= 2 {
-        swap::forget_folio(folio);
+    swap::core().put_back(folio, is_mapped);
+}
+
+/// Whether a word maps the folio.
+fn is_mapped(folio: &Folio) -> bool {
+    let mut owners = Owners::default();
+    let mut is_mapped = false;
+    if let Some(Owned { owner, index }) = folio.owned()
+        && let Some(owner) = owners.find(owner)
+    {
+        owners.get(owner).mappers().for_each_word_of(index, folio.frame(), |_, _| is_mapped = true);
     }
+    is_mapped
 }
 
 /// Frees a page that is as its source has it, or that its object has forgotten.

@@ -135,6 +135,31 @@ fn a_page_is_given_up_while_another_task_faults_on_it() {
 }
 
 #[test]
+fn a_page_is_given_up_while_reclaim_puts_it_back() {
+    explore(|world| {
+        let word = swapped_out(world, 5);
+        let entry = Entry::from_word(word).unwrap();
+        let (swap, memory, disk) = (world.swap, world.memory, Arc::clone(&world.disk));
+        let device = thread::spawn(move || {
+            memory.enter();
+            while !disk.run_one() {
+                thread::yield_now();
+            }
+        });
+        drop(swap.fault_in(entry, 0, None).expect("the slot is counted"));
+        device.join().unwrap();
+        let reclaim = thread::spawn(move || {
+            memory.enter();
+            if let Some(Ok(folio)) = swap.lookup(entry).map(Locked::try_lock) {
+                swap.put_back(folio, |_| false);
+            }
+        });
+        give_up(world, word);
+        reclaim.join().unwrap();
+    });
+}
+
+#[test]
 fn a_zero_page_is_given_up_while_it_is_filled_ahead() {
     explore(|world| {
         let words = [0, 1].map(|_| {

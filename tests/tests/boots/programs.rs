@@ -115,6 +115,11 @@ fn a_group_pays_for_what_it_uses_without_any_swap() {
 }
 
 #[test]
+fn who_is_killed_in_a_long_call_does_no_more_of_it() {
+    check("killed", 10, with_swap(Size::mebibytes(64), Size::mebibytes(128)));
+}
+
+#[test]
 fn what_was_never_touched_costs_nothing_to_walk() {
     check("huge", 5, with_swap(Size::mebibytes(40), Size::mebibytes(16)));
 }

@@ -147,7 +147,10 @@ fn dies_midway(name: &str, pages: usize, progress: &Progress<'_>, work: Work<'_>
         let all = last.saturating_sub(before);
         // Without a mark at the kill, the child had gone before it could be made.
         let late = at_kill.map_or(0, |at_kill| last.saturating_sub(at_kill));
-        require!(late <= LATE, "{name}: {late} of {pages} pages were done after the kill");
+        require!(
+            late <= LATE,
+            "{name}: {late} of {pages} pages were done after the kill: {before} before, {done} seen, {at_kill:?}, {last}"
+        );
         if all < pages * 9 / 10 {
             return Ok(());
         }
@@ -294,7 +297,7 @@ fn drained(source: *mut c_void) -> Outcome {
     outcome
 }
 
-/// A zram device of its own: what is zeroed, written, read and discarded.
+/// A zram device of its own: what is written, discarded, zeroed and read.
 fn device() -> Outcome {
     const ZERO_OUT: libc::c_ulong = 0x127f;
     const DISCARD: libc::c_ulong = 0x1277;
@@ -309,25 +312,23 @@ fn device() -> Outcome {
         // SAFETY: the requests read two words.
         unsafe { libc::ioctl(disk.as_raw_fd(), request, range.as_ptr()) == 0 }
     };
-    let source = fresh(PAGES, 0).ok_or("no room for a mapping")?;
+    let source = fresh(SIZE, libc::MAP_NORESERVE).ok_or("no room for a mapping")?;
+    // SAFETY: the memory is mapped.
+    let fill = || unsafe { libc::pwrite(disk.as_raw_fd(), source, SIZE * PAGE, 0) == (SIZE * PAGE).cast_signed() };
     let stored = || Ok(files::numbers(&attribute("mm_stat"))?[0] / PAGE as u64);
     let gone = || Ok(SIZE as u64 - stored()?);
-    dies_midway("BLKZEROOUT", SIZE, &Progress::Counter(&stored), &|gate| {
+    dies_midway("write to zram", SIZE, &Progress::Counter(&stored), &|gate| {
         let is_empty = control(DISCARD);
         gate.wait();
-        status(is_empty && control(ZERO_OUT))
+        status(is_empty && fill())
     })?;
-    dies_midway("BLKDISCARD", SIZE, &Progress::Counter(&gone), &|gate| {
-        let is_full = control(ZERO_OUT);
-        gate.wait();
-        status(is_full && control(DISCARD))
-    })?;
-    dies_midway("write to zram", PAGES, &Progress::Counter(&stored), &|gate| {
-        let is_empty = control(DISCARD);
-        gate.wait();
-        // SAFETY: the memory is mapped.
-        status(is_empty && unsafe { libc::pwrite(disk.as_raw_fd(), source, PAGES * PAGE, 0) > 0 })
-    })?;
+    for (name, request) in [("BLKDISCARD", DISCARD), ("BLKZEROOUT", ZERO_OUT)] {
+        dies_midway(name, SIZE, &Progress::Counter(&gone), &|gate| {
+            let is_full = fill();
+            gate.wait();
+            status(is_full && control(request))
+        })?;
+    }
     into_fresh("read of zram", &|start| {
         // SAFETY: the memory is used for nothing else.
         unsafe { libc::pread(disk.as_raw_fd(), start, PAGES * PAGE, 0) > 0 }

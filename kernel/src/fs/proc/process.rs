@@ -306,7 +306,6 @@ fn limits(process: &Process, out: &mut String) -> Result<(), Errno> {
 
 /// `/proc/PID/status`
 fn status(process: &Process, out: &mut String) -> Result<(), Errno> {
-    let usage = usage(process);
     let (letter, word) = state(process);
     let (pid, parent) = (process.pid(), process.parent());
     print(out, format_args!("Name:\t{}\nState:\t{letter} ({word})\n", process.name()))?;
@@ -321,7 +320,9 @@ fn status(process: &Process, out: &mut String) -> Result<(), Errno> {
         print(out, format_args!("{group} "))?;
     }
     out.try_push_str("\n")?;
-    if matches!(process.life(), Life::Runs) {
+    // As on Linux, not of one that is on its way out and has left its memory.
+    if let Some(space) = process.space() {
+        let usage = space.usage();
         for (name, pages) in [
             ("VmPeak", usage.mapped),
             ("VmSize", usage.mapped),
