@@ -70,8 +70,9 @@ impl Holder {
         self.process.pid() != process::INIT && group::is_within(self.process.memory_group(), group)
     }
 
+    /// Also once it has taken its signal and only gives back what it has.
     fn is_killed(&self) -> bool {
-        self.process.standing().is_killed()
+        self.process.standing().is_killed() || self.space.is_reaped()
     }
 
     /// Its memory is its parent's, which waits for it.
@@ -148,7 +149,8 @@ pub(super) fn give_up_own(is_over: impl Fn() -> bool) -> bool {
 
 /// Those that were killed before and whose memory nobody else uses, but for those that were given up.
 fn dying(number: u8) -> impl Iterator<Item = Holder> {
-    let is_used = |space| holders().any(|other| Arc::ptr_eq(&other.space, space) && !other.is_killed());
+    let is_used =
+        |space: &Arc<AddressSpace>| holders().any(|other| Arc::ptr_eq(&other.space, space) && !other.is_killed());
     holders().filter(move |holder| {
         let is_meant = holder.is_in_question(number) && holder.is_killed() && !holder.space.is_given_up();
         is_meant && !is_used(&holder.space)

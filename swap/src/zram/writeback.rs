@@ -13,7 +13,7 @@ use super::error::ZramError;
 use super::slot::{Content, Flag, SlotGuard};
 use crate::header::{PAGE_SIZE, Page};
 use crate::heap;
-use crate::killed::{HeedKill, Killed};
+use crate::killed::HeedKill;
 use crate::machine::Machine;
 use crate::store::{Encoding, Object, Stored, sum};
 
@@ -71,12 +71,9 @@ impl<M: Machine> ZramDisk<M> {
         let mut out = WriteOut::new::<M>(backing, manner.batch)?;
         let mut result = Ok(());
         for chosen in selected.into_iter().heed_kill::<M>() {
-            let (_, slot) = match chosen {
-                Ok(chosen) => chosen,
-                Err(Killed) => {
-                    result = Err(ZramError::Killed);
-                    break;
-                }
+            let Ok((_, slot)) = chosen else {
+                result = Err(ZramError::Killed);
+                break;
             };
             match self.gather(&mut out, slot, manner) {
                 Ok(true) => {}

@@ -27,7 +27,7 @@ use crate::errno::Errno;
 use crate::fallible::{self, TryVec};
 use crate::process::this;
 use crate::swap::{self, Quire};
-use crate::task::{HeedKill, WaitQueue, check_killed};
+use crate::task::{HeedKill, WaitQueue};
 use crate::user::Word;
 use crate::{disk, zram};
 

@@ -273,6 +273,8 @@ impl Signals {
             } else if signal.default_action() == DefaultAction::Stop {
                 Delivery::Stop(signal)
             } else {
+                // Nothing comes after this: what the process does in its memory on its way out is still served.
+                self.pending.discard(!Set::EMPTY);
                 Delivery::End(signal)
             });
         }
