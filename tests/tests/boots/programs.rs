@@ -90,6 +90,11 @@ fn every_call_and_every_request_ends_with_an_answer() {
 }
 
 #[test]
+fn paths_and_arguments_of_any_length_are_refused_or_served() {
+    check("heap-deep-directories heap-long-words", 2, Machine::new());
+}
+
+#[test]
 fn programs_that_take_all_memory_are_ended_and_others_live() {
     let machine = with_swap(Size::mebibytes(40), Size::mebibytes(16));
     let run = check("bad-fork-until-memory-ends bad-touch-1-tib limits-memory-ends", 3, machine);

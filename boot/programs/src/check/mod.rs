@@ -19,6 +19,7 @@ mod frames;
 mod futexes;
 mod group_swap;
 mod handlers;
+mod heap;
 mod huge;
 mod killed;
 mod limited;
@@ -100,6 +101,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         group_swap::CHECKS,
         futexes::CHECKS,
         handlers::CHECKS,
+        heap::CHECKS,
         huge::CHECKS,
         killed::CHECKS,
         limited::CHECKS,

@@ -1,0 +1,330 @@
+//! When the kernel has no memory for itself: calls are refused with an error, lose nothing, and work again afterwards.
+//!
+//! `/proc/self/fail-nth` makes each allocation of a call fail in its turn, the first, the second, and so on until the call has
+//! no more of them; so each is seen to be one that may fail. Linux has that file if it was built for it.
+
+use std::{
+    env,
+    ffi::{CString, OsStr},
+    fs::{self, File, create_dir_all},
+    io::{Read, Write},
+    os::unix::{ffi::OsStrExt, fs::symlink},
+    path::Path,
+    ptr,
+};
+
+use nix::{
+    errno::Errno,
+    libc,
+    mount::{MsFlags, mount, umount},
+    sys::mman::MapFlags,
+    unistd::{Gid, Uid, chdir, execve, pipe, setgid, setgroups, setuid},
+};
+
+use super::{Check, Outcome, bad::is_small, calls, require, require_success};
+use crate::{
+    files,
+    memory::{Memory, PAGE},
+    process::{Child, End},
+};
+
+pub(super) const CHECKS: &[Check] = &[
+    ("heap-deep-directories", deep_directories),
+    ("heap-long-words", arguments),
+    ("heap-words-from-swap", arguments_from_swap),
+    ("heap-every-failure", every_failure),
+    ("heap-full", full),
+];
+
+const DIRECTORY: &str = "/tmp/heap";
+/// An ordinary user.
+const PERSON: u32 = 1000;
+const FAIL_NTH: &str = "/proc/self/fail-nth";
+
+/// Goes down into new directories with the longest names, `most` at most, until one is refused; says how deep it is.
+fn go_down(most: usize) -> usize {
+    let name = "d".repeat(255);
+    (0..most).take_while(|_| fs::create_dir(&name).is_ok() && chdir(&*name).is_ok()).count()
+}
+
+/// Comes up again, and takes the directories away.
+fn come_up(depth: usize) -> Outcome {
+    let name = "d".repeat(255);
+    for _ in 0..depth {
+        chdir("..")?;
+        fs::remove_dir(&name)?;
+    }
+    Ok(())
+}
+
+fn raw_getcwd(buffer: &mut [u8]) -> Result<i64, Errno> {
+    // SAFETY: the buffer is as long as is said.
+    Errno::result(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) })
+}
+
+fn deep_directories() -> Outcome {
+    let start = env::temp_dir().join("heap-deep");
+    create_dir_all(&start)?;
+    chdir(&*start)?;
+    let mut buffer = vec![0; 1 << 21];
+    let depth = go_down(3769);
+    require!(depth > 20, "only {depth} directories can be nested");
+    let outcome = raw_getcwd(&mut buffer);
+    require!(outcome == Err(Errno::ENAMETOOLONG), "getcwd at depth {depth} gave {outcome:?}");
+    let shown = fs::read_link("/proc/self/cwd").err().and_then(|error| error.raw_os_error());
+    require!(shown == Some(libc::ENAMETOOLONG), "reading the link to it gave {shown:?}");
+    // What is opened by a short name is not too long. It may be one file too much.
+    drop(File::create("file"));
+    let _ = fs::remove_file("file");
+    come_up(depth)?;
+    let length = raw_getcwd(&mut buffer)?;
+    require!(raw_getcwd(&mut buffer[..length as usize - 1]) == Err(Errno::ERANGE), "a short buffer was long enough");
+    fs::remove_dir(&start)?;
+    Ok(())
+}
+
+/// Starts this program with these arguments and this environment, to say nothing; why that is refused.
+fn start_with(arguments: &[CString], environment: &[CString]) -> i32 {
+    let null = File::options().write(true).open("/dev/null");
+    if null.is_ok_and(|null| nix::unistd::dup2_stdout(&null).is_ok()) {
+        let program = env::current_exe().ok().and_then(|path| CString::new(path.as_os_str().as_bytes()).ok());
+        let Some(program) = program else { return 1 };
+        let Err(error) = execve(&program, arguments, environment);
+        return error as i32;
+    }
+    1
+}
+
+fn lists(extra: impl IntoIterator<Item = usize>) -> (Vec<CString>, Vec<CString>) {
+    let text = |bytes: usize| CString::new(vec![b'x'; bytes]).expect("there is no zero in it");
+    let arguments = [c"check", c"--ids"].map(CString::from).to_vec();
+    (arguments, extra.into_iter().map(text).collect())
+}
+
+/// A word may have 128 KiB with its zero, all words and their pointers a quarter of what the stack may have.
+fn arguments() -> Outcome {
+    const WORD: usize = 128 << 10;
+    for (words, expected) in [
+        (vec![WORD - 1], 0),
+        (vec![WORD], libc::E2BIG),
+        (vec![WORD - 1; 15], 0),
+        (vec![WORD - 1; 16], libc::E2BIG),
+        (vec![3; 200_000], libc::E2BIG),
+    ] {
+        let what = format!("{} words of {} bytes", words.len(), words[0]);
+        let (arguments, environment) = lists(words);
+        let end = Child::start(|| start_with(&arguments, &environment))?.wait()?;
+        require!(end == End::Exited(expected), "{what} gave {end}, not {expected}");
+    }
+    Ok(())
+}
+
+fn arguments_from_swap() -> Outcome {
+    require!(is_small()?, "this machine is too large to fill");
+    let mut children = Vec::new();
+    for _ in 0..40 {
+        let child = Child::start(|| {
+            let (arguments, environment) = lists([127 << 10]);
+            let bytes = environment[0].as_bytes_with_nul();
+            let start = bytes.as_ptr() as usize / PAGE * PAGE;
+            // SAFETY: advice changes no contents.
+            unsafe { libc::madvise(ptr::with_exposed_provenance_mut(start), bytes.len(), libc::MADV_PAGEOUT) };
+            start_with(&arguments, &environment)
+        });
+        match child {
+            Ok(child) => children.push(child),
+            Err(Errno::EAGAIN | Errno::ENOMEM) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    require!(!children.is_empty(), "not one child was started");
+    for child in children {
+        let end = child.wait()?;
+        let refused = End::Exited(libc::ENOMEM);
+        require!(end == End::Exited(0) || end == refused, "a program that was started with 127 KiB gave {end}");
+    }
+    Ok(())
+}
+
+/// Does `work` with its first allocation refused, then with its second, and so on, until all of them are granted.
+fn refuse_each(what: &str, work: impl Fn() -> Outcome) -> Outcome {
+    for nth in 1..2000_u32 {
+        files::set(FAIL_NTH, &nth.to_string())?;
+        let outcome = work();
+        // Reading takes memory, too: that it is refused says that it was not before.
+        let left = fs::read_to_string(FAIL_NTH);
+        files::set(FAIL_NTH, "0")?;
+        if !left.is_ok_and(|left| left.trim() == "0") {
+            return outcome.map_err(|super::Failure(why)| super::Failure(format!("{what}: {why}")));
+        }
+    }
+    require!(false, "{what}: there is no end to what it allocates");
+    Ok(())
+}
+
+fn list(path: &str) -> Outcome {
+    for entry in fs::read_dir(path)? {
+        entry?;
+    }
+    Ok(())
+}
+
+fn read(path: &str) -> Outcome {
+    let mut text = [0; 4096];
+    let mut file = File::open(path)?;
+    while file.read(&mut text)? > 0 {}
+    Ok(())
+}
+
+/// Works also where an earlier attempt got half way.
+fn anew(path: &str, make: impl Fn(&str) -> Outcome, remove: impl Fn(&str) -> Outcome) -> Outcome {
+    if Path::new(path).symlink_metadata().is_ok() {
+        remove(path)?;
+    }
+    make(path)?;
+    remove(path)
+}
+
+fn every_failure() -> Outcome {
+    require!(is_small()?, "this machine is too large to be a guest");
+    if !Path::new(FAIL_NTH).exists() {
+        // A kernel for measuring, which does not have it.
+        return Ok(());
+    }
+    create_dir_all(DIRECTORY)?;
+    chdir(DIRECTORY)?;
+    fs::write("file", [b'x'; 10_000])?;
+    let unit = |result: std::io::Result<()>| Ok(result?);
+    let works: &[(&str, &dyn Fn() -> Outcome)] = &[
+        ("stat", &|| Ok(fs::metadata("file").map(drop)?)),
+        ("open", &|| Ok(File::open("file").map(drop)?)),
+        ("read", &|| read("file")),
+        ("write", &|| Ok(File::options().write(true).open("file")?.write_all(&[1; 5000])?)),
+        ("create", &|| anew("new", |path| Ok(fs::write(path, "text")?), |path| unit(fs::remove_file(path)))),
+        ("mkdir", &|| anew("directory", |path| unit(fs::create_dir(path)), |path| unit(fs::remove_dir(path)))),
+        ("symlink", &|| {
+            anew(
+                "link",
+                |path| Ok(symlink("file", path).and_then(|()| read_through(path))?),
+                |path| unit(fs::remove_file(path)),
+            )
+        }),
+        ("link", &|| anew("second", |path| unit(fs::hard_link("file", path)), |path| unit(fs::remove_file(path)))),
+        ("rename", &|| {
+            if !Path::new("file").exists() {
+                fs::rename("moved", "file")?;
+            }
+            fs::rename("file", "moved")?;
+            unit(fs::rename("moved", "file"))
+        }),
+        ("list", &|| list(DIRECTORY)),
+        ("getcwd", &|| Ok(raw_getcwd(&mut [0; 4096]).map(drop)?)),
+        ("pipe", &|| {
+            let (mut read, mut write) = pipe().map(|(read, write)| (File::from(read), File::from(write)))?;
+            write.write_all(&[7; 5000])?;
+            Ok(read.read_exact(&mut [0; 5000])?)
+        }),
+        ("map", &|| {
+            let mut memory = Memory::shared(4)?;
+            memory.touch(1);
+            let mut own = Memory::map(4, MapFlags::MAP_PRIVATE)?;
+            own.touch(2);
+            own.resize(64)?;
+            Ok(own.lock()?)
+        }),
+        ("fork", &|| {
+            let end = Child::start(|| 0)?.wait()?;
+            require!(end == End::Exited(0), "a child gave {end}");
+            Ok(())
+        }),
+        ("groups", &|| Ok(setgroups(&[3, 2, 1].map(Gid::from_raw))?)),
+        ("setuid", &|| Ok(setuid(Uid::from_raw(0))?)),
+        ("mount", &|| {
+            create_dir_all("place")?;
+            let _ = umount("place");
+            mount(Some("none"), "place", Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
+            Ok(umount("place")?)
+        }),
+        ("group", &|| {
+            anew("/sys/fs/cgroup/heap", |path| unit(fs::create_dir(path)), |path| unit(fs::remove_dir(path)))
+        }),
+        ("proc", &|| list("/proc")),
+        ("proc/self", &|| list("/proc/self")),
+        ("proc/self/fd", &|| list("/proc/self/fd")),
+        ("maps", &|| read("/proc/self/maps")),
+        ("status", &|| read("/proc/self/status")),
+        ("stat of proc", &|| read("/proc/self/stat")),
+        ("cmdline", &|| read("/proc/self/cmdline")),
+        ("mounts", &|| read("/proc/mounts")),
+        ("meminfo", &|| read("/proc/meminfo")),
+        ("vmstat", &|| read("/proc/vmstat")),
+        ("swaps", &|| read("/proc/swaps")),
+        ("uuid", &|| read("/proc/sys/kernel/random/uuid")),
+        ("sys", &|| list("/sys/block")),
+        ("sys of zram", &|| list("/sys/block/zram0")),
+        ("sys of a disk", &|| read("/sys/block/vda/stat")),
+        ("cgroup", &|| list("/sys/fs/cgroup")),
+        ("processes of a group", &|| read("/sys/fs/cgroup/cgroup.procs")),
+        ("disk", &|| Ok(File::open("/dev/vda")?.read_exact(&mut [0; 512])?)),
+        ("terminal", &|| Ok(File::open("/dev/console").map(drop)?)),
+        ("random", &|| Ok(File::open("/dev/urandom")?.read_exact(&mut [0; 64])?)),
+        ("swapon", &|| {
+            let (on, off) = (libc::SYS_swapon, libc::SYS_swapoff);
+            // SAFETY: the paths end in zeros.
+            unsafe { libc::syscall(off, c"/dev/vda".as_ptr()) };
+            // SAFETY: as above.
+            Errno::result(unsafe { libc::syscall(on, c"/dev/vda".as_ptr(), 0) })?;
+            // SAFETY: as above.
+            Ok(Errno::result(unsafe { libc::syscall(off, c"/dev/vda".as_ptr()) }).map(drop)?)
+        }),
+    ];
+    for (what, work) in works {
+        // Apart, because a program may be ended for want of memory in a page fault.
+        require_success(what, || refuse_each(what, work))?;
+    }
+    // Starting a program ends the count with the old one: each attempt is a child.
+    for nth in 1..300_u32 {
+        let end = Child::start(|| {
+            let (arguments, environment) = lists([3000]);
+            if files::set(FAIL_NTH, &nth.to_string()).is_err() { 1 } else { start_with(&arguments, &environment) }
+        })?
+        .wait()?;
+        if end == End::Exited(0) {
+            chdir("/")?;
+            fs::remove_dir_all(DIRECTORY)?;
+            return Ok(());
+        }
+    }
+    require!(false, "no program could be started, however late memory ended");
+    Ok(())
+}
+
+fn read_through(path: &str) -> std::io::Result<()> {
+    fs::read_link(path)?;
+    fs::metadata(path).map(drop)
+}
+
+/// An ordinary user takes all that the kernel gives for names, then makes every call.
+fn full() -> Outcome {
+    require!(is_small()?, "this machine is too large to fill");
+    create_dir_all("/tmp/heap-full")?;
+    fs::set_permissions("/tmp/heap-full", std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
+    require_success("a user who fills the heap", || {
+        setgroups(&[])?;
+        setgid(Gid::from_raw(PERSON))?;
+        setuid(Uid::from_raw(PERSON))?;
+        chdir("/tmp/heap-full")?;
+        let depth = go_down(1000);
+        let names = (0..100_000)
+            .take_while(|name| File::create(OsStr::from_bytes(format!("{name:0250}").as_bytes())).is_ok())
+            .count();
+        println!("  {depth} directories and {names} files, then nothing more");
+        calls::every_number_as(PERSON)?;
+        for name in 0..names {
+            fs::remove_file(format!("{name:0250}"))?;
+        }
+        come_up(depth)
+    })?;
+    fs::remove_dir("/tmp/heap-full")?;
+    Ok(())
+}
