@@ -44,6 +44,8 @@ macro_rules! ranks {
 ranks! {
     /// A value that is copied and replaced as a whole: [`Snapshot`].
     Snapshot = 0,
+    /// The part of the heap that a memory group is charged: objects are dropped while holding anything.
+    Account,
     /// The console: anybody may log while holding anything.
     Console,
     /// The run queue; held across a context switch.

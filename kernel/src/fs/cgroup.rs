@@ -19,7 +19,7 @@ use super::synthetic::{Directory, Entries, Item, Synthetic, line, list, number, 
 use crate::command_line::parse_size;
 use crate::errno::Errno;
 use crate::fallible::{self, TryVec};
-use crate::mm::group::{Event, Group};
+use crate::mm::group::{Event, Group, Uses};
 use crate::process;
 use crate::sync::Rank;
 use crate::task::Mutex;
@@ -145,6 +145,7 @@ fn files(group: &Arc<Group>, inside: &Arc<Mutex<Inside>>) -> Result<Entries, Err
         ("memory.events".into(), shown(events)?),
         ("memory.max".into(), limit(Group::max, Group::set_max)?),
         ("memory.peak".into(), shown(|group, out| line(out, group.peak()))?),
+        ("memory.stat".into(), shown(statistics)?),
         ("memory.swap.current".into(), shown(|group, out| line(out, group.swap_current()))?),
         (
             "memory.swap.events".into(),
@@ -161,6 +162,21 @@ fn files(group: &Arc<Group>, inside: &Arc<Mutex<Inside>>) -> Result<Entries, Err
 fn events(group: &Group, out: &mut String) -> Result<(), Errno> {
     let [max, oom, kill] = [Event::Max, Event::OutOfMemory, Event::Kill].map(|event| group.events(event));
     print(out, format_args!("low 0\nhigh 0\nmax {max}\noom {oom}\noom_kill {kill}\n"))
+}
+
+fn statistics(group: &Group, out: &mut String) -> Result<(), Errno> {
+    let Uses { anonymous, file, stacks, tables, heap } = group.uses();
+    let lines = [
+        ("anon", anonymous),
+        ("file", file),
+        ("kernel", stacks + tables + heap),
+        ("kernel_stack", stacks),
+        ("pagetables", tables),
+        ("slab_reclaimable", 0),
+        ("slab_unreclaimable", heap),
+        ("slab", heap),
+    ];
+    lines.into_iter().try_for_each(|(name, bytes)| print(out, format_args!("{name} {bytes}\n")))
 }
 
 fn bytes_or_max(value: &str) -> Result<Option<u64>, Errno> {

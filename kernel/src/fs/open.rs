@@ -19,6 +19,8 @@ use super::poll::Ready;
 use super::position::{Position, Whence};
 use crate::errno::Errno;
 use crate::fallible::{self, NoMemory, TryVec};
+use crate::mm::charge::Charge;
+use crate::mm::physical;
 use crate::process;
 use crate::process::limits::{self, Resource};
 use crate::sync::Rank;
@@ -27,6 +29,29 @@ use crate::user::Word;
 
 /// The most files that a process has open, unless it may have fewer.
 pub const FILES_MAX: usize = limits::FILES_MAX as usize;
+
+/// The least that `fs.file-max` is at first (Linux: `NR_FILE`).
+const LEAST_FILES: u64 = 8192;
+
+/// How many files are open in all.
+static OPEN: AtomicU64 = AtomicU64::new(0);
+/// `fs.file-max`; 0 until it is set.
+static MOST: AtomicU64 = AtomicU64::new(0);
+
+/// How many files are open in all, and how many may be unless root opens more (Linux: `fs/file_table.c`): at first, a tenth of
+/// memory would hold them, taken as 1 KiB each.
+pub fn totals() -> (u64, u64) {
+    let most = match MOST.load(Ordering::Relaxed) {
+        0 => (physical::managed_frames() as u64 * 4 / 10).max(LEAST_FILES),
+        most => most,
+    };
+    (OPEN.load(Ordering::Relaxed), most)
+}
+
+/// Sets `fs.file-max`.
+pub fn set_most(files: u64) {
+    MOST.store(files.max(1), Ordering::Relaxed);
+}
 
 /// What an open file takes of the heap, roughly: itself, what it was opened as, its node.
 const OPEN_BYTES: usize = 512;
@@ -45,6 +70,7 @@ pub struct OpenFile {
     position: AtomicU64,
     /// Whether it has ever asked for a lock.
     may_have_locks: AtomicBool,
+    _charge: Charge,
 }
 
 impl Drop for OpenFile {
@@ -52,6 +78,7 @@ impl Drop for OpenFile {
         if *self.may_have_locks.get_mut() {
             lock::forget_open_file(self.number(), self.node.metadata().identity());
         }
+        OPEN.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -59,13 +86,27 @@ impl OpenFile {
     /// `node` opened as `file` with the flags of `open(2)`; `path` is shown to those who ask what is open.
     ///
     /// # Errors
-    /// `ENFILE`: more open files would leave too little of the heap.
+    /// `ENFILE` when as many are open as may be, and `ENOMEM`.
     pub fn new(node: Handle, file: Arc<dyn File>, path: &[u8], flags: u32) -> Result<Arc<Self>, Errno> {
-        fallible::ask(OPEN_BYTES + path.len()).map_err(|_| Errno::ENFILE)?;
+        let (open, most) = totals();
+        let is_roots = || process::current().is_none_or(|process| process.identity().is_superuser());
+        if open >= most && !is_roots() {
+            return Err(Errno::ENFILE);
+        }
+        let charge = Charge::new(OPEN_BYTES + path.len()).map_err(|_| Errno::ENOMEM)?;
         let path = fallible::boxed_slice(path)?;
         let flags = AtomicU32::new(flags & !ONLY_FOR_OPENING);
-        let may_have_locks = AtomicBool::new(false);
-        Ok(fallible::shared(Self { node, file, path, flags, position: AtomicU64::new(0), may_have_locks })?)
+        // From here on, what is dropped is counted.
+        OPEN.fetch_add(1, Ordering::Relaxed);
+        Ok(fallible::shared(Self {
+            node,
+            file,
+            path,
+            flags,
+            position: AtomicU64::new(0),
+            may_have_locks: AtomicBool::new(false),
+            _charge: charge,
+        })?)
     }
 
     /// What no other open file has as long as this one is open: where it is.

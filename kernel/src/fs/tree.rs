@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use super::node::{Attributes, Kind, NAME_MAX};
 use crate::errno::Errno;
 use crate::fallible::{self, TryMap, TryVec};
+use crate::mm::charge::Charge;
 
 /// A node's number; the root's is [`ROOT`].
 pub type Number = u64;
@@ -46,7 +47,11 @@ pub struct Inode<C> {
     pub body: Body<C>,
     links: u32,
     handles: u32,
+    _charge: Charge,
 }
+
+/// What a node with its first name takes of the heap, roughly, without the name's bytes.
+const NODE_BYTES: usize = 512;
 
 /// What a node is.
 #[derive(Debug)]
@@ -129,7 +134,7 @@ impl<C> Tree<C> {
     pub fn new(attributes: Attributes) -> Result<Self, Errno> {
         let body = Body::Directory(Directory { parent: ROOT, ..Directory::default() });
         // The root's handle is the mount's.
-        let root = Inode { attributes, body, links: 2, handles: 1 };
+        let root = Inode { attributes, body, links: 2, handles: 1, _charge: Charge::NONE };
         let mut nodes = BTreeMap::new();
         nodes.insert_if_room(ROOT, root)?;
         Ok(Self { nodes, next: ROOT + 1, more_names: 0, limit: 0 })
@@ -247,7 +252,8 @@ impl<C> Tree<C> {
     /// Makes a node called `name` in a directory.
     ///
     /// # Errors
-    /// `ENOTDIR`, `EEXIST`, `ENAMETOOLONG`; `ENOENT` when the directory was removed.
+    /// `ENOTDIR`, `EEXIST`, `ENAMETOOLONG`; `ENOENT` when the directory was removed; `ENOMEM` for a memory
+    /// group at its limit.
     pub fn create(
         &mut self,
         directory: Number,
@@ -257,10 +263,11 @@ impl<C> Tree<C> {
     ) -> Result<Number, Errno> {
         self.check_free(directory, name)?;
         self.check_limit()?;
+        let charge = Charge::new(NODE_BYTES + name.len()).map_err(|_| Errno::ENOMEM)?;
         let name = fallible::boxed_slice(name)?;
         self.directory_mut(directory).names.ask_for(1)?;
         let number = self.next;
-        self.nodes.insert_if_room(number, Inode { attributes, body, links: 0, handles: 0 })?;
+        self.nodes.insert_if_room(number, Inode { attributes, body, links: 0, handles: 0, _charge: charge })?;
         self.next += 1;
         self.attach(directory, name, number);
         Ok(number)

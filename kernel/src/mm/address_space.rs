@@ -466,9 +466,9 @@ impl AddressSpace {
     }
 
     /// Empties the words of regions that are not in the layout any more.
-    pub(super) fn release(&self, removed: &[Region<Attached>]) {
+    pub(super) fn release(&self, removed: &Regions<Attached>) {
         self.tables.mappings_changed();
-        for region in removed {
+        for region in removed.iter() {
             self.zap(region.range.clone());
         }
     }

@@ -38,7 +38,7 @@ impl AddressSpace {
         let mut child = Self::of_lineage(Some(self))?;
         child.tables.set_aside(self.tables.counts.tables.load(Ordering::Relaxed))?;
         let layout = self.layout();
-        let regions = layout.regions.iter().count();
+        let regions = layout.regions.count();
         fallible::ask(regions * 2 * size_of::<Region<Arc<Attachment>>>())?;
         let mut inherited = Layout::new();
         inherited.copy_heap(&layout);

@@ -6,6 +6,10 @@
 //! the group's number. A slot of swap is charged to the group of the page that goes there, private or of an object, until the
 //! slot is free; its word has the group's number. What a group is charged, its ancestors are charged too. The root group counts nothing and limits nothing.
 //!
+//! What the kernel keeps for a process is charged to its group, too: page tables and kernel stacks by the frame, as pages are,
+//! and objects of the heap by the byte ([`super::charge`]). Such memory is not reclaimed: a program that asks for more than its
+//! group's limit leaves room for is refused, unless pages of the group can leave instead.
+//!
 //! Reaching a limit, a thread reclaims pages of the group and of those below it; if none can leave, the worst process in the
 //! group is killed. Nobody outside of it loses anything.
 //!
@@ -15,18 +19,21 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{AllocateError, PAYER_MAX};
 use spin::Once;
 
-use super::frame::Frame;
+use super::frame::{Frame, FrameNumber, Kind};
 use super::oom::{self, Verdict};
+use super::watermark::Purpose;
 use super::{AllocationError, physical, reclaim};
 use crate::fallible;
 use crate::process;
 use crate::swap;
+use crate::sync::{Rank, Snapshot, SpinLock};
 use crate::task::{self, check_signals, is_killed, scheduler};
 
 /// The most groups at once, the root included: a slot's word has room for no greater number.
@@ -78,6 +85,108 @@ static STATES: [State; MOST] = [const {
     }
 }; MOST];
 
+/// The heap that is charged to one group, and to its parent when that is removed.
+struct Account {
+    group: AtomicU8,
+    /// In bytes.
+    kept: SpinLock<usize>,
+}
+
+/// The account of each group but the root.
+static ACCOUNTS: [Snapshot<Option<Arc<Account>>>; MOST] = [const { Snapshot::new(None) }; MOST];
+
+impl Account {
+    /// # Errors
+    /// The group whose limit is reached.
+    fn add(&self, bytes: usize) -> Result<(), u8> {
+        let mut kept = self.kept.lock();
+        let group = self.group.load(Ordering::Relaxed);
+        let more = (*kept + bytes).div_ceil(PAGE_SIZE) - kept.div_ceil(PAGE_SIZE);
+        for charged in 0..more {
+            if let Err(full) = try_charge(group) {
+                (0..charged).for_each(|_| uncharge(group));
+                return Err(full);
+            }
+        }
+        *kept += bytes;
+        Ok(())
+    }
+
+    fn remove(&self, bytes: usize) {
+        let mut kept = self.kept.lock();
+        let fewer = kept.div_ceil(PAGE_SIZE) - (*kept - bytes).div_ceil(PAGE_SIZE);
+        *kept -= bytes;
+        let group = self.group.load(Ordering::Relaxed);
+        (0..fewer).for_each(|_| uncharge(group));
+    }
+}
+
+/// Bytes that an account has; dropping them takes them off it.
+pub(super) struct Kept {
+    account: Arc<Account>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// Charges the group of the thread that runs this, if it is not the root; see [`super::charge::Charge::new`].
+    pub(super) fn by_current(bytes: usize) -> Result<Option<Self>, AllocationError> {
+        let Some(account) = ACCOUNTS[usize::from(current())].get() else { return Ok(None) };
+        while let Err(full) = account.add(bytes) {
+            note(full, Event::Max);
+            if scheduler::with_current(task::Thread::is_killed).unwrap_or(false) || !reclaim::shrink_group(full) {
+                return Err(AllocationError);
+            }
+        }
+        Ok(Some(Self { account, bytes }))
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Kept").field(&self.bytes).finish()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.account.remove(self.bytes);
+    }
+}
+
+/// Takes a frame for the kernel to keep, charged to the group of the thread that runs this; `None` also when that has reached
+/// its limit.
+pub(super) fn allocate(kind: Kind) -> Option<FrameNumber> {
+    let group = current();
+    try_charge(group).inspect_err(|full| note(*full, Event::Max)).ok()?;
+    let Some(frame) = physical::allocate(0, kind, Purpose::Kernel) else {
+        uncharge(group);
+        return None;
+    };
+    physical::frames()[frame.index()].group.store(group, Ordering::Relaxed);
+    Some(frame)
+}
+
+/// Gives back a frame from [`allocate`].
+pub(super) fn free(frame: FrameNumber) {
+    uncharge(physical::frames()[frame.index()].group.swap(ROOT, Ordering::AcqRel));
+    physical::free(frame, 0);
+}
+
+/// What a group's memory is used for, in bytes (Linux: `memory.stat`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Uses {
+    /// Private pages.
+    pub anonymous: u64,
+    /// Pages of objects.
+    pub file: u64,
+    /// Kernel stacks.
+    pub stacks: u64,
+    /// Page tables.
+    pub tables: u64,
+    /// Objects of the kernel heap.
+    pub heap: u64,
+}
+
 /// A memory group.
 #[derive(Debug)]
 pub struct Group {
@@ -100,6 +209,7 @@ impl Group {
     /// [`AllocationError`] when there are too many, or there is no memory.
     pub fn new_child(self: &Arc<Self>, name: &str) -> Result<Arc<Self>, AllocationError> {
         let name = fallible::text(format_args!("{name}"))?;
+        let account = fallible::shared(Account { group: AtomicU8::new(ROOT), kept: SpinLock::new(Rank::Account, 0) })?;
         let is_free = |state: &State| !state.is_used.swap(true, Ordering::AcqRel);
         let number = 1 + STATES[1..].iter().position(is_free).ok_or(AllocationError)?;
         let state = &STATES[number];
@@ -111,7 +221,30 @@ impl Group {
         for event in &state.events {
             event.store(0, Ordering::Relaxed);
         }
+        account.group.store(number as u8, Ordering::Relaxed);
+        ACCOUNTS[number].replace(Some(account));
         Ok(fallible::shared(Self { number: number as u8, name, parent: Some(Arc::clone(self)) })?)
+    }
+
+    /// What its memory is used for, and that of the groups in it.
+    pub fn uses(&self) -> Uses {
+        let mut uses = Uses::default();
+        let is_within: [bool; MOST] = core::array::from_fn(|number| is_within(number as u8, self.number));
+        for frame in physical::frames() {
+            let place = match frame.kind() {
+                Kind::Anonymous => &mut uses.anonymous,
+                Kind::Object => &mut uses.file,
+                Kind::Stack => &mut uses.stacks,
+                Kind::PageTable => &mut uses.tables,
+                _ => continue,
+            };
+            if is_within[usize::from(frame.group.load(Ordering::Relaxed))] {
+                *place += PAGE_SIZE as u64;
+            }
+        }
+        // What removed groups have left is in their parents' figure, and in no other.
+        uses.heap = self.current().saturating_sub(uses.anonymous + uses.file + uses.stacks + uses.tables);
+        uses
     }
 
     const fn state(&self) -> &'static State {
@@ -195,7 +328,12 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         let parent = self.state().parent.load(Ordering::Relaxed);
-        // Its processes are gone; pages of objects may have stayed. The parent is charged for them already.
+        // Its processes are gone; pages of objects and what the kernel keeps may have stayed. The parent is charged for them
+        // already.
+        if let Some(account) = ACCOUNTS[usize::from(self.number)].replace(None) {
+            let _kept = account.kept.lock();
+            account.group.store(parent, Ordering::Relaxed);
+        }
         for frame in physical::frames() {
             let _ = frame.group.compare_exchange(self.number, parent, Ordering::AcqRel, Ordering::Relaxed);
         }

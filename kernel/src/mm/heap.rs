@@ -11,9 +11,10 @@
 //! # Who gets how much
 //!
 //! An allocation that the free frames do not allow fails at once; nothing here waits or reclaims, so the heap may be used
-//! under locks and by reclaim itself. Who can do without memory asks [`may_allocate`] first; what remains beyond that answer
-//! is for allocations that cannot fail: lists, device requests. What the kernel keeps for ordinary users' programs leaves
-//! [`ROOT_SHARE`] of memory to pages and to root, whose programs alone go on where theirs are refused.
+//! under locks and by reclaim itself. Who can do without memory asks [`may_keep`] or [`may_allocate`] first; what remains
+//! beyond their answers is for allocations that cannot fail: lists, device requests. What the kernel keeps for ordinary users'
+//! programs leaves a share of memory ([`ROOT_SHARE`]) to pages and to root, whose programs alone go on where theirs are
+//! refused.
 //!
 //! # Locking
 //!
@@ -115,27 +116,39 @@ fn memory() -> Memory<'static> {
 fn purpose() -> Purpose {
     let is_ordinary = |process: &Process| !process.identity().is_superuser();
     let of_thread = |thread: &Thread| match thread.process() {
+        _ if thread.may_take_reserve() => Purpose::Reclaim,
         Some(process) if is_ordinary(process) => Purpose::Program,
         _ => Purpose::Heap,
     };
     scheduler::with_current(of_thread).unwrap_or(Purpose::Heap)
 }
 
-/// Whether the kernel may keep another `pages` pages that cannot be reclaimed for this purpose, and `share` of memory is left.
-fn leaves(share: usize, pages: usize, purpose: Purpose) -> bool {
+/// Whether so many of the three parts of root's share are left after the kernel has taken another `pages` for this purpose.
+fn leaves(parts: usize, pages: usize, purpose: Purpose) -> bool {
     let managed = physical::managed_frames();
-    purpose != Purpose::Program || physical::kernel_frames().saturating_add(pages) <= managed - managed / share
+    let most = managed - parts * managed / (3 * ROOT_SHARE);
+    purpose != Purpose::Program || physical::kernel_frames().saturating_add(pages) <= most
 }
 
 /// Whether `bytes` may be taken by somebody who can do without them.
 pub fn may_allocate(bytes: usize) -> bool {
+    !fail_nth::fails_now() && allows(bytes, 1)
+}
+
+/// Whether `bytes` may be taken for an object that stays: once this says no, [`may_allocate`] still does not, so that a program at its
+/// limit has what it needs to give something up.
+pub fn may_keep(bytes: usize) -> bool {
+    !fail_nth::fails_now() && allows(bytes, 2)
+}
+
+/// Whether so many parts of what is kept back are left after `bytes` more: one for what cannot fail, one for what does not stay.
+fn allows(bytes: usize, parts: usize) -> bool {
     let pages = bytes.div_ceil(PAGE_SIZE);
     let marks = physical::watermarks();
     let kept_back = (KEPT_BACK / PAGE_SIZE).min(marks.min / 4);
     let purpose = purpose();
-    !fail_nth::fails_now()
-        && physical::free_frames() >= pages.saturating_add(marks.floor(purpose) + kept_back)
-        && leaves(ROOT_SHARE, pages, purpose)
+    physical::free_frames() >= pages.saturating_add(marks.floor(purpose) + parts * kept_back)
+        && leaves(parts + 1, pages, purpose)
 }
 
 /// Gives up slabs that are empty and were kept for the next object.
@@ -189,8 +202,7 @@ impl KernelHeap {
     #[inline(never)]
     fn grow(&self, pages: usize) -> Option<NonNull<u8>> {
         let purpose = purpose();
-        // Half of root's share is for what programs take and cannot do without.
-        let block = leaves(2 * ROOT_SHARE, pages, purpose).then(|| blocks::allocate(pages, purpose)).flatten()?;
+        let block = leaves(1, pages, purpose).then(|| blocks::allocate(pages, purpose)).flatten()?;
         self.frames.fetch_add(pages, Ordering::Relaxed);
         Some(block)
     }

@@ -14,7 +14,7 @@
 //! | `rmap` | from a frame to every word that maps it |
 //! | `fault` | a page is touched |
 //! | `lru`, `reclaim`, `page_out`, [`policy`] | which page goes, when, and how; the decisions alone, without pages |
-//! | `group`, `oom` | limits of groups of processes, and who dies when nothing else helps |
+//! | `group`, [`charge`], `oom` | limits of groups of processes, and who dies when nothing else helps |
 //! | `admission`, `overcommit` | whether a space may have more: the limits of its process, and what may be promised |
 //! | `statistics` | what was counted, under Linux's names |
 //! | `kernel_map`, `stack`, `dma` | the kernel's own memory by the frame |
@@ -55,6 +55,7 @@ mod arena;
 #[cfg(target_os = "none")]
 mod blocks;
 pub mod buddy;
+pub mod charge;
 #[cfg(target_os = "none")]
 pub mod dma;
 #[cfg(target_os = "none")]

@@ -255,7 +255,7 @@ impl PageTables {
     /// # Errors
     /// [`AllocationError`] when there is no frame for the root.
     pub(super) fn new() -> Result<Self, AllocationError> {
-        let root = physical::allocate(0, Kind::PageTable, Purpose::Kernel).ok_or(AllocationError)?;
+        let root = group::allocate(Kind::PageTable).ok_or(AllocationError)?;
         // SAFETY: the new root was just allocated; the kernel's is never given back.
         let (words, kernel) = unsafe { (page_table::table(root), page_table::table(kernel_map::root())) };
         for (index, (word, kernel)) in words.iter().zip(kernel).enumerate() {
@@ -353,7 +353,7 @@ impl PageTables {
         for turn in (0..tables).heed_kill() {
             turn.map_err(|Killed| AllocationError)?;
             let table = loop {
-                if let Some(table) = physical::allocate(0, Kind::PageTable, Purpose::Kernel) {
+                if let Some(table) = group::allocate(Kind::PageTable) {
                     break table;
                 }
                 // Not for the frame itself: once one can be had, the next attempt will find one.
@@ -369,7 +369,7 @@ impl PageTables {
         let mut set_aside = self.lock.lock();
         while let Some(table) = set_aside.first() {
             set_aside.remove(physical::frames(), table);
-            physical::free(table, 0);
+            group::free(table);
         }
     }
 
@@ -394,7 +394,7 @@ impl Drop for PageTables {
     fn drop(&mut self) {
         self.free_tables();
         self.free_set_aside();
-        physical::free(self.root, 0);
+        group::free(self.root);
     }
 }
 
@@ -408,7 +408,7 @@ fn free_table(word: u64, level: u8) {
             free_table(word.swap(0, Ordering::AcqRel), level - 1);
         }
     }
-    physical::free(frame_of(word), 0);
+    group::free(frame_of(word));
 }
 
 /// The words of an address space, with their lock held.
@@ -460,7 +460,7 @@ impl<'a> Words<'a> {
     fn create(&mut self, address: u64, level: u8) -> Option<&'a AtomicU64> {
         let mut allocate = || {
             let set_aside = self.set_aside.first().inspect(|table| self.set_aside.remove(physical::frames(), *table));
-            let table = set_aside.or_else(|| physical::allocate(0, Kind::PageTable, Purpose::Kernel))?;
+            let table = set_aside.or_else(|| group::allocate(Kind::PageTable))?;
             self.tables.counts.tables.fetch_add(1, Ordering::Relaxed);
             Some(table)
         };

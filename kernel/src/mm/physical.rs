@@ -171,7 +171,9 @@ pub fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameNumber> 
     let marks = watermarks();
     let mut floor = marks.floor(purpose);
     // Only somebody who finds too little is asked who he is.
-    if free_frames() < floor + (1 << order) && task::scheduler::with_current(task::Thread::reclaims).unwrap_or(false) {
+    if free_frames() < floor + (1 << order)
+        && task::scheduler::with_current(task::Thread::may_take_reserve).unwrap_or(false)
+    {
         floor = marks.floor(Purpose::Reclaim);
     }
     let (block, left) = {

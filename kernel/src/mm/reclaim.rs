@@ -242,6 +242,28 @@ fn reclaim_for_frame() -> Result<Folio, AllocationError> {
     }
 }
 
+/// Before a task makes the kernel keep something: if what the kernel keeps has come out of the reserve, reclaims some, as nothing can
+/// be reclaimed where it is taken. Costs nothing while memory is not that short.
+#[inline]
+pub fn make_room() {
+    if physical::free_frames() < physical::watermarks().min {
+        make_room_slowly();
+    }
+}
+
+#[inline(never)]
+fn make_room_slowly() {
+    /// More than a call takes that is not refused.
+    const PASSES: usize = 8;
+    COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
+    let mut effort = Effort::default();
+    for _ in 0..PASSES {
+        if physical::free_frames() >= physical::watermarks().low || effort.shrink().looked_at == 0 {
+            break;
+        }
+    }
+}
+
 /// Frees pages of a group, at least one; `false` if none of its pages can leave.
 pub(super) fn shrink_group(group: u8) -> bool {
     let mut effort = Effort { group, ..Effort::default() };
@@ -308,7 +330,9 @@ impl Effort {
         self.balance(list, &lengths, most);
         let mut batch = self.isolate(list, most);
         let looked_at = batch.len();
+        task::scheduler::with_current(|thread| thread.set_reclaiming(true));
         let leaving = page_out::page_out(&mut batch, list, &mut self.plug);
+        task::scheduler::with_current(|thread| thread.set_reclaiming(false));
 
         let who = usize::from(!task::scheduler::with_current(task::Thread::reclaims).unwrap_or(false));
         COUNTERS.scanned.fetch_add(looked_at as u64, Ordering::Relaxed);

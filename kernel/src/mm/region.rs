@@ -8,16 +8,35 @@
 //!
 //! Nothing here knows of page tables or locks; whoever changes a set then brings the page tables in line.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::cell::Cell;
+use core::fmt;
 use core::iter::Sum;
 use core::ops::{Add, Range, Sub};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
+use intrusive_collections::rbtree::{Cursor, CursorMut};
+use intrusive_collections::{Bound, KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
 use quire_swap::header::PAGE_SIZE;
 
+use super::charge::Charge;
+use crate::fallible;
+
+/// The most regions of an address space at first.
+const MOST_AT_FIRST: usize = 65_530;
+
+static MOST: AtomicUsize = AtomicUsize::new(MOST_AT_FIRST);
+
 /// The most regions of an address space (Linux: `vm.max_map_count`).
-pub const MOST_REGIONS: usize = 65_530;
+pub fn most() -> usize {
+    MOST.load(Ordering::Relaxed)
+}
+
+/// Sets the most regions of an address space.
+pub fn set_most(regions: usize) {
+    MOST.store(regions, Ordering::Relaxed);
+}
 
 /// How far a region that grows down stays from the one below it (Linux: `stack_guard_gap`).
 pub const GUARD_GAP: u64 = 256 * PAGE_SIZE as u64;
@@ -203,26 +222,68 @@ impl Sum for Totals {
     }
 }
 
-/// There is no memory for another region, or there are [`MOST_REGIONS`].
+/// There is no memory for another region, or there are [`most`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany;
 
+/// A region in its set: an object of the heap of its own, so that sets of any size need no memory in one piece, and taking a
+/// region out needs none at all.
+struct Node<A> {
+    link: RBTreeAtomicLink,
+    region: Region<A>,
+    _charge: Charge,
+}
+
+impl<A> Node<A> {
+    fn boxed(region: Region<A>) -> Result<Box<Self>, TooMany> {
+        let charge = Charge::new(size_of::<Self>()).map_err(|_| TooMany)?;
+        fallible::boxed(Self { link: RBTreeAtomicLink::new(), region, _charge: charge }).map_err(|_| TooMany)
+    }
+}
+
+mod adapter {
+    use super::{Box, Node, RBTreeAtomicLink, intrusive_adapter};
+
+    intrusive_adapter!(pub(super) ByAddress<A> = Box<Node<A>>: Node<A> { link => RBTreeAtomicLink });
+}
+use adapter::ByAddress;
+
+impl<A> KeyAdapter<'_> for ByAddress<A> {
+    type Key = u64;
+    /// Regions are disjoint, so their ends are in the order of their addresses.
+    fn get_key(&self, node: &Node<A>) -> u64 {
+        node.region.range.end
+    }
+}
+
+/// What the last search for a gap has shown, so that the next one need not pass the same regions again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Searched {
+    /// Where the search began.
+    from: u64,
+    /// Where it ended: between here and its beginning …
+    down_to: u64,
+    /// … no gap is larger.
+    largest: u64,
+}
+
 /// The regions of an address space.
-#[derive(Clone, Debug)]
 pub struct Regions<A> {
     /// By address.
-    list: Vec<Region<A>>,
+    tree: RBTree<ByAddress<A>>,
+    count: usize,
     totals: Totals,
     /// Whose turn it is among the places for what readahead has learnt.
     next_readahead: u8,
-    /// Where an address was found last, which is where the next one is looked for first: faults come in runs.
-    last: Cell<usize>,
+    searched: Cell<Searched>,
 }
 
 impl<A: Clone + PartialEq> Regions<A> {
     /// Nothing is mapped.
     pub const fn new() -> Self {
-        Self { list: Vec::new(), totals: Totals::NONE, next_readahead: 0, last: Cell::new(0) }
+        const NOTHING: Searched = Searched { from: 0, down_to: 0, largest: 0 };
+        let tree = RBTree::new(ByAddress::NEW);
+        Self { tree, count: 0, totals: Totals::NONE, next_readahead: 0, searched: Cell::new(NOTHING) }
     }
 
     /// What all regions count for.
@@ -244,28 +305,38 @@ impl<A: Clone + PartialEq> Regions<A> {
         })
     }
 
-    /// All regions, by address.
-    pub fn iter(&self) -> impl Iterator<Item = &Region<A>> {
-        self.list.iter()
+    /// How many regions there are.
+    pub const fn count(&self) -> usize {
+        self.count
     }
 
-    /// The index of the first region that ends above `address`.
-    fn position(&self, address: u64) -> usize {
-        self.list.partition_point(|region| region.range.end <= address)
+    /// All regions, by address.
+    pub fn iter(&self) -> impl Iterator<Item = &Region<A>> {
+        self.tree.iter().map(|node| &node.region)
+    }
+
+    /// The first region that ends above `address`.
+    fn above(&self, address: u64) -> Cursor<'_, ByAddress<A>> {
+        self.tree.lower_bound(Bound::Excluded(&address))
+    }
+
+    fn above_mut(&mut self, address: u64) -> CursorMut<'_, ByAddress<A>> {
+        self.tree.lower_bound_mut(Bound::Excluded(&address))
     }
 
     /// The region with this address.
     pub fn find(&self, address: u64) -> Option<&Region<A>> {
-        let found = |index: usize| self.list.get(index).filter(|region| region.range.contains(&address));
-        found(self.last.get()).or_else(|| {
-            self.last.set(self.position(address));
-            found(self.last.get())
-        })
+        self.above(address).get().map(|node| &node.region).filter(|region| region.range.contains(&address))
     }
 
     /// The regions that have addresses in `range`, by address.
     pub fn overlapping(&self, range: Range<u64>) -> impl Iterator<Item = &Region<A>> {
-        self.list[self.position(range.start)..].iter().take_while(move |region| region.range.start < range.end)
+        let mut cursor = self.above(range.start);
+        core::iter::from_fn(move || {
+            let region = cursor.get().map(|node| &node.region).filter(|region| region.range.start < range.end)?;
+            cursor.move_next();
+            Some(region)
+        })
     }
 
     /// Whether nothing is mapped in `range`.
@@ -280,77 +351,110 @@ impl<A: Clone + PartialEq> Regions<A> {
 
     /// Up to where everything from `address` on is mapped.
     pub fn covered_from(&self, address: u64) -> u64 {
-        self.list[self.position(address)..]
-            .iter()
-            .scan(address, |reached, region| {
-                (region.range.start <= *reached).then(|| {
-                    *reached = region.range.end;
-                    *reached
-                })
+        let touching = self.overlapping(address..u64::MAX).scan(address, |reached, region| {
+            (region.range.start <= *reached).then(|| {
+                *reached = region.range.end;
+                *reached
             })
-            .last()
-            .unwrap_or(address)
+        });
+        touching.last().unwrap_or(address)
     }
 
     /// The highest free place for `length` bytes in `limits`, clear of the gap below regions that grow down.
     pub fn gap(&self, length: u64, limits: &Range<u64>) -> Option<u64> {
-        let mut end = limits.end;
-        for region in self.list.iter().rev() {
-            if region.range.start >= end {
-                continue;
-            }
+        let before = self.searched.get();
+        let (mut end, mut largest) = if before.from == limits.end && length > before.largest {
+            (before.down_to, before.largest)
+        } else {
+            (limits.end, 0)
+        };
+        // One that begins below and ends above is in the way as well.
+        let mut cursor = self.above(end);
+        if cursor.is_null() {
+            cursor.move_prev();
+        }
+        while let Some(region) = cursor.get().map(|node| &node.region) {
             if region.range.end <= limits.start {
                 break;
             }
-            if region.range.end < end && end - region.range.end >= length {
-                break;
+            if region.range.start < end {
+                let gap = end.saturating_sub(region.range.end);
+                if gap >= length {
+                    break;
+                }
+                largest = largest.max(gap);
+                let guard = if region.grows_down { GUARD_GAP } else { 0 };
+                end = region.range.start.saturating_sub(guard);
             }
-            let guard = if region.grows_down { GUARD_GAP } else { 0 };
-            end = region.range.start.saturating_sub(guard);
+            cursor.move_prev();
         }
+        self.searched.set(Searched { from: limits.end, down_to: end, largest });
         end.checked_sub(length).filter(|start| *start >= limits.start)
     }
 
-    /// Makes sure that there can be so many more regions.
-    ///
-    /// # Errors
-    /// [`TooMany`]
-    pub fn make_room(&mut self, more: usize) -> Result<(), TooMany> {
-        if self.list.len() + more > MOST_REGIONS {
-            return Err(TooMany);
-        }
-        self.list.try_reserve(more).map_err(|_| TooMany)
-    }
-
-    /// Adds a region where nothing is mapped.
+    /// Adds a region where nothing is mapped. One more than [`most`] may come to be so, as on Linux.
     ///
     /// # Errors
     /// [`TooMany`]; nothing changes.
-    #[expect(clippy::disallowed_methods, reason = "the room has been made")]
-    pub fn insert(&mut self, mut region: Region<A>) -> Result<(), TooMany> {
-        debug_assert!(self.is_free(&region.range) && !region.range.is_empty());
-        self.make_room(1)?;
-        self.totals = self.totals + region.totals();
-        region.readahead = self.next_readahead;
-        self.next_readahead = (self.next_readahead + 1) % READAHEADS as u8;
-        let index = self.position(region.range.start);
-        self.list.insert(index, region);
-        self.merge(index, index + 1);
+    pub fn insert(&mut self, region: Region<A>) -> Result<(), TooMany> {
+        if self.count > most() {
+            return Err(TooMany);
+        }
+        self.insert_node(Node::boxed(region)?);
         Ok(())
     }
 
-    /// Unmaps `range`; returns what was mapped there.
+    /// Unmaps `old` and adds `new`, where nothing is mapped: both or neither. Returns what was mapped. As on Linux, there must be room
+    /// for what cutting the old one leaves and for the new one.
+    ///
+    /// # Errors
+    /// [`TooMany`]; nothing changes.
+    pub fn replace(&mut self, old: &Range<u64>, new: Region<A>) -> Result<Self, TooMany> {
+        if self.count + 3 > most() {
+            return Err(TooMany);
+        }
+        let node = Node::boxed(new)?;
+        let removed = self.remove(old)?;
+        self.insert_node(node);
+        Ok(removed)
+    }
+
+    fn insert_node(&mut self, mut node: Box<Node<A>>) {
+        let range = node.region.range.clone();
+        debug_assert!(self.is_free(&range) && !range.is_empty());
+        node.region.readahead = self.next_readahead;
+        self.next_readahead = (self.next_readahead + 1) % READAHEADS as u8;
+        self.totals = self.totals + node.region.totals();
+        self.count += 1;
+        self.tree.insert(node);
+        self.merge(&range);
+    }
+
+    /// Unmaps `range`; returns what was mapped there. Whole regions need no memory to go, nor room for more regions unless one is
+    /// left on either side.
     ///
     /// # Errors
     /// [`TooMany`], as cutting a hole makes two regions of one; nothing changes.
-    #[expect(clippy::disallowed_methods, reason = "the room has been made")]
-    pub fn remove(&mut self, range: &Range<u64>) -> Result<Vec<Region<A>>, TooMany> {
-        self.make_room(2)?;
-        let within = self.split_off(range);
-        let mut removed = Vec::new();
-        removed.try_reserve(within.len()).map_err(|_| TooMany)?;
-        removed.extend(self.list.drain(within));
-        self.totals = self.totals - removed.iter().map(Region::totals).sum();
+    pub fn remove(&mut self, range: &Range<u64>) -> Result<Self, TooMany> {
+        let is_hole = |region: &Region<A>| region.range.start < range.start && range.end < region.range.end;
+        if self.count >= most() && self.find(range.start).is_some_and(is_hole) {
+            return Err(TooMany);
+        }
+        self.split_off(range)?;
+        let mut removed = Self::new();
+        let mut cursor = self.tree.lower_bound_mut(Bound::Excluded(&range.start));
+        while cursor.get().is_some_and(|node| node.region.range.start < range.end)
+            && let Some(node) = cursor.remove()
+        {
+            removed.count += 1;
+            removed.totals = removed.totals + node.region.totals();
+            removed.tree.back_mut().insert_after(node);
+        }
+        self.count -= removed.count;
+        self.totals = self.totals - removed.totals;
+        if range.end > self.searched.get().down_to {
+            self.searched.take();
+        }
         Ok(removed)
     }
 
@@ -359,69 +463,95 @@ impl<A: Clone + PartialEq> Regions<A> {
     /// # Errors
     /// [`TooMany`]; nothing changes.
     pub fn change(&mut self, range: &Range<u64>, mut change: impl FnMut(&mut Region<A>)) -> Result<(), TooMany> {
-        self.make_room(2)?;
-        let within = self.split_off(range);
-        for region in &mut self.list[within.clone()] {
-            self.totals = self.totals - region.totals();
-            change(region);
-            self.totals = self.totals + region.totals();
+        let is_split =
+            |address: u64| usize::from(self.find(address).is_some_and(|region| region.range.start < address));
+        if self.count + is_split(range.start) + is_split(range.end) > most().max(self.count) {
+            return Err(TooMany);
         }
-        self.merge(within.start, within.end);
+        self.split_off(range)?;
+        let mut cursor = self.tree.lower_bound_mut(Bound::Excluded(&range.start));
+        while cursor.get().is_some_and(|node| node.region.range.start < range.end)
+            && let Some(mut node) = cursor.remove()
+        {
+            self.totals = self.totals - node.region.totals();
+            change(&mut node.region);
+            self.totals = self.totals + node.region.totals();
+            cursor.insert_before(node);
+        }
+        self.merge(range);
         Ok(())
     }
 
     /// The region that would grow down to `address`, if there is one: its new start. It must stay clear of the region
     /// below.
     pub fn growth(&self, address: u64) -> Option<&Region<A>> {
-        let index = self.position(address);
-        let region = self.list.get(index).filter(|region| region.grows_down && address < region.range.start)?;
-        let floor = index.checked_sub(1).map_or(0, |below| {
-            let below = &self.list[below];
-            below.range.end + if below.protection.is_some() { GUARD_GAP } else { 0 }
-        });
+        let cursor = self.above(address);
+        let region = &cursor.get()?.region;
+        if !region.grows_down || address >= region.range.start {
+            return None;
+        }
+        let floor = cursor
+            .peek_prev()
+            .get()
+            .map_or(0, |below| below.region.range.end + if below.region.protection.is_some() { GUARD_GAP } else { 0 });
         (address >= floor).then_some(region)
     }
 
     /// Moves the start of the region that [`Self::growth`] found down to `start`.
     pub fn grow(&mut self, start: u64) {
-        let index = self.position(start);
-        if let Some(region) = self.list.get_mut(index) {
-            debug_assert!(region.grows_down && start < region.range.start);
-            self.totals = self.totals - region.totals();
-            region.range.start = start;
-            self.totals = self.totals + region.totals();
+        let mut cursor = self.tree.lower_bound_mut(Bound::Excluded(&start));
+        if let Some(mut node) = cursor.remove() {
+            debug_assert!(node.region.grows_down && start < node.region.range.start);
+            self.totals = self.totals - node.region.totals();
+            node.region.range.start = start;
+            self.totals = self.totals + node.region.totals();
+            cursor.insert_before(node);
         }
     }
 
-    /// Splits the regions at the ends of `range`; returns the indices of those inside. There is room for two more.
-    fn split_off(&mut self, range: &Range<u64>) -> Range<usize> {
-        self.split(range.start);
-        self.split(range.end);
-        let start = self.position(range.start);
-        let end = start + self.list[start..].iter().take_while(|region| region.range.start < range.end).count();
-        start..end
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "the room has been made")]
-    fn split(&mut self, address: u64) {
-        let index = self.position(address);
-        let Some(lower) = self.list.get_mut(index).filter(|region| region.range.start < address) else { return };
-        let mut upper = lower.clone();
-        lower.range.end = address;
-        upper.range.start = address;
-        self.list.insert(index + 1, upper);
-    }
-
-    /// Makes one of neighbours that are alike, from the one before index `start` to the one at `end`.
-    fn merge(&mut self, start: usize, end: usize) {
-        let mut index = end.min(self.list.len().saturating_sub(1));
-        while index > start.saturating_sub(1) {
-            let (lower, upper) = (&self.list[index - 1], &self.list[index]);
-            if lower.range.end == upper.range.start && lower.is_like(upper) {
-                self.list[index - 1].range.end = upper.range.end;
-                self.list.remove(index);
+    /// Splits the regions at the ends of `range`.
+    fn split_off(&mut self, range: &Range<u64>) -> Result<(), TooMany> {
+        // Both before the first change.
+        let upper = [self.part_from(range.start)?, self.part_from(range.end)?];
+        for upper in upper.into_iter().flatten() {
+            let address = upper.region.range.start;
+            let mut cursor = self.above_mut(address);
+            if let Some(mut lower) = cursor.remove() {
+                lower.region.range.end = address;
+                cursor.insert_before(lower);
             }
-            index -= 1;
+            cursor.insert_before(upper);
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    /// A copy of the part from `address` on of the region that `address` would split, if it would one.
+    fn part_from(&self, address: u64) -> Result<Option<Box<Node<A>>>, TooMany> {
+        let region = self.find(address).filter(|region| region.range.start < address);
+        let part = |region: &Region<A>| Region { range: address..region.range.end, ..region.clone() };
+        region.map(|region| Node::boxed(part(region))).transpose()
+    }
+
+    /// Makes one of neighbours that are alike, in `range` and at its ends.
+    fn merge(&mut self, range: &Range<u64>) {
+        let mut cursor = self.tree.lower_bound_mut(Bound::Included(&range.start));
+        while let Some(lower) = cursor.get().map(|node| &node.region).filter(|lower| lower.range.end <= range.end) {
+            let next = cursor.peek_next();
+            let Some(upper) = next.get().map(|node| &node.region) else { return };
+            if lower.range.end != upper.range.start || !lower.is_like(upper) {
+                cursor.move_next();
+                continue;
+            }
+            let end = upper.range.end;
+            let lower = cursor.remove();
+            drop(cursor.remove());
+            if let Some(mut lower) = lower {
+                lower.region.range.end = end;
+                cursor.insert_before(lower);
+                cursor.move_prev();
+            }
+            self.count -= 1;
         }
     }
 }
@@ -429,6 +559,12 @@ impl<A: Clone + PartialEq> Regions<A> {
 impl<A: Clone + PartialEq> Default for Regions<A> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<A: fmt::Debug> fmt::Debug for Regions<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.tree.iter().map(|node| &node.region)).finish()
     }
 }
 
@@ -579,6 +715,41 @@ mod tests {
         regions.insert(stack(2000..2001)).unwrap();
         assert_eq!(regions.gap(PAGE, &(0..2001 * PAGE)), Some((1999 - GUARD_GAP / PAGE) * PAGE));
         assert_eq!(regions.gap(PAGE, &(0..3000 * PAGE)), Some(2999 * PAGE));
+    }
+
+    /// As many regions as there may be, then one more, and no two that merge.
+    fn full() -> Regions<u64> {
+        let mut regions = Regions::new();
+        for page in 0..=most() as u64 {
+            regions.insert(region(3 * page..3 * page + 2, Protection::READ_WRITE, None)).unwrap();
+        }
+        regions
+    }
+
+    #[test]
+    fn a_full_set_refuses_what_makes_it_larger_and_gives_up_whole_regions() {
+        let mut regions = full();
+        let bytes = |pages: Range<u64>| pages.start * PAGE..pages.end * PAGE;
+        assert_eq!(regions.count(), most() + 1);
+        let new = region(3 << 30..(3 << 30) + 1, Protection::READ_WRITE, None);
+        assert_eq!(regions.insert(new.clone()), Err(TooMany));
+        assert_eq!(regions.change(&bytes(0..1), |region| region.locked = true), Err(TooMany));
+        regions.change(&bytes(0..2), |region| region.locked = true).unwrap();
+        regions.change(&bytes(3..4), |_| ()).unwrap_err();
+        assert_eq!(regions.remove(&bytes(6..7)).unwrap().count(), 1, "an end needs no room");
+        assert_eq!(regions.remove(&bytes(0..6)).unwrap().count(), 2);
+        regions.insert(new).unwrap();
+        assert_eq!(regions.count(), most());
+    }
+
+    #[test]
+    fn a_hole_in_a_region_of_a_full_set_is_refused() {
+        let mut regions = full();
+        let large = 3 << 30_u64;
+        regions.remove(&(0..2 * PAGE)).unwrap();
+        regions.insert(region(large..large + 3, Protection::READ_WRITE, None)).unwrap();
+        assert_eq!(regions.remove(&((large + 1) * PAGE..(large + 2) * PAGE)).unwrap_err(), TooMany);
+        assert_eq!(regions.remove(&(large * PAGE..(large + 3) * PAGE)).unwrap().totals().mapped, 3 * PAGE);
     }
 
     #[test]

@@ -109,10 +109,7 @@ impl AddressSpace {
             ..region
         };
         let locked = moved.locked;
-        // Both or neither: with room for what cutting the old one leaves, the new one cannot fail (Linux asks for as much).
-        layout.regions.make_room(3)?;
-        let removed = layout.regions.remove(&old)?;
-        layout.regions.insert(moved)?;
+        let removed = layout.regions.replace(&old, moved)?;
         self.tables.mappings_changed();
         let carried = self.move_words(old.start..old.start + kept, start);
         page_table::flush_user_everywhere();

@@ -6,10 +6,9 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::AllocationError;
 use super::frame::Kind;
+use super::group;
 use super::kernel_map;
-use super::physical;
 use super::places::Places;
-use super::watermark::Purpose;
 use crate::arch::STACKS;
 use crate::task::{self, Thread};
 
@@ -35,9 +34,9 @@ impl KernelStack {
     pub fn new() -> Result<Self, AllocationError> {
         let stack = Self { place: PLACES.take().ok_or(AllocationError)? };
         for page in 1..=PAGES {
-            let frame = physical::allocate(0, Kind::Stack, Purpose::Kernel).ok_or(AllocationError)?;
+            let frame = group::allocate(Kind::Stack).ok_or(AllocationError)?;
             let address = stack.top() - page * PAGE_SIZE as u64;
-            kernel_map::map(address, frame, kernel_map::DATA).inspect_err(|_| physical::free(frame, 0))?;
+            kernel_map::map(address, frame, kernel_map::DATA).inspect_err(|_| group::free(frame))?;
         }
         Ok(stack)
     }
@@ -60,7 +59,7 @@ impl Drop for KernelStack {
     fn drop(&mut self) {
         for page in 1..=PAGES {
             if let Some(frame) = kernel_map::unmap(self.top() - page * PAGE_SIZE as u64) {
-                physical::free(frame, 0);
+                group::free(frame);
             }
         }
         PLACES.give_back(self.place);

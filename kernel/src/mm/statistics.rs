@@ -3,11 +3,11 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::frame::Kind;
-use super::{fault, lru, object, oom, physical, reclaim};
+use super::{fault, heap, lru, object, oom, physical, reclaim};
 use crate::swap;
 
 /// `/proc/vmstat`: names and numbers, in Linux's order.
-pub fn vmstat() -> [(&'static str, u64); 34] {
+pub fn vmstat() -> [(&'static str, u64); 35] {
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let lru::Lengths { active, inactive, active_file, inactive_file, unevictable } = lru::lengths();
     let swap = swap::statistics();
@@ -24,6 +24,7 @@ pub fn vmstat() -> [(&'static str, u64); 34] {
         ("nr_file_pages", kinds[Kind::Object as usize] as u64),
         ("nr_writeback", reclaim::writes_under_way() as u64),
         ("nr_shmem", object::shared_pages() as u64),
+        ("nr_slab_unreclaimable", heap::frames() as u64),
         ("nr_page_table_pages", kinds[Kind::PageTable as usize] as u64),
         ("nr_kernel_stack", kinds[Kind::Stack as usize] as u64 * 4),
         ("workingset_refault_anon", get(&count.refaults)),

@@ -24,6 +24,7 @@ use crate::fs::open::Descriptors;
 use crate::futex::{self, robust};
 use crate::mm::AddressSpace;
 use crate::mm::admission::Limit as Of;
+use crate::mm::charge::Charge;
 use crate::mm::group::{self, Group};
 use crate::mm::object::Executed;
 use crate::sync::{Rank, Snapshot, SpinLock};
@@ -145,6 +146,8 @@ pub struct Process {
     /// What `restart_syscall` goes on with.
     pub unfinished: Snapshot<Option<Unfinished>>,
     pub(super) link: RBTreeAtomicLink,
+    /// What it takes of the kernel heap.
+    _charge: Charge,
 }
 
 impl Process {
@@ -152,7 +155,12 @@ impl Process {
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub(super) fn new(pid: u32, parent: Option<&Self>, space: Arc<AddressSpace>) -> Result<Self, NoMemory> {
+    pub(super) fn new(
+        pid: u32,
+        parent: Option<&Self>,
+        space: Arc<AddressSpace>,
+        charge: Charge,
+    ) -> Result<Self, NoMemory> {
         let signals = parent.map_or_else(Signals::of_init, |parent| parent.signals.lock().of_child());
         let (arguments, files) = match parent {
             Some(parent) => (parent.arguments(), parent.files.fork()?),
@@ -195,6 +203,7 @@ impl Process {
             has_rseq: AtomicBool::new(false),
             unfinished: Snapshot::new(None),
             link: RBTreeAtomicLink::new(),
+            _charge: charge,
         })
     }
 

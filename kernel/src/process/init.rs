@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use spin::Once;
 
 use super::control_block::{INIT, Process};
+use super::limits::{Limit, Resource};
 use super::program::Words;
 use super::program::execute::{self, Request};
 use super::table;
@@ -15,6 +16,7 @@ use crate::errno::Errno;
 use crate::fallible;
 use crate::fs;
 use crate::log;
+use crate::mm::charge::Charge;
 use crate::mm::stack::KernelStack;
 use crate::mm::{AddressSpace, AllocationError};
 use crate::task;
@@ -33,7 +35,14 @@ pub fn start_init(command_line: CommandLine<'static>) -> Result<(), AllocationEr
     let space = AddressSpace::new()?;
     let stack = KernelStack::new()?;
     let pid = table::free_number().unwrap_or(INIT);
-    let process = fallible::shared(Process::new(pid, None, space)?)?;
+    let process = fallible::shared(Process::new(pid, None, space, Charge::NONE)?)?;
+    // Half of all that there can be (Linux: `fork_init`).
+    let half = table::most() as u64 / 2;
+    let mut limits = process.limits.get();
+    for resource in [Resource::PROCESSES, Resource::SIGNALS] {
+        limits.set(resource, Limit { soft: half, hard: half });
+    }
+    process.limits.replace(limits);
     if let Err(error) = fs::console(&process.files) {
         log!("init", "there is no console: {error}");
     }

@@ -53,7 +53,7 @@ pub use ring3::{Program, TICKS, before_user, count_fault, exception, fault, tell
 pub use start::{CloneRequest, begin, clone};
 #[cfg(target_os = "none")]
 pub use table::{
-    all, count, exists, find, is_orphaned, last_number, send_to, send_to_group, send_where, set_group, signals_of_user,
-    start_session,
+    all, count, exists, find, is_orphaned, last_number, most, send_to, send_to_group, send_where, set_group, set_most,
+    signals_of_user, start_session,
 };
 pub use usage::Usage;

@@ -15,6 +15,7 @@ use crate::arch::{USER_END, cpu, trap};
 use crate::errno::Errno;
 use crate::fallible;
 use crate::log;
+use crate::mm::charge::Charge;
 use crate::mm::stack::KernelStack;
 use crate::task::{self, Thread};
 use crate::user::UserPtr;
@@ -99,11 +100,15 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
     if !is_superusers && table::count_of_user(user.real) >= parent.limit(Resource::PROCESSES).soft {
         return Err(Errno::EAGAIN);
     }
+    if table::count() >= table::most() {
+        return Err(Errno::EAGAIN);
+    }
     let stack = KernelStack::new().map_err(|_| Errno::ENOMEM)?;
     let pid = table::free_number().ok_or(Errno::EAGAIN)?;
     let space = parent.space().ok_or(Errno::ESRCH)?;
     let space = if has(linux::CLONE_VM) { space } else { space.fork().map_err(|_| Errno::ENOMEM)? };
-    let child = fallible::shared(Process::new(pid, Some(parent), space)?)?;
+    let charge = Charge::new(HEAP_BYTES).map_err(|_| Errno::ENOMEM)?;
+    let child = fallible::shared(Process::new(pid, Some(parent), space, charge)?)?;
     if !has(linux::CLONE_VM) {
         child.set_rseq(parent.rseq());
     }

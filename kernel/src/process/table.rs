@@ -1,14 +1,16 @@
 //! The table of processes, by number: their relations, and what one learns of another.
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use intrusive_collections::{Bound, KeyAdapter, RBTree, intrusive_adapter};
+use quire_swap::header::PAGE_SIZE;
 
 use super::control_block::{INIT, Life, Process};
 use super::exit::Wanted;
 use super::signal::{ChildChange, Info, QueueFull, Signal};
 use crate::errno::Errno;
+use crate::mm::physical;
 use crate::sync::{Rank, SpinLock};
 
 mod adapter {
@@ -37,6 +39,25 @@ static TABLE: SpinLock<Table> =
 
 /// One more than the greatest number that a process gets (Linux: `pid_max`).
 const NUMBERS: u32 = 32768;
+
+/// Linux's kernel stacks, by which it reckons how many threads memory is enough for.
+const STACK_BYTES: usize = 16 << 10;
+
+/// `kernel.threads-max`; 0 until it is set.
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+/// The most processes (Linux: `threads-max`): at first, as many as an eighth of memory has stacks for (`set_max_threads`).
+pub fn most() -> usize {
+    match MOST.load(Ordering::Relaxed) {
+        0 => (physical::managed_frames() * PAGE_SIZE / (8 * STACK_BYTES)).max(20),
+        most => most,
+    }
+}
+
+/// Sets the most processes.
+pub fn set_most(processes: usize) {
+    MOST.store(processes, Ordering::Relaxed);
+}
 
 /// The process of that number, also when it has ended and nobody has asked for it yet.
 pub fn find(pid: u32) -> Option<Arc<Process>> {

@@ -34,6 +34,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::errno::Errno;
 use crate::log;
+use crate::mm::reclaim;
 use crate::user::Word;
 
 /// What a call returns: a value for the program, or an error.
@@ -122,6 +123,7 @@ pub fn dispatch(arguments: &Arguments) -> Outcome {
         name_once(arguments.number);
         return Err(Errno::ENOSYS);
     };
+    reclaim::make_room();
     call(arguments)
 }
 

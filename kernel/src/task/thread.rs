@@ -79,6 +79,8 @@ pub struct Thread {
     root: AtomicU64,
     /// May dip into the reserve that reclaim needs to make progress: `kswapd` and the disks' completion threads.
     reclaims: AtomicBool,
+    /// Reclaims for itself right now.
+    is_reclaiming: AtomicBool,
     /// Disables a swap area.
     disables_swap: AtomicBool,
     fatal: SpinLock<Option<Fatal>>,
@@ -134,6 +136,7 @@ impl Thread {
             space: OwnSpace(UnsafeCell::new(space)),
             root: AtomicU64::new(root.unwrap_or_else(kernel_map::root).address()),
             reclaims: AtomicBool::new(false),
+            is_reclaiming: AtomicBool::new(false),
             disables_swap: AtomicBool::new(false),
             fatal: SpinLock::new(Rank::WaitQueue, None),
             entry: SpinLock::new(Rank::WaitQueue, entry),
@@ -290,6 +293,16 @@ impl Thread {
     /// Whether the thread may dip into the reserve for reclaim, and must not start reclaim itself.
     pub fn reclaims(&self) -> bool {
         self.reclaims.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the thread begins a pass of reclaim, or has ended it.
+    pub fn set_reclaiming(&self, is_reclaiming: bool) {
+        self.is_reclaiming.store(is_reclaiming, Ordering::Relaxed);
+    }
+
+    /// Whether the thread may take the last frame: what it takes frees others.
+    pub fn may_take_reserve(&self) -> bool {
+        self.reclaims() || self.is_reclaiming.load(Ordering::Relaxed)
     }
 
     /// Notes that the thread begins to disable a swap area, or has ended that.

@@ -108,8 +108,18 @@ fn programs_that_use_up_what_the_kernel_has_for_itself_are_refused() {
 }
 
 #[test]
+fn a_user_at_all_limits_leaves_root_to_go_on() {
+    check("starve-root-goes-on", 1, Machine::new().memory(Size::mebibytes(40)));
+}
+
+#[test]
+fn what_files_took_of_the_kernels_memory_comes_back() {
+    check("starve-files-come-back", 1, Machine::new().memory(Size::mebibytes(256)));
+}
+
+#[test]
 fn a_group_pays_for_what_it_uses() {
-    check("limits-group", 7, with_swap(Size::mebibytes(40), Size::mebibytes(64)));
+    check("limits-group", 8, with_swap(Size::mebibytes(40), Size::mebibytes(64)));
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("limits-mappings-listed", mappings_listed),
     ("limits-group-with-little-swap", group_with_little_swap),
     ("limits-group-files", group_files),
+    ("limits-group-kernel-memory", group_kernel_memory),
     ("limits-names-listed", names_listed),
 ];
 
@@ -206,17 +207,15 @@ fn open_files() -> Outcome {
 /// A process that has as many mappings as it can have, and wants a list of them: it gets it or is refused.
 fn mappings_listed() -> Outcome {
     let end = end_of(|| {
-        let mut mappings = Vec::new();
-        // Every second page is different, so that no two become one mapping.
-        while let Ok(mut memory) = Memory::private(2) {
-            let is_split = memory.protect(1..2, ProtFlags::PROT_READ).is_ok();
-            mappings.push(memory);
-            if !is_split {
-                break;
-            }
+        // Every second page is different, so that no two are one mapping.
+        let Ok(mut memory) = Memory::private(1 << 17) else { return 2 };
+        let is_split = |page: &usize| memory.protect(*page..page + 1, ProtFlags::PROT_READ).is_ok();
+        let split = (0..1 << 17).step_by(2).take_while(is_split).count();
+        if split < 30_000 {
+            return 3;
         }
         match fs::read_to_string("/proc/self/maps") {
-            Ok(list) => i32::from(list.lines().count() < mappings.len()),
+            Ok(list) => i32::from(list.lines().count() < 2 * split),
             Err(error) => i32::from(error.raw_os_error() != Some(Errno::ENOMEM as i32)),
         }
     })?;
@@ -269,6 +268,41 @@ fn group_files() -> Outcome {
         })?;
     }
     Ok(())
+}
+
+/// What the kernel keeps for the group's processes counts: mappings are refused at the group's limit, and can all be unmapped.
+fn group_kernel_memory() -> Outcome {
+    const LIMIT: u64 = 4 << 20;
+    let figure = |name: &str| files::number(&format!("{GROUP}/memory.stat"), name).unwrap_or(0);
+    let current = || files::numbers(&format!("{GROUP}/memory.current")).map_or(0, |numbers| numbers[0]);
+    let work = || {
+        let mut mappings = Vec::with_capacity(1 << 16);
+        let (stacks, tables) = (figure("kernel_stack"), figure("pagetables"));
+        let before = figure("slab");
+        let refusal = loop {
+            // Every second page is different, so that no two become one mapping.
+            let split = |mut memory: Memory| memory.protect(1..2, ProtFlags::PROT_READ).map(|()| memory);
+            match Memory::private(2).and_then(split) {
+                Ok(memory) => mappings.push(memory),
+                Err(error) => break error,
+            }
+        };
+        let (count, kept, all) = (mappings.len(), figure("slab"), current());
+        drop(mappings);
+        let after = figure("slab");
+        println!(
+            "  {count} mappings: {before} bytes became {kept}, then {after}; {stacks} of stacks, {tables} of tables"
+        );
+        let is_refused = refusal == Errno::ENOMEM && (1000..32_000).contains(&count);
+        let is_kept = kept >= before + (1 << 20) && all <= LIMIT && after <= before + (64 << 10);
+        i32::from(!is_refused) + 2 * i32::from(!is_kept) + 4 * i32::from(stacks == 0 || tables == 0)
+    };
+    in_group([("memory.max", "4M"), ("memory.swap.max", "max")], work, |end| {
+        require!(end == End::Exited(0), "as many mappings as fit in 4 MiB gave {end}");
+        let left = current();
+        require!(left < 64 << 10, "{left} bytes are charged to a group without processes");
+        Ok(())
+    })
 }
 
 /// A directory with as many names as the kernel has memory for, which lists them all.

@@ -34,6 +34,7 @@ mod reclaim;
 mod rules;
 mod sequences;
 mod signals;
+mod starve;
 mod swapped;
 mod times;
 mod trouble;
@@ -117,6 +118,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         rules::CHECKS,
         sequences::CHECKS,
         signals::CHECKS,
+        starve::CHECKS,
         swapped::CHECKS,
         times::CHECKS,
         trouble::CHECKS,

@@ -39,7 +39,7 @@ pub(super) const ANN: u32 = 1001;
 pub(super) const BOB: u32 = 1002;
 pub(super) const CLUB: u32 = 2000;
 
-fn become_user(user: u32, groups: &[u32]) -> nix::Result<()> {
+pub(super) fn become_user(user: u32, groups: &[u32]) -> nix::Result<()> {
     let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
     let (own, group) = (Uid::from_raw(user), Gid::from_raw(user));
     setgroups(&groups)?;

@@ -63,6 +63,31 @@ pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
     Ok(())
 }
 
+/// `/proc/slabinfo`
+pub(super) fn slabinfo(out: &mut String) -> Result<(), Errno> {
+    heap::trim();
+    print(out, format_args!("slabinfo - version: 2.1\n"))?;
+    print(
+        out,
+        format_args!(
+            "# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> <batchcount> \
+             <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>\n"
+        ),
+    )?;
+    for heap::SlabUsage { size, used, in_slab, slabs } in heap::slabs() {
+        let name = format!("kmalloc-{size}");
+        let all = slabs * in_slab;
+        print(
+            out,
+            format_args!(
+                "{name:<17} {used:6} {all:6} {size:6} {in_slab:4}    1 : tunables    0    0    0 : slabdata {slabs:6} \
+                 {slabs:6}      0\n"
+            ),
+        )?;
+    }
+    Ok(())
+}
+
 /// `/proc/vmstat`
 pub(super) fn vmstat(out: &mut String) -> Result<(), Errno> {
     for (name, value) in statistics::vmstat() {

@@ -56,6 +56,7 @@ fn fixed() -> Result<Entries, Errno> {
         ("loadavg".into(), read_only(system::load)?),
         ("meminfo".into(), read_only(memory::meminfo)?),
         ("mounts".into(), Item::Link("self/mounts".into())),
+        ("slabinfo".into(), read_only(memory::slabinfo)?),
         ("stat".into(), read_only(system::stat)?),
         ("swaps".into(), read_only(memory::swaps)?),
         ("sys".into(), sysctl::root()?),

@@ -2,13 +2,14 @@
 
 use alloc::string::String;
 
-use super::super::synthetic::{Item, directory, line, list, number, read_only, read_write};
+use super::super::synthetic::{Item, directory, line, list, number, print, read_only, read_write};
 use crate::errno::Errno;
 use crate::fallible::Lossy;
-use crate::fs::open::FILES_MAX;
+use crate::fs::open::{self, FILES_MAX};
 use crate::mm::address_space::LOWEST;
 use crate::mm::overcommit::{self, Overcommit, Reserve, reserve};
-use crate::mm::{physical, policy, reclaim};
+use crate::mm::{physical, policy, reclaim, region};
+use crate::process;
 use crate::random;
 use crate::swap;
 use crate::syscall::system::{RELEASE, SYSTEM, VERSION, host_name, set_host_name};
@@ -27,7 +28,26 @@ pub(super) fn root() -> Result<Item, Errno> {
 }
 
 fn files() -> Result<super::Entries, Errno> {
-    list([("nr_open".into(), read_only(|out| line(out, FILES_MAX))?)])
+    list([
+        (
+            "file-max".into(),
+            read_write(
+                |out| line(out, open::totals().1),
+                |value| {
+                    open::set_most(number(value)?);
+                    Ok(())
+                },
+            )?,
+        ),
+        (
+            "file-nr".into(),
+            read_only(|out| {
+                let (open, most) = open::totals();
+                print(out, format_args!("{open}\t0\t{most}\n"))
+            })?,
+        ),
+        ("nr_open".into(), read_only(|out| line(out, FILES_MAX))?),
+    ])
 }
 
 fn kernel() -> Result<super::Entries, Errno> {
@@ -43,6 +63,7 @@ fn kernel() -> Result<super::Entries, Errno> {
         ("ostype".into(), read_only(|out| line(out, SYSTEM))?),
         ("pid_max".into(), read_only(|out| line(out, PID_MAX))?),
         ("random".into(), directory(|| list([("uuid".into(), read_only(uuid)?)]))?),
+        ("threads-max".into(), read_write(|out| line(out, process::most()), set_most_processes)?),
         ("version".into(), read_only(|out| line(out, VERSION))?),
     ])
 }
@@ -70,6 +91,16 @@ fn setting(get: fn() -> u64, set: fn(u64)) -> Result<Item, Errno> {
     )
 }
 
+/// At least 20, and not more than would take up all memory with their stacks and tables (Linux: `sysctl_max_threads`).
+fn set_most_processes(value: &str) -> Result<(), Errno> {
+    let value = number(value)?;
+    if !(20..=0x3fff_ffff).contains(&value) {
+        return Err(Errno::EINVAL);
+    }
+    process::set_most(value);
+    Ok(())
+}
+
 fn memory() -> Result<super::Entries, Errno> {
     list([
         (
@@ -77,6 +108,16 @@ fn memory() -> Result<super::Entries, Errno> {
             setting(
                 || reserve(Reserve::Superuser),
                 |kibibytes| overcommit::set_reserve(Reserve::Superuser, kibibytes),
+            )?,
+        ),
+        (
+            "max_map_count".into(),
+            read_write(
+                |out| line(out, region::most()),
+                |value| {
+                    region::set_most(number::<u32>(value)? as usize);
+                    Ok(())
+                },
             )?,
         ),
         (

@@ -1,0 +1,44 @@
+//! What the kernel keeps because of a program, for as long as it does: regions, open files, nodes of files, processes. It is
+//! refused while a program can still take what it needs to give something up (`heap::may_keep`), and charged to the program's
+//! memory group (Linux: `obj_cgroup_charge`).
+//!
+//! # Invariants
+//!
+//! A group is charged as many pages as the bytes of its charges fill. A charge outlives its group: what is left of an account goes
+//! to the group's parent, which was charged all along. The root group has no account, and outside of the kernel there
+//! are no groups.
+
+#[cfg(target_os = "none")]
+use super::group::Kept;
+
+/// Bytes of the kernel heap that a memory group is charged until this is dropped.
+#[derive(Debug)]
+pub struct Charge {
+    #[cfg(target_os = "none")]
+    _kept: Option<Kept>,
+}
+
+impl Charge {
+    /// Nobody is charged.
+    pub const NONE: Self = Self {
+        #[cfg(target_os = "none")]
+        _kept: None,
+    };
+
+    /// For an object of `bytes` that the thread that runs this is about to make; reclaims pages of the group whose limit is
+    /// reached, and may sleep for that.
+    ///
+    /// # Errors
+    /// [`super::AllocationError`] when the heap has no room for it, or none of the group's pages can leave.
+    pub fn new(bytes: usize) -> Result<Self, super::AllocationError> {
+        #[cfg(target_os = "none")]
+        if !super::heap::may_keep(bytes) {
+            return Err(super::AllocationError);
+        }
+        let _ = bytes;
+        Ok(Self {
+            #[cfg(target_os = "none")]
+            _kept: Kept::by_current(bytes)?,
+        })
+    }
+}
