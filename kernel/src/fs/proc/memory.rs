@@ -75,12 +75,11 @@ pub(super) fn slabinfo(out: &mut String) -> Result<(), Errno> {
         ),
     )?;
     for heap::SlabUsage { size, used, in_slab, slabs } in heap::slabs() {
-        let name = format!("kmalloc-{size}");
         let all = slabs * in_slab;
         print(
             out,
             format_args!(
-                "{name:<17} {used:6} {all:6} {size:6} {in_slab:4}    1 : tunables    0    0    0 : slabdata {slabs:6} \
+                "kmalloc-{size:<9} {used:6} {all:6} {size:6} {in_slab:4}    1 : tunables    0    0    0 : slabdata {slabs:6} \
                  {slabs:6}      0\n"
             ),
         )?;
