@@ -32,7 +32,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("limits-mappings-listed", mappings_listed),
     ("limits-group-with-little-swap", group_with_little_swap),
     ("limits-group-files", group_files),
-    ("limits-group-kernel-memory", group_kernel_memory),
+    ("limits-kernel-memory-of-group", group_kernel_memory),
     ("limits-names-listed", names_listed),
 ];
 
