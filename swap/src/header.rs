@@ -86,6 +86,8 @@ pub struct Medium {
 /// Why a header is refused. Always `EINVAL` to the caller of `swapon`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderError {
+    /// The device has no page that could hold one.
+    NoPage,
     /// No `SWAPSPACE2` at its place: not swap, or made for another page size.
     Magic([u8; 10]),
     /// A version other than 1.
@@ -267,6 +269,7 @@ impl HeaderError {
 impl fmt::Display for HeaderError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoPage => formatter.write_str("the device is shorter than a header"),
             Self::Magic(found) => write!(formatter, "magic is \"{}\", not SWAPSPACE2", found.escape_ascii()),
             Self::Version(version) => write!(formatter, "version {version} is not supported, only 1"),
             Self::Empty => formatter.write_str("last_page is 0: the swap area is empty"),

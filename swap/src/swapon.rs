@@ -199,13 +199,13 @@ impl<M: Machine> Swap<M> {
             return Err(SwapOnError::ReadOnly);
         }
         let mut page = heap::array::<M, u8, PAGE_SIZE>(|_| 0)?;
-        // What lies beyond a device's end reads as zeros, the signature of a short one as well.
-        if disk.pages() > 0 {
-            disk.read_page(0, &mut page).map_err(|error| match error {
-                IoError::NoMemory => SwapOnError::NoMemory,
-                error => SwapOnError::HeaderUnreadable(error),
-            })?;
+        if disk.pages() == 0 {
+            return Err(SwapOnError::Header(HeaderError::NoPage));
         }
+        disk.read_page(0, &mut page).map_err(|error| match error {
+            IoError::NoMemory => SwapOnError::NoMemory,
+            error => SwapOnError::HeaderUnreadable(error),
+        })?;
         let medium = Medium { pages: disk.pages(), is_file: properties.is_file };
         let header = Header::parse(&page, medium).map_err(SwapOnError::Header)?;
         let extension = Extension::parse(&page).map_err(SwapOnError::Extension)?;

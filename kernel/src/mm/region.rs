@@ -329,11 +329,12 @@ impl<A: Clone + PartialEq> Regions<A> {
         self.above(address).get().map(|node| &node.region).filter(|region| region.range.contains(&address))
     }
 
-    /// The regions that have addresses in `range`, by address.
+    /// The regions that have addresses in `range`, by address: none for an empty one, wherever it is.
     pub fn overlapping(&self, range: Range<u64>) -> impl Iterator<Item = &Region<A>> {
         let mut cursor = self.above(range.start);
+        let end = if range.is_empty() { 0 } else { range.end };
         core::iter::from_fn(move || {
-            let region = cursor.get().map(|node| &node.region).filter(|region| region.range.start < range.end)?;
+            let region = cursor.get().map(|node| &node.region).filter(|region| region.range.start < end)?;
             cursor.move_next();
             Some(region)
         })
@@ -616,6 +617,7 @@ mod tests {
         assert_eq!(totals.locked, count(|(.., locked)| *locked));
         assert_eq!(totals, regions.iter().map(Region::totals).sum());
         assert_eq!(totals, regions.totals_in(&(0..PAGES * PAGE)));
+        assert!((0..=PAGES).all(|page| regions.overlapping(page * PAGE..page * PAGE).next().is_none()));
     }
 
     #[derive(Clone, Debug)]

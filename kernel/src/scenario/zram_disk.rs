@@ -161,10 +161,13 @@ pub(super) fn zram_read_error(_command_line: CommandLine<'static>) -> Result<Str
     })
 }
 
-/// Changes a byte in the middle of what is compressed in memory.
+/// Changes a byte in the middle of what is compressed in memory. Frames in reserve, which hold one value everywhere, are
+/// passed over.
 pub(super) fn damage_pool() -> Result<(), Failure> {
     let pool = physical::frames().iter().enumerate().filter(|(_, frame)| frame.kind() == Kind::Pool);
-    let frames: Vec<u64> = pool.map(|(number, _)| number as u64).collect();
+    let is_used =
+        |frame: &u64| Quire::with_frame_mut(*frame, 1984..2016, |bytes| bytes.iter().any(|byte| *byte != bytes[0]));
+    let frames: Vec<u64> = pool.map(|(number, _)| number as u64).filter(is_used).collect();
     let middle = *frames.get(frames.len() / 2).ok_or("the pool has no frame")?;
     Quire::with_frame_mut(middle, 2000..2001, |byte| byte[0] ^= 0x20);
     Ok(())

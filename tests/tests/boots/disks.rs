@@ -46,5 +46,8 @@ fn a_disk_smaller_than_a_page_is_refused() {
     let image = Image::empty(0);
     image.write(0, &[0; 512]);
     let run = Run::new("swapon", image.machine());
-    run.require(run.failure().contains("/dev/vda: EIO: the swap header cannot be read"), "it does not say why");
+    run.require(
+        run.failure().contains("/dev/vda: EINVAL: swap header refused: the device is shorter than a header"),
+        "it does not say why",
+    );
 }
