@@ -139,7 +139,9 @@ fn no_wake_up_is_lost() {
             })
             .collect();
         world.set_and_wake(0, 1, usize::MAX);
-        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
     });
 }
 
@@ -162,6 +164,8 @@ fn no_wake_up_is_lost_on_the_way_to_another_word() {
         world.words[0].store(1, Ordering::SeqCst);
         let is_expected = || Ok::<_, ()>(world.word(0) == 1);
         requeue(&world, (&key(0), &key(1)), 1, usize::MAX, is_expected).unwrap();
-        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
     });
 }

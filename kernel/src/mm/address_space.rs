@@ -11,6 +11,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
+use core::cmp;
 use core::ops::{Bound, Deref, DerefMut, Range};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -562,12 +563,10 @@ impl AddressSpace {
         }
         let (old, new) = (heap.end.next_multiple_of(PAGE), end.next_multiple_of(PAGE));
         let locks = layout.lock_new;
-        let moved = if new > old {
-            self.extend_heap(&mut layout, old..new)
-        } else if new < old {
-            self.unmap_from(&mut layout, &(new..old))
-        } else {
-            Ok(())
+        let moved = match new.cmp(&old) {
+            cmp::Ordering::Greater => self.extend_heap(&mut layout, old..new),
+            cmp::Ordering::Less => self.unmap_from(&mut layout, &(new..old)),
+            cmp::Ordering::Equal => Ok(()),
         };
         if moved.is_err() {
             return heap.end;

@@ -289,7 +289,7 @@ impl Attachment {
 
     /// Whether the owner is this object.
     pub(super) fn is_to(&self, object: &Object) -> bool {
-        self.object().is_some_and(|own| core::ptr::eq(&**own, object))
+        self.object().is_some_and(|own| core::ptr::eq(&raw const **own, object))
     }
 
     /// The object, if the owner is one.

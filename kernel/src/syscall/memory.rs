@@ -132,12 +132,11 @@ fn mmap(arguments: &Arguments) -> Outcome {
     let kind = flags.low() & linux::MAP_TYPE;
     let shared = match (kind, &file) {
         (linux::MAP_PRIVATE, _) => false,
-        (linux::MAP_SHARED, _) => true,
-        // MAP_SYNC is one of those: no file here is memory that outlives the machine.
+        // MAP_SYNC is one of those that are refused: no file here is memory that outlives the machine.
         (linux::MAP_SHARED_VALIDATE, Some(_)) if flags.bits() & !u64::from(KNOWN_FLAGS) != 0 => {
             return Err(Errno::EOPNOTSUPP);
         }
-        (linux::MAP_SHARED_VALIDATE, Some(_)) => true,
+        (linux::MAP_SHARED, _) | (linux::MAP_SHARED_VALIDATE, Some(_)) => true,
         _ => return Err(Errno::EINVAL),
     };
     let grows_down = has(linux::MAP_GROWSDOWN);

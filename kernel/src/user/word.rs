@@ -79,18 +79,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::Word;
-    use crate::errno::Errno;
+    use crate::{errno::Errno, fs::position::Position};
 
     proptest! {
         #[test]
         fn a_word_is_what_c_takes_it_for(bits: u64, max: usize) {
             let word = Word::new(bits);
             prop_assert_eq!(i128::from(word.int()), i128::from(bits as i32));
-            prop_assert_eq!(i128::from(word.long()), i128::from(bits as i64));
+            prop_assert_eq!(i128::from(word.long()), i128::from(bits.cast_signed()));
             prop_assert_eq!(word.count(max).map(|count| count as i128), Some(i128::from(bits)).filter(|count| *count <= max as i128));
             prop_assert_eq!(word.at_most(max) as i128, i128::from(bits).min(max as i128));
-            let position = if i128::from(bits as i64) < 0 { Err(Errno::EINVAL) } else { Ok(bits) };
-            prop_assert_eq!(word.position().map(|position| position.get()), position);
+            let position = if i128::from(bits.cast_signed()) < 0 { Err(Errno::EINVAL) } else { Ok(bits) };
+            prop_assert_eq!(word.position().map(Position::get), position);
         }
     }
 }
