@@ -19,7 +19,7 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::device::writes;
 use super::mount::new_filesystem_number;
-use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, Node, Target, Usage, Wait};
+use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, Target, Usage, Wait};
 use super::open::OpenDirectory;
 use super::path::{Start, path_of};
 use super::position::Position;
@@ -447,10 +447,16 @@ impl Node for SyntheticNode {
         Ok(())
     }
 
-    fn create(&self, name: &[u8], new: super::node::New<'_>, _attributes: Attributes) -> Result<Handle, Errno> {
+    fn create(&self, name: &[u8], new: New<'_>, _attributes: Attributes) -> Result<Handle, Errno> {
+        // `/proc` looks for a name before it is asked to make it, and has no name but those that it has (Linux:
+        // `proc_lookup`); the others can be asked (`kernfs_iop_lookup`).
+        if self.filesystem.magic == linux::PROC_SUPER_MAGIC {
+            return Err(Errno::ENOENT);
+        }
         let text = core::str::from_utf8(name).map_err(|_| Errno::EINVAL)?;
         match new {
-            super::node::New::Node(Kind::Directory) => self.directory()?.make(text)?,
+            New::Node(Kind::Directory) => self.directory()?.make(text)?,
+            New::Node(Kind::File) => return Err(Errno::EACCES),
             _ => return Err(Errno::EPERM),
         }
         self.lookup(name)
