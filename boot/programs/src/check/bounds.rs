@@ -62,7 +62,7 @@ fn allowed<T>(what: &str, result: nix::Result<T>) -> Result<T, super::Failure> {
 pub(super) fn extend_heap(bytes: usize) -> nix::Result<()> {
     // SAFETY: only the end of the heap moves, up and back: what the allocator has stays.
     unsafe {
-        let end = libc::sbrk(bytes as isize);
+        let end = libc::sbrk(bytes.cast_signed());
         if end.addr() == usize::MAX {
             return Err(Errno::last());
         }
@@ -88,7 +88,7 @@ fn locked() -> Outcome {
         allowed("mlock of them again", lock(memory, 60 * KIB, 0))?;
         let other = memory.wrapping_byte_add(128 * KIB);
         refused("mlock of 8 KiB more", lock(other, 8 * KIB, 0), Errno::ENOMEM)?;
-        refused("mlock2 of 8 KiB more", lock(other, 8 * KIB, libc::MLOCK_ONFAULT as c_int), Errno::ENOMEM)?;
+        refused("mlock2 of 8 KiB more", lock(other, 8 * KIB, libc::MLOCK_ONFAULT.cast_signed()), Errno::ENOMEM)?;
         let mapped = raw::map(8 * KIB, READ_WRITE, ANONYMOUS | libc::MAP_LOCKED);
         refused("MAP_LOCKED of 8 KiB more", mapped, Errno::EAGAIN)?;
         refused("mlockall", lock_all(libc::MCL_CURRENT), Errno::ENOMEM)?;

@@ -98,6 +98,7 @@ struct Caller {
 impl Caller {
     /// Calls that wait are interrupted, again and again.
     fn new(user: u32) -> Result<Self, Failure> {
+        extern "C" fn nothing(_: libc::c_int) {}
         setsid()?;
         let null = open("/dev/null").ok_or("there is no /dev/null")?;
         dup2_stdin(&null)?;
@@ -109,7 +110,7 @@ impl Caller {
                 let file = file.into_raw_fd();
                 files.push(file);
                 if [TERMINAL, LOG].contains(&path) {
-                    says.push(file as u64);
+                    says.push(register(file));
                 }
             }
         }
@@ -119,7 +120,6 @@ impl Caller {
             setgid(Gid::from_raw(user))?;
             setuid(Uid::from_raw(user))?;
         }
-        extern "C" fn nothing(_: libc::c_int) {}
         let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler does nothing.
         unsafe { sigaction(Signal::SIGALRM, &action) }?;
@@ -133,19 +133,19 @@ impl Caller {
     }
 
     fn sets(&self, number: i64) -> Vec<[u64; 6]> {
-        const HERE: u64 = libc::AT_FDCWD as u64;
         const ALL: u64 = u64::MAX;
+        let here = register(libc::AT_FDCWD);
         let (path, zeros, words) = (self.path.as_ptr() as u64, self.zeros.as_ptr() as u64, self.words.as_ptr() as u64);
-        let (own, parent) = (u64::from(getpid().as_raw() as u32), u64::from(getppid().as_raw() as u32));
+        let (own, parent) = (register(getpid().as_raw()), register(getppid().as_raw()));
         let mut sets = vec![
             [path, zeros, 64, 0, 0, 0],
             [path, path, path, 0, zeros, 0],
             [path, words, words, 0, 0, 0],
             [path, 1000, 1000, 0, 0, 0],
-            [HERE, path, zeros, 64, 0, 0],
-            [HERE, path, 0o644, 0, 0, 0],
-            [HERE, path, HERE, path, 0, 0],
-            [HERE, path, 1000, 1000, 0, 0],
+            [here, path, zeros, 64, 0, 0],
+            [here, path, 0o644, 0, 0, 0],
+            [here, path, here, path, 0, 0],
+            [here, path, 1000, 1000, 0, 0],
             [zeros, words, zeros, words, zeros, words],
             [words, zeros, words, zeros, words, zeros],
             [words, 3, 1, 0, 0, 0],
@@ -164,9 +164,9 @@ impl Caller {
             [2; 6],
             [ALL; 6],
         ];
-        let first = self.files[0] as u64;
+        let first = register(self.files[0]);
         for &file in &self.files {
-            let file = file as u64;
+            let file = register(file);
             // Not into the middle of what the machine says of itself.
             if WRITES.contains(&number) && self.says.contains(&file) {
                 continue;
@@ -192,9 +192,15 @@ fn open(path: &str) -> Option<File> {
     open(true).or_else(|_| open(false)).ok()
 }
 
-fn call(number: i64, [a, b, c, d, e, f]: [u64; 6]) {
+/// What a register holds of a C `int`.
+fn register(int: libc::c_int) -> u64 {
+    i64::from(int).cast_unsigned()
+}
+
+fn call(number: i64, arguments: [u64; 6]) {
+    let [first, second, third, fourth, fifth, sixth] = arguments;
     // SAFETY: none: the process may be ended by what this does to it, and it has no children.
-    let _ = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    let _ = unsafe { libc::syscall(number, first, second, third, fourth, fifth, sixth) };
 }
 
 /// Gives the terminal to a session that does nothing, does `work`, and sees to it that the terminal is as before.
@@ -281,7 +287,7 @@ fn every_number() -> Outcome {
                     [(own, 0), (own, 18), (-own, 18), (0, 28), (1, 0), (parent, 0), (-1, 0), (parent, 18)]
                 {
                     let (target, information) =
-                        (target as u64, [signal, 0, u64::MAX - 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+                        (target.cast_unsigned(), [signal, 0, u64::MAX - 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
                     let information = information.as_ptr() as u64;
                     call(libc::SYS_kill, [target, signal, 0, 0, 0, 0]);
                     call(libc::SYS_tkill, [target, signal, 0, 0, 0, 0]);
@@ -308,7 +314,7 @@ fn every_request() -> Outcome {
                         for &file in &caller.files {
                             // The first stops a terminal, the second lets it go on.
                             for argument in [0, 1, zeros] {
-                                call(libc::SYS_ioctl, [file as u64, code | number, argument, 0, 0, 0]);
+                                call(libc::SYS_ioctl, [register(file), code | number, argument, 0, 0, 0]);
                             }
                         }
                     }

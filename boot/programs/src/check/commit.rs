@@ -39,7 +39,7 @@ fn sum() -> Outcome {
         let mut last = committed()?;
         let mut step = |what: &str, more_kib: i64| -> Outcome {
             let now = committed()?;
-            let more = now as i64 - last as i64;
+            let more = now.cast_signed() - last.cast_signed();
             require!(more == more_kib, "{what} added {more} KiB to what is promised, not {more_kib}");
             last = now;
             Ok(())
@@ -74,7 +74,7 @@ fn sum() -> Outcome {
         step("the other half", -4096)?;
         let mut file = mappings::file(64)?;
         step("a file of holes", 0)?;
-        file.write_all(&[1; 16 * PAGE])?;
+        file.write_all(&vec![1; 16 * PAGE])?;
         step("16 pages of it", 64)?;
         file.set_len(4 * PAGE as u64)?;
         step("a shorter file", -48)?;
@@ -87,7 +87,7 @@ fn sum() -> Outcome {
             // SAFETY: this process only waits for its end.
             unsafe { libc::pause() }
         })?;
-        let with_child = committed()? as i64 - last as i64;
+        let with_child = committed()?.cast_signed() - last.cast_signed();
         require!(with_child >= all, "a child's copy of {all} KiB added {with_child} KiB to what is promised");
         held.signal(Signal::SIGKILL)?;
         held.wait()?;

@@ -241,9 +241,7 @@ fn zram_attributes() -> Outcome {
     let mut written = 0;
     let refused = loop {
         // Nothing that can be compressed.
-        page.iter_mut()
-            .zip(1_u32..)
-            .for_each(|(byte, at)| *byte = (at.wrapping_mul(2_654_435_761) >> 13) as u8 ^ *byte);
+        page.iter_mut().zip(1_u32..).for_each(|(byte, at)| *byte ^= (at.wrapping_mul(2_654_435_761) >> 13) as u8);
         page[..8].copy_from_slice(&u64::to_le_bytes(u64::wrapping_mul(written, 0x9e37_79b9_7f4a_7c15)));
         if let Err(error) = device.write_all_at(&page, written * 4096) {
             break error;

@@ -205,12 +205,12 @@ fn by_file() -> Outcome {
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
     file.set_len(2 * PAGE as u64)?;
     let map = |flags, offset: usize| {
+        let offset = offset.cast_signed() as libc::off_t;
         let (length, protection) = (PAGE, libc::PROT_READ | libc::PROT_WRITE);
         // SAFETY: the kernel chooses a place where nothing is.
-        let start =
-            unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, file.as_raw_fd(), offset as libc::off_t) };
+        let start = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, file.as_raw_fd(), offset) };
         // SAFETY: it is mapped until this process ends, and a page is large enough.
-        unsafe { start.cast::<u8>().add(40).cast::<AtomicU32>().as_ref() }.filter(|_| start != libc::MAP_FAILED)
+        unsafe { start.cast::<AtomicU32>().add(10).as_ref() }.filter(|_| start != libc::MAP_FAILED)
     };
     let one = map(libc::MAP_SHARED, PAGE).ok_or(Errno::ENOMEM)?;
     let child = waiter(one, libc::FUTEX_WAIT)?;
@@ -315,7 +315,7 @@ fn interrupted() -> Outcome {
             }
             ready.store(1, SeqCst);
             let found = wait(word, libc::FUTEX_WAIT, 0, timeout.as_ref());
-            if found == expected && HANDLED.load(SeqCst) { 0 } else { 1 }
+            i32::from(found != expected || !HANDLED.load(SeqCst))
         })?;
         while ready.load(SeqCst) == 0 {
             std::thread::yield_now();

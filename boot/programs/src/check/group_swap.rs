@@ -40,7 +40,10 @@ fn fill(memory: nix::Result<Memory>) -> i32 {
     0
 }
 
-const FILLS: [(&str, fn(usize) -> i32); 3] = [
+/// What memory is filled, and how so many MiB of it are.
+type Fill = (&'static str, fn(usize) -> i32);
+
+const FILLS: [Fill; 3] = [
     ("a file", fill_file),
     ("shared memory", |mib| fill(Memory::shared(mib * MIB / PAGE))),
     ("private memory", |mib| fill(Memory::private(mib * MIB / PAGE))),

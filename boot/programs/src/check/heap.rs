@@ -57,9 +57,11 @@ fn come_up(depth: usize) -> Outcome {
     Ok(())
 }
 
-fn raw_getcwd(buffer: &mut [u8]) -> Result<i64, Errno> {
+/// How many bytes it needed, with the zero.
+fn raw_getcwd(buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: the buffer is as long as is said.
-    Errno::result(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) })
+    let length = unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
+    Ok(Errno::result(length)?.cast_unsigned() as usize)
 }
 
 fn deep_directories() -> Outcome {
@@ -78,7 +80,7 @@ fn deep_directories() -> Outcome {
     let _ = fs::remove_file("file");
     come_up(depth)?;
     let length = raw_getcwd(&mut buffer)?;
-    require!(raw_getcwd(&mut buffer[..length as usize - 1]) == Err(Errno::ERANGE), "a short buffer was long enough");
+    require!(raw_getcwd(&mut buffer[..length - 1]) == Err(Errno::ERANGE), "a short buffer was long enough");
     fs::remove_dir(&start)?;
     Ok(())
 }
@@ -282,7 +284,14 @@ fn every_failure() -> Outcome {
         // Apart, because a program may be ended for want of memory in a page fault.
         require_success(what, || refuse_each(what, work))?;
     }
-    // Starting a program ends the count with the old one: each attempt is a child.
+    every_failure_of_execve()?;
+    chdir("/")?;
+    fs::remove_dir_all(DIRECTORY)?;
+    Ok(())
+}
+
+/// Starting a program ends the count with the old one: each attempt is a child.
+fn every_failure_of_execve() -> Outcome {
     for nth in 1..300_u32 {
         let end = Child::start(|| {
             let (arguments, environment) = lists([3000]);
@@ -290,8 +299,6 @@ fn every_failure() -> Outcome {
         })?
         .wait()?;
         if end == End::Exited(0) {
-            chdir("/")?;
-            fs::remove_dir_all(DIRECTORY)?;
             return Ok(());
         }
     }

@@ -207,14 +207,14 @@ fn locking() -> Outcome {
         let start = lock_later().then(|| fresh(1, 0)).flatten();
         gate.wait();
         // SAFETY: the old range is not used after this.
-        let grown = |start| unsafe { libc::mremap(start, PAGE, bytes, libc::MREMAP_MAYMOVE) };
-        status(start.map(grown).is_some_and(|start| start != libc::MAP_FAILED))
+        let moved = |start| unsafe { libc::mremap(start, PAGE, bytes, libc::MREMAP_MAYMOVE) };
+        status(start.map(moved).is_some_and(|start| start != libc::MAP_FAILED))
     })?;
     grows("brk of locked memory", &|gate| {
         let is_locked = lock_later();
         gate.wait();
         // SAFETY: a longer heap is nobody's yet.
-        let before = unsafe { libc::sbrk(bytes as libc::intptr_t) };
+        let before = unsafe { libc::sbrk(bytes.cast_signed()) };
         status(is_locked && before.addr() != usize::MAX)
     })
 }

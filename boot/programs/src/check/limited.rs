@@ -237,24 +237,24 @@ fn nodes() -> Outcome {
 fn allocated() -> Outcome {
     let mounted = Mounted::new("tmpfs", "size=64k")?;
     let file = File::options().read(true).write(true).create(true).truncate(false).open(mounted.at("file"))?;
-    let allocate = |mode: FallocateFlags, from: i64, bytes: i64| number(fallocate(&file, mode, from, bytes));
+    let allocate = |mode: FallocateFlags, bytes: usize| number(fallocate(&file, mode, 0, bytes.cast_signed() as i64));
     let (plain, keep) = (FallocateFlags::empty(), FallocateFlags::FALLOC_FL_KEEP_SIZE);
     file.write_all_at(b"here", PAGE as u64)?;
-    require_error("more than there is", allocate(plain, 0, 17 * PAGE as i64), Errno::ENOSPC)?;
+    require_error("more than there is", allocate(plain, 17 * PAGE), Errno::ENOSPC)?;
     require!(mounted.usage()?[1] == 15 && file.metadata()?.len() == PAGE as u64 + 4, "a refusal left something");
-    allocate(keep, 0, 4 * PAGE as i64)?;
+    allocate(keep, 4 * PAGE)?;
     require!(mounted.usage()?[1] == 12 && file.metadata()?.len() == PAGE as u64 + 4, "{:?}", mounted.usage()?);
-    allocate(plain, 0, 16 * PAGE as i64)?;
+    allocate(plain, 16 * PAGE)?;
     require!(mounted.usage()?[1] == 0 && file.metadata()?.len() == 16 * PAGE as u64, "{:?}", mounted.usage()?);
     require_error("another page", fs::write(mounted.at("other"), "x"), Errno::ENOSPC)?;
-    file.write_all_at(&[1; 16 * PAGE], 0)?;
+    file.write_all_at(&vec![1; 16 * PAGE], 0)?;
     let modes = [
         FallocateFlags::FALLOC_FL_PUNCH_HOLE,
         FallocateFlags::FALLOC_FL_ZERO_RANGE,
         FallocateFlags::FALLOC_FL_COLLAPSE_RANGE,
     ];
     for mode in modes {
-        require_error(&format!("{mode:?}"), allocate(mode, 0, PAGE as i64), Errno::EOPNOTSUPP)?;
+        require_error(&format!("{mode:?}"), allocate(mode, PAGE), Errno::EOPNOTSUPP)?;
     }
     file.set_len(0)?;
     require!(mounted.usage()?[1] == 16, "{:?}", mounted.usage()?);
@@ -265,12 +265,12 @@ fn allocated() -> Outcome {
 fn punched() -> Outcome {
     let mounted = Mounted::new("tmpfs", "size=64k")?;
     let file = File::options().read(true).write(true).create(true).truncate(false).open(mounted.at("file"))?;
-    file.write_all_at(&[7; 8 * PAGE], 0)?;
+    file.write_all_at(&vec![7; 8 * PAGE], 0)?;
     let mode = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
     for (from, bytes, free) in
         [(100, 200, 8), (PAGE + 5, 2 * PAGE, 9), (4 * PAGE, 2 * PAGE, 11), (7 * PAGE + 1, 1 << 30, 11)]
     {
-        fallocate(&file, mode, from as i64, bytes as i64)?;
+        fallocate(&file, mode, from.cast_signed() as i64, bytes.cast_signed() as i64)?;
         let mut found = vec![0; 8 * PAGE];
         file.read_exact_at(&mut found, 0)?;
         require!(found[from..(from + bytes).min(8 * PAGE)].iter().all(|byte| *byte == 0), "{bytes} bytes at {from}");

@@ -6,7 +6,6 @@ use nix::{
     errno::Errno,
     libc::{self, c_int},
     sys::signal::Signal,
-    unistd::ftruncate,
 };
 
 use super::{Check, Outcome, bounds::refused, require, require_killed};
@@ -128,7 +127,7 @@ fn cut_file() -> Outcome {
         // SAFETY: this process only waits for its end.
         unsafe { libc::pause() }
     })?;
-    ftruncate(&file, (2 * PAGE + 100) as i64)?;
+    file.set_len(2 * PAGE as u64 + 100)?;
     for page in [3, 4, 7] {
         // SAFETY: the page is mapped; beyond the end it ends the process.
         let touch = || i32::from(unsafe { byte(page).read_volatile() });
@@ -139,7 +138,7 @@ fn cut_file() -> Outcome {
             0
         })?;
     }
-    ftruncate(&file, 8 * PAGE as i64)?;
+    file.set_len(8 * PAGE as u64)?;
     // SAFETY: all pages are mapped.
     let found: Vec<u8> = (0..8).map(|page| unsafe { byte(page).read_volatile() }).collect();
     child.signal(Signal::SIGKILL)?;
@@ -158,9 +157,9 @@ fn cut_page() -> Outcome {
     // SAFETY: the page is mapped.
     let byte = |at| unsafe { mapped.wrapping_byte_add(at).read_volatile() };
     require!(byte(0) == 5 && byte(PAGE) == 5, "the file's bytes are not there");
-    ftruncate(&file, 100)?;
+    file.set_len(100)?;
     require!(byte(99) == 5 && byte(100) == 0 && byte(PAGE - 1) == 0, "the rest of the last page was not cleared");
-    ftruncate(&file, 2 * PAGE as i64)?;
+    file.set_len(2 * PAGE as u64)?;
     let mut read = [1; 2 * PAGE];
     file.read_exact_at(&mut read, 0)?;
     require!(read[..100] == [5; 100] && read[100..].iter().all(|byte| *byte == 0), "what was cut came back");

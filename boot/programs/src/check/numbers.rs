@@ -2,6 +2,7 @@
 //! of many years, flags that mean nothing. Tables of calls with what Linux answers, for root and for others.
 
 use std::{
+    fmt::Write,
     fs::{self, File, OpenOptions},
     io::Read,
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
@@ -33,7 +34,7 @@ pub(super) const CHECKS: &[Check] = &[
 
 /// The greatest position.
 pub(super) const MAX: i64 = i64::MAX;
-const PAGE_BYTES: i64 = PAGE as i64;
+const PAGE_BYTES: i64 = PAGE.cast_signed() as i64;
 /// The first address past the user half.
 const USER_END: i64 = 0x7fff_ffff_f000;
 /// An address that is the kernel's.
@@ -54,7 +55,7 @@ pub(super) fn require_rows(rows: &[Row<'_>]) -> Outcome {
     for (what, number, arguments, want) in rows {
         let got = call(*number, arguments);
         if got != *want {
-            wrong += &format!("\n  {what} {arguments:x?} gave {got:?}, not {want:?}");
+            let _ = write!(wrong, "\n  {what} {arguments:x?} gave {got:?}, not {want:?}");
         }
     }
     require!(wrong.is_empty(), "{wrong}");
@@ -82,13 +83,14 @@ fn new_file(flags: i32) -> std::io::Result<(File, File)> {
 }
 
 pub(super) fn pointer<T>(to: &mut T) -> i64 {
-    (&raw mut *to).expose_provenance() as i64
+    (&raw mut *to).expose_provenance().cast_signed() as i64
 }
 
 fn open(path: &str) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
+#[expect(clippy::too_many_lines, reason = "they are the rows of a table")]
 fn positions() -> Outcome {
     use libc::{
         SYS_fadvise64, SYS_fallocate, SYS_ftruncate, SYS_lseek, SYS_pread64, SYS_preadv, SYS_preadv2, SYS_pwrite64,
@@ -212,7 +214,7 @@ fn file_size_limit() -> Outcome {
     let (null, zero) = (open("/dev/null")?, File::open("/dev/zero")?);
     let [file, appended, null, zero] = [&file, &appended, &null, &zero].map(number);
     let mut bytes = vec![0_u8; 3 << 16];
-    let bytes = bytes.as_mut_ptr().expose_provenance() as i64;
+    let bytes = bytes.as_mut_ptr().expose_provenance().cast_signed() as i64;
     let mut vector = [bytes, 8, bytes, 1 << 16];
     let vector = pointer(&mut vector);
     let whole = Ok(1 << 16);
@@ -294,7 +296,7 @@ fn addresses() -> Outcome {
     let kernel = pointer(&mut piece);
     // In the heap, which ends far below the user half's end.
     let heap = Box::new([0_u64; 2]);
-    let heap = (&raw const *heap).expose_provenance() as i64;
+    let heap = (&raw const *heap).expose_provenance().cast_signed() as i64;
     let mut piece = [heap, 1 << 46, KERNEL, 8];
     let long = pointer(&mut piece);
     let (fault, invalid) = (Err(Errno::EFAULT), Err(Errno::EINVAL));
@@ -350,7 +352,7 @@ fn mappings() -> Outcome {
     let mut memory = Memory::private(2)?;
     memory.touch(0);
     memory.touch(1);
-    let at = memory.address(0).expose_provenance() as i64;
+    let at = memory.address(0).expose_provenance().cast_signed() as i64;
     let mut answer = [0_u8; 2];
     let answer = pointer(&mut answer);
     let end = call(SYS_brk, &[0])?;
@@ -420,6 +422,7 @@ fn times() -> Outcome {
         SYS_clock_nanosleep, SYS_nanosleep, SYS_poll, SYS_ppoll, SYS_pselect6, SYS_rt_sigtimedwait, SYS_select,
         SYS_setitimer, SYS_utimensat,
     };
+    extern "C" fn nothing(_: i32) {}
     let (file, _) = new_file(0)?;
     let mut word = [0_i64; 8];
     let mut times: [[i64; 2]; 8] = [
@@ -453,8 +456,7 @@ fn times() -> Outcome {
         ("a timer of too many microseconds", SYS_setitimer, &[0, long_micros, 0], invalid),
         ("poll at once", SYS_poll, &[0, 0, 1 << 32], Ok(0)),
     ])?;
-    // A time that nobody lives to see is waited for like any other, until a signal comes.
-    extern "C" fn nothing(_: i32) {}
+    // A time that no task lives to see is waited for like any other, until a signal comes.
     // SAFETY: the handler does nothing.
     unsafe { nix::sys::signal::signal(Signal::SIGALRM, SigHandler::Handler(nothing)) }?;
     let interrupted = Err(Errno::EINTR);
@@ -466,13 +468,13 @@ fn times() -> Outcome {
         ("rt_sigtimedwait", SYS_rt_sigtimedwait, [set, 0, most, 8, 0, 0]),
     ] {
         // Again and again, should one come before the wait.
-        let mut timer = [0_i64, 20_000, 0, 20_000];
-        call(SYS_setitimer, &[0, pointer(&mut timer), 0])?;
+        let mut alarm = [0_i64, 20_000, 0, 20_000];
+        call(SYS_setitimer, &[0, pointer(&mut alarm), 0])?;
         times[4] = [i64::MAX, 999_999_999];
         require_rows(&[(what, number, &arguments, interrupted)])?;
     }
-    let mut timer = [i64::MAX, 999_999, i64::MAX, 999_999];
-    call(SYS_setitimer, &[0, pointer(&mut timer), 0])?;
+    let mut alarm = [i64::MAX, 999_999, i64::MAX, 999_999];
+    call(SYS_setitimer, &[0, pointer(&mut alarm), 0])?;
     let left = call(libc::SYS_alarm, &[0])?;
     require!(left > 1 << 20, "a timer of many years has {left} seconds left");
     // Times of files may lie before 1970 and far ahead.
@@ -495,6 +497,8 @@ fn times() -> Outcome {
 
 /// Flags that there are not.
 fn flags() -> Outcome {
+    /// A bit that no call of these knows.
+    const UNKNOWN: i64 = 1 << 28;
     use libc::{
         SYS_clock_nanosleep, SYS_close_range, SYS_dup3, SYS_faccessat2, SYS_fchownat, SYS_getrandom, SYS_linkat,
         SYS_madvise, SYS_mlock2, SYS_mlockall, SYS_newfstatat, SYS_pipe2, SYS_renameat2, SYS_rt_sigprocmask, SYS_statx,
@@ -505,11 +509,9 @@ fn flags() -> Outcome {
     let mut bytes = [0_u8; 512];
     let bytes = pointer(&mut bytes);
     let memory = Memory::private(1)?;
-    let at = memory.address(0).expose_provenance() as i64;
+    let at = memory.address(0).expose_provenance().cast_signed() as i64;
     let here = libc::AT_FDCWD.into();
     let invalid = Err(Errno::EINVAL);
-    // A bit that no call of these knows.
-    const UNKNOWN: i64 = 1 << 28;
     require_rows(&[
         ("newfstatat", SYS_newfstatat, &[here, path, bytes, UNKNOWN], invalid),
         ("statx", SYS_statx, &[here, path, UNKNOWN, 0x7ff, bytes], invalid),

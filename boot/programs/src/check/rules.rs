@@ -159,11 +159,11 @@ fn signals() -> Outcome {
 }
 
 fn processes() -> Outcome {
+    /// No other process is this user's.
+    const USER: u32 = 54_321;
     if !Uid::effective().is_root() {
         return Ok(());
     }
-    // Nobody else is this user.
-    const USER: u32 = 54_321;
     require_success("two processes of a user", || {
         setrlimit(Resource::RLIMIT_NPROC, 2, 2)?;
         let first = Child::start(|| {
