@@ -348,13 +348,20 @@ fn limit() -> Outcome {
 
 fn faults_counted() -> Outcome {
     const PAGES: usize = 256;
+    /// More than there are when a kernel takes pages of the program itself away in between.
+    const TRIES: usize = 8;
     let faults = || getrusage(UsageWho::RUSAGE_SELF).map(|usage| usage.minor_page_faults());
-    let mut memory = Memory::private(PAGES)?;
-    memory.advise(0..PAGES, MmapAdvise::MADV_NOHUGEPAGE)?;
-    let before = faults()?;
-    (0..PAGES).for_each(|page| memory.touch(page));
-    let counted = faults()? - before;
-    require!((256..=260).contains(&counted), "touching {PAGES} pages counted {counted} faults");
+    let mut counts = Vec::new();
+    for _ in 0..TRIES {
+        let mut memory = Memory::private(PAGES)?;
+        memory.advise(0..PAGES, MmapAdvise::MADV_NOHUGEPAGE)?;
+        let before = faults()?;
+        (0..PAGES).for_each(|page| memory.touch(page));
+        counts.push(faults()? - before);
+    }
+    // The program's own pages can only add to it, and not each time.
+    let least = counts.iter().min().copied().unwrap_or(0);
+    require!((256..=260).contains(&least), "touching {PAGES} pages counted {counts:?} faults");
     Ok(())
 }
 
