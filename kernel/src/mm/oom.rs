@@ -14,7 +14,7 @@
 //! One task at a time looks for a victim. It looks first whether the need is over, by the victim of the one before it, and
 //! then whether one is dying already: that one's memory is taken away, and its end waited for, before another is chosen.
 //!
-//! The killer waits for nothing that a victim can keep: taking the memory away needs no layout ([`AddressSpace::reap`]), and
+//! The killer waits for nothing that a victim can keep: taking the memory away needs no layout (`AddressSpace::reap`), and
 //! the wait for an end is given up when that makes no progress, since the victim may wait for what the waiting task has.
 
 use alloc::sync::{Arc, Weak};
