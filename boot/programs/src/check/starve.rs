@@ -10,7 +10,7 @@ use std::{
 use nix::{
     errno::Errno,
     sys::{
-        mman::ProtFlags,
+        mman::{MapFlags, ProtFlags},
         signal::{Signal, killpg, raise},
         wait::{WaitPidFlag, waitpid},
     },
@@ -99,7 +99,7 @@ fn root_goes_on() -> Outcome {
     nix::unistd::chown(directory, Some(GUEST.into()), None)?;
     let leader = guest(Pid::from_raw(0), || {
         // Every second page is different, so that no two are one mapping.
-        let Ok(mut memory) = Memory::private(1 << 17) else { return 3 };
+        let Ok(mut memory) = Memory::map(1 << 17, MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE) else { return 3 };
         let mapping =
             |count| memory.protect(2 * count..2 * count + 1, ProtFlags::PROT_READ).map_err(|error| error as i32);
         hold_all(mapping, &[Errno::ENOMEM])
