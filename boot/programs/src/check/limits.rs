@@ -261,7 +261,7 @@ fn group_files() -> Outcome {
             i32::from(written.is_err()) + 2 * i32::from(!is_charged) + 4 * i32::from(removed.is_err() || !is_over)
         }
     };
-    for mib in [4, 16] {
+    for mib in [4, 12] {
         in_group([("memory.max", "8M"), ("memory.swap.max", "max")], work(mib), |end| {
             require!(end == End::Exited(0), "a file of {mib} MiB by a group of 8 MiB gave {end}");
             Ok(())
