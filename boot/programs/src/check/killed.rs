@@ -14,6 +14,7 @@ use std::{
 use nix::{
     errno::Errno,
     libc::{self, c_int, c_void},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         resource::{Resource, setrlimit},
         signal::Signal,
@@ -62,20 +63,29 @@ enum Progress<'a> {
 }
 
 /// Where a child waits until its parent has seen it.
-struct Gate([OwnedFd; 2]);
+struct Gate {
+    reached: (OwnedFd, OwnedFd),
+    opened: (OwnedFd, OwnedFd),
+}
 
 impl Gate {
     fn new() -> nix::Result<Self> {
-        pipe().map(|(reader, writer)| Self([reader, writer]))
+        Ok(Self { reached: pipe()?, opened: pipe()? })
     }
 
     fn wait(&self) {
         // A gate that cannot be waited at makes a call that ends before its parent looks: that is noticed.
-        let _ = read(&self.0[0], &mut [0]);
+        let _ = write(&self.reached.1, b"x");
+        let _ = read(&self.opened.0, &mut [0]);
+    }
+
+    fn is_reached(&self) -> nix::Result<bool> {
+        let mut ends = [PollFd::new(self.reached.0.as_fd(), PollFlags::POLLIN)];
+        Ok(poll(&mut ends, PollTimeout::ZERO)? > 0)
     }
 
     fn open(&self) -> nix::Result<usize> {
-        write(&self.0[1], b"x")
+        write(&self.opened.1, b"x")
     }
 }
 
@@ -121,11 +131,15 @@ fn dies_midway(name: &str, pages: usize, progress: &Progress<'_>, work: Work<'_>
     for _ in 0..ATTEMPTS {
         let gate = Gate::new()?;
         let child = Child::start(|| work(&gate))?;
-        // The child may still be on its way to the gate: what it does there it does before.
-        gate.open()?;
-        let before = said(child)?.unwrap_or(0);
-        let mut done = 0;
         let mut end = None;
+        // What it does on its way to the gate is not counted.
+        while end.is_none() && !gate.is_reached()? {
+            yield_now();
+            end = end_and_most(child, false)?;
+        }
+        let before = said(child)?.unwrap_or(0);
+        gate.open()?;
+        let mut done = 0;
         while done < pages / 5 && end.is_none() {
             yield_now();
             done = said(child)?.map_or(done, |said| said.saturating_sub(before));
