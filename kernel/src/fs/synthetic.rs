@@ -26,7 +26,7 @@ use super::position::Position;
 use crate::errno::Errno;
 use crate::fallible::{self, TryText, TryVec};
 use crate::sync::Rank;
-use crate::task::{Mutex, time};
+use crate::task::{Mutex, check_killed, time};
 
 /// A file of text.
 pub trait Text: Send + Sync {
@@ -40,6 +40,16 @@ pub trait Text: Send + Sync {
     fn read(&self, out: &mut String) -> Result<(), Errno> {
         let _ = out;
         Err(Errno::EIO)
+    }
+
+    /// Appends a part of the text, from `cursor` on, which is 0 at first; returns the cursor of the next part, if there is one. For a
+    /// text whose length programs decide, parts of about a page each (Linux: `seq_read`).
+    ///
+    /// # Errors
+    /// What `read` returns.
+    fn read_part(&self, cursor: u64, out: &mut String) -> Result<Option<u64>, Errno> {
+        let _ = cursor;
+        self.read(out).map(|()| None)
     }
 
     /// Somebody opens it.
@@ -371,7 +381,7 @@ impl Node for SyntheticNode {
                     return Err(Errno::EACCES);
                 }
                 text.opened()?;
-                let read = Mutex::new(Rank::Text, String::new());
+                let read = Mutex::new(Rank::Text, Part::default());
                 Ok(fallible::shared(OpenText { text: Arc::clone(text), read })?)
             }
             Item::Link(_) | Item::To(..) | Item::Place(..) | Item::Hidden => Err(Errno::ELOOP),
@@ -470,9 +480,42 @@ impl Node for SyntheticNode {
     }
 }
 
+/// The part of a text that was read last.
+#[derive(Default)]
+struct Part {
+    /// Where in the text it begins.
+    start: u64,
+    text: String,
+    /// The cursor of the part behind it; none at the end, and before anything was read.
+    next: Option<u64>,
+    is_read: bool,
+}
+
+impl Part {
+    fn end(&self) -> u64 {
+        self.start.saturating_add(self.text.len() as u64)
+    }
+
+    /// Goes on until it has `position`, or is the last.
+    fn seek(&mut self, position: u64, text: &dyn Text) -> Result<(), Errno> {
+        if position == 0 || position < self.start || !self.is_read {
+            *self = Self { next: Some(0), is_read: true, ..Self::default() };
+        }
+        while position >= self.end()
+            && let Some(cursor) = self.next
+        {
+            check_killed()?;
+            self.start = self.end();
+            self.text.clear();
+            self.next = text.read_part(cursor, &mut self.text)?;
+        }
+        Ok(())
+    }
+}
+
 struct OpenText {
     text: Arc<dyn Text>,
-    read: Mutex<String>,
+    read: Mutex<Part>,
 }
 
 impl File for OpenText {
@@ -481,16 +524,14 @@ impl File for OpenText {
     }
 
     fn read(&self, position: Position, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
-        if position == Position::START {
-            // Made without the lock: it may sleep, or take any other.
-            let mut text = String::new();
-            self.text.read(&mut text)?;
-            *self.read.lock() = text;
-        }
-        let text = self.read.lock();
-        let rest = &text.as_bytes()[text.len().min(position.get() as usize)..];
+        // Read without the lock: that may sleep, or take any other. Another reader meanwhile begins anew.
+        let mut part = core::mem::take(&mut *self.read.lock());
+        part.seek(position.get(), &*self.text)?;
+        let skipped = part.text.len().min(position.get().saturating_sub(part.start) as usize);
+        let rest = &part.text.as_bytes()[skipped..];
         let bytes = rest.len().min(buffer.len());
         buffer[..bytes].copy_from_slice(&rest[..bytes]);
+        *self.read.lock() = part;
         Ok(bytes)
     }
 
@@ -500,6 +541,6 @@ impl File for OpenText {
     }
 
     fn length(&self) -> Option<Position> {
-        Position::new(self.read.lock().len() as u64)
+        Position::new(self.read.lock().end())
     }
 }

@@ -669,10 +669,17 @@ impl AddressSpace {
         self.is_reaped.load(Ordering::Acquire)
     }
 
-    /// Calls `visit` with each region, by address.
-    pub fn for_each_region(&self, mut visit: impl FnMut(&RegionView<'_>)) {
+    /// Calls `visit` with the regions that end above `from`, by address, until it returns an error.
+    ///
+    /// # Errors
+    /// What `visit` returns.
+    pub fn visit_regions<E>(
+        &self,
+        from: u64,
+        mut visit: impl FnMut(&RegionView<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let layout = self.layout();
-        for region in layout.regions.iter() {
+        for region in layout.regions.overlapping(from..u64::MAX) {
             let own_name = || {
                 let is_heap = region.range.start < layout.heap.end && layout.heap.start < region.range.end;
                 match (region.grows_down, is_heap) {
@@ -687,8 +694,9 @@ impl AddressSpace {
                 shared: region.shared,
                 offset: region.object.as_ref().map_or(0, |object| region.range.start.wrapping_sub(object.base())),
                 name: region.name.as_deref().or_else(own_name),
-            });
+            })?;
         }
+        Ok(())
     }
 
     /// The first page from address `from` on whose word is an entry for one of `slots`.

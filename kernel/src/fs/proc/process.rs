@@ -70,10 +70,10 @@ impl Directory for Descriptors {
     }
 }
 
-/// What only those may read who may look into the process.
-struct Private(u32, Show);
+/// `/proc/PID/maps`, which only those may read who may look into the process.
+struct Maps(u32);
 
-impl Text for Private {
+impl Text for Maps {
     fn permissions(&self) -> u32 {
         0o444
     }
@@ -82,8 +82,8 @@ impl Text for Private {
         if may_look_into(&*find(self.0)?) { Ok(()) } else { Err(Errno::EACCES) }
     }
 
-    fn read(&self, out: &mut String) -> Result<(), Errno> {
-        self.1(&*find(self.0)?, out)
+    fn read_part(&self, from: u64, out: &mut String) -> Result<Option<u64>, Errno> {
+        maps(&*find(self.0)?, from, out)
     }
 }
 
@@ -110,7 +110,7 @@ fn entries(pid: u32) -> Result<Entries, Errno> {
         ("comm".into(), shown(pid, |process, out| line(out, process.name()))?),
         ("fd".into(), Item::Directory(fallible::shared(Descriptors(pid))?)),
         ("limits".into(), shown(pid, limits)?),
-        ("maps".into(), text(Private(pid, maps))?),
+        ("maps".into(), text(Maps(pid))?),
         ("mounts".into(), read_only(super::mounts)?),
         ("oom_score".into(), shown(pid, oom_score)?),
         (
@@ -198,34 +198,44 @@ fn oom_score(process: &Process, out: &mut String) -> Result<(), Errno> {
     line(out, oom::score(process))
 }
 
-fn maps(process: &Process, out: &mut String) -> Result<(), Errno> {
-    let Some(space) = process.space() else { return Ok(()) };
-    let mut result = Ok(());
-    space.for_each_region(&mut |region: &RegionView<'_>| {
-        let flag = |has, letter| if has { letter } else { '-' };
-        let (read, write, execute) = (
-            flag(region.protection.read, 'r'),
-            flag(region.protection.write, 'w'),
-            flag(region.protection.execute, 'x'),
-        );
-        let shared = if region.shared { 's' } else { 'p' };
-        let (range, offset) = (&region.range, region.offset);
-        let begin = out.len();
-        let place =
-            format_args!("{:08x}-{:08x} {read}{write}{execute}{shared} {offset:08x} 00:00 0 ", range.start, range.end);
-        // Linux pads to the column of names, and leaves the space at the end where there is none.
-        let line = print(out, place).and_then(|()| match region.name {
-            Some(name) => {
-                let padding = 73_usize.saturating_sub(out.len() - begin);
-                print(out, format_args!("{:padding$}{name}\n", ""))
-            }
-            None => print(out, format_args!("\n")),
-        });
-        if line.is_err() {
-            result = line;
+/// The regions that end above address `from`, until there is a page of text; returns the end of the last one if it is not the last
+/// of all.
+fn maps(process: &Process, from: u64, out: &mut String) -> Result<Option<u64>, Errno> {
+    let Some(space) = process.space() else { return Ok(None) };
+    let mut last = None;
+    let shown = space.visit_regions(from, |region| {
+        if out.len() >= PAGE_SIZE {
+            return Err(None);
         }
+        last = Some(region.range.end);
+        map(region, out).map_err(Some)
     });
-    result
+    match shown {
+        Ok(()) => Ok(None),
+        Err(None) => Ok(last),
+        Err(Some(error)) => Err(error),
+    }
+}
+
+fn map(region: &RegionView<'_>, out: &mut String) -> Result<(), Errno> {
+    let flag = |has, letter| if has { letter } else { '-' };
+    let (read, write, execute) =
+        (flag(region.protection.read, 'r'), flag(region.protection.write, 'w'), flag(region.protection.execute, 'x'));
+    let shared = if region.shared { 's' } else { 'p' };
+    let (range, offset) = (&region.range, region.offset);
+    let begin = out.len();
+    print(
+        out,
+        format_args!("{:08x}-{:08x} {read}{write}{execute}{shared} {offset:08x} 00:00 0 ", range.start, range.end),
+    )?;
+    // Linux pads to the column of names, and leaves the space at the end where there is none.
+    match region.name {
+        Some(name) => {
+            let padding = 73_usize.saturating_sub(out.len() - begin);
+            print(out, format_args!("{:padding$}{name}\n", ""))
+        }
+        None => print(out, format_args!("\n")),
+    }
 }
 
 fn statm(process: &Process, out: &mut String) -> Result<(), Errno> {
