@@ -118,6 +118,9 @@ fn root_goes_on() -> Outcome {
 
 /// Lets the guest reach its other limits.
 fn fill(directory: &str, group: Pid, guests: &mut Vec<Child>) -> Outcome {
+    // Before the open files, of which making one needs another.
+    let make = |name| number_of(File::create(format!("{directory}/{name}")).map(drop));
+    guests.push(guest(group, || hold_all(make, &[Errno::ENOSPC, Errno::ENOMEM]))?);
     let open = || guest(group, || hold_all(|_| number_of(File::open("/dev/null")), &[Errno::ENFILE, Errno::EMFILE]));
     let most = files::numbers("/proc/sys/fs/file-max")?[0];
     for _ in 0..=most / 1000 {
@@ -125,8 +128,6 @@ fn fill(directory: &str, group: Pid, guests: &mut Vec<Child>) -> Outcome {
     }
     let open_files = files::numbers("/proc/sys/fs/file-nr")?;
     require!(open_files.last() == Some(&most) && open_files[0] >= most, "{open_files:?} files are open of {most}");
-    let make = |name| number_of(File::create(format!("{directory}/{name}")).map(drop));
-    guests.push(guest(group, || hold_all(make, &[Errno::ENOSPC, Errno::ENOMEM]))?);
     let fork = |_| {
         Child::start(|| {
             pause();
