@@ -182,10 +182,14 @@ impl Disk<Quire> for Blocks {
 /// Ticks of the time-stamp counter that an instruction takes, at least 1.
 pub(super) fn ticks_of_an_instruction() -> u64 {
     const LOOPS: u64 = 10_000;
-    let before = time::counter();
-    // SAFETY: it counts a register down.
-    unsafe { asm!("2: dec {0}", "jnz 2b", inout(reg) LOOPS => _, options(nomem, nostack)) };
-    ((time::counter() - before) / (2 * LOOPS)).max(1)
+    // An interrupt may come into one of them.
+    let least = (0..4).map(|_| {
+        let before = time::counter();
+        // SAFETY: it counts a register down.
+        unsafe { asm!("2: dec {0}", "jnz 2b", inout(reg) LOOPS => _, options(nomem, nostack)) };
+        time::counter() - before
+    });
+    (least.min().unwrap_or(0) / (2 * LOOPS)).max(1)
 }
 
 /// What compressing and decompressing takes alone, instructions a page, and the bytes that come out of all of them.
