@@ -23,65 +23,43 @@ fn growth<T>(capacity: usize, more: usize) -> Result<usize, NoMemory> {
     capacity.checked_add(more).and_then(|values| values.checked_mul(2 * size_of::<T>())).ok_or(NoMemory)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the room has been made")]
-impl<T> TryVec<T> for Vec<T> {
-    fn make_room(&mut self, more: usize) -> Result<(), NoMemory> {
-        if self.capacity() - self.len() >= more {
-            return Ok(());
-        }
-        ask(growth::<T>(self.capacity(), more)?)?;
-        self.try_reserve(more).map_err(|_| NoMemory)
-    }
+/// Implements [`TryVec`] for a vector of the library's, which grows at its end by `$push`.
+macro_rules! grows {
+    ($vector:ident, $push:ident) => {
+        #[expect(clippy::disallowed_methods, reason = "the room has been made")]
+        impl<T> TryVec<T> for $vector<T> {
+            fn make_room(&mut self, more: usize) -> Result<(), NoMemory> {
+                if self.capacity() - self.len() >= more {
+                    return Ok(());
+                }
+                ask(growth::<T>(self.capacity(), more)?)?;
+                self.try_reserve(more).map_err(|_| NoMemory)
+            }
 
-    fn try_push(&mut self, value: T) -> Result<(), NoMemory> {
-        self.make_room(1)?;
-        self.push(value);
-        Ok(())
-    }
+            fn try_push(&mut self, value: T) -> Result<(), NoMemory> {
+                self.make_room(1)?;
+                self.$push(value);
+                Ok(())
+            }
 
-    fn try_extend<I: IntoIterator<Item = T>>(&mut self, values: I) -> Result<(), NoMemory> {
-        let before = self.len();
-        let values = values.into_iter();
-        self.make_room(values.size_hint().0)?;
-        for value in values {
-            if let Err(error) = self.try_push(value) {
-                self.truncate(before);
-                return Err(error);
+            fn try_extend<I: IntoIterator<Item = T>>(&mut self, values: I) -> Result<(), NoMemory> {
+                let before = self.len();
+                let values = values.into_iter();
+                self.make_room(values.size_hint().0)?;
+                for value in values {
+                    if let Err(error) = self.try_push(value) {
+                        self.truncate(before);
+                        return Err(error);
+                    }
+                }
+                Ok(())
             }
         }
-        Ok(())
-    }
+    };
 }
 
-#[expect(clippy::disallowed_methods, reason = "the room has been made")]
-impl<T> TryVec<T> for VecDeque<T> {
-    fn make_room(&mut self, more: usize) -> Result<(), NoMemory> {
-        if self.capacity() - self.len() >= more {
-            return Ok(());
-        }
-        ask(growth::<T>(self.capacity(), more)?)?;
-        self.try_reserve(more).map_err(|_| NoMemory)
-    }
-
-    fn try_push(&mut self, value: T) -> Result<(), NoMemory> {
-        self.make_room(1)?;
-        self.push_back(value);
-        Ok(())
-    }
-
-    fn try_extend<I: IntoIterator<Item = T>>(&mut self, values: I) -> Result<(), NoMemory> {
-        let before = self.len();
-        let values = values.into_iter();
-        self.make_room(values.size_hint().0)?;
-        for value in values {
-            if let Err(error) = self.try_push(value) {
-                self.truncate(before);
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-}
+grows!(Vec, push);
+grows!(VecDeque, push_back);
 
 /// An empty vector with room for `capacity` values.
 ///
