@@ -18,6 +18,35 @@ pub struct Lengths {
     pub unevictable: usize,
 }
 
+impl Lengths {
+    /// Without the lists from which nothing may leave.
+    #[must_use]
+    pub const fn restricted_to(mut self, can_drop: bool, can_swap: bool) -> Self {
+        if !can_drop {
+            (self.active_file, self.inactive_file) = (0, 0);
+        }
+        if !can_swap {
+            (self.active, self.inactive) = (0, 0);
+        }
+        self
+    }
+
+    /// How many folios could leave memory.
+    pub const fn evictable(&self) -> usize {
+        self.active + self.inactive + self.files()
+    }
+
+    const fn files(&self) -> usize {
+        self.active_file + self.inactive_file
+    }
+}
+
+/// Whether dropping all pages that can be dropped would not free enough frames (Linux: `file_is_tiny` of
+/// `prepare_scan_control`): they stay, and others have to go.
+pub const fn are_files_scarce(lengths: &Lengths, free: usize, high: usize) -> bool {
+    lengths.files() + free <= high
+}
+
 /// `vm.swappiness` until it is set.
 pub const SWAPPINESS: u32 = 60;
 /// The greatest: prefers swapping to dropping, when dropping is as good.
@@ -46,9 +75,9 @@ impl Turns {
     }
 
     /// Whether this turn is for pages that can be dropped.
-    pub fn is_for_files(&mut self, lengths: &Lengths, swappiness: u32, can_swap: bool) -> bool {
-        let files = (lengths.active_file + lengths.inactive_file) as u64;
-        let others = if can_swap { (lengths.active + lengths.inactive) as u64 } else { 0 };
+    pub fn is_for_files(&mut self, lengths: &Lengths, swappiness: u32) -> bool {
+        let files = lengths.files() as u64;
+        let others = (lengths.active + lengths.inactive) as u64;
         let swappiness = swappiness.min(SWAPPINESS_MAX);
         let weight = files * u64::from(SWAPPINESS_MAX - swappiness);
         let all = weight + others * u64::from(swappiness);
@@ -86,12 +115,22 @@ mod tests {
         let lengths = Lengths { active: 10, inactive: 10, active_file: 10, inactive_file: 10, unevictable: 0 };
         for (swappiness, files) in [(0, 200), (60, 140), (100, 100), (200, 0)] {
             let mut turns = Turns::default();
-            let count = (0..200).filter(|_| turns.is_for_files(&lengths, swappiness, true)).count();
+            let count = (0..200).filter(|_| turns.is_for_files(&lengths, swappiness)).count();
             assert_eq!(count, files, "swappiness {swappiness}");
         }
-        let no_files = Lengths { active_file: 0, inactive_file: 0, ..lengths };
-        assert!(!Turns::default().is_for_files(&no_files, 0, true));
-        assert!(Turns::default().is_for_files(&lengths, 200, false), "without slots only dropping helps");
+        assert!(!Turns::default().is_for_files(&lengths.restricted_to(false, true), 0));
+        assert!(
+            Turns::default().is_for_files(&lengths.restricted_to(true, false), 200),
+            "without slots only dropping helps"
+        );
+        assert_eq!(lengths.restricted_to(false, false).evictable(), 0);
+    }
+
+    #[test]
+    fn the_last_files_stay_when_all_of_them_are_not_enough() {
+        let lengths = Lengths { active: 1000, inactive: 1000, active_file: 40, inactive_file: 60, unevictable: 500 };
+        assert!(are_files_scarce(&lengths, 188, 288), "all of them, and what is free, are the high watermark at most");
+        assert!(!are_files_scarce(&lengths, 189, 288), "one more may go");
     }
 
     #[test]

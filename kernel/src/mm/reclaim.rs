@@ -6,10 +6,12 @@
 //! # Who reclaims
 //!
 //! `kswapd` wakes when fewer frames than `low` are free and works until there are `high`. A task that wants a frame then
-//! frees some itself, and when only `min` are left it waits until it has. When every page has been looked at three times,
-//! none could leave and no write is on its way, and no `swapoff` can be given up for it (`leaving`), the task that asked gets
-//! no frame, and is killed for it. A disk that
-//! refuses writes brings that about sooner.
+//! frees some itself, and when only `min` are left it waits until it has. When every page that may leave has been looked at
+//! three times, none could leave and no write is on its way, and no `swapoff` can be given up for it (`leaving`), a process
+//! is killed for the task that asked (`oom`). A disk that refuses writes brings that about sooner.
+//!
+//! The last pages that could be dropped do not go ([`policy::are_files_scarce`]): they are the code of what runs, which would
+//! come back as fast as it goes, and frames that come free so would never be in vain.
 //!
 //! # Locking
 //!
@@ -323,9 +325,11 @@ impl Effort {
     /// One batch: tries to take 32 folios out of memory, fewer for a small group, which is not to lose more than it must.
     fn shrink(&mut self) -> Pass {
         let most = if self.group == group::ROOT { BATCH } else { (group::pages(self.group) / 64).clamp(1, BATCH) };
-        let lengths = self.lengths();
-        let can_swap = swap::core().totals().0 > 0;
-        let is_for_files = TURNS.lock().is_for_files(&lengths, swappiness(), can_swap);
+        let lengths = self.evictable();
+        if lengths.evictable() == 0 {
+            return Pass { looked_at: 0, leaving: 0 };
+        }
+        let is_for_files = TURNS.lock().is_for_files(&lengths, swappiness());
         let list = if is_for_files { List::InactiveFile } else { List::Inactive };
         self.balance(list, &lengths, most);
         let mut batch = self.isolate(list, most);
@@ -344,8 +348,15 @@ impl Effort {
         Pass { looked_at, leaving }
     }
 
-    fn lengths(&self) -> lru::Lengths {
-        if self.group == group::ROOT { lru::lengths() } else { lru::lengths_of_group(self.group) }
+    /// How many pages are in the lists from which some may leave.
+    fn evictable(&self) -> lru::Lengths {
+        let can_swap = swap::core().totals().0 > 0;
+        if self.group != group::ROOT {
+            return lru::lengths_of_group(self.group).restricted_to(true, can_swap);
+        }
+        let lengths = lru::lengths();
+        let can_drop = !policy::are_files_scarce(&lengths, physical::free_frames(), physical::watermarks().high);
+        lengths.restricted_to(can_drop, can_swap)
     }
 
     fn isolate(&self, list: List, most: usize) -> Batch {
@@ -368,15 +379,14 @@ impl Effort {
         batch.iter().for_each(|folio| lru::add(folio, list));
     }
 
-    /// Every page was looked at three times, so has long lost its second chance, none could leave, and no frame has come free
-    /// in any other way meanwhile.
+    /// Every page that may leave was looked at three times, so has long lost its second chance, none could leave, and no frame
+    /// has come free in any other way meanwhile.
     fn is_hopeless(&mut self) -> bool {
         if self.has_news() {
             self.freed = FREED_FRAMES.load(Ordering::Acquire);
             self.in_vain = 0;
         }
-        let lru::Lengths { active, inactive, active_file, inactive_file, .. } = self.lengths();
-        self.in_vain > 3 * (active + inactive + active_file + inactive_file) + 16 * BATCH
+        self.in_vain > 3 * self.evictable().evictable() + 16 * BATCH
     }
 
     /// Whether frames have come free since the attempts began to be in vain.

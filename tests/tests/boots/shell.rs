@@ -26,7 +26,6 @@ fn swapon_and_swapoff_do_and_refuse_what_linux_does() {
 }
 
 #[test]
-#[ignore = "without swap, reclaim takes and brings back the programs' own file pages for minutes before it gives up"]
 fn process_1_is_the_largest_when_memory_ends_and_stays() {
     let run = Run::script("limits", Machine::new().memory(Size::mebibytes(40)));
     run.figures().require_exactly("steps", 3);
