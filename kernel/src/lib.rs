@@ -62,6 +62,8 @@ pub mod log_ring;
 pub mod mm;
 #[cfg(target_os = "none")]
 pub mod panic;
+#[cfg(target_os = "none")]
+mod pool;
 pub mod process;
 #[cfg(target_os = "none")]
 pub mod random;

@@ -36,10 +36,7 @@ use crate::fallible;
 use crate::leaving::{Hope, Leaving};
 use crate::log;
 use crate::mm::folio::Folio;
-use crate::mm::frame::Kind;
-use crate::mm::{
-    AllocationError, FrameNumber, address_space, fault, group, heap, lru, physical, reclaim, rmap, watermark,
-};
+use crate::mm::{AllocationError, address_space, fault, group, heap, lru, physical, reclaim, rmap, watermark};
 use crate::sync::{Rank, acquire_rank, release_rank};
 use crate::task::{self, WaitQueue, time};
 use crate::{ghost, zram, zswap};
@@ -59,20 +56,41 @@ pub fn core() -> &'static Swap<Quire> {
 }
 
 /// Something that threads wait for, and how often it has happened.
-struct Happening {
+pub(crate) struct Happening {
     count: AtomicU64,
     waiters: WaitQueue,
 }
 
-static BATCH: Happening = Happening { count: AtomicU64::new(0), waiters: WaitQueue::new() };
-static WORK: Happening = Happening { count: AtomicU64::new(0), waiters: WaitQueue::new() };
-static SHRINK: Happening = Happening { count: AtomicU64::new(0), waiters: WaitQueue::new() };
+static BATCH: Happening = Happening::new();
+static WORK: Happening = Happening::new();
+
+impl Happening {
+    /// It has not happened yet.
+    pub(crate) const fn new() -> Self {
+        Self { count: AtomicU64::new(0), waiters: WaitQueue::new() }
+    }
+
+    /// It has happened once more.
+    pub(crate) fn happened(&self) {
+        self.count.fetch_add(1, Ordering::Release);
+        self.waiters.wake_all();
+    }
+
+    /// Does `work` each time that it has happened since the work began the last time.
+    pub(crate) fn whenever(&self, mut work: impl FnMut()) {
+        let mut done = 0;
+        loop {
+            self.waiters.wait_until(|| self.count.load(Ordering::Acquire) != done);
+            done = self.count.load(Ordering::Acquire);
+            work();
+        }
+    }
+}
 
 fn happening(event: Event) -> &'static Happening {
     match event {
         Event::Batch => &BATCH,
         Event::Work => &WORK,
-        Event::Shrink => &SHRINK,
     }
 }
 
@@ -101,20 +119,6 @@ impl Machine for Quire {
         cpu::this().number()
     }
 
-    fn cpus() -> usize {
-        1
-    }
-
-    fn find_disk(path: &str) -> Option<Arc<dyn quire_swap::Disk<Self>>> {
-        if let Some(zram) = zram::device(path) {
-            return Some(zram.open()?);
-        }
-        let disk = disk::named(path)?;
-        let name = fallible::text(format_args!("{path}")).ok()?;
-        let disk: Arc<dyn quire_swap::Disk<Self>> = fallible::shared(SwapDisk { disk, name }).ok()?;
-        Some(disk)
-    }
-
     fn now() -> Duration {
         time::since_boot()
     }
@@ -140,24 +144,6 @@ impl Machine for Quire {
         }
     }
 
-    fn allocate_frame() -> Option<u64> {
-        physical::allocate(0, Kind::Pool, watermark::Purpose::Reclaim).map(|frame| u64::from(frame.0))
-    }
-
-    fn free_frame(frame: u64) {
-        physical::free(FrameNumber(frame as u32), 0);
-    }
-
-    fn with_frame<R>(frame: u64, bytes: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R {
-        // SAFETY: nobody writes these bytes meanwhile, as the core promises.
-        read(unsafe { &*pool_bytes(frame, bytes) })
-    }
-
-    fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R {
-        // SAFETY: nobody else reads or writes these bytes meanwhile, as the core promises.
-        write(unsafe { &mut *pool_bytes(frame, bytes) })
-    }
-
     fn added_to_cache(folio: &Folio) {
         lru::add(folio, lru::List::Inactive);
     }
@@ -177,14 +163,8 @@ impl Machine for Quire {
         }
     }
 
-    fn is_killed() -> bool {
-        task::is_killed()
-    }
-
     fn wake(event: Event) {
-        let happening = happening(event);
-        happening.count.fetch_add(1, Ordering::Release);
-        happening.waiters.wake_all();
+        happening(event).happened();
     }
 
     fn log(level: Level, message: fmt::Arguments<'_>) {
@@ -196,13 +176,12 @@ impl Machine for Quire {
     }
 }
 
-/// Some bytes of a frame of a compressed pool, in the direct map.
-fn pool_bytes(frame: u64, bytes: Range<usize>) -> *mut [u8] {
-    let frame = FrameNumber(frame as u32);
-    debug_assert_eq!(physical::frames()[frame.index()].kind(), Kind::Pool);
-    assert!(bytes.start <= bytes.end && bytes.end <= PAGE_SIZE, "bytes {bytes:?} are not in a frame");
-    let start = (DIRECT_MAP + frame.address()) as *mut u8;
-    core::ptr::slice_from_raw_parts_mut(start.wrapping_add(bytes.start), bytes.len())
+/// The disk of this machine with this path, for the core.
+pub fn disk_named(path: &str) -> Option<Arc<dyn quire_swap::Disk<Quire>>> {
+    let disk = disk::named(path)?;
+    let name = fallible::text(format_args!("{path}")).ok()?;
+    let disk: Arc<dyn quire_swap::Disk<Quire>> = fallible::shared(SwapDisk { disk, name }).ok()?;
+    Some(disk)
 }
 
 /// A disk of this machine that holds a swap area.
@@ -368,23 +347,12 @@ pub fn forget_folio(folio: Folio) {
 /// [`AllocationError`] when there is no memory for the thread.
 pub fn start() -> Result<(), AllocationError> {
     let work = || {
-        whenever(Event::Work, || {
+        WORK.whenever(|| {
             SWAP.do_pending_work();
             SWAP.return_refused(&mut AddressSpaces { area: 0, next_line: Duration::MAX });
         });
     };
     task::spawn("swap-work", work).map(drop)
-}
-
-/// Does `work` each time that `event` has happened since it began the last time.
-pub fn whenever(event: Event, mut work: impl FnMut()) {
-    let happening = happening(event);
-    let mut done = 0;
-    loop {
-        happening.waiters.wait_until(|| happening.count.load(Ordering::Acquire) != done);
-        done = happening.count.load(Ordering::Acquire);
-        work();
-    }
 }
 
 /// The counters of all areas.

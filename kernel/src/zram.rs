@@ -10,8 +10,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use quire_compressed::zram::{Control, Zram, ZramDisk, ZramError};
 use quire_swap::header::{BadPages, Header, PAGE_SIZE};
-use quire_swap::zram::{Control, Zram, ZramDisk, ZramError};
 use quire_swap::{IoError, RegistryError};
 use spin::Once;
 

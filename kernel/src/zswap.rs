@@ -9,23 +9,25 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 
-use quire_swap::Event;
-use quire_swap::store::StoreError;
-use quire_swap::zswap::{Zswap, ZswapError};
+use quire_compressed::zswap::{Zswap, ZswapError};
+use quire_swap::RegistryError;
 use spin::Once;
 
 use crate::command_line::CommandLine;
 use crate::mm::{AllocationError, physical};
-use crate::swap::{self, Quire};
+use crate::swap::{self, Happening, Quire};
 use crate::task;
 
-static ZSWAP: Once<&'static Arc<Zswap<Quire>>> = Once::new();
+static ZSWAP: Once<Arc<Zswap<Quire>>> = Once::new();
+
+/// Pages are to be written back.
+static SHRINK: Happening = Happening::new();
 
 /// Why zswap is not ready.
 #[derive(Debug)]
 pub enum ZswapStartError {
-    /// No memory for its tables.
-    Store(StoreError),
+    /// No memory for its tables, or it is started already.
+    Registry(RegistryError),
     /// A parameter does not exist, or refuses its value.
     Parameter(String, ZswapError),
     /// No memory for the thread.
@@ -35,7 +37,7 @@ pub enum ZswapStartError {
 impl fmt::Display for ZswapStartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(error) => write!(f, "no zswap: {error}"),
+            Self::Registry(error) => write!(f, "no zswap: {}", error.errno()),
             Self::Parameter(word, error) => write!(f, "command line: {word}: {}: {error}", error.errno()),
             Self::Thread(error) => write!(f, "no thread for zswap: {error}"),
         }
@@ -48,8 +50,8 @@ impl fmt::Display for ZswapStartError {
 /// [`ZswapStartError`].
 #[expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "once, as the kernel starts")]
 pub fn start(command_line: CommandLine<'static>) -> Result<(), ZswapStartError> {
-    let zswap = Zswap::start(swap::core(), physical::managed_frames() as u64).map_err(ZswapStartError::Store)?;
-    ZSWAP.call_once(|| zswap);
+    let zswap = Zswap::start(swap::core(), physical::managed_frames() as u64).map_err(ZswapStartError::Registry)?;
+    let zswap = ZSWAP.call_once(|| zswap);
     let words = command_line.as_str().split_whitespace();
     let parameters = words.filter_map(|word| word.strip_prefix("zswap.")?.split_once('='));
     for (name, value) in parameters {
@@ -58,14 +60,19 @@ pub fn start(command_line: CommandLine<'static>) -> Result<(), ZswapStartError> 
     let work = || {
         // What it frees is what others wait for.
         task::current().set_reclaims();
-        swap::whenever(Event::Shrink, || _ = zswap.shrink());
+        SHRINK.whenever(|| _ = zswap.shrink());
     };
     task::spawn("zswap", work).map(drop).map_err(ZswapStartError::Thread)
 }
 
 /// zswap, once it was started.
 pub fn get() -> Option<&'static Arc<Zswap<Quire>>> {
-    ZSWAP.get().copied()
+    ZSWAP.get()
+}
+
+/// Wakes the thread that writes pages back.
+pub(crate) fn wake() {
+    SHRINK.happened();
 }
 
 /// Few frames are free.

@@ -136,7 +136,7 @@ impl<M: Machine> Area<M> {
     }
 
     /// Sets the backend's own bits for a slot in use, and says what they were.
-    pub(crate) fn replace_metadata(&self, slot: u32, value: u64) -> u64 {
+    pub fn replace_metadata(&self, slot: u32, value: u64) -> u64 {
         let Some(cluster) = self.cluster(slot) else { return 0 };
         let mut cluster = cluster.lock();
         let before = cluster.metadata(offset(slot), self.metadata_bits);
@@ -145,7 +145,7 @@ impl<M: Machine> Area<M> {
     }
 
     /// Sets the backend's own bits for a slot in use if they are what is expected.
-    pub(crate) fn exchange_metadata(&self, slot: u32, expected: u64, value: u64) -> bool {
+    pub fn exchange_metadata(&self, slot: u32, expected: u64, value: u64) -> bool {
         let Some(cluster) = self.cluster(slot) else { return false };
         let mut cluster = cluster.lock();
         let is_expected = cluster.metadata(offset(slot), self.metadata_bits) == expected;
@@ -157,7 +157,7 @@ impl<M: Machine> Area<M> {
 
     /// Looks at the backend's bits of the slots in use from `from` on, until `look` says that it has seen enough. Returns
     /// the slot to go on from; `None` at the end.
-    pub(crate) fn look_at_metadata(&self, from: u32, mut look: impl FnMut(u32, u64) -> bool) -> Option<u32> {
+    pub fn look_at_metadata(&self, from: u32, mut look: impl FnMut(u32, u64) -> bool) -> Option<u32> {
         for index in self.clusters.existing_from(from as usize / CLUSTER_SLOTS) {
             let Some(cluster) = self.clusters.get(index) else { continue };
             let cluster = cluster.lock();
@@ -184,13 +184,13 @@ impl<M: Machine> Area<M> {
     }
 
     /// Whether its pages lie on its disk as they are: then other areas' slots can have theirs there too.
-    pub(crate) fn is_real(&self) -> bool {
+    pub fn is_real(&self) -> bool {
         self.ops.flags().pages_on_disk
     }
 
-    /// Whether zswap is before its own backend, or is all that it has.
-    pub(crate) fn has_zswap(&self) -> bool {
-        self.ops.flags().zswap
+    /// Whether the layer before other backends is before its own, or is all that it has.
+    pub fn has_frontswap(&self) -> bool {
+        self.ops.flags().frontswap
     }
 
     /// Counts a failed batch and says so in the log.
@@ -208,7 +208,8 @@ impl<M: Machine> Area<M> {
         self.clusters.get(slot as usize / CLUSTER_SLOTS)
     }
 
-    pub(crate) fn entry(&self, slot: u32) -> Option<Entry> {
+    /// The entry of one of its slots.
+    pub fn entry(&self, slot: u32) -> Option<Entry> {
         if u64::from(slot) < self.slots { Entry::new(self.index, slot) } else { None }
     }
 

@@ -87,7 +87,7 @@ impl<M: Machine> Batch<M> {
     }
 
     /// The slots of the folio at `position`.
-    pub(crate) fn run(&self, position: usize) -> Option<SlotRun> {
+    pub fn run(&self, position: usize) -> Option<SlotRun> {
         self.items.get(position).map(Item::run)
     }
 
@@ -106,12 +106,12 @@ impl<M: Machine> Batch<M> {
 
     /// Whether the slots belong to a backend or to slots of another area: then what is in front of an area's own backend
     /// leaves the batch alone.
-    pub(crate) fn is_owned(&self) -> bool {
+    pub fn is_owned(&self) -> bool {
         !matches!(self.purpose, Purpose::Cached)
     }
 
     /// Makes the batch one for `area`, where the folios' data is, or goes, at the slots that `place` gives for each run.
-    pub(crate) fn redirect(&mut self, area: &Arc<Area<M>>, place: impl Fn(SlotRun) -> u32) {
+    fn redirect(&mut self, area: &Arc<Area<M>>, place: impl Fn(SlotRun) -> u32) {
         for item in &mut self.items {
             item.first_slot = place(item.run());
         }
@@ -248,6 +248,11 @@ impl<M: Machine> ReadBatch<M> {
         self.0.complete_some(|other| other == position, result);
     }
 
+    /// Makes the batch one for `area`, where the folios' data is at the slots that `place` gives for each run.
+    pub fn redirect(&mut self, area: &Arc<Area<M>>, place: impl Fn(SlotRun) -> u32) {
+        self.0.redirect(area, place);
+    }
+
     /// See [`Batch::complete`].
     pub fn complete(self, result: Result<(), IoError>) {
         self.0.complete(result);
@@ -275,6 +280,11 @@ impl<M: Machine> WriteBatch<M> {
     /// [`WriteBatch::complete_one`] for the folios at those positions where `is_over`.
     pub fn complete_some(&mut self, is_over: impl Fn(usize) -> bool, result: Result<(), IoError>) {
         self.0.complete_some(is_over, result);
+    }
+
+    /// Makes the batch one for `area`, where the folios' data goes to the slots that `place` gives for each run.
+    pub fn redirect(&mut self, area: &Arc<Area<M>>, place: impl Fn(SlotRun) -> u32) {
+        self.0.redirect(area, place);
     }
 
     /// See [`Batch::complete`]. After [`IoError::NoSpace`] the area is left out for a while ([`Area::has_no_room`]).

@@ -21,10 +21,11 @@ use crate::word::{Kind, Word};
 
 /// What was found in the slots of a folio that was added to the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Inserted {
-    pub(crate) shadow: u64,
+pub struct Inserted {
+    /// What the eviction before left there.
+    pub shadow: u64,
     /// The pages are zero and not stored anywhere.
-    pub(crate) zero: bool,
+    pub zero: bool,
 }
 
 /// What is in a slot.
@@ -39,7 +40,7 @@ pub(crate) enum Found<F> {
 
 /// Why a folio cannot be added to the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InsertError {
+pub enum InsertError {
     /// The slot is not in use any more.
     Gone,
     /// The slot has a folio.
@@ -114,7 +115,10 @@ impl<M: Machine> Area<M> {
     }
 
     /// Adds a new folio to the cache at the slots from `entry` on, which must be in use and not cached.
-    pub(crate) fn insert(&self, entry: Entry, folio: &Locked<M::Folio>) -> Result<Inserted, InsertError> {
+    ///
+    /// # Errors
+    /// [`InsertError`]; the folio is not in the cache then.
+    pub fn insert(&self, entry: Entry, folio: &Locked<M::Folio>) -> Result<Inserted, InsertError> {
         let (first, length) = (offset(entry.slot()), 1 << folio.order());
         let cluster = self.cluster(entry.slot()).ok_or(InsertError::Gone)?;
         let mut cluster = cluster.lock();
@@ -193,12 +197,12 @@ impl<M: Machine> Area<M> {
     }
 
     /// Takes a folio that could not be read out of the cache, whoever knows of it: there is nothing in it to lose.
-    pub(crate) fn withdraw(&self, entry: Entry, folio: &Locked<M::Folio>) {
+    pub fn withdraw(&self, entry: Entry, folio: &Locked<M::Folio>) {
         self.withdraw_leaving(entry, folio, 0);
     }
 
     /// The same, leaving in the slots what eviction had left there.
-    pub(crate) fn withdraw_leaving(&self, entry: Entry, folio: &Locked<M::Folio>, shadow: u64) {
+    pub fn withdraw_leaving(&self, entry: Entry, folio: &Locked<M::Folio>, shadow: u64) {
         debug_assert!(!folio.state().is(FolioFlag::UpToDate));
         let Some(cluster) = self.cluster(entry.slot()) else { return };
         self.leave_shadow(entry, folio, &mut cluster.lock(), shadow);

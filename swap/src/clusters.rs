@@ -19,7 +19,7 @@ use crate::heap::{self, NoMemory};
 use crate::lists::ListId;
 use crate::machine::Machine;
 use crate::span::Span;
-use crate::store::Sparse;
+use crate::sparse::Sparse;
 
 /// Clusters that appear and vanish together.
 const CHUNK: usize = 4;

@@ -98,14 +98,14 @@ impl Drop for Held {
 }
 
 /// A disk that is taken; dropping it gives it back.
-pub(crate) struct Claim<M: Machine> {
+pub struct Claim<M: Machine> {
     disk: Arc<dyn Disk<M>>,
     _held: Held,
 }
 
 impl<M: Machine> Claim<M> {
     /// The disk, unless it has another exclusive user.
-    pub(crate) fn new(disk: &Arc<dyn Disk<M>>) -> Option<Self> {
+    pub fn new(disk: &Arc<dyn Disk<M>>) -> Option<Self> {
         Some(Self { _held: disk.device_state().claim()?, disk: Arc::clone(disk) })
     }
 }

@@ -205,6 +205,13 @@ impl<F: Folio> Locked<F> {
         }
     }
 
+    /// Whether the folio is in the cache, and the entry's slot is one of its own.
+    pub fn covers(&self, entry: Entry) -> bool {
+        let slots = 1 << self.order();
+        let first = self.state().entry().filter(|first| first.area() == entry.area());
+        first.is_some_and(|first| entry.slot().checked_sub(first.slot()).is_some_and(|index| index < slots))
+    }
+
     /// Passes the lock on to whoever completes the read.
     pub(crate) fn into_read(mut self) -> F {
         debug_assert!(!self.state().is(FolioFlag::UpToDate));

@@ -1,19 +1,13 @@
 //! The ghost swap device: swap space with nothing behind it (Linux's proposal: `/dev/ghostswap`, character device 1:13).
 //!
-//! Its slots are names. [`Zswap::swapon_ghost`] makes an area of it that costs nothing while it is empty; where its pages are,
-//! [`zswap`](crate::zswap) says. What a program reads from the device is a swap header, so that tools which look for one find
-//! it; nothing else reads that.
+//! Its slots are names. An area of it ([`Swap::swapon_without_disk`](crate::Swap::swapon_without_disk)) costs nothing while it is
+//! empty; where its pages are is the business of its backend. What a program reads from the device is a swap header, so that
+//! tools which look for one find it; nothing else reads that.
 //!
 //! The header's last page is that of memory; the area is as large as memory too, but rounded up to whole clusters.
 
-use alloc::sync::Arc;
-
 use crate::cluster::CLUSTER_SLOTS;
 use crate::header::{BadPages, Header, PAGE_SIZE};
-use crate::heap;
-use crate::machine::Machine;
-use crate::swapon::{Deviceless, SwapOnError, SwapOnOptions};
-use crate::zswap::{Layer, Zswap};
 
 /// The device's path.
 pub const PATH: &str = "/dev/ghostswap";
@@ -37,15 +31,4 @@ pub fn read(memory: u64, offset: u64, buffer: &mut [u8]) -> usize {
 /// The pages of an area for a machine with so many frames, unless it is given another size.
 pub fn default_pages(memory: u64) -> u64 {
     memory.next_multiple_of(CLUSTER_SLOTS as u64)
-}
-
-impl<M: Machine> Zswap<M> {
-    /// Enables the ghost device as a swap area of so many pages, which is rounded down to whole clusters. Returns its index.
-    ///
-    /// # Errors
-    /// See [`SwapOnError`]: the device can be enabled once.
-    pub fn swapon_ghost(self: &Arc<Self>, pages: u64, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
-        let ops = heap::arc::<M, _>(Layer::new(self, None))?;
-        self.swap().swapon_without_disk(&Deviceless { name: PATH, slots: pages, ops }, options)
-    }
 }

@@ -9,10 +9,13 @@ use crate::machine::Machine;
 
 /// Neither the machine nor the heap had memory for what was needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoMemory;
+pub struct NoMemory;
 
 /// An empty vector with room for exactly `capacity` values.
-pub(crate) fn vector<M: Machine, T>(capacity: usize) -> Result<Vec<T>, NoMemory> {
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn vector<M: Machine, T>(capacity: usize) -> Result<Vec<T>, NoMemory> {
     let bytes = capacity.checked_mul(size_of::<T>()).ok_or(NoMemory)?;
     if !M::may_allocate(bytes) {
         return Err(NoMemory);
@@ -23,21 +26,30 @@ pub(crate) fn vector<M: Machine, T>(capacity: usize) -> Result<Vec<T>, NoMemory>
 }
 
 /// A slice of `length` values made by `make` from their indexes.
-pub(crate) fn slice<M: Machine, T>(length: usize, make: impl FnMut(usize) -> T) -> Result<Box<[T]>, NoMemory> {
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn slice<M: Machine, T>(length: usize, make: impl FnMut(usize) -> T) -> Result<Box<[T]>, NoMemory> {
     let mut values = vector::<M, T>(length)?;
     values.extend((0..length).map(make));
     Ok(values.into_boxed_slice())
 }
 
 /// A copy of a text.
-pub(crate) fn text<M: Machine>(text: &str) -> Result<Box<str>, NoMemory> {
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn text<M: Machine>(text: &str) -> Result<Box<str>, NoMemory> {
     let mut copy = vector::<M, u8>(text.len())?;
     copy.extend_from_slice(text.as_bytes());
     String::from_utf8(copy).map(String::into_boxed_str).map_err(|_| NoMemory)
 }
 
 /// Makes room in a text for so many bytes more.
-pub(crate) fn make_room<M: Machine>(text: &mut String, bytes: usize) -> Result<(), NoMemory> {
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn make_room<M: Machine>(text: &mut String, bytes: usize) -> Result<(), NoMemory> {
     if text.capacity() - text.len() >= bytes {
         return Ok(());
     }
@@ -49,11 +61,17 @@ pub(crate) fn make_room<M: Machine>(text: &mut String, bytes: usize) -> Result<(
 }
 
 /// An array of values made by `make` from their indexes.
-pub(crate) fn array<M: Machine, T, const N: usize>(make: impl FnMut(usize) -> T) -> Result<Box<[T; N]>, NoMemory> {
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn array<M: Machine, T, const N: usize>(make: impl FnMut(usize) -> T) -> Result<Box<[T; N]>, NoMemory> {
     slice::<M, T>(N, make)?.try_into().map_err(|_| NoMemory)
 }
 
 /// A shared value. Only the machine's word keeps it from failing, so it is for `swapon`, not for the way out.
-pub(crate) fn arc<M: Machine, T>(value: T) -> Result<Arc<T>, NoMemory> {
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn arc<M: Machine, T>(value: T) -> Result<Arc<T>, NoMemory> {
     if M::may_allocate(size_of::<T>()) { Ok(Arc::new(value)) } else { Err(NoMemory) }
 }

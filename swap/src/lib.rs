@@ -1,4 +1,4 @@
-//! The swap core and its backends: everything about swap that needs no hardware and no page tables.
+//! The swap core: everything about swap that needs no hardware and no page tables.
 //!
 //! The core knows folios, slots, devices and batches; it never knows which address space maps a page or which page
 //! should go next. It runs on a [`Machine`], which is a kernel or, in the tests, a fake.
@@ -43,16 +43,16 @@
 //! [`BlockBackend`], or the [`SynchronousBlockBackend`] for a disk at the speed of memory. A backend gets batches of
 //! folios by value, is told of each freed slot, and may keep some bits for each slot in use.
 //!
-//! [`zswap`], once started, is before the block backends of areas that are enabled while it is: it keeps what compresses in
-//! memory and writes the coldest of it to the disk later. The [`ghost`] device is an area without a disk, whose pages
-//! are with zswap, or on slots of other areas that belong to its own.
+//! A layer may be before the backends of areas ([`Frontswap`]), as zswap is, which keeps what compresses in memory and writes
+//! the coldest of it to the disk later. The [`ghost`] device is an area without a disk ([`Swap::swapon_without_disk`]), whose
+//! pages are with its backend, or on slots of other areas that belong to its own ([`Slots::give_to`]).
 //!
 //! # What owns what
 //!
 //! | value | owns | given back by |
 //! |---|---|---|
 //! | [`Slots`] | slots that are in use for nothing else | drop |
-//! | a ghost slot's word of zswap | an object in the pool, or a slot of another area | another word, or freeing the slot |
+//! | [`OwnedSlot`] | a slot that belongs to a slot of another area | drop |
 //! | [`SlotReference`] | one count of a slot, on its way to or from a page-table word | drop |
 //! | [`Locked`] | a folio's lock and a reference | drop, or by starting I/O |
 //! | [`ReadBatch`] | the locks of its folios | [`ReadBatch::complete`], or drop, which fails it |
@@ -69,23 +69,19 @@
 //!
 //! | rank | lock | guards | taken by |
 //! |---|---|---|---|
-//! | [`Rank::Control`] | one | which zram devices there are | adding, removing and finding them |
-//! | [`Rank::Zram`] | one for each zram device | its settings | its attributes |
+//! | [`Rank::Driver1`], [`Rank::Driver2`] | | a driver's own, under which the core may be called | the driver |
 //! | [`Rank::Registry`] | one | the block drivers' operations | `register`, `swapon` |
 //! | [`Rank::Cluster`] | one for each cluster | its table: words, counts, free slots | faults, reclaim, unmapping |
 //! | [`Rank::InnerCluster`] | as above | a slot that belongs to a slot of another area | freeing both |
 //! | [`Rank::Lists`] | one for each area | the lists of its clusters | allocating and freeing slots |
 //! | [`Rank::Priorities`] | one | the order in which areas are tried | allocating, `swapon`, `swapoff` |
 //! | [`Rank::BatchPool`] | one | the idle batches | plugs and completions |
-//! | [`Rank::Slot`] | one for each slot of a zram device | the slot | reading, writing and freeing it |
-//! | [`Rank::Workspace`] | one for each processor and store | what it compresses with | storing and bringing back |
-//! | [`Rank::Class`] | one for each size class of a store | its chains and their lists | storing, freeing, compaction |
-//! | [`Rank::Numbers`] | two for each store | the handles and chains that are free | as above |
-//! | [`Rank::Tables`] | one for each table of a store | the parts that appear | as above |
+//! | [`Rank::Backend1`] to [`Rank::Backend4`] | | a backend's own, which may be taken under those above | the backend |
+//! | [`Rank::Sparse`] | one for each [`Sparse`] array | which of its leaves there are | making one |
 //!
 //! The machine's own locks lie around these: the core calls [`Machine`] and [`Folio`] functions that take no sleeping
 //! lock ([`Machine::may_allocate`], the heap, references and wake-ups) under the cluster lock, so what those take ranks
-//! below [`Rank::Tables`]; page-table locks, under which words are duplicated and dropped, rank above
+//! below [`Rank::Sparse`]; page-table locks, under which words are duplicated and dropped, rank above
 //! [`Rank::Registry`]. A folio's lock sleeps: it is taken before all of these, and under them only tried.
 //!
 //! Looking a folio up takes no lock and never waits; [`Swap::lookup`] and the cluster's documentation say how.
@@ -95,7 +91,7 @@
 //! Writing pages out allocates nothing but the table of a cluster that was unused: 4160 bytes for 512 slots, asked for by
 //! [`Machine::may_allocate`], where a kernel can keep a reserve. Without it swap fills up the clusters that have tables.
 //! Batches come from a pool made at the first `swapon`. An unused slot costs at most 0.1 byte, a used one 8 bytes
-//! and a bit, with zswap's word 16; of an area without a disk, unused clusters cost nothing.
+//! and a bit, with 64 bits of its backend's 16; of an area without a disk, unused clusters cost nothing.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -104,7 +100,6 @@ extern crate alloc;
 
 mod allocate;
 mod area;
-mod attribute;
 mod backend;
 mod batch;
 mod cache;
@@ -118,10 +113,10 @@ pub mod extension;
 mod extents;
 mod folio;
 mod free;
+mod frontswap;
 pub mod ghost;
 pub mod header;
-mod heap;
-mod killed;
+pub mod heap;
 mod lists;
 mod machine;
 mod ops;
@@ -135,29 +130,27 @@ mod release;
 mod room;
 mod slots;
 mod span;
+mod sparse;
 mod statistics;
-pub mod store;
 mod swap;
 mod swapoff;
 mod swapon;
-mod sync;
+pub mod sync;
 mod word;
 mod write;
-pub mod zram;
-pub mod zswap;
 
 pub use area::Area;
-pub use attribute::{Access, boolean, leading_size};
 pub use backend::{BLOCK_TYPE, BackendError, BackendType, Settings};
 pub use batch::{BATCH_FOLIOS, Batch, POOL_BATCHES, ReadBatch, WriteBatch};
-pub use cache::DuplicateError;
+pub use cache::{DuplicateError, InsertError, Inserted};
 pub use cluster::{CLUSTER_SLOTS, ORDERS};
 pub use disk::{
-    BlockBackend, DeviceState, Disk, DiskProperties, DiskRequest, Held, SECTOR_SIZE, SynchronousBlockBackend,
+    BlockBackend, Claim, DeviceState, Disk, DiskProperties, DiskRequest, Held, SECTOR_SIZE, SynchronousBlockBackend,
 };
 pub use entry::{ENTRY_AREAS, Entry, PageTableWord};
 pub use extents::{Extent, ExtentError, Extents};
 pub use folio::{Folio, FolioFlag, FolioState, Locked};
+pub use frontswap::Frontswap;
 pub use machine::{Event, IoError, Level, MAX_CPUS, Machine, Purpose};
 pub use ops::{Direction, SlotRun, SwapOps, SwapOpsFlags};
 pub use plug::Plug;
@@ -165,7 +158,8 @@ pub use ratelimit::{Line, RateLimit};
 pub use read::{FaultError, FaultIn, FaultKind};
 pub use readahead::{Neighbourhood, PAGE_CLUSTER_MAX, Readahead, ReadaheadPolicy};
 pub use registry::{BlockDriver, DriverId, RegistryError};
-pub use slots::{SlotReference, Slots};
+pub use slots::{OwnedSlot, SlotReference, Slots};
+pub use sparse::Sparse;
 pub use statistics::{Counter, Snapshot, Statistics};
 pub use swap::{AllocateError, MAX_AREAS, Swap};
 pub use swapoff::{SlotRange, SwapOffError, Users};

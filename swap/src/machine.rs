@@ -2,12 +2,9 @@
 //!
 //! A [`Machine`] has no value: it is the one machine that there is, so its functions take no `self`.
 
-use alloc::sync::Arc;
 use core::fmt;
-use core::ops::Range;
 use core::time::Duration;
 
-use crate::disk::Disk;
 use crate::folio::Folio;
 use crate::sync::Rank;
 
@@ -39,16 +36,6 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// The time since some moment in the past, by a clock that never goes back.
     fn now() -> Duration;
 
-    /// [`Self::now`] in seconds, for the age of pages.
-    fn seconds() -> u32 {
-        Self::now().as_secs() as u32
-    }
-
-    /// How many processors there are, at least 1: each gets its own workspace for compression.
-    fn cpus() -> usize {
-        MAX_CPUS
-    }
-
     /// Whether the core may allocate `bytes` of heap. Asked before each allocation that follows `swapon`; refusal is an
     /// ordinary out-of-memory error. Called under spinning locks: it must not sleep.
     fn may_allocate(bytes: usize) -> bool;
@@ -67,25 +54,6 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// A new folio of 2^`order` frames, contents undefined, with one reference; `None` when memory does not suffice.
     fn allocate_folio(order: u8, purpose: Purpose) -> Option<Self::Folio>;
 
-    /// A frame for compressed pages, contents undefined; `None` when even the reserve for this has none. Called on the way
-    /// out and under spinning locks: it must not sleep.
-    fn allocate_frame() -> Option<u64>;
-
-    /// Takes back a frame from [`Machine::allocate_frame`].
-    fn free_frame(frame: u64);
-
-    /// Reads some bytes of such a frame. Nobody writes these meanwhile, but perhaps others of the same frame.
-    fn with_frame<R>(frame: u64, bytes: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R;
-
-    /// Writes some bytes of such a frame. Nobody else reads or writes these meanwhile, but perhaps others of the same
-    /// frame.
-    fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R;
-
-    /// The block device or file with this path, if there is one: for zram's backing device.
-    fn find_disk(_path: &str) -> Option<Arc<dyn Disk<Self>>> {
-        None
-    }
-
     /// The folio was added to the swap cache by the core itself (swapped in or read ahead) and is locked.
     fn added_to_cache(_folio: &Self::Folio) {}
 
@@ -99,11 +67,6 @@ pub trait Machine: Sized + Send + Sync + 'static {
 
     /// Sleeps until `ready`. Whatever makes it true is followed by [`Machine::wake`] with the same event.
     fn wait(event: Event, ready: &dyn Fn() -> bool);
-
-    /// Whether the task that runs this was killed: what a long loop has left to do for it is of no use to anybody.
-    fn is_killed() -> bool {
-        false
-    }
 
     /// Lets those who wait for `event` look again.
     fn wake(event: Event);
@@ -130,8 +93,6 @@ pub enum Event {
     Batch,
     /// Work was left for [`Swap::do_pending_work`](crate::Swap::do_pending_work).
     Work,
-    /// Pages are to be written back: [`Zswap::shrink`](crate::zswap::Zswap::shrink).
-    Shrink,
 }
 
 /// How much a log line matters.

@@ -61,11 +61,11 @@ pub struct SwapOpsFlags {
     pub synchronous: bool,
     /// It need not be told of freed slots: [`SwapOps::slot_free_notify`] does nothing.
     pub ignores_frees: bool,
-    /// A page of the area is a page of its disk, where others can read and write it too: zswap can be before the area, and
-    /// ghost areas can keep pages there.
+    /// A page of the area is a page of its disk, where others can read and write it too: a layer can be before the area
+    /// ([`Frontswap`](crate::Frontswap)), and areas without a disk can keep pages there.
     pub pages_on_disk: bool,
-    /// It is zswap, whose bits of each slot they are.
-    pub zswap: bool,
+    /// It is the layer before other backends ([`Frontswap`](crate::Frontswap)), whose bits of each slot they are.
+    pub frontswap: bool,
 }
 
 /// Consecutive slots of one folio.

@@ -39,7 +39,7 @@ impl<M: Machine> Plug<M> {
     }
 
     /// Adds a folio that, like its slots, belongs to a backend. Such a plug gathers no others.
-    pub(crate) fn add_owned(&mut self, area: &Arc<Area<M>>, folio: M::Folio, first_slot: u32, direction: Direction) {
+    pub fn add_owned(&mut self, area: &Arc<Area<M>>, folio: M::Folio, first_slot: u32, direction: Direction) {
         self.gather(area, folio, first_slot, direction, true);
     }
 

@@ -83,7 +83,8 @@ impl RateLimit {
     }
 
     /// Writes a line, or counts it; the next that is written says of `what` how many were not.
-    pub(crate) fn log<M: Machine>(&self, what: &str, level: Level, message: fmt::Arguments<'_>) {
+    /// Writes a line, unless there were too many lately.
+    pub fn log<M: Machine>(&self, what: &str, level: Level, message: fmt::Arguments<'_>) {
         let Line::Written { suppressed } = self.line(M::now()) else { return };
         if suppressed > 0 {
             M::log(Level::Warning, format_args!("{what}: {suppressed} lines suppressed"));

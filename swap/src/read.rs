@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::area::Area;
-use crate::cache::{Found, InsertError, Inserted, slots};
+use crate::cache::{Found, InsertError, Inserted};
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{Machine, Purpose};
@@ -77,7 +77,7 @@ impl<M: Machine> Swap<M> {
                 },
             };
             let folio = Locked::lock(found);
-            if !covers(&folio, entry) {
+            if !folio.covers(entry) {
                 continue;
             }
             if folio.state().is(FolioFlag::UpToDate) {
@@ -231,11 +231,4 @@ impl<M: Machine> Area<M> {
             plug.add(self, folio.into_read(), slot, Direction::Read);
         }
     }
-}
-
-/// Whether the locked folio is in the cache at `entry`.
-fn covers<F: Folio>(folio: &Locked<F>, entry: Entry) -> bool {
-    folio.state().entry().is_some_and(|first| {
-        first.area() == entry.area() && slots(first, folio.order()).any(|slot| slot == entry.slot())
-    })
 }

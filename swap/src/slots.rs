@@ -9,7 +9,6 @@ use crate::machine::Machine;
 use crate::ops::SlotRun;
 use crate::swap::Swap;
 use crate::word::{Kind, OWNED_BITS};
-use crate::zswap::Bytes;
 
 /// Allocated slots that are in no page-table word and not in the swap cache. Dropping them frees them.
 pub struct Slots<M: Machine> {
@@ -28,13 +27,13 @@ impl<M: Machine> Slots<M> {
         self.run
     }
 
-    /// Gives each of the slots to one of another area, from `owner` on, which is to hold `bytes` there. From here on the
-    /// owners have them, by [`OwnedSlot`].
-    pub(crate) fn give_to(mut self, owner: Entry, bytes: Bytes) {
+    /// Gives each of the slots to one of another area, from `owner` on, with a `note` that [`Area::owner`] repeats. From here on
+    /// the owners have them, by [`OwnedSlot`].
+    pub fn give_to(mut self, owner: Entry, note: u16) {
         if let Some(cluster) = self.area.cluster(self.run.first) {
             let mut cluster = cluster.lock();
             for index in 0..self.run.length {
-                let payload = bytes.to_bits() << OWNER_BITS
+                let payload = u64::from(note) << OWNER_BITS
                     | u64::from(owner.area()) << u32::BITS
                     | u64::from(owner.slot() + index);
                 cluster.set(offset(self.run.first + index), Kind::Owned(payload).word());
@@ -48,17 +47,17 @@ impl<M: Machine> Slots<M> {
 /// The bits of an owner in the word of its slot: the area and the slot.
 const OWNER_BITS: u32 = u32::BITS + 5;
 
-const _: () = assert!(OWNER_BITS + Bytes::BITS <= OWNED_BITS);
+const _: () = assert!(OWNER_BITS + u16::BITS <= OWNED_BITS);
 
-/// A slot that belongs to a slot of another area; its word says to which, and what its bytes are. Dropping this frees it.
-pub(crate) struct OwnedSlot<M: Machine> {
+/// A slot that belongs to a slot of another area; its word says to which. Dropping this frees it.
+pub struct OwnedSlot<M: Machine> {
     area: Arc<Area<M>>,
     slot: u32,
 }
 
 impl<M: Machine> OwnedSlot<M> {
     /// The slot that its owner's word named until now.
-    pub(crate) fn new(area: Arc<Area<M>>, slot: u32) -> Self {
+    pub fn new(area: Arc<Area<M>>, slot: u32) -> Self {
         Self { area, slot }
     }
 }
@@ -79,11 +78,11 @@ impl<M: Machine> Area<M> {
         Some(self.owner(slot)?.0)
     }
 
-    /// Whose the slot is, and what its bytes are, if it belongs to a slot of another area.
-    pub(crate) fn owner(&self, slot: u32) -> Option<(Entry, Bytes)> {
+    /// Whose the slot is, and the owner's note, if it belongs to a slot of another area.
+    pub fn owner(&self, slot: u32) -> Option<(Entry, u16)> {
         let Kind::Owned(payload) = self.peek(slot)?.kind() else { return None };
         let owner = Entry::new((payload >> u32::BITS) as u8 & 0x1f, payload as u32)?;
-        Some((owner, Bytes::from_bits(payload >> OWNER_BITS)))
+        Some((owner, (payload >> OWNER_BITS) as u16))
     }
 }
 

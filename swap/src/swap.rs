@@ -12,6 +12,7 @@ use crate::cache::DuplicateError;
 use crate::cluster::{CLASSES, ORDERS, ZERO_CLASS, run_length};
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
+use crate::frontswap::Frontswap;
 use crate::machine::{MAX_CPUS, Machine};
 use crate::ops::SlotRun;
 use crate::readahead::ReadaheadPolicy;
@@ -19,7 +20,6 @@ use crate::registry::{BlockDriver, DriverId, Registry, RegistryError};
 use crate::slots::{SlotReference, Slots};
 use crate::statistics::Snapshot;
 use crate::word::{Kind, Word};
-use crate::zswap;
 
 /// The most areas at once.
 pub const MAX_AREAS: usize = 28;
@@ -37,7 +37,8 @@ pub struct Swap<M: Machine> {
     /// Made at the first `swapon`.
     pub(crate) shared: Once<Arc<Shared<M>>>,
     pub(crate) readahead_policy: ReadaheadPolicy,
-    pub(crate) zswap: zswap::Started<M>,
+    /// What stands before the backends of areas, if anything does.
+    pub(crate) frontswap: Once<Arc<dyn Frontswap<M>>>,
     /// Where the last slot for a slot of another area was taken: a hint.
     last_owned: Place,
     /// A `swapon` is at work.
@@ -66,7 +67,7 @@ impl<M: Machine> Swap<M> {
             types: Registry::new(),
             shared: Once::new(),
             readahead_policy: ReadaheadPolicy::new(),
-            zswap: Once::new(),
+            frontswap: Once::new(),
             last_owned: Place::new(),
             enabling: AtomicBool::new(false),
         }
@@ -94,6 +95,19 @@ impl<M: Machine> Swap<M> {
     /// If the name is taken, or memory does not suffice.
     pub fn register_type(&self, name: &'static str, backend: Arc<dyn BackendType<M>>) -> Result<(), RegistryError> {
         if name == BLOCK_TYPE { Err(RegistryError::Taken(name)) } else { self.types.register(name, backend) }
+    }
+
+    /// Puts a layer before the backends of areas that are enabled from now on.
+    ///
+    /// # Errors
+    /// [`RegistryError::Taken`] if there is one already.
+    pub fn set_frontswap(&self, name: &'static str, layer: Arc<dyn Frontswap<M>>) -> Result<(), RegistryError> {
+        let mut is_first = false;
+        self.frontswap.call_once(|| {
+            is_first = true;
+            layer
+        });
+        if is_first { Ok(()) } else { Err(RegistryError::Taken(name)) }
     }
 
     /// The area with this index, if it is enabled.
@@ -167,7 +181,10 @@ impl<M: Machine> Swap<M> {
     }
 
     /// Allocates 2^`order` slots in areas whose pages lie on their disks as they are, for slots of another area.
-    pub(crate) fn allocate_real(&self, order: u8) -> Result<Slots<M>, AllocateError> {
+    ///
+    /// # Errors
+    /// As for [`Swap::allocate`].
+    pub fn allocate_real(&self, order: u8) -> Result<Slots<M>, AllocateError> {
         let (class, word) = (class_of(order)?, Kind::Owned(0).word());
         let slots = |area, Taken { first, .. }| Slots { area, run: SlotRun { first, length: 1 << order } };
         let (index, hint) = self.last_owned.get();

@@ -123,8 +123,8 @@ impl<M: Machine> Swap<M> {
                 slots.clone().for_each(|slot| area.read_ahead(slot as u32, &mut plug));
                 plug.submit();
                 users.bring_back(&SlotRange { area: area.index, slots: slots.clone() })?;
-                if let Some(zswap) = self.zswap.get() {
-                    zswap.bring_home(area, slots.clone(), users)?;
+                if let Some(layer) = self.frontswap.get() {
+                    layer.take_back(area, slots.clone(), users)?;
                 }
                 area.drop_unused_in(slots);
                 users.progress(area.used(), total);

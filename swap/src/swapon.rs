@@ -24,7 +24,6 @@ use crate::room::Room;
 use crate::statistics::Statistics;
 use crate::swap::{MAX_AREAS, Swap};
 use crate::sync::Lock;
-use crate::zswap::Layer;
 
 /// How an area is to be used: the flags of `swapon(2)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -209,7 +208,8 @@ impl<M: Machine> Swap<M> {
         let medium = Medium { pages: disk.pages(), is_file: properties.is_file };
         let header = Header::parse(&page, medium).map_err(SwapOnError::Header)?;
         let extension = Extension::parse(&page).map_err(SwapOnError::Extension)?;
-        let ops = self.with_zswap(self.backend(disk, extension, options.backend)?)?;
+        let ops = self.backend(disk, extension, options.backend)?;
+        let ops = if let Some(layer) = self.frontswap.get() { Arc::clone(layer).before(ops)? } else { ops };
         let slots = u64::from(header.last_page) + 1;
         let clusters = Clusters::fixed(slots.div_ceil(CLUSTER_SLOTS as u64) as usize)?;
         let (name, disk, bad_pages) = (disk.name(), Some(claim), header.bad_pages);
@@ -284,17 +284,6 @@ impl<M: Machine> Swap<M> {
             area.mark_bad(slot)?;
         }
         Ok(heap::arc::<M, _>(area)?)
-    }
-
-    /// The operations of an area whose own backend is `below`.
-    fn with_zswap(&self, below: Arc<dyn SwapOps<M>>) -> Result<Arc<dyn SwapOps<M>>, NoMemory> {
-        let flags = below.flags();
-        match self.zswap.get() {
-            Some(zswap) if zswap.is_enabled() && flags.pages_on_disk && !flags.synchronous => {
-                Ok(heap::arc::<M, _>(Layer::new(zswap, Some(below)))?)
-            }
-            _ => Ok(below),
-        }
     }
 
     fn shared(&self) -> Result<Arc<Shared<M>>, SwapOnError> {

@@ -9,20 +9,20 @@ use core::ops::{Deref, DerefMut};
 
 use crate::machine::Machine;
 
-/// The core's locks, lowest first. See the table in the crate's documentation.
+/// The ranks of the core's locks and of backends' own, lowest first. See the table in the crate's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Rank {
-    /// The parts of a store's tables that appear.
-    Tables,
-    /// The free numbers of a store's handles and chains.
-    Numbers,
-    /// One size class of a store.
-    Class,
-    /// What a processor compresses and decompresses with.
-    Workspace,
-    /// A slot of a zram device.
-    Slot,
+    /// Making a leaf of a [`Sparse`](crate::Sparse) array.
+    Sparse,
+    /// A backend's own lock, which may be taken under all of the core's; so may the three that follow.
+    Backend1,
+    /// As above.
+    Backend2,
+    /// As above.
+    Backend3,
+    /// As above.
+    Backend4,
     /// The pool of batches.
     BatchPool,
     /// Which areas there are, in the order in which they are tried.
@@ -35,39 +35,39 @@ pub enum Rank {
     Cluster,
     /// The registry of block drivers' swap operations.
     Registry,
-    /// The settings of a zram device.
-    Zram,
-    /// Which zram devices there are.
-    Control,
+    /// A driver's own lock, under which the core may be called; so is the one that follows.
+    Driver1,
+    /// As above.
+    Driver2,
 }
 
 impl Rank {
     /// Every rank, lowest first.
     pub const ALL: &[Self] = &[
-        Self::Tables,
-        Self::Numbers,
-        Self::Class,
-        Self::Workspace,
-        Self::Slot,
+        Self::Sparse,
+        Self::Backend1,
+        Self::Backend2,
+        Self::Backend3,
+        Self::Backend4,
         Self::BatchPool,
         Self::Priorities,
         Self::Lists,
         Self::InnerCluster,
         Self::Cluster,
         Self::Registry,
-        Self::Zram,
-        Self::Control,
+        Self::Driver1,
+        Self::Driver2,
     ];
 }
 
 /// A value behind a spinning lock of rank `RANK`, a [`Rank`] as `u8`.
-pub(crate) struct Lock<T, M, const RANK: u8> {
+pub struct Lock<T, M, const RANK: u8> {
     value: spin::Mutex<T>,
     machine: PhantomData<fn() -> M>,
 }
 
 /// Access to the value; dropping it unlocks.
-pub(crate) struct Guard<'a, T, M: Machine, const RANK: u8> {
+pub struct Guard<'a, T, M: Machine, const RANK: u8> {
     // Declared first, so dropped first: the lock is open before the machine may preempt.
     value: spin::MutexGuard<'a, T>,
     _entered: Entered<M>,
@@ -76,18 +76,20 @@ pub(crate) struct Guard<'a, T, M: Machine, const RANK: u8> {
 struct Entered<M: Machine>(Rank, PhantomData<fn() -> M>);
 
 impl<T, M: Machine, const RANK: u8> Lock<T, M, RANK> {
-    pub(crate) const fn new(value: T) -> Self {
+    /// A lock around `value`.
+    pub const fn new(value: T) -> Self {
         Self { value: spin::Mutex::new(value), machine: PhantomData }
     }
 
+    /// Takes the lock, spinning until it is free.
     #[inline]
-    pub(crate) fn lock(&self) -> Guard<'_, T, M, RANK> {
+    pub fn lock(&self) -> Guard<'_, T, M, RANK> {
         self.lock_as(const { rank(RANK) })
     }
 
     /// Takes the lock as one of another rank: where two locks of the same rank are always taken in the same order.
     #[inline]
-    pub(crate) fn lock_as(&self, rank: Rank) -> Guard<'_, T, M, RANK> {
+    pub fn lock_as(&self, rank: Rank) -> Guard<'_, T, M, RANK> {
         M::lock_enter(rank);
         let entered = Entered(rank, PhantomData);
         loop {
@@ -100,7 +102,7 @@ impl<T, M: Machine, const RANK: u8> Lock<T, M, RANK> {
 
     /// The lock, if nobody has it.
     #[inline]
-    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T, M, RANK>> {
+    pub fn try_lock(&self) -> Option<Guard<'_, T, M, RANK>> {
         let rank = const { rank(RANK) };
         M::lock_enter(rank);
         let entered = Entered(rank, PhantomData);

@@ -6,11 +6,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 
 use linux_raw_sys::general as linux;
+use quire_compressed::zram::{ATTRIBUTES, Zram, ZramError};
+use quire_compressed::{Access, zswap};
 use quire_drivers::block::SECTOR_BYTES;
 use quire_drivers::virtio_blk::Counters;
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::zram::{ATTRIBUTES, Zram, ZramError};
-use quire_swap::{Access, zswap};
 
 use super::node::Device;
 use super::synthetic::{
@@ -217,7 +217,7 @@ fn readahead_by_address() -> Result<Item, Errno> {
     read_write(
         |out| line(out, swap::core().readahead_policy().by_address()),
         |value| {
-            let by_address = quire_swap::boolean(value).ok_or(Errno::EINVAL)?;
+            let by_address = quire_compressed::boolean(value).ok_or(Errno::EINVAL)?;
             swap::core().readahead_policy().set_by_address(by_address);
             Ok(())
         },

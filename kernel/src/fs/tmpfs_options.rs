@@ -4,8 +4,8 @@
 //! A word that means nothing here is refused, also where Linux would accept it and do nothing.
 
 use linux_raw_sys::general as linux;
+use quire_compressed::leading_size;
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::leading_size;
 
 use crate::errno::Errno;
 

@@ -6,8 +6,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use quire_compressed::zram::Zram;
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::zram::Zram;
 use quire_swap::{Disk, SwapOnOptions};
 
 use super::Failure;

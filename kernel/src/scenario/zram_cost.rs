@@ -12,10 +12,10 @@ use alloc::vec::Vec;
 use core::arch::asm;
 use core::fmt::Write;
 
+use quire_compressed::store::{Decoder, Encoding, Workspace};
+use quire_compressed::zram::ZramDisk;
 use quire_swap::ghost::PATH;
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::store::{Decoder, Encoding, Workspace};
-use quire_swap::zram::ZramDisk;
 use quire_swap::{DeviceState, Disk, DiskProperties, DiskRequest, DriverId, IoError, SwapOnOptions};
 
 use super::Failure;

@@ -5,9 +5,10 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use quire_compressed::PoolMachine;
+use quire_compressed::zram::{Zram, ZramError};
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::zram::{Zram, ZramError};
-use quire_swap::{Disk, Machine, SwapOnOptions};
+use quire_swap::{Disk, SwapOnOptions};
 
 use super::Failure;
 use super::checks::{Meeting, Task, join};
@@ -133,7 +134,7 @@ fn write_back(zram: &Zram<Quire>, which: &str, errors: bool) -> Result<u64, Zram
 
 /// The backing device belongs to zram alone.
 fn in_use(zram: &Zram<Quire>) -> Result<(), Failure> {
-    let disk = Quire::find_disk("/dev/vda").ok_or("there is no /dev/vda")?;
+    let disk = swap::disk_named("/dev/vda").ok_or("there is no /dev/vda")?;
     let refused = swap::core().swapon(&disk, SwapOnOptions::default());
     require!(
         refused.is_err_and(|error| error.errno().number() == 16),

@@ -7,8 +7,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use quire_compressed::zram::{Zram, ZramDisk};
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::zram::{Zram, ZramDisk};
 use quire_swap::{Disk, IoError, SwapOnOptions};
 
 use super::Failure;

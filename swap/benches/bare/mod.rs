@@ -1,13 +1,12 @@
 //! A machine that costs nothing: what is measured is the core.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
+use quire_swap::header::{BadPages, Header, Page};
 use quire_swap::{
     DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, IoError, Level,
     Machine, Purpose, Rank, Swap, SwapOnOptions,
@@ -25,16 +24,6 @@ struct Frame {
 
 static FRAMES_OF_THE_MACHINE: [Frame; FRAMES] =
     [const { Frame { state: FolioState::new(), references: AtomicU32::new(0) } }; FRAMES];
-
-/// Frames for compressed pages.
-struct Pool {
-    frames: Vec<Box<Page>>,
-    free: Vec<usize>,
-}
-
-thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { frames: Vec::new(), free: Vec::new() }) };
-}
 
 /// A counted reference to a frame that has no contents.
 pub struct BareFolio(u32);
@@ -142,28 +131,6 @@ impl Machine for Bare {
 
     fn now() -> Duration {
         Duration::ZERO
-    }
-
-    fn allocate_frame() -> Option<u64> {
-        POOL.with_borrow_mut(|pool| {
-            let frame = pool.free.pop().unwrap_or_else(|| {
-                pool.frames.push(Box::new([0; PAGE_SIZE]));
-                pool.frames.len() - 1
-            });
-            Some(frame as u64)
-        })
-    }
-
-    fn free_frame(frame: u64) {
-        POOL.with_borrow_mut(|pool| pool.free.push(frame as usize));
-    }
-
-    fn with_frame<R>(frame: u64, bytes: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R {
-        POOL.with_borrow(|pool| read(&pool.frames[frame as usize][bytes]))
-    }
-
-    fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R {
-        POOL.with_borrow_mut(|pool| write(&mut pool.frames[frame as usize][bytes]))
     }
 
     fn writes_ended(folios: impl Iterator<Item = BareFolio>, _result: Result<(), IoError>) {

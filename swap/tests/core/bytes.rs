@@ -3,7 +3,6 @@
 
 use quire_swap::extension::{Extension, OPTIONS_MAX};
 use quire_swap::header::{BAD_PAGES_MAX, Header, Medium, Page};
-use quire_swap::store::{Decoder, Encoding};
 use quire_swap::{Extent, Extents, Machine};
 
 /// A header is refused, or what it says keeps every rule and survives writing and reading.
@@ -49,14 +48,4 @@ pub fn extents<M: Machine>(extents: &[Extent]) {
     let runs: Vec<_> = tree.runs(0..tree.pages()).collect();
     assert_eq!(runs.iter().map(|run| run.end - run.start).sum::<u64>(), tree.pages());
     assert!(runs.windows(2).all(|pair| pair[0].end != pair[1].start));
-}
-
-/// Bytes are a page in an encoding or they are not; the same bytes are the same page, whatever was there before.
-pub fn object(decoder: &mut Decoder, contents: &[u8]) {
-    for encoding in Encoding::ALL {
-        let (mut one, mut other) = ([0x11; 4096], [0xee; 4096]);
-        let is_page = decoder.decompress(encoding, contents, &mut one).is_some();
-        assert_eq!(decoder.decompress(encoding, contents, &mut other).is_some(), is_page);
-        assert!(!is_page || one == other, "{encoding:?}: bytes of the old page are taken for the new one");
-    }
 }

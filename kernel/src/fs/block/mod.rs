@@ -14,10 +14,10 @@ use core::any::Any;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general as linux;
+use quire_compressed::zram::{OpenZram, Zram};
 use quire_drivers::block::Operation;
 use quire_swap::header::{PAGE_SIZE, Page};
-use quire_swap::zram::{OpenZram, Zram};
-use quire_swap::{DeviceState, DiskProperties, Held, IoError, Machine};
+use quire_swap::{DeviceState, DiskProperties, Held, IoError};
 
 use super::device::writes;
 use super::node::{Device, File, Kind, Wait};
@@ -94,7 +94,7 @@ pub fn open(device: Device, flags: u32) -> Result<Arc<dyn File>, Errno> {
     let path = path(device)?;
     let medium = match zram::device(&path) {
         Some(zram) => Medium::Zram(zram.open_file()),
-        None => Medium::Disk(Quire::find_disk(&path).ok_or(Errno::ENXIO)?),
+        None => Medium::Disk(swap::disk_named(&path).ok_or(Errno::ENXIO)?),
     };
     if writes(flags) && medium.is_read_only() {
         return Err(Errno::EACCES);

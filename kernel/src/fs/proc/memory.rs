@@ -2,8 +2,8 @@
 
 use alloc::string::String;
 
+use quire_compressed::zswap::{ATTRIBUTES, Directory};
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::zswap::{ATTRIBUTES, Directory};
 
 use super::super::synthetic::print;
 use super::Escaped;

@@ -1,14 +1,13 @@
 //! A kernel small enough to be obviously right: tasks with one table of words each, and the calls on the core that the
 //! crate's documentation asks for, in that order.
 
-use quire_swap::header::Page;
+use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
     Entry, FaultError, FaultKind, Folio, FolioFlag, Locked, Neighbourhood, PageTableWord, Plug, Readahead, SlotRange,
     SlotReference, Swap, SwapOffError, Users, Written,
 };
 
 use super::{Fake, FakeFolio, Memory, lock, new_folio};
-use crate::contents::same;
 
 /// Tasks and their memory.
 pub struct Kernel {
@@ -87,7 +86,9 @@ impl Kernel {
 
     /// A task writes: in place if nobody else sees the page, else into a copy.
     pub fn write(&mut self, task: usize, page: usize, contents: u64) -> Result<(), Touch> {
-        self.write_page(task, page, &same(contents))
+        let mut repeated = [0; PAGE_SIZE];
+        repeated.as_chunks_mut().0.fill(contents.to_le_bytes());
+        self.write_page(task, page, &repeated)
     }
 
     /// The same with any contents.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
@@ -31,15 +31,14 @@ pub struct Memory {
     /// Bytes of heap that were asked for, ever.
     pub heap_bytes: AtomicU64,
     pub folios: Failing,
-    /// Frames for compressed pages.
-    pub pool: Mutex<Vec<Option<Arc<Mutex<Page>>>>>,
-    pub pool_frames: Failing,
+    /// What the machine has for the backends that a test brings.
+    pub pool: Pool,
     /// What the clock says, in milliseconds.
     pub clock: AtomicU64,
     pub io: Failing,
     pub log: Mutex<Vec<String>>,
     pub ended_writes: Mutex<Vec<(u64, Result<(), IoError>)>>,
-    disks: Mutex<Vec<Arc<FakeDisk>>>,
+    pub disks: Mutex<Vec<Arc<FakeDisk>>>,
     cpu: AtomicU8,
     /// Tasks are switched by a scheduler that explores: yield where others could overtake.
     exploring: AtomicBool,
@@ -103,8 +102,7 @@ impl Memory {
             heap: Failing::default(),
             heap_bytes: AtomicU64::new(0),
             folios: Failing::default(),
-            pool: Mutex::default(),
-            pool_frames: Failing::default(),
+            pool: Pool::default(),
             clock: AtomicU64::new(0),
             io: Failing::default(),
             log: Mutex::default(),
@@ -139,15 +137,6 @@ impl Memory {
         self.ended_writes.lock().unwrap().clear();
     }
 
-    /// Frames that hold compressed pages.
-    pub fn pool_used(&self) -> usize {
-        self.pool.lock().unwrap().iter().flatten().count()
-    }
-
-    fn pool_frame(&self, frame: u64) -> Arc<Mutex<Page>> {
-        self.pool.lock().unwrap()[frame as usize].clone().expect("a frame of the pool is in use")
-    }
-
     pub fn free_frames(&self) -> usize {
         self.free.lock().unwrap().iter().filter(|free| **free).count()
     }
@@ -178,8 +167,23 @@ impl Memory {
     }
 }
 
-fn memory() -> &'static Memory {
+/// The machine of this thread.
+pub fn memory() -> &'static Memory {
     MEMORY.get().expect("the test has made its machine")
+}
+
+/// Frames for compressed pages.
+#[derive(Default)]
+pub struct Pool {
+    pub frames: Mutex<Vec<Option<Arc<Mutex<Page>>>>>,
+    pub allocations: Failing,
+}
+
+impl Pool {
+    /// Frames that are in use.
+    pub fn used(&self) -> usize {
+        self.frames.lock().unwrap().iter().flatten().count()
+    }
 }
 
 impl Frame {
@@ -191,17 +195,6 @@ impl Frame {
             index: AtomicU32::new(0),
             page: Mutex::new(None),
         }
-    }
-}
-
-/// The page of a frame of the pool. Whoever uses it may be overtaken, and then others wait their turn.
-fn lock_page(page: &Mutex<Page>) -> MutexGuard<'_, Page> {
-    Fake::overtaken();
-    loop {
-        if let Ok(page) = page.try_lock() {
-            return page;
-        }
-        Fake::relax();
     }
 }
 
@@ -409,43 +402,8 @@ impl Machine for Fake {
         Some(FakeFolio { memory, number: first as u64 })
     }
 
-    fn find_disk(path: &str) -> Option<Arc<dyn Disk<Self>>> {
-        let disks = memory().disks.lock().unwrap();
-        let disk: Arc<dyn Disk<Self>> = disks.iter().find(|disk| disk.name == path)?.clone();
-        Some(disk)
-    }
-
     fn now() -> Duration {
         Duration::from_millis(memory().clock.load(Ordering::Relaxed))
-    }
-
-    fn allocate_frame() -> Option<u64> {
-        if memory().pool_frames.next_fails() {
-            return None;
-        }
-        let mut pool = memory().pool.lock().unwrap();
-        let place = pool.iter().position(Option::is_none).unwrap_or(pool.len());
-        let length = pool.len().max(place + 1);
-        pool.resize(length, None);
-        pool[place] = Some(Arc::new(Mutex::new([0xcc; PAGE_SIZE])));
-        Some(place as u64)
-    }
-
-    fn free_frame(frame: u64) {
-        let freed = memory().pool.lock().unwrap()[frame as usize].take();
-        assert!(freed.is_some(), "frame {frame} of the pool was freed twice");
-    }
-
-    fn with_frame<R>(frame: u64, bytes: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R {
-        let frame = memory().pool_frame(frame);
-        let page = lock_page(&frame);
-        read(&page[bytes])
-    }
-
-    fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R {
-        let frame = memory().pool_frame(frame);
-        let mut page = lock_page(&frame);
-        write(&mut page[bytes])
     }
 
     fn writes_ended(folios: impl Iterator<Item = FakeFolio>, result: Result<(), IoError>) {

@@ -1,0 +1,47 @@
+//! What compressed pages need of the machine beside what the core does: frames, disks by name, and a thread that writes back.
+
+use alloc::sync::Arc;
+use core::ops::Range;
+
+use quire_swap::{Disk, MAX_CPUS, Machine};
+
+/// A machine that pages can be compressed on.
+pub trait PoolMachine: Machine {
+    /// How many processors there are, at least 1: each gets its own workspace for compression.
+    fn cpus() -> usize {
+        MAX_CPUS
+    }
+
+    /// [`Machine::now`] in seconds, for the age of pages.
+    fn seconds() -> u32 {
+        Self::now().as_secs() as u32
+    }
+
+    /// A frame for compressed pages, contents undefined; `None` when even the reserve for this has none. Called on the way
+    /// out and under spinning locks: it must not sleep.
+    fn allocate_frame() -> Option<u64>;
+
+    /// Takes back a frame from [`PoolMachine::allocate_frame`].
+    fn free_frame(frame: u64);
+
+    /// Reads some bytes of such a frame. No task writes these meanwhile, though others of the same frame may be written.
+    fn with_frame<R>(frame: u64, bytes: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R;
+
+    /// Writes some bytes of such a frame. No other task reads or writes these meanwhile, though others of the same frame may
+    /// be.
+    fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R;
+
+    /// The block device or file with this path, if there is one: for zram's backing device.
+    fn find_disk(_path: &str) -> Option<Arc<dyn Disk<Self>>> {
+        None
+    }
+
+    /// Whether the task that runs this was killed: what a long loop has left to do for it is of no use to any other.
+    fn is_killed() -> bool {
+        false
+    }
+
+    /// Pages are to be written back by [`Zswap::shrink`](crate::zswap::Zswap::shrink), which sleeps: wakes the thread that
+    /// calls it.
+    fn wake_shrinker();
+}

@@ -1,0 +1,306 @@
+//! The store: pages kept in fewer bytes of memory than they have.
+//!
+//! A page that repeats one 8-byte word is that word. Any other is an LZ4 block, readable by every LZ4 decoder, or, if it
+//! comes out no shorter than [`HUGE`], the page itself. Both are objects in a pool of size classes, which says how much
+//! memory they really take; `pool` and `geometry` describe it. Who has time may bring a page back, deflate it and insert
+//! that instead.
+//!
+//! # Memory
+//!
+//! Each processor has a workspace, made with the store. Storing a page takes nothing but frames for the pool
+//! ([`PoolMachine::allocate_frame`], where a machine keeps its reserve) and, where the pool grows, its tables from the heap
+//! ([`Machine::may_allocate`](quire_swap::Machine::may_allocate)); want of either is an error at once.
+//!
+//! # Trust
+//!
+//! An object's bytes have a sum that is checked before they are looked at, and the decoder checks every length: an object
+//! that was changed in memory gives an error and no byte of another page.
+
+mod chain;
+mod codec;
+mod geometry;
+mod pool;
+mod sum;
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::ops::Range;
+
+pub(crate) use codec::Deflater;
+pub use codec::{Decoder, Encoding, Workspace};
+use geometry::Geometry;
+pub use geometry::HUGE;
+
+pub(crate) use sum::sum;
+
+use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::heap::{self, NoMemory};
+use quire_swap::sync::{Guard, Lock};
+
+use crate::machine::PoolMachine;
+use crate::ranks;
+use pool::Pool;
+
+/// Compressed pages in memory.
+pub struct Store<M: PoolMachine> {
+    pool: Pool<M>,
+    workspaces: Box<[Lock<Workspace, M, { ranks::WORKSPACE as u8 }>]>,
+}
+
+/// What a page became. It owns nothing: whoever has it gives it to [`Store::free`] once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// This word, repeated.
+    Same(u64),
+    /// An object in the pool.
+    Object(Object),
+}
+
+/// An object in the pool: 8 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Object {
+    handle: u32,
+    length: u16,
+    encoding: Encoding,
+}
+
+/// Why a page was not stored, or not brought back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// The pool has all the frames that it may have, which is so many.
+    Limit(u64),
+    /// There is no frame for the pool.
+    NoFrame,
+    /// There is no memory for the pool's tables.
+    NoMemory,
+    /// Contents of so many bytes are longer than a page.
+    TooLong(usize),
+    /// The object is not what was stored.
+    Corrupt {
+        /// Its place in the table of handles.
+        handle: u32,
+    },
+}
+
+/// How much is stored, in what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Frames of the pool.
+    pub frames: u64,
+    /// The most that there ever were.
+    pub most_frames: u64,
+    /// Frames that compaction freed, ever.
+    pub compacted: u64,
+}
+
+impl Object {
+    /// How many bytes are stored.
+    pub fn length(self) -> usize {
+        self.length.into()
+    }
+
+    /// What they are.
+    pub fn encoding(self) -> Encoding {
+        self.encoding
+    }
+
+    /// Its size class: two objects of one class take the same memory.
+    pub(crate) fn class(self) -> Option<usize> {
+        Geometry::class_for(self.length())
+    }
+
+    /// The object as a word.
+    pub fn to_word(self) -> u64 {
+        u64::from(self.handle) | u64::from(self.length) << 32 | (self.encoding as u64) << 48
+    }
+
+    /// The object that [`Object::to_word`] made a word of; of any other word, one that does not exist.
+    pub fn from_word(word: u64) -> Self {
+        Self {
+            handle: word as u32,
+            length: (word >> 32) as u16,
+            encoding: Encoding::ALL[(word >> 48) as usize % Encoding::ALL.len()],
+        }
+    }
+}
+
+impl<M: PoolMachine> Store<M> {
+    /// A store for at most so many pages.
+    ///
+    /// # Errors
+    /// [`StoreError::NoMemory`].
+    pub fn new(pages: u32) -> Result<Self, StoreError> {
+        Self::with_encodings(pages, false)
+    }
+
+    /// A store for at most so many pages, which may be inserted as deflate streams if `with_deflate`.
+    pub(crate) fn with_encodings(pages: u32, with_deflate: bool) -> Result<Self, StoreError> {
+        let mut workspaces = heap::vector::<M, _>(M::cpus())?;
+        for _ in 0..M::cpus() {
+            workspaces.push(Lock::new(Workspace::new::<M>(with_deflate)?));
+        }
+        // While a page is stored again its old object still exists, for each processor.
+        let objects = pages.saturating_add(2 * M::cpus() as u32);
+        Ok(Self { pool: Pool::new(objects)?, workspaces: workspaces.into_boxed_slice() })
+    }
+
+    /// Stores a page.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; nothing is stored then.
+    pub fn store(&self, page: &Page) -> Result<Stored, StoreError> {
+        if let Some(word) = repeated_word(page) {
+            return Ok(Stored::Same(word));
+        }
+        let mut workspace = self.workspace();
+        let contents = workspace.compress(page).filter(|contents| contents.len() < HUGE);
+        let (contents, encoding) = contents.map_or((&page[..], Encoding::Raw), |contents| (contents, Encoding::Lz4));
+        self.insert(contents, encoding).map(Stored::Object)
+    }
+
+    /// Stores a page if it takes no more than `most` bytes.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; nothing is stored then.
+    pub(crate) fn store_within(&self, page: &Page, most: usize) -> Result<Option<Stored>, StoreError> {
+        if let Some(word) = repeated_word(page) {
+            return Ok(Some(Stored::Same(word)));
+        }
+        let mut workspace = self.workspace();
+        let Some(contents) = workspace.compress(page).filter(|contents| contents.len() <= most.min(HUGE - 1)) else {
+            return Ok(None);
+        };
+        self.insert(contents, Encoding::Lz4).map(|object| Some(Stored::Object(object)))
+    }
+
+    /// Brings a page back.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`]; the page has some bytes of its own or old ones then.
+    pub fn load(&self, stored: Stored, page: &mut Page) -> Result<(), StoreError> {
+        match stored {
+            Stored::Same(word) => fill(page, word),
+            Stored::Object(object) => {
+                let mut workspace = self.workspace();
+                let (scratch, decoder) = workspace.parts();
+                let read = |contents: &[u8]| decoder.decompress(object.encoding, contents, page);
+                let result = self.pool.with(object.handle, object.length(), scratch, read)?;
+                result.ok_or(StoreError::Corrupt { handle: object.handle })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at an object's bytes as they are stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    pub fn with_object<R>(&self, object: Object, read: impl FnOnce(&[u8]) -> R) -> Result<R, StoreError> {
+        self.pool.with(object.handle, object.length(), self.workspace().parts().0, read)
+    }
+
+    /// Turns a page that has `bytes` of a page in `encoding` somewhere into that page.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if they are no page.
+    pub(crate) fn decode(&self, encoding: Encoding, page: &mut Page, bytes: Range<usize>) -> Result<(), StoreError> {
+        let corrupt = StoreError::Corrupt { handle: u32::MAX };
+        if encoding == Encoding::Raw {
+            return if bytes == (0..PAGE_SIZE) { Ok(()) } else { Err(corrupt) };
+        }
+        let mut workspace = self.workspace();
+        let (scratch, decoder) = workspace.parts();
+        let scratch = scratch.get_mut(..bytes.len()).ok_or(corrupt)?;
+        scratch.copy_from_slice(page.get(bytes).ok_or(corrupt)?);
+        decoder.decompress(encoding, scratch, page).ok_or(corrupt)
+    }
+
+    /// Stores bytes that are a page in `encoding` already.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; nothing is stored then.
+    pub fn insert(&self, contents: &[u8], encoding: Encoding) -> Result<Object, StoreError> {
+        let length = u16::try_from(contents.len()).map_err(|_| StoreError::TooLong(contents.len()))?;
+        Ok(Object { handle: self.pool.insert(contents)?, length, encoding })
+    }
+
+    /// Forgets what was stored.
+    pub fn free(&self, stored: Stored) {
+        if let Stored::Object(object) = stored {
+            self.pool.remove(object.handle);
+        }
+    }
+
+    /// Moves objects together. Returns how many frames that freed.
+    pub fn compact(&self) -> u64 {
+        self.pool.compact()
+    }
+
+    /// Sets the most frames that the pool may have; 0 for no limit. What is there already stays.
+    pub fn set_limit(&self, frames: u64) {
+        self.pool.set_limit(frames);
+    }
+
+    /// The most frames so far is what there is now.
+    pub fn forget_most_frames(&self) {
+        self.pool.forget_most_frames();
+    }
+
+    /// The size class that an object of so many bytes would have.
+    pub(crate) fn class_for(length: usize) -> Option<usize> {
+        Geometry::class_for(length)
+    }
+
+    /// How much is stored.
+    pub fn usage(&self) -> Usage {
+        Usage { frames: self.pool.frames(), most_frames: self.pool.most_frames(), compacted: self.pool.compacted() }
+    }
+
+    /// The workspace of this processor, or of another that needs its own just now less.
+    fn workspace(&self) -> Guard<'_, Workspace, M, { ranks::WORKSPACE as u8 }> {
+        let own = M::cpu() % self.workspaces.len();
+        let (before, after) = self.workspaces.split_at(own);
+        let free = after.iter().chain(before).find_map(Lock::try_lock);
+        free.unwrap_or_else(|| self.workspaces[own].lock())
+    }
+}
+
+/// Words that are looked at, or written, together: unrolled, because this is most of what such a page costs.
+const GROUP: usize = 16;
+
+/// The word that the whole page repeats, if there is one.
+fn repeated_word(page: &Page) -> Option<u64> {
+    let (words, _) = page.as_chunks::<8>();
+    let (first, last) = (u64::from_le_bytes(*words.first()?), u64::from_le_bytes(*words.last()?));
+    let differs =
+        |group: &[[u8; 8]; GROUP]| group.iter().fold(0, |bits, word| bits | (u64::from_le_bytes(*word) ^ first)) != 0;
+    // Most pages that differ do so at the ends.
+    (first == last && !words.as_chunks().0.iter().any(differs)).then_some(first)
+}
+
+fn fill(page: &mut Page, word: u64) {
+    let (groups, _) = page.as_chunks_mut::<{ 8 * GROUP }>();
+    for group in groups {
+        group.as_chunks_mut::<8>().0.fill(word.to_le_bytes());
+    }
+}
+
+impl From<NoMemory> for StoreError {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Limit(frames) => write!(formatter, "the pool has its {frames} frames"),
+            Self::NoFrame => formatter.write_str("no frame for the pool"),
+            Self::NoMemory => formatter.write_str("no memory for the pool's tables"),
+            Self::TooLong(bytes) => write!(formatter, "{bytes} bytes are more than {PAGE_SIZE}"),
+            Self::Corrupt { handle } => write!(formatter, "object {handle} is not what was stored"),
+        }
+    }
+}
+
+impl core::error::Error for StoreError {}

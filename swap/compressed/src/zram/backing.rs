@@ -1,0 +1,166 @@
+//! The backing device: a disk for pages that are not worth their memory, and which of its blocks hold any.
+//!
+//! A block holds one page as it is, or several objects as they were stored. It is free when the last of them is. Block 0
+//! is never used, as on Linux.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::heap::NoMemory;
+use quire_swap::{Claim, IoError, Sparse};
+
+use super::statistics::Level;
+use crate::machine::PoolMachine;
+use crate::store::Encoding;
+
+/// The backing device of one zram device.
+pub(super) struct Backing<M: PoolMachine> {
+    disk: Arc<Claim<M>>,
+    /// How many objects each block holds, and one for whoever is filling it.
+    holders: Sparse<AtomicU8, M>,
+    blocks: u32,
+    next: AtomicU32,
+    pub(super) used: Level,
+    pub(super) reads: Level,
+    pub(super) writes: Level,
+}
+
+/// Where a page's bytes are, and what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) block: u32,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bytes {
+    /// The block is the page.
+    Whole {
+        /// The lower bits of the page's sum.
+        sum: u32,
+        /// In memory the page was no shorter.
+        huge: bool,
+    },
+    /// An object with a [`Label`] in front of it, among others.
+    Packed { offset: u16, length: u16, encoding: Encoding },
+}
+
+/// In front of each packed object: its slot and the sum of its bytes. A block that was lost, misplaced or damaged on its
+/// way is noticed, and no page is taken for another.
+pub(super) struct Label {
+    pub(super) slot: u32,
+    pub(super) sum: u32,
+}
+
+/// Bytes of a label.
+pub(super) const LABEL: usize = 8;
+
+const PACKED: u64 = 1 << 63;
+const HUGE: u64 = 1 << 62;
+const SUM_SHIFT: u32 = 32;
+pub(super) const SUM_MASK: u32 = (1 << 30) - 1;
+const OFFSET_SHIFT: u32 = 32;
+const LENGTH_SHIFT: u32 = 44;
+const ENCODING_SHIFT: u32 = 57;
+/// The most objects of a block: a holder more is whoever fills it.
+pub(super) const BLOCK_OBJECTS: u8 = u8::MAX - 1;
+
+impl Place {
+    pub(super) fn to_word(self) -> u64 {
+        let bytes = match self.bytes {
+            Bytes::Whole { sum, huge } => u64::from(sum & SUM_MASK) << SUM_SHIFT | if huge { HUGE } else { 0 },
+            Bytes::Packed { offset, length, encoding } => {
+                PACKED
+                    | u64::from(offset) << OFFSET_SHIFT
+                    | u64::from(length) << LENGTH_SHIFT
+                    | (encoding as u64) << ENCODING_SHIFT
+            }
+        };
+        u64::from(self.block) | bytes
+    }
+
+    pub(super) fn from_word(word: u64) -> Self {
+        let bytes = if word & PACKED == 0 {
+            Bytes::Whole { sum: (word >> SUM_SHIFT) as u32 & SUM_MASK, huge: word & HUGE != 0 }
+        } else {
+            Bytes::Packed {
+                offset: (word >> OFFSET_SHIFT) as u16 & 0xfff,
+                length: (word >> LENGTH_SHIFT) as u16 & 0x1fff,
+                encoding: Encoding::ALL[(word >> ENCODING_SHIFT & 7) as usize % Encoding::ALL.len()],
+            }
+        };
+        Self { block: word as u32, bytes }
+    }
+
+    /// Whether the page was no shorter in memory.
+    pub(super) fn is_huge(self) -> bool {
+        matches!(self.bytes, Bytes::Whole { huge: true, .. })
+    }
+}
+
+impl Label {
+    pub(super) fn to_bytes(&self) -> [u8; LABEL] {
+        (u64::from(self.slot) | u64::from(self.sum) << 32).to_le_bytes()
+    }
+}
+
+impl<M: PoolMachine> Backing<M> {
+    pub(super) fn new(disk: Arc<Claim<M>>) -> Result<Self, NoMemory> {
+        let blocks = disk.pages().min(u32::MAX.into()) as u32;
+        Ok(Self {
+            disk,
+            holders: Sparse::new(blocks)?,
+            blocks,
+            next: AtomicU32::new(1),
+            used: Level::default(),
+            reads: Level::default(),
+            writes: Level::default(),
+        })
+    }
+
+    /// A free block, held by the caller; blocks follow one another while there is room. `None` if all are in use.
+    pub(super) fn allocate(&self) -> Result<Option<u32>, NoMemory> {
+        let start = self.next.load(Ordering::Relaxed);
+        for block in (start..self.blocks).chain(1..start) {
+            let Some(holders) = self.holders.grow(block)? else { continue };
+            if holders.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                self.next.store(block + 1, Ordering::Relaxed);
+                self.used.add(1);
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One more object is in the block, which the caller holds.
+    pub(super) fn hold(&self, block: u32) {
+        if let Some(holders) = self.holders.get(block) {
+            holders.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One holder less.
+    pub(super) fn release(&self, block: u32) {
+        if let Some(holders) = self.holders.get(block)
+            && holders.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            self.used.subtract(1);
+        }
+    }
+
+    /// Reads a block. Sleeps.
+    pub(super) fn read(&self, block: u32, page: &mut Page) -> Result<(), IoError> {
+        self.reads.add(1);
+        self.disk.read_page(block.into(), page)
+    }
+
+    /// Writes blocks that follow one another. Sleeps.
+    pub(super) fn write(&self, first: u32, pages: &[Page]) -> Result<(), IoError> {
+        self.disk.write_pages(first.into(), pages)?;
+        self.writes.add(pages.len() as u64);
+        Ok(())
+    }
+}
+
+const _: () = assert!(PAGE_SIZE < 1 << (ENCODING_SHIFT - LENGTH_SHIFT));

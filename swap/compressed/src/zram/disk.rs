@@ -1,0 +1,368 @@
+//! An initialised zram device: its slots, its store, and how pages get in and out.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use quire_swap::header::Page;
+use quire_swap::sync::Lock;
+use quire_swap::{Claim, DeviceState, IoError, Level, RateLimit, Sparse};
+
+use super::algorithms::Algorithms;
+use super::backing::{Backing, Bytes, LABEL, Label, Place, SUM_MASK};
+use super::error::ZramError;
+use super::slot::{Content, Flag, Slot, SlotGuard};
+use super::statistics::Statistics;
+use crate::killed::{HeedKill, Killed};
+use crate::machine::PoolMachine;
+use crate::ranks;
+use crate::store::{Deflater, Encoding, Store, StoreError, Stored, sum};
+
+/// A device that has a size. Whoever uses it has a reference, and as long as anybody has it is not reset.
+pub struct ZramDisk<M: PoolMachine> {
+    name: String,
+    pages: u32,
+    /// The device's, which stays when the size goes.
+    pub(super) device_state: Arc<DeviceState>,
+    pub(super) store: Store<M>,
+    pub(super) slots: Sparse<Slot, M>,
+    pub(super) backing: Option<Backing<M>>,
+    /// How many blocks may still be written, if that is limited.
+    pub(super) budget: AtomicU64,
+    pub(super) budget_enabled: AtomicBool,
+    pub(super) algorithms: Algorithms,
+    /// What the stronger algorithms need, while nobody uses it.
+    pub(super) deflater: Lock<Option<Deflater>, M, { ranks::ZRAM as u8 }>,
+    /// Slots are being written back, or compressed again.
+    processing: AtomicBool,
+    pub(super) statistics: Statistics,
+    failures: RateLimit,
+}
+
+/// The largest device, in pages: swap entries have no more slots.
+const MOST_PAGES: u64 = u32::MAX as u64;
+
+impl<M: PoolMachine> ZramDisk<M> {
+    pub(super) fn new(
+        name: String,
+        pages: u64,
+        device_state: Arc<DeviceState>,
+        backing: Option<Arc<Claim<M>>>,
+        algorithms: Algorithms,
+    ) -> Result<Self, ZramError> {
+        let pages = pages.min(MOST_PAGES) as u32;
+        let deflater = if algorithms.any() { Some(Deflater::new::<M>()?) } else { None };
+        Ok(Self {
+            name,
+            pages,
+            device_state,
+            store: Store::with_encodings(pages, algorithms.any())?,
+            slots: Sparse::new(pages)?,
+            backing: backing.map(Backing::new).transpose()?,
+            budget: AtomicU64::new(0),
+            budget_enabled: AtomicBool::new(false),
+            algorithms,
+            deflater: Lock::new(deflater),
+            processing: AtomicBool::new(false),
+            statistics: Statistics::default(),
+            failures: RateLimit::new(),
+        })
+    }
+
+    /// Its path.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many pages it has room for.
+    pub fn pages(&self) -> u64 {
+        self.pages.into()
+    }
+
+    /// Writes a whole page.
+    ///
+    /// # Errors
+    /// The page's old contents stay then.
+    pub fn write(&self, page: u64, contents: &Page) -> Result<(), IoError> {
+        self.try_write(page, contents).map_err(|error| {
+            self.statistics.failed_writes.add(1);
+            self.report("write", page, error)
+        })
+    }
+
+    /// Reads a whole page; one that was never written, or was freed, is zeros.
+    ///
+    /// # Errors
+    /// [`IoError::Device`] if what is stored is not what was written, or the backing device's.
+    pub fn read(&self, page: u64, contents: &mut Page) -> Result<(), IoError> {
+        self.try_read(page, contents).map_err(|error| {
+            self.statistics.failed_reads.add(1);
+            self.report("read", page, error)
+        })
+    }
+
+    /// Forgets pages, as discarding them and writing zeros to them does.
+    pub fn discard(&self, pages: Range<u64>) {
+        let pages = self.note_discarded(pages);
+        self.slots.present(pages).for_each(|(_, slot)| self.free(slot.lock()));
+    }
+
+    /// As [`Self::discard`], for a program.
+    ///
+    /// # Errors
+    /// [`ZramError::Killed`]; the rest of the pages stays.
+    pub fn discard_unless_killed(&self, pages: Range<u64>) -> Result<(), ZramError> {
+        let pages = self.note_discarded(pages);
+        for present in self.slots.present(pages).heed_kill::<M>() {
+            let (_, slot) = present?;
+            self.free(slot.lock());
+        }
+        Ok(())
+    }
+
+    /// Linux counts each page, whether it was ever written or not. Returns those that there are.
+    fn note_discarded(&self, pages: Range<u64>) -> Range<u64> {
+        let pages = pages.start..pages.end.min(self.pages());
+        self.statistics.notify_free.add(pages.end.saturating_sub(pages.start));
+        pages
+    }
+
+    /// The swap slot is free. Never waits: a slot that is busy keeps its page until it is written again.
+    pub(super) fn slot_freed(&self, slot: u32) {
+        self.statistics.notify_free.add(1);
+        let Some(slot) = self.slots.get(slot) else { return };
+        match slot.try_lock() {
+            Some(slot) => self.free(slot),
+            None => self.statistics.miss_free.add(1),
+        }
+    }
+
+    /// Marks every stored page idle that was last accessed `age` seconds ago or earlier.
+    ///
+    /// # Errors
+    /// [`Killed`].
+    pub(super) fn mark_idle(&self, age: u32) -> Result<(), Killed> {
+        let now = M::seconds();
+        for present in self.slots.present(0..self.pages()).heed_kill::<M>() {
+            let (_, slot) = present?;
+            let mut slot = slot.lock::<M>();
+            let is_object = matches!(slot.content(), Content::Stored(Stored::Object(_)));
+            if is_object && now.saturating_sub(slot.accessed()) >= age {
+                slot.set(Flag::Idle);
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `line` for each slot that has a page: index, seconds of the last access, and a letter for each property.
+    ///
+    /// # Errors
+    /// That of `line`; [`ZramError::Killed`].
+    pub(super) fn block_state(
+        &self,
+        mut line: impl FnMut(u32, u32, [char; 6]) -> Result<(), ZramError>,
+    ) -> Result<(), ZramError> {
+        for present in self.slots.present(0..self.pages()).heed_kill::<M>() {
+            let (index, slot) = present?;
+            let slot = slot.lock::<M>();
+            let content = slot.content();
+            if content == Content::Empty {
+                continue;
+            }
+            let letter = |letter, is| if is { letter } else { '.' };
+            let letters = [
+                letter('s', matches!(content, Content::Stored(Stored::Same(_)))),
+                letter('w', matches!(content, Content::WrittenBack(_))),
+                letter('h', is_huge(content)),
+                letter('i', slot.is(Flag::Idle)),
+                letter('r', slot.priority() > 0),
+                letter('n', slot.is(Flag::Incompressible)),
+            ];
+            let accessed = slot.accessed();
+            drop(slot);
+            line(index, accessed, letters)?;
+        }
+        Ok(())
+    }
+
+    /// The right to write back or to compress again, which one at a time has.
+    pub(super) fn process_alone(&self) -> Result<Processing<'_>, ZramError> {
+        if self.processing.swap(true, Ordering::Acquire) {
+            Err(ZramError::Again)
+        } else {
+            Ok(Processing(&self.processing))
+        }
+    }
+
+    fn try_write(&self, page: u64, contents: &Page) -> Result<(), PageError> {
+        let index = u32::try_from(page).ok().filter(|index| *index < self.pages).ok_or(PageError::Beyond)?;
+        let stored = self.store.store(contents).map_err(PageError::Store)?;
+        let Ok(Some(slot)) = self.slots.grow(index) else {
+            self.store.free(stored);
+            return Err(PageError::Store(StoreError::NoMemory));
+        };
+        let mut slot = slot.lock::<M>();
+        let old = slot.replace(Content::Stored(stored));
+        slot.mark_accessed();
+        drop(slot);
+        self.count_new(Content::Stored(stored));
+        self.let_go(old);
+        Ok(())
+    }
+
+    /// Reads and marks the slot accessed in one critical section: nobody can take it for idle in between.
+    fn try_read(&self, page: u64, contents: &mut Page) -> Result<(), PageError> {
+        let slot = u32::try_from(page).ok().and_then(|index| Some((index, self.slots.get(index)?)));
+        let Some((index, slot)) = slot else {
+            contents.fill(0);
+            return Ok(());
+        };
+        loop {
+            let mut locked = slot.lock::<M>();
+            match locked.content() {
+                Content::Empty => contents.fill(0),
+                Content::Stored(stored) => self.store.load(stored, contents).map_err(PageError::Store)?,
+                Content::WrittenBack(place) => {
+                    drop(locked);
+                    match self.read_back(index, slot, place, contents) {
+                        Some(result) => return result,
+                        None => continue,
+                    }
+                }
+            }
+            locked.mark_accessed();
+            return Ok(());
+        }
+    }
+
+    /// Reads a page from the backing device, which sleeps, so without the slot's lock: the block may be somebody else's by
+    /// then, and what was read is used only if it is not. `None` if the slot was freed or written again meanwhile. Nothing
+    /// of another page is left behind.
+    fn read_back(&self, index: u32, slot: &Slot, place: Place, contents: &mut Page) -> Option<Result<(), PageError>> {
+        let result = self.read_block(index, place, contents);
+        let mut slot = slot.lock::<M>();
+        if slot.content() != Content::WrittenBack(place) {
+            drop(slot);
+            contents.fill(0);
+            return None;
+        }
+        slot.mark_accessed();
+        drop(slot);
+        Some(result.inspect_err(|_| contents.fill(0)))
+    }
+
+    fn read_block(&self, index: u32, place: Place, contents: &mut Page) -> Result<(), PageError> {
+        let backing = self.backing.as_ref().ok_or(PageError::Damaged)?;
+        backing.read(place.block, contents).map_err(PageError::Backing)?;
+        match place.bytes {
+            Bytes::Whole { sum: expected, .. } if sum(contents) & SUM_MASK == expected => Ok(()),
+            Bytes::Whole { .. } => Err(PageError::Damaged),
+            Bytes::Packed { offset, length, encoding } => {
+                let bytes = usize::from(offset) + LABEL..usize::from(offset) + LABEL + usize::from(length);
+                let object = contents.get(bytes.clone()).ok_or(PageError::Damaged)?;
+                let label = Label { slot: index, sum: sum(object) }.to_bytes();
+                if contents[usize::from(offset)..].first_chunk() != Some(&label) {
+                    return Err(PageError::Damaged);
+                }
+                self.store.decode(encoding, contents, bytes).map_err(PageError::Store)
+            }
+        }
+    }
+
+    fn free(&self, mut slot: SlotGuard<'_, M>) {
+        let old = slot.replace(Content::Empty);
+        drop(slot);
+        self.let_go(old);
+    }
+
+    /// Forgets what no slot has any more.
+    pub(super) fn let_go(&self, old: Content) {
+        let statistics = &self.statistics;
+        match old {
+            Content::Empty => return,
+            Content::Stored(stored) => {
+                statistics.huge.subtract(is_huge(old).into());
+                match stored {
+                    Stored::Same(_) => statistics.same.subtract(1),
+                    Stored::Object(object) => statistics.compressed_bytes.subtract(object.length() as u64),
+                }
+                self.store.free(stored);
+            }
+            Content::WrittenBack(place) => {
+                if let Some(backing) = &self.backing {
+                    backing.release(place.block);
+                }
+            }
+        }
+        statistics.stored.subtract(1);
+    }
+
+    pub(super) fn count_new(&self, new: Content) {
+        let Content::Stored(stored) = new else { return };
+        let statistics = &self.statistics;
+        statistics.stored.add(1);
+        statistics.huge.add(is_huge(new).into());
+        statistics.huge_ever.add(is_huge(new).into());
+        match stored {
+            Stored::Same(_) => statistics.same.add(1),
+            Stored::Object(object) => statistics.compressed_bytes.add(object.length() as u64),
+        }
+    }
+
+    fn report(&self, verb: &str, page: u64, error: PageError) -> IoError {
+        let name = &self.name;
+        self.failures.log::<M>(name, Level::Error, format_args!("{name}: cannot {verb} page {page}: {error}"));
+        match error {
+            PageError::Store(StoreError::Limit(_) | StoreError::NoFrame | StoreError::NoMemory) => IoError::NoSpace,
+            PageError::Store(StoreError::Corrupt { .. } | StoreError::TooLong(_)) | PageError::Damaged => {
+                IoError::Device
+            }
+            PageError::Backing(error) => error,
+            PageError::Beyond => IoError::Unsupported,
+        }
+    }
+}
+
+/// Why a page was not written or read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PageError {
+    /// The store's reason.
+    Store(StoreError),
+    /// The backing device's.
+    Backing(IoError),
+    /// The backing device gave other bytes than it got.
+    Damaged,
+    /// The device has no such page.
+    Beyond,
+}
+
+impl fmt::Display for PageError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(formatter),
+            Self::Backing(error) => write!(formatter, "backing device: {error}"),
+            Self::Damaged => formatter.write_str("the backing device gave other bytes than it got"),
+            Self::Beyond => formatter.write_str("beyond the end"),
+        }
+    }
+}
+
+/// See [`ZramDisk::process_alone`].
+pub(super) struct Processing<'a>(&'a AtomicBool);
+
+impl Drop for Processing<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Whether the page would not get shorter.
+pub(super) fn is_huge(content: Content) -> bool {
+    match content {
+        Content::Stored(Stored::Object(object)) => object.encoding() == Encoding::Raw,
+        Content::WrittenBack(place) => place.is_huge(),
+        _ => false,
+    }
+}

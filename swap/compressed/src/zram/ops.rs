@@ -1,0 +1,122 @@
+//! The device as swap and the block layer see it.
+
+use alloc::sync::Arc;
+use core::ops::Range;
+
+use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::{
+    Area, BlockDriver, DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, Folio, IoError, ReadBatch,
+    SECTOR_SIZE, SwapOps, SwapOpsFlags, WriteBatch,
+};
+
+use super::control::Control;
+use super::disk::ZramDisk;
+use crate::machine::PoolMachine;
+
+/// The driver under which zram registers its operations.
+pub const ZRAM: DriverId = DriverId("zram");
+
+const SECTORS_PER_PAGE: u64 = (PAGE_SIZE / SECTOR_SIZE) as u64;
+
+/// Slots are pages of the device: no requests, no sectors, and nothing that could merge.
+impl<M: PoolMachine> SwapOps<M> for ZramDisk<M> {
+    fn flags(&self) -> SwapOpsFlags {
+        SwapOpsFlags { synchronous: true, ..SwapOpsFlags::default() }
+    }
+
+    fn submit_read(&self, mut batch: ReadBatch<M>) {
+        let result = (0..batch.batch().len()).try_for_each(|position| {
+            let run = batch.batch().run(position).ok_or(IoError::Unsupported)?;
+            (0..run.length).try_for_each(|index| {
+                let read = |page: &mut Page| self.read(u64::from(run.first + index), page);
+                batch.with_page_mut(position, index as usize, read).unwrap_or(Err(IoError::Unsupported))
+            })
+        });
+        batch.complete(result);
+    }
+
+    fn submit_write(&self, batch: WriteBatch<M>) {
+        let result = batch.batch().folios().enumerate().try_for_each(|(position, (_, run))| {
+            (0..run.length).try_for_each(|index| {
+                let write = |page: &Page| self.write(u64::from(run.first + index), page);
+                batch.with_page(position, index as usize, write).unwrap_or(Err(IoError::Unsupported))
+            })
+        });
+        batch.complete(result);
+    }
+
+    fn slot_free_notify(&self, _area: &Area<M>, slot: u32, _metadata: u64) {
+        self.slot_freed(slot);
+    }
+}
+
+impl<M: PoolMachine> Disk<M> for ZramDisk<M> {
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn driver(&self) -> DriverId {
+        ZRAM
+    }
+
+    fn pages(&self) -> u64 {
+        self.pages()
+    }
+
+    fn properties(&self) -> DiskProperties {
+        properties(&self.device_state)
+    }
+
+    fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
+        self.read(page, buffer)
+    }
+
+    fn write_pages(&self, first: u64, pages: &[Page]) -> Result<(), IoError> {
+        (first..).zip(pages).try_for_each(|(page, contents)| self.write(page, contents))
+    }
+
+    fn device_state(&self) -> &Arc<DeviceState> {
+        &self.device_state
+    }
+
+    fn submit(&self, request: DiskRequest<M>) {
+        let mut page = request.first_sector() / SECTORS_PER_PAGE;
+        let mut result = Ok(());
+        'request: for folio in request.folios() {
+            for index in 0..1 << folio.order() {
+                result = match request.direction() {
+                    Direction::Read => folio.with_page_mut(index, |contents| self.read(page, contents)),
+                    Direction::Write => folio.with_page(index, |contents| self.write(page, contents)),
+                };
+                if result.is_err() {
+                    break 'request;
+                }
+                page += 1;
+            }
+        }
+        request.complete(result);
+    }
+
+    fn discard(&self, pages: Range<u64>) -> Result<(), IoError> {
+        self.discard(pages);
+        Ok(())
+    }
+}
+
+/// What a device is like.
+pub(super) fn properties(state: &DeviceState) -> DiskProperties {
+    DiskProperties {
+        read_only: state.is_read_only(),
+        synchronous: true,
+        stable_writes: true,
+        discard: true,
+        ..DiskProperties::default()
+    }
+}
+
+impl<M: PoolMachine> BlockDriver<M> for Control<M> {
+    fn swap_ops(&self, disk: &Arc<dyn Disk<M>>) -> Option<Arc<dyn SwapOps<M>>> {
+        let disk: Arc<dyn SwapOps<M>> = self.open(disk.name())?;
+        Some(disk)
+    }
+}

@@ -1,0 +1,278 @@
+//! Writeback: pages that are not worth their memory go to the backing device.
+//!
+//! A slot is chosen and marked under its lock, written without it, and changed only if the mark is still there: whoever
+//! reads, writes or frees the slot meanwhile takes the mark away, and the slot keeps what it has.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::heap;
+
+use super::backing::{BLOCK_OBJECTS, Backing, Bytes, LABEL, Label, Place, SUM_MASK};
+use super::disk::{ZramDisk, is_huge};
+use super::error::ZramError;
+use super::slot::{Content, Flag, SlotGuard};
+use crate::killed::HeedKill;
+use crate::machine::PoolMachine;
+use crate::store::{Encoding, Object, Stored, sum};
+
+/// Which slots are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Selection {
+    Idle,
+    Huge,
+    HugeIdle,
+    Incompressible,
+    Slots(Range<u64>),
+}
+
+/// How to write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// Objects as they are stored, several to a block.
+    pub(super) compressed: bool,
+    /// Blocks that are gathered before they are written.
+    pub(super) batch: usize,
+}
+
+/// A slot on its way to the backing device.
+struct Candidate {
+    slot: u32,
+    object: Object,
+    /// Which of the batch's blocks, and where in it.
+    block: usize,
+    place: Place,
+}
+
+/// Blocks that are written together.
+struct WriteOut<'a, M: PoolMachine> {
+    backing: &'a Backing<M>,
+    pages: Vec<Page>,
+    blocks: Vec<u32>,
+    candidates: Vec<Candidate>,
+    /// Where in the last block the next object goes, and how many it has.
+    end: usize,
+    objects: u8,
+}
+
+impl<M: PoolMachine> ZramDisk<M> {
+    /// Writes the selected slots to the backing device, the longest objects first.
+    ///
+    /// # Errors
+    /// The last error; what could be written is.
+    pub(super) fn write_back(&self, selection: &Selection, manner: Manner) -> Result<(), ZramError> {
+        let backing = self.backing.as_ref().ok_or(ZramError::NoBacking)?;
+        if self.budget_enabled.load(Ordering::Relaxed) && self.budget.load(Ordering::Relaxed) == 0 {
+            return Err(ZramError::NoBudget);
+        }
+        let _alone = self.process_alone()?;
+        let selected = self.select_for_writeback(selection)?;
+        let mut out = WriteOut::new::<M>(backing, manner.batch)?;
+        let mut result = Ok(());
+        for chosen in selected.into_iter().heed_kill::<M>() {
+            let Ok((_, slot)) = chosen else {
+                result = Err(ZramError::Killed);
+                break;
+            };
+            match self.gather(&mut out, slot, manner) {
+                Ok(true) => {}
+                Ok(false) => {
+                    // The batch is full: once it is written there is room.
+                    result = self.write_out(&mut out).and(result);
+                    result = self.gather(&mut out, slot, manner).map(drop).and(result);
+                }
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        self.write_out(&mut out).and(result)
+    }
+
+    fn select_for_writeback(&self, selection: &Selection) -> Result<Vec<(u16, u32)>, ZramError> {
+        let range = if let Selection::Slots(range) = selection { range.clone() } else { 0..self.pages() };
+        self.select(range, |slot, content, _| match selection {
+            Selection::Idle => slot.is(Flag::Idle),
+            Selection::Huge => is_huge(content),
+            Selection::HugeIdle => is_huge(content) && slot.is(Flag::Idle),
+            Selection::Incompressible => slot.is(Flag::Incompressible),
+            Selection::Slots(_) => true,
+        })
+    }
+
+    /// Marks the objects of the range that are meant and lists their slots with their lengths, longest first.
+    pub(super) fn select(
+        &self,
+        range: Range<u64>,
+        is_meant: impl Fn(&SlotGuard<'_, M>, Content, Object) -> bool,
+    ) -> Result<Vec<(u16, u32)>, ZramError> {
+        let mut count = 0;
+        for present in self.slots.present(range.clone()).heed_kill::<M>() {
+            let (_, slot) = present?;
+            let mut slot = slot.lock::<M>();
+            let content = slot.content();
+            let Content::Stored(Stored::Object(object)) = content else { continue };
+            if is_meant(&slot, content, object) {
+                slot.set(Flag::Chosen);
+                count += 1;
+            } else {
+                slot.clear(Flag::Chosen);
+            }
+        }
+        let mut selected = heap::vector::<M, _>(count)?;
+        for present in self.slots.present(range).heed_kill::<M>() {
+            let (index, slot) = present?;
+            let slot = slot.lock::<M>();
+            if let Content::Stored(Stored::Object(object)) = slot.content()
+                && slot.is(Flag::Chosen)
+                && selected.len() < count
+            {
+                selected.push((object.length() as u16, index));
+            }
+        }
+        selected.sort_unstable_by(|one: &(u16, u32), other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
+        Ok(selected)
+    }
+
+    /// Adds a slot to the batch if it is still marked. False if the batch has no room for it.
+    fn gather(&self, out: &mut WriteOut<'_, M>, index: u32, manner: Manner) -> Result<bool, ZramError> {
+        let Some(slot) = self.slots.get(index) else { return Ok(true) };
+        let slot = slot.lock::<M>();
+        let content = slot.content();
+        let Content::Stored(Stored::Object(object)) = content else { return Ok(true) };
+        if !slot.is(Flag::Chosen) {
+            return Ok(true);
+        }
+        let is_packed = manner.compressed && object.encoding() != Encoding::Raw;
+        let length = if is_packed { LABEL + object.length() } else { PAGE_SIZE };
+        if out.candidates.len() == out.candidates.capacity() || !out.has_room(length) && !self.add_block(out)? {
+            return Ok(false);
+        }
+        let (block, offset) = (out.blocks.len() - 1, out.end);
+        let page = &mut out.pages[block];
+        let read = if is_packed {
+            self.store.with_object(object, |contents| {
+                let label = Label { slot: index, sum: sum(contents) };
+                page[offset..offset + LABEL].copy_from_slice(&label.to_bytes());
+                page[offset + LABEL..offset + length].copy_from_slice(contents);
+            })
+        } else {
+            self.store.load(Stored::Object(object), page)
+        };
+        if read.is_err() {
+            // Whoever reads the slot is told; here it stays as it is.
+            return Ok(true);
+        }
+        let bytes = if is_packed {
+            let length = object.length() as u16;
+            Bytes::Packed { offset: offset as u16, length, encoding: object.encoding() }
+        } else {
+            Bytes::Whole { sum: sum(page) & SUM_MASK, huge: is_huge(content) }
+        };
+        let place = Place { block: out.blocks[block], bytes };
+        out.candidates.push(Candidate { slot: index, object, block, place });
+        out.end += length;
+        out.objects += 1;
+        Ok(true)
+    }
+
+    /// Begins another block of the batch, which counts against the budget. False if the batch has no more.
+    fn add_block(&self, out: &mut WriteOut<'_, M>) -> Result<bool, ZramError> {
+        if out.blocks.len() == out.pages.len() {
+            return Ok(false);
+        }
+        let take = |left: u64| left.checked_sub(1);
+        if self.budget_enabled.load(Ordering::Relaxed)
+            && self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err()
+        {
+            return Err(ZramError::NoBudget);
+        }
+        let allocated = out.backing.allocate();
+        let Ok(Some(block)) = allocated else {
+            self.refund(1);
+            return Err(if allocated.is_err() { ZramError::NoMemory } else { ZramError::NoSpace });
+        };
+        out.pages[out.blocks.len()].fill(0);
+        out.blocks.push(block);
+        (out.end, out.objects) = (0, 0);
+        Ok(true)
+    }
+
+    fn refund(&self, blocks: u64) {
+        if self.budget_enabled.load(Ordering::Relaxed) {
+            self.budget.fetch_add(blocks, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes the batch, run by run of blocks, and moves the slots that are still marked.
+    fn write_out(&self, out: &mut WriteOut<'_, M>) -> Result<(), ZramError> {
+        let mut result = Ok(());
+        let mut first = 0;
+        while first < out.blocks.len() {
+            let length = out.blocks[first..].iter().zip(out.blocks[first]..).take_while(|(a, b)| **a == *b).count();
+            let run = first..first + length;
+            let written = out.backing.write(out.blocks[first], &out.pages[run.clone()]);
+            for candidate in out.candidates.iter().filter(|candidate| run.contains(&candidate.block)) {
+                self.finish(out.backing, candidate, written.is_ok());
+            }
+            if let Err(error) = written {
+                self.refund(length as u64);
+                result = Err(ZramError::Backing(error));
+            }
+            first += length;
+        }
+        for block in out.blocks.drain(..) {
+            out.backing.release(block);
+        }
+        out.candidates.clear();
+        (out.end, out.objects) = (PAGE_SIZE, 0);
+        result
+    }
+
+    fn finish(&self, backing: &Backing<M>, candidate: &Candidate, written: bool) {
+        let Some(slot) = self.slots.get(candidate.slot) else { return };
+        let mut slot = slot.lock::<M>();
+        if !slot.is(Flag::Chosen) {
+            return;
+        }
+        slot.clear(Flag::Chosen);
+        let object = Stored::Object(candidate.object);
+        if !written {
+            return;
+        }
+        backing.hold(candidate.place.block);
+        let priority = slot.priority();
+        slot.replace(Content::WrittenBack(candidate.place));
+        if let Bytes::Packed { .. } = candidate.place.bytes {
+            slot.set_priority(priority);
+        }
+        drop(slot);
+        self.statistics.compressed_bytes.subtract(candidate.object.length() as u64);
+        // Memory has it no longer as it was; the slot still knows that it was huge.
+        self.statistics.huge.subtract(is_huge(Content::Stored(object)).into());
+        self.store.free(object);
+    }
+}
+
+impl<'a, M: PoolMachine> WriteOut<'a, M> {
+    fn new<N: PoolMachine>(backing: &'a Backing<M>, blocks: usize) -> Result<Self, ZramError> {
+        let mut pages = heap::vector::<N, _>(blocks)?;
+        pages.resize(blocks, [0; PAGE_SIZE]);
+        Ok(Self {
+            backing,
+            pages,
+            blocks: heap::vector::<N, _>(blocks)?,
+            candidates: heap::vector::<N, _>(blocks * 4)?,
+            end: PAGE_SIZE,
+            objects: 0,
+        })
+    }
+
+    /// Whether the last block has room for `length` bytes, and the list for one more object.
+    fn has_room(&self, length: usize) -> bool {
+        self.end + length <= PAGE_SIZE && self.objects < BLOCK_OBJECTS && !self.blocks.is_empty()
+    }
+}

@@ -1,0 +1,93 @@
+//! Pages of a ghost area come home when the area that they are on leaves: into memory, from where they go to the pool or
+//! to another disk when it is needed again.
+
+use alloc::sync::Arc;
+use core::ops::Range;
+
+use quire_swap::heap::{self, NoMemory};
+use quire_swap::{
+    Area, Entry, Folio, FolioFlag, Frontswap, InsertError, Locked, Purpose, SwapOffError, SwapOps, Users,
+};
+
+use super::Zswap;
+use super::ops::Layer;
+use super::word::Place;
+use crate::machine::PoolMachine;
+
+impl<M: PoolMachine> Frontswap<M> for Zswap<M> {
+    fn before(self: Arc<Self>, below: Arc<dyn SwapOps<M>>) -> Result<Arc<dyn SwapOps<M>>, NoMemory> {
+        let flags = below.flags();
+        if !self.is_enabled() || !flags.pages_on_disk || flags.synchronous {
+            return Ok(below);
+        }
+        Ok(heap::arc::<M, _>(Layer::new(&self, Some(below)))?)
+    }
+
+    fn take_back(&self, leaving: &Arc<Area<M>>, slots: Range<u64>, users: &dyn Users) -> Result<(), SwapOffError> {
+        for slot in slots {
+            // The owner may go, or get another slot, at any moment: each look may find another.
+            while let Some((owner, _)) = leaving.owner(slot as u32) {
+                let (Some(home), Some(from)) = (self.swap.area(owner.area()), leaving.entry(slot as u32)) else {
+                    break;
+                };
+                let Some(folio) = hold(&home, owner, users)? else { continue };
+                if home.metadata(owner.slot()) == Place::Slot(from).to_word() {
+                    self.take_home(&home, owner, &folio);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<M: PoolMachine> Zswap<M> {
+    /// Makes memory the place of the page whose folio is locked and in the cache.
+    fn take_home(&self, home: &Area<M>, owner: Entry, folio: &Locked<M::Folio>) {
+        folio.wait_for_writeback();
+        let state = folio.state();
+        if !state.is(FolioFlag::UpToDate) && folio.order() > 0 {
+            // It could not be read as a whole: the next look finds one page of it.
+            return state.entry().into_iter().for_each(|first| home.withdraw(first, folio));
+        }
+        let place = Place::from_word(home.metadata(owner.slot()));
+        // Once more if it fails, as a fault would.
+        let read = || folio.with_page_mut(0, |page| self.fetch(home, owner.slot(), place, page)).is_ok();
+        let read = state.is(FolioFlag::UpToDate) || read() || read();
+        if read {
+            // Dirty first: nobody may drop the folio when it is the only copy.
+            state.set(FolioFlag::Dirty);
+            state.set(FolioFlag::UpToDate);
+            self.replace(home, owner.slot(), Place::Nowhere);
+        } else {
+            self.replace(home, owner.slot(), Place::Lost);
+            home.withdraw(owner, folio);
+        }
+    }
+}
+
+/// The locked folio of the entry in the cache, a new one if there was none; `None` to look again.
+fn hold<M: PoolMachine>(
+    home: &Arc<Area<M>>,
+    owner: Entry,
+    users: &dyn Users,
+) -> Result<Option<Locked<M::Folio>>, SwapOffError> {
+    if let Some(folio) = home.lookup(owner.slot()) {
+        let folio = Locked::lock(folio);
+        return Ok(folio.covers(owner).then_some(folio));
+    }
+    users.gives_up().map_or(Ok(()), Err)?;
+    if !users.has_room() {
+        return Err(SwapOffError::NoMemory);
+    }
+    let folio = Locked::lock(M::allocate_folio(0, Purpose::Demand).ok_or(SwapOffError::NoMemory)?);
+    match home.insert(owner, &folio) {
+        Ok(_) => {
+            M::added_to_cache(&folio);
+            Ok(Some(folio))
+        }
+        Err(InsertError::Gone | InsertError::Exists | InsertError::Conflict) => {
+            M::relax();
+            Ok(None)
+        }
+    }
+}

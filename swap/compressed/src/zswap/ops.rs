@@ -1,0 +1,226 @@
+//! zswap as the backend of an area: what it does not take goes to the area's own backend, or, in a ghost area, to a slot
+//! of a real one.
+
+use alloc::sync::Arc;
+use core::{iter, mem};
+
+use quire_swap::header::Page;
+use quire_swap::{Area, BATCH_FOLIOS, Direction, IoError, ReadBatch, SlotRun, SwapOps, SwapOpsFlags, WriteBatch};
+
+use super::word::{Bytes, Place};
+use super::{Refusal, Zswap};
+use crate::machine::PoolMachine;
+
+/// zswap before one area.
+pub(crate) struct Layer<M: PoolMachine> {
+    zswap: Arc<Zswap<M>>,
+    /// The area's own backend; a ghost area has none.
+    below: Option<Arc<dyn SwapOps<M>>>,
+}
+
+impl<M: PoolMachine> Layer<M> {
+    pub(crate) fn new(zswap: &Arc<Zswap<M>>, below: Option<Arc<dyn SwapOps<M>>>) -> Self {
+        Self { zswap: Arc::clone(zswap), below }
+    }
+}
+
+impl<M: PoolMachine> SwapOps<M> for Layer<M> {
+    /// A ghost area's pages are in memory, mostly: nothing is read ahead.
+    fn flags(&self) -> SwapOpsFlags {
+        let ghost = SwapOpsFlags { synchronous: true, ..SwapOpsFlags::default() };
+        SwapOpsFlags {
+            frontswap: true,
+            ignores_frees: false,
+            ..self.below.as_ref().map_or(ghost, |below| below.flags())
+        }
+    }
+
+    fn metadata_bits(&self) -> u8 {
+        64
+    }
+
+    /// What zswap takes has no neighbours, and what it leaves need not be contiguous any more.
+    fn can_merge(&self, area: &Area<M>, previous: SlotRun, next: SlotRun, direction: Direction) -> bool {
+        self.below.as_ref().is_none_or(|below| below.can_merge(area, previous, next, direction))
+    }
+
+    fn submit_read(&self, mut batch: ReadBatch<M>) {
+        if !batch.batch().is_owned() {
+            for position in from_the_end(batch.batch().len()) {
+                if let Some(run) = batch.batch().run(position)
+                    && let Some(result) = self.read(&mut batch, position, run)
+                {
+                    batch.complete_one(position, result);
+                }
+            }
+        }
+        match &self.below {
+            _ if batch.batch().is_empty() => {}
+            Some(below) => below.submit_read(batch),
+            None => self.zswap.read_elsewhere(batch),
+        }
+    }
+
+    fn submit_write(&self, mut batch: WriteBatch<M>) {
+        let mut refusal = Refusal::Page;
+        if !batch.batch().is_owned() {
+            const { assert!(BATCH_FOLIOS <= u32::BITS as usize) };
+            let mut stored = 0_u32;
+            for (position, (_, run)) in batch.batch().folios().enumerate() {
+                match self.zswap.write(&batch, position, run) {
+                    Ok(()) => stored |= 1 << position,
+                    Err(why) => refusal = why,
+                }
+            }
+            batch.complete_some(|position| stored >> position & 1 != 0, Ok(()));
+        }
+        match &self.below {
+            _ if batch.batch().is_empty() => {}
+            Some(below) => below.submit_write(batch),
+            None => self.zswap.write_elsewhere(batch, refusal),
+        }
+    }
+
+    /// Disabled, a ghost area has only the real ones, which count for themselves.
+    fn keeps_pages(&self) -> bool {
+        self.below.is_some() || self.zswap.is_enabled()
+    }
+
+    fn slot_free_notify(&self, _area: &Area<M>, _slot: u32, metadata: u64) {
+        self.zswap.let_go(Place::from_word(metadata));
+    }
+
+    fn slot_zeroed(&self, _area: &Area<M>, _slot: u32, metadata: u64) {
+        self.zswap.let_go(Place::from_word(metadata));
+    }
+}
+
+impl<M: PoolMachine> Layer<M> {
+    /// Reads the folio at `position` if its pages are in memory, or have to be read one by one; `None` if the backend below,
+    /// or another area's, reads it as a whole.
+    fn read(&self, batch: &mut ReadBatch<M>, position: usize, run: SlotRun) -> Option<Result<(), IoError>> {
+        let area = Arc::clone(batch.batch().area());
+        let place = |slot| Place::from_word(area.metadata(slot));
+        let is_whole = |(_, place)| match place {
+            Place::Nowhere => self.below.is_some(),
+            Place::Slot(entry) => run.length == 1 && self.zswap.bytes_in(entry) == Some(Bytes::PAGE),
+            _ => false,
+        };
+        // Nearly always there is one page, whose word is looked at once.
+        let first = (run.first, place(run.first));
+        let others = || (run.first + 1..run.first + run.length).map(|slot| (slot, place(slot)));
+        let pages = || iter::once(first).chain(others());
+        if pages().all(is_whole) {
+            return None;
+        }
+        let read = pages().enumerate().try_for_each(|(index, (slot, place))| {
+            let read = |page: &mut Page| self.zswap.fetch(&area, slot, place, page);
+            batch.with_page_mut(position, index, read).unwrap_or(Err(IoError::Unsupported))
+        });
+        if read.is_ok()
+            && let Some((folio, _)) = batch.batch().folios().nth(position)
+        {
+            pages().for_each(|(slot, place)| self.zswap.loaded(&area, slot, place, folio));
+        }
+        Some(read)
+    }
+}
+
+/// Positions in a batch of so many folios, so that those that are taken out leave few behind them to move up.
+fn from_the_end(folios: usize) -> impl Iterator<Item = usize> {
+    (0..folios).rev()
+}
+
+impl<M: PoolMachine> Zswap<M> {
+    /// Stores the pages of a folio, all of them or none. What their slots had is gone in any case: it is older than what is
+    /// in memory now.
+    fn write(&self, batch: &WriteBatch<M>, position: usize, run: SlotRun) -> Result<(), Refusal> {
+        let area = batch.batch().area();
+        let slots = || run.first..run.first + run.length;
+        let stored = slots().enumerate().try_for_each(|(index, slot)| {
+            let place = batch.with_page(position, index, |page| self.put_in(page)).unwrap_or(Err(Refusal::Page))?;
+            self.replace(area, slot, place);
+            Ok(())
+        });
+        if stored.is_err() {
+            slots().for_each(|slot| self.replace(area, slot, Place::Nowhere));
+        }
+        stored
+    }
+
+    /// Writes what a ghost area cannot keep in memory to slots of a real area, or refuses it.
+    fn write_elsewhere(&self, mut batch: WriteBatch<M>, refusal: Refusal) {
+        let error = match refusal {
+            Refusal::Page => IoError::Refused,
+            Refusal::Room => IoError::NoSpace,
+        };
+        let home = Arc::clone(batch.batch().area());
+        let mut target: Option<Arc<Area<M>>> = None;
+        let mut position = 0;
+        let mut has_room = true;
+        while let Some(run) = batch.batch().run(position) {
+            let slots = self.swap.allocate_real(run.length.ilog2() as u8).ok();
+            // A batch goes to one area.
+            let slots = slots.filter(|slots| target.as_ref().is_none_or(|area| Arc::ptr_eq(area, slots.area())));
+            let owner = home.entry(run.first);
+            let (Some(slots), Some(owner)) = (slots, owner) else {
+                if refusal == Refusal::Room && mem::take(&mut has_room) {
+                    home.has_no_room((batch.batch().len() - position) as u64);
+                }
+                batch.complete_one(position, Err(error));
+                continue;
+            };
+            let area = Arc::clone(target.get_or_insert_with(|| Arc::clone(slots.area())));
+            for (slot, other) in (run.first..).zip(slots.run().first..).take(run.length as usize) {
+                if let Some(other) = area.entry(other) {
+                    home.set_metadata(slot, Place::Slot(other).to_word());
+                }
+            }
+            slots.give_to(owner, Bytes::PAGE.to_bits());
+            position += 1;
+        }
+        if let Some(area) = target {
+            batch.redirect(&area, |run| slot_elsewhere(&home, run));
+            area.ops().submit_write(batch);
+        }
+    }
+
+    /// Reads folios of a ghost area from slots of a real one.
+    fn read_elsewhere(&self, mut batch: ReadBatch<M>) {
+        let home = Arc::clone(batch.batch().area());
+        let place = |run: SlotRun| Place::from_word(home.metadata(run.first));
+        let mut target: Option<Arc<Area<M>>> = None;
+        let mut position = 0;
+        while let Some(run) = batch.batch().run(position) {
+            let area = match place(run) {
+                Place::Slot(entry) => self.swap.area(entry.area()),
+                _ => None,
+            };
+            match area {
+                Some(area) if target.as_ref().is_none_or(|target| Arc::ptr_eq(target, &area)) => {
+                    target = Some(area);
+                    position += 1;
+                }
+                // A batch goes to one area; pages elsewhere are rare enough to be read alone.
+                _ => {
+                    let read = |page: &mut Page| self.fetch(&home, run.first, place(run), page);
+                    let read = batch.with_page_mut(position, 0, read).unwrap_or(Err(IoError::Unsupported));
+                    batch.complete_one(position, read);
+                }
+            }
+        }
+        if let Some(area) = target {
+            batch.redirect(&area, |run| slot_elsewhere(&home, run));
+            area.ops().submit_read(batch);
+        }
+    }
+}
+
+/// The first of the other area's slots that these slots' pages are in.
+fn slot_elsewhere<M: PoolMachine>(home: &Area<M>, run: SlotRun) -> u32 {
+    match Place::from_word(home.metadata(run.first)) {
+        Place::Slot(entry) => entry.slot(),
+        // No disk has this page: the batch fails.
+        _ => u32::MAX,
+    }
+}

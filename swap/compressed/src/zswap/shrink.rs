@@ -1,0 +1,190 @@
+//! Writeback: the coldest pages leave memory for a disk.
+//!
+//! Each entry on its way has an empty folio in the cache, locked: that makes the slot's word this task's. The folio also
+//! carries the bytes to the disk, as a page or as they are stored. When they are there the word says so and the folio
+//! goes; if they are not, the word stays as it was.
+
+use alloc::sync::Arc;
+use core::mem;
+use core::sync::atomic::Ordering;
+
+use quire_swap::{
+    Area, BATCH_FOLIOS, Direction, Entry, Folio, FolioFlag, InsertError, Locked, MAX_AREAS, Plug, Purpose,
+};
+
+use super::Zswap;
+use super::word::{Bytes, Place};
+use crate::machine::PoolMachine;
+use crate::store::{Encoding, Stored};
+
+/// An entry on its way to a disk.
+struct Leaving<M: PoolMachine> {
+    area: Arc<Area<M>>,
+    entry: Entry,
+    folio: Locked<M::Folio>,
+    /// What eviction left in the slot.
+    shadow: u64,
+    /// The slot that the bytes go to; none if that is the entry's own.
+    target: Option<Entry>,
+    bytes: Bytes,
+}
+
+impl<M: PoolMachine> Zswap<M> {
+    /// Memory is low: if the parameter `shrinker_enabled` is set, some cold pages are wanted written back.
+    pub fn memory_is_low(&self) {
+        if self.settings.shrinker_enabled.load(Ordering::Relaxed) && self.ages.all() > 0 && self.has_disk() {
+            self.wanted.store(BATCH_FOLIOS as u64, Ordering::Relaxed);
+            M::wake_shrinker();
+        }
+    }
+
+    /// Writes back as many pages as are wanted, the coldest first: until a pool that was full is down at the threshold, or
+    /// what [`Zswap::memory_is_low`] asked for. Returns how many went. Sleeps; for a kernel thread that waits for
+    /// [`PoolMachine::wake_shrinker`].
+    pub fn shrink(&self) -> u64 {
+        if !self.has_disk() || self.shrinking.swap(true, Ordering::Acquire) {
+            return 0;
+        }
+        let mut written = 0;
+        loop {
+            if !self.is_over() && self.wanted.swap(0, Ordering::Relaxed) == 0 {
+                break;
+            }
+            match self.write_back() {
+                0 => break,
+                pages => written += pages,
+            }
+        }
+        self.shrinking.store(false, Ordering::Release);
+        written
+    }
+
+    /// Whether there is anywhere to write to.
+    fn has_disk(&self) -> bool {
+        self.swap.areas().any(|area| area.is_real())
+    }
+
+    /// Writes back one batch of the oldest generation.
+    fn write_back(&self) -> u64 {
+        let mut plug = Plug::new();
+        let mut leaving: [Option<Leaving<M>>; BATCH_FOLIOS] = [const { None }; BATCH_FOLIOS];
+        for (place, entry) in leaving.iter_mut().zip(self.coldest().into_iter().flatten()) {
+            *place = self.send(entry, &mut plug);
+        }
+        plug.submit();
+        leaving.into_iter().flatten().map(|leaving| u64::from(self.arrive(leaving))).sum()
+    }
+
+    /// Entries of the oldest generation. The search goes round all slots, and on from where it stopped.
+    fn coldest(&self) -> [Option<Entry>; BATCH_FOLIOS] {
+        let mut found = [None; BATCH_FOLIOS];
+        let (generation, members) = self.ages.oldest();
+        let wanted = found.len().min(members as usize);
+        let mut count = 0;
+        let hand = self.hand.load(Ordering::Relaxed);
+        let (first, mut from) = ((hand >> u32::BITS) as u8, hand as u32);
+        for index in (first..MAX_AREAS as u8).chain(0..=first) {
+            let from = mem::take(&mut from);
+            let Some(area) = self.swap.area(index).filter(|area| area.has_frontswap() && count < wanted) else {
+                continue;
+            };
+            let stopped = area.look_at_metadata(from, |slot, word| {
+                if Place::is_of(word, generation) {
+                    found[count] = area.entry(slot);
+                    count += 1;
+                }
+                count < wanted
+            });
+            let (index, slot) = stopped.map_or((index + 1, 0), |slot| (index, slot));
+            let next = u64::from(index) << u32::BITS | u64::from(slot);
+            self.hand.store(next, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// Puts an empty folio in the entry's place, its bytes into the folio, and that on the way.
+    fn send(&self, entry: Entry, plug: &mut Plug<M>) -> Option<Leaving<M>> {
+        let area = self.swap.area(entry.area())?;
+        let place = || Place::from_word(area.metadata(entry.slot()));
+        let folio = Locked::lock(M::allocate_folio(0, Purpose::Writeback)?);
+        let shadow = match area.insert(entry, &folio) {
+            Ok(inserted) => inserted.shadow,
+            // It is in memory, so it is not cold.
+            Err(InsertError::Exists) => {
+                self.freshen(&area, entry.slot(), place());
+                return None;
+            }
+            Err(InsertError::Gone | InsertError::Conflict) => return None,
+        };
+        let own = || Some((Arc::clone(&area), entry));
+        let filled = self.fill(&area, entry.slot(), place(), &folio);
+        let to = filled.and_then(|bytes| if area.is_real() { own() } else { self.place_elsewhere(entry, bytes) });
+        let (Some(bytes), Some((other, target))) = (filled, to) else {
+            // Whoever wants the page is told what is wrong with it.
+            self.freshen(&area, entry.slot(), place());
+            area.withdraw_leaving(entry, &folio, shadow);
+            return None;
+        };
+        folio.state().set(FolioFlag::Writeback);
+        plug.add_owned(&other, M::Folio::clone(&folio), target.slot(), Direction::Write);
+        let target = (target != entry).then_some(target);
+        Some(Leaving { area, entry, folio, shadow, target, bytes })
+    }
+
+    /// Puts a page of the pool into a folio that is to be written.
+    fn fill(&self, area: &Area<M>, slot: u32, place: Place, folio: &Locked<M::Folio>) -> Option<Bytes> {
+        let Place::Pool(object, _) = place else { return None };
+        let compressed = self.settings.compressed_writeback.load(Ordering::Relaxed);
+        if !compressed || object.encoding() == Encoding::Raw {
+            self.statistics.decompressed_to_write.add(1);
+            let fetched = folio.with_page_mut(0, |page| self.fetch(area, slot, place, page));
+            return fetched.ok().map(|()| Bytes::PAGE);
+        }
+        let bytes = Bytes { length: object.length() as u16, encoding: object.encoding() };
+        let copied = self.store.with_object(object, |stored| {
+            folio.with_page_mut(0, |page| {
+                let (contents, rest) = page.split_at_mut(stored.len());
+                contents.copy_from_slice(stored);
+                rest.fill(0);
+            });
+        });
+        copied.ok().map(|()| bytes)
+    }
+
+    /// A slot of a real area for the entry, which says what it is to hold before that is written.
+    fn place_elsewhere(&self, entry: Entry, bytes: Bytes) -> Option<(Arc<Area<M>>, Entry)> {
+        let slots = self.swap.allocate_real(0).ok()?;
+        let area = Arc::clone(slots.area());
+        let target = area.entry(slots.run().first)?;
+        slots.give_to(entry, bytes.to_bits());
+        Some((area, target))
+    }
+
+    /// Waits for the write. If the bytes are on the disk, the slot's word says so from here on, and the pool forgets them.
+    fn arrive(&self, leaving: Leaving<M>) -> bool {
+        let Leaving { area, entry, folio, shadow, target, bytes } = leaving;
+        folio.wait_for_writeback();
+        let failed = folio.state().clear(FolioFlag::Dirty);
+        if failed {
+            if let Some(target) = target {
+                self.free_slot(target);
+            }
+            self.freshen(&area, entry.slot(), Place::from_word(area.metadata(entry.slot())));
+        } else {
+            let place = match target {
+                Some(target) => Place::Slot(target),
+                None if bytes == Bytes::PAGE => Place::Nowhere,
+                None => Place::Packed(bytes),
+            };
+            let old = Place::from_word(area.replace_metadata(entry.slot(), place.to_word()));
+            if let Place::Pool(object, generation) = old {
+                self.store.free(Stored::Object(object));
+                self.ages.remove(generation);
+            }
+            self.statistics.written_back.add(1);
+            self.statistics.written_compressed.add(u64::from(bytes != Bytes::PAGE));
+        }
+        area.withdraw_leaving(entry, &folio, shadow);
+        !failed
+    }
+}

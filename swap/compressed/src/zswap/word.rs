@@ -1,0 +1,144 @@
+//! Where the page of one slot is, in the 64 bits that an area keeps for its backend.
+//!
+//! | lowest bits | the page is | rest |
+//! |---|---|---|
+//! | all zero | not zswap's: on the area's own slot, in memory only, or all zero as the swap table says | |
+//! | `1` | a repeated word whose highest bit is clear | the word |
+//! | `010` | in the pool | object, and the generation in which it was last wanted |
+//! | `100` | on a slot of another area, which points back and says what the bytes are | that slot |
+//! | `110` | on the area's own slot, as an object's bytes | their length and encoding |
+//! | `1000` | lost: the other slot could not be read when its area went | |
+
+use quire_swap::Entry;
+
+use crate::store::{Encoding, Object};
+
+/// Where the page of a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Not with zswap.
+    Nowhere,
+    /// In this word, repeated.
+    Same(u64),
+    /// In the pool, wanted last in this generation.
+    Pool(Object, u8),
+    /// On a slot of another area.
+    Slot(Entry),
+    /// On the area's own slot, compressed.
+    Packed(Bytes),
+    /// Nowhere any more.
+    Lost,
+}
+
+/// What a slot's bytes on a disk are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bytes {
+    pub(crate) length: u16,
+    pub(crate) encoding: Encoding,
+}
+
+const SAME: u64 = 0b1;
+const POOL: u64 = 0b010;
+const SLOT: u64 = 0b100;
+const PACKED: u64 = 0b110;
+const LOST: u64 = 0b1000;
+const TAG: u64 = 0b111;
+const TAG_BITS: u32 = 3;
+const GENERATION_SHIFT: u32 = 56;
+const AREA_SHIFT: u32 = 32;
+
+impl Place {
+    /// Whether a repeated word leaves room for a tag.
+    pub(crate) fn has_room_for(word: u64) -> bool {
+        word >> 63 == 0
+    }
+
+    /// The place as a word.
+    pub(crate) fn to_word(self) -> u64 {
+        match self {
+            Self::Nowhere => 0,
+            Self::Same(word) => {
+                debug_assert!(Self::has_room_for(word));
+                word << 1 | SAME
+            }
+            Self::Pool(object, generation) => {
+                debug_assert!(object.to_word() >> (GENERATION_SHIFT - TAG_BITS) == 0);
+                u64::from(generation) << GENERATION_SHIFT | object.to_word() << TAG_BITS | POOL
+            }
+            Self::Slot(entry) => (u64::from(entry.area()) << AREA_SHIFT | u64::from(entry.slot())) << TAG_BITS | SLOT,
+            Self::Packed(bytes) => u64::from(bytes.to_bits()) << TAG_BITS | PACKED,
+            Self::Lost => LOST,
+        }
+    }
+
+    /// Whether the word says that the page is in the pool and was wanted last in `generation`.
+    pub(crate) fn is_of(word: u64, generation: u8) -> bool {
+        word & TAG == POOL && (word >> GENERATION_SHIFT) as u8 == generation
+    }
+
+    /// The place that [`Place::to_word`] made a word of.
+    pub(crate) fn from_word(word: u64) -> Self {
+        if word & SAME != 0 {
+            return Self::Same(word >> 1);
+        }
+        let payload = word >> TAG_BITS;
+        match word & TAG {
+            POOL => Self::Pool(
+                Object::from_word(payload & ((1 << (GENERATION_SHIFT - TAG_BITS)) - 1)),
+                (word >> GENERATION_SHIFT) as u8,
+            ),
+            SLOT => Entry::new((payload >> AREA_SHIFT) as u8, payload as u32).map_or(Self::Nowhere, Self::Slot),
+            PACKED => Self::Packed(Bytes::from_bits(payload as u16)),
+            _ if word == LOST => Self::Lost,
+            _ => Self::Nowhere,
+        }
+    }
+}
+
+impl Bytes {
+    /// Those of an owner's note ([`Area::owner`](quire_swap::Area::owner)).
+    const BITS: u32 = u16::BITS;
+    const LENGTH_BITS: u32 = 13;
+
+    /// A page as it is.
+    pub(crate) const PAGE: Self = Self { length: quire_swap::header::PAGE_SIZE as u16, encoding: Encoding::Raw };
+
+    pub(crate) fn to_bits(self) -> u16 {
+        self.length | (self.encoding as u16) << Self::LENGTH_BITS
+    }
+
+    pub(crate) fn from_bits(bits: u16) -> Self {
+        Self {
+            length: bits & ((1 << Self::LENGTH_BITS) - 1),
+            encoding: Encoding::ALL[(bits >> Self::LENGTH_BITS) as usize % Encoding::ALL.len()],
+        }
+    }
+}
+
+const _: () = assert!(Encoding::ALL.len() <= 1 << (Bytes::BITS - Bytes::LENGTH_BITS));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_comes_back_from_its_word() {
+        let object = |encoding: u64| Object::from_word(0xffff_fffe | 3001 << 32 | encoding << 48);
+        let places = [
+            Place::Nowhere,
+            Place::Lost,
+            Place::Same(0),
+            Place::Same(u64::MAX >> 1),
+            Place::Pool(object(0), 255),
+            Place::Pool(object(1), 0),
+            Place::Slot(Entry::new(27, u32::MAX).unwrap()),
+            Place::Slot(Entry::new(0, 1).unwrap()),
+            Place::Packed(Bytes::PAGE),
+            Place::Packed(Bytes { length: 1, encoding: Encoding::Lz4 }),
+        ];
+        for place in places {
+            assert_eq!(Place::from_word(place.to_word()), place);
+        }
+        assert!(!Place::has_room_for(1 << 63));
+    }
+}

@@ -1,0 +1,215 @@
+//! Races over one page of a ghost area, explored schedule by schedule: faults, writes, writeback, its disk's leaving and
+//! giving the page up.
+
+use std::sync::Arc;
+
+use quire_compressed::zswap::{Whereabouts, Zswap};
+use quire_swap::header::Page;
+use quire_swap::{
+    Entry, FaultError, Folio, FolioFlag, Locked, POOL_BATCHES, Plug, SlotRange, SlotReference, Swap, SwapOffError,
+    SwapOnOptions, Users, Written,
+};
+use shuttle::thread;
+
+use crate::contents::text;
+use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio};
+use crate::zswap::{count, start};
+
+const SCHEDULES: usize = 1000;
+const FRAMES: usize = 8;
+
+/// One page of text in the pool, and a disk.
+#[derive(Clone)]
+struct World {
+    memory: &'static Memory,
+    swap: &'static Swap<Fake>,
+    zswap: &'static Arc<Zswap<Fake>>,
+    disk: Arc<FakeDisk>,
+    disk_area: u8,
+    entry: Entry,
+}
+
+/// Nobody has words for these slots.
+struct Nobody;
+
+impl Users for Nobody {
+    fn bring_back(&mut self, _: &SlotRange) -> Result<(), SwapOffError> {
+        Ok(())
+    }
+
+    fn map_refused(&mut self, _: &SlotRange) {}
+}
+
+fn explore(body: impl Fn(&World) + Send + Sync + Copy + 'static) {
+    let memory = Memory::new(FRAMES);
+    let (swap, zswap) = start(1000);
+    zswap.set("shrinker_enabled", "1").unwrap();
+    let schedule = move || {
+        memory.enter();
+        let ghost = zswap.swapon_ghost(512, SwapOnOptions { priority: Some(1), ..SwapOnOptions::default() }).unwrap();
+        let disk = FakeDisk::new("/dev/vda", 100);
+        let disk_area = enable(swap, &disk, None).unwrap();
+        let folio = Locked::lock(page_of(&text(1)));
+        let reference = swap.duplicate(swap.add_to_swap(&folio).unwrap()).unwrap();
+        let entry = reference.entry();
+        assert_eq!(entry.area(), ghost);
+        reference.into_word();
+        let number = write(swap, folio);
+        swap.evict(Locked::lock(FakeFolio::try_from_number(number).unwrap()), 2, 0).unwrap();
+        let world = World { memory, swap, zswap, disk, disk_area, entry };
+        memory.explore(true);
+        body(&world);
+        memory.explore(false);
+        memory.run_all();
+        if let Some(folio) = swap.lookup(entry) {
+            swap.try_free_slot(&Locked::lock(folio));
+        }
+        assert_eq!(swap.areas().map(|area| area.used()).sum::<u64>(), 0, "a slot is lost");
+        assert_eq!((zswap.stored_pages(), memory.pool.used()), (0, 0), "an object is lost");
+        assert_eq!(memory.free_frames(), FRAMES, "a frame is lost");
+        assert_eq!(swap.idle_batches(), POOL_BATCHES, "a batch is lost");
+        assert!(zswap.adds_up());
+        swap.areas().for_each(|area| swap.swapoff(area.index(), &mut Nobody).unwrap());
+        memory.forget();
+    };
+    shuttle::check_random(schedule, SCHEDULES / 2);
+    shuttle::check_pct(schedule, SCHEDULES / 2, 3);
+}
+
+fn page_of(contents: &Page) -> FakeFolio {
+    let folio = new_folio(0, 0).unwrap();
+    folio.with_page_mut(0, |page| *page = *contents);
+    folio
+}
+
+fn write(swap: &Swap<Fake>, folio: Locked<FakeFolio>) -> u64 {
+    let number = folio.number();
+    let mut plug = Plug::new();
+    assert!(matches!(swap.write(&mut plug, folio), Written::Queued));
+    plug.submit();
+    number
+}
+
+impl World {
+    fn spawn(&self, work: impl FnOnce(Self) + Send + 'static) -> thread::JoinHandle<()> {
+        let world = self.clone();
+        thread::spawn(move || {
+            world.memory.enter();
+            work(world);
+        })
+    }
+
+    /// The disk, until nobody needs it any more.
+    fn device(&self) -> thread::JoinHandle<()> {
+        self.spawn(|world| {
+            for _ in 0..60 {
+                world.disk.run_one();
+                thread::yield_now();
+            }
+        })
+    }
+
+    fn shrinker(&self) -> thread::JoinHandle<()> {
+        self.spawn(|world| {
+            world.zswap.memory_is_low();
+            world.zswap.shrink();
+        })
+    }
+
+    /// The page must be what it was as long as somebody holds it.
+    fn fault(&self, wanted: &Page) -> Result<Locked<FakeFolio>, FaultError> {
+        let fault = self.swap.fault_in(self.entry, 0, None)?;
+        assert!(fault.folio.with_page(0, |page| page == wanted), "the page is not what it was");
+        Ok(fault.folio)
+    }
+
+    fn give_up(&self) {
+        drop(SlotReference::from_word(self.swap, self.entry.to_word()));
+    }
+}
+
+#[test]
+fn a_fault_meets_writeback() {
+    explore(|world| {
+        let others = [world.device(), world.shrinker()];
+        let folio = world.fault(&text(1)).unwrap();
+        drop(folio);
+        for other in others {
+            other.join().unwrap();
+        }
+        world.give_up();
+    });
+}
+
+#[test]
+fn a_page_is_given_up_while_it_is_written_back_and_wanted() {
+    explore(|world| {
+        let fault = world.spawn(|world| match world.fault(&text(1)) {
+            Ok(folio) => _ = world.swap.try_free_slot(&folio),
+            Err(error) => assert_eq!(error, FaultError::Gone),
+        });
+        let others = [world.device(), world.shrinker(), fault];
+        world.give_up();
+        for other in others {
+            other.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_page_is_written_again_while_the_shrinker_looks_for_it() {
+    explore(|world| {
+        let writer = world.spawn(|world| {
+            let folio = world.fault(&text(1)).unwrap();
+            folio.with_page_mut(0, |page| *page = text(2));
+            folio.state().set(FolioFlag::Dirty);
+            let number = write(world.swap, folio);
+            if let Some(folio) = FakeFolio::try_from_number(number)
+                && let Ok(folio) = Locked::try_lock(folio)
+            {
+                let _ = world.swap.evict(folio, 2, 0);
+            }
+        });
+        let others = [world.device(), world.shrinker(), writer];
+        for other in others {
+            other.join().unwrap();
+        }
+        let device = world.device();
+        drop(world.fault(&text(2)).unwrap());
+        device.join().unwrap();
+        world.give_up();
+    });
+}
+
+#[test]
+fn a_disk_leaves_while_a_page_on_it_is_wanted() {
+    explore(|world| {
+        world.memory.explore(false);
+        world.zswap.memory_is_low();
+        assert_eq!(world.zswap.shrink(), 1);
+        assert!(matches!(world.zswap.whereabouts(world.entry), Whereabouts::Slot(_)));
+        assert_eq!(count(world.zswap, "stored_pages"), 0);
+        world.memory.explore(true);
+        let fault = world.spawn(|world| drop(world.fault(&text(1)).unwrap()));
+        let others = [world.device(), fault];
+        world.swap.swapoff(world.disk_area, &mut Nobody).unwrap();
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(world.zswap.whereabouts(world.entry), Whereabouts::Nowhere);
+        drop(world.fault(&text(1)).unwrap());
+        world.give_up();
+    });
+}
+
+#[test]
+fn a_disk_leaves_while_pages_go_there_and_one_is_given_up() {
+    explore(|world| {
+        let others = [world.device(), world.shrinker()];
+        let leaving = world.spawn(|world| world.swap.swapoff(world.disk_area, &mut Nobody).unwrap());
+        world.give_up();
+        for other in others.into_iter().chain([leaving]) {
+            other.join().unwrap();
+        }
+    });
+}

@@ -1,0 +1,22 @@
+//! Tests of the backends that compress, on a machine made of ordinary memory.
+
+#![allow(unreachable_pub, reason = "a test crate exports nothing")]
+
+mod bytes;
+mod contents;
+mod damage;
+#[path = "../../../tests/core/fake/mod.rs"]
+#[allow(dead_code, reason = "the core's tests use the rest")]
+mod fake;
+mod ghost;
+mod ghost_model;
+mod ghost_schedules;
+mod machine;
+mod recompression;
+mod store;
+mod writeback;
+mod zram;
+mod zram_batches;
+mod zram_model;
+mod zram_schedules;
+mod zswap;

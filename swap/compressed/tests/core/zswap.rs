@@ -1,0 +1,256 @@
+//! zswap before a disk: what it takes, where pages are, and that they come back.
+
+use std::sync::Arc;
+
+use quire_compressed::Access;
+use quire_compressed::zswap::{ATTRIBUTES, Directory, Zswap, ZswapError};
+use quire_swap::header::Page;
+use quire_swap::{Direction, Folio, FolioFlag, PageTableWord, Swap};
+
+use crate::contents::{random, same, text};
+use crate::fake::kernel::{Kernel, Touch};
+use crate::fake::{Fake, FakeDisk, Memory, enable};
+
+/// Swap with an enabled zswap, on a machine that says it has so many frames.
+pub fn start(memory: u64) -> (&'static Swap<Fake>, &'static Arc<Zswap<Fake>>) {
+    let swap = Box::leak(Box::new(Swap::new()));
+    let zswap = Box::leak(Box::new(Zswap::start(swap, memory).unwrap()));
+    zswap.set("enabled", "Y").unwrap();
+    (swap, zswap)
+}
+
+/// Sends the pages of task 0 out, all of them.
+pub fn send_out(kernel: &mut Kernel, pages: usize) {
+    for page in 0..pages {
+        assert!(kernel.reclaim(0, page), "page {page} stays");
+    }
+    kernel.plug.submit();
+    kernel.memory.run_all();
+    kernel.evict_ended();
+}
+
+pub fn count(zswap: &Zswap<Fake>, name: &str) -> u64 {
+    zswap.counter(name).unwrap()
+}
+
+fn before_disk(pages: usize, contents: impl Fn(u64) -> Page) -> (Kernel, &'static Zswap<Fake>, Arc<FakeDisk>) {
+    let memory = Memory::new(64);
+    let (swap, zswap) = start(1000);
+    let disk = FakeDisk::new("/dev/vda", 200);
+    enable(swap, &disk, None).unwrap();
+    let mut kernel = Kernel::new(swap, memory, 1, pages);
+    for page in 0..pages {
+        kernel.populate_page(0, page, &contents(page as u64));
+    }
+    send_out(&mut kernel, pages);
+    (kernel, zswap, disk)
+}
+
+fn writes(disk: &FakeDisk) -> u64 {
+    let requests = disk.requests.lock().unwrap();
+    requests.iter().filter(|(direction, ..)| *direction == Direction::Write).map(|(_, _, pages)| pages).sum()
+}
+
+#[test]
+fn what_compresses_stays_in_memory_and_the_rest_goes_to_the_disk() {
+    let contents = |number: u64| match number % 4 {
+        0 => random(number),
+        1 => same(number),
+        2 => same(u64::MAX - number),
+        _ => text(number),
+    };
+    let (mut kernel, zswap, disk) = before_disk(16, contents);
+    assert_eq!(writes(&disk), 4, "the random pages");
+    assert_eq!(count(zswap, "zswpout"), 12);
+    assert_eq!(count(zswap, "stored_pages"), 12);
+    assert_eq!(count(zswap, "same_filled_pages"), 4, "those whose word leaves room for a tag");
+    assert_eq!(count(zswap, "reject_compress_poor"), 4);
+    assert!(count(zswap, "pool_total_size") > 0 && zswap.adds_up());
+    for page in 0..16 {
+        assert_eq!(kernel.read_page(0, page).unwrap(), contents(page as u64), "page {page}");
+    }
+    assert_eq!(count(zswap, "zswpin"), 12);
+    assert_eq!(count(zswap, "stored_pages"), 12, "a load keeps the stored copy");
+    // A clean page that is in memory goes without being written again.
+    send_out(&mut kernel, 16);
+    assert_eq!((count(zswap, "zswpout"), writes(&disk)), (12, 4));
+    for page in 0..16 {
+        kernel.write_page(0, page, &same(1)).unwrap();
+    }
+    assert_eq!(count(zswap, "stored_pages"), 0, "the slots are free");
+    assert_eq!((count(zswap, "dropped_pages"), count(zswap, "pool_total_size")), (12, 0));
+    assert!(zswap.adds_up());
+    assert_eq!(kernel.memory.pool.used(), 0);
+}
+
+#[test]
+fn a_page_that_is_written_again_loses_its_old_copy_even_if_the_new_one_is_refused() {
+    let (mut kernel, zswap, disk) = before_disk(1, text);
+    let area = kernel.swap.area(0).unwrap();
+    // Mapped for reading, then changed through the mapping: the slot stays the same.
+    for contents in [random(5), same(0), text(9), random(7)] {
+        let (folio, _) = {
+            kernel.read_page(0, 0).unwrap();
+            let PageTableWord::Present(word) = kernel.word(0, 0) else { panic!("it was read") };
+            kernel.memory.folio_of(word >> 12)
+        };
+        folio.with_page_mut(0, |page| *page = contents);
+        folio.state().set(FolioFlag::Dirty);
+        drop(folio);
+        send_out(&mut kernel, 1);
+        assert_eq!(area.used(), 1);
+        assert_eq!(count(zswap, "stored_pages"), u64::from(contents == text(9)));
+        assert_eq!(kernel.read_page(0, 0).unwrap(), contents);
+    }
+    assert_eq!(writes(&disk), 2);
+    assert!(zswap.adds_up());
+}
+
+#[test]
+fn the_coldest_pages_are_written_back_and_come_back_from_the_disk() {
+    for compressed in [false, true] {
+        let (mut kernel, zswap, disk) = before_disk(8, text);
+        zswap.set("compressed_writeback", if compressed { "1" } else { "0" }).unwrap();
+        assert_eq!(zswap.shrink(), 0, "nothing is wanted");
+        zswap.memory_is_low();
+        assert_eq!(zswap.shrink(), 0, "the shrinker is not enabled");
+        zswap.set("shrinker_enabled", "Y").unwrap();
+        zswap.memory_is_low();
+        assert_eq!(zswap.shrink(), 8);
+        assert_eq!(writes(&disk), 8);
+        assert_eq!(disk.requests.lock().unwrap().len(), 1, "neighbours go in one request");
+        assert_eq!((count(zswap, "zswpwb"), count(zswap, "stored_pages")), (8, 0));
+        assert_eq!(count(zswap, "written_back_compressed"), if compressed { 8 } else { 0 });
+        assert_eq!(count(zswap, "written_back_decompressed"), if compressed { 0 } else { 8 });
+        assert_eq!(kernel.memory.pool.used(), 0);
+        let free = kernel.memory.free_frames();
+        for page in 0..8 {
+            assert_eq!(kernel.read_page(0, page).unwrap(), text(page as u64));
+        }
+        assert_eq!(kernel.memory.free_frames(), free - 8);
+        assert_eq!(count(zswap, "read_back_compressed"), if compressed { 8 } else { 0 });
+        assert!(zswap.adds_up());
+    }
+}
+
+#[test]
+fn a_failed_writeback_leaves_the_page_in_memory() {
+    let (mut kernel, zswap, disk) = before_disk(8, text);
+    zswap.set("shrinker_enabled", "Y").unwrap();
+    disk.broken.lock().unwrap().extend(0..200);
+    zswap.memory_is_low();
+    assert_eq!(zswap.shrink(), 0);
+    assert_eq!((count(zswap, "stored_pages"), count(zswap, "zswpwb")), (8, 0));
+    for page in 0..8 {
+        assert_eq!(kernel.read_page(0, page).unwrap(), text(page as u64));
+    }
+    // Now they are in memory, so there is nothing cold.
+    disk.broken.lock().unwrap().clear();
+    zswap.memory_is_low();
+    assert_eq!(zswap.shrink(), 0);
+    assert!(zswap.adds_up());
+}
+
+#[test]
+fn a_full_pool_refuses_until_it_is_down_at_the_threshold() {
+    let memory = Memory::new(200);
+    let (swap, zswap) = start(100);
+    let disk = FakeDisk::new("/dev/vda", 200);
+    enable(swap, &disk, None).unwrap();
+    swap.readahead_policy().set_page_cluster(0);
+    let mut kernel = Kernel::new(swap, memory, 1, 100);
+    for page in 0..100 {
+        kernel.populate_page(0, page, &text(page as u64));
+    }
+    send_out(&mut kernel, 100);
+    // 20 of 100 frames.
+    let stored = count(zswap, "stored_pages");
+    assert!((20..40).contains(&stored), "{stored}");
+    assert_eq!(writes(&disk), 100 - stored);
+    assert_eq!(count(zswap, "pool_limit_hit"), 1);
+    assert_eq!(count(zswap, "reject_reclaim_fail"), 100 - stored);
+    // A load takes the copy over now: the page in memory is the only one, and dirty.
+    let first = (0..100).find(|page| {
+        kernel.read_page(0, *page).unwrap();
+        count(zswap, "zswpin") == 1
+    });
+    assert_eq!(count(zswap, "stored_pages"), stored - 1);
+    kernel.settle();
+    assert_eq!(kernel.read_page(0, first.unwrap()).unwrap(), text(first.unwrap() as u64));
+    let was_over = count(zswap, "pool_total_size") > 18 * 4096;
+    assert_eq!(zswap.shrink() > 0, was_over);
+    assert!(count(zswap, "pool_total_size") <= 18 * 4096, "90 % of 20 frames");
+    for page in 0..100 {
+        assert_eq!(kernel.read_page(0, page).unwrap(), text(page as u64));
+    }
+    assert!(zswap.adds_up());
+}
+
+#[test]
+fn a_corrupt_entry_costs_one_page() {
+    let (mut kernel, zswap, _disk) = before_disk(8, text);
+    let frame = kernel.memory.pool.frames.lock().unwrap().iter().flatten().next().unwrap().clone();
+    frame.lock().unwrap()[100..200].fill(0x5a);
+    let lost = (0..8).filter(|page| match kernel.read_page(0, *page) {
+        Ok(contents) => {
+            assert_eq!(contents, text(*page as u64));
+            false
+        }
+        Err(error) => {
+            assert_eq!(error, Touch::BusError);
+            true
+        }
+    });
+    assert_eq!(lost.count(), 1);
+    assert!(count(zswap, "decompress_fail") > 0);
+}
+
+#[test]
+fn swapoff_brings_every_page_back() {
+    let contents = |number: u64| if number.is_multiple_of(3) { random(number) } else { text(number) };
+    let (mut kernel, zswap, disk) = before_disk(16, contents);
+    zswap.set("shrinker_enabled", "Y").unwrap();
+    zswap.set("compressed_writeback", "Y").unwrap();
+    kernel.read_page(0, 1).unwrap();
+    let swap = kernel.swap;
+    swap.swapoff(0, &mut kernel).unwrap();
+    assert_eq!((count(zswap, "stored_pages"), count(zswap, "pool_total_size")), (0, 0));
+    for page in 0..16 {
+        assert_eq!(kernel.read_page(0, page).unwrap(), contents(page as u64));
+    }
+    assert!(zswap.adds_up());
+    drop(disk);
+}
+
+#[test]
+fn attributes_answer_as_on_linux() {
+    Memory::new(0);
+    let (_, zswap) = start(1000);
+    for (name, directory, access) in ATTRIBUTES {
+        let shown = zswap.show(name).unwrap();
+        assert!(shown.ends_with('\n'), "{name}");
+        assert_eq!(directory == Directory::Parameters, access == Access::Both, "{name}");
+        let unchanged = zswap.set(name, &shown);
+        assert_eq!(unchanged, if access == Access::Both { Ok(()) } else { Err(ZswapError::ReadOnly) }, "{name}");
+        assert_eq!(zswap.show(name).unwrap(), shown);
+    }
+    let show = |name: &str| zswap.show(name).unwrap();
+    assert_eq!([show("enabled"), show("compressor"), show("shrinker_enabled")], ["Y\n", "lz4\n", "N\n"]);
+    assert_eq!([show("max_pool_percent"), show("accept_threshold_percent")], ["20\n", "90\n"]);
+    assert_eq!(show("max_compressed_percent"), "73\n");
+    for (name, text) in [("enabled", "off\n"), ("max_pool_percent", "50\n"), ("shrinker_enabled", "t")] {
+        assert_eq!(zswap.set(name, text), Ok(()));
+    }
+    assert_eq!([show("enabled"), show("max_pool_percent"), show("shrinker_enabled")], ["N\n", "50\n", "Y\n"]);
+    for (name, text) in [
+        ("enabled", "banana"),
+        ("enabled", ""),
+        ("max_pool_percent", "101"),
+        ("max_pool_percent", "-1"),
+        ("compressor", "lzo"),
+    ] {
+        assert_eq!(zswap.set(name, text), Err(ZswapError::Invalid), "{name}={text}");
+    }
+    assert_eq!(zswap.set("banana", "1"), Err(ZswapError::NoAttribute));
+    assert_eq!(zswap.show("banana"), Err(ZswapError::NoAttribute));
+}
