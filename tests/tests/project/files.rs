@@ -8,7 +8,7 @@ use std::{
 use quire_boot::project;
 
 /// Every file of the project that ends like this, without what is built or belongs to git.
-fn files(end: &str) -> Vec<PathBuf> {
+pub(crate) fn files(end: &str) -> Vec<PathBuf> {
     fn collect(directory: &Path, end: &str, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arrows;
 mod copy;
 mod files;
 mod lint;

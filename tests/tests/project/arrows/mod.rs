@@ -1,0 +1,165 @@
+//! Dependencies point down: between crates as in the table here, and between the files of a crate without a circle.
+//!
+//! The circles that are still there are listed in `circles.txt`, which has to say what is found, no more and no less: so it
+//! shrinks with them.
+
+mod modules;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use modules::Imports;
+use quire_boot::project;
+
+/// Each crate with those crates of the project that it may use.
+const CRATES: &[(&str, &[&str])] = &[
+    ("quire-protocol", &[]),
+    ("quire-swap", &[]),
+    ("quire-compressed", &["quire-swap"]),
+    ("quire-drivers", &["quire-protocol"]),
+    ("quire-machine", &["quire-drivers", "quire-protocol"]),
+    ("quire-memory", &["quire-swap", "quire-machine"]),
+    ("quire-linux", &["quire-compressed", "quire-memory", "quire-machine", "quire-protocol", "quire-swap"]),
+    (
+        "quire-kernel",
+        &[
+            "quire-compressed",
+            "quire-drivers",
+            "quire-linux",
+            "quire-machine",
+            "quire-memory",
+            "quire-protocol",
+            "quire-swap",
+        ],
+    ),
+    ("quire-boot", &["quire-protocol", "quire-swap"]),
+    ("quire-image", &[]),
+    ("quire-programs", &["quire-protocol", "quire-swap"]),
+    ("quire-tests", &["quire-boot", "quire-protocol", "quire-swap"]),
+    ("quire-swap-fuzz", &["quire-swap"]),
+    ("quire-compressed-fuzz", &["quire-compressed", "quire-swap"]),
+    ("quire-kernel-fuzz", &["quire-kernel"]),
+];
+
+/// The packages of others that the crates without any `unsafe` rest on.
+const BELOW_SWAP: &[(&str, &[&str])] =
+    &[("quire-swap", &["spin"]), ("quire-compressed", &["lz4_flex", "miniz_oxide", "spin"])];
+
+const CIRCLES: &str = include_str!("circles.txt");
+
+/// The manifest of each crate, with its directory.
+fn manifests() -> Vec<(PathBuf, toml::Table)> {
+    let manifests = crate::files::files("Cargo.toml").into_iter().map(|path| {
+        let text = fs::read_to_string(&path).unwrap();
+        let table = text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (path.parent().unwrap().to_owned(), table)
+    });
+    manifests.filter(|(_, table): &(_, toml::Table)| table.contains_key("package")).collect()
+}
+
+fn name(manifest: &toml::Table) -> &str {
+    manifest["package"]["name"].as_str().unwrap()
+}
+
+/// The packages that a manifest, or what it says of one target, names in sections that end like this.
+fn dependencies(manifest: &toml::Table, end: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (section, value) in manifest.iter().filter_map(|(section, value)| Some((section, value.as_table()?))) {
+        if section == "target" {
+            value.values().filter_map(toml::Value::as_table).for_each(|target| found.extend(dependencies(target, end)));
+        } else if section.ends_with(end) {
+            let package = |(name, value): (&String, &toml::Value)| {
+                value.get("package").and_then(toml::Value::as_str).unwrap_or(name).to_owned()
+            };
+            found.extend(value.iter().map(package));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_crate_imports_upwards() {
+    for (directory, manifest) in manifests() {
+        let name = name(&manifest);
+        let (_, may_use) = CRATES
+            .iter()
+            .find(|(crate_name, _)| *crate_name == name)
+            .unwrap_or_else(|| panic!("{} is not in the table: what may it use?", directory.display()));
+        let used = dependencies(&manifest, "dependencies");
+        let wrong: Vec<_> =
+            used.iter().filter(|used| used.starts_with("quire-") && !may_use.contains(&used.as_str())).collect();
+        assert!(wrong.is_empty(), "{name} must not use {wrong:?}");
+    }
+}
+
+#[test]
+fn the_swap_core_and_its_backends_rest_on_little() {
+    for (directory, manifest) in manifests() {
+        let Some((name, below)) = BELOW_SWAP.iter().find(|(below, _)| *below == name(&manifest)) else { continue };
+        let mut others: BTreeSet<String> = manifest["dependencies"].as_table().unwrap().keys().cloned().collect();
+        others.retain(|other| !other.starts_with("quire-"));
+        assert!(others.iter().eq(below.iter()), "{name} in {} rests on {others:?}", directory.display());
+    }
+}
+
+/// The files that import one another, each circle sorted.
+fn circles(imports: &Imports) -> Vec<BTreeSet<&PathBuf>> {
+    let reached: BTreeMap<&PathBuf, BTreeSet<&PathBuf>> =
+        imports.keys().map(|file| (file, reach(imports, file))).collect();
+    let mut circles = Vec::new();
+    for (file, from_it) in &reached {
+        let circle: BTreeSet<&PathBuf> = from_it
+            .iter()
+            .copied()
+            .filter(|other| reached.get(other).is_some_and(|back| back.contains(file)))
+            .collect();
+        if circle.len() > 1 && circle.first() == Some(file) {
+            circles.push(circle);
+        }
+    }
+    circles
+}
+
+/// The files that a file imports, and those that these import, and so on.
+fn reach<'a>(imports: &'a Imports, file: &'a PathBuf) -> BTreeSet<&'a PathBuf> {
+    let (mut reached, mut pending) = (BTreeSet::new(), vec![file]);
+    while let Some(next) = pending.pop() {
+        pending.extend(imports.get(next).into_iter().flatten().filter(|imported| reached.insert(*imported)));
+    }
+    reached
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(project()).unwrap().display().to_string()
+}
+
+/// All circles of all crates, a file a line and an empty line between circles; and who imports whom in them.
+fn found_circles() -> (String, String) {
+    let (mut listed, mut arrows) = (Vec::new(), String::new());
+    let roots = manifests()
+        .into_iter()
+        .flat_map(|(directory, _)| ["src/lib.rs", "src/main.rs"].map(|root| directory.join(root)));
+    for root in roots.filter(|root| root.is_file()) {
+        let imports = modules::imports(&root);
+        for circle in circles(&imports) {
+            listed.push(circle.iter().map(|file| shown(file) + "\n").collect::<String>());
+            for file in &circle {
+                let to: Vec<_> = imports[*file].iter().filter(|to| circle.contains(to)).map(|to| shown(to)).collect();
+                arrows += &format!("{} imports {}\n", shown(file), to.join(", "));
+            }
+        }
+    }
+    listed.sort();
+    (listed.join("\n"), arrows)
+}
+
+#[test]
+fn no_files_import_one_another_but_those_that_are_listed() {
+    let listed: String =
+        CIRCLES.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    let (found, arrows) = found_circles();
+    assert!(found.trim() == listed.trim(), "{arrows}\ncircles.txt should list just this:\n\n{found}");
+}
