@@ -253,13 +253,14 @@ mod tests {
         let blocks = buddy.free_blocks();
         let mut free = SingleFrames { buddy, singles: FrameList::new() };
         let all = free.free_frames();
+        assert_eq!(all, free.buddy_mut().free_frames());
         let taken: Vec<_> = std::iter::from_fn(|| free.allocate(&frames, 0, Kind::Anonymous)).collect();
         assert_eq!((taken.len(), free.free_frames()), (all, 0));
         for frame in taken {
             free.free(&frames, frame, 0);
         }
         assert_eq!(free.free_frames(), all);
-        assert!(free.singles.len() <= SingleFrames::MOST);
+        assert_eq!(free.singles.len(), 64, "the short list has enough");
         free.give_back(&frames);
         assert_eq!(free.buddy.free_blocks(), blocks);
     }
@@ -279,7 +280,27 @@ mod tests {
         let frames: Vec<Frame> = (0..64).map(|_| Frame::reserved()).collect();
         let mut free = SingleFrames::new();
         (0..64).for_each(|frame| free.free(&frames, FrameNumber(frame), 0));
-        assert!(free.allocate(&frames, 6, Kind::Device).is_some());
+        assert_eq!(free.allocate(&frames, 6, Kind::Device), Some(FrameNumber(0)));
+        assert_eq!((free.free_frames(), frames[0].order()), (0, 6));
+        free.free(&frames, FrameNumber(0), 6);
+        assert_eq!((free.singles.len(), free.buddy.free_blocks()[6]), (0, 1), "a block stays whole");
+    }
+
+    #[test]
+    fn frames_without_neighbours_are_given_out_as_well() {
+        let frames: Vec<Frame> = (0..64).map(|_| Frame::reserved()).collect();
+        let mut free = SingleFrames::new();
+        (0..64).step_by(2).for_each(|frame| free.buddy_mut().free(&frames, FrameNumber(frame), 0));
+        let taken = std::iter::from_fn(|| free.allocate(&frames, 0, Kind::Anonymous)).count();
+        assert_eq!((taken, free.free_frames()), (32, 0));
+    }
+
+    #[test]
+    fn the_largest_blocks_merge_with_nothing() {
+        let frames: Vec<Frame> = (0..2048).map(|_| Frame::reserved()).collect();
+        let mut buddy = Buddy::new();
+        (0..2048).for_each(|frame| buddy.free(&frames, FrameNumber(frame), 0));
+        assert_eq!(buddy.free_blocks(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
     }
 
     #[test]

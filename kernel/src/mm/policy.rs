@@ -123,7 +123,16 @@ mod tests {
             Turns::default().is_for_files(&lengths.restricted_to(true, false), 200),
             "without slots only dropping helps"
         );
-        assert_eq!(lengths.restricted_to(false, false).evictable(), 0);
+        let lengths = Lengths { active: 1, inactive: 20, active_file: 300, inactive_file: 4000, unevictable: 9 };
+        let evictable = |can_drop, can_swap| lengths.restricted_to(can_drop, can_swap).evictable();
+        assert_eq!([evictable(true, true), evictable(true, false), evictable(false, true)], [4321, 4300, 21]);
+        assert_eq!(evictable(false, false), 0);
+    }
+
+    #[test]
+    fn a_page_belongs_to_the_working_set_if_the_active_list_would_have_made_room_for_it() {
+        assert!(is_working_set(3, 3));
+        assert!(!is_working_set(4, 3));
     }
 
     #[test]

@@ -11,7 +11,6 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::Cell;
-use core::fmt;
 use core::iter::Sum;
 use core::ops::{Add, Range, Sub};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -369,7 +368,7 @@ impl<A: Clone + PartialEq> Regions<A> {
         } else {
             (limits.end, 0)
         };
-        // One that begins below and ends above is in the way as well.
+        // One that ends above is in the way as well if it, or the gap below it, begins below.
         let mut cursor = self.above(end);
         if cursor.is_null() {
             cursor.move_prev();
@@ -378,15 +377,13 @@ impl<A: Clone + PartialEq> Regions<A> {
             if region.range.end <= limits.start {
                 break;
             }
-            if region.range.start < end {
-                let gap = end.saturating_sub(region.range.end);
-                if gap >= length {
-                    break;
-                }
-                largest = largest.max(gap);
-                let guard = if region.grows_down { GUARD_GAP } else { 0 };
-                end = region.range.start.saturating_sub(guard);
+            let gap = end.saturating_sub(region.range.end);
+            if gap >= length {
+                break;
             }
+            largest = largest.max(gap);
+            let guard = if region.grows_down { GUARD_GAP } else { 0 };
+            end = end.min(region.range.start.saturating_sub(guard));
             cursor.move_prev();
         }
         self.searched.set(Searched { from: limits.end, down_to: end, largest });
@@ -563,12 +560,6 @@ impl<A: Clone + PartialEq> Default for Regions<A> {
     }
 }
 
-impl<A: fmt::Debug> fmt::Debug for Regions<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.tree.iter().map(|node| &node.region)).finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -608,6 +599,7 @@ mod tests {
             previous = Some(region);
         }
         assert_eq!(&found, model);
+        assert_eq!(regions.count(), regions.iter().count());
         let count = |is: fn(&(Protection, Option<u64>, bool)) -> bool| {
             model.iter().flatten().filter(|page| is(page)).count() as u64 * PAGE
         };
@@ -653,14 +645,16 @@ mod tests {
                 match operation {
                     Operation::Map(pages, bits, object) => {
                         let before = model[indices(&pages)].iter().flatten().count() as u64 * PAGE;
-                        let removed = regions.remove(&bytes(&pages)).unwrap();
+                        prop_assert_eq!(regions.totals_in(&bytes(&pages)).mapped, before);
+                        prop_assert_eq!(regions.is_free(&bytes(&pages)), before == 0);
+                        let removed = removed(&mut regions, bytes(&pages)).unwrap();
                         prop_assert_eq!(removed.iter().map(Region::length).sum::<u64>(), before);
                         prop_assert!(regions.is_free(&bytes(&pages)));
                         regions.insert(region(pages.clone(), protection(bits), object)).unwrap();
                         model[indices(&pages)].fill(Some((protection(bits), object, false)));
                     }
                     Operation::Unmap(pages) => {
-                        regions.remove(&bytes(&pages)).unwrap();
+                        removed(&mut regions, bytes(&pages)).unwrap();
                         model[indices(&pages)].fill(None);
                     }
                     Operation::Protect(pages, bits) => {
@@ -698,7 +692,7 @@ mod tests {
 
     #[test]
     fn a_stack_grows_down_to_its_guard_gap() {
-        let gap = GUARD_GAP / PAGE;
+        let gap = 256;
         let mut regions = Regions::new();
         regions.insert(region(0..10, Protection::READ_WRITE, None)).unwrap();
         regions.insert(stack(2000..2001)).unwrap();
@@ -717,12 +711,65 @@ mod tests {
         regions.insert(stack(2000..2001)).unwrap();
         assert_eq!(regions.gap(PAGE, &(0..2001 * PAGE)), Some((1999 - GUARD_GAP / PAGE) * PAGE));
         assert_eq!(regions.gap(PAGE, &(0..3000 * PAGE)), Some(2999 * PAGE));
+        assert_eq!(regions.gap(PAGE, &(0..1999 * PAGE)), Some((1999 - GUARD_GAP / PAGE) * PAGE), "nor where that ends");
+    }
+
+    #[test]
+    fn the_highest_gap_is_found_whatever_was_looked_for_before() {
+        let mut regions = Regions::new();
+        regions.insert(region(90..95, Protection::READ_WRITE, None)).unwrap();
+        regions.insert(region(40..50, Protection::READ_WRITE, None)).unwrap();
+        for (pages, place) in [(6, 84), (40, 50), (5, 95), (41, 0), (40, 50), (4, 96), (41, 0)] {
+            let found = if place == 0 { None } else { Some(place * PAGE) };
+            assert_eq!(regions.gap(pages * PAGE, &(0..100 * PAGE)), found, "{pages} pages");
+        }
+    }
+
+    #[test]
+    fn what_may_be_done_at_all_is_any_of_three_things() {
+        let is_some: Vec<_> = (0..8).filter(|&bits| protection(bits).is_some()).collect();
+        assert_eq!(is_some, [1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn memory_is_promised_once_it_can_be_written_privately() {
+        let read = Protection { read: true, ..Protection::NONE };
+        let after = |protection, shared, promise| {
+            let mut region = Region { shared, promise, ..region(0..1, read, None) };
+            region.set_protection(protection);
+            assert_eq!(region.protection, protection);
+            region.promise
+        };
+        assert_eq!(after(Protection::READ_WRITE, false, Promise::NotYet), Promise::Made);
+        assert_eq!(after(read, false, Promise::NotYet), Promise::NotYet);
+        assert_eq!(after(Protection::READ_WRITE, true, Promise::NotYet), Promise::NotYet);
+        assert_eq!(after(Protection::READ_WRITE, false, Promise::Waived), Promise::Waived);
+        assert_eq!(after(read, false, Promise::Made), Promise::Made, "it stays so");
+    }
+
+    #[test]
+    fn the_places_for_readahead_are_given_out_in_turn() {
+        let mut regions = Regions::new();
+        for page in 0..18 {
+            regions.insert(region(2 * page..2 * page + 1, Protection::READ_WRITE, None)).unwrap();
+        }
+        let places: Vec<_> = regions.iter().map(|region| region.readahead).collect();
+        assert_eq!(places, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1]);
+    }
+
+    /// Less than a set has in the tests that set no limit.
+    const FEW: usize = 1000;
+
+    /// What was mapped in `range`.
+    fn removed(regions: &mut Regions<u64>, range: Range<u64>) -> Result<Vec<Region<u64>>, TooMany> {
+        regions.remove(&range).map(|removed| removed.iter().cloned().collect())
     }
 
     /// As many regions as there may be, then one more, and no two that merge.
     fn full() -> Regions<u64> {
+        set_most(FEW);
         let mut regions = Regions::new();
-        for page in 0..=most() as u64 {
+        for page in 0..=FEW as u64 {
             regions.insert(region(3 * page..3 * page + 2, Protection::READ_WRITE, None)).unwrap();
         }
         regions
@@ -732,26 +779,43 @@ mod tests {
     fn a_full_set_refuses_what_makes_it_larger_and_gives_up_whole_regions() {
         let mut regions = full();
         let bytes = |pages: Range<u64>| pages.start * PAGE..pages.end * PAGE;
-        assert_eq!(regions.count(), most() + 1);
+        assert_eq!((most(), regions.count()), (FEW, FEW + 1));
         let new = region(3 << 30..(3 << 30) + 1, Protection::READ_WRITE, None);
         assert_eq!(regions.insert(new.clone()), Err(TooMany));
         assert_eq!(regions.change(&bytes(0..1), |region| region.locked = true), Err(TooMany));
         regions.change(&bytes(0..2), |region| region.locked = true).unwrap();
         regions.change(&bytes(3..4), |_| ()).unwrap_err();
-        assert_eq!(regions.remove(&bytes(6..7)).unwrap().count(), 1, "an end needs no room");
-        assert_eq!(regions.remove(&bytes(0..6)).unwrap().count(), 2);
+        regions.change(&bytes(4..5), |_| ()).unwrap_err();
+        assert_eq!(removed(&mut regions, bytes(6..7)).unwrap().len(), 1, "an end needs no room");
+        assert_eq!(removed(&mut regions, bytes(10..11)).unwrap().len(), 1, "nor does the other");
+        assert_eq!(removed(&mut regions, bytes(0..6)).unwrap().len(), 2);
         regions.insert(new).unwrap();
-        assert_eq!(regions.count(), most());
+        assert_eq!(regions.count(), FEW);
+    }
+
+    #[test]
+    fn a_region_is_replaced_while_there_is_room_for_what_is_left_of_the_old_one() {
+        let mut regions = full();
+        let range = |pages: Range<u64>| pages.start * PAGE..pages.end * PAGE;
+        let new = region(1..2, Protection::NONE, None);
+        removed(&mut regions, range(9..17)).unwrap();
+        assert_eq!(regions.count(), FEW - 2);
+        assert_eq!(regions.replace(&range(1..2), new.clone()).err(), Some(TooMany));
+        removed(&mut regions, range(6..8)).unwrap();
+        let old = regions.replace(&range(1..2), new.clone()).map(|removed| removed.totals().mapped);
+        assert_eq!(old, Ok(PAGE));
+        assert_eq!(regions.find(PAGE), Some(&Region { readahead: regions.find(PAGE).unwrap().readahead, ..new }));
+        assert_eq!(regions.count(), FEW - 2);
     }
 
     #[test]
     fn a_hole_in_a_region_of_a_full_set_is_refused() {
         let mut regions = full();
         let large = 3 << 30_u64;
-        regions.remove(&(0..2 * PAGE)).unwrap();
+        removed(&mut regions, 0..2 * PAGE).unwrap();
         regions.insert(region(large..large + 3, Protection::READ_WRITE, None)).unwrap();
-        assert_eq!(regions.remove(&((large + 1) * PAGE..(large + 2) * PAGE)).unwrap_err(), TooMany);
-        assert_eq!(regions.remove(&(large * PAGE..(large + 3) * PAGE)).unwrap().totals().mapped, 3 * PAGE);
+        assert_eq!(removed(&mut regions, (large + 1) * PAGE..(large + 2) * PAGE), Err(TooMany));
+        assert_eq!(removed(&mut regions, large * PAGE..(large + 3) * PAGE).unwrap()[0].length(), 3 * PAGE);
     }
 
     #[test]
