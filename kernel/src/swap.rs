@@ -24,8 +24,7 @@ use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
     BATCH_FOLIOS, DeviceState, Direction, Discard, DiskProperties, DiskRequest, DriverId, Event, Folio as _, IoError,
-    Level, Locked, Machine, Purpose, SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError,
-    SwapOnOptions, Users,
+    Level, Machine, Purpose, SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError, SwapOnOptions, Users,
 };
 
 use crate::arch::{DIRECT_MAP, cpu};
@@ -327,18 +326,9 @@ pub fn forget_word(word: u64) {
 
 /// Drops what a page-table word that mapped a folio owned: the word itself is gone. If only the swap cache is left with
 /// the folio, it is of no use to anybody.
+#[expect(clippy::needless_pass_by_value, reason = "the reference was the word's")]
 pub fn forget_folio(folio: Folio) {
-    let Some(entry) = folio.state().entry() else { return };
-    match Locked::try_lock(folio) {
-        Ok(locked) => {
-            SWAP.try_free_slot(&locked);
-        }
-        Err(busy) => {
-            drop(busy);
-            // Reclaim looks whether it is the last when it unlocks. If that was before this reference went, it is for this to look.
-            SWAP.drop_if_unused(entry);
-        }
-    }
+    SWAP.drop_if_unused(&folio);
 }
 
 /// Starts the thread that does what swap puts off because whoever causes it cannot sleep.

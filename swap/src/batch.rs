@@ -158,7 +158,7 @@ impl<M: Machine> Batch<M> {
 
     fn end(&self, items: impl Iterator<Item = Item<M>>, result: Result<(), IoError>) {
         if self.direction == Direction::Read {
-            items.for_each(|item| end_read(&self.area, &item.folio, &self.purpose, result));
+            items.for_each(|item| end_read(&self.area, &item.folio, result));
             return;
         }
         let folios = items.map(|item| end_write(&self.area, item.folio, &self.purpose, result));
@@ -185,7 +185,7 @@ impl<M: Machine> Item<M> {
     }
 }
 
-fn end_read<M: Machine>(area: &Area<M>, folio: &M::Folio, purpose: &Purpose<M>, result: Result<(), IoError>) {
+fn end_read<M: Machine>(area: &Area<M>, folio: &M::Folio, result: Result<(), IoError>) {
     let pages = 1 << folio.order();
     if result.is_ok() {
         count!(area, pages_in, pages);
@@ -194,11 +194,6 @@ fn end_read<M: Machine>(area: &Area<M>, folio: &M::Folio, purpose: &Purpose<M>, 
         count!(area, failed_reads, pages);
     }
     folio::release(folio);
-    match purpose {
-        Purpose::Cached => area.drop_if_unused(folio),
-        Purpose::Redirected(home) => home.drop_if_unused(folio),
-        Purpose::Owned => {}
-    }
     M::read_ended(folio, result);
 }
 
@@ -222,9 +217,9 @@ fn end_write<M: Machine>(
             if result == Err(IoError::NoSpace) && area.room.refuses() {
                 area.note_refused(&folio);
             }
-            area.drop_if_unused(&folio);
+            area.drop_if_unheld(&folio);
         }
-        Purpose::Redirected(home) => home.drop_if_unused(&folio),
+        Purpose::Redirected(home) => home.drop_if_unheld(&folio),
         Purpose::Owned => {}
     }
     folio

@@ -9,7 +9,6 @@
 
 use core::iter::Peekable;
 use core::ops::Range;
-use core::sync::atomic::{Ordering, fence};
 
 use crate::area::{Area, offset};
 use crate::cluster::{CLUSTER_SLOTS, Cluster, ClusterGuard, Words};
@@ -150,8 +149,8 @@ impl<M: Machine> Area<M> {
             .is_some_and(|cluster| self.evict_in(&mut cluster.lock(), entry, folio, references, || shadow))
     }
 
-    /// [`Area::evict`] for `first` and those of `others` behind it that are in the same cluster, which is locked once;
-    /// `shadow` is asked for each one that goes.
+    /// [`Area::evict`] for `first` and those of `others` behind it that are in the same cluster, up to one that stays. The cluster
+    /// is locked once; `shadow` is asked for each one that goes.
     pub(crate) fn evict_run(
         &self,
         (entry, first): (Entry, Locked<M::Folio>),
@@ -164,8 +163,11 @@ impl<M: Machine> Area<M> {
         let mut cluster = cluster.lock();
         let mut next = Some((entry, first));
         while let Some((entry, folio)) = next {
-            let is_gone = self.evict_in(&mut cluster, entry, &folio, references, &mut shadow);
-            done(if is_gone { Ok(folio.unlock_unknown()) } else { Err(folio) });
+            if !self.evict_in(&mut cluster, entry, &folio, references, &mut shadow) {
+                drop(cluster);
+                return done(Err(folio));
+            }
+            done(Ok(folio.unlock_unknown()));
             let follows = others.peek().and_then(|folio| folio.state().entry());
             next = follows
                 .filter(|other| are_in_one_cluster(entry, *other))
@@ -244,20 +246,22 @@ impl<M: Machine> Area<M> {
         drop(M::Folio::from_number(folio.number()));
     }
 
-    /// [`Area::try_free`] for a folio that somebody else may have locked: then that one has to see to it.
+    /// [`Area::try_free`] for a folio that another task may have locked: then that one has to see to it. For a folio that is
+    /// under writeback it is the end of that.
     pub(crate) fn drop_if_unused(&self, folio: &M::Folio) {
-        // Whoever lowers the last count looks for a read and for writeback afterwards, and whoever ends one of these looks
-        // for the count afterwards; this fence makes sure that one of them sees the other.
-        fence(Ordering::SeqCst);
-        let word = folio.state().entry().and_then(|entry| self.peek(entry.slot()));
-        if word.is_none_or(|word| word.count() > 0) {
-            return;
-        }
-        if let Ok(locked) = Locked::try_lock(folio.clone())
+        if let Some(locked) = Locked::try_lock_or_orphan(folio)
             && let Some(entry) = locked.state().entry()
             && entry.area() == self.index
         {
             self.try_free(entry, &locked);
+        }
+    }
+
+    /// [`Area::drop_if_unused`] when the folio's writeback has ended, which is needed only if its last count went meanwhile.
+    pub(crate) fn drop_if_unheld(&self, folio: &M::Folio) {
+        let word = folio.state().entry().and_then(|entry| self.peek(entry.slot()));
+        if word.is_some_and(|word| word.count() == 0) {
+            self.drop_if_unused(folio);
         }
     }
 
@@ -348,20 +352,15 @@ impl<M: Machine> Area<M> {
         }
     }
 
-    /// One page-table word less holds the slot, whose folio the caller has locked: with it, the slot stays.
-    #[inline]
-    pub(crate) fn put_cached(&self, entry: Entry) {
-        if let Some(cluster) = self.cluster(entry.slot()) {
-            put_cached_in(&mut cluster.lock(), entry);
-        }
-    }
-
-    /// [`Area::put_cached`], then, if the slot `is_worthless`, [`Area::try_free`].
+    /// One page-table word less holds the slot, whose folio the caller has locked: with it, the slot stays, unless it
+    /// `is_worthless`: then [`Area::try_free`].
     #[inline]
     pub(crate) fn put_mapped(&self, entry: Entry, folio: &Locked<M::Folio>, is_worthless: bool) {
         let Some(cluster) = self.cluster(entry.slot()) else { return };
         let mut cluster = cluster.lock();
-        put_cached_in(&mut cluster, entry);
+        debug_assert!(matches!(cluster.word(offset(entry.slot())).kind(), Kind::Folio(_)));
+        debug_assert!(cluster.count(offset(entry.slot())) > 0);
+        cluster.remove_count(offset(entry.slot()));
         if is_worthless && let Some(first) = folio.state().entry() {
             self.try_free_in(&mut cluster, first, folio);
         }
@@ -380,13 +379,6 @@ impl<M: Machine> Area<M> {
             }
         }
     }
-}
-
-#[inline]
-fn put_cached_in<M: Machine>(cluster: &mut ClusterGuard<'_, M>, entry: Entry) {
-    let offset = offset(entry.slot());
-    debug_assert!(matches!(cluster.word(offset).kind(), Kind::Folio(_)) && cluster.count(offset) > 0);
-    cluster.remove_count(offset);
 }
 
 #[expect(clippy::inline_always, reason = "the usual way of every count")]

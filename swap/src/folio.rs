@@ -7,6 +7,13 @@
 //! - in the cache at an entry ↔ not in the cache (L, and the cluster's lock of that entry).
 //!
 //! [`Locked`] is the lock as a value: dropping it unlocks, and starting I/O consumes it.
+//!
+//! # Who frees the slots
+//!
+//! The task that finds a cached folio unused, because it took the last count or a mapping away or ended the folio's writeback,
+//! frees its slots under the folio's lock. If another task has that lock, [`FolioFlag::Orphan`] leaves the slots to that one:
+//! however the lock is given back, [`Folio::orphaned`] is called. Lock, mark and writeback are bits of one word, so of two tasks one
+//! always sees what the other did before: a task that finds the folio under writeback leaves the slots to the end of that.
 
 use core::mem;
 use core::ops::Deref;
@@ -62,6 +69,10 @@ pub trait Folio: Clone + Send + Sync + 'static {
 
     /// The flag was cleared: lets those look who wait for it.
     fn wake(&self, flag: FolioFlag);
+
+    /// The folio was unlocked, and another task found it unused while it was locked: to be passed on to
+    /// [`Swap::drop_if_unused`](crate::Swap::drop_if_unused). Called with none of the core's locks held.
+    fn orphaned(&self);
 }
 
 /// What a folio is, one bit each.
@@ -80,6 +91,8 @@ pub enum FolioFlag {
     InCache = 1 << 4,
     /// Read ahead of a fault, and not yet wanted by one.
     Readahead = 1 << 5,
+    /// Found unused while it was locked: the holder of the lock sees to its slots.
+    Orphan = 1 << 6,
 }
 
 /// The core's part of a folio's metadata; the machine keeps one for each frame.
@@ -166,11 +179,23 @@ impl<F: Folio> Locked<F> {
     /// The reference, if somebody else has the lock.
     pub fn try_lock(folio: F) -> Result<Self, F> {
         let bits = &folio.state().bits;
-        if bits.fetch_or(FolioFlag::Locked as u32, Ordering::Acquire) & FolioFlag::Locked as u32 == 0 {
+        if bits.fetch_or(FolioFlag::Locked as u32, Ordering::AcqRel) & FolioFlag::Locked as u32 == 0 {
             Ok(Self { folio: Some(folio) })
         } else {
             Err(folio)
         }
+    }
+
+    /// Takes the folio's lock if it is free; else has its holder call [`Folio::orphaned`] when it gives the lock back.
+    pub(crate) fn try_lock_or_orphan(folio: &F) -> Option<Self> {
+        let mark = |bits| {
+            let is_locked = bits & FolioFlag::Locked as u32 != 0;
+            Some(bits | if is_locked { FolioFlag::Orphan } else { FolioFlag::Locked } as u32)
+        };
+        let Ok(before) = folio.state().bits.fetch_update(Ordering::AcqRel, Ordering::Acquire, mark) else {
+            unreachable!("the bits are always updated")
+        };
+        (before & FolioFlag::Locked as u32 == 0).then(|| Self { folio: Some(folio.clone()) })
     }
 
     /// Takes the folio's lock, sleeping until it is free.
@@ -191,10 +216,11 @@ impl<F: Folio> Locked<F> {
         folio
     }
 
-    /// [`Locked::unlock`] for a folio that nobody else has a reference to: so nobody waits for its lock.
+    /// [`Locked::unlock`] for a folio that has just left the cache and that nobody else has a reference to: so nobody waits for
+    /// its lock, and it has no slots.
     pub(crate) fn unlock_unknown(mut self) -> F {
         let Some(folio) = self.folio.take() else { unreachable!("only drop sees a lock given up") };
-        folio.state().clear(FolioFlag::Locked);
+        open(&folio);
         folio
     }
 
@@ -251,7 +277,17 @@ impl<F: Folio> Drop for Locked<F> {
 
 /// Opens a lock whose value was passed on by [`Locked::into_read`].
 pub(crate) fn release<F: Folio>(folio: &F) {
-    let was_locked = folio.state().clear(FolioFlag::Locked);
-    debug_assert!(was_locked, "a folio was unlocked twice");
+    let is_orphan = open(folio);
     folio.wake(FolioFlag::Locked);
+    if is_orphan {
+        folio.orphaned();
+    }
+}
+
+/// Opens the lock; whether the folio was found unused meanwhile.
+fn open<F: Folio>(folio: &F) -> bool {
+    let lock = FolioFlag::Locked as u32 | FolioFlag::Orphan as u32;
+    let before = folio.state().bits.fetch_and(!lock, Ordering::AcqRel);
+    debug_assert!(before & FolioFlag::Locked as u32 != 0, "a folio was unlocked twice");
+    before & FolioFlag::Orphan as u32 != 0
 }

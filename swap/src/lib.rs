@@ -33,8 +33,8 @@
 //! 3. [`Swap::put_mapped`] takes the old word's count back, and frees the slot if it is not worth keeping
 //!    ([`Swap::is_slot_worthless`], or the page is being written to): then the folio is dirty. Then drop the lock.
 //!
-//! `fork` copies a word by [`Swap::duplicate`]; unmapping drops its [`SlotReference`]. [`Swap::swapoff`] asks the kernel
-//! for its page tables through [`Users`].
+//! `fork` copies a word by [`Swap::duplicate`]; unmapping drops its [`SlotReference`], or calls [`Swap::drop_if_unused`] for the
+//! folio that it mapped. [`Swap::swapoff`] asks the kernel for its page tables through [`Users`].
 //!
 //! # Backends
 //!
@@ -61,7 +61,8 @@
 //! | a word of the swap table | a reference to its folio | leaving the swap cache |
 //!
 //! A slot is in use as long as a page-table word or the swap cache holds it. It is freed with the last of them, in the
-//! same critical section, and its backend is told there ([`SwapOps::slot_free_notify`]).
+//! same critical section, and its backend is told there ([`SwapOps::slot_free_notify`]). A folio that is locked or under
+//! writeback meanwhile is looked at again when that ends: [`Folio::orphaned`] says how none is missed.
 //!
 //! # Locks
 //!

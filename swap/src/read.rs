@@ -225,8 +225,6 @@ impl<M: Machine> Area<M> {
             count!(self, zero_in, 1);
             folio.with_page_mut(0, |page| page.fill(0));
             folio.state().set(FolioFlag::UpToDate);
-            // Whoever gave the last count back meanwhile could not lock it.
-            self.drop_if_unused(&folio.unlock());
         } else {
             plug.add(self, folio.into_read(), slot, Direction::Read);
         }

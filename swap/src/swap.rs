@@ -1,7 +1,7 @@
 //! [`Swap`]: all areas together, and the calls that the kernel makes.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use spin::{Once, RwLock};
 
@@ -285,28 +285,12 @@ impl<M: Machine> Swap<M> {
         }
     }
 
-    /// Drops the folio in the swap cache at `entry` and frees its slots if no page-table word holds them; whoever has it locked
-    /// has to see to it otherwise.
-    pub fn drop_if_unused(&self, entry: Entry) {
-        if let Some(area) = self.area(entry.area())
-            && let Some(folio) = area.lookup(entry.slot())
-        {
-            area.drop_if_unused(&folio);
-        }
-    }
-
-    /// Unlocks a folio that stays where it is. Whoever gave its last count back meanwhile could not lock it, and left its slots to
-    /// this; the reference by which that task found the folio may still be there, so the folio's references do not tell whether it
-    /// is of use: `is_mapped` does, which is asked only when no word holds the slots.
-    pub fn put_back(&self, folio: Locked<M::Folio>, is_mapped: impl FnOnce(&M::Folio) -> bool) {
-        let folio = folio.unlock();
-        // The other task lowers the count and then tries the lock; this gives the lock back and then looks at the count.
-        fence(Ordering::SeqCst);
-        if let Some(entry) = folio.state().entry()
-            && self.count(entry) == 0
-            && !is_mapped(&folio)
-        {
-            self.drop_if_unused(entry);
+    /// Frees the slots of a folio that may be in the swap cache, if no page-table word holds them. To be called when the folio was
+    /// unmapped, whose reference is `folio`. If another task has it locked, that one does it, and if it is being written, the end
+    /// of the write.
+    pub fn drop_if_unused(&self, folio: &M::Folio) {
+        if let Some(area) = folio.state().entry().and_then(|entry| self.area(entry.area())) {
+            area.drop_if_unused(folio);
         }
     }
 
@@ -327,9 +311,9 @@ impl<M: Machine> Swap<M> {
         word.is_some_and(|word| word.count() == 1)
     }
 
-    /// Takes back the count of a page-table word, just replaced by one that maps the folio, which the caller has locked. If the
-    /// slot is worth nothing from here on, because the page `is_written` or by [`Swap::is_slot_worthless`], it is freed like by
-    /// [`Swap::try_free_slot`].
+    /// Takes back the count of a page-table word, just replaced by one that maps the folio, which the caller has locked, or a copy
+    /// of it. If the slot is worth nothing to that word from here on, because the page `is_written` or copied, or by
+    /// [`Swap::is_slot_worthless`], it is freed like by [`Swap::try_free_slot`].
     #[inline]
     pub fn put_mapped(&self, entry: Entry, folio: &Locked<M::Folio>, is_written: bool) {
         debug_assert!(folio.state().entry() == Some(entry) || folio.order() > 0);
@@ -337,17 +321,6 @@ impl<M: Machine> Swap<M> {
         let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
         if let Some(Some(area)) = area.as_deref() {
             area.put_mapped(entry, folio, is_worthless);
-        }
-    }
-
-    /// Takes back the count of a page-table word, just replaced by another, for whose slot the caller has locked the folio;
-    /// costs less than dropping its [`SlotReference`]. The slot stays as long as the folio is in the cache.
-    #[inline]
-    pub fn put_cached(&self, entry: Entry, folio: &Locked<M::Folio>) {
-        debug_assert!(folio.state().entry() == Some(entry) || folio.order() > 0);
-        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
-        if let Some(Some(area)) = area.as_deref() {
-            area.put_cached(entry);
         }
     }
 
@@ -384,8 +357,8 @@ impl<M: Machine> Swap<M> {
     }
 
     /// [`Swap::evict`] for each of `folios`, whose slots' clusters are locked once for as many as follow one another in them.
-    /// `shadow` is asked for each that goes, `done` is told what became of each, and `folios` asked for the next, perhaps under
-    /// that lock.
+    /// `shadow` is asked for each that goes, `done` gets each one that goes, and `folios` is asked for the next, perhaps under
+    /// that lock. What stays comes to `done` with nothing locked but itself.
     pub fn evict_each(
         &self,
         folios: impl Iterator<Item = Locked<M::Folio>>,

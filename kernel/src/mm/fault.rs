@@ -448,15 +448,12 @@ fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: boo
         let copy = new_frame()?;
         let folio = Locked::lock(original);
         if folio.state().entry() != Some(entry) || !folio.state().is(FolioFlag::UpToDate) {
-            swap::core().try_free_slot(&folio);
             return Ok(Attempt::Again);
         }
         copy.copy_from(&folio);
         let attempt = install_new(space, seen, entry.to_word(), &copy, kind);
         if let Attempt::Served(_) = attempt {
-            swap::core().put_cached(entry, &folio);
-        } else {
-            swap::core().try_free_slot(&folio);
+            swap::core().put_mapped(entry, &folio, true);
         }
         return Ok(attempt);
     }
@@ -469,9 +466,6 @@ fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: boo
         folio.set_owned(seen.owned);
         enlist(seen, &folio, list);
         swap::core().put_mapped(entry, &folio, seen.write);
-    } else {
-        // Whoever took the word away could not lock the folio: if it was the last, the slot is for this to free.
-        swap::core().try_free_slot(&folio);
     }
     Ok(attempt)
 }

@@ -26,6 +26,7 @@ use super::lru;
 use super::physical;
 use super::watermark::Purpose;
 use crate::arch::DIRECT_MAP;
+use crate::swap;
 use crate::task::WaitQueue;
 
 /// A counted reference to a folio.
@@ -305,5 +306,10 @@ impl quire_swap::Folio for Folio {
 
     fn wake(&self, _flag: FolioFlag) {
         self.waiters().wake_all();
+    }
+
+    #[cold]
+    fn orphaned(&self) {
+        swap::core().drop_if_unused(self);
     }
 }

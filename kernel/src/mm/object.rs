@@ -641,9 +641,8 @@ impl Object {
         {
             let mut pages = self.pages.lock();
             if pages.get(index) != expected {
+                // What unlocking the folio may take comes before this.
                 drop(pages);
-                // Whoever took the entry away could not lock the folio: if it was the last, the slot is for this to free.
-                swap::core().try_free_slot(&folio);
                 return Ok(None);
             }
             if pages.set(index, leaf(folio.frame(), Flags::PRESENT)) {
@@ -684,7 +683,7 @@ impl Object {
         };
         let Some(folio) = self.place(index, entry.to_word(), folio)? else { return Ok(None) };
         self.swapped.fetch_sub(1, Ordering::Relaxed);
-        swap::forget_word(entry.to_word());
+        swap::core().put_mapped(entry, &folio, false);
         let list = if kind == FaultKind::Cached { List::Inactive } else { reclaim::list_after_refault(shadow) };
         lru::add(&folio, list);
         Ok(Some(Found { folio, was_read: kind == FaultKind::Read }))

@@ -101,7 +101,7 @@ pub(super) fn page_out(batch: &mut Batch, list: List, plug: &mut Plug) -> usize 
         let folio = match Locked::try_lock(folio) {
             Ok(folio) if !folio.state().is(FolioFlag::Writeback) => folio,
             Ok(busy) => {
-                put_back(busy, list);
+                lru::add(&busy, list);
                 continue;
             }
             Err(busy) => {
@@ -190,7 +190,7 @@ impl Candidate {
                 // There may be a slot without memory for its count.
                 swap::core().try_free_slot(&folio);
             }
-            put_back(folio, stays);
+            lru::add(&folio, stays);
             return None;
         }
         // Without a slot, its page was unmapped while it was on its way here: it goes with this reference.
@@ -266,7 +266,7 @@ fn unmap_of_object(
 ) -> Option<Locked<Folio>> {
     let stays = object.stays().then_some(List::Unevictable);
     if let Some(stays) = stays.or_else(|| marks_of(object.mappers(), index, &folio).list(list)) {
-        put_back(folio, stays);
+        lru::add(&folio, stays);
         return None;
     }
     let mut dirty = folio.state().is(FolioFlag::Dirty);
@@ -331,7 +331,7 @@ impl Leaving<'_> {
             Written::Unused(folio) => self.gone.push(folio.unlock()),
             Written::Refused(folio) => {
                 reclaim::write_failed();
-                put_back(folio, List::Active);
+                lru::add(&folio, List::Active);
             }
         }
         reclaim::write_is_over();
@@ -348,24 +348,6 @@ impl Leaving<'_> {
         }
         self.count
     }
-}
-
-/// Puts a folio back that stays. Whoever dropped its last word meanwhile could not lock it, and left it to this.
-pub(super) fn put_back(folio: Locked<Folio>, list: List) {
-    lru::add(&folio, list);
-    swap::core().put_back(folio, is_mapped);
-}
-
-/// Whether a word maps the folio.
-fn is_mapped(folio: &Folio) -> bool {
-    let mut owners = Owners::default();
-    let mut is_mapped = false;
-    if let Some(Owned { owner, index }) = folio.owned()
-        && let Some(owner) = owners.find(owner)
-    {
-        owners.get(owner).mappers().for_each_word_of(index, folio.frame(), |_, _| is_mapped = true);
-    }
-    is_mapped
 }
 
 /// Frees a page that is as its source has it, or that its object has forgotten.
@@ -397,6 +379,6 @@ pub(super) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH>, gone: &mut Batch
         Ok(folio) => gone.push(folio),
         Err(folio) => busy.push(folio),
     });
-    busy.drain(..).for_each(|folio| put_back(folio, List::Inactive));
+    busy.drain(..).for_each(|folio| lru::add(&folio, List::Inactive));
     gone.len() - before
 }

@@ -104,6 +104,10 @@ impl Folio for BareFolio {
     }
 
     fn wake(&self, _flag: FolioFlag) {}
+
+    fn orphaned(&self) {
+        unreachable!("there is one task");
+    }
 }
 
 impl Machine for Bare {

@@ -13,7 +13,7 @@ use quire_swap::{
 };
 
 use crate::fake::kernel::Kernel;
-use crate::fake::{Fake, FakeDisk, Memory, enable, lock, new_folio};
+use crate::fake::{Fake, FakeDisk, Memory, enable, lock, new_folio, new_swap};
 
 /// A backend that keeps pages in memory and remembers what it was told.
 #[derive(Default)]
@@ -81,10 +81,6 @@ impl BlockDriver<Fake> for Driver {
 
 const FAKE: DriverId = DriverId("fake");
 const OTHER: DriverId = DriverId("other");
-
-fn new_swap() -> &'static Swap<Fake> {
-    Box::leak(Box::new(Swap::new()))
-}
 
 /// A page out to the area with `index`, and back.
 fn round_trip(swap: &'static Swap<Fake>, memory: &'static Memory) {

@@ -3,7 +3,7 @@
 use quire_swap::{POOL_BATCHES, PageTableWord};
 
 use crate::fake::kernel::Kernel;
-use crate::fake::{Failing, FakeDisk, Memory, enable};
+use crate::fake::{Failing, FakeDisk, Memory, enable, new_swap};
 
 const FRAMES: usize = 128;
 const PAGES: usize = 96;
@@ -16,7 +16,7 @@ type Service = fn(&Memory) -> &Failing;
 fn run(service: Service, n: u64) -> bool {
     let memory = Memory::new(FRAMES);
     let disk = FakeDisk::new("/dev/vda", 3 * 512);
-    let swap: &'static _ = Box::leak(Box::new(quire_swap::Swap::new()));
+    let swap = new_swap();
     service(memory).fail_nth(n);
     if enable(swap, &disk, None).is_err() {
         assert_eq!(enable(swap, &disk, None), Ok(0), "the next attempt succeeds");

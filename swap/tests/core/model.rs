@@ -6,15 +6,15 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use quire_swap::{
-    CLUSTER_SLOTS, Discard, Disk, DiskProperties, Entry, Folio, POOL_BATCHES, PageTableWord, Snapshot, Swap,
-    SwapOffError, SwapOnOptions,
+    CLUSTER_SLOTS, Discard, Disk, DiskProperties, Entry, Folio, POOL_BATCHES, PageTableWord, Snapshot, SwapOffError,
+    SwapOnOptions,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::fake::kernel::{Kernel, Touch};
 use crate::fake::shelf::Shelf;
-use crate::fake::{Fake, FakeDisk, Memory};
+use crate::fake::{Fake, FakeDisk, Memory, new_swap};
 
 const TASKS: usize = 3;
 const PAGES: usize = 64;
@@ -108,7 +108,7 @@ struct Pair {
 
 impl Pair {
     fn new(memory: &'static Memory) -> Self {
-        let swap: &'static Swap<Fake> = Box::leak(Box::new(Swap::new()));
+        let swap = new_swap();
         let with = |name: &str, pages, properties, bad: &[u32]| FakeDisk::with(name, pages, properties, bad);
         let disks = vec![
             with("/dev/vda", 70, DiskProperties { discard: true, ..DiskProperties::default() }, &[5]),

@@ -6,15 +6,11 @@ use std::sync::atomic::Ordering;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use quire_swap::errno::Errno;
-use quire_swap::{AllocateError, CLUSTER_SLOTS, Entry, Slots, Swap, SwapOnError};
+use quire_swap::{AllocateError, CLUSTER_SLOTS, Entry, Slots, SwapOnError};
 
 use crate::fake::kernel::Kernel;
 use crate::fake::shelf::Shelf;
-use crate::fake::{Fake, FakeDisk, Memory, enable};
-
-fn new_swap() -> &'static Swap<Fake> {
-    Box::leak(Box::new(Swap::new()))
-}
+use crate::fake::{Fake, FakeDisk, Memory, enable, new_swap};
 
 #[test]
 fn the_largest_area_costs_next_to_nothing_until_it_is_used() {

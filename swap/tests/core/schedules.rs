@@ -10,8 +10,9 @@ use quire_swap::{
 use shuttle::sync::Mutex;
 use shuttle::thread;
 
+use crate::fake::device::Device;
 use crate::fake::shelf::Shelf;
-use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio};
+use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio, new_swap};
 
 const SCHEDULES: usize = 2000;
 
@@ -24,7 +25,7 @@ struct World {
 /// Runs `body` under many schedules, half of them at random, half with few switches at the worst places.
 fn explore(body: impl Fn(&World) + Send + Sync + Copy + 'static) {
     let memory = Memory::new(16);
-    let swap: &'static Swap<Fake> = Box::leak(Box::new(Swap::new()));
+    let swap = new_swap();
     let schedule = move || {
         memory.enter();
         let disk = FakeDisk::new("/dev/vda", 8 * CLUSTER_SLOTS as u64);
@@ -66,12 +67,6 @@ fn give_up(world: &World, held: u64) {
     drop(SlotReference::from_word(world.swap, held));
 }
 
-/// Whoever stops holding a cached page that nobody counts drops it, as unmapping does.
-fn let_go(swap: &Swap<Fake>, folio: Locked<FakeFolio>) {
-    swap.try_free_slot(&folio);
-    drop(folio);
-}
-
 #[test]
 fn two_faults_on_one_page_read_it_once() {
     explore(|world| {
@@ -88,16 +83,11 @@ fn two_faults_on_one_page_read_it_once() {
                 })
             })
             .collect();
-        let disk = Arc::clone(&world.disk);
-        let device = thread::spawn(move || {
-            while !disk.run_one() {
-                thread::yield_now();
-            }
-        });
+        let device = Device::start(world.memory, &world.disk);
         for fault in faults {
             fault.join().unwrap();
         }
-        device.join().unwrap();
+        device.stop();
         assert_eq!(swap.statistics().pages_in - before, 1);
         give_up(world, word);
     });
@@ -108,29 +98,20 @@ fn a_page_is_given_up_while_another_task_faults_on_it() {
     explore(|world| {
         let word = swapped_out(world, 5);
         let entry = Entry::from_word(word).unwrap();
-        let (swap, memory, disk) = (world.swap, world.memory, Arc::clone(&world.disk));
+        let (swap, memory) = (world.swap, world.memory);
+        let device = Device::start(memory, &world.disk);
         let fault = thread::spawn(move || {
             memory.enter();
             match swap.fault_in(entry, 0, None) {
                 Ok(fault) => {
                     assert_eq!(fault.folio.word(0), 5);
-                    let_go(swap, fault.folio);
                 }
                 Err(error) => assert_eq!(error, FaultError::Gone),
             }
         });
-        let device = thread::spawn(move || {
-            for _ in 0..50 {
-                disk.run_one();
-                thread::yield_now();
-            }
-        });
         give_up(world, word);
-        while !world.disk.run_one() && swap.areas().any(|area| area.used() > 0) {
-            thread::yield_now();
-        }
         fault.join().unwrap();
-        device.join().unwrap();
+        device.stop();
     });
 }
 
@@ -139,23 +120,96 @@ fn a_page_is_given_up_while_reclaim_puts_it_back() {
     explore(|world| {
         let word = swapped_out(world, 5);
         let entry = Entry::from_word(word).unwrap();
-        let (swap, memory, disk) = (world.swap, world.memory, Arc::clone(&world.disk));
-        let device = thread::spawn(move || {
-            memory.enter();
-            while !disk.run_one() {
-                thread::yield_now();
-            }
-        });
+        let swap = world.swap;
+        let device = Device::start(world.memory, &world.disk);
         drop(swap.fault_in(entry, 0, None).expect("the slot is counted"));
-        device.join().unwrap();
-        let reclaim = thread::spawn(move || {
-            memory.enter();
-            if let Some(Ok(folio)) = swap.lookup(entry).map(Locked::try_lock) {
-                swap.put_back(folio, |_| false);
-            }
-        });
+        device.stop();
+        let reclaim = looking_at(world, entry);
         give_up(world, word);
         reclaim.join().unwrap();
+    });
+}
+
+/// Reclaim that looks at the page in `entry` and leaves it where it is.
+fn looking_at(world: &World, entry: Entry) -> thread::JoinHandle<()> {
+    let (swap, memory) = (world.swap, world.memory);
+    thread::spawn(move || {
+        memory.enter();
+        if let Some(Ok(folio)) = swap.lookup(entry).map(Locked::try_lock) {
+            thread::yield_now();
+            drop(folio);
+        }
+    })
+}
+
+/// A fault on the page in `entry`; says which frame the word maps now, then takes its count back.
+fn map(swap: &Swap<Fake>, entry: Entry, say: impl FnOnce(u64)) {
+    let fault = swap.fault_in(entry, 0, None).expect("the slot is counted");
+    say(FakeFolio::clone(&fault.folio).into_number());
+    swap.put_mapped(entry, &fault.folio, false);
+}
+
+/// What unmapping the frame does.
+fn unmap(swap: &Swap<Fake>, frame: u64) {
+    thread::yield_now();
+    swap.drop_if_unused(&FakeFolio::from_number(frame));
+}
+
+#[test]
+fn a_page_is_unmapped_while_reclaim_looks_at_it() {
+    explore(|world| {
+        let entry = Entry::from_word(swapped_out(world, 5)).unwrap();
+        let swap = world.swap;
+        let device = Device::start(world.memory, &world.disk);
+        let mut mapped = None;
+        map(swap, entry, |frame| mapped = Some(frame));
+        device.stop();
+        let reclaim = looking_at(world, entry);
+        unmap(swap, mapped.unwrap());
+        reclaim.join().unwrap();
+    });
+}
+
+#[test]
+fn a_page_is_unmapped_while_the_fault_that_maps_it_ends() {
+    explore(|world| {
+        let entry = Entry::from_word(swapped_out(world, 5)).unwrap();
+        let (swap, memory) = (world.swap, world.memory);
+        let device = Device::start(world.memory, &world.disk);
+        let mapped = Arc::new(Mutex::new(None));
+        let word = Arc::clone(&mapped);
+        let fault = thread::spawn(move || {
+            memory.enter();
+            map(swap, entry, |frame| *word.lock().unwrap() = Some(frame));
+        });
+        let frame = loop {
+            if let Some(frame) = mapped.lock().unwrap().take() {
+                break frame;
+            }
+            thread::yield_now();
+        };
+        unmap(swap, frame);
+        fault.join().unwrap();
+        device.stop();
+    });
+}
+
+#[test]
+fn a_page_is_given_up_while_another_task_copies_it() {
+    explore(|world| {
+        let word = swapped_out(world, 5);
+        let entry = Entry::from_word(word).unwrap();
+        let other = world.swap.duplicate(entry).unwrap().into_word();
+        let (swap, memory) = (world.swap, world.memory);
+        let device = Device::start(world.memory, &world.disk);
+        let fault = thread::spawn(move || {
+            memory.enter();
+            let fault = swap.fault_in(entry, 0, None).expect("the slot is counted");
+            swap.put_mapped(entry, &fault.folio, true);
+        });
+        give_up(world, other);
+        fault.join().unwrap();
+        device.stop();
     });
 }
 
@@ -212,14 +266,8 @@ fn a_fault_races_with_eviction() {
     explore(|world| {
         let word = swapped_out(world, 5);
         let entry = Entry::from_word(word).unwrap();
-        let (swap, memory, disk) = (world.swap, world.memory, Arc::clone(&world.disk));
-        let device = thread::spawn(move || {
-            memory.enter();
-            for _ in 0..100 {
-                disk.run_one();
-                thread::yield_now();
-            }
-        });
+        let (swap, memory) = (world.swap, world.memory);
+        let device = Device::start(memory, &world.disk);
         let tasks: Vec<_> = (0..2)
             .map(|task| {
                 thread::spawn(move || {
@@ -235,7 +283,7 @@ fn a_fault_races_with_eviction() {
         for task in tasks {
             task.join().unwrap();
         }
-        device.join().unwrap();
+        device.stop();
         give_up(world, word);
     });
 }
@@ -246,14 +294,10 @@ fn a_lookup_never_sees_another_page() {
         let word = swapped_out(world, 5);
         let entry = Entry::from_word(word).unwrap();
         let fault = |swap: &Swap<Fake>| swap.fault_in(entry, 0, None).expect("the slot is counted").folio;
-        let (swap, memory, disk) = (world.swap, world.memory, Arc::clone(&world.disk));
-        let device = thread::spawn(move || {
-            while !disk.run_one() {
-                thread::yield_now();
-            }
-        });
+        let (swap, memory) = (world.swap, world.memory);
+        let device = Device::start(world.memory, &world.disk);
         drop(fault(swap));
-        device.join().unwrap();
+        device.stop();
         let reader = thread::spawn(move || {
             memory.enter();
             if let Some(folio) = swap.lookup(entry) {
@@ -323,9 +367,8 @@ impl OneWord {
                 if *now == word {
                     *now = FakeFolio::clone(&fault.folio).into_number() << 12 | 1;
                     drop(now);
-                    drop(SlotReference::from_word(self.swap, word));
+                    self.swap.put_mapped(entry, &fault.folio, true);
                 }
-                let_go(self.swap, fault.folio);
             }
             Err(error) => assert_eq!(error, FaultError::Gone),
         }
@@ -347,16 +390,8 @@ impl Users for OneWord {
 fn swapoff_races_with_a_fault_and_an_allocation() {
     explore(|world| {
         let word = Arc::new(Mutex::new(swapped_out(world, 5)));
-        let (swap, memory, disk) = (world.swap, world.memory, Arc::clone(&world.disk));
-        let done = Arc::new(Mutex::new(false));
-        let stop = Arc::clone(&done);
-        let device = thread::spawn(move || {
-            memory.enter();
-            while !*stop.lock().unwrap() {
-                disk.run_one();
-                thread::yield_now();
-            }
-        });
+        let (swap, memory) = (world.swap, world.memory);
+        let device = Device::start(world.memory, &world.disk);
         let task = OneWord { swap, word: Arc::clone(&word) };
         let faulting = thread::spawn(move || {
             memory.enter();
@@ -374,8 +409,7 @@ fn swapoff_races_with_a_fault_and_an_allocation() {
         assert_eq!(swap.areas().count(), 0);
         faulting.join().unwrap();
         allocating.join().unwrap();
-        *done.lock().unwrap() = true;
-        device.join().unwrap();
+        device.stop();
         let PageTableWord::Present(present) = PageTableWord::decode(*word.lock().unwrap()) else { panic!("not back") };
         drop(FakeFolio::from_number(present >> 12));
     });

@@ -12,6 +12,7 @@ use quire_swap::{
 use shuttle::thread;
 
 use crate::contents::text;
+use crate::fake::device::Device;
 use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio};
 use crate::zswap::{count, start};
 
@@ -58,12 +59,11 @@ fn explore(body: impl Fn(&World) + Send + Sync + Copy + 'static) {
         swap.evict(Locked::lock(FakeFolio::try_from_number(number).unwrap()), 2, 0).unwrap();
         let world = World { memory, swap, zswap, disk, disk_area, entry };
         memory.explore(true);
+        let device = Device::start(memory, &world.disk);
         body(&world);
+        device.stop();
         memory.explore(false);
         memory.run_all();
-        if let Some(folio) = swap.lookup(entry) {
-            swap.try_free_slot(&Locked::lock(folio));
-        }
         assert_eq!(swap.areas().map(|area| area.used()).sum::<u64>(), 0, "a slot is lost");
         assert_eq!((zswap.stored_pages(), memory.pool.used()), (0, 0), "an object is lost");
         assert_eq!(memory.free_frames(), FRAMES, "a frame is lost");
@@ -99,16 +99,6 @@ impl World {
         })
     }
 
-    /// The disk, until nobody needs it any more.
-    fn device(&self) -> thread::JoinHandle<()> {
-        self.spawn(|world| {
-            for _ in 0..60 {
-                world.disk.run_one();
-                thread::yield_now();
-            }
-        })
-    }
-
     fn shrinker(&self) -> thread::JoinHandle<()> {
         self.spawn(|world| {
             world.zswap.memory_is_low();
@@ -131,12 +121,9 @@ impl World {
 #[test]
 fn a_fault_meets_writeback() {
     explore(|world| {
-        let others = [world.device(), world.shrinker()];
-        let folio = world.fault(&text(1)).unwrap();
-        drop(folio);
-        for other in others {
-            other.join().unwrap();
-        }
+        let shrinker = world.shrinker();
+        drop(world.fault(&text(1)).unwrap());
+        shrinker.join().unwrap();
         world.give_up();
     });
 }
@@ -145,14 +132,13 @@ fn a_fault_meets_writeback() {
 fn a_page_is_given_up_while_it_is_written_back_and_wanted() {
     explore(|world| {
         let fault = world.spawn(|world| match world.fault(&text(1)) {
-            Ok(folio) => _ = world.swap.try_free_slot(&folio),
+            Ok(folio) => drop(folio),
             Err(error) => assert_eq!(error, FaultError::Gone),
         });
-        let others = [world.device(), world.shrinker(), fault];
+        let shrinker = world.shrinker();
         world.give_up();
-        for other in others {
-            other.join().unwrap();
-        }
+        fault.join().unwrap();
+        shrinker.join().unwrap();
     });
 }
 
@@ -170,13 +156,9 @@ fn a_page_is_written_again_while_the_shrinker_looks_for_it() {
                 let _ = world.swap.evict(folio, 2, 0);
             }
         });
-        let others = [world.device(), world.shrinker(), writer];
-        for other in others {
-            other.join().unwrap();
-        }
-        let device = world.device();
+        world.shrinker().join().unwrap();
+        writer.join().unwrap();
         drop(world.fault(&text(2)).unwrap());
-        device.join().unwrap();
         world.give_up();
     });
 }
@@ -191,11 +173,8 @@ fn a_disk_leaves_while_a_page_on_it_is_wanted() {
         assert_eq!(count(world.zswap, "stored_pages"), 0);
         world.memory.explore(true);
         let fault = world.spawn(|world| drop(world.fault(&text(1)).unwrap()));
-        let others = [world.device(), fault];
         world.swap.swapoff(world.disk_area, &mut Nobody).unwrap();
-        for other in others {
-            other.join().unwrap();
-        }
+        fault.join().unwrap();
         assert_eq!(world.zswap.whereabouts(world.entry), Whereabouts::Nowhere);
         drop(world.fault(&text(1)).unwrap());
         world.give_up();
@@ -205,11 +184,10 @@ fn a_disk_leaves_while_a_page_on_it_is_wanted() {
 #[test]
 fn a_disk_leaves_while_pages_go_there_and_one_is_given_up() {
     explore(|world| {
-        let others = [world.device(), world.shrinker()];
+        let shrinker = world.shrinker();
         let leaving = world.spawn(|world| world.swap.swapoff(world.disk_area, &mut Nobody).unwrap());
         world.give_up();
-        for other in others.into_iter().chain([leaving]) {
-            other.join().unwrap();
-        }
+        shrinker.join().unwrap();
+        leaving.join().unwrap();
     });
 }

@@ -8,8 +8,8 @@ use quire_swap::errno::Errno;
 use quire_swap::header::Page;
 
 use crate::contents::{random, same, text};
-use crate::fake::{Fake, FakeDisk, Memory};
-use crate::zram::{new_swap, new_zram, numbers, read};
+use crate::fake::{Fake, FakeDisk, Memory, new_swap};
+use crate::zram::{new_zram, numbers, read};
 
 /// A page that LZ4 leaves as it is and deflate does not: random, but only letters.
 fn letters(number: u64) -> Page {

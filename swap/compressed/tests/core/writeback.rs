@@ -9,8 +9,8 @@ use quire_swap::{Direction, Disk, DiskProperties, IoError, SwapOnError, SwapOnOp
 
 use crate::contents::{random, same, text, text_of_length};
 use crate::fake::kernel::Kernel;
-use crate::fake::{Fake, FakeDisk, Memory};
-use crate::zram::{new_swap, new_zram, numbers, read, swapon};
+use crate::fake::{Fake, FakeDisk, Memory, new_swap};
+use crate::zram::{new_zram, numbers, read, swapon};
 
 const PAGES: u64 = 40;
 

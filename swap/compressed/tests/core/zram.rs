@@ -12,11 +12,7 @@ use quire_swap::{Disk, IoError, RegistryError, Swap, SwapOnOptions};
 
 use crate::contents::{random, same, text};
 use crate::fake::kernel::Kernel;
-use crate::fake::{Fake, Memory};
-
-pub fn new_swap() -> &'static Swap<Fake> {
-    Box::leak(Box::new(Swap::new()))
-}
+use crate::fake::{Fake, Memory, new_swap};
 
 /// zram0 without a size.
 pub fn new_zram(swap: &Swap<Fake>) -> (Arc<Control<Fake>>, Arc<Zram<Fake>>) {

@@ -14,8 +14,8 @@ use quire_swap::{
 
 use crate::contents::random;
 use crate::fake::kernel::{Kernel, Touch};
-use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, swap_on};
-use crate::zram::{mkswap, new_swap, numbers, read, sized};
+use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, new_swap, swap_on};
+use crate::zram::{mkswap, numbers, read, sized};
 
 const FRAMES: usize = 64;
 

@@ -9,11 +9,11 @@ use quire_swap::{Direction, Folio, FolioFlag, PageTableWord, Swap};
 
 use crate::contents::{random, same, text};
 use crate::fake::kernel::{Kernel, Touch};
-use crate::fake::{Fake, FakeDisk, Memory, enable};
+use crate::fake::{Fake, FakeDisk, Memory, enable, new_swap};
 
 /// Swap with an enabled zswap, on a machine that says it has so many frames.
 pub fn start(memory: u64) -> (&'static Swap<Fake>, &'static Arc<Zswap<Fake>>) {
-    let swap = Box::leak(Box::new(Swap::new()));
+    let swap = new_swap();
     let zswap = Box::leak(Box::new(Zswap::start(swap, memory).unwrap()));
     zswap.set("enabled", "Y").unwrap();
     (swap, zswap)

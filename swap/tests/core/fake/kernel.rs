@@ -146,9 +146,6 @@ impl Kernel {
         };
         self.faults.push(fault.kind);
         self.map(task, page, &fault.folio);
-        if self.swap.is_slot_worthless(&fault.folio) {
-            self.swap.try_free_slot(&fault.folio);
-        }
         Ok(())
     }
 
@@ -163,8 +160,8 @@ impl Kernel {
             match PageTableWord::decode(*word) {
                 PageTableWord::Entry(other) if other.area() == first.area() && other.slot() == slot => {
                     let number = FakeFolio::clone(folio).into_number();
-                    let old = std::mem::replace(word, present(number + index as u64));
-                    drop(SlotReference::from_word(self.swap, old));
+                    *word = present(number + index as u64);
+                    self.swap.put_mapped(other, folio, false);
                 }
                 _ => {}
             }
@@ -212,9 +209,7 @@ impl Kernel {
                 let (folio, _) = self.memory.folio_of(word >> 12);
                 drop(FakeFolio::from_number(folio.number()));
                 // The machine frees what nobody maps; a cached folio that nobody wants is dropped with its slots.
-                if let Ok(locked) = Locked::try_lock(folio) {
-                    self.swap.try_free_slot(&locked);
-                }
+                self.swap.drop_if_unused(&folio);
             }
             PageTableWord::Entry(_) => drop(SlotReference::from_word(self.swap, word)),
             _ => {}

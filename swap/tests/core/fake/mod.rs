@@ -17,6 +17,7 @@ use quire_swap::{
     Level, Locked, Machine, PAYER_MAX, Purpose, Rank, Swap, SwapOnOptions,
 };
 
+pub mod device;
 pub mod kernel;
 pub mod shelf;
 
@@ -39,6 +40,8 @@ pub struct Memory {
     pub log: Mutex<Vec<String>>,
     pub ended_writes: Mutex<Vec<(u64, Result<(), IoError>)>>,
     pub disks: Mutex<Vec<Arc<FakeDisk>>>,
+    /// Where its folios go.
+    swap: Mutex<Option<&'static Swap<Fake>>>,
     cpu: AtomicU8,
     /// Tasks are switched by a scheduler that explores: yield where others could overtake.
     exploring: AtomicBool,
@@ -108,6 +111,7 @@ impl Memory {
             log: Mutex::default(),
             ended_writes: Mutex::default(),
             disks: Mutex::default(),
+            swap: Mutex::default(),
             cpu: AtomicU8::new(0),
             exploring: AtomicBool::new(false),
             relaxed: AtomicU64::new(0),
@@ -128,6 +132,13 @@ impl Memory {
 
     pub fn explore(&self, exploring: bool) {
         self.exploring.store(exploring, Ordering::Relaxed);
+    }
+
+    /// Others may go on here.
+    fn overtaken(&self) {
+        if self.exploring.load(Ordering::Relaxed) && !std::thread::panicking() {
+            shuttle::thread::yield_now();
+        }
     }
 
     /// Forgets the devices and what was recorded, for another round.
@@ -243,6 +254,8 @@ impl Clone for FakeFolio {
 
 impl Drop for FakeFolio {
     fn drop(&mut self) {
+        // Others may find this reference, which its task has no more use for.
+        self.memory.overtaken();
         let frame = self.frame();
         let before = frame.references.fetch_sub(1, Ordering::SeqCst);
         if std::thread::panicking() {
@@ -319,7 +332,15 @@ impl Folio for FakeFolio {
         }
     }
 
-    fn wake(&self, _flag: FolioFlag) {}
+    fn wake(&self, flag: FolioFlag) {
+        assert!(RANKS.with_borrow(Vec::is_empty), "the end of {flag:?} under a spinning lock");
+        self.memory.overtaken();
+    }
+
+    fn orphaned(&self) {
+        let swap = *self.memory.swap.lock().unwrap();
+        swap.expect("the test has made its swap").drop_if_unused(self);
+    }
 }
 
 impl Machine for Fake {
@@ -336,9 +357,11 @@ impl Machine for Fake {
     }
 
     fn lock_leave(rank: Rank) {
-        if !memory().exploring.load(Ordering::Relaxed) {
-            assert_eq!(RANKS.with_borrow_mut(Vec::pop), Some(rank));
+        if memory().exploring.load(Ordering::Relaxed) {
+            // A task that was to be preempted while it held the lock is preempted here.
+            return Self::overtaken();
         }
+        assert_eq!(RANKS.with_borrow_mut(Vec::pop), Some(rank));
     }
 
     fn relax() {
@@ -352,9 +375,7 @@ impl Machine for Fake {
     }
 
     fn overtaken() {
-        if memory().exploring.load(Ordering::Relaxed) {
-            shuttle::thread::yield_now();
-        }
+        memory().overtaken();
     }
 
     fn charge_slots(folio: &FakeFolio, slots: u32) -> Option<u8> {
@@ -634,9 +655,16 @@ impl Disk<Fake> for FakeDisk {
     }
 }
 
+/// Swap without any area, for the whole test; the machine's folios go there from now on.
+pub fn new_swap() -> &'static Swap<Fake> {
+    let swap = Box::leak(Box::new(Swap::new()));
+    *memory().swap.lock().unwrap() = Some(swap);
+    swap
+}
+
 /// Swap with one disk on it, for the whole test.
 pub fn swap_on(disk: &Arc<FakeDisk>) -> (&'static Swap<Fake>, u8) {
-    let swap = Box::leak(Box::new(Swap::new()));
+    let swap = new_swap();
     let index = enable(swap, disk, None).unwrap();
     (swap, index)
 }
