@@ -9,16 +9,21 @@ use core::arch::asm;
 use bootloader_api::info::MemoryRegion;
 use quire_drivers::debug_exit;
 use quire_drivers::fw_cfg::{self, FwCfgError, PortRegisters};
+use quire_machine::arch::{apic, cpu, fpu, gdt, page_table, syscall, trap};
+use quire_machine::clock;
+use quire_machine::log;
+use quire_machine::stack::KernelStack;
+use quire_machine::task::scheduler;
+use quire_machine::upcall;
+use quire_machine::{kernel_map, physical};
 use quire_protocol::{COMMAND_LINE_FILE, COMMAND_LINE_MAX, Verdict};
 use spin::Once;
 
-use crate::arch::{apic, cpu, fpu, gdt, page_table, syscall, trap};
 use crate::command_line::CommandLine;
-use crate::mm::stack::KernelStack;
-use crate::mm::{kernel_map, physical, reclaim};
+use crate::mm::reclaim;
 use crate::process::{self, signal::ChildChange};
-use crate::task::{scheduler, time};
-use crate::{disk, fs, log, scenario, swap, zram, zswap};
+use crate::upcalls::UPCALLS;
+use crate::{disk, fs, scenario, swap, zram, zswap};
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
 
@@ -33,7 +38,8 @@ pub fn command_line() -> CommandLine<'static> {
 /// # Safety
 /// Called once, by the entry point, with the loader's memory map, on the loader's page tables with its direct map.
 pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
-    time::begin();
+    clock::begin();
+    upcall::install(&UPCALLS);
     // SAFETY: nothing has used the processor's data yet.
     unsafe { cpu::start(0) };
     log::start();
@@ -72,7 +78,7 @@ extern "C" fn go_on() -> ! {
     let stack = unsafe { KernelStack::first() };
     or_give_up(scheduler::start(stack));
     or_give_up(apic::start());
-    time::read_clock();
+    clock::read_clock();
     x86_64::instructions::interrupts::enable();
     let marks = physical::watermarks();
     log!(

@@ -27,17 +27,17 @@ use quire_drivers::block::{
 };
 use quire_drivers::pci::{self, ConfigurationPorts, Interrupt, MsixTransport};
 use quire_drivers::virtio_blk::{Counters, VirtioBlk};
+use quire_machine::arch::{apic, trap, vectors};
+use quire_machine::dma::KernelHal;
+use quire_machine::fallible;
+use quire_machine::log;
+use quire_machine::sync::{Rank, SpinLock};
+use quire_machine::task::{self, WaitQueue};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DeviceState, POOL_BATCHES};
 use spin::Once;
 
-use crate::arch::{apic, trap};
-use crate::fallible;
-use crate::log;
-use crate::mm::dma::KernelHal;
 use crate::mm::folio::Folio;
-use crate::sync::{Rank, SpinLock};
-use crate::task::{self, WaitQueue};
 
 /// A virtio disk.
 pub struct Disk {
@@ -70,7 +70,7 @@ pub const SECTORS_PER_PAGE: u64 = PAGE_SIZE as u64 / SECTOR_BYTES;
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// The most disks.
-const DISKS: usize = trap::DEVICES as usize;
+const DISKS: usize = vectors::DEVICES as usize;
 
 static BELLS: [Bell; DISKS] = [const { Bell { rung: AtomicBool::new(false), thread: WaitQueue::new() } }; DISKS];
 static FOUND: Once<Vec<Arc<Disk>>> = Once::new();
@@ -248,7 +248,7 @@ impl Disk {
     }
 
     fn complete_for_ever(&self) {
-        task::current().set_reclaims();
+        task::current().running().set_reclaims();
         loop {
             self.bell.thread.wait_until(|| self.bell.rung.swap(false, Ordering::Acquire));
             self.device.lock().interrupted();

@@ -4,6 +4,7 @@
 use core::fmt;
 
 use linux_raw_sys::errno as linux;
+use quire_machine::fallible::NoMemory;
 
 /// A Linux error number; the constants have Linux's names (`errno(3)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,17 +82,23 @@ impl From<quire_swap::errno::Errno> for Errno {
     }
 }
 
-impl From<crate::user::Fault> for Errno {
-    fn from(_: crate::user::Fault) -> Self {
+impl From<quire_machine::user::Fault> for Errno {
+    fn from(_: quire_machine::user::Fault) -> Self {
         Self::EFAULT
     }
 }
 
 /// Seen by no program: the one that was killed does not run again.
 #[cfg(target_os = "none")]
-impl From<crate::task::Killed> for Errno {
-    fn from(_: crate::task::Killed) -> Self {
+impl From<quire_machine::task::Killed> for Errno {
+    fn from(_: quire_machine::task::Killed) -> Self {
         Self::EINTR
+    }
+}
+
+impl From<NoMemory> for Errno {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::ENOMEM
     }
 }
 

@@ -1,9 +1,8 @@
 //! The ghost swap device on this machine: `swapon=/dev/ghostswap[,PRIORITY][,size=SIZE]` on the command line, and what a
 //! program reads from the device file.
 
+use quire_machine::physical;
 use quire_swap::ghost;
-
-use crate::mm::physical;
 
 /// Reads the device; returns how many bytes.
 pub fn read(offset: u64, buffer: &mut [u8]) -> usize {

@@ -9,8 +9,9 @@
 use bootloader_api::config::Mapping;
 use bootloader_api::info::MemoryRegion;
 use bootloader_api::{BootInfo, BootloaderConfig};
-use quire_kernel::arch::DIRECT_MAP;
-use quire_kernel::{boot, panic};
+use quire_kernel::boot;
+use quire_machine::address_map::DIRECT_MAP;
+use quire_machine::panic;
 
 static CONFIGURATION: BootloaderConfig = {
     let mut configuration = BootloaderConfig::new_default();

@@ -6,13 +6,13 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 use quire_compressed::PoolMachine;
+use quire_machine::address_map::DIRECT_MAP;
+use quire_machine::frame::{FrameNumber, Kind};
+use quire_machine::{physical, task, watermark};
 use quire_swap::header::PAGE_SIZE;
 
-use crate::arch::DIRECT_MAP;
-use crate::mm::frame::Kind;
-use crate::mm::{FrameNumber, physical, watermark};
 use crate::swap::{self, Quire};
-use crate::{task, zram, zswap};
+use crate::{zram, zswap};
 
 impl PoolMachine for Quire {
     fn cpus() -> usize {

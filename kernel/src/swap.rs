@@ -21,23 +21,26 @@ use core::time::Duration;
 
 use arrayvec::ArrayVec;
 use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
+use quire_machine::address_map::DIRECT_MAP;
+use quire_machine::arch::cpu;
+use quire_machine::clock;
+use quire_machine::fallible;
+use quire_machine::log;
+use quire_machine::sync::{Rank, acquire_rank, release_rank};
+use quire_machine::task::{self, WaitQueue};
+use quire_machine::{heap, physical, watermark};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
     BATCH_FOLIOS, DeviceState, Direction, Discard, DiskProperties, DiskRequest, DriverId, Event, Folio as _, IoError,
     Level, Machine, Purpose, SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError, SwapOnOptions, Users,
 };
 
-use crate::arch::{DIRECT_MAP, cpu};
 use crate::command_line::{CommandLine, parse_size};
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
 use crate::errno::Errno;
-use crate::fallible;
 use crate::leaving::{Hope, Leaving};
-use crate::log;
 use crate::mm::folio::Folio;
-use crate::mm::{AllocationError, address_space, fault, group, heap, lru, physical, reclaim, rmap, watermark};
-use crate::sync::{Rank, acquire_rank, release_rank};
-use crate::task::{self, WaitQueue, time};
+use crate::mm::{AllocationError, address_space, fault, group, lru, reclaim, rmap};
 use crate::{ghost, zram, zswap};
 
 /// This machine, as the swap core sees it.
@@ -119,7 +122,7 @@ impl Machine for Quire {
     }
 
     fn now() -> Duration {
-        time::since_boot()
+        clock::since_boot()
     }
 
     fn may_allocate(bytes: usize) -> bool {
@@ -517,7 +520,7 @@ pub fn disable(area: u8) -> Result<(), SwapOffError> {
     let thread = task::current();
     thread.set_disables_swap(true);
     LEAVING.start();
-    let result = SWAP.swapoff(area, &mut AddressSpaces { area, next_line: time::since_boot() + LINE_EVERY });
+    let result = SWAP.swapoff(area, &mut AddressSpaces { area, next_line: clock::since_boot() + LINE_EVERY });
     LEAVING.end();
     LEFT.wake_all();
     thread.set_disables_swap(false);
@@ -577,8 +580,8 @@ fn is_room() -> bool {
 
 impl Users for AddressSpaces {
     fn progress(&mut self, left: u64, total: u64) {
-        if time::since_boot() >= self.next_line {
-            self.next_line = time::since_boot() + LINE_EVERY;
+        if clock::since_boot() >= self.next_line {
+            self.next_line = clock::since_boot() + LINE_EVERY;
             log!("swap", "swapoff {}: {left} of {total} pages left", Name(self.area));
         }
     }

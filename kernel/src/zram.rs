@@ -11,13 +11,13 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use quire_compressed::zram::{Control, Zram, ZramDisk, ZramError};
+use quire_machine::fallible;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE};
 use quire_swap::{IoError, RegistryError};
 use spin::Once;
 
 use crate::command_line::CommandLine;
 use crate::errno::Errno;
-use crate::fallible;
 use crate::swap::{self, Quire};
 
 static CONTROL: Once<Arc<Control<Quire>>> = Once::new();

@@ -10,13 +10,14 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use quire_compressed::zswap::{Zswap, ZswapError};
+use quire_machine::physical;
+use quire_machine::task;
 use quire_swap::RegistryError;
 use spin::Once;
 
 use crate::command_line::CommandLine;
-use crate::mm::{AllocationError, physical};
+use crate::mm::AllocationError;
 use crate::swap::{self, Happening, Quire};
-use crate::task;
 
 static ZSWAP: Once<Arc<Zswap<Quire>>> = Once::new();
 
@@ -59,7 +60,7 @@ pub fn start(command_line: CommandLine<'static>) -> Result<(), ZswapStartError> 
     }
     let work = || {
         // What it frees is what others wait for.
-        task::current().set_reclaims();
+        task::current().running().set_reclaims();
         SHRINK.whenever(|| _ = zswap.shrink());
     };
     task::spawn("zswap", work).map(drop).map_err(ZswapStartError::Thread)

@@ -13,16 +13,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible::{self, TryVec};
+use quire_machine::sync::Rank;
+use quire_machine::task::Mutex;
 use spin::Once;
 
 use super::synthetic::{Directory, Entries, Item, Synthetic, line, list, number, print, read_only, read_write};
 use crate::command_line::parse_size;
 use crate::errno::Errno;
-use crate::fallible::{self, TryVec};
 use crate::mm::group::{Event, Group, Uses};
 use crate::process;
-use crate::sync::Rank;
-use crate::task::Mutex;
 
 /// The file system.
 ///

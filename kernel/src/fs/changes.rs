@@ -3,8 +3,9 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
+use quire_machine::task::{Interrupted, WaitQueue, Waited};
+
 use crate::errno::Errno;
-use crate::task::{Interrupted, WaitQueue, Waited};
 
 /// How often something has changed, and who waits for the next time. Whoever waits notes the count, looks whether there is
 /// something to do, and waits for another count if not; so no change is missed, and no lock is held while waiting.

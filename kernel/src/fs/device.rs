@@ -3,7 +3,7 @@
 //! | number | name | what |
 //! |---|---|---|
 //! | 1:3, 1:5, 1:7 | null, zero, full | nothing to read or zeros; takes what is written, or has no room for it |
-//! | 1:8, 1:9 | random, urandom | [`crate::random`] |
+//! | 1:8, 1:9 | random, urandom | [`quire_machine::random`] |
 //! | 1:11 | kmsg | the log, a line for each read; what is written becomes a line of it |
 //! | 1:13 | ghostswap | a swap area's header, for the area without a device: [`crate::ghost`] |
 //! | 4:64, 5:0, 5:1 | ttyS0, tty, console | the serial console |
@@ -15,16 +15,17 @@ use alloc::sync::Arc;
 use core::any::Any;
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible;
+use quire_machine::random;
+use quire_machine::task::check_signals;
+use quire_machine::user::Word;
 use quire_swap::header::PAGE_SIZE;
 
 use super::node::{Device, File, Kind, Wait};
 use super::position::{Position, Whence};
 use super::{block, kmsg, terminal};
 use crate::errno::Errno;
-use crate::fallible;
-use crate::task::check_signals;
-use crate::user::Word;
-use crate::{ghost, random};
+use crate::ghost;
 
 /// The ghost swap device's number.
 pub const GHOST: Device = Device { major: 1, minor: 13 };

@@ -15,6 +15,11 @@ use core::ops::Range;
 use core::time::Duration;
 
 use quire_drivers::fw_cfg::{Descriptor, FwCfgError, LongFile, PortRegisters};
+use quire_machine::address_map::{ARCHIVE, DIRECT_MAP, INFLATED_ARCHIVE};
+use quire_machine::frame::Kind as FrameKind;
+use quire_machine::log;
+use quire_machine::watermark::Purpose;
+use quire_machine::{kernel_map, physical};
 use quire_protocol::INITRD_FILE;
 use quire_swap::header::PAGE_SIZE;
 
@@ -24,12 +29,7 @@ use super::namespace;
 use super::node::{Attributes, Device, Handle, Kind, New};
 use super::path::{Follow, Last, Start, walk};
 use super::tmpfs;
-use crate::arch::{ARCHIVE, DIRECT_MAP, INFLATED_ARCHIVE};
 use crate::errno::Errno;
-use crate::log;
-use crate::mm::frame::Kind as FrameKind;
-use crate::mm::watermark::Purpose;
-use crate::mm::{kernel_map, physical};
 use crate::process::credentials::Credentials;
 
 /// Why there is no initramfs to work with.

@@ -6,15 +6,17 @@ use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
+use quire_machine::clock;
+use quire_machine::fallible::{self, Lossy};
+use quire_machine::log;
+use quire_machine::log_ring::TEXT_MAX;
+
 use super::changes;
 use super::node::{File, Wait};
 use super::poll::Ready;
 use super::position::Position;
 use crate::errno::Errno;
-use crate::fallible::{self, Lossy};
-use crate::log_ring::TEXT_MAX;
-use crate::task::time;
-use crate::{log, process};
+use crate::process;
 
 /// Facility and level that every line is shown with: the kernel's, for information.
 const PRIORITY: u32 = 6;
@@ -53,7 +55,7 @@ impl File for Kmsg {
             if wait == Wait::Never {
                 return Err(Errno::EAGAIN);
             }
-            changes::wait_for_any(seen, Some(time::since_boot() + LOOK_AGAIN))?;
+            changes::wait_for_any(seen, Some(clock::since_boot() + LOOK_AGAIN))?;
         }
     }
 

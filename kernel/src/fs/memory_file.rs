@@ -7,6 +7,8 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use linux_raw_sys::general as linux;
+use quire_machine::clock;
+use quire_machine::fallible::{TryVec, with_capacity};
 use spin::Once;
 
 use super::access;
@@ -15,9 +17,7 @@ use super::open::OpenFile;
 use super::tmpfs::Tmpfs;
 use super::tmpfs_options::Wanted;
 use crate::errno::Errno;
-use crate::fallible::{TryVec, with_capacity};
 use crate::process::credentials::Credentials;
-use crate::task::time;
 
 /// As on Linux, where memory groups are what limits them.
 const WITHOUT_LIMITS: Wanted =
@@ -39,7 +39,7 @@ pub fn new(name: &[u8], credentials: &Credentials) -> Result<Arc<OpenFile>, Errn
     }
     let root = ROOT.try_call_once(|| Tmpfs::new(&WITHOUT_LIMITS)?.root())?;
     let own_name = LAST_NUMBER.fetch_add(1, Ordering::Relaxed).to_ne_bytes();
-    let wanted = Attributes::new(0o777, time::since_1970());
+    let wanted = Attributes::new(0o777, clock::since_1970());
     let attributes = access::new_attributes(credentials, &root.metadata().attributes, Kind::File, wanted);
     let node = root.create(&own_name, New::Node(Kind::File), attributes)?;
     root.unlink(&own_name, false)?;

@@ -10,10 +10,10 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible::{self, TryVec};
 
 use super::node::Handle;
 use crate::errno::Errno;
-use crate::fallible::{self, TryVec};
 
 /// A number for a file system that no other has; those below 16 are given out by hand.
 pub fn new_filesystem_number() -> u64 {

@@ -11,6 +11,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
+use quire_machine::clock;
+use quire_machine::fallible::{self, TryVec};
+use quire_machine::sync::Rank;
+use quire_machine::task::Mutex;
 use spin::Once;
 
 use super::access::{self, READ, SEARCH, WRITE};
@@ -21,10 +25,7 @@ use super::open::{OnlyPath, OpenFile};
 use super::path::{Follow, Found, Last, Start, path_of, walk};
 use super::position::Position;
 use crate::errno::Errno;
-use crate::fallible::{self, TryVec};
 use crate::process::credentials::Credentials;
-use crate::sync::Rank;
-use crate::task::{Mutex, time};
 
 static MOUNTS: Once<Mutex<Arc<Mounts>>> = Once::new();
 
@@ -264,7 +265,7 @@ pub fn create(start: &Start, found: &Found, new: New<'_>, permissions: u32) -> R
         New::Link(_) => Kind::Link,
         New::Node(kind) => kind,
     };
-    let wanted = Attributes::new(permissions & 0o7777, time::since_1970());
+    let wanted = Attributes::new(permissions & 0o7777, clock::since_1970());
     let attributes = access::new_attributes(&start.credentials, &directory.attributes, kind, wanted);
     found.parent.create(name, new, attributes)
 }

@@ -10,12 +10,12 @@ use core::ops::Range;
 use core::time::Duration;
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible;
+use quire_machine::user::Word;
 
 use super::poll::Ready;
 use super::position::{Position, Whence};
 use crate::errno::Errno;
-use crate::fallible;
-use crate::user::Word;
 
 /// The longest name in a directory.
 pub const NAME_MAX: usize = 255;

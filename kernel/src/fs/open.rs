@@ -12,20 +12,20 @@ use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible::{self, NoMemory, TryVec};
+use quire_machine::physical;
+use quire_machine::sync::Rank;
+use quire_machine::task::Mutex;
+use quire_machine::user::Word;
 
 use super::lock;
 use super::node::{File, Handle, Wait};
 use super::poll::Ready;
 use super::position::{Position, Whence};
 use crate::errno::Errno;
-use crate::fallible::{self, NoMemory, TryVec};
 use crate::mm::charge::Charge;
-use crate::mm::physical;
 use crate::process;
 use crate::process::limits::{self, Resource};
-use crate::sync::Rank;
-use crate::task::Mutex;
-use crate::user::Word;
 
 /// The most files that a process has open, unless it may have fewer.
 pub const FILES_MAX: usize = limits::FILES_MAX as usize;

@@ -3,11 +3,12 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use quire_machine::fallible::{self, TryVec};
+
 use super::access::{self, SEARCH};
 use super::mount::Mounts;
 use super::node::{Handle, Kind, Metadata, PATH_MAX, Target};
 use crate::errno::Errno;
-use crate::fallible::{self, TryVec};
 use crate::process::credentials::Credentials;
 
 /// The most symbolic links that a walk follows.

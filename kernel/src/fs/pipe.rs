@@ -7,17 +7,18 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use linux_raw_sys::general as linux;
 use linux_raw_sys::ioctl::FIONREAD;
+use quire_machine::clock;
+use quire_machine::fallible::{self, TryMap, TryVec};
+use quire_machine::sync::Rank;
+use quire_machine::task::Mutex;
+use quire_machine::user::Word;
 
 use super::changes::Changes;
 use super::node::{Attributes, File, Handle, Kind, Metadata, Node, Usage, Wait};
 use super::poll::Ready;
 use super::position::Position;
 use crate::errno::Errno;
-use crate::fallible::{self, TryMap, TryVec};
 use crate::process::this;
-use crate::sync::Rank;
-use crate::task::{Mutex, time};
-use crate::user::Word;
 
 /// How many bytes a pipe holds.
 const CAPACITY: usize = 64 << 10;
@@ -228,7 +229,7 @@ impl PipeNode {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let own = this().identity();
         let (user, group) = (own.user.filesystem, own.group.filesystem);
-        let attributes = Attributes { user, group, ..Attributes::new(0o600, time::since_1970()) };
+        let attributes = Attributes { user, group, ..Attributes::new(0o600, clock::since_1970()) };
         Ok(fallible::shared(Self { pipe, number, attributes })?)
     }
 }

@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use linux_raw_sys::general as linux;
+use quire_machine::user::Word;
 
 use crate::errno::Errno;
 
@@ -50,6 +51,14 @@ impl Position {
     /// The place behind `bytes` bytes; none if that is too far.
     pub const fn new(bytes: u64) -> Option<Self> {
         if bytes <= Self::MAX.0 { Some(Self(bytes)) } else { None }
+    }
+
+    /// What a program gives as one.
+    ///
+    /// # Errors
+    /// `EINVAL` for a negative one.
+    pub fn from_word(word: Word) -> Result<Self, Errno> {
+        Self::new(word.bits()).ok_or(Errno::EINVAL)
     }
 
     /// How many bytes lie before it.

@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general as linux;
+use quire_machine::clock;
+use quire_machine::fallible::{self, TryVec};
+use quire_machine::physical;
 use spin::Once;
 
 use super::access::{self, EXECUTE};
@@ -18,11 +21,8 @@ use super::tmpfs::{self, Tmpfs};
 use super::tmpfs_options::{Wanted, no_options};
 use super::{block, cgroup, device, proc, sys, terminal};
 use crate::errno::Errno;
-use crate::fallible::{self, TryVec};
 use crate::mm::object::{Executed, Object};
-use crate::mm::physical;
 use crate::process::credentials::Credentials;
-use crate::task::time;
 
 /// The kernel's own file systems.
 const DIRECTORY: Wanted =
@@ -112,7 +112,7 @@ fn devices() -> Result<&'static Handle, Errno> {
             ("stderr", "/proc/self/fd/2"),
         ] {
             let _ =
-                root.create(name.as_bytes(), New::Link(target.as_bytes()), Attributes::new(0o777, time::since_1970()));
+                root.create(name.as_bytes(), New::Link(target.as_bytes()), Attributes::new(0o777, clock::since_1970()));
         }
         Ok(root)
     })
@@ -120,7 +120,7 @@ fn devices() -> Result<&'static Handle, Errno> {
 
 fn add_device(root: &Handle, name: &str, kind: Kind, permissions: u32) {
     // One that is there already was made by a program, which may have had its reasons.
-    let _ = root.create(name.as_bytes(), New::Node(kind), Attributes::new(permissions, time::since_1970()));
+    let _ = root.create(name.as_bytes(), New::Node(kind), Attributes::new(permissions, clock::since_1970()));
 }
 
 /// Makes `/dev` have a file for every block device, and none for zram devices that are gone.

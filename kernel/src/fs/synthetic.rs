@@ -15,6 +15,10 @@ use core::any::Any;
 use core::fmt;
 
 use linux_raw_sys::general as linux;
+use quire_machine::clock;
+use quire_machine::fallible::{self, TryText, TryVec};
+use quire_machine::sync::Rank;
+use quire_machine::task::{Mutex, check_killed};
 use quire_swap::header::PAGE_SIZE;
 
 use super::device::writes;
@@ -24,9 +28,6 @@ use super::open::OpenDirectory;
 use super::path::{Start, path_of};
 use super::position::Position;
 use crate::errno::Errno;
-use crate::fallible::{self, TryText, TryVec};
-use crate::sync::Rank;
-use crate::task::{Mutex, check_killed, time};
 
 /// A file of text.
 pub trait Text: Send + Sync {
@@ -360,7 +361,7 @@ impl Node for SyntheticNode {
             inode: inode(&self.path),
             kind: kind(&self.item),
             links,
-            attributes: Attributes { user, group, ..Attributes::new(permissions, time::since_1970()) },
+            attributes: Attributes { user, group, ..Attributes::new(permissions, clock::since_1970()) },
             size: if matches!(self.item, Item::Text(_)) { self.filesystem.length } else { 0 },
             blocks: 0,
         }

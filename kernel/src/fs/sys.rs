@@ -10,6 +10,7 @@ use quire_compressed::zram::{ATTRIBUTES, Zram, ZramError};
 use quire_compressed::{Access, zswap};
 use quire_drivers::block::SECTOR_BYTES;
 use quire_drivers::virtio_blk::Counters;
+use quire_machine::fallible::{self, TryVec};
 use quire_swap::header::PAGE_SIZE;
 
 use super::node::Device;
@@ -19,7 +20,6 @@ use super::synthetic::{
 use super::{add_block_devices, block};
 use crate::disk::Disk;
 use crate::errno::Errno;
-use crate::fallible::{self, TryVec};
 use crate::swap::{self, Quire};
 use crate::zram;
 

@@ -16,6 +16,11 @@ use core::fmt;
 use core::ops::Range;
 
 use linux_raw_sys::general as linux;
+use quire_machine::clock;
+use quire_machine::fallible::{self, NoMemory};
+use quire_machine::physical;
+use quire_machine::sync::Rank;
+use quire_machine::task::{Mutex, MutexGuard};
 use quire_swap::header::{PAGE_SIZE, Page};
 
 use super::mount::new_filesystem_number;
@@ -25,14 +30,10 @@ use super::tmpfs_options::{Wanted, no_options};
 use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
 use super::{access, device, limit, open, pipe};
 use crate::errno::Errno;
-use crate::fallible::{self, NoMemory};
 use crate::mm::object::{self, Account, Object, ObjectError, Source, Writer};
-use crate::mm::physical;
 use crate::mm::quota::Quota;
 use crate::process::this;
 use crate::swap;
-use crate::sync::Rank;
-use crate::task::{Mutex, MutexGuard, time};
 
 /// How many pages files could still have: what is free, can be dropped, or can go to swap, but for what programs need when
 /// memory is short. A file that grows gets `ENOSPC` before anybody has to be killed for it.
@@ -147,7 +148,7 @@ impl Tmpfs {
 
     fn with(magic: u32, wanted: &Wanted) -> Result<Arc<Self>, Errno> {
         let (mode, user, group) = (wanted.mode.unwrap_or(0o1777), wanted.user.unwrap_or(0), wanted.group.unwrap_or(0));
-        let mut tree = Tree::new(Attributes { user, group, ..Attributes::new(mode, time::since_1970()) })?;
+        let mut tree = Tree::new(Attributes { user, group, ..Attributes::new(mode, clock::since_1970()) })?;
         tree.set_limit(wanted.inodes.unwrap_or_else(default_limit));
         let blocks = Quota::new(wanted.blocks.unwrap_or_else(default_limit));
         Ok(fallible::shared(Self {
@@ -292,7 +293,7 @@ impl TmpNode {
 
     /// The contents have changed.
     fn touch(&self, tree: &mut Tree<Contents>) {
-        let now = time::since_1970();
+        let now = clock::since_1970();
         let attributes = &mut tree.node_mut(self.number).attributes;
         (attributes.modified, attributes.changed) = (now, now);
     }
@@ -491,7 +492,7 @@ impl Node for TmpNode {
         fallible::ask(NODE_BYTES).map_err(|_| Errno::ENOSPC)?;
         let mut tree = self.filesystem.tree.lock();
         tree.link(self.number, name, node.number)?;
-        tree.node_mut(node.number).attributes.changed = time::since_1970();
+        tree.node_mut(node.number).attributes.changed = clock::since_1970();
         self.touch(&mut tree);
         Ok(())
     }

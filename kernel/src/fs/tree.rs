@@ -13,9 +13,10 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use quire_machine::fallible::{self, TryMap, TryVec};
+
 use super::node::{Attributes, Kind, NAME_MAX};
 use crate::errno::Errno;
-use crate::fallible::{self, TryMap, TryVec};
 use crate::mm::charge::Charge;
 
 /// A node's number; the root's is [`ROOT`].

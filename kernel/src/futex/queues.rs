@@ -14,7 +14,7 @@
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 
-use crate::fallible::{self, NoMemory, TryVec};
+use quire_machine::fallible::{self, NoMemory, TryVec};
 
 /// A power of two.
 const BUCKETS: usize = 64;

@@ -5,11 +5,11 @@
 //! can be read.
 
 use linux_raw_sys::general as linux;
+use quire_machine::user::{self, Fault, UserPtr};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::wait::{Word, wake};
 use crate::process::Process;
-use crate::user::{self, Fault, UserPtr};
 
 /// Linux's `struct robust_list_head`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]

@@ -3,15 +3,16 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
+use quire_machine::sync::{Rank, SpinLock};
+use quire_machine::task::{self, Thread, WaitQueue, Waited, scheduler};
+use quire_machine::user::{Fault, UserPtr};
+
 use super::key::{Key, Numbered};
 use super::queues::{self, Machine, Queues, Refusal, Waiter};
 use crate::errno::Errno;
 use crate::mm::object::Object;
 use crate::mm::sharing::Reach;
 use crate::process::this;
-use crate::sync::{Rank, SpinLock};
-use crate::task::{self, Thread, WaitQueue, Waited, scheduler};
-use crate::user::{Fault, UserPtr};
 
 static QUEUES: SpinLock<Queues<Key<Shared>, Arc<Thread>>> = SpinLock::new(Rank::Futexes, Queues::new());
 

@@ -16,23 +16,26 @@ use core::ops::{Bound, Deref, DerefMut, Range};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use arrayvec::ArrayVec;
+use quire_machine::address_map::USER_END;
+use quire_machine::arch::page_table;
+use quire_machine::fallible::{self, NoMemory, TryMap};
+use quire_machine::frame::FrameNumber;
+use quire_machine::sync::{Rank, SpinLock};
+use quire_machine::task::{Killed, Mutex, MutexGuard};
+use quire_machine::{heap, kernel_map};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Entry, FolioFlag, PageTableWord, Readahead, SlotRange};
 
 use super::admission::Limit;
 use super::folio::Folio;
-use super::frame::FrameNumber;
 use super::object::Object;
 use super::overcommit::{self, Commitment, Overcommit};
 use super::page_tables::{self, PageTables};
 use super::region::{Promise, Protection, READAHEADS, Region, Regions, TooMany, Totals};
 use super::rmap::{Attachment, Lineage, Owner};
-use super::{AllocationError, heap, kernel_map, lru, reclaim};
-use crate::arch::{USER_END, page_table};
-use crate::fallible::{self, NoMemory, TryMap};
+use super::tasks::Fatal;
+use super::{AllocationError, lru, reclaim};
 use crate::swap;
-use crate::sync::{Rank, SpinLock};
-use crate::task::{Killed, Mutex, MutexGuard};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Nothing is mapped below, so that null pointers with small offsets fault (Linux: `vm.mmap_min_addr`).
@@ -59,6 +62,8 @@ pub struct AddressSpace {
     /// Its private memory was taken away: see [`AddressSpace::reap`].
     is_reaped: AtomicBool,
     is_given_up: AtomicBool,
+    /// Why the task that owns it, one without a process, cannot go on.
+    fatal: SpinLock<Option<Fatal>>,
 }
 
 /// What is mapped.
@@ -332,6 +337,7 @@ impl AddressSpace {
             locked_pages: AtomicUsize::new(0),
             is_reaped: AtomicBool::new(false),
             is_given_up: AtomicBool::new(false),
+            fatal: SpinLock::new(Rank::WaitQueue, None),
         })
     }
 
@@ -348,6 +354,16 @@ impl AddressSpace {
     /// A number that no other space has.
     pub const fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Why the task that owns it cannot go on, if it cannot.
+    pub fn fatal(&self) -> Option<Fatal> {
+        *self.fatal.lock()
+    }
+
+    /// Notes why its task cannot go on; the first reason stays.
+    pub(super) fn set_fatal(&self, fatal: Fatal) {
+        self.fatal.lock().get_or_insert(fatal);
     }
 
     /// The root of its page tables.

@@ -4,21 +4,24 @@ use alloc::sync::Arc;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
+use quire_machine::address_map::USER_END;
+use quire_machine::arch::page_table;
+use quire_machine::task::{HeedKill, Killed};
+use quire_machine::upcall::Access;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Entry, FolioFlag, PageTableWord};
 
 use super::address_space::{AddressSpace, LockNew, MapError, check};
 use super::admission::Limit;
-use super::fault::{self, Access};
+use super::fault;
 use super::folio::{Batch, Folio};
 use super::lru::{self, List};
 use super::page_out;
 use super::page_tables::{self, folio_frame, is_mapped};
 use super::region::{Region, Totals};
 use super::rmap::Attachment;
-use crate::arch::{USER_END, page_table};
+use super::tasks::Fatal;
 use crate::swap::{self, Plug};
-use crate::task::{Fatal, HeedKill, Killed};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 

@@ -32,7 +32,7 @@ impl Charge {
     /// [`super::AllocationError`] when the heap has no room for it, or none of the group's pages can leave.
     pub fn new(bytes: usize) -> Result<Self, super::AllocationError> {
         #[cfg(target_os = "none")]
-        if !super::heap::may_keep(bytes) {
+        if !quire_machine::heap::may_keep(bytes) {
             return Err(super::AllocationError);
         }
         let _ = bytes;

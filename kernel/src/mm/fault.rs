@@ -22,6 +22,9 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use quire_machine::log;
+use quire_machine::task::{self, Killed, check_killed};
+use quire_machine::upcall::Access;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood, PageTableWord};
 use x86_64::VirtAddr;
@@ -38,10 +41,9 @@ use super::page_tables::{self, is_mapped, is_writable, without_marks, word_for};
 use super::reclaim;
 use super::region::{Protection, Region, Totals};
 use super::rmap::Attachment;
-use crate::log;
+use super::tasks::{self, Fatal};
 use crate::process;
 use crate::swap;
-use crate::task::{self, Fatal, Killed, check_killed, scheduler};
 
 /// How faults were served, by all tasks since boot.
 #[derive(Debug, Default)]
@@ -90,17 +92,6 @@ pub fn major_faults() -> u64 {
     COUNTERS.read.load(Ordering::Relaxed) + COUNTERS.zero_slots.load(Ordering::Relaxed)
 }
 
-/// What was done with an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access {
-    /// It was written.
-    pub write: bool,
-    /// It was run.
-    pub execute: bool,
-    /// By the program itself, not by the kernel on its behalf.
-    pub user: bool,
-}
-
 /// How much work a fault was (Linux: `ru_minflt`, `ru_majflt`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -144,7 +135,7 @@ struct Seen<'a> {
 /// the reason and the log names it.
 pub fn handle(address: u64, access: Access) -> Result<Service, Fatal> {
     COUNTERS.all.fetch_add(1, Ordering::Relaxed);
-    let served = match scheduler::space() {
+    let served = match tasks::space() {
         Some(space) => serve(&space, address, access),
         None => Err(Fatal::NotMapped(address)),
     };
@@ -158,7 +149,9 @@ pub fn handle(address: u64, access: Access) -> Result<Service, Fatal> {
             COUNTERS.fatal.fetch_add(1, Ordering::Relaxed);
             if process::current().is_none() {
                 let thread = task::current();
-                thread.set_fatal(fatal);
+                if let Some(space) = tasks::space() {
+                    space.set_fatal(fatal);
+                }
                 log_death(&thread, address, fatal);
             }
             Err(fatal)
@@ -175,7 +168,7 @@ fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
             swap::Name(entry.area())
         ),
         Fatal::OutOfMemory => {
-            let resident = scheduler::space().map_or(0, |space| space.resident());
+            let resident = tasks::space().map_or(0, |space| space.resident());
             log!(
                 "fault",
                 "{thread} killed: out of memory: no frame for the page at {address:#x}, and nothing left to reclaim; it \

@@ -17,17 +17,17 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
+use quire_machine::address_map::DIRECT_MAP;
+use quire_machine::frame::{Frame, FrameNumber, Kind};
+use quire_machine::physical;
+use quire_machine::task::WaitQueue;
+use quire_machine::watermark::Purpose;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{FolioFlag, FolioState};
 
-use super::frame::{Frame, FrameNumber, Kind};
 use super::group;
 use super::lru;
-use super::physical;
-use super::watermark::Purpose;
-use crate::arch::DIRECT_MAP;
 use crate::swap;
-use crate::task::WaitQueue;
 
 /// A counted reference to a folio.
 ///

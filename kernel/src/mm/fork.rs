@@ -11,21 +11,22 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
+use quire_machine::arch::page_table::{self, Table};
+use quire_machine::fallible::{self, NoMemory, TryVec};
+use quire_machine::frame::Kind;
+use quire_machine::physical;
+use quire_machine::task::Killed;
 use quire_swap::Entry;
 use quire_swap::header::PAGE_SIZE;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
+use super::AllocationError;
 use super::address_space::{AddressSpace, Layout};
-use super::frame::Kind;
 use super::overcommit::Commitment;
 use super::page_tables;
 use super::region::Region;
 use super::rmap::Attachment;
-use super::{AllocationError, physical};
-use crate::arch::page_table::{self, Table};
-use crate::fallible::{self, NoMemory, TryVec};
 use crate::swap;
-use crate::task::Killed;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 

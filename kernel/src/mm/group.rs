@@ -22,19 +22,20 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use quire_machine::fallible;
+use quire_machine::frame::{Frame, FrameNumber, Kind};
+use quire_machine::physical;
+use quire_machine::sync::{Rank, Snapshot, SpinLock};
+use quire_machine::task::{self, check_signals, is_killed, scheduler};
+use quire_machine::watermark::Purpose;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{AllocateError, PAYER_MAX};
 use spin::Once;
 
-use super::frame::{Frame, FrameNumber, Kind};
 use super::oom::{self, Verdict};
-use super::watermark::Purpose;
-use super::{AllocationError, physical, reclaim};
-use crate::fallible;
+use super::{AllocationError, reclaim};
 use crate::process;
 use crate::swap;
-use crate::sync::{Rank, Snapshot, SpinLock};
-use crate::task::{self, check_signals, is_killed, scheduler};
 
 /// The most groups at once, the root included: a slot's word has room for no greater number.
 pub const MOST: usize = PAYER_MAX as usize + 1;
@@ -155,7 +156,7 @@ impl Drop for Kept {
 
 /// Takes a frame for the kernel to keep, charged to the group of the thread that runs this; `None` also when that has reached
 /// its limit.
-pub(super) fn allocate(kind: Kind) -> Option<FrameNumber> {
+pub fn allocate(kind: Kind) -> Option<FrameNumber> {
     let group = current();
     try_charge(group).inspect_err(|full| note(*full, Event::Max)).ok()?;
     let Some(frame) = physical::allocate(0, kind, Purpose::Kernel) else {
@@ -167,7 +168,7 @@ pub(super) fn allocate(kind: Kind) -> Option<FrameNumber> {
 }
 
 /// Gives back a frame from [`allocate`].
-pub(super) fn free(frame: FrameNumber) {
+pub fn free(frame: FrameNumber) {
     uncharge(physical::frames()[frame.index()].group.swap(ROOT, Ordering::AcqRel));
     physical::free(frame, 0);
 }

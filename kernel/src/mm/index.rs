@@ -6,10 +6,10 @@
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-use super::frame::{FrameNumber, Kind};
-use super::physical;
-use super::watermark::Purpose;
-use crate::arch::page_table::{self, Table};
+use quire_machine::arch::page_table::{self, Table};
+use quire_machine::frame::{FrameNumber, Kind};
+use quire_machine::physical;
+use quire_machine::watermark::Purpose;
 
 /// The bits of an index that one level decides.
 const BITS: u32 = 9;

@@ -13,11 +13,12 @@
 use core::sync::atomic::Ordering;
 
 use super::folio::{Batch, Folio};
-use super::frame::{Frame, FrameList, FrameNumber};
 use super::group;
-use super::physical;
+
 pub use super::policy::Lengths;
-use crate::sync::{Rank, SpinLock};
+use quire_machine::frame::{Frame, FrameList, FrameNumber};
+use quire_machine::physical;
+use quire_machine::sync::{Rank, SpinLock};
 
 /// Which list a folio is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

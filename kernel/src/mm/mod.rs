@@ -1,10 +1,9 @@
-//! Memory: physical frames, the kernel's and the programs' address spaces, page faults, reclaim, and who may use how much.
+//! Memory: the programs' address spaces, page faults, reclaim, and who may use how much.
 //!
 //! # What is where
 //!
 //! | module | what |
 //! |---|---|
-//! | [`frame`], [`buddy`], [`watermark`], `physical` | frames, their metadata (32 bytes each), free lists, reserves |
 //! | `folio` | a counted reference to a frame that holds a page |
 //! | [`region`] | what an address space has mapped: pure, held to a model |
 //! | `page_tables` | the words of one space's tables, what they say and own, and their lock |
@@ -17,8 +16,6 @@
 //! | `group`, [`charge`], `oom` | limits of groups of processes, and who dies when nothing else helps |
 //! | `admission`, `overcommit` | whether a space may have more: the limits of its process, and what may be promised |
 //! | `statistics` | what was counted, under Linux's names |
-//! | `kernel_map`, `stack`, `dma` | the kernel's own memory by the frame |
-//! | `heap`, [`slab`], `arena`, `blocks` | the kernel heap: objects of one size, others, and what takes frames of its own |
 //!
 //! # A page's life
 //!
@@ -37,12 +34,8 @@
 //! # Several processors
 //!
 //! One is started for now. Where translations are forgotten is where the others would be told: `flush_user_everywhere` in
-//! `arch::page_table`, of which reclaim, `fork`, `mprotect` and unmapping call one a batch, and the flushes of a single page
+//! `quire_machine::arch::page_table`, of which reclaim, `fork`, `mprotect` and unmapping call one a batch, and the flushes of a single page
 //! in `fault`. Processes have one thread, so the latter concern the processor that faulted alone.
-
-use core::fmt;
-
-use crate::fallible::NoMemory;
 
 #[cfg(target_os = "none")]
 pub mod address_space;
@@ -50,31 +43,17 @@ pub mod address_space;
 pub mod admission;
 #[cfg(target_os = "none")]
 pub mod advice;
-#[cfg(target_os = "none")]
-mod arena;
-#[cfg(target_os = "none")]
-mod blocks;
-pub mod buddy;
 pub mod charge;
-#[cfg(target_os = "none")]
-pub mod dma;
-#[cfg(target_os = "none")]
-pub mod fail_nth;
 #[cfg(target_os = "none")]
 pub mod fault;
 #[cfg(target_os = "none")]
 pub mod folio;
 #[cfg(target_os = "none")]
 mod fork;
-pub mod frame;
 #[cfg(target_os = "none")]
 pub mod group;
 #[cfg(target_os = "none")]
-pub mod heap;
-#[cfg(target_os = "none")]
 mod index;
-#[cfg(target_os = "none")]
-pub mod kernel_map;
 #[cfg(target_os = "none")]
 pub mod lru;
 #[cfg(target_os = "none")]
@@ -87,10 +66,6 @@ pub mod overcommit;
 mod page_out;
 #[cfg(target_os = "none")]
 mod page_tables;
-#[cfg(target_os = "none")]
-pub mod physical;
-#[cfg(target_os = "none")]
-mod places;
 pub mod policy;
 pub mod quota;
 #[cfg(target_os = "none")]
@@ -102,33 +77,12 @@ pub mod remap;
 pub(crate) mod rmap;
 #[cfg(target_os = "none")]
 pub mod sharing;
-pub mod slab;
-#[cfg(target_os = "none")]
-pub mod stack;
 #[cfg(target_os = "none")]
 pub mod statistics;
+#[cfg(target_os = "none")]
+pub mod tasks;
 pub mod trace;
-pub mod watermark;
 
 #[cfg(target_os = "none")]
 pub use address_space::AddressSpace;
-pub use frame::FrameNumber;
-
-/// The first address past the user half: one page less than half of the address space, as on Linux (`TASK_SIZE_MAX`).
-pub const USER_END: u64 = 0x0000_7fff_ffff_f000;
-
-/// There is no memory for what was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AllocationError;
-
-impl From<NoMemory> for AllocationError {
-    fn from(NoMemory: NoMemory) -> Self {
-        Self
-    }
-}
-
-impl fmt::Display for AllocationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too little memory")
-    }
-}
+pub use quire_machine::AllocationError;

@@ -22,6 +22,11 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
+use quire_machine::arch::page_table::{self, leaf};
+use quire_machine::fallible::{self, NoMemory, TryVec};
+use quire_machine::frame::Kind;
+use quire_machine::sync::{Rank, SpinLock};
+use quire_machine::task::{self, Interrupted, Thread, check_signals};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
     Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood, PageTableWord, Readahead,
@@ -31,7 +36,6 @@ use x86_64::structures::paging::PageTableFlags as Flags;
 use super::AllocationError;
 use super::address_space;
 use super::folio::Folio;
-use super::frame::Kind;
 use super::index::Index;
 use super::lru::{self, List};
 use super::overcommit::Commitment;
@@ -39,12 +43,8 @@ use super::page_tables;
 use super::quota::Quota;
 use super::reclaim;
 use super::rmap::Mappers;
-use crate::arch::page_table::{self, leaf};
 use crate::errno::Errno;
-use crate::fallible::{self, NoMemory, TryVec};
 use crate::swap;
-use crate::sync::{Rank, SpinLock};
-use crate::task::{self, Interrupted, Thread, check_signals};
 
 /// Where the contents of an object's pages come from before they are written.
 pub trait Source: Send + Sync {

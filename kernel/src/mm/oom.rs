@@ -22,18 +22,20 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use arrayvec::ArrayVec;
+use quire_machine::clock;
+use quire_machine::log;
+use quire_machine::physical;
+use quire_machine::sync::Rank;
+use quire_machine::task::{self, Mutex, is_killed};
 
 use super::address_space::AddressSpace;
 use super::group;
-use super::physical;
 use super::policy;
 use super::reclaim;
-use crate::log;
+use super::tasks;
 use crate::process::signal::{Info, Signal};
 use crate::process::{self, Process};
 use crate::swap;
-use crate::sync::Rank;
-use crate::task::{self, Mutex, is_killed, scheduler, time};
 
 /// Processes killed since boot (Linux: `oom_kill`).
 pub static KILLS: AtomicU64 = AtomicU64::new(0);
@@ -141,7 +143,7 @@ pub(super) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
 pub(super) fn give_up_own(is_over: impl Fn() -> bool) -> bool {
     let _turn = TURN.lock();
     let gives_up = !is_over();
-    if let Some(space) = scheduler::space().filter(|_| gives_up) {
+    if let Some(space) = tasks::space().filter(|_| gives_up) {
         space.reap();
     }
     gives_up
@@ -172,7 +174,7 @@ fn makes_room(dying: &Weak<AddressSpace>, is_over: &impl Fn() -> bool) -> bool {
     loop {
         // Without a reference meanwhile: with the last one the space goes.
         let Some(weight) = dying.upgrade().map(|space| space.weight()) else { return true };
-        let deadline = time::since_boot() + PATIENCE;
+        let deadline = clock::since_boot() + PATIENCE;
         if reclaim::wait_for_freed_until(deadline, || dying.strong_count() == 0 || is_over() || is_killed()) {
             return true;
         }

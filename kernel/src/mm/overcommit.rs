@@ -6,9 +6,10 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use quire_machine::physical;
 use quire_swap::header::PAGE_SIZE;
 
-use super::{AllocationError, physical};
+use super::AllocationError;
 use crate::process;
 use crate::swap;
 

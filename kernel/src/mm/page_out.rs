@@ -24,18 +24,18 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
+use quire_machine::arch::page_table;
+use quire_machine::frame::FrameNumber;
 use quire_swap::{Folio as _, FolioFlag, Locked, SlotReference, Written};
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::folio::{self, BATCH, Batch, Folio, Owned};
-use super::frame::FrameNumber;
 use super::group;
 use super::lru::{self, List};
 use super::object::Object;
 use super::page_tables::{self, PageTables};
 use super::reclaim::{self, COUNTERS};
 use super::rmap::{Mappers, Owner, Owners};
-use crate::arch::page_table;
 use crate::swap::{self, Plug, Quire};
 
 /// A private page that may go.

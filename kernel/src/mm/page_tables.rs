@@ -26,6 +26,14 @@
 use core::ops::{Deref, Range};
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use quire_machine::address_map::{DIRECT_MAP, USER_END};
+use quire_machine::arch::page_table::{self, Table, flags_of, frame_of, leaf};
+use quire_machine::frame::{FrameList, FrameNumber, Kind};
+use quire_machine::kernel_map;
+use quire_machine::physical;
+use quire_machine::sync::{Rank, SpinGuard, SpinLock};
+use quire_machine::task::{HeedKill, Killed, check_killed};
+use quire_machine::watermark::Purpose;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Entry, SlotRange};
 use spin::Once;
@@ -33,17 +41,9 @@ use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
 use super::folio::Folio;
-use super::frame::{FrameList, FrameNumber, Kind};
 use super::group;
-use super::kernel_map;
-use super::physical;
 use super::reclaim;
 use super::region::Protection;
-use super::watermark::Purpose;
-use crate::arch::page_table::{self, Table, flags_of, frame_of, leaf};
-use crate::arch::{DIRECT_MAP, USER_END};
-use crate::sync::{Rank, SpinGuard, SpinLock};
-use crate::task::{HeedKill, Killed, check_killed};
 
 /// The flags of the tables above the leaves.
 const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::USER_ACCESSIBLE);

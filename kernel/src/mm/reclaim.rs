@@ -23,6 +23,11 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering
 use core::time::Duration;
 
 use arrayvec::ArrayVec;
+use quire_machine::clock;
+use quire_machine::physical;
+use quire_machine::sync::{Rank, SpinLock};
+use quire_machine::task::{self, WaitQueue, is_killed, time};
+use quire_machine::watermark::Purpose;
 use quire_swap::{Folio as _, IoError, Locked, SHADOW_BITS};
 
 use super::AllocationError;
@@ -32,13 +37,9 @@ use super::lru::{self, List};
 use super::oom::{self, Verdict};
 use super::page_out;
 use super::page_tables;
-use super::physical;
 use super::policy::{self, Turns};
-use super::watermark::Purpose;
 use crate::process;
 use crate::swap::{self, Plug};
-use crate::sync::{Rank, SpinLock};
-use crate::task::{self, WaitQueue, is_killed, time};
 use crate::zswap;
 
 /// How long a task waits for writes to end before it looks again.
@@ -150,7 +151,7 @@ pub fn wake_kswapd() {
 }
 
 fn kswapd() {
-    task::current().set_reclaims();
+    task::current().running().set_reclaims();
     loop {
         KSWAPD.wait_until(|| KSWAPD_WANTED.swap(false, Ordering::AcqRel));
         COUNTERS.wakeups.fetch_add(1, Ordering::Relaxed);
@@ -312,7 +313,7 @@ impl Effort {
         let freed = || FREED_FRAMES.load(Ordering::Acquire) != freed_before;
         if !freed() && (writes_under_way() > 0 || looked_at == 0) {
             self.plug.submit();
-            FREED.wait_until_or(time::since_boot() + PATIENCE, || freed() || is_killed());
+            FREED.wait_until_or(clock::since_boot() + PATIENCE, || freed() || is_killed());
         }
         let refused = FAILED_WRITES.load(Ordering::Acquire) - refused_before;
         if freed() || refused == 0 && (leaving > 0 || writes_under_way() > 0) {
@@ -334,11 +335,11 @@ impl Effort {
         self.balance(list, &lengths, most);
         let mut batch = self.isolate(list, most);
         let looked_at = batch.len();
-        task::scheduler::with_current(|thread| thread.set_reclaiming(true));
+        task::scheduler::with_current(|thread| thread.running().set_reclaiming(true));
         let leaving = page_out::page_out(&mut batch, list, &mut self.plug);
-        task::scheduler::with_current(|thread| thread.set_reclaiming(false));
+        task::scheduler::with_current(|thread| thread.running().set_reclaiming(false));
 
-        let who = usize::from(!task::scheduler::with_current(task::Thread::reclaims).unwrap_or(false));
+        let who = usize::from(!task::scheduler::with_current(|thread| thread.running().reclaims()).unwrap_or(false));
         COUNTERS.scanned.fetch_add(looked_at as u64, Ordering::Relaxed);
         COUNTERS.scanned_by[who].fetch_add(looked_at as u64, Ordering::Relaxed);
         COUNTERS.stolen[who].fetch_add(leaving as u64, Ordering::Relaxed);

@@ -6,12 +6,12 @@
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
+use quire_machine::arch::page_table;
+use quire_machine::heap;
 use quire_swap::header::PAGE_SIZE;
 
 use super::address_space::{AddressSpace, LOWEST, Layout, MapError, Place, check};
-use super::heap;
 use super::region::{Region, Totals};
-use crate::arch::page_table;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 

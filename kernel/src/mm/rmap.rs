@@ -27,14 +27,14 @@ use core::ops::Bound;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
+use quire_machine::fallible::{self, NoMemory, TryMap, TryVec};
+use quire_machine::frame::FrameNumber;
+use quire_machine::sync::{Rank, SpinLock};
 use quire_swap::header::PAGE_SIZE;
 
 use super::folio::{BATCH, OWNER_NUMBERS, Owned};
-use super::frame::FrameNumber;
 use super::object::Object;
 use super::page_tables::{PageTables, folio_frame};
-use crate::fallible::{self, NoMemory, TryMap, TryVec};
-use crate::sync::{Rank, SpinLock};
 
 /// Whose page a folio is.
 #[derive(Clone)]

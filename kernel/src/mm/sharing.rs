@@ -2,12 +2,13 @@
 
 use alloc::sync::Arc;
 
+use quire_machine::upcall::Access;
 use quire_swap::header::PAGE_SIZE;
 
 use super::address_space::AddressSpace;
-use super::fault::{self, Access};
+use super::fault;
 use super::object::Object;
-use crate::task::Fatal;
+use super::tasks::Fatal;
 
 /// Where a byte belongs.
 pub enum Reach {

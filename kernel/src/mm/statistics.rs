@@ -2,8 +2,10 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::frame::Kind;
-use super::{fault, heap, lru, object, oom, physical, reclaim};
+use quire_machine::frame::Kind;
+use quire_machine::{heap, physical};
+
+use super::{fault, lru, object, oom, reclaim};
 use crate::swap;
 
 /// `/proc/vmstat`: names and numbers, in Linux's order.

@@ -6,10 +6,11 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
+use quire_machine::clock;
+
 use super::control_block::Process;
 use super::signal::{Info, Signal};
 use super::table;
-use crate::task::time;
 
 const NEVER: u64 = u64::MAX;
 
@@ -50,7 +51,7 @@ fn note(alarm: Alarm) {
 
 /// Sends the alarms that are due. Called by the timer interrupt.
 pub(super) fn tick() {
-    let now = time::since_boot();
+    let now = clock::since_boot();
     if EARLIEST.load(Ordering::Acquire) > now.as_nanos() as u64 {
         return;
     }

@@ -1,11 +1,20 @@
 //! What the kernel knows of a process.
 
 use alloc::sync::{Arc, Weak};
+use core::any::Any;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use intrusive_collections::RBTreeAtomicLink;
+use quire_machine::arch::fpu::UserState;
+use quire_machine::arch::registers::TrapFrame;
+use quire_machine::clock;
+use quire_machine::fallible::{self, NoMemory};
+use quire_machine::stack::KernelStack;
+use quire_machine::sync::{Rank, Snapshot, SpinLock};
+use quire_machine::task::{self, Owner, Thread, UserHalf, WaitQueue, Work, scheduler};
+use quire_machine::user::UserPtr;
 use spin::Once;
 
 use super::Name;
@@ -17,19 +26,16 @@ use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standin
 use super::table;
 use super::usage::Usage;
 use crate::errno::Errno;
-use crate::fallible::{self, NoMemory};
 use crate::fs::namespace::Location;
 use crate::fs::node::Handle;
 use crate::fs::open::Descriptors;
 use crate::futex::{self, robust};
+use crate::mm;
 use crate::mm::AddressSpace;
 use crate::mm::admission::Limit as Of;
 use crate::mm::charge::Charge;
 use crate::mm::group::{self, Group};
 use crate::mm::object::Executed;
-use crate::sync::{Rank, Snapshot, SpinLock};
-use crate::task::{self, Thread, WaitQueue, scheduler, time};
-use crate::user::UserPtr;
 
 /// The first process's number; it adopts orphans, and no signal does to it what it has no handler for.
 pub const INIT: u32 = 1;
@@ -172,7 +178,7 @@ impl Process {
             group: AtomicU32::new(parent.map_or(pid, Self::group)),
             session: AtomicU32::new(parent.map_or(pid, Self::session)),
             thread: Once::new(),
-            started: time::since_boot(),
+            started: clock::since_boot(),
             name: parent.map_or_else(Name::default, Self::name).to_words().map(AtomicU64::new),
             program: Snapshot::new(parent.and_then(Self::program)),
             arguments: Snapshot::new(arguments),
@@ -312,7 +318,7 @@ impl Process {
     /// Replaces its memory, which its own thread does; returns what was there.
     pub(super) fn replace_space(&self, space: Option<Arc<AddressSpace>>) -> Option<Arc<AddressSpace>> {
         let old = self.space.replace(space.clone());
-        scheduler::set_space(space);
+        mm::tasks::set_space(space);
         old
     }
 
@@ -466,20 +472,24 @@ impl Process {
         self.has_rseq.store(area.is_some(), Ordering::Relaxed);
     }
 
-    /// Its thread loses the processor; noted for [`super::before_user`] if it has restartable sequences.
-    pub fn note_switch(&self) {
-        if self.has_rseq.load(Ordering::Relaxed) {
-            self.standing.fetch_or(Standing::SWITCHED, Ordering::Relaxed);
-        }
-    }
-
-    /// Forgets what [`Self::note_switch`] noted.
+    /// Forgets what `note_switch` noted.
     pub(super) fn forget_switch(&self) {
         self.standing.fetch_and(!Standing::SWITCHED, Ordering::Relaxed);
     }
 
-    pub(super) fn set_thread(&self, thread: &Arc<Thread>) {
-        self.thread.call_once(|| Arc::downgrade(thread));
+    /// Makes its thread, which enters its program with these registers once it is begun.
+    pub(super) fn make_thread(
+        self: &Arc<Self>,
+        stack: KernelStack,
+        frame: &TrapFrame,
+        user: UserState,
+    ) -> Result<Arc<Thread>, NoMemory> {
+        let owner: Arc<dyn Owner> = Arc::clone(self) as _;
+        let space = self.space().map(|space| space as Arc<dyn UserHalf>);
+        let thread =
+            task::for_program(stack, frame, Work { owner: Some(owner), space, user: Some(user) }, super::ring3::enter)?;
+        self.thread.call_once(|| Arc::downgrade(&thread));
+        Ok(thread)
     }
 
     /// Its thread, until that has ended.
@@ -521,9 +531,35 @@ impl fmt::Display for Process {
     }
 }
 
+impl Owner for Process {
+    fn title(&self) -> Option<&dyn fmt::Display> {
+        Some(self)
+    }
+
+    fn memory_group(&self) -> u8 {
+        Self::memory_group(self)
+    }
+
+    fn is_killed(&self) -> bool {
+        self.standing().is_killed()
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.standing().is_interrupted()
+    }
+
+    /// Noted for [`super::before_user`] if it has restartable sequences.
+    fn note_switch(&self) {
+        if self.has_rseq.load(Ordering::Relaxed) {
+            self.standing.fetch_or(Standing::SWITCHED, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The process that runs this; `None` in a kernel thread.
 pub fn current() -> Option<Arc<Process>> {
-    task::scheduler::try_current()?.process().cloned()
+    let owner: Arc<dyn Any + Send + Sync> = scheduler::with_current(|thread| thread.owner().cloned())??;
+    owner.downcast().ok()
 }
 
 /// The process whose system call this is.

@@ -7,6 +7,9 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
+use quire_machine::log;
+use quire_machine::task::{WaitQueue, scheduler};
+use quire_machine::user::UserPtr;
 use spin::Once;
 
 use super::alarm::{self, Alarm};
@@ -16,10 +19,7 @@ use super::table::{self, Children};
 use crate::errno::Errno;
 use crate::fs::terminal;
 use crate::futex::{self, robust};
-use crate::log;
 use crate::mm::AddressSpace;
-use crate::task::{WaitQueue, scheduler};
-use crate::user::UserPtr;
 
 static INIT_END: Once<ChildChange> = Once::new();
 static INIT_ENDED: WaitQueue = WaitQueue::new();

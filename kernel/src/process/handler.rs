@@ -1,12 +1,15 @@
 //! Calls of signal handlers: the program's registers go to its stack and come back from there by `rt_sigreturn`.
 
+use quire_machine::address_map::USER_END;
+use quire_machine::arch::cpu;
+use quire_machine::arch::fpu::{self, IMAGE_BYTES, Image, LEGACY_BYTES};
+use quire_machine::arch::registers;
+use quire_machine::arch::registers::TrapFrame;
+use quire_machine::user::{Fault, UserPtr};
+
 use super::control_block::{Process, this};
 use super::signal::frame::{CONTEXT_BYTES, Frame, ImageNote, Place, Registers, Returned, Segments};
 use super::signal::{Action, Info, Signal};
-use crate::arch::fpu::{self, IMAGE_BYTES, Image, LEGACY_BYTES};
-use crate::arch::trap::{self, TrapFrame};
-use crate::arch::{USER_END, cpu};
-use crate::user::{Fault, UserPtr};
 
 /// Has the program go on in the handler of `signal`.
 ///
@@ -57,7 +60,7 @@ pub(super) fn call(
 /// The stack pointer of the current process's program.
 pub fn stack_pointer() -> u64 {
     // SAFETY: the frame is the current process's, in whose call this is; nobody else uses it meanwhile.
-    unsafe { (*trap::program_frame(cpu::this().kernel_stack())).rsp }
+    unsafe { (*registers::program_frame(cpu::this().kernel_stack())).rsp }
 }
 
 /// Takes back the registers and the mask that the frame of a handler holds (`rt_sigreturn`); returns what `rax` was. The
@@ -67,7 +70,7 @@ pub fn stack_pointer() -> u64 {
 /// [`Fault`] when the stack does not hold a frame.
 pub fn return_from_handler() -> Result<u64, Fault> {
     let process = this();
-    let frame = trap::program_frame(cpu::this().kernel_stack());
+    let frame = registers::program_frame(cpu::this().kernel_stack());
     // SAFETY: the frame is the current process's, whose call this is; nobody else uses it meanwhile.
     let frame = unsafe { &mut *frame };
     let context: [u8; CONTEXT_BYTES] = UserPtr::new(frame.rsp).read()?;

@@ -1,7 +1,11 @@
 //! The first process: the program that the command line asks for, started when the kernel is ready.
 
-use alloc::sync::Arc;
-
+use quire_machine::arch::fpu::UserState;
+use quire_machine::arch::registers::TrapFrame;
+use quire_machine::fallible;
+use quire_machine::log;
+use quire_machine::stack::KernelStack;
+use quire_machine::task;
 use spin::Once;
 
 use super::control_block::{INIT, Process};
@@ -9,17 +13,11 @@ use super::limits::{Limit, Resource};
 use super::program::Words;
 use super::program::execute::{self, Request};
 use super::table;
-use crate::arch::fpu::UserState;
-use crate::arch::trap::TrapFrame;
 use crate::command_line::{CommandLine, InitWords};
 use crate::errno::Errno;
-use crate::fallible;
 use crate::fs;
-use crate::log;
 use crate::mm::charge::Charge;
-use crate::mm::stack::KernelStack;
 use crate::mm::{AddressSpace, AllocationError};
-use crate::task;
 
 /// Where the first program is looked for when the command line names none (Linux: `init/main.c`).
 const USUAL_PLACES: [&str; 5] = ["/init", "/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
@@ -46,8 +44,7 @@ pub fn start_init(command_line: CommandLine<'static>) -> Result<(), AllocationEr
     if let Err(error) = fs::console(&process.files) {
         log!("init", "there is no console: {error}");
     }
-    let thread = task::for_process(Arc::clone(&process), stack, &TrapFrame::starting(0, 0), UserState::starting()?)?;
-    process.set_thread(&thread);
+    let thread = process.make_thread(stack, &TrapFrame::starting(0, 0), UserState::starting()?)?;
     table::insert(process);
     task::begin(&thread);
     Ok(())

@@ -3,7 +3,7 @@
 //! # What belongs to what
 //!
 //! A `Process` is what Linux calls a thread group with one thread; there are no others. It runs on one
-//! `crate::task::Thread`, which owns a reference to it; the table owns another until the process is reaped. It
+//! `quire_machine::task::Thread`, which owns a reference to it; the table owns another until the process is reaped. It
 //! knows its thread only weakly, so kernel stack and registers go when the thread ends, while the process stays as a
 //! zombie until its parent has asked for its end.
 //!

@@ -4,6 +4,12 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use linux_raw_sys::general as linux;
+use quire_machine::address_map::USER_END;
+use quire_machine::arch::registers::{SYSTEM_CALL, TrapFrame};
+use quire_machine::arch::{cpu, trap};
+use quire_machine::log;
+use quire_machine::task::{preempt, scheduler};
+use quire_machine::user::{Fault, UserPtr};
 use x86_64::instructions::interrupts;
 
 use super::control_block::{Process, this};
@@ -12,14 +18,10 @@ use super::rseq;
 use super::signal::frame::FaultRegisters;
 use super::signal::{ChildChange, Delivery, Info, Signal, Signals};
 use super::table;
-use crate::arch::trap::{SYSTEM_CALL, TrapFrame};
-use crate::arch::{USER_END, cpu};
 use crate::errno::Errno;
 use crate::fs::terminal;
-use crate::log;
 use crate::mm::fault::Service;
-use crate::task::{Fatal, preempt, scheduler};
-use crate::user::{Fault, UserPtr};
+use crate::mm::tasks::Fatal;
 
 /// The last thing before a program goes on with the registers of `frame`. Leaves interrupts off, and returns only if there is
 /// nothing to do for the program.
@@ -29,8 +31,7 @@ pub fn before_user(frame: &mut TrapFrame) {
         interrupts::disable();
         preempt();
         let needs_attention = |process: &Process| process.standing().needs_attention();
-        let is_wanted =
-            scheduler::with_current(|thread| thread.process().is_some_and(|process| needs_attention(process)));
+        let is_wanted = scheduler::with_current(|thread| thread.owner_as().is_some_and(needs_attention));
         if is_wanted != Some(true) && !is_to_restart(frame) {
             return;
         }
@@ -153,6 +154,13 @@ fn restart(frame: &mut TrapFrame, restarts: Option<bool>) {
     frame.vector = 0;
 }
 
+/// Enters the program of the running thread, a process's, for the first time; does not return.
+pub(super) fn enter() {
+    super::begin();
+    // SAFETY: the thread is a process's, whose registers were written when it was made; what ends here owns nothing.
+    unsafe { trap::enter_program() }
+}
+
 /// A program's page fault at `address` that cannot be served.
 pub fn fault(frame: &TrapFrame, address: u64, fatal: Fatal) {
     let fault = |code| Info::Fault { code, address };
@@ -207,7 +215,7 @@ fn force(frame: &TrapFrame, signal: Signal, info: Info, address: u64) {
 /// Counts a page fault that was served, in a program or on its behalf.
 pub fn count_fault(service: Service) {
     scheduler::with_current(|thread| {
-        if let Some(process) = thread.process() {
+        if let Some(process) = thread.owner_as::<Process>() {
             let faults = match service {
                 Service::Minor => &process.usage.minor_faults,
                 Service::Major => &process.usage.major_faults,
@@ -225,7 +233,7 @@ pub fn tick(in_program: bool) {
     super::alarm::tick();
     terminal::input::tick();
     scheduler::with_current(|thread| {
-        if let Some(process) = thread.process() {
+        if let Some(process) = thread.owner_as::<Process>() {
             let ticks = if in_program { &process.usage.user_ticks } else { &process.usage.system_ticks };
             ticks.fetch_add(1, Ordering::Relaxed);
             TICKS[usize::from(!in_program)].fetch_add(1, Ordering::Relaxed);

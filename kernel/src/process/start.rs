@@ -4,21 +4,23 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general as linux;
+use quire_machine::address_map::USER_END;
+use quire_machine::arch::cpu;
+use quire_machine::arch::fpu::{IMAGE_BYTES, UserState};
+use quire_machine::arch::registers;
+use quire_machine::fallible;
+use quire_machine::log;
+use quire_machine::stack::KernelStack;
+use quire_machine::task::{self, Thread};
+use quire_machine::user::UserPtr;
 
 use super::control_block::{INIT, Process, this};
 use super::credentials::SUPERUSER;
 use super::limits::Resource;
 use super::signal::ChildChange;
 use super::{exit, init, table};
-use crate::arch::fpu::{IMAGE_BYTES, UserState};
-use crate::arch::{USER_END, cpu, trap};
 use crate::errno::Errno;
-use crate::fallible;
-use crate::log;
 use crate::mm::charge::Charge;
-use crate::mm::stack::KernelStack;
-use crate::task::{self, Thread};
-use crate::user::UserPtr;
 
 /// What a process takes of the kernel heap, roughly: itself, its thread, its registers, the lists that its memory needs.
 const HEAP_BYTES: usize = size_of::<Process>() + size_of::<Thread>() + IMAGE_BYTES + (4 << 10);
@@ -113,7 +115,7 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
         child.set_rseq(parent.rseq());
     }
     // SAFETY: the frame is the current process's, whose call this is; nobody changes it meanwhile.
-    let mut frame = unsafe { (*trap::program_frame(cpu::this().kernel_stack())).clone() };
+    let mut frame = unsafe { (*registers::program_frame(cpu::this().kernel_stack())).clone() };
     frame.rax = 0;
     if request.stack != 0 {
         frame.rsp = request.stack;
@@ -128,8 +130,7 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
     if has(linux::CLONE_CHILD_CLEARTID) {
         child.clear_at_end.store(request.child_number.address(), Ordering::Relaxed);
     }
-    let thread = task::for_process(Arc::clone(&child), stack, &frame, user)?;
-    child.set_thread(&thread);
+    let thread = child.make_thread(stack, &frame, user)?;
     table::insert(Arc::clone(&child));
     Ok((child, thread))
 }

@@ -4,14 +4,14 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use intrusive_collections::{Bound, KeyAdapter, RBTree, intrusive_adapter};
+use quire_machine::physical;
+use quire_machine::sync::{Rank, SpinLock};
 use quire_swap::header::PAGE_SIZE;
 
 use super::control_block::{INIT, Life, Process};
 use super::exit::Wanted;
 use super::signal::{ChildChange, Info, QueueFull, Signal};
 use crate::errno::Errno;
-use crate::mm::physical;
-use crate::sync::{Rank, SpinLock};
 
 mod adapter {
     #![expect(clippy::expl_impl_clone_on_copy, reason = "inside the library's macro")]

@@ -22,7 +22,7 @@ impl Usage {
     #[cfg(target_os = "none")]
     pub fn time(&self) -> core::time::Duration {
         let ticks = self.user_ticks.load(Ordering::Relaxed) + self.system_ticks.load(Ordering::Relaxed);
-        core::time::Duration::from_nanos(crate::task::time::TICK.as_nanos() as u64 * ticks)
+        core::time::Duration::from_nanos(quire_machine::clock::TICK.as_nanos() as u64 * ticks)
     }
 
     /// Adds what `other` counts.

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use quire_machine::log;
 use quire_swap::{CLUSTER_SLOTS, SwapOffError};
 
 use super::Failure;
@@ -13,8 +14,8 @@ use super::checks::{Books, Meeting, Task, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
-use crate::task::Fatal;
-use crate::{log, require, swap};
+use crate::mm::tasks::Fatal;
+use crate::{require, swap};
 
 type Outcome = Result<String, Failure>;
 

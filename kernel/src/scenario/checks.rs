@@ -5,15 +5,20 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use quire_machine::heap;
+use quire_machine::physical;
+use quire_machine::task::{JoinHandle, WaitQueue};
+
 use super::Failure;
 use super::contents::Contents;
 use super::user::Fault;
 use super::workload::Tally;
 use crate::command_line::{BadValue, CommandLine};
-use crate::mm::{fault, physical};
+use crate::mm;
+use crate::mm::fault;
+use crate::mm::tasks::Fatal;
 use crate::require;
 use crate::swap;
-use crate::task::{Fatal, JoinHandle, WaitQueue};
 
 /// A task with a workload.
 pub(super) type Task = JoinHandle<Result<(), Fault>>;
@@ -26,14 +31,14 @@ pub(super) struct Books {
 
 impl Books {
     pub(super) fn open() -> Self {
-        Self { free: physical::spare_frames(), batches: swap::core().idle_batches() }
+        Self { free: heap::spare_frames(), batches: swap::core().idle_batches() }
     }
 
     pub(super) fn check(&self, tally: &Tally) -> Result<(), Failure> {
         let (verified, wrong) = (tally.verified(), tally.wrong());
         require!(wrong == 0, "{wrong} of {verified} bytes did not come back");
         require!(fault::add_up(), "the kinds of faults do not add up to all of them: {}", fault::totals());
-        let (free, batches) = (physical::spare_frames(), swap::core().idle_batches());
+        let (free, batches) = (heap::spare_frames(), swap::core().idle_batches());
         require!(free == self.free, "{} frames were free before, {free} after", self.free);
         require!(batches == self.batches, "{} batches were idle before, {batches} after", self.batches);
         Ok(())
@@ -85,7 +90,7 @@ pub(super) fn join(tasks: Vec<Task>) -> Vec<Fatal> {
     for task in tasks {
         let thread = Arc::clone(task.thread());
         if task.join().is_err() {
-            fatal.extend(thread.fatal());
+            fatal.extend(mm::tasks::fatal(&thread));
         }
     }
     fatal

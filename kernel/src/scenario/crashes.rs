@@ -4,9 +4,10 @@ use alloc::string::String;
 use core::arch::asm;
 use core::hint::black_box;
 
+use quire_machine::task::{self, time};
+
 use super::Failure;
 use crate::command_line::CommandLine;
-use crate::task::{self, time};
 
 type Outcome = Result<String, Failure>;
 

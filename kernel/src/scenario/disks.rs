@@ -8,6 +8,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use quire_drivers::block::{BlockError, Completion, MAX_SEGMENTS, Operation, Request, Segment};
+use quire_machine::heap;
+use quire_machine::task::WaitQueue;
+use quire_machine::watermark::Purpose;
 use quire_swap::Folio as _;
 
 use super::Failure;
@@ -15,17 +18,14 @@ use super::contents::Contents;
 use crate::command_line::CommandLine;
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
 use crate::mm::folio::Folio;
-use crate::mm::physical;
-use crate::mm::watermark::Purpose;
 use crate::require;
-use crate::task::WaitQueue;
 
 /// Requests that are submitted before any is waited for.
 const AT_ONCE: u64 = 48;
 
 pub(super) fn disk(_: CommandLine<'static>) -> Result<String, Failure> {
     let disk = disk::all().last().ok_or("there is no disk; start with --swap or --disk")?;
-    let free_before = physical::spare_frames();
+    let free_before = heap::spare_frames();
     let geometry = disk.geometry();
     if geometry.read_only {
         refused(disk, Operation::Write, 0, 1, |error| matches!(error, BlockError::ReadOnly { .. }))?;
@@ -42,7 +42,7 @@ pub(super) fn disk(_: CommandLine<'static>) -> Result<String, Failure> {
     refused(disk, Operation::Read, geometry.sectors, 1, |error| matches!(error, BlockError::OutOfRange { .. }))?;
     refused(disk, Operation::Read, u64::MAX, 1, |error| matches!(error, BlockError::OutOfRange { .. }))?;
     refused(disk, Operation::Read, 0, 0, |error| matches!(error, BlockError::Malformed { .. }))?;
-    let free = physical::spare_frames();
+    let free = heap::spare_frames();
     require!(free == free_before, "{free_before} frames were free before, {free} after");
     let counters = disk.counters();
     Ok(format!(

@@ -12,9 +12,9 @@ use super::checks::{Books, Meeting, Task, contents, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally, Workload};
 use crate::command_line::CommandLine;
+use crate::mm::tasks::Fatal;
 use crate::require;
 use crate::swap;
-use crate::task::Fatal;
 
 type Outcome = Result<String, Failure>;
 

@@ -6,6 +6,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use quire_machine::heap;
+use quire_machine::log;
 use quire_swap::ghost::{MOST_PAGES, PATH};
 use quire_swap::header::{Header, Medium, PAGE_SIZE};
 use quire_swap::{SwapOffError, SwapOnError, SwapOnOptions};
@@ -16,10 +18,9 @@ use super::contents::Contents;
 use super::workload::{self, Tally, Workload};
 use super::zram_disk;
 use crate::command_line::CommandLine;
-use crate::mm::heap;
+use crate::mm::tasks::Fatal;
 use crate::swap::EnableError;
-use crate::task::Fatal;
-use crate::{ghost, log, require, swap, zswap};
+use crate::{ghost, require, swap, zswap};
 
 type Outcome = Result<String, Failure>;
 

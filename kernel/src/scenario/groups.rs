@@ -7,16 +7,19 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
+use quire_machine::heap;
+use quire_machine::task::{self, JoinHandle, time};
 use quire_swap::header::PAGE_SIZE;
 
 use super::Failure;
 use super::checks::ram;
 use super::user::{self, Fault};
 use crate::command_line::CommandLine;
+use crate::mm;
 use crate::mm::group::{Event, Group};
+use crate::mm::tasks::Fatal;
 use crate::mm::trace::{FAULTS, FRAMES, TRACE};
-use crate::mm::{AddressSpace, fault, physical};
-use crate::task::{self, Fatal, JoinHandle, time};
+use crate::mm::{AddressSpace, fault};
 use crate::{require, swap};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -34,7 +37,7 @@ fn start<T: Send + 'static>(
     let space = AddressSpace::new()?;
     space.set_group(group.number());
     space.map_anonymous(START..START + pages * PAGE).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
-    Ok(task::spawn_in(name, space, work)?)
+    Ok(mm::tasks::spawn(name, space, work)?)
 }
 
 /// Touches pages in the order of the trace, and compares the touches that fault with those that the policy implies.
@@ -81,7 +84,7 @@ fn fill_and_check(pages: u64) -> Result<(), Failure> {
 /// One group swaps at its limit while the other keeps its pages; one that may not swap enough loses its task.
 pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
     let enabled = swap::enable(command_line)?;
-    let free = physical::spare_frames();
+    let free = heap::spare_frames();
     let limit = ram() / 8;
     let outer = Group::root().new_child("outer")?;
     let (small, other) = (outer.new_child("small")?, outer.new_child("other")?);
@@ -113,7 +116,7 @@ pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
     small.set_swap_max(Some(limit * PAGE));
     let killed = start("killed", &small, limit * 3, move || {
         let outcome = fill_and_check(limit * 3);
-        (outcome.is_err(), task::current().fatal())
+        (outcome.is_err(), mm::tasks::fatal(&task::current()))
     })?;
     let killed = killed.join();
     require!(killed == (true, Some(Fatal::OutOfMemory)), "a task that may not swap ended with {killed:?}");
@@ -135,7 +138,7 @@ pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
     let hits = small.events(Event::Max);
     drop((small, other, outer));
     enabled.disable()?;
-    let after = physical::spare_frames();
+    let after = heap::spare_frames();
     require!(after == free, "{free} frames were free before, {after} after");
     Ok(format!("limit={limit} swapped={swapped} hits_of_the_limit={hits} killed=1"))
 }

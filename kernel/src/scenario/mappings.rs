@@ -7,21 +7,25 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::ops::Range;
 
+use quire_machine::frame::Kind;
+use quire_machine::heap;
+use quire_machine::physical;
+use quire_machine::task;
 use quire_swap::header::{PAGE_SIZE, Page};
 
 use super::Failure;
 use super::checks::ram;
 use super::user;
 use crate::command_line::CommandLine;
+use crate::mm;
 use crate::mm::address_space::{Backing, MapError, MapRequest, Place};
 use crate::mm::admission::Limit;
 use crate::mm::advice::Advice;
-use crate::mm::frame::Kind;
 use crate::mm::object::{Object, Source};
 use crate::mm::region::Protection;
 use crate::mm::remap::Move;
-use crate::mm::{AddressSpace, fault, physical, reclaim};
-use crate::task::{self, Fatal};
+use crate::mm::tasks::Fatal;
+use crate::mm::{AddressSpace, fault, reclaim};
 use crate::{require, swap};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -87,7 +91,7 @@ impl Held {
         while reclaim::writes_under_way() > 0 {
             task::yield_now();
         }
-        Self { free: physical::spare_frames(), tables: physical::frames_of(Kind::PageTable), slots: swap::used_pages() }
+        Self { free: heap::spare_frames(), tables: physical::frames_of(Kind::PageTable), slots: swap::used_pages() }
     }
 }
 
@@ -99,7 +103,7 @@ fn in_a_space(work: impl FnOnce(&Arc<AddressSpace>) -> Check + Send + 'static) -
 
 fn run_in(space: &Arc<AddressSpace>, work: impl FnOnce(&Arc<AddressSpace>) -> Check + Send + 'static) -> Check {
     let own = Arc::clone(space);
-    task::spawn_in("mapper", Arc::clone(space), move || work(&own))?.join()
+    mm::tasks::spawn("mapper", Arc::clone(space), move || work(&own))?.join()
 }
 
 fn map(space: &AddressSpace, start: u64, pages: u64) -> Check {
@@ -203,8 +207,8 @@ fn objects(space: &Arc<AddressSpace>, pages: u64) -> Check {
     object.set_length(PAGE + 4).map_err(|error| Failure(format!("{error:?}")))?;
     require!(user::read_word(START + PAGE)? == 0x0909_0909, "what lies beyond the new end is not zero");
     let beyond = run_in(&space.fork()?, |_| match user::read_word(START + 2 * PAGE) {
-        Err(_) if task::current().fatal() == Some(Fatal::BeyondObject(START + 2 * PAGE)) => Ok(()),
-        found => Err(Failure(format!("beyond the end: {found:x?}, {:?}", task::current().fatal()))),
+        Err(_) if mm::tasks::fatal(&task::current()) == Some(Fatal::BeyondObject(START + 2 * PAGE)) => Ok(()),
+        found => Err(Failure(format!("beyond the end: {found:x?}, {:?}", mm::tasks::fatal(&task::current())))),
     });
     beyond?;
     require!(object.pages() == 2, "{} pages of an object of two", object.pages());
@@ -344,7 +348,7 @@ fn dies_of(
 ) -> Check {
     run_in(&space.fork()?, move |_| {
         let outcome = work();
-        let fatal = task::current().fatal();
+        let fatal = mm::tasks::fatal(&task::current());
         require!(outcome.is_err() && fatal == Some(reason), "expected {reason:x?}, but {outcome:?}, {fatal:x?}");
         Ok(())
     })

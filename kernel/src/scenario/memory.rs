@@ -5,17 +5,22 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
+use quire_machine::address_map::{DIRECT_MAP, KERNEL_IMAGE, USER_END};
+use quire_machine::arch::page_table;
+use quire_machine::frame::FrameNumber;
+use quire_machine::frame::Kind;
+use quire_machine::heap;
+use quire_machine::watermark::Purpose;
+use quire_machine::{kernel_map, physical};
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::Failure;
 use super::user;
-use crate::arch::{DIRECT_MAP, KERNEL_IMAGE, USER_END, page_table};
 use crate::command_line::CommandLine;
+use crate::mm;
+use crate::mm::AddressSpace;
 use crate::mm::address_space::MapError;
-use crate::mm::frame::Kind;
-use crate::mm::watermark::Purpose;
-use crate::mm::{AddressSpace, FrameNumber, kernel_map, physical};
-use crate::{require, task};
+use crate::require;
 
 pub(super) fn memory(_: CommandLine<'static>) -> Result<String, Failure> {
     let audited = audit_kernel_pages()?;
@@ -61,7 +66,7 @@ fn audit_kernel_pages() -> Result<u64, Failure> {
 
 /// Each purpose stops at its own watermark, reclaim can take the last frame, and all come back.
 fn reserves() -> Result<(), Failure> {
-    let free_before = physical::spare_frames();
+    let free_before = heap::spare_frames();
     let marks = physical::watermarks();
     let mut taken = Vec::with_capacity(free_before);
     for purpose in [Purpose::Task, Purpose::Kernel, Purpose::Reclaim] {
@@ -75,7 +80,7 @@ fn reserves() -> Result<(), Failure> {
         }
     }
     give_back(taken);
-    let free = physical::spare_frames();
+    let free = heap::spare_frames();
     require!(free == free_before, "{free_before} frames were free before, {free} after");
     Ok(())
 }
@@ -90,7 +95,7 @@ fn give_back(frames: Vec<FrameNumber>) {
 fn address_spaces() -> Result<(), Failure> {
     const PAGES: u64 = 300;
     const START: u64 = 0x10_0000_0000;
-    let free_before = physical::spare_frames();
+    let free_before = heap::spare_frames();
     let tables_before = physical::frames_of(Kind::PageTable);
     {
         let space = AddressSpace::new().map_err(|_| "no memory for an address space")?;
@@ -104,7 +109,7 @@ fn address_spaces() -> Result<(), Failure> {
             let outcome = space.map_anonymous(range.clone());
             require!(outcome == expected, "mapping {range:x?} gave {outcome:?}, not {expected:?}");
         }
-        let task = task::spawn_in("toucher", space, || {
+        let task = mm::tasks::spawn("toucher", space, || {
             let zero = (0..PAGES).all(|page| user::read_word(START + page * 0x1000) == Ok(0));
             let wrote = (0..PAGES).all(|page| user::write_word(START + page * 0x1000, page) == Ok(()));
             let kept = (0..PAGES).all(|page| user::read_word(START + page * 0x1000) == Ok(page));
@@ -118,7 +123,7 @@ fn address_spaces() -> Result<(), Failure> {
             "a task found {outcome:?} of (zero at first, writable, kept, kernel refused, unmapped refused)"
         );
     }
-    let (free, tables) = (physical::spare_frames(), physical::frames_of(Kind::PageTable));
+    let (free, tables) = (heap::spare_frames(), physical::frames_of(Kind::PageTable));
     require!(free == free_before, "{free_before} frames were free before, {free} after");
     require!(tables == tables_before, "{tables_before} page tables before, {tables} after");
     Ok(())

@@ -10,16 +10,19 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+use quire_machine::clock;
+use quire_machine::print;
+use quire_machine::task;
 use quire_swap::header::PAGE_SIZE;
 
 use super::Failure;
 use super::user::{self, Fault};
 use super::zram_cost::ticks_of_an_instruction;
 use crate::command_line::CommandLine;
+use crate::mm;
 use crate::mm::advice::Advice;
 use crate::mm::{AddressSpace, reclaim};
-use crate::task::{self, time};
-use crate::{print, require, swap};
+use crate::{require, swap};
 
 /// 16 MiB, without `pages=` on the command line.
 const PAGES: u64 = 4096;
@@ -42,7 +45,7 @@ pub(super) fn memory_cost(command_line: CommandLine<'static>) -> Result<String, 
     let space = AddressSpace::new()?;
     space.map_anonymous(START..address(pages)).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
     let own = Arc::clone(&space);
-    let costs = task::spawn_in("measured", space, move || measure(&own, pages))?.join()?;
+    let costs = mm::tasks::spawn("measured", space, move || measure(&own, pages))?.join()?;
     enabled.disable()?;
     let mut figures = String::new();
     print!("{:44} {:>8} {:>8} {:>8}\n", "instructions a page", "", "at most", "Linux");
@@ -71,14 +74,14 @@ fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
     advise(space, pages, Advice::DontNeed)?;
     let first_touch = median((0..pages).map(|page| spent(|| user::write(address(page), &[0]))))?;
 
-    let before = time::counter();
+    let before = clock::counter();
     let child = space.fork()?;
-    let fork = (time::counter() - before) / pages;
+    let fork = (clock::counter() - before) / pages;
     drop(child);
 
-    let before = time::counter();
+    let before = clock::counter();
     advise(space, pages, Advice::PageOut)?;
-    let zero_out = (time::counter() - before) / pages;
+    let zero_out = (clock::counter() - before) / pages;
     let zeros = swap::statistics().zero_out;
     require!(zeros == pages, "{zeros} pages of zeros went out, not {pages}");
 
@@ -108,9 +111,9 @@ fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
 /// Ticks of `work` for each page that it takes out of memory, hardly any of which has to be written.
 fn freeing(space: &AddressSpace, work: impl FnOnce() -> Result<(), Failure>) -> Result<u64, Failure> {
     let (clean, written) = (space.resident() as u64, swap::statistics().pages_out);
-    let before = time::counter();
+    let before = clock::counter();
     work()?;
-    let ticks = time::counter() - before;
+    let ticks = clock::counter() - before;
     let gone = clean - space.resident() as u64;
     let written = swap::statistics().pages_out - written;
     require!(gone > clean * 9 / 10, "only {gone} of {clean} clean pages left memory");
@@ -126,9 +129,9 @@ fn advise(space: &AddressSpace, pages: u64, advice: Advice) -> Result<(), Failur
 }
 
 fn spent(work: impl FnOnce() -> Result<(), Fault>) -> Result<u64, Fault> {
-    let before = time::counter();
+    let before = clock::counter();
     work()?;
-    Ok(time::counter() - before)
+    Ok(clock::counter() - before)
 }
 
 fn median(times: impl Iterator<Item = Result<u64, Fault>>) -> Result<u64, Fault> {

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
+use quire_machine::{log, print};
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
 use super::{
@@ -11,7 +12,6 @@ use super::{
     zram_cost, zram_disk, zram_linux,
 };
 use crate::command_line::CommandLine;
-use crate::{log, print};
 
 /// A named piece of work.
 pub struct Scenario {

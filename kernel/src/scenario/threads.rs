@@ -7,13 +7,15 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 
+use quire_machine::clock;
+use quire_machine::frame::Kind;
+use quire_machine::physical;
+use quire_machine::sync::Rank;
+use quire_machine::task::{self, Mutex, WaitQueue, scheduler, time};
+
 use super::Failure;
 use crate::command_line::CommandLine;
-use crate::mm::frame::Kind;
-use crate::mm::physical;
 use crate::require;
-use crate::sync::Rank;
-use crate::task::{self, Mutex, WaitQueue, scheduler, time};
 
 pub(super) fn threads(_: CommandLine<'static>) -> Result<String, Failure> {
     let stacks_before = physical::frames_of(Kind::Stack);
@@ -81,15 +83,15 @@ fn contention() -> Result<u64, Failure> {
 
 /// Sleepers wake no earlier than they asked to, and a wait with a deadline ends either way.
 fn sleeping() -> Result<(), Failure> {
-    let start = time::since_boot();
+    let start = clock::since_boot();
     time::sleep(Duration::from_millis(20));
-    let slept = time::since(start);
+    let slept = clock::since(start);
     require!(slept >= Duration::from_millis(20), "slept only {slept:?}");
 
     let queue = Arc::new(WaitQueue::new());
     let rung = Arc::new(AtomicU64::new(0));
     let in_time =
-        queue.wait_until_or(time::since_boot() + Duration::from_millis(10), || rung.load(Ordering::Acquire) > 0);
+        queue.wait_until_or(clock::since_boot() + Duration::from_millis(10), || rung.load(Ordering::Acquire) > 0);
     require!(!in_time, "a wait for nothing succeeded");
     let (their_queue, their_rung) = (Arc::clone(&queue), Arc::clone(&rung));
     let ringer = spawn(move || {
@@ -97,7 +99,7 @@ fn sleeping() -> Result<(), Failure> {
         their_queue.wake_all();
     })?;
     let in_time =
-        queue.wait_until_or(time::since_boot() + Duration::from_mins(10), || rung.load(Ordering::Acquire) > 0);
+        queue.wait_until_or(clock::since_boot() + Duration::from_mins(10), || rung.load(Ordering::Acquire) > 0);
     require!(in_time, "a thread missed its wake-up");
     ringer.join();
     Ok(())

@@ -1,7 +1,7 @@
 //! The user half as scenarios touch it: at addresses that they choose themselves.
 
-pub(super) use crate::user::Fault;
-use crate::user::UserPtr;
+pub(super) use quire_machine::user::Fault;
+use quire_machine::user::UserPtr;
 
 pub(super) fn read(address: u64, to: &mut [u8]) -> Result<(), Fault> {
     UserPtr::new(address).read_bytes(to)

@@ -7,6 +7,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use quire_compressed::zram::Zram;
+use quire_machine::heap;
+use quire_machine::log;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Disk, SwapOnOptions};
 
@@ -15,9 +17,8 @@ use super::checks::{Books, Meeting, Task, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
-use crate::mm::physical;
 use crate::swap::Quire;
-use crate::{log, require, swap, zram};
+use crate::{require, swap, zram};
 
 const CYCLES: u64 = 3;
 const TASKS: u64 = 2;
@@ -34,7 +35,7 @@ pub(super) fn zram(_command_line: CommandLine<'static>) -> Result<String, Failur
     let (mut stored, mut bytes, mut frames) = (0, 0, 0);
     for cycle in 1..=CYCLES {
         zram.store("reset", "1")?;
-        let free = physical::spare_frames();
+        let free = heap::spare_frames();
         zram.store("comp_algorithm", "lz4")?;
         zram.store("disksize", &format!("{}", ram() * 2 * PAGE_SIZE as u64))?;
         let state = under_pressure(&zram, &tally)?;
@@ -50,7 +51,7 @@ pub(super) fn zram(_command_line: CommandLine<'static>) -> Result<String, Failur
         zram.store("reset", "1")?;
         let after = numbers(&zram, "mm_stat")?;
         require!(after[..3] == [0, 0, 0], "after the reset mm_stat says {after:?}");
-        let now = physical::spare_frames();
+        let now = heap::spare_frames();
         require!(now == free, "{free} frames were free before, {now} after");
     }
     Ok(format!(

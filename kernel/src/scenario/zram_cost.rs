@@ -14,6 +14,8 @@ use core::fmt::Write;
 
 use quire_compressed::store::{Decoder, Encoding, Workspace};
 use quire_compressed::zram::ZramDisk;
+use quire_machine::clock;
+use quire_machine::print;
 use quire_swap::ghost::PATH;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DeviceState, Disk, DiskProperties, DiskRequest, DriverId, IoError, SwapOnOptions};
@@ -23,11 +25,11 @@ use super::checks::contents;
 use super::contents::{Contents, Page, Xorshift, hash};
 use super::user;
 use crate::command_line::CommandLine;
+use crate::mm;
 use crate::mm::AddressSpace;
 use crate::mm::advice::Advice;
 use crate::swap::Quire;
-use crate::task::{self, time};
-use crate::{print, require, swap, zram, zswap};
+use crate::{require, swap, zram, zswap};
 
 /// Without `pages=` on the command line.
 const PAGES: u64 = 4096;
@@ -184,10 +186,10 @@ pub(super) fn ticks_of_an_instruction() -> u64 {
     const LOOPS: u64 = 10_000;
     // An interrupt may come into one of them.
     let least = (0..4).map(|_| {
-        let before = time::counter();
+        let before = clock::counter();
         // SAFETY: it counts a register down.
         unsafe { asm!("2: dec {0}", "jnz 2b", inout(reg) LOOPS => _, options(nomem, nostack)) };
-        time::counter() - before
+        clock::counter() - before
     });
     (least.min().unwrap_or(0) / (2 * LOOPS)).max(1)
 }
@@ -208,13 +210,13 @@ fn codec(contents: Contents, pages: u64, ticks: u64) -> Result<Codec, Failure> {
     }
     for number in 0..pages {
         contents.fill(&mut page, number);
-        let before = time::counter();
+        let before = clock::counter();
         let Some(block) = workspace.compress(&page) else { continue };
-        codec.out += time::counter() - before;
+        codec.out += clock::counter() - before;
         codec.bytes += block.len() as u64;
-        let before = time::counter();
+        let before = clock::counter();
         Decoder::default().decompress(Encoding::Lz4, block, &mut page).ok_or("LZ4 does not read what it wrote")?;
-        codec.back += time::counter() - before;
+        codec.back += clock::counter() - before;
     }
     Ok(Codec { out: codec.out / pages / ticks, back: codec.back / pages / ticks, bytes: codec.bytes })
 }
@@ -227,7 +229,7 @@ fn in_a_task(contents: Contents, pages: u64) -> Result<Option<Cost>, Failure> {
     space.map_anonymous(range.clone()).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
     let own = Arc::clone(&space);
     let measure = move || measure(&own, contents, pages);
-    Ok(task::spawn_in("swbench", space, measure).map_err(|_| NO_MEMORY)?.join().ok())
+    Ok(mm::tasks::spawn("swbench", space, measure).map_err(|_| NO_MEMORY)?.join().ok())
 }
 
 fn measure(space: &AddressSpace, contents: Contents, pages: u64) -> Result<Cost, user::Fault> {
@@ -245,18 +247,18 @@ fn measure(space: &AddressSpace, contents: Contents, pages: u64) -> Result<Cost,
         order.swap(last as usize, (random.draw() % (last + 1)) as usize);
     }
 
-    let before = time::counter();
+    let before = clock::counter();
     space.advise(START..address(pages), Advice::PageOut).map_err(|_| user::Fault)?;
-    let out = (time::counter() - before) / pages;
+    let out = (clock::counter() - before) / pages;
 
     let mut took = Vec::with_capacity(pages as usize);
-    let all = time::counter();
+    let all = clock::counter();
     for number in order {
-        let before = time::counter();
+        let before = clock::counter();
         user::read(address(number) + TOUCHED, &mut [0])?;
-        took.push(time::counter() - before);
+        took.push(clock::counter() - before);
     }
-    let mean = (time::counter() - all) / pages;
+    let mean = (clock::counter() - all) / pages;
     let mut wrong = 0;
     for (number, wanted) in wanted.into_iter().enumerate() {
         user::read(address(number as u64), &mut page[..])?;

@@ -7,6 +7,10 @@ use alloc::vec::Vec;
 
 use quire_compressed::PoolMachine;
 use quire_compressed::zram::{Zram, ZramError};
+use quire_machine::frame::Kind;
+use quire_machine::heap;
+use quire_machine::log;
+use quire_machine::physical;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Disk, SwapOnOptions};
 
@@ -16,11 +20,9 @@ use super::contents::Contents;
 use super::workload::{self, Tally};
 use super::zram::numbers;
 use crate::command_line::CommandLine;
-use crate::mm::frame::Kind;
-use crate::mm::physical;
+use crate::mm::tasks::Fatal;
 use crate::swap::Quire;
-use crate::task::Fatal;
-use crate::{log, require, swap, zram};
+use crate::{require, swap, zram};
 
 const CYCLES: u64 = 3;
 const TASKS: u64 = 3;
@@ -38,7 +40,7 @@ impl Enabled {
     /// Gives `/dev/zram0` these attributes and a size, and enables it.
     fn new(attributes: &[(&str, &str)]) -> Result<Self, Failure> {
         let zram = zram::device("zram0").ok_or("there is no /dev/zram0")?;
-        let free = physical::spare_frames();
+        let free = heap::spare_frames();
         attributes.iter().try_for_each(|(name, value)| zram.store(name, value))?;
         zram.store("disksize", "64M")?;
         let disk: Arc<dyn Disk<Quire>> = zram::open_for_swap("/dev/zram0").ok_or("/dev/zram0 has no size")?;
@@ -59,7 +61,7 @@ impl Enabled {
         zram.store("reset", "1")?;
         let after = numbers(&zram, "mm_stat")?;
         require!(after[..3] == [0, 0, 0], "after the reset mm_stat says {after:?}");
-        let now = physical::spare_frames();
+        let now = heap::spare_frames();
         require!(now == free, "{free} frames were free before, {now} after");
         Ok(())
     }

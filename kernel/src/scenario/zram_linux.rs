@@ -8,6 +8,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use quire_compressed::zram::{Zram, ZramDisk};
+use quire_machine::heap;
+use quire_machine::log;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Disk, IoError, SwapOnOptions};
 
@@ -17,16 +19,15 @@ use super::contents::Contents;
 use super::workload::{self, Tally};
 use super::zram::numbers;
 use crate::command_line::CommandLine;
-use crate::mm::physical;
 use crate::swap::Quire;
-use crate::{log, require, swap, zram};
+use crate::{require, swap, zram};
 
 /// Pages that one task lets go out at once.
 const PAGES: u64 = 4096;
 
 pub(super) fn zram_linux(_command_line: CommandLine<'static>) -> Result<String, Failure> {
     let zram = zram::device("zram0").ok_or("there is no /dev/zram0")?;
-    let free = physical::spare_frames();
+    let free = heap::spare_frames();
     let mut tests = 0;
     let mut test = |name: &str, run: fn(&Zram<Quire>) -> Result<String, Failure>| {
         let found = run(&zram)?;
@@ -37,7 +38,7 @@ pub(super) fn zram_linux(_command_line: CommandLine<'static>) -> Result<String, 
             zram.show("mm_stat")?
         );
         require!(zram.show("disksize")? == "0\n" && zram.show("initstate")? == "0\n", "{name}: not reset");
-        let now = physical::spare_frames();
+        let now = heap::spare_frames();
         require!(now == free, "{name}: {free} frames were free before, {now} after");
         log!("zram", "{name}: {found}");
         tests += 1;

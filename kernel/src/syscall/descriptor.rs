@@ -3,18 +3,18 @@
 use alloc::sync::Arc;
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible;
+use quire_machine::user::Word;
 
 use super::location::{start_at, this_start};
 use super::lock;
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
-use crate::fallible;
 use crate::fs::open::{OpenFile, files_max};
 use crate::fs::path::Start;
 use crate::fs::{access, namespace, pipe};
 use crate::process::this;
-use crate::user::Word;
 
 /// The flags of `close_range(2)`: with files of one's own, and only when a program is started.
 const CLOSE_RANGE_UNSHARE: u32 = 1 << 1;

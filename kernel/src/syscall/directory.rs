@@ -3,19 +3,19 @@
 use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible::{NoMemory, TryVec};
+use quire_machine::user::Word;
 
 use super::location::start_at;
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
-use crate::fallible::{NoMemory, TryVec};
 use crate::fs::access::{self, SEARCH, WRITE};
 use crate::fs::namespace;
 use crate::fs::node::{Device, Entry, Handle, Kind, New};
 use crate::fs::path::{Follow, Found, Last, Start, walk};
 use crate::fs::position::Position;
 use crate::process::this;
-use crate::user::Word;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_getdents64, getdents64),

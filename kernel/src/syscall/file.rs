@@ -4,18 +4,18 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible::{self, TryVec};
+use quire_machine::task::{Interrupted, check_killed, check_signals};
+use quire_machine::user::{UserPtr, UserRange, Word};
 
 use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
-use crate::fallible::{self, TryVec};
 use crate::fs::limit;
 use crate::fs::node::{Kind, Wait};
 use crate::fs::open::OpenFile;
 use crate::fs::position::{Position, Whence};
 use crate::process::signal::{Info, Signal};
 use crate::process::{send_to, this};
-use crate::task::{Interrupted, check_killed, check_signals};
-use crate::user::{UserPtr, UserRange, Word};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_read, read),
@@ -201,7 +201,7 @@ fn write_pieces(open: &OpenFile, pieces: &[UserRange], place: Place) -> Outcome 
 
 /// An open file that a call names a position in.
 fn positioned(descriptor: Word, position: Word) -> Result<(Arc<OpenFile>, Place), Errno> {
-    let position = position.position()?;
+    let position = Position::from_word(position)?;
     let open = open_file(descriptor)?;
     open.file().length().ok_or(Errno::ESPIPE)?;
     Ok((open, Place::At(position)))
@@ -300,7 +300,7 @@ fn sendfile(arguments: &Arguments) -> Outcome {
     // Linux reads only from what can be mapped.
     let no_place = if place.is_some() { Errno::ESPIPE } else { Errno::EINVAL };
     from.file().length().ok_or(no_place)?;
-    let start = given.map_or(Ok(from.position()), Word::position)?;
+    let start = given.map_or(Ok(from.position()), Position::from_word)?;
     if count.long() < 0 {
         return Err(Errno::EINVAL);
     }
@@ -343,7 +343,7 @@ fn sendfile(arguments: &Arguments) -> Outcome {
 
 fn ftruncate(arguments: &Arguments) -> Outcome {
     let [descriptor, length, ..] = arguments.words();
-    let length = length.position()?;
+    let length = Position::from_word(length)?;
     let open = open_file(descriptor)?;
     if open.flags() & linux::O_PATH != 0 {
         return Err(Errno::EBADF);
@@ -358,7 +358,7 @@ fn ftruncate(arguments: &Arguments) -> Outcome {
 fn fallocate(arguments: &Arguments) -> Outcome {
     let [descriptor, mode, start, length, ..] = arguments.words();
     let open = open_file(descriptor)?;
-    let (start, length) = (start.position()?, length.position()?);
+    let (start, length) = (Position::from_word(start)?, Position::from_word(length)?);
     if length == Position::START {
         return Err(Errno::EINVAL);
     }

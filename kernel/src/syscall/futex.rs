@@ -3,14 +3,14 @@
 use core::time::Duration;
 
 use linux_raw_sys::general as linux;
+use quire_machine::clock;
+use quire_machine::user::{UserPtr, Word};
 
 use super::time::read_duration;
 use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::futex::{self, robust};
 use crate::process::{self, Unfinished, this};
-use crate::task::time;
-use crate::user::{UserPtr, Word};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_futex, futex),
@@ -35,11 +35,11 @@ fn futex(arguments: &Arguments) -> Outcome {
     }
     match command {
         linux::FUTEX_WAIT => {
-            let deadline = timeout_given.map(|span| time::since_boot().saturating_add(span));
+            let deadline = timeout_given.map(|span| clock::since_boot().saturating_add(span));
             wait(word, value.low(), ALL_BITS, deadline)
         }
         linux::FUTEX_WAIT_BITSET => {
-            let deadline = timeout_given.map(|end| if is_real_time { time::to_since_boot(end) } else { end });
+            let deadline = timeout_given.map(|end| if is_real_time { clock::to_since_boot(end) } else { end });
             wait(word, value.low(), value3.low(), deadline)
         }
         linux::FUTEX_WAKE => wake(word, ALL_BITS, value),

@@ -1,10 +1,10 @@
 //! Who a process is: its numbers, its name, and users and groups, whose rules are in [`crate::process::credentials`].
 
 use linux_raw_sys::{general as linux, prctl as options};
+use quire_machine::fallible;
 
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
-use crate::fallible;
 use crate::process::credentials::{Identity, Ids};
 use crate::process::{Name, this};
 

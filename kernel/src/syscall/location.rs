@@ -3,16 +3,16 @@
 use alloc::sync::Arc;
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible::TryVec;
+use quire_machine::user::Word;
 
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
-use crate::fallible::TryVec;
 use crate::fs::access::{self, SEARCH};
 use crate::fs::node::{Handle, Kind};
 use crate::fs::path::{Follow, Start, path_of, walk};
 use crate::process::this;
-use crate::user::Word;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_chdir, chdir),

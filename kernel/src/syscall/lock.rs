@@ -1,6 +1,7 @@
 //! Advisory locks on files: `flock(2)`, and the record locks of `fcntl(2)` (Linux: `fs/locks.c`).
 
 use linux_raw_sys::general as linux;
+use quire_machine::user::UserPtr;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Arguments, Calls, Outcome};
@@ -11,7 +12,6 @@ use crate::fs::lock::{acquire, conflict};
 use crate::fs::open::OpenFile;
 use crate::fs::position::{Position, Whence};
 use crate::process::this;
-use crate::user::UserPtr;
 
 pub(super) const CALLS: Calls = &[(linux::__NR_flock, flock)];
 

@@ -4,6 +4,8 @@
 use alloc::sync::Arc;
 
 use linux_raw_sys::general as linux;
+use quire_machine::task::HeedKill;
+use quire_machine::user::{NoPages, Word, page_length, pages, pages_around};
 use quire_swap::header::PAGE_SIZE;
 
 use super::{Arguments, Calls, Outcome};
@@ -19,8 +21,6 @@ use crate::mm::region::Protection;
 use crate::mm::remap::Move;
 use crate::process;
 use crate::process::limits::Resource;
-use crate::task::HeedKill;
-use crate::user::{NoPages, Word, page_length, pages, pages_around};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_mmap, mmap),

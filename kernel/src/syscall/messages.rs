@@ -3,12 +3,12 @@
 use alloc::string::String;
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible::{Lossy, TryText};
+use quire_machine::log;
+use quire_machine::log_ring::{BYTES, TEXT_MAX};
 
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
-use crate::fallible::{Lossy, TryText};
-use crate::log;
-use crate::log_ring::{BYTES, TEXT_MAX};
 
 pub(super) const CALLS: Calls = &[(linux::__NR_syslog, syslog)];
 

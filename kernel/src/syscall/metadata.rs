@@ -4,6 +4,8 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use linux_raw_sys::general as linux;
+use quire_machine::clock;
+use quire_machine::user::Word;
 use quire_swap::header::PAGE_SIZE;
 
 use super::location::{node_at, node_from, start_at, this_start};
@@ -13,10 +15,9 @@ use crate::errno::Errno;
 use crate::fs::access::{self, WRITE};
 use crate::fs::node::{Attributes, Device, Handle, Kind, Metadata, NAME_MAX, PATH_MAX};
 use crate::fs::path::{Follow, walk};
+use crate::fs::position::Position;
 use crate::process::credentials::Credentials;
 use crate::process::this;
-use crate::task::time;
-use crate::user::Word;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_stat, stat),
@@ -221,7 +222,7 @@ fn change(node: &Handle, mut change: impl FnMut(&Credentials, &mut Attributes) -
     this_start().check_mount(&node.metadata())?;
     let mut result = Ok(());
     node.set_attributes(&mut |attributes: &mut Attributes| {
-        let mut new = Attributes { changed: time::since_1970(), ..*attributes };
+        let mut new = Attributes { changed: clock::since_1970(), ..*attributes };
         result = change(&credentials, &mut new);
         if result.is_ok() {
             *attributes = new;
@@ -309,7 +310,7 @@ impl NewTime {
 
     fn after(self, old: Duration) -> Duration {
         match self {
-            Self::Now => time::since_1970(),
+            Self::Now => clock::since_1970(),
             Self::Same => old,
             Self::At(time) => time,
         }
@@ -356,7 +357,7 @@ fn utimensat(arguments: &Arguments) -> Outcome {
 
 fn truncate(arguments: &Arguments) -> Outcome {
     let [path, length, ..] = arguments.words();
-    let length = length.position()?;
+    let length = Position::from_word(length)?;
     let node = node(path, Follow::Yes)?;
     let metadata = node.metadata();
     match metadata.kind {

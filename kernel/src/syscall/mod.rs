@@ -5,7 +5,7 @@
 //! is not in the table gets `ENOSYS` and is named once in the log.
 //!
 //! A call runs on its process's kernel stack with interrupts and preemption on. User memory is only touched through
-//! [`crate::arch::user`], whose failure is `EFAULT`.
+//! [`quire_machine::arch::user`], whose failure is `EFAULT`.
 
 #![expect(clippy::unnecessary_wraps, reason = "calls have one type, also those that cannot fail")]
 
@@ -32,10 +32,11 @@ mod user_data;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use quire_machine::log;
+use quire_machine::user::Word;
+
 use crate::errno::Errno;
-use crate::log;
 use crate::mm::reclaim;
-use crate::user::Word;
 
 /// What a call returns: a value for the program, or an error.
 pub type Outcome = Result<u64, Errno>;
@@ -111,6 +112,11 @@ const fn table(lists: &[Calls]) -> [Option<Call>; NUMBERS] {
         list += 1;
     }
     table
+}
+
+/// Serves system call `number`; returns what the program finds in its register.
+pub fn serve(number: u64, arguments: [u64; 6]) -> u64 {
+    dispatch(&Arguments::new(number, arguments)).unwrap_or_else(Errno::to_register)
 }
 
 /// Does what the program asks for.

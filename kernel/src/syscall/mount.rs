@@ -4,13 +4,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible;
 use quire_swap::header::PAGE_SIZE;
 
 use super::location::this_start;
 use super::user_data::{path, string};
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
-use crate::fallible;
 use crate::fs::mount::{Mount, Options};
 use crate::fs::node::Kind;
 use crate::fs::path::{Follow, path_of, walk};

@@ -1,9 +1,11 @@
 //! Waiting for one of several files.
 
-use arrayvec::ArrayVec;
 use core::time::Duration;
 
+use arrayvec::ArrayVec;
 use linux_raw_sys::general as linux;
+use quire_machine::clock;
+use quire_machine::user::{UserPtr, Word};
 
 use super::time::{MICROSECONDS, NANOSECONDS, Time, duration};
 use super::{Arguments, Calls, Outcome};
@@ -13,8 +15,6 @@ use crate::fs::open::{FILES_MAX, files_max};
 use crate::fs::poll::Ready;
 use crate::process::signal::{Set, Signals};
 use crate::process::{Unfinished, this};
-use crate::task::time;
-use crate::user::{UserPtr, Word};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_poll, poll),
@@ -33,7 +33,7 @@ fn wait_for(deadline: Option<Duration>, mut look: impl FnMut() -> Result<u64, Er
     loop {
         let seen = changes::seen();
         let found = look()?;
-        if found > 0 || deadline.is_some_and(|deadline| time::since_boot() >= deadline) {
+        if found > 0 || deadline.is_some_and(|deadline| clock::since_boot() >= deadline) {
             return Ok(found);
         }
         changes::wait_for_any(seen, deadline)?;
@@ -59,7 +59,7 @@ impl Timeout {
         if parts_per_second == MICROSECONDS {
             given = with_whole_seconds(given)?;
         }
-        let deadline = time::since_boot().checked_add(duration(given, parts_per_second)?);
+        let deadline = clock::since_boot().checked_add(duration(given, parts_per_second)?);
         Ok(Self { place, parts_per_second, deadline })
     }
 
@@ -67,7 +67,7 @@ impl Timeout {
     /// call is not done again (Linux: `poll_select_finish`).
     fn write_rest(&self, outcome: Outcome) -> Outcome {
         let Some(deadline) = self.deadline else { return outcome };
-        let left = deadline.saturating_sub(time::since_boot());
+        let left = deadline.saturating_sub(clock::since_boot());
         let part = left.subsec_nanos() / (NANOSECONDS / self.parts_per_second);
         let written = self.place.write([left.as_secs(), part.into()].map(Word::new));
         if written.is_err() && outcome == Err(Errno::RESTART_WITHOUT_HANDLER) { Err(Errno::EINTR) } else { outcome }
@@ -127,7 +127,7 @@ fn look_until(files: UserPtr<Polled>, count: usize, deadline: Option<Duration>) 
 fn poll(arguments: &Arguments) -> Outcome {
     let [address, count, milliseconds, ..] = arguments.words();
     let deadline = u64::try_from(milliseconds.int()).ok().map(Duration::from_millis);
-    poll_until(address.pointer(), files_count(count)?, deadline.map(|wait| time::since_boot() + wait))
+    poll_until(address.pointer(), files_count(count)?, deadline.map(|wait| clock::since_boot() + wait))
 }
 
 fn files_count(count: Word) -> Result<usize, Errno> {

@@ -5,21 +5,22 @@ use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
 use quire_drivers::debug_exit;
+use quire_machine::address_map::USER_END;
+use quire_machine::clock;
+use quire_machine::log;
+use quire_machine::task;
+use quire_machine::user::{UserPtr, Word};
 use quire_protocol::Verdict;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
 use super::{Arguments, Calls, Outcome, require_superuser, user_data};
-use crate::arch::USER_END;
 use crate::errno::Errno;
-use crate::log;
 use crate::process::limits::{FILES_MAX, Limit, Resource};
 use crate::process::program::Words;
 use crate::process::program::execute::{self, Request};
 use crate::process::signal::{ChildChange, Info, Signal};
 use crate::process::{self, CloneRequest, Process, Usage, Wanted, Which};
-use crate::task::{self, time};
-use crate::user::{UserPtr, Word};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_clone, clone),
@@ -282,7 +283,7 @@ fn usage_of_ended(child: &Arc<Process>) -> Usage {
 fn usage_words(usage: &Usage) -> [u64; 18] {
     const MICROSECONDS: u64 = 1_000_000;
     let get = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    let ticks_a_second = u64::from(time::TICKS_PER_SECOND);
+    let ticks_a_second = u64::from(clock::TICKS_PER_SECOND);
     let time = |ticks: u64| [ticks / ticks_a_second, ticks % ticks_a_second * (MICROSECONDS / ticks_a_second)];
     let mut words = [0; 18];
     words[..2].copy_from_slice(&time(get(&usage.user_ticks)));
@@ -299,14 +300,14 @@ fn times(arguments: &Arguments) -> Outcome {
     const HERTZ: u64 = 100;
     let process = process::this();
     let clock = |ticks: &core::sync::atomic::AtomicU64| {
-        ticks.load(Ordering::Relaxed) * HERTZ / u64::from(time::TICKS_PER_SECOND)
+        ticks.load(Ordering::Relaxed) * HERTZ / u64::from(clock::TICKS_PER_SECOND)
     };
     if let Some(to) = arguments.word(0).optional() {
         let (own, children) = (&process.usage, &process.children_usage);
         let ticks = [&own.user_ticks, &own.system_ticks, &children.user_ticks, &children.system_ticks].map(clock);
         to.write(ticks)?;
     }
-    Ok(time::since_boot().as_millis() as u64 * HERTZ / 1000)
+    Ok(clock::since_boot().as_millis() as u64 * HERTZ / 1000)
 }
 
 fn sched_yield(_: &Arguments) -> Outcome {

@@ -1,9 +1,9 @@
 //! Registering an area for restartable sequences.
 
 use linux_raw_sys::general as linux;
+use quire_machine::address_map::USER_END;
 
 use super::{Arguments, Calls, Outcome};
-use crate::arch::USER_END;
 use crate::errno::Errno;
 use crate::process::rseq::Area;
 use crate::process::{Program, tell_processor, this};

@@ -5,6 +5,9 @@
 use core::time::Duration;
 
 use linux_raw_sys::general as linux;
+use quire_machine::clock;
+use quire_machine::task::WaitQueue;
+use quire_machine::user::{Fault, UserPtr, Word};
 
 use super::time::read_duration;
 use super::{Arguments, Calls, Outcome};
@@ -14,8 +17,6 @@ use crate::process::limits::Resource;
 use crate::process::signal::frame::FRAME_BYTES;
 use crate::process::signal::{Action, AlternateStack, AlternateStackError, Info, QueueFull, Set, Signal, Signals};
 use crate::process::{self, INIT, Process};
-use crate::task::{WaitQueue, time};
-use crate::user::{Fault, UserPtr, Word};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_rt_sigaction, rt_sigaction),
@@ -120,7 +121,7 @@ fn rt_sigtimedwait(arguments: &Arguments) -> Outcome {
     let wanted = read_set(set)?;
     let deadline = match timeout.optional() {
         None => Duration::MAX,
-        Some(timeout) => time::since_boot().saturating_add(read_duration(timeout)?),
+        Some(timeout) => clock::since_boot().saturating_add(read_duration(timeout)?),
     };
     let process = process::this();
     let taken = process.with_signals(|signals| {

@@ -3,19 +3,19 @@
 use alloc::string::String;
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible;
+use quire_machine::user::Word;
 use quire_swap::{MAX_AREAS, SwapOnOptions};
 
 use super::location::this_start;
 use super::user_data::path;
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
-use crate::fallible;
 use crate::fs::block;
 use crate::fs::device::GHOST;
 use crate::fs::node::Kind;
 use crate::fs::path::{Follow, walk};
 use crate::swap;
-use crate::user::Word;
 
 pub(super) const CALLS: Calls = &[(linux::__NR_swapon, swapon), (linux::__NR_swapoff, swapoff)];
 

@@ -1,15 +1,16 @@
 //! The system as a whole: its name, its memory, random numbers.
 
 use linux_raw_sys::{general as linux, system};
+use quire_machine::clock;
+use quire_machine::physical;
+use quire_machine::random;
+use quire_machine::sync::Snapshot;
 use quire_swap::header::PAGE_SIZE;
 
 use super::file::MOST;
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
-use crate::mm::physical;
-use crate::sync::Snapshot;
-use crate::task::time;
-use crate::{process, random, swap};
+use crate::{process, swap};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_uname, uname),
@@ -95,7 +96,7 @@ fn sysinfo(arguments: &Arguments) -> Outcome {
     let bytes = |pages: usize| pages as u64 * PAGE_SIZE as u64;
     let (total, used) = (swap::total_pages() as usize, swap::used_pages() as usize);
     let words: [u64; size_of::<system::sysinfo>() / 8] = [
-        time::since_boot().as_secs(),
+        clock::since_boot().as_secs(),
         // Load averages are not kept.
         0,
         0,

@@ -5,6 +5,9 @@
 use core::time::Duration;
 
 use linux_raw_sys::general as linux;
+use quire_machine::clock;
+use quire_machine::task::{WaitQueue, Waited};
+use quire_machine::user::{UserPtr, Word};
 
 use super::futex;
 use super::poll::poll_until;
@@ -12,8 +15,6 @@ use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
 use crate::process::alarm::{self, Alarm};
 use crate::process::{self, Unfinished};
-use crate::task::{WaitQueue, Waited, time};
-use crate::user::{UserPtr, Word};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_clock_gettime, clock_gettime),
@@ -62,9 +63,9 @@ fn microseconds(duration: Duration) -> [u64; 2] {
 /// The clock of that number now.
 fn clock(number: Word) -> Result<Duration, Errno> {
     match number.low() {
-        linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE => Ok(time::since_1970()),
+        linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE => Ok(clock::since_1970()),
         linux::CLOCK_MONOTONIC | linux::CLOCK_MONOTONIC_RAW | linux::CLOCK_MONOTONIC_COARSE | linux::CLOCK_BOOTTIME => {
-            Ok(time::since_boot())
+            Ok(clock::since_boot())
         }
         linux::CLOCK_PROCESS_CPUTIME_ID | linux::CLOCK_THREAD_CPUTIME_ID => Ok(process::this().usage.time()),
         _ => Err(Errno::EINVAL),
@@ -91,7 +92,7 @@ fn set_clock(time: Duration) -> Outcome {
     if time.as_secs() >= SETTABLE_SECONDS {
         return Err(Errno::EINVAL);
     }
-    time::set_since_1970(time);
+    clock::set_since_1970(time);
     Ok(0)
 }
 
@@ -102,7 +103,7 @@ fn clock_getres(arguments: &Arguments) -> Outcome {
         linux::CLOCK_REALTIME | linux::CLOCK_MONOTONIC | linux::CLOCK_MONOTONIC_RAW | linux::CLOCK_BOOTTIME => {
             Duration::from_nanos(1)
         }
-        _ => time::TICK,
+        _ => clock::TICK,
     };
     if let Some(to) = address.optional() {
         write_duration(to, resolution)?;
@@ -113,7 +114,7 @@ fn clock_getres(arguments: &Arguments) -> Outcome {
 fn gettimeofday(arguments: &Arguments) -> Outcome {
     let [address, zone, ..] = arguments.words();
     if let Some(to) = address.optional() {
-        to.write(microseconds(time::since_1970()))?;
+        to.write(microseconds(clock::since_1970()))?;
     }
     if let Some(zone) = zone.optional() {
         // Minutes west of Greenwich, and the kind of summer time: both none.
@@ -132,7 +133,7 @@ fn settimeofday(arguments: &Arguments) -> Outcome {
 
 fn seconds(arguments: &Arguments) -> Outcome {
     let [address, ..] = arguments.words();
-    let seconds = time::since_1970().as_secs();
+    let seconds = clock::since_1970().as_secs();
     if let Some(to) = address.optional() {
         to.write(seconds)?;
     }
@@ -151,7 +152,7 @@ fn sleep(deadline: Duration, remainder: UserPtr<[u64; 2]>) -> Outcome {
         return Ok(0);
     }
     if !remainder.is_null() {
-        write_duration(remainder, deadline.saturating_sub(time::since_boot()))?;
+        write_duration(remainder, deadline.saturating_sub(clock::since_boot()))?;
     }
     process::this().unfinished.replace(Some(Unfinished::Sleep { deadline, remainder }));
     Err(Errno::RESTART_LATER)
@@ -159,7 +160,7 @@ fn sleep(deadline: Duration, remainder: UserPtr<[u64; 2]>) -> Outcome {
 
 fn nanosleep(arguments: &Arguments) -> Outcome {
     let [request, remainder, ..] = arguments.words();
-    let deadline = time::since_boot().saturating_add(read_duration(request.pointer())?);
+    let deadline = clock::since_boot().saturating_add(read_duration(request.pointer())?);
     sleep(deadline, remainder.pointer())
 }
 
@@ -171,10 +172,10 @@ fn clock_nanosleep(arguments: &Arguments) -> Outcome {
     let now = clock(number)?;
     let request = read_duration(request.pointer())?;
     if flags.low() & linux::TIMER_ABSTIME == 0 {
-        let deadline = time::since_boot().saturating_add(request);
+        let deadline = clock::since_boot().saturating_add(request);
         return sleep(deadline, remainder.pointer());
     }
-    let deadline = time::since_boot().saturating_add(request.saturating_sub(now));
+    let deadline = clock::since_boot().saturating_add(request.saturating_sub(now));
     if sleep_until(deadline) { Ok(0) } else { Err(Errno::RESTART_WITHOUT_HANDLER) }
 }
 
@@ -190,14 +191,14 @@ fn restart_syscall(_: &Arguments) -> Outcome {
 /// What is left of an alarm, and its interval.
 fn remaining(alarm: Alarm) -> [Duration; 2] {
     // One that is due at any moment is still to come: zero would mean that there is none.
-    let left = |deadline: Duration| deadline.saturating_sub(time::since_boot()).max(Duration::from_micros(1));
+    let left = |deadline: Duration| deadline.saturating_sub(clock::since_boot()).max(Duration::from_micros(1));
     [alarm.interval, alarm.deadline.map_or(Duration::ZERO, left)]
 }
 
 fn alarm_after(duration: Duration, interval: Duration) -> Alarm {
     // As far ahead as Linux's timers go (`KTIME_MAX`).
     const LATEST: Duration = Duration::from_nanos(i64::MAX.cast_unsigned());
-    let deadline = (!duration.is_zero()).then(|| time::since_boot().saturating_add(duration).min(LATEST));
+    let deadline = (!duration.is_zero()).then(|| clock::since_boot().saturating_add(duration).min(LATEST));
     Alarm { deadline, interval: interval.min(LATEST) }
 }
 

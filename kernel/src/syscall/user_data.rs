@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
+use quire_machine::fallible::TryVec;
+use quire_machine::user::Word;
 use quire_swap::header::PAGE_SIZE;
 
 use crate::errno::Errno;
-use crate::fallible::TryVec;
 use crate::fs::node::PATH_MAX;
-use crate::user::Word;
 
 /// A path.
 ///

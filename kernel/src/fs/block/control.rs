@@ -6,14 +6,14 @@ use linux_raw_sys::ioctl::{
     BLKALIGNOFF, BLKBSZGET, BLKDISCARD, BLKDISCARDZEROES, BLKFLSBUF, BLKGETSIZE, BLKGETSIZE64, BLKIOMIN, BLKPBSZGET,
     BLKROGET, BLKROSET, BLKROTATIONAL, BLKRRPART, BLKSECDISCARD, BLKSSZGET, BLKZEROOUT,
 };
+use quire_machine::task::{self, Thread};
+use quire_machine::user::Word;
 use quire_swap::header::PAGE_SIZE;
 
 use super::{BlockFile, Medium, PAGE, SECTOR, page_buffer, part};
 use crate::errno::Errno;
 use crate::fs::node::File;
 use crate::process::this;
-use crate::task::{self, Thread};
-use crate::user::Word;
 
 impl BlockFile {
     pub(super) fn answer(&self, request: u32, argument: Word) -> Result<u64, Errno> {

@@ -16,6 +16,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use linux_raw_sys::general as linux;
 use quire_compressed::zram::{OpenZram, Zram};
 use quire_drivers::block::Operation;
+use quire_machine::fallible::{self, TryVec};
+use quire_machine::task::{HeedKill, WaitQueue};
+use quire_machine::user::Word;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{DeviceState, DiskProperties, Held, IoError};
 
@@ -24,11 +27,8 @@ use super::node::{Device, File, Kind, Wait};
 use super::path::{Follow, walk};
 use super::position::{Position, Whence};
 use crate::errno::Errno;
-use crate::fallible::{self, TryVec};
 use crate::process::this;
 use crate::swap::{self, Quire};
-use crate::task::{HeedKill, WaitQueue};
-use crate::user::Word;
 use crate::{disk, zram};
 
 const PAGE: u64 = PAGE_SIZE as u64;

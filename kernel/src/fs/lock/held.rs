@@ -2,11 +2,12 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use quire_machine::sync::Rank;
+use quire_machine::task::{Mutex, WaitQueue};
+
 use super::ranges::{Lock, Owner};
 use super::table::{Identity, Refusal, Request, Sort, Table};
 use crate::errno::Errno;
-use crate::sync::Rank;
-use crate::task::{Mutex, WaitQueue};
 
 static TABLE: Mutex<Table> = Mutex::new(Rank::FileLocks, Table::new());
 /// Whether there are locks: closing a file looks at no more than this while there are none.

@@ -7,8 +7,9 @@
 
 use alloc::vec::Vec;
 
+use quire_machine::fallible::{NoMemory, TryVec};
+
 use crate::errno::Errno;
-use crate::fallible::{NoMemory, TryVec};
 use crate::fs::position::Position;
 
 /// The last byte that a file can have (Linux: `OFFSET_MAX`).

@@ -2,8 +2,9 @@
 
 use alloc::vec::Vec;
 
+use quire_machine::fallible::{NoMemory, TryVec};
+
 use super::ranges::{Lock, Locks, Mode, Owner, Span};
-use crate::fallible::{NoMemory, TryVec};
 
 /// What a file is known by: its file system's number and its own.
 pub type Identity = (u64, u64);

@@ -3,14 +3,15 @@
 use alloc::string::String;
 
 use quire_compressed::zswap::{ATTRIBUTES, Directory};
+use quire_machine::fallible::{self, TryText};
+use quire_machine::frame::Kind;
+use quire_machine::{heap, physical};
 use quire_swap::header::PAGE_SIZE;
 
 use super::super::synthetic::print;
 use super::Escaped;
 use crate::errno::Errno;
-use crate::fallible::{self, TryText};
-use crate::mm::frame::Kind;
-use crate::mm::{heap, lru, object, overcommit, physical, reclaim, statistics};
+use crate::mm::{lru, object, overcommit, reclaim, statistics};
 use crate::{swap, zswap};
 
 const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;

@@ -13,11 +13,11 @@ use alloc::sync::Arc;
 use core::fmt::{self, Write};
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible::{self, TryVec};
 
 use super::synthetic::{Directory, Entries, Item, Synthetic, list, print, read_only};
 use super::{namespace, tmpfs};
 use crate::errno::Errno;
-use crate::fallible::{self, TryVec};
 use crate::process as processes;
 
 /// The file system.

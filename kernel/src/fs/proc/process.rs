@@ -6,6 +6,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
+use quire_machine::fallible::{self, Lossy, TryText, TryVec};
+use quire_machine::task::Thread;
 use quire_swap::header::PAGE_SIZE;
 
 use super::super::node::Device;
@@ -14,13 +16,11 @@ use super::super::terminal::job;
 use super::Entries;
 use super::system::clock_ticks;
 use crate::errno::Errno;
-use crate::fallible::{self, Lossy, TryText, TryVec};
 use crate::mm::address_space::{RegionView, Usage};
 use crate::mm::oom;
 use crate::process::credentials::{Credentials, Ids, SUPERUSER};
 use crate::process::limits::{Limit, Resource};
 use crate::process::{self, Life, Process};
-use crate::task::Thread;
 
 const KIB_PER_PAGE: usize = PAGE_SIZE / 1024;
 
@@ -133,7 +133,10 @@ fn entries(pid: u32) -> Result<Entries, Errno> {
     if cfg!(debug_assertions) {
         entries.try_push((
             "fail-nth".into(),
-            read_write(move |out| line(out, countdown(pid)?.fail_nth().get()), move |value| set_countdown(pid, value))?,
+            read_write(
+                move |out| line(out, countdown(pid)?.running().fail_nth.get()),
+                move |value| set_countdown(pid, value),
+            )?,
         ))?;
     }
     if let Ok(process) = find(pid) {
@@ -159,7 +162,7 @@ fn set_countdown(pid: u32, value: &str) -> Result<(), Errno> {
     if !process::this().identity().is_superuser() {
         return Err(Errno::EPERM);
     }
-    countdown(pid)?.fail_nth().set(number(value)?);
+    countdown(pid)?.running().fail_nth.set(number(value)?);
     Ok(())
 }
 
@@ -248,7 +251,7 @@ fn statm(process: &Process, out: &mut String) -> Result<(), Errno> {
 fn stat(process: &Process, out: &mut String) -> Result<(), Errno> {
     let usage = usage(process);
     let ticks = |ticks: &core::sync::atomic::AtomicU64| {
-        clock_ticks(crate::task::time::TICK * ticks.load(Ordering::Relaxed) as u32)
+        clock_ticks(quire_machine::clock::TICK * ticks.load(Ordering::Relaxed) as u32)
     };
     let count = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let (own, children) = (&process.usage, &process.children_usage);

@@ -2,15 +2,17 @@
 
 use alloc::string::String;
 
+use quire_machine::fallible::Lossy;
+use quire_machine::physical;
+use quire_machine::random;
+
 use super::super::synthetic::{Item, directory, line, list, number, print, read_only, read_write};
 use crate::errno::Errno;
-use crate::fallible::Lossy;
 use crate::fs::open::{self, FILES_MAX};
 use crate::mm::address_space::LOWEST;
 use crate::mm::overcommit::{self, Overcommit, Reserve, reserve};
-use crate::mm::{physical, policy, reclaim, region};
+use crate::mm::{policy, reclaim, region};
 use crate::process;
-use crate::random;
 use crate::swap;
 use crate::syscall::system::{RELEASE, SYSTEM, VERSION, host_name, set_host_name};
 

@@ -4,13 +4,15 @@ use alloc::string::String;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
+use quire_machine::clock;
+use quire_machine::task::scheduler;
+
 use super::super::FILESYSTEMS;
 use super::super::synthetic::{line, print};
 use crate::boot;
 use crate::errno::Errno;
 use crate::process::{self, TICKS};
 use crate::syscall::system::{RELEASE, SYSTEM, VERSION};
-use crate::task::{scheduler, time};
 
 /// The unit of processor times (`USER_HZ`).
 pub(super) fn clock_ticks(time: Duration) -> u64 {
@@ -34,13 +36,13 @@ pub(super) fn filesystems(out: &mut String) -> Result<(), Errno> {
 
 /// Time in programs, in the kernel on their behalf, and in nobody's.
 fn times() -> [Duration; 3] {
-    let [user, system] = TICKS.each_ref().map(|ticks| time::TICK * ticks.load(Ordering::Relaxed) as u32);
-    [user, system, time::since_boot().saturating_sub(user + system)]
+    let [user, system] = TICKS.each_ref().map(|ticks| clock::TICK * ticks.load(Ordering::Relaxed) as u32);
+    [user, system, clock::since_boot().saturating_sub(user + system)]
 }
 
 /// `/proc/uptime`
 pub(super) fn uptime(out: &mut String) -> Result<(), Errno> {
-    let (boot, [.., idle]) = (time::since_boot(), times());
+    let (boot, [.., idle]) = (clock::since_boot(), times());
     let hundredths = |time: Duration| time.subsec_millis() / 10;
     let (boot_part, idle_part) = (hundredths(boot), hundredths(idle));
     print(out, format_args!("{}.{boot_part:02} {}.{idle_part:02}\n", boot.as_secs(), idle.as_secs()))
@@ -57,7 +59,7 @@ pub(super) fn stat(out: &mut String) -> Result<(), Errno> {
     let [user, system, idle] = times().map(clock_ticks);
     print(out, format_args!("cpu  {user} 0 {system} {idle} 0 0 0 0 0 0\n"))?;
     print(out, format_args!("cpu0 {user} 0 {system} {idle} 0 0 0 0 0 0\n"))?;
-    let boot_time = time::since_1970().saturating_sub(time::since_boot()).as_secs();
+    let boot_time = clock::since_1970().saturating_sub(clock::since_boot()).as_secs();
     let (switches, last, running) = (scheduler::switches(), process::last_number(), process::count());
     print(out, format_args!("intr 0\nctxt {switches}\nbtime {boot_time}\nprocesses {last}\n"))?;
     print(out, format_args!("procs_running {running}\nprocs_blocked 0\n"))

@@ -1,6 +1,7 @@
 //! What programs ask of the terminal by `ioctl(2)` (`tty_ioctl(4)`).
 
 use linux_raw_sys::ioctl as requests;
+use quire_machine::user::Word;
 
 use super::input::send_to_foreground;
 use super::settings::Settings;
@@ -8,7 +9,6 @@ use super::{TERMINAL, job};
 use crate::errno::Errno;
 use crate::process;
 use crate::process::signal::Signal;
-use crate::user::Word;
 
 /// Does what `request` asks.
 ///

@@ -5,19 +5,19 @@ use core::any::Any;
 use core::time::Duration;
 
 use linux_raw_sys::general as linux;
+use quire_machine::clock;
+use quire_machine::fallible;
+use quire_machine::log;
+use quire_machine::user::Word;
 
 use super::{State, TERMINAL, control, job};
 use crate::errno::Errno;
-use crate::fallible;
 use crate::fs::changes;
 use crate::fs::node::{Device, File, Wait};
 use crate::fs::poll::Ready;
 use crate::fs::position::Position;
-use crate::log;
 use crate::process;
 use crate::process::signal::Signal;
-use crate::task::time;
-use crate::user::Word;
 
 /// The terminal of whoever opens it.
 const OWN: Device = Device { major: 5, minor: 0 };
@@ -82,7 +82,7 @@ impl File for OpenTerminal {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let began = time::since_boot();
+        let began = clock::since_boot();
         loop {
             job::check_background(Signal::SIGTTIN)?;
             let seen = changes::seen();
@@ -91,7 +91,7 @@ impl File for OpenTerminal {
                 return Ok(state.discipline.read(buffer));
             }
             let deadline = match state.when_nothing(began) {
-                Nothing::Wait(deadline) if deadline.is_none_or(|deadline| time::since_boot() < deadline) => deadline,
+                Nothing::Wait(deadline) if deadline.is_none_or(|deadline| clock::since_boot() < deadline) => deadline,
                 Nothing::Wait(_) | Nothing::Return => return Ok(state.discipline.read(buffer)),
             };
             drop(state);

@@ -7,12 +7,15 @@
 use alloc::collections::VecDeque;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use quire_machine::clock;
+use quire_machine::log;
+use quire_machine::sync::{Rank, SpinLock};
+use quire_machine::task::{self, WaitQueue};
+
 use super::{TERMINAL, job};
 use crate::errno::Errno;
+use crate::process;
 use crate::process::signal::Signal;
-use crate::sync::{Rank, SpinLock};
-use crate::task::{self, WaitQueue, time};
-use crate::{log, process};
 
 /// How many bytes wait for the thread at most.
 const CAPACITY: usize = 256;
@@ -74,7 +77,7 @@ fn work() {
 fn receive(bytes: &[u8]) {
     for &byte in bytes {
         let mut state = TERMINAL.state.lock();
-        state.typed = time::since_boot();
+        state.typed = clock::since_boot();
         let signal = state.discipline.receive(byte, &mut log::write_bytes);
         drop(state);
         if let Some(signal) = signal {

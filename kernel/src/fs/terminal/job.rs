@@ -4,11 +4,12 @@
 //! a signal when they read, and when they write or change something if it is so set, unless they ignore or block the
 //! signal.
 
+use quire_machine::sync::{Rank, SpinLock};
+
 use super::input::send_to_foreground;
 use crate::errno::Errno;
 use crate::process::signal::{Info, Signal};
 use crate::process::{self, Process};
-use crate::sync::{Rank, SpinLock};
 
 /// Whose the terminal is.
 #[derive(Clone, Copy)]

@@ -28,7 +28,8 @@ pub use file::open;
 
 #[cfg(target_os = "none")]
 use {
-    self::discipline::Discipline, super::changes::Changes, crate::sync::Rank, crate::task::Mutex, core::time::Duration,
+    self::discipline::Discipline, super::changes::Changes, core::time::Duration, quire_machine::sync::Rank,
+    quire_machine::task::Mutex,
 };
 
 /// The terminal.

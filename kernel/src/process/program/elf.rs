@@ -11,8 +11,7 @@ use elf::file::{Class, FileHeader};
 use elf::parse::ParsingTable;
 use elf::segment::ProgramHeader;
 use elf::{abi, file};
-
-use crate::mm::USER_END;
+use quire_machine::address_map::USER_END;
 
 const PAGE: u64 = 4096;
 /// The bytes of the file header.

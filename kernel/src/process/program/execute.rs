@@ -8,15 +8,19 @@ use alloc::vec::Vec;
 use core::arch::x86_64::__cpuid;
 
 use linux_raw_sys::auxvec as linux;
+use quire_machine::address_map::USER_END;
+use quire_machine::arch::registers;
+use quire_machine::arch::registers::TrapFrame;
+use quire_machine::arch::{cpu, fpu};
+use quire_machine::fallible::{self, NoMemory};
+use quire_machine::user::{Fault, UserPtr};
+use quire_machine::{log, random};
 
 use super::elf::{self, ElfError, Header, Image, Segment};
 use super::script::{LINE_MAX, Script};
 use super::stack::Stack;
 use super::words::Words;
-use crate::arch::trap::{self, TrapFrame};
-use crate::arch::{USER_END, cpu, fpu};
 use crate::errno::Errno;
-use crate::fallible::{self, NoMemory};
 use crate::fs::{self, Program};
 use crate::mm::address_space::{AddressSpace, Backing, MapError, MapRequest, Place};
 use crate::mm::admission::Limit;
@@ -27,8 +31,6 @@ use crate::process::credentials::Credentials;
 use crate::process::signal::Signal;
 use crate::process::signal::frame::FRAME_BYTES;
 use crate::process::{self, Name, exit, rseq};
-use crate::user::{Fault, UserPtr};
-use crate::{log, random};
 
 /// How many scripts may be read by scripts.
 const SCRIPTS_MAX: usize = 4;
@@ -95,7 +97,7 @@ pub fn execute(request: Request) -> Result<(), Errno> {
         return Err(Errno::ENOMEM);
     }
     fpu::reset_current();
-    let frame = trap::program_frame(cpu::this().kernel_stack());
+    let frame = registers::program_frame(cpu::this().kernel_stack());
     // SAFETY: the frame is the current process's, whose call this is; nobody else uses it meanwhile.
     unsafe { frame.write(TrapFrame::starting(found.image.entry, layout.start)) };
     Ok(())

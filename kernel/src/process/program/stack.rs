@@ -4,9 +4,9 @@
 use alloc::vec::Vec;
 
 use linux_raw_sys::auxvec as linux;
+use quire_machine::fallible::{self, NoMemory};
 
 use super::words::Words;
-use crate::fallible::{self, NoMemory};
 
 /// What the stack is made of.
 pub struct Stack<'a> {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::fallible::{NoMemory, TryVec};
+use quire_machine::fallible::{NoMemory, TryVec};
 
 /// A list of words, each with a zero behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

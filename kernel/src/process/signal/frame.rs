@@ -7,11 +7,12 @@
 //! What comes back by `rt_sigreturn` is whatever the program has made of it. Of the flags only those change that a program
 //! may change by itself; the segments are not looked at; the caller checks the instruction pointer and the image.
 
+use linux_raw_sys::general as linux;
+
 use super::action::Action;
 use super::alternate::AlternateStack;
 use super::info::Info;
 use super::number::{Set, Signal};
-use linux_raw_sys::general as linux;
 
 /// What a program may not use below its stack pointer belongs to it all the same (System V ABI, "red zone").
 const RED_ZONE: u64 = 128;

@@ -1,0 +1,110 @@
+//! The registers of what a trap or a system call interrupted.
+
+use core::fmt;
+
+use super::gdt;
+
+/// The flag that lets interrupts come.
+pub(crate) const INTERRUPTS_ON: u64 = 1 << 9;
+/// What stands for the vector when a system call made the frame: more than any vector.
+pub const SYSTEM_CALL: u64 = 0x100;
+
+/// The resume flag and those that a program may change: carry, parity, adjust, zero, sign, trap, direction, overflow and
+/// alignment check (Linux: `FIX_EFLAGS`).
+const PROGRAM_FLAGS: u64 = 0x0005_0dd5;
+/// What is set in the flags whenever a program runs: interrupts, and the bit that is always 1.
+const FIXED_FLAGS: u64 = INTERRUPTS_ON | 1 << 1;
+
+/// The interrupted registers, as the stubs push them.
+#[derive(Clone)]
+#[repr(C)]
+#[expect(missing_docs, reason = "the registers' own names")]
+pub struct TrapFrame {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rbp: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rbx: u64,
+    pub rax: u64,
+    /// The trap's vector, or [`SYSTEM_CALL`].
+    pub vector: u64,
+    /// The trap's error code; for a system call its number, which `rax` loses to the result.
+    pub error: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+impl TrapFrame {
+    /// The registers of a program that starts at `rip` with its stack at `rsp`.
+    pub fn starting(rip: u64, rsp: u64) -> Self {
+        Self {
+            r15: 0,
+            r14: 0,
+            r13: 0,
+            r12: 0,
+            r11: 0,
+            r10: 0,
+            r9: 0,
+            r8: 0,
+            rbp: 0,
+            rdi: 0,
+            rsi: 0,
+            rdx: 0,
+            rcx: 0,
+            rbx: 0,
+            rax: 0,
+            vector: 0,
+            error: 0,
+            rip,
+            cs: u64::from(gdt::USER_CODE),
+            rflags: FIXED_FLAGS,
+            rsp,
+            ss: u64::from(gdt::USER_DATA),
+        }
+    }
+
+    /// Whether the registers are a program's.
+    pub fn is_programs(&self) -> bool {
+        self.cs & 3 == 3
+    }
+
+    /// Replaces those of the flags that a program may change by those of `flags`.
+    pub fn set_program_flags(&mut self, flags: u64) {
+        self.rflags = self.rflags & !PROGRAM_FLAGS | flags & PROGRAM_FLAGS;
+    }
+}
+
+/// Where the registers of the program of the current thread are while the kernel runs.
+pub fn program_frame(stack_top: u64) -> *mut TrapFrame {
+    (stack_top - size_of::<TrapFrame>() as u64) as *mut TrapFrame
+}
+
+impl fmt::Display for TrapFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "  rip {:016x}  rsp {:016x}  rflags {:08x}  error {:#x}",
+            self.rip, self.rsp, self.rflags, self.error
+        )?;
+        writeln!(f, "  rax {:016x}  rbx {:016x}  rcx {:016x}  rdx {:016x}", self.rax, self.rbx, self.rcx, self.rdx)?;
+        writeln!(
+            f,
+            "  rsi {:016x}  rdi {:016x}  rbp {:016x}  cs {:x} ss {:x}",
+            self.rsi, self.rdi, self.rbp, self.cs, self.ss
+        )?;
+        writeln!(f, "  r8  {:016x}  r9  {:016x}  r10 {:016x}  r11 {:016x}", self.r8, self.r9, self.r10, self.r11)?;
+        write!(f, "  r12 {:016x}  r13 {:016x}  r14 {:016x}  r15 {:016x}", self.r12, self.r13, self.r14, self.r15)
+    }
+}

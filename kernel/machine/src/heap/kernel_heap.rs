@@ -1,0 +1,295 @@
+//! The allocator: slabs, arenas and blocks as one, and who gets how much.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use quire_drivers::virtio_blk::DESCRIPTOR_HEAP_BYTES;
+use quire_swap::header::PAGE_SIZE;
+
+use super::arena::{self, Arenas};
+use super::slab::{self, Memory, SIZES, Slabs};
+use crate::address_map::DIRECT_MAP;
+use crate::arch::cpu;
+use crate::frame::FrameNumber;
+use crate::physical;
+use crate::running::Running;
+use crate::sync::{Rank, SpinLock};
+use crate::upcall::upcalls;
+use crate::watermark::Purpose;
+
+/// What [`may_allocate`] leaves to allocations that cannot fail, if memory is large enough.
+const KEPT_BACK: usize = 256 << 10;
+/// This part of memory is not for what the kernel keeps on behalf of ordinary users.
+pub const ROOT_SHARE: usize = 8;
+
+const _: () =
+    assert!(KEPT_BACK >= 4 * DESCRIPTOR_HEAP_BYTES, "several disks' descriptor lists fit in what is kept back");
+const _: () = assert!(
+    DESCRIPTOR_HEAP_BYTES / quire_drivers::virtio_blk::QUEUE_SIZE <= slab::LARGEST,
+    "a descriptor list is contiguous"
+);
+
+struct Small {
+    slabs: [Slabs; SIZES.len()],
+    arenas: Arenas,
+}
+
+struct KernelHeap {
+    small: SpinLock<Small>,
+    /// Frames that the heap has.
+    frames: AtomicUsize,
+    /// Bytes in frames of their own.
+    large: AtomicUsize,
+}
+
+#[global_allocator]
+static HEAP: KernelHeap = KernelHeap {
+    small: SpinLock::new(
+        Rank::Heap,
+        Small {
+            slabs: {
+                let mut slabs = [const { Slabs::new(0) }; SIZES.len()];
+                let mut class = 0;
+                while class < SIZES.len() {
+                    slabs[class] = Slabs::new(SIZES[class]);
+                    class += 1;
+                }
+                slabs
+            },
+            arenas: Arenas::new(),
+        },
+    ),
+    frames: AtomicUsize::new(0),
+    large: AtomicUsize::new(0),
+};
+
+/// Where an object is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Home {
+    Slab(usize),
+    Arena,
+    Pages(usize),
+}
+
+impl Home {
+    #[inline]
+    fn of(layout: Layout) -> Self {
+        let (size, align) = (layout.size(), layout.align());
+        if let Some(class) = slab::class_of(layout) {
+            Self::Slab(class)
+        } else if align > PAGE_SIZE / 2 || size > arena::LARGEST || (PAGE_SIZE * 3 / 4..=PAGE_SIZE).contains(&size) {
+            Self::Pages(size.div_ceil(PAGE_SIZE))
+        } else {
+            Self::Arena
+        }
+    }
+}
+
+fn memory() -> Memory<'static> {
+    Memory { frames: physical::frames(), base: DIRECT_MAP as *mut u8 }
+}
+
+/// On whose behalf the thread that runs this takes memory.
+fn purpose() -> Purpose {
+    match cpu::with_running(Running::may_take_reserve) {
+        Some(true) => Purpose::Reclaim,
+        Some(false) if (upcalls().serves_ordinary_user)() => Purpose::Program,
+        _ => Purpose::Heap,
+    }
+}
+
+/// Whether so many of the three parts of root's share are left after the kernel has taken another `pages` for this purpose.
+fn leaves(parts: usize, pages: usize, purpose: Purpose) -> bool {
+    let managed = physical::managed_frames();
+    let most = managed - parts * managed / (3 * ROOT_SHARE);
+    purpose != Purpose::Program || physical::kernel_frames().saturating_add(pages) <= most
+}
+
+/// Whether `bytes` may be taken by somebody who can do without them.
+pub fn may_allocate(bytes: usize) -> bool {
+    !super::fail_nth::fails_now() && allows(bytes, 1)
+}
+
+/// Whether `bytes` may be taken for an object that stays: once this says no, [`may_allocate`] still does not, so that a program at its
+/// limit has what it needs to give something up.
+pub fn may_keep(bytes: usize) -> bool {
+    !super::fail_nth::fails_now() && allows(bytes, 2)
+}
+
+/// Whether so many parts of what is kept back are left after `bytes` more: one for what cannot fail, one for what does not stay.
+fn allows(bytes: usize, parts: usize) -> bool {
+    let pages = bytes.div_ceil(PAGE_SIZE);
+    let marks = physical::watermarks();
+    let kept_back = (KEPT_BACK / PAGE_SIZE).min(marks.min / 4);
+    let purpose = purpose();
+    physical::free_frames() >= pages.saturating_add(marks.floor(purpose) + parts * kept_back)
+        && leaves(parts + 1, pages, purpose)
+}
+
+/// Gives up slabs that are empty and were kept for the next object.
+pub fn trim() {
+    for class in 0..SIZES.len() {
+        let empty = HEAP.small.lock().slabs[class].trim(memory());
+        if let Some(frame) = empty {
+            physical::free(frame, 0);
+            HEAP.frames.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How many frames the heap has.
+pub fn frames() -> usize {
+    HEAP.frames.load(Ordering::Relaxed)
+}
+
+/// How many frames are free or the heap's, which has more or fewer as its objects lie.
+pub fn spare_frames() -> usize {
+    physical::free_frames() + frames()
+}
+
+/// How many bytes of the heap are in use.
+pub fn used() -> usize {
+    let large = HEAP.large.load(Ordering::Relaxed);
+    let small = HEAP.small.lock();
+    large + small.arenas.used() + small.slabs.iter().map(|slabs| slabs.used() * slabs.size()).sum::<usize>()
+}
+
+/// The slabs of one size.
+#[derive(Clone, Copy, Debug)]
+pub struct SlabUsage {
+    /// The bytes of an object.
+    pub size: usize,
+    /// Objects in use.
+    pub used: usize,
+    /// Objects in a slab.
+    pub in_slab: usize,
+    /// Slabs.
+    pub slabs: usize,
+}
+
+/// The slabs of every size.
+pub fn slabs() -> [SlabUsage; SIZES.len()] {
+    let small = HEAP.small.lock();
+    small.slabs.each_ref().map(|slabs| SlabUsage {
+        size: slabs.size(),
+        used: slabs.used(),
+        in_slab: slabs.objects(),
+        slabs: slabs.count(),
+    })
+}
+
+impl KernelHeap {
+    #[inline(never)]
+    fn grow(&self, pages: usize) -> Option<NonNull<u8>> {
+        let purpose = purpose();
+        let block = leaves(1, pages, purpose).then(|| super::blocks::allocate(pages, purpose)).flatten()?;
+        self.frames.fetch_add(pages, Ordering::Relaxed);
+        Some(block)
+    }
+
+    /// # Safety
+    /// [`Self::grow`] gave the block, and nobody uses it any more.
+    #[inline(never)]
+    unsafe fn shrink(&self, block: NonNull<u8>, pages: usize) {
+        self.frames.fetch_sub(pages, Ordering::Relaxed);
+        // SAFETY: the caller gives the block.
+        unsafe { super::blocks::free(block, pages) };
+    }
+
+    #[inline]
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        if let Some(block) = super::reserved::take(layout) {
+            return Some(block);
+        }
+        if super::fail_nth::fails_now() {
+            return None;
+        }
+        match Home::of(layout) {
+            Home::Slab(class) => loop {
+                let object = self.small.lock().slabs[class].allocate(memory());
+                if object.is_some() {
+                    return object;
+                }
+                let frame = self.grow(1)?;
+                let frame = FrameNumber::containing(frame.as_ptr() as u64 - DIRECT_MAP);
+                self.small.lock().slabs[class].add(memory(), frame);
+            },
+            Home::Arena => loop {
+                let object = self.small.lock().arenas.allocate(layout);
+                if object.is_some() {
+                    return object;
+                }
+                let block = self.grow(arena::PAGES)?;
+                // SAFETY: the block is new, and aligned: a block of the buddy allocator, or at a place's start.
+                unsafe { self.small.lock().arenas.add(block) };
+            },
+            Home::Pages(_) if layout.align() > PAGE_SIZE => None,
+            Home::Pages(pages) => {
+                let block = self.grow(pages)?;
+                self.large.fetch_add(pages * PAGE_SIZE, Ordering::Relaxed);
+                Some(block)
+            }
+        }
+    }
+}
+
+// SAFETY: slabs, arenas and blocks give out disjoint memory that fits the layout; where an object is depends on its layout
+// alone, so it goes back to where it came from. New frames are zero.
+unsafe impl GlobalAlloc for KernelHeap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.allocate(layout).map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let Some(object) = self.allocate(layout) else { return ptr::null_mut() };
+        if !matches!(Home::of(layout), Home::Pages(_)) {
+            // SAFETY: the object is new and as large as the layout says.
+            unsafe { object.write_bytes(0, layout.size()) };
+        }
+        object.as_ptr()
+    }
+
+    unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
+        let Some(object) = NonNull::new(object) else { return };
+        match Home::of(layout) {
+            Home::Slab(class) => {
+                // SAFETY: the caller gives back what `alloc` gave for this layout.
+                let frame = unsafe { self.small.lock().slabs[class].free(memory(), object) };
+                if let Some(frame) = frame {
+                    self.frames.fetch_sub(1, Ordering::Relaxed);
+                    physical::free(frame, 0);
+                }
+            }
+            Home::Arena => {
+                // SAFETY: as above.
+                let block = unsafe { self.small.lock().arenas.free(object, layout) };
+                if let Some(block) = block {
+                    // SAFETY: the arenas have given up the block.
+                    unsafe { self.shrink(block, arena::PAGES) };
+                }
+            }
+            Home::Pages(pages) => {
+                self.large.fetch_sub(pages * PAGE_SIZE, Ordering::Relaxed);
+                // SAFETY: as above.
+                unsafe { self.shrink(object, pages) };
+            }
+        }
+    }
+
+    unsafe fn realloc(&self, object: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller gives a size that fits a layout.
+        let larger = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        let home = Home::of(layout);
+        if home != Home::Arena && home == Home::of(larger) {
+            return object;
+        }
+        let Some(new) = self.allocate(larger) else { return ptr::null_mut() };
+        // SAFETY: both are as large as their layouts say, and the caller gives the old one back.
+        unsafe {
+            ptr::copy_nonoverlapping(object, new.as_ptr(), layout.size().min(size));
+            self.dealloc(object, layout);
+        }
+        new.as_ptr()
+    }
+}

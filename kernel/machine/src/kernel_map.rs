@@ -1,0 +1,203 @@
+//! The kernel half of the page tables, the same in every address space.
+//!
+//! # Invariants
+//!
+//! No page is both writable and executable. An address space copies the root's upper half, and so sees what changes later
+//! in the tables below, but no new word of the root itself: the words of RAM, of the image and of the `WINDOWS` are there
+//! before the first address space is, and others never are.
+//!
+//! # Locking
+//!
+//! One lock for all changes. Translations that are removed are flushed on this processor; when more processors are
+//! started, this is where they are told.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use bootloader_api::info::MemoryRegion;
+use spin::Once;
+use x86_64::VirtAddr;
+use x86_64::structures::paging::PageTableFlags as Flags;
+
+use crate::AllocationError;
+use crate::address_map::{ARCHIVE, BLOCKS, DIRECT_MAP, INFLATED_ARCHIVE, KERNEL_IMAGE, MMIO, ROOT_WORD_BYTES, STACKS};
+use crate::arch::page_table::{self, Table, frame_of, leaf, table};
+use crate::frame::{FrameNumber, Kind};
+use crate::physical;
+use crate::sync::{Rank, SpinLock};
+use crate::watermark::Purpose;
+
+const PAGE: u64 = 4096;
+const LARGE_PAGE: u64 = 2 << 20;
+
+/// The flags of the tables above the leaves; what a page may be used for is said in its leaf alone.
+const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE);
+/// The flags of the kernel's data.
+pub const DATA: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::NO_EXECUTE).union(Flags::GLOBAL);
+
+/// Where pages come and go while there are address spaces, each as large as what one word of the root covers.
+const WINDOWS: [u64; 5] = [MMIO, ARCHIVE, INFLATED_ARCHIVE, STACKS, BLOCKS];
+
+static ROOT: Once<FrameNumber> = Once::new();
+static LOCK: SpinLock<()> = SpinLock::new(Rank::KernelMap, ());
+static NEXT_MMIO: AtomicU64 = AtomicU64::new(MMIO);
+
+fn allocate_table() -> Option<FrameNumber> {
+    physical::allocate(0, Kind::KernelTable, Purpose::Kernel)
+}
+
+/// Builds the tables: the direct map of the managed RAM and the kernel's image, whose pages and protections are read
+/// from the loader's tables. They are not activated yet.
+///
+/// # Errors
+/// [`AllocationError`] when there is not enough memory for the tables.
+///
+/// # Panics
+/// When the loader mapped a page of the kernel both writable and executable.
+pub fn build(regions: &[MemoryRegion], limit: u64) -> Result<FrameNumber, AllocationError> {
+    let root = allocate_table().ok_or(AllocationError)?;
+    // SAFETY: the frame was just allocated for this; the loader's direct map reaches it.
+    let words = unsafe { table(root) };
+    for word in words {
+        word.store(0, Ordering::Relaxed);
+    }
+    for window in WINDOWS {
+        // SAFETY: the root is not in use yet.
+        unsafe { page_table::walk_or_create(root, window, 3, TABLE, &mut allocate_table) }.ok_or(AllocationError)?;
+    }
+    ROOT.call_once(|| root);
+    for range in physical::usable(regions, limit) {
+        map_direct(root, range)?;
+    }
+    copy_image(root, page_table::active_root())?;
+    Ok(root)
+}
+
+fn map_direct(root: FrameNumber, range: Range<u64>) -> Result<(), AllocationError> {
+    let mut address = range.start;
+    while address < range.end {
+        let large = address.is_multiple_of(LARGE_PAGE) && address + LARGE_PAGE <= range.end;
+        let (level, flags, bytes) = if large { (2, DATA | Flags::HUGE_PAGE, LARGE_PAGE) } else { (1, DATA, PAGE) };
+        set(root, DIRECT_MAP + address, level, leaf(FrameNumber::containing(address), flags))?;
+        address += bytes;
+    }
+    Ok(())
+}
+
+fn set(root: FrameNumber, address: u64, level: u8, word: u64) -> Result<(), AllocationError> {
+    // SAFETY: `root` is the kernel's root table, whose tables are never given back; changes are made under the lock or,
+    // while it is built, by its builder.
+    let place = unsafe { page_table::walk_or_create(root, address, level, TABLE, &mut allocate_table) };
+    place.ok_or(AllocationError)?.store(word, Ordering::Release);
+    Ok(())
+}
+
+/// Copies what the loader mapped from [`KERNEL_IMAGE`] on.
+fn copy_image(root: FrameNumber, loader_root: FrameNumber) -> Result<(), AllocationError> {
+    for directory in (KERNEL_IMAGE..=u64::MAX - (LARGE_PAGE - 1)).step_by(LARGE_PAGE as usize) {
+        // SAFETY: the loader's tables are in use and nobody changes them.
+        let Some(word) = (unsafe { page_table::walk(loader_root, directory, 2) }) else { continue };
+        let word = word.load(Ordering::Relaxed);
+        if !page_table::flags_of(word).contains(Flags::PRESENT) {
+            continue;
+        }
+        // SAFETY: the word leads to a table: the loader maps the kernel with 4 KiB pages.
+        let pages: &Table = unsafe { table(frame_of(word)) };
+        for (address, page) in (directory..).step_by(PAGE as usize).zip(pages) {
+            let page = page.load(Ordering::Relaxed);
+            let flags = page_table::flags_of(page) & (Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE);
+            if flags.contains(Flags::PRESENT) {
+                assert!(
+                    !flags.contains(Flags::WRITABLE) || flags.contains(Flags::NO_EXECUTE),
+                    "the loader mapped {address:#x} writable and executable"
+                );
+                set(root, address, 1, leaf(frame_of(page), flags | Flags::GLOBAL))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The root table whose upper half every address space shares.
+///
+/// # Panics
+/// Before [`build`].
+pub fn root() -> FrameNumber {
+    *ROOT.get().expect("the kernel's tables are built before they are used")
+}
+
+/// Maps the page at `address`, in one of the windows and unmapped, to `frame`.
+///
+/// # Errors
+/// [`AllocationError`] when there is no frame for a table, or the window ends before `address`.
+pub fn map(address: u64, frame: FrameNumber, flags: Flags) -> Result<(), AllocationError> {
+    let is_within = |window: &u64| (*window..*window + ROOT_WORD_BYTES).contains(&address);
+    WINDOWS.iter().find(|window| is_within(window)).ok_or(AllocationError)?;
+    let _lock = LOCK.lock();
+    set(root(), address, 1, leaf(frame, flags))
+}
+
+/// Unmaps the page at `address`; returns the frame that was there.
+pub fn unmap(address: u64) -> Option<FrameNumber> {
+    let _lock = LOCK.lock();
+    // SAFETY: the kernel's tables are never given back.
+    let word = unsafe { page_table::walk(root(), address, 1) }?.swap(0, Ordering::AcqRel);
+    x86_64::instructions::tlb::flush(VirtAddr::new(address));
+    page_table::flags_of(word).contains(Flags::PRESENT).then(|| frame_of(word))
+}
+
+/// Maps `bytes` of device registers at `physical`, uncached; returns where. The mapping stays.
+///
+/// # Errors
+/// [`AllocationError`] when there is no frame for a table, or too little of the window is left.
+pub fn map_registers(physical: u64, bytes: usize) -> Result<u64, AllocationError> {
+    let first = physical / PAGE * PAGE;
+    let end = (physical + bytes as u64).next_multiple_of(PAGE);
+    let after = |next: u64| next.checked_add(end - first).filter(|after| *after <= MMIO + ROOT_WORD_BYTES);
+    let start = NEXT_MMIO.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).map_err(|_| AllocationError)?;
+    let _lock = LOCK.lock();
+    for offset in (0..end - first).step_by(PAGE as usize) {
+        // `FrameNumber` reaches 16 TiB; device registers can lie beyond, so the word is put together here.
+        let word = (first + offset) | (DATA | Flags::NO_CACHE | Flags::WRITE_THROUGH).bits();
+        set(root(), start + offset, 1, word)?;
+    }
+    Ok(start + (physical - first))
+}
+
+/// A page that is mapped in the kernel half.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedPage {
+    /// Where.
+    pub address: u64,
+    /// To what, of RAM or of a device.
+    pub physical: Range<u64>,
+    /// What may be done with it.
+    pub flags: Flags,
+}
+
+/// Calls `visit` with every page that is mapped in the kernel half.
+pub fn for_each_page(mut visit: impl FnMut(MappedPage)) {
+    for upper in 256..512_u64 {
+        visit_table(root(), 4, 0xffff << 48, upper..upper + 1, &mut visit);
+    }
+}
+
+fn visit_table(frame: FrameNumber, level: u8, base: u64, part: Range<u64>, visit: &mut impl FnMut(MappedPage)) {
+    let bytes = PAGE << (9 * (level - 1));
+    // SAFETY: the kernel's tables are never given back.
+    let words = unsafe { table(frame) };
+    for index in part {
+        let word = words[index as usize].load(Ordering::Acquire);
+        let flags = page_table::flags_of(word);
+        let address = base + index * bytes;
+        if !flags.contains(Flags::PRESENT) {
+            continue;
+        }
+        if level == 1 || flags.contains(Flags::HUGE_PAGE) {
+            let start = word & page_table::ADDRESS & !(bytes - 1);
+            visit(MappedPage { address, physical: start..start + bytes, flags });
+        } else {
+            visit_table(frame_of(word), level - 1, address, 0..512, visit);
+        }
+    }
+}

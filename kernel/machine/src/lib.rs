@@ -1,0 +1,93 @@
+//! The machine: what only x86-64 has, and what every room above stands on, with the kernel's `unsafe`.
+//!
+//! No policy lives here. The code says how the machine does a thing; whether it should is decided above, and what only those
+//! above can know is asked through one table, `upcall`.
+//!
+//! # What is where, from the bottom up
+//!
+//! | module | what |
+//! |---|---|
+//! | [`address_map`] | where things are in a virtual address space |
+//! | [`frame`], [`buddy`], [`watermark`] | frames and their metadata, free lists, reserves: pure |
+//! | `running`, `arch::cpu` | each processor's own data, and what allocations look at of the running thread |
+//! | `upcall` | what is asked of the rooms above |
+//! | `sync` | spinning locks, and the ranks of all locks |
+//! | `clock`, `log`, [`log_ring`], `random`, `panic` | time, lines for a person, random numbers, the end |
+//! | `physical`, `arch::page_table`, `kernel_map` | who gets frames; page-table entries; the kernel half of the tables |
+//! | `stack`, [`heap`], `dma` | kernel stacks, the kernel heap, memory and registers for drivers |
+//! | [`fallible`] | memory of the kernel heap that may be refused |
+//! | `task` | threads, scheduler, sleeping |
+//! | [`user`], `arch::user` | what programs give: words, pointers and ranges that cannot wrap; the access to them |
+//! | `arch` | descriptor tables, traps, system calls' entry, context switch |
+//!
+//! # Departures from the rule that rooms point down only
+//!
+//! Frame metadata holds the swap core's [`FolioState`](quire_swap::FolioState), pages are its [`Page`](quire_swap::header::Page),
+//! and the table of ranks has room for its locks: plain types, so that a folio's state is where its frame's is.
+//!
+//! # Circles
+//!
+//! `task::{thread, scheduler, wait, time}`: a thread's end is a wait queue, waiting is parking, and who is parked is a thread.
+
+#![cfg_attr(target_os = "none", no_std)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a test may end for want of memory")
+)]
+
+extern crate alloc;
+
+use core::fmt;
+
+pub mod address_map;
+#[cfg(target_os = "none")]
+pub mod arch;
+pub mod buddy;
+#[cfg(target_os = "none")]
+pub mod clock;
+#[cfg(target_os = "none")]
+pub mod dma;
+pub mod fallible;
+pub mod frame;
+pub mod heap;
+#[cfg(target_os = "none")]
+pub mod kernel_map;
+#[cfg(target_os = "none")]
+pub mod log;
+pub mod log_ring;
+#[cfg(target_os = "none")]
+pub mod panic;
+#[cfg(target_os = "none")]
+pub mod physical;
+#[cfg(target_os = "none")]
+mod places;
+#[cfg(target_os = "none")]
+pub mod random;
+#[cfg(target_os = "none")]
+pub mod running;
+#[cfg(target_os = "none")]
+pub mod stack;
+#[cfg(target_os = "none")]
+pub mod sync;
+#[cfg(target_os = "none")]
+pub mod task;
+#[cfg(target_os = "none")]
+pub mod upcall;
+pub mod user;
+pub mod watermark;
+
+/// There is no memory for what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllocationError;
+
+impl From<fallible::NoMemory> for AllocationError {
+    fn from(fallible::NoMemory: fallible::NoMemory) -> Self {
+        Self
+    }
+}
+
+impl fmt::Display for AllocationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too little memory")
+    }
+}

@@ -1,0 +1,107 @@
+//! The log: lines on the serial console with time and subsystem, from the kernel's first instructions on.
+//!
+//! `log!("mm", "{} frames", n)` prints `[    0.012345] mm: 48128 frames`. Whole lines are written under one lock, so
+//! lines of several threads do not mix. A panic takes the console by force: it never waits. The last lines are kept in a
+//! [`Ring`], for `/dev/kmsg`.
+
+use core::fmt::{self, Write};
+use core::time::Duration;
+
+use quire_drivers::serial::Serial;
+
+use crate::clock;
+use crate::log_ring::Ring;
+use crate::sync::{Rank, SpinLock};
+
+static CONSOLE: SpinLock<Console> = SpinLock::new(Rank::Console, Console { port: None, ring: Ring::new() });
+
+struct Console {
+    port: Option<Serial>,
+    ring: Ring,
+}
+
+/// Where the text of a line goes.
+struct Line<'a>(&'a mut Console);
+
+impl Write for Line<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.ring.push(text.as_bytes());
+        self.0.port.as_mut().map_or(Ok(()), |port| port.write_str(text))
+    }
+}
+
+/// Prints a line: the subsystem, then what `format!` would make of the rest.
+#[macro_export]
+macro_rules! log {
+    ($subsystem:expr, $($argument:tt)*) => {
+        $crate::log::line($subsystem, format_args!($($argument)*))
+    };
+}
+
+/// Prints text as it is, for tables and the last line.
+#[macro_export]
+macro_rules! print {
+    ($($argument:tt)*) => {
+        $crate::log::text(format_args!($($argument)*))
+    };
+}
+
+/// Opens the console.
+pub fn start() {
+    CONSOLE.lock().port = open();
+}
+
+fn open() -> Option<Serial> {
+    // SAFETY: COM1 is at its standard address on every machine that Quire boots on, and this module alone uses it; a
+    // panic opens it a second time, when nobody else will write again.
+    unsafe { Serial::open() }
+}
+
+/// Prints one line with time and `subsystem`.
+pub fn line(subsystem: &str, arguments: fmt::Arguments<'_>) {
+    let now = clock::since_boot();
+    let mut console = CONSOLE.lock();
+    if let Some(port) = &mut console.port {
+        let _ = write!(port, "[{:5}.{:06}] ", now.as_secs(), now.subsec_micros());
+    }
+    console.ring.begin(now);
+    let _ = write!(Line(&mut console), "{subsystem}: {arguments}");
+    console.ring.end();
+    if let Some(port) = &mut console.port {
+        let _ = port.write_str("\n");
+    }
+}
+
+/// Copies the first line that is still kept of those with number `from` or more; returns its number, its time and its
+/// length.
+pub fn kept_line(from: u64, text: &mut [u8]) -> Option<(u64, Duration, usize)> {
+    CONSOLE.lock().ring.line(from, text)
+}
+
+/// Prints text as it is.
+pub fn text(arguments: fmt::Arguments<'_>) {
+    if let Some(port) = &mut CONSOLE.lock().port {
+        let _ = port.write_fmt(arguments);
+    }
+}
+
+/// Sends bytes as they are.
+pub fn write_bytes(bytes: &[u8]) {
+    if let Some(port) = &mut CONSOLE.lock().port {
+        port.send(bytes);
+    }
+}
+
+/// Calls `take` with at most `room` bytes that have arrived.
+pub fn received(room: usize, mut take: impl FnMut(u8)) {
+    if let Some(port) = &mut CONSOLE.lock().port {
+        core::iter::from_fn(|| port.receive()).take(room).for_each(&mut take);
+    }
+}
+
+/// Prints a report without waiting for the console's lock, for a panic.
+pub fn report(arguments: fmt::Arguments<'_>) {
+    if let Some(mut console) = open() {
+        let _ = writeln!(console, "{arguments}");
+    }
+}

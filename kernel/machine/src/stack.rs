@@ -1,0 +1,69 @@
+//! Kernel stacks: 32 KiB each, above a guard gap of 32 KiB that is never mapped.
+
+use quire_swap::header::PAGE_SIZE;
+
+use crate::AllocationError;
+use crate::address_map::STACKS;
+use crate::frame::Kind;
+use crate::kernel_map;
+use crate::places::Places;
+use crate::upcall::upcalls;
+
+const PAGES: u64 = 8;
+const BYTES: u64 = PAGES * PAGE_SIZE as u64;
+/// A stack and the gap below it.
+const PLACE: u64 = 2 * BYTES;
+
+/// As many as there can be processes, and some for the kernel's threads.
+static PLACES: Places<{ 32768 / 64 + 1 }> = Places::new();
+
+/// A kernel stack; dropping it gives its frames back.
+#[derive(Debug)]
+pub struct KernelStack {
+    place: u64,
+}
+
+impl KernelStack {
+    /// Maps a new stack.
+    ///
+    /// # Errors
+    /// [`AllocationError`] when there are no frames for it, or as many stacks as there are places for exist.
+    pub fn new() -> Result<Self, AllocationError> {
+        let stack = Self { place: PLACES.take().ok_or(AllocationError)? };
+        for page in 1..=PAGES {
+            let frame = (upcalls().allocate_charged)(Kind::Stack).ok_or(AllocationError)?;
+            let address = stack.top() - page * PAGE_SIZE as u64;
+            kernel_map::map(address, frame, kernel_map::DATA).inspect_err(|_| (upcalls().free_charged)(frame))?;
+        }
+        Ok(stack)
+    }
+
+    /// The stack that the kernel began on, which was forgotten so that it survives the change of stacks.
+    ///
+    /// # Safety
+    /// Called once; the first stack that was made has been forgotten.
+    pub unsafe fn first() -> Self {
+        Self { place: 0 }
+    }
+
+    /// The address just past the stack, where it starts to grow down.
+    pub fn top(&self) -> u64 {
+        STACKS + (self.place + 1) * PLACE
+    }
+
+    /// Whether `address` lies in the gap below the stack.
+    pub fn is_guard(&self, address: u64) -> bool {
+        (self.top() - PLACE..self.top() - BYTES).contains(&address)
+    }
+}
+
+impl Drop for KernelStack {
+    fn drop(&mut self) {
+        for page in 1..=PAGES {
+            if let Some(frame) = kernel_map::unmap(self.top() - page * PAGE_SIZE as u64) {
+                (upcalls().free_charged)(frame);
+            }
+        }
+        PLACES.give_back(self.place);
+    }
+}

@@ -1,0 +1,22 @@
+//! Kernel threads, the scheduler, and the ways to wait: wait queues, sleeping locks, timed sleeps.
+//!
+//! # Locks
+//!
+//! One run-queue lock for all processors; it is held across a context switch and given back by the thread that comes
+//! after, so nobody continues a thread whose registers are not saved yet. Waiting is built on [`scheduler::park`] and
+//! [`scheduler::unpark`], which work like those of the standard library: an unpark that comes first is not lost.
+
+mod killed;
+mod mutex;
+mod owner;
+pub mod scheduler;
+mod thread;
+pub mod time;
+mod wait;
+
+pub use killed::{HeedKill, Killed, check_killed, check_signals, is_killed};
+pub use mutex::{Mutex, MutexGuard};
+pub use owner::{Owner, UserHalf};
+pub use scheduler::{current, preempt, yield_now};
+pub use thread::{JoinHandle, Thread, Work, begin, for_program, spawn, spawn_for};
+pub use wait::{Interrupted, WaitQueue, Waited};

@@ -1,0 +1,30 @@
+//! Who a thread works for, as far as the machine has to know: the rooms above say it by implementing these.
+
+use core::any::Any;
+use core::fmt;
+
+use crate::frame::FrameNumber;
+
+/// The process, or the address space alone, that a thread works for. Threads of the kernel have none.
+pub trait Owner: Any + Send + Sync {
+    /// What the thread is called in messages, if not by its own name and number.
+    fn title(&self) -> Option<&dyn fmt::Display>;
+
+    /// The number of the memory group that is charged for what the thread allocates.
+    fn memory_group(&self) -> u8;
+
+    /// Whether it ends as soon as it can: nothing is worth waiting for any more.
+    fn is_killed(&self) -> bool;
+
+    /// Whether a signal waits; the thread does not go on sleeping where a sleep may be interrupted.
+    fn is_interrupted(&self) -> bool;
+
+    /// Another thread runs instead of the owner's now. Called under the run queue's lock.
+    fn note_switch(&self);
+}
+
+/// The user half of an address space.
+pub trait UserHalf: Any + Send + Sync {
+    /// The root of its page tables, whose upper half is the kernel's.
+    fn root(&self) -> FrameNumber;
+}

@@ -1,0 +1,273 @@
+//! Round-robin scheduling of threads on a first-come run queue; threads that reclaim go first when they are woken.
+//!
+//! A thread is `Ready` exactly while it is in the run queue, and `Running` exactly while a processor's
+//! `current` is it. Both change only under the run-queue lock. One counted reference to each thread goes with its state:
+//! the run queue's, `current`'s, or, while it is parked, one that nobody names and [`unpark`] takes up again. So a thread
+//! lives at least until it is dead and its successor runs.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use intrusive_collections::LinkedList;
+use spin::Once;
+use x86_64::instructions::interrupts;
+
+use super::owner::UserHalf;
+use super::thread::{RunQueueAdapter, State, Thread};
+use crate::AllocationError;
+use crate::arch::{context, cpu, page_table};
+use crate::stack::KernelStack;
+use crate::sync::{Rank, SpinLock};
+
+struct RunQueue {
+    ready: Option<LinkedList<RunQueueAdapter>>,
+    switches: u64,
+}
+
+static RUN_QUEUE: SpinLock<RunQueue> = SpinLock::new(Rank::RunQueue, RunQueue { ready: None, switches: 0 });
+/// The thread that has just been switched away from for good; its successor drops it. Part of what the run-queue lock
+/// protects, and apart from it only because that lock has no guard across a switch; so nobody ever waits for this one.
+static DEAD: spin::Mutex<Option<Arc<Thread>>> = spin::Mutex::new(None);
+static IDLE: [Once<Arc<Thread>>; cpu::MAX_CPUS] = [const { Once::new() }; cpu::MAX_CPUS];
+
+/// Makes the caller the first thread, running on `stack`, and gives this processor an idle thread.
+///
+/// # Errors
+/// [`AllocationError`] when there is no memory for the idle thread's stack.
+pub fn start(stack: KernelStack) -> Result<(), AllocationError> {
+    let idle = Thread::idle(KernelStack::new()?)?;
+    IDLE[cpu::this().number()].call_once(|| idle);
+    let boot = Thread::first("main", stack)?;
+    RUN_QUEUE.lock().ready = Some(LinkedList::new(RunQueueAdapter::new()));
+    set_current(boot);
+    Ok(())
+}
+
+/// Makes `thread` this processor's running one, with the reference that goes with that.
+fn set_current(thread: Arc<Thread>) {
+    let pointer = Arc::into_raw(thread);
+    // SAFETY: the thread lives while its reference is the processor's, which `switch_away` takes back only when another thread
+    // has become the running one.
+    unsafe { cpu::this().set_current(pointer.cast_mut().cast(), (*pointer).running()) };
+}
+
+/// The running thread's address; null before threads are started.
+#[inline]
+fn current_pointer() -> *const Thread {
+    cpu::this().current().cast_const().cast()
+}
+
+/// The running thread; `None` before threads are started.
+pub fn try_current() -> Option<Arc<Thread>> {
+    let pointer = current_pointer();
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: `current` holds a counted reference to the running thread, which stays while that thread runs this; the
+    // count is raised for the `Arc` made here.
+    unsafe {
+        Arc::increment_strong_count(pointer);
+        Some(Arc::from_raw(pointer))
+    }
+}
+
+/// The running thread.
+///
+/// # Panics
+/// Before threads are started.
+pub fn current() -> Arc<Thread> {
+    try_current().expect("threads are started before anything asks for the current one")
+}
+
+/// How many context switches there were.
+pub fn switches() -> u64 {
+    RUN_QUEUE.lock().switches
+}
+
+/// Stops the current thread until somebody unparks it; returns at once if that has happened since the last park.
+/// May return without any unpark: callers check what they wait for.
+pub fn park() {
+    let thread = current();
+    debug_assert!(cpu::this().preemption_is_on(), "{thread} sleeps with preemption off");
+    switch_away(State::Parked);
+}
+
+/// Lets `thread` go on if it is parked, or makes its next park return at once.
+///
+/// # Panics
+/// Before threads are started, when there is none to unpark.
+pub fn unpark(thread: &Arc<Thread>) {
+    let mut queue = RUN_QUEUE.lock();
+    if thread.state.load(Ordering::Relaxed) == State::Parked as u8 {
+        thread.state.store(State::Ready as u8, Ordering::Relaxed);
+        // SAFETY: a parked thread has one reference that nobody names; here it becomes the run queue's.
+        let reference = unsafe { Arc::from_raw(Arc::as_ptr(thread)) };
+        let ready = queue.ready.as_mut().expect("the run queue is made before threads are");
+        if reference.running().reclaims() {
+            // It frees memory, or ends the wait for it, and does not run for long.
+            ready.push_front(reference);
+        } else {
+            ready.push_back(reference);
+        }
+        drop(queue);
+        cpu::this().request_reschedule();
+    } else {
+        thread.unparked.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Calls `look` with the running thread, without counting a reference to it; `None` before threads are started.
+#[inline]
+pub fn with_current<R>(look: impl FnOnce(&Thread) -> R) -> Option<R> {
+    let pointer = current_pointer();
+    // SAFETY: `current` holds a counted reference to the running thread, which is the one that looks.
+    unsafe { pointer.as_ref() }.map(look)
+}
+
+/// The address space of the running thread's user half, if it has one.
+#[inline]
+pub fn space() -> Option<Arc<dyn UserHalf>> {
+    // SAFETY: the current thread is the one that runs this.
+    with_current(|thread| unsafe { thread.space() }).flatten()
+}
+
+/// Gives the current thread another address space, or none but the kernel's half.
+pub fn set_space(space: Option<Arc<dyn UserHalf>>) {
+    let before = with_current(|thread| {
+        // SAFETY: the current thread is the one that runs this.
+        let before = unsafe { thread.replace_space(space) };
+        // Should the thread be preempted before this, it comes back on the new tables, and this is once too often.
+        // SAFETY: every root has the kernel's half; the thread does not rely on what the user half holds.
+        unsafe { page_table::activate(thread.root()) };
+        before
+    });
+    // Perhaps the last reference: its tables are not in use any more.
+    drop(before);
+}
+
+/// Lets other ready threads run first.
+pub fn yield_now() {
+    if !cpu::this().current().is_null() && cpu::this().preemption_is_on() {
+        switch_away(State::Ready);
+    }
+}
+
+/// Called on the way out of a trap, with interrupts off: switches if a switch was asked for and is allowed.
+#[inline]
+pub fn preempt() {
+    let cpu = cpu::this();
+    if cpu.preemption_is_on() && !cpu.current().is_null() && cpu.take_reschedule() {
+        switch_away(State::Ready);
+    }
+}
+
+/// Ends the current thread. Its frames hold nothing that has to be dropped.
+pub fn exit() -> ! {
+    switch_away(State::Dead);
+    unreachable!("a dead thread was continued");
+}
+
+/// Where a new thread begins, with the run-queue lock held on its behalf.
+pub(super) extern "C" fn start_thread() -> ! {
+    // SAFETY: the thread before this one left the lock to this one.
+    unsafe { finish_switch(true) };
+    interrupts::enable();
+    let entry = current().take_entry();
+    match entry {
+        Some(entry) => entry(),
+        None => idle(),
+    }
+    exit()
+}
+
+fn idle() -> ! {
+    loop {
+        interrupts::enable_and_hlt();
+        yield_now();
+    }
+}
+
+#[inline(never)]
+fn switch_away(next_state: State) {
+    let mut queue = RUN_QUEUE.lock();
+    let cpu = cpu::this();
+    let previous_pointer = current_pointer();
+    // SAFETY: `current` holds a counted reference, which is moved into `previous` here and given to a new owner below.
+    let previous = unsafe { Arc::from_raw(previous_pointer) };
+    let idle = IDLE[cpu.number()].get().expect("a processor has its idle thread before it switches");
+    if next_state == State::Parked && previous.unparked.swap(false, Ordering::Relaxed) {
+        let _ = Arc::into_raw(previous);
+        return;
+    }
+    let ready = queue.ready.as_mut().expect("the run queue is made before threads switch");
+    let is_idle = Arc::ptr_eq(&previous, idle);
+    let next = match ready.pop_front() {
+        Some(next) => next,
+        // Nobody else: whoever can go on goes on.
+        None if next_state == State::Ready => {
+            let _ = Arc::into_raw(previous);
+            return;
+        }
+        None => Arc::clone(idle),
+    };
+    previous.state.store(if is_idle { State::Parked } else { next_state } as u8, Ordering::Relaxed);
+    next.state.store(State::Running as u8, Ordering::Relaxed);
+    queue.switches += 1;
+
+    let run_queue_rank = cpu.held_ranks() & 1 << Rank::RunQueue as u8;
+    previous.held_ranks.store(cpu.held_ranks() & !run_queue_rank, Ordering::Relaxed);
+    cpu.set_held_ranks(next.held_ranks.load(Ordering::Relaxed) | run_queue_rank);
+    // A thread without an address space does not stay in another's, which may be given back meanwhile.
+    let root = next.root();
+    if root != page_table::active_root() {
+        // SAFETY: every root has the kernel's half.
+        unsafe { page_table::activate(root) };
+    }
+
+    if let Some(owner) = previous.owner() {
+        owner.note_switch();
+    }
+    if let Some(user) = previous.user() {
+        // SAFETY: the registers are still those of the thread that is switched from.
+        unsafe { user.save() };
+    }
+    if let Some(user) = next.user() {
+        // SAFETY: from here on the next thread runs, as far as these registers are concerned: the kernel uses none.
+        unsafe { user.restore() };
+    }
+    cpu.set_kernel_stack(next.stack_top());
+    let save = previous.stack_pointer.as_ptr();
+    let load = next.stack_pointer.load(Ordering::Relaxed);
+    match next_state {
+        State::Dead => *DEAD.lock() = Some(previous),
+        State::Ready if !is_idle => queue.ready.as_mut().expect("checked above").push_back(previous),
+        State::Parked if !is_idle => core::mem::forget(previous),
+        // `IDLE` keeps the idle thread.
+        _ => drop(previous),
+    }
+    set_current(next);
+    let interrupts_were_on = queue.forget_for_switch();
+    // SAFETY: the run-queue lock is held until the next thread gives it back, so `load` is the saved state of a thread
+    // that nobody else continues, and `save` belongs to a thread that lives at least until then.
+    unsafe {
+        context::switch(save, load);
+        finish_switch(interrupts_were_on);
+    }
+}
+
+/// Gives back the run-queue lock after a switch, and says of the thread that ended with it that it has.
+///
+/// # Safety
+/// This thread was just switched to.
+unsafe fn finish_switch(interrupts_were_on: bool) {
+    let dead = DEAD.lock().take();
+    // SAFETY: the thread before this one forgot its guard and left the lock to this one.
+    unsafe { RUN_QUEUE.unlock_forgotten(false) };
+    if let Some(dead) = dead {
+        // Only now is its stack out of use: whoever joins it gives the stack back with the last reference.
+        dead.set_ended();
+    }
+    if interrupts_were_on {
+        interrupts::enable();
+    }
+}
