@@ -20,7 +20,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("quire-swap", &[]),
     ("quire-compressed", &["quire-swap"]),
     ("quire-drivers", &["quire-protocol"]),
-    ("quire-machine", &["quire-drivers", "quire-protocol"]),
+    ("quire-machine", &["quire-drivers", "quire-protocol", "quire-swap"]),
     ("quire-memory", &["quire-swap", "quire-machine"]),
     ("quire-linux", &["quire-compressed", "quire-memory", "quire-machine", "quire-protocol", "quire-swap"]),
     (
