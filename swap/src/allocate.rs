@@ -16,6 +16,9 @@
 //! Folios of other orders come from partly used clusters of their order, then from free ones, then from those where the
 //! last search found no room. A cluster's class is fixed by the first folio in it.
 
+use core::cell::Cell;
+use core::sync::atomic::Ordering;
+
 use crate::area::{Area, offset};
 use crate::cluster::{CLASSES, CLUSTER_SLOTS, Cluster, run_length};
 use crate::clusters::Clusters;
@@ -23,7 +26,6 @@ use crate::heap::NoMemory;
 use crate::lists::ListId;
 use crate::machine::Machine;
 use crate::word::Word;
-use core::sync::atomic::Ordering;
 
 /// A run of slots that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,10 +114,10 @@ impl<M: Machine> Area<M> {
     }
 
     fn search(&self, class: u8, word: Word) -> Result<Taken, NoSlot> {
-        let mut memory = true;
-        let mut try_list = |list, tries| {
+        let memory = Cell::new(true);
+        let try_list = |list, tries| {
             self.take_from_list(list, tries, class, word).unwrap_or_else(|NoMemory| {
-                memory = false;
+                memory.set(false);
                 None
             })
         };
@@ -133,10 +135,14 @@ impl<M: Machine> Area<M> {
         if let Some(taken) = try_list(first[0], all).or_else(|| try_list(first[1], all)) {
             return Ok(taken);
         }
-        if self.grow()?
-            && let Some(taken) = try_list(ListId::FREE, all)
-        {
-            return Ok(taken);
+        // What appears may vanish again before anything is taken from it.
+        while self.grow()? {
+            if let Some(taken) = try_list(ListId::FREE, all) {
+                return Ok(taken);
+            }
+            if !memory.get() {
+                break;
+            }
         }
         if run_length(class) == 1
             && let Some(taken) = try_list(ListId::fragmented(class), all)
@@ -164,7 +170,7 @@ impl<M: Machine> Area<M> {
         {
             return Ok(taken);
         }
-        Err(if memory { NoSlot::Full } else { NoSlot::NoMemory })
+        Err(if memory.get() { NoSlot::Full } else { NoSlot::NoMemory })
     }
 
     /// The first slot of the cluster that a search for a single slot would nearly always end in, when few clusters are free: a

@@ -34,9 +34,7 @@ impl<M: Machine> Area<M> {
     /// Frees a run of slots without count, in a cluster that is not locked, and tells the backend.
     #[inline(never)]
     pub(crate) fn free_all(&self, run: SlotRun) {
-        if run.length > 0
-            && let Some(cluster) = self.cluster(run.first)
-        {
+        if let Some(cluster) = self.cluster(run.first) {
             self.free_run(&mut cluster.lock(), run.first, run.length);
         }
     }

@@ -12,7 +12,8 @@ use quire_swap::{
 };
 
 use crate::fake::kernel::Kernel;
-use crate::fake::{Fake, FakeDisk, Memory, enable, swap_on};
+use crate::fake::shelf::Shelf;
+use crate::fake::{Fake, FakeDisk, Memory, enable, new_swap, swap_on};
 
 fn all(swap: &Swap<Fake>, order: u8) -> Vec<Slots<Fake>> {
     std::iter::from_fn(|| swap.allocate(order).ok()).collect()
@@ -294,6 +295,51 @@ fn a_device_is_told_what_is_unused_when_it_wants_to_know() {
         assert_eq!(disk.discarded.lock().unwrap().len(), 2 * expected.len(), "once each");
         memory.forget();
     }
+}
+
+#[test]
+fn work_is_left_when_a_cluster_waits_for_its_discard_or_a_chunk_is_empty() {
+    let memory = Memory::new(0);
+    let swap = new_swap();
+    let work_left = || memory.work_left.swap(0, Ordering::Relaxed);
+    let able = DiskProperties { discard: true, ..DiskProperties::default() };
+    for (discard, expected) in [(Discard::Off, 0), (Discard::Pages, 2)] {
+        let disk: Arc<dyn Disk<Fake>> = FakeDisk::with("/dev/vda", 3 * 512, able, &[]);
+        let index = swap.swapon(&disk, SwapOnOptions { discard, ..SwapOnOptions::default() }).unwrap();
+        let slots = all(swap, 0);
+        assert_eq!(work_left(), 0, "{discard:?}");
+        drop(slots);
+        assert_eq!(work_left(), expected, "{discard:?}: the header's cluster is never empty");
+        swap.do_pending_work();
+        assert_eq!(work_left(), 0);
+        swap.swapoff(index, &mut Kernel::new(swap, memory, 0, 0)).unwrap();
+        memory.forget();
+    }
+    Shelf::new(memory).enable(swap, 1 << 20).unwrap();
+    let mut slots: Vec<_> = (0..200 * 512).map(|_| swap.allocate(0).unwrap()).collect();
+    assert_eq!(work_left(), 0);
+    slots.truncate(100 * 512);
+    assert_ne!(work_left(), 0);
+}
+
+#[test]
+fn who_pays_for_slots_can_be_replaced() {
+    let memory = Memory::new(300);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 200));
+    Shelf::new(memory).enable(swap, 600).unwrap();
+    let mut kernel = Kernel::new(swap, memory, 1, 300);
+    for page in 0..300 {
+        kernel.populate(0, page, 0, 1);
+        kernel.reclaim(0, page);
+    }
+    assert_eq!(swap.areas().map(|area| area.used()).filter(|used| *used > 0).count(), 2, "both areas have some");
+    let paid = memory.recharge(3, 5);
+    assert!(paid > 1);
+    assert_eq!(swap.replace_payer(3, 5) as u64, paid);
+    assert_eq!(swap.replace_payer(3, 5), 0);
+    (0..300).for_each(|page| kernel.unmap(0, page));
+    kernel.settle();
+    assert_eq!(memory.charged(), 0);
 }
 
 #[test]

@@ -8,8 +8,9 @@ use quire_swap::errno::Errno;
 use quire_swap::extension::{BackendOptions, Extension, ExtensionError, OPTIONS_MAX, TypeName};
 use quire_swap::header::{PADDING, Page};
 use quire_swap::{
-    Area, BATCH_FOLIOS, BLOCK_TYPE, BackendError, BackendType, BlockBackend, BlockDriver, Disk, DriverId, IoError,
-    PageTableWord, Plug, ReadBatch, RegistryError, Settings, Swap, SwapOnError, SwapOnOptions, SwapOps, WriteBatch,
+    Area, BATCH_FOLIOS, BLOCK_TYPE, BackendError, BackendType, BlockBackend, BlockDriver, Disk, DriverId, Folio,
+    FolioFlag, IoError, PageTableWord, Plug, ReadBatch, RegistryError, Settings, Swap, SwapOnError, SwapOnOptions,
+    SwapOps, WriteBatch, Written,
 };
 
 use crate::fake::kernel::Kernel;
@@ -22,6 +23,8 @@ struct Store {
     batches: Mutex<Vec<usize>>,
     /// Slot and metadata of each slot that was freed.
     freed: Mutex<Vec<(u32, u64)>>,
+    /// The same for slots whose pages are zero now.
+    zeroed: Mutex<Vec<(u32, u64)>>,
     full: Mutex<bool>,
 }
 
@@ -62,6 +65,11 @@ impl SwapOps<Fake> for Store {
     fn slot_free_notify(&self, _area: &Area<Fake>, slot: u32, metadata: u64) {
         self.pages.lock().unwrap().remove(&slot);
         self.freed.lock().unwrap().push((slot, metadata));
+    }
+
+    fn slot_zeroed(&self, _area: &Area<Fake>, slot: u32, metadata: u64) {
+        self.pages.lock().unwrap().remove(&slot);
+        self.zeroed.lock().unwrap().push((slot, metadata));
     }
 }
 
@@ -175,6 +183,36 @@ fn a_backend_without_can_merge_gets_full_batches_and_each_freed_slot_once() {
     assert_eq!(swap.area(0).unwrap().metadata(slots.run().first), 0);
 }
 
+#[test]
+fn a_backend_with_bits_of_its_own_is_told_once_when_a_page_becomes_zero() {
+    let memory = Memory::new(8);
+    let swap = new_swap();
+    let driver = Arc::new(Driver::default());
+    swap.register(FAKE, driver.clone()).unwrap();
+    enable(swap, &FakeDisk::new("/dev/zram0", 600), None).unwrap();
+    let store = driver.stores.lock().unwrap()[0].clone();
+    let mut kernel = Kernel::new(swap, memory, 1, 1);
+    kernel.populate(0, 0, 0, 5);
+    kernel.reclaim(0, 0);
+    kernel.plug.submit();
+    let PageTableWord::Entry(entry) = kernel.word(0, 0) else { panic!("the page is out") };
+    let mut write = |word| {
+        let folio = swap.fault_in(entry, 0, None).unwrap().folio;
+        folio.fill(0, word);
+        folio.state().set(FolioFlag::Dirty);
+        let is_zero = matches!(swap.write(&mut kernel.plug, folio), Written::Zero(_));
+        kernel.plug.submit();
+        is_zero
+    };
+    assert!(write(0));
+    let slot = entry.slot();
+    let told = [(slot, slot.into())];
+    assert_eq!((&*store.zeroed.lock().unwrap(), swap.area(0).unwrap().metadata(slot)), (&told.to_vec(), 0));
+    assert!(!write(6));
+    assert_eq!(*store.zeroed.lock().unwrap(), told, "a page that is not zero any more is stored, and that is all");
+    assert_eq!(swap.area(0).unwrap().metadata(slot), slot.into());
+}
+
 /// Takes every other folio, and hands the rest on to the block backend.
 struct Choosy(BlockBackend<Fake>);
 
@@ -233,6 +271,10 @@ impl SwapOps<Fake> for Delegating {
     fn submit_write(&self, batch: WriteBatch<Fake>) {
         self.0.submit_write(batch);
     }
+
+    fn slot_zeroed(&self, _area: &Area<Fake>, slot: u32, _metadata: u64) {
+        panic!("slot {slot} has no bits of the backend's own");
+    }
 }
 
 struct DelegatingDriver;
@@ -251,6 +293,9 @@ fn a_batch_that_is_handed_on_goes_run_by_run_and_ends_once() {
     let disk = FakeDisk::new("/dev/vda", 600);
     enable(swap, &disk, None).unwrap();
     let mut kernel = Kernel::new(swap, memory, 1, 10);
+    kernel.populate(0, 0, 0, 0);
+    kernel.reclaim(0, 0);
+    kernel.unmap(0, 0);
     for page in 0..10 {
         kernel.populate(0, page, 0, 100 + page as u64);
     }

@@ -4,6 +4,7 @@
 
 mod areas;
 mod backends;
+mod batches;
 mod bytes;
 mod damage;
 mod entry;

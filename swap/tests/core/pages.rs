@@ -1,10 +1,12 @@
 //! The way of a page, out and in, and what goes wrong on it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use quire_swap::{
-    BATCH_FOLIOS, Direction, DiskProperties, DuplicateError, Entry, FaultError, FaultKind, Folio, FolioFlag, IoError,
-    Locked, POOL_BATCHES, PageTableWord, Plug, Swap, Written,
+    BATCH_FOLIOS, CLUSTER_SLOTS, Direction, DiskProperties, DuplicateError, Entry, FaultError, FaultKind, Folio,
+    FolioFlag, InsertError, Inserted, IoError, Locked, Machine, POOL_BATCHES, PageTableWord, Plug, Purpose,
+    SlotReference, Swap, Written,
 };
 
 use crate::fake::kernel::{Kernel, Touch};
@@ -343,8 +345,141 @@ fn a_shared_page_goes_with_its_last_word() {
     bench.kernel.unmap(0, 0);
     assert_eq!(bench.swap.area(entry.area()).unwrap().used(), 0);
     assert_eq!(bench.swap.duplicate(entry).err(), Some(DuplicateError::NotInUse(entry)));
+    let asked = bench.memory.folios.done();
     assert_eq!(bench.swap.fault_in(entry, 0, None).err(), Some(FaultError::Gone));
+    assert_eq!(bench.memory.folios.done(), asked, "what is gone costs no frame");
     bench.assert_nothing_left(64);
+}
+
+#[test]
+#[should_panic(expected = "was given back that nobody had")]
+fn a_count_that_nobody_has_cannot_be_given_back() {
+    let bench = bench(8, 600, 1);
+    let entry = bench.swap.add_to_swap(&lock(&new_folio(0, 5).unwrap())).unwrap();
+    drop(SlotReference::from_word(bench.swap, entry.to_word()));
+}
+
+#[test]
+fn a_page_that_no_word_holds_is_not_written() {
+    let bench = bench(8, 600, 1);
+    let folio = new_folio(0, 5).unwrap();
+    let entry = bench.swap.add_to_swap(&lock(&folio)).unwrap();
+    let mut plug = Plug::new();
+    assert!(matches!(bench.swap.write(&mut plug, lock(&folio)), Written::Unused(_)));
+    assert!(plug.is_empty() && folio.state().is(FolioFlag::Dirty) && folio.state().entry().is_none());
+    assert_eq!(bench.swap.duplicate(entry).err(), Some(DuplicateError::NotInUse(entry)), "its slot is free");
+    drop(folio);
+    bench.assert_nothing_left(8);
+}
+
+#[test]
+fn clusters_are_locked_once_for_slots_that_follow_one_another_and_not_to_write_a_page() {
+    let memory = Memory::new(16);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 600));
+    enable(swap, &FakeDisk::new("/dev/vdb", 600), None).unwrap();
+    let locks = |work: &mut dyn FnMut()| {
+        let before = memory.cluster_locks.load(Ordering::Relaxed);
+        work();
+        memory.cluster_locks.load(Ordering::Relaxed) - before
+    };
+    let folios: Vec<_> = (1..=12).map(|word| new_folio(0, word).unwrap()).collect();
+    // Four in the first cluster of one area, four in that of the other, four in the other's second.
+    let mut spare = Vec::new();
+    let entries: Vec<_> = folios
+        .iter()
+        .enumerate()
+        .map(|(number, folio)| {
+            let (area, cluster) = [(0, 0), (1, 0), (1, 1)][number / 4];
+            while swap.allocate(0).is_ok_and(|slots| {
+                let is_there = slots.area().index() == area && slots.run().first / CLUSTER_SLOTS as u32 == cluster;
+                if !is_there {
+                    spare.push(slots);
+                }
+                !is_there
+            }) {}
+            swap.add_to_swap(&lock(folio)).unwrap()
+        })
+        .collect();
+    let mut references = Vec::new();
+    let wanted = || entries.iter().map(|entry| (*entry, ()));
+    let duplicate = &mut || swap.duplicate_each(wanted(), |(), held| references.push(held.unwrap()));
+    assert_eq!(locks(duplicate), 3, "{entries:?}");
+    let mut plug = Plug::new();
+    let write = &mut || {
+        for folio in &folios {
+            assert!(matches!(swap.write(&mut plug, lock(folio)), Written::Queued));
+        }
+    };
+    assert_eq!(locks(write), 0);
+    plug.submit();
+    memory.run_all();
+    let mut gone = 0;
+    let evict = &mut || {
+        swap.evict_each(folios.iter().map(lock), 3, || 7, |evicted| gone += u32::from(evicted.is_ok()));
+    };
+    assert_eq!((locks(evict), gone), (3, 12));
+}
+
+#[test]
+fn a_folio_enters_the_cache_where_all_its_slots_are_in_use_and_alike() {
+    let memory = Memory::new(64);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 600));
+    let area = swap.area(0).unwrap();
+    let mut kernel = Kernel::new(swap, memory, 1, 16);
+    for page in 0..16 {
+        kernel.populate(0, page, 0, if page == 12 { 0 } else { 5 + page as u64 });
+        kernel.reclaim(0, page);
+    }
+    kernel.plug.submit();
+    memory.run_all();
+    kernel.evict_ended();
+    let entry = |page: usize| Entry::from_word(kernel.tables[0][page]).unwrap();
+    let first = (0..8).find(|&page| entry(page).slot().is_multiple_of(4)).unwrap();
+    let insert = |order, entry| {
+        let folio = Locked::lock(Fake::allocate_folio(order, Purpose::Demand).unwrap());
+        let inserted = area.insert(entry, &folio);
+        if inserted.is_ok() {
+            assert_eq!(folio.state().entry(), Some(entry));
+            area.withdraw_leaving(entry, &folio, 7);
+        }
+        inserted
+    };
+    let free = area.entry(599).unwrap();
+    assert_eq!(insert(0, entry(0)), Ok(Inserted { shadow: 7, zero: false }));
+    assert_eq!(insert(0, entry(12)), Ok(Inserted { shadow: 7, zero: true }));
+    assert_eq!(insert(0, free), Err(InsertError::Gone));
+    assert_eq!(insert(1, free), Err(InsertError::Conflict));
+    assert_eq!(insert(2, entry(first)), Ok(Inserted { shadow: 7, zero: false }));
+    assert_eq!(insert(2, entry(first + 1)), Err(InsertError::Conflict), "it is not aligned");
+    let cached = Locked::lock(Fake::allocate_folio(0, Purpose::Demand).unwrap());
+    area.insert(entry(first), &cached).unwrap();
+    assert_eq!(insert(0, entry(first)), Err(InsertError::Exists));
+    assert_eq!(insert(1, entry(first)), Err(InsertError::Conflict));
+    area.withdraw(entry(first), &cached);
+    assert_eq!(
+        insert(0, entry(first)),
+        Ok(Inserted { shadow: 0, zero: false }),
+        "nothing is left of what eviction had left"
+    );
+    drop(cached);
+    (0..16).for_each(|page| kernel.unmap(0, page));
+    kernel.settle();
+    assert_eq!((memory.free_frames(), area.used()), (64, 0));
+}
+
+#[test]
+fn without_a_frame_for_a_large_folio_a_page_comes_back_alone_and_without_any_it_fails() {
+    let mut bench = bench(4, 2000, 4);
+    assert!(bench.kernel.populate(0, 0, 2, 1000));
+    bench.swap_out(1);
+    let entry = bench.entry(0);
+    bench.memory.folios.fail_nth(1);
+    assert_eq!(bench.swap.fault_in(entry, 0, None).err(), Some(FaultError::NoMemory), "it is not tried again");
+    bench.memory.folios.fail_nth(1);
+    let fault = bench.swap.fault_in(entry, 2, None).unwrap();
+    assert_eq!((fault.folio.order(), fault.folio.word(0)), (0, 1000));
+    drop(fault);
+    bench.assert_nothing_left(4);
 }
 
 #[test]

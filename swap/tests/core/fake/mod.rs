@@ -47,6 +47,10 @@ pub struct Memory {
     exploring: AtomicBool,
     /// How often a task let others go on without knowing what it waits for.
     pub relaxed: AtomicU64,
+    /// How often a cluster was locked.
+    pub cluster_locks: AtomicU64,
+    /// How often it was said that work was left.
+    pub work_left: AtomicU64,
     /// Slots that each of a few pay for: all but one of the folios are paid for.
     charged: [AtomicU64; PAYERS as usize],
 }
@@ -97,6 +101,13 @@ impl Memory {
         self.charged.iter().map(|slots| slots.load(Ordering::Relaxed)).sum()
     }
 
+    /// What `from` pays for is paid for by `to`; how many slots these are.
+    pub fn recharge(&self, from: u8, to: u8) -> u64 {
+        let slots = self.charged[usize::from(from)].swap(0, Ordering::Relaxed);
+        self.charged[usize::from(to)].fetch_add(slots, Ordering::Relaxed);
+        slots
+    }
+
     /// A machine with so many frames, which is this thread's from now on.
     pub fn new(frames: usize) -> &'static Self {
         let memory = Box::leak(Box::new(Self {
@@ -115,6 +126,8 @@ impl Memory {
             cpu: AtomicU8::new(0),
             exploring: AtomicBool::new(false),
             relaxed: AtomicU64::new(0),
+            cluster_locks: AtomicU64::new(0),
+            work_left: AtomicU64::new(0),
             charged: [const { AtomicU64::new(0) }; PAYERS as usize],
         }));
         memory.enter();
@@ -350,6 +363,9 @@ impl Machine for Fake {
         if memory().exploring.load(Ordering::Relaxed) {
             return shuttle::thread::yield_now();
         }
+        if rank == Rank::Cluster {
+            memory().cluster_locks.fetch_add(1, Ordering::Relaxed);
+        }
         RANKS.with_borrow_mut(|ranks| {
             assert!(ranks.last().is_none_or(|last| rank < *last), "{rank:?} is taken under {ranks:?}");
             ranks.push(rank);
@@ -443,7 +459,11 @@ impl Machine for Fake {
         }
     }
 
-    fn wake(_event: Event) {}
+    fn wake(event: Event) {
+        if event == Event::Work {
+            memory().work_left.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     fn log(_level: Level, message: fmt::Arguments<'_>) {
         memory().log.lock().unwrap().push(message.to_string());
