@@ -69,7 +69,7 @@ impl Crate {
                 self.modules[module].children.insert(name.clone(), child);
                 let inside = directory.join(&name);
                 if let Some((_, items)) = &declared.content {
-                    self.modules[child].file = file.to_owned();
+                    self.modules[child].file = PathBuf::from(file);
                     self.add_items(child, items, file, &inside);
                 } else {
                     let own = directory.join(format!("{name}.rs"));
