@@ -575,7 +575,7 @@ struct AddressSpaces {
 /// Whether another page can come back without another task's having to die for it: there are free frames, or a place
 /// elsewhere for what has to make room.
 fn is_room() -> bool {
-    !LEAVING.is_asked() && (SWAP.has_room() || physical::free_frames() > physical::watermarks().high)
+    !LEAVING.is_asked() && (SWAP.has_space() || physical::free_frames() > physical::watermarks().high)
 }
 
 impl Users for AddressSpaces {
@@ -609,7 +609,7 @@ impl Users for AddressSpaces {
         Ok(())
     }
 
-    fn has_room(&self) -> bool {
+    fn has_space(&self) -> bool {
         is_room()
     }
 

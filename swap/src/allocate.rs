@@ -6,7 +6,7 @@
 //! 1. a free cluster, or one that is nearly empty, while many are free: only neighbouring slots travel in one request, so
 //!    holes among used slots are left for later. Linux fills any partly used cluster first, to keep free ones for large
 //!    folios; here that begins when few are free;
-//! 2. a partly used cluster of the same class that has [`FEW`] slots left;
+//! 2. a partly used cluster of the same class that has [`FEW`](crate::geometry::FEW) slots left;
 //! 3. a free cluster;
 //! 4. a cluster with fewer slots left: those are last, so that where an area is nearly full free slots gather in a cluster
 //!    before it is looked at again, and looking for one costs little for each slot that is found;
@@ -19,11 +19,12 @@
 use core::cell::Cell;
 use core::sync::atomic::Ordering;
 
-use crate::area::{Area, offset};
-use crate::cluster::{CLASSES, CLUSTER_SLOTS, Cluster, run_length};
+use crate::area::Area;
+use crate::cluster::Cluster;
 use crate::clusters::Clusters;
+use crate::geometry::{CLASSES, CLUSTER_SLOTS, offset, run_length};
 use crate::heap::NoMemory;
-use crate::lists::ListId;
+use crate::list_id::ListId;
 use crate::machine::Machine;
 use crate::word::Word;
 
@@ -41,9 +42,6 @@ pub(crate) enum NoSlot {
     Full,
     NoMemory,
 }
-
-/// A cluster with fewer free slots is nearly full.
-pub(crate) const FEW: usize = 16;
 
 /// While more than one cluster in so many is free, single pages leave those alone that are more than a little used.
 const FREE_KEPT: usize = 8;
@@ -69,7 +67,7 @@ impl<M: Machine> Area<M> {
     #[inline(always)]
     fn take_beside(&self, cluster: &Cluster<M>, hint: u32, word: Word) -> Option<Taken> {
         let relist = |from, to| self.note_moved(hint, from, to);
-        let (offset, full) = cluster.take_usual(offset(hint), word, &self.room, relist)?;
+        let (offset, full) = cluster.take_usual(offset(hint), word, &self.availability, relist)?;
         self.used.fetch_add(1, Ordering::AcqRel);
         let first = hint - hint % CLUSTER_SLOTS as u32 + offset as u32;
         Some(Taken { first, full })
@@ -234,7 +232,7 @@ impl<M: Machine> Area<M> {
             list if list.is_partly_used() => run_length(class) == 1 || cluster.class() == class,
             list => list == ListId::FREE,
         };
-        if !suits || !self.room.is_open() {
+        if !suits || !self.availability.is_open() {
             return Ok(None);
         }
         cluster.prepare(class, self.metadata_bits)?;
@@ -252,13 +250,13 @@ impl<M: Machine> Area<M> {
         /// How many clusters are looked at for a full one: with half of all slots used one is near.
         const LOOKS: usize = 256;
         for _ in 0..self.clusters.len().min(LOOKS) {
-            self.room.looked_in_vain(1);
+            self.availability.searched_in_vain(1);
             let index = self.lists.lock().next_to_reclaim(self.clusters.len());
             if self.clusters.get(index).is_some_and(|cluster| cluster.lock().list() == ListId::FULL) {
                 self.drop_unused_in(self.cluster_slots(index));
                 let taken = self.take_from(index, class, 0, word).ok().flatten();
                 if taken.is_some() {
-                    self.room.looked_with_success();
+                    self.availability.searched_with_success();
                 }
                 return taken;
             }

@@ -10,21 +10,23 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::availability::Availability;
 use crate::batch::Pool;
-use crate::cluster::{CLASSES, CLUSTER_SLOTS};
 use crate::clusters::{ClusterRef, Clusters};
 use crate::disk::{Claim, Disk, DiskProperties};
 use crate::entry::Entry;
 use crate::extents::Extents;
+use crate::geometry::{CLASSES, CLUSTER_SLOTS, offset};
 use crate::heap::NoMemory;
-use crate::lists::{ListId, Lists};
+use crate::list_id::ListId;
+use crate::lists::Lists;
 use crate::machine::{Level, Machine};
 use crate::ops::SwapOps;
 use crate::priorities::Priorities;
+use crate::rank::Rank;
 use crate::ratelimit::RateLimit;
-use crate::room::Room;
 use crate::statistics::{Statistics, count};
-use crate::sync::{Lock, Rank};
+use crate::sync::Lock;
 use crate::word::Kind;
 
 /// An enabled swap area.
@@ -53,7 +55,7 @@ pub struct Area<M: Machine> {
     /// Slots in use. Lowered only after the backend was told of a freed slot, so that `swapoff` cannot miss one.
     pub(crate) used: AtomicU64,
     /// Whether slots may be taken; read under a cluster's lock before a slot of it is.
-    pub(crate) room: Room,
+    pub(crate) availability: Availability,
     /// On a rotational device, where the last slot of each class was taken, by any processor.
     pub(crate) sequential: [AtomicU32; CLASSES],
     pub(crate) statistics: Statistics,
@@ -266,10 +268,4 @@ impl<M: Machine> Area<M> {
             }
         }
     }
-}
-
-/// The slot's place in its cluster.
-#[inline]
-pub(crate) fn offset(slot: u32) -> usize {
-    slot as usize % CLUSTER_SLOTS
 }

@@ -10,13 +10,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::area::Area;
+use crate::availability::Reason;
 use crate::folio::{self, Folio, FolioFlag};
-use crate::header::Page;
 use crate::heap::{self, NoMemory};
 use crate::machine::{Event, IoError, Machine};
 use crate::ops::{Direction, SlotRun};
+use crate::page::Page;
+use crate::rank::Rank;
 use crate::statistics::count;
-use crate::sync::{Lock, Rank};
+use crate::sync::Lock;
 
 /// The most folios in a batch (Linux: `SWAP_CLUSTER_MAX`).
 pub const BATCH_FOLIOS: usize = 32;
@@ -140,7 +142,7 @@ impl<M: Machine> Batch<M> {
     fn finish(&mut self, result: Result<(), IoError>) {
         if result == Err(IoError::NoSpace) && self.direction == Direction::Write {
             if matches!(self.purpose, Purpose::Cached) && !self.is_empty() {
-                self.area.has_no_room(self.items.len() as u64);
+                self.area.note_no_space(self.items.len() as u64);
             }
         } else if let (Err(error), Some(run)) = (result, self.run(0)) {
             let verb = match self.direction {
@@ -214,7 +216,7 @@ fn end_write<M: Machine>(
     folio.wake(FolioFlag::Writeback);
     match purpose {
         Purpose::Cached => {
-            if result == Err(IoError::NoSpace) && area.room.refuses() {
+            if result == Err(IoError::NoSpace) && area.availability.is_closed_by(Reason::Refusing) {
                 area.note_refused(&folio);
             }
             area.drop_if_unheld(&folio);
@@ -267,7 +269,7 @@ impl<M: Machine> WriteBatch<M> {
     }
 
     /// Ends what the folio at `position` is in the batch for, and takes it out: those behind it move up. A batch that is
-    /// empty then has nothing left to complete. [`IoError::NoSpace`] is about this folio alone; see [`Area::has_no_room`].
+    /// empty then has nothing left to complete. [`IoError::NoSpace`] is about this folio alone; see [`Area::note_no_space`].
     pub fn complete_one(&mut self, position: usize, result: Result<(), IoError>) {
         self.complete_some(|other| other == position, result);
     }
@@ -282,7 +284,7 @@ impl<M: Machine> WriteBatch<M> {
         self.0.redirect(area, place);
     }
 
-    /// See [`Batch::complete`]. After [`IoError::NoSpace`] the area is left out for a while ([`Area::has_no_room`]).
+    /// See [`Batch::complete`]. After [`IoError::NoSpace`] the area is left out for a while ([`Area::note_no_space`]).
     pub fn complete(self, result: Result<(), IoError>) {
         self.0.complete(result);
     }

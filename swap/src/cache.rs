@@ -10,10 +10,11 @@
 use core::iter::Peekable;
 use core::ops::Range;
 
-use crate::area::{Area, offset};
-use crate::cluster::{CLUSTER_SLOTS, Cluster, ClusterGuard, Words};
+use crate::area::Area;
+use crate::cluster::{Cluster, ClusterGuard, Words};
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
+use crate::geometry::{CLUSTER_SLOTS, are_in_one_cluster, offset, slots};
 use crate::heap::NoMemory;
 use crate::machine::{Level, Machine};
 use crate::word::{Kind, Word};
@@ -409,15 +410,4 @@ fn take_reference<M: Machine>(words: &Words<'_>, offset: usize, number: u64) -> 
     M::overtaken();
     // Without this look the frame might have become another folio before the reference was taken.
     (words.get(offset).folio() == Some(number)).then_some(folio)
-}
-
-#[inline]
-fn are_in_one_cluster(one: Entry, other: Entry) -> bool {
-    one.area() == other.area() && one.slot() as usize / CLUSTER_SLOTS == other.slot() as usize / CLUSTER_SLOTS
-}
-
-/// The slots of a folio.
-pub(crate) fn slots(entry: Entry, order: u8) -> impl Iterator<Item = u32> {
-    let first = entry.slot();
-    (0..1 << order).map(move |index: u32| first + index)
 }

@@ -13,33 +13,15 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::{RwLock, RwLockReadGuard};
 
-use crate::allocate::FEW;
+use crate::availability::Availability;
 use crate::free::{self, FREE, FreeSlots, Table};
+use crate::geometry::{CLUSTER_SLOTS, FEW, run_length};
 use crate::heap::{self, NoMemory};
-use crate::lists::{Links, ListId};
+use crate::list_id::{Links, ListId};
 use crate::machine::Machine;
-use crate::room::Room;
-use crate::sync::{Guard, Lock, Rank};
+use crate::rank::Rank;
+use crate::sync::{Guard, Lock};
 use crate::word::{COUNT_EXTENDED, INLINE_COUNT_MAX, Word};
-
-/// Slots in a cluster.
-pub const CLUSTER_SLOTS: usize = 512;
-
-/// Folios have orders 0 to 9: the largest fills a cluster.
-pub const ORDERS: usize = 10;
-
-/// What clusters are for: folios of one order each, and, apart from these, single pages that look all zero. Those are not
-/// stored, so among others they would break the runs that a disk can move in one request.
-pub(crate) const CLASSES: usize = ORDERS + 1;
-
-/// The class of pages that look all zero; the others are orders.
-pub(crate) const ZERO_CLASS: u8 = ORDERS as u8;
-
-/// How many slots a folio of the class has.
-#[inline]
-pub(crate) const fn run_length(class: u8) -> u32 {
-    if class == ZERO_CLASS { 1 } else { 1 << class }
-}
 
 /// The cluster's part of an area's array of clusters.
 pub(crate) struct Cluster<M: Machine> {
@@ -133,11 +115,11 @@ impl<M: Machine> Cluster<M> {
         &self,
         wanted: usize,
         word: Word,
-        room: &Room,
+        availability: &Availability,
         move_to: impl FnOnce(ListId, ListId),
     ) -> Option<(usize, bool)> {
         let mut state = self.state.lock();
-        if !state.list.is_partly_used() || !room.is_open() {
+        if !state.list.is_partly_used() || !availability.is_open() {
             return None;
         }
         let table = self.table.try_read()?;

@@ -16,7 +16,7 @@ use spin::{RwLock, RwLockReadGuard};
 
 use crate::cluster::Cluster;
 use crate::heap::{self, NoMemory};
-use crate::lists::ListId;
+use crate::list_id::ListId;
 use crate::machine::Machine;
 use crate::span::Span;
 use crate::sparse::Sparse;

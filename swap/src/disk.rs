@@ -1,20 +1,23 @@
-//! What the core asks of a block device, and the block backend that makes requests of batches.
+//! What the core asks of a block device, and the requests that it makes of batches.
 
 use alloc::sync::Arc;
 use core::ops::{Deref, Range};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::area::Area;
-use crate::batch::{Batch, ReadBatch, WriteBatch};
+use crate::batch::Batch;
 use crate::folio::Folio;
-use crate::header::{PAGE_SIZE, Page};
 use crate::machine::{IoError, Machine};
-use crate::ops::{Direction, SlotRun, SwapOps, SwapOpsFlags};
-use crate::registry::DriverId;
+use crate::ops::{Direction, SlotRun};
+use crate::page::{PAGE_SIZE, Page};
 use crate::statistics::count;
 
 /// Bytes in a sector.
 pub const SECTOR_SIZE: usize = 512;
+
+/// A block driver's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DriverId(pub &'static str);
 
 /// A block device, as the kernel introduces it.
 pub trait Disk<M: Machine>: Send + Sync {
@@ -177,7 +180,7 @@ impl<M: Machine> DiskRequest<M> {
 }
 
 /// Makes one request of the longest run of the batch that is contiguous on the disk and begins at folio `first`.
-fn submit_run<M: Machine>(disk: &Arc<dyn Disk<M>>, batch: Batch<M>, first: usize) {
+pub(crate) fn submit_run<M: Machine>(disk: &Arc<dyn Disk<M>>, batch: Batch<M>, first: usize) {
     let area = Arc::clone(batch.area());
     let Some(disk_page) = batch.run(first).and_then(|run| area.extents().disk_page(run.first.into())) else {
         return batch.complete(Err(IoError::Unsupported));
@@ -199,56 +202,7 @@ fn submit_run<M: Machine>(disk: &Arc<dyn Disk<M>>, batch: Batch<M>, first: usize
 
 /// Whether `next` lies on the disk where `previous` ends. A large folio never crosses extents: areas with several only
 /// have folios of order 0.
-fn contiguous<M: Machine>(area: &Area<M>, previous: SlotRun, next: SlotRun) -> bool {
+pub(crate) fn contiguous<M: Machine>(area: &Area<M>, previous: SlotRun, next: SlotRun) -> bool {
     let end = |run: SlotRun| Some(area.extents().disk_page(run.first.into())? + u64::from(run.length));
     area.extents().disk_page(next.first.into()).is_some_and(|page| end(previous) == Some(page))
-}
-
-/// The backend of block devices that take requests and complete them later (Linux: `swap_bdev_ops`).
-pub struct BlockBackend<M: Machine>(Arc<dyn Disk<M>>);
-
-/// The backend of block devices at the speed of memory: requests are over when submission returns.
-pub struct SynchronousBlockBackend<M: Machine>(pub(crate) Arc<dyn Disk<M>>);
-
-impl<M: Machine> BlockBackend<M> {
-    /// The backend of `disk`, also for another backend to hand batches on to: those need not be contiguous.
-    pub fn new(disk: Arc<dyn Disk<M>>) -> Self {
-        Self(disk)
-    }
-}
-
-impl<M: Machine> SwapOps<M> for BlockBackend<M> {
-    fn flags(&self) -> SwapOpsFlags {
-        SwapOpsFlags { pages_on_disk: true, ignores_frees: true, ..SwapOpsFlags::default() }
-    }
-
-    fn can_merge(&self, area: &Area<M>, previous: SlotRun, next: SlotRun, _direction: Direction) -> bool {
-        contiguous(area, previous, next)
-    }
-
-    fn submit_read(&self, batch: ReadBatch<M>) {
-        submit_run(&self.0, batch.0, 0);
-    }
-
-    fn submit_write(&self, batch: WriteBatch<M>) {
-        submit_run(&self.0, batch.0, 0);
-    }
-}
-
-impl<M: Machine> SwapOps<M> for SynchronousBlockBackend<M> {
-    fn flags(&self) -> SwapOpsFlags {
-        SwapOpsFlags { synchronous: true, pages_on_disk: true, ignores_frees: true, ..SwapOpsFlags::default() }
-    }
-
-    fn can_merge(&self, area: &Area<M>, previous: SlotRun, next: SlotRun, _direction: Direction) -> bool {
-        contiguous(area, previous, next)
-    }
-
-    fn submit_read(&self, batch: ReadBatch<M>) {
-        submit_run(&self.0, batch.0, 0);
-    }
-
-    fn submit_write(&self, batch: WriteBatch<M>) {
-        submit_run(&self.0, batch.0, 0);
-    }
 }

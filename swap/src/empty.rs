@@ -3,9 +3,10 @@
 use crate::area::Area;
 use crate::clusters::{Clusters, Directory};
 use crate::heap::NoMemory;
-use crate::lists::ListId;
+use crate::list_id::ListId;
 use crate::machine::Machine;
 use crate::statistics::count;
+use crate::swap::Swap;
 
 impl<M: Machine> Area<M> {
     /// Makes clusters, if they appear on demand. False if all there can be exist.
@@ -75,5 +76,16 @@ impl<M: Machine> Area<M> {
             self.relist_free(index, ListId::NONE, ListId::FREE);
         }
         true
+    }
+}
+
+impl<M: Machine> Swap<M> {
+    /// Does what was put off, because whoever caused it could not sleep: tells devices of empty clusters, and gives back
+    /// those of areas whose clusters exist only while they are in use. For a kernel thread that waits for [`Event::Work`](crate::Event::Work).
+    pub fn do_pending_work(&self) {
+        for area in self.areas() {
+            while area.discard_clusters && area.discard_cluster() {}
+            area.vanish_emptied();
+        }
     }
 }

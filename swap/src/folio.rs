@@ -20,7 +20,7 @@ use core::ops::Deref;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::entry::Entry;
-use crate::header::Page;
+use crate::page::{Page, is_zero};
 
 /// A counted reference to a folio: cloning adds one, dropping takes one, and the frames are free when none is left.
 ///
@@ -61,7 +61,7 @@ pub trait Folio: Clone + Send + Sync + 'static {
     /// Whether the first page seems to hold nothing but zeros. It decides only where the folio gets its slots, so a task
     /// may write to the page meanwhile.
     fn looks_zero(&self) -> bool {
-        self.with_page(0, crate::write::is_zero)
+        self.with_page(0, is_zero)
     }
 
     /// Sleeps until the flag was seen clear; may return early.

@@ -5,7 +5,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cluster::CLUSTER_SLOTS;
+use crate::geometry::CLUSTER_SLOTS;
 use crate::word::{Kind, Word};
 
 /// Words of bits.

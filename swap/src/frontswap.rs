@@ -7,7 +7,7 @@ use crate::area::Area;
 use crate::heap::NoMemory;
 use crate::machine::Machine;
 use crate::ops::SwapOps;
-use crate::swapoff::{SwapOffError, Users};
+use crate::users::{SwapOffError, Users};
 
 /// A layer before the backends of areas.
 pub trait Frontswap<M: Machine>: Send + Sync {

@@ -6,8 +6,9 @@
 //!
 //! The header's last page is that of memory; the area is as large as memory too, but rounded up to whole clusters.
 
-use crate::cluster::CLUSTER_SLOTS;
-use crate::header::{BadPages, Header, PAGE_SIZE};
+use crate::geometry::CLUSTER_SLOTS;
+use crate::header::{BadPages, Header};
+use crate::page::PAGE_SIZE;
 
 /// The device's path.
 pub const PATH: &str = "/dev/ghostswap";

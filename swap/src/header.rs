@@ -19,12 +19,7 @@
 use core::fmt;
 
 use crate::errno::Errno;
-
-/// Bytes in a page, a frame and a slot.
-pub const PAGE_SIZE: usize = 4096;
-
-/// The contents of one page.
-pub type Page = [u8; PAGE_SIZE];
+pub use crate::page::{PAGE_SIZE, Page};
 
 /// How many bad pages fit between their offset and the magic.
 pub const BAD_PAGES_MAX: u32 = ((MAGIC_OFFSET - BAD_PAGES_OFFSET) / 4) as u32;

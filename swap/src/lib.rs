@@ -87,6 +87,11 @@
 //!
 //! Looking a folio up takes no lock and never waits; [`Swap::lookup`] and the cluster's documentation say how.
 //!
+//! # Files that import one another
+//!
+//! - `area.rs`, `ops.rs`, `batch.rs` and `disk.rs`: an area has a backend, a backend is given batches, and a batch belongs to
+//!   the area that it completes in, as does a request of the area's disk that is made of it.
+//!
 //! # Memory
 //!
 //! Writing pages out allocates nothing but the table of a cluster that was unused: 4160 bytes for 512 slots, asked for by
@@ -101,11 +106,17 @@ extern crate alloc;
 
 mod allocate;
 mod area;
+mod availability;
 mod backend;
 mod batch;
+mod block;
 mod cache;
+mod cached;
+mod choose;
 mod cluster;
 mod clusters;
+mod counts;
+mod cursor;
 mod disk;
 mod empty;
 mod entry;
@@ -115,21 +126,26 @@ mod extents;
 mod folio;
 mod free;
 mod frontswap;
+mod geometry;
 pub mod ghost;
 pub mod header;
 pub mod heap;
+mod list_id;
 mod lists;
 mod machine;
 mod ops;
+pub mod page;
 mod plug;
 mod priorities;
+mod rank;
 mod ratelimit;
 mod read;
 mod readahead;
+mod reference;
 mod registry;
 mod release;
-mod room;
 mod slots;
+mod space;
 mod span;
 mod sparse;
 mod statistics;
@@ -137,34 +153,37 @@ mod swap;
 mod swapoff;
 mod swapon;
 pub mod sync;
+mod take;
+mod users;
 mod word;
 mod write;
 
 pub use area::Area;
 pub use backend::{BLOCK_TYPE, BackendError, BackendType, Settings};
 pub use batch::{BATCH_FOLIOS, Batch, POOL_BATCHES, ReadBatch, WriteBatch};
+pub use block::{BlockBackend, SynchronousBlockBackend};
 pub use cache::{DuplicateError, InsertError, Inserted};
-pub use cluster::{CLUSTER_SLOTS, ORDERS};
-pub use disk::{
-    BlockBackend, Claim, DeviceState, Disk, DiskProperties, DiskRequest, Held, SECTOR_SIZE, SynchronousBlockBackend,
-};
+pub use disk::{Claim, DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Held, SECTOR_SIZE};
 pub use entry::{ENTRY_AREAS, Entry, PageTableWord};
 pub use extents::{Extent, ExtentError, Extents};
 pub use folio::{Folio, FolioFlag, FolioState, Locked};
 pub use frontswap::Frontswap;
+pub use geometry::{CLUSTER_SLOTS, MAX_AREAS, ORDERS};
 pub use machine::{Event, IoError, Level, MAX_CPUS, Machine, Purpose};
 pub use ops::{Direction, SlotRun, SwapOps, SwapOpsFlags};
 pub use plug::Plug;
+pub use rank::Rank;
 pub use ratelimit::{Line, RateLimit};
 pub use read::{FaultError, FaultIn, FaultKind};
 pub use readahead::{Neighbourhood, PAGE_CLUSTER_MAX, Readahead, ReadaheadPolicy};
-pub use registry::{BlockDriver, DriverId, RegistryError};
-pub use slots::{OwnedSlot, SlotReference, Slots};
+pub use reference::SlotReference;
+pub use registry::{BlockDriver, RegistryError};
+pub use slots::{OwnedSlot, Slots};
 pub use sparse::Sparse;
 pub use statistics::{Counter, Snapshot, Statistics};
-pub use swap::{AllocateError, MAX_AREAS, Swap};
-pub use swapoff::{SlotRange, SwapOffError, Users};
+pub use swap::Swap;
 pub use swapon::{DEFAULT_PRIORITY, Deviceless, Discard, SwapOnError, SwapOnOptions};
-pub use sync::Rank;
+pub use take::AllocateError;
+pub use users::{SlotRange, SwapOffError, Users};
 pub use word::{PAYER_MAX, SHADOW_BITS};
 pub use write::Written;

@@ -5,45 +5,11 @@
 //! turns the list by one, so that several processors look at different clusters. A full cluster is on no list: nothing
 //! is to be had from it, and in an area that is nearly full most slots are taken from and given back to such clusters.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
-use crate::cluster::CLASSES;
 use crate::clusters::Clusters;
+use crate::list_id::{Links, ListId};
 use crate::machine::Machine;
-
-/// Which list a cluster is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ListId(u8);
-
-impl ListId {
-    /// Nothing in it is used.
-    pub(crate) const FREE: Self = Self(0);
-    /// Empty again, and the device was not told yet.
-    pub(crate) const DISCARD: Self = Self(1);
-    /// On no list: every slot is used.
-    pub(crate) const FULL: Self = Self(u8::MAX - 1);
-    /// On no list: one task has it for itself.
-    pub(crate) const NONE: Self = Self(u8::MAX);
-
-    const FIRST_PARTLY_USED: u8 = 2;
-    const COUNT: usize = Self::FIRST_PARTLY_USED as usize + 2 * CLASSES;
-
-    /// Partly used by folios of `class`.
-    pub(crate) const fn partly_used(class: u8) -> Self {
-        Self(Self::FIRST_PARTLY_USED + class)
-    }
-
-    /// Whether it is one of the partly used ones, fragmented or not.
-    #[inline]
-    pub(crate) const fn is_partly_used(self) -> bool {
-        self.0.wrapping_sub(Self::FIRST_PARTLY_USED) < 2 * CLASSES as u8
-    }
-
-    /// Partly used by folios of `class`, and the last search found no room for one more; for single slots, nearly full.
-    pub(crate) const fn fragmented(class: u8) -> Self {
-        Self(Self::FIRST_PARTLY_USED + CLASSES as u8 + class)
-    }
-}
 
 /// All lists of one area.
 pub(crate) struct Lists {
@@ -56,18 +22,6 @@ pub(crate) struct Lists {
 struct List {
     first: u32,
     length: u32,
-}
-
-/// A cluster's two neighbours in a ring.
-pub(crate) struct Links {
-    previous: AtomicU32,
-    next: AtomicU32,
-}
-
-impl Links {
-    pub(crate) const fn new() -> Self {
-        Self { previous: AtomicU32::new(0), next: AtomicU32::new(0) }
-    }
 }
 
 impl Lists {

@@ -6,7 +6,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::folio::Folio;
-use crate::sync::Rank;
+use crate::rank::Rank;
 
 /// The most processors that the core keeps a current cluster for; more of them share.
 pub const MAX_CPUS: usize = 8;

@@ -1,6 +1,6 @@
 //! The order in which areas are tried: higher priority first, equal ones in turn.
 
-use crate::swap::MAX_AREAS;
+use crate::geometry::MAX_AREAS;
 
 /// Enabled areas that slots are allocated from.
 #[derive(Clone)]

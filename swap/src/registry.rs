@@ -12,11 +12,8 @@ use crate::errno::Errno;
 use crate::heap::{self, NoMemory};
 use crate::machine::{Level, Machine};
 use crate::ops::SwapOps;
-use crate::sync::{Lock, Rank};
-
-/// A block driver's identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct DriverId(pub &'static str);
+use crate::rank::Rank;
+use crate::sync::Lock;
 
 /// A block driver that swaps in its own way. Operations without a read or a write cannot be expressed.
 pub trait BlockDriver<M: Machine>: Send + Sync {

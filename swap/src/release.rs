@@ -2,10 +2,11 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::area::{Area, offset};
-use crate::cluster::{CLUSTER_SLOTS, ClusterGuard};
+use crate::area::Area;
+use crate::cluster::ClusterGuard;
 use crate::clusters::Clusters;
-use crate::lists::ListId;
+use crate::geometry::{CLUSTER_SLOTS, offset};
+use crate::list_id::ListId;
 use crate::machine::{Event, Machine};
 use crate::ops::SlotRun;
 
@@ -57,7 +58,7 @@ impl<M: Machine> Area<M> {
     #[inline]
     fn lower_used(&self, slots: u64) {
         let before = self.used.fetch_sub(slots, Ordering::AcqRel);
-        if self.room.is_short() {
+        if self.availability.wants_space() {
             self.slots_freed(before - slots);
         }
     }

@@ -9,7 +9,8 @@ use spin::Once;
 
 use crate::heap::{self, NoMemory};
 use crate::machine::Machine;
-use crate::sync::{Lock, Rank};
+use crate::rank::Rank;
+use crate::sync::Lock;
 
 const LEAF_BYTES: usize = 4096;
 /// Leaves of a directory.

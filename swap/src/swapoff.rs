@@ -1,74 +1,15 @@
 //! `swapoff`: everything that is in an area comes back to memory, then the area is gone.
 
 use alloc::sync::Arc;
-use core::fmt;
-use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use crate::area::Area;
-use crate::entry::Entry;
-use crate::errno::Errno;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{Level, Machine};
 use crate::plug::Plug;
 use crate::swap::Swap;
+use crate::users::{SlotRange, SwapOffError, Users};
 use crate::word::Kind;
-
-/// Whoever can find the page-table words that hold slots: the kernel.
-pub trait Users {
-    /// Replaces every page-table word that holds one of these slots by a mapping of its page, by way of
-    /// [`Swap::fault_in`] (without readahead: the pages are on their way), or by a poisoned word if the page cannot be
-    /// read. One pass over all page tables is enough; words that appear behind it are found by a later call.
-    ///
-    /// # Errors
-    /// If there is no memory for the pages.
-    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError>;
-
-    /// Maps the pages of these slots again for which [`Swap::is_refused`] says so: their backend had no room, they are in
-    /// memory, and once their slots are free ([`Swap::is_slot_worthless`]) they can go elsewhere.
-    fn map_refused(&mut self, slots: &SlotRange);
-
-    /// Whether one more page fits into memory without harm to others. Asked for pages that no page-table word names here.
-    fn has_room(&self) -> bool {
-        true
-    }
-
-    /// Why the caller of `swapoff` should give up, if it should: because of a signal, or because somebody needs the
-    /// memory. Asked before each cluster and each page that is brought back here, and once more when the last page is back.
-    fn gives_up(&self) -> Option<SwapOffError> {
-        None
-    }
-
-    /// So many slots are still in use, of so many at the start.
-    fn progress(&mut self, _left: u64, _total: u64) {}
-}
-
-/// Some slots of one area.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlotRange {
-    /// The area.
-    pub area: u8,
-    /// The slots.
-    pub slots: Range<u64>,
-}
-
-/// Why an area is still enabled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SwapOffError {
-    /// It is no working area.
-    NotActive,
-    /// The pages do not fit into memory.
-    NoMemory,
-    /// A signal came.
-    Interrupted,
-}
-
-impl SlotRange {
-    /// Whether the entry is one of them.
-    pub fn contains(&self, entry: Entry) -> bool {
-        entry.area() == self.area && self.slots.contains(&entry.slot().into())
-    }
-}
 
 impl<M: Machine> Swap<M> {
     /// Disables the area `index`: no slot of it is allocated any more, and cluster by cluster, in the order of the slots
@@ -79,7 +20,7 @@ impl<M: Machine> Swap<M> {
     /// If there is no such area; or if not everything could be brought back, and then the area works as before.
     pub fn swapoff(&self, index: u8, users: &mut dyn Users) -> Result<(), SwapOffError> {
         let area = self.area(index).ok_or(SwapOffError::NotActive)?;
-        if !area.start_leaving() {
+        if !area.start_emptying() {
             return Err(SwapOffError::NotActive);
         }
         // Whoever saw the area work before this is done with its cluster after this.
@@ -89,7 +30,7 @@ impl<M: Machine> Swap<M> {
             drop(cluster.lock());
         }
         if let Err(error) = self.empty(&area, users) {
-            area.stop_leaving();
+            area.stop_emptying();
             M::log(Level::Warning, format_args!("{} stays enabled: {error}", area.name()));
             return Err(error);
         }
@@ -157,26 +98,3 @@ impl<M: Machine> Area<M> {
         }
     }
 }
-
-impl SwapOffError {
-    /// What `swapoff(2)` returns.
-    pub const fn errno(self) -> Errno {
-        match self {
-            Self::NotActive => Errno::Invalid,
-            Self::NoMemory => Errno::NoMemory,
-            Self::Interrupted => Errno::Interrupted,
-        }
-    }
-}
-
-impl fmt::Display for SwapOffError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::NotActive => "not an active swap area",
-            Self::NoMemory => "its pages do not fit into memory",
-            Self::Interrupted => "interrupted",
-        })
-    }
-}
-
-impl core::error::Error for SwapOffError {}

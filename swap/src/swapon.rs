@@ -5,24 +5,25 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::area::{Area, Shared};
+use crate::availability::Availability;
 use crate::backend::BackendError;
 use crate::batch::Pool;
-use crate::cluster::CLUSTER_SLOTS;
 use crate::clusters::Clusters;
 use crate::disk::{Claim, Disk, DiskProperties};
 use crate::errno::Errno;
 use crate::extension::{BackendOptions, Extension, ExtensionError};
 use crate::extents::{Extent, ExtentError, Extents};
-use crate::header::{BadPages, Header, HeaderError, Medium, PAGE_SIZE};
+use crate::geometry::{CLUSTER_SLOTS, MAX_AREAS};
+use crate::header::{BadPages, Header, HeaderError, Medium};
 use crate::heap::{self, NoMemory};
 use crate::lists::Lists;
 use crate::machine::{IoError, Level, Machine};
 use crate::ops::SwapOps;
+use crate::page::PAGE_SIZE;
 use crate::priorities::Priorities;
 use crate::ratelimit::RateLimit;
-use crate::room::Room;
 use crate::statistics::Statistics;
-use crate::swap::{MAX_AREAS, Swap};
+use crate::swap::Swap;
 use crate::sync::Lock;
 
 /// How an area is to be used: the flags of `swapon(2)`.
@@ -247,7 +248,7 @@ impl<M: Machine> Swap<M> {
         }
         self.enabled.fetch_or(1 << area.index, Ordering::Release);
         area.join();
-        self.forget_places();
+        self.forget_cursors();
         area.index
     }
 
@@ -273,7 +274,7 @@ impl<M: Machine> Swap<M> {
             clusters,
             lists: Lock::new(Lists::new()),
             used: AtomicU64::new(0),
-            room: Room::new(),
+            availability: Availability::new(),
             sequential: [const { AtomicU32::new(0) }; _],
             statistics: Statistics::new(),
             failures: RateLimit::new(),

@@ -1,9 +1,10 @@
 //! The way out: from a dirty folio in the cache to a batch.
 
+use crate::availability::Reason;
 use crate::folio::{Folio, FolioFlag, Locked};
-use crate::header::{PAGE_SIZE, Page};
 use crate::machine::Machine;
 use crate::ops::Direction;
+use crate::page::is_zero;
 use crate::plug::Plug;
 use crate::statistics::count;
 use crate::swap::Swap;
@@ -47,7 +48,7 @@ impl<M: Machine> Swap<M> {
             count!(area, zero_out, pages as u64);
             return Written::Zero(folio);
         }
-        if area.room.refuses() {
+        if area.availability.is_closed_by(Reason::Refusing) {
             area.note_refused(&folio);
             return Written::Refused(folio);
         }
@@ -55,13 +56,4 @@ impl<M: Machine> Swap<M> {
         plug.add(&area, folio.into_writeback(), entry.slot(), Direction::Write);
         Written::Queued
     }
-}
-
-/// Looks at sixteen words at a time, and at every byte only once.
-pub(crate) fn is_zero(page: &Page) -> bool {
-    const WORDS: usize = 16;
-    let (words, _) = page.as_chunks::<8>();
-    let (groups, _) = words.as_chunks::<WORDS>();
-    const { assert!(PAGE_SIZE.is_multiple_of(8 * WORDS)) };
-    groups.iter().all(|group| group.iter().fold(0, |bits, word| bits | u64::from_ne_bytes(*word)) == 0)
 }

@@ -90,7 +90,7 @@ fn an_empty_batch_says_nothing_when_it_is_completed() {
     let results =
         |memory: &Memory| memory.ended_writes.lock().unwrap().iter().map(|(_, result)| *result).collect::<Vec<_>>();
     assert_eq!(results(memory), [Err(IoError::NoSpace), Ok(()), Ok(())]);
-    assert!(swap.has_room(), "one folio's refusal is about that folio");
+    assert!(swap.has_space(), "one folio's refusal is about that folio");
     assert!(memory.log.lock().unwrap().is_empty(), "{:?}", memory.log.lock().unwrap());
     let mut asked = Asked::default();
     swap.return_refused(&mut asked);
@@ -120,7 +120,7 @@ fn only_pages_that_were_refused_are_mapped_again() {
     plug.submit();
     disk.room.store(0, Ordering::SeqCst);
     assert!(disk.run_one());
-    assert!(!swap.has_room());
+    assert!(!swap.has_space());
     // The area refuses pages, and yet these are written.
     disk.room.store(u64::MAX, Ordering::SeqCst);
     assert!(disk.run_one());
@@ -244,7 +244,7 @@ fn what_is_on_its_way_for_another_area_or_a_backend_does_not_say_that_the_disk_i
     plug.submit();
     memory.run_all();
     assert!(owned.state().is(FolioFlag::Dirty) && !owned.state().is(FolioFlag::Writeback));
-    assert!(swap.has_room() && memory.ended_writes.lock().unwrap().is_empty());
+    assert!(swap.has_space() && memory.ended_writes.lock().unwrap().is_empty());
     // A page of another area.
     enable_without_disk(swap, Elsewhere::new(swap, real, true));
     let folios = pages(1..2);

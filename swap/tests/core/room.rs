@@ -72,18 +72,18 @@ fn an_area_takes_part_again_when_a_batch_of_slots_is_free_or_its_backend_says_so
     push_out(&mut kernel);
     assert_eq!(entries_of(&kernel, 0), 128);
     assert_eq!(swap.allocate(0).err(), Some(AllocateError::Full), "nobody else has room");
-    assert!(swap.totals().1 > 0 && !swap.has_room(), "free slots of a backend that refuses pages are no room");
+    assert!(swap.totals().1 > 0 && !swap.has_space(), "free slots of a backend that refuses pages are no room");
     for page in 0..BATCH_FOLIOS {
         assert!(swap.allocate(0).is_err(), "{page} slots are not enough for a batch");
         kernel.unmap(0, page);
     }
     drop(swap.allocate(0).expect("a batch of slots is free"));
-    assert!(swap.has_room());
+    assert!(swap.has_space());
     // It is refused once more, and then the backend itself speaks.
     push_out(&mut kernel);
     assert!(swap.allocate(0).is_err());
     full.room.store(u64::MAX, Ordering::SeqCst);
-    swap.area(0).unwrap().has_room_again();
+    swap.area(0).unwrap().note_space();
     push_out(&mut kernel);
     assert_eq!(entries_of(&kernel, 0), 200 - BATCH_FOLIOS);
     for page in BATCH_FOLIOS..200 {
@@ -126,7 +126,7 @@ fn a_full_area_is_left_out_until_one_of_its_slots_is_free() {
     assert_eq!(held.len(), 6 * CLUSTER_SLOTS - 2);
     for _ in 0..20 {
         assert_eq!(swap.allocate(0).err(), Some(AllocateError::Full));
-        assert!(!swap.has_room());
+        assert!(!swap.has_space());
     }
     for index in [1, 0, 1] {
         let slots = held.swap_remove(held.iter().position(|slots| slots.area().index() == index).unwrap());

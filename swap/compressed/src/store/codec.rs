@@ -11,7 +11,7 @@ use quire_swap::Machine;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::heap::{self, NoMemory};
 
-use super::StoreError;
+use super::error::StoreError;
 use super::geometry::HUGE;
 
 /// What an object's bytes are.

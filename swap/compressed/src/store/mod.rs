@@ -18,24 +18,25 @@
 
 mod chain;
 mod codec;
+mod error;
 mod geometry;
 mod pool;
 mod sum;
 
 use alloc::boxed::Box;
-use core::fmt;
 use core::ops::Range;
 
 pub(crate) use codec::Deflater;
 pub use codec::{Decoder, Encoding, Workspace};
+pub use error::StoreError;
 use geometry::Geometry;
 pub use geometry::HUGE;
 
 pub(crate) use sum::sum;
 
 use quire_swap::header::{PAGE_SIZE, Page};
-use quire_swap::heap::{self, NoMemory};
 use quire_swap::sync::{Guard, Lock};
+use quire_swap::{heap, page};
 
 use crate::machine::PoolMachine;
 use crate::ranks;
@@ -62,24 +63,6 @@ pub struct Object {
     handle: u32,
     length: u16,
     encoding: Encoding,
-}
-
-/// Why a page was not stored, or not brought back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreError {
-    /// The pool has all the frames that it may have, which is so many.
-    Limit(u64),
-    /// There is no frame for the pool.
-    NoFrame,
-    /// There is no memory for the pool's tables.
-    NoMemory,
-    /// Contents of so many bytes are longer than a page.
-    TooLong(usize),
-    /// The object is not what was stored.
-    Corrupt {
-        /// Its place in the table of handles.
-        handle: u32,
-    },
 }
 
 /// How much is stored, in what.
@@ -149,7 +132,7 @@ impl<M: PoolMachine> Store<M> {
     /// # Errors
     /// See [`StoreError`]; nothing is stored then.
     pub fn store(&self, page: &Page) -> Result<Stored, StoreError> {
-        if let Some(word) = repeated_word(page) {
+        if let Some(word) = page::repeated_word(page) {
             return Ok(Stored::Same(word));
         }
         let mut workspace = self.workspace();
@@ -163,7 +146,7 @@ impl<M: PoolMachine> Store<M> {
     /// # Errors
     /// See [`StoreError`]; nothing is stored then.
     pub(crate) fn store_within(&self, page: &Page, most: usize) -> Result<Option<Stored>, StoreError> {
-        if let Some(word) = repeated_word(page) {
+        if let Some(word) = page::repeated_word(page) {
             return Ok(Some(Stored::Same(word)));
         }
         let mut workspace = self.workspace();
@@ -179,7 +162,7 @@ impl<M: PoolMachine> Store<M> {
     /// [`StoreError::Corrupt`]; the page has some bytes of its own or old ones then.
     pub fn load(&self, stored: Stored, page: &mut Page) -> Result<(), StoreError> {
         match stored {
-            Stored::Same(word) => fill(page, word),
+            Stored::Same(word) => page::fill(page, word),
             Stored::Object(object) => {
                 let mut workspace = self.workspace();
                 let (scratch, decoder) = workspace.parts();
@@ -264,43 +247,3 @@ impl<M: PoolMachine> Store<M> {
         free.unwrap_or_else(|| self.workspaces[own].lock())
     }
 }
-
-/// Words that are looked at, or written, together: unrolled, because this is most of what such a page costs.
-const GROUP: usize = 16;
-
-/// The word that the whole page repeats, if there is one.
-fn repeated_word(page: &Page) -> Option<u64> {
-    let (words, _) = page.as_chunks::<8>();
-    let (first, last) = (u64::from_le_bytes(*words.first()?), u64::from_le_bytes(*words.last()?));
-    let differs =
-        |group: &[[u8; 8]; GROUP]| group.iter().fold(0, |bits, word| bits | (u64::from_le_bytes(*word) ^ first)) != 0;
-    // Most pages that differ do so at the ends.
-    (first == last && !words.as_chunks().0.iter().any(differs)).then_some(first)
-}
-
-fn fill(page: &mut Page, word: u64) {
-    let (groups, _) = page.as_chunks_mut::<{ 8 * GROUP }>();
-    for group in groups {
-        group.as_chunks_mut::<8>().0.fill(word.to_le_bytes());
-    }
-}
-
-impl From<NoMemory> for StoreError {
-    fn from(NoMemory: NoMemory) -> Self {
-        Self::NoMemory
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Limit(frames) => write!(formatter, "the pool has its {frames} frames"),
-            Self::NoFrame => formatter.write_str("no frame for the pool"),
-            Self::NoMemory => formatter.write_str("no memory for the pool's tables"),
-            Self::TooLong(bytes) => write!(formatter, "{bytes} bytes are more than {PAGE_SIZE}"),
-            Self::Corrupt { handle } => write!(formatter, "object {handle} is not what was stored"),
-        }
-    }
-}
-
-impl core::error::Error for StoreError {}

@@ -22,8 +22,8 @@ use quire_swap::heap::{self, NoMemory};
 use quire_swap::sync::{Guard, Lock};
 use quire_swap::{Counter, Sparse};
 
-use super::StoreError;
 use super::chain::{Chain, Header, NONE};
+use super::error::StoreError;
 use super::geometry::{CHAIN_FRAMES, CLASSES, GEOMETRIES, Geometry};
 use super::sum::sum;
 use crate::machine::PoolMachine;

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use quire_swap::sync::Lock;
-use quire_swap::{RegistryError, Swap, heap};
+use quire_swap::{BlockDriver, Disk, RegistryError, Swap, SwapOps, heap};
 
 use super::attributes::Zram;
 use super::disk::ZramDisk;
@@ -82,5 +82,12 @@ impl<M: PoolMachine> Control<M> {
     /// The device with this name, for use, if it has a size.
     pub fn open(&self, name: &str) -> Option<Arc<ZramDisk<M>>> {
         self.device(name)?.open()
+    }
+}
+
+impl<M: PoolMachine> BlockDriver<M> for Control<M> {
+    fn swap_ops(&self, disk: &Arc<dyn Disk<M>>) -> Option<Arc<dyn SwapOps<M>>> {
+        let disk: Arc<dyn SwapOps<M>> = self.open(disk.name())?;
+        Some(disk)
     }
 }

@@ -5,11 +5,10 @@ use core::ops::Range;
 
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
-    Area, BlockDriver, DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, Folio, IoError, ReadBatch,
-    SECTOR_SIZE, SwapOps, SwapOpsFlags, WriteBatch,
+    Area, DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, Folio, IoError, ReadBatch, SECTOR_SIZE,
+    SwapOps, SwapOpsFlags, WriteBatch,
 };
 
-use super::control::Control;
 use super::disk::ZramDisk;
 use crate::machine::PoolMachine;
 
@@ -111,12 +110,5 @@ pub(super) fn properties(state: &DeviceState) -> DiskProperties {
         stable_writes: true,
         discard: true,
         ..DiskProperties::default()
-    }
-}
-
-impl<M: PoolMachine> BlockDriver<M> for Control<M> {
-    fn swap_ops(&self, disk: &Arc<dyn Disk<M>>) -> Option<Arc<dyn SwapOps<M>>> {
-        let disk: Arc<dyn SwapOps<M>> = self.open(disk.name())?;
-        Some(disk)
     }
 }

@@ -7,12 +7,12 @@
 
 use alloc::string::String;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
 use quire_swap::errno::Errno;
 use quire_swap::header::PAGE_SIZE;
 
-use super::Zswap;
+use super::cache::Zswap;
 use crate::attribute::{Access, boolean};
 use crate::machine::PoolMachine;
 
@@ -36,16 +36,6 @@ pub enum ZswapError {
     ReadOnly,
     /// The value means nothing here.
     Invalid,
-}
-
-/// The parameters, as they are set.
-pub(super) struct Settings {
-    pub(super) enabled: AtomicBool,
-    pub(super) shrinker_enabled: AtomicBool,
-    pub(super) compressed_writeback: AtomicBool,
-    pub(super) max_pool_percent: AtomicU32,
-    pub(super) accept_threshold_percent: AtomicU32,
-    pub(super) max_compressed_percent: AtomicU32,
 }
 
 /// The attributes by name, with where Linux shows them and what can be done with each.
@@ -76,37 +66,6 @@ pub const ATTRIBUTES: [(&str, Directory, Access); 23] = [
 ];
 
 const COMPRESSOR: &str = "lz4";
-
-impl Settings {
-    pub(super) const fn new() -> Self {
-        Self {
-            enabled: AtomicBool::new(false),
-            shrinker_enabled: AtomicBool::new(false),
-            compressed_writeback: AtomicBool::new(false),
-            max_pool_percent: AtomicU32::new(20),
-            accept_threshold_percent: AtomicU32::new(90),
-            max_compressed_percent: AtomicU32::new(73),
-        }
-    }
-
-    fn switch(&self, name: &str) -> Option<&AtomicBool> {
-        Some(match name {
-            "enabled" => &self.enabled,
-            "shrinker_enabled" => &self.shrinker_enabled,
-            "compressed_writeback" => &self.compressed_writeback,
-            _ => return None,
-        })
-    }
-
-    fn percentage(&self, name: &str) -> Option<&AtomicU32> {
-        Some(match name {
-            "max_pool_percent" => &self.max_pool_percent,
-            "accept_threshold_percent" => &self.accept_threshold_percent,
-            "max_compressed_percent" => &self.max_compressed_percent,
-            _ => return None,
-        })
-    }
-}
 
 impl<M: PoolMachine> Zswap<M> {
     /// Reads an attribute: a line of text.

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use quire_swap::{Deviceless, SwapOnError, SwapOnOptions, ghost, heap};
 
-use super::Zswap;
+use super::cache::Zswap;
 use super::ops::Layer;
 use crate::machine::PoolMachine;
 

@@ -9,7 +9,7 @@ use quire_swap::{
     Area, Entry, Folio, FolioFlag, Frontswap, InsertError, Locked, Purpose, SwapOffError, SwapOps, Users,
 };
 
-use super::Zswap;
+use super::cache::Zswap;
 use super::ops::Layer;
 use super::word::Place;
 use crate::machine::PoolMachine;
@@ -76,7 +76,7 @@ fn hold<M: PoolMachine>(
         return Ok(folio.covers(owner).then_some(folio));
     }
     users.gives_up().map_or(Ok(()), Err)?;
-    if !users.has_room() {
+    if !users.has_space() {
         return Err(SwapOffError::NoMemory);
     }
     let folio = Locked::lock(M::allocate_folio(0, Purpose::Demand).ok_or(SwapOffError::NoMemory)?);

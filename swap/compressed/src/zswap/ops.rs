@@ -7,8 +7,8 @@ use core::{iter, mem};
 use quire_swap::header::Page;
 use quire_swap::{Area, BATCH_FOLIOS, Direction, IoError, ReadBatch, SlotRun, SwapOps, SwapOpsFlags, WriteBatch};
 
+use super::cache::{Refusal, Zswap};
 use super::word::{Bytes, Place};
-use super::{Refusal, Zswap};
 use crate::machine::PoolMachine;
 
 /// zswap before one area.
@@ -165,7 +165,7 @@ impl<M: PoolMachine> Zswap<M> {
             let owner = home.entry(run.first);
             let (Some(slots), Some(owner)) = (slots, owner) else {
                 if refusal == Refusal::Room && mem::take(&mut has_room) {
-                    home.has_no_room((batch.batch().len() - position) as u64);
+                    home.note_no_space((batch.batch().len() - position) as u64);
                 }
                 batch.complete_one(position, Err(error));
                 continue;

@@ -12,7 +12,7 @@ use quire_swap::{
     Area, BATCH_FOLIOS, Direction, Entry, Folio, FolioFlag, InsertError, Locked, MAX_AREAS, Plug, Purpose,
 };
 
-use super::Zswap;
+use super::cache::Zswap;
 use super::word::{Bytes, Place};
 use crate::machine::PoolMachine;
 use crate::store::{Encoding, Stored};

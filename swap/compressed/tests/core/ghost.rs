@@ -246,11 +246,11 @@ fn a_ghost_without_zswap_has_as_much_room_as_there_is_on_disks() {
     Memory::new(0);
     let (swap, zswap) = start(1000);
     assert_eq!(zswap.swapon_ghost(1024, FIRST), Ok(0));
-    assert!(swap.has_room());
+    assert!(swap.has_space());
     zswap.set("enabled", "N").unwrap();
-    assert!(swap.totals().1 > 0 && !swap.has_room());
+    assert!(swap.totals().1 > 0 && !swap.has_space());
     enable(swap, &FakeDisk::new("/dev/vda", 100), None).unwrap();
-    assert!(swap.has_room());
+    assert!(swap.has_space());
 }
 
 #[test]

@@ -1,0 +1,292 @@
+//! [`Zswap`]: what is stored, and how a page gets in and out.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::{Area, Entry, Folio as _, FolioFlag, IoError, Level, OwnedSlot, RateLimit, RegistryError, Swap, heap};
+
+use super::age::Ages;
+use super::settings::Settings;
+use super::statistics::Statistics;
+use super::word::{Bytes, Place};
+use crate::machine::PoolMachine;
+use crate::store::{Encoding, Store, StoreError, Stored};
+
+/// The compressed cache. A kernel has one.
+pub struct Zswap<M: PoolMachine> {
+    pub(super) swap: &'static Swap<M>,
+    pub(super) store: Store<M>,
+    pub(super) ages: Ages,
+    pub(super) settings: Settings,
+    pub(super) statistics: Statistics,
+    /// Frames of memory.
+    pub(super) memory: u64,
+    /// The pool was full, and is not down at the threshold yet.
+    pub(super) full: AtomicBool,
+    /// Somebody writes back.
+    pub(super) shrinking: AtomicBool,
+    /// Where the search for cold entries goes on: the area in the upper half, the slot in the lower.
+    pub(super) hand: AtomicU64,
+    /// Pages that are wanted written back.
+    pub(super) wanted: AtomicU64,
+    pub(super) failures: RateLimit,
+}
+
+/// Where a slot's page is, for whoever wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// Not with zswap: on the area's own slot, in memory only, or all zero.
+    Nowhere,
+    /// One word says it all.
+    Word,
+    /// In the pool.
+    Pool,
+    /// On this slot of another area.
+    Slot(Entry),
+    /// On the area's own slot, compressed.
+    Packed,
+    /// It could not be read when the area went that it was on.
+    Lost,
+}
+
+/// Why a page was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// This page is not for zswap; the next one may be.
+    Page,
+    /// There is no room for any page just now.
+    Room,
+}
+
+impl<M: PoolMachine> Zswap<M> {
+    /// The pool has at most so many objects for each frame of memory: with the smallest objects in all of the default
+    /// part of memory there are fewer.
+    const OBJECTS_PER_FRAME: u64 = 32;
+
+    /// Puts zswap before `swap`, on a machine with so many frames. It stores nothing before its parameter `enabled` is set.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoMemory`]; [`RegistryError::Taken`] if another layer is before `swap` already.
+    pub fn start(swap: &'static Swap<M>, memory: u64) -> Result<Arc<Self>, RegistryError> {
+        let objects = memory.saturating_mul(Self::OBJECTS_PER_FRAME).min(u32::MAX.into()) as u32;
+        let zswap = heap::arc::<M, _>(Self {
+            swap,
+            store: Store::new(objects).map_err(|_| RegistryError::NoMemory)?,
+            ages: Ages::new(),
+            settings: Settings::new(),
+            statistics: Statistics::default(),
+            memory,
+            full: AtomicBool::new(false),
+            shrinking: AtomicBool::new(false),
+            hand: AtomicU64::new(0),
+            wanted: AtomicU64::new(0),
+            failures: RateLimit::new(),
+        })?;
+        swap.set_frontswap("zswap", zswap.clone())?;
+        Ok(zswap)
+    }
+
+    /// Whether pages are stored, and new areas get zswap before them.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.settings.enabled.load(Ordering::Relaxed)
+    }
+
+    /// Pages in memory: in the pool, or as one word.
+    pub fn stored_pages(&self) -> u64 {
+        self.ages.all() + self.same_pages()
+    }
+
+    pub(super) fn same_pages(&self) -> u64 {
+        self.statistics.same.get().saturating_sub(self.statistics.same_dropped.get())
+    }
+
+    /// Whether every page that was stored is where the counters say: still stored, written back or dropped. Certain only
+    /// while nothing is swapped.
+    pub fn adds_up(&self) -> bool {
+        let statistics = &self.statistics;
+        let gone = statistics.written_back.get() + statistics.dropped.get();
+        let written = statistics.written_compressed.get() + statistics.decompressed_to_write.get();
+        statistics.stored.get() == self.stored_pages() + gone && statistics.written_back.get() <= written
+    }
+
+    /// Where the page of a slot is; nowhere too if its area does not have zswap.
+    pub fn whereabouts(&self, entry: Entry) -> Whereabouts {
+        let area = self.swap.area(entry.area()).filter(|area| area.has_frontswap());
+        match area.map_or(Place::Nowhere, |area| Place::from_word(area.metadata(entry.slot()))) {
+            Place::Nowhere => Whereabouts::Nowhere,
+            Place::Same(_) => Whereabouts::Word,
+            Place::Pool(..) => Whereabouts::Pool,
+            Place::Slot(slot) => Whereabouts::Slot(slot),
+            Place::Packed(_) => Whereabouts::Packed,
+            Place::Lost => Whereabouts::Lost,
+        }
+    }
+
+    pub(super) fn most_frames(&self) -> u64 {
+        self.memory * u64::from(self.settings.max_pool_percent.load(Ordering::Relaxed)) / 100
+    }
+
+    pub(super) fn frames_to_accept(&self) -> u64 {
+        self.most_frames() * u64::from(self.settings.accept_threshold_percent.load(Ordering::Relaxed)) / 100
+    }
+
+    /// Whether the pool takes more; asks for writeback if not.
+    pub(super) fn has_room(&self) -> bool {
+        if self.store.usage().frames >= self.most_frames() {
+            if !self.full.swap(true, Ordering::Relaxed) {
+                self.statistics.pool_limit_hit.add(1);
+            }
+        } else if !self.is_over() {
+            return true;
+        }
+        self.statistics.reject_reclaim_fail.add(1);
+        M::wake_shrinker();
+        false
+    }
+
+    /// Whether the pool was full and is not down at the threshold yet. When it is, areas that have nothing but the pool can
+    /// be used again.
+    pub(super) fn is_over(&self) -> bool {
+        if !self.full.load(Ordering::Relaxed) {
+            return false;
+        }
+        let over = self.store.usage().frames > self.frames_to_accept();
+        if !over && self.full.swap(false, Ordering::Relaxed) {
+            self.swap.areas().filter(|area| area.has_frontswap() && !area.is_real()).for_each(|area| area.note_space());
+        }
+        over
+    }
+
+    /// Stores a page.
+    pub(super) fn put_in(&self, page: &Page) -> Result<Place, Refusal> {
+        if !self.is_enabled() {
+            return Err(Refusal::Page);
+        }
+        if !self.has_room() {
+            return Err(Refusal::Room);
+        }
+        let percent = self.settings.max_compressed_percent.load(Ordering::Relaxed) as usize;
+        let stored = self.store.store_within(page, PAGE_SIZE * percent / 100);
+        let object = match stored {
+            Ok(Some(Stored::Same(word))) if Place::has_room_for(word) => {
+                self.statistics.same.add(1);
+                self.statistics.stored.add(1);
+                return Ok(Place::Same(word));
+            }
+            // What repeats a word that leaves no room for a tag is that word in the pool.
+            Ok(Some(Stored::Same(word))) => self.store.insert(&word.to_le_bytes(), Encoding::Raw),
+            Ok(Some(Stored::Object(object))) => Ok(object),
+            Ok(None) => {
+                self.statistics.reject_compress_poor.add(1);
+                return Err(Refusal::Page);
+            }
+            Err(error) => Err(error),
+        };
+        let Ok(object) = object else {
+            self.statistics.reject_alloc_fail.add(1);
+            return Err(Refusal::Room);
+        };
+        self.statistics.stored.add(1);
+        Ok(Place::Pool(object, self.ages.add()))
+    }
+
+    /// Brings a page back, wherever it is. Sleeps if that is a disk.
+    pub(super) fn fetch(&self, area: &Area<M>, slot: u32, place: Place, page: &mut Page) -> Result<(), IoError> {
+        let loaded = match place {
+            Place::Same(word) => self.store.load(Stored::Same(word), page),
+            Place::Pool(object, _) if object.encoding() == Encoding::Raw && object.length() == size_of::<u64>() => {
+                let word = self.store.with_object(object, |bytes| bytes.first_chunk().copied().unwrap_or_default());
+                word.and_then(|word| self.store.load(Stored::Same(u64::from_le_bytes(word)), page))
+            }
+            Place::Pool(object, _) => self.store.load(Stored::Object(object), page),
+            Place::Nowhere if area.is_real() => return self.read(area, slot, Bytes::PAGE, page),
+            Place::Packed(bytes) => return self.read(area, slot, bytes, page),
+            Place::Slot(entry) => {
+                let other = self.swap.area(entry.area()).ok_or(IoError::Device)?;
+                let bytes = self.bytes_in(entry).ok_or(IoError::Device)?;
+                return self.read(&other, entry.slot(), bytes, page);
+            }
+            Place::Nowhere | Place::Lost => return Err(IoError::Device),
+        };
+        loaded.map_err(|error| self.cannot_read(area, slot, error))
+    }
+
+    /// Reads a page from a slot of a real area.
+    pub(super) fn read(&self, area: &Area<M>, slot: u32, bytes: Bytes, page: &mut Page) -> Result<(), IoError> {
+        let disk_page = area.extents().disk_page(slot.into()).ok_or(IoError::Device)?;
+        area.disk().ok_or(IoError::Device)?.read_page(disk_page, page)?;
+        if bytes == Bytes::PAGE {
+            return Ok(());
+        }
+        self.statistics.read_compressed.add(1);
+        let decoded = self.store.decode(bytes.encoding, page, 0..bytes.length.into());
+        decoded.map_err(|error| self.cannot_read(area, slot, error))
+    }
+
+    /// What a real area's slot holds for a slot of another area.
+    pub(super) fn bytes_in(&self, entry: Entry) -> Option<Bytes> {
+        Some(Bytes::from_bits(self.swap.area(entry.area())?.owner(entry.slot())?.1))
+    }
+
+    /// The slot's page was brought back from `place` into `folio`, which is locked and has this slot.
+    pub(super) fn loaded(&self, area: &Area<M>, slot: u32, place: Place, folio: &M::Folio) {
+        if !matches!(place, Place::Same(_) | Place::Pool(..)) {
+            return;
+        }
+        self.statistics.loaded.add(1);
+        if self.full.load(Ordering::Relaxed) {
+            // Dirty first: nobody may drop the folio when it is the only copy.
+            folio.state().set(FolioFlag::Dirty);
+            self.replace(area, slot, Place::Nowhere);
+        } else {
+            self.freshen(area, slot, place);
+        }
+    }
+
+    /// Makes the entry one of the youngest generation, if it is in the pool and still where it was.
+    pub(super) fn freshen(&self, area: &Area<M>, slot: u32, place: Place) {
+        let Place::Pool(object, generation) = place else { return };
+        if generation == self.ages.now() {
+            return;
+        }
+        let young = self.ages.add();
+        let changed = area.exchange_metadata(slot, place.to_word(), Place::Pool(object, young).to_word());
+        self.ages.remove(if changed { generation } else { young });
+    }
+
+    /// Forgets what a slot's word named, which nobody else can find any more.
+    pub(super) fn let_go(&self, old: Place) {
+        match old {
+            Place::Nowhere | Place::Packed(_) | Place::Lost => {}
+            Place::Same(_) => {
+                self.statistics.same_dropped.add(1);
+                self.statistics.dropped.add(1);
+            }
+            Place::Pool(object, generation) => {
+                self.store.free(Stored::Object(object));
+                self.ages.remove(generation);
+                self.statistics.dropped.add(1);
+            }
+            Place::Slot(entry) => self.free_slot(entry),
+        }
+    }
+
+    /// Changes where the slot's page is.
+    pub(super) fn replace(&self, area: &Area<M>, slot: u32, place: Place) {
+        self.let_go(Place::from_word(area.replace_metadata(slot, place.to_word())));
+    }
+
+    /// Gives a slot of another area back. May be called with a ghost area's cluster locked.
+    pub(super) fn free_slot(&self, entry: Entry) {
+        if let Some(area) = self.swap.area(entry.area()) {
+            drop(OwnedSlot::new(area, entry.slot()));
+        }
+    }
+
+    pub(super) fn cannot_read(&self, area: &Area<M>, slot: u32, error: StoreError) -> IoError {
+        self.statistics.decompress_fail.add(1);
+        self.failures.log::<M>("zswap", Level::Error, format_args!("zswap: slot {slot} of {}: {error}", area.name()));
+        IoError::Device
+    }
+}

@@ -1,0 +1,76 @@
+//! Which backend an area gets: the header's choice, else the driver's, else the block backend.
+
+use alloc::sync::Arc;
+
+use crate::backend::{BLOCK_TYPE, BackendError, Settings};
+use crate::block::{BlockBackend, SynchronousBlockBackend};
+use crate::disk::Disk;
+use crate::extension::{BackendOptions, Extension, TypeName};
+use crate::heap;
+use crate::machine::Machine;
+use crate::ops::SwapOps;
+use crate::swap::Swap;
+
+/// Its one version: a page of the area is a page of the disk.
+const BLOCK_VERSION: u32 = 1;
+
+/// The block backend's one option: `auto` lets the device say whether it is synchronous, `no` treats it as if it were not.
+const SYNCHRONOUS: &str = "synchronous";
+
+impl<M: Machine> Swap<M> {
+    pub(crate) fn backend(
+        &self,
+        disk: &Arc<dyn Disk<M>>,
+        extension: Option<Extension<'_>>,
+        overrides: BackendOptions<'_>,
+    ) -> Result<Arc<dyn SwapOps<M>>, BackendError> {
+        let block = Extension {
+            backend: const { TypeName::new(BLOCK_TYPE).unwrap() },
+            version: BLOCK_VERSION,
+            options: BackendOptions(""),
+        };
+        let Extension { backend, version, options } = extension.unwrap_or(block);
+        let settings = Settings::new(version, options, overrides);
+        let check = |versions: core::ops::RangeInclusive<u32>, overridable: &[&str]| {
+            if !versions.contains(&version) {
+                return Err(BackendError::UnknownVersion(backend, version));
+            }
+            match overrides.iter().find(|(key, _)| !overridable.contains(key)) {
+                Some((key, _)) => Err(BackendError::not_overridable(key)),
+                None => Ok(()),
+            }
+        };
+        if backend == block.backend {
+            check(BLOCK_VERSION..=BLOCK_VERSION, &[SYNCHRONOUS])?;
+            return self.block_backend(disk, &settings);
+        }
+        let opener = self.types.find(|name| TypeName::new(name) == Some(backend));
+        let opener = opener.ok_or(BackendError::UnknownType(backend))?;
+        check(opener.versions(), opener.overridable())?;
+        opener.open(disk, &settings)
+    }
+
+    fn block_backend(
+        &self,
+        disk: &Arc<dyn Disk<M>>,
+        settings: &Settings<'_>,
+    ) -> Result<Arc<dyn SwapOps<M>>, BackendError> {
+        if let Some(key) = settings.keys().find(|key| *key != SYNCHRONOUS) {
+            return Err(BackendError::option(key));
+        }
+        let synchronous = match settings.get(SYNCHRONOUS) {
+            None | Some("auto") => disk.properties().synchronous,
+            Some("no") => false,
+            Some(_) => return Err(BackendError::option(SYNCHRONOUS)),
+        };
+        let driver = self.drivers.find(|name| name == disk.driver().0);
+        if let Some(ops) = driver.and_then(|driver| driver.swap_ops(disk)) {
+            return Ok(ops);
+        }
+        Ok(if synchronous {
+            heap::arc::<M, _>(SynchronousBlockBackend(Arc::clone(disk)))?
+        } else {
+            heap::arc::<M, _>(BlockBackend::new(Arc::clone(disk)))?
+        })
+    }
+}

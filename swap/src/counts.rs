@@ -1,0 +1,78 @@
+//! The counts of slots: how many page-table entries hold each.
+
+use spin::RwLock;
+
+use crate::cache::DuplicateError;
+use crate::entry::Entry;
+use crate::folio::{Folio, Locked};
+use crate::geometry::offset;
+use crate::machine::Machine;
+use crate::reference::SlotReference;
+use crate::swap::Swap;
+
+impl<M: Machine> Swap<M> {
+    /// Lets `to` pay for all slots that `from` pays for, none of which is 0; how many these are. What is taken meanwhile may be
+    /// missed.
+    pub fn replace_payer(&self, from: u8, to: u8) -> usize {
+        debug_assert_ne!(from, 0);
+        self.areas().map(|area| area.replace_payer(from, to)).sum()
+    }
+
+    /// One more page-table word will hold the slot, which must be in use: the caller has its folio locked, or has a
+    /// word that holds it (`fork`).
+    ///
+    /// # Errors
+    /// If the slot cannot have a count, or memory for a large one does not suffice.
+    pub fn duplicate(&self, entry: Entry) -> Result<SlotReference<'_, M>, DuplicateError> {
+        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
+        let area = area.as_deref().and_then(Option::as_ref).ok_or(DuplicateError::NotInUse(entry))?;
+        area.duplicate(entry)?;
+        Ok(SlotReference::new(self, entry))
+    }
+
+    /// [`Swap::duplicate`] for each of `wanted`, whose slots' clusters are locked once for as many as follow one another in
+    /// them. `done` is told the outcome for each, and `wanted` asked for the next, perhaps under that lock.
+    pub fn duplicate_each<'a, T>(
+        &'a self,
+        wanted: impl Iterator<Item = (Entry, T)>,
+        mut done: impl FnMut(T, Result<SlotReference<'a, M>, DuplicateError>),
+    ) {
+        let mut wanted = wanted.peekable();
+        while let Some((entry, whose)) = wanted.next() {
+            match self.area(entry.area()) {
+                Some(area) => area.duplicate_run((entry, whose), &mut wanted, |entry, whose, result| {
+                    done(whose, result.map(|()| SlotReference::new(self, entry)));
+                }),
+                None => done(whose, Err(DuplicateError::NotInUse(entry))),
+            }
+        }
+    }
+
+    /// Whether one page-table word and no other holds the slot; takes no lock. Certain for whoever keeps that word from being
+    /// duplicated.
+    #[inline]
+    pub fn is_held_once(&self, entry: Entry) -> bool {
+        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
+        let word = area.as_deref().and_then(Option::as_ref).and_then(|area| area.peek(entry.slot()));
+        word.is_some_and(|word| word.count() == 1)
+    }
+
+    /// Takes back the count of a page-table word, just replaced by one that maps the folio, which the caller has locked, or a copy
+    /// of it. If the slot is worth nothing to that word from here on, because the page `is_written` or copied, or by
+    /// [`Swap::is_slot_worthless`], it is freed like by [`Swap::try_free_slot`].
+    #[inline]
+    pub fn put_mapped(&self, entry: Entry, folio: &Locked<M::Folio>, is_written: bool) {
+        debug_assert!(folio.state().entry() == Some(entry) || folio.order() > 0);
+        let is_worthless = is_written || self.is_slot_worthless(folio);
+        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
+        if let Some(Some(area)) = area.as_deref() {
+            area.put_mapped(entry, folio, is_worthless);
+        }
+    }
+
+    /// How many page-table words hold the slot.
+    pub fn count(&self, entry: Entry) -> u32 {
+        let Some(area) = self.area(entry.area()) else { return 0 };
+        area.cluster(entry.slot()).map_or(0, |cluster| cluster.lock().count(offset(entry.slot())))
+    }
+}

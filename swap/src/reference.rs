@@ -1,0 +1,56 @@
+//! A count of a slot as a value.
+
+use core::mem;
+
+use spin::RwLock;
+
+use crate::entry::Entry;
+use crate::machine::Machine;
+use crate::swap::Swap;
+
+/// One of a slot's counts: what a page-table word owns that holds the slot's entry. Dropping it gives the count back,
+/// and with the last one the slot.
+pub struct SlotReference<'a, M: Machine> {
+    swap: &'a Swap<M>,
+    entry: Entry,
+}
+
+impl<'a, M: Machine> SlotReference<'a, M> {
+    pub(crate) fn new(swap: &'a Swap<M>, entry: Entry) -> Self {
+        Self { swap, entry }
+    }
+
+    /// The slot.
+    pub fn entry(&self) -> Entry {
+        self.entry
+    }
+
+    /// Moves the count into a page-table word.
+    pub fn into_word(self) -> u64 {
+        let word = self.entry.to_word();
+        mem::forget(self);
+        word
+    }
+
+    /// Takes the count out of a page-table word that [`SlotReference::into_word`] made and that the caller has just
+    /// replaced by another; `None` for any other word.
+    pub fn from_word(swap: &'a Swap<M>, word: u64) -> Option<Self> {
+        Entry::from_word(word).map(|entry| Self { swap, entry })
+    }
+}
+
+impl<M: Machine> Drop for SlotReference<'_, M> {
+    fn drop(&mut self) {
+        self.swap.put(self.entry);
+    }
+}
+
+impl<M: Machine> Swap<M> {
+    fn put(&self, entry: Entry) {
+        // The count itself keeps the area enabled, and only its owner gives it back.
+        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
+        if let Some(Some(area)) = area.as_deref() {
+            area.put(entry);
+        }
+    }
+}

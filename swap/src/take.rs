@@ -1,0 +1,196 @@
+//! Slots for folios on their way out: which area gives them, and where a processor goes on.
+
+use alloc::sync::Arc;
+
+use crate::allocate::{NoSlot, Taken};
+use crate::area::Area;
+use crate::cursor::Cursor;
+use crate::entry::Entry;
+use crate::folio::{Folio, FolioFlag, Locked};
+use crate::geometry::{CLASSES, ZERO_CLASS, class_of, run_length};
+use crate::machine::{MAX_CPUS, Machine};
+use crate::ops::SlotRun;
+use crate::reference::SlotReference;
+use crate::slots::Slots;
+use crate::swap::Swap;
+use crate::word::{Kind, Word};
+
+/// Why slots could not be allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllocateError {
+    /// No area has a free, aligned run of so many slots. A large folio may still fit in pieces.
+    Full,
+    /// There is room, but no memory for a cluster's table.
+    NoMemory,
+    /// Who would pay for the slots may not have more ([`Machine::charge_slots`]).
+    OverLimit,
+}
+
+impl<M: Machine> Swap<M> {
+    /// Allocates 2^`order` slots that belong to the caller, not to the swap cache.
+    ///
+    /// # Errors
+    /// If there is no room, or no memory for the table.
+    #[inline]
+    pub fn allocate(&self, order: u8) -> Result<Slots<M>, AllocateError> {
+        let slots =
+            |area: &Arc<Area<M>>, first| Slots { area: Arc::clone(area), run: SlotRun { first, length: 1 << order } };
+        self.allocate_word(class_of(order).ok_or(AllocateError::Full)?, Kind::Owned(0).word(), slots)
+    }
+
+    /// Allocates 2^`order` slots in areas whose pages lie on their disks as they are, for slots of another area.
+    ///
+    /// # Errors
+    /// As for [`Swap::allocate`].
+    pub fn allocate_real(&self, order: u8) -> Result<Slots<M>, AllocateError> {
+        let (class, word) = (class_of(order).ok_or(AllocateError::Full)?, Kind::Owned(0).word());
+        let slots = |area, Taken { first, .. }| Slots { area, run: SlotRun { first, length: 1 << order } };
+        let (index, hint) = self.last_owned.get();
+        if let Some(area) = self.area(index as u8).filter(|area| area.is_real())
+            && let Ok(taken) = area.allocate_at(class, hint, word)
+        {
+            self.last_owned.set(&area, taken, class);
+            return Ok(slots(area, taken));
+        }
+        let order = self.shared.get().ok_or(AllocateError::Full)?.priorities.lock().clone();
+        let mut error = AllocateError::Full;
+        for area in order.iter().filter_map(|index| self.area(index)).filter(|area| area.is_real()) {
+            match area.allocate(class, word) {
+                Ok(taken) => {
+                    self.last_owned.set(&area, taken, class);
+                    return Ok(slots(area, taken));
+                }
+                Err(NoSlot::Full) => {}
+                Err(NoSlot::NoMemory) => error = AllocateError::NoMemory,
+            }
+        }
+        Err(error)
+    }
+
+    /// Gives a folio slots and adds it to the swap cache there. It is dirty from here on: nothing is stored yet.
+    ///
+    /// # Errors
+    /// If no area has room, or memory for a table does not suffice; the folio is as it was.
+    pub fn add_to_swap(&self, folio: &Locked<M::Folio>) -> Result<Entry, AllocateError> {
+        self.add_with_count(folio, 0)
+    }
+
+    /// [`Swap::add_to_swap`] for a folio of one page, and [`Swap::duplicate`] for the first page-table word that will hold its
+    /// slot, in one critical section.
+    ///
+    /// # Errors
+    /// As for [`Swap::add_to_swap`].
+    pub fn hold_in_swap(&self, folio: &Locked<M::Folio>) -> Result<SlotReference<'_, M>, AllocateError> {
+        debug_assert_eq!(folio.order(), 0);
+        Ok(SlotReference::new(self, self.add_with_count(folio, 1)?))
+    }
+
+    #[expect(clippy::inline_always, reason = "the usual way of every page")]
+    #[inline(always)]
+    fn add_with_count(&self, folio: &Locked<M::Folio>, count: u8) -> Result<Entry, AllocateError> {
+        debug_assert!(folio.state().entry().is_none() && folio.state().is(FolioFlag::UpToDate));
+        let class = if folio.order() == 0 && folio.looks_zero() {
+            ZERO_CLASS
+        } else {
+            class_of(folio.order()).ok_or(AllocateError::Full)?
+        };
+        let entry = |area: &Arc<Area<M>>, first| Entry::new(area.index, first);
+        let payer = M::charge_slots(folio, run_length(class)).ok_or(AllocateError::OverLimit)?;
+        let word = Kind::Folio(folio.number()).word().with_count(count).with_payer(payer);
+        let entry = self.allocate_word(class, word, entry).inspect_err(|_| {
+            if payer != 0 {
+                M::uncharge_slots(payer, run_length(class));
+            }
+        })?;
+        // The cache's reference. Readers may find the word before this; they take their own from the caller's.
+        M::Folio::clone(folio).into_number();
+        let Some(entry) = entry else { unreachable!("slot 0 is bad, so never allocated") };
+        folio.state().set(FolioFlag::Dirty);
+        folio.state().enter_cache(entry);
+        Ok(entry)
+    }
+}
+
+impl<M: Machine> Swap<M> {
+    /// Takes slots where this processor took the last ones, or where there are any.
+    #[inline]
+    fn allocate_word<R>(
+        &self,
+        class: u8,
+        word: Word,
+        taken_from: impl FnOnce(&Arc<Area<M>>, u32) -> R,
+    ) -> Result<R, AllocateError> {
+        let current = &self.current[M::cpu() % MAX_CPUS][usize::from(class) % CLASSES];
+        let (index, hint) = current.get();
+        if run_length(class) == 1
+            && let Some(place) = self.areas.get(index)
+            && let Some(area) = place.try_read()
+            && let Some(area) = &*area
+            && let Some(taken) = area.allocate_beside(hint, word)
+        {
+            if taken.full {
+                Self::leave_cluster(current, area, class);
+            } else {
+                current.go_on(area, taken);
+            }
+            return Ok(taken_from(area, taken.first));
+        }
+        let (area, taken) = self.allocate_slowly(current, class, word)?;
+        Ok(taken_from(&area, taken.first))
+    }
+
+    /// A processor's cluster is full: it goes on in another one of the same area, unless others are to have their turn.
+    #[inline(never)]
+    fn leave_cluster(cursor: &Cursor, area: &Area<M>, class: u8) {
+        let stays = class == 0 && area.shared.priorities.lock().is_alone_first(area.index);
+        cursor.go_to(area, if stays { area.usual_cluster() } else { None });
+    }
+
+    #[inline(never)]
+    fn allocate_slowly(&self, cursor: &Cursor, class: u8, word: Word) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
+        let (index, hint) = cursor.get();
+        if let Some(area) = self.area(index as u8)
+            && let Ok(taken) = area.allocate_at(class, hint, word)
+        {
+            cursor.set(&area, taken, class);
+            return Ok((area, taken));
+        }
+        // Nearly always the first area has room.
+        let priorities = &self.shared.get().ok_or(AllocateError::Full)?.priorities;
+        let first = priorities.lock().turn().ok_or(AllocateError::Full)?;
+        let mut error = match self.allocate_in(first, cursor, class, word) {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        let others = priorities.lock().clone();
+        for index in others.iter().filter(|&index| index != first) {
+            priorities.lock().requeue(index);
+            match self.allocate_in(index, cursor, class, word) {
+                Ok(found) => return Ok(found),
+                Err(AllocateError::Full) => {}
+                Err(other) => error = other,
+            }
+        }
+        Err(error)
+    }
+
+    #[inline]
+    fn allocate_in(
+        &self,
+        index: u8,
+        cursor: &Cursor,
+        class: u8,
+        word: Word,
+    ) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
+        let area = self.area(index).ok_or(AllocateError::Full)?;
+        let taken = area.allocate(class, word).map_err(|error| match error {
+            NoSlot::Full => {
+                area.leave_out_if_full();
+                AllocateError::Full
+            }
+            NoSlot::NoMemory => AllocateError::NoMemory,
+        })?;
+        cursor.set(&area, taken, class);
+        Ok((area, taken))
+    }
+}

@@ -1,0 +1,86 @@
+//! What the core asks of the kernel that it runs in when pages have to leave an area.
+
+use core::fmt;
+use core::ops::Range;
+
+use crate::entry::Entry;
+use crate::errno::Errno;
+
+/// Whoever can find the page-table words that hold slots: the kernel.
+pub trait Users {
+    /// Replaces every page-table word that holds one of these slots by a mapping of its page, by way of
+    /// [`Swap::fault_in`](crate::Swap::fault_in) (without readahead: the pages are on their way), or by a poisoned word if the page cannot be
+    /// read. One pass over all page tables is enough; words that appear behind it are found by a later call.
+    ///
+    /// # Errors
+    /// If there is no memory for the pages.
+    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError>;
+
+    /// Maps the pages of these slots again for which [`Swap::is_refused`](crate::Swap::is_refused) says so: their backend had no space, they are in
+    /// memory, and once their slots are free ([`Swap::is_slot_worthless`](crate::Swap::is_slot_worthless)) they can go elsewhere.
+    fn map_refused(&mut self, slots: &SlotRange);
+
+    /// Whether one more page fits into memory without harm to others. Asked for pages that no page-table word names here.
+    fn has_space(&self) -> bool {
+        true
+    }
+
+    /// Why the caller of `swapoff` should give up, if it should: because of a signal, or because somebody needs the
+    /// memory. Asked before each cluster and each page that is brought back here, and once more when the last page is back.
+    fn gives_up(&self) -> Option<SwapOffError> {
+        None
+    }
+
+    /// So many slots are still in use, of so many at the start.
+    fn progress(&mut self, _left: u64, _total: u64) {}
+}
+
+/// Some slots of one area.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotRange {
+    /// The area.
+    pub area: u8,
+    /// The slots.
+    pub slots: Range<u64>,
+}
+
+/// Why an area is still enabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwapOffError {
+    /// It is no working area.
+    NotActive,
+    /// The pages do not fit into memory.
+    NoMemory,
+    /// A signal came.
+    Interrupted,
+}
+
+impl SlotRange {
+    /// Whether the entry is one of them.
+    pub fn contains(&self, entry: Entry) -> bool {
+        entry.area() == self.area && self.slots.contains(&entry.slot().into())
+    }
+}
+
+impl SwapOffError {
+    /// What `swapoff(2)` returns.
+    pub const fn errno(self) -> Errno {
+        match self {
+            Self::NotActive => Errno::Invalid,
+            Self::NoMemory => Errno::NoMemory,
+            Self::Interrupted => Errno::Interrupted,
+        }
+    }
+}
+
+impl fmt::Display for SwapOffError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NotActive => "not an active swap area",
+            Self::NoMemory => "its pages do not fit into memory",
+            Self::Interrupted => "interrupted",
+        })
+    }
+}
+
+impl core::error::Error for SwapOffError {}
