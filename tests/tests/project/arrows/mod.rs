@@ -61,7 +61,11 @@ fn named_circles(root: &Path) -> BTreeSet<BTreeSet<PathBuf>> {
     let section = text.split(NAMED).nth(1).unwrap_or_default();
     let section = section.split("//! #").next().unwrap_or_default();
     let files = |item: &str| {
-        let quoted = item.split('`').skip(1).step_by(2).filter(|quoted| quoted.ends_with(".rs"));
+        let quoted = item
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|quoted| Path::new(quoted).extension().is_some_and(|end| end == "rs"));
         quoted.map(|file| root.with_file_name(file)).collect()
     };
     section.split("//! - ").skip(1).map(files).collect()
