@@ -539,7 +539,7 @@ impl AddressSpace {
     }
 
     /// Empties the words of `range` that `is_meant` chooses and gives back what they owned.
-    fn zap_where(&self, range: Range<u64>, is_meant: impl Fn(u64) -> bool) {
+    pub(super) fn zap_where(&self, range: Range<u64>, is_meant: impl Fn(u64) -> bool) {
         let mut walk = self.tables.walk(range);
         while let Some(part) = walk.next_part() {
             let mut gone = ArrayVec::<u64, GONE>::new();

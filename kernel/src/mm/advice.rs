@@ -98,7 +98,7 @@ impl AddressSpace {
                         object.discard(attached.index(region.range.start)..attached.index(region.range.end));
                     }
                 }
-                Advice::Free => self.set_free(region.range.clone()),
+                Advice::Free => self.set_free(region.range.clone())?,
                 Advice::Cold => self.deactivate(region.range.clone())?,
                 Advice::PageOut => self.page_out(region.range.clone())?,
                 // A hint: what cannot be had is not needed yet.
@@ -167,11 +167,14 @@ impl AddressSpace {
         served
     }
 
-    /// Private pages may be dropped unless they are written again. Linux drops them when memory is short, Quire at once: no
-    /// program can tell the difference.
-    fn set_free(&self, range: Range<u64>) {
+    /// Private pages may be dropped unless they are written again: those in memory when it is short, what is in swap at once.
+    fn set_free(&self, range: Range<u64>) -> Result<(), Killed> {
         self.tables.mappings_changed();
-        self.zap(range);
+        self.zap_where(range.clone(), |word| word != 0 && !is_mapped(word));
+        self.for_each_batch(range, false, |batch| {
+            batch.retain(|folio| Self::is_only_here(folio));
+            page_out::free_lazily(batch);
+        })
     }
 
     /// Brings the pages of `range` in; stops at the first that is not to be had and says why.

@@ -13,6 +13,9 @@
 //! 6. Dirty folios are gathered in a plug and written; clean ones are evicted from the swap cache, and their frames are freed
 //!    together.
 //!
+//! A private page that its program has given away (`MADV_FREE`, [`free_lazily`]) is clean and has no slot, which no other private page
+//! is: unless it is written again it gets none in step 3, and its words become 0 in step 4.
+//!
 //! Pages of an [`Object`] go through steps 2 to 4 one by one: the object's own word becomes the entry, those of the page
 //! tables 0.
 //!
@@ -149,6 +152,41 @@ pub(super) fn forget_access(batch: &[Folio]) {
     }
 }
 
+/// Marks private pages as given away, each mapped by one word: reclaim takes those that are not written from now on without writing
+/// them (Linux: `madvise_free_pte_range`). One that is busy, on its way to swap, or that others have too is left alone.
+pub(super) fn free_lazily(batch: &mut Batch) {
+    /// The caller's, and the word's.
+    const REFERENCES: u32 = 2;
+    let mut owners = Owners::default();
+    let mut given_away = ArrayVec::<Locked<Folio>, BATCH>::new();
+    for folio in batch.drain(..) {
+        let Ok(folio) = Locked::try_lock(folio) else { continue };
+        if folio.state().is(FolioFlag::InCache)
+            && (folio.state().is(FolioFlag::Writeback) || !swap::core().try_free_slot(&folio))
+        {
+            continue;
+        }
+        let Some(Owned { owner, index }) = folio.owned() else { continue };
+        let Some(owner) = owners.find(owner) else { continue };
+        let mut is_given_away = false;
+        owners.get(owner).mappers().for_each_word_of(index, folio.frame(), |_, word| {
+            // No `fork` gives it another word while the tables are locked.
+            if folio.references() == REFERENCES {
+                word.fetch_and(!(Flags::ACCESSED | Flags::DIRTY).bits(), Ordering::AcqRel);
+                folio.state().clear(FolioFlag::Dirty);
+                is_given_away = true;
+            }
+        });
+        if is_given_away {
+            given_away.push(folio);
+        }
+    }
+    // Until then the processor may remember that a page is dirty and not say so again; reclaim cannot come, as they are locked.
+    page_table::flush_user_everywhere();
+    COUNTERS.given_away.fetch_add(given_away.len() as u64, Ordering::Relaxed);
+    given_away.iter().for_each(|folio| lru::add(folio, List::InactiveFile));
+}
+
 /// What the words say that map the folio, page `index` of its owner; they forget that it was accessed.
 fn marks_of(mappers: &Mappers, index: u64, folio: &Folio) -> Marks {
     let mut marks = Marks::default();
@@ -172,6 +210,33 @@ impl Candidate {
         }
     }
 
+    /// Its program has given it away and not written it since, as far as is known.
+    fn is_given_away(&self) -> bool {
+        !self.folio.state().is(FolioFlag::Dirty) && !self.folio.state().is(FolioFlag::InCache)
+    }
+
+    /// Empties a word that maps the page, which was given away, unless it was used through the word; whether it did.
+    fn discard(&mut self, tables: &PageTables, word: &AtomicU64) -> bool {
+        let before = word.load(Ordering::Acquire);
+        let is_discarded = !page_tables::is_dirty(before)
+            && word.compare_exchange(before, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if is_discarded {
+            tables.counts.remove(before);
+            self.folio.drop_references(1);
+        } else {
+            self.note_write(word);
+            self.marks.accessed = true;
+        }
+        is_discarded
+    }
+
+    /// A page that was given away and was written through this word is a page like any other again.
+    fn note_write(&self, word: &AtomicU64) {
+        if self.is_given_away() && page_tables::is_dirty(word.load(Ordering::Acquire)) {
+            self.folio.state().set(FolioFlag::Dirty);
+        }
+    }
+
     /// It may go as far as is known, and is mapped by at least one word.
     const fn may_go(&self) -> bool {
         self.is_mapped && self.marks.may_go() && !self.is_refused
@@ -184,7 +249,9 @@ impl Candidate {
 
     /// Puts it back into a list if it stays. A count that was not used, because its words changed meanwhile, is given back.
     fn settle(self, list: List) -> Option<Locked<Folio>> {
-        let Self { folio, marks, is_refused, .. } = self;
+        let is_given_away = self.is_given_away();
+        let list = if is_given_away { list } else { List::Inactive };
+        let Self { folio, marks, is_refused, is_mapped, .. } = self;
         if let Some(stays) = marks.list(list).or(is_refused.then_some(List::Active)) {
             if is_refused {
                 // There may be a slot without memory for its count.
@@ -192,6 +259,15 @@ impl Candidate {
             }
             lru::add(&folio, stays);
             return None;
+        }
+        if is_given_away && is_mapped {
+            // A `fork` that was under way may have mapped it again.
+            if folio.references() > 1 {
+                lru::add(&folio, list);
+                return None;
+            }
+            COUNTERS.lazily_freed.fetch_add(1, Ordering::Relaxed);
+            return Some(folio);
         }
         // Without a slot, its page was unmapped while it was on its way here: it goes with this reference.
         if folio.state().is(FolioFlag::InCache) { Some(folio) } else { None }
@@ -210,6 +286,7 @@ fn for_each_word(
 fn look(owner: &Owner, candidates: &mut [Candidate]) {
     for_each_word(owner, candidates, |candidate, _, word| {
         candidate.marks.take_from(word);
+        candidate.note_write(word);
         candidate.is_mapped = true;
     });
 }
@@ -220,7 +297,7 @@ fn new_slot(folio: &Locked<Folio>) -> Option<SlotReference<'static, Quire>> {
 }
 
 fn give_slots(candidates: &mut [Candidate]) {
-    for candidate in candidates.iter_mut().filter(|candidate| candidate.may_go()) {
+    for candidate in candidates.iter_mut().filter(|candidate| candidate.may_go() && !candidate.is_given_away()) {
         if !candidate.folio.state().is(FolioFlag::InCache) {
             candidate.set_count(new_slot(&candidate.folio));
         }
@@ -236,6 +313,10 @@ fn replace_words(owner: &Owner, candidates: &mut [Candidate]) -> bool {
     let mut any = false;
     for_each_word(owner, candidates, |candidate, tables, word| {
         if !candidate.may_go() || !candidate.marks.take_from(word) {
+            return;
+        }
+        if candidate.is_given_away() {
+            any |= candidate.discard(tables, word);
             return;
         }
         // The first word has its count already.
@@ -316,7 +397,7 @@ impl Leaving<'_> {
     fn add(&mut self, folio: Locked<Folio>, owners: &mut Owners) {
         self.count += 1;
         if !folio.state().is(FolioFlag::InCache) {
-            self.gone.extend(drop_page_of_object(folio, owners));
+            self.gone.extend(drop_page_without_slot(folio, owners));
             return;
         }
         if !folio.state().is(FolioFlag::Dirty) {
@@ -350,8 +431,8 @@ impl Leaving<'_> {
     }
 }
 
-/// Frees a page that is as its source has it, or that its object has forgotten.
-fn drop_page_of_object(folio: Locked<Folio>, owners: &mut Owners) -> Option<Folio> {
+/// Frees a page that was given away, that is as its source has it, or that its object has forgotten.
+fn drop_page_without_slot(folio: Locked<Folio>, owners: &mut Owners) -> Option<Folio> {
     if folio.state().is(FolioFlag::Dirty) {
         // Written while it was on its way here.
         lru::add(&folio, List::Inactive);

@@ -65,6 +65,10 @@ pub struct Counters {
     pub second_chances: AtomicU64,
     /// Clean folios that were dropped without being written.
     pub dropped_clean: AtomicU64,
+    /// Private pages that their programs gave away with `MADV_FREE` (Linux: `pglazyfree`).
+    pub given_away: AtomicU64,
+    /// Those of them that were dropped (Linux: `pglazyfreed`).
+    pub lazily_freed: AtomicU64,
     /// Dirty folios given to the swap core, which writes those that are not zero.
     pub written: AtomicU64,
     /// TLB flushes.
@@ -92,6 +96,8 @@ pub static COUNTERS: Counters = Counters {
     scanned: AtomicU64::new(0),
     second_chances: AtomicU64::new(0),
     dropped_clean: AtomicU64::new(0),
+    given_away: AtomicU64::new(0),
+    lazily_freed: AtomicU64::new(0),
     written: AtomicU64::new(0),
     flushes: AtomicU64::new(0),
     direct: AtomicU64::new(0),

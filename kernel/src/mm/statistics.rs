@@ -9,7 +9,7 @@ use super::{fault, lru, object, oom, reclaim};
 use crate::swap;
 
 /// `/proc/vmstat`: names and numbers, in Linux's order.
-pub fn vmstat() -> [(&'static str, u64); 35] {
+pub fn vmstat() -> [(&'static str, u64); 37] {
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let lru::Lengths { active, inactive, active_file, inactive_file, unevictable } = lru::lengths();
     let swap = swap::statistics();
@@ -35,8 +35,10 @@ pub fn vmstat() -> [(&'static str, u64); 35] {
         ("pswpout", swap.pages_out),
         ("pgactivate", get(&count.second_chances)),
         ("pgdeactivate", get(&count.deactivated)),
+        ("pglazyfree", get(&count.given_away)),
         ("pgfault", get(&fault::COUNTERS.all)),
         ("pgmajfault", fault::major_faults()),
+        ("pglazyfreed", get(&count.lazily_freed)),
         ("pgrefill", get(&count.deactivated)),
         ("pgsteal_kswapd", get(&count.stolen[0])),
         ("pgsteal_direct", get(&count.stolen[1])),

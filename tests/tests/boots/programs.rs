@@ -174,7 +174,7 @@ fn a_swapoff_that_cannot_end_leaves_everything_as_it_was() {
 fn swapped_pages_survive_whatever_is_done_to_them() {
     let names = "swapped-and-back swapped-over-fork swapped-shared swapped-given-up swapped-resized swapped-locked \
                  swapped-files swapped-noswap reclaim";
-    check(names, 11, with_swap(Size::mebibytes(40), Size::mebibytes(128)));
+    check(names, 13, with_swap(Size::mebibytes(40), Size::mebibytes(128)));
 }
 
 #[test]

@@ -188,6 +188,8 @@ fn advice() -> Outcome {
     pages[5..7].iter_mut().for_each(|page| page.fill(5));
     memory.advise(4..8, MmapAdvise::MADV_PAGEOUT)?;
     require!(memory.pages()[5..7].iter().flatten().all(|&byte| byte == 5), "a page written after MADV_FREE was lost");
+    let of_shared = Memory::shared(1)?.advise(0..1, MmapAdvise::MADV_FREE);
+    require!(of_shared == Err(Errno::EINVAL), "MADV_FREE of shared memory: {of_shared:?}");
     Ok(())
 }
 

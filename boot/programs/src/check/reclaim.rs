@@ -16,10 +16,16 @@ use super::{Check, Outcome, require, swapped::squeeze};
 use crate::{
     files,
     memory::{Memory, PAGE},
+    process::{End, end_of},
 };
 
-pub(super) const CHECKS: &[Check] =
-    &[("reclaim-kswapd", kswapd), ("reclaim-swappiness", swappiness), ("reclaim-page-cluster", page_cluster)];
+pub(super) const CHECKS: &[Check] = &[
+    ("reclaim-kswapd", kswapd),
+    ("reclaim-swappiness", swappiness),
+    ("reclaim-page-cluster", page_cluster),
+    ("reclaim-lazily-freed", lazily_freed),
+    ("reclaim-lazily-freed-over-fork", lazily_freed_over_fork),
+];
 
 fn counted(names: &[&str]) -> std::io::Result<u64> {
     names.iter().map(|name| files::number("/proc/vmstat", name)).sum()
@@ -100,5 +106,62 @@ fn page_cluster() -> Outcome {
     files::set(PATH, "0")?;
     let (reads, away) = faults_that_read()?;
     require!(reads.unsigned_abs() >= away as u64, "with page-cluster 0, {reads} reads for {away} pages");
+    Ok(())
+}
+
+/// What was given away goes without being written, unless the program has written it since.
+fn lazily_freed() -> Outcome {
+    const PAGES: usize = 256;
+    let mut memory = Memory::private(PAGES)?;
+    memory.pages().iter_mut().for_each(|page| page.fill(1));
+    let given = counted(&["pglazyfree"])?;
+    memory.advise(0..PAGES, MmapAdvise::MADV_FREE)?;
+    let given = counted(&["pglazyfree"])? - given;
+    require!(given == PAGES as u64, "{given} of {PAGES} pages were given away");
+    require!(memory.in_core()?.iter().all(|&here| here), "pages that were given away left memory at once");
+    require!(memory.pages().iter().flatten().all(|&byte| byte == 1), "a page was lost while memory was not short");
+    memory.pages().iter_mut().step_by(2).for_each(|page| page[5] = 2);
+    let before = counted(&["pglazyfreed"])?;
+    memory.advise(0..PAGES, MmapAdvise::MADV_PAGEOUT)?;
+    squeeze()?;
+    let freed = counted(&["pglazyfreed"])? - before;
+    require!(freed == PAGES as u64 / 2, "{freed} of {PAGES} pages were lazily freed, of which half were not written");
+    for (number, page) in memory.pages().iter().enumerate() {
+        let mut expected = [u8::from(number % 2 == 0); PAGE];
+        expected[5] *= 2;
+        require!(*page == expected, "page {number} has other bytes");
+    }
+    // What is in swap goes at once.
+    memory.pages().iter_mut().for_each(|page| page.fill(3));
+    memory.advise(0..PAGES, MmapAdvise::MADV_PAGEOUT)?;
+    squeeze()?;
+    let here = memory.in_core()?;
+    memory.advise(0..PAGES, MmapAdvise::MADV_FREE)?;
+    for (page, _) in memory.pages().iter().zip(here).filter(|(_, here)| !here) {
+        require!(*page == [0; PAGE], "a page that was given away while it was in swap is not zero");
+    }
+    Ok(())
+}
+
+/// What a child writes to pages that its parent gave away is the child's alone, and stays.
+fn lazily_freed_over_fork() -> Outcome {
+    const PAGES: usize = 256;
+    let mut memory = Memory::private(PAGES)?;
+    memory.pages().iter_mut().for_each(|page| page.fill(1));
+    memory.advise(0..PAGES, MmapAdvise::MADV_FREE)?;
+    let child = end_of(|| {
+        memory.pages().iter_mut().step_by(2).for_each(|page| page.fill(2));
+        if memory.advise(0..PAGES, MmapAdvise::MADV_PAGEOUT).is_err() || squeeze().is_err() {
+            return 1;
+        }
+        let is_right = |(number, page): (usize, &[u8; PAGE])| {
+            if number % 2 == 0 { *page == [2; PAGE] } else { [[0; PAGE], [1; PAGE]].contains(page) }
+        };
+        if memory.pages().iter().enumerate().all(is_right) { 0 } else { 2 }
+    })?;
+    require!(child == End::Exited(0), "the child found other bytes: {child}");
+    squeeze()?;
+    let is_right = |page: &[u8; PAGE]| [[0; PAGE], [1; PAGE]].contains(page);
+    require!(memory.pages().iter().all(is_right), "a page that was given away has other bytes");
     Ok(())
 }
