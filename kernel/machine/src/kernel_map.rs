@@ -19,10 +19,10 @@ use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
-use crate::AllocationError;
 use crate::address_map::{ARCHIVE, BLOCKS, DIRECT_MAP, INFLATED_ARCHIVE, KERNEL_IMAGE, MMIO, ROOT_WORD_BYTES, STACKS};
 use crate::arch::page_table::{self, Table, frame_of, leaf, table};
 use crate::frame::{FrameNumber, Kind};
+use crate::no_memory::AllocationError;
 use crate::physical;
 use crate::sync::{Rank, SpinLock};
 use crate::watermark::Purpose;

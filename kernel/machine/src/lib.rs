@@ -37,8 +37,6 @@
 
 extern crate alloc;
 
-use core::fmt;
-
 pub mod address_map;
 #[cfg(target_os = "none")]
 pub mod arch;
@@ -55,6 +53,7 @@ pub mod kernel_map;
 #[cfg(target_os = "none")]
 pub mod log;
 pub mod log_ring;
+mod no_memory;
 #[cfg(target_os = "none")]
 pub mod panic;
 #[cfg(target_os = "none")]
@@ -76,18 +75,4 @@ pub mod upcall;
 pub mod user;
 pub mod watermark;
 
-/// There is no memory for what was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AllocationError;
-
-impl From<fallible::NoMemory> for AllocationError {
-    fn from(fallible::NoMemory: fallible::NoMemory) -> Self {
-        Self
-    }
-}
-
-impl fmt::Display for AllocationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too little memory")
-    }
-}
+pub use no_memory::AllocationError;

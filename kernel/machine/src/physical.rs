@@ -13,11 +13,11 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use quire_swap::FolioFlag;
 use quire_swap::header::PAGE_SIZE;
 
-use crate::AllocationError;
 use crate::address_map::DIRECT_MAP;
 use crate::arch::cpu;
 use crate::buddy::{ORDERS, SingleFrames};
 use crate::frame::{Frame, FrameNumber, Kind};
+use crate::no_memory::AllocationError;
 use crate::running::Running;
 use crate::sync::{Rank, SpinLock};
 use crate::upcall::upcalls;

@@ -2,10 +2,10 @@
 
 use quire_swap::header::PAGE_SIZE;
 
-use crate::AllocationError;
 use crate::address_map::STACKS;
 use crate::frame::Kind;
 use crate::kernel_map;
+use crate::no_memory::AllocationError;
 use crate::places::Places;
 use crate::upcall::upcalls;
 

@@ -9,9 +9,9 @@ use quire_drivers::local_apic::{self, LocalApic, LocalApicError, REGISTER_BYTES}
 use spin::Once;
 
 use super::vectors;
-use crate::AllocationError;
 use crate::clock;
 use crate::kernel_map;
+use crate::no_memory::AllocationError;
 
 static APIC: Once<LocalApic> = Once::new();
 

@@ -14,7 +14,8 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
-use crate::fallible::{self, NoMemory};
+use crate::fallible;
+use crate::no_memory::NoMemory;
 
 /// The bytes of an `fxsave` image, the first part of every image.
 pub const LEGACY_BYTES: usize = 512;

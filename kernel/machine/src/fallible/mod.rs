@@ -11,6 +11,7 @@
 //! if another task was faster. `/proc/self/fail-nth`, in builds with debug assertions, makes the n-th of a task's allocations
 //! fail: what was taken without asking is found so.
 
+mod ask;
 mod text;
 mod vector;
 
@@ -18,44 +19,15 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::alloc::Layout;
-use core::fmt;
 
+pub use ask::{ask, certain};
 pub use text::{Lossy, TryText, text};
 pub use vector::{TryVec, collect, copy, filled, with_capacity};
 
+pub use crate::no_memory::NoMemory;
+
 #[cfg(target_os = "none")]
 use crate::heap;
-
-/// The heap has no memory for what was needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoMemory;
-
-impl fmt::Display for NoMemory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too little memory")
-    }
-}
-
-/// Asks for `bytes` of the heap, for a program: what is kept back is not touched.
-///
-/// # Errors
-/// [`NoMemory`]
-pub fn ask(bytes: usize) -> Result<(), NoMemory> {
-    #[cfg(target_os = "none")]
-    if !heap::may_allocate(bytes) {
-        return Err(NoMemory);
-    }
-    let _ = bytes;
-    Ok(())
-}
-
-/// Does `work`, which takes small pieces of the heap by ways that cannot fail: they find them, because the caller has asked
-/// for them and the heap keeps more than them back.
-pub fn certain<R>(work: impl FnOnce() -> R) -> R {
-    #[cfg(target_os = "none")]
-    let _certain = crate::heap::fail_nth::Suspended::begin();
-    work()
-}
 
 /// Makes `make`'s value in a block of the heap that was taken before: nothing fails between.
 #[cfg_attr(not(target_os = "none"), expect(clippy::unnecessary_wraps, reason = "the host's heap has no end"))]

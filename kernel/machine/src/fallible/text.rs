@@ -3,7 +3,8 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::{NoMemory, ask};
+use super::ask::ask;
+use crate::no_memory::NoMemory;
 
 /// What [`String`] does when it grows, each of which may fail.
 #[expect(clippy::missing_errors_doc, reason = "each fails with NoMemory, as the trait says")]

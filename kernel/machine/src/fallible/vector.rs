@@ -3,7 +3,8 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::{NoMemory, ask};
+use super::ask::ask;
+use crate::no_memory::NoMemory;
 
 /// What [`Vec`] does when it grows, each of which may fail and changes nothing then.
 #[expect(clippy::missing_errors_doc, reason = "each fails with NoMemory, as the trait says")]

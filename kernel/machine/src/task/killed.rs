@@ -5,8 +5,9 @@
 //! items cannot be used without an answer to that, or by [`check_killed`] where there is no iterator. The error leads out of
 //! the call; the process never sees it. Threads of the kernel cannot be killed.
 
+use super::scheduler;
+use super::thread::Thread;
 use super::wait::Interrupted;
-use super::{Thread, scheduler};
 
 /// The process that is worked for ends as soon as it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Killed, WaitQueue, is_killed};
+use super::killed::{Killed, is_killed};
+use super::wait::WaitQueue;
 use crate::sync::{Rank, acquire_rank, release_rank};
 
 /// A sleeping lock around a value.

@@ -14,8 +14,8 @@ use x86_64::instructions::interrupts;
 
 use super::owner::UserHalf;
 use super::thread::{RunQueueAdapter, State, Thread};
-use crate::AllocationError;
 use crate::arch::{context, cpu, page_table};
+use crate::no_memory::AllocationError;
 use crate::stack::KernelStack;
 use crate::sync::{Rank, SpinLock};
 

@@ -13,13 +13,14 @@ use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
 use super::owner::{Owner, UserHalf};
 use super::scheduler;
 use super::wait::WaitQueue;
-use crate::AllocationError;
 use crate::arch::context;
 use crate::arch::fpu::UserState;
 use crate::arch::registers::{TrapFrame, program_frame};
-use crate::fallible::{self, NoMemory};
+use crate::fallible;
 use crate::frame::FrameNumber;
 use crate::kernel_map;
+use crate::no_memory::AllocationError;
+use crate::no_memory::NoMemory;
 use crate::running::Running;
 use crate::stack::KernelStack;
 use crate::sync::{Rank, SpinLock};
@@ -76,9 +77,9 @@ pub struct Thread {
 mod adapters {
     use super::{Arc, LinkedListAtomicLink, Thread, intrusive_adapter};
 
-    intrusive_adapter!(pub(in super::super) RunQueueAdapter = Arc<Thread>: Thread { run_queue_link => LinkedListAtomicLink });
-    intrusive_adapter!(pub(in super::super) WaitAdapter = Arc<Thread>: Thread { wait_link => LinkedListAtomicLink });
-    intrusive_adapter!(pub(in super::super) SleepAdapter = Arc<Thread>: Thread { sleep_link => LinkedListAtomicLink });
+    intrusive_adapter!(pub(in crate::task) RunQueueAdapter = Arc<Thread>: Thread { run_queue_link => LinkedListAtomicLink });
+    intrusive_adapter!(pub(in crate::task) WaitAdapter = Arc<Thread>: Thread { wait_link => LinkedListAtomicLink });
+    intrusive_adapter!(pub(in crate::task) SleepAdapter = Arc<Thread>: Thread { sleep_link => LinkedListAtomicLink });
 }
 pub(super) use adapters::{RunQueueAdapter, SleepAdapter, WaitAdapter};
 

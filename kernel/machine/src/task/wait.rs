@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering, fence};
 use intrusive_collections::LinkedList;
 
 use super::scheduler::{self, current, park};
-use super::thread::WaitAdapter;
+use super::thread::{Thread, WaitAdapter};
 use crate::clock::since_boot;
 use crate::sync::{Rank, SpinLock};
 
@@ -26,7 +26,7 @@ pub enum Waited {
 }
 
 fn is_interrupted() -> bool {
-    scheduler::with_current(super::Thread::is_interrupted).unwrap_or(false)
+    scheduler::with_current(Thread::is_interrupted).unwrap_or(false)
 }
 
 /// Threads that wait for the same thing to happen. A thread is in at most one wait queue.
@@ -146,7 +146,7 @@ impl WaitQueue {
         }
     }
 
-    fn remove(waiters: &mut LinkedList<WaitAdapter>, thread: &Arc<super::Thread>) {
+    fn remove(waiters: &mut LinkedList<WaitAdapter>, thread: &Arc<Thread>) {
         if thread.wait_link.is_linked() {
             // SAFETY: a thread is in at most one wait queue, and only the thread itself waits in this one now; the list
             // is locked.
