@@ -95,6 +95,11 @@ fn paths_and_arguments_of_any_length_are_refused_or_served() {
 }
 
 #[test]
+fn arguments_that_are_in_swap_are_brought_in_or_refused() {
+    check("heap-words-from-swap", 1, with_swap(Size::mebibytes(64), Size::mebibytes(256)));
+}
+
+#[test]
 fn programs_that_take_all_memory_are_ended_and_others_live() {
     let machine = with_swap(Size::mebibytes(40), Size::mebibytes(16));
     let run = check("bad-fork-until-memory-ends bad-touch-1-tib limits-memory-ends", 3, machine);

@@ -21,7 +21,7 @@ use nix::{
     unistd::{Gid, Uid, chdir, execve, pipe, setgid, setgroups, setuid},
 };
 
-use super::{Check, Outcome, bad::is_small, calls, require, require_success};
+use super::{Check, Outcome, bad::is_small, calls, numbers::for_root_and_others, require, require_success};
 use crate::{
     files,
     memory::{Memory, PAGE},
@@ -29,9 +29,9 @@ use crate::{
 };
 
 pub(super) const CHECKS: &[Check] = &[
-    ("heap-deep-directories", deep_directories),
-    ("heap-long-words", arguments),
-    ("heap-words-from-swap", arguments_from_swap),
+    ("heap-deep-directories", || for_root_and_others(deep_directories)),
+    ("heap-long-words", || for_root_and_others(arguments)),
+    ("heap-words-from-swap", || for_root_and_others(arguments_from_swap)),
     ("heap-every-failure", every_failure),
     ("heap-full", full),
 ];

@@ -62,7 +62,8 @@ pub(super) fn require_rows(rows: &[Row<'_>]) -> Outcome {
     Ok(())
 }
 
-fn for_root_and_others(check: fn() -> Outcome) -> Outcome {
+/// Makes the check as the user who began and, if that is root, as an ordinary user as well.
+pub(super) fn for_root_and_others(check: fn() -> Outcome) -> Outcome {
     require_success("as the user who began", check)?;
     if Uid::effective().is_root() { as_user(1000, &[], check) } else { Ok(()) }
 }
