@@ -131,10 +131,7 @@ fn allows(bytes: usize, parts: usize) -> bool {
 pub fn trim() {
     for class in 0..SIZES.len() {
         let empty = HEAP.small.lock().slabs[class].trim(memory());
-        if let Some(frame) = empty {
-            physical::free(frame, 0);
-            HEAP.frames.fetch_sub(1, Ordering::Relaxed);
-        }
+        HEAP.give_back(empty);
     }
 }
 
@@ -197,6 +194,14 @@ impl KernelHeap {
         unsafe { super::blocks::free(block, pages) };
     }
 
+    /// Gives back the frame of a slab, if there is one that is not needed.
+    fn give_back(&self, frame: Option<FrameNumber>) {
+        if let Some(frame) = frame {
+            self.frames.fetch_sub(1, Ordering::Relaxed);
+            physical::free(frame, 0);
+        }
+    }
+
     #[inline]
     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
         if let Some(block) = super::reserved::take(layout) {
@@ -213,7 +218,8 @@ impl KernelHeap {
                 }
                 let frame = self.grow(1)?;
                 let frame = FrameNumber::containing(frame.as_ptr() as u64 - DIRECT_MAP);
-                self.small.lock().slabs[class].add(memory(), frame);
+                let surplus = self.small.lock().slabs[class].add(memory(), frame);
+                self.give_back(surplus);
             },
             Home::Arena => loop {
                 let object = self.small.lock().arenas.allocate(layout);
@@ -256,10 +262,7 @@ unsafe impl GlobalAlloc for KernelHeap {
             Home::Slab(class) => {
                 // SAFETY: the caller gives back what `alloc` gave for this layout.
                 let frame = unsafe { self.small.lock().slabs[class].free(memory(), object) };
-                if let Some(frame) = frame {
-                    self.frames.fetch_sub(1, Ordering::Relaxed);
-                    physical::free(frame, 0);
-                }
+                self.give_back(frame);
             }
             Home::Arena => {
                 // SAFETY: as above.

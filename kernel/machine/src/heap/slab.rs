@@ -145,9 +145,7 @@ impl Slabs {
         }
         slab.used += 1;
         self.used += 1;
-        if slab.used == 1 {
-            self.empty = None;
-        }
+        self.empty.take_if(|empty| *empty == frame);
         if usize::from(slab.used) == self.objects() {
             self.with_room.remove(memory.frames, frame);
         }
@@ -155,11 +153,17 @@ impl Slabs {
         NonNull::new(object)
     }
 
-    /// Makes a slab of `frame`, which nobody uses.
-    pub fn add(&mut self, memory: Memory<'_>, frame: FrameNumber) {
+    /// Makes a slab of `frame`, which nobody uses; returns it if there is an empty slab already, because another task was faster.
+    #[must_use]
+    pub fn add(&mut self, memory: Memory<'_>, frame: FrameNumber) -> Option<FrameNumber> {
+        if self.empty.is_some() {
+            return Some(frame);
+        }
         Slab::default().store(&memory.frames[frame.index()]);
         self.count += 1;
-        self.with_room.push_front(memory.frames, frame);
+        self.with_room.push_back(memory.frames, frame);
+        self.empty = Some(frame);
+        None
     }
 
     /// Takes an object back; returns the frame of a slab that is not needed any more. One empty slab stays for the next object.
@@ -261,6 +265,25 @@ mod tests {
         assert_eq!(class_of(Layout::from_size_align(16, PAGE_SIZE).unwrap()), None);
     }
 
+    #[test]
+    fn one_empty_slab_stays_however_many_were_added() {
+        let machine = Machine::new();
+        let memory = machine.memory();
+        let mut slabs = Slabs::new(2048);
+        let [first, second] = [0, 1].map(FrameNumber);
+        assert_eq!(slabs.add(memory, first), None);
+        assert_eq!(slabs.add(memory, second), Some(second), "two tasks found no room");
+        let objects = [(); 2].map(|()| slabs.allocate(memory).unwrap());
+        assert_eq!(slabs.add(memory, second), None);
+        // SAFETY: they were allocated, and are forgotten.
+        let gone = objects.map(|object| unsafe { slabs.free(memory, object) });
+        assert_eq!(gone, [None, Some(first)], "the one that was added is empty already");
+        let object = slabs.allocate(memory).unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { slabs.free(memory, object) }, None);
+        assert_eq!((slabs.trim(memory), slabs.trim(memory), slabs.count()), (Some(second), None, 0));
+    }
+
     proptest! {
         /// Objects are disjoint and keep what is written to them; at the end at most one slab is left.
         #[test]
@@ -280,7 +303,7 @@ mod tests {
                 if take {
                     let object = slabs.allocate(machine.memory()).or_else(|| {
                         let frame = machine.unused.pop()?;
-                        slabs.add(machine.memory(), frame);
+                        assert_eq!(slabs.add(machine.memory(), frame), None);
                         slabs.allocate(machine.memory())
                     });
                     let Some(object) = object else {
