@@ -245,26 +245,33 @@ impl AddressSpace {
         matches!(PageTableWord::decode(self.tables.word(page)), PageTableWord::Poisoned(_))
     }
 
-    /// Says for each page of `range`, in a byte's lowest bit, whether it is in memory; `report` gets index and answer.
+    /// Calls `report` with the index of each page of `range` that is in memory (`mincore(2)`). What has no page table is passed over,
+    /// unless it is an object's.
     ///
     /// # Errors
     /// [`MapError::NotMapped`] when part of it is not mapped.
-    pub fn in_core(&self, range: Range<u64>, mut report: impl FnMut(usize, bool)) -> Result<(), MapError> {
+    pub fn in_core(&self, range: Range<u64>, mut report: impl FnMut(usize)) -> Result<(), MapError> {
         check(&range)?;
         if !self.layout().regions.covers(&range) {
             return Err(MapError::NotMapped);
         }
+        let index = |page: u64| ((page - range.start) / PAGE) as usize;
+        let is_here = |word: u64| {
+            is_mapped(word) || Entry::from_word(word).is_some_and(|entry| swap::core().lookup(entry).is_some())
+        };
         for region in parts(self, &range) {
-            for page in region.range.clone().step_by(PAGE_SIZE) {
-                let word = self.tables.word(page);
-                let is_here = match PageTableWord::decode(word) {
-                    _ if is_mapped(word) => true,
-                    PageTableWord::Entry(entry) => swap::core().lookup(entry).is_some(),
-                    _ => region.object.as_ref().is_some_and(|attached| {
-                        attached.object().is_some_and(|object| object.is_resident(attached.index(page)))
-                    }),
-                };
-                report(((page - range.start) / PAGE) as usize, is_here);
+            let mut walk = self.tables.walk(region.range.clone());
+            while let Some(part) = walk.next_part() {
+                let here = part.iter().filter(|(_, word)| is_here(word.load(Ordering::Acquire)));
+                here.for_each(|(page, _)| report(index(page)));
+            }
+            let Some((attached, object)) = region.object.as_ref().and_then(|a| Some((a, a.object()?))) else {
+                continue;
+            };
+            for page in region.range.step_by(PAGE_SIZE) {
+                if self.tables.word(page) == 0 && object.is_resident(attached.index(page)) {
+                    report(index(page));
+                }
             }
         }
         Ok(())

@@ -307,7 +307,7 @@ fn locks(space: &Arc<AddressSpace>, pages: u64) -> Check {
     map(space, other, pages * 4)?;
     write_pages(other, 0..pages * 4, 1)?;
     let mut resident = 0;
-    space.in_core(START..START + locked * PAGE, |_, is_here| resident += u64::from(is_here)).map_err(refused)?;
+    space.in_core(START..START + locked * PAGE, |_| resident += 1).map_err(refused)?;
     require!(resident == locked, "only {resident} of {locked} locked pages stayed");
     require!(space.usage().swapped > 0, "nothing was swapped out meanwhile");
     space.lock(START..START + locked * PAGE, false, true).map_err(refused)?;

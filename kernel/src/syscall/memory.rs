@@ -257,11 +257,12 @@ fn mincore(arguments: &Arguments) -> Outcome {
     let range = pages(start, length).map_err(or(Errno::ENOMEM))?;
     let vector = vector.pointer::<u8>();
     let space = space()?;
-    let mut answers = [0; PART];
+    let mut answers = [0_u8; PART];
     for (index, part) in range.clone().step_by(PART * PAGE_SIZE).heed_kill().enumerate() {
         let part = part?;
         let end = range.end.min(part + (PART * PAGE_SIZE) as u64);
-        space.in_core(part..end, |page, is_here| answers[page] = u8::from(is_here)).map_err(errno)?;
+        answers.fill(0);
+        space.in_core(part..end, |page| answers[page] = 1).map_err(errno)?;
         let pages = ((end - part) / PAGE) as usize;
         vector.element(index * PART).write_bytes(&answers[..pages])?;
     }

@@ -8,6 +8,7 @@ use quire_swap::header::PAGE_SIZE;
 
 use crate::errno::Errno;
 use crate::fs::node::PATH_MAX;
+use crate::task::check_killed;
 
 /// A path.
 ///
@@ -20,10 +21,11 @@ pub(super) fn path(address: Word) -> Result<Vec<u8>, Errno> {
 /// A string of fewer than `max` bytes, without the zero behind it.
 ///
 /// # Errors
-/// `EFAULT`, `ENOMEM`; `too_long`.
+/// `EFAULT`, `ENOMEM`; `too_long`. Killed.
 pub(super) fn string(address: Word, max: usize, too_long: Errno) -> Result<Vec<u8>, Errno> {
     let mut string = Vec::new();
     while string.len() < max {
+        check_killed()?;
         let at = address.pointer::<u8>().element(string.len());
         // Never over a page's end before it is known that the string goes on there.
         let room = PAGE_SIZE - at.address() as usize % PAGE_SIZE;
