@@ -129,6 +129,10 @@ impl Machine for Quire {
         heap::may_allocate(bytes)
     }
 
+    fn allocate_allowed<R>(work: impl FnOnce() -> R) -> R {
+        fallible::certain(work)
+    }
+
     fn charge_slots(folio: &Folio, slots: u32) -> Option<u8> {
         group::charge_swap(folio.metadata(), slots as usize)
     }
@@ -382,20 +386,20 @@ pub struct Enabled(Vec<u8>);
 
 /// Why swap was not enabled.
 #[derive(Debug)]
-pub enum EnableError {
+pub enum EnableError<'a> {
     /// There is no such disk.
-    NoDisk(String),
+    NoDisk(&'a str),
     /// The zram device has no size yet.
-    NoSize(String),
+    NoSize(&'a str),
     /// The disk takes fewer pages in a request than a batch has.
-    ShortRequests(String, usize),
+    ShortRequests(&'a str, usize),
     /// What follows the path is no option.
-    Option(String),
+    Option(&'a str),
     /// The swap core refuses the disk, for a reason that the log has already.
-    Refused(String, SwapOnError),
+    Refused(&'a str, SwapOnError),
 }
 
-impl EnableError {
+impl EnableError<'_> {
     /// What the system call returns.
     pub fn errno(&self) -> Errno {
         match self {
@@ -406,7 +410,7 @@ impl EnableError {
     }
 }
 
-impl fmt::Display for EnableError {
+impl fmt::Display for EnableError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSize(path) => write!(f, "swapon {path}: EINVAL: it has no disksize"),
@@ -429,14 +433,14 @@ impl fmt::Display for EnableError {
 /// # Errors
 /// [`EnableError`] for the first that cannot be enabled; those before it stay enabled.
 #[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
-pub fn enable(command_line: CommandLine<'static>) -> Result<Enabled, EnableError> {
+pub fn enable(command_line: CommandLine<'static>) -> Result<Enabled, EnableError<'static>> {
     let mut words: Vec<&str> = command_line.values("swapon").collect();
     if words.is_empty() {
         words.push("/dev/vda");
     }
     let mut enabled = Enabled(Vec::new());
     for word in words {
-        let (path, options, size) = parse_swapon(word).ok_or_else(|| EnableError::Option(word.into()))?;
+        let (path, options, size) = parse_swapon(word).ok_or(EnableError::Option(word))?;
         zram::prepare_for_swap(path);
         enabled.0.push(swap_on(path, options, size)?);
     }
@@ -448,8 +452,8 @@ pub fn enable(command_line: CommandLine<'static>) -> Result<Enabled, EnableError
 ///
 /// # Errors
 /// [`EnableError`].
-pub fn swap_on(path: &str, options: SwapOnOptions<'_>, size: Option<u64>) -> Result<u8, EnableError> {
-    let refused = |error| EnableError::Refused(path.into(), error);
+pub fn swap_on<'a>(path: &'a str, options: SwapOnOptions<'_>, size: Option<u64>) -> Result<u8, EnableError<'a>> {
+    let refused = |error| EnableError::Refused(path, error);
     if path == quire_swap::ghost::PATH
         && let Some(zswap) = zswap::get()
     {
@@ -457,20 +461,20 @@ pub fn swap_on(path: &str, options: SwapOnOptions<'_>, size: Option<u64>) -> Res
         return zswap.swapon_ghost(pages, options).map_err(refused);
     }
     let disk: Arc<dyn quire_swap::Disk<Quire>> = match zram::device(path) {
-        Some(zram) => zram.open().ok_or_else(|| EnableError::NoSize(path.into()))?,
+        Some(zram) => zram.open().ok_or(EnableError::NoSize(path))?,
         None => virtio_disk(path)?,
     };
     SWAP.swapon(&disk, options).map_err(refused)
 }
 
-fn virtio_disk(path: &str) -> Result<Arc<SwapDisk>, EnableError> {
-    let disk = disk::named(path).ok_or_else(|| EnableError::NoDisk(path.into()))?;
+fn virtio_disk(path: &str) -> Result<Arc<SwapDisk>, EnableError<'_>> {
+    let disk = disk::named(path).ok_or(EnableError::NoDisk(path))?;
     if disk.geometry().max_segments < BATCH_FOLIOS {
-        return Err(EnableError::ShortRequests(path.into(), disk.geometry().max_segments));
+        return Err(EnableError::ShortRequests(path, disk.geometry().max_segments));
     }
     let name = fallible::text(format_args!("{path}"));
     let disk = name.and_then(|name| fallible::shared(SwapDisk { disk, name }));
-    disk.map_err(|_| EnableError::Refused(String::new(), SwapOnError::NoMemory))
+    disk.map_err(|_| EnableError::Refused(path, SwapOnError::NoMemory))
 }
 
 /// The path and the options of a `swapon=` word, with the names that `swapon(8)` gives them, and the size of the ghost device.

@@ -10,6 +10,7 @@
 //! area that is nearly full a cluster gives a dozen slots before the next one has to be found, and comes back to its list
 //! once for as many.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a benchmark may end for want of memory")]
 #![allow(unreachable_pub, missing_docs, reason = "a benchmark exports nothing")]
 
 use std::hint::black_box;

@@ -1,5 +1,6 @@
 //! How long the core's short paths take on this machine: `cargo bench --bench time`.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a benchmark may end for want of memory")]
 #![allow(unreachable_pub, missing_docs, reason = "a benchmark exports nothing")]
 
 use std::hint::black_box;

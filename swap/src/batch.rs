@@ -103,7 +103,7 @@ impl<M: Machine> Batch<M> {
 
     pub(crate) fn push(&mut self, folio: M::Folio, first_slot: u32) {
         debug_assert!(!self.is_full());
-        self.items.push(Item { folio, first_slot });
+        heap::push(&mut self.items, Item { folio, first_slot });
     }
 
     /// Whether the slots belong to a backend or to slots of another area: then what is in front of an area's own backend
@@ -294,7 +294,7 @@ impl<M: Machine> Pool<M> {
     pub(crate) fn new() -> Result<Self, NoMemory> {
         let mut idle = heap::vector::<M, _>(POOL_BATCHES)?;
         for _ in 0..POOL_BATCHES {
-            idle.push(heap::vector::<M, _>(BATCH_FOLIOS)?);
+            heap::push(&mut idle, heap::vector::<M, _>(BATCH_FOLIOS)?);
         }
         Ok(Self { idle: Lock::new(idle) })
     }
@@ -311,7 +311,7 @@ impl<M: Machine> Pool<M> {
     }
 
     fn put(&self, items: Vec<Item<M>>) {
-        self.idle.lock().push(items);
+        heap::push(&mut self.idle.lock(), items);
         M::wake(Event::Batch);
     }
 

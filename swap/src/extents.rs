@@ -50,8 +50,7 @@ impl Extents {
     /// # Errors
     /// If they do not cover the pages from 0 on without hole or overlap, or memory does not suffice.
     pub fn new<M: Machine>(extents: &[Extent]) -> Result<Self, ExtentError> {
-        let mut sorted = heap::vector::<M, Extent>(extents.len())?;
-        sorted.extend_from_slice(extents);
+        let mut sorted = heap::copy::<M, Extent>(extents)?;
         sorted.sort_unstable_by_key(|extent| extent.page);
         let mut end = 0;
         for extent in &sorted {

@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
 
 use crate::machine::Machine;
 
@@ -29,35 +31,99 @@ pub fn vector<M: Machine, T>(capacity: usize) -> Result<Vec<T>, NoMemory> {
 ///
 /// # Errors
 /// [`NoMemory`].
-pub fn slice<M: Machine, T>(length: usize, make: impl FnMut(usize) -> T) -> Result<Box<[T]>, NoMemory> {
+pub fn slice<M: Machine, T>(length: usize, mut make: impl FnMut(usize) -> T) -> Result<Box<[T]>, NoMemory> {
+    try_slice::<M, T, NoMemory>(length, |index| Ok(make(index)))
+}
+
+/// As [`slice`], of values that may take memory of their own.
+///
+/// # Errors
+/// [`NoMemory`], and what `make` returns.
+#[expect(clippy::disallowed_methods, reason = "the vector is as long as its room")]
+pub fn try_slice<M: Machine, T, E: From<NoMemory>>(
+    length: usize,
+    make: impl FnMut(usize) -> Result<T, E>,
+) -> Result<Box<[T]>, E> {
     let mut values = vector::<M, T>(length)?;
-    values.extend((0..length).map(make));
+    (0..length).map(make).try_for_each(|value| value.map(|value| push(&mut values, value)))?;
     Ok(values.into_boxed_slice())
+}
+
+/// Appends to a vector that has room for it.
+#[expect(clippy::disallowed_methods, reason = "there is room")]
+pub fn push<T>(vector: &mut Vec<T>, value: T) {
+    debug_assert!(vector.len() < vector.capacity(), "a vector that has no room is appended to");
+    vector.push(value);
+}
+
+/// A copy of some values.
+///
+/// # Errors
+/// [`NoMemory`].
+#[expect(clippy::disallowed_methods, reason = "there is room")]
+pub fn copy<M: Machine, T: Clone>(values: &[T]) -> Result<Vec<T>, NoMemory> {
+    let mut copy = vector::<M, T>(values.len())?;
+    copy.extend_from_slice(values);
+    Ok(copy)
 }
 
 /// A copy of a text.
 ///
 /// # Errors
 /// [`NoMemory`].
+#[expect(clippy::disallowed_methods, reason = "the vector is as long as its room")]
 pub fn text<M: Machine>(text: &str) -> Result<Box<str>, NoMemory> {
-    let mut copy = vector::<M, u8>(text.len())?;
-    copy.extend_from_slice(text.as_bytes());
-    String::from_utf8(copy).map(String::into_boxed_str).map_err(|_| NoMemory)
+    String::from_utf8(copy::<M, u8>(text.as_bytes())?).map(String::into_boxed_str).map_err(|_| NoMemory)
 }
 
-/// Makes room in a text for so many bytes more.
+/// A text that grows while there is memory.
+pub struct Text<M>(String, PhantomData<M>);
+
+impl<M> Default for Text<M> {
+    fn default() -> Self {
+        Self(String::new(), PhantomData)
+    }
+}
+
+impl<M: Machine> Text<M> {
+    /// Appends formatted text; some of it may be there after a failure.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn print(&mut self, text: fmt::Arguments<'_>) -> Result<(), NoMemory> {
+        fmt::write(self, text).map_err(|fmt::Error| NoMemory)
+    }
+
+    /// What was written.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl<M: Machine> fmt::Write for Text<M> {
+    #[expect(clippy::disallowed_methods, reason = "the room has been made")]
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let Self(text, _) = self;
+        if text.capacity() - text.len() < more.len() {
+            // It may double, with both copies there for a moment.
+            if !M::may_allocate(2 * text.capacity() + more.len()) {
+                return Err(fmt::Error);
+            }
+            text.try_reserve(more.len()).map_err(|_| fmt::Error)?;
+        }
+        text.push_str(more);
+        Ok(())
+    }
+}
+
+/// Formatted text.
 ///
 /// # Errors
 /// [`NoMemory`].
-pub fn make_room<M: Machine>(text: &mut String, bytes: usize) -> Result<(), NoMemory> {
-    if text.capacity() - text.len() >= bytes {
-        return Ok(());
-    }
-    // It doubles, so that this is seldom asked.
-    if !M::may_allocate(2 * text.capacity() + bytes) {
-        return Err(NoMemory);
-    }
-    text.try_reserve(bytes).map_err(|_| NoMemory)
+pub fn format<M: Machine>(text: fmt::Arguments<'_>) -> Result<String, NoMemory> {
+    let mut out = Text::<M>::default();
+    out.print(text)?;
+    Ok(out.into_string())
 }
 
 /// An array of values made by `make` from their indexes.
@@ -68,10 +134,19 @@ pub fn array<M: Machine, T, const N: usize>(make: impl FnMut(usize) -> T) -> Res
     slice::<M, T>(N, make)?.try_into().map_err(|_| NoMemory)
 }
 
-/// A shared value. Only the machine's word keeps it from failing, so it is for `swapon`, not for the way out.
+/// What `make` makes of at most `bytes` by ways that cannot be refused.
 ///
 /// # Errors
 /// [`NoMemory`].
+pub fn allowed<M: Machine, T>(bytes: usize, make: impl FnOnce() -> T) -> Result<T, NoMemory> {
+    if M::may_allocate(bytes) { Ok(M::allocate_allowed(make)) } else { Err(NoMemory) }
+}
+
+/// A shared value.
+///
+/// # Errors
+/// [`NoMemory`].
+#[expect(clippy::disallowed_methods, reason = "it is allowed")]
 pub fn arc<M: Machine, T>(value: T) -> Result<Arc<T>, NoMemory> {
-    if M::may_allocate(size_of::<T>()) { Ok(Arc::new(value)) } else { Err(NoMemory) }
+    allowed::<M, _>(size_of::<T>(), || Arc::new(value))
 }

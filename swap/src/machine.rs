@@ -40,6 +40,11 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// ordinary out-of-memory error. Called under spinning locks: it must not sleep.
     fn may_allocate(bytes: usize) -> bool;
 
+    /// Does `work`, which takes what [`Self::may_allocate`] has allowed by ways that cannot be refused: they find it.
+    fn allocate_allowed<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
+
     /// Charges slots that are about to be taken for the folio to the one that pays for it, whose number, up to
     /// [`PAYER_MAX`](crate::PAYER_MAX), stays with each slot until that is free; 0 pays for nothing. `None` when it may not have
     /// more. It must not sleep.

@@ -68,10 +68,10 @@ impl<M: Machine, V: ?Sized> Registry<M, V> {
         }
         if registered.len() == registered.capacity() {
             let mut larger = heap::vector::<M, _>(registered.len() + 4)?;
-            larger.append(&mut registered);
+            registered.drain(..).for_each(|entry| heap::push(&mut larger, entry));
             *registered = larger;
         }
-        registered.push((name, value));
+        heap::push(&mut registered, (name, value));
         Ok(())
     }
 

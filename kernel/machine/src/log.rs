@@ -4,6 +4,8 @@
 //! lines of several threads do not mix. A panic takes the console by force: it never waits. The last lines are kept in a
 //! [`Ring`], for `/dev/kmsg`.
 
+#![expect(clippy::disallowed_methods, reason = "the console and the ring take no memory")]
+
 use core::fmt::{self, Write};
 use core::time::Duration;
 

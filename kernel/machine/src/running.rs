@@ -24,9 +24,10 @@ impl Running {
         self.reclaims.load(Ordering::Relaxed)
     }
 
-    /// Notes that the thread begins a pass of reclaim, or has ended it.
-    pub fn set_reclaiming(&self, is_reclaiming: bool) {
-        self.is_reclaiming.store(is_reclaiming, Ordering::Relaxed);
+    /// Notes that the thread begins a pass of reclaim, or something else that must not be refused the last frame, or has
+    /// ended it; returns what was noted before.
+    pub fn set_reclaiming(&self, is_reclaiming: bool) -> bool {
+        self.is_reclaiming.swap(is_reclaiming, Ordering::Relaxed)
     }
 
     /// Whether the thread may take the last frame: what it takes frees others.

@@ -89,6 +89,7 @@ fn fill_words(page: &mut Page, words: impl Iterator<Item = u64>) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the page is there")]
 fn fill_text(page: &mut Page, number: u64) {
     let mut random = Xorshift(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 1);
     let mut text = Cut { page, length: 0 };

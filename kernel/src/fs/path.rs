@@ -61,7 +61,8 @@ pub struct Found {
 }
 
 /// A path's last part.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Clone))]
 pub enum Last {
     /// A name.
     Name(Vec<u8>),

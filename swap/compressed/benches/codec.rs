@@ -3,6 +3,7 @@
 //! Instructions a page, counted as in `instructions`. Needs valgrind. On a machine without vector registers, as a kernel
 //! is, copying takes more of them.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a benchmark may end for want of memory")]
 #![allow(unreachable_pub, missing_docs, reason = "a benchmark exports nothing")]
 
 use std::hint::black_box;

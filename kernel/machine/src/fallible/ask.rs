@@ -1,6 +1,8 @@
 //! The questions whether there is memory, before it is taken by a way that cannot fail.
 
 #[cfg(target_os = "none")]
+use crate::arch::cpu;
+#[cfg(target_os = "none")]
 use crate::heap;
 use crate::no_memory::NoMemory;
 
@@ -18,9 +20,17 @@ pub fn ask(bytes: usize) -> Result<(), NoMemory> {
 }
 
 /// Does `work`, which takes small pieces of the heap by ways that cannot fail: they find them, because the caller has asked
-/// for them and the heap keeps more than them back.
+/// for them, or they free memory in the end, as requests to a disk do, and what is kept for reclaim is open to them, too.
 pub fn certain<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_os = "none")]
-    let _certain = heap::fail_nth::Suspended::begin();
+    {
+        let _certain = heap::fail_nth::Suspended::begin();
+        let note = |is_reclaiming| cpu::with_running(|running| running.set_reclaiming(is_reclaiming));
+        let before = note(true);
+        let result = work();
+        note(before.unwrap_or(false));
+        result
+    }
+    #[cfg(not(target_os = "none"))]
     work()
 }

@@ -107,6 +107,7 @@ pub fn shared_text(text: &str) -> Result<Arc<str>, NoMemory> {
 ///
 /// # Errors
 /// [`NoMemory`]
+#[expect(clippy::disallowed_methods, reason = "the vector is as long as its room")]
 pub fn boxed_slice<T: Copy>(values: &[T]) -> Result<Box<[T]>, NoMemory> {
     copy(values).map(alloc::vec::Vec::into_boxed_slice)
 }

@@ -10,7 +10,7 @@ mod system;
 
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::fmt::{self, Write};
+use core::fmt;
 
 use linux_raw_sys::general as linux;
 use quire_machine::fallible::{self, TryVec};
@@ -88,7 +88,7 @@ impl fmt::Display for Escaped<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|letter| match letter {
             ' ' | '\t' | '\n' | '\\' => write!(formatter, "\\{:03o}", u32::from(letter)),
-            _ => formatter.write_char(letter),
+            _ => write!(formatter, "{letter}"),
         })
     }
 }

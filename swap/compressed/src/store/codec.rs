@@ -120,14 +120,15 @@ impl Deflater {
 
 /// The table is on the stack before it is on the heap: on its own, because kernel stacks are small.
 #[inline(never)]
+#[expect(clippy::disallowed_methods, reason = "it is allowed")]
 fn new_table<M: Machine>() -> Result<Box<CompressTable>, NoMemory> {
-    if M::may_allocate(size_of::<CompressTable>()) { Ok(Box::new(CompressTable::small())) } else { Err(NoMemory) }
+    heap::allowed::<M, _>(size_of::<CompressTable>(), || Box::new(CompressTable::small()))
 }
 
 /// On its own for the same reason.
 #[inline(never)]
 fn new_inflater<M: Machine>() -> Result<Box<DecompressorOxide>, NoMemory> {
-    if M::may_allocate(size_of::<DecompressorOxide>()) { Ok(Box::default()) } else { Err(NoMemory) }
+    heap::allowed::<M, _>(size_of::<DecompressorOxide>(), Box::default)
 }
 
 /// What the compressor has on the heap beside itself: 32 KiB of window, two tables of as many 16-bit numbers, output.
@@ -136,5 +137,5 @@ const COMPRESSOR_BESIDE: usize = (32 << 10) + 2 * (64 << 10) + (84 << 10) + (8 <
 /// Optimised, it is made where it is to be; a stack would be too small for it.
 #[inline(never)]
 fn new_compressor<M: Machine>() -> Result<Box<CompressorOxide>, NoMemory> {
-    if M::may_allocate(size_of::<CompressorOxide>() + COMPRESSOR_BESIDE) { Ok(Box::default()) } else { Err(NoMemory) }
+    heap::allowed::<M, _>(size_of::<CompressorOxide>() + COMPRESSOR_BESIDE, Box::default)
 }

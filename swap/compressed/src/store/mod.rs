@@ -118,13 +118,11 @@ impl<M: PoolMachine> Store<M> {
 
     /// A store for at most so many pages, which may be inserted as deflate streams if `with_deflate`.
     pub(crate) fn with_encodings(pages: u32, with_deflate: bool) -> Result<Self, StoreError> {
-        let mut workspaces = heap::vector::<M, _>(M::cpus())?;
-        for _ in 0..M::cpus() {
-            workspaces.push(Lock::new(Workspace::new::<M>(with_deflate)?));
-        }
+        let workspace = |_| Workspace::new::<M>(with_deflate).map(Lock::new);
+        let workspaces = heap::try_slice::<M, _, StoreError>(M::cpus(), workspace)?;
         // While a page is stored again its old object still exists, for each processor.
         let objects = pages.saturating_add(2 * M::cpus() as u32);
-        Ok(Self { pool: Pool::new(objects)?, workspaces: workspaces.into_boxed_slice() })
+        Ok(Self { pool: Pool::new(objects)?, workspaces })
     }
 
     /// Stores a page.

@@ -5,10 +5,10 @@
 //! what proved worth the time: deflate, at any of its levels. Deflate is not offered as the first one, because its
 //! workspace of more than 300 KiB would be needed for every processor.
 
-use alloc::string::String;
-use core::fmt::Write;
+use quire_swap::heap::{self, NoMemory};
 
 use super::error::ZramError;
+use crate::machine::PoolMachine;
 
 /// The algorithm of priority 0.
 const FIRST: &str = "lz4";
@@ -64,8 +64,8 @@ impl Algorithms {
     }
 
     /// What `comp_algorithm` says: the algorithms that there are, with the chosen one in brackets.
-    pub(super) fn show_first(text: &mut String) -> core::fmt::Result {
-        writeln!(text, "[{FIRST}]")
+    pub(super) fn show_first<M: PoolMachine>(text: &mut heap::Text<M>) -> Result<(), NoMemory> {
+        text.print(format_args!("[{FIRST}]\n"))
     }
 
     /// Checks a value for `comp_algorithm`.
@@ -74,9 +74,9 @@ impl Algorithms {
     }
 
     /// What `recomp_algorithm` says: a line for each priority that has an algorithm.
-    pub(super) fn show_stronger(self, text: &mut String) -> core::fmt::Result {
+    pub(super) fn show_stronger<M: PoolMachine>(self, text: &mut heap::Text<M>) -> Result<(), NoMemory> {
         let set = (1..PRIORITIES).filter(|priority| self.level(*priority).is_some());
-        set.into_iter().try_for_each(|priority| writeln!(text, "#{priority}: [{STRONGER}]"))
+        set.into_iter().try_for_each(|priority| text.print(format_args!("#{priority}: [{STRONGER}]\n")))
     }
 
     /// What these become by writing `algo=NAME priority=NUMBER` to `recomp_algorithm`.

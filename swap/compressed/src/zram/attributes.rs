@@ -3,7 +3,6 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::fmt::Write;
 use core::sync::atomic::Ordering;
 
 use quire_swap::header::PAGE_SIZE;
@@ -154,32 +153,34 @@ impl<M: PoolMachine> Zram<M> {
             return Err(ZramError::WriteOnly);
         }
         let disk = self.open();
-        let mut text = String::new();
+        let mut text = heap::Text::<M>::default();
         let written = match name {
-            "disksize" => writeln!(text, "{}", disk.map_or(0, |disk| disk.pages() * PAGE_SIZE as u64)),
-            "initstate" => writeln!(text, "{}", u8::from(disk.is_some())),
+            "disksize" => text.print(format_args!("{}\n", disk.map_or(0, |disk| disk.pages() * PAGE_SIZE as u64))),
+            "initstate" => text.print(format_args!("{}\n", u8::from(disk.is_some()))),
             "comp_algorithm" => Algorithms::show_first(&mut text),
             "recomp_algorithm" => self.state.lock().algorithms.show_stronger(&mut text),
             "backing_dev" => {
                 let state = self.state.lock();
-                writeln!(text, "{}", state.backing.as_ref().map_or("none", |backing| backing.name()))
+                text.print(format_args!("{}\n", state.backing.as_ref().map_or("none", |backing| backing.name())))
             }
             "writeback_limit" => {
                 let before = self.state.lock().budget;
-                writeln!(text, "{}", disk.map_or(before, |disk| disk.budget.load(Ordering::Relaxed)))
+                text.print(format_args!("{}\n", disk.map_or(before, |disk| disk.budget.load(Ordering::Relaxed))))
             }
             "writeback_limit_enable" => {
                 let before = self.state.lock().budget_enabled;
                 let enabled = disk.map_or(before, |disk| disk.budget_enabled.load(Ordering::Relaxed));
-                writeln!(text, "{}", u8::from(enabled))
+                text.print(format_args!("{}\n", u8::from(enabled)))
             }
-            "writeback_batch_size" => writeln!(text, "{}", self.state.lock().writeback_batch),
-            "compressed_writeback" => writeln!(text, "{}", u8::from(self.state.lock().compressed_writeback)),
+            "writeback_batch_size" => text.print(format_args!("{}\n", self.state.lock().writeback_batch)),
+            "compressed_writeback" => {
+                text.print(format_args!("{}\n", u8::from(self.state.lock().compressed_writeback)))
+            }
             "bd_stat" => {
                 let backing = disk.as_ref().and_then(|disk| disk.backing.as_ref());
                 let counts =
                     backing.map_or([0; 3], |backing| [&backing.used, &backing.reads, &backing.writes].map(Level::get));
-                writeln!(text, "{:8} {:8} {:8}", counts[0], counts[1], counts[2])
+                text.print(format_args!("{:8} {:8} {:8}\n", counts[0], counts[1], counts[2]))
             }
             "mm_stat" => self.show_memory(&mut text),
             "io_stat" => {
@@ -187,16 +188,18 @@ impl<M: PoolMachine> Zram<M> {
                     let statistics = &disk.statistics;
                     [statistics.failed_reads.get(), statistics.failed_writes.get(), statistics.notify_free.get()]
                 });
-                writeln!(text, "{:8} {:8} {:8} {:8}", counts[0], counts[1], 0, counts[2])
+                text.print(format_args!("{:8} {:8} {:8} {:8}\n", counts[0], counts[1], 0, counts[2]))
             }
-            "debug_stat" => {
-                writeln!(text, "version: 1\n{:8} {:8}", 0, disk.map_or(0, |disk| disk.statistics.miss_free.get()))
-            }
+            "debug_stat" => text.print(format_args!(
+                "version: 1\n{:8} {:8}\n",
+                0,
+                disk.map_or(0, |disk| disk.statistics.miss_free.get())
+            )),
             "block_state" => return show_slots(&*disk.ok_or(ZramError::Invalid)?),
             _ => return Err(ZramError::NoAttribute),
         };
-        written.map_err(|_| ZramError::NoMemory)?;
-        Ok(text)
+        written?;
+        Ok(text.into_string())
     }
 
     /// Writes an attribute.
@@ -297,7 +300,13 @@ impl<M: PoolMachine> Zram<M> {
             return Err(ZramError::Busy);
         }
         let (device_state, backing) = (Arc::clone(&self.device_state), state.backing.clone());
-        let disk = ZramDisk::new(self.path.clone(), pages, device_state, backing, state.algorithms)?;
+        let disk = ZramDisk::new(
+            heap::format::<M>(format_args!("{}", self.path))?,
+            pages,
+            device_state,
+            backing,
+            state.algorithms,
+        )?;
         disk.store.set_limit(state.limit);
         disk.budget.store(state.budget, Ordering::Relaxed);
         disk.budget_enabled.store(state.budget_enabled, Ordering::Relaxed);
@@ -369,18 +378,17 @@ impl<M: PoolMachine> Zram<M> {
         selections().try_for_each(|selection| disk.write_back(&selection?, manner))
     }
 
-    fn show_memory(&self, text: &mut String) -> core::fmt::Result {
+    fn show_memory(&self, text: &mut heap::Text<M>) -> Result<(), NoMemory> {
         let page = PAGE_SIZE as u64;
         let state = self.state.lock();
         let (limit, disk) = (state.limit * page, state.disk.clone());
         drop(state);
         let Some(disk) = disk else {
-            return writeln!(text, "{0:8} {0:8} {0:8} {1:8} {0:8} {0:8} {0:8} {0:8} {0:8}", 0, limit);
+            return text.print(format_args!("{0:8} {0:8} {0:8} {1:8} {0:8} {0:8} {0:8} {0:8} {0:8}\n", 0, limit));
         };
         let (statistics, usage) = (&disk.statistics, disk.store.usage());
-        writeln!(
-            text,
-            "{:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8}",
+        text.print(format_args!(
+            "{:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8}\n",
             statistics.stored.get() * page,
             statistics.compressed_bytes.get(),
             usage.frames * page,
@@ -390,7 +398,7 @@ impl<M: PoolMachine> Zram<M> {
             usage.compacted,
             statistics.huge.get(),
             statistics.huge_ever.get(),
-        )
+        ))
     }
 }
 
@@ -424,16 +432,11 @@ fn access(name: &str) -> Result<Access, ZramError> {
 
 /// A line for each slot that has a page.
 fn show_slots<M: PoolMachine>(disk: &ZramDisk<M>) -> Result<String, ZramError> {
-    // The slot, seconds, microseconds and letters, with what stands between and behind them.
-    const LINE: usize = 12 + 1 + 12 + 1 + 6 + 1 + 6 + 1;
-    let mut text = String::new();
+    let mut text = heap::Text::<M>::default();
     disk.block_state(|slot, accessed, letters| {
-        heap::make_room::<M>(&mut text, LINE)?;
-        // There is room for the line.
-        let _ = write!(text, "{slot:12} {accessed:12}.{:06} ", 0);
-        text.extend(letters);
-        text.push('\n');
+        text.print(format_args!("{slot:12} {accessed:12}.{:06} ", 0))?;
+        letters.into_iter().chain(['\n']).try_for_each(|letter| text.print(format_args!("{letter}")))?;
         Ok(())
     })?;
-    Ok(text)
+    Ok(text.into_string())
 }

@@ -1,6 +1,5 @@
 //! The devices that there are: adding, removing, finding.
 
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -38,11 +37,11 @@ impl<M: PoolMachine> Control<M> {
         let mut devices = self.devices.lock();
         let is_free = |number: &u32| devices.iter().all(|device| device.number() != *number);
         let number = (0..u32::MAX).find(is_free).ok_or(ZramError::NoMemory)?;
-        let device = heap::arc::<M, _>(Zram::new(number, format!("/dev/zram{number}"))?)?;
+        let device = heap::arc::<M, _>(Zram::new(number, heap::format::<M>(format_args!("/dev/zram{number}"))?)?)?;
         if !M::may_allocate(size_of::<Arc<Zram<M>>>()) || devices.try_reserve(1).is_err() {
             return Err(ZramError::NoMemory);
         }
-        devices.push(device);
+        heap::push(&mut devices, device);
         Ok(number)
     }
 
@@ -67,9 +66,7 @@ impl<M: PoolMachine> Control<M> {
     /// [`ZramError::NoMemory`].
     pub fn devices(&self) -> Result<Vec<Arc<Zram<M>>>, ZramError> {
         let devices = self.devices.lock();
-        let mut copy = heap::vector::<M, _>(devices.len())?;
-        copy.extend_from_slice(&devices);
-        Ok(copy)
+        Ok(heap::copy::<M, _>(&devices)?)
     }
 
     /// The device `zramN` or `/dev/zramN`.

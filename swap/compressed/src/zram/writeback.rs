@@ -3,6 +3,7 @@
 //! A slot is chosen and marked under its lock, written without it, and changed only if the mark is still there: whoever
 //! reads, writes or frees the slot meanwhile takes the mark away, and the slot keeps what it has.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -49,7 +50,7 @@ struct Candidate {
 /// Blocks that are written together.
 struct WriteOut<'a, M: PoolMachine> {
     backing: &'a Backing<M>,
-    pages: Vec<Page>,
+    pages: Box<[Page]>,
     blocks: Vec<u32>,
     candidates: Vec<Candidate>,
     /// Where in the last block the next object goes, and how many it has.
@@ -130,7 +131,7 @@ impl<M: PoolMachine> ZramDisk<M> {
                 && slot.is(Flag::Chosen)
                 && selected.len() < count
             {
-                selected.push((object.length() as u16, index));
+                heap::push(&mut selected, (object.length() as u16, index));
             }
         }
         selected.sort_unstable_by(|one: &(u16, u32), other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
@@ -173,7 +174,7 @@ impl<M: PoolMachine> ZramDisk<M> {
             Bytes::Whole { sum: sum(page) & SUM_MASK, huge: is_huge(content) }
         };
         let place = Place { block: out.blocks[block], bytes };
-        out.candidates.push(Candidate { slot: index, object, block, place });
+        heap::push(&mut out.candidates, Candidate { slot: index, object, block, place });
         out.end += length;
         out.objects += 1;
         Ok(true)
@@ -196,7 +197,7 @@ impl<M: PoolMachine> ZramDisk<M> {
             return Err(if allocated.is_err() { ZramError::NoMemory } else { ZramError::NoSpace });
         };
         out.pages[out.blocks.len()].fill(0);
-        out.blocks.push(block);
+        heap::push(&mut out.blocks, block);
         (out.end, out.objects) = (0, 0);
         Ok(true)
     }
@@ -259,8 +260,7 @@ impl<M: PoolMachine> ZramDisk<M> {
 
 impl<'a, M: PoolMachine> WriteOut<'a, M> {
     fn new<N: PoolMachine>(backing: &'a Backing<M>, blocks: usize) -> Result<Self, ZramError> {
-        let mut pages = heap::vector::<N, _>(blocks)?;
-        pages.resize(blocks, [0; PAGE_SIZE]);
+        let pages = heap::slice::<N, _>(blocks, |_| [0; PAGE_SIZE])?;
         Ok(Self {
             backing,
             pages,

@@ -11,6 +11,7 @@ use core::sync::atomic::Ordering;
 
 use quire_swap::errno::Errno;
 use quire_swap::header::PAGE_SIZE;
+use quire_swap::heap::{self, NoMemory};
 
 use super::cache::Zswap;
 use crate::attribute::{Access, boolean};
@@ -36,6 +37,8 @@ pub enum ZswapError {
     ReadOnly,
     /// The value means nothing here.
     Invalid,
+    /// There is no memory for the text.
+    NoMemory,
 }
 
 /// The attributes by name, with where Linux shows them and what can be done with each.
@@ -71,17 +74,18 @@ impl<M: PoolMachine> Zswap<M> {
     /// Reads an attribute: a line of text.
     ///
     /// # Errors
-    /// [`ZswapError::NoAttribute`].
+    /// [`ZswapError::NoAttribute`], [`ZswapError::NoMemory`].
     pub fn show(&self, name: &str) -> Result<String, ZswapError> {
         if let Some(switch) = self.settings.switch(name) {
-            return Ok(String::from(if switch.load(Ordering::Relaxed) { "Y\n" } else { "N\n" }));
+            let letter = if switch.load(Ordering::Relaxed) { 'Y' } else { 'N' };
+            return Ok(heap::format::<M>(format_args!("{letter}\n"))?);
         }
         if name == "compressor" {
-            return Ok(alloc::format!("{COMPRESSOR}\n"));
+            return Ok(heap::format::<M>(format_args!("{COMPRESSOR}\n"))?);
         }
         let percentage = self.settings.percentage(name).map(|value| value.load(Ordering::Relaxed).into());
         let number = percentage.or_else(|| self.counter(name)).ok_or(ZswapError::NoAttribute)?;
-        Ok(alloc::format!("{number}\n"))
+        Ok(heap::format::<M>(format_args!("{number}\n"))?)
     }
 
     /// A counter, by its name in the table.
@@ -138,6 +142,7 @@ impl ZswapError {
             Self::NoAttribute => Errno::NoEntry,
             Self::ReadOnly => Errno::Io,
             Self::Invalid => Errno::Invalid,
+            Self::NoMemory => Errno::NoMemory,
         }
     }
 }
@@ -148,8 +153,15 @@ impl fmt::Display for ZswapError {
             Self::NoAttribute => "no such attribute",
             Self::ReadOnly => "the attribute cannot be written",
             Self::Invalid => "invalid value",
+            Self::NoMemory => "no memory",
         })
     }
 }
 
 impl core::error::Error for ZswapError {}
+
+impl From<NoMemory> for ZswapError {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
