@@ -8,7 +8,13 @@ use std::{
     ffi::{CString, OsStr},
     fs::{self, File, create_dir_all},
     io::{Read, Write},
-    os::unix::{ffi::OsStrExt, fs::symlink},
+    os::{
+        fd::AsFd,
+        unix::{
+            ffi::OsStrExt,
+            fs::{chown, symlink},
+        },
+    },
     path::Path,
     ptr,
 };
@@ -17,11 +23,16 @@ use nix::{
     errno::Errno,
     libc,
     mount::{MsFlags, mount, umount},
-    sys::mman::MapFlags,
-    unistd::{Gid, Uid, chdir, execve, pipe, setgid, setgroups, setuid},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        mman::{MapFlags, ProtFlags},
+        stat::Mode,
+    },
+    unistd::{Gid, Uid, chdir, execve, mkfifo, pipe, seteuid, setgid, setgroups, setuid},
 };
 
-use super::{Check, Outcome, bad::is_small, calls, numbers::for_root_and_others, require, require_success};
+use super::{Check, Outcome, bad::is_small, calls, locks, numbers::for_root_and_others, require, require_success};
 use crate::{
     files,
     memory::{Memory, PAGE},
@@ -36,7 +47,6 @@ pub(super) const CHECKS: &[Check] = &[
     ("heap-full", full),
 ];
 
-const DIRECTORY: &str = "/tmp/heap";
 /// An ordinary user.
 const PERSON: u32 = 1000;
 const FAIL_NTH: &str = "/proc/self/fail-nth";
@@ -148,11 +158,13 @@ fn arguments_from_swap() -> Outcome {
     Ok(())
 }
 
-/// Does `work` with its first allocation refused, then with its second, and so on, until all of them are granted.
-fn refuse_each(what: &str, work: impl Fn() -> Outcome) -> Outcome {
+/// Does `work` as `user` with its first allocation refused, then with its second, and so on, until all of them are granted.
+/// Only root sets the count, so what it takes to change users counts as well.
+fn refuse_each(what: &str, user: u32, work: impl Fn() -> Outcome) -> Outcome {
     for nth in 1..2000_u32 {
         files::set(FAIL_NTH, &nth.to_string())?;
-        let outcome = work();
+        let outcome = seteuid(user.into()).map_err(Into::into).and_then(|()| work());
+        while seteuid(Uid::from_raw(0)).is_err() {}
         // Reading takes memory, too: that it is refused says that it was not before.
         let left = fs::read_to_string(FAIL_NTH);
         files::set(FAIL_NTH, "0")?;
@@ -187,115 +199,181 @@ fn anew(path: &str, make: impl Fn(&str) -> Outcome, remove: impl Fn(&str) -> Out
     remove(path)
 }
 
+type Work = (&'static str, fn() -> Outcome);
+
+/// What every user may do.
+const WORKS: &[Work] = &[
+    ("stat", || Ok(fs::metadata("file").map(drop)?)),
+    ("open", || Ok(File::open("file").map(drop)?)),
+    ("read", || read("file")),
+    ("write", || Ok(File::options().write(true).open("file")?.write_all(&[1; 5000])?)),
+    ("cut", || {
+        let file = File::options().write(true).open("file")?;
+        file.set_len(3)?;
+        Ok(file.set_len(10_000)?)
+    }),
+    ("create", || anew("new", |path| Ok(fs::write(path, "text")?), |path| Ok(fs::remove_file(path)?))),
+    ("mkdir", || anew("directory", |path| Ok(fs::create_dir(path)?), |path| Ok(fs::remove_dir(path)?))),
+    ("symlink", || {
+        let make = |path: &str| Ok(symlink("file", path).and_then(|()| read_through(path))?);
+        anew("link", make, |path| Ok(fs::remove_file(path)?))
+    }),
+    ("link", || anew("second", |path| Ok(fs::hard_link("file", path)?), |path| Ok(fs::remove_file(path)?))),
+    ("fifo", || {
+        let make = |path: &str| {
+            mkfifo(path, Mode::S_IRWXU)?;
+            Ok(File::options().read(true).write(true).open(path).map(drop)?)
+        };
+        anew("fifo", make, |path| Ok(fs::remove_file(path)?))
+    }),
+    ("rename", || {
+        if !Path::new("file").exists() {
+            fs::rename("moved", "file")?;
+        }
+        fs::rename("file", "moved")?;
+        Ok(fs::rename("moved", "file")?)
+    }),
+    ("list", || list(".")),
+    ("getcwd", || Ok(raw_getcwd(&mut [0; 4096]).map(drop)?)),
+    ("pipe", || {
+        let (mut read, mut write) = pipe().map(|(read, write)| (File::from(read), File::from(write)))?;
+        write.write_all(&[7; 5000])?;
+        Ok(read.read_exact(&mut [0; 5000])?)
+    }),
+    ("memory file", || {
+        let file = File::from(memfd_create("heap", MFdFlags::MFD_CLOEXEC)?);
+        (&file).write_all(&[7; 5000])?;
+        Ok(file.set_len(1)?)
+    }),
+    ("locks", || {
+        let file = File::options().read(true).write(true).open("file")?;
+        for byte in [1, 5, 3] {
+            locks::set(&file, locks::WRITE, byte, 1)?;
+        }
+        Ok(file.lock()?)
+    }),
+    ("poll", || {
+        let (read, _write) = pipe()?;
+        Ok(poll(&mut [PollFd::new(read.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).map(drop)?)
+    }),
+    ("map", || {
+        let mut memory = Memory::shared(4)?;
+        memory.touch(1);
+        let mut own = Memory::map(4, MapFlags::MAP_PRIVATE)?;
+        own.touch(2);
+        own.protect(1..2, ProtFlags::PROT_READ)?;
+        own.protect(1..2, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
+        own.resize(64)?;
+        own.page_out()?;
+        own.touch(2);
+        Ok(own.lock()?)
+    }),
+    ("fork", || {
+        let end = Child::start(|| 0)?.wait()?;
+        require!(end == End::Exited(0), "a child gave {end}");
+        Ok(())
+    }),
+    ("proc", || list("/proc")),
+    ("proc/self", || list("/proc/self")),
+    ("proc/self/fd", || list("/proc/self/fd")),
+    ("maps", || read("/proc/self/maps")),
+    ("status", || read("/proc/self/status")),
+    ("stat of proc", || read("/proc/self/stat")),
+    ("limits", || read("/proc/self/limits")),
+    ("cmdline", || read("/proc/self/cmdline")),
+    ("mounts", || read("/proc/mounts")),
+    ("meminfo", || read("/proc/meminfo")),
+    ("slabinfo", || read("/proc/slabinfo")),
+    ("vmstat", || read("/proc/vmstat")),
+    ("swaps", || read("/proc/swaps")),
+    ("uuid", || read("/proc/sys/kernel/random/uuid")),
+    ("sys", || list("/sys/block")),
+    ("sys of zram", || list("/sys/block/zram0")),
+    ("statistics of zram", || read("/sys/block/zram0/mm_stat")),
+    ("sys of zswap", || read("/sys/module/zswap/parameters/compressor")),
+    ("sys of a disk", || read("/sys/block/vda/stat")),
+    ("cgroup", || list("/sys/fs/cgroup")),
+    ("processes of a group", || read("/sys/fs/cgroup/cgroup.procs")),
+    ("terminal", || Ok(File::options().write(true).open("/dev/tty").or_else(|_| File::open("/dev/null")).map(drop)?)),
+    ("random", || Ok(File::open("/dev/urandom")?.read_exact(&mut [0; 64])?)),
+];
+
+/// What only root may do.
+const WORKS_OF_ROOT: &[Work] = &[
+    ("groups", || Ok(setgroups(&[3, 2, 1].map(Gid::from_raw))?)),
+    ("setuid", || Ok(setuid(Uid::from_raw(0))?)),
+    ("mount", || {
+        create_dir_all("place")?;
+        let _ = umount("place");
+        mount(Some("none"), "place", Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
+        Ok(umount("place")?)
+    }),
+    ("group", || anew("/sys/fs/cgroup/heap", |path| Ok(fs::create_dir(path)?), |path| Ok(fs::remove_dir(path)?))),
+    ("disk", || Ok(File::open("/dev/vda")?.read_exact(&mut [0; 512])?)),
+    ("console", || Ok(File::open("/dev/console").map(drop)?)),
+    ("log", || Ok(File::open("/dev/kmsg")?.read(&mut [0; 2000]).map(drop)?)),
+    ("zram", || {
+        let device = "/sys/block/zram0";
+        files::set(&format!("{device}/reset"), "1")?;
+        files::set(&format!("{device}/disksize"), "1M")?;
+        fs::write("/dev/zram0", [7; 5000])?;
+        read("/dev/zram0")?;
+        Ok(files::set(&format!("{device}/reset"), "1")?)
+    }),
+    ("another zram", || {
+        let added = files::text("/sys/class/zram-control/hot_add");
+        // Those that an earlier attempt could not remove as well.
+        for number in 1..4 {
+            let _ = files::set("/sys/class/zram-control/hot_remove", &number.to_string());
+        }
+        Ok(added.map(drop)?)
+    }),
+    ("swapon", || {
+        let (on, off) = (libc::SYS_swapon, libc::SYS_swapoff);
+        // SAFETY: the paths end in zeros.
+        unsafe { libc::syscall(off, c"/dev/vda".as_ptr()) };
+        // SAFETY: as above.
+        Errno::result(unsafe { libc::syscall(on, c"/dev/vda".as_ptr(), 0) })?;
+        // SAFETY: as above.
+        Ok(Errno::result(unsafe { libc::syscall(off, c"/dev/vda".as_ptr()) }).map(drop)?)
+    }),
+];
+
 fn every_failure() -> Outcome {
     require!(is_small()?, "this machine is too large to be a guest");
     if !Path::new(FAIL_NTH).exists() {
         // A kernel for measuring, which does not have it.
         return Ok(());
     }
-    create_dir_all(DIRECTORY)?;
-    chdir(DIRECTORY)?;
-    fs::write("file", [b'x'; 10_000])?;
-    let unit = |result: std::io::Result<()>| Ok(result?);
-    let works: &[(&str, &dyn Fn() -> Outcome)] = &[
-        ("stat", &|| Ok(fs::metadata("file").map(drop)?)),
-        ("open", &|| Ok(File::open("file").map(drop)?)),
-        ("read", &|| read("file")),
-        ("write", &|| Ok(File::options().write(true).open("file")?.write_all(&[1; 5000])?)),
-        ("create", &|| anew("new", |path| Ok(fs::write(path, "text")?), |path| unit(fs::remove_file(path)))),
-        ("mkdir", &|| anew("directory", |path| unit(fs::create_dir(path)), |path| unit(fs::remove_dir(path)))),
-        ("symlink", &|| {
-            anew(
-                "link",
-                |path| Ok(symlink("file", path).and_then(|()| read_through(path))?),
-                |path| unit(fs::remove_file(path)),
-            )
-        }),
-        ("link", &|| anew("second", |path| unit(fs::hard_link("file", path)), |path| unit(fs::remove_file(path)))),
-        ("rename", &|| {
-            if !Path::new("file").exists() {
-                fs::rename("moved", "file")?;
-            }
-            fs::rename("file", "moved")?;
-            unit(fs::rename("moved", "file"))
-        }),
-        ("list", &|| list(DIRECTORY)),
-        ("getcwd", &|| Ok(raw_getcwd(&mut [0; 4096]).map(drop)?)),
-        ("pipe", &|| {
-            let (mut read, mut write) = pipe().map(|(read, write)| (File::from(read), File::from(write)))?;
-            write.write_all(&[7; 5000])?;
-            Ok(read.read_exact(&mut [0; 5000])?)
-        }),
-        ("map", &|| {
-            let mut memory = Memory::shared(4)?;
-            memory.touch(1);
-            let mut own = Memory::map(4, MapFlags::MAP_PRIVATE)?;
-            own.touch(2);
-            own.resize(64)?;
-            Ok(own.lock()?)
-        }),
-        ("fork", &|| {
-            let end = Child::start(|| 0)?.wait()?;
-            require!(end == End::Exited(0), "a child gave {end}");
-            Ok(())
-        }),
-        ("groups", &|| Ok(setgroups(&[3, 2, 1].map(Gid::from_raw))?)),
-        ("setuid", &|| Ok(setuid(Uid::from_raw(0))?)),
-        ("mount", &|| {
-            create_dir_all("place")?;
-            let _ = umount("place");
-            mount(Some("none"), "place", Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
-            Ok(umount("place")?)
-        }),
-        ("group", &|| {
-            anew("/sys/fs/cgroup/heap", |path| unit(fs::create_dir(path)), |path| unit(fs::remove_dir(path)))
-        }),
-        ("proc", &|| list("/proc")),
-        ("proc/self", &|| list("/proc/self")),
-        ("proc/self/fd", &|| list("/proc/self/fd")),
-        ("maps", &|| read("/proc/self/maps")),
-        ("status", &|| read("/proc/self/status")),
-        ("stat of proc", &|| read("/proc/self/stat")),
-        ("cmdline", &|| read("/proc/self/cmdline")),
-        ("mounts", &|| read("/proc/mounts")),
-        ("meminfo", &|| read("/proc/meminfo")),
-        ("vmstat", &|| read("/proc/vmstat")),
-        ("swaps", &|| read("/proc/swaps")),
-        ("uuid", &|| read("/proc/sys/kernel/random/uuid")),
-        ("sys", &|| list("/sys/block")),
-        ("sys of zram", &|| list("/sys/block/zram0")),
-        ("sys of a disk", &|| read("/sys/block/vda/stat")),
-        ("cgroup", &|| list("/sys/fs/cgroup")),
-        ("processes of a group", &|| read("/sys/fs/cgroup/cgroup.procs")),
-        ("disk", &|| Ok(File::open("/dev/vda")?.read_exact(&mut [0; 512])?)),
-        ("terminal", &|| Ok(File::open("/dev/console").map(drop)?)),
-        ("random", &|| Ok(File::open("/dev/urandom")?.read_exact(&mut [0; 64])?)),
-        ("swapon", &|| {
-            let (on, off) = (libc::SYS_swapon, libc::SYS_swapoff);
-            // SAFETY: the paths end in zeros.
-            unsafe { libc::syscall(off, c"/dev/vda".as_ptr()) };
-            // SAFETY: as above.
-            Errno::result(unsafe { libc::syscall(on, c"/dev/vda".as_ptr(), 0) })?;
-            // SAFETY: as above.
-            Ok(Errno::result(unsafe { libc::syscall(off, c"/dev/vda".as_ptr()) }).map(drop)?)
-        }),
-    ];
-    for (what, work) in works {
-        // Apart, because a program may be ended for want of memory in a page fault.
-        require_success(what, || refuse_each(what, work))?;
+    for (works, user) in [(WORKS, 0), (WORKS_OF_ROOT, 0), (WORKS, PERSON)] {
+        every_failure_of(works, user)?;
     }
-    every_failure_of_execve()?;
-    chdir("/")?;
-    fs::remove_dir_all(DIRECTORY)?;
     Ok(())
 }
 
+fn every_failure_of(works: &[Work], user: u32) -> Outcome {
+    let directory = format!("/tmp/heap-{user}");
+    create_dir_all(&directory)?;
+    chown(&directory, Some(user), None)?;
+    chdir(&*directory)?;
+    fs::write("file", [b'x'; 10_000])?;
+    chown("file", Some(user), None)?;
+    for (what, work) in works {
+        // Apart, because a program may be ended for want of memory in a page fault.
+        require_success(what, || refuse_each(&format!("{what}, as user {user}"), user, work))?;
+    }
+    every_failure_of_execve(user)?;
+    chdir("/")?;
+    Ok(fs::remove_dir_all(directory)?)
+}
+
 /// Starting a program ends the count with the old one: each attempt is a child.
-fn every_failure_of_execve() -> Outcome {
+fn every_failure_of_execve(user: u32) -> Outcome {
     for nth in 1..300_u32 {
         let end = Child::start(|| {
             let (arguments, environment) = lists([3000]);
-            if files::set(FAIL_NTH, &nth.to_string()).is_err() { 1 } else { start_with(&arguments, &environment) }
+            let is_set = files::set(FAIL_NTH, &nth.to_string()).is_ok() && seteuid(user.into()).is_ok();
+            if is_set { start_with(&arguments, &environment) } else { 1 }
         })?
         .wait()?;
         if end == End::Exited(0) {

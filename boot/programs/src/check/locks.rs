@@ -30,7 +30,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 const READ: i16 = libc::F_RDLCK as i16;
-const WRITE: i16 = libc::F_WRLCK as i16;
+pub(super) const WRITE: i16 = libc::F_WRLCK as i16;
 const NONE: i16 = libc::F_UNLCK as i16;
 const SET: i16 = Whence::SeekSet as i16;
 
@@ -68,7 +68,7 @@ fn control(file: &File, command: i32, mut lock: libc::flock) -> nix::Result<libc
     Ok(lock)
 }
 
-fn set(file: &File, kind: i16, start: i64, length: i64) -> nix::Result<()> {
+pub(super) fn set(file: &File, kind: i16, start: i64, length: i64) -> nix::Result<()> {
     control(file, libc::F_SETLK, lock(kind, start, length)).map(drop)
 }
 
