@@ -3,12 +3,12 @@
 use alloc::vec::Vec;
 
 use quire_machine::fallible::TryVec;
+use quire_machine::task::check_killed;
 use quire_machine::user::Word;
 use quire_swap::header::PAGE_SIZE;
 
 use crate::errno::Errno;
 use crate::fs::node::PATH_MAX;
-use crate::task::check_killed;
 
 /// A path.
 ///
