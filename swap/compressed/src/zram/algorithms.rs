@@ -30,10 +30,7 @@ pub(super) struct Algorithms {
 
 /// The words of a value: each a key and what it is to be.
 pub(super) fn pairs(value: &str) -> impl Iterator<Item = Result<(&str, &str), ZramError>> {
-    value.split_ascii_whitespace().map(|word| match word.split_once('=') {
-        Some((key, value)) if !value.is_empty() => Ok((key, value)),
-        _ => Err(ZramError::Invalid),
-    })
+    value.split_ascii_whitespace().map(|word| word.split_once('=').ok_or(ZramError::Invalid))
 }
 
 impl Algorithms {
@@ -54,13 +51,9 @@ impl Algorithms {
         *self.levels.get(usize::from(priority).checked_sub(1)?)?
     }
 
-    /// The priority of the algorithm with this name.
+    /// The lowest priority of the algorithm with this name, if it is not the first.
     pub(super) fn priority_of(self, name: &str) -> Option<u8> {
-        match name {
-            FIRST => Some(0),
-            STRONGER => (1..PRIORITIES).find(|priority| self.level(*priority).is_some()),
-            _ => None,
-        }
+        (1..PRIORITIES).find(|priority| name == STRONGER && self.level(*priority).is_some())
     }
 
     /// What `comp_algorithm` says: the algorithms that there are, with the chosen one in brackets.

@@ -42,7 +42,7 @@ pub(super) enum Flag {
     Incompressible = 1 << 8,
 }
 
-const LOCKED: u32 = 1 << 0;
+const LOCKED: u32 = 1;
 const KIND: u32 = 0b110;
 const PRIORITY_SHIFT: u32 = 6;
 const PRIORITY: u32 = 0b11 << PRIORITY_SHIFT;

@@ -84,7 +84,9 @@ fn attributes_answer_as_on_linux() {
     for name in ["recomp_algorithm", "algorithm_params"] {
         assert_eq!(store(name, "algo=deflate priority=1"), Err(Errno::Busy), "{name} with a size");
     }
-    for nonsense in ["idle", "type=", "type=banana", "threshold=3625", "threshold=-1", "max_pages=x", "algo=lz4"] {
+    for nonsense in
+        ["idle", "type=", "threshold=", "type=banana", "threshold=3625", "threshold=-1", "max_pages=x", "algo=lz4"]
+    {
         assert_eq!(store("recompress", nonsense), Err(Errno::Invalid), "{nonsense}");
     }
     assert_eq!(store("recompress", "priority=3"), Err(Errno::Invalid), "there is no such algorithm");

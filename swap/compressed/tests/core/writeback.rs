@@ -132,6 +132,25 @@ fn what_is_selected_goes_and_comes_back() {
 }
 
 #[test]
+fn a_slot_that_was_written_back_still_knows_that_its_page_was_huge() {
+    for compressed in [false, true] {
+        let memory = Memory::new(0);
+        let (zram, disk, _backing) = filled(100, compressed);
+        zram.store("idle", "all").unwrap();
+        read(&disk, 4).unwrap();
+        zram.store("writeback", "type=huge_idle").unwrap();
+        let huge = |page: &u64| page % 4 == 0;
+        assert_eq!(written(&zram), (0..PAGES).filter(|page| huge(page) && *page != 4).collect::<Vec<_>>());
+        zram.store("writeback", "page_indexes=0-255").unwrap();
+        let lines = zram.show("block_state").unwrap();
+        for (page, line) in (0..PAGES).zip(lines.lines()) {
+            assert_eq!((line.contains('w'), line.contains('h')), (page % 4 != 1, huge(&page)), "{line}");
+        }
+        memory.forget();
+    }
+}
+
+#[test]
 fn the_longest_go_first_within_the_budget() {
     Memory::new(0);
     let (zram, disk, _backing) = filled(100, false);

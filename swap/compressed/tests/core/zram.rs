@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use quire_compressed::Access;
 use quire_compressed::store::{Encoding, Store, Stored};
-use quire_compressed::zram::{ATTRIBUTES, Control, Zram, ZramDisk, ZramError};
+use quire_compressed::zram::{ATTRIBUTES, Control, ZRAM, Zram, ZramDisk, ZramError};
 use quire_swap::errno::Errno;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
-use quire_swap::{Disk, IoError, RegistryError, Swap, SwapOnOptions};
+use quire_swap::{Disk, DiskProperties, IoError, RegistryError, Swap, SwapOnOptions};
 
 use crate::contents::{random, same, text};
 use crate::fake::kernel::Kernel;
@@ -57,13 +57,15 @@ pub fn swapon(swap: &Swap<Fake>, disk: &Arc<ZramDisk<Fake>>) -> u8 {
 
 #[test]
 fn attributes_answer_as_on_linux() {
-    Memory::new(0);
+    let memory = Memory::new(0);
     let (control, zram) = new_zram(new_swap());
     let store = |name: &str, text: &str| zram.store(name, text).map_err(ZramError::errno);
     let show = |name: &str| zram.show(name).map_err(ZramError::errno);
     // Without a size.
     assert_eq!(show("disksize").unwrap(), "0\n");
     assert_eq!(show("initstate").unwrap(), "0\n");
+    memory.heap.fail_nth(1);
+    assert_eq!(show("initstate"), Err(Errno::NoMemory));
     assert_eq!(show("comp_algorithm").unwrap(), "[lz4]\n");
     assert_eq!(show("mm_stat").unwrap(), format!("{0}\n", ["       0"; 9].join(" ")));
     assert_eq!(show("io_stat").unwrap(), "       0        0        0        0\n");
@@ -114,6 +116,28 @@ fn attributes_answer_as_on_linux() {
             Access::Both => assert!(zram.show(name).is_ok(), "{name}"),
         }
     }
+}
+
+#[test]
+fn a_device_says_what_it_is_like() {
+    Memory::new(0);
+    let (zram, disk) = sized(new_swap(), "1M");
+    let (open, disk): (_, Arc<dyn Disk<Fake>>) = (zram.open_file(), disk);
+    let mut properties =
+        DiskProperties { synchronous: true, stable_writes: true, discard: true, ..DiskProperties::default() };
+    assert_eq!((open.properties(), disk.properties()), (properties, properties));
+    open.device_state().set_read_only(true);
+    properties.read_only = true;
+    assert_eq!((open.properties(), disk.properties()), (properties, properties));
+    assert_eq!((disk.name(), disk.driver(), disk.pages()), ("/dev/zram0", ZRAM, 256));
+    let mut page = [0; PAGE_SIZE];
+    disk.write_pages(3, &[text(3), text(4)]).unwrap();
+    disk.read_page(4, &mut page).unwrap();
+    assert_eq!(page, text(4));
+    disk.discard(4..5).unwrap();
+    disk.read_page(4, &mut page).unwrap();
+    assert_eq!(page, same(0));
+    assert_eq!(numbers(&zram, "mm_stat")[0], 4096);
 }
 
 #[test]
@@ -264,7 +288,12 @@ fn swap_goes_through_without_a_request() {
             assert_eq!(kernel.read(0, page), Ok(page as u64 + 1));
         }
         assert_eq!(kernel.read(0, 24), Ok(24001));
-        assert_eq!(swap.area(index).unwrap().statistics().snapshot().read_requests, 0);
+        let state = swap.area(index).unwrap().statistics().snapshot();
+        assert_eq!(
+            (state.read_requests, state.readahead),
+            (0, 0),
+            "a device at the speed of memory reads nothing ahead"
+        );
         (0..32).for_each(|page| kernel.unmap(0, page));
         kernel.settle();
         swap.swapoff(index, &mut kernel).unwrap();
