@@ -222,6 +222,26 @@ fn a_zero_page_is_never_written() {
 }
 
 #[test]
+fn a_large_zero_folio_comes_back_whole() {
+    let mut bench = bench(8, 2000, 4);
+    assert!(bench.kernel.populate(0, 0, 2, 0));
+    let PageTableWord::Present(word) = bench.kernel.word(0, 0) else { panic!("it was just made") };
+    let (folio, _) = bench.memory.folio_of(word >> 12);
+    (0..4).for_each(|page| folio.fill(page, 0));
+    drop(folio);
+    bench.swap_out(1);
+    assert_eq!(bench.memory.free_frames(), 8);
+    bench.kernel.max_order = 2;
+    for page in 0..4 {
+        assert_eq!(bench.kernel.read(0, page), Ok(0), "page {page}");
+    }
+    assert_eq!(bench.kernel.faults, [FaultKind::Zero]);
+    let statistics = bench.swap.statistics();
+    assert_eq!((statistics.zero_out, statistics.zero_in, statistics.pages_out), (4, 4, 0));
+    bench.assert_nothing_left(8);
+}
+
+#[test]
 fn a_large_fault_over_zero_and_stored_pages_brings_single_pages() {
     let mut bench = bench(64, 600, 8);
     bench.fill(8);

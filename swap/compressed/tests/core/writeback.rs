@@ -139,7 +139,7 @@ fn a_slot_that_was_written_back_still_knows_that_its_page_was_huge() {
         zram.store("idle", "all").unwrap();
         read(&disk, 4).unwrap();
         zram.store("writeback", "type=huge_idle").unwrap();
-        let huge = |page: &u64| page % 4 == 0;
+        let huge = |page: &u64| page.is_multiple_of(4);
         assert_eq!(written(&zram), (0..PAGES).filter(|page| huge(page) && *page != 4).collect::<Vec<_>>());
         zram.store("writeback", "page_indexes=0-255").unwrap();
         let lines = zram.show("block_state").unwrap();
