@@ -40,7 +40,10 @@ use nix::{
     errno::Errno,
     libc,
     poll::{PollTimeout, poll},
-    sys::signal::{SigHandler, Signal, signal},
+    sys::{
+        signal::{SigHandler, Signal, signal},
+        termios::{FlowArg, tcflow},
+    },
     unistd::Pid,
 };
 
@@ -102,7 +105,10 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
         eprintln!("fuzz: it writes, mounts and kills as it comes: only as root, on a Quire of its own");
         return ExitCode::from(2);
     }
-    match run(&options) {
+    let outcome = run(&options);
+    // One of the calls may have stopped the terminal's output.
+    let _ = tcflow(io::stdout(), FlowArg::TCOON);
+    match outcome {
         Ok(line) => {
             println!("\nquire: fuzz ok {line}");
             ExitCode::SUCCESS
