@@ -10,6 +10,7 @@ use core::fmt::{self, Write};
 use core::time::Duration;
 
 use quire_drivers::serial::Serial;
+pub use quire_swap::RateLimit;
 
 use crate::clock;
 use crate::log_ring::Ring;
@@ -38,6 +39,16 @@ macro_rules! log {
     ($subsystem:expr, $($argument:tt)*) => {
         $crate::log::line($subsystem, format_args!($($argument)*))
     };
+}
+
+/// As [`log!`], for what a program can cause again and again: ten lines in five seconds for each place in the code, then none
+/// until these have passed (Linux: `printk_ratelimited`).
+#[macro_export]
+macro_rules! log_limited {
+    ($subsystem:expr, $($argument:tt)*) => {{
+        static LIMIT: $crate::log::RateLimit = $crate::log::RateLimit::new();
+        $crate::log::line_if_few(&LIMIT, $subsystem, format_args!($($argument)*));
+    }};
 }
 
 /// Prints text as it is, for tables and the last line.
@@ -72,6 +83,15 @@ pub fn line(subsystem: &str, arguments: fmt::Arguments<'_>) {
     if let Some(port) = &mut console.port {
         let _ = port.write_str("\n");
     }
+}
+
+/// Prints one line unless there were too many of its kind lately; the next that is printed is told how many were not.
+pub fn line_if_few(limit: &RateLimit, subsystem: &str, arguments: fmt::Arguments<'_>) {
+    let quire_swap::Line::Written { suppressed } = limit.line(clock::since_boot()) else { return };
+    if suppressed > 0 {
+        line(subsystem, format_args!("{suppressed} lines suppressed"));
+    }
+    line(subsystem, arguments);
 }
 
 /// Copies the first line that is still kept of those with number `from` or more; returns its number, its time and its

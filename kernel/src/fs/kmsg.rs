@@ -8,8 +8,8 @@ use core::time::Duration;
 
 use quire_machine::clock;
 use quire_machine::fallible::{self, Lossy};
-use quire_machine::log;
 use quire_machine::log_ring::TEXT_MAX;
+use quire_machine::{log, log_limited};
 
 use super::changes;
 use super::node::{File, Wait};
@@ -68,7 +68,7 @@ impl File for Kmsg {
         };
         let text = Lossy(text.trim_ascii_end());
         match process::current() {
-            Some(process) => log!("user", "{process}: {text}"),
+            Some(process) => log_limited!("user", "{process}: {text}"),
             None => log!("user", "{text}"),
         }
         Ok(bytes.len())

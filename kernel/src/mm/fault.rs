@@ -22,9 +22,9 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use quire_machine::log;
 use quire_machine::task::{self, Killed, check_killed};
 use quire_machine::upcall::Access;
+use quire_machine::{log, log_limited};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood, PageTableWord};
 use x86_64::VirtAddr;
@@ -175,14 +175,16 @@ fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
                  has {resident} pages in memory"
             );
         }
-        Fatal::Killed => log!("fault", "{thread} killed: its memory was taken away"),
-        Fatal::NotMapped(_) => log!("fault", "{thread} killed: nothing is mapped at {address:#x}"),
-        Fatal::NotAllowed(_) => log!("fault", "{thread} killed: what it did at {address:#x} is not allowed there"),
+        Fatal::Killed => log_limited!("fault", "{thread} killed: its memory was taken away"),
+        Fatal::NotMapped(_) => log_limited!("fault", "{thread} killed: nothing is mapped at {address:#x}"),
+        Fatal::NotAllowed(_) => {
+            log_limited!("fault", "{thread} killed: what it did at {address:#x} is not allowed there");
+        }
         Fatal::NoSpace(_) => {
-            log!("fault", "{thread} killed: there is no room for {address:#x} in its file system");
+            log_limited!("fault", "{thread} killed: there is no room for {address:#x} in its file system");
         }
         Fatal::BeyondObject(_) => {
-            log!("fault", "{thread} killed: {address:#x} is beyond the end of what is mapped there");
+            log_limited!("fault", "{thread} killed: {address:#x} is beyond the end of what is mapped there");
         }
     }
 }

@@ -7,7 +7,7 @@ use linux_raw_sys::general as linux;
 use quire_machine::address_map::USER_END;
 use quire_machine::arch::registers::{SYSTEM_CALL, TrapFrame};
 use quire_machine::arch::{cpu, trap};
-use quire_machine::log;
+use quire_machine::log_limited;
 use quire_machine::task::{preempt, scheduler};
 use quire_machine::user::{Fault, UserPtr};
 use x86_64::instructions::interrupts;
@@ -202,7 +202,7 @@ fn force(frame: &TrapFrame, signal: Signal, info: Info, address: u64) {
     let was_killed = process.standing().is_killed();
     process.with_signals(|signals| signals.force(signal, info, registers));
     if process.standing().is_killed() && !was_killed {
-        log!(
+        log_limited!(
             "process",
             "{process}: {signal} at instruction {:#x}, stack {:#x}, address {address:#x}, trap {}, error {error:#x}",
             frame.rip,

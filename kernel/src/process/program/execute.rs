@@ -14,7 +14,7 @@ use quire_machine::arch::registers::TrapFrame;
 use quire_machine::arch::{cpu, fpu};
 use quire_machine::fallible::{self, NoMemory};
 use quire_machine::user::{Fault, UserPtr};
-use quire_machine::{log, random};
+use quire_machine::{log_limited, random};
 
 use super::elf::{self, ElfError, Header, Image, Segment};
 use super::script::{LINE_MAX, Script};
@@ -110,7 +110,7 @@ fn find(mut program: Program, mut path: Vec<u8>, arguments: &mut Words) -> Resul
         let length = program.object.read_at(0, &mut bytes).map_err(|_| Errno::EIO)?;
         let Some(script) = Script::parse(&bytes[..length]) else {
             let image = read_image(&program.object, &bytes[..length.min(elf::HEADER_BYTES)]).inspect_err(|error| {
-                log!("exec", "{}: {error}", path.escape_ascii());
+                log_limited!("exec", "{}: {error}", path.escape_ascii());
             });
             return image.map(|image| Found { program, image }).map_err(|error| match error {
                 ElfError::NoMemory => Errno::ENOMEM,
