@@ -181,6 +181,22 @@ impl Mounts {
         Ok(Self(mounts))
     }
 
+    /// Without those that are mounted in the file system with the number `device`, and in these.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn without_those_in(mut self, device: u64) -> Result<Self, Errno> {
+        let mut gone = fallible::collect([device])?;
+        // One that is mounted in another comes after it.
+        for mount in &self.0 {
+            if mount.covered_identity().is_some_and(|(covered, _)| gone.contains(&covered)) {
+                gone.try_push(mount.root.1.0)?;
+            }
+        }
+        self.0.retain(|mount| mount.covered_identity().is_none_or(|(covered, _)| !gone.contains(&covered)));
+        Ok(self)
+    }
+
     /// What is seen where `node` is: the node, or the root of what is mounted over it.
     pub fn covering(&self, mut node: Handle) -> Handle {
         let mut place = identity(&node);

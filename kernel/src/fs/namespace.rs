@@ -87,17 +87,19 @@ pub fn remount(root: &Handle, options: Options) -> Result<(), Errno> {
     replace_mounts(|mounts| mounts.with_options(root, options))
 }
 
-/// Takes the file system with this root away.
+/// Takes the file system with this root away; what is open there stays open. With `detaches`, those that are mounted in it go
+/// as well (`MNT_DETACH`).
 ///
 /// # Errors
-/// `EINVAL` if it is no mount's root; `EBUSY` for the root and for what others are mounted in.
-pub fn unmount(root: &Handle) -> Result<(), Errno> {
+/// `EINVAL` if it is no mount's root; `EBUSY` for the root and, unless it `detaches`, for what others are mounted in.
+pub fn unmount(root: &Handle, detaches: bool) -> Result<(), Errno> {
     replace_mounts(|mounts| {
         let mount = mounts.with_root(root).ok_or(Errno::EINVAL)?;
-        if mount.covered_identity().is_none() || mounts.has_mounts_in(root.metadata().device) {
+        let device = root.metadata().device;
+        if mount.covered_identity().is_none() || !detaches && mounts.has_mounts_in(device) {
             return Err(Errno::EBUSY);
         }
-        mounts.without(root)
+        mounts.without(root)?.without_those_in(device)
     })
 }
 

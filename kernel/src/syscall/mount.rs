@@ -68,12 +68,19 @@ fn mount(arguments: &Arguments) -> Outcome {
 
 fn umount2(arguments: &Arguments) -> Outcome {
     let [target, flags, ..] = arguments.words();
-    // No file system has anything that force would break; one that is in use is not unmounted later, nor looked at twice.
-    if flags.low() & !(linux::MNT_FORCE | linux::UMOUNT_NOFOLLOW) != 0 {
+    let flags = flags.low();
+    // No file system has anything that force would break.
+    if flags & !(linux::MNT_FORCE | linux::MNT_DETACH | linux::MNT_EXPIRE | linux::UMOUNT_NOFOLLOW) != 0 {
         return Err(Errno::EINVAL);
     }
-    let follow = if flags.low() & linux::UMOUNT_NOFOLLOW == 0 { Follow::Yes } else { Follow::No };
+    let follow = if flags & linux::UMOUNT_NOFOLLOW == 0 { Follow::Yes } else { Follow::No };
     let node = walk(&this_start(), &path(target)?, follow)?.node()?;
     require_superuser()?;
-    namespace::unmount(&node).map(|()| 0)
+    if flags & linux::MNT_EXPIRE != 0 {
+        let is_mount = this_start().mounts.covered_by(&node).is_some();
+        // Whether one was used since it was looked at last is not known, so each is taken for used.
+        let is_possible = is_mount && flags & (linux::MNT_FORCE | linux::MNT_DETACH) == 0;
+        return Err(if is_possible { Errno::EBUSY } else { Errno::EINVAL });
+    }
+    namespace::unmount(&node, flags & linux::MNT_DETACH != 0).map(|()| 0)
 }

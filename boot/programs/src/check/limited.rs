@@ -3,7 +3,7 @@
 use std::{
     ffi::CString,
     fs::{self, File},
-    io,
+    io::{self, Read},
     os::{
         fd::AsRawFd,
         unix::fs::{FileExt, MetadataExt},
@@ -106,6 +106,7 @@ fn options() -> Outcome {
         require_error(&format!("{kind} with {options}"), try_mount(kind, &path, options), Errno::EINVAL)?;
     }
     require_error("umount2 with flags that there are not", unmount(&path, 0x100), Errno::EINVAL)?;
+    unmounted()?;
     let mounted = Mounted::new("tmpfs", "mode=1750,uid=5,gid=6,size=3m,nr_inodes=2k,rw")?;
     let root = fs::metadata(&mounted.path)?;
     require!((root.mode() & 0o7777, root.uid(), root.gid()) == (0o1750, 5, 6), "the root directory is another's");
@@ -122,6 +123,34 @@ fn options() -> Outcome {
     require!(blocks == memory / 2 && nodes == blocks && free == blocks, "half of {memory} pages is not {blocks}");
     let read_only = Mounted::new("tmpfs", "ro")?;
     require_error("a file where nothing changes", fs::write(read_only.at("file"), ""), Errno::EROFS)
+}
+
+/// One that others are mounted in goes only together with them.
+fn unmounted() -> Outcome {
+    let outer = Mounted::new("tmpfs", "")?;
+    let [inner, innermost] = [outer.at("inner"), outer.at("inner/most")];
+    for place in [&inner, &innermost] {
+        fs::create_dir(place)?;
+        try_mount("tmpfs", place, "")?;
+        fs::write(format!("{place}/file"), "kept")?;
+    }
+    let mut open = File::open(format!("{innermost}/file"))?;
+    for (flags, expected) in [
+        (0, Errno::EBUSY),
+        (libc::MNT_EXPIRE | libc::MNT_DETACH, Errno::EINVAL),
+        (libc::MNT_EXPIRE | libc::MNT_FORCE, Errno::EINVAL),
+        (libc::MNT_EXPIRE, Errno::EBUSY),
+    ] {
+        require_error(&format!("umount2 with {flags:#x}"), unmount(&outer.path, flags), expected)?;
+    }
+    unmount(&outer.path, libc::MNT_DETACH)?;
+    let left = fs::read_to_string("/proc/mounts")?;
+    require!(!left.contains(&outer.path), "what was mounted in it stays: {left}");
+    require_error("a second time", unmount(&outer.path, libc::MNT_DETACH), Errno::EINVAL)?;
+    let mut text = String::new();
+    open.read_to_string(&mut text)?;
+    require!(text == "kept", "what was open there says {text:?}");
+    Ok(())
 }
 
 fn unmount(path: &str, flags: i32) -> io::Result<()> {
