@@ -103,6 +103,15 @@ impl File for Endless {
         Some(Position::START)
     }
 
+    fn without_memory(&self, bytes: usize, writes: bool) -> Option<Result<usize, Errno>> {
+        match (self, writes) {
+            (Self::Null, false) => Some(Ok(0)),
+            (Self::Null | Self::Zero, true) => Some(Ok(bytes)),
+            (Self::Full, true) => Some(Err(Errno::ENOSPC)),
+            _ => None,
+        }
+    }
+
     /// Linux lets these be positioned, to no effect (`null_lseek`, `noop_llseek`).
     fn seek(&self, current: Position, _: i64, _: Whence) -> Result<Position, Errno> {
         Ok(if matches!(self, Self::Random) { current } else { Position::START })

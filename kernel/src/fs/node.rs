@@ -412,6 +412,12 @@ pub trait File: Send + Sync {
         current.seek(length, Position::MAX, offset, whence)
     }
 
+    /// What reading or writing `bytes` comes to where no memory is looked at for it (Linux: `read_null`, `write_null`).
+    fn without_memory(&self, bytes: usize, writes: bool) -> Option<Result<usize, Errno>> {
+        let _ = (bytes, writes);
+        None
+    }
+
     /// What can be done without waiting.
     fn ready(&self) -> Ready {
         Ready::IN | Ready::OUT

@@ -26,7 +26,7 @@ use super::mount::new_filesystem_number;
 use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, Target, Usage, Wait};
 use super::open::OpenDirectory;
 use super::path::{Start, path_of};
-use super::position::Position;
+use super::position::{Position, Whence};
 use crate::errno::Errno;
 
 /// A file of text.
@@ -383,7 +383,10 @@ impl Node for SyntheticNode {
                 }
                 text.opened()?;
                 let read = Mutex::new(Rank::Text, Part::default());
-                Ok(fallible::shared(OpenText { text: Arc::clone(text), read })?)
+                let is_setting = self.path.starts_with("/sys");
+                let end =
+                    (self.filesystem.magic != linux::PROC_SUPER_MAGIC || is_setting).then_some(self.filesystem.length);
+                Ok(fallible::shared(OpenText { text: Arc::clone(text), read, end })?)
             }
             Item::Link(_) | Item::To(..) | Item::Place(..) | Item::Hidden => Err(Errno::ELOOP),
         }
@@ -517,6 +520,8 @@ impl Part {
 struct OpenText {
     text: Arc<dyn Text>,
     read: Mutex<Part>,
+    /// Where `lseek` finds the end; files of `/proc` but the settings have none (Linux: `seq_lseek`, `default_llseek`).
+    end: Option<u64>,
 }
 
 impl File for OpenText {
@@ -543,5 +548,13 @@ impl File for OpenText {
 
     fn length(&self) -> Option<Position> {
         Position::new(self.read.lock().end())
+    }
+
+    fn seek(&self, current: Position, offset: i64, whence: Whence) -> Result<Position, Errno> {
+        let end = match (self.end, whence) {
+            (None, Whence::End | Whence::Data | Whence::Hole) => return Err(Errno::EINVAL),
+            (end, _) => Position::new(end.unwrap_or(0)).unwrap_or(Position::MAX),
+        };
+        current.seek(end, Position::MAX, offset, whence)
     }
 }

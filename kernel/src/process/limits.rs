@@ -5,7 +5,7 @@ use linux_raw_sys::general as linux;
 use super::signal::Signal;
 
 /// The most files that a process can have open (Linux: `fs.nr_open`).
-pub const FILES_MAX: u64 = 1024;
+pub const FILES_MAX: u64 = 4096;
 
 /// What a limit is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

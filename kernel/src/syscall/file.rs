@@ -168,34 +168,39 @@ enum Place {
     At(Position),
 }
 
+impl Place {
+    fn start(self, open: &OpenFile) -> Position {
+        match self {
+            Self::Here => open.position(),
+            Self::At(start) => start,
+        }
+    }
+}
+
 fn read_pieces(open: &OpenFile, pieces: &[UserRange], place: Place) -> Outcome {
     open.check_readable()?;
-    let total = total(pieces) as u64;
+    let total = total(pieces);
+    open.check_transfer(place.start(open), total as u64)?;
+    if let Some(result) = open.file().without_memory(total, false) {
+        return result.map(|bytes| bytes as u64);
+    }
     match place {
-        Place::Here => {
-            open.check_transfer(open.position(), total)?;
-            fill(pieces, |buffer, done| open.read(buffer, done == 0))
-        }
-        Place::At(start) => {
-            open.check_transfer(start, total)?;
-            fill(pieces, |buffer, done| open.file().read(start.after(done), buffer, Wait::Until))
-        }
+        Place::Here => fill(pieces, |buffer, done| open.read(buffer, done == 0)),
+        Place::At(start) => fill(pieces, |buffer, done| open.file().read(start.after(done), buffer, Wait::Until)),
     }
 }
 
 fn write_pieces(open: &OpenFile, pieces: &[UserRange], place: Place) -> Outcome {
     open.check_writable()?;
-    let total = total(pieces);
+    let (start, total) = (place.start(open), total(pieces));
+    open.check_transfer(start, total as u64)?;
+    if let Some(result) = open.file().without_memory(total, true) {
+        return result.map(|bytes| bytes as u64);
+    }
+    let most = open.writable(start, total)?;
     match place {
-        Place::Here => {
-            open.check_transfer(open.position(), total as u64)?;
-            empty(pieces, open.writable(open.position(), total)?, |bytes, _| open.write(bytes))
-        }
-        Place::At(start) => {
-            open.check_transfer(start, total as u64)?;
-            let most = open.writable(start, total)?;
-            empty(pieces, most, |bytes, done| open.write_at(start.after(done), bytes))
-        }
+        Place::Here => empty(pieces, most, |bytes, _| open.write(bytes)),
+        Place::At(start) => empty(pieces, most, |bytes, done| open.write_at(start.after(done), bytes)),
     }
 }
 

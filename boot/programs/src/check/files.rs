@@ -4,22 +4,24 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Read, Seek, SeekFrom, Write},
     os::{
-        fd::AsFd,
+        fd::{AsFd, AsRawFd},
         unix::fs::{FileExt, MetadataExt, symlink},
     },
+    ptr,
     time::{Duration, Instant},
 };
 
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
+    libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::resource::{Resource, setrlimit},
-    unistd::{self, dup, pipe, pipe2},
+    unistd::{self, Whence, dup, lseek, pipe, pipe2},
 };
 use quire_protocol::contents::{Contents, hash};
 
-use super::{Check, Outcome, require, require_success};
+use super::{Check, Outcome, numbers::for_root_and_others, require, require_success};
 use crate::process::{Child, End};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -33,8 +35,48 @@ pub(super) const CHECKS: &[Check] = &[
     ("files-pipe-between-processes", between_processes),
     ("files-poll", polled),
     ("files-devices", devices),
+    ("files-transfers-of-no-memory", || for_root_and_others(transfers_of_no_memory)),
+    ("files-ends-of-text", || for_root_and_others(ends_of_text)),
     ("files-of-processes", of_processes),
 ];
+
+/// Where nothing is kept or given, nobody looks at the memory that is named.
+fn transfers_of_no_memory() -> Outcome {
+    const BYTES: usize = 8;
+    let nowhere = ptr::without_provenance_mut(4096);
+    for (path, read, written) in [
+        ("/dev/null", Ok(0), Ok(BYTES)),
+        ("/dev/zero", Err(Errno::EFAULT), Ok(BYTES)),
+        ("/dev/full", Err(Errno::EFAULT), Err(Errno::ENOSPC)),
+    ] {
+        let file = File::options().read(true).write(true).open(path)?;
+        // SAFETY: nothing is at that address, and nothing will be.
+        let outcome = Errno::result(unsafe { libc::read(file.as_raw_fd(), nowhere, BYTES) });
+        require!(outcome.map(isize::unsigned_abs) == read, "reading {path} gave {outcome:?}");
+        // SAFETY: as above.
+        let outcome = Errno::result(unsafe { libc::write(file.as_raw_fd(), nowhere, BYTES) });
+        require!(outcome.map(isize::unsigned_abs) == written, "writing {path} gave {outcome:?}");
+    }
+    Ok(())
+}
+
+/// Texts of `/proc` have no end to be found; settings are files of no bytes.
+fn ends_of_text() -> Outcome {
+    for (path, expected) in [
+        ("/proc/self/status", Err(Errno::EINVAL)),
+        ("/proc/meminfo", Err(Errno::EINVAL)),
+        ("/proc/sys/vm/swappiness", Ok(0)),
+    ] {
+        let file = File::open(path)?;
+        for _ in 0..2 {
+            let outcome = lseek(&file, 0, Whence::SeekEnd);
+            require!(outcome == expected, "the end of {path} gave {outcome:?}");
+            lseek(&file, 3, Whence::SeekSet)?;
+            fs::read(path)?;
+        }
+    }
+    Ok(())
+}
 
 /// A directory of this check's own.
 fn directory(name: &str) -> std::io::Result<String> {
