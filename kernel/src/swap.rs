@@ -328,7 +328,7 @@ impl Completion for OnItsWay {
 
 /// Drops what a page-table word that held an entry owned: the word itself is gone.
 pub fn forget_word(word: u64) {
-    drop(SlotReference::from_word(&SWAP, word));
+    drop(SlotReference::from_pte(&SWAP, word));
 }
 
 /// Drops what a page-table word that mapped a folio owned: the word itself is gone. If only the swap cache is left with

@@ -26,7 +26,7 @@ use crate::geometry::{CLASSES, CLUSTER_SLOTS, offset, run_length};
 use crate::heap::NoMemory;
 use crate::list_id::ListId;
 use crate::machine::Machine;
-use crate::word::Word;
+use crate::table_entry::TableEntry;
 
 /// A run of slots that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,37 +47,38 @@ pub(crate) enum NoSlot {
 const FREE_KEPT: usize = 8;
 
 impl<M: Machine> Area<M> {
-    /// Takes the slot `hint`, the one after the last one taken, or the next free one of its cluster, and sets its word. `None`
+    /// Takes the slot `hint`, the one after the last one taken, or the next free one of its cluster, and sets its table entry. `None`
     /// if there is nothing to be had in the usual way.
     #[expect(clippy::inline_always, reason = "the usual way of every slot")]
     #[inline(always)]
-    pub(crate) fn allocate_beside(&self, hint: u32, word: Word) -> Option<Taken> {
+    pub(crate) fn allocate_beside(&self, hint: u32, table_entry: TableEntry) -> Option<Taken> {
         match self.clusters.get_fixed(hint as usize / CLUSTER_SLOTS) {
-            Some(cluster) => self.take_beside(cluster, hint, word),
-            None => self.allocate_beside_on_demand(hint, word),
+            Some(cluster) => self.take_beside(cluster, hint, table_entry),
+            None => self.allocate_beside_on_demand(hint, table_entry),
         }
     }
 
     #[inline(never)]
-    fn allocate_beside_on_demand(&self, hint: u32, word: Word) -> Option<Taken> {
-        self.take_beside(&*self.cluster(hint)?, hint, word)
+    fn allocate_beside_on_demand(&self, hint: u32, table_entry: TableEntry) -> Option<Taken> {
+        self.take_beside(&*self.cluster(hint)?, hint, table_entry)
     }
 
     #[expect(clippy::inline_always, reason = "the usual way of every slot")]
     #[inline(always)]
-    fn take_beside(&self, cluster: &Cluster<M>, hint: u32, word: Word) -> Option<Taken> {
+    fn take_beside(&self, cluster: &Cluster<M>, hint: u32, table_entry: TableEntry) -> Option<Taken> {
         let relist = |from, to| self.note_moved(hint, from, to);
-        let (offset, full) = cluster.take_usual(offset(hint), word, &self.availability, relist)?;
+        let (offset, full) = cluster.take_usual(offset(hint), table_entry, &self.availability, relist)?;
         self.used.fetch_add(1, Ordering::AcqRel);
         let first = hint - hint % CLUSTER_SLOTS as u32 + offset as u32;
         Some(Taken { first, full })
     }
 
-    /// Takes a run for a folio of `class` near `hint`, the slot after the last one taken, and sets their words to `word`.
-    pub(crate) fn allocate_at(&self, class: u8, hint: u32, word: Word) -> Result<Taken, NoSlot> {
+    /// Takes a run for a folio of `class` near `hint`, the slot after the last one taken, and sets their table entries to `table_entry`.
+    pub(crate) fn allocate_at(&self, class: u8, hint: u32, table_entry: TableEntry) -> Result<Taken, NoSlot> {
         let hint =
             if self.properties.rotational { self.sequential[usize::from(class)].load(Ordering::Relaxed) } else { hint };
-        let taken = self.take_from(hint as usize / CLUSTER_SLOTS, class, offset(hint), word)?.ok_or(NoSlot::Full)?;
+        let taken =
+            self.take_from(hint as usize / CLUSTER_SLOTS, class, offset(hint), table_entry)?.ok_or(NoSlot::Full)?;
         if self.properties.rotational {
             self.go_on_behind(taken, class);
         }
@@ -85,21 +86,21 @@ impl<M: Machine> Area<M> {
     }
 
     /// Takes a run for a folio of `class` wherever there is one.
-    pub(crate) fn allocate(&self, class: u8, word: Word) -> Result<Taken, NoSlot> {
+    pub(crate) fn allocate(&self, class: u8, table_entry: TableEntry) -> Result<Taken, NoSlot> {
         if usize::from(class) >= CLASSES || run_length(class) > 1 && self.extents.len() != 1 {
             return Err(NoSlot::Full);
         }
         if self.properties.rotational
-            && let Ok(taken) = self.allocate_at(class, 0, word)
+            && let Ok(taken) = self.allocate_at(class, 0, table_entry)
         {
             return Ok(taken);
         }
         if class == 0
-            && let Some(taken) = self.usual_cluster().and_then(|index| self.allocate_beside(index, word))
+            && let Some(taken) = self.usual_cluster().and_then(|index| self.allocate_beside(index, table_entry))
         {
             return Ok(taken);
         }
-        let taken = self.search(class, word)?;
+        let taken = self.search(class, table_entry)?;
         if self.properties.rotational {
             self.go_on_behind(taken, class);
         }
@@ -111,10 +112,10 @@ impl<M: Machine> Area<M> {
         self.sequential[usize::from(class)].store(next, Ordering::Relaxed);
     }
 
-    fn search(&self, class: u8, word: Word) -> Result<Taken, NoSlot> {
+    fn search(&self, class: u8, table_entry: TableEntry) -> Result<Taken, NoSlot> {
         let memory = Cell::new(true);
         let try_list = |list, tries| {
-            self.take_from_list(list, tries, class, word).unwrap_or_else(|NoMemory| {
+            self.take_from_list(list, tries, class, table_entry).unwrap_or_else(|NoMemory| {
                 memory.set(false);
                 None
             })
@@ -123,7 +124,7 @@ impl<M: Machine> Area<M> {
         let roomy = run_length(class) == 1 && self.has_free_to_spare();
         if roomy
             && !self.discard_clusters
-            && let Some(taken) = self.take_from_roomy(class, word)
+            && let Some(taken) = self.take_from_roomy(class, table_entry)
         {
             return Ok(taken);
         }
@@ -148,7 +149,7 @@ impl<M: Machine> Area<M> {
             return Ok(taken);
         }
         if self.is_half_full()
-            && let Some(taken) = self.reclaim_cluster(class, word)
+            && let Some(taken) = self.reclaim_cluster(class, table_entry)
         {
             return Ok(taken);
         }
@@ -195,24 +196,30 @@ impl<M: Machine> Area<M> {
     }
 
     /// Takes a slot from a partly used cluster that is nearly empty, if one is found soon.
-    fn take_from_roomy(&self, class: u8, word: Word) -> Option<Taken> {
+    fn take_from_roomy(&self, class: u8, table_entry: TableEntry) -> Option<Taken> {
         const TRIES: usize = 4;
         for _ in 0..TRIES {
             let (index, _) = self.turn(ListId::partly_used(class))?;
             let is_roomy = !self.clusters.get(index)?.lock().has_more_used_than(CLUSTER_SLOTS as u16 / 16);
             // Without memory for a table, the ordinary search says so.
-            if is_roomy && let Ok(Some(taken)) = self.take_from(index, class, 0, word) {
+            if is_roomy && let Ok(Some(taken)) = self.take_from(index, class, 0, table_entry) {
                 return Some(taken);
             }
         }
         None
     }
 
-    fn take_from_list(&self, list: ListId, tries: u32, class: u8, word: Word) -> Result<Option<Taken>, NoMemory> {
+    fn take_from_list(
+        &self,
+        list: ListId,
+        tries: u32,
+        class: u8,
+        table_entry: TableEntry,
+    ) -> Result<Option<Taken>, NoMemory> {
         let mut left = tries;
         while left > 0 {
             let Some((index, length)) = self.turn(list) else { break };
-            if let Some(taken) = self.take_from(index, class, 0, word)? {
+            if let Some(taken) = self.take_from(index, class, 0, table_entry)? {
                 return Ok(Some(taken));
             }
             left = (left - 1).min(length);
@@ -225,7 +232,13 @@ impl<M: Machine> Area<M> {
     }
 
     /// Takes a run from one cluster if it is for this class, or from any if the run is a single slot.
-    fn take_from(&self, index: usize, class: u8, wanted: usize, word: Word) -> Result<Option<Taken>, NoMemory> {
+    fn take_from(
+        &self,
+        index: usize,
+        class: u8,
+        wanted: usize,
+        table_entry: TableEntry,
+    ) -> Result<Option<Taken>, NoMemory> {
         let Some(cluster) = self.clusters.get(index) else { return Ok(None) };
         let mut cluster = cluster.lock();
         let suits = match cluster.list() {
@@ -236,7 +249,7 @@ impl<M: Machine> Area<M> {
             return Ok(None);
         }
         cluster.prepare(class, self.metadata_bits)?;
-        let taken = cluster.take(class, wanted, word);
+        let taken = cluster.take(class, wanted, table_entry);
         if taken.is_some() {
             self.used.fetch_add(run_length(class).into(), Ordering::AcqRel);
         }
@@ -246,7 +259,7 @@ impl<M: Machine> Area<M> {
     }
 
     /// Frees slots of a full cluster that only the swap cache holds, and takes a run from what that gave.
-    fn reclaim_cluster(&self, class: u8, word: Word) -> Option<Taken> {
+    fn reclaim_cluster(&self, class: u8, table_entry: TableEntry) -> Option<Taken> {
         /// How many clusters are looked at for a full one: with half of all slots used one is near.
         const LOOKS: usize = 256;
         for _ in 0..self.clusters.len().min(LOOKS) {
@@ -254,7 +267,7 @@ impl<M: Machine> Area<M> {
             let index = self.lists.lock().next_to_reclaim(self.clusters.len());
             if self.clusters.get(index).is_some_and(|cluster| cluster.lock().list() == ListId::FULL) {
                 self.drop_unused_in(self.cluster_slots(index));
-                let taken = self.take_from(index, class, 0, word).ok().flatten();
+                let taken = self.take_from(index, class, 0, table_entry).ok().flatten();
                 if taken.is_some() {
                     self.availability.searched_with_success();
                 }

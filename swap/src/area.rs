@@ -27,7 +27,7 @@ use crate::rank::Rank;
 use crate::ratelimit::RateLimit;
 use crate::statistics::{Statistics, count};
 use crate::sync::Lock;
-use crate::word::Kind;
+use crate::table_entry::SlotState;
 
 /// An enabled swap area.
 pub struct Area<M: Machine> {
@@ -240,7 +240,7 @@ impl<M: Machine> Area<M> {
         let Some(cluster) = self.clusters.get(index) else { return Ok(()) };
         let mut cluster = cluster.lock();
         cluster.prepare(0, self.metadata_bits)?;
-        let taken = cluster.take(0, (slot % CLUSTER_SLOTS as u64) as usize, Kind::Bad.word());
+        let taken = cluster.take(0, (slot % CLUSTER_SLOTS as u64) as usize, SlotState::Bad.table_entry());
         debug_assert_eq!(taken, Some((slot % CLUSTER_SLOTS as u64) as usize));
         self.relist(index, &mut cluster, false);
         Ok(())

@@ -11,13 +11,13 @@ use core::iter::Peekable;
 use core::ops::Range;
 
 use crate::area::Area;
-use crate::cluster::{Cluster, ClusterGuard, Words};
+use crate::cluster::{Cluster, ClusterGuard, TableView};
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::geometry::{CLUSTER_SLOTS, are_in_one_cluster, offset, slots};
 use crate::heap::NoMemory;
 use crate::machine::{Level, Machine};
-use crate::word::{Kind, Word};
+use crate::table_entry::{SlotState, TableEntry};
 
 /// What was found in the slots of a folio that was added to the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +29,12 @@ pub struct Inserted {
 }
 
 /// What is in a slot.
-pub(crate) enum Found<F> {
+pub(crate) enum InSlot<F> {
     /// This folio.
     Folio(F),
-    /// No folio, though a page-table word holds the slot.
+    /// No folio, though a PTE holds the slot.
     Nothing,
-    /// No folio, and no page-table word holds the slot.
+    /// No folio, and no PTE holds the slot.
     Gone,
 }
 
@@ -72,19 +72,21 @@ impl DuplicateError {
 }
 
 impl<M: Machine> Area<M> {
-    /// The slot's word as it was a moment ago.
+    /// The slot's table entry as it was a moment ago.
     #[inline]
-    pub(crate) fn peek(&self, slot: u32) -> Option<Word> {
+    pub(crate) fn peek(&self, slot: u32) -> Option<TableEntry> {
         Some(self.cluster(slot)?.peek(offset(slot)))
     }
 
-    /// Whether page-table words hold any of a folio's slots, and whether any of these is a zero page's, as it was a moment ago.
+    /// Whether PTEs hold any of a folio's slots, and whether any of these is a zero page's, as it was a moment ago.
     pub(crate) fn glance(&self, entry: Entry, order: u8) -> (bool, bool) {
         let Some(cluster) = self.cluster(entry.slot()) else { return (false, false) };
-        let words = cluster.words();
+        let view = cluster.view();
         slots(entry, order)
-            .map(|slot| words.get(offset(slot)))
-            .fold((false, false), |(is_held, is_zero), word| (is_held || word.count() > 0, is_zero || word.is_zero()))
+            .map(|slot| view.get(offset(slot)))
+            .fold((false, false), |(is_held, is_zero), table_entry| {
+                (is_held || table_entry.count() > 0, is_zero || table_entry.is_zero())
+            })
     }
 
     /// The folio in the slot, with a reference. Takes no lock and never waits.
@@ -102,15 +104,15 @@ impl<M: Machine> Area<M> {
     }
 
     /// [`Area::lookup`] that also says whether the slot is in use if there is no folio in it.
-    pub(crate) fn find(&self, slot: u32) -> Found<M::Folio> {
-        let Some(cluster) = self.cluster(slot) else { return Found::Gone };
-        let words = cluster.words();
-        let word = words.get(offset(slot));
-        match word.folio().map(|number| take_reference::<M>(&words, offset(slot), number)) {
-            Some(Some(folio)) => Found::Folio(folio),
-            None if word.count() == 0 => Found::Gone,
+    pub(crate) fn find(&self, slot: u32) -> InSlot<M::Folio> {
+        let Some(cluster) = self.cluster(slot) else { return InSlot::Gone };
+        let view = cluster.view();
+        let table_entry = view.get(offset(slot));
+        match table_entry.folio().map(|number| take_reference::<M>(&view, offset(slot), number)) {
+            Some(Some(folio)) => InSlot::Folio(folio),
+            None if table_entry.count() == 0 => InSlot::Gone,
             // Or the folio has just gone.
-            Some(None) | None => Found::Nothing,
+            Some(None) | None => InSlot::Nothing,
         }
     }
 
@@ -122,25 +124,27 @@ impl<M: Machine> Area<M> {
         let (first, length) = (offset(entry.slot()), 1 << folio.order());
         let cluster = self.cluster(entry.slot()).ok_or(InsertError::Gone)?;
         let mut cluster = cluster.lock();
-        let word = cluster.word(first);
-        let shadow = match word.kind() {
-            Kind::Shadow(shadow) => shadow,
+        let table_entry = cluster.table_entry(first);
+        let shadow = match table_entry.state() {
+            SlotState::Shadow(shadow) => shadow,
             // The first slot is not the one that a large folio is wanted for.
             _ if length > 1 => return Err(InsertError::Conflict),
-            Kind::Folio(_) => return Err(InsertError::Exists),
-            Kind::Free | Kind::Owned(_) | Kind::Bad => return Err(InsertError::Gone),
+            SlotState::Folio(_) => return Err(InsertError::Exists),
+            SlotState::Free | SlotState::Owned(_) | SlotState::Bad => return Err(InsertError::Gone),
         };
-        let alike = |other: Word| matches!(other.kind(), Kind::Shadow(_)) && other.is_zero() == word.is_zero();
-        if !first.is_multiple_of(length) || !(first..first + length).all(|offset| alike(cluster.word(offset))) {
+        let alike = |other: TableEntry| {
+            matches!(other.state(), SlotState::Shadow(_)) && other.is_zero() == table_entry.is_zero()
+        };
+        if !first.is_multiple_of(length) || !(first..first + length).all(|offset| alike(cluster.table_entry(offset))) {
             return Err(InsertError::Conflict);
         }
         let number = M::Folio::clone(folio).into_number();
         for offset in first..first + length {
-            let cached = cluster.word(offset).with_kind(Kind::Folio(number));
+            let cached = cluster.table_entry(offset).with_state(SlotState::Folio(number));
             cluster.set(offset, cached);
         }
         folio.state().enter_cache(entry);
-        Ok(Inserted { shadow, zero: word.is_zero() })
+        Ok(Inserted { shadow, zero: table_entry.is_zero() })
     }
 
     /// Takes a clean folio out of the cache if nobody but the caller knows of it: `references` are the cache's and the
@@ -214,7 +218,7 @@ impl<M: Machine> Area<M> {
 
     fn leave_shadow(&self, entry: Entry, folio: &M::Folio, cluster: &mut ClusterGuard<'_, M>, shadow: u64) {
         for slot in slots(entry, folio.order()) {
-            let evicted = cluster.word(offset(slot)).with_kind(Kind::Shadow(shadow));
+            let evicted = cluster.table_entry(offset(slot)).with_state(SlotState::Shadow(shadow));
             cluster.set(offset(slot), evicted);
             if evicted.count() == 0 {
                 self.free_run(cluster, slot, 1);
@@ -223,7 +227,7 @@ impl<M: Machine> Area<M> {
         folio.state().leave_cache();
     }
 
-    /// Takes a folio out of the cache and frees its slots if no page-table word holds any of them and it is not being
+    /// Takes a folio out of the cache and frees its slots if no PTE holds any of them and it is not being
     /// written. Then memory has the only copy, so the folio is dirty.
     pub(crate) fn try_free(&self, entry: Entry, folio: &Locked<M::Folio>) -> bool {
         self.cluster(entry.slot()).is_some_and(|cluster| self.try_free_in(&mut cluster.lock(), entry, folio))
@@ -260,8 +264,8 @@ impl<M: Machine> Area<M> {
 
     /// [`Area::drop_if_unused`] when the folio's writeback has ended, which is needed only if its last count went meanwhile.
     pub(crate) fn drop_if_unheld(&self, folio: &M::Folio) {
-        let word = folio.state().entry().and_then(|entry| self.peek(entry.slot()));
-        if word.is_some_and(|word| word.count() == 0) {
+        let table_entry = folio.state().entry().and_then(|entry| self.peek(entry.slot()));
+        if table_entry.is_some_and(|table_entry| table_entry.count() == 0) {
             self.drop_if_unused(folio);
         }
     }
@@ -270,7 +274,7 @@ impl<M: Machine> Area<M> {
     pub(crate) fn drop_unused_in(&self, slots: Range<u64>) {
         for slot in slots {
             let slot = slot as u32;
-            if self.peek(slot).is_some_and(|word| word.count() == 0 && word.folio().is_some())
+            if self.peek(slot).is_some_and(|table_entry| table_entry.count() == 0 && table_entry.folio().is_some())
                 && let Some(folio) = self.lookup(slot)
             {
                 self.drop_if_unused(&folio);
@@ -278,7 +282,7 @@ impl<M: Machine> Area<M> {
         }
     }
 
-    /// One more page-table word holds the slot.
+    /// One more PTE holds the slot.
     #[inline]
     pub(crate) fn duplicate(&self, entry: Entry) -> Result<(), DuplicateError> {
         if let Some(cluster) = self.clusters.get_fixed(entry.slot() as usize / CLUSTER_SLOTS) {
@@ -309,7 +313,7 @@ impl<M: Machine> Area<M> {
         }
     }
 
-    /// One page-table word less holds the slot; it is freed with the last one, unless its folio is busy.
+    /// One PTE less holds the slot; it is freed with the last one, unless its folio is busy.
     #[inline]
     pub(crate) fn put(&self, entry: Entry) {
         if let Some(cluster) = self.clusters.get_fixed(entry.slot() as usize / CLUSTER_SLOTS) {
@@ -330,8 +334,8 @@ impl<M: Machine> Area<M> {
     #[inline(always)]
     fn put_in(&self, mut cluster: ClusterGuard<'_, M>, entry: Entry) {
         let offset = offset(entry.slot());
-        let kind = cluster.word(offset).kind();
-        if !matches!(kind, Kind::Shadow(_) | Kind::Folio(_)) || cluster.count(offset) == 0 {
+        let kind = cluster.table_entry(offset).state();
+        if !matches!(kind, SlotState::Shadow(_) | SlotState::Folio(_)) || cluster.count(offset) == 0 {
             drop(cluster);
             M::log(Level::Error, format_args!("a count of {entry} was given back that nobody had"));
             debug_assert!(false, "a count of {entry} was given back that nobody had");
@@ -341,8 +345,8 @@ impl<M: Machine> Area<M> {
             return;
         }
         match kind {
-            Kind::Folio(number) => {
-                // The word cannot change now, so the cache's reference keeps the folio what it is.
+            SlotState::Folio(number) => {
+                // The table entry cannot change now, so the cache's reference keeps the folio what it is.
                 let folio = M::Folio::try_from_number(number);
                 drop(cluster);
                 if let Some(folio) = folio {
@@ -353,13 +357,13 @@ impl<M: Machine> Area<M> {
         }
     }
 
-    /// One page-table word less holds the slot, whose folio the caller has locked: with it, the slot stays, unless it
+    /// One PTE less holds the slot, whose folio the caller has locked: with it, the slot stays, unless it
     /// `is_worthless`: then [`Area::try_free`].
     #[inline]
     pub(crate) fn put_mapped(&self, entry: Entry, folio: &Locked<M::Folio>, is_worthless: bool) {
         let Some(cluster) = self.cluster(entry.slot()) else { return };
         let mut cluster = cluster.lock();
-        debug_assert!(matches!(cluster.word(offset(entry.slot())).kind(), Kind::Folio(_)));
+        debug_assert!(matches!(cluster.table_entry(offset(entry.slot())).state(), SlotState::Folio(_)));
         debug_assert!(cluster.count(offset(entry.slot())) > 0);
         cluster.remove_count(offset(entry.slot()));
         if is_worthless && let Some(first) = folio.state().entry() {
@@ -372,8 +376,8 @@ impl<M: Machine> Area<M> {
         let Some(cluster) = self.cluster(entry.slot()) else { return };
         let mut cluster = cluster.lock();
         for slot in slots(entry, order) {
-            let word = cluster.word(offset(slot)).with_zero(zero);
-            cluster.set(offset(slot), word);
+            let table_entry = cluster.table_entry(offset(slot)).with_zero(zero);
+            cluster.set(offset(slot), table_entry);
             if zero && self.metadata_bits > 0 {
                 let metadata = cluster.take_metadata(offset(slot), self.metadata_bits);
                 self.ops.slot_zeroed(self, slot, metadata);
@@ -385,10 +389,10 @@ impl<M: Machine> Area<M> {
 #[expect(clippy::inline_always, reason = "the usual way of every count")]
 #[inline(always)]
 fn duplicate_in<M: Machine>(cluster: &mut ClusterGuard<'_, M>, entry: Entry) -> Result<(), DuplicateError> {
-    match cluster.word(offset(entry.slot())).kind() {
-        Kind::Free => Err(DuplicateError::NotInUse(entry)),
-        Kind::Bad | Kind::Owned(_) => Err(DuplicateError::Bad(entry)),
-        Kind::Shadow(_) | Kind::Folio(_) => {
+    match cluster.table_entry(offset(entry.slot())).state() {
+        SlotState::Free => Err(DuplicateError::NotInUse(entry)),
+        SlotState::Bad | SlotState::Owned(_) => Err(DuplicateError::Bad(entry)),
+        SlotState::Shadow(_) | SlotState::Folio(_) => {
             cluster.add_count(offset(entry.slot())).map_err(|NoMemory| DuplicateError::NoMemory)
         }
     }
@@ -397,17 +401,17 @@ fn duplicate_in<M: Machine>(cluster: &mut ClusterGuard<'_, M>, entry: Entry) -> 
 /// The folio in a slot of the cluster, with a reference.
 #[inline]
 fn cached_folio<M: Machine>(cluster: &Cluster<M>, slot: u32) -> Option<M::Folio> {
-    let words = cluster.words();
-    let number = words.get(offset(slot)).folio()?;
-    take_reference::<M>(&words, offset(slot), number)
+    let view = cluster.view();
+    let number = view.get(offset(slot)).folio()?;
+    take_reference::<M>(&view, offset(slot), number)
 }
 
 /// A reference to the folio that was in the slot, if it is still there when it has been taken.
 #[inline(never)]
-fn take_reference<M: Machine>(words: &Words<'_>, offset: usize, number: u64) -> Option<M::Folio> {
+fn take_reference<M: Machine>(view: &TableView<'_>, offset: usize, number: u64) -> Option<M::Folio> {
     M::overtaken();
     let folio = M::Folio::try_from_number(number)?;
     M::overtaken();
     // Without this look the frame might have become another folio before the reference was taken.
-    (words.get(offset).folio() == Some(number)).then_some(folio)
+    (view.get(offset).folio() == Some(number)).then_some(folio)
 }

@@ -15,7 +15,7 @@ impl<M: Machine> Swap<M> {
         self.areas.get(usize::from(entry.area()))?.try_read()?.as_ref()?.lookup(entry.slot())
     }
 
-    /// Frees the slots of a folio that may be in the swap cache, if no page-table word holds them. To be called when the folio was
+    /// Frees the slots of a folio that may be in the swap cache, if no PTE holds them. To be called when the folio was
     /// unmapped, whose reference is `folio`. If another task has it locked, that one does it, and if it is being written, the end
     /// of the write.
     pub fn drop_if_unused(&self, folio: &M::Folio) {
@@ -24,7 +24,7 @@ impl<M: Machine> Swap<M> {
         }
     }
 
-    /// Takes the folio out of the cache and frees its slots, if no page-table word holds them and it is not being
+    /// Takes the folio out of the cache and frees its slots, if no PTE holds them and it is not being
     /// written. To be called after a folio was mapped back, when its slot is not worth keeping
     /// ([`Swap::is_half_full`], or it will be written to at once).
     pub fn try_free_slot(&self, folio: &Locked<M::Folio>) -> bool {

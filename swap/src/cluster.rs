@@ -3,7 +3,7 @@
 //! The table appears when the first slot is taken and vanishes with the last, so an unused cluster costs its own 48
 //! bytes, and one in use 8 bytes and a bit for each slot more.
 //!
-//! Locks: [`Cluster::lock`] guards everything, and all changes of words happen under it. [`Cluster::peek`] reads a word
+//! Locks: [`Cluster::lock`] guards everything, and all changes of table entries happen under it. [`Cluster::peek`] reads a table entry
 //! without it and never waits: the table's own lock is only ever *tried*, and whoever finds it held for writing knows
 //! that the table is just appearing or vanishing, which means that no slot is in use.
 
@@ -21,7 +21,7 @@ use crate::list_id::{Links, ListId};
 use crate::machine::Machine;
 use crate::rank::Rank;
 use crate::sync::{Guard, Lock};
-use crate::word::{COUNT_EXTENDED, INLINE_COUNT_MAX, Word};
+use crate::table_entry::{COUNT_EXTENDED, INLINE_COUNT_MAX, TableEntry};
 
 /// The cluster's part of an area's array of clusters.
 pub(crate) struct Cluster<M: Machine> {
@@ -61,16 +61,16 @@ impl State {
     }
 
     #[inline]
-    fn give_back(&mut self, table: &Table, offset: usize) {
+    fn free(&mut self, table: &Table, offset: usize) {
         free::store(table, offset, FREE);
-        self.free.give_back(table, offset);
+        self.free.free(table, offset);
         self.used -= 1;
     }
 }
 
 #[derive(Default)]
 struct Extension {
-    /// Counts above [`INLINE_COUNT_MAX`], by slot; 0 for those that fit into their word.
+    /// Counts above [`INLINE_COUNT_MAX`], by slot; 0 for those that fit into their table entry.
     counts: Option<Box<[u32; CLUSTER_SLOTS]>>,
     /// How many of `counts` are not 0.
     extended: u16,
@@ -107,14 +107,14 @@ impl<M: Machine> Cluster<M> {
         self.locked(self.state.lock_as(Rank::InnerCluster))
     }
 
-    /// Takes the slot at `wanted` or the next free one and sets its word, if the cluster is one of the partly used ones and the
+    /// Takes the slot at `wanted` or the next free one and sets its table entry, if the cluster is one of the partly used ones and the
     /// area is open. Says also whether the cluster is full now, and takes it off its list then.
     #[expect(clippy::inline_always, reason = "the usual way of every slot")]
     #[inline(always)]
     pub(crate) fn take_usual(
         &self,
         wanted: usize,
-        word: Word,
+        table_entry: TableEntry,
         availability: &Availability,
         move_to: impl FnOnce(ListId, ListId),
     ) -> Option<(usize, bool)> {
@@ -125,7 +125,7 @@ impl<M: Machine> Cluster<M> {
         let table = self.table.try_read()?;
         let table = table.as_deref()?;
         let offset = state.free.take(table, wanted)?;
-        free::store(table, offset, word);
+        free::store(table, offset, table_entry);
         state.used += 1;
         let full = usize::from(state.used) == CLUSTER_SLOTS;
         if full {
@@ -138,14 +138,14 @@ impl<M: Machine> Cluster<M> {
     /// was done.
     #[expect(clippy::inline_always, reason = "the usual way of every slot")]
     #[inline(always)]
-    pub(crate) fn give_back_usual(&self, offset: usize, move_to: impl FnOnce(ListId, ListId)) -> bool {
+    pub(crate) fn free_usual(&self, offset: usize, move_to: impl FnOnce(ListId, ListId)) -> bool {
         let mut state = self.state.lock();
         let table = self.table.try_read();
         let Some(Some(table)) = table.as_deref() else { return false };
         if state.used <= 1 {
             return false;
         }
-        state.give_back(table, offset);
+        state.free(table, offset);
         if state.list == ListId::FULL || state.free_slots() == FEW {
             let list = state.list_of_partly_used(false);
             if list != state.list {
@@ -162,27 +162,27 @@ impl<M: Machine> Cluster<M> {
         ClusterGuard { table, state, cluster: self }
     }
 
-    /// The slot's word as it was a moment ago; a free one if the cluster has no table.
+    /// The slot's table entry as it was a moment ago; a free one if the cluster has no table.
     #[inline]
-    pub(crate) fn peek(&self, offset: usize) -> Word {
-        self.words().get(offset)
+    pub(crate) fn peek(&self, offset: usize) -> TableEntry {
+        self.view().get(offset)
     }
 
-    /// Looks at several words, or at one several times. As long as the value lives the table cannot vanish.
+    /// Looks at several table entries, or at one several times. As long as the value lives the table cannot vanish.
     #[inline]
-    pub(crate) fn words(&self) -> Words<'_> {
-        Words(self.table.try_read())
+    pub(crate) fn view(&self) -> TableView<'_> {
+        TableView(self.table.try_read())
     }
 }
 
-/// A cluster's words as they change.
-pub(crate) struct Words<'a>(Option<RwLockReadGuard<'a, Option<Box<Table>>>>);
+/// A cluster's table as it changes.
+pub(crate) struct TableView<'a>(Option<RwLockReadGuard<'a, Option<Box<Table>>>>);
 
-impl Words<'_> {
+impl TableView<'_> {
     #[inline]
-    pub(crate) fn get(&self, offset: usize) -> Word {
+    pub(crate) fn get(&self, offset: usize) -> TableEntry {
         match self.0.as_deref() {
-            Some(Some(table)) => Word(table[offset % CLUSTER_SLOTS].load(Ordering::Acquire)),
+            Some(Some(table)) => TableEntry(table[offset % CLUSTER_SLOTS].load(Ordering::Acquire)),
             _ => FREE,
         }
     }
@@ -190,15 +190,15 @@ impl Words<'_> {
 
 impl<M: Machine> ClusterGuard<'_, M> {
     #[inline]
-    pub(crate) fn word(&self, offset: usize) -> Word {
+    pub(crate) fn table_entry(&self, offset: usize) -> TableEntry {
         self.table().map_or(FREE, |table| free::load(table, offset))
     }
 
-    /// Changes the word of a slot that is not free into one that is not free.
+    /// Changes the table entry of a slot that is not free into one that is not free.
     #[inline]
-    pub(crate) fn set(&mut self, offset: usize, word: Word) {
-        debug_assert!(!word.is_free() && !self.word(offset).is_free());
-        self.store(offset, word);
+    pub(crate) fn set(&mut self, offset: usize, table_entry: TableEntry) {
+        debug_assert!(!table_entry.is_free() && !self.table_entry(offset).is_free());
+        self.store(offset, table_entry);
     }
 
     #[inline]
@@ -254,8 +254,8 @@ impl<M: Machine> ClusterGuard<'_, M> {
     #[cold]
     fn make_table(&mut self, metadata_bits: u8) -> Result<(), NoMemory> {
         if metadata_bits > 0 {
-            let words = CLUSTER_SLOTS * usize::from(metadata_bits) / 64;
-            let metadata = heap::slice::<M, _>(words, |_| 0)?;
+            let view = CLUSTER_SLOTS * usize::from(metadata_bits) / 64;
+            let metadata = heap::slice::<M, _>(view, |_| 0)?;
             self.extension()?.metadata = Some(metadata);
         }
         let table = heap::array::<M, _, { size_of::<Table>() / size_of::<AtomicU64>() }>(free::initial)?;
@@ -279,46 +279,50 @@ impl<M: Machine> ClusterGuard<'_, M> {
         self.table = self.cluster.table.try_read().filter(|table| table.is_some());
     }
 
-    /// Takes a free, aligned run of slots for a folio of `class`, at `wanted` if that is free, and sets their words to `word`.
+    /// Takes a free, aligned run of slots for a folio of `class`, at `wanted` if that is free, and sets their table entries.
     #[inline]
-    pub(crate) fn take(&mut self, class: u8, wanted: usize, word: Word) -> Option<usize> {
-        if run_length(class) == 1 { self.take_one(wanted, word) } else { self.take_run(class, wanted, word) }
+    pub(crate) fn take(&mut self, class: u8, wanted: usize, table_entry: TableEntry) -> Option<usize> {
+        if run_length(class) == 1 {
+            self.take_one(wanted, table_entry)
+        } else {
+            self.take_run(class, wanted, table_entry)
+        }
     }
 
     /// [`ClusterGuard::take`] for a single slot, or the next free one.
     #[inline]
-    pub(crate) fn take_one(&mut self, wanted: usize, word: Word) -> Option<usize> {
+    pub(crate) fn take_one(&mut self, wanted: usize, table_entry: TableEntry) -> Option<usize> {
         let table = self.table.as_ref()?.as_deref()?;
         let state = &mut *self.state;
         let offset = state.free.take(table, wanted)?;
-        free::store(table, offset, word);
+        free::store(table, offset, table_entry);
         state.used += 1;
         Some(offset)
     }
 
-    fn take_run(&mut self, class: u8, wanted: usize, word: Word) -> Option<usize> {
+    fn take_run(&mut self, class: u8, wanted: usize, table_entry: TableEntry) -> Option<usize> {
         let table = self.table.as_ref()?.as_deref()?;
         let length = run_length(class) as usize;
         let state = &mut *self.state;
         let first = state.free.take_run(table, wanted, length)?;
-        (first..first + length).for_each(|offset| free::store(table, offset, word));
+        (first..first + length).for_each(|offset| free::store(table, offset, table_entry));
         state.used += length as u16;
         Some(first)
     }
 
     /// Makes the slot free again.
     #[inline]
-    pub(crate) fn give_back(&mut self, offset: usize) {
-        debug_assert!(!self.word(offset).is_free());
+    pub(crate) fn free(&mut self, offset: usize) {
+        debug_assert!(!self.table_entry(offset).is_free());
         if let Some(table) = self.table.as_ref().and_then(|table| table.as_deref()) {
-            self.state.give_back(table, offset);
+            self.state.free(table, offset);
         }
     }
 
-    /// How many page-table words hold the slot.
+    /// How many PTEs hold the slot.
     #[inline]
     pub(crate) fn count(&self, offset: usize) -> u32 {
-        match self.word(offset).count() {
+        match self.table_entry(offset).count() {
             COUNT_EXTENDED => self
                 .state
                 .extension
@@ -329,53 +333,53 @@ impl<M: Machine> ClusterGuard<'_, M> {
         }
     }
 
-    /// One more page-table word holds the slot.
+    /// One more PTE holds the slot.
     #[inline]
     pub(crate) fn add_count(&mut self, offset: usize) -> Result<(), NoMemory> {
-        let word = self.word(offset);
-        if word.count() < INLINE_COUNT_MAX {
-            self.store(offset, word.with_count(word.count() + 1));
+        let table_entry = self.table_entry(offset);
+        if table_entry.count() < INLINE_COUNT_MAX {
+            self.store(offset, table_entry.with_count(table_entry.count() + 1));
             return Ok(());
         }
-        self.add_extended_count(offset, word)
+        self.add_extended_count(offset, table_entry)
     }
 
-    /// One page-table word less holds the slot; how many are left.
+    /// One PTE less holds the slot; how many are left.
     #[inline]
     pub(crate) fn remove_count(&mut self, offset: usize) -> u32 {
-        let word = self.word(offset);
-        match word.count() {
+        let table_entry = self.table_entry(offset);
+        match table_entry.count() {
             0 => {
                 debug_assert!(false, "a slot's count was given back twice");
                 0
             }
-            COUNT_EXTENDED => self.remove_extended_count(offset, word),
+            COUNT_EXTENDED => self.remove_extended_count(offset, table_entry),
             count => {
-                self.store(offset, word.with_count(count - 1));
+                self.store(offset, table_entry.with_count(count - 1));
                 u32::from(count) - 1
             }
         }
     }
 
     #[cold]
-    fn add_extended_count(&mut self, offset: usize, word: Word) -> Result<(), NoMemory> {
+    fn add_extended_count(&mut self, offset: usize, table_entry: TableEntry) -> Result<(), NoMemory> {
         let extension = self.extension()?;
         let counts = match &mut extension.counts {
             Some(counts) => counts,
             none => none.insert(heap::array::<M, _, CLUSTER_SLOTS>(|_| 0)?),
         };
-        if word.count() == COUNT_EXTENDED {
+        if table_entry.count() == COUNT_EXTENDED {
             counts[offset] = counts[offset].checked_add(1).ok_or(NoMemory)?;
             return Ok(());
         }
         counts[offset] = u32::from(COUNT_EXTENDED);
         extension.extended += 1;
-        self.store(offset, word.with_count(COUNT_EXTENDED));
+        self.store(offset, table_entry.with_count(COUNT_EXTENDED));
         Ok(())
     }
 
     #[cold]
-    fn remove_extended_count(&mut self, offset: usize, word: Word) -> u32 {
+    fn remove_extended_count(&mut self, offset: usize, table_entry: TableEntry) -> u32 {
         let Some([extension]) = self.state.extension.as_deref_mut() else { return u32::from(COUNT_EXTENDED) };
         let Some(counts) = &mut extension.counts else { return u32::from(COUNT_EXTENDED) };
         counts[offset] -= 1;
@@ -386,16 +390,16 @@ impl<M: Machine> ClusterGuard<'_, M> {
             if extension.extended == 0 {
                 extension.counts = None;
             }
-            self.store(offset, word.with_count(left as u8));
+            self.store(offset, table_entry.with_count(left as u8));
         }
         left
     }
 
     /// The backend's `bits` for the slot; 0 until it sets them.
     pub(crate) fn metadata(&self, offset: usize, bits: u8) -> u64 {
-        let Some([Extension { metadata: Some(words), .. }]) = self.state.extension.as_deref() else { return 0 };
-        let (index, shift, mask) = metadata_place(offset, bits);
-        words[index] >> shift & mask
+        let Some([Extension { metadata: Some(view), .. }]) = self.state.extension.as_deref() else { return 0 };
+        let (index, shift, mask) = metadata_position(offset, bits);
+        view[index] >> shift & mask
     }
 
     /// The backend's `bits` for the slot, which are 0 from here on.
@@ -408,9 +412,9 @@ impl<M: Machine> ClusterGuard<'_, M> {
 
     /// Sets the backend's `bits` for the slot.
     pub(crate) fn set_metadata(&mut self, offset: usize, bits: u8, value: u64) {
-        let Some([Extension { metadata: Some(words), .. }]) = self.state.extension.as_deref_mut() else { return };
-        let (index, shift, mask) = metadata_place(offset, bits);
-        words[index] = words[index] & !(mask << shift) | (value & mask) << shift;
+        let Some([Extension { metadata: Some(view), .. }]) = self.state.extension.as_deref_mut() else { return };
+        let (index, shift, mask) = metadata_position(offset, bits);
+        view[index] = view[index] & !(mask << shift) | (value & mask) << shift;
     }
 
     fn extension(&mut self) -> Result<&mut Extension, NoMemory> {
@@ -422,9 +426,9 @@ impl<M: Machine> ClusterGuard<'_, M> {
     }
 
     #[inline]
-    fn store(&mut self, offset: usize, word: Word) {
+    fn store(&mut self, offset: usize, table_entry: TableEntry) {
         if let Some(table) = self.table() {
-            free::store(table, offset, word);
+            free::store(table, offset, table_entry);
         }
     }
 
@@ -434,8 +438,9 @@ impl<M: Machine> ClusterGuard<'_, M> {
     }
 }
 
-/// Word, shift and mask of a slot's metadata; `bits` is a power of two up to 64, so no slot's bits cross a word.
-fn metadata_place(offset: usize, bits: u8) -> (usize, usize, u64) {
+/// Index, shift and mask of a slot's metadata in an array of 64 bits each; `bits` is a power of two up to 64, so no slot's
+/// bits lie in two of them.
+fn metadata_position(offset: usize, bits: u8) -> (usize, usize, u64) {
     let bit = offset * usize::from(bits);
     (bit / 64, bit % 64, u64::MAX >> (64 - bits))
 }

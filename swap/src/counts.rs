@@ -18,8 +18,8 @@ impl<M: Machine> Swap<M> {
         self.areas().map(|area| area.replace_payer(from, to)).sum()
     }
 
-    /// One more page-table word will hold the slot, which must be in use: the caller has its folio locked, or has a
-    /// word that holds it (`fork`).
+    /// One more PTE will hold the slot, which must be in use: the caller has its folio locked, or has a
+    /// PTE that holds it (`fork`).
     ///
     /// # Errors
     /// If the slot cannot have a count, or memory for a large one does not suffice.
@@ -48,17 +48,17 @@ impl<M: Machine> Swap<M> {
         }
     }
 
-    /// Whether one page-table word and no other holds the slot; takes no lock. Certain for whoever keeps that word from being
+    /// Whether one PTE and no other holds the slot; takes no lock. Certain for whoever keeps that PTE from being
     /// duplicated.
     #[inline]
     pub fn is_held_once(&self, entry: Entry) -> bool {
         let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
-        let word = area.as_deref().and_then(Option::as_ref).and_then(|area| area.peek(entry.slot()));
-        word.is_some_and(|word| word.count() == 1)
+        let table_entry = area.as_deref().and_then(Option::as_ref).and_then(|area| area.peek(entry.slot()));
+        table_entry.is_some_and(|table_entry| table_entry.count() == 1)
     }
 
-    /// Takes back the count of a page-table word, just replaced by one that maps the folio, which the caller has locked, or a copy
-    /// of it. If the slot is worth nothing to that word from here on, because the page `is_written` or copied, or by
+    /// Takes back the count of a PTE, just replaced by one that maps the folio, which the caller has locked, or a copy
+    /// of it. If the slot is worth nothing to that PTE from here on, because the page `is_written` or copied, or by
     /// [`Swap::is_slot_worthless`], it is freed like by [`Swap::try_free_slot`].
     #[inline]
     pub fn put_mapped(&self, entry: Entry, folio: &Locked<M::Folio>, is_written: bool) {
@@ -70,7 +70,7 @@ impl<M: Machine> Swap<M> {
         }
     }
 
-    /// How many page-table words hold the slot.
+    /// How many PTEs hold the slot.
     pub fn count(&self, entry: Entry) -> u32 {
         let Some(area) = self.area(entry.area()) else { return 0 };
         area.cluster(entry.slot()).map_or(0, |cluster| cluster.lock().count(offset(entry.slot())))

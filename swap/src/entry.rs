@@ -1,6 +1,6 @@
-//! Swap entries, and how a page-table word says that its page is not in memory.
+//! Swap entries, and how a PTE says that its page is not in memory.
 //!
-//! A non-present x86-64 page-table word belongs to the kernel but for bit 0, which must be clear:
+//! A non-present x86-64 PTE belongs to the kernel but for bit 0, which must be clear:
 //!
 //! | bits | meaning |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | 4–8 | area |
 //! | 16–47 | slot |
 //!
-//! A word that is all zero is an empty place, never an entry: an entry's kind is not 0.
+//! A PTE that is all zero is empty, never an entry: an entry's kind is not 0.
 
 use core::fmt;
 
@@ -20,18 +20,18 @@ pub struct Entry {
     slot: u32,
 }
 
-/// What a page-table word means to swap.
+/// What a PTE means to swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PageTableWord {
+pub enum DecodedPte {
     /// All zero: nothing was ever here.
     None,
     /// A present page: not swap's business.
     Present(u64),
-    /// The page is in this slot; the word holds one of the slot's counts.
+    /// The page is in this slot; the PTE holds one of the slot's counts.
     Entry(Entry),
-    /// The page was in this slot and could not be read back: whoever touches it gets `SIGBUS`. Holds no count.
+    /// The page was in this slot and could not be read back: a task that touches it gets `SIGBUS`. Holds no count.
     Poisoned(Entry),
-    /// A word that nobody here wrote.
+    /// A PTE that swap did not write.
     Unknown(u64),
 }
 
@@ -63,15 +63,15 @@ impl Entry {
         self.slot
     }
 
-    /// The entry as a non-present page-table word.
-    pub const fn to_word(self) -> u64 {
+    /// The entry as a non-present PTE.
+    pub const fn to_pte(self) -> u64 {
         KIND_ENTRY | self.fields()
     }
 
-    /// The entry that the page-table word holds, if it holds one.
-    pub const fn from_word(word: u64) -> Option<Self> {
-        match PageTableWord::decode(word) {
-            PageTableWord::Entry(entry) => Some(entry),
+    /// The entry that the PTE holds, if it holds one.
+    pub const fn from_pte(pte: u64) -> Option<Self> {
+        match DecodedPte::decode(pte) {
+            DecodedPte::Entry(entry) => Some(entry),
             _ => None,
         }
     }
@@ -81,31 +81,31 @@ impl Entry {
     }
 }
 
-impl PageTableWord {
-    /// Reads a page-table word.
-    pub const fn decode(word: u64) -> Self {
-        if word == 0 {
+impl DecodedPte {
+    /// Reads a PTE.
+    pub const fn decode(pte: u64) -> Self {
+        if pte == 0 {
             return Self::None;
         }
-        if word & PRESENT != 0 {
-            return Self::Present(word);
+        if pte & PRESENT != 0 {
+            return Self::Present(pte);
         }
-        let area = (word >> AREA_SHIFT) as u8 & (ENTRY_AREAS - 1);
-        let Some(entry) = Entry::new(area, (word >> SLOT_SHIFT) as u32) else { return Self::Unknown(word) };
-        match word & !FIELDS {
+        let area = (pte >> AREA_SHIFT) as u8 & (ENTRY_AREAS - 1);
+        let Some(entry) = Entry::new(area, (pte >> SLOT_SHIFT) as u32) else { return Self::Unknown(pte) };
+        match pte & !FIELDS {
             KIND_ENTRY => Self::Entry(entry),
             KIND_POISONED => Self::Poisoned(entry),
-            _ => Self::Unknown(word),
+            _ => Self::Unknown(pte),
         }
     }
 
-    /// Writes a page-table word; the inverse of [`PageTableWord::decode`].
+    /// Writes a PTE; the inverse of [`DecodedPte::decode`].
     pub const fn encode(self) -> u64 {
         match self {
             Self::None => 0,
-            Self::Entry(entry) => entry.to_word(),
+            Self::Entry(entry) => entry.to_pte(),
             Self::Poisoned(entry) => KIND_POISONED | entry.fields(),
-            Self::Present(word) | Self::Unknown(word) => word,
+            Self::Present(pte) | Self::Unknown(pte) => pte,
         }
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! The task that finds a cached folio unused, because it took the last count or a mapping away or ended the folio's writeback,
 //! frees its slots under the folio's lock. If another task has that lock, [`FolioFlag::Orphan`] leaves the slots to that one:
-//! however the lock is given back, [`Folio::orphaned`] is called. Lock, mark and writeback are bits of one word, so of two tasks one
+//! however the lock is given back, [`Folio::orphaned`] is called. Lock, mark and writeback are bits of one atomic number, so of two tasks one
 //! always sees what the other did before: a task that finds the folio under writeback leaves the slots to the end of that.
 
 use core::mem;
@@ -24,7 +24,7 @@ use crate::page::{Page, is_zero};
 
 /// A counted reference to a folio: cloning adds one, dropping takes one, and the frames are free when none is left.
 ///
-/// The swap cache keeps its reference as a bare number in a table word, whence the conversions.
+/// The swap cache keeps its reference as a bare number in a table entry, whence the conversions.
 pub trait Folio: Clone + Send + Sync + 'static {
     /// The number of the first frame (PFN).
     fn number(&self) -> u64;
@@ -97,7 +97,7 @@ pub enum FolioFlag {
 
 /// The core's part of a folio's metadata; the machine keeps one for each frame.
 ///
-/// Eight bytes: flags and the area in one word, and the slot. A folio that is not in the cache has no area there.
+/// Eight bytes: flags and the area in 32 bits, and the slot. A folio that is not in the cache has no area there.
 #[derive(Debug, Default)]
 pub struct FolioState {
     bits: AtomicU32,

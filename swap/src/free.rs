@@ -1,4 +1,4 @@
-//! The free slots of a cluster: a bit for each, behind the words of its table, and a bit for each 64 of them.
+//! The free slots of a cluster: a bit for each, behind the entries of its table, and a bit for each 64 of them.
 //!
 //! Taking a slot and giving one back cost the same however full the cluster is. The slot that is wanted is taken if it is
 //! free, else the next one that is, so that what is taken one after another ascends and a disk can write it as one request.
@@ -6,31 +6,31 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::geometry::CLUSTER_SLOTS;
-use crate::word::{Kind, Word};
+use crate::table_entry::{SlotState, TableEntry};
 
 /// Words of bits.
 const GROUPS: usize = CLUSTER_SLOTS / GROUP;
-/// Slots that share a word of bits.
+/// Slots that share 64 bits.
 const GROUP: usize = u64::BITS as usize;
 
-/// A word for each slot of a cluster, then the bits of those that are free. All is changed under the cluster's lock alone.
+/// An entry for each slot of a cluster, then the bits of those that are free. All is changed under the cluster's lock alone.
 pub(crate) type Table = [AtomicU64; CLUSTER_SLOTS + GROUPS];
 
 /// Which groups of slots have a free one.
 pub(crate) struct FreeSlots(u8);
 
-/// A free slot's word.
-pub(crate) const FREE: Word = Kind::Free.word();
+/// A free slot's table entry.
+pub(crate) const FREE: TableEntry = SlotState::Free.table_entry();
 
-/// The word at `offset`. Offsets are below 512 anyway; saying so spares a check.
+/// The table entry at `offset`. Offsets are below 512 anyway; saying so spares a check.
 #[inline]
-pub(crate) fn load(table: &Table, offset: usize) -> Word {
-    Word(table[offset % CLUSTER_SLOTS].load(Ordering::Relaxed))
+pub(crate) fn load(table: &Table, offset: usize) -> TableEntry {
+    TableEntry(table[offset % CLUSTER_SLOTS].load(Ordering::Relaxed))
 }
 
 #[inline]
-pub(crate) fn store(table: &Table, offset: usize, word: Word) {
-    table[offset % CLUSTER_SLOTS].store(word.0, Ordering::Release);
+pub(crate) fn store(table: &Table, offset: usize, table_entry: TableEntry) {
+    table[offset % CLUSTER_SLOTS].store(table_entry.0, Ordering::Release);
 }
 
 /// What a new table has at `place`: every slot is free.
@@ -92,7 +92,7 @@ impl FreeSlots {
 
     /// Notes that the slot is free again.
     #[inline]
-    pub(crate) fn give_back(&mut self, table: &Table, offset: usize) {
+    pub(crate) fn free(&mut self, table: &Table, offset: usize) {
         let place = offset / GROUP % GROUPS;
         let bits = group(table, place) | 1 << (offset % GROUP);
         table[CLUSTER_SLOTS + place].store(bits, Ordering::Relaxed);
@@ -150,8 +150,8 @@ mod tests {
         let (table, mut free) = (table(), FreeSlots::all());
         let taken: Vec<_> = core::iter::from_fn(|| free.take(&table, 100)).collect();
         assert!(taken.iter().copied().eq((100..CLUSTER_SLOTS).chain(0..100)));
-        free.give_back(&table, 70);
-        free.give_back(&table, 99);
+        free.free(&table, 70);
+        free.free(&table, 99);
         assert_eq!(
             [free.take(&table, 100), free.take(&table, 100), free.take(&table, 100)],
             [Some(70), Some(99), None]

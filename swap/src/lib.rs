@@ -3,38 +3,45 @@
 //! The core knows folios, slots, devices and batches; it never knows which address space maps a page or which page
 //! should go next. It runs on a [`Machine`], which is a kernel or, in the tests, a fake.
 //!
-//! # How a kernel uses it
+//! # The way of a page
 //!
-//! Once: implement [`Machine`], [`Folio`] (its frame metadata contains a [`FolioState`]) and [`Disk`]; keep a
-//! [`Swap`] in a `static`; enable disks by [`Swap::swapon`].
+//! A kernel, once: implements [`Machine`], [`Folio`] (its frame metadata contains a [`FolioState`]) and [`Disk`]; keeps a
+//! [`Swap`] in a `static`; enables disks by [`Swap::swapon`] (`swapon.rs`).
 //!
-//! The way out, for victims that reclaim has taken from its list and locked by [`Locked::try_lock`]:
+//! Out, for victims that reclaim has taken from its list and locked by [`Locked::try_lock`]:
 //!
-//! 1. [`Swap::hold_in_swap`], unless the folio has an entry already: it gets a slot, with a count for the first page-table
-//!    word that maps it, and is in the swap cache. Those that have entries get that count by [`Swap::duplicate_each`]. A large
-//!    folio gets slots by [`Swap::add_to_swap`].
-//! 2. [`SlotReference::into_word`] replaces the word; for each other word that maps the folio there is [`Swap::duplicate`]. A
-//!    dirty bit in the old word makes the folio [`Dirty`](FolioFlag::Dirty).
-//! 3. The TLB is flushed, once for all victims of the round.
-//! 4. If dirty: [`Swap::write`] with the round's [`Plug`]. A folio that was queued is unlocked and under writeback; the
-//!    rest happens in [`Machine::writes_ended`], which locks it and goes on with step 5.
-//! 5. If clean: [`Swap::evict_each`] takes it out of the cache; when the references are dropped, the frames are free.
-//! 6. At the end of the round: [`Plug::submit`].
+//! | | station | function | file |
+//! |---|---|---|---|
+//! | 1 | the folio gets a slot, with a count for the first PTE that maps it, and is in the swap cache | [`Swap::hold_in_swap`]; a large folio by [`Swap::add_to_swap`] | `take.rs` |
+//! | | which slot that is | `Area::allocate`, inside a cluster `FreeSlots::take` | `allocate.rs`, `free.rs` |
+//! | | a folio that has a slot already gets that count alone | [`Swap::duplicate_each`] | `counts.rs` |
+//! | 2 | the PTE is replaced, and each other one that maps the folio, for a count more; a dirty bit in one makes the folio [`Dirty`](FolioFlag::Dirty) | [`SlotReference::into_pte`], [`Swap::duplicate`] | `reference.rs`, `counts.rs` |
+//! | 3 | the TLB is flushed, once for all victims of the round | the kernel's | |
+//! | 4 | a dirty folio joins the batch of the round's [`Plug`]: it is unlocked and under writeback. One that is all zero is clean at once | [`Swap::write`] | `write.rs`, `plug.rs` |
+//! | 5 | the batch goes to the area's backend: when it is full, cannot take the next folio, or the round ends | [`Plug::submit`], [`SwapOps::submit_write`] | `plug.rs`, `block.rs`, `disk.rs` |
+//! | 6 | it is done: writeback ends | [`WriteBatch::complete`], [`Machine::writes_ended`] | `batch.rs` |
+//! | 7 | a clean folio leaves the cache, and a shadow stays; when the references are dropped, the frames are free | [`Swap::evict_each`] | `cached.rs`, `cache.rs` |
 //!
-//! A page that its area's backend had no room for stays in the swap cache: [`Swap::return_refused`], in a thread of its own,
-//! has it mapped again, so that it gets another slot on its next way out.
+//! A page that its area's backend had no space for stays in the swap cache: [`Swap::return_refused`] (`space.rs`), in a thread
+//! of its own, has it mapped again, so that it gets another slot on its next way out.
 //!
-//! The way in, for a page fault on a word that [`PageTableWord::decode`] says is an entry:
+//! In, for a page fault:
 //!
-//! 1. [`Swap::fault_in`]; on [`FaultError::Gone`] look at the word again.
-//! 2. Under the page table's lock, look whether the word is still the same. If so, map the folio; a word written by a read
-//!    fault keeps the slot worth having, so the folio is mapped without its dirty bit and can be dropped later without being
-//!    written.
-//! 3. [`Swap::put_mapped`] takes the old word's count back, and frees the slot if it is not worth keeping
-//!    ([`Swap::is_slot_worthless`], or the page is being written to): then the folio is dirty. Then drop the lock.
+//! | | station | function | file |
+//! |---|---|---|---|
+//! | 1 | the PTE holds an entry | [`DecodedPte::decode`] | `entry.rs` |
+//! | 2 | the folio is found in the swap cache, or a new one is put there and read along with neighbours; on [`FaultError::Gone`] the PTE has changed | [`Swap::fault_in`] | `read.rs`, `readahead.rs` |
+//! | 3 | the read is done: the folio is up to date and unlocked | [`ReadBatch::complete`] | `batch.rs` |
+//! | 4 | under the page table's lock, if the PTE is still the same, the folio is mapped: without the dirty bit after a read, so that it can be dropped later without being written | the kernel's | |
+//! | 5 | the old PTE's count is dropped, and the slot is freed if it is not worth keeping: then the folio is dirty | [`Swap::put_mapped`] | `counts.rs`, `cache.rs` |
+//! | 6 | the slot is free, and its backend is told | `Area::free_run`, [`SwapOps::slot_free_notify`] | `release.rs` |
 //!
-//! `fork` copies a word by [`Swap::duplicate`]; unmapping drops its [`SlotReference`], or calls [`Swap::drop_if_unused`] for the
-//! folio that it mapped. [`Swap::swapoff`] asks the kernel for its page tables through [`Users`].
+//! `fork` copies a PTE by [`Swap::duplicate`]; unmapping drops its [`SlotReference`], or calls [`Swap::drop_if_unused`] for the
+//! folio that it mapped. [`Swap::swapoff`] (`swapoff.rs`) asks the kernel for its page tables through [`Users`].
+//!
+//! Each decision is made in one place: whether a page is zero, [`page::is_zero`]; whether a slot is worth keeping,
+//! [`Swap::is_slot_worthless`]; whether the caller has the last references to a folio, `Area::evict_in`; whether a slot has lost
+//! its last count, `Area::put_in`, and whether its folio then goes, `Area::try_free_in`.
 //!
 //! # Backends
 //!
@@ -49,18 +56,18 @@
 //!
 //! # What owns what
 //!
-//! | value | owns | given back by |
+//! | value | owns | released by |
 //! |---|---|---|
 //! | [`Slots`] | slots that are in use for nothing else | drop |
 //! | [`OwnedSlot`] | a slot that belongs to a slot of another area | drop |
-//! | [`SlotReference`] | one count of a slot, on its way to or from a page-table word | drop |
+//! | [`SlotReference`] | one count of a slot, on its way to or from a PTE | drop |
 //! | [`Locked`] | a folio's lock and a reference | drop, or by starting I/O |
 //! | [`ReadBatch`] | the locks of its folios | [`ReadBatch::complete`], or drop, which fails it |
 //! | [`WriteBatch`] | the writeback of its folios | [`WriteBatch::complete`], or drop, which fails it |
 //! | [`DiskRequest`] | the batch that it is part of | [`DiskRequest::complete`], or drop, which fails it |
-//! | a word of the swap table | a reference to its folio | leaving the swap cache |
+//! | an entry of the swap table | a reference to its folio | leaving the swap cache |
 //!
-//! A slot is in use as long as a page-table word or the swap cache holds it. It is freed with the last of them, in the
+//! A slot is in use as long as a PTE or the swap cache holds it. It is freed with the last of them, in the
 //! same critical section, and its backend is told there ([`SwapOps::slot_free_notify`]). A folio that is locked or under
 //! writeback meanwhile is looked at again when that ends: [`Folio::orphaned`] says how none is missed.
 //!
@@ -72,7 +79,7 @@
 //! |---|---|---|---|
 //! | [`Rank::Driver1`], [`Rank::Driver2`] | | a driver's own, under which the core may be called | the driver |
 //! | [`Rank::Registry`] | one | the block drivers' operations | `register`, `swapon` |
-//! | [`Rank::Cluster`] | one for each cluster | its table: words, counts, free slots | faults, reclaim, unmapping |
+//! | [`Rank::Cluster`] | one for each cluster | its table: entries, counts, free slots | faults, reclaim, unmapping |
 //! | [`Rank::InnerCluster`] | as above | a slot that belongs to a slot of another area | freeing both |
 //! | [`Rank::Lists`] | one for each area | the lists of its clusters | allocating and freeing slots |
 //! | [`Rank::Priorities`] | one | the order in which areas are tried | allocating, `swapon`, `swapoff` |
@@ -82,7 +89,7 @@
 //!
 //! The machine's own locks lie around these: the core calls [`Machine`] and [`Folio`] functions that take no sleeping
 //! lock ([`Machine::may_allocate`], the heap, references and wake-ups) under the cluster lock, so what those take ranks
-//! below [`Rank::Sparse`]; page-table locks, under which words are duplicated and dropped, rank above
+//! below [`Rank::Sparse`]; page-table locks, under which PTEs are duplicated and dropped, rank above
 //! [`Rank::Registry`]. A folio's lock sleeps: it is taken before all of these, and under them only tried.
 //!
 //! Looking a folio up takes no lock and never waits; [`Swap::lookup`] and the cluster's documentation say how.
@@ -157,9 +164,9 @@ mod swap;
 mod swapoff;
 mod swapon;
 pub mod sync;
+mod table_entry;
 mod take;
 mod users;
-mod word;
 mod write;
 
 pub use area::Area;
@@ -168,7 +175,7 @@ pub use batch::{BATCH_FOLIOS, Batch, POOL_BATCHES, ReadBatch, WriteBatch};
 pub use block::{BlockBackend, SynchronousBlockBackend};
 pub use cache::{DuplicateError, InsertError, Inserted};
 pub use disk::{Claim, DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Held, SECTOR_SIZE};
-pub use entry::{ENTRY_AREAS, Entry, PageTableWord};
+pub use entry::{DecodedPte, ENTRY_AREAS, Entry};
 pub use extents::{Extent, ExtentError, Extents};
 pub use folio::{Folio, FolioFlag, FolioState, Locked};
 pub use frontswap::Frontswap;
@@ -187,7 +194,7 @@ pub use sparse::Sparse;
 pub use statistics::{Counter, Snapshot, Statistics};
 pub use swap::Swap;
 pub use swapon::{DEFAULT_PRIORITY, Deviceless, Discard, SwapOnError, SwapOnOptions};
+pub use table_entry::{PAYER_MAX, SHADOW_BITS};
 pub use take::AllocateError;
 pub use users::{SlotRange, SwapOffError, Users};
-pub use word::{PAYER_MAX, SHADOW_BITS};
 pub use write::Written;

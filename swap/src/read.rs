@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::area::Area;
-use crate::cache::{Found, InsertError, Inserted};
+use crate::cache::{InSlot, InsertError, Inserted};
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{Machine, Purpose};
@@ -12,7 +12,7 @@ use crate::plug::Plug;
 use crate::readahead::{Neighbourhood, Window};
 use crate::statistics::count;
 use crate::swap::Swap;
-use crate::word::Kind;
+use crate::table_entry::SlotState;
 
 /// A page that is back.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub enum FaultKind {
 /// Why a page is not back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultError {
-    /// The slot is no longer in use, so the page-table word has changed: look at it again.
+    /// The slot is no longer in use, so the PTE has changed: look at it again.
     Gone,
     /// No frame.
     NoMemory,
@@ -49,8 +49,8 @@ pub enum FaultError {
 }
 
 impl<M: Machine> Swap<M> {
-    /// Brings the page in `entry` back. The caller has a page-table word that holds the slot. With an `order` above 0
-    /// it has words for the whole aligned run around `entry`, and takes a folio of that order if one can be had, else of
+    /// Brings the page in `entry` back. The caller has a PTE that holds the slot. With an `order` above 0
+    /// it has PTEs for the whole aligned run around `entry`, and takes a folio of that order if one can be had, else of
     /// order 0. With a neighbourhood, neighbours that are not in memory are read along.
     ///
     /// Sleeps; the caller holds no spinning lock and has an empty plug.
@@ -67,10 +67,10 @@ impl<M: Machine> Swap<M> {
         let mut fault = Fault { area: &area, entry, order, kind: FaultKind::Cached, shadow: 0, read_alone: false };
         let folio = loop {
             let found = match area.find(entry.slot()) {
-                Found::Folio(folio) => folio,
+                InSlot::Folio(folio) => folio,
                 // It must not cost a frame, which may cost somebody else's.
-                Found::Gone => return Err(FaultError::Gone),
-                Found::Nothing => match fault.bring_in(neighbourhood, self)? {
+                InSlot::Gone => return Err(FaultError::Gone),
+                InSlot::Nothing => match fault.bring_in(neighbourhood, self)? {
                     Brought::Zero(folio) => break folio,
                     Brought::Read(folio) => folio,
                     Brought::Nothing => continue,
@@ -213,7 +213,7 @@ impl<M: Machine> Area<M> {
     /// Brings the page in `slot` into the cache if it is not there and a frame is free: adds it to a batch to be read, or
     /// fills it with zeros.
     pub(crate) fn read_ahead(self: &Arc<Self>, slot: u32, plug: &mut Plug<M>) {
-        let is_out = |word: &crate::word::Word| matches!(word.kind(), Kind::Shadow(_));
+        let is_out = |table_entry: &crate::table_entry::TableEntry| matches!(table_entry.state(), SlotState::Shadow(_));
         let Some(entry) = self.entry(slot).filter(|_| self.peek(slot).as_ref().is_some_and(is_out)) else { return };
         let Some(folio) = M::allocate_folio(0, Purpose::Readahead) else { return };
         let folio = Locked::lock(folio);

@@ -64,7 +64,7 @@ pub struct Neighbourhood<'a> {
     pub page: u64,
     /// The first page of its region or object, and the one behind the last.
     pub pages: (u64, u64),
-    /// The entry in the word of one of these pages, if there is one.
+    /// The entry in the PTE of one of these pages, if it has one.
     pub entry: &'a dyn Fn(u64) -> Option<Entry>,
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Window<'a> {
     places: Range<u64>,
     /// That of the fault.
     own: u64,
-    /// If places are pages, the entry in the word of each.
+    /// If places are pages, the entry in the PTE of each.
     entry: Option<&'a dyn Fn(u64) -> Option<Entry>>,
 }
 

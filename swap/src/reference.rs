@@ -8,7 +8,7 @@ use crate::entry::Entry;
 use crate::machine::Machine;
 use crate::swap::Swap;
 
-/// One of a slot's counts: what a page-table word owns that holds the slot's entry. Dropping it gives the count back,
+/// One of a slot's counts: what a PTE owns that holds the slot's entry. Dropping it gives the count back,
 /// and with the last one the slot.
 pub struct SlotReference<'a, M: Machine> {
     swap: &'a Swap<M>,
@@ -25,17 +25,17 @@ impl<'a, M: Machine> SlotReference<'a, M> {
         self.entry
     }
 
-    /// Moves the count into a page-table word.
-    pub fn into_word(self) -> u64 {
-        let word = self.entry.to_word();
+    /// Moves the count into a PTE.
+    pub fn into_pte(self) -> u64 {
+        let pte = self.entry.to_pte();
         mem::forget(self);
-        word
+        pte
     }
 
-    /// Takes the count out of a page-table word that [`SlotReference::into_word`] made and that the caller has just
-    /// replaced by another; `None` for any other word.
-    pub fn from_word(swap: &'a Swap<M>, word: u64) -> Option<Self> {
-        Entry::from_word(word).map(|entry| Self { swap, entry })
+    /// Takes the count out of a PTE that [`SlotReference::into_pte`] made and that the caller has just
+    /// replaced by another; `None` for any other PTE.
+    pub fn from_pte(swap: &'a Swap<M>, pte: u64) -> Option<Self> {
+        Entry::from_pte(pte).map(|entry| Self { swap, entry })
     }
 }
 

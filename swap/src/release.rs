@@ -17,7 +17,7 @@ impl<M: Machine> Area<M> {
         // The usual case: others in the cluster stay in use.
         if self.is_plain
             && let Some(cluster) = self.clusters.get_fixed(slot as usize / CLUSTER_SLOTS)
-            && cluster.give_back_usual(offset(slot), |from, to| self.note_moved(slot, from, to))
+            && cluster.free_usual(offset(slot), |from, to| self.note_moved(slot, from, to))
         {
             self.lower_used(1);
         } else {
@@ -71,8 +71,8 @@ impl<M: Machine> Area<M> {
         if !self.is_plain {
             self.ops.slot_free_notify(self, slot, metadata);
         }
-        let payer = cluster.word(offset(slot)).payer();
-        cluster.give_back(offset(slot));
+        let payer = cluster.table_entry(offset(slot)).payer();
+        cluster.free(offset(slot));
         if payer != 0 {
             M::uncharge_slots(payer, 1);
         }
@@ -85,9 +85,9 @@ impl<M: Machine> Area<M> {
             let Some(cluster) = self.clusters.get(index) else { continue };
             let mut cluster = cluster.lock();
             for offset in 0..CLUSTER_SLOTS {
-                let word = cluster.word(offset);
-                if word.payer() == from {
-                    cluster.set(offset, word.with_payer(to));
+                let table_entry = cluster.table_entry(offset);
+                if table_entry.payer() == from {
+                    cluster.set(offset, table_entry.with_payer(to));
                     replaced += 1;
                 }
             }

@@ -7,9 +7,9 @@ use crate::entry::Entry;
 use crate::geometry::offset;
 use crate::machine::Machine;
 use crate::ops::SlotRun;
-use crate::word::{Kind, OWNED_BITS};
+use crate::table_entry::{OWNED_BITS, SlotState};
 
-/// Allocated slots that are in no page-table word and not in the swap cache. Dropping them frees them.
+/// Allocated slots that are in no PTE and not in the swap cache. Dropping them frees them.
 pub struct Slots<M: Machine> {
     pub(crate) area: Arc<Area<M>>,
     pub(crate) run: SlotRun,
@@ -35,7 +35,7 @@ impl<M: Machine> Slots<M> {
                 let payload = u64::from(note) << OWNER_BITS
                     | u64::from(owner.area()) << u32::BITS
                     | u64::from(owner.slot() + index);
-                cluster.set(offset(self.run.first + index), Kind::Owned(payload).word());
+                cluster.set(offset(self.run.first + index), SlotState::Owned(payload).table_entry());
             }
         }
         // They stay in use, which keeps the area enabled; there is nothing left here to give back.
@@ -43,19 +43,19 @@ impl<M: Machine> Slots<M> {
     }
 }
 
-/// The bits of an owner in the word of its slot: the area and the slot.
+/// The bits of an owner in the table entry of its slot: the area and the slot.
 const OWNER_BITS: u32 = u32::BITS + 5;
 
 const _: () = assert!(OWNER_BITS + u16::BITS <= OWNED_BITS);
 
-/// A slot that belongs to a slot of another area; its word says to which. Dropping this frees it.
+/// A slot that belongs to a slot of another area; its table entry says to which. Dropping this frees it.
 pub struct OwnedSlot<M: Machine> {
     area: Arc<Area<M>>,
     slot: u32,
 }
 
 impl<M: Machine> OwnedSlot<M> {
-    /// The slot that its owner's word named until now.
+    /// The slot that its owner's table entry named until now.
     pub fn new(area: Arc<Area<M>>, slot: u32) -> Self {
         Self { area, slot }
     }
@@ -79,7 +79,7 @@ impl<M: Machine> Area<M> {
 
     /// Whose the slot is, and the owner's note, if it belongs to a slot of another area.
     pub fn owner(&self, slot: u32) -> Option<(Entry, u16)> {
-        let Kind::Owned(payload) = self.peek(slot)?.kind() else { return None };
+        let SlotState::Owned(payload) = self.peek(slot)?.state() else { return None };
         let owner = Entry::new((payload >> u32::BITS) as u8 & 0x1f, payload as u32)?;
         Some((owner, (payload >> OWNER_BITS) as u16))
     }

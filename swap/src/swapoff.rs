@@ -8,8 +8,8 @@ use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{Level, Machine};
 use crate::plug::Plug;
 use crate::swap::Swap;
+use crate::table_entry::SlotState;
 use crate::users::{SlotRange, SwapOffError, Users};
-use crate::word::Kind;
 
 impl<M: Machine> Swap<M> {
     /// Disables the area `index`: no slot of it is allocated any more, and cluster by cluster, in the order of the slots
@@ -82,11 +82,11 @@ impl<M: Machine> Swap<M> {
 
 impl<M: Machine> Area<M> {
     fn is_used(&self, slot: u32) -> bool {
-        self.peek(slot).is_some_and(|word| !matches!(word.kind(), Kind::Free | Kind::Bad))
+        self.peek(slot).is_some_and(|table_entry| !matches!(table_entry.state(), SlotState::Free | SlotState::Bad))
     }
 
     /// What is left is in the hands of others: sleeps until one of its folios is not locked any more, nor being written. A
-    /// slot without a folio is a word's that is on its way from one page table to another, which takes no device.
+    /// slot without a folio is a PTE's that is on its way from one page table to another, which takes no device.
     fn wait_for_others(&self) {
         let slots = self.clusters.existing().flat_map(|index| self.cluster_slots(index));
         let busy = slots

@@ -13,7 +13,7 @@ use crate::ops::SlotRun;
 use crate::reference::SlotReference;
 use crate::slots::Slots;
 use crate::swap::Swap;
-use crate::word::{Kind, Word};
+use crate::table_entry::{SlotState, TableEntry};
 
 /// Why slots could not be allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl<M: Machine> Swap<M> {
     pub fn allocate(&self, order: u8) -> Result<Slots<M>, AllocateError> {
         let slots =
             |area: &Arc<Area<M>>, first| Slots { area: Arc::clone(area), run: SlotRun { first, length: 1 << order } };
-        self.allocate_word(class_of(order).ok_or(AllocateError::Full)?, Kind::Owned(0).word(), slots)
+        self.allocate_with(class_of(order).ok_or(AllocateError::Full)?, SlotState::Owned(0).table_entry(), slots)
     }
 
     /// Allocates 2^`order` slots in areas whose pages lie on their disks as they are, for slots of another area.
@@ -43,11 +43,11 @@ impl<M: Machine> Swap<M> {
     /// # Errors
     /// As for [`Swap::allocate`].
     pub fn allocate_real(&self, order: u8) -> Result<Slots<M>, AllocateError> {
-        let (class, word) = (class_of(order).ok_or(AllocateError::Full)?, Kind::Owned(0).word());
+        let (class, table_entry) = (class_of(order).ok_or(AllocateError::Full)?, SlotState::Owned(0).table_entry());
         let slots = |area, Taken { first, .. }| Slots { area, run: SlotRun { first, length: 1 << order } };
         let (index, hint) = self.last_owned.get();
         if let Some(area) = self.area(index as u8).filter(|area| area.is_real())
-            && let Ok(taken) = area.allocate_at(class, hint, word)
+            && let Ok(taken) = area.allocate_at(class, hint, table_entry)
         {
             self.last_owned.set(&area, taken, class);
             return Ok(slots(area, taken));
@@ -55,7 +55,7 @@ impl<M: Machine> Swap<M> {
         let order = self.shared.get().ok_or(AllocateError::Full)?.priorities.lock().clone();
         let mut error = AllocateError::Full;
         for area in order.iter().filter_map(|index| self.area(index)).filter(|area| area.is_real()) {
-            match area.allocate(class, word) {
+            match area.allocate(class, table_entry) {
                 Ok(taken) => {
                     self.last_owned.set(&area, taken, class);
                     return Ok(slots(area, taken));
@@ -75,7 +75,7 @@ impl<M: Machine> Swap<M> {
         self.add_with_count(folio, 0)
     }
 
-    /// [`Swap::add_to_swap`] for a folio of one page, and [`Swap::duplicate`] for the first page-table word that will hold its
+    /// [`Swap::add_to_swap`] for a folio of one page, and [`Swap::duplicate`] for the first PTE that will hold its
     /// slot, in one critical section.
     ///
     /// # Errors
@@ -96,13 +96,13 @@ impl<M: Machine> Swap<M> {
         };
         let entry = |area: &Arc<Area<M>>, first| Entry::new(area.index, first);
         let payer = M::charge_slots(folio, run_length(class)).ok_or(AllocateError::OverLimit)?;
-        let word = Kind::Folio(folio.number()).word().with_count(count).with_payer(payer);
-        let entry = self.allocate_word(class, word, entry).inspect_err(|_| {
+        let table_entry = SlotState::Folio(folio.number()).table_entry().with_count(count).with_payer(payer);
+        let entry = self.allocate_with(class, table_entry, entry).inspect_err(|_| {
             if payer != 0 {
                 M::uncharge_slots(payer, run_length(class));
             }
         })?;
-        // The cache's reference. Readers may find the word before this; they take their own from the caller's.
+        // The cache's reference. Readers may find the table entry before this; they take their own from the caller's.
         M::Folio::clone(folio).into_number();
         let Some(entry) = entry else { unreachable!("slot 0 is bad, so never allocated") };
         folio.state().set(FolioFlag::Dirty);
@@ -114,10 +114,10 @@ impl<M: Machine> Swap<M> {
 impl<M: Machine> Swap<M> {
     /// Takes slots where this processor took the last ones, or where there are any.
     #[inline]
-    fn allocate_word<R>(
+    fn allocate_with<R>(
         &self,
         class: u8,
-        word: Word,
+        table_entry: TableEntry,
         taken_from: impl FnOnce(&Arc<Area<M>>, u32) -> R,
     ) -> Result<R, AllocateError> {
         let current = &self.current[M::cpu() % MAX_CPUS][usize::from(class) % CLASSES];
@@ -126,7 +126,7 @@ impl<M: Machine> Swap<M> {
             && let Some(place) = self.areas.get(index)
             && let Some(area) = place.try_read()
             && let Some(area) = &*area
-            && let Some(taken) = area.allocate_beside(hint, word)
+            && let Some(taken) = area.allocate_beside(hint, table_entry)
         {
             if taken.full {
                 Self::leave_cluster(current, area, class);
@@ -135,7 +135,7 @@ impl<M: Machine> Swap<M> {
             }
             return Ok(taken_from(area, taken.first));
         }
-        let (area, taken) = self.allocate_slowly(current, class, word)?;
+        let (area, taken) = self.allocate_slowly(current, class, table_entry)?;
         Ok(taken_from(&area, taken.first))
     }
 
@@ -147,10 +147,15 @@ impl<M: Machine> Swap<M> {
     }
 
     #[inline(never)]
-    fn allocate_slowly(&self, cursor: &Cursor, class: u8, word: Word) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
+    fn allocate_slowly(
+        &self,
+        cursor: &Cursor,
+        class: u8,
+        table_entry: TableEntry,
+    ) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
         let (index, hint) = cursor.get();
         if let Some(area) = self.area(index as u8)
-            && let Ok(taken) = area.allocate_at(class, hint, word)
+            && let Ok(taken) = area.allocate_at(class, hint, table_entry)
         {
             cursor.set(&area, taken, class);
             return Ok((area, taken));
@@ -158,14 +163,14 @@ impl<M: Machine> Swap<M> {
         // Nearly always the first area has room.
         let priorities = &self.shared.get().ok_or(AllocateError::Full)?.priorities;
         let first = priorities.lock().turn().ok_or(AllocateError::Full)?;
-        let mut error = match self.allocate_in(first, cursor, class, word) {
+        let mut error = match self.allocate_in(first, cursor, class, table_entry) {
             Ok(found) => return Ok(found),
             Err(error) => error,
         };
         let others = priorities.lock().clone();
         for index in others.iter().filter(|&index| index != first) {
             priorities.lock().requeue(index);
-            match self.allocate_in(index, cursor, class, word) {
+            match self.allocate_in(index, cursor, class, table_entry) {
                 Ok(found) => return Ok(found),
                 Err(AllocateError::Full) => {}
                 Err(other) => error = other,
@@ -180,10 +185,10 @@ impl<M: Machine> Swap<M> {
         index: u8,
         cursor: &Cursor,
         class: u8,
-        word: Word,
+        table_entry: TableEntry,
     ) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
         let area = self.area(index).ok_or(AllocateError::Full)?;
-        let taken = area.allocate(class, word).map_err(|error| match error {
+        let taken = area.allocate(class, table_entry).map_err(|error| match error {
             NoSlot::Full => {
                 area.leave_out_if_full();
                 AllocateError::Full

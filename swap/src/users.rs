@@ -6,11 +6,11 @@ use core::ops::Range;
 use crate::entry::Entry;
 use crate::errno::Errno;
 
-/// Whoever can find the page-table words that hold slots: the kernel.
+/// Those who have pages in swap, as the kernel finds them by their PTEs.
 pub trait Users {
-    /// Replaces every page-table word that holds one of these slots by a mapping of its page, by way of
-    /// [`Swap::fault_in`](crate::Swap::fault_in) (without readahead: the pages are on their way), or by a poisoned word if the page cannot be
-    /// read. One pass over all page tables is enough; words that appear behind it are found by a later call.
+    /// Replaces every PTE that holds one of these slots by a mapping of its page, by way of
+    /// [`Swap::fault_in`](crate::Swap::fault_in) (without readahead: the pages are on their way), or by a poisoned PTE if the page cannot be
+    /// read. One pass over all page tables is enough; PTEs that appear behind it are found by a later call.
     ///
     /// # Errors
     /// If there is no memory for the pages.
@@ -20,7 +20,7 @@ pub trait Users {
     /// memory, and once their slots are free ([`Swap::is_slot_worthless`](crate::Swap::is_slot_worthless)) they can go elsewhere.
     fn map_refused(&mut self, slots: &SlotRange);
 
-    /// Whether one more page fits into memory without harm to others. Asked for pages that no page-table word names here.
+    /// Whether one more page fits into memory without harm to others. Asked for pages that no PTE names here.
     fn has_space(&self) -> bool {
         true
     }

@@ -18,7 +18,7 @@ pub enum Written<M: Machine> {
     /// The area's backend has no room: the folio stays, dirty and in the cache, until [`Swap::return_refused`] has found those
     /// who use it.
     Refused(Locked<M::Folio>),
-    /// No page-table word holds its slots any more: they are free, and so is the folio when the caller drops it.
+    /// No PTE holds its slots any more: they are free, and so is the folio when the caller drops it.
     Unused(Locked<M::Folio>),
 }
 

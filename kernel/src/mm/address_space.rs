@@ -24,7 +24,7 @@ use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{Killed, Mutex, MutexGuard};
 use quire_machine::{heap, kernel_map};
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Entry, FolioFlag, PageTableWord, Readahead, SlotRange};
+use quire_swap::{DecodedPte, Entry, FolioFlag, Readahead, SlotRange};
 
 use super::admission::Limit;
 use super::folio::Folio;
@@ -842,7 +842,7 @@ pub(super) fn forget(word: u64) {
         } else {
             swap::forget_folio(folio);
         }
-    } else if let PageTableWord::Entry(_) = PageTableWord::decode(word) {
+    } else if let DecodedPte::Entry(_) = DecodedPte::decode(word) {
         swap::forget_word(word);
     }
 }

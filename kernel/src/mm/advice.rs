@@ -9,7 +9,7 @@ use quire_machine::arch::page_table;
 use quire_machine::task::{HeedKill, Killed};
 use quire_machine::upcall::Access;
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Entry, FolioFlag, PageTableWord};
+use quire_swap::{DecodedPte, Entry, FolioFlag};
 
 use super::address_space::{AddressSpace, LockNew, MapError, check};
 use super::admission::Limit;
@@ -182,8 +182,8 @@ impl AddressSpace {
         for page in range.clone().step_by(PAGE_SIZE).heed_kill() {
             let page = page.map_err(|Killed| (range.start, Fatal::Killed))?;
             let word = self.tables.word(page);
-            let is_wanted = match PageTableWord::decode(word) {
-                PageTableWord::None | PageTableWord::Entry(_) | PageTableWord::Poisoned(_) => true,
+            let is_wanted = match DecodedPte::decode(word) {
+                DecodedPte::None | DecodedPte::Entry(_) | DecodedPte::Poisoned(_) => true,
                 _ => write && !page_tables::is_writable(word),
             };
             if is_wanted {
@@ -197,7 +197,7 @@ impl AddressSpace {
     /// not to be had.
     fn bring_in_swapped(&self, range: Range<u64>) -> Result<(), Fatal> {
         let mut rest = range;
-        while let Some((page, _)) = self.tables.find_map(rest.clone(), Entry::from_word) {
+        while let Some((page, _)) = self.tables.find_map(rest.clone(), Entry::from_pte) {
             self.touch(page, false)?;
             rest.start = page + PAGE;
         }
@@ -242,7 +242,7 @@ impl AddressSpace {
     }
 
     fn is_lost(&self, page: u64) -> bool {
-        matches!(PageTableWord::decode(self.tables.word(page)), PageTableWord::Poisoned(_))
+        matches!(DecodedPte::decode(self.tables.word(page)), DecodedPte::Poisoned(_))
     }
 
     /// Calls `report` with the index of each page of `range` that is in memory (`mincore(2)`). What has no page table is passed over,
@@ -257,7 +257,7 @@ impl AddressSpace {
         }
         let index = |page: u64| ((page - range.start) / PAGE) as usize;
         let is_here = |word: u64| {
-            is_mapped(word) || Entry::from_word(word).is_some_and(|entry| swap::core().lookup(entry).is_some())
+            is_mapped(word) || Entry::from_pte(word).is_some_and(|entry| swap::core().lookup(entry).is_some())
         };
         for region in parts(self, &range) {
             let mut walk = self.tables.walk(region.range.clone());

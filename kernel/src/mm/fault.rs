@@ -26,7 +26,7 @@ use quire_machine::task::{self, Killed, check_killed};
 use quire_machine::upcall::Access;
 use quire_machine::{log, log_limited};
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood, PageTableWord};
+use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood};
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 use x86_64::structures::paging::PageTableFlags as Flags;
@@ -207,8 +207,8 @@ pub(super) fn serve(space: &AddressSpace, address: u64, access: Access) -> Resul
 #[inline(never)]
 fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Attempt, Fatal> {
     let (seen, word) = look_up(space, address, access)?;
-    match PageTableWord::decode(word) {
-        PageTableWord::None => match &seen.object {
+    match DecodedPte::decode(word) {
+        DecodedPte::None => match &seen.object {
             Some(object) => map_object(space, &seen, object),
             None if seen.write => fill_with_zeros(space, &seen),
             None => {
@@ -216,15 +216,15 @@ fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Attempt
                 Ok(install(space, &seen, 0, &COUNTERS.zero_mapped, zeros))
             }
         },
-        PageTableWord::Entry(entry) => swap_in(space, &seen, entry, true),
-        PageTableWord::Poisoned(entry) => Err(Fatal::ReadFailed(entry)),
-        PageTableWord::Present(_) if seen.write && !is_writable(word) => write_to_shared(space, &seen, word),
-        PageTableWord::Present(_) => {
+        DecodedPte::Entry(entry) => swap_in(space, &seen, entry, true),
+        DecodedPte::Poisoned(entry) => Err(Fatal::ReadFailed(entry)),
+        DecodedPte::Present(_) if seen.write && !is_writable(word) => write_to_shared(space, &seen, word),
+        DecodedPte::Present(_) => {
             tlb::flush(VirtAddr::new(seen.page));
             Ok(Attempt::Served(&COUNTERS.spurious))
         }
         // Hidden, which the layout did not say: it is being changed.
-        PageTableWord::Unknown(_) => Ok(Attempt::Again),
+        DecodedPte::Unknown(_) => Ok(Attempt::Again),
     }
 }
 
@@ -417,7 +417,7 @@ fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &Attachment) -> R
 
 fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: bool) -> Result<Attempt, Fatal> {
     const PAGE: u64 = PAGE_SIZE as u64;
-    let entry_of = |page| Entry::from_word(space.tables.word(page * PAGE));
+    let entry_of = |page| Entry::from_pte(space.tables.word(page * PAGE));
     let neighbourhood = reads_ahead.then(|| Neighbourhood {
         readahead: space.readahead(seen.readahead),
         page: seen.page / PAGE,
@@ -446,13 +446,13 @@ fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: boo
             return Ok(Attempt::Again);
         }
         copy.copy_from(&folio);
-        let attempt = install_new(space, seen, entry.to_word(), &copy, kind);
+        let attempt = install_new(space, seen, entry.to_pte(), &copy, kind);
         if let Attempt::Served(_) = attempt {
             swap::core().put_mapped(entry, &folio, true);
         }
         return Ok(attempt);
     }
-    let attempt = install(space, seen, entry.to_word(), kind, || {
+    let attempt = install(space, seen, entry.to_pte(), kind, || {
         let may_write = seen.protection.write && is_ours();
         (may_write || !seen.write).then(|| map_folio(seen, &folio, Mapping::of(may_write, seen.write)))
     });
@@ -542,8 +542,8 @@ pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), A
     match swap_in(space, &seen, entry, false) {
         Err(Fatal::OutOfMemory) => Err(AllocationError),
         Err(Fatal::ReadFailed(entry)) => {
-            if space.tables.replace(page, entry.to_word(), PageTableWord::Poisoned(entry).encode()) {
-                swap::forget_word(entry.to_word());
+            if space.tables.replace(page, entry.to_pte(), DecodedPte::Poisoned(entry).encode()) {
+                swap::forget_word(entry.to_pte());
             }
             Ok(())
         }

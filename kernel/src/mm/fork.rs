@@ -105,12 +105,12 @@ impl AddressSpace {
                 let metadata = &physical::frames()[frame.index()];
                 metadata.references.fetch_add(1, Ordering::Relaxed);
                 if metadata.kind() == Kind::Object { object += 1 } else { anonymous += 1 }
-            } else if let Some(entry) = Entry::from_word(current) {
+            } else if let Some(entry) = Entry::from_pte(current) {
                 let Ok(count) = swap::core().duplicate(entry) else {
                     copied = Err(AllocationError);
                     break;
                 };
-                let _ = count.into_word();
+                let _ = count.into_pte();
                 swapped += 1;
             }
             let mut inherited = page_tables::with_locked(current, false);

@@ -29,7 +29,7 @@ use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, Interrupted, Thread, check_signals};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
-    Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood, PageTableWord, Readahead,
+    DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood, Readahead,
 };
 use x86_64::structures::paging::PageTableFlags as Flags;
 
@@ -556,26 +556,26 @@ impl Object {
                 return Err(ObjectError::BeyondEnd);
             }
             let word = self.pages.lock().get(index);
-            match PageTableWord::decode(word) {
-                PageTableWord::None => {
+            match DecodedPte::decode(word) {
+                DecodedPte::None => {
                     if let Some(folio) = self.fill(index)? {
                         return Ok(Found { folio, was_read: false });
                     }
                 }
-                PageTableWord::Present(_) => {
+                DecodedPte::Present(_) => {
                     let Some(folio) = self.folio_in(index) else { continue };
                     let folio = Locked::lock(folio);
                     if self.holds(index, &folio) && self.has_page(index) {
                         return Ok(Found { folio, was_read: false });
                     }
                 }
-                PageTableWord::Entry(entry) => {
+                DecodedPte::Entry(entry) => {
                     if let Some(found) = self.swap_in(index, entry, true)? {
                         return Ok(found);
                     }
                 }
-                PageTableWord::Poisoned(entry) => return Err(ObjectError::ReadFailed(entry)),
-                PageTableWord::Unknown(_) => unreachable!("an object stores no other words"),
+                DecodedPte::Poisoned(entry) => return Err(ObjectError::ReadFailed(entry)),
+                DecodedPte::Unknown(_) => unreachable!("an object stores no other words"),
             }
         }
     }
@@ -668,7 +668,7 @@ impl Object {
     }
 
     fn swap_in(&self, index: u64, entry: Entry, reads_ahead: bool) -> Result<Option<Found>, ObjectError> {
-        let entry_of = |index| Entry::from_word(self.pages.lock().get(index));
+        let entry_of = |index| Entry::from_pte(self.pages.lock().get(index));
         let neighbourhood = reads_ahead.then(|| Neighbourhood {
             readahead: &self.readahead,
             page: index,
@@ -681,7 +681,7 @@ impl Object {
             Err(FaultError::NoMemory) => return Err(ObjectError::NoMemory),
             Err(FaultError::ReadFailed(entry)) => return Err(ObjectError::ReadFailed(entry)),
         };
-        let Some(folio) = self.place(index, entry.to_word(), folio)? else { return Ok(None) };
+        let Some(folio) = self.place(index, entry.to_pte(), folio)? else { return Ok(None) };
         self.swapped.fetch_sub(1, Ordering::Relaxed);
         swap::core().put_mapped(entry, &folio, false);
         let list = if kind == FaultKind::Cached { List::Inactive } else { reclaim::list_after_refault(shadow) };
@@ -725,14 +725,14 @@ impl Object {
             let next = self.pages.lock().next(from..u64::MAX);
             let Some((index, word)) = next else { return Ok(()) };
             from = index + 1;
-            let Some(entry) = Entry::from_word(word).filter(|entry| wanted(*entry)) else { continue };
+            let Some(entry) = Entry::from_pte(word).filter(|entry| wanted(*entry)) else { continue };
             match self.swap_in(index, entry, false) {
                 Ok(_) | Err(ObjectError::BeyondEnd) => {}
                 Err(ObjectError::NoMemory | ObjectError::NoPromise | ObjectError::NoSpace | ObjectError::Killed) => {
                     return Err(AllocationError);
                 }
                 Err(ObjectError::ReadFailed(entry)) => {
-                    if self.replace(index, word, PageTableWord::Poisoned(entry).encode()) {
+                    if self.replace(index, word, DecodedPte::Poisoned(entry).encode()) {
                         swap::forget_word(word);
                     }
                 }
@@ -742,9 +742,9 @@ impl Object {
 
     /// Whether page `index` is in memory (`mincore(2)`).
     pub(super) fn is_resident(&self, index: u64) -> bool {
-        match PageTableWord::decode(self.pages.lock().get(index)) {
-            PageTableWord::Present(_) => true,
-            PageTableWord::Entry(entry) => swap::core().lookup(entry).is_some(),
+        match DecodedPte::decode(self.pages.lock().get(index)) {
+            DecodedPte::Present(_) => true,
+            DecodedPte::Entry(entry) => swap::core().lookup(entry).is_some(),
             _ => false,
         }
     }

@@ -325,7 +325,7 @@ fn replace_words(owner: &Owner, candidates: &mut [Candidate]) -> bool {
             candidate.is_refused = true;
             return;
         };
-        let before = word.swap(count.into_word(), Ordering::AcqRel);
+        let before = word.swap(count.into_pte(), Ordering::AcqRel);
         tables.counts.swapped_out();
         candidate.folio.drop_references(1);
         if page_tables::is_dirty(before) {
@@ -375,7 +375,7 @@ fn unmap_of_object(
         lru::add(&folio, List::Active);
         return None;
     };
-    object.take_out(index, &folio, count.into_word());
+    object.take_out(index, &folio, count.into_pte());
     Some(folio)
 }
 

@@ -7,7 +7,7 @@
 //! | 0 | nothing: the page was never touched, or its object knows | |
 //! | present | maps a frame | a reference to the folio, unless it is [`ZERO_PAGE`] |
 //! | [`HIDDEN`] | the frame of a page that nobody may touch (`PROT_NONE`), not present for the processor | the same |
-//! | entry | the page is in swap ([`quire_swap::PageTableWord`]) | a count of the slot |
+//! | entry | the page is in swap ([`quire_swap::DecodedPte`]) | a count of the slot |
 //! | poisoned | the page was in swap and could not be read | |
 //!
 //! # Walking
@@ -116,7 +116,7 @@ pub(super) fn folio_frame(word: u64) -> Option<FrameNumber> {
 pub(super) fn is_private(word: u64) -> bool {
     match folio_frame(word) {
         Some(frame) => physical::frames()[frame.index()].kind() != Kind::Object,
-        None => Entry::from_word(word).is_some(),
+        None => Entry::from_pte(word).is_some(),
     }
 }
 
@@ -178,7 +178,7 @@ impl Counts {
     pub(super) fn add(&self, word: u64) {
         if let Some(frame) = folio_frame(word) {
             self.of(frame).fetch_add(1, Ordering::Relaxed);
-        } else if Entry::from_word(word).is_some() {
+        } else if Entry::from_pte(word).is_some() {
             self.count_swapped(1);
         }
     }
@@ -204,7 +204,7 @@ impl Counts {
         if let Some(frame) = folio_frame(word) {
             self.note_peak();
             self.of(frame).fetch_sub(1, Ordering::Relaxed);
-        } else if Entry::from_word(word).is_some() {
+        } else if Entry::from_pte(word).is_some() {
             self.count_swapped(-1);
         }
     }
@@ -342,7 +342,7 @@ impl PageTables {
 
     /// The first page from address `from` on whose word is an entry for one of `slots`.
     pub(super) fn next_entry(&self, from: u64, slots: &SlotRange) -> Option<(u64, Entry)> {
-        self.find_map(from..USER_END, |word| Entry::from_word(word).filter(|entry| slots.contains(*entry)))
+        self.find_map(from..USER_END, |word| Entry::from_pte(word).filter(|entry| slots.contains(*entry)))
     }
 
     /// Sets frames aside for as many tables, for somebody who cannot wait for them later because of a lock. Sleeps.

@@ -1,6 +1,6 @@
 //! For every n, the n-th allocation and the n-th request fail, and nothing is lost.
 
-use quire_swap::{POOL_BATCHES, PageTableWord};
+use quire_swap::{DecodedPte, POOL_BATCHES};
 
 use crate::fake::kernel::Kernel;
 use crate::fake::{Failing, FakeDisk, Memory, enable, new_swap};
@@ -68,11 +68,11 @@ fn run(service: Service, n: u64) -> bool {
     for (page, contents) in expected.iter().enumerate() {
         let word = kernel.word(0, page);
         match contents {
-            Some(contents) if matches!(word, PageTableWord::Present(_)) => {
+            Some(contents) if matches!(word, DecodedPte::Present(_)) => {
                 assert_eq!(kernel.read(0, page), Ok(*contents), "page {page}, {n}");
             }
             Some(_) => assert_eq!(kernel.poisoned, 1, "page {page} is {word:?}"),
-            None => assert_eq!(word, PageTableWord::None),
+            None => assert_eq!(word, DecodedPte::None),
         }
     }
     for page in 0..PAGES {

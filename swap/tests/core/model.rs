@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use quire_swap::{
-    CLUSTER_SLOTS, Discard, Disk, DiskProperties, Entry, Folio, POOL_BATCHES, PageTableWord, Snapshot, SwapOffError,
+    CLUSTER_SLOTS, DecodedPte, Discard, Disk, DiskProperties, Entry, Folio, POOL_BATCHES, Snapshot, SwapOffError,
     SwapOnOptions,
 };
 use std::sync::Arc;
@@ -206,7 +206,7 @@ impl Pair {
             Ok(contents) => assert_eq!(contents, expected, "task {task} page {page}"),
             Err(Touch::NoMemory) => {}
             Err(Touch::BusError) => {
-                let poisoned = matches!(self.kernel.word(task, page), PageTableWord::Poisoned(_));
+                let poisoned = matches!(self.kernel.word(task, page), DecodedPte::Poisoned(_));
                 let failed = self.kernel.swap.statistics().failed_reads > io_failures;
                 assert!(poisoned || failed, "a bus error for nothing");
                 if poisoned {
@@ -237,7 +237,7 @@ impl Pair {
         let swap = self.kernel.swap;
         let mut words = HashMap::new();
         for word in self.kernel.tables.iter().flatten() {
-            if let Some(entry) = Entry::from_word(*word) {
+            if let Some(entry) = Entry::from_pte(*word) {
                 *words.entry((entry.area(), entry.slot())).or_insert(0_u32) += 1;
             }
         }
@@ -282,7 +282,7 @@ impl Pair {
         }
         for task in 0..TASKS {
             for page in 0..PAGES {
-                assert!(matches!(self.kernel.word(task, page), PageTableWord::None), "task {task} page {page}");
+                assert!(matches!(self.kernel.word(task, page), DecodedPte::None), "task {task} page {page}");
             }
         }
         self.kernel.settle();

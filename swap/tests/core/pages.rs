@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use quire_swap::{
-    BATCH_FOLIOS, CLUSTER_SLOTS, Direction, DiskProperties, DuplicateError, Entry, FaultError, FaultKind, Folio,
-    FolioFlag, InsertError, Inserted, IoError, Locked, Machine, POOL_BATCHES, PageTableWord, Plug, Purpose,
-    SlotReference, Swap, Written,
+    BATCH_FOLIOS, CLUSTER_SLOTS, DecodedPte, Direction, DiskProperties, DuplicateError, Entry, FaultError, FaultKind,
+    Folio, FolioFlag, InsertError, Inserted, IoError, Locked, Machine, POOL_BATCHES, Plug, Purpose, SlotReference,
+    Swap, Written,
 };
 
 use crate::fake::kernel::{Kernel, Touch};
@@ -44,7 +44,7 @@ impl Bench {
 
     fn entry(&self, page: usize) -> Entry {
         match self.kernel.word(0, page) {
-            PageTableWord::Entry(entry) => entry,
+            DecodedPte::Entry(entry) => entry,
             other => panic!("page {page} is {other:?}"),
         }
     }
@@ -225,7 +225,7 @@ fn a_zero_page_is_never_written() {
 fn a_large_zero_folio_comes_back_whole() {
     let mut bench = bench(8, 2000, 4);
     assert!(bench.kernel.populate(0, 0, 2, 0));
-    let PageTableWord::Present(word) = bench.kernel.word(0, 0) else { panic!("it was just made") };
+    let DecodedPte::Present(word) = bench.kernel.word(0, 0) else { panic!("it was just made") };
     let (folio, _) = bench.memory.folio_of(word >> 12);
     (0..4).for_each(|page| folio.fill(page, 0));
     drop(folio);
@@ -376,7 +376,7 @@ fn a_shared_page_goes_with_its_last_word() {
 fn a_count_that_nobody_has_cannot_be_given_back() {
     let bench = bench(8, 600, 1);
     let entry = bench.swap.add_to_swap(&lock(&new_folio(0, 5).unwrap())).unwrap();
-    drop(SlotReference::from_word(bench.swap, entry.to_word()));
+    drop(SlotReference::from_pte(bench.swap, entry.to_pte()));
 }
 
 #[test]
@@ -453,7 +453,7 @@ fn a_folio_enters_the_cache_where_all_its_slots_are_in_use_and_alike() {
     kernel.plug.submit();
     memory.run_all();
     kernel.evict_ended();
-    let entry = |page: usize| Entry::from_word(kernel.tables[0][page]).unwrap();
+    let entry = |page: usize| Entry::from_pte(kernel.tables[0][page]).unwrap();
     let first = (0..8).find(|&page| entry(page).slot().is_multiple_of(4)).unwrap();
     let insert = |order, entry| {
         let folio = Locked::lock(Fake::allocate_folio(order, Purpose::Demand).unwrap());

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use quire_swap::{
-    CLUSTER_SLOTS, Entry, FaultError, Folio, Locked, Neighbourhood, POOL_BATCHES, PageTableWord, Plug, Readahead,
+    CLUSTER_SLOTS, DecodedPte, Entry, FaultError, Folio, Locked, Neighbourhood, POOL_BATCHES, Plug, Readahead,
     SlotRange, SlotReference, Swap, SwapOffError, Users, Written,
 };
 use shuttle::sync::Mutex;
@@ -60,18 +60,18 @@ fn swapped_out(world: &World, contents: u64) -> u64 {
     while world.disk.run_one() {}
     let folio = Locked::lock(FakeFolio::try_from_number(number).unwrap());
     world.swap.evict(folio, 2, 0).unwrap();
-    reference.into_word()
+    reference.into_pte()
 }
 
 fn give_up(world: &World, held: u64) {
-    drop(SlotReference::from_word(world.swap, held));
+    drop(SlotReference::from_pte(world.swap, held));
 }
 
 #[test]
 fn two_faults_on_one_page_read_it_once() {
     explore(|world| {
         let word = swapped_out(world, 5);
-        let entry = Entry::from_word(word).unwrap();
+        let entry = Entry::from_pte(word).unwrap();
         let before = world.swap.statistics().pages_in;
         let (swap, memory) = (world.swap, world.memory);
         let faults: Vec<_> = (0..2)
@@ -97,7 +97,7 @@ fn two_faults_on_one_page_read_it_once() {
 fn a_page_is_given_up_while_another_task_faults_on_it() {
     explore(|world| {
         let word = swapped_out(world, 5);
-        let entry = Entry::from_word(word).unwrap();
+        let entry = Entry::from_pte(word).unwrap();
         let (swap, memory) = (world.swap, world.memory);
         let device = Device::start(memory, &world.disk);
         let fault = thread::spawn(move || {
@@ -119,7 +119,7 @@ fn a_page_is_given_up_while_another_task_faults_on_it() {
 fn a_page_is_given_up_while_reclaim_puts_it_back() {
     explore(|world| {
         let word = swapped_out(world, 5);
-        let entry = Entry::from_word(word).unwrap();
+        let entry = Entry::from_pte(word).unwrap();
         let swap = world.swap;
         let device = Device::start(world.memory, &world.disk);
         drop(swap.fault_in(entry, 0, None).expect("the slot is counted"));
@@ -158,7 +158,7 @@ fn unmap(swap: &Swap<Fake>, frame: u64) {
 #[test]
 fn a_page_is_unmapped_while_reclaim_looks_at_it() {
     explore(|world| {
-        let entry = Entry::from_word(swapped_out(world, 5)).unwrap();
+        let entry = Entry::from_pte(swapped_out(world, 5)).unwrap();
         let swap = world.swap;
         let device = Device::start(world.memory, &world.disk);
         let mut mapped = None;
@@ -173,7 +173,7 @@ fn a_page_is_unmapped_while_reclaim_looks_at_it() {
 #[test]
 fn a_page_is_unmapped_while_the_fault_that_maps_it_ends() {
     explore(|world| {
-        let entry = Entry::from_word(swapped_out(world, 5)).unwrap();
+        let entry = Entry::from_pte(swapped_out(world, 5)).unwrap();
         let (swap, memory) = (world.swap, world.memory);
         let device = Device::start(world.memory, &world.disk);
         let mapped = Arc::new(Mutex::new(None));
@@ -198,8 +198,8 @@ fn a_page_is_unmapped_while_the_fault_that_maps_it_ends() {
 fn a_page_is_given_up_while_another_task_copies_it() {
     explore(|world| {
         let word = swapped_out(world, 5);
-        let entry = Entry::from_word(word).unwrap();
-        let other = world.swap.duplicate(entry).unwrap().into_word();
+        let entry = Entry::from_pte(word).unwrap();
+        let other = world.swap.duplicate(entry).unwrap().into_pte();
         let (swap, memory) = (world.swap, world.memory);
         let device = Device::start(world.memory, &world.disk);
         let fault = thread::spawn(move || {
@@ -221,9 +221,9 @@ fn a_zero_page_is_given_up_while_it_is_filled_ahead() {
             let reference = world.swap.duplicate(world.swap.add_to_swap(&folio).unwrap()).unwrap();
             let Written::Zero(folio) = world.swap.write(&mut Plug::new(), folio) else { panic!("it is zero") };
             world.swap.evict(folio, 2, 0).unwrap();
-            reference.into_word()
+            reference.into_pte()
         });
-        let (swap, memory, entries) = (world.swap, world.memory, words.map(|word| Entry::from_word(word).unwrap()));
+        let (swap, memory, entries) = (world.swap, world.memory, words.map(|word| Entry::from_pte(word).unwrap()));
         let fault = thread::spawn(move || {
             memory.enter();
             let around = Neighbourhood {
@@ -265,7 +265,7 @@ fn a_page_is_given_up_while_its_write_ends() {
 fn a_fault_races_with_eviction() {
     explore(|world| {
         let word = swapped_out(world, 5);
-        let entry = Entry::from_word(word).unwrap();
+        let entry = Entry::from_pte(word).unwrap();
         let (swap, memory) = (world.swap, world.memory);
         let device = Device::start(memory, &world.disk);
         let tasks: Vec<_> = (0..2)
@@ -292,7 +292,7 @@ fn a_fault_races_with_eviction() {
 fn a_lookup_never_sees_another_page() {
     explore(|world| {
         let word = swapped_out(world, 5);
-        let entry = Entry::from_word(word).unwrap();
+        let entry = Entry::from_pte(word).unwrap();
         let fault = |swap: &Swap<Fake>| swap.fault_in(entry, 0, None).expect("the slot is counted").folio;
         let (swap, memory) = (world.swap, world.memory);
         let device = Device::start(world.memory, &world.disk);
@@ -359,7 +359,7 @@ impl OneWord {
     /// What a fault does: `None` once the page is present.
     fn fault(&self) -> Option<()> {
         let word = *self.word.lock().unwrap();
-        let entry = Entry::from_word(word)?;
+        let entry = Entry::from_pte(word)?;
         match self.swap.fault_in(entry, 0, None) {
             Ok(fault) => {
                 assert_eq!(fault.folio.word(0), 5);
@@ -410,7 +410,7 @@ fn swapoff_races_with_a_fault_and_an_allocation() {
         faulting.join().unwrap();
         allocating.join().unwrap();
         device.stop();
-        let PageTableWord::Present(present) = PageTableWord::decode(*word.lock().unwrap()) else { panic!("not back") };
+        let DecodedPte::Present(present) = DecodedPte::decode(*word.lock().unwrap()) else { panic!("not back") };
         drop(FakeFolio::from_number(present >> 12));
     });
 }

@@ -33,7 +33,7 @@ fn on_ghost(pages: usize, contents: impl Fn(u64) -> Page) -> (Kernel, &'static A
 }
 
 fn place(kernel: &Kernel, zswap: &Zswap<Fake>, page: usize) -> Whereabouts {
-    zswap.whereabouts(Entry::from_word(kernel.tables[0][page]).expect("the page is out"))
+    zswap.whereabouts(Entry::from_pte(kernel.tables[0][page]).expect("the page is out"))
 }
 
 fn write_back(zswap: &Zswap<Fake>) -> u64 {
@@ -186,7 +186,7 @@ fn pages_go_from_zswap_to_a_disk_without_a_page_table_noticing() {
         assert_eq!(kernel.memory.pool.used(), 0);
         let Whereabouts::Slot(slot) = place(&kernel, zswap, 3) else { panic!("it is on the disk") };
         let area = kernel.swap.area(area).unwrap();
-        assert_eq!(area.owner_of(slot.slot()).map(Entry::to_word), Some(kernel.tables[0][3]));
+        assert_eq!(area.owner_of(slot.slot()).map(Entry::to_pte), Some(kernel.tables[0][3]));
         assert_eq!(area.used(), 8);
         let (counts, none) = (["written_back_compressed", "written_back_decompressed"], "read_back_compressed");
         let counts = counts.map(|name| count(zswap, name));

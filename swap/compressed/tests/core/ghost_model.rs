@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 use quire_compressed::zswap::{Whereabouts, Zswap};
 use quire_swap::ghost::PATH;
 use quire_swap::header::Page;
-use quire_swap::{Entry, POOL_BATCHES, PageTableWord, Swap, SwapOffError, SwapOnOptions};
+use quire_swap::{DecodedPte, Entry, POOL_BATCHES, Swap, SwapOffError, SwapOnOptions};
 
 use crate::contents::{random, same, text_of_length};
 use crate::fake::kernel::Kernel;
@@ -134,7 +134,7 @@ impl World {
                 Err(error) => errors.push(error),
             }
         }
-        let place = Entry::from_word(self.kernel.tables[task][page]).map(|entry| self.zswap.whereabouts(entry));
+        let place = Entry::from_pte(self.kernel.tables[task][page]).map(|entry| self.zswap.whereabouts(entry));
         prop_assert!(self.kernel.memory.free_frames() == 0, "page {page} of task {task}: {errors:?}, {place:?}");
         Ok(())
     }
@@ -177,7 +177,7 @@ impl World {
                     Whereabouts::Nowhere if is_ghost && counted && !cached => {
                         let words = self.kernel.tables.iter().zip(&self.model);
                         let mut pages = words.flat_map(|(words, pages)| words.iter().zip(pages));
-                        let held = pages.find(|(word, _)| **word == PageTableWord::Entry(entry).encode());
+                        let held = pages.find(|(word, _)| **word == DecodedPte::Entry(entry).encode());
                         prop_assert_eq!(held.and_then(|(_, page)| *page), Some(same(0)), "{} is nowhere", entry);
                     }
                     _ => {}

@@ -54,7 +54,7 @@ fn explore(body: impl Fn(&World) + Send + Sync + Copy + 'static) {
         let reference = swap.duplicate(swap.add_to_swap(&folio).unwrap()).unwrap();
         let entry = reference.entry();
         assert_eq!(entry.area(), ghost);
-        reference.into_word();
+        reference.into_pte();
         let number = write(swap, folio);
         swap.evict(Locked::lock(FakeFolio::try_from_number(number).unwrap()), 2, 0).unwrap();
         let world = World { memory, swap, zswap, disk, disk_area, entry };
@@ -114,7 +114,7 @@ impl World {
     }
 
     fn give_up(&self) {
-        drop(SlotReference::from_word(self.swap, self.entry.to_word()));
+        drop(SlotReference::from_pte(self.swap, self.entry.to_pte()));
     }
 }
 

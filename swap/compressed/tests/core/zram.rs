@@ -313,7 +313,7 @@ fn a_full_device_keeps_the_page_in_memory_and_the_rest_stored() {
     let mut kernel = Kernel::new(swap, memory, 1, 2);
     kernel.populate(0, 0, 0, 1);
     kernel.populate(0, 1, 0, 2);
-    let quire_swap::PageTableWord::Present(word) = kernel.word(0, 1) else { panic!("present") };
+    let quire_swap::DecodedPte::Present(word) = kernel.word(0, 1) else { panic!("present") };
     let (folio, _) = memory.folio_of(word >> 12);
     quire_swap::Folio::with_page_mut(&folio, 0, |page| *page = random(5));
     drop(folio);

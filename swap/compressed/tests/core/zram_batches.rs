@@ -8,7 +8,7 @@ use quire_compressed::zram::{Zram, ZramDisk, ZramError};
 use quire_swap::errno::Errno;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{
-    Area, BlockDriver, Disk, DriverId, Entry, Folio, FolioFlag, IoError, PageTableWord, ReadBatch, Swap, SwapOnError,
+    Area, BlockDriver, DecodedPte, Disk, DriverId, Entry, Folio, FolioFlag, IoError, ReadBatch, Swap, SwapOnError,
     SwapOnOptions, SwapOps, WriteBatch,
 };
 
@@ -68,7 +68,7 @@ fn bench() -> Bench {
 
 impl Bench {
     fn entry(&self, page: usize) -> Entry {
-        let PageTableWord::Entry(entry) = self.kernel.word(0, page) else { panic!("page {page} is not out") };
+        let DecodedPte::Entry(entry) = self.kernel.word(0, page) else { panic!("page {page} is not out") };
         entry
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quire_compressed::Access;
 use quire_compressed::zswap::{ATTRIBUTES, Directory, Zswap, ZswapError};
 use quire_swap::header::Page;
-use quire_swap::{Direction, Folio, FolioFlag, PageTableWord, Swap};
+use quire_swap::{DecodedPte, Direction, Folio, FolioFlag, Swap};
 
 use crate::contents::{random, same, text};
 use crate::fake::kernel::{Kernel, Touch};
@@ -91,7 +91,7 @@ fn a_page_that_is_written_again_loses_its_old_copy_even_if_the_new_one_is_refuse
     for contents in [random(5), same(0), text(9), random(7)] {
         let (folio, _) = {
             kernel.read_page(0, 0).unwrap();
-            let PageTableWord::Present(word) = kernel.word(0, 0) else { panic!("it was read") };
+            let DecodedPte::Present(word) = kernel.word(0, 0) else { panic!("it was read") };
             kernel.memory.folio_of(word >> 12)
         };
         folio.with_page_mut(0, |page| *page = contents);

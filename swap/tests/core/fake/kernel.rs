@@ -3,7 +3,7 @@
 
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
-    Entry, FaultError, FaultKind, Folio, FolioFlag, Locked, Neighbourhood, PageTableWord, Plug, Readahead, SlotRange,
+    DecodedPte, Entry, FaultError, FaultKind, Folio, FolioFlag, Locked, Neighbourhood, Plug, Readahead, SlotRange,
     SlotReference, Swap, SwapOffError, Users, Written,
 };
 
@@ -48,8 +48,8 @@ impl Kernel {
         }
     }
 
-    pub fn word(&self, task: usize, page: usize) -> PageTableWord {
-        PageTableWord::decode(self.tables[task][page])
+    pub fn word(&self, task: usize, page: usize) -> DecodedPte {
+        DecodedPte::decode(self.tables[task][page])
     }
 
     /// A new folio in empty places.
@@ -114,9 +114,9 @@ impl Kernel {
     fn touch(&mut self, task: usize, page: usize) -> Result<(FakeFolio, usize), Touch> {
         loop {
             match self.word(task, page) {
-                PageTableWord::Present(word) => return Ok(self.memory.folio_of(word >> 12)),
-                PageTableWord::Poisoned(_) => return Err(Touch::BusError),
-                PageTableWord::Entry(_) => self.fault(task, page)?,
+                DecodedPte::Present(word) => return Ok(self.memory.folio_of(word >> 12)),
+                DecodedPte::Poisoned(_) => return Err(Touch::BusError),
+                DecodedPte::Entry(_) => self.fault(task, page)?,
                 other => panic!("a task touched {other:?}"),
             }
         }
@@ -125,7 +125,7 @@ impl Kernel {
     /// The page fault of a task.
     fn fault(&mut self, task: usize, page: usize) -> Result<(), Touch> {
         let word = self.tables[task][page];
-        let PageTableWord::Entry(entry) = PageTableWord::decode(word) else { panic!("not an entry") };
+        let DecodedPte::Entry(entry) = DecodedPte::decode(word) else { panic!("not an entry") };
         let order = self.order_around(task, page);
         self.plug.submit();
         let table = &self.tables[task];
@@ -133,7 +133,7 @@ impl Kernel {
             readahead: &self.readahead,
             page: page as u64,
             pages: (0, table.len() as u64),
-            entry: &|page| Entry::from_word(table[page as usize]),
+            entry: &|page| Entry::from_pte(table[page as usize]),
         };
         let fault = match self.swap.fault_in(entry, order, Some(&neighbourhood)) {
             Ok(fault) => fault,
@@ -152,13 +152,13 @@ impl Kernel {
     /// Maps the folio wherever this task has words for its slots, around `page`.
     fn map(&mut self, task: usize, page: usize, folio: &Locked<FakeFolio>) {
         let first = folio.state().entry().expect("a locked folio stays in the cache");
-        let PageTableWord::Entry(entry) = self.word(task, page) else { panic!("not an entry") };
+        let DecodedPte::Entry(entry) = self.word(task, page) else { panic!("not an entry") };
         let before = (entry.slot() - first.slot()) as usize;
         for (index, slot) in (first.slot()..first.slot() + (1 << folio.order())).enumerate() {
             let place = (page + index).checked_sub(before);
             let Some(word) = place.and_then(|place| self.tables[task].get_mut(place)) else { continue };
-            match PageTableWord::decode(*word) {
-                PageTableWord::Entry(other) if other.area() == first.area() && other.slot() == slot => {
+            match DecodedPte::decode(*word) {
+                DecodedPte::Entry(other) if other.area() == first.area() && other.slot() == slot => {
                     let number = FakeFolio::clone(folio).into_number();
                     *word = present(number + index as u64);
                     self.swap.put_mapped(other, folio, false);
@@ -170,13 +170,13 @@ impl Kernel {
 
     /// The largest order whose aligned run of slots around this page the task has side by side.
     fn order_around(&self, task: usize, page: usize) -> u8 {
-        let Some(here) = Entry::from_word(self.tables[task][page]) else { return 0 };
+        let Some(here) = Entry::from_pte(self.tables[task][page]) else { return 0 };
         let whole = |order: &u8| {
             let first = here.slot() & !((1_u32 << order) - 1);
             let before = (here.slot() - first) as usize;
             (first..first + (1 << order)).enumerate().all(|(index, slot)| {
                 let word = (page + index).checked_sub(before).and_then(|place| self.tables[task].get(place));
-                word.is_some() && word.copied() == Entry::new(here.area(), slot).map(Entry::to_word)
+                word.is_some() && word.copied() == Entry::new(here.area(), slot).map(Entry::to_pte)
             })
         };
         (0..=self.max_order).take_while(whole).last().unwrap_or(0)
@@ -186,13 +186,13 @@ impl Kernel {
     pub fn share(&mut self, from: (usize, usize), to: (usize, usize)) -> bool {
         assert_eq!(self.tables[to.0][to.1], 0);
         let word = self.tables[from.0][from.1];
-        match PageTableWord::decode(word) {
-            PageTableWord::Present(word) => {
+        match DecodedPte::decode(word) {
+            DecodedPte::Present(word) => {
                 let (folio, _) = self.memory.folio_of(word >> 12);
                 folio.into_number();
             }
-            PageTableWord::Entry(entry) => match self.swap.duplicate(entry) {
-                Ok(reference) => assert_eq!(reference.into_word(), word),
+            DecodedPte::Entry(entry) => match self.swap.duplicate(entry) {
+                Ok(reference) => assert_eq!(reference.into_pte(), word),
                 Err(_) => return false,
             },
             _ => {}
@@ -204,21 +204,21 @@ impl Kernel {
     /// The task gives the page up.
     pub fn unmap(&mut self, task: usize, page: usize) {
         let word = std::mem::take(&mut self.tables[task][page]);
-        match PageTableWord::decode(word) {
-            PageTableWord::Present(word) => {
+        match DecodedPte::decode(word) {
+            DecodedPte::Present(word) => {
                 let (folio, _) = self.memory.folio_of(word >> 12);
                 drop(FakeFolio::from_number(folio.number()));
                 // The machine frees what nobody maps; a cached folio that nobody wants is dropped with its slots.
                 self.swap.drop_if_unused(&folio);
             }
-            PageTableWord::Entry(_) => drop(SlotReference::from_word(self.swap, word)),
+            DecodedPte::Entry(_) => drop(SlotReference::from_pte(self.swap, word)),
             _ => {}
         }
     }
 
     /// Reclaim of the folio behind a present word: queued to be written, evicted, or left alone.
     pub fn reclaim(&mut self, task: usize, page: usize) -> bool {
-        let PageTableWord::Present(word) = self.word(task, page) else { return false };
+        let DecodedPte::Present(word) = self.word(task, page) else { return false };
         let (folio, _) = self.memory.folio_of(word >> 12);
         if folio.state().is(FolioFlag::Writeback) {
             return false;
@@ -275,12 +275,12 @@ impl Kernel {
         let frames = folio.number()..folio.number() + (1 << folio.order());
         let mut wanted = Vec::new();
         for word in self.tables.iter_mut().flatten() {
-            let PageTableWord::Present(old) = PageTableWord::decode(*word) else { continue };
+            let DecodedPte::Present(old) = DecodedPte::decode(*word) else { continue };
             if !frames.contains(&(old >> 12)) {
                 continue;
             }
             if let Some(reference) = held.take() {
-                *word = reference.into_word();
+                *word = reference.into_pte();
                 drop(FakeFolio::from_number(folio.number()));
             } else {
                 let slot = first.slot() + ((old >> 12) - folio.number()) as u32;
@@ -289,7 +289,7 @@ impl Kernel {
         }
         self.swap.duplicate_each(wanted.into_iter(), |word, reference| {
             if let Ok(reference) = reference {
-                *word = reference.into_word();
+                *word = reference.into_pte();
                 drop(FakeFolio::from_number(folio.number()));
             }
         });
@@ -297,9 +297,9 @@ impl Kernel {
 
     fn is_mapped(&self, folio: &FakeFolio) -> bool {
         let frames = folio.number()..folio.number() + (1 << folio.order());
-        self.tables.iter().flatten().any(|word| {
-            matches!(PageTableWord::decode(*word), PageTableWord::Present(word) if frames.contains(&(word >> 12)))
-        })
+        self.tables.iter().flatten().any(
+            |word| matches!(DecodedPte::decode(*word), DecodedPte::Present(word) if frames.contains(&(word >> 12))),
+        )
     }
 
     /// Lets all I/O end and drops what only the cache holds.
@@ -325,7 +325,7 @@ impl Kernel {
 
     /// How many page-table words hold the slot, counted one by one.
     pub fn words_with(&self, entry: Entry) -> usize {
-        self.tables.iter().flatten().filter(|word| **word == entry.to_word()).count()
+        self.tables.iter().flatten().filter(|word| **word == entry.to_pte()).count()
     }
 }
 
@@ -333,7 +333,7 @@ impl Users for Kernel {
     fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
         for task in 0..self.tables.len() {
             for page in 0..self.tables[task].len() {
-                let PageTableWord::Entry(entry) = self.word(task, page) else { continue };
+                let DecodedPte::Entry(entry) = self.word(task, page) else { continue };
                 if !slots.contains(entry) {
                     continue;
                 }
@@ -341,9 +341,9 @@ impl Users for Kernel {
                     Ok(()) => {}
                     Err(Touch::NoMemory) => return Err(SwapOffError::NoMemory),
                     Err(Touch::BusError) => {
-                        let word = PageTableWord::Poisoned(entry).encode();
+                        let word = DecodedPte::Poisoned(entry).encode();
                         let old = std::mem::replace(&mut self.tables[task][page], word);
-                        drop(SlotReference::from_word(self.swap, old));
+                        drop(SlotReference::from_pte(self.swap, old));
                         self.poisoned += 1;
                     }
                 }
@@ -355,7 +355,7 @@ impl Users for Kernel {
     fn map_refused(&mut self, slots: &SlotRange) {
         for task in 0..self.tables.len() {
             for page in 0..self.tables[task].len() {
-                if let PageTableWord::Entry(entry) = self.word(task, page)
+                if let DecodedPte::Entry(entry) = self.word(task, page)
                     && slots.contains(entry)
                     && self.swap.is_refused(entry)
                 {

@@ -1,13 +1,13 @@
-//! One word of a swap table: everything that is known about one slot.
+//! One entry of a swap table: everything that is known about one slot, in 64 bits.
 //!
 //! | bits | meaning |
 //! |---|---|
-//! | 63–60 | count of page-table words that hold the slot, 0 to 14; 15: see the cluster's extension |
+//! | 63–60 | count of PTEs that hold the slot, 0 to 14; 15: see the cluster's extension |
 //! | 59 | the page is all zero and was never written |
 //! | 58–53 | who pays for the slot, if a shadow or a folio is in it |
 //! | 58–0 | what is in the slot, by its lowest set bit |
 //!
-//! | lowest bits | kind | payload |
+//! | lowest bits | state | payload |
 //! |---|---|---|
 //! | `0000` | free | |
 //! | `1` | shadow: allocated, in no frame | 52 bits left by eviction, 0 for none |
@@ -15,15 +15,15 @@
 //! | `100` | owned by a [`Slots`](crate::Slots) value, not in the cache | 56 bits of the owner's |
 //! | `1000` | bad: the header, a bad page, or beyond the area's end | |
 //!
-//! Words change only under their cluster's lock; anybody may read them.
+//! Table entries change only under their cluster's lock; any task may read them.
 
-/// A word of the table.
+/// An entry of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Word(pub(crate) u64);
+pub(crate) struct TableEntry(pub(crate) u64);
 
-/// What a word says is in the slot.
+/// What is in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum SlotState {
     Free,
     Shadow(u64),
     Folio(u64),
@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     Bad,
 }
 
-/// The greatest count that the word itself holds.
+/// The greatest count that the table entry itself holds.
 pub(crate) const INLINE_COUNT_MAX: u8 = 14;
 /// In the place of the count: the cluster's extension holds it.
 pub(crate) const COUNT_EXTENDED: u8 = 15;
@@ -47,38 +47,38 @@ pub const PAYER_MAX: u8 = 63;
 
 const COUNT_SHIFT: u32 = 60;
 const ZERO: u64 = 1 << 59;
-const KIND_MASK: u64 = ZERO - 1;
+const STATE_MASK: u64 = ZERO - 1;
 const PAYER_SHIFT: u32 = 53;
 const PAYER_MASK: u64 = (PAYER_MAX as u64) << PAYER_SHIFT;
-/// What a shadow or a folio has of the word.
+/// What a shadow or a folio has of the table entry.
 const PAID_MASK: u64 = (1 << PAYER_SHIFT) - 1;
 
-const _: () = assert!(PAID_MASK | PAYER_MASK == KIND_MASK);
+const _: () = assert!(PAID_MASK | PAYER_MASK == STATE_MASK);
 
-impl Kind {
-    /// The word of an unused or newly allocated slot: count 0, not zero.
+impl SlotState {
+    /// The table entry of an unused or newly allocated slot: count 0, not zero.
     #[inline]
-    pub(crate) const fn word(self) -> Word {
-        Word(match self {
+    pub(crate) const fn table_entry(self) -> TableEntry {
+        TableEntry(match self {
             Self::Free => 0,
             Self::Shadow(shadow) => (shadow << 1 | 0b1) & PAID_MASK,
             Self::Folio(number) => (number << 2 | 0b10) & PAID_MASK,
-            Self::Owned(payload) => (payload << 3 | 0b100) & KIND_MASK,
+            Self::Owned(payload) => (payload << 3 | 0b100) & STATE_MASK,
             Self::Bad => 0b1000,
         })
     }
 }
 
-impl Word {
+impl TableEntry {
     #[inline]
-    pub(crate) const fn kind(self) -> Kind {
-        let payload = self.0 & KIND_MASK;
+    pub(crate) const fn state(self) -> SlotState {
+        let payload = self.0 & STATE_MASK;
         match payload & 0b1111 {
-            0b0000 => Kind::Free,
-            0b1000 => Kind::Bad,
-            bits if bits & 0b1 != 0 => Kind::Shadow((payload & PAID_MASK) >> 1),
-            bits if bits & 0b10 != 0 => Kind::Folio((payload & PAID_MASK) >> 2),
-            _ => Kind::Owned(payload >> 3),
+            0b0000 => SlotState::Free,
+            0b1000 => SlotState::Bad,
+            bits if bits & 0b1 != 0 => SlotState::Shadow((payload & PAID_MASK) >> 1),
+            bits if bits & 0b10 != 0 => SlotState::Folio((payload & PAID_MASK) >> 2),
+            _ => SlotState::Owned(payload >> 3),
         }
     }
 
@@ -90,7 +90,7 @@ impl Word {
 
     #[inline]
     pub(crate) const fn is_free(self) -> bool {
-        matches!(self.kind(), Kind::Free)
+        matches!(self.state(), SlotState::Free)
     }
 
     #[inline]
@@ -105,10 +105,13 @@ impl Word {
 
     /// The same count and zero flag with something else in the slot, for which the same pays.
     #[inline]
-    pub(crate) const fn with_kind(self, kind: Kind) -> Self {
-        let kept =
-            if matches!(kind, Kind::Shadow(_) | Kind::Folio(_)) && self.is_paid() { PAID_MASK } else { KIND_MASK };
-        Self(self.0 & !kept | kind.word().0)
+    pub(crate) const fn with_state(self, state: SlotState) -> Self {
+        let kept = if matches!(state, SlotState::Shadow(_) | SlotState::Folio(_)) && self.is_paid() {
+            PAID_MASK
+        } else {
+            STATE_MASK
+        };
+        Self(self.0 & !kept | state.table_entry().0)
     }
 
     /// Whether something is in the slot that is paid for.
@@ -122,7 +125,7 @@ impl Word {
         if self.is_paid() { ((self.0 & PAYER_MASK) >> PAYER_SHIFT) as u8 } else { 0 }
     }
 
-    /// The word of a shadow or a folio that somebody else pays for.
+    /// The table entry of a shadow or a folio that another pays for.
     #[inline]
     pub(crate) const fn with_payer(self, payer: u8) -> Self {
         Self(self.0 & !PAYER_MASK | (payer as u64) << PAYER_SHIFT & PAYER_MASK)
@@ -141,37 +144,37 @@ impl Word {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, PAYER_MAX, SHADOW_BITS, Word};
+    use super::{PAYER_MAX, SHADOW_BITS, SlotState, TableEntry};
 
     #[test]
     fn every_kind_keeps_its_payload_beside_count_and_zero_flag() {
         let kinds = [
-            Kind::Free,
-            Kind::Shadow(0),
-            Kind::Shadow((1 << SHADOW_BITS) - 1),
-            Kind::Folio(0),
-            Kind::Folio((1 << 51) - 1),
-            Kind::Owned(0),
-            Kind::Owned((1 << 56) - 1),
-            Kind::Bad,
+            SlotState::Free,
+            SlotState::Shadow(0),
+            SlotState::Shadow((1 << SHADOW_BITS) - 1),
+            SlotState::Folio(0),
+            SlotState::Folio((1 << 51) - 1),
+            SlotState::Owned(0),
+            SlotState::Owned((1 << 56) - 1),
+            SlotState::Bad,
         ];
         for kind in kinds {
             for count in 0..16 {
                 for zero in [false, true] {
-                    let word = Word(0).with_count(count).with_zero(zero).with_kind(kind);
-                    assert_eq!((word.kind(), word.count(), word.is_zero()), (kind, count, zero));
-                    assert_eq!(word.is_free(), kind == Kind::Free);
-                    assert_eq!(word.folio().is_some(), matches!(kind, Kind::Folio(_)));
-                    if matches!(kind, Kind::Shadow(_) | Kind::Folio(_)) {
-                        let paid = word.with_payer(PAYER_MAX).with_payer(41);
-                        let unpaid = (paid.kind(), paid.count(), paid.is_zero());
+                    let table_entry = TableEntry(0).with_count(count).with_zero(zero).with_state(kind);
+                    assert_eq!((table_entry.state(), table_entry.count(), table_entry.is_zero()), (kind, count, zero));
+                    assert_eq!(table_entry.is_free(), kind == SlotState::Free);
+                    assert_eq!(table_entry.folio().is_some(), matches!(kind, SlotState::Folio(_)));
+                    if matches!(kind, SlotState::Shadow(_) | SlotState::Folio(_)) {
+                        let paid = table_entry.with_payer(PAYER_MAX).with_payer(41);
+                        let unpaid = (paid.state(), paid.count(), paid.is_zero());
                         assert_eq!((paid.payer(), unpaid), (41, (kind, count, zero)));
-                        assert_eq!(paid.with_kind(Kind::Shadow(5)).payer(), 41);
-                        assert_eq!(paid.with_kind(Kind::Folio(5)).with_count(1).folio(), Some(5));
+                        assert_eq!(paid.with_state(SlotState::Shadow(5)).payer(), 41);
+                        assert_eq!(paid.with_state(SlotState::Folio(5)).with_count(1).folio(), Some(5));
                     } else {
-                        assert_eq!((word.payer(), word.with_kind(Kind::Folio(5)).payer()), (0, 0));
+                        assert_eq!((table_entry.payer(), table_entry.with_state(SlotState::Folio(5)).payer()), (0, 0));
                     }
-                    let other = word.with_kind(Kind::Folio(77)).with_count(3).with_zero(!zero);
+                    let other = table_entry.with_state(SlotState::Folio(77)).with_count(3).with_zero(!zero);
                     assert_eq!((other.folio(), other.count(), other.is_zero()), (Some(77), 3, !zero));
                 }
             }
