@@ -4,7 +4,7 @@
 //! is never used, as on Linux.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::heap::NoMemory;
@@ -18,7 +18,7 @@ use crate::store::Encoding;
 pub(super) struct Backing<M: PoolMachine> {
     disk: Arc<Claim<M>>,
     /// How many objects each block holds, and one for whoever is filling it.
-    holders: Sparse<AtomicU8, M>,
+    holders: Sparse<AtomicU16, M>,
     blocks: u32,
     next: AtomicU32,
     pub(super) used: Level,
@@ -63,8 +63,6 @@ pub(super) const SUM_MASK: u32 = (1 << 30) - 1;
 const OFFSET_SHIFT: u32 = 32;
 const LENGTH_SHIFT: u32 = 44;
 const ENCODING_SHIFT: u32 = 57;
-/// The most objects of a block: a holder more is whoever fills it.
-pub(super) const BLOCK_OBJECTS: u8 = u8::MAX - 1;
 
 impl Place {
     pub(super) fn to_word(self) -> u64 {
@@ -164,3 +162,4 @@ impl<M: PoolMachine> Backing<M> {
 }
 
 const _: () = assert!(PAGE_SIZE < 1 << (ENCODING_SHIFT - LENGTH_SHIFT));
+const _: () = assert!(PAGE_SIZE / LABEL < u16::MAX as usize, "a block's holders can be counted");

@@ -50,7 +50,7 @@ impl Wanted {
                 _ => return Err(ZramError::Invalid),
             }
         }
-        if threshold >= HUGE as u64 || last < first || algorithms.level(last).is_none() {
+        if threshold >= HUGE as u64 || algorithms.level(last).is_none() {
             return Err(ZramError::Invalid);
         }
         Ok(Self { idle, huge, threshold: threshold as usize, most, first, last })

@@ -121,7 +121,7 @@ impl<M: PoolMachine> SlotGuard<'_, M> {
 
     pub(super) fn set_priority(&mut self, priority: u8) {
         let others = self.slot.flags.load(Ordering::Relaxed) & !PRIORITY;
-        self.slot.flags.store(others | u32::from(priority) << PRIORITY_SHIFT & PRIORITY, Ordering::Relaxed);
+        self.slot.flags.store(others | u32::from(priority) << PRIORITY_SHIFT, Ordering::Relaxed);
     }
 
     /// The slot was read or written just now.

@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::heap;
 
-use super::backing::{BLOCK_OBJECTS, Backing, Bytes, LABEL, Label, Place, SUM_MASK};
+use super::backing::{Backing, Bytes, LABEL, Label, Place, SUM_MASK};
 use super::disk::{ZramDisk, is_huge};
 use super::error::ZramError;
 use super::slot::{Content, Flag, SlotGuard};
@@ -53,9 +53,8 @@ struct WriteOut<'a, M: PoolMachine> {
     pages: Box<[Page]>,
     blocks: Vec<u32>,
     candidates: Vec<Candidate>,
-    /// Where in the last block the next object goes, and how many it has.
+    /// Where in the last block the next object goes; behind its end if there is none.
     end: usize,
-    objects: u8,
 }
 
 impl<M: PoolMachine> ZramDisk<M> {
@@ -123,13 +122,13 @@ impl<M: PoolMachine> ZramDisk<M> {
                 slot.clear(Flag::Chosen);
             }
         }
+        // Others can only take marks away meanwhile.
         let mut selected = heap::vector::<M, _>(count)?;
         for present in self.slots.present(range).heed_kill::<M>() {
             let (index, slot) = present?;
             let slot = slot.lock::<M>();
             if let Content::Stored(Stored::Object(object)) = slot.content()
                 && slot.is(Flag::Chosen)
-                && selected.len() < count
             {
                 heap::push(&mut selected, (object.length() as u16, index));
             }
@@ -176,7 +175,6 @@ impl<M: PoolMachine> ZramDisk<M> {
         let place = Place { block: out.blocks[block], bytes };
         heap::push(&mut out.candidates, Candidate { slot: index, object, block, place });
         out.end += length;
-        out.objects += 1;
         Ok(true)
     }
 
@@ -198,7 +196,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         };
         out.pages[out.blocks.len()].fill(0);
         heap::push(&mut out.blocks, block);
-        (out.end, out.objects) = (0, 0);
+        out.end = 0;
         Ok(true)
     }
 
@@ -229,7 +227,7 @@ impl<M: PoolMachine> ZramDisk<M> {
             out.backing.release(block);
         }
         out.candidates.clear();
-        (out.end, out.objects) = (PAGE_SIZE, 0);
+        out.end = PAGE_SIZE;
         result
     }
 
@@ -267,12 +265,11 @@ impl<'a, M: PoolMachine> WriteOut<'a, M> {
             blocks: heap::vector::<N, _>(blocks)?,
             candidates: heap::vector::<N, _>(blocks * 4)?,
             end: PAGE_SIZE,
-            objects: 0,
         })
     }
 
-    /// Whether the last block has room for `length` bytes, and the list for one more object.
+    /// Whether the last block has room for `length` bytes.
     fn has_room(&self, length: usize) -> bool {
-        self.end + length <= PAGE_SIZE && self.objects < BLOCK_OBJECTS && !self.blocks.is_empty()
+        self.end + length <= PAGE_SIZE
     }
 }

@@ -46,6 +46,10 @@ impl PoolMachine for Fake {
         Some(disk)
     }
 
+    fn is_killed() -> bool {
+        memory().pool.looks.next_fails()
+    }
+
     fn wake_shrinker() {}
 }
 

@@ -7,7 +7,7 @@ use quire_compressed::zram::{Zram, ZramDisk, ZramError};
 use quire_swap::errno::Errno;
 use quire_swap::header::Page;
 
-use crate::contents::{random, same, text};
+use crate::contents::{random, same, text, text_of_length};
 use crate::fake::{Fake, FakeDisk, Memory, new_swap};
 use crate::zram::{new_zram, numbers, read};
 
@@ -148,6 +148,74 @@ fn only_what_was_asked_for_is_tried() {
     let left: Vec<_> = slots_with(&zram, 'i');
     assert!([8, 9, 10, 11, 12, 13].iter().all(|slot| left.contains(slot)), "{left:?}");
     assert_eq!(slots_with(&zram, 'r').len() + slots_with(&zram, 'n').len(), 14);
+}
+
+/// A device that compresses again by these parameters, one priority each.
+fn device(parameters: &[&str]) -> (Arc<Zram<Fake>>, Arc<ZramDisk<Fake>>) {
+    let (_, zram) = new_zram(new_swap());
+    for (priority, level) in (1..).zip(parameters) {
+        zram.store("recomp_algorithm", &format!("algo=deflate priority={priority}")).unwrap();
+        zram.store("algorithm_params", &format!("priority={priority} {level}")).unwrap();
+    }
+    zram.store("disksize", "1M").unwrap();
+    let disk = zram.open().unwrap();
+    (zram, disk)
+}
+
+/// Bytes of objects.
+fn bytes(zram: &Zram<Fake>) -> u64 {
+    numbers(zram, "mm_stat")[1]
+}
+
+#[test]
+fn an_object_is_replaced_by_one_that_takes_less_memory_and_is_below_the_threshold() {
+    Memory::new(0);
+    let (zram, disk) = device(&["level=6"]);
+    let (mut replaced, mut left) = (0, 0);
+    for length in (8..400).step_by(4) {
+        disk.write(0, &text_of_length(1, length)).unwrap();
+        let before = bytes(&zram);
+        zram.store("recompress", "").unwrap();
+        let after = bytes(&zram);
+        // Sizes are multiples of 16 with a header of 8.
+        let size = |bytes: u64| (bytes + 8).div_ceil(16);
+        assert!(after == before || size(after) < size(before), "{before} bytes became {after}");
+        *(if after < before { &mut replaced } else { &mut left }) += 1;
+    }
+    assert!(replaced > 0 && left > 0);
+    disk.write(0, &letters(8)).unwrap();
+    zram.store("recompress", "").unwrap();
+    let shortest = bytes(&zram);
+    for (threshold, expected) in [(shortest, 4096), (shortest + 1, shortest)] {
+        disk.write(0, &letters(8)).unwrap();
+        zram.store("recompress", &format!("threshold={threshold}")).unwrap();
+        assert_eq!(bytes(&zram), expected, "threshold {threshold}");
+    }
+    // What is as long as the threshold is tried, what is shorter is not.
+    for threshold in [shortest, shortest + 1] {
+        zram.store("idle", "all").unwrap();
+        zram.store("recompress", &format!("threshold={threshold}")).unwrap();
+        assert_eq!(slots_with(&zram, 'i'), [0], "it has the highest priority already");
+    }
+}
+
+#[test]
+fn one_algorithm_after_another_is_tried_and_what_the_last_leaves_is_hopeless() {
+    Memory::new(0);
+    let (zram, disk) = device(&["level=1", "level=9"]);
+    disk.write(0, &text(1)).unwrap();
+    disk.write(1, &random(1)).unwrap();
+    let before = bytes(&zram);
+    zram.store("recompress", "priority=1").unwrap();
+    let quick = bytes(&zram);
+    assert_eq!((slots_with(&zram, 'r'), slots_with(&zram, 'n')), (vec![0], vec![]));
+    zram.store("recompress", "priority=2").unwrap();
+    assert!(bytes(&zram) < quick && quick < before);
+    assert_eq!((slots_with(&zram, 'r'), slots_with(&zram, 'n')), (vec![0], vec![1]));
+    assert_eq!((read(&disk, 0), read(&disk, 1)), (Ok(text(1)), Ok(random(1))));
+    let best = bytes(&zram);
+    zram.store("recompress", "priority=1").unwrap();
+    assert_eq!(bytes(&zram), best, "there is no going back");
 }
 
 #[test]

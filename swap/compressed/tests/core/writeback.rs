@@ -151,6 +151,17 @@ fn a_slot_that_was_written_back_still_knows_that_its_page_was_huge() {
 }
 
 #[test]
+fn blocks_follow_one_another_whatever_becomes_free() {
+    Memory::new(0);
+    let (zram, disk, backing) = filled(5, false);
+    for (slot, block) in [(0, 1), (4, 2), (8, 3), (12, 4), (16, 1)] {
+        zram.store("writeback", &format!("page_index={slot}")).unwrap();
+        assert_eq!(backing.requests.lock().unwrap().last(), Some(&(Direction::Write, block, 1)));
+        disk.discard(slot..slot + 1);
+    }
+}
+
+#[test]
 fn the_longest_go_first_within_the_budget() {
     Memory::new(0);
     let (zram, disk, _backing) = filled(100, false);
@@ -191,6 +202,7 @@ fn a_full_or_failing_backing_device_loses_nothing() {
         let slot = written(&zram)[0];
         (0..100).for_each(|block| _ = backing.broken.lock().unwrap().insert(block));
         assert_eq!(read(&disk, slot), Err(IoError::Device));
+        assert!(memory.logged(&format!("cannot read page {slot}: backing device: device error")));
         assert_eq!(numbers(&zram, "io_stat")[0], 1);
         backing.broken.lock().unwrap().clear();
         verify(&disk);
@@ -325,6 +337,7 @@ fn a_block_that_is_not_what_was_written_is_an_error_and_no_other_page() {
             }
         }
         assert!(noticed > 1000, "{noticed}");
+        assert!(memory.logged("the backing device gave other bytes than it got"));
         verify(&disk);
         memory.forget();
     }

@@ -8,11 +8,11 @@ use quire_compressed::store::{Encoding, Store, Stored};
 use quire_compressed::zram::{ATTRIBUTES, Control, ZRAM, Zram, ZramDisk, ZramError};
 use quire_swap::errno::Errno;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
-use quire_swap::{Disk, DiskProperties, IoError, RegistryError, Swap, SwapOnOptions};
+use quire_swap::{Disk, DiskProperties, FaultError, IoError, RegistryError, Swap, SwapOnOptions};
 
 use crate::contents::{random, same, text};
 use crate::fake::kernel::Kernel;
-use crate::fake::{Fake, Memory, new_swap};
+use crate::fake::{Fake, FakeDisk, Memory, new_swap};
 
 /// zram0 without a size.
 pub fn new_zram(swap: &Swap<Fake>) -> (Arc<Control<Fake>>, Arc<Zram<Fake>>) {
@@ -162,7 +162,7 @@ fn devices_come_and_go() {
     assert_eq!(remove("0"), Ok(()));
     assert_eq!(memory.pool.used(), 0);
     // Memory for none of it.
-    for nth in 1..=2 {
+    for nth in 1..=4 {
         memory.heap.fail_nth(nth);
         assert_eq!(control.hot_add(), Err(ZramError::NoMemory));
     }
@@ -192,6 +192,7 @@ fn pages_are_kept_and_counted() {
         assert_eq!(read(&disk, page), Ok(contents(page)));
     }
     assert_eq!(disk.write(1024, &text(1)), Err(IoError::Unsupported));
+    assert!(memory.logged("/dev/zram0: cannot write page 1024: beyond the end"));
     let state = numbers(&zram, "mm_stat");
     let compressed = state[1];
     assert!((4096 + 2400..4096 + 2900).contains(&compressed), "{state:?}");
@@ -340,9 +341,111 @@ fn a_corrupt_object_costs_one_page() {
     assert_eq!(read(&disk, 1), Err(IoError::Device));
     assert_eq!(read(&disk, 2), Ok(random(2)));
     assert_eq!(numbers(&zram, "io_stat")[0], 1);
-    assert!(memory.logged("cannot read page 1"));
+    assert!(memory.logged("cannot read page 1: object 0 is not what was stored"));
     disk.write(1, &text(3)).unwrap();
     assert_eq!(read(&disk, 1), Ok(text(3)));
+}
+
+#[test]
+fn an_error_says_what_is_wrong() {
+    assert_eq!(ZramError::NoBudget.to_string(), "the budget is spent");
+    assert_eq!(ZramError::Backing(IoError::Device).to_string(), "backing device: device error");
+}
+
+/// Does `work` with the task killed at the first look, at the second and so on, until it is not noticed any more.
+fn killed_at_every_look<T: std::fmt::Debug>(memory: &Memory, mut work: impl FnMut() -> Result<T, ZramError>) -> usize {
+    let looks = (1..1000).position(|nth| {
+        memory.pool.looks.fail_nth(nth);
+        let result = work();
+        assert!(matches!(result, Ok(_) | Err(ZramError::Killed)), "{result:?}");
+        result.is_ok()
+    });
+    memory.pool.looks.fail_nth(0);
+    looks.expect("work ends")
+}
+
+#[test]
+fn a_killed_task_leaves_the_rest_as_it_was() {
+    assert_eq!(ZramError::Killed.errno(), Errno::Interrupted);
+    let memory = Memory::new(0);
+    FakeDisk::new("/dev/vdb", 100);
+    let (_, zram) = new_zram(new_swap());
+    zram.store("backing_dev", "/dev/vdb").unwrap();
+    zram.store("recomp_algorithm", "algo=deflate").unwrap();
+    zram.store("disksize", "16K").unwrap();
+    let disk = zram.open().unwrap();
+    let write = || (0..4).for_each(|page| disk.write(page, &text(page)).unwrap());
+    let with = |letter| zram.show("block_state").unwrap().matches(letter).count();
+    write();
+    assert_eq!(killed_at_every_look(memory, || zram.show("block_state")), 4, "a look for each page");
+    assert_eq!(killed_at_every_look(memory, || zram.store("idle", "all")), 4);
+    assert_eq!(with('i'), 4);
+    // Two looks to mark what is meant and to list it, and one to do it.
+    assert_eq!(killed_at_every_look(memory, || zram.store("recompress", "threshold=3000")), 2 * 4);
+    assert!(killed_at_every_look(memory, || zram.store("recompress", "")) > 2 * 4);
+    assert_eq!(with('r'), 4);
+    assert!(killed_at_every_look(memory, || zram.store("writeback", "page_indexes=0-3")) > 2 * 4);
+    assert_eq!(with('w'), 4);
+    (0..4).for_each(|page| assert_eq!(read(&disk, page), Ok(text(page))));
+    write();
+    let mut left = Vec::new();
+    let discard = || {
+        left.push(numbers(&zram, "mm_stat")[0] / 4096);
+        disk.discard_unless_killed(0..u64::MAX)
+    };
+    assert_eq!(killed_at_every_look(memory, discard), 4);
+    assert_eq!((left, numbers(&zram, "mm_stat")[0]), (vec![4, 4, 3, 2, 1], 0));
+}
+
+#[test]
+fn a_block_request_moves_pages_until_one_fails() {
+    let memory = Memory::new(64);
+    let swap = new_swap();
+    let (zram, disk) = sized(swap, "16M");
+    swap.unregister(ZRAM).unwrap();
+    let index = swapon(swap, &disk);
+    let mut kernel = Kernel::new(swap, memory, 1, 8);
+    kernel.max_order = 2;
+    let send_out = |kernel: &mut Kernel| {
+        for page in [0, 4, 5, 6, 7] {
+            kernel.reclaim(0, page);
+        }
+        kernel.plug.submit();
+        kernel.evict_ended();
+    };
+    assert!(kernel.populate(0, 0, 2, 1000));
+    (4..8).for_each(|page| assert!(kernel.populate_page(0, page, &random(page as u64))));
+    send_out(&mut kernel);
+    let state = swap.area(index).unwrap().statistics().snapshot();
+    assert_eq!((state.pages_out, state.failed_writes, memory.free_frames()), (8, 0, 64));
+    assert!(state.write_requests > 0, "the block layer has them");
+    for page in 0..8 {
+        let expected = if page < 4 { same(1000 + page as u64) } else { random(page as u64) };
+        assert_eq!(kernel.read_page(0, page).unwrap(), expected, "page {page}");
+    }
+    // Each way, what lies before the page that fails is done, and what lies behind it is not.
+    for page in 4..8 {
+        kernel.unmap(0, page);
+        kernel.populate_page(0, page, &random(100 + page as u64));
+    }
+    let (before, asked) = (numbers(&zram, "io_stat"), memory.pool.allocations.done());
+    memory.pool.allocations.fail_nth(2);
+    send_out(&mut kernel);
+    assert_eq!((numbers(&zram, "io_stat")[1] - before[1], memory.pool.allocations.done() - asked), (1, 2));
+    for page in 4..8 {
+        assert_eq!(kernel.read_page(0, page).unwrap(), random(100 + page as u64), "page {page}");
+    }
+    swap.area(index).unwrap().note_space();
+    send_out(&mut kernel);
+    assert_eq!(memory.free_frames(), 64);
+    let quire_swap::PageTableWord::Entry(entry) = kernel.word(0, 5) else { panic!("it is out") };
+    let frames: Vec<_> = memory.pool.frames.lock().unwrap().iter().flatten().cloned().collect();
+    let frame = frames.iter().find(|frame| *frame.lock().unwrap() == random(105)).unwrap();
+    frame.lock().unwrap()[7] ^= 1;
+    assert_eq!(swap.fault_in(entry, 0, None).err(), Some(FaultError::ReadFailed(entry)));
+    (0..8).for_each(|page| kernel.unmap(0, page));
+    kernel.settle();
+    swap.swapoff(index, &mut kernel).unwrap();
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn a_slot_is_written_while_it_is_read_from_the_backing_device() {
 fn a_slot_is_read_written_and_freed_while_it_is_compressed_again() {
     explore(4, |world| {
         (0..4).for_each(|slot| world.disk.write(slot, &text(slot)).unwrap());
-        let recompress = world.spawn(|world| world.zram.store("recompress", "threshold=1").unwrap());
+        let recompress = world.spawn(|world| world.zram.store("recompress", "max_pages=4").unwrap());
         let reader = world.spawn(|world| assert!(read(&world.disk, 0) == Ok(text(0))));
         let writer = world.spawn(|world| world.disk.write(1, &text(9)).unwrap());
         let freer = world.spawn(|world| {

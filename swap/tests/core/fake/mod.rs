@@ -201,6 +201,8 @@ pub fn memory() -> &'static Memory {
 pub struct Pool {
     pub frames: Mutex<Vec<Option<Arc<Mutex<Page>>>>>,
     pub allocations: Failing,
+    /// Long work looks whether its task was killed; the look that fails finds that it was.
+    pub looks: Failing,
 }
 
 impl Pool {
