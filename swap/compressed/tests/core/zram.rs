@@ -438,7 +438,7 @@ fn a_block_request_moves_pages_until_one_fails() {
     swap.area(index).unwrap().note_space();
     send_out(&mut kernel);
     assert_eq!(memory.free_frames(), 64);
-    let quire_swap::PageTableWord::Entry(entry) = kernel.word(0, 5) else { panic!("it is out") };
+    let quire_swap::DecodedPte::Entry(entry) = kernel.word(0, 5) else { panic!("it is out") };
     let frames: Vec<_> = memory.pool.frames.lock().unwrap().iter().flatten().cloned().collect();
     let frame = frames.iter().find(|frame| *frame.lock().unwrap() == random(105)).unwrap();
     frame.lock().unwrap()[7] ^= 1;
