@@ -130,6 +130,8 @@ fn set_something(draw: &mut Draw, said: impl FnOnce(&str) -> bool) -> bool {
     let path = draw.pick(SETTINGS);
     let stands_large = ["/sys/block/", "/sys/fs/cgroup/fuzz/memory"].iter().any(|start| path.starts_with(start));
     let value = if stands_large && draw.one_in(4) { draw.pick(LARGE_VALUES) } else { draw.pick(VALUES) };
+    // Another number may be that of a process that watches.
+    let value = if path.ends_with("cgroup.procs") && value.parse::<u32>().is_ok() { "0" } else { value };
     if !said(&format!("set({path}, {value:?})")) {
         return false;
     }
