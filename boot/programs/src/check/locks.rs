@@ -14,7 +14,10 @@ use nix::{
 };
 
 use super::{Check, Outcome, require, require_success};
-use crate::process::{Child, End};
+use crate::{
+    files,
+    process::{Child, End},
+};
 
 pub(super) const CHECKS: &[Check] = &[
     ("locks-conflict", conflict),
@@ -27,12 +30,43 @@ pub(super) const CHECKS: &[Check] = &[
     ("locks-whole", whole),
     ("locks-whole-waited-for", whole_waited_for),
     ("locks-of-a-user", of_a_user),
+    ("locks-charged", charged),
 ];
 
 const READ: i16 = libc::F_RDLCK as i16;
 pub(super) const WRITE: i16 = libc::F_WRLCK as i16;
 const NONE: i16 = libc::F_UNLCK as i16;
 const SET: i16 = Whence::SeekSet as i16;
+
+/// What the kernel keeps for locks is charged to the memory group of the one who sets them.
+fn charged() -> Outcome {
+    /// For a guest's root, whose groups are nobody else's.
+    const GROUP: &str = "/sys/fs/cgroup/locks";
+    const LOCKS: i64 = 2000;
+    if !super::bad::is_small()? {
+        return Ok(());
+    }
+    fs::create_dir(GROUP)?;
+    let outcome = require_success("a user with many locks", || {
+        files::set(&format!("{GROUP}/cgroup.procs"), "0")?;
+        setuid(1000.into())?;
+        let current = || files::numbers(&format!("{GROUP}/memory.current")).map(|numbers| numbers[0]);
+        let locked = Locked::new("charged")?;
+        let before = current()?;
+        for number in 0..LOCKS {
+            set(&locked.file, WRITE, 2 * number, 1)?;
+        }
+        let held = current()?;
+        set(&locked.file, NONE, 0, 0)?;
+        let after = current()?;
+        let least = 40 * LOCKS.unsigned_abs();
+        require!(held >= before + least, "{LOCKS} locks: {before} bytes before, {held} with them");
+        require!(after + least <= held, "{held} bytes with the locks, {after} without");
+        Ok(())
+    });
+    fs::remove_dir(GROUP)?;
+    outcome
+}
 
 /// A file of this process alone, with its path's name gone when the check is done.
 struct Locked {

@@ -11,6 +11,7 @@ use quire_machine::fallible::{NoMemory, TryVec};
 
 use crate::errno::Errno;
 use crate::fs::position::Position;
+use crate::mm::charge::Charge;
 
 /// The last byte that a file can have (Linux: `OFFSET_MAX`).
 pub const LAST_BYTE: u64 = i64::MAX as u64;
@@ -103,10 +104,17 @@ impl Lock {
     }
 }
 
+/// A lock in the list, and what its owner's memory group is charged for it.
+#[derive(Debug)]
+struct Held {
+    lock: Lock,
+    charge: Option<Charge>,
+}
+
 /// Locks on one file.
 #[derive(Debug, Default)]
 pub struct Locks {
-    list: Vec<Lock>,
+    list: Vec<Held>,
 }
 
 impl Locks {
@@ -122,17 +130,17 @@ impl Locks {
 
     /// All locks, by their first byte.
     pub fn iter(&self) -> impl Iterator<Item = &Lock> {
-        self.list.iter()
+        self.list.iter().map(|held| &held.lock)
     }
 
     /// The locks that keep `wanted` from being held.
     pub fn conflicts(&self, wanted: Lock) -> impl Iterator<Item = &Lock> {
-        self.list.iter().filter(move |lock| lock.conflicts_with(&wanted))
+        self.iter().filter(move |lock| lock.conflicts_with(&wanted))
     }
 
     /// A lock of this owner on a byte of `span`.
     pub fn own(&self, owner: Owner, span: Span) -> Option<&Lock> {
-        self.list.iter().find(|lock| lock.owner == owner && lock.span.overlaps(&span))
+        self.iter().find(|lock| lock.owner == owner && lock.span.overlaps(&span))
     }
 
     /// Gives the owner a lock with this mode on the bytes of `span`, or none, in the place of what it has there. The caller
@@ -143,11 +151,16 @@ impl Locks {
     pub fn set(&mut self, owner: Owner, span: Span, mode: Option<Mode>) -> Result<(), NoMemory> {
         let is_inside = |lock: &Lock| lock.owner == owner && lock.span.first < span.first && span.last < lock.span.last;
         // One lock becomes three at the most; giving up needs room only where it leaves two of one.
-        let room = if mode.is_some() { 2 } else { usize::from(self.list.iter().any(is_inside)) };
+        let room = if mode.is_some() { 2 } else { usize::from(self.iter().any(is_inside)) };
         self.list.make_room(room)?;
+        // Those of locks that go are there for what takes their place.
+        let mut charges = [const { None }; 5];
+        for place in &mut charges[..room] {
+            *place = Some(Charge::new(size_of::<Held>()).map_err(|_| NoMemory)?);
+        }
         let mut whole = span;
         let mut rest = [None; 2];
-        self.list.retain(|lock| {
+        let mut stays = |lock: &Lock| {
             if lock.owner != owner {
                 return true;
             }
@@ -166,12 +179,20 @@ impl Locks {
                 rest[1] = Some(Lock { span: Span { first: span.last + 1, ..lock.span }, ..*lock });
             }
             !overlaps
+        };
+        self.list.retain_mut(|held| {
+            let stays = stays(&held.lock);
+            if !stays && let Some(place) = charges.iter_mut().find(|place| place.is_none()) {
+                *place = held.charge.take();
+            }
+            stays
         });
         let new = mode.map(|mode| Lock { owner, span: whole, mode });
         for lock in rest.into_iter().chain([new]).flatten() {
-            let place = self.list.partition_point(|other| other.span.first < lock.span.first);
+            let place = self.list.partition_point(|other| other.lock.span.first < lock.span.first);
+            let charge = charges.iter_mut().find_map(Option::take);
             #[expect(clippy::disallowed_methods, reason = "the room has been made")]
-            self.list.insert(place, lock);
+            self.list.insert(place, Held { lock, charge });
         }
         Ok(())
     }
@@ -179,7 +200,7 @@ impl Locks {
     /// Takes away all that the owner has; whether that was anything.
     pub fn forget(&mut self, owner: Owner) -> bool {
         let before = self.list.len();
-        self.list.retain(|lock| lock.owner != owner);
+        self.list.retain(|held| held.lock.owner != owner);
         self.list.len() < before
     }
 }
