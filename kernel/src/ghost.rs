@@ -1,12 +1,14 @@
-//! The ghost swap device on this machine: `swapon=/dev/ghostswap[,PRIORITY][,size=SIZE]` on the command line, and what a
-//! program reads from the device file.
+//! The ghost swap device on this machine: `swapon=/dev/ghostswap[,PRIORITY][,size=SIZE]` on the command line, and the device
+//! file.
 
 use quire_machine::physical;
 use quire_swap::ghost;
 
-/// Reads the device; returns how many bytes.
-pub fn read(offset: u64, buffer: &mut [u8]) -> usize {
-    ghost::read(frames(), offset, buffer)
+use crate::fs::ghost::Ghost;
+
+/// Opens the device.
+pub fn open() -> Ghost {
+    Ghost::new(frames())
 }
 
 /// The pages of an area that is given no size.

@@ -5,7 +5,7 @@
 //! | 1:3, 1:5, 1:7 | null, zero, full | nothing to read or zeros; takes what is written, or has no room for it |
 //! | 1:8, 1:9 | random, urandom | [`quire_machine::random`] |
 //! | 1:11 | kmsg | the log, a line for each read; what is written becomes a line of it |
-//! | 1:13 | ghostswap | a swap area's header, for the area without a device: [`crate::ghost`] |
+//! | 1:13 | ghostswap | a swap area's header, for the area without a device: [`super::ghost`] |
 //! | 4:64, 5:0, 5:1 | ttyS0, tty, console | the serial console |
 //! | 252:N, 254:16 N | zramN, vda… | disks: see [`super::block`] |
 //!
@@ -21,14 +21,11 @@ use quire_machine::task::check_signals;
 use quire_machine::user::Word;
 use quire_swap::header::PAGE_SIZE;
 
+use super::ghost::{self, GHOST};
 use super::node::{Device, File, Kind, Wait};
 use super::position::{Position, Whence};
 use super::{block, kmsg, terminal};
 use crate::errno::Errno;
-use crate::ghost;
-
-/// The ghost swap device's number.
-pub const GHOST: Device = Device { major: 1, minor: 13 };
 
 /// The number of the endless zeros, which a program may map.
 pub const ZERO: Device = Device { major: 1, minor: 5 };
@@ -41,7 +38,7 @@ pub const CHARACTERS: [(&str, u32, u32, u32); 10] = [
     ("random", 1, 8, 0o666),
     ("urandom", 1, 9, 0o666),
     ("kmsg", 1, 11, 0o644),
-    ("ghostswap", GHOST.major, GHOST.minor, 0o660),
+    ("ghostswap", GHOST.major, GHOST.minor, ghost::PERMISSIONS),
     ("ttyS0", 4, 64, 0o600),
     ("tty", 5, 0, 0o666),
     ("console", 5, 1, 0o600),
@@ -53,7 +50,7 @@ pub const CHARACTERS: [(&str, u32, u32, u32); 10] = [
 /// `ENXIO` if there is none of that number.
 pub fn open(kind: Kind, flags: u32) -> Result<Arc<dyn File>, Errno> {
     match kind {
-        Kind::Character(GHOST) => Ok(fallible::shared(Ghost)?),
+        Kind::Character(GHOST) => Ok(fallible::shared(crate::ghost::open())?),
         Kind::Character(Device { major: 1, minor }) => match minor {
             3 => Ok(fallible::shared(Endless::Null)?),
             5 => Ok(fallible::shared(Endless::Zero)?),
@@ -119,27 +116,6 @@ impl File for Endless {
 
     fn control(&self, _: u32, _: Word) -> Result<u64, Errno> {
         Err(if matches!(self, Self::Random) { Errno::EINVAL } else { Errno::ENOTTY })
-    }
-}
-
-/// The ghost swap device: its header can be read, and what is written is gone.
-struct Ghost;
-
-impl File for Ghost {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn read(&self, position: Position, buffer: &mut [u8], _: Wait) -> Result<usize, Errno> {
-        Ok(ghost::read(position.get(), buffer))
-    }
-
-    fn write(&self, _: Position, bytes: &[u8], _: Wait) -> Result<usize, Errno> {
-        Ok(bytes.len())
-    }
-
-    fn length(&self) -> Option<Position> {
-        Some(Position::START)
     }
 }
 

@@ -35,6 +35,7 @@ pub mod changes;
 pub mod cpio;
 #[cfg(target_os = "none")]
 pub mod device;
+pub mod ghost;
 pub mod gzip;
 #[cfg(target_os = "none")]
 pub mod initramfs;

@@ -18,6 +18,8 @@ use super::contents::Contents;
 use super::workload::{self, Tally, Workload};
 use super::zram_disk;
 use crate::command_line::CommandLine;
+use crate::fs::node::{File, Wait};
+use crate::fs::position::Position;
 use crate::mm::tasks::Fatal;
 use crate::swap::EnableError;
 use crate::{ghost, require, swap, zswap};
@@ -134,7 +136,8 @@ pub(super) fn zswap_damage(command_line: CommandLine<'static>) -> Outcome {
 /// The largest area: it costs next to nothing while it is empty, and can be enabled once.
 pub(super) fn ghost_size(_command_line: CommandLine<'static>) -> Outcome {
     let mut page = [0; PAGE_SIZE];
-    require!(ghost::read(0, &mut page) == PAGE_SIZE, "the device is not a page");
+    let read = ghost::open().read(Position::START, &mut page, Wait::Until);
+    require!(read == Ok(PAGE_SIZE), "the device is not a page");
     let header = Header::parse(&page, Medium { pages: 0, is_file: false }).map_err(|error| format!("{error}"))?;
     require!(u64::from(header.last_page) + 1 == ram(), "the header says {} pages", header.last_page + 1);
     let on = |size| swap::swap_on(PATH, SwapOnOptions::default(), size);

@@ -12,7 +12,7 @@ use super::user_data::path;
 use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
 use crate::fs::block;
-use crate::fs::device::GHOST;
+use crate::fs::ghost::GHOST;
 use crate::fs::node::Kind;
 use crate::fs::path::{Follow, walk};
 use crate::swap;

@@ -2,11 +2,12 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{Read, Seek, SeekFrom, Write},
     os::{
         fd::AsRawFd,
-        unix::fs::{FileExt, OpenOptionsExt},
+        unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     },
+    ptr,
 };
 
 use nix::{errno::Errno, libc};
@@ -28,6 +29,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("disk-exclusive", exclusive),
     ("disk-zram-attributes", zram_attributes),
     ("disk-attribute-modes", attribute_modes),
+    ("disk-ghost", ghost),
 ];
 
 const DISK: &str = "/dev/vda";
@@ -288,5 +290,30 @@ fn attribute_modes() -> Outcome {
         let result = fs::write(cluster, value);
         require!(result.is_ok() == is_right, "{value} to {cluster}: {result:?}");
     }
+    Ok(())
+}
+
+/// The ghost swap device reads as a header and takes what is written.
+fn ghost() -> Outcome {
+    const GHOST: &str = "/dev/ghostswap";
+    let mut device = File::options().read(true).write(true).open(GHOST)?;
+    let metadata = device.metadata()?;
+    require!(metadata.mode() == libc::S_IFCHR | 0o660, "its mode is {:o}", metadata.mode());
+    require!(metadata.rdev() == libc::makedev(1, 13), "its number is {:#x}", metadata.rdev());
+    let mut page = [0; 8192];
+    require!(device.read(&mut page)? == 4096, "it is not one page");
+    require!(page[4086..4096] == *b"SWAPSPACE2", "it reads as no header");
+    require!(device.read(&mut page)? == 0, "there is something behind it");
+    for place in [SeekFrom::Start(4090), SeekFrom::Current(-1), SeekFrom::End(1 << 40)] {
+        require!(device.seek(place)? == 0, "{place:?} leads elsewhere");
+    }
+    let short = device.read_at(&mut page, 4090)?;
+    require!(short == 6 && page[..6] == *b"SPACE2", "{short} bytes were read up to its end");
+    // SAFETY: there is no memory at this address, which the call finds out.
+    let nowhere = Errno::result(unsafe { libc::read(device.as_raw_fd(), ptr::without_provenance_mut(8), 10) });
+    require!(nowhere == Err(Errno::EFAULT), "reading to nowhere gave {nowhere:?}");
+    require!(device.read(&mut page[..1028])? == 1028 && page[1024..1028] == [1, 0, 0, 0], "a failed read moved it");
+    require!(device.write_at(&[7; 100], 0)? == 100, "not all was written");
+    require!(device.read_at(&mut page[..1], 0)? == 1 && page[0] == 0, "something was kept");
     Ok(())
 }
