@@ -268,6 +268,7 @@ fn a_huge_device_costs_nothing_until_it_fills() {
 fn swap_goes_through_without_a_request() {
     let memory = Memory::new(64);
     let swap = new_swap();
+    swap.readahead_policy().set_by_address(false);
     let (zram, disk) = sized(swap, "16M");
     for cycle in 1..=3 {
         let index = swapon(swap, &disk);
