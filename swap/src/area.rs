@@ -21,7 +21,7 @@ use crate::heap::NoMemory;
 use crate::list_id::ListId;
 use crate::lists::Lists;
 use crate::machine::{Level, Machine};
-use crate::ops::SwapOps;
+use crate::ops::{SwapOps, SwapOpsFlags};
 use crate::priorities::Priorities;
 use crate::rank::Rank;
 use crate::ratelimit::RateLimit;
@@ -39,10 +39,11 @@ pub struct Area<M: Machine> {
     pub(crate) properties: DiskProperties,
     /// Captured at `swapon`, kept until the area is gone.
     pub(crate) ops: Arc<dyn SwapOps<M>>,
+    /// The backend's.
+    pub(crate) flags: SwapOpsFlags,
     pub(crate) metadata_bits: u8,
     /// The backend keeps nothing for each slot, and need not be told of freed ones.
     pub(crate) is_plain: bool,
-    pub(crate) synchronous: bool,
     /// Clusters are discarded when they become empty.
     pub(crate) discard_clusters: bool,
     pub(crate) extents: Extents,
@@ -187,12 +188,12 @@ impl<M: Machine> Area<M> {
 
     /// Whether its pages lie on its disk as they are: then other areas' slots can have theirs there too.
     pub fn is_real(&self) -> bool {
-        self.ops.flags().pages_on_disk
+        self.flags.pages_on_disk
     }
 
     /// Whether the layer before other backends is before its own, or is all that it has.
     pub fn has_frontswap(&self) -> bool {
-        self.ops.flags().frontswap
+        self.flags.frontswap
     }
 
     /// Counts a failed batch and says so in the log.

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::backend::{BLOCK_TYPE, BackendError, Settings};
-use crate::block::{BlockBackend, SynchronousBlockBackend};
+use crate::block::BlockBackend;
 use crate::disk::Disk;
 use crate::extension::{BackendOptions, Extension, TypeName};
 use crate::heap;
@@ -58,19 +58,15 @@ impl<M: Machine> Swap<M> {
         if let Some(key) = settings.keys().find(|key| *key != SYNCHRONOUS) {
             return Err(BackendError::option(key));
         }
-        let synchronous = match settings.get(SYNCHRONOUS) {
-            None | Some("auto") => disk.properties().synchronous,
-            Some("no") => false,
+        let block: fn(_) -> _ = match settings.get(SYNCHRONOUS) {
+            None | Some("auto") => BlockBackend::new,
+            Some("no") => BlockBackend::asynchronous,
             Some(_) => return Err(BackendError::option(SYNCHRONOUS)),
         };
         let driver = self.drivers.find(|name| name == disk.driver().0);
         if let Some(ops) = driver.and_then(|driver| driver.swap_ops(disk)) {
             return Ok(ops);
         }
-        Ok(if synchronous {
-            heap::arc::<M, _>(SynchronousBlockBackend(Arc::clone(disk)))?
-        } else {
-            heap::arc::<M, _>(BlockBackend::new(Arc::clone(disk)))?
-        })
+        Ok(heap::arc::<M, _>(block(Arc::clone(disk)))?)
     }
 }

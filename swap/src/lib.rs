@@ -47,7 +47,7 @@
 //!
 //! An area's pages are kept by a [`SwapOps`], chosen once, at `swapon`: by the [`extension`] of its header, which names a
 //! [`BackendType`]; without one by the disk's driver, if it is registered as a [`BlockDriver`]; else it is the
-//! [`BlockBackend`], or the [`SynchronousBlockBackend`] for a disk at the speed of memory. A backend gets batches of
+//! [`BlockBackend`]. A backend gets batches of
 //! folios by value, is told of each freed slot, and may keep some bits for each slot in use.
 //!
 //! A layer may be before the backends of areas ([`Frontswap`]), as zswap is, which keeps what compresses in memory and writes
@@ -172,7 +172,7 @@ mod write;
 pub use area::Area;
 pub use backend::{BLOCK_TYPE, BackendError, BackendType, Settings};
 pub use batch::{BATCH_FOLIOS, Batch, POOL_BATCHES, ReadBatch, WriteBatch};
-pub use block::{BlockBackend, SynchronousBlockBackend};
+pub use block::BlockBackend;
 pub use cache::{DuplicateError, InsertError, Inserted};
 pub use disk::{Claim, DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Held, SECTOR_SIZE};
 pub use entry::{DecodedPte, ENTRY_AREAS, Entry};

@@ -59,6 +59,9 @@ pub struct SwapOpsFlags {
     /// Requests are over when submission returns, at the speed of memory: readahead is not worth it (Linux:
     /// `SWP_SYNCHRONOUS_IO`).
     pub synchronous: bool,
+    /// A page must not change while it is written (Linux: `SWP_STABLE_WRITES`): until then no PTE lets its task write
+    /// ([`Swap::may_write`](crate::Swap::may_write)).
+    pub stable_writes: bool,
     /// It need not be told of freed slots: [`SwapOps::slot_free_notify`] does nothing.
     pub ignores_frees: bool,
     /// A page of the area is a page of its disk, where others can read and write it too: a layer can be before the area

@@ -162,7 +162,7 @@ impl<M: Machine> Fault<'_, M> {
         };
         M::added_to_cache(&folio);
         self.shadow = inserted.shadow;
-        let window = match neighbourhood.filter(|_| folio.order() == 0 && !self.area.synchronous) {
+        let window = match neighbourhood.filter(|_| folio.order() == 0 && !self.area.flags.synchronous) {
             Some(around) if swap.goes_by_address(self.area) => around.window_by_address(&swap.readahead_policy),
             Some(around) => around.window_by_slot(first, self.area.slots, &swap.readahead_policy),
             None => Window::alone(first),

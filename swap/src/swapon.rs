@@ -234,7 +234,7 @@ impl<M: Machine> Swap<M> {
                 area.extents.span() * 4,
                 if area.properties.rotational { "" } else { ", solid-state" },
                 if area.properties.discard && options.discard != Discard::Off { ", discard" } else { "" },
-                if area.synchronous { ", synchronous" } else { "" },
+                if area.flags.synchronous { ", synchronous" } else { "" },
             ),
         );
         let place = &self.areas[usize::from(area.index)];
@@ -255,6 +255,7 @@ impl<M: Machine> Swap<M> {
     /// Makes an area; nobody knows it yet.
     fn build(&self, plan: Plan<'_, M>) -> Result<Arc<Area<M>>, SwapOnError> {
         let Plan { index, name, disk, properties, clusters, slots, bad_pages, ops, options } = plan;
+        let flags = ops.flags();
         let extents = Extents::new::<M>(&[Extent { page: 0, disk_page: 0, pages: slots }])?;
         let end = clusters.len() as u64 * CLUSTER_SLOTS as u64;
         let area = Area {
@@ -264,8 +265,8 @@ impl<M: Machine> Swap<M> {
             disk,
             properties,
             metadata_bits: ops.metadata_bits().next_power_of_two().min(64) * u8::from(ops.metadata_bits() > 0),
-            is_plain: ops.flags().ignores_frees && ops.metadata_bits() == 0,
-            synchronous: ops.flags().synchronous,
+            is_plain: flags.ignores_frees && ops.metadata_bits() == 0,
+            flags,
             ops,
             discard_clusters: properties.discard && matches!(options.discard, Discard::Pages | Discard::Both),
             extents,

@@ -435,7 +435,7 @@ fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: boo
         FaultKind::Read => (&COUNTERS.read, reclaim::list_after_refault(shadow)),
         FaultKind::Zero => (&COUNTERS.zero_slots, reclaim::list_after_refault(shadow)),
     };
-    let is_ours = || is_alone(&folio, 0) && swap::core().is_held_once(entry);
+    let is_ours = || is_alone(&folio, 0) && swap::core().is_held_once(entry) && swap::core().may_write(&folio);
     if seen.write && !is_ours() {
         // The lock is not kept while a frame is looked for; with this reference the folio stays in the swap cache, unless its
         // slot goes.
@@ -500,7 +500,7 @@ fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, word: u64) -> Result<A
             && swap::core().count(entry) > 0
         {
             // Another word has the same page in swap.
-        } else if is_alone(&folio, 1) {
+        } else if is_alone(&folio, 1) && swap::core().may_write(&folio) {
             let written = word | (Flags::WRITABLE | Flags::DIRTY | Flags::ACCESSED).bits();
             return Ok(install(space, seen, word, &COUNTERS.reused, || is_alone(&folio, 1).then_some(written)));
         }

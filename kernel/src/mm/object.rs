@@ -681,6 +681,9 @@ impl Object {
             Err(FaultError::NoMemory) => return Err(ObjectError::NoMemory),
             Err(FaultError::ReadFailed(entry)) => return Err(ObjectError::ReadFailed(entry)),
         };
+        if !swap::core().may_write(&folio) {
+            folio.wait_for_writeback();
+        }
         let Some(folio) = self.place(index, entry.to_pte(), folio)? else { return Ok(None) };
         self.swapped.fetch_sub(1, Ordering::Relaxed);
         swap::core().put_mapped(entry, &folio, false);

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use quire_swap::{
-    CLUSTER_SLOTS, DecodedPte, Entry, FaultError, Folio, Locked, Neighbourhood, POOL_BATCHES, Plug, Readahead,
-    SlotRange, SlotReference, Swap, SwapOffError, Users, Written,
+    CLUSTER_SLOTS, DecodedPte, DiskProperties, Entry, FaultError, Folio, FolioFlag, Locked, Neighbourhood,
+    POOL_BATCHES, Plug, Readahead, SlotRange, SlotReference, Swap, SwapOffError, Users, Written,
 };
 use shuttle::sync::Mutex;
 use shuttle::thread;
@@ -24,11 +24,15 @@ struct World {
 
 /// Runs `body` under many schedules, half of them at random, half with few switches at the worst places.
 fn explore(body: impl Fn(&World) + Send + Sync + Copy + 'static) {
+    explore_on(DiskProperties::default(), body);
+}
+
+fn explore_on(properties: DiskProperties, body: impl Fn(&World) + Send + Sync + Copy + 'static) {
     let memory = Memory::new(16);
     let swap = new_swap();
     let schedule = move || {
         memory.enter();
-        let disk = FakeDisk::new("/dev/vda", 8 * CLUSTER_SLOTS as u64);
+        let disk = FakeDisk::with("/dev/vda", 8 * CLUSTER_SLOTS as u64, properties, &[]);
         enable(swap, &disk, None).unwrap();
         memory.explore(true);
         let world = World { memory, swap, disk };
@@ -90,6 +94,38 @@ fn two_faults_on_one_page_read_it_once() {
         device.stop();
         assert_eq!(swap.statistics().pages_in - before, 1);
         give_up(world, word);
+    });
+}
+
+/// A folio of the caller's on its way to the disk, and its slot's PTE.
+fn on_its_way(world: &World, contents: u64) -> u64 {
+    let locked = Locked::lock(new_folio(0, contents).unwrap());
+    let pte = world.swap.hold_in_swap(&locked).unwrap().into_pte();
+    let mut plug = Plug::new();
+    assert!(matches!(world.swap.write(&mut plug, locked), Written::Queued));
+    pte
+}
+
+#[test]
+fn a_page_is_not_written_to_while_it_goes_where_it_must_not_change() {
+    let stable = DiskProperties { stable_writes: true, ..DiskProperties::default() };
+    explore_on(stable, |world| {
+        let pte = on_its_way(world, 5);
+        let (swap, memory) = (world.swap, world.memory);
+        let fault = thread::spawn(move || {
+            memory.enter();
+            let folio = swap.fault_in(Entry::from_pte(pte).unwrap(), 0, None).expect("the slot is counted").folio;
+            if swap.may_write(&folio) {
+                folio.fill(0, 6);
+                folio.state().set(FolioFlag::Dirty);
+            } else {
+                assert!(folio.state().is(FolioFlag::Writeback));
+            }
+        });
+        let device = Device::start(memory, &world.disk);
+        fault.join().unwrap();
+        device.stop();
+        give_up(world, pte);
     });
 }
 

@@ -20,7 +20,7 @@ const SECTORS_PER_PAGE: u64 = (PAGE_SIZE / SECTOR_SIZE) as u64;
 /// Slots are pages of the device: no requests, no sectors, and nothing that could merge.
 impl<M: PoolMachine> SwapOps<M> for ZramDisk<M> {
     fn flags(&self) -> SwapOpsFlags {
-        SwapOpsFlags { synchronous: true, ..SwapOpsFlags::default() }
+        SwapOpsFlags { synchronous: true, stable_writes: true, ..SwapOpsFlags::default() }
     }
 
     fn submit_read(&self, mut batch: ReadBatch<M>) {

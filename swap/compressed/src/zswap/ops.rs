@@ -25,11 +25,13 @@ impl<M: PoolMachine> Layer<M> {
 }
 
 impl<M: PoolMachine> SwapOps<M> for Layer<M> {
-    /// A ghost area's pages are in memory, mostly: nothing is read ahead.
+    /// A ghost area's pages are in memory, mostly: nothing is read ahead. A page is compressed where it is, so it must not change
+    /// meanwhile.
     fn flags(&self) -> SwapOpsFlags {
         let ghost = SwapOpsFlags { synchronous: true, ..SwapOpsFlags::default() };
         SwapOpsFlags {
             frontswap: true,
+            stable_writes: true,
             ignores_frees: false,
             ..self.below.as_ref().map_or(ghost, |below| below.flags())
         }

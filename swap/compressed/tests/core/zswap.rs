@@ -5,11 +5,12 @@ use std::sync::Arc;
 use quire_compressed::Access;
 use quire_compressed::zswap::{ATTRIBUTES, Directory, Zswap, ZswapError};
 use quire_swap::header::Page;
-use quire_swap::{DecodedPte, Direction, Folio, FolioFlag, Swap};
+use quire_swap::{DecodedPte, Direction, Folio, FolioFlag, Locked, Swap, SwapOnOptions};
 
 use crate::contents::{random, same, text};
 use crate::fake::kernel::{Kernel, Touch};
-use crate::fake::{Fake, FakeDisk, Memory, enable, new_swap};
+use crate::fake::{Fake, FakeDisk, Memory, enable, new_folio, new_swap};
+use crate::zram::{sized, swapon};
 
 /// Swap with an enabled zswap, on a machine that says it has so many frames.
 pub fn start(memory: u64) -> (&'static Swap<Fake>, &'static Arc<Zswap<Fake>>) {
@@ -44,6 +45,36 @@ fn before_disk(pages: usize, contents: impl Fn(u64) -> Page) -> (Kernel, &'stati
     }
     send_out(&mut kernel, pages);
     (kernel, zswap, disk)
+}
+
+/// Whether a page that is on its way to the area with the highest priority may be written to meanwhile.
+fn may_write_on_the_way(swap: &Swap<Fake>) -> bool {
+    let folio = Locked::lock(new_folio(0, 1).unwrap());
+    let reference = swap.hold_in_swap(&folio).unwrap();
+    assert!(swap.may_write(&folio));
+    folio.state().set(FolioFlag::Writeback);
+    let may_write = swap.may_write(&folio);
+    folio.state().clear(FolioFlag::Writeback);
+    drop(reference);
+    may_write
+}
+
+#[test]
+fn a_page_does_not_change_while_it_is_compressed() {
+    Memory::new(64);
+    let swap = new_swap();
+    enable(swap, &FakeDisk::new("/dev/vda", 200), None).unwrap();
+    assert!(may_write_on_the_way(swap), "a disk has what was there when the write ended");
+
+    let swap = new_swap();
+    swapon(swap, &sized(swap, "1M").1);
+    assert!(!may_write_on_the_way(swap), "zram");
+
+    let (swap, zswap) = start(1000);
+    enable(swap, &FakeDisk::new("/dev/vdb", 200), None).unwrap();
+    assert!(!may_write_on_the_way(swap), "zswap before a disk");
+    zswap.swapon_ghost(1024, SwapOnOptions { priority: Some(5), ..SwapOnOptions::default() }).unwrap();
+    assert!(!may_write_on_the_way(swap), "a ghost area");
 }
 
 fn writes(disk: &FakeDisk) -> u64 {

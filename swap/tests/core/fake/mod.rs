@@ -603,6 +603,11 @@ impl FakeDisk {
     }
 
     fn transfer(&self, direction: Direction, page: u64, folio: &FakeFolio, index: usize) {
+        if self.properties.stable_writes && direction == Direction::Write {
+            let before = folio.with_page(index, |page| *page);
+            Fake::overtaken();
+            assert!(folio.with_page(index, |page| *page == before), "a page changed while it was written");
+        }
         let mut store = self.store.lock().unwrap();
         let stored = store.entry(page).or_insert_with(|| Box::new([0xee; PAGE_SIZE]));
         match direction {
