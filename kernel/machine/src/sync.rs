@@ -17,6 +17,7 @@
 
 #[cfg(debug_assertions)]
 use core::fmt;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 use x86_64::instructions::interrupts;
@@ -188,7 +189,7 @@ impl<T> SpinLock<T> {
         let interrupts_were_on = interrupts::are_enabled();
         interrupts::disable();
         acquire_rank(self.rank as u8);
-        SpinGuard { lock: self, inner: Some(self.inner.lock()), interrupts_were_on }
+        SpinGuard { lock: self, inner: Some(self.inner.lock()), interrupts_were_on, not_send: PhantomData }
     }
 
     /// Gives back a lock whose guard was forgotten across a context switch.
@@ -210,7 +211,12 @@ pub struct SpinGuard<'a, T> {
     lock: &'a SpinLock<T>,
     inner: Option<spin::MutexGuard<'a, T>>,
     interrupts_were_on: bool,
+    /// The thread that took the lock gives it back, on the same processor: rank and interrupts are noted there.
+    not_send: PhantomData<*const ()>,
 }
+
+// SAFETY: a shared guard gives shared access to the value, and nothing else.
+unsafe impl<T: Sync> Sync for SpinGuard<'_, T> {}
 
 impl<T> SpinGuard<'_, T> {
     /// Keeps the lock held without a guard, for a context switch; returns whether interrupts were on before it was taken.
