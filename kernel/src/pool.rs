@@ -8,6 +8,7 @@ use core::ops::Range;
 use quire_compressed::PoolMachine;
 use quire_machine::address_map::DIRECT_MAP;
 use quire_machine::frame::{FrameNumber, Kind};
+use quire_machine::unique::UniqueFrame;
 use quire_machine::{physical, task, watermark};
 use quire_swap::header::PAGE_SIZE;
 
@@ -20,11 +21,12 @@ impl PoolMachine for Quire {
     }
 
     fn allocate_frame() -> Option<u64> {
-        physical::allocate(0, Kind::Pool, watermark::Purpose::Reclaim).map(|frame| u64::from(frame.0))
+        UniqueFrame::allocate(0, Kind::Pool, watermark::Purpose::Reclaim).map(|frame| u64::from(frame.into_number().0))
     }
 
     fn free_frame(frame: u64) {
-        physical::free(FrameNumber(frame as u32), 0);
+        // SAFETY: the store gives back what it was given, and does not use it any more.
+        drop(unsafe { UniqueFrame::from_number(FrameNumber(frame as u32), 0) });
     }
 
     fn with_frame<R>(frame: u64, bytes: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R {

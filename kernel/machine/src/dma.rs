@@ -8,7 +8,7 @@ use quire_swap::header::PAGE_SIZE;
 use crate::address_map::DIRECT_MAP;
 use crate::frame::{FrameNumber, Kind};
 use crate::kernel_map;
-use crate::physical;
+use crate::unique::UniqueFrame;
 use crate::watermark::Purpose;
 
 /// The kernel as the drivers see it.
@@ -28,17 +28,17 @@ fn direct(physical: PhysAddr) -> NonNull<u8> {
 // and the direct map is contiguous in physical memory.
 unsafe impl virtio_drivers::Hal for KernelHal {
     fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
-        let Some(block) = physical::allocate(order(pages), Kind::Device, Purpose::Kernel) else {
+        let Some(mut block) = UniqueFrame::allocate(order(pages), Kind::Device, Purpose::Kernel) else {
             return (0, NonNull::dangling());
         };
-        let start = direct(block.address());
-        // SAFETY: the block was just allocated.
-        unsafe { start.write_bytes(0, pages * PAGE_SIZE) };
-        (block.address(), start)
+        block.bytes_mut()[..pages * PAGE_SIZE].fill(0);
+        let physical = block.into_number().address();
+        (physical, direct(physical))
     }
 
     unsafe fn dma_dealloc(physical: PhysAddr, _virtual: NonNull<u8>, pages: usize) -> i32 {
-        physical::free(FrameNumber::containing(physical), order(pages));
+        // SAFETY: the caller gives back what `dma_alloc` gave for as many pages.
+        drop(unsafe { UniqueFrame::from_number(FrameNumber::containing(physical), order(pages)) });
         0
     }
 

@@ -25,6 +25,7 @@ use crate::frame::{FrameNumber, Kind};
 use crate::no_memory::AllocationError;
 use crate::physical;
 use crate::sync::{Rank, SpinLock};
+use crate::unique::UniqueFrame;
 use crate::watermark::Purpose;
 
 const PAGE: u64 = 4096;
@@ -126,24 +127,37 @@ pub fn root() -> FrameNumber {
     *ROOT.get().expect("the kernel's tables are built before they are used")
 }
 
-/// Maps the page at `address`, in one of the windows and unmapped, to `frame`.
+/// Maps the page at `address`, in one of the windows and unmapped, to `frame`, which is the map's from then on.
 ///
 /// # Errors
-/// [`AllocationError`] when there is no frame for a table, or the window ends before `address`.
-pub fn map(address: u64, frame: FrameNumber, flags: Flags) -> Result<(), AllocationError> {
+/// The frame, when there is none for a table, something is mapped there, or no window has the address.
+pub fn map(address: u64, frame: UniqueFrame, flags: Flags) -> Result<(), UniqueFrame> {
     let is_within = |window: &u64| (*window..*window + ROOT_WORD_BYTES).contains(&address);
-    WINDOWS.iter().find(|window| is_within(window)).ok_or(AllocationError)?;
+    if !WINDOWS.iter().any(|window| is_within(window)) {
+        return Err(frame);
+    }
     let _lock = LOCK.lock();
-    set(root(), address, 1, leaf(frame, flags))
+    // SAFETY: the kernel's tables are never freed.
+    let there = unsafe { page_table::walk(root(), address, 1) }.map_or(0, |entry| entry.load(Ordering::Relaxed));
+    if there != 0 || set(root(), address, 1, leaf(frame.number(), flags)).is_err() {
+        return Err(frame);
+    }
+    let _ = frame.into_number();
+    Ok(())
 }
 
 /// Unmaps the page at `address`; returns the frame that was there.
-pub fn unmap(address: u64) -> Option<FrameNumber> {
+///
+/// # Safety
+/// The page was mapped by [`map`], and nobody reaches it any more.
+pub unsafe fn unmap(address: u64) -> Option<UniqueFrame> {
     let _lock = LOCK.lock();
-    // SAFETY: the kernel's tables are never given back.
-    let word = unsafe { page_table::walk(root(), address, 1) }?.swap(0, Ordering::AcqRel);
+    // SAFETY: the kernel's tables are never freed.
+    let entry = unsafe { page_table::walk(root(), address, 1) }?.swap(0, Ordering::AcqRel);
     x86_64::instructions::tlb::flush(VirtAddr::new(address));
-    page_table::flags_of(word).contains(Flags::PRESENT).then(|| frame_of(word))
+    let is_present = page_table::flags_of(entry).contains(Flags::PRESENT);
+    // SAFETY: the frame became the map's when it was mapped, and is not mapped any more.
+    is_present.then(|| unsafe { UniqueFrame::from_number(frame_of(entry), 0) })
 }
 
 /// Maps `bytes` of device registers at `physical`, uncached; returns where. The mapping stays.

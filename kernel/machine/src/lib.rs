@@ -13,7 +13,7 @@
 //! | `upcall` | what is asked of the rooms above |
 //! | `sync` | spinning locks, and the ranks of all locks |
 //! | `clock`, `log`, [`log_ring`], `random`, `panic` | time, lines for a person, random numbers, the end |
-//! | `physical`, `arch::page_table`, `kernel_map` | who gets frames; page-table entries; the kernel half of the tables |
+//! | `physical`, `unique`, `arch::page_table`, `kernel_map` | who gets frames, and owns them; page-table entries; the kernel half of the tables |
 //! | `stack`, [`heap`], `dma` | kernel stacks, the kernel heap, memory and registers for drivers |
 //! | [`fallible`] | memory of the kernel heap that may be refused |
 //! | `task` | threads, scheduler, sleeping |
@@ -70,6 +70,8 @@ pub mod stack;
 pub mod sync;
 #[cfg(target_os = "none")]
 pub mod task;
+#[cfg(target_os = "none")]
+pub mod unique;
 #[cfg(target_os = "none")]
 pub mod upcall;
 pub mod user;

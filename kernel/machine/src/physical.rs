@@ -163,7 +163,7 @@ pub fn set_watermarks(least_free_kibibytes: usize, scale_factor: usize) {
 }
 
 /// Takes 2^`order` frames, without sleeping, if `purpose` may have them. Their contents are junk.
-pub fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameNumber> {
+pub(crate) fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameNumber> {
     let marks = watermarks();
     let mut floor = marks.floor(purpose);
     // Only somebody who finds too little is asked who he is.
@@ -187,7 +187,7 @@ pub fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameNumber> 
 }
 
 /// Gives back the 2^`order` frames from `block` on.
-pub fn free(block: FrameNumber, order: u8) {
+pub(crate) fn free(block: FrameNumber, order: u8) {
     #[cfg(debug_assertions)]
     fill_with_junk(block, order);
     if frames()[block.index()].kind().is_kernels() {
@@ -199,14 +199,17 @@ pub fn free(block: FrameNumber, order: u8) {
 }
 
 /// Gives back a range of frames of one kind.
-pub fn free_range(range: Range<FrameNumber>) {
+pub(crate) fn free_range(range: Range<FrameNumber>) {
     for (block, order) in blocks(range) {
         free(block, order);
     }
 }
 
-/// Gives single frames back that held pages.
-pub fn free_each(given: &[FrameNumber]) {
+/// Frees single frames together.
+///
+/// # Safety
+/// For each, as for [`UniqueFrame::from_number`](crate::unique::UniqueFrame::from_number).
+pub unsafe fn free_each(given: &[FrameNumber]) {
     #[cfg(debug_assertions)]
     for frame in given {
         fill_with_junk(*frame, 0);

@@ -33,7 +33,10 @@ impl KernelStack {
         for page in 1..=PAGES {
             let frame = (upcalls().allocate_charged)(Kind::Stack).ok_or(AllocationError)?;
             let address = stack.top() - page * PAGE_SIZE as u64;
-            kernel_map::map(address, frame, kernel_map::DATA).inspect_err(|_| (upcalls().free_charged)(frame))?;
+            if let Err(frame) = kernel_map::map(address, frame, kernel_map::DATA) {
+                (upcalls().free_charged)(frame);
+                return Err(AllocationError);
+            }
         }
         Ok(stack)
     }
@@ -60,7 +63,8 @@ impl KernelStack {
 impl Drop for KernelStack {
     fn drop(&mut self) {
         for page in 1..=PAGES {
-            if let Some(frame) = kernel_map::unmap(self.top() - page * PAGE_SIZE as u64) {
+            // SAFETY: the stack's pages are its own, and no thread runs on it any more.
+            if let Some(frame) = unsafe { kernel_map::unmap(self.top() - page * PAGE_SIZE as u64) } {
                 (upcalls().free_charged)(frame);
             }
         }

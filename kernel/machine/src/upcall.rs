@@ -6,7 +6,8 @@
 use spin::Once;
 
 use crate::arch::registers::TrapFrame;
-use crate::frame::{FrameNumber, Kind};
+use crate::frame::Kind;
+use crate::unique::UniqueFrame;
 
 /// How an address was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +39,9 @@ pub struct Upcalls {
     /// Whether the running thread works for a program of an ordinary user, who leaves root's share of memory alone.
     pub serves_ordinary_user: fn() -> bool,
     /// Takes a frame that the running thread's memory group is charged for.
-    pub allocate_charged: fn(kind: Kind) -> Option<FrameNumber>,
+    pub allocate_charged: fn(kind: Kind) -> Option<UniqueFrame>,
     /// Frees a frame that was taken so.
-    pub free_charged: fn(frame: FrameNumber),
+    pub free_charged: fn(frame: UniqueFrame),
 }
 
 static UPCALLS: Once<&'static Upcalls> = Once::new();

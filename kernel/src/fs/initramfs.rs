@@ -17,9 +17,10 @@ use core::time::Duration;
 use quire_drivers::fw_cfg::{Descriptor, FwCfgError, LongFile, PortRegisters};
 use quire_machine::address_map::{ARCHIVE, DIRECT_MAP, INFLATED_ARCHIVE};
 use quire_machine::frame::Kind as FrameKind;
+use quire_machine::kernel_map;
 use quire_machine::log;
+use quire_machine::unique::UniqueFrame;
 use quire_machine::watermark::Purpose;
-use quire_machine::{kernel_map, physical};
 use quire_protocol::INITRD_FILE;
 use quire_swap::header::PAGE_SIZE;
 
@@ -116,23 +117,19 @@ impl Piece {
 
     fn give_back(self) {
         for offset in (0..self.mapped).step_by(PAGE_SIZE) {
-            if let Some(frame) = kernel_map::unmap(self.start + offset as u64) {
-                physical::free(frame, 0);
-            }
+            // SAFETY: the pages are the piece's own, which ends here.
+            drop(unsafe { kernel_map::unmap(self.start + offset as u64) });
         }
     }
 
     /// Maps another frame of zeros; returns its physical address.
     fn map_frame(&mut self) -> Option<u64> {
-        let frame = physical::allocate(0, FrameKind::Archive, Purpose::Kernel)?;
-        // SAFETY: the frame was just allocated and is in the direct map.
-        unsafe { core::ptr::write_bytes((DIRECT_MAP + frame.address()) as *mut u8, 0, PAGE_SIZE) };
-        if kernel_map::map(self.start + self.mapped as u64, frame, kernel_map::DATA).is_err() {
-            physical::free(frame, 0);
-            return None;
-        }
+        let mut frame = UniqueFrame::allocate(0, FrameKind::Archive, Purpose::Kernel)?;
+        frame.bytes_mut().fill(0);
+        let physical = frame.number().address();
+        kernel_map::map(self.start + self.mapped as u64, frame, kernel_map::DATA).ok()?;
         self.mapped += PAGE_SIZE;
-        Some(frame.address())
+        Some(physical)
     }
 }
 

@@ -21,6 +21,7 @@ use quire_machine::address_map::DIRECT_MAP;
 use quire_machine::frame::{Frame, FrameNumber, Kind};
 use quire_machine::physical;
 use quire_machine::task::WaitQueue;
+use quire_machine::unique::UniqueFrame;
 use quire_machine::watermark::Purpose;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{FolioFlag, FolioState};
@@ -70,7 +71,7 @@ impl Owned {
 impl Folio {
     /// A folio with junk in it; `None` when `purpose` may not have a frame. Does not sleep.
     pub fn allocate(purpose: Purpose) -> Option<Self> {
-        let frame = physical::allocate(0, Kind::Anonymous, purpose)?;
+        let frame = UniqueFrame::allocate(0, Kind::Anonymous, purpose)?.into_number();
         let metadata = &physical::frames()[frame.index()];
         metadata.references.store(1, Ordering::Release);
         Some(Self(metadata))
@@ -212,7 +213,8 @@ impl Folio {
 impl Drop for Folio {
     fn drop(&mut self) {
         if self.release() {
-            physical::free(self.frame(), 0);
+            // SAFETY: this was the last reference.
+            drop(unsafe { UniqueFrame::from_number(self.frame(), 0) });
         }
     }
 }
@@ -224,7 +226,9 @@ pub(super) fn drop_all(folios: &mut Batch) {
         let folio = ManuallyDrop::new(folio);
         folio.release().then(|| folio.frame())
     };
-    physical::free_each(&folios.drain(..).filter_map(release).collect::<ArrayVec<_, BATCH>>());
+    let last = folios.drain(..).filter_map(release).collect::<ArrayVec<_, BATCH>>();
+    // SAFETY: these were the last references.
+    unsafe { physical::free_each(&last) };
 }
 
 impl fmt::Debug for Folio {

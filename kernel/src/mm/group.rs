@@ -23,10 +23,11 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use quire_machine::fallible;
-use quire_machine::frame::{Frame, FrameNumber, Kind};
+use quire_machine::frame::{Frame, Kind};
 use quire_machine::physical;
 use quire_machine::sync::{Rank, Snapshot, SpinLock};
 use quire_machine::task::{self, check_signals, is_killed, scheduler};
+use quire_machine::unique::UniqueFrame;
 use quire_machine::watermark::Purpose;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{AllocateError, PAYER_MAX};
@@ -156,21 +157,21 @@ impl Drop for Kept {
 
 /// Takes a frame for the kernel to keep, charged to the group of the thread that runs this; `None` also when that has reached
 /// its limit.
-pub fn allocate(kind: Kind) -> Option<FrameNumber> {
+pub fn allocate(kind: Kind) -> Option<UniqueFrame> {
     let group = current();
     try_charge(group).inspect_err(|full| note(*full, Event::Max)).ok()?;
-    let Some(frame) = physical::allocate(0, kind, Purpose::Kernel) else {
+    let Some(frame) = UniqueFrame::allocate(0, kind, Purpose::Kernel) else {
         uncharge(group);
         return None;
     };
-    physical::frames()[frame.index()].group.store(group, Ordering::Relaxed);
+    physical::frames()[frame.number().index()].group.store(group, Ordering::Relaxed);
     Some(frame)
 }
 
-/// Gives back a frame from [`allocate`].
-pub fn free(frame: FrameNumber) {
-    uncharge(physical::frames()[frame.index()].group.swap(ROOT, Ordering::AcqRel));
-    physical::free(frame, 0);
+/// Frees a frame from [`allocate`].
+pub fn free(frame: UniqueFrame) {
+    uncharge(physical::frames()[frame.number().index()].group.swap(ROOT, Ordering::AcqRel));
+    drop(frame);
 }
 
 /// What a group's memory is used for, in bytes (Linux: `memory.stat`).

@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 
 use quire_machine::arch::page_table::{self, Table};
 use quire_machine::frame::{FrameNumber, Kind};
-use quire_machine::physical;
+use quire_machine::unique::UniqueFrame;
 use quire_machine::watermark::Purpose;
 
 /// The bits of an index that one level decides.
@@ -103,15 +103,14 @@ fn free_node(node: FrameNumber, level: u32) {
             free_node(FrameNumber(child as u32), level - 1);
         }
     }
-    physical::free(node, 0);
+    // SAFETY: the entry that led to the node is gone, or it was the root of an index that ends.
+    drop(unsafe { UniqueFrame::from_number(node, 0) });
 }
 
 fn new_node() -> Option<FrameNumber> {
-    let node = physical::allocate(0, Kind::PageTable, Purpose::Kernel)?;
-    for word in words(node) {
-        word.store(0, Ordering::Relaxed);
-    }
-    Some(node)
+    let mut node = UniqueFrame::allocate(0, Kind::PageTable, Purpose::Kernel)?;
+    node.bytes_mut().fill(0);
+    Some(node.into_number())
 }
 
 const fn part(index: u64, level: u32) -> usize {

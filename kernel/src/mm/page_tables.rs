@@ -26,13 +26,14 @@
 use core::ops::{Deref, Range};
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use quire_machine::address_map::{DIRECT_MAP, USER_END};
+use quire_machine::address_map::USER_END;
 use quire_machine::arch::page_table::{self, Table, flags_of, frame_of, leaf};
 use quire_machine::frame::{FrameList, FrameNumber, Kind};
 use quire_machine::kernel_map;
 use quire_machine::physical;
 use quire_machine::sync::{Rank, SpinGuard, SpinLock};
 use quire_machine::task::{HeedKill, Killed, check_killed};
+use quire_machine::unique::UniqueFrame;
 use quire_machine::watermark::Purpose;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Entry, SlotRange};
@@ -62,10 +63,9 @@ static ZEROS: Once<FrameNumber> = Once::new();
 /// # Errors
 /// [`AllocationError`] when there is no frame for it.
 pub(super) fn start() -> Result<(), AllocationError> {
-    let frame = physical::allocate(0, Kind::Device, Purpose::Kernel).ok_or(AllocationError)?;
-    // SAFETY: the frame was just allocated for this and lies in the direct map.
-    unsafe { core::ptr::write_bytes((DIRECT_MAP + frame.address()) as *mut u8, 0, PAGE_SIZE) };
-    ZEROS.call_once(|| frame);
+    let mut frame = UniqueFrame::allocate(0, Kind::Device, Purpose::Kernel).ok_or(AllocationError)?;
+    frame.bytes_mut().fill(0);
+    ZEROS.call_once(|| frame.into_number());
     Ok(())
 }
 
@@ -255,7 +255,7 @@ impl PageTables {
     /// # Errors
     /// [`AllocationError`] when there is no frame for the root.
     pub(super) fn new() -> Result<Self, AllocationError> {
-        let root = group::allocate(Kind::PageTable).ok_or(AllocationError)?;
+        let root = group::allocate(Kind::PageTable).ok_or(AllocationError)?.into_number();
         // SAFETY: the new root was just allocated; the kernel's is never given back.
         let (words, kernel) = unsafe { (page_table::table(root), page_table::table(kernel_map::root())) };
         for (index, (word, kernel)) in words.iter().zip(kernel).enumerate() {
@@ -359,7 +359,7 @@ impl PageTables {
                 // Not for the frame itself: once one can be had, the next attempt will find one.
                 drop(reclaim::wait_for_frame()?);
             };
-            self.lock.lock().push_front(physical::frames(), table);
+            self.lock.lock().push_front(physical::frames(), table.into_number());
         }
         Ok(())
     }
@@ -369,7 +369,8 @@ impl PageTables {
         let mut set_aside = self.lock.lock();
         while let Some(table) = set_aside.first() {
             set_aside.remove(physical::frames(), table);
-            group::free(table);
+            // SAFETY: what was set aside is in the list alone.
+            group::free(unsafe { UniqueFrame::from_number(table, 0) });
         }
     }
 
@@ -394,7 +395,8 @@ impl Drop for PageTables {
     fn drop(&mut self) {
         self.free_tables();
         self.free_set_aside();
-        group::free(self.root);
+        // SAFETY: with the last reference to the tables, no processor uses the root.
+        group::free(unsafe { UniqueFrame::from_number(self.root, 0) });
     }
 }
 
@@ -408,7 +410,8 @@ fn free_table(word: u64, level: u8) {
             free_table(word.swap(0, Ordering::AcqRel), level - 1);
         }
     }
-    group::free(frame_of(word));
+    // SAFETY: the only entry that led to the table is gone, and no processor uses it, as `free_tables` says.
+    group::free(unsafe { UniqueFrame::from_number(frame_of(word), 0) });
 }
 
 /// The words of an address space, with their lock held.
@@ -460,7 +463,7 @@ impl<'a> Words<'a> {
     fn create(&mut self, address: u64, level: u8) -> Option<&'a AtomicU64> {
         let mut allocate = || {
             let set_aside = self.set_aside.first().inspect(|table| self.set_aside.remove(physical::frames(), *table));
-            let table = set_aside.or_else(|| group::allocate(Kind::PageTable))?;
+            let table = set_aside.or_else(|| group::allocate(Kind::PageTable).map(UniqueFrame::into_number))?;
             self.tables.counts.tables.fetch_add(1, Ordering::Relaxed);
             Some(table)
         };

@@ -7,9 +7,9 @@ use core::sync::atomic::Ordering;
 
 use quire_machine::address_map::{DIRECT_MAP, KERNEL_IMAGE, USER_END};
 use quire_machine::arch::page_table;
-use quire_machine::frame::FrameNumber;
 use quire_machine::frame::Kind;
 use quire_machine::heap;
+use quire_machine::unique::UniqueFrame;
 use quire_machine::watermark::Purpose;
 use quire_machine::{kernel_map, physical};
 use x86_64::structures::paging::PageTableFlags as Flags;
@@ -70,25 +70,19 @@ fn reserves() -> Result<(), Failure> {
     let marks = physical::watermarks();
     let mut taken = Vec::with_capacity(free_before);
     for purpose in [Purpose::Task, Purpose::Kernel, Purpose::Reclaim] {
-        while let Some(frame) = physical::allocate(0, Kind::Device, purpose) {
+        while let Some(frame) = UniqueFrame::allocate(0, Kind::Device, purpose) {
             taken.push(frame);
         }
         let (free, floor) = (physical::free_frames(), marks.floor(purpose));
         if free != floor {
-            give_back(taken);
+            drop(taken);
             return Err(Failure(format!("{purpose:?} stopped with {free} frames free, not {floor}")));
         }
     }
-    give_back(taken);
+    drop(taken);
     let free = heap::spare_frames();
     require!(free == free_before, "{free_before} frames were free before, {free} after");
     Ok(())
-}
-
-fn give_back(frames: Vec<FrameNumber>) {
-    for frame in frames {
-        physical::free(frame, 0);
-    }
 }
 
 /// Regions are checked, pages are zero at first, what is not mapped cannot be touched, and nothing is left behind.

@@ -12,6 +12,7 @@ use crate::address_map::{BLOCKS, DIRECT_MAP};
 use crate::buddy::ORDERS;
 use crate::frame::{FrameNumber, Kind};
 use crate::places::Places;
+use crate::unique::UniqueFrame;
 use crate::watermark::Purpose;
 use crate::{kernel_map, physical};
 
@@ -46,11 +47,9 @@ fn map(pages: usize, purpose: Purpose) -> Option<NonNull<u8>> {
     let place = PLACES.take()?;
     let start = BLOCKS + place * PLACE;
     for page in 0..pages {
-        let mapped = physical::allocate(0, Kind::Heap, purpose).is_some_and(|frame| {
-            // SAFETY: the frame was just allocated.
-            unsafe { direct(frame).write_bytes(0, PAGE_SIZE) };
-            let mapped = kernel_map::map(start + (page * PAGE_SIZE) as u64, frame, kernel_map::DATA);
-            mapped.inspect_err(|_| physical::free(frame, 0)).is_ok()
+        let mapped = UniqueFrame::allocate(0, Kind::Heap, purpose).is_some_and(|mut frame| {
+            frame.bytes_mut().fill(0);
+            kernel_map::map(start + (page * PAGE_SIZE) as u64, frame, kernel_map::DATA).is_ok()
         });
         if !mapped {
             unmap(start, page);
@@ -62,9 +61,8 @@ fn map(pages: usize, purpose: Purpose) -> Option<NonNull<u8>> {
 
 fn unmap(start: u64, pages: usize) {
     for page in 0..pages {
-        if let Some(frame) = kernel_map::unmap(start + (page * PAGE_SIZE) as u64) {
-            physical::free(frame, 0);
-        }
+        // SAFETY: the pages of a place are its block's, which nobody uses any more.
+        drop(unsafe { kernel_map::unmap(start + (page * PAGE_SIZE) as u64) });
     }
     PLACES.give_back((start - BLOCKS) / PLACE);
 }

@@ -1,0 +1,62 @@
+//! Frames that have one owner: what is allocated, until it is shared, mapped or freed.
+//!
+//! # Invariants
+//!
+//! The owner of a [`UniqueFrame`] is the only one who reads or writes the frames, so their bytes are reached by ordinary
+//! references. Dropping it frees them. Who keeps frames in a form of its own, a page-table entry, a folio, a list, takes the
+//! number out and promises to make one owner of it again.
+
+use core::mem::ManuallyDrop;
+use core::slice;
+
+use quire_swap::header::PAGE_SIZE;
+
+use crate::address_map::DIRECT_MAP;
+use crate::frame::{FrameNumber, Kind};
+use crate::physical;
+use crate::watermark::Purpose;
+
+/// 2^order contiguous frames that nobody else has.
+#[derive(Debug)]
+pub struct UniqueFrame {
+    first: FrameNumber,
+    order: u8,
+}
+
+impl UniqueFrame {
+    /// Takes 2^`order` frames, without sleeping, if `purpose` may have them. Their contents are junk.
+    pub fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<Self> {
+        physical::allocate(order, kind, purpose).map(|first| Self { first, order })
+    }
+
+    /// The number of the first frame.
+    pub const fn number(&self) -> FrameNumber {
+        self.first
+    }
+
+    /// Their bytes.
+    pub const fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the frames are in the direct map and stay allocated while they have this owner, who alone reaches them.
+        unsafe { slice::from_raw_parts_mut((DIRECT_MAP + self.first.address()) as *mut u8, PAGE_SIZE << self.order) }
+    }
+
+    /// Leaves the frames to somebody who keeps their number.
+    pub fn into_number(self) -> FrameNumber {
+        ManuallyDrop::new(self).first
+    }
+
+    /// The owner of frames whose number was kept.
+    ///
+    /// # Safety
+    /// [`Self::into_number`] gave `first` for 2^`order` frames, nobody has made an owner of them since, and nothing reaches them
+    /// any more.
+    pub const unsafe fn from_number(first: FrameNumber, order: u8) -> Self {
+        Self { first, order }
+    }
+}
+
+impl Drop for UniqueFrame {
+    fn drop(&mut self) {
+        physical::free(self.first, self.order);
+    }
+}
