@@ -35,7 +35,7 @@ pub fn slice<M: Machine, T>(length: usize, mut make: impl FnMut(usize) -> T) -> 
     try_slice::<M, T, NoMemory>(length, |index| Ok(make(index)))
 }
 
-/// As [`slice`], of values that may take memory of their own.
+/// As [`slice()`], of values that may take memory of their own.
 ///
 /// # Errors
 /// [`NoMemory`], and what `make` returns.

@@ -133,7 +133,7 @@ pub fn root() -> FrameNumber {
 /// The frame, when there is none for a table, something is mapped there, or no window has the address.
 pub fn map(address: u64, frame: UniqueFrame, flags: Flags) -> Result<(), UniqueFrame> {
     let is_within = |window: &u64| (*window..*window + ROOT_WORD_BYTES).contains(&address);
-    if !WINDOWS.iter().any(|window| is_within(window)) {
+    if !WINDOWS.iter().any(is_within) {
         return Err(frame);
     }
     let _lock = LOCK.lock();
