@@ -54,6 +54,16 @@ step dmesg -- sh -c 'dmesg | grep -q "Quire"'
 echo '<5>a line with a priority' >/dev/kmsg && echo '<tag> and one with a tag' >/dev/kmsg
 step a line with a priority -- sh -c 'dmesg | grep -q ": a line with a priority"'
 step a line with a tag -- sh -c 'dmesg | grep -q ": <tag> and one with a tag"'
+limit=/proc/sys/kernel/printk_devkmsg
+same "what becomes of programs' lines" ratelimit "$(cat $limit)"
+refused "Invalid argument" sh -c "echo some >$limit"
+for n in $(seq 400); do echo "limited $n" >/dev/kmsg; done
+[ "$(dmesg | grep -c ': limited ')" -lt 400 ] || fail "a program writes to the log without a limit"
+echo on >$limit
+for n in $(seq 40); do echo "unlimited $n" >/dev/kmsg; done
+same "unlimited lines" 40 "$(dmesg | grep -c ': unlimited ')"
+echo off >$limit && echo "a line for nobody" >/dev/kmsg && echo ratelimit >$limit
+refused "" sh -c 'dmesg | grep ": a line for nobody"'
 step uname -- uname -a
 step date -- date
 step vi -- sh -c '(printf "ione\033"; sleep 1; printf ":wq\n") | vi /tmp/g >/dev/null 2>&1; grep -q ne /tmp/g'

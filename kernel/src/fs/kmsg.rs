@@ -3,7 +3,7 @@
 
 use alloc::sync::Arc;
 use core::any::Any;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use core::time::Duration;
 
 use quire_machine::clock;
@@ -22,6 +22,49 @@ use crate::process;
 const PRIORITY: u32 = 6;
 /// How often a waiting reader looks: lines come from where nobody can be woken.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What becomes of lines that programs write (Linux: `kernel.printk_devkmsg`).
+static FROM_PROGRAMS: AtomicU8 = AtomicU8::new(FromPrograms::Limited as u8);
+
+/// The values of `kernel.printk_devkmsg`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FromPrograms {
+    /// No more than the kernel's own lines that a program can cause.
+    Limited,
+    /// All are kept.
+    On,
+    /// None is.
+    Off,
+}
+
+impl FromPrograms {
+    const ALL: [Self; 3] = [Self::Limited, Self::On, Self::Off];
+
+    /// What is set.
+    pub fn now() -> Self {
+        Self::ALL[usize::from(FROM_PROGRAMS.load(Ordering::Relaxed))]
+    }
+
+    /// Sets what is called `name`.
+    ///
+    /// # Errors
+    /// `EINVAL`.
+    pub fn set(name: &str) -> Result<(), Errno> {
+        let named = Self::ALL.into_iter().find(|value| value.name() == name).ok_or(Errno::EINVAL)?;
+        FROM_PROGRAMS.store(named as u8, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Limited => "ratelimit",
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+}
 
 /// One reader.
 struct Kmsg {
@@ -68,7 +111,11 @@ impl File for Kmsg {
         };
         let text = Lossy(text.trim_ascii_end());
         match process::current() {
-            Some(process) => log_limited!("user", "{process}: {text}"),
+            Some(process) => match FromPrograms::now() {
+                FromPrograms::Limited => log_limited!("user", "{process}: {text}"),
+                FromPrograms::On => log!("user", "{process}: {text}"),
+                FromPrograms::Off => {}
+            },
             None => log!("user", "{text}"),
         }
         Ok(bytes.len())

@@ -138,6 +138,8 @@ fn run(options: &Options) -> Result<String, Box<dyn Error>> {
     // The end of a child interrupts the watcher's pause.
     // SAFETY: the handler does nothing.
     unsafe { signal(Signal::SIGCHLD, SigHandler::Handler(playground::nothing)) }?;
+    // Each call is to be in the log.
+    set("/proc/sys/kernel/printk_devkmsg", "on");
     let settings = Settings::now();
     make_devices();
     // What the kernel makes once, it makes now.

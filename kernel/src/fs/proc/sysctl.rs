@@ -8,6 +8,7 @@ use quire_machine::random;
 
 use super::super::synthetic::{Item, directory, line, list, number, print, read_only, read_write};
 use crate::errno::Errno;
+use crate::fs::kmsg::FromPrograms;
 use crate::fs::open::{self, FILES_MAX};
 use crate::mm::address_space::LOWEST;
 use crate::mm::overcommit::{self, Overcommit, Reserve, reserve};
@@ -64,6 +65,10 @@ fn kernel() -> Result<super::Entries, Errno> {
         ("osrelease".into(), read_only(|out| line(out, RELEASE))?),
         ("ostype".into(), read_only(|out| line(out, SYSTEM))?),
         ("pid_max".into(), read_only(|out| line(out, PID_MAX))?),
+        (
+            "printk_devkmsg".into(),
+            read_write(|out| line(out, FromPrograms::now().name()), |name| FromPrograms::set(name.trim_ascii_end()))?,
+        ),
         ("random".into(), directory(|| list([("uuid".into(), read_only(uuid)?)]))?),
         ("threads-max".into(), read_write(|out| line(out, process::most()), set_most_processes)?),
         ("version".into(), read_only(|out| line(out, VERSION))?),
