@@ -5,7 +5,7 @@ use core::fmt;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::heap::NoMemory;
 
-/// Why a page was not stored, or not brought back.
+/// Why a page was not stored or loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// The pool has all the frames that it may have, which is so many.
@@ -18,7 +18,7 @@ pub enum StoreError {
     TooLong(usize),
     /// The object is not what was stored.
     Corrupt {
-        /// Its place in the table of handles.
+        /// Its index in the table of handles.
         handle: u32,
     },
 }

@@ -1,14 +1,14 @@
 //! Size classes: which object goes where, so that frames are filled to the last bytes.
 //!
-//! An object of a class lies anywhere in a chain of frames, across two of them if need be, so a size that does not divide a
-//! frame divides a chain of up to eight nearly without rest (Linux: `calculate_zspage_chain_size`). Sizes whose chains hold
-//! the same number of objects are one class. Above [`HUGE`] a chain holds no more objects than frames: nothing is won by
+//! An object of a class lies anywhere in a zspage, across two of its frames if need be, so a size that does not divide a
+//! frame divides a zspage of up to eight frames nearly without rest (Linux: `calculate_zspage_chain_size`). Sizes whose zspages hold
+//! the same number of objects are one class. Above [`HUGE`] a zspage holds no more objects than frames: nothing is won by
 //! compressing.
 
 use quire_swap::header::PAGE_SIZE;
 
-/// The most frames of a chain (Linux: `CONFIG_ZSMALLOC_CHAIN_SIZE`).
-pub(crate) const CHAIN_FRAMES: usize = 8;
+/// The most frames of a zspage (Linux: `CONFIG_ZSMALLOC_CHAIN_SIZE`).
+pub(crate) const ZSPAGE_FRAMES: usize = 8;
 
 /// In front of each object but those that fill a frame: whose it is, and a sum of its bytes.
 pub(crate) const HEADER: usize = 8;
@@ -28,9 +28,9 @@ pub(crate) const CLASSES: usize = count_classes();
 pub(crate) struct Geometry {
     /// Bytes of an object, the header included: a multiple of 16, so a header never lies across two frames.
     pub(crate) size: usize,
-    /// Frames of a chain.
+    /// Frames of a zspage.
     pub(crate) frames: usize,
-    /// Objects of a chain.
+    /// Objects of a zspage.
     pub(crate) objects: u32,
 }
 
@@ -58,9 +58,9 @@ impl Geometry {
     const fn of(size: usize) -> Self {
         let mut best = Self { size, frames: 1, objects: (PAGE_SIZE / size) as u32 };
         let mut frames = 2;
-        while frames <= CHAIN_FRAMES {
+        while frames <= ZSPAGE_FRAMES {
             let bytes = frames * PAGE_SIZE;
-            // The smaller part of the chain is wasted: compared crosswise, without fractions.
+            // The smaller part of the zspage is wasted: compared crosswise, without fractions.
             if bytes % size * best.frames < best.frames * PAGE_SIZE % size * frames {
                 best = Self { size, frames, objects: (bytes / size) as u32 };
             }
@@ -78,7 +78,7 @@ const fn size(index: usize) -> usize {
     SMALLEST + index * STEP
 }
 
-/// Sizes of `HUGE` and its header and more belong to the class of whole frames, whatever their own chains would hold.
+/// Sizes of `HUGE` and its header and more belong to the class of whole frames, whatever their own zspages would hold.
 const fn natural(index: usize) -> Geometry {
     Geometry::of(if size(index) > HUGE - 1 + HEADER { PAGE_SIZE } else { size(index) })
 }

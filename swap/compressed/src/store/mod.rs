@@ -2,7 +2,7 @@
 //!
 //! A page that repeats one 8-byte word is that word. Any other is an LZ4 block, readable by every LZ4 decoder, or, if it
 //! comes out no shorter than [`HUGE`], the page itself. Both are objects in a pool of size classes, which says how much
-//! memory they really take; `pool` and `geometry` describe it. Who has time may bring a page back, deflate it and insert
+//! memory they really take; `pool` and `geometry` describe it. A caller that has time may load a page, deflate it and insert
 //! that instead.
 //!
 //! # Memory
@@ -16,12 +16,12 @@
 //! An object's bytes have a sum that is checked before they are looked at, and the decoder checks every length: an object
 //! that was changed in memory gives an error and no byte of another page.
 
-mod chain;
 mod codec;
 mod error;
 mod geometry;
 mod pool;
 mod sum;
+mod zspage;
 
 use alloc::boxed::Box;
 use core::ops::Range;
@@ -48,10 +48,10 @@ pub struct Store<M: PoolMachine> {
     workspaces: Box<[Lock<Workspace, M, { ranks::WORKSPACE as u8 }>]>,
 }
 
-/// What a page became. It owns nothing: whoever has it gives it to [`Store::free`] once.
+/// What a page became. It owns nothing: the caller gives it to [`Store::free`] once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// This word, repeated.
+    /// These 8 bytes, repeated (Linux: a same-filled page).
     Same(u64),
     /// An object in the pool.
     Object(Object),
@@ -154,7 +154,7 @@ impl<M: PoolMachine> Store<M> {
         self.insert(contents, Encoding::Lz4).map(|object| Some(Stored::Object(object)))
     }
 
-    /// Brings a page back.
+    /// Loads a page.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`]; the page has some bytes of its own or old ones then.

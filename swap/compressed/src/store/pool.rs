@@ -6,14 +6,14 @@
 //!
 //! # Locks
 //!
-//! One lock for each class guards its chains and its lists. Contents are written and read without it: a new object is
+//! One lock for each class guards its zspages and its lists. Contents are written and read without it: a new object is
 //! known to nobody until its entry says where it is, and one that is read is pinned. A pin is held under other locks of
 //! this crate only, so for a short time and never by a task that cannot run; compaction takes pins by trying.
 //!
 //! # Memory
 //!
-//! Frames come from [`PoolMachine::allocate_frame`]. The tables of handles and chains, 8 bytes an object and about 100 a chain,
-//! come from the heap; they grow with use, and what has grown is used again but not given back before the pool goes.
+//! Frames come from [`PoolMachine::allocate_frame`]. The tables of handles and zspages, 8 bytes an object and about 100 a zspage,
+//! come from the heap; they grow with use, and what has grown is used again but not freed before the pool goes.
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -22,17 +22,17 @@ use quire_swap::heap::{self, NoMemory};
 use quire_swap::sync::{Guard, Lock};
 use quire_swap::{Counter, Sparse};
 
-use super::chain::{Chain, Header, NONE};
 use super::error::StoreError;
-use super::geometry::{CHAIN_FRAMES, CLASSES, GEOMETRIES, Geometry};
+use super::geometry::{CLASSES, GEOMETRIES, Geometry, ZSPAGE_FRAMES};
 use super::sum::sum;
+use super::zspage::{Header, NONE, Zspage};
 use crate::machine::PoolMachine;
 use crate::ranks;
 
-/// No pool has more chains: enough for more than 4 GiB of frames, whatever is in them.
-const MOST_CHAINS: u32 = 1 << 20;
+/// No pool has more zspages: enough for more than 4 GiB of frames, whatever is in them.
+const MOST_ZSPAGES: u32 = 1 << 20;
 
-/// Chains that are neither empty nor full are kept on lists by tenths of fullness.
+/// Zspages that are neither empty nor full are kept on lists by tenths of fullness.
 const GROUPS: usize = 10;
 
 /// In an entry of the table of handles: the object is where the entry says. Without it the entry is free, or its object is
@@ -41,15 +41,15 @@ const IN_USE: u64 = 1;
 /// The object stays where it is.
 const PINNED: u64 = 2;
 const OBJECT_SHIFT: u32 = 8;
-const CHAIN_SHIFT: u32 = 32;
+const ZSPAGE_SHIFT: u32 = 32;
 
 /// Objects, and the frames that they are in.
 pub(crate) struct Pool<M: PoolMachine> {
     classes: Box<[Lock<Lists, M, { ranks::CLASS as u8 }>]>,
-    chains: Sparse<Chain, M>,
+    zspages: Sparse<Zspage, M>,
     handles: Sparse<AtomicU64, M>,
     free_handles: Lock<FreeNumbers, M, { ranks::NUMBERS as u8 }>,
-    free_chains: Lock<FreeNumbers, M, { ranks::NUMBERS as u8 }>,
+    free_zspages: Lock<FreeNumbers, M, { ranks::NUMBERS as u8 }>,
     frames: AtomicU64,
     most_frames: AtomicU64,
     /// The most frames that the pool may have; 0 is no limit.
@@ -57,7 +57,7 @@ pub(crate) struct Pool<M: PoolMachine> {
     compacted: Counter,
 }
 
-/// The chains of a class that have room, by fullness: the first of each list.
+/// The zspages of a class that have room, by fullness: the first of each list.
 struct Lists([u32; GROUPS]);
 
 /// Numbers that are not in use: a list through what they number, and those above the largest ever used.
@@ -69,7 +69,7 @@ struct FreeNumbers {
 /// A pinned object; dropping it unpins.
 struct Pinned<'a> {
     entry: &'a AtomicU64,
-    chain: &'a Chain,
+    zspage: &'a Zspage,
     number: u32,
     object: u32,
 }
@@ -80,8 +80,8 @@ impl Drop for Pinned<'_> {
     }
 }
 
-fn entry(chain: u32, object: u32) -> u64 {
-    u64::from(chain) << CHAIN_SHIFT | u64::from(object) << OBJECT_SHIFT | IN_USE
+fn entry(zspage: u32, object: u32) -> u64 {
+    u64::from(zspage) << ZSPAGE_SHIFT | u64::from(object) << OBJECT_SHIFT | IN_USE
 }
 
 impl<M: PoolMachine> Pool<M> {
@@ -89,10 +89,10 @@ impl<M: PoolMachine> Pool<M> {
     pub(crate) fn new(objects: u32) -> Result<Self, NoMemory> {
         Ok(Self {
             classes: heap::slice::<M, _>(CLASSES, |_| Lock::new(Lists([NONE; GROUPS])))?,
-            chains: Sparse::new(objects.min(MOST_CHAINS))?,
+            zspages: Sparse::new(objects.min(MOST_ZSPAGES))?,
             handles: Sparse::new(objects)?,
             free_handles: Lock::new(FreeNumbers::new()),
-            free_chains: Lock::new(FreeNumbers::new()),
+            free_zspages: Lock::new(FreeNumbers::new()),
             frames: AtomicU64::new(0),
             most_frames: AtomicU64::new(0),
             limit: AtomicU64::new(0),
@@ -123,23 +123,23 @@ impl<M: PoolMachine> Pool<M> {
     /// A new object with these contents.
     pub(crate) fn insert(&self, contents: &[u8]) -> Result<u32, StoreError> {
         let class = Geometry::class_for(contents.len()).ok_or(StoreError::TooLong(contents.len()))?;
-        let (handle, place) = self.take_handle()?;
-        let (number, chain, object) = match self.allocate(class, handle) {
+        let (handle, cell) = self.take_handle()?;
+        let (number, zspage, object) = match self.allocate(class, handle) {
             Ok(allocated) => allocated,
             Err(error) => {
-                self.put_handle(handle, place);
+                self.put_handle(handle, cell);
                 return Err(error);
             }
         };
         let mut rest = contents;
-        let (first, second) = chain.contents(object, contents.len());
+        let (first, second) = zspage.contents(object, contents.len());
         for (frame, bytes) in core::iter::once(first).chain(second) {
             let (piece, after) = rest.split_at(bytes.len());
             M::with_frame_mut(frame, bytes, |target| target.copy_from_slice(piece));
             rest = after;
         }
-        chain.set_header::<M>(object, Header { handle, sum: sum(contents) });
-        place.store(entry(number, object), Ordering::Release);
+        zspage.set_header::<M>(object, Header { handle, sum: sum(contents) });
+        cell.store(entry(number, object), Ordering::Release);
         Ok(handle)
     }
 
@@ -153,9 +153,10 @@ impl<M: PoolMachine> Pool<M> {
     ) -> Result<R, StoreError> {
         let corrupt = StoreError::Corrupt { handle };
         let pinned = self.pin(handle).ok_or(corrupt)?;
-        let header = pinned.chain.header::<M>(pinned.object).filter(|header| header.handle == handle).ok_or(corrupt)?;
+        let header =
+            pinned.zspage.header::<M>(pinned.object).filter(|header| header.handle == handle).ok_or(corrupt)?;
         let check = |contents: &[u8]| if sum(contents) == header.sum { Ok(read(contents)) } else { Err(corrupt) };
-        match pinned.chain.contents(pinned.object, length) {
+        match pinned.zspage.contents(pinned.object, length) {
             ((frame, bytes), None) => M::with_frame(frame, bytes, check),
             ((frame, bytes), Some((second_frame, second_bytes))) => {
                 let whole = scratch.get_mut(..length).ok_or(corrupt)?;
@@ -170,17 +171,17 @@ impl<M: PoolMachine> Pool<M> {
     /// Frees an object.
     pub(crate) fn remove(&self, handle: u32) {
         let Some(pinned) = self.pin(handle) else { return };
-        let (chain, number, entry) = (pinned.chain, pinned.number, pinned.entry);
-        let mut lists = self.classes[chain.class()].lock();
-        let before = chain.used();
-        chain.put::<M>(pinned.object);
-        self.used_changed(&mut lists, number, chain, before);
+        let (zspage, number, entry) = (pinned.zspage, pinned.number, pinned.entry);
+        let mut lists = self.classes[zspage.class()].lock();
+        let before = zspage.used();
+        zspage.put::<M>(pinned.object);
+        self.used_changed(&mut lists, number, zspage, before);
         drop(lists);
         core::mem::forget(pinned);
         self.put_handle(handle, entry);
     }
 
-    /// Moves objects together until no chain can be emptied any more. Returns how many frames that freed.
+    /// Moves objects together until no zspage can be emptied any more. Returns how many frames that freed.
     pub(crate) fn compact(&self) -> u64 {
         let freed = (0..CLASSES).map(|class| self.compact_class(class)).sum();
         self.compacted.add(freed);
@@ -189,29 +190,29 @@ impl<M: PoolMachine> Pool<M> {
 
     fn compact_class(&self, class: usize) -> u64 {
         let mut freed = 0;
-        // The lock is given back after each chain: others want to store and to free. A part of the work is of use, too.
-        while !M::is_killed() && self.empty_one_chain(&mut self.classes[class].lock()) {
+        // The lock is released after each zspage: others want to store and to free. A part of the work is of use, too.
+        while !M::is_killed() && self.empty_one_zspage(&mut self.classes[class].lock()) {
             freed += GEOMETRIES[class].frames as u64;
         }
         freed
     }
 
-    /// Moves the objects of the emptiest chain to the fullest ones. False if that does not free it.
-    fn empty_one_chain(&self, lists: &mut Guard<'_, Lists, M, { ranks::CLASS as u8 }>) -> bool {
+    /// Moves the objects of the emptiest zspage to the fullest ones. False if that does not free it.
+    fn empty_one_zspage(&self, lists: &mut Guard<'_, Lists, M, { ranks::CLASS as u8 }>) -> bool {
         let Some((source_number, source)) = self.emptiest(lists) else { return false };
         let others = self.listed_from_fullest(lists).filter(|(number, _)| *number != source_number);
-        if others.map(|(_, chain)| room(chain)).sum::<u32>() < source.used() {
+        if others.map(|(_, zspage)| room(zspage)).sum::<u32>() < source.used() {
             return false;
         }
         for object in source.touched() {
             let Some(header) = source.header::<M>(object) else { continue };
             let expected = entry(source_number, object);
-            let Some(place) = self.handles.get(header.handle) else { continue };
-            if place.compare_exchange(expected, expected | PINNED, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            let Some(cell) = self.handles.get(header.handle) else { continue };
+            if cell.compare_exchange(expected, expected | PINNED, Ordering::Acquire, Ordering::Relaxed).is_err() {
                 continue;
             }
             let moved = self.move_object(lists, source, object, source_number, header.handle);
-            place.store(moved.unwrap_or(expected), Ordering::Release);
+            cell.store(moved.unwrap_or(expected), Ordering::Release);
             if moved.is_none() {
                 return false;
             }
@@ -225,11 +226,11 @@ impl<M: PoolMachine> Pool<M> {
         false
     }
 
-    /// Copies an object to the fullest other chain. Returns its new entry.
+    /// Copies an object to the fullest other zspage. Returns its new entry.
     fn move_object(
         &self,
         lists: &mut Lists,
-        source: &Chain,
+        source: &Zspage,
         object: u32,
         source_number: u32,
         handle: u32,
@@ -243,28 +244,28 @@ impl<M: PoolMachine> Pool<M> {
         Some(entry(number, taken))
     }
 
-    /// A free object of the class in the fullest chain that has one, or in a new chain.
-    fn allocate(&self, class: usize, handle: u32) -> Result<(u32, &Chain, u32), StoreError> {
+    /// A free object of the class in the fullest zspage that has one, or in a new zspage.
+    fn allocate(&self, class: usize, handle: u32) -> Result<(u32, &Zspage, u32), StoreError> {
         let mut lists = self.classes[class].lock();
         loop {
             let fullest = self.listed_from_fullest(&lists).next();
-            let (number, chain) = match fullest {
+            let (number, zspage) = match fullest {
                 Some(fullest) => fullest,
-                None => self.new_chain(class)?,
+                None => self.new_zspage(class)?,
             };
-            let before = chain.used();
-            let taken = chain.take::<M>(handle);
-            self.used_changed(&mut lists, number, chain, before);
+            let before = zspage.used();
+            let taken = zspage.take::<M>(handle);
+            self.used_changed(&mut lists, number, zspage, before);
             if let Some(object) = taken {
-                return Ok((number, chain, object));
+                return Ok((number, zspage, object));
             }
         }
     }
 
-    fn new_chain(&self, class: usize) -> Result<(u32, &Chain), StoreError> {
+    fn new_zspage(&self, class: usize) -> Result<(u32, &Zspage), StoreError> {
         let count = GEOMETRIES[class].frames;
         let frames = self.frames.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
-        let made = self.make_chain(class, count, frames);
+        let made = self.make_zspage(class, count, frames);
         match made {
             Ok(_) => _ = self.most_frames.fetch_max(frames, Ordering::Relaxed),
             Err(_) => _ = self.frames.fetch_sub(count as u64, Ordering::Relaxed),
@@ -272,92 +273,92 @@ impl<M: PoolMachine> Pool<M> {
         made
     }
 
-    fn make_chain(&self, class: usize, count: usize, frames: u64) -> Result<(u32, &Chain), StoreError> {
+    fn make_zspage(&self, class: usize, count: usize, frames: u64) -> Result<(u32, &Zspage), StoreError> {
         let limit = self.limit.load(Ordering::Relaxed);
         if limit != 0 && frames > limit {
             return Err(StoreError::Limit(limit));
         }
-        let next = |chain: &Chain| chain.next.load(Ordering::Relaxed);
-        let (number, chain) = take_number(&self.free_chains, &self.chains, next)?;
-        let mut taken = [0; CHAIN_FRAMES];
+        let next = |zspage: &Zspage| zspage.next.load(Ordering::Relaxed);
+        let (number, zspage) = take_number(&self.free_zspages, &self.zspages, next)?;
+        let mut taken = [0; ZSPAGE_FRAMES];
         for index in 0..count {
             let Some(frame) = M::allocate_frame() else {
                 taken[..index].iter().for_each(|frame| M::free_frame(*frame));
-                self.put_chain(number, chain);
+                self.put_zspage(number, zspage);
                 return Err(StoreError::NoFrame);
             };
             taken[index] = frame;
         }
-        chain.start(class, &taken[..count]);
-        Ok((number, chain))
+        zspage.start(class, &taken[..count]);
+        Ok((number, zspage))
     }
 
-    fn put_chain(&self, number: u32, chain: &Chain) {
-        put_number(&self.free_chains, number, |next| chain.next.store(next, Ordering::Relaxed));
+    fn put_zspage(&self, number: u32, zspage: &Zspage) {
+        put_number(&self.free_zspages, number, |next| zspage.next.store(next, Ordering::Relaxed));
     }
 
-    /// Moves the chain to the list where it belongs now, or frees it if it holds nothing. `before` objects were in use.
-    fn used_changed(&self, lists: &mut Lists, number: u32, chain: &Chain, before: u32) {
-        let objects = chain.geometry().objects;
-        let (from, to) = (group(before, objects), group(chain.used(), objects));
-        let to = if chain.is_damaged() { None } else { to };
+    /// Moves the zspage to the list where it belongs now, or frees it if it holds nothing. `before` objects were in use.
+    fn used_changed(&self, lists: &mut Lists, number: u32, zspage: &Zspage, before: u32) {
+        let objects = zspage.geometry().objects;
+        let (from, to) = (group(before, objects), group(zspage.used(), objects));
+        let to = if zspage.is_damaged() { None } else { to };
         if from != to
             && let Some(from) = from
-            && (lists.0[from] == number || chain.previous.load(Ordering::Relaxed) != NONE)
+            && (lists.0[from] == number || zspage.previous.load(Ordering::Relaxed) != NONE)
         {
-            self.unlink(lists, from, chain);
+            self.unlink(lists, from, zspage);
         }
-        if chain.used() == 0 && !chain.is_damaged() {
-            chain.frames().for_each(M::free_frame);
-            self.frames.fetch_sub(chain.geometry().frames as u64, Ordering::Relaxed);
-            self.put_chain(number, chain);
+        if zspage.used() == 0 && !zspage.is_damaged() {
+            zspage.frames().for_each(M::free_frame);
+            self.frames.fetch_sub(zspage.geometry().frames as u64, Ordering::Relaxed);
+            self.put_zspage(number, zspage);
         } else if let Some(to) = to
             && from != Some(to)
         {
-            self.link(lists, to, number, chain);
+            self.link(lists, to, number, zspage);
         }
     }
 
-    fn link(&self, lists: &mut Lists, group: usize, number: u32, chain: &Chain) {
+    fn link(&self, lists: &mut Lists, group: usize, number: u32, zspage: &Zspage) {
         let first = lists.0[group];
-        chain.next.store(first, Ordering::Relaxed);
-        chain.previous.store(NONE, Ordering::Relaxed);
-        if let Some(first) = self.chains.get(first) {
+        zspage.next.store(first, Ordering::Relaxed);
+        zspage.previous.store(NONE, Ordering::Relaxed);
+        if let Some(first) = self.zspages.get(first) {
             first.previous.store(number, Ordering::Relaxed);
         }
         lists.0[group] = number;
     }
 
-    fn unlink(&self, lists: &mut Lists, group: usize, chain: &Chain) {
-        let next = chain.next.load(Ordering::Relaxed);
-        let previous = chain.previous.load(Ordering::Relaxed);
-        match self.chains.get(previous) {
+    fn unlink(&self, lists: &mut Lists, group: usize, zspage: &Zspage) {
+        let next = zspage.next.load(Ordering::Relaxed);
+        let previous = zspage.previous.load(Ordering::Relaxed);
+        match self.zspages.get(previous) {
             Some(before) => before.next.store(next, Ordering::Relaxed),
             None => lists.0[group] = next,
         }
-        if let Some(after) = self.chains.get(next) {
+        if let Some(after) = self.zspages.get(next) {
             after.previous.store(previous, Ordering::Relaxed);
         }
-        chain.previous.store(NONE, Ordering::Relaxed);
+        zspage.previous.store(NONE, Ordering::Relaxed);
     }
 
-    fn emptiest(&self, lists: &Lists) -> Option<(u32, &Chain)> {
-        lists.0.iter().find_map(|head| Some((*head, self.chains.get(*head)?)))
+    fn emptiest(&self, lists: &Lists) -> Option<(u32, &Zspage)> {
+        lists.0.iter().find_map(|head| Some((*head, self.zspages.get(*head)?)))
     }
 
-    fn listed_from_fullest(&self, lists: &Lists) -> impl Iterator<Item = (u32, &Chain)> {
-        let chain = |number| Some((number, self.chains.get(number)?));
+    fn listed_from_fullest(&self, lists: &Lists) -> impl Iterator<Item = (u32, &Zspage)> {
+        let zspage = |number| Some((number, self.zspages.get(number)?));
         lists.0.into_iter().rev().flat_map(move |head| {
-            core::iter::successors(chain(head), move |(_, last)| chain(last.next.load(Ordering::Relaxed)))
+            core::iter::successors(zspage(head), move |(_, last)| zspage(last.next.load(Ordering::Relaxed)))
         })
     }
 
     fn take_handle(&self) -> Result<(u32, &AtomicU64), StoreError> {
-        take_number(&self.free_handles, &self.handles, |entry| (entry.load(Ordering::Relaxed) >> CHAIN_SHIFT) as u32)
+        take_number(&self.free_handles, &self.handles, |entry| (entry.load(Ordering::Relaxed) >> ZSPAGE_SHIFT) as u32)
     }
 
     fn put_handle(&self, handle: u32, entry: &AtomicU64) {
-        put_number(&self.free_handles, handle, |next| entry.store(u64::from(next) << CHAIN_SHIFT, Ordering::Release));
+        put_number(&self.free_handles, handle, |next| entry.store(u64::from(next) << ZSPAGE_SHIFT, Ordering::Release));
     }
 
     /// Pins the object of a handle, waiting while compaction moves it. `None` if there is no such object.
@@ -371,9 +372,9 @@ impl<M: PoolMachine> Pool<M> {
             if now & PINNED == 0
                 && entry.compare_exchange(now, now | PINNED, Ordering::Acquire, Ordering::Relaxed).is_ok()
             {
-                let (number, object) = ((now >> CHAIN_SHIFT) as u32, (now as u32) >> OBJECT_SHIFT);
-                let Some(chain) = self.chains.get(number) else { unreachable!("an entry in use names a chain") };
-                return Some(Pinned { entry, chain, number, object });
+                let (number, object) = ((now >> ZSPAGE_SHIFT) as u32, (now as u32) >> OBJECT_SHIFT);
+                let Some(zspage) = self.zspages.get(number) else { unreachable!("an entry in use names a zspage") };
+                return Some(Pinned { entry, zspage, number, object });
             }
             M::relax();
         }
@@ -382,21 +383,21 @@ impl<M: PoolMachine> Pool<M> {
 
 impl<M: PoolMachine> Drop for Pool<M> {
     fn drop(&mut self) {
-        for (_, chain) in self.chains.present(0..u64::MAX) {
-            if chain.used() > 0 || chain.is_damaged() {
-                chain.frames().for_each(M::free_frame);
+        for (_, zspage) in self.zspages.present(0..u64::MAX) {
+            if zspage.used() > 0 || zspage.is_damaged() {
+                zspage.frames().for_each(M::free_frame);
             }
         }
     }
 }
 
-/// Where a chain with so many objects in use is listed; nowhere when it is empty or full.
+/// Where a zspage with so many objects in use is listed; nowhere when it is empty or full.
 fn group(used: u32, objects: u32) -> Option<usize> {
     (used > 0 && used < objects).then(|| used as usize * GROUPS / objects as usize)
 }
 
-fn room(chain: &Chain) -> u32 {
-    chain.geometry().objects - chain.used()
+fn room(zspage: &Zspage) -> u32 {
+    zspage.geometry().objects - zspage.used()
 }
 
 impl FreeNumbers {

@@ -17,7 +17,7 @@ use crate::store::Encoding;
 /// The backing device of one zram device.
 pub(super) struct Backing<M: PoolMachine> {
     disk: Arc<Claim<M>>,
-    /// How many objects each block holds, and one for whoever is filling it.
+    /// How many objects each block holds, and one more while it is filled.
     holders: Sparse<AtomicU16, M>,
     blocks: u32,
     next: AtomicU32,
@@ -26,15 +26,16 @@ pub(super) struct Backing<M: PoolMachine> {
     pub(super) writes: Level,
 }
 
-/// Where a page's bytes are, and what they are.
+/// Where a page is on the backing device, and in what form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct DiskLocation {
     pub(super) block: u32,
-    pub(super) bytes: Bytes,
+    pub(super) form: BlockForm,
 }
 
+/// What of its block a page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bytes {
+pub(super) enum BlockForm {
     /// The block is the page.
     Whole {
         /// The lower bits of the page's sum.
@@ -64,36 +65,36 @@ const OFFSET_SHIFT: u32 = 32;
 const LENGTH_SHIFT: u32 = 44;
 const ENCODING_SHIFT: u32 = 57;
 
-impl Place {
+impl DiskLocation {
     pub(super) fn to_word(self) -> u64 {
-        let bytes = match self.bytes {
-            Bytes::Whole { sum, huge } => u64::from(sum & SUM_MASK) << SUM_SHIFT | if huge { HUGE } else { 0 },
-            Bytes::Packed { offset, length, encoding } => {
+        let form = match self.form {
+            BlockForm::Whole { sum, huge } => u64::from(sum & SUM_MASK) << SUM_SHIFT | if huge { HUGE } else { 0 },
+            BlockForm::Packed { offset, length, encoding } => {
                 PACKED
                     | u64::from(offset) << OFFSET_SHIFT
                     | u64::from(length) << LENGTH_SHIFT
                     | (encoding as u64) << ENCODING_SHIFT
             }
         };
-        u64::from(self.block) | bytes
+        u64::from(self.block) | form
     }
 
     pub(super) fn from_word(word: u64) -> Self {
-        let bytes = if word & PACKED == 0 {
-            Bytes::Whole { sum: (word >> SUM_SHIFT) as u32 & SUM_MASK, huge: word & HUGE != 0 }
+        let form = if word & PACKED == 0 {
+            BlockForm::Whole { sum: (word >> SUM_SHIFT) as u32 & SUM_MASK, huge: word & HUGE != 0 }
         } else {
-            Bytes::Packed {
+            BlockForm::Packed {
                 offset: (word >> OFFSET_SHIFT) as u16 & 0xfff,
                 length: (word >> LENGTH_SHIFT) as u16 & 0x1fff,
                 encoding: Encoding::ALL[(word >> ENCODING_SHIFT & 7) as usize % Encoding::ALL.len()],
             }
         };
-        Self { block: word as u32, bytes }
+        Self { block: word as u32, form }
     }
 
     /// Whether the page was no shorter in memory.
     pub(super) fn is_huge(self) -> bool {
-        matches!(self.bytes, Bytes::Whole { huge: true, .. })
+        matches!(self.form, BlockForm::Whole { huge: true, .. })
     }
 }
 

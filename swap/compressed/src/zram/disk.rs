@@ -11,7 +11,7 @@ use quire_swap::sync::Lock;
 use quire_swap::{Claim, DeviceState, IoError, Level, RateLimit, Sparse};
 
 use super::algorithms::Algorithms;
-use super::backing::{Backing, Bytes, LABEL, Label, Place, SUM_MASK};
+use super::backing::{Backing, BlockForm, DiskLocation, LABEL, Label, SUM_MASK};
 use super::error::ZramError;
 use super::slot::{Content, Flag, Slot, SlotGuard};
 use super::statistics::Statistics;
@@ -20,7 +20,7 @@ use crate::machine::PoolMachine;
 use crate::ranks;
 use crate::store::{Deflater, Encoding, Store, StoreError, Stored, sum};
 
-/// A device that has a size. Whoever uses it has a reference, and as long as anybody has it is not reset.
+/// A device that has a size. Each user has a reference, and as long as there is one the device is not reset.
 pub struct ZramDisk<M: PoolMachine> {
     name: String,
     pages: u32,
@@ -208,7 +208,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         slot.mark_accessed();
         drop(slot);
         self.count_new(Content::Stored(stored));
-        self.let_go(old);
+        self.release(old);
         Ok(())
     }
 
@@ -224,9 +224,9 @@ impl<M: PoolMachine> ZramDisk<M> {
             match locked.content() {
                 Content::Empty => contents.fill(0),
                 Content::Stored(stored) => self.store.load(stored, contents).map_err(PageError::Store)?,
-                Content::WrittenBack(place) => {
+                Content::WrittenBack(location) => {
                     drop(locked);
-                    match self.read_back(index, slot, place, contents) {
+                    match self.read_back(index, slot, location, contents) {
                         Some(result) => return result,
                         None => continue,
                     }
@@ -237,13 +237,19 @@ impl<M: PoolMachine> ZramDisk<M> {
         }
     }
 
-    /// Reads a page from the backing device, which sleeps, so without the slot's lock: the block may be somebody else's by
+    /// Reads a page from the backing device, which sleeps, so without the slot's lock: the block may be another slot's by
     /// then, and what was read is used only if it is not. `None` if the slot was freed or written again meanwhile. Nothing
     /// of another page is left behind.
-    fn read_back(&self, index: u32, slot: &Slot, place: Place, contents: &mut Page) -> Option<Result<(), PageError>> {
-        let result = self.read_block(index, place, contents);
+    fn read_back(
+        &self,
+        index: u32,
+        slot: &Slot,
+        location: DiskLocation,
+        contents: &mut Page,
+    ) -> Option<Result<(), PageError>> {
+        let result = self.read_block(index, location, contents);
         let mut slot = slot.lock::<M>();
-        if slot.content() != Content::WrittenBack(place) {
+        if slot.content() != Content::WrittenBack(location) {
             drop(slot);
             contents.fill(0);
             return None;
@@ -253,13 +259,13 @@ impl<M: PoolMachine> ZramDisk<M> {
         Some(result.inspect_err(|_| contents.fill(0)))
     }
 
-    fn read_block(&self, index: u32, place: Place, contents: &mut Page) -> Result<(), PageError> {
+    fn read_block(&self, index: u32, location: DiskLocation, contents: &mut Page) -> Result<(), PageError> {
         let backing = self.backing.as_ref().ok_or(PageError::Damaged)?;
-        backing.read(place.block, contents).map_err(PageError::Backing)?;
-        match place.bytes {
-            Bytes::Whole { sum: expected, .. } if sum(contents) & SUM_MASK == expected => Ok(()),
-            Bytes::Whole { .. } => Err(PageError::Damaged),
-            Bytes::Packed { offset, length, encoding } => {
+        backing.read(location.block, contents).map_err(PageError::Backing)?;
+        match location.form {
+            BlockForm::Whole { sum: expected, .. } if sum(contents) & SUM_MASK == expected => Ok(()),
+            BlockForm::Whole { .. } => Err(PageError::Damaged),
+            BlockForm::Packed { offset, length, encoding } => {
                 let bytes = usize::from(offset) + LABEL..usize::from(offset) + LABEL + usize::from(length);
                 let object = contents.get(bytes.clone()).ok_or(PageError::Damaged)?;
                 let label = Label { slot: index, sum: sum(object) }.to_bytes();
@@ -274,11 +280,11 @@ impl<M: PoolMachine> ZramDisk<M> {
     fn free(&self, mut slot: SlotGuard<'_, M>) {
         let old = slot.replace(Content::Empty);
         drop(slot);
-        self.let_go(old);
+        self.release(old);
     }
 
-    /// Forgets what no slot has any more.
-    pub(super) fn let_go(&self, old: Content) {
+    /// Frees what no slot has any more.
+    pub(super) fn release(&self, old: Content) {
         let statistics = &self.statistics;
         match old {
             Content::Empty => return,
@@ -290,9 +296,9 @@ impl<M: PoolMachine> ZramDisk<M> {
                 }
                 self.store.free(stored);
             }
-            Content::WrittenBack(place) => {
+            Content::WrittenBack(location) => {
                 if let Some(backing) = &self.backing {
-                    backing.release(place.block);
+                    backing.release(location.block);
                 }
             }
         }
@@ -362,7 +368,7 @@ impl Drop for Processing<'_> {
 pub(super) fn is_huge(content: Content) -> bool {
     match content {
         Content::Stored(Stored::Object(object)) => object.encoding() == Encoding::Raw,
-        Content::WrittenBack(place) => place.is_huge(),
+        Content::WrittenBack(location) => location.is_huge(),
         _ => false,
     }
 }

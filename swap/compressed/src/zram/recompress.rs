@@ -107,7 +107,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         let mut locked = slot.lock::<M>();
         let Content::Stored(Stored::Object(object)) = locked.content() else { return Ok(false) };
         if !locked.is(Flag::Chosen) || self.store.load(Stored::Object(object), page).is_err() {
-            // Whoever reads a slot that cannot be read is told; here it stays as it is.
+            // A task that reads the slot is told; here it stays as it is.
             return Ok(false);
         }
         // It was touched, so it is not to be taken for idle by something else.
@@ -125,7 +125,7 @@ impl<M: PoolMachine> ZramDisk<M> {
                 locked.set_priority(priority);
                 drop(locked);
                 self.count_new(new);
-                self.let_go(old);
+                self.release(old);
             }
             Some((new, _)) => {
                 drop(locked);

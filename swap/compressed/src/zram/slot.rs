@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::backing::Place;
+use super::backing::DiskLocation;
 use crate::machine::PoolMachine;
 use crate::ranks;
 use crate::store::{Object, Stored};
@@ -27,7 +27,7 @@ pub(super) enum Content {
     /// In the store.
     Stored(Stored),
     /// On the backing device.
-    WrittenBack(Place),
+    WrittenBack(DiskLocation),
 }
 
 /// What is known of a slot, one bit each.
@@ -83,7 +83,7 @@ impl<M: PoolMachine> SlotGuard<'_, M> {
         match self.slot.flags.load(Ordering::Relaxed) & KIND {
             KIND_SAME => Content::Stored(Stored::Same(word)),
             KIND_OBJECT => Content::Stored(Stored::Object(Object::from_word(word))),
-            KIND_WRITTEN_BACK => Content::WrittenBack(Place::from_word(word)),
+            KIND_WRITTEN_BACK => Content::WrittenBack(DiskLocation::from_word(word)),
             _ => Content::Empty,
         }
     }
@@ -95,7 +95,7 @@ impl<M: PoolMachine> SlotGuard<'_, M> {
             Content::Empty => (KIND_EMPTY, 0),
             Content::Stored(Stored::Same(word)) => (KIND_SAME, word),
             Content::Stored(Stored::Object(object)) => (KIND_OBJECT, object.to_word()),
-            Content::WrittenBack(place) => (KIND_WRITTEN_BACK, place.to_word()),
+            Content::WrittenBack(location) => (KIND_WRITTEN_BACK, location.to_word()),
         };
         self.slot.word.store(word, Ordering::Relaxed);
         self.slot.flags.store(LOCKED | kind, Ordering::Relaxed);

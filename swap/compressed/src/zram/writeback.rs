@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::heap;
 
-use super::backing::{Backing, Bytes, LABEL, Label, Place, SUM_MASK};
+use super::backing::{Backing, BlockForm, DiskLocation, LABEL, Label, SUM_MASK};
 use super::disk::{ZramDisk, is_huge};
 use super::error::ZramError;
 use super::slot::{Content, Flag, SlotGuard};
@@ -44,7 +44,7 @@ struct Candidate {
     object: Object,
     /// Which of the batch's blocks, and where in it.
     block: usize,
-    place: Place,
+    location: DiskLocation,
 }
 
 /// Blocks that are written together.
@@ -148,7 +148,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         }
         let is_packed = manner.compressed && object.encoding() != Encoding::Raw;
         let length = if is_packed { LABEL + object.length() } else { PAGE_SIZE };
-        if out.candidates.len() == out.candidates.capacity() || !out.has_room(length) && !self.add_block(out)? {
+        if out.candidates.len() == out.candidates.capacity() || !out.fits(length) && !self.add_block(out)? {
             return Ok(false);
         }
         let (block, offset) = (out.blocks.len() - 1, out.end);
@@ -163,17 +163,17 @@ impl<M: PoolMachine> ZramDisk<M> {
             self.store.load(Stored::Object(object), page)
         };
         if read.is_err() {
-            // Whoever reads the slot is told; here it stays as it is.
+            // A task that reads the slot is told; here it stays as it is.
             return Ok(true);
         }
-        let bytes = if is_packed {
+        let form = if is_packed {
             let length = object.length() as u16;
-            Bytes::Packed { offset: offset as u16, length, encoding: object.encoding() }
+            BlockForm::Packed { offset: offset as u16, length, encoding: object.encoding() }
         } else {
-            Bytes::Whole { sum: sum(page) & SUM_MASK, huge: is_huge(content) }
+            BlockForm::Whole { sum: sum(page) & SUM_MASK, huge: is_huge(content) }
         };
-        let place = Place { block: out.blocks[block], bytes };
-        heap::push(&mut out.candidates, Candidate { slot: index, object, block, place });
+        let location = DiskLocation { block: out.blocks[block], form };
+        heap::push(&mut out.candidates, Candidate { slot: index, object, block, location });
         out.end += length;
         Ok(true)
     }
@@ -242,10 +242,10 @@ impl<M: PoolMachine> ZramDisk<M> {
         if !written {
             return;
         }
-        backing.hold(candidate.place.block);
+        backing.hold(candidate.location.block);
         let priority = slot.priority();
-        slot.replace(Content::WrittenBack(candidate.place));
-        if let Bytes::Packed { .. } = candidate.place.bytes {
+        slot.replace(Content::WrittenBack(candidate.location));
+        if let BlockForm::Packed { .. } = candidate.location.form {
             slot.set_priority(priority);
         }
         drop(slot);
@@ -269,7 +269,7 @@ impl<'a, M: PoolMachine> WriteOut<'a, M> {
     }
 
     /// Whether the last block has room for `length` bytes.
-    fn has_room(&self, length: usize) -> bool {
+    fn fits(&self, length: usize) -> bool {
         self.end + length <= PAGE_SIZE
     }
 }

@@ -7,9 +7,9 @@ use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{Area, Entry, Folio as _, FolioFlag, IoError, Level, OwnedSlot, RateLimit, RegistryError, Swap, heap};
 
 use super::age::Ages;
+use super::location::{Form, Location};
 use super::settings::Settings;
 use super::statistics::Statistics;
-use super::word::{Bytes, Place};
 use crate::machine::PoolMachine;
 use crate::store::{Encoding, Store, StoreError, Stored};
 
@@ -24,7 +24,7 @@ pub struct Zswap<M: PoolMachine> {
     pub(super) memory: u64,
     /// The pool was full, and is not down at the threshold yet.
     pub(super) full: AtomicBool,
-    /// Somebody writes back.
+    /// A task writes back.
     pub(super) shrinking: AtomicBool,
     /// Where the search for cold entries goes on: the area in the upper half, the slot in the lower.
     pub(super) hand: AtomicU64,
@@ -33,13 +33,13 @@ pub struct Zswap<M: PoolMachine> {
     pub(super) failures: RateLimit,
 }
 
-/// Where a slot's page is, for whoever wants to know.
+/// Where a slot's page is, as others see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whereabouts {
     /// Not with zswap: on the area's own slot, in memory only, or all zero.
     Nowhere,
-    /// One word says it all.
-    Word,
+    /// All of it repeats one value.
+    Same,
     /// In the pool.
     Pool,
     /// On this slot of another area.
@@ -55,8 +55,8 @@ pub enum Whereabouts {
 pub(super) enum Refusal {
     /// This page is not for zswap; the next one may be.
     Page,
-    /// There is no room for any page just now.
-    Room,
+    /// There is no space for any page just now.
+    Space,
 }
 
 impl<M: PoolMachine> Zswap<M> {
@@ -92,7 +92,7 @@ impl<M: PoolMachine> Zswap<M> {
         self.settings.enabled.load(Ordering::Relaxed)
     }
 
-    /// Pages in memory: in the pool, or as one word.
+    /// Pages in memory: in the pool, or as 8 bytes in the slot's metadata.
     pub fn stored_pages(&self) -> u64 {
         self.ages.all() + self.same_pages()
     }
@@ -113,13 +113,13 @@ impl<M: PoolMachine> Zswap<M> {
     /// Where the page of a slot is; nowhere too if its area does not have zswap.
     pub fn whereabouts(&self, entry: Entry) -> Whereabouts {
         let area = self.swap.area(entry.area()).filter(|area| area.has_frontswap());
-        match area.map_or(Place::Nowhere, |area| Place::from_word(area.metadata(entry.slot()))) {
-            Place::Nowhere => Whereabouts::Nowhere,
-            Place::Same(_) => Whereabouts::Word,
-            Place::Pool(..) => Whereabouts::Pool,
-            Place::Slot(slot) => Whereabouts::Slot(slot),
-            Place::Packed(_) => Whereabouts::Packed,
-            Place::Lost => Whereabouts::Lost,
+        match area.map_or(Location::Nowhere, |area| Location::from_metadata(area.metadata(entry.slot()))) {
+            Location::Nowhere => Whereabouts::Nowhere,
+            Location::Same(_) => Whereabouts::Same,
+            Location::Pool(..) => Whereabouts::Pool,
+            Location::Slot(slot) => Whereabouts::Slot(slot),
+            Location::Packed(_) => Whereabouts::Packed,
+            Location::Lost => Whereabouts::Lost,
         }
     }
 
@@ -132,7 +132,7 @@ impl<M: PoolMachine> Zswap<M> {
     }
 
     /// Whether the pool takes more; asks for writeback if not.
-    pub(super) fn has_room(&self) -> bool {
+    pub(super) fn accepts_pages(&self) -> bool {
         if self.store.usage().frames >= self.most_frames() {
             if !self.full.swap(true, Ordering::Relaxed) {
                 self.statistics.pool_limit_hit.add(1);
@@ -159,22 +159,22 @@ impl<M: PoolMachine> Zswap<M> {
     }
 
     /// Stores a page.
-    pub(super) fn put_in(&self, page: &Page) -> Result<Place, Refusal> {
+    pub(super) fn store_page(&self, page: &Page) -> Result<Location, Refusal> {
         if !self.is_enabled() {
             return Err(Refusal::Page);
         }
-        if !self.has_room() {
-            return Err(Refusal::Room);
+        if !self.accepts_pages() {
+            return Err(Refusal::Space);
         }
         let percent = self.settings.max_compressed_percent.load(Ordering::Relaxed) as usize;
         let stored = self.store.store_within(page, PAGE_SIZE * percent / 100);
         let object = match stored {
-            Ok(Some(Stored::Same(word))) if Place::has_room_for(word) => {
+            Ok(Some(Stored::Same(word))) if Location::can_hold(word) => {
                 self.statistics.same.add(1);
                 self.statistics.stored.add(1);
-                return Ok(Place::Same(word));
+                return Ok(Location::Same(word));
             }
-            // What repeats a word that leaves no room for a tag is that word in the pool.
+            // Repeated bytes that leave no bit for the tag are those 8 bytes in the pool.
             Ok(Some(Stored::Same(word))) => self.store.insert(&word.to_le_bytes(), Encoding::Raw),
             Ok(Some(Stored::Object(object))) => Ok(object),
             Ok(None) => {
@@ -185,99 +185,99 @@ impl<M: PoolMachine> Zswap<M> {
         };
         let Ok(object) = object else {
             self.statistics.reject_alloc_fail.add(1);
-            return Err(Refusal::Room);
+            return Err(Refusal::Space);
         };
         self.statistics.stored.add(1);
-        Ok(Place::Pool(object, self.ages.add()))
+        Ok(Location::Pool(object, self.ages.add()))
     }
 
-    /// Brings a page back, wherever it is. Sleeps if that is a disk.
-    pub(super) fn fetch(&self, area: &Area<M>, slot: u32, place: Place, page: &mut Page) -> Result<(), IoError> {
-        let loaded = match place {
-            Place::Same(word) => self.store.load(Stored::Same(word), page),
-            Place::Pool(object, _) if object.encoding() == Encoding::Raw && object.length() == size_of::<u64>() => {
+    /// Reads a page, wherever it is. Sleeps if that is a disk.
+    pub(super) fn fetch(&self, area: &Area<M>, slot: u32, location: Location, page: &mut Page) -> Result<(), IoError> {
+        let loaded = match location {
+            Location::Same(word) => self.store.load(Stored::Same(word), page),
+            Location::Pool(object, _) if object.encoding() == Encoding::Raw && object.length() == size_of::<u64>() => {
                 let word = self.store.with_object(object, |bytes| bytes.first_chunk().copied().unwrap_or_default());
                 word.and_then(|word| self.store.load(Stored::Same(u64::from_le_bytes(word)), page))
             }
-            Place::Pool(object, _) => self.store.load(Stored::Object(object), page),
-            Place::Nowhere if area.is_real() => return self.read(area, slot, Bytes::PAGE, page),
-            Place::Packed(bytes) => return self.read(area, slot, bytes, page),
-            Place::Slot(entry) => {
+            Location::Pool(object, _) => self.store.load(Stored::Object(object), page),
+            Location::Nowhere if area.is_real() => return self.read(area, slot, Form::PAGE, page),
+            Location::Packed(form) => return self.read(area, slot, form, page),
+            Location::Slot(entry) => {
                 let other = self.swap.area(entry.area()).ok_or(IoError::Device)?;
-                let bytes = self.bytes_in(entry).ok_or(IoError::Device)?;
-                return self.read(&other, entry.slot(), bytes, page);
+                let form = self.form_in(entry).ok_or(IoError::Device)?;
+                return self.read(&other, entry.slot(), form, page);
             }
-            Place::Nowhere | Place::Lost => return Err(IoError::Device),
+            Location::Nowhere | Location::Lost => return Err(IoError::Device),
         };
         loaded.map_err(|error| self.cannot_read(area, slot, error))
     }
 
     /// Reads a page from a slot of a real area.
-    pub(super) fn read(&self, area: &Area<M>, slot: u32, bytes: Bytes, page: &mut Page) -> Result<(), IoError> {
+    pub(super) fn read(&self, area: &Area<M>, slot: u32, form: Form, page: &mut Page) -> Result<(), IoError> {
         let disk_page = area.extents().disk_page(slot.into()).ok_or(IoError::Device)?;
         area.disk().ok_or(IoError::Device)?.read_page(disk_page, page)?;
-        if bytes == Bytes::PAGE {
+        if form == Form::PAGE {
             return Ok(());
         }
         self.statistics.read_compressed.add(1);
-        let decoded = self.store.decode(bytes.encoding, page, 0..bytes.length.into());
+        let decoded = self.store.decode(form.encoding, page, 0..form.length.into());
         decoded.map_err(|error| self.cannot_read(area, slot, error))
     }
 
     /// What a real area's slot holds for a slot of another area.
-    pub(super) fn bytes_in(&self, entry: Entry) -> Option<Bytes> {
-        Some(Bytes::from_bits(self.swap.area(entry.area())?.owner(entry.slot())?.1))
+    pub(super) fn form_in(&self, entry: Entry) -> Option<Form> {
+        Some(Form::from_bits(self.swap.area(entry.area())?.owner(entry.slot())?.1))
     }
 
-    /// The slot's page was brought back from `place` into `folio`, which is locked and has this slot.
-    pub(super) fn loaded(&self, area: &Area<M>, slot: u32, place: Place, folio: &M::Folio) {
-        if !matches!(place, Place::Same(_) | Place::Pool(..)) {
+    /// The slot's page was read from `location` into `folio`, which is locked and has this slot.
+    pub(super) fn loaded(&self, area: &Area<M>, slot: u32, location: Location, folio: &M::Folio) {
+        if !matches!(location, Location::Same(_) | Location::Pool(..)) {
             return;
         }
         self.statistics.loaded.add(1);
         if self.full.load(Ordering::Relaxed) {
-            // Dirty first: nobody may drop the folio when it is the only copy.
+            // Dirty first: the folio must not be dropped when it is the only copy.
             folio.state().set(FolioFlag::Dirty);
-            self.replace(area, slot, Place::Nowhere);
+            self.replace(area, slot, Location::Nowhere);
         } else {
-            self.freshen(area, slot, place);
+            self.freshen(area, slot, location);
         }
     }
 
     /// Makes the entry one of the youngest generation, if it is in the pool and still where it was.
-    pub(super) fn freshen(&self, area: &Area<M>, slot: u32, place: Place) {
-        let Place::Pool(object, generation) = place else { return };
+    pub(super) fn freshen(&self, area: &Area<M>, slot: u32, location: Location) {
+        let Location::Pool(object, generation) = location else { return };
         if generation == self.ages.now() {
             return;
         }
         let young = self.ages.add();
-        let changed = area.exchange_metadata(slot, place.to_word(), Place::Pool(object, young).to_word());
+        let changed = area.exchange_metadata(slot, location.to_metadata(), Location::Pool(object, young).to_metadata());
         self.ages.remove(if changed { generation } else { young });
     }
 
-    /// Forgets what a slot's word named, which nobody else can find any more.
-    pub(super) fn let_go(&self, old: Place) {
+    /// Frees what a slot's metadata named, which no other task can find any more.
+    pub(super) fn release(&self, old: Location) {
         match old {
-            Place::Nowhere | Place::Packed(_) | Place::Lost => {}
-            Place::Same(_) => {
+            Location::Nowhere | Location::Packed(_) | Location::Lost => {}
+            Location::Same(_) => {
                 self.statistics.same_dropped.add(1);
                 self.statistics.dropped.add(1);
             }
-            Place::Pool(object, generation) => {
+            Location::Pool(object, generation) => {
                 self.store.free(Stored::Object(object));
                 self.ages.remove(generation);
                 self.statistics.dropped.add(1);
             }
-            Place::Slot(entry) => self.free_slot(entry),
+            Location::Slot(entry) => self.free_slot(entry),
         }
     }
 
     /// Changes where the slot's page is.
-    pub(super) fn replace(&self, area: &Area<M>, slot: u32, place: Place) {
-        self.let_go(Place::from_word(area.replace_metadata(slot, place.to_word())));
+    pub(super) fn replace(&self, area: &Area<M>, slot: u32, location: Location) {
+        self.release(Location::from_metadata(area.replace_metadata(slot, location.to_metadata())));
     }
 
-    /// Gives a slot of another area back. May be called with a ghost area's cluster locked.
+    /// Frees a slot of another area. May be called with a ghost area's cluster locked.
     pub(super) fn free_slot(&self, entry: Entry) {
         if let Some(area) = self.swap.area(entry.area()) {
             drop(OwnedSlot::new(area, entry.slot()));

@@ -8,11 +8,11 @@
 //!
 //! # Where the page of a slot is
 //!
-//! Two words say it: the slot's word in the swap table, which is the core's, and the 64 bits beside it, which are zswap's
+//! Two numbers say it: the slot's entry in the swap table, which is the core's, and its metadata, 64 bits, which are zswap's
 //! and exist only in clusters in use. With both a used slot costs 16 bytes; a slot of another area with the page costs its
 //! own 8 in addition.
 //!
-//! | zswap's word | free | in the cache | in no frame, zero | in no frame |
+//! | metadata | free | in the cache | in no frame, zero | in no frame |
 //! |---|---|---|---|---|
 //! | nowhere | free | only in memory, or on its way out; or on the disk's own slot | zero page | on the disk's own slot; **never in a ghost area** |
 //! | same, pool | **never** | in memory and stored | **never** | stored |
@@ -20,9 +20,9 @@
 //! | packed | **never** | in memory and on the own slot | **never** | on the own slot |
 //! | lost | **never** | **never** | **never** | could not be read when its area went: reading fails |
 //!
-//! "Slot" and "lost" are there in ghost areas only, "packed" only before a disk. Only the following changes the word:
+//! "Slot" and "lost" are there in ghost areas only, "packed" only before a disk. Only the following changes the metadata:
 //!
-//! | who | from | to |
+//! | what | from | to |
 //! |---|---|---|
 //! | a write | any | same, pool; slot, if refused and a real area has room; nowhere, if refused |
 //! | a write that finds the page zero | any | nowhere |
@@ -33,12 +33,12 @@
 //!
 //! # What owns what
 //!
-//! The word owns the object in the pool, or the other slot, that it names: whoever replaces the word lets go of that. The
-//! other slot's word points back, and says what its bytes are before they are written.
+//! The metadata owns the object in the pool, or the other slot, that it names, which is freed when it is replaced. The other
+//! slot's table entry points back, and says in what form the page is there before it is written.
 //!
-//! A word changes only in the hands of whoever has the slot's folio in the cache, locked or under writeback. So writeback
-//! and `swapoff` put an empty, locked folio into the cache first: a fault waits for its lock and then looks again, and
-//! nobody writes or frees the slot meanwhile. Freeing is the one change without a folio, when nobody has one.
+//! Only a task that has the slot's folio in the cache, locked or under writeback, changes the metadata. So writeback and
+//! `swapoff` put a locked folio, not up to date, into the cache first: a fault waits for its lock and then looks again, and
+//! the slot is neither written nor freed meanwhile. Freeing is the one change without a folio, when there is none.
 //!
 //! A load keeps the stored copy, which is right whatever becomes of the folio. It takes the copy over only by making the
 //! folio dirty first, since a clean folio may be dropped.
@@ -52,13 +52,13 @@
 mod age;
 mod attributes;
 mod cache;
+mod frontswap;
 mod ghost;
-mod home;
+mod location;
 mod ops;
 mod settings;
 mod shrink;
 mod statistics;
-mod word;
 
 pub use attributes::{ATTRIBUTES, Directory, ZswapError};
 pub use cache::{Whereabouts, Zswap};

@@ -8,7 +8,7 @@ use quire_swap::header::Page;
 use quire_swap::{Area, BATCH_FOLIOS, Direction, IoError, ReadBatch, SlotRun, SwapOps, SwapOpsFlags, WriteBatch};
 
 use super::cache::{Refusal, Zswap};
-use super::word::{Bytes, Place};
+use super::location::{Form, Location};
 use crate::machine::PoolMachine;
 
 /// zswap before one area.
@@ -89,11 +89,11 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
     }
 
     fn slot_free_notify(&self, _area: &Area<M>, _slot: u32, metadata: u64) {
-        self.zswap.let_go(Place::from_word(metadata));
+        self.zswap.release(Location::from_metadata(metadata));
     }
 
     fn slot_zeroed(&self, _area: &Area<M>, _slot: u32, metadata: u64) {
-        self.zswap.let_go(Place::from_word(metadata));
+        self.zswap.release(Location::from_metadata(metadata));
     }
 }
 
@@ -102,27 +102,27 @@ impl<M: PoolMachine> Layer<M> {
     /// or another area's, reads it as a whole.
     fn read(&self, batch: &mut ReadBatch<M>, position: usize, run: SlotRun) -> Option<Result<(), IoError>> {
         let area = Arc::clone(batch.batch().area());
-        let place = |slot| Place::from_word(area.metadata(slot));
-        let is_whole = |(_, place)| match place {
-            Place::Nowhere => self.below.is_some(),
-            Place::Slot(entry) => run.length == 1 && self.zswap.bytes_in(entry) == Some(Bytes::PAGE),
+        let location = |slot| Location::from_metadata(area.metadata(slot));
+        let is_whole = |(_, location)| match location {
+            Location::Nowhere => self.below.is_some(),
+            Location::Slot(entry) => run.length == 1 && self.zswap.form_in(entry) == Some(Form::PAGE),
             _ => false,
         };
-        // Nearly always there is one page, whose word is looked at once.
-        let first = (run.first, place(run.first));
-        let others = || (run.first + 1..run.first + run.length).map(|slot| (slot, place(slot)));
+        // Nearly always there is one page, whose metadata is looked at once.
+        let first = (run.first, location(run.first));
+        let others = || (run.first + 1..run.first + run.length).map(|slot| (slot, location(slot)));
         let pages = || iter::once(first).chain(others());
         if pages().all(is_whole) {
             return None;
         }
-        let read = pages().enumerate().try_for_each(|(index, (slot, place))| {
-            let read = |page: &mut Page| self.zswap.fetch(&area, slot, place, page);
+        let read = pages().enumerate().try_for_each(|(index, (slot, location))| {
+            let read = |page: &mut Page| self.zswap.fetch(&area, slot, location, page);
             batch.with_page_mut(position, index, read).unwrap_or(Err(IoError::Unsupported))
         });
         if read.is_ok()
             && let Some((folio, _)) = batch.batch().folios().nth(position)
         {
-            pages().for_each(|(slot, place)| self.zswap.loaded(&area, slot, place, folio));
+            pages().for_each(|(slot, location)| self.zswap.loaded(&area, slot, location, folio));
         }
         Some(read)
     }
@@ -140,12 +140,13 @@ impl<M: PoolMachine> Zswap<M> {
         let area = batch.batch().area();
         let slots = || run.first..run.first + run.length;
         let stored = slots().enumerate().try_for_each(|(index, slot)| {
-            let place = batch.with_page(position, index, |page| self.put_in(page)).unwrap_or(Err(Refusal::Page))?;
-            self.replace(area, slot, place);
+            let location =
+                batch.with_page(position, index, |page| self.store_page(page)).unwrap_or(Err(Refusal::Page))?;
+            self.replace(area, slot, location);
             Ok(())
         });
         if stored.is_err() {
-            slots().for_each(|slot| self.replace(area, slot, Place::Nowhere));
+            slots().for_each(|slot| self.replace(area, slot, Location::Nowhere));
         }
         stored
     }
@@ -154,20 +155,20 @@ impl<M: PoolMachine> Zswap<M> {
     fn write_elsewhere(&self, mut batch: WriteBatch<M>, refusal: Refusal) {
         let error = match refusal {
             Refusal::Page => IoError::Refused,
-            Refusal::Room => IoError::NoSpace,
+            Refusal::Space => IoError::NoSpace,
         };
-        let home = Arc::clone(batch.batch().area());
+        let own = Arc::clone(batch.batch().area());
         let mut target: Option<Arc<Area<M>>> = None;
         let mut position = 0;
-        let mut has_room = true;
+        let mut is_first = true;
         while let Some(run) = batch.batch().run(position) {
             let slots = self.swap.allocate_real(run.length.ilog2() as u8).ok();
             // A batch goes to one area.
             let slots = slots.filter(|slots| target.as_ref().is_none_or(|area| Arc::ptr_eq(area, slots.area())));
-            let owner = home.entry(run.first);
+            let owner = own.entry(run.first);
             let (Some(slots), Some(owner)) = (slots, owner) else {
-                if refusal == Refusal::Room && mem::take(&mut has_room) {
-                    home.note_no_space((batch.batch().len() - position) as u64);
+                if refusal == Refusal::Space && mem::take(&mut is_first) {
+                    own.note_no_space((batch.batch().len() - position) as u64);
                 }
                 batch.complete_one(position, Err(error));
                 continue;
@@ -175,27 +176,27 @@ impl<M: PoolMachine> Zswap<M> {
             let area = Arc::clone(target.get_or_insert_with(|| Arc::clone(slots.area())));
             for (slot, other) in (run.first..).zip(slots.run().first..).take(run.length as usize) {
                 if let Some(other) = area.entry(other) {
-                    home.set_metadata(slot, Place::Slot(other).to_word());
+                    own.set_metadata(slot, Location::Slot(other).to_metadata());
                 }
             }
-            slots.give_to(owner, Bytes::PAGE.to_bits());
+            slots.give_to(owner, Form::PAGE.to_bits());
             position += 1;
         }
         if let Some(area) = target {
-            batch.redirect(&area, |run| slot_elsewhere(&home, run));
+            batch.redirect(&area, |run| slot_elsewhere(&own, run));
             area.ops().submit_write(batch);
         }
     }
 
     /// Reads folios of a ghost area from slots of a real one.
     fn read_elsewhere(&self, mut batch: ReadBatch<M>) {
-        let home = Arc::clone(batch.batch().area());
-        let place = |run: SlotRun| Place::from_word(home.metadata(run.first));
+        let own = Arc::clone(batch.batch().area());
+        let location = |run: SlotRun| Location::from_metadata(own.metadata(run.first));
         let mut target: Option<Arc<Area<M>>> = None;
         let mut position = 0;
         while let Some(run) = batch.batch().run(position) {
-            let area = match place(run) {
-                Place::Slot(entry) => self.swap.area(entry.area()),
+            let area = match location(run) {
+                Location::Slot(entry) => self.swap.area(entry.area()),
                 _ => None,
             };
             match area {
@@ -205,23 +206,23 @@ impl<M: PoolMachine> Zswap<M> {
                 }
                 // A batch goes to one area; pages elsewhere are rare enough to be read alone.
                 _ => {
-                    let read = |page: &mut Page| self.fetch(&home, run.first, place(run), page);
+                    let read = |page: &mut Page| self.fetch(&own, run.first, location(run), page);
                     let read = batch.with_page_mut(position, 0, read).unwrap_or(Err(IoError::Unsupported));
                     batch.complete_one(position, read);
                 }
             }
         }
         if let Some(area) = target {
-            batch.redirect(&area, |run| slot_elsewhere(&home, run));
+            batch.redirect(&area, |run| slot_elsewhere(&own, run));
             area.ops().submit_read(batch);
         }
     }
 }
 
 /// The first of the other area's slots that these slots' pages are in.
-fn slot_elsewhere<M: PoolMachine>(home: &Area<M>, run: SlotRun) -> u32 {
-    match Place::from_word(home.metadata(run.first)) {
-        Place::Slot(entry) => entry.slot(),
+fn slot_elsewhere<M: PoolMachine>(own: &Area<M>, run: SlotRun) -> u32 {
+    match Location::from_metadata(own.metadata(run.first)) {
+        Location::Slot(entry) => entry.slot(),
         // No disk has this page: the batch fails.
         _ => u32::MAX,
     }

@@ -1,8 +1,8 @@
 //! Writeback: the coldest pages leave memory for a disk.
 //!
-//! Each entry on its way has an empty folio in the cache, locked: that makes the slot's word this task's. The folio also
-//! carries the bytes to the disk, as a page or as they are stored. When they are there the word says so and the folio
-//! goes; if they are not, the word stays as it was.
+//! Each entry on its way has a locked folio in the cache, not up to date: so the slot's metadata is this task's to change. The
+//! folio also carries the bytes to the disk, as a page or as they are stored. When they are there the metadata says so and the
+//! folio goes; if they are not, the metadata stays as it was.
 
 use alloc::sync::Arc;
 use core::mem;
@@ -13,20 +13,20 @@ use quire_swap::{
 };
 
 use super::cache::Zswap;
-use super::word::{Bytes, Place};
+use super::location::{Form, Location};
 use crate::machine::PoolMachine;
 use crate::store::{Encoding, Stored};
 
 /// An entry on its way to a disk.
-struct Leaving<M: PoolMachine> {
+struct Writeback<M: PoolMachine> {
     area: Arc<Area<M>>,
     entry: Entry,
     folio: Locked<M::Folio>,
     /// What eviction left in the slot.
     shadow: u64,
-    /// The slot that the bytes go to; none if that is the entry's own.
+    /// The slot that they go to; none if that is the entry's own.
     target: Option<Entry>,
-    bytes: Bytes,
+    form: Form,
 }
 
 impl<M: PoolMachine> Zswap<M> {
@@ -67,12 +67,12 @@ impl<M: PoolMachine> Zswap<M> {
     /// Writes back one batch of the oldest generation.
     fn write_back(&self) -> u64 {
         let mut plug = Plug::new();
-        let mut leaving: [Option<Leaving<M>>; BATCH_FOLIOS] = [const { None }; BATCH_FOLIOS];
-        for (place, entry) in leaving.iter_mut().zip(self.coldest().into_iter().flatten()) {
-            *place = self.send(entry, &mut plug);
+        let mut writebacks: [Option<Writeback<M>>; BATCH_FOLIOS] = [const { None }; BATCH_FOLIOS];
+        for (started, entry) in writebacks.iter_mut().zip(self.coldest().into_iter().flatten()) {
+            *started = self.begin(entry, &mut plug);
         }
         plug.submit();
-        leaving.into_iter().flatten().map(|leaving| u64::from(self.arrive(leaving))).sum()
+        writebacks.into_iter().flatten().map(|writeback| u64::from(self.finish(writeback))).sum()
     }
 
     /// Entries of the oldest generation. The search goes round all slots, and on from where it stopped.
@@ -89,7 +89,7 @@ impl<M: PoolMachine> Zswap<M> {
                 continue;
             };
             let stopped = area.look_at_metadata(from, |slot, word| {
-                if Place::is_of(word, generation) {
+                if Location::is_of(word, generation) {
                     found[count] = area.entry(slot);
                     count += 1;
                 }
@@ -102,45 +102,45 @@ impl<M: PoolMachine> Zswap<M> {
         found
     }
 
-    /// Puts an empty folio in the entry's place, its bytes into the folio, and that on the way.
-    fn send(&self, entry: Entry, plug: &mut Plug<M>) -> Option<Leaving<M>> {
+    /// Puts a folio at the entry into the cache, the page into the folio, and adds that to the batch.
+    fn begin(&self, entry: Entry, plug: &mut Plug<M>) -> Option<Writeback<M>> {
         let area = self.swap.area(entry.area())?;
-        let place = || Place::from_word(area.metadata(entry.slot()));
+        let location = || Location::from_metadata(area.metadata(entry.slot()));
         let folio = Locked::lock(M::allocate_folio(0, Purpose::Writeback)?);
         let shadow = match area.insert(entry, &folio) {
             Ok(inserted) => inserted.shadow,
             // It is in memory, so it is not cold.
             Err(InsertError::Exists) => {
-                self.freshen(&area, entry.slot(), place());
+                self.freshen(&area, entry.slot(), location());
                 return None;
             }
             Err(InsertError::Gone | InsertError::Conflict) => return None,
         };
         let own = || Some((Arc::clone(&area), entry));
-        let filled = self.fill(&area, entry.slot(), place(), &folio);
-        let to = filled.and_then(|bytes| if area.is_real() { own() } else { self.place_elsewhere(entry, bytes) });
-        let (Some(bytes), Some((other, target))) = (filled, to) else {
-            // Whoever wants the page is told what is wrong with it.
-            self.freshen(&area, entry.slot(), place());
+        let filled = self.fill(&area, entry.slot(), location(), &folio);
+        let to = filled.and_then(|form| if area.is_real() { own() } else { self.slot_of_another_area(entry, form) });
+        let (Some(form), Some((other, target))) = (filled, to) else {
+            // A task that wants the page is told what is wrong with it.
+            self.freshen(&area, entry.slot(), location());
             area.withdraw_leaving(entry, &folio, shadow);
             return None;
         };
         folio.state().set(FolioFlag::Writeback);
         plug.add_owned(&other, M::Folio::clone(&folio), target.slot(), Direction::Write);
         let target = (target != entry).then_some(target);
-        Some(Leaving { area, entry, folio, shadow, target, bytes })
+        Some(Writeback { area, entry, folio, shadow, target, form })
     }
 
     /// Puts a page of the pool into a folio that is to be written.
-    fn fill(&self, area: &Area<M>, slot: u32, place: Place, folio: &Locked<M::Folio>) -> Option<Bytes> {
-        let Place::Pool(object, _) = place else { return None };
+    fn fill(&self, area: &Area<M>, slot: u32, location: Location, folio: &Locked<M::Folio>) -> Option<Form> {
+        let Location::Pool(object, _) = location else { return None };
         let compressed = self.settings.compressed_writeback.load(Ordering::Relaxed);
         if !compressed || object.encoding() == Encoding::Raw {
             self.statistics.decompressed_to_write.add(1);
-            let fetched = folio.with_page_mut(0, |page| self.fetch(area, slot, place, page));
-            return fetched.ok().map(|()| Bytes::PAGE);
+            let fetched = folio.with_page_mut(0, |page| self.fetch(area, slot, location, page));
+            return fetched.ok().map(|()| Form::PAGE);
         }
-        let bytes = Bytes { length: object.length() as u16, encoding: object.encoding() };
+        let form = Form { length: object.length() as u16, encoding: object.encoding() };
         let copied = self.store.with_object(object, |stored| {
             folio.with_page_mut(0, |page| {
                 let (contents, rest) = page.split_at_mut(stored.len());
@@ -148,41 +148,41 @@ impl<M: PoolMachine> Zswap<M> {
                 rest.fill(0);
             });
         });
-        copied.ok().map(|()| bytes)
+        copied.ok().map(|()| form)
     }
 
     /// A slot of a real area for the entry, which says what it is to hold before that is written.
-    fn place_elsewhere(&self, entry: Entry, bytes: Bytes) -> Option<(Arc<Area<M>>, Entry)> {
+    fn slot_of_another_area(&self, entry: Entry, form: Form) -> Option<(Arc<Area<M>>, Entry)> {
         let slots = self.swap.allocate_real(0).ok()?;
         let area = Arc::clone(slots.area());
         let target = area.entry(slots.run().first)?;
-        slots.give_to(entry, bytes.to_bits());
+        slots.give_to(entry, form.to_bits());
         Some((area, target))
     }
 
-    /// Waits for the write. If the bytes are on the disk, the slot's word says so from here on, and the pool forgets them.
-    fn arrive(&self, leaving: Leaving<M>) -> bool {
-        let Leaving { area, entry, folio, shadow, target, bytes } = leaving;
+    /// Waits for the write. If the page is on the disk, the slot's metadata says so from here on, and the object is freed.
+    fn finish(&self, writeback: Writeback<M>) -> bool {
+        let Writeback { area, entry, folio, shadow, target, form } = writeback;
         folio.wait_for_writeback();
         let failed = folio.state().clear(FolioFlag::Dirty);
         if failed {
             if let Some(target) = target {
                 self.free_slot(target);
             }
-            self.freshen(&area, entry.slot(), Place::from_word(area.metadata(entry.slot())));
+            self.freshen(&area, entry.slot(), Location::from_metadata(area.metadata(entry.slot())));
         } else {
-            let place = match target {
-                Some(target) => Place::Slot(target),
-                None if bytes == Bytes::PAGE => Place::Nowhere,
-                None => Place::Packed(bytes),
+            let location = match target {
+                Some(target) => Location::Slot(target),
+                None if form == Form::PAGE => Location::Nowhere,
+                None => Location::Packed(form),
             };
-            let old = Place::from_word(area.replace_metadata(entry.slot(), place.to_word()));
-            if let Place::Pool(object, generation) = old {
+            let old = Location::from_metadata(area.replace_metadata(entry.slot(), location.to_metadata()));
+            if let Location::Pool(object, generation) = old {
                 self.store.free(Stored::Object(object));
                 self.ages.remove(generation);
             }
             self.statistics.written_back.add(1);
-            self.statistics.written_compressed.add(u64::from(bytes != Bytes::PAGE));
+            self.statistics.written_compressed.add(u64::from(form != Form::PAGE));
         }
         area.withdraw_leaving(entry, &folio, shadow);
         !failed

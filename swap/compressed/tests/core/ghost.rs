@@ -233,7 +233,7 @@ fn large_folios_are_in_one_place_or_in_several() {
     kernel.memory.run_all();
     kernel.evict_ended();
     let places: Vec<_> = (0..8).map(|page| place(&kernel, zswap, page)).collect();
-    assert!(places[..4].iter().all(|place| *place == Whereabouts::Word), "{places:?}");
+    assert!(places[..4].iter().all(|place| *place == Whereabouts::Same), "{places:?}");
     assert!(places[4..].iter().all(|place| matches!(place, Whereabouts::Slot(_))), "{places:?}");
     for page in 0..8 {
         let wanted = if page == 6 { random(6) } else { same(50 + page as u64 % 4) };

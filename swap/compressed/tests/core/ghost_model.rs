@@ -157,7 +157,7 @@ impl World {
             for slot in 1..=u32::try_from(area.usable()).unwrap() {
                 let entry = Entry::new(area.index(), slot).unwrap();
                 let place = self.zswap.whereabouts(entry);
-                stored += u64::from(matches!(place, Whereabouts::Word | Whereabouts::Pool));
+                stored += u64::from(matches!(place, Whereabouts::Same | Whereabouts::Pool));
                 let (counted, cached) = (self.swap.count(entry) > 0, self.swap.lookup(entry).is_some());
                 if let Some(owner) = area.owner_of(slot) {
                     prop_assert!(!is_ghost && !counted && !cached, "{entry} is owned and used");

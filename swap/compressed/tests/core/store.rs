@@ -140,20 +140,20 @@ fn text_fills_the_frames() {
 fn what_is_being_read_is_not_moved() {
     let memory = Memory::new(0);
     let store = new_store(100);
-    // Two chains of one class. The first keeps one object, which lies across two frames; the second has room for it.
+    // Two zspages of one class. The first keeps one object, which lies across two frames; the second has room for it.
     let mut first = vec![store.store(&text(1)).unwrap()];
-    let chain = store.usage().frames;
-    while store.usage().frames == chain {
+    let zspage = store.usage().frames;
+    while store.usage().frames == zspage {
         first.push(store.store(&text(1)).unwrap());
     }
     let mut second = vec![first.pop().unwrap()];
     second.extend((2..first.len()).map(|_| store.store(&text(1)).unwrap()));
-    assert_eq!(store.usage().frames, 2 * chain);
+    assert_eq!(store.usage().frames, 2 * zspage);
     let kept = first.remove(1);
     free(&store, first);
     let Stored::Object(object) = kept else { panic!("text is an object") };
-    store.with_object(object, |_| assert_eq!(store.compact(), 0, "its chain stays while somebody reads")).unwrap();
-    assert_eq!(store.compact(), chain, "and goes afterwards");
+    store.with_object(object, |_| assert_eq!(store.compact(), 0, "its zspage stays while somebody reads")).unwrap();
+    assert_eq!(store.compact(), zspage, "and goes afterwards");
     assert_eq!(load(&store, kept), Ok(text(1)));
     free(&store, second.into_iter().chain([kept]));
     assert_eq!(memory.pool.used(), 0);
@@ -199,13 +199,13 @@ fn every_failing_allocation_is_an_error_that_changes_nothing() {
     let frames = memory.pool.used();
     for nth in 1..=8 {
         memory.pool.allocations.fail_nth(nth);
-        // Another class, so a new chain.
+        // Another class, so a new zspage.
         let result = store.store(&text_of_length(1, 1000));
         memory.pool.allocations.fail_nth(0);
         match result {
             Ok(stored) => {
                 store.free(stored);
-                assert!(nth > 1, "a chain has a first frame");
+                assert!(nth > 1, "a zspage has a first frame");
                 break;
             }
             Err(error) => assert_eq!(error, StoreError::NoFrame),

@@ -1,5 +1,7 @@
-//! Pages of a ghost area come home when the area that they are on leaves: into memory, from where they go to the pool or
-//! to another disk when it is needed again.
+//! zswap as the layer before other backends: which areas get it, and what it does at `swapoff`.
+//!
+//! When an area is disabled that has pages of ghost areas, these are read into memory, from where they go to the pool or to
+//! another disk when it is needed again.
 
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -10,8 +12,8 @@ use quire_swap::{
 };
 
 use super::cache::Zswap;
+use super::location::Location;
 use super::ops::Layer;
-use super::word::Place;
 use crate::machine::PoolMachine;
 
 impl<M: PoolMachine> Frontswap<M> for Zswap<M> {
@@ -27,12 +29,12 @@ impl<M: PoolMachine> Frontswap<M> for Zswap<M> {
         for slot in slots {
             // The owner may go, or get another slot, at any moment: each look may find another.
             while let Some((owner, _)) = leaving.owner(slot as u32) {
-                let (Some(home), Some(from)) = (self.swap.area(owner.area()), leaving.entry(slot as u32)) else {
+                let (Some(area), Some(from)) = (self.swap.area(owner.area()), leaving.entry(slot as u32)) else {
                     break;
                 };
-                let Some(folio) = hold(&home, owner, users)? else { continue };
-                if home.metadata(owner.slot()) == Place::Slot(from).to_word() {
-                    self.take_home(&home, owner, &folio);
+                let Some(folio) = hold(&area, owner, users)? else { continue };
+                if area.metadata(owner.slot()) == Location::Slot(from).to_metadata() {
+                    self.take_into_memory(&area, owner, &folio);
                 }
             }
         }
@@ -41,37 +43,37 @@ impl<M: PoolMachine> Frontswap<M> for Zswap<M> {
 }
 
 impl<M: PoolMachine> Zswap<M> {
-    /// Makes memory the place of the page whose folio is locked and in the cache.
-    fn take_home(&self, home: &Area<M>, owner: Entry, folio: &Locked<M::Folio>) {
+    /// Reads the page into its folio, which is locked and in the cache. It is in memory alone from here on.
+    fn take_into_memory(&self, area: &Area<M>, owner: Entry, folio: &Locked<M::Folio>) {
         folio.wait_for_writeback();
         let state = folio.state();
         if !state.is(FolioFlag::UpToDate) && folio.order() > 0 {
             // It could not be read as a whole: the next look finds one page of it.
-            return state.entry().into_iter().for_each(|first| home.withdraw(first, folio));
+            return state.entry().into_iter().for_each(|first| area.withdraw(first, folio));
         }
-        let place = Place::from_word(home.metadata(owner.slot()));
+        let location = Location::from_metadata(area.metadata(owner.slot()));
         // Once more if it fails, as a fault would.
-        let read = || folio.with_page_mut(0, |page| self.fetch(home, owner.slot(), place, page)).is_ok();
+        let read = || folio.with_page_mut(0, |page| self.fetch(area, owner.slot(), location, page)).is_ok();
         let read = state.is(FolioFlag::UpToDate) || read() || read();
         if read {
             // Dirty first: nobody may drop the folio when it is the only copy.
             state.set(FolioFlag::Dirty);
             state.set(FolioFlag::UpToDate);
-            self.replace(home, owner.slot(), Place::Nowhere);
+            self.replace(area, owner.slot(), Location::Nowhere);
         } else {
-            self.replace(home, owner.slot(), Place::Lost);
-            home.withdraw(owner, folio);
+            self.replace(area, owner.slot(), Location::Lost);
+            area.withdraw(owner, folio);
         }
     }
 }
 
 /// The locked folio of the entry in the cache, a new one if there was none; `None` to look again.
 fn hold<M: PoolMachine>(
-    home: &Arc<Area<M>>,
+    area: &Arc<Area<M>>,
     owner: Entry,
     users: &dyn Users,
 ) -> Result<Option<Locked<M::Folio>>, SwapOffError> {
-    if let Some(folio) = home.lookup(owner.slot()) {
+    if let Some(folio) = area.lookup(owner.slot()) {
         let folio = Locked::lock(folio);
         return Ok(folio.covers(owner).then_some(folio));
     }
@@ -80,7 +82,7 @@ fn hold<M: PoolMachine>(
         return Err(SwapOffError::NoMemory);
     }
     let folio = Locked::lock(M::allocate_folio(0, Purpose::Demand).ok_or(SwapOffError::NoMemory)?);
-    match home.insert(owner, &folio) {
+    match area.insert(owner, &folio) {
         Ok(_) => {
             M::added_to_cache(&folio);
             Ok(Some(folio))

@@ -1,8 +1,8 @@
-//! A chain: a few frames that hold objects of one class, side by side.
+//! A zspage: a few frames that hold objects of one class, side by side.
 //!
-//! A free object's header is the next free one's number, so finding room costs the same however full the chain is.
-//! Everything but the frames changes only under the class's lock. The frames stay as long as the chain holds any object,
-//! so whoever keeps an object from being freed or moved may read them without a lock.
+//! A free object's header is the next free one's number, so finding room costs the same however full the zspage is.
+//! Everything but the frames changes only under the class's lock. The frames stay as long as the zspage holds any object,
+//! so a task that keeps an object from being freed or moved may read them without a lock.
 
 use core::array;
 use core::ops::Range;
@@ -10,21 +10,21 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
 
-use super::geometry::{CHAIN_FRAMES, GEOMETRIES, Geometry, HEADER};
+use super::geometry::{GEOMETRIES, Geometry, HEADER, ZSPAGE_FRAMES};
 use crate::machine::PoolMachine;
 
-/// No chain, no object.
+/// No zspage, no object.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// A free list whose links cannot be believed: the chain takes no more objects and is never given back.
+/// A free list whose links cannot be believed: the zspage takes no more objects and is never freed.
 const DAMAGED: u32 = u32::MAX - 1;
 
 /// Set in the lower half of the header of an object in use, beside its handle; the upper half is its sum.
 const IN_USE: u32 = 1 << 31;
 
-/// A chain's description. All values are only ever written under the lock of its class.
-pub(crate) struct Chain {
-    frames: [AtomicU64; CHAIN_FRAMES],
+/// A zspage's description. All values are only ever written under the lock of its class.
+pub(crate) struct Zspage {
+    frames: [AtomicU64; ZSPAGE_FRAMES],
     /// What would be the header of an object that fills its frame.
     huge_header: AtomicU64,
     class: AtomicU32,
@@ -32,12 +32,12 @@ pub(crate) struct Chain {
     first_free: AtomicU32,
     /// Objects from here on were never used and have no header yet.
     untouched: AtomicU32,
-    /// Neighbours on the list of chains that are about as full.
+    /// Neighbours on the list of zspages that are about as full.
     pub(super) next: AtomicU32,
     pub(super) previous: AtomicU32,
 }
 
-impl Default for Chain {
+impl Default for Zspage {
     fn default() -> Self {
         Self {
             frames: array::from_fn(|_| AtomicU64::new(0)),
@@ -59,11 +59,11 @@ pub(crate) struct Header {
     pub(crate) sum: u32,
 }
 
-impl Chain {
-    /// Makes it a chain of `class`, empty.
+impl Zspage {
+    /// Makes it a zspage of `class`, empty.
     pub(crate) fn start(&self, class: usize, frames: &[u64]) {
-        for (place, frame) in self.frames.iter().zip(frames) {
-            place.store(*frame, Ordering::Relaxed);
+        for (cell, frame) in self.frames.iter().zip(frames) {
+            cell.store(*frame, Ordering::Relaxed);
         }
         self.class.store(class as u32, Ordering::Relaxed);
         self.used.store(0, Ordering::Relaxed);
@@ -91,7 +91,7 @@ impl Chain {
         self.first_free.load(Ordering::Relaxed) == DAMAGED
     }
 
-    /// A free object, for `handle` from here on; `None`, and the chain is damaged, if there should be one but is not.
+    /// A free object, for `handle` from here on; `None`, and the zspage is damaged, if there should be one but is not.
     pub(crate) fn take<M: PoolMachine>(&self, handle: u32) -> Option<u32> {
         let untouched = self.untouched.load(Ordering::Relaxed);
         let object = match self.first_free.load(Ordering::Relaxed) {
@@ -164,7 +164,7 @@ impl Chain {
     /// Where the object's bytes from `offset` on are: as many of `length` as its frame holds.
     fn piece(&self, object: u32, offset: usize, length: usize) -> (u64, Range<usize>) {
         let start = object as usize * self.geometry().size + offset;
-        let frame = self.frames[start / PAGE_SIZE % CHAIN_FRAMES].load(Ordering::Relaxed);
+        let frame = self.frames[start / PAGE_SIZE % ZSPAGE_FRAMES].load(Ordering::Relaxed);
         let first = start % PAGE_SIZE;
         (frame, first..(first + length).min(PAGE_SIZE))
     }
@@ -178,7 +178,7 @@ impl Chain {
         (first, second)
     }
 
-    /// Copies the whole of an object, header included, into an object of another chain of the class.
+    /// Copies the whole of an object, header included, into an object of another zspage of the class.
     pub(crate) fn copy_to<M: PoolMachine>(&self, object: u32, other: &Self, other_object: u32) {
         let size = self.geometry().size;
         let mut done = 0;

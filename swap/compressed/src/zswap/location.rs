@@ -1,9 +1,9 @@
-//! Where the page of one slot is, in the 64 bits that an area keeps for its backend.
+//! Where the page of one slot is, in the 64 bits of metadata that an area keeps for its backend.
 //!
 //! | lowest bits | the page is | rest |
 //! |---|---|---|
 //! | all zero | not zswap's: on the area's own slot, in memory only, or all zero as the swap table says | |
-//! | `1` | a repeated word whose highest bit is clear | the word |
+//! | `1` | 8 bytes, repeated, whose highest bit is clear | these |
 //! | `010` | in the pool | object, and the generation in which it was last wanted |
 //! | `100` | on a slot of another area, which points back and says what the bytes are | that slot |
 //! | `110` | on the area's own slot, as an object's bytes | their length and encoding |
@@ -15,24 +15,24 @@ use crate::store::{Encoding, Object};
 
 /// Where the page of a slot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// Not with zswap.
     Nowhere,
-    /// In this word, repeated.
+    /// These 8 bytes, repeated.
     Same(u64),
     /// In the pool, wanted last in this generation.
     Pool(Object, u8),
     /// On a slot of another area.
     Slot(Entry),
     /// On the area's own slot, compressed.
-    Packed(Bytes),
-    /// Nowhere any more.
+    Packed(Form),
+    /// It could not be read when its area went.
     Lost,
 }
 
-/// What a slot's bytes on a disk are.
+/// The form of a page in a slot on a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bytes {
+pub(crate) struct Form {
     pub(crate) length: u16,
     pub(crate) encoding: Encoding,
 }
@@ -47,18 +47,18 @@ const TAG_BITS: u32 = 3;
 const GENERATION_SHIFT: u32 = 56;
 const AREA_SHIFT: u32 = 32;
 
-impl Place {
-    /// Whether a repeated word leaves room for a tag.
-    pub(crate) fn has_room_for(word: u64) -> bool {
+impl Location {
+    /// Whether repeated bytes leave a bit for the tag.
+    pub(crate) fn can_hold(word: u64) -> bool {
         word >> 63 == 0
     }
 
-    /// The place as a word.
-    pub(crate) fn to_word(self) -> u64 {
+    /// The location as metadata.
+    pub(crate) fn to_metadata(self) -> u64 {
         match self {
             Self::Nowhere => 0,
             Self::Same(word) => {
-                debug_assert!(Self::has_room_for(word));
+                debug_assert!(Self::can_hold(word));
                 word << 1 | SAME
             }
             Self::Pool(object, generation) => {
@@ -71,13 +71,13 @@ impl Place {
         }
     }
 
-    /// Whether the word says that the page is in the pool and was wanted last in `generation`.
+    /// Whether the metadata says that the page is in the pool and was wanted last in `generation`.
     pub(crate) fn is_of(word: u64, generation: u8) -> bool {
         word & TAG == POOL && (word >> GENERATION_SHIFT) as u8 == generation
     }
 
-    /// The place that [`Place::to_word`] made a word of.
-    pub(crate) fn from_word(word: u64) -> Self {
+    /// The location that [`Location::to_metadata`] was.
+    pub(crate) fn from_metadata(word: u64) -> Self {
         if word & SAME != 0 {
             return Self::Same(word >> 1);
         }
@@ -88,14 +88,14 @@ impl Place {
                 (word >> GENERATION_SHIFT) as u8,
             ),
             SLOT => Entry::new((payload >> AREA_SHIFT) as u8, payload as u32).map_or(Self::Nowhere, Self::Slot),
-            PACKED => Self::Packed(Bytes::from_bits(payload as u16)),
+            PACKED => Self::Packed(Form::from_bits(payload as u16)),
             _ if word == LOST => Self::Lost,
             _ => Self::Nowhere,
         }
     }
 }
 
-impl Bytes {
+impl Form {
     /// Those of an owner's note ([`Area::owner`](quire_swap::Area::owner)).
     const BITS: u32 = u16::BITS;
     const LENGTH_BITS: u32 = 13;
@@ -115,30 +115,30 @@ impl Bytes {
     }
 }
 
-const _: () = assert!(Encoding::ALL.len() <= 1 << (Bytes::BITS - Bytes::LENGTH_BITS));
+const _: () = assert!(Encoding::ALL.len() <= 1 << (Form::BITS - Form::LENGTH_BITS));
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_place_comes_back_from_its_word() {
+    fn every_location_comes_back_from_its_metadata() {
         let object = |encoding: u64| Object::from_word(0xffff_fffe | 3001 << 32 | encoding << 48);
-        let places = [
-            Place::Nowhere,
-            Place::Lost,
-            Place::Same(0),
-            Place::Same(u64::MAX >> 1),
-            Place::Pool(object(0), 255),
-            Place::Pool(object(1), 0),
-            Place::Slot(Entry::new(27, u32::MAX).unwrap()),
-            Place::Slot(Entry::new(0, 1).unwrap()),
-            Place::Packed(Bytes::PAGE),
-            Place::Packed(Bytes { length: 1, encoding: Encoding::Lz4 }),
+        let locations = [
+            Location::Nowhere,
+            Location::Lost,
+            Location::Same(0),
+            Location::Same(u64::MAX >> 1),
+            Location::Pool(object(0), 255),
+            Location::Pool(object(1), 0),
+            Location::Slot(Entry::new(27, u32::MAX).unwrap()),
+            Location::Slot(Entry::new(0, 1).unwrap()),
+            Location::Packed(Form::PAGE),
+            Location::Packed(Form { length: 1, encoding: Encoding::Lz4 }),
         ];
-        for place in places {
-            assert_eq!(Place::from_word(place.to_word()), place);
+        for location in locations {
+            assert_eq!(Location::from_metadata(location.to_metadata()), location);
         }
-        assert!(!Place::has_room_for(1 << 63));
+        assert!(!Location::can_hold(1 << 63));
     }
 }
