@@ -31,8 +31,8 @@ use quire_machine::task::{self, WaitQueue};
 use quire_machine::{heap, physical, watermark};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
-    BATCH_FOLIOS, DeviceState, Direction, Discard, DiskProperties, DiskRequest, DriverId, Event, Folio as _, IoError,
-    Level, Machine, Purpose, SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError, SwapOnOptions, Users,
+    BATCH_FOLIOS, DeviceState, Direction, Discard, DiskProperties, DiskRequest, DriverId, Event, Folio as _, FolioUse,
+    IoError, Level, Machine, SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError, SwapOnOptions, Users,
 };
 
 use crate::command_line::{CommandLine, parse_size};
@@ -141,11 +141,11 @@ impl Machine for Quire {
         group::uncharge_swap(payer, slots as usize);
     }
 
-    fn allocate_folio(order: u8, purpose: Purpose) -> Option<Folio> {
-        match (order, purpose) {
-            (0, Purpose::Demand) => reclaim::wait_for_frame().ok(),
-            (0, Purpose::Readahead) => reclaim::frame_if_free(),
-            (0, Purpose::Writeback) => Folio::allocate(watermark::Purpose::Reclaim),
+    fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<Folio> {
+        match (order, folio_use) {
+            (0, FolioUse::Demand) => reclaim::wait_for_frame().ok(),
+            (0, FolioUse::Readahead) => reclaim::frame_if_free(),
+            (0, FolioUse::Writeback) => Folio::allocate(watermark::Purpose::Reclaim),
             _ => None,
         }
     }

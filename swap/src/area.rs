@@ -74,7 +74,7 @@ pub(crate) struct Shared<M: Machine> {
 }
 
 impl<M: Machine> Area<M> {
-    /// Its place among the areas, as in its entries.
+    /// Its index, as in its entries.
     pub fn index(&self) -> u8 {
         self.index
     }
@@ -216,7 +216,7 @@ impl<M: Machine> Area<M> {
         if u64::from(slot) < self.slots { Entry::new(self.index, slot) } else { None }
     }
 
-    /// Puts every cluster on the list of free ones: once, while nobody else knows the area. Of those that exist only while
+    /// Puts every cluster on the list of free ones: once, while no other task knows the area. Of those that exist only while
     /// they are in use, these are the first.
     pub(crate) fn fill_lists(&self) -> Result<(), NoMemory> {
         if self.grow()? {
@@ -235,7 +235,7 @@ impl<M: Machine> Area<M> {
         Ok(())
     }
 
-    /// Takes a slot out of use for ever: once each, while nobody else knows the area.
+    /// Takes a slot out of use for ever: once each, while no other task knows the area.
     pub(crate) fn mark_bad(&self, slot: u64) -> Result<(), NoMemory> {
         let index = (slot / CLUSTER_SLOTS as u64) as usize;
         let Some(cluster) = self.clusters.get(index) else { return Ok(()) };

@@ -38,7 +38,7 @@ pub struct Settings<'a> {
 /// Why an area gets no backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendError {
-    /// The header names a type that nobody registered.
+    /// The header names a type that is not registered.
     UnknownType(TypeName),
     /// The header names a version that its type does not understand.
     UnknownVersion(TypeName, u32),

@@ -1,4 +1,4 @@
-//! Batches: up to 32 folios on their way to or from one area, owned by whoever has to complete them.
+//! Batches: up to 32 folios on their way to or from one area, owned by what has to complete them: a plug, a backend or a request.
 //!
 //! Batches come from a pool that is made at the first `swapon`, so that writing pages out needs no memory. Only plugs
 //! take from it, one batch each, and only reclaim and swap-in have plugs. A plug that finds the pool empty waits: no
@@ -30,13 +30,13 @@ pub const POOL_BATCHES: usize = 32;
 pub struct Batch<M: Machine> {
     area: Arc<Area<M>>,
     direction: Direction,
-    purpose: Purpose<M>,
+    slots_of: SlotOwner<M>,
     /// Its capacity is the batch that the pool lent; the vector goes back there.
     items: Vec<Item<M>>,
 }
 
 /// Whose the slots of a batch are.
-enum Purpose<M: Machine> {
+enum SlotOwner<M: Machine> {
     /// The folios are in the cache at these slots.
     Cached,
     /// They belong to slots of this other area, where the folios are in the cache.
@@ -54,7 +54,7 @@ struct Item<M: Machine> {
 /// A batch to be read. Its folios are locked and not up to date.
 pub struct ReadBatch<M: Machine>(pub(crate) Batch<M>);
 
-/// A batch to be written. Its folios are under writeback; they may be read by anybody meanwhile.
+/// A batch to be written. Its folios are under writeback; they may be read meanwhile.
 pub struct WriteBatch<M: Machine>(pub(crate) Batch<M>);
 
 /// The batches that are not out.
@@ -109,7 +109,7 @@ impl<M: Machine> Batch<M> {
     /// Whether the slots belong to a backend or to slots of another area: then what is in front of an area's own backend
     /// leaves the batch alone.
     pub fn is_owned(&self) -> bool {
-        !matches!(self.purpose, Purpose::Cached)
+        !matches!(self.slots_of, SlotOwner::Cached)
     }
 
     /// Makes the batch one for `area`, where the folios' data is, or goes, at the slots that `place` gives for each run.
@@ -117,13 +117,13 @@ impl<M: Machine> Batch<M> {
         for item in &mut self.items {
             item.first_slot = place(item.run());
         }
-        let home = core::mem::replace(&mut self.area, Arc::clone(area));
-        self.purpose = Purpose::Redirected(home);
+        let owner = core::mem::replace(&mut self.area, Arc::clone(area));
+        self.slots_of = SlotOwner::Redirected(owner);
     }
 
     /// Says that slots and folios belong to a backend.
     pub(crate) fn set_owned(&mut self) {
-        self.purpose = Purpose::Owned;
+        self.slots_of = SlotOwner::Owned;
     }
 
     /// Ends what the folios are in the batch for at whose positions `is_over`, and takes them out. Those behind them move up.
@@ -141,7 +141,7 @@ impl<M: Machine> Batch<M> {
 
     fn finish(&mut self, result: Result<(), IoError>) {
         if result == Err(IoError::NoSpace) && self.direction == Direction::Write {
-            if matches!(self.purpose, Purpose::Cached) && !self.is_empty() {
+            if matches!(self.slots_of, SlotOwner::Cached) && !self.is_empty() {
                 self.area.note_no_space(self.items.len() as u64);
             }
         } else if let (Err(error), Some(run)) = (result, self.run(0)) {
@@ -163,8 +163,8 @@ impl<M: Machine> Batch<M> {
             items.for_each(|item| end_read(&self.area, &item.folio, result));
             return;
         }
-        let folios = items.map(|item| end_write(&self.area, item.folio, &self.purpose, result));
-        if self.is_owned() && !matches!(self.purpose, Purpose::Redirected(_)) {
+        let folios = items.map(|item| end_write(&self.area, item.folio, &self.slots_of, result));
+        if self.is_owned() && !matches!(self.slots_of, SlotOwner::Redirected(_)) {
             folios.for_each(drop);
         } else {
             M::writes_ended(folios, result);
@@ -202,7 +202,7 @@ fn end_read<M: Machine>(area: &Area<M>, folio: &M::Folio, result: Result<(), IoE
 fn end_write<M: Machine>(
     area: &Arc<Area<M>>,
     folio: M::Folio,
-    purpose: &Purpose<M>,
+    slots_of: &SlotOwner<M>,
     result: Result<(), IoError>,
 ) -> M::Folio {
     let state = folio.state();
@@ -214,15 +214,15 @@ fn end_write<M: Machine>(
     }
     state.clear(FolioFlag::Writeback);
     folio.wake(FolioFlag::Writeback);
-    match purpose {
-        Purpose::Cached => {
+    match slots_of {
+        SlotOwner::Cached => {
             if result == Err(IoError::NoSpace) && area.availability.is_closed_by(Reason::Refusing) {
                 area.note_refused(&folio);
             }
             area.drop_if_unheld(&folio);
         }
-        Purpose::Redirected(home) => home.drop_if_unheld(&folio),
-        Purpose::Owned => {}
+        SlotOwner::Redirected(owner) => owner.drop_if_unheld(&folio),
+        SlotOwner::Owned => {}
     }
     folio
 }
@@ -304,7 +304,7 @@ impl<M: Machine> Pool<M> {
         loop {
             let lent = self.idle.lock().pop();
             if let Some(items) = lent {
-                return Batch { area, direction, purpose: Purpose::Cached, items };
+                return Batch { area, direction, slots_of: SlotOwner::Cached, items };
             }
             M::wait(Event::Batch, &|| !self.idle.lock().is_empty());
         }

@@ -1,10 +1,10 @@
 //! The swap cache and the counts: what is in an area's slots.
 //!
 //! The cache is the swap table itself. A slot in use holds a folio (it is cached) or a shadow (it is not); a slot that
-//! is not cached has a count of at least 1, so freeing what nobody counts happens in the same critical section that
+//! is not cached has a count of at least 1, so a slot without a count is freed in the same critical section that
 //! takes the folio out. The cache holds one reference to each folio in it, however many slots the folio has.
 //!
-//! A folio enters and leaves the cache while it is locked, under the lock of its cluster: whoever has locked a folio
+//! A folio enters and leaves the cache while it is locked, under the lock of its cluster: a task that has locked a folio
 //! knows that it stays where [`FolioState::entry`](crate::folio::FolioState::entry) says.
 
 use core::iter::Peekable;
@@ -147,7 +147,7 @@ impl<M: Machine> Area<M> {
         Ok(Inserted { shadow, zero: table_entry.is_zero() })
     }
 
-    /// Takes a clean folio out of the cache if nobody but the caller knows of it: `references` are the cache's and the
+    /// Takes a clean folio out of the cache if only the caller knows of it: `references` are the cache's and the
     /// caller's. Slots with a count keep `shadow`, the others are freed. On success the caller has one reference less.
     pub(crate) fn evict(&self, entry: Entry, folio: &Locked<M::Folio>, references: u32, shadow: u64) -> bool {
         self.cluster(entry.slot())
@@ -193,7 +193,7 @@ impl<M: Machine> Area<M> {
         if state.is(FolioFlag::Writeback) || !folio.try_freeze(references) {
             return false;
         }
-        // Looked at while nobody can write to the page and mark it.
+        // Looked at while no task can write to the page and mark it.
         if state.is(FolioFlag::Dirty) {
             folio.unfreeze(references);
             return false;
@@ -203,7 +203,7 @@ impl<M: Machine> Area<M> {
         true
     }
 
-    /// Takes a folio that could not be read out of the cache, whoever knows of it: there is nothing in it to lose.
+    /// Takes a folio that could not be read out of the cache, though others may know of it: there is nothing in it to lose.
     pub fn withdraw(&self, entry: Entry, folio: &Locked<M::Folio>) {
         self.withdraw_leaving(entry, folio, 0);
     }
@@ -337,8 +337,8 @@ impl<M: Machine> Area<M> {
         let kind = cluster.table_entry(offset).state();
         if !matches!(kind, SlotState::Shadow(_) | SlotState::Folio(_)) || cluster.count(offset) == 0 {
             drop(cluster);
-            M::log(Level::Error, format_args!("a count of {entry} was given back that nobody had"));
-            debug_assert!(false, "a count of {entry} was given back that nobody had");
+            M::log(Level::Error, format_args!("a count of {entry} was dropped that did not exist"));
+            debug_assert!(false, "a count of {entry} was dropped that did not exist");
             return;
         }
         if cluster.remove_count(offset) > 0 {

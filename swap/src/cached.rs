@@ -41,7 +41,7 @@ impl<M: Machine> Swap<M> {
     /// less, the cache's: when the caller drops its own, the frames are free.
     ///
     /// # Errors
-    /// The folio, still locked and in the cache, if it is dirty, under writeback or known to somebody else.
+    /// The folio, still locked and in the cache, if it is dirty, under writeback or known to another task.
     pub fn evict(&self, folio: Locked<M::Folio>, references: u32, shadow: u64) -> Result<M::Folio, Locked<M::Folio>> {
         let place = folio.state().entry().and_then(|entry| Some((entry, self.area(entry.area())?)));
         match place {

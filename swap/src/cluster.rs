@@ -4,7 +4,7 @@
 //! bytes, and one in use 8 bytes and a bit for each slot more.
 //!
 //! Locks: [`Cluster::lock`] guards everything, and all changes of table entries happen under it. [`Cluster::peek`] reads a table entry
-//! without it and never waits: the table's own lock is only ever *tried*, and whoever finds it held for writing knows
+//! without it and never waits: the table's own lock is only ever *tried*, and a task that finds it held for writing knows
 //! that the table is just appearing or vanishing, which means that no slot is in use.
 
 use alloc::boxed::Box;
@@ -80,7 +80,7 @@ struct Extension {
 
 /// The locked cluster.
 pub(crate) struct ClusterGuard<'a, M: Machine> {
-    // Declared first, so dropped first: the table may be taken away only while nobody has the cluster's lock.
+    // Declared first, so dropped first: the table may be taken away only while the cluster's lock is free.
     table: Option<RwLockReadGuard<'a, Option<Box<Table>>>>,
     state: Guard<'a, State, M, { Rank::Cluster as u8 }>,
     cluster: &'a Cluster<M>,
@@ -157,7 +157,7 @@ impl<M: Machine> Cluster<M> {
 
     #[inline]
     fn locked<'a>(&'a self, state: Guard<'a, State, M, { Rank::Cluster as u8 }>) -> ClusterGuard<'a, M> {
-        // Nobody writes the table's lock without the cluster's, so this fails only for want of a table.
+        // The table's lock is written only under the cluster's, so this fails only for want of a table.
         let table = self.table.try_read().filter(|table| table.is_some());
         ClusterGuard { table, state, cluster: self }
     }

@@ -4,9 +4,9 @@
 //! first of them is needed, the lowest ones first, and such a chunk vanishes when all of its clusters are empty.
 //!
 //! A chunk is behind a lock that is only ever *tried*: readers count themselves as long as they have a [`ClusterRef`], and a
-//! chunk that somebody looks at stays. It vanishes in three steps: each of its clusters is taken off the list of free ones
-//! ([`Area::vanish_emptied`](crate::area::Area)), so that nothing is taken from it; the chunk goes, if nobody looks at it;
-//! its place is noted as absent under the lists' lock. Whoever finds no chunk knows that none of its slots is in use.
+//! chunk that has readers stays. It vanishes in three steps: each of its clusters is taken off the list of free ones
+//! ([`Area::vanish_emptied`](crate::area::Area)), so that nothing is taken from it; the chunk goes, if it has no readers;
+//! it is noted as absent under the lists' lock. A task that finds no chunk knows that none of its slots is in use.
 
 use alloc::boxed::Box;
 use core::ops::{Deref, Range};
@@ -34,7 +34,7 @@ pub(crate) enum Clusters<M: Machine> {
 
 /// The chunks of an area.
 pub(crate) struct Directory<M: Machine> {
-    chunks: Sparse<Place<M>, M>,
+    chunks: Sparse<ChunkCell<M>, M>,
     clusters: usize,
     /// No chunk from here on ever existed.
     end: AtomicU32,
@@ -45,7 +45,7 @@ pub(crate) struct Directory<M: Machine> {
 }
 
 /// Where a chunk is, if there is one.
-pub(crate) struct Place<M: Machine>(RwLock<Option<Chunk<M>>>);
+pub(crate) struct ChunkCell<M: Machine>(RwLock<Option<Chunk<M>>>);
 
 pub(crate) struct Chunk<M: Machine> {
     clusters: Box<[Cluster<M>]>,
@@ -59,7 +59,7 @@ pub(crate) enum ClusterRef<'a, M: Machine> {
     InChunk(RwLockReadGuard<'a, Option<Chunk<M>>>, usize),
 }
 
-impl<M: Machine> Default for Place<M> {
+impl<M: Machine> Default for ChunkCell<M> {
     fn default() -> Self {
         Self(RwLock::new(None))
     }
@@ -114,7 +114,7 @@ impl<M: Machine> Clusters<M> {
         }
     }
 
-    /// The cluster, if they exist as long as the area: then nobody need count who looks at it.
+    /// The cluster, if they exist as long as the area: then readers need not be counted.
     #[inline]
     pub(crate) fn get_fixed(&self, index: usize) -> Option<&Cluster<M>> {
         match self {
@@ -175,17 +175,17 @@ impl<M: Machine> Directory<M> {
         let chunks = self.clusters.div_ceil(CHUNK) as u32;
         let mut looked_at = None;
         for chunk in self.absent_from.load(Ordering::Relaxed)..chunks {
-            let Some(place) = self.chunks.grow(chunk)? else { break };
-            // A place that somebody looks at is left alone: its chunk exists, or has just vanished.
-            let Some(mut place) = place.0.try_write() else {
+            let Some(cell) = self.chunks.grow(chunk)? else { break };
+            // One that has readers is left alone: its chunk exists, or has just vanished.
+            let Some(mut found) = cell.0.try_write() else {
                 looked_at.get_or_insert(chunk);
                 continue;
             };
-            if place.is_some() {
+            if found.is_some() {
                 continue;
             }
-            *place = Some(new);
-            drop(place);
+            *found = Some(new);
+            drop(found);
             self.absent_from.store(looked_at.unwrap_or(chunk + 1), Ordering::Relaxed);
             self.end.fetch_max(chunk + 1, Ordering::AcqRel);
             // It is empty, and stays so if there is no memory for a table.
@@ -217,17 +217,17 @@ impl<M: Machine> Directory<M> {
 
     /// Whether the chunk exists and is empty.
     pub(crate) fn is_empty(&self, chunk: u32) -> bool {
-        let Some(place) = self.chunks.get(chunk) else { return false };
-        let chunk = place.0.try_read();
+        let Some(cell) = self.chunks.get(chunk) else { return false };
+        let chunk = cell.0.try_read();
         chunk.is_some_and(|chunk| chunk.as_ref().is_some_and(|chunk| chunk.used.load(Ordering::Acquire) == 0))
     }
 
-    /// Takes a chunk away whose clusters are the caller's, on no list. `None` if somebody looks at it.
+    /// Takes a chunk away whose clusters are the caller's, on no list. `None` if it has readers.
     pub(crate) fn remove(&self, chunk: u32) -> Option<Chunk<M>> {
         self.chunks.get(chunk)?.0.try_write()?.take()
     }
 
-    /// The chunk was removed: its place can be used again. The caller has the lists' lock.
+    /// The chunk was removed: it can be made again. The caller has the lists' lock.
     pub(crate) fn note_absent(&self, chunk: u32) {
         self.absent_from.fetch_min(chunk, Ordering::Relaxed);
     }

@@ -48,7 +48,7 @@ impl<M: Machine> Swap<M> {
         }
     }
 
-    /// Whether one PTE and no other holds the slot; takes no lock. Certain for whoever keeps that PTE from being
+    /// Whether one PTE and no other holds the slot; takes no lock. Certain for a caller that keeps that PTE from being
     /// duplicated.
     #[inline]
     pub fn is_held_once(&self, entry: Entry) -> bool {

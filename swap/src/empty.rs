@@ -68,7 +68,7 @@ impl<M: Machine> Area<M> {
 
     /// Tells the device of one empty cluster, which can be used again then. Sleeps. False if there is none.
     pub(crate) fn discard_cluster(&self) -> bool {
-        // Away from every list the cluster is this task's alone: nothing in it is used, and nobody can take any of it.
+        // Away from every list the cluster is this task's alone: nothing in it is used, and no other can take any of it.
         let Some((index, _)) = self.turn(ListId::DISCARD) else { return false };
         if self.relist_free(index, ListId::DISCARD, ListId::NONE) {
             self.discard(self.cluster_slots(index));
@@ -80,7 +80,7 @@ impl<M: Machine> Area<M> {
 }
 
 impl<M: Machine> Swap<M> {
-    /// Does what was put off, because whoever caused it could not sleep: tells devices of empty clusters, and gives back
+    /// Does what was put off, because the task that caused it could not sleep: tells devices of empty clusters, and frees
     /// those of areas whose clusters exist only while they are in use. For a kernel thread that waits for [`Event::Work`](crate::Event::Work).
     pub fn do_pending_work(&self) {
         for area in self.areas() {

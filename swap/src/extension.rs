@@ -15,7 +15,7 @@
 //! | 464 | 4 | CRC-32 (IEEE 802.3) of all before |
 //!
 //! A header without the magic has no extension. One with the magic is believed only as a whole: an unknown version or a
-//! wrong sum means that somebody's data would be misread, so the area is refused.
+//! wrong sum means that another program's data would be misread, so the area is refused.
 
 use core::fmt;
 

@@ -42,7 +42,7 @@ pub trait Folio: Clone + Send + Sync + 'static {
     /// another folio since the number was read: the caller looks again.
     fn try_from_number(number: u64) -> Option<Self>;
 
-    /// If there are exactly `expected` references, makes them none, so that nobody can gain one until
+    /// If there are exactly `expected` references, makes them none, so that no task can gain one until
     /// [`Folio::unfreeze`].
     fn try_freeze(&self, expected: u32) -> bool;
 
@@ -55,7 +55,7 @@ pub trait Folio: Clone + Send + Sync + 'static {
     /// Reads page `index` of the folio.
     fn with_page<R>(&self, index: usize, read: impl FnOnce(&Page) -> R) -> R;
 
-    /// Writes page `index` of the folio. Only for a folio that nobody else reads: locked and not up to date.
+    /// Writes page `index` of the folio. Only for a folio that no other task reads: locked and not up to date.
     fn with_page_mut<R>(&self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R;
 
     /// Whether the first page seems to hold nothing but zeros. It decides only where the folio gets its slots, so a task
@@ -79,7 +79,7 @@ pub trait Folio: Clone + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum FolioFlag {
-    /// Somebody holds the folio's lock.
+    /// A task holds the folio's lock.
     Locked = 1 << 0,
     /// The contents are the page's.
     UpToDate = 1 << 1,
@@ -176,7 +176,7 @@ impl<F: Folio> Locked<F> {
     /// Takes the folio's lock if it is free.
     ///
     /// # Errors
-    /// The reference, if somebody else has the lock.
+    /// The reference, if another task has the lock.
     pub fn try_lock(folio: F) -> Result<Self, F> {
         let bits = &folio.state().bits;
         if bits.fetch_or(FolioFlag::Locked as u32, Ordering::AcqRel) & FolioFlag::Locked as u32 == 0 {
@@ -216,7 +216,7 @@ impl<F: Folio> Locked<F> {
         folio
     }
 
-    /// [`Locked::unlock`] for a folio that has just left the cache and that nobody else has a reference to: so nobody waits for
+    /// [`Locked::unlock`] for a folio that has just left the cache and that no other task has a reference to: so none waits for
     /// its lock, and it has no slots.
     pub(crate) fn unlock_unknown(mut self) -> F {
         let Some(folio) = self.folio.take() else { unreachable!("only drop sees a lock given up") };
@@ -238,7 +238,7 @@ impl<F: Folio> Locked<F> {
         first.is_some_and(|first| entry.slot().checked_sub(first.slot()).is_some_and(|index| index < slots))
     }
 
-    /// Passes the lock on to whoever completes the read.
+    /// Passes the lock on to what completes the read.
     pub(crate) fn into_read(mut self) -> F {
         debug_assert!(!self.state().is(FolioFlag::UpToDate));
         let Some(folio) = self.folio.take() else { unreachable!("only drop sees a lock given up") };

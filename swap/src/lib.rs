@@ -180,7 +180,7 @@ pub use extents::{Extent, ExtentError, Extents};
 pub use folio::{Folio, FolioFlag, FolioState, Locked};
 pub use frontswap::Frontswap;
 pub use geometry::{CLUSTER_SLOTS, MAX_AREAS, ORDERS};
-pub use machine::{Event, IoError, Level, MAX_CPUS, Machine, Purpose};
+pub use machine::{Event, FolioUse, IoError, Level, MAX_CPUS, Machine};
 pub use ops::{Direction, SlotRun, SwapOps, SwapOpsFlags};
 pub use plug::Plug;
 pub use rank::Rank;

@@ -57,7 +57,7 @@ pub trait Machine: Sized + Send + Sync + 'static {
     fn uncharge_slots(_payer: u8, _slots: u32) {}
 
     /// A new folio of 2^`order` frames, contents undefined, with one reference; `None` when memory does not suffice.
-    fn allocate_folio(order: u8, purpose: Purpose) -> Option<Self::Folio>;
+    fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<Self::Folio>;
 
     /// The folio was added to the swap cache by the core itself (swapped in or read ahead) and is locked.
     fn added_to_cache(_folio: &Self::Folio) {}
@@ -82,7 +82,7 @@ pub trait Machine: Sized + Send + Sync + 'static {
 
 /// What a folio is allocated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum FolioUse {
     /// A task cannot go on without it: the machine may reclaim and sleep.
     Demand,
     /// It would be nice to have: the machine takes what is free or refuses.

@@ -6,7 +6,7 @@ use crate::area::Area;
 use crate::cache::{InSlot, InsertError, Inserted};
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
-use crate::machine::{Machine, Purpose};
+use crate::machine::{FolioUse, Machine};
 use crate::ops::Direction;
 use crate::plug::Plug;
 use crate::readahead::{Neighbourhood, Window};
@@ -68,7 +68,7 @@ impl<M: Machine> Swap<M> {
         let folio = loop {
             let found = match area.find(entry.slot()) {
                 InSlot::Folio(folio) => folio,
-                // It must not cost a frame, which may cost somebody else's.
+                // Before a frame is allocated: that might cost another page its own.
                 InSlot::Gone => return Err(FaultError::Gone),
                 InSlot::Nothing => match fault.bring_in(neighbourhood, self)? {
                     Brought::Zero(folio) => break folio,
@@ -141,7 +141,7 @@ impl<M: Machine> Fault<'_, M> {
         neighbourhood: Option<&Neighbourhood<'_>>,
         swap: &Swap<M>,
     ) -> Result<Brought<M::Folio>, FaultError> {
-        let Some(folio) = M::allocate_folio(self.order, Purpose::Demand) else {
+        let Some(folio) = M::allocate_folio(self.order, FolioUse::Demand) else {
             return if core::mem::take(&mut self.order) > 0 { Ok(Brought::Nothing) } else { Err(FaultError::NoMemory) };
         };
         let folio = Locked::lock(folio);
@@ -215,7 +215,7 @@ impl<M: Machine> Area<M> {
     pub(crate) fn read_ahead(self: &Arc<Self>, slot: u32, plug: &mut Plug<M>) {
         let is_out = |table_entry: &crate::table_entry::TableEntry| matches!(table_entry.state(), SlotState::Shadow(_));
         let Some(entry) = self.entry(slot).filter(|_| self.peek(slot).as_ref().is_some_and(is_out)) else { return };
-        let Some(folio) = M::allocate_folio(0, Purpose::Readahead) else { return };
+        let Some(folio) = M::allocate_folio(0, FolioUse::Readahead) else { return };
         let folio = Locked::lock(folio);
         let Ok(Inserted { zero, .. }) = self.insert(entry, &folio) else { return };
         folio.state().set(FolioFlag::Readahead);

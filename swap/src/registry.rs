@@ -33,7 +33,7 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// What whoever registers sees.
+    /// Linux's error for the same.
     pub const fn errno(self) -> Errno {
         match self {
             Self::Taken(_) => Errno::Busy,

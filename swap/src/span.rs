@@ -1,4 +1,4 @@
-//! A span of numbers that grows until somebody takes it.
+//! A span of numbers that grows until it is taken.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};

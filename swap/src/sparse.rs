@@ -1,4 +1,4 @@
-//! Arrays whose parts appear when they are first needed, and are found without a lock.
+//! Arrays whose leaves appear when they are first needed, and are found without a lock.
 //!
 //! Two levels of directories above leaves of about 4 KiB. What has appeared stays until the array goes.
 
@@ -23,7 +23,7 @@ type Directory<T> = Box<[Once<Leaf<T>>]>;
 pub struct Sparse<T, M: Machine> {
     root: Box<[Once<Directory<T>>]>,
     length: u32,
-    /// Whoever makes a part appear holds it: nobody ever waits for a [`Once`] whose maker cannot run.
+    /// Held while a leaf is made: so no task ever waits for a [`Once`] whose maker cannot run.
     growing: Lock<(), M, { Rank::Sparse as u8 }>,
 }
 
@@ -40,7 +40,7 @@ impl<T: Default, M: Machine> Sparse<T, M> {
         Ok(Self { root, length, growing: Lock::new(()) })
     }
 
-    /// The value, if its part has appeared.
+    /// The value, if its leaf has appeared.
     #[inline]
     pub fn get(&self, index: u32) -> Option<&T> {
         let index = index as usize;
@@ -48,7 +48,7 @@ impl<T: Default, M: Machine> Sparse<T, M> {
         directory[index / Self::LEAF % DIRECTORY].get()?.get(index % Self::LEAF)
     }
 
-    /// The value, whose part appears with default values if it has not. `None` beyond the end.
+    /// The value, whose leaf appears with default values if it has not. `None` beyond the end.
     ///
     /// # Errors
     /// [`NoMemory`].
@@ -68,7 +68,7 @@ impl<T: Default, M: Machine> Sparse<T, M> {
         Ok(leaf.get(index % Self::LEAF))
     }
 
-    /// The values of `range` whose parts have appeared, with their indexes.
+    /// The values of `range` whose leaves have appeared, with their indexes.
     pub fn present(&self, range: Range<u64>) -> impl Iterator<Item = (u32, &T)> {
         let mut index = range.start;
         let end = range.end.min(self.length.into());

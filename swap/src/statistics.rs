@@ -76,7 +76,7 @@ counters! {
     flushed_unmergeable,
     /// Batches handed over because they were full.
     flushed_full,
-    /// Batches handed over because somebody was done gathering.
+    /// Batches handed over because a task was done gathering.
     flushed_on_request,
     /// Faults that found their page in the swap cache.
     cache_hits,

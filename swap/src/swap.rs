@@ -19,7 +19,7 @@ use crate::statistics::Snapshot;
 
 /// All of swap. A kernel has one, in a `static`.
 pub struct Swap<M: Machine> {
-    /// Written only by `swapon` and `swapoff`, and only when nobody is looking.
+    /// Written only by `swapon` and `swapoff`, and only when it has no readers.
     pub(crate) areas: [RwLock<Option<Arc<Area<M>>>>; MAX_AREAS],
     /// A bit for each area, so that those that are not there cost nothing to go past.
     pub(crate) enabled: AtomicU32,

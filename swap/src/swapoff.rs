@@ -23,7 +23,7 @@ impl<M: Machine> Swap<M> {
         if !area.start_emptying() {
             return Err(SwapOffError::NotActive);
         }
-        // Whoever saw the area work before this is done with its cluster after this.
+        // A task that saw the area open before this is done with its cluster after this.
         // The lists' lock is for clusters that are just appearing.
         drop(area.lists.lock());
         for cluster in area.clusters.existing().filter_map(|index| area.clusters.get(index)) {
@@ -75,7 +75,7 @@ impl<M: Machine> Swap<M> {
                 area.wait_for_others();
             }
         }
-        // All is back, but somebody may be in need of room since.
+        // All is back, but memory may have become scarce since.
         if total > 0 { users.gives_up().map_or(Ok(()), Err) } else { Ok(()) }
     }
 }

@@ -153,7 +153,7 @@ impl<M: Machine> Swap<M> {
     /// See [`SwapOnError`]; the log says the same.
     pub fn swapon_without_disk(&self, area: &Deviceless<'_, M>, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
         self.alone(area.name, || {
-            let index = self.place_for(area.name)?;
+            let index = self.free_index(area.name)?;
             let slots = area.slots.min(SLOTS_MAX) / CLUSTER_SLOTS as u64 * CLUSTER_SLOTS as u64;
             if slots == 0 {
                 return Err(SwapOnError::Header(HeaderError::Empty));
@@ -185,14 +185,14 @@ impl<M: Machine> Swap<M> {
         result
     }
 
-    /// Where an area of this name can go.
-    fn place_for(&self, name: &str) -> Result<u8, SwapOnError> {
+    /// A free index for an area of this name.
+    fn free_index(&self, name: &str) -> Result<u8, SwapOnError> {
         let index = (0..MAX_AREAS as u8).find(|&index| self.area(index).is_none()).ok_or(SwapOnError::TooManyAreas)?;
         if self.areas().any(|area| area.name() == name) { Err(SwapOnError::Busy) } else { Ok(index) }
     }
 
     fn enable(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
-        let index = self.place_for(disk.name())?;
+        let index = self.free_index(disk.name())?;
         let claim = Claim::new(disk).ok_or(SwapOnError::Claimed)?;
         let properties = disk.properties();
         if properties.read_only {
@@ -252,7 +252,7 @@ impl<M: Machine> Swap<M> {
         area.index
     }
 
-    /// Makes an area; nobody knows it yet.
+    /// Makes an area, which no other task knows yet.
     fn build(&self, plan: Plan<'_, M>) -> Result<Arc<Area<M>>, SwapOnError> {
         let Plan { index, name, disk, properties, clusters, slots, bad_pages, ops, options } = plan;
         let flags = ops.flags();

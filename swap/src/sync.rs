@@ -2,7 +2,7 @@
 //!
 //! A task may take a lock only if its rank is below that of every lock that it holds already; [`Machine::lock_enter`]
 //! is where a machine checks that, and where it disables preemption: a task that holds a spinning lock runs until it
-//! lets go. Nothing sleeps, submits I/O or reclaims under any of these locks.
+//! releases it. Nothing sleeps, submits I/O or reclaims under any of these locks.
 
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -50,7 +50,7 @@ impl<T, M: Machine, const RANK: u8> Lock<T, M, RANK> {
         }
     }
 
-    /// The lock, if nobody has it.
+    /// The lock, if it is free.
     #[inline]
     pub fn try_lock(&self) -> Option<Guard<'_, T, M, RANK>> {
         let rank = const { rank(RANK) };

@@ -119,7 +119,7 @@ impl TableEntry {
         self.0 & 0b11 != 0
     }
 
-    /// Who pays for the slot; 0 for nobody.
+    /// Who pays for the slot; 0 if it is not paid for.
     #[inline]
     pub(crate) const fn payer(self) -> u8 {
         if self.is_paid() { ((self.0 & PAYER_MASK) >> PAYER_SHIFT) as u8 } else { 0 }

@@ -25,7 +25,7 @@ pub trait Users {
         true
     }
 
-    /// Why the caller of `swapoff` should give up, if it should: because of a signal, or because somebody needs the
+    /// Why the caller of `swapoff` should give up, if it should: because of a signal, or because another needs the
     /// memory. Asked before each cluster and each page that is brought back here, and once more when the last page is back.
     fn gives_up(&self) -> Option<SwapOffError> {
         None

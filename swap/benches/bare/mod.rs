@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use quire_swap::header::{BadPages, Header, Page};
 use quire_swap::{
-    DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, IoError, Level,
-    Machine, Purpose, Rank, Swap, SwapOnOptions,
+    DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, FolioUse, IoError,
+    Level, Machine, Rank, Swap, SwapOnOptions,
 };
 
 /// The machine.
@@ -127,7 +127,7 @@ impl Machine for Bare {
         true
     }
 
-    fn allocate_folio(_order: u8, _purpose: Purpose) -> Option<BareFolio> {
+    fn allocate_folio(_order: u8, _folio_use: FolioUse) -> Option<BareFolio> {
         let frame = FRAMES_OF_THE_MACHINE.iter().position(|frame| frame.references.load(Ordering::Relaxed) == 0)?;
         FRAMES_OF_THE_MACHINE[frame].references.store(1, Ordering::Relaxed);
         Some(BareFolio(frame as u32))
@@ -152,7 +152,7 @@ impl Machine for Bare {
 
 /// A folio that a task has just filled.
 pub fn new_folio() -> BareFolio {
-    let folio = Bare::allocate_folio(0, Purpose::Demand).expect("there are enough frames");
+    let folio = Bare::allocate_folio(0, FolioUse::Demand).expect("there are enough frames");
     folio.state().set(FolioFlag::UpToDate);
     folio
 }

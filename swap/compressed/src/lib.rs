@@ -3,12 +3,27 @@
 //!
 //! They run on a [`PoolMachine`]: a [`Machine`](quire_swap::Machine) that has frames for the pool as well.
 //!
+//! # The way of a page
+//!
+//! The core's way ([`quire_swap`]) comes here at `submit_write`, `submit_read` and `slot_free_notify`.
+//!
+//! | | through zswap | through zram | file |
+//! |---|---|---|---|
+//! | out | `Layer::submit_write`, `Zswap::write` | `ZramDisk::submit_write`, [`ZramDisk::write`](zram::ZramDisk::write) | `zswap/ops.rs`; `zram/ops.rs`, `zram/disk.rs` |
+//! | a page that repeats 8 bytes is those; any other is compressed | `Store::store_within` | [`Store::store`](store::Store::store) | `store/mod.rs`, `store/codec.rs` |
+//! | and becomes an object in a zspage of its size class | `Pool::insert` | `Pool::insert` | `store/pool.rs`, `store/zspage.rs` |
+//! | the slot says where it is | its metadata: `Zswap::replace` | the device's slot: `SlotGuard::replace` | `zswap/cache.rs`, `zswap/location.rs`; `zram/slot.rs` |
+//! | what is refused | goes to the backend below, or a slot of another area: `Zswap::write_elsewhere` | stays in memory: [`IoError::NoSpace`](quire_swap::IoError) | `zswap/ops.rs` |
+//! | later, to a disk | [`Zswap::shrink`](zswap::Zswap::shrink) | `ZramDisk::write_back` | `zswap/shrink.rs`; `zram/writeback.rs` |
+//! | in | `Layer::submit_read`, `Zswap::fetch` | `ZramDisk::submit_read`, [`ZramDisk::read`](zram::ZramDisk::read) | `zswap/ops.rs`, `zswap/cache.rs`; `zram/disk.rs` |
+//! | the slot is freed | `Zswap::release` | `ZramDisk::slot_freed` | `zswap/cache.rs`; `zram/disk.rs` |
+//!
 //! # What owns what
 //!
 //! | value | owns | released by |
 //! |---|---|---|
-//! | [`Object`](store::Object) | an object in the pool; the value itself is a number, kept in one slot's entry | [`Store::free`](store::Store::free), once |
-//! | a slot's 64 bits of zswap | an object, or a slot of another area | other bits, or freeing the slot |
+//! | [`Object`](store::Object) | an object in the pool; the value itself is a number, kept with one slot | [`Store::free`](store::Store::free), once |
+//! | a slot's metadata of zswap | an object, or a slot of another area | being replaced, or freeing the slot |
 //!
 //! # Locks
 //!

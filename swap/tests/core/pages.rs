@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use quire_swap::{
     BATCH_FOLIOS, CLUSTER_SLOTS, DecodedPte, Direction, DiskProperties, DuplicateError, Entry, FaultError, FaultKind,
-    Folio, FolioFlag, InsertError, Inserted, IoError, Locked, Machine, POOL_BATCHES, Plug, Purpose, SlotReference,
+    Folio, FolioFlag, FolioUse, InsertError, Inserted, IoError, Locked, Machine, POOL_BATCHES, Plug, SlotReference,
     Swap, Written,
 };
 
@@ -372,7 +372,7 @@ fn a_shared_page_goes_with_its_last_word() {
 }
 
 #[test]
-#[should_panic(expected = "was given back that nobody had")]
+#[should_panic(expected = "was dropped that did not exist")]
 fn a_count_that_nobody_has_cannot_be_given_back() {
     let bench = bench(8, 600, 1);
     let entry = bench.swap.add_to_swap(&lock(&new_folio(0, 5).unwrap())).unwrap();
@@ -456,7 +456,7 @@ fn a_folio_enters_the_cache_where_all_its_slots_are_in_use_and_alike() {
     let entry = |page: usize| Entry::from_pte(kernel.tables[0][page]).unwrap();
     let first = (0..8).find(|&page| entry(page).slot().is_multiple_of(4)).unwrap();
     let insert = |order, entry| {
-        let folio = Locked::lock(Fake::allocate_folio(order, Purpose::Demand).unwrap());
+        let folio = Locked::lock(Fake::allocate_folio(order, FolioUse::Demand).unwrap());
         let inserted = area.insert(entry, &folio);
         if inserted.is_ok() {
             assert_eq!(folio.state().entry(), Some(entry));
@@ -471,7 +471,7 @@ fn a_folio_enters_the_cache_where_all_its_slots_are_in_use_and_alike() {
     assert_eq!(insert(1, free), Err(InsertError::Conflict));
     assert_eq!(insert(2, entry(first)), Ok(Inserted { shadow: 7, zero: false }));
     assert_eq!(insert(2, entry(first + 1)), Err(InsertError::Conflict), "it is not aligned");
-    let cached = Locked::lock(Fake::allocate_folio(0, Purpose::Demand).unwrap());
+    let cached = Locked::lock(Fake::allocate_folio(0, FolioUse::Demand).unwrap());
     area.insert(entry(first), &cached).unwrap();
     assert_eq!(insert(0, entry(first)), Err(InsertError::Exists));
     assert_eq!(insert(1, entry(first)), Err(InsertError::Conflict));

@@ -7,7 +7,7 @@
 //! # Locks
 //!
 //! One lock for each class guards its zspages and its lists. Contents are written and read without it: a new object is
-//! known to nobody until its entry says where it is, and one that is read is pinned. A pin is held under other locks of
+//! not known until its entry says where it is, and one that is read is pinned. A pin is held under other locks of
 //! this crate only, so for a short time and never by a task that cannot run; compaction takes pins by trying.
 //!
 //! # Memory

@@ -133,7 +133,7 @@ impl<M: PoolMachine> Zram<M> {
         self.number
     }
 
-    /// The device for use, if it has a size. As long as anybody has it, it cannot be reset.
+    /// The device for use, if it has a size. As long as it is in use, it cannot be reset.
     pub fn open(&self) -> Option<Arc<ZramDisk<M>>> {
         self.state.lock().disk.clone()
     }
@@ -275,7 +275,7 @@ impl<M: PoolMachine> Zram<M> {
     /// Forgets the size, the limit and every page.
     ///
     /// # Errors
-    /// [`ZramError::Busy`] while anybody uses the device.
+    /// [`ZramError::Busy`] while the device is in use.
     pub(super) fn reset(&self) -> Result<(), ZramError> {
         let mut state = self.state.lock();
         if state.openings > 0 || state.disk.as_ref().is_some_and(|disk| Arc::strong_count(disk) > 1) {

@@ -45,7 +45,7 @@ impl<M: PoolMachine> Control<M> {
         Ok(number)
     }
 
-    /// Removes a device that nobody uses (Linux: writing its number to `hot_remove`).
+    /// Removes a device that is not in use (Linux: writing its number to `hot_remove`).
     ///
     /// # Errors
     /// [`ZramError::Invalid`] for what is no number, [`ZramError::NoDevice`], [`ZramError::Busy`].

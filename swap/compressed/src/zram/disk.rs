@@ -33,7 +33,7 @@ pub struct ZramDisk<M: PoolMachine> {
     pub(super) budget: AtomicU64,
     pub(super) budget_enabled: AtomicBool,
     pub(super) algorithms: Algorithms,
-    /// What the stronger algorithms need, while nobody uses it.
+    /// What the stronger algorithms need, while it is not in use.
     pub(super) deflater: Lock<Option<Deflater>, M, { ranks::ZRAM as u8 }>,
     /// Slots are being written back, or compressed again.
     processing: AtomicBool,
@@ -212,7 +212,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         Ok(())
     }
 
-    /// Reads and marks the slot accessed in one critical section: nobody can take it for idle in between.
+    /// Reads and marks the slot accessed in one critical section: it is not taken for idle in between.
     fn try_read(&self, page: u64, contents: &mut Page) -> Result<(), PageError> {
         let slot = u32::try_from(page).ok().and_then(|index| Some((index, self.slots.get(index)?)));
         let Some((index, slot)) = slot else {

@@ -64,7 +64,7 @@ impl<M: PoolMachine> ZramDisk<M> {
     /// The last error; what could be done is.
     pub(super) fn recompress(&self, wanted: &Wanted) -> Result<(), ZramError> {
         let _alone = self.process_alone()?;
-        // Nobody else takes it: there is one of us at a time.
+        // It is there: there is one task at a time.
         let mut deflater = self.deflater.lock().take().ok_or(ZramError::Invalid)?;
         let result = self.recompress_by(&mut deflater, wanted);
         *self.deflater.lock() = Some(deflater);

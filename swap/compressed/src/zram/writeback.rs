@@ -1,6 +1,6 @@
 //! Writeback: pages that are not worth their memory go to the backing device.
 //!
-//! A slot is chosen and marked under its lock, written without it, and changed only if the mark is still there: whoever
+//! A slot is chosen and marked under its lock, written without it, and changed only if the mark is still there: a task that
 //! reads, writes or frees the slot meanwhile takes the mark away, and the slot keeps what it has.
 
 use alloc::boxed::Box;

@@ -2,7 +2,7 @@
 //!
 //! Each entry in the pool has, in its slot's word, the number of the generation in which it was stored or last wanted.
 //! A generation ends when an eighth of all entries belong to it. How many entries each generation has is counted, so the
-//! oldest is known, and whoever writes back walks the slots until that many were found. Numbers are used again, but not
+//! oldest is known, and writeback walks the slots until that many were found. Numbers are used again, but not
 //! while an entry has one: then the youngest generation goes on growing.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -67,7 +67,7 @@ impl Ages {
     fn end(&self, generation: u8) {
         let next = generation.wrapping_add(1);
         if self.entries[usize::from(next)].load(Ordering::Relaxed) == 0 {
-            // Whoever else ends the same generation has done it.
+            // Another task may have ended it.
             let _ = self.now.compare_exchange(generation.into(), next.into(), Ordering::Relaxed, Ordering::Relaxed);
         }
     }

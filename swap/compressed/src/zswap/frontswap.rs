@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use quire_swap::heap::{self, NoMemory};
 use quire_swap::{
-    Area, Entry, Folio, FolioFlag, Frontswap, InsertError, Locked, Purpose, SwapOffError, SwapOps, Users,
+    Area, Entry, Folio, FolioFlag, FolioUse, Frontswap, InsertError, Locked, SwapOffError, SwapOps, Users,
 };
 
 use super::cache::Zswap;
@@ -56,7 +56,7 @@ impl<M: PoolMachine> Zswap<M> {
         let read = || folio.with_page_mut(0, |page| self.fetch(area, owner.slot(), location, page)).is_ok();
         let read = state.is(FolioFlag::UpToDate) || read() || read();
         if read {
-            // Dirty first: nobody may drop the folio when it is the only copy.
+            // Dirty first: the folio must not be dropped when it is the only copy.
             state.set(FolioFlag::Dirty);
             state.set(FolioFlag::UpToDate);
             self.replace(area, owner.slot(), Location::Nowhere);
@@ -81,7 +81,7 @@ fn hold<M: PoolMachine>(
     if !users.has_space() {
         return Err(SwapOffError::NoMemory);
     }
-    let folio = Locked::lock(M::allocate_folio(0, Purpose::Demand).ok_or(SwapOffError::NoMemory)?);
+    let folio = Locked::lock(M::allocate_folio(0, FolioUse::Demand).ok_or(SwapOffError::NoMemory)?);
     match area.insert(owner, &folio) {
         Ok(_) => {
             M::added_to_cache(&folio);

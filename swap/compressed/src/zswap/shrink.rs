@@ -9,7 +9,7 @@ use core::mem;
 use core::sync::atomic::Ordering;
 
 use quire_swap::{
-    Area, BATCH_FOLIOS, Direction, Entry, Folio, FolioFlag, InsertError, Locked, MAX_AREAS, Plug, Purpose,
+    Area, BATCH_FOLIOS, Direction, Entry, Folio, FolioFlag, FolioUse, InsertError, Locked, MAX_AREAS, Plug,
 };
 
 use super::cache::Zswap;
@@ -106,7 +106,7 @@ impl<M: PoolMachine> Zswap<M> {
     fn begin(&self, entry: Entry, plug: &mut Plug<M>) -> Option<Writeback<M>> {
         let area = self.swap.area(entry.area())?;
         let location = || Location::from_metadata(area.metadata(entry.slot()));
-        let folio = Locked::lock(M::allocate_folio(0, Purpose::Writeback)?);
+        let folio = Locked::lock(M::allocate_folio(0, FolioUse::Writeback)?);
         let shadow = match area.insert(entry, &folio) {
             Ok(inserted) => inserted.shadow,
             // It is in memory, so it is not cold.

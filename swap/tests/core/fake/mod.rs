@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{
-    DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, IoError,
-    Level, Locked, Machine, PAYER_MAX, Purpose, Rank, Swap, SwapOnOptions,
+    DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, FolioUse,
+    IoError, Level, Locked, Machine, PAYER_MAX, Rank, Swap, SwapOnOptions,
 };
 
 pub mod device;
@@ -423,7 +423,7 @@ impl Machine for Fake {
         !memory().heap.next_fails()
     }
 
-    fn allocate_folio(order: u8, _purpose: Purpose) -> Option<FakeFolio> {
+    fn allocate_folio(order: u8, _folio_use: FolioUse) -> Option<FakeFolio> {
         let memory = memory();
         if memory.folios.next_fails() {
             return None;
@@ -474,7 +474,7 @@ impl Machine for Fake {
 
 /// A folio with contents, unlocked and dirty, as a task that wrote to its memory would have it.
 pub fn new_folio(order: u8, word: u64) -> Option<FakeFolio> {
-    let folio = Fake::allocate_folio(order, Purpose::Demand)?;
+    let folio = Fake::allocate_folio(order, FolioUse::Demand)?;
     for index in 0..1 << order {
         folio.fill(index, word + index as u64);
     }
