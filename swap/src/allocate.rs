@@ -47,8 +47,8 @@ pub(crate) enum NoSlot {
 const FREE_KEPT: usize = 8;
 
 impl<M: Machine> Area<M> {
-    /// Takes the slot `hint`, the one after the last one taken, or the next free one of its cluster, and sets its table entry. `None`
-    /// if there is nothing to be had in the usual way.
+    /// Takes the slot `hint`, the one after the last one taken, or the next free one of its cluster, and sets its table
+    /// entry. `None` if there is nothing to be had in the usual way.
     #[expect(clippy::inline_always, reason = "the usual way of every slot")]
     #[inline(always)]
     pub(crate) fn allocate_beside(&self, hint: u32, table_entry: TableEntry) -> Option<Taken> {
@@ -73,7 +73,8 @@ impl<M: Machine> Area<M> {
         Some(Taken { first, full })
     }
 
-    /// Takes a run for a folio of `class` near `hint`, the slot after the last one taken, and sets their table entries to `table_entry`.
+    /// Takes a run for a folio of `class` near `hint`, the slot after the last one taken, and sets their table entries to
+    /// `table_entry`.
     pub(crate) fn allocate_at(&self, class: u8, hint: u32, table_entry: TableEntry) -> Result<Taken, NoSlot> {
         let hint =
             if self.properties.rotational { self.sequential[usize::from(class)].load(Ordering::Relaxed) } else { hint };

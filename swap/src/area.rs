@@ -1,6 +1,6 @@
 //! A swap area: one enabled device, its clusters and its backend.
 //!
-//! Slots are taken in [`crate::allocate`] and given back in [`crate::release`]; reading and changing what is in them is in
+//! Slots are taken in [`crate::allocate`] and freed in [`crate::release`]; reading and changing what is in them is in
 //! [`crate::cache`]. Everything about a slot happens under its cluster's lock; the lists of clusters have their own lock
 //! inside it.
 
@@ -187,7 +187,7 @@ impl<M: Machine> Area<M> {
     }
 
     /// Whether its pages lie on its disk as they are: then other areas' slots can have theirs there too.
-    pub fn is_real(&self) -> bool {
+    pub fn is_on_disk(&self) -> bool {
         self.flags.pages_on_disk
     }
 

@@ -1,4 +1,5 @@
-//! Batches: up to 32 folios on their way to or from one area, owned by what has to complete them: a plug, a backend or a request.
+//! Batches: up to 32 folios on their way to or from one area, owned by what has to complete them: a plug, a backend or a
+//! request.
 //!
 //! Batches come from a pool that is made at the first `swapon`, so that writing pages out needs no memory. Only plugs
 //! take from it, one batch each, and only reclaim and swap-in have plugs. A plug that finds the pool empty waits: no

@@ -154,8 +154,8 @@ impl<M: Machine> Area<M> {
             .is_some_and(|cluster| self.evict_in(&mut cluster.lock(), entry, folio, references, || shadow))
     }
 
-    /// [`Area::evict`] for `first` and those of `others` behind it that are in the same cluster, up to one that stays. The cluster
-    /// is locked once; `shadow` is asked for each one that goes.
+    /// [`Area::evict`] for `first` and those of `others` behind it that are in the same cluster, up to one that stays. The
+    /// cluster is locked once; `shadow` is asked for each one that goes.
     pub(crate) fn evict_run(
         &self,
         (entry, first): (Entry, Locked<M::Folio>),

@@ -16,8 +16,8 @@ impl<M: Machine> Swap<M> {
     }
 
     /// Frees the slots of a folio that may be in the swap cache, if no PTE holds them. To be called when the folio was
-    /// unmapped, whose reference is `folio`. If another task has it locked, that one does it, and if it is being written, the end
-    /// of the write.
+    /// unmapped, whose reference is `folio`. If another task has it locked, that one does it, and if it is being written,
+    /// the end of the write.
     pub fn drop_if_unused(&self, folio: &M::Folio) {
         if let Some(area) = folio.state().entry().and_then(|entry| self.area(entry.area())) {
             area.drop_if_unused(folio);
@@ -37,8 +37,8 @@ impl<M: Machine> Swap<M> {
 
     /// Takes a clean folio out of the cache, when the caller has unmapped it and has accounted for all `references`: the
     /// cache's one, the folio's own in `folio`, and whatever lists hold. Its slots keep `shadow`
-    /// ([`SHADOW_BITS`](crate::SHADOW_BITS) bits) for [`FaultIn::shadow`](crate::FaultIn::shadow). The folio comes back unlocked with one reference
-    /// less, the cache's: when the caller drops its own, the frames are free.
+    /// ([`SHADOW_BITS`](crate::SHADOW_BITS) bits) for [`FaultIn::shadow`](crate::FaultIn::shadow). The folio comes back
+    /// unlocked with one reference less, the cache's: when the caller drops its own, the frames are free.
     ///
     /// # Errors
     /// The folio, still locked and in the cache, if it is dirty, under writeback or known to another task.
@@ -78,7 +78,7 @@ impl<M: Machine> Swap<M> {
         !folio.state().is(FolioFlag::Writeback) || !folio.state().entry().is_some_and(is_stable)
     }
 
-    /// Whether a folio that was mapped again should give its slot back ([`Swap::try_free_slot`]): swap is half full, or the
+    /// Whether a folio that was mapped again should give its slot up ([`Swap::try_free_slot`]): swap is half full, or the
     /// slot's backend did not take the page.
     pub fn is_slot_worthless(&self, folio: &Locked<M::Folio>) -> bool {
         let refused = || {

@@ -3,9 +3,9 @@
 //! The table appears when the first slot is taken and vanishes with the last, so an unused cluster costs its own 48
 //! bytes, and one in use 8 bytes and a bit for each slot more.
 //!
-//! Locks: [`Cluster::lock`] guards everything, and all changes of table entries happen under it. [`Cluster::peek`] reads a table entry
-//! without it and never waits: the table's own lock is only ever *tried*, and a task that finds it held for writing knows
-//! that the table is just appearing or vanishing, which means that no slot is in use.
+//! Locks: [`Cluster::lock`] guards everything, and all changes of table entries happen under it. [`Cluster::peek`] reads a
+//! table entry without it and never waits: the table's own lock is only ever *tried*, and a task that finds it held for
+//! writing knows that the table is just appearing or vanishing, which means that no slot is in use.
 
 use alloc::boxed::Box;
 use core::mem;
@@ -107,8 +107,8 @@ impl<M: Machine> Cluster<M> {
         self.locked(self.state.lock_as(Rank::InnerCluster))
     }
 
-    /// Takes the slot at `wanted` or the next free one and sets its table entry, if the cluster is one of the partly used ones and the
-    /// area is open. Says also whether the cluster is full now, and takes it off its list then.
+    /// Takes the slot at `wanted` or the next free one and sets its table entry, if the cluster is one of the partly used
+    /// ones and the area is open. Says also whether the cluster is full now, and takes it off its list then.
     #[expect(clippy::inline_always, reason = "the usual way of every slot")]
     #[inline(always)]
     pub(crate) fn take_usual(
@@ -350,7 +350,7 @@ impl<M: Machine> ClusterGuard<'_, M> {
         let table_entry = self.table_entry(offset);
         match table_entry.count() {
             0 => {
-                debug_assert!(false, "a slot's count was given back twice");
+                debug_assert!(false, "a slot's count was dropped twice");
                 0
             }
             COUNT_EXTENDED => self.remove_extended_count(offset, table_entry),

@@ -72,7 +72,7 @@ pub struct DeviceState {
     read_only: AtomicBool,
 }
 
-/// A device that has this as its exclusive user; dropping it gives the device back.
+/// A device that has this as its exclusive user, until it is dropped.
 #[derive(Debug)]
 pub struct Held(Arc<DeviceState>);
 
@@ -100,7 +100,7 @@ impl Drop for Held {
     }
 }
 
-/// A disk that is taken; dropping it gives it back.
+/// A disk with this as its exclusive user, until it is dropped.
 pub struct Claim<M: Machine> {
     disk: Arc<dyn Disk<M>>,
     _held: Held,

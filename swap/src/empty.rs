@@ -21,7 +21,7 @@ impl<M: Machine> Area<M> {
         Ok(true)
     }
 
-    /// Gives back the chunks of clusters that have become empty. May wait for those who look at them.
+    /// Frees the chunks of clusters that have become empty. May wait for their readers.
     pub(crate) fn vanish_emptied(&self) {
         let Clusters::OnDemand(directory) = &self.clusters else { return };
         for chunk in directory.take_emptied().into_iter().flatten() {
@@ -81,7 +81,8 @@ impl<M: Machine> Area<M> {
 
 impl<M: Machine> Swap<M> {
     /// Does what was put off, because the task that caused it could not sleep: tells devices of empty clusters, and frees
-    /// those of areas whose clusters exist only while they are in use. For a kernel thread that waits for [`Event::Work`](crate::Event::Work).
+    /// those of areas whose clusters exist only while they are in use. For a kernel thread that waits for
+    /// [`Event::Work`](crate::Event::Work).
     pub fn do_pending_work(&self) {
         for area in self.areas() {
             while area.discard_clusters && area.discard_cluster() {}

@@ -10,10 +10,11 @@
 //!
 //! # Who frees the slots
 //!
-//! The task that finds a cached folio unused, because it took the last count or a mapping away or ended the folio's writeback,
-//! frees its slots under the folio's lock. If another task has that lock, [`FolioFlag::Orphan`] leaves the slots to that one:
-//! however the lock is given back, [`Folio::orphaned`] is called. Lock, mark and writeback are bits of one atomic number, so of two tasks one
-//! always sees what the other did before: a task that finds the folio under writeback leaves the slots to the end of that.
+//! The task that finds a cached folio unused, because it took the last count or a mapping away or ended the folio's
+//! writeback, frees its slots under the folio's lock. If another task has that lock, [`FolioFlag::Orphan`] leaves the slots
+//! to that one: however the lock is released, [`Folio::orphaned`] is called. Lock, mark and writeback are bits of one
+//! atomic number, so of two tasks one always sees what the other did before: a task that finds the folio under writeback
+//! leaves the slots to the end of that.
 
 use core::mem;
 use core::ops::Deref;
@@ -186,7 +187,7 @@ impl<F: Folio> Locked<F> {
         }
     }
 
-    /// Takes the folio's lock if it is free; else has its holder call [`Folio::orphaned`] when it gives the lock back.
+    /// Takes the folio's lock if it is free; else has its holder call [`Folio::orphaned`] when it releases the lock.
     pub(crate) fn try_lock_or_orphan(folio: &F) -> Option<Self> {
         let mark = |bits| {
             let is_locked = bits & FolioFlag::Locked as u32 != 0;

@@ -1,6 +1,6 @@
 //! The free slots of a cluster: a bit for each, behind the entries of its table, and a bit for each 64 of them.
 //!
-//! Taking a slot and giving one back cost the same however full the cluster is. The slot that is wanted is taken if it is
+//! Taking a slot and freeing one cost the same however full the cluster is. The slot that is wanted is taken if it is
 //! free, else the next one that is, so that what is taken one after another ascends and a disk can write it as one request.
 
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -1,8 +1,8 @@
 //! The ghost swap device: swap space with nothing behind it (Linux's proposal: `/dev/ghostswap`, character device 1:13).
 //!
-//! Its slots are names. An area of it ([`Swap::swapon_without_disk`](crate::Swap::swapon_without_disk)) costs nothing while it is
-//! empty; where its pages are is the business of its backend. What a program reads from the device is a swap header, so that
-//! tools which look for one find it; nothing else reads that.
+//! Its slots are names. An area of it ([`Swap::swapon_without_disk`](crate::Swap::swapon_without_disk)) costs nothing while
+//! it is empty; where its pages are is the business of its backend. What a program reads from the device is a swap header,
+//! so that tools which look for one find it; nothing else reads that.
 //!
 //! The header's last page is that of memory; the area is as large as memory too, but rounded up to whole clusters.
 

@@ -3,7 +3,7 @@
 //! The lists are threaded through the clusters by index. A cluster is always on the list that its own state names;
 //! moving it takes the cluster's lock and, inside it, the lists'. Looking for a cluster takes only the lists' lock and
 //! turns the list by one, so that several processors look at different clusters. A full cluster is on no list: nothing
-//! is to be had from it, and in an area that is nearly full most slots are taken from and given back to such clusters.
+//! is to be had from it, and in an area that is nearly full most slots are taken from such clusters and freed in them.
 
 use core::sync::atomic::Ordering;
 

@@ -46,8 +46,8 @@ pub trait Machine: Sized + Send + Sync + 'static {
     }
 
     /// Charges slots that are about to be taken for the folio to the one that pays for it, whose number, up to
-    /// [`PAYER_MAX`](crate::PAYER_MAX), stays with each slot until that is free; 0 pays for nothing. `None` when it may not have
-    /// more. It must not sleep.
+    /// [`PAYER_MAX`](crate::PAYER_MAX), stays with each slot until that is free; 0 pays for nothing. `None` when it may not
+    /// have more. It must not sleep.
     fn charge_slots(_folio: &Self::Folio, _slots: u32) -> Option<u8> {
         Some(0)
     }

@@ -8,8 +8,8 @@ use crate::entry::Entry;
 use crate::machine::Machine;
 use crate::swap::Swap;
 
-/// One of a slot's counts: what a PTE owns that holds the slot's entry. Dropping it gives the count back,
-/// and with the last one the slot.
+/// One of a slot's counts: what a PTE owns that holds the slot's entry. Dropping it lowers the count,
+/// and frees the slot with the last one.
 pub struct SlotReference<'a, M: Machine> {
     swap: &'a Swap<M>,
     entry: Entry,
@@ -47,7 +47,7 @@ impl<M: Machine> Drop for SlotReference<'_, M> {
 
 impl<M: Machine> Swap<M> {
     fn put(&self, entry: Entry) {
-        // The count itself keeps the area enabled, and only its owner gives it back.
+        // The count itself keeps the area enabled, and only its owner drops it.
         let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
         if let Some(Some(area)) = area.as_deref() {
             area.put(entry);

@@ -1,4 +1,4 @@
-//! How slots are given back, and which list a cluster is on.
+//! How slots are freed, and which list a cluster is on.
 
 use core::sync::atomic::Ordering;
 

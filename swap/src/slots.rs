@@ -1,4 +1,4 @@
-//! Slots as values: what owns one gives it back by being dropped.
+//! Slots as values: what owns one frees it by being dropped.
 
 use alloc::sync::Arc;
 
@@ -26,8 +26,8 @@ impl<M: Machine> Slots<M> {
         self.run
     }
 
-    /// Gives each of the slots to one of another area, from `owner` on, with a `note` that [`Area::owner`] repeats. From here on
-    /// the owners have them, by [`OwnedSlot`].
+    /// Gives each of the slots to one of another area, from `owner` on, with a `note` that [`Area::owner`] repeats. From
+    /// here on the owners have them, by [`OwnedSlot`].
     pub fn give_to(mut self, owner: Entry, note: u16) {
         if let Some(cluster) = self.area.cluster(self.run.first) {
             let mut cluster = cluster.lock();
@@ -38,7 +38,7 @@ impl<M: Machine> Slots<M> {
                 cluster.set(offset(self.run.first + index), SlotState::Owned(payload).table_entry());
             }
         }
-        // They stay in use, which keeps the area enabled; there is nothing left here to give back.
+        // They stay in use, which keeps the area enabled; there is nothing left here to free.
         self.run.length = 0;
     }
 }

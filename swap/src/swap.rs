@@ -134,7 +134,7 @@ impl<M: Machine> Swap<M> {
         })
     }
 
-    /// Whether more than half of all slots are in use: then a folio that is mapped again should give its slot back
+    /// Whether more than half of all slots are in use: then a folio that is mapped again should give its slot up
     /// (Linux: `vm_swap_full`).
     pub fn is_half_full(&self) -> bool {
         let (total, free) = self.totals();

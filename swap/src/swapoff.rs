@@ -13,7 +13,7 @@ use crate::users::{SlotRange, SwapOffError, Users};
 
 impl<M: Machine> Swap<M> {
     /// Disables the area `index`: no slot of it is allocated any more, and cluster by cluster, in the order of the slots
-    /// so that a disk reads sequentially, pages are read and given back to their users. A page that cannot be read does
+    /// so that a disk reads sequentially, pages are read and mapped again. A page that cannot be read does
     /// not stop it. Sleeps.
     ///
     /// # Errors

@@ -42,11 +42,11 @@ impl<M: Machine> Swap<M> {
     ///
     /// # Errors
     /// As for [`Swap::allocate`].
-    pub fn allocate_real(&self, order: u8) -> Result<Slots<M>, AllocateError> {
+    pub fn allocate_on_disk(&self, order: u8) -> Result<Slots<M>, AllocateError> {
         let (class, table_entry) = (class_of(order).ok_or(AllocateError::Full)?, SlotState::Owned(0).table_entry());
         let slots = |area, Taken { first, .. }| Slots { area, run: SlotRun { first, length: 1 << order } };
         let (index, hint) = self.last_owned.get();
-        if let Some(area) = self.area(index as u8).filter(|area| area.is_real())
+        if let Some(area) = self.area(index as u8).filter(|area| area.is_on_disk())
             && let Ok(taken) = area.allocate_at(class, hint, table_entry)
         {
             self.last_owned.set(&area, taken, class);
@@ -54,7 +54,7 @@ impl<M: Machine> Swap<M> {
         }
         let order = self.shared.get().ok_or(AllocateError::Full)?.priorities.lock().clone();
         let mut error = AllocateError::Full;
-        for area in order.iter().filter_map(|index| self.area(index)).filter(|area| area.is_real()) {
+        for area in order.iter().filter_map(|index| self.area(index)).filter(|area| area.is_on_disk()) {
             match area.allocate(class, table_entry) {
                 Ok(taken) => {
                     self.last_owned.set(&area, taken, class);

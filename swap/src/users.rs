@@ -9,15 +9,17 @@ use crate::errno::Errno;
 /// Those who have pages in swap, as the kernel finds them by their PTEs.
 pub trait Users {
     /// Replaces every PTE that holds one of these slots by a mapping of its page, by way of
-    /// [`Swap::fault_in`](crate::Swap::fault_in) (without readahead: the pages are on their way), or by a poisoned PTE if the page cannot be
-    /// read. One pass over all page tables is enough; PTEs that appear behind it are found by a later call.
+    /// [`Swap::fault_in`](crate::Swap::fault_in) (without readahead: the pages are on their way), or by a poisoned PTE if
+    /// the page cannot be read. One pass over all page tables is enough; PTEs that appear behind it are found by a later
+    /// call.
     ///
     /// # Errors
     /// If there is no memory for the pages.
     fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError>;
 
-    /// Maps the pages of these slots again for which [`Swap::is_refused`](crate::Swap::is_refused) says so: their backend had no space, they are in
-    /// memory, and once their slots are free ([`Swap::is_slot_worthless`](crate::Swap::is_slot_worthless)) they can go elsewhere.
+    /// Maps the pages of these slots again for which [`Swap::is_refused`](crate::Swap::is_refused) says so: their backend
+    /// had no space, they are in memory, and once their slots are free
+    /// ([`Swap::is_slot_worthless`](crate::Swap::is_slot_worthless)) they can go elsewhere.
     fn map_refused(&mut self, slots: &SlotRange);
 
     /// Whether one more page fits into memory without harm to others. Asked for pages that no PTE names here.

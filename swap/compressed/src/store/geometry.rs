@@ -1,9 +1,9 @@
 //! Size classes: which object goes where, so that frames are filled to the last bytes.
 //!
 //! An object of a class lies anywhere in a zspage, across two of its frames if need be, so a size that does not divide a
-//! frame divides a zspage of up to eight frames nearly without rest (Linux: `calculate_zspage_chain_size`). Sizes whose zspages hold
-//! the same number of objects are one class. Above [`HUGE`] a zspage holds no more objects than frames: nothing is won by
-//! compressing.
+//! frame divides a zspage of up to eight frames nearly without rest (Linux: `calculate_zspage_chain_size`). Sizes whose
+//! zspages hold the same number of objects are one class. Above [`HUGE`] a zspage holds no more objects than frames:
+//! nothing is won by compressing.
 
 use quire_swap::header::PAGE_SIZE;
 

@@ -12,8 +12,8 @@
 //!
 //! # Memory
 //!
-//! Frames come from [`PoolMachine::allocate_frame`]. The tables of handles and zspages, 8 bytes an object and about 100 a zspage,
-//! come from the heap; they grow with use, and what has grown is used again but not freed before the pool goes.
+//! Frames come from [`PoolMachine::allocate_frame`]. The tables of handles and zspages, 8 bytes an object and about 100 a
+//! zspage, come from the heap; they grow with use, and what has grown is used again but not freed before the pool goes.
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -153,7 +153,10 @@ impl<M: PoolMachine> Zswap<M> {
         }
         let over = self.store.usage().frames > self.frames_to_accept();
         if !over && self.full.swap(false, Ordering::Relaxed) {
-            self.swap.areas().filter(|area| area.has_frontswap() && !area.is_real()).for_each(|area| area.note_space());
+            self.swap
+                .areas()
+                .filter(|area| area.has_frontswap() && !area.is_on_disk())
+                .for_each(|area| area.note_space());
         }
         over
     }
@@ -200,7 +203,7 @@ impl<M: PoolMachine> Zswap<M> {
                 word.and_then(|word| self.store.load(Stored::Same(u64::from_le_bytes(word)), page))
             }
             Location::Pool(object, _) => self.store.load(Stored::Object(object), page),
-            Location::Nowhere if area.is_real() => return self.read(area, slot, Form::PAGE, page),
+            Location::Nowhere if area.is_on_disk() => return self.read(area, slot, Form::PAGE, page),
             Location::Packed(form) => return self.read(area, slot, form, page),
             Location::Slot(entry) => {
                 let other = self.swap.area(entry.area()).ok_or(IoError::Device)?;
@@ -212,7 +215,7 @@ impl<M: PoolMachine> Zswap<M> {
         loaded.map_err(|error| self.cannot_read(area, slot, error))
     }
 
-    /// Reads a page from a slot of a real area.
+    /// Reads a page from a slot of an area with a disk.
     pub(super) fn read(&self, area: &Area<M>, slot: u32, form: Form, page: &mut Page) -> Result<(), IoError> {
         let disk_page = area.extents().disk_page(slot.into()).ok_or(IoError::Device)?;
         area.disk().ok_or(IoError::Device)?.read_page(disk_page, page)?;
@@ -224,7 +227,7 @@ impl<M: PoolMachine> Zswap<M> {
         decoded.map_err(|error| self.cannot_read(area, slot, error))
     }
 
-    /// What a real area's slot holds for a slot of another area.
+    /// In what form a slot holds the page of a slot of another area.
     pub(super) fn form_in(&self, entry: Entry) -> Option<Form> {
         Some(Form::from_bits(self.swap.area(entry.area())?.owner(entry.slot())?.1))
     }

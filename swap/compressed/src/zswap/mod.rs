@@ -24,7 +24,7 @@
 //!
 //! | what | from | to |
 //! |---|---|---|
-//! | a write | any | same, pool; slot, if refused and a real area has room; nowhere, if refused |
+//! | a write | any | same, pool; slot, if refused and an area with a disk has a free one; nowhere, if refused |
 //! | a write that finds the page zero | any | nowhere |
 //! | a load | same, pool | the same, of the youngest generation; nowhere, if memory is short and the folio dirty then |
 //! | writeback | pool | slot, packed or nowhere, when the bytes are on the disk; else as it was |

@@ -1,5 +1,5 @@
 //! zswap as the backend of an area: what it does not take goes to the area's own backend, or, in a ghost area, to a slot
-//! of a real one.
+//! of an area with a disk.
 
 use alloc::sync::Arc;
 use core::{iter, mem};
@@ -25,8 +25,8 @@ impl<M: PoolMachine> Layer<M> {
 }
 
 impl<M: PoolMachine> SwapOps<M> for Layer<M> {
-    /// A ghost area's pages are in memory, mostly: nothing is read ahead. A page is compressed where it is, so it must not change
-    /// meanwhile.
+    /// A ghost area's pages are in memory, mostly: nothing is read ahead. A page is compressed where it is, so it must not
+    /// change meanwhile.
     fn flags(&self) -> SwapOpsFlags {
         let ghost = SwapOpsFlags { synchronous: true, ..SwapOpsFlags::default() };
         SwapOpsFlags {
@@ -83,7 +83,7 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
         }
     }
 
-    /// Disabled, a ghost area has only the real ones, which count for themselves.
+    /// Disabled, a ghost area has only those with a disk, which count for themselves.
     fn keeps_pages(&self) -> bool {
         self.below.is_some() || self.zswap.is_enabled()
     }
@@ -151,7 +151,7 @@ impl<M: PoolMachine> Zswap<M> {
         stored
     }
 
-    /// Writes what a ghost area cannot keep in memory to slots of a real area, or refuses it.
+    /// Writes what a ghost area cannot keep in memory to slots of an area with a disk, or refuses it.
     fn write_elsewhere(&self, mut batch: WriteBatch<M>, refusal: Refusal) {
         let error = match refusal {
             Refusal::Page => IoError::Refused,
@@ -162,7 +162,7 @@ impl<M: PoolMachine> Zswap<M> {
         let mut position = 0;
         let mut is_first = true;
         while let Some(run) = batch.batch().run(position) {
-            let slots = self.swap.allocate_real(run.length.ilog2() as u8).ok();
+            let slots = self.swap.allocate_on_disk(run.length.ilog2() as u8).ok();
             // A batch goes to one area.
             let slots = slots.filter(|slots| target.as_ref().is_none_or(|area| Arc::ptr_eq(area, slots.area())));
             let owner = own.entry(run.first);
@@ -188,7 +188,7 @@ impl<M: PoolMachine> Zswap<M> {
         }
     }
 
-    /// Reads folios of a ghost area from slots of a real one.
+    /// Reads folios of a ghost area from slots of an area with a disk.
     fn read_elsewhere(&self, mut batch: ReadBatch<M>) {
         let own = Arc::clone(batch.batch().area());
         let location = |run: SlotRun| Location::from_metadata(own.metadata(run.first));

@@ -61,7 +61,7 @@ impl<M: PoolMachine> Zswap<M> {
 
     /// Whether there is anywhere to write to.
     fn has_disk(&self) -> bool {
-        self.swap.areas().any(|area| area.is_real())
+        self.swap.areas().any(|area| area.is_on_disk())
     }
 
     /// Writes back one batch of the oldest generation.
@@ -118,7 +118,7 @@ impl<M: PoolMachine> Zswap<M> {
         };
         let own = || Some((Arc::clone(&area), entry));
         let filled = self.fill(&area, entry.slot(), location(), &folio);
-        let to = filled.and_then(|form| if area.is_real() { own() } else { self.slot_of_another_area(entry, form) });
+        let to = filled.and_then(|form| if area.is_on_disk() { own() } else { self.slot_of_another_area(entry, form) });
         let (Some(form), Some((other, target))) = (filled, to) else {
             // A task that wants the page is told what is wrong with it.
             self.freshen(&area, entry.slot(), location());
@@ -151,9 +151,9 @@ impl<M: PoolMachine> Zswap<M> {
         copied.ok().map(|()| form)
     }
 
-    /// A slot of a real area for the entry, which says what it is to hold before that is written.
+    /// A slot of an area with a disk for the entry, which says in what form the page will be there before it is written.
     fn slot_of_another_area(&self, entry: Entry, form: Form) -> Option<(Arc<Area<M>>, Entry)> {
-        let slots = self.swap.allocate_real(0).ok()?;
+        let slots = self.swap.allocate_on_disk(0).ok()?;
         let area = Arc::clone(slots.area());
         let target = area.entry(slots.run().first)?;
         slots.give_to(entry, form.to_bits());
