@@ -305,6 +305,8 @@ struct Effort {
     in_vain: usize,
     /// What [`FREED_FRAMES`] was when `in_vain` last began at 0.
     freed: u64,
+    /// Pages of the group are out of all page tables since the last look that was in vain, and may be written now.
+    has_left: bool,
 }
 
 impl Effort {
@@ -322,7 +324,14 @@ impl Effort {
             FREED.wait_until_or(clock::since_boot() + PATIENCE, || freed() || is_killed());
         }
         let refused = FAILED_WRITES.load(Ordering::Acquire) - refused_before;
-        if freed() || refused == 0 && (leaving > 0 || writes_under_way() > 0) {
+        let is_worth_it = if self.group == group::ROOT {
+            freed() || refused == 0 && (leaving > 0 || writes_under_way() > 0)
+        } else {
+            // What becomes of the pages of others is no help to a group.
+            self.has_left = leaving > 0 || looked_at == 0 && self.has_left;
+            refused == 0 && self.has_left && (leaving > 0 || writes_under_way() > 0)
+        };
+        if is_worth_it {
             self.in_vain = 0;
         } else {
             self.in_vain += if looked_at == 0 { BATCH } else { looked_at } + refused * Self::REFUSED;
@@ -396,9 +405,9 @@ impl Effort {
         self.in_vain > 3 * self.evictable().evictable() + 16 * BATCH
     }
 
-    /// Whether frames have come free since the attempts began to be in vain.
+    /// Whether frames have come free since the attempts began to be in vain, which do not lift a group's limit.
     fn has_news(&self) -> bool {
-        FREED_FRAMES.load(Ordering::Acquire) != self.freed
+        self.group == group::ROOT && FREED_FRAMES.load(Ordering::Acquire) != self.freed
     }
 }
 

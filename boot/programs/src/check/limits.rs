@@ -16,7 +16,7 @@ use nix::{
     unistd::{Pid, getppid, pause},
 };
 
-use super::{Check, Outcome, require, wait_until};
+use super::{Check, Failure, Outcome, require, wait_until};
 use crate::{
     files,
     memory::{Memory, PAGE},
@@ -28,6 +28,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("limits-group", group),
     ("limits-group-without-swap", group_without_swap),
     ("limits-group-locked", group_locked),
+    ("limits-group-beside-thrash", group_beside_thrash),
     ("limits-open-files", open_files),
     ("limits-mappings-listed", mappings_listed),
     ("limits-group-with-little-swap", group_with_little_swap),
@@ -159,6 +160,32 @@ fn group_without_swap() -> Outcome {
     let end = bystander.wait()?;
     require!(end == End::Killed(Signal::SIGTERM), "a process outside of the group gave {end}");
     Ok(())
+}
+
+/// A group that is full, and of which no page can leave, is seen to be so also while others' pages come and go all the time.
+fn group_beside_thrash() -> Outcome {
+    let total = (files::number("/proc/meminfo", "MemTotal")? / 4) as usize;
+    let thrash = Child::start(|| {
+        let Ok(mut memory) = Memory::private(total) else { return 1 };
+        loop {
+            (0..total).for_each(|page| memory.touch(page));
+        }
+    })?;
+    let swapped = || -> Result<u64, Failure> { Ok(files::number("/proc/vmstat", "pswpin")?) };
+    let before = swapped()?;
+    wait_until("pages to come and go", || Ok(swapped()? > before + 1000))?;
+    let outcome = in_group(
+        [("memory.max", "0"), ("memory.swap.max", "0")],
+        || touch_all(MIB),
+        |end| {
+            require!(end == End::Killed(Signal::SIGKILL), "a page in a group that may have none gave {end}");
+            Ok(())
+        },
+    );
+    thrash.signal(Signal::SIGKILL)?;
+    let end = thrash.wait()?;
+    require!(end == End::Killed(Signal::SIGKILL), "what was not in the group gave {end}");
+    outcome
 }
 
 /// What dies while it locks more than its group may have dies once.
