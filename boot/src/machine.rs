@@ -17,7 +17,7 @@ use crate::{
     guest,
     initramfs::Initramfs,
     outcome::Outcome,
-    qemu,
+    project, qemu,
     size::Size,
     target,
 };
@@ -244,7 +244,9 @@ fn free_port() -> Result<u16, Error> {
 
 fn announce_debugger(kernel: &Path, port: u16) {
     eprintln!("quire: waiting for a debugger; in another terminal:");
-    eprintln!("  gdb {} -ex 'target remote :{port}' -ex 'hbreak _start' -ex continue", kernel.display());
+    let (kernel, scripts) = (kernel.display(), project().join("boot/gdb/quire-gdb.py"));
+    let scripts = scripts.display();
+    eprintln!("  gdb '{kernel}' -x '{scripts}' -ex 'target remote :{port}' -ex 'hbreak _start' -ex continue");
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod check;
 mod lint;
 mod options;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Some(Task::Shell(machine)) => boot(&machine, Act::Shell),
         Some(Task::Initramfs { file }) => write_initramfs(&file),
         Some(Task::Bench) => bench::bench().map(|whole| if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        Some(Task::Check { kernel, options }) => check::check(kernel, &options),
         Some(Task::Lint) => Ok(lint::lint()),
     });
     outcome.unwrap_or_else(|error| {

@@ -98,6 +98,15 @@ pub(crate) enum Task {
         /// The file to be written
         file: PathBuf,
     },
+    /// Check that the host's crates and the kernel, for its own target, compile
+    Check {
+        /// Check the kernel alone
+        #[arg(long)]
+        kernel: bool,
+        /// Further options for cargo check
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Check formatting, clippy and documentation of every crate, each for its own target; warnings are errors
     Lint,
 }

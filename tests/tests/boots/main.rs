@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod crashes;
+mod debugger;
 mod demo;
 mod disks;
 mod faults;

@@ -1,0 +1,1 @@
+"""What `quire-gdb.py` loads."""
