@@ -11,7 +11,7 @@ CLUSTER_SLOTS = 512
 PLACE, CHUNK = "quire_swap::clusters::Place<quire_kernel::swap::Quire>", 4
 # swap/src/sparse.rs
 DIRECTORY = 128
-# swap/src/word.rs
+# swap/src/table_entry.rs
 COUNT_SHIFT, ZERO, PAYER_SHIFT, PAYER_MASK = 60, 1 << 59, 53, 0x3F
 COUNT_EXTENDED = 15
 

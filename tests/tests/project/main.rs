@@ -7,5 +7,6 @@ mod arrows;
 mod copy;
 mod files;
 mod lint;
+mod reading_list;
 mod readme;
 mod segments;

@@ -1,9 +1,6 @@
-//! The README's commands work and its links lead somewhere.
+//! The README's commands work, and the links of each document lead somewhere.
 
-use std::{
-    fs::{self, File},
-    path::Path,
-};
+use std::fs::{self, File};
 
 use quire_boot::{project, target};
 use quire_tests::launcher::run_alone_in;
@@ -46,7 +43,9 @@ fn check(command: &str) {
     let words = words(command);
     match words[..] {
         ["./setup"] => assert!(project().join("setup").is_file(), "there is no ./setup"),
-        ["cargo", "lint"] => assert!(read(".cargo/config.toml").contains("\nlint = "), "there is no such alias"),
+        ["cargo", alias @ ("kcheck" | "lint")] => {
+            assert!(read(".cargo/config.toml").contains(&format!("\n{alias} = ")), "there is no such alias");
+        }
         ["cargo", "run", ref options @ ..] => {
             let options = options.iter().skip_while(|word| **word == "--release").skip_while(|word| **word == "--");
             check_options(command, &options.copied().collect::<Vec<_>>());
@@ -87,13 +86,16 @@ fn each_command_is_one_that_works() {
 
 #[test]
 fn each_link_leads_somewhere() {
-    let text = read("README.md");
-    let links: Vec<&str> = text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
-    assert!(links.len() >= 5, "only {links:?} were found");
-    for link in links.iter().filter(|link| !link.starts_with("https://")) {
-        let path = link.split('#').next().unwrap_or_default();
-        assert!(Path::new(project()).join(path).exists(), "{link} leads nowhere");
+    for document in ["README.md", "CONTRIBUTING.md", "docs/soundness.md"] {
+        let text = read(document);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let directory = project().join(document);
+        for link in links.filter(|link| !link.starts_with("https://")) {
+            let path = link.split('#').next().unwrap_or_default();
+            assert!(directory.with_file_name(path).exists(), "{link} in {document} leads nowhere");
+        }
     }
+    assert!(read("README.md").matches("](").count() >= 5, "only these links were found");
 }
 
 #[test]
