@@ -18,6 +18,7 @@ const SESSION: &[&str] = &[
     "quire walk current $page",
     "quire area",
     "quire cluster entry.area entry.slot/512",
+    "quire slot 0 0",
     "print entry",
     "print quire_kernel::swap::SWAP",
     "quire vmas current",
@@ -98,10 +99,7 @@ fn a_debugger_in_the_fault_handler_sees_a_folio_its_ptes_and_its_slot() {
 
     let before = between(&said, "before:\n", "after:\n");
     require(before, &["level 4: ", "level 1: ", "swap entry: area 0 slot ", "  slot: ", ", count "]);
-    require(
-        before,
-        &["area 0: /dev/vda, 16383 slots, ", "area 0 cluster 0: ", "  slot 0: bad\n", "of 512 slots not free"],
-    );
+    require(before, &["area 0: /dev/vda, 16383 slots, ", "area 0 cluster ", "of 512 slots not free", "\nbad\n"]);
     require(before, &["$1 = area 0 slot ", "$2 = swap\n  area 0: /dev/vda"]);
     require(before, &[" rw-p of zeros, grows down\n", " r-xp of an object\n"]);
     require(before, &["process 1 \"init\", parent 0\n", " \"demo\", parent 2\n", "swapped ", "Running, holds no lock"]);
