@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_node_is_the_one_of_linux() {
-        assert_eq!((GHOST.number(), PERMISSIONS), (1 << 8 | 13, 0o660));
+        assert_eq!((GHOST.number(), PERMISSIONS), (0x10d, 0o660));
     }
 
     #[test]
