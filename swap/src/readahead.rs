@@ -1,6 +1,6 @@
 //! What is read along with a page (Linux: `swapin_readahead` in `mm/swap_state.c`).
 //!
-//! Neighbours of a page are those beside it where it is used: in its region by address, or in its object by index. Pages
+//! Neighbours of a page are those beside it where it is used: in its VMA by address, or in its object by index. Pages
 //! that are used together are read together then, wherever reclaim put them; when several programs are swapped out at once,
 //! their slots alternate. Only where seeking costs, on a rotational disk, neighbours are those in the slots beside it. Linux
 //! does the same, but goes by slot in all areas while one of them is rotational, and always for shared memory.
@@ -62,7 +62,7 @@ pub struct Neighbourhood<'a> {
     pub readahead: &'a Readahead,
     /// The page, by its address or index in pages.
     pub page: u64,
-    /// The first page of its region or object, and the one behind the last.
+    /// The first page of its VMA or object, and the one behind the last.
     pub pages: (u64, u64),
     /// The entry in the PTE of one of these pages, if it has one.
     pub entry: &'a dyn Fn(u64) -> Option<Entry>,
@@ -76,54 +76,54 @@ impl fmt::Debug for Neighbourhood<'_> {
 
 impl<'a> Neighbourhood<'a> {
     pub(crate) fn window_by_address(&'a self, policy: &ReadaheadPolicy) -> Window<'a> {
-        let places = self.readahead.window_by_address(self.page, self.pages, policy);
-        Window { places, own: self.page, entry: Some(self.entry) }
+        let positions = self.readahead.window_by_address(self.page, self.pages, policy);
+        Window { positions, own: self.page, entry: Some(self.entry) }
     }
 
     pub(crate) fn window_by_slot(&self, slot: u32, slots: u64, policy: &ReadaheadPolicy) -> Window<'static> {
-        Window { places: self.readahead.window_by_slot(slot, slots, policy), own: slot.into(), entry: None }
+        Window { positions: self.readahead.window_by_slot(slot, slots, policy), own: slot.into(), entry: None }
     }
 }
 
 /// What to read for one fault.
 pub(crate) struct Window<'a> {
     /// Pages, or slots.
-    places: Range<u64>,
+    positions: Range<u64>,
     /// That of the fault.
     own: u64,
-    /// If places are pages, the entry in the PTE of each.
+    /// If positions are pages, the entry in the PTE of each.
     entry: Option<&'a dyn Fn(u64) -> Option<Entry>>,
 }
 
 impl Window<'_> {
     /// Only what the fault needs.
     pub(crate) fn alone(slot: u32) -> Self {
-        Self { places: slot.into()..u64::from(slot) + 1, own: slot.into(), entry: None }
+        Self { positions: slot.into()..u64::from(slot) + 1, own: slot.into(), entry: None }
     }
 
     pub(crate) fn is_alone(&self) -> bool {
-        self.places.end - self.places.start == 1
+        self.positions.end - self.positions.start == 1
     }
 
     /// The slots of an area that come before the fault's.
     pub(crate) fn before(&self, area: u8) -> impl Iterator<Item = u32> {
-        self.slots(self.places.start..self.own, area)
+        self.slots(self.positions.start..self.own, area)
     }
 
     /// The slots of an area that come after the fault's.
     pub(crate) fn after(&self, area: u8) -> impl Iterator<Item = u32> {
-        self.slots(self.own + 1..self.places.end, area)
+        self.slots(self.own + 1..self.positions.end, area)
     }
 
-    fn slots(&self, places: Range<u64>, area: u8) -> impl Iterator<Item = u32> {
-        places.filter_map(move |place| match self.entry {
-            Some(entry) => entry(place).filter(|entry| entry.area() == area).map(Entry::slot),
-            None => u32::try_from(place).ok(),
+    fn slots(&self, positions: Range<u64>, area: u8) -> impl Iterator<Item = u32> {
+        positions.filter_map(move |position| match self.entry {
+            Some(entry) => entry(position).filter(|entry| entry.area() == area).map(Entry::slot),
+            None => u32::try_from(position).ok(),
         })
     }
 }
 
-/// What readahead has learnt from the faults in one region or object. Its numbers are guesses: tasks that change them at
+/// What readahead has learnt from the faults in one VMA or object. Its numbers are guesses: tasks that change them at
 /// once spoil a window, nothing else.
 #[derive(Debug)]
 pub struct Readahead {
@@ -188,9 +188,9 @@ impl Readahead {
     }
 
     /// How long the next window is, and the hits that made it so.
-    fn next_window(&self, previous: u64, place: u64, max: u32) -> (u64, u32) {
+    fn next_window(&self, previous: u64, position: u64, max: u32) -> (u64, u32) {
         let hits = self.hits.swap(0, Ordering::Relaxed);
-        let length = window_pages(previous, place, hits, max, self.previous_window.load(Ordering::Relaxed));
+        let length = window_pages(previous, position, hits, max, self.previous_window.load(Ordering::Relaxed));
         self.previous_window.store(length, Ordering::Relaxed);
         (length.into(), hits)
     }
@@ -202,9 +202,9 @@ impl Default for Readahead {
     }
 }
 
-fn window_pages(previous: u64, place: u64, hits: u32, max: u32, previous_window: u32) -> u32 {
+fn window_pages(previous: u64, position: u64, hits: u32, max: u32, previous_window: u32) -> u32 {
     let pages = match hits {
-        0 if place.abs_diff(previous) == 1 => 2,
+        0 if position.abs_diff(previous) == 1 => 2,
         0 => 1,
         hits => hits.saturating_add(2).checked_next_power_of_two().unwrap_or(max).max(4),
     };
@@ -246,12 +246,12 @@ mod tests {
     }
 
     #[test]
-    fn windows_by_address_go_where_faults_go_and_stay_in_the_region() {
-        let (policy, region) = (ReadaheadPolicy::new(), (90, 1000));
+    fn windows_by_address_go_where_faults_go_and_stay_in_the_vma() {
+        let (policy, vma) = (ReadaheadPolicy::new(), (90, 1000));
         let window = |previous, page| {
             let readahead = Readahead::new();
             readahead.passed(previous);
-            readahead.window_by_address(page, region, &policy)
+            readahead.window_by_address(page, vma, &policy)
         };
         assert_eq!(window(99, 100), 100..108);
         assert_eq!(window(101, 100), 93..101);

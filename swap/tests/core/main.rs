@@ -18,5 +18,5 @@ mod header;
 mod model;
 mod on_demand;
 mod pages;
-mod room;
 mod schedules;
+mod space;

@@ -1,6 +1,6 @@
 //! Which entries are the coldest: a list by age that needs no memory of its own.
 //!
-//! Each entry in the pool has, in its slot's word, the number of the generation in which it was stored or last wanted.
+//! Each entry in the pool has, in its slot's metadata, the number of the generation in which it was stored or last wanted.
 //! A generation ends when an eighth of all entries belong to it. How many entries each generation has is counted, so the
 //! oldest is known, and writeback walks the slots until that many were found. Numbers are used again, but not
 //! while an entry has one: then the youngest generation goes on growing.

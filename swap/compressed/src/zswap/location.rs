@@ -72,24 +72,24 @@ impl Location {
     }
 
     /// Whether the metadata says that the page is in the pool and was wanted last in `generation`.
-    pub(crate) fn is_of(word: u64, generation: u8) -> bool {
-        word & TAG == POOL && (word >> GENERATION_SHIFT) as u8 == generation
+    pub(crate) fn is_of(metadata: u64, generation: u8) -> bool {
+        metadata & TAG == POOL && (metadata >> GENERATION_SHIFT) as u8 == generation
     }
 
     /// The location that [`Location::to_metadata`] was.
-    pub(crate) fn from_metadata(word: u64) -> Self {
-        if word & SAME != 0 {
-            return Self::Same(word >> 1);
+    pub(crate) fn from_metadata(metadata: u64) -> Self {
+        if metadata & SAME != 0 {
+            return Self::Same(metadata >> 1);
         }
-        let payload = word >> TAG_BITS;
-        match word & TAG {
+        let payload = metadata >> TAG_BITS;
+        match metadata & TAG {
             POOL => Self::Pool(
                 Object::from_word(payload & ((1 << (GENERATION_SHIFT - TAG_BITS)) - 1)),
-                (word >> GENERATION_SHIFT) as u8,
+                (metadata >> GENERATION_SHIFT) as u8,
             ),
             SLOT => Entry::new((payload >> AREA_SHIFT) as u8, payload as u32).map_or(Self::Nowhere, Self::Slot),
             PACKED => Self::Packed(Form::from_bits(payload as u16)),
-            _ if word == LOST => Self::Lost,
+            _ if metadata == LOST => Self::Lost,
             _ => Self::Nowhere,
         }
     }

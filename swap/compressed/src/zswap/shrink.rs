@@ -88,8 +88,8 @@ impl<M: PoolMachine> Zswap<M> {
             let Some(area) = self.swap.area(index).filter(|area| area.has_frontswap() && count < wanted) else {
                 continue;
             };
-            let stopped = area.look_at_metadata(from, |slot, word| {
-                if Location::is_of(word, generation) {
+            let stopped = area.look_at_metadata(from, |slot, metadata| {
+                if Location::is_of(metadata, generation) {
                     found[count] = area.entry(slot);
                     count += 1;
                 }

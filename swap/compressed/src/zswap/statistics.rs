@@ -17,7 +17,7 @@ pub(super) struct Statistics {
     pub(super) decompressed_to_write: Counter,
     /// Pages dropped from memory because their slot was freed or written again, or a load took them over.
     pub(super) dropped: Counter,
-    /// Of the stored pages, those that repeat one word: stored and dropped ones.
+    /// Of the stored pages, those that repeat 8 bytes: stored and dropped ones.
     pub(super) same: Counter,
     pub(super) same_dropped: Counter,
     pub(super) pool_limit_hit: Counter,
