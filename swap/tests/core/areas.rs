@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use quire_swap::errno::Errno;
 use quire_swap::header::HeaderError;
 use quire_swap::{
-    AllocateError, CLUSTER_SLOTS, Discard, Disk, DiskProperties, MAX_AREAS, SlotRange, Slots, Swap, SwapOffError,
-    SwapOnError, SwapOnOptions, Users,
+    AllocateError, CLUSTER_SLOTS, Discard, Disk, DiskProperties, Entry, MAX_AREAS, SlotRange, Slots, Swap,
+    SwapOffError, SwapOnError, SwapOnOptions, Users,
 };
 
 use crate::fake::kernel::Kernel;
@@ -320,6 +320,37 @@ fn work_is_left_when_a_cluster_waits_for_its_discard_or_a_chunk_is_empty() {
     assert_eq!(work_left(), 0);
     slots.truncate(100 * 512);
     assert_ne!(work_left(), 0);
+}
+
+#[test]
+fn slots_are_found_where_there_are_more_clusters_than_a_cluster_has_slots() {
+    const CLUSTERS: usize = 2 * CLUSTER_SLOTS + 8;
+    let memory = Memory::new(8);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", (CLUSTERS * CLUSTER_SLOTS) as u64));
+    let others: Vec<_> = std::iter::from_fn(|| swap.allocate(9).ok()).collect();
+    assert_eq!(others.len(), CLUSTERS - 1, "all but the header's");
+    let mut kernel = Kernel::new(swap, memory, 2, 4);
+    for page in 0..4 {
+        kernel.populate(0, page, 0, 1 + page as u64);
+        kernel.reclaim(0, page);
+    }
+    kernel.plug.submit();
+    memory.run_all();
+    kernel.evict_ended();
+    for page in 0..4 {
+        assert!(kernel.share((0, page), (1, page)));
+        let entry = Entry::from_pte(kernel.tables[0][page]).unwrap();
+        assert_eq!(entry.slot() as usize, page + 1);
+        assert_eq!(kernel.read(0, page), Ok(1 + page as u64));
+        assert!(swap.lookup(entry).is_some());
+    }
+    (0..4).for_each(|page| kernel.unmap(0, page));
+    (0..4).for_each(|page| kernel.unmap(1, page));
+    kernel.settle();
+    let mut single = all(swap, 0);
+    assert_eq!(single.len(), CLUSTER_SLOTS - 1);
+    single.retain(|slots| slots.run().first != 1);
+    assert_eq!(swap.allocate(0).ok().map(|slots| slots.run().first), Some(1), "it is the only one that is free");
 }
 
 #[test]
