@@ -201,6 +201,8 @@ pub(super) fn say(line: &str) -> nix::Result<()> {
 pub(super) fn clean(path: &str) -> io::Result<()> {
     // A link would lead to what is not theirs.
     let flags = MntFlags::UMOUNT_NOFOLLOW;
+    // What a worker has mounted on the directory above its own hides both.
+    while umount2(PLACE, flags | MntFlags::MNT_DETACH).is_ok() {}
     for (user, name) in USERS.iter().flat_map(|user| OWN.iter().rev().map(move |name| (user.name, name))) {
         let place = if name.starts_with('/') { (*name).to_owned() } else { format!("{PLACE}/{user}/{name}") };
         while place.starts_with(path) && umount2(place.as_str(), flags).is_ok() {}

@@ -51,7 +51,8 @@ pub(super) enum Ended {
 /// Makes calls from number `next` on, until this life or all calls before `end` are over.
 pub(super) fn live(seed: u64, user: User, next: &AtomicU64, end: u64) -> i32 {
     let first = next.load(Ordering::Relaxed);
-    if prepare(user, first / LIFE).is_err() {
+    if let Err(error) = prepare(user, first / LIFE) {
+        println!("fuzz: {} cannot begin at {first}: {error}", user.name);
         return Ended::Unprepared as i32;
     }
     let end = end.min((first / LIFE + 1) * LIFE);
