@@ -54,7 +54,10 @@ def state(state):
 
 def summary(metadata):
     """A frame's metadata in words."""
-    said = f"{kind(metadata)}, order {number(metadata['order'])}"
+    said = kind(metadata)
+    # In use, a frame keeps the order of the free block that it once began.
+    if said == "Free":
+        return f"{said}, order {number(metadata['order'])}"
     if not is_folio(metadata):
         return said
     lists = variants("quire_kernel::mm::lru::List")

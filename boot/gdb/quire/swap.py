@@ -2,15 +2,11 @@
 
 import gdb
 
-from .values import PAGE_SIZE, boxed_slice, find, memory, number, once, part, shared, static, words
+from .values import boxed_slice, memory, number, part, shared, static, words
 
 AREA = "quire_swap::area::Area<quire_kernel::swap::Quire>"
 CLUSTER = "quire_swap::cluster::Cluster<quire_kernel::swap::Quire>"
 CLUSTER_SLOTS = 512
-# swap/src/clusters.rs
-PLACE, CHUNK = "quire_swap::clusters::Place<quire_kernel::swap::Quire>", 4
-# swap/src/sparse.rs
-DIRECTORY = 128
 # swap/src/table_entry.rs
 COUNT_SHIFT, ZERO, PAYER_SHIFT, PAYER_MASK = 60, 1 << 59, 53, 0x3F
 COUNT_EXTENDED = 15
@@ -49,32 +45,19 @@ def summary(area):
 
 
 def cluster(area, index):
-    """A cluster; None if the area has it only while it is in use, and it is not."""
+    """A cluster of an area with a disk."""
     slots = number(area["slots"])
     if not 0 <= index * CLUSTER_SLOTS < slots:
         raise gdb.GdbError(f"there is no cluster {index} in {slots} slots")
     clusters = area["clusters"]
     if any(field.name == "Fixed" for field in clusters.type.fields()):
         return boxed_slice(clusters["Fixed"]["__0"], CLUSTER)[index]
-    chunk = sparse(clusters["OnDemand"]["__0"]["chunks"], index // CHUNK, PLACE)
-    chunk = None if chunk is None else find(chunk, "alloc::boxed::Box")
-    # No `Box` is where no chunk is.
-    return None if chunk is None else boxed_slice(chunk, CLUSTER)[index % CHUNK]
-
-
-def sparse(array, index, path):
-    """A value of a `Sparse` array of this type; None if its leaf has not appeared."""
-    leaf = PAGE_SIZE // gdb.lookup_type(path).sizeof
-    made = f"spin::once::Once<alloc::boxed::Box<[{path}], alloc::alloc::Global>, spin::relax::Spin>"
-    above = f"spin::once::Once<alloc::boxed::Box<[{made}], alloc::alloc::Global>, spin::relax::Spin>"
-    directory = once(boxed_slice(array["root"], above)[index // (leaf * DIRECTORY)])
-    values = None if directory is None else once(boxed_slice(directory, made)[index // leaf % DIRECTORY])
-    return None if values is None else boxed_slice(values, path)[index % leaf]
+    raise gdb.GdbError("the clusters of an area without a disk, which come and go, cannot be shown")
 
 
 def table(cluster):
     """The table entries of a cluster; None if it has no table, as when none of its slots is in use."""
-    pointer = 0 if cluster is None else number(part(cluster["table"], "core::option::Option"))
+    pointer = number(part(cluster["table"], "core::option::Option"))
     return words(pointer, CLUSTER_SLOTS) if pointer else None
 
 
@@ -87,9 +70,6 @@ def list_name(number):
 def show_cluster(index, number_of_cluster):
     """A cluster, and each of its slots that is not free."""
     one = cluster(area(index), number_of_cluster)
-    if one is None:
-        print("it does not exist: none of its slots is in use")
-        return
     state = part(one["state"], "quire_swap::cluster::State")
     used, where = number(state["used"]), list_name(number(state["list"]))
     print(f"area {index} cluster {number_of_cluster}: {used} of {CLUSTER_SLOTS} slots not free; list {where}")

@@ -104,7 +104,7 @@ fn a_debugger_in_the_fault_handler_sees_a_folio_its_ptes_and_its_slot() {
     require(before, &[" rw-p of zeros, grows down\n", " r-xp of an object\n"]);
     require(before, &["process 1 \"init\", parent 0\n", " \"demo\", parent 2\n", "swapped ", "Running, holds no lock"]);
     let after = between(&said, "after:\n", "under the lock:\n");
-    require(after, &["level 1: ", ": Anonymous, order 0, references ", "UpToDate", "InCache at area 0 slot "]);
+    require(after, &["level 1: ", ": Anonymous, references ", "UpToDate", "InCache at area 0 slot "]);
     // The folio, the one PTE that maps it, and its slot.
     require(after, &["\nfolio 0x", "\n  process ", "user, accessed", "\n  area 0 slot ", ", count "]);
     require(between(&said, "under the lock:\n", "\n\n"), &["Running, holds Lru"]);
