@@ -8,7 +8,9 @@ use quire_compressed::store::{Encoding, Store, Stored};
 use quire_compressed::zram::{ATTRIBUTES, Control, ZRAM, Zram, ZramDisk, ZramError};
 use quire_swap::errno::Errno;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
-use quire_swap::{Disk, DiskProperties, FaultError, IoError, RegistryError, Swap, SwapOnOptions};
+use quire_swap::{
+    Disk, DiskProperties, FaultError, IoError, RegistryError, Swap, SwapOnOptions, SwapOps, SwapOpsFlags,
+};
 
 use crate::contents::{random, same, text};
 use crate::fake::kernel::Kernel;
@@ -122,6 +124,8 @@ fn attributes_answer_as_on_linux() {
 fn a_device_says_what_it_is_like() {
     Memory::new(0);
     let (zram, disk) = sized(new_swap(), "1M");
+    let flags = SwapOpsFlags { synchronous: true, stable_writes: true, ..SwapOpsFlags::default() };
+    assert_eq!(SwapOps::flags(&*disk), flags);
     let (open, disk): (_, Arc<dyn Disk<Fake>>) = (zram.open_file(), disk);
     let mut properties =
         DiskProperties { synchronous: true, stable_writes: true, discard: true, ..DiskProperties::default() };
