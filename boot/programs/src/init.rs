@@ -12,16 +12,13 @@ use nix::{
     errno::Errno,
     libc,
     mount::{MsFlags, mount},
-    sys::{
-        signal::{SigHandler, Signal, signal},
-        wait::{WaitStatus, wait},
-    },
+    sys::signal::{SigHandler, Signal, signal},
     unistd::{Pid, execvp, setsid},
 };
 
 use crate::{
     memory::lock_all,
-    process::{Child, exit},
+    process::{Child, exit, wait_for_any},
 };
 
 const FILE_SYSTEMS: [(&str, &str); 4] = [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/tmp")];
@@ -79,11 +76,12 @@ fn run(words: &[String]) -> nix::Result<i32> {
 
 fn wait_for(child: Pid) -> nix::Result<i32> {
     loop {
-        match wait() {
-            Ok(WaitStatus::Exited(pid, status)) if pid == child => return Ok(status),
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => {
-                eprintln!("init: the program was ended by {signal}");
-                return Ok(128 + signal as i32);
+        match wait_for_any() {
+            Ok((pid, status)) if pid == child => {
+                if status > 128 {
+                    eprintln!("init: the program ended with status {status}, as of signal {}", status - 128);
+                }
+                return Ok(status);
             }
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error),

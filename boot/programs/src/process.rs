@@ -8,6 +8,7 @@ use std::{
 
 use nix::{
     errno::Errno,
+    libc,
     sys::{
         signal::{SigHandler, Signal, kill, signal},
         wait::{WaitStatus, waitpid},
@@ -72,6 +73,16 @@ impl Child {
     }
 }
 
+/// Waits for the end of any child; returns its number, and its exit status or, as a shell does, 128 and the number of the signal
+/// that ended it. Real-time signals, which any process may send, have no name in [`End`].
+pub(crate) fn wait_for_any() -> nix::Result<(Pid, i32)> {
+    let mut status = 0;
+    // SAFETY: the status is an integer.
+    let pid = Errno::result(unsafe { libc::waitpid(-1, &raw mut status, 0) })?;
+    let status = if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) };
+    Ok((Pid::from_raw(pid), status))
+}
+
 /// Runs `work` in a process of its own, in which no signal is handled, and returns how that ended.
 pub(crate) fn end_of(work: impl FnOnce() -> i32) -> nix::Result<End> {
     let own = || {
@@ -89,5 +100,5 @@ pub(crate) fn end_of(work: impl FnOnce() -> i32) -> nix::Result<End> {
 /// Ends this process at once, without what the parent left to be done at its end.
 pub(crate) fn exit(status: i32) -> ! {
     // SAFETY: it does not return.
-    unsafe { nix::libc::_exit(status) }
+    unsafe { libc::_exit(status) }
 }

@@ -32,7 +32,7 @@ fn memory_is_promised_as_far_as_the_mode_lets_it_and_given_back() {
 
 #[test]
 fn signals_are_delivered_masked_and_waited_for() {
-    check("signals handlers frames", 23, Machine::new());
+    check("signals handlers frames", 24, Machine::new());
 }
 
 #[test]

@@ -14,10 +14,10 @@ use nix::{
     unistd::{self, Pid, getpid, pause, pipe, setpgid},
 };
 
-use super::{Check, Outcome, alarm_every, require, require_killed, require_success};
+use super::{Check, Outcome, alarm_every, require, require_killed, require_success, wait_until};
 use crate::{
-    memory::Memory,
-    process::{Child, End, exit},
+    memory::{Memory, Shared},
+    process::{Child, End, end_of, exit},
 };
 
 pub(super) const CHECKS: &[Check] = &[
@@ -25,6 +25,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("signals-handler", handler),
     ("signals-masked", masked),
     ("signals-of-children", of_children),
+    ("signals-of-orphans", of_orphans),
     ("signals-interrupt", interrupt),
     ("signals-restart", restart),
     ("signals-stop", stop),
@@ -149,6 +150,25 @@ fn of_children() -> Outcome {
     let waited = waitpid(forgotten.0, None);
     require!(waited == Err(Errno::ECHILD), "waiting for a child that leaves no zombie gave {waited:?}");
     Ok(())
+}
+
+/// Process 1 waits for an orphan that any signal has ended, also one without a name, and goes on.
+fn of_orphans() -> Outcome {
+    let number = Shared::new(AtomicI32::new(0))?;
+    let end = end_of(|| {
+        let orphan = Child::start(|| {
+            // SAFETY: the signal's default action ends the process.
+            unsafe { libc::raise(libc::SIGRTMIN() + 3) };
+            1
+        });
+        orphan.map_or(1, |Child(orphan)| {
+            number.store(orphan.as_raw(), Ordering::Relaxed);
+            0
+        })
+    })?;
+    require!(end == End::Exited(0), "who leaves an orphan ended with {end}");
+    let orphan = Pid::from_raw(number.load(Ordering::Relaxed));
+    wait_until("the orphan to be waited for", || Ok(kill(orphan, None) == Err(Errno::ESRCH)))
 }
 
 fn interrupt() -> Outcome {
