@@ -56,7 +56,8 @@ fn debuggers_line(launcher: &mut Child) -> String {
         if let Some(line) = line.strip_prefix("  gdb ") {
             return format!("gdb {line}");
         }
-        said += &format!("{line}\n");
+        said.push_str(&line);
+        said.push('\n');
     }
     panic!("the launcher printed no line for gdb:\n{said}");
 }
@@ -91,8 +92,8 @@ fn a_debugger_in_the_fault_handler_sees_a_folio_its_ptes_and_its_slot() {
         .spawn()
         .unwrap();
     let line = debuggers_line(&mut launcher);
-    let commands = SESSION.iter().map(|command| format!(" -ex '{command}'")).collect::<String>();
-    let output = Command::new("sh").args(["-c", &format!("{line} -batch{commands} 2>&1")]).output().unwrap();
+    let commands = SESSION.iter().map(|command| format!("-ex '{command}'")).collect::<Vec<_>>().join(" ");
+    let output = Command::new("sh").args(["-c", &format!("{line} -batch {commands} 2>&1")]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     // The last command has ended the machine.
     launcher.wait().unwrap();
