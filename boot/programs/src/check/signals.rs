@@ -66,6 +66,9 @@ fn default_action() -> Outcome {
     for signal in [Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGALRM, Signal::SIGKILL, Signal::SIGABRT, Signal::SIGHUP]
     {
         require_killed(signal, &format!("{signal}"), || {
+            // What started this may have some ignored (`nohup`).
+            // SAFETY: the default action runs no code.
+            let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
             let _ = raise(signal);
             0
         })?;

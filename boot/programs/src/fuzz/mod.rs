@@ -39,6 +39,7 @@ use std::{
 use nix::{
     errno::Errno,
     libc,
+    mount::{MsFlags, mount},
     poll::{PollTimeout, poll},
     sys::{
         signal::{SigHandler, Signal, signal},
@@ -49,7 +50,7 @@ use nix::{
 
 use self::{
     names::SETTINGS,
-    playground::{PLACE, clean, disable, set},
+    playground::{PLACE, clean, disable, remove_strays, set},
     worker::{Ended, LIFE, USERS, User},
 };
 use crate::{
@@ -178,7 +179,12 @@ impl Settings {
         Self(of_machine.filter_map(|path| Some((*path, files::text(path).ok()?))).collect())
     }
 
+    /// A worker may have unmounted from within what they are reached by.
     fn restore(&self) {
+        for (kind, place) in [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys")] {
+            // Each is mounted once, so this is refused while it is.
+            let _ = mount(Some(kind), place, Some(kind), MsFlags::empty(), None::<&str>);
+        }
         self.0.iter().for_each(|(path, value)| set(path, value));
     }
 }
@@ -416,6 +422,7 @@ fn tidy(settings: &Settings) -> io::Result<()> {
     }
     let _ = fs::remove_dir("/sys/fs/cgroup/fuzz");
     make_devices();
+    remove_strays();
     clean(PLACE)?;
     io::stdout().flush()
 }

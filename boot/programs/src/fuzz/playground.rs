@@ -213,6 +213,18 @@ pub(super) fn clean(path: &str) -> io::Result<()> {
     }
 }
 
+/// Removes what root's calls have made in directories that are not a worker's, after `chdir`.
+pub(super) fn remove_strays() {
+    for directory in ["/", "/bin", "/dev", "/tmp"] {
+        let names = OWN.iter().filter(|name| !name.is_empty() && !name.starts_with('.') && !name.contains('/'));
+        for path in names.map(|name| format!("{directory}/{name}")) {
+            while umount2(path.as_str(), MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH).is_ok() {}
+            let is_directory = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
+            let _ = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        }
+    }
+}
+
 /// Writes a setting; what the kernel says to it is its own affair.
 pub(super) fn set(path: &str, value: &str) {
     let _ = OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(value.as_bytes()));
