@@ -12,7 +12,10 @@ use nix::{
     errno::Errno,
     libc,
     mount::{MsFlags, mount},
-    sys::signal::{SigHandler, Signal, signal},
+    sys::{
+        signal::{SigHandler, Signal, signal},
+        wait::WaitPidFlag,
+    },
     unistd::{Pid, execvp, setsid},
 };
 
@@ -50,7 +53,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
 }
 
 /// Mounts, unless something is mounted there already.
-fn mount_at(kind: &str, place: &str) -> nix::Result<()> {
+pub(crate) fn mount_at(kind: &str, place: &str) -> nix::Result<()> {
     let _ = fs::create_dir(place);
     match mount(Some(kind), place, Some(kind), MsFlags::empty(), None::<&str>) {
         Ok(()) | Err(Errno::EBUSY) => Ok(()),
@@ -76,8 +79,8 @@ fn run(words: &[String]) -> nix::Result<i32> {
 
 fn wait_for(child: Pid) -> nix::Result<i32> {
     loop {
-        match wait_for_any() {
-            Ok((pid, status)) if pid == child => {
+        match wait_for_any(WaitPidFlag::empty()) {
+            Ok(Some((pid, status))) if pid == child => {
                 if status > 128 {
                     eprintln!("init: the program ended with status {status}, as of signal {}", status - 128);
                 }

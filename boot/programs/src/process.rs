@@ -11,7 +11,7 @@ use nix::{
     libc,
     sys::{
         signal::{SigHandler, Signal, kill, signal},
-        wait::{WaitStatus, waitpid},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{ForkResult, Pid, fork},
 };
@@ -73,14 +73,15 @@ impl Child {
     }
 }
 
-/// Waits for the end of any child; returns its number, and its exit status or, as a shell does, 128 and the number of the signal
-/// that ended it. Real-time signals, which any process may send, have no name in [`End`].
-pub(crate) fn wait_for_any() -> nix::Result<(Pid, i32)> {
+/// Waits for the end of any child, or with `WNOHANG` looks for one that has ended: its number, and its exit status or, as a
+/// shell does, 128 and the number of the signal that ended it. Real-time signals, which any process may send, have no name in
+/// [`End`].
+pub(crate) fn wait_for_any(flags: WaitPidFlag) -> nix::Result<Option<(Pid, i32)>> {
     let mut status = 0;
     // SAFETY: the status is an integer.
-    let pid = Errno::result(unsafe { libc::waitpid(-1, &raw mut status, 0) })?;
+    let pid = Errno::result(unsafe { libc::waitpid(-1, &raw mut status, flags.bits()) })?;
     let status = if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) };
-    Ok((Pid::from_raw(pid), status))
+    Ok((pid != 0).then_some((Pid::from_raw(pid), status)))
 }
 
 /// Runs `work` in a process of its own, in which no signal is handled, and returns how that ended.

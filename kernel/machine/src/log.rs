@@ -10,6 +10,7 @@ use core::fmt::{self, Write};
 use core::time::Duration;
 
 use quire_drivers::serial::Serial;
+
 pub use quire_swap::RateLimit;
 
 use crate::clock;

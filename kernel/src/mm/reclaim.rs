@@ -23,8 +23,10 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering
 use core::time::Duration;
 
 use arrayvec::ArrayVec;
+use quire_machine::arch::cpu;
 use quire_machine::clock;
 use quire_machine::physical;
+use quire_machine::running::Running;
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, WaitQueue, is_killed, time};
 use quire_machine::watermark::Purpose;
@@ -341,7 +343,7 @@ impl Effort {
     /// One batch: tries to take 32 folios out of memory, fewer for a small group, which is not to lose more than it must.
     fn shrink(&mut self) -> Pass {
         let most = if self.group == group::ROOT { BATCH } else { (group::pages(self.group) / 64).clamp(1, BATCH) };
-        let lengths = self.evictable();
+        let lengths = self.candidates();
         if lengths.evictable() == 0 {
             return Pass { looked_at: 0, leaving: 0 };
         }
@@ -350,11 +352,11 @@ impl Effort {
         self.balance(list, &lengths, most);
         let mut batch = self.isolate(list, most);
         let looked_at = batch.len();
-        task::scheduler::with_current(|thread| thread.running().set_reclaiming(true));
+        cpu::with_running(|running| running.set_reclaiming(true));
         let leaving = page_out::page_out(&mut batch, list, &mut self.plug);
-        task::scheduler::with_current(|thread| thread.running().set_reclaiming(false));
+        cpu::with_running(|running| running.set_reclaiming(false));
 
-        let who = usize::from(!task::scheduler::with_current(|thread| thread.running().reclaims()).unwrap_or(false));
+        let who = usize::from(!cpu::with_running(Running::reclaims).unwrap_or(false));
         COUNTERS.scanned.fetch_add(looked_at as u64, Ordering::Relaxed);
         COUNTERS.scanned_by[who].fetch_add(looked_at as u64, Ordering::Relaxed);
         COUNTERS.stolen[who].fetch_add(leaving as u64, Ordering::Relaxed);
@@ -365,7 +367,7 @@ impl Effort {
     }
 
     /// How many pages are in the lists from which some may leave.
-    fn evictable(&self) -> lru::Lengths {
+    fn candidates(&self) -> lru::Lengths {
         let can_swap = swap::core().totals().0 > 0;
         if self.group != group::ROOT {
             return lru::lengths_of_group(self.group).restricted_to(true, can_swap);
@@ -402,7 +404,7 @@ impl Effort {
             self.freed = FREED_FRAMES.load(Ordering::Acquire);
             self.in_vain = 0;
         }
-        self.in_vain > 3 * self.evictable().evictable() + 16 * BATCH
+        self.in_vain > 3 * self.candidates().evictable() + 16 * BATCH
     }
 
     /// Whether frames have come free since the attempts began to be in vain, which do not lift a group's limit.

@@ -38,12 +38,11 @@ use std::{
 
 use nix::{
     errno::Errno,
-    libc,
-    mount::{MsFlags, mount},
     poll::{PollTimeout, poll},
     sys::{
         signal::{SigHandler, Signal, signal},
         termios::{FlowArg, tcflow},
+        wait::WaitPidFlag,
     },
     unistd::Pid,
 };
@@ -56,8 +55,9 @@ use self::{
 use crate::{
     books::settled,
     files,
+    init::mount_at,
     memory::{Shared, lock_all},
-    process::Child,
+    process::{Child, wait_for_any},
 };
 
 /// How often the watcher looks after its workers.
@@ -182,8 +182,8 @@ impl Settings {
     /// A worker may have unmounted from within what they are reached by.
     fn restore(&self) {
         for (kind, place) in [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys")] {
-            // Each is mounted once, so this is refused while it is.
-            let _ = mount(Some(kind), place, Some(kind), MsFlags::empty(), None::<&str>);
+            // Each is mounted once: this does nothing while it is.
+            let _ = mount_at(kind, place);
         }
         self.0.iter().for_each(|(path, value)| set(path, value));
     }
@@ -316,13 +316,13 @@ fn look(
     while let Ok(Some((ended, status))) = ended() {
         if verifier.is_some_and(|child| child.0 == ended) {
             *verifier = None;
-            if status == Some(verifier::WRONG) {
+            if status == verifier::WRONG {
                 return Err("the verifier found a wrong page".into());
             }
         }
         if let Some(worker) = workers.iter_mut().find(|worker| worker.child.is_some_and(|child| child.0 == ended)) {
             worker.child = None;
-            worker.false_starts = if status == Some(Ended::Unprepared as i32) { worker.false_starts + 1 } else { 0 };
+            worker.false_starts = if status == Ended::Unprepared as i32 { worker.false_starts + 1 } else { 0 };
             if worker.false_starts > FALSE_STARTS {
                 return Err(format!("{} could not begin {FALSE_STARTS} times", worker.user.name).into());
             }
@@ -377,16 +377,10 @@ fn is_asleep(pid: Pid) -> bool {
     matches!(letter, Some('S' | 'T' | 't'))
 }
 
-/// A child that has ended, with its exit status if it had one. There are others than those that were started: a call
-/// may give its child to the caller's parent. And they end by any signal, also those that have no name.
-fn ended() -> nix::Result<Option<(Pid, Option<i32>)>> {
-    let mut status = 0;
-    // SAFETY: the status is an integer.
-    match Errno::result(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) }) {
-        Ok(0) => Ok(None),
-        Ok(pid) => Ok(Some((Pid::from_raw(pid), libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))))),
-        Err(error) => Err(error),
-    }
+/// A child that has ended, with its status. There are others than those that were started: a call may give its child to the
+/// caller's parent.
+fn ended() -> nix::Result<Option<(Pid, i32)>> {
+    wait_for_any(WaitPidFlag::WNOHANG)
 }
 
 /// A moment, or until a child ends.

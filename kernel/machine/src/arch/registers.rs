@@ -15,6 +15,54 @@ const PROGRAM_FLAGS: u64 = 0x0005_0dd5;
 /// What is set in the flags whenever a program runs: interrupts, and the bit that is always 1.
 const FIXED_FLAGS: u64 = INTERRUPTS_ON | 1 << 1;
 
+/// The instructions that lay down those registers of a [`TrapFrame`] that the processor does not.
+macro_rules! push_registers {
+    () => {
+        concat!(
+            "push rax\n",
+            "push rbx\n",
+            "push rcx\n",
+            "push rdx\n",
+            "push rsi\n",
+            "push rdi\n",
+            "push rbp\n",
+            "push r8\n",
+            "push r9\n",
+            "push r10\n",
+            "push r11\n",
+            "push r12\n",
+            "push r13\n",
+            "push r14\n",
+            "push r15\n",
+        )
+    };
+}
+
+/// The instructions that take up what `push_registers` laid down.
+macro_rules! pop_registers {
+    () => {
+        concat!(
+            "pop r15\n",
+            "pop r14\n",
+            "pop r13\n",
+            "pop r12\n",
+            "pop r11\n",
+            "pop r10\n",
+            "pop r9\n",
+            "pop r8\n",
+            "pop rbp\n",
+            "pop rdi\n",
+            "pop rsi\n",
+            "pop rdx\n",
+            "pop rcx\n",
+            "pop rbx\n",
+            "pop rax\n",
+        )
+    };
+}
+
+pub(super) use {pop_registers, push_registers};
+
 /// The interrupted registers, as the stubs push them.
 #[derive(Clone)]
 #[repr(C)]

@@ -13,7 +13,7 @@ use x86_64::registers::model_specific::{Efer, EferFlags, LStar, SFMask, Star};
 use x86_64::registers::rflags::RFlags;
 use x86_64::structures::gdt::SegmentSelector;
 
-use super::registers::{SYSTEM_CALL, TrapFrame};
+use super::registers::{SYSTEM_CALL, TrapFrame, pop_registers, push_registers};
 use super::{cpu, gdt};
 use crate::upcall::upcalls;
 
@@ -54,40 +54,12 @@ extern "C" fn entry() -> ! {
         "push rcx",
         "push rax",
         "push {vector}",
-        "push rax",
-        "push rbx",
-        "push rcx",
-        "push rdx",
-        "push rsi",
-        "push rdi",
-        "push rbp",
-        "push r8",
-        "push r9",
-        "push r10",
-        "push r11",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
+        push_registers!(),
         "mov rdi, rsp",
         "call {call}",
         "test al, al",
         "jz quire_trap_return",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop r11",
-        "pop r10",
-        "pop r9",
-        "pop r8",
-        "pop rbp",
-        "pop rdi",
-        "pop rsi",
-        "pop rdx",
-        "pop rcx",
-        "pop rbx",
-        "pop rax",
+        pop_registers!(),
         // Past the vector, the number, and `rip`, `cs` and `rflags`, which are in `rcx` and `r11`.
         "mov rsp, [rsp + 40]",
         "swapgs",

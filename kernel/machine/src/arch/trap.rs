@@ -20,7 +20,7 @@ use x86_64::registers::control::Cr2;
 use x86_64::structures::idt::InterruptDescriptorTable;
 use x86_64::{PrivilegeLevel, VirtAddr};
 
-use super::registers::{INTERRUPTS_ON, TrapFrame, program_frame};
+use super::registers::{INTERRUPTS_ON, TrapFrame, pop_registers, program_frame, push_registers};
 use super::vectors::{DEVICES, FIRST_DEVICE, SPURIOUS, TIMER};
 use super::{apic, cpu, gdt};
 use crate::address_map::USER_END;
@@ -65,21 +65,7 @@ global_asm!(
     "jz 1f",
     "swapgs",
     "1:",
-    "push rax",
-    "push rbx",
-    "push rcx",
-    "push rdx",
-    "push rsi",
-    "push rdi",
-    "push rbp",
-    "push r8",
-    "push r9",
-    "push r10",
-    "push r11",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
+    push_registers!(),
     "cld",
     // Close the user half again, should the trap have come from a user copy.
     "pushfq",
@@ -89,21 +75,7 @@ global_asm!(
     "call quire_trap",
     ".global quire_trap_return",
     "quire_trap_return:",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
-    "pop r11",
-    "pop r10",
-    "pop r9",
-    "pop r8",
-    "pop rbp",
-    "pop rdi",
-    "pop rsi",
-    "pop rdx",
-    "pop rcx",
-    "pop rbx",
-    "pop rax",
+    pop_registers!(),
     "add rsp, 16",
     "test byte ptr [rsp + 8], 3",
     "jz 1f",
@@ -113,21 +85,7 @@ global_asm!(
     // The base's highest bit says whose it is: a program's is in the user half. These traps end the kernel, so nothing
     // is restored.
     "quire_trap_any_time:",
-    "push rax",
-    "push rbx",
-    "push rcx",
-    "push rdx",
-    "push rsi",
-    "push rdi",
-    "push rbp",
-    "push r8",
-    "push r9",
-    "push r10",
-    "push r11",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
+    push_registers!(),
     "cld",
     "mov ecx, {gs_base}",
     "rdmsr",
