@@ -594,7 +594,7 @@ impl Users for AddressSpaces {
         for space in address_space::all() {
             let mut from = 0;
             while let Some((page, entry)) = space.next_entry(from, slots) {
-                self.gives_up().map_or(Ok(()), Err)?;
+                self.check()?;
                 if SWAP.lookup(entry).is_none() && !is_room() {
                     return Err(SwapOffError::NoMemory);
                 }
@@ -607,7 +607,7 @@ impl Users for AddressSpaces {
                 return Err(SwapOffError::NoMemory);
             }
             let brought_back = object.bring_back(|entry| slots.contains(entry));
-            self.gives_up().map_or(Ok(()), Err)?;
+            self.check()?;
             brought_back.map_err(|AllocationError| SwapOffError::NoMemory)?;
         }
         Ok(())

@@ -59,24 +59,29 @@ impl<M: Machine> Swap<M> {
                 if !slots.clone().any(|slot| area.is_used(slot as u32)) {
                     continue;
                 }
-                users.gives_up().map_or(Ok(()), Err)?;
                 let mut plug = Plug::new();
-                slots.clone().for_each(|slot| area.read_ahead(slot as u32, &mut plug));
+                for slot in slots.clone() {
+                    users.check()?;
+                    area.read_ahead(slot as u32, &mut plug);
+                }
                 plug.submit();
                 users.bring_back(&SlotRange { area: area.index, slots: slots.clone() })?;
                 if let Some(layer) = self.frontswap.get() {
                     layer.take_back(area, slots.clone(), users)?;
                 }
-                area.drop_unused_in(slots);
+                for slot in slots {
+                    users.check()?;
+                    area.drop_unused_in(slot..slot + 1);
+                }
                 users.progress(area.used(), total);
             }
             if area.used() == before {
-                users.gives_up().map_or(Ok(()), Err)?;
+                users.check()?;
                 area.wait_for_others();
             }
         }
         // All is back, but memory may have become scarce since.
-        if total > 0 { users.gives_up().map_or(Ok(()), Err) } else { Ok(()) }
+        if total > 0 { users.check() } else { Ok(()) }
     }
 }
 

@@ -28,9 +28,17 @@ pub trait Users {
     }
 
     /// Why the caller of `swapoff` should give up, if it should: because of a signal, or because another needs the
-    /// memory. Asked before each cluster and each page that is brought back here, and once more when the last page is back.
+    /// memory. Asked before each slot that something is done for, and once more when the last page is back.
     fn gives_up(&self) -> Option<SwapOffError> {
         None
+    }
+
+    /// For each turn of a loop over slots.
+    ///
+    /// # Errors
+    /// What [`Self::gives_up`] says.
+    fn check(&self) -> Result<(), SwapOffError> {
+        self.gives_up().map_or(Ok(()), Err)
     }
 
     /// So many slots are still in use, of so many at the start.
