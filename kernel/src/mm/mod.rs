@@ -66,8 +66,6 @@ pub mod overcommit;
 mod page_out;
 #[cfg(target_os = "none")]
 mod page_tables;
-pub mod policy;
-pub mod quota;
 #[cfg(target_os = "none")]
 pub mod reclaim;
 pub mod region;
@@ -81,8 +79,8 @@ pub mod sharing;
 pub mod statistics;
 #[cfg(target_os = "none")]
 pub mod tasks;
-pub mod trace;
 
 #[cfg(target_os = "none")]
 pub use address_space::AddressSpace;
 pub use quire_machine::AllocationError;
+pub use quire_memory::{policy, quota, trace};

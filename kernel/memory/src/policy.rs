@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn five_pages_in_four_frames_fault_as_the_policy_implies() {
-        use super::super::trace::{FAULTS, FRAMES, TRACE};
+        use crate::trace::{FAULTS, FRAMES, TRACE};
         let mut model = Model::new(FRAMES);
         let faults: Vec<usize> = (0..TRACE.len()).filter(|&at| model.touch(TRACE[at])).collect();
         assert_eq!(faults, FAULTS);
