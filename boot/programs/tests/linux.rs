@@ -42,7 +42,6 @@ fn linux_passes_the_checks_that_any_machine_can_run() {
         "numbers",
         "pages",
         "rules",
-        "sequences",
         "signals",
         "times",
         "bad-jump-to-0",

@@ -51,8 +51,6 @@ impl Owner for AddressSpace {
     fn is_interrupted(&self) -> bool {
         false
     }
-
-    fn note_switch(&self) {}
 }
 
 /// The address space of the running thread's user half, if it has one.

@@ -21,7 +21,6 @@ use super::Name;
 use super::alarm::Alarm;
 use super::credentials::{Credentials, Identity, SUPERUSER};
 use super::limits::{Limit, Limits, Resource};
-use super::rseq::Area;
 use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standing};
 use super::table;
 use super::usage::Usage;
@@ -143,12 +142,8 @@ pub struct Process {
     /// Where the list of the locks begins that it may hold at its end; 0 for nowhere.
     robust_list: AtomicU64,
     pub(super) alarm: Snapshot<Alarm>,
-    /// The area for restartable sequences.
-    rseq: Snapshot<Option<Area>>,
     /// See [`Self::is_one_too_many`].
     is_one_too_many: AtomicBool,
-    /// Whether there is one, for the scheduler, which takes no lock of a process.
-    has_rseq: AtomicBool,
     /// What `restart_syscall` goes on with.
     pub unfinished: Snapshot<Option<Unfinished>>,
     pub(super) link: RBTreeAtomicLink,
@@ -204,9 +199,7 @@ impl Process {
             clear_at_end: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             alarm: Snapshot::new(Alarm::NONE),
-            rseq: Snapshot::new(None),
             is_one_too_many: AtomicBool::new(false),
-            has_rseq: AtomicBool::new(false),
             unfinished: Snapshot::new(None),
             link: RBTreeAtomicLink::new(),
             _charge: charge,
@@ -280,7 +273,6 @@ impl Process {
         self.set_credentials(credentials);
         self.set_private(is_another);
         self.files.close_on_exec();
-        self.set_rseq(None);
         self.with_signals(Signals::after_exec);
     }
 
@@ -461,22 +453,6 @@ impl Process {
         Standing::from_bits(self.standing.load(Ordering::Relaxed))
     }
 
-    /// The area for restartable sequences.
-    pub fn rseq(&self) -> Option<Area> {
-        self.rseq.get()
-    }
-
-    /// Registers another area for restartable sequences, or none.
-    pub fn set_rseq(&self, area: Option<Area>) {
-        self.rseq.replace(area);
-        self.has_rseq.store(area.is_some(), Ordering::Relaxed);
-    }
-
-    /// Forgets what `note_switch` noted.
-    pub(super) fn forget_switch(&self) {
-        self.standing.fetch_and(!Standing::SWITCHED, Ordering::Relaxed);
-    }
-
     /// Makes its thread, which enters its program with these registers once it is begun.
     pub(super) fn make_thread(
         self: &Arc<Self>,
@@ -508,9 +484,7 @@ impl Process {
     pub fn with_signals<R>(&self, change: impl FnOnce(&mut Signals) -> R) -> R {
         let mut signals = self.signals.lock();
         let result = change(&mut signals);
-        let bits = signals.standing().bits();
-        let replace = |old| Some(old & Standing::SWITCHED | bits);
-        let _ = self.standing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, replace);
+        self.standing.store(signals.standing().bits(), Ordering::Relaxed);
         result
     }
 
@@ -546,13 +520,6 @@ impl Owner for Process {
 
     fn is_interrupted(&self) -> bool {
         self.standing().is_interrupted()
-    }
-
-    /// Noted for [`super::before_user`] if it has restartable sequences.
-    fn note_switch(&self) {
-        if self.has_rseq.load(Ordering::Relaxed) {
-            self.standing.fetch_or(Standing::SWITCHED, Ordering::Relaxed);
-        }
     }
 }
 

@@ -30,7 +30,6 @@ mod name;
 pub mod program;
 #[cfg(target_os = "none")]
 mod ring3;
-pub mod rseq;
 pub mod signal;
 #[cfg(target_os = "none")]
 mod start;
@@ -48,7 +47,7 @@ pub use handler::{return_from_handler, stack_pointer};
 pub use init::start_init;
 pub use name::Name;
 #[cfg(target_os = "none")]
-pub use ring3::{Program, TICKS, before_user, count_fault, exception, fault, tell_processor, tick};
+pub use ring3::{TICKS, before_user, count_fault, exception, fault, tick};
 #[cfg(target_os = "none")]
 pub use start::{CloneRequest, begin, clone};
 #[cfg(target_os = "none")]

@@ -6,15 +6,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general as linux;
 use quire_machine::address_map::USER_END;
 use quire_machine::arch::registers::{SYSTEM_CALL, TrapFrame};
-use quire_machine::arch::{cpu, trap};
+use quire_machine::arch::trap;
 use quire_machine::log_limited;
 use quire_machine::task::{preempt, scheduler};
-use quire_machine::user::{Fault, UserPtr};
 use x86_64::instructions::interrupts;
 
 use super::control_block::{Process, this};
 use super::exit;
-use super::rseq;
 use super::signal::frame::FaultRegisters;
 use super::signal::{ChildChange, Delivery, Info, Signal, Signals};
 use super::table;
@@ -62,7 +60,6 @@ fn deliver(process: &Process, frame: &mut TrapFrame) -> Option<ChildChange> {
         }
         Some(Delivery::Handler { signal, info, action }) => {
             restart(frame, Some(action.has(linux::SA_RESTART)));
-            resume_sequence(process, frame);
             if super::handler::call(process, frame, signal, info, action).is_err() {
                 process.with_signals(|signals| match signal {
                     Signal::SIGSEGV => signals.kill(signal),
@@ -72,47 +69,10 @@ fn deliver(process: &Process, frame: &mut TrapFrame) -> Option<ChildChange> {
         }
         None => {
             restart(frame, None);
-            resume_sequence(process, frame);
             process.with_signals(Signals::restore_mask);
         }
     }
     None
-}
-
-/// The memory of the current process's program.
-pub struct Program;
-
-impl rseq::Memory for Program {
-    fn read(&mut self, address: u64, to: &mut [u8]) -> Result<(), rseq::Invalid> {
-        UserPtr::new(address).read_bytes(to).map_err(|Fault| rseq::Invalid)
-    }
-
-    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), rseq::Invalid> {
-        UserPtr::new(address).write_bytes(from).map_err(|Fault| rseq::Invalid)
-    }
-}
-
-/// Has a program with restartable sequences go on where it has to: it was interrupted.
-fn resume_sequence(process: &Process, frame: &mut TrapFrame) {
-    process.forget_switch();
-    let Some(area) = process.rseq() else { return };
-    match area.resume(frame.rip, USER_END, &mut Program) {
-        Ok(instruction) => frame.rip = instruction,
-        Err(rseq::Invalid) => return fail_sequence(process),
-    }
-    tell_processor(process);
-}
-
-/// Tells a program with restartable sequences on which processor it runs.
-pub fn tell_processor(process: &Process) {
-    let told = process.rseq().map_or(Ok(()), |area| area.set_processor(cpu::this().number() as u32, &mut Program));
-    if told.is_err() {
-        fail_sequence(process);
-    }
-}
-
-fn fail_sequence(process: &Process) {
-    process.with_signals(|signals| signals.force(Signal::SIGSEGV, Info::Kernel, signals.fault_registers()));
 }
 
 /// A stop that comes from the terminal means nothing to a process that nobody could continue.

@@ -111,9 +111,6 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
     let space = if has(linux::CLONE_VM) { space } else { space.fork().map_err(|_| Errno::ENOMEM)? };
     let charge = Charge::new(HEAP_BYTES).map_err(|_| Errno::ENOMEM)?;
     let child = fallible::shared(Process::new(pid, Some(parent), space, charge)?)?;
-    if !has(linux::CLONE_VM) {
-        child.set_rseq(parent.rseq());
-    }
     // SAFETY: the frame is the current process's, whose call this is; nobody changes it meanwhile.
     let mut frame = unsafe { (*registers::program_frame(cpu::this().kernel_stack())).clone() };
     frame.rax = 0;

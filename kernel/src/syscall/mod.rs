@@ -23,7 +23,6 @@ mod metadata;
 mod mount;
 mod poll;
 mod process;
-mod rseq;
 mod signal;
 mod swap;
 pub mod system;
@@ -89,7 +88,6 @@ const LISTS: &[Calls] = &[
     mount::CALLS,
     poll::CALLS,
     process::CALLS,
-    rseq::CALLS,
     signal::CALLS,
     swap::CALLS,
     system::CALLS,

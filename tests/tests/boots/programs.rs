@@ -51,11 +51,6 @@ fn tasks_wait_for_words_of_memory_and_for_locks_on_files() {
 }
 
 #[test]
-fn restartable_sequences_begin_anew() {
-    check("sequences", 5, Machine::new());
-}
-
-#[test]
 fn users_are_kept_apart() {
     check("users permissions", 11, Machine::new());
 }

@@ -32,7 +32,6 @@ mod pages;
 mod permissions;
 mod reclaim;
 mod rules;
-mod sequences;
 mod signals;
 mod starve;
 mod swapped;
@@ -116,7 +115,6 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         permissions::CHECKS,
         reclaim::CHECKS,
         rules::CHECKS,
-        sequences::CHECKS,
         signals::CHECKS,
         starve::CHECKS,
         swapped::CHECKS,

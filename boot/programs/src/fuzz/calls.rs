@@ -238,7 +238,6 @@ calls! {
     Often set_robust_list SYS_set_robust_list (Words(3), Exactly(24));
     Often get_robust_list SYS_get_robust_list (Process, Buffer, Buffer);
     Often futex SYS_futex (Words(1), One(FUTEX), Small(3), Time, Words(1), Number);
-    Often rseq SYS_rseq (Words(4), Exactly(32), Small(3), Number);
     Seldom arch_prctl SYS_arch_prctl (One(&[0x1001, 0x1002, 0x1003, 0x1004, 0x1011, 0x1012]), Buffer);
     Often prctl SYS_prctl (One(PRCTL), Argument, Argument, Argument, Argument);
     Often prlimit64 SYS_prlimit64 (Process, Small(18), Words(2), Buffer);

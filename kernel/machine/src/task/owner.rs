@@ -18,9 +18,6 @@ pub trait Owner: Any + Send + Sync {
 
     /// Whether a signal waits; the thread does not go on sleeping where a sleep may be interrupted.
     fn is_interrupted(&self) -> bool;
-
-    /// Another thread runs instead of the owner's now. Called under the run queue's lock.
-    fn note_switch(&self);
 }
 
 /// The user half of an address space.

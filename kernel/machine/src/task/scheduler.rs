@@ -224,9 +224,6 @@ fn switch_away(next_state: State) {
         unsafe { page_table::activate(root) };
     }
 
-    if let Some(owner) = previous.owner() {
-        owner.note_switch();
-    }
     if let Some(user) = previous.user() {
         // SAFETY: the registers are still those of the thread that is switched from.
         unsafe { user.save() };

@@ -30,7 +30,7 @@ use crate::process::control_block::RunningProgram;
 use crate::process::credentials::Credentials;
 use crate::process::signal::Signal;
 use crate::process::signal::frame::FRAME_BYTES;
-use crate::process::{self, Name, exit, rseq};
+use crate::process::{self, Name, exit};
 
 /// How many scripts may be read by scripts.
 const SCRIPTS_MAX: usize = 4;
@@ -222,7 +222,7 @@ fn write_memory(image: &Image, stack: u64, bytes: &[u8]) -> Result<(), Fault> {
     UserPtr::new(stack).write_bytes(bytes)
 }
 
-fn auxiliary(image: &Image, credentials: &Credentials) -> [(u32, u64); 17] {
+fn auxiliary(image: &Image, credentials: &Credentials) -> [(u32, u64); 15] {
     // What a handler's frame takes, with the red zone and what is lost to alignment.
     let least_handler_stack = FRAME_BYTES + fpu::IMAGE_BYTES + 128 + 64 + 16;
     let (user, group) = (credentials.user, credentials.group);
@@ -242,7 +242,5 @@ fn auxiliary(image: &Image, credentials: &Credentials) -> [(u32, u64); 17] {
         (linux::AT_EGID, u64::from(group.effective)),
         (linux::AT_SECURE, u64::from(credentials.acts_as_another())),
         (linux::AT_MINSIGSTKSZ, least_handler_stack as u64),
-        (linux::AT_RSEQ_FEATURE_SIZE, u64::from(rseq::FEATURE_BYTES)),
-        (linux::AT_RSEQ_ALIGN, u64::from(rseq::ALIGNMENT)),
     ]
 }

@@ -45,9 +45,6 @@ impl Standing {
     const KILLED: u8 = 2;
     const STOPPED: u8 = 4;
     const MASK_SAVED: u8 = 8;
-    /// Another thread has had the processor, which matters to a program with restartable sequences. The one bit that does not
-    /// come from the signals.
-    pub const SWITCHED: u8 = 16;
 
     /// The standing that [`Self::bits`] gave.
     pub fn from_bits(bits: u8) -> Self {
@@ -76,7 +73,7 @@ impl Standing {
 
     /// There is something to do before the program goes on.
     pub fn needs_attention(self) -> bool {
-        self.0 & (Self::INTERRUPTED | Self::MASK_SAVED | Self::SWITCHED) != 0
+        self.0 & (Self::INTERRUPTED | Self::MASK_SAVED) != 0
     }
 }
 
