@@ -22,7 +22,7 @@ use spin::Once;
 use crate::command_line::CommandLine;
 use crate::mm::reclaim;
 use crate::process::{self, signal::ChildChange};
-use crate::upcalls::UPCALLS;
+use crate::upcalls;
 use crate::{disk, fs, scenario, swap, zram, zswap};
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
@@ -39,7 +39,8 @@ pub fn command_line() -> CommandLine<'static> {
 /// Called once, by the entry point, with the loader's memory map, on the loader's page tables with its direct map.
 pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
     clock::begin();
-    upcall::install(&UPCALLS);
+    upcall::install(&upcalls::MACHINE);
+    quire_memory::upcall::install(&upcalls::MEMORY);
     // SAFETY: nothing has used the processor's data yet.
     unsafe { cpu::start(0) };
     log::start();

@@ -5,6 +5,8 @@ use core::fmt;
 
 use linux_raw_sys::errno as linux;
 use quire_machine::fallible::NoMemory;
+#[cfg(target_os = "none")]
+use quire_memory::object::Busy;
 
 /// A Linux error number; the constants have Linux's names (`errno(3)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +101,13 @@ impl From<quire_machine::task::Killed> for Errno {
 impl From<NoMemory> for Errno {
     fn from(NoMemory: NoMemory) -> Self {
         Self::ENOMEM
+    }
+}
+
+#[cfg(target_os = "none")]
+impl From<Busy> for Errno {
+    fn from(Busy: Busy) -> Self {
+        Self::ETXTBSY
     }
 }
 

@@ -11,11 +11,10 @@
 //! | [`errno`] | Linux's error numbers, for system calls and attributes |
 //! | [`fs`] | files: initramfs, tmpfs, devices, `/proc` and `/sys` |
 //! | [`futex`] | words of memory that tasks wait for |
-//! | [`mm`] | address spaces, page faults, reclaim |
+//! | [`mm`] | `quire_memory`: address spaces, page faults, reclaim; the swap core on this machine |
 //! | [`process`] | processes: programs in ring 3, their signals, their beginning and end |
 //! | `syscall` | system calls, by Linux's numbers |
-//! | `swap` | introduces the swap core to this machine, and disks to the swap core |
-//! | [`leaving`] | who gives way when memory is short while an area is being disabled |
+//! | `swap` | swap areas on disks: what the command line names, and the core's requests as the drivers' |
 //! | `zram` | starts zram, and makes its devices ready by the command line |
 //! | `disk` | disks: requests, interrupts, completion |
 //! | [`scenario`] | named pieces of work and checks that end in a verdict |
@@ -46,10 +45,6 @@ pub mod fs;
 pub mod futex;
 #[cfg(target_os = "none")]
 pub mod ghost;
-pub mod leaving;
-pub mod mm;
-#[cfg(target_os = "none")]
-mod pool;
 pub mod process;
 pub mod scenario;
 #[cfg(target_os = "none")]
@@ -62,3 +57,5 @@ pub mod upcalls;
 pub mod zram;
 #[cfg(target_os = "none")]
 pub mod zswap;
+
+pub use quire_memory as mm;

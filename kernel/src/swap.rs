@@ -1,13 +1,5 @@
-//! Introduces the swap core to this machine, and this machine's disks to the swap core.
-//!
-//! [`Quire`] is the [`Machine`] that the core runs on: its folios, its locks, its heap. `SwapDisk` turns the core's disk
-//! requests into the drivers'. What a task or a command line asks of swap goes through the functions at the end.
-//!
-//! # Locking
-//!
-//! The core's spinning locks keep preemption off ([`Machine::lock_enter`]) and have sixteen ranks of their own in the
-//! kernel's table. Waiting for the core's events uses a counter, so that the condition, which may take a lock of the core,
-//! is never evaluated under a wait queue's lock.
+//! Swap areas on this machine's disks: `swapon=` words of the command line, and what turns the swap core's disk requests into
+//! the drivers'.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -16,171 +8,25 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU32;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
-use core::time::Duration;
 
 use arrayvec::ArrayVec;
 use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
 use quire_machine::address_map::DIRECT_MAP;
-use quire_machine::arch::cpu;
-use quire_machine::clock;
-use quire_machine::fallible;
-use quire_machine::log;
-use quire_machine::sync::{Rank, acquire_rank, release_rank};
-use quire_machine::task::{self, WaitQueue};
-use quire_machine::{heap, physical, watermark};
+use quire_machine::{fallible, physical};
+use quire_memory::folio::Folio;
+use quire_memory::reclaim;
+
+pub use quire_memory::swap::*;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
-    BATCH_FOLIOS, DeviceState, Direction, Discard, DiskProperties, DiskRequest, DriverId, Event, Folio as _, FolioUse,
-    IoError, Level, Machine, SlotRange, SlotReference, Snapshot, Swap, SwapOffError, SwapOnError, SwapOnOptions, Users,
+    BATCH_FOLIOS, DeviceState, Direction, Discard, DiskProperties, DiskRequest, DriverId, Folio as _, IoError,
+    SwapOffError, SwapOnError, SwapOnOptions,
 };
 
 use crate::command_line::{CommandLine, parse_size};
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
 use crate::errno::Errno;
-use crate::leaving::{Hope, Leaving};
-use crate::mm::folio::Folio;
-use crate::mm::{AllocationError, address_space, fault, group, lru, reclaim, rmap};
 use crate::{ghost, zram, zswap};
-
-/// This machine, as the swap core sees it.
-#[derive(Debug)]
-pub struct Quire;
-
-/// Where reclaim gathers folios.
-pub type Plug = quire_swap::Plug<Quire>;
-
-static SWAP: Swap<Quire> = Swap::new();
-
-/// The swap core.
-pub fn core() -> &'static Swap<Quire> {
-    &SWAP
-}
-
-/// Something that threads wait for, and how often it has happened.
-pub(crate) struct Happening {
-    count: AtomicU64,
-    waiters: WaitQueue,
-}
-
-static BATCH: Happening = Happening::new();
-static WORK: Happening = Happening::new();
-
-impl Happening {
-    /// It has not happened yet.
-    pub(crate) const fn new() -> Self {
-        Self { count: AtomicU64::new(0), waiters: WaitQueue::new() }
-    }
-
-    /// It has happened once more.
-    pub(crate) fn happened(&self) {
-        self.count.fetch_add(1, Ordering::Release);
-        self.waiters.wake_all();
-    }
-
-    /// Does `work` each time that it has happened since the work began the last time.
-    pub(crate) fn whenever(&self, mut work: impl FnMut()) {
-        let mut done = 0;
-        loop {
-            self.waiters.wait_until(|| self.count.load(Ordering::Acquire) != done);
-            done = self.count.load(Ordering::Acquire);
-            work();
-        }
-    }
-}
-
-fn happening(event: Event) -> &'static Happening {
-    match event {
-        Event::Batch => &BATCH,
-        Event::Work => &WORK,
-    }
-}
-
-impl Machine for Quire {
-    type Folio = Folio;
-
-    fn lock_enter(rank: quire_swap::Rank) {
-        cpu::disable_preemption();
-        acquire_rank(Rank::SwapLowest as u8 + rank as u8);
-    }
-
-    fn lock_leave(rank: quire_swap::Rank) {
-        release_rank(Rank::SwapLowest as u8 + rank as u8);
-        cpu::enable_preemption();
-    }
-
-    fn relax() {
-        if cpu::this().preemption_is_on() {
-            task::yield_now();
-        } else {
-            core::hint::spin_loop();
-        }
-    }
-
-    fn cpu() -> usize {
-        cpu::this().number()
-    }
-
-    fn now() -> Duration {
-        clock::since_boot()
-    }
-
-    fn may_allocate(bytes: usize) -> bool {
-        heap::may_allocate(bytes)
-    }
-
-    fn allocate_allowed<R>(work: impl FnOnce() -> R) -> R {
-        fallible::certain(work)
-    }
-
-    fn charge_slots(folio: &Folio, slots: u32) -> Option<u8> {
-        group::charge_swap(folio.metadata(), slots as usize)
-    }
-
-    fn uncharge_slots(payer: u8, slots: u32) {
-        group::uncharge_swap(payer, slots as usize);
-    }
-
-    fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<Folio> {
-        match (order, folio_use) {
-            (0, FolioUse::Demand) => reclaim::wait_for_frame().ok(),
-            (0, FolioUse::Readahead) => reclaim::frame_if_free(),
-            (0, FolioUse::Writeback) => Folio::allocate(watermark::Purpose::Reclaim),
-            _ => None,
-        }
-    }
-
-    fn added_to_cache(folio: &Folio) {
-        lru::add(folio, lru::List::Inactive);
-    }
-
-    fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoError>) {
-        reclaim::writes_ended(folios, result);
-    }
-
-    fn wait(event: Event, ready: &dyn Fn() -> bool) {
-        let happening = happening(event);
-        loop {
-            let seen = happening.count.load(Ordering::Acquire);
-            if ready() {
-                return;
-            }
-            happening.waiters.wait_until(|| happening.count.load(Ordering::Acquire) != seen);
-        }
-    }
-
-    fn wake(event: Event) {
-        happening(event).happened();
-    }
-
-    fn log(level: Level, message: fmt::Arguments<'_>) {
-        match level {
-            Level::Error => log!("swap", "error: {message}"),
-            Level::Warning => log!("swap", "warning: {message}"),
-            Level::Information => log!("swap", "{message}"),
-        }
-    }
-}
 
 /// The disk of this machine with this path, for the core.
 pub fn disk_named(path: &str) -> Option<Arc<dyn quire_swap::Disk<Quire>>> {
@@ -326,60 +172,6 @@ impl Completion for OnItsWay {
     }
 }
 
-/// Drops what a page-table word that held an entry owned: the word itself is gone.
-pub fn forget_word(word: u64) {
-    drop(SlotReference::from_pte(&SWAP, word));
-}
-
-/// Drops what a page-table word that mapped a folio owned: the word itself is gone. If only the swap cache is left with
-/// the folio, it is of no use to anybody.
-#[expect(clippy::needless_pass_by_value, reason = "the reference was the word's")]
-pub fn forget_folio(folio: Folio) {
-    SWAP.drop_if_unused(&folio);
-}
-
-/// Starts the thread that does what swap puts off because whoever causes it cannot sleep.
-///
-/// # Errors
-/// [`AllocationError`] when there is no memory for the thread.
-pub fn start() -> Result<(), AllocationError> {
-    let work = || {
-        WORK.whenever(|| {
-            SWAP.do_pending_work();
-            SWAP.return_refused(&mut AddressSpaces { area: 0, next_line: Duration::MAX });
-        });
-    };
-    task::spawn("swap-work", work).map(drop)
-}
-
-/// The counters of all areas.
-pub fn statistics() -> Snapshot {
-    SWAP.statistics()
-}
-
-/// Slots that can be used in all areas.
-pub fn total_pages() -> u64 {
-    SWAP.totals().0
-}
-
-/// Slots that are in use in all areas.
-pub fn used_pages() -> u64 {
-    let (total, free) = SWAP.totals();
-    total - free
-}
-
-/// An area by its index, shown as its path.
-pub struct Name(pub u8);
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match SWAP.area(self.0) {
-            Some(area) => f.write_str(area.name()),
-            None => write!(f, "area {}", self.0),
-        }
-    }
-}
-
 /// The areas that [`enable`] enabled.
 #[derive(Debug)]
 pub struct Enabled(Vec<u8>);
@@ -464,7 +256,7 @@ pub fn swap_on<'a>(path: &'a str, options: SwapOnOptions<'_>, size: Option<u64>)
         Some(zram) => zram.open().ok_or(EnableError::NoSize(path))?,
         None => virtio_disk(path)?,
     };
-    SWAP.swapon(&disk, options).map_err(refused)
+    core().swapon(&disk, options).map_err(refused)
 }
 
 fn virtio_disk(path: &str) -> Result<Arc<SwapDisk>, EnableError<'_>> {
@@ -512,133 +304,6 @@ impl Enabled {
     /// # Errors
     /// [`SwapOffError`] when one stays.
     pub fn disable(self) -> Result<(), SwapOffError> {
-        self.0.into_iter().rev().filter(|area| SWAP.area(*area).is_some()).try_for_each(disable)
-    }
-}
-
-/// Disables one area.
-///
-/// # Errors
-/// [`SwapOffError`]; the area works as before.
-pub fn disable(area: u8) -> Result<(), SwapOffError> {
-    let thread = task::current();
-    thread.set_disables_swap(true);
-    LEAVING.start();
-    let result = SWAP.swapoff(area, &mut AddressSpaces { area, next_line: clock::since_boot() + LINE_EVERY });
-    LEAVING.end();
-    LEFT.wake_all();
-    thread.set_disables_swap(false);
-    result
-}
-
-static LEAVING: Leaving = Leaving::new();
-/// Tasks that wait until an area was disabled, or stayed.
-static LEFT: WaitQueue = WaitQueue::new();
-
-/// What a task that may get no frame knows of the areas that are being disabled.
-pub struct Patience(usize);
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self(LEAVING.ended())
-    }
-}
-
-impl Patience {
-    /// Has one of those that disable areas give up, or end otherwise, which the caller sleeps for; it keeps no lock that
-    /// bringing a page back takes. False if there is no hope in that, as for whoever disables an area itself.
-    pub fn is_worth_it(&mut self) -> bool {
-        if disables_swap() {
-            return false;
-        }
-        match LEAVING.ask(&mut self.0) {
-            Hope::None => false,
-            Hope::Now => true,
-            Hope::Soon => {
-                LEFT.wait_until(|| LEAVING.has_ended_since(self.0) || task::is_killed());
-                true
-            }
-        }
-    }
-}
-
-/// Whether the current thread disables an area: it gives up rather than have a task killed.
-pub fn disables_swap() -> bool {
-    task::scheduler::with_current(task::Thread::disables_swap).unwrap_or(false)
-}
-
-/// How often a long `swapoff` says how far it is.
-const LINE_EVERY: Duration = Duration::from_secs(1);
-
-/// Everybody who can have swap entries.
-struct AddressSpaces {
-    area: u8,
-    next_line: Duration,
-}
-
-/// Whether another page can come back without another task's having to die for it: there are free frames, or a place
-/// elsewhere for what has to make room.
-fn is_room() -> bool {
-    !LEAVING.is_asked() && (SWAP.has_space() || physical::free_frames() > physical::watermarks().high)
-}
-
-impl Users for AddressSpaces {
-    fn progress(&mut self, left: u64, total: u64) {
-        if clock::since_boot() >= self.next_line {
-            self.next_line = clock::since_boot() + LINE_EVERY;
-            log!("swap", "swapoff {}: {left} of {total} pages left", Name(self.area));
-        }
-    }
-
-    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
-        for space in address_space::all() {
-            let mut from = 0;
-            while let Some((page, entry)) = space.next_entry(from, slots) {
-                self.check()?;
-                if SWAP.lookup(entry).is_none() && !is_room() {
-                    return Err(SwapOffError::NoMemory);
-                }
-                fault::bring_back(&space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)?;
-                from = page + PAGE_SIZE as u64;
-            }
-        }
-        for object in rmap::objects() {
-            if !is_room() {
-                return Err(SwapOffError::NoMemory);
-            }
-            let brought_back = object.bring_back(|entry| slots.contains(entry));
-            self.check()?;
-            brought_back.map_err(|AllocationError| SwapOffError::NoMemory)?;
-        }
-        Ok(())
-    }
-
-    fn has_space(&self) -> bool {
-        is_room()
-    }
-
-    fn gives_up(&self) -> Option<SwapOffError> {
-        if task::check_signals().is_err() {
-            return Some(SwapOffError::Interrupted);
-        }
-        LEAVING.is_asked().then_some(SwapOffError::NoMemory)
-    }
-
-    fn map_refused(&mut self, slots: &SlotRange) {
-        for space in address_space::all() {
-            let mut from = 0;
-            while let Some((page, entry)) = space.next_entry(from, slots) {
-                // Without a frame for a page table the page stays where it is: in memory, and found by whoever needs it.
-                if SWAP.is_refused(entry) && fault::bring_back(&space, page, entry).is_err() {
-                    return;
-                }
-                from = page + PAGE_SIZE as u64;
-            }
-        }
-        for object in rmap::objects() {
-            if object.bring_back(|entry| slots.contains(entry) && SWAP.is_refused(entry)).is_err() {
-                return;
-            }
-        }
+        self.0.into_iter().rev().filter(|area| core().area(*area).is_some()).try_for_each(disable)
     }
 }

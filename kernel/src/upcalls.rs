@@ -1,15 +1,19 @@
-//! What the kernel answers to the machine's questions: see `quire_machine::upcall`.
+//! What the kernel answers to the questions of the rooms below: see `quire_machine::upcall` and `quire_memory::upcall`.
+
+use alloc::sync::Arc;
 
 use quire_machine::arch::registers::TrapFrame;
 use quire_machine::task::scheduler;
 use quire_machine::upcall::{Access, Upcalls};
+use quire_memory::swap::Quire;
+use quire_memory::{fault, group, reclaim, upcall};
+use quire_swap::Disk;
 
-use crate::mm::{fault, group, reclaim};
 use crate::process::{self, Process};
-use crate::syscall;
+use crate::{swap, syscall, zram, zswap};
 
-/// The table.
-pub static UPCALLS: Upcalls = Upcalls {
+/// What the machine asks.
+pub static MACHINE: Upcalls = Upcalls {
     page_fault,
     user_copy_fault,
     exception: process::exception,
@@ -21,6 +25,21 @@ pub static UPCALLS: Upcalls = Upcalls {
     allocate_charged: group::allocate,
     free_charged: group::free,
 };
+
+/// What memory asks.
+pub static MEMORY: upcall::Upcalls = upcall::Upcalls {
+    process_after: |pid| process::after(pid).map(|process| process as _),
+    memory_is_low: zswap::memory_is_low,
+    wake_shrinker: zswap::wake,
+    find_disk,
+};
+
+fn find_disk(path: &str) -> Option<Arc<dyn Disk<Quire>>> {
+    match zram::device(path) {
+        Some(zram) => Some(zram.open()?),
+        None => swap::disk_named(path),
+    }
+}
 
 fn page_fault(frame: &mut TrapFrame, address: u64, access: Access) {
     match fault::handle(address, access) {

@@ -12,12 +12,13 @@ use core::fmt;
 use quire_compressed::zswap::{Zswap, ZswapError};
 use quire_machine::physical;
 use quire_machine::task;
+use quire_memory::swap::happening::Happening;
 use quire_swap::RegistryError;
 use spin::Once;
 
 use crate::command_line::CommandLine;
 use crate::mm::AllocationError;
-use crate::swap::{self, Happening, Quire};
+use crate::swap::{self, Quire};
 
 static ZSWAP: Once<Arc<Zswap<Quire>>> = Once::new();
 

@@ -8,7 +8,7 @@ from .values import bits, number, pointed, static, variants
 FRAME = "quire_machine::frame::Frame"
 # swap/src/folio.rs
 FLAGS_MASK, AREA_SHIFT, AREA_MASK = 0xFF, 8, 0x1F
-# kernel/src/mm/folio.rs
+# kernel/memory/src/folio.rs
 INDEX_BITS = 36
 
 

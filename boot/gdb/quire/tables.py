@@ -7,7 +7,7 @@ from .values import DIRECT_MAP, PAGE_SIZE, number, words
 ADDRESS = 0x000F_FFFF_FFFF_F000
 PRESENT, LARGE = 1 << 0, 1 << 7
 FLAGS = {1: "writable", 2: "user", 5: "accessed", 6: "dirty", 7: "large", 9: "zero page", 10: "locked", 63: "no execute"}
-# kernel/src/mm/page_tables.rs
+# kernel/memory/src/page_tables.rs
 HIDDEN, ZERO_PAGE = 0b1110, 1 << 9
 # swap/src/entry.rs
 KIND_ENTRY, KIND_POISONED = 0b0010, 0b0100

@@ -95,7 +95,7 @@ impl Directory for GroupDirectory {
             }
             inside.is_removed = true;
         }
-        if child.group.has_processes() {
+        if has_processes(&child.group) {
             child.inside.lock().is_removed = false;
             return Err(Errno::EBUSY);
         }
@@ -139,7 +139,7 @@ fn files(group: &Arc<Group>, inside: &Arc<Mutex<Inside>>) -> Result<Entries, Err
     entries.try_extend([
         (
             "cgroup.events".into(),
-            shown(|group, out| print(out, format_args!("populated {}\nfrozen 0\n", u8::from(group.has_processes()))))?,
+            shown(|group, out| print(out, format_args!("populated {}\nfrozen 0\n", u8::from(has_processes(group)))))?,
         ),
         ("memory.current".into(), shown(|group, out| line(out, group.current()))?),
         ("memory.events".into(), shown(events)?),
@@ -211,4 +211,9 @@ fn join(group: &Group, inside: &Mutex<Inside>, value: &str) -> Result<(), Errno>
 fn control(value: &str) -> Result<(), Errno> {
     let is_known = |word: &str| matches!(word, "+memory" | "-memory");
     if value.split_ascii_whitespace().all(is_known) { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// Whether a process is in the group.
+fn has_processes(group: &Group) -> bool {
+    process::exists(|process| process.memory_group() == group.number())
 }

@@ -523,6 +523,42 @@ impl Owner for Process {
     }
 }
 
+impl mm::upcall::Process for Process {
+    fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    fn space(&self) -> Option<Arc<AddressSpace>> {
+        Self::space(self)
+    }
+
+    fn memory_group(&self) -> u8 {
+        Self::memory_group(self)
+    }
+
+    fn oom_score_adjustment(&self) -> i32 {
+        Self::oom_score_adjustment(self)
+    }
+
+    fn is_immortal(&self) -> bool {
+        self.pid == INIT
+    }
+
+    fn borrows_memory(&self) -> bool {
+        let lent = table::find(self.parent()).and_then(|parent| parent.space());
+        lent.zip(Self::space(self)).is_some_and(|(lent, own)| Arc::ptr_eq(&lent, &own))
+    }
+
+    fn is_killed(&self) -> bool {
+        self.standing().is_killed()
+    }
+
+    fn kill(&self) {
+        // A signal that is not a real-time one always finds room.
+        let _ = table::send_to(self, Signal::SIGKILL, Info::Kernel);
+    }
+}
+
 /// The process that runs this; `None` in a kernel thread.
 pub fn current() -> Option<Arc<Process>> {
     let owner: Arc<dyn Any + Send + Sync> = scheduler::with_current(|thread| thread.owner().cloned())??;

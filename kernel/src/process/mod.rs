@@ -52,7 +52,7 @@ pub use ring3::{TICKS, before_user, count_fault, exception, fault, tick};
 pub use start::{CloneRequest, begin, clone};
 #[cfg(target_os = "none")]
 pub use table::{
-    all, count, exists, find, is_orphaned, last_number, most, send_to, send_to_group, send_where, set_group, set_most,
-    signals_of_user, start_session,
+    after, all, count, exists, find, is_orphaned, last_number, most, send_to, send_to_group, send_where, set_group,
+    set_most, signals_of_user, start_session,
 };
 pub use usage::Usage;

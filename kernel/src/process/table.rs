@@ -68,10 +68,15 @@ pub fn find(pid: u32) -> Option<Arc<Process>> {
 pub fn all() -> impl Iterator<Item = Arc<Process>> {
     let mut last = 0;
     core::iter::from_fn(move || {
-        let next = TABLE.lock().processes.lower_bound(Bound::Excluded(&last)).clone_pointer()?;
+        let next = after(last)?;
         last = next.pid();
         Some(next)
     })
+}
+
+/// The process with the next larger number.
+pub fn after(pid: u32) -> Option<Arc<Process>> {
+    TABLE.lock().processes.lower_bound(Bound::Excluded(&pid)).clone_pointer()
 }
 
 /// How many processes there are.

@@ -223,13 +223,18 @@ struct Watched {
     false_starts: u32,
 }
 
-fn play(options: &Options, settings: &Settings) -> Result<Tally, Box<dyn Error>> {
-    clean(PLACE)?;
-    fs::create_dir(PLACE)?;
+/// Makes the directory of all workers, and what they share, unless they are there.
+fn make_place() -> io::Result<()> {
     fs::create_dir_all(format!("{PLACE}/shared/d"))?;
     for path in ["/shared", "/shared/d"] {
         fs::set_permissions(format!("{PLACE}{path}"), fs::Permissions::from_mode(0o777))?;
     }
+    Ok(())
+}
+
+fn play(options: &Options, settings: &Settings) -> Result<Tally, Box<dyn Error>> {
+    clean(PLACE)?;
+    make_place()?;
     let board = Shared::new(Board::default())?;
     let each = options.count / options.users.len() as u64;
     let mut workers: Vec<Watched> = options
@@ -334,6 +339,8 @@ fn look(
                 settings.restore();
             }
             clean(&format!("{PLACE}/{}", worker.user.name))?;
+            // Root may have moved it away from within.
+            make_place()?;
             worker.start(seed, board);
             tally.lives += 1;
         }

@@ -23,7 +23,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("quire-compressed", &["quire-swap"]),
     ("quire-drivers", &["quire-protocol"]),
     ("quire-machine", &["quire-drivers", "quire-protocol", "quire-swap"]),
-    ("quire-memory", &["quire-swap", "quire-machine"]),
+    // Its frames are the compressed pool's, and only it can say so of its own type.
+    ("quire-memory", &["quire-compressed", "quire-swap", "quire-machine"]),
     ("quire-linux", &["quire-compressed", "quire-memory", "quire-machine", "quire-protocol", "quire-swap"]),
     (
         "quire-kernel",

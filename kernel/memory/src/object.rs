@@ -43,7 +43,6 @@ use super::page_tables;
 use super::quota::Quota;
 use super::reclaim;
 use super::rmap::Mappers;
-use crate::errno::Errno;
 use crate::swap;
 
 /// Where the contents of an object's pages come from before they are written.
@@ -90,12 +89,16 @@ struct WriteCount(AtomicI32);
 
 impl WriteCount {
     /// Counts one more by `step`, unless there are some of the other kind.
-    fn enter(&self, step: i32) -> Result<(), Errno> {
+    fn enter(&self, step: i32) -> Result<(), Busy> {
         let next = |count: i32| if count.signum() == -step { None } else { count.checked_add(step) };
         let entered = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
-        entered.map(drop).map_err(|_| Errno::ETXTBSY)
+        entered.map(drop).map_err(|_| Busy)
     }
 }
+
+/// An object is executed and cannot be written, or the other way round (Linux: `ETXTBSY`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
 
 /// An opening of a file through which its object may be written.
 pub struct Writer(Arc<Object>);
@@ -104,8 +107,8 @@ impl Writer {
     /// One more.
     ///
     /// # Errors
-    /// `ETXTBSY` while the object is executed.
-    pub fn new(object: Arc<Object>) -> Result<Self, Errno> {
+    /// [`Busy`] while the object is executed.
+    pub fn new(object: Arc<Object>) -> Result<Self, Busy> {
         object.writers.enter(1)?;
         Ok(Self(object))
     }
@@ -124,8 +127,8 @@ impl Executed {
     /// One more.
     ///
     /// # Errors
-    /// `ETXTBSY` while the object may be written.
-    pub fn new(object: Arc<Object>) -> Result<Self, Errno> {
+    /// [`Busy`] while the object may be written.
+    pub fn new(object: Arc<Object>) -> Result<Self, Busy> {
         object.writers.enter(-1)?;
         Ok(Self(object))
     }

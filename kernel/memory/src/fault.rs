@@ -42,7 +42,6 @@ use super::reclaim;
 use super::region::{Protection, Region, Totals};
 use super::rmap::Attachment;
 use super::tasks::{self, Fatal};
-use crate::process;
 use crate::swap;
 
 /// How faults were served, by all tasks since boot.
@@ -147,7 +146,7 @@ pub fn handle(address: u64, access: Access) -> Result<Service, Fatal> {
         }
         Err(fatal) => {
             COUNTERS.fatal.fetch_add(1, Ordering::Relaxed);
-            if process::current().is_none() {
+            if !tasks::has_process() {
                 let thread = task::current();
                 if let Some(space) = tasks::space() {
                     space.set_fatal(fatal);

@@ -40,9 +40,9 @@ use super::oom::{self, Verdict};
 use super::page_out;
 use super::page_tables;
 use super::policy::{self, Turns};
-use crate::process;
 use crate::swap::{self, Plug};
-use crate::zswap;
+use crate::tasks;
+use crate::upcall::upcalls;
 
 /// How long a task waits for writes to end before it looks again.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -163,7 +163,7 @@ fn kswapd() {
     loop {
         KSWAPD.wait_until(|| KSWAPD_WANTED.swap(false, Ordering::AcqRel));
         COUNTERS.wakeups.fetch_add(1, Ordering::Relaxed);
-        zswap::memory_is_low();
+        (upcalls().memory_is_low)();
         let mut effort = Effort::default();
         while physical::free_frames() < physical::watermarks().high && !effort.is_hopeless() {
             effort.try_once();
@@ -238,9 +238,10 @@ fn reclaim_for_frame() -> Result<Folio, AllocationError> {
             // A task that disables an area just does not get the frame.
             let is_over = || effort.has_news();
             let is_refused = swap::disables_swap()
-                || match process::current() {
-                    None => oom::give_up_own(is_over),
-                    Some(_) => oom::relieve(group::ROOT, is_over) == Verdict::NoVictim,
+                || if tasks::has_process() {
+                    oom::relieve(group::ROOT, is_over) == Verdict::NoVictim
+                } else {
+                    oom::give_up_own(is_over)
                 };
             if is_refused {
                 return Err(AllocationError);

@@ -65,6 +65,12 @@ pub fn set_space(space: Option<Arc<AddressSpace>>) {
     scheduler::set_space(space.map(|space| space as Arc<dyn UserHalf>));
 }
 
+/// Whether the current thread works for a process, as against a thread of the kernel and a task without one.
+pub fn has_process() -> bool {
+    let has = |thread: &Thread| thread.owner().is_some() && thread.owner_as::<AddressSpace>().is_none();
+    scheduler::with_current(has).unwrap_or(false)
+}
+
 /// Why the task that `thread` is, one without a process, cannot go on, if it cannot.
 pub fn fatal(thread: &Thread) -> Option<Fatal> {
     thread.owner_as::<AddressSpace>()?.fatal()

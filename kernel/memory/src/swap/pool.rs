@@ -12,8 +12,8 @@ use quire_machine::unique::UniqueFrame;
 use quire_machine::{physical, task, watermark};
 use quire_swap::header::PAGE_SIZE;
 
-use crate::swap::{self, Quire};
-use crate::{zram, zswap};
+use super::Quire;
+use crate::upcall::upcalls;
 
 impl PoolMachine for Quire {
     fn cpus() -> usize {
@@ -40,10 +40,7 @@ impl PoolMachine for Quire {
     }
 
     fn find_disk(path: &str) -> Option<Arc<dyn quire_swap::Disk<Self>>> {
-        match zram::device(path) {
-            Some(zram) => Some(zram.open()?),
-            None => swap::disk_named(path),
-        }
+        (upcalls().find_disk)(path)
     }
 
     fn is_killed() -> bool {
@@ -51,7 +48,7 @@ impl PoolMachine for Quire {
     }
 
     fn wake_shrinker() {
-        zswap::wake();
+        (upcalls().wake_shrinker)();
     }
 }
 

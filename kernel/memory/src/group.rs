@@ -35,7 +35,6 @@ use spin::Once;
 
 use super::oom::{self, Verdict};
 use super::{AllocationError, reclaim};
-use crate::process;
 use crate::swap;
 
 /// The most groups at once, the root included: a slot's word has room for no greater number.
@@ -319,11 +318,6 @@ impl Group {
     /// How often that happened, in it or below it.
     pub fn events(&self, event: Event) -> u64 {
         self.state().events[event as usize].load(Ordering::Relaxed)
-    }
-
-    /// Whether a process is in it.
-    pub fn has_processes(&self) -> bool {
-        process::exists(|process| process.memory_group() == self.number)
     }
 }
 

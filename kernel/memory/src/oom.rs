@@ -33,9 +33,8 @@ use super::group;
 use super::policy;
 use super::reclaim;
 use super::tasks;
-use crate::process::signal::{Info, Signal};
-use crate::process::{self, Process};
 use crate::swap;
+use crate::upcall::{self, Process};
 
 /// Processes killed since boot (Linux: `oom_kill`).
 pub static KILLS: AtomicU64 = AtomicU64::new(0);
@@ -63,24 +62,18 @@ pub(super) enum Verdict {
 
 /// A process that has memory.
 struct Holder {
-    process: Arc<Process>,
+    process: Arc<dyn Process>,
     space: Arc<AddressSpace>,
 }
 
 impl Holder {
     fn is_in_question(&self, group: u8) -> bool {
-        self.process.pid() != process::INIT && group::is_within(self.process.memory_group(), group)
+        !self.process.is_immortal() && group::is_within(self.process.memory_group(), group)
     }
 
     /// Also once it has taken its signal and only gives back what it has.
     fn is_killed(&self) -> bool {
-        self.process.standing().is_killed() || self.space.is_reaped()
-    }
-
-    /// Its memory is its parent's, which waits for it.
-    fn borrows(&self) -> bool {
-        let lent = process::find(self.process.parent()).and_then(|parent| parent.space());
-        lent.is_some_and(|space| Arc::ptr_eq(&space, &self.space))
+        self.process.is_killed() || self.space.is_reaped()
     }
 
     fn shares_with(&self, other: &Self) -> bool {
@@ -99,7 +92,7 @@ fn total() -> usize {
 }
 
 /// `/proc/PID/oom_score`.
-pub fn score(process: &Process) -> u64 {
+pub fn score(process: &dyn Process) -> u64 {
     let pages = process.space().map_or(0, |space| space.weight());
     policy::score(policy::badness(pages, process.oom_score_adjustment(), total()), total())
 }
@@ -117,7 +110,8 @@ pub(super) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
         }
     }
     let mut candidates = ArrayVec::<Candidate, LINES>::new();
-    let is_meant = |holder: &Holder| holder.is_in_question(number) && !holder.is_killed() && !holder.borrows();
+    let is_meant =
+        |holder: &Holder| holder.is_in_question(number) && !holder.is_killed() && !holder.process.borrows_memory();
     for holder in holders().filter(is_meant) {
         let badness = policy::badness(holder.space.weight(), holder.process.oom_score_adjustment(), total());
         let Some(badness) = badness else { continue };
@@ -133,7 +127,7 @@ pub(super) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
     };
     log_choice(number, &candidates);
     KILLS.fetch_add(1, Ordering::Relaxed);
-    holders().filter(|other| other.shares_with(worst)).for_each(|other| kill(&other.process));
+    holders().filter(|other| other.shares_with(worst)).for_each(|other| other.process.kill());
     worst.space.reap();
     Verdict::Killed
 }
@@ -163,7 +157,7 @@ fn dying(number: u8) -> impl Iterator<Item = Holder> {
 fn reap_killed(number: u8) -> usize {
     let reap = |Holder { process, space }: Holder| {
         // What has killed it may have been a signal that it could still come to ignore.
-        kill(&process);
+        process.kill();
         space.reap()
     };
     dying(number).map(reap).sum()
@@ -187,12 +181,7 @@ fn makes_room(dying: &Weak<AddressSpace>, is_over: &impl Fn() -> bool) -> bool {
 }
 
 fn holders() -> impl Iterator<Item = Holder> {
-    process::all().filter_map(|process| process.space().map(|space| Holder { process, space }))
-}
-
-fn kill(process: &Process) {
-    // A signal that is not a real-time one always finds room.
-    let _ = process::send_to(process, Signal::SIGKILL, Info::Kernel);
+    upcall::processes().filter_map(|process| process.space().map(|space| Holder { process, space }))
 }
 
 fn log_choice(number: u8, candidates: &[Candidate]) {
@@ -202,24 +191,12 @@ fn log_choice(number: u8, candidates: &[Candidate]) {
         "{asker} needs memory and there is none{}",
         if number == group::ROOT { "" } else { " left in its group" }
     );
-    log!(
-        "oom",
-        "{:>7} {:16} {:>9} {:>9} {:>7} {:>5} {:>9}",
-        "pid",
-        "name",
-        "resident",
-        "swapped",
-        "tables",
-        "adj",
-        "badness"
-    );
+    log!("oom", "{:>9} {:>9} {:>7} {:>5} {:>9}  process", "resident", "swapped", "tables", "adj", "badness");
     for Candidate { holder: Holder { process, space }, badness } in candidates {
         let usage = space.usage_without_regions();
         log!(
             "oom",
-            "{:>7} {:16} {:>9} {:>9} {:>7} {:>5} {badness:>9}",
-            process.pid(),
-            process.name(),
+            "{:>9} {:>9} {:>7} {:>5} {badness:>9}  {process}",
             usage.resident(),
             usage.swapped,
             usage.tables,

@@ -7,10 +7,10 @@
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use quire_machine::physical;
+use quire_machine::upcall::upcalls;
 use quire_swap::header::PAGE_SIZE;
 
-use super::AllocationError;
-use crate::process;
+use super::{AllocationError, tasks};
 use crate::swap;
 
 const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;
@@ -168,9 +168,11 @@ impl Drop for Commitment {
 
 /// The limit without what is kept back from the current process.
 fn limit_for_current(mapped: u64) -> u64 {
-    let Some(process) = process::current() else { return limit() };
-    let is_superuser = process.identity().is_superuser();
-    let for_superuser = if is_superuser { 0 } else { reserve(Reserve::Superuser) / KIB_PER_PAGE };
+    if !tasks::has_process() {
+        return limit();
+    }
+    let is_ordinary = (upcalls().serves_ordinary_user)();
+    let for_superuser = if is_ordinary { reserve(Reserve::Superuser) / KIB_PER_PAGE } else { 0 };
     let for_others = (reserve(Reserve::Others) / KIB_PER_PAGE).min(mapped / 32);
     limit().saturating_sub(for_superuser + for_others)
 }

@@ -1,0 +1,111 @@
+//! Introduces the swap core to the machine: its folios, its locks, its heap.
+//!
+//! # Locking
+//!
+//! The core's spinning locks keep preemption off ([`Machine::lock_enter`]) and have sixteen ranks of their own in the
+//! machine's table.
+
+use core::fmt;
+use core::time::Duration;
+
+use quire_machine::arch::cpu;
+use quire_machine::sync::{Rank, acquire_rank, release_rank};
+use quire_machine::{clock, fallible, heap, log, task, watermark};
+use quire_swap::{Event, FolioUse, IoError, Level, Machine};
+
+use super::happening::Happening;
+use crate::folio::Folio;
+use crate::{group, lru, reclaim};
+
+/// This machine, as the swap core sees it.
+#[derive(Debug)]
+pub struct Quire;
+
+static BATCH: Happening = Happening::new();
+pub(super) static WORK: Happening = Happening::new();
+
+fn happening(event: Event) -> &'static Happening {
+    match event {
+        Event::Batch => &BATCH,
+        Event::Work => &WORK,
+    }
+}
+
+impl Machine for Quire {
+    type Folio = Folio;
+
+    fn lock_enter(rank: quire_swap::Rank) {
+        cpu::disable_preemption();
+        acquire_rank(Rank::SwapLowest as u8 + rank as u8);
+    }
+
+    fn lock_leave(rank: quire_swap::Rank) {
+        release_rank(Rank::SwapLowest as u8 + rank as u8);
+        cpu::enable_preemption();
+    }
+
+    fn relax() {
+        if cpu::this().preemption_is_on() {
+            task::yield_now();
+        } else {
+            core::hint::spin_loop();
+        }
+    }
+
+    fn cpu() -> usize {
+        cpu::this().number()
+    }
+
+    fn now() -> Duration {
+        clock::since_boot()
+    }
+
+    fn may_allocate(bytes: usize) -> bool {
+        heap::may_allocate(bytes)
+    }
+
+    fn allocate_allowed<R>(work: impl FnOnce() -> R) -> R {
+        fallible::certain(work)
+    }
+
+    fn charge_slots(folio: &Folio, slots: u32) -> Option<u8> {
+        group::charge_swap(folio.metadata(), slots as usize)
+    }
+
+    fn uncharge_slots(payer: u8, slots: u32) {
+        group::uncharge_swap(payer, slots as usize);
+    }
+
+    fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<Folio> {
+        match (order, folio_use) {
+            (0, FolioUse::Demand) => reclaim::wait_for_frame().ok(),
+            (0, FolioUse::Readahead) => reclaim::frame_if_free(),
+            (0, FolioUse::Writeback) => Folio::allocate(watermark::Purpose::Reclaim),
+            _ => None,
+        }
+    }
+
+    fn added_to_cache(folio: &Folio) {
+        lru::add(folio, lru::List::Inactive);
+    }
+
+    fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoError>) {
+        reclaim::writes_ended(folios, result);
+    }
+
+    fn wait(event: Event, ready: &dyn Fn() -> bool) {
+        happening(event).wait_until(ready);
+    }
+
+    fn wake(event: Event) {
+        happening(event).happened();
+    }
+
+    fn log(level: Level, message: fmt::Arguments<'_>) {
+        match level {
+            Level::Error => log!("swap", "error: {message}"),
+            Level::Warning => log!("swap", "warning: {message}"),
+            Level::Information => log!("swap", "{message}"),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Disabling an area: every page table and every object gives back the pages that it has there, and who gives way when they do
+//! not fit into memory.
+
+use core::time::Duration;
+
+use quire_machine::task::{self, WaitQueue};
+use quire_machine::{clock, log, physical};
+use quire_swap::header::PAGE_SIZE;
+use quire_swap::{SlotRange, SwapOffError, Users};
+
+use super::leaving::{Hope, Leaving};
+use super::{Name, SWAP};
+use crate::{AllocationError, address_space, fault, rmap};
+
+/// Disables one area.
+///
+/// # Errors
+/// [`SwapOffError`]; the area works as before.
+pub fn disable(area: u8) -> Result<(), SwapOffError> {
+    let thread = task::current();
+    thread.set_disables_swap(true);
+    LEAVING.start();
+    let result = SWAP.swapoff(area, &mut AddressSpaces { area, next_line: clock::since_boot() + LINE_EVERY });
+    LEAVING.end();
+    LEFT.wake_all();
+    thread.set_disables_swap(false);
+    result
+}
+
+static LEAVING: Leaving = Leaving::new();
+/// Tasks that wait until an area was disabled, or stayed.
+static LEFT: WaitQueue = WaitQueue::new();
+
+/// What a task that may get no frame knows of the areas that are being disabled.
+pub struct Patience(usize);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(LEAVING.ended())
+    }
+}
+
+impl Patience {
+    /// Has one of those that disable areas give up, or end otherwise, which the caller sleeps for; it keeps no lock that
+    /// bringing a page back takes. False if there is no hope in that, as for whoever disables an area itself.
+    pub fn is_worth_it(&mut self) -> bool {
+        if disables_swap() {
+            return false;
+        }
+        match LEAVING.ask(&mut self.0) {
+            Hope::None => false,
+            Hope::Now => true,
+            Hope::Soon => {
+                LEFT.wait_until(|| LEAVING.has_ended_since(self.0) || task::is_killed());
+                true
+            }
+        }
+    }
+}
+
+/// Whether the current thread disables an area: it gives up rather than have a task killed.
+pub fn disables_swap() -> bool {
+    task::scheduler::with_current(task::Thread::disables_swap).unwrap_or(false)
+}
+
+/// How often a long `swapoff` says how far it is.
+const LINE_EVERY: Duration = Duration::from_secs(1);
+
+/// All that can have swap entries.
+pub(super) struct AddressSpaces {
+    area: u8,
+    next_line: Duration,
+}
+
+impl Default for AddressSpaces {
+    /// Without lines about the progress.
+    fn default() -> Self {
+        Self { area: 0, next_line: Duration::MAX }
+    }
+}
+
+/// Whether another page can come back without another task's having to die for it: there are free frames, or a place
+/// elsewhere for what has to make room.
+fn is_room() -> bool {
+    !LEAVING.is_asked() && (SWAP.has_space() || physical::free_frames() > physical::watermarks().high)
+}
+
+impl Users for AddressSpaces {
+    fn progress(&mut self, left: u64, total: u64) {
+        if clock::since_boot() >= self.next_line {
+            self.next_line = clock::since_boot() + LINE_EVERY;
+            log!("swap", "swapoff {}: {left} of {total} pages left", Name(self.area));
+        }
+    }
+
+    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
+        for space in address_space::all() {
+            let mut from = 0;
+            while let Some((page, entry)) = space.next_entry(from, slots) {
+                self.check()?;
+                if SWAP.lookup(entry).is_none() && !is_room() {
+                    return Err(SwapOffError::NoMemory);
+                }
+                fault::bring_back(&space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)?;
+                from = page + PAGE_SIZE as u64;
+            }
+        }
+        for object in rmap::objects() {
+            if !is_room() {
+                return Err(SwapOffError::NoMemory);
+            }
+            let brought_back = object.bring_back(|entry| slots.contains(entry));
+            self.check()?;
+            brought_back.map_err(|AllocationError| SwapOffError::NoMemory)?;
+        }
+        Ok(())
+    }
+
+    fn has_space(&self) -> bool {
+        is_room()
+    }
+
+    fn gives_up(&self) -> Option<SwapOffError> {
+        if task::check_signals().is_err() {
+            return Some(SwapOffError::Interrupted);
+        }
+        LEAVING.is_asked().then_some(SwapOffError::NoMemory)
+    }
+
+    fn map_refused(&mut self, slots: &SlotRange) {
+        for space in address_space::all() {
+            let mut from = 0;
+            while let Some((page, entry)) = space.next_entry(from, slots) {
+                // Without a frame for a page table the page stays where it is: in memory, and found by whoever needs it.
+                if SWAP.is_refused(entry) && fault::bring_back(&space, page, entry).is_err() {
+                    return;
+                }
+                from = page + PAGE_SIZE as u64;
+            }
+        }
+        for object in rmap::objects() {
+            if object.bring_back(|entry| slots.contains(entry) && SWAP.is_refused(entry)).is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The thread that does what the swap core puts off.
+
+use quire_machine::AllocationError;
+use quire_machine::task;
+
+use super::swapoff::AddressSpaces;
+use super::{SWAP, machine};
+
+/// Starts the thread that does what swap puts off because whoever causes it cannot sleep.
+///
+/// # Errors
+/// [`AllocationError`] when there is no memory for the thread.
+pub fn start() -> Result<(), AllocationError> {
+    let work = || {
+        machine::WORK.whenever(|| {
+            SWAP.do_pending_work();
+            SWAP.return_refused(&mut AddressSpaces::default());
+        });
+    };
+    task::spawn("swap-work", work).map(drop)
+}
