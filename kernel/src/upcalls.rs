@@ -6,7 +6,7 @@ use quire_machine::arch::registers::TrapFrame;
 use quire_machine::task::scheduler;
 use quire_machine::upcall::{Access, Upcalls};
 use quire_memory::swap::Quire;
-use quire_memory::{fault, group, reclaim, upcall};
+use quire_memory::{cgroup, fault, reclaim, upcall};
 use quire_swap::Disk;
 
 use crate::process::{self, Process};
@@ -22,8 +22,8 @@ pub static MACHINE: Upcalls = Upcalls {
     tick: process::tick,
     memory_is_low: reclaim::wake_kswapd,
     serves_ordinary_user,
-    allocate_charged: group::allocate,
-    free_charged: group::free,
+    allocate_charged: cgroup::allocate,
+    free_charged: cgroup::free,
 };
 
 /// What memory asks.

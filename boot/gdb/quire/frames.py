@@ -60,12 +60,12 @@ def summary(metadata):
         return f"{said}, order {number(metadata['order'])}"
     if not is_folio(metadata):
         return said
-    lists = variants("quire_kernel::mm::lru::List")
+    lists = variants("quire_memory::lru::List")
     owned = number(metadata["owned"])
     owner = f"owner {owned >> INDEX_BITS} index {owned & (1 << INDEX_BITS) - 1:#x}" if owned else "no owner yet"
     return (
         f"{said}, references {number(metadata['references'])}, list {lists.get(number(metadata['list']), 'none')}, "
-        f"memory group {number(metadata['group'])}, {owner}, {state(metadata['folio'])}"
+        f"memory cgroup {number(metadata['cgroup'])}, {owner}, {state(metadata['folio'])}"
     )
 
 

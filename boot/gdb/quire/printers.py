@@ -36,19 +36,19 @@ def entry(value):
 
 
 PRINTERS = {
-    "quire_kernel::mm::folio::Folio": folio,
+    "quire_memory::folio::Folio": folio,
     "quire_kernel::process::control_block::Process": tasks.process_line,
     "quire_machine::frame::Frame": frames.summary,
     "quire_machine::frame::FrameNumber": lambda value: f"frame {int(value['__0']):#x}",
     "quire_machine::task::thread::Thread": tasks.thread,
-    "quire_swap::area::Area<quire_kernel::swap::Quire>": swap.summary,
+    "quire_swap::area::Area<quire_memory::swap::machine::Quire>": swap.summary,
     "quire_swap::entry::Entry": entry,
     "quire_swap::folio::FolioState": frames.state,
-    "quire_swap::swap::Swap<quire_kernel::swap::Quire>": all_of_swap,
+    "quire_swap::swap::Swap<quire_memory::swap::machine::Quire>": all_of_swap,
 }
 
 collection = gdb.printing.RegexpCollectionPrettyPrinter("quire")
 for path, function in PRINTERS.items():
     collection.add_printer(path, f"^{path}$", printer(function))
-collection.add_printer("vma", "^quire_kernel::mm::region::Region<", printer(tasks.vma))
+collection.add_printer("vma", "^quire_memory::vma::Vma<", printer(tasks.vma))
 gdb.printing.register_pretty_printer(None, collection, replace=True)

@@ -4,8 +4,8 @@ import gdb
 
 from .values import boxed_slice, memory, number, part, shared, static, words
 
-AREA = "quire_swap::area::Area<quire_kernel::swap::Quire>"
-CLUSTER = "quire_swap::cluster::Cluster<quire_kernel::swap::Quire>"
+AREA = "quire_swap::area::Area<quire_memory::swap::machine::Quire>"
+CLUSTER = "quire_swap::cluster::Cluster<quire_memory::swap::machine::Quire>"
 CLUSTER_SLOTS = 512
 # swap/src/table_entry.rs
 COUNT_SHIFT, ZERO, PAYER_SHIFT, PAYER_MASK = 60, 1 << 59, 53, 0x3F
@@ -14,7 +14,7 @@ COUNT_EXTENDED = 15
 
 def areas():
     """The enabled areas, by index."""
-    return areas_of(static("quire_kernel::swap::SWAP"))
+    return areas_of(static("quire_memory::swap::SWAP"))
 
 
 def areas_of(swap):
@@ -89,9 +89,9 @@ def table_entry(entry):
     if entry & ZERO:
         said += ", all zero"
     if entry & 1:
-        return f"shadow {payload >> 1:#x}, {said}, memory group {entry >> PAYER_SHIFT & PAYER_MASK}"
+        return f"shadow {payload >> 1:#x}, {said}, cgroup {entry >> PAYER_SHIFT & PAYER_MASK}"
     if entry & 0b10:
-        return f"folio {payload >> 2:#x}, {said}, memory group {entry >> PAYER_SHIFT & PAYER_MASK}"
+        return f"folio {payload >> 2:#x}, {said}, cgroup {entry >> PAYER_SHIFT & PAYER_MASK}"
     return f"owned by a slot of another area, {said}"
 
 

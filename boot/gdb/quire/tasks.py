@@ -6,8 +6,8 @@ from . import tables
 from .values import PAGE_SIZE, memory, number, offset_of, once, part, pointed, shared, static, tree, variants, word
 
 PROCESS = "quire_kernel::process::control_block::Process"
-SPACE = "quire_kernel::mm::address_space::AddressSpace"
-TABLES = "quire_kernel::mm::page_tables::PageTables"
+SPACE = "quire_memory::address_space::AddressSpace"
+TABLES = "quire_memory::page_tables::PageTables"
 THREAD = "quire_machine::task::thread::Thread"
 
 
@@ -133,10 +133,10 @@ def ranks(mask):
 
 def vmas(space):
     """What an address space has mapped, by address."""
-    regions = part(space["layout"], "quire_kernel::mm::region::Regions")
-    node = regions.type.name.replace("Regions<", "Node<", 1)
-    root = number(regions["tree"]["root"])
-    return [pointed(address, node)["region"] for address in tree(root, offset_of(node, "link"))]
+    vmas = part(space["layout"], "quire_memory::vma::Vmas")
+    node = vmas.type.name.replace("Vmas<", "Node<", 1)
+    root = number(vmas["tree"]["root"])
+    return [pointed(address, node)["vma"] for address in tree(root, offset_of(node, "link"))]
 
 
 def vma(vma):

@@ -111,8 +111,8 @@ pub struct Frame {
     order: AtomicU8,
     /// Which reclaim list it is in: see `mm::lru`.
     pub list: AtomicU8,
-    /// Which memory group it is charged to: see `mm::group`.
-    pub group: AtomicU8,
+    /// Which memory cgroup it is charged to: see `mm::group`.
+    pub cgroup: AtomicU8,
 }
 
 const _: () = assert!(size_of::<Frame>() <= 32, "metadata costs at most 32 bytes a frame");
@@ -129,7 +129,7 @@ impl Frame {
             kind: AtomicU8::new(Kind::Reserved as u8),
             order: AtomicU8::new(0),
             list: AtomicU8::new(0),
-            group: AtomicU8::new(0),
+            cgroup: AtomicU8::new(0),
         }
     }
 

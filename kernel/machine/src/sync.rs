@@ -88,11 +88,11 @@ ranks! {
     /// One address space's page tables.
     PageTable,
     /// The list of the address spaces that may map one owner's pages.
-    Mappers,
+    Rmap,
     /// The right to look for a process to kill for its memory; sleeps.
     OutOfMemory,
-    /// One address space's list of regions; sleeps.
-    Regions,
+    /// One address space's list of VMAs; sleeps.
+    Vmas,
     /// The locks that programs have on files; sleeps.
     FileLocks,
     /// The terminal's line discipline; sleeps, as do the locks that follow.

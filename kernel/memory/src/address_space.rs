@@ -3,11 +3,11 @@
 //! # Locking
 //!
 //! `layout` sleeps and is held by whoever changes or checks what is mapped, never across I/O. The page tables have a
-//! spinning lock of their own (`PageTables`). Whoever changes the layout first changes the regions, then counts the
-//! change (`PageTables::mappings_changed`), then brings the words in line: a fault that had looked the regions up before
+//! spinning lock of their own (`PageTables`). Whoever changes the layout first changes the VMAs, then counts the
+//! change (`PageTables::mappings_changed`), then brings the PTEs in line: a fault that had looked the VMAs up before
 //! sees the new count under the tables' lock and starts over. Reclaim comes from other threads and takes only the tables'.
 //!
-//! What is taken out of the words is given back after the processors have forgotten it, some words at a time.
+//! What is taken out of the PTEs is given back after the processors have forgotten it, some PTEs at a time.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -31,9 +31,9 @@ use super::folio::Folio;
 use super::object::Object;
 use super::overcommit::{self, Commitment, Overcommit};
 use super::page_tables::{self, PageTables};
-use super::region::{Promise, Protection, READAHEADS, Region, Regions, TooMany, Totals};
-use super::rmap::{Attachment, Lineage, Owner};
+use super::rmap::{AnonVma, Owner, RmapLink};
 use super::tasks::Fatal;
+use super::vma::{Promise, Protection, READAHEADS, TooMany, Totals, Vma, Vmas};
 use super::{AllocationError, lru, reclaim};
 use crate::swap;
 
@@ -44,17 +44,17 @@ pub const LOWEST: u64 = 0x1_0000;
 pub const HIGHEST_CHOSEN: u64 = USER_END - (128 << 20);
 /// Where `MAP_32BIT` maps.
 const LOW: Range<u64> = 0x4000_0000..0x8000_0000;
-/// How many words are emptied at a time.
+/// How many PTEs are emptied at a time.
 const GONE: usize = 64;
 
-type Attached = Arc<Attachment>;
+type Attached = Arc<RmapLink>;
 
 /// An address space.
 pub struct AddressSpace {
     number: u32,
     pub(super) tables: Arc<PageTables>,
     layout: Mutex<Layout>,
-    /// Ties what is mapped where it was first mapped to the lineage: the base is 0.
+    /// Ties what is mapped where it was first mapped to the `anon_vma`: the base is 0.
     home: Attached,
     readaheads: [Readahead; READAHEADS],
     pub(super) limits: [AtomicU64; Limit::COUNT],
@@ -68,17 +68,17 @@ pub struct AddressSpace {
 
 /// What is mapped.
 pub(super) struct Layout {
-    pub(super) regions: Regions<Attached>,
+    pub(super) vmas: Vmas<Attached>,
     /// The heap of `brk(2)`.
     heap: Range<u64>,
     /// What is mapped from now on is locked (`mlockall(MCL_FUTURE)`).
     pub(super) lock_new: LockNew,
-    /// What is promised to the regions: as much as [`Totals::promised`](super::region::Totals) says, and while something is
+    /// What is promised to the VMAs: as much as [`Totals::promised`](super::vma::Totals) says, and while something is
     /// being changed perhaps more.
     pub(super) promised: Commitment,
 }
 
-/// The locked layout. Giving it back gives back what was promised to regions that are not there any more, or did not come.
+/// The locked layout. Giving it back gives back what was promised to VMAs that are not there any more, or did not come.
 /// What is locked is counted then, for those who look without the lock.
 pub(super) struct LayoutGuard<'a> {
     layout: MutexGuard<'a, Layout>,
@@ -101,7 +101,7 @@ impl DerefMut for LayoutGuard<'_> {
 
 impl Drop for LayoutGuard<'_> {
     fn drop(&mut self) {
-        let totals = self.regions.totals();
+        let totals = self.vmas.totals();
         self.promised.keep(totals.promised / PAGE);
         self.locked_pages.store((totals.locked / PAGE) as usize, Ordering::Relaxed);
     }
@@ -120,7 +120,7 @@ pub enum LockNew {
 
 /// Where a mapping is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Placement {
     /// At the hint if that is free, else anywhere.
     Anywhere {
         /// An address, or 0.
@@ -153,7 +153,7 @@ pub enum Backing {
 #[derive(Clone)]
 pub struct MapRequest {
     /// Where.
-    pub place: Place,
+    pub place: Placement,
     /// How many bytes; rounded up to pages.
     pub length: u64,
     /// What may be done with the pages.
@@ -178,7 +178,7 @@ pub struct MapRequest {
 
 impl MapRequest {
     /// Private memory that is zero at first, to read and write.
-    pub const fn anonymous(place: Place, length: u64) -> Self {
+    pub const fn anonymous(place: Placement, length: u64) -> Self {
         Self {
             place,
             length,
@@ -289,9 +289,9 @@ impl Usage {
     }
 }
 
-/// One region, for `/proc/PID/maps`.
+/// One VMA, for `/proc/PID/maps`.
 #[derive(Debug)]
-pub struct RegionView<'a> {
+pub struct VmaView<'a> {
     /// The addresses.
     pub range: Range<u64>,
     /// What may be done with them.
@@ -308,7 +308,7 @@ static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 static SPACES: SpinLock<BTreeMap<u32, Weak<AddressSpace>>> = SpinLock::new(Rank::Spaces, BTreeMap::new());
 
 impl AddressSpace {
-    /// An address space with nothing in its user half, the first of a new lineage.
+    /// An address space with nothing in its user half, the first of a new `anon_vma`.
     ///
     /// # Errors
     /// [`AllocationError`] when there is no memory for it.
@@ -317,18 +317,18 @@ impl AddressSpace {
         Ok(space.publish()?)
     }
 
-    /// An address space with nothing in its user half that shares its lineage with `relative`, not known to anybody yet.
+    /// An address space with nothing in its user half that shares its `anon_vma` with `relative`, not known to anybody yet.
     pub(super) fn of_lineage(relative: Option<&Self>) -> Result<Self, AllocationError> {
         fallible::ask(size_of::<Self>() + 1024)?;
         let tables = fallible::shared(PageTables::new()?)?;
         let home = match relative {
             Some(relative) => relative.home.for_other(&tables)?,
-            None => Attachment::new(Owner::Lineage(Lineage::new()?), &tables, 0)?,
+            None => RmapLink::new(Owner::AnonVma(AnonVma::new()?), &tables, 0)?,
         };
         Ok(Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             tables,
-            layout: Mutex::new(Rank::Regions, Layout::new()),
+            layout: Mutex::new(Rank::Vmas, Layout::new()),
             home,
             readaheads: [const { Readahead::new() }; READAHEADS],
             limits: core::array::from_fn(|limit| {
@@ -371,7 +371,7 @@ impl AddressSpace {
         self.tables.root()
     }
 
-    /// What faults have taught about reading ahead in a region with this [`Region::readahead`]; faults reach it without the
+    /// What faults have taught about reading ahead in a VMA with this [`Vma::readahead`]; faults reach it without the
     /// layout's lock.
     pub(super) fn readahead(&self, place: u8) -> &Readahead {
         &self.readaheads[usize::from(place) % READAHEADS]
@@ -404,8 +404,11 @@ impl AddressSpace {
             return Err(MapError::OutOfRange);
         }
         let length = range.end.checked_sub(range.start).ok_or(MapError::OutOfRange)?;
-        self.map(&MapRequest { no_reserve: true, ..MapRequest::anonymous(Place::FixedNoReplace(range.start), length) })
-            .map(drop)
+        self.map(&MapRequest {
+            no_reserve: true,
+            ..MapRequest::anonymous(Placement::FixedNoReplace(range.start), length)
+        })
+        .map(drop)
     }
 
     /// Maps what `request` says; returns the address.
@@ -427,21 +430,21 @@ impl AddressSpace {
         let start = layout.place(request.place, length)?;
         let range = start..start + length;
         let locks = layout.lock_new;
-        let mut region = Region {
+        let mut vma = Vma {
             shared: request.shared,
             may_write: request.may_write,
             grows_down: request.grows_down,
             locked: request.locked || locks != LockNew::No,
             promise: request.promise(),
             name: request.name.clone(),
-            ..Region::anonymous(range.clone(), request.protection, Arc::clone(&self.home))
+            ..Vma::anonymous(range.clone(), request.protection, Arc::clone(&self.home))
         };
-        let gone = layout.regions.totals_in(&range);
-        self.admit(&mut layout, gone, region.totals())?;
+        let gone = layout.vmas.totals_in(&range);
+        self.admit(&mut layout, gone, vma.totals())?;
         let object = match &request.backing {
             Backing::Object { object, offset } => Some((Arc::clone(object), *offset)),
             Backing::Anonymous if request.shared => {
-                let mapped = layout.regions.totals().mapped / PAGE;
+                let mapped = layout.vmas.totals().mapped / PAGE;
                 Some((Object::shared(length, mapped, request.waives_promise())?, 0))
             }
             Backing::Anonymous => None,
@@ -449,13 +452,13 @@ impl AddressSpace {
         let object = object.map(|(object, offset)| {
             let base = start.wrapping_sub(offset);
             match layout.attachment_like(&object, base) {
-                Some(attachment) => Ok(attachment),
-                None => Attachment::new(Owner::Object(object), &self.tables, base),
+                Some(link) => Ok(link),
+                None => RmapLink::new(Owner::Object(object), &self.tables, base),
             }
         });
-        region.object = object.transpose()?;
+        vma.object = object.transpose()?;
         self.unmap_from(&mut layout, &range)?;
-        layout.regions.insert(region)?;
+        layout.vmas.insert(vma)?;
         drop(layout);
         if request.locked || request.populate || locks == LockNew::BringIn {
             // As on Linux, it is mapped even if its pages cannot be had.
@@ -474,19 +477,19 @@ impl AddressSpace {
     }
 
     pub(super) fn unmap_from(&self, layout: &mut Layout, range: &Range<u64>) -> Result<(), MapError> {
-        if layout.regions.is_free(range) {
+        if layout.vmas.is_free(range) {
             return Ok(());
         }
-        let removed = layout.regions.remove(range)?;
+        let removed = layout.vmas.remove(range)?;
         self.release(&removed);
         Ok(())
     }
 
-    /// Empties the words of regions that are not in the layout any more.
-    pub(super) fn release(&self, removed: &Regions<Attached>) {
+    /// Empties the PTEs of VMAs that are not in the layout any more.
+    pub(super) fn release(&self, removed: &Vmas<Attached>) {
         self.tables.mappings_changed();
-        for region in removed.iter() {
-            self.zap(region.range.clone());
+        for vma in removed.iter() {
+            self.zap(vma.range.clone());
         }
     }
 
@@ -497,63 +500,63 @@ impl AddressSpace {
     pub fn protect(&self, range: Range<u64>, protection: Protection) -> Result<(), MapError> {
         check(&range)?;
         let mut layout = self.layout();
-        if !layout.regions.covers(&range) {
+        if !layout.vmas.covers(&range) {
             return Err(MapError::NotMapped);
         }
-        let is_refused = |region: &Region<Attached>| protection.write && region.shared && !region.may_write;
-        if layout.regions.overlapping(range.clone()).any(is_refused) {
+        let is_refused = |vma: &Vma<Attached>| protection.write && vma.shared && !vma.may_write;
+        if layout.vmas.overlapping(range.clone()).any(is_refused) {
             return Err(MapError::NotAllowed);
         }
-        let change = |region: &mut Region<Attached>| region.set_protection(protection);
-        let added = layout.regions.parts(&range).map(|mut part| {
+        let change = |vma: &mut Vma<Attached>| vma.set_protection(protection);
+        let added = layout.vmas.parts(&range).map(|mut part| {
             change(&mut part);
             // It is locked already.
             Totals { locked: 0, ..part.totals() }
         });
-        let (gone, added) = (Totals { locked: 0, ..layout.regions.totals_in(&range) }, added.sum());
+        let (gone, added) = (Totals { locked: 0, ..layout.vmas.totals_in(&range) }, added.sum());
         self.admit(&mut layout, gone, added)?;
-        layout.regions.change(&range, change)?;
+        layout.vmas.change(&range, change)?;
         self.tables.mappings_changed();
-        self.change_words(range, |word| page_tables::protected(word, protection));
+        self.change_ptes(range, |pte| page_tables::protected(pte, protection));
         page_table::flush_user_everywhere();
         Ok(())
     }
 
-    /// Replaces each word of `range` that maps a frame by what `change` makes of it. The caller flushes.
-    pub(super) fn change_words(&self, range: Range<u64>, change: impl Fn(u64) -> u64) {
+    /// Replaces each PTE of `range` that maps a frame by what `change` makes of it. The caller flushes.
+    pub(super) fn change_ptes(&self, range: Range<u64>, change: impl Fn(u64) -> u64) {
         let mut walk = self.tables.walk(range);
         while let Some(part) = walk.next_part() {
-            for (_, word) in part.iter() {
-                let current = word.load(Ordering::Acquire);
+            for (_, pte) in part.iter() {
+                let current = pte.load(Ordering::Acquire);
                 if page_tables::is_mapped(current) {
-                    // The processor may mark the word meanwhile; what it adds is not lost.
-                    let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |current| Some(change(current)));
+                    // The processor may mark the PTE meanwhile; what it adds is not lost.
+                    let _ = pte.fetch_update(Ordering::AcqRel, Ordering::Acquire, |current| Some(change(current)));
                 }
             }
         }
     }
 
-    /// Empties the words of `range` and gives back what they owned.
+    /// Empties the PTEs of `range` and gives back what they owned.
     pub(super) fn zap(&self, range: Range<u64>) {
-        self.zap_where(range, |word| word != 0);
+        self.zap_where(range, |pte| pte != 0);
     }
 
-    /// Empties the words of `range` that `is_meant` chooses and gives back what they owned.
+    /// Empties the PTEs of `range` that `is_meant` chooses and gives back what they owned.
     pub(super) fn zap_where(&self, range: Range<u64>, is_meant: impl Fn(u64) -> bool) {
         let mut walk = self.tables.walk(range);
         while let Some(part) = walk.next_part() {
             let mut gone = ArrayVec::<u64, GONE>::new();
-            for (page, word) in part.iter().filter(|(_, word)| is_meant(word.load(Ordering::Acquire))) {
+            for (page, pte) in part.iter().filter(|(_, pte)| is_meant(pte.load(Ordering::Acquire))) {
                 if gone.is_full() {
                     walk.go_back_to(page);
                     break;
                 }
-                let before = word.swap(0, Ordering::AcqRel);
+                let before = pte.swap(0, Ordering::AcqRel);
                 self.tables.counts.remove(before);
                 gone.push(before);
             }
             drop(part);
-            if gone.iter().any(|word| page_tables::is_mapped(*word)) && self.tables.are_active() {
+            if gone.iter().any(|pte| page_tables::is_mapped(*pte)) && self.tables.are_active() {
                 page_table::flush_user_everywhere();
             }
             if !gone.is_empty() {
@@ -597,28 +600,28 @@ impl AddressSpace {
 
     fn extend_heap(&self, layout: &mut Layout, range: Range<u64>) -> Result<(), MapError> {
         // Not into the guard gap of what lies above, as on Linux.
-        let is_clear = layout.regions.is_free(&(range.start..range.end + PAGE));
+        let is_clear = layout.vmas.is_free(&(range.start..range.end + PAGE));
         if !is_clear || !heap::may_allocate(4096) {
             return Err(MapError::NoMemory);
         }
         let locked = layout.lock_new != LockNew::No;
-        let region = Region { locked, ..Region::anonymous(range, Protection::READ_WRITE, Arc::clone(&self.home)) };
-        self.admit(layout, Totals::NONE, region.totals())?;
-        Ok(layout.regions.insert(region)?)
+        let vma = Vma { locked, ..Vma::anonymous(range, Protection::READ_WRITE, Arc::clone(&self.home)) };
+        self.admit(layout, Totals::NONE, vma.totals())?;
+        Ok(layout.vmas.insert(vma)?)
     }
 
     /// What it uses.
     pub fn usage(&self) -> Usage {
         self.tables.counts.note_peak();
-        let mut usage = self.usage_without_regions();
-        for region in self.layout().regions.iter() {
-            let pages = (region.length() / PAGE) as usize;
+        let mut usage = self.usage_without_vmas();
+        for vma in self.layout().vmas.iter() {
+            let pages = (vma.length() / PAGE) as usize;
             usage.mapped += pages;
-            if region.grows_down {
+            if vma.grows_down {
                 usage.stack += pages;
-            } else if region.protection.execute && !region.protection.write {
+            } else if vma.protection.execute && !vma.protection.write {
                 usage.text += pages;
-            } else if region.is_data() {
+            } else if vma.is_data() {
                 usage.data += pages;
             }
         }
@@ -631,8 +634,8 @@ impl AddressSpace {
         counts.resident() + counts.swapped.load(Ordering::Relaxed) + counts.tables.load(Ordering::Relaxed)
     }
 
-    /// [`Self::usage`] without what the regions say, and without waiting for them.
-    pub(super) fn usage_without_regions(&self) -> Usage {
+    /// [`Self::usage`] without what the VMAs say, and without waiting for them.
+    pub(super) fn usage_without_vmas(&self) -> Usage {
         let counts = &self.tables.counts;
         let get = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         Usage {
@@ -646,21 +649,21 @@ impl AddressSpace {
         }
     }
 
-    /// Puts a task that has the space to itself into another memory group.
-    pub fn set_group(&self, group: u8) {
-        self.tables.counts.set_group(group);
+    /// Puts a task that has the space to itself into another cgroup.
+    pub fn set_cgroup(&self, cgroup: u8) {
+        self.tables.counts.set_cgroup(cgroup);
     }
 
-    /// The memory group of a task that has the space to itself.
-    pub fn group(&self) -> u8 {
-        self.tables.counts.group()
+    /// The cgroup of a task that has the space to itself.
+    pub fn cgroup(&self) -> u8 {
+        self.tables.counts.cgroup()
     }
 
     /// Takes away the private memory of a space in which no program runs again, and serves no fault in it from now on; returns
     /// how many pages left memory or swap. Waits for no lock that sleeps: the space's own thread may hold its layout for as
     /// long as it likes (Linux: `mm/oom_kill.c`, `__oom_reap_task_mm`, which tries for a while and gives up).
     ///
-    /// What is private the words say themselves: entries are, and frames of folios that are no object's.
+    /// What is private the PTEs say themselves: entries are, and frames of folios that are no object's.
     pub(super) fn reap(&self) -> usize {
         let before = self.weight();
         self.is_reaped.store(true, Ordering::Release);
@@ -685,37 +688,33 @@ impl AddressSpace {
         self.is_reaped.load(Ordering::Acquire)
     }
 
-    /// Calls `visit` with the regions that end above `from`, by address, until it returns an error.
+    /// Calls `visit` with the VMAs that end above `from`, by address, until it returns an error.
     ///
     /// # Errors
     /// What `visit` returns.
-    pub fn visit_regions<E>(
-        &self,
-        from: u64,
-        mut visit: impl FnMut(&RegionView<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn visit_vmas<E>(&self, from: u64, mut visit: impl FnMut(&VmaView<'_>) -> Result<(), E>) -> Result<(), E> {
         let layout = self.layout();
-        for region in layout.regions.overlapping(from..u64::MAX) {
+        for vma in layout.vmas.overlapping(from..u64::MAX) {
             let own_name = || {
-                let is_heap = region.range.start < layout.heap.end && layout.heap.start < region.range.end;
-                match (region.grows_down, is_heap) {
+                let is_heap = vma.range.start < layout.heap.end && layout.heap.start < vma.range.end;
+                match (vma.grows_down, is_heap) {
                     (true, _) => Some("[stack]"),
                     (_, true) => Some("[heap]"),
                     _ => None,
                 }
             };
-            visit(&RegionView {
-                range: region.range.clone(),
-                protection: region.protection,
-                shared: region.shared,
-                offset: region.object.as_ref().map_or(0, |object| region.range.start.wrapping_sub(object.base())),
-                name: region.name.as_deref().or_else(own_name),
+            visit(&VmaView {
+                range: vma.range.clone(),
+                protection: vma.protection,
+                shared: vma.shared,
+                offset: vma.object.as_ref().map_or(0, |object| vma.range.start.wrapping_sub(object.base())),
+                name: vma.name.as_deref().or_else(own_name),
             })?;
         }
         Ok(())
     }
 
-    /// The first page from address `from` on whose word is an entry for one of `slots`.
+    /// The first page from address `from` on whose PTE is an entry for one of `slots`.
     pub fn next_entry(&self, from: u64, slots: &SlotRange) -> Option<(u64, Entry)> {
         self.tables.next_entry(from, slots)
     }
@@ -723,19 +722,19 @@ impl AddressSpace {
     /// Gives everything in the user half back: folios, swap counts, page tables. No thread runs in the space any more,
     /// or only the caller, which does not touch the user half again.
     pub fn tear_down(&self) {
-        let regions = core::mem::take(&mut self.layout().regions);
-        self.release_all(&regions);
+        let vmas = core::mem::take(&mut self.layout().vmas);
+        self.release_all(&vmas);
     }
 
-    fn release_all(&self, regions: &Regions<Attached>) {
+    fn release_all(&self, vmas: &Vmas<Attached>) {
         // Before the first frame goes: from here on no processor walks these tables, nor remembers what they said.
         if self.tables.are_active() {
             // SAFETY: every root has the kernel's half, and the caller does not touch the user half again.
             unsafe { page_table::activate(kernel_map::root()) };
         }
         self.tables.mappings_changed();
-        for region in regions.iter() {
-            self.zap(region.range.clone());
+        for vma in vmas.iter() {
+            self.zap(vma.range.clone());
         }
         self.tables.free_tables();
         reclaim::frames_freed();
@@ -756,7 +755,7 @@ pub(super) fn forget_beyond(object: &Object, from: u64) {
     let mut last = 0;
     while let Some((number, space)) = next(last) {
         last = number;
-        if object.mappers().has(&space.tables) {
+        if object.rmap().has(&space.tables) {
             space.forget_beyond(object, from);
         }
     }
@@ -767,12 +766,12 @@ impl AddressSpace {
         let layout = self.layout();
         // A fault that saw the old length starts over.
         self.tables.mappings_changed();
-        for region in layout.regions.iter() {
-            let attached = region.object.as_ref().filter(|attached| attached.is_to(object));
+        for vma in layout.vmas.iter() {
+            let attached = vma.object.as_ref().filter(|attached| attached.is_to(object));
             let Some(attached) = attached else { continue };
-            let first = attached.index(region.range.start);
-            let kept = from.saturating_sub(first).min(region.length() / PAGE);
-            self.zap(region.range.start + kept * PAGE..region.range.end);
+            let first = attached.index(vma.range.start);
+            let kept = from.saturating_sub(first).min(vma.length() / PAGE);
+            self.zap(vma.range.start + kept * PAGE..vma.range.end);
         }
         drop(layout);
         reclaim::frames_freed();
@@ -781,39 +780,41 @@ impl AddressSpace {
 
 impl Layout {
     pub(super) const fn new() -> Self {
-        Self { regions: Regions::new(), heap: 0..0, lock_new: LockNew::No, promised: Commitment::none() }
+        Self { vmas: Vmas::new(), heap: 0..0, lock_new: LockNew::No, promised: Commitment::none() }
     }
 
     /// Where a mapping goes.
-    pub(super) fn place(&self, place: Place, length: u64) -> Result<u64, MapError> {
+    pub(super) fn place(&self, place: Placement, length: u64) -> Result<u64, MapError> {
         let is_in_range = |start: u64| {
             start.is_multiple_of(PAGE)
                 && start >= LOWEST
                 && start.checked_add(length).is_some_and(|end| end <= USER_END)
         };
         match place {
-            Place::Fixed(start) | Place::FixedNoReplace(start) if !is_in_range(start) => Err(MapError::OutOfRange),
-            Place::Fixed(start) => Ok(start),
-            Place::FixedNoReplace(start) if self.regions.is_free(&(start..start + length)) => Ok(start),
-            Place::FixedNoReplace(_) => Err(MapError::Overlap),
-            Place::Low => self.regions.gap(length, &LOW).ok_or(MapError::NoMemory),
-            Place::Anywhere { hint } => {
+            Placement::Fixed(start) | Placement::FixedNoReplace(start) if !is_in_range(start) => {
+                Err(MapError::OutOfRange)
+            }
+            Placement::Fixed(start) => Ok(start),
+            Placement::FixedNoReplace(start) if self.vmas.is_free(&(start..start + length)) => Ok(start),
+            Placement::FixedNoReplace(_) => Err(MapError::Overlap),
+            Placement::Low => self.vmas.gap(length, &LOW).ok_or(MapError::NoMemory),
+            Placement::Anywhere { hint } => {
                 let hint = hint / PAGE * PAGE;
-                if hint != 0 && is_in_range(hint) && self.regions.is_free(&(hint..hint + length)) {
+                if hint != 0 && is_in_range(hint) && self.vmas.is_free(&(hint..hint + length)) {
                     return Ok(hint);
                 }
-                let chosen = self.regions.gap(length, &(LOWEST..HIGHEST_CHOSEN));
-                chosen.or_else(|| self.regions.gap(length, &(LOWEST..USER_END))).ok_or(MapError::NoMemory)
+                let chosen = self.vmas.gap(length, &(LOWEST..HIGHEST_CHOSEN));
+                chosen.or_else(|| self.vmas.gap(length, &(LOWEST..USER_END))).ok_or(MapError::NoMemory)
             }
         }
     }
 
-    /// An attachment of the same object and base, so that regions can merge.
+    /// A link of the same object and base, so that VMAs can merge.
     fn attachment_like(&self, object: &Arc<Object>, base: u64) -> Option<Attached> {
         let is_same = |attached: &&Attached| {
             attached.base() == base && attached.object().is_some_and(|other| Arc::ptr_eq(other, object))
         };
-        self.regions.iter().filter_map(|region| region.object.as_ref()).find(is_same).cloned()
+        self.vmas.iter().filter_map(|vma| vma.object.as_ref()).find(is_same).cloned()
     }
 
     pub(super) fn copy_heap(&mut self, other: &Self) {
@@ -827,14 +828,14 @@ pub(super) fn check(range: &Range<u64>) -> Result<(), MapError> {
     if is_aligned && !range.is_empty() && range.end <= USER_END { Ok(()) } else { Err(MapError::OutOfRange) }
 }
 
-/// Drops what a word owned that is not in its table any more, after the processors have forgotten it.
-pub(super) fn forget(word: u64) {
-    if let Some(frame) = page_tables::folio_frame(word) {
+/// Drops what a PTE owned that is not in its table any more, after the processors have forgotten it.
+pub(super) fn forget(pte: u64) {
+    if let Some(frame) = page_tables::folio_frame(pte) {
         let folio = Folio::from_frame(frame);
-        if page_tables::is_dirty(word) {
+        if page_tables::is_dirty(pte) {
             quire_swap::Folio::state(&folio).set(FolioFlag::Dirty);
         }
-        if page_tables::is_locked(word) {
+        if page_tables::is_locked(pte) {
             lru::unlock(&folio);
         }
         if folio.is_of_object() {
@@ -842,8 +843,8 @@ pub(super) fn forget(word: u64) {
         } else {
             swap::forget_folio(folio);
         }
-    } else if let DecodedPte::Entry(_) = DecodedPte::decode(word) {
-        swap::forget_word(word);
+    } else if let DecodedPte::Entry(_) = DecodedPte::decode(pte) {
+        swap::forget_pte(pte);
     }
 }
 
@@ -861,8 +862,8 @@ pub fn all() -> impl Iterator<Item = Arc<AddressSpace>> {
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {
-        let regions = core::mem::take(&mut self.layout.get_mut().regions);
-        self.release_all(&regions);
+        let vmas = core::mem::take(&mut self.layout.get_mut().vmas);
+        self.release_all(&vmas);
         SPACES.lock().remove(&self.number);
     }
 }

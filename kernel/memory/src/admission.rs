@@ -7,7 +7,7 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::address_space::{AddressSpace, Layout, MapError};
 use super::overcommit::Commitment;
-use super::region::Totals;
+use super::vma::Totals;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -54,7 +54,7 @@ impl AddressSpace {
     /// # Errors
     /// [`MapError::LockLimit`], [`MapError::NoMemory`].
     pub(super) fn admit(&self, layout: &mut Layout, gone: Totals, added: Totals) -> Result<(), MapError> {
-        let now = layout.regions.totals();
+        let now = layout.vmas.totals();
         // As on Linux, locked pages that are replaced count until they are.
         if added.locked > 0 && !self.is_within(Limit::Locked, now.locked + added.locked) {
             return Err(MapError::LockLimit);

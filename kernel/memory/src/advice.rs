@@ -14,13 +14,13 @@ use quire_swap::{DecodedPte, Entry, FolioFlag};
 use super::address_space::{AddressSpace, LockNew, MapError, check};
 use super::admission::Limit;
 use super::fault;
-use super::folio::{Batch, Folio};
+use super::folio::{Folio, FolioBatch};
 use super::lru::{self, List};
 use super::page_out;
 use super::page_tables::{self, folio_frame, is_mapped};
-use super::region::{Region, Totals};
-use super::rmap::Attachment;
+use super::rmap::RmapLink;
 use super::tasks::Fatal;
+use super::vma::{Totals, Vma};
 use crate::swap::{self, Plug};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -45,17 +45,17 @@ pub enum Advice {
         /// As if they were written.
         write: bool,
     },
-    /// A child does not get the region, or does.
+    /// A child does not get the VMA, or does.
     Inherit(bool),
     /// The object's pages are forgotten, too (`MADV_REMOVE`).
     Remove,
 }
 
-/// The parts of `range` that regions cover.
-fn parts(space: &AddressSpace, range: &Range<u64>) -> impl Iterator<Item = Region<Arc<Attachment>>> {
+/// The parts of `range` that VMAs cover.
+fn parts(space: &AddressSpace, range: &Range<u64>) -> impl Iterator<Item = Vma<Arc<RmapLink>>> {
     let mut rest = range.clone();
     core::iter::from_fn(move || {
-        let part = space.layout().regions.parts(&rest).next()?;
+        let part = space.layout().vmas.parts(&rest).next()?;
         rest.start = part.range.end;
         Some(part)
     })
@@ -75,40 +75,40 @@ impl AddressSpace {
         if let Advice::Populate { write } = advice {
             return self.populate_as(range, write);
         }
-        let is_private = |region: &Region<Arc<Attachment>>| region.object.is_none();
-        let is_refused = |region: &Region<Arc<Attachment>>| match advice {
-            Advice::DontNeed | Advice::PageOut | Advice::Cold => region.locked,
-            Advice::Free => region.locked || !is_private(region),
-            Advice::Remove => region.locked || !region.shared || !region.protection.write,
+        let is_private = |vma: &Vma<Arc<RmapLink>>| vma.object.is_none();
+        let is_refused = |vma: &Vma<Arc<RmapLink>>| match advice {
+            Advice::DontNeed | Advice::PageOut | Advice::Cold => vma.locked,
+            Advice::Free => vma.locked || !is_private(vma),
+            Advice::Remove => vma.locked || !vma.shared || !vma.protection.write,
             _ => false,
         };
-        if parts(self, &range).any(|region| is_refused(&region)) {
+        if parts(self, &range).any(|vma| is_refused(&vma)) {
             return Err(MapError::NotAllowed);
         }
-        for region in parts(self, &range) {
+        for vma in parts(self, &range) {
             match advice {
                 Advice::Nothing | Advice::Populate { .. } => {}
                 Advice::DontNeed => {
                     // A fault that is under way must not map what it has found before.
                     self.tables.mappings_changed();
-                    self.zap(region.range.clone());
+                    self.zap(vma.range.clone());
                 }
                 Advice::Remove => {
-                    if let Some((attached, object)) = region.object.as_ref().and_then(|a| Some((a, a.object()?))) {
-                        object.discard(attached.index(region.range.start)..attached.index(region.range.end));
+                    if let Some((attached, object)) = vma.object.as_ref().and_then(|a| Some((a, a.object()?))) {
+                        object.discard(attached.index(vma.range.start)..attached.index(vma.range.end));
                     }
                 }
-                Advice::Free => self.set_free(region.range.clone())?,
-                Advice::Cold => self.deactivate(region.range.clone())?,
-                Advice::PageOut => self.page_out(region.range.clone())?,
+                Advice::Free => self.set_free(vma.range.clone())?,
+                Advice::Cold => self.deactivate(vma.range.clone())?,
+                Advice::PageOut => self.page_out(vma.range.clone())?,
                 // A hint: what cannot be had is not needed yet.
-                Advice::WillNeed => drop(self.bring_in_swapped(region.range.clone())),
+                Advice::WillNeed => drop(self.bring_in_swapped(vma.range.clone())),
                 Advice::Inherit(inherit) => {
-                    self.layout().regions.change(&region.range, |region| region.not_inherited = !inherit)?;
+                    self.layout().vmas.change(&vma.range, |vma| vma.not_inherited = !inherit)?;
                 }
             }
         }
-        if self.layout().regions.covers(&range) { Ok(()) } else { Err(MapError::NotMapped) }
+        if self.layout().vmas.covers(&range) { Ok(()) } else { Err(MapError::NotMapped) }
     }
 
     /// Calls `serve` with references to the folios of the pages in `range` that have one, a batch at a time, with nothing
@@ -120,20 +120,20 @@ impl AddressSpace {
         &self,
         range: Range<u64>,
         forget_access: bool,
-        mut serve: impl FnMut(&mut Batch),
+        mut serve: impl FnMut(&mut FolioBatch),
     ) -> Result<(), Killed> {
         let mut walk = self.tables.walk(range);
         while let Some(part) = walk.next_part_unless_killed()? {
-            let mut found = Batch::new();
-            for (page, word) in part.iter() {
+            let mut found = FolioBatch::new();
+            for (page, pte) in part.iter() {
                 if found.is_full() {
                     walk.go_back_to(page);
                     break;
                 }
-                let current = word.load(Ordering::Acquire);
+                let current = pte.load(Ordering::Acquire);
                 if let Some(folio) = folio_frame(current).and_then(Folio::try_from_frame) {
                     if forget_access {
-                        word.fetch_and(page_tables::without_access(u64::MAX), Ordering::AcqRel);
+                        pte.fetch_and(page_tables::without_access(u64::MAX), Ordering::AcqRel);
                     }
                     found.push(folio);
                 }
@@ -170,7 +170,7 @@ impl AddressSpace {
     /// Private pages may be dropped unless they are written again: those in memory when it is short, what is in swap at once.
     fn set_free(&self, range: Range<u64>) -> Result<(), Killed> {
         self.tables.mappings_changed();
-        self.zap_where(range.clone(), |word| word != 0 && !is_mapped(word));
+        self.zap_where(range.clone(), |pte| pte != 0 && !is_mapped(pte));
         self.for_each_batch(range, false, |batch| {
             batch.retain(|folio| Self::is_only_here(folio));
             page_out::free_lazily(batch);
@@ -181,10 +181,10 @@ impl AddressSpace {
     fn bring_in(&self, range: Range<u64>, write: bool) -> Result<(), (u64, Fatal)> {
         for page in range.clone().step_by(PAGE_SIZE).heed_kill() {
             let page = page.map_err(|Killed| (range.start, Fatal::Killed))?;
-            let word = self.tables.word(page);
-            let is_wanted = match DecodedPte::decode(word) {
+            let pte = self.tables.pte(page);
+            let is_wanted = match DecodedPte::decode(pte) {
                 DecodedPte::None | DecodedPte::Entry(_) | DecodedPte::Poisoned(_) => true,
-                _ => write && !page_tables::is_writable(word),
+                _ => write && !page_tables::is_writable(pte),
             };
             if is_wanted {
                 self.touch(page, write).map_err(|fatal| (page, fatal))?;
@@ -211,11 +211,11 @@ impl AddressSpace {
     /// Brings in what is mapped in `range`, to be written if it may; stops at the first page that is not to be had (Linux:
     /// `populate_vma_page_range`).
     pub(super) fn populate(&self, range: Range<u64>) -> Result<(), Fatal> {
-        parts(self, &range).into_iter().try_for_each(|region| {
-            if region.protection.is_some() {
-                self.bring_in(region.range, region.protection.write && !region.shared).map_err(|(_, fatal)| fatal)
+        parts(self, &range).into_iter().try_for_each(|vma| {
+            if vma.protection.is_some() {
+                self.bring_in(vma.range, vma.protection.write && !vma.shared).map_err(|(_, fatal)| fatal)
             } else {
-                Err(Fatal::NotAllowed(region.range.start))
+                Err(Fatal::NotAllowed(vma.range.start))
             }
         })
     }
@@ -223,7 +223,7 @@ impl AddressSpace {
     /// Brings in all pages of `range` as if they were read, or written (Linux: `madvise_populate`).
     fn populate_as(&self, range: Range<u64>, write: bool) -> Result<(), MapError> {
         let mut reached = range.start;
-        for Region { range, protection, .. } in parts(self, &range) {
+        for Vma { range, protection, .. } in parts(self, &range) {
             if range.start != reached {
                 break;
             }
@@ -242,7 +242,7 @@ impl AddressSpace {
     }
 
     fn is_lost(&self, page: u64) -> bool {
-        matches!(DecodedPte::decode(self.tables.word(page)), DecodedPte::Poisoned(_))
+        matches!(DecodedPte::decode(self.tables.pte(page)), DecodedPte::Poisoned(_))
     }
 
     /// Calls `report` with the index of each page of `range` that is in memory (`mincore(2)`). What has no page table is passed over,
@@ -252,24 +252,23 @@ impl AddressSpace {
     /// [`MapError::NotMapped`] when part of it is not mapped.
     pub fn in_core(&self, range: Range<u64>, mut report: impl FnMut(usize)) -> Result<(), MapError> {
         check(&range)?;
-        if !self.layout().regions.covers(&range) {
+        if !self.layout().vmas.covers(&range) {
             return Err(MapError::NotMapped);
         }
         let index = |page: u64| ((page - range.start) / PAGE) as usize;
-        let is_here = |word: u64| {
-            is_mapped(word) || Entry::from_pte(word).is_some_and(|entry| swap::core().lookup(entry).is_some())
-        };
-        for region in parts(self, &range) {
-            let mut walk = self.tables.walk(region.range.clone());
+        let is_here =
+            |pte: u64| is_mapped(pte) || Entry::from_pte(pte).is_some_and(|entry| swap::core().lookup(entry).is_some());
+        for vma in parts(self, &range) {
+            let mut walk = self.tables.walk(vma.range.clone());
             while let Some(part) = walk.next_part() {
-                let here = part.iter().filter(|(_, word)| is_here(word.load(Ordering::Acquire)));
+                let here = part.iter().filter(|(_, pte)| is_here(pte.load(Ordering::Acquire)));
                 here.for_each(|(page, _)| report(index(page)));
             }
-            let Some((attached, object)) = region.object.as_ref().and_then(|a| Some((a, a.object()?))) else {
+            let Some((attached, object)) = vma.object.as_ref().and_then(|a| Some((a, a.object()?))) else {
                 continue;
             };
-            for page in region.range.step_by(PAGE_SIZE) {
-                if self.tables.word(page) == 0 && object.is_resident(attached.index(page)) {
+            for page in vma.range.step_by(PAGE_SIZE) {
+                if self.tables.pte(page) == 0 && object.is_resident(attached.index(page)) {
                     report(index(page));
                 }
             }
@@ -291,7 +290,7 @@ impl AddressSpace {
         let wanted = range.end;
         let range = {
             let mut layout = self.layout();
-            let within = layout.regions.totals_in(&range);
+            let within = layout.vmas.totals_in(&range);
             if lock {
                 self.admit(
                     &mut layout,
@@ -299,12 +298,12 @@ impl AddressSpace {
                     Totals { locked: within.mapped - within.locked, ..Totals::NONE },
                 )?;
             }
-            let range = range.start..layout.regions.covered_from(range.start).min(range.end);
-            let before = layout.regions.totals().locked;
-            layout.regions.change(&range, |region| region.locked = lock)?;
-            if before != layout.regions.totals().locked {
+            let range = range.start..layout.vmas.covered_from(range.start).min(range.end);
+            let before = layout.vmas.totals().locked;
+            layout.vmas.change(&range, |vma| vma.locked = lock)?;
+            if before != layout.vmas.totals().locked {
                 self.tables.mappings_changed();
-                self.change_words(range.clone(), |word| page_tables::with_locked(word, lock));
+                self.change_ptes(range.clone(), |pte| page_tables::with_locked(pte, lock));
             }
             range
         };
@@ -337,7 +336,7 @@ impl AddressSpace {
     pub fn lock_all(&self, now: bool, later: LockNew, lazily: bool) -> Result<(), MapError> {
         {
             let mut layout = self.layout();
-            if now && !self.is_within(Limit::Locked, layout.regions.totals().mapped) {
+            if now && !self.is_within(Limit::Locked, layout.vmas.totals().mapped) {
                 return Err(MapError::LockLimit);
             }
             layout.lock_new = later;
@@ -363,11 +362,11 @@ impl AddressSpace {
     }
 
     fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
-        parts(self, &(0..USER_END)).map(|region| region.range)
+        parts(self, &(0..USER_END)).map(|vma| vma.range)
     }
 
     /// Whether all of `range` is mapped.
     pub fn is_mapped(&self, range: &Range<u64>) -> bool {
-        self.layout().regions.covers(range)
+        self.layout().vmas.covers(range)
     }
 }

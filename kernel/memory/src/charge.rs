@@ -1,17 +1,17 @@
-//! What the kernel keeps because of a program, for as long as it does: regions, open files, nodes of files, processes. It is
+//! What the kernel keeps because of a program, for as long as it does: VMAs, open files, nodes of files, processes. It is
 //! refused while a program can still take what it needs to give something up (`heap::may_keep`), and charged to the program's
-//! memory group (Linux: `obj_cgroup_charge`).
+//! cgroup (Linux: `obj_cgroup_charge`).
 //!
 //! # Invariants
 //!
-//! A group is charged as many pages as the bytes of its charges fill. A charge outlives its group: what is left of an account goes
-//! to the group's parent, which was charged all along. The root group has no account, and outside of the kernel there
-//! are no groups.
+//! A cgroup is charged as many pages as the bytes of its charges fill. A charge outlives its cgroup: what is left of an account goes
+//! to the cgroup's parent, which was charged all along. The root cgroup has no account, and outside of the kernel there
+//! are no cgroups.
 
 #[cfg(target_os = "none")]
-use super::group::Kept;
+use super::cgroup::Kept;
 
-/// Bytes of the kernel heap that a memory group is charged until this is dropped.
+/// Bytes of the kernel heap that a cgroup is charged until this is dropped.
 #[derive(Debug)]
 pub struct Charge {
     #[cfg(target_os = "none")]
@@ -25,11 +25,11 @@ impl Charge {
         _kept: None,
     };
 
-    /// For an object of `bytes` that the thread that runs this is about to make; reclaims pages of the group whose limit is
+    /// For an object of `bytes` that the thread that runs this is about to make; reclaims pages of the cgroup whose limit is
     /// reached, and may sleep for that.
     ///
     /// # Errors
-    /// [`super::AllocationError`] when the heap has no room for it, or none of the group's pages can leave.
+    /// [`super::AllocationError`] when the heap has no room for it, or none of the cgroup's pages can leave.
     pub fn new(bytes: usize) -> Result<Self, super::AllocationError> {
         #[cfg(target_os = "none")]
         if !quire_machine::heap::may_keep(bytes) {

@@ -1,9 +1,9 @@
 //! Page faults in the user half: a page is touched that is not in memory, or not as it is touched.
 //!
-//! [`handle`] looks up what is mapped at the address and what the page's word says, and makes the word one that allows the
+//! [`handle`] looks up what is mapped at the address and what the page's PTE says, and makes the PTE one that allows the
 //! access:
 //!
-//! | the word | what is mapped | what happens |
+//! | the PTE | what is mapped | what happens |
 //! |---|---|---|
 //! | 0 | private memory, read | the frame of zeros that all share is mapped |
 //! | 0 | private memory, written | a frame of zeros |
@@ -14,7 +14,7 @@
 //! # Locking
 //!
 //! The layout is locked only to look at it. While the swap core reads or reclaim frees a frame nothing is locked, but the
-//! folio itself. The word is changed under the tables' lock, if it is still what the fault started from and what is mapped has
+//! folio itself. The PTE is changed under the tables' lock, if it is still what the fault started from and what is mapped has
 //! not changed since (`PageTables::generation`); else the fault starts over.
 
 use alloc::sync::Arc;
@@ -37,11 +37,11 @@ use super::admission::Limit;
 use super::folio::{Folio, Owned};
 use super::lru::{self, List};
 use super::object::{Found, ObjectError};
-use super::page_tables::{self, is_mapped, is_writable, without_marks, word_for};
+use super::page_tables::{self, is_mapped, is_writable, pte_for, without_accessed_and_dirty};
 use super::reclaim;
-use super::region::{Protection, Region, Totals};
-use super::rmap::Attachment;
+use super::rmap::RmapLink;
 use super::tasks::{self, Fatal};
+use super::vma::{Protection, Totals, Vma};
 use crate::swap;
 
 /// How faults were served, by all tasks since boot.
@@ -114,15 +114,15 @@ enum Attempt {
 struct Seen<'a> {
     page: u64,
     write: bool,
-    /// The page's word, if there was a table for it: the table is there as long as the generation is the same.
+    /// The page's PTE, if there was a table for it: the table is there as long as the generation is the same.
     place: Option<&'a AtomicU64>,
     generation: u64,
-    region: Range<u64>,
+    vma: Range<u64>,
     readahead: u8,
     protection: Protection,
     shared: bool,
     locked: bool,
-    object: Option<Arc<Attachment>>,
+    object: Option<Arc<RmapLink>>,
     /// What a private page there is marked with.
     owned: Owned,
 }
@@ -205,19 +205,19 @@ pub(super) fn serve(space: &AddressSpace, address: u64, access: Access) -> Resul
 /// Apart from the loop of [`serve`], in which a compiler would first compute whatever is the same in each turn.
 #[inline(never)]
 fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Attempt, Fatal> {
-    let (seen, word) = look_up(space, address, access)?;
-    match DecodedPte::decode(word) {
+    let (seen, pte) = look_up(space, address, access)?;
+    match DecodedPte::decode(pte) {
         DecodedPte::None => match &seen.object {
             Some(object) => map_object(space, &seen, object),
             None if seen.write => fill_with_zeros(space, &seen),
             None => {
-                let zeros = || Some(page_tables::zero_word(seen.protection));
+                let zeros = || Some(page_tables::zero_pte(seen.protection));
                 Ok(install(space, &seen, 0, &COUNTERS.zero_mapped, zeros))
             }
         },
         DecodedPte::Entry(entry) => swap_in(space, &seen, entry, true),
         DecodedPte::Poisoned(entry) => Err(Fatal::ReadFailed(entry)),
-        DecodedPte::Present(_) if seen.write && !is_writable(word) => write_to_shared(space, &seen, word),
+        DecodedPte::Present(_) if seen.write && !is_writable(pte) => write_to_shared(space, &seen, pte),
         DecodedPte::Present(_) => {
             tlb::flush(VirtAddr::new(seen.page));
             Ok(Attempt::Served(&COUNTERS.spurious))
@@ -231,15 +231,15 @@ fn new_frame() -> Result<Folio, Fatal> {
     reclaim::wait_for_frame().map_err(|AllocationError| Fatal::OutOfMemory)
 }
 
-/// What is mapped at the address, if that allows the access, and the page's word.
+/// What is mapped at the address, if that allows the access, and the page's PTE.
 fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'_>, u64), Fatal> {
     let page = address / PAGE_SIZE as u64 * PAGE_SIZE as u64;
     let mut layout = space.layout();
-    let region = match layout.regions.find(page) {
-        Some(region) => region,
+    let vma = match layout.vmas.find(page) {
+        Some(vma) => vma,
         None => grow_stack(space, &mut layout, page).ok_or(Fatal::NotMapped(address))?,
     };
-    let protection = region.protection;
+    let protection = vma.protection;
     let is_allowed = if access.write {
         protection.write
     } else if access.execute {
@@ -256,13 +256,13 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'
         write: access.write,
         place,
         generation: space.tables.generation(),
-        region: region.range.clone(),
-        readahead: region.readahead,
+        vma: vma.range.clone(),
+        readahead: vma.readahead,
         protection,
-        shared: region.shared,
-        locked: region.locked,
-        object: region.object.clone(),
-        owned: region.anonymous.mark(page),
+        shared: vma.shared,
+        locked: vma.locked,
+        object: vma.object.clone(),
+        owned: vma.anonymous.mark(page),
     };
     // After the generation, which changes behind this: what is missing in a space that was reaped is not zero.
     if space.is_reaped() {
@@ -273,18 +273,18 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'
 
 /// Lets the stack above `page` grow down to it, if there is one and the limits allow it.
 #[inline(never)]
-fn grow_stack<'a>(space: &AddressSpace, layout: &'a mut Layout, page: u64) -> Option<&'a Region<Arc<Attachment>>> {
-    let region = layout.regions.growth(page)?;
-    if page < LOWEST || region.range.end - page > space.limit(Limit::Stack) {
+fn grow_stack<'a>(space: &AddressSpace, layout: &'a mut Layout, page: u64) -> Option<&'a Vma<Arc<RmapLink>>> {
+    let vma = layout.vmas.growth(page)?;
+    if page < LOWEST || vma.range.end - page > space.limit(Limit::Stack) {
         return None;
     }
-    let added = Region { range: page..region.range.start, ..region.clone() };
+    let added = Vma { range: page..vma.range.start, ..vma.clone() };
     space.admit(layout, Totals::NONE, added.totals()).ok()?;
-    layout.regions.grow(page);
-    layout.regions.find(page)
+    layout.vmas.grow(page);
+    layout.vmas.find(page)
 }
 
-/// Replaces the page's word by what `make` says, if it is still `expected` but for the processor's marks. `make` is called
+/// Replaces the page's PTE by what `make` says, if it is still `expected` but for the accessed and dirty bits. `make` is called
 /// under the tables' lock; `None` means to look again.
 #[inline]
 fn install(
@@ -294,30 +294,30 @@ fn install(
     kind: &'static AtomicU64,
     make: impl FnOnce() -> Option<u64>,
 ) -> Attempt {
-    let mut words = space.tables.lock();
-    if words.generation() != seen.generation {
+    let mut ptes = space.tables.lock();
+    if ptes.generation() != seen.generation {
         return Attempt::Again;
     }
-    let Some(place) = seen.place.or_else(|| words.find_or_create(seen.page)) else { return Attempt::NoTable };
+    let Some(place) = seen.place.or_else(|| ptes.find_or_create(seen.page)) else { return Attempt::NoTable };
     let current = place.load(Ordering::Acquire);
-    if without_marks(current) != without_marks(expected) {
+    if without_accessed_and_dirty(current) != without_accessed_and_dirty(expected) {
         return Attempt::Again;
     }
-    let Some(word) = make() else { return Attempt::Again };
-    let locked = seen.locked && page_tables::folio_frame(word).is_some();
-    // What the processor marks meanwhile is of no consequence: the word that goes maps nothing that stays, or the same.
-    place.store(page_tables::with_locked(word, locked), Ordering::Release);
+    let Some(pte) = make() else { return Attempt::Again };
+    let locked = seen.locked && page_tables::folio_frame(pte).is_some();
+    // What the processor marks meanwhile is of no consequence: the PTE that goes maps nothing that stays, or the same.
+    place.store(page_tables::with_locked(pte, locked), Ordering::Release);
     if current != 0 {
-        words.counts.remove(current);
+        ptes.counts.remove(current);
         if is_mapped(current) {
             tlb::flush(VirtAddr::new(seen.page));
         }
     }
-    words.counts.add(word);
+    ptes.counts.add(pte);
     Attempt::Served(kind)
 }
 
-/// The word that maps the folio, with a reference.
+/// The PTE that maps the folio, with a reference.
 #[inline]
 fn map_folio(seen: &Seen<'_>, folio: &Folio, how: Mapping) -> u64 {
     let flags = match how {
@@ -325,7 +325,7 @@ fn map_folio(seen: &Seen<'_>, folio: &Folio, how: Mapping) -> u64 {
         Mapping::Writable => Flags::WRITABLE,
         Mapping::Written => Flags::WRITABLE | Flags::DIRTY,
     };
-    word_for(folio.clone().into_frame(), seen.protection) | flags.bits()
+    pte_for(folio.clone().into_frame(), seen.protection) | flags.bits()
 }
 
 /// How a page is mapped.
@@ -382,7 +382,7 @@ fn install_new(
     attempt
 }
 
-fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &Attachment) -> Result<Attempt, Fatal> {
+fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapLink) -> Result<Attempt, Fatal> {
     let Some(object) = attached.object() else { return Err(Fatal::NotMapped(seen.page)) };
     let found = object.page(attached.index(seen.page)).map_err(|error| match error {
         // As on Linux, a page that a file may not have is one that the mapping does not have.
@@ -416,11 +416,11 @@ fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &Attachment) -> R
 
 fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: bool) -> Result<Attempt, Fatal> {
     const PAGE: u64 = PAGE_SIZE as u64;
-    let entry_of = |page| Entry::from_pte(space.tables.word(page * PAGE));
+    let entry_of = |page| Entry::from_pte(space.tables.pte(page * PAGE));
     let neighbourhood = reads_ahead.then(|| Neighbourhood {
         readahead: space.readahead(seen.readahead),
         page: seen.page / PAGE,
-        pages: (seen.region.start / PAGE, seen.region.end / PAGE),
+        pages: (seen.vma.start / PAGE, seen.vma.end / PAGE),
         entry: &entry_of,
     });
     let FaultIn { folio, kind, shadow } = match swap::core().fault_in(entry, 0, neighbourhood.as_ref()) {
@@ -464,27 +464,27 @@ fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: boo
     Ok(attempt)
 }
 
-/// Whether nobody has the folio but the caller, who holds its lock, `words` of the caller's words, the swap cache, and a
+/// Whether nobody has the folio but the caller, who holds its lock, `ptes` of the caller's PTEs, the swap cache, and a
 /// write that is under way. It stays so until the lock is given back.
-fn is_alone(folio: &Locked<Folio>, words: u32) -> bool {
+fn is_alone(folio: &Locked<Folio>, ptes: u32) -> bool {
     let state = folio.state();
     let cache = u32::from(state.is(FolioFlag::InCache));
     let write = u32::from(state.is(FolioFlag::Writeback));
-    folio.references() <= 1 + words + cache + write
+    folio.references() <= 1 + ptes + cache + write
 }
 
 /// A page that is mapped for reading is written.
-fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, word: u64) -> Result<Attempt, Fatal> {
-    if page_tables::is_zero_page(word) {
+fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -> Result<Attempt, Fatal> {
+    if page_tables::is_zero_page(pte) {
         let folio = new_frame()?;
         folio.clear();
-        return Ok(install_new(space, seen, word, &folio, &COUNTERS.zero_filled));
+        return Ok(install_new(space, seen, pte, &folio, &COUNTERS.zero_filled));
     }
-    let Some(original) = space.tables.folio(seen.page, word) else { return Ok(Attempt::Again) };
+    let Some(original) = space.tables.folio(seen.page, pte) else { return Ok(Attempt::Again) };
     if original.is_of_object() && seen.shared {
         let folio = Locked::lock(original);
-        let written = word | (Flags::WRITABLE | Flags::DIRTY | Flags::ACCESSED).bits();
-        let attempt = install(space, seen, word, &COUNTERS.reused, || Some(written));
+        let written = pte | (Flags::WRITABLE | Flags::DIRTY | Flags::ACCESSED).bits();
+        let attempt = install(space, seen, pte, &COUNTERS.reused, || Some(written));
         if let Attempt::Served(_) = attempt {
             super::object::written_to(&folio);
         }
@@ -498,19 +498,19 @@ fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, word: u64) -> Result<A
             && !swap::core().try_free_slot(&folio)
             && swap::core().count(entry) > 0
         {
-            // Another word has the same page in swap.
+            // Another PTE has the same page in swap.
         } else if is_alone(&folio, 1) && swap::core().may_write(&folio) {
-            let written = word | (Flags::WRITABLE | Flags::DIRTY | Flags::ACCESSED).bits();
-            return Ok(install(space, seen, word, &COUNTERS.reused, || is_alone(&folio, 1).then_some(written)));
+            let written = pte | (Flags::WRITABLE | Flags::DIRTY | Flags::ACCESSED).bits();
+            return Ok(install(space, seen, pte, &COUNTERS.reused, || is_alone(&folio, 1).then_some(written)));
         }
         folio.unlock()
     };
-    // While this word and this reference are there, everybody who has the page only reads it.
+    // While this PTE and this reference are there, everybody who has the page only reads it.
     let copy = new_frame()?;
     copy.copy_from(&original);
-    let attempt = install_new(space, seen, word, &copy, &COUNTERS.copied);
+    let attempt = install_new(space, seen, pte, &copy, &COUNTERS.copied);
     if let Attempt::Served(_) = attempt {
-        forget(word);
+        forget(pte);
     }
     Ok(attempt)
 }
@@ -523,26 +523,26 @@ fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, word: u64) -> Result<A
 pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), AllocationError> {
     let seen = {
         let layout = space.layout();
-        let Some(region) = layout.regions.find(page) else { return Ok(()) };
+        let Some(vma) = layout.vmas.find(page) else { return Ok(()) };
         Seen {
             page,
             write: false,
             place: None,
             generation: space.tables.generation(),
-            region: region.range.clone(),
-            readahead: region.readahead,
-            protection: region.protection,
-            shared: region.shared,
-            locked: region.locked,
+            vma: vma.range.clone(),
+            readahead: vma.readahead,
+            protection: vma.protection,
+            shared: vma.shared,
+            locked: vma.locked,
             object: None,
-            owned: region.anonymous.mark(page),
+            owned: vma.anonymous.mark(page),
         }
     };
     match swap_in(space, &seen, entry, false) {
         Err(Fatal::OutOfMemory) => Err(AllocationError),
         Err(Fatal::ReadFailed(entry)) => {
             if space.tables.replace(page, entry.to_pte(), DecodedPte::Poisoned(entry).encode()) {
-                swap::forget_word(entry.to_pte());
+                swap::forget_pte(entry.to_pte());
             }
             Ok(())
         }

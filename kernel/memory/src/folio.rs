@@ -2,11 +2,11 @@
 //!
 //! # Invariants
 //!
-//! A frame of [`Kind::Anonymous`] or [`Kind::Object`] has at least one reference: one for each page-table word that maps it,
-//! one for its object's word, one for the swap cache, and those of whoever works on it. The reclaim lists hold none: a folio
+//! A frame of [`Kind::Anonymous`] or [`Kind::Object`] has at least one reference: one for each PTE that maps it,
+//! one for its object's index entry, one for the swap cache, and those of whoever works on it. The reclaim lists hold none: a folio
 //! whose last reference goes leaves them.
 //!
-//! `owned` says where the words are that may map the folio (see `mm::rmap`). It is set before the first of them does, and
+//! `owned` says where the PTEs are that may map the folio (see `mm::rmap`). It is set before the first of them does, and
 //! stays until the frame is free: a slot, and so a folio that comes back from it, always belongs to one owner and index.
 //!
 //! For the time being every folio of the kernel has order 0.
@@ -26,7 +26,7 @@ use quire_machine::watermark::Purpose;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{FolioFlag, FolioState};
 
-use super::group;
+use super::cgroup;
 use super::lru;
 use crate::swap;
 
@@ -39,7 +39,7 @@ pub struct Folio(&'static Frame);
 pub const BATCH: usize = quire_swap::BATCH_FOLIOS;
 
 /// Some folios.
-pub type Batch = ArrayVec<Folio, BATCH>;
+pub type FolioBatch = ArrayVec<Folio, BATCH>;
 
 /// Whose page a folio is: see `mm::rmap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Folio {
         self.metadata().references.load(Ordering::Acquire)
     }
 
-    /// Takes `count` references away that words had; the caller has another.
+    /// Takes `count` references away that PTEs had; the caller has another.
     pub fn drop_references(&self, count: u32) {
         let before = self.metadata().references.fetch_sub(count, Ordering::AcqRel);
         debug_assert!(before > count, "the caller of {self:?} has a reference");
@@ -159,14 +159,14 @@ impl Folio {
         DIRECT_MAP + self.frame().address()
     }
 
-    /// Gives this reference to a page-table word.
+    /// Gives this reference to a PTE.
     pub fn into_frame(self) -> FrameNumber {
         let frame = self.frame();
         core::mem::forget(self);
         frame
     }
 
-    /// The reference of a page-table word that maps `frame`, once the word is gone.
+    /// The reference of a PTE that maps `frame`, once the PTE is gone.
     pub fn from_frame(frame: FrameNumber) -> Self {
         let metadata = &physical::frames()[frame.index()];
         debug_assert!(matches!(metadata.kind(), Kind::Anonymous | Kind::Object));
@@ -201,10 +201,10 @@ impl Folio {
         }
         metadata.owned.store(0, Ordering::Release);
         metadata.folio.reset();
-        let group = metadata.group.load(Ordering::Relaxed);
-        if group != group::ROOT {
-            metadata.group.store(group::ROOT, Ordering::Relaxed);
-            group::uncharge(group);
+        let cgroup = metadata.cgroup.load(Ordering::Relaxed);
+        if cgroup != cgroup::ROOT {
+            metadata.cgroup.store(cgroup::ROOT, Ordering::Relaxed);
+            cgroup::uncharge(cgroup);
         }
         true
     }
@@ -221,7 +221,7 @@ impl Drop for Folio {
 
 /// Drops references; the frames whose last they were are freed together.
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
-pub(super) fn drop_all(folios: &mut Batch) {
+pub(super) fn drop_all(folios: &mut FolioBatch) {
     let release = |folio: Folio| {
         let folio = ManuallyDrop::new(folio);
         folio.release().then(|| folio.frame())

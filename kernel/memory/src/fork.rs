@@ -1,7 +1,7 @@
 //! `fork`: a second address space with the same contents, of which nothing is copied until one of the two writes.
 //!
 //! Private pages are mapped for reading only in both spaces from now on, and have a reference more; what is in swap has a
-//! count more. Shared regions are attached to the same objects and left for faults to fill. The words are copied a table at
+//! count more. Shared VMAs are attached to the same objects and left for faults to fill. The PTEs are copied a table at
 //! a time: the child's table is made first, then filled under the parent's lock, so no two tables are locked at once. The
 //! frames for the child's tables are set aside before anything is locked, because whoever waits for a frame may have to wait
 //! for another space's layout ([`super::oom`]).
@@ -24,8 +24,8 @@ use super::AllocationError;
 use super::address_space::{AddressSpace, Layout};
 use super::overcommit::Commitment;
 use super::page_tables;
-use super::region::Region;
-use super::rmap::Attachment;
+use super::rmap::RmapLink;
+use super::vma::Vma;
 use crate::swap;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -39,29 +39,29 @@ impl AddressSpace {
         let mut child = Self::of_lineage(Some(self))?;
         child.tables.set_aside(self.tables.counts.tables.load(Ordering::Relaxed))?;
         let layout = self.layout();
-        let regions = layout.regions.count();
-        fallible::ask(regions * 2 * size_of::<Region<Arc<Attachment>>>())?;
+        let vmas = layout.vmas.count();
+        fallible::ask(vmas * 2 * size_of::<Vma<Arc<RmapLink>>>())?;
         let mut inherited = Layout::new();
         inherited.copy_heap(&layout);
-        let mut attachments = Attachments { child: &child, pairs: Vec::new() };
-        for region in layout.regions.iter().filter(|region| !region.not_inherited) {
-            let region = Region {
+        let mut links = Attachments { child: &child, pairs: Vec::new() };
+        for vma in layout.vmas.iter().filter(|vma| !vma.not_inherited) {
+            let vma = Vma {
                 locked: false,
-                object: region.object.as_ref().map(|object| attachments.of_child(object)).transpose()?,
-                anonymous: attachments.of_child(&region.anonymous)?,
-                ..region.clone()
+                object: vma.object.as_ref().map(|object| links.of_child(object)).transpose()?,
+                anonymous: links.of_child(&vma.anonymous)?,
+                ..vma.clone()
             };
             // One by one, as Linux does: the guess of mode 0 is about one mapping.
-            let promised = region.totals().promised / PAGE;
-            inherited.promised.join(Commitment::new(promised, layout.regions.totals().mapped / PAGE)?);
-            inherited.regions.insert(region).map_err(|_| AllocationError)?;
+            let promised = vma.totals().promised / PAGE;
+            inherited.promised.join(Commitment::new(promised, layout.vmas.totals().mapped / PAGE)?);
+            inherited.vmas.insert(vma).map_err(|_| AllocationError)?;
         }
         child.set_layout(inherited);
         let mut copied = Ok(());
-        for region in layout.regions.iter().filter(|region| !region.not_inherited && !region.shared) {
-            copied = copied.and_then(|()| self.copy_words(&child, region.range.clone()));
+        for vma in layout.vmas.iter().filter(|vma| !vma.not_inherited && !vma.shared) {
+            copied = copied.and_then(|()| self.copy_ptes(&child, vma.range.clone()));
         }
-        // The parent's words may be writable in what the processor remembers.
+        // The parent's PTEs may be writable in what the processor remembers.
         page_table::flush_user_everywhere();
         // Known before the parent's layout is unlocked: who goes over all spaces and has seen the parent's without what is taken
         // out of both comes to the child's as well.
@@ -73,11 +73,11 @@ impl AddressSpace {
         if self.is_reaped() { Err(AllocationError) } else { Ok(child) }
     }
 
-    fn copy_words(&self, child: &Self, range: Range<u64>) -> Result<(), AllocationError> {
+    fn copy_ptes(&self, child: &Self, range: Range<u64>) -> Result<(), AllocationError> {
         let mut walk = self.tables.walk(range);
         while let Some(part) = walk.next_part_unless_killed().map_err(|Killed| AllocationError)? {
             let pages = part.range();
-            let is_empty = part.iter().all(|(_, word)| word.load(Ordering::Relaxed) == 0);
+            let is_empty = part.iter().all(|(_, pte)| pte.load(Ordering::Relaxed) == 0);
             // No two tables are locked at once.
             drop(part);
             if !is_empty {
@@ -89,15 +89,15 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Copies the words of `range`, which lie in one table, to the child's table for it.
+    /// Copies the PTEs of `range`, which lie in one table, to the child's table for it.
     fn copy_part(&self, child: &Self, range: Range<u64>, table: &Table) -> Result<(), AllocationError> {
         let targets = &table[page_table::index(range.start, 1)..];
         // Tables stay: the layout is locked.
         let Some(part) = self.tables.walk(range).next_part() else { return Ok(()) };
         let (mut anonymous, mut object, mut swapped) = (0, 0, 0);
         let mut copied = Ok(());
-        for ((_, word), target) in part.iter().zip(targets) {
-            let current = word.load(Ordering::Relaxed);
+        for ((_, pte), target) in part.iter().zip(targets) {
+            let current = pte.load(Ordering::Relaxed);
             if current == 0 {
                 continue;
             }
@@ -116,7 +116,7 @@ impl AddressSpace {
             let mut inherited = page_tables::with_locked(current, false);
             if page_tables::is_writable(current) {
                 inherited &= !Flags::WRITABLE.bits();
-                word.fetch_and(!Flags::WRITABLE.bits(), Ordering::Relaxed);
+                pte.fetch_and(!Flags::WRITABLE.bits(), Ordering::Relaxed);
             }
             target.store(inherited, Ordering::Release);
         }
@@ -127,14 +127,14 @@ impl AddressSpace {
     }
 }
 
-/// The child's attachment for each of the parent's.
+/// The child's link for each of the parent's.
 struct Attachments<'a> {
     child: &'a AddressSpace,
-    pairs: Vec<(*const Attachment, Arc<Attachment>)>,
+    pairs: Vec<(*const RmapLink, Arc<RmapLink>)>,
 }
 
 impl Attachments<'_> {
-    fn of_child(&mut self, parents: &Arc<Attachment>) -> Result<Arc<Attachment>, NoMemory> {
+    fn of_child(&mut self, parents: &Arc<RmapLink>) -> Result<Arc<RmapLink>, NoMemory> {
         if parents.is_home() {
             return Ok(Arc::clone(self.child.home()));
         }

@@ -5,28 +5,28 @@
 //! | module | what |
 //! |---|---|
 //! | `folio` | a counted reference to a frame that holds a page |
-//! | [`region`] | what an address space has mapped: pure, held to a model |
-//! | `page_tables` | the words of one space's tables, what they say and own, and their lock |
+//! | [`vma`] | what an address space has mapped: pure, held to a model |
+//! | `page_tables` | the PTEs of one space's tables, what they say and own, and their lock |
 //! | `address_space`, `fork`, `remap`, `advice` | mapping, copying, moving, advice and locking |
 //! | `object` | pages of files and of shared memory, by index; they go to swap as private pages do |
 //! | `sharing` | who else can reach a byte |
-//! | `rmap` | from a frame to every word that maps it |
+//! | `rmap` | from a frame to every PTE that maps it |
 //! | `fault` | a page is touched |
 //! | `lru`, `reclaim`, `page_out`, [`policy`] | which page goes, when, and how; the decisions alone, without pages |
-//! | `group`, [`charge`], `oom` | limits of groups of processes, and who dies when nothing else helps |
+//! | `cgroup`, [`charge`], `oom` | limits of cgroups of processes, and who dies when nothing else helps |
 //! | `admission`, `overcommit` | whether a space may have more: the limits of its process, and what may be promised |
 //! | `statistics` | what was counted, under Linux's names |
 //!
 //! # A page's life
 //!
-//! *Private*: a first write gives it a frame, dirty; `fork` maps the frame read-only in two spaces of a lineage (`rmap`); a
-//! write copies it, unless nobody else has it. Reclaim replaces every word by the slot's entry, each with a count; a fault
-//! brings it back, and the last word that comes back may write again. *Of an object*: the object's own word is what goes to
-//! swap; the page tables' words become 0 and are filled by faults from the object.
+//! *Private*: a first write gives it a frame, dirty; `fork` maps the frame read-only in two spaces of an `anon_vma` (`rmap`); a
+//! write copies it, unless nobody else has it. Reclaim replaces every PTE by the slot's entry, each with a count; a fault
+//! brings it back, and the last PTE that comes back may write again. *Of an object*: the object's own PTE is what goes to
+//! swap; the page tables' PTEs become 0 and are filled by faults from the object.
 //!
 //! # Locks, from high to low
 //!
-//! An address space's layout (sleeps) → an owner's list of spaces → one space's page tables → an object's words → the swap
+//! An address space's layout (sleeps) → an owner's list of spaces → one space's page tables → an object's PTEs → the swap
 //! core's → the reclaim lists → the heap → the free frames. A folio's own lock sleeps and is taken before the spinning ones;
 //! reclaim only tries it. No two page-table locks are held at once. Reclaim enters at the owners' lists, so it never waits for
 //! a layout, and a fault that reclaims holds none.
@@ -51,6 +51,8 @@ pub mod address_space;
 pub mod admission;
 #[cfg(target_os = "none")]
 pub mod advice;
+#[cfg(target_os = "none")]
+pub mod cgroup;
 pub mod charge;
 #[cfg(target_os = "none")]
 pub mod fault;
@@ -58,8 +60,6 @@ pub mod fault;
 pub mod folio;
 #[cfg(target_os = "none")]
 mod fork;
-#[cfg(target_os = "none")]
-pub mod group;
 #[cfg(target_os = "none")]
 mod index;
 #[cfg(target_os = "none")]
@@ -78,7 +78,6 @@ pub mod policy;
 pub mod quota;
 #[cfg(target_os = "none")]
 pub mod reclaim;
-pub mod region;
 #[cfg(target_os = "none")]
 pub mod remap;
 #[cfg(target_os = "none")]
@@ -94,6 +93,7 @@ pub mod tasks;
 pub mod trace;
 #[cfg(target_os = "none")]
 pub mod upcall;
+pub mod vma;
 
 #[cfg(target_os = "none")]
 pub use address_space::AddressSpace;

@@ -12,8 +12,8 @@
 
 use core::sync::atomic::Ordering;
 
-use super::folio::{Batch, Folio};
-use super::group;
+use super::cgroup;
+use super::folio::{Folio, FolioBatch};
 
 pub use super::policy::Lengths;
 use quire_machine::frame::{Frame, FrameList, FrameNumber};
@@ -154,8 +154,8 @@ pub fn remove(frame: FrameNumber) {
 
 /// Takes the folios out of their lists, for the caller to deal with and put back. Returns those apart that are in none, because
 /// somebody else deals with them, or in that of the unevictable.
-pub fn take(folios: &mut Batch) -> Batch {
-    let mut left = Batch::new();
+pub fn take(folios: &mut FolioBatch) -> FolioBatch {
+    let mut left = FolioBatch::new();
     let mut lists = LISTS.lock();
     for index in (0..folios.len()).rev() {
         let frame = folios[index].frame();
@@ -172,9 +172,9 @@ pub fn take(folios: &mut Batch) -> Batch {
 
 /// Takes up to `most` folios from the tail of `list`.
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
-pub fn isolate(list: List, most: usize) -> Batch {
+pub fn isolate(list: List, most: usize) -> FolioBatch {
     let frames = physical::frames();
-    let mut taken = Batch::new();
+    let mut taken = FolioBatch::new();
     let mut lists = LISTS.lock();
     while taken.len() < most
         && let Some(frame) = lists.list(list).last()
@@ -186,18 +186,18 @@ pub fn isolate(list: List, most: usize) -> Batch {
     taken
 }
 
-/// Takes up to `most` folios of the group, and those in it, from the tail of `list`.
+/// Takes up to `most` folios of the cgroup, and those in it, from the tail of `list`.
 ///
-/// Groups have no lists of their own: this looks at all pages from the tail on.
+/// cgroups have no lists of their own: this looks at all pages from the tail on.
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
-pub fn isolate_of_group(list: List, group: u8, most: usize) -> Batch {
+pub fn isolate_of_cgroup(list: List, cgroup: u8, most: usize) -> FolioBatch {
     let frames = physical::frames();
-    let mut taken = Batch::new();
+    let mut taken = FolioBatch::new();
     let mut lists = LISTS.lock();
     let mut next = lists.list(list).last();
     while let Some(frame) = next.filter(|_| taken.len() < most) {
         next = lists.list(list).before(frames, frame);
-        if group::is_within(frames[frame.index()].group.load(Ordering::Relaxed), group) {
+        if cgroup::is_within(frames[frame.index()].cgroup.load(Ordering::Relaxed), cgroup) {
             lists.remove_from(list, frames, frame);
             taken.extend(Folio::try_from_frame(frame));
         }
@@ -205,14 +205,14 @@ pub fn isolate_of_group(list: List, group: u8, most: usize) -> Batch {
     taken
 }
 
-/// How much of the lists is the group's, and of those in it.
-pub fn lengths_of_group(group: u8) -> Lengths {
+/// How much of the lists is the cgroup's, and of those in it.
+pub fn lengths_of_cgroup(cgroup: u8) -> Lengths {
     let frames = physical::frames();
     let mut lists = LISTS.lock();
     let [active, inactive, active_file, inactive_file, unevictable] = List::ALL.map(|list| {
         let list = lists.list(list);
         core::iter::successors(list.last(), |frame| list.before(frames, *frame))
-            .filter(|frame| group::is_within(frames[frame.index()].group.load(Ordering::Relaxed), group))
+            .filter(|frame| cgroup::is_within(frames[frame.index()].cgroup.load(Ordering::Relaxed), cgroup))
             .count()
     });
     Lengths { active, inactive, active_file, inactive_file, unevictable }

@@ -7,14 +7,14 @@
 //!
 //! # Invariants
 //!
-//! The word of a page is 0 (never written, not in memory), holds a frame of which it owns a reference, or holds a swap entry
+//! The index entry of a page is 0 (never written, not in memory), holds a frame of which it owns a reference, or holds a swap entry
 //! of which it owns a count, or is poisoned. It changes from and to a frame only while the folio is locked, so whoever has
-//! locked a folio and finds it in its word knows that it stays: faults map pages only like this, and reclaim and
+//! locked a folio and finds it in its index entry knows that it stays: faults map pages only like this, and reclaim and
 //! [`Object::set_length`] unmap them only like this.
 //!
 //! # Locking
 //!
-//! The words have a spinning lock, held for a few instructions. Nothing is locked while a page is read from swap but the
+//! The index has a spinning lock, held for a few instructions. Nothing is locked while a page is read from swap but the
 //! folio itself.
 
 use alloc::sync::Arc;
@@ -42,7 +42,7 @@ use super::overcommit::Commitment;
 use super::page_tables;
 use super::quota::Quota;
 use super::reclaim;
-use super::rmap::Mappers;
+use super::rmap::Rmap;
 use crate::swap;
 
 /// Where the contents of an object's pages come from before they are written.
@@ -159,7 +159,7 @@ impl Drop for Charge<'_> {
 
 /// Pages by index.
 pub struct Object {
-    mappers: Mappers,
+    rmap: Rmap,
     pages: SpinLock<Index>,
     length: AtomicU64,
     source: Option<Arc<dyn Source>>,
@@ -250,9 +250,9 @@ impl Object {
         promised: Promised,
     ) -> Result<Arc<Self>, AllocationError> {
         let length = source.as_ref().map_or(0, |source| source.length());
-        Ok(Mappers::for_object(|mappers| {
+        Ok(Rmap::for_object(|rmap| {
             fallible::shared(Self {
-                mappers,
+                rmap,
                 pages: SpinLock::new(Rank::Object, Index::new()),
                 length: AtomicU64::new(length),
                 source,
@@ -269,7 +269,7 @@ impl Object {
 
     /// A number that no other object has while this one lives.
     pub fn number(&self) -> u32 {
-        self.mappers.mark(0).owner
+        self.rmap.mark(0).owner
     }
 
     /// How many bytes there are.
@@ -282,8 +282,8 @@ impl Object {
         (self.resident.load(Ordering::Relaxed) + self.swapped.load(Ordering::Relaxed)) as u64
     }
 
-    pub(super) const fn mappers(&self) -> &Mappers {
-        &self.mappers
+    pub(super) const fn rmap(&self) -> &Rmap {
+        &self.rmap
     }
 
     /// Whether page `index` has an address: it begins below the length.
@@ -388,7 +388,7 @@ impl Object {
         self.length.store(length, Ordering::Release);
         self.source_length.fetch_min(length, Ordering::AcqRel);
         let beyond = length.div_ceil(PAGE_SIZE as u64);
-        if !self.mappers.is_empty() {
+        if !self.rmap.is_empty() {
             address_space::forget_beyond(self, beyond);
         }
         self.discard(beyond..u64::MAX);
@@ -501,14 +501,14 @@ impl Object {
         let mut from = range.start;
         loop {
             let next = self.pages.lock().next(from..range.end);
-            let Some((index, word)) = next else { break };
+            let Some((index, pte)) = next else { break };
             from = index + 1;
             let Some(folio) = self.folio_in(index) else {
-                if self.replace(index, word, 0) {
+                if self.replace(index, pte, 0) {
                     self.swapped.fetch_sub(1, Ordering::Relaxed);
                     drop(Commitment::left(self.promised_by_page(1)));
                     self.give_block_back();
-                    swap::forget_word(word);
+                    swap::forget_pte(pte);
                 } else {
                     from = index;
                 }
@@ -522,7 +522,7 @@ impl Object {
         reclaim::frames_freed();
     }
 
-    /// Forgets the folio, which is in its word.
+    /// Forgets the folio, which is in its index entry.
     fn forget(&self, index: u64, folio: &Locked<Folio>) {
         self.unmap(index, folio, |_| ());
         self.take_out(index, folio, 0);
@@ -531,11 +531,11 @@ impl Object {
         }
     }
 
-    /// Takes the page out of all page tables and flushes; `each` gets the words.
+    /// Takes the page out of all page tables and flushes; `each` gets the PTEs.
     fn unmap(&self, index: u64, folio: &Locked<Folio>, mut each: impl FnMut(u64)) {
         let mut mapped = 0;
-        self.mappers.for_each_word_of(index, folio.frame(), |tables, word| {
-            let before = word.swap(0, Ordering::AcqRel);
+        self.rmap.for_each_pte_of(index, folio.frame(), |tables, pte| {
+            let before = pte.swap(0, Ordering::AcqRel);
             tables.counts.remove(before);
             each(before);
             mapped += 1;
@@ -544,7 +544,7 @@ impl Object {
             page_table::flush_user_everywhere();
         }
         for _ in 0..mapped {
-            // The reference that the word had; not the last, as the folio is locked by a holder of another.
+            // The reference that the index entry had; not the last, as the folio is locked by a holder of another.
             drop(Folio::from_frame(folio.frame()));
         }
     }
@@ -558,8 +558,8 @@ impl Object {
             if !self.has_page(index) {
                 return Err(ObjectError::BeyondEnd);
             }
-            let word = self.pages.lock().get(index);
-            match DecodedPte::decode(word) {
+            let pte = self.pages.lock().get(index);
+            match DecodedPte::decode(pte) {
                 DecodedPte::None => {
                     if let Some(folio) = self.fill(index)? {
                         return Ok(Found { folio, was_read: false });
@@ -578,20 +578,20 @@ impl Object {
                     }
                 }
                 DecodedPte::Poisoned(entry) => return Err(ObjectError::ReadFailed(entry)),
-                DecodedPte::Unknown(_) => unreachable!("an object stores no other words"),
+                DecodedPte::Unknown(_) => unreachable!("an index stores no other entries"),
             }
         }
     }
 
-    /// A reference to the folio that is in the word now.
+    /// A reference to the folio that is in the index entry now.
     fn folio_in(&self, index: u64) -> Option<Folio> {
         let pages = self.pages.lock();
         let frame = page_tables::folio_frame(pages.get(index))?;
-        // The word's own reference is there while the lock is held.
+        // The index entry's own reference is there while the lock is held.
         Folio::try_from_frame(frame)
     }
 
-    /// Whether the folio is in its word; stays true while it is locked.
+    /// Whether the folio is in its index entry; stays true while it is locked.
     pub(super) fn holds(&self, index: u64, folio: &Locked<Folio>) -> bool {
         page_tables::folio_frame(self.pages.lock().get(index)) == Some(folio.frame())
     }
@@ -637,9 +637,9 @@ impl Object {
         self.account.as_ref().is_some_and(|account| account.stays)
     }
 
-    /// Puts the folio into the word, if that is still `expected`, with a reference. `None`: look again.
+    /// Puts the folio into the index entry, if that is still `expected`, with a reference. `None`: look again.
     fn place(&self, index: u64, expected: u64, folio: Locked<Folio>) -> Result<Option<Locked<Folio>>, ObjectError> {
-        folio.set_owned(self.mappers.mark(index));
+        folio.set_owned(self.rmap.mark(index));
         folio.metadata().set_kind(Kind::Object);
         {
             let mut pages = self.pages.lock();
@@ -695,28 +695,28 @@ impl Object {
         Ok(Some(Found { folio, was_read: kind == FaultKind::Read }))
     }
 
-    fn replace(&self, index: u64, expected: u64, word: u64) -> bool {
+    fn replace(&self, index: u64, expected: u64, pte: u64) -> bool {
         let mut pages = self.pages.lock();
-        // There is a node for a word that is not 0, so setting it takes no memory.
-        pages.get(index) == expected && pages.set(index, word)
+        // There is a node for an index entry that is not 0, so setting it takes no memory.
+        pages.get(index) == expected && pages.set(index, pte)
     }
 
-    /// Takes the folio, which is locked and in its word, out of it: `word` takes its place.
-    pub(super) fn take_out(&self, index: u64, folio: &Locked<Folio>, word: u64) {
+    /// Takes the folio, which is locked and in its index entry, out of it: `pte` takes its place.
+    pub(super) fn take_out(&self, index: u64, folio: &Locked<Folio>, pte: u64) {
         {
             let mut pages = self.pages.lock();
             debug_assert_eq!(page_tables::folio_frame(pages.get(index)), Some(folio.frame()));
-            pages.set(index, word);
+            pages.set(index, pte);
         }
         self.resident.fetch_sub(1, Ordering::Relaxed);
         RESIDENT[usize::from(self.source.is_some())].fetch_sub(1, Ordering::Relaxed);
-        if word == 0 {
+        if pte == 0 {
             drop(Commitment::left(self.promised_by_page(1)));
             self.give_block_back();
         } else {
             self.swapped.fetch_add(1, Ordering::Relaxed);
         }
-        // The word's reference; the caller has another.
+        // The index entry's reference; the caller has another.
         drop(Folio::from_frame(folio.frame()));
     }
 
@@ -729,17 +729,17 @@ impl Object {
         loop {
             check_signals().map_err(|Interrupted| AllocationError)?;
             let next = self.pages.lock().next(from..u64::MAX);
-            let Some((index, word)) = next else { return Ok(()) };
+            let Some((index, pte)) = next else { return Ok(()) };
             from = index + 1;
-            let Some(entry) = Entry::from_pte(word).filter(|entry| wanted(*entry)) else { continue };
+            let Some(entry) = Entry::from_pte(pte).filter(|entry| wanted(*entry)) else { continue };
             match self.swap_in(index, entry, false) {
                 Ok(_) | Err(ObjectError::BeyondEnd) => {}
                 Err(ObjectError::NoMemory | ObjectError::NoPromise | ObjectError::NoSpace | ObjectError::Killed) => {
                     return Err(AllocationError);
                 }
                 Err(ObjectError::ReadFailed(entry)) => {
-                    if self.replace(index, word, DecodedPte::Poisoned(entry).encode()) {
-                        swap::forget_word(word);
+                    if self.replace(index, pte, DecodedPte::Poisoned(entry).encode()) {
+                        swap::forget_pte(pte);
                     }
                 }
             }
@@ -773,7 +773,7 @@ impl PartialEq for Object {
 
 impl Drop for Object {
     fn drop(&mut self) {
-        debug_assert!(self.mappers.is_empty(), "an object that is mapped has references");
+        debug_assert!(self.rmap.is_empty(), "an object that is mapped has references");
         self.discard(0..u64::MAX);
     }
 }

@@ -7,7 +7,7 @@
 //! memory, and its private memory is taken away at once: it does not run in user mode again, and what it waits for in the
 //! kernel ends.
 //!
-//! For a group that has reached its limit, only processes of that group are looked at.
+//! For a cgroup that has reached its limit, only processes of that cgroup are looked at.
 //!
 //! # One victim is enough
 //!
@@ -29,7 +29,7 @@ use quire_machine::sync::Rank;
 use quire_machine::task::{self, Mutex, is_killed};
 
 use super::address_space::AddressSpace;
-use super::group;
+use super::cgroup;
 use super::policy;
 use super::reclaim;
 use super::tasks;
@@ -67,8 +67,8 @@ struct Holder {
 }
 
 impl Holder {
-    fn is_in_question(&self, group: u8) -> bool {
-        !self.process.is_immortal() && group::is_within(self.process.memory_group(), group)
+    fn is_in_question(&self, cgroup: u8) -> bool {
+        !self.process.is_immortal() && cgroup::is_within(self.process.memory_cgroup(), cgroup)
     }
 
     /// Also once it has taken its signal and only gives back what it has.
@@ -97,7 +97,7 @@ pub fn score(process: &dyn Process) -> u64 {
     policy::score(policy::badness(pages, process.oom_score_adjustment(), total()), total())
 }
 
-/// Kills the worst process in the group and frees its memory, unless `is_over` says that there is no need any more or one that
+/// Kills the worst process in the cgroup and frees its memory, unless `is_over` says that there is no need any more or one that
 /// was killed before makes room. Sleeps; allocates nothing where there is no memory.
 pub(super) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
     let Ok(_turn) = TURN.lock_unless_killed() else { return Verdict::Again };
@@ -189,11 +189,11 @@ fn log_choice(number: u8, candidates: &[Candidate]) {
     log!(
         "oom",
         "{asker} needs memory and there is none{}",
-        if number == group::ROOT { "" } else { " left in its group" }
+        if number == cgroup::ROOT { "" } else { " left in its group" }
     );
     log!("oom", "{:>9} {:>9} {:>7} {:>5} {:>9}  process", "resident", "swapped", "tables", "adj", "badness");
     for Candidate { holder: Holder { process, space }, badness } in candidates {
-        let usage = space.usage_without_regions();
+        let usage = space.usage_without_vmas();
         log!(
             "oom",
             "{:>9} {:>9} {:>7} {:>5} {badness:>9}  {process}",

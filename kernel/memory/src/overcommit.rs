@@ -2,7 +2,7 @@
 //!
 //! What may become private memory of a program, and shared memory, is promised when it is mapped. A [`Commitment`] is so many
 //! pages of the sum of all promises (`Committed_AS`), kept by what they were promised to: the layout of an address space for
-//! its regions, an object for its pages. Dropping it gives them back, so the sum cannot drift.
+//! its VMAs, an object for its pages. Dropping it gives them back, so the sum cannot drift.
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 

@@ -5,18 +5,18 @@
 //! Each step is done for the whole batch, so that its locks are taken a few times for all of them and not once for each:
 //!
 //! 1. Every folio's lock is tried, and its owner looked up ([`mm::rmap`](super::rmap)). One that is busy stays.
-//! 2. The words that map the folios are looked at, space by space. A page that was accessed since gets a second chance, one
+//! 2. The PTEs that map the folios are looked at, space by space. A page that was accessed since gets a second chance, one
 //!    that is locked in memory stays; neither gets a slot.
-//! 3. The others get a slot, unless they still have one, and a count of it for the word that will hold it.
-//! 4. Their words are replaced by their entries, space by space again. One that was accessed since step 2 stays after all.
+//! 3. The others get a slot, unless they still have one, and a count of it for the PTE that will hold it.
+//! 4. Their PTEs are replaced by their entries, space by space again. One that was accessed since step 2 stays after all.
 //! 5. The TLB is flushed, once.
 //! 6. Dirty folios are gathered in a plug and written; clean ones are evicted from the swap cache, and their frames are freed
 //!    together.
 //!
 //! A private page that its program has given away (`MADV_FREE`, [`free_lazily`]) is clean and has no slot, which no other private page
-//! is: unless it is written again it gets none in step 3, and its words become 0 in step 4.
+//! is: unless it is written again it gets none in step 3, and its PTEs become 0 in step 4.
 //!
-//! Pages of an [`Object`] go through steps 2 to 4 one by one: the object's own word becomes the entry, those of the page
+//! Pages of an [`Object`] go through steps 2 to 4 one by one: the object's own PTE becomes the entry, those of the page
 //! tables 0.
 //!
 //! # Invariants
@@ -32,13 +32,13 @@ use quire_machine::frame::FrameNumber;
 use quire_swap::{Folio as _, FolioFlag, Locked, SlotReference, Written};
 use x86_64::structures::paging::PageTableFlags as Flags;
 
-use super::folio::{self, BATCH, Batch, Folio, Owned};
-use super::group;
+use super::cgroup;
+use super::folio::{self, BATCH, Folio, FolioBatch, Owned};
 use super::lru::{self, List};
 use super::object::Object;
 use super::page_tables::{self, PageTables};
 use super::reclaim::{self, COUNTERS};
-use super::rmap::{Mappers, Owner, Owners};
+use super::rmap::{Owner, Owners, Rmap};
 use crate::swap::{self, Plug, Quire};
 
 /// A private page that may go.
@@ -49,15 +49,15 @@ struct Candidate {
     index: u64,
     owner: usize,
     marks: Marks,
-    /// A word was found that maps it.
+    /// A PTE was found that maps it.
     is_mapped: bool,
-    /// A count for the first word that is replaced.
+    /// A count for the first PTE that is replaced.
     count: Option<SlotReference<'static, Quire>>,
     /// It got no slot, or no count of it.
     is_refused: bool,
 }
 
-/// What the words that map a folio say together.
+/// What the PTEs that map a folio say together.
 #[derive(Clone, Copy, Default)]
 struct Marks {
     accessed: bool,
@@ -65,12 +65,12 @@ struct Marks {
 }
 
 impl Marks {
-    /// Adds what the word says, which forgets that the page was accessed; whether the page may go as far as this word is
+    /// Adds what the PTE says, which forgets that the page was accessed; whether the page may go as far as this PTE is
     /// concerned.
-    fn take_from(&mut self, word: &AtomicU64) -> bool {
-        let before = word.load(Ordering::Acquire);
+    fn take_from(&mut self, pte: &AtomicU64) -> bool {
+        let before = pte.load(Ordering::Acquire);
         if page_tables::is_accessed(before) {
-            word.fetch_and(!Flags::ACCESSED.bits(), Ordering::AcqRel);
+            pte.fetch_and(!Flags::ACCESSED.bits(), Ordering::AcqRel);
             self.accessed = true;
         }
         self.locked |= page_tables::is_locked(before);
@@ -95,7 +95,7 @@ impl Marks {
 
 /// Tries to take out of memory what was isolated from `list`; returns how many folios are out of all page tables now.
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
-pub(super) fn page_out(batch: &mut Batch, list: List, plug: &mut Plug) -> usize {
+pub(super) fn page_out(batch: &mut FolioBatch, list: List, plug: &mut Plug) -> usize {
     let mut owners = Owners::default();
     let mut candidates = ArrayVec::<Candidate, BATCH>::new();
     let mut unmapped = ArrayVec::<Locked<Folio>, BATCH>::new();
@@ -117,7 +117,7 @@ pub(super) fn page_out(batch: &mut Batch, list: List, plug: &mut Plug) -> usize 
             Some((index, _, Owner::Object(object))) => {
                 unmapped.extend(unmap_of_object(object, index, folio, list, &mut flush));
             }
-            Some((index, owner, Owner::Lineage(_))) => candidates.push(Candidate::new(folio, index, owner)),
+            Some((index, owner, Owner::AnonVma(_))) => candidates.push(Candidate::new(folio, index, owner)),
             // Its spaces are gone, so it goes with this reference, or with its slot.
             None if folio.state().entry().is_some() => unmapped.push(folio),
             None => {}
@@ -127,13 +127,14 @@ pub(super) fn page_out(batch: &mut Batch, list: List, plug: &mut Plug) -> usize 
         let owner = owners.get(candidates[0].owner);
         look(owner, candidates);
         give_slots(candidates);
-        flush |= replace_words(owner, candidates);
+        flush |= replace_ptes(owner, candidates);
     }
     if flush {
         page_table::flush_user_everywhere();
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
     }
-    let mut leaving = Leaving { plug, clean: ArrayVec::new(), zero: ArrayVec::new(), gone: Batch::new(), count: 0 };
+    let mut leaving =
+        Leaving { plug, clean: ArrayVec::new(), zero: ArrayVec::new(), gone: FolioBatch::new(), count: 0 };
     // Before anything is written, which may take long: those that stay are locked no longer.
     unmapped.extend(candidates.drain(..).filter_map(|candidate| candidate.settle(list)));
     unmapped.drain(..).for_each(|folio| leaving.add(folio, &mut owners));
@@ -147,15 +148,15 @@ pub(super) fn forget_access(batch: &[Folio]) {
         if let Some(Owned { owner, index }) = folio.owned()
             && let Some(owner) = owners.find(owner)
         {
-            marks_of(owners.get(owner).mappers(), index, folio);
+            marks_of(owners.get(owner).rmap(), index, folio);
         }
     }
 }
 
-/// Marks private pages as given away, each mapped by one word: reclaim takes those that are not written from now on without writing
+/// Marks private pages as given away, each mapped by one PTE: reclaim takes those that are not written from now on without writing
 /// them (Linux: `madvise_free_pte_range`). One that is busy, on its way to swap, or that others have too is left alone.
-pub(super) fn free_lazily(batch: &mut Batch) {
-    /// The caller's, and the word's.
+pub(super) fn free_lazily(batch: &mut FolioBatch) {
+    /// The caller's, and the PTE's.
     const REFERENCES: u32 = 2;
     let mut owners = Owners::default();
     let mut given_away = ArrayVec::<Locked<Folio>, BATCH>::new();
@@ -169,10 +170,10 @@ pub(super) fn free_lazily(batch: &mut Batch) {
         let Some(Owned { owner, index }) = folio.owned() else { continue };
         let Some(owner) = owners.find(owner) else { continue };
         let mut is_given_away = false;
-        owners.get(owner).mappers().for_each_word_of(index, folio.frame(), |_, word| {
-            // No `fork` gives it another word while the tables are locked.
+        owners.get(owner).rmap().for_each_pte_of(index, folio.frame(), |_, pte| {
+            // No `fork` gives it another PTE while the tables are locked.
             if folio.references() == REFERENCES {
-                word.fetch_and(!(Flags::ACCESSED | Flags::DIRTY).bits(), Ordering::AcqRel);
+                pte.fetch_and(!(Flags::ACCESSED | Flags::DIRTY).bits(), Ordering::AcqRel);
                 folio.state().clear(FolioFlag::Dirty);
                 is_given_away = true;
             }
@@ -187,11 +188,11 @@ pub(super) fn free_lazily(batch: &mut Batch) {
     given_away.iter().for_each(|folio| lru::add(folio, List::InactiveFile));
 }
 
-/// What the words say that map the folio, page `index` of its owner; they forget that it was accessed.
-fn marks_of(mappers: &Mappers, index: u64, folio: &Folio) -> Marks {
+/// What the PTEs say that map the folio, page `index` of its owner; they forget that it was accessed.
+fn marks_of(rmap: &Rmap, index: u64, folio: &Folio) -> Marks {
     let mut marks = Marks::default();
-    mappers.for_each_word_of(index, folio.frame(), |_, word| {
-        marks.take_from(word);
+    rmap.for_each_pte_of(index, folio.frame(), |_, pte| {
+        marks.take_from(pte);
     });
     marks
 }
@@ -215,29 +216,29 @@ impl Candidate {
         !self.folio.state().is(FolioFlag::Dirty) && !self.folio.state().is(FolioFlag::InCache)
     }
 
-    /// Empties a word that maps the page, which was given away, unless it was used through the word; whether it did.
-    fn discard(&mut self, tables: &PageTables, word: &AtomicU64) -> bool {
-        let before = word.load(Ordering::Acquire);
+    /// Empties a PTE that maps the page, which was given away, unless it was used through the PTE; whether it did.
+    fn discard(&mut self, tables: &PageTables, pte: &AtomicU64) -> bool {
+        let before = pte.load(Ordering::Acquire);
         let is_discarded = !page_tables::is_dirty(before)
-            && word.compare_exchange(before, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            && pte.compare_exchange(before, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if is_discarded {
             tables.counts.remove(before);
             self.folio.drop_references(1);
         } else {
-            self.note_write(word);
+            self.note_write(pte);
             self.marks.accessed = true;
         }
         is_discarded
     }
 
-    /// A page that was given away and was written through this word is a page like any other again.
-    fn note_write(&self, word: &AtomicU64) {
-        if self.is_given_away() && page_tables::is_dirty(word.load(Ordering::Acquire)) {
+    /// A page that was given away and was written through this PTE is a page like any other again.
+    fn note_write(&self, pte: &AtomicU64) {
+        if self.is_given_away() && page_tables::is_dirty(pte.load(Ordering::Acquire)) {
             self.folio.state().set(FolioFlag::Dirty);
         }
     }
 
-    /// It may go as far as is known, and is mapped by at least one word.
+    /// It may go as far as is known, and is mapped by at least one PTE.
     const fn may_go(&self) -> bool {
         self.is_mapped && self.marks.may_go() && !self.is_refused
     }
@@ -247,7 +248,7 @@ impl Candidate {
         self.count = count;
     }
 
-    /// Puts it back into a list if it stays. A count that was not used, because its words changed meanwhile, is given back.
+    /// Puts it back into a list if it stays. A count that was not used, because its PTEs changed meanwhile, is given back.
     fn settle(self, list: List) -> Option<Locked<Folio>> {
         let is_given_away = self.is_given_away();
         let list = if is_given_away { list } else { List::Inactive };
@@ -274,26 +275,26 @@ impl Candidate {
     }
 }
 
-/// Calls `visit` with each word that maps one of the candidates, which have this owner.
-fn for_each_word(
+/// Calls `visit` with each PTE that maps one of the candidates, which have this owner.
+fn for_each_pte(
     owner: &Owner,
     candidates: &mut [Candidate],
     visit: impl FnMut(&mut Candidate, &PageTables, &AtomicU64),
 ) {
-    owner.mappers().for_each_word(candidates, |candidate| (candidate.index, candidate.frame), visit);
+    owner.rmap().for_each_pte(candidates, |candidate| (candidate.index, candidate.frame), visit);
 }
 
 fn look(owner: &Owner, candidates: &mut [Candidate]) {
-    for_each_word(owner, candidates, |candidate, _, word| {
-        candidate.marks.take_from(word);
-        candidate.note_write(word);
+    for_each_pte(owner, candidates, |candidate, _, pte| {
+        candidate.marks.take_from(pte);
+        candidate.note_write(pte);
         candidate.is_mapped = true;
     });
 }
 
-/// A slot for the folio, with a count, if there is one and its group may have it.
+/// A slot for the folio, with a count, if there is one and its cgroup may have it.
 fn new_slot(folio: &Locked<Folio>) -> Option<SlotReference<'static, Quire>> {
-    swap::core().hold_in_swap(folio).inspect_err(|error| group::note_no_slot(folio.metadata(), *error)).ok()
+    swap::core().hold_in_swap(folio).inspect_err(|error| cgroup::note_no_slot(folio.metadata(), *error)).ok()
 }
 
 fn give_slots(candidates: &mut [Candidate]) {
@@ -307,25 +308,25 @@ fn give_slots(candidates: &mut [Candidate]) {
     swap::core().duplicate_each(uncounted, |candidate, count| candidate.set_count(count.ok()));
 }
 
-/// Replaces the words of those that may go by their entries, unless they were accessed; whether there were any. The translations
+/// Replaces the PTEs of those that may go by their entries, unless they were accessed; whether there were any. The translations
 /// may be remembered by the processor until the next flush.
-fn replace_words(owner: &Owner, candidates: &mut [Candidate]) -> bool {
+fn replace_ptes(owner: &Owner, candidates: &mut [Candidate]) -> bool {
     let mut any = false;
-    for_each_word(owner, candidates, |candidate, tables, word| {
-        if !candidate.may_go() || !candidate.marks.take_from(word) {
+    for_each_pte(owner, candidates, |candidate, tables, pte| {
+        if !candidate.may_go() || !candidate.marks.take_from(pte) {
             return;
         }
         if candidate.is_given_away() {
-            any |= candidate.discard(tables, word);
+            any |= candidate.discard(tables, pte);
             return;
         }
-        // The first word has its count already.
+        // The first PTE has its count already.
         let another = || swap::core().duplicate(candidate.folio.state().entry()?).ok();
         let Some(count) = candidate.count.take().or_else(another) else {
             candidate.is_refused = true;
             return;
         };
-        let before = word.swap(count.into_pte(), Ordering::AcqRel);
+        let before = pte.swap(count.into_pte(), Ordering::AcqRel);
         tables.counts.swapped_out();
         candidate.folio.drop_references(1);
         if page_tables::is_dirty(before) {
@@ -346,14 +347,14 @@ fn unmap_of_object(
     flush: &mut bool,
 ) -> Option<Locked<Folio>> {
     let stays = object.stays().then_some(List::Unevictable);
-    if let Some(stays) = stays.or_else(|| marks_of(object.mappers(), index, &folio).list(list)) {
+    if let Some(stays) = stays.or_else(|| marks_of(object.rmap(), index, &folio).list(list)) {
         lru::add(&folio, stays);
         return None;
     }
     let mut dirty = folio.state().is(FolioFlag::Dirty);
     let mut gone = 0;
-    object.mappers().for_each_word_of(index, folio.frame(), |tables, word| {
-        let before = word.swap(0, Ordering::AcqRel);
+    object.rmap().for_each_pte_of(index, folio.frame(), |tables, pte| {
+        let before = pte.swap(0, Ordering::AcqRel);
         tables.counts.remove(before);
         dirty |= page_tables::is_dirty(before);
         gone += 1;
@@ -387,7 +388,7 @@ struct Leaving<'a> {
     /// They were dirty; their slots say that they are zero.
     zero: ArrayVec<Locked<Folio>, BATCH>,
     /// Nobody else has a reference, but for somebody who is about to notice that it came too late.
-    gone: Batch,
+    gone: FolioBatch,
     count: usize,
 }
 
@@ -451,7 +452,7 @@ fn drop_page_without_slot(folio: Locked<Folio>, owners: &mut Owners) -> Option<F
 
 /// Takes clean folios that nobody maps out of the swap cache; those that go, with their last references, are added to `gone`.
 /// If somebody else uses one or it is dirty, it goes to the inactive list. Returns how many go.
-pub(super) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH>, gone: &mut Batch) -> usize {
+pub(super) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH>, gone: &mut FolioBatch) -> usize {
     /// The swap cache's and the one in `clean`.
     const REFERENCES: u32 = 2;
     let before = gone.len();

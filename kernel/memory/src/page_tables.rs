@@ -1,8 +1,8 @@
-//! The page tables of one address space's user half, and what their words say.
+//! The page tables of one address space's user half, and what their PTEs say.
 //!
-//! # Words
+//! # PTEs
 //!
-//! | word | what it says | what it owns |
+//! | PTE | what it says | what it owns |
 //! |---|---|---|
 //! | 0 | nothing: the page was never touched, or its object knows | |
 //! | present | maps a frame | a reference to the folio, unless it is [`ZERO_PAGE`] |
@@ -12,15 +12,15 @@
 //!
 //! # Walking
 //!
-//! A range that a program names can have 2^35 pages of which none was ever touched. Whatever is done to the words of a range
+//! A range that a program names can have 2^35 pages of which none was ever touched. Whatever is done to the PTEs of a range
 //! goes through [`PageTables::walk`], which passes over what has no table in steps of 2 MiB to 512 GiB, and holds the lock for
-//! no longer than the caller keeps the words of one table.
+//! no longer than the caller keeps the PTEs of one table.
 //!
 //! # Invariants
 //!
-//! Words change only under the lock, but for the accessed and dirty bits, which the processor sets. Tables are given back
+//! PTEs change only under the lock, but for the accessed and dirty bits, which the processor sets. Tables are given back
 //! only by [`PageTables::free_tables`], when no processor uses them, and with the last reference. The generation grows
-//! before the words of a range change because what is mapped there has: a fault that looked the range up before notices
+//! before the PTEs of a range change because what is mapped there has: a fault that looked the range up before notices
 //! under the lock, and looks again.
 
 use core::ops::{Deref, Range};
@@ -41,18 +41,18 @@ use spin::Once;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
+use super::cgroup;
 use super::folio::Folio;
-use super::group;
 use super::reclaim;
-use super::region::Protection;
+use super::vma::Protection;
 
 /// The flags of the tables above the leaves.
 const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::USER_ACCESSIBLE);
-/// In a word that maps a frame: it is the frame of zeros that all share, which has no references.
+/// In a PTE that maps a frame: it is the frame of zeros that all share, which has no references.
 const ZERO_PAGE: Flags = Flags::BIT_9;
-/// In a word that maps a frame: its page stays in memory.
+/// In a PTE that maps a frame: its page stays in memory.
 const LOCKED: Flags = Flags::BIT_10;
-/// The low bits of a word that holds a hidden frame: not present, and none of the kinds that the swap core knows.
+/// The low bits of a PTE that holds a hidden frame: not present, and none of the kinds that the swap core knows.
 const HIDDEN: u64 = 0b1110;
 const LOW_BITS: u64 = 0b1111;
 
@@ -69,91 +69,91 @@ pub(super) fn start() -> Result<(), AllocationError> {
     Ok(())
 }
 
-/// The word that maps `frame` as `protection` allows, but not for writing.
-pub(super) fn word_for(frame: FrameNumber, protection: Protection) -> u64 {
+/// The PTE that maps `frame` as `protection` allows, but not for writing.
+pub(super) fn pte_for(frame: FrameNumber, protection: Protection) -> u64 {
     let mut flags = TABLE.difference(Flags::WRITABLE) | Flags::ACCESSED;
     if !protection.execute {
         flags |= Flags::NO_EXECUTE;
     }
-    let word = leaf(frame, flags);
-    if protection.is_some() { word } else { hide(word) }
+    let pte = leaf(frame, flags);
+    if protection.is_some() { pte } else { hide(pte) }
 }
 
-/// The word for a page that was read and never written: the frame of zeros.
-pub(super) fn zero_word(protection: Protection) -> u64 {
+/// The PTE for a page that was read and never written: the frame of zeros.
+pub(super) fn zero_pte(protection: Protection) -> u64 {
     let frame = *ZEROS.get().expect("the frame of zeros is made before any page is touched");
-    word_for(frame, protection) | ZERO_PAGE.bits()
+    pte_for(frame, protection) | ZERO_PAGE.bits()
 }
 
-const fn hide(word: u64) -> u64 {
-    word & !LOW_BITS | HIDDEN
+const fn hide(pte: u64) -> u64 {
+    pte & !LOW_BITS | HIDDEN
 }
 
-/// The word for the same frame under another protection: writable only if it was and may be.
-pub(super) fn protected(word: u64, protection: Protection) -> u64 {
-    let kept = word & (Flags::ACCESSED | Flags::DIRTY | ZERO_PAGE | LOCKED).bits();
-    let writable = if is_writable(word) && protection.write { Flags::WRITABLE.bits() } else { 0 };
-    let word = word_for(frame_of(word), protection) & !Flags::ACCESSED.bits() | kept;
-    if protection.is_some() { word | writable } else { word }
+/// The PTE for the same frame under another protection: writable only if it was and may be.
+pub(super) fn protected(pte: u64, protection: Protection) -> u64 {
+    let kept = pte & (Flags::ACCESSED | Flags::DIRTY | ZERO_PAGE | LOCKED).bits();
+    let writable = if is_writable(pte) && protection.write { Flags::WRITABLE.bits() } else { 0 };
+    let pte = pte_for(frame_of(pte), protection) & !Flags::ACCESSED.bits() | kept;
+    if protection.is_some() { pte | writable } else { pte }
 }
 
-/// Whether the word maps a frame, hidden or not.
-pub(super) const fn is_mapped(word: u64) -> bool {
-    word & Flags::PRESENT.bits() != 0 || word & LOW_BITS == HIDDEN
+/// Whether the PTE maps a frame, hidden or not.
+pub(super) const fn is_mapped(pte: u64) -> bool {
+    pte & Flags::PRESENT.bits() != 0 || pte & LOW_BITS == HIDDEN
 }
 
-/// Whether the word maps the frame of zeros.
-pub(super) const fn is_zero_page(word: u64) -> bool {
-    is_mapped(word) && word & ZERO_PAGE.bits() != 0
+/// Whether the PTE maps the frame of zeros.
+pub(super) const fn is_zero_page(pte: u64) -> bool {
+    is_mapped(pte) && pte & ZERO_PAGE.bits() != 0
 }
 
-/// The frame of the folio that the word has a reference to, if it has one.
-pub(super) fn folio_frame(word: u64) -> Option<FrameNumber> {
-    (is_mapped(word) && word & ZERO_PAGE.bits() == 0).then(|| frame_of(word))
+/// The frame of the folio that the PTE has a reference to, if it has one.
+pub(super) fn folio_frame(pte: u64) -> Option<FrameNumber> {
+    (is_mapped(pte) && pte & ZERO_PAGE.bits() == 0).then(|| frame_of(pte))
 }
 
-/// Whether what the word owns is its address space's alone, or its lineage's: not an object's.
-pub(super) fn is_private(word: u64) -> bool {
-    match folio_frame(word) {
+/// Whether what the PTE owns is its address space's alone, or its `anon_vma`'s: not an object's.
+pub(super) fn is_private(pte: u64) -> bool {
+    match folio_frame(pte) {
         Some(frame) => physical::frames()[frame.index()].kind() != Kind::Object,
-        None => Entry::from_pte(word).is_some(),
+        None => Entry::from_pte(pte).is_some(),
     }
 }
 
 /// Whether the processor lets the page be written.
-pub(super) const fn is_writable(word: u64) -> bool {
+pub(super) const fn is_writable(pte: u64) -> bool {
     let both = Flags::PRESENT.union(Flags::WRITABLE).bits();
-    word & both == both
+    pte & both == both
 }
 
-/// Whether the word says that its page stays in memory.
-pub(super) const fn is_locked(word: u64) -> bool {
-    word & LOCKED.bits() != 0 && is_mapped(word)
+/// Whether the PTE says that its page stays in memory.
+pub(super) const fn is_locked(pte: u64) -> bool {
+    pte & LOCKED.bits() != 0 && is_mapped(pte)
 }
 
-/// The word that maps the same frame, which is to stay in memory or need not.
-pub(super) const fn with_locked(word: u64, locked: bool) -> u64 {
-    if locked { word | LOCKED.bits() } else { word & !LOCKED.bits() }
+/// The PTE that maps the same frame, which is to stay in memory or need not.
+pub(super) const fn with_locked(pte: u64, locked: bool) -> u64 {
+    if locked { pte | LOCKED.bits() } else { pte & !LOCKED.bits() }
 }
 
-/// The word as if the page had not been accessed.
-pub(super) const fn without_access(word: u64) -> u64 {
-    word & !Flags::ACCESSED.bits()
+/// The PTE as if the page had not been accessed.
+pub(super) const fn without_access(pte: u64) -> u64 {
+    pte & !Flags::ACCESSED.bits()
 }
 
-/// Whether the page was accessed through this word.
-pub(super) const fn is_accessed(word: u64) -> bool {
-    word & Flags::ACCESSED.bits() != 0
+/// Whether the page was accessed through this PTE.
+pub(super) const fn is_accessed(pte: u64) -> bool {
+    pte & Flags::ACCESSED.bits() != 0
 }
 
-/// Whether the page was written through this word.
-pub(super) fn is_dirty(word: u64) -> bool {
-    flags_of(word).contains(Flags::DIRTY)
+/// Whether the page was written through this PTE.
+pub(super) fn is_dirty(pte: u64) -> bool {
+    flags_of(pte).contains(Flags::DIRTY)
 }
 
-/// The word without what the processor sets by itself, to compare.
-pub(super) const fn without_marks(word: u64) -> u64 {
-    if is_mapped(word) { word & !Flags::ACCESSED.union(Flags::DIRTY).bits() } else { word }
+/// The PTE without what the processor sets by itself, to compare.
+pub(super) const fn without_accessed_and_dirty(pte: u64) -> u64 {
+    if is_mapped(pte) { pte & !Flags::ACCESSED.union(Flags::DIRTY).bits() } else { pte }
 }
 
 /// Whose pages a space has in memory, and how many in swap.
@@ -169,16 +169,16 @@ pub(super) struct Counts {
     pub(super) tables: AtomicUsize,
     /// The most that were ever resident (Linux: `VmHWM`).
     pub(super) peak: AtomicUsize,
-    /// The memory group of a task that has the space to itself.
-    group: AtomicU8,
+    /// The cgroup of a task that has the space to itself.
+    cgroup: AtomicU8,
 }
 
 impl Counts {
-    /// A word of this kind is new.
-    pub(super) fn add(&self, word: u64) {
-        if let Some(frame) = folio_frame(word) {
+    /// A PTE of this kind is new.
+    pub(super) fn add(&self, pte: u64) {
+        if let Some(frame) = folio_frame(pte) {
             self.of(frame).fetch_add(1, Ordering::Relaxed);
-        } else if Entry::from_pte(word).is_some() {
+        } else if Entry::from_pte(pte).is_some() {
             self.count_swapped(1);
         }
     }
@@ -189,22 +189,22 @@ impl Counts {
         self.swapped.fetch_add(more.cast_unsigned(), Ordering::Relaxed);
     }
 
-    /// The memory group of a task that has the space to itself.
-    pub(super) fn group(&self) -> u8 {
-        self.group.load(Ordering::Relaxed)
+    /// The cgroup of a task that has the space to itself.
+    pub(super) fn cgroup(&self) -> u8 {
+        self.cgroup.load(Ordering::Relaxed)
     }
 
-    /// Puts such a task into another group.
-    pub(super) fn set_group(&self, group: u8) {
-        self.group.store(group, Ordering::Relaxed);
+    /// Puts such a task into another cgroup.
+    pub(super) fn set_cgroup(&self, cgroup: u8) {
+        self.cgroup.store(cgroup, Ordering::Relaxed);
     }
 
-    /// A word of this kind is gone.
-    pub(super) fn remove(&self, word: u64) {
-        if let Some(frame) = folio_frame(word) {
+    /// A PTE of this kind is gone.
+    pub(super) fn remove(&self, pte: u64) {
+        if let Some(frame) = folio_frame(pte) {
             self.note_peak();
             self.of(frame).fetch_sub(1, Ordering::Relaxed);
-        } else if Entry::from_pte(word).is_some() {
+        } else if Entry::from_pte(pte).is_some() {
             self.count_swapped(-1);
         }
     }
@@ -243,7 +243,7 @@ impl Counts {
 /// The page tables of one address space.
 pub(super) struct PageTables {
     root: FrameNumber,
-    /// The lock of the words, and frames that were set aside for tables: see [`PageTables::set_aside`].
+    /// The lock of the PTEs, and frames that were set aside for tables: see [`PageTables::set_aside`].
     lock: SpinLock<FrameList>,
     generation: AtomicU64,
     pub(super) counts: Counts,
@@ -255,17 +255,17 @@ impl PageTables {
     /// # Errors
     /// [`AllocationError`] when there is no frame for the root.
     pub(super) fn new() -> Result<Self, AllocationError> {
-        let root = group::allocate(Kind::PageTable).ok_or(AllocationError)?.into_number();
+        let root = cgroup::allocate(Kind::PageTable).ok_or(AllocationError)?.into_number();
         // SAFETY: the new root was just allocated; the kernel's is never given back.
-        let (words, kernel) = unsafe { (page_table::table(root), page_table::table(kernel_map::root())) };
-        for (index, (word, kernel)) in words.iter().zip(kernel).enumerate() {
-            word.store(if index < 256 { 0 } else { kernel.load(Ordering::Relaxed) }, Ordering::Relaxed);
+        let (ptes, kernel) = unsafe { (page_table::table(root), page_table::table(kernel_map::root())) };
+        for (index, (pte, kernel)) in ptes.iter().zip(kernel).enumerate() {
+            pte.store(if index < 256 { 0 } else { kernel.load(Ordering::Relaxed) }, Ordering::Relaxed);
         }
         Ok(Self {
             root,
             lock: SpinLock::new(Rank::PageTable, FrameList::new()),
             generation: AtomicU64::new(0),
-            counts: Counts { group: AtomicU8::new(group::current()), ..Counts::default() },
+            counts: Counts { cgroup: AtomicU8::new(cgroup::current()), ..Counts::default() },
         })
     }
 
@@ -278,16 +278,16 @@ impl PageTables {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// What is mapped has changed: to be called before the words are brought in line.
+    /// What is mapped has changed: to be called before the PTEs are brought in line.
     pub(super) fn mappings_changed(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(super) fn lock(&self) -> Words<'_> {
-        Words { tables: self, set_aside: self.lock.lock() }
+    pub(super) fn lock(&self) -> LockedTables<'_> {
+        LockedTables { tables: self, set_aside: self.lock.lock() }
     }
 
-    /// The word of the page at `address`, if there is a table for it. Takes no lock: the caller is not the one who gives the
+    /// The PTE of the page at `address`, if there is a table for it. Takes no lock: the caller is not the one who gives the
     /// tables back at the space's end.
     #[inline]
     pub(super) fn place(&self, address: u64) -> Option<&AtomicU64> {
@@ -295,44 +295,45 @@ impl PageTables {
         unsafe { page_table::walk(self.root, address, 1) }
     }
 
-    /// The word of the page at `address` now; 0 when there is no table for it. As [`Self::place`].
-    pub(super) fn word(&self, address: u64) -> u64 {
-        self.place(address).map_or(0, |word| word.load(Ordering::Acquire))
+    /// The PTE of the page at `address` now; 0 when there is no table for it. As [`Self::place`].
+    pub(super) fn pte(&self, address: u64) -> u64 {
+        self.place(address).map_or(0, |pte| pte.load(Ordering::Acquire))
     }
 
-    /// The folio of the page at `address`, if its word is `word` still, but for the processor's marks.
-    pub(super) fn folio(&self, address: u64, word: u64) -> Option<Folio> {
-        let words = self.lock();
-        let current = words.find(address)?.load(Ordering::Acquire);
-        let frame = folio_frame(current).filter(|_| without_marks(current) == without_marks(word))?;
-        // The word's own reference is there while the lock is held.
+    /// The folio of the page at `address`, if its PTE is `pte` still, but for the accessed and dirty bits.
+    pub(super) fn folio(&self, address: u64, pte: u64) -> Option<Folio> {
+        let ptes = self.lock();
+        let current = ptes.find(address)?.load(Ordering::Acquire);
+        let frame =
+            folio_frame(current).filter(|_| without_accessed_and_dirty(current) == without_accessed_and_dirty(pte))?;
+        // The PTE's own reference is there while the lock is held.
         Folio::try_from_frame(frame)
     }
 
-    /// Replaces the word of the page at `address` by `word`, if it is still `expected`; neither maps a frame.
-    pub(super) fn replace(&self, address: u64, expected: u64, word: u64) -> bool {
+    /// Replaces the PTE of the page at `address` by `pte`, if it is still `expected`; neither maps a frame.
+    pub(super) fn replace(&self, address: u64, expected: u64, pte: u64) -> bool {
         let tables = self.lock();
         let replaced = tables
             .find(address)
-            .is_some_and(|place| place.compare_exchange(expected, word, Ordering::AcqRel, Ordering::Relaxed).is_ok());
+            .is_some_and(|place| place.compare_exchange(expected, pte, Ordering::AcqRel, Ordering::Relaxed).is_ok());
         if replaced {
             self.counts.remove(expected);
-            self.counts.add(word);
+            self.counts.add(pte);
         }
         replaced
     }
 
-    /// A walk over the words of `range` that there are tables for.
+    /// A walk over the PTEs of `range` that there are tables for.
     pub(super) const fn walk(&self, range: Range<u64>) -> Walk<'_> {
         Walk { tables: self, rest: range }
     }
 
-    /// The first page of `range` for whose word `choose` has an answer, with that. Words without a table are not asked about.
+    /// The first page of `range` for whose PTE `choose` has an answer, with that. PTEs without a table are not asked about.
     pub(super) fn find_map<T>(&self, range: Range<u64>, mut choose: impl FnMut(u64) -> Option<T>) -> Option<(u64, T)> {
         let mut walk = self.walk(range);
         while let Some(part) = walk.next_part() {
-            let mut words = part.iter();
-            let found = words.find_map(|(page, word)| Some((page, choose(word.load(Ordering::Acquire))?)));
+            let mut ptes = part.iter();
+            let found = ptes.find_map(|(page, pte)| Some((page, choose(pte.load(Ordering::Acquire))?)));
             if found.is_some() {
                 return found;
             }
@@ -340,9 +341,9 @@ impl PageTables {
         None
     }
 
-    /// The first page from address `from` on whose word is an entry for one of `slots`.
+    /// The first page from address `from` on whose PTE is an entry for one of `slots`.
     pub(super) fn next_entry(&self, from: u64, slots: &SlotRange) -> Option<(u64, Entry)> {
-        self.find_map(from..USER_END, |word| Entry::from_pte(word).filter(|entry| slots.contains(*entry)))
+        self.find_map(from..USER_END, |pte| Entry::from_pte(pte).filter(|entry| slots.contains(*entry)))
     }
 
     /// Sets frames aside for as many tables, for somebody who cannot wait for them later because of a lock. Sleeps.
@@ -353,7 +354,7 @@ impl PageTables {
         for turn in (0..tables).heed_kill() {
             turn.map_err(|Killed| AllocationError)?;
             let table = loop {
-                if let Some(table) = group::allocate(Kind::PageTable) {
+                if let Some(table) = cgroup::allocate(Kind::PageTable) {
                     break table;
                 }
                 // Not for the frame itself: once one can be had, the next attempt will find one.
@@ -370,7 +371,7 @@ impl PageTables {
         while let Some(table) = set_aside.first() {
             set_aside.remove(physical::frames(), table);
             // SAFETY: what was set aside is in the list alone.
-            group::free(unsafe { UniqueFrame::from_number(table, 0) });
+            cgroup::free(unsafe { UniqueFrame::from_number(table, 0) });
         }
     }
 
@@ -383,9 +384,9 @@ impl PageTables {
     pub(super) fn free_tables(&self) {
         let _lock = self.lock.lock();
         // SAFETY: the tables below the root are this space's, and the lock is held.
-        let words = unsafe { page_table::table(self.root) };
-        for word in &words[..256] {
-            free_table(word.swap(0, Ordering::AcqRel), 3);
+        let ptes = unsafe { page_table::table(self.root) };
+        for pte in &ptes[..256] {
+            free_table(pte.swap(0, Ordering::AcqRel), 3);
         }
         self.counts.tables.store(0, Ordering::Relaxed);
     }
@@ -396,66 +397,66 @@ impl Drop for PageTables {
         self.free_tables();
         self.free_set_aside();
         // SAFETY: with the last reference to the tables, no processor uses the root.
-        group::free(unsafe { UniqueFrame::from_number(self.root, 0) });
+        cgroup::free(unsafe { UniqueFrame::from_number(self.root, 0) });
     }
 }
 
-fn free_table(word: u64, level: u8) {
-    if !flags_of(word).contains(Flags::PRESENT) {
+fn free_table(pte: u64, level: u8) {
+    if !flags_of(pte).contains(Flags::PRESENT) {
         return;
     }
     if level > 1 {
-        // SAFETY: a present word above the leaves leads to a table of this space.
-        for word in unsafe { page_table::table(frame_of(word)) } {
-            free_table(word.swap(0, Ordering::AcqRel), level - 1);
+        // SAFETY: a present PTE above the leaves leads to a table of this space.
+        for pte in unsafe { page_table::table(frame_of(pte)) } {
+            free_table(pte.swap(0, Ordering::AcqRel), level - 1);
         }
     }
     // SAFETY: the only entry that led to the table is gone, and no processor uses it, as `free_tables` says.
-    group::free(unsafe { UniqueFrame::from_number(frame_of(word), 0) });
+    cgroup::free(unsafe { UniqueFrame::from_number(frame_of(pte), 0) });
 }
 
-/// The words of an address space, with their lock held.
-pub(super) struct Words<'a> {
+/// The PTEs of an address space, with their lock held.
+pub(super) struct LockedTables<'a> {
     tables: &'a PageTables,
     set_aside: SpinGuard<'a, FrameList>,
 }
 
-impl<'a> Words<'a> {
-    /// The word of the page at `address`, if there is a table for it.
+impl<'a> LockedTables<'a> {
+    /// The PTE of the page at `address`, if there is a table for it.
     #[inline]
     pub(super) fn find(&self, address: u64) -> Option<&'a AtomicU64> {
         // SAFETY: tables are given back only under the lock, which is held.
         unsafe { page_table::walk(self.tables.root, address, 1) }
     }
 
-    /// Finds words one after another: those in one table cost one walk.
+    /// Finds PTEs one after another: those in one table cost one walk.
     #[inline]
     pub(super) fn cursor(&self) -> Cursor<'_> {
-        Cursor { words: self, table: None, first: u64::MAX }
+        Cursor { ptes: self, table: None, first: u64::MAX }
     }
 
-    /// The table that holds the word of the page at `address`, if there is one.
+    /// The table that holds the PTE of the page at `address`, if there is one.
     #[inline(never)]
     fn table(&self, address: u64) -> Option<&Table> {
-        // SAFETY: as in `find`; a present word of level 2 leads to a table, as no page is larger than 4 KiB in the user half.
+        // SAFETY: as in `find`; a present PTE of level 2 leads to a table, as no page is larger than 4 KiB in the user half.
         unsafe { page_table::walk(self.tables.root, address, 2) }
             .map(|above| above.load(Ordering::Acquire))
             .filter(|above| flags_of(*above).contains(Flags::PRESENT))
             .map(|above| unsafe { page_table::table(frame_of(above)) })
     }
 
-    /// The word of the page at `address`; makes the tables for it. `None` when there is no frame for one.
+    /// The PTE of the page at `address`; makes the tables for it. `None` when there is no frame for one.
     #[inline]
     pub(super) fn find_or_create(&mut self, address: u64) -> Option<&'a AtomicU64> {
         self.find(address).or_else(|| self.create(address, 1))
     }
 
-    /// The table that holds the word of the page at `address`; makes it. `None` when there is no frame for one.
+    /// The table that holds the PTE of the page at `address`; makes it. `None` when there is no frame for one.
     pub(super) fn leaf_table(&mut self, address: u64) -> Option<&'a Table> {
         self.create(address, 1)?;
         // SAFETY: as in `find`; the table was just found or made.
         let above = unsafe { page_table::walk(self.tables.root, address, 2) }?;
-        // SAFETY: a present word of level 2 leads to a table; no page is larger than 4 KiB in the user half.
+        // SAFETY: a present PTE of level 2 leads to a table; no page is larger than 4 KiB in the user half.
         Some(unsafe { page_table::table(frame_of(above.load(Ordering::Acquire))) })
     }
 
@@ -463,7 +464,7 @@ impl<'a> Words<'a> {
     fn create(&mut self, address: u64, level: u8) -> Option<&'a AtomicU64> {
         let mut allocate = || {
             let set_aside = self.set_aside.first().inspect(|table| self.set_aside.remove(physical::frames(), *table));
-            let table = set_aside.or_else(|| group::allocate(Kind::PageTable).map(UniqueFrame::into_number))?;
+            let table = set_aside.or_else(|| cgroup::allocate(Kind::PageTable).map(UniqueFrame::into_number))?;
             self.tables.counts.tables.fetch_add(1, Ordering::Relaxed);
             Some(table)
         };
@@ -471,7 +472,7 @@ impl<'a> Words<'a> {
         unsafe { page_table::walk_or_create(self.tables.root, address, level, TABLE, &mut allocate) }
     }
 
-    /// The words at the start of `range` that lie in one table, and the address from which to go on; no words where there
+    /// The PTEs at the start of `range` that lie in one table, and the address from which to go on; no PTEs where there
     /// is no table.
     fn part(&self, range: Range<u64>) -> (&'a [AtomicU64], u64) {
         let address = range.start;
@@ -479,36 +480,36 @@ impl<'a> Words<'a> {
         let missing =
             (1..=3).rev().find(|&level| unsafe { page_table::walk(self.tables.root, address, level) }.is_none());
         if let Some(level) = missing {
-            // Nothing below the table of the next level up: on to what that table's next word covers.
+            // Nothing below the table of the next level up: on to what that table's next PTE covers.
             return (&[], next_multiple(address, level + 1).min(range.end));
         }
         let end = next_multiple(address, 2).min(range.end);
-        // SAFETY: as above; the word of level 2 was just found to lead to a table.
+        // SAFETY: as above; the PTE of level 2 was just found to lead to a table.
         let table = unsafe { page_table::walk(self.tables.root, address, 2) }
             .map(|above| unsafe { page_table::table(frame_of(above.load(Ordering::Acquire))) });
         let first = page_table::index(address, 1);
-        let words = table.map_or(&[][..], |table| &table[first..first + ((end - address) / PAGE_SIZE as u64) as usize]);
-        (words, end)
+        let ptes = table.map_or(&[][..], |table| &table[first..first + ((end - address) / PAGE_SIZE as u64) as usize]);
+        (ptes, end)
     }
 }
 
-/// A walk over the words of a range that there are tables for: see [`PageTables::walk`].
+/// A walk over the PTEs of a range that there are tables for: see [`PageTables::walk`].
 pub(super) struct Walk<'a> {
     tables: &'a PageTables,
     rest: Range<u64>,
 }
 
 impl<'a> Walk<'a> {
-    /// The next words, of one table, locked while the value is there: before this is called again it has to go. `None` at the
+    /// The next PTEs, of one table, locked while the value is there: before this is called again it has to go. `None` at the
     /// range's end.
     pub(super) fn next_part(&mut self) -> Option<Part<'a>> {
         while !self.rest.is_empty() {
             let lock = self.tables.lock();
             let first = self.rest.start;
-            let (words, next) = lock.part(self.rest.clone());
+            let (ptes, next) = lock.part(self.rest.clone());
             self.rest.start = next;
-            if !words.is_empty() {
-                return Some(Part { lock, words, first });
+            if !ptes.is_empty() {
+                return Some(Part { lock, ptes, first });
             }
         }
         None
@@ -529,52 +530,52 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Words of one table that follow one another, with their lock held.
+/// PTEs of one table that follow one another, with their lock held.
 pub(super) struct Part<'a> {
-    lock: Words<'a>,
-    words: &'a [AtomicU64],
-    /// The page of the first word.
+    lock: LockedTables<'a>,
+    ptes: &'a [AtomicU64],
+    /// The page of the first PTE.
     first: u64,
 }
 
 impl<'a> Part<'a> {
-    /// The words, each with its page's address.
+    /// The PTEs, each with its page's address.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &'a AtomicU64)> + use<'a> {
-        (self.first..).step_by(PAGE_SIZE).zip(self.words)
+        (self.first..).step_by(PAGE_SIZE).zip(self.ptes)
     }
 
     /// The pages.
     pub(super) const fn range(&self) -> Range<u64> {
-        self.first..self.first + (self.words.len() * PAGE_SIZE) as u64
+        self.first..self.first + (self.ptes.len() * PAGE_SIZE) as u64
     }
 
-    /// All words of the space, under the same lock.
-    pub(super) const fn all(&mut self) -> &mut Words<'a> {
+    /// All PTEs of the space, under the same lock.
+    pub(super) const fn all(&mut self) -> &mut LockedTables<'a> {
         &mut self.lock
     }
 }
 
-/// Where [`Words::cursor`] is.
+/// Where [`LockedTables::cursor`] is.
 pub(super) struct Cursor<'a> {
-    words: &'a Words<'a>,
+    ptes: &'a LockedTables<'a>,
     table: Option<&'a Table>,
-    /// The first address whose word is in `table`.
+    /// The first address whose PTE is in `table`.
     first: u64,
 }
 
 impl<'a> Cursor<'a> {
-    /// The word of the page at `address`, if there is a table for it.
+    /// The PTE of the page at `address`, if there is a table for it.
     #[inline]
     pub(super) fn find(&mut self, address: u64) -> Option<&'a AtomicU64> {
         let first = address & !(next_multiple(0, 2) - 1);
         if self.first != first {
-            (self.table, self.first) = (self.words.table(address), first);
+            (self.table, self.first) = (self.ptes.table(address), first);
         }
         self.table.map(|table| &table[page_table::index(address, 1)])
     }
 }
 
-impl Deref for Words<'_> {
+impl Deref for LockedTables<'_> {
     type Target = PageTables;
 
     fn deref(&self) -> &PageTables {
@@ -582,7 +583,7 @@ impl Deref for Words<'_> {
     }
 }
 
-/// The first address past what the word of level `level` for `address` covers.
+/// The first address past what the PTE of level `level` for `address` covers.
 const fn next_multiple(address: u64, level: u8) -> u64 {
     let bytes = (PAGE_SIZE as u64) << (9 * (level - 1));
     (address / bytes + 1) * bytes

@@ -33,8 +33,8 @@ use quire_machine::watermark::Purpose;
 use quire_swap::{Folio as _, IoError, Locked, SHADOW_BITS};
 
 use super::AllocationError;
-use super::folio::{self, BATCH, Batch, Folio};
-use super::group;
+use super::cgroup;
+use super::folio::{self, BATCH, Folio, FolioBatch};
 use super::lru::{self, List};
 use super::oom::{self, Verdict};
 use super::page_out;
@@ -175,30 +175,30 @@ fn kswapd() {
     }
 }
 
-/// Takes a frame for a page that a task waits for, and charges the task's memory group; reclaims and sleeps if it must, and
+/// Takes a frame for a page that a task waits for, and charges the task's cgroup; reclaims and sleeps if it must, and
 /// has a process killed when nothing can be reclaimed.
 ///
 /// # Errors
 /// [`AllocationError`] when nothing helps, or the task's own process is the one that was killed.
 pub fn wait_for_frame() -> Result<Folio, AllocationError> {
-    let group = group::current();
-    if group != group::ROOT {
-        group::charge(group)?;
+    let cgroup = cgroup::current();
+    if cgroup != cgroup::ROOT {
+        cgroup::charge(cgroup)?;
     }
-    let folio = take_frame().inspect_err(|AllocationError| group::uncharge(group))?;
-    folio.metadata().group.store(group, Ordering::Relaxed);
+    let folio = take_frame().inspect_err(|AllocationError| cgroup::uncharge(cgroup))?;
+    folio.metadata().cgroup.store(cgroup, Ordering::Relaxed);
     Ok(folio)
 }
 
-/// Takes a frame for a page that may be wanted soon, if there is one and the group may have it.
+/// Takes a frame for a page that may be wanted soon, if there is one and the cgroup may have it.
 pub fn frame_if_free() -> Option<Folio> {
-    let group = group::current();
-    group::try_charge(group).ok()?;
+    let cgroup = cgroup::current();
+    cgroup::try_charge(cgroup).ok()?;
     let Some(folio) = Folio::allocate(Purpose::Task) else {
-        group::uncharge(group);
+        cgroup::uncharge(cgroup);
         return None;
     };
-    folio.metadata().group.store(group, Ordering::Relaxed);
+    folio.metadata().cgroup.store(cgroup, Ordering::Relaxed);
     Some(folio)
 }
 
@@ -239,7 +239,7 @@ fn reclaim_for_frame() -> Result<Folio, AllocationError> {
             let is_over = || effort.has_news();
             let is_refused = swap::disables_swap()
                 || if tasks::has_process() {
-                    oom::relieve(group::ROOT, is_over) == Verdict::NoVictim
+                    oom::relieve(cgroup::ROOT, is_over) == Verdict::NoVictim
                 } else {
                     oom::give_up_own(is_over)
                 };
@@ -276,13 +276,13 @@ fn make_room_slowly() {
     }
 }
 
-/// Frees pages of a group, at least one; `false` if none of its pages can leave.
-pub(super) fn shrink_group(group: u8) -> bool {
-    let mut effort = Effort { group, ..Effort::default() };
-    let before = group::pages(group);
+/// Frees pages of a cgroup, at least one; `false` if none of its pages can leave.
+pub(super) fn shrink_cgroup(cgroup: u8) -> bool {
+    let mut effort = Effort { cgroup, ..Effort::default() };
+    let before = cgroup::pages(cgroup);
     loop {
         effort.try_once();
-        if group::pages(group) < before {
+        if cgroup::pages(cgroup) < before {
             return true;
         }
         if effort.is_hopeless() || is_killed() {
@@ -300,15 +300,15 @@ pub fn pass() -> usize {
 /// Somebody's attempts to free frames.
 #[derive(Default)]
 struct Effort {
-    /// Only pages of this group, or of those in it.
-    group: u8,
+    /// Only pages of this cgroup, or of those in it.
+    cgroup: u8,
     /// What is to be written, kept from one attempt to the next so that requests get long; submitted before any wait.
     plug: Plug,
     /// Folios looked at since the last that left, with more weight for those that the disk refused.
     in_vain: usize,
     /// What [`FREED_FRAMES`] was when `in_vain` last began at 0.
     freed: u64,
-    /// Pages of the group are out of all page tables since the last look that was in vain, and may be written now.
+    /// Pages of the cgroup are out of all page tables since the last look that was in vain, and may be written now.
     has_left: bool,
 }
 
@@ -327,10 +327,10 @@ impl Effort {
             FREED.wait_until_or(clock::since_boot() + PATIENCE, || freed() || is_killed());
         }
         let refused = FAILED_WRITES.load(Ordering::Acquire) - refused_before;
-        let is_worth_it = if self.group == group::ROOT {
+        let is_worth_it = if self.cgroup == cgroup::ROOT {
             freed() || refused == 0 && (leaving > 0 || writes_under_way() > 0)
         } else {
-            // What becomes of the pages of others is no help to a group.
+            // What becomes of the pages of others is no help to a cgroup.
             self.has_left = leaving > 0 || looked_at == 0 && self.has_left;
             refused == 0 && self.has_left && (leaving > 0 || writes_under_way() > 0)
         };
@@ -341,9 +341,9 @@ impl Effort {
         }
     }
 
-    /// One batch: tries to take 32 folios out of memory, fewer for a small group, which is not to lose more than it must.
+    /// One batch: tries to take 32 folios out of memory, fewer for a small cgroup, which is not to lose more than it must.
     fn shrink(&mut self) -> Pass {
-        let most = if self.group == group::ROOT { BATCH } else { (group::pages(self.group) / 64).clamp(1, BATCH) };
+        let most = if self.cgroup == cgroup::ROOT { BATCH } else { (cgroup::pages(self.cgroup) / 64).clamp(1, BATCH) };
         let lengths = self.candidates();
         if lengths.evictable() == 0 {
             return Pass { looked_at: 0, leaving: 0 };
@@ -370,16 +370,20 @@ impl Effort {
     /// How many pages are in the lists from which some may leave.
     fn candidates(&self) -> lru::Lengths {
         let can_swap = swap::core().totals().0 > 0;
-        if self.group != group::ROOT {
-            return lru::lengths_of_group(self.group).restricted_to(true, can_swap);
+        if self.cgroup != cgroup::ROOT {
+            return lru::lengths_of_cgroup(self.cgroup).restricted_to(true, can_swap);
         }
         let lengths = lru::lengths();
         let can_drop = !policy::are_files_scarce(&lengths, physical::free_frames(), physical::watermarks().high);
         lengths.restricted_to(can_drop, can_swap)
     }
 
-    fn isolate(&self, list: List, most: usize) -> Batch {
-        if self.group == group::ROOT { lru::isolate(list, most) } else { lru::isolate_of_group(list, self.group, most) }
+    fn isolate(&self, list: List, most: usize) -> FolioBatch {
+        if self.cgroup == cgroup::ROOT {
+            lru::isolate(list, most)
+        } else {
+            lru::isolate_of_cgroup(list, self.cgroup, most)
+        }
     }
 
     /// Feeds an inactive list from the tail of its active one when it has become the shorter one.
@@ -408,9 +412,9 @@ impl Effort {
         self.in_vain > 3 * self.candidates().evictable() + 16 * BATCH
     }
 
-    /// Whether frames have come free since the attempts began to be in vain, which do not lift a group's limit.
+    /// Whether frames have come free since the attempts began to be in vain, which do not lift a cgroup's limit.
     fn has_news(&self) -> bool {
-        self.group == group::ROOT && FREED_FRAMES.load(Ordering::Acquire) != self.freed
+        self.cgroup == cgroup::ROOT && FREED_FRAMES.load(Ordering::Acquire) != self.freed
     }
 }
 
@@ -462,7 +466,7 @@ pub(super) fn next_age() -> u64 {
 /// Ends the writes of up to a batch of folios, in the thread that completes their area's requests.
 pub fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoError>) {
     let mut clean = ArrayVec::<Locked<Folio>, BATCH>::new();
-    let mut gone = Batch::new();
+    let mut gone = FolioBatch::new();
     let mut count = 0;
     for folio in folios {
         count += 1;
@@ -499,8 +503,8 @@ pub fn list_after_refault(shadow: u64) -> List {
     }
     COUNTERS.refaults.fetch_add(1, Ordering::Relaxed);
     let distance = EVICTIONS.load(Ordering::Relaxed).wrapping_sub(shadow) & SHADOW_MASK;
-    let group = group::current();
-    let active = if group == group::ROOT { lru::active() } else { lru::lengths_of_group(group).active };
+    let cgroup = cgroup::current();
+    let active = if cgroup == cgroup::ROOT { lru::active() } else { lru::lengths_of_cgroup(cgroup).active };
     if policy::is_working_set(distance, active) {
         COUNTERS.refaults_activated.fetch_add(1, Ordering::Relaxed);
         return List::Active;

@@ -1,6 +1,6 @@
 //! `mremap`: a mapping gets longer, shorter, or another place.
 //!
-//! What moves keeps its pages: the words go to other addresses, and the region is tied to its owners by an attachment whose
+//! What moves keeps its pages: the PTEs go to other addresses, and the VMA is tied to its owners by a link whose
 //! base has moved along, so every page keeps its index.
 
 use core::ops::Range;
@@ -10,8 +10,8 @@ use quire_machine::arch::page_table;
 use quire_machine::heap;
 use quire_swap::header::PAGE_SIZE;
 
-use super::address_space::{AddressSpace, LOWEST, Layout, MapError, Place, check};
-use super::region::{Region, Totals};
+use super::address_space::{AddressSpace, LOWEST, Layout, MapError, Placement, check};
+use super::vma::{Totals, Vma};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -66,12 +66,12 @@ impl AddressSpace {
             self.unmap_tail(&mut layout, old.start + new_length..old.end)?;
             return Ok(old.start);
         }
-        let region = layout.regions.find(old.start).filter(|region| region.range.end >= old.end);
-        let region = region.ok_or(MapError::NotMapped)?.clone();
+        let vma = layout.vmas.find(old.start).filter(|vma| vma.range.end >= old.end);
+        let vma = vma.ok_or(MapError::NotMapped)?.clone();
         if let Move::To(address) = movement {
             self.unmap_from(&mut layout, &(address..address + new_length))?;
         }
-        let resized = |range: &Range<u64>| Region { range: range.clone(), ..region.clone() }.totals();
+        let resized = |range: &Range<u64>| Vma { range: range.clone(), ..vma.clone() }.totals();
         if new_length > old_length {
             let more = old.end..old.end + (new_length - old_length);
             self.admit(&mut layout, Totals::NONE, resized(&more))?;
@@ -82,11 +82,11 @@ impl AddressSpace {
         let start = match movement {
             Move::Never | Move::IfNeeded => {
                 let grown = old.end..old.start.checked_add(new_length).ok_or(MapError::NoMemory)?;
-                let fits = region.range.end == old.end && check(&grown).is_ok() && layout.regions.is_free(&grown);
+                let fits = vma.range.end == old.end && check(&grown).is_ok() && layout.vmas.is_free(&grown);
                 if fits {
-                    let added = Region { range: grown.clone(), ..region };
+                    let added = Vma { range: grown.clone(), ..vma };
                     let locked = added.locked;
-                    layout.regions.insert(added)?;
+                    layout.vmas.insert(added)?;
                     drop(layout);
                     if locked {
                         let _ = self.populate(grown);
@@ -96,22 +96,22 @@ impl AddressSpace {
                 if movement == Move::Never {
                     return Err(MapError::NoMemory);
                 }
-                layout.place(Place::Anywhere { hint: 0 }, new_length)?
+                layout.place(Placement::Anywhere { hint: 0 }, new_length)?
             }
             Move::To(address) => address,
         };
         let kept = old_length.min(new_length);
         let distance = start.wrapping_sub(old.start);
-        let moved = Region {
+        let moved = Vma {
             range: start..start + new_length,
-            object: region.object.as_ref().map(|attached| attached.moved(distance)).transpose()?,
-            anonymous: region.anonymous.moved(distance)?,
-            ..region
+            object: vma.object.as_ref().map(|attached| attached.moved(distance)).transpose()?,
+            anonymous: vma.anonymous.moved(distance)?,
+            ..vma
         };
         let locked = moved.locked;
-        let removed = layout.regions.replace(&old, moved)?;
+        let removed = layout.vmas.replace(&old, moved)?;
         self.tables.mappings_changed();
-        let carried = self.move_words(old.start..old.start + kept, start);
+        let carried = self.move_ptes(old.start..old.start + kept, start);
         page_table::flush_user_everywhere();
         self.release(&removed);
         drop(layout);
@@ -126,24 +126,24 @@ impl AddressSpace {
         if tail.is_empty() { Ok(()) } else { self.unmap_from(layout, &tail) }
     }
 
-    /// Moves the words of `from` to the addresses from `to` on, where there are none.
-    fn move_words(&self, from: Range<u64>, to: u64) -> Result<(), MapError> {
+    /// Moves the PTEs of `from` to the addresses from `to` on, where there are none.
+    fn move_ptes(&self, from: Range<u64>, to: u64) -> Result<(), MapError> {
         let distance = to.wrapping_sub(from.start);
         let mut walk = self.tables.walk(from);
         while let Some(mut part) = walk.next_part() {
-            for (page, word) in part.iter().filter(|(_, word)| word.load(Ordering::Relaxed) != 0) {
+            for (page, pte) in part.iter().filter(|(_, pte)| pte.load(Ordering::Relaxed) != 0) {
                 // Enough was set aside.
                 let place = part.all().find_or_create(page.wrapping_add(distance)).ok_or(MapError::NoMemory)?;
-                place.store(word.swap(0, Ordering::AcqRel), Ordering::Release);
+                place.store(pte.swap(0, Ordering::AcqRel), Ordering::Release);
             }
         }
         Ok(())
     }
 
-    /// How many tables have a word of `range` that says something.
+    /// How many tables have a PTE of `range` that says something.
     fn tables_in_use(&self, range: Range<u64>) -> usize {
         let mut walk = self.tables.walk(range);
         let parts = core::iter::from_fn(|| walk.next_part());
-        parts.filter(|part| part.iter().any(|(_, word)| word.load(Ordering::Relaxed) != 0)).count()
+        parts.filter(|part| part.iter().any(|(_, pte)| pte.load(Ordering::Relaxed) != 0)).count()
     }
 }

@@ -1,18 +1,18 @@
-//! Reverse mapping: from a frame to every page-table word that maps it.
+//! Reverse mapping: from a frame to every PTE that maps it.
 //!
 //! # The idea
 //!
 //! A folio knows whose page it is: the number of an *owner* and an index. The owner is an [`Object`], whose pages are known
-//! by their offset, or a [`Lineage`]: the address spaces that come from one another by `fork`, whose private pages are
+//! by their offset, or a [`AnonVma`]: the address spaces that come from one another by `fork`, whose private pages are
 //! known by their address. An owner keeps a list of the spaces that may map its pages, each with a base, such that the page
-//! with index `i` can only be at address `base + 4,096 · i`. So all words of a folio are found by looking at one address
-//! for each space on its owner's list; a word there that maps another frame is somebody else's.
+//! with index `i` can only be at address `base + 4,096 · i`. So all PTEs of a folio are found by looking at one address
+//! for each space on its owner's list; a PTE there that maps another frame is somebody else's.
 //!
-//! `fork` adds a space to the lineage's list and to those of the objects that it maps, nothing for each page. `mremap`
+//! `fork` adds a space to the `anon_vma`'s list and to those of the objects that it maps, nothing for each page. `mremap`
 //! adds a second base for the space that moves, and what it moved keeps its index, so shared pages stay shared. A page of
 //! swap needs none of this: the slots have counts.
 //!
-//! An [`Attachment`] is one such pair of space and base as a value. The regions own it; with the last region that uses it
+//! An [`RmapLink`] is one such pair of space and base as a value. The VMAs own it; with the last VMA that uses it
 //! the pair leaves the list.
 //!
 //! # Locking
@@ -40,18 +40,18 @@ use super::page_tables::{PageTables, folio_frame};
 #[derive(Clone)]
 pub(super) enum Owner {
     /// A private page of some spaces.
-    Lineage(Arc<Lineage>),
+    AnonVma(Arc<AnonVma>),
     /// A page of an object.
     Object(Arc<Object>),
 }
 
 /// Address spaces that come from one another by `fork`.
-pub(super) struct Lineage {
-    mappers: Mappers,
+pub(super) struct AnonVma {
+    rmap: Rmap,
 }
 
 /// The spaces that may map an owner's pages.
-pub(super) struct Mappers {
+pub(super) struct Rmap {
     number: u32,
     list: SpinLock<Vec<Mapper>>,
 }
@@ -62,7 +62,7 @@ struct Mapper {
 }
 
 enum WeakOwner {
-    Lineage(Weak<Lineage>),
+    AnonVma(Weak<AnonVma>),
     Object(Weak<Object>),
 }
 
@@ -79,26 +79,26 @@ fn next_number(owners: &BTreeMap<u32, WeakOwner>) -> u32 {
     }
 }
 
-impl Lineage {
-    /// A lineage without spaces.
+impl AnonVma {
+    /// An `anon_vma` without spaces.
     ///
     /// # Errors
     /// [`NoMemory`]
     pub(super) fn new() -> Result<Arc<Self>, NoMemory> {
-        let mappers = Mappers::new(WeakOwner::Lineage(Weak::new()))?;
-        let lineage = fallible::shared(Self { mappers })?;
-        lineage.mappers.belong_to(WeakOwner::Lineage(Arc::downgrade(&lineage)));
-        Ok(lineage)
+        let rmap = Rmap::new(WeakOwner::AnonVma(Weak::new()))?;
+        let anon_vma = fallible::shared(Self { rmap })?;
+        anon_vma.rmap.belong_to(WeakOwner::AnonVma(Arc::downgrade(&anon_vma)));
+        Ok(anon_vma)
     }
 }
 
-impl Mappers {
+impl Rmap {
     /// With a number of its own; `unborn` stands in the table until there is an owner.
     fn new(unborn: WeakOwner) -> Result<Self, NoMemory> {
         let mut owners = OWNERS.lock();
         let number = next_number(&owners);
         owners.insert_if_room(number, unborn)?;
-        Ok(Self { number, list: SpinLock::new(Rank::Mappers, Vec::new()) })
+        Ok(Self { number, list: SpinLock::new(Rank::Rmap, Vec::new()) })
     }
 
     /// Lets the owner be found.
@@ -113,7 +113,7 @@ impl Mappers {
         make: impl FnOnce(Self) -> Result<Arc<Object>, NoMemory>,
     ) -> Result<Arc<Object>, NoMemory> {
         let object = make(Self::new(WeakOwner::Object(Weak::new()))?)?;
-        object.mappers().belong_to(WeakOwner::Object(Arc::downgrade(&object)));
+        object.rmap().belong_to(WeakOwner::Object(Arc::downgrade(&object)));
         Ok(object)
     }
 
@@ -122,36 +122,36 @@ impl Mappers {
         Owned { owner: self.number, index }
     }
 
-    /// Calls `visit` with each word that maps one of `pages`, whose index and frame `place` says, its tables locked. Each
+    /// Calls `visit` with each PTE that maps one of `pages`, whose index and frame `place` says, its tables locked. Each
     /// space's tables are locked once for all pages.
     #[inline]
-    pub(super) fn for_each_word<T>(
+    pub(super) fn for_each_pte<T>(
         &self,
         pages: &mut [T],
         place: impl Fn(&T) -> (u64, FrameNumber),
         mut visit: impl FnMut(&mut T, &PageTables, &AtomicU64),
     ) {
         for Mapper { tables, base } in &*self.list.lock() {
-            let words = tables.lock();
-            let mut cursor = words.cursor();
+            let ptes = tables.lock();
+            let mut cursor = ptes.cursor();
             for page in &mut *pages {
                 let (index, frame) = place(page);
-                let Some(word) = cursor.find(base.wrapping_add(index * PAGE_SIZE as u64)) else { continue };
-                if folio_frame(word.load(Ordering::Acquire)) == Some(frame) {
-                    visit(page, tables, word);
+                let Some(pte) = cursor.find(base.wrapping_add(index * PAGE_SIZE as u64)) else { continue };
+                if folio_frame(pte.load(Ordering::Acquire)) == Some(frame) {
+                    visit(page, tables, pte);
                 }
             }
         }
     }
 
     /// The same for the one page with this `index` and `frame`.
-    pub(super) fn for_each_word_of(
+    pub(super) fn for_each_pte_of(
         &self,
         index: u64,
         frame: FrameNumber,
         mut visit: impl FnMut(&PageTables, &AtomicU64),
     ) {
-        self.for_each_word(&mut [()], |()| (index, frame), |(), tables, word| visit(tables, word));
+        self.for_each_pte(&mut [()], |()| (index, frame), |(), tables, pte| visit(tables, pte));
     }
 
     /// Whether the space with these tables may map any of the pages.
@@ -165,17 +165,17 @@ impl Mappers {
     }
 }
 
-impl Drop for Mappers {
+impl Drop for Rmap {
     fn drop(&mut self) {
         OWNERS.lock().remove(&self.number);
     }
 }
 
 impl Owner {
-    pub(super) fn mappers(&self) -> &Mappers {
+    pub(super) fn rmap(&self) -> &Rmap {
         match self {
-            Self::Lineage(lineage) => &lineage.mappers,
-            Self::Object(object) => object.mappers(),
+            Self::AnonVma(anon_vma) => &anon_vma.rmap,
+            Self::Object(object) => object.rmap(),
         }
     }
 }
@@ -204,7 +204,7 @@ impl Owners {
             return Some(place);
         }
         let owner = match OWNERS.lock().get(&number)? {
-            WeakOwner::Lineage(lineage) => lineage.upgrade().map(Owner::Lineage),
+            WeakOwner::AnonVma(anon_vma) => anon_vma.upgrade().map(Owner::AnonVma),
             WeakOwner::Object(object) => object.upgrade().map(Owner::Object),
         };
         self.kept.push((number, owner?));
@@ -224,7 +224,7 @@ pub(crate) fn objects() -> impl Iterator<Item = Arc<Object>> {
         let owners = OWNERS.lock();
         let existing = |(&number, owner): (&u32, &WeakOwner)| match owner {
             WeakOwner::Object(object) => Some((number, object.upgrade()?)),
-            WeakOwner::Lineage(_) => None,
+            WeakOwner::AnonVma(_) => None,
         };
         let (number, object) = owners.range((from, Bound::Unbounded)).find_map(existing)?;
         from = Bound::Excluded(number);
@@ -233,23 +233,23 @@ pub(crate) fn objects() -> impl Iterator<Item = Arc<Object>> {
 }
 
 /// A space on the list of an owner, with a base.
-pub(super) struct Attachment {
+pub(super) struct RmapLink {
     owner: Owner,
     tables: Arc<PageTables>,
     base: u64,
 }
 
-impl Attachment {
+impl RmapLink {
     /// Puts the space with these tables on the owner's list: page `i` can be at address `base + 4,096 · i`, wrapping.
     ///
     /// # Errors
     /// [`NoMemory`]
     pub(super) fn new(owner: Owner, tables: &Arc<PageTables>, base: u64) -> Result<Arc<Self>, NoMemory> {
         // One that is not on the list finds nothing to take away as it goes.
-        let attachment = fallible::shared(Self { owner, tables: Arc::clone(tables), base })?;
+        let link = fallible::shared(Self { owner, tables: Arc::clone(tables), base })?;
         let mapper = Mapper { tables: Arc::clone(tables), base };
-        attachment.owner.mappers().list.lock().try_push(mapper)?;
-        Ok(attachment)
+        link.owner.rmap().list.lock().try_push(mapper)?;
+        Ok(link)
     }
 
     /// The same owner and base for another space.
@@ -268,9 +268,9 @@ impl Attachment {
         Self::new(self.owner.clone(), &self.tables, self.base.wrapping_add(distance))
     }
 
-    /// Whether it is a space's first place in its lineage, where no page has moved.
+    /// Whether it is a space's first place in its `anon_vma`, where no page has moved.
     pub(super) const fn is_home(&self) -> bool {
-        matches!(self.owner, Owner::Lineage(_)) && self.base == 0
+        matches!(self.owner, Owner::AnonVma(_)) && self.base == 0
     }
 
     pub(super) const fn base(&self) -> u64 {
@@ -284,7 +284,7 @@ impl Attachment {
 
     /// What a folio that is to be mapped at `address` is marked with.
     pub(super) fn mark(&self, address: u64) -> Owned {
-        self.owner.mappers().mark(self.index(address))
+        self.owner.rmap().mark(self.index(address))
     }
 
     /// Whether the owner is this object.
@@ -296,25 +296,25 @@ impl Attachment {
     pub(super) const fn object(&self) -> Option<&Arc<Object>> {
         match &self.owner {
             Owner::Object(object) => Some(object),
-            Owner::Lineage(_) => None,
+            Owner::AnonVma(_) => None,
         }
     }
 }
 
-impl PartialEq for Attachment {
+impl PartialEq for RmapLink {
     fn eq(&self, other: &Self) -> bool {
-        core::ptr::eq(self.owner.mappers(), other.owner.mappers())
+        core::ptr::eq(self.owner.rmap(), other.owner.rmap())
             && Arc::ptr_eq(&self.tables, &other.tables)
             && self.base == other.base
     }
 }
 
-impl Drop for Attachment {
+impl Drop for RmapLink {
     fn drop(&mut self) {
-        let mut list = self.owner.mappers().list.lock();
+        let mut list = self.owner.rmap().list.lock();
         let place =
             list.iter().position(|mapper| Arc::ptr_eq(&mapper.tables, &self.tables) && mapper.base == self.base);
-        // The attachment has a reference to the tables itself: nothing is given back under the lock.
+        // The link has a reference to the tables itself: nothing is given back under the lock.
         if let Some(place) = place {
             list.swap_remove(place);
         }

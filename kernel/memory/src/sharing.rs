@@ -34,8 +34,8 @@ impl AddressSpace {
         loop {
             let (object, shared, write) = {
                 let layout = self.layout();
-                let region = layout.regions.find(page).ok_or(Fatal::NotMapped(address))?;
-                (region.object.clone(), region.shared, region.protection.write)
+                let vma = layout.vmas.find(page).ok_or(Fatal::NotMapped(address))?;
+                (vma.object.clone(), vma.shared, vma.protection.write)
             };
             fault::serve(self, page, Access { write, execute: false, user: true })?;
             if write && !shared {
@@ -43,8 +43,8 @@ impl AddressSpace {
             }
             let attached = object.ok_or(Fatal::NotAllowed(address))?;
             if !shared {
-                let word = self.tables.word(page);
-                match self.tables.folio(page, word) {
+                let pte = self.tables.pte(page);
+                match self.tables.folio(page, pte) {
                     Some(folio) if folio.is_of_object() => {}
                     Some(_) => return Err(Fatal::NotAllowed(address)),
                     // Reclaim was faster.

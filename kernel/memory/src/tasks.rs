@@ -40,8 +40,8 @@ impl Owner for AddressSpace {
         None
     }
 
-    fn memory_group(&self) -> u8 {
-        self.group()
+    fn memory_cgroup(&self) -> u8 {
+        self.cgroup()
     }
 
     fn is_killed(&self) -> bool {

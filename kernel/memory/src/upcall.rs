@@ -19,7 +19,7 @@ pub trait Process: fmt::Display + Send + Sync {
     fn space(&self) -> Option<Arc<AddressSpace>>;
 
     /// The number of its memory group.
-    fn memory_group(&self) -> u8;
+    fn memory_cgroup(&self) -> u8;
 
     /// What is added to its badness, in thousandths of all memory.
     fn oom_score_adjustment(&self) -> i32;

@@ -1,7 +1,7 @@
 //! Memory groups as directories (Linux: `Documentation/admin-guide/cgroup-v2.rst`, as far as memory goes).
 //!
-//! A directory is a group; making one makes a group, and one without processes and groups in it can be removed. The memory
-//! controller is there and on in every group.
+//! A directory is a cgroup; making one makes a cgroup, and one without processes and groups in it can be removed. The memory
+//! controller is there and on in every cgroup.
 //!
 //! # Locking
 //!
@@ -21,7 +21,7 @@ use spin::Once;
 use super::synthetic::{Directory, Entries, Item, Synthetic, line, list, number, print, read_only, read_write};
 use crate::command_line::parse_size;
 use crate::errno::Errno;
-use crate::mm::group::{Event, Group, Uses};
+use crate::mm::cgroup::{Cgroup, Event, Uses};
 use crate::process;
 
 /// The file system.
@@ -29,41 +29,41 @@ use crate::process;
 /// # Errors
 /// `ENOMEM`.
 pub fn filesystem() -> Result<Arc<Synthetic>, Errno> {
-    static ROOT: Once<Arc<GroupDirectory>> = Once::new();
-    let root = Arc::clone(ROOT.try_call_once(|| GroupDirectory::new(Group::root()))?);
+    static ROOT: Once<Arc<CgroupDirectory>> = Once::new();
+    let root = Arc::clone(ROOT.try_call_once(|| CgroupDirectory::new(Cgroup::root()))?);
     Synthetic::new(linux::CGROUP2_SUPER_MAGIC, false, None, root)
 }
 
-struct GroupDirectory {
-    group: Arc<Group>,
+struct CgroupDirectory {
+    cgroup: Arc<Cgroup>,
     inside: Arc<Mutex<Inside>>,
 }
 
 /// What makes a group stay.
 struct Inside {
-    groups: Vec<Arc<GroupDirectory>>,
+    groups: Vec<Arc<CgroupDirectory>>,
     /// Nobody joins it any more.
     is_removed: bool,
 }
 
-impl GroupDirectory {
-    fn new(group: Arc<Group>) -> Result<Arc<Self>, Errno> {
+impl CgroupDirectory {
+    fn new(cgroup: Arc<Cgroup>) -> Result<Arc<Self>, Errno> {
         let inside = Inside { groups: Vec::new(), is_removed: false };
         let inside = fallible::shared(Mutex::new(Rank::Text, inside))?;
-        Ok(fallible::shared(Self { group, inside })?)
+        Ok(fallible::shared(Self { cgroup, inside })?)
     }
 
     fn child(&self, name: &str) -> Option<Arc<Self>> {
-        self.inside.lock().groups.iter().find(|child| child.group.name() == name).cloned()
+        self.inside.lock().groups.iter().find(|child| child.cgroup.name() == name).cloned()
     }
 }
 
-impl Directory for GroupDirectory {
+impl Directory for CgroupDirectory {
     fn entries(&self) -> Result<Entries, Errno> {
-        let mut entries = files(&self.group, &self.inside)?;
+        let mut entries = files(&self.cgroup, &self.inside)?;
         let children = fallible::copy(&self.inside.lock().groups)?;
         for child in children {
-            let name = fallible::text(format_args!("{}", child.group.name()))?;
+            let name = fallible::text(format_args!("{}", child.cgroup.name()))?;
             entries.try_push((name.into(), Item::Directory(child)))?;
         }
         Ok(entries)
@@ -75,12 +75,12 @@ impl Directory for GroupDirectory {
             Ok(_) => return Err(Errno::EEXIST),
             Err(error) => return Err(error),
         }
-        let child = Self::new(self.group.new_child(name).map_err(|_| Errno::ENOMEM)?)?;
+        let child = Self::new(self.cgroup.new_child(name).map_err(|_| Errno::ENOMEM)?)?;
         let mut inside = self.inside.lock();
         if inside.is_removed {
             return Err(Errno::ENOENT);
         }
-        if inside.groups.iter().any(|other| other.group.name() == name) {
+        if inside.groups.iter().any(|other| other.cgroup.name() == name) {
             return Err(Errno::EEXIST);
         }
         Ok(inside.groups.try_push(child)?)
@@ -95,7 +95,7 @@ impl Directory for GroupDirectory {
             }
             inside.is_removed = true;
         }
-        if has_processes(&child.group) {
+        if has_processes(&child.cgroup) {
             child.inside.lock().is_removed = false;
             return Err(Errno::EBUSY);
         }
@@ -105,10 +105,10 @@ impl Directory for GroupDirectory {
     }
 }
 
-fn files(group: &Arc<Group>, inside: &Arc<Mutex<Inside>>) -> Result<Entries, Errno> {
+fn files(cgroup: &Arc<Cgroup>, inside: &Arc<Mutex<Inside>>) -> Result<Entries, Errno> {
     let controllers = || read_only(|out| line(out, "memory"));
-    let listed = Arc::clone(group);
-    let (joined, inside) = (Arc::clone(group), Arc::clone(inside));
+    let listed = Arc::clone(cgroup);
+    let (joined, inside) = (Arc::clone(cgroup), Arc::clone(inside));
     let mut entries = list([
         ("cgroup.controllers".into(), controllers()?),
         (
@@ -117,15 +117,15 @@ fn files(group: &Arc<Group>, inside: &Arc<Mutex<Inside>>) -> Result<Entries, Err
         ),
         ("cgroup.subtree_control".into(), read_write(|out| line(out, "memory"), control)?),
     ])?;
-    if group.parent().is_none() {
+    if cgroup.parent().is_none() {
         return Ok(entries);
     }
-    let shown = |show: fn(&Group, &mut String) -> Result<(), Errno>| {
-        let group = Arc::clone(group);
-        read_only(move |out| show(&group, out))
+    let shown = |show: fn(&Cgroup, &mut String) -> Result<(), Errno>| {
+        let cgroup = Arc::clone(cgroup);
+        read_only(move |out| show(&cgroup, out))
     };
-    let limit = |get: fn(&Group) -> Option<u64>, set: fn(&Group, Option<u64>)| {
-        let (shown, changed) = (Arc::clone(group), Arc::clone(group));
+    let limit = |get: fn(&Cgroup) -> Option<u64>, set: fn(&Cgroup, Option<u64>)| {
+        let (shown, changed) = (Arc::clone(cgroup), Arc::clone(cgroup));
         let show = move |out: &mut String| match get(&shown) {
             Some(bytes) => line(out, bytes),
             None => line(out, "max"),
@@ -139,33 +139,33 @@ fn files(group: &Arc<Group>, inside: &Arc<Mutex<Inside>>) -> Result<Entries, Err
     entries.try_extend([
         (
             "cgroup.events".into(),
-            shown(|group, out| print(out, format_args!("populated {}\nfrozen 0\n", u8::from(has_processes(group)))))?,
+            shown(|cgroup, out| print(out, format_args!("populated {}\nfrozen 0\n", u8::from(has_processes(cgroup)))))?,
         ),
-        ("memory.current".into(), shown(|group, out| line(out, group.current()))?),
+        ("memory.current".into(), shown(|cgroup, out| line(out, cgroup.current()))?),
         ("memory.events".into(), shown(events)?),
-        ("memory.max".into(), limit(Group::max, Group::set_max)?),
-        ("memory.peak".into(), shown(|group, out| line(out, group.peak()))?),
+        ("memory.max".into(), limit(Cgroup::max, Cgroup::set_max)?),
+        ("memory.peak".into(), shown(|cgroup, out| line(out, cgroup.peak()))?),
         ("memory.stat".into(), shown(statistics)?),
-        ("memory.swap.current".into(), shown(|group, out| line(out, group.swap_current()))?),
+        ("memory.swap.current".into(), shown(|cgroup, out| line(out, cgroup.swap_current()))?),
         (
             "memory.swap.events".into(),
-            shown(|group, out| {
-                let [max, fail] = [Event::SwapMax, Event::SwapFail].map(|event| group.events(event));
+            shown(|cgroup, out| {
+                let [max, fail] = [Event::SwapMax, Event::SwapFail].map(|event| cgroup.events(event));
                 print(out, format_args!("high 0\nmax {max}\nfail {fail}\n"))
             })?,
         ),
-        ("memory.swap.max".into(), limit(Group::swap_max, Group::set_swap_max)?),
+        ("memory.swap.max".into(), limit(Cgroup::swap_max, Cgroup::set_swap_max)?),
     ])?;
     Ok(entries)
 }
 
-fn events(group: &Group, out: &mut String) -> Result<(), Errno> {
-    let [max, oom, kill] = [Event::Max, Event::OutOfMemory, Event::Kill].map(|event| group.events(event));
+fn events(cgroup: &Cgroup, out: &mut String) -> Result<(), Errno> {
+    let [max, oom, kill] = [Event::Max, Event::OutOfMemory, Event::Kill].map(|event| cgroup.events(event));
     print(out, format_args!("low 0\nhigh 0\nmax {max}\noom {oom}\noom_kill {kill}\n"))
 }
 
-fn statistics(group: &Group, out: &mut String) -> Result<(), Errno> {
-    let Uses { anonymous, file, stacks, tables, heap } = group.uses();
+fn statistics(cgroup: &Cgroup, out: &mut String) -> Result<(), Errno> {
+    let Uses { anonymous, file, stacks, tables, heap } = cgroup.uses();
     let lines = [
         ("anon", anonymous),
         ("file", file),
@@ -186,14 +186,14 @@ fn bytes_or_max(value: &str) -> Result<Option<u64>, Errno> {
     }
 }
 
-/// The processes in a group.
-fn members(group: &Group, out: &mut String) -> Result<(), Errno> {
-    let mut members = process::all().filter(|process| process.memory_group() == group.number());
+/// The processes in a cgroup.
+fn members(cgroup: &Cgroup, out: &mut String) -> Result<(), Errno> {
+    let mut members = process::all().filter(|process| process.memory_cgroup() == cgroup.number());
     members.try_for_each(|process| line(out, process.pid()))
 }
 
-/// Moves a process, by number, or the writer with 0, to a group, which may be there no more: `ENODEV`.
-fn join(group: &Group, inside: &Mutex<Inside>, value: &str) -> Result<(), Errno> {
+/// Moves a process, by number, or the writer with 0, to a cgroup, which may be there no more: `ENODEV`.
+fn join(cgroup: &Cgroup, inside: &Mutex<Inside>, value: &str) -> Result<(), Errno> {
     let process = match number(value)? {
         0 => process::current(),
         pid => process::find(pid),
@@ -203,7 +203,7 @@ fn join(group: &Group, inside: &Mutex<Inside>, value: &str) -> Result<(), Errno>
     if inside.is_removed {
         return Err(Errno::ENODEV);
     }
-    process.set_memory_group(group);
+    process.set_memory_cgroup(cgroup);
     Ok(())
 }
 
@@ -213,7 +213,7 @@ fn control(value: &str) -> Result<(), Errno> {
     if value.split_ascii_whitespace().all(is_known) { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
-/// Whether a process is in the group.
-fn has_processes(group: &Group) -> bool {
-    process::exists(|process| process.memory_group() == group.number())
+/// Whether a process is in the cgroup.
+fn has_processes(cgroup: &Cgroup) -> bool {
+    process::exists(|process| process.memory_cgroup() == cgroup.number())
 }

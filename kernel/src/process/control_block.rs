@@ -32,8 +32,8 @@ use crate::futex::{self, robust};
 use crate::mm;
 use crate::mm::AddressSpace;
 use crate::mm::admission::Limit as Of;
+use crate::mm::cgroup::{self, Cgroup};
 use crate::mm::charge::Charge;
-use crate::mm::group::{self, Group};
 use crate::mm::object::Executed;
 
 /// The first process's number; it adopts orphans, and no signal does to it what it has no handler for.
@@ -128,7 +128,7 @@ pub struct Process {
     /// What the superuser has set it to last; others do not go below that.
     least_oom_score_adjustment: AtomicI32,
     /// The number of its memory group.
-    memory_group: AtomicU8,
+    memory_cgroup: AtomicU8,
     /// Counts what happens to its children.
     pub(super) child_events: AtomicU64,
     pub(super) children: WaitQueue,
@@ -188,7 +188,7 @@ impl Process {
             location: parent.map_or_else(Location::initial, |parent| parent.location.fork()),
             usage: Usage::default(),
             children_usage: Usage::default(),
-            memory_group: AtomicU8::new(parent.map_or(group::ROOT, Self::memory_group)),
+            memory_cgroup: AtomicU8::new(parent.map_or(cgroup::ROOT, Self::memory_cgroup)),
             oom_score_adjustment: AtomicI32::new(parent.map_or(0, Self::oom_score_adjustment)),
             least_oom_score_adjustment: AtomicI32::new(parent.map_or(0, Self::least_oom_score_adjustment)),
             child_events: AtomicU64::new(0),
@@ -439,13 +439,13 @@ impl Process {
     }
 
     /// The number of the memory group that it is in.
-    pub fn memory_group(&self) -> u8 {
-        self.memory_group.load(Ordering::Relaxed)
+    pub fn memory_cgroup(&self) -> u8 {
+        self.memory_cgroup.load(Ordering::Relaxed)
     }
 
     /// Moves it to another memory group: what it has in swap counts there from now on, and what it takes of memory.
-    pub fn set_memory_group(&self, group: &Group) {
-        self.memory_group.store(group.number(), Ordering::Relaxed);
+    pub fn set_memory_cgroup(&self, cgroup: &Cgroup) {
+        self.memory_cgroup.store(cgroup.number(), Ordering::Relaxed);
     }
 
     /// What its signals come to: whether sleeps end, whether it ends itself, whether it is stopped.
@@ -510,8 +510,8 @@ impl Owner for Process {
         Some(self)
     }
 
-    fn memory_group(&self) -> u8 {
-        Self::memory_group(self)
+    fn memory_cgroup(&self) -> u8 {
+        Self::memory_cgroup(self)
     }
 
     fn is_killed(&self) -> bool {
@@ -532,8 +532,8 @@ impl mm::upcall::Process for Process {
         Self::space(self)
     }
 
-    fn memory_group(&self) -> u8 {
-        Self::memory_group(self)
+    fn memory_cgroup(&self) -> u8 {
+        Self::memory_cgroup(self)
     }
 
     fn oom_score_adjustment(&self) -> i32 {

@@ -16,7 +16,7 @@ use super::checks::ram;
 use super::user::{self, Fault};
 use crate::command_line::CommandLine;
 use crate::mm;
-use crate::mm::group::{Event, Group};
+use crate::mm::cgroup::{Cgroup, Event};
 use crate::mm::tasks::Fatal;
 use crate::mm::trace::{FAULTS, FRAMES, TRACE};
 use crate::mm::{AddressSpace, fault};
@@ -30,12 +30,12 @@ type Outcome = Result<String, Failure>;
 /// Starts a task in the group with `pages` pages at [`START`].
 fn start<T: Send + 'static>(
     name: &str,
-    group: &Group,
+    cgroup: &Cgroup,
     pages: u64,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Failure> {
     let space = AddressSpace::new()?;
-    space.set_group(group.number());
+    space.set_cgroup(cgroup.number());
     space.map_anonymous(START..START + pages * PAGE).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
     Ok(mm::tasks::spawn(name, space, work)?)
 }
@@ -43,14 +43,14 @@ fn start<T: Send + 'static>(
 /// Touches pages in the order of the trace, and compares the touches that fault with those that the policy implies.
 pub(super) fn trace(command_line: CommandLine<'static>) -> Outcome {
     let enabled = swap::enable(command_line)?;
-    let group = Group::root().new_child("trace")?;
+    let cgroup = Cgroup::root().new_child("trace")?;
     // What the kernel keeps for such a task counts as well.
-    let own = Arc::clone(&group);
-    let kernel = start("first", &group, 5, move || -> Result<u64, Fault> {
+    let own = Arc::clone(&cgroup);
+    let kernel = start("first", &cgroup, 5, move || -> Result<u64, Fault> {
         user::write_word(START, 1)?;
         Ok(own.current() - own.uses().anonymous)
     })?;
-    group.set_max(Some(kernel.join()? + FRAMES as u64 * PAGE));
+    cgroup.set_max(Some(kernel.join()? + FRAMES as u64 * PAGE));
     let touch = |page: u64, is_new: bool| {
         let before = fault::COUNTERS.all.load(Ordering::Relaxed);
         let address = START + page * PAGE;
@@ -66,7 +66,7 @@ pub(super) fn trace(command_line: CommandLine<'static>) -> Outcome {
         }
         Ok(faults)
     };
-    let faults = start("trace", &group, 5, work)?.join()?;
+    let faults = start("trace", &cgroup, 5, work)?.join()?;
     enabled.disable()?;
     require!(faults == FAULTS, "touches {faults:?} faulted, not {FAULTS:?}");
     Ok(format!("touches={} faults={}", TRACE.len(), faults.len()))
@@ -86,7 +86,7 @@ pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
     let enabled = swap::enable(command_line)?;
     let free = heap::spare_frames();
     let limit = ram() / 8;
-    let outer = Group::root().new_child("outer")?;
+    let outer = Cgroup::root().new_child("outer")?;
     let (small, other) = (outer.new_child("small")?, outer.new_child("other")?);
     small.set_max(Some(limit * PAGE));
 
@@ -128,12 +128,12 @@ pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
     let groups = [&small, &other, &outer];
     // A page that was on its way out when its task ended has its slot until the write has ended.
     for _ in 0..1000 {
-        if groups.iter().all(|group| group.swap_current() == 0) {
+        if groups.iter().all(|cgroup| cgroup.swap_current() == 0) {
             break;
         }
         time::sleep(Duration::from_millis(10));
     }
-    let left = groups.map(|group| (group.current(), group.swap_current()));
+    let left = groups.map(|cgroup| (cgroup.current(), cgroup.swap_current()));
     require!(left == [(0, 0); 3], "charges are left: {left:?}");
     let hits = small.events(Event::Max);
     drop((small, other, outer));

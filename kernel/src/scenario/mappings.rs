@@ -18,13 +18,13 @@ use super::checks::ram;
 use super::user;
 use crate::command_line::CommandLine;
 use crate::mm;
-use crate::mm::address_space::{Backing, MapError, MapRequest, Place};
+use crate::mm::address_space::{Backing, MapError, MapRequest, Placement};
 use crate::mm::admission::Limit;
 use crate::mm::advice::Advice;
 use crate::mm::object::{Object, Source};
-use crate::mm::region::Protection;
 use crate::mm::remap::Move;
 use crate::mm::tasks::Fatal;
+use crate::mm::vma::Protection;
 use crate::mm::{AddressSpace, fault, reclaim};
 use crate::{require, swap};
 
@@ -107,14 +107,14 @@ fn run_in(space: &Arc<AddressSpace>, work: impl FnOnce(&Arc<AddressSpace>) -> Ch
 }
 
 fn map(space: &AddressSpace, start: u64, pages: u64) -> Check {
-    space.map(&MapRequest::anonymous(Place::FixedNoReplace(start), pages * PAGE)).map_err(refused)?;
+    space.map(&MapRequest::anonymous(Placement::FixedNoReplace(start), pages * PAGE)).map_err(refused)?;
     Ok(())
 }
 
 fn share(space: &AddressSpace, object: &Arc<Object>, start: u64, pages: u64) -> Check {
     object.set_length(pages * PAGE).map_err(|error| Failure(format!("{error:?}")))?;
     let backing = Backing::Object { object: Arc::clone(object), offset: 0 };
-    let request = MapRequest { backing, shared: true, ..MapRequest::anonymous(Place::Fixed(start), pages * PAGE) };
+    let request = MapRequest { backing, shared: true, ..MapRequest::anonymous(Placement::Fixed(start), pages * PAGE) };
     space.map(&request).map_err(refused)?;
     Ok(())
 }
@@ -235,7 +235,7 @@ impl Source for Counting {
 fn sources(space: &Arc<AddressSpace>, pages: u64) -> Check {
     let object = Object::from_source(Arc::new(Counting(pages * PAGE)), None)?;
     let backing = Backing::Object { object: Arc::clone(&object), offset: PAGE };
-    let request = MapRequest { backing, ..MapRequest::anonymous(Place::Fixed(START), (pages - 1) * PAGE) };
+    let request = MapRequest { backing, ..MapRequest::anonymous(Placement::Fixed(START), (pages - 1) * PAGE) };
     space.map(&request).map_err(refused)?;
     let out = swap::statistics().pages_out;
     for page in 0..pages - 1 {

@@ -85,7 +85,7 @@ fn reserves() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Regions are checked, pages are zero at first, what is not mapped cannot be touched, and nothing is left behind.
+/// VMAs are checked, pages are zero at first, what is not mapped cannot be touched, and nothing is left behind.
 fn address_spaces() -> Result<(), Failure> {
     const PAGES: u64 = 300;
     const START: u64 = 0x10_0000_0000;

@@ -15,10 +15,10 @@ use crate::fs::open::OpenFile;
 use crate::fs::position::Position;
 use crate::fs::{device, namespace, tmpfs};
 use crate::mm::AddressSpace;
-use crate::mm::address_space::{Backing, LOWEST, LockNew, MapError, MapRequest, Place};
+use crate::mm::address_space::{Backing, LOWEST, LockNew, MapError, MapRequest, Placement};
 use crate::mm::advice::Advice;
-use crate::mm::region::Protection;
 use crate::mm::remap::Move;
+use crate::mm::vma::Protection;
 use crate::process;
 use crate::process::limits::Resource;
 
@@ -120,11 +120,15 @@ fn mmap(arguments: &Arguments) -> Outcome {
         if range.start < LOWEST {
             return Err(Errno::EPERM);
         }
-        if has(linux::MAP_FIXED_NOREPLACE) { Place::FixedNoReplace(range.start) } else { Place::Fixed(range.start) }
+        if has(linux::MAP_FIXED_NOREPLACE) {
+            Placement::FixedNoReplace(range.start)
+        } else {
+            Placement::Fixed(range.start)
+        }
     } else if has(linux::MAP_32BIT) {
-        Place::Low
+        Placement::Low
     } else {
-        Place::Anywhere { hint: address.bits() }
+        Placement::Anywhere { hint: address.bits() }
     };
     if has(linux::MAP_LOCKED) {
         check_may_lock()?;

@@ -11,7 +11,7 @@ pub trait Owner: Any + Send + Sync {
     fn title(&self) -> Option<&dyn fmt::Display>;
 
     /// The number of the memory group that is charged for what the thread allocates.
-    fn memory_group(&self) -> u8;
+    fn memory_cgroup(&self) -> u8;
 
     /// Whether it ends as soon as it can: nothing is worth waiting for any more.
     fn is_killed(&self) -> bool;

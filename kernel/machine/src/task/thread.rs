@@ -206,8 +206,8 @@ impl Thread {
     }
 
     /// The memory group that is charged for what it allocates; 0, the root, for the kernel.
-    pub fn memory_group(&self) -> u8 {
-        self.owner.as_ref().map_or(0, |owner| owner.memory_group())
+    pub fn memory_cgroup(&self) -> u8 {
+        self.owner.as_ref().map_or(0, |owner| owner.memory_cgroup())
     }
 
     /// Whether a signal waits for its owner.

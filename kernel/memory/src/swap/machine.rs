@@ -15,7 +15,7 @@ use quire_swap::{Event, FolioUse, IoError, Level, Machine};
 
 use super::happening::Happening;
 use crate::folio::Folio;
-use crate::{group, lru, reclaim};
+use crate::{cgroup, lru, reclaim};
 
 /// This machine, as the swap core sees it.
 #[derive(Debug)]
@@ -69,11 +69,11 @@ impl Machine for Quire {
     }
 
     fn charge_slots(folio: &Folio, slots: u32) -> Option<u8> {
-        group::charge_swap(folio.metadata(), slots as usize)
+        cgroup::charge_swap(folio.metadata(), slots as usize)
     }
 
     fn uncharge_slots(payer: u8, slots: u32) {
-        group::uncharge_swap(payer, slots as usize);
+        cgroup::uncharge_swap(payer, slots as usize);
     }
 
     fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<Folio> {

@@ -35,12 +35,12 @@ pub fn core() -> &'static Swap<Quire> {
     &SWAP
 }
 
-/// Drops what a page-table word that held an entry owned: the word itself is gone.
-pub fn forget_word(word: u64) {
-    drop(SlotReference::from_pte(&SWAP, word));
+/// Drops what a PTE that held an entry owned: the PTE itself is gone.
+pub fn forget_pte(pte: u64) {
+    drop(SlotReference::from_pte(&SWAP, pte));
 }
 
-/// Drops what a page-table word that mapped a folio owned: the word itself is gone. If only the swap cache is left with
+/// Drops what a PTE that mapped a folio owned: the PTE itself is gone. If only the swap cache is left with
 /// the folio, it is of no use to anybody.
 #[expect(clippy::needless_pass_by_value, reason = "the reference was the word's")]
 pub fn forget_folio(folio: Folio) {

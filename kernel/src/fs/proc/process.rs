@@ -16,7 +16,7 @@ use super::super::terminal::job;
 use super::Entries;
 use super::system::clock_ticks;
 use crate::errno::Errno;
-use crate::mm::address_space::{RegionView, Usage};
+use crate::mm::address_space::{Usage, VmaView};
 use crate::mm::oom;
 use crate::process::credentials::{Credentials, Ids, SUPERUSER};
 use crate::process::limits::{Limit, Resource};
@@ -201,17 +201,17 @@ fn oom_score(process: &Process, out: &mut String) -> Result<(), Errno> {
     line(out, oom::score(process))
 }
 
-/// The regions that end above address `from`, until there is a page of text; returns the end of the last one if it is not the last
+/// The VMAs that end above address `from`, until there is a page of text; returns the end of the last one if it is not the last
 /// of all.
 fn maps(process: &Process, from: u64, out: &mut String) -> Result<Option<u64>, Errno> {
     let Some(space) = process.space() else { return Ok(None) };
     let mut last = None;
-    let shown = space.visit_regions(from, |region| {
+    let shown = space.visit_vmas(from, |vma| {
         if out.len() >= PAGE_SIZE {
             return Err(None);
         }
-        last = Some(region.range.end);
-        map(region, out).map_err(Some)
+        last = Some(vma.range.end);
+        map(vma, out).map_err(Some)
     });
     match shown {
         Ok(()) => Ok(None),
@@ -220,19 +220,19 @@ fn maps(process: &Process, from: u64, out: &mut String) -> Result<Option<u64>, E
     }
 }
 
-fn map(region: &RegionView<'_>, out: &mut String) -> Result<(), Errno> {
+fn map(vma: &VmaView<'_>, out: &mut String) -> Result<(), Errno> {
     let flag = |has, letter| if has { letter } else { '-' };
     let (read, write, execute) =
-        (flag(region.protection.read, 'r'), flag(region.protection.write, 'w'), flag(region.protection.execute, 'x'));
-    let shared = if region.shared { 's' } else { 'p' };
-    let (range, offset) = (&region.range, region.offset);
+        (flag(vma.protection.read, 'r'), flag(vma.protection.write, 'w'), flag(vma.protection.execute, 'x'));
+    let shared = if vma.shared { 's' } else { 'p' };
+    let (range, offset) = (&vma.range, vma.offset);
     let begin = out.len();
     print(
         out,
         format_args!("{:08x}-{:08x} {read}{write}{execute}{shared} {offset:08x} 00:00 0 ", range.start, range.end),
     )?;
     // Linux pads to the column of names, and leaves the space at the end where there is none.
-    match region.name {
+    match vma.name {
         Some(name) => {
             let padding = 73_usize.saturating_sub(out.len() - begin);
             print(out, format_args!("{:padding$}{name}\n", ""))

@@ -12,7 +12,7 @@ use crate::fs::kmsg::FromPrograms;
 use crate::fs::open::{self, FILES_MAX};
 use crate::mm::address_space::LOWEST;
 use crate::mm::overcommit::{self, Overcommit, Reserve, reserve};
-use crate::mm::{policy, reclaim, region};
+use crate::mm::{policy, reclaim, vma};
 use crate::process;
 use crate::swap;
 use crate::syscall::system::{RELEASE, SYSTEM, VERSION, host_name, set_host_name};
@@ -120,9 +120,9 @@ fn memory() -> Result<super::Entries, Errno> {
         (
             "max_map_count".into(),
             read_write(
-                |out| line(out, region::most()),
+                |out| line(out, vma::most()),
                 |value| {
-                    region::set_most(number::<u32>(value)? as usize);
+                    vma::set_most(number::<u32>(value)? as usize);
                     Ok(())
                 },
             )?,

@@ -22,10 +22,10 @@ use super::stack::Stack;
 use super::words::Words;
 use crate::errno::Errno;
 use crate::fs::{self, Program};
-use crate::mm::address_space::{AddressSpace, Backing, MapError, MapRequest, Place};
+use crate::mm::address_space::{AddressSpace, Backing, MapError, MapRequest, Placement};
 use crate::mm::admission::Limit;
 use crate::mm::object::Object;
-use crate::mm::region::Protection;
+use crate::mm::vma::Protection;
 use crate::process::control_block::RunningProgram;
 use crate::process::credentials::Credentials;
 use crate::process::signal::Signal;
@@ -168,7 +168,7 @@ fn map(space: &AddressSpace, found: &Found) -> Result<(), Errno> {
             protection,
             backing,
             name: name.clone(),
-            ..MapRequest::anonymous(Place::FixedNoReplace(start), end - start)
+            ..MapRequest::anonymous(Placement::FixedNoReplace(start), end - start)
         };
         let (start, end) = (segment.pages().start, segment.pages().end);
         if file_pages > start {
@@ -198,7 +198,7 @@ fn map_stack(space: &AddressSpace, lowest: u64, execute: bool) -> Result<(), Err
     let request = MapRequest {
         protection: Protection { read: true, write: true, execute },
         grows_down: true,
-        ..MapRequest::anonymous(Place::FixedNoReplace(start), USER_END - start)
+        ..MapRequest::anonymous(Placement::FixedNoReplace(start), USER_END - start)
     };
     space.map(&request).map(drop).map_err(no_room)
 }

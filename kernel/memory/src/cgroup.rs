@@ -1,21 +1,21 @@
-//! Memory groups (Linux: memory cgroups): how much memory and swap the processes of a group may use together.
+//! Memory cgroups: how much memory and swap the processes of one may use together (Linux: `mm/memcontrol.c`).
 //!
 //! # What is charged
 //!
-//! A page in memory is charged to the group of the thread that asked for its frame, until the frame is free; its metadata has
-//! the group's number. A slot of swap is charged to the group of the page that goes there, private or of an object, until the
-//! slot is free; its word has the group's number. What a group is charged, its ancestors are charged too. The root group counts nothing and limits nothing.
+//! A page in memory is charged to the cgroup of the thread that asked for its frame, until the frame is free; its metadata has
+//! the cgroup's number. A slot of swap is charged to the cgroup of the page that goes there, private or of an object, until the
+//! slot is free; its table entry has the cgroup's number. What a cgroup is charged, its ancestors are charged too. The root cgroup counts nothing and limits nothing.
 //!
-//! What the kernel keeps for a process is charged to its group, too: page tables and kernel stacks by the frame, as pages are,
+//! What the kernel keeps for a process is charged to its cgroup, too: page tables and kernel stacks by the frame, as pages are,
 //! and objects of the heap by the byte ([`super::charge`]). Such memory is not reclaimed: a program that asks for more than its
-//! group's limit leaves room for is refused, unless pages of the group can leave instead.
+//! cgroup's limit leaves room for is refused, unless pages of the cgroup can leave instead.
 //!
-//! Reaching a limit, a thread reclaims pages of the group and of those below it; if none can leave, the worst process in the
-//! group is killed. Nobody outside of it loses anything.
+//! Reaching a limit, a thread reclaims pages of the cgroup and of those below it; if none can leave, the worst process in the
+//! cgroup is killed. Nobody outside of it loses anything.
 //!
 //! # Numbers
 //!
-//! There are up to [`MOST`] groups at once; a group that is removed while pages are charged to it leaves them to its parent.
+//! There are up to [`MOST`] cgroups at once; a cgroup that is removed while pages are charged to it leaves them to its parent.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -37,12 +37,12 @@ use super::oom::{self, Verdict};
 use super::{AllocationError, reclaim};
 use crate::swap;
 
-/// The most groups at once, the root included: a slot's word has room for no greater number.
+/// The most cgroups at once, the root included: a slot's table entry has room for no greater number.
 pub const MOST: usize = PAYER_MAX as usize + 1;
-/// The number of the root group.
+/// The number of the root cgroup.
 pub const ROOT: u8 = 0;
 
-/// What happened to a group (Linux: `memory.events`).
+/// What happened to a cgroup (Linux: `memory.events`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// It was about to exceed its limit (`max`).
@@ -86,26 +86,26 @@ static STATES: [State; MOST] = [const {
     }
 }; MOST];
 
-/// The heap that is charged to one group, and to its parent when that is removed.
+/// The heap that is charged to one cgroup, and to its parent when that is removed.
 struct Account {
-    group: AtomicU8,
+    cgroup: AtomicU8,
     /// In bytes.
     kept: SpinLock<usize>,
 }
 
-/// The account of each group but the root.
+/// The account of each cgroup but the root.
 static ACCOUNTS: [Snapshot<Option<Arc<Account>>>; MOST] = [const { Snapshot::new(None) }; MOST];
 
 impl Account {
     /// # Errors
-    /// The group whose limit is reached.
+    /// The cgroup whose limit is reached.
     fn add(&self, bytes: usize) -> Result<(), u8> {
         let mut kept = self.kept.lock();
-        let group = self.group.load(Ordering::Relaxed);
+        let cgroup = self.cgroup.load(Ordering::Relaxed);
         let more = (*kept + bytes).div_ceil(PAGE_SIZE) - kept.div_ceil(PAGE_SIZE);
         for charged in 0..more {
-            if let Err(full) = try_charge(group) {
-                (0..charged).for_each(|_| uncharge(group));
+            if let Err(full) = try_charge(cgroup) {
+                (0..charged).for_each(|_| uncharge(cgroup));
                 return Err(full);
             }
         }
@@ -117,8 +117,8 @@ impl Account {
         let mut kept = self.kept.lock();
         let fewer = kept.div_ceil(PAGE_SIZE) - (*kept - bytes).div_ceil(PAGE_SIZE);
         *kept -= bytes;
-        let group = self.group.load(Ordering::Relaxed);
-        (0..fewer).for_each(|_| uncharge(group));
+        let cgroup = self.cgroup.load(Ordering::Relaxed);
+        (0..fewer).for_each(|_| uncharge(cgroup));
     }
 }
 
@@ -129,12 +129,12 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Charges the group of the thread that runs this, if it is not the root; see [`super::charge::Charge::new`].
+    /// Charges the cgroup of the thread that runs this, if it is not the root; see [`super::charge::Charge::new`].
     pub(super) fn by_current(bytes: usize) -> Result<Option<Self>, AllocationError> {
         let Some(account) = ACCOUNTS[usize::from(current())].get() else { return Ok(None) };
         while let Err(full) = account.add(bytes) {
             note(full, Event::Max);
-            if scheduler::with_current(task::Thread::is_killed).unwrap_or(false) || !reclaim::shrink_group(full) {
+            if scheduler::with_current(task::Thread::is_killed).unwrap_or(false) || !reclaim::shrink_cgroup(full) {
                 return Err(AllocationError);
             }
         }
@@ -154,26 +154,26 @@ impl Drop for Kept {
     }
 }
 
-/// Takes a frame for the kernel to keep, charged to the group of the thread that runs this; `None` also when that has reached
+/// Takes a frame for the kernel to keep, charged to the cgroup of the thread that runs this; `None` also when that has reached
 /// its limit.
 pub fn allocate(kind: Kind) -> Option<UniqueFrame> {
-    let group = current();
-    try_charge(group).inspect_err(|full| note(*full, Event::Max)).ok()?;
+    let cgroup = current();
+    try_charge(cgroup).inspect_err(|full| note(*full, Event::Max)).ok()?;
     let Some(frame) = UniqueFrame::allocate(0, kind, Purpose::Kernel) else {
-        uncharge(group);
+        uncharge(cgroup);
         return None;
     };
-    physical::frames()[frame.number().index()].group.store(group, Ordering::Relaxed);
+    physical::frames()[frame.number().index()].cgroup.store(cgroup, Ordering::Relaxed);
     Some(frame)
 }
 
 /// Frees a frame from [`allocate`].
 pub fn free(frame: UniqueFrame) {
-    uncharge(physical::frames()[frame.number().index()].group.swap(ROOT, Ordering::AcqRel));
+    uncharge(physical::frames()[frame.number().index()].cgroup.swap(ROOT, Ordering::AcqRel));
     drop(frame);
 }
 
-/// What a group's memory is used for, in bytes (Linux: `memory.stat`).
+/// What a cgroup's memory is used for, in bytes (Linux: `memory.stat`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Uses {
     /// Private pages.
@@ -188,29 +188,29 @@ pub struct Uses {
     pub heap: u64,
 }
 
-/// A memory group.
+/// A cgroup.
 #[derive(Debug)]
-pub struct Group {
+pub struct Cgroup {
     number: u8,
     name: String,
     parent: Option<Arc<Self>>,
 }
 
-impl Group {
-    /// The group of all that are in no other.
+impl Cgroup {
+    /// The cgroup of all that are in no other.
     #[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
     pub fn root() -> Arc<Self> {
-        static GROUP: Once<Arc<Group>> = Once::new();
+        static GROUP: Once<Arc<Cgroup>> = Once::new();
         Arc::clone(GROUP.call_once(|| Arc::new(Self { number: ROOT, name: String::new(), parent: None })))
     }
 
-    /// A new group in this one, without limits.
+    /// A new cgroup in this one, without limits.
     ///
     /// # Errors
     /// [`AllocationError`] when there are too many, or there is no memory.
     pub fn new_child(self: &Arc<Self>, name: &str) -> Result<Arc<Self>, AllocationError> {
         let name = fallible::text(format_args!("{name}"))?;
-        let account = fallible::shared(Account { group: AtomicU8::new(ROOT), kept: SpinLock::new(Rank::Account, 0) })?;
+        let account = fallible::shared(Account { cgroup: AtomicU8::new(ROOT), kept: SpinLock::new(Rank::Account, 0) })?;
         let is_free = |state: &State| !state.is_used.swap(true, Ordering::AcqRel);
         let number = 1 + STATES[1..].iter().position(is_free).ok_or(AllocationError)?;
         let state = &STATES[number];
@@ -222,12 +222,12 @@ impl Group {
         for event in &state.events {
             event.store(0, Ordering::Relaxed);
         }
-        account.group.store(number as u8, Ordering::Relaxed);
+        account.cgroup.store(number as u8, Ordering::Relaxed);
         ACCOUNTS[number].replace(Some(account));
         Ok(fallible::shared(Self { number: number as u8, name, parent: Some(Arc::clone(self)) })?)
     }
 
-    /// What its memory is used for, and that of the groups in it.
+    /// What its memory is used for, and that of the cgroups in it.
     pub fn uses(&self) -> Uses {
         let mut uses = Uses::default();
         let is_within: [bool; MOST] = core::array::from_fn(|number| is_within(number as u8, self.number));
@@ -239,11 +239,11 @@ impl Group {
                 Kind::PageTable => &mut uses.tables,
                 _ => continue,
             };
-            if is_within[usize::from(frame.group.load(Ordering::Relaxed))] {
+            if is_within[usize::from(frame.cgroup.load(Ordering::Relaxed))] {
                 *place += PAGE_SIZE as u64;
             }
         }
-        // What removed groups have left is in their parents' figure, and in no other.
+        // What removed cgroups have left is in their parents' figure, and in no other.
         uses.heap = self.current().saturating_sub(uses.anonymous + uses.file + uses.stacks + uses.tables);
         uses
     }
@@ -262,7 +262,7 @@ impl Group {
         &self.name
     }
 
-    /// The group that it is in; none for the root.
+    /// The cgroup that it is in; none for the root.
     pub const fn parent(&self) -> Option<&Arc<Self>> {
         self.parent.as_ref()
     }
@@ -302,7 +302,7 @@ impl Group {
         self.state().max.store(pages, Ordering::Relaxed);
         while self.state().current.load(Ordering::Relaxed) > pages {
             // As on Linux, what is above the limit is the next one's business when a signal comes.
-            if check_signals().is_err() || !reclaim::shrink_group(self.number) && !kill_in(self.number, 0) {
+            if check_signals().is_err() || !reclaim::shrink_cgroup(self.number) && !kill_in(self.number, 0) {
                 return;
             }
         }
@@ -321,19 +321,19 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for Cgroup {
     fn drop(&mut self) {
         let parent = self.state().parent.load(Ordering::Relaxed);
         // Its processes are gone; pages of objects and what the kernel keeps may have stayed. The parent is charged for them
         // already.
         if let Some(account) = ACCOUNTS[usize::from(self.number)].replace(None) {
             let _kept = account.kept.lock();
-            account.group.store(parent, Ordering::Relaxed);
+            account.cgroup.store(parent, Ordering::Relaxed);
         }
         for frame in physical::frames() {
-            let _ = frame.group.compare_exchange(self.number, parent, Ordering::AcqRel, Ordering::Relaxed);
+            let _ = frame.cgroup.compare_exchange(self.number, parent, Ordering::AcqRel, Ordering::Relaxed);
         }
-        // The same for slots. One whose charge is just on its way into its word is found the next time.
+        // The same for slots. One whose charge is just on its way into its table entry is found the next time.
         let swapped = &self.state().swapped;
         while swapped.load(Ordering::Acquire) > 0 {
             swapped.fetch_sub(swap::core().replace_payer(self.number, parent), Ordering::AcqRel);
@@ -356,7 +356,7 @@ fn to_pages(bytes: Option<u64>) -> usize {
     bytes.map_or(usize::MAX, |bytes| (bytes / PAGE_SIZE as u64) as usize)
 }
 
-/// The group and its ancestors, but for the root.
+/// The cgroup and its ancestors, but for the root.
 fn upwards(number: u8) -> impl Iterator<Item = u8> {
     let next = |number: u8| (number != ROOT).then_some(number);
     core::iter::successors(next(number), move |number| {
@@ -364,12 +364,12 @@ fn upwards(number: u8) -> impl Iterator<Item = u8> {
     })
 }
 
-/// How many pages the group is charged.
+/// How many pages the cgroup is charged.
 pub(super) fn pages(number: u8) -> usize {
     STATES[usize::from(number)].current.load(Ordering::Relaxed)
 }
 
-/// Whether the group is `ancestor` or in it.
+/// Whether the cgroup is `ancestor` or in it.
 pub(super) fn is_within(number: u8, ancestor: u8) -> bool {
     ancestor == ROOT || upwards(number).any(|number| number == ancestor)
 }
@@ -380,16 +380,16 @@ fn note(number: u8, event: Event) {
     }
 }
 
-/// The group of the thread that runs this.
+/// The cgroup of the thread that runs this.
 #[inline]
 pub(super) fn current() -> u8 {
-    scheduler::with_current(task::Thread::memory_group).unwrap_or(ROOT)
+    scheduler::with_current(task::Thread::memory_cgroup).unwrap_or(ROOT)
 }
 
 /// Charges a page, unless a limit is reached.
 ///
 /// # Errors
-/// The group whose limit is reached.
+/// The cgroup whose limit is reached.
 pub(super) fn try_charge(number: u8) -> Result<(), u8> {
     for charged in upwards(number) {
         let state = &STATES[usize::from(charged)];
@@ -408,7 +408,7 @@ pub(super) fn try_charge(number: u8) -> Result<(), u8> {
     Ok(())
 }
 
-/// Charges a page; reclaims in the group whose limit is reached, has a `swapoff` give up that keeps its pages in memory, or
+/// Charges a page; reclaims in the cgroup whose limit is reached, has a `swapoff` give up that keeps its pages in memory, or
 /// kills there.
 ///
 /// # Errors
@@ -417,7 +417,7 @@ pub(super) fn charge(number: u8) -> Result<(), AllocationError> {
     let mut patience = swap::Patience::default();
     while let Err(full) = try_charge(number) {
         note(full, Event::Max);
-        if !is_killed() && reclaim::shrink_group(full) {
+        if !is_killed() && reclaim::shrink_cgroup(full) {
             continue;
         }
         if !is_killed() && !is_swap_full(full) && patience.is_worth_it() {
@@ -431,7 +431,7 @@ pub(super) fn charge(number: u8) -> Result<(), AllocationError> {
     Ok(())
 }
 
-/// Has a process of the group killed, unless `more` pages fit below its limit by now; `false` if there is none.
+/// Has a process of the cgroup killed, unless `more` pages fit below its limit by now; `false` if there is none.
 fn kill_in(number: u8, more: usize) -> bool {
     let state = &STATES[usize::from(number)];
     let fits = || state.current.load(Ordering::Acquire) + more <= state.max.load(Ordering::Relaxed);
@@ -450,11 +450,11 @@ pub(super) fn uncharge(number: u8) {
     }
 }
 
-/// Charges slots of swap for what is in the frame to its group (Linux: `mem_cgroup_try_charge_swap`); returns its number, or
-/// `None` if the limit of the group or of one that it is in does not allow it.
+/// Charges slots of swap for what is in the frame to its cgroup (Linux: `mem_cgroup_try_charge_swap`); returns its number, or
+/// `None` if the limit of the cgroup or of one that it is in does not allow it.
 pub(crate) fn charge_swap(frame: &Frame, slots: usize) -> Option<u8> {
     loop {
-        let number = frame.group.load(Ordering::Acquire);
+        let number = frame.cgroup.load(Ordering::Acquire);
         let mut charged = 0;
         for payer in upwards(number) {
             let state = &STATES[usize::from(payer)];
@@ -466,33 +466,33 @@ pub(crate) fn charge_swap(frame: &Frame, slots: usize) -> Option<u8> {
                 return None;
             }
         }
-        // Its group may have gone meanwhile, and left it to its parent.
-        if frame.group.load(Ordering::Acquire) == number {
+        // Its cgroup may have gone meanwhile, and left it to its parent.
+        if frame.cgroup.load(Ordering::Acquire) == number {
             return Some(number);
         }
         uncharge_swap(number, slots);
     }
 }
 
-/// Slots that the group was charged for are free.
+/// Slots that the cgroup was charged for are free.
 pub(crate) fn uncharge_swap(number: u8, slots: usize) {
     give_slots_back(upwards(number), slots);
 }
 
-fn give_slots_back(groups: impl Iterator<Item = u8>, slots: usize) {
-    for number in groups {
+fn give_slots_back(cgroups: impl Iterator<Item = u8>, slots: usize) {
+    for number in cgroups {
         STATES[usize::from(number)].swapped.fetch_sub(slots, Ordering::AcqRel);
     }
 }
 
-/// A page of the frame's group got no slot; that its limit was reached was noted already.
+/// A page of the frame's cgroup got no slot; that its limit was reached was noted already.
 pub(super) fn note_no_slot(frame: &Frame, error: AllocateError) {
     if error != AllocateError::OverLimit {
-        note(frame.group.load(Ordering::Relaxed), Event::SwapFail);
+        note(frame.cgroup.load(Ordering::Relaxed), Event::SwapFail);
     }
 }
 
-/// Whether a limit keeps another page of the group from going to swap.
+/// Whether a limit keeps another page of the cgroup from going to swap.
 fn is_swap_full(number: u8) -> bool {
     upwards(number).any(|number| {
         let state = &STATES[usize::from(number)];

@@ -1,10 +1,10 @@
-//! Regions: what an address space has mapped, as an ordered set of ranges of addresses with what holds for each.
+//! VMAs: what an address space has mapped, as an ordered set of ranges of addresses with what holds for each.
 //!
 //! # Invariants
 //!
-//! Regions are page-aligned, not empty, disjoint, and ordered by address. Two that touch and are alike are one. A region
-//! that is split keeps, in both parts, what ties its addresses to pages (an *attachment*, of type `A`): the tie is the
-//! distance between the two, which splitting does not change, so parts of one region merge again when they are alike.
+//! VMAs are page-aligned, not empty, disjoint, and ordered by address. Two that touch and are alike are one. A VMA
+//! that is split keeps, in both parts, what ties its addresses to pages (a *link*, of type `A`): the tie is the
+//! distance between the two, which splitting does not change, so parts of one VMA merge again when they are alike.
 //!
 //! Nothing here knows of page tables or locks; whoever changes a set then brings the page tables in line.
 
@@ -22,29 +22,29 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::charge::Charge;
 
-/// The most regions of an address space at first.
+/// The most VMAs of an address space at first.
 const MOST_AT_FIRST: usize = 65_530;
 
 static MOST: AtomicUsize = AtomicUsize::new(MOST_AT_FIRST);
 
-/// The most regions of an address space (Linux: `vm.max_map_count`).
+/// The most VMAs of an address space (Linux: `vm.max_map_count`).
 pub fn most() -> usize {
     MOST.load(Ordering::Relaxed)
 }
 
-/// Sets the most regions of an address space.
-pub fn set_most(regions: usize) {
-    MOST.store(regions, Ordering::Relaxed);
+/// Sets the most VMAs of an address space.
+pub fn set_most(vmas: usize) {
+    MOST.store(vmas, Ordering::Relaxed);
 }
 
-/// How far a region that grows down stays from the one below it (Linux: `stack_guard_gap`).
+/// How far a VMA that grows down stays from the one below it (Linux: `stack_guard_gap`).
 pub const GUARD_GAP: u64 = 256 * PAGE_SIZE as u64;
 
-/// In how many places an address space remembers what readahead has learnt. Regions have them in turn: what two share is a
+/// In how many places an address space remembers what readahead has learnt. VMAs have them in turn: what two share is a
 /// worse guess, and costs no memory for each.
 pub const READAHEADS: usize = 16;
 
-/// What may be done with the pages of a region.
+/// What may be done with the pages of a VMA.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Protection {
     /// They may be read.
@@ -67,7 +67,7 @@ impl Protection {
     }
 }
 
-/// Whether the memory behind a region is promised, should it need any of its own (Linux: `VM_ACCOUNT`, `VM_NORESERVE`).
+/// Whether the memory behind a VMA is promised, should it need any of its own (Linux: `VM_ACCOUNT`, `VM_NORESERVE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
     /// Not yet: nothing private can be written there. It is once that changes.
@@ -81,7 +81,7 @@ pub enum Promise {
 /// A range of addresses and what holds for it.
 #[expect(clippy::struct_excessive_bools, reason = "independent flags of a mapping")]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Region<A> {
+pub struct Vma<A> {
     /// The addresses; page-aligned.
     pub range: Range<u64>,
     /// What may be done with its pages.
@@ -100,17 +100,17 @@ pub struct Region<A> {
     pub promise: Promise,
     /// The object that its pages come from; without one they are zero at first.
     pub object: Option<A>,
-    /// What ties its private pages to the lineage of spaces that may share them.
+    /// What ties its private pages to the `anon_vma` of spaces that may share them.
     pub anonymous: A,
     /// What `/proc/PID/maps` calls it.
     pub name: Option<Arc<str>>,
-    /// Which of the places for what readahead has learnt is its own; [`Regions::insert`] sets it.
+    /// Which of the places for what readahead has learnt is its own; [`Vmas::insert`] sets it.
     pub readahead: u8,
 }
 
-impl<A: PartialEq> Region<A> {
+impl<A: PartialEq> Vma<A> {
     /// Private memory without an object.
-    pub const fn anonymous(range: Range<u64>, protection: Protection, attachment: A) -> Self {
+    pub const fn anonymous(range: Range<u64>, protection: Protection, link: A) -> Self {
         Self {
             range,
             protection,
@@ -121,7 +121,7 @@ impl<A: PartialEq> Region<A> {
             not_inherited: false,
             promise: if protection.write { Promise::Made } else { Promise::NotYet },
             object: None,
-            anonymous: attachment,
+            anonymous: link,
             name: None,
             readahead: 0,
         }
@@ -170,7 +170,7 @@ impl<A: PartialEq> Region<A> {
     }
 }
 
-/// What regions count for together, in bytes: what limits are held against.
+/// What VMAs count for together, in bytes: what limits are held against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// All that is mapped (`RLIMIT_AS`).
@@ -184,7 +184,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// What no region counts for.
+    /// What no VMA counts for.
     pub const NONE: Self = Self { mapped: 0, data: 0, locked: 0, promised: 0 };
 }
 
@@ -221,22 +221,22 @@ impl Sum for Totals {
     }
 }
 
-/// There is no memory for another region, or there are [`most`].
+/// There is no memory for another VMA, or there are [`most`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany;
 
-/// A region in its set: an object of the heap of its own, so that sets of any size need no memory in one piece, and taking a
-/// region out needs none at all.
+/// A VMA in its set: an object of the heap of its own, so that sets of any size need no memory in one piece, and taking a
+/// VMA out needs none at all.
 struct Node<A> {
     link: RBTreeAtomicLink,
-    region: Region<A>,
+    vma: Vma<A>,
     _charge: Charge,
 }
 
 impl<A> Node<A> {
-    fn boxed(region: Region<A>) -> Result<Box<Self>, TooMany> {
+    fn boxed(vma: Vma<A>) -> Result<Box<Self>, TooMany> {
         let charge = Charge::new(size_of::<Self>()).map_err(|_| TooMany)?;
-        fallible::boxed(Self { link: RBTreeAtomicLink::new(), region, _charge: charge }).map_err(|_| TooMany)
+        fallible::boxed(Self { link: RBTreeAtomicLink::new(), vma, _charge: charge }).map_err(|_| TooMany)
     }
 }
 
@@ -249,13 +249,13 @@ use adapter::ByAddress;
 
 impl<A> KeyAdapter<'_> for ByAddress<A> {
     type Key = u64;
-    /// Regions are disjoint, so their ends are in the order of their addresses.
+    /// VMAs are disjoint, so their ends are in the order of their addresses.
     fn get_key(&self, node: &Node<A>) -> u64 {
-        node.region.range.end
+        node.vma.range.end
     }
 }
 
-/// What the last search for a gap has shown, so that the next one need not pass the same regions again.
+/// What the last search for a gap has shown, so that the next one need not pass the same VMAs again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Searched {
     /// Where the search began.
@@ -266,8 +266,8 @@ struct Searched {
     largest: u64,
 }
 
-/// The regions of an address space.
-pub struct Regions<A> {
+/// The VMAs of an address space.
+pub struct Vmas<A> {
     /// By address.
     tree: RBTree<ByAddress<A>>,
     count: usize,
@@ -277,7 +277,7 @@ pub struct Regions<A> {
     searched: Cell<Searched>,
 }
 
-impl<A: Clone + PartialEq> Regions<A> {
+impl<A: Clone + PartialEq> Vmas<A> {
     /// Nothing is mapped.
     pub const fn new() -> Self {
         const NOTHING: Searched = Searched { from: 0, down_to: 0, largest: 0 };
@@ -285,36 +285,34 @@ impl<A: Clone + PartialEq> Regions<A> {
         Self { tree, count: 0, totals: Totals::NONE, next_readahead: 0, searched: Cell::new(NOTHING) }
     }
 
-    /// What all regions count for.
+    /// What all VMAs count for.
     pub const fn totals(&self) -> Totals {
         self.totals
     }
 
-    /// What the parts of regions in `range` count for.
+    /// What the parts of VMAs in `range` count for.
     pub fn totals_in(&self, range: &Range<u64>) -> Totals {
         self.parts(range).map(|part| part.totals()).sum()
     }
 
-    /// The parts of regions in `range`.
-    pub fn parts(&self, range: &Range<u64>) -> impl Iterator<Item = Region<A>> {
+    /// The parts of VMAs in `range`.
+    pub fn parts(&self, range: &Range<u64>) -> impl Iterator<Item = Vma<A>> {
         let (start, end) = (range.start, range.end);
-        self.overlapping(range.clone()).map(move |region| Region {
-            range: region.range.start.max(start)..region.range.end.min(end),
-            ..region.clone()
-        })
+        self.overlapping(range.clone())
+            .map(move |vma| Vma { range: vma.range.start.max(start)..vma.range.end.min(end), ..vma.clone() })
     }
 
-    /// How many regions there are.
+    /// How many VMAs there are.
     pub const fn count(&self) -> usize {
         self.count
     }
 
-    /// All regions, by address.
-    pub fn iter(&self) -> impl Iterator<Item = &Region<A>> {
-        self.tree.iter().map(|node| &node.region)
+    /// All VMAs, by address.
+    pub fn iter(&self) -> impl Iterator<Item = &Vma<A>> {
+        self.tree.iter().map(|node| &node.vma)
     }
 
-    /// The first region that ends above `address`.
+    /// The first VMA that ends above `address`.
     fn above(&self, address: u64) -> Cursor<'_, ByAddress<A>> {
         self.tree.lower_bound(Bound::Excluded(&address))
     }
@@ -323,19 +321,19 @@ impl<A: Clone + PartialEq> Regions<A> {
         self.tree.lower_bound_mut(Bound::Excluded(&address))
     }
 
-    /// The region with this address.
-    pub fn find(&self, address: u64) -> Option<&Region<A>> {
-        self.above(address).get().map(|node| &node.region).filter(|region| region.range.contains(&address))
+    /// The VMA with this address.
+    pub fn find(&self, address: u64) -> Option<&Vma<A>> {
+        self.above(address).get().map(|node| &node.vma).filter(|vma| vma.range.contains(&address))
     }
 
-    /// The regions that have addresses in `range`, by address: none for an empty one, wherever it is.
-    pub fn overlapping(&self, range: Range<u64>) -> impl Iterator<Item = &Region<A>> {
+    /// The VMAs that have addresses in `range`, by address: none for an empty one, wherever it is.
+    pub fn overlapping(&self, range: Range<u64>) -> impl Iterator<Item = &Vma<A>> {
         let mut cursor = self.above(range.start);
         let end = if range.is_empty() { 0 } else { range.end };
         core::iter::from_fn(move || {
-            let region = cursor.get().map(|node| &node.region).filter(|region| region.range.start < end)?;
+            let vma = cursor.get().map(|node| &node.vma).filter(|vma| vma.range.start < end)?;
             cursor.move_next();
-            Some(region)
+            Some(vma)
         })
     }
 
@@ -351,16 +349,16 @@ impl<A: Clone + PartialEq> Regions<A> {
 
     /// Up to where everything from `address` on is mapped.
     pub fn covered_from(&self, address: u64) -> u64 {
-        let touching = self.overlapping(address..u64::MAX).scan(address, |reached, region| {
-            (region.range.start <= *reached).then(|| {
-                *reached = region.range.end;
+        let touching = self.overlapping(address..u64::MAX).scan(address, |reached, vma| {
+            (vma.range.start <= *reached).then(|| {
+                *reached = vma.range.end;
                 *reached
             })
         });
         touching.last().unwrap_or(address)
     }
 
-    /// The highest free place for `length` bytes in `limits`, clear of the gap below regions that grow down.
+    /// The highest free place for `length` bytes in `limits`, clear of the gap below VMAs that grow down.
     pub fn gap(&self, length: u64, limits: &Range<u64>) -> Option<u64> {
         let before = self.searched.get();
         let (mut end, mut largest) = if before.from == limits.end && length > before.largest {
@@ -373,32 +371,32 @@ impl<A: Clone + PartialEq> Regions<A> {
         if cursor.is_null() {
             cursor.move_prev();
         }
-        while let Some(region) = cursor.get().map(|node| &node.region) {
-            if region.range.end <= limits.start {
+        while let Some(vma) = cursor.get().map(|node| &node.vma) {
+            if vma.range.end <= limits.start {
                 break;
             }
-            let gap = end.saturating_sub(region.range.end);
+            let gap = end.saturating_sub(vma.range.end);
             if gap >= length {
                 break;
             }
             largest = largest.max(gap);
-            let guard = if region.grows_down { GUARD_GAP } else { 0 };
-            end = end.min(region.range.start.saturating_sub(guard));
+            let guard = if vma.grows_down { GUARD_GAP } else { 0 };
+            end = end.min(vma.range.start.saturating_sub(guard));
             cursor.move_prev();
         }
         self.searched.set(Searched { from: limits.end, down_to: end, largest });
         end.checked_sub(length).filter(|start| *start >= limits.start)
     }
 
-    /// Adds a region where nothing is mapped. One more than [`most`] may come to be so, as on Linux.
+    /// Adds a VMA where nothing is mapped. One more than [`most`] may come to be so, as on Linux.
     ///
     /// # Errors
     /// [`TooMany`]; nothing changes.
-    pub fn insert(&mut self, region: Region<A>) -> Result<(), TooMany> {
+    pub fn insert(&mut self, vma: Vma<A>) -> Result<(), TooMany> {
         if self.count > most() {
             return Err(TooMany);
         }
-        self.insert_node(Node::boxed(region)?);
+        self.insert_node(Node::boxed(vma)?);
         Ok(())
     }
 
@@ -407,7 +405,7 @@ impl<A: Clone + PartialEq> Regions<A> {
     ///
     /// # Errors
     /// [`TooMany`]; nothing changes.
-    pub fn replace(&mut self, old: &Range<u64>, new: Region<A>) -> Result<Self, TooMany> {
+    pub fn replace(&mut self, old: &Range<u64>, new: Vma<A>) -> Result<Self, TooMany> {
         if self.count + 3 > most() {
             return Err(TooMany);
         }
@@ -418,34 +416,34 @@ impl<A: Clone + PartialEq> Regions<A> {
     }
 
     fn insert_node(&mut self, mut node: Box<Node<A>>) {
-        let range = node.region.range.clone();
+        let range = node.vma.range.clone();
         debug_assert!(self.is_free(&range) && !range.is_empty());
-        node.region.readahead = self.next_readahead;
+        node.vma.readahead = self.next_readahead;
         self.next_readahead = (self.next_readahead + 1) % READAHEADS as u8;
-        self.totals = self.totals + node.region.totals();
+        self.totals = self.totals + node.vma.totals();
         self.count += 1;
         self.tree.insert(node);
         self.merge(&range);
     }
 
-    /// Unmaps `range`; returns what was mapped there. Whole regions need no memory to go, nor room for more regions unless one is
+    /// Unmaps `range`; returns what was mapped there. Whole VMAs need no memory to go, nor room for more VMAs unless one is
     /// left on either side.
     ///
     /// # Errors
-    /// [`TooMany`], as cutting a hole makes two regions of one; nothing changes.
+    /// [`TooMany`], as cutting a hole makes two VMAs of one; nothing changes.
     pub fn remove(&mut self, range: &Range<u64>) -> Result<Self, TooMany> {
-        let is_hole = |region: &Region<A>| region.range.start < range.start && range.end < region.range.end;
+        let is_hole = |vma: &Vma<A>| vma.range.start < range.start && range.end < vma.range.end;
         if self.count >= most() && self.find(range.start).is_some_and(is_hole) {
             return Err(TooMany);
         }
         self.split_off(range)?;
         let mut removed = Self::new();
         let mut cursor = self.tree.lower_bound_mut(Bound::Excluded(&range.start));
-        while cursor.get().is_some_and(|node| node.region.range.start < range.end)
+        while cursor.get().is_some_and(|node| node.vma.range.start < range.end)
             && let Some(node) = cursor.remove()
         {
             removed.count += 1;
-            removed.totals = removed.totals + node.region.totals();
+            removed.totals = removed.totals + node.vma.totals();
             removed.tree.back_mut().insert_after(node);
         }
         self.count -= removed.count;
@@ -460,62 +458,61 @@ impl<A: Clone + PartialEq> Regions<A> {
     ///
     /// # Errors
     /// [`TooMany`]; nothing changes.
-    pub fn change(&mut self, range: &Range<u64>, mut change: impl FnMut(&mut Region<A>)) -> Result<(), TooMany> {
-        let is_split =
-            |address: u64| usize::from(self.find(address).is_some_and(|region| region.range.start < address));
+    pub fn change(&mut self, range: &Range<u64>, mut change: impl FnMut(&mut Vma<A>)) -> Result<(), TooMany> {
+        let is_split = |address: u64| usize::from(self.find(address).is_some_and(|vma| vma.range.start < address));
         if self.count + is_split(range.start) + is_split(range.end) > most().max(self.count) {
             return Err(TooMany);
         }
         self.split_off(range)?;
         let mut cursor = self.tree.lower_bound_mut(Bound::Excluded(&range.start));
-        while cursor.get().is_some_and(|node| node.region.range.start < range.end)
+        while cursor.get().is_some_and(|node| node.vma.range.start < range.end)
             && let Some(mut node) = cursor.remove()
         {
-            self.totals = self.totals - node.region.totals();
-            change(&mut node.region);
-            self.totals = self.totals + node.region.totals();
+            self.totals = self.totals - node.vma.totals();
+            change(&mut node.vma);
+            self.totals = self.totals + node.vma.totals();
             cursor.insert_before(node);
         }
         self.merge(range);
         Ok(())
     }
 
-    /// The region that would grow down to `address`, if there is one: its new start. It must stay clear of the region
+    /// The VMA that would grow down to `address`, if there is one: its new start. It must stay clear of the VMA
     /// below.
-    pub fn growth(&self, address: u64) -> Option<&Region<A>> {
+    pub fn growth(&self, address: u64) -> Option<&Vma<A>> {
         let cursor = self.above(address);
-        let region = &cursor.get()?.region;
-        if !region.grows_down || address >= region.range.start {
+        let vma = &cursor.get()?.vma;
+        if !vma.grows_down || address >= vma.range.start {
             return None;
         }
         let floor = cursor
             .peek_prev()
             .get()
-            .map_or(0, |below| below.region.range.end + if below.region.protection.is_some() { GUARD_GAP } else { 0 });
-        (address >= floor).then_some(region)
+            .map_or(0, |below| below.vma.range.end + if below.vma.protection.is_some() { GUARD_GAP } else { 0 });
+        (address >= floor).then_some(vma)
     }
 
-    /// Moves the start of the region that [`Self::growth`] found down to `start`.
+    /// Moves the start of the VMA that [`Self::growth`] found down to `start`.
     pub fn grow(&mut self, start: u64) {
         let mut cursor = self.tree.lower_bound_mut(Bound::Excluded(&start));
         if let Some(mut node) = cursor.remove() {
-            debug_assert!(node.region.grows_down && start < node.region.range.start);
-            self.totals = self.totals - node.region.totals();
-            node.region.range.start = start;
-            self.totals = self.totals + node.region.totals();
+            debug_assert!(node.vma.grows_down && start < node.vma.range.start);
+            self.totals = self.totals - node.vma.totals();
+            node.vma.range.start = start;
+            self.totals = self.totals + node.vma.totals();
             cursor.insert_before(node);
         }
     }
 
-    /// Splits the regions at the ends of `range`.
+    /// Splits the VMAs at the ends of `range`.
     fn split_off(&mut self, range: &Range<u64>) -> Result<(), TooMany> {
         // Both before the first change.
         let upper = [self.part_from(range.start)?, self.part_from(range.end)?];
         for upper in upper.into_iter().flatten() {
-            let address = upper.region.range.start;
+            let address = upper.vma.range.start;
             let mut cursor = self.above_mut(address);
             if let Some(mut lower) = cursor.remove() {
-                lower.region.range.end = address;
+                lower.vma.range.end = address;
                 cursor.insert_before(lower);
             }
             cursor.insert_before(upper);
@@ -524,19 +521,19 @@ impl<A: Clone + PartialEq> Regions<A> {
         Ok(())
     }
 
-    /// A copy of the part from `address` on of the region that `address` would split, if it would one.
+    /// A copy of the part from `address` on of the VMA that `address` would split, if it would one.
     fn part_from(&self, address: u64) -> Result<Option<Box<Node<A>>>, TooMany> {
-        let region = self.find(address).filter(|region| region.range.start < address);
-        let part = |region: &Region<A>| Region { range: address..region.range.end, ..region.clone() };
-        region.map(|region| Node::boxed(part(region))).transpose()
+        let vma = self.find(address).filter(|vma| vma.range.start < address);
+        let part = |vma: &Vma<A>| Vma { range: address..vma.range.end, ..vma.clone() };
+        vma.map(|vma| Node::boxed(part(vma))).transpose()
     }
 
     /// Makes one of neighbours that are alike, in `range` and at its ends.
     fn merge(&mut self, range: &Range<u64>) {
         let mut cursor = self.tree.lower_bound_mut(Bound::Included(&range.start));
-        while let Some(lower) = cursor.get().map(|node| &node.region).filter(|lower| lower.range.end <= range.end) {
+        while let Some(lower) = cursor.get().map(|node| &node.vma).filter(|lower| lower.range.end <= range.end) {
             let next = cursor.peek_next();
-            let Some(upper) = next.get().map(|node| &node.region) else { return };
+            let Some(upper) = next.get().map(|node| &node.vma) else { return };
             if lower.range.end != upper.range.start || !lower.is_like(upper) {
                 cursor.move_next();
                 continue;
@@ -545,7 +542,7 @@ impl<A: Clone + PartialEq> Regions<A> {
             let lower = cursor.remove();
             drop(cursor.remove());
             if let Some(mut lower) = lower {
-                lower.region.range.end = end;
+                lower.vma.range.end = end;
                 cursor.insert_before(lower);
                 cursor.move_prev();
             }
@@ -554,7 +551,7 @@ impl<A: Clone + PartialEq> Regions<A> {
     }
 }
 
-impl<A: Clone + PartialEq> Default for Regions<A> {
+impl<A: Clone + PartialEq> Default for Vmas<A> {
     fn default() -> Self {
         Self::new()
     }
@@ -569,9 +566,9 @@ mod tests {
     const PAGE: u64 = PAGE_SIZE as u64;
     const PAGES: u64 = 64;
 
-    fn region(pages: Range<u64>, protection: Protection, object: Option<u64>) -> Region<u64> {
+    fn vma(pages: Range<u64>, protection: Protection, object: Option<u64>) -> Vma<u64> {
         let range = pages.start * PAGE..pages.end * PAGE;
-        Region { object, ..Region::anonymous(range, protection, 0) }
+        Vma { object, ..Vma::anonymous(range, protection, 0) }
     }
 
     fn protection(bits: u8) -> Protection {
@@ -581,35 +578,32 @@ mod tests {
     /// What holds for each page, one by one.
     type Model = [Option<(Protection, Option<u64>, bool)>; PAGES as usize];
 
-    fn check(regions: &Regions<u64>, model: &Model) {
+    fn check(vmas: &Vmas<u64>, model: &Model) {
         let mut found: Model = [None; PAGES as usize];
-        let mut previous: Option<&Region<u64>> = None;
-        for region in regions.iter() {
-            assert!(!region.range.is_empty() && region.range.start % PAGE == 0 && region.range.end % PAGE == 0);
+        let mut previous: Option<&Vma<u64>> = None;
+        for vma in vmas.iter() {
+            assert!(!vma.range.is_empty() && vma.range.start % PAGE == 0 && vma.range.end % PAGE == 0);
             if let Some(previous) = previous {
-                assert!(previous.range.end <= region.range.start);
-                assert!(
-                    previous.range.end < region.range.start || !previous.is_like(region),
-                    "{previous:?} {region:?}"
-                );
+                assert!(previous.range.end <= vma.range.start);
+                assert!(previous.range.end < vma.range.start || !previous.is_like(vma), "{previous:?} {VMA:?}");
             }
-            for page in region.range.start / PAGE..region.range.end / PAGE {
-                found[page as usize] = Some((region.protection, region.object, region.locked));
+            for page in vma.range.start / PAGE..vma.range.end / PAGE {
+                found[page as usize] = Some((vma.protection, vma.object, vma.locked));
             }
-            previous = Some(region);
+            previous = Some(vma);
         }
         assert_eq!(&found, model);
-        assert_eq!(regions.count(), regions.iter().count());
+        assert_eq!(vmas.count(), vmas.iter().count());
         let count = |is: fn(&(Protection, Option<u64>, bool)) -> bool| {
             model.iter().flatten().filter(|page| is(page)).count() as u64 * PAGE
         };
-        let totals = regions.totals();
+        let totals = vmas.totals();
         assert_eq!(totals.mapped, count(|_| true));
         assert_eq!(totals.data, count(|(protection, ..)| protection.write));
         assert_eq!(totals.locked, count(|(.., locked)| *locked));
-        assert_eq!(totals, regions.iter().map(Region::totals).sum());
-        assert_eq!(totals, regions.totals_in(&(0..PAGES * PAGE)));
-        assert!((0..=PAGES).all(|page| regions.overlapping(page * PAGE..page * PAGE).next().is_none()));
+        assert_eq!(totals, vmas.iter().map(Vma::totals).sum());
+        assert_eq!(totals, vmas.totals_in(&(0..PAGES * PAGE)));
+        assert!((0..=PAGES).all(|page| vmas.overlapping(page * PAGE..page * PAGE).next().is_none()));
     }
 
     #[derive(Clone, Debug)]
@@ -637,7 +631,7 @@ mod tests {
         /// top.
         #[test]
         fn regions_are_what_was_said_of_each_page(operations in prop::collection::vec(operation(), 1..60)) {
-            let mut regions = Regions::new();
+            let mut vmas = Vmas::new();
             let mut model: Model = [None; PAGES as usize];
             let bytes = |pages: &Range<u64>| pages.start * PAGE..pages.end * PAGE;
             let indices = |pages: &Range<u64>| pages.start as usize..pages.end as usize;
@@ -645,27 +639,27 @@ mod tests {
                 match operation {
                     Operation::Map(pages, bits, object) => {
                         let before = model[indices(&pages)].iter().flatten().count() as u64 * PAGE;
-                        prop_assert_eq!(regions.totals_in(&bytes(&pages)).mapped, before);
-                        prop_assert_eq!(regions.is_free(&bytes(&pages)), before == 0);
-                        let removed = removed(&mut regions, bytes(&pages)).unwrap();
-                        prop_assert_eq!(removed.iter().map(Region::length).sum::<u64>(), before);
-                        prop_assert!(regions.is_free(&bytes(&pages)));
-                        regions.insert(region(pages.clone(), protection(bits), object)).unwrap();
+                        prop_assert_eq!(vmas.totals_in(&bytes(&pages)).mapped, before);
+                        prop_assert_eq!(vmas.is_free(&bytes(&pages)), before == 0);
+                        let removed = removed(&mut vmas, bytes(&pages)).unwrap();
+                        prop_assert_eq!(removed.iter().map(Vma::length).sum::<u64>(), before);
+                        prop_assert!(vmas.is_free(&bytes(&pages)));
+                        vmas.insert(vma(pages.clone(), protection(bits), object)).unwrap();
                         model[indices(&pages)].fill(Some((protection(bits), object, false)));
                     }
                     Operation::Unmap(pages) => {
-                        removed(&mut regions, bytes(&pages)).unwrap();
+                        removed(&mut vmas, bytes(&pages)).unwrap();
                         model[indices(&pages)].fill(None);
                     }
                     Operation::Protect(pages, bits) => {
-                        prop_assert_eq!(regions.covers(&bytes(&pages)), model[indices(&pages)].iter().all(Option::is_some));
-                        regions.change(&bytes(&pages), |region| region.protection = protection(bits)).unwrap();
+                        prop_assert_eq!(vmas.covers(&bytes(&pages)), model[indices(&pages)].iter().all(Option::is_some));
+                        vmas.change(&bytes(&pages), |vma| vma.protection = protection(bits)).unwrap();
                         for page in model[indices(&pages)].iter_mut().flatten() {
                             page.0 = protection(bits);
                         }
                     }
                     Operation::Lock(pages, locked) => {
-                        regions.change(&bytes(&pages), |region| region.locked = locked).unwrap();
+                        vmas.change(&bytes(&pages), |vma| vma.locked = locked).unwrap();
                         for page in model[indices(&pages)].iter_mut().flatten() {
                             page.2 = locked;
                         }
@@ -673,55 +667,55 @@ mod tests {
                     Operation::Gap(length) => {
                         let fits = |start: usize| model[start..].iter().take(length as usize).all(Option::is_none);
                         let highest = (0..=(PAGES - length) as usize).rev().find(|&start| fits(start));
-                        let found = regions.gap(length * PAGE, &(0..PAGES * PAGE));
+                        let found = vmas.gap(length * PAGE, &(0..PAGES * PAGE));
                         prop_assert_eq!(found, highest.map(|start| start as u64 * PAGE));
                     }
                 }
-                check(&regions, &model);
+                check(&vmas, &model);
                 for page in 0..PAGES {
-                    let found = regions.find(page * PAGE + 5).map(|region| region.protection);
+                    let found = vmas.find(page * PAGE + 5).map(|vma| vma.protection);
                     prop_assert_eq!(found, model[page as usize].map(|(protection, ..)| protection));
                 }
             }
         }
     }
 
-    fn stack(pages: Range<u64>) -> Region<u64> {
-        Region { grows_down: true, ..region(pages, Protection::READ_WRITE, None) }
+    fn stack(pages: Range<u64>) -> Vma<u64> {
+        Vma { grows_down: true, ..vma(pages, Protection::READ_WRITE, None) }
     }
 
     #[test]
     fn a_stack_grows_down_to_its_guard_gap() {
         let gap = 256;
-        let mut regions = Regions::new();
-        regions.insert(region(0..10, Protection::READ_WRITE, None)).unwrap();
-        regions.insert(stack(2000..2001)).unwrap();
-        assert!(regions.growth(2000 * PAGE).is_none(), "it is there already");
-        assert!(regions.growth(2001 * PAGE).is_none(), "it does not grow up");
-        assert!(regions.growth((10 + gap) * PAGE - 1).is_none());
-        assert_eq!(regions.growth((10 + gap) * PAGE).map(|region| region.range.start), Some(2000 * PAGE));
-        regions.grow(1500 * PAGE);
-        assert_eq!(regions.find(1500 * PAGE).map(Region::length), Some(501 * PAGE));
-        assert_eq!(regions.totals().mapped, 511 * PAGE);
+        let mut vmas = Vmas::new();
+        vmas.insert(vma(0..10, Protection::READ_WRITE, None)).unwrap();
+        vmas.insert(stack(2000..2001)).unwrap();
+        assert!(vmas.growth(2000 * PAGE).is_none(), "it is there already");
+        assert!(vmas.growth(2001 * PAGE).is_none(), "it does not grow up");
+        assert!(vmas.growth((10 + gap) * PAGE - 1).is_none());
+        assert_eq!(vmas.growth((10 + gap) * PAGE).map(|vma| vma.range.start), Some(2000 * PAGE));
+        vmas.grow(1500 * PAGE);
+        assert_eq!(vmas.find(1500 * PAGE).map(Vma::length), Some(501 * PAGE));
+        assert_eq!(vmas.totals().mapped, 511 * PAGE);
     }
 
     #[test]
     fn nothing_is_placed_in_the_guard_gap_of_a_stack() {
-        let mut regions = Regions::new();
-        regions.insert(stack(2000..2001)).unwrap();
-        assert_eq!(regions.gap(PAGE, &(0..2001 * PAGE)), Some((1999 - GUARD_GAP / PAGE) * PAGE));
-        assert_eq!(regions.gap(PAGE, &(0..3000 * PAGE)), Some(2999 * PAGE));
-        assert_eq!(regions.gap(PAGE, &(0..1999 * PAGE)), Some((1999 - GUARD_GAP / PAGE) * PAGE), "nor where that ends");
+        let mut vmas = Vmas::new();
+        vmas.insert(stack(2000..2001)).unwrap();
+        assert_eq!(vmas.gap(PAGE, &(0..2001 * PAGE)), Some((1999 - GUARD_GAP / PAGE) * PAGE));
+        assert_eq!(vmas.gap(PAGE, &(0..3000 * PAGE)), Some(2999 * PAGE));
+        assert_eq!(vmas.gap(PAGE, &(0..1999 * PAGE)), Some((1999 - GUARD_GAP / PAGE) * PAGE), "nor where that ends");
     }
 
     #[test]
     fn the_highest_gap_is_found_whatever_was_looked_for_before() {
-        let mut regions = Regions::new();
-        regions.insert(region(90..95, Protection::READ_WRITE, None)).unwrap();
-        regions.insert(region(40..50, Protection::READ_WRITE, None)).unwrap();
+        let mut vmas = Vmas::new();
+        vmas.insert(vma(90..95, Protection::READ_WRITE, None)).unwrap();
+        vmas.insert(vma(40..50, Protection::READ_WRITE, None)).unwrap();
         for (pages, place) in [(6, 84), (40, 50), (5, 95), (41, 0), (40, 50), (4, 96), (41, 0)] {
             let found = if place == 0 { None } else { Some(place * PAGE) };
-            assert_eq!(regions.gap(pages * PAGE, &(0..100 * PAGE)), found, "{pages} pages");
+            assert_eq!(vmas.gap(pages * PAGE, &(0..100 * PAGE)), found, "{pages} pages");
         }
     }
 
@@ -735,10 +729,10 @@ mod tests {
     fn memory_is_promised_once_it_can_be_written_privately() {
         let read = Protection { read: true, ..Protection::NONE };
         let after = |protection, shared, promise| {
-            let mut region = Region { shared, promise, ..region(0..1, read, None) };
-            region.set_protection(protection);
-            assert_eq!(region.protection, protection);
-            region.promise
+            let mut vma = Vma { shared, promise, ..vma(0..1, read, None) };
+            vma.set_protection(protection);
+            assert_eq!(vma.protection, protection);
+            vma.promise
         };
         assert_eq!(after(Protection::READ_WRITE, false, Promise::NotYet), Promise::Made);
         assert_eq!(after(read, false, Promise::NotYet), Promise::NotYet);
@@ -749,11 +743,11 @@ mod tests {
 
     #[test]
     fn the_places_for_readahead_are_given_out_in_turn() {
-        let mut regions = Regions::new();
+        let mut vmas = Vmas::new();
         for page in 0..18 {
-            regions.insert(region(2 * page..2 * page + 1, Protection::READ_WRITE, None)).unwrap();
+            vmas.insert(vma(2 * page..2 * page + 1, Protection::READ_WRITE, None)).unwrap();
         }
-        let places: Vec<_> = regions.iter().map(|region| region.readahead).collect();
+        let places: Vec<_> = vmas.iter().map(|vma| vma.readahead).collect();
         assert_eq!(places, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1]);
     }
 
@@ -761,72 +755,72 @@ mod tests {
     const FEW: usize = 1000;
 
     /// What was mapped in `range`.
-    fn removed(regions: &mut Regions<u64>, range: Range<u64>) -> Result<Vec<Region<u64>>, TooMany> {
-        regions.remove(&range).map(|removed| removed.iter().cloned().collect())
+    fn removed(vmas: &mut Vmas<u64>, range: Range<u64>) -> Result<Vec<Vma<u64>>, TooMany> {
+        vmas.remove(&range).map(|removed| removed.iter().cloned().collect())
     }
 
-    /// As many regions as there may be, then one more, and no two that merge.
-    fn full() -> Regions<u64> {
+    /// As many VMAs as there may be, then one more, and no two that merge.
+    fn full() -> Vmas<u64> {
         set_most(FEW);
-        let mut regions = Regions::new();
+        let mut vmas = Vmas::new();
         for page in 0..=FEW as u64 {
-            regions.insert(region(3 * page..3 * page + 2, Protection::READ_WRITE, None)).unwrap();
+            vmas.insert(vma(3 * page..3 * page + 2, Protection::READ_WRITE, None)).unwrap();
         }
-        regions
+        vmas
     }
 
     #[test]
-    fn a_full_set_refuses_what_makes_it_larger_and_gives_up_whole_regions() {
-        let mut regions = full();
+    fn a_full_set_refuses_what_makes_it_larger_and_gives_up_whole_vmas() {
+        let mut vmas = full();
         let bytes = |pages: Range<u64>| pages.start * PAGE..pages.end * PAGE;
-        assert_eq!((most(), regions.count()), (FEW, FEW + 1));
-        let new = region(3 << 30..(3 << 30) + 1, Protection::READ_WRITE, None);
-        assert_eq!(regions.insert(new.clone()), Err(TooMany));
-        assert_eq!(regions.change(&bytes(0..1), |region| region.locked = true), Err(TooMany));
-        regions.change(&bytes(0..2), |region| region.locked = true).unwrap();
-        regions.change(&bytes(3..4), |_| ()).unwrap_err();
-        regions.change(&bytes(4..5), |_| ()).unwrap_err();
-        assert_eq!(removed(&mut regions, bytes(6..7)).unwrap().len(), 1, "an end needs no room");
-        assert_eq!(removed(&mut regions, bytes(10..11)).unwrap().len(), 1, "nor does the other");
-        assert_eq!(removed(&mut regions, bytes(0..6)).unwrap().len(), 2);
-        regions.insert(new).unwrap();
-        assert_eq!(regions.count(), FEW);
+        assert_eq!((most(), vmas.count()), (FEW, FEW + 1));
+        let new = vma(3 << 30..(3 << 30) + 1, Protection::READ_WRITE, None);
+        assert_eq!(vmas.insert(new.clone()), Err(TooMany));
+        assert_eq!(vmas.change(&bytes(0..1), |vma| vma.locked = true), Err(TooMany));
+        vmas.change(&bytes(0..2), |vma| vma.locked = true).unwrap();
+        vmas.change(&bytes(3..4), |_| ()).unwrap_err();
+        vmas.change(&bytes(4..5), |_| ()).unwrap_err();
+        assert_eq!(removed(&mut vmas, bytes(6..7)).unwrap().len(), 1, "an end needs no room");
+        assert_eq!(removed(&mut vmas, bytes(10..11)).unwrap().len(), 1, "nor does the other");
+        assert_eq!(removed(&mut vmas, bytes(0..6)).unwrap().len(), 2);
+        vmas.insert(new).unwrap();
+        assert_eq!(vmas.count(), FEW);
     }
 
     #[test]
     fn a_region_is_replaced_while_there_is_room_for_what_is_left_of_the_old_one() {
-        let mut regions = full();
+        let mut vmas = full();
         let range = |pages: Range<u64>| pages.start * PAGE..pages.end * PAGE;
-        let new = region(1..2, Protection::NONE, None);
-        removed(&mut regions, range(9..17)).unwrap();
-        assert_eq!(regions.count(), FEW - 2);
-        assert_eq!(regions.replace(&range(1..2), new.clone()).err(), Some(TooMany));
-        removed(&mut regions, range(6..8)).unwrap();
-        let old = regions.replace(&range(1..2), new.clone()).map(|removed| removed.totals().mapped);
+        let new = vma(1..2, Protection::NONE, None);
+        removed(&mut vmas, range(9..17)).unwrap();
+        assert_eq!(vmas.count(), FEW - 2);
+        assert_eq!(vmas.replace(&range(1..2), new.clone()).err(), Some(TooMany));
+        removed(&mut vmas, range(6..8)).unwrap();
+        let old = vmas.replace(&range(1..2), new.clone()).map(|removed| removed.totals().mapped);
         assert_eq!(old, Ok(PAGE));
-        assert_eq!(regions.find(PAGE), Some(&Region { readahead: regions.find(PAGE).unwrap().readahead, ..new }));
-        assert_eq!(regions.count(), FEW - 2);
+        assert_eq!(vmas.find(PAGE), Some(&Vma { readahead: vmas.find(PAGE).unwrap().readahead, ..new }));
+        assert_eq!(vmas.count(), FEW - 2);
     }
 
     #[test]
     fn a_hole_in_a_region_of_a_full_set_is_refused() {
-        let mut regions = full();
+        let mut vmas = full();
         let large = 3 << 30_u64;
-        removed(&mut regions, 0..2 * PAGE).unwrap();
-        regions.insert(region(large..large + 3, Protection::READ_WRITE, None)).unwrap();
-        assert_eq!(removed(&mut regions, (large + 1) * PAGE..(large + 2) * PAGE), Err(TooMany));
-        assert_eq!(removed(&mut regions, large * PAGE..(large + 3) * PAGE).unwrap()[0].length(), 3 * PAGE);
+        removed(&mut vmas, 0..2 * PAGE).unwrap();
+        vmas.insert(vma(large..large + 3, Protection::READ_WRITE, None)).unwrap();
+        assert_eq!(removed(&mut vmas, (large + 1) * PAGE..(large + 2) * PAGE), Err(TooMany));
+        assert_eq!(removed(&mut vmas, large * PAGE..(large + 3) * PAGE).unwrap()[0].length(), 3 * PAGE);
     }
 
     #[test]
     fn parts_merge_only_when_all_is_alike() {
-        let mut regions = Regions::new();
-        regions.insert(region(0..10, Protection::READ_WRITE, Some(1))).unwrap();
-        regions.change(&(3 * PAGE..5 * PAGE), |region| region.anonymous = 7).unwrap();
-        assert_eq!(regions.iter().count(), 3);
-        regions.change(&(0..20 * PAGE), |region| region.anonymous = 7).unwrap();
-        assert_eq!(regions.iter().count(), 1);
-        regions.insert(region(10..11, Protection::READ_WRITE, Some(2))).unwrap();
-        assert_eq!(regions.iter().count(), 2);
+        let mut vmas = Vmas::new();
+        vmas.insert(vma(0..10, Protection::READ_WRITE, Some(1))).unwrap();
+        vmas.change(&(3 * PAGE..5 * PAGE), |vma| vma.anonymous = 7).unwrap();
+        assert_eq!(vmas.iter().count(), 3);
+        vmas.change(&(0..20 * PAGE), |vma| vma.anonymous = 7).unwrap();
+        assert_eq!(vmas.iter().count(), 1);
+        vmas.insert(vma(10..11, Protection::READ_WRITE, Some(2))).unwrap();
+        assert_eq!(vmas.iter().count(), 2);
     }
 }
