@@ -21,7 +21,9 @@ use spin::Once;
 
 use crate::command_line::CommandLine;
 use crate::mm::reclaim;
-use crate::process::{self, signal::ChildChange};
+use crate::process::exit;
+use crate::process::init;
+use crate::process::signal::ChildChange;
 use crate::upcalls;
 use crate::{disk, fs, scenario, swap, zram, zswap};
 
@@ -96,8 +98,8 @@ extern "C" fn go_on() -> ! {
     disk::start();
     or_give_up(zram::start(command_line()));
     or_give_up(zswap::start(command_line()));
-    or_give_up(fs::start());
-    let verdict = if fs::has_initramfs() && command_line().value("scenario").is_none() {
+    or_give_up(fs::start::start(command_line().as_str()));
+    let verdict = if fs::start::has_initramfs() && command_line().value("scenario").is_none() {
         run_programs()
     } else {
         scenario::run(command_line())
@@ -110,8 +112,8 @@ fn run_programs() -> Verdict {
     if command_line().value("swapon").is_some() {
         or_give_up(swap::enable(command_line()));
     }
-    or_give_up(process::start_init(command_line()));
-    match process::wait_for_init() {
+    or_give_up(init::start_init(command_line()));
+    match exit::wait_for_init() {
         ChildChange::Exited(0) => Verdict::Success,
         _ => Verdict::Failure,
     }

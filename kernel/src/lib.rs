@@ -52,6 +52,8 @@ pub mod swap;
 #[cfg(target_os = "none")]
 pub mod syscall;
 #[cfg(target_os = "none")]
+pub mod system_name;
+#[cfg(target_os = "none")]
 pub mod upcalls;
 #[cfg(target_os = "none")]
 pub mod zram;

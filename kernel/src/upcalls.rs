@@ -9,17 +9,19 @@ use quire_memory::swap::Quire;
 use quire_memory::{cgroup, fault, reclaim, upcall};
 use quire_swap::Disk;
 
-use crate::process::{self, Process};
+use crate::fs::terminal::input;
+use crate::process::control_block::Process;
+use crate::process::{ring3, table};
 use crate::{swap, syscall, zram, zswap};
 
 /// What the machine asks.
 pub static MACHINE: Upcalls = Upcalls {
     page_fault,
     user_copy_fault,
-    exception: process::exception,
+    exception: ring3::exception,
     system_call: syscall::serve,
-    before_user: process::before_user,
-    tick: process::tick,
+    before_user: ring3::before_user,
+    tick,
     memory_is_low: reclaim::wake_kswapd,
     serves_ordinary_user,
     allocate_charged: cgroup::allocate,
@@ -28,7 +30,7 @@ pub static MACHINE: Upcalls = Upcalls {
 
 /// What memory asks.
 pub static MEMORY: upcall::Upcalls = upcall::Upcalls {
-    process_after: |pid| process::after(pid).map(|process| process as _),
+    process_after: |pid| table::after(pid).map(|process| process as _),
     memory_is_low: zswap::memory_is_low,
     wake_shrinker: zswap::wake,
     find_disk,
@@ -41,15 +43,20 @@ fn find_disk(path: &str) -> Option<Arc<dyn Disk<Quire>>> {
     }
 }
 
+fn tick(in_program: bool) {
+    input::tick();
+    ring3::tick(in_program);
+}
+
 fn page_fault(frame: &mut TrapFrame, address: u64, access: Access) {
     match fault::handle(address, access) {
-        Ok(service) => process::count_fault(service),
-        Err(fatal) => process::fault(frame, address, fatal),
+        Ok(service) => ring3::count_fault(service),
+        Err(fatal) => ring3::fault(frame, address, fatal),
     }
 }
 
 fn user_copy_fault(address: u64, access: Access) -> bool {
-    fault::handle(address, access).map(process::count_fault).is_ok()
+    fault::handle(address, access).map(ring3::count_fault).is_ok()
 }
 
 fn serves_ordinary_user() -> bool {

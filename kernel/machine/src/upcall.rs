@@ -3,6 +3,8 @@
 //! A trap, a system call or a tick is served above; so are the questions that an allocation has. The machine knows of those
 //! who answer nothing but the types here.
 
+use core::cell::Cell;
+
 use spin::Once;
 
 use crate::arch::registers::TrapFrame;
@@ -28,8 +30,9 @@ pub struct Upcalls {
     pub user_copy_fault: fn(address: u64, access: Access) -> bool,
     /// A program did what raises an exception other than a page fault. Interrupts are on.
     pub exception: fn(frame: &TrapFrame),
-    /// A program makes system call `number`; returns what it finds in `rax` afterwards. Interrupts are on.
-    pub system_call: fn(number: u64, arguments: [u64; 6]) -> u64,
+    /// A program makes system call `number` with its registers in `frame`; returns what it finds in `rax` afterwards. Interrupts
+    /// are on.
+    pub system_call: fn(frame: &Cell<TrapFrame>, number: u64, arguments: [u64; 6]) -> u64,
     /// The last thing before a program goes on with `frame`: signals, and other threads' turn. Returns with interrupts off.
     pub before_user: fn(frame: &mut TrapFrame),
     /// A timer tick, which found a program running or the kernel. Interrupts are off.

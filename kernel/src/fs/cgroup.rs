@@ -22,7 +22,8 @@ use super::synthetic::{Directory, Entries, Item, Synthetic, line, list, number, 
 use crate::command_line::parse_size;
 use crate::errno::Errno;
 use crate::mm::cgroup::{Cgroup, Event, Uses};
-use crate::process;
+use crate::process::control_block::current;
+use crate::process::table;
 
 /// The file system.
 ///
@@ -188,15 +189,15 @@ fn bytes_or_max(value: &str) -> Result<Option<u64>, Errno> {
 
 /// The processes in a cgroup.
 fn members(cgroup: &Cgroup, out: &mut String) -> Result<(), Errno> {
-    let mut members = process::all().filter(|process| process.memory_cgroup() == cgroup.number());
+    let mut members = table::all().filter(|process| process.memory_cgroup() == cgroup.number());
     members.try_for_each(|process| line(out, process.pid()))
 }
 
 /// Moves a process, by number, or the writer with 0, to a cgroup, which may be there no more: `ENODEV`.
 fn join(cgroup: &Cgroup, inside: &Mutex<Inside>, value: &str) -> Result<(), Errno> {
     let process = match number(value)? {
-        0 => process::current(),
-        pid => process::find(pid),
+        0 => current(),
+        pid => table::find(pid),
     };
     let process = process.ok_or(Errno::ESRCH)?;
     let inside = inside.lock();
@@ -215,5 +216,5 @@ fn control(value: &str) -> Result<(), Errno> {
 
 /// Whether a process is in the cgroup.
 fn has_processes(cgroup: &Cgroup) -> bool {
-    process::exists(|process| process.memory_cgroup() == cgroup.number())
+    table::exists(|process| process.memory_cgroup() == cgroup.number())
 }

@@ -14,7 +14,6 @@
 use alloc::sync::Arc;
 use core::any::Any;
 
-use linux_raw_sys::general as linux;
 use quire_machine::fallible;
 use quire_machine::random;
 use quire_machine::task::check_signals;
@@ -60,7 +59,7 @@ pub fn open(kind: Kind, flags: u32) -> Result<Arc<dyn File>, Errno> {
             _ => Err(Errno::ENXIO),
         },
         Kind::Character(device @ (Device { major: 4, minor: 64 } | Device { major: 5, minor: 0 | 1 })) => {
-            terminal::open(device, flags)
+            terminal::file::open(device, flags)
         }
         Kind::Block(device) => block::open(device, flags),
         _ => Err(Errno::ENXIO),
@@ -117,9 +116,4 @@ impl File for Endless {
     fn control(&self, _: u32, _: Word) -> Result<u64, Errno> {
         Err(if matches!(self, Self::Random) { Errno::EINVAL } else { Errno::ENOTTY })
     }
-}
-
-/// Whether `flags` of `open(2)` ask to write.
-pub fn writes(flags: u32) -> bool {
-    flags & linux::O_ACCMODE != linux::O_RDONLY
 }

@@ -16,7 +16,7 @@ use super::node::{File, Wait};
 use super::poll::Ready;
 use super::position::Position;
 use crate::errno::Errno;
-use crate::process;
+use crate::process::control_block::current;
 
 /// Facility and level that every line is shown with: the kernel's, for information.
 const PRIORITY: u32 = 6;
@@ -110,7 +110,7 @@ impl File for Kmsg {
             _ => bytes,
         };
         let text = Lossy(text.trim_ascii_end());
-        match process::current() {
+        match current() {
             Some(process) => match FromPrograms::now() {
                 FromPrograms::Limited => log_limited!("user", "{process}: {text}"),
                 FromPrograms::On => log!("user", "{process}: {text}"),

@@ -3,9 +3,10 @@
 
 use super::position::Position;
 use crate::errno::Errno;
+use crate::process::control_block::current;
 use crate::process::limits::{Limit, Resource};
 use crate::process::signal::{Info, Signal};
-use crate::process::{current, send_to};
+use crate::process::table;
 
 /// The limit of the process that is served; kernel threads have none.
 fn limit() -> u64 {
@@ -16,7 +17,7 @@ fn limit() -> u64 {
 fn refuse() -> Errno {
     if let Some(process) = current() {
         // Not a real-time signal: there is always room for it.
-        let _ = send_to(&process, Signal::SIGXFSZ, Info::Kernel);
+        let _ = table::send_to(&process, Signal::SIGXFSZ, Info::Kernel);
     }
     Errno::EFBIG
 }

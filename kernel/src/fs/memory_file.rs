@@ -44,5 +44,5 @@ pub fn new(name: &[u8], credentials: &Credentials) -> Result<Arc<OpenFile>, Errn
     let node = root.create(&own_name, New::Node(Kind::File), attributes)?;
     root.unlink(&own_name, false)?;
     let file = node.open(linux::O_RDWR)?;
-    OpenFile::new(node, file, &shown, linux::O_RDWR | linux::O_LARGEFILE)
+    OpenFile::new(node, file, &shown, linux::O_RDWR | linux::O_LARGEFILE, credentials)
 }

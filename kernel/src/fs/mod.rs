@@ -35,6 +35,8 @@ pub mod changes;
 pub mod cpio;
 #[cfg(target_os = "none")]
 pub mod device;
+#[cfg(target_os = "none")]
+pub mod devtmpfs;
 pub mod ghost;
 pub mod gzip;
 #[cfg(target_os = "none")]
@@ -60,7 +62,7 @@ pub mod position;
 #[cfg(target_os = "none")]
 pub mod proc;
 #[cfg(target_os = "none")]
-mod start;
+pub mod start;
 #[cfg(target_os = "none")]
 pub mod synthetic;
 #[cfg(target_os = "none")]
@@ -70,8 +72,3 @@ pub mod terminal;
 pub mod tmpfs;
 pub mod tmpfs_options;
 pub mod tree;
-
-#[cfg(target_os = "none")]
-pub use start::{
-    FILESYSTEMS, Program, add_block_devices, console, filesystem, filesystem_name, has_initramfs, open_program, start,
-};

@@ -240,6 +240,14 @@ impl Mounts {
     }
 }
 
+/// The kinds of file systems that can be mounted.
+pub const FILESYSTEMS: [&str; 6] = ["cgroup2", "devtmpfs", "proc", "ramfs", "sysfs", "tmpfs"];
+
+/// The kind with this name.
+pub fn filesystem_name(name: &str) -> Option<&'static str> {
+    FILESYSTEMS.into_iter().find(|kind| *kind == name)
+}
+
 #[cfg(test)]
 mod tests {
     use linux_raw_sys::general as linux;

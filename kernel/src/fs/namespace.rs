@@ -18,9 +18,8 @@ use quire_machine::task::Mutex;
 use spin::Once;
 
 use super::access::{self, READ, SEARCH, WRITE};
-use super::device;
 use super::mount::{Mount, Mounts, Options};
-use super::node::{Attributes, Handle, Kind, Metadata, New};
+use super::node::{Attributes, Handle, Kind, Metadata, New, writes};
 use super::open::{OnlyPath, OpenFile};
 use super::path::{Follow, Found, Last, Start, path_of, walk};
 use super::position::Position;
@@ -189,7 +188,7 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
     let metadata = node.metadata();
     check_kind(&metadata, flags)?;
     if only_path {
-        return OpenFile::new(node, fallible::shared(OnlyPath)?, &shown, flags);
+        return OpenFile::new(node, fallible::shared(OnlyPath)?, &shown, flags, &start.credentials);
     }
     if matches!(metadata.kind, Kind::Character(_) | Kind::Block(_))
         && start.mounts.options_of(metadata.device).has_no_devices()
@@ -209,13 +208,13 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
         node.set_length(Position::START)?;
     }
     let file = node.open(flags)?;
-    OpenFile::new(node, file, &shown, flags)
+    OpenFile::new(node, file, &shown, flags, &start.credentials)
 }
 
 fn check_kind(metadata: &Metadata, flags: u32) -> Result<(), Errno> {
     let only_path = flags & linux::O_PATH != 0;
     match metadata.kind {
-        Kind::Directory if device::writes(flags) || flags & linux::O_CREAT != 0 => Err(Errno::EISDIR),
+        Kind::Directory if writes(flags) || flags & linux::O_CREAT != 0 => Err(Errno::EISDIR),
         Kind::Directory => Ok(()),
         Kind::Link if !only_path => Err(Errno::ELOOP),
         _ if flags & linux::O_DIRECTORY != 0 => Err(Errno::ENOTDIR),

@@ -444,6 +444,11 @@ pub trait File: Send + Sync {
     fn as_any(&self) -> &dyn Any;
 }
 
+/// Whether `flags` of `open(2)` ask to write.
+pub fn writes(flags: u32) -> bool {
+    flags & linux::O_ACCMODE != linux::O_RDONLY
+}
+
 #[cfg(test)]
 mod tests {
     use super::Device;

@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use linux_raw_sys::general as linux;
 use quire_machine::fallible::{self, NoMemory, TryVec};
@@ -24,8 +24,8 @@ use super::poll::Ready;
 use super::position::{Position, Whence};
 use crate::errno::Errno;
 use crate::mm::charge::Charge;
-use crate::process;
-use crate::process::limits::{self, Resource};
+use crate::process::credentials::Credentials;
+use crate::process::limits;
 
 /// The most files that a process has open, unless it may have fewer.
 pub const FILES_MAX: usize = limits::FILES_MAX as usize;
@@ -83,14 +83,19 @@ impl Drop for OpenFile {
 }
 
 impl OpenFile {
-    /// `node` opened as `file` with the flags of `open(2)`; `path` is shown to those who ask what is open.
+    /// `node` opened as `file` with the flags of `open(2)`, by one with `credentials`; `path` is shown to those who ask what is open.
     ///
     /// # Errors
     /// `ENFILE` when as many are open as may be, and `ENOMEM`.
-    pub fn new(node: Handle, file: Arc<dyn File>, path: &[u8], flags: u32) -> Result<Arc<Self>, Errno> {
+    pub fn new(
+        node: Handle,
+        file: Arc<dyn File>,
+        path: &[u8],
+        flags: u32,
+        credentials: &Credentials,
+    ) -> Result<Arc<Self>, Errno> {
         let (open, most) = totals();
-        let is_roots = || process::current().is_none_or(|process| process.identity().is_superuser());
-        if open >= most && !is_roots() {
+        if open >= most && !credentials.is_superuser() {
             return Err(Errno::ENFILE);
         }
         let charge = Charge::new(OPEN_BYTES + path.len()).map_err(|_| Errno::ENOMEM)?;
@@ -300,40 +305,46 @@ struct Slot {
 }
 
 impl Slot {
-    /// The current process has this number no more, and so, as POSIX says, no record locks on the file, whatever other
-    /// numbers it has of it.
-    fn close(self) {
+    /// Process `pid` has this number no more, and so, as POSIX says, no record locks on the file, whatever other numbers it has of
+    /// it.
+    fn close(self, pid: u32) {
         let Self { file, .. } = self;
-        if let Some(process) = process::current().filter(|_| file.flags() & linux::O_PATH == 0) {
-            lock::forget_process(process.pid(), || file.node().metadata().identity());
+        if file.flags() & linux::O_PATH == 0 {
+            lock::forget_process(pid, || file.node().metadata().identity());
         }
     }
 }
 
 /// A process's open files, by number.
 pub struct Descriptors {
+    pid: u32,
     slots: Mutex<Vec<Option<Slot>>>,
-}
-
-impl Default for Descriptors {
-    fn default() -> Self {
-        Self::new()
-    }
+    end: AtomicUsize,
 }
 
 impl Descriptors {
-    /// No open files.
-    pub const fn new() -> Self {
-        Self { slots: Mutex::new(Rank::Descriptors, Vec::new()) }
+    /// No open files, for process `pid`.
+    pub const fn new(pid: u32) -> Self {
+        Self { pid, slots: Mutex::new(Rank::Descriptors, Vec::new()), end: AtomicUsize::new(FILES_MAX) }
     }
 
-    /// The same open files, for a child.
+    /// The same open files, for a child, process `pid`.
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub fn fork(&self) -> Result<Arc<Self>, NoMemory> {
+    pub fn fork(&self, pid: u32) -> Result<Arc<Self>, NoMemory> {
         let slots = fallible::copy(&self.slots.lock())?;
-        fallible::shared(Self { slots: Mutex::new(Rank::Descriptors, slots) })
+        fallible::shared(Self { pid, slots: Mutex::new(Rank::Descriptors, slots), end: AtomicUsize::new(self.end()) })
+    }
+
+    /// What new numbers are below: the process's `RLIMIT_NOFILE`.
+    pub fn end(&self) -> usize {
+        self.end.load(Ordering::Relaxed)
+    }
+
+    /// The process has this `RLIMIT_NOFILE` now.
+    pub fn set_limit(&self, limit: u64) {
+        self.end.store(usize::try_from(limit).unwrap_or(FILES_MAX).min(FILES_MAX), Ordering::Relaxed);
     }
 
     /// Closes what is not for the next program.
@@ -363,7 +374,7 @@ impl Descriptors {
         };
         // Closing may sleep, or take locks above the table's: it has been let go.
         while let Some(closed) = take() {
-            closed.close();
+            closed.close(self.pid);
         }
     }
 
@@ -403,7 +414,7 @@ impl Descriptors {
     /// # Errors
     /// `EMFILE`, `ENOMEM`.
     pub fn add(&self, file: Arc<OpenFile>, from: u32, close_on_exec: bool) -> Result<u32, Errno> {
-        let most = files_max();
+        let most = self.end();
         let mut slots = self.slots.lock();
         let free = (from as usize..most).find(|index| slots.get(*index).is_none_or(Option::is_none));
         let index = free.ok_or(Errno::EMFILE)?;
@@ -417,7 +428,7 @@ impl Descriptors {
     /// # Errors
     /// `EBADF` if there is no such number; `ENOMEM`.
     pub fn replace(&self, descriptor: u32, file: Arc<OpenFile>, close_on_exec: bool) -> Result<(), Errno> {
-        if descriptor as usize >= files_max() {
+        if descriptor as usize >= self.end() {
             return Err(Errno::EBADF);
         }
         let mut slots = self.slots.lock();
@@ -425,7 +436,7 @@ impl Descriptors {
         let before = slots[descriptor as usize].replace(Slot { file, close_on_exec });
         drop(slots);
         if let Some(before) = before {
-            before.close();
+            before.close(self.pid);
         }
         Ok(())
     }
@@ -436,7 +447,7 @@ impl Descriptors {
     /// `EBADF`.
     pub fn close(&self, descriptor: u32) -> Result<(), Errno> {
         let slot = self.slots.lock().get_mut(descriptor as usize).and_then(Option::take);
-        slot.map(Slot::close).ok_or(Errno::EBADF)
+        slot.map(|slot| slot.close(self.pid)).ok_or(Errno::EBADF)
     }
 
     /// The numbers in use, from `from` on.
@@ -448,12 +459,6 @@ impl Descriptors {
         let used = slots.iter().enumerate().skip(from as usize).filter(|(_, slot)| slot.is_some());
         fallible::collect(used.map(|(descriptor, _)| descriptor as u32))
     }
-}
-
-/// How many open files the current process may have, which its numbers are below; kernel threads have no limits.
-pub fn files_max() -> usize {
-    let limit = process::current().map_or(u64::MAX, |process| process.limit(Resource::FILES).soft);
-    usize::try_from(limit).unwrap_or(FILES_MAX).min(FILES_MAX)
 }
 
 /// Makes the table long enough to have `index`.

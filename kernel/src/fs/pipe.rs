@@ -18,7 +18,7 @@ use super::node::{Attributes, File, Handle, Kind, Metadata, Node, Usage, Wait};
 use super::poll::Ready;
 use super::position::Position;
 use crate::errno::Errno;
-use crate::process::this;
+use crate::process::control_block::this;
 
 /// How many bytes a pipe holds.
 const CAPACITY: usize = 64 << 10;

@@ -5,38 +5,34 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general as linux;
-use quire_machine::clock;
-use quire_machine::fallible::{self, TryVec};
+use quire_machine::fallible;
 use quire_machine::physical;
-use spin::Once;
 
 use super::access::{self, EXECUTE};
+use super::devtmpfs::{self, add_block_devices, devices};
 use super::initramfs::{self, InitramfsError};
 use super::mount::Mount;
 use super::namespace::{self, Location};
-use super::node::{Attributes, Device, Handle, Kind, New};
+use super::node::{Handle, Kind, New};
 use super::open::{Descriptors, OpenFile};
 use super::path::{Follow, Start, walk};
+use super::terminal::input;
 use super::tmpfs::{self, Tmpfs};
 use super::tmpfs_options::{Wanted, no_options};
-use super::{block, cgroup, device, proc, sys, terminal};
+use super::{cgroup, proc, sys};
 use crate::errno::Errno;
 use crate::mm::object::{Executed, Object};
 use crate::process::credentials::Credentials;
 
-/// The kernel's own file systems.
-const DIRECTORY: Wanted =
-    Wanted { mode: Some(0o755), blocks: None, inodes: None, user: None, group: None, stays: false };
-
-static DEVICES: Once<Handle> = Once::new();
 static HAS_INITRAMFS: AtomicBool = AtomicBool::new(false);
 
-/// Makes the root, unpacks the initramfs if there is one, and mounts what programs expect.
+/// Makes the root, unpacks the initramfs if there is one, and mounts what programs expect; `command_line` is the kernel's.
 ///
 /// # Errors
 /// [`InitramfsError`]: there is one, but it makes no sense.
-pub fn start() -> Result<(), InitramfsError> {
-    let root = Tmpfs::new(&DIRECTORY).and_then(|root| root.root());
+pub fn start(command_line: &'static str) -> Result<(), InitramfsError> {
+    proc::system::set_command_line(command_line);
+    let root = Tmpfs::new(&devtmpfs::DIRECTORY).and_then(|root| root.root());
     root.and_then(namespace::start).map_err(|_| InitramfsError::NoMemory)?;
     HAS_INITRAMFS.store(initramfs::load()?, Ordering::Relaxed);
     add_block_devices().map_err(|_| InitramfsError::NoMemory)?;
@@ -71,14 +67,6 @@ fn mount_early(kind: &'static str, path: &str) -> Result<(), Errno> {
     namespace::mount(&mount)
 }
 
-/// The kinds of file systems that can be mounted.
-pub const FILESYSTEMS: [&str; 6] = ["cgroup2", "devtmpfs", "proc", "ramfs", "sysfs", "tmpfs"];
-
-/// The kind with this name.
-pub fn filesystem_name(name: &str) -> Option<&'static str> {
-    FILESYSTEMS.into_iter().find(|kind| *kind == name)
-}
-
 /// The root of the file system of that kind, a new one where there can be several.
 ///
 /// # Errors
@@ -96,57 +84,6 @@ pub fn filesystem<'a>(kind: &str, options: impl Iterator<Item = &'a str>) -> Res
         "sysfs" => no_options(options).and_then(|()| sys::filesystem()?.root()),
         _ => Err(Errno::ENODEV),
     }
-}
-
-/// The root of `/dev`.
-fn devices() -> Result<&'static Handle, Errno> {
-    DEVICES.try_call_once(|| {
-        let root = Tmpfs::new(&DIRECTORY)?.root()?;
-        for (name, major, minor, permissions) in device::CHARACTERS {
-            add_device(&root, name, Kind::Character(Device { major, minor }), permissions);
-        }
-        for (name, target) in [
-            ("fd", "/proc/self/fd"),
-            ("stdin", "/proc/self/fd/0"),
-            ("stdout", "/proc/self/fd/1"),
-            ("stderr", "/proc/self/fd/2"),
-        ] {
-            let _ =
-                root.create(name.as_bytes(), New::Link(target.as_bytes()), Attributes::new(0o777, clock::since_1970()));
-        }
-        Ok(root)
-    })
-}
-
-fn add_device(root: &Handle, name: &str, kind: Kind, permissions: u32) {
-    // One that is there already was made by a program, which may have had its reasons.
-    let _ = root.create(name.as_bytes(), New::Node(kind), Attributes::new(permissions, clock::since_1970()));
-}
-
-/// Makes `/dev` have a file for every block device, and none for zram devices that are gone.
-///
-/// # Errors
-/// `ENOMEM`.
-pub fn add_block_devices() -> Result<(), Errno> {
-    let devices = devices()?;
-    let there = block::all()?;
-    let mut gone: Vec<Vec<u8>> = Vec::new();
-    let mut outcome = Ok(());
-    let look = &mut |entry: &super::node::Entry<'_>| {
-        let is_gone = matches!(entry.kind, Kind::Block(number) if there.iter().all(|(_, other)| *other != number));
-        if is_gone {
-            outcome = fallible::copy(entry.name).and_then(|name| gone.try_push(name));
-        }
-        outcome.is_ok()
-    };
-    devices.read_directory(0, look)?;
-    for name in gone {
-        let _ = devices.unlink(&name, false);
-    }
-    for (path, number) in there {
-        add_device(devices, block::name(&path), Kind::Block(number), 0o660);
-    }
-    Ok(outcome?)
 }
 
 /// A program's file.
@@ -190,8 +127,14 @@ pub fn open_program(start: &Start, path: &[u8]) -> Result<Program, Errno> {
 /// # Errors
 /// There is no `/dev/console`; no memory.
 pub fn console(files: &Descriptors) -> Result<(), Errno> {
-    terminal::input::start()?;
+    input::start()?;
     let node = devices()?.lookup(b"console")?;
-    let console = OpenFile::new(Arc::clone(&node), node.open(linux::O_RDWR)?, b"/dev/console", linux::O_RDWR)?;
+    let console = OpenFile::new(
+        Arc::clone(&node),
+        node.open(linux::O_RDWR)?,
+        b"/dev/console",
+        linux::O_RDWR,
+        &Credentials::SUPERUSER,
+    )?;
     (0..3).try_for_each(|descriptor| files.replace(descriptor, Arc::clone(&console), false))
 }

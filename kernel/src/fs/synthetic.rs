@@ -21,9 +21,8 @@ use quire_machine::sync::Rank;
 use quire_machine::task::{Mutex, check_killed};
 use quire_swap::header::PAGE_SIZE;
 
-use super::device::writes;
 use super::mount::new_filesystem_number;
-use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, Target, Usage, Wait};
+use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, Target, Usage, Wait, writes};
 use super::open::OpenDirectory;
 use super::path::{Start, path_of};
 use super::position::{Position, Whence};

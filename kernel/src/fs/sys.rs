@@ -13,11 +13,12 @@ use quire_drivers::virtio_blk::Counters;
 use quire_machine::fallible::{self, TryVec};
 use quire_swap::header::PAGE_SIZE;
 
+use super::block;
+use super::devtmpfs::add_block_devices;
 use super::node::Device;
 use super::synthetic::{
     Entries, Item, Synthetic, Text, directory, line, list, listed, number, print, read_only, read_write, text,
 };
-use super::{add_block_devices, block};
 use crate::disk::Disk;
 use crate::errno::Errno;
 use crate::swap::{self, Quire};

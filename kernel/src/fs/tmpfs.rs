@@ -24,7 +24,7 @@ use quire_machine::task::{Mutex, MutexGuard};
 use quire_swap::header::{PAGE_SIZE, Page};
 
 use super::mount::new_filesystem_number;
-use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, PATH_MAX, Usage, Wait};
+use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, PATH_MAX, Usage, Wait, writes};
 use super::position::Position;
 use super::tmpfs_options::{Wanted, no_options};
 use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
@@ -32,7 +32,7 @@ use super::{access, device, limit, open, pipe};
 use crate::errno::Errno;
 use crate::mm::object::{self, Account, Object, ObjectError, Source, Writer};
 use crate::mm::quota::Quota;
-use crate::process::this;
+use crate::process::control_block::this;
 use crate::swap;
 
 /// How many pages files could still have: what is free, can be dropped, or can go to swap, but for what programs need when
@@ -398,7 +398,7 @@ impl Node for TmpNode {
             Kind::Socket => Err(Errno::ENXIO),
             Kind::Link => Err(Errno::ELOOP),
             Kind::File => {
-                let object = if device::writes(flags) { self.object()? } else { None };
+                let object = if writes(flags) { self.object()? } else { None };
                 let writer = object.map(Writer::new).transpose()?;
                 let node = self.filesystem.handle(self.filesystem.tree.lock(), self.number)?;
                 Ok(fallible::shared(TmpFile { node, _writer: writer })?)

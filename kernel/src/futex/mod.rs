@@ -1,7 +1,7 @@
 //! Futexes: tasks that sleep until a word of memory is said to have changed (`futex(2)`; Linux: `kernel/futex`).
 //!
 //! A word is known by a [`Key`](key::Key): the same for all who can reach it, also while its page is in swap. The
-//! [`queues`] keep who waits, and hold the protocol by which no wake-up is lost; both are pure. `wait` is what system calls
+//! [`queues`] keep who waits, and hold the protocol by which no wake-up is lost; both are pure. `waiting` is what system calls
 //! use, and `robust` lets go of the locks of a process that ends.
 //!
 //! Nothing here is per process: threads that share an address space are tasks like others.
@@ -19,7 +19,6 @@ pub mod robust;
 #[cfg(test)]
 mod tests;
 #[cfg(target_os = "none")]
-mod wait;
-
+pub mod waiting;
 #[cfg(target_os = "none")]
-pub use wait::{Word, requeue, wait, wake};
+pub mod word;

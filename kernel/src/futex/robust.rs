@@ -6,22 +6,10 @@
 
 use linux_raw_sys::general as linux;
 use quire_machine::user::{self, Fault, UserPtr};
-use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::wait::{Word, wake};
-use crate::process::Process;
-
-/// Linux's `struct robust_list_head`.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-pub struct Head {
-    /// The first entry; the head itself ends the list.
-    list: user::Word,
-    /// From an entry to its futex, in bytes.
-    futex_offset: user::Word,
-    /// The entry that is being put into the list, or taken out.
-    pending: user::Word,
-}
+use super::waiting::wake;
+use super::word::{Head, Word};
+use crate::process::control_block::Process;
 
 /// The most entries that are looked at (`ROBUST_LIST_LIMIT`).
 const ENTRIES_MAX: usize = 2048;

@@ -2,6 +2,7 @@
 
 use alloc::sync::{Arc, Weak};
 use core::any::Any;
+use core::cell::Cell;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
@@ -17,18 +18,17 @@ use quire_machine::task::{self, Owner, Thread, UserHalf, WaitQueue, Work, schedu
 use quire_machine::user::UserPtr;
 use spin::Once;
 
-use super::Name;
 use super::alarm::Alarm;
-use super::credentials::{Credentials, Identity, SUPERUSER};
+use super::credentials::{Credentials, Identity};
 use super::limits::{Limit, Limits, Resource};
+use super::name::Name;
 use super::signal::{ChildChange, Info, QueueFull, Sent, Signal, Signals, Standing};
-use super::table;
 use super::usage::Usage;
 use crate::errno::Errno;
 use crate::fs::namespace::Location;
 use crate::fs::node::Handle;
 use crate::fs::open::Descriptors;
-use crate::futex::{self, robust};
+use crate::futex::word::{Head, Word};
 use crate::mm;
 use crate::mm::AddressSpace;
 use crate::mm::admission::Limit as Of;
@@ -70,7 +70,7 @@ pub enum Unfinished {
     /// `futex(2)`, waiting.
     Futex {
         /// The word.
-        word: futex::Word,
+        word: Word,
         /// What it was.
         value: u32,
         /// With which wake-ups it ends.
@@ -102,9 +102,9 @@ pub struct Process {
     /// In two words, so that a line of the log can show it, which is made under the console's lock.
     name: [AtomicU64; 2],
     /// Its program's file, and the path that led to it.
-    program: Snapshot<Option<RunningProgram>>,
+    pub(super) program: Snapshot<Option<RunningProgram>>,
     /// The words of its command line, each with a zero behind it.
-    arguments: Snapshot<Arc<[u8]>>,
+    pub(super) arguments: Snapshot<Arc<[u8]>>,
     /// Replaced by `execve`, gone at the end; shared with the parent between `vfork` and `execve`.
     space: Snapshot<Option<Arc<AddressSpace>>>,
     pub(super) life: Snapshot<Life>,
@@ -113,7 +113,7 @@ pub struct Process {
     standing: AtomicU8,
     pub(super) limits: Snapshot<Limits>,
     /// Who it is.
-    credentials: Snapshot<Credentials>,
+    pub(super) credentials: Snapshot<Credentials>,
     /// Others that are the same user may not look into it: it has been somebody else.
     is_private: AtomicBool,
     /// Its open files.
@@ -142,8 +142,8 @@ pub struct Process {
     /// Where the list of the locks begins that it may hold at its end; 0 for nowhere.
     robust_list: AtomicU64,
     pub(super) alarm: Snapshot<Alarm>,
-    /// See [`Self::is_one_too_many`].
-    is_one_too_many: AtomicBool,
+    /// Its user had too many processes already when it became that user's: see `super::user`.
+    pub(super) is_one_too_many: AtomicBool,
     /// What `restart_syscall` goes on with.
     pub unfinished: Snapshot<Option<Unfinished>>,
     pub(super) link: RBTreeAtomicLink,
@@ -164,8 +164,8 @@ impl Process {
     ) -> Result<Self, NoMemory> {
         let signals = parent.map_or_else(Signals::of_init, |parent| parent.signals.lock().of_child());
         let (arguments, files) = match parent {
-            Some(parent) => (parent.arguments(), parent.files.fork()?),
-            None => (fallible::shared_slice(&[])?, fallible::shared(Descriptors::new())?),
+            Some(parent) => (parent.arguments(), parent.files.fork(pid)?),
+            None => (fallible::shared_slice(&[])?, fallible::shared(Descriptors::new(pid))?),
         };
         Ok(Self {
             pid,
@@ -258,24 +258,6 @@ impl Process {
         self.arguments.get()
     }
 
-    /// Becomes another program, whose memory it has already: what was the old one's is gone.
-    pub(super) fn start_program(
-        &self,
-        name: Name,
-        program: RunningProgram,
-        arguments: Arc<[u8]>,
-        credentials: Credentials,
-    ) {
-        self.program.replace(Some(program));
-        self.arguments.replace(arguments);
-        self.set_name(name);
-        let is_another = credentials.acts_as_another();
-        self.set_credentials(credentials);
-        self.set_private(is_another);
-        self.files.close_on_exec();
-        self.with_signals(Signals::after_exec);
-    }
-
     /// Tells `space` the limits that it has to heed.
     pub(super) fn apply_limits(&self, space: &AddressSpace) {
         let limits = self.limits.get();
@@ -324,23 +306,6 @@ impl Process {
         self.credentials.part(Credentials::identity)
     }
 
-    /// It is somebody else from now on.
-    pub fn set_credentials(&self, credentials: Credentials) {
-        let user = credentials.identity().user.real;
-        if user != self.identity().user.real {
-            let is_full = user != SUPERUSER && table::count_of_user(user) > self.limit(Resource::PROCESSES).soft;
-            self.is_one_too_many.store(is_full, Ordering::Relaxed);
-        }
-        let new = credentials.identity();
-        let old = self.credentials.replace(credentials);
-        if !old.acts_as(&new) {
-            self.set_private(true);
-        }
-        if let Some(space) = self.space() {
-            self.apply_limits(&space);
-        }
-    }
-
     /// Whether others that are the same user may not look into it either.
     pub fn is_private(&self) -> bool {
         self.is_private.load(Ordering::Relaxed)
@@ -382,18 +347,10 @@ impl Process {
         }
     }
 
-    /// Whether its user had too many processes already when it became that user's, and still has (Linux:
-    /// `PF_NPROC_EXCEEDED`).
-    pub(super) fn is_one_too_many(&self) -> bool {
-        let most = self.limit(Resource::PROCESSES).soft;
-        let is = self.is_one_too_many.load(Ordering::Relaxed) && table::count_of_user(self.identity().user.real) > most;
-        self.is_one_too_many.store(is, Ordering::Relaxed);
-        is
-    }
-
     /// Replaces the limit on `resource`.
     pub fn set_limit(&self, resource: Resource, limit: Limit) {
         self.limits.update(|limits| limits.set(resource, limit));
+        self.files.set_limit(self.limit(Resource::FILES).soft);
         if let Some(space) = self.space() {
             self.apply_limits(&space);
         }
@@ -405,12 +362,12 @@ impl Process {
     }
 
     /// Where the list of the locks begins that it may hold at its end; null if it has none.
-    pub fn robust_list(&self) -> UserPtr<robust::Head> {
+    pub fn robust_list(&self) -> UserPtr<Head> {
         UserPtr::new(self.robust_list.load(Ordering::Relaxed))
     }
 
     /// Says where the list of the locks begins that it may hold at its end; a child has none.
-    pub fn set_robust_list(&self, head: UserPtr<robust::Head>) {
+    pub fn set_robust_list(&self, head: UserPtr<Head>) {
         self.robust_list.store(head.address(), Ordering::Relaxed);
     }
 
@@ -453,17 +410,17 @@ impl Process {
         Standing::from_bits(self.standing.load(Ordering::Relaxed))
     }
 
-    /// Makes its thread, which enters its program with these registers once it is begun.
+    /// Makes its thread, which does what it does `first` once it is begun, and enters its program with these registers.
     pub(super) fn make_thread(
         self: &Arc<Self>,
         stack: KernelStack,
         frame: &TrapFrame,
         user: UserState,
+        first: fn(&Cell<TrapFrame>),
     ) -> Result<Arc<Thread>, NoMemory> {
         let owner: Arc<dyn Owner> = Arc::clone(self) as _;
         let space = self.space().map(|space| space as Arc<dyn UserHalf>);
-        let thread =
-            task::for_program(stack, frame, Work { owner: Some(owner), space, user: Some(user) }, super::ring3::enter)?;
+        let thread = task::for_program(stack, frame, Work { owner: Some(owner), space, user: Some(user) }, first)?;
         self.thread.call_once(|| Arc::downgrade(&thread));
         Ok(thread)
     }
@@ -488,7 +445,7 @@ impl Process {
         result
     }
 
-    /// Adds a signal and lets the process see it. Whoever sends one uses [`super::send_to`], which tells the parent of what
+    /// Adds a signal and lets the process see it. Whoever sends one uses [`super::table::send_to`], which tells the parent of what
     /// comes of it.
     pub(super) fn add_signal(&self, signal: Signal, info: Info) -> Result<Sent, QueueFull> {
         let sent = self.with_signals(|signals| signals.send(signal, info))?;
@@ -520,42 +477,6 @@ impl Owner for Process {
 
     fn is_interrupted(&self) -> bool {
         self.standing().is_interrupted()
-    }
-}
-
-impl mm::upcall::Process for Process {
-    fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    fn space(&self) -> Option<Arc<AddressSpace>> {
-        Self::space(self)
-    }
-
-    fn memory_cgroup(&self) -> u8 {
-        Self::memory_cgroup(self)
-    }
-
-    fn oom_score_adjustment(&self) -> i32 {
-        Self::oom_score_adjustment(self)
-    }
-
-    fn is_immortal(&self) -> bool {
-        self.pid == INIT
-    }
-
-    fn borrows_memory(&self) -> bool {
-        let lent = table::find(self.parent()).and_then(|parent| parent.space());
-        lent.zip(Self::space(self)).is_some_and(|(lent, own)| Arc::ptr_eq(&lent, &own))
-    }
-
-    fn is_killed(&self) -> bool {
-        self.standing().is_killed()
-    }
-
-    fn kill(&self) {
-        // A signal that is not a real-time one always finds room.
-        let _ = table::send_to(self, Signal::SIGKILL, Info::Kernel);
     }
 }
 

@@ -12,13 +12,17 @@ use quire_machine::task::{WaitQueue, scheduler};
 use quire_machine::user::UserPtr;
 use spin::Once;
 
-use super::alarm::{self, Alarm};
+use super::alarm::Alarm;
+use super::alarms;
 use super::control_block::{INIT, Life, Process, this};
 use super::signal::ChildChange;
 use super::table::{self, Children};
+use super::wanted::Wanted;
 use crate::errno::Errno;
-use crate::fs::terminal;
-use crate::futex::{self, robust};
+use crate::fs::terminal::job;
+use crate::futex::robust;
+use crate::futex::waiting::wake;
+use crate::futex::word::Word;
 use crate::mm::AddressSpace;
 
 static INIT_END: Once<ChildChange> = Once::new();
@@ -36,9 +40,9 @@ fn give_everything_back(process: &Arc<Process>, end: ChildChange) {
     process.location.leave();
     leave_space(process, None);
     process.leave_program();
-    alarm::set(process, Alarm::NONE);
+    alarms::set(process, Alarm::NONE);
     if process.session() == process.pid() {
-        terminal::job::release(process.session());
+        job::release(process.session());
     }
     if process.pid() == INIT {
         log!("init", "{process} has ended: {}", Ending(end));
@@ -65,7 +69,7 @@ fn clear_number(process: &Process) {
     if address != 0 && !process.standing().is_killed() {
         // A program that gave a bad address gets nothing cleared.
         let _ = UserPtr::new(address).write(0_u32);
-        let _ = futex::wake(futex::Word { address: UserPtr::new(address), is_private: false }, u32::MAX, 1);
+        let _ = wake(Word { address: UserPtr::new(address), is_private: false }, u32::MAX, 1);
     }
 }
 
@@ -79,44 +83,6 @@ fn release_parent(process: &Process) {
 pub fn wait_for_init() -> ChildChange {
     INIT_ENDED.wait_until(|| INIT_END.is_completed());
     *INIT_END.wait()
-}
-
-/// Which children a `wait` means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// All.
-    Any,
-    /// The one of this number.
-    Number(u32),
-    /// Those of this group.
-    Group(u32),
-}
-
-/// What a `wait` waits for.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "the options of wait4(2), each by itself")]
-pub struct Wanted {
-    /// At which children.
-    pub which: Which,
-    /// Their ends.
-    pub ends: bool,
-    /// Their stops.
-    pub stops: bool,
-    /// That they go on.
-    pub continuations: bool,
-    /// Whether the next `wait` is to find the change again.
-    pub leave: bool,
-}
-
-impl Wanted {
-    /// Whether `child` is meant.
-    pub(super) fn means(&self, child: &Process) -> bool {
-        match self.which {
-            Which::Any => true,
-            Which::Number(pid) => child.pid() == pid,
-            Which::Group(group) => child.group() == group,
-        }
-    }
 }
 
 /// Waits for a change of a child. `None` when there is none yet and the caller wants to know `at_once`.

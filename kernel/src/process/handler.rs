@@ -1,9 +1,9 @@
 //! Calls of signal handlers: the program's registers go to its stack and come back from there by `rt_sigreturn`.
 
+use core::cell::Cell;
+
 use quire_machine::address_map::USER_END;
-use quire_machine::arch::cpu;
 use quire_machine::arch::fpu::{self, IMAGE_BYTES, Image, LEGACY_BYTES};
-use quire_machine::arch::registers;
 use quire_machine::arch::registers::TrapFrame;
 use quire_machine::user::{Fault, UserPtr};
 
@@ -57,22 +57,14 @@ pub(super) fn call(
     Ok(())
 }
 
-/// The stack pointer of the current process's program.
-pub fn stack_pointer() -> u64 {
-    // SAFETY: the frame is the current process's, in whose call this is; nobody else uses it meanwhile.
-    unsafe { (*registers::program_frame(cpu::this().kernel_stack())).rsp }
-}
-
-/// Takes back the registers and the mask that the frame of a handler holds (`rt_sigreturn`); returns what `rax` was. The
-/// handler has returned to the restorer, so the stack pointer is one word above the frame.
+/// Takes back the registers and the mask that the frame of a handler holds (`rt_sigreturn`); returns what `rax` was. `place` has
+/// the registers of the program; the handler has returned to the restorer, so the stack pointer is one word above the frame.
 ///
 /// # Errors
 /// [`Fault`] when the stack does not hold a frame.
-pub fn return_from_handler() -> Result<u64, Fault> {
+pub fn return_from_handler(place: &Cell<TrapFrame>) -> Result<u64, Fault> {
     let process = this();
-    let frame = registers::program_frame(cpu::this().kernel_stack());
-    // SAFETY: the frame is the current process's, whose call this is; nobody else uses it meanwhile.
-    let frame = unsafe { &mut *frame };
+    let mut frame = place.get();
     let context: [u8; CONTEXT_BYTES] = UserPtr::new(frame.rsp).read()?;
     let returned = Returned::from_context(&context, frame.rflags);
     // `iretq` would fault on an address that is not canonical.
@@ -83,9 +75,10 @@ pub fn return_from_handler() -> Result<u64, Fault> {
         None => fpu::reset_current_registers(),
         Some(image) => fpu::set_current_image(&read_image(image)?),
     }
-    set_registers(frame, &returned.registers);
+    set_registers(&mut frame, &returned.registers);
     // What was interrupted is not this call, which is not to be done again.
     frame.vector = 0;
+    place.set(frame);
     process.with_signals(|signals| {
         signals.set_mask(returned.mask);
         // As on Linux: a stack that makes no sense changes nothing.

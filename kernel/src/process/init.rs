@@ -1,5 +1,7 @@
 //! The first process: the program that the command line asks for, started when the kernel is ready.
 
+use core::cell::Cell;
+
 use quire_machine::arch::fpu::UserState;
 use quire_machine::arch::registers::TrapFrame;
 use quire_machine::fallible;
@@ -12,18 +14,20 @@ use super::control_block::{INIT, Process};
 use super::limits::{Limit, Resource};
 use super::program::Words;
 use super::program::execute::{self, Request};
-use super::table;
+use super::signal::ChildChange;
+use super::{exit, table};
 use crate::command_line::{CommandLine, InitWords};
 use crate::errno::Errno;
-use crate::fs;
+use crate::fs::start;
 use crate::mm::charge::Charge;
 use crate::mm::{AddressSpace, AllocationError};
 
 /// Where the first program is looked for when the command line names none (Linux: `init/main.c`).
 const USUAL_PLACES: [&str; 5] = ["/init", "/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 
-/// What the first process's thread does first.
+/// What the first process's program is asked for with.
 static COMMAND_LINE: Once<CommandLine<'static>> = Once::new();
+
 /// Makes the first process and lets it start the program that `command_line` asks for.
 ///
 /// # Errors
@@ -41,26 +45,35 @@ pub fn start_init(command_line: CommandLine<'static>) -> Result<(), AllocationEr
         limits.set(resource, Limit { soft: half, hard: half });
     }
     process.limits.replace(limits);
-    if let Err(error) = fs::console(&process.files) {
+    if let Err(error) = start::console(&process.files) {
         log!("init", "there is no console: {error}");
     }
-    let thread = process.make_thread(stack, &TrapFrame::starting(0, 0), UserState::starting()?)?;
+    let thread = process.make_thread(stack, &TrapFrame::starting(0, 0), UserState::starting()?, begin)?;
     table::insert(process);
     task::begin(&thread);
     Ok(())
+}
+
+/// What the first process's thread does first.
+fn begin(frame: &Cell<TrapFrame>) {
+    /// What a shell returns for a program that it cannot find.
+    const NOT_FOUND: u8 = 127;
+    if start_program(frame).is_err() {
+        exit::end_current(ChildChange::Exited(NOT_FOUND));
+    }
 }
 
 /// Starts the first process's program, in that process.
 ///
 /// # Errors
 /// The last reason why there is none.
-pub(super) fn start_program() -> Result<(), Errno> {
+fn start_program(frame: &Cell<TrapFrame>) -> Result<(), Errno> {
     let Some(command_line) = COMMAND_LINE.get() else { return Err(Errno::ENOENT) };
     let words = command_line.for_init();
     let asked = words.program.as_ref();
     let mut result = Err(Errno::ENOENT);
     for path in asked.map_or(&USUAL_PLACES[..], core::slice::from_ref) {
-        result = try_program(path, &words);
+        result = try_program(path, &words, frame);
         if let Err(error) = result {
             if error != Errno::ENOENT || asked.is_some() {
                 log!("init", "{path} cannot be started: {error}");
@@ -73,14 +86,15 @@ pub(super) fn start_program() -> Result<(), Errno> {
     result
 }
 
-fn try_program(path: &str, words: &InitWords<'_>) -> Result<(), Errno> {
+fn try_program(path: &str, words: &InitWords<'_>, frame: &Cell<TrapFrame>) -> Result<(), Errno> {
     let mut arguments = Words::new();
     arguments.push(path.as_bytes())?;
     words.arguments.iter().try_for_each(|word| arguments.push(word))?;
-    execute::execute(Request {
+    let request = Request {
         program: execute::open(path.as_bytes())?,
         path: fallible::copy(path.as_bytes())?,
         arguments,
         environment: words.environment.clone(),
-    })
+    };
+    execute::execute(request, frame)
 }

@@ -14,45 +14,32 @@
 //! an interrupt may find held, because the terminal and the clock send signals from interrupts; so nothing is allocated under
 //! them.
 
-#[cfg(target_os = "none")]
 pub mod alarm;
 #[cfg(target_os = "none")]
-mod control_block;
+pub mod alarms;
+#[cfg(target_os = "none")]
+pub mod control_block;
 pub mod credentials;
 #[cfg(target_os = "none")]
-mod exit;
+pub mod exit;
 #[cfg(target_os = "none")]
-mod handler;
+pub mod handler;
 #[cfg(target_os = "none")]
-mod init;
+pub mod init;
 pub mod limits;
-mod name;
+#[cfg(target_os = "none")]
+mod memory;
+pub mod name;
 pub mod program;
 #[cfg(target_os = "none")]
-mod ring3;
+pub mod ring3;
 pub mod signal;
 #[cfg(target_os = "none")]
-mod start;
+pub mod start;
 #[cfg(target_os = "none")]
-mod table;
-mod usage;
-
+pub mod table;
+pub mod usage;
 #[cfg(target_os = "none")]
-pub use control_block::{INIT, Life, Process, Unfinished, current, this};
+mod user;
 #[cfg(target_os = "none")]
-pub use exit::{Wanted, Which, end_current, wait, wait_for_init};
-#[cfg(target_os = "none")]
-pub use handler::{return_from_handler, stack_pointer};
-#[cfg(target_os = "none")]
-pub use init::start_init;
-pub use name::Name;
-#[cfg(target_os = "none")]
-pub use ring3::{TICKS, before_user, count_fault, exception, fault, tick};
-#[cfg(target_os = "none")]
-pub use start::{CloneRequest, begin, clone};
-#[cfg(target_os = "none")]
-pub use table::{
-    after, all, count, exists, find, is_orphaned, last_number, most, send_to, send_to_group, send_where, set_group,
-    set_most, signals_of_user, start_session,
-};
-pub use usage::Usage;
+pub mod wanted;

@@ -1,23 +1,23 @@
 //! Where programs enter and leave the kernel by themselves: what they did wrong becomes a signal, and before they go on,
 //! signals are delivered and other threads get their turn.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
 use quire_machine::address_map::USER_END;
 use quire_machine::arch::registers::{SYSTEM_CALL, TrapFrame};
-use quire_machine::arch::trap;
 use quire_machine::log_limited;
 use quire_machine::task::{preempt, scheduler};
 use x86_64::instructions::interrupts;
 
+use super::alarms;
 use super::control_block::{Process, this};
-use super::exit;
 use super::signal::frame::FaultRegisters;
 use super::signal::{ChildChange, Delivery, Info, Signal, Signals};
 use super::table;
+use super::usage::TICKS;
+use super::{exit, handler};
 use crate::errno::Errno;
-use crate::fs::terminal;
 use crate::mm::fault::Service;
 use crate::mm::tasks::Fatal;
 
@@ -60,7 +60,7 @@ fn deliver(process: &Process, frame: &mut TrapFrame) -> Option<ChildChange> {
         }
         Some(Delivery::Handler { signal, info, action }) => {
             restart(frame, Some(action.has(linux::SA_RESTART)));
-            if super::handler::call(process, frame, signal, info, action).is_err() {
+            if handler::call(process, frame, signal, info, action).is_err() {
                 process.with_signals(|signals| match signal {
                     Signal::SIGSEGV => signals.kill(signal),
                     _ => signals.force(Signal::SIGSEGV, Info::Kernel, signals.fault_registers()),
@@ -112,13 +112,6 @@ fn restart(frame: &mut TrapFrame, restarts: Option<bool>) {
     }
     // Once is enough: what a later signal finds is not a call's result.
     frame.vector = 0;
-}
-
-/// Enters the program of the running thread, a process's, for the first time; does not return.
-pub(super) fn enter() {
-    super::begin();
-    // SAFETY: the thread is a process's, whose registers were written when it was made; what ends here owns nothing.
-    unsafe { trap::enter_program() }
 }
 
 /// A program's page fault at `address` that cannot be served.
@@ -185,13 +178,9 @@ pub fn count_fault(service: Service) {
     });
 }
 
-/// The ticks of all processes, in their programs and in the kernel.
-pub static TICKS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
-
 /// A timer tick: counts whose time has passed, and sends the alarms that are due. Called with interrupts off.
 pub fn tick(in_program: bool) {
-    super::alarm::tick();
-    terminal::input::tick();
+    alarms::tick();
     scheduler::with_current(|thread| {
         if let Some(process) = thread.owner_as::<Process>() {
             let ticks = if in_program { &process.usage.user_ticks } else { &process.usage.system_ticks };

@@ -1,24 +1,23 @@
 //! The beginning of a process: `fork` and its relatives.
 
 use alloc::sync::Arc;
+use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general as linux;
 use quire_machine::address_map::USER_END;
-use quire_machine::arch::cpu;
 use quire_machine::arch::fpu::{IMAGE_BYTES, UserState};
-use quire_machine::arch::registers;
+use quire_machine::arch::registers::TrapFrame;
 use quire_machine::fallible;
 use quire_machine::log;
 use quire_machine::stack::KernelStack;
 use quire_machine::task::{self, Thread};
 use quire_machine::user::UserPtr;
 
-use super::control_block::{INIT, Process, this};
+use super::control_block::{Process, this};
 use super::credentials::SUPERUSER;
 use super::limits::Resource;
-use super::signal::ChildChange;
-use super::{exit, init, table};
+use super::table;
 use crate::errno::Errno;
 use crate::mm::charge::Charge;
 
@@ -53,11 +52,11 @@ const KNOWN: u32 = linux::CSIGNAL
     | linux::CLONE_IO;
 
 /// Makes a child of the current process; returns its number. With `CLONE_VFORK` the parent sleeps until the child has left
-/// the memory that it shares.
+/// the memory that it shares. `frame` has the registers of the caller's program.
 ///
 /// # Errors
 /// `EINVAL` for what would be a thread, `EAGAIN` and `ENOMEM` when there is no number or no memory for it.
-pub fn clone(request: &CloneRequest) -> Result<u32, Errno> {
+pub fn clone(request: &CloneRequest, frame: TrapFrame) -> Result<u32, Errno> {
     let has = |flag: u32| request.flags & flag != 0;
     // Memory may be lent to a child, but two do not run in it at once.
     if has(linux::CLONE_THREAD) || has(linux::CLONE_VM) && !has(linux::CLONE_VFORK) {
@@ -68,7 +67,7 @@ pub fn clone(request: &CloneRequest) -> Result<u32, Errno> {
         return Err(Errno::EINVAL);
     }
     let parent = this();
-    let (child, thread) = make_child(&parent, request)?;
+    let (child, thread) = make_child(&parent, request, frame)?;
     let pid = child.pid();
     if has(linux::CLONE_PARENT_SETTID) {
         // As on Linux: the child exists already, and a bad address changes nothing about that.
@@ -94,7 +93,11 @@ fn name_threads_once() {
     }
 }
 
-fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Process>, Arc<Thread>), Errno> {
+fn make_child(
+    parent: &Arc<Process>,
+    request: &CloneRequest,
+    mut frame: TrapFrame,
+) -> Result<(Arc<Process>, Arc<Thread>), Errno> {
     let has = |flag: u32| request.flags & flag != 0;
     fallible::ask(HEAP_BYTES).map_err(|_| Errno::EAGAIN)?;
     let user = parent.credentials().user;
@@ -111,8 +114,6 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
     let space = if has(linux::CLONE_VM) { space } else { space.fork().map_err(|_| Errno::ENOMEM)? };
     let charge = Charge::new(HEAP_BYTES).map_err(|_| Errno::ENOMEM)?;
     let child = fallible::shared(Process::new(pid, Some(parent), space, charge)?)?;
-    // SAFETY: the frame is the current process's, whose call this is; nobody changes it meanwhile.
-    let mut frame = unsafe { (*registers::program_frame(cpu::this().kernel_stack())).clone() };
     frame.rax = 0;
     if request.stack != 0 {
         frame.rsp = request.stack;
@@ -127,29 +128,17 @@ fn make_child(parent: &Arc<Process>, request: &CloneRequest) -> Result<(Arc<Proc
     if has(linux::CLONE_CHILD_CLEARTID) {
         child.clear_at_end.store(request.child_number.address(), Ordering::Relaxed);
     }
-    let thread = child.make_thread(stack, &frame, user)?;
+    let thread = child.make_thread(stack, &frame, user, write_number)?;
     table::insert(Arc::clone(&child));
     Ok((child, thread))
 }
 
-/// What a new process does before its program: it has its own memory then.
-pub fn begin() {
-    if let Err(end) = before_program() {
-        exit::end_current(end);
-    }
-}
-
-fn before_program() -> Result<(), ChildChange> {
-    /// What a shell returns for a program that it cannot find.
-    const NOT_FOUND: u8 = 127;
+/// What a child does before its program: it has its own memory then.
+fn write_number(_: &Cell<TrapFrame>) {
     let process = this();
     let address = process.write_at_start.load(Ordering::Relaxed);
     if address != 0 {
         // As on Linux: a bad address is the program's affair.
         let _ = UserPtr::new(address).write(process.pid());
     }
-    if process.pid() == INIT {
-        init::start_program().map_err(|_| ChildChange::Exited(NOT_FOUND))?;
-    }
-    Ok(())
 }

@@ -9,8 +9,8 @@ use quire_machine::sync::{Rank, SpinLock};
 use quire_swap::header::PAGE_SIZE;
 
 use super::control_block::{INIT, Life, Process};
-use super::exit::Wanted;
 use super::signal::{ChildChange, Info, QueueFull, Signal};
+use super::wanted::Wanted;
 use crate::errno::Errno;
 
 mod adapter {

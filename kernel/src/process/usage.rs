@@ -2,6 +2,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+/// The ticks of all processes, in their programs and in the kernel.
+pub static TICKS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
 /// Counters that only grow.
 #[derive(Debug, Default)]
 pub struct Usage {

@@ -6,15 +6,15 @@ use linux_raw_sys::general as linux;
 use quire_machine::fallible;
 use quire_machine::user::Word;
 
+use super::arguments::{Arguments, Calls, Outcome};
 use super::location::{start_at, this_start};
 use super::lock;
 use super::user_data::path;
-use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
-use crate::fs::open::{OpenFile, files_max};
+use crate::fs::open::OpenFile;
 use crate::fs::path::Start;
 use crate::fs::{access, namespace, pipe};
-use crate::process::this;
+use crate::process::control_block::this;
 
 /// The flags of `close_range(2)`: with files of one's own, and only when a program is started.
 const CLOSE_RANGE_UNSHARE: u32 = 1 << 1;
@@ -42,26 +42,26 @@ fn open_from(start: &Start, path_address: Word, flags: u32, mode: u32) -> Outcom
     process.files.add(file, 0, flags & linux::O_CLOEXEC != 0).map(u64::from)
 }
 
-fn open(arguments: &Arguments) -> Outcome {
+fn open(arguments: &Arguments<'_>) -> Outcome {
     let [path, flags, mode, ..] = arguments.words();
     open_from(&this_start(), path, flags.low(), mode.low())
 }
 
-fn openat(arguments: &Arguments) -> Outcome {
+fn openat(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path, flags, mode, ..] = arguments.words();
     open_from(&start_at(directory)?, path, flags.low(), mode.low())
 }
 
-fn creat(arguments: &Arguments) -> Outcome {
+fn creat(arguments: &Arguments<'_>) -> Outcome {
     let [path, mode, ..] = arguments.words();
     open_from(&this_start(), path, linux::O_CREAT | linux::O_WRONLY | linux::O_TRUNC, mode.low())
 }
 
-fn close(arguments: &Arguments) -> Outcome {
+fn close(arguments: &Arguments<'_>) -> Outcome {
     this().files.close(arguments.word(0).low()).map(|()| 0)
 }
 
-fn close_range(arguments: &Arguments) -> Outcome {
+fn close_range(arguments: &Arguments<'_>) -> Outcome {
     let [first, last, flags, ..] = arguments.words().map(Word::low);
     if first > last || flags & !(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE) != 0 {
         return Err(Errno::EINVAL);
@@ -78,13 +78,13 @@ fn close_range(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn dup(arguments: &Arguments) -> Outcome {
+fn dup(arguments: &Arguments<'_>) -> Outcome {
     let files = &this().files;
     let file = files.get(arguments.word(0).low())?;
     files.add(file, 0, false).map(u64::from)
 }
 
-fn dup2(arguments: &Arguments) -> Outcome {
+fn dup2(arguments: &Arguments<'_>) -> Outcome {
     let [old, new, ..] = arguments.words().map(Word::low);
     if old == new {
         return this().files.get(old).map(|_| u64::from(new));
@@ -92,7 +92,7 @@ fn dup2(arguments: &Arguments) -> Outcome {
     duplicate(old, new, false)
 }
 
-fn dup3(arguments: &Arguments) -> Outcome {
+fn dup3(arguments: &Arguments<'_>) -> Outcome {
     let [old, new, flags, ..] = arguments.words().map(Word::low);
     if old == new || flags & !linux::O_CLOEXEC != 0 {
         return Err(Errno::EINVAL);
@@ -106,7 +106,7 @@ fn duplicate(old: u32, new: u32, close_on_exec: bool) -> Outcome {
     Ok(u64::from(new))
 }
 
-fn fcntl(arguments: &Arguments) -> Outcome {
+fn fcntl(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, command, argument, ..] = arguments.words();
     let descriptor = descriptor.low();
     let process = this();
@@ -115,7 +115,7 @@ fn fcntl(arguments: &Arguments) -> Outcome {
     match command.low() {
         command @ (linux::F_DUPFD | linux::F_DUPFD_CLOEXEC) => {
             let from = argument.bits();
-            if from >= files_max() as u64 {
+            if from >= files.end() as u64 {
                 return Err(Errno::EINVAL);
             }
             files.add(file, from as u32, command == linux::F_DUPFD_CLOEXEC).map(u64::from)
@@ -135,11 +135,11 @@ fn fcntl(arguments: &Arguments) -> Outcome {
     }
 }
 
-fn pipe(arguments: &Arguments) -> Outcome {
+fn pipe(arguments: &Arguments<'_>) -> Outcome {
     make_pipe(arguments.word(0), 0)
 }
 
-fn pipe2(arguments: &Arguments) -> Outcome {
+fn pipe2(arguments: &Arguments<'_>) -> Outcome {
     make_pipe(arguments.word(0), arguments.word(1).low())
 }
 
@@ -151,9 +151,11 @@ fn make_pipe(address: Word, flags: u32) -> Outcome {
     let (node, [reader, writer]) = pipe::new()?;
     let shown = fallible::text(format_args!("pipe:[{}]", node.metadata().inode))?;
     let kept = flags & linux::O_NONBLOCK;
-    let reader = OpenFile::new(Arc::clone(&node), reader, shown.as_bytes(), linux::O_RDONLY | kept)?;
-    let writer = OpenFile::new(node, writer, shown.as_bytes(), linux::O_WRONLY | kept)?;
-    let files = &this().files;
+    let process = this();
+    let open = |node, end, mode| OpenFile::new(node, end, shown.as_bytes(), mode | kept, &process.credentials());
+    let reader = open(Arc::clone(&node), reader, linux::O_RDONLY)?;
+    let writer = open(node, writer, linux::O_WRONLY)?;
+    let files = &process.files;
     let close_on_exec = flags & linux::O_CLOEXEC != 0;
     let first = files.add(reader, 0, close_on_exec)?;
     let result = files.add(writer, 0, close_on_exec).and_then(|second| {

@@ -6,16 +6,16 @@ use linux_raw_sys::general as linux;
 use quire_machine::fallible::{NoMemory, TryVec};
 use quire_machine::user::Word;
 
+use super::arguments::{Arguments, Calls, Outcome, require_superuser};
 use super::location::start_at;
 use super::user_data::path;
-use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
 use crate::fs::access::{self, SEARCH, WRITE};
 use crate::fs::namespace;
 use crate::fs::node::{Device, Entry, Handle, Kind, New};
 use crate::fs::path::{Follow, Found, Last, Start, walk};
 use crate::fs::position::Position;
-use crate::process::this;
+use crate::process::control_block::this;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_getdents64, getdents64),
@@ -43,7 +43,7 @@ const FIRST_POSITION: u64 = 2;
 /// The bytes of `struct linux_dirent64` before the name.
 const ENTRY_HEADER: usize = 19;
 
-fn getdents64(arguments: &Arguments) -> Outcome {
+fn getdents64(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, address, length, ..] = arguments.words();
     let open = this().files.get(descriptor.low())?;
     let node = open.node();
@@ -127,11 +127,11 @@ fn make(directory: Word, path: Word, new: New<'_>, mode: Word) -> Outcome {
     namespace::create(&start, &found, new, permissions).map(|_| 0)
 }
 
-fn mkdir(arguments: &Arguments) -> Outcome {
+fn mkdir(arguments: &Arguments<'_>) -> Outcome {
     make(HERE, arguments.word(0), New::Node(Kind::Directory), arguments.word(1))
 }
 
-fn mkdirat(arguments: &Arguments) -> Outcome {
+fn mkdirat(arguments: &Arguments<'_>) -> Outcome {
     make(arguments.word(0), arguments.word(1), New::Node(Kind::Directory), arguments.word(2))
 }
 
@@ -148,11 +148,11 @@ fn make_node(directory: Word, path: Word, mode: Word, device: Word) -> Outcome {
     make(directory, path, New::Node(kind), mode)
 }
 
-fn mknod(arguments: &Arguments) -> Outcome {
+fn mknod(arguments: &Arguments<'_>) -> Outcome {
     make_node(HERE, arguments.word(0), arguments.word(1), arguments.word(2))
 }
 
-fn mknodat(arguments: &Arguments) -> Outcome {
+fn mknodat(arguments: &Arguments<'_>) -> Outcome {
     make_node(arguments.word(0), arguments.word(1), arguments.word(2), arguments.word(3))
 }
 
@@ -164,11 +164,11 @@ fn make_symlink(target: Word, directory: Word, name: Word) -> Outcome {
     make(directory, name, New::Link(&target), Word::ZERO)
 }
 
-fn symlink(arguments: &Arguments) -> Outcome {
+fn symlink(arguments: &Arguments<'_>) -> Outcome {
     make_symlink(arguments.word(0), HERE, arguments.word(1))
 }
 
-fn symlinkat(arguments: &Arguments) -> Outcome {
+fn symlinkat(arguments: &Arguments<'_>) -> Outcome {
     make_symlink(arguments.word(0), arguments.word(1), arguments.word(2))
 }
 
@@ -187,11 +187,11 @@ fn make_link(from: (Word, Word), to: (Word, Word), flags: u32) -> Outcome {
     parent.link(name, &node).map(|()| 0)
 }
 
-fn link(arguments: &Arguments) -> Outcome {
+fn link(arguments: &Arguments<'_>) -> Outcome {
     make_link((HERE, arguments.word(0)), (HERE, arguments.word(1)), 0)
 }
 
-fn linkat(arguments: &Arguments) -> Outcome {
+fn linkat(arguments: &Arguments<'_>) -> Outcome {
     let [from_directory, from, to_directory, to, flags, _] = arguments.words();
     make_link((from_directory, from), (to_directory, to), flags.low())
 }
@@ -236,11 +236,11 @@ fn remove(directory: Word, path: Word, is_directory: bool) -> Outcome {
     parent.unlink(name, is_directory).map(|()| 0)
 }
 
-fn unlink(arguments: &Arguments) -> Outcome {
+fn unlink(arguments: &Arguments<'_>) -> Outcome {
     remove(HERE, arguments.word(0), false)
 }
 
-fn unlinkat(arguments: &Arguments) -> Outcome {
+fn unlinkat(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path, flags, ..] = arguments.words();
     match flags.low() {
         0 => remove(directory, path, false),
@@ -249,7 +249,7 @@ fn unlinkat(arguments: &Arguments) -> Outcome {
     }
 }
 
-fn rmdir(arguments: &Arguments) -> Outcome {
+fn rmdir(arguments: &Arguments<'_>) -> Outcome {
     remove(HERE, arguments.word(0), true)
 }
 
@@ -284,16 +284,16 @@ fn move_name(from: (Word, Word), to: (Word, Word), flags: u32) -> Outcome {
     parent.rename(name, new_parent, new_last, flags).map(|()| 0)
 }
 
-fn rename(arguments: &Arguments) -> Outcome {
+fn rename(arguments: &Arguments<'_>) -> Outcome {
     move_name((HERE, arguments.word(0)), (HERE, arguments.word(1)), 0)
 }
 
-fn renameat(arguments: &Arguments) -> Outcome {
+fn renameat(arguments: &Arguments<'_>) -> Outcome {
     let [from_directory, from, to_directory, to, ..] = arguments.words();
     move_name((from_directory, from), (to_directory, to), 0)
 }
 
-fn renameat2(arguments: &Arguments) -> Outcome {
+fn renameat2(arguments: &Arguments<'_>) -> Outcome {
     let [from_directory, from, to_directory, to, flags, _] = arguments.words();
     move_name((from_directory, from), (to_directory, to), flags.low())
 }

@@ -8,14 +8,15 @@ use quire_machine::fallible::{self, TryVec};
 use quire_machine::task::{Interrupted, check_killed, check_signals};
 use quire_machine::user::{UserPtr, UserRange, Word};
 
-use super::{Arguments, Calls, Outcome};
+use super::arguments::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::fs::limit;
 use crate::fs::node::{Kind, Wait};
 use crate::fs::open::OpenFile;
 use crate::fs::position::{Position, Whence};
+use crate::process::control_block::this;
 use crate::process::signal::{Info, Signal};
-use crate::process::{send_to, this};
+use crate::process::table;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_read, read),
@@ -128,7 +129,7 @@ fn empty(pieces: &[UserRange], most: usize, mut transfer: impl FnMut(&[u8], usiz
 fn broken_pipe(error: Errno) -> Errno {
     if error == Errno::EPIPE {
         // Not a real-time signal: there is always room for it.
-        let _ = send_to(&this(), Signal::SIGPIPE, Info::Kernel);
+        let _ = table::send_to(&this(), Signal::SIGPIPE, Info::Kernel);
     }
     error
 }
@@ -212,51 +213,51 @@ fn positioned(descriptor: Word, position: Word) -> Result<(Arc<OpenFile>, Place)
     Ok((open, Place::At(position)))
 }
 
-fn read(arguments: &Arguments) -> Outcome {
+fn read(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, address, length, ..] = arguments.words();
     let open = open_file(descriptor)?;
     open.check_readable()?;
     read_pieces(&open, &piece(address, length)?, Place::Here)
 }
 
-fn write(arguments: &Arguments) -> Outcome {
+fn write(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, address, length, ..] = arguments.words();
     let open = open_file(descriptor)?;
     open.check_writable()?;
     write_pieces(&open, &piece(address, length)?, Place::Here)
 }
 
-fn pread(arguments: &Arguments) -> Outcome {
+fn pread(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, address, length, position, ..] = arguments.words();
     let (open, place) = positioned(descriptor, position)?;
     open.check_readable()?;
     read_pieces(&open, &piece(address, length)?, place)
 }
 
-fn pwrite(arguments: &Arguments) -> Outcome {
+fn pwrite(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, address, length, position, ..] = arguments.words();
     let (open, place) = positioned(descriptor, position)?;
     open.check_writable()?;
     write_pieces(&open, &piece(address, length)?, place)
 }
 
-fn readv(arguments: &Arguments) -> Outcome {
+fn readv(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, array, count, ..] = arguments.words();
     read_pieces(&*open_file(descriptor)?, &pieces(array, count)?, Place::Here)
 }
 
-fn writev(arguments: &Arguments) -> Outcome {
+fn writev(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, array, count, ..] = arguments.words();
     write_pieces(&*open_file(descriptor)?, &pieces(array, count)?, Place::Here)
 }
 
-fn preadv(arguments: &Arguments) -> Outcome {
+fn preadv(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, array, count, position, ..] = arguments.words();
     let (open, place) = positioned(descriptor, position)?;
     read_pieces(&open, &pieces(array, count)?, place)
 }
 
-fn pwritev(arguments: &Arguments) -> Outcome {
+fn pwritev(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, array, count, position, ..] = arguments.words();
     let (open, place) = positioned(descriptor, position)?;
     write_pieces(&open, &pieces(array, count)?, place)
@@ -264,26 +265,26 @@ fn pwritev(arguments: &Arguments) -> Outcome {
 
 /// The open file and the place that `preadv2` and `pwritev2` are given: -1 stands for where the file stands. Nothing of what
 /// their flags ask for is done here.
-fn with_flags(arguments: &Arguments) -> Result<(Arc<OpenFile>, Place), Errno> {
+fn with_flags(arguments: &Arguments<'_>) -> Result<(Arc<OpenFile>, Place), Errno> {
     let [descriptor, _, _, position, _, flags] = arguments.words();
     let found =
         if position.long() == -1 { (open_file(descriptor)?, Place::Here) } else { positioned(descriptor, position)? };
     if flags.low() == 0 { Ok(found) } else { Err(Errno::EOPNOTSUPP) }
 }
 
-fn preadv2(arguments: &Arguments) -> Outcome {
+fn preadv2(arguments: &Arguments<'_>) -> Outcome {
     let [_, array, count, ..] = arguments.words();
     let (open, place) = with_flags(arguments)?;
     read_pieces(&open, &pieces(array, count)?, place)
 }
 
-fn pwritev2(arguments: &Arguments) -> Outcome {
+fn pwritev2(arguments: &Arguments<'_>) -> Outcome {
     let [_, array, count, ..] = arguments.words();
     let (open, place) = with_flags(arguments)?;
     write_pieces(&open, &pieces(array, count)?, place)
 }
 
-fn lseek(arguments: &Arguments) -> Outcome {
+fn lseek(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, offset, whence, ..] = arguments.words();
     let open = open_file(descriptor)?;
     if open.flags() & linux::O_PATH != 0 {
@@ -296,7 +297,7 @@ fn lseek(arguments: &Arguments) -> Outcome {
 }
 
 /// After Linux's `do_sendfile`, in its order of errors.
-fn sendfile(arguments: &Arguments) -> Outcome {
+fn sendfile(arguments: &Arguments<'_>) -> Outcome {
     let [out, from, place, count, ..] = arguments.words();
     let place = place.optional::<Word>();
     let given = place.map(UserPtr::read).transpose()?;
@@ -346,7 +347,7 @@ fn sendfile(arguments: &Arguments) -> Outcome {
     Ok(done as u64)
 }
 
-fn ftruncate(arguments: &Arguments) -> Outcome {
+fn ftruncate(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, length, ..] = arguments.words();
     let length = Position::from_word(length)?;
     let open = open_file(descriptor)?;
@@ -360,7 +361,7 @@ fn ftruncate(arguments: &Arguments) -> Outcome {
 }
 
 /// After Linux's `vfs_fallocate`, in its order of errors.
-fn fallocate(arguments: &Arguments) -> Outcome {
+fn fallocate(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, mode, start, length, ..] = arguments.words();
     let open = open_file(descriptor)?;
     let (start, length) = (Position::from_word(start)?, Position::from_word(length)?);
@@ -389,18 +390,18 @@ fn fallocate(arguments: &Arguments) -> Outcome {
     open.node().allocate(bytes, mode == linux::FALLOC_FL_KEEP_SIZE).map(|()| 0)
 }
 
-fn fsync(arguments: &Arguments) -> Outcome {
+fn fsync(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, ..] = arguments.words();
     open_file(descriptor)?.file().sync().map(|()| 0)
 }
 
 /// Nothing waits in memory to be written to a device.
-fn sync(_: &Arguments) -> Outcome {
+fn sync(_: &Arguments<'_>) -> Outcome {
     Ok(0)
 }
 
 /// Advice on how a file will be read changes nothing: what is read is in memory already.
-fn fadvise(arguments: &Arguments) -> Outcome {
+fn fadvise(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, _, length, advice, ..] = arguments.words();
     let open = open_file(descriptor)?;
     if open.flags() & linux::O_PATH != 0 {
@@ -412,7 +413,7 @@ fn fadvise(arguments: &Arguments) -> Outcome {
     if length.long() < 0 || advice.low() > linux::POSIX_FADV_NOREUSE { Err(Errno::EINVAL) } else { Ok(0) }
 }
 
-fn ioctl(arguments: &Arguments) -> Outcome {
+fn ioctl(arguments: &Arguments<'_>) -> Outcome {
     use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX};
     let [descriptor, request, argument, ..] = arguments.words();
     let open = open_file(descriptor)?;

@@ -6,11 +6,13 @@ use linux_raw_sys::general as linux;
 use quire_machine::clock;
 use quire_machine::user::{UserPtr, Word};
 
-use super::time::read_duration;
-use super::{Arguments, Calls, Outcome};
+use super::arguments::{Arguments, Calls, Outcome};
+use super::duration::read_duration;
 use crate::errno::Errno;
-use crate::futex::{self, robust};
-use crate::process::{self, Unfinished, this};
+use crate::futex::waiting;
+use crate::futex::word::{Head, Word as FutexWord};
+use crate::process::control_block::{Unfinished, this};
+use crate::process::table;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_futex, futex),
@@ -21,12 +23,12 @@ pub(super) const CALLS: Calls = &[
 /// Any bits will do.
 const ALL_BITS: u32 = linux::FUTEX_BITSET_MATCH_ANY;
 
-fn futex(arguments: &Arguments) -> Outcome {
+fn futex(arguments: &Arguments<'_>) -> Outcome {
     let [address, operation, value, timeout, other, value3] = arguments.words();
     let flags = operation.low() & !linux::FUTEX_CMD_MASK.cast_unsigned();
     let is_private = flags & linux::FUTEX_PRIVATE_FLAG != 0;
     let is_real_time = flags & linux::FUTEX_CLOCK_REALTIME != 0;
-    let word = futex::Word { address: address.pointer(), is_private };
+    let word = FutexWord { address: address.pointer(), is_private };
     let command = operation.low() & linux::FUTEX_CMD_MASK.cast_unsigned();
     let has_timeout = matches!(command, linux::FUTEX_WAIT | linux::FUTEX_WAIT_BITSET) && !timeout.is_zero();
     let timeout_given = if has_timeout { Some(read_duration(timeout.pointer())?) } else { None };
@@ -46,25 +48,25 @@ fn futex(arguments: &Arguments) -> Outcome {
         linux::FUTEX_WAKE_BITSET => wake(word, value3.low(), value),
         linux::FUTEX_REQUEUE | linux::FUTEX_CMP_REQUEUE => {
             let expected = (command == linux::FUTEX_CMP_REQUEUE).then(|| value3.low());
-            let to = futex::Word { address: other.pointer(), is_private };
+            let to = FutexWord { address: other.pointer(), is_private };
             // The timeout's place has a number here.
             let counts = [value, timeout].map(|count| usize::try_from(count.int()).map_err(|_| Errno::EINVAL));
             let [wake, more] = counts;
-            futex::requeue((word, to), wake?, more?, expected).map(|count| count as u64)
+            waiting::requeue((word, to), wake?, more?, expected).map(|count| count as u64)
         }
         _ => Err(Errno::ENOSYS),
     }
 }
 
-fn wake(word: futex::Word, bits: u32, most: Word) -> Outcome {
+fn wake(word: FutexWord, bits: u32, most: Word) -> Outcome {
     // As on Linux, which counts one before it looks whether that was enough.
     let most = usize::try_from(most.int()).unwrap_or(0).max(1);
-    futex::wake(word, bits, most).map(|count| count as u64)
+    waiting::wake(word, bits, most).map(|count| count as u64)
 }
 
 /// Also what `restart_syscall` goes on with after a signal without a handler.
-pub(super) fn wait(word: futex::Word, value: u32, bits: u32, deadline: Option<Duration>) -> Outcome {
-    let outcome = futex::wait(word, value, bits, deadline);
+pub(super) fn wait(word: FutexWord, value: u32, bits: u32, deadline: Option<Duration>) -> Outcome {
+    let outcome = waiting::wait(word, value, bits, deadline);
     if outcome == Err(Errno::RESTART) && deadline.is_some() {
         this().unfinished.replace(Some(Unfinished::Futex { word, value, bits, deadline }));
         return Err(Errno::RESTART_LATER);
@@ -72,26 +74,26 @@ pub(super) fn wait(word: futex::Word, value: u32, bits: u32, deadline: Option<Du
     outcome.map(|()| 0)
 }
 
-fn set_robust_list(arguments: &Arguments) -> Outcome {
+fn set_robust_list(arguments: &Arguments<'_>) -> Outcome {
     let [head, length, ..] = arguments.words();
-    if length.count(size_of::<robust::Head>()) != Some(size_of::<robust::Head>()) {
+    if length.count(size_of::<Head>()) != Some(size_of::<Head>()) {
         return Err(Errno::EINVAL);
     }
     this().set_robust_list(head.pointer());
     Ok(0)
 }
 
-fn get_robust_list(arguments: &Arguments) -> Outcome {
+fn get_robust_list(arguments: &Arguments<'_>) -> Outcome {
     let [pid, head, length, ..] = arguments.words();
     let process = match pid.low() {
         0 => this(),
-        pid => process::find(pid).ok_or(Errno::ESRCH)?,
+        pid => table::find(pid).ok_or(Errno::ESRCH)?,
     };
     if !this().may_look_into(&process) {
         return Err(Errno::EPERM);
     }
-    length.pointer::<u64>().write(size_of::<robust::Head>() as u64)?;
-    let list: UserPtr<robust::Head> = process.robust_list();
+    length.pointer::<u64>().write(size_of::<Head>() as u64)?;
+    let list: UserPtr<Head> = process.robust_list();
     head.pointer::<u64>().write(list.address())?;
     Ok(0)
 }

@@ -3,10 +3,11 @@
 use linux_raw_sys::{general as linux, prctl as options};
 use quire_machine::fallible;
 
-use super::{Arguments, Calls, Outcome, require_superuser};
+use super::arguments::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
+use crate::process::control_block::this;
 use crate::process::credentials::{Identity, Ids};
-use crate::process::{Name, this};
+use crate::process::name::Name;
 
 /// The most supplementary groups (Linux: `NGROUPS_MAX`).
 const GROUPS_MAX: usize = linux::NGROUPS_MAX as usize;
@@ -34,11 +35,11 @@ pub(super) const CALLS: Calls = &[
     (linux::__NR_prctl, prctl),
 ];
 
-fn getpid(_: &Arguments) -> Outcome {
+fn getpid(_: &Arguments<'_>) -> Outcome {
     Ok(u64::from(this().pid()))
 }
 
-fn getppid(_: &Arguments) -> Outcome {
+fn getppid(_: &Arguments<'_>) -> Outcome {
     Ok(u64::from(this().parent()))
 }
 
@@ -46,39 +47,39 @@ fn this_ids(look: impl FnOnce(Identity) -> u32) -> Outcome {
     Ok(look(this().identity()).into())
 }
 
-fn getuid(_: &Arguments) -> Outcome {
+fn getuid(_: &Arguments<'_>) -> Outcome {
     this_ids(|own| own.user.real)
 }
 
-fn geteuid(_: &Arguments) -> Outcome {
+fn geteuid(_: &Arguments<'_>) -> Outcome {
     this_ids(|own| own.user.effective)
 }
 
-fn getgid(_: &Arguments) -> Outcome {
+fn getgid(_: &Arguments<'_>) -> Outcome {
     this_ids(|own| own.group.real)
 }
 
-fn getegid(_: &Arguments) -> Outcome {
+fn getegid(_: &Arguments<'_>) -> Outcome {
     this_ids(|own| own.group.effective)
 }
 
-fn write_ids(arguments: &Arguments, ids: Ids) -> Outcome {
+fn write_ids(arguments: &Arguments<'_>, ids: Ids) -> Outcome {
     for (address, id) in arguments.words().into_iter().zip([ids.real, ids.effective, ids.saved]) {
         address.pointer().write(id)?;
     }
     Ok(0)
 }
 
-fn getresuid(arguments: &Arguments) -> Outcome {
+fn getresuid(arguments: &Arguments<'_>) -> Outcome {
     write_ids(arguments, this().identity().user)
 }
 
-fn getresgid(arguments: &Arguments) -> Outcome {
+fn getresgid(arguments: &Arguments<'_>) -> Outcome {
     write_ids(arguments, this().identity().group)
 }
 
 /// The three numbers that a call may be given.
-fn numbers(arguments: &Arguments) -> [u32; 3] {
+fn numbers(arguments: &Arguments<'_>) -> [u32; 3] {
     let [first, second, third, ..] = arguments.words();
     [first.low(), second.low(), third.low()]
 }
@@ -92,7 +93,7 @@ const SET_ALL: Change = |ids, numbers, privileged| ids.set_all(numbers, privileg
 const SET_FILESYSTEM: Change = |ids, [id, ..], privileged| Ok(ids.set_filesystem(id, privileged));
 
 /// Changes the users; returns those from before.
-fn change_user(arguments: &Arguments, change: Change) -> Result<Ids, Errno> {
+fn change_user(arguments: &Arguments<'_>, change: Change) -> Result<Ids, Errno> {
     let process = this();
     let old = process.identity();
     let user = change(old.user, numbers(arguments), old.is_superuser())?;
@@ -101,7 +102,7 @@ fn change_user(arguments: &Arguments, change: Change) -> Result<Ids, Errno> {
 }
 
 /// Changes the groups; returns those from before.
-fn change_group(arguments: &Arguments, change: Change) -> Result<Ids, Errno> {
+fn change_group(arguments: &Arguments<'_>, change: Change) -> Result<Ids, Errno> {
     let process = this();
     let old = process.identity();
     let group = change(old.group, numbers(arguments), old.is_superuser())?;
@@ -109,40 +110,40 @@ fn change_group(arguments: &Arguments, change: Change) -> Result<Ids, Errno> {
     Ok(old.group)
 }
 
-fn setuid(arguments: &Arguments) -> Outcome {
+fn setuid(arguments: &Arguments<'_>) -> Outcome {
     change_user(arguments, SET).map(|_| 0)
 }
 
-fn setreuid(arguments: &Arguments) -> Outcome {
+fn setreuid(arguments: &Arguments<'_>) -> Outcome {
     change_user(arguments, SET_TWO).map(|_| 0)
 }
 
-fn setresuid(arguments: &Arguments) -> Outcome {
+fn setresuid(arguments: &Arguments<'_>) -> Outcome {
     change_user(arguments, SET_ALL).map(|_| 0)
 }
 
-fn setfsuid(arguments: &Arguments) -> Outcome {
+fn setfsuid(arguments: &Arguments<'_>) -> Outcome {
     change_user(arguments, SET_FILESYSTEM).map(|before| before.filesystem.into())
 }
 
-fn setgid(arguments: &Arguments) -> Outcome {
+fn setgid(arguments: &Arguments<'_>) -> Outcome {
     change_group(arguments, SET).map(|_| 0)
 }
 
-fn setregid(arguments: &Arguments) -> Outcome {
+fn setregid(arguments: &Arguments<'_>) -> Outcome {
     change_group(arguments, SET_TWO).map(|_| 0)
 }
 
-fn setresgid(arguments: &Arguments) -> Outcome {
+fn setresgid(arguments: &Arguments<'_>) -> Outcome {
     change_group(arguments, SET_ALL).map(|_| 0)
 }
 
-fn setfsgid(arguments: &Arguments) -> Outcome {
+fn setfsgid(arguments: &Arguments<'_>) -> Outcome {
     change_group(arguments, SET_FILESYSTEM).map(|before| before.filesystem.into())
 }
 
 /// The supplementary groups; with no room for them only their count.
-fn getgroups(arguments: &Arguments) -> Outcome {
+fn getgroups(arguments: &Arguments<'_>) -> Outcome {
     let [room, address, ..] = arguments.words();
     let room = usize::try_from(room.int()).map_err(|_| Errno::EINVAL)?;
     let credentials = this().credentials();
@@ -157,7 +158,7 @@ fn getgroups(arguments: &Arguments) -> Outcome {
     Ok(groups.len() as u64)
 }
 
-fn setgroups(arguments: &Arguments) -> Outcome {
+fn setgroups(arguments: &Arguments<'_>) -> Outcome {
     let [count, address, ..] = arguments.words();
     require_superuser()?;
     let count = usize::try_from(count.int()).ok().filter(|count| *count <= GROUPS_MAX).ok_or(Errno::EINVAL)?;
@@ -172,7 +173,7 @@ fn setgroups(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn prctl(arguments: &Arguments) -> Outcome {
+fn prctl(arguments: &Arguments<'_>) -> Outcome {
     let [option, argument, ..] = arguments.words();
     let process = this();
     match option.low() {

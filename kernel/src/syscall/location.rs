@@ -6,13 +6,13 @@ use linux_raw_sys::general as linux;
 use quire_machine::fallible::TryVec;
 use quire_machine::user::Word;
 
+use super::arguments::{Arguments, Calls, Outcome, require_superuser};
 use super::user_data::path;
-use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
 use crate::fs::access::{self, SEARCH};
 use crate::fs::node::{Handle, Kind};
 use crate::fs::path::{Follow, Start, path_of, walk};
-use crate::process::this;
+use crate::process::control_block::this;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_chdir, chdir),
@@ -71,19 +71,19 @@ fn directory(node: Handle) -> Result<Handle, Errno> {
     Ok(node)
 }
 
-fn chdir(arguments: &Arguments) -> Outcome {
+fn chdir(arguments: &Arguments<'_>) -> Outcome {
     let node = walk(&this_start(), &path(arguments.word(0))?, Follow::Yes)?.node()?;
     this().location.set_directory(directory(node)?);
     Ok(0)
 }
 
-fn fchdir(arguments: &Arguments) -> Outcome {
+fn fchdir(arguments: &Arguments<'_>) -> Outcome {
     let node = Arc::clone(this().files.get(arguments.word(0).low())?.node());
     this().location.set_directory(directory(node)?);
     Ok(0)
 }
 
-fn chroot(arguments: &Arguments) -> Outcome {
+fn chroot(arguments: &Arguments<'_>) -> Outcome {
     let node = walk(&this_start(), &path(arguments.word(0))?, Follow::Yes)?.node()?;
     let root = directory(node)?;
     require_superuser()?;
@@ -91,7 +91,7 @@ fn chroot(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn getcwd(arguments: &Arguments) -> Outcome {
+fn getcwd(arguments: &Arguments<'_>) -> Outcome {
     let [address, length, ..] = arguments.words();
     let start = this_start();
     let mut path = path_of(&start, &start.directory)?;
@@ -103,6 +103,6 @@ fn getcwd(arguments: &Arguments) -> Outcome {
     Ok(path.len() as u64)
 }
 
-fn umask(arguments: &Arguments) -> Outcome {
+fn umask(arguments: &Arguments<'_>) -> Outcome {
     Ok(u64::from(this().location.set_mask(arguments.word(0).low())))
 }

@@ -4,14 +4,14 @@ use linux_raw_sys::general as linux;
 use quire_machine::user::UserPtr;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Arguments, Calls, Outcome};
+use super::arguments::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::fs::lock::ranges::{Lock, Mode, Owner, Span};
 use crate::fs::lock::table::{Request, Sort};
 use crate::fs::lock::{acquire, conflict};
 use crate::fs::open::OpenFile;
 use crate::fs::position::{Position, Whence};
-use crate::process::this;
+use crate::process::control_block::this;
 
 pub(super) const CALLS: Calls = &[(linux::__NR_flock, flock)];
 
@@ -120,7 +120,7 @@ fn check_is_open(open: &OpenFile) -> Result<(), Errno> {
     if open.flags() & linux::O_PATH == 0 { Ok(()) } else { Err(Errno::EBADF) }
 }
 
-fn flock(arguments: &Arguments) -> Outcome {
+fn flock(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, command, ..] = arguments.words();
     let command = command.low();
     if command & linux::LOCK_MAND != 0 {

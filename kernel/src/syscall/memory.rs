@@ -8,7 +8,7 @@ use quire_machine::task::HeedKill;
 use quire_machine::user::{NoPages, Word, page_length, pages, pages_around};
 use quire_swap::header::PAGE_SIZE;
 
-use super::{Arguments, Calls, Outcome};
+use super::arguments::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::fs::node::Kind;
 use crate::fs::open::OpenFile;
@@ -19,7 +19,7 @@ use crate::mm::address_space::{Backing, LOWEST, LockNew, MapError, MapRequest, P
 use crate::mm::advice::Advice;
 use crate::mm::remap::Move;
 use crate::mm::vma::Protection;
-use crate::process;
+use crate::process::control_block::this;
 use crate::process::limits::Resource;
 
 pub(super) const CALLS: Calls = &[
@@ -41,7 +41,7 @@ pub(super) const CALLS: Calls = &[
 const PAGE: u64 = PAGE_SIZE as u64;
 
 fn space() -> Result<Arc<AddressSpace>, Errno> {
-    process::this().space().ok_or(Errno::ENOMEM)
+    this().space().ok_or(Errno::ENOMEM)
 }
 
 fn errno(error: MapError) -> Errno {
@@ -102,13 +102,13 @@ fn refuse_huge_pages(flags: Word, is_file: bool) -> Errno {
     if is_file || !matches!(size, 0 | 21 | 30) { Errno::EINVAL } else { Errno::ENOMEM }
 }
 
-fn mmap(arguments: &Arguments) -> Outcome {
+fn mmap(arguments: &Arguments<'_>) -> Outcome {
     let [address, length, bits, flags, file, offset] = arguments.words();
     let has = |flag: u32| flags.bits() & u64::from(flag) != 0;
     if !offset.bits().is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
-    let file = if has(linux::MAP_ANONYMOUS) { None } else { Some(process::this().files.get(file.low())?) };
+    let file = if has(linux::MAP_ANONYMOUS) { None } else { Some(this().files.get(file.low())?) };
     if length.is_zero() {
         return Err(Errno::EINVAL);
     }
@@ -201,7 +201,7 @@ fn file_backing(
     Ok((Backing::Object { object, offset: offset.get() }, may_write))
 }
 
-fn mprotect(arguments: &Arguments) -> Outcome {
+fn mprotect(arguments: &Arguments<'_>) -> Outcome {
     let [start, length, bits, ..] = arguments.words();
     let range = pages(start, length).map_err(or(Errno::ENOMEM))?;
     let protection = protection(bits.bits())?;
@@ -211,18 +211,18 @@ fn mprotect(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn munmap(arguments: &Arguments) -> Outcome {
+fn munmap(arguments: &Arguments<'_>) -> Outcome {
     let [start, length, ..] = arguments.words();
     let range = pages(start, length).map_err(|_| Errno::EINVAL)?;
     space()?.unmap(range).map_err(errno)?;
     Ok(0)
 }
 
-fn brk(arguments: &Arguments) -> Outcome {
+fn brk(arguments: &Arguments<'_>) -> Outcome {
     Ok(space()?.set_break(arguments.word(0).bits()))
 }
 
-fn mremap(arguments: &Arguments) -> Outcome {
+fn mremap(arguments: &Arguments<'_>) -> Outcome {
     let [old, old_length, new_length, flags, new, _] = arguments.words();
     let (may_move, fixed) = (u64::from(linux::MREMAP_MAYMOVE), u64::from(linux::MREMAP_FIXED));
     let movement = match flags.bits() {
@@ -240,7 +240,7 @@ fn mremap(arguments: &Arguments) -> Outcome {
 }
 
 /// Nothing of what is mapped has another copy that would have to be brought up to date.
-fn msync(arguments: &Arguments) -> Outcome {
+fn msync(arguments: &Arguments<'_>) -> Outcome {
     let [start, length, flags, ..] = arguments.words();
     let known = u64::from(linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC);
     let both = u64::from(linux::MS_ASYNC | linux::MS_SYNC);
@@ -254,7 +254,7 @@ fn msync(arguments: &Arguments) -> Outcome {
     if range.is_empty() || space()?.is_mapped(&range) { Ok(0) } else { Err(Errno::ENOMEM) }
 }
 
-fn mincore(arguments: &Arguments) -> Outcome {
+fn mincore(arguments: &Arguments<'_>) -> Outcome {
     /// Pages that are asked for at a time.
     const PART: usize = 512;
     let [start, length, vector, ..] = arguments.words();
@@ -273,7 +273,7 @@ fn mincore(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn madvise(arguments: &Arguments) -> Outcome {
+fn madvise(arguments: &Arguments<'_>) -> Outcome {
     let [start, length, advice, ..] = arguments.words();
     let advice = match advice.low() {
         linux::MADV_NORMAL
@@ -305,7 +305,7 @@ fn madvise(arguments: &Arguments) -> Outcome {
 
 /// Whether any memory may be locked at all.
 fn check_may_lock() -> Result<(), Errno> {
-    let process = process::this();
+    let process = this();
     let may = process.limit(Resource::LOCKED).soft != 0 || process.identity().is_superuser();
     if may { Ok(()) } else { Err(Errno::EPERM) }
 }
@@ -327,12 +327,12 @@ fn lock(start: Word, length: Word, lock: bool, lazily: bool) -> Outcome {
     Ok(0)
 }
 
-fn mlock(arguments: &Arguments) -> Outcome {
+fn mlock(arguments: &Arguments<'_>) -> Outcome {
     let [start, length, ..] = arguments.words();
     lock(start, length, true, false)
 }
 
-fn mlock2(arguments: &Arguments) -> Outcome {
+fn mlock2(arguments: &Arguments<'_>) -> Outcome {
     let [start, length, flags, ..] = arguments.words();
     let flags = flags.low();
     if flags & !linux::MLOCK_ONFAULT != 0 {
@@ -341,12 +341,12 @@ fn mlock2(arguments: &Arguments) -> Outcome {
     lock(start, length, true, flags != 0)
 }
 
-fn munlock(arguments: &Arguments) -> Outcome {
+fn munlock(arguments: &Arguments<'_>) -> Outcome {
     let [start, length, ..] = arguments.words();
     lock(start, length, false, true)
 }
 
-fn mlockall(arguments: &Arguments) -> Outcome {
+fn mlockall(arguments: &Arguments<'_>) -> Outcome {
     let [flags, ..] = arguments.words();
     let flags = flags.low();
     let has = |flag: u32| flags & flag != 0;
@@ -365,7 +365,7 @@ fn mlockall(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn munlockall(_: &Arguments) -> Outcome {
+fn munlockall(_: &Arguments<'_>) -> Outcome {
     space()?.unlock_all().map_err(errno)?;
     Ok(0)
 }

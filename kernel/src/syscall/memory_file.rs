@@ -2,10 +2,11 @@
 
 use linux_raw_sys::general as linux;
 
-use super::{Arguments, Calls, Outcome, user_data};
+use super::arguments::{Arguments, Calls, Outcome};
+use super::user_data;
 use crate::errno::Errno;
 use crate::fs::memory_file;
-use crate::process::this;
+use crate::process::control_block::this;
 
 pub(super) const CALLS: Calls = &[(linux::__NR_memfd_create, memfd_create)];
 
@@ -13,7 +14,7 @@ pub(super) const CALLS: Calls = &[(linux::__NR_memfd_create, memfd_create)];
 const NAME_BYTES: usize = 250;
 
 /// Nothing can be sealed here, and there are no huge pages: who asks for that is refused, as by a Linux without them.
-fn memfd_create(arguments: &Arguments) -> Outcome {
+fn memfd_create(arguments: &Arguments<'_>) -> Outcome {
     let [name, flags, ..] = arguments.words();
     if flags.low() & linux::MFD_HUGETLB != 0 {
         return Err(Errno::ENOSYS);

@@ -7,7 +7,7 @@ use quire_machine::fallible::{Lossy, TryText};
 use quire_machine::log;
 use quire_machine::log_ring::{BYTES, TEXT_MAX};
 
-use super::{Arguments, Calls, Outcome, require_superuser};
+use super::arguments::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
 
 pub(super) const CALLS: Calls = &[(linux::__NR_syslog, syslog)];
@@ -19,7 +19,7 @@ const CONSOLE_LEVEL: u32 = 8;
 const SIZE_UNREAD: u32 = 9;
 const SIZE_BUFFER: u32 = 10;
 
-fn syslog(arguments: &Arguments) -> Outcome {
+fn syslog(arguments: &Arguments<'_>) -> Outcome {
     let [action, address, length, ..] = arguments.words();
     let (action, length) = (action.low(), length.int());
     if action != READ_ALL && action != SIZE_BUFFER {

@@ -8,16 +8,16 @@ use quire_machine::clock;
 use quire_machine::user::Word;
 use quire_swap::header::PAGE_SIZE;
 
+use super::arguments::{Arguments, Calls, Outcome};
 use super::location::{node_at, node_from, start_at, this_start};
 use super::user_data::path;
-use super::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::fs::access::{self, WRITE};
 use crate::fs::node::{Attributes, Device, Handle, Kind, Metadata, NAME_MAX, PATH_MAX};
 use crate::fs::path::{Follow, walk};
 use crate::fs::position::Position;
+use crate::process::control_block::this;
 use crate::process::credentials::Credentials;
-use crate::process::this;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_stat, stat),
@@ -89,19 +89,19 @@ fn write_stat(address: Word, node: &Handle) -> Outcome {
     Ok(0)
 }
 
-fn stat(arguments: &Arguments) -> Outcome {
+fn stat(arguments: &Arguments<'_>) -> Outcome {
     write_stat(arguments.word(1), &node(arguments.word(0), Follow::Yes)?)
 }
 
-fn lstat(arguments: &Arguments) -> Outcome {
+fn lstat(arguments: &Arguments<'_>) -> Outcome {
     write_stat(arguments.word(1), &node(arguments.word(0), Follow::No)?)
 }
 
-fn fstat(arguments: &Arguments) -> Outcome {
+fn fstat(arguments: &Arguments<'_>) -> Outcome {
     write_stat(arguments.word(1), &opened(arguments.word(0))?)
 }
 
-fn newfstatat(arguments: &Arguments) -> Outcome {
+fn newfstatat(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path, address, flags, ..] = arguments.words();
     let flags = flags.low();
     let known = linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW | linux::AT_NO_AUTOMOUNT;
@@ -111,7 +111,7 @@ fn newfstatat(arguments: &Arguments) -> Outcome {
     write_stat(address, &node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?)
 }
 
-fn statx(arguments: &Arguments) -> Outcome {
+fn statx(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path, flags, mask, address, _] = arguments.words();
     let flags = flags.low();
     let freshness = linux::AT_STATX_SYNC_TYPE;
@@ -173,11 +173,11 @@ fn write_statfs(address: Word, node: &Handle) -> Outcome {
     Ok(0)
 }
 
-fn statfs(arguments: &Arguments) -> Outcome {
+fn statfs(arguments: &Arguments<'_>) -> Outcome {
     write_statfs(arguments.word(1), &node(arguments.word(0), Follow::Yes)?)
 }
 
-fn fstatfs(arguments: &Arguments) -> Outcome {
+fn fstatfs(arguments: &Arguments<'_>) -> Outcome {
     write_statfs(arguments.word(1), &opened(arguments.word(0))?)
 }
 
@@ -202,16 +202,16 @@ fn check_access(directory: Word, path: Word, mode: Word, flags: u32) -> Outcome 
     access::check(&credentials, &metadata, mode).map(|()| 0)
 }
 
-fn access(arguments: &Arguments) -> Outcome {
+fn access(arguments: &Arguments<'_>) -> Outcome {
     check_access(Word::new(linux::AT_FDCWD.cast_unsigned().into()), arguments.word(0), arguments.word(1), 0)
 }
 
-fn faccessat(arguments: &Arguments) -> Outcome {
+fn faccessat(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path, mode, ..] = arguments.words();
     check_access(directory, path, mode, 0)
 }
 
-fn faccessat2(arguments: &Arguments) -> Outcome {
+fn faccessat2(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path, mode, flags, ..] = arguments.words();
     check_access(directory, path, mode, flags.low())
 }
@@ -238,15 +238,15 @@ fn set_mode(node: &Handle, mode: Word) -> Outcome {
     })
 }
 
-fn chmod(arguments: &Arguments) -> Outcome {
+fn chmod(arguments: &Arguments<'_>) -> Outcome {
     set_mode(&node(arguments.word(0), Follow::Yes)?, arguments.word(1))
 }
 
-fn fchmod(arguments: &Arguments) -> Outcome {
+fn fchmod(arguments: &Arguments<'_>) -> Outcome {
     set_mode(&opened(arguments.word(0))?, arguments.word(1))
 }
 
-fn fchmodat(arguments: &Arguments) -> Outcome {
+fn fchmodat(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path, mode, ..] = arguments.words();
     set_mode(&node_at(directory, path, true, 0)?, mode)
 }
@@ -267,19 +267,19 @@ fn set_owner(node: &Handle, user: Word, group: Word) -> Outcome {
     })
 }
 
-fn chown(arguments: &Arguments) -> Outcome {
+fn chown(arguments: &Arguments<'_>) -> Outcome {
     set_owner(&node(arguments.word(0), Follow::Yes)?, arguments.word(1), arguments.word(2))
 }
 
-fn lchown(arguments: &Arguments) -> Outcome {
+fn lchown(arguments: &Arguments<'_>) -> Outcome {
     set_owner(&node(arguments.word(0), Follow::No)?, arguments.word(1), arguments.word(2))
 }
 
-fn fchown(arguments: &Arguments) -> Outcome {
+fn fchown(arguments: &Arguments<'_>) -> Outcome {
     set_owner(&opened(arguments.word(0))?, arguments.word(1), arguments.word(2))
 }
 
-fn fchownat(arguments: &Arguments) -> Outcome {
+fn fchownat(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path, user, group, flags, _] = arguments.words();
     let flags = flags.low();
     if flags & !(linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW) != 0 {
@@ -325,7 +325,7 @@ fn check_new_times(credentials: &Credentials, node: &Metadata, times: [NewTime; 
     }
 }
 
-fn utimensat(arguments: &Arguments) -> Outcome {
+fn utimensat(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path, times, flags, ..] = arguments.words();
     let times = match times.optional::<[[Word; 2]; 2]>() {
         None => [NewTime::Now; 2],
@@ -355,7 +355,7 @@ fn utimensat(arguments: &Arguments) -> Outcome {
     })
 }
 
-fn truncate(arguments: &Arguments) -> Outcome {
+fn truncate(arguments: &Arguments<'_>) -> Outcome {
     let [path, length, ..] = arguments.words();
     let length = Position::from_word(length)?;
     let node = node(path, Follow::Yes)?;
@@ -379,12 +379,12 @@ fn write_link(node: &Handle, address: Word, length: Word) -> Outcome {
     Ok(bytes as u64)
 }
 
-fn readlink(arguments: &Arguments) -> Outcome {
+fn readlink(arguments: &Arguments<'_>) -> Outcome {
     let [path, address, length, ..] = arguments.words();
     write_link(&node(path, Follow::No)?, address, length)
 }
 
-fn readlinkat(arguments: &Arguments) -> Outcome {
+fn readlinkat(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path_address, address, length, ..] = arguments.words();
     let path = path(path_address)?;
     let start = start_at(directory)?;

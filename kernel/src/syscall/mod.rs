@@ -1,6 +1,6 @@
 //! System calls: Linux's numbers, Linux's arguments, Linux's errors.
 //!
-//! Each file below holds the calls on one subject, as functions of their [`Arguments`], and lists them with their numbers in
+//! Each file below holds the calls on one subject, as functions of their `Arguments`, and lists them with their numbers in
 //! its `CALLS`; here the lists become one table. To add a call, write the function and its line in the list. A number that
 //! is not in the table gets `ENOSYS` and is named once in the log.
 //!
@@ -9,8 +9,10 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "calls have one type, also those that cannot fail")]
 
+mod arguments;
 mod descriptor;
 mod directory;
+mod duration;
 mod file;
 mod futex;
 mod identity;
@@ -25,50 +27,20 @@ mod poll;
 mod process;
 mod signal;
 mod swap;
-pub mod system;
+mod system;
 mod time;
 mod user_data;
 
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use quire_machine::arch::registers::TrapFrame;
 use quire_machine::log;
-use quire_machine::user::Word;
 
+use self::arguments::{Arguments, Call, Calls, Outcome};
 use crate::errno::Errno;
 use crate::mm::reclaim;
-
-/// What a call returns: a value for the program, or an error.
-pub type Outcome = Result<u64, Errno>;
-
-/// A call and what it was called with.
-#[derive(Clone, Copy, Debug)]
-pub struct Arguments {
-    number: u64,
-    words: [Word; 6],
-}
-
-impl Arguments {
-    /// Call `number` with what is in `rdi`, `rsi`, `rdx`, `r10`, `r8` and `r9`.
-    pub fn new(number: u64, registers: [u64; 6]) -> Self {
-        Self { number, words: registers.map(Word::new) }
-    }
-
-    /// The arguments, which cannot be calculated with before it is said what each is.
-    const fn words(&self) -> [Word; 6] {
-        self.words
-    }
-
-    /// One of the arguments.
-    const fn word(&self, index: usize) -> Word {
-        self.words[index]
-    }
-}
-
-/// A call's function.
-pub type Call = fn(&Arguments) -> Outcome;
-
-/// The calls of one file: number and function.
-type Calls = &'static [(u32, Call)];
+use crate::process::control_block::current;
 
 /// More than the greatest number that Linux has given to a call.
 const NUMBERS: usize = 512;
@@ -113,18 +85,18 @@ const fn table(lists: &[Calls]) -> [Option<Call>; NUMBERS] {
 }
 
 /// Serves system call `number`; returns what the program finds in its register.
-pub fn serve(number: u64, arguments: [u64; 6]) -> u64 {
-    dispatch(&Arguments::new(number, arguments)).unwrap_or_else(Errno::to_register)
+pub fn serve(frame: &Cell<TrapFrame>, number: u64, arguments: [u64; 6]) -> u64 {
+    dispatch(number, &Arguments::new(frame, arguments)).unwrap_or_else(Errno::to_register)
 }
 
 /// Does what the program asks for.
 ///
 /// # Errors
 /// The call's own, and `ENOSYS` for one that there is not.
-pub fn dispatch(arguments: &Arguments) -> Outcome {
-    let call = usize::try_from(arguments.number).ok().and_then(|number| *TABLE.get(number)?);
+fn dispatch(number: u64, arguments: &Arguments<'_>) -> Outcome {
+    let call = usize::try_from(number).ok().and_then(|number| *TABLE.get(number)?);
     let Some(call) = call else {
-        name_once(arguments.number);
+        name_once(number);
         return Err(Errno::ENOSYS);
     };
     reclaim::make_room();
@@ -138,15 +110,9 @@ fn name_once(number: u64) {
     let index = number.min(NUMBERS as u64 - 1);
     let before = NAMED[(index / 64) as usize].fetch_or(1 << (index % 64), Ordering::Relaxed);
     if before & 1 << (index % 64) == 0 {
-        match crate::process::current() {
+        match current() {
             Some(process) => log!("syscall", "{process} used call {number}, which does not exist: ENOSYS"),
             None => log!("syscall", "call {number} does not exist: ENOSYS"),
         }
     }
-}
-
-/// What only the superuser may do.
-fn require_superuser() -> Result<(), Errno> {
-    let may = crate::process::this().identity().is_superuser();
-    if may { Ok(()) } else { Err(Errno::EPERM) }
 }

@@ -7,15 +7,17 @@ use linux_raw_sys::general as linux;
 use quire_machine::fallible;
 use quire_swap::header::PAGE_SIZE;
 
+use super::arguments::{Arguments, Calls, Outcome, require_superuser};
 use super::location::this_start;
 use super::user_data::{path, string};
-use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
+use crate::fs::mount::filesystem_name;
 use crate::fs::mount::{Mount, Options};
 use crate::fs::node::Kind;
 use crate::fs::path::{Follow, path_of, walk};
+use crate::fs::start::filesystem;
 use crate::fs::tmpfs_options::{flag, words};
-use crate::fs::{filesystem, filesystem_name, namespace, tmpfs};
+use crate::fs::{namespace, tmpfs};
 
 pub(super) const CALLS: Calls = &[(linux::__NR_mount, mount), (linux::__NR_umount2, umount2)];
 
@@ -28,7 +30,7 @@ fn own(data: &str) -> impl Iterator<Item = &str> + Clone {
     words(data).filter(|word| flag(word).is_none())
 }
 
-fn mount(arguments: &Arguments) -> Outcome {
+fn mount(arguments: &Arguments<'_>) -> Outcome {
     let [source, target, kind, flags, data, _] = arguments.words();
     let data = if data.is_zero() { String::new() } else { text(string(data, PAGE_SIZE, Errno::EINVAL)?)? };
     let flags = words(&data).filter_map(flag).fold(flags.low(), |flags, (set, clear)| flags & !clear | set);
@@ -66,7 +68,7 @@ fn mount(arguments: &Arguments) -> Outcome {
     namespace::mount(&mount).map(|()| 0)
 }
 
-fn umount2(arguments: &Arguments) -> Outcome {
+fn umount2(arguments: &Arguments<'_>) -> Outcome {
     let [target, flags, ..] = arguments.words();
     let flags = flags.low();
     // No file system has anything that force would break.

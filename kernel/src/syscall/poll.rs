@@ -7,14 +7,14 @@ use linux_raw_sys::general as linux;
 use quire_machine::clock;
 use quire_machine::user::{UserPtr, Word};
 
-use super::time::{MICROSECONDS, NANOSECONDS, Time, duration};
-use super::{Arguments, Calls, Outcome};
+use super::arguments::{Arguments, Calls, Outcome};
+use super::duration::{MICROSECONDS, NANOSECONDS, Time, duration};
 use crate::errno::Errno;
 use crate::fs::changes;
-use crate::fs::open::{FILES_MAX, files_max};
+use crate::fs::open::FILES_MAX;
 use crate::fs::poll::Ready;
+use crate::process::control_block::{Unfinished, this};
 use crate::process::signal::{Set, Signals};
-use crate::process::{Unfinished, this};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_poll, poll),
@@ -124,14 +124,14 @@ fn look_until(files: UserPtr<Polled>, count: usize, deadline: Option<Duration>) 
     })
 }
 
-fn poll(arguments: &Arguments) -> Outcome {
+fn poll(arguments: &Arguments<'_>) -> Outcome {
     let [address, count, milliseconds, ..] = arguments.words();
     let deadline = u64::try_from(milliseconds.int()).ok().map(Duration::from_millis);
     poll_until(address.pointer(), files_count(count)?, deadline.map(|wait| clock::since_boot() + wait))
 }
 
 fn files_count(count: Word) -> Result<usize, Errno> {
-    usize::try_from(count.low()).ok().filter(|count| *count <= files_max()).ok_or(Errno::EINVAL)
+    usize::try_from(count.low()).ok().filter(|count| *count <= this().files.end()).ok_or(Errno::EINVAL)
 }
 
 /// `poll`, which `restart_syscall` goes on with after a signal without a handler.
@@ -144,7 +144,7 @@ pub(super) fn poll_until(files: UserPtr<Polled>, count: usize, deadline: Option<
     Err(Errno::RESTART_LATER)
 }
 
-fn ppoll(arguments: &Arguments) -> Outcome {
+fn ppoll(arguments: &Arguments<'_>) -> Outcome {
     let [address, count, timeout, mask, mask_bytes, _] = arguments.words();
     let timeout = Timeout::read(timeout, NANOSECONDS)?;
     let count = files_count(count)?;
@@ -182,7 +182,7 @@ impl Numbers {
     }
 }
 
-fn select_until(arguments: &Arguments, deadline: Option<Duration>) -> Outcome {
+fn select_until(arguments: &Arguments<'_>, deadline: Option<Duration>) -> Outcome {
     let [count, read, write, except, ..] = arguments.words();
     let count = usize::try_from(count.int()).map_err(|_| Errno::EINVAL)?.min(FILES_MAX);
     let mut sets = [
@@ -210,12 +210,12 @@ fn select_until(arguments: &Arguments, deadline: Option<Duration>) -> Outcome {
     Ok(found)
 }
 
-fn select(arguments: &Arguments) -> Outcome {
+fn select(arguments: &Arguments<'_>) -> Outcome {
     let timeout = Timeout::read(arguments.word(4), MICROSECONDS)?;
     timeout.write_rest(select_until(arguments, timeout.deadline))
 }
 
-fn pselect6(arguments: &Arguments) -> Outcome {
+fn pselect6(arguments: &Arguments<'_>) -> Outcome {
     let timeout = Timeout::read(arguments.word(4), NANOSECONDS)?;
     let [mask, mask_bytes] = match arguments.word(5).optional::<[Word; 2]>() {
         None => [Word::ZERO; 2],

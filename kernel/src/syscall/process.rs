@@ -14,13 +14,19 @@ use quire_protocol::Verdict;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
-use super::{Arguments, Calls, Outcome, require_superuser, user_data};
+use super::arguments::{Arguments, Calls, Outcome, require_superuser};
+use super::user_data;
 use crate::errno::Errno;
+use crate::process::control_block::{Process, this};
+use crate::process::exit;
 use crate::process::limits::{FILES_MAX, Limit, Resource};
 use crate::process::program::Words;
 use crate::process::program::execute::{self, Request};
 use crate::process::signal::{ChildChange, Info, Signal};
-use crate::process::{self, CloneRequest, Process, Usage, Wanted, Which};
+use crate::process::start::{self, CloneRequest};
+use crate::process::table;
+use crate::process::usage::Usage;
+use crate::process::wanted::{Wanted, Which};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_clone, clone),
@@ -48,7 +54,7 @@ pub(super) const CALLS: Calls = &[
     (linux::__NR_reboot, reboot),
 ];
 
-fn clone(arguments: &Arguments) -> Outcome {
+fn clone(arguments: &Arguments<'_>) -> Outcome {
     let [flags, stack, parent_number, child_number, thread_storage, _] = arguments.words();
     // As on Linux, what the upper half of the flags holds means nothing here.
     let request = CloneRequest {
@@ -58,22 +64,24 @@ fn clone(arguments: &Arguments) -> Outcome {
         child_number: child_number.pointer(),
         thread_storage: thread_storage.bits(),
     };
-    process::clone(&request).map(u64::from)
+    start::clone(&request, arguments.frame().get()).map(u64::from)
 }
 
-fn fork(_: &Arguments) -> Outcome {
-    process::clone(&CloneRequest { flags: linux::SIGCHLD, ..CloneRequest::default() }).map(u64::from)
+fn fork(arguments: &Arguments<'_>) -> Outcome {
+    let request = CloneRequest { flags: linux::SIGCHLD, ..CloneRequest::default() };
+    start::clone(&request, arguments.frame().get()).map(u64::from)
 }
 
-fn vfork(_: &Arguments) -> Outcome {
+fn vfork(arguments: &Arguments<'_>) -> Outcome {
     let flags = linux::CLONE_VM | linux::CLONE_VFORK | linux::SIGCHLD;
-    process::clone(&CloneRequest { flags, ..CloneRequest::default() }).map(u64::from)
+    let request = CloneRequest { flags, ..CloneRequest::default() };
+    start::clone(&request, arguments.frame().get()).map(u64::from)
 }
 
-fn execve(arguments: &Arguments) -> Outcome {
+fn execve(arguments: &Arguments<'_>) -> Outcome {
     let [path, words, environment, ..] = arguments.words();
     let path = user_data::path(path)?;
-    let stack = process::this().limit(Resource::STACK).soft / 4;
+    let stack = this().limit(Resource::STACK).soft / 4;
     let mut room = stack.clamp(Words::LEAST_ROOM as u64, Words::MOST_ROOM as u64) as usize;
     let mut words = read_list(words, &mut room)?;
     if words.count() == 0 {
@@ -82,7 +90,8 @@ fn execve(arguments: &Arguments) -> Outcome {
     }
     let environment = read_list(environment, &mut room)?;
     let program = execute::open(&path)?;
-    execute::execute(Request { program, path, arguments: words, environment }).map(|()| 0)
+    let request = Request { program, path, arguments: words, environment };
+    execute::execute(request, arguments.frame()).map(|()| 0)
 }
 
 /// A list of strings that ends with a null pointer; a null pointer itself is an empty list. The strings and their pointers are
@@ -102,11 +111,11 @@ fn read_list(list: Word, room: &mut usize) -> Result<Words, Errno> {
     Ok(words)
 }
 
-fn exit(arguments: &Arguments) -> Outcome {
-    process::end_current(ChildChange::Exited(arguments.word(0).low() as u8))
+fn exit(arguments: &Arguments<'_>) -> Outcome {
+    exit::end_current(ChildChange::Exited(arguments.word(0).low() as u8))
 }
 
-fn wait4(arguments: &Arguments) -> Outcome {
+fn wait4(arguments: &Arguments<'_>) -> Outcome {
     const KNOWN: u32 =
         linux::WNOHANG | linux::WUNTRACED | linux::WCONTINUED | linux::__WALL | linux::__WCLONE | linux::__WNOTHREAD;
     let [pid, status, options, usage, ..] = arguments.words();
@@ -116,7 +125,7 @@ fn wait4(arguments: &Arguments) -> Outcome {
     }
     let which = match pid.int() {
         -1 => Which::Any,
-        0 => Which::Group(process::this().group()),
+        0 => Which::Group(this().group()),
         i32::MIN => return Err(Errno::ESRCH),
         pid if pid < 0 => Which::Group(pid.unsigned_abs()),
         pid => Which::Number(pid.unsigned_abs()),
@@ -128,7 +137,7 @@ fn wait4(arguments: &Arguments) -> Outcome {
         continuations: options & linux::WCONTINUED != 0,
         leave: false,
     };
-    let Some((child, change)) = process::wait(&wanted, options & linux::WNOHANG != 0)? else { return Ok(0) };
+    let Some((child, change)) = exit::wait(&wanted, options & linux::WNOHANG != 0)? else { return Ok(0) };
     if let Some(status) = status.optional() {
         status.write(change.wait_status())?;
     }
@@ -138,7 +147,7 @@ fn wait4(arguments: &Arguments) -> Outcome {
     Ok(u64::from(child.pid()))
 }
 
-fn waitid(arguments: &Arguments) -> Outcome {
+fn waitid(arguments: &Arguments<'_>) -> Outcome {
     const KNOWN: u32 = linux::WNOHANG
         | linux::WNOWAIT
         | linux::WEXITED
@@ -156,7 +165,7 @@ fn waitid(arguments: &Arguments) -> Outcome {
     let which = match kind.low() {
         linux::P_ALL => Which::Any,
         linux::P_PID if id.int() > 0 => Which::Number(id.low()),
-        linux::P_PGID if id.int() == 0 => Which::Group(process::this().group()),
+        linux::P_PGID if id.int() == 0 => Which::Group(this().group()),
         linux::P_PGID if id.int() > 0 => Which::Group(id.low()),
         _ => return Err(Errno::EINVAL),
     };
@@ -167,7 +176,7 @@ fn waitid(arguments: &Arguments) -> Outcome {
         continuations: has(linux::WCONTINUED),
         leave: has(linux::WNOWAIT),
     };
-    let found = process::wait(&wanted, has(linux::WNOHANG))?;
+    let found = exit::wait(&wanted, has(linux::WNOHANG))?;
     if let Some(info) = info.optional() {
         let bytes = match &found {
             Some((child, change)) => {
@@ -184,13 +193,13 @@ fn waitid(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn set_tid_address(arguments: &Arguments) -> Outcome {
-    let process = process::this();
+fn set_tid_address(arguments: &Arguments<'_>) -> Outcome {
+    let process = this();
     process.clear_number_at(arguments.word(0).pointer());
     Ok(u64::from(process.pid()))
 }
 
-fn arch_prctl(arguments: &Arguments) -> Outcome {
+fn arch_prctl(arguments: &Arguments<'_>) -> Outcome {
     // Linux: arch/x86/include/uapi/asm/prctl.h.
     const SET_GS: u64 = 0x1001;
     const SET_FS: u64 = 0x1002;
@@ -209,13 +218,13 @@ fn arch_prctl(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn prlimit64(arguments: &Arguments) -> Outcome {
+fn prlimit64(arguments: &Arguments<'_>) -> Outcome {
     let [pid, resource, new, old, ..] = arguments.words();
     limit(pid, resource, new, old)
 }
 
 fn limit(pid: Word, resource: Word, new: Word, old: Word) -> Outcome {
-    let this = process::this();
+    let this = this();
     let new = new.optional::<[u64; 2]>().map(UserPtr::read).transpose()?;
     let process = process_or_this(pid)?;
     let who = this.identity();
@@ -242,21 +251,21 @@ fn limit(pid: Word, resource: Word, new: Word, old: Word) -> Outcome {
     Ok(0)
 }
 
-fn getrlimit(arguments: &Arguments) -> Outcome {
+fn getrlimit(arguments: &Arguments<'_>) -> Outcome {
     let [resource, old, ..] = arguments.words();
     limit(Word::ZERO, resource, Word::ZERO, old)
 }
 
-fn setrlimit(arguments: &Arguments) -> Outcome {
+fn setrlimit(arguments: &Arguments<'_>) -> Outcome {
     let [resource, new, ..] = arguments.words();
     limit(Word::ZERO, resource, new, Word::ZERO)
 }
 
-fn getrusage(arguments: &Arguments) -> Outcome {
+fn getrusage(arguments: &Arguments<'_>) -> Outcome {
     const SELF: i32 = 0;
     const CHILDREN: i32 = -1;
     const THREAD: i32 = 1;
-    let process = process::this();
+    let process = this();
     let words = match arguments.word(0).int() {
         SELF | THREAD => {
             if let Some(space) = process.space() {
@@ -295,10 +304,10 @@ fn usage_words(usage: &Usage) -> [u64; 18] {
     words
 }
 
-fn times(arguments: &Arguments) -> Outcome {
+fn times(arguments: &Arguments<'_>) -> Outcome {
     /// Ticks of this call a second, whatever the timer's are (`USER_HZ`).
     const HERTZ: u64 = 100;
-    let process = process::this();
+    let process = this();
     let clock = |ticks: &core::sync::atomic::AtomicU64| {
         ticks.load(Ordering::Relaxed) * HERTZ / u64::from(clock::TICKS_PER_SECOND)
     };
@@ -310,13 +319,13 @@ fn times(arguments: &Arguments) -> Outcome {
     Ok(clock::since_boot().as_millis() as u64 * HERTZ / 1000)
 }
 
-fn sched_yield(_: &Arguments) -> Outcome {
+fn sched_yield(_: &Arguments<'_>) -> Outcome {
     task::yield_now();
     Ok(0)
 }
 
 /// One processor is started.
-fn sched_getaffinity(arguments: &Arguments) -> Outcome {
+fn sched_getaffinity(arguments: &Arguments<'_>) -> Outcome {
     const MASK_BYTES: u32 = 8;
     let [pid, bytes, mask, ..] = arguments.words();
     let bytes = bytes.low();
@@ -328,39 +337,39 @@ fn sched_getaffinity(arguments: &Arguments) -> Outcome {
     Ok(MASK_BYTES.into())
 }
 
-fn setpgid(arguments: &Arguments) -> Outcome {
-    let this = process::this();
+fn setpgid(arguments: &Arguments<'_>) -> Outcome {
+    let this = this();
     let [pid, group, ..] = arguments.words().map(Word::low);
     let pid = if pid == 0 { this.pid() } else { pid };
     let group = if group == 0 { pid } else { group };
     if group.cast_signed() < 0 {
         return Err(Errno::EINVAL);
     }
-    process::set_group(&this, pid, group).map(|()| 0)
+    table::set_group(&this, pid, group).map(|()| 0)
 }
 
 /// The process of that number, or the caller for 0.
 fn process_or_this(pid: Word) -> Result<Arc<Process>, Errno> {
-    if pid.low() == 0 { Ok(process::this()) } else { process::find(pid.low()).ok_or(Errno::ESRCH) }
+    if pid.low() == 0 { Ok(this()) } else { table::find(pid.low()).ok_or(Errno::ESRCH) }
 }
 
-fn getpgid(arguments: &Arguments) -> Outcome {
+fn getpgid(arguments: &Arguments<'_>) -> Outcome {
     process_or_this(arguments.word(0)).map(|process| u64::from(process.group()))
 }
 
-fn getpgrp(_: &Arguments) -> Outcome {
-    Ok(u64::from(process::this().group()))
+fn getpgrp(_: &Arguments<'_>) -> Outcome {
+    Ok(u64::from(this().group()))
 }
 
-fn setsid(_: &Arguments) -> Outcome {
-    process::start_session(&process::this()).map(u64::from)
+fn setsid(_: &Arguments<'_>) -> Outcome {
+    table::start_session(&this()).map(u64::from)
 }
 
-fn getsid(arguments: &Arguments) -> Outcome {
+fn getsid(arguments: &Arguments<'_>) -> Outcome {
     process_or_this(arguments.word(0)).map(|process| u64::from(process.session()))
 }
 
-fn reboot(arguments: &Arguments) -> Outcome {
+fn reboot(arguments: &Arguments<'_>) -> Outcome {
     require_superuser()?;
     let [first, second, command, ..] = arguments.words().map(Word::low);
     let second_is_known = [0x2812_1969, 0x0512_1996, 0x1604_1998, 0x2011_2000].contains(&second);
@@ -375,6 +384,6 @@ fn reboot(arguments: &Arguments) -> Outcome {
         0x89ab_cdef | 0 => return Ok(0),
         _ => return Err(Errno::EINVAL),
     };
-    log!("init", "{} asks for: {what}", process::this());
+    log!("init", "{} asks for: {what}", this());
     debug_exit::leave(Verdict::Success)
 }

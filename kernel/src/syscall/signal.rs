@@ -9,14 +9,16 @@ use quire_machine::clock;
 use quire_machine::task::WaitQueue;
 use quire_machine::user::{Fault, UserPtr, Word};
 
-use super::time::read_duration;
-use super::{Arguments, Calls, Outcome};
+use super::arguments::{Arguments, Calls, Outcome};
+use super::duration::read_duration;
 use crate::errno::Errno;
+use crate::process::control_block::{INIT, Process, this};
 use crate::process::credentials::Identity;
+use crate::process::handler;
 use crate::process::limits::Resource;
 use crate::process::signal::frame::FRAME_BYTES;
 use crate::process::signal::{Action, AlternateStack, AlternateStackError, Info, QueueFull, Set, Signal, Signals};
-use crate::process::{self, INIT, Process};
+use crate::process::table;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_rt_sigaction, rt_sigaction),
@@ -45,7 +47,7 @@ fn read_set(address: Word) -> Result<Set, Errno> {
     Ok(Set::from_bits(address.pointer().read()?))
 }
 
-fn rt_sigaction(arguments: &Arguments) -> Outcome {
+fn rt_sigaction(arguments: &Arguments<'_>) -> Outcome {
     let [number, new, old, set_bytes, ..] = arguments.words();
     check_set_size(set_bytes)?;
     let signal = Signal::new(number.low().into()).ok_or(Errno::EINVAL)?;
@@ -53,7 +55,7 @@ fn rt_sigaction(arguments: &Arguments) -> Outcome {
     if action.is_some() && Set::UNSTOPPABLE.contains(signal) {
         return Err(Errno::EINVAL);
     }
-    let before = process::this().with_signals(|signals| {
+    let before = this().with_signals(|signals| {
         let before = signals.action(signal);
         if let Some(action) = action {
             signals.set_action(signal, action);
@@ -66,10 +68,10 @@ fn rt_sigaction(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn rt_sigprocmask(arguments: &Arguments) -> Outcome {
+fn rt_sigprocmask(arguments: &Arguments<'_>) -> Outcome {
     let [how, new, old, set_bytes, ..] = arguments.words();
     check_set_size(set_bytes)?;
-    let process = process::this();
+    let process = this();
     let before = process.with_signals(|signals| signals.mask());
     if !new.is_zero() {
         let set = read_set(new)?;
@@ -87,10 +89,10 @@ fn rt_sigprocmask(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn rt_sigpending(arguments: &Arguments) -> Outcome {
+fn rt_sigpending(arguments: &Arguments<'_>) -> Outcome {
     let [address, set_bytes, ..] = arguments.words();
     let set_bytes = set_bytes.count(SET_BYTES).ok_or(Errno::EINVAL)?;
-    let pending = process::this().with_signals(|signals| signals.blocked_pending());
+    let pending = this().with_signals(|signals| signals.blocked_pending());
     address.pointer().write_bytes(&pending.bits().to_le_bytes()[..set_bytes])?;
     Ok(0)
 }
@@ -101,21 +103,21 @@ fn wait_for_signal() {
     let _ = nothing_else.wait_until_interrupted(|| false);
 }
 
-fn rt_sigsuspend(arguments: &Arguments) -> Outcome {
+fn rt_sigsuspend(arguments: &Arguments<'_>) -> Outcome {
     let [address, set_bytes, ..] = arguments.words();
     check_set_size(set_bytes)?;
     let mask = read_set(address)?;
-    process::this().with_signals(|signals| signals.set_temporary_mask(mask));
+    this().with_signals(|signals| signals.set_temporary_mask(mask));
     wait_for_signal();
     Err(Errno::RESTART_WITHOUT_HANDLER)
 }
 
-fn pause(_: &Arguments) -> Outcome {
+fn pause(_: &Arguments<'_>) -> Outcome {
     wait_for_signal();
     Err(Errno::RESTART_WITHOUT_HANDLER)
 }
 
-fn rt_sigtimedwait(arguments: &Arguments) -> Outcome {
+fn rt_sigtimedwait(arguments: &Arguments<'_>) -> Outcome {
     let [set, info_address, timeout, set_bytes, ..] = arguments.words();
     check_set_size(set_bytes)?;
     let wanted = read_set(set)?;
@@ -123,7 +125,7 @@ fn rt_sigtimedwait(arguments: &Arguments) -> Outcome {
         None => Duration::MAX,
         Some(timeout) => clock::since_boot().saturating_add(read_duration(timeout)?),
     };
-    let process = process::this();
+    let process = this();
     let taken = process.with_signals(|signals| {
         let taken = signals.take(wanted);
         if taken.is_none() {
@@ -157,7 +159,7 @@ fn read_signal(number: Word) -> Result<Option<Signal>, Errno> {
 }
 
 fn send(process: &Process, signal: Option<Signal>, info: Info) -> Result<(), Errno> {
-    signal.map_or(Ok(()), |signal| process::send_to(process, signal, info)).map_err(|QueueFull| Errno::EAGAIN)
+    signal.map_or(Ok(()), |signal| table::send_to(process, signal, info)).map_err(|QueueFull| Errno::EAGAIN)
 }
 
 /// Whether `caller` may send `signal` to `process`: within a session anybody continues anybody.
@@ -165,15 +167,15 @@ fn may_send(caller: &Process, who: &Identity, process: &Process, signal: Option<
     signal == Some(Signal::SIGCONT) && caller.session() == process.session() || who.may_signal(&process.identity())
 }
 
-fn kill(arguments: &Arguments) -> Outcome {
+fn kill(arguments: &Arguments<'_>) -> Outcome {
     let [pid, number, ..] = arguments.words();
     let (pid, signal) = (pid.int(), read_signal(number)?);
-    let caller = process::this();
+    let caller = this();
     let who = caller.identity();
     let info = Info::User { pid: caller.pid(), user: who.user.real };
     let may_send = |process: &Process| may_send(&caller, &who, process, signal);
     if let Ok(pid @ 1..) = u32::try_from(pid) {
-        let process = process::find(pid).ok_or(Errno::ESRCH)?;
+        let process = table::find(pid).ok_or(Errno::ESRCH)?;
         if !may_send(&process) {
             return Err(Errno::EPERM);
         }
@@ -188,12 +190,12 @@ fn kill(arguments: &Arguments) -> Outcome {
     };
     let is_reached = |process: &Process| is_meant(process) && may_send(process);
     let reached = match signal {
-        Some(signal) => process::send_where(signal, info, is_reached) > 0,
-        None => process::exists(is_reached),
+        Some(signal) => table::send_where(signal, info, is_reached) > 0,
+        None => table::exists(is_reached),
     };
     match pid {
         _ if reached => Ok(0),
-        _ if !process::exists(is_meant) => Err(Errno::ESRCH),
+        _ if !table::exists(is_meant) => Err(Errno::ESRCH),
         // As on Linux: of all that there are, those that may not be reached are not meant.
         -1 => Ok(0),
         _ => Err(Errno::EPERM),
@@ -203,8 +205,8 @@ fn kill(arguments: &Arguments) -> Outcome {
 fn send_to_thread(thread: Word, number: Word, info: impl FnOnce(u32, u32) -> Info) -> Outcome {
     let signal = read_signal(number)?;
     let thread = u32::try_from(thread.int()).ok().filter(|&thread| thread != 0).ok_or(Errno::EINVAL)?;
-    let process = process::find(thread).ok_or(Errno::ESRCH)?;
-    let caller = process::this();
+    let process = table::find(thread).ok_or(Errno::ESRCH)?;
+    let caller = this();
     let who = caller.identity();
     if process.pid() != caller.pid() && !may_send(&caller, &who, &process, signal) {
         return Err(Errno::EPERM);
@@ -212,7 +214,7 @@ fn send_to_thread(thread: Word, number: Word, info: impl FnOnce(u32, u32) -> Inf
     let info = info(caller.pid(), who.user.real);
     if matches!(info, Info::Queued { .. }) {
         let user = process.identity().user.real;
-        if process::signals_of_user(user) >= process.limit(Resource::SIGNALS).soft {
+        if table::signals_of_user(user) >= process.limit(Resource::SIGNALS).soft {
             return Err(Errno::EAGAIN);
         }
     }
@@ -220,12 +222,12 @@ fn send_to_thread(thread: Word, number: Word, info: impl FnOnce(u32, u32) -> Inf
     Ok(0)
 }
 
-fn tkill(arguments: &Arguments) -> Outcome {
+fn tkill(arguments: &Arguments<'_>) -> Outcome {
     let [thread, number, ..] = arguments.words();
     send_to_thread(thread, number, |pid, user| Info::Thread { pid, user })
 }
 
-fn tgkill(arguments: &Arguments) -> Outcome {
+fn tgkill(arguments: &Arguments<'_>) -> Outcome {
     let [process, thread, number, ..] = arguments.words();
     check_thread_of(process, thread)?;
     send_to_thread(thread, number, |pid, user| Info::Thread { pid, user })
@@ -245,35 +247,35 @@ fn read_queued_info(address: Word, to: Word) -> Result<Info, Errno> {
     let info = Info::queued(&address.pointer().read()?);
     let Info::Queued { code, .. } = info else { return Err(Errno::EINVAL) };
     let is_foreign = code >= 0 || code == linux::SI_TKILL;
-    if is_foreign && to.low() != process::this().pid() { Err(Errno::EPERM) } else { Ok(info) }
+    if is_foreign && to.low() != this().pid() { Err(Errno::EPERM) } else { Ok(info) }
 }
 
-fn rt_sigqueueinfo(arguments: &Arguments) -> Outcome {
+fn rt_sigqueueinfo(arguments: &Arguments<'_>) -> Outcome {
     let [pid, number, info, ..] = arguments.words();
     let info = read_queued_info(info, pid)?;
     send_to_thread(pid, number, |_, _| info)
 }
 
-fn rt_tgsigqueueinfo(arguments: &Arguments) -> Outcome {
+fn rt_tgsigqueueinfo(arguments: &Arguments<'_>) -> Outcome {
     let [process, thread, number, info, ..] = arguments.words();
     check_thread_of(process, thread)?;
     let info = read_queued_info(info, process)?;
     send_to_thread(thread, number, |_, _| info)
 }
 
-fn rt_sigreturn(_: &Arguments) -> Outcome {
-    process::return_from_handler().or_else(|Fault| {
+fn rt_sigreturn(arguments: &Arguments<'_>) -> Outcome {
+    handler::return_from_handler(arguments.frame()).or_else(|Fault| {
         let force = |signals: &mut Signals| signals.force(Signal::SIGSEGV, Info::Kernel, signals.fault_registers());
-        process::this().with_signals(force);
+        this().with_signals(force);
         Ok(0)
     })
 }
 
-fn sigaltstack(arguments: &Arguments) -> Outcome {
+fn sigaltstack(arguments: &Arguments<'_>) -> Outcome {
     let [new, old, ..] = arguments.words();
-    let stack_pointer = process::stack_pointer();
+    let stack_pointer = arguments.frame().get().rsp;
     let new = new.optional().map(UserPtr::read).transpose()?.map(|bytes| AlternateStack::from_bytes(&bytes));
-    let before = process::this().with_signals(|signals| {
+    let before = this().with_signals(|signals| {
         let stack = signals.alternate_stack();
         let before = stack.seen_from(stack_pointer);
         new.map_or(Ok(()), |new| stack.replace(new, stack_pointer, FRAME_BYTES as u64)).map(|()| before)

@@ -7,9 +7,9 @@ use quire_machine::fallible;
 use quire_machine::user::Word;
 use quire_swap::{MAX_AREAS, SwapOnOptions};
 
+use super::arguments::{Arguments, Calls, Outcome, require_superuser};
 use super::location::this_start;
 use super::user_data::path;
-use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
 use crate::fs::block;
 use crate::fs::ghost::GHOST;
@@ -31,7 +31,7 @@ fn device_name(path_address: Word) -> Result<String, Errno> {
     }
 }
 
-fn swapon(arguments: &Arguments) -> Outcome {
+fn swapon(arguments: &Arguments<'_>) -> Outcome {
     require_superuser()?;
     let [path, flags, ..] = arguments.words();
     let options = SwapOnOptions::from_flags(flags.low()).map_err(|error| Errno::from(error.errno()))?;
@@ -42,7 +42,7 @@ fn swapon(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn swapoff(arguments: &Arguments) -> Outcome {
+fn swapoff(arguments: &Arguments<'_>) -> Outcome {
     require_superuser()?;
     let name = device_name(arguments.word(0))?;
     let is_meant = |index: &u8| swap::core().area(*index).is_some_and(|area| area.name() == name);

@@ -4,13 +4,15 @@ use linux_raw_sys::{general as linux, system};
 use quire_machine::clock;
 use quire_machine::physical;
 use quire_machine::random;
-use quire_machine::sync::Snapshot;
 use quire_swap::header::PAGE_SIZE;
 
+use super::arguments::{Arguments, Calls, Outcome, require_superuser};
 use super::file::MOST;
-use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
-use crate::{process, swap};
+use crate::process::control_block::this;
+use crate::process::table;
+use crate::swap;
+use crate::system_name::{NAME_BYTES, RELEASE, SYSTEM, VERSION, host_name, set_host_name};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_uname, uname),
@@ -19,57 +21,7 @@ pub(super) const CALLS: Calls = &[
     (linux::__NR_getrandom, getrandom),
 ];
 
-/// What `uname` calls the system. C libraries refuse to run on anything older than what they were built for, and scripts
-/// look for this name, so both are those of the Linux whose behaviour is the reference; the version tells the truth.
-pub const SYSTEM: &str = "Linux";
-/// The release (`/proc/sys/kernel/osrelease`).
-pub const RELEASE: &str = "6.12.0-quire";
-/// The version.
-pub const VERSION: &str = concat!("Quire ", env!("CARGO_PKG_VERSION"));
-
-/// The bytes of a name, the zero at its end included.
-const NAME_BYTES: usize = 65;
-
-static HOST_NAME: Snapshot<HostName> = Snapshot::new(HostName::new(b"quire"));
-
-/// A name of at most 64 bytes.
-#[derive(Clone, Copy)]
-pub struct HostName {
-    bytes: [u8; NAME_BYTES],
-    length: usize,
-}
-
-impl HostName {
-    const fn new(name: &[u8]) -> Self {
-        let mut bytes = [0; NAME_BYTES];
-        bytes.split_at_mut(name.len()).0.copy_from_slice(name);
-        Self { bytes, length: name.len() }
-    }
-
-    /// The name.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-}
-
-/// The machine's name.
-pub fn host_name() -> HostName {
-    HOST_NAME.get()
-}
-
-/// Gives the machine a name.
-///
-/// # Errors
-/// `EINVAL` for one of more than 64 bytes.
-pub fn set_host_name(name: &[u8]) -> Result<(), Errno> {
-    if name.len() >= NAME_BYTES {
-        return Err(Errno::EINVAL);
-    }
-    HOST_NAME.replace(HostName::new(name));
-    Ok(())
-}
-
-fn sethostname(arguments: &Arguments) -> Outcome {
+fn sethostname(arguments: &Arguments<'_>) -> Outcome {
     require_superuser()?;
     let [address, length, ..] = arguments.words();
     let mut name = [0; NAME_BYTES];
@@ -79,7 +31,7 @@ fn sethostname(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn uname(arguments: &Arguments) -> Outcome {
+fn uname(arguments: &Arguments<'_>) -> Outcome {
     let [address, ..] = arguments.words();
     let host = host_name();
     let names = [SYSTEM.as_bytes(), host.as_bytes(), RELEASE.as_bytes(), VERSION.as_bytes(), b"x86_64", b"(none)"];
@@ -91,7 +43,7 @@ fn uname(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn sysinfo(arguments: &Arguments) -> Outcome {
+fn sysinfo(arguments: &Arguments<'_>) -> Outcome {
     let [address, ..] = arguments.words();
     let bytes = |pages: usize| pages as u64 * PAGE_SIZE as u64;
     let (total, used) = (swap::total_pages() as usize, swap::used_pages() as usize);
@@ -107,7 +59,7 @@ fn sysinfo(arguments: &Arguments) -> Outcome {
         0,
         bytes(total),
         bytes(total.saturating_sub(used)),
-        process::count() as u64,
+        table::count() as u64,
         0,
         0,
         1,
@@ -116,7 +68,7 @@ fn sysinfo(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn getrandom(arguments: &Arguments) -> Outcome {
+fn getrandom(arguments: &Arguments<'_>) -> Outcome {
     const KNOWN: u32 = linux::GRND_NONBLOCK | linux::GRND_RANDOM | linux::GRND_INSECURE;
     const EXCLUSIVE: u32 = linux::GRND_RANDOM | linux::GRND_INSECURE;
     let [address, length, flags, ..] = arguments.words();
@@ -137,7 +89,7 @@ fn getrandom(arguments: &Arguments) -> Outcome {
             Err(_) if done > 0 => break,
             Err(fault) => return Err(fault.into()),
         }
-        if process::this().standing().is_interrupted() && done >= 256 {
+        if this().standing().is_interrupted() && done >= 256 {
             break;
         }
     }

@@ -9,12 +9,14 @@ use quire_machine::clock;
 use quire_machine::task::{WaitQueue, Waited};
 use quire_machine::user::{UserPtr, Word};
 
+use super::arguments::{Arguments, Calls, Outcome, require_superuser};
+use super::duration::{MICROSECONDS, Time, duration, microseconds, read_duration, write_duration};
 use super::futex;
 use super::poll::poll_until;
-use super::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
-use crate::process::alarm::{self, Alarm};
-use crate::process::{self, Unfinished};
+use crate::process::alarm::Alarm;
+use crate::process::alarms;
+use crate::process::control_block::{Unfinished, this};
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_clock_gettime, clock_gettime),
@@ -31,34 +33,8 @@ pub(super) const CALLS: Calls = &[
     (linux::__NR_getitimer, getitimer),
 ];
 
-pub(super) const MICROSECONDS: u32 = 1_000_000;
-pub(super) const NANOSECONDS: u32 = 1_000_000_000;
 /// What a clock may be set to is less, so that it does not overflow for thirty years (Linux: `TIME_SETTOD_SEC_MAX`).
 const SETTABLE_SECONDS: u64 = 8_277_292_036;
-
-/// A C structure of a time: seconds and a part of a second (`struct timespec`, `struct timeval`).
-pub(super) type Time = [Word; 2];
-
-/// The time of a structure with `parts` parts in a second: one that is not negative, of less than a second's parts.
-pub(super) fn duration([seconds, part]: Time, parts: u32) -> Result<Duration, Errno> {
-    let seconds = u64::try_from(seconds.long()).map_err(|_| Errno::EINVAL)?;
-    let part = part.count(parts as usize - 1).ok_or(Errno::EINVAL)?;
-    Ok(Duration::new(seconds, part as u32 * (NANOSECONDS / parts)))
-}
-
-/// Reads Linux's `struct timespec`.
-pub(super) fn read_duration(from: UserPtr<Time>) -> Result<Duration, Errno> {
-    duration(from.read()?, NANOSECONDS)
-}
-
-/// Writes Linux's `struct timespec`.
-fn write_duration(to: UserPtr<[u64; 2]>, duration: Duration) -> Result<(), Errno> {
-    Ok(to.write([duration.as_secs(), duration.subsec_nanos().into()])?)
-}
-
-fn microseconds(duration: Duration) -> [u64; 2] {
-    [duration.as_secs(), duration.subsec_micros().into()]
-}
 
 /// The clock of that number now.
 fn clock(number: Word) -> Result<Duration, Errno> {
@@ -67,18 +43,18 @@ fn clock(number: Word) -> Result<Duration, Errno> {
         linux::CLOCK_MONOTONIC | linux::CLOCK_MONOTONIC_RAW | linux::CLOCK_MONOTONIC_COARSE | linux::CLOCK_BOOTTIME => {
             Ok(clock::since_boot())
         }
-        linux::CLOCK_PROCESS_CPUTIME_ID | linux::CLOCK_THREAD_CPUTIME_ID => Ok(process::this().usage.time()),
+        linux::CLOCK_PROCESS_CPUTIME_ID | linux::CLOCK_THREAD_CPUTIME_ID => Ok(this().usage.time()),
         _ => Err(Errno::EINVAL),
     }
 }
 
-fn clock_gettime(arguments: &Arguments) -> Outcome {
+fn clock_gettime(arguments: &Arguments<'_>) -> Outcome {
     let [number, address, ..] = arguments.words();
     write_duration(address.pointer(), clock(number)?)?;
     Ok(0)
 }
 
-fn clock_settime(arguments: &Arguments) -> Outcome {
+fn clock_settime(arguments: &Arguments<'_>) -> Outcome {
     let [number, address, ..] = arguments.words();
     if number.low() != linux::CLOCK_REALTIME {
         return Err(Errno::EINVAL);
@@ -96,7 +72,7 @@ fn set_clock(time: Duration) -> Outcome {
     Ok(0)
 }
 
-fn clock_getres(arguments: &Arguments) -> Outcome {
+fn clock_getres(arguments: &Arguments<'_>) -> Outcome {
     let [number, address, ..] = arguments.words();
     clock(number)?;
     let resolution = match number.low() {
@@ -111,7 +87,7 @@ fn clock_getres(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn gettimeofday(arguments: &Arguments) -> Outcome {
+fn gettimeofday(arguments: &Arguments<'_>) -> Outcome {
     let [address, zone, ..] = arguments.words();
     if let Some(to) = address.optional() {
         to.write(microseconds(clock::since_1970()))?;
@@ -123,7 +99,7 @@ fn gettimeofday(arguments: &Arguments) -> Outcome {
     Ok(0)
 }
 
-fn settimeofday(arguments: &Arguments) -> Outcome {
+fn settimeofday(arguments: &Arguments<'_>) -> Outcome {
     let [address, ..] = arguments.words();
     match address.optional() {
         None => Ok(0),
@@ -131,7 +107,7 @@ fn settimeofday(arguments: &Arguments) -> Outcome {
     }
 }
 
-fn seconds(arguments: &Arguments) -> Outcome {
+fn seconds(arguments: &Arguments<'_>) -> Outcome {
     let [address, ..] = arguments.words();
     let seconds = clock::since_1970().as_secs();
     if let Some(to) = address.optional() {
@@ -154,17 +130,17 @@ fn sleep(deadline: Duration, remainder: UserPtr<[u64; 2]>) -> Outcome {
     if !remainder.is_null() {
         write_duration(remainder, deadline.saturating_sub(clock::since_boot()))?;
     }
-    process::this().unfinished.replace(Some(Unfinished::Sleep { deadline, remainder }));
+    this().unfinished.replace(Some(Unfinished::Sleep { deadline, remainder }));
     Err(Errno::RESTART_LATER)
 }
 
-fn nanosleep(arguments: &Arguments) -> Outcome {
+fn nanosleep(arguments: &Arguments<'_>) -> Outcome {
     let [request, remainder, ..] = arguments.words();
     let deadline = clock::since_boot().saturating_add(read_duration(request.pointer())?);
     sleep(deadline, remainder.pointer())
 }
 
-fn clock_nanosleep(arguments: &Arguments) -> Outcome {
+fn clock_nanosleep(arguments: &Arguments<'_>) -> Outcome {
     let [number, flags, request, remainder, ..] = arguments.words();
     if number.low() == linux::CLOCK_THREAD_CPUTIME_ID {
         return Err(Errno::EINVAL);
@@ -179,8 +155,8 @@ fn clock_nanosleep(arguments: &Arguments) -> Outcome {
     if sleep_until(deadline) { Ok(0) } else { Err(Errno::RESTART_WITHOUT_HANDLER) }
 }
 
-fn restart_syscall(_: &Arguments) -> Outcome {
-    match process::this().unfinished.replace(None) {
+fn restart_syscall(_: &Arguments<'_>) -> Outcome {
+    match this().unfinished.replace(None) {
         Some(Unfinished::Sleep { deadline, remainder }) => sleep(deadline, remainder),
         Some(Unfinished::Poll { files, count, deadline }) => poll_until(files, count, deadline),
         Some(Unfinished::Futex { word, value, bits, deadline }) => futex::wait(word, value, bits, deadline),
@@ -202,10 +178,10 @@ fn alarm_after(duration: Duration, interval: Duration) -> Alarm {
     Alarm { deadline, interval: interval.min(LATEST) }
 }
 
-fn set_alarm(arguments: &Arguments) -> Outcome {
+fn set_alarm(arguments: &Arguments<'_>) -> Outcome {
     let [seconds, ..] = arguments.words();
     let duration = Duration::from_secs(seconds.low().into());
-    let before = alarm::set(&process::this(), alarm_after(duration, Duration::ZERO));
+    let before = alarms::set(&this(), alarm_after(duration, Duration::ZERO));
     let [_, left] = remaining(before);
     // To the nearest second, but never to none.
     let rounded = left.saturating_add(Duration::from_millis(500)).as_secs() as u32;
@@ -221,7 +197,7 @@ fn write_alarm(to: UserPtr<[[u64; 2]; 2]>, alarm: Alarm) -> Result<(), Errno> {
     Ok(to.write(remaining(alarm).map(microseconds))?)
 }
 
-fn setitimer(arguments: &Arguments) -> Outcome {
+fn setitimer(arguments: &Arguments<'_>) -> Outcome {
     let [which, new, old, ..] = arguments.words();
     check_timer(which)?;
     let alarm = match new.optional::<[Time; 2]>() {
@@ -231,16 +207,16 @@ fn setitimer(arguments: &Arguments) -> Outcome {
             alarm_after(duration(value, MICROSECONDS)?, duration(interval, MICROSECONDS)?)
         }
     };
-    let before = alarm::set(&process::this(), alarm);
+    let before = alarms::set(&this(), alarm);
     if let Some(old) = old.optional() {
         write_alarm(old, before)?;
     }
     Ok(0)
 }
 
-fn getitimer(arguments: &Arguments) -> Outcome {
+fn getitimer(arguments: &Arguments<'_>) -> Outcome {
     let [which, address, ..] = arguments.words();
     check_timer(which)?;
-    write_alarm(address.pointer(), alarm::get(&process::this()))?;
+    write_alarm(address.pointer(), alarms::get(&this()))?;
     Ok(0)
 }

@@ -5,6 +5,7 @@
 pub mod apic;
 pub mod context;
 pub mod cpu;
+pub(crate) mod enter;
 pub mod fpu;
 pub mod gdt;
 pub mod page_table;

@@ -64,7 +64,7 @@ macro_rules! pop_registers {
 pub(super) use {pop_registers, push_registers};
 
 /// The interrupted registers, as the stubs push them.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 #[repr(C)]
 #[expect(missing_docs, reason = "the registers' own names")]
 pub struct TrapFrame {
@@ -135,7 +135,7 @@ impl TrapFrame {
 }
 
 /// Where the registers of the program of the current thread are while the kernel runs.
-pub fn program_frame(stack_top: u64) -> *mut TrapFrame {
+pub(crate) fn program_frame(stack_top: u64) -> *mut TrapFrame {
     (stack_top - size_of::<TrapFrame>() as u64) as *mut TrapFrame
 }
 

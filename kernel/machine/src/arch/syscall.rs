@@ -6,6 +6,7 @@
 //! address is always below [`USER_END`](crate::address_map::USER_END), where `sysret` cannot fault (it would in ring 0, on the program's stack).
 
 use core::arch::naked_asm;
+use core::cell::Cell;
 
 use x86_64::VirtAddr;
 use x86_64::instructions::interrupts;
@@ -74,14 +75,10 @@ extern "C" fn entry() -> ! {
 }
 
 /// Does a call; says whether the program may be continued by `sysret`. Interrupts are off before and after.
-extern "C" fn call(frame: *mut TrapFrame) -> bool {
+extern "C" fn call(frame: &mut TrapFrame) -> bool {
     interrupts::enable();
-    // SAFETY: the entry passes its own frame; references to it are short, because calls may look at it too.
-    let (number, arguments) = unsafe { ((*frame).rax, (*frame).arguments()) };
-    let result = (upcalls().system_call)(number, arguments);
-    // SAFETY: as above.
-    let frame = unsafe { &mut *frame };
-    frame.rax = result;
+    let (number, arguments) = (frame.rax, frame.arguments());
+    frame.rax = (upcalls().system_call)(Cell::from_mut(frame), number, arguments);
     (upcalls().before_user)(frame);
     frame.continues_behind_syscall()
 }

@@ -11,7 +11,7 @@
 //! What a program does wrong becomes a signal. On the way back to it, signals are delivered and other threads get their
 //! turn; a trap that comes back to kernel code with preemption and interrupts on is where threads are preempted.
 
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
 use core::fmt;
 
 use spin::Once;
@@ -20,25 +20,12 @@ use x86_64::registers::control::Cr2;
 use x86_64::structures::idt::InterruptDescriptorTable;
 use x86_64::{PrivilegeLevel, VirtAddr};
 
-use super::registers::{INTERRUPTS_ON, TrapFrame, pop_registers, program_frame, push_registers};
+use super::registers::{INTERRUPTS_ON, TrapFrame, pop_registers, push_registers};
 use super::vectors::{DEVICES, FIRST_DEVICE, SPURIOUS, TIMER};
 use super::{apic, cpu, gdt};
 use crate::address_map::USER_END;
 use crate::task;
 use crate::upcall::{Access, upcalls};
-
-/// Enters ring 3 with the registers of the current thread's program, for the first time.
-///
-/// # Safety
-/// The thread is a process's, and the registers in its frame are a program's. Nothing on its stack is used any more.
-pub unsafe fn enter_program() -> ! {
-    interrupts::disable();
-    let frame = program_frame(cpu::this().kernel_stack());
-    // SAFETY: the frame is at the top of the stack, where nothing but it is.
-    (upcalls().before_user)(unsafe { &mut *frame });
-    // SAFETY: as the caller promises; interrupts are off.
-    unsafe { asm!("mov rsp, {}", "jmp quire_trap_return", in(reg) frame, options(noreturn)) }
-}
 
 // Vectors 8, 10 to 14, 17, 21, 29 and 30 come with an error code (Intel SDM volume 3, table 6-1); the others get a zero.
 global_asm!(

@@ -13,7 +13,8 @@ use spin::Once;
 use x86_64::instructions::interrupts;
 
 use super::owner::UserHalf;
-use super::thread::{RunQueueAdapter, State, Thread};
+use super::thread::{Entry, RunQueueAdapter, State, Thread};
+use crate::arch::enter::enter_program;
 use crate::arch::{context, cpu, page_table};
 use crate::no_memory::AllocationError;
 use crate::stack::KernelStack;
@@ -174,7 +175,9 @@ pub(super) extern "C" fn start_thread() -> ! {
     interrupts::enable();
     let entry = current().take_entry();
     match entry {
-        Some(entry) => entry(),
+        Some(Entry::Kernel(run)) => run(),
+        // SAFETY: the thread was made for a program; nothing here is used after that.
+        Some(Entry::Program(first)) => unsafe { enter_program(first) },
         None => idle(),
     }
     exit()

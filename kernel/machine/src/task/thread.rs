@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -35,6 +35,14 @@ pub(super) enum State {
     Dead,
 }
 
+/// What a thread does when it runs for the first time.
+pub(super) enum Entry {
+    /// Work of the kernel's; then it ends.
+    Kernel(Box<dyn FnOnce() + Send>),
+    /// This, and then its program, from which it does not come back here.
+    Program(fn(&Cell<TrapFrame>)),
+}
+
 /// What only the thread that it belongs to looks at or changes, once that thread can run.
 struct OwnSpace(UnsafeCell<Option<Arc<dyn UserHalf>>>);
 
@@ -56,7 +64,7 @@ pub struct Thread {
     running: Running,
     /// Disables a swap area.
     disables_swap: AtomicBool,
-    entry: SpinLock<Option<Box<dyn FnOnce() + Send>>>,
+    entry: SpinLock<Option<Entry>>,
     ended: AtomicBool,
     end: WaitQueue,
     pub(super) state: AtomicU8,
@@ -86,12 +94,7 @@ pub(super) use adapters::{RunQueueAdapter, SleepAdapter, WaitAdapter};
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
 impl Thread {
-    fn new(
-        name: &str,
-        stack: KernelStack,
-        work: Work,
-        entry: Option<Box<dyn FnOnce() + Send>>,
-    ) -> Result<Arc<Self>, NoMemory> {
+    fn new(name: &str, stack: KernelStack, work: Work, entry: Option<Entry>) -> Result<Arc<Self>, NoMemory> {
         let Work { owner, space, user } = work;
         let root = space.as_ref().map(|space| space.root());
         let name = fallible::text(format_args!("{name}"))?;
@@ -261,7 +264,7 @@ impl Thread {
         self.disables_swap.load(Ordering::Relaxed)
     }
 
-    pub(super) fn take_entry(&self) -> Option<Box<dyn FnOnce() + Send>> {
+    pub(super) fn take_entry(&self) -> Option<Entry> {
         self.entry.lock().take()
     }
 
@@ -339,22 +342,27 @@ pub fn spawn_for<T: Send + 'static>(
         let value = run();
         *place.lock() = Some(value);
     })?;
-    let thread = Thread::new(name, KernelStack::new()?, work, Some(entry))?;
+    let thread = Thread::new(name, KernelStack::new()?, work, Some(Entry::Kernel(entry)))?;
     thread.prepare(thread.stack.top());
     begin(&thread);
     Ok(JoinHandle { thread, result })
 }
 
-/// Makes a thread that has a program and enters it with the registers of `frame`: `enter` ends in
-/// [`enter_program`](crate::arch::trap::enter_program), never returns, and so owns nothing. It does not run before [`begin`].
+/// Makes a thread that does what it does `first`, which may change its program's registers, and enters its program with them;
+/// they are those of `frame` before. It does not run before [`begin`].
 ///
 /// # Errors
 /// [`NoMemory`]
-pub fn for_program(stack: KernelStack, frame: &TrapFrame, work: Work, enter: fn()) -> Result<Arc<Thread>, NoMemory> {
-    let thread = Thread::new("", stack, work, Some(fallible::boxed(enter)?))?;
+pub fn for_program(
+    stack: KernelStack,
+    frame: &TrapFrame,
+    work: Work,
+    first: fn(&Cell<TrapFrame>),
+) -> Result<Arc<Thread>, NoMemory> {
+    let thread = Thread::new("", stack, work, Some(Entry::Program(first)))?;
     let place = program_frame(thread.stack.top());
     // SAFETY: the stack is mapped and nobody uses it yet.
-    unsafe { place.write(frame.clone()) };
+    unsafe { place.write(*frame) };
     thread.prepare(place as u64);
     Ok(thread)
 }

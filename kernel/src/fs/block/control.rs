@@ -13,7 +13,7 @@ use quire_swap::header::PAGE_SIZE;
 use super::{BlockFile, Medium, PAGE, SECTOR, page_buffer, part};
 use crate::errno::Errno;
 use crate::fs::node::File;
-use crate::process::this;
+use crate::process::control_block::this;
 
 impl BlockFile {
     pub(super) fn answer(&self, request: u32, argument: Word) -> Result<u64, Errno> {

@@ -22,12 +22,11 @@ use quire_machine::user::Word;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{DeviceState, DiskProperties, Held, IoError};
 
-use super::device::writes;
-use super::node::{Device, File, Kind, Wait};
+use super::node::{Device, File, Kind, Wait, writes};
 use super::path::{Follow, walk};
 use super::position::{Position, Whence};
 use crate::errno::Errno;
-use crate::process::this;
+use crate::process::control_block::this;
 use crate::swap::{self, Quire};
 use crate::{disk, zram};
 

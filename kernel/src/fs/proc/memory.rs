@@ -9,7 +9,7 @@ use quire_machine::{heap, physical};
 use quire_swap::header::PAGE_SIZE;
 
 use super::super::synthetic::print;
-use super::Escaped;
+use super::mounts::Escaped;
 use crate::errno::Errno;
 use crate::mm::{lru, object, overcommit, reclaim, statistics};
 use crate::{swap, zswap};

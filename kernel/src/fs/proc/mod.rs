@@ -4,21 +4,20 @@
 //! load averages, shows as zeros where a column needs a number.
 
 mod memory;
+mod mounts;
 mod process;
 mod sysctl;
-mod system;
+pub mod system;
 
-use alloc::string::String;
 use alloc::sync::Arc;
-use core::fmt;
 
 use linux_raw_sys::general as linux;
 use quire_machine::fallible::{self, TryVec};
 
-use super::synthetic::{Directory, Entries, Item, Synthetic, list, print, read_only};
-use super::{namespace, tmpfs};
+use super::synthetic::{Directory, Entries, Item, Synthetic, list, read_only};
 use crate::errno::Errno;
-use crate::process as processes;
+use crate::process::control_block::current;
+use crate::process::table;
 
 /// The file system.
 ///
@@ -33,7 +32,7 @@ struct Root;
 impl Directory for Root {
     fn entries(&self) -> Result<Entries, Errno> {
         let mut entries = fixed()?;
-        for process in processes::all() {
+        for process in table::all() {
             let name = fallible::text(format_args!("{}", process.pid()))?;
             entries.try_push((name.into(), process::directory(process.pid())?))?;
         }
@@ -42,7 +41,7 @@ impl Directory for Root {
 
     fn find(&self, name: &str) -> Result<Item, Errno> {
         match name.parse() {
-            Ok(pid) => process::directory(processes::find(pid).ok_or(Errno::ENOENT)?.pid()),
+            Ok(pid) => process::directory(table::find(pid).ok_or(Errno::ENOENT)?.pid()),
             Err(_) => fixed()?.into_iter().find(|(other, _)| other == name).map(|(_, item)| item).ok_or(Errno::ENOENT),
         }
     }
@@ -64,31 +63,9 @@ fn fixed() -> Result<Entries, Errno> {
         ("version".into(), read_only(system::version)?),
         ("vmstat".into(), read_only(memory::vmstat)?),
     ])?;
-    if let Some(process) = processes::current() {
+    if let Some(process) = current() {
         let name = fallible::text(format_args!("{}", process.pid()))?;
         entries.try_push(("self".into(), Item::Link(name.into())))?;
     }
     Ok(entries)
-}
-
-/// `/proc/PID/mounts`
-fn mounts(out: &mut String) -> Result<(), Errno> {
-    for mount in namespace::mounts().all() {
-        let (source, path) = (Escaped(&mount.source), Escaped(&mount.path));
-        let (kind, options, more) = (mount.kind, mount.options, tmpfs::Shown(mount.root()));
-        print(out, format_args!("{source} {path} {kind} {options}{more} 0 0\n"))?;
-    }
-    Ok(())
-}
-
-/// A text in a column: octal numbers in the place of what would look like the column's end.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|letter| match letter {
-            ' ' | '\t' | '\n' | '\\' => write!(formatter, "\\{:03o}", u32::from(letter)),
-            _ => write!(formatter, "{letter}"),
-        })
-    }
 }

@@ -11,16 +11,18 @@ use quire_machine::task::Thread;
 use quire_swap::header::PAGE_SIZE;
 
 use super::super::node::Device;
+use super::super::synthetic::Entries;
 use super::super::synthetic::{Directory, Item, Owner, Text, line, list, number, print, read_only, read_write, text};
 use super::super::terminal::job;
-use super::Entries;
+use super::mounts;
 use super::system::clock_ticks;
 use crate::errno::Errno;
 use crate::mm::address_space::{Usage, VmaView};
 use crate::mm::oom;
+use crate::process::control_block::{Life, Process, current, this};
 use crate::process::credentials::{Credentials, Ids, SUPERUSER};
 use crate::process::limits::{Limit, Resource};
-use crate::process::{self, Life, Process};
+use crate::process::table;
 
 const KIB_PER_PAGE: usize = PAGE_SIZE / 1024;
 
@@ -42,7 +44,7 @@ impl Directory for Files {
     }
 
     fn owners(&self) -> Option<[Owner; 2]> {
-        let process = process::find(self.0)?;
+        let process = table::find(self.0)?;
         let owner = {
             let own = process.identity();
             (own.user.effective, own.group.effective)
@@ -60,7 +62,7 @@ impl Directory for Descriptors {
     }
 
     fn owners(&self) -> Option<[Owner; 2]> {
-        let process = process::current().filter(|process| process.pid() == self.0)?;
+        let process = current().filter(|process| process.pid() == self.0)?;
         let own = process.identity();
         Some([(own.user.filesystem, own.group.filesystem); 2])
     }
@@ -88,7 +90,7 @@ impl Text for Maps {
 }
 
 fn may_look_into(process: &Process) -> bool {
-    process::this().may_look_into(process)
+    this().may_look_into(process)
 }
 
 /// A link that only those may follow who may look into the process.
@@ -97,7 +99,7 @@ fn private_link(process: &Process, link: Item) -> Item {
 }
 
 fn find(pid: u32) -> Result<Arc<Process>, Errno> {
-    process::find(pid).ok_or(Errno::ESRCH)
+    table::find(pid).ok_or(Errno::ESRCH)
 }
 
 fn shown(pid: u32, show: Show) -> Result<Item, Errno> {
@@ -111,7 +113,7 @@ fn entries(pid: u32) -> Result<Entries, Errno> {
         ("fd".into(), Item::Directory(fallible::shared(Descriptors(pid))?)),
         ("limits".into(), shown(pid, limits)?),
         ("maps".into(), text(Maps(pid))?),
-        ("mounts".into(), read_only(super::mounts)?),
+        ("mounts".into(), read_only(mounts::mounts)?),
         ("oom_score".into(), shown(pid, oom_score)?),
         (
             "oom_score_adj".into(),
@@ -122,7 +124,7 @@ fn entries(pid: u32) -> Result<Entries, Errno> {
                     if !(-1000..=1000).contains(&adjustment) {
                         return Err(Errno::EINVAL);
                     }
-                    find(pid)?.set_oom_score_adjustment(adjustment, &process::this().credentials())
+                    find(pid)?.set_oom_score_adjustment(adjustment, &this().credentials())
                 },
             )?,
         ),
@@ -159,7 +161,7 @@ fn countdown(pid: u32) -> Result<Arc<Thread>, Errno> {
 }
 
 fn set_countdown(pid: u32, value: &str) -> Result<(), Errno> {
-    if !process::this().identity().is_superuser() {
+    if !this().identity().is_superuser() {
         return Err(Errno::EPERM);
     }
     countdown(pid)?.running().fail_nth.set(number(value)?);

@@ -13,9 +13,9 @@ use crate::fs::open::{self, FILES_MAX};
 use crate::mm::address_space::LOWEST;
 use crate::mm::overcommit::{self, Overcommit, Reserve, reserve};
 use crate::mm::{policy, reclaim, vma};
-use crate::process;
+use crate::process::table;
 use crate::swap;
-use crate::syscall::system::{RELEASE, SYSTEM, VERSION, host_name, set_host_name};
+use crate::system_name::{RELEASE, SYSTEM, VERSION, host_name, set_host_name};
 
 /// The most processes: numbers below this (Linux: `PID_MAX_DEFAULT`).
 const PID_MAX: u32 = 32768;
@@ -70,7 +70,7 @@ fn kernel() -> Result<super::Entries, Errno> {
             read_write(|out| line(out, FromPrograms::now().name()), |name| FromPrograms::set(name.trim_ascii_end()))?,
         ),
         ("random".into(), directory(|| list([("uuid".into(), read_only(uuid)?)]))?),
-        ("threads-max".into(), read_write(|out| line(out, process::most()), set_most_processes)?),
+        ("threads-max".into(), read_write(|out| line(out, table::most()), set_most_processes)?),
         ("version".into(), read_only(|out| line(out, VERSION))?),
     ])
 }
@@ -104,7 +104,7 @@ fn set_most_processes(value: &str) -> Result<(), Errno> {
     if !(20..=0x3fff_ffff).contains(&value) {
         return Err(Errno::EINVAL);
     }
-    process::set_most(value);
+    table::set_most(value);
     Ok(())
 }
 

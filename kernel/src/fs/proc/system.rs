@@ -6,22 +6,31 @@ use core::time::Duration;
 
 use quire_machine::clock;
 use quire_machine::task::scheduler;
+use spin::Once;
 
-use super::super::FILESYSTEMS;
+use super::super::mount::FILESYSTEMS;
 use super::super::synthetic::{line, print};
-use crate::boot;
 use crate::errno::Errno;
-use crate::process::{self, TICKS};
-use crate::syscall::system::{RELEASE, SYSTEM, VERSION};
+use crate::process::table;
+use crate::process::usage::TICKS;
+use crate::system_name::{RELEASE, SYSTEM, VERSION};
 
 /// The unit of processor times (`USER_HZ`).
 pub(super) fn clock_ticks(time: Duration) -> u64 {
     (time.as_millis() / 10) as u64
 }
 
+/// The kernel's command line.
+static COMMAND_LINE: Once<&'static str> = Once::new();
+
+/// Says what the kernel's command line is.
+pub fn set_command_line(command_line: &'static str) {
+    COMMAND_LINE.call_once(|| command_line);
+}
+
 /// `/proc/cmdline`
 pub(super) fn command_line(out: &mut String) -> Result<(), Errno> {
-    line(out, boot::command_line().as_str())
+    line(out, COMMAND_LINE.get().unwrap_or(&""))
 }
 
 /// `/proc/version`
@@ -50,7 +59,7 @@ pub(super) fn uptime(out: &mut String) -> Result<(), Errno> {
 
 /// `/proc/loadavg`: load averages are not kept.
 pub(super) fn load(out: &mut String) -> Result<(), Errno> {
-    let (processes, last) = (process::count(), process::last_number());
+    let (processes, last) = (table::count(), table::last_number());
     print(out, format_args!("0.00 0.00 0.00 1/{processes} {last}\n"))
 }
 
@@ -60,7 +69,7 @@ pub(super) fn stat(out: &mut String) -> Result<(), Errno> {
     print(out, format_args!("cpu  {user} 0 {system} {idle} 0 0 0 0 0 0\n"))?;
     print(out, format_args!("cpu0 {user} 0 {system} {idle} 0 0 0 0 0 0\n"))?;
     let boot_time = clock::since_1970().saturating_sub(clock::since_boot()).as_secs();
-    let (switches, last, running) = (scheduler::switches(), process::last_number(), process::count());
+    let (switches, last, running) = (scheduler::switches(), table::last_number(), table::count());
     print(out, format_args!("intr 0\nctxt {switches}\nbtime {boot_time}\nprocesses {last}\n"))?;
     print(out, format_args!("procs_running {running}\nprocs_blocked 0\n"))
 }

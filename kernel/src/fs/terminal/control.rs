@@ -3,11 +3,11 @@
 use linux_raw_sys::ioctl as requests;
 use quire_machine::user::Word;
 
-use super::input::send_to_foreground;
+use super::job::{self, send_to_foreground};
 use super::settings::Settings;
-use super::{TERMINAL, job};
+use super::state::TERMINAL;
 use crate::errno::Errno;
-use crate::process;
+use crate::process::control_block::this;
 use crate::process::signal::Signal;
 
 /// Does what `request` asks.
@@ -58,7 +58,7 @@ pub(super) fn control(request: u32, argument: Word) -> Result<u64, Errno> {
         requests::TIOCSCTTY => job::acquire(argument.int() == 1)?,
         requests::TIOCNOTTY => {
             let session = job::own_session()?;
-            if session == process::this().pid() {
+            if session == this().pid() {
                 job::release(session);
             }
         }

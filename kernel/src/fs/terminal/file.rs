@@ -10,13 +10,14 @@ use quire_machine::fallible;
 use quire_machine::log;
 use quire_machine::user::Word;
 
-use super::{State, TERMINAL, control, job};
+use super::state::{State, TERMINAL};
+use super::{control, job};
 use crate::errno::Errno;
 use crate::fs::changes;
 use crate::fs::node::{Device, File, Wait};
 use crate::fs::poll::Ready;
 use crate::fs::position::Position;
-use crate::process;
+use crate::process::control_block::current;
 use crate::process::signal::Signal;
 
 /// The terminal of whoever opens it.
@@ -35,7 +36,7 @@ struct OpenTerminal;
 /// # Errors
 /// `ENXIO` for `/dev/tty` when the caller has no terminal.
 pub fn open(device: Device, flags: u32) -> Result<Arc<dyn File>, Errno> {
-    if let Some(process) = process::current() {
+    if let Some(process) = current() {
         if device == OWN && !job::is_terminal_of(&process) {
             return Err(Errno::ENXIO);
         }

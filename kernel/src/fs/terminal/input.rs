@@ -12,10 +12,9 @@ use quire_machine::log;
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, WaitQueue};
 
-use super::{TERMINAL, job};
+use super::job::send_to_foreground;
+use super::state::TERMINAL;
 use crate::errno::Errno;
-use crate::process;
-use crate::process::signal::Signal;
 
 /// How many bytes wait for the thread at most.
 const CAPACITY: usize = 256;
@@ -85,11 +84,4 @@ fn receive(bytes: &[u8]) {
         }
     }
     TERMINAL.changes.notify();
-}
-
-/// Sends `signal` to the group in the foreground, if there is one.
-pub(super) fn send_to_foreground(signal: Signal) {
-    if let Some(group) = job::foreground() {
-        process::send_to_group(group, signal, process::signal::Info::Kernel);
-    }
 }

@@ -6,10 +6,10 @@
 
 use quire_machine::sync::{Rank, SpinLock};
 
-use super::input::send_to_foreground;
 use crate::errno::Errno;
+use crate::process::control_block::{Process, this};
 use crate::process::signal::{Info, Signal};
-use crate::process::{self, Process};
+use crate::process::table;
 
 /// Whose the terminal is.
 #[derive(Clone, Copy)]
@@ -41,7 +41,7 @@ pub fn is_terminal_of(process: &Process) -> bool {
 /// # Errors
 /// `ENOTTY`.
 pub(super) fn own_session() -> Result<u32, Errno> {
-    let session = process::this().session();
+    let session = this().session();
     owner().filter(|owner| owner.session == session).map(|_| session).ok_or(Errno::ENOTTY)
 }
 
@@ -50,7 +50,7 @@ pub(super) fn own_session() -> Result<u32, Errno> {
 /// # Errors
 /// `EPERM`: the caller leads no session, or the terminal is taken.
 pub(super) fn acquire(steal: bool) -> Result<(), Errno> {
-    let process = process::this();
+    let process = this();
     let (session, foreground) = (process.session(), process.group());
     if session != process.pid() {
         return Err(Errno::EPERM);
@@ -85,10 +85,10 @@ pub fn release(session: u32) {
 pub(super) fn set_foreground(group: u32) -> Result<(), Errno> {
     let session = own_session()?;
     check_background(Signal::SIGTTOU)?;
-    if !process::exists(|process| process.group() == group) {
+    if !table::exists(|process| process.group() == group) {
         return Err(Errno::ESRCH);
     }
-    if !process::exists(|process| process.group() == group && process.session() == session) {
+    if !table::exists(|process| process.group() == group && process.session() == session) {
         return Err(Errno::EPERM);
     }
     match &mut *OWNER.lock() {
@@ -104,7 +104,7 @@ pub(super) fn set_foreground(group: u32) -> Result<(), Errno> {
 /// # Errors
 /// `RESTART` when the group is stopped; `EIO` when nobody could continue it, or for a reader that ignores the signal.
 pub(super) fn check_background(signal: Signal) -> Result<(), Errno> {
-    let process = process::this();
+    let process = this();
     let group = process.group();
     if owner().is_none_or(|owner| owner.session != process.session() || owner.foreground == group) {
         return Ok(());
@@ -113,9 +113,16 @@ pub(super) fn check_background(signal: Signal) -> Result<(), Errno> {
     match (is_deaf, signal) {
         (true, Signal::SIGTTIN) => return Err(Errno::EIO),
         (true, _) => return Ok(()),
-        (false, _) if process::is_orphaned(group) => return Err(Errno::EIO),
+        (false, _) if table::is_orphaned(group) => return Err(Errno::EIO),
         (false, _) => {}
     }
-    process::send_to_group(group, signal, Info::Kernel);
+    table::send_to_group(group, signal, Info::Kernel);
     Err(Errno::RESTART)
+}
+
+/// Sends `signal` to the group in the foreground, if there is one.
+pub(super) fn send_to_foreground(signal: Signal) {
+    if let Some(group) = foreground() {
+        table::send_to_group(group, signal, Info::Kernel);
+    }
 }

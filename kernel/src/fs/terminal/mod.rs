@@ -17,40 +17,10 @@ mod tests;
 #[cfg(target_os = "none")]
 mod control;
 #[cfg(target_os = "none")]
-mod file;
+pub mod file;
 #[cfg(target_os = "none")]
 pub mod input;
 #[cfg(target_os = "none")]
 pub mod job;
-
 #[cfg(target_os = "none")]
-pub use file::open;
-
-#[cfg(target_os = "none")]
-use {
-    self::discipline::Discipline, super::changes::Changes, core::time::Duration, quire_machine::sync::Rank,
-    quire_machine::task::Mutex,
-};
-
-/// The terminal.
-#[cfg(target_os = "none")]
-struct Terminal {
-    state: Mutex<State>,
-    /// There may be something to read, or output may go on.
-    changes: Changes,
-}
-
-#[cfg(target_os = "none")]
-struct State {
-    discipline: Discipline,
-    /// Rows and columns, and the same in pixels; zeros when nobody has said.
-    window: [u16; 4],
-    /// When the last byte was typed, as time since boot.
-    typed: Duration,
-}
-
-#[cfg(target_os = "none")]
-static TERMINAL: Terminal = Terminal {
-    state: Mutex::new(Rank::Terminal, State { discipline: Discipline::new(), window: [0; 4], typed: Duration::ZERO }),
-    changes: Changes::new(),
-};
+mod state;

@@ -6,12 +6,12 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::arch::x86_64::__cpuid;
+use core::cell::Cell;
 
 use linux_raw_sys::auxvec as linux;
 use quire_machine::address_map::USER_END;
-use quire_machine::arch::registers;
+use quire_machine::arch::fpu;
 use quire_machine::arch::registers::TrapFrame;
-use quire_machine::arch::{cpu, fpu};
 use quire_machine::fallible::{self, NoMemory};
 use quire_machine::user::{Fault, UserPtr};
 use quire_machine::{log_limited, random};
@@ -21,16 +21,17 @@ use super::script::{LINE_MAX, Script};
 use super::stack::Stack;
 use super::words::Words;
 use crate::errno::Errno;
-use crate::fs::{self, Program};
+use crate::fs::start::{self, Program};
 use crate::mm::address_space::{AddressSpace, Backing, MapError, MapRequest, Placement};
 use crate::mm::admission::Limit;
 use crate::mm::object::Object;
 use crate::mm::vma::Protection;
-use crate::process::control_block::RunningProgram;
+use crate::process::control_block::{Process, RunningProgram, this};
 use crate::process::credentials::Credentials;
-use crate::process::signal::Signal;
+use crate::process::exit;
+use crate::process::name::Name;
 use crate::process::signal::frame::FRAME_BYTES;
-use crate::process::{self, Name, exit};
+use crate::process::signal::{Signal, Signals};
 
 /// How many scripts may be read by scripts.
 const SCRIPTS_MAX: usize = 4;
@@ -58,12 +59,13 @@ struct Found {
     image: Image,
 }
 
-/// Starts a program in the current process, which continues in it.
+/// Starts a program in the current process, which continues in it: `frame` has the registers of its old program, and gets the new
+/// one's.
 ///
 /// # Errors
 /// As `execve(2)`; the old program goes on.
-pub fn execute(request: Request) -> Result<(), Errno> {
-    let process = process::this();
+pub fn execute(request: Request, frame: &Cell<TrapFrame>) -> Result<(), Errno> {
+    let process = this();
     if process.is_one_too_many() {
         return Err(Errno::EAGAIN);
     }
@@ -91,16 +93,32 @@ pub fn execute(request: Request) -> Result<(), Errno> {
     exit::leave_space(&process, Some(space));
     let Program { node, executed, .. } = found.program;
     let program = RunningProgram { node, path: shown_path, _executed: executed };
-    process.start_program(Name::of_program(&path), program, shown, credentials);
+    start_program(&process, Name::of_program(&path), program, shown, credentials);
     if write_memory(&found.image, layout.start, &layout.bytes).is_err() {
         process.with_signals(|signals| signals.kill(Signal::SIGKILL));
         return Err(Errno::ENOMEM);
     }
     fpu::reset_current();
-    let frame = registers::program_frame(cpu::this().kernel_stack());
-    // SAFETY: the frame is the current process's, whose call this is; nobody else uses it meanwhile.
-    unsafe { frame.write(TrapFrame::starting(found.image.entry, layout.start)) };
+    frame.set(TrapFrame::starting(found.image.entry, layout.start));
     Ok(())
+}
+
+/// Makes `process` another program's, whose memory it has already: what was the old one's is gone.
+fn start_program(
+    process: &Process,
+    name: Name,
+    program: RunningProgram,
+    arguments: Arc<[u8]>,
+    credentials: Credentials,
+) {
+    process.program.replace(Some(program));
+    process.arguments.replace(arguments);
+    process.set_name(name);
+    let is_another = credentials.acts_as_another();
+    process.set_credentials(credentials);
+    process.set_private(is_another);
+    process.files.close_on_exec();
+    process.with_signals(Signals::after_exec);
 }
 
 /// Finds what is to run: the file itself, or the program that reads it.
@@ -134,10 +152,10 @@ fn shown(arguments: &Words) -> Result<Arc<[u8]>, NoMemory> {
 /// The program at `path` as the current process sees it.
 ///
 /// # Errors
-/// As [`fs::open_program`].
+/// As [`start::open_program`].
 pub fn open(path: &[u8]) -> Result<Program, Errno> {
-    let process = process::this();
-    fs::open_program(&process.location.start(process.credentials()), path)
+    let process = this();
+    start::open_program(&process.location.start(process.credentials()), path)
 }
 
 fn read_image(object: &Object, start: &[u8]) -> Result<Image, ElfError> {

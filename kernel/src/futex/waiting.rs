@@ -5,14 +5,15 @@ use core::time::Duration;
 
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, Thread, WaitQueue, Waited, scheduler};
-use quire_machine::user::{Fault, UserPtr};
+use quire_machine::user::Fault;
 
 use super::key::{Key, Numbered};
 use super::queues::{self, Machine, Queues, Refusal, Waiter};
+use super::word::Word;
 use crate::errno::Errno;
 use crate::mm::object::Object;
 use crate::mm::sharing::Reach;
-use crate::process::this;
+use crate::process::control_block::this;
 
 static QUEUES: SpinLock<Queues<Key<Shared>, Arc<Thread>>> = SpinLock::new(Rank::Futexes, Queues::new());
 
@@ -51,15 +52,6 @@ impl Machine for Kernel {
     fn with_queues<R>(&self, work: impl FnOnce(&mut Queues<Key<Shared>, Arc<Thread>>) -> R) -> R {
         work(&mut QUEUES.lock())
     }
-}
-
-/// A futex word as a program names it.
-#[derive(Clone, Copy, Debug)]
-pub struct Word {
-    /// Where it is.
-    pub address: UserPtr<u32>,
-    /// Only tasks of the same address space use it (`FUTEX_PRIVATE_FLAG`).
-    pub is_private: bool,
 }
 
 impl Word {
