@@ -13,14 +13,14 @@ use arrayvec::ArrayVec;
 use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
 use quire_machine::address_map::DIRECT_MAP;
 use quire_machine::{fallible, physical};
-use quire_memory::folio::Folio;
+use quire_memory::folio::{Folio, NewFolio};
 use quire_memory::reclaim;
 
 pub use quire_memory::swap::*;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
-    BATCH_FOLIOS, DeviceState, Direction, Discard, DiskProperties, DiskRequest, DriverId, Folio as _, IoError,
-    SwapOffError, SwapOnError, SwapOnOptions,
+    BATCH_FOLIOS, DeviceState, Direction, Discard, DiskProperties, DiskRequest, DriverId, IoError, SwapOffError,
+    SwapOnError, SwapOnOptions,
 };
 
 use crate::command_line::{CommandLine, parse_size};
@@ -84,25 +84,26 @@ impl quire_swap::Disk<Quire> for SwapDisk {
         if let Some(segment) = segment_of(buffer) {
             return self.disk.run(Operation::Read, sector, &[segment]).map_err(io_error);
         }
-        let folio = reclaim::wait_for_frame().map_err(|_| IoError::NoMemory)?;
-        self.disk.run(Operation::Read, sector, &[segment(&folio)]).map_err(io_error)?;
-        folio.with_page(0, |contents| buffer.copy_from_slice(contents));
+        let mut folio = reclaim::wait_for_frame().map_err(|_| IoError::NoMemory)?;
+        let segment = segment_of(folio.page_mut()).ok_or(IoError::Unsupported)?;
+        self.disk.run(Operation::Read, sector, &[segment]).map_err(io_error)?;
+        buffer.copy_from_slice(folio.page_mut());
         Ok(())
     }
 
     fn write_pages(&self, first: u64, pages: &[Page]) -> Result<(), IoError> {
         let mut sector = first * SECTORS_PER_PAGE;
         for pages in pages.chunks(BATCH_FOLIOS.min(self.disk.geometry().max_segments).max(1)) {
-            let mut folios = ArrayVec::<Folio, BATCH_FOLIOS>::new();
+            let mut folios = ArrayVec::<NewFolio, BATCH_FOLIOS>::new();
             let mut segments = ArrayVec::<Segment, BATCH_FOLIOS>::new();
             for page in pages {
                 if let Some(segment) = segment_of(page) {
                     segments.push(segment);
                     continue;
                 }
-                let folio = reclaim::wait_for_frame().map_err(|_| IoError::NoMemory)?;
-                folio.with_page_mut(0, |contents| contents.copy_from_slice(page));
-                segments.push(segment(&folio));
+                let mut folio = reclaim::wait_for_frame().map_err(|_| IoError::NoMemory)?;
+                folio.page_mut().copy_from_slice(page);
+                segments.push(segment_of(folio.page_mut()).ok_or(IoError::Unsupported)?);
                 folios.push(folio);
             }
             self.disk.run(Operation::Write, sector, &segments).map_err(io_error)?;

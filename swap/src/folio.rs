@@ -132,6 +132,18 @@ impl FolioState {
         self.bits.fetch_and(!(flag as u32), Ordering::AcqRel) & flag as u32 != 0
     }
 
+    /// Says that the contents are the page's.
+    #[inline]
+    pub fn set_up_to_date(&self) {
+        self.set(FolioFlag::UpToDate);
+    }
+
+    /// Whether the contents may change now: not while they are on their way to where they must not.
+    #[inline]
+    pub fn may_be_written(&self) -> bool {
+        true
+    }
+
     /// Where in the swap cache the folio is. Certain only while the folio is locked.
     #[inline]
     pub fn entry(&self) -> Option<Entry> {

@@ -96,6 +96,9 @@ impl Kind {
 /// The end of a list.
 pub const NOBODY: u32 = u32::MAX;
 
+/// The reclaim list of a frame that is in none.
+pub const NO_LIST: u8 = 0;
+
 /// One frame's metadata.
 #[derive(Debug)]
 pub struct Frame {

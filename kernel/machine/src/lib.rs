@@ -18,6 +18,7 @@
 //! | [`fallible`] | memory of the kernel heap that may be refused |
 //! | `task` | threads, scheduler, sleeping |
 //! | [`user`], `arch::user` | what programs give: words, pointers and ranges that cannot wrap; the access to them |
+//! | `folio`, `pte`, `user_tables`, `pte_index` | counted frames, the entries that own references to them, and the tables that hold these |
 //! | `arch` | descriptor tables, traps, system calls' entry, context switch |
 //!
 //! # Departures from the rule that rooms point down only
@@ -46,6 +47,8 @@ pub mod clock;
 #[cfg(target_os = "none")]
 pub mod dma;
 pub mod fallible;
+#[cfg(target_os = "none")]
+pub mod folio;
 pub mod frame;
 pub mod heap;
 #[cfg(target_os = "none")]
@@ -60,6 +63,11 @@ pub mod panic;
 pub mod physical;
 #[cfg(target_os = "none")]
 mod places;
+pub mod protection;
+#[cfg(target_os = "none")]
+pub mod pte;
+#[cfg(target_os = "none")]
+pub mod pte_index;
 #[cfg(target_os = "none")]
 pub mod random;
 #[cfg(target_os = "none")]
@@ -75,6 +83,8 @@ pub mod unique;
 #[cfg(target_os = "none")]
 pub mod upcall;
 pub mod user;
+#[cfg(target_os = "none")]
+pub mod user_tables;
 pub mod watermark;
 
 pub use no_memory::AllocationError;

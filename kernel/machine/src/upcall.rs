@@ -8,7 +8,8 @@ use core::cell::Cell;
 use spin::Once;
 
 use crate::arch::registers::TrapFrame;
-use crate::frame::Kind;
+use crate::folio::Folio;
+use crate::frame::{Frame, Kind};
 use crate::unique::UniqueFrame;
 
 /// How an address was touched.
@@ -45,6 +46,11 @@ pub struct Upcalls {
     pub allocate_charged: fn(kind: Kind) -> Option<UniqueFrame>,
     /// Frees a frame that was taken so.
     pub free_charged: fn(frame: UniqueFrame),
+    /// The last reference to the folio in this frame went, which is in a reclaim list or charged to a memory group: takes it out
+    /// of the one and off the other.
+    pub folio_is_unused: fn(frame: &'static Frame),
+    /// See [`quire_swap::Folio::orphaned`].
+    pub folio_is_orphaned: fn(folio: &Folio),
 }
 
 static UPCALLS: Once<&'static Upcalls> = Once::new();

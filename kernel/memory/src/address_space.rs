@@ -19,21 +19,21 @@ use arrayvec::ArrayVec;
 use quire_machine::address_map::USER_END;
 use quire_machine::arch::page_table;
 use quire_machine::fallible::{self, NoMemory, TryMap};
-use quire_machine::frame::FrameNumber;
+use quire_machine::heap;
+use quire_machine::protection::Protection;
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{Killed, Mutex, MutexGuard};
-use quire_machine::{heap, kernel_map};
+use quire_machine::user_tables::{PteCell, TablesKey};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DecodedPte, Entry, FolioFlag, Readahead, SlotRange};
 
 use super::admission::Limit;
-use super::folio::Folio;
 use super::object::Object;
 use super::overcommit::{self, Commitment, Overcommit};
-use super::page_tables::{self, PageTables};
+use super::page_tables::{self, PageTables, Pte};
 use super::rmap::{AnonVma, Owner, RmapLink};
 use super::tasks::Fatal;
-use super::vma::{Promise, Protection, READAHEADS, TooMany, Totals, Vma, Vmas};
+use super::vma::{Promise, READAHEADS, TooMany, Totals, Vma, Vmas};
 use super::{AllocationError, lru, reclaim};
 use crate::swap;
 
@@ -53,7 +53,7 @@ type Attached = Arc<RmapLink>;
 pub struct AddressSpace {
     number: u32,
     pub(super) tables: Arc<PageTables>,
-    layout: Mutex<Layout>,
+    layout: Mutex<Keyed>,
     /// Ties what is mapped where it was first mapped to the `anon_vma`: the base is 0.
     home: Attached,
     readaheads: [Readahead; READAHEADS],
@@ -64,6 +64,13 @@ pub struct AddressSpace {
     is_given_up: AtomicBool,
     /// Why the task that owns it, one without a process, cannot go on.
     fatal: SpinLock<Option<Fatal>>,
+}
+
+/// The layout, and what its lock protects beside it.
+struct Keyed {
+    layout: Layout,
+    /// Page tables stay while the layout is locked, but for whoever frees them all.
+    key: TablesKey,
 }
 
 /// What is mapped.
@@ -81,7 +88,7 @@ pub(super) struct Layout {
 /// The locked layout. Giving it back gives back what was promised to VMAs that are not there any more, or did not come.
 /// What is locked is counted then, for those who look without the lock.
 pub(super) struct LayoutGuard<'a> {
-    layout: MutexGuard<'a, Layout>,
+    keyed: MutexGuard<'a, Keyed>,
     locked_pages: &'a AtomicUsize,
 }
 
@@ -89,13 +96,20 @@ impl Deref for LayoutGuard<'_> {
     type Target = Layout;
 
     fn deref(&self) -> &Layout {
-        &self.layout
+        &self.keyed.layout
     }
 }
 
 impl DerefMut for LayoutGuard<'_> {
     fn deref_mut(&mut self) -> &mut Layout {
-        &mut self.layout
+        &mut self.keyed.layout
+    }
+}
+
+impl LayoutGuard<'_> {
+    /// What keeps the page tables where they are while it is borrowed.
+    pub(super) fn key(&self) -> &TablesKey {
+        &self.keyed.key
     }
 }
 
@@ -320,7 +334,8 @@ impl AddressSpace {
     /// An address space with nothing in its user half that shares its `anon_vma` with `relative`, not known to anybody yet.
     pub(super) fn of_lineage(relative: Option<&Self>) -> Result<Self, AllocationError> {
         fallible::ask(size_of::<Self>() + 1024)?;
-        let tables = fallible::shared(PageTables::new()?)?;
+        let (tables, key) = PageTables::new()?;
+        let tables = fallible::shared(tables)?;
         let home = match relative {
             Some(relative) => relative.home.for_other(&tables)?,
             None => RmapLink::new(Owner::AnonVma(AnonVma::new()?), &tables, 0)?,
@@ -328,7 +343,7 @@ impl AddressSpace {
         Ok(Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             tables,
-            layout: Mutex::new(Rank::Vmas, Layout::new()),
+            layout: Mutex::new(Rank::Vmas, Keyed { layout: Layout::new(), key }),
             home,
             readaheads: [const { Readahead::new() }; READAHEADS],
             limits: core::array::from_fn(|limit| {
@@ -366,11 +381,6 @@ impl AddressSpace {
         self.fatal.lock().get_or_insert(fatal);
     }
 
-    /// The root of its page tables.
-    pub fn root(&self) -> FrameNumber {
-        self.tables.root()
-    }
-
     /// What faults have taught about reading ahead in a VMA with this [`Vma::readahead`]; faults reach it without the
     /// layout's lock.
     pub(super) fn readahead(&self, place: u8) -> &Readahead {
@@ -383,12 +393,17 @@ impl AddressSpace {
     }
 
     pub(super) fn layout(&self) -> LayoutGuard<'_> {
-        LayoutGuard { layout: self.layout.lock(), locked_pages: &self.locked_pages }
+        LayoutGuard { keyed: self.layout.lock(), locked_pages: &self.locked_pages }
     }
 
     /// Gives a space that nobody else knows its layout.
     pub(super) fn set_layout(&mut self, layout: Layout) {
-        *self.layout.get_mut() = layout;
+        self.layout.get_mut().layout = layout;
+    }
+
+    /// The page tables of a space that nobody else knows, and what keeps them where they are.
+    pub(super) fn keyed_tables(&mut self) -> (&PageTables, &TablesKey) {
+        (&self.tables, &self.layout.get_mut().key)
     }
 
     pub(super) const fn home(&self) -> &Attached {
@@ -517,22 +532,16 @@ impl AddressSpace {
         self.admit(&mut layout, gone, added)?;
         layout.vmas.change(&range, change)?;
         self.tables.mappings_changed();
-        self.change_ptes(range, |pte| page_tables::protected(pte, protection));
-        page_table::flush_user_everywhere();
+        self.for_each_pte(range, |cell| cell.protect(protection));
+        page_table::flush_stale();
         Ok(())
     }
 
-    /// Replaces each PTE of `range` that maps a frame by what `change` makes of it. The caller flushes.
-    pub(super) fn change_ptes(&self, range: Range<u64>, change: impl Fn(u64) -> u64) {
+    /// Calls `change` with each PTE of `range` that there is a table for. The caller flushes.
+    pub(super) fn for_each_pte(&self, range: Range<u64>, mut change: impl FnMut(PteCell<'_>)) {
         let mut walk = self.tables.walk(range);
-        while let Some(part) = walk.next_part() {
-            for (_, pte) in part.iter() {
-                let current = pte.load(Ordering::Acquire);
-                if page_tables::is_mapped(current) {
-                    // The processor may mark the PTE meanwhile; what it adds is not lost.
-                    let _ = pte.fetch_update(Ordering::AcqRel, Ordering::Acquire, |current| Some(change(current)));
-                }
-            }
+        while let Some(run) = walk.next_run() {
+            run.iter().for_each(&mut change);
         }
     }
 
@@ -544,21 +553,19 @@ impl AddressSpace {
     /// Empties the PTEs of `range` that `is_meant` chooses and gives back what they owned.
     pub(super) fn zap_where(&self, range: Range<u64>, is_meant: impl Fn(u64) -> bool) {
         let mut walk = self.tables.walk(range);
-        while let Some(part) = walk.next_part() {
-            let mut gone = ArrayVec::<u64, GONE>::new();
-            for (page, pte) in part.iter().filter(|(_, pte)| is_meant(pte.load(Ordering::Acquire))) {
+        while let Some(run) = walk.next_run() {
+            let mut gone = ArrayVec::<Pte, GONE>::new();
+            for cell in run.iter().filter(|cell| is_meant(cell.bits())) {
                 if gone.is_full() {
-                    walk.go_back_to(page);
+                    walk.go_back_to(cell.address());
                     break;
                 }
-                let before = pte.swap(0, Ordering::AcqRel);
-                self.tables.counts.remove(before);
+                let before = cell.take();
+                self.tables.counts.remove(before.bits());
                 gone.push(before);
             }
-            drop(part);
-            if gone.iter().any(|pte| page_tables::is_mapped(*pte)) && self.tables.are_active() {
-                page_table::flush_user_everywhere();
-            }
+            drop(run);
+            page_table::flush_stale();
             if !gone.is_empty() {
                 gone.into_iter().for_each(forget);
                 reclaim::frames_freed();
@@ -631,7 +638,7 @@ impl AddressSpace {
     /// What badness counts, without waiting for anybody: pages in memory, in swap, and tables.
     pub(super) fn weight(&self) -> usize {
         let counts = &self.tables.counts;
-        counts.resident() + counts.swapped.load(Ordering::Relaxed) + counts.tables.load(Ordering::Relaxed)
+        counts.resident() + counts.swapped.load(Ordering::Relaxed) + self.tables.count()
     }
 
     /// [`Self::usage`] without what the VMAs say, and without waiting for them.
@@ -642,7 +649,7 @@ impl AddressSpace {
             anonymous: get(&counts.anonymous),
             object: get(&counts.object),
             swapped: get(&counts.swapped),
-            tables: get(&counts.tables) + 1,
+            tables: self.tables.count() + 1,
             peak: get(&counts.peak),
             locked: self.locked_pages.load(Ordering::Relaxed),
             ..Usage::default()
@@ -724,20 +731,17 @@ impl AddressSpace {
     pub fn tear_down(&self) {
         let vmas = core::mem::take(&mut self.layout().vmas);
         self.release_all(&vmas);
+        self.tables.free_tables(&mut self.layout().keyed.key);
+        reclaim::frames_freed();
     }
 
     fn release_all(&self, vmas: &Vmas<Attached>) {
         // Before the first frame goes: from here on no processor walks these tables, nor remembers what they said.
-        if self.tables.are_active() {
-            // SAFETY: every root has the kernel's half, and the caller does not touch the user half again.
-            unsafe { page_table::activate(kernel_map::root()) };
-        }
+        self.tables.leave();
         self.tables.mappings_changed();
         for vma in vmas.iter() {
             self.zap(vma.range.clone());
         }
-        self.tables.free_tables();
-        reclaim::frames_freed();
     }
 }
 
@@ -828,23 +832,26 @@ pub(super) fn check(range: &Range<u64>) -> Result<(), MapError> {
     if is_aligned && !range.is_empty() && range.end <= USER_END { Ok(()) } else { Err(MapError::OutOfRange) }
 }
 
-/// Drops what a PTE owned that is not in its table any more, after the processors have forgotten it.
-pub(super) fn forget(pte: u64) {
-    if let Some(frame) = page_tables::folio_frame(pte) {
-        let folio = Folio::from_frame(frame);
-        if page_tables::is_dirty(pte) {
-            quire_swap::Folio::state(&folio).set(FolioFlag::Dirty);
+/// Drops what a PTE owned that was in a table, after the processors have forgotten it.
+pub(super) fn forget(pte: Pte) {
+    let bits = pte.bits();
+    match pte.into_folio() {
+        Ok(folio) => {
+            if page_tables::is_dirty(bits) {
+                quire_swap::Folio::state(&folio).set(FolioFlag::Dirty);
+            }
+            if page_tables::is_locked(bits) {
+                lru::unlock(&folio);
+            }
+            if !folio.is_of_object() {
+                swap::forget_folio(folio);
+            }
         }
-        if page_tables::is_locked(pte) {
-            lru::unlock(&folio);
+        Err(bits) => {
+            if let DecodedPte::Entry(_) = DecodedPte::decode(bits) {
+                swap::forget_pte(bits);
+            }
         }
-        if folio.is_of_object() {
-            drop(folio);
-        } else {
-            swap::forget_folio(folio);
-        }
-    } else if let DecodedPte::Entry(_) = DecodedPte::decode(pte) {
-        swap::forget_pte(pte);
     }
 }
 
@@ -862,8 +869,10 @@ pub fn all() -> impl Iterator<Item = Arc<AddressSpace>> {
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {
-        let vmas = core::mem::take(&mut self.layout.get_mut().vmas);
+        let vmas = core::mem::take(&mut self.layout.get_mut().layout.vmas);
         self.release_all(&vmas);
+        self.tables.free_tables(&mut self.layout.get_mut().key);
+        reclaim::frames_freed();
         SPACES.lock().remove(&self.number);
     }
 }

@@ -2,7 +2,6 @@
 
 use alloc::sync::Arc;
 use core::ops::Range;
-use core::sync::atomic::Ordering;
 
 use quire_machine::address_map::USER_END;
 use quire_machine::arch::page_table;
@@ -123,22 +122,21 @@ impl AddressSpace {
         mut serve: impl FnMut(&mut FolioBatch),
     ) -> Result<(), Killed> {
         let mut walk = self.tables.walk(range);
-        while let Some(part) = walk.next_part_unless_killed()? {
+        while let Some(run) = walk.next_run_unless_killed()? {
             let mut found = FolioBatch::new();
-            for (page, pte) in part.iter() {
+            for cell in run.iter() {
                 if found.is_full() {
-                    walk.go_back_to(page);
+                    walk.go_back_to(cell.address());
                     break;
                 }
-                let current = pte.load(Ordering::Acquire);
-                if let Some(folio) = folio_frame(current).and_then(Folio::try_from_frame) {
+                if let Some(folio) = folio_frame(cell.bits()).and_then(Folio::try_from_frame) {
                     if forget_access {
-                        pte.fetch_and(page_tables::without_access(u64::MAX), Ordering::AcqRel);
+                        cell.clear_accessed();
                     }
                     found.push(folio);
                 }
             }
-            drop(part);
+            drop(run);
             serve(&mut found);
         }
         Ok(())
@@ -181,7 +179,7 @@ impl AddressSpace {
     fn bring_in(&self, range: Range<u64>, write: bool) -> Result<(), (u64, Fatal)> {
         for page in range.clone().step_by(PAGE_SIZE).heed_kill() {
             let page = page.map_err(|Killed| (range.start, Fatal::Killed))?;
-            let pte = self.tables.pte(page);
+            let pte = self.tables.bits(page);
             let is_wanted = match DecodedPte::decode(pte) {
                 DecodedPte::None | DecodedPte::Entry(_) | DecodedPte::Poisoned(_) => true,
                 _ => write && !page_tables::is_writable(pte),
@@ -242,7 +240,7 @@ impl AddressSpace {
     }
 
     fn is_lost(&self, page: u64) -> bool {
-        matches!(DecodedPte::decode(self.tables.pte(page)), DecodedPte::Poisoned(_))
+        matches!(DecodedPte::decode(self.tables.bits(page)), DecodedPte::Poisoned(_))
     }
 
     /// Calls `report` with the index of each page of `range` that is in memory (`mincore(2)`). What has no page table is passed over,
@@ -260,15 +258,14 @@ impl AddressSpace {
             |pte: u64| is_mapped(pte) || Entry::from_pte(pte).is_some_and(|entry| swap::core().lookup(entry).is_some());
         for vma in parts(self, &range) {
             let mut walk = self.tables.walk(vma.range.clone());
-            while let Some(part) = walk.next_part() {
-                let here = part.iter().filter(|(_, pte)| is_here(pte.load(Ordering::Acquire)));
-                here.for_each(|(page, _)| report(index(page)));
+            while let Some(run) = walk.next_run() {
+                run.iter().filter(|cell| is_here(cell.bits())).for_each(|cell| report(index(cell.address())));
             }
             let Some((attached, object)) = vma.object.as_ref().and_then(|a| Some((a, a.object()?))) else {
                 continue;
             };
             for page in vma.range.step_by(PAGE_SIZE) {
-                if self.tables.pte(page) == 0 && object.is_resident(attached.index(page)) {
+                if self.tables.bits(page) == 0 && object.is_resident(attached.index(page)) {
                     report(index(page));
                 }
             }
@@ -303,7 +300,7 @@ impl AddressSpace {
             layout.vmas.change(&range, |vma| vma.locked = lock)?;
             if before != layout.vmas.totals().locked {
                 self.tables.mappings_changed();
-                self.change_ptes(range.clone(), |pte| page_tables::with_locked(pte, lock));
+                self.for_each_pte(range.clone(), |cell| cell.set_locked(lock));
             }
             range
         };

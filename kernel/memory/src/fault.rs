@@ -22,26 +22,27 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use quire_machine::protection::Protection;
 use quire_machine::task::{self, Killed, check_killed};
 use quire_machine::upcall::Access;
+use quire_machine::user_tables::{Recalled, Seat};
 use quire_machine::{log, log_limited};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood};
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
-use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
 use super::address_space::{AddressSpace, LOWEST, Layout, forget};
 use super::admission::Limit;
-use super::folio::{Folio, Owned};
+use super::folio::{self, Folio, NewFolio, Owned};
 use super::lru::{self, List};
 use super::object::{Found, ObjectError};
-use super::page_tables::{self, is_mapped, is_writable, pte_for, without_accessed_and_dirty};
+use super::page_tables::{self, Mapping, Pte, is_writable, without_accessed_and_dirty};
 use super::reclaim;
 use super::rmap::RmapLink;
 use super::tasks::{self, Fatal};
-use super::vma::{Protection, Totals, Vma};
+use super::vma::{Totals, Vma};
 use crate::swap;
 
 /// How faults were served, by all tasks since boot.
@@ -110,13 +111,12 @@ enum Attempt {
     NoTable,
 }
 
-/// What is mapped where a fault happened, as it was at `generation`.
+/// What is mapped where a fault happened, as it was when `seat` was taken.
 struct Seen<'a> {
     page: u64,
     write: bool,
-    /// The page's PTE, if there was a table for it: the table is there as long as the generation is the same.
-    place: Option<&'a AtomicU64>,
-    generation: u64,
+    /// Where the page's PTE is.
+    seat: Seat<'a>,
     vma: Range<u64>,
     readahead: u8,
     protection: Protection,
@@ -209,10 +209,10 @@ fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Attempt
     match DecodedPte::decode(pte) {
         DecodedPte::None => match &seen.object {
             Some(object) => map_object(space, &seen, object),
-            None if seen.write => fill_with_zeros(space, &seen),
+            None if seen.write => fill_with_zeros(space, &seen, 0),
             None => {
-                let zeros = || Some(page_tables::zero_pte(seen.protection));
-                Ok(install(space, &seen, 0, &COUNTERS.zero_mapped, zeros))
+                let zeros = || Some(Pte::zero_page(seen.protection));
+                Ok(install(space, &seen, 0, &COUNTERS.zero_mapped, zeros).0)
             }
         },
         DecodedPte::Entry(entry) => swap_in(space, &seen, entry, true),
@@ -227,7 +227,7 @@ fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Attempt
     }
 }
 
-fn new_frame() -> Result<Folio, Fatal> {
+fn new_frame() -> Result<NewFolio, Fatal> {
     reclaim::wait_for_frame().map_err(|AllocationError| Fatal::OutOfMemory)
 }
 
@@ -235,6 +235,7 @@ fn new_frame() -> Result<Folio, Fatal> {
 fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'_>, u64), Fatal> {
     let page = address / PAGE_SIZE as u64 * PAGE_SIZE as u64;
     let mut layout = space.layout();
+    let (seat, pte) = space.tables.look_up(layout.key(), page);
     let vma = match layout.vmas.find(page) {
         Some(vma) => vma,
         None => grow_stack(space, &mut layout, page).ok_or(Fatal::NotMapped(address))?,
@@ -250,12 +251,10 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'
     if !is_allowed {
         return Err(Fatal::NotAllowed(address));
     }
-    let place = space.tables.place(page);
     let seen = Seen {
         page,
         write: access.write,
-        place,
-        generation: space.tables.generation(),
+        seat,
         vma: vma.range.clone(),
         readahead: vma.readahead,
         protection,
@@ -268,7 +267,7 @@ fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'
     if space.is_reaped() {
         return Err(Fatal::Killed);
     }
-    Ok((seen, place.map_or(0, |place| place.load(Ordering::Acquire))))
+    Ok((seen, pte))
 }
 
 /// Lets the stack above `page` grow down to it, if there is one and the limits allow it.
@@ -284,67 +283,54 @@ fn grow_stack<'a>(space: &AddressSpace, layout: &'a mut Layout, page: u64) -> Op
     layout.vmas.find(page)
 }
 
-/// Replaces the page's PTE by what `make` says, if it is still `expected` but for the accessed and dirty bits. `make` is called
-/// under the tables' lock; `None` means to look again.
+/// Replaces the page's PTE by what `make` says, if it is still `expected` but for the accessed and dirty bits, and returns it. `make`
+/// is called under the tables' lock; `None` means to look again.
 #[inline]
 fn install(
     space: &AddressSpace,
     seen: &Seen<'_>,
     expected: u64,
     kind: &'static AtomicU64,
-    make: impl FnOnce() -> Option<u64>,
-) -> Attempt {
-    let mut ptes = space.tables.lock();
-    if ptes.generation() != seen.generation {
-        return Attempt::Again;
-    }
-    let Some(place) = seen.place.or_else(|| ptes.find_or_create(seen.page)) else { return Attempt::NoTable };
-    let current = place.load(Ordering::Acquire);
+    make: impl FnOnce() -> Option<Pte>,
+) -> (Attempt, Pte) {
+    let mut tables = space.tables.lock();
+    let cell = match tables.recall(&seen.seat) {
+        Recalled::Found(cell) => Some(cell),
+        Recalled::NoTable => tables.find_or_create(seen.page),
+        Recalled::Changed => return (Attempt::Again, Pte::EMPTY),
+    };
+    let Some(cell) = cell else { return (Attempt::NoTable, Pte::EMPTY) };
+    let current = cell.bits();
     if without_accessed_and_dirty(current) != without_accessed_and_dirty(expected) {
-        return Attempt::Again;
+        return (Attempt::Again, Pte::EMPTY);
     }
-    let Some(pte) = make() else { return Attempt::Again };
-    let locked = seen.locked && page_tables::folio_frame(pte).is_some();
-    // What the processor marks meanwhile is of no consequence: the PTE that goes maps nothing that stays, or the same.
-    place.store(page_tables::with_locked(pte, locked), Ordering::Release);
+    let Some(pte) = make() else { return (Attempt::Again, Pte::EMPTY) };
+    let pte = if seen.locked && page_tables::folio_frame(pte.bits()).is_some() { pte.locked(true) } else { pte };
     if current != 0 {
-        ptes.counts.remove(current);
-        if is_mapped(current) {
-            tlb::flush(VirtAddr::new(seen.page));
-        }
+        space.tables.counts.remove(current);
     }
-    ptes.counts.add(pte);
-    Attempt::Served(kind)
+    space.tables.counts.add(pte.bits());
+    // What the processor marks meanwhile is of no consequence: the PTE that goes maps nothing that stays.
+    (Attempt::Served(kind), cell.replace_and_flush(pte))
+}
+
+/// Lets the page be written whose PTE maps the folio, if that is still so.
+#[inline]
+fn allow_writes(
+    space: &AddressSpace,
+    seen: &Seen<'_>,
+    folio: &Locked<Folio>,
+    is_ours: impl FnOnce() -> bool,
+) -> Attempt {
+    let tables = space.tables.lock();
+    let Recalled::Found(cell) = tables.recall(&seen.seat) else { return Attempt::Again };
+    if is_ours() && cell.allow_writes(folio) { Attempt::Served(&COUNTERS.reused) } else { Attempt::Again }
 }
 
 /// The PTE that maps the folio, with a reference.
 #[inline]
-fn map_folio(seen: &Seen<'_>, folio: &Folio, how: Mapping) -> u64 {
-    let flags = match how {
-        Mapping::ReadOnly => Flags::empty(),
-        Mapping::Writable => Flags::WRITABLE,
-        Mapping::Written => Flags::WRITABLE | Flags::DIRTY,
-    };
-    pte_for(folio.clone().into_frame(), seen.protection) | flags.bits()
-}
-
-/// How a page is mapped.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mapping {
-    ReadOnly,
-    Writable,
-    /// And it is being written.
-    Written,
-}
-
-impl Mapping {
-    const fn of(may_write: bool, write: bool) -> Self {
-        match (may_write, write) {
-            (true, true) => Self::Written,
-            (true, false) => Self::Writable,
-            (false, _) => Self::ReadOnly,
-        }
-    }
+fn map_folio(seen: &Seen<'_>, folio: &Folio, how: Mapping) -> Pte {
+    Pte::mapping(folio.clone(), seen.protection, how)
 }
 
 /// Puts a folio that was just mapped where reclaim finds it, or knows that it must stay.
@@ -357,29 +343,29 @@ fn enlist(seen: &Seen<'_>, folio: &Folio, list: List) {
     }
 }
 
-fn fill_with_zeros(space: &AddressSpace, seen: &Seen) -> Result<Attempt, Fatal> {
-    let folio = new_frame()?;
+fn fill_with_zeros(space: &AddressSpace, seen: &Seen, expected: u64) -> Result<Attempt, Fatal> {
+    let mut folio = new_frame()?;
     folio.clear();
-    Ok(install_new(space, seen, 0, &folio, &COUNTERS.zero_filled))
+    Ok(install_new(space, seen, expected, folio.filled(), &COUNTERS.zero_filled).0)
 }
 
-/// Maps a new private page that has been given its contents.
+/// Maps a new private page that has been given its contents; returns the PTE that was there, too.
+#[expect(clippy::needless_pass_by_value, reason = "a new page is the task's alone, but for the PTE")]
 fn install_new(
     space: &AddressSpace,
     seen: &Seen<'_>,
     expected: u64,
-    folio: &Folio,
+    folio: Folio,
     kind: &'static AtomicU64,
-) -> Attempt {
-    folio.state().set(FolioFlag::UpToDate);
+) -> (Attempt, Pte) {
     // Not in swap yet, so memory has the only copy.
     folio.state().set(FolioFlag::Dirty);
-    folio.set_owned(seen.owned);
-    let attempt = install(space, seen, expected, kind, || Some(map_folio(seen, folio, Mapping::Written)));
-    if let Attempt::Served(_) = attempt {
-        enlist(seen, folio, List::Inactive);
+    folio::set_owned(&folio, seen.owned);
+    let installed = install(space, seen, expected, kind, || Some(map_folio(seen, &folio, Mapping::Written)));
+    if let (Attempt::Served(_), _) = installed {
+        enlist(seen, &folio, List::Inactive);
     }
-    attempt
+    installed
 }
 
 fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapLink) -> Result<Attempt, Fatal> {
@@ -396,12 +382,12 @@ fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapLink) -> Res
     if seen.write && !seen.shared {
         // Its contents are as of now; the lock is not kept while a frame is looked for.
         let original = folio.unlock();
-        let copy = new_frame()?;
+        let mut copy = new_frame()?;
         copy.copy_from(&original);
-        return Ok(install_new(space, seen, 0, &copy, kind));
+        return Ok(install_new(space, seen, 0, copy.filled(), kind).0);
     }
     let how = Mapping::of(seen.shared && seen.protection.write, seen.write);
-    let attempt = install(space, seen, 0, kind, || Some(map_folio(seen, &folio, how)));
+    let (attempt, _) = install(space, seen, 0, kind, || Some(map_folio(seen, &folio, how)));
     if matches!(attempt, Attempt::Served(_)) {
         if how != Mapping::ReadOnly {
             // It may differ from its source and from its slot at any moment from now on.
@@ -416,7 +402,7 @@ fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapLink) -> Res
 
 fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: bool) -> Result<Attempt, Fatal> {
     const PAGE: u64 = PAGE_SIZE as u64;
-    let entry_of = |page| Entry::from_pte(space.tables.pte(page * PAGE));
+    let entry_of = |page| Entry::from_pte(space.tables.bits(page * PAGE));
     let neighbourhood = reads_ahead.then(|| Neighbourhood {
         readahead: space.readahead(seen.readahead),
         page: seen.page / PAGE,
@@ -439,25 +425,25 @@ fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: boo
         // The lock is not kept while a frame is looked for; with this reference the folio stays in the swap cache, unless its
         // slot goes.
         let original = folio.unlock();
-        let copy = new_frame()?;
+        let mut copy = new_frame()?;
         let folio = Locked::lock(original);
         if folio.state().entry() != Some(entry) || !folio.state().is(FolioFlag::UpToDate) {
             return Ok(Attempt::Again);
         }
         copy.copy_from(&folio);
-        let attempt = install_new(space, seen, entry.to_pte(), &copy, kind);
+        let (attempt, _) = install_new(space, seen, entry.to_pte(), copy.filled(), kind);
         if let Attempt::Served(_) = attempt {
             swap::core().put_mapped(entry, &folio, true);
         }
         return Ok(attempt);
     }
-    let attempt = install(space, seen, entry.to_pte(), kind, || {
+    let (attempt, _) = install(space, seen, entry.to_pte(), kind, || {
         let may_write = seen.protection.write && is_ours();
         (may_write || !seen.write).then(|| map_folio(seen, &folio, Mapping::of(may_write, seen.write)))
     });
     if let Attempt::Served(_) = attempt {
         // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
-        folio.set_owned(seen.owned);
+        folio::set_owned(&folio, seen.owned);
         enlist(seen, &folio, list);
         swap::core().put_mapped(entry, &folio, seen.write);
     }
@@ -476,15 +462,12 @@ fn is_alone(folio: &Locked<Folio>, ptes: u32) -> bool {
 /// A page that is mapped for reading is written.
 fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -> Result<Attempt, Fatal> {
     if page_tables::is_zero_page(pte) {
-        let folio = new_frame()?;
-        folio.clear();
-        return Ok(install_new(space, seen, pte, &folio, &COUNTERS.zero_filled));
+        return fill_with_zeros(space, seen, pte);
     }
     let Some(original) = space.tables.folio(seen.page, pte) else { return Ok(Attempt::Again) };
     if original.is_of_object() && seen.shared {
         let folio = Locked::lock(original);
-        let written = pte | (Flags::WRITABLE | Flags::DIRTY | Flags::ACCESSED).bits();
-        let attempt = install(space, seen, pte, &COUNTERS.reused, || Some(written));
+        let attempt = allow_writes(space, seen, &folio, || true);
         if let Attempt::Served(_) = attempt {
             super::object::written_to(&folio);
         }
@@ -500,18 +483,15 @@ fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -> Result<At
         {
             // Another PTE has the same page in swap.
         } else if is_alone(&folio, 1) && swap::core().may_write(&folio) {
-            let written = pte | (Flags::WRITABLE | Flags::DIRTY | Flags::ACCESSED).bits();
-            return Ok(install(space, seen, pte, &COUNTERS.reused, || is_alone(&folio, 1).then_some(written)));
+            return Ok(allow_writes(space, seen, &folio, || is_alone(&folio, 1)));
         }
         folio.unlock()
     };
     // While this PTE and this reference are there, everybody who has the page only reads it.
-    let copy = new_frame()?;
+    let mut copy = new_frame()?;
     copy.copy_from(&original);
-    let attempt = install_new(space, seen, pte, &copy, &COUNTERS.copied);
-    if let Attempt::Served(_) = attempt {
-        forget(pte);
-    }
+    let (attempt, before) = install_new(space, seen, pte, copy.filled(), &COUNTERS.copied);
+    forget(before);
     Ok(attempt)
 }
 
@@ -527,8 +507,7 @@ pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), A
         Seen {
             page,
             write: false,
-            place: None,
-            generation: space.tables.generation(),
+            seat: space.tables.seat(page),
             vma: vma.range.clone(),
             readahead: vma.readahead,
             protection: vma.protection,
@@ -541,7 +520,7 @@ pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), A
     match swap_in(space, &seen, entry, false) {
         Err(Fatal::OutOfMemory) => Err(AllocationError),
         Err(Fatal::ReadFailed(entry)) => {
-            if space.tables.replace(page, entry.to_pte(), DecodedPte::Poisoned(entry).encode()) {
+            if space.tables.replace(page, entry, Pte::unmapped(DecodedPte::Poisoned(entry).encode())) {
                 swap::forget_pte(entry.to_pte());
             }
             Ok(())

@@ -11,19 +11,19 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-use quire_machine::arch::page_table::{self, Table};
+use quire_machine::arch::page_table;
 use quire_machine::fallible::{self, NoMemory, TryVec};
 use quire_machine::frame::Kind;
 use quire_machine::physical;
 use quire_machine::task::Killed;
+use quire_machine::user_tables::{Leaf, TablesKey};
 use quire_swap::Entry;
 use quire_swap::header::PAGE_SIZE;
-use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
 use super::address_space::{AddressSpace, Layout};
 use super::overcommit::Commitment;
-use super::page_tables;
+use super::page_tables::{self, PageTables};
 use super::rmap::RmapLink;
 use super::vma::Vma;
 use crate::swap;
@@ -37,7 +37,7 @@ impl AddressSpace {
     /// [`AllocationError`] when there is no memory for it; what was made of it is given back.
     pub fn fork(&self) -> Result<Arc<Self>, AllocationError> {
         let mut child = Self::of_lineage(Some(self))?;
-        child.tables.set_aside(self.tables.counts.tables.load(Ordering::Relaxed))?;
+        child.tables.set_aside(self.tables.count())?;
         let layout = self.layout();
         let vmas = layout.vmas.count();
         fallible::ask(vmas * 2 * size_of::<Vma<Arc<RmapLink>>>())?;
@@ -59,10 +59,10 @@ impl AddressSpace {
         child.set_layout(inherited);
         let mut copied = Ok(());
         for vma in layout.vmas.iter().filter(|vma| !vma.not_inherited && !vma.shared) {
-            copied = copied.and_then(|()| self.copy_ptes(&child, vma.range.clone()));
+            copied = copied.and_then(|()| self.copy_ptes(child.keyed_tables(), vma.range.clone()));
         }
         // The parent's PTEs may be writable in what the processor remembers.
-        page_table::flush_user_everywhere();
+        page_table::flush_stale();
         // Known before the parent's layout is unlocked: who goes over all spaces and has seen the parent's without what is taken
         // out of both comes to the child's as well.
         let child = child.publish()?;
@@ -73,38 +73,37 @@ impl AddressSpace {
         if self.is_reaped() { Err(AllocationError) } else { Ok(child) }
     }
 
-    fn copy_ptes(&self, child: &Self, range: Range<u64>) -> Result<(), AllocationError> {
+    fn copy_ptes(&self, child: (&PageTables, &TablesKey), range: Range<u64>) -> Result<(), AllocationError> {
+        let (tables, key) = child;
         let mut walk = self.tables.walk(range);
-        while let Some(part) = walk.next_part_unless_killed().map_err(|Killed| AllocationError)? {
-            let pages = part.range();
-            let is_empty = part.iter().all(|(_, pte)| pte.load(Ordering::Relaxed) == 0);
+        while let Some(run) = walk.next_run_unless_killed().map_err(|Killed| AllocationError)? {
+            let pages = run.range();
+            let is_empty = run.iter().all(|cell| cell.bits() == 0);
             // No two tables are locked at once.
-            drop(part);
+            drop(run);
             if !is_empty {
                 // Enough was set aside: the child has no more tables than its parent.
-                let table = child.tables.lock().leaf_table(pages.start).ok_or(AllocationError)?;
-                self.copy_part(child, pages, table)?;
+                tables.lock().find_or_create(pages.start).ok_or(AllocationError)?;
+                let table = tables.leaf(key, pages.start).ok_or(AllocationError)?;
+                self.copy_run(tables, pages, table)?;
             }
         }
         Ok(())
     }
 
     /// Copies the PTEs of `range`, which lie in one table, to the child's table for it.
-    fn copy_part(&self, child: &Self, range: Range<u64>, table: &Table) -> Result<(), AllocationError> {
-        let targets = &table[page_table::index(range.start, 1)..];
+    fn copy_run(&self, child: &PageTables, range: Range<u64>, table: Leaf<'_>) -> Result<(), AllocationError> {
         // Tables stay: the layout is locked.
-        let Some(part) = self.tables.walk(range).next_part() else { return Ok(()) };
+        let Some(run) = self.tables.walk(range).next_run() else { return Ok(()) };
         let (mut anonymous, mut object, mut swapped) = (0, 0, 0);
         let mut copied = Ok(());
-        for ((_, pte), target) in part.iter().zip(targets) {
-            let current = pte.load(Ordering::Relaxed);
+        for cell in run.iter() {
+            let current = cell.bits();
             if current == 0 {
                 continue;
             }
             if let Some(frame) = page_tables::folio_frame(current) {
-                let metadata = &physical::frames()[frame.index()];
-                metadata.references.fetch_add(1, Ordering::Relaxed);
-                if metadata.kind() == Kind::Object { object += 1 } else { anonymous += 1 }
+                if physical::frames()[frame.index()].kind() == Kind::Object { object += 1 } else { anonymous += 1 }
             } else if let Some(entry) = Entry::from_pte(current) {
                 let Ok(count) = swap::core().duplicate(entry) else {
                     copied = Err(AllocationError);
@@ -113,16 +112,12 @@ impl AddressSpace {
                 let _ = count.into_pte();
                 swapped += 1;
             }
-            let mut inherited = page_tables::with_locked(current, false);
-            if page_tables::is_writable(current) {
-                inherited &= !Flags::WRITABLE.bits();
-                pte.fetch_and(!Flags::WRITABLE.bits(), Ordering::Relaxed);
-            }
-            target.store(inherited, Ordering::Release);
+            let filled = table.fill(cell.address(), cell.share());
+            debug_assert!(filled.is_ok(), "nothing is mapped in a new space");
         }
-        child.tables.counts.anonymous.fetch_add(anonymous, Ordering::Relaxed);
-        child.tables.counts.object.fetch_add(object, Ordering::Relaxed);
-        child.tables.counts.count_swapped(swapped);
+        child.counts.anonymous.fetch_add(anonymous, Ordering::Relaxed);
+        child.counts.object.fetch_add(object, Ordering::Relaxed);
+        child.counts.count_swapped(swapped);
         copied
     }
 }

@@ -4,9 +4,9 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `folio` | a counted reference to a frame that holds a page |
+//! | `folio` | whose page a folio is; batches |
 //! | [`vma`] | what an address space has mapped: pure, held to a model |
-//! | `page_tables` | the PTEs of one space's tables, what they say and own, and their lock |
+//! | `page_tables` | one space's tables, and what their PTEs say and own, counted |
 //! | `address_space`, `fork`, `remap`, `advice` | mapping, copying, moving, advice and locking |
 //! | `object` | pages of files and of shared memory, by index; they go to swap as private pages do |
 //! | `sharing` | who else can reach a byte |
@@ -38,6 +38,7 @@
 //! in `fault`. Processes have one thread, so the latter concern the processor that faulted alone.
 
 #![cfg_attr(target_os = "none", no_std)]
+#![deny(unsafe_code)]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a test may end for want of memory")
@@ -60,8 +61,6 @@ pub mod fault;
 pub mod folio;
 #[cfg(target_os = "none")]
 mod fork;
-#[cfg(target_os = "none")]
-mod index;
 #[cfg(target_os = "none")]
 pub mod lru;
 #[cfg(target_os = "none")]

@@ -16,7 +16,7 @@ use super::cgroup;
 use super::folio::{Folio, FolioBatch};
 
 pub use super::policy::Lengths;
-use quire_machine::frame::{Frame, FrameList, FrameNumber};
+use quire_machine::frame::{Frame, FrameList, FrameNumber, NO_LIST};
 use quire_machine::physical;
 use quire_machine::sync::{Rank, SpinLock};
 
@@ -35,8 +35,6 @@ pub enum List {
     /// To stay in memory.
     Unevictable,
 }
-
-const NO_LIST: u8 = 0;
 
 impl List {
     const ALL: [Self; 5] = [Self::Active, Self::Inactive, Self::ActiveFile, Self::InactiveFile, Self::Unevictable];

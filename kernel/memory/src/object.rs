@@ -22,24 +22,22 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
-use quire_machine::arch::page_table::{self, leaf};
+use quire_machine::arch::page_table;
 use quire_machine::fallible::{self, NoMemory, TryVec};
-use quire_machine::frame::Kind;
+use quire_machine::pte_index::PteIndex;
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, Interrupted, Thread, check_signals};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
     DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood, Readahead,
 };
-use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::AllocationError;
 use super::address_space;
-use super::folio::Folio;
-use super::index::Index;
+use super::folio::{self, Folio};
 use super::lru::{self, List};
 use super::overcommit::Commitment;
-use super::page_tables;
+use super::page_tables::{self, Pte};
 use super::quota::Quota;
 use super::reclaim;
 use super::rmap::Rmap;
@@ -160,7 +158,7 @@ impl Drop for Charge<'_> {
 /// Pages by index.
 pub struct Object {
     rmap: Rmap,
-    pages: SpinLock<Index>,
+    pages: SpinLock<PteIndex>,
     length: AtomicU64,
     source: Option<Arc<dyn Source>>,
     /// The source holds for what lies below: an object that was cut is zero beyond.
@@ -253,7 +251,7 @@ impl Object {
         Ok(Rmap::for_object(|rmap| {
             fallible::shared(Self {
                 rmap,
-                pages: SpinLock::new(Rank::Object, Index::new()),
+                pages: SpinLock::new(Rank::Object, PteIndex::new()),
                 length: AtomicU64::new(length),
                 source,
                 source_length: AtomicU64::new(length),
@@ -318,7 +316,7 @@ impl Object {
         let before = self.length.fetch_max(end, Ordering::AcqRel);
         let written = Self::each_part(offset, bytes.len(), |index, within, done| {
             let Found { folio, .. } = self.page(index)?;
-            folio.write_bytes(within.start, &bytes[done..done + within.len()]);
+            Folio::write_bytes(&folio, within.start, &bytes[done..done + within.len()]);
             written_to(&folio);
             Ok(())
         });
@@ -382,7 +380,7 @@ impl Object {
         let last = length / PAGE_SIZE as u64;
         if length < self.length() && within != 0 && !self.is_hole(last) {
             let Found { folio, .. } = self.page(last)?;
-            folio.write_bytes(within, &[0; PAGE_SIZE][within..]);
+            Folio::write_bytes(&folio, within, &[0; PAGE_SIZE][within..]);
             written_to(&folio);
         }
         self.length.store(length, Ordering::Release);
@@ -491,7 +489,8 @@ impl Object {
         }
         let Found { folio, .. } = self.page(index)?;
         let length = (bytes.end - bytes.start) as usize;
-        folio.write_bytes((bytes.start % PAGE_SIZE as u64) as usize, &[0; PAGE_SIZE][..length.min(PAGE_SIZE)]);
+        let within = (bytes.start % PAGE_SIZE as u64) as usize;
+        Folio::write_bytes(&folio, within, &[0; PAGE_SIZE][..length.min(PAGE_SIZE)]);
         written_to(&folio);
         Ok(())
     }
@@ -504,7 +503,7 @@ impl Object {
             let Some((index, pte)) = next else { break };
             from = index + 1;
             let Some(folio) = self.folio_in(index) else {
-                if self.replace(index, pte, 0) {
+                if self.replace(index, pte, Pte::EMPTY) {
                     self.swapped.fetch_sub(1, Ordering::Relaxed);
                     drop(Commitment::left(self.promised_by_page(1)));
                     self.give_block_back();
@@ -524,29 +523,20 @@ impl Object {
 
     /// Forgets the folio, which is in its index entry.
     fn forget(&self, index: u64, folio: &Locked<Folio>) {
-        self.unmap(index, folio, |_| ());
-        self.take_out(index, folio, 0);
+        self.unmap(index, folio);
+        self.take_out(index, folio, Pte::EMPTY);
         if folio.state().entry().is_some() {
             swap::core().try_free_slot(folio);
         }
     }
 
-    /// Takes the page out of all page tables and flushes; `each` gets the PTEs.
-    fn unmap(&self, index: u64, folio: &Locked<Folio>, mut each: impl FnMut(u64)) {
-        let mut mapped = 0;
+    /// Takes the page out of all page tables and flushes.
+    fn unmap(&self, index: u64, folio: &Locked<Folio>) {
         self.rmap.for_each_pte_of(index, folio.frame(), |tables, pte| {
-            let before = pte.swap(0, Ordering::AcqRel);
-            tables.counts.remove(before);
-            each(before);
-            mapped += 1;
+            // Its reference is not the last: the folio is locked by a holder of another.
+            tables.counts.remove(pte.take().bits());
         });
-        if mapped > 0 {
-            page_table::flush_user_everywhere();
-        }
-        for _ in 0..mapped {
-            // The reference that the index entry had; not the last, as the folio is locked by a holder of another.
-            drop(Folio::from_frame(folio.frame()));
-        }
+        page_table::flush_stale();
     }
 
     /// Page `index`, as it is now, in memory.
@@ -601,12 +591,12 @@ impl Object {
         let promise = Commitment::new(self.promised_by_page(1), 0).map_err(|AllocationError| ObjectError::NoPromise)?;
         let from_source = index * (PAGE_SIZE as u64) < self.source_length.load(Ordering::Acquire);
         let charge = self.charge(from_source)?;
-        let folio = reclaim::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?;
+        let mut folio = reclaim::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?;
         match self.source.as_ref().filter(|_| from_source) {
-            Some(source) => folio.with_page_mut(0, |page| source.fill(index, page)),
+            Some(source) => source.fill(index, folio.page_mut()),
             None => folio.clear(),
         }
-        folio.state().set(FolioFlag::UpToDate);
+        let folio = folio.filled();
         let Some(folio) = self.place(index, 0, Locked::lock(folio))? else { return Ok(None) };
         // The page has both now.
         promise.leave();
@@ -639,8 +629,8 @@ impl Object {
 
     /// Puts the folio into the index entry, if that is still `expected`, with a reference. `None`: look again.
     fn place(&self, index: u64, expected: u64, folio: Locked<Folio>) -> Result<Option<Locked<Folio>>, ObjectError> {
-        folio.set_owned(self.rmap.mark(index));
-        folio.metadata().set_kind(Kind::Object);
+        folio::set_owned(&folio, self.rmap.mark(index));
+        folio.set_of_object();
         {
             let mut pages = self.pages.lock();
             if pages.get(index) != expected {
@@ -648,8 +638,7 @@ impl Object {
                 drop(pages);
                 return Ok(None);
             }
-            if pages.set(index, leaf(folio.frame(), Flags::PRESENT)) {
-                let _ = Folio::clone(&folio).into_frame();
+            if pages.replace(index, Pte::holding(Folio::clone(&folio))).is_ok() {
                 self.count(1);
                 return Ok(Some(folio));
             }
@@ -695,29 +684,30 @@ impl Object {
         Ok(Some(Found { folio, was_read: kind == FaultKind::Read }))
     }
 
-    fn replace(&self, index: u64, expected: u64, pte: u64) -> bool {
+    /// Replaces a PTE that maps no folio; what it owned is the caller's then.
+    fn replace(&self, index: u64, expected: u64, pte: Pte) -> bool {
         let mut pages = self.pages.lock();
         // There is a node for an index entry that is not 0, so setting it takes no memory.
-        pages.get(index) == expected && pages.set(index, pte)
+        pages.get(index) == expected && pages.replace(index, pte).is_ok()
     }
 
     /// Takes the folio, which is locked and in its index entry, out of it: `pte` takes its place.
-    pub(super) fn take_out(&self, index: u64, folio: &Locked<Folio>, pte: u64) {
+    pub(super) fn take_out(&self, index: u64, folio: &Locked<Folio>, pte: Pte) {
+        let is_gone = pte.bits() == 0;
         {
             let mut pages = self.pages.lock();
             debug_assert_eq!(page_tables::folio_frame(pages.get(index)), Some(folio.frame()));
-            pages.set(index, pte);
+            // The index entry's reference; the caller has another.
+            drop(pages.replace(index, pte));
         }
         self.resident.fetch_sub(1, Ordering::Relaxed);
         RESIDENT[usize::from(self.source.is_some())].fetch_sub(1, Ordering::Relaxed);
-        if pte == 0 {
+        if is_gone {
             drop(Commitment::left(self.promised_by_page(1)));
             self.give_block_back();
         } else {
             self.swapped.fetch_add(1, Ordering::Relaxed);
         }
-        // The index entry's reference; the caller has another.
-        drop(Folio::from_frame(folio.frame()));
     }
 
     /// Brings back every page whose entry is `wanted`; one that cannot be read is poisoned.
@@ -738,7 +728,7 @@ impl Object {
                     return Err(AllocationError);
                 }
                 Err(ObjectError::ReadFailed(entry)) => {
-                    if self.replace(index, pte, DecodedPte::Poisoned(entry).encode()) {
+                    if self.replace(index, pte, Pte::unmapped(DecodedPte::Poisoned(entry).encode())) {
                         swap::forget_pte(pte);
                     }
                 }

@@ -24,19 +24,19 @@
 //! Nothing is written before the flush: until then a task could change a page through a translation that the processor
 //! remembers. A folio is locked from step 1 until it is given to the plug, freed, or back in a list.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use arrayvec::ArrayVec;
 use quire_machine::arch::page_table;
 use quire_machine::frame::FrameNumber;
+use quire_machine::user_tables::PteCell;
 use quire_swap::{Folio as _, FolioFlag, Locked, SlotReference, Written};
-use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::cgroup;
 use super::folio::{self, BATCH, Folio, FolioBatch, Owned};
 use super::lru::{self, List};
 use super::object::Object;
-use super::page_tables::{self, PageTables};
+use super::page_tables::{self, PageTables, Pte};
 use super::reclaim::{self, COUNTERS};
 use super::rmap::{Owner, Owners, Rmap};
 use crate::swap::{self, Plug, Quire};
@@ -67,10 +67,10 @@ struct Marks {
 impl Marks {
     /// Adds what the PTE says, which forgets that the page was accessed; whether the page may go as far as this PTE is
     /// concerned.
-    fn take_from(&mut self, pte: &AtomicU64) -> bool {
-        let before = pte.load(Ordering::Acquire);
+    fn take_from(&mut self, pte: PteCell<'_>) -> bool {
+        let before = pte.bits();
         if page_tables::is_accessed(before) {
-            pte.fetch_and(!Flags::ACCESSED.bits(), Ordering::AcqRel);
+            pte.clear_accessed();
             self.accessed = true;
         }
         self.locked |= page_tables::is_locked(before);
@@ -112,7 +112,7 @@ pub(super) fn page_out(batch: &mut FolioBatch, list: List, plug: &mut Plug) -> u
                 continue;
             }
         };
-        let place = folio.owned().and_then(|Owned { owner, index }| Some((index, owners.find(owner)?)));
+        let place = folio::owned(&folio).and_then(|Owned { owner, index }| Some((index, owners.find(owner)?)));
         match place.map(|(index, owner)| (index, owner, owners.get(owner))) {
             Some((index, _, Owner::Object(object))) => {
                 unmapped.extend(unmap_of_object(object, index, folio, list, &mut flush));
@@ -129,8 +129,7 @@ pub(super) fn page_out(batch: &mut FolioBatch, list: List, plug: &mut Plug) -> u
         give_slots(candidates);
         flush |= replace_ptes(owner, candidates);
     }
-    if flush {
-        page_table::flush_user_everywhere();
+    if flush && page_table::flush_stale() {
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
     }
     let mut leaving =
@@ -145,7 +144,7 @@ pub(super) fn page_out(batch: &mut FolioBatch, list: List, plug: &mut Plug) -> u
 pub(super) fn forget_access(batch: &[Folio]) {
     let mut owners = Owners::default();
     for folio in batch {
-        if let Some(Owned { owner, index }) = folio.owned()
+        if let Some(Owned { owner, index }) = folio::owned(folio)
             && let Some(owner) = owners.find(owner)
         {
             marks_of(owners.get(owner).rmap(), index, folio);
@@ -167,13 +166,13 @@ pub(super) fn free_lazily(batch: &mut FolioBatch) {
         {
             continue;
         }
-        let Some(Owned { owner, index }) = folio.owned() else { continue };
+        let Some(Owned { owner, index }) = folio::owned(&folio) else { continue };
         let Some(owner) = owners.find(owner) else { continue };
         let mut is_given_away = false;
         owners.get(owner).rmap().for_each_pte_of(index, folio.frame(), |_, pte| {
             // No `fork` gives it another PTE while the tables are locked.
             if folio.references() == REFERENCES {
-                pte.fetch_and(!(Flags::ACCESSED | Flags::DIRTY).bits(), Ordering::AcqRel);
+                pte.clear_accessed_and_dirty();
                 folio.state().clear(FolioFlag::Dirty);
                 is_given_away = true;
             }
@@ -217,23 +216,21 @@ impl Candidate {
     }
 
     /// Empties a PTE that maps the page, which was given away, unless it was used through the PTE; whether it did.
-    fn discard(&mut self, tables: &PageTables, pte: &AtomicU64) -> bool {
-        let before = pte.load(Ordering::Acquire);
-        let is_discarded = !page_tables::is_dirty(before)
-            && pte.compare_exchange(before, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        if is_discarded {
-            tables.counts.remove(before);
-            self.folio.drop_references(1);
+    fn discard(&mut self, tables: &PageTables, pte: PteCell<'_>) -> bool {
+        let before = pte.bits();
+        let discarded = if page_tables::is_dirty(before) { None } else { pte.take_if(before) };
+        if let Some(pte) = &discarded {
+            tables.counts.remove(pte.bits());
         } else {
             self.note_write(pte);
             self.marks.accessed = true;
         }
-        is_discarded
+        discarded.is_some()
     }
 
     /// A page that was given away and was written through this PTE is a page like any other again.
-    fn note_write(&self, pte: &AtomicU64) {
-        if self.is_given_away() && page_tables::is_dirty(pte.load(Ordering::Acquire)) {
+    fn note_write(&self, pte: PteCell<'_>) {
+        if self.is_given_away() && page_tables::is_dirty(pte.bits()) {
             self.folio.state().set(FolioFlag::Dirty);
         }
     }
@@ -279,7 +276,7 @@ impl Candidate {
 fn for_each_pte(
     owner: &Owner,
     candidates: &mut [Candidate],
-    visit: impl FnMut(&mut Candidate, &PageTables, &AtomicU64),
+    visit: impl FnMut(&mut Candidate, &PageTables, PteCell<'_>),
 ) {
     owner.rmap().for_each_pte(candidates, |candidate| (candidate.index, candidate.frame), visit);
 }
@@ -326,10 +323,9 @@ fn replace_ptes(owner: &Owner, candidates: &mut [Candidate]) -> bool {
             candidate.is_refused = true;
             return;
         };
-        let before = pte.swap(count.into_pte(), Ordering::AcqRel);
+        let before = pte.replace(Pte::unmapped(count.into_pte()));
         tables.counts.swapped_out();
-        candidate.folio.drop_references(1);
-        if page_tables::is_dirty(before) {
+        if page_tables::is_dirty(before.bits()) {
             candidate.folio.state().set(FolioFlag::Dirty);
         }
         any = true;
@@ -352,15 +348,12 @@ fn unmap_of_object(
         return None;
     }
     let mut dirty = folio.state().is(FolioFlag::Dirty);
-    let mut gone = 0;
     object.rmap().for_each_pte_of(index, folio.frame(), |tables, pte| {
-        let before = pte.swap(0, Ordering::AcqRel);
-        tables.counts.remove(before);
-        dirty |= page_tables::is_dirty(before);
-        gone += 1;
+        let before = pte.take();
+        tables.counts.remove(before.bits());
+        dirty |= page_tables::is_dirty(before.bits());
+        *flush = true;
     });
-    *flush |= gone > 0;
-    folio.drop_references(gone);
     if dirty {
         folio.state().set(FolioFlag::Dirty);
     }
@@ -376,7 +369,7 @@ fn unmap_of_object(
         lru::add(&folio, List::Active);
         return None;
     };
-    object.take_out(index, &folio, count.into_pte());
+    object.take_out(index, &folio, Pte::unmapped(count.into_pte()));
     Some(folio)
 }
 
@@ -439,12 +432,12 @@ fn drop_page_without_slot(folio: Locked<Folio>, owners: &mut Owners) -> Option<F
         lru::add(&folio, List::Inactive);
         return None;
     }
-    if let Some(Owned { owner, index }) = folio.owned()
+    if let Some(Owned { owner, index }) = folio::owned(&folio)
         && let Some(owner) = owners.find(owner)
         && let Owner::Object(object) = owners.get(owner)
         && object.holds(index, &folio)
     {
-        object.take_out(index, &folio, 0);
+        object.take_out(index, &folio, Pte::EMPTY);
         COUNTERS.dropped_clean.fetch_add(1, Ordering::Relaxed);
     }
     Some(folio.unlock())

@@ -26,6 +26,7 @@ use arrayvec::ArrayVec;
 use quire_machine::arch::cpu;
 use quire_machine::clock;
 use quire_machine::physical;
+use quire_machine::pte;
 use quire_machine::running::Running;
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, WaitQueue, is_killed, time};
@@ -34,11 +35,10 @@ use quire_swap::{Folio as _, IoError, Locked, SHADOW_BITS};
 
 use super::AllocationError;
 use super::cgroup;
-use super::folio::{self, BATCH, Folio, FolioBatch};
+use super::folio::{self, BATCH, Folio, FolioBatch, NewFolio};
 use super::lru::{self, List};
 use super::oom::{self, Verdict};
 use super::page_out;
-use super::page_tables;
 use super::policy::{self, Turns};
 use crate::swap::{self, Plug};
 use crate::tasks;
@@ -147,7 +147,7 @@ pub fn totals() -> impl fmt::Display {
 /// # Errors
 /// [`AllocationError`] when there is no memory for the thread.
 pub fn start() -> Result<(), AllocationError> {
-    page_tables::start()?;
+    pte::start()?;
     task::spawn("kswapd", kswapd).map(drop)
 }
 
@@ -180,7 +180,7 @@ fn kswapd() {
 ///
 /// # Errors
 /// [`AllocationError`] when nothing helps, or the task's own process is the one that was killed.
-pub fn wait_for_frame() -> Result<Folio, AllocationError> {
+pub fn wait_for_frame() -> Result<NewFolio, AllocationError> {
     let cgroup = cgroup::current();
     if cgroup != cgroup::ROOT {
         cgroup::charge(cgroup)?;
@@ -191,10 +191,10 @@ pub fn wait_for_frame() -> Result<Folio, AllocationError> {
 }
 
 /// Takes a frame for a page that may be wanted soon, if there is one and the cgroup may have it.
-pub fn frame_if_free() -> Option<Folio> {
+pub fn frame_if_free() -> Option<NewFolio> {
     let cgroup = cgroup::current();
     cgroup::try_charge(cgroup).ok()?;
-    let Some(folio) = Folio::allocate(Purpose::Task) else {
+    let Some(folio) = NewFolio::allocate(Purpose::Task) else {
         cgroup::uncharge(cgroup);
         return None;
     };
@@ -203,9 +203,9 @@ pub fn frame_if_free() -> Option<Folio> {
 }
 
 #[inline]
-fn take_frame() -> Result<Folio, AllocationError> {
+fn take_frame() -> Result<NewFolio, AllocationError> {
     if physical::free_frames() >= physical::watermarks().low
-        && let Some(folio) = Folio::allocate(Purpose::Task)
+        && let Some(folio) = NewFolio::allocate(Purpose::Task)
     {
         return Ok(folio);
     }
@@ -213,7 +213,7 @@ fn take_frame() -> Result<Folio, AllocationError> {
 }
 
 #[inline(never)]
-fn reclaim_for_frame() -> Result<Folio, AllocationError> {
+fn reclaim_for_frame() -> Result<NewFolio, AllocationError> {
     let mut patience = swap::Patience::default();
     let mut effort = Effort::default();
     if physical::free_frames() < physical::watermarks().low {
@@ -222,7 +222,7 @@ fn reclaim_for_frame() -> Result<Folio, AllocationError> {
         effort.shrink();
     }
     loop {
-        if let Some(folio) = Folio::allocate(Purpose::Task) {
+        if let Some(folio) = NewFolio::allocate(Purpose::Task) {
             return Ok(folio);
         }
         if is_killed() {

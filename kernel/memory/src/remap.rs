@@ -4,7 +4,6 @@
 //! base has moved along, so every page keeps its index.
 
 use core::ops::Range;
-use core::sync::atomic::Ordering;
 
 use quire_machine::arch::page_table;
 use quire_machine::heap;
@@ -112,7 +111,7 @@ impl AddressSpace {
         let removed = layout.vmas.replace(&old, moved)?;
         self.tables.mappings_changed();
         let carried = self.move_ptes(old.start..old.start + kept, start);
-        page_table::flush_user_everywhere();
+        page_table::flush_stale();
         self.release(&removed);
         drop(layout);
         carried?;
@@ -130,12 +129,9 @@ impl AddressSpace {
     fn move_ptes(&self, from: Range<u64>, to: u64) -> Result<(), MapError> {
         let distance = to.wrapping_sub(from.start);
         let mut walk = self.tables.walk(from);
-        while let Some(mut part) = walk.next_part() {
-            for (page, pte) in part.iter().filter(|(_, pte)| pte.load(Ordering::Relaxed) != 0) {
-                // Enough was set aside.
-                let place = part.all().find_or_create(page.wrapping_add(distance)).ok_or(MapError::NoMemory)?;
-                place.store(pte.swap(0, Ordering::AcqRel), Ordering::Release);
-            }
+        while let Some(mut run) = walk.next_run() {
+            // Enough was set aside.
+            run.move_by(distance)?;
         }
         Ok(())
     }
@@ -143,7 +139,7 @@ impl AddressSpace {
     /// How many tables have a PTE of `range` that says something.
     fn tables_in_use(&self, range: Range<u64>) -> usize {
         let mut walk = self.tables.walk(range);
-        let parts = core::iter::from_fn(|| walk.next_part());
-        parts.filter(|part| part.iter().any(|(_, pte)| pte.load(Ordering::Relaxed) != 0)).count()
+        let runs = core::iter::from_fn(|| walk.next_run());
+        runs.filter(|run| run.iter().any(|cell| cell.bits() != 0)).count()
     }
 }

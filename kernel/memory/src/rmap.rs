@@ -24,12 +24,13 @@ use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Bound;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use arrayvec::ArrayVec;
 use quire_machine::fallible::{self, NoMemory, TryMap, TryVec};
 use quire_machine::frame::FrameNumber;
 use quire_machine::sync::{Rank, SpinLock};
+use quire_machine::user_tables::PteCell;
 use quire_swap::header::PAGE_SIZE;
 
 use super::folio::{BATCH, OWNER_NUMBERS, Owned};
@@ -129,7 +130,7 @@ impl Rmap {
         &self,
         pages: &mut [T],
         place: impl Fn(&T) -> (u64, FrameNumber),
-        mut visit: impl FnMut(&mut T, &PageTables, &AtomicU64),
+        mut visit: impl FnMut(&mut T, &PageTables, PteCell<'_>),
     ) {
         for Mapper { tables, base } in &*self.list.lock() {
             let ptes = tables.lock();
@@ -137,7 +138,7 @@ impl Rmap {
             for page in &mut *pages {
                 let (index, frame) = place(page);
                 let Some(pte) = cursor.find(base.wrapping_add(index * PAGE_SIZE as u64)) else { continue };
-                if folio_frame(pte.load(Ordering::Acquire)) == Some(frame) {
+                if folio_frame(pte.bits()) == Some(frame) {
                     visit(page, tables, pte);
                 }
             }
@@ -149,7 +150,7 @@ impl Rmap {
         &self,
         index: u64,
         frame: FrameNumber,
-        mut visit: impl FnMut(&PageTables, &AtomicU64),
+        mut visit: impl FnMut(&PageTables, PteCell<'_>),
     ) {
         self.for_each_pte(&mut [()], |()| (index, frame), |(), tables, pte| visit(tables, pte));
     }

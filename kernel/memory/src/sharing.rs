@@ -43,7 +43,7 @@ impl AddressSpace {
             }
             let attached = object.ok_or(Fatal::NotAllowed(address))?;
             if !shared {
-                let pte = self.tables.pte(page);
+                let pte = self.tables.bits(page);
                 match self.tables.folio(page, pte) {
                     Some(folio) if folio.is_of_object() => {}
                     Some(_) => return Err(Fatal::NotAllowed(address)),

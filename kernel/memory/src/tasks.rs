@@ -4,8 +4,8 @@ use alloc::sync::Arc;
 use core::any::Any;
 use core::fmt;
 
-use quire_machine::frame::FrameNumber;
 use quire_machine::task::{self, JoinHandle, Owner, Thread, UserHalf, Work, scheduler};
+use quire_machine::user_tables::Root;
 
 use super::{AddressSpace, AllocationError};
 
@@ -29,8 +29,8 @@ pub enum Fatal {
 }
 
 impl UserHalf for AddressSpace {
-    fn root(&self) -> FrameNumber {
-        Self::root(self)
+    fn root(&self) -> &Root {
+        self.tables.root()
     }
 }
 

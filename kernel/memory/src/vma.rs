@@ -18,6 +18,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use intrusive_collections::rbtree::{Cursor, CursorMut};
 use intrusive_collections::{Bound, KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
 use quire_machine::fallible;
+pub use quire_machine::protection::Protection;
 use quire_swap::header::PAGE_SIZE;
 
 use super::charge::Charge;
@@ -43,29 +44,6 @@ pub const GUARD_GAP: u64 = 256 * PAGE_SIZE as u64;
 /// In how many places an address space remembers what readahead has learnt. VMAs have them in turn: what two share is a
 /// worse guess, and costs no memory for each.
 pub const READAHEADS: usize = 16;
-
-/// What may be done with the pages of a VMA.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Protection {
-    /// They may be read.
-    pub read: bool,
-    /// They may be written.
-    pub write: bool,
-    /// They may be run.
-    pub execute: bool,
-}
-
-impl Protection {
-    /// Nothing may be done.
-    pub const NONE: Self = Self { read: false, write: false, execute: false };
-    /// Read and write.
-    pub const READ_WRITE: Self = Self { read: true, write: true, execute: false };
-
-    /// Whether anything may be done: the processor can forbid writing and running, but not reading alone.
-    pub const fn is_some(self) -> bool {
-        self.read || self.write || self.execute
-    }
-}
 
 /// Whether the memory behind a VMA is promised, should it need any of its own (Linux: `VM_ACCOUNT`, `VM_NORESERVE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -585,7 +563,7 @@ mod tests {
             assert!(!vma.range.is_empty() && vma.range.start % PAGE == 0 && vma.range.end % PAGE == 0);
             if let Some(previous) = previous {
                 assert!(previous.range.end <= vma.range.start);
-                assert!(previous.range.end < vma.range.start || !previous.is_like(vma), "{previous:?} {VMA:?}");
+                assert!(previous.range.end < vma.range.start || !previous.is_like(vma), "{previous:?} {vma:?}");
             }
             for page in vma.range.start / PAGE..vma.range.end / PAGE {
                 found[page as usize] = Some((vma.protection, vma.object, vma.locked));

@@ -17,7 +17,7 @@ use super::Failure;
 use super::contents::Contents;
 use crate::command_line::CommandLine;
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
-use crate::mm::folio::Folio;
+use crate::mm::folio::{Folio, NewFolio};
 use crate::require;
 
 /// Requests that are submitted before any is waited for.
@@ -60,7 +60,9 @@ pub(super) fn disk(_: CommandLine<'static>) -> Result<String, Failure> {
 }
 
 fn folios(count: usize) -> Result<Vec<Folio>, Failure> {
-    (0..count).map(|_| Folio::allocate(Purpose::Task).ok_or("no free frames".into())).collect()
+    (0..count)
+        .map(|_| NewFolio::allocate(Purpose::Task).map(NewFolio::into_empty).ok_or("no free frames".into()))
+        .collect()
 }
 
 fn segment(folio: &Folio) -> Segment {

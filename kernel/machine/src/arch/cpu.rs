@@ -94,7 +94,7 @@ impl PerCpu {
     }
 
     /// Replaces the mask of held ranks.
-    pub fn set_held_ranks(&self, held: u64) {
+    pub(crate) fn set_held_ranks(&self, held: u64) {
         self.held_ranks.store(held, Ordering::Relaxed);
     }
 
@@ -104,7 +104,7 @@ impl PerCpu {
     }
 
     /// Makes the kernel be entered on the stack that ends at `top`. Interrupts are off.
-    pub fn set_kernel_stack(&self, top: u64) {
+    pub(crate) fn set_kernel_stack(&self, top: u64) {
         self.kernel_stack.store(top, Ordering::Relaxed);
         gdt::set_kernel_stack(top);
     }

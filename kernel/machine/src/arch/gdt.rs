@@ -78,7 +78,7 @@ pub fn start() {
 }
 
 /// Makes traps from ring 3 arrive on the stack that ends at `top`. Interrupts are off.
-pub fn set_kernel_stack(top: u64) {
+pub(super) fn set_kernel_stack(top: u64) {
     // SAFETY: this processor reads the segment only in a trap, and interrupts are off.
     unsafe {
         let stacks = &raw mut (*TSS.0.get()).privilege_stack_table;

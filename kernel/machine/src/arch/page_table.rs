@@ -5,14 +5,18 @@
 //! A table is a frame of its own, reached through the direct map, and its words are only touched atomically. A word
 //! that is present and a leaf maps a frame; one that is not present may hold anything, such as a swap entry.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use x86_64::PhysAddr;
+use x86_64::instructions::tlb;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
+use x86_64::{PhysAddr, VirtAddr};
 
+use super::cpu;
 use crate::address_map::DIRECT_MAP;
 use crate::frame::FrameNumber;
+use crate::kernel_map;
+use crate::user_tables::Root;
 
 /// The physical address bits of a page-table word (Intel SDM volume 3, table 4-20).
 pub const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
@@ -104,22 +108,86 @@ pub fn active_root() -> FrameNumber {
     FrameNumber::containing(Cr3::read().0.start_address().as_u64())
 }
 
+/// Makes `to` the root in use instead of `from`, where none is the kernel's own, and forgets all translations that are not global.
+///
+/// Every root has the kernel's half, so code, data and stack stay mapped. A root that is in use is not freed: see
+/// [`UserTables`](crate::user_tables::UserTables).
+#[inline]
+pub(crate) fn activate(from: Option<&Root>, to: Option<&Root>) {
+    let own = 1 << cpu::this().number();
+    let root = match to {
+        Some(root) => {
+            root.users().fetch_or(own, Ordering::SeqCst);
+            root.frame()
+        }
+        None => kernel_map::root(),
+    };
+    // Before the load: what is marked meanwhile is perhaps remembered after it.
+    STALE.fetch_and(!own, Ordering::SeqCst);
+    // SAFETY: the kernel's code, data and stack stay mapped.
+    unsafe { load(root) };
+    if let Some(from) = from.filter(|from| from.frame() != root) {
+        from.users().fetch_and(!own, Ordering::SeqCst);
+    }
+}
+
 /// Makes `root` the table in use and forgets all translations that are not global.
 ///
 /// # Safety
-/// `root` is a root table whose kernel half maps the kernel as the active one does.
-pub unsafe fn activate(root: FrameNumber) {
+/// `root` is a root table that maps the kernel's code, data and stack, and stays while it is in use.
+pub unsafe fn load(root: FrameNumber) {
     let frame = PhysFrame::containing_address(PhysAddr::new(root.address()));
     // SAFETY: the caller promises that the kernel's code, data and stack stay mapped.
     unsafe { Cr3::write(frame, Cr3Flags::empty()) };
 }
 
+/// The processors that may remember what is in no table any more, a bit each.
+static STALE: AtomicU32 = AtomicU32::new(0);
+
+/// The processors that use a root may remember what was just taken out of its tables.
+#[inline]
+pub(crate) fn mark_stale(users: &AtomicU32) {
+    let users = users.load(Ordering::SeqCst);
+    // A processor takes its mark off before it forgets: one that is there still will be heeded.
+    if users & !STALE.load(Ordering::SeqCst) != 0 {
+        STALE.fetch_or(users, Ordering::SeqCst);
+    }
+}
+
+/// Makes the processors forget what was taken out of tables that they use. No frame that was mapped is free before
+/// this. Returns whether there were any.
+#[inline]
+pub fn flush_stale() -> bool {
+    let any = STALE.load(Ordering::SeqCst) != 0;
+    if any {
+        flush_user_everywhere();
+    }
+    any
+}
+
+/// Makes the processors that use a root forget the page at `address`, whose PTE was just changed.
+#[inline]
+pub(crate) fn flush_page(address: u64, users: &AtomicU32) {
+    let own = 1 << cpu::this().number();
+    if users.load(Ordering::SeqCst) & !own != 0 {
+        mark_stale(users);
+        flush_stale();
+    }
+    tlb::flush(VirtAddr::new(address));
+}
+
 /// Forgets all translations of the user half, on every processor that may remember one.
 ///
-/// One processor is started for now. When there are more, this is where the others are interrupted and waited for; so are
-/// those for which [`crate::kernel_map::unmap`] forgets a page.
+/// One processor is started for now. When there are more, this is where those that [`STALE`] names are interrupted and waited for;
+/// so are those for which [`crate::kernel_map::unmap`] forgets a page.
+///
+/// # Panics
+/// When another processor would have to.
+#[inline(never)]
 pub fn flush_user_everywhere() {
+    STALE.fetch_and(!(1 << cpu::this().number()), Ordering::SeqCst);
     let (frame, flags) = Cr3::read();
     // SAFETY: the same root again changes nothing but the translations that are remembered.
     unsafe { Cr3::write(frame, flags) };
+    assert!(STALE.load(Ordering::SeqCst) == 0, "another processor is to forget translations, and none is started");
 }

@@ -3,7 +3,7 @@
 use core::any::Any;
 use core::fmt;
 
-use crate::frame::FrameNumber;
+use crate::user_tables::Root;
 
 /// The process, or the address space alone, that a thread works for. Threads of the kernel have none.
 pub trait Owner: Any + Send + Sync {
@@ -22,6 +22,6 @@ pub trait Owner: Any + Send + Sync {
 
 /// The user half of an address space.
 pub trait UserHalf: Any + Send + Sync {
-    /// The root of its page tables, whose upper half is the kernel's.
-    fn root(&self) -> FrameNumber;
+    /// The root of its page tables.
+    fn root(&self) -> &Root;
 }

@@ -16,9 +16,11 @@ use super::owner::UserHalf;
 use super::thread::{Entry, RunQueueAdapter, State, Thread};
 use crate::arch::enter::enter_program;
 use crate::arch::{context, cpu, page_table};
+use crate::kernel_map;
 use crate::no_memory::AllocationError;
 use crate::stack::KernelStack;
 use crate::sync::{Rank, SpinLock};
+use crate::user_tables::Root;
 
 struct RunQueue {
     ready: Option<LinkedList<RunQueueAdapter>>,
@@ -135,11 +137,13 @@ pub fn space() -> Option<Arc<dyn UserHalf>> {
 /// Gives the current thread another address space, or none but the kernel's half.
 pub fn set_space(space: Option<Arc<dyn UserHalf>>) {
     let before = with_current(|thread| {
+        // A switch meanwhile would take the new root for the one in use.
+        cpu::disable_preemption();
         // SAFETY: the current thread is the one that runs this.
         let before = unsafe { thread.replace_space(space) };
-        // Should the thread be preempted before this, it comes back on the new tables, and this is once too often.
-        // SAFETY: every root has the kernel's half; the thread does not rely on what the user half holds.
-        unsafe { page_table::activate(thread.root()) };
+        // SAFETY: as above.
+        page_table::activate(before.as_ref().map(|space| space.root()), unsafe { thread.root() });
+        cpu::enable_preemption();
         before
     });
     // Perhaps the last reference: its tables are not in use any more.
@@ -221,10 +225,10 @@ fn switch_away(next_state: State) {
     previous.held_ranks.store(cpu.held_ranks() & !run_queue_rank, Ordering::Relaxed);
     cpu.set_held_ranks(next.held_ranks.load(Ordering::Relaxed) | run_queue_rank);
     // A thread without an address space does not stay in another's, which may be given back meanwhile.
-    let root = next.root();
-    if root != page_table::active_root() {
-        // SAFETY: every root has the kernel's half.
-        unsafe { page_table::activate(root) };
+    // SAFETY: the one thread runs this, the other does not run yet.
+    let (old, new) = unsafe { (previous.root(), next.root()) };
+    if new.map_or_else(kernel_map::root, Root::frame) != page_table::active_root() {
+        page_table::activate(old, new);
     }
 
     if let Some(user) = previous.user() {

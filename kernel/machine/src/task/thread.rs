@@ -6,7 +6,8 @@ use alloc::sync::Arc;
 use core::any::Any;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
 
@@ -17,13 +18,12 @@ use crate::arch::context;
 use crate::arch::fpu::UserState;
 use crate::arch::registers::{TrapFrame, program_frame};
 use crate::fallible;
-use crate::frame::FrameNumber;
-use crate::kernel_map;
 use crate::no_memory::AllocationError;
 use crate::no_memory::NoMemory;
 use crate::running::Running;
 use crate::stack::KernelStack;
 use crate::sync::{Rank, SpinLock};
+use crate::user_tables::Root;
 
 /// What the scheduler knows of a thread; changes only under the run-queue lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +59,8 @@ pub struct Thread {
     user: Option<UserState>,
     /// The address space of its user half, of which it has a reference of its own: a fault finds it without a lock.
     space: OwnSpace,
-    /// The root of the page tables that it runs on; only the thread itself changes it.
-    root: AtomicU64,
+    /// The root of `space`; null for the kernel's. Only the thread itself changes it.
+    root: AtomicPtr<Root>,
     running: Running,
     /// Disables a swap area.
     disables_swap: AtomicBool,
@@ -93,10 +93,14 @@ pub(super) use adapters::{RunQueueAdapter, SleepAdapter, WaitAdapter};
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
+fn root_of(space: Option<&Arc<dyn UserHalf>>) -> *mut Root {
+    space.map_or(ptr::null_mut(), |space| ptr::from_ref(space.root()).cast_mut())
+}
+
 impl Thread {
     fn new(name: &str, stack: KernelStack, work: Work, entry: Option<Entry>) -> Result<Arc<Self>, NoMemory> {
         let Work { owner, space, user } = work;
-        let root = space.as_ref().map(|space| space.root());
+        let root = root_of(space.as_ref());
         let name = fallible::text(format_args!("{name}"))?;
         fallible::shared(Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -105,7 +109,7 @@ impl Thread {
             owner,
             user,
             space: OwnSpace(UnsafeCell::new(space)),
-            root: AtomicU64::new(root.unwrap_or_else(kernel_map::root).address()),
+            root: AtomicPtr::new(root),
             running: Running::default(),
             disables_swap: AtomicBool::new(false),
             entry: SpinLock::new(Rank::WaitQueue, entry),
@@ -185,8 +189,7 @@ impl Thread {
     /// # Safety
     /// The thread is the one that runs this.
     pub(super) unsafe fn replace_space(&self, space: Option<Arc<dyn UserHalf>>) -> Option<Arc<dyn UserHalf>> {
-        let root = space.as_ref().map_or_else(kernel_map::root, |space| space.root());
-        self.root.store(root.address(), Ordering::Relaxed);
+        self.root.store(root_of(space.as_ref()), Ordering::Relaxed);
         // SAFETY: as in `space`.
         unsafe { core::mem::replace(&mut *self.space.0.get(), space) }
     }
@@ -244,9 +247,13 @@ impl Thread {
         self.end.wait_until(|| self.ended.load(Ordering::Acquire));
     }
 
-    /// The root of the page tables that it runs on.
-    pub(super) fn root(&self) -> FrameNumber {
-        FrameNumber::containing(self.root.load(Ordering::Relaxed))
+    /// The root of the user half's page tables that it runs on, if it has one.
+    ///
+    /// # Safety
+    /// The thread is the one that runs this, or does not run while the reference lives.
+    pub(super) unsafe fn root(&self) -> Option<&Root> {
+        // SAFETY: the root is part of the space, of which the thread, or its call of `replace_space`, has a reference.
+        unsafe { self.root.load(Ordering::Relaxed).as_ref() }
     }
 
     /// Whether it waits for something.

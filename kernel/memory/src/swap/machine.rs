@@ -14,7 +14,7 @@ use quire_machine::{clock, fallible, heap, log, task, watermark};
 use quire_swap::{Event, FolioUse, IoError, Level, Machine};
 
 use super::happening::Happening;
-use crate::folio::Folio;
+use crate::folio::{Folio, NewFolio};
 use crate::{cgroup, lru, reclaim};
 
 /// This machine, as the swap core sees it.
@@ -78,9 +78,9 @@ impl Machine for Quire {
 
     fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<Folio> {
         match (order, folio_use) {
-            (0, FolioUse::Demand) => reclaim::wait_for_frame().ok(),
-            (0, FolioUse::Readahead) => reclaim::frame_if_free(),
-            (0, FolioUse::Writeback) => Folio::allocate(watermark::Purpose::Reclaim),
+            (0, FolioUse::Demand) => reclaim::wait_for_frame().ok().map(NewFolio::into_empty),
+            (0, FolioUse::Readahead) => reclaim::frame_if_free().map(NewFolio::into_empty),
+            (0, FolioUse::Writeback) => NewFolio::allocate(watermark::Purpose::Reclaim).map(NewFolio::into_empty),
             _ => None,
         }
     }

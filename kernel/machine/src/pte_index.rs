@@ -1,67 +1,86 @@
-//! A tree of words by page index: where an object keeps what it knows of each of its pages.
+//! A tree of PTEs by page index: where an object keeps what it knows of each of its pages. No processor walks it.
 //!
-//! Its nodes are frames of 512 words, and it is as high as its greatest index needs: one frame for up to 2 MiB. Nodes go
-//! back when the tree is dropped; a word that was never set is 0.
+//! Its nodes are frames of 512 words, and it is as high as its greatest index needs: one frame for up to 2 MiB. Nodes are freed
+//! when the tree is dropped; a PTE that was never set is 0.
+//!
+//! # Invariants
+//!
+//! A node is reached by one word or is the root, and its bytes by the tree alone. The words of the lowest nodes own what they say, as
+//! a [`Pte`] does, those above the nodes that they lead to.
 
 use core::ops::Range;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use quire_machine::arch::page_table::{self, Table};
-use quire_machine::frame::{FrameNumber, Kind};
-use quire_machine::unique::UniqueFrame;
-use quire_machine::watermark::Purpose;
+use crate::arch::page_table::{self, Table};
+use crate::frame::{FrameNumber, Kind};
+use crate::pte::Pte;
+use crate::unique::UniqueFrame;
+use crate::watermark::Purpose;
 
 /// The bits of an index that one level decides.
 const BITS: u32 = 9;
 
-/// A word for each page index.
-pub(super) struct Index {
+/// A PTE for each page index.
+pub struct PteIndex {
     root: Option<FrameNumber>,
     /// How many levels there are below the root: with 0, the root's words are the pages'.
     height: u32,
 }
 
-impl Index {
-    pub(super) const fn new() -> Self {
+impl PteIndex {
+    /// No page has one.
+    pub const fn new() -> Self {
         Self { root: None, height: 0 }
     }
 
-    pub(super) fn get(&self, index: u64) -> u64 {
+    /// What the PTE of page `index` says.
+    pub fn get(&self, index: u64) -> u64 {
         let Some(mut node) = self.root.filter(|_| index >> (BITS * (self.height + 1)) == 0) else { return 0 };
         for level in (1..=self.height).rev() {
-            match words(node)[part(index, level)].load(Ordering::Relaxed) {
+            match words(node)[position(index, level)].load(Ordering::Relaxed) {
                 0 => return 0,
                 child => node = FrameNumber(child as u32),
             }
         }
-        words(node)[part(index, 0)].load(Ordering::Relaxed)
+        words(node)[position(index, 0)].load(Ordering::Relaxed)
     }
 
-    /// Sets a word; `false` when there is no frame for a node.
-    pub(super) fn set(&mut self, index: u64, word: u64) -> bool {
-        let Some(mut node) = self.root.or_else(new_node) else { return false };
+    /// Puts another PTE there; returns the one that was there. For a page that has one that is not 0 this takes no memory.
+    ///
+    /// # Errors
+    /// The PTE, when there is no frame for a node.
+    pub fn replace(&mut self, index: u64, pte: Pte) -> Result<Pte, Pte> {
+        match self.make(index) {
+            // SAFETY: the word was the tree's.
+            Some(word) => Ok(unsafe { Pte::from_bits(word.swap(pte.into_bits(), Ordering::Relaxed)) }),
+            None => Err(pte),
+        }
+    }
+
+    /// The word of page `index`; makes the nodes for it. `None` when there is no frame for one.
+    fn make(&mut self, index: u64) -> Option<&AtomicU64> {
+        let mut node = self.root.or_else(new_node)?;
         self.root = Some(node);
         while index >> (BITS * (self.height + 1)) != 0 {
-            let Some(above) = new_node() else { return false };
+            let above = new_node()?;
             words(above)[0].store(node.0.into(), Ordering::Relaxed);
             self.root = Some(above);
             self.height += 1;
             node = above;
         }
         for level in (1..=self.height).rev() {
-            let place = &words(node)[part(index, level)];
-            if place.load(Ordering::Relaxed) == 0 {
-                let Some(child) = new_node() else { return false };
-                place.store(child.0.into(), Ordering::Relaxed);
+            let word = &words(node)[position(index, level)];
+            if word.load(Ordering::Relaxed) == 0 {
+                let child = new_node()?;
+                word.store(child.0.into(), Ordering::Relaxed);
             }
-            node = FrameNumber(place.load(Ordering::Relaxed) as u32);
+            node = FrameNumber(word.load(Ordering::Relaxed) as u32);
         }
-        words(node)[part(index, 0)].store(word, Ordering::Relaxed);
-        true
+        Some(&words(node)[position(index, 0)])
     }
 
-    /// The first word in `range` that is not 0, with its index.
-    pub(super) fn next(&self, range: Range<u64>) -> Option<(u64, u64)> {
+    /// The first PTE in `range` that is not 0, with its index.
+    pub fn next(&self, range: Range<u64>) -> Option<(u64, u64)> {
         let root = self.root?;
         let end = range.end.min(1_u64.checked_shl(BITS * (self.height + 1)).unwrap_or(u64::MAX));
         next_below(root, self.height, 0, &(range.start..end))
@@ -89,7 +108,13 @@ fn next_below(node: FrameNumber, level: u32, base: u64, range: &Range<u64>) -> O
     None
 }
 
-impl Drop for Index {
+impl Default for PteIndex {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for PteIndex {
     fn drop(&mut self) {
         if let Some(root) = self.root {
             free_node(root, self.height);
@@ -113,7 +138,7 @@ fn new_node() -> Option<FrameNumber> {
     Some(node.into_number())
 }
 
-const fn part(index: u64, level: u32) -> usize {
+const fn position(index: u64, level: u32) -> usize {
     (index >> (BITS * level) & 511) as usize
 }
 

@@ -1,0 +1,337 @@
+//! Folios: counted references to frames that hold pages of address spaces and of objects.
+//!
+//! # Invariants
+//!
+//! A frame of [`Kind::Anonymous`] or [`Kind::Object`] has one reference for each [`Folio`], for each [`Pte`](crate::pte::Pte)
+//! that maps it, in a table or not, and for the swap cache while it is there. Only these types change the count, and the
+//! one that drops the last frees the frame. So a frame stays allocated while a PTE maps it.
+//!
+//! # Contents
+//!
+//! A folio that is not up to date is in no page table, and is read and written by its owner alone, which is a [`NewFolio`] or
+//! the holder of its lock ([`Locked`]). One that is up to date may be mapped: tasks read and write it at any moment, so its bytes
+//! are copied, and no reference to them is made, but where the swap core looks at a page that no task can write.
+//!
+//! For the time being every folio of the kernel has order 0.
+
+use core::arch::asm;
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::{Folio as _, FolioFlag, FolioState, Locked};
+
+use crate::address_map::DIRECT_MAP;
+use crate::arch::page_table;
+use crate::frame::{Frame, FrameNumber, Kind, NO_LIST};
+use crate::physical;
+use crate::task::WaitQueue;
+use crate::unique::UniqueFrame;
+use crate::upcall::upcalls;
+use crate::watermark::Purpose;
+
+/// A counted reference to a folio.
+///
+/// It is its frame's metadata, which most questions are about.
+pub struct Folio(&'static Frame);
+
+/// A folio that has one reference and no contents yet.
+pub struct NewFolio(Folio);
+
+impl NewFolio {
+    /// A folio with junk in it; `None` when `purpose` may not have a frame. Does not sleep.
+    pub fn allocate(purpose: Purpose) -> Option<Self> {
+        let frame = UniqueFrame::allocate(0, Kind::Anonymous, purpose)?.into_number();
+        let metadata = &physical::frames()[frame.index()];
+        metadata.references.store(1, Ordering::Release);
+        Some(Self(Folio(metadata)))
+    }
+
+    /// The frame's metadata.
+    pub const fn metadata(&self) -> &'static Frame {
+        self.0.0
+    }
+
+    /// Its contents.
+    pub fn page_mut(&mut self) -> &mut Page {
+        // SAFETY: the frame stays allocated while `self` lives, is in no page table, and nobody else has a reference.
+        unsafe { &mut *self.0.bytes().cast() }
+    }
+
+    /// Fills it with zeros.
+    pub fn clear(&mut self) {
+        // SAFETY: as in `page_mut`. One string instruction costs less than any loop.
+        unsafe {
+            asm!(
+                "rep stosq",
+                inout("rdi") self.0.bytes() => _,
+                inout("rcx") PAGE_SIZE / 8 => _,
+                in("rax") 0,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
+
+    /// Makes it a copy of `other`, which tasks may have mapped.
+    pub fn copy_from(&mut self, other: &Folio) {
+        other.assert_has_contents();
+        // SAFETY: both frames stay allocated while the folios live. Nobody else has this one, and of one that has contents
+        // nobody has a mutable reference.
+        unsafe { core::ptr::copy_nonoverlapping(other.bytes(), self.0.bytes(), PAGE_SIZE) };
+    }
+
+    /// The folio with what was written as its contents.
+    #[inline]
+    pub fn filled(self) -> Folio {
+        self.0.state().set_up_to_date();
+        self.0
+    }
+
+    /// The folio without contents, which the holder of its lock will give it.
+    #[inline]
+    pub fn into_empty(self) -> Folio {
+        self.0
+    }
+}
+
+impl Folio {
+    /// The frame.
+    #[inline]
+    pub fn frame(&self) -> FrameNumber {
+        physical::number_of(self.0)
+    }
+
+    /// The frame's metadata.
+    #[inline]
+    pub const fn metadata(&self) -> &'static Frame {
+        self.0
+    }
+
+    /// What [`Self::set_owner_mark`] noted; 0 for nothing.
+    #[inline]
+    pub fn owner_mark(&self) -> u64 {
+        self.0.owned.load(Ordering::Acquire)
+    }
+
+    /// Notes whose page the folio is, in the form that the rooms above give it. It stays so until the frame is free.
+    #[inline]
+    pub fn set_owner_mark(&self, mark: u64) {
+        self.0.owned.store(mark, Ordering::Release);
+    }
+
+    /// How many references there are.
+    #[inline]
+    pub fn references(&self) -> u32 {
+        self.0.references.load(Ordering::Acquire)
+    }
+
+    /// Whether it is a page of an object.
+    #[inline]
+    pub fn is_of_object(&self) -> bool {
+        self.0.kind() == Kind::Object
+    }
+
+    /// Says that it is a page of an object.
+    pub fn set_of_object(&self) {
+        self.0.set_kind(Kind::Object);
+    }
+
+    /// A reference to the folio in `frame`, if one is there.
+    #[inline]
+    pub fn try_from_frame(frame: FrameNumber) -> Option<Self> {
+        let metadata = physical::frames().get(frame.index())?;
+        let more = |count: u32| (count != 0).then(|| count + 1);
+        metadata.references.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).ok().map(|_| Self(metadata))
+    }
+
+    /// The reference of a PTE or of the swap cache.
+    ///
+    /// # Safety
+    /// That had a reference to the folio in `frame`, which becomes the caller's.
+    #[inline]
+    pub(crate) unsafe fn from_frame(frame: FrameNumber) -> Self {
+        let metadata = &physical::frames()[frame.index()];
+        debug_assert!(matches!(metadata.kind(), Kind::Anonymous | Kind::Object));
+        Self(metadata)
+    }
+
+    /// One more reference to the folio in `frame`, which has one that outlives this call.
+    ///
+    /// # Safety
+    /// It has.
+    #[inline]
+    pub(crate) unsafe fn add_reference(frame: FrameNumber) -> &'static Frame {
+        let metadata = &physical::frames()[frame.index()];
+        metadata.references.fetch_add(1, Ordering::Relaxed);
+        metadata
+    }
+
+    /// Copies bytes out, from byte `start` of the page on. Tasks that have the page mapped may change it meanwhile.
+    ///
+    /// # Panics
+    /// When the bytes are not all in the page.
+    pub fn read_bytes(&self, start: usize, to: &mut [u8]) {
+        assert!(start + to.len() <= PAGE_SIZE, "the bytes are in the page");
+        self.assert_has_contents();
+        // SAFETY: the source is within a frame that stays allocated while `self` lives and of which, as it has contents, nobody
+        // has a mutable reference; the destination is a live slice elsewhere.
+        unsafe { core::ptr::copy_nonoverlapping(self.bytes().add(start), to.as_mut_ptr(), to.len()) };
+    }
+
+    /// Copies bytes in, from byte `start` of the page on. Tasks that have the page mapped may see it meanwhile.
+    ///
+    /// # Panics
+    /// When the bytes are not all in the page, or the page is on its way to where it must not change meanwhile.
+    pub fn write_bytes(locked: &Locked<Self>, start: usize, from: &[u8]) {
+        assert!(start + from.len() <= PAGE_SIZE, "the bytes are in the page");
+        locked.assert_has_contents();
+        assert!(locked.state().may_be_written(), "{locked:?} must not change now");
+        // SAFETY: as in `read_bytes`, the other way round. The swap core looks at a page only where that must not change, or
+        // under the lock, which the caller has.
+        unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), locked.bytes().add(start), from.len()) };
+    }
+
+    #[inline]
+    pub(crate) fn assert_has_contents(&self) {
+        assert!(self.state().is(FolioFlag::UpToDate), "{self:?} has no contents yet");
+    }
+
+    fn bytes(&self) -> *mut u8 {
+        (DIRECT_MAP + self.frame().address()) as *mut u8
+    }
+
+    /// Gives the reference up; whether it was the last, so that the frame is to be freed.
+    #[inline]
+    fn release(&self) -> bool {
+        let metadata = self.0;
+        if metadata.references.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return false;
+        }
+        if metadata.list.load(Ordering::Relaxed) != NO_LIST || metadata.cgroup.load(Ordering::Relaxed) != 0 {
+            (upcalls().folio_is_unused)(metadata);
+            assert!(metadata.list.load(Ordering::Relaxed) == NO_LIST, "{self:?} is freed and in a list");
+        }
+        metadata.owned.store(0, Ordering::Release);
+        metadata.folio.reset();
+        page_table::flush_stale();
+        true
+    }
+}
+
+impl Clone for Folio {
+    #[inline]
+    fn clone(&self) -> Self {
+        self.0.references.fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
+    }
+}
+
+impl Drop for Folio {
+    fn drop(&mut self) {
+        if self.release() {
+            // SAFETY: this was the last reference.
+            drop(unsafe { UniqueFrame::from_number(self.frame(), 0) });
+        }
+    }
+}
+
+/// Drops references; the frames whose last they were are freed together.
+#[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
+pub fn drop_all<const MOST: usize>(folios: arrayvec::Drain<'_, Folio, MOST>) {
+    let release = |folio: Folio| {
+        let folio = ManuallyDrop::new(folio);
+        folio.release().then(|| folio.frame())
+    };
+    let last = folios.filter_map(release).collect::<arrayvec::ArrayVec<_, MOST>>();
+    // SAFETY: these were the last references.
+    unsafe { physical::free_each(&last) };
+}
+
+impl fmt::Debug for Folio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "folio {} ({} references)", self.frame(), self.0.references.load(Ordering::Relaxed))
+    }
+}
+
+const WAIT_QUEUES: usize = 64;
+static WAITERS: [WaitQueue; WAIT_QUEUES] = [const { WaitQueue::new() }; WAIT_QUEUES];
+
+impl Folio {
+    fn waiters(&self) -> &'static WaitQueue {
+        &WAITERS[self.frame().index() % WAIT_QUEUES]
+    }
+}
+
+impl quire_swap::Folio for Folio {
+    fn number(&self) -> u64 {
+        u64::from(self.frame().0)
+    }
+
+    fn order(&self) -> u8 {
+        0
+    }
+
+    fn into_number(self) -> u64 {
+        u64::from(ManuallyDrop::new(self).frame().0)
+    }
+
+    fn from_number(number: u64) -> Self {
+        // SAFETY: the swap core keeps the number of a reference that it has.
+        unsafe { Self::from_frame(FrameNumber(number as u32)) }
+    }
+
+    fn try_from_number(number: u64) -> Option<Self> {
+        Self::try_from_frame(FrameNumber(u32::try_from(number).ok()?))
+    }
+
+    fn try_freeze(&self, expected: u32) -> bool {
+        self.0.references.compare_exchange(expected, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    fn unfreeze(&self, references: u32) {
+        self.0.references.store(references, Ordering::Release);
+    }
+
+    fn state(&self) -> &FolioState {
+        &self.0.folio
+    }
+
+    fn with_page<R>(&self, index: usize, read: impl FnOnce(&Page) -> R) -> R {
+        debug_assert_eq!(index, 0);
+        // SAFETY: the frame is in the direct map and stays allocated while `self` lives. Those who may change it are a
+        // task that has it mapped and a device that reads into it: the swap core looks only at folios that it has
+        // unmapped or that nobody maps yet, and that no read is filling.
+        read(unsafe { &*self.bytes().cast() })
+    }
+
+    fn with_page_mut<R>(&self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
+        debug_assert_eq!(index, 0);
+        // SAFETY: as above; it is written to only before it is up to date, by the holder of its lock or by whoever
+        // allocated it, so nobody else reads or writes it.
+        write(unsafe { &mut *self.bytes().cast() })
+    }
+
+    fn looks_zero(&self) -> bool {
+        /// One word of every other cache line, every time another one: a page that is zero there is rarely not zero elsewhere.
+        const STRIDE: usize = 17;
+        let words = (DIRECT_MAP + self.frame().address()) as *const AtomicU64;
+        // SAFETY: the frame is in the direct map and stays allocated while `self` lives; its task may write to it
+        // meanwhile, so it is read as atomics.
+        let word = |index| unsafe { (*words.add(index)).load(Ordering::Relaxed) };
+        (0..PAGE_SIZE / 8).step_by(STRIDE).all(|index| word(index) == 0)
+    }
+
+    fn wait_while(&self, flag: FolioFlag) {
+        self.waiters().wait_until(|| !self.0.folio.is(flag));
+    }
+
+    fn wake(&self, _flag: FolioFlag) {
+        self.waiters().wake_all();
+    }
+
+    #[cold]
+    fn orphaned(&self) {
+        (upcalls().folio_is_orphaned)(self);
+    }
+}
