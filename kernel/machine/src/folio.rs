@@ -24,7 +24,7 @@ use quire_swap::{Folio as _, FolioFlag, FolioState, Locked};
 
 use crate::address_map::DIRECT_MAP;
 use crate::arch::page_table;
-use crate::frame::{Frame, FrameNumber, Kind, NO_LIST};
+use crate::frame::{Frame, FrameNumber, IS_POOL, Kind, NO_LIST};
 use crate::physical;
 use crate::task::WaitQueue;
 use crate::unique::UniqueFrame;
@@ -141,7 +141,7 @@ impl Folio {
     #[inline]
     pub fn try_from_frame(frame: FrameNumber) -> Option<Self> {
         let metadata = physical::frames().get(frame.index())?;
-        let more = |count: u32| (count != 0).then(|| count + 1);
+        let more = |count: u32| (1..IS_POOL).contains(&count).then(|| count + 1);
         metadata.references.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).ok().map(|_| Self(metadata))
     }
 

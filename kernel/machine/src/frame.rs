@@ -96,6 +96,9 @@ impl Kind {
 /// The end of a list.
 pub const NOBODY: u32 = u32::MAX;
 
+/// In a frame's count of references: it is part of a pool of compressed pages, see `pool_frame`. No folio has so many.
+pub(crate) const IS_POOL: u32 = 1 << 31;
+
 /// The reclaim list of a frame that is in none.
 pub const NO_LIST: u8 = 0;
 

@@ -19,6 +19,7 @@
 //! | `task` | threads, scheduler, sleeping |
 //! | [`user`], `arch::user` | what programs give: words, pointers and ranges that cannot wrap; the access to them |
 //! | `folio`, `pte`, `user_tables`, `pte_index` | counted frames, the entries that own references to them, and the tables that hold these |
+//! | `pool_frame` | frames of compressed pages, which several tasks use at once |
 //! | `arch` | descriptor tables, traps, system calls' entry, context switch |
 //!
 //! # Departures from the rule that rooms point down only
@@ -63,6 +64,8 @@ pub mod panic;
 pub mod physical;
 #[cfg(target_os = "none")]
 mod places;
+#[cfg(target_os = "none")]
+pub mod pool_frame;
 pub mod protection;
 #[cfg(target_os = "none")]
 pub mod pte;

@@ -21,14 +21,15 @@ pub trait PoolMachine: Machine {
     /// out and under spinning locks: it must not sleep.
     fn allocate_frame() -> Option<u64>;
 
-    /// Takes back a frame from [`PoolMachine::allocate_frame`].
+    /// Takes back a frame from [`PoolMachine::allocate_frame`]; panics if it is none.
     fn free_frame(frame: u64);
 
-    /// Reads some bytes of such a frame. No task writes these meanwhile, though others of the same frame may be written.
+    /// Reads some bytes of such a frame, when no task writes to it; panics if it is none. The caller has its own reasons to know
+    /// that these bytes are not written meanwhile, but the machine does not rely on them.
     fn with_frame<R>(frame: u64, bytes: Range<usize>, read: impl FnOnce(&[u8]) -> R) -> R;
 
-    /// Writes some bytes of such a frame. No other task reads or writes these meanwhile, though others of the same frame may
-    /// be.
+    /// Writes some bytes of such a frame, when no task reads it or writes to it; as [`PoolMachine::with_frame`]. One frame may be
+    /// read by the caller meanwhile, but not the same.
     fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R;
 
     /// The block device or file with this path, if there is one: for zram's backing device.

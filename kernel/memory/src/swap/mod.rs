@@ -17,7 +17,6 @@ use crate::folio::Folio;
 pub mod happening;
 pub mod leaving;
 mod machine;
-#[expect(unsafe_code, reason = "the compressed store keeps frames by number")]
 mod pool;
 mod swapoff;
 mod work;
