@@ -20,12 +20,13 @@ use quire_protocol::{COMMAND_LINE_FILE, COMMAND_LINE_MAX, Verdict};
 use spin::Once;
 
 use crate::command_line::CommandLine;
-use crate::mm::reclaim;
+use crate::fs::{devices, start};
 use crate::process::exit;
 use crate::process::init;
 use crate::process::signal::ChildChange;
 use crate::upcalls;
-use crate::{disk, fs, scenario, swap, zram, zswap};
+use crate::{disk, scenario, swap, swapon, zram, zswap};
+use quire_memory::reclaim;
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
 
@@ -94,12 +95,13 @@ extern "C" fn go_on() -> ! {
         marks.high
     );
     or_give_up(reclaim::start());
-    or_give_up(swap::start());
+    or_give_up(quire_memory::swap::start());
     disk::start();
+    devices::set_disks(swap::disks());
     or_give_up(zram::start(command_line()));
     or_give_up(zswap::start(command_line()));
-    or_give_up(fs::start::start(command_line().as_str()));
-    let verdict = if fs::start::has_initramfs() && command_line().value("scenario").is_none() {
+    or_give_up(start::start(command_line().as_str()));
+    let verdict = if start::has_initramfs() && command_line().value("scenario").is_none() {
         run_programs()
     } else {
         scenario::run(command_line())
@@ -110,7 +112,7 @@ extern "C" fn go_on() -> ! {
 /// Enables the swap areas that the command line names, starts the first process and waits for its end, which is the verdict's.
 fn run_programs() -> Verdict {
     if command_line().value("swapon").is_some() {
-        or_give_up(swap::enable(command_line()));
+        or_give_up(swapon::enable(command_line()));
     }
     or_give_up(init::start_init(command_line()));
     match exit::wait_for_init() {

@@ -125,7 +125,7 @@ impl<'a> CommandLine<'a> {
     /// [`BadValue`] when it is no size.
     pub fn size(&self, key: &'a str) -> Result<Option<u64>, BadValue<'a>> {
         let Some(value) = self.value(key) else { return Ok(None) };
-        parse_size(value).map(Some).ok_or(BadValue { key, value, expected: "a size such as 32M" })
+        quire_compressed::size(value).map(Some).ok_or(BadValue { key, value, expected: "a size such as 32M" })
     }
 
     /// The last value of `key` as a whole number.
@@ -150,33 +150,9 @@ impl InitWords<'_> {
     }
 }
 
-/// Reads a size in bytes: digits, then nothing, `K`, `M`, `G` or `T` (powers of 1,024; lower case too), as Linux's `memparse`.
-pub fn parse_size(text: &str) -> Option<u64> {
-    let (digits, shift) = match text.as_bytes().last()? {
-        b'k' | b'K' => (&text[..text.len() - 1], 10),
-        b'm' | b'M' => (&text[..text.len() - 1], 20),
-        b'g' | b'G' => (&text[..text.len() - 1], 30),
-        b't' | b'T' => (&text[..text.len() - 1], 40),
-        _ => (text, 0),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{BadValue, CommandLine, parse_size};
-
-    #[test]
-    fn sizes_are_read_as_linux_reads_them() {
-        assert_eq!(parse_size("4096"), Some(4096));
-        assert_eq!(parse_size("12k"), Some(12 << 10));
-        assert_eq!(parse_size("32M"), Some(32 << 20));
-        assert_eq!(parse_size("1G"), Some(1 << 30));
-        assert_eq!(parse_size("16T"), Some(16 << 40));
-        for nonsense in ["", "M", "banana", "-1", "1.5M", "99999999999G"] {
-            assert_eq!(parse_size(nonsense), None, "{nonsense}");
-        }
-    }
+    use super::{BadValue, CommandLine};
 
     #[test]
     fn a_later_word_overrides_and_lists_keep_their_order() {

@@ -37,7 +37,7 @@ use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DeviceState, POOL_BATCHES};
 use spin::Once;
 
-use crate::mm::folio::Folio;
+use quire_memory::folio::Folio;
 
 /// A virtio disk.
 pub struct Disk {

@@ -25,7 +25,7 @@
 //! tail get slots and enter the swap cache; their page-table words become swap entries; one TLB flush for all of them;
 //! dirty ones are gathered into batches and written; when a write ends, the frame is free. *In*: a fault finds the swap
 //! entry, and the folio in the swap cache or by reading it, with its neighbours, from its area; maps it; gives the entry's
-//! count back. See `mm::reclaim` and `mm::fault`.
+//! count back. See `quire_memory::reclaim` and `quire_memory::fault`.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(
@@ -43,12 +43,14 @@ pub mod disk;
 pub mod errno;
 pub mod fs;
 pub mod futex;
-#[cfg(target_os = "none")]
-pub mod ghost;
 pub mod process;
 pub mod scenario;
 #[cfg(target_os = "none")]
 pub mod swap;
+#[cfg(target_os = "none")]
+pub mod swap_area;
+#[cfg(target_os = "none")]
+pub mod swapon;
 #[cfg(target_os = "none")]
 pub mod syscall;
 #[cfg(target_os = "none")]
@@ -59,5 +61,3 @@ pub mod upcalls;
 pub mod zram;
 #[cfg(target_os = "none")]
 pub mod zswap;
-
-pub use quire_memory as mm;

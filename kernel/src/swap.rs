@@ -1,42 +1,35 @@
-//! Swap areas on this machine's disks: `swapon=` words of the command line, and what turns the swap core's disk requests into
-//! the drivers'.
+//! This machine's disks for swap and for files: their requests become the drivers'.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::num::NonZeroU32;
 use core::ops::Range;
 
 use arrayvec::ArrayVec;
-use quire_drivers::block::{BlockError, Completion, Operation, Request, Segment};
+use quire_drivers::block::{BlockError, Completion, Operation, Request, SECTOR_BYTES, Segment};
 use quire_machine::address_map::DIRECT_MAP;
 use quire_machine::{fallible, physical};
 use quire_memory::folio::{Folio, NewFolio};
 use quire_memory::reclaim;
 
-pub use quire_memory::swap::*;
+use quire_memory::swap::Quire;
 use quire_swap::header::{PAGE_SIZE, Page};
-use quire_swap::{
-    BATCH_FOLIOS, DeviceState, Direction, Discard, DiskProperties, DiskRequest, DriverId, IoError, SwapOffError,
-    SwapOnError, SwapOnOptions,
-};
+use quire_swap::{BATCH_FOLIOS, DeviceState, Direction, DiskProperties, DiskRequest, DriverId, IoError};
 
-use crate::command_line::{CommandLine, parse_size};
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
-use crate::errno::Errno;
-use crate::{ghost, zram, zswap};
+use crate::fs::devices::{self, DiskCounters};
 
-/// The disk of this machine with this path, for the core.
-pub fn disk_named(path: &str) -> Option<Arc<dyn quire_swap::Disk<Quire>>> {
-    let disk = disk::named(path)?;
-    let name = fallible::text(format_args!("{path}")).ok()?;
-    let disk: Arc<dyn quire_swap::Disk<Quire>> = fallible::shared(SwapDisk { disk, name }).ok()?;
-    Some(disk)
+/// Every disk, for swap and for files.
+#[expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "once, as the kernel starts")]
+pub fn disks() -> Vec<Arc<dyn devices::Disk>> {
+    let for_swap = |disk: &'static Arc<Disk>| Arc::new(SwapDisk { disk, name: format!("{disk}") }) as _;
+    disk::all().iter().map(for_swap).collect()
 }
 
-/// A disk of this machine that holds a swap area.
+/// A disk of this machine.
 struct SwapDisk {
     disk: &'static Arc<Disk>,
     name: String,
@@ -147,6 +140,37 @@ impl quire_swap::Disk<Quire> for SwapDisk {
     }
 }
 
+impl devices::Disk for SwapDisk {
+    fn sectors(&self) -> u64 {
+        self.disk.geometry().sectors
+    }
+
+    fn pages_in_request(&self) -> usize {
+        self.disk.geometry().max_segments
+    }
+
+    fn flush(&self) -> Result<(), IoError> {
+        self.disk.run(Operation::Flush, 0, &[]).map_err(io_error)
+    }
+
+    fn set_rotational(&self, rotational: bool) {
+        self.disk.set_rotational(rotational);
+    }
+
+    fn counters(&self) -> DiskCounters {
+        let counters = self.disk.counters();
+        DiskCounters {
+            reads: counters.reads,
+            writes: counters.writes,
+            flushes: counters.flushes,
+            discards: counters.discards,
+            sectors_read: counters.bytes_read / SECTOR_BYTES,
+            sectors_written: counters.bytes_written / SECTOR_BYTES,
+            in_flight: counters.in_flight,
+        }
+    }
+}
+
 fn segment(folio: &Folio) -> Segment {
     // SAFETY: whoever makes a request of the segment keeps a reference to the folio until the request has ended: the
     // batch, or the caller who waits. A folio that is read into is locked and not up to date, so nobody looks at it; one
@@ -170,141 +194,5 @@ struct OnItsWay(DiskRequest<Quire>);
 impl Completion for OnItsWay {
     fn complete(self: Box<Self>, result: Result<(), BlockError>) {
         self.0.complete(result.map_err(io_error));
-    }
-}
-
-/// The areas that [`enable`] enabled.
-#[derive(Debug)]
-pub struct Enabled(Vec<u8>);
-
-/// Why swap was not enabled.
-#[derive(Debug)]
-pub enum EnableError<'a> {
-    /// There is no such disk.
-    NoDisk(&'a str),
-    /// The zram device has no size yet.
-    NoSize(&'a str),
-    /// The disk takes fewer pages in a request than a batch has.
-    ShortRequests(&'a str, usize),
-    /// What follows the path is no option.
-    Option(&'a str),
-    /// The swap core refuses the disk, for a reason that the log has already.
-    Refused(&'a str, SwapOnError),
-}
-
-impl EnableError<'_> {
-    /// What the system call returns.
-    pub fn errno(&self) -> Errno {
-        match self {
-            Self::NoDisk(_) => Errno::ENXIO,
-            Self::NoSize(_) | Self::ShortRequests(..) | Self::Option(_) => Errno::EINVAL,
-            Self::Refused(_, error) => error.errno().into(),
-        }
-    }
-}
-
-impl fmt::Display for EnableError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSize(path) => write!(f, "swapon {path}: EINVAL: it has no disksize"),
-            Self::NoDisk(path) => write!(f, "there is no {path}: start with --swap SIZE or --disk FILE"),
-            Self::ShortRequests(path, pages) => {
-                write!(f, "swapon {path}: EINVAL: the disk takes {pages} pages in a request, not {BATCH_FOLIOS}")
-            }
-            Self::Option(word) => write!(
-                f,
-                "swapon={word}: expected PATH, then any of ,PRIORITY (0 to 32767) ,discard ,discard=once ,discard=pages, \
-                 and ,size=SIZE (to 16T) for /dev/ghostswap"
-            ),
-            Self::Refused(path, error) => write!(f, "swapon {path}: {}: {error}", error.errno()),
-        }
-    }
-}
-
-/// Enables what `swapon=PATH[,PRIORITY][,discard[=once|pages]][,size=SIZE]` words name, in their order; without any, `/dev/vda`.
-///
-/// # Errors
-/// [`EnableError`] for the first that cannot be enabled; those before it stay enabled.
-#[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
-pub fn enable(command_line: CommandLine<'static>) -> Result<Enabled, EnableError<'static>> {
-    let mut words: Vec<&str> = command_line.values("swapon").collect();
-    if words.is_empty() {
-        words.push("/dev/vda");
-    }
-    let mut enabled = Enabled(Vec::new());
-    for word in words {
-        let (path, options, size) = parse_swapon(word).ok_or(EnableError::Option(word))?;
-        zram::prepare_for_swap(path);
-        enabled.0.push(swap_on(path, options, size)?);
-    }
-    Ok(enabled)
-}
-
-/// Enables the disk, zram device or ghost device with this path; only the last can be given a size, in bytes. Returns the
-/// area's index.
-///
-/// # Errors
-/// [`EnableError`].
-pub fn swap_on<'a>(path: &'a str, options: SwapOnOptions<'_>, size: Option<u64>) -> Result<u8, EnableError<'a>> {
-    let refused = |error| EnableError::Refused(path, error);
-    if path == quire_swap::ghost::PATH
-        && let Some(zswap) = zswap::get()
-    {
-        let pages = size.map_or_else(ghost::default_pages, |bytes| bytes.div_ceil(PAGE_SIZE as u64));
-        return zswap.swapon_ghost(pages, options).map_err(refused);
-    }
-    let disk: Arc<dyn quire_swap::Disk<Quire>> = match zram::device(path) {
-        Some(zram) => zram.open().ok_or(EnableError::NoSize(path))?,
-        None => virtio_disk(path)?,
-    };
-    core().swapon(&disk, options).map_err(refused)
-}
-
-fn virtio_disk(path: &str) -> Result<Arc<SwapDisk>, EnableError<'_>> {
-    let disk = disk::named(path).ok_or(EnableError::NoDisk(path))?;
-    if disk.geometry().max_segments < BATCH_FOLIOS {
-        return Err(EnableError::ShortRequests(path, disk.geometry().max_segments));
-    }
-    let name = fallible::text(format_args!("{path}"));
-    let disk = name.and_then(|name| fallible::shared(SwapDisk { disk, name }));
-    disk.map_err(|_| EnableError::Refused(path, SwapOnError::NoMemory))
-}
-
-/// The path and the options of a `swapon=` word, with the names that `swapon(8)` gives them, and the size of the ghost device.
-fn parse_swapon(word: &str) -> Option<(&str, SwapOnOptions<'_>, Option<u64>)> {
-    let mut parts = word.split(',');
-    let path = parts.next()?;
-    let mut options = SwapOnOptions::default();
-    let mut size = None;
-    for part in parts {
-        if let Some(bytes) = part.strip_prefix("size=").filter(|_| path == quire_swap::ghost::PATH) {
-            size = Some(parse_size(bytes).filter(|bytes| (1..=MOST_BYTES).contains(bytes))?);
-            continue;
-        }
-        match part {
-            "discard" => options.discard = Discard::Both,
-            "discard=once" => options.discard = Discard::Once,
-            "discard=pages" => options.discard = Discard::Pages,
-            priority => options.priority = Some(priority.parse().ok().filter(|priority| *priority >= 0)?),
-        }
-    }
-    Some((path, options, size))
-}
-
-/// The largest ghost area.
-const MOST_BYTES: u64 = quire_swap::ghost::MOST_PAGES * PAGE_SIZE as u64;
-
-impl Enabled {
-    /// The areas, in the order in which they were enabled.
-    pub fn areas(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Disables the areas again, the last one first. One that is not enabled any more is left out.
-    ///
-    /// # Errors
-    /// [`SwapOffError`] when one stays.
-    pub fn disable(self) -> Result<(), SwapOffError> {
-        self.0.into_iter().rev().filter(|area| core().area(*area).is_some()).try_for_each(disable)
     }
 }

@@ -1,18 +1,15 @@
 //! What the kernel answers to the questions of the rooms below: see `quire_machine::upcall` and `quire_memory::upcall`.
 
-use alloc::sync::Arc;
-
 use quire_machine::arch::registers::TrapFrame;
 use quire_machine::task::scheduler;
 use quire_machine::upcall::{Access, Upcalls};
-use quire_memory::swap::Quire;
 use quire_memory::{cgroup, fault, folio, reclaim, upcall};
-use quire_swap::Disk;
 
+use crate::fs::devices;
 use crate::fs::terminal::input;
 use crate::process::control_block::Process;
 use crate::process::{ring3, table};
-use crate::{swap, syscall, zram, zswap};
+use crate::{syscall, zswap};
 
 /// What the machine asks.
 pub static MACHINE: Upcalls = Upcalls {
@@ -35,15 +32,8 @@ pub static MEMORY: upcall::Upcalls = upcall::Upcalls {
     process_after: |pid| table::after(pid).map(|process| process as _),
     memory_is_low: zswap::memory_is_low,
     wake_shrinker: zswap::wake,
-    find_disk,
+    find_disk: devices::for_swap,
 };
-
-fn find_disk(path: &str) -> Option<Arc<dyn Disk<Quire>>> {
-    match zram::device(path) {
-        Some(zram) => Some(zram.open()?),
-        None => swap::disk_named(path),
-    }
-}
 
 fn tick(in_program: bool) {
     input::tick();

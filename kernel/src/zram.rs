@@ -7,20 +7,16 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 
-use quire_compressed::zram::{Control, Zram, ZramDisk, ZramError};
+use quire_compressed::zram::{Control, ZramDisk, ZramError};
 use quire_machine::fallible;
+use quire_memory::swap::{self, Quire};
 use quire_swap::header::{BadPages, Header, PAGE_SIZE};
 use quire_swap::{IoError, RegistryError};
-use spin::Once;
 
 use crate::command_line::CommandLine;
-use crate::errno::Errno;
-use crate::swap::{self, Quire};
-
-static CONTROL: Once<Arc<Control<Quire>>> = Once::new();
+use crate::fs::devices;
 
 /// Why zram is not ready.
 #[derive(Debug)]
@@ -51,7 +47,7 @@ impl fmt::Display for ZramStartError {
 pub fn start(command_line: CommandLine<'static>) -> Result<(), ZramStartError> {
     let control = Control::start(swap::core()).map_err(ZramStartError::Registry)?;
     control.hot_add().map_err(ZramStartError::NoDevice)?;
-    CONTROL.call_once(|| control);
+    devices::set_zram(control);
     let words = || command_line.as_str().split_whitespace().filter_map(attribute);
     let before_size = |name| {
         const FIRST: [&str; 5] =
@@ -60,7 +56,7 @@ pub fn start(command_line: CommandLine<'static>) -> Result<(), ZramStartError> {
     };
     let (first, then) = (words().filter(|word| before_size(word.1)), words().filter(|word| !before_size(word.1)));
     first.chain(then).try_for_each(|(device, name, value)| {
-        let zram = self::device(device).ok_or(ZramError::NoDevice);
+        let zram = devices::zram(device).ok_or(ZramError::NoDevice);
         zram.and_then(|zram| zram.store(name, &value.replace(',', " ")))
             .map_err(|error| ZramStartError::Attribute(format!("{device}.{name}={value}"), error))
     })
@@ -73,33 +69,15 @@ fn attribute(word: &'static str) -> Option<(&'static str, &'static str, &'static
     device.starts_with("zram").then_some((device, name, value))
 }
 
-/// Every device there is now.
-///
-/// # Errors
-/// `ENOMEM`.
-pub fn devices() -> Result<Vec<Arc<Zram<Quire>>>, Errno> {
-    CONTROL.get().map_or(Ok(Vec::new()), |control| control.devices().map_err(|error| error.errno().into()))
-}
-
-/// Adding and removing devices, once zram is started.
-pub fn control() -> Option<&'static Arc<Control<Quire>>> {
-    CONTROL.get()
-}
-
-/// The device `zramN` or `/dev/zramN`.
-pub fn device(name: &str) -> Option<Arc<Zram<Quire>>> {
-    CONTROL.get()?.device(name)
-}
-
 /// The device with this path for swap, if it is one and has a size; it gets a header if it has none.
 pub fn open_for_swap(path: &str) -> Option<Arc<ZramDisk<Quire>>> {
     prepare_for_swap(path);
-    device(path)?.open()
+    devices::zram(path)?.open()
 }
 
 /// Gives the device with this path a swap header, if it is a zram device with a size and has none.
 pub fn prepare_for_swap(path: &str) {
-    if let Some(disk) = device(path).and_then(|device| device.open()) {
+    if let Some(disk) = devices::zram(path).and_then(|device| device.open()) {
         // Without a header, or unreadable: `swapon` says what it finds.
         let _ = make_swap(&disk);
     }

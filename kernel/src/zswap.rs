@@ -12,15 +12,13 @@ use core::fmt;
 use quire_compressed::zswap::{Zswap, ZswapError};
 use quire_machine::physical;
 use quire_machine::task;
+use quire_memory::swap;
 use quire_memory::swap::happening::Happening;
 use quire_swap::RegistryError;
-use spin::Once;
 
 use crate::command_line::CommandLine;
-use crate::mm::AllocationError;
-use crate::swap::{self, Quire};
-
-static ZSWAP: Once<Arc<Zswap<Quire>>> = Once::new();
+use crate::fs::devices;
+use quire_memory::AllocationError;
 
 /// Pages are to be written back.
 static SHRINK: Happening = Happening::new();
@@ -53,23 +51,18 @@ impl fmt::Display for ZswapStartError {
 #[expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "once, as the kernel starts")]
 pub fn start(command_line: CommandLine<'static>) -> Result<(), ZswapStartError> {
     let zswap = Zswap::start(swap::core(), physical::managed_frames() as u64).map_err(ZswapStartError::Registry)?;
-    let zswap = ZSWAP.call_once(|| zswap);
+    devices::set_zswap(Arc::clone(&zswap));
     let words = command_line.as_str().split_whitespace();
     let parameters = words.filter_map(|word| word.strip_prefix("zswap.")?.split_once('='));
     for (name, value) in parameters {
         zswap.set(name, value).map_err(|error| ZswapStartError::Parameter(format!("zswap.{name}={value}"), error))?;
     }
-    let work = || {
+    let work = move || {
         // What it frees is what others wait for.
         task::current().running().set_reclaims();
         SHRINK.whenever(|| _ = zswap.shrink());
     };
     task::spawn("zswap", work).map(drop).map_err(ZswapStartError::Thread)
-}
-
-/// zswap, once it was started.
-pub fn get() -> Option<&'static Arc<Zswap<Quire>>> {
-    ZSWAP.get()
 }
 
 /// Wakes the thread that writes pages back.
@@ -79,7 +72,7 @@ pub(crate) fn wake() {
 
 /// Few frames are free.
 pub fn memory_is_low() {
-    if let Some(zswap) = get() {
+    if let Some(zswap) = devices::zswap() {
         zswap.memory_is_low();
     }
 }

@@ -19,11 +19,10 @@ use quire_machine::task::Mutex;
 use spin::Once;
 
 use super::synthetic::{Directory, Entries, Item, Synthetic, line, list, number, print, read_only, read_write};
-use crate::command_line::parse_size;
 use crate::errno::Errno;
-use crate::mm::cgroup::{Cgroup, Event, Uses};
 use crate::process::control_block::current;
 use crate::process::table;
+use quire_memory::cgroup::{Cgroup, Event, Uses};
 
 /// The file system.
 ///
@@ -183,7 +182,7 @@ fn statistics(cgroup: &Cgroup, out: &mut String) -> Result<(), Errno> {
 fn bytes_or_max(value: &str) -> Result<Option<u64>, Errno> {
     match value.trim_ascii() {
         "max" => Ok(None),
-        value => parse_size(value).map(Some).ok_or(Errno::EINVAL),
+        value => quire_compressed::size(value).map(Some).ok_or(Errno::EINVAL),
     }
 }
 

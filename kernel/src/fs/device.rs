@@ -15,12 +15,13 @@ use alloc::sync::Arc;
 use core::any::Any;
 
 use quire_machine::fallible;
+use quire_machine::physical;
 use quire_machine::random;
 use quire_machine::task::check_signals;
 use quire_machine::user::Word;
 use quire_swap::header::PAGE_SIZE;
 
-use super::ghost::{self, GHOST};
+use super::ghost::{self, GHOST, Ghost};
 use super::node::{Device, File, Kind, Wait};
 use super::position::{Position, Whence};
 use super::{block, kmsg, terminal};
@@ -49,7 +50,7 @@ pub const CHARACTERS: [(&str, u32, u32, u32); 10] = [
 /// `ENXIO` if there is none of that number.
 pub fn open(kind: Kind, flags: u32) -> Result<Arc<dyn File>, Errno> {
     match kind {
-        Kind::Character(GHOST) => Ok(fallible::shared(crate::ghost::open())?),
+        Kind::Character(GHOST) => Ok(fallible::shared(Ghost::new(physical::managed_frames() as u64))?),
         Kind::Character(Device { major: 1, minor }) => match minor {
             3 => Ok(fallible::shared(Endless::Null)?),
             5 => Ok(fallible::shared(Endless::Zero)?),

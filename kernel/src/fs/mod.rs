@@ -36,6 +36,8 @@ pub mod cpio;
 #[cfg(target_os = "none")]
 pub mod device;
 #[cfg(target_os = "none")]
+pub mod devices;
+#[cfg(target_os = "none")]
 pub mod devtmpfs;
 pub mod ghost;
 pub mod gzip;

@@ -23,9 +23,9 @@ use super::node::{File, Handle, Wait};
 use super::poll::Ready;
 use super::position::{Position, Whence};
 use crate::errno::Errno;
-use crate::mm::charge::Charge;
 use crate::process::credentials::Credentials;
 use crate::process::limits;
+use quire_memory::charge::Charge;
 
 /// The most files that a process has open, unless it may have fewer.
 pub const FILES_MAX: usize = limits::FILES_MAX as usize;

@@ -21,8 +21,8 @@ use super::tmpfs::{self, Tmpfs};
 use super::tmpfs_options::{Wanted, no_options};
 use super::{cgroup, proc, sys};
 use crate::errno::Errno;
-use crate::mm::object::{Executed, Object};
 use crate::process::credentials::Credentials;
+use quire_memory::object::{Executed, Object};
 
 static HAS_INITRAMFS: AtomicBool = AtomicBool::new(false);
 

@@ -8,21 +8,18 @@ use alloc::sync::Arc;
 use linux_raw_sys::general as linux;
 use quire_compressed::zram::{ATTRIBUTES, Zram, ZramError};
 use quire_compressed::{Access, zswap};
-use quire_drivers::block::SECTOR_BYTES;
-use quire_drivers::virtio_blk::Counters;
 use quire_machine::fallible::{self, TryVec};
+use quire_memory::swap::{self, Quire};
 use quire_swap::header::PAGE_SIZE;
 
 use super::block;
+use super::devices::{self, Disk, DiskCounters};
 use super::devtmpfs::add_block_devices;
 use super::node::Device;
 use super::synthetic::{
     Entries, Item, Synthetic, Text, directory, line, list, listed, number, print, read_only, read_write, text,
 };
-use crate::disk::Disk;
 use crate::errno::Errno;
-use crate::swap::{self, Quire};
-use crate::zram;
 
 /// The file system.
 ///
@@ -83,8 +80,7 @@ fn attribute(
 fn blocks() -> Result<Entries, Errno> {
     let mut entries = Entries::new();
     for (number, disk) in block::disks() {
-        let path = fallible::text(format_args!("{disk}"))?;
-        let name = fallible::text(format_args!("{}", block::name(&path)))?;
+        let name = fallible::text(format_args!("{}", block::name(disk.name())))?;
         entries.try_push((name.into(), directory(move || disk_attributes(disk, number))?))?;
     }
     for (number, zram) in block::zrams()? {
@@ -106,7 +102,7 @@ fn zram_attributes(zram: &Arc<Zram<Quire>>, number: Device) -> Result<Entries, E
         entries.try_push((name.into(), attribute(access, show, store)?))?;
     }
     let (sized, opened) = (Arc::clone(zram), Arc::clone(zram));
-    let sectors = move || sized.open().map_or(0, |disk| disk.pages() * (PAGE_SIZE as u64 / SECTOR_BYTES));
+    let sectors = move || sized.open().map_or(0, |disk| disk.pages() * (PAGE_SIZE as u64 / u64::from(block::SECTOR)));
     let is_read_only = move || opened.open_file().properties().read_only;
     entries.try_extend(block_attributes(number, sectors, is_read_only)?)?;
     Ok(entries)
@@ -121,17 +117,17 @@ fn set_backing(zram: &Zram<Quire>, path: &str) -> Result<(), Errno> {
     zram.store("backing_dev", &device).map_err(|error| error.errno().into())
 }
 
-fn disk_attributes(disk: &'static Arc<Disk>, number: Device) -> Result<Entries, Errno> {
-    let mut entries = block_attributes(number, || disk.geometry().sectors, || disk.is_read_only())?;
+fn disk_attributes(disk: &'static Arc<dyn Disk>, number: Device) -> Result<Entries, Errno> {
+    let mut entries = block_attributes(number, || disk.sectors(), || disk.properties().read_only)?;
     entries.try_push(("stat".into(), read_only(|out| statistics(disk, out))?))?;
-    entries.try_push(("queue".into(), directory(|| list([("rotational".into(), rotational(disk)?)]))?))?;
+    entries.try_push(("queue".into(), directory(move || list([("rotational".into(), rotational(disk)?)]))?))?;
     Ok(entries)
 }
 
 /// An area heeds it from its `swapon` on.
-fn rotational(disk: &'static Disk) -> Result<Item, Errno> {
+fn rotational(disk: &'static Arc<dyn Disk>) -> Result<Item, Errno> {
     read_write(
-        |out| line(out, u8::from(disk.is_rotational())),
+        |out| line(out, u8::from(disk.properties().rotational)),
         |value| {
             disk.set_rotational(number::<u64>(value)? != 0);
             Ok(())
@@ -140,9 +136,8 @@ fn rotational(disk: &'static Disk) -> Result<Item, Errno> {
 }
 
 /// Linux's columns of requests. Nobody measures their time or merges them after they were submitted: those are 0.
-fn statistics(disk: &Disk, out: &mut String) -> Result<(), Errno> {
-    let Counters { reads, writes, flushes, discards, bytes_read, bytes_written, in_flight, .. } = disk.counters();
-    let (sectors_read, sectors_written) = (bytes_read / SECTOR_BYTES, bytes_written / SECTOR_BYTES);
+fn statistics(disk: &Arc<dyn Disk>, out: &mut String) -> Result<(), Errno> {
+    let DiskCounters { reads, writes, flushes, discards, sectors_read, sectors_written, in_flight } = disk.counters();
     let reading = format_args!("{reads:8} {0:8} {sectors_read:8} {0:8}", 0);
     let writing = format_args!("{writes:8} {0:8} {sectors_written:8} {0:8}", 0);
     line(
@@ -181,7 +176,7 @@ impl Text for HotAdd {
     }
 
     fn read(&self, out: &mut String) -> Result<(), Errno> {
-        let number = zram::control().ok_or(Errno::ENODEV)?.hot_add().map_err(ZramError::errno)?;
+        let number = devices::zram_control().ok_or(Errno::ENODEV)?.hot_add().map_err(ZramError::errno)?;
         // A name that there was no memory for comes the next time.
         let _ = add_block_devices();
         line(out, number)
@@ -190,7 +185,7 @@ impl Text for HotAdd {
 
 fn zram_control() -> Result<Entries, Errno> {
     let remove = |value: &str| {
-        zram::control().ok_or(Errno::ENODEV)?.hot_remove(value).map_err(ZramError::errno)?;
+        devices::zram_control().ok_or(Errno::ENODEV)?.hot_remove(value).map_err(ZramError::errno)?;
         // A name that there was no memory for comes the next time.
         let _ = add_block_devices();
         Ok(())
@@ -226,7 +221,7 @@ fn readahead_by_address() -> Result<Item, Errno> {
 }
 
 fn zswap_attributes(where_shown: zswap::Directory) -> Result<Entries, Errno> {
-    let Some(zswap) = crate::zswap::get() else { return Ok(Entries::new()) };
+    let Some(zswap) = devices::zswap() else { return Ok(Entries::new()) };
     let shown_there = zswap::ATTRIBUTES.iter().filter(|(_, directory, _)| *directory == where_shown);
     let mut entries = Entries::new();
     for &(name, _, access) in shown_there {

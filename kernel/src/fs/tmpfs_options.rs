@@ -86,10 +86,10 @@ impl Wanted {
         match (name, value) {
             ("size", Some(value)) => self.blocks = Some(size(value, memory)?),
             ("nr_blocks", Some(value)) => {
-                self.blocks = Some(count(value).filter(|count| i64::try_from(*count).is_ok())?);
+                self.blocks = Some(quire_compressed::size(value).filter(|count| i64::try_from(*count).is_ok())?);
             }
             ("nr_inodes", Some(value)) => {
-                self.inodes = Some(count(value).filter(|count| *count <= u64::MAX / NODE_BYTES)?);
+                self.inodes = Some(quire_compressed::size(value).filter(|count| *count <= u64::MAX / NODE_BYTES)?);
             }
             ("mode", Some(value)) => self.mode = Some(permissions(value)?),
             ("uid", Some(value)) => self.user = Some(id(value)?),
@@ -116,10 +116,6 @@ fn size(value: &str, memory: u64) -> Option<u64> {
 
 fn permissions(value: &str) -> Option<u32> {
     u32::from_str_radix(value, 8).ok().map(|mode| mode & 0o7777)
-}
-
-fn count(value: &str) -> Option<u64> {
-    leading_size(value).filter(|(_, rest)| rest.is_empty()).map(|(count, _)| count)
 }
 
 fn id(value: &str) -> Option<u32> {

@@ -17,7 +17,7 @@ use quire_machine::fallible::{self, TryMap, TryVec};
 
 use super::node::{Attributes, Kind, NAME_MAX};
 use crate::errno::Errno;
-use crate::mm::charge::Charge;
+use quire_memory::charge::Charge;
 
 /// A node's number; the root's is [`ROOT`].
 pub type Number = u64;

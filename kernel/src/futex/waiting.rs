@@ -11,9 +11,9 @@ use super::key::{Key, Numbered};
 use super::queues::{self, Machine, Queues, Refusal, Waiter};
 use super::word::Word;
 use crate::errno::Errno;
-use crate::mm::object::Object;
-use crate::mm::sharing::Reach;
 use crate::process::control_block::this;
+use quire_memory::object::Object;
+use quire_memory::sharing::Reach;
 
 static QUEUES: SpinLock<Queues<Key<Shared>, Arc<Thread>>> = SpinLock::new(Rank::Futexes, Queues::new());
 

@@ -29,12 +29,11 @@ use crate::fs::namespace::Location;
 use crate::fs::node::Handle;
 use crate::fs::open::Descriptors;
 use crate::futex::word::{Head, Word};
-use crate::mm;
-use crate::mm::AddressSpace;
-use crate::mm::admission::Limit as Of;
-use crate::mm::cgroup::{self, Cgroup};
-use crate::mm::charge::Charge;
-use crate::mm::object::Executed;
+use quire_memory::AddressSpace;
+use quire_memory::admission::Limit as Of;
+use quire_memory::cgroup::{self, Cgroup};
+use quire_memory::charge::Charge;
+use quire_memory::object::Executed;
 
 /// The first process's number; it adopts orphans, and no signal does to it what it has no handler for.
 pub const INIT: u32 = 1;
@@ -292,7 +291,7 @@ impl Process {
     /// Replaces its memory, which its own thread does; returns what was there.
     pub(super) fn replace_space(&self, space: Option<Arc<AddressSpace>>) -> Option<Arc<AddressSpace>> {
         let old = self.space.replace(space.clone());
-        mm::tasks::set_space(space);
+        quire_memory::tasks::set_space(space);
         old
     }
 

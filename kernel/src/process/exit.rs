@@ -23,7 +23,7 @@ use crate::fs::terminal::job;
 use crate::futex::robust;
 use crate::futex::waiting::wake;
 use crate::futex::word::Word;
-use crate::mm::AddressSpace;
+use quire_memory::AddressSpace;
 
 static INIT_END: Once<ChildChange> = Once::new();
 static INIT_ENDED: WaitQueue = WaitQueue::new();

@@ -19,8 +19,8 @@ use super::{exit, table};
 use crate::command_line::{CommandLine, InitWords};
 use crate::errno::Errno;
 use crate::fs::start;
-use crate::mm::charge::Charge;
-use crate::mm::{AddressSpace, AllocationError};
+use quire_memory::charge::Charge;
+use quire_memory::{AddressSpace, AllocationError};
 
 /// Where the first program is looked for when the command line names none (Linux: `init/main.c`).
 const USUAL_PLACES: [&str; 5] = ["/init", "/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];

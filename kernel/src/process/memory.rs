@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use super::control_block::{INIT, Process};
 use super::signal::{Info, Signal};
 use super::table;
-use crate::mm::{AddressSpace, upcall};
+use quire_memory::{AddressSpace, upcall};
 
 impl upcall::Process for Process {
     fn pid(&self) -> u32 {

@@ -18,8 +18,8 @@ use super::table;
 use super::usage::TICKS;
 use super::{exit, handler};
 use crate::errno::Errno;
-use crate::mm::fault::Service;
-use crate::mm::tasks::Fatal;
+use quire_memory::fault::Service;
+use quire_memory::tasks::Fatal;
 
 /// The last thing before a program goes on with the registers of `frame`. Leaves interrupts off, and returns only if there is
 /// nothing to do for the program.

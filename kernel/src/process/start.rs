@@ -19,7 +19,7 @@ use super::credentials::SUPERUSER;
 use super::limits::Resource;
 use super::table;
 use crate::errno::Errno;
-use crate::mm::charge::Charge;
+use quire_memory::charge::Charge;
 
 /// What a process takes of the kernel heap, roughly: itself, its thread, its registers, the lists that its memory needs.
 const HEAP_BYTES: usize = size_of::<Process>() + size_of::<Thread>() + IMAGE_BYTES + (4 << 10);

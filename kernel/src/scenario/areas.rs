@@ -14,8 +14,10 @@ use super::checks::{Books, Meeting, Task, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
-use crate::mm::tasks::Fatal;
-use crate::{require, swap};
+use crate::require;
+use crate::swapon;
+use quire_memory::swap;
+use quire_memory::tasks::Fatal;
 
 type Outcome = Result<String, Failure>;
 
@@ -28,7 +30,7 @@ fn used(area: u8) -> u64 {
 /// `swapon=` names two areas of equal priority, then one of a higher one. Tasks fill memory and all of the last area and
 /// part of the others, then go on working while one area after another is disabled.
 pub(super) fn areas(command_line: CommandLine<'static>) -> Outcome {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let &[one, other, first] = enabled.areas() else {
         return Err(Failure(format!("needs three areas, not {}", enabled.areas().len())));
     };
@@ -113,7 +115,7 @@ fn while_working(one: u8, other: u8, first: u8, first_pages: u64, shares: (u64, 
 
 /// One slot cannot be read when its area is disabled: `swapoff` succeeds, and whoever touches that page is killed.
 pub(super) fn poison(command_line: CommandLine<'static>) -> Outcome {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let books = Books::open();
     let tally = Arc::new(Tally::default());
     let (filled, pushed_out, back) = (Meeting::new(2), Meeting::new(1), Meeting::new(1));

@@ -14,11 +14,10 @@ use super::contents::Contents;
 use super::user::Fault;
 use super::workload::Tally;
 use crate::command_line::{BadValue, CommandLine};
-use crate::mm;
-use crate::mm::fault;
-use crate::mm::tasks::Fatal;
 use crate::require;
-use crate::swap;
+use quire_memory::fault;
+use quire_memory::swap;
+use quire_memory::tasks::Fatal;
 
 /// A task with a workload.
 pub(super) type Task = JoinHandle<Result<(), Fault>>;
@@ -90,7 +89,7 @@ pub(super) fn join(tasks: Vec<Task>) -> Vec<Fatal> {
     for task in tasks {
         let thread = Arc::clone(task.thread());
         if task.join().is_err() {
-            fatal.extend(mm::tasks::fatal(&thread));
+            fatal.extend(quire_memory::tasks::fatal(&thread));
         }
     }
     fatal

@@ -17,8 +17,8 @@ use super::Failure;
 use super::contents::Contents;
 use crate::command_line::CommandLine;
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
-use crate::mm::folio::{Folio, NewFolio};
 use crate::require;
+use quire_memory::folio::{Folio, NewFolio};
 
 /// Requests that are submitted before any is waited for.
 const AT_ONCE: u64 = 48;

@@ -12,9 +12,10 @@ use super::checks::{Books, Meeting, Task, contents, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally, Workload};
 use crate::command_line::CommandLine;
-use crate::mm::tasks::Fatal;
 use crate::require;
-use crate::swap;
+use crate::swapon;
+use quire_memory::swap;
+use quire_memory::tasks::Fatal;
 
 type Outcome = Result<String, Failure>;
 
@@ -24,7 +25,7 @@ const TASKS: u64 = 4;
 pub(super) fn swap(command_line: CommandLine<'static>) -> Outcome {
     let contents = contents(command_line)?.unwrap_or(Contents::Mix);
     let pages = command_line.number("pages")?.unwrap_or(ram() / 2).clamp(1, ram() * 3 / 4);
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let books = Books::open();
     let tally = Arc::new(Tally::default());
     let (filled, pushed_out) = (Meeting::new(1), Meeting::new(1));
@@ -68,7 +69,7 @@ pub(super) fn swap(command_line: CommandLine<'static>) -> Outcome {
 
 /// Enables what the command line names, and disables it.
 pub(super) fn swapon(command_line: CommandLine<'static>) -> Outcome {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let pages = swap::total_pages();
     enabled.disable()?;
     Ok(format!("pages={pages}"))
@@ -105,7 +106,7 @@ struct Run {
 }
 
 fn run_on_bad_disk(command_line: CommandLine<'static>) -> Result<Run, Failure> {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let books = Books::open();
     let tally = Arc::new(Tally::default());
     // Nobody ends before all are done, so that a bad slot is not freed and given to another task.
@@ -133,7 +134,7 @@ pub(super) fn write_error(command_line: CommandLine<'static>) -> Outcome {
 /// One slot cannot be read: its page's task dies, the others do not. The slot is among the first thousands, and those are
 /// taken by pages that all leave memory before they are visited.
 pub(super) fn read_error(command_line: CommandLine<'static>) -> Outcome {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let books = Books::open();
     let tally = Arc::new(Tally::default());
     let (out, pushed_out) = (Meeting::new(TASKS), Meeting::new(1));
@@ -173,7 +174,7 @@ pub(super) fn read_error(command_line: CommandLine<'static>) -> Outcome {
 
 /// Memory and swap together are too small: tasks that ask for a frame in vain die, the others finish.
 pub(super) fn out_of_memory(command_line: CommandLine<'static>) -> Outcome {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let books = Books::open();
     let tally = Arc::new(Tally::default());
     let room = ram() + swap::total_pages();

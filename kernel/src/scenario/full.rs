@@ -11,12 +11,15 @@ use super::checks::{Books, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
-use crate::{require, swap, zram};
+use crate::fs::devices;
+use crate::require;
+use crate::swapon;
+use quire_memory::swap;
 
 /// `swapon=` names a zram device with a memory limit, then a disk of lower priority. One task writes much more than memory
 /// and the limit take, changes some of it, and reads everything back.
 pub(super) fn pool_full(command_line: CommandLine<'static>) -> Result<String, Failure> {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let &[zram_area, disk_area] = enabled.areas() else {
         return Err(Failure(format!("needs zram and a disk, not {} areas", enabled.areas().len())));
     };
@@ -34,7 +37,7 @@ pub(super) fn pool_full(command_line: CommandLine<'static>) -> Result<String, Fa
     let (to_zram, to_disk) = (written(zram_area), written(disk_area));
     let refused = swap::core().area(zram_area).map_or(0, |area| area.statistics().failed_writes.get());
     require!(refused > 0, "zram took every page");
-    let state = zram::device("zram0").ok_or("there is no /dev/zram0")?.show("mm_stat")?;
+    let state = devices::zram("zram0").ok_or("there is no /dev/zram0")?.show("mm_stat")?;
     let pool: u64 = state.split_whitespace().nth(4).and_then(|peak| peak.parse().ok()).unwrap_or(0);
     enabled.disable()?;
     books.check(&tally)?;

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use quire_machine::heap;
 use quire_machine::log;
+use quire_machine::physical;
 use quire_swap::ghost::{MOST_PAGES, PATH};
 use quire_swap::header::{Header, Medium, PAGE_SIZE};
 use quire_swap::{SwapOffError, SwapOnError, SwapOnOptions};
@@ -18,11 +19,16 @@ use super::contents::Contents;
 use super::workload::{self, Tally, Workload};
 use super::zram_disk;
 use crate::command_line::CommandLine;
+use crate::fs::devices;
+use crate::fs::ghost::Ghost;
 use crate::fs::node::{File, Wait};
 use crate::fs::position::Position;
-use crate::mm::tasks::Fatal;
-use crate::swap::EnableError;
-use crate::{ghost, require, swap, zswap};
+use crate::require;
+use crate::swap_area;
+use crate::swap_area::EnableError;
+use crate::swapon;
+use quire_memory::swap;
+use quire_memory::tasks::Fatal;
 
 type Outcome = Result<String, Failure>;
 
@@ -37,9 +43,9 @@ pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
     let may_die = command_line.number("killed")?.unwrap_or(0);
     let order = command_line.value("off").unwrap_or("");
     let order: Result<Vec<usize>, _> = order.split(',').filter(|word| !word.is_empty()).map(str::parse).collect();
-    let zswap = zswap::get().ok_or("there is no zswap")?;
+    let zswap = devices::zswap().ok_or("there is no zswap")?;
     let count = |name| zswap.counter(name).unwrap_or(0);
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let books = Books::open();
     let tally = Arc::new(Tally::default());
     let pages = ram() * load / 100 / TASKS;
@@ -111,9 +117,9 @@ pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
 
 /// One byte of what zswap has compressed changes. The page that it belongs to is lost, and with it the task that needs it.
 pub(super) fn zswap_damage(command_line: CommandLine<'static>) -> Outcome {
-    let zswap = zswap::get().ok_or("there is no zswap")?;
+    let zswap = devices::zswap().ok_or("there is no zswap")?;
     let count = |name| zswap.counter(name).unwrap_or(0);
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let books = Books::open();
     let tally = Arc::new(Tally::default());
     let go_on = Meeting::new(1);
@@ -136,11 +142,11 @@ pub(super) fn zswap_damage(command_line: CommandLine<'static>) -> Outcome {
 /// The largest area: it costs next to nothing while it is empty, and can be enabled once.
 pub(super) fn ghost_size(_command_line: CommandLine<'static>) -> Outcome {
     let mut page = [0; PAGE_SIZE];
-    let read = ghost::open().read(Position::START, &mut page, Wait::Until);
+    let read = Ghost::new(physical::managed_frames() as u64).read(Position::START, &mut page, Wait::Until);
     require!(read == Ok(PAGE_SIZE), "the device is not a page");
     let header = Header::parse(&page, Medium { pages: 0, is_file: false }).map_err(|error| format!("{error}"))?;
     require!(u64::from(header.last_page) + 1 == ram(), "the header says {} pages", header.last_page + 1);
-    let on = |size| swap::swap_on(PATH, SwapOnOptions::default(), size);
+    let on = |size| swap_area::enable(PATH, SwapOnOptions::default(), size);
     // What is made once, at the first area, is no part of this one.
     swap::disable(on(None)?)?;
     let used = heap::used;
@@ -161,7 +167,7 @@ pub(super) fn ghost_size(_command_line: CommandLine<'static>) -> Outcome {
 
 /// Nothing can be swapped, and the tasks want more than there is: those who ask in vain die, the others finish.
 pub(super) fn ghost_full(command_line: CommandLine<'static>) -> Outcome {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let books = Books::open();
     let tally = Arc::new(Tally::default());
     let pages = ram() * 2 / 5;

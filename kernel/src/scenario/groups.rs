@@ -15,12 +15,12 @@ use super::Failure;
 use super::checks::ram;
 use super::user::{self, Fault};
 use crate::command_line::CommandLine;
-use crate::mm;
-use crate::mm::cgroup::{Cgroup, Event};
-use crate::mm::tasks::Fatal;
-use crate::mm::trace::{FAULTS, FRAMES, TRACE};
-use crate::mm::{AddressSpace, fault};
-use crate::{require, swap};
+use crate::require;
+use crate::swapon;
+use quire_memory::cgroup::{Cgroup, Event};
+use quire_memory::tasks::Fatal;
+use quire_memory::trace::{FAULTS, FRAMES, TRACE};
+use quire_memory::{AddressSpace, fault};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const START: u64 = 0x10_0000_0000;
@@ -37,12 +37,12 @@ fn start<T: Send + 'static>(
     let space = AddressSpace::new()?;
     space.set_cgroup(cgroup.number());
     space.map_anonymous(START..START + pages * PAGE).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
-    Ok(mm::tasks::spawn(name, space, work)?)
+    Ok(quire_memory::tasks::spawn(name, space, work)?)
 }
 
 /// Touches pages in the order of the trace, and compares the touches that fault with those that the policy implies.
 pub(super) fn trace(command_line: CommandLine<'static>) -> Outcome {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let cgroup = Cgroup::root().new_child("trace")?;
     // What the kernel keeps for such a task counts as well.
     let own = Arc::clone(&cgroup);
@@ -83,7 +83,7 @@ fn fill_and_check(pages: u64) -> Result<(), Failure> {
 
 /// One group swaps at its limit while the other keeps its pages; one that may not swap enough loses its task.
 pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let free = heap::spare_frames();
     let limit = ram() / 8;
     let outer = Cgroup::root().new_child("outer")?;
@@ -116,7 +116,7 @@ pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
     small.set_swap_max(Some(limit * PAGE));
     let killed = start("killed", &small, limit * 3, move || {
         let outcome = fill_and_check(limit * 3);
-        (outcome.is_err(), mm::tasks::fatal(&task::current()))
+        (outcome.is_err(), quire_memory::tasks::fatal(&task::current()))
     })?;
     let killed = killed.join();
     require!(killed == (true, Some(Fatal::OutOfMemory)), "a task that may not swap ended with {killed:?}");

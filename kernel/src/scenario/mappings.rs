@@ -17,16 +17,17 @@ use super::Failure;
 use super::checks::ram;
 use super::user;
 use crate::command_line::CommandLine;
-use crate::mm;
-use crate::mm::address_space::{Backing, MapError, MapRequest, Placement};
-use crate::mm::admission::Limit;
-use crate::mm::advice::Advice;
-use crate::mm::object::{Object, Source};
-use crate::mm::remap::Move;
-use crate::mm::tasks::Fatal;
-use crate::mm::vma::Protection;
-use crate::mm::{AddressSpace, fault, reclaim};
-use crate::{require, swap};
+use crate::require;
+use crate::swapon;
+use quire_memory::address_space::{Backing, MapError, MapRequest, Placement};
+use quire_memory::admission::Limit;
+use quire_memory::advice::Advice;
+use quire_memory::object::{Object, Source};
+use quire_memory::remap::Move;
+use quire_memory::swap;
+use quire_memory::tasks::Fatal;
+use quire_memory::vma::Protection;
+use quire_memory::{AddressSpace, fault, reclaim};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const START: u64 = 0x10_0000_0000;
@@ -35,7 +36,7 @@ type Check = Result<(), Failure>;
 type Part = fn(&Arc<AddressSpace>, u64) -> Check;
 
 pub(super) fn mappings(command_line: CommandLine<'static>) -> Result<String, Failure> {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let pages = ram() / 4;
     let checks: [(&str, Part); 8] = [
         ("fork", forks),
@@ -103,7 +104,7 @@ fn in_a_space(work: impl FnOnce(&Arc<AddressSpace>) -> Check + Send + 'static) -
 
 fn run_in(space: &Arc<AddressSpace>, work: impl FnOnce(&Arc<AddressSpace>) -> Check + Send + 'static) -> Check {
     let own = Arc::clone(space);
-    mm::tasks::spawn("mapper", Arc::clone(space), move || work(&own))?.join()
+    quire_memory::tasks::spawn("mapper", Arc::clone(space), move || work(&own))?.join()
 }
 
 fn map(space: &AddressSpace, start: u64, pages: u64) -> Check {
@@ -207,8 +208,10 @@ fn objects(space: &Arc<AddressSpace>, pages: u64) -> Check {
     object.set_length(PAGE + 4).map_err(|error| Failure(format!("{error:?}")))?;
     require!(user::read_word(START + PAGE)? == 0x0909_0909, "what lies beyond the new end is not zero");
     let beyond = run_in(&space.fork()?, |_| match user::read_word(START + 2 * PAGE) {
-        Err(_) if mm::tasks::fatal(&task::current()) == Some(Fatal::BeyondObject(START + 2 * PAGE)) => Ok(()),
-        found => Err(Failure(format!("beyond the end: {found:x?}, {:?}", mm::tasks::fatal(&task::current())))),
+        Err(_) if quire_memory::tasks::fatal(&task::current()) == Some(Fatal::BeyondObject(START + 2 * PAGE)) => Ok(()),
+        found => {
+            Err(Failure(format!("beyond the end: {found:x?}, {:?}", quire_memory::tasks::fatal(&task::current()))))
+        }
     });
     beyond?;
     require!(object.pages() == 2, "{} pages of an object of two", object.pages());
@@ -348,7 +351,7 @@ fn dies_of(
 ) -> Check {
     run_in(&space.fork()?, move |_| {
         let outcome = work();
-        let fatal = mm::tasks::fatal(&task::current());
+        let fatal = quire_memory::tasks::fatal(&task::current());
         require!(outcome.is_err() && fatal == Some(reason), "expected {reason:x?}, but {outcome:?}, {fatal:x?}");
         Ok(())
     })

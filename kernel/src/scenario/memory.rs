@@ -17,10 +17,9 @@ use x86_64::structures::paging::PageTableFlags as Flags;
 use super::Failure;
 use super::user;
 use crate::command_line::CommandLine;
-use crate::mm;
-use crate::mm::AddressSpace;
-use crate::mm::address_space::MapError;
 use crate::require;
+use quire_memory::AddressSpace;
+use quire_memory::address_space::MapError;
 
 pub(super) fn memory(_: CommandLine<'static>) -> Result<String, Failure> {
     let audited = audit_kernel_pages()?;
@@ -103,7 +102,7 @@ fn address_spaces() -> Result<(), Failure> {
             let outcome = space.map_anonymous(range.clone());
             require!(outcome == expected, "mapping {range:x?} gave {outcome:?}, not {expected:?}");
         }
-        let task = mm::tasks::spawn("toucher", space, || {
+        let task = quire_memory::tasks::spawn("toucher", space, || {
             let zero = (0..PAGES).all(|page| user::read_word(START + page * 0x1000) == Ok(0));
             let wrote = (0..PAGES).all(|page| user::write_word(START + page * 0x1000, page) == Ok(()));
             let kept = (0..PAGES).all(|page| user::read_word(START + page * 0x1000) == Ok(page));

@@ -19,10 +19,11 @@ use super::Failure;
 use super::user::{self, Fault};
 use super::zram_cost::ticks_of_an_instruction;
 use crate::command_line::CommandLine;
-use crate::mm;
-use crate::mm::advice::Advice;
-use crate::mm::{AddressSpace, reclaim};
-use crate::{require, swap};
+use crate::require;
+use crate::swapon;
+use quire_memory::advice::Advice;
+use quire_memory::swap;
+use quire_memory::{AddressSpace, reclaim};
 
 /// 16 MiB, without `pages=` on the command line.
 const PAGES: u64 = 4096;
@@ -39,13 +40,13 @@ struct Costs {
 }
 
 pub(super) fn memory_cost(command_line: CommandLine<'static>) -> Result<String, Failure> {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let ticks = ticks_of_an_instruction();
     let pages = command_line.number("pages")?.unwrap_or(PAGES).max(1);
     let space = AddressSpace::new()?;
     space.map_anonymous(START..address(pages)).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
     let own = Arc::clone(&space);
-    let costs = mm::tasks::spawn("measured", space, move || measure(&own, pages))?.join()?;
+    let costs = quire_memory::tasks::spawn("measured", space, move || measure(&own, pages))?.join()?;
     enabled.disable()?;
     let mut figures = String::new();
     print!("{:44} {:>8} {:>8} {:>8}\n", "instructions a page", "", "at most", "Linux");

@@ -10,8 +10,10 @@ use super::checks::{Books, Meeting, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
-use crate::mm::fault;
-use crate::{require, swap};
+use crate::require;
+use crate::swapon;
+use quire_memory::fault;
+use quire_memory::swap;
 
 /// Pages that a request writes at least.
 const PAGES_A_WRITE: u64 = 24;
@@ -19,7 +21,7 @@ const PAGES_A_WRITE: u64 = 24;
 const FAULTS_A_READ: u64 = 7;
 
 pub(super) fn sequential(command_line: CommandLine<'static>) -> Result<String, Failure> {
-    let enabled = swap::enable(command_line)?;
+    let enabled = swapon::enable(command_line)?;
     let books = Books::open();
     let tally = Arc::new(Tally::default());
     let (filled, counted) = (Meeting::new(1), Meeting::new(1));

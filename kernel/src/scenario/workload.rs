@@ -16,10 +16,9 @@ use quire_swap::header::PAGE_SIZE;
 use super::Failure;
 use super::contents::{Contents, Page, Xorshift, hash};
 use super::user::{self, Fault};
-use crate::mm;
-use crate::mm::AddressSpace;
-use crate::mm::address_space::MapError;
-use crate::mm::advice::Advice;
+use quire_memory::AddressSpace;
+use quire_memory::address_space::MapError;
+use quire_memory::advice::Advice;
 
 /// Where a task's pages begin.
 const PAGES: u64 = 0x10_0000_0000;
@@ -105,7 +104,7 @@ impl Workload {
 
     /// Lets every page go out of memory at once, as `madvise(MADV_PAGEOUT)` does.
     pub(super) fn page_out(&self) -> Result<(), Fault> {
-        let space = mm::tasks::space().ok_or(Fault)?;
+        let space = quire_memory::tasks::space().ok_or(Fault)?;
         space.advise(PAGES..PAGES + self.pages * PAGE_SIZE as u64, Advice::PageOut).map_err(|_| Fault)
     }
 
@@ -147,7 +146,7 @@ pub(super) fn start(
     Workload::map(&space, pages).map_err(|error| Failure(format!("a task's pages cannot be mapped: {error:?}")))?;
     let tally = Arc::clone(tally);
     let work = move || work(&mut Workload::new(contents, first, pages, tally));
-    Ok(mm::tasks::spawn(name, space, work).map_err(|_| NO_MEMORY)?)
+    Ok(quire_memory::tasks::spawn(name, space, work).map_err(|_| NO_MEMORY)?)
 }
 
 impl Tally {

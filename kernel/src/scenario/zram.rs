@@ -17,8 +17,11 @@ use super::checks::{Books, Meeting, Task, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
-use crate::swap::Quire;
-use crate::{require, swap, zram};
+use crate::fs::devices;
+use crate::require;
+use crate::zram;
+use quire_memory::swap;
+use quire_memory::swap::Quire;
 
 const CYCLES: u64 = 3;
 const TASKS: u64 = 2;
@@ -30,7 +33,7 @@ pub(super) fn numbers(zram: &Zram<Quire>, attribute: &str) -> Result<Vec<u64>, F
 
 /// Three times: a device is given a size, enabled, filled under pressure, disabled and reset.
 pub(super) fn zram(_command_line: CommandLine<'static>) -> Result<String, Failure> {
-    let zram = zram::device("zram0").ok_or("there is no /dev/zram0")?;
+    let zram = devices::zram("zram0").ok_or("there is no /dev/zram0")?;
     let tally = Arc::new(Tally::default());
     let (mut stored, mut bytes, mut frames) = (0, 0, 0);
     for cycle in 1..=CYCLES {

@@ -25,11 +25,14 @@ use super::checks::contents;
 use super::contents::{Contents, Page, Xorshift, hash};
 use super::user;
 use crate::command_line::CommandLine;
-use crate::mm;
-use crate::mm::AddressSpace;
-use crate::mm::advice::Advice;
-use crate::swap::Quire;
-use crate::{require, swap, zram, zswap};
+use crate::fs::devices;
+use crate::require;
+use crate::swap_area;
+use crate::zram;
+use quire_memory::AddressSpace;
+use quire_memory::advice::Advice;
+use quire_memory::swap;
+use quire_memory::swap::Quire;
 
 /// Without `pages=` on the command line.
 const PAGES: u64 = 4096;
@@ -126,10 +129,10 @@ pub(super) fn zram_cost(command_line: CommandLine<'static>) -> Result<String, Fa
 
 /// Measures on an area of its own.
 fn through(way: Through, contents: Contents, pages: u64, ticks: u64) -> Result<Cost, Failure> {
-    let device = zram::device("zram0").ok_or("there is no /dev/zram0")?;
+    let device = devices::zram("zram0").ok_or("there is no /dev/zram0")?;
     let area = if way == Through::Ghost {
-        zswap::get().ok_or("there is no zswap")?.set("enabled", "1")?;
-        swap::swap_on(PATH, SwapOnOptions::default(), Some((pages + 1024) * PAGE_SIZE as u64))?
+        devices::zswap().ok_or("there is no zswap")?.set("enabled", "1")?;
+        swap_area::enable(PATH, SwapOnOptions::default(), Some((pages + 1024) * PAGE_SIZE as u64))?
     } else {
         device.store("disksize", &format!("{}", (pages + 1024) * PAGE_SIZE as u64))?;
         let disk = zram::open_for_swap("/dev/zram0").ok_or("/dev/zram0 has no size")?;
@@ -229,7 +232,7 @@ fn in_a_task(contents: Contents, pages: u64) -> Result<Option<Cost>, Failure> {
     space.map_anonymous(range.clone()).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
     let own = Arc::clone(&space);
     let measure = move || measure(&own, contents, pages);
-    Ok(mm::tasks::spawn("swbench", space, measure).map_err(|_| NO_MEMORY)?.join().ok())
+    Ok(quire_memory::tasks::spawn("swbench", space, measure).map_err(|_| NO_MEMORY)?.join().ok())
 }
 
 fn measure(space: &AddressSpace, contents: Contents, pages: u64) -> Result<Cost, user::Fault> {

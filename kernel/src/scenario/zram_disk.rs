@@ -20,9 +20,12 @@ use super::contents::Contents;
 use super::workload::{self, Tally};
 use super::zram::numbers;
 use crate::command_line::CommandLine;
-use crate::mm::tasks::Fatal;
-use crate::swap::Quire;
-use crate::{require, swap, zram};
+use crate::fs::devices;
+use crate::require;
+use crate::zram;
+use quire_memory::swap;
+use quire_memory::swap::Quire;
+use quire_memory::tasks::Fatal;
 
 const CYCLES: u64 = 3;
 const TASKS: u64 = 3;
@@ -39,7 +42,7 @@ struct Enabled {
 impl Enabled {
     /// Gives `/dev/zram0` these attributes and a size, and enables it.
     fn new(attributes: &[(&str, &str)]) -> Result<Self, Failure> {
-        let zram = zram::device("zram0").ok_or("there is no /dev/zram0")?;
+        let zram = devices::zram("zram0").ok_or("there is no /dev/zram0")?;
         let free = heap::spare_frames();
         attributes.iter().try_for_each(|(name, value)| zram.store(name, value))?;
         zram.store("disksize", "64M")?;
@@ -136,7 +139,7 @@ fn write_back(zram: &Zram<Quire>, which: &str, errors: bool) -> Result<u64, Zram
 
 /// The backing device belongs to zram alone.
 fn in_use(zram: &Zram<Quire>) -> Result<(), Failure> {
-    let disk = swap::disk_named("/dev/vda").ok_or("there is no /dev/vda")?;
+    let disk = devices::for_swap("/dev/vda").ok_or("there is no /dev/vda")?;
     let refused = swap::core().swapon(&disk, SwapOnOptions::default());
     require!(
         refused.is_err_and(|error| error.errno().number() == 16),

@@ -19,14 +19,17 @@ use super::contents::Contents;
 use super::workload::{self, Tally};
 use super::zram::numbers;
 use crate::command_line::CommandLine;
-use crate::swap::Quire;
-use crate::{require, swap, zram};
+use crate::fs::devices;
+use crate::require;
+use crate::zram;
+use quire_memory::swap;
+use quire_memory::swap::Quire;
 
 /// Pages that one task lets go out at once.
 const PAGES: u64 = 4096;
 
 pub(super) fn zram_linux(_command_line: CommandLine<'static>) -> Result<String, Failure> {
-    let zram = zram::device("zram0").ok_or("there is no /dev/zram0")?;
+    let zram = devices::zram("zram0").ok_or("there is no /dev/zram0")?;
     let free = heap::spare_frames();
     let mut tests = 0;
     let mut test = |name: &str, run: fn(&Zram<Quire>) -> Result<String, Failure>| {

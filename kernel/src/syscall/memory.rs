@@ -14,13 +14,13 @@ use crate::fs::node::Kind;
 use crate::fs::open::OpenFile;
 use crate::fs::position::Position;
 use crate::fs::{device, namespace, tmpfs};
-use crate::mm::AddressSpace;
-use crate::mm::address_space::{Backing, LOWEST, LockNew, MapError, MapRequest, Placement};
-use crate::mm::advice::Advice;
-use crate::mm::remap::Move;
-use crate::mm::vma::Protection;
 use crate::process::control_block::this;
 use crate::process::limits::Resource;
+use quire_memory::AddressSpace;
+use quire_memory::address_space::{Backing, LOWEST, LockNew, MapError, MapRequest, Placement};
+use quire_memory::advice::Advice;
+use quire_memory::remap::Move;
+use quire_memory::vma::Protection;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_mmap, mmap),

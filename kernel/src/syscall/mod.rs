@@ -39,8 +39,8 @@ use quire_machine::log;
 
 use self::arguments::{Arguments, Call, Calls, Outcome};
 use crate::errno::Errno;
-use crate::mm::reclaim;
 use crate::process::control_block::current;
+use quire_memory::reclaim;
 
 /// More than the greatest number that Linux has given to a call.
 const NUMBERS: usize = 512;

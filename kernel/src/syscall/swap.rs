@@ -5,6 +5,7 @@ use alloc::string::String;
 use linux_raw_sys::general as linux;
 use quire_machine::fallible;
 use quire_machine::user::Word;
+use quire_memory::swap;
 use quire_swap::{MAX_AREAS, SwapOnOptions};
 
 use super::arguments::{Arguments, Calls, Outcome, require_superuser};
@@ -15,7 +16,7 @@ use crate::fs::block;
 use crate::fs::ghost::GHOST;
 use crate::fs::node::Kind;
 use crate::fs::path::{Follow, walk};
-use crate::swap;
+use crate::swap_area;
 
 pub(super) const CALLS: Calls = &[(linux::__NR_swapon, swapon), (linux::__NR_swapoff, swapoff)];
 
@@ -38,7 +39,7 @@ fn swapon(arguments: &Arguments<'_>) -> Outcome {
     if (0..MAX_AREAS as u8).all(|index| swap::core().area(index).is_some()) {
         return Err(Errno::EPERM);
     }
-    swap::swap_on(&device_name(path)?, options, None).map_err(|error| error.errno())?;
+    swap_area::enable(&device_name(path)?, options, None).map_err(|error| error.errno())?;
     Ok(0)
 }
 

@@ -4,6 +4,7 @@ use linux_raw_sys::{general as linux, system};
 use quire_machine::clock;
 use quire_machine::physical;
 use quire_machine::random;
+use quire_memory::swap;
 use quire_swap::header::PAGE_SIZE;
 
 use super::arguments::{Arguments, Calls, Outcome, require_superuser};
@@ -11,7 +12,6 @@ use super::file::MOST;
 use crate::errno::Errno;
 use crate::process::control_block::this;
 use crate::process::table;
-use crate::swap;
 use crate::system_name::{NAME_BYTES, RELEASE, SYSTEM, VERSION, host_name, set_host_name};
 
 pub(super) const CALLS: Calls = &[

@@ -20,6 +20,11 @@ pub fn boolean(value: &str) -> Option<bool> {
     }
 }
 
+/// A number of bytes and nothing else: see [`leading_size`].
+pub fn size(text: &str) -> Option<u64> {
+    leading_size(text).filter(|(_, rest)| rest.is_empty()).map(|(bytes, _)| bytes)
+}
+
 /// A number of bytes, whatever follows it: see [`leading_size`].
 pub(crate) fn memory_size(text: &str) -> Option<u64> {
     leading_size(text).map(|(bytes, _)| bytes)
@@ -90,6 +95,17 @@ mod tests {
             ("99999999999E", None),
         ] {
             assert_eq!(memory_size(text), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_alone_has_nothing_behind_it() {
+        for (text, bytes) in [("4096", 4096), ("12k", 12 << 10), ("32M", 32 << 20), ("1G", 1 << 30), ("16T", 16 << 40)]
+        {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for nonsense in ["", "M", "banana", "-1", "1.5M", "1M ", "99999999999G"] {
+            assert_eq!(size(nonsense), None, "{nonsense}");
         }
     }
 }

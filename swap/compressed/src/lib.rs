@@ -56,5 +56,5 @@ pub mod store;
 pub mod zram;
 pub mod zswap;
 
-pub use attribute::{Access, boolean, leading_size};
+pub use attribute::{Access, boolean, leading_size, size};
 pub use machine::PoolMachine;

@@ -15,10 +15,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general as linux;
 use quire_compressed::zram::{OpenZram, Zram};
-use quire_drivers::block::Operation;
 use quire_machine::fallible::{self, TryVec};
 use quire_machine::task::{HeedKill, WaitQueue};
 use quire_machine::user::Word;
+use quire_memory::swap::{self, Quire};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{DeviceState, DiskProperties, Held, IoError};
 
@@ -26,9 +26,8 @@ use super::node::{Device, File, Kind, Wait, writes};
 use super::path::{Follow, walk};
 use super::position::{Position, Whence};
 use crate::errno::Errno;
+use crate::fs::devices::{self, Disk};
 use crate::process::control_block::this;
-use crate::swap::{self, Quire};
-use crate::{disk, zram};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// zram's major number.
@@ -40,11 +39,12 @@ const VIRTIO_MINORS: u32 = 16;
 /// Pages that are discarded in one go: the device may take its time for each.
 const DISCARDED: usize = (1 << 30) / PAGE_SIZE;
 /// The unit in which programs may transfer without losing time; zram says a page.
-const SECTOR: u32 = 512;
+pub const SECTOR: u32 = 512;
 
 /// Every virtio disk, with its number.
-pub fn disks() -> impl Iterator<Item = (Device, &'static Arc<disk::Disk>)> {
-    disk::all().iter().zip(0..).map(|(disk, index)| (Device { major: VIRTIO, minor: index * VIRTIO_MINORS }, disk))
+pub fn disks() -> impl Iterator<Item = (Device, &'static Arc<dyn Disk>)> {
+    let number = |index| Device { major: VIRTIO, minor: index * VIRTIO_MINORS };
+    devices::disks().iter().zip(0..).map(move |(disk, index)| (number(index), disk))
 }
 
 /// Every zram device there is now, with its number.
@@ -52,8 +52,7 @@ pub fn disks() -> impl Iterator<Item = (Device, &'static Arc<disk::Disk>)> {
 /// # Errors
 /// `ENOMEM`.
 pub fn zrams() -> Result<impl Iterator<Item = (Device, Arc<Zram<Quire>>)>, Errno> {
-    let devices = zram::devices()?;
-    Ok(devices.into_iter().map(|zram| (Device { major: ZRAM, minor: zram.number() }, zram)))
+    Ok(devices::zrams()?.into_iter().map(|zram| (Device { major: ZRAM, minor: zram.number() }, zram)))
 }
 
 /// Every block device there is now: the path under which the kernel knows it, and its number.
@@ -63,7 +62,7 @@ pub fn zrams() -> Result<impl Iterator<Item = (Device, Arc<Zram<Quire>>)>, Errno
 pub fn all() -> Result<Vec<(String, Device)>, Errno> {
     let mut all = Vec::new();
     for (number, disk) in disks() {
-        all.try_push((fallible::text(format_args!("{disk}"))?, number))?;
+        all.try_push((fallible::text(format_args!("{}", disk.name()))?, number))?;
     }
     for (number, zram) in zrams()? {
         all.try_push((fallible::text(format_args!("/dev/zram{}", zram.number()))?, number))?;
@@ -91,9 +90,9 @@ pub fn path(device: Device) -> Result<String, Errno> {
 /// already.
 pub fn open(device: Device, flags: u32) -> Result<Arc<dyn File>, Errno> {
     let path = path(device)?;
-    let medium = match zram::device(&path) {
+    let medium = match devices::zram(&path) {
         Some(zram) => Medium::Zram(zram.open_file()),
-        None => Medium::Disk(swap::disk_named(&path).ok_or(Errno::ENXIO)?),
+        None => Medium::Disk(Arc::clone(devices::disk(&path).ok_or(Errno::ENXIO)?)),
     };
     if writes(flags) && medium.is_read_only() {
         return Err(Errno::EACCES);
@@ -114,7 +113,7 @@ pub fn resolve(path: &str) -> Result<String, Errno> {
         Kind::Directory => Err(Errno::EISDIR),
         Kind::Block(device) => {
             let path = self::path(device)?;
-            if zram::device(&path).is_some_and(|zram| zram.open().is_none()) { Err(Errno::EINVAL) } else { Ok(path) }
+            if devices::zram(&path).is_some_and(|zram| zram.open().is_none()) { Err(Errno::EINVAL) } else { Ok(path) }
         }
         _ => Err(Errno::ENOTBLK),
     }
@@ -124,7 +123,7 @@ enum Medium {
     /// A zram device; while it is open, it cannot be reset.
     Zram(OpenZram<Quire>),
     /// A virtio disk.
-    Disk(Arc<dyn quire_swap::Disk<Quire>>),
+    Disk(Arc<dyn Disk>),
 }
 
 impl Medium {
@@ -322,7 +321,9 @@ impl File for BlockFile {
 
     /// Nothing waits to be written, but a disk may have a cache of its own.
     fn sync(&self) -> Result<(), Errno> {
-        let Some(disk) = disk::named(&self.path) else { return Ok(()) };
-        disk.run(Operation::Flush, 0, &[]).map_err(|_| Errno::EIO)
+        match &self.medium {
+            Medium::Disk(disk) => disk.flush().map_err(errno),
+            Medium::Zram(_) => Ok(()),
+        }
     }
 }

@@ -11,7 +11,7 @@ use quire_machine::fallible::{NoMemory, TryVec};
 
 use crate::errno::Errno;
 use crate::fs::position::Position;
-use crate::mm::charge::Charge;
+use quire_memory::charge::Charge;
 
 /// The last byte that a file can have (Linux: `OFFSET_MAX`).
 pub const LAST_BYTE: u64 = i64::MAX as u64;

@@ -6,13 +6,14 @@ use quire_compressed::zswap::{ATTRIBUTES, Directory};
 use quire_machine::fallible::{self, TryText};
 use quire_machine::frame::Kind;
 use quire_machine::{heap, physical};
+use quire_memory::swap;
 use quire_swap::header::PAGE_SIZE;
 
 use super::super::synthetic::print;
 use super::mounts::Escaped;
 use crate::errno::Errno;
-use crate::mm::{lru, object, overcommit, reclaim, statistics};
-use crate::{swap, zswap};
+use crate::fs::devices;
+use quire_memory::{lru, object, overcommit, reclaim, statistics};
 
 const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;
 
@@ -22,7 +23,7 @@ pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
     let lists = lru::lengths();
     let (free, files, shared) = (physical::free_frames(), object::file_pages(), object::shared_pages());
     heap::trim();
-    let zswap = |name| zswap::get().and_then(|zswap| zswap.counter(name)).unwrap_or(0);
+    let zswap = |name| devices::zswap().and_then(|zswap| zswap.counter(name)).unwrap_or(0);
     let (swap_total, swap_used) = (swap::total_pages() * KIB_PER_PAGE, swap::used_pages() * KIB_PER_PAGE);
     let anonymous = physical::frames_of(Kind::Anonymous);
     for (name, kib) in [
@@ -93,7 +94,7 @@ pub(super) fn vmstat(out: &mut String) -> Result<(), Errno> {
     for (name, value) in statistics::vmstat() {
         print(out, format_args!("{name} {value}\n"))?;
     }
-    let Some(zswap) = zswap::get() else { return Ok(()) };
+    let Some(zswap) = devices::zswap() else { return Ok(()) };
     for (name, _, _) in ATTRIBUTES.iter().filter(|(_, directory, _)| *directory == Directory::Vmstat) {
         print(out, format_args!("{name} {}\n", zswap.counter(name).unwrap_or(0)))?;
     }

@@ -17,12 +17,12 @@ use super::super::terminal::job;
 use super::mounts;
 use super::system::clock_ticks;
 use crate::errno::Errno;
-use crate::mm::address_space::{Usage, VmaView};
-use crate::mm::oom;
 use crate::process::control_block::{Life, Process, current, this};
 use crate::process::credentials::{Credentials, Ids, SUPERUSER};
 use crate::process::limits::{Limit, Resource};
 use crate::process::table;
+use quire_memory::address_space::{Usage, VmaView};
+use quire_memory::oom;
 
 const KIB_PER_PAGE: usize = PAGE_SIZE / 1024;
 

@@ -22,16 +22,16 @@ use super::stack::Stack;
 use super::words::Words;
 use crate::errno::Errno;
 use crate::fs::start::{self, Program};
-use crate::mm::address_space::{AddressSpace, Backing, MapError, MapRequest, Placement};
-use crate::mm::admission::Limit;
-use crate::mm::object::Object;
-use crate::mm::vma::Protection;
 use crate::process::control_block::{Process, RunningProgram, this};
 use crate::process::credentials::Credentials;
 use crate::process::exit;
 use crate::process::name::Name;
 use crate::process::signal::frame::FRAME_BYTES;
 use crate::process::signal::{Signal, Signals};
+use quire_memory::address_space::{AddressSpace, Backing, MapError, MapRequest, Placement};
+use quire_memory::admission::Limit;
+use quire_memory::object::Object;
+use quire_memory::vma::Protection;
 
 /// How many scripts may be read by scripts.
 const SCRIPTS_MAX: usize = 4;
