@@ -1,0 +1,42 @@
+//! The clock, or second chance: a page that was accessed since the hand passed it stays for another turn.
+
+use super::{Evictions, FrameNumber, Pages, Policy, Queue, Shadow, Verdict};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Clock {
+    queues: [Queue; 1],
+    evictions: Evictions,
+}
+
+impl Clock {
+    pub(super) const fn new() -> Self {
+        Self { queues: [Queue::new(1)], evictions: Evictions::new() }
+    }
+}
+
+impl Policy for Clock {
+    fn queues(&mut self) -> &mut [Queue] {
+        &mut self.queues
+    }
+
+    fn add(&mut self, pages: Pages<'_>, page: FrameNumber, _shadow: Shadow) {
+        self.queues[0].push(pages, page);
+    }
+
+    fn next(&mut self, pages: Pages<'_>) -> Option<FrameNumber> {
+        self.queues[0].isolate(pages)
+    }
+
+    fn looked_at(&mut self, pages: Pages<'_>, page: FrameNumber, accessed: bool) -> Verdict {
+        if !accessed {
+            return Verdict::Evict;
+        }
+        self.queues[0].push(pages, page);
+        Verdict::Stay
+    }
+
+    fn evicted(&mut self, _pages: Pages<'_>, _page: FrameNumber) -> Shadow {
+        self.evictions.count()
+    }
+}
