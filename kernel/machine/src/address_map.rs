@@ -31,3 +31,13 @@ pub const STACKS: u64 = 0xffff_e000_0000_0000;
 pub const BLOCKS: u64 = STACKS + ROOT_WORD_BYTES;
 /// Where the kernel is linked; `.cargo/config.toml` tells the linker the same.
 pub const KERNEL_IMAGE: u64 = 0xffff_ffff_8000_0000;
+
+/// Where the byte at `physical` is in the direct map.
+#[cfg(target_os = "none")]
+#[inline]
+pub const fn direct(physical: u64) -> *mut u8 {
+    core::ptr::with_exposed_provenance_mut((DIRECT_MAP + physical) as usize)
+}
+
+#[cfg(not(target_os = "none"))]
+pub use crate::simulated::memory::direct;

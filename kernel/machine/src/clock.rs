@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
-use quire_drivers::real_time_clock;
+pub use crate::arch::cpu::counter;
 
 /// Timer interrupts a second; also the time slice.
 pub const TICKS_PER_SECOND: u32 = 250;
@@ -14,12 +14,6 @@ static BOOT: AtomicU64 = AtomicU64::new(0);
 static PER_SECOND: AtomicU64 = AtomicU64::new(0);
 /// The time of the boot, in nanoseconds since 1970.
 static BOOT_SINCE_1970: AtomicU64 = AtomicU64::new(0);
-
-/// The time-stamp counter.
-pub fn counter() -> u64 {
-    // SAFETY: every x86-64 processor has the counter, and the kernel may read it.
-    unsafe { core::arch::x86_64::_rdtsc() }
-}
 
 /// Notes when time begins.
 pub fn begin() {
@@ -53,9 +47,10 @@ pub fn to_since_boot(since_1970: Duration) -> Duration {
 }
 
 /// Sets the time by the machine's clock, which nothing else uses; if there is none, the boot was in 1970.
+#[cfg(target_os = "none")]
 pub fn read_clock() {
     // SAFETY: this is called once, at the start, and nothing else uses the clock.
-    if let Some(seconds) = unsafe { real_time_clock::read() } {
+    if let Some(seconds) = unsafe { quire_drivers::real_time_clock::read() } {
         set_since_1970(Duration::from_secs(seconds));
     }
 }

@@ -14,7 +14,6 @@
 //!
 //! For the time being every folio of the kernel has order 0.
 
-use core::arch::asm;
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -22,8 +21,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{Folio as _, FolioFlag, FolioState, Locked};
 
-use crate::address_map::DIRECT_MAP;
-use crate::arch::page_table;
+use crate::address_map::direct;
+use crate::arch::{cpu, page_table};
 use crate::frame::{Frame, FrameNumber, IS_POOL, Kind, NO_LIST};
 use crate::physical;
 use crate::task::WaitQueue;
@@ -61,16 +60,7 @@ impl NewFolio {
 
     /// Fills it with zeros.
     pub fn clear(&mut self) {
-        // SAFETY: as in `page_mut`. One string instruction costs less than any loop.
-        unsafe {
-            asm!(
-                "rep stosq",
-                inout("rdi") self.0.bytes() => _,
-                inout("rcx") PAGE_SIZE / 8 => _,
-                in("rax") 0,
-                options(nostack, preserves_flags)
-            );
-        }
+        cpu::clear(self.page_mut());
     }
 
     /// Makes it a copy of `other`, which tasks may have mapped.
@@ -198,7 +188,7 @@ impl Folio {
     }
 
     fn bytes(&self) -> *mut u8 {
-        (DIRECT_MAP + self.frame().address()) as *mut u8
+        direct(self.frame().address())
     }
 
     /// Gives the reference up; whether it was the last, so that the frame is to be freed.
@@ -315,7 +305,7 @@ impl quire_swap::Folio for Folio {
     fn looks_zero(&self) -> bool {
         /// One word of every other cache line, every time another one: a page that is zero there is rarely not zero elsewhere.
         const STRIDE: usize = 17;
-        let words = (DIRECT_MAP + self.frame().address()) as *const AtomicU64;
+        let words = self.bytes().cast::<AtomicU64>();
         // SAFETY: the frame is in the direct map and stays allocated while `self` lives; its task may write to it
         // meanwhile, so it is read as atomics.
         let word = |index| unsafe { (*words.add(index)).load(Ordering::Relaxed) };

@@ -14,22 +14,23 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use bootloader_api::info::MemoryRegion;
-use spin::Once;
-use x86_64::VirtAddr;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
-use crate::address_map::{ARCHIVE, BLOCKS, DIRECT_MAP, INFLATED_ARCHIVE, KERNEL_IMAGE, MMIO, ROOT_WORD_BYTES, STACKS};
-use crate::arch::page_table::{self, Table, frame_of, leaf, table};
+use crate::address_map::{ARCHIVE, BLOCKS, INFLATED_ARCHIVE, MMIO, ROOT_WORD_BYTES, STACKS};
+use crate::arch::page_table::{self, frame_of, leaf, table};
 use crate::frame::{FrameNumber, Kind};
 use crate::no_memory::AllocationError;
 use crate::physical;
-use crate::sync::{Rank, SpinLock};
+use crate::sync::{Once, Rank, SpinLock};
 use crate::unique::UniqueFrame;
 use crate::watermark::Purpose;
 
+#[cfg(target_os = "none")]
+mod loader;
+#[cfg(target_os = "none")]
+pub use loader::build;
+
 const PAGE: u64 = 4096;
-const LARGE_PAGE: u64 = 2 << 20;
 
 /// The flags of the tables above the leaves; what a page may be used for is said in its leaf alone.
 const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE);
@@ -47,15 +48,11 @@ fn allocate_table() -> Option<FrameNumber> {
     physical::allocate(0, Kind::KernelTable, Purpose::Kernel)
 }
 
-/// Builds the tables: the direct map of the managed RAM and the kernel's image, whose pages and protections are read
-/// from the loader's tables. They are not activated yet.
+/// Makes the root, with room for what comes and goes.
 ///
 /// # Errors
 /// [`AllocationError`] when there is not enough memory for the tables.
-///
-/// # Panics
-/// When the loader mapped a page of the kernel both writable and executable.
-pub fn build(regions: &[MemoryRegion], limit: u64) -> Result<FrameNumber, AllocationError> {
+pub(crate) fn begin() -> Result<FrameNumber, AllocationError> {
     let root = allocate_table().ok_or(AllocationError)?;
     // SAFETY: the frame was just allocated for this; the loader's direct map reaches it.
     let words = unsafe { table(root) };
@@ -67,22 +64,7 @@ pub fn build(regions: &[MemoryRegion], limit: u64) -> Result<FrameNumber, Alloca
         unsafe { page_table::walk_or_create(root, window, 3, TABLE, &mut allocate_table) }.ok_or(AllocationError)?;
     }
     ROOT.call_once(|| root);
-    for range in physical::usable(regions, limit) {
-        map_direct(root, range)?;
-    }
-    copy_image(root, page_table::active_root())?;
     Ok(root)
-}
-
-fn map_direct(root: FrameNumber, range: Range<u64>) -> Result<(), AllocationError> {
-    let mut address = range.start;
-    while address < range.end {
-        let large = address.is_multiple_of(LARGE_PAGE) && address + LARGE_PAGE <= range.end;
-        let (level, flags, bytes) = if large { (2, DATA | Flags::HUGE_PAGE, LARGE_PAGE) } else { (1, DATA, PAGE) };
-        set(root, DIRECT_MAP + address, level, leaf(FrameNumber::containing(address), flags))?;
-        address += bytes;
-    }
-    Ok(())
 }
 
 fn set(root: FrameNumber, address: u64, level: u8, word: u64) -> Result<(), AllocationError> {
@@ -90,32 +72,6 @@ fn set(root: FrameNumber, address: u64, level: u8, word: u64) -> Result<(), Allo
     // while it is built, by its builder.
     let place = unsafe { page_table::walk_or_create(root, address, level, TABLE, &mut allocate_table) };
     place.ok_or(AllocationError)?.store(word, Ordering::Release);
-    Ok(())
-}
-
-/// Copies what the loader mapped from [`KERNEL_IMAGE`] on.
-fn copy_image(root: FrameNumber, loader_root: FrameNumber) -> Result<(), AllocationError> {
-    for directory in (KERNEL_IMAGE..=u64::MAX - (LARGE_PAGE - 1)).step_by(LARGE_PAGE as usize) {
-        // SAFETY: the loader's tables are in use and nobody changes them.
-        let Some(word) = (unsafe { page_table::walk(loader_root, directory, 2) }) else { continue };
-        let word = word.load(Ordering::Relaxed);
-        if !page_table::flags_of(word).contains(Flags::PRESENT) {
-            continue;
-        }
-        // SAFETY: the word leads to a table: the loader maps the kernel with 4 KiB pages.
-        let pages: &Table = unsafe { table(frame_of(word)) };
-        for (address, page) in (directory..).step_by(PAGE as usize).zip(pages) {
-            let page = page.load(Ordering::Relaxed);
-            let flags = page_table::flags_of(page) & (Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE);
-            if flags.contains(Flags::PRESENT) {
-                assert!(
-                    !flags.contains(Flags::WRITABLE) || flags.contains(Flags::NO_EXECUTE),
-                    "the loader mapped {address:#x} writable and executable"
-                );
-                set(root, address, 1, leaf(frame_of(page), flags | Flags::GLOBAL))?;
-            }
-        }
-    }
     Ok(())
 }
 
@@ -154,7 +110,7 @@ pub unsafe fn unmap(address: u64) -> Option<UniqueFrame> {
     let _lock = LOCK.lock();
     // SAFETY: the kernel's tables are never freed.
     let entry = unsafe { page_table::walk(root(), address, 1) }?.swap(0, Ordering::AcqRel);
-    x86_64::instructions::tlb::flush(VirtAddr::new(address));
+    page_table::forget_page(address);
     let is_present = page_table::flags_of(entry).contains(Flags::PRESENT);
     // SAFETY: the frame became the map's when it was mapped, and is not mapped any more.
     is_present.then(|| unsafe { UniqueFrame::from_number(frame_of(entry), 0) })

@@ -40,53 +40,38 @@
 extern crate alloc;
 
 pub mod address_map;
-#[cfg(target_os = "none")]
 pub mod arch;
 pub mod buddy;
-#[cfg(target_os = "none")]
 pub mod clock;
 #[cfg(target_os = "none")]
 pub mod dma;
 pub mod fallible;
-#[cfg(target_os = "none")]
 pub mod folio;
 pub mod frame;
 pub mod heap;
-#[cfg(target_os = "none")]
 pub mod kernel_map;
-#[cfg(target_os = "none")]
 pub mod log;
 pub mod log_ring;
 mod no_memory;
 #[cfg(target_os = "none")]
 pub mod panic;
-#[cfg(target_os = "none")]
 pub mod physical;
-#[cfg(target_os = "none")]
 mod places;
-#[cfg(target_os = "none")]
 pub mod pool_frame;
 pub mod protection;
-#[cfg(target_os = "none")]
 pub mod pte;
-#[cfg(target_os = "none")]
 pub mod pte_index;
 #[cfg(target_os = "none")]
 pub mod random;
-#[cfg(target_os = "none")]
 pub mod running;
-#[cfg(target_os = "none")]
+#[cfg(not(target_os = "none"))]
+pub mod simulated;
 pub mod stack;
-#[cfg(target_os = "none")]
 pub mod sync;
-#[cfg(target_os = "none")]
 pub mod task;
-#[cfg(target_os = "none")]
 pub mod unique;
-#[cfg(target_os = "none")]
 pub mod upcall;
 pub mod user;
-#[cfg(target_os = "none")]
 pub mod user_tables;
 pub mod watermark;
 

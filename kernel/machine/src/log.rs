@@ -9,10 +9,9 @@
 use core::fmt::{self, Write};
 use core::time::Duration;
 
-use quire_drivers::serial::Serial;
-
 pub use quire_swap::RateLimit;
 
+use crate::arch::console::{self, Console as Port};
 use crate::clock;
 use crate::log_ring::Ring;
 use crate::sync::{Rank, SpinLock};
@@ -20,7 +19,7 @@ use crate::sync::{Rank, SpinLock};
 static CONSOLE: SpinLock<Console> = SpinLock::new(Rank::Console, Console { port: None, ring: Ring::new() });
 
 struct Console {
-    port: Option<Serial>,
+    port: Option<Port>,
     ring: Ring,
 }
 
@@ -62,13 +61,7 @@ macro_rules! print {
 
 /// Opens the console.
 pub fn start() {
-    CONSOLE.lock().port = open();
-}
-
-fn open() -> Option<Serial> {
-    // SAFETY: COM1 is at its standard address on every machine that Quire boots on, and this module alone uses it; a
-    // panic opens it a second time, when nobody else will write again.
-    unsafe { Serial::open() }
+    CONSOLE.lock().port = console::open();
 }
 
 /// Prints one line with time and `subsystem`.
@@ -124,7 +117,7 @@ pub fn received(room: usize, mut take: impl FnMut(u8)) {
 
 /// Prints a report without waiting for the console's lock, for a panic.
 pub fn report(arguments: fmt::Arguments<'_>) {
-    if let Some(mut console) = open() {
+    if let Some(mut console) = console::open() {
         let _ = writeln!(console, "{arguments}");
     }
 }

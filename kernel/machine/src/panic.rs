@@ -5,8 +5,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use quire_drivers::debug_exit;
 use quire_protocol::Verdict;
-use x86_64::instructions::interrupts;
 
+use crate::arch::interrupts;
 use crate::log;
 use crate::task;
 

@@ -13,8 +13,8 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use quire_swap::FolioFlag;
 use quire_swap::header::PAGE_SIZE;
 
-use crate::address_map::DIRECT_MAP;
-use crate::arch::cpu;
+use crate::address_map::direct;
+use crate::arch::{cpu, mmu};
 use crate::buddy::{ORDERS, SingleFrames};
 use crate::frame::{Frame, FrameNumber, Kind};
 use crate::no_memory::AllocationError;
@@ -63,7 +63,7 @@ pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<(), AllocationError
         return Err(AllocationError);
     }
 
-    let first = (DIRECT_MAP + own.start) as *mut Frame;
+    let first = direct(own.start).cast::<Frame>();
     for index in 0..count {
         // SAFETY: the range is usable RAM that nothing else knows of yet, mapped writable by the loader, large enough
         // for `count` elements, and page-aligned.
@@ -74,6 +74,7 @@ pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<(), AllocationError
 
     let frames = frames();
     let mut free = FREE.lock();
+    *free = SingleFrames::new();
     for range in usable(regions, limit) {
         for part in [range.start..range.end.min(own.start), range.start.max(own.end)..range.end] {
             let part = FrameNumber::containing(part.start)..FrameNumber::containing(part.end);
@@ -85,6 +86,8 @@ pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<(), AllocationError
     let managed = free.free_frames();
     MANAGED.store(managed, Ordering::Relaxed);
     FREE_COUNT.store(managed, Ordering::Relaxed);
+    KERNELS.store(0, Ordering::Relaxed);
+    drop(free);
     set_watermarks(watermark::least_free_kibibytes(managed), watermark::SCALE_FACTOR);
     Ok(())
 }
@@ -188,6 +191,7 @@ pub(crate) fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameN
 
 /// Gives back the 2^`order` frames from `block` on.
 pub(crate) fn free(block: FrameNumber, order: u8) {
+    mmu::note_free(block, order);
     #[cfg(debug_assertions)]
     fill_with_junk(block, order);
     if frames()[block.index()].kind().is_kernels() {
@@ -199,6 +203,7 @@ pub(crate) fn free(block: FrameNumber, order: u8) {
 }
 
 /// Gives back a range of frames of one kind.
+#[cfg(target_os = "none")]
 pub(crate) fn free_range(range: Range<FrameNumber>) {
     for (block, order) in blocks(range) {
         free(block, order);
@@ -210,8 +215,9 @@ pub(crate) fn free_range(range: Range<FrameNumber>) {
 /// # Safety
 /// For each, as for [`UniqueFrame::from_number`](crate::unique::UniqueFrame::from_number).
 pub unsafe fn free_each(given: &[FrameNumber]) {
-    #[cfg(debug_assertions)]
     for frame in given {
+        mmu::note_free(*frame, 0);
+        #[cfg(debug_assertions)]
         fill_with_junk(*frame, 0);
     }
     let mut free = FREE.lock();
@@ -226,7 +232,7 @@ pub unsafe fn free_each(given: &[FrameNumber]) {
 #[cfg(debug_assertions)]
 fn fill_with_junk(block: FrameNumber, order: u8) {
     // SAFETY: the frames are managed and, being given back, used by nobody.
-    unsafe { core::ptr::write_bytes((DIRECT_MAP + block.address()) as *mut u8, 0xdb, PAGE_SIZE << order) };
+    unsafe { core::ptr::write_bytes(direct(block.address()), 0xdb, PAGE_SIZE << order) };
 }
 
 /// How many frames are used for each kind, by [`Kind`].

@@ -26,4 +26,10 @@ impl<const WORDS: usize> Places<WORDS> {
     pub(super) fn give_back(&self, place: u64) {
         self.0[(place / 64) as usize].fetch_and(!(1 << (place % 64)), Ordering::Relaxed);
     }
+
+    /// Gives all places back.
+    #[cfg(not(target_os = "none"))]
+    pub(super) fn give_back_all(&self) {
+        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    }
 }

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
 
-use crate::address_map::DIRECT_MAP;
+use crate::address_map::direct;
 use crate::arch::cpu;
 use crate::frame::{FrameNumber, IS_POOL, Kind};
 use crate::physical;
@@ -90,12 +90,12 @@ fn enter(references: &AtomicU32, next: impl Fn(u32) -> u32) {
         if is_free && references.compare_exchange(count, next(count), Ordering::Acquire, Ordering::Relaxed).is_ok() {
             return;
         }
-        core::hint::spin_loop();
+        cpu::relax();
     }
 }
 
 fn bytes_of(frame: FrameNumber, bytes: Range<usize>) -> *mut [u8] {
     assert!(bytes.start <= bytes.end && bytes.end <= PAGE_SIZE, "bytes {bytes:?} are not in a frame");
-    let start = (DIRECT_MAP + frame.address()) as *mut u8;
+    let start = direct(frame.address());
     core::ptr::slice_from_raw_parts_mut(start.wrapping_add(bytes.start), bytes.len())
 }

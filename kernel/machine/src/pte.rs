@@ -15,7 +15,6 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 
 use quire_swap::{Folio as _, Locked};
-use spin::Once;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use crate::arch::page_table::{flags_of, frame_of, leaf};
@@ -23,6 +22,7 @@ use crate::folio::Folio;
 use crate::frame::{FrameNumber, Kind};
 use crate::no_memory::AllocationError;
 use crate::protection::Protection;
+use crate::sync::Once;
 use crate::unique::UniqueFrame;
 use crate::watermark::Purpose;
 

@@ -17,6 +17,12 @@ const PLACE: u64 = 2 * BYTES;
 /// As many as there can be processes, and some for the kernel's threads.
 static PLACES: Places<{ 32768 / 64 + 1 }> = Places::new();
 
+/// Forgets all stacks, whose frames and tables are another machine's now.
+#[cfg(not(target_os = "none"))]
+pub(crate) fn forget_all() {
+    PLACES.give_back_all();
+}
+
 /// A kernel stack; dropping it gives its frames back.
 #[derive(Debug)]
 pub struct KernelStack {

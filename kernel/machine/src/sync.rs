@@ -20,10 +20,12 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
-use x86_64::instructions::interrupts;
+#[cfg(target_os = "none")]
+pub use spin::Once;
 
-#[cfg(debug_assertions)]
-use crate::arch::cpu;
+use crate::arch::{cpu, interrupts};
+#[cfg(not(target_os = "none"))]
+pub use crate::simulated::Once;
 
 /// Defines [`Rank`], and the list of its values by which a message names what a bit mask holds.
 macro_rules! ranks {
@@ -189,7 +191,7 @@ impl<T> SpinLock<T> {
         let interrupts_were_on = interrupts::are_enabled();
         interrupts::disable();
         acquire_rank(self.rank as u8);
-        SpinGuard { lock: self, inner: Some(self.inner.lock()), interrupts_were_on, not_send: PhantomData }
+        SpinGuard { lock: self, inner: Some(cpu::spin(&self.inner)), interrupts_were_on, not_send: PhantomData }
     }
 
     /// Gives back a lock whose guard was forgotten across a context switch.

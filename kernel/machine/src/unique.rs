@@ -11,7 +11,7 @@ use core::slice;
 
 use quire_swap::header::PAGE_SIZE;
 
-use crate::address_map::DIRECT_MAP;
+use crate::address_map::direct;
 use crate::frame::{FrameNumber, Kind};
 use crate::physical;
 use crate::watermark::Purpose;
@@ -35,9 +35,9 @@ impl UniqueFrame {
     }
 
     /// Their bytes.
-    pub const fn bytes_mut(&mut self) -> &mut [u8] {
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: the frames are in the direct map and stay allocated while they have this owner, who alone reaches them.
-        unsafe { slice::from_raw_parts_mut((DIRECT_MAP + self.first.address()) as *mut u8, PAGE_SIZE << self.order) }
+        unsafe { slice::from_raw_parts_mut(direct(self.first.address()), PAGE_SIZE << self.order) }
     }
 
     /// Leaves the frames to somebody who keeps their number.

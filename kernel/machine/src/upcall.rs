@@ -5,11 +5,10 @@
 
 use core::cell::Cell;
 
-use spin::Once;
-
 use crate::arch::registers::TrapFrame;
 use crate::folio::Folio;
 use crate::frame::{Frame, Kind};
+use crate::sync::Once;
 use crate::unique::UniqueFrame;
 
 /// How an address was touched.

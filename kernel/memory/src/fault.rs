@@ -22,6 +22,7 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use quire_machine::arch::page_table;
 use quire_machine::protection::Protection;
 use quire_machine::task::{self, Killed, check_killed};
 use quire_machine::upcall::Access;
@@ -29,8 +30,6 @@ use quire_machine::user_tables::{Recalled, Seat};
 use quire_machine::{log, log_limited};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood};
-use x86_64::VirtAddr;
-use x86_64::instructions::tlb;
 
 use super::AllocationError;
 use super::address_space::{AddressSpace, LOWEST, Layout, forget};
@@ -219,7 +218,7 @@ fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Attempt
         DecodedPte::Poisoned(entry) => Err(Fatal::ReadFailed(entry)),
         DecodedPte::Present(_) if seen.write && !is_writable(pte) => write_to_shared(space, &seen, pte),
         DecodedPte::Present(_) => {
-            tlb::flush(VirtAddr::new(seen.page));
+            page_table::forget_page(seen.page);
             Ok(Attempt::Served(&COUNTERS.spurious))
         }
         // Hidden, which the layout did not say: it is being changed.

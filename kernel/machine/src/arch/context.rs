@@ -29,11 +29,21 @@ pub unsafe extern "C" fn switch(save: *mut u64, load: u64) {
     )
 }
 
+/// As [`switch`], for a thread that is never continued.
+///
+/// # Safety
+/// As for [`switch`].
+pub unsafe fn switch_for_good(save: *mut u64, load: u64) -> ! {
+    // SAFETY: the caller's.
+    unsafe { switch(save, load) };
+    unreachable!("a dead thread was continued");
+}
+
 /// Lays out the stack that ends at `top` so that [`switch`] continues in `entry`; returns the stack pointer to load.
 ///
 /// # Safety
 /// The 72 bytes below `top`, which is a multiple of 16, are writable and unused.
-pub unsafe fn prepare_stack(top: u64, entry: extern "C" fn() -> !) -> u64 {
+pub unsafe fn prepare_stack(top: u64, entry: extern "C-unwind" fn() -> !) -> u64 {
     // Six registers, the return address, and one word so that `entry` finds the stack as a call would leave it.
     let words = [0, 0, 0, 0, 0, 0, entry as usize as u64, 0];
     let start = top - size_of_val(&words) as u64;

@@ -1,127 +1,32 @@
 //! Each processor's own data, and the accessor to it.
 //!
 //! The GS base points to the processor's [`PerCpu`] while the kernel runs; its first word is its own address. In ring 3
-//! the GS base is the program's, and the kernel's waits in `KernelGsBase`: entry and exit swap the two. One processor is started for now, but nothing outside this file knows that.
-//!
-//! The fields are atomics because the accessor hands out shared references; only their own processor writes them. A
-//! thread that is preempted between reading the accessor and using the reference may go on elsewhere, so the only
-//! fields that such a thread writes are those that a context switch carries along or that one instruction updates.
+//! the GS base is the program's, and the kernel's waits in `KernelGsBase`: entry and exit
+//! swap the two. One processor is started for now, but nothing outside this file knows that.
 
 use core::arch::asm;
 use core::arch::x86_64::CpuidResult;
-use core::cell::UnsafeCell;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
+use quire_swap::header::{PAGE_SIZE, Page};
 use x86_64::VirtAddr;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::GsBase;
 
 use super::gdt;
-use crate::running::Running;
-
-/// The most processors that the kernel has room for.
-pub const MAX_CPUS: usize = 8;
-
-/// One processor's data.
-#[repr(C)]
-pub struct PerCpu {
-    /// This structure's own address, so that one load through GS finds it.
-    own_address: UnsafeCell<u64>,
-    /// How many reasons there are not to be preempted.
-    preemption_off: AtomicU32,
-    /// The processor's number, from 0.
-    number: AtomicU32,
-    /// Set by an interrupt that made another thread ready or ended a time slice.
-    reschedule: AtomicBool,
-    /// The thread that runs; null before threads are started.
-    current: AtomicPtr<()>,
-    /// The part of that thread that is known here; null before threads are started.
-    running: AtomicPtr<Running>,
-    /// The ranks of the locks that the current thread holds, a bit each.
-    held_ranks: AtomicU64,
-    /// Where the current thread's kernel stack begins to grow down.
-    kernel_stack: AtomicU64,
-    /// The program's stack pointer, for the few instructions of a system call's entry that have no other place for it.
-    user_stack: AtomicU64,
-}
+pub use super::per_cpu::{MAX_CPUS, PerCpu, with_running};
 
 /// Where `kernel_stack` is from the GS base.
 pub(super) const KERNEL_STACK: usize = offset_of!(PerCpu, kernel_stack);
 /// Where `user_stack` is from the GS base.
 pub(super) const USER_STACK: usize = offset_of!(PerCpu, user_stack);
 
-// SAFETY: `own_address` is written once, before the structure can be reached through GS, and is read-only afterwards.
-unsafe impl Sync for PerCpu {}
-
 impl PerCpu {
-    const fn new() -> Self {
-        Self {
-            own_address: UnsafeCell::new(0),
-            preemption_off: AtomicU32::new(0),
-            number: AtomicU32::new(0),
-            reschedule: AtomicBool::new(false),
-            current: AtomicPtr::new(core::ptr::null_mut()),
-            running: AtomicPtr::new(core::ptr::null_mut()),
-            held_ranks: AtomicU64::new(0),
-            kernel_stack: AtomicU64::new(0),
-            user_stack: AtomicU64::new(0),
-        }
-    }
-
-    /// The processor's number, below [`MAX_CPUS`].
-    pub fn number(&self) -> usize {
-        self.number.load(Ordering::Relaxed) as usize
-    }
-
-    /// Where the running thread is; null before threads are started. What is there, the scheduler knows.
-    pub fn current(&self) -> *mut () {
-        self.current.load(Ordering::Relaxed)
-    }
-
-    /// Makes `thread` the running one, of which `running` is a part. Interrupts are off, or threads are not started yet.
-    ///
-    /// # Safety
-    /// The thread, and so its part, lives until another is made the running one.
-    pub(crate) unsafe fn set_current(&self, thread: *mut (), running: *const Running) {
-        self.current.store(thread, Ordering::Relaxed);
-        self.running.store(running.cast_mut(), Ordering::Relaxed);
-    }
-
-    /// The ranks of the locks that the current thread holds, a bit each.
-    pub fn held_ranks(&self) -> u64 {
-        self.held_ranks.load(Ordering::Relaxed)
-    }
-
-    /// Replaces the mask of held ranks.
-    pub(crate) fn set_held_ranks(&self, held: u64) {
-        self.held_ranks.store(held, Ordering::Relaxed);
-    }
-
-    /// Where the current thread's kernel stack begins to grow down.
-    pub fn kernel_stack(&self) -> u64 {
-        self.kernel_stack.load(Ordering::Relaxed)
-    }
-
     /// Makes the kernel be entered on the stack that ends at `top`. Interrupts are off.
     pub(crate) fn set_kernel_stack(&self, top: u64) {
         self.kernel_stack.store(top, Ordering::Relaxed);
         gdt::set_kernel_stack(top);
-    }
-
-    /// Asks for a context switch at the next chance.
-    pub fn request_reschedule(&self) {
-        self.reschedule.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a switch was asked for; forgets it.
-    pub fn take_reschedule(&self) -> bool {
-        self.reschedule.swap(false, Ordering::Relaxed)
-    }
-
-    /// Whether the current thread may be preempted.
-    pub fn preemption_is_on(&self) -> bool {
-        self.preemption_off.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -135,14 +40,6 @@ pub fn this() -> &'static PerCpu {
     unsafe { asm!("mov {}, gs:[0]", out(reg) address, options(nostack, preserves_flags, readonly)) };
     // SAFETY: the address is that of an element of `CPUS`, which is never moved or freed and only shared.
     unsafe { &*(address as *const PerCpu) }
-}
-
-/// Calls `look` with what is known here of the running thread; `None` before threads are started.
-#[inline]
-pub fn with_running<R>(look: impl FnOnce(&Running) -> R) -> Option<R> {
-    let running = this().running.load(Ordering::Relaxed);
-    // SAFETY: `set_current` was promised that the running thread lives, and that thread is the one that looks.
-    unsafe { running.as_ref() }.map(look)
 }
 
 /// Keeps the current thread on this processor, running, until [`enable_preemption`].
@@ -159,6 +56,55 @@ pub fn enable_preemption() {
     unsafe { asm!("dec dword ptr gs:[{}]", const offset_of!(PerCpu, preemption_off), options(nostack)) };
 }
 
+/// Whether this runs on the machine: on the host, pure code also runs in tests that have none.
+#[inline]
+pub(crate) const fn is_of_machine() -> bool {
+    true
+}
+
+/// Waits until `lock` is free, and takes it.
+#[inline]
+pub fn spin<T>(lock: &spin::Mutex<T>) -> spin::MutexGuard<'_, T> {
+    lock.lock()
+}
+
+/// Called while spinning, where nothing can be done but to let others run.
+#[inline]
+pub fn relax() {
+    core::hint::spin_loop();
+}
+
+/// A point at which another processor may be faster. Nothing has to be done for that: it is the simulated machine's chance to
+/// let it be so.
+#[inline]
+pub const fn overtaken() {}
+
+/// A thread is ready to run: for the processors that are idle. None is while another runs, with one started.
+#[inline]
+pub const fn wake_idle() {}
+
+/// Fills a page with zeros.
+#[inline]
+pub(crate) fn clear(page: &mut Page) {
+    // SAFETY: the instruction writes the page and nothing else. It costs less than any loop.
+    unsafe {
+        asm!(
+            "rep stosq",
+            inout("rdi") page.as_mut_ptr() => _,
+            inout("rcx") PAGE_SIZE / 8 => _,
+            in("rax") 0,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// The time-stamp counter.
+#[inline]
+pub fn counter() -> u64 {
+    // SAFETY: every x86-64 processor has the counter, and the kernel may read it.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
 /// Sets up the processor that runs this as number `number`: its data, and the protections that the kernel relies on.
 ///
 /// # Safety
@@ -167,8 +113,7 @@ pub unsafe fn start(number: usize) {
     let cpu = &CPUS[number];
     cpu.number.store(number as u32, Ordering::Relaxed);
     let address = core::ptr::from_ref(cpu) as u64;
-    // SAFETY: nobody reaches this element before GS points to it, so the write is not shared.
-    unsafe { *cpu.own_address.get() = address };
+    cpu.own_address.store(address, Ordering::Relaxed);
     GsBase::write(VirtAddr::new(address));
 
     // SAFETY: the pages of the loader's tables that are not executable are marked so already; write protection and

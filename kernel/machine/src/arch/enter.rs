@@ -3,9 +3,8 @@
 use core::arch::asm;
 use core::cell::Cell;
 
-use x86_64::instructions::interrupts;
-
 use super::cpu;
+use super::interrupts;
 use super::registers::{TrapFrame, program_frame};
 use crate::upcall::upcalls;
 

@@ -7,13 +7,11 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use x86_64::instructions::tlb;
-use x86_64::registers::control::{Cr3, Cr3Flags};
-use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
-use x86_64::{PhysAddr, VirtAddr};
+use x86_64::structures::paging::PageTableFlags as Flags;
 
-use super::cpu;
-use crate::address_map::DIRECT_MAP;
+pub use super::mmu::{active_root, forget_page, load};
+use super::{cpu, mmu};
+use crate::address_map::direct;
 use crate::frame::FrameNumber;
 use crate::kernel_map;
 use crate::user_tables::Root;
@@ -48,7 +46,7 @@ pub const fn flags_of(word: u64) -> Flags {
 /// The frame holds a page table and is not given back while the reference lives.
 pub unsafe fn table(frame: FrameNumber) -> &'static Table {
     // SAFETY: the direct map covers every frame that Quire manages; a table's words are only used as atomics.
-    unsafe { &*((DIRECT_MAP + frame.address()) as *const Table) }
+    unsafe { &*direct(frame.address()).cast() }
 }
 
 /// The index of `address` in the table of `level`.
@@ -103,11 +101,6 @@ pub unsafe fn walk_or_create(
     Some(&unsafe { table(frame) }[index(address, level)])
 }
 
-/// The root table that is in use.
-pub fn active_root() -> FrameNumber {
-    FrameNumber::containing(Cr3::read().0.start_address().as_u64())
-}
-
 /// Makes `to` the root in use instead of `from`, where none is the kernel's own, and forgets all translations that are not global.
 ///
 /// Every root has the kernel's half, so code, data and stack stay mapped. A root that is in use is not freed: see
@@ -129,16 +122,6 @@ pub(crate) fn activate(from: Option<&Root>, to: Option<&Root>) {
     if let Some(from) = from.filter(|from| from.frame() != root) {
         from.users().fetch_and(!own, Ordering::SeqCst);
     }
-}
-
-/// Makes `root` the table in use and forgets all translations that are not global.
-///
-/// # Safety
-/// `root` is a root table that maps the kernel's code, data and stack, and stays while it is in use.
-pub unsafe fn load(root: FrameNumber) {
-    let frame = PhysFrame::containing_address(PhysAddr::new(root.address()));
-    // SAFETY: the caller promises that the kernel's code, data and stack stay mapped.
-    unsafe { Cr3::write(frame, Cr3Flags::empty()) };
 }
 
 /// The processors that may remember what is in no table any more, a bit each.
@@ -173,21 +156,16 @@ pub(crate) fn flush_page(address: u64, users: &AtomicU32) {
         mark_stale(users);
         flush_stale();
     }
-    tlb::flush(VirtAddr::new(address));
+    forget_page(address);
 }
 
-/// Forgets all translations of the user half, on every processor that may remember one.
-///
-/// One processor is started for now. When there are more, this is where those that [`STALE`] names are interrupted and waited for;
-/// so are those for which [`crate::kernel_map::unmap`] forgets a page.
-///
-/// # Panics
-/// When another processor would have to.
+/// Forgets all translations of the user half, on every processor that may remember one that is stale.
 #[inline(never)]
 pub fn flush_user_everywhere() {
-    STALE.fetch_and(!(1 << cpu::this().number()), Ordering::SeqCst);
-    let (frame, flags) = Cr3::read();
-    // SAFETY: the same root again changes nothing but the translations that are remembered.
-    unsafe { Cr3::write(frame, flags) };
-    assert!(STALE.load(Ordering::SeqCst) == 0, "another processor is to forget translations, and none is started");
+    cpu::overtaken();
+    // Before they forget: what is marked meanwhile is perhaps remembered after it. Where processors are interrupted one after the
+    // other, each takes its own mark off.
+    let stale = STALE.swap(0, Ordering::SeqCst);
+    mmu::forget_user();
+    mmu::forget_user_on(stale & !(1 << cpu::this().number()));
 }

@@ -16,6 +16,7 @@ const PROGRAM_FLAGS: u64 = 0x0005_0dd5;
 const FIXED_FLAGS: u64 = INTERRUPTS_ON | 1 << 1;
 
 /// The instructions that lay down those registers of a [`TrapFrame`] that the processor does not.
+#[cfg(target_os = "none")]
 macro_rules! push_registers {
     () => {
         concat!(
@@ -39,6 +40,7 @@ macro_rules! push_registers {
 }
 
 /// The instructions that take up what `push_registers` laid down.
+#[cfg(target_os = "none")]
 macro_rules! pop_registers {
     () => {
         concat!(
@@ -61,6 +63,7 @@ macro_rules! pop_registers {
     };
 }
 
+#[cfg(target_os = "none")]
 pub(super) use {pop_registers, push_registers};
 
 /// The interrupted registers, as the stubs push them.
@@ -135,6 +138,7 @@ impl TrapFrame {
 }
 
 /// Where the registers of the program of the current thread are while the kernel runs.
+#[cfg(target_os = "none")]
 pub(crate) fn program_frame(stack_top: u64) -> *mut TrapFrame {
     (stack_top - size_of::<TrapFrame>() as u64) as *mut TrapFrame
 }

@@ -1,15 +1,11 @@
-//! Access to the user half from the kernel: the only code that may touch a user page, by way of [`UserPtr`] and
-//! [`UserRange`], whose methods are here.
+//! Access to the user half from the kernel: the only code that may touch a user page, for the methods of
+//! [`UserPtr`](crate::user::UserPtr) and [`UserRange`](crate::user::UserRange), who have checked the addresses.
 //!
 //! An access may fault, sleep and swap in. If the fault cannot be served, the fault handler continues at the routine's
 //! recovery address and the copy reports failure; nothing is unwound and nothing leaks. With SMAP, the routine sets the
 //! alignment-check flag that opens the user half for just its own instructions, and trap entry closes it again.
 
 use core::arch::global_asm;
-
-use zerocopy::{FromBytes, Immutable, IntoBytes};
-
-use crate::user::{Fault, UserPtr, UserRange};
 
 global_asm!(
     ".global quire_user_copy, quire_user_copy_end, quire_user_touch, quire_user_touch_end, quire_user_copy_failed",
@@ -97,116 +93,43 @@ pub fn recovery_address(instruction: u64) -> Option<u64> {
     may_fault.then_some(quire_user_copy_failed as *const () as u64)
 }
 
-impl UserRange {
-    /// Reads as many of its first bytes as `to` takes; `to` must not be longer.
-    ///
-    /// # Errors
-    /// [`Fault`]; part of the bytes may have been read.
-    pub fn read(self, to: &mut [u8]) -> Result<(), Fault> {
-        if to.len() > self.len() {
-            return Err(Fault);
-        }
-        // SAFETY: the destination is a live slice of initialised bytes; the source is in the user half, whose bytes are
-        // plain data, and a fault there is recovered from.
-        let failed = unsafe { quire_user_copy(to.as_mut_ptr() as u64, self.start().address(), to.len() as u64) };
-        if failed == 0 { Ok(()) } else { Err(Fault) }
-    }
-
-    /// Writes `from` to its first bytes; `from` must not be longer.
-    ///
-    /// # Errors
-    /// [`Fault`]; part of the bytes may have been written.
-    pub fn write(self, from: &[u8]) -> Result<(), Fault> {
-        if from.len() > self.len() {
-            return Err(Fault);
-        }
-        // SAFETY: the source is a live slice; the destination is in the user half, which no Rust object of the kernel
-        // occupies, and a fault there is recovered from.
-        let failed = unsafe { quire_user_copy(self.start().address(), from.as_ptr() as u64, from.len() as u64) };
-        if failed == 0 { Ok(()) } else { Err(Fault) }
-    }
-
-    /// Makes sure that its first byte, if there is one, can be written now, without changing it: who takes something away
-    /// from somewhere, to write it there, would otherwise lose it.
-    ///
-    /// # Errors
-    /// [`Fault`].
-    pub fn touch(self) -> Result<(), Fault> {
-        if self.is_empty() {
-            return Ok(());
-        }
-        // SAFETY: the address is in the user half, which no Rust object of the kernel occupies; a fault there is recovered
-        // from.
-        if unsafe { quire_user_touch(self.start().address()) } == 0 { Ok(()) } else { Err(Fault) }
-    }
+/// Copies from `address` of the user half on; whether all bytes could be.
+#[inline]
+pub(crate) fn copy_from(address: u64, to: &mut [u8]) -> bool {
+    // SAFETY: the destination is a live slice of initialised bytes; the source is in the user half, whose bytes are plain data,
+    // and a fault there is recovered from.
+    unsafe { quire_user_copy(to.as_mut_ptr() as u64, address, to.len() as u64) == 0 }
 }
 
-impl UserPtr<u32> {
-    /// Reads the number that it points to in one load, so that what another task stores there meanwhile is read as a whole
-    /// or not at all. The load orders nothing: whoever needs an order takes a lock around it.
-    ///
-    /// # Errors
-    /// [`Fault`].
-    pub fn load(self) -> Result<u32, Fault> {
-        self.cast::<u8>().range(size_of::<u32>() as u64)?;
-        let mut found = 0;
-        // SAFETY: `found` outlives the call; the address is in the user half, whose bytes are plain data, and a fault
-        // there is recovered from.
-        let failed = unsafe { quire_user_load(self.address(), &raw mut found) };
-        if failed == 0 { Ok(found) } else { Err(Fault) }
-    }
-
-    /// Replaces the number that it points to by `new` if it is `expected`, in one step for all tasks; returns what was
-    /// there.
-    ///
-    /// # Errors
-    /// [`Fault`], also if it may only be read.
-    pub fn compare_exchange(self, expected: u32, new: u32) -> Result<u32, Fault> {
-        self.cast::<u8>().range(size_of::<u32>() as u64)?;
-        let mut found = 0;
-        // SAFETY: `found` outlives the call; the address is in the user half, which no Rust object of the kernel
-        // occupies, and a fault there is recovered from.
-        let failed = unsafe { quire_user_exchange(self.address(), &raw mut found, expected, new) };
-        if failed == 0 { Ok(found) } else { Err(Fault) }
-    }
+/// Copies to `address` of the user half on; whether all bytes could be.
+#[inline]
+pub(crate) fn copy_to(address: u64, from: &[u8]) -> bool {
+    // SAFETY: the source is a live slice; the destination is in the user half, which no Rust object of the kernel occupies, and a
+    // fault there is recovered from.
+    unsafe { quire_user_copy(address, from.as_ptr() as u64, from.len() as u64) == 0 }
 }
 
-impl UserPtr<u8> {
-    /// Reads the bytes from here on into `to`.
-    ///
-    /// # Errors
-    /// [`Fault`]; part of the bytes may have been read.
-    pub fn read_bytes(self, to: &mut [u8]) -> Result<(), Fault> {
-        self.range(to.len() as u64)?.read(to)
-    }
-
-    /// Writes `from` to the bytes from here on.
-    ///
-    /// # Errors
-    /// [`Fault`]; part of the bytes may have been written.
-    pub fn write_bytes(self, from: &[u8]) -> Result<(), Fault> {
-        self.range(from.len() as u64)?.write(from)
-    }
+/// Writes at `address` what is there; whether that could be.
+#[inline]
+pub(crate) fn touch(address: u64) -> bool {
+    // SAFETY: the address is in the user half, which no Rust object of the kernel occupies; a fault there is recovered from.
+    unsafe { quire_user_touch(address) == 0 }
 }
 
-impl<T: FromBytes + IntoBytes + Immutable> UserPtr<T> {
-    /// Reads what it points to.
-    ///
-    /// # Errors
-    /// [`Fault`].
-    pub fn read(self) -> Result<T, Fault> {
-        let mut value = T::new_zeroed();
-        self.cast::<u8>().read_bytes(value.as_mut_bytes())?;
-        Ok(value)
-    }
+/// The number at `address`, in one load.
+#[inline]
+pub(crate) fn load(address: u64) -> Option<u32> {
+    let mut found = 0;
+    // SAFETY: `found` outlives the call; the address is in the user half, whose bytes are plain data, and a fault there is
+    // recovered from.
+    (unsafe { quire_user_load(address, &raw mut found) } == 0).then_some(found)
 }
 
-impl<T: IntoBytes + Immutable + Copy> UserPtr<T> {
-    /// Writes what it points to.
-    ///
-    /// # Errors
-    /// [`Fault`]; part of it may have been written.
-    pub fn write(self, value: T) -> Result<(), Fault> {
-        self.cast::<u8>().write_bytes(value.as_bytes())
-    }
+/// Replaces the number at `address` by `new` if it is `expected`; returns what was there.
+#[inline]
+pub(crate) fn compare_exchange(address: u64, expected: u32, new: u32) -> Option<u32> {
+    let mut found = 0;
+    // SAFETY: `found` outlives the call; the address is in the user half, which no Rust object of the kernel occupies, and a
+    // fault there is recovered from.
+    (unsafe { quire_user_exchange(address, &raw mut found, expected, new) } == 0).then_some(found)
 }

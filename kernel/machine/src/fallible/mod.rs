@@ -26,19 +26,11 @@ pub use vector::{TryVec, collect, copy, filled, with_capacity};
 
 pub use crate::no_memory::NoMemory;
 
-#[cfg(target_os = "none")]
 use crate::heap;
 
 /// Makes `make`'s value in a block of the heap that was taken before: nothing fails between.
-#[cfg_attr(not(target_os = "none"), expect(clippy::unnecessary_wraps, reason = "the host's heap has no end"))]
 fn in_block<R>(layout: Layout, make: impl FnOnce() -> R) -> Result<R, NoMemory> {
-    #[cfg(target_os = "none")]
-    return heap::with_block(layout, make).ok_or(NoMemory);
-    #[cfg(not(target_os = "none"))]
-    {
-        let _ = layout;
-        Ok(make())
-    }
+    heap::with_block(layout, make).ok_or(NoMemory)
 }
 
 /// `value` on the heap.

@@ -1,4 +1,4 @@
-//! The allocator: slabs, arenas and blocks as one, and who gets how much.
+//! The allocator: slabs, arenas and blocks as one.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
@@ -8,20 +8,12 @@ use quire_drivers::virtio_blk::DESCRIPTOR_HEAP_BYTES;
 use quire_swap::header::PAGE_SIZE;
 
 use super::arena::{self, Arenas};
+use super::share::{KEPT_BACK, leaves, purpose};
 use super::slab::{self, Memory, SIZES, Slabs};
 use crate::address_map::DIRECT_MAP;
-use crate::arch::cpu;
 use crate::frame::FrameNumber;
 use crate::physical;
-use crate::running::Running;
 use crate::sync::{Rank, SpinLock};
-use crate::upcall::upcalls;
-use crate::watermark::Purpose;
-
-/// What [`may_allocate`] leaves to allocations that cannot fail, if memory is large enough.
-const KEPT_BACK: usize = 256 << 10;
-/// This part of memory is not for what the kernel keeps on behalf of ordinary users.
-pub const ROOT_SHARE: usize = 8;
 
 const _: () =
     assert!(KEPT_BACK >= 4 * DESCRIPTOR_HEAP_BYTES, "several disks' descriptor lists fit in what is kept back");
@@ -88,43 +80,6 @@ impl Home {
 
 fn memory() -> Memory<'static> {
     Memory { frames: physical::frames(), base: DIRECT_MAP as *mut u8 }
-}
-
-/// On whose behalf the thread that runs this takes memory.
-fn purpose() -> Purpose {
-    match cpu::with_running(Running::may_take_reserve) {
-        Some(true) => Purpose::Reclaim,
-        Some(false) if (upcalls().serves_ordinary_user)() => Purpose::Program,
-        _ => Purpose::Heap,
-    }
-}
-
-/// Whether so many of the three parts of root's share are left after the kernel has taken another `pages` for this purpose.
-fn leaves(parts: usize, pages: usize, purpose: Purpose) -> bool {
-    let managed = physical::managed_frames();
-    let most = managed - parts * managed / (3 * ROOT_SHARE);
-    purpose != Purpose::Program || physical::kernel_frames().saturating_add(pages) <= most
-}
-
-/// Whether `bytes` may be taken by somebody who can do without them.
-pub fn may_allocate(bytes: usize) -> bool {
-    !super::fail_nth::fails_now() && allows(bytes, 1)
-}
-
-/// Whether `bytes` may be taken for an object that stays: once this says no, [`may_allocate`] still does not, so that a program at its
-/// limit has what it needs to give something up.
-pub fn may_keep(bytes: usize) -> bool {
-    !super::fail_nth::fails_now() && allows(bytes, 2)
-}
-
-/// Whether so many parts of what is kept back are left after `bytes` more: one for what cannot fail, one for what does not stay.
-fn allows(bytes: usize, parts: usize) -> bool {
-    let pages = bytes.div_ceil(PAGE_SIZE);
-    let marks = physical::watermarks();
-    let kept_back = (KEPT_BACK / PAGE_SIZE).min(marks.min / 4);
-    let purpose = purpose();
-    physical::free_frames() >= pages.saturating_add(marks.floor(purpose) + parts * kept_back)
-        && leaves(parts + 1, pages, purpose)
 }
 
 /// Gives up slabs that are empty and were kept for the next object.

@@ -24,15 +24,18 @@
 mod arena;
 #[cfg(target_os = "none")]
 mod blocks;
-#[cfg(target_os = "none")]
 pub mod fail_nth;
 #[cfg(target_os = "none")]
 mod kernel_heap;
 #[cfg(target_os = "none")]
 mod reserved;
+mod share;
 pub mod slab;
 
+#[cfg(not(target_os = "none"))]
+pub use crate::simulated::heap::{frames, spare_frames, trim, used, with_block};
 #[cfg(target_os = "none")]
-pub use kernel_heap::{ROOT_SHARE, SlabUsage, frames, may_allocate, may_keep, slabs, spare_frames, trim, used};
+pub use kernel_heap::{SlabUsage, frames, slabs, spare_frames, trim, used};
 #[cfg(target_os = "none")]
 pub use reserved::with_block;
+pub use share::{ROOT_SHARE, may_allocate, may_keep};

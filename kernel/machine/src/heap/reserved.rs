@@ -11,9 +11,8 @@ use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use x86_64::instructions::interrupts;
-
 use crate::arch::cpu::{self, MAX_CPUS};
+use crate::arch::interrupts;
 
 struct Place {
     block: AtomicPtr<u8>,

@@ -18,5 +18,7 @@ pub use killed::{HeedKill, Killed, check_killed, check_signals, is_killed};
 pub use mutex::{Mutex, MutexGuard};
 pub use owner::{Owner, UserHalf};
 pub use scheduler::{current, preempt, yield_now};
-pub use thread::{JoinHandle, Thread, Work, begin, for_program, spawn, spawn_for};
+#[cfg(target_os = "none")]
+pub use thread::for_program;
+pub use thread::{JoinHandle, Thread, Work, begin, spawn, spawn_for};
 pub use wait::{Interrupted, WaitQueue, Waited};

@@ -9,17 +9,16 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use intrusive_collections::LinkedList;
-use spin::Once;
-use x86_64::instructions::interrupts;
 
 use super::owner::UserHalf;
 use super::thread::{Entry, RunQueueAdapter, State, Thread};
+#[cfg(target_os = "none")]
 use crate::arch::enter::enter_program;
-use crate::arch::{context, cpu, page_table};
+use crate::arch::{context, cpu, interrupts, page_table};
 use crate::kernel_map;
 use crate::no_memory::AllocationError;
 use crate::stack::KernelStack;
-use crate::sync::{Rank, SpinLock};
+use crate::sync::{Once, Rank, SpinLock};
 use crate::user_tables::Root;
 
 struct RunQueue {
@@ -44,6 +43,18 @@ pub fn start(stack: KernelStack) -> Result<(), AllocationError> {
     RUN_QUEUE.lock().ready = Some(LinkedList::new(RunQueueAdapter::new()));
     set_current(boot);
     Ok(())
+}
+
+/// Makes the caller the idle thread of a processor that is not the first, running on `stack`: it runs what is ready.
+///
+/// # Errors
+/// [`AllocationError`] when there is no memory for the thread.
+#[cfg(not(target_os = "none"))]
+pub fn join(stack: KernelStack) -> Result<core::convert::Infallible, AllocationError> {
+    let thread = Thread::first("idle", stack)?;
+    IDLE[cpu::this().number()].call_once(|| Arc::clone(&thread));
+    set_current(thread);
+    idle()
 }
 
 /// Makes `thread` this processor's running one, with the reference that goes with that.
@@ -87,6 +98,26 @@ pub fn switches() -> u64 {
     RUN_QUEUE.lock().switches
 }
 
+/// Whether a thread could run if a processor had time for it.
+#[cfg(not(target_os = "none"))]
+pub(crate) fn has_ready() -> bool {
+    RUN_QUEUE.lock().ready.as_ref().is_some_and(|ready| !ready.is_empty())
+}
+
+/// Forgets all threads, of which only the caller still runs: it is none from now on.
+#[cfg(not(target_os = "none"))]
+pub(crate) fn forget_all() {
+    let current = current_pointer();
+    // SAFETY: no thread runs from now on; its reference was the processor's.
+    unsafe {
+        cpu::this().set_current(core::ptr::null_mut(), core::ptr::null());
+        drop(Arc::from_raw(current));
+    }
+    let ready = RUN_QUEUE.lock().ready.take();
+    drop(ready);
+    *DEAD.lock() = None;
+}
+
 /// Stops the current thread until somebody unparks it; returns at once if that has happened since the last park.
 /// May return without any unpark: callers check what they wait for.
 pub fn park() {
@@ -114,6 +145,7 @@ pub fn unpark(thread: &Arc<Thread>) {
         }
         drop(queue);
         cpu::this().request_reschedule();
+        cpu::wake_idle();
     } else {
         thread.unparked.store(true, Ordering::Relaxed);
     }
@@ -154,6 +186,8 @@ pub fn set_space(space: Option<Arc<dyn UserHalf>>) {
 pub fn yield_now() {
     if !cpu::this().current().is_null() && cpu::this().preemption_is_on() {
         switch_away(State::Ready);
+        // Whoever is waited for may run on another processor.
+        cpu::relax();
     }
 }
 
@@ -173,7 +207,7 @@ pub fn exit() -> ! {
 }
 
 /// Where a new thread begins, with the run-queue lock held on its behalf.
-pub(super) extern "C" fn start_thread() -> ! {
+pub(super) extern "C-unwind" fn start_thread() -> ! {
     // SAFETY: the thread before this one left the lock to this one.
     unsafe { finish_switch(true) };
     interrupts::enable();
@@ -181,6 +215,7 @@ pub(super) extern "C" fn start_thread() -> ! {
     match entry {
         Some(Entry::Kernel(run)) => run(),
         // SAFETY: the thread was made for a program; nothing here is used after that.
+        #[cfg(target_os = "none")]
         Some(Entry::Program(first)) => unsafe { enter_program(first) },
         None => idle(),
     }
@@ -244,7 +279,10 @@ fn switch_away(next_state: State) {
     let load = next.stack_pointer.load(Ordering::Relaxed);
     match next_state {
         State::Dead => *DEAD.lock() = Some(previous),
-        State::Ready if !is_idle => queue.ready.as_mut().expect("checked above").push_back(previous),
+        State::Ready if !is_idle => {
+            queue.ready.as_mut().expect("checked above").push_back(previous);
+            cpu::wake_idle();
+        }
         State::Parked if !is_idle => core::mem::forget(previous),
         // `IDLE` keeps the idle thread.
         _ => drop(previous),
@@ -254,6 +292,9 @@ fn switch_away(next_state: State) {
     // SAFETY: the run-queue lock is held until the next thread gives it back, so `load` is the saved state of a thread
     // that nobody else continues, and `save` belongs to a thread that lives at least until then.
     unsafe {
+        if next_state == State::Dead {
+            context::switch_for_good(save, load);
+        }
         context::switch(save, load);
         finish_switch(interrupts_were_on);
     }

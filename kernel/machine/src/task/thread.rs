@@ -4,7 +4,9 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
-use core::cell::{Cell, UnsafeCell};
+#[cfg(target_os = "none")]
+use core::cell::Cell;
+use core::cell::UnsafeCell;
 use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -16,6 +18,7 @@ use super::scheduler;
 use super::wait::WaitQueue;
 use crate::arch::context;
 use crate::arch::fpu::UserState;
+#[cfg(target_os = "none")]
 use crate::arch::registers::{TrapFrame, program_frame};
 use crate::fallible;
 use crate::no_memory::AllocationError;
@@ -40,6 +43,7 @@ pub(super) enum Entry {
     /// Work of the kernel's; then it ends.
     Kernel(Box<dyn FnOnce() + Send>),
     /// This, and then its program, from which it does not come back here.
+    #[cfg(target_os = "none")]
     Program(fn(&Cell<TrapFrame>)),
 }
 
@@ -360,6 +364,7 @@ pub fn spawn_for<T: Send + 'static>(
 ///
 /// # Errors
 /// [`NoMemory`]
+#[cfg(target_os = "none")]
 pub fn for_program(
     stack: KernelStack,
     frame: &TrapFrame,

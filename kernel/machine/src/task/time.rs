@@ -28,6 +28,13 @@ pub fn tick() {
     }
 }
 
+/// When the first sleeper wants to be woken, as a time since boot.
+#[cfg(not(target_os = "none"))]
+pub(crate) fn next_deadline() -> Option<Duration> {
+    let sleepers = SLEEPERS.lock();
+    sleepers.iter().map(|thread| Duration::from_nanos(thread.wake_at.load(Ordering::Relaxed))).min()
+}
+
 /// While it lives, the current thread is unparked at a deadline. A thread has one alarm at a time.
 pub(super) struct Alarm {
     thread: Arc<Thread>,

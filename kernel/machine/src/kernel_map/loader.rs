@@ -1,0 +1,70 @@
+//! What the tables hold from the start: the direct map, and the kernel's image as the loader mapped it.
+
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+use bootloader_api::info::MemoryRegion;
+use x86_64::structures::paging::PageTableFlags as Flags;
+
+use super::{DATA, PAGE, begin, set};
+use crate::address_map::{DIRECT_MAP, KERNEL_IMAGE};
+use crate::arch::page_table::{self, Table, frame_of, leaf, table};
+use crate::frame::FrameNumber;
+use crate::no_memory::AllocationError;
+use crate::physical;
+
+const LARGE_PAGE: u64 = 2 << 20;
+
+/// Builds the tables: the direct map of the managed RAM and the kernel's image, whose pages and protections are read
+/// from the loader's tables. They are not activated yet.
+///
+/// # Errors
+/// [`AllocationError`] when there is not enough memory for the tables.
+///
+/// # Panics
+/// When the loader mapped a page of the kernel both writable and executable.
+pub fn build(regions: &[MemoryRegion], limit: u64) -> Result<FrameNumber, AllocationError> {
+    let root = begin()?;
+    for range in physical::usable(regions, limit) {
+        map_direct(root, range)?;
+    }
+    copy_image(root, page_table::active_root())?;
+    Ok(root)
+}
+
+fn map_direct(root: FrameNumber, range: Range<u64>) -> Result<(), AllocationError> {
+    let mut address = range.start;
+    while address < range.end {
+        let large = address.is_multiple_of(LARGE_PAGE) && address + LARGE_PAGE <= range.end;
+        let (level, flags, bytes) = if large { (2, DATA | Flags::HUGE_PAGE, LARGE_PAGE) } else { (1, DATA, PAGE) };
+        set(root, DIRECT_MAP + address, level, leaf(FrameNumber::containing(address), flags))?;
+        address += bytes;
+    }
+    Ok(())
+}
+
+/// Copies what the loader mapped from [`KERNEL_IMAGE`] on.
+fn copy_image(root: FrameNumber, loader_root: FrameNumber) -> Result<(), AllocationError> {
+    for directory in (KERNEL_IMAGE..=u64::MAX - (LARGE_PAGE - 1)).step_by(LARGE_PAGE as usize) {
+        // SAFETY: the loader's tables are in use and nobody changes them.
+        let Some(word) = (unsafe { page_table::walk(loader_root, directory, 2) }) else { continue };
+        let word = word.load(Ordering::Relaxed);
+        if !page_table::flags_of(word).contains(Flags::PRESENT) {
+            continue;
+        }
+        // SAFETY: the word leads to a table: the loader maps the kernel with 4 KiB pages.
+        let pages: &Table = unsafe { table(frame_of(word)) };
+        for (address, page) in (directory..).step_by(PAGE as usize).zip(pages) {
+            let page = page.load(Ordering::Relaxed);
+            let flags = page_table::flags_of(page) & (Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE);
+            if flags.contains(Flags::PRESENT) {
+                assert!(
+                    !flags.contains(Flags::WRITABLE) || flags.contains(Flags::NO_EXECUTE),
+                    "the loader mapped {address:#x} writable and executable"
+                );
+                set(root, address, 1, leaf(frame_of(page), flags | Flags::GLOBAL))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! RAM: one allocation of the host, in which frame 0 is first.
+
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use quire_swap::header::PAGE_SIZE;
+
+/// The most frames of a machine. The host gives memory to those that are touched only.
+pub const MOST_FRAMES: usize = if cfg!(miri) { 2048 } else { 1 << 18 };
+/// A block of the largest order is as aligned as on the real machine.
+const ALIGN: usize = 4 << 20;
+
+/// Made by the first start, and never freed.
+static FIRST: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Makes the memory, unless it is there.
+pub(super) fn start() {
+    let layout = Layout::from_size_align(MOST_FRAMES * PAGE_SIZE, ALIGN).expect("the constants make a layout");
+    if FIRST.load(Ordering::Relaxed).is_null() {
+        // SAFETY: the layout has a size.
+        let first = unsafe { alloc_zeroed(layout) };
+        if first.is_null() {
+            handle_alloc_error(layout);
+        }
+        FIRST.store(first, Ordering::Relaxed);
+    }
+}
+
+/// Where the byte at `physical` is: the direct map. It leads nowhere while no machine was started.
+///
+/// # Panics
+/// When the machine has no such address.
+#[inline]
+pub fn direct(physical: u64) -> *mut u8 {
+    assert!(physical < (MOST_FRAMES * PAGE_SIZE) as u64, "{physical:#x} is no address of the machine's memory");
+    FIRST.load(Ordering::Relaxed).wrapping_add(physical as usize)
+}

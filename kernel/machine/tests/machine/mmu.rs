@@ -1,0 +1,143 @@
+//! Translations: what is remembered, for how long, and what is marked and checked on the way.
+
+use quire_machine::arch::page_table::{forget_page, leaf};
+use quire_machine::frame::Kind;
+use quire_machine::simulated::{mmu, program};
+use quire_machine::task::scheduler;
+use quire_machine::upcall::Access;
+use quire_machine::user::UserPtr;
+use x86_64::structures::paging::PageTableFlags as Flags;
+
+use crate::space::{READ, Space, WRITE, address, faults, frame, machine, read, serve_faults};
+
+#[test]
+fn a_translation_stays_until_it_is_flushed() {
+    let _machine = machine(1);
+    let (old, new) = (frame(Kind::Anonymous, 1), frame(Kind::Anonymous, 2));
+    let space = Space::enter();
+    let page = space.map(&old, READ);
+    assert_eq!(read(page), 1);
+    space.set(page, leaf(new.number(), READ));
+    assert_eq!(read(page), 1, "the flush is missing");
+    forget_page(address(page));
+    assert_eq!(read(page), 2);
+    space.set(page, 0);
+    assert_eq!(read(page), 2, "the flush is missing");
+    mmu::forget_user();
+    assert!(program::read(address(page), &mut [0]).is_err());
+    space.leave();
+}
+
+#[test]
+fn neighbours_are_remembered_if_they_were_accessed() {
+    let _machine = machine(1);
+    let (old, new) = (frame(Kind::Anonymous, 1), frame(Kind::Anonymous, 2));
+    let space = Space::enter();
+    let [first, accessed, untouched] = [READ, READ | Flags::ACCESSED, READ].map(|flags| space.map(&old, flags));
+    read(first);
+    assert!(!space.flags(untouched).contains(Flags::ACCESSED));
+    for page in [accessed, untouched] {
+        space.set(page, leaf(new.number(), READ));
+    }
+    assert_eq!((read(accessed), read(untouched)), (1, 2));
+    scheduler::set_space(None);
+    scheduler::set_space(Some(space.clone()));
+    assert_eq!(read(accessed), 2, "other tables were in use meanwhile");
+    space.leave();
+}
+
+#[test]
+fn a_page_is_marked_as_accessed_and_as_dirty() {
+    let _machine = machine(1);
+    let frame = frame(Kind::Anonymous, 1);
+    let space = Space::enter();
+    let page = space.map(&frame, WRITE);
+    let marks = || space.flags(page) & (Flags::ACCESSED | Flags::DIRTY);
+    assert_eq!(marks(), Flags::empty());
+    read(page);
+    assert_eq!(marks(), Flags::ACCESSED);
+    program::write(address(page) + 4095, &[9]).unwrap();
+    assert_eq!(marks(), Flags::ACCESSED | Flags::DIRTY);
+    space.set(page, leaf(frame.number(), WRITE));
+    program::write(address(page), &[7]).unwrap();
+    assert_eq!(marks(), Flags::empty(), "the translation says that the page is dirty already");
+    forget_page(address(page));
+    program::write(address(page), &[8]).unwrap();
+    assert_eq!(marks(), Flags::ACCESSED | Flags::DIRTY);
+    space.leave();
+}
+
+#[test]
+fn what_the_entries_do_not_allow_is_a_fault() {
+    let _machine = machine(1);
+    let frame = frame(Kind::Anonymous, 1);
+    let space = Space::enter();
+    let page = space.map(&frame, READ);
+    let kernels = space.map(&frame, WRITE.difference(Flags::USER_ACCESSIBLE));
+    let at = address(page) + 8;
+    assert!(program::write(at, &[2]).is_err());
+    assert!(program::execute(at).is_err());
+    assert!(program::read(address(kernels), &mut [0]).is_err());
+    assert!(program::read(1 << 47, &mut [0]).is_err());
+    let user = Access { write: false, execute: false, user: true };
+    assert_eq!(
+        faults(),
+        [
+            (at, Access { write: true, ..user }),
+            (at, Access { execute: true, ..user }),
+            (address(kernels), user),
+            (1 << 47, user)
+        ]
+    );
+    assert_eq!(UserPtr::<u8>::new(at).read(), Ok(1));
+    assert!(UserPtr::<u8>::new(at).write(2).is_err(), "write protection binds the kernel");
+    assert_eq!(faults(), [(at, Access { write: true, execute: false, user: false })]);
+    space.leave();
+}
+
+#[test]
+fn a_fault_that_is_served_is_tried_again() {
+    let _machine = machine(1);
+    let frame = frame(Kind::Anonymous, 1);
+    let space = Space::enter();
+    let (number, own) = (frame.number(), space.clone());
+    serve_faults(move |address, access| {
+        let flags = if access.write { WRITE } else { READ };
+        own.set((address / 4096) as usize, leaf(number, flags));
+        true
+    });
+    assert_eq!((read(3), read(4)), (1, 1));
+    // Across two pages, by a program and by the kernel.
+    program::write(address(4) - 2, &[5, 6, 7]).unwrap();
+    assert_eq!(UserPtr::<[u8; 4]>::new(address(4) - 2).read(), Ok([5, 6, 7, 1]));
+    assert_eq!(faults().len(), 4);
+    serve_faults(|_, _| false);
+    space.leave();
+}
+
+#[test]
+fn a_right_that_was_added_is_found_by_a_fault() {
+    let _machine = machine(1);
+    let frame = frame(Kind::Anonymous, 1);
+    let space = Space::enter();
+    let page = space.map(&frame, READ);
+    read(page);
+    space.set(page, leaf(frame.number(), WRITE));
+    serve_faults(|_, _| true);
+    program::write(address(page), &[3]).unwrap();
+    assert_eq!(faults().len(), 1, "the translation allowed less");
+    assert_eq!(read(page), 3);
+    space.leave();
+}
+
+#[test]
+#[should_panic(expected = "a flush is missing")]
+fn a_frame_that_is_freed_before_the_flush_is_a_bug() {
+    let _machine = machine(1);
+    let frame = frame(Kind::Anonymous, 1);
+    let space = Space::enter();
+    let page = space.map(&frame, READ);
+    read(page);
+    space.set(page, 0);
+    drop(frame);
+}

@@ -1,0 +1,134 @@
+//! One processor, without shuttle: the threads' turns are the scheduler's alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use quire_machine::frame::Kind;
+use quire_machine::simulated::time;
+use quire_machine::sync::{Rank, SpinLock};
+use quire_machine::task::{self, Mutex, WaitQueue};
+use quire_machine::{clock, log, physical};
+
+use crate::space::{frame, machine};
+
+#[test]
+fn a_thread_runs_when_it_is_waited_for() {
+    let _machine = machine(1);
+    let value = Arc::new(AtomicU32::new(0));
+    let other = Arc::clone(&value);
+    let thread = task::spawn("other", move || other.fetch_add(1, Ordering::Relaxed) + 41).unwrap();
+    assert_eq!(value.load(Ordering::Relaxed), 0, "nothing else runs before the first thread waits");
+    assert_eq!(thread.join(), 41);
+    assert_eq!(value.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn threads_that_end_give_their_frames_back() {
+    let machine = machine(1);
+    let free = physical::free_frames();
+    for _ in 0..100 {
+        let thread = task::spawn("short", || drop(frame(Kind::Anonymous, 0))).unwrap();
+        assert!(physical::free_frames() < free);
+        thread.join();
+    }
+    machine.check_frames();
+}
+
+#[test]
+#[should_panic(expected = "Anonymous: 0 before, 1 now")]
+fn a_frame_that_is_kept_is_found_at_the_end() {
+    let _machine = machine(1);
+    frame(Kind::Anonymous, 0).into_number();
+}
+
+#[test]
+fn time_passes_when_it_is_told_to_and_when_all_wait() {
+    let _machine = machine(1);
+    assert_eq!(clock::since_boot(), Duration::ZERO);
+    time::advance(Duration::from_secs(1));
+    assert_eq!(clock::since_boot(), Duration::from_secs(1));
+    task::time::sleep(Duration::from_secs(3));
+    assert_eq!(clock::since_boot(), Duration::from_secs(4));
+    log!("test", "this is in the test's output");
+}
+
+#[test]
+#[should_panic(expected = "every thread waits")]
+fn waiting_for_nothing_is_a_deadlock() {
+    let _machine = machine(1);
+    WaitQueue::new().wait_until(|| false);
+}
+
+#[test]
+#[should_panic(expected = "lock order: taking Heap while holding Frames")]
+fn locks_are_taken_in_the_order_of_their_ranks() {
+    let _machine = machine(1);
+    let (low, high) = (SpinLock::new(Rank::Frames, ()), SpinLock::new(Rank::Heap, ()));
+    let _low = low.lock();
+    let _high = high.lock();
+}
+
+#[test]
+#[should_panic(expected = "the only processor waits for a lock")]
+fn a_lock_that_is_not_given_back_is_not_waited_for() {
+    let _machine = machine(1);
+    let lock = SpinLock::new(Rank::Heap, ());
+    std::mem::forget(lock.lock());
+    quire_machine::sync::release_rank(Rank::Heap as u8);
+    let _ = lock.lock();
+}
+
+#[test]
+#[should_panic(expected = "in the other thread")]
+fn a_panic_of_any_thread_fails_the_test() {
+    let _machine = machine(1);
+    task::spawn("other", || panic!("in the other thread")).unwrap().join();
+}
+
+#[test]
+fn threads_that_never_end_end_with_the_machine() {
+    static DROPPED: AtomicBool = AtomicBool::new(false);
+    struct Noticed;
+    impl Drop for Noticed {
+        fn drop(&mut self) {
+            DROPPED.store(true, Ordering::Relaxed);
+        }
+    }
+    {
+        let mut machine = machine(1);
+        task::spawn("daemon", || {
+            let _noticed = Noticed;
+            let never = WaitQueue::new();
+            never.wait_until(|| false);
+        })
+        .unwrap();
+        task::yield_now();
+        machine.settle();
+    }
+    assert!(DROPPED.load(Ordering::Relaxed));
+    let _machine = machine(1);
+    assert_eq!(task::spawn("again", || 5).unwrap().join(), 5);
+}
+
+#[test]
+fn a_sleeping_lock_is_handed_on() {
+    let _machine = machine(1);
+    let lock = Arc::new(Mutex::new(Rank::Vmas, 0));
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let lock = Arc::clone(&lock);
+            task::spawn("locker", move || {
+                for _ in 0..10 {
+                    let mut value = lock.lock();
+                    let before = *value;
+                    task::yield_now();
+                    *value = before + 1;
+                }
+            })
+            .unwrap()
+        })
+        .collect();
+    threads.into_iter().for_each(task::JoinHandle::join);
+    assert_eq!(*lock.lock(), 40);
+}
