@@ -26,7 +26,6 @@ use crate::process::init;
 use crate::process::signal::ChildChange;
 use crate::upcalls;
 use crate::{disk, scenario, swap, swapon, zram, zswap};
-use quire_memory::reclaim;
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
 
@@ -94,8 +93,7 @@ extern "C" fn go_on() -> ! {
         marks.low,
         marks.high
     );
-    or_give_up(reclaim::start());
-    or_give_up(quire_memory::swap::start());
+    or_give_up(quire_memory::start());
     disk::start();
     devices::set_disks(swap::disks());
     or_give_up(zram::start(command_line()));

@@ -33,11 +33,10 @@ use quire_machine::fallible;
 use quire_machine::log;
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, WaitQueue};
+use quire_memory::folio::Folio;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DeviceState, POOL_BATCHES};
 use spin::Once;
-
-use quire_memory::folio::Folio;
 
 /// A virtio disk.
 pub struct Disk {

@@ -13,8 +13,7 @@ use quire_drivers::block::{BlockError, Completion, Operation, Request, SECTOR_BY
 use quire_machine::address_map::DIRECT_MAP;
 use quire_machine::{fallible, physical};
 use quire_memory::folio::{Folio, NewFolio};
-use quire_memory::reclaim;
-
+use quire_memory::frames;
 use quire_memory::swap::Quire;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{BATCH_FOLIOS, DeviceState, Direction, DiskProperties, DiskRequest, DriverId, IoError};
@@ -77,7 +76,7 @@ impl quire_swap::Disk<Quire> for SwapDisk {
         if let Some(segment) = segment_of(buffer) {
             return self.disk.run(Operation::Read, sector, &[segment]).map_err(io_error);
         }
-        let mut folio = reclaim::wait_for_frame().map_err(|_| IoError::NoMemory)?;
+        let mut folio = frames::wait_for_frame().map_err(|_| IoError::NoMemory)?;
         let segment = segment_of(folio.page_mut()).ok_or(IoError::Unsupported)?;
         self.disk.run(Operation::Read, sector, &[segment]).map_err(io_error)?;
         buffer.copy_from_slice(folio.page_mut());
@@ -94,7 +93,7 @@ impl quire_swap::Disk<Quire> for SwapDisk {
                     segments.push(segment);
                     continue;
                 }
-                let mut folio = reclaim::wait_for_frame().map_err(|_| IoError::NoMemory)?;
+                let mut folio = frames::wait_for_frame().map_err(|_| IoError::NoMemory)?;
                 folio.page_mut().copy_from_slice(page);
                 segments.push(segment_of(folio.page_mut()).ok_or(IoError::Unsupported)?);
                 folios.push(folio);

@@ -91,6 +91,6 @@ impl Enabled {
     /// # Errors
     /// [`SwapOffError`] when one stays.
     pub fn disable(self) -> Result<(), SwapOffError> {
-        self.0.into_iter().rev().filter(|area| swap::core().area(*area).is_some()).try_for_each(swap::disable)
+        self.0.into_iter().rev().filter(|area| swap::core().area(*area).is_some()).try_for_each(swap::swapoff::disable)
     }
 }

@@ -3,7 +3,7 @@
 use quire_machine::arch::registers::TrapFrame;
 use quire_machine::task::scheduler;
 use quire_machine::upcall::{Access, Upcalls};
-use quire_memory::{cgroup, fault, folio, reclaim, upcall};
+use quire_memory::{cgroup, fault, reclaim, unused, upcall};
 
 use crate::fs::devices;
 use crate::fs::terminal::input;
@@ -23,8 +23,8 @@ pub static MACHINE: Upcalls = Upcalls {
     serves_ordinary_user,
     allocate_charged: cgroup::allocate,
     free_charged: cgroup::free,
-    folio_is_unused: folio::is_unused,
-    folio_is_orphaned: folio::is_orphaned,
+    folio_is_unused: unused::is_unused,
+    folio_is_orphaned: unused::is_orphaned,
 };
 
 /// What memory asks.

@@ -12,13 +12,13 @@ use core::fmt;
 use quire_compressed::zswap::{Zswap, ZswapError};
 use quire_machine::physical;
 use quire_machine::task;
+use quire_memory::AllocationError;
 use quire_memory::swap;
 use quire_memory::swap::happening::Happening;
 use quire_swap::RegistryError;
 
 use crate::command_line::CommandLine;
 use crate::fs::devices;
-use quire_memory::AllocationError;
 
 /// Pages are to be written back.
 static SHRINK: Happening = Happening::new();

@@ -16,6 +16,7 @@ use core::ops::{Bound, Deref, DerefMut, Range};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use arrayvec::ArrayVec;
+use quire_machine::AllocationError;
 use quire_machine::address_map::USER_END;
 use quire_machine::arch::page_table;
 use quire_machine::fallible::{self, NoMemory, TryMap};
@@ -27,15 +28,16 @@ use quire_machine::user_tables::{PteCell, TablesKey};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DecodedPte, Entry, FolioFlag, Readahead, SlotRange};
 
-use super::admission::Limit;
-use super::object::Object;
-use super::overcommit::{self, Commitment, Overcommit};
-use super::page_tables::{self, PageTables, Pte};
-use super::rmap::{AnonVma, Owner, RmapLink};
-use super::tasks::Fatal;
-use super::vma::{Promise, READAHEADS, TooMany, Totals, Vma, Vmas};
-use super::{AllocationError, lru, reclaim};
-use crate::swap;
+use crate::fatal::Fatal;
+use crate::limit::Limit;
+use crate::object::Object;
+use crate::overcommit::{self, Commitment, Overcommit};
+use crate::page_tables::{self, PageTables, Pte};
+use crate::rmap::{AnonVma, Owner, RmapLink};
+use crate::swap::references;
+use crate::upcall::{Memory, Weights};
+use crate::vma::{Promise, READAHEADS, TooMany, Totals, Vma, Vmas};
+use crate::{lru, progress};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Nothing is mapped below, so that null pointers with small offsets fault (Linux: `vm.mmap_min_addr`).
@@ -52,12 +54,12 @@ type Attached = Arc<RmapLink>;
 /// An address space.
 pub struct AddressSpace {
     number: u32,
-    pub(super) tables: Arc<PageTables>,
+    pub(crate) tables: Arc<PageTables>,
     layout: Mutex<Keyed>,
     /// Ties what is mapped where it was first mapped to the `anon_vma`: the base is 0.
     home: Attached,
     readaheads: [Readahead; READAHEADS],
-    pub(super) limits: [AtomicU64; Limit::COUNT],
+    pub(crate) limits: [AtomicU64; Limit::COUNT],
     locked_pages: AtomicUsize,
     /// Its private memory was taken away: see [`AddressSpace::reap`].
     is_reaped: AtomicBool,
@@ -74,20 +76,20 @@ struct Keyed {
 }
 
 /// What is mapped.
-pub(super) struct Layout {
-    pub(super) vmas: Vmas<Attached>,
+pub(crate) struct Layout {
+    pub(crate) vmas: Vmas<Attached>,
     /// The heap of `brk(2)`.
     heap: Range<u64>,
     /// What is mapped from now on is locked (`mlockall(MCL_FUTURE)`).
-    pub(super) lock_new: LockNew,
-    /// What is promised to the VMAs: as much as [`Totals::promised`](super::vma::Totals) says, and while something is
+    pub(crate) lock_new: LockNew,
+    /// What is promised to the VMAs: as much as [`Totals::promised`](crate::vma::Totals) says, and while something is
     /// being changed perhaps more.
-    pub(super) promised: Commitment,
+    pub(crate) promised: Commitment,
 }
 
 /// The locked layout. Giving it back gives back what was promised to VMAs that are not there any more, or did not come.
 /// What is locked is counted then, for those who look without the lock.
-pub(super) struct LayoutGuard<'a> {
+pub(crate) struct LayoutGuard<'a> {
     keyed: MutexGuard<'a, Keyed>,
     locked_pages: &'a AtomicUsize,
 }
@@ -108,7 +110,7 @@ impl DerefMut for LayoutGuard<'_> {
 
 impl LayoutGuard<'_> {
     /// What keeps the page tables where they are while it is borrowed.
-    pub(super) fn key(&self) -> &TablesKey {
+    pub(crate) fn key(&self) -> &TablesKey {
         &self.keyed.key
     }
 }
@@ -332,7 +334,7 @@ impl AddressSpace {
     }
 
     /// An address space with nothing in its user half that shares its `anon_vma` with `relative`, not known to anybody yet.
-    pub(super) fn of_lineage(relative: Option<&Self>) -> Result<Self, AllocationError> {
+    pub(crate) fn of_lineage(relative: Option<&Self>) -> Result<Self, AllocationError> {
         fallible::ask(size_of::<Self>() + 1024)?;
         let (tables, key) = PageTables::new()?;
         let tables = fallible::shared(tables)?;
@@ -360,7 +362,7 @@ impl AddressSpace {
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub(super) fn publish(self) -> Result<Arc<Self>, NoMemory> {
+    pub(crate) fn publish(self) -> Result<Arc<Self>, NoMemory> {
         let space = fallible::shared(self)?;
         SPACES.lock().insert_if_room(space.number, Arc::downgrade(&space))?;
         Ok(space)
@@ -377,13 +379,13 @@ impl AddressSpace {
     }
 
     /// Notes why its task cannot go on; the first reason stays.
-    pub(super) fn set_fatal(&self, fatal: Fatal) {
+    pub(crate) fn set_fatal(&self, fatal: Fatal) {
         self.fatal.lock().get_or_insert(fatal);
     }
 
     /// What faults have taught about reading ahead in a VMA with this [`Vma::readahead`]; faults reach it without the
     /// layout's lock.
-    pub(super) fn readahead(&self, place: u8) -> &Readahead {
+    pub(crate) fn readahead(&self, place: u8) -> &Readahead {
         &self.readaheads[usize::from(place) % READAHEADS]
     }
 
@@ -392,21 +394,21 @@ impl AddressSpace {
         self.tables.counts.resident()
     }
 
-    pub(super) fn layout(&self) -> LayoutGuard<'_> {
+    pub(crate) fn layout(&self) -> LayoutGuard<'_> {
         LayoutGuard { keyed: self.layout.lock(), locked_pages: &self.locked_pages }
     }
 
     /// Gives a space that nobody else knows its layout.
-    pub(super) fn set_layout(&mut self, layout: Layout) {
+    pub(crate) fn set_layout(&mut self, layout: Layout) {
         self.layout.get_mut().layout = layout;
     }
 
     /// The page tables of a space that nobody else knows, and what keeps them where they are.
-    pub(super) fn keyed_tables(&mut self) -> (&PageTables, &TablesKey) {
+    pub(crate) fn keyed_tables(&mut self) -> (&PageTables, &TablesKey) {
         (&self.tables, &self.layout.get_mut().key)
     }
 
-    pub(super) const fn home(&self) -> &Attached {
+    pub(crate) const fn home(&self) -> &Attached {
         &self.home
     }
 
@@ -491,7 +493,7 @@ impl AddressSpace {
         self.unmap_from(&mut self.layout(), &range)
     }
 
-    pub(super) fn unmap_from(&self, layout: &mut Layout, range: &Range<u64>) -> Result<(), MapError> {
+    pub(crate) fn unmap_from(&self, layout: &mut Layout, range: &Range<u64>) -> Result<(), MapError> {
         if layout.vmas.is_free(range) {
             return Ok(());
         }
@@ -501,7 +503,7 @@ impl AddressSpace {
     }
 
     /// Empties the PTEs of VMAs that are not in the layout any more.
-    pub(super) fn release(&self, removed: &Vmas<Attached>) {
+    pub(crate) fn release(&self, removed: &Vmas<Attached>) {
         self.tables.mappings_changed();
         for vma in removed.iter() {
             self.zap(vma.range.clone());
@@ -538,7 +540,7 @@ impl AddressSpace {
     }
 
     /// Calls `change` with each PTE of `range` that there is a table for. The caller flushes.
-    pub(super) fn for_each_pte(&self, range: Range<u64>, mut change: impl FnMut(PteCell<'_>)) {
+    pub(crate) fn for_each_pte(&self, range: Range<u64>, mut change: impl FnMut(PteCell<'_>)) {
         let mut walk = self.tables.walk(range);
         while let Some(run) = walk.next_run() {
             run.iter().for_each(&mut change);
@@ -546,12 +548,12 @@ impl AddressSpace {
     }
 
     /// Empties the PTEs of `range` and gives back what they owned.
-    pub(super) fn zap(&self, range: Range<u64>) {
+    pub(crate) fn zap(&self, range: Range<u64>) {
         self.zap_where(range, |pte| pte != 0);
     }
 
     /// Empties the PTEs of `range` that `is_meant` chooses and gives back what they owned.
-    pub(super) fn zap_where(&self, range: Range<u64>, is_meant: impl Fn(u64) -> bool) {
+    pub(crate) fn zap_where(&self, range: Range<u64>, is_meant: impl Fn(u64) -> bool) {
         let mut walk = self.tables.walk(range);
         while let Some(run) = walk.next_run() {
             let mut gone = ArrayVec::<Pte, GONE>::new();
@@ -568,7 +570,7 @@ impl AddressSpace {
             page_table::flush_stale();
             if !gone.is_empty() {
                 gone.into_iter().for_each(forget);
-                reclaim::frames_freed();
+                progress::frames_freed();
             }
         }
     }
@@ -635,14 +637,8 @@ impl AddressSpace {
         usage
     }
 
-    /// What badness counts, without waiting for anybody: pages in memory, in swap, and tables.
-    pub(super) fn weight(&self) -> usize {
-        let counts = &self.tables.counts;
-        counts.resident() + counts.swapped.load(Ordering::Relaxed) + self.tables.count()
-    }
-
     /// [`Self::usage`] without what the VMAs say, and without waiting for them.
-    pub(super) fn usage_without_vmas(&self) -> Usage {
+    fn usage_without_vmas(&self) -> Usage {
         let counts = &self.tables.counts;
         let get = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         Usage {
@@ -664,35 +660,6 @@ impl AddressSpace {
     /// The cgroup of a task that has the space to itself.
     pub fn cgroup(&self) -> u8 {
         self.tables.counts.cgroup()
-    }
-
-    /// Takes away the private memory of a space in which no program runs again, and serves no fault in it from now on; returns
-    /// how many pages left memory or swap. Waits for no lock that sleeps: the space's own thread may hold its layout for as
-    /// long as it likes (Linux: `mm/oom_kill.c`, `__oom_reap_task_mm`, which tries for a while and gives up).
-    ///
-    /// What is private the PTEs say themselves: entries are, and frames of folios that are no object's.
-    pub(super) fn reap(&self) -> usize {
-        let before = self.weight();
-        self.is_reaped.store(true, Ordering::Release);
-        // A fault that is under way looks again, and finds that the space is reaped.
-        self.tables.mappings_changed();
-        self.zap_where(0..USER_END, page_tables::is_private);
-        before.saturating_sub(self.weight())
-    }
-
-    /// It was reaped, and what it has still is not waited for any more.
-    pub(super) fn give_up(&self) {
-        self.is_given_up.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether [`Self::give_up`] was called (Linux: `MMF_OOM_SKIP`).
-    pub(super) fn is_given_up(&self) -> bool {
-        self.is_given_up.load(Ordering::Relaxed)
-    }
-
-    /// Whether its private memory was taken away: what is missing is not zero, it is gone.
-    pub(super) fn is_reaped(&self) -> bool {
-        self.is_reaped.load(Ordering::Acquire)
     }
 
     /// Calls `visit` with the VMAs that end above `from`, by address, until it returns an error.
@@ -732,7 +699,7 @@ impl AddressSpace {
         let vmas = core::mem::take(&mut self.layout().vmas);
         self.release_all(&vmas);
         self.tables.free_tables(&mut self.layout().keyed.key);
-        reclaim::frames_freed();
+        progress::frames_freed();
     }
 
     fn release_all(&self, vmas: &Vmas<Attached>) {
@@ -750,7 +717,7 @@ impl AddressSpace {
 ///
 /// A space that is made meanwhile by `fork` has a higher number than its parent, and is known before the parent's layout can be
 /// locked here: going over the spaces by number misses none.
-pub(super) fn forget_beyond(object: &Object, from: u64) {
+pub(crate) fn forget_beyond(object: &Object, from: u64) {
     let next = |after: u32| {
         let spaces = SPACES.lock();
         let mut known = spaces.range(after + 1..).filter_map(|(number, space)| Some((*number, space.upgrade()?)));
@@ -778,17 +745,56 @@ impl AddressSpace {
             self.zap(vma.range.start + kept * PAGE..vma.range.end);
         }
         drop(layout);
-        reclaim::frames_freed();
+        progress::frames_freed();
+    }
+}
+
+impl Memory for AddressSpace {
+    fn weight(&self) -> usize {
+        let counts = &self.tables.counts;
+        counts.resident() + counts.swapped.load(Ordering::Relaxed) + self.tables.count()
+    }
+
+    fn usage(&self) -> Weights {
+        let Usage { anonymous, object, swapped, tables, .. } = self.usage_without_vmas();
+        Weights { resident: anonymous + object, swapped, tables }
+    }
+
+    /// The space's own thread may hold its layout for as long as it likes (Linux: `mm/oom_kill.c`, `__oom_reap_task_mm`, which
+    /// tries for a while and gives up). What is private the PTEs say themselves: entries are, and frames of folios that are no
+    /// object's. No fault is served from now on.
+    fn reap(&self) -> usize {
+        let before = self.weight();
+        self.is_reaped.store(true, Ordering::Release);
+        // A fault that is under way looks again, and finds that the space is reaped.
+        self.tables.mappings_changed();
+        self.zap_where(0..USER_END, page_tables::is_private);
+        before.saturating_sub(self.weight())
+    }
+
+    /// It was reaped, and what it has still is not waited for any more.
+    fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::give_up`] was called (Linux: `MMF_OOM_SKIP`).
+    fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Relaxed)
+    }
+
+    /// Whether its private memory was taken away: what is missing is not zero, it is gone.
+    fn is_reaped(&self) -> bool {
+        self.is_reaped.load(Ordering::Acquire)
     }
 }
 
 impl Layout {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { vmas: Vmas::new(), heap: 0..0, lock_new: LockNew::No, promised: Commitment::none() }
     }
 
     /// Where a mapping goes.
-    pub(super) fn place(&self, place: Placement, length: u64) -> Result<u64, MapError> {
+    pub(crate) fn place(&self, place: Placement, length: u64) -> Result<u64, MapError> {
         let is_in_range = |start: u64| {
             start.is_multiple_of(PAGE)
                 && start >= LOWEST
@@ -821,19 +827,19 @@ impl Layout {
         self.vmas.iter().filter_map(|vma| vma.object.as_ref()).find(is_same).cloned()
     }
 
-    pub(super) fn copy_heap(&mut self, other: &Self) {
+    pub(crate) fn copy_heap(&mut self, other: &Self) {
         self.heap = other.heap.clone();
     }
 }
 
 /// Whether the range is page-aligned, in the user half and not empty.
-pub(super) fn check(range: &Range<u64>) -> Result<(), MapError> {
+pub(crate) fn check(range: &Range<u64>) -> Result<(), MapError> {
     let is_aligned = range.start.is_multiple_of(PAGE) && range.end.is_multiple_of(PAGE);
     if is_aligned && !range.is_empty() && range.end <= USER_END { Ok(()) } else { Err(MapError::OutOfRange) }
 }
 
 /// Drops what a PTE owned that was in a table, after the processors have forgotten it.
-pub(super) fn forget(pte: Pte) {
+pub(crate) fn forget(pte: Pte) {
     let bits = pte.bits();
     match pte.into_folio() {
         Ok(folio) => {
@@ -844,12 +850,12 @@ pub(super) fn forget(pte: Pte) {
                 lru::unlock(&folio);
             }
             if !folio.is_of_object() {
-                swap::forget_folio(folio);
+                references::forget_folio(folio);
             }
         }
         Err(bits) => {
             if let DecodedPte::Entry(_) = DecodedPte::decode(bits) {
-                swap::forget_pte(bits);
+                references::forget_pte(bits);
             }
         }
     }
@@ -872,7 +878,7 @@ impl Drop for AddressSpace {
         let vmas = core::mem::take(&mut self.layout.get_mut().layout.vmas);
         self.release_all(&vmas);
         self.tables.free_tables(&mut self.layout.get_mut().key);
-        reclaim::frames_freed();
+        progress::frames_freed();
         SPACES.lock().remove(&self.number);
     }
 }

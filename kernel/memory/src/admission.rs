@@ -5,31 +5,13 @@ use core::sync::atomic::Ordering;
 
 use quire_swap::header::PAGE_SIZE;
 
-use super::address_space::{AddressSpace, Layout, MapError};
-use super::overcommit::Commitment;
-use super::vma::Totals;
+use crate::address_space::{AddressSpace, Layout, MapError};
+
+pub use crate::limit::Limit;
+use crate::overcommit::Commitment;
+use crate::vma::Totals;
 
 const PAGE: u64 = PAGE_SIZE as u64;
-
-/// A limit of a process that its address space heeds, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// `RLIMIT_AS`.
-    AddressSpace,
-    /// `RLIMIT_DATA`.
-    Data,
-    /// `RLIMIT_DATA` as `brk` has it, which makes no exception for 0.
-    Break,
-    /// `RLIMIT_STACK`.
-    Stack,
-    /// `RLIMIT_MEMLOCK`; none for those that may lock all.
-    Locked,
-}
-
-impl Limit {
-    /// How many there are.
-    pub(super) const COUNT: usize = 5;
-}
 
 impl AddressSpace {
     /// Sets a limit, in bytes; `u64::MAX` for none.
@@ -43,7 +25,7 @@ impl AddressSpace {
     }
 
     /// Whether `bytes`, a multiple of pages, are within the limit, which counts whole pages.
-    pub(super) fn is_within(&self, limit: Limit, bytes: u64) -> bool {
+    pub(crate) fn is_within(&self, limit: Limit, bytes: u64) -> bool {
         bytes <= self.limit(limit) / PAGE * PAGE
     }
 
@@ -53,7 +35,7 @@ impl AddressSpace {
     ///
     /// # Errors
     /// [`MapError::LockLimit`], [`MapError::NoMemory`].
-    pub(super) fn admit(&self, layout: &mut Layout, gone: Totals, added: Totals) -> Result<(), MapError> {
+    pub(crate) fn admit(&self, layout: &mut Layout, gone: Totals, added: Totals) -> Result<(), MapError> {
         let now = layout.vmas.totals();
         // As on Linux, locked pages that are replaced count until they are.
         if added.locked > 0 && !self.is_within(Limit::Locked, now.locked + added.locked) {

@@ -10,17 +10,17 @@ use quire_machine::upcall::Access;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DecodedPte, Entry, FolioFlag};
 
-use super::address_space::{AddressSpace, LockNew, MapError, check};
-use super::admission::Limit;
-use super::fault;
-use super::folio::{Folio, FolioBatch};
-use super::lru::{self, List};
-use super::page_out;
-use super::page_tables::{self, folio_frame, is_mapped};
-use super::rmap::RmapLink;
-use super::tasks::Fatal;
-use super::vma::{Totals, Vma};
+use crate::address_space::{AddressSpace, LockNew, MapError, check};
+use crate::admission::Limit;
+use crate::fatal::Fatal;
+use crate::fault;
+use crate::folio::{Folio, FolioBatch};
+use crate::lru::{self, List};
+use crate::page_out;
+use crate::page_tables::{self, folio_frame, is_mapped};
+use crate::rmap::RmapLink;
 use crate::swap::{self, Plug};
+use crate::vma::{Totals, Vma};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -208,7 +208,7 @@ impl AddressSpace {
 
     /// Brings in what is mapped in `range`, to be written if it may; stops at the first page that is not to be had (Linux:
     /// `populate_vma_page_range`).
-    pub(super) fn populate(&self, range: Range<u64>) -> Result<(), Fatal> {
+    pub(crate) fn populate(&self, range: Range<u64>) -> Result<(), Fatal> {
         parts(self, &range).into_iter().try_for_each(|vma| {
             if vma.protection.is_some() {
                 self.bring_in(vma.range, vma.protection.write && !vma.shared).map_err(|(_, fatal)| fatal)

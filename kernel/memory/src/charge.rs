@@ -9,7 +9,7 @@
 //! are no cgroups.
 
 #[cfg(target_os = "none")]
-use super::cgroup::Kept;
+use crate::cgroup::account::Kept;
 
 /// Bytes of the kernel heap that a cgroup is charged until this is dropped.
 #[derive(Debug)]
@@ -29,11 +29,11 @@ impl Charge {
     /// reached, and may sleep for that.
     ///
     /// # Errors
-    /// [`super::AllocationError`] when the heap has no room for it, or none of the cgroup's pages can leave.
-    pub fn new(bytes: usize) -> Result<Self, super::AllocationError> {
+    /// [`quire_machine::AllocationError`] when the heap has no room for it, or none of the cgroup's pages can leave.
+    pub fn new(bytes: usize) -> Result<Self, quire_machine::AllocationError> {
         #[cfg(target_os = "none")]
         if !quire_machine::heap::may_keep(bytes) {
-            return Err(super::AllocationError);
+            return Err(quire_machine::AllocationError);
         }
         let _ = bytes;
         Ok(Self {

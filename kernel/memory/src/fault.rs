@@ -23,6 +23,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use quire_machine::arch::page_table;
+use quire_machine::AllocationError;
 use quire_machine::protection::Protection;
 use quire_machine::task::{self, Killed, check_killed};
 use quire_machine::upcall::Access;
@@ -31,18 +32,21 @@ use quire_machine::{log, log_limited};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood};
 
-use super::AllocationError;
-use super::address_space::{AddressSpace, LOWEST, Layout, forget};
-use super::admission::Limit;
-use super::folio::{self, Folio, NewFolio, Owned};
-use super::lru::{self, List};
-use super::object::{Found, ObjectError};
-use super::page_tables::{self, Mapping, Pte, is_writable, without_accessed_and_dirty};
-use super::reclaim;
-use super::rmap::RmapLink;
-use super::tasks::{self, Fatal};
-use super::vma::{Totals, Vma};
+use crate::address_space::{AddressSpace, LOWEST, Layout, forget};
+use crate::admission::Limit;
+use crate::fatal::Fatal;
+use crate::folio::{self, Folio, NewFolio, Owned};
+use crate::frames;
+use crate::lru::{self, List};
+use crate::object::{ObjectError, pages::LockedPage};
+use crate::page_tables::{self, Mapping, Pte, is_writable, without_accessed_and_dirty};
+use crate::rmap::RmapLink;
 use crate::swap;
+use crate::swap::references;
+use crate::tasks;
+use crate::upcall::Memory as _;
+use crate::vma::{Totals, Vma};
+use crate::workingset;
 
 /// How faults were served, by all tasks since boot.
 #[derive(Debug, Default)]
@@ -145,7 +149,7 @@ pub fn handle(address: u64, access: Access) -> Result<Service, Fatal> {
         }
         Err(fatal) => {
             COUNTERS.fatal.fetch_add(1, Ordering::Relaxed);
-            if !tasks::has_process() {
+            if !task::works_for_process() {
                 let thread = task::current();
                 if let Some(space) = tasks::space() {
                     space.set_fatal(fatal);
@@ -188,7 +192,7 @@ fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
 }
 
 /// Makes the page at `address` one that allows the access.
-pub(super) fn serve(space: &AddressSpace, address: u64, access: Access) -> Result<&'static AtomicU64, Fatal> {
+pub(crate) fn serve(space: &AddressSpace, address: u64, access: Access) -> Result<&'static AtomicU64, Fatal> {
     loop {
         // Whatever brings pages in one after the other ends here, the copies to and from user memory included.
         check_killed().map_err(|Killed| Fatal::Killed)?;
@@ -227,7 +231,7 @@ fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Attempt
 }
 
 fn new_frame() -> Result<NewFolio, Fatal> {
-    reclaim::wait_for_frame().map_err(|AllocationError| Fatal::OutOfMemory)
+    frames::wait_for_frame().map_err(|AllocationError| Fatal::OutOfMemory)
 }
 
 /// What is mapped at the address, if that allows the access, and the page's PTE.
@@ -337,7 +341,7 @@ fn map_folio(seen: &Seen<'_>, folio: &Folio, how: Mapping) -> Pte {
 fn enlist(seen: &Seen<'_>, folio: &Folio, list: List) {
     if seen.locked {
         lru::add(folio, List::Unevictable);
-    } else if list == List::Active || !lru::is_listed(folio) {
+    } else if list == List::Active || !lru::lists::is_listed(folio.metadata()) {
         lru::add(folio, list);
     }
 }
@@ -376,7 +380,7 @@ fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapLink) -> Res
         ObjectError::NoSpace => Fatal::NoSpace(seen.page),
         ObjectError::ReadFailed(entry) => Fatal::ReadFailed(entry),
     })?;
-    let Found { folio, was_read } = found;
+    let LockedPage { folio, was_read } = found;
     let kind = if was_read { &COUNTERS.read } else { &COUNTERS.object };
     if seen.write && !seen.shared {
         // Its contents are as of now; the lock is not kept while a frame is looked for.
@@ -390,7 +394,7 @@ fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapLink) -> Res
     if matches!(attempt, Attempt::Served(_)) {
         if how != Mapping::ReadOnly {
             // It may differ from its source and from its slot at any moment from now on.
-            super::object::written_to(&folio);
+            crate::object::written_to(&folio);
         }
         if seen.locked {
             lru::add(&folio, List::Unevictable);
@@ -416,8 +420,8 @@ fn swap_in(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, reads_ahead: boo
     };
     let (kind, list) = match kind {
         FaultKind::Cached => (&COUNTERS.cached, List::Inactive),
-        FaultKind::Read => (&COUNTERS.read, reclaim::list_after_refault(shadow)),
-        FaultKind::Zero => (&COUNTERS.zero_slots, reclaim::list_after_refault(shadow)),
+        FaultKind::Read => (&COUNTERS.read, workingset::list_after_refault(shadow)),
+        FaultKind::Zero => (&COUNTERS.zero_slots, workingset::list_after_refault(shadow)),
     };
     let is_ours = || is_alone(&folio, 0) && swap::core().is_held_once(entry) && swap::core().may_write(&folio);
     if seen.write && !is_ours() {
@@ -468,7 +472,7 @@ fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -> Result<At
         let folio = Locked::lock(original);
         let attempt = allow_writes(space, seen, &folio, || true);
         if let Attempt::Served(_) = attempt {
-            super::object::written_to(&folio);
+            crate::object::written_to(&folio);
         }
         return Ok(attempt);
     }
@@ -520,7 +524,7 @@ pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), A
         Err(Fatal::OutOfMemory) => Err(AllocationError),
         Err(Fatal::ReadFailed(entry)) => {
             if space.tables.replace(page, entry, Pte::unmapped(DecodedPte::Poisoned(entry).encode())) {
-                swap::forget_pte(entry.to_pte());
+                references::forget_pte(entry.to_pte());
             }
             Ok(())
         }

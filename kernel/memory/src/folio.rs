@@ -7,16 +7,8 @@
 //! `owned` says where the PTEs are that may map the folio (see `rmap`). It is set before the first of them does, and
 //! stays until the frame is free: a slot, and so a folio that comes back from it, always belongs to one owner and index.
 
-use core::sync::atomic::Ordering;
-
 use arrayvec::ArrayVec;
 use quire_machine::folio;
-use quire_machine::frame::{Frame, NO_LIST};
-use quire_machine::physical;
-
-use super::cgroup;
-use super::lru;
-use crate::swap;
 
 pub use quire_machine::folio::{Folio, NewFolio};
 
@@ -38,7 +30,7 @@ pub struct Owned {
 /// The bits of an index.
 const INDEX_BITS: u32 = 36;
 /// Owners have numbers below this.
-pub(super) const OWNER_NUMBERS: u32 = 1 << (u64::BITS - INDEX_BITS);
+pub(crate) const OWNER_NUMBERS: u32 = 1 << (u64::BITS - INDEX_BITS);
 
 impl Owned {
     const fn pack(self) -> u64 {
@@ -66,23 +58,6 @@ pub fn set_owned(folio: &Folio, owned: Owned) {
 }
 
 /// Drops references; the frames whose last they were are freed together.
-pub(super) fn drop_all(folios: &mut FolioBatch) {
+pub(crate) fn drop_all(folios: &mut FolioBatch) {
     folio::drop_all(folios.drain(..));
-}
-
-/// The last reference to the folio in this frame went: see `Upcalls::folio_is_unused` of `quire_machine::upcall`.
-pub fn is_unused(frame: &'static Frame) {
-    if frame.list.load(Ordering::Relaxed) != NO_LIST {
-        lru::remove(physical::number_of(frame));
-    }
-    let cgroup = frame.cgroup.load(Ordering::Relaxed);
-    if cgroup != cgroup::ROOT {
-        frame.cgroup.store(cgroup::ROOT, Ordering::Relaxed);
-        cgroup::uncharge(cgroup);
-    }
-}
-
-/// The folio was unlocked, and another task found it unused meanwhile: see `quire_swap::Folio::orphaned`.
-pub fn is_orphaned(folio: &Folio) {
-    swap::core().drop_if_unused(folio);
 }

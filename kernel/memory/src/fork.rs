@@ -4,13 +4,14 @@
 //! count more. Shared VMAs are attached to the same objects and left for faults to fill. The PTEs are copied a table at
 //! a time: the child's table is made first, then filled under the parent's lock, so no two tables are locked at once. The
 //! frames for the child's tables are set aside before anything is locked, because whoever waits for a frame may have to wait
-//! for another space's layout ([`super::oom`]).
+//! for another space's layout ([`crate::oom`]).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
+use quire_machine::AllocationError;
 use quire_machine::arch::page_table;
 use quire_machine::fallible::{self, NoMemory, TryVec};
 use quire_machine::frame::Kind;
@@ -20,13 +21,13 @@ use quire_machine::user_tables::{Leaf, TablesKey};
 use quire_swap::Entry;
 use quire_swap::header::PAGE_SIZE;
 
-use super::AllocationError;
-use super::address_space::{AddressSpace, Layout};
-use super::overcommit::Commitment;
-use super::page_tables::{self, PageTables};
-use super::rmap::RmapLink;
-use super::vma::Vma;
+use crate::address_space::{AddressSpace, Layout};
+use crate::overcommit::Commitment;
+use crate::page_tables::{self, PageTables};
+use crate::rmap::RmapLink;
 use crate::swap;
+use crate::upcall::Memory as _;
+use crate::vma::Vma;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 

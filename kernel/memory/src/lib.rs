@@ -1,32 +1,45 @@
-//! Memory: the programs' address spaces, page faults, reclaim, and who may use how much.
+//! Paging and reclaim: which page is in memory, where the others are, and which one goes.
 //!
-//! # What is where
+//! No file here imports one further down in this table, but for the two that are named below.
+//!
+//! # What is where, from the bottom up
 //!
 //! | module | what |
 //! |---|---|
-//! | `folio` | whose page a folio is; batches |
-//! | [`vma`] | what an address space has mapped: pure, held to a model |
-//! | `page_tables` | one space's tables, and what their PTEs say and own, counted |
-//! | `address_space`, `fork`, `remap`, `advice` | mapping, copying, moving, advice and locking |
-//! | `object` | pages of files and of shared memory, by index; they go to swap as private pages do |
-//! | `sharing` | who else can reach a byte |
-//! | `rmap` | from a frame to every PTE that maps it |
-//! | `fault` | a page is touched |
-//! | `lru`, `reclaim`, `page_out`, [`policy`] | which page goes, when, and how; the decisions alone, without pages |
-//! | `cgroup`, [`charge`], `oom` | limits of cgroups of processes, and who dies when nothing else helps |
-//! | `admission`, `overcommit` | whether a space may have more: the limits of its process, and what may be promised |
+//! | `upcall` | what is asked of the rooms above: processes, zswap, disks |
+//! | `policy`, `trace`, `quota`, `limit`, `fatal` | decisions and words without pages |
+//! | `counters`, `progress` | what reclaim counts; frames that have come free, writes that are on their way |
+//! | `swap::core`, `swap::leaving` | the swap core on this machine; who gives way to a `swapoff` |
+//! | `cgroup::counts`, `lru::lists` | what memory cgroups are charged; the LRU lists, as lists of frames |
+//! | `folio`, `lru`, `workingset` | whose page a folio is; which list it is in, and where it goes when it comes back |
+//! | `page_tables` | the tables of one space, and what their PTEs say and own, counted |
+//! | `rmap`, `object` | from a folio to every PTE that maps it; pages of files and of shared memory |
+//! | `page_out` | taking folios out of memory, a batch at a time |
+//! | `reclaim`, `writeback`, `unused` | who looks for pages that can go, when, and for how long; the end of their writes; the end of folios |
+//! | `oom`, `cgroup`, `charge` | who dies when nothing else helps; limits; what the kernel keeps for a program |
+//! | `frames` | a frame for a page that a task waits for: the allocation that does all of the above |
+//! | `object::pages`, `object::contents`, `table_reserve` | bringing an object's pages in; its bytes; frames for page tables |
+//! | `vma`, `overcommit` | what an address space has mapped: pure, held to a model; what may be promised |
+//! | `address_space`, `admission`, `fork`, `remap`, `advice` | mapping, limits, copying, moving, advice and locking |
+//! | `tasks`, `fault`, `sharing` | threads with an address space; a page is touched; who else can reach a byte |
+//! | `swap::swapoff`, `swap::machine`, `swap::pool` | emptying an area; what the swap core asks of this machine |
 //! | `statistics` | what was counted, under Linux's names |
+//!
+//! # Files that import one another
+//!
+//! - `rmap.rs`, `object/mod.rs`: the owner of a folio is an object or an `anon_vma`, and an object keeps the list of those who map
+//!   its pages.
 //!
 //! # A page's life
 //!
 //! *Private*: a first write gives it a frame, dirty; `fork` maps the frame read-only in two spaces of an `anon_vma` (`rmap`); a
 //! write copies it, unless nobody else has it. Reclaim replaces every PTE by the slot's entry, each with a count; a fault
-//! brings it back, and the last PTE that comes back may write again. *Of an object*: the object's own PTE is what goes to
+//! brings it back, and the last PTE that comes back may write again. *Of an object*: the object's own index entry is what goes to
 //! swap; the page tables' PTEs become 0 and are filled by faults from the object.
 //!
 //! # Locks, from high to low
 //!
-//! An address space's layout (sleeps) → an owner's list of spaces → one space's page tables → an object's PTEs → the swap
+//! An address space's layout (sleeps) → an owner's list of spaces → one space's page tables → an object's index → the swap
 //! core's → the reclaim lists → the heap → the free frames. A folio's own lock sleeps and is taken before the spinning ones;
 //! reclaim only tries it. No two page-table locks are held at once. Reclaim enters at the owners' lists, so it never waits for
 //! a layout, and a fault that reclaims holds none.
@@ -56,11 +69,19 @@ pub mod advice;
 pub mod cgroup;
 pub mod charge;
 #[cfg(target_os = "none")]
+pub mod counters;
+#[cfg(target_os = "none")]
+pub mod fatal;
+#[cfg(target_os = "none")]
 pub mod fault;
 #[cfg(target_os = "none")]
 pub mod folio;
 #[cfg(target_os = "none")]
 mod fork;
+#[cfg(target_os = "none")]
+pub mod frames;
+#[cfg(target_os = "none")]
+pub mod limit;
 #[cfg(target_os = "none")]
 pub mod lru;
 #[cfg(target_os = "none")]
@@ -74,6 +95,8 @@ mod page_out;
 #[cfg(target_os = "none")]
 mod page_tables;
 pub mod policy;
+#[cfg(target_os = "none")]
+pub mod progress;
 pub mod quota;
 #[cfg(target_os = "none")]
 pub mod reclaim;
@@ -88,12 +111,31 @@ pub mod statistics;
 #[cfg(target_os = "none")]
 pub mod swap;
 #[cfg(target_os = "none")]
+mod table_reserve;
+#[cfg(target_os = "none")]
 pub mod tasks;
 pub mod trace;
 #[cfg(target_os = "none")]
+pub mod unused;
+#[cfg(target_os = "none")]
 pub mod upcall;
 pub mod vma;
+#[cfg(target_os = "none")]
+pub mod workingset;
+#[cfg(target_os = "none")]
+pub mod writeback;
 
 #[cfg(target_os = "none")]
 pub use address_space::AddressSpace;
 pub use quire_machine::AllocationError;
+
+/// Starts what memory does by itself: `kswapd`, and the thread of the swap core.
+///
+/// # Errors
+/// [`AllocationError`] when there is no memory for that.
+#[cfg(target_os = "none")]
+pub fn start() -> Result<(), AllocationError> {
+    quire_machine::pte::start()?;
+    reclaim::start()?;
+    swap::work::start()
+}

@@ -26,15 +26,13 @@ use quire_machine::clock;
 use quire_machine::log;
 use quire_machine::physical;
 use quire_machine::sync::Rank;
-use quire_machine::task::{self, Mutex, is_killed};
+use quire_machine::task::{self, Mutex, is_killed, scheduler};
 
-use super::address_space::AddressSpace;
-use super::cgroup;
-use super::policy;
-use super::reclaim;
-use super::tasks;
+use crate::cgroup::counts;
+use crate::policy;
+use crate::progress;
 use crate::swap;
-use crate::upcall::{self, Process};
+use crate::upcall::{self, Memory, Process};
 
 /// Processes killed since boot (Linux: `oom_kill`).
 pub static KILLS: AtomicU64 = AtomicU64::new(0);
@@ -51,7 +49,7 @@ static TURN: Mutex<()> = Mutex::new(Rank::OutOfMemory, ());
 
 /// What came of looking for a victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// A process was killed and its memory taken away.
     Killed,
     /// The need is over, or one that was killed before has given something back, or the caller is killed itself.
@@ -63,12 +61,12 @@ pub(super) enum Verdict {
 /// A process that has memory.
 struct Holder {
     process: Arc<dyn Process>,
-    space: Arc<AddressSpace>,
+    space: Arc<dyn Memory>,
 }
 
 impl Holder {
     fn is_in_question(&self, cgroup: u8) -> bool {
-        !self.process.is_immortal() && cgroup::is_within(self.process.memory_cgroup(), cgroup)
+        !self.process.is_immortal() && counts::is_within(self.process.memory_cgroup(), cgroup)
     }
 
     /// Also once it has taken its signal and only gives back what it has.
@@ -77,8 +75,13 @@ impl Holder {
     }
 
     fn shares_with(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.space, &other.space)
+        is_same(&self.space, &other.space)
     }
+}
+
+/// Whether both are the memory of the same processes.
+fn is_same(one: &Arc<dyn Memory>, other: &Arc<dyn Memory>) -> bool {
+    core::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
 
 struct Candidate {
@@ -93,13 +96,13 @@ fn total() -> usize {
 
 /// `/proc/PID/oom_score`.
 pub fn score(process: &dyn Process) -> u64 {
-    let pages = process.space().map_or(0, |space| space.weight());
+    let pages = process.memory().map_or(0, |space| space.weight());
     policy::score(policy::badness(pages, process.oom_score_adjustment(), total()), total())
 }
 
 /// Kills the worst process in the cgroup and frees its memory, unless `is_over` says that there is no need any more or one that
 /// was killed before makes room. Sleeps; allocates nothing where there is no memory.
-pub(super) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
+pub(crate) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
     let Ok(_turn) = TURN.lock_unless_killed() else { return Verdict::Again };
     if is_over() || reap_killed(number) > 0 {
         return Verdict::Again;
@@ -134,19 +137,20 @@ pub(super) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
 
 /// A task of the kernel's own that gets no frame gives up what it has and ends by itself: the processes have done nothing to
 /// it. `false` if `is_over` says that it need not.
-pub(super) fn give_up_own(is_over: impl Fn() -> bool) -> bool {
+pub(crate) fn give_up_own(is_over: impl Fn() -> bool) -> bool {
     let _turn = TURN.lock();
     let gives_up = !is_over();
-    if let Some(space) = tasks::space().filter(|_| gives_up) {
-        space.reap();
+    if gives_up {
+        scheduler::with_current(|thread| thread.owner().map(Arc::clone))
+            .flatten()
+            .inspect(|owner| owner.give_up_memory());
     }
     gives_up
 }
 
 /// Those that were killed before and whose memory nobody else uses, but for those that were given up.
 fn dying(number: u8) -> impl Iterator<Item = Holder> {
-    let is_used =
-        |space: &Arc<AddressSpace>| holders().any(|other| Arc::ptr_eq(&other.space, space) && !other.is_killed());
+    let is_used = |space: &Arc<dyn Memory>| holders().any(|other| is_same(&other.space, space) && !other.is_killed());
     holders().filter(move |holder| {
         let is_meant = holder.is_in_question(number) && holder.is_killed() && !holder.space.is_given_up();
         is_meant && !is_used(&holder.space)
@@ -164,12 +168,12 @@ fn reap_killed(number: u8) -> usize {
 }
 
 /// Waits for the end of a space that was reaped, while that gives something back. `false` if it gives nothing back any more.
-fn makes_room(dying: &Weak<AddressSpace>, is_over: &impl Fn() -> bool) -> bool {
+fn makes_room(dying: &Weak<dyn Memory>, is_over: &impl Fn() -> bool) -> bool {
     loop {
         // Without a reference meanwhile: with the last one the space goes.
         let Some(weight) = dying.upgrade().map(|space| space.weight()) else { return true };
         let deadline = clock::since_boot() + PATIENCE;
-        if reclaim::wait_for_freed_until(deadline, || dying.strong_count() == 0 || is_over() || is_killed()) {
+        if progress::wait_for_freed_until(deadline, || dying.strong_count() == 0 || is_over() || is_killed()) {
             return true;
         }
         let Some(space) = dying.upgrade() else { return true };
@@ -181,7 +185,7 @@ fn makes_room(dying: &Weak<AddressSpace>, is_over: &impl Fn() -> bool) -> bool {
 }
 
 fn holders() -> impl Iterator<Item = Holder> {
-    upcall::processes().filter_map(|process| process.space().map(|space| Holder { process, space }))
+    upcall::processes().filter_map(|process| process.memory().map(|space| Holder { process, space }))
 }
 
 fn log_choice(number: u8, candidates: &[Candidate]) {
@@ -189,15 +193,15 @@ fn log_choice(number: u8, candidates: &[Candidate]) {
     log!(
         "oom",
         "{asker} needs memory and there is none{}",
-        if number == cgroup::ROOT { "" } else { " left in its group" }
+        if number == counts::ROOT { "" } else { " left in its group" }
     );
     log!("oom", "{:>9} {:>9} {:>7} {:>5} {:>9}  process", "resident", "swapped", "tables", "adj", "badness");
     for Candidate { holder: Holder { process, space }, badness } in candidates {
-        let usage = space.usage_without_vmas();
+        let usage = space.usage();
         log!(
             "oom",
             "{:>9} {:>9} {:>7} {:>5} {badness:>9}  {process}",
-            usage.resident(),
+            usage.resident,
             usage.swapped,
             usage.tables,
             process.oom_score_adjustment()

@@ -6,11 +6,12 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use quire_machine::AllocationError;
 use quire_machine::physical;
+use quire_machine::task;
 use quire_machine::upcall::upcalls;
 use quire_swap::header::PAGE_SIZE;
 
-use super::{AllocationError, tasks};
 use crate::swap;
 
 const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;
@@ -168,7 +169,7 @@ impl Drop for Commitment {
 
 /// The limit without what is kept back from the current process.
 fn limit_for_current(mapped: u64) -> u64 {
-    if !tasks::has_process() {
+    if !task::works_for_process() {
         return limit();
     }
     let is_ordinary = (upcalls().serves_ordinary_user)();

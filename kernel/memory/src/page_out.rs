@@ -4,7 +4,7 @@
 //!
 //! Each step is done for the whole batch, so that its locks are taken a few times for all of them and not once for each:
 //!
-//! 1. Every folio's lock is tried, and its owner looked up ([`mm::rmap`](super::rmap)). One that is busy stays.
+//! 1. Every folio's lock is tried, and its owner looked up ([`mm::rmap`](crate::rmap)). One that is busy stays.
 //! 2. The PTEs that map the folios are looked at, space by space. A page that was accessed since gets a second chance, one
 //!    that is locked in memory stays; neither gets a slot.
 //! 3. The others get a slot, unless they still have one, and a count of it for the PTE that will hold it.
@@ -32,14 +32,15 @@ use quire_machine::frame::FrameNumber;
 use quire_machine::user_tables::PteCell;
 use quire_swap::{Folio as _, FolioFlag, Locked, SlotReference, Written};
 
-use super::cgroup;
-use super::folio::{self, BATCH, Folio, FolioBatch, Owned};
-use super::lru::{self, List};
-use super::object::Object;
-use super::page_tables::{self, PageTables, Pte};
-use super::reclaim::{self, COUNTERS};
-use super::rmap::{Owner, Owners, Rmap};
+use crate::cgroup::counts;
+use crate::counters::COUNTERS;
+use crate::folio::{self, BATCH, Folio, FolioBatch, Owned};
+use crate::lru::{self, List};
+use crate::object::Object;
+use crate::page_tables::{self, PageTables, Pte};
+use crate::rmap::{Owner, Owners, Rmap};
 use crate::swap::{self, Plug, Quire};
+use crate::{progress, workingset};
 
 /// A private page that may go.
 struct Candidate {
@@ -95,7 +96,7 @@ impl Marks {
 
 /// Tries to take out of memory what was isolated from `list`; returns how many folios are out of all page tables now.
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
-pub(super) fn page_out(batch: &mut FolioBatch, list: List, plug: &mut Plug) -> usize {
+pub(crate) fn page_out(batch: &mut FolioBatch, list: List, plug: &mut Plug) -> usize {
     let mut owners = Owners::default();
     let mut candidates = ArrayVec::<Candidate, BATCH>::new();
     let mut unmapped = ArrayVec::<Locked<Folio>, BATCH>::new();
@@ -141,7 +142,7 @@ pub(super) fn page_out(batch: &mut FolioBatch, list: List, plug: &mut Plug) -> u
 }
 
 /// Forgets that the pages of these folios were accessed.
-pub(super) fn forget_access(batch: &[Folio]) {
+pub(crate) fn forget_access(batch: &[Folio]) {
     let mut owners = Owners::default();
     for folio in batch {
         if let Some(Owned { owner, index }) = folio::owned(folio)
@@ -154,7 +155,7 @@ pub(super) fn forget_access(batch: &[Folio]) {
 
 /// Marks private pages as given away, each mapped by one PTE: reclaim takes those that are not written from now on without writing
 /// them (Linux: `madvise_free_pte_range`). One that is busy, on its way to swap, or that others have too is left alone.
-pub(super) fn free_lazily(batch: &mut FolioBatch) {
+pub(crate) fn free_lazily(batch: &mut FolioBatch) {
     /// The caller's, and the PTE's.
     const REFERENCES: u32 = 2;
     let mut owners = Owners::default();
@@ -291,7 +292,7 @@ fn look(owner: &Owner, candidates: &mut [Candidate]) {
 
 /// A slot for the folio, with a count, if there is one and its cgroup may have it.
 fn new_slot(folio: &Locked<Folio>) -> Option<SlotReference<'static, Quire>> {
-    swap::core().hold_in_swap(folio).inspect_err(|error| cgroup::note_no_slot(folio.metadata(), *error)).ok()
+    swap::core().hold_in_swap(folio).inspect_err(|error| counts::note_no_slot(folio.metadata(), *error)).ok()
 }
 
 fn give_slots(candidates: &mut [Candidate]) {
@@ -399,17 +400,17 @@ impl Leaving<'_> {
             return;
         }
         COUNTERS.written.fetch_add(1, Ordering::Relaxed);
-        reclaim::write_started();
+        progress::write_started();
         match swap::core().write(self.plug, folio) {
             Written::Queued => return,
             Written::Zero(folio) => self.zero.push(folio),
             Written::Unused(folio) => self.gone.push(folio.unlock()),
             Written::Refused(folio) => {
-                reclaim::write_failed();
+                progress::write_failed();
                 lru::add(&folio, List::Active);
             }
         }
-        reclaim::write_is_over();
+        progress::writes_are_over(1);
     }
 
     /// Frees the frames of those that need not be written; returns how many folios there were in all.
@@ -419,7 +420,7 @@ impl Leaving<'_> {
         evict(&mut self.zero, &mut self.gone);
         if !self.gone.is_empty() {
             folio::drop_all(&mut self.gone);
-            reclaim::frames_freed();
+            progress::frames_freed();
         }
         self.count
     }
@@ -445,12 +446,12 @@ fn drop_page_without_slot(folio: Locked<Folio>, owners: &mut Owners) -> Option<F
 
 /// Takes clean folios that nobody maps out of the swap cache; those that go, with their last references, are added to `gone`.
 /// If somebody else uses one or it is dirty, it goes to the inactive list. Returns how many go.
-pub(super) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH>, gone: &mut FolioBatch) -> usize {
+pub(crate) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH>, gone: &mut FolioBatch) -> usize {
     /// The swap cache's and the one in `clean`.
     const REFERENCES: u32 = 2;
     let before = gone.len();
     let mut busy = ArrayVec::<Locked<Folio>, BATCH>::new();
-    swap::core().evict_each(clean.drain(..), REFERENCES, reclaim::next_age, |outcome| match outcome {
+    swap::core().evict_each(clean.drain(..), REFERENCES, workingset::next_age, |outcome| match outcome {
         Ok(folio) => gone.push(folio),
         Err(folio) => busy.push(folio),
     });

@@ -5,24 +5,22 @@
 use core::ops::Deref;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
+use quire_machine::AllocationError;
 use quire_machine::address_map::USER_END;
 use quire_machine::frame::{FrameNumber, Kind};
 use quire_machine::physical;
-use quire_machine::task::{HeedKill, Killed};
 use quire_machine::user_tables::{TablesKey, UserTables};
 use quire_swap::{Entry, SlotRange};
 
-use super::AllocationError;
-use super::cgroup;
-use super::reclaim;
+use crate::cgroup::counts;
 
-pub(super) use quire_machine::pte::{
+pub(crate) use quire_machine::pte::{
     Mapping, Pte, folio_frame, is_accessed, is_dirty, is_locked, is_mapped, is_writable, is_zero_page,
     without_accessed_and_dirty,
 };
 
 /// Whether what the PTE owns is its address space's alone, or its `anon_vma`'s: not an object's.
-pub(super) fn is_private(pte: u64) -> bool {
+pub(crate) fn is_private(pte: u64) -> bool {
     match folio_frame(pte) {
         Some(frame) => physical::frames()[frame.index()].kind() != Kind::Object,
         None => Entry::from_pte(pte).is_some(),
@@ -31,22 +29,22 @@ pub(super) fn is_private(pte: u64) -> bool {
 
 /// Whose pages a space has in memory, and how many in swap.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     /// Private pages without an object, or changed since they came from it (Linux: `RssAnon`).
-    pub(super) anonymous: AtomicUsize,
+    pub(crate) anonymous: AtomicUsize,
     /// Pages of objects (Linux: `RssFile` and `RssShmem`).
-    pub(super) object: AtomicUsize,
+    pub(crate) object: AtomicUsize,
     /// Entries (Linux: `VmSwap`).
-    pub(super) swapped: AtomicUsize,
+    pub(crate) swapped: AtomicUsize,
     /// The most that were ever resident (Linux: `VmHWM`).
-    pub(super) peak: AtomicUsize,
+    pub(crate) peak: AtomicUsize,
     /// The cgroup of a task that has the space to itself.
     cgroup: AtomicU8,
 }
 
 impl Counts {
     /// A PTE of this kind is new.
-    pub(super) fn add(&self, pte: u64) {
+    pub(crate) fn add(&self, pte: u64) {
         if let Some(frame) = folio_frame(pte) {
             self.of(frame).fetch_add(1, Ordering::Relaxed);
         } else if Entry::from_pte(pte).is_some() {
@@ -56,22 +54,22 @@ impl Counts {
 
     /// Entries are new, or gone.
     #[inline]
-    pub(super) fn count_swapped(&self, more: isize) {
+    pub(crate) fn count_swapped(&self, more: isize) {
         self.swapped.fetch_add(more.cast_unsigned(), Ordering::Relaxed);
     }
 
     /// The cgroup of a task that has the space to itself.
-    pub(super) fn cgroup(&self) -> u8 {
+    pub(crate) fn cgroup(&self) -> u8 {
         self.cgroup.load(Ordering::Relaxed)
     }
 
     /// Puts such a task into another cgroup.
-    pub(super) fn set_cgroup(&self, cgroup: u8) {
+    pub(crate) fn set_cgroup(&self, cgroup: u8) {
         self.cgroup.store(cgroup, Ordering::Relaxed);
     }
 
     /// A PTE of this kind is gone.
-    pub(super) fn remove(&self, pte: u64) {
+    pub(crate) fn remove(&self, pte: u64) {
         if let Some(frame) = folio_frame(pte) {
             self.note_peak();
             self.of(frame).fetch_sub(1, Ordering::Relaxed);
@@ -82,7 +80,7 @@ impl Counts {
 
     /// A private page went to swap.
     #[inline]
-    pub(super) fn swapped_out(&self) {
+    pub(crate) fn swapped_out(&self) {
         self.note_peak();
         self.anonymous.fetch_sub(1, Ordering::Relaxed);
         self.count_swapped(1);
@@ -90,7 +88,7 @@ impl Counts {
 
     /// How many pages were in memory is about to fall: remembers it, if it was never more.
     #[inline]
-    pub(super) fn note_peak(&self) {
+    pub(crate) fn note_peak(&self) {
         let resident = self.resident();
         if resident > self.peak.load(Ordering::Relaxed) {
             self.peak.store(resident, Ordering::Relaxed);
@@ -106,15 +104,15 @@ impl Counts {
     }
 
     /// Pages in memory.
-    pub(super) fn resident(&self) -> usize {
+    pub(crate) fn resident(&self) -> usize {
         self.anonymous.load(Ordering::Relaxed) + self.object.load(Ordering::Relaxed)
     }
 }
 
 /// The page tables of one address space.
-pub(super) struct PageTables {
-    tables: UserTables,
-    pub(super) counts: Counts,
+pub(crate) struct PageTables {
+    pub(crate) tables: UserTables,
+    pub(crate) counts: Counts,
 }
 
 impl Deref for PageTables {
@@ -131,15 +129,15 @@ impl PageTables {
     ///
     /// # Errors
     /// [`AllocationError`] when there is no frame for the root.
-    pub(super) fn new() -> Result<(Self, TablesKey), AllocationError> {
-        let (tables, key) = UserTables::new(cgroup::allocate(Kind::PageTable).ok_or(AllocationError)?);
-        let counts = Counts { cgroup: AtomicU8::new(cgroup::current()), ..Counts::default() };
+    pub(crate) fn new() -> Result<(Self, TablesKey), AllocationError> {
+        let (tables, key) = UserTables::new(counts::allocate(Kind::PageTable).ok_or(AllocationError)?);
+        let counts = Counts { cgroup: AtomicU8::new(counts::current()), ..Counts::default() };
         Ok((Self { tables, counts }, key))
     }
 
     /// Replaces the PTE of the page at `address` by `pte`, which maps no frame, if it is still the entry `expected`; what that
     /// owned is the caller's then.
-    pub(super) fn replace(&self, address: u64, expected: Entry, pte: Pte) -> bool {
+    pub(crate) fn replace(&self, address: u64, expected: Entry, pte: Pte) -> bool {
         let tables = self.lock();
         let Some(cell) = tables.find(address).filter(|cell| cell.bits() == expected.to_pte()) else { return false };
         self.counts.add(pte.bits());
@@ -148,26 +146,7 @@ impl PageTables {
     }
 
     /// The first page from address `from` on whose PTE is an entry for one of `slots`.
-    pub(super) fn next_entry(&self, from: u64, slots: &SlotRange) -> Option<(u64, Entry)> {
+    pub(crate) fn next_entry(&self, from: u64, slots: &SlotRange) -> Option<(u64, Entry)> {
         self.find_map(from..USER_END, |pte| Entry::from_pte(pte).filter(|entry| slots.contains(*entry)))
-    }
-
-    /// Sets frames aside for as many tables, for a caller who cannot wait for them later because of a lock. Sleeps.
-    ///
-    /// # Errors
-    /// [`AllocationError`]; what was set aside stays so.
-    pub(super) fn set_aside(&self, tables: usize) -> Result<(), AllocationError> {
-        for turn in (0..tables).heed_kill() {
-            turn.map_err(|Killed| AllocationError)?;
-            let table = loop {
-                if let Some(table) = cgroup::allocate(Kind::PageTable) {
-                    break table;
-                }
-                // Not for the frame itself: once one can be had, the next attempt will find one.
-                drop(reclaim::wait_for_frame()?);
-            };
-            self.tables.set_aside(table);
-        }
-        Ok(())
     }
 }

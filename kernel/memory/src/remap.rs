@@ -9,8 +9,8 @@ use quire_machine::arch::page_table;
 use quire_machine::heap;
 use quire_swap::header::PAGE_SIZE;
 
-use super::address_space::{AddressSpace, LOWEST, Layout, MapError, Placement, check};
-use super::vma::{Totals, Vma};
+use crate::address_space::{AddressSpace, LOWEST, Layout, MapError, Placement, check};
+use crate::vma::{Totals, Vma};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 

@@ -33,13 +33,13 @@ use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::user_tables::PteCell;
 use quire_swap::header::PAGE_SIZE;
 
-use super::folio::{BATCH, OWNER_NUMBERS, Owned};
-use super::object::Object;
-use super::page_tables::{PageTables, folio_frame};
+use crate::folio::{BATCH, OWNER_NUMBERS, Owned};
+use crate::object::Object;
+use crate::page_tables::{PageTables, folio_frame};
 
 /// Whose page a folio is.
 #[derive(Clone)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     /// A private page of some spaces.
     AnonVma(Arc<AnonVma>),
     /// A page of an object.
@@ -47,12 +47,12 @@ pub(super) enum Owner {
 }
 
 /// Address spaces that come from one another by `fork`.
-pub(super) struct AnonVma {
+pub(crate) struct AnonVma {
     rmap: Rmap,
 }
 
 /// The spaces that may map an owner's pages.
-pub(super) struct Rmap {
+pub(crate) struct Rmap {
     number: u32,
     list: SpinLock<Vec<Mapper>>,
 }
@@ -85,7 +85,7 @@ impl AnonVma {
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub(super) fn new() -> Result<Arc<Self>, NoMemory> {
+    pub(crate) fn new() -> Result<Arc<Self>, NoMemory> {
         let rmap = Rmap::new(WeakOwner::AnonVma(Weak::new()))?;
         let anon_vma = fallible::shared(Self { rmap })?;
         anon_vma.rmap.belong_to(WeakOwner::AnonVma(Arc::downgrade(&anon_vma)));
@@ -110,7 +110,7 @@ impl Rmap {
     }
 
     /// For an object, which can be found from then on. `make` may fail.
-    pub(super) fn for_object(
+    pub(crate) fn for_object(
         make: impl FnOnce(Self) -> Result<Arc<Object>, NoMemory>,
     ) -> Result<Arc<Object>, NoMemory> {
         let object = make(Self::new(WeakOwner::Object(Weak::new()))?)?;
@@ -119,14 +119,14 @@ impl Rmap {
     }
 
     /// What a folio that is page `index` is to be marked with.
-    pub(super) const fn mark(&self, index: u64) -> Owned {
+    pub(crate) const fn mark(&self, index: u64) -> Owned {
         Owned { owner: self.number, index }
     }
 
     /// Calls `visit` with each PTE that maps one of `pages`, whose index and frame `place` says, its tables locked. Each
     /// space's tables are locked once for all pages.
     #[inline]
-    pub(super) fn for_each_pte<T>(
+    pub(crate) fn for_each_pte<T>(
         &self,
         pages: &mut [T],
         place: impl Fn(&T) -> (u64, FrameNumber),
@@ -146,7 +146,7 @@ impl Rmap {
     }
 
     /// The same for the one page with this `index` and `frame`.
-    pub(super) fn for_each_pte_of(
+    pub(crate) fn for_each_pte_of(
         &self,
         index: u64,
         frame: FrameNumber,
@@ -156,12 +156,12 @@ impl Rmap {
     }
 
     /// Whether the space with these tables may map any of the pages.
-    pub(super) fn has(&self, tables: &Arc<PageTables>) -> bool {
+    pub(crate) fn has(&self, tables: &Arc<PageTables>) -> bool {
         self.list.lock().iter().any(|mapper| Arc::ptr_eq(&mapper.tables, tables))
     }
 
     /// Whether no space maps any of the pages.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.list.lock().is_empty()
     }
 }
@@ -173,7 +173,7 @@ impl Drop for Rmap {
 }
 
 impl Owner {
-    pub(super) fn rmap(&self) -> &Rmap {
+    pub(crate) fn rmap(&self) -> &Rmap {
         match self {
             Self::AnonVma(anon_vma) => &anon_vma.rmap,
             Self::Object(object) => object.rmap(),
@@ -184,7 +184,7 @@ impl Owner {
 /// The owners of the folios of a batch, kept until all of these are dealt with: dropping the last reference to an object
 /// waits for the locks of its folios.
 #[derive(Default)]
-pub(super) struct Owners {
+pub(crate) struct Owners {
     kept: ArrayVec<(u32, Owner), BATCH>,
     last: usize,
 }
@@ -192,7 +192,7 @@ pub(super) struct Owners {
 impl Owners {
     /// The place of the owner with this number, while it exists.
     #[inline]
-    pub(super) fn find(&mut self, number: u32) -> Option<usize> {
+    pub(crate) fn find(&mut self, number: u32) -> Option<usize> {
         if self.kept.get(self.last).is_none_or(|(other, _)| *other != number) {
             self.last = self.find_another(number)?;
         }
@@ -213,7 +213,7 @@ impl Owners {
     }
 
     /// The owner at a place that [`Owners::find`] gave.
-    pub(super) fn get(&self, place: usize) -> &Owner {
+    pub(crate) fn get(&self, place: usize) -> &Owner {
         &self.kept[place].1
     }
 }
@@ -234,7 +234,7 @@ pub(crate) fn objects() -> impl Iterator<Item = Arc<Object>> {
 }
 
 /// A space on the list of an owner, with a base.
-pub(super) struct RmapLink {
+pub(crate) struct RmapLink {
     owner: Owner,
     tables: Arc<PageTables>,
     base: u64,
@@ -245,7 +245,7 @@ impl RmapLink {
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub(super) fn new(owner: Owner, tables: &Arc<PageTables>, base: u64) -> Result<Arc<Self>, NoMemory> {
+    pub(crate) fn new(owner: Owner, tables: &Arc<PageTables>, base: u64) -> Result<Arc<Self>, NoMemory> {
         // One that is not on the list finds nothing to take away as it goes.
         let link = fallible::shared(Self { owner, tables: Arc::clone(tables), base })?;
         let mapper = Mapper { tables: Arc::clone(tables), base };
@@ -257,7 +257,7 @@ impl RmapLink {
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub(super) fn for_other(&self, tables: &Arc<PageTables>) -> Result<Arc<Self>, NoMemory> {
+    pub(crate) fn for_other(&self, tables: &Arc<PageTables>) -> Result<Arc<Self>, NoMemory> {
         Self::new(self.owner.clone(), tables, self.base)
     }
 
@@ -265,36 +265,36 @@ impl RmapLink {
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub(super) fn moved(&self, distance: u64) -> Result<Arc<Self>, NoMemory> {
+    pub(crate) fn moved(&self, distance: u64) -> Result<Arc<Self>, NoMemory> {
         Self::new(self.owner.clone(), &self.tables, self.base.wrapping_add(distance))
     }
 
     /// Whether it is a space's first place in its `anon_vma`, where no page has moved.
-    pub(super) const fn is_home(&self) -> bool {
+    pub(crate) const fn is_home(&self) -> bool {
         matches!(self.owner, Owner::AnonVma(_)) && self.base == 0
     }
 
-    pub(super) const fn base(&self) -> u64 {
+    pub(crate) const fn base(&self) -> u64 {
         self.base
     }
 
     /// The index of the page at `address`.
-    pub(super) const fn index(&self, address: u64) -> u64 {
+    pub(crate) const fn index(&self, address: u64) -> u64 {
         address.wrapping_sub(self.base) / PAGE_SIZE as u64
     }
 
     /// What a folio that is to be mapped at `address` is marked with.
-    pub(super) fn mark(&self, address: u64) -> Owned {
+    pub(crate) fn mark(&self, address: u64) -> Owned {
         self.owner.rmap().mark(self.index(address))
     }
 
     /// Whether the owner is this object.
-    pub(super) fn is_to(&self, object: &Object) -> bool {
+    pub(crate) fn is_to(&self, object: &Object) -> bool {
         self.object().is_some_and(|own| core::ptr::eq(&raw const **own, object))
     }
 
     /// The object, if the owner is one.
-    pub(super) const fn object(&self) -> Option<&Arc<Object>> {
+    pub(crate) const fn object(&self) -> Option<&Arc<Object>> {
         match &self.owner {
             Owner::Object(object) => Some(object),
             Owner::AnonVma(_) => None,

@@ -5,10 +5,10 @@ use alloc::sync::Arc;
 use quire_machine::upcall::Access;
 use quire_swap::header::PAGE_SIZE;
 
-use super::address_space::AddressSpace;
-use super::fault;
-use super::object::Object;
-use super::tasks::Fatal;
+use crate::address_space::AddressSpace;
+use crate::fatal::Fatal;
+use crate::fault;
+use crate::object::Object;
 
 /// Where a byte belongs.
 pub enum Reach {

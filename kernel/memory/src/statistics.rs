@@ -5,15 +5,17 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use quire_machine::frame::Kind;
 use quire_machine::{heap, physical};
 
-use super::{fault, lru, object, oom, reclaim};
+use crate::counters::COUNTERS;
+use crate::progress;
 use crate::swap;
+use crate::{fault, lru, object, oom};
 
 /// `/proc/vmstat`: names and numbers, in Linux's order.
 pub fn vmstat() -> [(&'static str, u64); 37] {
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let lru::Lengths { active, inactive, active_file, inactive_file, unevictable } = lru::lengths();
     let swap = swap::statistics();
-    let count = &reclaim::COUNTERS;
+    let count = &COUNTERS;
     let kinds = physical::frames_by_kind();
     [
         ("nr_free_pages", physical::free_frames() as u64),
@@ -24,7 +26,7 @@ pub fn vmstat() -> [(&'static str, u64); 37] {
         ("nr_unevictable", unevictable as u64),
         ("nr_anon_pages", kinds[Kind::Anonymous as usize] as u64),
         ("nr_file_pages", kinds[Kind::Object as usize] as u64),
-        ("nr_writeback", reclaim::writes_under_way() as u64),
+        ("nr_writeback", progress::writes_under_way() as u64),
         ("nr_shmem", object::shared_pages() as u64),
         ("nr_slab_unreclaimable", heap::frames() as u64),
         ("nr_page_table_pages", kinds[Kind::PageTable as usize] as u64),

@@ -7,26 +7,11 @@ use core::fmt;
 use quire_machine::task::{self, JoinHandle, Owner, Thread, UserHalf, Work, scheduler};
 use quire_machine::user_tables::Root;
 
-use super::{AddressSpace, AllocationError};
+use crate::address_space::AddressSpace;
 
-/// Why a task cannot go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fatal {
-    /// A page could not be read back from swap (Linux: SIGBUS).
-    ReadFailed(quire_swap::Entry),
-    /// No frame could be had for it (Linux: the out-of-memory killer's SIGKILL).
-    OutOfMemory,
-    /// Its process was killed by then, or its memory has been taken away for that: nothing is served any more.
-    Killed,
-    /// It touched an address that it has not mapped (Linux: SIGSEGV).
-    NotMapped(u64),
-    /// It did with an address what its mapping does not allow (Linux: SIGSEGV).
-    NotAllowed(u64),
-    /// It touched a page that its object has not (Linux: SIGBUS).
-    BeyondObject(u64),
-    /// The file system of what is mapped there is full.
-    NoSpace(u64),
-}
+pub use crate::fatal::Fatal;
+use crate::upcall::Memory as _;
+use quire_machine::AllocationError;
 
 impl UserHalf for AddressSpace {
     fn root(&self) -> &Root {
@@ -51,6 +36,14 @@ impl Owner for AddressSpace {
     fn is_interrupted(&self) -> bool {
         false
     }
+
+    fn is_process(&self) -> bool {
+        false
+    }
+
+    fn give_up_memory(&self) {
+        self.reap();
+    }
 }
 
 /// The address space of the running thread's user half, if it has one.
@@ -63,12 +56,6 @@ pub fn space() -> Option<Arc<AddressSpace>> {
 /// Gives the current thread another address space, or none but the kernel's half.
 pub fn set_space(space: Option<Arc<AddressSpace>>) {
     scheduler::set_space(space.map(|space| space as Arc<dyn UserHalf>));
-}
-
-/// Whether the current thread works for a process, as against a thread of the kernel and a task without one.
-pub fn has_process() -> bool {
-    let has = |thread: &Thread| thread.owner().is_some() && thread.owner_as::<AddressSpace>().is_none();
-    scheduler::with_current(has).unwrap_or(false)
 }
 
 /// Why the task that `thread` is, one without a process, cannot go on, if it cannot.

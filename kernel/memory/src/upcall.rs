@@ -7,7 +7,6 @@ use core::fmt;
 use quire_swap::Disk;
 use spin::Once;
 
-use crate::AddressSpace;
 use crate::swap::Quire;
 
 /// A process, as far as its memory goes. It is shown as messages name it.
@@ -16,7 +15,7 @@ pub trait Process: fmt::Display + Send + Sync {
     fn pid(&self) -> u32;
 
     /// Its memory, which another process may share.
-    fn space(&self) -> Option<Arc<AddressSpace>>;
+    fn memory(&self) -> Option<Arc<dyn Memory>>;
 
     /// The number of its memory group.
     fn memory_cgroup(&self) -> u8;
@@ -35,6 +34,39 @@ pub trait Process: fmt::Display + Send + Sync {
 
     /// Kills it, whatever it ignores.
     fn kill(&self);
+}
+
+/// What the killing of a process would free, and how that is done.
+pub trait Memory: Send + Sync {
+    /// Pages in memory and in swap, and page tables. Waits for nothing.
+    fn weight(&self) -> usize;
+
+    /// What makes up its weight. Waits for nothing.
+    fn usage(&self) -> Weights;
+
+    /// Takes away the private memory, which no program uses again; returns how many pages that were. Waits for no lock that
+    /// sleeps.
+    fn reap(&self) -> usize;
+
+    /// Whether [`Self::reap`] was called.
+    fn is_reaped(&self) -> bool;
+
+    /// It was reaped, and what it has still is not waited for any more.
+    fn give_up(&self);
+
+    /// Whether [`Self::give_up`] was called (Linux: `MMF_OOM_SKIP`).
+    fn is_given_up(&self) -> bool;
+}
+
+/// What a process weighs, in pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// In memory.
+    pub resident: usize,
+    /// In swap.
+    pub swapped: usize,
+    /// Page tables.
+    pub tables: usize,
 }
 
 /// Who answers what.

@@ -18,10 +18,11 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use intrusive_collections::rbtree::{Cursor, CursorMut};
 use intrusive_collections::{Bound, KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
 use quire_machine::fallible;
+
 pub use quire_machine::protection::Protection;
 use quire_swap::header::PAGE_SIZE;
 
-use super::charge::Charge;
+use crate::charge::Charge;
 
 /// The most VMAs of an address space at first.
 const MOST_AT_FIRST: usize = 65_530;

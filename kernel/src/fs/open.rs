@@ -17,6 +17,7 @@ use quire_machine::physical;
 use quire_machine::sync::Rank;
 use quire_machine::task::Mutex;
 use quire_machine::user::Word;
+use quire_memory::charge::Charge;
 
 use super::lock;
 use super::node::{File, Handle, Wait};
@@ -25,7 +26,6 @@ use super::position::{Position, Whence};
 use crate::errno::Errno;
 use crate::process::credentials::Credentials;
 use crate::process::limits;
-use quire_memory::charge::Charge;
 
 /// The most files that a process has open, unless it may have fewer.
 pub const FILES_MAX: usize = limits::FILES_MAX as usize;

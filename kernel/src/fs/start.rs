@@ -7,6 +7,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use linux_raw_sys::general as linux;
 use quire_machine::fallible;
 use quire_machine::physical;
+use quire_memory::object::Object;
+use quire_memory::object::writers::Executed;
 
 use super::access::{self, EXECUTE};
 use super::devtmpfs::{self, add_block_devices, devices};
@@ -22,7 +24,6 @@ use super::tmpfs_options::{Wanted, no_options};
 use super::{cgroup, proc, sys};
 use crate::errno::Errno;
 use crate::process::credentials::Credentials;
-use quire_memory::object::{Executed, Object};
 
 static HAS_INITRAMFS: AtomicBool = AtomicBool::new(false);
 

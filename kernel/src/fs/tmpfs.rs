@@ -21,6 +21,9 @@ use quire_machine::fallible::{self, NoMemory};
 use quire_machine::physical;
 use quire_machine::sync::Rank;
 use quire_machine::task::{Mutex, MutexGuard};
+use quire_memory::object::writers::Writer;
+use quire_memory::object::{self, Account, Object, ObjectError, Source};
+use quire_memory::quota::Quota;
 use quire_memory::swap;
 use quire_swap::header::{PAGE_SIZE, Page};
 
@@ -32,8 +35,6 @@ use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
 use super::{access, device, limit, open, pipe};
 use crate::errno::Errno;
 use crate::process::control_block::this;
-use quire_memory::object::{self, Account, Object, ObjectError, Source, Writer};
-use quire_memory::quota::Quota;
 
 /// How many pages files could still have: what is free, can be dropped, or can go to swap, but for what programs need when
 /// memory is short. A file that grows gets `ENOSPC` before anybody has to be killed for it.

@@ -14,10 +14,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use quire_machine::fallible::{self, TryMap, TryVec};
+use quire_memory::charge::Charge;
 
 use super::node::{Attributes, Kind, NAME_MAX};
 use crate::errno::Errno;
-use quire_memory::charge::Charge;
 
 /// A node's number; the root's is [`ROOT`].
 pub type Number = u64;

@@ -6,14 +6,14 @@ use core::time::Duration;
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, Thread, WaitQueue, Waited, scheduler};
 use quire_machine::user::Fault;
+use quire_memory::object::Object;
+use quire_memory::sharing::Reach;
 
 use super::key::{Key, Numbered};
 use super::queues::{self, Machine, Queues, Refusal, Waiter};
 use super::word::Word;
 use crate::errno::Errno;
 use crate::process::control_block::this;
-use quire_memory::object::Object;
-use quire_memory::sharing::Reach;
 
 static QUEUES: SpinLock<Queues<Key<Shared>, Arc<Thread>>> = SpinLock::new(Rank::Futexes, Queues::new());
 

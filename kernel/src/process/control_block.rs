@@ -16,6 +16,11 @@ use quire_machine::stack::KernelStack;
 use quire_machine::sync::{Rank, Snapshot, SpinLock};
 use quire_machine::task::{self, Owner, Thread, UserHalf, WaitQueue, Work, scheduler};
 use quire_machine::user::UserPtr;
+use quire_memory::AddressSpace;
+use quire_memory::admission::Limit as Of;
+use quire_memory::cgroup::{self, Cgroup};
+use quire_memory::charge::Charge;
+use quire_memory::object::writers::Executed;
 use spin::Once;
 
 use super::alarm::Alarm;
@@ -29,11 +34,6 @@ use crate::fs::namespace::Location;
 use crate::fs::node::Handle;
 use crate::fs::open::Descriptors;
 use crate::futex::word::{Head, Word};
-use quire_memory::AddressSpace;
-use quire_memory::admission::Limit as Of;
-use quire_memory::cgroup::{self, Cgroup};
-use quire_memory::charge::Charge;
-use quire_memory::object::Executed;
 
 /// The first process's number; it adopts orphans, and no signal does to it what it has no handler for.
 pub const INIT: u32 = 1;

@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering;
 use quire_machine::log;
 use quire_machine::task::{WaitQueue, scheduler};
 use quire_machine::user::UserPtr;
+use quire_memory::AddressSpace;
 use spin::Once;
 
 use super::alarm::Alarm;
@@ -23,7 +24,6 @@ use crate::fs::terminal::job;
 use crate::futex::robust;
 use crate::futex::waiting::wake;
 use crate::futex::word::Word;
-use quire_memory::AddressSpace;
 
 static INIT_END: Once<ChildChange> = Once::new();
 static INIT_ENDED: WaitQueue = WaitQueue::new();

@@ -8,6 +8,8 @@ use quire_machine::fallible;
 use quire_machine::log;
 use quire_machine::stack::KernelStack;
 use quire_machine::task;
+use quire_memory::charge::Charge;
+use quire_memory::{AddressSpace, AllocationError};
 use spin::Once;
 
 use super::control_block::{INIT, Process};
@@ -19,8 +21,6 @@ use super::{exit, table};
 use crate::command_line::{CommandLine, InitWords};
 use crate::errno::Errno;
 use crate::fs::start;
-use quire_memory::charge::Charge;
-use quire_memory::{AddressSpace, AllocationError};
 
 /// Where the first program is looked for when the command line names none (Linux: `init/main.c`).
 const USUAL_PLACES: [&str; 5] = ["/init", "/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];

@@ -2,18 +2,19 @@
 
 use alloc::sync::Arc;
 
+use quire_memory::upcall;
+
 use super::control_block::{INIT, Process};
 use super::signal::{Info, Signal};
 use super::table;
-use quire_memory::{AddressSpace, upcall};
 
 impl upcall::Process for Process {
     fn pid(&self) -> u32 {
         Self::pid(self)
     }
 
-    fn space(&self) -> Option<Arc<AddressSpace>> {
-        Self::space(self)
+    fn memory(&self) -> Option<Arc<dyn upcall::Memory>> {
+        self.space().map(|space| space as _)
     }
 
     fn memory_cgroup(&self) -> u8 {
@@ -30,7 +31,7 @@ impl upcall::Process for Process {
 
     fn borrows_memory(&self) -> bool {
         let lent = table::find(self.parent()).and_then(|parent| parent.space());
-        lent.zip(Self::space(self)).is_some_and(|(lent, own)| Arc::ptr_eq(&lent, &own))
+        lent.zip(self.space()).is_some_and(|(lent, own)| Arc::ptr_eq(&lent, &own))
     }
 
     fn is_killed(&self) -> bool {

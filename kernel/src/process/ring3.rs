@@ -8,6 +8,8 @@ use quire_machine::address_map::USER_END;
 use quire_machine::arch::registers::{SYSTEM_CALL, TrapFrame};
 use quire_machine::log_limited;
 use quire_machine::task::{preempt, scheduler};
+use quire_memory::fault::Service;
+use quire_memory::tasks::Fatal;
 use x86_64::instructions::interrupts;
 
 use super::alarms;
@@ -18,8 +20,6 @@ use super::table;
 use super::usage::TICKS;
 use super::{exit, handler};
 use crate::errno::Errno;
-use quire_memory::fault::Service;
-use quire_memory::tasks::Fatal;
 
 /// The last thing before a program goes on with the registers of `frame`. Leaves interrupts off, and returns only if there is
 /// nothing to do for the program.

@@ -13,13 +13,13 @@ use quire_machine::log;
 use quire_machine::stack::KernelStack;
 use quire_machine::task::{self, Thread};
 use quire_machine::user::UserPtr;
+use quire_memory::charge::Charge;
 
 use super::control_block::{Process, this};
 use super::credentials::SUPERUSER;
 use super::limits::Resource;
 use super::table;
 use crate::errno::Errno;
-use quire_memory::charge::Charge;
 
 /// What a process takes of the kernel heap, roughly: itself, its thread, its registers, the lists that its memory needs.
 const HEAP_BYTES: usize = size_of::<Process>() + size_of::<Thread>() + IMAGE_BYTES + (4 << 10);

@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use quire_machine::log;
+use quire_memory::swap;
+use quire_memory::tasks::Fatal;
 use quire_swap::{CLUSTER_SLOTS, SwapOffError};
 
 use super::Failure;
@@ -16,8 +18,6 @@ use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
-use quire_memory::swap;
-use quire_memory::tasks::Fatal;
 
 type Outcome = Result<String, Failure>;
 
@@ -102,12 +102,12 @@ fn while_working(one: u8, other: u8, first: u8, first_pages: u64, shares: (u64, 
         shares.0,
         shares.1
     );
-    swap::disable(first)?;
+    swap::swapoff::disable(first)?;
     require!(used(first) == 0 && swap::core().area(first).is_none(), "the first area is still there");
-    swap::disable(one)?;
+    swap::swapoff::disable(one)?;
     let left = used(other);
     // What is in the last area has nowhere else to go, and does not fit into memory.
-    let outcome = swap::disable(other);
+    let outcome = swap::swapoff::disable(other);
     require!(outcome == Err(SwapOffError::NoMemory), "swapoff without room for the pages gave {outcome:?}");
     require!(swap::core().area(other).is_some(), "an area went although its pages did not fit into memory");
     Ok(left)

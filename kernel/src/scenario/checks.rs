@@ -8,6 +8,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use quire_machine::heap;
 use quire_machine::physical;
 use quire_machine::task::{JoinHandle, WaitQueue};
+use quire_memory::fault;
+use quire_memory::swap;
+use quire_memory::tasks::Fatal;
 
 use super::Failure;
 use super::contents::Contents;
@@ -15,9 +18,6 @@ use super::user::Fault;
 use super::workload::Tally;
 use crate::command_line::{BadValue, CommandLine};
 use crate::require;
-use quire_memory::fault;
-use quire_memory::swap;
-use quire_memory::tasks::Fatal;
 
 /// A task with a workload.
 pub(super) type Task = JoinHandle<Result<(), Fault>>;

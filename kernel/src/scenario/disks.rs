@@ -11,6 +11,7 @@ use quire_drivers::block::{BlockError, Completion, MAX_SEGMENTS, Operation, Requ
 use quire_machine::heap;
 use quire_machine::task::WaitQueue;
 use quire_machine::watermark::Purpose;
+use quire_memory::folio::{Folio, NewFolio};
 use quire_swap::Folio as _;
 
 use super::Failure;
@@ -18,7 +19,6 @@ use super::contents::Contents;
 use crate::command_line::CommandLine;
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
 use crate::require;
-use quire_memory::folio::{Folio, NewFolio};
 
 /// Requests that are submitted before any is waited for.
 const AT_ONCE: u64 = 48;

@@ -5,6 +5,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use quire_memory::swap;
+use quire_memory::tasks::Fatal;
 use quire_swap::Snapshot;
 
 use super::Failure;
@@ -14,8 +16,6 @@ use super::workload::{self, Tally, Workload};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
-use quire_memory::swap;
-use quire_memory::tasks::Fatal;
 
 type Outcome = Result<String, Failure>;
 

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 
+use quire_memory::swap;
 use quire_swap::header::PAGE_SIZE;
 
 use super::Failure;
@@ -14,7 +15,6 @@ use crate::command_line::CommandLine;
 use crate::fs::devices;
 use crate::require;
 use crate::swapon;
-use quire_memory::swap;
 
 /// `swapon=` names a zram device with a memory limit, then a disk of lower priority. One task writes much more than memory
 /// and the limit take, changes some of it, and reads everything back.

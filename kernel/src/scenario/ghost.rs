@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 use quire_machine::heap;
 use quire_machine::log;
 use quire_machine::physical;
+use quire_memory::swap;
+use quire_memory::tasks::Fatal;
 use quire_swap::ghost::{MOST_PAGES, PATH};
 use quire_swap::header::{Header, Medium, PAGE_SIZE};
 use quire_swap::{SwapOffError, SwapOnError, SwapOnOptions};
@@ -27,8 +29,6 @@ use crate::require;
 use crate::swap_area;
 use crate::swap_area::EnableError;
 use crate::swapon;
-use quire_memory::swap;
-use quire_memory::tasks::Fatal;
 
 type Outcome = Result<String, Failure>;
 
@@ -70,7 +70,7 @@ pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
     for place in order.map_err(|_| "off= counts areas")? {
         let area = *enabled.areas().get(place).ok_or("off= names an area that is not there")?;
         let name = alloc::format!("{}", swap::Name(area));
-        match swap::disable(area) {
+        match swap::swapoff::disable(area) {
             Ok(()) => log!("ghost", "{name} left under load"),
             Err(SwapOffError::NoMemory) if swap::core().area(area).is_some() => {
                 stayed += 1;
@@ -148,7 +148,7 @@ pub(super) fn ghost_size(_command_line: CommandLine<'static>) -> Outcome {
     require!(u64::from(header.last_page) + 1 == ram(), "the header says {} pages", header.last_page + 1);
     let on = |size| swap_area::enable(PATH, SwapOnOptions::default(), size);
     // What is made once, at the first area, is no part of this one.
-    swap::disable(on(None)?)?;
+    swap::swapoff::disable(on(None)?)?;
     let used = heap::used;
     let before = used();
     let area = on(Some(MOST_PAGES * PAGE_SIZE as u64))?;
@@ -160,7 +160,7 @@ pub(super) fn ghost_size(_command_line: CommandLine<'static>) -> Outcome {
     drop(again);
     let entries = swap::total_pages();
     require!(entries == MOST_PAGES - 1, "the area has {entries} pages");
-    swap::disable(area)?;
+    swap::swapoff::disable(area)?;
     require!(used() == before, "{before} bytes of heap were in use before, {} after", used());
     Ok(format!("pages={entries} heap_bytes={enabled}"))
 }

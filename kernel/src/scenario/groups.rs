@@ -9,6 +9,10 @@ use core::time::Duration;
 
 use quire_machine::heap;
 use quire_machine::task::{self, JoinHandle, time};
+use quire_memory::cgroup::{Cgroup, Event};
+use quire_memory::tasks::Fatal;
+use quire_memory::trace::{FAULTS, FRAMES, TRACE};
+use quire_memory::{AddressSpace, fault};
 use quire_swap::header::PAGE_SIZE;
 
 use super::Failure;
@@ -17,10 +21,6 @@ use super::user::{self, Fault};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
-use quire_memory::cgroup::{Cgroup, Event};
-use quire_memory::tasks::Fatal;
-use quire_memory::trace::{FAULTS, FRAMES, TRACE};
-use quire_memory::{AddressSpace, fault};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const START: u64 = 0x10_0000_0000;

@@ -11,14 +11,6 @@ use quire_machine::frame::Kind;
 use quire_machine::heap;
 use quire_machine::physical;
 use quire_machine::task;
-use quire_swap::header::{PAGE_SIZE, Page};
-
-use super::Failure;
-use super::checks::ram;
-use super::user;
-use crate::command_line::CommandLine;
-use crate::require;
-use crate::swapon;
 use quire_memory::address_space::{Backing, MapError, MapRequest, Placement};
 use quire_memory::admission::Limit;
 use quire_memory::advice::Advice;
@@ -27,7 +19,15 @@ use quire_memory::remap::Move;
 use quire_memory::swap;
 use quire_memory::tasks::Fatal;
 use quire_memory::vma::Protection;
-use quire_memory::{AddressSpace, fault, reclaim};
+use quire_memory::{AddressSpace, fault, progress};
+use quire_swap::header::{PAGE_SIZE, Page};
+
+use super::Failure;
+use super::checks::ram;
+use super::user;
+use crate::command_line::CommandLine;
+use crate::require;
+use crate::swapon;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const START: u64 = 0x10_0000_0000;
@@ -89,7 +89,7 @@ struct Held {
 impl Held {
     /// Once what is being written has been: until then its frames are in use.
     fn now() -> Self {
-        while reclaim::writes_under_way() > 0 {
+        while progress::writes_under_way() > 0 {
             task::yield_now();
         }
         Self { free: heap::spare_frames(), tables: physical::frames_of(Kind::PageTable), slots: swap::used_pages() }

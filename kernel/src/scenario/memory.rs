@@ -12,14 +12,14 @@ use quire_machine::heap;
 use quire_machine::unique::UniqueFrame;
 use quire_machine::watermark::Purpose;
 use quire_machine::{kernel_map, physical};
+use quire_memory::AddressSpace;
+use quire_memory::address_space::MapError;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::Failure;
 use super::user;
 use crate::command_line::CommandLine;
 use crate::require;
-use quire_memory::AddressSpace;
-use quire_memory::address_space::MapError;
 
 pub(super) fn memory(_: CommandLine<'static>) -> Result<String, Failure> {
     let audited = audit_kernel_pages()?;

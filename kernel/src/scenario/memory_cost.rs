@@ -13,6 +13,9 @@ use core::fmt::Write;
 use quire_machine::clock;
 use quire_machine::print;
 use quire_machine::task;
+use quire_memory::advice::Advice;
+use quire_memory::swap;
+use quire_memory::{AddressSpace, progress, reclaim};
 use quire_swap::header::PAGE_SIZE;
 
 use super::Failure;
@@ -21,9 +24,6 @@ use super::zram_cost::ticks_of_an_instruction;
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
-use quire_memory::advice::Advice;
-use quire_memory::swap;
-use quire_memory::{AddressSpace, reclaim};
 
 /// 16 MiB, without `pages=` on the command line.
 const PAGES: u64 = 4096;
@@ -89,7 +89,7 @@ fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
     (0..pages).try_for_each(|page| user::write_word(address(page), page + 1))?;
     advise(space, pages, Advice::PageOut)?;
     // Waits for what is being written, so that reading ahead finds all of it in its slots.
-    while space.usage().swapped < pages as usize || reclaim::writes_under_way() > 0 {
+    while space.usage().swapped < pages as usize || progress::writes_under_way() > 0 {
         task::yield_now();
     }
     let hits = swap::statistics().cache_hits;

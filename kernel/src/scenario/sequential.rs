@@ -5,6 +5,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
+use quire_memory::fault;
+use quire_memory::swap;
+
 use super::Failure;
 use super::checks::{Books, Meeting, ram};
 use super::contents::Contents;
@@ -12,8 +15,6 @@ use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
-use quire_memory::fault;
-use quire_memory::swap;
 
 /// Pages that a request writes at least.
 const PAGES_A_WRITE: u64 = 24;

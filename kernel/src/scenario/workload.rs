@@ -11,14 +11,14 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use quire_machine::task::JoinHandle;
+use quire_memory::AddressSpace;
+use quire_memory::address_space::MapError;
+use quire_memory::advice::Advice;
 use quire_swap::header::PAGE_SIZE;
 
 use super::Failure;
 use super::contents::{Contents, Page, Xorshift, hash};
 use super::user::{self, Fault};
-use quire_memory::AddressSpace;
-use quire_memory::address_space::MapError;
-use quire_memory::advice::Advice;
 
 /// Where a task's pages begin.
 const PAGES: u64 = 0x10_0000_0000;

@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 use quire_compressed::zram::Zram;
 use quire_machine::heap;
 use quire_machine::log;
+use quire_memory::swap;
+use quire_memory::swap::Quire;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Disk, SwapOnOptions};
 
@@ -20,8 +22,6 @@ use crate::command_line::CommandLine;
 use crate::fs::devices;
 use crate::require;
 use crate::zram;
-use quire_memory::swap;
-use quire_memory::swap::Quire;
 
 const CYCLES: u64 = 3;
 const TASKS: u64 = 2;
@@ -95,7 +95,7 @@ fn under_pressure(zram: &Zram<Quire>, tally: &Arc<Tally>) -> Result<Vec<u64>, Fa
     require!(fatal.is_empty(), "tasks were killed: {fatal:?}");
     require!(swap::statistics().pages_out > before.pages_out, "nothing was swapped");
     require!(swap::statistics().write_requests == before.write_requests, "a block request was made");
-    swap::disable(area)?;
+    swap::swapoff::disable(area)?;
     let counts = numbers(zram, "io_stat")?;
     require!(counts[..2] == [0, 0], "reads or writes failed: {counts:?}");
     require!(counts[3] > 0, "no slot was given back");

@@ -16,6 +16,10 @@ use quire_compressed::store::{Decoder, Encoding, Workspace};
 use quire_compressed::zram::ZramDisk;
 use quire_machine::clock;
 use quire_machine::print;
+use quire_memory::AddressSpace;
+use quire_memory::advice::Advice;
+use quire_memory::swap;
+use quire_memory::swap::Quire;
 use quire_swap::ghost::PATH;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DeviceState, Disk, DiskProperties, DiskRequest, DriverId, IoError, SwapOnOptions};
@@ -29,10 +33,6 @@ use crate::fs::devices;
 use crate::require;
 use crate::swap_area;
 use crate::zram;
-use quire_memory::AddressSpace;
-use quire_memory::advice::Advice;
-use quire_memory::swap;
-use quire_memory::swap::Quire;
 
 /// Without `pages=` on the command line.
 const PAGES: u64 = 4096;
@@ -140,7 +140,7 @@ fn through(way: Through, contents: Contents, pages: u64, ticks: u64) -> Result<C
         swap::core().swapon(&disk, SwapOnOptions::default())?
     };
     let cost = in_a_task(contents, pages)?.ok_or("the task was killed")?;
-    swap::disable(area)?;
+    swap::swapoff::disable(area)?;
     device.store("reset", "1")?;
     require!(cost.wrong == 0, "{} pages did not come back", cost.wrong);
     let [out, mean, half, most] = [cost.out, cost.mean, cost.half, cost.most].map(|number| number / ticks);

@@ -11,6 +11,9 @@ use quire_machine::frame::Kind;
 use quire_machine::heap;
 use quire_machine::log;
 use quire_machine::physical;
+use quire_memory::swap;
+use quire_memory::swap::Quire;
+use quire_memory::tasks::Fatal;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Disk, SwapOnOptions};
 
@@ -23,9 +26,6 @@ use crate::command_line::CommandLine;
 use crate::fs::devices;
 use crate::require;
 use crate::zram;
-use quire_memory::swap;
-use quire_memory::swap::Quire;
-use quire_memory::tasks::Fatal;
 
 const CYCLES: u64 = 3;
 const TASKS: u64 = 3;
@@ -54,7 +54,7 @@ impl Enabled {
     /// Disables it, looks whether every page was given back, and resets it.
     fn end(self, tally: &Tally) -> Result<(), Failure> {
         let Self { zram, area, free } = self;
-        swap::disable(area)?;
+        swap::swapoff::disable(area)?;
         let (verified, wrong) = (tally.verified(), tally.wrong());
         require!(wrong == 0, "{wrong} of {verified} bytes did not come back");
         let io = numbers(&zram, "io_stat")?;

@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 use quire_compressed::zram::{Zram, ZramDisk};
 use quire_machine::heap;
 use quire_machine::log;
+use quire_memory::swap;
+use quire_memory::swap::Quire;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Disk, IoError, SwapOnOptions};
 
@@ -22,8 +24,6 @@ use crate::command_line::CommandLine;
 use crate::fs::devices;
 use crate::require;
 use crate::zram;
-use quire_memory::swap;
-use quire_memory::swap::Quire;
 
 /// Pages that one task lets go out at once.
 const PAGES: u64 = 4096;
@@ -109,7 +109,7 @@ fn swap_on_and_off(zram: &Zram<Quire>) -> Result<String, Failure> {
     drop(set_up(zram, "1048576", "1M")?);
     let area = enable(zram)?;
     require!(zram.store("reset", "1").is_err(), "it was reset while in use");
-    swap::disable(area)?;
+    swap::swapoff::disable(area)?;
     Ok(String::from("on and off"))
 }
 
@@ -121,7 +121,7 @@ fn a_hundred_gibibytes(zram: &Zram<Quire>) -> Result<String, Failure> {
     let tally = out_and_back(Contents::Text, PAGES / 4)?;
     let state = numbers(zram, "mm_stat")?;
     let refused = numbers(zram, "io_stat")?[1];
-    swap::disable(area)?;
+    swap::swapoff::disable(area)?;
     books.check(&tally)?;
     require!(state[4] <= 1 << 20 && state[4] > 3 << 18, "the limit does not hold: mm_stat says {state:?}");
     require!(refused > 0, "{} KiB of text went into 1 MiB", PAGES);
@@ -169,7 +169,7 @@ fn every_page(zram: &Zram<Quire>) -> Result<String, Failure> {
         let area = enable(zram)?;
         let books = Books::open();
         let tally = out_and_back(contents, PAGES)?;
-        swap::disable(area)?;
+        swap::swapoff::disable(area)?;
         books.check(&tally)?;
         let io = numbers(zram, "io_stat")?;
         require!(io == [0, 0, 0, PAGES], "{} pages of {}: io_stat says {io:?}", PAGES, contents.name());

@@ -6,6 +6,11 @@ use alloc::sync::Arc;
 use linux_raw_sys::general as linux;
 use quire_machine::task::HeedKill;
 use quire_machine::user::{NoPages, Word, page_length, pages, pages_around};
+use quire_memory::AddressSpace;
+use quire_memory::address_space::{Backing, LOWEST, LockNew, MapError, MapRequest, Placement};
+use quire_memory::advice::Advice;
+use quire_memory::remap::Move;
+use quire_memory::vma::Protection;
 use quire_swap::header::PAGE_SIZE;
 
 use super::arguments::{Arguments, Calls, Outcome};
@@ -16,11 +21,6 @@ use crate::fs::position::Position;
 use crate::fs::{device, namespace, tmpfs};
 use crate::process::control_block::this;
 use crate::process::limits::Resource;
-use quire_memory::AddressSpace;
-use quire_memory::address_space::{Backing, LOWEST, LockNew, MapError, MapRequest, Placement};
-use quire_memory::advice::Advice;
-use quire_memory::remap::Move;
-use quire_memory::vma::Protection;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_mmap, mmap),

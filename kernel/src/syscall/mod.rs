@@ -36,11 +36,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use quire_machine::arch::registers::TrapFrame;
 use quire_machine::log;
+use quire_memory::frames;
 
 use self::arguments::{Arguments, Call, Calls, Outcome};
 use crate::errno::Errno;
 use crate::process::control_block::current;
-use quire_memory::reclaim;
 
 /// More than the greatest number that Linux has given to a call.
 const NUMBERS: usize = 512;
@@ -99,7 +99,7 @@ fn dispatch(number: u64, arguments: &Arguments<'_>) -> Outcome {
         name_once(number);
         return Err(Errno::ENOSYS);
     };
-    reclaim::make_room();
+    frames::make_room();
     call(arguments)
 }
 

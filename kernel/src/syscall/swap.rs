@@ -48,6 +48,6 @@ fn swapoff(arguments: &Arguments<'_>) -> Outcome {
     let name = device_name(arguments.word(0))?;
     let is_meant = |index: &u8| swap::core().area(*index).is_some_and(|area| area.name() == name);
     let index = (0..MAX_AREAS as u8).find(is_meant).ok_or(Errno::EINVAL)?;
-    swap::disable(index).map_err(|error| Errno::from(error.errno()))?;
+    swap::swapoff::disable(index).map_err(|error| Errno::from(error.errno()))?;
     Ok(0)
 }

@@ -225,11 +225,16 @@ struct Watched {
 
 /// Makes the directory of all workers, and what they share, unless they are there.
 fn make_place() -> io::Result<()> {
-    fs::create_dir_all(format!("{PLACE}/shared/d"))?;
-    for path in ["/shared", "/shared/d"] {
-        fs::set_permissions(format!("{PLACE}{path}"), fs::Permissions::from_mode(0o777))?;
+    let shared = ["", "/shared", "/shared/d"].map(|path| format!("{PLACE}{path}"));
+    if shared.iter().all(|path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())) {
+        return Ok(());
     }
-    Ok(())
+    // Something else is there, or mounted there.
+    clean(PLACE)?;
+    for path in &shared {
+        fs::create_dir(path)?;
+    }
+    shared[1..].iter().try_for_each(|path| fs::set_permissions(path, fs::Permissions::from_mode(0o777)))
 }
 
 fn play(options: &Options, settings: &Settings) -> Result<Tally, Box<dyn Error>> {

@@ -202,15 +202,22 @@ pub(super) fn clean(path: &str) -> io::Result<()> {
     // A link would lead to what is not theirs.
     let flags = MntFlags::UMOUNT_NOFOLLOW;
     // What a worker has mounted on the directory above its own hides both.
-    while umount2(PLACE, flags | MntFlags::MNT_DETACH).is_ok() {}
+    for place in ["", "/shared/d", "/shared"].map(|place| format!("{PLACE}{place}")) {
+        while umount2(place.as_str(), flags | MntFlags::MNT_DETACH).is_ok() {}
+    }
     for (user, name) in USERS.iter().flat_map(|user| OWN.iter().rev().map(move |name| (user.name, name))) {
         let place = if name.starts_with('/') { (*name).to_owned() } else { format!("{PLACE}/{user}/{name}") };
         while place.starts_with(path) && umount2(place.as_str(), flags).is_ok() {}
     }
-    match fs::remove_dir_all(path) {
+    match remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Removes what is there, a directory or not.
+fn remove(path: &str) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 /// Removes what root's calls have made in directories that are not a worker's, after `chdir`.
@@ -219,8 +226,7 @@ pub(super) fn remove_strays() {
         let names = OWN.iter().filter(|name| !name.is_empty() && !name.starts_with('.') && !name.contains('/'));
         for path in names.map(|name| format!("{directory}/{name}")) {
             while umount2(path.as_str(), MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH).is_ok() {}
-            let is_directory = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
-            let _ = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            let _ = remove(&path);
         }
     }
 }

@@ -19,6 +19,11 @@ pub fn is_killed() -> bool {
     scheduler::with_current(Thread::is_killed).unwrap_or(false)
 }
 
+/// Whether the thread that runs this works for a process, as against a thread of the kernel's own and a task without one.
+pub fn works_for_process() -> bool {
+    scheduler::with_current(|thread| thread.owner().is_some_and(|owner| owner.is_process())).unwrap_or(false)
+}
+
 /// For each turn of a loop that works for a program.
 ///
 /// # Errors

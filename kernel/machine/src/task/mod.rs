@@ -14,7 +14,7 @@ mod thread;
 pub mod time;
 mod wait;
 
-pub use killed::{HeedKill, Killed, check_killed, check_signals, is_killed};
+pub use killed::{HeedKill, Killed, check_killed, check_signals, is_killed, works_for_process};
 pub use mutex::{Mutex, MutexGuard};
 pub use owner::{Owner, UserHalf};
 pub use scheduler::{current, preempt, yield_now};

@@ -16,6 +16,14 @@ pub trait Owner: Any + Send + Sync {
     /// Whether it ends as soon as it can: nothing is worth waiting for any more.
     fn is_killed(&self) -> bool;
 
+    /// Whether it is a process, which others may be killed for.
+    fn is_process(&self) -> bool {
+        true
+    }
+
+    /// No frame can be had for the thread, and none is killed for it: it gives up what it has.
+    fn give_up_memory(&self) {}
+
     /// Whether a signal waits; the thread does not go on sleeping where a sleep may be interrupted.
     fn is_interrupted(&self) -> bool;
 }

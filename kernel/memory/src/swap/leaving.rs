@@ -11,6 +11,8 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use quire_machine::task::{self, WaitQueue};
+
 /// The areas that are being disabled, and whether somebody asked to give that up.
 #[derive(Debug, Default)]
 pub struct Leaving {
@@ -79,6 +81,42 @@ impl Leaving {
     pub fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Acquire) == self.ended() + 1
     }
+}
+
+pub(crate) static LEAVING: Leaving = Leaving::new();
+/// Tasks that wait until an area was disabled, or stayed.
+pub(crate) static LEFT: WaitQueue = WaitQueue::new();
+
+/// What a task that may get no frame knows of the areas that are being disabled.
+pub struct Patience(usize);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(LEAVING.ended())
+    }
+}
+
+impl Patience {
+    /// Has one of those that disable areas give up, or end otherwise, which the caller sleeps for; it keeps no lock that
+    /// bringing a page back takes. False if there is no hope in that, as for whoever disables an area itself.
+    pub fn is_worth_it(&mut self) -> bool {
+        if disables_swap() {
+            return false;
+        }
+        match LEAVING.ask(&mut self.0) {
+            Hope::None => false,
+            Hope::Now => true,
+            Hope::Soon => {
+                LEFT.wait_until(|| LEAVING.has_ended_since(self.0) || task::is_killed());
+                true
+            }
+        }
+    }
+}
+
+/// Whether the current thread disables an area: it gives up rather than have a task killed.
+pub fn disables_swap() -> bool {
+    task::scheduler::with_current(task::Thread::disables_swap).unwrap_or(false)
 }
 
 #[cfg(test)]

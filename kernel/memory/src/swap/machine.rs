@@ -13,13 +13,11 @@ use quire_machine::sync::{Rank, acquire_rank, release_rank};
 use quire_machine::{clock, fallible, heap, log, task, watermark};
 use quire_swap::{Event, FolioUse, IoError, Level, Machine};
 
+use super::core::Quire;
 use super::happening::Happening;
+use crate::cgroup::counts;
 use crate::folio::{Folio, NewFolio};
-use crate::{cgroup, lru, reclaim};
-
-/// This machine, as the swap core sees it.
-#[derive(Debug)]
-pub struct Quire;
+use crate::{frames, lru, writeback};
 
 static BATCH: Happening = Happening::new();
 pub(super) static WORK: Happening = Happening::new();
@@ -69,17 +67,17 @@ impl Machine for Quire {
     }
 
     fn charge_slots(folio: &Folio, slots: u32) -> Option<u8> {
-        cgroup::charge_swap(folio.metadata(), slots as usize)
+        counts::charge_swap(folio.metadata(), slots as usize)
     }
 
     fn uncharge_slots(payer: u8, slots: u32) {
-        cgroup::uncharge_swap(payer, slots as usize);
+        counts::uncharge_swap(payer, slots as usize);
     }
 
     fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<Folio> {
         match (order, folio_use) {
-            (0, FolioUse::Demand) => reclaim::wait_for_frame().ok().map(NewFolio::into_empty),
-            (0, FolioUse::Readahead) => reclaim::frame_if_free().map(NewFolio::into_empty),
+            (0, FolioUse::Demand) => frames::wait_for_frame().ok().map(NewFolio::into_empty),
+            (0, FolioUse::Readahead) => frames::frame_if_free().map(NewFolio::into_empty),
             (0, FolioUse::Writeback) => NewFolio::allocate(watermark::Purpose::Reclaim).map(NewFolio::into_empty),
             _ => None,
         }
@@ -90,7 +88,7 @@ impl Machine for Quire {
     }
 
     fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoError>) {
-        reclaim::writes_ended(folios, result);
+        writeback::writes_ended(folios, result);
     }
 
     fn wait(event: Event, ready: &dyn Fn() -> bool) {

@@ -9,7 +9,7 @@ use quire_compressed::PoolMachine;
 use quire_machine::frame::FrameNumber;
 use quire_machine::{pool_frame, task};
 
-use super::Quire;
+use super::core::Quire;
 use crate::upcall::upcalls;
 
 impl PoolMachine for Quire {

@@ -3,14 +3,15 @@
 
 use core::time::Duration;
 
-use quire_machine::task::{self, WaitQueue};
+use quire_machine::AllocationError;
+use quire_machine::task;
 use quire_machine::{clock, log, physical};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{SlotRange, SwapOffError, Users};
 
-use super::leaving::{Hope, Leaving};
-use super::{Name, SWAP};
-use crate::{AllocationError, address_space, fault, rmap};
+use super::core::{Name, SWAP};
+use super::leaving::{LEAVING, LEFT};
+use crate::{address_space, fault, rmap};
 
 /// Disables one area.
 ///
@@ -25,42 +26,6 @@ pub fn disable(area: u8) -> Result<(), SwapOffError> {
     LEFT.wake_all();
     thread.set_disables_swap(false);
     result
-}
-
-static LEAVING: Leaving = Leaving::new();
-/// Tasks that wait until an area was disabled, or stayed.
-static LEFT: WaitQueue = WaitQueue::new();
-
-/// What a task that may get no frame knows of the areas that are being disabled.
-pub struct Patience(usize);
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self(LEAVING.ended())
-    }
-}
-
-impl Patience {
-    /// Has one of those that disable areas give up, or end otherwise, which the caller sleeps for; it keeps no lock that
-    /// bringing a page back takes. False if there is no hope in that, as for whoever disables an area itself.
-    pub fn is_worth_it(&mut self) -> bool {
-        if disables_swap() {
-            return false;
-        }
-        match LEAVING.ask(&mut self.0) {
-            Hope::None => false,
-            Hope::Now => true,
-            Hope::Soon => {
-                LEFT.wait_until(|| LEAVING.has_ended_since(self.0) || task::is_killed());
-                true
-            }
-        }
-    }
-}
-
-/// Whether the current thread disables an area: it gives up rather than have a task killed.
-pub fn disables_swap() -> bool {
-    task::scheduler::with_current(task::Thread::disables_swap).unwrap_or(false)
 }
 
 /// How often a long `swapoff` says how far it is.

@@ -3,14 +3,15 @@
 use quire_machine::AllocationError;
 use quire_machine::task;
 
+use super::core::SWAP;
+use super::machine;
 use super::swapoff::AddressSpaces;
-use super::{SWAP, machine};
 
 /// Starts the thread that does what swap puts off because whoever causes it cannot sleep.
 ///
 /// # Errors
 /// [`AllocationError`] when there is no memory for the thread.
-pub fn start() -> Result<(), AllocationError> {
+pub(crate) fn start() -> Result<(), AllocationError> {
     let work = || {
         machine::WORK.whenever(|| {
             SWAP.do_pending_work();

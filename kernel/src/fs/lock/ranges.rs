@@ -8,10 +8,10 @@
 use alloc::vec::Vec;
 
 use quire_machine::fallible::{NoMemory, TryVec};
+use quire_memory::charge::Charge;
 
 use crate::errno::Errno;
 use crate::fs::position::Position;
-use quire_memory::charge::Charge;
 
 /// The last byte that a file can have (Linux: `OFFSET_MAX`).
 pub const LAST_BYTE: u64 = i64::MAX as u64;

@@ -7,13 +7,13 @@ use quire_machine::fallible::{self, TryText};
 use quire_machine::frame::Kind;
 use quire_machine::{heap, physical};
 use quire_memory::swap;
+use quire_memory::{lru, object, overcommit, progress, statistics};
 use quire_swap::header::PAGE_SIZE;
 
 use super::super::synthetic::print;
 use super::mounts::Escaped;
 use crate::errno::Errno;
 use crate::fs::devices;
-use quire_memory::{lru, object, overcommit, reclaim, statistics};
 
 const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;
 
@@ -47,7 +47,7 @@ pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
         ("Zswap", zswap("pool_total_size") / 1024),
         ("Zswapped", zswap("stored_pages") * KIB_PER_PAGE),
         ("Dirty", 0),
-        ("Writeback", pages(reclaim::writes_under_way())),
+        ("Writeback", pages(progress::writes_under_way())),
         ("AnonPages", pages(anonymous)),
         ("Shmem", pages(shared)),
         ("KReclaimable", 0),

@@ -8,6 +8,8 @@ use core::sync::atomic::Ordering;
 
 use quire_machine::fallible::{self, Lossy, TryText, TryVec};
 use quire_machine::task::Thread;
+use quire_memory::address_space::{Usage, VmaView};
+use quire_memory::oom;
 use quire_swap::header::PAGE_SIZE;
 
 use super::super::node::Device;
@@ -21,8 +23,6 @@ use crate::process::control_block::{Life, Process, current, this};
 use crate::process::credentials::{Credentials, Ids, SUPERUSER};
 use crate::process::limits::{Limit, Resource};
 use crate::process::table;
-use quire_memory::address_space::{Usage, VmaView};
-use quire_memory::oom;
 
 const KIB_PER_PAGE: usize = PAGE_SIZE / 1024;
 

@@ -5,7 +5,10 @@ use alloc::string::String;
 use quire_machine::fallible::Lossy;
 use quire_machine::physical;
 use quire_machine::random;
+use quire_memory::address_space::LOWEST;
+use quire_memory::overcommit::{self, Overcommit, Reserve, reserve};
 use quire_memory::swap;
+use quire_memory::{policy, reclaim, vma};
 
 use super::super::synthetic::{Item, directory, line, list, number, print, read_only, read_write};
 use crate::errno::Errno;
@@ -13,9 +16,6 @@ use crate::fs::kmsg::FromPrograms;
 use crate::fs::open::{self, FILES_MAX};
 use crate::process::table;
 use crate::system_name::{RELEASE, SYSTEM, VERSION, host_name, set_host_name};
-use quire_memory::address_space::LOWEST;
-use quire_memory::overcommit::{self, Overcommit, Reserve, reserve};
-use quire_memory::{policy, reclaim, vma};
 
 /// The most processes: numbers below this (Linux: `PID_MAX_DEFAULT`).
 const PID_MAX: u32 = 32768;

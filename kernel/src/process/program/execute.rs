@@ -15,6 +15,10 @@ use quire_machine::arch::registers::TrapFrame;
 use quire_machine::fallible::{self, NoMemory};
 use quire_machine::user::{Fault, UserPtr};
 use quire_machine::{log_limited, random};
+use quire_memory::address_space::{AddressSpace, Backing, MapError, MapRequest, Placement};
+use quire_memory::admission::Limit;
+use quire_memory::object::Object;
+use quire_memory::vma::Protection;
 
 use super::elf::{self, ElfError, Header, Image, Segment};
 use super::script::{LINE_MAX, Script};
@@ -28,10 +32,6 @@ use crate::process::exit;
 use crate::process::name::Name;
 use crate::process::signal::frame::FRAME_BYTES;
 use crate::process::signal::{Signal, Signals};
-use quire_memory::address_space::{AddressSpace, Backing, MapError, MapRequest, Placement};
-use quire_memory::admission::Limit;
-use quire_memory::object::Object;
-use quire_memory::vma::Protection;
 
 /// How many scripts may be read by scripts.
 const SCRIPTS_MAX: usize = 4;

@@ -12,97 +12,21 @@
 
 use core::sync::atomic::Ordering;
 
-use super::cgroup;
-use super::folio::{Folio, FolioBatch};
-
-pub use super::policy::Lengths;
-use quire_machine::frame::{Frame, FrameList, FrameNumber, NO_LIST};
+use quire_machine::frame::FrameList;
 use quire_machine::physical;
-use quire_machine::sync::{Rank, SpinLock};
 
-/// Which list a folio is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum List {
-    /// Not looked at for the time being.
-    Active = 1,
-    /// Next to be reclaimed, from its tail on.
-    Inactive,
-    /// Not looked at for the time being; can be dropped.
-    ActiveFile,
-    /// Next to be dropped, from its tail on.
-    InactiveFile,
-    /// To stay in memory.
-    Unevictable,
-}
+pub use self::lists::List;
+use self::lists::{LISTS, is_listed};
+use crate::cgroup::counts::is_within;
+use crate::folio::{Folio, FolioBatch};
+pub use crate::policy::Lengths;
 
-impl List {
-    const ALL: [Self; 5] = [Self::Active, Self::Inactive, Self::ActiveFile, Self::InactiveFile, Self::Unevictable];
-
-    fn of(number: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(number).wrapping_sub(1)).copied()
-    }
-
-    /// The active list of the same pair.
-    #[must_use]
-    pub const fn active(self) -> Self {
-        match self {
-            Self::InactiveFile | Self::ActiveFile => Self::ActiveFile,
-            _ => Self::Active,
-        }
-    }
-
-    /// The inactive list of the same pair.
-    #[must_use]
-    pub const fn inactive(self) -> Self {
-        match self {
-            Self::InactiveFile | Self::ActiveFile => Self::InactiveFile,
-            _ => Self::Inactive,
-        }
-    }
-}
-
-struct Lists([FrameList; List::ALL.len()]);
-
-impl Lists {
-    fn list(&mut self, list: List) -> &mut FrameList {
-        &mut self.0[list as usize - 1]
-    }
-
-    fn add(&mut self, frame: FrameNumber, list: List) {
-        let frames = physical::frames();
-        debug_assert_eq!(frames[frame.index()].list.load(Ordering::Relaxed), NO_LIST);
-        frames[frame.index()].list.store(list as u8, Ordering::Relaxed);
-        self.list(list).push_front(frames, frame);
-    }
-
-    /// Takes the frame out of whichever list it is in.
-    fn remove(&mut self, frame: FrameNumber) -> Option<List> {
-        let frames = physical::frames();
-        let list = List::of(frames[frame.index()].list.load(Ordering::Relaxed))?;
-        self.remove_from(list, frames, frame);
-        Some(list)
-    }
-
-    #[inline]
-    fn remove_from(&mut self, list: List, frames: &[Frame], frame: FrameNumber) {
-        frames[frame.index()].list.store(NO_LIST, Ordering::Relaxed);
-        self.list(list).remove(frames, frame);
-    }
-}
-
-static LISTS: SpinLock<Lists> = SpinLock::new(Rank::Lru, Lists([const { FrameList::new() }; List::ALL.len()]));
-
-/// Whether the folio is in a list.
-#[inline]
-pub fn is_listed(folio: &Folio) -> bool {
-    folio.metadata().list.load(Ordering::Relaxed) != NO_LIST
-}
+pub(crate) mod lists;
 
 /// Puts a folio at the head of `list`, wherever it was.
 pub fn add(folio: &Folio, list: List) {
     let mut lists = LISTS.lock();
-    if is_listed(folio) {
+    if is_listed(folio.metadata()) {
         lists.remove(folio.frame());
     }
     lists.add(folio.frame(), list);
@@ -143,11 +67,6 @@ pub fn unlock(folio: &Folio) {
             None => {}
         }
     }
-}
-
-/// Takes a frame out of whichever list it is in.
-pub fn remove(frame: FrameNumber) {
-    LISTS.lock().remove(frame);
 }
 
 /// Takes the folios out of their lists, for the caller to deal with and put back. Returns those apart that are in none, because
@@ -195,7 +114,7 @@ pub fn isolate_of_cgroup(list: List, cgroup: u8, most: usize) -> FolioBatch {
     let mut next = lists.list(list).last();
     while let Some(frame) = next.filter(|_| taken.len() < most) {
         next = lists.list(list).before(frames, frame);
-        if cgroup::is_within(frames[frame.index()].cgroup.load(Ordering::Relaxed), cgroup) {
+        if is_within(frames[frame.index()].cgroup.load(Ordering::Relaxed), cgroup) {
             lists.remove_from(list, frames, frame);
             taken.extend(Folio::try_from_frame(frame));
         }
@@ -210,7 +129,7 @@ pub fn lengths_of_cgroup(cgroup: u8) -> Lengths {
     let [active, inactive, active_file, inactive_file, unevictable] = List::ALL.map(|list| {
         let list = lists.list(list);
         core::iter::successors(list.last(), |frame| list.before(frames, *frame))
-            .filter(|frame| cgroup::is_within(frames[frame.index()].cgroup.load(Ordering::Relaxed), cgroup))
+            .filter(|frame| is_within(frames[frame.index()].cgroup.load(Ordering::Relaxed), cgroup))
             .count()
     });
     Lengths { active, inactive, active_file, inactive_file, unevictable }

@@ -1,0 +1,30 @@
+//! Frames for page tables that are set aside before a lock is taken under which none can be waited for.
+
+use quire_machine::AllocationError;
+use quire_machine::frame::Kind;
+use quire_machine::task::{HeedKill, Killed};
+
+use crate::cgroup::counts;
+use crate::frames;
+use crate::page_tables::PageTables;
+
+impl PageTables {
+    /// Sets frames aside for as many tables, for a caller who cannot wait for them later because of a lock. Sleeps.
+    ///
+    /// # Errors
+    /// [`AllocationError`]; what was set aside stays so.
+    pub(crate) fn set_aside(&self, tables: usize) -> Result<(), AllocationError> {
+        for turn in (0..tables).heed_kill() {
+            turn.map_err(|Killed| AllocationError)?;
+            let table = loop {
+                if let Some(table) = counts::allocate(Kind::PageTable) {
+                    break table;
+                }
+                // Not for the frame itself: once one can be had, the next attempt will find one.
+                drop(frames::wait_for_frame()?);
+            };
+            self.tables.set_aside(table);
+        }
+        Ok(())
+    }
+}

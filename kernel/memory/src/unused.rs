@@ -1,0 +1,28 @@
+//! What becomes of a folio whose last reference goes, or that is found unused.
+
+use core::sync::atomic::Ordering;
+
+use quire_machine::frame::Frame;
+use quire_machine::physical;
+
+use crate::cgroup::counts;
+use crate::folio::Folio;
+use crate::lru::lists;
+use crate::swap;
+
+/// The last reference to the folio in this frame went: see `Upcalls::folio_is_unused` of `quire_machine::upcall`.
+pub fn is_unused(frame: &'static Frame) {
+    if lists::is_listed(frame) {
+        lists::remove(physical::number_of(frame));
+    }
+    let cgroup = frame.cgroup.load(Ordering::Relaxed);
+    if cgroup != counts::ROOT {
+        frame.cgroup.store(counts::ROOT, Ordering::Relaxed);
+        counts::uncharge(cgroup);
+    }
+}
+
+/// The folio was unlocked, and another task found it unused meanwhile: see `quire_swap::Folio::orphaned`.
+pub fn is_orphaned(folio: &Folio) {
+    swap::core().drop_if_unused(folio);
+}
