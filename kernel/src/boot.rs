@@ -7,11 +7,11 @@
 use core::arch::asm;
 
 use bootloader_api::info::MemoryRegion;
-use quire_drivers::debug_exit;
 use quire_drivers::fw_cfg::{self, FwCfgError, PortRegisters};
 use quire_machine::arch::{apic, cpu, fpu, gdt, page_table, syscall, trap};
 use quire_machine::clock;
 use quire_machine::log;
+use quire_machine::power;
 use quire_machine::stack::KernelStack;
 use quire_machine::task::scheduler;
 use quire_machine::upcall;
@@ -25,7 +25,7 @@ use crate::process::exit;
 use crate::process::init;
 use crate::process::signal::ChildChange;
 use crate::upcalls;
-use crate::{disk, scenario, swap, swapon, zram, zswap};
+use crate::{disk, initramfs, scenario, swap, swapon, zram, zswap};
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
 
@@ -98,13 +98,15 @@ extern "C" fn go_on() -> ! {
     devices::set_disks(swap::disks());
     or_give_up(zram::start(command_line()));
     or_give_up(zswap::start(command_line()));
-    or_give_up(start::start(command_line().as_str()));
-    let verdict = if start::has_initramfs() && command_line().value("scenario").is_none() {
+    let fetched = or_give_up(initramfs::fetch());
+    let has_programs = fetched.is_some();
+    or_give_up(start::start(command_line().as_str(), fetched));
+    let verdict = if has_programs && command_line().value("scenario").is_none() {
         run_programs()
     } else {
         scenario::run(command_line())
     };
-    debug_exit::leave(verdict)
+    power::off(verdict)
 }
 
 /// Enables the swap areas that the command line names, starts the first process and waits for its end, which is the verdict's.
@@ -112,7 +114,7 @@ fn run_programs() -> Verdict {
     if command_line().value("swapon").is_some() {
         or_give_up(swapon::enable(command_line()));
     }
-    or_give_up(init::start_init(command_line()));
+    or_give_up(init::start_init(command_line().for_init()));
     match exit::wait_for_init() {
         ChildChange::Exited(0) => Verdict::Success,
         _ => Verdict::Failure,
@@ -144,5 +146,5 @@ fn or_give_up<T, E: core::fmt::Display>(result: Result<T, E>) -> T {
 /// Ends a kernel that cannot start: no bug, but nothing that it could do either.
 fn give_up(why: impl core::fmt::Display) -> ! {
     log!("boot", "cannot start: {why}");
-    debug_exit::leave(Verdict::Failure)
+    power::off(Verdict::Failure)
 }

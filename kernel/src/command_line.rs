@@ -8,7 +8,7 @@
 
 use core::fmt;
 
-use crate::process::program::Words;
+use crate::process::program::words::InitWords;
 
 /// What is not handed on to the first process: the kernel's own keys, and those of Linux's that are common.
 const KNOWN: &[&str] = &[
@@ -36,17 +36,6 @@ const KNOWN: &[&str] = &[
     "tsc",
     "nosmp",
 ];
-
-/// What the command line says of the first process.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InitWords<'a> {
-    /// Its program, if one is named.
-    pub program: Option<&'a str>,
-    /// Its arguments, but for its name.
-    pub arguments: Words,
-    /// Its environment.
-    pub environment: Words,
-}
 
 /// A command line, looked up by key.
 #[derive(Clone, Copy, Debug)]
@@ -135,18 +124,6 @@ impl<'a> CommandLine<'a> {
     pub fn number(&self, key: &'a str) -> Result<Option<u64>, BadValue<'a>> {
         let Some(value) = self.value(key) else { return Ok(None) };
         value.parse().map(Some).map_err(|_| BadValue { key, value, expected: "a whole number" })
-    }
-}
-
-impl InitWords<'_> {
-    fn push_argument(&mut self, word: &str) {
-        // A command line is shorter than what a program may be given.
-        let _ = self.arguments.push(word.as_bytes());
-    }
-
-    fn push_environment(&mut self, word: &str) {
-        // As above.
-        let _ = self.environment.push(word.as_bytes());
     }
 }
 

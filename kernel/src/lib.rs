@@ -43,6 +43,8 @@ pub mod disk;
 pub mod errno;
 pub mod fs;
 pub mod futex;
+#[cfg(target_os = "none")]
+pub mod initramfs;
 pub mod process;
 pub mod scenario;
 #[cfg(target_os = "none")]

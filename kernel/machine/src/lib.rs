@@ -41,6 +41,8 @@ extern crate alloc;
 
 pub mod address_map;
 pub mod arch;
+#[cfg(target_os = "none")]
+pub mod archive;
 pub mod buddy;
 pub mod clock;
 #[cfg(target_os = "none")]
@@ -58,6 +60,8 @@ pub mod panic;
 pub mod physical;
 mod places;
 pub mod pool_frame;
+#[cfg(target_os = "none")]
+pub mod power;
 pub mod protection;
 pub mod pte;
 pub mod pte_index;

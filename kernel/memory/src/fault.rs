@@ -22,8 +22,8 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use quire_machine::arch::page_table;
 use quire_machine::AllocationError;
+use quire_machine::arch::page_table;
 use quire_machine::protection::Protection;
 use quire_machine::task::{self, Killed, check_killed};
 use quire_machine::upcall::Access;

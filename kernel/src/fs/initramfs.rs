@@ -1,4 +1,4 @@
-//! The initramfs: fetched from the machine, inflated where it is compressed, and unpacked into names.
+//! The initramfs: inflated where it is compressed, and unpacked into names.
 //!
 //! The archive stays in memory in one piece of kernel addresses, since the files that nobody changes are read from there.
 //! Only what was compressed is let go again. A file may hold several archives, each plain or a gzip member, with zeros
@@ -7,24 +7,16 @@
 //! An archive that cannot be read to its end is an error that names the offset: a kernel that went on with half of its
 //! programs would fail later, and say less.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
 
-use quire_drivers::fw_cfg::{Descriptor, FwCfgError, LongFile, PortRegisters};
-use quire_machine::address_map::{ARCHIVE, DIRECT_MAP, INFLATED_ARCHIVE};
-use quire_machine::frame::Kind as FrameKind;
-use quire_machine::kernel_map;
+use quire_machine::archive::{Archive, Window};
 use quire_machine::log;
-use quire_machine::unique::UniqueFrame;
-use quire_machine::watermark::Purpose;
-use quire_protocol::INITRD_FILE;
-use quire_swap::header::PAGE_SIZE;
 
-use super::cpio::{Archive, ArchiveError, Member};
+use super::cpio::{self, ArchiveError, Member};
 use super::gzip::{self, GzipError, Output};
 use super::namespace;
 use super::node::{Attributes, Device, Handle, Kind, New};
@@ -36,8 +28,6 @@ use crate::process::credentials::Credentials;
 /// Why there is no initramfs to work with.
 #[derive(Debug)]
 pub enum InitramfsError {
-    /// It cannot be fetched.
-    Fetch(FwCfgError),
     /// There is no memory for it.
     NoMemory,
     /// What is neither an archive nor compressed nor zero.
@@ -53,7 +43,6 @@ pub enum InitramfsError {
 impl fmt::Display for InitramfsError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fetch(error) => write!(formatter, "initramfs: {error}"),
             Self::NoMemory => formatter.write_str("initramfs: too little memory for it"),
             Self::Unknown(offset) => write!(formatter, "initramfs: offset {offset}: neither cpio nor gzip"),
             Self::Gzip(error) => write!(formatter, "initramfs: {error}"),
@@ -63,19 +52,18 @@ impl fmt::Display for InitramfsError {
     }
 }
 
-/// Fetches and unpacks the initramfs; false if the machine has none.
+/// Unpacks the initramfs.
 ///
 /// # Errors
 /// [`InitramfsError`]; part of it may be unpacked.
 #[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
-pub fn load() -> Result<bool, InitramfsError> {
-    let Some(fetched) = fetch()? else { return Ok(false) };
-    let inflated = Piece::new(INFLATED_ARCHIVE);
+pub fn load(fetched: Archive) -> Result<(), InitramfsError> {
+    let inflated = Archive::new(Window::Inflated).ok_or(InitramfsError::NoMemory)?;
     let (parts, inflated) = inflate(fetched.bytes(), inflated)?;
-    let (fetched_bytes, inflated_bytes) = (fetched.length, inflated.length);
+    let (fetched_bytes, inflated_bytes) = (fetched.length(), inflated.length());
     let plain: Vec<_> = parts.iter().filter(|part| matches!(part, Part::Plain(_))).cloned().collect();
     if plain.is_empty() {
-        fetched.give_back();
+        drop(fetched);
     } else {
         let bytes = fetched.keep();
         for part in plain {
@@ -87,88 +75,17 @@ pub fn load() -> Result<bool, InitramfsError> {
         unpack_all(&bytes[part.range()])?;
     }
     log!("fs", "initramfs: {} KiB, {} KiB of it from inflating", fetched_bytes >> 10, inflated_bytes >> 10);
-    Ok(true)
+    Ok(())
 }
 
-/// Memory in one piece of kernel addresses, made of single frames.
-struct Piece {
-    start: u64,
-    /// In bytes, whole frames.
-    mapped: usize,
-    /// How much of it is used.
-    length: usize,
-}
-
-impl Piece {
-    const fn new(start: u64) -> Self {
-        Self { start, mapped: 0, length: 0 }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: the frames are mapped for as long as the piece is there, or for ever, and were written when they were.
-        unsafe { core::slice::from_raw_parts(self.start as *const u8, self.length) }
-    }
-
-    /// The contents, which stay for ever.
-    fn keep(self) -> &'static [u8] {
-        // SAFETY: the frames stay mapped from now on: the piece, which alone could unmap or change them, is gone.
-        unsafe { core::slice::from_raw_parts(self.start as *const u8, self.length) }
-    }
-
-    fn give_back(self) {
-        for offset in (0..self.mapped).step_by(PAGE_SIZE) {
-            // SAFETY: the pages are the piece's own, which ends here.
-            drop(unsafe { kernel_map::unmap(self.start + offset as u64) });
-        }
-    }
-
-    /// Maps another frame of zeros; returns its physical address.
-    fn map_frame(&mut self) -> Option<u64> {
-        let mut frame = UniqueFrame::allocate(0, FrameKind::Archive, Purpose::Kernel)?;
-        frame.bytes_mut().fill(0);
-        let physical = frame.number().address();
-        kernel_map::map(self.start + self.mapped as u64, frame, kernel_map::DATA).ok()?;
-        self.mapped += PAGE_SIZE;
-        Some(physical)
-    }
-}
-
-impl Output for Piece {
+impl Output for Archive {
     fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: the frames are mapped writable, were written with zeros, and belong to the piece alone.
-        unsafe { core::slice::from_raw_parts_mut(self.start as *mut u8, self.mapped) }
+        self.all_bytes_mut()
     }
 
     fn grow(&mut self) -> bool {
-        self.map_frame().is_some()
+        Self::grow(self).is_some()
     }
-}
-
-fn fetch() -> Result<Option<Piece>, InitramfsError> {
-    // SAFETY: the command line was read long ago, and nothing else uses the device.
-    let mut registers = unsafe { PortRegisters::new() };
-    let mut file = match LongFile::open(&mut registers, INITRD_FILE) {
-        Ok(file) => file,
-        Err(FwCfgError::Absent | FwCfgError::NoFile) => return Ok(None),
-        Err(error) => return Err(InitramfsError::Fetch(error)),
-    };
-    let mut piece = Piece::new(ARCHIVE);
-    // It stays: a device that does not end a transfer may write to it at any time. The heap lies in the direct map.
-    let descriptor = Box::leak(Box::<Descriptor>::default());
-    let descriptor_address = (&raw const *descriptor) as u64 - DIRECT_MAP;
-    while piece.length < file.bytes() {
-        let Some(frame) = piece.map_frame() else {
-            piece.give_back();
-            return Err(InitramfsError::NoMemory);
-        };
-        let bytes = (file.bytes() - piece.length).min(PAGE_SIZE);
-        // SAFETY: the frame was just allocated and nobody has looked at it; the descriptor is where it is said to be. After
-        // an error neither is given back.
-        unsafe { file.read_part(&mut registers, descriptor, descriptor_address, frame, bytes as u32) }
-            .map_err(InitramfsError::Fetch)?;
-        piece.length += bytes;
-    }
-    Ok(Some(piece))
 }
 
 /// An archive, where it lies.
@@ -188,18 +105,18 @@ impl Part {
 
 /// Finds the archives, and inflates those that are compressed into `inflated`.
 #[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
-fn inflate(bytes: &[u8], mut inflated: Piece) -> Result<(Vec<Part>, Piece), InitramfsError> {
+fn inflate(bytes: &[u8], mut inflated: Archive) -> Result<(Vec<Part>, Archive), InitramfsError> {
     let mut parts = Vec::new();
     let mut at = 0;
     while let Some(zeros) = bytes[at..].iter().position(|byte| *byte != 0) {
         at += zeros;
         if gzip::begins_at(bytes, at) {
-            let from = inflated.length;
+            let from = inflated.length();
             let (end, length) = gzip::inflate(bytes, at, &mut inflated, from).map_err(InitramfsError::Gzip)?;
-            inflated.length = length;
+            inflated.set_length(length);
             parts.push(Part::Inflated(from..length));
             at = end;
-        } else if Archive::begins_at(bytes, at) {
+        } else if cpio::Archive::begins_at(bytes, at) {
             let end = end_of(bytes, at).map_err(InitramfsError::Archive)?;
             parts.push(Part::Plain(at..end));
             at = end;
@@ -211,7 +128,7 @@ fn inflate(bytes: &[u8], mut inflated: Piece) -> Result<(Vec<Part>, Piece), Init
 }
 
 fn end_of(bytes: &[u8], offset: usize) -> Result<usize, ArchiveError> {
-    let mut archive = Archive::new(bytes, offset);
+    let mut archive = cpio::Archive::new(bytes, offset);
     while archive.next_member()?.is_some() {}
     Ok(archive.offset())
 }
@@ -231,7 +148,7 @@ fn unpack(bytes: &'static [u8], offset: usize) -> Result<usize, ArchiveError> {
     let root = mounts.all()[0].root().clone();
     let start = Start { directory: root.clone(), root, mounts, credentials: Credentials::SUPERUSER };
     let mut linked = BTreeMap::new();
-    let mut archive = Archive::new(bytes, offset);
+    let mut archive = cpio::Archive::new(bytes, offset);
     while let Some(member) = archive.next_member()? {
         if let Err(error) = unpack_member(&start, &member, &mut linked) {
             log!("fs", "initramfs: {}: left out: {error}", member.path.escape_ascii());

@@ -2,9 +2,9 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general as linux;
+use quire_machine::archive::Archive;
 use quire_machine::fallible;
 use quire_machine::physical;
 use quire_memory::object::Object;
@@ -25,28 +25,21 @@ use super::{cgroup, proc, sys};
 use crate::errno::Errno;
 use crate::process::credentials::Credentials;
 
-static HAS_INITRAMFS: AtomicBool = AtomicBool::new(false);
-
-/// Makes the root, unpacks the initramfs if there is one, and mounts what programs expect; `command_line` is the kernel's.
+/// Makes the root, unpacks the initramfs if it was `fetched`, and mounts what programs expect; `command_line` is the kernel's.
 ///
 /// # Errors
 /// [`InitramfsError`]: there is one, but it makes no sense.
-pub fn start(command_line: &'static str) -> Result<(), InitramfsError> {
+pub fn start(command_line: &'static str, fetched: Option<Archive>) -> Result<(), InitramfsError> {
     proc::system::set_command_line(command_line);
     let root = Tmpfs::new(&devtmpfs::DIRECTORY).and_then(|root| root.root());
     root.and_then(namespace::start).map_err(|_| InitramfsError::NoMemory)?;
-    HAS_INITRAMFS.store(initramfs::load()?, Ordering::Relaxed);
+    fetched.map_or(Ok(()), initramfs::load)?;
     add_block_devices().map_err(|_| InitramfsError::NoMemory)?;
     for (kind, path) in [("devtmpfs", "dev"), ("proc", "proc"), ("sysfs", "sys"), ("cgroup2", "sys/fs/cgroup")] {
         // What cannot be mounted, because a file is in the way, programs can mount elsewhere.
         let _ = mount_early(kind, path);
     }
     Ok(())
-}
-
-/// Whether there is an initramfs.
-pub fn has_initramfs() -> bool {
-    HAS_INITRAMFS.load(Ordering::Relaxed)
 }
 
 fn root() -> Start {

@@ -14,11 +14,10 @@ use spin::Once;
 
 use super::control_block::{INIT, Process};
 use super::limits::{Limit, Resource};
-use super::program::Words;
 use super::program::execute::{self, Request};
+use super::program::words::{InitWords, Words};
 use super::signal::ChildChange;
 use super::{exit, table};
-use crate::command_line::{CommandLine, InitWords};
 use crate::errno::Errno;
 use crate::fs::start;
 
@@ -26,14 +25,14 @@ use crate::fs::start;
 const USUAL_PLACES: [&str; 5] = ["/init", "/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 
 /// What the first process's program is asked for with.
-static COMMAND_LINE: Once<CommandLine<'static>> = Once::new();
+static WORDS: Once<InitWords<'static>> = Once::new();
 
-/// Makes the first process and lets it start the program that `command_line` asks for.
+/// Makes the first process and lets it start the program that the command line asks for.
 ///
 /// # Errors
 /// [`AllocationError`] when there is no memory for it.
-pub fn start_init(command_line: CommandLine<'static>) -> Result<(), AllocationError> {
-    COMMAND_LINE.call_once(|| command_line);
+pub fn start_init(words: InitWords<'static>) -> Result<(), AllocationError> {
+    WORDS.call_once(|| words);
     let space = AddressSpace::new()?;
     let stack = KernelStack::new()?;
     let pid = table::free_number().unwrap_or(INIT);
@@ -68,12 +67,11 @@ fn begin(frame: &Cell<TrapFrame>) {
 /// # Errors
 /// The last reason why there is none.
 fn start_program(frame: &Cell<TrapFrame>) -> Result<(), Errno> {
-    let Some(command_line) = COMMAND_LINE.get() else { return Err(Errno::ENOENT) };
-    let words = command_line.for_init();
+    let Some(words) = WORDS.get() else { return Err(Errno::ENOENT) };
     let asked = words.program.as_ref();
     let mut result = Err(Errno::ENOENT);
     for path in asked.map_or(&USUAL_PLACES[..], core::slice::from_ref) {
-        result = try_program(path, &words, frame);
+        result = try_program(path, words, frame);
         if let Err(error) = result {
             if error != Errno::ENOENT || asked.is_some() {
                 log!("init", "{path} cannot be started: {error}");

@@ -5,12 +5,12 @@ use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
 use quire_machine::address_map::USER_END;
+use quire_machine::arch::interrupts;
 use quire_machine::arch::registers::{SYSTEM_CALL, TrapFrame};
 use quire_machine::log_limited;
 use quire_machine::task::{preempt, scheduler};
 use quire_memory::fault::Service;
 use quire_memory::tasks::Fatal;
-use x86_64::instructions::interrupts;
 
 use super::alarms;
 use super::control_block::{Process, this};

@@ -4,15 +4,14 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as linux;
-use quire_drivers::debug_exit;
 use quire_machine::address_map::USER_END;
+use quire_machine::arch::bases;
 use quire_machine::clock;
 use quire_machine::log;
+use quire_machine::power;
 use quire_machine::task;
 use quire_machine::user::{UserPtr, Word};
 use quire_protocol::Verdict;
-use x86_64::VirtAddr;
-use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
 use super::arguments::{Arguments, Calls, Outcome, require_superuser};
 use super::user_data;
@@ -20,8 +19,8 @@ use crate::errno::Errno;
 use crate::process::control_block::{Process, this};
 use crate::process::exit;
 use crate::process::limits::{FILES_MAX, Limit, Resource};
-use crate::process::program::Words;
 use crate::process::program::execute::{self, Request};
+use crate::process::program::words::Words;
 use crate::process::signal::{ChildChange, Info, Signal};
 use crate::process::start::{self, CloneRequest};
 use crate::process::table;
@@ -206,13 +205,12 @@ fn arch_prctl(arguments: &Arguments<'_>) -> Outcome {
     const GET_FS: u64 = 0x1003;
     const GET_GS: u64 = 0x1004;
     let [code, address, ..] = arguments.words();
-    let base = VirtAddr::new_truncate(address.bits());
     match code.bits() {
         SET_FS | SET_GS if address.bits() >= USER_END => return Err(Errno::EPERM),
-        SET_FS => FsBase::write(base),
-        SET_GS => KernelGsBase::write(base),
-        GET_FS => address.pointer().write(FsBase::read().as_u64())?,
-        GET_GS => address.pointer().write(KernelGsBase::read().as_u64())?,
+        SET_FS => bases::set_fs(address.bits()),
+        SET_GS => bases::set_gs(address.bits()),
+        GET_FS => address.pointer().write(bases::fs())?,
+        GET_GS => address.pointer().write(bases::gs())?,
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)
@@ -385,5 +383,5 @@ fn reboot(arguments: &Arguments<'_>) -> Outcome {
         _ => return Err(Errno::EINVAL),
     };
     log!("init", "{} asks for: {what}", this());
-    debug_exit::leave(Verdict::Success)
+    power::off(Verdict::Success)
 }

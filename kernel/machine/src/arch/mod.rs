@@ -8,6 +8,8 @@
 #[cfg(target_os = "none")]
 pub mod apic;
 #[cfg(target_os = "none")]
+pub mod bases;
+#[cfg(target_os = "none")]
 pub mod console;
 #[cfg(target_os = "none")]
 pub mod context;
@@ -34,7 +36,7 @@ pub mod user;
 pub mod vectors;
 
 #[cfg(target_os = "none")]
-pub(crate) use x86_64::instructions::interrupts;
+pub use x86_64::instructions::interrupts;
 
 #[cfg(not(target_os = "none"))]
 pub(crate) use crate::simulated::{console, context, interrupts, mmu};

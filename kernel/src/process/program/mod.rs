@@ -6,6 +6,4 @@ pub mod elf;
 pub mod execute;
 pub mod script;
 pub mod stack;
-mod words;
-
-pub use words::Words;
+pub mod words;

@@ -52,6 +52,31 @@ impl Words {
     }
 }
 
+/// What the command line says of the first process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InitWords<'a> {
+    /// Its program, if one is named.
+    pub program: Option<&'a str>,
+    /// Its arguments, but for its name.
+    pub arguments: Words,
+    /// Its environment.
+    pub environment: Words,
+}
+
+impl InitWords<'_> {
+    /// Adds an argument.
+    pub fn push_argument(&mut self, word: &str) {
+        // A command line is shorter than what a program may be given.
+        let _ = self.arguments.push(word.as_bytes());
+    }
+
+    /// Adds a variable to the environment.
+    pub fn push_environment(&mut self, word: &str) {
+        // As above.
+        let _ = self.environment.push(word.as_bytes());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Words;
