@@ -185,7 +185,8 @@ pub(super) fn stop_all() {
         Context::Waits(flow) => Some(flow),
         Context::New(_) | Context::Runs(_) => None,
     });
-    for flow in waiting.chain(cpu::take_idle()) {
+    // The idle ones first: they would run what the others wake as they end.
+    for flow in cpu::take_idle().into_iter().chain(waiting) {
         while locked(&CONTEXTS).flows.contains(&flow.number()) {
             flow.wake();
             flow::turn(true);

@@ -1,7 +1,7 @@
 //! The machine's start and end.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
@@ -26,8 +26,12 @@ pub struct Configuration {
 
 /// The test that has the machine.
 static ALONE: Mutex<()> = Mutex::new(());
-/// A machine runs, or was left by a test that failed, with what the rooms above have in statics.
-static WAS_LEFT: AtomicBool = AtomicBool::new(false);
+/// What there is of an earlier machine: a test that fails under shuttle leaves its threads where they are, with the locks that
+/// they hold. Elsewhere their stacks are unwound.
+static LEFT: AtomicU8 = AtomicU8::new(NONE);
+const NONE: u8 = 0;
+const LIVE: u8 = 1;
+const STUCK: u8 = 2;
 
 thread_local! {
     /// Held by the thread of a test while it has the machine, and until it ends if it fails.
@@ -44,7 +48,7 @@ impl Machine {
     /// Starts a machine; the caller becomes its first thread.
     ///
     /// # Panics
-    /// When the configuration cannot be had.
+    /// When the configuration cannot be had, or an earlier test of this process failed under shuttle.
     pub fn start(configuration: Configuration, upcalls: &'static Upcalls) -> Self {
         let Configuration { frames, processors } = configuration;
         assert!(frames <= memory::MOST_FRAMES, "no machine has {frames} frames");
@@ -53,11 +57,11 @@ impl Machine {
         HELD.with_borrow_mut(|held| {
             held.get_or_insert_with(|| locked(&ALONE));
         });
-        if WAS_LEFT.swap(true, Ordering::Relaxed) {
-            std::eprintln!(
-                "an earlier test failed while its machine was running: what it left may be why this one fails"
-            );
-        }
+        let left = LEFT.swap(if flow::is_exploring() { STUCK } else { LIVE }, Ordering::Relaxed);
+        assert!(
+            left != STUCK,
+            "an earlier test failed, and threads of its machine hold what they held: run this one alone"
+        );
 
         once::forget_all();
         memory::start();
@@ -138,7 +142,7 @@ impl Drop for Machine {
         context::stop_all();
         scheduler::forget_all();
         cpu::set_number(None);
-        WAS_LEFT.store(false, Ordering::Relaxed);
+        LEFT.store(NONE, Ordering::Relaxed);
         HELD.take();
     }
 }

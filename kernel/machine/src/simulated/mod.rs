@@ -50,6 +50,7 @@
 pub mod console;
 pub mod context;
 pub mod cpu;
+pub mod disk;
 #[cfg(feature = "schedules")]
 mod explore;
 mod flow;

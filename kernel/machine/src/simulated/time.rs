@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::interrupts;
 use crate::task::time::{next_deadline, tick};
 
 /// Nanoseconds since the machine was started.
@@ -26,13 +27,23 @@ pub(super) fn start() {
 /// Lets time pass, with a tick at the end.
 pub fn advance(duration: Duration) {
     NOW.fetch_add(crate::clock::nanoseconds(duration), Ordering::Relaxed);
-    tick();
+    interrupt();
 }
 
 /// Lets time pass until a sleeper is woken; whether there is one.
 pub(super) fn pass() -> bool {
     let Some(deadline) = next_deadline() else { return false };
     NOW.fetch_max(crate::clock::nanoseconds(deadline), Ordering::Relaxed);
-    tick();
+    interrupt();
     true
+}
+
+/// The timer's interrupt, which none comes into.
+fn interrupt() {
+    let were_on = interrupts::are_enabled();
+    interrupts::disable();
+    tick();
+    if were_on {
+        interrupts::enable();
+    }
 }

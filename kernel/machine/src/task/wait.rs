@@ -61,6 +61,8 @@ impl WaitQueue {
     #[inline(never)]
     fn sleep_until(&self, mut condition: impl FnMut() -> bool) {
         let thread = current();
+        #[cfg(not(target_os = "none"))]
+        let _end = End { queue: self, thread: &thread };
         loop {
             {
                 let mut waiters = self.waiters.lock();
@@ -151,6 +153,22 @@ impl WaitQueue {
             // SAFETY: a thread is in at most one wait queue, and only the thread itself waits in this one now; the list
             // is locked.
             unsafe { waiters.cursor_mut_from_ptr(Arc::as_ptr(thread)) }.remove();
+        }
+    }
+}
+
+/// A thread that waits when its machine ends is taken out of the queue, which may be there for the next.
+#[cfg(not(target_os = "none"))]
+struct End<'a> {
+    queue: &'a WaitQueue,
+    thread: &'a Arc<Thread>,
+}
+
+#[cfg(not(target_os = "none"))]
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            WaitQueue::remove(&mut self.queue.waiters.lock(), self.thread);
         }
     }
 }
