@@ -20,12 +20,12 @@ use quire_protocol::{COMMAND_LINE_FILE, COMMAND_LINE_MAX, Verdict};
 use spin::Once;
 
 use crate::command_line::CommandLine;
-use crate::fs::{devices, start};
-use crate::process::exit;
-use crate::process::init;
-use crate::process::signal::ChildChange;
 use crate::upcalls;
 use crate::{disk, initramfs, scenario, swap, swapon, zram, zswap};
+use quire_linux::fs::{devices, start};
+use quire_linux::process::exit;
+use quire_linux::process::init;
+use quire_linux::process::signal::ChildChange;
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
 

@@ -8,7 +8,7 @@
 
 use core::fmt;
 
-use crate::process::program::words::InitWords;
+use quire_linux::process::program::words::InitWords;
 
 /// What is not handed on to the first process: the kernel's own keys, and those of Linux's that are common.
 const KNOWN: &[&str] = &[

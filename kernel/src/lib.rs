@@ -1,22 +1,18 @@
 //! The Quire kernel: a small x86-64 kernel whose subject is swap.
 //!
-//! # The rooms
+//! # What is where
 //!
-//! What only the machine has is below, in `quire_machine`: processor, frames, kernel memory, locks, threads, time. Here is what
-//! stands on it; what is pure also compiles on the host, where its tests run.
+//! All that does the work is below, each room in a crate of its own: `quire_machine`, `quire_memory`, `quire_linux`, and the swap
+//! core. Here they are started in their order, and told of one another.
 //!
 //! | module | what |
 //! |---|---|
-//! | `boot`, `upcalls` | from the loader's jump to the verdict; what is answered to the machine |
-//! | [`errno`] | Linux's error numbers, for system calls and attributes |
-//! | [`fs`] | files: initramfs, tmpfs, devices, `/proc` and `/sys` |
-//! | [`futex`] | words of memory that tasks wait for |
-//! | [`mm`] | `quire_memory`: address spaces, page faults, reclaim; the swap core on this machine |
-//! | [`process`] | processes: programs in ring 3, their signals, their beginning and end |
-//! | `syscall` | system calls, by Linux's numbers |
-//! | `swap` | swap areas on disks: what the command line names, and the core's requests as the drivers' |
-//! | `zram` | starts zram, and makes its devices ready by the command line |
-//! | `disk` | disks: requests, interrupts, completion |
+//! | `boot` | from the loader's jump to the verdict |
+//! | `upcalls` | what is answered to the machine and to memory |
+//! | [`command_line`], `swapon` | the words of the command line; the swap areas that they name |
+//! | `initramfs` | fetches the archive of the root's files |
+//! | `disk`, `swap` | disks: requests, interrupts, completion; the swap core's and the files' requests as the drivers' |
+//! | `zram`, `zswap` | start zram and zswap, and set what the command line says |
 //! | [`scenario`] | named pieces of work and checks that end in a verdict |
 //!
 //! # The way of a page
@@ -40,23 +36,13 @@ pub mod boot;
 pub mod command_line;
 #[cfg(target_os = "none")]
 pub mod disk;
-pub mod errno;
-pub mod fs;
-pub mod futex;
 #[cfg(target_os = "none")]
 pub mod initramfs;
-pub mod process;
 pub mod scenario;
 #[cfg(target_os = "none")]
 pub mod swap;
 #[cfg(target_os = "none")]
-pub mod swap_area;
-#[cfg(target_os = "none")]
 pub mod swapon;
-#[cfg(target_os = "none")]
-pub mod syscall;
-#[cfg(target_os = "none")]
-pub mod system_name;
 #[cfg(target_os = "none")]
 pub mod upcalls;
 #[cfg(target_os = "none")]

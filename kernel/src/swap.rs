@@ -19,7 +19,7 @@ use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{BATCH_FOLIOS, DeviceState, Direction, DiskProperties, DiskRequest, DriverId, IoError};
 
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
-use crate::fs::devices::{self, DiskCounters};
+use quire_linux::fs::devices::{self, DiskCounters};
 
 /// Every disk, for swap and for files.
 #[expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "once, as the kernel starts")]

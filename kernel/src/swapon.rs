@@ -8,8 +8,8 @@ use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Discard, SwapOffError, SwapOnOptions, ghost};
 
 use crate::command_line::CommandLine;
-use crate::swap_area::{self, EnableError};
 use crate::zram;
+use quire_linux::swap_area::{self, EnableError};
 
 /// The areas that [`enable`] enabled.
 #[derive(Debug)]

@@ -5,11 +5,12 @@ use quire_machine::task::scheduler;
 use quire_machine::upcall::{Access, Upcalls};
 use quire_memory::{cgroup, fault, reclaim, unused, upcall};
 
-use crate::fs::devices;
-use crate::fs::terminal::input;
-use crate::process::control_block::Process;
-use crate::process::{ring3, table};
-use crate::{syscall, zswap};
+use crate::zswap;
+use quire_linux::fs::devices;
+use quire_linux::fs::terminal::input;
+use quire_linux::process::control_block::Process;
+use quire_linux::process::{ring3, table};
+use quire_linux::syscall;
 
 /// What the machine asks.
 pub static MACHINE: Upcalls = Upcalls {

@@ -16,7 +16,7 @@ use quire_swap::header::{BadPages, Header, PAGE_SIZE};
 use quire_swap::{IoError, RegistryError};
 
 use crate::command_line::CommandLine;
-use crate::fs::devices;
+use quire_linux::fs::devices;
 
 /// Why zram is not ready.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use quire_memory::swap::happening::Happening;
 use quire_swap::RegistryError;
 
 use crate::command_line::CommandLine;
-use crate::fs::devices;
+use quire_linux::fs::devices;
 
 /// Pages are to be written back.
 static SHRINK: Happening = Happening::new();

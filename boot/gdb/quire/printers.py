@@ -37,7 +37,7 @@ def entry(value):
 
 PRINTERS = {
     "quire_memory::folio::Folio": folio,
-    "quire_kernel::process::control_block::Process": tasks.process_line,
+    "quire_linux::process::control_block::Process": tasks.process_line,
     "quire_machine::frame::Frame": frames.summary,
     "quire_machine::frame::FrameNumber": lambda value: f"frame {int(value['__0']):#x}",
     "quire_machine::task::thread::Thread": tasks.thread,

@@ -5,7 +5,7 @@ import gdb
 from . import tables
 from .values import PAGE_SIZE, memory, number, offset_of, once, part, pointed, shared, static, tree, variants, word
 
-PROCESS = "quire_kernel::process::control_block::Process"
+PROCESS = "quire_linux::process::control_block::Process"
 SPACE = "quire_memory::address_space::AddressSpace"
 TABLES = "quire_memory::page_tables::PageTables"
 THREAD = "quire_machine::task::thread::Thread"
@@ -13,7 +13,7 @@ THREAD = "quire_machine::task::thread::Thread"
 
 def processes():
     """Every process, by number."""
-    table = part(static("quire_kernel::process::table::TABLE"), "quire_kernel::process::table::Table")
+    table = part(static("quire_linux::process::table::TABLE"), "quire_linux::process::table::Table")
     root = number(table["processes"]["root"])
     return [pointed(address, PROCESS) for address in tree(root, offset_of(PROCESS, "link"))]
 

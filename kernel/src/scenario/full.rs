@@ -12,9 +12,9 @@ use super::checks::{Books, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
-use crate::fs::devices;
 use crate::require;
 use crate::swapon;
+use quire_linux::fs::devices;
 
 /// `swapon=` names a zram device with a memory limit, then a disk of lower priority. One task writes much more than memory
 /// and the limit take, changes some of it, and reads everything back.

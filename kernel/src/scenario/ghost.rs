@@ -21,14 +21,14 @@ use super::contents::Contents;
 use super::workload::{self, Tally, Workload};
 use super::zram_disk;
 use crate::command_line::CommandLine;
-use crate::fs::devices;
-use crate::fs::ghost::Ghost;
-use crate::fs::node::{File, Wait};
-use crate::fs::position::Position;
 use crate::require;
-use crate::swap_area;
-use crate::swap_area::EnableError;
 use crate::swapon;
+use quire_linux::fs::devices;
+use quire_linux::fs::ghost::Ghost;
+use quire_linux::fs::node::{File, Wait};
+use quire_linux::fs::position::Position;
+use quire_linux::swap_area;
+use quire_linux::swap_area::EnableError;
 
 type Outcome = Result<String, Failure>;
 

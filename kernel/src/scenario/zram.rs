@@ -19,9 +19,9 @@ use super::checks::{Books, Meeting, Task, join, ram};
 use super::contents::Contents;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
-use crate::fs::devices;
 use crate::require;
 use crate::zram;
+use quire_linux::fs::devices;
 
 const CYCLES: u64 = 3;
 const TASKS: u64 = 2;

@@ -29,10 +29,10 @@ use super::checks::contents;
 use super::contents::{Contents, Page, Xorshift, hash};
 use super::user;
 use crate::command_line::CommandLine;
-use crate::fs::devices;
 use crate::require;
-use crate::swap_area;
 use crate::zram;
+use quire_linux::fs::devices;
+use quire_linux::swap_area;
 
 /// Without `pages=` on the command line.
 const PAGES: u64 = 4096;

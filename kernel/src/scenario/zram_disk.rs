@@ -23,9 +23,9 @@ use super::contents::Contents;
 use super::workload::{self, Tally};
 use super::zram::numbers;
 use crate::command_line::CommandLine;
-use crate::fs::devices;
 use crate::require;
 use crate::zram;
+use quire_linux::fs::devices;
 
 const CYCLES: u64 = 3;
 const TASKS: u64 = 3;

@@ -21,9 +21,9 @@ use super::contents::Contents;
 use super::workload::{self, Tally};
 use super::zram::numbers;
 use crate::command_line::CommandLine;
-use crate::fs::devices;
 use crate::require;
 use crate::zram;
+use quire_linux::fs::devices;
 
 /// Pages that one task lets go out at once.
 const PAGES: u64 = 4096;

@@ -44,7 +44,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("quire-tests", &["quire-boot", "quire-protocol", "quire-swap"]),
     ("quire-swap-fuzz", &["quire-swap"]),
     ("quire-compressed-fuzz", &["quire-compressed", "quire-swap"]),
-    ("quire-kernel-fuzz", &["quire-kernel"]),
+    ("quire-linux-fuzz", &["quire-linux", "quire-machine"]),
 ];
 
 /// The packages of others that the crates without any `unsafe` rest on.

@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use quire_kernel::mm::USER_END;
-use quire_kernel::process::program::elf::{ElfError, HEADER_BYTES, Header, Image};
-use quire_kernel::process::program::script::Script;
+use quire_machine::address_map::USER_END;
+use quire_linux::process::program::elf::{ElfError, HEADER_BYTES, Header, Image};
+use quire_linux::process::program::script::Script;
 
 fn parse(file: &[u8]) -> Result<Image, ElfError> {
     let header = Header::parse(&file[..file.len().min(HEADER_BYTES)])?;

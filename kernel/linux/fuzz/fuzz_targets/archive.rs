@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use quire_kernel::fs::cpio::Archive;
-use quire_kernel::fs::gzip::{self, Output};
+use quire_linux::fs::cpio::Archive;
+use quire_linux::fs::gzip::{self, Output};
 
 /// Memory up to a megabyte, in steps that no format knows.
 struct Growing(Vec<u8>);
