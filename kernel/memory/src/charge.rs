@@ -5,25 +5,19 @@
 //! # Invariants
 //!
 //! A cgroup is charged as many pages as the bytes of its charges fill. A charge outlives its cgroup: what is left of an account goes
-//! to the cgroup's parent, which was charged all along. The root cgroup has no account, and outside of the kernel there
-//! are no cgroups.
+//! to the cgroup's parent, which was charged all along. The root cgroup has no account.
 
-#[cfg(target_os = "none")]
 use crate::cgroup::account::Kept;
 
 /// Bytes of the kernel heap that a cgroup is charged until this is dropped.
 #[derive(Debug)]
 pub struct Charge {
-    #[cfg(target_os = "none")]
     _kept: Option<Kept>,
 }
 
 impl Charge {
     /// Nobody is charged.
-    pub const NONE: Self = Self {
-        #[cfg(target_os = "none")]
-        _kept: None,
-    };
+    pub const NONE: Self = Self { _kept: None };
 
     /// For an object of `bytes` that the thread that runs this is about to make; reclaims pages of the cgroup whose limit is
     /// reached, and may sleep for that.
@@ -31,14 +25,9 @@ impl Charge {
     /// # Errors
     /// [`quire_machine::AllocationError`] when the heap has no room for it, or none of the cgroup's pages can leave.
     pub fn new(bytes: usize) -> Result<Self, quire_machine::AllocationError> {
-        #[cfg(target_os = "none")]
         if !quire_machine::heap::may_keep(bytes) {
             return Err(quire_machine::AllocationError);
         }
-        let _ = bytes;
-        Ok(Self {
-            #[cfg(target_os = "none")]
-            _kept: Kept::by_current(bytes)?,
-        })
+        Ok(Self { _kept: Kept::by_current(bytes)? })
     }
 }

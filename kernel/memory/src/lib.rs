@@ -59,73 +59,42 @@
 
 extern crate alloc;
 
-#[cfg(target_os = "none")]
 pub mod address_space;
-#[cfg(target_os = "none")]
 pub mod admission;
-#[cfg(target_os = "none")]
 pub mod advice;
-#[cfg(target_os = "none")]
 pub mod cgroup;
 pub mod charge;
-#[cfg(target_os = "none")]
 pub mod counters;
-#[cfg(target_os = "none")]
 pub mod fatal;
-#[cfg(target_os = "none")]
 pub mod fault;
-#[cfg(target_os = "none")]
 pub mod folio;
-#[cfg(target_os = "none")]
 mod fork;
-#[cfg(target_os = "none")]
 pub mod frames;
-#[cfg(target_os = "none")]
 pub mod limit;
-#[cfg(target_os = "none")]
 pub mod lru;
-#[cfg(target_os = "none")]
 pub mod object;
-#[cfg(target_os = "none")]
 pub mod oom;
-#[cfg(target_os = "none")]
 pub mod overcommit;
-#[cfg(target_os = "none")]
 mod page_out;
-#[cfg(target_os = "none")]
 mod page_tables;
 pub mod policy;
-#[cfg(target_os = "none")]
 pub mod progress;
 pub mod quota;
-#[cfg(target_os = "none")]
 pub mod reclaim;
-#[cfg(target_os = "none")]
 pub mod remap;
-#[cfg(target_os = "none")]
 pub mod rmap;
-#[cfg(target_os = "none")]
 pub mod sharing;
-#[cfg(target_os = "none")]
 pub mod statistics;
-#[cfg(target_os = "none")]
 pub mod swap;
-#[cfg(target_os = "none")]
 mod table_reserve;
-#[cfg(target_os = "none")]
 pub mod tasks;
 pub mod trace;
-#[cfg(target_os = "none")]
 pub mod unused;
-#[cfg(target_os = "none")]
 pub mod upcall;
 pub mod vma;
-#[cfg(target_os = "none")]
 pub mod workingset;
-#[cfg(target_os = "none")]
 pub mod writeback;
 
-#[cfg(target_os = "none")]
 pub use address_space::AddressSpace;
 pub use quire_machine::AllocationError;
 
@@ -133,7 +102,6 @@ pub use quire_machine::AllocationError;
 ///
 /// # Errors
 /// [`AllocationError`] when there is no memory for that.
-#[cfg(target_os = "none")]
 pub fn start() -> Result<(), AllocationError> {
     quire_machine::pte::start()?;
     reclaim::start()?;
