@@ -81,10 +81,11 @@ impl AddressSpace {
             Advice::Remove => vma.locked || !vma.shared || !vma.protection.write,
             _ => false,
         };
-        if parts(self, &range).any(|vma| is_refused(&vma)) {
-            return Err(MapError::NotAllowed);
-        }
         for vma in parts(self, &range) {
+            // As on Linux, those before it have been served.
+            if is_refused(&vma) {
+                return Err(MapError::NotAllowed);
+            }
             match advice {
                 Advice::Nothing | Advice::Populate { .. } => {}
                 Advice::DontNeed => {

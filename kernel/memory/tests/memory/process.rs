@@ -1,0 +1,153 @@
+//! Processes, as far as memory knows of them.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quire_machine::task::{JoinHandle, Owner, UserHalf, Work, scheduler, spawn_for};
+use quire_memory::fatal::Fatal;
+use quire_memory::{AddressSpace, cgroup, tasks, upcall};
+
+static PROCESSES: Mutex<BTreeMap<u32, Arc<Process>>> = Mutex::new(BTreeMap::new());
+static FATAL: Mutex<Option<Fatal>> = Mutex::new(None);
+
+/// A process: an address space, and whether it was killed.
+pub(crate) struct Process {
+    number: u32,
+    pub(crate) space: Mutex<Option<Arc<AddressSpace>>>,
+    cgroup: u8,
+    is_killed: AtomicBool,
+}
+
+/// Notes why an access failed.
+pub(crate) fn note(fatal: Fatal) {
+    *FATAL.lock().unwrap_or_else(PoisonError::into_inner) = Some(fatal);
+}
+
+/// Why the last access that failed did, since it was asked last.
+pub(crate) fn take_fatal() -> Option<Fatal> {
+    FATAL.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Every process ends that has not ended.
+pub(crate) fn forget_all() {
+    tasks::set_space(None);
+    let processes = std::mem::take(&mut *PROCESSES.lock().unwrap());
+    drop(processes);
+    take_fatal();
+}
+
+/// The process with the next larger number.
+pub(crate) fn after(number: u32) -> Option<Arc<dyn upcall::Process>> {
+    let processes = PROCESSES.lock().unwrap();
+    let (_, process) = processes.range((Bound::Excluded(number), Bound::Unbounded)).next()?;
+    Some(Arc::clone(process) as _)
+}
+
+impl Process {
+    /// A process with this memory, in a cgroup.
+    pub(crate) fn new(space: Arc<AddressSpace>, cgroup: u8) -> Arc<Self> {
+        let mut processes = PROCESSES.lock().unwrap();
+        // Process 1 cannot be killed.
+        let number = processes.last_key_value().map_or(2, |(last, _)| last + 1);
+        let process = Arc::new(Self { number, space: Mutex::new(Some(space)), cgroup, is_killed: AtomicBool::new(false) });
+        processes.insert(number, Arc::clone(&process));
+        process
+    }
+
+    /// A process with empty memory, in no cgroup.
+    pub(crate) fn empty() -> Arc<Self> {
+        Self::new(AddressSpace::new().expect("there is memory for an address space"), cgroup::ROOT)
+    }
+
+    /// Its memory.
+    pub(crate) fn memory(&self) -> Arc<AddressSpace> {
+        Arc::clone(self.space.lock().unwrap().as_ref().expect("it has not ended"))
+    }
+
+    /// The process ends.
+    pub(crate) fn end(&self) {
+        PROCESSES.lock().unwrap().remove(&self.number);
+        let space = self.space.lock().unwrap().take();
+        if let (Some(space), Some(current)) = (&space, tasks::space())
+            && Arc::ptr_eq(space, &current)
+        {
+            tasks::set_space(None);
+        }
+        drop(space);
+    }
+
+    /// Runs `work` on a thread of the process.
+    pub(crate) fn run<T: Send + 'static>(self: &Arc<Self>, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        let half: Arc<dyn UserHalf> = self.memory();
+        let work_for = Work { owner: Some(Arc::clone(self) as Arc<dyn Owner>), space: Some(half), user: None };
+        spawn_for("program", work_for, work).expect("there is memory for a thread")
+    }
+
+    /// The process whose thread runs this.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        let owner: Arc<dyn Any + Send + Sync> = scheduler::with_current(|thread| thread.owner().cloned())??;
+        owner.downcast().ok()
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "program[{}]", self.number)
+    }
+}
+
+impl Owner for Process {
+    fn title(&self) -> Option<&dyn fmt::Display> {
+        Some(self)
+    }
+
+    fn memory_cgroup(&self) -> u8 {
+        self.cgroup
+    }
+
+    fn is_killed(&self) -> bool {
+        self.is_killed.load(Ordering::Relaxed)
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.is_killed.load(Ordering::Relaxed)
+    }
+}
+
+impl upcall::Process for Process {
+    fn pid(&self) -> u32 {
+        self.number
+    }
+
+    fn memory(&self) -> Option<Arc<dyn upcall::Memory>> {
+        self.space.lock().unwrap().clone().map(|space| space as _)
+    }
+
+    fn memory_cgroup(&self) -> u8 {
+        self.cgroup
+    }
+
+    fn oom_score_adjustment(&self) -> i32 {
+        0
+    }
+
+    fn is_immortal(&self) -> bool {
+        false
+    }
+
+    fn borrows_memory(&self) -> bool {
+        false
+    }
+
+    fn is_killed(&self) -> bool {
+        self.is_killed.load(Ordering::Relaxed)
+    }
+
+    fn kill(&self) {
+        self.is_killed.store(true, Ordering::Relaxed);
+    }
+}
