@@ -541,5 +541,25 @@ fn agree(runs: u64, length: usize, make: fn() -> World) {
 
 #[test]
 fn programs_find_what_the_model_has_with_room() {
-    agree(100, 1000, || World::new(1024, Disk::new(256, false)));
+    agree(30, 1000, || World::new(1024, Disk::new(256, false)));
+}
+
+#[test]
+fn programs_find_what_the_model_has_when_memory_is_short() {
+    agree(40, 1000, || World::new(350, Disk::new(512, false)));
+}
+
+#[test]
+fn programs_find_what_the_model_has_when_requests_take_long() {
+    agree(40, 1000, || World::new(350, Disk::new(512, true)));
+}
+
+#[test]
+fn programs_find_what_the_model_has_when_pages_may_not_change_on_their_way() {
+    agree(20, 1000, || World::new(350, Disk::new(512, true).with_stable_writes()));
+}
+
+#[test]
+fn programs_find_what_the_model_has_when_swap_is_full() {
+    agree(20, 1000, || World::new(350, Disk::new(64, true)));
 }
