@@ -32,10 +32,10 @@ pub const BLOCKS: u64 = STACKS + ROOT_WORD_BYTES;
 /// Where the kernel is linked; `.cargo/config.toml` tells the linker the same.
 pub const KERNEL_IMAGE: u64 = 0xffff_ffff_8000_0000;
 
-/// Where the byte at `physical` is in the direct map.
+/// Where the bytes at `physical` are in the direct map, as a `T`.
 #[cfg(target_os = "none")]
 #[inline]
-pub const fn direct(physical: u64) -> *mut u8 {
+pub const fn direct<T>(physical: u64) -> *mut T {
     core::ptr::with_exposed_provenance_mut((DIRECT_MAP + physical) as usize)
 }
 

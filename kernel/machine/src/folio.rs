@@ -305,7 +305,7 @@ impl quire_swap::Folio for Folio {
     fn looks_zero(&self) -> bool {
         /// One word of every other cache line, every time another one: a page that is zero there is rarely not zero elsewhere.
         const STRIDE: usize = 17;
-        let words = self.bytes().cast::<AtomicU64>();
+        let words = direct::<AtomicU64>(self.frame().address());
         // SAFETY: the frame is in the direct map and stays allocated while `self` lives; its task may write to it
         // meanwhile, so it is read as atomics.
         let word = |index| unsafe { (*words.add(index)).load(Ordering::Relaxed) };

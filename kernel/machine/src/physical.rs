@@ -63,7 +63,7 @@ pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<(), AllocationError
         return Err(AllocationError);
     }
 
-    let first = direct(own.start).cast::<Frame>();
+    let first = direct::<Frame>(own.start);
     for index in 0..count {
         // SAFETY: the range is usable RAM that nothing else knows of yet, mapped writable by the loader, large enough
         // for `count` elements, and page-aligned.
@@ -232,7 +232,7 @@ pub unsafe fn free_each(given: &[FrameNumber]) {
 #[cfg(debug_assertions)]
 fn fill_with_junk(block: FrameNumber, order: u8) {
     // SAFETY: the frames are managed and, being given back, used by nobody.
-    unsafe { core::ptr::write_bytes(direct(block.address()), 0xdb, PAGE_SIZE << order) };
+    unsafe { core::ptr::write_bytes(direct::<u8>(block.address()), 0xdb, PAGE_SIZE << order) };
 }
 
 /// How many frames are used for each kind, by [`Kind`].

@@ -96,6 +96,6 @@ fn enter(references: &AtomicU32, next: impl Fn(u32) -> u32) {
 
 fn bytes_of(frame: FrameNumber, bytes: Range<usize>) -> *mut [u8] {
     assert!(bytes.start <= bytes.end && bytes.end <= PAGE_SIZE, "bytes {bytes:?} are not in a frame");
-    let start = direct(frame.address());
+    let start: *mut u8 = direct(frame.address());
     core::ptr::slice_from_raw_parts_mut(start.wrapping_add(bytes.start), bytes.len())
 }

@@ -46,7 +46,7 @@ pub const fn flags_of(word: u64) -> Flags {
 /// The frame holds a page table and is not given back while the reference lives.
 pub unsafe fn table(frame: FrameNumber) -> &'static Table {
     // SAFETY: the direct map covers every frame that Quire manages; a table's words are only used as atomics.
-    unsafe { &*direct(frame.address()).cast() }
+    unsafe { &*direct(frame.address()) }
 }
 
 /// The index of `address` in the table of `level`.

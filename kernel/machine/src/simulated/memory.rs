@@ -26,12 +26,12 @@ pub(super) fn start() {
     }
 }
 
-/// Where the byte at `physical` is: the direct map. It leads nowhere while no machine was started.
+/// Where the bytes at `physical` are, as a `T`: the direct map. It leads nowhere while no machine was started.
 ///
 /// # Panics
 /// When the machine has no such address.
 #[inline]
-pub fn direct(physical: u64) -> *mut u8 {
+pub fn direct<T>(physical: u64) -> *mut T {
     assert!(physical < (MOST_FRAMES * PAGE_SIZE) as u64, "{physical:#x} is no address of the machine's memory");
-    FIRST.load(Ordering::Relaxed).wrapping_add(physical as usize)
+    FIRST.load(Ordering::Relaxed).wrapping_add(physical as usize).cast()
 }

@@ -192,9 +192,9 @@ impl Mmu {
     fn remember_neighbours(&mut self, ways: &mut [u32], page: u64, entries: &Table, above: Rights) {
         const BOTH: Flags = Flags::PRESENT.union(Flags::ACCESSED);
         let first = index(page, 1) / NEIGHBOURS * NEIGHBOURS;
-        for at in first..first + NEIGHBOURS {
+        for (at, entry) in entries.iter().enumerate().skip(first).take(NEIGHBOURS) {
             let neighbour = (page & !(512 * PAGE - 1)) + at as u64 * PAGE;
-            let entry = entries[at].load(Ordering::Acquire);
+            let entry = entry.load(Ordering::Acquire);
             if flags_of(entry).contains(BOTH) && !self.pages.contains_key(&neighbour) {
                 self.remember(ways, neighbour, entry, above);
             }

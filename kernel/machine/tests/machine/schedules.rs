@@ -1,5 +1,10 @@
 //! Several processors, whose turns shuttle chooses.
 
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the methods are for one lifetime, the closures for any"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -103,7 +108,7 @@ fn read_while_it_changes(change: fn(PteCell<'_>, Pte) -> Pte) -> bool {
 #[test]
 fn a_flush_reaches_the_other_processor() {
     explore(SCHEDULES, || {
-        assert!(!read_while_it_changes(|cell, new| cell.replace_and_flush(new)), "a stale translation")
+        assert!(!read_while_it_changes(|cell, new| cell.replace_and_flush(new)), "a stale translation");
     });
     explore(SCHEDULES, || {
         let change = |cell: PteCell<'_>, new| {

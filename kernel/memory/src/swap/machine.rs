@@ -46,8 +46,12 @@ impl Machine for Quire {
         if cpu::this().preemption_is_on() {
             task::yield_now();
         } else {
-            core::hint::spin_loop();
+            cpu::relax();
         }
+    }
+
+    fn overtaken() {
+        cpu::overtaken();
     }
 
     fn cpu() -> usize {
