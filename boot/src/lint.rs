@@ -30,7 +30,10 @@ fn checks(toolchain: &Toolchain) -> [(&'static str, Command); 8] {
         ("clippy for the kernel's target", with(kernel("clippy"), &STRICT)),
         ("clippy for boot/image", with(image("clippy"), &STRICT)),
         ("documentation for the host", with(cargo("doc"), &["--workspace", "--no-deps"])),
-        ("documentation for the kernel's target", with(kernel("doc"), &["--no-deps"])),
+        (
+            "documentation for the kernel's target",
+            with(kernel("doc"), &["--no-deps", "-p", "quire-kernel", "-p", "quire-linux"]),
+        ),
         ("documentation of boot/image", with(image("doc"), &["--no-deps"])),
     ]
 }

@@ -104,7 +104,7 @@ extern "C" fn go_on() -> ! {
     let verdict = if has_programs && command_line().value("scenario").is_none() {
         run_programs()
     } else {
-        scenario::run(command_line())
+        scenario::run::run(command_line())
     };
     power::off(verdict)
 }

@@ -11,13 +11,13 @@ use quire_memory::swap;
 use quire_memory::tasks::Fatal;
 use quire_swap::{CLUSTER_SLOTS, SwapOffError};
 
-use super::Failure;
 use super::checks::{Books, Meeting, Task, join, ram};
-use super::contents::Contents;
+use super::failure::Failure;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
+use quire_protocol::contents::Contents;
 
 type Outcome = Result<String, Failure>;
 

@@ -12,12 +12,12 @@ use quire_memory::fault;
 use quire_memory::swap;
 use quire_memory::tasks::Fatal;
 
-use super::Failure;
-use super::contents::Contents;
+use super::failure::Failure;
 use super::user::Fault;
 use super::workload::Tally;
 use crate::command_line::{BadValue, CommandLine};
 use crate::require;
+use quire_protocol::contents::Contents;
 
 /// A task with a workload.
 pub(super) type Task = JoinHandle<Result<(), Fault>>;

@@ -6,7 +6,7 @@ use core::hint::black_box;
 
 use quire_machine::task::{self, time};
 
-use super::Failure;
+use super::failure::Failure;
 use crate::command_line::CommandLine;
 
 type Outcome = Result<String, Failure>;

@@ -14,11 +14,11 @@ use quire_machine::watermark::Purpose;
 use quire_memory::folio::{Folio, NewFolio};
 use quire_swap::Folio as _;
 
-use super::Failure;
-use super::contents::Contents;
+use super::failure::Failure;
 use crate::command_line::CommandLine;
 use crate::disk::{self, Disk, SECTORS_PER_PAGE};
 use crate::require;
+use quire_protocol::contents::Contents;
 
 /// Requests that are submitted before any is waited for.
 const AT_ONCE: u64 = 48;

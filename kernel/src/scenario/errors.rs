@@ -9,13 +9,13 @@ use quire_memory::swap;
 use quire_memory::tasks::Fatal;
 use quire_swap::Snapshot;
 
-use super::Failure;
 use super::checks::{Books, Meeting, Task, contents, join, ram};
-use super::contents::Contents;
+use super::failure::Failure;
 use super::workload::{self, Tally, Workload};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
+use quire_protocol::contents::Contents;
 
 type Outcome = Result<String, Failure>;
 

@@ -7,14 +7,14 @@ use alloc::sync::Arc;
 use quire_memory::swap;
 use quire_swap::header::PAGE_SIZE;
 
-use super::Failure;
 use super::checks::{Books, join, ram};
-use super::contents::Contents;
+use super::failure::Failure;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
 use quire_linux::fs::devices;
+use quire_protocol::contents::Contents;
 
 /// `swapon=` names a zram device with a memory limit, then a disk of lower priority. One task writes much more than memory
 /// and the limit take, changes some of it, and reads everything back.

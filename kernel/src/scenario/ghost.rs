@@ -15,9 +15,8 @@ use quire_swap::ghost::{MOST_PAGES, PATH};
 use quire_swap::header::{Header, Medium, PAGE_SIZE};
 use quire_swap::{SwapOffError, SwapOnError, SwapOnOptions};
 
-use super::Failure;
 use super::checks::{Books, Meeting, Task, contents, join, ram};
-use super::contents::Contents;
+use super::failure::Failure;
 use super::workload::{self, Tally, Workload};
 use super::zram_disk;
 use crate::command_line::CommandLine;
@@ -29,6 +28,7 @@ use quire_linux::fs::node::{File, Wait};
 use quire_linux::fs::position::Position;
 use quire_linux::swap_area;
 use quire_linux::swap_area::EnableError;
+use quire_protocol::contents::Contents;
 
 type Outcome = Result<String, Failure>;
 

@@ -15,8 +15,8 @@ use quire_memory::trace::{FAULTS, FRAMES, TRACE};
 use quire_memory::{AddressSpace, fault};
 use quire_swap::header::PAGE_SIZE;
 
-use super::Failure;
 use super::checks::ram;
+use super::failure::Failure;
 use super::user::{self, Fault};
 use crate::command_line::CommandLine;
 use crate::require;

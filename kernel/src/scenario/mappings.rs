@@ -22,8 +22,8 @@ use quire_memory::vma::Protection;
 use quire_memory::{AddressSpace, fault, progress};
 use quire_swap::header::{PAGE_SIZE, Page};
 
-use super::Failure;
 use super::checks::ram;
+use super::failure::Failure;
 use super::user;
 use crate::command_line::CommandLine;
 use crate::require;

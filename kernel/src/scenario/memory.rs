@@ -16,7 +16,7 @@ use quire_memory::AddressSpace;
 use quire_memory::address_space::MapError;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
-use super::Failure;
+use super::failure::Failure;
 use super::user;
 use crate::command_line::CommandLine;
 use crate::require;

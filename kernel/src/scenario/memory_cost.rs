@@ -18,7 +18,7 @@ use quire_memory::swap;
 use quire_memory::{AddressSpace, progress, reclaim};
 use quire_swap::header::PAGE_SIZE;
 
-use super::Failure;
+use super::failure::Failure;
 use super::user::{self, Fault};
 use super::zram_cost::ticks_of_an_instruction;
 use crate::command_line::CommandLine;

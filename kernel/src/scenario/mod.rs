@@ -15,12 +15,6 @@
     )
 )]
 
-pub use quire_protocol::contents;
-
-#[cfg(target_os = "none")]
-mod run;
-#[cfg(target_os = "none")]
-pub use run::{Failure, Scenario, run};
 #[cfg(target_os = "none")]
 mod areas;
 #[cfg(target_os = "none")]
@@ -31,6 +25,8 @@ mod crashes;
 mod disks;
 #[cfg(target_os = "none")]
 mod errors;
+#[cfg(target_os = "none")]
+pub mod failure;
 #[cfg(target_os = "none")]
 mod full;
 #[cfg(target_os = "none")]
@@ -43,6 +39,8 @@ mod mappings;
 mod memory;
 #[cfg(target_os = "none")]
 mod memory_cost;
+#[cfg(target_os = "none")]
+pub mod run;
 #[cfg(target_os = "none")]
 mod sequential;
 #[cfg(target_os = "none")]

@@ -1,12 +1,11 @@
 //! The table of scenarios, and the one that the command line chooses.
 
-use alloc::format;
 use alloc::string::String;
-use core::fmt;
 
 use quire_machine::{log, print};
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
+use super::failure::Failure;
 use super::{
     areas, crashes, disks, errors, full, ghost, groups, mappings, memory, memory_cost, sequential, threads, zram,
     zram_cost, zram_disk, zram_linux,
@@ -18,26 +17,6 @@ pub struct Scenario {
     name: &'static str,
     about: &'static str,
     work: fn(CommandLine<'static>) -> Result<String, Failure>,
-}
-
-/// Why a scenario failed, for a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure(pub String);
-
-impl<E: fmt::Display> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(format!("{error}"))
-    }
-}
-
-/// Fails a scenario unless `condition` holds.
-#[macro_export]
-macro_rules! require {
-    ($condition:expr, $($why:tt)*) => {
-        if !$condition {
-            return Err($crate::scenario::Failure(alloc::format!($($why)*)));
-        }
-    };
 }
 
 const fn scenario(

@@ -8,13 +8,13 @@ use core::sync::atomic::Ordering;
 use quire_memory::fault;
 use quire_memory::swap;
 
-use super::Failure;
 use super::checks::{Books, Meeting, ram};
-use super::contents::Contents;
+use super::failure::Failure;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
+use quire_protocol::contents::Contents;
 
 /// Pages that a request writes at least.
 const PAGES_A_WRITE: u64 = 24;

@@ -13,7 +13,7 @@ use quire_machine::physical;
 use quire_machine::sync::Rank;
 use quire_machine::task::{self, Mutex, WaitQueue, scheduler, time};
 
-use super::Failure;
+use super::failure::Failure;
 use crate::command_line::CommandLine;
 use crate::require;
 

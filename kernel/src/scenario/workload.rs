@@ -16,9 +16,9 @@ use quire_memory::address_space::MapError;
 use quire_memory::advice::Advice;
 use quire_swap::header::PAGE_SIZE;
 
-use super::Failure;
-use super::contents::{Contents, Page, Xorshift, hash};
+use super::failure::Failure;
 use super::user::{self, Fault};
+use quire_protocol::contents::{Contents, Page, Xorshift, hash};
 
 /// Where a task's pages begin.
 const PAGES: u64 = 0x10_0000_0000;

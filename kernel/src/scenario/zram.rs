@@ -14,14 +14,14 @@ use quire_memory::swap::Quire;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Disk, SwapOnOptions};
 
-use super::Failure;
 use super::checks::{Books, Meeting, Task, join, ram};
-use super::contents::Contents;
+use super::failure::Failure;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::zram;
 use quire_linux::fs::devices;
+use quire_protocol::contents::Contents;
 
 const CYCLES: u64 = 3;
 const TASKS: u64 = 2;

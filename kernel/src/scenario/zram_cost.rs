@@ -24,15 +24,15 @@ use quire_swap::ghost::PATH;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DeviceState, Disk, DiskProperties, DiskRequest, DriverId, IoError, SwapOnOptions};
 
-use super::Failure;
 use super::checks::contents;
-use super::contents::{Contents, Page, Xorshift, hash};
+use super::failure::Failure;
 use super::user;
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::zram;
 use quire_linux::fs::devices;
 use quire_linux::swap_area;
+use quire_protocol::contents::{Contents, Page, Xorshift, hash};
 
 /// Without `pages=` on the command line.
 const PAGES: u64 = 4096;

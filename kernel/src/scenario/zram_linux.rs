@@ -15,15 +15,15 @@ use quire_memory::swap::Quire;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Disk, IoError, SwapOnOptions};
 
-use super::Failure;
 use super::checks::{Books, join};
-use super::contents::Contents;
+use super::failure::Failure;
 use super::workload::{self, Tally};
 use super::zram::numbers;
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::zram;
 use quire_linux::fs::devices;
+use quire_protocol::contents::Contents;
 
 /// Pages that one task lets go out at once.
 const PAGES: u64 = 4096;
