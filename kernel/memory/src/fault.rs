@@ -32,7 +32,8 @@ use quire_machine::{log, log_limited};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood};
 
-use crate::address_space::{AddressSpace, LOWEST, Layout, forget};
+use crate::address_space::zap::forget;
+use crate::address_space::{AddressSpace, LOWEST, Layout};
 use crate::admission::Limit;
 use crate::fatal::Fatal;
 use crate::folio::{self, Folio, NewFolio, Owned};

@@ -30,6 +30,30 @@
 //! - `rmap.rs`, `object/mod.rs`: the owner of a folio is an object or an `anon_vma`, and an object keeps the list of those who map
 //!   its pages.
 //!
+//! # The way of a page
+//!
+//! Out, each station with its function and file:
+//!
+//! 1. few frames are free: `wake_kswapd` in `reclaim.rs`, or `wait_for_frame` in `frames.rs` for a task that finds none
+//! 2. which list, how many folios: `Effort::shrink` in `reclaim.rs`, by the decisions of `policy`
+//! 3. victims leave the tail of an LRU list: `isolate` in `lru/mod.rs`
+//! 4. their locks are tried, their owners found: `page_out` in `page_out.rs`, `Owners::find` in `rmap.rs`
+//! 5. a page that was accessed gets its second chance: `look`; the others get slots: `give_slots`, and by it
+//!    `Swap::hold_in_swap` of the swap core
+//! 6. every PTE is replaced: `replace_ptes`, or `unmap_of_object` for a page of an object; the TLB is flushed once
+//! 7. dirty folios are written: `Leaving::add`, and by it `Swap::write`; the batch goes to the disk with its plug
+//! 8. writes end: `writes_ended` in `writeback.rs`
+//! 9. a clean folio leaves the swap cache, its frame is free, a shadow stays: `evict` in `page_out.rs`
+//!
+//! In:
+//!
+//! 1. a task touches the page: `handle` in `fault.rs`
+//! 2. which VMA, and what the PTE says: `look_up`
+//! 3. the folio is found in the swap cache or read, with its neighbours: `swap_in`, and by it `Swap::fault_in`
+//! 4. it is mapped, and its slot's count dropped: `install`; which list it goes to, its refault distance says:
+//!    `list_after_refault` in `workingset.rs`
+//! 5. a page of an object takes its place in the object first: `page` in `object/pages.rs`
+//!
 //! # A page's life
 //!
 //! *Private*: a first write gives it a frame, dirty; `fork` maps the frame read-only in two spaces of an `anon_vma` (`rmap`); a

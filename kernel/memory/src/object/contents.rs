@@ -11,7 +11,7 @@ use quire_swap::{Folio as _, Locked};
 
 use super::pages::LockedPage;
 use super::{Object, ObjectError, written_to};
-use crate::address_space;
+use crate::address_space::zap;
 use crate::folio::Folio;
 
 /// The most bytes that an object has (Linux: `MAX_LFS_FILESIZE`).
@@ -116,7 +116,7 @@ impl Object {
         self.source_length.fetch_min(length, Ordering::AcqRel);
         let beyond = length.div_ceil(PAGE_SIZE as u64);
         if !self.rmap.is_empty() {
-            address_space::forget_beyond(self, beyond);
+            zap::forget_beyond(self, beyond);
         }
         self.discard(beyond..u64::MAX);
         Ok(())

@@ -27,12 +27,8 @@ static MACHINE: machine_upcall::Upcalls = machine_upcall::Upcalls {
     folio_is_orphaned: unused::is_orphaned,
 };
 
-static MEMORY: upcall::Upcalls = upcall::Upcalls {
-    process_after: process::after,
-    memory_is_low: || (),
-    wake_shrinker: || (),
-    find_disk: |_| None,
-};
+static MEMORY: upcall::Upcalls =
+    upcall::Upcalls { process_after: process::after, memory_is_low: || (), wake_shrinker: || (), find_disk: |_| None };
 
 fn page_fault(frame: &mut TrapFrame, address: u64, access: Access) {
     if serve(address, access).is_err() {

@@ -98,11 +98,7 @@ impl Disk {
     }
 }
 
-fn serve(
-    contents: &Mutex<BTreeMap<u64, Box<Page>>>,
-    failing: &Mutex<Option<Direction>>,
-    request: DiskRequest<Quire>,
-) {
+fn serve(contents: &Mutex<BTreeMap<u64, Box<Page>>>, failing: &Mutex<Option<Direction>>, request: DiskRequest<Quire>) {
     let first = request.first_sector() / 8;
     if *failing.lock().unwrap() == Some(request.direction()) {
         return request.complete(Err(IoError::Device));

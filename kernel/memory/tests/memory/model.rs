@@ -168,7 +168,8 @@ fn is_refusal(error: MapError) -> bool {
 impl World {
     fn new(frames: usize, disk: Disk) -> Self {
         let computer = Computer::start(frames, 1, disk);
-        let anonymous = || (Object::shared(OBJECT_PAGES * PAGE, 0, false).unwrap(), vec![[0; 4]; OBJECT_PAGES as usize]);
+        let anonymous =
+            || (Object::shared(OBJECT_PAGES * PAGE, 0, false).unwrap(), vec![[0; 4]; OBJECT_PAGES as usize]);
         let file = Object::from_source(Arc::new(File), None).unwrap();
         let objects = vec![anonymous(), anonymous(), (file, (0..OBJECT_PAGES).map(source_words).collect())];
         let mut processes: Vec<_> = (0..MOST_PROCESSES).map(|_| None).collect();
@@ -223,7 +224,9 @@ impl World {
                     Err(error) => assert!(is_refusal(error), "{error:?}"),
                 }
             }
-            Operation::Move { process, first, pages, to, new_pages } => self.remap(process, first, pages, to, new_pages),
+            Operation::Move { process, first, pages, to, new_pages } => {
+                self.remap(process, first, pages, to, new_pages)
+            }
             Operation::Advise { process, first, pages, advice } => self.advise(process, first, pages, advice),
             Operation::Lock { process, first, pages, lock } => {
                 let Some((process, mapped)) = self.enter(process) else { return };
@@ -309,7 +312,8 @@ impl World {
         // Whether a copy was made then or is made later cannot be seen at once.
         let populate = populate && kind != 3;
         let place = Placement::FixedNoReplace(address(pages.start));
-        let request = MapRequest { protection, populate, ..MapRequest::anonymous(place, (pages.end - pages.start) * PAGE) };
+        let request =
+            MapRequest { protection, populate, ..MapRequest::anonymous(place, (pages.end - pages.start) * PAGE) };
         let request = match kind {
             0 | 1 => request,
             _ => MapRequest {

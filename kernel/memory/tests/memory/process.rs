@@ -53,7 +53,8 @@ impl Process {
         let mut processes = PROCESSES.lock().unwrap();
         // Process 1 cannot be killed.
         let number = processes.last_key_value().map_or(2, |(last, _)| last + 1);
-        let process = Arc::new(Self { number, space: Mutex::new(Some(space)), cgroup, is_killed: AtomicBool::new(false) });
+        let process =
+            Arc::new(Self { number, space: Mutex::new(Some(space)), cgroup, is_killed: AtomicBool::new(false) });
         processes.insert(number, Arc::clone(&process));
         process
     }

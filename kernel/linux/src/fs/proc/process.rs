@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 
 use quire_machine::fallible::{self, Lossy, TryText, TryVec};
 use quire_machine::task::Thread;
-use quire_memory::address_space::{Usage, VmaView};
+use quire_memory::address_space::usage::{Usage, VmaView};
 use quire_memory::oom;
 use quire_swap::header::PAGE_SIZE;
 

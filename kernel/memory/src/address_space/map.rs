@@ -1,0 +1,140 @@
+//! Mapping, unmapping, and changing what may be done with pages.
+
+use alloc::sync::Arc;
+use core::ops::Range;
+
+use quire_machine::address_map::USER_END;
+use quire_machine::arch::page_table;
+use quire_machine::heap;
+use quire_machine::protection::Protection;
+use quire_swap::header::PAGE_SIZE;
+
+use super::AddressSpace;
+use super::layout::{Attached, Layout, LockNew};
+use super::request::{Backing, MapError, MapRequest, Placement, check};
+use crate::object::Object;
+use crate::rmap::{Owner, RmapLink};
+use crate::vma::{Totals, Vma};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+
+impl AddressSpace {
+    /// Makes the pages of `range` part of the space, private, zero until they are written to.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing changes.
+    pub fn map_anonymous(&self, range: Range<u64>) -> Result<(), MapError> {
+        if !range.end.is_multiple_of(PAGE) {
+            return Err(MapError::OutOfRange);
+        }
+        let length = range.end.checked_sub(range.start).ok_or(MapError::OutOfRange)?;
+        self.map(&MapRequest {
+            no_reserve: true,
+            ..MapRequest::anonymous(Placement::FixedNoReplace(range.start), length)
+        })
+        .map(drop)
+    }
+
+    /// Maps what `request` says; returns the address.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing changes, but that what was mapped at a fixed place may be gone.
+    pub fn map(&self, request: &MapRequest) -> Result<u64, MapError> {
+        if request.length == 0 {
+            return Err(MapError::OutOfRange);
+        }
+        let length = request.length.checked_next_multiple_of(PAGE).ok_or(MapError::NoMemory)?;
+        if length > USER_END {
+            return Err(MapError::NoMemory);
+        }
+        if !heap::may_allocate(4096) {
+            return Err(MapError::NoMemory);
+        }
+        let mut layout = self.layout();
+        let start = layout.place(request.place, length)?;
+        let range = start..start + length;
+        let locks = layout.lock_new;
+        let mut vma = Vma {
+            shared: request.shared,
+            may_write: request.may_write,
+            grows_down: request.grows_down,
+            locked: request.locked || locks != LockNew::No,
+            promise: request.promise(),
+            name: request.name.clone(),
+            ..Vma::anonymous(range.clone(), request.protection, Arc::clone(&self.home))
+        };
+        let gone = layout.vmas.totals_in(&range);
+        self.admit(&mut layout, gone, vma.totals())?;
+        let object = match &request.backing {
+            Backing::Object { object, offset } => Some((Arc::clone(object), *offset)),
+            Backing::Anonymous if request.shared => {
+                let mapped = layout.vmas.totals().mapped / PAGE;
+                Some((Object::shared(length, mapped, request.waives_promise())?, 0))
+            }
+            Backing::Anonymous => None,
+        };
+        let object = object.map(|(object, offset)| {
+            let base = start.wrapping_sub(offset);
+            match layout.attachment_like(&object, base) {
+                Some(link) => Ok(link),
+                None => RmapLink::new(Owner::Object(object), &self.tables, base),
+            }
+        });
+        vma.object = object.transpose()?;
+        self.unmap_from(&mut layout, &range)?;
+        layout.vmas.insert(vma)?;
+        drop(layout);
+        if request.locked || request.populate || locks == LockNew::BringIn {
+            // As on Linux, it is mapped even if its pages cannot be had.
+            let _ = self.populate(range);
+        }
+        Ok(start)
+    }
+
+    /// Unmaps what is mapped in `range`.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing changes.
+    pub fn unmap(&self, range: Range<u64>) -> Result<(), MapError> {
+        check(&range)?;
+        self.unmap_from(&mut self.layout(), &range)
+    }
+
+    pub(crate) fn unmap_from(&self, layout: &mut Layout, range: &Range<u64>) -> Result<(), MapError> {
+        if layout.vmas.is_free(range) {
+            return Ok(());
+        }
+        let removed = layout.vmas.remove(range)?;
+        self.release(&removed);
+        Ok(())
+    }
+
+    /// Changes what may be done with the pages of `range`.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing changes.
+    pub fn protect(&self, range: Range<u64>, protection: Protection) -> Result<(), MapError> {
+        check(&range)?;
+        let mut layout = self.layout();
+        if !layout.vmas.covers(&range) {
+            return Err(MapError::NotMapped);
+        }
+        let is_refused = |vma: &Vma<Attached>| protection.write && vma.shared && !vma.may_write;
+        if layout.vmas.overlapping(range.clone()).any(is_refused) {
+            return Err(MapError::NotAllowed);
+        }
+        let change = |vma: &mut Vma<Attached>| vma.set_protection(protection);
+        let added = layout.vmas.parts(&range).map(|mut part| {
+            change(&mut part);
+            // It is locked already.
+            Totals { locked: 0, ..part.totals() }
+        });
+        let (gone, added) = (Totals { locked: 0, ..layout.vmas.totals_in(&range) }, added.sum());
+        self.admit(&mut layout, gone, added)?;
+        layout.vmas.change(&range, change)?;
+        self.tables.mappings_changed();
+        self.for_each_pte(range, |cell| cell.protect(protection));
+        page_table::flush_stale();
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! Emptying PTEs: what they owned is given back after the processors have forgotten it, some PTEs at a time.
+
+use core::ops::Range;
+
+use arrayvec::ArrayVec;
+use quire_machine::arch::page_table;
+use quire_machine::user_tables::PteCell;
+use quire_swap::header::PAGE_SIZE;
+use quire_swap::{DecodedPte, FolioFlag};
+
+use super::layout::Attached;
+use super::{AddressSpace, SPACES};
+use crate::object::Object;
+use crate::page_tables::{self, Pte};
+use crate::swap::references;
+use crate::vma::Vmas;
+use crate::{lru, progress};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+
+/// How many PTEs are emptied at a time.
+const GONE: usize = 64;
+
+impl AddressSpace {
+    /// Empties the PTEs of VMAs that are not in the layout any more.
+    pub(crate) fn release(&self, removed: &Vmas<Attached>) {
+        self.tables.mappings_changed();
+        for vma in removed.iter() {
+            self.zap(vma.range.clone());
+        }
+    }
+
+    /// Calls `change` with each PTE of `range` that there is a table for. The caller flushes.
+    pub(crate) fn for_each_pte(&self, range: Range<u64>, mut change: impl FnMut(PteCell<'_>)) {
+        let mut walk = self.tables.walk(range);
+        while let Some(run) = walk.next_run() {
+            run.iter().for_each(&mut change);
+        }
+    }
+
+    /// Empties the PTEs of `range` and gives back what they owned.
+    pub(crate) fn zap(&self, range: Range<u64>) {
+        self.zap_where(range, |pte| pte != 0);
+    }
+
+    /// Empties the PTEs of `range` that `is_meant` chooses and gives back what they owned.
+    pub(crate) fn zap_where(&self, range: Range<u64>, is_meant: impl Fn(u64) -> bool) {
+        let mut walk = self.tables.walk(range);
+        while let Some(run) = walk.next_run() {
+            let mut gone = ArrayVec::<Pte, GONE>::new();
+            for cell in run.iter().filter(|cell| is_meant(cell.bits())) {
+                if gone.is_full() {
+                    walk.go_back_to(cell.address());
+                    break;
+                }
+                let before = cell.take();
+                self.tables.counts.remove(before.bits());
+                gone.push(before);
+            }
+            drop(run);
+            page_table::flush_stale();
+            if !gone.is_empty() {
+                gone.into_iter().for_each(forget);
+                progress::frames_freed();
+            }
+        }
+    }
+
+    /// Gives everything in the user half back: folios, swap counts, page tables. No thread runs in the space any more,
+    /// or only the caller, which does not touch the user half again.
+    pub fn tear_down(&self) {
+        let vmas = core::mem::take(&mut self.layout().vmas);
+        self.release_all(&vmas);
+        self.tables.free_tables(&mut self.layout().keyed.key);
+        progress::frames_freed();
+    }
+
+    pub(super) fn release_all(&self, vmas: &Vmas<Attached>) {
+        // Before the first frame goes: from here on no processor walks these tables, nor remembers what they said.
+        self.tables.leave();
+        self.tables.mappings_changed();
+        for vma in vmas.iter() {
+            self.zap(vma.range.clone());
+        }
+    }
+}
+
+/// Takes pages from index `from` on of an object that has become shorter out of all spaces, private copies included (Linux:
+/// `unmap_mapping_range` with `even_cows`). Holds no lock but a layout's at a time.
+///
+/// A space that is made meanwhile by `fork` has a higher number than its parent, and is known before the parent's layout can be
+/// locked here: going over the spaces by number misses none.
+pub(crate) fn forget_beyond(object: &Object, from: u64) {
+    let next = |after: u32| {
+        let spaces = SPACES.lock();
+        let mut known = spaces.range(after + 1..).filter_map(|(number, space)| Some((*number, space.upgrade()?)));
+        known.next()
+    };
+    let mut last = 0;
+    while let Some((number, space)) = next(last) {
+        last = number;
+        if object.rmap().has(&space.tables) {
+            space.forget_beyond(object, from);
+        }
+    }
+}
+
+impl AddressSpace {
+    fn forget_beyond(&self, object: &Object, from: u64) {
+        let layout = self.layout();
+        // A fault that saw the old length starts over.
+        self.tables.mappings_changed();
+        for vma in layout.vmas.iter() {
+            let attached = vma.object.as_ref().filter(|attached| attached.is_to(object));
+            let Some(attached) = attached else { continue };
+            let first = attached.index(vma.range.start);
+            let kept = from.saturating_sub(first).min(vma.length() / PAGE);
+            self.zap(vma.range.start + kept * PAGE..vma.range.end);
+        }
+        drop(layout);
+        progress::frames_freed();
+    }
+}
+
+/// Drops what a PTE owned that was in a table, after the processors have forgotten it.
+pub(crate) fn forget(pte: Pte) {
+    let bits = pte.bits();
+    match pte.into_folio() {
+        Ok(folio) => {
+            if page_tables::is_dirty(bits) {
+                quire_swap::Folio::state(&folio).set(FolioFlag::Dirty);
+            }
+            if page_tables::is_locked(bits) {
+                lru::unlock(&folio);
+            }
+            if !folio.is_of_object() {
+                references::forget_folio(folio);
+            }
+        }
+        Err(bits) => {
+            if let DecodedPte::Entry(_) = DecodedPte::decode(bits) {
+                references::forget_pte(bits);
+            }
+        }
+    }
+}
