@@ -56,7 +56,6 @@
 pub mod console;
 pub mod context;
 pub mod cpu;
-pub mod disk;
 #[cfg(feature = "schedules")]
 mod explore;
 mod flow;
