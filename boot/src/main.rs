@@ -6,9 +6,10 @@ mod bench;
 mod check;
 mod lint;
 mod options;
+mod policy;
 
 use std::{
-    fs,
+    error, fs,
     io::{self, IsTerminal},
     path::Path,
     process::ExitCode,
@@ -20,20 +21,25 @@ use quire_boot::{Console, Error, Initramfs, Status, find_project, initramfs};
 use crate::options::{Act, MachineOptions, Options, Task};
 
 fn main() -> ExitCode {
-    let Options { task, machine } = Options::parse();
-    let outcome = find_project().and_then(|_| match task {
-        None if has_terminal() => boot(&machine, Act::DemoThenShell),
-        None => boot(&machine, Act::Demo),
-        Some(Task::Demo(machine)) => boot(&machine, Act::Demo),
-        Some(Task::Shell(machine)) => boot(&machine, Act::Shell),
-        Some(Task::Initramfs { file }) => write_initramfs(&file),
-        Some(Task::Bench) => bench::bench().map(|whole| if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        Some(Task::Check { kernel, options }) => check::check(kernel, &options),
-        Some(Task::Lint) => Ok(lint::lint()),
-    });
-    outcome.unwrap_or_else(|error| {
+    run(Options::parse()).unwrap_or_else(|error| {
         eprintln!("quire: {error}");
         ExitCode::from(2)
+    })
+}
+
+fn run(Options { task, machine }: Options) -> Result<ExitCode, Box<dyn error::Error>> {
+    find_project()?;
+    Ok(match task {
+        None if has_terminal() => boot(&machine, Act::DemoThenShell)?,
+        None => boot(&machine, Act::Demo)?,
+        Some(Task::Demo(machine)) => boot(&machine, Act::Demo)?,
+        Some(Task::Shell(machine)) => boot(&machine, Act::Shell)?,
+        Some(Task::Initramfs { file }) => write_initramfs(&file)?,
+        Some(Task::Bench) if bench::bench()? => ExitCode::SUCCESS,
+        Some(Task::Bench) => ExitCode::FAILURE,
+        Some(Task::Check { kernel, options }) => check::check(kernel, &options)?,
+        Some(Task::Lint) => lint::lint(),
+        Some(Task::Policy(options)) => policy::policy(&options)?,
     })
 }
 

@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use quire_boot::{Accelerator, Disk, Initramfs, Machine, Size, initramfs, target};
 use rustix::termios::tcgetwinsize;
 
+use crate::policy::PolicyOptions;
+
 const EXAMPLES: &str = "\
 Examples:
   cargo run                                the demo, then a shell: 64M of memory, 256M of swap
@@ -93,6 +95,8 @@ pub(crate) enum Task {
     Shell(MachineOptions),
     /// Print what swapping costs, in instructions, beside what it costs Linux; with cargo run --release
     Bench,
+    /// Try policies of reclaim on traces of page references, without booting: hit ratios as tables and curves
+    Policy(PolicyOptions),
     /// Write the initramfs with Quire's own programs to a file; Linux boots with it too
     Initramfs {
         /// The file to be written

@@ -1,9 +1,10 @@
 //! What is read along with a page (Linux: `swapin_readahead` in `mm/swap_state.c`).
 //!
 //! Neighbours of a page are those beside it where it is used: in its VMA by address, or in its object by index. Pages
-//! that are used together are read together then, wherever reclaim put them; when several programs are swapped out at once,
-//! their slots alternate. Only where seeking costs, on a rotational disk, neighbours are those in the slots beside it. Linux
-//! does the same, but goes by slot in all areas while one of them is rotational, and always for shared memory.
+//! that are used together are read together then, wherever reclaim put them; when several programs are swapped out at
+//! once, their slots alternate. Only where seeking costs, on a rotational disk, neighbours are those in the slots
+//! beside it. Linux does the same, but goes by slot in all areas while one of them is rotational, and always for shared
+//! memory.
 //!
 //! How many pages are read is a window that grows with those that were wanted, and shrinks by halves.
 
@@ -26,7 +27,8 @@ pub const PAGE_CLUSTER_MAX: u8 = 31;
 const WINDOW_MAX: u8 = 5;
 
 impl ReadaheadPolicy {
-    pub(crate) const fn new() -> Self {
+    /// As on Linux: up to 8 pages at once, found by address.
+    pub const fn new() -> Self {
         Self { page_cluster: AtomicU8::new(3), by_address: AtomicBool::new(true) }
     }
 
@@ -52,6 +54,12 @@ impl ReadaheadPolicy {
 
     fn max_window(&self) -> u32 {
         1 << self.page_cluster().min(WINDOW_MAX)
+    }
+}
+
+impl Default for ReadaheadPolicy {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -142,19 +150,19 @@ impl Readahead {
 
     /// A page was wanted that had been read ahead.
     #[inline]
-    pub(crate) fn hit(&self) {
+    pub fn hit(&self) {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A page, by address, was in the swap cache: faults have come as far as this.
     #[inline]
-    pub(crate) fn passed(&self, page: u64) {
+    pub fn passed(&self, page: u64) {
         self.previous.store(page, Ordering::Relaxed);
     }
 
-    /// The pages to read for a fault on `page`: from there on when faults go up, up to there when they go
-    /// down, else around it.
-    fn window_by_address(&self, page: u64, pages: (u64, u64), policy: &ReadaheadPolicy) -> Range<u64> {
+    /// The pages to read for a fault on `page`, of those between the first of its VMA or object and the one behind the
+    /// last: from there on when faults go up, up to there when they go down, else around it.
+    pub fn window_by_address(&self, page: u64, pages: (u64, u64), policy: &ReadaheadPolicy) -> Range<u64> {
         let max = policy.max_window();
         if max == 1 {
             return page..page + 1;
@@ -172,8 +180,8 @@ impl Readahead {
         first.max(pages.0).min(page)..end.min(pages.1).max(page + 1)
     }
 
-    /// The slots to read for a fault on `slot` of an area with `slots`: an aligned window of a power of two, without the
-    /// header.
+    /// The slots to read for a fault on `slot` of an area with `slots`: an aligned window of a power of two, without
+    /// the header.
     fn window_by_slot(&self, slot: u32, slots: u64, policy: &ReadaheadPolicy) -> Range<u64> {
         let (max, slot) = (policy.max_window(), u64::from(slot));
         if max == 1 {

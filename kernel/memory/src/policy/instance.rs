@@ -73,6 +73,20 @@ impl Instance {
     /// the caller has to [`settle`](Self::settle).
     pub fn add(&mut self, pages: Pages<'_>, page: FrameNumber, shadow: Shadow) {
         debug_assert_eq!(pages.list(page), 0, "{page} is known");
+        self.is_fresh_now(pages, page);
+        self.policy.policy().add(pages, page, shadow);
+    }
+
+    /// A page that had been read ahead is accessed for the first time, which is no reuse either. Then the caller has to
+    /// [`settle`](Self::settle).
+    pub fn first_access(&mut self, pages: Pages<'_>, page: FrameNumber) {
+        if pages.is_fresh(page) {
+            self.fresh.forget(page);
+        }
+        self.is_fresh_now(pages, page);
+    }
+
+    fn is_fresh_now(&mut self, pages: Pages<'_>, page: FrameNumber) {
         if self.fresh.len > FRESH_MAX
             && let Some(oldest) = self.fresh.pop()
         {
@@ -80,7 +94,6 @@ impl Instance {
         }
         self.fresh.push(page);
         pages.set_fresh(page, true);
-        self.policy.policy().add(pages, page, shadow);
     }
 
     /// The next page that is not fresh any more, whose accessed bit the caller clears; to be called after

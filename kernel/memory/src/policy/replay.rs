@@ -1,18 +1,20 @@
 //! What a policy makes of a trace of page references, on a machine of which only frames and accessed bits are left.
 //!
-//! An access sets the accessed bit of a page in memory, and is a fault for any other; a fault without a free frame
-//! looks at pages until one goes. Only the host has this.
+//! An access sets the accessed bit of a page in memory, and is a fault for any other; a fault without a free frame looks
+//! at pages until one goes. With readahead, a fault for a page that was evicted reads its neighbours with it that were evicted as
+//! well. Only the host has this.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "only the host has this")]
 
 use std::collections::HashMap;
 
 use quire_machine::frame::Frame;
+use quire_swap::{Readahead, ReadaheadPolicy};
 
 use super::{FrameNumber, Instance, Pages, Shadow, Verdict};
 
-/// How many pages around an accessed one a policy may look at, as many as one cache line of a page table has entries
-/// times eight (Linux: `lru_gen_look_around`).
+/// How many pages around an accessed one a policy may look at: those whose PTEs are beside its own (Linux:
+/// `lru_gen_look_around`).
 const AROUND: u64 = 64;
 
 /// A memory with its pages.
@@ -23,13 +25,31 @@ pub struct Replay {
     frames: Vec<FrameState>,
     free: Vec<FrameNumber>,
     pages: HashMap<u64, Place>,
-    looks: u64,
+    readahead: Option<(Readahead, ReadaheadPolicy)>,
+    counts: Counts,
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Accesses to pages that were not in memory.
+    pub faults: u64,
+    /// Pages that were looked at.
+    pub looks: u64,
+    /// Faults for pages that had been evicted; each is a request.
+    pub reads: u64,
+    /// The pages that these read.
+    pub pages_read: u64,
+    /// Pages that were read ahead and evicted without an access.
+    pub in_vain: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 struct FrameState {
     page: u64,
     accessed: bool,
+    /// Read ahead, and not accessed since.
+    is_ahead: bool,
 }
 
 /// Where a page is that was in memory before.
@@ -40,7 +60,7 @@ enum Place {
 }
 
 impl Replay {
-    /// An empty memory of `frames` frames, at least one.
+    /// An empty memory of `frames` frames, at least one, without readahead.
     ///
     /// # Panics
     /// If they are none, or more than frame numbers.
@@ -53,8 +73,17 @@ impl Replay {
             frames: vec![FrameState::default(); frames],
             free: (0..end).rev().map(FrameNumber).collect(),
             pages: HashMap::new(),
-            looks: 0,
+            readahead: None,
+            counts: Counts::default(),
         }
+    }
+
+    /// The same with readahead, as the swap core's.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn with_readahead(policy: Instance, frames: usize) -> Self {
+        Self { readahead: Some((Readahead::new(), ReadaheadPolicy::new())), ..Self::new(policy, frames) }
     }
 
     /// Accesses a page; whether that was a fault.
@@ -62,40 +91,77 @@ impl Replay {
         let shadow = match self.pages.get(&page) {
             Some(&Place::Memory(frame)) => {
                 self.frames[frame.index()].accessed = true;
+                if std::mem::take(&mut self.frames[frame.index()].is_ahead) {
+                    self.first_access(page, frame);
+                }
                 return false;
             }
-            Some(&Place::Swap(shadow)) => shadow,
-            None => Shadow::NONE,
+            Some(&Place::Swap(shadow)) => Some(shadow),
+            None => None,
         };
+        self.counts.faults += 1;
+        self.come(FrameState { page, accessed: true, is_ahead: false }, shadow.unwrap_or(Shadow::NONE));
+        if shadow.is_some() {
+            self.counts.reads += 1;
+            self.counts.pages_read += 1;
+            self.read_ahead(page);
+        }
+        true
+    }
+
+    /// What has happened so far.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn come(&mut self, state: FrameState, shadow: Shadow) {
         let frame = loop {
             match self.free.pop() {
                 Some(frame) => break frame,
                 None => self.look(),
             }
         };
-        self.pages.insert(page, Place::Memory(frame));
-        self.frames[frame.index()] = FrameState { page, accessed: true };
-        let metadata = Pages(&self.metadata);
-        self.policy.add(metadata, frame, shadow);
-        while let Some(settled) = self.policy.settle(metadata) {
-            self.frames[settled.index()].accessed = false;
-        }
-        true
+        self.pages.insert(state.page, Place::Memory(frame));
+        self.frames[frame.index()] = state;
+        self.policy.add(Pages(&self.metadata), frame, shadow);
+        self.settle();
     }
 
-    /// How many pages were looked at.
-    pub const fn looks(&self) -> u64 {
-        self.looks
+    fn settle(&mut self) {
+        while let Some(settled) = self.policy.settle(Pages(&self.metadata)) {
+            self.frames[settled.index()].accessed = false;
+        }
+    }
+
+    /// A page that was read ahead is wanted.
+    fn first_access(&mut self, page: u64, frame: FrameNumber) {
+        if let Some((readahead, _)) = &self.readahead {
+            readahead.hit();
+            readahead.passed(page);
+        }
+        self.policy.first_access(Pages(&self.metadata), frame);
+        self.settle();
+    }
+
+    fn read_ahead(&mut self, page: u64) {
+        let Some((readahead, policy)) = &self.readahead else { return };
+        for neighbour in readahead.window_by_address(page, (0, u64::MAX), policy) {
+            if let Some(&Place::Swap(shadow)) = self.pages.get(&neighbour) {
+                self.counts.pages_read += 1;
+                self.come(FrameState { page: neighbour, accessed: false, is_ahead: true }, shadow);
+            }
+        }
     }
 
     /// Looks at one page.
     fn look(&mut self) {
         let pages = Pages(&self.metadata);
         let frame = self.policy.next(pages).expect("all frames are in the policy's lists");
-        self.looks += 1;
-        let FrameState { page, accessed } = self.frames[frame.index()];
-        self.frames[frame.index()].accessed = false;
+        self.counts.looks += 1;
+        let state = &mut self.frames[frame.index()];
+        let (page, accessed) = (state.page, std::mem::take(&mut state.accessed));
         if self.policy.looked_at(pages, frame, accessed) == Verdict::Evict {
+            self.counts.in_vain += u64::from(state.is_ahead);
             let shadow = self.policy.evicted(pages, frame);
             self.pages.insert(page, Place::Swap(shadow));
             self.free.push(frame);

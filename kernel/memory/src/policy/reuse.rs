@@ -1,19 +1,17 @@
 //! Keeps the pages that are reused soonest, as far as an accessed bit shows it: LIRS' question, asked of CLOCK's hand.
 //!
-//! New pages are *cold*: in a FIFO list whose share of memory adapts itself. A page accessed there becomes *hot*. One
-//! that left from there and comes back becomes hot if it was last used at most half as long ago as the hand last passed
-//! the hot page at the tail: if that one was not accessed since, it goes instead. So pages used once pass by the hot
-//! ones, and of a loop larger than memory as much stays as fits (Jiang and Zhang: LIRS, 2002; CLOCK-Pro, 2005). The hot
-//! pages are in two lists, of the hand's present turn and of the next. Both have the time when they began to be filled,
-//! evenly: so how many are left tells when the hand passed the one at the tail. Time is counted in arrivals and pages
-//! that the hand passed.
+//! New pages are *cold*: in a FIFO list whose share of memory adapts itself. A page accessed there becomes *hot*. One that
+//! left from there and comes back becomes hot if it was used at most two thirds as long ago as the hand passed the hot page
+//! at the tail: if that one was not accessed since, it goes instead. So pages used once pass by the hot ones, and of a loop
+//! larger than memory as much stays as fits (Jiang and Zhang: LIRS, 2002; CLOCK-Pro, 2005). The hot pages are in two lists,
+//! of the hand's present turn and of the next. Both have the time when they began to be filled, evenly: so how many are
+//! left tells when the hand passed the one at the tail. Time is counted in arrivals and pages that the hand passed.
 //!
-//! The cold list's share grows by a page when one comes back that a longer list would have kept, and shrinks by one
-//! when a hot page comes back that left as recently (Megiddo and Modha: ARC, 2003). Each page that became hot also puts
-//! the hot one at the tail to the test: while most were accessed, as in a loop, a longer cold list is in vain and does
-//! not grow; when nearly all are idle, the working set has changed, and it grows faster. With a share above a sixteenth
-//! this is nearly LRU; below, pages found accessed repeatedly get up to two more turns, which a Zipf distribution
-//! rewards.
+//! The cold list's share grows by a page when one comes back that a longer list would have kept, and shrinks by one when
+//! none could have, as in a loop, or a hot page comes back that left as recently (Megiddo and Modha: ARC, 2003). Each page
+//! that became hot also puts the hot one at the tail to the test: while most were accessed, a longer cold list is in vain
+//! and does not grow; when nearly all are idle, the working set has changed, and it grows faster. With a share above a
+//! sixteenth this is nearly LRU; below, pages found accessed repeatedly get up to two more turns, for Zipf distributions.
 
 use super::{FrameNumber, Pages, Policy, Queue, Shadow, Verdict};
 
@@ -27,8 +25,9 @@ const SHARE_MAX: u64 = WHOLE / 32 * 31;
 const PROTECTING: u64 = WHOLE / 16;
 /// By how many pages the cold list grows when a hot page is idle while nearly all are.
 const LEAP: u64 = 4;
-/// A page came back soon if fewer left its list since than this fraction of all pages.
-const SOON: u64 = 8;
+/// A page came back soon if fewer left its list since than this fraction of all pages, and not too late to tell if than that.
+const SOON: u64 = 6;
+const FAR: u64 = 3;
 /// Memory is being filled while more pages come than this fraction of all and none is asked for.
 const FILLING: u64 = 4;
 /// How many hot pages in a row are found accessed before a cold page goes instead.
@@ -145,12 +144,13 @@ impl Policy for Reuse {
         }
         let was_hot = shadow.flag();
         let [left, unused] = shadow.ages([self.left[usize::from(was_hot)], self.now]);
-        match (left <= self.pages() / SOON, was_hot) {
-            (true, true) => self.shrink(),
-            (true, false) if self.idle > MOST_BUSY => self.grow(1),
-            _ => {}
+        let all = self.pages();
+        if was_hot && left <= all / SOON || !was_hot && left <= all / FAR && self.cold() + left > all {
+            self.shrink();
+        } else if !was_hot && left <= all / SOON && self.idle > MOST_BUSY {
+            self.grow(1);
         }
-        if unused * 2 <= self.now - self.passed() || self.pages() == self.cold() {
+        if unused * 3 <= (self.now - self.passed()) * 2 || all == self.cold() {
             self.untested += 1;
             return self.push_hot(pages, page);
         }

@@ -38,7 +38,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "quire-swap",
         ],
     ),
-    ("quire-boot", &["quire-protocol", "quire-swap"]),
+    ("quire-boot", &["quire-memory", "quire-protocol", "quire-swap"]),
     ("quire-image", &[]),
     ("quire-programs", &["quire-protocol", "quire-swap"]),
     ("quire-tests", &["quire-boot", "quire-protocol", "quire-swap"]),

@@ -1,0 +1,133 @@
+//! `cargo run -- policy`: which page goes, tried on traces of page references without booting anything.
+//!
+//! The policies of the kernel (`quire_memory::policy`) are run by their own code, and see what they see there: an
+//! accessed bit when they look. Beside them are policies that see every access, and the optimum.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`trace`] | traces in files |
+//! | [`generate`] | traces that a seed makes |
+//! | [`full`] | policies that see every access |
+//! | [`optimal`] | what no policy can do better |
+//! | [`run`] | all policies on one trace |
+//! | [`report`] | the tables |
+//! | [`curves`] | the pictures |
+
+mod curves;
+mod full;
+mod generate;
+mod optimal;
+mod report;
+mod run;
+mod trace;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Args;
+use thiserror::Error;
+
+use generate::Generator;
+use run::{Amount, Contender};
+use trace::{Trace, TraceError};
+
+/// What is run on what.
+#[derive(Args, Debug)]
+pub(crate) struct PolicyOptions {
+    /// A trace of page references: page numbers, the form of the ARC paper's traces, valgrind's lackey or perf mem;
+    /// plain, gzip or xz; can be given several times
+    #[arg(long, value_name = "FILE")]
+    trace: Vec<PathBuf>,
+
+    /// A trace that the seed makes, by its name; can be given several times [default: all, if no trace is given]
+    #[arg(long, value_name = "NAME")]
+    generate: Vec<String>,
+
+    /// The seed of generated traces
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+
+    /// How many frames there are, or how much of the trace's pages they hold; can be given several times
+    /// [default: 1% 2% 5% 10% 20% 50%]
+    #[arg(long, value_name = "N|P%")]
+    frames: Vec<String>,
+
+    /// A policy of the kernel, or one of those that see every access, by its name; can be given several times
+    /// [default: all]
+    #[arg(long, value_name = "NAME")]
+    policy: Vec<String>,
+
+    /// The directory for the curves, a picture for each trace [default: target/policy]
+    #[arg(long, value_name = "DIRECTORY")]
+    curves: Option<PathBuf>,
+}
+
+/// Why nothing was tried. The program's exit status is 2 for all of them.
+#[derive(Debug, Error)]
+pub(crate) enum PolicyError {
+    /// A trace cannot be read.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// No policy has this name.
+    #[error("--policy {0}: there is no such policy; there are {names}", names = run::names().join(", "))]
+    NoSuchPolicy(String),
+    /// No generator has this name.
+    #[error("--generate {0}: there is no such generator; there are {names}", names = generate::names().join(", "))]
+    NoSuchGenerator(String),
+    /// A number of frames that is none.
+    #[error("--frames {0}: {1}, as in --frames 1000 or --frames 10%")]
+    Frames(String, &'static str),
+    /// A picture cannot be written.
+    #[error("--curves {}: {source}", path.display())]
+    Curves {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Runs the policies on the traces, prints a table for each and draws its curves. All that can be wrong with the
+/// options or the traces is found before.
+///
+/// # Errors
+/// [`PolicyError`].
+pub(crate) fn policy(options: &PolicyOptions) -> Result<ExitCode, PolicyError> {
+    const AMOUNTS: [&str; 6] = ["1%", "2%", "5%", "10%", "20%", "50%"];
+    let contenders = if options.policy.is_empty() {
+        Contender::all()
+    } else {
+        let named = |name: &String| Contender::named(name).ok_or_else(|| PolicyError::NoSuchPolicy(name.clone()));
+        options.policy.iter().map(named).collect::<Result<_, _>>()?
+    };
+    let amounts = if options.frames.is_empty() { AMOUNTS.map(str::to_owned).to_vec() } else { options.frames.clone() };
+    let amount = |text: &String| text.parse().map_err(|wrong| PolicyError::Frames(text.clone(), wrong));
+    let amounts = amounts.iter().map(amount).collect::<Result<Vec<Amount>, _>>()?;
+
+    let generator = |name: &String| Generator::named(name).ok_or_else(|| PolicyError::NoSuchGenerator(name.clone()));
+    let mut generators = options.generate.iter().map(generator).collect::<Result<Vec<_>, _>>()?;
+    if options.generate.is_empty() && options.trace.is_empty() {
+        generators.extend(generate::ALL);
+    }
+    let read = options.trace.iter().map(|path| Trace::read(path)).collect::<Result<Vec<_>, _>>()?;
+    let curves = curves::Directory::new(options.curves.as_deref())?;
+
+    let generated = generators.into_iter().map(|generator| (generator.trace(options.seed), generator.what));
+    for (trace, what) in read.into_iter().map(|trace| (trace, "")).chain(generated) {
+        let results = run::run(&trace, &contenders, &amounts);
+        let picture = curves.draw(&trace, &results)?;
+        let picture = picture.map(|path| format!("  curves: {}\n", path.display())).unwrap_or_default();
+        let report = report::report(&trace, what, &results) + &picture + "\n";
+        if io::stdout().write_all(report.as_bytes()).is_err() {
+            // The reader has seen enough.
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests;
