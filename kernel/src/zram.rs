@@ -16,6 +16,7 @@ use quire_swap::header::{BadPages, Header, PAGE_SIZE};
 use quire_swap::{IoError, RegistryError};
 
 use crate::command_line::CommandLine;
+use quire_linux::errno::Errno;
 use quire_linux::fs::devices;
 
 /// Why zram is not ready.
@@ -32,9 +33,9 @@ pub enum ZramStartError {
 impl fmt::Display for ZramStartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Registry(error) => write!(f, "zram cannot be registered with swap: {}", error.errno()),
+            Self::Registry(error) => write!(f, "zram cannot be registered with swap: {}", Errno::from(*error)),
             Self::NoDevice(error) => write!(f, "no /dev/zram0: {error}"),
-            Self::Attribute(word, error) => write!(f, "command line: {word}: {}: {error}", error.errno()),
+            Self::Attribute(word, error) => write!(f, "command line: {word}: {}: {error}", Errno::from(*error)),
         }
     }
 }

@@ -18,6 +18,7 @@ use quire_memory::swap::happening::Happening;
 use quire_swap::RegistryError;
 
 use crate::command_line::CommandLine;
+use quire_linux::errno::Errno;
 use quire_linux::fs::devices;
 
 /// Pages are to be written back.
@@ -37,8 +38,8 @@ pub enum ZswapStartError {
 impl fmt::Display for ZswapStartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Registry(error) => write!(f, "no zswap: {}", error.errno()),
-            Self::Parameter(word, error) => write!(f, "command line: {word}: {}: {error}", error.errno()),
+            Self::Registry(error) => write!(f, "no zswap: {}", Errno::from(*error)),
+            Self::Parameter(word, error) => write!(f, "command line: {word}: {}: {error}", Errno::from(*error)),
             Self::Thread(error) => write!(f, "no thread for zswap: {error}"),
         }
     }

@@ -52,23 +52,12 @@ pub enum InsertError {
 /// Why a slot's count was not raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DuplicateError {
-    /// The slot is not in use, or not in an area. `ENOENT`
+    /// The slot is not in use, or not in an area (Linux: `ENOENT`).
     NotInUse(Entry),
-    /// The slot is the header, a bad page or owned by a backend. `EINVAL`
+    /// The slot is the header, a bad page or owned by a backend (Linux: `EINVAL`).
     Bad(Entry),
-    /// The count needs the cluster's extension, for which there is no memory. `ENOMEM`
+    /// The count needs the cluster's extension, for which there is no memory (Linux: `ENOMEM`).
     NoMemory,
-}
-
-impl DuplicateError {
-    /// Linux's error for the same.
-    pub const fn errno(self) -> crate::errno::Errno {
-        match self {
-            Self::NotInUse(_) => crate::errno::Errno::NoEntry,
-            Self::Bad(_) => crate::errno::Errno::Invalid,
-            Self::NoMemory => crate::errno::Errno::NoMemory,
-        }
-    }
 }
 
 impl<M: Machine> Area<M> {

@@ -18,7 +18,6 @@
 
 use core::fmt;
 
-use crate::errno::Errno;
 pub use crate::page::{PAGE_SIZE, Page};
 
 /// How many bad pages fit between their offset and the magic.
@@ -251,13 +250,6 @@ impl ByteOrder {
             Self::Little => u32::from_le_bytes(bytes),
             Self::Big => u32::from_be_bytes(bytes),
         }
-    }
-}
-
-impl HeaderError {
-    /// What `swapon` returns.
-    pub const fn errno(&self) -> Errno {
-        Errno::Invalid
     }
 }
 

@@ -131,7 +131,6 @@ mod cursor;
 mod disk;
 mod empty;
 mod entry;
-pub mod errno;
 pub mod extension;
 mod extents;
 mod folio;

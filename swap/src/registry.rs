@@ -8,7 +8,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::disk::Disk;
-use crate::errno::Errno;
 use crate::heap::{self, NoMemory};
 use crate::machine::{Level, Machine};
 use crate::ops::SwapOps;
@@ -30,17 +29,6 @@ pub enum RegistryError {
     NotRegistered(&'static str),
     /// No memory for one more.
     NoMemory,
-}
-
-impl RegistryError {
-    /// Linux's error for the same.
-    pub const fn errno(self) -> Errno {
-        match self {
-            Self::Taken(_) => Errno::Busy,
-            Self::NotRegistered(_) => Errno::Invalid,
-            Self::NoMemory => Errno::NoMemory,
-        }
-    }
 }
 
 impl From<NoMemory> for RegistryError {

@@ -10,7 +10,6 @@ use crate::backend::BackendError;
 use crate::batch::Pool;
 use crate::clusters::Clusters;
 use crate::disk::{Claim, Disk, DiskProperties};
-use crate::errno::Errno;
 use crate::extension::{BackendOptions, Extension, ExtensionError};
 use crate::extents::{Extent, ExtentError, Extents};
 use crate::geometry::{CLUSTER_SLOTS, MAX_AREAS};
@@ -298,21 +297,6 @@ impl<M: Machine> Swap<M> {
             statistics: Statistics::new(),
         })?;
         Ok(Arc::clone(self.shared.call_once(|| shared)))
-    }
-}
-
-impl SwapOnError {
-    /// What `swapon(2)` returns.
-    pub const fn errno(&self) -> Errno {
-        match self {
-            Self::TooManyAreas => Errno::NotPermitted,
-            Self::NoMemory => Errno::NoMemory,
-            Self::Busy | Self::Claimed => Errno::Busy,
-            Self::ReadOnly => Errno::ReadOnly,
-            Self::HeaderUnreadable(_) => Errno::Io,
-            Self::Header(error) => error.errno(),
-            Self::Flags(_) | Self::Extension(_) | Self::Backend(_) | Self::Extents(_) => Errno::Invalid,
-        }
     }
 }
 

@@ -4,7 +4,6 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::entry::Entry;
-use crate::errno::Errno;
 
 /// Those who have pages in swap, as the kernel finds them by their PTEs.
 pub trait Users {
@@ -69,17 +68,6 @@ impl SlotRange {
     /// Whether the entry is one of them.
     pub fn contains(&self, entry: Entry) -> bool {
         entry.area() == self.area && self.slots.contains(&entry.slot().into())
-    }
-}
-
-impl SwapOffError {
-    /// What `swapoff(2)` returns.
-    pub const fn errno(self) -> Errno {
-        match self {
-            Self::NotActive => Errno::Invalid,
-            Self::NoMemory => Errno::NoMemory,
-            Self::Interrupted => Errno::Interrupted,
-        }
     }
 }
 

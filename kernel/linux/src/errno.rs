@@ -78,12 +78,6 @@ impl fmt::Display for Errno {
     }
 }
 
-impl From<quire_swap::errno::Errno> for Errno {
-    fn from(error: quire_swap::errno::Errno) -> Self {
-        Self(error.number().unsigned_abs())
-    }
-}
-
 impl From<quire_machine::user::Fault> for Errno {
     fn from(_: quire_machine::user::Fault) -> Self {
         Self::EFAULT
@@ -127,7 +121,6 @@ mod tests {
     #[test]
     fn errors_have_their_names() {
         assert_eq!(Errno::EINVAL.to_string(), "EINVAL");
-        assert_eq!(Errno::from(quire_swap::errno::Errno::NoSpace), Errno::ENOSPC);
         assert_eq!(Errno::RESTART.to_string(), "error 512");
     }
 }

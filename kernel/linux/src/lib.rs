@@ -8,7 +8,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`errno`] | Linux's error numbers, which are errors here from a node to the register of a call |
+//! | [`errno`], `swap_errno` | Linux's error numbers, which are errors here from a node to the register of a call; what the swap core's errors are among them |
 //! | [`process::signal`], [`process::credentials`], [`process::limits`], [`process::program`] | signals, users, limits and executables by themselves: pure |
 //! | [`fs::node`], [`fs::path`], [`fs::mount`], [`fs::access`], [`fs::lock`], `fs::open`, `fs::namespace` | what every file is, the walk to it, who may do what, open files, and where a process stands: nothing here knows of processes |
 //! | [`futex::key`], [`futex::queues`], `futex::word` | words that tasks wait for, and who waits: pure |
@@ -55,6 +55,7 @@ pub mod futex;
 pub mod process;
 #[cfg(target_os = "none")]
 pub mod swap_area;
+mod swap_errno;
 #[cfg(target_os = "none")]
 pub mod syscall;
 #[cfg(target_os = "none")]

@@ -30,7 +30,7 @@ impl EnableError<'_> {
         match self {
             Self::NoDisk(_) => Errno::ENXIO,
             Self::NoSize(_) | Self::ShortRequests(..) => Errno::EINVAL,
-            Self::Refused(_, error) => error.errno().into(),
+            Self::Refused(_, error) => (*error).into(),
         }
     }
 }
@@ -43,7 +43,7 @@ impl fmt::Display for EnableError<'_> {
             Self::ShortRequests(path, pages) => {
                 write!(f, "swapon {path}: EINVAL: the disk takes {pages} pages in a request, not {BATCH_FOLIOS}")
             }
-            Self::Refused(path, error) => write!(f, "swapon {path}: {}: {error}", error.errno()),
+            Self::Refused(path, error) => write!(f, "swapon {path}: {}: {error}", self.errno()),
         }
     }
 }

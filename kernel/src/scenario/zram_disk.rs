@@ -15,7 +15,7 @@ use quire_memory::swap;
 use quire_memory::swap::Quire;
 use quire_memory::tasks::Fatal;
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Disk, SwapOnOptions};
+use quire_swap::{Disk, SwapOnError, SwapOnOptions};
 
 use super::checks::{Meeting, Task, join};
 use super::failure::Failure;
@@ -141,10 +141,7 @@ fn write_back(zram: &Zram<Quire>, which: &str, errors: bool) -> Result<u64, Zram
 fn in_use(zram: &Zram<Quire>) -> Result<(), Failure> {
     let disk = devices::for_swap("/dev/vda").ok_or("there is no /dev/vda")?;
     let refused = swap::core().swapon(&disk, SwapOnOptions::default());
-    require!(
-        refused.is_err_and(|error| error.errno().number() == 16),
-        "zram's disk could be made a swap area: {refused:?}"
-    );
+    require!(refused == Err(SwapOnError::Claimed), "zram's disk could be made a swap area: {refused:?}");
     require!(zram.store("backing_dev", "/dev/vda") == Err(ZramError::Busy), "the backing device could be set again");
     Ok(())
 }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use quire_swap::errno::Errno;
 use quire_swap::header::HeaderError;
 use quire_swap::{
     AllocateError, CLUSTER_SLOTS, Discard, Disk, DiskProperties, Entry, MAX_AREAS, SlotRange, Slots, Swap,
@@ -192,25 +191,25 @@ fn swapon_refuses_and_changes_nothing() {
     let refused = |disk: &Arc<FakeDisk>| {
         let error = enable(&swap, disk, None).unwrap_err();
         assert!(memory.logged(disk.name()), "the log names the device");
-        (error, error.errno())
+        error
     };
     let disk = FakeDisk::new("/dev/vda", 600);
     disk.broken.lock().unwrap().insert(0);
-    assert!(matches!(refused(&disk), (SwapOnError::HeaderUnreadable(_), Errno::Io)));
+    assert!(matches!(refused(&disk), SwapOnError::HeaderUnreadable(_)));
     disk.broken.lock().unwrap().clear();
     let empty = FakeDisk::new("/dev/vdb", 600);
     empty.set_page(0, &[0; 4096]);
-    assert_eq!(refused(&empty), (SwapOnError::Header(HeaderError::Magic([0; 10])), Errno::Invalid));
+    assert_eq!(refused(&empty), SwapOnError::Header(HeaderError::Magic([0; 10])));
     let properties = DiskProperties { read_only: true, ..DiskProperties::default() };
     let fixed = FakeDisk::with("/dev/sr0", 600, properties, &[]);
-    assert_eq!(refused(&fixed), (SwapOnError::ReadOnly, Errno::ReadOnly));
+    assert_eq!(refused(&fixed), SwapOnError::ReadOnly);
     assert_eq!(swap.areas().count(), 0);
     assert_eq!(enable(&swap, &disk, None), Ok(0));
-    assert_eq!(refused(&disk), (SwapOnError::Busy, Errno::Busy));
+    assert_eq!(refused(&disk), SwapOnError::Busy);
     for index in 1..MAX_AREAS {
         assert_eq!(enable(&swap, &FakeDisk::new(&format!("/dev/vd{index}"), 600), None), Ok(index as u8));
     }
-    assert_eq!(refused(&FakeDisk::new("/dev/last", 600)), (SwapOnError::TooManyAreas, Errno::NotPermitted));
+    assert_eq!(refused(&FakeDisk::new("/dev/last", 600)), SwapOnError::TooManyAreas);
     assert_eq!(SwapOnOptions::from_flags(0x8_0000), Err(SwapOnError::Flags(0x8_0000)));
 }
 
@@ -470,7 +469,7 @@ fn a_failed_swapoff_leaves_a_working_area() {
     let mut users = Nobody { gives_up: None, error: None, seen: Vec::new() };
     assert_eq!(swap.swapoff(index, &mut users), Ok(()));
     assert_eq!(users.seen, [], "nothing was in use");
-    assert_eq!(swap.swapoff(9, &mut users).unwrap_err().errno(), Errno::Invalid);
+    assert_eq!(swap.swapoff(9, &mut users), Err(SwapOffError::NotActive));
 }
 
 /// Gives its slots back and is in need of memory for that.

@@ -1,6 +1,5 @@
 //! The header: round trips, every refusal, and the byte order of the other half of the world.
 
-use quire_swap::errno::Errno;
 use quire_swap::header::{BAD_PAGES_MAX, BadPages, Header, HeaderError, Medium, PAGE_SIZE, Page};
 
 const DISK: Medium = Medium { pages: 1000, is_file: false };
@@ -25,9 +24,7 @@ fn set(page: &mut Page, offset: usize, value: u32) {
 }
 
 fn refusal(page: &Page) -> HeaderError {
-    let error = Header::parse(page, DISK).unwrap_err();
-    assert_eq!(error.errno(), Errno::Invalid);
-    error
+    Header::parse(page, DISK).unwrap_err()
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub fn zram_control() -> Option<&'static Arc<Control<Quire>>> {
 /// # Errors
 /// `ENOMEM`.
 pub fn zrams() -> Result<Vec<Arc<Zram<Quire>>>, Errno> {
-    zram_control().map_or(Ok(Vec::new()), |control| control.devices().map_err(|error| error.errno().into()))
+    zram_control().map_or(Ok(Vec::new()), |control| Ok(control.devices()?))
 }
 
 /// The device `zramN` or `/dev/zramN`.

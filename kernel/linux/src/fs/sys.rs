@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 
 use linux_raw_sys::general as linux;
-use quire_compressed::zram::{ATTRIBUTES, Zram, ZramError};
+use quire_compressed::zram::{ATTRIBUTES, Zram};
 use quire_compressed::{Access, zswap};
 use quire_machine::fallible::{self, TryVec};
 use quire_memory::swap::{self, Quire};
@@ -94,10 +94,10 @@ fn zram_attributes(zram: &Arc<Zram<Quire>>, number: Device) -> Result<Entries, E
     let mut entries = Entries::new();
     for (name, access) in ATTRIBUTES {
         let (shown, stored) = (Arc::clone(zram), Arc::clone(zram));
-        let show = move || shown.show(name).map_err(|error| error.errno().into());
+        let show = move || Ok(shown.show(name)?);
         let store = move |value: &str| match name {
             "backing_dev" => set_backing(&stored, value),
-            _ => stored.store(name, value).map_err(|error| error.errno().into()),
+            _ => Ok(stored.store(name, value)?),
         };
         entries.try_push((name.into(), attribute(access, show, store)?))?;
     }
@@ -114,7 +114,7 @@ fn set_backing(zram: &Zram<Quire>, path: &str) -> Result<(), Errno> {
         return Err(Errno::EBUSY);
     }
     let device = block::resolve(path.strip_suffix('\n').unwrap_or(path))?;
-    zram.store("backing_dev", &device).map_err(|error| error.errno().into())
+    Ok(zram.store("backing_dev", &device)?)
 }
 
 fn disk_attributes(disk: &'static Arc<dyn Disk>, number: Device) -> Result<Entries, Errno> {
@@ -176,7 +176,7 @@ impl Text for HotAdd {
     }
 
     fn read(&self, out: &mut String) -> Result<(), Errno> {
-        let number = devices::zram_control().ok_or(Errno::ENODEV)?.hot_add().map_err(ZramError::errno)?;
+        let number = devices::zram_control().ok_or(Errno::ENODEV)?.hot_add()?;
         // A name that there was no memory for comes the next time.
         let _ = add_block_devices();
         line(out, number)
@@ -185,7 +185,7 @@ impl Text for HotAdd {
 
 fn zram_control() -> Result<Entries, Errno> {
     let remove = |value: &str| {
-        devices::zram_control().ok_or(Errno::ENODEV)?.hot_remove(value).map_err(ZramError::errno)?;
+        devices::zram_control().ok_or(Errno::ENODEV)?.hot_remove(value)?;
         // A name that there was no memory for comes the next time.
         let _ = add_block_devices();
         Ok(())
@@ -225,8 +225,8 @@ fn zswap_attributes(where_shown: zswap::Directory) -> Result<Entries, Errno> {
     let shown_there = zswap::ATTRIBUTES.iter().filter(|(_, directory, _)| *directory == where_shown);
     let mut entries = Entries::new();
     for &(name, _, access) in shown_there {
-        let show = move || zswap.show(name).map_err(|error| error.errno().into());
-        let store = move |value: &str| zswap.set(name, value).map_err(|error| error.errno().into());
+        let show = move || Ok(zswap.show(name)?);
+        let store = move |value: &str| Ok(zswap.set(name, value)?);
         entries.try_push((name.into(), attribute(access, show, store)?))?;
     }
     Ok(entries)

@@ -35,7 +35,7 @@ fn device_name(path_address: Word) -> Result<String, Errno> {
 fn swapon(arguments: &Arguments<'_>) -> Outcome {
     require_superuser()?;
     let [path, flags, ..] = arguments.words();
-    let options = SwapOnOptions::from_flags(flags.low()).map_err(|error| Errno::from(error.errno()))?;
+    let options = SwapOnOptions::from_flags(flags.low())?;
     if (0..MAX_AREAS as u8).all(|index| swap::core().area(index).is_some()) {
         return Err(Errno::EPERM);
     }
@@ -48,6 +48,6 @@ fn swapoff(arguments: &Arguments<'_>) -> Outcome {
     let name = device_name(arguments.word(0))?;
     let is_meant = |index: &u8| swap::core().area(*index).is_some_and(|area| area.name() == name);
     let index = (0..MAX_AREAS as u8).find(is_meant).ok_or(Errno::EINVAL)?;
-    swap::swapoff::disable(index).map_err(|error| Errno::from(error.errno()))?;
+    swap::swapoff::disable(index)?;
     Ok(0)
 }

@@ -3,7 +3,6 @@
 use core::fmt;
 
 use quire_swap::IoError;
-use quire_swap::errno::Errno;
 use quire_swap::heap::NoMemory;
 
 use crate::killed::Killed;
@@ -48,27 +47,6 @@ pub enum ZramError {
     NoMemory,
     /// The task was killed meanwhile; what was done until then stays.
     Killed,
-}
-
-impl ZramError {
-    /// What the system call returns.
-    pub const fn errno(self) -> Errno {
-        match self {
-            Self::NoAttribute | Self::NoFile => Errno::NoEntry,
-            Self::WriteOnly | Self::ReadOnly | Self::NoBudget | Self::Backing(_) => Errno::Io,
-            Self::Invalid => Errno::Invalid,
-            Self::TooLong => Errno::TooBig,
-            Self::Busy => Errno::Busy,
-            Self::NoDevice | Self::NoBacking => Errno::NoDevice,
-            Self::NotBlock => Errno::NotBlock,
-            Self::WriteProtected => Errno::Access,
-            Self::Range => Errno::Range,
-            Self::NoSpace => Errno::NoSpace,
-            Self::Again => Errno::Again,
-            Self::NoMemory => Errno::NoMemory,
-            Self::Killed => Errno::Interrupted,
-        }
-    }
 }
 
 impl fmt::Display for ZramError {

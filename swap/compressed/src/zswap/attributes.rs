@@ -9,7 +9,6 @@ use alloc::string::String;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use quire_swap::errno::Errno;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::heap::{self, NoMemory};
 
@@ -131,18 +130,6 @@ impl<M: PoolMachine> Zswap<M> {
             "compressor" => Err(ZswapError::Invalid),
             name if self.counter(name).is_some() => Err(ZswapError::ReadOnly),
             _ => Err(ZswapError::NoAttribute),
-        }
-    }
-}
-
-impl ZswapError {
-    /// What the system call returns.
-    pub const fn errno(self) -> Errno {
-        match self {
-            Self::NoAttribute => Errno::NoEntry,
-            Self::ReadOnly => Errno::Io,
-            Self::Invalid => Errno::Invalid,
-            Self::NoMemory => Errno::NoMemory,
         }
     }
 }

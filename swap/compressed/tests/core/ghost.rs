@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use quire_compressed::zswap::{Whereabouts, Zswap};
-use quire_swap::errno::Errno;
 use quire_swap::ghost::{self, MOST_PAGES, PATH};
 use quire_swap::header::{Header, Medium, PAGE_SIZE, Page};
 use quire_swap::{Entry, IoError, SwapOffError, SwapOnError, SwapOnOptions};
@@ -79,7 +78,6 @@ fn the_device_is_enabled_once_at_any_size() {
     let bytes = memory.heap_bytes.load(Ordering::Relaxed) - before;
     assert!(bytes < 64 << 10, "16 TiB cost {bytes} bytes");
     assert_eq!(zswap.swapon_ghost(1024, FIRST), Err(SwapOnError::Busy));
-    assert_eq!(SwapOnError::Busy.errno(), Errno::Busy);
     let area = swap.area(index).unwrap();
     assert_eq!((area.name(), area.usable(), area.priority()), (PATH, MOST_PAGES - 1, -1));
     assert!(area.properties().is_file && !area.properties().rotational && area.disk().is_none());

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use quire_compressed::zram::{Zram, ZramDisk, ZramError};
-use quire_swap::errno::Errno;
 use quire_swap::header::Page;
 
 use crate::contents::{random, same, text, text_of_length};
@@ -55,46 +54,46 @@ fn slots_with(zram: &Zram<Fake>, letter: char) -> Vec<usize> {
 fn attributes_answer_as_on_linux() {
     let memory = Memory::new(0);
     let (_, zram) = new_zram(new_swap());
-    let store = |name: &str, text: &str| zram.store(name, text).map_err(ZramError::errno);
+    let store = |name: &str, text: &str| zram.store(name, text);
     assert_eq!(zram.show("recomp_algorithm").unwrap(), "");
     for nonsense in ["", "deflate", "algo=", "algo=banana", "algo=lz4", "algo=deflate priority=0", "priority=2"] {
-        assert_eq!(store("recomp_algorithm", nonsense), Err(Errno::Invalid), "{nonsense}");
+        assert_eq!(store("recomp_algorithm", nonsense), Err(ZramError::Invalid), "{nonsense}");
     }
     for nonsense in ["algo=deflate priority=4", "algo=deflate priority=x", "algo=deflate colour=red"] {
-        assert_eq!(store("recomp_algorithm", nonsense), Err(Errno::Invalid), "{nonsense}");
+        assert_eq!(store("recomp_algorithm", nonsense), Err(ZramError::Invalid), "{nonsense}");
     }
-    assert_eq!(store("recomp_algorithm", &format!("algo={}", "x".repeat(128))), Err(Errno::TooBig));
-    assert_eq!(store("algorithm_params", "algo=deflate level=9"), Err(Errno::Invalid), "there is none yet");
+    assert_eq!(store("recomp_algorithm", &format!("algo={}", "x".repeat(128))), Err(ZramError::TooLong));
+    assert_eq!(store("algorithm_params", "algo=deflate level=9"), Err(ZramError::Invalid), "there is none yet");
     assert_eq!(store("recomp_algorithm", "algo=deflate priority=2\n"), Ok(()));
     assert_eq!(store("recomp_algorithm", "algo=deflate"), Ok(()));
     assert_eq!(zram.show("recomp_algorithm").unwrap(), "#1: [deflate]\n#2: [deflate]\n");
     for nonsense in ["level=3", "algo=lz4 level=1", "priority=3 level=1", "priority=1 level=10", "priority=1 dict=x"] {
-        assert_eq!(store("algorithm_params", nonsense), Err(Errno::Invalid), "{nonsense}");
+        assert_eq!(store("algorithm_params", nonsense), Err(ZramError::Invalid), "{nonsense}");
     }
     assert_eq!(store("algorithm_params", "priority=2 level=9"), Ok(()));
     assert_eq!(store("algorithm_params", "algo=deflate level=-1"), Ok(()));
-    assert_eq!(store("recompress", "type=huge"), Err(Errno::Invalid), "without a size");
+    assert_eq!(store("recompress", "type=huge"), Err(ZramError::Invalid), "without a size");
     // Memory for none of it, then for all.
     for nth in 1..=12 {
         memory.heap.fail_nth(nth);
-        assert_eq!(store("disksize", "1M"), Err(Errno::NoMemory), "allocation {nth}");
+        assert_eq!(store("disksize", "1M"), Err(ZramError::NoMemory), "allocation {nth}");
     }
     memory.heap.fail_nth(0);
     assert_eq!(store("disksize", "1M"), Ok(()));
     for name in ["recomp_algorithm", "algorithm_params"] {
-        assert_eq!(store(name, "algo=deflate priority=1"), Err(Errno::Busy), "{name} with a size");
+        assert_eq!(store(name, "algo=deflate priority=1"), Err(ZramError::Busy), "{name} with a size");
     }
     for nonsense in
         ["idle", "type=", "threshold=", "type=banana", "threshold=3625", "threshold=-1", "max_pages=x", "algo=lz4"]
     {
-        assert_eq!(store("recompress", nonsense), Err(Errno::Invalid), "{nonsense}");
+        assert_eq!(store("recompress", nonsense), Err(ZramError::Invalid), "{nonsense}");
     }
-    assert_eq!(store("recompress", "priority=3"), Err(Errno::Invalid), "there is no such algorithm");
+    assert_eq!(store("recompress", "priority=3"), Err(ZramError::Invalid), "there is no such algorithm");
     assert_eq!(store("recompress", "type=huge_idle threshold=3624 max_pages=1 algo=deflate"), Ok(()));
     assert_eq!(store("reset", "1"), Ok(()));
     assert_eq!(zram.show("recomp_algorithm").unwrap(), "", "a reset forgets them");
     assert_eq!(store("disksize", "1M"), Ok(()));
-    assert_eq!(store("recompress", "type=huge"), Err(Errno::Invalid), "nothing to compress with");
+    assert_eq!(store("recompress", "type=huge"), Err(ZramError::Invalid), "nothing to compress with");
 }
 
 #[test]

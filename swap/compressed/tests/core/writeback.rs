@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use quire_compressed::zram::{Zram, ZramDisk, ZramError};
-use quire_swap::errno::Errno;
 use quire_swap::header::Page;
 use quire_swap::{Direction, Disk, DiskProperties, IoError, SwapOnError, SwapOnOptions};
 
@@ -51,41 +50,41 @@ pub fn written(zram: &Zram<Fake>) -> Vec<u64> {
 fn attributes_answer_as_on_linux() {
     Memory::new(0);
     let (_, zram) = new_zram(new_swap());
-    let store = |name: &str, text: &str| zram.store(name, text).map_err(ZramError::errno);
+    let store = |name: &str, text: &str| zram.store(name, text);
     assert_eq!(zram.show("backing_dev").unwrap(), "none\n");
-    assert_eq!(store("backing_dev", "/dev/nothing"), Err(Errno::NoEntry));
+    assert_eq!(store("backing_dev", "/dev/nothing"), Err(ZramError::NoFile));
     FakeDisk::with("/swapfile", 10, DiskProperties { is_file: true, ..DiskProperties::default() }, &[]);
-    assert_eq!(store("backing_dev", "/swapfile"), Err(Errno::NotBlock));
-    assert_eq!(store("writeback", "1"), Err(Errno::Invalid), "without a size");
+    assert_eq!(store("backing_dev", "/swapfile"), Err(ZramError::NotBlock));
+    assert_eq!(store("writeback", "1"), Err(ZramError::Invalid), "without a size");
     for (name, value) in [("writeback_limit", "5"), ("writeback_limit_enable", "1")] {
         assert_eq!(store(name, value), Ok(()));
         assert_eq!(zram.show(name).unwrap(), format!("{value}\n"));
     }
-    assert_eq!(store("writeback_batch_size", "0"), Err(Errno::Invalid));
+    assert_eq!(store("writeback_batch_size", "0"), Err(ZramError::Invalid));
     assert_eq!(store("writeback_batch_size", "8"), Ok(()));
     assert_eq!(zram.show("writeback_batch_size").unwrap(), "8\n");
     assert_eq!(store("disksize", "1M"), Ok(()));
     assert_eq!(zram.show("writeback_limit").unwrap(), "5\n", "a size leaves it as it was");
     assert_eq!(zram.show("writeback_limit_enable").unwrap(), "1\n");
-    assert_eq!(store("writeback_limit_enable", "y"), Err(Errno::Invalid), "a number on Linux");
-    assert_eq!(store("writeback", "idle"), Err(Errno::NoDevice));
-    assert_eq!(store("compressed_writeback", "1"), Err(Errno::Busy));
-    assert_eq!(store("backing_dev", "/dev/vdb"), Err(Errno::Busy));
+    assert_eq!(store("writeback_limit_enable", "y"), Err(ZramError::Invalid), "a number on Linux");
+    assert_eq!(store("writeback", "idle"), Err(ZramError::NoBacking));
+    assert_eq!(store("compressed_writeback", "1"), Err(ZramError::Busy));
+    assert_eq!(store("backing_dev", "/dev/vdb"), Err(ZramError::Busy));
     assert_eq!(store("reset", "1"), Ok(()));
     assert_eq!(zram.show("writeback_batch_size").unwrap(), "32\n");
     assert_eq!(zram.show("writeback_limit").unwrap(), "0\n");
 
     let (zram, disk, _backing) = filled(100, false);
-    let store = |name: &str, text: &str| zram.store(name, text).map_err(ZramError::errno);
+    let store = |name: &str, text: &str| zram.store(name, text);
     assert_eq!(zram.show("backing_dev").unwrap(), "/dev/vdb\n");
     for nonsense in ["", "banana", "type=banana", "page_index=x", "page_indexes=3", "color=red", "huge banana"] {
-        assert_eq!(store("writeback", nonsense), Err(Errno::Invalid), "{nonsense}");
+        assert_eq!(store("writeback", nonsense), Err(ZramError::Invalid), "{nonsense}");
     }
     for beyond in ["page_index=256", "page_indexes=200-256", "page_indexes=5-4"] {
-        assert_eq!(store("writeback", beyond), Err(Errno::Range), "{beyond}");
+        assert_eq!(store("writeback", beyond), Err(ZramError::Range), "{beyond}");
     }
-    assert_eq!(store("writeback_limit_enable", "maybe"), Err(Errno::Invalid));
-    assert_eq!(store("writeback_limit", "maybe"), Err(Errno::Invalid));
+    assert_eq!(store("writeback_limit_enable", "maybe"), Err(ZramError::Invalid));
+    assert_eq!(store("writeback_limit", "maybe"), Err(ZramError::Invalid));
     assert_eq!(numbers(&zram, "bd_stat"), [0, 0, 0], "nothing has changed");
     assert_eq!(store("writeback", "idle"), Ok(()), "nothing is idle");
     assert!(written(&zram).is_empty());
@@ -166,10 +165,10 @@ fn the_longest_go_first_within_the_budget() {
     Memory::new(0);
     let (zram, disk, _backing) = filled(100, false);
     zram.store("writeback_limit_enable", "1").unwrap();
-    assert_eq!(zram.store("writeback", "huge").map_err(ZramError::errno), Err(Errno::Io), "no budget");
+    assert_eq!(zram.store("writeback", "huge"), Err(ZramError::NoBudget), "no budget");
     zram.store("writeback_limit", "12").unwrap();
     zram.store("idle", "all").unwrap();
-    assert_eq!(zram.store("writeback", "idle").map_err(ZramError::errno), Err(Errno::Io), "not all of them");
+    assert_eq!(zram.store("writeback", "idle"), Err(ZramError::NoBudget), "not all of them");
     assert_eq!(zram.show("writeback_limit").unwrap(), "0\n");
     let mut expected: Vec<u64> = (0..PAGES).step_by(4).collect();
     expected.extend([38, 39]);
@@ -183,7 +182,7 @@ fn a_full_or_failing_backing_device_loses_nothing() {
     let memory = Memory::new(0);
     for compressed in [false, true] {
         let (zram, disk, _backing) = filled(6, compressed);
-        assert_eq!(zram.store("writeback", "huge").map_err(ZramError::errno), Err(Errno::NoSpace));
+        assert_eq!(zram.store("writeback", "huge"), Err(ZramError::NoSpace));
         assert_eq!((written(&zram).len(), numbers(&zram, "bd_stat")[0]), (5, 5), "all blocks but the first");
         verify(&disk);
         memory.forget();
@@ -264,22 +263,22 @@ fn a_disk_is_a_swap_area_or_a_backing_device_but_not_both() {
     let (_, zram) = new_zram(swap);
     let disk = FakeDisk::new("/dev/vdb", 100);
     let as_disk: Arc<dyn Disk<Fake>> = disk;
-    let store = |name: &str, text: &str| zram.store(name, text).map_err(ZramError::errno);
+    let store = |name: &str, text: &str| zram.store(name, text);
     assert_eq!(store("backing_dev", "/dev/vdb"), Ok(()));
     assert_eq!(store("backing_dev", "/dev/vdb\n"), Ok(()), "it is this one already");
     let refused = swap.swapon(&as_disk, SwapOnOptions::default()).unwrap_err();
-    assert_eq!((refused, refused.errno()), (SwapOnError::Claimed, Errno::Busy));
+    assert_eq!(refused, SwapOnError::Claimed);
     assert!(memory.logged("/dev/vdb: is in use already"));
     assert_eq!(store("disksize", "1M"), Ok(()));
     assert!(swap.swapon(&as_disk, SwapOnOptions::default()).is_err());
     assert_eq!(store("reset", "1"), Ok(()));
     let area = swap.swapon(&as_disk, SwapOnOptions::default()).unwrap();
-    assert_eq!(store("backing_dev", "/dev/vdb"), Err(Errno::Busy));
+    assert_eq!(store("backing_dev", "/dev/vdb"), Err(ZramError::Busy));
     assert_eq!(zram.show("backing_dev").unwrap(), "none\n");
     swap.swapoff(area, &mut Kernel::new(swap, memory, 1, 1)).unwrap();
     assert_eq!(store("backing_dev", "/dev/vdb"), Ok(()));
     FakeDisk::with("/dev/vdc", 10, DiskProperties { read_only: true, ..DiskProperties::default() }, &[]);
-    assert_eq!(store("backing_dev", "/dev/vdc"), Err(Errno::Access));
+    assert_eq!(store("backing_dev", "/dev/vdc"), Err(ZramError::WriteProtected));
     assert_eq!(zram.show("backing_dev").unwrap(), "/dev/vdb\n", "the old one stays");
 }
 

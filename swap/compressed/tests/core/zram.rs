@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use quire_compressed::Access;
 use quire_compressed::store::{Encoding, Store, Stored};
 use quire_compressed::zram::{ATTRIBUTES, Control, ZRAM, Zram, ZramDisk, ZramError};
-use quire_swap::errno::Errno;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{
     Disk, DiskProperties, FaultError, IoError, RegistryError, Swap, SwapOnOptions, SwapOps, SwapOpsFlags,
@@ -61,28 +60,28 @@ pub fn swapon(swap: &Swap<Fake>, disk: &Arc<ZramDisk<Fake>>) -> u8 {
 fn attributes_answer_as_on_linux() {
     let memory = Memory::new(0);
     let (control, zram) = new_zram(new_swap());
-    let store = |name: &str, text: &str| zram.store(name, text).map_err(ZramError::errno);
-    let show = |name: &str| zram.show(name).map_err(ZramError::errno);
+    let store = |name: &str, text: &str| zram.store(name, text);
+    let show = |name: &str| zram.show(name);
     // Without a size.
     assert_eq!(show("disksize").unwrap(), "0\n");
     assert_eq!(show("initstate").unwrap(), "0\n");
     memory.heap.fail_nth(1);
-    assert_eq!(show("initstate"), Err(Errno::NoMemory));
+    assert_eq!(show("initstate"), Err(ZramError::NoMemory));
     assert_eq!(show("comp_algorithm").unwrap(), "[lz4]\n");
     assert_eq!(show("mm_stat").unwrap(), format!("{0}\n", ["       0"; 9].join(" ")));
     assert_eq!(show("io_stat").unwrap(), "       0        0        0        0\n");
     assert_eq!(show("debug_stat").unwrap(), "version: 1\n       0        0\n");
     for name in ["compact", "idle"] {
-        assert_eq!(store(name, "all"), Err(Errno::Invalid), "{name} without a size");
+        assert_eq!(store(name, "all"), Err(ZramError::Invalid), "{name} without a size");
     }
-    assert_eq!(show("block_state"), Err(Errno::Invalid));
-    assert_eq!(store("disksize", "0"), Err(Errno::Invalid));
-    assert_eq!(store("disksize", "banana"), Err(Errno::Invalid));
-    assert_eq!(store("comp_algorithm", "banana"), Err(Errno::Invalid));
-    assert_eq!(store("comp_algorithm", &"x".repeat(128)), Err(Errno::TooBig));
-    assert_eq!(store("comp_algorithm", &"x".repeat(127)), Err(Errno::Invalid));
+    assert_eq!(show("block_state"), Err(ZramError::Invalid));
+    assert_eq!(store("disksize", "0"), Err(ZramError::Invalid));
+    assert_eq!(store("disksize", "banana"), Err(ZramError::Invalid));
+    assert_eq!(store("comp_algorithm", "banana"), Err(ZramError::Invalid));
+    assert_eq!(store("comp_algorithm", &"x".repeat(128)), Err(ZramError::TooLong));
+    assert_eq!(store("comp_algorithm", &"x".repeat(127)), Err(ZramError::Invalid));
     assert_eq!(store("comp_algorithm", "lz4\n"), Ok(()));
-    assert_eq!(store("mem_limit", "x"), Err(Errno::Invalid));
+    assert_eq!(store("mem_limit", "x"), Err(ZramError::Invalid));
     assert_eq!(store("mem_limit", "1M"), Ok(()), "a limit can be set beforehand");
     assert_eq!(numbers(&zram, "mm_stat")[3], 1 << 20);
     assert_eq!(store("reset", "1"), Ok(()), "nothing to do");
@@ -91,26 +90,26 @@ fn attributes_answer_as_on_linux() {
     assert_eq!(store("disksize", "8191\n"), Ok(()));
     assert_eq!(show("disksize").unwrap(), "8192\n");
     assert_eq!(show("initstate").unwrap(), "1\n");
-    assert_eq!(store("disksize", "1M"), Err(Errno::Busy));
-    assert_eq!(store("disksize", "0"), Err(Errno::Invalid), "nonsense is found first");
-    assert_eq!(store("comp_algorithm", "lz4"), Err(Errno::Busy));
-    assert_eq!(store("mem_used_max", "1"), Err(Errno::Invalid));
+    assert_eq!(store("disksize", "1M"), Err(ZramError::Busy));
+    assert_eq!(store("disksize", "0"), Err(ZramError::Invalid), "nonsense is found first");
+    assert_eq!(store("comp_algorithm", "lz4"), Err(ZramError::Busy));
+    assert_eq!(store("mem_used_max", "1"), Err(ZramError::Invalid));
     assert_eq!(store("mem_used_max", "0"), Ok(()));
     assert_eq!(store("compact", "1"), Ok(()));
-    assert_eq!(store("idle", "banana"), Err(Errno::Invalid));
+    assert_eq!(store("idle", "banana"), Err(ZramError::Invalid));
     assert_eq!(store("idle", "all\n"), Ok(()));
     // In use.
     let disk = zram.open().unwrap();
-    assert_eq!(store("reset", "1"), Err(Errno::Busy));
-    assert_eq!(control.hot_remove("0").map_err(ZramError::errno), Err(Errno::Busy));
+    assert_eq!(store("reset", "1"), Err(ZramError::Busy));
+    assert_eq!(control.hot_remove("0"), Err(ZramError::Busy));
     drop(disk);
-    assert_eq!(store("reset", "0"), Err(Errno::Invalid));
-    assert_eq!(store("reset", "x"), Err(Errno::Invalid));
+    assert_eq!(store("reset", "0"), Err(ZramError::Invalid));
+    assert_eq!(store("reset", "x"), Err(ZramError::Invalid));
     assert_eq!(store("reset", "1\n"), Ok(()));
     assert_eq!(show("initstate").unwrap(), "0\n");
     // And what is not there.
-    assert_eq!(show("max_comp_streams"), Err(Errno::NoEntry));
-    assert_eq!(store("max_comp_streams", "2"), Err(Errno::NoEntry));
+    assert_eq!(show("max_comp_streams"), Err(ZramError::NoAttribute));
+    assert_eq!(store("max_comp_streams", "2"), Err(ZramError::NoAttribute));
     for (name, access) in ATTRIBUTES {
         match access {
             Access::Read => assert_eq!(zram.store(name, "0"), Err(ZramError::ReadOnly), "{name}"),
@@ -153,9 +152,9 @@ fn devices_come_and_go() {
     assert_eq!((control.hot_add(), control.hot_add()), (Ok(1), Ok(2)));
     assert_eq!(control.device("zram1").unwrap().number(), 1);
     assert!(control.device("zram3").is_none() && control.device("vda").is_none());
-    let remove = |text| control.hot_remove(text).map_err(ZramError::errno);
-    assert_eq!(remove("7"), Err(Errno::NoDevice));
-    assert_eq!(remove("-1"), Err(Errno::Invalid));
+    let remove = |text| control.hot_remove(text);
+    assert_eq!(remove("7"), Err(ZramError::NoDevice));
+    assert_eq!(remove("-1"), Err(ZramError::Invalid));
     assert_eq!(remove("1\n"), Ok(()));
     assert_eq!(control.hot_add(), Ok(1), "the lowest free number");
     assert!(control.open("/dev/zram0").is_none(), "it has no size");
@@ -371,7 +370,6 @@ fn killed_at_every_look<T: std::fmt::Debug>(memory: &Memory, mut work: impl FnMu
 
 #[test]
 fn a_killed_task_leaves_the_rest_as_it_was() {
-    assert_eq!(ZramError::Killed.errno(), Errno::Interrupted);
     let memory = Memory::new(0);
     FakeDisk::new("/dev/vdb", 100);
     let (_, zram) = new_zram(new_swap());

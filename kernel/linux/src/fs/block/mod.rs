@@ -170,7 +170,7 @@ impl Medium {
         match self {
             Self::Zram(zram) => {
                 let disk = zram.disk().ok_or(Errno::ENXIO)?;
-                disk.discard_unless_killed(pages).map_err(|error| error.errno().into())
+                Ok(disk.discard_unless_killed(pages)?)
             }
             Self::Disk(disk) => {
                 for start in pages.clone().step_by(DISCARDED).heed_kill() {
