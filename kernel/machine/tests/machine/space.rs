@@ -65,7 +65,7 @@ pub(crate) fn faults() -> Vec<(u64, Access)> {
 pub(crate) fn machine(processors: usize) -> Machine {
     *SERVICE.lock().unwrap() = None;
     faults();
-    Machine::start(Configuration { frames: 1024, processors }, &UPCALLS)
+    Machine::start(Configuration { frames: if cfg!(miri) { 256 } else { 1024 }, processors }, &UPCALLS)
 }
 
 /// What a program may do with a page that is only read.
