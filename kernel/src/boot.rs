@@ -8,7 +8,7 @@ use core::arch::asm;
 
 use bootloader_api::info::MemoryRegion;
 use quire_drivers::fw_cfg::{self, FwCfgError, PortRegisters};
-use quire_machine::arch::{apic, cpu, fpu, gdt, page_table, syscall, trap};
+use quire_machine::arch::{apic, cpu, gdt, page_table, syscall, trap, xsave};
 use quire_machine::clock;
 use quire_machine::log;
 use quire_machine::power;
@@ -48,7 +48,7 @@ pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
     log::start();
     gdt::start();
     trap::start();
-    fpu::start();
+    xsave::start();
     syscall::start();
     log!("boot", "Quire {}", env!("CARGO_PKG_VERSION"));
     read_command_line();

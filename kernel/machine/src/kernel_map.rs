@@ -116,6 +116,15 @@ pub unsafe fn unmap(address: u64) -> Option<UniqueFrame> {
     is_present.then(|| unsafe { UniqueFrame::from_number(frame_of(entry), 0) })
 }
 
+/// The physical address of what is mapped at `address`.
+#[cfg(not(target_os = "none"))]
+pub(crate) fn physical(address: u64) -> Option<u64> {
+    // SAFETY: the kernel's tables are never freed.
+    let entry = unsafe { page_table::walk(root(), address, 1) }?.load(Ordering::Acquire);
+    let is_present = page_table::flags_of(entry).contains(Flags::PRESENT);
+    is_present.then(|| frame_of(entry).address() + address % PAGE)
+}
+
 /// Maps `bytes` of device registers at `physical`, uncached; returns where. The mapping stays.
 ///
 /// # Errors

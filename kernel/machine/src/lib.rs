@@ -65,7 +65,6 @@ pub mod power;
 pub mod protection;
 pub mod pte;
 pub mod pte_index;
-#[cfg(target_os = "none")]
 pub mod random;
 pub mod running;
 #[cfg(not(target_os = "none"))]
@@ -80,3 +79,5 @@ pub mod user_tables;
 pub mod watermark;
 
 pub use no_memory::AllocationError;
+#[cfg(not(target_os = "none"))]
+pub use simulated::{archive, power};

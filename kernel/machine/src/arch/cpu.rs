@@ -105,6 +105,22 @@ pub fn counter() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// A word from the processor's generator, if it has one that answers.
+pub(crate) fn random_word() -> Option<u64> {
+    const RDRAND: u32 = 1 << 30;
+    /// Intel's manual: ten attempts in a row do not fail on a working processor.
+    const ATTEMPTS: u32 = 10;
+    if core::arch::x86_64::__cpuid(1).ecx & RDRAND == 0 {
+        return None;
+    }
+    (0..ATTEMPTS).find_map(|_| {
+        let (word, answered): (u64, u8);
+        // SAFETY: the processor has the instruction, which changes nothing but its result and the flags.
+        unsafe { asm!("rdrand {}", "setc {}", out(reg) word, out(reg_byte) answered, options(nomem, nostack)) };
+        (answered == 1).then_some(word)
+    })
+}
+
 /// Sets up the processor that runs this as number `number`: its data, and the protections that the kernel relies on.
 ///
 /// # Safety

@@ -5,8 +5,13 @@ use core::cell::Cell;
 
 use super::cpu;
 use super::interrupts;
-use super::registers::{TrapFrame, program_frame};
+use super::registers::TrapFrame;
 use crate::upcall::upcalls;
+
+/// Where the registers of the program of a thread are while the kernel runs, on its stack.
+pub(crate) fn program_frame(stack_top: u64) -> *mut TrapFrame {
+    (stack_top - size_of::<TrapFrame>() as u64) as *mut TrapFrame
+}
 
 /// Does what the current thread does `first`, and enters ring 3 with the registers of its program for the first time.
 ///

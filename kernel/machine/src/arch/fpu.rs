@@ -1,19 +1,13 @@
 //! What a program keeps in registers that the kernel does not use: x87, SSE and AVX, and the bases of FS and GS.
 //!
 //! The kernel is compiled without floating point, so these registers hold the state of the thread that ran in ring 3
-//! last; a context switch saves them for a thread that has a [`UserState`] and restores them for the next one. `xsave` is
-//! used where there is one, else `fxsave`; of what `xsave` can hold, AVX is the most that programs are given.
+//! last; a context switch saves them for a thread that has a [`UserState`] and restores them for the next one.
 
 use alloc::boxed::Box;
-use core::arch::asm;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use x86_64::VirtAddr;
-use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
-use x86_64::registers::model_specific::{FsBase, KernelGsBase};
-use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
-
+use super::{bases, xsave};
 use crate::fallible;
 use crate::no_memory::NoMemory;
 
@@ -24,21 +18,16 @@ pub const IMAGE_BYTES: usize = LEGACY_BYTES + 64 + 256;
 
 const CONTROL: usize = 0;
 const MXCSR: usize = 24;
-const MXCSR_MASK: usize = 28;
 const HEADER: usize = LEGACY_BYTES;
-
-static HAS_XSAVE: AtomicBool = AtomicBool::new(false);
-/// What `xsave` saves, as in XCR0; the two legacy parts without `xsave`.
-static COMPONENTS: AtomicU64 = AtomicU64::new(0b11);
 
 /// An image of the registers, as `xsave` or `fxsave` writes it.
 #[derive(Clone)]
 #[repr(C, align(64))]
-pub struct Image([u8; IMAGE_BYTES]);
+pub struct Image(pub(crate) [u8; IMAGE_BYTES]);
 
 impl Image {
     /// The registers as a program finds them when it starts.
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         let mut image = [0; IMAGE_BYTES];
         // Every exception masked, 64-bit precision; and every SSE exception masked.
         [image[CONTROL], image[CONTROL + 1]] = 0x037f_u16.to_le_bytes();
@@ -59,12 +48,12 @@ impl Image {
     /// An image of `bytes` that came from a program: whatever they hold, loading it does not fault.
     pub fn from_program(bytes: &[u8; IMAGE_BYTES]) -> Self {
         let mut image = Self(*bytes);
-        let allowed = mxcsr_mask();
+        let allowed = xsave::mxcsr_mask();
         let mxcsr = u32::from_le_bytes([bytes[MXCSR], bytes[MXCSR + 1], bytes[MXCSR + 2], bytes[MXCSR + 3]]) & allowed;
         image.0[MXCSR..MXCSR + 4].copy_from_slice(&mxcsr.to_le_bytes());
         let mut present = [0; 8];
         present.copy_from_slice(&bytes[HEADER..HEADER + 8]);
-        let present = u64::from_le_bytes(present) & COMPONENTS.load(Ordering::Relaxed);
+        let present = u64::from_le_bytes(present) & xsave::components();
         image.0[HEADER..HEADER + 8].copy_from_slice(&present.to_le_bytes());
         // The compaction word and what is reserved.
         image.0[HEADER + 8..HEADER + 64].fill(0);
@@ -80,52 +69,10 @@ impl Image {
     }
 }
 
-/// The bits of MXCSR that may be set; loading others faults.
-fn mxcsr_mask() -> u32 {
-    let mut image = Image::new();
-    // SAFETY: the image is writable and aligned, and has room for the legacy part.
-    unsafe { asm!("fxsave64 [{}]", in(reg) image.0.as_mut_ptr(), options(nostack)) };
-    match u32::from_le_bytes([
-        image.0[MXCSR_MASK],
-        image.0[MXCSR_MASK + 1],
-        image.0[MXCSR_MASK + 2],
-        image.0[MXCSR_MASK + 3],
-    ]) {
-        // Processors that do not say have the bits of the first SSE.
-        0 => 0xffbf,
-        mask => mask,
-    }
-}
-
 /// The parts of an image that hold something, as in XCR0, and the image's bytes.
 pub fn format() -> (u64, usize) {
-    let bytes = if HAS_XSAVE.load(Ordering::Relaxed) { IMAGE_BYTES } else { LEGACY_BYTES };
-    (COMPONENTS.load(Ordering::Relaxed), bytes)
-}
-
-/// Lets programs use the registers.
-pub fn start() {
-    let features = core::arch::x86_64::__cpuid(1).ecx;
-    let has_xsave = features & 1 << 26 != 0;
-    // SAFETY: the kernel itself uses none of these registers.
-    unsafe {
-        Cr0::update(|flags| {
-            flags.remove(Cr0Flags::EMULATE_COPROCESSOR | Cr0Flags::TASK_SWITCHED);
-            flags.insert(Cr0Flags::MONITOR_COPROCESSOR | Cr0Flags::NUMERIC_ERROR);
-        });
-        Cr4::update(|flags| {
-            flags.insert(Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE);
-            flags.set(Cr4Flags::OSXSAVE, has_xsave);
-        });
-        if has_xsave {
-            let has_avx = features & 1 << 28 != 0;
-            let mut components = XCr0Flags::X87 | XCr0Flags::SSE;
-            components.set(XCr0Flags::AVX, has_avx);
-            XCr0::write(components);
-            COMPONENTS.store(components.bits(), Ordering::Relaxed);
-        }
-    }
-    HAS_XSAVE.store(has_xsave, Ordering::Relaxed);
+    let bytes = if xsave::has_header() { IMAGE_BYTES } else { LEGACY_BYTES };
+    (xsave::components(), bytes)
 }
 
 /// The registers of a thread that runs in ring 3, while it does not run.
@@ -172,9 +119,9 @@ impl UserState {
     pub unsafe fn save(&self) {
         // SAFETY: the caller promises that nobody else touches the image.
         let image = unsafe { &mut *self.image.get() };
-        save_image(image);
-        self.fs_base.store(FsBase::read().as_u64(), Ordering::Relaxed);
-        self.gs_base.store(KernelGsBase::read().as_u64(), Ordering::Relaxed);
+        xsave::save(image);
+        self.fs_base.store(bases::fs(), Ordering::Relaxed);
+        self.gs_base.store(bases::gs(), Ordering::Relaxed);
     }
 
     /// Puts what is saved here into the registers.
@@ -183,54 +130,32 @@ impl UserState {
     /// This state's thread is the caller's or is being switched to on this processor.
     pub unsafe fn restore(&self) {
         // SAFETY: the caller promises that nobody else touches the image.
-        load_image(unsafe { &*self.image.get() });
-        FsBase::write(VirtAddr::new_truncate(self.fs_base.load(Ordering::Relaxed)));
-        KernelGsBase::write(VirtAddr::new_truncate(self.gs_base.load(Ordering::Relaxed)));
-    }
-}
-
-fn save_image(image: &mut Image) {
-    let place = image.0.as_mut_ptr();
-    if HAS_XSAVE.load(Ordering::Relaxed) {
-        // SAFETY: the image is aligned to 64 bytes and has room for every component that XCR0 has.
-        unsafe { asm!("xsave64 [{}]", in(reg) place, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack)) };
-    } else {
-        // SAFETY: the image is aligned to 16 bytes and has room for the legacy part.
-        unsafe { asm!("fxsave64 [{}]", in(reg) place, options(nostack)) };
-    }
-}
-
-fn load_image(image: &Image) {
-    let place = image.0.as_ptr();
-    if HAS_XSAVE.load(Ordering::Relaxed) {
-        // SAFETY: the image was saved by `xsave64`, or made so that loading it does not fault.
-        unsafe { asm!("xrstor64 [{}]", in(reg) place, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack)) };
-    } else {
-        // SAFETY: the image was saved by `fxsave64`, or made so that loading it does not fault.
-        unsafe { asm!("fxrstor64 [{}]", in(reg) place, options(nostack)) };
+        xsave::load(unsafe { &*self.image.get() });
+        bases::set_fs(self.fs_base.load(Ordering::Relaxed));
+        bases::set_gs(self.gs_base.load(Ordering::Relaxed));
     }
 }
 
 /// The calling thread's registers as they are now, for a signal's frame.
 pub fn current_image() -> Image {
     let mut image = Image::new();
-    save_image(&mut image);
+    xsave::save(&mut image);
     image
 }
 
 /// Gives the calling thread the registers of `image`.
 pub fn set_current_image(image: &Image) {
-    load_image(image);
+    xsave::load(image);
 }
 
 /// Gives the calling thread the floating-point registers that a program starts with.
 pub fn reset_current_registers() {
-    load_image(&Image::new());
+    xsave::load(&Image::new());
 }
 
 /// Gives the calling thread the state that a program starts with.
 pub fn reset_current() {
     reset_current_registers();
-    FsBase::write(VirtAddr::zero());
-    KernelGsBase::write(VirtAddr::zero());
+    bases::set_fs(0);
+    bases::set_gs(0);
 }

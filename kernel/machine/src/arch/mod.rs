@@ -3,7 +3,7 @@
 //! No policy lives here: the code below says how the processor does a thing, never whether it should.
 //!
 //! What follows has two implementations: the processor's, here, and the simulated machine's, which takes its place on the host.
-//! `page_table`, `per_cpu` and `registers` are the same for both.
+//! `page_table`, `per_cpu`, `registers` and `fpu` are the same for both.
 
 #[cfg(target_os = "none")]
 pub mod apic;
@@ -17,7 +17,6 @@ pub mod context;
 pub mod cpu;
 #[cfg(target_os = "none")]
 pub(crate) mod enter;
-#[cfg(target_os = "none")]
 pub mod fpu;
 #[cfg(target_os = "none")]
 pub mod gdt;
@@ -34,11 +33,13 @@ pub mod trap;
 pub mod user;
 #[cfg(target_os = "none")]
 pub mod vectors;
+#[cfg(target_os = "none")]
+pub mod xsave;
 
 #[cfg(target_os = "none")]
 pub use x86_64::instructions::interrupts;
 
 #[cfg(not(target_os = "none"))]
-pub(crate) use crate::simulated::{console, context, interrupts, mmu};
+pub use crate::simulated::{bases, cpu, gdt, interrupts, user};
 #[cfg(not(target_os = "none"))]
-pub use crate::simulated::{cpu, fpu, gdt, user};
+pub(crate) use crate::simulated::{console, context, enter, mmu, xsave};

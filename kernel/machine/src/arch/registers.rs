@@ -137,12 +137,6 @@ impl TrapFrame {
     }
 }
 
-/// Where the registers of the program of the current thread are while the kernel runs.
-#[cfg(target_os = "none")]
-pub(crate) fn program_frame(stack_top: u64) -> *mut TrapFrame {
-    (stack_top - size_of::<TrapFrame>() as u64) as *mut TrapFrame
-}
-
 impl fmt::Display for TrapFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(

@@ -146,6 +146,11 @@ pub fn counter() -> u64 {
     time::counter()
 }
 
+/// A word from the processor's generator: it has none, so that the same test finds the same numbers.
+pub(crate) const fn random_word() -> Option<u64> {
+    None
+}
+
 /// A thread is ready to run: the processors that are idle look for it.
 pub fn wake_idle() {
     if !is_of_machine() {

@@ -13,7 +13,7 @@ use crate::frame::Kind;
 use crate::stack::KernelStack;
 use crate::task::scheduler;
 use crate::upcall::{self, Upcalls};
-use crate::{kernel_map, physical, stack};
+use crate::{kernel_map, physical, random, stack};
 
 /// How large a machine is.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +71,7 @@ impl Machine {
         context::start();
         time::start();
         stack::forget_all();
+        random::forget();
         let ram = MemoryRegion { start: 0, end: (frames * PAGE_SIZE) as u64, kind: MemoryRegionKind::Usable };
         physical::start(&[ram], u64::MAX).expect("the machine has room for its frames' metadata");
         let root = kernel_map::begin().expect("the machine has room for the kernel's tables");

@@ -14,7 +14,9 @@
 //! | [`cpu`], `interrupts` | GS, the interrupt flag, `hlt`, the time-stamp counter |
 //! | `flow`, `context` | stacks: each thread of the kernel runs on a thread of the host, or of shuttle |
 //! | [`user`], [`program`] | instructions that touch the user half, of the kernel and of programs, with their page faults |
-//! | [`time`], `console` | the timer, the serial port |
+//! | `enter` | ring 3: what a thread's program does is said by the test |
+//! | [`bases`], [`xsave`] | the registers that the kernel does not use |
+//! | [`time`], `console`, [`archive`], [`power`] | the timer, the serial port, the initramfs's window, the switch |
 //! | [`Machine`], `Once` | the switch that turns everything on, and the power that goes off |
 //!
 //! # What the architecture allows
@@ -53,13 +55,15 @@
     reason = "the host has memory, and a test may end for want of it"
 )]
 
+pub mod archive;
+pub mod bases;
 pub mod console;
 pub mod context;
 pub mod cpu;
+pub mod enter;
 #[cfg(feature = "schedules")]
 mod explore;
 mod flow;
-pub mod fpu;
 pub mod gdt;
 pub mod heap;
 pub mod interrupts;
@@ -67,9 +71,11 @@ mod machine;
 pub mod memory;
 pub mod mmu;
 mod once;
+pub mod power;
 pub mod program;
 pub mod time;
 pub mod user;
+pub mod xsave;
 
 #[cfg(feature = "schedules")]
 pub use explore::explore;

@@ -4,12 +4,39 @@
 //! program that runs at [`RUNS_AT`]. If they let it go on there, it tries again; if they have changed where it goes on, or
 //! called [`abandon`], the access fails.
 
+use core::cell::Cell;
+use std::sync::Mutex;
+
 use super::mmu::{self, Refused};
 use super::user::parts;
-use super::{cpu, interrupts};
-use crate::arch::registers::TrapFrame;
+use super::{cpu, interrupts, locked};
+use crate::arch::registers::{SYSTEM_CALL, TrapFrame};
 use crate::upcall::{Access, upcalls};
 use crate::user::Fault;
+
+/// What programs that threads were made for do, a step at a time, until they make the call that ends them.
+static STEP: Mutex<Option<fn(&mut TrapFrame)>> = Mutex::new(None);
+
+/// Lets every program do `step` again and again, with its registers.
+pub fn set_step(step: fn(&mut TrapFrame)) {
+    *locked(&STEP) = Some(step);
+}
+
+/// A step of the current thread's program.
+pub(super) fn step(frame: &mut TrapFrame) {
+    let step = *locked(&STEP);
+    step.expect("a test says what its programs do before it makes one")(frame);
+}
+
+/// Makes a system call of the program that has these registers, which are changed as it says; returns what it finds in `rax`.
+pub fn system_call(frame: &mut TrapFrame, number: u64, arguments: [u64; 6]) -> u64 {
+    (frame.rax, frame.vector, frame.error) = (number, SYSTEM_CALL, number);
+    let result = (upcalls().system_call)(Cell::from_mut(frame), number, arguments);
+    frame.rax = result;
+    (upcalls().before_user)(frame);
+    interrupts::enable();
+    frame.rax
+}
 
 /// Where the program is that makes the accesses.
 pub const RUNS_AT: u64 = 0x40_0000;

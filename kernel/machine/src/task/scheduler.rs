@@ -12,7 +12,6 @@ use intrusive_collections::LinkedList;
 
 use super::owner::UserHalf;
 use super::thread::{Entry, RunQueueAdapter, State, Thread};
-#[cfg(target_os = "none")]
 use crate::arch::enter::enter_program;
 use crate::arch::{context, cpu, interrupts, page_table};
 use crate::kernel_map;
@@ -215,7 +214,6 @@ pub(super) extern "C-unwind" fn start_thread() -> ! {
     match entry {
         Some(Entry::Kernel(run)) => run(),
         // SAFETY: the thread was made for a program; nothing here is used after that.
-        #[cfg(target_os = "none")]
         Some(Entry::Program(first)) => unsafe { enter_program(first) },
         None => idle(),
     }

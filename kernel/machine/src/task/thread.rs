@@ -4,9 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
-#[cfg(target_os = "none")]
-use core::cell::Cell;
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -17,9 +15,9 @@ use super::owner::{Owner, UserHalf};
 use super::scheduler;
 use super::wait::WaitQueue;
 use crate::arch::context;
+use crate::arch::enter::program_frame;
 use crate::arch::fpu::UserState;
-#[cfg(target_os = "none")]
-use crate::arch::registers::{TrapFrame, program_frame};
+use crate::arch::registers::TrapFrame;
 use crate::fallible;
 use crate::no_memory::AllocationError;
 use crate::no_memory::NoMemory;
@@ -43,7 +41,6 @@ pub(super) enum Entry {
     /// Work of the kernel's; then it ends.
     Kernel(Box<dyn FnOnce() + Send>),
     /// This, and then its program, from which it does not come back here.
-    #[cfg(target_os = "none")]
     Program(fn(&Cell<TrapFrame>)),
 }
 
@@ -364,7 +361,6 @@ pub fn spawn_for<T: Send + 'static>(
 ///
 /// # Errors
 /// [`NoMemory`]
-#[cfg(target_os = "none")]
 pub fn for_program(
     stack: KernelStack,
     frame: &TrapFrame,

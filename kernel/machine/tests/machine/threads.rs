@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use quire_machine::arch::bases;
+use quire_machine::arch::fpu::UserState;
+use quire_machine::arch::registers::TrapFrame;
 use quire_machine::frame::Kind;
-use quire_machine::simulated::time;
+use quire_machine::simulated::{program, time};
+use quire_machine::stack::KernelStack;
 use quire_machine::sync::{Rank, SpinLock};
-use quire_machine::task::{self, Mutex, WaitQueue};
+use quire_machine::task::{self, Mutex, WaitQueue, Work};
 use quire_machine::{clock, log, physical};
 
-use crate::space::{frame, machine};
+use crate::space::{EXIT, frame, machine};
 
 #[test]
 fn a_thread_runs_when_it_is_waited_for() {
@@ -111,6 +115,30 @@ fn threads_that_never_end_end_with_the_machine() {
     let _machine = machine(1);
     QUEUE.wake_all();
     assert_eq!(task::spawn("again", || 5).unwrap().join(), 5);
+}
+
+#[test]
+fn programs_run_until_the_call_that_ends_them_with_registers_of_their_own() {
+    static SEEN: SpinLock<Vec<(u64, u64)>> = SpinLock::new(Rank::Scenario, Vec::new());
+    let _machine = machine(1);
+    program::set_step(|frame| {
+        bases::set_fs(frame.rdi);
+        assert_eq!(program::system_call(frame, 7, [0; 6]), 8);
+        task::yield_now();
+        SEEN.lock().push((frame.rdi, bases::fs()));
+        program::system_call(frame, EXIT, [0; 6]);
+    });
+    let threads = [1, 2].map(|number| {
+        let work = Work { user: Some(UserState::starting().unwrap()), ..Work::default() };
+        let frame = TrapFrame { rdi: number, ..TrapFrame::starting(program::RUNS_AT, 0) };
+        let thread = task::for_program(KernelStack::new().unwrap(), &frame, work, |_| ()).unwrap();
+        task::begin(&thread);
+        thread
+    });
+    for thread in &threads {
+        thread.wait_for_end();
+    }
+    assert_eq!(*SEEN.lock(), [(1, 1), (2, 2)]);
 }
 
 #[test]
