@@ -60,7 +60,7 @@ def summary(metadata):
         return f"{said}, order {number(metadata['order'])}"
     if not is_folio(metadata):
         return said
-    lists = variants("quire_memory::lru::List")
+    lists = variants("quire_memory::lru::lists::List")
     owned = number(metadata["owned"])
     owner = f"owner {owned >> INDEX_BITS} index {owned & (1 << INDEX_BITS) - 1:#x}" if owned else "no owner yet"
     return (

@@ -36,15 +36,15 @@ def entry(value):
 
 
 PRINTERS = {
-    "quire_memory::folio::Folio": folio,
+    "quire_machine::folio::Folio": folio,
     "quire_linux::process::control_block::Process": tasks.process_line,
     "quire_machine::frame::Frame": frames.summary,
     "quire_machine::frame::FrameNumber": lambda value: f"frame {int(value['__0']):#x}",
     "quire_machine::task::thread::Thread": tasks.thread,
-    "quire_swap::area::Area<quire_memory::swap::machine::Quire>": swap.summary,
+    "quire_swap::area::Area<quire_memory::swap::core::Quire>": swap.summary,
     "quire_swap::entry::Entry": entry,
     "quire_swap::folio::FolioState": frames.state,
-    "quire_swap::swap::Swap<quire_memory::swap::machine::Quire>": all_of_swap,
+    "quire_swap::swap::Swap<quire_memory::swap::core::Quire>": all_of_swap,
 }
 
 collection = gdb.printing.RegexpCollectionPrettyPrinter("quire")

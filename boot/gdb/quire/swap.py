@@ -4,8 +4,8 @@ import gdb
 
 from .values import boxed_slice, memory, number, part, shared, static, words
 
-AREA = "quire_swap::area::Area<quire_memory::swap::machine::Quire>"
-CLUSTER = "quire_swap::cluster::Cluster<quire_memory::swap::machine::Quire>"
+AREA = "quire_swap::area::Area<quire_memory::swap::core::Quire>"
+CLUSTER = "quire_swap::cluster::Cluster<quire_memory::swap::core::Quire>"
 CLUSTER_SLOTS = 512
 # swap/src/table_entry.rs
 COUNT_SHIFT, ZERO, PAYER_SHIFT, PAYER_MASK = 60, 1 << 59, 53, 0x3F
@@ -14,7 +14,7 @@ COUNT_EXTENDED = 15
 
 def areas():
     """The enabled areas, by index."""
-    return areas_of(static("quire_memory::swap::SWAP"))
+    return areas_of(static("quire_memory::swap::core::SWAP"))
 
 
 def areas_of(swap):

@@ -8,13 +8,13 @@ use quire_machine::arch::page_table;
 use quire_machine::task::{HeedKill, Killed};
 use quire_machine::upcall::Access;
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{DecodedPte, Entry, FolioFlag};
+use quire_swap::{DecodedPte, Entry};
 
 use crate::address_space::{AddressSpace, LockNew, MapError, check};
 use crate::admission::Limit;
 use crate::fatal::Fatal;
 use crate::fault;
-use crate::folio::{Folio, FolioBatch};
+use crate::folio::{self, Folio, FolioBatch};
 use crate::lru::{self, List};
 use crate::page_out;
 use crate::page_tables::{self, folio_frame, is_mapped};
@@ -145,8 +145,9 @@ impl AddressSpace {
 
     /// Pages that only this space has, for advice: what others use too is left alone.
     fn is_only_here(folio: &Folio) -> bool {
-        let cached = quire_swap::Folio::state(folio).is(FolioFlag::InCache);
-        folio.references() <= 2 + u32::from(cached) + u32::from(folio.is_of_object())
+        /// The caller's, and the PTE's.
+        const REFERENCES: u32 = 2;
+        folio::is_held_only_by(folio, REFERENCES)
     }
 
     fn page_out(&self, range: Range<u64>) -> Result<(), Killed> {

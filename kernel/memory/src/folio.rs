@@ -9,6 +9,7 @@
 
 use arrayvec::ArrayVec;
 use quire_machine::folio;
+use quire_swap::{Folio as _, FolioFlag};
 
 pub use quire_machine::folio::{Folio, NewFolio};
 
@@ -60,4 +61,14 @@ pub fn set_owned(folio: &Folio, owned: Owned) {
 /// Drops references; the frames whose last they were are freed together.
 pub(crate) fn drop_all(folios: &mut FolioBatch) {
     folio::drop_all(folios.drain(..));
+}
+
+/// Whether no other task has the folio: its references are the caller's, which has so many, its own and those of its PTEs, the
+/// swap cache's, those of a write that is under way, and that of its object's index. It stays so while the caller has the folio
+/// locked, and while it has the tables locked of which a `fork` would copy a PTE.
+pub(crate) fn is_held_only_by(folio: &Folio, callers: u32) -> bool {
+    let state = folio.state();
+    let is = |flag| u32::from(state.is(flag));
+    let known = is(FolioFlag::InCache) + is(FolioFlag::Writeback) + u32::from(folio.is_of_object());
+    folio.references() <= callers + known
 }

@@ -47,10 +47,11 @@
 //!
 //! In:
 //!
-//! 1. a task touches the page: `handle` in `fault.rs`
-//! 2. which VMA, and what the PTE says: `look_up`
-//! 3. the folio is found in the swap cache or read, with its neighbours: `swap_in`, and by it `Swap::fault_in`
-//! 4. it is mapped, and its slot's count dropped: `install`; which list it goes to, its refault distance says:
+//! 1. a task touches the page: `handle` in `fault/mod.rs`
+//! 2. which VMA, and what the PTE says: `look_up` in `fault/seen.rs`
+//! 3. the folio is found in the swap cache or read, with its neighbours: `swap_in` in `fault/swap_in.rs`, and by it
+//!    `Swap::fault_in`
+//! 4. it is mapped, and its slot's count dropped: `install` in `fault/install.rs`; which list it goes to, its refault distance says:
 //!    `list_after_refault` in `workingset.rs`
 //! 5. a page of an object takes its place in the object first: `page` in `object/pages.rs`
 //!

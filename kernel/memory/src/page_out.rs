@@ -172,7 +172,7 @@ pub(crate) fn free_lazily(batch: &mut FolioBatch) {
         let mut is_given_away = false;
         owners.get(owner).rmap().for_each_pte_of(index, folio.frame(), |_, pte| {
             // No `fork` gives it another PTE while the tables are locked.
-            if folio.references() == REFERENCES {
+            if folio::is_held_only_by(&folio, REFERENCES) {
                 pte.clear_accessed_and_dirty();
                 folio.state().clear(FolioFlag::Dirty);
                 is_given_away = true;
@@ -261,7 +261,7 @@ impl Candidate {
         }
         if is_given_away && is_mapped {
             // A `fork` that was under way may have mapped it again.
-            if folio.references() > 1 {
+            if !folio::is_held_only_by(&folio, 1) {
                 lru::add(&folio, list);
                 return None;
             }

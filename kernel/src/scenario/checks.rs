@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use quire_machine::heap;
 use quire_machine::physical;
 use quire_machine::task::{JoinHandle, WaitQueue};
-use quire_memory::fault;
+use quire_memory::fault::served;
 use quire_memory::swap;
 use quire_memory::tasks::Fatal;
 
@@ -36,7 +36,7 @@ impl Books {
     pub(super) fn check(&self, tally: &Tally) -> Result<(), Failure> {
         let (verified, wrong) = (tally.verified(), tally.wrong());
         require!(wrong == 0, "{wrong} of {verified} bytes did not come back");
-        require!(fault::add_up(), "the kinds of faults do not add up to all of them: {}", fault::totals());
+        require!(served::add_up(), "the kinds of faults do not add up to all of them: {}", served::totals());
         let (free, batches) = (heap::spare_frames(), swap::core().idle_batches());
         require!(free == self.free, "{} frames were free before, {free} after", self.free);
         require!(batches == self.batches, "{} batches were idle before, {batches} after", self.batches);

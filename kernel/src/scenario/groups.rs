@@ -4,15 +4,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use quire_machine::heap;
 use quire_machine::task::{self, JoinHandle, time};
+use quire_memory::AddressSpace;
 use quire_memory::cgroup::{Cgroup, Event};
+use quire_memory::fault::served;
 use quire_memory::tasks::Fatal;
 use quire_memory::trace::{FAULTS, FRAMES, TRACE};
-use quire_memory::{AddressSpace, fault};
 use quire_swap::header::PAGE_SIZE;
 
 use super::checks::ram;
@@ -52,10 +52,10 @@ pub(super) fn trace(command_line: CommandLine<'static>) -> Outcome {
     })?;
     cgroup.set_max(Some(kernel.join()? + FRAMES as u64 * PAGE));
     let touch = |page: u64, is_new: bool| {
-        let before = fault::COUNTERS.all.load(Ordering::Relaxed);
+        let before = served::faults();
         let address = START + page * PAGE;
         if is_new { user::write_word(address, page + 1) } else { user::read_word(address).map(drop) }?;
-        Ok(fault::COUNTERS.all.load(Ordering::Relaxed) > before)
+        Ok(served::faults() > before)
     };
     let work = move || -> Result<Vec<usize>, Fault> {
         let mut faults = Vec::new();

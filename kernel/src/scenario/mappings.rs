@@ -19,7 +19,7 @@ use quire_memory::remap::Move;
 use quire_memory::swap;
 use quire_memory::tasks::Fatal;
 use quire_memory::vma::Protection;
-use quire_memory::{AddressSpace, fault, progress};
+use quire_memory::{AddressSpace, fault::served, progress};
 use quire_swap::header::{PAGE_SIZE, Page};
 
 use super::checks::ram;
@@ -73,7 +73,7 @@ pub(super) fn mappings(command_line: CommandLine<'static>) -> Result<String, Fai
     drop(object);
     let after = Held { slots: before.slots, ..Held::now() };
     require!(before == after, "swapoff: held before: {before:?}, after: {after:?}");
-    require!(fault::add_up(), "the kinds of faults do not add up to all of them: {}", fault::totals());
+    require!(served::add_up(), "the kinds of faults do not add up to all of them: {}", served::totals());
     let out = swap::statistics();
     Ok(format!("pages={pages} swapped_out={} brought_back_by_swapoff={brought_back}", out.pages_out + out.zero_out))
 }

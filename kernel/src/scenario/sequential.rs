@@ -3,9 +3,8 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
 
-use quire_memory::fault;
+use quire_memory::fault::Served;
 use quire_memory::swap;
 
 use super::checks::{Books, Meeting, ram};
@@ -36,7 +35,7 @@ pub(super) fn sequential(command_line: CommandLine<'static>) -> Result<String, F
     })?;
     filled.wait();
     let out = swap::statistics();
-    let faults = || (fault::COUNTERS.read.load(Ordering::Relaxed), fault::COUNTERS.cached.load(Ordering::Relaxed));
+    let faults = || (Served::Read.count(), Served::Cached.count());
     let (read_before, cached_before) = faults();
     counted.come();
     require!(walker.join().is_ok(), "the task was killed");

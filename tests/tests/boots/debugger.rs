@@ -11,7 +11,7 @@ use quire_tests::{Image, image::header, launcher};
 /// of the page; then stops where a lock is held.
 const SESSION: &[&str] = &[
     "delete",
-    "hbreak quire_memory::fault::swap_in if !seen.write",
+    "hbreak quire_memory::fault::swap_in::swap_in if !seen.write",
     "continue",
     "set $page = seen.page",
     "echo before:\\n",
@@ -20,7 +20,7 @@ const SESSION: &[&str] = &[
     "quire cluster entry.area entry.slot/512",
     "quire slot 0 0",
     "print entry",
-    "print quire_memory::swap::SWAP",
+    "print quire_memory::swap::core::SWAP",
     "quire vmas current",
     "quire task",
     "up",
@@ -34,7 +34,7 @@ const SESSION: &[&str] = &[
     "quire folio current $page",
     "quire locks",
     "delete",
-    "hbreak quire_memory::lru::Lists::add",
+    "hbreak quire_memory::lru::lists::Lists::add",
     "continue",
     "echo under the lock:\\n",
     "quire locks",

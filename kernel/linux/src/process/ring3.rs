@@ -9,7 +9,7 @@ use quire_machine::arch::interrupts;
 use quire_machine::arch::registers::{SYSTEM_CALL, TrapFrame};
 use quire_machine::log_limited;
 use quire_machine::task::{preempt, scheduler};
-use quire_memory::fault::Service;
+use quire_memory::fault::Served;
 use quire_memory::tasks::Fatal;
 
 use super::alarms;
@@ -166,13 +166,11 @@ fn force(frame: &TrapFrame, signal: Signal, info: Info, address: u64) {
 }
 
 /// Counts a page fault that was served, in a program or on its behalf.
-pub fn count_fault(service: Service) {
+pub fn count_fault(served: Served) {
     scheduler::with_current(|thread| {
         if let Some(process) = thread.owner_as::<Process>() {
-            let faults = match service {
-                Service::Minor => &process.usage.minor_faults,
-                Service::Major => &process.usage.major_faults,
-            };
+            let usage = &process.usage;
+            let faults = if served.is_major() { &usage.major_faults } else { &usage.minor_faults };
             faults.fetch_add(1, Ordering::Relaxed);
         }
     });

@@ -11,7 +11,7 @@ use quire_swap::{SlotRange, SwapOffError, Users};
 
 use super::core::{Name, SWAP};
 use super::leaving::{LEAVING, LEFT};
-use crate::{address_space, fault, rmap};
+use crate::{address_space, fault::swap_in, rmap};
 
 /// Disables one area.
 ///
@@ -66,7 +66,7 @@ impl Users for AddressSpaces {
                 if SWAP.lookup(entry).is_none() && !is_room() {
                     return Err(SwapOffError::NoMemory);
                 }
-                fault::bring_back(&space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)?;
+                swap_in::bring_back(&space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)?;
                 from = page + PAGE_SIZE as u64;
             }
         }
@@ -97,7 +97,7 @@ impl Users for AddressSpaces {
             let mut from = 0;
             while let Some((page, entry)) = space.next_entry(from, slots) {
                 // Without a frame for a page table the page stays where it is: in memory, and found by whoever needs it.
-                if SWAP.is_refused(entry) && fault::bring_back(&space, page, entry).is_err() {
+                if SWAP.is_refused(entry) && swap_in::bring_back(&space, page, entry).is_err() {
                     return;
                 }
                 from = page + PAGE_SIZE as u64;

@@ -1,0 +1,149 @@
+//! Page faults in the user half: a page is touched that is not in memory, or not as it is touched.
+//!
+//! [`handle`] looks up what is mapped at the address and what the page's PTE says, and makes the PTE one that allows the
+//! access:
+//!
+//! | the PTE | what is mapped | what happens |
+//! |---|---|---|
+//! | 0 | private memory, read | the frame of zeros that all share is mapped |
+//! | 0 | private memory, written | a frame of zeros |
+//! | 0 | an object | the object's page is mapped; written privately, a copy of it |
+//! | an entry | | the swap core brings the page in: from the swap cache, as zeros, or with its neighbours |
+//! | maps a frame, for reading | written | the page becomes writable if nobody else has it; else a copy takes its place |
+//!
+//! # Locking
+//!
+//! The layout is locked only to look at it. While the swap core reads or reclaim frees a frame nothing is locked, but the
+//! folio itself. The PTE is changed under the tables' lock, if it is still what the fault started from and what is mapped has
+//! not changed since (`PageTables::generation`); else the fault starts over.
+//!
+//! | module | what |
+//! |---|---|
+//! | here | a fault is served, by one of the following |
+//! | `seen` | what a fault finds: the VMA, and the PTE |
+//! | `object`, `swap_in`, `shared` | a page of an object, one that is in swap, one that others may have too |
+//! | `install` | putting the new PTE in the place of the old one |
+//! | [`served`] | how faults were served |
+
+use quire_machine::arch::page_table;
+use quire_machine::task::{self, Killed, check_killed};
+use quire_machine::upcall::Access;
+use quire_machine::{log, log_limited};
+use quire_swap::DecodedPte;
+
+use self::install::{fill_with_zeros, install};
+use self::object::map_object;
+use self::seen::{Attempt, look_up, new_frame};
+
+pub use self::served::Served;
+use self::shared::write_to_shared;
+use crate::address_space::AddressSpace;
+use crate::fatal::Fatal;
+use crate::page_tables::{Pte, is_writable};
+use crate::{swap, tasks};
+
+mod install;
+mod object;
+mod seen;
+pub mod served;
+mod shared;
+pub mod swap_in;
+
+/// Serves the current task's fault at `address`, a user address.
+///
+/// # Errors
+/// Why the task cannot go on. For a process that is the business of its signals; any other task is killed: its thread notes
+/// the reason and the log names it.
+pub fn handle(address: u64, access: Access) -> Result<Served, Fatal> {
+    served::note_fault();
+    let served = match tasks::space() {
+        Some(space) => serve(&space, address, access),
+        None => Err(Fatal::NotMapped(address)),
+    };
+    match served {
+        Ok(served) => {
+            served.note();
+            Ok(served)
+        }
+        Err(fatal) => {
+            Served::Fatal.note();
+            if !task::works_for_process() {
+                let thread = task::current();
+                if let Some(space) = tasks::space() {
+                    space.set_fatal(fatal);
+                }
+                log_death(&thread, address, fatal);
+            }
+            Err(fatal)
+        }
+    }
+}
+
+/// Makes the page at `address` one that allows the access.
+pub(crate) fn serve(space: &AddressSpace, address: u64, access: Access) -> Result<Served, Fatal> {
+    loop {
+        // Whatever brings pages in one after the other ends here, the copies to and from user memory included.
+        check_killed().map_err(|Killed| Fatal::Killed)?;
+        match attempt(space, address, access)? {
+            Attempt::Served(kind) => return Ok(kind),
+            Attempt::Again => {}
+            // Not for the frame itself: once one can be had, the next attempt will find one.
+            Attempt::NoTable => drop(new_frame()?),
+        }
+    }
+}
+
+/// Apart from the loop of [`serve`], in which a compiler would first compute whatever is the same in each turn.
+#[inline(never)]
+fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Attempt, Fatal> {
+    let (seen, pte) = look_up(space, address, access)?;
+    match DecodedPte::decode(pte) {
+        DecodedPte::None => match &seen.object {
+            Some(object) => map_object(space, &seen, object),
+            None if seen.write => fill_with_zeros(space, &seen, 0),
+            None => {
+                let zeros = || Some(Pte::zero_page(seen.protection));
+                Ok(install(space, &seen, 0, Served::ZeroMapped, zeros).0)
+            }
+        },
+        DecodedPte::Entry(entry) => swap_in::swap_in(space, &seen, entry, true),
+        DecodedPte::Poisoned(entry) => Err(Fatal::ReadFailed(entry)),
+        DecodedPte::Present(_) if seen.write && !is_writable(pte) => write_to_shared(space, &seen, pte),
+        DecodedPte::Present(_) => {
+            page_table::forget_page(seen.page);
+            Ok(Attempt::Served(Served::Spurious))
+        }
+        // Hidden, which the layout did not say: it is being changed.
+        DecodedPte::Unknown(_) => Ok(Attempt::Again),
+    }
+}
+
+fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
+    match fatal {
+        Fatal::ReadFailed(entry) => log!(
+            "fault",
+            "{thread} killed: the page at {address:#x} cannot be read from slot {} of {}",
+            entry.slot(),
+            swap::Name(entry.area())
+        ),
+        Fatal::OutOfMemory => {
+            let resident = tasks::space().map_or(0, |space| space.resident());
+            log!(
+                "fault",
+                "{thread} killed: out of memory: no frame for the page at {address:#x}, and nothing left to reclaim; it \
+                 has {resident} pages in memory"
+            );
+        }
+        Fatal::Killed => log_limited!("fault", "{thread} killed: its memory was taken away"),
+        Fatal::NotMapped(_) => log_limited!("fault", "{thread} killed: nothing is mapped at {address:#x}"),
+        Fatal::NotAllowed(_) => {
+            log_limited!("fault", "{thread} killed: what it did at {address:#x} is not allowed there");
+        }
+        Fatal::NoSpace(_) => {
+            log_limited!("fault", "{thread} killed: there is no room for {address:#x} in its file system");
+        }
+        Fatal::BeyondObject(_) => {
+            log_limited!("fault", "{thread} killed: {address:#x} is beyond the end of what is mapped there");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! A page that is mapped for reading alone is written: copy on write.
+
+use quire_swap::{Folio as _, Locked};
+
+use super::install::{allow_writes, fill_with_zeros, install_new};
+use super::seen::{Attempt, Seen, new_frame};
+use super::served::Served;
+use crate::address_space::AddressSpace;
+use crate::address_space::zap::forget;
+use crate::fatal::Fatal;
+use crate::folio;
+use crate::object;
+use crate::page_tables;
+use crate::swap;
+
+/// A page that is mapped for reading is written.
+pub(super) fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -> Result<Attempt, Fatal> {
+    if page_tables::is_zero_page(pte) {
+        return fill_with_zeros(space, seen, pte);
+    }
+    let Some(original) = space.tables.folio(seen.page, pte) else { return Ok(Attempt::Again) };
+    if original.is_of_object() && seen.shared {
+        let folio = Locked::lock(original);
+        let attempt = allow_writes(space, seen, &folio, || true);
+        if let Attempt::Served(_) = attempt {
+            object::written_to(&folio);
+        }
+        return Ok(attempt);
+    }
+    let original = if original.is_of_object() {
+        original
+    } else {
+        let folio = Locked::lock(original);
+        if let Some(entry) = folio.state().entry()
+            && !swap::core().try_free_slot(&folio)
+            && swap::core().count(entry) > 0
+        {
+            // Another PTE has the same page in swap.
+        } else if folio::is_held_only_by(&folio, 2) && swap::core().may_write(&folio) {
+            return Ok(allow_writes(space, seen, &folio, || folio::is_held_only_by(&folio, 2)));
+        }
+        folio.unlock()
+    };
+    // While this PTE and this reference are there, everybody who has the page only reads it.
+    let mut copy = new_frame()?;
+    copy.copy_from(&original);
+    let (attempt, before) = install_new(space, seen, pte, copy.filled(), Served::Copied);
+    forget(before);
+    Ok(attempt)
+}

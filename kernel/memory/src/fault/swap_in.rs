@@ -1,0 +1,107 @@
+//! A page that is in swap is touched, or its area goes.
+
+use quire_machine::AllocationError;
+use quire_swap::header::PAGE_SIZE;
+use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood};
+
+use super::install::{enlist, install, install_new, map_folio};
+use super::seen::{Attempt, Seen, new_frame};
+use super::served::Served;
+use crate::address_space::AddressSpace;
+use crate::fatal::Fatal;
+use crate::folio;
+use crate::lru::List;
+use crate::page_tables::{Mapping, Pte};
+use crate::swap::{self, references};
+use crate::workingset;
+
+/// Finds the folio in the swap cache or reads it, and maps it, or a copy if others have it in swap.
+pub(super) fn swap_in(
+    space: &AddressSpace,
+    seen: &Seen<'_>,
+    entry: Entry,
+    reads_ahead: bool,
+) -> Result<Attempt, Fatal> {
+    const PAGE: u64 = PAGE_SIZE as u64;
+    let entry_of = |page| Entry::from_pte(space.tables.bits(page * PAGE));
+    let neighbourhood = reads_ahead.then(|| Neighbourhood {
+        readahead: space.readahead(seen.readahead),
+        page: seen.page / PAGE,
+        pages: (seen.vma.start / PAGE, seen.vma.end / PAGE),
+        entry: &entry_of,
+    });
+    let FaultIn { folio, kind, shadow } = match swap::core().fault_in(entry, 0, neighbourhood.as_ref()) {
+        Ok(fault_in) => fault_in,
+        Err(FaultError::Gone) => return Ok(Attempt::Again),
+        Err(FaultError::NoMemory) => return Err(Fatal::OutOfMemory),
+        Err(FaultError::ReadFailed(entry)) => return Err(Fatal::ReadFailed(entry)),
+    };
+    let (kind, list) = match kind {
+        FaultKind::Cached => (Served::Cached, List::Inactive),
+        FaultKind::Read => (Served::Read, workingset::list_after_refault(shadow)),
+        FaultKind::Zero => (Served::ZeroSlot, workingset::list_after_refault(shadow)),
+    };
+    let is_ours =
+        || folio::is_held_only_by(&folio, 1) && swap::core().is_held_once(entry) && swap::core().may_write(&folio);
+    if seen.write && !is_ours() {
+        // The lock is not kept while a frame is looked for; with this reference the folio stays in the swap cache, unless its
+        // slot goes.
+        let original = folio.unlock();
+        let mut copy = new_frame()?;
+        let folio = Locked::lock(original);
+        if folio.state().entry() != Some(entry) || !folio.state().is(FolioFlag::UpToDate) {
+            return Ok(Attempt::Again);
+        }
+        copy.copy_from(&folio);
+        let (attempt, _) = install_new(space, seen, entry.to_pte(), copy.filled(), kind);
+        if let Attempt::Served(_) = attempt {
+            swap::core().put_mapped(entry, &folio, true);
+        }
+        return Ok(attempt);
+    }
+    let (attempt, _) = install(space, seen, entry.to_pte(), kind, || {
+        let may_write = seen.protection.write && is_ours();
+        (may_write || !seen.write).then(|| map_folio(seen, &folio, Mapping::of(may_write, seen.write)))
+    });
+    if let Attempt::Served(_) = attempt {
+        // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
+        folio::set_owned(&folio, seen.owned);
+        enlist(seen, &folio, list);
+        swap::core().put_mapped(entry, &folio, seen.write);
+    }
+    Ok(attempt)
+}
+
+/// Brings a page back because its area is going; one that cannot be read is poisoned, and whoever touches it later is
+/// killed. Nothing happens if the page has come back or gone already.
+///
+/// # Errors
+/// [`AllocationError`] when there is no frame for it.
+pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), AllocationError> {
+    let seen = {
+        let layout = space.layout();
+        let Some(vma) = layout.vmas.find(page) else { return Ok(()) };
+        Seen {
+            page,
+            write: false,
+            seat: space.tables.seat(page),
+            vma: vma.range.clone(),
+            readahead: vma.readahead,
+            protection: vma.protection,
+            shared: vma.shared,
+            locked: vma.locked,
+            object: None,
+            owned: vma.anonymous.mark(page),
+        }
+    };
+    match swap_in(space, &seen, entry, false) {
+        Err(Fatal::OutOfMemory) => Err(AllocationError),
+        Err(Fatal::ReadFailed(entry)) => {
+            if space.tables.replace(page, entry, Pte::unmapped(DecodedPte::Poisoned(entry).encode())) {
+                references::forget_pte(entry.to_pte());
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
