@@ -100,8 +100,10 @@ def show_process(process):
     print(process_line(process))
     space, runs = space_of(process), thread_of(process)
     if space is not None:
-        counts = tables_of(space)["counts"]
-        said = ", ".join(f"{name} {number(counts[name])}" for name in ("anonymous", "object", "swapped", "tables"))
+        own = tables_of(space)
+        counted = {name: own["counts"][name] for name in ("anonymous", "object", "swapped")}
+        counted["tables"] = own["tables"]["tables"]
+        said = ", ".join(f"{name} {number(count)}" for name, count in counted.items())
         print(f"  root table in frame {tables.root_of(space):#x}; pages: {said}")
     if runs is not None:
         print("  " + thread(runs))
