@@ -83,4 +83,4 @@ def mappings(pfn):
 
 def root_of(space):
     """The frame of an address space's root table."""
-    return number(tasks.tables_of(space)["root"])
+    return number(tasks.tables_of(space)["tables"]["root"]["frame"])
