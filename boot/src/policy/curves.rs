@@ -13,7 +13,7 @@ use plotters::prelude::*;
 use quire_boot::target;
 
 use super::{
-    PolicyError,
+    error::PolicyError,
     report::percent,
     run::{Contender, Results},
     trace::Trace,

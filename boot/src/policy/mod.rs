@@ -12,8 +12,10 @@
 //! | [`run`] | all policies on one trace |
 //! | [`report`] | the tables |
 //! | [`curves`] | the pictures |
+//! | [`error`] | why nothing was tried |
 
 mod curves;
+mod error;
 mod full;
 mod generate;
 mod optimal;
@@ -28,11 +30,11 @@ use std::{
 };
 
 use clap::Args;
-use thiserror::Error;
 
+use error::PolicyError;
 use generate::Generator;
 use run::{Amount, Contender};
-use trace::{Trace, TraceError};
+use trace::Trace;
 
 /// What is run on what.
 #[derive(Args, Debug)]
@@ -63,31 +65,6 @@ pub(crate) struct PolicyOptions {
     /// The directory for the curves, a picture for each trace [default: target/policy]
     #[arg(long, value_name = "DIRECTORY")]
     curves: Option<PathBuf>,
-}
-
-/// Why nothing was tried. The program's exit status is 2 for all of them.
-#[derive(Debug, Error)]
-pub(crate) enum PolicyError {
-    /// A trace cannot be read.
-    #[error(transparent)]
-    Trace(#[from] TraceError),
-    /// No policy has this name.
-    #[error("--policy {0}: there is no such policy; there are {names}", names = run::names().join(", "))]
-    NoSuchPolicy(String),
-    /// No generator has this name.
-    #[error("--generate {0}: there is no such generator; there are {names}", names = generate::names().join(", "))]
-    NoSuchGenerator(String),
-    /// A number of frames that is none.
-    #[error("--frames {0}: {1}, as in --frames 1000 or --frames 10%")]
-    Frames(String, &'static str),
-    /// A picture cannot be written.
-    #[error("--curves {}: {source}", path.display())]
-    Curves {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
 }
 
 /// Runs the policies on the traces, prints a table for each and draws its curves. All that can be wrong with the

@@ -1,6 +1,6 @@
 //! ARC (Megiddo and Modha, 2003).
 
-use super::{Memory, lists::Lists};
+use super::{lists::Lists, memory::Memory};
 
 /// Pages used once and more often, and the ghosts of both.
 const RECENT: u8 = 1;

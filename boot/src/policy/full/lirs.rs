@@ -1,6 +1,6 @@
 //! LIRS, with one frame in a hundred for pages of high inter-reference recency (Jiang and Zhang, 2002).
 
-use super::{Memory, lists::Lists};
+use super::{lists::Lists, memory::Memory};
 
 /// In the stack: pages of low inter-reference recency, and others, in memory or not.
 const LOW: u8 = 1;

@@ -1,6 +1,6 @@
 //! The page goes that was used least recently.
 
-use super::{Memory, lists::Lists};
+use super::{lists::Lists, memory::Memory};
 
 const MEMORY: u8 = 1;
 

@@ -4,14 +4,11 @@ mod arc;
 mod lirs;
 mod lists;
 mod lru;
+mod memory;
 mod s3_fifo;
 mod two_q;
 
-/// A memory under a policy that sees every access.
-pub(super) trait Memory {
-    /// Accesses a page; whether it was in memory.
-    fn access(&mut self, page: u32) -> bool;
-}
+pub(super) use memory::Memory;
 
 /// Makes an empty memory of so many frames for pages below a number.
 pub(super) type Make = fn(frames: usize, pages: usize) -> Box<dyn Memory>;

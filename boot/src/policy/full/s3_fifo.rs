@@ -1,7 +1,7 @@
 //! S3-FIFO, with counts up to 3, a tenth of memory for new pages and as many ghosts as the rest has frames (Yang,
 //! Zhang, Qiu, Yue and Rashmi, 2023).
 
-use super::{Memory, lists::Lists};
+use super::{lists::Lists, memory::Memory};
 
 const SMALL: u8 = 1;
 const MAIN: u8 = 2;

@@ -1,7 +1,7 @@
 //! 2Q, the full version with the sizes that the paper recommends: a quarter of memory for new pages, half as many
 //! ghosts as frames (Johnson and Shasha, 1994).
 
-use super::{Memory, lists::Lists};
+use super::{lists::Lists, memory::Memory};
 
 const NEW: u8 = 1;
 const MAIN: u8 = 2;

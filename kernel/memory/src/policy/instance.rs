@@ -1,6 +1,9 @@
 //! One policy's state for the pages of one memory group, or for all, and what is the same for every policy.
 
-use super::{Chosen, FrameNumber, NAMES, Pages, Queue, Shadow, Verdict};
+use super::decide::Verdict;
+use super::pages::{FrameNumber, Pages, Queue};
+use super::policies::Chosen;
+use super::shadow::Shadow;
 
 /// How many pages are fresh at most: how many others come before the accessed bit of a new page is cleared.
 pub const FRESH_MAX: usize = 32;
@@ -49,9 +52,8 @@ impl Fresh {
 impl Instance {
     /// An instance of the policy of that name, without pages; `None` if there is no such policy.
     pub fn named(name: &str) -> Option<Self> {
-        let number = NAMES.iter().position(|known| *known == name)?;
-        let fresh = Fresh { pages: [None; _], first: 0, len: 0 };
-        Some(Self { name: NAMES[number], policy: Chosen::new(number)?, fresh })
+        let (name, policy) = Chosen::named(name)?;
+        Some(Self { name, policy, fresh: Fresh { pages: [None; _], first: 0, len: 0 } })
     }
 
     /// The policy's name.

@@ -11,7 +11,10 @@ use std::collections::HashMap;
 use quire_machine::frame::Frame;
 use quire_swap::{Readahead, ReadaheadPolicy};
 
-use super::{FrameNumber, Instance, Pages, Shadow, Verdict};
+use super::decide::Verdict;
+use super::instance::Instance;
+use super::pages::{FrameNumber, Pages};
+use super::shadow::Shadow;
 
 /// How many pages around an accessed one a policy may look at: those whose PTEs are beside its own (Linux:
 /// `lru_gen_look_around`).

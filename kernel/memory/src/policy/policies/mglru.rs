@@ -6,15 +6,16 @@
 //! one begins. New pages go to the second youngest. One that comes back from a generation that is not long gone goes to
 //! the youngest.
 
-use super::{FrameNumber, Pages, Policy, Queue, Shadow, Verdict};
+use crate::policy::decide::{Policy, Verdict};
+use crate::policy::pages::{FrameNumber, Pages, Queue};
+use crate::policy::shadow::Shadow;
 
 /// How many generations there are at most, and at least (Linux: `MAX_NR_GENS`, `MIN_NR_GENS`).
 const GENERATIONS_MAX: u64 = 4;
 const GENERATIONS_MIN: u64 = 2;
 
-/// See the module.
 #[derive(Debug)]
-pub(super) struct Mglru {
+pub(in crate::policy) struct Mglru {
     queues: [Queue; GENERATIONS_MAX as usize],
     /// Generations are numbered from 1 on; each has the queue of its number's remainder.
     oldest: u64,

@@ -6,14 +6,15 @@
 //! in the main queue, where accessed pages get another turn. The paper counts up to three accesses; here one bit is all
 //! there is.
 
-use super::{Evictions, FrameNumber, Pages, Policy, Queue, Shadow, Verdict};
+use crate::policy::decide::{Policy, Verdict};
+use crate::policy::pages::{FrameNumber, Pages, Queue};
+use crate::policy::shadow::{Evictions, Shadow};
 
 const SMALL: usize = 0;
 const MAIN: usize = 1;
 
-/// See the module.
 #[derive(Debug)]
-pub(super) struct S3Fifo {
+pub(in crate::policy) struct S3Fifo {
     queues: [Queue; 2],
     /// From the small queue.
     evictions: Evictions,

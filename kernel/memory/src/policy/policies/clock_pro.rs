@@ -10,7 +10,9 @@
 //! hot hand has passed as many accessed pages, as there are pages. Nothing tells when it runs out, so each page that
 //! leaves in its test period is counted as one that fails it, and one that comes back in time as one that passes.
 
-use super::{Evictions, FrameNumber, Pages, Policy, Queue, Shadow, Verdict};
+use crate::policy::decide::{Policy, Verdict};
+use crate::policy::pages::{FrameNumber, Pages, Queue};
+use crate::policy::shadow::{Evictions, Shadow};
 
 const COLD: usize = 0;
 const HOT: usize = 1;
@@ -18,9 +20,8 @@ const HOT: usize = 1;
 /// The mark of a cold page in its test period.
 const IN_TEST: u8 = 1;
 
-/// See the module.
 #[derive(Debug)]
-pub(super) struct ClockPro {
+pub(in crate::policy) struct ClockPro {
     queues: [Queue; 2],
     /// And accessed pages that the hot hand passed.
     evictions: Evictions,

@@ -4,14 +4,16 @@
 //! feeds the inactive list when that is the shorter; a page that would have stayed, had the active list been given up
 //! for it, is active when it comes back.
 
-use super::{Evictions, FrameNumber, Pages, Policy, Queue, Shadow, Verdict, is_inactive_short, is_working_set};
+use crate::policy::balance::{is_inactive_short, is_working_set};
+use crate::policy::decide::{Policy, Verdict};
+use crate::policy::pages::{FrameNumber, Pages, Queue};
+use crate::policy::shadow::{Evictions, Shadow};
 
 const INACTIVE: usize = 0;
 const ACTIVE: usize = 1;
 
-/// See the module.
 #[derive(Debug)]
-pub(super) struct TwoList {
+pub(in crate::policy) struct TwoList {
     queues: [Queue; 2],
     evictions: Evictions,
 }

@@ -1,21 +1,22 @@
-//! First in, first out: whether a page is used does not matter.
+//! The clock, or second chance: a page that was accessed since the hand passed it stays for another turn.
 
-use super::{Evictions, FrameNumber, Pages, Policy, Queue, Shadow, Verdict};
+use crate::policy::decide::{Policy, Verdict};
+use crate::policy::pages::{FrameNumber, Pages, Queue};
+use crate::policy::shadow::{Evictions, Shadow};
 
-/// See the module.
 #[derive(Debug)]
-pub(super) struct Fifo {
+pub(in crate::policy) struct Clock {
     queues: [Queue; 1],
     evictions: Evictions,
 }
 
-impl Fifo {
+impl Clock {
     pub(super) const fn new() -> Self {
         Self { queues: [Queue::new(1)], evictions: Evictions::new() }
     }
 }
 
-impl Policy for Fifo {
+impl Policy for Clock {
     fn queues(&mut self) -> &mut [Queue] {
         &mut self.queues
     }
@@ -28,8 +29,12 @@ impl Policy for Fifo {
         self.queues[0].isolate(pages)
     }
 
-    fn looked_at(&mut self, _pages: Pages<'_>, _page: FrameNumber, _accessed: bool) -> Verdict {
-        Verdict::Evict
+    fn looked_at(&mut self, pages: Pages<'_>, page: FrameNumber, accessed: bool) -> Verdict {
+        if !accessed {
+            return Verdict::Evict;
+        }
+        self.queues[0].push(pages, page);
+        Verdict::Stay
     }
 
     fn evicted(&mut self, _pages: Pages<'_>, _page: FrameNumber) -> Shadow {

@@ -13,10 +13,11 @@
 //! and does not grow; when nearly all are idle, the working set has changed, and it grows faster. With a share above a
 //! sixteenth this is nearly LRU; below, pages found accessed repeatedly get up to two more turns, for Zipf distributions.
 
-use super::{FrameNumber, Pages, Policy, Queue, Shadow, Verdict};
+use crate::policy::decide::{Policy, Verdict};
+use crate::policy::pages::{FrameNumber, Pages, Queue};
+use crate::policy::shadow::Shadow;
 
 const COLD: usize = 0;
-
 /// Shares of memory are counted in 2^-32.
 const WHOLE: u64 = 1 << 32;
 const SHARE_MIN: u64 = WHOLE / 128;
@@ -41,9 +42,8 @@ const IDLE_WEIGHT: u64 = 32;
 const MOST_BUSY: u64 = ALL_IDLE / 16 * 3;
 const MOST_IDLE: u64 = ALL_IDLE / 16 * 13;
 
-/// See the module.
 #[derive(Debug)]
-pub(super) struct Reuse {
+pub(in crate::policy) struct Reuse {
     queues: [Queue; 3],
     /// Which of the queues the hand is in; the other one of the hot ones is the newer.
     older: usize,

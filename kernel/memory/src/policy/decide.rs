@@ -1,0 +1,42 @@
+//! What a policy is asked and told.
+
+use super::pages::{FrameNumber, Pages, Queue};
+use super::shadow::Shadow;
+
+/// What becomes of a page that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is in a list again.
+    Stay,
+    /// It is to leave memory, and isolated until it has.
+    Evict,
+}
+
+/// Decides which page goes.
+pub trait Policy {
+    /// Its lists, each with another number.
+    fn queues(&mut self) -> &mut [Queue];
+
+    /// A page has come into memory; `shadow` is what its eviction left, if it was evicted.
+    fn add(&mut self, pages: Pages<'_>, page: FrameNumber, shadow: Shadow);
+
+    /// Isolates the page that is to be looked at next; `None` only if there is none in its lists.
+    fn next(&mut self, pages: Pages<'_>) -> Option<FrameNumber>;
+
+    /// What the look at an isolated page has found; its accessed bit is clear now. Puts it into a list, unless it is to
+    /// go.
+    ///
+    /// For a page that was not accessed ever since it has to be [`Verdict::Evict`] after a few looks.
+    fn looked_at(&mut self, pages: Pages<'_>, page: FrameNumber, accessed: bool) -> Verdict;
+
+    /// An isolated page leaves memory for its slot, where the shadow stays.
+    fn evicted(&mut self, pages: Pages<'_>, page: FrameNumber) -> Shadow;
+
+    /// Whether the pages mapped beside one that was accessed are worth a look at their accessed bits.
+    fn looks_around(&self) -> bool {
+        false
+    }
+
+    /// A page in a list was accessed that is mapped beside one that was looked at; its accessed bit is clear now.
+    fn accessed_beside(&mut self, _pages: Pages<'_>, _page: FrameNumber) {}
+}
