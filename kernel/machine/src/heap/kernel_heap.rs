@@ -9,7 +9,7 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::arena::{self, Arenas};
 use super::share::{KEPT_BACK, leaves, purpose};
-use super::slab::{self, Memory, SIZES, Slabs};
+use super::slab::{self, Memory, SIZES, SlabUsage, Slabs};
 use crate::address_map::DIRECT_MAP;
 use crate::frame::FrameNumber;
 use crate::physical;
@@ -105,19 +105,6 @@ pub fn used() -> usize {
     let large = HEAP.large.load(Ordering::Relaxed);
     let small = HEAP.small.lock();
     large + small.arenas.used() + small.slabs.iter().map(|slabs| slabs.used() * slabs.size()).sum::<usize>()
-}
-
-/// The slabs of one size.
-#[derive(Clone, Copy, Debug)]
-pub struct SlabUsage {
-    /// The bytes of an object.
-    pub size: usize,
-    /// Objects in use.
-    pub used: usize,
-    /// Objects in a slab.
-    pub in_slab: usize,
-    /// Slabs.
-    pub slabs: usize,
 }
 
 /// The slabs of every size.

@@ -33,9 +33,10 @@ mod share;
 pub mod slab;
 
 #[cfg(not(target_os = "none"))]
-pub use crate::simulated::heap::{frames, spare_frames, trim, used, with_block};
+pub use crate::simulated::heap::{frames, slabs, spare_frames, trim, used, with_block};
 #[cfg(target_os = "none")]
-pub use kernel_heap::{SlabUsage, frames, slabs, spare_frames, trim, used};
+pub use kernel_heap::{frames, slabs, spare_frames, trim, used};
 #[cfg(target_os = "none")]
 pub use reserved::with_block;
 pub use share::{ROOT_SHARE, may_allocate, may_keep};
+pub use slab::SlabUsage;

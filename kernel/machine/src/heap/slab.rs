@@ -50,6 +50,19 @@ pub fn class_of(layout: Layout) -> Option<usize> {
     (class..SIZES.len()).find(|class| SIZES[*class].is_multiple_of(layout.align()))
 }
 
+/// The slabs of one size.
+#[derive(Clone, Copy, Debug)]
+pub struct SlabUsage {
+    /// The bytes of an object.
+    pub size: usize,
+    /// Objects in use.
+    pub used: usize,
+    /// Objects in a slab.
+    pub in_slab: usize,
+    /// Slabs.
+    pub slabs: usize,
+}
+
 /// All frames' metadata, and where physical address 0 is.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory<'a> {

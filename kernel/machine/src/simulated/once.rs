@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::locked;
+use super::{cpu, locked};
 
 /// How often the machine was started.
 static STARTS: AtomicU64 = AtomicU64::new(0);
@@ -38,6 +38,27 @@ impl<T: Any + Send + Sync> Once<T> {
         let value = Box::leak(Box::new(make()));
         *locked(&self.0) = Some((STARTS.load(Ordering::Relaxed), value));
         value
+    }
+
+    /// As [`Self::call_once`], with a `make` that can fail.
+    ///
+    /// # Errors
+    /// What `make` returns; there is no value then.
+    pub fn try_call_once<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<&'static T, E> {
+        match self.get() {
+            Some(value) => Ok(value),
+            None => make().map(|value| self.call_once(|| value)),
+        }
+    }
+
+    /// The value, once another thread has made it.
+    pub fn wait(&self) -> &'static T {
+        loop {
+            match self.get() {
+                Some(value) => return value,
+                None => cpu::relax(),
+            }
+        }
     }
 
     /// Whether the value was made since the start.
