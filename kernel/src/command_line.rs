@@ -1,10 +1,10 @@
 //! The kernel's command line: words separated by white space, most of them `key=value`, as on Linux.
 //!
 //! Unknown words are ignored, as Linux ignores them; a word that is known but whose value makes no sense is an error,
-//! because whoever wrote it expected something to happen.
+//! because the one who wrote it expected something to happen.
 //!
 //! What stands behind `--` is for the first process, and so is what the kernel does not know, as on Linux: words become
-//! arguments, `name=value` becomes environment. A name with a dot in it is a module's and nobody else's.
+//! arguments, `name=value` becomes environment. A name with a dot in it is a module's alone.
 
 use core::fmt;
 

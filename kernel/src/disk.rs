@@ -10,7 +10,7 @@
 //!
 //! The device is behind one spinning lock. A submitter that finds no room sleeps until the thread has completed
 //! something. The thread itself, which submits when a completion does, cannot wait for itself: what finds no room then is
-//! put off until the next completion has made some. No lock is held while anybody waits.
+//! put off until the next completion has made some. No lock is held while a task waits.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

@@ -46,7 +46,7 @@ pub fn fetch() -> Result<Option<Archive>, FetchError> {
     while archive.length() < file.bytes() {
         let frame = archive.grow().ok_or(FetchError::NoMemory)?;
         let bytes = (file.bytes() - archive.length()).min(PAGE_SIZE);
-        // SAFETY: the frame was just allocated and nobody looks at it meanwhile; the descriptor is where it is said to be. After
+        // SAFETY: the frame was just allocated and no reference to it exists meanwhile; the descriptor is where it is said to be. After
         // an error neither is freed.
         let read = unsafe { file.read_part(&mut registers, descriptor, descriptor_address, frame, bytes as u32) };
         if let Err(error) = read {

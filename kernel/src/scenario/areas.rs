@@ -1,4 +1,4 @@
-//! Several areas: who is filled first, who shares, and how an area goes while everybody works.
+//! Several areas: who is filled first, who shares, and how an area goes while all tasks work.
 
 use alloc::format;
 use alloc::string::String;
@@ -113,7 +113,7 @@ fn while_working(one: u8, other: u8, first: u8, first_pages: u64, shares: (u64, 
     Ok(left)
 }
 
-/// One slot cannot be read when its area is disabled: `swapoff` succeeds, and whoever touches that page is killed.
+/// One slot cannot be read when its area is disabled: `swapoff` succeeds, and the task that touches that page is killed.
 pub(super) fn poison(command_line: CommandLine<'static>) -> Outcome {
     let enabled = swapon::enable(command_line)?;
     let books = Books::open();

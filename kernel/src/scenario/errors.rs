@@ -109,7 +109,7 @@ fn run_on_bad_disk(command_line: CommandLine<'static>) -> Result<Run, Failure> {
     let enabled = swapon::enable(command_line)?;
     let books = Books::open();
     let tally = Arc::new(Tally::default());
-    // Nobody ends before all are done, so that a bad slot is not freed and given to another task.
+    // No task ends before all are done, so that a bad slot is not freed and given to another task.
     let fatal = join(tasks(ram() / 2, &tally, &Meeting::new(TASKS))?);
     let statistics = swap::statistics();
     enabled.disable()?;
@@ -178,7 +178,7 @@ pub(super) fn out_of_memory(command_line: CommandLine<'static>) -> Outcome {
     let books = Books::open();
     let tally = Arc::new(Tally::default());
     let room = ram() + swap::total_pages();
-    // Whoever dies makes room, so nobody waits for the others.
+    // A task that dies frees memory, so none waits for the others.
     let fatal = join(tasks(room * 2 / 5, &tally, &Meeting::new(0))?);
     enabled.disable()?;
     require!(!fatal.is_empty(), "{TASKS} tasks of {} pages found room in {room}", room * 2 / 5);

@@ -1,4 +1,4 @@
-//! A backend that runs out of room while another area has some: pages go there, and nobody is killed.
+//! A backend that runs out of room while another area has some: pages go there, and no task is killed.
 
 use alloc::format;
 use alloc::string::String;

@@ -100,7 +100,7 @@ fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
     let clean_out = freeing(space, || advise(space, pages, Advice::PageOut))?;
 
     (0..pages).try_for_each(|page| user::read_word(address(page)).map(drop))?;
-    // From here on they are in the inactive list, and nobody accesses them.
+    // From here on they are in the inactive list, and no task accesses them.
     advise(space, pages, Advice::Cold)?;
     let scan = freeing(space, || {
         while reclaim::pass() > 0 {}
@@ -118,7 +118,7 @@ fn freeing(space: &AddressSpace, work: impl FnOnce() -> Result<(), Failure>) -> 
     let gone = clean - space.resident() as u64;
     let written = swap::statistics().pages_out - written;
     require!(gone > clean * 9 / 10, "only {gone} of {clean} clean pages left memory");
-    // Whoever ends a read looks afterwards whether the slot's last count has gone. A fault that has mapped the page by then
+    // The end of a read looks afterwards whether the slot's last count has gone. A fault that has mapped the page by then
     // has given that count back, and the page loses a slot that it could have kept.
     require!(written * 100 <= clean, "{written} of {clean} clean pages were written");
     Ok(ticks / gone)

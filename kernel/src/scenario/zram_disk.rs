@@ -146,7 +146,7 @@ fn in_use(zram: &Zram<Quire>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One byte of the pool changes. The page that it belongs to is lost, and with it the task that needs it; nobody sees bytes
+/// One byte of the pool changes. The page that it belongs to is lost, and with it the task that needs it; no task sees bytes
 /// that are not its own.
 pub(super) fn zram_damage(_command_line: CommandLine<'static>) -> Result<String, Failure> {
     one_is_lost(&[], |_| damage_pool())

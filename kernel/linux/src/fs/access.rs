@@ -30,7 +30,7 @@ const GROUP_EXECUTE: u32 = 0o010;
 pub fn check(credentials: &Credentials, node: &Metadata, want: u32) -> Result<(), Errno> {
     let Attributes { permissions, user, group, .. } = node.attributes;
     let granted = if credentials.is_superuser_of_files() {
-        // The superuser cannot execute what nobody can.
+        // The superuser cannot execute what no user can.
         let can_execute = node.kind == Kind::Directory || permissions & 0o111 != 0;
         READ | WRITE | if can_execute { EXECUTE } else { 0 }
     } else if credentials.user.filesystem == user {
@@ -112,13 +112,13 @@ pub fn check_new_owner(
     if credentials.is_superuser_of_files() || user_is_same && group_is_own { Ok(()) } else { Err(Errno::EPERM) }
 }
 
-/// The permissions of a file that has another owner or other contents now: nobody acts by it as whom he did before.
+/// The permissions of a file that has another owner or other contents now: running it no longer gives the rights that it gave before.
 pub fn without_set_ids(permissions: u32) -> u32 {
     const GROUP: u32 = SET_GROUP | GROUP_EXECUTE;
     permissions & !(SET_USER | if permissions & GROUP == GROUP { SET_GROUP } else { 0 })
 }
 
-/// As whom a program acts that its file lets act as somebody else: user and group.
+/// As whom a program acts whose file has a set-ID permission: user and group.
 pub fn program_ids(program: &Attributes) -> (Option<u32>, Option<u32>) {
     const GROUP: u32 = SET_GROUP | GROUP_EXECUTE;
     let user = (program.permissions & SET_USER != 0).then_some(program.user);
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(made(attributes(0o777, 5, 6), Kind::File, 0o644), (0o644, 1, 2));
         assert_eq!(made(set_group, Kind::File, 0o644), (0o644, 1, 6));
         assert_eq!(made(set_group, Kind::Directory, 0o755), (0o2755, 1, 6));
-        assert_eq!(made(set_group, Kind::File, 0o2755), (0o755, 1, 6), "nobody gives away a group that is not his");
+        assert_eq!(made(set_group, Kind::File, 0o2755), (0o755, 1, 6), "a user cannot give a file a group that is not his own");
     }
 
     #[test]

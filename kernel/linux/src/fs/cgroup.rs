@@ -42,7 +42,7 @@ struct CgroupDirectory {
 /// What makes a group stay.
 struct Inside {
     groups: Vec<Arc<CgroupDirectory>>,
-    /// Nobody joins it any more.
+    /// No process joins it any more.
     is_removed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Waiting for files: each that can make somebody wait has a [`Changes`], and `poll` waits for any of them.
+//! Waiting for files: each that a task can wait for has a [`Changes`], and `poll` waits for any of them.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -7,7 +7,7 @@ use quire_machine::task::{Interrupted, WaitQueue, Waited};
 
 use crate::errno::Errno;
 
-/// How often something has changed, and who waits for the next time. Whoever waits notes the count, looks whether there is
+/// How often something has changed, and who waits for the next time. A waiter notes the count, looks whether there is
 /// something to do, and waits for another count if not; so no change is missed, and no lock is held while waiting.
 pub struct Changes {
     count: AtomicU64,

@@ -226,7 +226,7 @@ mod tests {
         ) {
             let whole = member(0, b"", &contents);
             let mut input = whole.clone();
-            // Behind the header, whose time and system nobody checks.
+            // Behind the header, whose time and system are not checked.
             let at = 10 + at.index(whole.len() - 10);
             input[at] ^= 1 << bit;
             let mut output = Growing { bytes: Vec::new(), limit: 1000 };

@@ -1,6 +1,6 @@
 //! The initramfs: inflated where it is compressed, and unpacked into names.
 //!
-//! The archive stays in memory in one piece of kernel addresses, since the files that nobody changes are read from there.
+//! The archive stays in memory in one piece of kernel addresses, since the files that do not change are read from there.
 //! Only what was compressed is let go again. A file may hold several archives, each plain or a gzip member, with zeros
 //! between them (Linux: `init/initramfs.c`); later ones add to earlier ones and replace files of theirs.
 //!

@@ -20,7 +20,7 @@ use crate::process::control_block::current;
 
 /// Facility and level that every line is shown with: the kernel's, for information.
 const PRIORITY: u32 = 6;
-/// How often a waiting reader looks: lines come from where nobody can be woken.
+/// How often a waiting reader looks: lines come from where no task can be woken.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What becomes of lines that programs write (Linux: `kernel.printk_devkmsg`).

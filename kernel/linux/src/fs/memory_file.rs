@@ -1,7 +1,7 @@
 //! Files that never have a name where a program could find it: memory that an open file stands for (`memfd_create(2)`;
 //! Linux: `mm/memfd.c`, `shmem_file_setup`).
 //!
-//! They are files of a tmpfs that is mounted nowhere, unlinked before anybody sees them.
+//! They are files of a tmpfs that is mounted nowhere, unlinked before any process sees them.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};

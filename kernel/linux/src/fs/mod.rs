@@ -11,14 +11,14 @@
 //! | `synthetic` | `/proc`, `/sys`, `/sys/fs/cgroup` | lists of functions that make text |
 //! | `pipe` | nowhere | pipes without a name |
 //!
-//! Who has locked which bytes of a file is nobody's but [`lock`]'s.
+//! [`lock`] alone knows who has locked which bytes of a file.
 //!
 //! A device's node only has its number; `device` knows what opening it means.
 //!
 //! # The initramfs
 //!
 //! `initramfs` fetches the archive, inflates what is compressed ([`gzip`]), reads it ([`cpio`]) and unpacks it into the
-//! root. The files' bytes stay in the archive until somebody writes to them.
+//! root. The files' bytes stay in the archive until they are written.
 //!
 //! # Locks
 //!

@@ -44,7 +44,7 @@ pub fn start(root: Handle) -> Result<(), Errno> {
 /// # Panics
 /// Before [`start`].
 pub fn mounts() -> Arc<Mounts> {
-    Arc::clone(&MOUNTS.get().expect("the root is mounted before anybody looks").lock())
+    Arc::clone(&MOUNTS.get().expect("the root is mounted before any path is walked").lock())
 }
 
 fn replace_mounts(change: impl FnOnce(&Mounts) -> Result<Mounts, Errno>) -> Result<(), Errno> {

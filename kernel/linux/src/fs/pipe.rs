@@ -37,7 +37,7 @@ struct State {
     bytes: VecDeque<u8>,
     readers: u32,
     writers: u32,
-    /// How often each end was opened: who opens one waits until somebody opens the other.
+    /// How often each end was opened: an opener of one waits until the other is opened.
     openings: [u64; 2],
 }
 
@@ -77,10 +77,10 @@ pub fn new() -> Result<(Handle, [Arc<dyn File>; 2]), Errno> {
     Ok((PipeNode::new(pipe)?, ends))
 }
 
-/// Opens the pipe with a name whose node has this identity; waits for somebody at the other end.
+/// Opens the pipe with a name whose node has this identity; waits until the other end is open.
 ///
 /// # Errors
-/// `ENXIO` for writing without waiting when nobody reads.
+/// `ENXIO` for writing without waiting when there is no reader.
 pub fn open_named(identity: (u64, u64), flags: u32) -> Result<Arc<dyn File>, Errno> {
     static NAMED: Mutex<BTreeMap<(u64, u64), Weak<Pipe>>> = Mutex::new(Rank::Pipes, BTreeMap::new());
     let pipe = {
@@ -110,7 +110,7 @@ pub fn open_named(identity: (u64, u64), flags: u32) -> Result<Arc<dyn File>, Err
         let seen = pipe.changes.seen();
         let state = pipe.state.lock();
         let open = [state.readers, state.writers][other];
-        // Somebody may have come and gone again.
+        // The other end may have been opened and closed again.
         if open > 0 || state.openings[other] > before[other] {
             return Ok(end);
         }

@@ -13,9 +13,9 @@ impl Ready {
     pub const IN: Self = Self(linux::POLLIN | linux::POLLRDNORM);
     /// Something can be written.
     pub const OUT: Self = Self(linux::POLLOUT | linux::POLLWRNORM);
-    /// Nobody reads what is written.
+    /// What is written has no reader.
     pub const ERROR: Self = Self(linux::POLLERR);
-    /// Nobody writes any more.
+    /// There is no writer any more.
     pub const HANG_UP: Self = Self(linux::POLLHUP);
 }
 

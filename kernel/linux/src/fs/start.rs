@@ -90,7 +90,7 @@ pub struct Program {
     pub object: Arc<Object>,
     /// While there is one, nothing writes them.
     pub executed: Arc<Executed>,
-    /// As whom it acts, user and group, if not as whoever runs it.
+    /// As whom it acts, user and group, if not as the process that runs it.
     pub ids: (Option<u32>, Option<u32>),
 }
 

@@ -3,7 +3,7 @@
 //! A directory says what is in it ([`Directory`]), a file what its text is and what writing to it does ([`Text`]); names,
 //! numbers, positions and errors are here. A new file is a function and a line in its directory's list.
 //!
-//! A file's text is made when it is read from its beginning, and stays for whoever reads on. Each `write` is a value of
+//! A file's text is made when it is read from its beginning, and stays for the reads that follow. Each `write` is a value of
 //! its own, whatever the offset.
 
 use alloc::borrow::Cow;
@@ -52,7 +52,7 @@ pub trait Text: Send + Sync {
         self.read(out).map(|()| None)
     }
 
-    /// Somebody opens it.
+    /// It is opened.
     ///
     /// # Errors
     /// What `open` returns.
@@ -202,7 +202,7 @@ impl Text for Functions {
     }
 }
 
-/// A file that everybody can read.
+/// A file that every user can read.
 ///
 /// # Errors
 /// `ENOMEM`.
@@ -210,7 +210,7 @@ pub fn read_only(read: impl Fn(&mut String) -> Result<(), Errno> + Send + Sync +
     text(Functions { permissions: 0o444, read: Some(fallible::boxed(read)?), write: None })
 }
 
-/// A file that everybody can read and its owner can write.
+/// A file that every user can read and its owner can write.
 ///
 /// # Errors
 /// `ENOMEM`.
@@ -246,7 +246,7 @@ pub fn print(out: &mut String, text: fmt::Arguments<'_>) -> Result<(), Errno> {
     Ok(out.try_format(text)?)
 }
 
-/// A number that somebody wrote.
+/// A number that a program wrote.
 ///
 /// # Errors
 /// `EINVAL`.
@@ -391,7 +391,7 @@ impl Node for SyntheticNode {
         }
     }
 
-    /// Whoever writes a value may cut the file before: that means nothing.
+    /// A program that writes a value may truncate the file before: that does nothing.
     fn set_length(&self, _length: Position) -> Result<(), Errno> {
         if matches!(self.item, Item::Text(_)) { Ok(()) } else { Err(Errno::EINVAL) }
     }

@@ -135,7 +135,7 @@ fn rotational(disk: &'static Arc<dyn Disk>) -> Result<Item, Errno> {
     )
 }
 
-/// Linux's columns of requests. Nobody measures their time or merges them after they were submitted: those are 0.
+/// Linux's columns of requests. Their time is not measured, and they are not merged after they were submitted: those are 0.
 fn statistics(disk: &Arc<dyn Disk>, out: &mut String) -> Result<(), Errno> {
     let DiskCounters { reads, writes, flushes, discards, sectors_read, sectors_written, in_flight } = disk.counters();
     let reading = format_args!("{reads:8} {0:8} {sectors_read:8} {0:8}", 0);

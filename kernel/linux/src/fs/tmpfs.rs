@@ -1,6 +1,6 @@
 //! A file system in memory: names in a [`Tree`], contents in memory objects whose pages go to swap.
 //!
-//! A file of the initramfs is read where the archive lies until somebody opens it to write it, or maps it; then it gets an
+//! A file of the initramfs is read where the archive lies until it is opened for writing, or mapped; then it gets an
 //! object with the archive as its source, of which only pages that are written or mapped are copied. So the archive is
 //! never changed, and what lies over it costs what was changed.
 //!
@@ -37,7 +37,7 @@ use crate::errno::Errno;
 use crate::process::control_block::this;
 
 /// How many pages files could still have: what is free, can be dropped, or can go to swap, but for what programs need when
-/// memory is short. A file that grows gets `ENOSPC` before anybody has to be killed for it.
+/// memory is short. A file that grows gets `ENOSPC` before a process has to be killed for it.
 fn room() -> u64 {
     let available = physical::free_frames() as u64 + object::file_pages() as u64 + swap::core().totals().1;
     available.saturating_sub(2 * physical::watermarks().high as u64)
@@ -74,7 +74,7 @@ fn default_limit() -> u64 {
 enum Contents {
     /// As in the archive.
     Archived(&'static [u8]),
-    /// In memory or swap, or, as far as nobody wrote, as in the archive.
+    /// In memory or swap, or, as far as it was not written, as in the archive.
     Object(Arc<Object>),
 }
 
@@ -253,7 +253,7 @@ pub fn create_archived(
     node.create_node(name, Body::File(Contents::Archived(contents)), attributes)
 }
 
-/// Gives a file of the initramfs, which nobody has opened yet, its contents.
+/// Gives a file of the initramfs, which was not opened yet, its contents.
 ///
 /// # Errors
 /// `EXDEV` if it is no file of a [`Tmpfs`].
@@ -312,7 +312,7 @@ impl TmpNode {
         let mut tree = self.filesystem.tree.lock();
         let Body::File(contents) = &mut tree.node_mut(self.number).body else { return Ok(None) };
         if let Contents::Object(object) = contents {
-            // Somebody else was faster; the new one goes when the lock has gone.
+            // Another task was faster; the new one goes when the lock has gone.
             let object = Arc::clone(object);
             drop(tree);
             drop(new);

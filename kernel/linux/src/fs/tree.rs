@@ -574,7 +574,7 @@ mod tests {
             assert_eq!(node.links(), links.get(number).copied().unwrap_or(0), "links of {number}");
             let handles = held.iter().filter(|held| *held == number).count() + usize::from(*number == ROOT);
             assert_eq!(node.handles as usize, handles, "handles of {number}");
-            assert!(node.links > 0 || node.handles > 0, "{number} is nobody's");
+            assert!(node.links > 0 || node.handles > 0, "{number} has neither name nor handle");
             let mut up = core::iter::successors(Some(*number), |number| tree.parent(*number));
             assert!(up.nth(tree.count()).is_none(), "{number} lies in a circle");
         }

@@ -85,7 +85,7 @@ impl Hasher for Mixer {
 }
 
 impl<K: Eq + Hash + Clone, W: Waiter> Queues<K, W> {
-    /// Nobody waits.
+    /// No task waits.
     pub const fn new() -> Self {
         Self { buckets: [const { Bucket { entries: Vec::new(), wakes: 0 } }; BUCKETS], last_ticket: 0 }
     }
@@ -116,8 +116,8 @@ impl<K: Eq + Hash + Clone, W: Waiter> Queues<K, W> {
         Ok(Some(ticket))
     }
 
-    /// Takes the waiter out that has this ticket and was queued with `key`; whether it was still there, so that nobody has
-    /// woken it or will.
+    /// Takes the waiter out that has this ticket and was queued with `key`; whether it was still there, and so
+    /// was not woken and will not be.
     pub fn remove(&mut self, ticket: Ticket, key: &K) -> bool {
         // It is elsewhere only if it was moved.
         self.bucket(key).remove(ticket) || self.buckets.iter_mut().any(|bucket| bucket.remove(ticket))
@@ -136,7 +136,7 @@ impl<K: Eq + Hash + Clone, W: Waiter> Queues<K, W> {
     /// those are together, or none if the bucket has seen a wake-up since `seen`.
     ///
     /// # Errors
-    /// [`NoMemory`]; nobody was woken or moved.
+    /// [`NoMemory`]; no task was woken or moved.
     pub fn requeue(
         &mut self,
         seen: Seen,
@@ -215,8 +215,8 @@ pub enum Refusal<E> {
     NoMemory,
 }
 
-/// Queues `waiter` for `key` if `is_expected`, which reads the word and may sleep, says so, and nobody has woken the key's
-/// waiters since it looked.
+/// Queues `waiter` for `key` if `is_expected`, which reads the word and may sleep, says so, and the key's
+/// waiters were not woken since it looked.
 ///
 /// # Errors
 /// [`Refusal`].
@@ -241,7 +241,7 @@ pub fn enqueue<M: Machine, E>(
     }
 }
 
-/// [`Queues::requeue`], if `is_expected` says so of the word `from` and nobody has woken its waiters since it looked.
+/// [`Queues::requeue`], if `is_expected` says so of the word `from` and its waiters were not woken since it looked.
 ///
 /// # Errors
 /// [`Refusal`].

@@ -67,14 +67,14 @@ fn let_go(address: UserPtr<u32>, pid: u32, inherits: bool, is_pending: bool) -> 
         return Err(Fault);
     }
     let wake_one = || {
-        // Whose word is not memory any more has nobody waiting.
+        // A word that is not memory any more has no waiters.
         let _ = wake(Word { address, is_private: false }, u32::MAX, 1);
     };
     let mut found = address.load()?;
     loop {
         let owner = found & linux::FUTEX_TID_MASK;
         if is_pending && !inherits && owner == 0 {
-            // It was let go of already, but nobody may have been woken.
+            // It was let go of already, but perhaps no waiter was woken.
             wake_one();
             return Ok(());
         }

@@ -41,7 +41,7 @@ pub fn tick() {
     if EARLIEST.load(Ordering::Acquire) > now.as_nanos() as u64 {
         return;
     }
-    // Forgotten before the processes are looked at: what is set meanwhile is noted by whoever sets it.
+    // Forgotten before the processes are looked at: what is set meanwhile is noted as it is set.
     EARLIEST.store(NEVER, Ordering::Release);
     table::for_each(|process| {
         let (due, next) = process.alarm.update(|alarm| {
@@ -54,7 +54,7 @@ pub fn tick() {
         });
         note(next);
         if due {
-            // Not a real-time signal, so there is room; and it continues nobody, so the parent need not know.
+            // Not a real-time signal, so there is room; and it continues no process, so the parent need not know.
             let _ = process.add_signal(Signal::SIGALRM, Info::Kernel);
         }
     });

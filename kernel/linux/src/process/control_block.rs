@@ -113,7 +113,7 @@ pub struct Process {
     pub(super) limits: Snapshot<Limits>,
     /// Who it is.
     pub(super) credentials: Snapshot<Credentials>,
-    /// Others that are the same user may not look into it: it has been somebody else.
+    /// Other processes of the same user may not look into it: it has had another user's rights.
     is_private: AtomicBool,
     /// Its open files.
     pub files: Arc<Descriptors>,
@@ -341,7 +341,7 @@ impl Process {
         let seconds = self.usage.time().as_secs();
         let due = self.limits.update(|limits| limits.heed_time(seconds));
         if let Some(signal) = due {
-            // Not a real-time signal, so there is room; and it continues nobody, so the parent need not know.
+            // Not a real-time signal, so there is room; and it continues no process, so the parent need not know.
             let _ = self.add_signal(signal, Info::Kernel);
         }
     }
@@ -444,7 +444,7 @@ impl Process {
         result
     }
 
-    /// Adds a signal and lets the process see it. Whoever sends one uses [`super::table::send_to`], which tells the parent of what
+    /// Adds a signal and lets the process see it. Callers outside use [`super::table::send_to`], which tells the parent of what
     /// comes of it.
     pub(super) fn add_signal(&self, signal: Signal, info: Info) -> Result<Sent, QueueFull> {
         let sent = self.with_signals(|signals| signals.send(signal, info))?;

@@ -1,6 +1,6 @@
 //! Users and groups: who a process is, and what that lets it do to itself and to others (`credentials(7)`).
 //!
-//! There are no sets of capabilities: the effective user 0 has all of Linux's, everybody else has none. For files it is the
+//! There are no sets of capabilities: the effective user 0 has all of Linux's, all others have none. For files it is the
 //! file system's user that counts, which follows the effective one unless `setfsuid` sets it apart. What a change needs is
 //! as in Linux's `kernel/sys.c`.
 
@@ -113,7 +113,7 @@ impl Identity {
         self.user.filesystem == SUPERUSER
     }
 
-    /// Whether it acts as somebody else than whose process it is.
+    /// Whether it acts as another user or group than its real one.
     pub fn acts_as_another(&self) -> bool {
         self.user.real != self.user.effective || self.group.real != self.group.effective
     }
@@ -140,7 +140,7 @@ impl Identity {
         self.is_superuser() || other.is_only(self.user.filesystem, self.group.filesystem)
     }
 
-    /// Whether it can act as nobody but `user` and `group`.
+    /// Whether it can only act as `user` and `group`.
     fn is_only(&self, user: u32, group: u32) -> bool {
         let is_only = |ids: Ids, id| [ids.real, ids.effective, ids.saved] == [id; 3];
         is_only(self.user, user) && is_only(self.group, group)

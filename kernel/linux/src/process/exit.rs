@@ -1,6 +1,6 @@
 //! The end of a process, and how its parent learns of it.
 //!
-//! A process ends on its own thread, on the way back to its program, where nothing on the stack belongs to anybody: what it
+//! A process ends on its own thread, on the way back to its program, where nothing on the stack owns anything: what it
 //! had is given back piece by piece, and the thread never returns.
 
 use alloc::sync::Arc;

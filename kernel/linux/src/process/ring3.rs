@@ -75,7 +75,7 @@ fn deliver(process: &Process, frame: &mut TrapFrame) -> Option<ChildChange> {
     None
 }
 
-/// A stop that comes from the terminal means nothing to a process that nobody could continue.
+/// A stop that comes from the terminal means nothing to a process that no other could continue.
 fn is_stopped_by(process: &Process, signal: Signal) -> bool {
     signal == Signal::SIGSTOP || !table::is_orphaned(process.group())
 }

@@ -77,7 +77,7 @@ pub fn clone(request: &CloneRequest, frame: TrapFrame) -> Result<u32, Errno> {
     drop(thread);
     if has(linux::CLONE_VFORK) {
         child.release.wait_until(|| child.released.load(Ordering::Acquire) || parent.standing().is_killed());
-        // The child may have been somebody else meanwhile, or have had other limits.
+        // The child may have had another user meanwhile, or have had other limits.
         if let Some(space) = parent.space() {
             parent.apply_limits(&space);
         }

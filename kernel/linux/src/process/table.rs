@@ -59,7 +59,7 @@ pub fn set_most(processes: usize) {
     MOST.store(processes, Ordering::Relaxed);
 }
 
-/// The process of that number, also when it has ended and nobody has asked for it yet.
+/// The process of that number, also when it has ended and its parent has not asked for it yet.
 pub fn find(pid: u32) -> Option<Arc<Process>> {
     TABLE.lock().processes.find(&pid).clone_pointer()
 }
@@ -153,7 +153,7 @@ pub fn exists(choose: impl Fn(&Process) -> bool) -> bool {
     TABLE.lock().processes.iter().any(choose)
 }
 
-/// Whether nobody in the session could continue a process of `group`: stopping it from the terminal would be for ever.
+/// Whether no process of the session could continue one of `group`: stopping it from the terminal would be for ever.
 pub fn is_orphaned(group: u32) -> bool {
     !TABLE.lock().has_guardian(group)
 }
@@ -309,7 +309,7 @@ impl Table {
         self.processes.iter().any(|process| process.group() == group && runs(process) && is_guarded(process))
     }
 
-    /// Groups with a stopped process that nobody can continue any more, now that `ended` has: they are told to hang up,
+    /// Groups with a stopped process that no other can continue any more, now that `ended` has: they are told to hang up,
     /// and go on.
     fn hang_up_orphaned_groups(&self, ended: &Process) {
         for process in &self.processes {

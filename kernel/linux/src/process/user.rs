@@ -8,7 +8,7 @@ use super::limits::Resource;
 use super::table;
 
 impl Process {
-    /// It is somebody else from now on.
+    /// It has other credentials from now on.
     pub fn set_credentials(&self, credentials: Credentials) {
         let user = credentials.identity().user.real;
         if user != self.identity().user.real {

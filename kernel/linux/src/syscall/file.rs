@@ -125,7 +125,7 @@ fn empty(pieces: &[UserRange], most: usize, mut transfer: impl FnMut(&[u8], usiz
     Ok(done as u64)
 }
 
-/// Who writes to a pipe that nobody reads is told by a signal, too.
+/// A process that writes to a pipe without readers is sent a signal, too.
 fn broken_pipe(error: Errno) -> Errno {
     if error == Errno::EPIPE {
         // Not a real-time signal: there is always room for it.

@@ -317,7 +317,7 @@ impl NewTime {
     }
 }
 
-/// Whoever may write a file may say that he has just done so; other times are the owner's to set.
+/// A process that may write a file may set its times to now; other times are the owner's to set.
 fn check_new_times(credentials: &Credentials, node: &Metadata, times: [NewTime; 2]) -> Result<(), Errno> {
     match access::check_owner(credentials, &node.attributes) {
         Err(_) if times == [NewTime::Now; 2] => access::check(credentials, node, WRITE),

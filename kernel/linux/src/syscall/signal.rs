@@ -162,7 +162,7 @@ fn send(process: &Process, signal: Option<Signal>, info: Info) -> Result<(), Err
     signal.map_or(Ok(()), |signal| table::send_to(process, signal, info)).map_err(|QueueFull| Errno::EAGAIN)
 }
 
-/// Whether `caller` may send `signal` to `process`: within a session anybody continues anybody.
+/// Whether `caller` may send `signal` to `process`: within a session any process may continue any other.
 fn may_send(caller: &Process, who: &Identity, process: &Process, signal: Option<Signal>) -> bool {
     signal == Some(Signal::SIGCONT) && caller.session() == process.session() || who.may_signal(&process.identity())
 }

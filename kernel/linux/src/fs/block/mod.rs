@@ -1,7 +1,7 @@
 //! Block devices as files: any bytes at any offset, through whole pages (Linux: `block/fops.c`).
 //!
 //! There is no cache: what was written is on the device when the call returns. A page of which only a part is written is
-//! read first; from then until it is written nobody else does the same, since one of two parts would be lost otherwise.
+//! read first; from then until it is written no other task does the same, since one of two parts would be lost otherwise.
 //! A device's size is counted in whole pages.
 
 mod control;
@@ -204,7 +204,7 @@ struct BlockFile {
     held: Option<Held>,
 }
 
-/// Somebody is writing part of a page.
+/// A task is writing part of a page.
 static PARTLY: AtomicBool = AtomicBool::new(false);
 static TURN: WaitQueue = WaitQueue::new();
 
@@ -243,7 +243,7 @@ impl BlockFile {
         result
     }
 
-    /// What is a swap area is not written by anybody else.
+    /// A swap area is written by swap alone.
     fn check_no_swap_area(&self) -> Result<(), Errno> {
         let is_area = swap::core().areas().any(|area| area.name() == self.path);
         if is_area { Err(Errno::ETXTBSY) } else { Ok(()) }

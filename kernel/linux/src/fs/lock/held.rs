@@ -60,7 +60,7 @@ pub fn acquire(request: Request, waits: bool) -> Result<(), Errno> {
                     granted
                 }
             };
-            // One that waits in vain wakes nobody: two that did would keep each other from sleeping.
+            // A task that waits in vain wakes no other: two that did would keep each other from sleeping.
             let may_wake = granted.is_ok() || had_one;
             (granted, may_wake)
         });

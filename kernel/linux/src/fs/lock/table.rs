@@ -197,7 +197,7 @@ impl Table {
     }
 
     /// Whether one whose lock conflicts with the request waits for `pid`, perhaps by way of others. Locks of open file
-    /// descriptions are nobody's in particular, so those who wait for them are not followed (Linux: `posix_locks_deadlock`).
+    /// descriptions belong to no one process, so those who wait for them are not followed (Linux: `posix_locks_deadlock`).
     fn is_waited_for(&mut self, pid: u32, request: &Request) -> bool {
         for wait in &mut self.waits {
             (wait.is_reached, wait.is_followed) = (false, false);

@@ -43,7 +43,7 @@ pub(super) fn filesystems(out: &mut String) -> Result<(), Errno> {
     FILESYSTEMS.iter().try_for_each(|name| print(out, format_args!("nodev\t{name}\n")))
 }
 
-/// Time in programs, in the kernel on their behalf, and in nobody's.
+/// Time in programs, in the kernel on their behalf, and idle.
 fn times() -> [Duration; 3] {
     let [user, system] = TICKS.each_ref().map(|ticks| clock::TICK * ticks.load(Ordering::Relaxed) as u32);
     [user, system, clock::since_boot().saturating_sub(user + system)]

@@ -84,7 +84,7 @@ fn flush(which: Word) -> Result<(), Errno> {
     Ok(())
 }
 
-/// `TCXONC`: 0 stops output, 1 starts it; 2 and 3 would send stop and start, which nobody on the other side obeys.
+/// `TCXONC`: 0 stops output, 1 starts it; 2 and 3 would send stop and start, which the other side does not obey.
 fn stop_or_start(which: Word) -> Result<(), Errno> {
     job::check_background(Signal::SIGTTOU)?;
     match which.bits() {

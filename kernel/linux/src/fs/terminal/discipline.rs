@@ -43,7 +43,7 @@ pub struct Discipline {
 }
 
 impl Discipline {
-    /// The line discipline of a terminal that nobody has set.
+    /// The line discipline of a terminal with its first settings.
     pub const fn new() -> Self {
         Self {
             settings: Settings::new(),

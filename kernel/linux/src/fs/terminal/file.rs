@@ -20,9 +20,9 @@ use crate::fs::position::Position;
 use crate::process::control_block::current;
 use crate::process::signal::Signal;
 
-/// The terminal of whoever opens it.
+/// The terminal of the process that opens it.
 const OWN: Device = Device { major: 5, minor: 0 };
-/// Where the kernel's messages go, too; it never becomes anybody's terminal by being opened.
+/// Where the kernel's messages go, too; it never becomes a session's terminal by being opened.
 const CONSOLE: Device = Device { major: 5, minor: 1 };
 
 /// As much is written before others get their turn.
@@ -41,7 +41,7 @@ pub fn open(device: Device, flags: u32) -> Result<Arc<dyn File>, Errno> {
             return Err(Errno::ENXIO);
         }
         if device != CONSOLE && flags & linux::O_NOCTTY == 0 {
-            // Whoever leads no session, and finds it taken, opens it all the same.
+            // A process that leads no session, or finds it taken, opens it all the same.
             let _ = job::acquire(false);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The timer interrupt asks the port for bytes and leaves them in a queue; a thread takes them from there, because echo
 //! and signals are no work for an interrupt. That is 250 times a second up to 16 bytes, which the port itself keeps: faster
-//! than anybody types, and what is pasted waits on the other side of the port.
+//! than a person types, and what is pasted waits on the other side of the port.
 
 use alloc::collections::VecDeque;
 use core::sync::atomic::{AtomicBool, Ordering};

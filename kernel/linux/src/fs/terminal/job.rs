@@ -67,7 +67,7 @@ pub(super) fn acquire(steal: bool) -> Result<(), Errno> {
     }
 }
 
-/// The leader of a session gives up the terminal, or has ended: the foreground is told, and the terminal is nobody's.
+/// The leader of a session gives up the terminal, or has ended: the foreground is told, and the terminal belongs to no session.
 pub fn release(session: u32) {
     if owner().is_none_or(|owner| owner.session != session) {
         return;
@@ -102,7 +102,7 @@ pub(super) fn set_foreground(group: u32) -> Result<(), Errno> {
 /// something or, where that is set, writing.
 ///
 /// # Errors
-/// `RESTART` when the group is stopped; `EIO` when nobody could continue it, or for a reader that ignores the signal.
+/// `RESTART` when the group is stopped; `EIO` when no process could continue it, or for a reader that ignores the signal.
 pub(super) fn check_background(signal: Signal) -> Result<(), Errno> {
     let process = this();
     let group = process.group();

@@ -6,7 +6,7 @@
 //!
 //! # Not as in Linux
 //!
-//! When the leader of the session ends, the foreground group is told to hang up and the terminal is free, but whoever has
+//! When the leader of the session ends, the foreground group is told to hang up and the terminal is free, but a process that has
 //! it open may go on using it. Times between bytes (`VTIME`) end with a timer tick.
 
 pub mod discipline;

@@ -26,7 +26,7 @@ impl Settings {
     /// The bytes of the structure.
     pub const BYTES: usize = 36;
 
-    /// Those of a terminal that nobody has set (Linux: `tty_std_termios` and `INIT_C_CC`), on a serial line.
+    /// Those of a terminal at first (Linux: `tty_std_termios` and `INIT_C_CC`), on a serial line.
     pub const fn new() -> Self {
         let mut characters = [0; CHARACTERS];
         characters[linux::VINTR as usize] = control(b'C');

@@ -17,7 +17,7 @@ pub(super) struct Terminal {
 
 pub(super) struct State {
     pub(super) discipline: Discipline,
-    /// Rows and columns, and the same in pixels; zeros when nobody has said.
+    /// Rows and columns, and the same in pixels; zeros until they are set.
     pub(super) window: [u16; 4],
     /// When the last byte was typed, as time since boot.
     pub(super) typed: Duration,

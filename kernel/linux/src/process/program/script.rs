@@ -21,7 +21,7 @@ impl<'a> Script<'a> {
         let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let whole = line[..end.unwrap_or(line.len())].trim_ascii();
         let name_end = whole.iter().position(is_blank);
-        // Without the line's end, the name may go on where nobody has looked.
+        // Without the line's end, the name may go on beyond what was read.
         if whole.is_empty() || end.is_none() && name_end.is_none() && line.len() == LINE_MAX - 2 {
             return None;
         }

@@ -201,7 +201,7 @@ impl Signals {
         self.pending.count()
     }
 
-    /// Adds a signal that somebody sends.
+    /// Adds a signal that was sent.
     ///
     /// # Errors
     /// [`QueueFull`].
