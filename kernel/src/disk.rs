@@ -16,12 +16,11 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt::{self, Write};
+use core::fmt;
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 
-use arrayvec::ArrayString;
 use quire_drivers::block::{
     BlockError, Completion, DiskNumber, Geometry, NotQueued, Operation, Request, SECTOR_BYTES, Segment,
 };
@@ -39,7 +38,7 @@ use quire_swap::{DeviceState, POOL_BATCHES};
 use spin::Once;
 
 /// A virtio disk.
-pub struct Disk {
+pub struct VirtioDisk {
     number: DiskNumber,
     geometry: Geometry,
     device: SpinLock<VirtioBlk<KernelHal, MsixTransport>>,
@@ -72,7 +71,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 const DISKS: usize = vectors::DEVICES as usize;
 
 static BELLS: [Bell; DISKS] = [const { Bell { rung: AtomicBool::new(false), thread: WaitQueue::new() } }; DISKS];
-static FOUND: Once<Vec<Arc<Disk>>> = Once::new();
+static FOUND: Once<Vec<Arc<VirtioDisk>>> = Once::new();
 
 /// Finds the disks and starts them; one that cannot be used is named in the log and left alone.
 #[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
@@ -94,7 +93,7 @@ pub fn start() {
                 }
             };
             match VirtioBlk::new(transport, number) {
-                Ok(device) => disks.extend(Disk::start(number, device, bell)),
+                Ok(device) => disks.extend(VirtioDisk::start(number, device, bell)),
                 Err(error) => log!("disk", "left alone: {error}"),
             }
         }
@@ -108,21 +107,11 @@ fn ring(index: usize) {
 }
 
 /// All disks.
-pub fn all() -> &'static [Arc<Disk>] {
+pub fn all() -> &'static [Arc<VirtioDisk>] {
     FOUND.get().map_or(&[], Vec::as_slice)
 }
 
-/// The disk that `path` names, such as `/dev/vda`.
-#[expect(clippy::disallowed_methods, reason = "the text is on the stack")]
-pub fn named(path: &str) -> Option<&'static Arc<Disk>> {
-    let is_named = |disk: &&Arc<Disk>| {
-        let mut shown = ArrayString::<16>::new();
-        write!(shown, "{disk}").is_ok() && &*shown == path
-    };
-    all().iter().find(is_named)
-}
-
-impl Disk {
+impl VirtioDisk {
     #[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
     fn start(
         number: DiskNumber,
@@ -286,7 +275,7 @@ pub unsafe fn page_segment(folio: &Folio) -> Segment {
     unsafe { Segment::new(folio.frame().address(), PAGE) }
 }
 
-impl fmt::Display for Disk {
+impl fmt::Display for VirtioDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/dev/{}", self.number)
     }

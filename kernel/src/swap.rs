@@ -18,19 +18,19 @@ use quire_memory::swap::Quire;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{BATCH_FOLIOS, DeviceState, Direction, DiskProperties, DiskRequest, DriverId, IoError};
 
-use crate::disk::{self, Disk, SECTORS_PER_PAGE};
+use crate::disk::{self, SECTORS_PER_PAGE, VirtioDisk};
 use quire_linux::fs::devices::{self, DiskCounters};
 
 /// Every disk, for swap and for files.
 #[expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "once, as the kernel starts")]
-pub fn disks() -> Vec<Arc<dyn devices::Disk>> {
-    let for_swap = |disk: &'static Arc<Disk>| Arc::new(SwapDisk { disk, name: format!("{disk}") }) as _;
+pub fn disks() -> Vec<Arc<dyn devices::BlockDevice>> {
+    let for_swap = |disk: &'static Arc<VirtioDisk>| Arc::new(SwapDisk { disk, name: format!("{disk}") }) as _;
     disk::all().iter().map(for_swap).collect()
 }
 
 /// A disk of this machine.
 struct SwapDisk {
-    disk: &'static Arc<Disk>,
+    disk: &'static Arc<VirtioDisk>,
     name: String,
 }
 
@@ -139,7 +139,7 @@ impl quire_swap::Disk<Quire> for SwapDisk {
     }
 }
 
-impl devices::Disk for SwapDisk {
+impl devices::BlockDevice for SwapDisk {
     fn sectors(&self) -> u64 {
         self.disk.geometry().sectors
     }

@@ -16,7 +16,7 @@ use quire_swap::Folio as _;
 
 use super::failure::Failure;
 use crate::command_line::CommandLine;
-use crate::disk::{self, Disk, SECTORS_PER_PAGE};
+use crate::disk::{self, SECTORS_PER_PAGE, VirtioDisk};
 use crate::require;
 use quire_protocol::contents::Contents;
 
@@ -71,7 +71,7 @@ fn segment(folio: &Folio) -> Segment {
 }
 
 /// One request with the most segments, no two of them neighbours in memory, written and read back.
-fn scattered(disk: &Disk) -> Result<(), Failure> {
+fn scattered(disk: &VirtioDisk) -> Result<(), Failure> {
     let all = folios(2 * MAX_SEGMENTS)?;
     let (written, read): (Vec<&Folio>, Vec<&Folio>) =
         (all.iter().step_by(2).collect(), all.iter().skip(1).step_by(2).collect());
@@ -105,7 +105,7 @@ impl Completion for CountDown {
 }
 
 /// Many requests before any is waited for, more than once round the queue.
-fn many(disk: &Disk) -> Result<(), Failure> {
+fn many(disk: &VirtioDisk) -> Result<(), Failure> {
     let pages = folios(AT_ONCE as usize)?;
     for round in 0..4 {
         for operation in [Operation::Write, Operation::Read] {
@@ -143,7 +143,7 @@ fn many(disk: &Disk) -> Result<(), Failure> {
 
 /// Two requests for the place that one leaves.
 struct Split {
-    disk: &'static Arc<Disk>,
+    disk: &'static Arc<VirtioDisk>,
     ends: [CountDown; 2],
 }
 
@@ -156,7 +156,7 @@ impl Completion for Split {
 }
 
 /// Completions submit more than they make room for: what finds none must neither wait for itself nor be lost.
-fn from_completions(disk: &'static Arc<Disk>) -> Result<(), Failure> {
+fn from_completions(disk: &'static Arc<VirtioDisk>) -> Result<(), Failure> {
     let splits = 4 * AT_ONCE as usize;
     let (left, failed) = (AtomicUsize::new(2 * splits), AtomicUsize::new(0));
     let countdown = Arc::new(Countdown { left, failed, over: WaitQueue::new() });
@@ -171,7 +171,7 @@ fn from_completions(disk: &'static Arc<Disk>) -> Result<(), Failure> {
 }
 
 fn refused(
-    disk: &Disk,
+    disk: &VirtioDisk,
     operation: Operation,
     sector: u64,
     segments: usize,

@@ -2,7 +2,7 @@
 //!
 //! Whether a class of users may do something is `EACCES`; what only the owner may is `EPERM`.
 
-use super::node::{Attributes, Kind, Metadata};
+use super::node::{Attributes, Metadata, NodeKind};
 use crate::errno::Errno;
 use crate::process::credentials::Credentials;
 
@@ -31,7 +31,7 @@ pub fn check(credentials: &Credentials, node: &Metadata, want: u32) -> Result<()
     let Attributes { permissions, user, group, .. } = node.attributes;
     let granted = if credentials.is_superuser_of_files() {
         // The superuser cannot execute what no user can.
-        let can_execute = node.kind == Kind::Directory || permissions & 0o111 != 0;
+        let can_execute = node.kind == NodeKind::Directory || permissions & 0o111 != 0;
         READ | WRITE | if can_execute { EXECUTE } else { 0 }
     } else if credentials.user.filesystem == user {
         permissions >> 6
@@ -66,13 +66,18 @@ pub fn check_removal(credentials: &Credentials, directory: &Metadata, node: &Met
 }
 
 /// The attributes of what is to be made in `directory` with these permissions.
-pub fn new_attributes(credentials: &Credentials, directory: &Attributes, kind: Kind, wanted: Attributes) -> Attributes {
+pub fn new_attributes(
+    credentials: &Credentials,
+    directory: &Attributes,
+    kind: NodeKind,
+    wanted: Attributes,
+) -> Attributes {
     let mut new = Attributes { user: credentials.user.filesystem, group: credentials.group.filesystem, ..wanted };
     if directory.permissions & SET_GROUP == 0 {
         return new;
     }
     new.group = directory.group;
-    if kind == Kind::Directory {
+    if kind == NodeKind::Directory {
         new.permissions |= SET_GROUP;
     } else if new.permissions & GROUP_EXECUTE != 0 {
         new.permissions = in_own_group(credentials, &new, new.permissions);
@@ -132,7 +137,7 @@ mod tests {
         program_ids, without_set_ids,
     };
     use crate::errno::Errno;
-    use crate::fs::node::{Attributes, Kind, Metadata};
+    use crate::fs::node::{Attributes, Metadata, NodeKind};
     use crate::process::credentials::Credentials;
 
     fn person(user: u32, group: u32) -> Credentials {
@@ -146,13 +151,13 @@ mod tests {
         Attributes { permissions, user, group, ..Attributes::default() }
     }
 
-    fn node(kind: Kind, attributes: Attributes) -> Metadata {
+    fn node(kind: NodeKind, attributes: Attributes) -> Metadata {
         Metadata { device: 0, inode: 0, kind, links: 1, attributes, size: 0, blocks: 0 }
     }
 
     #[test]
     fn the_first_class_that_fits_decides() {
-        let node = node(Kind::File, attributes(0o640, 1, 2));
+        let node = node(NodeKind::File, attributes(0o640, 1, 2));
         let check = |user, group, want| check(&person(user, group), &node, want);
         assert_eq!(check(1, 9, READ | WRITE), Ok(()));
         assert_eq!(check(9, 2, READ), Ok(()));
@@ -167,8 +172,8 @@ mod tests {
     #[test]
     fn in_a_sticky_directory_names_are_their_owners() {
         let removal = |permissions, who| {
-            let directory = node(Kind::Directory, attributes(permissions, 3, 3));
-            check_removal(&person(who, who), &directory, &node(Kind::File, attributes(0o666, 1, 1)))
+            let directory = node(NodeKind::Directory, attributes(permissions, 3, 3));
+            check_removal(&person(who, who), &directory, &node(NodeKind::File, attributes(0o666, 1, 1)))
         };
         for (permissions, who, expected) in [
             (0o777, 2, Ok(())),
@@ -189,10 +194,14 @@ mod tests {
             (made.permissions, made.user, made.group)
         };
         let set_group = attributes(0o2777, 5, 6);
-        assert_eq!(made(attributes(0o777, 5, 6), Kind::File, 0o644), (0o644, 1, 2));
-        assert_eq!(made(set_group, Kind::File, 0o644), (0o644, 1, 6));
-        assert_eq!(made(set_group, Kind::Directory, 0o755), (0o2755, 1, 6));
-        assert_eq!(made(set_group, Kind::File, 0o2755), (0o755, 1, 6), "a user cannot give a file a group that is not his own");
+        assert_eq!(made(attributes(0o777, 5, 6), NodeKind::File, 0o644), (0o644, 1, 2));
+        assert_eq!(made(set_group, NodeKind::File, 0o644), (0o644, 1, 6));
+        assert_eq!(made(set_group, NodeKind::Directory, 0o755), (0o2755, 1, 6));
+        assert_eq!(
+            made(set_group, NodeKind::File, 0o2755),
+            (0o755, 1, 6),
+            "a user cannot give a file a group that is not his own"
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use quire_machine::user::Word;
 use quire_swap::header::PAGE_SIZE;
 
 use super::ghost::{self, GHOST, Ghost};
-use super::node::{Device, File, Kind, Wait};
+use super::node::{Device, File, NodeKind, Wait};
 use super::position::{Position, Whence};
 use super::{block, kmsg, terminal};
 use crate::errno::Errno;
@@ -48,10 +48,10 @@ pub const CHARACTERS: [(&str, u32, u32, u32); 10] = [
 ///
 /// # Errors
 /// `ENXIO` if there is none of that number.
-pub fn open(kind: Kind, flags: u32) -> Result<Arc<dyn File>, Errno> {
+pub fn open(kind: NodeKind, flags: u32) -> Result<Arc<dyn File>, Errno> {
     match kind {
-        Kind::Character(GHOST) => Ok(fallible::shared(Ghost::new(physical::managed_frames() as u64))?),
-        Kind::Character(Device { major: 1, minor }) => match minor {
+        NodeKind::Character(GHOST) => Ok(fallible::shared(Ghost::new(physical::managed_frames() as u64))?),
+        NodeKind::Character(Device { major: 1, minor }) => match minor {
             3 => Ok(fallible::shared(Endless::Null)?),
             5 => Ok(fallible::shared(Endless::Zero)?),
             7 => Ok(fallible::shared(Endless::Full)?),
@@ -59,10 +59,10 @@ pub fn open(kind: Kind, flags: u32) -> Result<Arc<dyn File>, Errno> {
             11 => kmsg::open(),
             _ => Err(Errno::ENXIO),
         },
-        Kind::Character(device @ (Device { major: 4, minor: 64 } | Device { major: 5, minor: 0 | 1 })) => {
+        NodeKind::Character(device @ (Device { major: 4, minor: 64 } | Device { major: 5, minor: 0 | 1 })) => {
             terminal::file::open(device, flags)
         }
-        Kind::Block(device) => block::open(device, flags),
+        NodeKind::Block(device) => block::open(device, flags),
         _ => Err(Errno::ENXIO),
     }
 }

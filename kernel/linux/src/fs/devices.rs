@@ -12,7 +12,7 @@ use spin::Once;
 use crate::errno::Errno;
 
 /// A disk: what programs see of it beside what swap needs of it.
-pub trait Disk: quire_swap::Disk<Quire> {
+pub trait BlockDevice: quire_swap::Disk<Quire> {
     /// Its size in sectors of 512 bytes, the last part of a page included.
     fn sectors(&self) -> u64;
 
@@ -48,22 +48,22 @@ pub struct DiskCounters {
     pub in_flight: u64,
 }
 
-static DISKS: Once<Vec<Arc<dyn Disk>>> = Once::new();
+static DISKS: Once<Vec<Arc<dyn BlockDevice>>> = Once::new();
 static ZRAM: Once<Arc<Control<Quire>>> = Once::new();
 static ZSWAP: Once<Arc<Zswap<Quire>>> = Once::new();
 
 /// These are the disks, in their order.
-pub fn set_disks(disks: Vec<Arc<dyn Disk>>) {
+pub fn set_disks(disks: Vec<Arc<dyn BlockDevice>>) {
     DISKS.call_once(|| disks);
 }
 
 /// Every disk.
-pub fn disks() -> &'static [Arc<dyn Disk>] {
+pub fn disks() -> &'static [Arc<dyn BlockDevice>] {
     DISKS.get().map_or(&[], Vec::as_slice)
 }
 
 /// The disk with this path, such as `/dev/vda`.
-pub fn disk(path: &str) -> Option<&'static Arc<dyn Disk>> {
+pub fn disk(path: &str) -> Option<&'static Arc<dyn BlockDevice>> {
     disks().iter().find(|disk| disk.name() == path)
 }
 

@@ -6,15 +6,15 @@ use quire_machine::clock;
 use quire_machine::fallible::{self, TryVec};
 use spin::Once;
 
-use super::node::{Attributes, Device, Entry, Handle, Kind, New};
+use super::node::{Attributes, Device, Entry, Handle, New, NodeKind};
 use super::tmpfs::Tmpfs;
-use super::tmpfs_options::Wanted;
+use super::tmpfs_options::TmpfsOptions;
 use super::{block, device};
 use crate::errno::Errno;
 
 /// The kernel's own file systems.
-pub(super) const DIRECTORY: Wanted =
-    Wanted { mode: Some(0o755), blocks: None, inodes: None, user: None, group: None, stays: false };
+pub(super) const DIRECTORY: TmpfsOptions =
+    TmpfsOptions { mode: Some(0o755), blocks: None, inodes: None, user: None, group: None, stays: false };
 
 static DEVICES: Once<Handle> = Once::new();
 
@@ -26,7 +26,7 @@ pub(super) fn devices() -> Result<&'static Handle, Errno> {
     DEVICES.try_call_once(|| {
         let root = Tmpfs::new(&DIRECTORY)?.root()?;
         for (name, major, minor, permissions) in device::CHARACTERS {
-            add_device(&root, name, Kind::Character(Device { major, minor }), permissions);
+            add_device(&root, name, NodeKind::Character(Device { major, minor }), permissions);
         }
         for (name, target) in [
             ("fd", "/proc/self/fd"),
@@ -41,7 +41,7 @@ pub(super) fn devices() -> Result<&'static Handle, Errno> {
     })
 }
 
-fn add_device(root: &Handle, name: &str, kind: Kind, permissions: u32) {
+fn add_device(root: &Handle, name: &str, kind: NodeKind, permissions: u32) {
     // One that is there already was made by a program, which may have had its reasons.
     let _ = root.create(name.as_bytes(), New::Node(kind), Attributes::new(permissions, clock::since_1970()));
 }
@@ -56,7 +56,7 @@ pub fn add_block_devices() -> Result<(), Errno> {
     let mut gone: Vec<Vec<u8>> = Vec::new();
     let mut outcome = Ok(());
     let look = &mut |entry: &Entry<'_>| {
-        let is_gone = matches!(entry.kind, Kind::Block(number) if there.iter().all(|(_, other)| *other != number));
+        let is_gone = matches!(entry.kind, NodeKind::Block(number) if there.iter().all(|(_, other)| *other != number));
         if is_gone {
             outcome = fallible::copy(entry.name).and_then(|name| gone.try_push(name));
         }
@@ -67,7 +67,7 @@ pub fn add_block_devices() -> Result<(), Errno> {
         let _ = devices.unlink(&name, false);
     }
     for (path, number) in there {
-        add_device(devices, block::name(&path), Kind::Block(number), 0o660);
+        add_device(devices, block::name(&path), NodeKind::Block(number), 0o660);
     }
     Ok(outcome?)
 }

@@ -19,7 +19,7 @@ use quire_machine::log;
 use super::cpio::{self, ArchiveError, Member};
 use super::gzip::{self, GzipError, Output};
 use super::namespace;
-use super::node::{Attributes, Device, Handle, Kind, New};
+use super::node::{Attributes, Device, Handle, New, NodeKind};
 use super::path::{Follow, Last, Start, walk};
 use super::tmpfs;
 use crate::errno::Errno;
@@ -166,7 +166,7 @@ fn unpack_member(
     linked: &mut BTreeMap<(u32, u32, u32), Handle>,
 ) -> Result<(), Errno> {
     let (major, minor) = member.device;
-    let kind = Kind::from_mode(member.mode, Device { major, minor }).ok_or(Errno::EINVAL)?;
+    let kind = NodeKind::from_mode(member.mode, Device { major, minor }).ok_or(Errno::EINVAL)?;
     let modified = Duration::from_secs(member.modified.into());
     let attributes =
         Attributes { user: member.user, group: member.group, ..Attributes::new(member.mode & 0o7777, modified) };
@@ -174,14 +174,14 @@ fn unpack_member(
     let found = walk(start, path, Follow::Never)?;
     let Last::Name(name) = &found.last else { return set_attributes(&found.node()?, attributes) };
     if let Some(node) = &found.node {
-        if node.metadata().kind == Kind::Directory {
-            return if kind == Kind::Directory { set_attributes(node, attributes) } else { Err(Errno::EISDIR) };
+        if node.metadata().kind == NodeKind::Directory {
+            return if kind == NodeKind::Directory { set_attributes(node, attributes) } else { Err(Errno::EISDIR) };
         }
         found.parent.unlink(name, false)?;
     }
-    let other = if member.links > 1 && kind == Kind::File { linked.get(&member.identity) } else { None };
+    let other = if member.links > 1 && kind == NodeKind::File { linked.get(&member.identity) } else { None };
     let node = match (kind, other) {
-        (Kind::File, Some(other)) => {
+        (NodeKind::File, Some(other)) => {
             found.parent.link(name, other)?;
             // One of the names has the contents, usually the last.
             if !member.contents.is_empty() {
@@ -189,11 +189,11 @@ fn unpack_member(
             }
             return Ok(());
         }
-        (Kind::File, None) => tmpfs::create_archived(&found.parent, name, member.contents, attributes)?,
-        (Kind::Link, _) => found.parent.create(name, New::Link(member.contents), attributes)?,
+        (NodeKind::File, None) => tmpfs::create_archived(&found.parent, name, member.contents, attributes)?,
+        (NodeKind::Link, _) => found.parent.create(name, New::Link(member.contents), attributes)?,
         _ => found.parent.create(name, New::Node(kind), attributes)?,
     };
-    if member.links > 1 && kind == Kind::File {
+    if member.links > 1 && kind == NodeKind::File {
         linked.insert(member.identity, node);
     }
     Ok(())

@@ -12,16 +12,16 @@ use quire_machine::fallible::{TryVec, with_capacity};
 use spin::Once;
 
 use super::access;
-use super::node::{Attributes, Handle, Kind, New};
+use super::node::{Attributes, Handle, New, NodeKind};
 use super::open::OpenFile;
 use super::tmpfs::Tmpfs;
-use super::tmpfs_options::Wanted;
+use super::tmpfs_options::TmpfsOptions;
 use crate::errno::Errno;
 use crate::process::credentials::Credentials;
 
 /// As on Linux, where memory groups are what limits them.
-const WITHOUT_LIMITS: Wanted =
-    Wanted { blocks: Some(0), inodes: Some(0), mode: Some(0o700), user: None, group: None, stays: false };
+const WITHOUT_LIMITS: TmpfsOptions =
+    TmpfsOptions { blocks: Some(0), inodes: Some(0), mode: Some(0o700), user: None, group: None, stays: false };
 
 static ROOT: Once<Handle> = Once::new();
 static LAST_NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -40,8 +40,8 @@ pub fn new(name: &[u8], credentials: &Credentials) -> Result<Arc<OpenFile>, Errn
     let root = ROOT.try_call_once(|| Tmpfs::new(&WITHOUT_LIMITS)?.root())?;
     let own_name = LAST_NUMBER.fetch_add(1, Ordering::Relaxed).to_ne_bytes();
     let wanted = Attributes::new(0o777, clock::since_1970());
-    let attributes = access::new_attributes(credentials, &root.metadata().attributes, Kind::File, wanted);
-    let node = root.create(&own_name, New::Node(Kind::File), attributes)?;
+    let attributes = access::new_attributes(credentials, &root.metadata().attributes, NodeKind::File, wanted);
+    let node = root.create(&own_name, New::Node(NodeKind::File), attributes)?;
     root.unlink(&own_name, false)?;
     let file = node.open(linux::O_RDWR)?;
     OpenFile::new(node, file, &shown, linux::O_RDWR | linux::O_LARGEFILE, credentials)

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general as linux;
 use quire_machine::fallible::{self, TryVec};
 
-use super::node::Handle;
+use super::node::{Handle, NodeIdentity};
 use crate::errno::Errno;
 
 /// A number for a file system that no other has; those below 16 are given out by hand.
@@ -78,10 +78,7 @@ impl fmt::Display for Options {
     }
 }
 
-/// What distinguishes a node from every other.
-type Identity = (u64, u64);
-
-fn identity(node: &Handle) -> Identity {
+fn identity(node: &Handle) -> NodeIdentity {
     node.metadata().identity()
 }
 
@@ -95,8 +92,8 @@ pub struct Mount {
     /// Where, as `/proc/mounts` says.
     pub path: Arc<str>,
     /// The directory below it; none for the root.
-    covered: Option<(Handle, Identity)>,
-    root: (Handle, Identity),
+    covered: Option<(Handle, NodeIdentity)>,
+    root: (Handle, NodeIdentity),
     /// Mounted by the kernel, for programs that do not mount it themselves.
     pub early: bool,
     /// What may not be done with what is on it.
@@ -131,7 +128,7 @@ impl Mount {
     }
 
     /// What distinguishes the directory below it; none for the root.
-    pub fn covered_identity(&self) -> Option<Identity> {
+    pub fn covered_identity(&self) -> Option<NodeIdentity> {
         self.covered.as_ref().map(|(_, identity)| *identity)
     }
 

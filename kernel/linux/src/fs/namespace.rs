@@ -19,9 +19,9 @@ use spin::Once;
 
 use super::access::{self, READ, SEARCH, WRITE};
 use super::mount::{Mount, Mounts, Options};
-use super::node::{Attributes, Handle, Kind, Metadata, New, writes};
+use super::node::{Attributes, Handle, Metadata, New, NodeKind, writes};
 use super::open::{OnlyPath, OpenFile};
-use super::path::{Follow, Found, Last, Start, path_of, walk};
+use super::path::{Follow, Last, Resolved, Start, path_of, walk};
 use super::position::Position;
 use crate::errno::Errno;
 use crate::process::credentials::Credentials;
@@ -183,19 +183,19 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
         Some(node) => (Arc::clone(node), false),
         None if !creates => return Err(Errno::ENOENT),
         None if found.slash => return Err(Errno::EISDIR),
-        None => (create(start, &found, New::Node(Kind::File), permissions)?, true),
+        None => (create(start, &found, New::Node(NodeKind::File), permissions)?, true),
     };
     let metadata = node.metadata();
     check_kind(&metadata, flags)?;
     if only_path {
         return OpenFile::new(node, fallible::shared(OnlyPath)?, &shown, flags, &start.credentials);
     }
-    if matches!(metadata.kind, Kind::Character(_) | Kind::Block(_))
+    if matches!(metadata.kind, NodeKind::Character(_) | NodeKind::Block(_))
         && start.mounts.options_of(metadata.device).has_no_devices()
     {
         return Err(Errno::EACCES);
     }
-    if metadata.kind == Kind::File && wanted(flags) & WRITE != 0 {
+    if metadata.kind == NodeKind::File && wanted(flags) & WRITE != 0 {
         start.check_mount(&metadata)?;
     }
     if !is_new {
@@ -204,7 +204,7 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
     if flags & linux::O_NOATIME != 0 {
         access::check_owner(&start.credentials, &metadata.attributes)?;
     }
-    if flags & linux::O_TRUNC != 0 && metadata.kind == Kind::File && !is_new {
+    if flags & linux::O_TRUNC != 0 && metadata.kind == NodeKind::File && !is_new {
         node.set_length(Position::START)?;
     }
     let file = node.open(flags)?;
@@ -214,9 +214,9 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
 fn check_kind(metadata: &Metadata, flags: u32) -> Result<(), Errno> {
     let only_path = flags & linux::O_PATH != 0;
     match metadata.kind {
-        Kind::Directory if writes(flags) || flags & linux::O_CREAT != 0 => Err(Errno::EISDIR),
-        Kind::Directory => Ok(()),
-        Kind::Link if !only_path => Err(Errno::ELOOP),
+        NodeKind::Directory if writes(flags) || flags & linux::O_CREAT != 0 => Err(Errno::EISDIR),
+        NodeKind::Directory => Ok(()),
+        NodeKind::Link if !only_path => Err(Errno::ELOOP),
         _ if flags & linux::O_DIRECTORY != 0 => Err(Errno::ENOTDIR),
         _ => Ok(()),
     }
@@ -233,7 +233,7 @@ fn wanted(flags: u32) -> u32 {
 }
 
 /// The path of what was found, for `/proc`; nothing where there is none that can be shown.
-fn shown_path(start: &Start, found: &Found) -> Result<Vec<u8>, Errno> {
+fn shown_path(start: &Start, found: &Resolved) -> Result<Vec<u8>, Errno> {
     if let Last::Other(path) = &found.last {
         return Ok(fallible::copy(path)?);
     }
@@ -254,7 +254,7 @@ fn shown_path(start: &Start, found: &Found) -> Result<Vec<u8>, Errno> {
 ///
 /// # Errors
 /// `EEXIST` if it was; as [`super::node::Node::create`].
-pub fn create(start: &Start, found: &Found, new: New<'_>, permissions: u32) -> Result<Handle, Errno> {
+pub fn create(start: &Start, found: &Resolved, new: New<'_>, permissions: u32) -> Result<Handle, Errno> {
     let Last::Name(name) = &found.last else { return Err(Errno::EEXIST) };
     if found.node.is_some() {
         return Err(Errno::EEXIST);
@@ -263,7 +263,7 @@ pub fn create(start: &Start, found: &Found, new: New<'_>, permissions: u32) -> R
     start.check_mount(&directory)?;
     access::check(&start.credentials, &directory, WRITE | SEARCH)?;
     let kind = match new {
-        New::Link(_) => Kind::Link,
+        New::Link(_) => NodeKind::Link,
         New::Node(kind) => kind,
     };
     let wanted = Attributes::new(permissions & 0o7777, clock::since_1970());

@@ -25,9 +25,12 @@ pub const PATH_MAX: usize = 4096;
 /// What a name leads to.
 pub type Handle = Arc<dyn Node>;
 
+/// What distinguishes a node from every other: its file system's number and its own.
+pub type NodeIdentity = (u64, u64);
+
 /// What kinds of nodes there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum NodeKind {
     /// A regular file.
     File,
     /// A directory.
@@ -67,7 +70,7 @@ impl Device {
     }
 }
 
-impl Kind {
+impl NodeKind {
     /// The file-type bits of `st_mode`.
     pub const fn bits(self) -> u32 {
         match self {
@@ -133,7 +136,7 @@ pub struct Metadata {
     /// The node's number in it.
     pub inode: u64,
     /// What it is.
-    pub kind: Kind,
+    pub kind: NodeKind,
     /// How many names it has.
     pub links: u32,
     /// Owner, permissions, times.
@@ -146,7 +149,7 @@ pub struct Metadata {
 
 impl Metadata {
     /// What distinguishes the node from every other.
-    pub const fn identity(&self) -> (u64, u64) {
+    pub const fn identity(&self) -> NodeIdentity {
         (self.device, self.inode)
     }
 
@@ -158,7 +161,7 @@ impl Metadata {
 
 /// What `statfs` says.
 #[derive(Clone, Copy, Debug)]
-pub struct Usage {
+pub struct FilesystemUsage {
     /// The file system's type (`f_type`).
     pub magic: u32,
     /// Its size in pages; 0 if it has none.
@@ -181,7 +184,7 @@ pub struct Entry<'a> {
     /// Its node's number.
     pub inode: u64,
     /// Its node's kind.
-    pub kind: Kind,
+    pub kind: NodeKind,
 }
 
 /// What is to be made.
@@ -190,7 +193,7 @@ pub enum New<'a> {
     /// A symbolic link to this.
     Link(&'a [u8]),
     /// Anything else.
-    Node(Kind),
+    Node(NodeKind),
 }
 
 /// Where following a link leads.
@@ -210,7 +213,7 @@ pub trait Node: Send + Sync {
     fn metadata(&self) -> Metadata;
 
     /// What file system it is in.
-    fn usage(&self) -> Usage;
+    fn usage(&self) -> FilesystemUsage;
 
     /// Changes the attributes.
     ///

@@ -120,9 +120,9 @@ impl OpenFile {
     }
 
     /// Whose the locks are that it is about to ask for.
-    pub fn lock_owner(&self) -> lock::ranges::Owner {
+    pub fn lock_owner(&self) -> lock::ranges::LockOwner {
         self.may_have_locks.store(true, Ordering::Relaxed);
-        lock::ranges::Owner::OpenFile(self.number())
+        lock::ranges::LockOwner::OpenFile(self.number())
     }
 
     /// What was opened.

@@ -7,7 +7,7 @@ use quire_machine::fallible::{self, TryVec};
 
 use super::access::{self, SEARCH};
 use super::mount::Mounts;
-use super::node::{Handle, Kind, Metadata, PATH_MAX, Target};
+use super::node::{Handle, Metadata, NodeKind, PATH_MAX, Target};
 use crate::errno::Errno;
 use crate::process::credentials::Credentials;
 
@@ -49,7 +49,7 @@ pub enum Follow {
 }
 
 /// The end of a walk.
-pub struct Found {
+pub struct Resolved {
     /// The directory that the last name is in.
     pub parent: Handle,
     /// The last name.
@@ -76,7 +76,7 @@ pub enum Last {
     Other(Vec<u8>),
 }
 
-impl Found {
+impl Resolved {
     /// What was found.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Found {
 ///
 /// # Errors
 /// `ENOENT`, `ENOTDIR`, `ENAMETOOLONG`, `ELOOP`, `EACCES`. That only the last name does not exist is none.
-pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> {
+pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Resolved, Errno> {
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
@@ -106,7 +106,7 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> 
             return Err(Errno::ENAMETOOLONG);
         }
         let Some(begin) = rest.iter().position(|byte| *byte != b'/') else {
-            return Ok(Found { parent: Arc::clone(&at), last, node: Some(at), slash: false });
+            return Ok(Resolved { parent: Arc::clone(&at), last, node: Some(at), slash: false });
         };
         let end = rest[begin..].iter().position(|byte| *byte == b'/').map_or(rest.len(), |length| begin + length);
         let name = fallible::copy(&rest[begin..end])?;
@@ -115,7 +115,7 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> 
         let is_last = rest.iter().all(|byte| *byte == b'/');
 
         let directory = at.metadata();
-        if directory.kind != Kind::Directory {
+        if directory.kind != NodeKind::Directory {
             return Err(Errno::ENOTDIR);
         }
         access::check(&start.credentials, &directory, SEARCH)?;
@@ -134,23 +134,23 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> 
         let node = match at.lookup(&name) {
             Ok(node) => start.mounts.covering(node),
             Err(Errno::ENOENT) if is_last => {
-                return Ok(Found { parent: at, last: Last::Name(name), node: None, slash });
+                return Ok(Resolved { parent: at, last: Last::Name(name), node: None, slash });
             }
             Err(error) => return Err(error),
         };
         let kind = node.metadata().kind;
         let is_followed = !is_last || follow == Follow::Yes || follow == Follow::No && slash;
-        if kind == Kind::Link && is_followed {
+        if kind == NodeKind::Link && is_followed {
             links += 1;
             if links > LINKS_MAX {
                 return Err(Errno::ELOOP);
             }
             match node.follow()? {
-                Target::Node(node, _) if slash && node.metadata().kind != Kind::Directory => {
+                Target::Node(node, _) if slash && node.metadata().kind != NodeKind::Directory => {
                     return Err(Errno::ENOTDIR);
                 }
                 Target::Node(node, path) if is_last => {
-                    return Ok(Found { parent: at, last: Last::Other(path), node: Some(node), slash });
+                    return Ok(Resolved { parent: at, last: Last::Other(path), node: Some(node), slash });
                 }
                 Target::Node(node, _) => at = node,
                 Target::Path(path) => {
@@ -166,10 +166,10 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Found, Errno> 
                 }
             }
         } else if is_last {
-            if slash && kind != Kind::Directory {
+            if slash && kind != NodeKind::Directory {
                 return Err(Errno::ENOTDIR);
             }
-            return Ok(Found { parent: at, last: Last::Name(name), node: Some(node), slash });
+            return Ok(Resolved { parent: at, last: Last::Name(name), node: Some(node), slash });
         } else {
             at = node;
         }
@@ -225,21 +225,21 @@ mod tests {
     use std::any::Any;
     use std::sync::{Arc, Mutex, MutexGuard};
 
-    use super::{Follow, Found, Last, Start, path_of, walk};
+    use super::{Follow, Last, Resolved, Start, path_of, walk};
     use crate::errno::Errno;
     use crate::fs::mount::{Mount, Mounts};
-    use crate::fs::node::{Attributes, Entry, Handle, Kind, Metadata, Node, Usage};
+    use crate::fs::node::{Attributes, Entry, FilesystemUsage, Handle, Metadata, Node, NodeKind};
     use crate::fs::tree::{Body, Directory, Number, ROOT, Tree};
     use crate::process::credentials::Credentials;
 
     /// A node of a tree without contents; its `device` distinguishes trees.
-    struct Place {
+    struct TreeNode {
         tree: Arc<Mutex<Tree<()>>>,
         device: u64,
         number: Number,
     }
 
-    impl Place {
+    impl TreeNode {
         fn tree(&self) -> MutexGuard<'_, Tree<()>> {
             self.tree.lock().expect("no test panics with it")
         }
@@ -249,7 +249,7 @@ mod tests {
         }
     }
 
-    impl Node for Place {
+    impl Node for TreeNode {
         fn as_any(&self) -> &dyn Any {
             self
         }
@@ -262,8 +262,8 @@ mod tests {
             Metadata { device: self.device, inode: self.number, kind, links, attributes, size: 0, blocks: 0 }
         }
 
-        fn usage(&self) -> Usage {
-            Usage { magic: 0, pages: 0, free_pages: 0, nodes: 0, free_nodes: 0 }
+        fn usage(&self) -> FilesystemUsage {
+            FilesystemUsage { magic: 0, pages: 0, free_pages: 0, nodes: 0, free_nodes: 0 }
         }
 
         fn read_link(&self) -> Result<Vec<u8>, Errno> {
@@ -310,7 +310,7 @@ mod tests {
             let parent = parents.split('/').filter(|name| !name.is_empty()).fold(ROOT, find);
             tree.create(parent, name.as_bytes(), attributes, body).expect("free");
         }
-        Arc::new(Place { tree: Arc::new(Mutex::new(tree)), device, number: ROOT })
+        Arc::new(TreeNode { tree: Arc::new(Mutex::new(tree)), device, number: ROOT })
     }
 
     fn start() -> Start {
@@ -325,7 +325,7 @@ mod tests {
         Start { directory: Arc::clone(&root), root, mounts, credentials: Credentials::SUPERUSER }
     }
 
-    fn found(path: &str, follow: Follow) -> Result<Found, Errno> {
+    fn found(path: &str, follow: Follow) -> Result<Resolved, Errno> {
         walk(&start(), path.as_bytes(), follow)
     }
 
@@ -399,9 +399,9 @@ mod tests {
     #[test]
     fn the_last_link_is_followed_where_it_is_meant() {
         let kind = |path, follow| found(path, follow)?.node().map(|node| node.metadata().kind);
-        assert_eq!(kind("a/abs", Follow::Yes), Ok(Kind::Directory));
-        assert_eq!(kind("a/abs", Follow::No), Ok(Kind::Link));
-        assert_eq!(kind("a/abs/", Follow::No), Ok(Kind::Directory));
+        assert_eq!(kind("a/abs", Follow::Yes), Ok(NodeKind::Directory));
+        assert_eq!(kind("a/abs", Follow::No), Ok(NodeKind::Link));
+        assert_eq!(kind("a/abs/", Follow::No), Ok(NodeKind::Directory));
         assert_eq!(kind("a/abs/", Follow::Never), Err(Errno::ENOTDIR));
         let created = found("gone", Follow::Yes).expect("only the last name is missing");
         assert_eq!(created.last, Last::Name(b"none".to_vec()), "a file is created where the link leads");

@@ -14,7 +14,7 @@ use quire_machine::task::Mutex;
 use quire_machine::user::Word;
 
 use super::changes::Changes;
-use super::node::{Attributes, File, Handle, Kind, Metadata, Node, Usage, Wait};
+use super::node::{Attributes, File, FilesystemUsage, Handle, Metadata, Node, NodeKind, Wait};
 use super::poll::Ready;
 use super::position::Position;
 use crate::errno::Errno;
@@ -241,11 +241,11 @@ impl Node for PipeNode {
 
     fn metadata(&self) -> Metadata {
         let Self { number, attributes, .. } = *self;
-        Metadata { device: DEVICE, inode: number, kind: Kind::Pipe, links: 1, attributes, size: 0, blocks: 0 }
+        Metadata { device: DEVICE, inode: number, kind: NodeKind::Pipe, links: 1, attributes, size: 0, blocks: 0 }
     }
 
-    fn usage(&self) -> Usage {
-        Usage { magic: linux::PIPEFS_MAGIC, pages: 0, free_pages: 0, nodes: 0, free_nodes: 0 }
+    fn usage(&self) -> FilesystemUsage {
+        FilesystemUsage { magic: linux::PIPEFS_MAGIC, pages: 0, free_pages: 0, nodes: 0, free_nodes: 0 }
     }
 
     fn open(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {

@@ -15,12 +15,12 @@ use super::devtmpfs::{self, add_block_devices, devices};
 use super::initramfs::{self, InitramfsError};
 use super::mount::Mount;
 use super::namespace::{self, Location};
-use super::node::{Handle, Kind, New};
+use super::node::{Handle, New, NodeKind};
 use super::open::{Descriptors, OpenFile};
 use super::path::{Follow, Start, walk};
 use super::terminal::input;
 use super::tmpfs::{self, Tmpfs};
-use super::tmpfs_options::{Wanted, no_options};
+use super::tmpfs_options::{TmpfsOptions, no_options};
 use super::{cgroup, proc, sys};
 use crate::errno::Errno;
 use crate::process::credentials::Credentials;
@@ -50,9 +50,9 @@ fn mount_early(kind: &'static str, path: &str) -> Result<(), Errno> {
     let start = root();
     let found = walk(&start, path.as_bytes(), Follow::Yes)?;
     let covered = match &found.node {
-        Some(node) if node.metadata().kind == Kind::Directory => Arc::clone(node),
+        Some(node) if node.metadata().kind == NodeKind::Directory => Arc::clone(node),
         Some(_) => return Err(Errno::ENOTDIR),
-        None => namespace::create(&start, &found, New::Node(Kind::Directory), 0o755)?,
+        None => namespace::create(&start, &found, New::Node(NodeKind::Directory), 0o755)?,
     };
     let path = fallible::text(format_args!("/{path}"))?;
     let root = filesystem(kind, core::iter::empty())?;
@@ -71,8 +71,8 @@ pub fn filesystem<'a>(kind: &str, options: impl Iterator<Item = &'a str>) -> Res
             tmpfs::remount(devices()?, options)?;
             Ok(Arc::clone(devices()?))
         }
-        "tmpfs" => Tmpfs::new(&Wanted::parse(options, physical::managed_frames() as u64)?)?.root(),
-        "ramfs" => Tmpfs::unlimited(Wanted::parse_mode(options)?)?.root(),
+        "tmpfs" => Tmpfs::new(&TmpfsOptions::parse(options, physical::managed_frames() as u64)?)?.root(),
+        "ramfs" => Tmpfs::unlimited(TmpfsOptions::parse_mode(options)?)?.root(),
         "cgroup2" => no_options(options).and_then(|()| cgroup::filesystem()?.root()),
         "proc" => no_options(options).and_then(|()| proc::filesystem()?.root()),
         "sysfs" => no_options(options).and_then(|()| sys::filesystem()?.root()),
@@ -81,7 +81,7 @@ pub fn filesystem<'a>(kind: &str, options: impl Iterator<Item = &'a str>) -> Res
 }
 
 /// A program's file.
-pub struct Program {
+pub struct ProgramFile {
     /// Its path.
     pub path: Vec<u8>,
     /// What the path leads to.
@@ -98,11 +98,11 @@ pub struct Program {
 ///
 /// # Errors
 /// The walk's, and `EACCES` for what is no file that may be executed; `ETXTBSY` for one that is open to be written.
-pub fn open_program(start: &Start, path: &[u8]) -> Result<Program, Errno> {
+pub fn open_program(start: &Start, path: &[u8]) -> Result<ProgramFile, Errno> {
     let opened = namespace::open(start, path, linux::O_PATH, 0)?;
     let node = Arc::clone(opened.node());
     let metadata = node.metadata();
-    if metadata.kind != Kind::File {
+    if metadata.kind != NodeKind::File {
         return Err(Errno::EACCES);
     }
     let options = start.mounts.options_of(metadata.device);
@@ -113,7 +113,7 @@ pub fn open_program(start: &Start, path: &[u8]) -> Result<Program, Errno> {
     let ids = if options.ignores_set_ids() { (None, None) } else { access::program_ids(&metadata.attributes) };
     let object = tmpfs::object_of(&node)?.ok_or(Errno::EACCES)?;
     let executed = fallible::shared(Executed::new(Arc::clone(&object))?)?;
-    Ok(Program { path: fallible::copy(opened.path())?, node, object, executed, ids })
+    Ok(ProgramFile { path: fallible::copy(opened.path())?, node, object, executed, ids })
 }
 
 /// Gives the first process the console as its files 0, 1 and 2, and listens to what is typed there.

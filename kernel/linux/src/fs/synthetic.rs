@@ -22,7 +22,9 @@ use quire_machine::task::{Mutex, check_killed};
 use quire_swap::header::PAGE_SIZE;
 
 use super::mount::new_filesystem_number;
-use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, Target, Usage, Wait, writes};
+use super::node::{
+    Attributes, Entry, File, FilesystemUsage, Handle, Metadata, New, Node, NodeKind, Target, Wait, writes,
+};
 use super::open::OpenDirectory;
 use super::path::{Start, path_of};
 use super::position::{Position, Whence};
@@ -71,7 +73,7 @@ pub trait Text: Send + Sync {
 }
 
 /// A user and a group.
-pub type Owner = (u32, u32);
+pub type Ownership = (u32, u32);
 
 /// What is in a directory: names and what they lead to.
 pub type Entries = Vec<(Cow<'static, str>, Item)>;
@@ -84,7 +86,7 @@ pub trait Directory: Send + Sync {
     }
 
     /// Whose it is, and whose what is in it is, if that is not as in the directory above.
-    fn owners(&self) -> Option<[Owner; 2]> {
+    fn owners(&self) -> Option<[Ownership; 2]> {
         None
     }
 
@@ -299,7 +301,7 @@ struct SyntheticNode {
     path: String,
     item: Item,
     /// Whose what is in the directory above is.
-    above: Owner,
+    above: Ownership,
 }
 
 /// A node's number: the FNV-1a hash of its path, so that it is the same each time.
@@ -315,7 +317,7 @@ fn position(index: usize, name: &str) -> u64 {
 
 impl SyntheticNode {
     /// Whose it is, and whose what is in it is.
-    fn owners(&self) -> [Owner; 2] {
+    fn owners(&self) -> [Ownership; 2] {
         match &self.item {
             Item::Directory(directory) => directory.owners().unwrap_or([self.above; 2]),
             _ => [self.above; 2],
@@ -335,11 +337,11 @@ impl SyntheticNode {
     }
 }
 
-fn kind(item: &Item) -> Kind {
+fn kind(item: &Item) -> NodeKind {
     match item {
-        Item::Directory(_) => Kind::Directory,
-        Item::Text(_) => Kind::File,
-        Item::Link(_) | Item::To(..) | Item::Place(..) | Item::Hidden => Kind::Link,
+        Item::Directory(_) => NodeKind::Directory,
+        Item::Text(_) => NodeKind::File,
+        Item::Link(_) | Item::To(..) | Item::Place(..) | Item::Hidden => NodeKind::Link,
     }
 }
 
@@ -366,8 +368,8 @@ impl Node for SyntheticNode {
         }
     }
 
-    fn usage(&self) -> Usage {
-        Usage { magic: self.filesystem.magic, pages: 0, free_pages: 0, nodes: 0, free_nodes: 0 }
+    fn usage(&self) -> FilesystemUsage {
+        FilesystemUsage { magic: self.filesystem.magic, pages: 0, free_pages: 0, nodes: 0, free_nodes: 0 }
     }
 
     fn open(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
@@ -468,8 +470,8 @@ impl Node for SyntheticNode {
         }
         let text = core::str::from_utf8(name).map_err(|_| Errno::EINVAL)?;
         match new {
-            New::Node(Kind::Directory) => self.directory()?.make(text)?,
-            New::Node(Kind::File) => return Err(Errno::EACCES),
+            New::Node(NodeKind::Directory) => self.directory()?.make(text)?,
+            New::Node(NodeKind::File) => return Err(Errno::EACCES),
             _ => return Err(Errno::EPERM),
         }
         self.lookup(name)

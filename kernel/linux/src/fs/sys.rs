@@ -13,7 +13,7 @@ use quire_memory::swap::{self, Quire};
 use quire_swap::header::PAGE_SIZE;
 
 use super::block;
-use super::devices::{self, Disk, DiskCounters};
+use super::devices::{self, BlockDevice, DiskCounters};
 use super::devtmpfs::add_block_devices;
 use super::node::Device;
 use super::synthetic::{
@@ -117,7 +117,7 @@ fn set_backing(zram: &Zram<Quire>, path: &str) -> Result<(), Errno> {
     Ok(zram.store("backing_dev", &device)?)
 }
 
-fn disk_attributes(disk: &'static Arc<dyn Disk>, number: Device) -> Result<Entries, Errno> {
+fn disk_attributes(disk: &'static Arc<dyn BlockDevice>, number: Device) -> Result<Entries, Errno> {
     let mut entries = block_attributes(number, || disk.sectors(), || disk.properties().read_only)?;
     entries.try_push(("stat".into(), read_only(|out| statistics(disk, out))?))?;
     entries.try_push(("queue".into(), directory(move || list([("rotational".into(), rotational(disk)?)]))?))?;
@@ -125,7 +125,7 @@ fn disk_attributes(disk: &'static Arc<dyn Disk>, number: Device) -> Result<Entri
 }
 
 /// An area heeds it from its `swapon` on.
-fn rotational(disk: &'static Arc<dyn Disk>) -> Result<Item, Errno> {
+fn rotational(disk: &'static Arc<dyn BlockDevice>) -> Result<Item, Errno> {
     read_write(
         |out| line(out, u8::from(disk.properties().rotational)),
         |value| {
@@ -136,7 +136,7 @@ fn rotational(disk: &'static Arc<dyn Disk>) -> Result<Item, Errno> {
 }
 
 /// Linux's columns of requests. Their time is not measured, and they are not merged after they were submitted: those are 0.
-fn statistics(disk: &Arc<dyn Disk>, out: &mut String) -> Result<(), Errno> {
+fn statistics(disk: &Arc<dyn BlockDevice>, out: &mut String) -> Result<(), Errno> {
     let DiskCounters { reads, writes, flushes, discards, sectors_read, sectors_written, in_flight } = disk.counters();
     let reading = format_args!("{reads:8} {0:8} {sectors_read:8} {0:8}", 0);
     let writing = format_args!("{writes:8} {0:8} {sectors_written:8} {0:8}", 0);

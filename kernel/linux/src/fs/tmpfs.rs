@@ -28,9 +28,11 @@ use quire_memory::swap;
 use quire_swap::header::{PAGE_SIZE, Page};
 
 use super::mount::new_filesystem_number;
-use super::node::{Attributes, Entry, File, Handle, Kind, Metadata, New, Node, PATH_MAX, Usage, Wait, writes};
+use super::node::{
+    Attributes, Entry, File, FilesystemUsage, Handle, Metadata, New, Node, NodeKind, PATH_MAX, Wait, writes,
+};
 use super::position::Position;
-use super::tmpfs_options::{Wanted, no_options};
+use super::tmpfs_options::{TmpfsOptions, no_options};
 use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
 use super::{access, device, limit, open, pipe};
 use crate::errno::Errno;
@@ -133,7 +135,7 @@ impl Tmpfs {
     ///
     /// # Errors
     /// `ENOMEM`.
-    pub fn new(wanted: &Wanted) -> Result<Arc<Self>, Errno> {
+    pub fn new(wanted: &TmpfsOptions) -> Result<Arc<Self>, Errno> {
         Self::with(linux::TMPFS_MAGIC, wanted)
     }
 
@@ -143,11 +145,11 @@ impl Tmpfs {
     /// `ENOMEM`.
     pub fn unlimited(mode: Option<u32>) -> Result<Arc<Self>, Errno> {
         let mode = mode.or(Some(0o755));
-        let wanted = Wanted { blocks: Some(0), inodes: Some(0), mode, stays: true, ..Wanted::default() };
+        let wanted = TmpfsOptions { blocks: Some(0), inodes: Some(0), mode, stays: true, ..TmpfsOptions::default() };
         Self::with(RAMFS_MAGIC, &wanted)
     }
 
-    fn with(magic: u32, wanted: &Wanted) -> Result<Arc<Self>, Errno> {
+    fn with(magic: u32, wanted: &TmpfsOptions) -> Result<Arc<Self>, Errno> {
         let (mode, user, group) = (wanted.mode.unwrap_or(0o1777), wanted.user.unwrap_or(0), wanted.group.unwrap_or(0));
         let mut tree = Tree::new(Attributes { user, group, ..Attributes::new(mode, clock::since_1970()) })?;
         tree.set_limit(wanted.inodes.unwrap_or_else(default_limit));
@@ -165,7 +167,7 @@ impl Tmpfs {
     ///
     /// # Errors
     /// `EINVAL`: more is in use, there was no limit before, or pages that go to swap would have to stay in memory.
-    fn reconfigure(&self, wanted: &Wanted) -> Result<(), Errno> {
+    fn reconfigure(&self, wanted: &TmpfsOptions) -> Result<(), Errno> {
         let mut tree = self.tree.lock();
         let inodes_fit = |limit| limit == 0 || tree.limit() > 0 && tree.used() <= limit;
         let fits = wanted.blocks.is_none_or(|limit| self.account.blocks.allows_limit(limit))
@@ -206,7 +208,7 @@ impl Tmpfs {
 pub fn remount<'a>(root: &Handle, options: impl Iterator<Item = &'a str>) -> Result<(), Errno> {
     match of(root) {
         Ok(node) if node.filesystem.magic == linux::TMPFS_MAGIC => {
-            node.filesystem.reconfigure(&Wanted::parse(options, physical::managed_frames() as u64)?)
+            node.filesystem.reconfigure(&TmpfsOptions::parse(options, physical::managed_frames() as u64)?)
         }
         _ => no_options(options),
     }
@@ -286,7 +288,7 @@ impl TmpNode {
         let mut tree = self.filesystem.tree.lock();
         let number = tree.create(self.number, name, attributes, body)?;
         self.touch(&mut tree);
-        let is_directory = tree.node(number).kind() == Kind::Directory;
+        let is_directory = tree.node(number).kind() == NodeKind::Directory;
         let handle = self.filesystem.handle(tree, number);
         // What its maker has no handle of was not made.
         Ok(handle.inspect_err(|_| _ = self.unlink(name, is_directory))?)
@@ -373,10 +375,10 @@ impl Node for TmpNode {
         }
     }
 
-    fn usage(&self) -> Usage {
+    fn usage(&self) -> FilesystemUsage {
         let (blocks, tree) = (&self.filesystem.account.blocks, self.filesystem.tree.lock());
         let bounded = |limit: u64, free: u64| if limit == 0 { 0 } else { free };
-        Usage {
+        FilesystemUsage {
             magic: self.filesystem.magic,
             pages: blocks.limit(),
             free_pages: bounded(blocks.limit(), blocks.free()),
@@ -393,12 +395,12 @@ impl Node for TmpNode {
     fn open(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
         let metadata = self.metadata();
         match metadata.kind {
-            Kind::Directory => Ok(fallible::shared(open::OpenDirectory)?),
-            Kind::Character(_) | Kind::Block(_) => device::open(metadata.kind, flags),
-            Kind::Pipe => pipe::open_named(metadata.identity(), flags),
-            Kind::Socket => Err(Errno::ENXIO),
-            Kind::Link => Err(Errno::ELOOP),
-            Kind::File => {
+            NodeKind::Directory => Ok(fallible::shared(open::OpenDirectory)?),
+            NodeKind::Character(_) | NodeKind::Block(_) => device::open(metadata.kind, flags),
+            NodeKind::Pipe => pipe::open_named(metadata.identity(), flags),
+            NodeKind::Socket => Err(Errno::ENXIO),
+            NodeKind::Link => Err(Errno::ELOOP),
+            NodeKind::File => {
                 let object = if writes(flags) { self.object()? } else { None };
                 let writer = object.map(Writer::new).transpose()?;
                 let node = self.filesystem.handle(self.filesystem.tree.lock(), self.number)?;
@@ -408,7 +410,7 @@ impl Node for TmpNode {
     }
 
     fn set_length(&self, length: Position) -> Result<(), Errno> {
-        if self.metadata().kind == Kind::Directory {
+        if self.metadata().kind == NodeKind::Directory {
             return Err(Errno::EISDIR);
         }
         let object = self.object()?.ok_or(Errno::EINVAL)?;
@@ -478,11 +480,11 @@ impl Node for TmpNode {
         let body = match new {
             New::Link(target) if target.len() >= PATH_MAX => return Err(Errno::ENAMETOOLONG),
             New::Link(target) => Body::Link(fallible::boxed_slice(target)?),
-            New::Node(Kind::Directory) => Body::Directory(Directory::default()),
-            New::Node(Kind::File) => Body::File(Contents::Object(
+            New::Node(NodeKind::Directory) => Body::Directory(Directory::default()),
+            New::Node(NodeKind::File) => Body::File(Contents::Object(
                 Object::of_file_system(&self.filesystem.account).map_err(|_| Errno::ENOSPC)?,
             )),
-            New::Node(Kind::Link) => return Err(Errno::EINVAL),
+            New::Node(NodeKind::Link) => return Err(Errno::EINVAL),
             New::Node(kind) => Body::Special(kind),
         };
         self.create_node(name, body, attributes)

@@ -37,7 +37,7 @@ pub fn no_options<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<(), Er
 
 /// What was asked of a tmpfs; `None` for what nothing was said about. Limits are 0 for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct TmpfsOptions {
     /// The most pages that files have (`size=`, `nr_blocks=`).
     pub blocks: Option<u64>,
     /// The most nodes (`nr_inodes=`).
@@ -55,7 +55,7 @@ pub struct Wanted {
 /// What a node counts for in Linux's limit of them, which must not overflow (`BOGO_INODE_SIZE`).
 const NODE_BYTES: u64 = 1024;
 
-impl Wanted {
+impl TmpfsOptions {
     /// Reads options for a machine with so many pages of memory.
     ///
     /// # Errors
@@ -124,11 +124,11 @@ fn id(value: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Wanted, flag, no_options, words};
+    use super::{TmpfsOptions, flag, no_options, words};
     use crate::errno::Errno;
 
-    fn parse(data: &str) -> Result<Wanted, Errno> {
-        Wanted::parse(words(data), 1000)
+    fn parse(data: &str) -> Result<TmpfsOptions, Errno> {
+        TmpfsOptions::parse(words(data), 1000)
     }
 
     #[test]
@@ -145,14 +145,20 @@ mod tests {
         ] {
             assert_eq!(parse(data).map(|wanted| wanted.blocks), Ok(Some(blocks)), "{data}");
         }
-        assert_eq!(parse("").unwrap(), Wanted::default());
+        assert_eq!(parse("").unwrap(), TmpfsOptions::default());
     }
 
     #[test]
     fn everything_else_is_read_as_linux_does() {
         let wanted = parse("mode=1750,,uid=5,gid=6,nr_inodes=1k,noswap,huge=never,inode64").unwrap();
-        let expected =
-            Wanted { blocks: None, inodes: Some(1024), mode: Some(0o1750), user: Some(5), group: Some(6), stays: true };
+        let expected = TmpfsOptions {
+            blocks: None,
+            inodes: Some(1024),
+            mode: Some(0o1750),
+            user: Some(5),
+            group: Some(6),
+            stays: true,
+        };
         assert_eq!(wanted, expected);
     }
 
@@ -188,8 +194,8 @@ mod tests {
 
     #[test]
     fn some_take_only_a_mode_and_some_nothing() {
-        assert_eq!(Wanted::parse_mode(words("mode=700")), Ok(Some(0o700)));
-        assert_eq!(Wanted::parse_mode(words("mode=700,size=1m")), Err(Errno::EINVAL));
+        assert_eq!(TmpfsOptions::parse_mode(words("mode=700")), Ok(Some(0o700)));
+        assert_eq!(TmpfsOptions::parse_mode(words("mode=700,size=1m")), Err(Errno::EINVAL));
         assert_eq!((no_options(words("")), no_options(words("x"))), (Ok(()), Err(Errno::EINVAL)));
     }
 

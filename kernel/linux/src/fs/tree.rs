@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use quire_machine::fallible::{self, TryMap, TryVec};
 use quire_memory::charge::Charge;
 
-use super::node::{Attributes, Kind, NAME_MAX};
+use super::node::{Attributes, NAME_MAX, NodeKind};
 use crate::errno::Errno;
 
 /// A node's number; the root's is [`ROOT`].
@@ -64,7 +64,7 @@ pub enum Body<C> {
     /// A symbolic link and its target.
     Link(Box<[u8]>),
     /// A device, pipe or socket, which the tree only remembers.
-    Special(Kind),
+    Special(NodeKind),
 }
 
 /// What is in a directory.
@@ -110,11 +110,11 @@ impl<C> Inode<C> {
     }
 
     /// What kind of node it is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> NodeKind {
         match &self.body {
-            Body::Directory(_) => Kind::Directory,
-            Body::File(_) => Kind::File,
-            Body::Link(_) => Kind::Link,
+            Body::Directory(_) => NodeKind::Directory,
+            Body::File(_) => NodeKind::File,
+            Body::Link(_) => NodeKind::Link,
             Body::Special(kind) => *kind,
         }
     }
@@ -281,7 +281,7 @@ impl<C> Tree<C> {
     pub fn link(&mut self, directory: Number, name: &[u8], number: Number) -> Result<(), Errno> {
         self.check_free(directory, name)?;
         let node = self.node(number);
-        if node.kind() == Kind::Directory {
+        if node.kind() == NodeKind::Directory {
             return Err(Errno::EPERM);
         }
         if node.links == 0 {
@@ -300,7 +300,7 @@ impl<C> Tree<C> {
     /// As [`Self::lookup`]; `EISDIR`.
     pub fn unlink(&mut self, directory: Number, name: &[u8]) -> Result<Option<Inode<C>>, Errno> {
         let number = self.lookup(directory, name)?;
-        if self.node(number).kind() == Kind::Directory {
+        if self.node(number).kind() == NodeKind::Directory {
             return Err(Errno::EISDIR);
         }
         self.detach(directory, name);
@@ -369,7 +369,7 @@ impl<C> Tree<C> {
 
     fn check_replaceable(&self, number: Number, target: Number) -> Result<(), Errno> {
         let target = self.node(target);
-        match (self.node(number).kind() == Kind::Directory, target.directory()) {
+        match (self.node(number).kind() == NodeKind::Directory, target.directory()) {
             (true, Ok(directory)) if !directory.names.is_empty() => Err(Errno::ENOTEMPTY),
             (true, Err(error)) => Err(error),
             (false, Ok(_)) => Err(Errno::EISDIR),
@@ -407,7 +407,7 @@ impl<C> Tree<C> {
         let Some(name) = self.directory_mut(directory).names.remove(name) else { return };
         let node = self.node_mut(name.number);
         node.links -= 1;
-        if node.kind() == Kind::Directory {
+        if node.kind() == NodeKind::Directory {
             node.links -= 1;
             self.node_mut(directory).links -= 1;
         } else if node.links > 0 {
@@ -424,7 +424,7 @@ mod tests {
 
     use super::{Body, Directory, Inode, NAMES_AT_ONCE, Number, ROOT, Replace, Tree};
     use crate::errno::Errno;
-    use crate::fs::node::{Attributes, Kind};
+    use crate::fs::node::{Attributes, NodeKind};
 
     fn tree() -> Tree<&'static str> {
         Tree::new(Attributes::default()).expect("memory")
@@ -561,14 +561,14 @@ mod tests {
             for name in directory.names.values() {
                 let child = tree.node(name.number);
                 *links.entry(name.number).or_default() += 1;
-                if child.kind() == Kind::Directory {
+                if child.kind() == NodeKind::Directory {
                     *links.entry(name.number).or_default() += 1;
                     *links.entry(*number).or_default() += 1;
                     assert_eq!(tree.parent(name.number), Some(*number));
                 }
             }
         }
-        let names = |node: &Inode<_>| if node.kind() == Kind::Directory { 1 } else { u64::from(node.links.max(1)) };
+        let names = |node: &Inode<_>| if node.kind() == NodeKind::Directory { 1 } else { u64::from(node.links.max(1)) };
         assert_eq!(tree.used(), tree.nodes.values().map(names).sum::<u64>());
         for (number, node) in &tree.nodes {
             assert_eq!(node.links(), links.get(number).copied().unwrap_or(0), "links of {number}");

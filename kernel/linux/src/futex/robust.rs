@@ -8,7 +8,7 @@ use linux_raw_sys::general as linux;
 use quire_machine::user::{self, Fault, UserPtr};
 
 use super::waiting::wake;
-use super::word::{Head, Word};
+use super::word::{FutexWord, Head};
 use crate::process::control_block::Process;
 
 /// The most entries that are looked at (`ROBUST_LIST_LIMIT`).
@@ -68,7 +68,7 @@ fn let_go(address: UserPtr<u32>, pid: u32, inherits: bool, is_pending: bool) -> 
     }
     let wake_one = || {
         // A word that is not memory any more has no waiters.
-        let _ = wake(Word { address, is_private: false }, u32::MAX, 1);
+        let _ = wake(FutexWord { address, is_private: false }, u32::MAX, 1);
     };
     let mut found = address.load()?;
     loop {

@@ -11,7 +11,7 @@ use quire_memory::sharing::Reach;
 
 use super::key::{Key, Numbered};
 use super::queues::{self, Machine, Queues, Refusal, Waiter};
-use super::word::Word;
+use super::word::FutexWord;
 use crate::errno::Errno;
 use crate::process::control_block::this;
 
@@ -54,7 +54,7 @@ impl Machine for Kernel {
     }
 }
 
-impl Word {
+impl FutexWord {
     /// What the word is known by (Linux: `get_futex_key`).
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl From<Refusal<Fault>> for Errno {
 ///
 /// # Errors
 /// `EAGAIN` if the word has another value, `EFAULT`, `EINVAL`, `ENOMEM`; `ETIMEDOUT`; `RESTART` if a signal came first.
-pub fn wait(word: Word, value: u32, bits: u32, deadline: Option<Duration>) -> Result<(), Errno> {
+pub fn wait(word: FutexWord, value: u32, bits: u32, deadline: Option<Duration>) -> Result<(), Errno> {
     if bits == 0 {
         return Err(Errno::EINVAL);
     }
@@ -121,7 +121,7 @@ pub fn wait(word: Word, value: u32, bits: u32, deadline: Option<Duration>) -> Re
 ///
 /// # Errors
 /// `EFAULT`, `EINVAL`.
-pub fn wake(word: Word, bits: u32, most: usize) -> Result<usize, Errno> {
+pub fn wake(word: FutexWord, bits: u32, most: usize) -> Result<usize, Errno> {
     /// Those that are woken while interrupts are off.
     const BATCH: usize = 64;
     if bits == 0 {
@@ -144,7 +144,12 @@ pub fn wake(word: Word, bits: u32, most: usize) -> Result<usize, Errno> {
 ///
 /// # Errors
 /// `EAGAIN` if the word has another value; `EFAULT`, `EINVAL`, `ENOMEM`.
-pub fn requeue((from, to): (Word, Word), wake: usize, more: usize, expected: Option<u32>) -> Result<usize, Errno> {
+pub fn requeue(
+    (from, to): (FutexWord, FutexWord),
+    wake: usize,
+    more: usize,
+    expected: Option<u32>,
+) -> Result<usize, Errno> {
     let keys = (from.key()?, to.key()?);
     let is_expected = || expected.map_or(Ok(true), |expected| Ok(from.address.load()? == expected));
     Ok(queues::requeue(&Kernel, (&keys.0, &keys.1), wake, more, is_expected)?)

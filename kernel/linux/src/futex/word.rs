@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A futex word as a program names it.
 #[derive(Clone, Copy, Debug)]
-pub struct Word {
+pub struct FutexWord {
     /// Where it is.
     pub address: UserPtr<u32>,
     /// Only tasks of the same address space use it (`FUTEX_PRIVATE_FLAG`).

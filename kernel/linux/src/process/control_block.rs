@@ -33,7 +33,7 @@ use crate::errno::Errno;
 use crate::fs::namespace::Location;
 use crate::fs::node::Handle;
 use crate::fs::open::Descriptors;
-use crate::futex::word::{Head, Word};
+use crate::futex::word::{FutexWord, Head};
 
 /// The first process's number; it adopts orphans, and no signal does to it what it has no handler for.
 pub const INIT: u32 = 1;
@@ -69,7 +69,7 @@ pub enum Unfinished {
     /// `futex(2)`, waiting.
     Futex {
         /// The word.
-        word: Word,
+        word: FutexWord,
         /// What it was.
         value: u32,
         /// With which wake-ups it ends.

@@ -23,7 +23,7 @@ use crate::errno::Errno;
 use crate::fs::terminal::job;
 use crate::futex::robust;
 use crate::futex::waiting::wake;
-use crate::futex::word::Word;
+use crate::futex::word::FutexWord;
 
 static INIT_END: Once<ChildChange> = Once::new();
 static INIT_ENDED: WaitQueue = WaitQueue::new();
@@ -69,7 +69,7 @@ fn clear_number(process: &Process) {
     if address != 0 && !process.standing().is_killed() {
         // A program that gave a bad address gets nothing cleared.
         let _ = UserPtr::new(address).write(0_u32);
-        let _ = wake(Word { address: UserPtr::new(address), is_private: false }, u32::MAX, 1);
+        let _ = wake(FutexWord { address: UserPtr::new(address), is_private: false }, u32::MAX, 1);
     }
 }
 

@@ -8,7 +8,7 @@ use quire_machine::arch::registers::TrapFrame;
 use quire_machine::user::{Fault, UserPtr};
 
 use super::control_block::{Process, this};
-use super::signal::frame::{CONTEXT_BYTES, Frame, ImageNote, Place, Registers, Returned, Segments};
+use super::signal::frame::{CONTEXT_BYTES, Frame, FrameLayout, ImageNote, Registers, Returned, Segments};
 use super::signal::{Action, Info, Signal};
 
 /// Has the program go on in the handler of `signal`.
@@ -27,7 +27,7 @@ pub(super) fn call(
     let (alternate, fault, mask) = process
         .with_signals(|signals| (*signals.alternate_stack(), signals.fault_registers(), signals.mask_after_handler()));
     let room = image_bytes + if extended { ImageNote::LAST_BYTES } else { 0 };
-    let place = Place::below(frame.rsp, &action, alternate, room).ok_or(Fault)?;
+    let place = FrameLayout::below(frame.rsp, &action, alternate, room).ok_or(Fault)?;
     let registers = registers_of(frame);
     let handler = Frame {
         signal,

@@ -12,8 +12,8 @@ use super::user_data::path;
 use crate::errno::Errno;
 use crate::fs::access::{self, SEARCH, WRITE};
 use crate::fs::namespace;
-use crate::fs::node::{Device, Entry, Handle, Kind, New};
-use crate::fs::path::{Follow, Found, Last, Start, walk};
+use crate::fs::node::{Device, Entry, Handle, New, NodeKind};
+use crate::fs::path::{Follow, Last, Resolved, Start, walk};
 use crate::fs::position::Position;
 use crate::process::control_block::this;
 
@@ -48,7 +48,7 @@ fn getdents64(arguments: &Arguments<'_>) -> Outcome {
     let open = this().files.get(descriptor.low())?;
     let node = open.node();
     let metadata = node.metadata();
-    if metadata.kind != Kind::Directory {
+    if metadata.kind != NodeKind::Directory {
         return Err(Errno::ENOTDIR);
     }
     // A page holds any entry; more is asked for again.
@@ -56,11 +56,11 @@ fn getdents64(arguments: &Arguments<'_>) -> Outcome {
         Entries { bytes: Vec::new(), room: (length.low() as usize).min(4096), next: open.position().get() };
     let mut full = false;
     if entries.next == 0 {
-        full = !entries.push(1, b".", metadata.inode, Kind::Directory)?;
+        full = !entries.push(1, b".", metadata.inode, NodeKind::Directory)?;
     }
     if entries.next == 1 && !full {
         let parent = node.parent()?.map_or(metadata.inode, |parent| parent.metadata().inode);
-        full = !entries.push(FIRST_POSITION, b"..", parent, Kind::Directory)?;
+        full = !entries.push(FIRST_POSITION, b"..", parent, NodeKind::Directory)?;
     }
     if !full {
         let from = entries.next - FIRST_POSITION;
@@ -91,7 +91,7 @@ struct Entries {
 
 impl Entries {
     /// Appends an entry behind which the directory goes on at `next`; false if there is no room for it.
-    fn push(&mut self, next: u64, name: &[u8], inode: u64, kind: Kind) -> Result<bool, NoMemory> {
+    fn push(&mut self, next: u64, name: &[u8], inode: u64, kind: NodeKind) -> Result<bool, NoMemory> {
         let length = (ENTRY_HEADER + name.len() + 1).next_multiple_of(8);
         let end = self.bytes.len() + length;
         if end > self.room {
@@ -110,14 +110,14 @@ impl Entries {
 }
 
 /// Walks to a name that is to be made.
-fn new_name(start: &Start, path_address: Word) -> Result<Found, Errno> {
+fn new_name(start: &Start, path_address: Word) -> Result<Resolved, Errno> {
     walk(start, &path(path_address)?, Follow::Never)
 }
 
 fn make(directory: Word, path: Word, new: New<'_>, mode: Word) -> Outcome {
     let start = start_at(directory)?;
     let found = new_name(&start, path)?;
-    if found.slash && found.node.is_none() && !matches!(new, New::Node(Kind::Directory)) {
+    if found.slash && found.node.is_none() && !matches!(new, New::Node(NodeKind::Directory)) {
         return Err(Errno::ENOENT);
     }
     let permissions = match new {
@@ -128,21 +128,21 @@ fn make(directory: Word, path: Word, new: New<'_>, mode: Word) -> Outcome {
 }
 
 fn mkdir(arguments: &Arguments<'_>) -> Outcome {
-    make(HERE, arguments.word(0), New::Node(Kind::Directory), arguments.word(1))
+    make(HERE, arguments.word(0), New::Node(NodeKind::Directory), arguments.word(1))
 }
 
 fn mkdirat(arguments: &Arguments<'_>) -> Outcome {
-    make(arguments.word(0), arguments.word(1), New::Node(Kind::Directory), arguments.word(2))
+    make(arguments.word(0), arguments.word(1), New::Node(NodeKind::Directory), arguments.word(2))
 }
 
 fn make_node(directory: Word, path: Word, mode: Word, device: Word) -> Outcome {
     let device = Device::from_number(device.low().into());
     let kind = match mode.low() & linux::S_IFMT {
-        0 => Kind::File,
+        0 => NodeKind::File,
         linux::S_IFDIR => return Err(Errno::EPERM),
-        _ => Kind::from_mode(mode.low(), device).filter(|kind| *kind != Kind::Link).ok_or(Errno::EINVAL)?,
+        _ => NodeKind::from_mode(mode.low(), device).filter(|kind| *kind != NodeKind::Link).ok_or(Errno::EINVAL)?,
     };
-    if matches!(kind, Kind::Character(_) | Kind::Block(_)) {
+    if matches!(kind, NodeKind::Character(_) | NodeKind::Block(_)) {
         require_superuser()?;
     }
     make(directory, path, New::Node(kind), mode)
@@ -197,13 +197,13 @@ fn linkat(arguments: &Arguments<'_>) -> Outcome {
 }
 
 /// The directory and the name that a change is about.
-fn last_name(found: &Found, no_name: Errno) -> Result<(&Handle, &[u8]), Errno> {
+fn last_name(found: &Resolved, no_name: Errno) -> Result<(&Handle, &[u8]), Errno> {
     let Last::Name(name) = &found.last else { return Err(no_name) };
     Ok((&found.parent, name))
 }
 
 /// Whether a name may be made, or taken from what has it.
-fn check_change(start: &Start, found: &Found) -> Result<(), Errno> {
+fn check_change(start: &Start, found: &Resolved) -> Result<(), Errno> {
     let directory = found.parent.metadata();
     start.check_mount(&directory)?;
     match &found.node {
@@ -213,7 +213,7 @@ fn check_change(start: &Start, found: &Found) -> Result<(), Errno> {
 }
 
 /// Whether something is mounted where the walk ended: the name below must stay.
-fn check_not_mounted(start: &Start, found: &Found) -> Result<(), Errno> {
+fn check_not_mounted(start: &Start, found: &Resolved) -> Result<(), Errno> {
     let mounted = found.node.as_ref().is_some_and(|node| start.mounts.with_root(node).is_some());
     if mounted { Err(Errno::EBUSY) } else { Ok(()) }
 }
@@ -264,7 +264,7 @@ fn move_name(from: (Word, Word), to: (Word, Word), flags: u32) -> Outcome {
     let no_name = if flags & linux::RENAME_NOREPLACE != 0 { Errno::EEXIST } else { Errno::EBUSY };
     let (new_parent, new_last) = last_name(&new, no_name)?;
     let moved = old.node.as_ref().ok_or(Errno::ENOENT)?.metadata();
-    if new.slash && moved.kind != Kind::Directory {
+    if new.slash && moved.kind != NodeKind::Directory {
         return Err(Errno::ENOTDIR);
     }
     if moved.device != new_parent.metadata().device {
@@ -277,7 +277,7 @@ fn move_name(from: (Word, Word), to: (Word, Word), flags: u32) -> Outcome {
     // A directory that moves to another one is changed itself: `..` leads elsewhere.
     if parent.metadata().identity() != new_parent.metadata().identity() {
         let back = new.node.as_ref().filter(|_| flags & linux::RENAME_EXCHANGE != 0).map(|node| node.metadata());
-        for moved in [Some(moved), back].into_iter().flatten().filter(|moved| moved.kind == Kind::Directory) {
+        for moved in [Some(moved), back].into_iter().flatten().filter(|moved| moved.kind == NodeKind::Directory) {
             access::check(&from_start.credentials, &moved, WRITE)?;
         }
     }

@@ -11,7 +11,7 @@ use quire_machine::user::{UserPtr, UserRange, Word};
 use super::arguments::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
 use crate::fs::limit;
-use crate::fs::node::{Kind, Wait};
+use crate::fs::node::{NodeKind, Wait};
 use crate::fs::open::OpenFile;
 use crate::fs::position::{Position, Whence};
 use crate::process::control_block::this;
@@ -162,14 +162,14 @@ fn pieces(array: Word, count: Word) -> Result<Vec<UserRange>, Errno> {
 
 /// Where a call reads or writes.
 #[derive(Clone, Copy)]
-enum Place {
+enum TransferStart {
     /// Where the open file stands, which moves on.
     Here,
     /// There, where only what can be positioned has something.
     At(Position),
 }
 
-impl Place {
+impl TransferStart {
     fn start(self, open: &OpenFile) -> Position {
         match self {
             Self::Here => open.position(),
@@ -178,7 +178,7 @@ impl Place {
     }
 }
 
-fn read_pieces(open: &OpenFile, pieces: &[UserRange], place: Place) -> Outcome {
+fn read_pieces(open: &OpenFile, pieces: &[UserRange], place: TransferStart) -> Outcome {
     open.check_readable()?;
     let total = total(pieces);
     open.check_transfer(place.start(open), total as u64)?;
@@ -186,12 +186,14 @@ fn read_pieces(open: &OpenFile, pieces: &[UserRange], place: Place) -> Outcome {
         return result.map(|bytes| bytes as u64);
     }
     match place {
-        Place::Here => fill(pieces, |buffer, done| open.read(buffer, done == 0)),
-        Place::At(start) => fill(pieces, |buffer, done| open.file().read(start.after(done), buffer, Wait::Until)),
+        TransferStart::Here => fill(pieces, |buffer, done| open.read(buffer, done == 0)),
+        TransferStart::At(start) => {
+            fill(pieces, |buffer, done| open.file().read(start.after(done), buffer, Wait::Until))
+        }
     }
 }
 
-fn write_pieces(open: &OpenFile, pieces: &[UserRange], place: Place) -> Outcome {
+fn write_pieces(open: &OpenFile, pieces: &[UserRange], place: TransferStart) -> Outcome {
     open.check_writable()?;
     let (start, total) = (place.start(open), total(pieces));
     open.check_transfer(start, total as u64)?;
@@ -200,31 +202,31 @@ fn write_pieces(open: &OpenFile, pieces: &[UserRange], place: Place) -> Outcome 
     }
     let most = open.writable(start, total)?;
     match place {
-        Place::Here => empty(pieces, most, |bytes, _| open.write(bytes)),
-        Place::At(start) => empty(pieces, most, |bytes, done| open.write_at(start.after(done), bytes)),
+        TransferStart::Here => empty(pieces, most, |bytes, _| open.write(bytes)),
+        TransferStart::At(start) => empty(pieces, most, |bytes, done| open.write_at(start.after(done), bytes)),
     }
 }
 
 /// An open file that a call names a position in.
-fn positioned(descriptor: Word, position: Word) -> Result<(Arc<OpenFile>, Place), Errno> {
+fn positioned(descriptor: Word, position: Word) -> Result<(Arc<OpenFile>, TransferStart), Errno> {
     let position = Position::from_word(position)?;
     let open = open_file(descriptor)?;
     open.file().length().ok_or(Errno::ESPIPE)?;
-    Ok((open, Place::At(position)))
+    Ok((open, TransferStart::At(position)))
 }
 
 fn read(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, address, length, ..] = arguments.words();
     let open = open_file(descriptor)?;
     open.check_readable()?;
-    read_pieces(&open, &piece(address, length)?, Place::Here)
+    read_pieces(&open, &piece(address, length)?, TransferStart::Here)
 }
 
 fn write(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, address, length, ..] = arguments.words();
     let open = open_file(descriptor)?;
     open.check_writable()?;
-    write_pieces(&open, &piece(address, length)?, Place::Here)
+    write_pieces(&open, &piece(address, length)?, TransferStart::Here)
 }
 
 fn pread(arguments: &Arguments<'_>) -> Outcome {
@@ -243,12 +245,12 @@ fn pwrite(arguments: &Arguments<'_>) -> Outcome {
 
 fn readv(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, array, count, ..] = arguments.words();
-    read_pieces(&*open_file(descriptor)?, &pieces(array, count)?, Place::Here)
+    read_pieces(&*open_file(descriptor)?, &pieces(array, count)?, TransferStart::Here)
 }
 
 fn writev(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, array, count, ..] = arguments.words();
-    write_pieces(&*open_file(descriptor)?, &pieces(array, count)?, Place::Here)
+    write_pieces(&*open_file(descriptor)?, &pieces(array, count)?, TransferStart::Here)
 }
 
 fn preadv(arguments: &Arguments<'_>) -> Outcome {
@@ -265,10 +267,13 @@ fn pwritev(arguments: &Arguments<'_>) -> Outcome {
 
 /// The open file and the place that `preadv2` and `pwritev2` are given: -1 stands for where the file stands. Nothing of what
 /// their flags ask for is done here.
-fn with_flags(arguments: &Arguments<'_>) -> Result<(Arc<OpenFile>, Place), Errno> {
+fn with_flags(arguments: &Arguments<'_>) -> Result<(Arc<OpenFile>, TransferStart), Errno> {
     let [descriptor, _, _, position, _, flags] = arguments.words();
-    let found =
-        if position.long() == -1 { (open_file(descriptor)?, Place::Here) } else { positioned(descriptor, position)? };
+    let found = if position.long() == -1 {
+        (open_file(descriptor)?, TransferStart::Here)
+    } else {
+        positioned(descriptor, position)?
+    };
     if flags.low() == 0 { Ok(found) } else { Err(Errno::EOPNOTSUPP) }
 }
 
@@ -354,7 +359,7 @@ fn ftruncate(arguments: &Arguments<'_>) -> Outcome {
     if open.flags() & linux::O_PATH != 0 {
         return Err(Errno::EBADF);
     }
-    if open.check_writable().is_err() || open.node().metadata().kind != Kind::File {
+    if open.check_writable().is_err() || open.node().metadata().kind != NodeKind::File {
         return Err(Errno::EINVAL);
     }
     open.node().set_length(length).map(|()| 0)
@@ -375,10 +380,10 @@ fn fallocate(arguments: &Arguments<'_>) -> Outcome {
     }
     open.check_writable()?;
     match open.node().metadata().kind {
-        Kind::File => {}
-        Kind::Pipe => return Err(Errno::ESPIPE),
-        Kind::Directory => return Err(Errno::EISDIR),
-        Kind::Block(_) => return Err(Errno::EOPNOTSUPP),
+        NodeKind::File => {}
+        NodeKind::Pipe => return Err(Errno::ESPIPE),
+        NodeKind::Directory => return Err(Errno::EISDIR),
+        NodeKind::Block(_) => return Err(Errno::EOPNOTSUPP),
         _ => return Err(Errno::ENODEV),
     }
     let end = start.end_of_transfer(length.get()).map_err(|_| Errno::EFBIG)?;
@@ -407,7 +412,7 @@ fn fadvise(arguments: &Arguments<'_>) -> Outcome {
     if open.flags() & linux::O_PATH != 0 {
         return Err(Errno::EBADF);
     }
-    if open.node().metadata().kind == Kind::Pipe {
+    if open.node().metadata().kind == NodeKind::Pipe {
         return Err(Errno::ESPIPE);
     }
     if length.long() < 0 || advice.low() > linux::POSIX_FADV_NOREUSE { Err(Errno::EINVAL) } else { Ok(0) }

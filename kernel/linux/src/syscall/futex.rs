@@ -10,7 +10,7 @@ use super::arguments::{Arguments, Calls, Outcome};
 use super::duration::read_duration;
 use crate::errno::Errno;
 use crate::futex::waiting;
-use crate::futex::word::{Head, Word as FutexWord};
+use crate::futex::word::{FutexWord, Head};
 use crate::process::control_block::{Unfinished, this};
 use crate::process::table;
 

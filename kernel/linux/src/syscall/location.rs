@@ -10,7 +10,7 @@ use super::arguments::{Arguments, Calls, Outcome, require_superuser};
 use super::user_data::path;
 use crate::errno::Errno;
 use crate::fs::access::{self, SEARCH};
-use crate::fs::node::{Handle, Kind};
+use crate::fs::node::{Handle, NodeKind};
 use crate::fs::path::{Follow, Start, path_of, walk};
 use crate::process::control_block::this;
 
@@ -64,7 +64,7 @@ pub(super) fn node_from(start: Start, path_address: Word, follow: bool, flags: u
 /// The directory at a path, to begin at from now on.
 fn directory(node: Handle) -> Result<Handle, Errno> {
     let metadata = node.metadata();
-    if metadata.kind != Kind::Directory {
+    if metadata.kind != NodeKind::Directory {
         return Err(Errno::ENOTDIR);
     }
     access::check(&this().credentials(), &metadata, SEARCH)?;

@@ -6,8 +6,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::arguments::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
-use crate::fs::lock::ranges::{Lock, Mode, Owner, Span};
-use crate::fs::lock::table::{Request, Sort};
+use crate::fs::lock::ranges::{FileLock, LockOwner, Mode, Span};
+use crate::fs::lock::table::{LockRequest, Sort};
 use crate::fs::lock::{acquire, conflict};
 use crate::fs::open::OpenFile;
 use crate::fs::position::{Position, Whence};
@@ -54,25 +54,25 @@ impl Flock {
     }
 
     /// What is asked for of an open file, for the process or for the open file itself.
-    fn request(&self, open: &OpenFile, is_for_file: bool) -> Result<Request, Errno> {
+    fn request(&self, open: &OpenFile, is_for_file: bool) -> Result<LockRequest, Errno> {
         let span = self.span(open)?;
         let mode = self.mode()?;
         if is_for_file && self.pid != 0 {
             return Err(Errno::EINVAL);
         }
-        let owner = if is_for_file { open.lock_owner() } else { Owner::Process(this().pid()) };
-        Ok(Request { file: open.node().metadata().identity(), sort: Sort::Record, owner, span, mode })
+        let owner = if is_for_file { open.lock_owner() } else { LockOwner::Process(this().pid()) };
+        Ok(LockRequest { file: open.node().metadata().identity(), sort: Sort::Record, owner, span, mode })
     }
 
     /// What is told of a lock that is in the way.
-    fn of(lock: &Lock) -> Self {
+    fn of(lock: &FileLock) -> Self {
         let kind = match lock.mode {
             Mode::Shared => linux::F_RDLCK,
             Mode::Exclusive => linux::F_WRLCK,
         };
         let pid = match lock.owner {
-            Owner::Process(pid) => pid.cast_signed(),
-            Owner::OpenFile(_) => NO_PROCESS,
+            LockOwner::Process(pid) => pid.cast_signed(),
+            LockOwner::OpenFile(_) => NO_PROCESS,
         };
         let (start, length) = lock.span.to_start_and_length();
         Self { kind: kind as u16, whence: linux::SEEK_SET as u16, padding: 0, start, length, pid, padding_at_end: 0 }
@@ -136,6 +136,6 @@ fn flock(arguments: &Arguments<'_>) -> Outcome {
     let open = this().files.get(descriptor.low())?;
     check_is_open(&open)?;
     let file = open.node().metadata().identity();
-    let request = Request { file, sort: Sort::Whole, owner: open.lock_owner(), span: Span::WHOLE, mode };
+    let request = LockRequest { file, sort: Sort::Whole, owner: open.lock_owner(), span: Span::WHOLE, mode };
     acquire(request, command & linux::LOCK_NB == 0).map(|()| 0)
 }

@@ -15,7 +15,7 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::arguments::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
-use crate::fs::node::Kind;
+use crate::fs::node::NodeKind;
 use crate::fs::open::OpenFile;
 use crate::fs::position::Position;
 use crate::fs::{device, namespace, tmpfs};
@@ -194,7 +194,7 @@ fn file_backing(
     if protection.execute && namespace::mounts().options_of(metadata.device).has_no_programs() {
         return Err(Errno::EPERM);
     }
-    if metadata.kind == Kind::Character(device::ZERO) {
+    if metadata.kind == NodeKind::Character(device::ZERO) {
         return Ok((Backing::Anonymous, may_write));
     }
     let object = tmpfs::object_of(file.node())?.ok_or(Errno::ENODEV)?;

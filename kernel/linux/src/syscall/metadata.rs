@@ -13,7 +13,7 @@ use super::location::{node_at, node_from, start_at, this_start};
 use super::user_data::path;
 use crate::errno::Errno;
 use crate::fs::access::{self, WRITE};
-use crate::fs::node::{Attributes, Device, Handle, Kind, Metadata, NAME_MAX, PATH_MAX};
+use crate::fs::node::{Attributes, Device, Handle, Metadata, NAME_MAX, NodeKind, PATH_MAX};
 use crate::fs::path::{Follow, walk};
 use crate::fs::position::Position;
 use crate::process::control_block::this;
@@ -51,9 +51,9 @@ fn opened(descriptor: Word) -> Result<Handle, Errno> {
     Ok(Arc::clone(this().files.get(descriptor.low())?.node()))
 }
 
-fn device_number(kind: Kind) -> u64 {
+fn device_number(kind: NodeKind) -> u64 {
     match kind {
-        Kind::Character(device) | Kind::Block(device) => device.number(),
+        NodeKind::Character(device) | NodeKind::Block(device) => device.number(),
         _ => 0,
     }
 }
@@ -195,7 +195,7 @@ fn check_access(directory: Word, path: Word, mode: Word, flags: u32) -> Outcome 
     let credentials = start.credentials.clone();
     let node = node_from(start, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?;
     let metadata = node.metadata();
-    let is_stored = matches!(metadata.kind, Kind::File | Kind::Directory | Kind::Link);
+    let is_stored = matches!(metadata.kind, NodeKind::File | NodeKind::Directory | NodeKind::Link);
     if mode & linux::W_OK != 0 && is_stored {
         this_start().check_mount(&metadata)?;
     }
@@ -255,7 +255,7 @@ fn fchmodat(arguments: &Arguments<'_>) -> Outcome {
 fn set_owner(node: &Handle, user: Word, group: Word) -> Outcome {
     let given = |id: Word| Some(id.low()).filter(|id| *id != u32::MAX);
     let (user, group) = (given(user), given(group));
-    let is_directory = node.metadata().kind == Kind::Directory;
+    let is_directory = node.metadata().kind == NodeKind::Directory;
     change(node, |credentials, attributes| {
         access::check_new_owner(credentials, attributes, user, group)?;
         attributes.user = user.unwrap_or(attributes.user);
@@ -361,12 +361,12 @@ fn truncate(arguments: &Arguments<'_>) -> Outcome {
     let node = node(path, Follow::Yes)?;
     let metadata = node.metadata();
     match metadata.kind {
-        Kind::File => {
+        NodeKind::File => {
             this_start().check_mount(&metadata)?;
             access::check(&this().credentials(), &metadata, WRITE)?;
             node.set_length(length).map(|()| 0)
         }
-        Kind::Directory => Err(Errno::EISDIR),
+        NodeKind::Directory => Err(Errno::EISDIR),
         _ => Err(Errno::EINVAL),
     }
 }

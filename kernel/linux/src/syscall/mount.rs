@@ -13,7 +13,7 @@ use super::user_data::{path, string};
 use crate::errno::Errno;
 use crate::fs::mount::filesystem_name;
 use crate::fs::mount::{Mount, Options};
-use crate::fs::node::Kind;
+use crate::fs::node::NodeKind;
 use crate::fs::path::{Follow, path_of, walk};
 use crate::fs::start::filesystem;
 use crate::fs::tmpfs_options::{flag, words};
@@ -38,7 +38,7 @@ fn mount(arguments: &Arguments<'_>) -> Outcome {
     let start = this_start();
     let covered = walk(&start, &path(target)?, Follow::Yes)?.node()?;
     require_superuser()?;
-    if covered.metadata().kind != Kind::Directory {
+    if covered.metadata().kind != NodeKind::Directory {
         return Err(Errno::ENOTDIR);
     }
     if flags & linux::MS_REMOUNT != 0 {

@@ -14,7 +14,7 @@ use super::user_data::path;
 use crate::errno::Errno;
 use crate::fs::block;
 use crate::fs::ghost::GHOST;
-use crate::fs::node::Kind;
+use crate::fs::node::NodeKind;
 use crate::fs::path::{Follow, walk};
 use crate::swap_area;
 
@@ -25,9 +25,9 @@ pub(super) const CALLS: Calls = &[(linux::__NR_swapon, swapon), (linux::__NR_swa
 fn device_name(path_address: Word) -> Result<String, Errno> {
     let node = walk(&this_start(), &path(path_address)?, Follow::Yes)?.node()?;
     match node.metadata().kind {
-        Kind::Directory => Err(Errno::EISDIR),
-        Kind::Block(device) => block::path(device),
-        Kind::Character(GHOST) => Ok(fallible::text(format_args!("{}", quire_swap::ghost::PATH))?),
+        NodeKind::Directory => Err(Errno::EISDIR),
+        NodeKind::Block(device) => block::path(device),
+        NodeKind::Character(GHOST) => Ok(fallible::text(format_args!("{}", quire_swap::ghost::PATH))?),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -22,11 +22,11 @@ use quire_memory::swap::{self, Quire};
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{DeviceState, DiskProperties, Held, IoError};
 
-use super::node::{Device, File, Kind, Wait, writes};
+use super::node::{Device, File, NodeKind, Wait, writes};
 use super::path::{Follow, walk};
 use super::position::{Position, Whence};
 use crate::errno::Errno;
-use crate::fs::devices::{self, Disk};
+use crate::fs::devices::{self, BlockDevice};
 use crate::process::control_block::this;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -42,7 +42,7 @@ const DISCARDED: usize = (1 << 30) / PAGE_SIZE;
 pub const SECTOR: u32 = 512;
 
 /// Every virtio disk, with its number.
-pub fn disks() -> impl Iterator<Item = (Device, &'static Arc<dyn Disk>)> {
+pub fn disks() -> impl Iterator<Item = (Device, &'static Arc<dyn BlockDevice>)> {
     let number = |index| Device { major: VIRTIO, minor: index * VIRTIO_MINORS };
     devices::disks().iter().zip(0..).map(move |(disk, index)| (number(index), disk))
 }
@@ -110,8 +110,8 @@ pub fn resolve(path: &str) -> Result<String, Errno> {
     let start = process.location.start(process.credentials());
     let node = walk(&start, path.as_bytes(), Follow::Yes)?.node()?;
     match node.metadata().kind {
-        Kind::Directory => Err(Errno::EISDIR),
-        Kind::Block(device) => {
+        NodeKind::Directory => Err(Errno::EISDIR),
+        NodeKind::Block(device) => {
             let path = self::path(device)?;
             if devices::zram(&path).is_some_and(|zram| zram.open().is_none()) { Err(Errno::EINVAL) } else { Ok(path) }
         }
@@ -123,7 +123,7 @@ enum Medium {
     /// A zram device; while it is open, it cannot be reset.
     Zram(OpenZram<Quire>),
     /// A virtio disk.
-    Disk(Arc<dyn Disk>),
+    Disk(Arc<dyn BlockDevice>),
 }
 
 impl Medium {

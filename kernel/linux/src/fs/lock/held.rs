@@ -5,8 +5,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use quire_machine::sync::Rank;
 use quire_machine::task::{Mutex, WaitQueue};
 
-use super::ranges::{Lock, Owner};
-use super::table::{Identity, Refusal, Request, Sort, Table};
+use super::super::node::NodeIdentity;
+use super::ranges::{FileLock, LockOwner};
+use super::table::{LockRequest, Refusal, Sort, Table};
 use crate::errno::Errno;
 
 static TABLE: Mutex<Table> = Mutex::new(Rank::FileLocks, Table::new());
@@ -17,12 +18,12 @@ static CHANGES: AtomicU64 = AtomicU64::new(0);
 /// Who waits, by file.
 static QUEUES: [WaitQueue; 16] = [const { WaitQueue::new() }; 16];
 
-fn queue(file: Identity) -> &'static WaitQueue {
+fn queue(file: NodeIdentity) -> &'static WaitQueue {
     &QUEUES[file.1 as usize % QUEUES.len()]
 }
 
 /// Does `work` with the table; if it says that others may get a lock on `file` now, they look.
-fn change<R>(file: Identity, work: impl FnOnce(&mut Table) -> (R, bool)) -> R {
+fn change<R>(file: NodeIdentity, work: impl FnOnce(&mut Table) -> (R, bool)) -> R {
     let (result, may_wake) = {
         let mut table = TABLE.lock();
         let result = work(&mut table);
@@ -40,17 +41,18 @@ fn change<R>(file: Identity, work: impl FnOnce(&mut Table) -> (R, bool)) -> R {
 ///
 /// # Errors
 /// `EAGAIN`; `EDEADLK`; `ENOLCK` when there is no memory for it; `RESTART` if a signal came first.
-pub fn acquire(request: Request, waits: bool) -> Result<(), Errno> {
+pub fn acquire(request: LockRequest, waits: bool) -> Result<(), Errno> {
     // Only processes are followed when a circle is looked for.
     let waiter = match request.owner {
-        Owner::Process(pid) if waits => Some(pid),
+        LockOwner::Process(pid) if waits => Some(pid),
         _ => None,
     };
     loop {
         let seen = CHANGES.load(Ordering::Acquire);
         let granted = change(request.file, |table| {
             // Who changes a lock on a whole file gives it up first.
-            let had_one = request.sort == Sort::Whole && table.conflict(&Request { mode: None, ..request }).is_some();
+            let had_one =
+                request.sort == Sort::Whole && table.conflict(&LockRequest { mode: None, ..request }).is_some();
             let granted = match table.set(&request) {
                 Err(Refusal::Conflict) if let Some(pid) = waiter => {
                     table.begin_wait(pid, request).and(Err(Refusal::Conflict))
@@ -81,21 +83,21 @@ pub fn acquire(request: Request, waits: bool) -> Result<(), Errno> {
 }
 
 /// A lock that keeps the request from being granted, if there is one ([`Table::conflict`]).
-pub fn conflict(request: &Request) -> Option<Lock> {
+pub fn conflict(request: &LockRequest) -> Option<FileLock> {
     TABLE.lock().conflict(request)
 }
 
 /// The process has closed a file that `identity` tells: its record locks there are gone.
-pub fn forget_process(pid: u32, identity: impl FnOnce() -> Identity) {
+pub fn forget_process(pid: u32, identity: impl FnOnce() -> NodeIdentity) {
     if ARE_HELD.load(Ordering::Acquire) {
         let file = identity();
-        change(file, |table| ((), table.forget(file, Sort::Record, Owner::Process(pid))));
+        change(file, |table| ((), table.forget(file, Sort::Record, LockOwner::Process(pid))));
     }
 }
 
 /// An open file description that has had locks is gone, and so are they.
-pub fn forget_open_file(number: u64, file: Identity) {
-    let owner = Owner::OpenFile(number);
+pub fn forget_open_file(number: u64, file: NodeIdentity) {
+    let owner = LockOwner::OpenFile(number);
     change(file, |table| {
         let had = [Sort::Record, Sort::Whole].map(|sort| table.forget(file, sort, owner));
         ((), had.contains(&true))

@@ -78,7 +78,7 @@ pub enum Mode {
 
 /// Whose a lock is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum LockOwner {
     /// The process of this number.
     Process(u32),
     /// An open file description, by a number that is its own as long as it is open.
@@ -87,16 +87,16 @@ pub enum Owner {
 
 /// A lock that is held or wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lock {
+pub struct FileLock {
     /// Whose it is.
-    pub owner: Owner,
+    pub owner: LockOwner,
     /// On which bytes.
     pub span: Span,
     /// Against whom.
     pub mode: Mode,
 }
 
-impl Lock {
+impl FileLock {
     /// Whether the two cannot be held at once.
     pub fn conflicts_with(&self, other: &Self) -> bool {
         let is_exclusive = self.mode == Mode::Exclusive || other.mode == Mode::Exclusive;
@@ -107,7 +107,7 @@ impl Lock {
 /// A lock in the list, and what its owner's memory group is charged for it.
 #[derive(Debug)]
 struct Held {
-    lock: Lock,
+    lock: FileLock,
     charge: Option<Charge>,
 }
 
@@ -129,17 +129,17 @@ impl Locks {
     }
 
     /// All locks, by their first byte.
-    pub fn iter(&self) -> impl Iterator<Item = &Lock> {
+    pub fn iter(&self) -> impl Iterator<Item = &FileLock> {
         self.list.iter().map(|held| &held.lock)
     }
 
     /// The locks that keep `wanted` from being held.
-    pub fn conflicts(&self, wanted: Lock) -> impl Iterator<Item = &Lock> {
+    pub fn conflicts(&self, wanted: FileLock) -> impl Iterator<Item = &FileLock> {
         self.iter().filter(move |lock| lock.conflicts_with(&wanted))
     }
 
     /// A lock of this owner on a byte of `span`.
-    pub fn own(&self, owner: Owner, span: Span) -> Option<&Lock> {
+    pub fn own(&self, owner: LockOwner, span: Span) -> Option<&FileLock> {
         self.iter().find(|lock| lock.owner == owner && lock.span.overlaps(&span))
     }
 
@@ -148,8 +148,9 @@ impl Locks {
     ///
     /// # Errors
     /// [`NoMemory`]; nothing changes.
-    pub fn set(&mut self, owner: Owner, span: Span, mode: Option<Mode>) -> Result<(), NoMemory> {
-        let is_inside = |lock: &Lock| lock.owner == owner && lock.span.first < span.first && span.last < lock.span.last;
+    pub fn set(&mut self, owner: LockOwner, span: Span, mode: Option<Mode>) -> Result<(), NoMemory> {
+        let is_inside =
+            |lock: &FileLock| lock.owner == owner && lock.span.first < span.first && span.last < lock.span.last;
         // One lock becomes three at the most; giving up needs room only where it leaves two of one.
         let room = if mode.is_some() { 2 } else { usize::from(self.iter().any(is_inside)) };
         self.list.make_room(room)?;
@@ -160,7 +161,7 @@ impl Locks {
         }
         let mut whole = span;
         let mut rest = [None; 2];
-        let mut stays = |lock: &Lock| {
+        let mut stays = |lock: &FileLock| {
             if lock.owner != owner {
                 return true;
             }
@@ -173,10 +174,10 @@ impl Locks {
             }
             let overlaps = lock.span.overlaps(&span);
             if overlaps && lock.span.first < span.first {
-                rest[0] = Some(Lock { span: Span { last: span.first - 1, ..lock.span }, ..*lock });
+                rest[0] = Some(FileLock { span: Span { last: span.first - 1, ..lock.span }, ..*lock });
             }
             if overlaps && span.last < lock.span.last {
-                rest[1] = Some(Lock { span: Span { first: span.last + 1, ..lock.span }, ..*lock });
+                rest[1] = Some(FileLock { span: Span { first: span.last + 1, ..lock.span }, ..*lock });
             }
             !overlaps
         };
@@ -187,7 +188,7 @@ impl Locks {
             }
             stays
         });
-        let new = mode.map(|mode| Lock { owner, span: whole, mode });
+        let new = mode.map(|mode| FileLock { owner, span: whole, mode });
         for lock in rest.into_iter().chain([new]).flatten() {
             let place = self.list.partition_point(|other| other.lock.span.first < lock.span.first);
             let charge = charges.iter_mut().find_map(Option::take);
@@ -198,7 +199,7 @@ impl Locks {
     }
 
     /// Takes away all that the owner has; whether that was anything.
-    pub fn forget(&mut self, owner: Owner) -> bool {
+    pub fn forget(&mut self, owner: LockOwner) -> bool {
         let before = self.list.len();
         self.list.retain(|held| held.lock.owner != owner);
         self.list.len() < before
@@ -212,7 +213,7 @@ mod tests {
     use super::*;
 
     const BYTES: usize = 24;
-    const OWNERS: [Owner; 3] = [Owner::Process(1), Owner::Process(2), Owner::OpenFile(1)];
+    const OWNERS: [LockOwner; 3] = [LockOwner::Process(1), LockOwner::Process(2), LockOwner::OpenFile(1)];
 
     /// What each owner has on each byte; the last stands for all bytes from there on.
     type Model = [[Option<Mode>; BYTES]; 3];
@@ -242,7 +243,7 @@ mod tests {
             for byte in indices(lock.span) {
                 assert_eq!(found[owner][byte].replace(lock.mode), None, "an owner's locks overlap: {locks:?}");
             }
-            let is_like = |other: &&Lock| other.owner == lock.owner && other.mode == lock.mode;
+            let is_like = |other: &&FileLock| other.owner == lock.owner && other.mode == lock.mode;
             let touching = locks.iter().filter(is_like).filter(|other| other.span.touches(&lock.span)).count();
             assert_eq!(touching, 1, "two locks that could be one: {locks:?}");
         }
@@ -283,7 +284,7 @@ mod tests {
             let mut locks = Locks::new();
             let mut model: Model = [[None; BYTES]; 3];
             for (owner, span, mode) in calls {
-                let wanted = mode.map(|mode| Lock { owner: OWNERS[owner], span, mode });
+                let wanted = mode.map(|mode| FileLock { owner: OWNERS[owner], span, mode });
                 let is_held = |other: usize, byte: usize| match (mode, model[other][byte]) {
                     (None, _) | (_, None) | (Some(Mode::Shared), Some(Mode::Shared)) => false,
                     _ => other != owner,

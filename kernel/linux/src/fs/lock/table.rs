@@ -4,10 +4,8 @@ use alloc::vec::Vec;
 
 use quire_machine::fallible::{NoMemory, TryVec};
 
-use super::ranges::{Lock, Locks, Mode, Owner, Span};
-
-/// What a file is known by: its file system's number and its own.
-pub type Identity = (u64, u64);
+use super::super::node::NodeIdentity;
+use super::ranges::{FileLock, LockOwner, Locks, Mode, Span};
 
 /// What sort of lock: the two do not conflict with one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,22 +18,22 @@ pub enum Sort {
 
 /// What a call asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct LockRequest {
     /// The file.
-    pub file: Identity,
+    pub file: NodeIdentity,
     /// What sort of lock.
     pub sort: Sort,
     /// Who asks.
-    pub owner: Owner,
+    pub owner: LockOwner,
     /// On which bytes.
     pub span: Span,
     /// The lock that it wants to have there; `None` to have none.
     pub mode: Option<Mode>,
 }
 
-impl Request {
-    fn lock(&self) -> Option<Lock> {
-        Some(Lock { owner: self.owner, span: self.span, mode: self.mode? })
+impl LockRequest {
+    fn lock(&self) -> Option<FileLock> {
+        Some(FileLock { owner: self.owner, span: self.span, mode: self.mode? })
     }
 }
 
@@ -57,7 +55,7 @@ impl From<NoMemory> for Refusal {
 }
 
 struct File {
-    identity: Identity,
+    identity: NodeIdentity,
     records: Locks,
     wholes: Locks,
 }
@@ -74,7 +72,7 @@ impl File {
 /// A process that waits for a record lock.
 struct Wait {
     pid: u32,
-    request: Request,
+    request: LockRequest,
     /// The process that is asked about waits for this one, perhaps by way of others.
     is_reached: bool,
     /// Those that this one waits for are reached as well.
@@ -101,22 +99,22 @@ impl Table {
         self.files.is_empty()
     }
 
-    fn position(&self, file: Identity) -> Result<usize, usize> {
+    fn position(&self, file: NodeIdentity) -> Result<usize, usize> {
         self.files.binary_search_by_key(&file, |file| file.identity)
     }
 
-    fn locks(&self, request: &Request) -> Option<&Locks> {
+    fn locks(&self, request: &LockRequest) -> Option<&Locks> {
         let file = &self.files[self.position(request.file).ok()?];
         Some(if request.sort == Sort::Record { &file.records } else { &file.wholes })
     }
 
-    fn conflicts(&self, request: &Request) -> impl Iterator<Item = &Lock> {
+    fn conflicts(&self, request: &LockRequest) -> impl Iterator<Item = &FileLock> {
         let locks = self.locks(request).zip(request.lock());
         locks.into_iter().flat_map(|(locks, wanted)| locks.conflicts(wanted))
     }
 
     /// A lock that keeps the request from being granted; for one that gives up, a lock that would be given up.
-    pub fn conflict(&self, request: &Request) -> Option<Lock> {
+    pub fn conflict(&self, request: &LockRequest) -> Option<FileLock> {
         match request.mode {
             Some(_) => self.conflicts(request).next().copied(),
             None => self.locks(request)?.own(request.owner, request.span).copied(),
@@ -127,7 +125,7 @@ impl Table {
     ///
     /// # Errors
     /// [`Refusal::Conflict`], [`Refusal::NoMemory`].
-    pub fn set(&mut self, request: &Request) -> Result<(), Refusal> {
+    pub fn set(&mut self, request: &LockRequest) -> Result<(), Refusal> {
         if request.sort == Sort::Whole {
             if self.locks(request).and_then(|locks| locks.own(request.owner, request.span)).map(|lock| lock.mode)
                 == request.mode
@@ -157,7 +155,7 @@ impl Table {
     }
 
     /// Takes away all locks of this sort that the owner has on the file; whether there were any.
-    pub fn forget(&mut self, file: Identity, sort: Sort, owner: Owner) -> bool {
+    pub fn forget(&mut self, file: NodeIdentity, sort: Sort, owner: LockOwner) -> bool {
         let Ok(index) = self.position(file) else { return false };
         let had_any = self.files[index].locks(sort).forget(owner);
         self.drop_if_empty(index);
@@ -179,7 +177,7 @@ impl Table {
     ///
     /// # Errors
     /// [`Refusal::Deadlock`], [`Refusal::NoMemory`].
-    pub fn begin_wait(&mut self, pid: u32, request: Request) -> Result<(), Refusal> {
+    pub fn begin_wait(&mut self, pid: u32, request: LockRequest) -> Result<(), Refusal> {
         self.end_wait(pid);
         if self.is_waited_for(pid, &request) {
             return Err(Refusal::Deadlock);
@@ -198,7 +196,7 @@ impl Table {
 
     /// Whether one whose lock conflicts with the request waits for `pid`, perhaps by way of others. Locks of open file
     /// descriptions belong to no one process, so those who wait for them are not followed (Linux: `posix_locks_deadlock`).
-    fn is_waited_for(&mut self, pid: u32, request: &Request) -> bool {
+    fn is_waited_for(&mut self, pid: u32, request: &LockRequest) -> bool {
         for wait in &mut self.waits {
             (wait.is_reached, wait.is_followed) = (false, false);
         }
@@ -207,7 +205,7 @@ impl Table {
             let mut waits = core::mem::take(&mut self.waits);
             let mut is_found = false;
             for lock in self.conflicts(&next) {
-                let Owner::Process(holder) = lock.owner else { continue };
+                let LockOwner::Process(holder) = lock.owner else { continue };
                 is_found |= holder == pid;
                 if let Ok(place) = waits.binary_search_by_key(&holder, |wait| wait.pid) {
                     waits[place].is_reached = true;
@@ -230,15 +228,15 @@ impl Table {
 mod tests {
     use super::*;
 
-    const FILE: Identity = (1, 1);
+    const FILE: NodeIdentity = (1, 1);
 
-    fn request(pid: u32, byte: u64, mode: Mode) -> Request {
+    fn request(pid: u32, byte: u64, mode: Mode) -> LockRequest {
         let span = Span { first: byte, last: byte };
-        Request { file: FILE, sort: Sort::Record, owner: Owner::Process(pid), span, mode: Some(mode) }
+        LockRequest { file: FILE, sort: Sort::Record, owner: LockOwner::Process(pid), span, mode: Some(mode) }
     }
 
-    fn whole(number: u64, mode: Option<Mode>) -> Request {
-        Request { file: FILE, sort: Sort::Whole, owner: Owner::OpenFile(number), span: Span::WHOLE, mode }
+    fn whole(number: u64, mode: Option<Mode>) -> LockRequest {
+        LockRequest { file: FILE, sort: Sort::Whole, owner: LockOwner::OpenFile(number), span: Span::WHOLE, mode }
     }
 
     #[test]
@@ -255,7 +253,7 @@ mod tests {
             let closing = request(length - 1, 0, Mode::Exclusive);
             assert_eq!(table.begin_wait(length - 1, closing), Err(Refusal::Deadlock));
             // What one of them has given up keeps the next from nothing, though that has not woken yet.
-            table.set(&Request { mode: None, ..request(length - 1, u64::from(length) - 1, Mode::Shared) }).unwrap();
+            table.set(&LockRequest { mode: None, ..request(length - 1, u64::from(length) - 1, Mode::Shared) }).unwrap();
             table.begin_wait(length - 1, closing).unwrap();
         }
     }
@@ -287,7 +285,7 @@ mod tests {
         table.set(&whole(2, Some(Mode::Exclusive))).unwrap();
         assert_eq!(table.set(&whole(1, Some(Mode::Shared))), Err(Refusal::Conflict));
         table.set(&whole(2, None)).unwrap();
-        assert!(table.forget(FILE, Sort::Record, Owner::Process(1)));
+        assert!(table.forget(FILE, Sort::Record, LockOwner::Process(1)));
         assert!(table.is_empty());
     }
 }

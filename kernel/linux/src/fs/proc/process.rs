@@ -14,7 +14,9 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::super::node::Device;
 use super::super::synthetic::Entries;
-use super::super::synthetic::{Directory, Item, Owner, Text, line, list, number, print, read_only, read_write, text};
+use super::super::synthetic::{
+    Directory, Item, Ownership, Text, line, list, number, print, read_only, read_write, text,
+};
 use super::super::terminal::job;
 use super::mounts;
 use super::system::clock_ticks;
@@ -43,7 +45,7 @@ impl Directory for Files {
         entries(self.0)
     }
 
-    fn owners(&self) -> Option<[Owner; 2]> {
+    fn owners(&self) -> Option<[Ownership; 2]> {
         let process = table::find(self.0)?;
         let owner = {
             let own = process.identity();
@@ -61,7 +63,7 @@ impl Directory for Descriptors {
         0o500
     }
 
-    fn owners(&self) -> Option<[Owner; 2]> {
+    fn owners(&self) -> Option<[Ownership; 2]> {
         let process = current().filter(|process| process.pid() == self.0)?;
         let own = process.identity();
         Some([(own.user.filesystem, own.group.filesystem); 2])

@@ -13,16 +13,16 @@ use crate::process::table;
 
 /// Whose the terminal is.
 #[derive(Clone, Copy)]
-struct Owner {
+struct TerminalOwner {
     /// The session.
     session: u32,
     /// Its process group in the foreground.
     foreground: u32,
 }
 
-static OWNER: SpinLock<Option<Owner>> = SpinLock::new(Rank::TerminalOwner, None);
+static OWNER: SpinLock<Option<TerminalOwner>> = SpinLock::new(Rank::TerminalOwner, None);
 
-fn owner() -> Option<Owner> {
+fn owner() -> Option<TerminalOwner> {
     *OWNER.lock()
 }
 
@@ -58,10 +58,10 @@ pub(super) fn acquire(steal: bool) -> Result<(), Errno> {
     let may_steal = steal && process.identity().is_superuser();
     let mut owner = OWNER.lock();
     match *owner {
-        Some(Owner { session: taken, .. }) if taken == session => Ok(()),
+        Some(TerminalOwner { session: taken, .. }) if taken == session => Ok(()),
         Some(_) if !may_steal => Err(Errno::EPERM),
         _ => {
-            *owner = Some(Owner { session, foreground });
+            *owner = Some(TerminalOwner { session, foreground });
             Ok(())
         }
     }

@@ -25,7 +25,7 @@ use super::script::{LINE_MAX, Script};
 use super::stack::Stack;
 use super::words::Words;
 use crate::errno::Errno;
-use crate::fs::start::{self, Program};
+use crate::fs::start::{self, ProgramFile};
 use crate::process::control_block::{Process, RunningProgram, this};
 use crate::process::credentials::Credentials;
 use crate::process::exit;
@@ -44,7 +44,7 @@ const CLOCK_TICKS: u64 = 100;
 /// What to start.
 pub struct Request {
     /// The file.
-    pub program: Program,
+    pub program: ProgramFile,
     /// Its path, as the caller gave it.
     pub path: Vec<u8>,
     /// The program's arguments, its name first.
@@ -54,8 +54,8 @@ pub struct Request {
 }
 
 /// A file that can be run.
-struct Found {
-    program: Program,
+struct Executable {
+    program: ProgramFile,
     image: Image,
 }
 
@@ -91,7 +91,7 @@ pub fn execute(request: Request, frame: &Cell<TrapFrame>) -> Result<(), Errno> {
     map_stack(&space, layout.start, found.image.executable_stack)?;
 
     exit::leave_space(&process, Some(space));
-    let Program { node, executed, .. } = found.program;
+    let ProgramFile { node, executed, .. } = found.program;
     let program = RunningProgram { node, path: shown_path, _executed: executed };
     start_program(&process, Name::of_program(&path), program, shown, credentials);
     if write_memory(&found.image, layout.start, &layout.bytes).is_err() {
@@ -122,7 +122,7 @@ fn start_program(
 }
 
 /// Finds what is to run: the file itself, or the program that reads it.
-fn find(mut program: Program, mut path: Vec<u8>, arguments: &mut Words) -> Result<Found, Errno> {
+fn find(mut program: ProgramFile, mut path: Vec<u8>, arguments: &mut Words) -> Result<Executable, Errno> {
     for _ in 0..=SCRIPTS_MAX {
         let mut bytes = [0; LINE_MAX];
         let length = program.object.read_at(0, &mut bytes).map_err(|_| Errno::EIO)?;
@@ -130,7 +130,7 @@ fn find(mut program: Program, mut path: Vec<u8>, arguments: &mut Words) -> Resul
             let image = read_image(&program.object, &bytes[..length.min(elf::HEADER_BYTES)]).inspect_err(|error| {
                 log_limited!("exec", "{}: {error}", path.escape_ascii());
             });
-            return image.map(|image| Found { program, image }).map_err(|error| match error {
+            return image.map(|image| Executable { program, image }).map_err(|error| match error {
                 ElfError::NoMemory => Errno::ENOMEM,
                 _ => Errno::ENOEXEC,
             });
@@ -153,7 +153,7 @@ fn shown(arguments: &Words) -> Result<Arc<[u8]>, NoMemory> {
 ///
 /// # Errors
 /// As [`start::open_program`].
-pub fn open(path: &[u8]) -> Result<Program, Errno> {
+pub fn open(path: &[u8]) -> Result<ProgramFile, Errno> {
     let process = this();
     start::open_program(&process.location.start(process.credentials()), path)
 }
@@ -176,7 +176,7 @@ fn script_arguments(script: &Script<'_>, path: &[u8], old: &Words) -> Result<Wor
     Ok(words)
 }
 
-fn map(space: &AddressSpace, found: &Found) -> Result<(), Errno> {
+fn map(space: &AddressSpace, found: &Executable) -> Result<(), Errno> {
     let name = core::str::from_utf8(&found.program.path).ok().map(fallible::shared_text).transpose()?;
     for segment in found.image.segments() {
         let protection = Protection { read: segment.read, write: segment.write, execute: segment.execute };

@@ -105,15 +105,15 @@ pub struct FaultRegisters {
 
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FrameLayout {
     /// The address of the frame, the handler's stack pointer.
     pub frame: u64,
     /// The address of the image.
     pub image: u64,
 }
 
-impl Place {
-    /// The place of the frame with an image of `image_bytes` for a handler that is called at `stack_pointer`. `None` when
+impl FrameLayout {
+    /// Where the frame goes with an image of `image_bytes` for a handler that is called at `stack_pointer`. `None` when
     /// the stack for handlers is in use and full.
     pub fn below(stack_pointer: u64, action: &Action, alternate: AlternateStack, image_bytes: usize) -> Option<Self> {
         let own_stack = action.has(linux::SA_ONSTACK).then(|| alternate.top_for(stack_pointer)).flatten();
@@ -151,7 +151,7 @@ pub struct Frame {
 
 impl Frame {
     /// The frame's bytes, for `place`.
-    pub fn to_bytes(&self, place: Place) -> [u8; FRAME_BYTES] {
+    pub fn to_bytes(&self, place: FrameLayout) -> [u8; FRAME_BYTES] {
         let mut bytes = [0; FRAME_BYTES];
         put(&mut bytes, 0, self.restorer);
         let context = &mut bytes[CONTEXT..INFO];
@@ -173,7 +173,7 @@ impl Frame {
     }
 
     /// The registers that the handler at `action` begins with.
-    pub fn handler_registers(&self, place: Place, action: &Action) -> Registers {
+    pub fn handler_registers(&self, place: FrameLayout, action: &Action) -> Registers {
         Registers {
             rdi: u64::from(self.signal.number()),
             rsi: place.frame + INFO as u64,

@@ -4,7 +4,7 @@ use linux_raw_sys::general as linux;
 use proptest::prelude::*;
 
 use super::frame::{
-    CONTEXT_BYTES, FRAME_BYTES, FaultRegisters, Frame, ImageNote, Place, Registers, Returned, Segments,
+    CONTEXT_BYTES, FRAME_BYTES, FaultRegisters, Frame, FrameLayout, ImageNote, Registers, Returned, Segments,
 };
 use super::*;
 
@@ -231,7 +231,7 @@ fn a_stack_for_handlers_is_refused_as_linux_does() {
     assert_eq!(stack, AlternateStack::NONE);
 }
 
-fn frame() -> (Frame, Place) {
+fn frame() -> (Frame, FrameLayout) {
     let registers =
         Registers { rip: 0x40_0123, rsp: 0x7fff_ff00, rflags: 0x10746, rdi: 5, r8: 8, ..Default::default() };
     let frame = Frame {
@@ -245,7 +245,7 @@ fn frame() -> (Frame, Place) {
         alternate: AlternateStack::NONE,
         extended: true,
     };
-    let place = Place::below(registers.rsp, &HANDLER, AlternateStack::NONE, 836).expect("there is room");
+    let place = FrameLayout::below(registers.rsp, &HANDLER, AlternateStack::NONE, 836).expect("there is room");
     (frame, place)
 }
 
@@ -281,12 +281,12 @@ fn a_handler_begins_as_after_a_call() {
 fn frames_go_to_the_stack_for_handlers_until_it_is_full() {
     let alternate = AlternateStack { base: 0x10_0000, flags: 0, bytes: 0x2000 };
     let action = Action { flags: linux::SA_ONSTACK.into(), ..HANDLER };
-    let first = Place::below(0x7fff_ff00, &action, alternate, 836).expect("there is room");
+    let first = FrameLayout::below(0x7fff_ff00, &action, alternate, 836).expect("there is room");
     assert!(alternate.holds(first.frame));
-    let second = Place::below(first.frame, &action, alternate, 836).expect("there is room");
+    let second = FrameLayout::below(first.frame, &action, alternate, 836).expect("there is room");
     assert!(alternate.holds(second.frame) && second.frame < first.frame - 128);
-    assert_eq!(Place::below(0x10_0200, &action, alternate, 836), None);
-    assert!(!alternate.holds(Place::below(0x7fff_ff00, &HANDLER, alternate, 836).expect("there is room").frame));
+    assert_eq!(FrameLayout::below(0x10_0200, &action, alternate, 836), None);
+    assert!(!alternate.holds(FrameLayout::below(0x7fff_ff00, &HANDLER, alternate, 836).expect("there is room").frame));
 }
 
 #[test]
@@ -321,7 +321,7 @@ proptest! {
     fn a_frame_never_overlaps_what_is_in_use(stack_pointer: u64, base: u64, bytes in 0_u64..1 << 20, on_stack: bool) {
         let alternate = AlternateStack { base, flags: 0, bytes };
         let action = Action { flags: if on_stack { linux::SA_ONSTACK.into() } else { 0 }, ..HANDLER };
-        if let Some(place) = Place::below(stack_pointer, &action, alternate, 836) {
+        if let Some(place) = FrameLayout::below(stack_pointer, &action, alternate, 836) {
             let end = place.image.wrapping_add(836);
             let moved = on_stack && bytes != 0 && !alternate.holds(stack_pointer);
             let limit = if moved { base.wrapping_add(bytes) } else { stack_pointer.wrapping_sub(128) };
