@@ -4,6 +4,9 @@
 //! it, which yields a [`Finished`] to deliver, or it is dropped, which completes it with [`BlockError::Abandoned`]. Either
 //! way its [`Completion`] hears of it exactly once, because hearing consumes it.
 //!
+//! The memory that a device reads or writes is had by the completion ([`DmaMemory`]): so it is there for as long as the device may
+//! touch it, whatever becomes of the request.
+//!
 //! A request keeps its segments inline: making, queueing and finishing one allocates nothing here. The completion is a
 //! box, so that one from a pool can go back to the pool.
 
@@ -35,7 +38,8 @@ pub enum Operation {
     },
 }
 
-/// A piece of physical memory that a device reads from or writes to.
+/// A piece of physical memory that a device reads from or writes to. By itself it allows nothing: a request's segments are what
+/// its owner names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     address: PhysAddr,
@@ -43,14 +47,8 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// `bytes` bytes of RAM at `address`; within a request only the sum of all segments must be whole sectors.
-    ///
-    /// # Safety
-    ///
-    /// From here until the completion of the request that the segment is put in, the range is RAM that stays allocated. No
-    /// reference of the kernel covers it, and while it is to be read into, nothing else writes to it. A task may write to
-    /// memory that is being written to a disk: each byte is then stored as it was or as it is, and the drivers never look.
-    pub const unsafe fn new(address: PhysAddr, bytes: NonZeroU32) -> Self {
+    /// `bytes` bytes at `address`; within a request only the sum of all segments must be whole sectors.
+    pub const fn new(address: PhysAddr, bytes: NonZeroU32) -> Self {
         Self { address, bytes }
     }
 
@@ -69,6 +67,19 @@ impl Segment {
 pub trait Completion: Send {
     /// The request ended and its memory is the owner's again. Called in thread context without a lock of the driver.
     fn complete(self: Box<Self>, result: Result<(), BlockError>);
+}
+
+/// What has the memory of a request, and hears of its end.
+///
+/// # Safety
+///
+/// While the value is in its box and until its completion is told, each segment that it names is RAM that stays allocated; no
+/// reference of the kernel that is used meanwhile covers it, and while it is to be read into, nothing else reads or writes it. A
+/// task may write to memory that is being written to a disk: each byte is then stored as it was or as it is, and the drivers
+/// never look.
+pub unsafe trait DmaMemory: Completion {
+    /// Calls `each` with the segments, in the order of the sectors.
+    fn for_each_segment(&self, each: impl FnMut(Segment));
 }
 
 /// A completion that has not been told yet; dropping it tells it that its request was abandoned.
@@ -105,12 +116,25 @@ impl Request {
         Self { operation, sector, segments: ArrayVec::new(), pending: Pending(Some(completion)) }
     }
 
+    /// A request for the memory that `owner` has; it keeps that until the request has ended. `None`, and the owner is dropped, when there
+    /// are more than [`MAX_SEGMENTS`].
+    pub fn with_memory<T: DmaMemory + 'static>(operation: Operation, sector: u64, owner: Box<T>) -> Option<Self> {
+        let mut segments = ArrayVec::new();
+        let mut fits = true;
+        owner.for_each_segment(|segment| fits &= segments.try_push(segment).is_ok());
+        fits.then(|| Self { operation, sector, segments, pending: Pending(Some(owner)) })
+    }
+
     /// Appends memory for the sectors that follow.
     ///
     /// # Errors
     ///
     /// Gives the segment back when there are [`MAX_SEGMENTS`] already.
-    pub fn push(&mut self, segment: Segment) -> Result<(), Segment> {
+    ///
+    /// # Safety
+    ///
+    /// For the segment holds what [`DmaMemory`] asks, until the request has ended.
+    pub unsafe fn push(&mut self, segment: Segment) -> Result<(), Segment> {
         self.segments.try_push(segment).map_err(arrayvec::CapacityError::element)
     }
 
@@ -323,12 +347,13 @@ mod tests {
     fn a_request_holds_so_many_segments_and_no_more() {
         let results = Results::default();
         let mut request = Request::new(Operation::Write, 0, results.note(0));
-        // SAFETY: no device is asked.
-        let segment = |bytes| unsafe { Segment::new(0x1000, NonZeroU32::new(bytes).expect("not zero")) };
+        let segment = |bytes| Segment::new(0x1000, NonZeroU32::new(bytes).expect("not zero"));
         for bytes in 1..=u32::try_from(MAX_SEGMENTS).expect("small") {
-            assert_eq!(request.push(segment(bytes)), Ok(()));
+            // SAFETY: no device is asked.
+            assert_eq!(unsafe { request.push(segment(bytes)) }, Ok(()));
         }
-        assert_eq!(request.push(segment(99)), Err(segment(99)));
+        // SAFETY: as above.
+        assert_eq!(unsafe { request.push(segment(99)) }, Err(segment(99)));
         assert_eq!(request.bytes(), (1..=MAX_SEGMENTS as u64).sum());
     }
 

@@ -18,22 +18,24 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU32;
+use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 
+use arrayvec::ArrayVec;
 use quire_drivers::block::{
-    BlockError, Completion, DiskNumber, Geometry, NotQueued, Operation, Request, SECTOR_BYTES, Segment,
+    BlockError, Completion, DiskNumber, DmaMemory, Geometry, MAX_SEGMENTS, NotQueued, Operation, Request, SECTOR_BYTES,
+    Segment,
 };
 use quire_drivers::pci::{self, ConfigurationPorts, Interrupt, MsixTransport};
 use quire_drivers::virtio_blk::{Counters, VirtioBlk};
 use quire_machine::arch::{apic, trap, vectors};
-use quire_machine::dma::KernelHal;
+use quire_machine::dma::{self, KernelHal};
 use quire_machine::fallible;
 use quire_machine::log;
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, WaitQueue};
-use quire_memory::folio::Folio;
-use quire_swap::header::PAGE_SIZE;
+use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{DeviceState, POOL_BATCHES};
 use spin::Once;
 
@@ -215,23 +217,48 @@ impl VirtioDisk {
         }
     }
 
-    /// Does `operation` on the sectors from `sector` on and sleeps until it is done.
+    /// Does an operation that has no memory and sleeps until it is done.
     ///
     /// # Errors
     /// What the disk answered.
-    pub fn run(&self, operation: Operation, sector: u64, segments: &[Segment]) -> Result<(), BlockError> {
+    pub fn run(&self, operation: Operation, sector: u64) -> Result<(), BlockError> {
+        self.run_with(operation, sector, Segments::new())
+    }
+
+    /// Reads pages, which are in the direct map ([`is_reachable`]), and sleeps until that is done.
+    ///
+    /// # Errors
+    /// What the disk answered.
+    pub fn read(&self, sector: u64, pages: &mut [&mut Page]) -> Result<(), BlockError> {
+        let segments = self.segments(sector, pages.iter_mut().map(|page| ptr::from_mut::<Page>(page).cast_const()))?;
+        self.run_with(Operation::Read, sector, segments)
+    }
+
+    /// Writes pages, as [`Self::read`].
+    ///
+    /// # Errors
+    /// What the disk answered.
+    pub fn write(&self, sector: u64, pages: &[&Page]) -> Result<(), BlockError> {
+        let segments = self.segments(sector, pages.iter().map(|page| ptr::from_ref::<Page>(page)))?;
+        self.run_with(Operation::Write, sector, segments)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
+    fn segments(&self, sector: u64, pages: impl ExactSizeIterator<Item = *const Page>) -> Result<Segments, BlockError> {
+        let segments = pages.len();
+        if segments > MAX_SEGMENTS {
+            return Err(BlockError::TooManySegments { disk: self.number, sector, segments });
+        }
+        pages.map(segment_of).collect::<Option<_>>().ok_or(BlockError::Abandoned)
+    }
+
+    /// The segments are of memory that the caller has borrowed, mutably if it is to be read into.
+    fn run_with(&self, operation: Operation, sector: u64, segments: Segments) -> Result<(), BlockError> {
         let outcome = fallible::shared_in_need(Outcome { result: Once::new(), ended: WaitQueue::new() });
         let outcome = outcome.map_err(|_| BlockError::Abandoned)?;
-        let waiting = fallible::boxed_in_need(Waiting(Arc::clone(&outcome))).map_err(|_| BlockError::Abandoned)?;
-        let mut request = Request::new(operation, sector, waiting);
-        for segment in segments {
-            if request.push(*segment).is_err() {
-                let segments = segments.len();
-                drop(request);
-                return Err(BlockError::TooManySegments { disk: self.number, sector, segments });
-            }
-        }
-        self.submit(request);
+        let waiting = Waiting { outcome: Arc::clone(&outcome), segments };
+        let waiting = fallible::boxed_in_need(waiting).map_err(|_| BlockError::Abandoned)?;
+        self.submit(Request::with_memory(operation, sector, waiting).ok_or(BlockError::Abandoned)?);
         outcome.ended.wait_until(|| outcome.result.is_completed());
         outcome.result.get().copied().unwrap_or(Err(BlockError::Abandoned))
     }
@@ -265,14 +292,14 @@ impl VirtioDisk {
     }
 }
 
-/// A page of memory for a request.
-///
-/// # Safety
-/// As for [`Segment::new`], for as long as a request has the segment.
-pub unsafe fn page_segment(folio: &Folio) -> Segment {
+/// Whether a request can be made for a page.
+pub fn is_reachable(page: &Page) -> bool {
+    dma::physical_address(page).is_some()
+}
+
+fn segment_of(page: *const Page) -> Option<Segment> {
     const PAGE: NonZeroU32 = NonZeroU32::new(PAGE_SIZE as u32).unwrap();
-    // SAFETY: the caller's.
-    unsafe { Segment::new(folio.frame().address(), PAGE) }
+    Some(Segment::new(dma::physical_address(page)?, PAGE))
 }
 
 impl fmt::Display for VirtioDisk {
@@ -286,11 +313,26 @@ struct Outcome {
     ended: WaitQueue,
 }
 
-struct Waiting(Arc<Outcome>);
+/// Memory of a caller who waits.
+type Segments = ArrayVec<Segment, MAX_SEGMENTS>;
+
+struct Waiting {
+    outcome: Arc<Outcome>,
+    segments: Segments,
+}
 
 impl Completion for Waiting {
     fn complete(self: Box<Self>, result: Result<(), BlockError>) {
-        self.0.result.call_once(|| result);
-        self.0.ended.wake_all();
+        self.outcome.result.call_once(|| result);
+        self.outcome.ended.wake_all();
+    }
+}
+
+// SAFETY: `VirtioDisk::run_with` returns only when the completion was told, and until then its caller has borrowed the memory and does not
+// touch it.
+#[expect(unsafe_code, reason = "the memory of a caller who waits is borrowed, not owned")]
+unsafe impl DmaMemory for Waiting {
+    fn for_each_segment(&self, each: impl FnMut(Segment)) {
+        self.segments.iter().copied().for_each(each);
     }
 }

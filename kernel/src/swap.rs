@@ -1,21 +1,19 @@
 //! This machine's disks for swap and for files: their requests become the drivers'.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::num::NonZeroU32;
 use core::ops::Range;
 
 use arrayvec::ArrayVec;
-use quire_drivers::block::{BlockError, Completion, Operation, Request, SECTOR_BYTES, Segment};
-use quire_machine::address_map::DIRECT_MAP;
-use quire_machine::{fallible, physical};
-use quire_memory::folio::{Folio, NewFolio};
+use quire_drivers::block::{BlockError, Operation, Request, SECTOR_BYTES};
+use quire_machine::fallible;
+use quire_machine::transfer::Transfer;
+use quire_memory::folio::NewFolio;
 use quire_memory::frames;
 use quire_memory::swap::Quire;
-use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::header::Page;
 use quire_swap::{BATCH_FOLIOS, DeviceState, Direction, DiskProperties, DiskRequest, DriverId, IoError};
 
 use crate::disk::{self, SECTORS_PER_PAGE, VirtioDisk};
@@ -73,32 +71,29 @@ impl quire_swap::Disk<Quire> for SwapDisk {
 
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
         let sector = page * SECTORS_PER_PAGE;
-        if let Some(segment) = segment_of(buffer) {
-            return self.disk.run(Operation::Read, sector, &[segment]).map_err(io_error);
+        if disk::is_reachable(buffer) {
+            return self.disk.read(sector, &mut [buffer]).map_err(io_error);
         }
         let mut folio = frames::wait_for_frame().map_err(|_| IoError::NoMemory)?;
-        let segment = segment_of(folio.page_mut()).ok_or(IoError::Unsupported)?;
-        self.disk.run(Operation::Read, sector, &[segment]).map_err(io_error)?;
+        self.disk.read(sector, &mut [folio.page_mut()]).map_err(io_error)?;
         buffer.copy_from_slice(folio.page_mut());
         Ok(())
     }
 
+    #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
     fn write_pages(&self, first: u64, pages: &[Page]) -> Result<(), IoError> {
         let mut sector = first * SECTORS_PER_PAGE;
         for pages in pages.chunks(BATCH_FOLIOS.min(self.disk.geometry().max_segments).max(1)) {
-            let mut folios = ArrayVec::<NewFolio, BATCH_FOLIOS>::new();
-            let mut segments = ArrayVec::<Segment, BATCH_FOLIOS>::new();
-            for page in pages {
-                if let Some(segment) = segment_of(page) {
-                    segments.push(segment);
-                    continue;
-                }
+            let mut copies = ArrayVec::<NewFolio, BATCH_FOLIOS>::new();
+            for page in pages.iter().filter(|page| !disk::is_reachable(page)) {
                 let mut folio = frames::wait_for_frame().map_err(|_| IoError::NoMemory)?;
                 folio.page_mut().copy_from_slice(page);
-                segments.push(segment_of(folio.page_mut()).ok_or(IoError::Unsupported)?);
-                folios.push(folio);
+                copies.push(folio);
             }
-            self.disk.run(Operation::Write, sector, &segments).map_err(io_error)?;
+            let mut copies = copies.iter_mut().map(|folio| &*folio.page_mut());
+            let reachable = |page| if disk::is_reachable(page) { Some(page) } else { copies.next() };
+            let reachable = pages.iter().filter_map(reachable).collect::<ArrayVec<_, BATCH_FOLIOS>>();
+            self.disk.write(sector, &reachable).map_err(io_error)?;
             sector += pages.len() as u64 * SECTORS_PER_PAGE;
         }
         Ok(())
@@ -110,19 +105,11 @@ impl quire_swap::Disk<Quire> for SwapDisk {
             Direction::Write => Operation::Write,
         };
         let sector = request.first_sector();
-        let mut segments = [None; BATCH_FOLIOS];
-        for (place, folio) in segments.iter_mut().zip(request.folios()) {
-            *place = Some(segment(folio));
-        }
+        let end = |request: DiskRequest<Quire>, result: Result<(), _>| request.complete(result.map_err(io_error));
         // At most as many as there are batches. A batch that is dropped for want of a box has failed, and is not lost.
-        let Ok(on_its_way) = fallible::boxed_in_need(OnItsWay(request)) else { return };
-        let mut to_disk = Request::new(operation, sector, on_its_way);
-        for segment in segments.into_iter().flatten() {
-            if to_disk.push(segment).is_err() {
-                // A request has room for a batch; dropping it here would fail the batch, not lose it.
-                return;
-            }
-        }
+        let Ok(transfer) = fallible::boxed_in_need(Transfer { pages: request, end }) else { return };
+        // A request has room for a batch; dropping it here would fail the batch, not lose it.
+        let Some(to_disk) = Request::with_memory(operation, sector, transfer) else { return };
         self.disk.submit(to_disk);
     }
 
@@ -132,7 +119,7 @@ impl quire_swap::Disk<Quire> for SwapDisk {
         let end = pages.end * SECTORS_PER_PAGE;
         while sector < end {
             let sectors = (end - sector).min(u64::from(most.get())) as u32;
-            self.disk.run(Operation::Discard { sectors }, sector, &[]).map_err(io_error)?;
+            self.disk.run(Operation::Discard { sectors }, sector).map_err(io_error)?;
             sector += u64::from(sectors);
         }
         Ok(())
@@ -149,7 +136,7 @@ impl devices::BlockDevice for SwapDisk {
     }
 
     fn flush(&self) -> Result<(), IoError> {
-        self.disk.run(Operation::Flush, 0, &[]).map_err(io_error)
+        self.disk.run(Operation::Flush, 0).map_err(io_error)
     }
 
     fn set_rotational(&self, rotational: bool) {
@@ -167,31 +154,5 @@ impl devices::BlockDevice for SwapDisk {
             sectors_written: counters.bytes_written / SECTOR_BYTES,
             in_flight: counters.in_flight,
         }
-    }
-}
-
-fn segment(folio: &Folio) -> Segment {
-    // SAFETY: whoever makes a request of the segment keeps a reference to the folio until the request has ended: the
-    // batch, or the caller who waits. A folio that is read into is locked and not up to date, so nobody looks at it; one
-    // that is written may be mapped and changed by its task, which makes it dirty and has it written again.
-    unsafe { disk::page_segment(folio) }
-}
-
-/// A buffer that lies in one piece in physical memory, as all of the direct map does, the heap included. For a request
-/// that ends while the buffer is borrowed; one that reads is for a buffer that is borrowed mutably.
-fn segment_of(buffer: &Page) -> Option<Segment> {
-    const PAGE: NonZeroU32 = NonZeroU32::new(PAGE_SIZE as u32).unwrap();
-    let end = (physical::frames().len() * PAGE_SIZE) as u64;
-    let address = (buffer.as_ptr() as u64).checked_sub(DIRECT_MAP).filter(|address| *address < end)?;
-    // SAFETY: it is RAM in the direct map, and stays what it is while it is borrowed. Nobody looks at a buffer that is
-    // borrowed mutably while the caller waits for the request.
-    Some(unsafe { Segment::new(address, PAGE) })
-}
-
-struct OnItsWay(DiskRequest<Quire>);
-
-impl Completion for OnItsWay {
-    fn complete(self: Box<Self>, result: Result<(), BlockError>) {
-        self.0.complete(result.map_err(io_error));
     }
 }

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use crate::area::Area;
 use crate::availability::Reason;
-use crate::folio::{self, Folio, FolioFlag};
+use crate::folio::{Folio, FolioFlag, InTransit};
 use crate::heap::{self, NoMemory};
 use crate::machine::{Event, IoError, Machine};
 use crate::ops::{Direction, SlotRun};
@@ -48,7 +48,7 @@ enum SlotOwner<M: Machine> {
 
 /// A folio in a batch, and the first of its slots. Reads own the folio's lock, writes its writeback.
 struct Item<M: Machine> {
-    folio: M::Folio,
+    folio: InTransit<M::Folio>,
     first_slot: u32,
 }
 
@@ -86,12 +86,29 @@ impl<M: Machine> Batch<M> {
 
     /// The folios with their slots, in the order in which they were gathered.
     pub fn folios(&self) -> impl ExactSizeIterator<Item = (&M::Folio, SlotRun)> + Clone {
-        self.items.iter().map(|item| (&item.folio, item.run()))
+        self.items.iter().map(|item| (item.folio.folio(), item.run()))
     }
 
     /// The slots of the folio at `position`.
     pub fn run(&self, position: usize) -> Option<SlotRun> {
         self.items.get(position).map(Item::run)
+    }
+
+    /// Looks at page `page` of the folio at `position`, which is written; `None` if there is no such page.
+    pub(crate) fn with_page<R>(&self, position: usize, page: usize, read: impl FnOnce(&Page) -> R) -> Option<R> {
+        let Item { folio, .. } = self.items.get(position)?;
+        (page < 1 << folio.folio().order()).then(|| folio.with_page(page, read))
+    }
+
+    /// Writes page `page` of the folio at `position`, which is read; `None` if there is no such page.
+    pub(crate) fn with_page_mut<R>(
+        &mut self,
+        position: usize,
+        page: usize,
+        write: impl FnOnce(&mut Page) -> R,
+    ) -> Option<R> {
+        let Item { folio, .. } = self.items.get_mut(position)?;
+        (page < 1 << folio.folio().order()).then(|| folio.with_page_mut(page, write))
     }
 
     pub(crate) fn last(&self) -> Option<SlotRun> {
@@ -102,7 +119,7 @@ impl<M: Machine> Batch<M> {
         self.items.len() == BATCH_FOLIOS
     }
 
-    pub(crate) fn push(&mut self, folio: M::Folio, first_slot: u32) {
+    pub(crate) fn push(&mut self, folio: InTransit<M::Folio>, first_slot: u32) {
         debug_assert!(!self.is_full());
         heap::push(&mut self.items, Item { folio, first_slot });
     }
@@ -161,7 +178,7 @@ impl<M: Machine> Batch<M> {
 
     fn end(&self, items: impl Iterator<Item = Item<M>>, result: Result<(), IoError>) {
         if self.direction == Direction::Read {
-            items.for_each(|item| end_read(&self.area, &item.folio, result));
+            items.for_each(|item| end_read(&self.area, item.folio, result));
             return;
         }
         let folios = items.map(|item| end_write(&self.area, item.folio, &self.slots_of, result));
@@ -184,37 +201,33 @@ impl<M: Machine> Drop for Batch<M> {
 
 impl<M: Machine> Item<M> {
     fn run(&self) -> SlotRun {
-        SlotRun { first: self.first_slot, length: 1 << self.folio.order() }
+        SlotRun { first: self.first_slot, length: 1 << self.folio.folio().order() }
     }
 }
 
-fn end_read<M: Machine>(area: &Area<M>, folio: &M::Folio, result: Result<(), IoError>) {
-    let pages = 1 << folio.order();
+fn end_read<M: Machine>(area: &Area<M>, folio: InTransit<M::Folio>, result: Result<(), IoError>) {
+    let pages = 1 << folio.folio().order();
     if result.is_ok() {
         count!(area, pages_in, pages);
-        folio.state().set(FolioFlag::UpToDate);
     } else {
         count!(area, failed_reads, pages);
     }
-    folio::release(folio);
-    M::read_ended(folio, result);
+    M::read_ended(&folio.end_read(result.is_ok()), result);
 }
 
 fn end_write<M: Machine>(
     area: &Arc<Area<M>>,
-    folio: M::Folio,
+    folio: InTransit<M::Folio>,
     slots_of: &SlotOwner<M>,
     result: Result<(), IoError>,
 ) -> M::Folio {
-    let state = folio.state();
     if let Err(error) = result {
         if error != IoError::Refused {
-            count!(area, failed_writes, 1 << folio.order());
+            count!(area, failed_writes, 1 << folio.folio().order());
         }
-        state.set(FolioFlag::Dirty);
+        folio.folio().state().set(FolioFlag::Dirty);
     }
-    state.clear(FolioFlag::Writeback);
-    folio.wake(FolioFlag::Writeback);
+    let folio = folio.end_write();
     match slots_of {
         SlotOwner::Cached => {
             if result == Err(IoError::NoSpace) && area.availability.is_closed_by(Reason::Refusing) {
@@ -236,8 +249,7 @@ impl<M: Machine> ReadBatch<M> {
 
     /// Writes page `page` of the folio at `position`; nothing happens if there is none.
     pub fn with_page_mut<R>(&mut self, position: usize, page: usize, write: impl FnOnce(&mut Page) -> R) -> Option<R> {
-        let item = self.0.items.get(position)?;
-        (page < 1 << item.folio.order()).then(|| item.folio.with_page_mut(page, write))
+        self.0.with_page_mut(position, page, write)
     }
 
     /// Ends what the folio at `position` is in the batch for, and takes it out: those behind it move up. A batch that is
@@ -263,10 +275,12 @@ impl<M: Machine> WriteBatch<M> {
         &self.0
     }
 
-    /// Reads page `page` of the folio at `position`; nothing happens if there is none.
+    /// Looks at page `page` of the folio at `position`; nothing happens if there is none.
+    ///
+    /// # Panics
+    /// When the page may change: see [`SwapOpsFlags::stable_writes`](crate::SwapOpsFlags).
     pub fn with_page<R>(&self, position: usize, page: usize, read: impl FnOnce(&Page) -> R) -> Option<R> {
-        let item = self.0.items.get(position)?;
-        (page < 1 << item.folio.order()).then(|| item.folio.with_page(page, read))
+        self.0.with_page(position, page, read)
     }
 
     /// Ends what the folio at `position` is in the batch for, and takes it out: those behind it move up. A batch that is

@@ -127,12 +127,12 @@ impl<M: Machine> Area<M> {
         if !first.is_multiple_of(length) || !(first..first + length).all(|offset| alike(cluster.table_entry(offset))) {
             return Err(InsertError::Conflict);
         }
-        let number = M::Folio::clone(folio).into_number();
+        let number = folio.number();
         for offset in first..first + length {
             let cached = cluster.table_entry(offset).with_state(SlotState::Folio(number));
             cluster.set(offset, cached);
         }
-        folio.state().enter_cache(entry);
+        folio.enter_cache(entry);
         Ok(Inserted { shadow, zero: table_entry.is_zero() })
     }
 
@@ -184,11 +184,11 @@ impl<M: Machine> Area<M> {
         }
         // Looked at while no task can write to the page and mark it.
         if state.is(FolioFlag::Dirty) {
-            folio.unfreeze(references);
+            folio.thaw();
             return false;
         }
         self.leave_shadow(entry, folio, cluster, shadow());
-        folio.unfreeze(references - 1);
+        folio.thaw();
         true
     }
 
@@ -202,10 +202,9 @@ impl<M: Machine> Area<M> {
         debug_assert!(!folio.state().is(FolioFlag::UpToDate));
         let Some(cluster) = self.cluster(entry.slot()) else { return };
         self.leave_shadow(entry, folio, &mut cluster.lock(), shadow);
-        drop(M::Folio::from_number(folio.number()));
     }
 
-    fn leave_shadow(&self, entry: Entry, folio: &M::Folio, cluster: &mut ClusterGuard<'_, M>, shadow: u64) {
+    fn leave_shadow(&self, entry: Entry, folio: &Locked<M::Folio>, cluster: &mut ClusterGuard<'_, M>, shadow: u64) {
         for slot in slots(entry, folio.order()) {
             let evicted = cluster.table_entry(offset(slot)).with_state(SlotState::Shadow(shadow));
             cluster.set(offset(slot), evicted);
@@ -213,7 +212,8 @@ impl<M: Machine> Area<M> {
                 self.free_run(cluster, slot, 1);
             }
         }
-        folio.state().leave_cache();
+        // Not the last one: the caller has the folio locked.
+        drop(folio.leave_cache());
     }
 
     /// Takes a folio out of the cache and frees its slots if no PTE holds any of them and it is not being
@@ -234,10 +234,10 @@ impl<M: Machine> Area<M> {
 
     /// Frees the slots of a cached folio whose counts are all 0, and takes the cache's reference back.
     pub(crate) fn remove(&self, entry: Entry, folio: &Locked<M::Folio>, cluster: &mut ClusterGuard<'_, M>) {
-        folio.state().leave_cache();
+        let reference = folio.leave_cache();
         self.free_run(cluster, entry.slot(), 1 << folio.order());
         // Not the last one: the caller has the folio locked.
-        drop(M::Folio::from_number(folio.number()));
+        drop(reference);
     }
 
     /// [`Area::try_free`] for a folio that another task may have locked: then that one has to see to it. For a folio that is

@@ -71,13 +71,6 @@ impl<M: Machine> Swap<M> {
         }
     }
 
-    /// Whether a PTE that lets its task write may map the folio: not while it is on its way to an area where it must not change
-    /// meanwhile ([`SwapOpsFlags::stable_writes`](crate::SwapOpsFlags)). It stays so while the folio is locked.
-    pub fn may_write(&self, folio: &Locked<M::Folio>) -> bool {
-        let is_stable = |entry: Entry| self.area(entry.area()).is_some_and(|area| area.flags.stable_writes);
-        !folio.state().is(FolioFlag::Writeback) || !folio.state().entry().is_some_and(is_stable)
-    }
-
     /// Whether a folio that was mapped again should give its slot up ([`Swap::try_free_slot`]): swap is half full, or the
     /// slot's backend did not take the page.
     pub fn is_slot_worthless(&self, folio: &Locked<M::Folio>) -> bool {

@@ -159,6 +159,16 @@ impl<M: Machine> DiskRequest<M> {
         self.disk_page * (PAGE_SIZE / SECTOR_SIZE) as u64
     }
 
+    /// How many folios the request moves.
+    pub fn len(&self) -> usize {
+        self.folios.len()
+    }
+
+    /// Whether it moves none, which no request does.
+    pub fn is_empty(&self) -> bool {
+        self.folios.is_empty()
+    }
+
     /// How many pages the request moves.
     pub fn pages(&self) -> u64 {
         self.folios().map(|folio| 1 << folio.order()).sum()
@@ -167,6 +177,19 @@ impl<M: Machine> DiskRequest<M> {
     /// The folios in the order in which they lie on the disk, at most 32. Each is one segment of memory.
     pub fn folios(&self) -> impl Iterator<Item = &M::Folio> + Clone {
         self.batch.folios().skip(self.folios.start).take(self.folios.len()).map(|(folio, _)| folio)
+    }
+
+    /// Looks at page `page` of the request's folio at `position`, which is written; `None` if there is no such page.
+    ///
+    /// # Panics
+    /// When the page may change: see [`DiskProperties::stable_writes`].
+    pub fn with_page<R>(&self, position: usize, page: usize, read: impl FnOnce(&Page) -> R) -> Option<R> {
+        self.batch.with_page(self.folios.start + position, page, read)
+    }
+
+    /// Writes page `page` of the request's folio at `position`, which is read; `None` if there is no such page.
+    pub fn with_page_mut<R>(&mut self, position: usize, page: usize, write: impl FnOnce(&mut Page) -> R) -> Option<R> {
+        self.batch.with_page_mut(self.folios.start + position, page, write)
     }
 
     /// The device is done. An error ends the whole batch; what of it was not attempted yet will not be.

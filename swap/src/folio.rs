@@ -6,7 +6,20 @@
 //! - locked, dirty → under writeback → unlocked (L), then writeback ends: swap-out; a failed write makes it dirty again.
 //! - in the cache at an entry ↔ not in the cache (L, and the cluster's lock of that entry).
 //!
-//! [`Locked`] is the lock as a value: dropping it unlocks, and starting I/O consumes it.
+//! [`Locked`] is the lock as a value: dropping it unlocks, and starting I/O consumes it, which leaves a folio [`InTransit`].
+//!
+//! # Who reaches the contents
+//!
+//! A machine gives a reference to a page only to who shows it a [`WriteAccess`] or a [`ReadAccess`], which only this file
+//! makes. The contents of a folio that is not up to date are its lock's: the holder of that, or the batch that it was passed on
+//! to, may write them. While a folio is [`Stable`](FolioFlag::Stable) no task writes it, as the machine makes no PTE that would let it
+//! and the PTEs that did are gone ([`FolioState::may_be_written`]): the batch that writes it may look. Otherwise tasks have the page, and
+//! its bytes are only copied.
+//!
+//! # The swap cache's reference
+//!
+//! A folio has it exactly while it is [`InCache`](FolioFlag::InCache), as nothing but the frame's number: entering leaves it
+//! behind, and leaving takes it up again ([`LeftCache`]).
 //!
 //! # Who frees the slots
 //!
@@ -16,16 +29,16 @@
 //! atomic number, so of two tasks one always sees what the other did before: a task that finds the folio under writeback
 //! leaves the slots to the end of that.
 
+use core::marker::PhantomData;
 use core::mem;
 use core::ops::Deref;
+use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::entry::Entry;
-use crate::page::{Page, is_zero};
+use crate::page::Page;
 
 /// A counted reference to a folio: cloning adds one, dropping takes one, and the frames are free when none is left.
-///
-/// The swap cache keeps its reference as a bare number in a table entry, whence the conversions.
 pub trait Folio: Clone + Send + Sync + 'static {
     /// The number of the first frame (PFN).
     fn number(&self) -> u64;
@@ -33,36 +46,36 @@ pub trait Folio: Clone + Send + Sync + 'static {
     /// The folio has 2^order frames.
     fn order(&self) -> u8;
 
-    /// Turns this reference into a bare number, keeping the count.
-    fn into_number(self) -> u64;
-
-    /// The reference that [`Folio::into_number`] turned into `number`; once each.
-    fn from_number(number: u64) -> Self;
+    /// The reference that was forgotten when the folio entered the cache.
+    #[must_use]
+    fn take_up(&self, left: LeftCache<'_>) -> Self;
 
     /// A new reference to whatever folio begins at frame `number` if it has any reference now. The frame may have become
     /// another folio since the number was read: the caller looks again.
     fn try_from_number(number: u64) -> Option<Self>;
 
-    /// If there are exactly `expected` references, makes them none, so that no task can gain one until
-    /// [`Folio::unfreeze`].
+    /// If there are exactly `expected` references, freezes them, so that no task can gain one by
+    /// [`Folio::try_from_number`] until [`Folio::thaw`].
     fn try_freeze(&self, expected: u32) -> bool;
 
-    /// Ends a freeze with `references` references, those of the caller.
-    fn unfreeze(&self, references: u32);
+    /// Ends a freeze.
+    fn thaw(&self);
 
     /// The folio's state.
     fn state(&self) -> &FolioState;
 
-    /// Reads page `index` of the folio.
-    fn with_page<R>(&self, index: usize, read: impl FnOnce(&Page) -> R) -> R;
+    /// Lets page `index` of the folio be looked at, which `access` is to.
+    fn read_page<R>(&self, index: usize, access: &ReadAccess<'_>, read: impl FnOnce(&Page) -> R) -> R;
 
-    /// Writes page `index` of the folio. Only for a folio that no other task reads: locked and not up to date.
-    fn with_page_mut<R>(&self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R;
+    /// Lets page `index` of the folio be written, which `access` is to.
+    fn write_page<R>(&self, index: usize, access: &mut WriteAccess<'_>, write: impl FnOnce(&mut Page) -> R) -> R;
 
-    /// Whether the first page seems to hold nothing but zeros. It decides only where the folio gets its slots, so a task
-    /// may write to the page meanwhile.
+    /// Whether page `index` holds nothing but zeros. What tasks write meanwhile may be noticed or not.
+    fn is_zero(&self, index: usize) -> bool;
+
+    /// Whether the first page seems to hold nothing but zeros. It decides only where the folio gets its slots.
     fn looks_zero(&self) -> bool {
-        self.with_page(0, is_zero)
+        self.is_zero(0)
     }
 
     /// Sleeps until the flag was seen clear; may return early.
@@ -94,9 +107,90 @@ pub enum FolioFlag {
     Readahead = 1 << 5,
     /// Found unused while it was locked: the holder of the lock sees to its slots.
     Orphan = 1 << 6,
+    /// Under writeback to where it must not change meanwhile.
+    Stable = 1 << 7,
 }
 
-/// The core's part of a folio's metadata; the machine keeps one for each frame.
+/// The right to look at the contents of one folio, which nobody writes meanwhile.
+#[derive(Debug)]
+pub struct ReadAccess<'a>(&'a FolioState);
+
+/// The right to write the contents of one folio, which nobody else reaches meanwhile.
+#[derive(Debug)]
+pub struct WriteAccess<'a>(&'a FolioState, PhantomData<&'a mut ()>);
+
+/// A folio has left the cache, and its reference is to be taken up.
+#[derive(Debug)]
+pub struct LeftCache<'a>(&'a FolioState);
+
+impl ReadAccess<'_> {
+    /// Holds the machine to it.
+    ///
+    /// # Panics
+    /// When the access is not to the folio with this state.
+    #[inline]
+    pub fn check(&self, state: &FolioState) {
+        assert!(ptr::eq(self.0, state), "the access is to another folio");
+    }
+}
+
+impl WriteAccess<'_> {
+    /// As [`ReadAccess::check`].
+    ///
+    /// # Panics
+    /// When the access is not to the folio with this state.
+    #[inline]
+    pub fn check(&self, state: &FolioState) {
+        assert!(ptr::eq(self.0, state), "the access is to another folio");
+    }
+}
+
+impl LeftCache<'_> {
+    /// As [`ReadAccess::check`].
+    ///
+    /// # Panics
+    /// When it was not the folio with this state.
+    #[inline]
+    pub fn check(&self, state: &FolioState) {
+        assert!(ptr::eq(self.0, state), "another folio has left the cache");
+    }
+}
+
+/// The core's part of a folio's metadata as the machine keeps it, one for each frame.
+#[derive(Debug, Default)]
+pub struct FrameState(FolioState);
+
+impl FrameState {
+    /// A folio that is nothing yet.
+    pub const fn new() -> Self {
+        Self(FolioState { bits: AtomicU32::new(0), slot: AtomicU32::new(0) })
+    }
+
+    /// What the references to the folio show.
+    #[inline]
+    pub const fn state(&self) -> &FolioState {
+        &self.0
+    }
+
+    /// Says that the contents are the page's: of a folio to which there are no references yet.
+    #[inline]
+    pub fn set_filled(&self) {
+        self.0.mark(FolioFlag::UpToDate);
+    }
+
+    /// Forgets everything: for a frame that is being freed.
+    ///
+    /// # Panics
+    /// If the folio is locked, under writeback or in the swap cache: a reference was dropped too often.
+    #[inline]
+    pub fn reset(&self) {
+        let busy = FolioFlag::Locked as u32 | FolioFlag::Writeback as u32 | FolioFlag::InCache as u32;
+        let before = self.0.bits.swap(0, Ordering::AcqRel);
+        assert!(before & busy == 0, "a folio was freed while in use: flags {before:#x}");
+    }
+}
+
+/// What a folio is.
 ///
 /// Eight bytes: flags and the area in 32 bits, and the slot. A folio that is not in the cache has no area there.
 #[derive(Debug, Default)]
@@ -109,39 +203,48 @@ const AREA_SHIFT: u32 = 8;
 const AREA_MASK: u32 = 0x1f << AREA_SHIFT;
 
 impl FolioState {
-    /// A folio that is nothing yet.
-    pub const fn new() -> Self {
-        Self { bits: AtomicU32::new(0), slot: AtomicU32::new(0) }
-    }
-
     /// Whether the folio is `flag`.
     #[inline]
     pub fn is(&self, flag: FolioFlag) -> bool {
         self.bits.load(Ordering::Acquire) & flag as u32 != 0
     }
 
-    /// Marks the folio.
+    /// Marks the folio as [`Dirty`](FolioFlag::Dirty) or [`Readahead`](FolioFlag::Readahead): what the others stand for, only the
+    /// core does.
+    ///
+    /// # Panics
+    /// When it is another flag.
     #[inline]
     pub fn set(&self, flag: FolioFlag) {
+        assert!(flag.is_a_remark(), "{flag:?} is the core's");
+        self.mark(flag);
+    }
+
+    /// Takes such a mark away; whether it was there.
+    ///
+    /// # Panics
+    /// When it is another flag.
+    #[inline]
+    pub fn clear(&self, flag: FolioFlag) -> bool {
+        assert!(flag.is_a_remark(), "{flag:?} is the core's");
+        self.unmark(flag as u32) & flag as u32 != 0
+    }
+
+    #[inline]
+    fn mark(&self, flag: FolioFlag) {
         self.bits.fetch_or(flag as u32, Ordering::AcqRel);
     }
 
-    /// Takes the mark away; whether it was there.
     #[inline]
-    pub fn clear(&self, flag: FolioFlag) -> bool {
-        self.bits.fetch_and(!(flag as u32), Ordering::AcqRel) & flag as u32 != 0
+    fn unmark(&self, flags: u32) -> u32 {
+        self.bits.fetch_and(!flags, Ordering::AcqRel)
     }
 
-    /// Says that the contents are the page's.
-    #[inline]
-    pub fn set_up_to_date(&self) {
-        self.set(FolioFlag::UpToDate);
-    }
-
-    /// Whether the contents may change now: not while they are on their way to where they must not.
+    /// Whether the contents may change now: not while they are on their way to where they must not. While the folio is locked
+    /// it stays so.
     #[inline]
     pub fn may_be_written(&self) -> bool {
-        true
+        !self.is(FolioFlag::Stable)
     }
 
     /// Where in the swap cache the folio is. Certain only while the folio is locked.
@@ -153,28 +256,11 @@ impl FolioState {
         }
         Entry::new(((bits & AREA_MASK) >> AREA_SHIFT) as u8, self.slot.load(Ordering::Relaxed))
     }
+}
 
-    pub(crate) fn enter_cache(&self, entry: Entry) {
-        debug_assert!(self.is(FolioFlag::Locked) && !self.is(FolioFlag::InCache));
-        self.slot.store(entry.slot(), Ordering::Relaxed);
-        let area = u32::from(entry.area()) << AREA_SHIFT;
-        self.bits.fetch_or(area | FolioFlag::InCache as u32, Ordering::AcqRel);
-    }
-
-    pub(crate) fn leave_cache(&self) {
-        debug_assert!(self.is(FolioFlag::Locked) && self.is(FolioFlag::InCache) && !self.is(FolioFlag::Writeback));
-        self.bits.fetch_and(!(AREA_MASK | FolioFlag::InCache as u32), Ordering::AcqRel);
-    }
-
-    /// Forgets everything: for a frame that is being freed.
-    ///
-    /// # Panics
-    /// If the folio is locked, under writeback or in the swap cache: a reference was dropped too often.
-    #[inline]
-    pub fn reset(&self) {
-        let busy = FolioFlag::Locked as u32 | FolioFlag::Writeback as u32 | FolioFlag::InCache as u32;
-        let before = self.bits.swap(0, Ordering::AcqRel);
-        assert!(before & busy == 0, "a folio was freed while in use: flags {before:#x}");
+impl FolioFlag {
+    const fn is_a_remark(self) -> bool {
+        matches!(self, Self::Dirty | Self::Readahead)
     }
 }
 
@@ -251,21 +337,127 @@ impl<F: Folio> Locked<F> {
         first.is_some_and(|first| entry.slot().checked_sub(first.slot()).is_some_and(|index| index < slots))
     }
 
+    /// The folio is in the cache from here on, which has a reference.
+    ///
+    /// # Panics
+    /// When it is there already.
+    pub(crate) fn enter_cache(&self, entry: Entry) {
+        let state = self.state();
+        assert!(!state.is(FolioFlag::InCache), "a folio entered the cache twice");
+        state.slot.store(entry.slot(), Ordering::Relaxed);
+        mem::forget(F::clone(self));
+        let area = u32::from(entry.area()) << AREA_SHIFT;
+        state.bits.fetch_or(area | FolioFlag::InCache as u32, Ordering::AcqRel);
+    }
+
+    /// The folio is in the cache no more; returns the cache's reference.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub(crate) fn leave_cache(&self) -> F {
+        let state = self.state();
+        let before = state.unmark(AREA_MASK | FolioFlag::InCache as u32);
+        assert!(before & FolioFlag::InCache as u32 != 0, "a folio left the cache twice");
+        debug_assert!(before & FolioFlag::Writeback as u32 == 0);
+        self.take_up(LeftCache(state))
+    }
+
+    /// Says that the contents are the page's.
+    pub fn set_up_to_date(&mut self) {
+        self.state().mark(FolioFlag::UpToDate);
+    }
+
+    /// Writes page `index` of the folio, which has no contents yet.
+    ///
+    /// # Panics
+    /// When it has.
+    pub fn with_page_mut<R>(&mut self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
+        write_to(&**self, index, write)
+    }
+
     /// Passes the lock on to what completes the read.
-    pub(crate) fn into_read(mut self) -> F {
+    pub(crate) fn into_read(mut self) -> InTransit<F> {
         debug_assert!(!self.state().is(FolioFlag::UpToDate));
         let Some(folio) = self.folio.take() else { unreachable!("only drop sees a lock given up") };
-        folio
+        InTransit(folio)
     }
 
     /// Clean and under writeback from here on, so that a write to the page meanwhile makes it dirty again; unlocked,
-    /// so that the page can be mapped meanwhile.
-    pub(crate) fn into_writeback(self) -> F {
-        debug_assert!(self.state().is(FolioFlag::UpToDate) && !self.state().is(FolioFlag::Writeback));
-        self.state().set(FolioFlag::Writeback);
-        self.state().clear(FolioFlag::Dirty);
-        self.unlock()
+    /// so that the page can be mapped meanwhile, for writing unless it is to be `stable`.
+    pub(crate) fn into_writeback(mut self, stable: bool) -> InTransit<F> {
+        debug_assert!(self.state().is(FolioFlag::UpToDate));
+        self.start(stable);
+        self.state().unmark(FolioFlag::Dirty as u32);
+        InTransit(self.unlock())
     }
+
+    /// Under writeback from here on, and locked still: a folio of a backend's own, which only that knows.
+    pub fn start_writeback(&mut self) -> InTransit<F> {
+        self.start(true);
+        InTransit(F::clone(self))
+    }
+
+    fn start(&mut self, stable: bool) {
+        let flags = FolioFlag::Writeback as u32 | if stable { FolioFlag::Stable as u32 } else { 0 };
+        let before = self.state().bits.fetch_or(flags, Ordering::AcqRel);
+        assert!(before & FolioFlag::Writeback as u32 == 0, "a folio is written twice at once");
+    }
+}
+
+/// A folio on its way: for a read with its lock, for a write under writeback. Who has it ends that.
+#[derive(Debug)]
+pub struct InTransit<F: Folio>(F);
+
+impl<F: Folio> InTransit<F> {
+    #[inline]
+    pub(crate) const fn folio(&self) -> &F {
+        &self.0
+    }
+
+    /// Looks at page `index` of a folio that is written and does not change meanwhile.
+    ///
+    /// # Panics
+    /// When it may change.
+    #[inline]
+    pub(crate) fn with_page<R>(&self, index: usize, read: impl FnOnce(&Page) -> R) -> R {
+        let state = self.0.state();
+        assert!(state.is(FolioFlag::Stable), "a backend that looks at pages asks for stable writes");
+        self.0.read_page(index, &ReadAccess(state), read)
+    }
+
+    /// Writes page `index` of a folio that is read.
+    ///
+    /// # Panics
+    /// When it has contents already.
+    #[inline]
+    pub(crate) fn with_page_mut<R>(&mut self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
+        write_to(&self.0, index, write)
+    }
+
+    /// The read is over.
+    pub(crate) fn end_read(self, is_read: bool) -> F {
+        if is_read {
+            self.0.state().mark(FolioFlag::UpToDate);
+        }
+        release(&self.0);
+        self.0
+    }
+
+    /// The write is over.
+    pub(crate) fn end_write(self) -> F {
+        self.0.state().unmark(FolioFlag::Writeback as u32 | FolioFlag::Stable as u32);
+        self.0.wake(FolioFlag::Writeback);
+        self.0
+    }
+}
+
+/// The caller has the folio's lock, or what it was passed on to, to itself.
+#[inline]
+fn write_to<F: Folio, R>(folio: &F, index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
+    let state = folio.state();
+    let in_use = FolioFlag::UpToDate as u32 | FolioFlag::Writeback as u32;
+    assert!(state.bits.load(Ordering::Acquire) & in_use == 0, "a folio that has contents is written");
+    folio.write_page(index, &mut WriteAccess(state, PhantomData), write)
 }
 
 impl<F: Folio> Deref for Locked<F> {
@@ -288,8 +480,8 @@ impl<F: Folio> Drop for Locked<F> {
     }
 }
 
-/// Opens a lock whose value was passed on by [`Locked::into_read`].
-pub(crate) fn release<F: Folio>(folio: &F) {
+/// Opens a lock whose value is gone.
+fn release<F: Folio>(folio: &F) {
     let is_orphan = open(folio);
     folio.wake(FolioFlag::Locked);
     if is_orphan {

@@ -60,7 +60,7 @@ pub struct SwapOpsFlags {
     /// `SWP_SYNCHRONOUS_IO`).
     pub synchronous: bool,
     /// A page must not change while it is written (Linux: `SWP_STABLE_WRITES`): until then no PTE lets its task write
-    /// ([`Swap::may_write`](crate::Swap::may_write)).
+    /// ([`FolioState::may_be_written`](crate::FolioState::may_be_written)). A backend that looks at pages asks for this.
     pub stable_writes: bool,
     /// It need not be told of freed slots: [`SwapOps::slot_free_notify`] does nothing.
     pub ignores_frees: bool,

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use crate::area::Area;
 use crate::batch::{Batch, ReadBatch, WriteBatch};
 use crate::folio::Folio;
+use crate::folio::InTransit;
 use crate::machine::Machine;
 use crate::ops::{Direction, SlotRun};
 use crate::statistics::count;
@@ -34,17 +35,36 @@ impl<M: Machine> Plug<M> {
     }
 
     /// Adds a folio that the batch owns from here on. `first_slot` is where its data is, or goes.
-    pub(crate) fn add(&mut self, area: &Arc<Area<M>>, folio: M::Folio, first_slot: u32, direction: Direction) {
+    pub(crate) fn add(
+        &mut self,
+        area: &Arc<Area<M>>,
+        folio: InTransit<M::Folio>,
+        first_slot: u32,
+        direction: Direction,
+    ) {
         self.gather(area, folio, first_slot, direction, false);
     }
 
     /// Adds a folio that, like its slots, belongs to a backend. Such a plug gathers no others.
-    pub fn add_owned(&mut self, area: &Arc<Area<M>>, folio: M::Folio, first_slot: u32, direction: Direction) {
+    pub fn add_owned(
+        &mut self,
+        area: &Arc<Area<M>>,
+        folio: InTransit<M::Folio>,
+        first_slot: u32,
+        direction: Direction,
+    ) {
         self.gather(area, folio, first_slot, direction, true);
     }
 
-    fn gather(&mut self, area: &Arc<Area<M>>, folio: M::Folio, first_slot: u32, direction: Direction, owned: bool) {
-        self.make_room(area, SlotRun { first: first_slot, length: 1 << folio.order() }, direction);
+    fn gather(
+        &mut self,
+        area: &Arc<Area<M>>,
+        folio: InTransit<M::Folio>,
+        first_slot: u32,
+        direction: Direction,
+        owned: bool,
+    ) {
+        self.make_room(area, SlotRun { first: first_slot, length: 1 << folio.folio().order() }, direction);
         let batch = self.batch.get_or_insert_with(|| area.shared().pool.get(Arc::clone(area), direction));
         if owned {
             batch.set_owned();

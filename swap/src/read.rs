@@ -144,7 +144,7 @@ impl<M: Machine> Fault<'_, M> {
         let Some(folio) = M::allocate_folio(self.order, FolioUse::Demand) else {
             return if core::mem::take(&mut self.order) > 0 { Ok(Brought::Nothing) } else { Err(FaultError::NoMemory) };
         };
-        let folio = Locked::lock(folio);
+        let mut folio = Locked::lock(folio);
         let first = self.entry.slot() & !((1 << folio.order()) - 1);
         let inserted =
             self.area.entry(first).map_or(Err(InsertError::Conflict), |first| self.area.insert(first, &folio));
@@ -173,7 +173,7 @@ impl<M: Machine> Fault<'_, M> {
             self.kind = FaultKind::Zero;
             count!(self.area, zero_in, 1 << folio.order());
             (0..1 << folio.order()).for_each(|page| folio.with_page_mut(page, |page| page.fill(0)));
-            folio.state().set(FolioFlag::UpToDate);
+            folio.set_up_to_date();
             Brought::Zero(folio)
         } else {
             self.kind = FaultKind::Read;
@@ -216,7 +216,7 @@ impl<M: Machine> Area<M> {
         let is_out = |table_entry: &crate::table_entry::TableEntry| matches!(table_entry.state(), SlotState::Shadow(_));
         let Some(entry) = self.entry(slot).filter(|_| self.peek(slot).as_ref().is_some_and(is_out)) else { return };
         let Some(folio) = M::allocate_folio(0, FolioUse::Readahead) else { return };
-        let folio = Locked::lock(folio);
+        let mut folio = Locked::lock(folio);
         let Ok(Inserted { zero, .. }) = self.insert(entry, &folio) else { return };
         folio.state().set(FolioFlag::Readahead);
         count!(self, readahead, 1);
@@ -224,7 +224,7 @@ impl<M: Machine> Area<M> {
         if zero {
             count!(self, zero_in, 1);
             folio.with_page_mut(0, |page| page.fill(0));
-            folio.state().set(FolioFlag::UpToDate);
+            folio.set_up_to_date();
         } else {
             plug.add(self, folio.into_read(), slot, Direction::Read);
         }

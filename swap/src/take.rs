@@ -102,11 +102,10 @@ impl<M: Machine> Swap<M> {
                 M::uncharge_slots(payer, run_length(class));
             }
         })?;
-        // The cache's reference. Readers may find the table entry before this; they take their own from the caller's.
-        M::Folio::clone(folio).into_number();
         let Some(entry) = entry else { unreachable!("slot 0 is bad, so never allocated") };
         folio.state().set(FolioFlag::Dirty);
-        folio.state().enter_cache(entry);
+        // Readers may find the table entry before this; they take their own reference from the caller's.
+        folio.enter_cache(entry);
         Ok(entry)
     }
 }

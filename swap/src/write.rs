@@ -4,7 +4,6 @@ use crate::availability::Reason;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::Machine;
 use crate::ops::Direction;
-use crate::page::is_zero;
 use crate::plug::Plug;
 use crate::statistics::count;
 use crate::swap::Swap;
@@ -38,7 +37,7 @@ impl<M: Machine> Swap<M> {
             return Written::Unused(folio);
         }
         let pages = 1 << folio.order();
-        let zero = (0..pages).all(|page| folio.with_page(page, is_zero));
+        let zero = (0..pages).all(|page| folio.is_zero(page));
         // Set or cleared before anything is stored, so that the slot never names contents that it does not have.
         if zero || was_zero {
             area.set_zero(entry, folio.order(), zero);
@@ -53,7 +52,7 @@ impl<M: Machine> Swap<M> {
             return Written::Refused(folio);
         }
         count!(area, pages_out, pages as u64);
-        plug.add(&area, folio.into_writeback(), entry.slot(), Direction::Write);
+        plug.add(&area, folio.into_writeback(area.flags.stable_writes), entry.slot(), Direction::Write);
         Written::Queued
     }
 }

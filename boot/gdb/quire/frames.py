@@ -65,7 +65,7 @@ def summary(metadata):
     owner = f"owner {owned >> INDEX_BITS} index {owned & (1 << INDEX_BITS) - 1:#x}" if owned else "no owner yet"
     return (
         f"{said}, references {number(metadata['references'])}, list {lists.get(number(metadata['list']), 'none')}, "
-        f"memory cgroup {number(metadata['cgroup'])}, {owner}, {state(metadata['folio'])}"
+        f"memory cgroup {number(metadata['cgroup'])}, {owner}, {state(metadata['folio']['__0'])}"
     )
 
 
@@ -77,6 +77,6 @@ def show_folio(pfn):
     print(f"folio {pfn:#x}: {summary(metadata)}")
     for who, address, pte in tables.mappings(pfn):
         print(f"  {who} {address:#x}: {tables.meaning(pte)}")
-    at = entry(metadata["folio"])
+    at = entry(metadata["folio"]["__0"])
     if at:
         print(f"  area {at[0]} slot {at[1]}: {swap.slot(*at)}")

@@ -150,8 +150,9 @@ impl<'a> Buffers<'a> {
         }
         for segment in request.segments() {
             let bytes = segment.bytes() as usize;
-            // SAFETY: whoever made the segment promised that it is RAM that nobody else writes, and for a read also
-            // that nobody else reads, until the request ends.
+            // SAFETY: the request has what owns the segment, which promised that it is RAM and, for a read, that nobody else reads or
+            // writes it until the request ends. What is written to the disk a task may change meanwhile: these slices
+            // are for the queue alone, which makes addresses of them and reads nothing through them.
             unsafe {
                 let start = H::physical_to_virtual(segment.address(), bytes).as_ptr();
                 match request.operation() {

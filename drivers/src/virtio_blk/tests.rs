@@ -35,8 +35,12 @@ fn start(transport: &FakeTransport) -> Result<Disk, StartError> {
 /// A segment of exactly this memory, which the test keeps.
 fn segment(memory: &mut [u8]) -> Segment {
     let bytes = NonZeroU32::new(u32::try_from(memory.len()).expect("short")).expect("not empty");
+    Segment::new(memory.as_mut_ptr().expose_provenance() as u64, bytes)
+}
+
+fn push(request: &mut Request, memory: &mut [u8]) {
     // SAFETY: the tests keep the memory until the request has ended and look at it only then.
-    unsafe { Segment::new(memory.as_mut_ptr().expose_provenance() as u64, bytes) }
+    unsafe { request.push(segment(memory)) }.expect("room");
 }
 
 /// A request on whole pages of memory.
@@ -49,7 +53,7 @@ fn request(
 ) -> Request {
     let mut request = Request::new(operation, sector, results.note(number));
     for page in memory {
-        request.push(segment(&mut page[..])).expect("room");
+        push(&mut request, &mut page[..]);
     }
     request
 }
@@ -105,8 +109,8 @@ fn a_read_reaches_every_segment_in_order_whatever_their_lengths() {
     let (mut memory, results) = (vec![0; 1024], Results::default());
     let mut read = Request::new(Operation::Read, 5, results.note(0));
     let (first, rest) = memory.split_at_mut(100);
-    read.push(segment(rest)).expect("room");
-    read.push(segment(first)).expect("room");
+    push(&mut read, rest);
+    push(&mut read, first);
     accept(&mut disk, read);
 
     let chain = transport.device().next().expect("a request");
@@ -217,7 +221,7 @@ fn what_the_device_cannot_do_is_refused_without_asking_it() {
     let (disk_number, one) = (DISK, NonZeroU32::MIN);
     let mut crooked = Request::new(Operation::Read, 0, results.note(0));
     // SAFETY: the device is never asked.
-    crooked.push(unsafe { Segment::new(0x1000, one) }).expect("room");
+    unsafe { crooked.push(Segment::new(0x1000, one)) }.expect("room");
     let discard = |sectors, sector| Request::new(Operation::Discard { sectors }, sector, results.note(0));
     let malformed = |bytes| BlockError::Malformed { disk: disk_number, sector: 0, bytes };
     let out_of_range = |sector, sectors| BlockError::OutOfRange { disk: disk_number, sector, sectors };

@@ -3,17 +3,24 @@
 use core::ptr::NonNull;
 
 use quire_drivers::{BufferDirection, PhysAddr, virtio_drivers};
-use quire_swap::header::PAGE_SIZE;
+use quire_swap::header::{PAGE_SIZE, Page};
 
 use crate::address_map::DIRECT_MAP;
 use crate::frame::{FrameNumber, Kind};
 use crate::kernel_map;
+use crate::physical;
 use crate::unique::UniqueFrame;
 use crate::watermark::Purpose;
 
 /// The kernel as the drivers see it.
 #[derive(Debug)]
 pub struct KernelHal;
+
+/// Where a page of memory lies in physical memory, if it is in the direct map, as frames and the heap are.
+pub fn physical_address(page: *const Page) -> Option<PhysAddr> {
+    let end = (physical::frames().len() * PAGE_SIZE) as u64;
+    (page as u64).checked_sub(DIRECT_MAP).filter(|address| *address < end)
+}
 
 fn order(pages: usize) -> u8 {
     pages.next_power_of_two().trailing_zeros() as u8

@@ -19,43 +19,52 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use quire_swap::header::{PAGE_SIZE, Page};
-use quire_swap::{Folio as _, FolioFlag, FolioState, Locked};
+use quire_swap::{Folio as _, FolioFlag, FolioState, LeftCache, Locked, ReadAccess, WriteAccess};
 
 use crate::address_map::direct;
 use crate::arch::{cpu, page_table};
-use crate::frame::{Frame, FrameNumber, IS_POOL, Kind, NO_LIST};
+use crate::frame::{Frame, FrameNumber, Kind, NO_LIST};
 use crate::physical;
+use crate::pool_frame::IS_POOL;
 use crate::task::WaitQueue;
 use crate::unique::UniqueFrame;
 use crate::upcall::upcalls;
 use crate::watermark::Purpose;
+
+/// In the count of references: it does not rise from a frame's number, and the last reference does not free. No folio has so many.
+const FROZEN: u32 = 1 << 29;
+const _: () = assert!(FROZEN < IS_POOL);
 
 /// A counted reference to a folio.
 ///
 /// It is its frame's metadata, which most questions are about.
 pub struct Folio(&'static Frame);
 
-/// A folio that has one reference and no contents yet.
-pub struct NewFolio(Folio);
+/// A folio that has no references and no contents yet: a frame of its own.
+pub struct NewFolio(UniqueFrame);
 
 impl NewFolio {
     /// A folio with junk in it; `None` when `purpose` may not have a frame. Does not sleep.
     pub fn allocate(purpose: Purpose) -> Option<Self> {
-        let frame = UniqueFrame::allocate(0, Kind::Anonymous, purpose)?.into_number();
-        let metadata = &physical::frames()[frame.index()];
-        metadata.references.store(1, Ordering::Release);
-        Some(Self(Folio(metadata)))
+        UniqueFrame::allocate(0, Kind::Anonymous, purpose).map(Self)
     }
 
     /// The frame's metadata.
-    pub const fn metadata(&self) -> &'static Frame {
-        self.0.0
+    #[inline]
+    pub fn metadata(&self) -> &'static Frame {
+        &physical::frames()[self.0.number().index()]
+    }
+
+    /// The frame.
+    #[inline]
+    pub const fn number(&self) -> FrameNumber {
+        self.0.number()
     }
 
     /// Its contents.
     pub fn page_mut(&mut self) -> &mut Page {
-        // SAFETY: the frame stays allocated while `self` lives, is in no page table, and nobody else has a reference.
-        unsafe { &mut *self.0.bytes().cast() }
+        let Some(page) = self.0.bytes_mut().as_mut_array() else { unreachable!("a frame is a page") };
+        page
     }
 
     /// Fills it with zeros.
@@ -68,20 +77,30 @@ impl NewFolio {
         other.assert_has_contents();
         // SAFETY: both frames stay allocated while the folios live. Nobody else has this one, and of one that has contents
         // nobody has a mutable reference.
-        unsafe { core::ptr::copy_nonoverlapping(other.bytes(), self.0.bytes(), PAGE_SIZE) };
+        unsafe { core::ptr::copy_nonoverlapping(other.bytes(), self.0.bytes_mut().as_mut_ptr(), PAGE_SIZE) };
     }
 
     /// The folio with what was written as its contents.
     #[inline]
     pub fn filled(self) -> Folio {
-        self.0.state().set_up_to_date();
-        self.0
+        self.metadata().folio.set_filled();
+        self.into_empty()
     }
 
     /// The folio without contents, which the holder of its lock will give it.
     #[inline]
     pub fn into_empty(self) -> Folio {
-        self.0
+        let metadata = ManuallyDrop::new(self).metadata();
+        metadata.references.store(1, Ordering::Release);
+        Folio(metadata)
+    }
+}
+
+impl Drop for NewFolio {
+    fn drop(&mut self) {
+        if self.metadata().cgroup.load(Ordering::Relaxed) != 0 {
+            (upcalls().folio_is_unused)(self.metadata());
+        }
     }
 }
 
@@ -113,7 +132,7 @@ impl Folio {
     /// How many references there are.
     #[inline]
     pub fn references(&self) -> u32 {
-        self.0.references.load(Ordering::Acquire)
+        self.0.references.load(Ordering::Acquire) & !FROZEN
     }
 
     /// Whether it is a page of an object.
@@ -131,7 +150,7 @@ impl Folio {
     #[inline]
     pub fn try_from_frame(frame: FrameNumber) -> Option<Self> {
         let metadata = physical::frames().get(frame.index())?;
-        let more = |count: u32| (1..IS_POOL).contains(&count).then(|| count + 1);
+        let more = |count: u32| (1..FROZEN).contains(&count).then(|| count + 1);
         metadata.references.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).ok().map(|_| Self(metadata))
     }
 
@@ -153,7 +172,7 @@ impl Folio {
     #[inline]
     pub(crate) unsafe fn add_reference(frame: FrameNumber) -> &'static Frame {
         let metadata = &physical::frames()[frame.index()];
-        metadata.references.fetch_add(1, Ordering::Relaxed);
+        count(metadata.references.fetch_add(1, Ordering::Relaxed));
         metadata
     }
 
@@ -187,6 +206,18 @@ impl Folio {
         assert!(self.state().is(FolioFlag::UpToDate), "{self:?} has no contents yet");
     }
 
+    /// Its words, which tasks may write meanwhile.
+    ///
+    /// # Panics
+    /// When it has no contents yet.
+    #[inline]
+    fn words(&self) -> &[AtomicU64; PAGE_SIZE / 8] {
+        self.assert_has_contents();
+        // SAFETY: the frame is in the direct map and stays allocated while `self` lives; as it has contents, nobody has a mutable
+        // reference to them.
+        unsafe { &*direct(self.frame().address()) }
+    }
+
     fn bytes(&self) -> *mut u8 {
         direct(self.frame().address())
     }
@@ -209,10 +240,16 @@ impl Folio {
     }
 }
 
+/// Holds a count that has risen to what it can be. Far below, so that no other processor takes it there meanwhile.
+#[inline]
+fn count(before: u32) {
+    assert!(before & !FROZEN < FROZEN / 2, "a folio has too many references");
+}
+
 impl Clone for Folio {
     #[inline]
     fn clone(&self) -> Self {
-        self.0.references.fetch_add(1, Ordering::Relaxed);
+        count(self.0.references.fetch_add(1, Ordering::Relaxed));
         Self(self.0)
     }
 }
@@ -262,13 +299,9 @@ impl quire_swap::Folio for Folio {
         0
     }
 
-    fn into_number(self) -> u64 {
-        u64::from(ManuallyDrop::new(self).frame().0)
-    }
-
-    fn from_number(number: u64) -> Self {
-        // SAFETY: the swap core keeps the number of a reference that it has.
-        unsafe { Self::from_frame(FrameNumber(number as u32)) }
+    fn take_up(&self, left: LeftCache<'_>) -> Self {
+        left.check(self.state());
+        Self(self.0)
     }
 
     fn try_from_number(number: u64) -> Option<Self> {
@@ -276,44 +309,51 @@ impl quire_swap::Folio for Folio {
     }
 
     fn try_freeze(&self, expected: u32) -> bool {
-        self.0.references.compare_exchange(expected, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let frozen = expected | FROZEN;
+        self.0.references.compare_exchange(expected, frozen, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    fn unfreeze(&self, references: u32) {
-        self.0.references.store(references, Ordering::Release);
+    fn thaw(&self) {
+        self.0.references.fetch_and(!FROZEN, Ordering::Release);
     }
 
     fn state(&self) -> &FolioState {
-        &self.0.folio
+        self.0.folio.state()
     }
 
-    fn with_page<R>(&self, index: usize, read: impl FnOnce(&Page) -> R) -> R {
-        debug_assert_eq!(index, 0);
-        // SAFETY: the frame is in the direct map and stays allocated while `self` lives. Those who may change it are a
-        // task that has it mapped and a device that reads into it: the swap core looks only at folios that it has
-        // unmapped or that nobody maps yet, and that no read is filling.
+    fn read_page<R>(&self, index: usize, access: &ReadAccess<'_>, read: impl FnOnce(&Page) -> R) -> R {
+        access.check(self.state());
+        assert!(index == 0, "a folio has one page");
+        // SAFETY: the frame is in the direct map and stays allocated while `self` lives. With such an access nobody writes it: it
+        // has contents, so nobody else may write them by reference; no PTE that is made lets a task write it, and `write_bytes` does
+        // not.
         read(unsafe { &*self.bytes().cast() })
     }
 
-    fn with_page_mut<R>(&self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
-        debug_assert_eq!(index, 0);
-        // SAFETY: as above; it is written to only before it is up to date, by the holder of its lock or by whoever
-        // allocated it, so nobody else reads or writes it.
+    fn write_page<R>(&self, index: usize, access: &mut WriteAccess<'_>, write: impl FnOnce(&mut Page) -> R) -> R {
+        access.check(self.state());
+        assert!(index == 0, "a folio has one page");
+        // SAFETY: as above; with such an access nobody else reads or writes it: it has no contents, so no PTE maps it and its
+        // bytes are not copied.
         write(unsafe { &mut *self.bytes().cast() })
+    }
+
+    fn is_zero(&self, index: usize) -> bool {
+        /// As in `quire_swap::page`, whose words are not atomics.
+        const GROUP: usize = 16;
+        debug_assert_eq!(index, 0);
+        let (groups, _) = self.words().as_chunks::<GROUP>();
+        groups.iter().all(|group| group.iter().fold(0, |bits, word| bits | word.load(Ordering::Relaxed)) == 0)
     }
 
     fn looks_zero(&self) -> bool {
         /// One word of every other cache line, every time another one: a page that is zero there is rarely not zero elsewhere.
         const STRIDE: usize = 17;
-        let words = direct::<AtomicU64>(self.frame().address());
-        // SAFETY: the frame is in the direct map and stays allocated while `self` lives; its task may write to it
-        // meanwhile, so it is read as atomics.
-        let word = |index| unsafe { (*words.add(index)).load(Ordering::Relaxed) };
-        (0..PAGE_SIZE / 8).step_by(STRIDE).all(|index| word(index) == 0)
+        self.words().iter().step_by(STRIDE).all(|word| word.load(Ordering::Relaxed) == 0)
     }
 
     fn wait_while(&self, flag: FolioFlag) {
-        self.waiters().wait_until(|| !self.0.folio.is(flag));
+        self.waiters().wait_until(|| !self.state().is(flag));
     }
 
     fn wake(&self, _flag: FolioFlag) {

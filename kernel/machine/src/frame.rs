@@ -9,7 +9,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use quire_swap::FolioState;
+use quire_swap::FrameState;
 use quire_swap::header::PAGE_SIZE;
 
 /// The number of a physical frame: its address divided by 4,096.
@@ -96,9 +96,6 @@ impl Kind {
 /// The end of a list.
 pub const NOBODY: u32 = u32::MAX;
 
-/// In a frame's count of references: it is part of a pool of compressed pages, see `pool_frame`. No folio has so many.
-pub(crate) const IS_POOL: u32 = 1 << 31;
-
 /// The reclaim list of a frame that is in none.
 pub const NO_LIST: u8 = 0;
 
@@ -106,7 +103,8 @@ pub const NO_LIST: u8 = 0;
 #[derive(Debug)]
 pub struct Frame {
     /// What the swap core needs to know of the folio in this frame.
-    pub folio: FolioState,
+    #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "folios are the real machine's"))]
+    pub(crate) folio: FrameState,
     /// Whose page it is: see `mm::folio`; of a slab, how much of it is in use: see `mm::slab`.
     pub owned: AtomicU64,
     /// How many references there are to the folio; 0 when it is free or being freed.
@@ -127,7 +125,7 @@ impl Frame {
     /// The metadata of a frame that Quire leaves alone.
     pub const fn reserved() -> Self {
         Self {
-            folio: FolioState::new(),
+            folio: FrameState::new(),
             owned: AtomicU64::new(0),
             references: AtomicU32::new(0),
             next: AtomicU32::new(NOBODY),

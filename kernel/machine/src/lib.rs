@@ -15,6 +15,7 @@
 //! | `clock`, `log`, [`log_ring`], `random`, `panic` | time, lines for a person, random numbers, the end |
 //! | `physical`, `unique`, `arch::page_table`, `kernel_map` | who gets frames, and owns them; page-table entries; the kernel half of the tables |
 //! | `stack`, [`heap`], `dma` | kernel stacks, the kernel heap, memory and registers for drivers |
+//! | `transfer` | pages that belong to a disk's request |
 //! | [`fallible`] | memory of the kernel heap that may be refused |
 //! | `task` | threads, scheduler, sleeping |
 //! | [`user`], `arch::user` | what programs give: words, pointers and ranges that cannot wrap; the access to them |
@@ -72,6 +73,8 @@ pub mod simulated;
 pub mod stack;
 pub mod sync;
 pub mod task;
+#[cfg(target_os = "none")]
+pub mod transfer;
 pub mod unique;
 pub mod upcall;
 pub mod user;

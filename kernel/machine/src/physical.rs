@@ -246,7 +246,7 @@ pub fn frames_by_kind() -> [usize; Kind::ALL.len()] {
 
 /// How many frames hold a page that is in the swap cache.
 pub fn frames_in_swap_cache() -> usize {
-    frames().iter().filter(|frame| frame.folio.is(FolioFlag::InCache)).count()
+    frames().iter().filter(|frame| frame.folio.state().is(FolioFlag::InCache)).count()
 }
 
 /// How many frames are used for `kind`.

@@ -15,11 +15,13 @@ use quire_swap::header::PAGE_SIZE;
 
 use crate::address_map::direct;
 use crate::arch::cpu;
-use crate::frame::{FrameNumber, IS_POOL, Kind};
+use crate::frame::{FrameNumber, Kind};
 use crate::physical;
 use crate::unique::UniqueFrame;
 use crate::watermark::Purpose;
 
+/// In the count of references: the frame is a pool's. No folio has so many.
+pub(crate) const IS_POOL: u32 = 1 << 31;
 /// In the count: one task writes.
 const IS_WRITTEN: u32 = 1 << 30;
 

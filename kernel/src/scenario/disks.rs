@@ -7,12 +7,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use quire_drivers::block::{BlockError, Completion, MAX_SEGMENTS, Operation, Request, Segment};
+use quire_drivers::block::{BlockError, Completion, MAX_SEGMENTS, Operation, Request};
 use quire_machine::heap;
+use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::WaitQueue;
+use quire_machine::transfer::Transfer;
 use quire_machine::watermark::Purpose;
-use quire_memory::folio::{Folio, NewFolio};
-use quire_swap::Folio as _;
+use quire_memory::folio::NewFolio;
+use quire_swap::header::Page;
 
 use super::failure::Failure;
 use crate::command_line::CommandLine;
@@ -33,10 +35,10 @@ pub(super) fn disk(_: CommandLine<'static>) -> Result<String, Failure> {
         scattered(disk)?;
         many(disk)?;
         from_completions(disk)?;
-        disk.run(Operation::Flush, 0, &[])?;
+        disk.run(Operation::Flush, 0)?;
         if let Some(most) = geometry.max_discard_sectors {
             let sectors = most.get().min(2048);
-            disk.run(Operation::Discard { sectors }, 0, &[])?;
+            disk.run(Operation::Discard { sectors }, 0)?;
         }
     }
     refused(disk, Operation::Read, geometry.sectors, 1, |error| matches!(error, BlockError::OutOfRange { .. }))?;
@@ -59,31 +61,23 @@ pub(super) fn disk(_: CommandLine<'static>) -> Result<String, Failure> {
     ))
 }
 
-fn folios(count: usize) -> Result<Vec<Folio>, Failure> {
-    (0..count)
-        .map(|_| NewFolio::allocate(Purpose::Task).map(NewFolio::into_empty).ok_or("no free frames".into()))
-        .collect()
-}
-
-fn segment(folio: &Folio) -> Segment {
-    // SAFETY: every caller keeps the folio and does not touch it until its request has ended.
-    unsafe { disk::page_segment(folio) }
+fn pages(count: usize) -> Result<Vec<NewFolio>, Failure> {
+    (0..count).map(|_| NewFolio::allocate(Purpose::Task).ok_or("no free frames".into())).collect()
 }
 
 /// One request with the most segments, no two of them neighbours in memory, written and read back.
 fn scattered(disk: &VirtioDisk) -> Result<(), Failure> {
-    let all = folios(2 * MAX_SEGMENTS)?;
-    let (written, read): (Vec<&Folio>, Vec<&Folio>) =
-        (all.iter().step_by(2).collect(), all.iter().skip(1).step_by(2).collect());
-    for (number, folio) in written.iter().enumerate() {
-        folio.with_page_mut(0, |page| Contents::Random.fill(page, number as u64));
+    let mut all = pages(2 * MAX_SEGMENTS)?;
+    let mut memory: Vec<&mut Page> = all.iter_mut().map(NewFolio::page_mut).collect();
+    for (number, page) in memory.iter_mut().step_by(2).enumerate() {
+        Contents::Random.fill(page, number as u64);
     }
-    let segments = |folios: &[&Folio]| folios.iter().map(|folio| segment(folio)).collect::<Vec<_>>();
-    disk.run(Operation::Write, SECTORS_PER_PAGE, &segments(&written))?;
-    disk.run(Operation::Read, SECTORS_PER_PAGE, &segments(&read))?;
-    for (number, (wrote, got)) in written.iter().zip(&read).enumerate() {
-        let same = wrote.with_page(0, |wrote| got.with_page(0, |got| wrote == got));
-        require!(same, "page {number} of a request of {MAX_SEGMENTS} segments came back different");
+    let written: Vec<&Page> = memory.iter().step_by(2).map(|page| &**page).collect();
+    disk.write(SECTORS_PER_PAGE, &written)?;
+    let mut read: Vec<&mut Page> = memory.iter_mut().skip(1).step_by(2).map(|page| &mut **page).collect();
+    disk.read(SECTORS_PER_PAGE, &mut read)?;
+    for (number, pair) in memory.chunks(2).enumerate() {
+        require!(pair[0] == pair[1], "page {number} of a request of {MAX_SEGMENTS} segments came back different");
     }
     Ok(())
 }
@@ -106,36 +100,37 @@ impl Completion for CountDown {
 
 /// Many requests before any is waited for, more than once round the queue.
 fn many(disk: &VirtioDisk) -> Result<(), Failure> {
-    let pages = folios(AT_ONCE as usize)?;
+    let memory = Arc::new(SpinLock::new(Rank::Scenario, Vec::new()));
     for round in 0..4 {
         for operation in [Operation::Write, Operation::Read] {
             let countdown = Arc::new(Countdown {
-                left: AtomicUsize::new(pages.len()),
+                left: AtomicUsize::new(AT_ONCE as usize),
                 failed: AtomicUsize::new(0),
                 over: WaitQueue::new(),
             });
-            for (number, folio) in (0..).zip(&pages) {
-                folio.with_page_mut(0, |page| match operation {
-                    Operation::Write => Contents::Text.fill(page, number + round * AT_ONCE),
-                    _ => page.fill(0xee),
-                });
+            for (number, mut page) in (0..).zip(pages(AT_ONCE as usize)?) {
+                match operation {
+                    Operation::Write => Contents::Text.fill(page.page_mut(), number + round * AT_ONCE),
+                    _ => page.page_mut().fill(0xee),
+                }
                 // Backwards on the disk, so that nothing can merge.
                 let sector = (1 + AT_ONCE - number) * SECTORS_PER_PAGE;
-                let mut request = Request::new(operation, sector, Box::new(CountDown(Arc::clone(&countdown))));
-                request.push(segment(folio)).map_err(|_| "a request without room for a segment")?;
-                disk.submit(request);
+                let (end, memory) = (CountDown(Arc::clone(&countdown)), Arc::clone(&memory));
+                let end = move |page, result| {
+                    memory.lock().push((number, page));
+                    Box::new(end).complete(result);
+                };
+                let request = Request::with_memory(operation, sector, Box::new(Transfer { pages: page, end }));
+                disk.submit(request.ok_or("a request without room for a segment")?);
             }
             countdown.over.wait_until(|| countdown.left.load(Ordering::Acquire) == 0);
             let failed = countdown.failed.load(Ordering::Relaxed);
             require!(failed == 0, "{failed} of {AT_ONCE} requests failed");
-        }
-        for (number, folio) in (0..).zip(&pages) {
-            let mut expected = Box::new([0; 4096]);
-            Contents::Text.fill(&mut expected, number + round * AT_ONCE);
-            require!(
-                folio.with_page(0, |page| *page == *expected),
-                "request {number} of round {round} read wrong bytes"
-            );
+            for (number, mut page) in core::mem::take(&mut *memory.lock()) {
+                let mut expected = Box::new([0; 4096]);
+                Contents::Text.fill(&mut expected, number + round * AT_ONCE);
+                require!(*page.page_mut() == *expected, "request {number} of round {round} has wrong bytes");
+            }
         }
     }
     Ok(())
@@ -174,13 +169,17 @@ fn refused(
     disk: &VirtioDisk,
     operation: Operation,
     sector: u64,
-    segments: usize,
+    count: usize,
     expected: fn(&BlockError) -> bool,
 ) -> Result<(), Failure> {
-    let folios = folios(segments)?;
-    let segments: Vec<Segment> = folios.iter().map(segment).collect();
-    match disk.run(operation, sector, &segments) {
+    let mut pages = pages(count)?;
+    let mut memory: Vec<&mut Page> = pages.iter_mut().map(NewFolio::page_mut).collect();
+    let outcome = match operation {
+        Operation::Read => disk.read(sector, &mut memory),
+        _ => disk.write(sector, &memory.iter().map(|page| &**page).collect::<Vec<_>>()),
+    };
+    match outcome {
         Err(error) if expected(&error) => Ok(()),
-        other => Err(Failure(format!("{operation:?} of {} pages at sector {sector} gave {other:?}", segments.len()))),
+        other => Err(Failure(format!("{operation:?} of {count} pages at sector {sector} gave {other:?}"))),
     }
 }

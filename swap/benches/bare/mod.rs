@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use quire_swap::header::{BadPages, Header, Page};
 use quire_swap::{
-    DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, FolioUse, IoError,
-    Level, Machine, Rank, Swap, SwapOnOptions,
+    DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, FolioUse,
+    FrameState, IoError, LeftCache, Level, Machine, Rank, ReadAccess, Swap, SwapOnOptions, WriteAccess,
 };
 
 /// The machine.
@@ -18,12 +18,15 @@ pub struct Bare;
 const FRAMES: usize = 1024;
 
 struct Frame {
-    state: FolioState,
+    state: FrameState,
     references: AtomicU32,
 }
 
 static FRAMES_OF_THE_MACHINE: [Frame; FRAMES] =
-    [const { Frame { state: FolioState::new(), references: AtomicU32::new(0) } }; FRAMES];
+    [const { Frame { state: FrameState::new(), references: AtomicU32::new(0) } }; FRAMES];
+
+/// In a count of references.
+const FROZEN: u32 = 1 << 31;
 
 /// A counted reference to a frame that has no contents.
 pub struct BareFolio(u32);
@@ -58,41 +61,41 @@ impl Folio for BareFolio {
         0
     }
 
-    fn into_number(self) -> u64 {
-        let number = self.number();
-        std::mem::forget(self);
-        number
-    }
-
-    fn from_number(number: u64) -> Self {
-        Self(number as u32)
+    fn take_up(&self, left: LeftCache<'_>) -> Self {
+        left.check(self.state());
+        Self(self.0)
     }
 
     fn try_from_number(number: u64) -> Option<Self> {
         let references = &FRAMES_OF_THE_MACHINE.get(number as usize)?.references;
-        let raise = |count| if count == 0 { None } else { Some(count + 1) };
+        let raise = |count| if (1..FROZEN).contains(&count) { Some(count + 1) } else { None };
         references.fetch_update(Ordering::Acquire, Ordering::Relaxed, raise).ok()?;
         Some(Self(number as u32))
     }
 
     fn try_freeze(&self, expected: u32) -> bool {
-        self.frame().references.compare_exchange(expected, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let frozen = expected | FROZEN;
+        self.frame().references.compare_exchange(expected, frozen, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    fn unfreeze(&self, references: u32) {
-        self.frame().references.store(references, Ordering::Release);
+    fn thaw(&self) {
+        self.frame().references.fetch_and(!FROZEN, Ordering::Release);
     }
 
     fn state(&self) -> &FolioState {
-        &self.frame().state
+        self.frame().state.state()
     }
 
-    fn with_page<R>(&self, _index: usize, read: impl FnOnce(&Page) -> R) -> R {
+    fn read_page<R>(&self, _index: usize, _access: &ReadAccess<'_>, read: impl FnOnce(&Page) -> R) -> R {
         read(&[1; 4096])
     }
 
-    fn with_page_mut<R>(&self, _index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
+    fn write_page<R>(&self, _index: usize, _access: &mut WriteAccess<'_>, write: impl FnOnce(&mut Page) -> R) -> R {
         write(&mut [1; 4096])
+    }
+
+    fn is_zero(&self, _index: usize) -> bool {
+        false
     }
 
     fn looks_zero(&self) -> bool {
@@ -153,7 +156,7 @@ impl Machine for Bare {
 /// A folio that a task has just filled.
 pub fn new_folio() -> BareFolio {
     let folio = Bare::allocate_folio(0, FolioUse::Demand).expect("there are enough frames");
-    folio.state().set(FolioFlag::UpToDate);
+    folio.frame().state.set_filled();
     folio
 }
 

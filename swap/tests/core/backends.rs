@@ -9,7 +9,7 @@ use quire_swap::header::{PADDING, Page};
 use quire_swap::{
     Area, BATCH_FOLIOS, BLOCK_TYPE, BackendError, BackendType, BlockBackend, BlockDriver, DecodedPte, Disk, DriverId,
     Folio, FolioFlag, IoError, Plug, ReadBatch, RegistryError, Settings, Swap, SwapOnError, SwapOnOptions, SwapOps,
-    WriteBatch, Written,
+    SwapOpsFlags, WriteBatch, Written,
 };
 
 use crate::fake::kernel::Kernel;
@@ -28,6 +28,10 @@ struct Store {
 }
 
 impl SwapOps<Fake> for Store {
+    fn flags(&self) -> SwapOpsFlags {
+        SwapOpsFlags { stable_writes: true, ..SwapOpsFlags::default() }
+    }
+
     fn metadata_bits(&self) -> u8 {
         5
     }
@@ -215,6 +219,10 @@ fn a_backend_with_bits_of_its_own_is_told_once_when_a_page_becomes_zero() {
 struct Choosy(BlockBackend<Fake>);
 
 impl SwapOps<Fake> for Choosy {
+    fn flags(&self) -> SwapOpsFlags {
+        SwapOpsFlags { stable_writes: true, ..SwapOpsFlags::default() }
+    }
+
     fn submit_read(&self, batch: ReadBatch<Fake>) {
         self.0.submit_read(batch);
     }
@@ -262,6 +270,10 @@ fn a_backend_completes_some_folios_of_a_batch_and_hands_the_others_on() {
 struct Delegating(BlockBackend<Fake>);
 
 impl SwapOps<Fake> for Delegating {
+    fn flags(&self) -> SwapOpsFlags {
+        SwapOpsFlags { stable_writes: true, ..SwapOpsFlags::default() }
+    }
+
     fn submit_read(&self, batch: ReadBatch<Fake>) {
         self.0.submit_read(batch);
     }

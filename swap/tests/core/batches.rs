@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use quire_swap::{
     Area, Deviceless, Direction, Entry, FaultError, Folio, FolioFlag, IoError, Locked, POOL_BATCHES, Plug, ReadBatch,
-    SlotRange, SlotReference, SlotRun, Swap, SwapOffError, SwapOnOptions, SwapOps, Users, WriteBatch, Written,
+    SlotRange, SlotReference, SlotRun, Swap, SwapOffError, SwapOnOptions, SwapOps, SwapOpsFlags, Users, WriteBatch,
+    Written,
 };
 
 use crate::fake::kernel::Kernel;
@@ -38,6 +39,10 @@ struct OneByOne {
 }
 
 impl SwapOps<Fake> for OneByOne {
+    fn flags(&self) -> SwapOpsFlags {
+        SwapOpsFlags { stable_writes: true, ..SwapOpsFlags::default() }
+    }
+
     fn submit_read(&self, mut batch: ReadBatch<Fake>) {
         assert_eq!(batch.with_page_mut(batch.batch().len(), 0, |_| ()), None, "there is no such folio");
         while let Some(run) = batch.batch().run(0) {
@@ -239,8 +244,7 @@ fn what_is_on_its_way_for_another_area_or_a_backend_does_not_say_that_the_disk_i
     // A folio of a backend: neither the core nor the machine knows more of it than its flags.
     let owned = new_folio(0, 5).unwrap();
     owned.state().clear(FolioFlag::Dirty);
-    owned.state().set(FolioFlag::Writeback);
-    plug.add_owned(&area, owned.clone(), 7, Direction::Write);
+    plug.add_owned(&area, lock(&owned).start_writeback(), 7, Direction::Write);
     plug.submit();
     memory.run_all();
     assert!(owned.state().is(FolioFlag::Dirty) && !owned.state().is(FolioFlag::Writeback));

@@ -115,7 +115,7 @@ fn a_page_is_not_written_to_while_it_goes_where_it_must_not_change() {
         let fault = thread::spawn(move || {
             memory.enter();
             let folio = swap.fault_in(Entry::from_pte(pte).unwrap(), 0, None).expect("the slot is counted").folio;
-            if swap.may_write(&folio) {
+            if folio.state().may_be_written() {
                 folio.fill(0, 6);
                 folio.state().set(FolioFlag::Dirty);
             } else {

@@ -42,7 +42,7 @@ pub(super) fn swap_in(
         FaultKind::Zero => (Served::ZeroSlot, workingset::list_after_refault(shadow)),
     };
     let is_ours =
-        || folio::is_held_only_by(&folio, 1) && swap::core().is_held_once(entry) && swap::core().may_write(&folio);
+        || folio::is_held_only_by(&folio, 1) && swap::core().is_held_once(entry) && folio.state().may_be_written();
     if seen.write && !is_ours() {
         // The lock is not kept while a frame is looked for; with this reference the folio stays in the swap cache, unless its
         // slot goes.

@@ -181,7 +181,7 @@ impl Object {
         let Some(folio) = self.folio_in(index) else { return };
         let folio = Locked::lock(folio);
         // Another task may have written it since.
-        let is_zero = folio.with_page(0, |page| page.iter().all(|byte| *byte == 0));
+        let is_zero = folio.is_zero(0);
         if is_zero && self.holds(index, &folio) {
             self.forget(index, &folio);
         }

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use quire_machine::AllocationError;
 use quire_machine::task::{Interrupted, check_signals};
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Locked, Neighbourhood};
+use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, Locked, Neighbourhood};
 
 use super::block::Block;
 use super::{Object, ObjectError};
@@ -125,7 +125,7 @@ impl Object {
             Err(FaultError::NoMemory) => return Err(ObjectError::NoMemory),
             Err(FaultError::ReadFailed(entry)) => return Err(ObjectError::ReadFailed(entry)),
         };
-        if !swap::core().may_write(&folio) {
+        if !folio.state().may_be_written() {
             folio.wait_for_writeback();
         }
         let Some(folio) = self.place(index, entry.to_pte(), folio)? else { return Ok(None) };

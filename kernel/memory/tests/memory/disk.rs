@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use quire_machine::task::{self, JoinHandle, WaitQueue};
 use quire_memory::swap::Quire;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
-use quire_swap::{DeviceState, Direction, DiskProperties, DiskRequest, DriverId, Folio as _, IoError};
+use quire_swap::{DeviceState, Direction, DiskProperties, DiskRequest, DriverId, IoError};
 
 /// What the disk's thread and those who submit share.
 #[derive(Default)]
@@ -98,23 +98,27 @@ impl Disk {
     }
 }
 
-fn serve(contents: &Mutex<BTreeMap<u64, Box<Page>>>, failing: &Mutex<Option<Direction>>, request: DiskRequest<Quire>) {
+fn serve(
+    contents: &Mutex<BTreeMap<u64, Box<Page>>>,
+    failing: &Mutex<Option<Direction>>,
+    mut request: DiskRequest<Quire>,
+) {
     let first = request.first_sector() / 8;
     if *failing.lock().unwrap() == Some(request.direction()) {
         return request.complete(Err(IoError::Device));
     }
-    for (page, folio) in (first..).zip(request.folios()) {
+    for (page, position) in (first..).zip(0..request.len()) {
         let mut contents = contents.lock().unwrap_or_else(PoisonError::into_inner);
-        match request.direction() {
-            Direction::Read => folio.with_page_mut(0, |to| match contents.get(&page) {
+        if request.direction() == Direction::Read {
+            let read = request.with_page_mut(position, 0, |to| match contents.get(&page) {
                 Some(from) => to.copy_from_slice(&from[..]),
                 None => to.fill(0xee),
-            }),
-            Direction::Write => {
-                let mut bytes = Box::new([0; PAGE_SIZE]);
-                folio.read_bytes(0, &mut bytes[..]);
-                contents.insert(page, bytes);
-            }
+            });
+            read.expect("a request has its folios");
+        } else if let Some(folio) = request.folios().nth(position) {
+            let mut bytes = Box::new([0; PAGE_SIZE]);
+            folio.read_bytes(0, &mut bytes[..]);
+            contents.insert(page, bytes);
         }
     }
     request.complete(Ok(()));

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{
-    Area, DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, Folio, IoError, ReadBatch, SECTOR_SIZE,
+    Area, DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, IoError, ReadBatch, SECTOR_SIZE,
     SwapOps, SwapOpsFlags, WriteBatch,
 };
 
@@ -78,22 +78,22 @@ impl<M: PoolMachine> Disk<M> for ZramDisk<M> {
         &self.device_state
     }
 
-    fn submit(&self, request: DiskRequest<M>) {
+    fn submit(&self, mut request: DiskRequest<M>) {
         let mut page = request.first_sector() / SECTORS_PER_PAGE;
-        let mut result = Ok(());
-        'request: for folio in request.folios() {
-            for index in 0..1 << folio.order() {
-                result = match request.direction() {
-                    Direction::Read => folio.with_page_mut(index, |contents| self.read(page, contents)),
-                    Direction::Write => folio.with_page(index, |contents| self.write(page, contents)),
+        for position in 0..request.len() {
+            for index in 0.. {
+                let moved = match request.direction() {
+                    Direction::Read => request.with_page_mut(position, index, |contents| self.read(page, contents)),
+                    Direction::Write => request.with_page(position, index, |contents| self.write(page, contents)),
                 };
-                if result.is_err() {
-                    break 'request;
+                match moved {
+                    Some(Ok(())) => page += 1,
+                    Some(Err(error)) => return request.complete(Err(error)),
+                    None => break,
                 }
-                page += 1;
             }
         }
-        request.complete(result);
+        request.complete(Ok(()));
     }
 
     fn discard(&self, pages: Range<u64>) -> Result<(), IoError> {

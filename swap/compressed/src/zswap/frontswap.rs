@@ -32,9 +32,9 @@ impl<M: PoolMachine> Frontswap<M> for Zswap<M> {
                 let (Some(area), Some(from)) = (self.swap.area(owner.area()), leaving.entry(slot as u32)) else {
                     break;
                 };
-                let Some(folio) = hold(&area, owner, users)? else { continue };
+                let Some(mut folio) = hold(&area, owner, users)? else { continue };
                 if area.metadata(owner.slot()) == Location::Slot(from).to_metadata() {
-                    self.take_into_memory(&area, owner, &folio);
+                    self.take_into_memory(&area, owner, &mut folio);
                 }
             }
         }
@@ -44,21 +44,21 @@ impl<M: PoolMachine> Frontswap<M> for Zswap<M> {
 
 impl<M: PoolMachine> Zswap<M> {
     /// Reads the page into its folio, which is locked and in the cache. It is in memory alone from here on.
-    fn take_into_memory(&self, area: &Area<M>, owner: Entry, folio: &Locked<M::Folio>) {
+    fn take_into_memory(&self, area: &Area<M>, owner: Entry, folio: &mut Locked<M::Folio>) {
         folio.wait_for_writeback();
-        let state = folio.state();
-        if !state.is(FolioFlag::UpToDate) && folio.order() > 0 {
+        if !folio.state().is(FolioFlag::UpToDate) && folio.order() > 0 {
             // It could not be read as a whole: the next look finds one page of it.
-            return state.entry().into_iter().for_each(|first| area.withdraw(first, folio));
+            return folio.state().entry().into_iter().for_each(|first| area.withdraw(first, folio));
         }
         let location = Location::from_metadata(area.metadata(owner.slot()));
+        let needs_read = !folio.state().is(FolioFlag::UpToDate);
         // Once more if it fails, as a fault would.
-        let read = || folio.with_page_mut(0, |page| self.fetch(area, owner.slot(), location, page)).is_ok();
-        let read = state.is(FolioFlag::UpToDate) || read() || read();
-        if read {
+        let mut read = || folio.with_page_mut(0, |page| self.fetch(area, owner.slot(), location, page)).is_ok();
+        let is_read = !needs_read || read() || read();
+        if is_read {
             // Dirty first: the folio must not be dropped when it is the only copy.
-            state.set(FolioFlag::Dirty);
-            state.set(FolioFlag::UpToDate);
+            folio.state().set(FolioFlag::Dirty);
+            folio.set_up_to_date();
             self.replace(area, owner.slot(), Location::Nowhere);
         } else {
             self.replace(area, owner.slot(), Location::Lost);

@@ -106,7 +106,7 @@ impl<M: PoolMachine> Zswap<M> {
     fn begin(&self, entry: Entry, plug: &mut Plug<M>) -> Option<Writeback<M>> {
         let area = self.swap.area(entry.area())?;
         let location = || Location::from_metadata(area.metadata(entry.slot()));
-        let folio = Locked::lock(M::allocate_folio(0, FolioUse::Writeback)?);
+        let mut folio = Locked::lock(M::allocate_folio(0, FolioUse::Writeback)?);
         let shadow = match area.insert(entry, &folio) {
             Ok(inserted) => inserted.shadow,
             // It is in memory, so it is not cold.
@@ -117,7 +117,7 @@ impl<M: PoolMachine> Zswap<M> {
             Err(InsertError::Gone | InsertError::Conflict) => return None,
         };
         let own = || Some((Arc::clone(&area), entry));
-        let filled = self.fill(&area, entry.slot(), location(), &folio);
+        let filled = self.fill(&area, entry.slot(), location(), &mut folio);
         let to = filled.and_then(|form| if area.is_on_disk() { own() } else { self.slot_of_another_area(entry, form) });
         let (Some(form), Some((other, target))) = (filled, to) else {
             // A task that wants the page is told what is wrong with it.
@@ -125,14 +125,13 @@ impl<M: PoolMachine> Zswap<M> {
             area.withdraw_leaving(entry, &folio, shadow);
             return None;
         };
-        folio.state().set(FolioFlag::Writeback);
-        plug.add_owned(&other, M::Folio::clone(&folio), target.slot(), Direction::Write);
+        plug.add_owned(&other, folio.start_writeback(), target.slot(), Direction::Write);
         let target = (target != entry).then_some(target);
         Some(Writeback { area, entry, folio, shadow, target, form })
     }
 
     /// Puts a page of the pool into a folio that is to be written.
-    fn fill(&self, area: &Area<M>, slot: u32, location: Location, folio: &Locked<M::Folio>) -> Option<Form> {
+    fn fill(&self, area: &Area<M>, slot: u32, location: Location, folio: &mut Locked<M::Folio>) -> Option<Form> {
         let Location::Pool(object, _) = location else { return None };
         let compressed = self.settings.compressed_writeback.load(Ordering::Relaxed);
         if !compressed || object.encoding() == Encoding::Raw {

@@ -147,7 +147,7 @@ fn a_page_is_written_again_while_the_shrinker_looks_for_it() {
     explore(|world| {
         let writer = world.spawn(|world| {
             let folio = world.fault(&text(1)).unwrap();
-            folio.with_page_mut(0, |page| *page = text(2));
+            FakeFolio::with_page_mut(&folio, 0, |page| *page = text(2));
             folio.state().set(FolioFlag::Dirty);
             let number = write(world.swap, folio);
             if let Some(folio) = FakeFolio::try_from_number(number)

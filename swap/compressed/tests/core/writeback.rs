@@ -234,7 +234,7 @@ fn swap_reads_what_was_written_back() {
             kernel.populate(0, page, 0, 7);
             let quire_swap::DecodedPte::Present(word) = kernel.word(0, page) else { panic!("present") };
             let (folio, _) = memory.folio_of(word >> 12);
-            quire_swap::Folio::with_page_mut(&folio, 0, |contents| *contents = text(page as u64));
+            folio.with_page_mut(0, |contents| *contents = text(page as u64));
             drop(folio);
             assert!(kernel.reclaim(0, page));
         }
@@ -245,7 +245,7 @@ fn swap_reads_what_was_written_back() {
         for page in 0..16 {
             let quire_swap::DecodedPte::Entry(entry) = kernel.word(0, page) else { panic!("out") };
             let fault = swap.fault_in(entry, 0, None).unwrap();
-            quire_swap::Folio::with_page(&*fault.folio, 0, |contents| assert_eq!(*contents, text(page as u64)));
+            fault.folio.with_page(0, |contents| assert_eq!(*contents, text(page as u64)));
         }
         assert_eq!(numbers(&zram, "bd_stat")[1], 16);
         (0..16).for_each(|page| kernel.unmap(0, page));

@@ -320,7 +320,7 @@ fn a_full_device_keeps_the_page_in_memory_and_the_rest_stored() {
     kernel.populate(0, 1, 0, 2);
     let quire_swap::DecodedPte::Present(word) = kernel.word(0, 1) else { panic!("present") };
     let (folio, _) = memory.folio_of(word >> 12);
-    quire_swap::Folio::with_page_mut(&folio, 0, |page| *page = random(5));
+    folio.with_page_mut(0, |page| *page = random(5));
     drop(folio);
     memory.pool.allocations.fail_nth(1);
     assert!(kernel.reclaim(0, 0) && kernel.reclaim(0, 1));

@@ -8,7 +8,7 @@ use quire_compressed::zram::{Zram, ZramDisk, ZramError};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{
     Area, BlockDriver, DecodedPte, Disk, DriverId, Entry, Folio, FolioFlag, IoError, ReadBatch, Swap, SwapOnError,
-    SwapOnOptions, SwapOps, WriteBatch,
+    SwapOnOptions, SwapOps, SwapOpsFlags, WriteBatch,
 };
 
 use crate::contents::random;
@@ -22,6 +22,10 @@ const FRAMES: usize = 64;
 struct Slow(Arc<ZramDisk<Fake>>);
 
 impl SwapOps<Fake> for Slow {
+    fn flags(&self) -> SwapOpsFlags {
+        SwapOpsFlags { stable_writes: true, ..SwapOpsFlags::default() }
+    }
+
     fn submit_read(&self, batch: ReadBatch<Fake>) {
         self.0.submit_read(batch);
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use quire_compressed::Access;
 use quire_compressed::zswap::{ATTRIBUTES, Directory, Zswap, ZswapError};
 use quire_swap::header::Page;
-use quire_swap::{DecodedPte, Direction, Folio, FolioFlag, Locked, Swap, SwapOnOptions};
+use quire_swap::{DecodedPte, Direction, Folio, FolioFlag, Locked, Plug, Swap, SwapOnOptions, Written};
 
 use crate::contents::{random, same, text};
 use crate::fake::kernel::{Kernel, Touch};
-use crate::fake::{Fake, FakeDisk, Memory, enable, new_folio, new_swap};
+use crate::fake::{Fake, FakeDisk, Memory, enable, memory, new_folio, new_swap};
 use crate::zram::{sized, swapon};
 
 /// Swap with an enabled zswap, on a machine that says it has so many frames.
@@ -49,12 +49,16 @@ fn before_disk(pages: usize, contents: impl Fn(u64) -> Page) -> (Kernel, &'stati
 
 /// Whether a page that is on its way to the area with the highest priority may be written to meanwhile.
 fn may_write_on_the_way(swap: &Swap<Fake>) -> bool {
-    let folio = Locked::lock(new_folio(0, 1).unwrap());
-    let reference = swap.hold_in_swap(&folio).unwrap();
-    assert!(swap.may_write(&folio));
-    folio.state().set(FolioFlag::Writeback);
-    let may_write = swap.may_write(&folio);
-    folio.state().clear(FolioFlag::Writeback);
+    let folio = new_folio(0, 1).unwrap();
+    let locked = Locked::lock(folio.clone());
+    let reference = swap.hold_in_swap(&locked).unwrap();
+    assert!(folio.state().may_be_written());
+    let mut plug = Plug::new();
+    assert!(matches!(swap.write(&mut plug, locked), Written::Queued));
+    let may_write = folio.state().may_be_written();
+    plug.submit();
+    memory().run_all();
+    assert!(folio.state().may_be_written());
     drop(reference);
     may_write
 }

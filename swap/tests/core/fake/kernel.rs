@@ -100,7 +100,7 @@ impl Kernel {
         let mapped = self.tables.iter().flatten().filter(|other| **other == word).count();
         if mapped == 1 && (locked.state().entry().is_none() || self.swap.try_free_slot(&locked)) {
             locked.state().set(FolioFlag::Dirty);
-            locked.with_page_mut(index, |memory| memory.copy_from_slice(contents));
+            FakeFolio::with_page_mut(&locked, index, |memory| memory.copy_from_slice(contents));
             return Ok(());
         }
         drop(locked);

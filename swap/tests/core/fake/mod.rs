@@ -14,7 +14,8 @@ use std::time::Duration;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{
     DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, FolioUse,
-    IoError, Level, Locked, Machine, PAYER_MAX, Rank, Swap, SwapOnOptions,
+    FrameState, IoError, LeftCache, Level, Locked, Machine, PAYER_MAX, Rank, ReadAccess, Swap, SwapOnOptions,
+    WriteAccess,
 };
 
 pub mod device;
@@ -58,7 +59,7 @@ pub struct Memory {
 const PAYERS: u8 = PAYER_MAX + 1;
 
 struct Frame {
-    state: FolioState,
+    state: FrameState,
     references: AtomicU32,
     order: AtomicU8,
     /// The frame's place in its folio.
@@ -215,7 +216,7 @@ impl Pool {
 impl Frame {
     fn new() -> Self {
         Self {
-            state: FolioState::new(),
+            state: FrameState::new(),
             references: AtomicU32::new(0),
             order: AtomicU8::new(0),
             index: AtomicU32::new(0),
@@ -227,6 +228,9 @@ impl Frame {
 fn junk() -> Box<Page> {
     Box::new([0xdd; PAGE_SIZE])
 }
+
+/// In a count of references.
+const FROZEN: u32 = 1 << 31;
 
 /// A counted reference.
 pub struct FakeFolio {
@@ -243,6 +247,30 @@ impl fmt::Debug for FakeFolio {
 impl FakeFolio {
     fn frame(&self) -> &'static Frame {
         self.memory.frame(self.number)
+    }
+
+    /// Turns this reference into a number, as a PTE has it.
+    pub fn into_number(self) -> u64 {
+        let number = self.number;
+        std::mem::forget(self);
+        number
+    }
+
+    /// The reference that [`Self::into_number`] turned into a number.
+    pub fn from_number(number: u64) -> Self {
+        Self { memory: memory(), number }
+    }
+
+    /// As a task that has the page mapped reads it.
+    pub fn with_page<R>(&self, index: usize, read: impl FnOnce(&Page) -> R) -> R {
+        assert!(index < 1 << self.order());
+        read(self.memory.frame(self.number + index as u64).page.lock().unwrap().get_or_insert_with(junk))
+    }
+
+    /// As a task that has the page mapped, or a device, writes it.
+    pub fn with_page_mut<R>(&self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
+        assert!(index < 1 << self.order());
+        write(self.memory.frame(self.number + index as u64).page.lock().unwrap().get_or_insert_with(junk))
     }
 
     /// A page of a folio is a repeated word, in the tests.
@@ -298,44 +326,45 @@ impl Folio for FakeFolio {
         self.frame().order.load(Ordering::Relaxed)
     }
 
-    fn into_number(self) -> u64 {
-        let number = self.number;
-        std::mem::forget(self);
-        number
-    }
-
-    fn from_number(number: u64) -> Self {
-        Self { memory: memory(), number }
+    fn take_up(&self, left: LeftCache<'_>) -> Self {
+        left.check(self.state());
+        Self { memory: self.memory, number: self.number }
     }
 
     fn try_from_number(number: u64) -> Option<Self> {
         let memory = memory();
         let references = &memory.frames.get(number as usize)?.references;
-        let raise = |count| (count > 0).then(|| count + 1);
+        let raise = |count| (1..FROZEN).contains(&count).then(|| count + 1);
         references.fetch_update(Ordering::SeqCst, Ordering::SeqCst, raise).ok()?;
         Some(Self { memory, number })
     }
 
     fn try_freeze(&self, expected: u32) -> bool {
-        self.frame().references.compare_exchange(expected, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        let frozen = expected | FROZEN;
+        self.frame().references.compare_exchange(expected, frozen, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    fn unfreeze(&self, references: u32) {
-        assert_eq!(self.frame().references.swap(references, Ordering::SeqCst), 0, "{self:?} was not frozen");
+    fn thaw(&self) {
+        let before = self.frame().references.fetch_and(!FROZEN, Ordering::SeqCst);
+        assert!(before & FROZEN != 0, "{self:?} was not frozen");
     }
 
     fn state(&self) -> &FolioState {
-        &self.frame().state
+        self.frame().state.state()
     }
 
-    fn with_page<R>(&self, index: usize, read: impl FnOnce(&Page) -> R) -> R {
-        assert!(index < 1 << self.order());
-        read(self.memory.frame(self.number + index as u64).page.lock().unwrap().get_or_insert_with(junk))
+    fn read_page<R>(&self, index: usize, access: &ReadAccess<'_>, read: impl FnOnce(&Page) -> R) -> R {
+        access.check(self.state());
+        self.with_page(index, read)
     }
 
-    fn with_page_mut<R>(&self, index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
-        assert!(index < 1 << self.order());
-        write(self.memory.frame(self.number + index as u64).page.lock().unwrap().get_or_insert_with(junk))
+    fn write_page<R>(&self, index: usize, access: &mut WriteAccess<'_>, write: impl FnOnce(&mut Page) -> R) -> R {
+        access.check(self.state());
+        self.with_page_mut(index, write)
+    }
+
+    fn is_zero(&self, index: usize) -> bool {
+        self.with_page(index, |page| page.iter().all(|byte| *byte == 0))
     }
 
     fn wait_while(&self, flag: FolioFlag) {
@@ -478,7 +507,7 @@ pub fn new_folio(order: u8, word: u64) -> Option<FakeFolio> {
     for index in 0..1 << order {
         folio.fill(index, word + index as u64);
     }
-    folio.state().set(FolioFlag::UpToDate);
+    folio.frame().state.set_filled();
     folio.state().set(FolioFlag::Dirty);
     Some(folio)
 }

@@ -39,7 +39,7 @@ fn slots(run: SlotRun) -> impl Iterator<Item = (usize, u32)> {
 /// 32 bits of its own for each slot: the slot's complement while it holds a page.
 impl SwapOps<Fake> for Shelf {
     fn flags(&self) -> SwapOpsFlags {
-        SwapOpsFlags { synchronous: true, ..SwapOpsFlags::default() }
+        SwapOpsFlags { synchronous: true, stable_writes: true, ..SwapOpsFlags::default() }
     }
 
     fn metadata_bits(&self) -> u8 {
