@@ -239,6 +239,9 @@ impl Object {
             let folio = Locked::lock(folio);
             if self.holds(index, &folio) {
                 self.forget(index, &folio);
+            } else {
+                // Reclaim was faster: its entry is there now.
+                from = index;
             }
         }
         progress::frames_freed();

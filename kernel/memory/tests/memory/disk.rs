@@ -3,12 +3,22 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use quire_machine::task::{self, JoinHandle, WaitQueue};
 use quire_memory::swap::Quire;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{DeviceState, Direction, DiskProperties, DiskRequest, DriverId, IoError};
+
+/// Where the pages are.
+#[derive(Default)]
+struct Medium {
+    pages: Mutex<BTreeMap<u64, Box<Page>>>,
+    /// So many requests in this direction succeed before one fails.
+    failing: Mutex<Option<(Direction, u32)>>,
+    /// A page must not change while it is on its way.
+    stable_writes: bool,
+}
 
 /// What the disk's thread and those who submit share.
 #[derive(Default)]
@@ -23,65 +33,56 @@ struct Queue {
 /// The disk.
 pub(crate) struct Disk {
     pages: u64,
-    contents: Arc<Mutex<BTreeMap<u64, Box<Page>>>>,
+    medium: Arc<Medium>,
     state: Arc<DeviceState>,
     /// `None` for a disk that does its requests at once.
     queue: Option<Arc<Queue>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    stable_writes: bool,
-    /// Requests of this kind fail.
-    failing: Arc<Mutex<Option<Direction>>>,
 }
 
 impl Disk {
     /// Of so many pages, formatted to swap to. It does its requests at once, or by a thread of its own.
     pub(crate) fn new(pages: u64, has_thread: bool) -> Self {
-        let last_page = u32::try_from(pages - 1).expect("a small disk");
-        let header = Header { last_page, uuid: [7; 16], label: [0; 16], bad_pages: BadPages::new(&[]) };
-        let mut first: Box<Page> = Box::new([0; PAGE_SIZE]);
-        header.encode(&mut first).expect("no page is bad");
+        Self::of(pages, has_thread, false)
+    }
+
+    /// With a thread; a page must not change while it is on its way.
+    pub(crate) fn with_stable_writes(pages: u64) -> Self {
+        Self::of(pages, true, true)
+    }
+
+    fn of(pages: u64, has_thread: bool, stable_writes: bool) -> Self {
+        let medium =
+            Medium { pages: Mutex::new(BTreeMap::from([(0, header(pages))])), stable_writes, ..Medium::default() };
         Self {
             pages,
-            contents: Arc::new(Mutex::new(BTreeMap::from([(0, first)]))),
+            medium: Arc::new(medium),
             state: Arc::default(),
             queue: has_thread.then(Arc::default),
             thread: Mutex::default(),
-            stable_writes: false,
-            failing: Arc::default(),
         }
     }
 
-    /// A page must not change while it is on its way.
-    pub(crate) fn with_stable_writes(self) -> Self {
-        Self { stable_writes: true, ..self }
+    /// After `succeed` more requests in this direction one fails.
+    pub(crate) fn fail(&self, direction: Direction, succeed: u32) {
+        *self.medium.failing.lock().unwrap() = Some((direction, succeed));
     }
 
-    /// Requests in this direction fail from now on.
-    pub(crate) fn fail(&self, direction: Option<Direction>) {
-        *self.failing.lock().unwrap() = direction;
+    /// No request fails from now on.
+    pub(crate) fn repair(&self) {
+        *self.medium.failing.lock().unwrap() = None;
     }
 
     /// Starts the disk's thread, if it has one that does not run.
     pub(crate) fn start(&self) {
         let mut thread = self.thread.lock().unwrap();
         if let (Some(queue), None) = (&self.queue, &*thread) {
-            let (queue, contents, failing) = (Arc::clone(queue), Arc::clone(&self.contents), Arc::clone(&self.failing));
+            let (queue, medium) = (Arc::clone(queue), Arc::clone(&self.medium));
             queue.stops.store(false, Ordering::Relaxed);
             let work = move || {
-                loop {
-                    queue.arrived.wait_until(|| {
-                        queue.stops.load(Ordering::Relaxed) || !queue.requests.lock().unwrap().is_empty()
-                    });
-                    let request = {
-                        let mut requests = queue.requests.lock().unwrap();
-                        if requests.is_empty() {
-                            return;
-                        }
-                        let turn = queue.turns.fetch_add(1, Ordering::Relaxed).wrapping_mul(2_654_435_761) >> 16;
-                        let next = turn as usize % requests.len();
-                        requests.swap_remove(next)
-                    };
-                    serve(&contents, &failing, request);
+                task::current().running().set_reclaims();
+                while let Some(request) = queue.next() {
+                    medium.serve(request, true);
                 }
             };
             *thread = Some(task::spawn("disk", work).expect("there is memory for a thread"));
@@ -98,30 +99,70 @@ impl Disk {
     }
 }
 
-fn serve(
-    contents: &Mutex<BTreeMap<u64, Box<Page>>>,
-    failing: &Mutex<Option<Direction>>,
-    mut request: DiskRequest<Quire>,
-) {
-    let first = request.first_sector() / 8;
-    if *failing.lock().unwrap() == Some(request.direction()) {
-        return request.complete(Err(IoError::Device));
+/// The first page of a disk of so many.
+pub(crate) fn header(pages: u64) -> Box<Page> {
+    let last_page = u32::try_from(pages - 1).expect("a small disk");
+    let header = Header { last_page, uuid: [7; 16], label: [0; 16], bad_pages: BadPages::new(&[]) };
+    let mut first: Box<Page> = Box::new([0; PAGE_SIZE]);
+    header.encode(&mut first).expect("no page is bad");
+    first
+}
+
+impl Queue {
+    /// Any of the requests that wait; `None` at the end.
+    fn next(&self) -> Option<DiskRequest<Quire>> {
+        self.arrived.wait_until(|| self.stops.load(Ordering::Relaxed) || !self.requests.lock().unwrap().is_empty());
+        let mut requests = self.requests.lock().unwrap();
+        if requests.is_empty() {
+            return None;
+        }
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed).wrapping_mul(2_654_435_761) >> 16;
+        let next = turn as usize % requests.len();
+        Some(requests.swap_remove(next))
     }
-    for (page, position) in (first..).zip(0..request.len()) {
-        let mut contents = contents.lock().unwrap_or_else(PoisonError::into_inner);
-        if request.direction() == Direction::Read {
-            let read = request.with_page_mut(position, 0, |to| match contents.get(&page) {
-                Some(from) => to.copy_from_slice(&from[..]),
-                None => to.fill(0xee),
-            });
-            read.expect("a request has its folios");
-        } else if let Some(folio) = request.folios().nth(position) {
-            let mut bytes = Box::new([0; PAGE_SIZE]);
-            folio.read_bytes(0, &mut bytes[..]);
-            contents.insert(page, bytes);
+}
+
+impl Medium {
+    /// Whether this request is the one that fails.
+    fn fails(&self, direction: Direction) -> bool {
+        let mut failing = self.failing.lock().unwrap();
+        match &mut *failing {
+            Some((meant, 0)) if *meant == direction => {
+                *failing = None;
+                true
+            }
+            Some((meant, left)) if *meant == direction => {
+                *left -= 1;
+                false
+            }
+            _ => false,
         }
     }
-    request.complete(Ok(()));
+
+    /// Does a request, and lets other threads go on meanwhile if the caller may sleep.
+    fn serve(&self, mut request: DiskRequest<Quire>, may_sleep: bool) {
+        if self.fails(request.direction()) {
+            return request.complete(Err(IoError::Device));
+        }
+        for (page, position) in (request.first_sector() / 8..).zip(0..request.len()) {
+            if request.direction() == Direction::Read {
+                let from = self.pages.lock().unwrap().get(&page).cloned();
+                let read = request.with_page_mut(position, 0, |to| *to = from.map_or([0xee; PAGE_SIZE], |from| *from));
+                read.expect("a request has its folios");
+            } else if let Some(folio) = request.folios().nth(position) {
+                let mut bytes = Box::new([0; PAGE_SIZE]);
+                folio.read_bytes(0, &mut bytes[..]);
+                if may_sleep {
+                    let before = bytes.clone();
+                    task::yield_now();
+                    folio.read_bytes(0, &mut bytes[..]);
+                    assert!(!self.stable_writes || bytes == before, "page {page} changes on its way");
+                }
+                self.pages.lock().unwrap().insert(page, bytes);
+            }
+        }
+        request.complete(Ok(()));
+    }
 }
 
 impl quire_swap::Disk<Quire> for Disk {
@@ -140,21 +181,21 @@ impl quire_swap::Disk<Quire> for Disk {
     fn properties(&self) -> DiskProperties {
         DiskProperties {
             synchronous: self.queue.is_none(),
-            stable_writes: self.stable_writes,
+            stable_writes: self.medium.stable_writes,
             discard: true,
             ..DiskProperties::default()
         }
     }
 
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError> {
-        let contents = self.contents.lock().unwrap();
-        buffer.copy_from_slice(&contents.get(&page).ok_or(IoError::Device)?[..]);
+        let pages = self.medium.pages.lock().unwrap();
+        *buffer = **pages.get(&page).ok_or(IoError::Device)?;
         Ok(())
     }
 
     fn submit(&self, request: DiskRequest<Quire>) {
         match &self.queue {
-            None => serve(&self.contents, &self.failing, request),
+            None => self.medium.serve(request, false),
             Some(queue) => {
                 queue.requests.lock().unwrap().push(request);
                 queue.arrived.wake_all();
@@ -167,8 +208,7 @@ impl quire_swap::Disk<Quire> for Disk {
     }
 
     fn discard(&self, pages: Range<u64>) -> Result<(), IoError> {
-        let mut contents = self.contents.lock().unwrap();
-        pages.for_each(|page| _ = contents.remove(&page));
+        self.medium.pages.lock().unwrap().retain(|page, _| !pages.contains(page));
         Ok(())
     }
 }

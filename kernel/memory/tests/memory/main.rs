@@ -4,3 +4,4 @@ mod computer;
 mod disk;
 mod model;
 mod process;
+mod schedules;

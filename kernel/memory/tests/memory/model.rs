@@ -560,7 +560,7 @@ fn programs_find_what_the_model_has_when_requests_take_long() {
 
 #[test]
 fn programs_find_what_the_model_has_when_pages_may_not_change_on_their_way() {
-    agree(20, 1000, || World::new(350, Disk::new(512, true).with_stable_writes()));
+    agree(20, 1000, || World::new(350, Disk::with_stable_writes(512)));
 }
 
 #[test]

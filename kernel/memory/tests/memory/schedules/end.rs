@@ -1,0 +1,73 @@
+//! A process ends, or its memory is taken away, while its pages are on their way.
+
+use quire_memory::upcall::Process as _;
+
+use super::*;
+use Outcome::{Done, Refused, Stayed, WentOut};
+
+#[test]
+fn a_process_ends_while_its_pages_go_out() {
+    explore(
+        || {
+            let scene = Scene::new();
+            let (process, space) = process(3);
+            process.run(|| (0..3).for_each(|page| write(page, page + 1).unwrap())).join();
+            drop(space);
+            let reclaimer = quire_machine::task::spawn("reclaimer", || {
+                (0..3).for_each(|_| _ = quire_memory::reclaim::pass());
+            });
+            process.end();
+            drop(process);
+            reclaimer.unwrap().join();
+            scene.outcome()
+        },
+        &[Stayed, WentOut],
+    );
+}
+
+/// What OOM does to a process that runs: it finds its bytes, or does not go on.
+fn reap(goes_out: bool) -> Outcome {
+    let _scene = Scene::new();
+    let (process, space) = process(2);
+    process.run(|| (0..2).for_each(|page| write(page, page + 1).unwrap())).join();
+    if goes_out {
+        page_out(&space, 0..2);
+    }
+    let program = process.run(|| {
+        for round in 0..3 {
+            for page in 0..2 {
+                match read(page) {
+                    Ok(word) => assert_eq!(word, page + 1 + round),
+                    Err(Fault) => return Refused,
+                }
+                if write(page, page + 2 + round).is_err() {
+                    return Refused;
+                }
+            }
+        }
+        Done
+    });
+    process.kill();
+    let memory = upcall_memory(&process);
+    memory.reap();
+    let outcome = program.join();
+    // Once more for what a fault brought in that was under way.
+    memory.reap();
+    assert_eq!((space.usage().anonymous, space.usage().swapped), (0, 0));
+    assert!(read_in(&process, 0).is_err(), "what was taken away is not zero");
+    outcome
+}
+
+fn upcall_memory(process: &Arc<Process>) -> Arc<dyn quire_memory::upcall::Memory> {
+    quire_memory::upcall::Process::memory(&**process).expect("it has not ended")
+}
+
+#[test]
+fn memory_is_taken_away_while_it_is_used() {
+    explore(|| reap(false), &[Refused]);
+}
+
+#[test]
+fn memory_in_swap_is_taken_away_while_it_is_used() {
+    explore(|| reap(true), &[Refused]);
+}

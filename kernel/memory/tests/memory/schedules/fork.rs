@@ -1,0 +1,135 @@
+//! Faults and page-out while an address space is copied, and while both copies are written.
+
+use super::*;
+use Outcome::{CameBack, MetOnItsWay, Stayed};
+
+/// The child, if there was memory for it.
+fn child_of(space: &AddressSpace) -> Arc<Process> {
+    Process::new(space.fork().expect("there is memory"), quire_memory::cgroup::ROOT)
+}
+
+#[test]
+fn a_copy_is_made_while_a_page_goes_out() {
+    explore(
+        || {
+            let scene = Scene::new();
+            let (parent, space) = process(2);
+            parent.run(|| (0..2).for_each(|page| write(page, page + 1).unwrap())).join();
+            let reclaimed = Arc::clone(&space);
+            let reclaimer = quire_machine::task::spawn("reclaimer", move || page_out(&reclaimed, 0..2)).unwrap();
+            let child = child_of(&space);
+            child.run(|| write(0, 10).unwrap()).join();
+            reclaimer.join();
+            assert_eq!([0, 1].map(|page| read_in(&parent, page)), [Ok(1), Ok(2)]);
+            assert_eq!([0, 1].map(|page| read_in(&child, page)), [Ok(10), Ok(2)]);
+            scene.outcome()
+        },
+        &[Stayed, MetOnItsWay, CameBack],
+    );
+}
+
+#[test]
+fn the_parent_writes_while_it_is_copied() {
+    explore(
+        || {
+            let _scene = Scene::new();
+            let (parent, space) = process(1);
+            parent.run(|| write(0, 1).unwrap()).join();
+            let writer = parent.run(|| (2..5).for_each(|word| write(0, word).unwrap()));
+            let child = child_of(&space);
+            // Whichever it was then, it stays.
+            let at_first = read_in(&child, 0).unwrap();
+            assert!((1..5).contains(&at_first));
+            writer.join();
+            assert_eq!((read_in(&parent, 0), read_in(&child, 0)), (Ok(4), Ok(at_first)));
+            if at_first == 1 { Outcome::Refused } else { Outcome::Done }
+        },
+        &[Outcome::Refused, Outcome::Done],
+    );
+}
+
+/// Both copies of a page are written at once.
+fn both_write(scene: &Scene, goes_out: bool) -> Outcome {
+    let (parent, space) = process(1);
+    parent.run(|| write(0, 1).unwrap()).join();
+    let child = child_of(&space);
+    if goes_out {
+        child.run(|| assert_eq!(read(0), Ok(1))).join();
+        (0..3).for_each(|_| _ = quire_memory::reclaim::pass());
+    }
+    let writer = |word| {
+        move || {
+            assert_eq!(read(0), Ok(1));
+            write(0, word).unwrap();
+            assert_eq!(read(0), Ok(word));
+        }
+    };
+    let other = child.run(writer(2));
+    parent.run(writer(3)).join();
+    other.join();
+    assert_eq!((read_in(&parent, 0), read_in(&child, 0)), (Ok(3), Ok(2)));
+    scene.outcome()
+}
+
+#[test]
+fn both_copies_of_a_page_in_memory_are_written() {
+    explore(|| both_write(&Scene::new(), false), &[Stayed]);
+}
+
+#[test]
+fn both_copies_of_a_page_in_swap_are_written() {
+    explore(|| both_write(&Scene::new(), true), &[MetOnItsWay, CameBack]);
+}
+
+#[test]
+fn both_copies_are_written_while_the_page_goes_out() {
+    explore(
+        || {
+            let scene = Scene::with_disk(Disk::with_stable_writes(64));
+            let (parent, space) = process(1);
+            parent.run(|| write(0, 1).unwrap()).join();
+            let child = child_of(&space);
+            let reclaimer = quire_machine::task::spawn("reclaimer", || {
+                (0..4).for_each(|_| _ = quire_memory::reclaim::pass());
+            });
+            let writer = |word| {
+                move || {
+                    write(0, word).unwrap();
+                    assert_eq!(read(0), Ok(word));
+                }
+            };
+            let other = child.run(writer(2));
+            parent.run(writer(3)).join();
+            other.join();
+            reclaimer.unwrap().join();
+            assert_eq!((read_in(&parent, 0), read_in(&child, 0)), (Ok(3), Ok(2)));
+            scene.outcome()
+        },
+        &[MetOnItsWay, CameBack],
+    );
+}
+
+#[test]
+fn one_copy_ends_while_the_other_is_written() {
+    explore(
+        || {
+            let scene = Scene::new();
+            let (parent, space) = process(1);
+            parent.run(|| write(0, 1).unwrap()).join();
+            let child = child_of(&space);
+            drop(space);
+            (0..2).for_each(|_| _ = quire_memory::reclaim::pass());
+            let writer = child.run(|| {
+                assert_eq!(read(0), Ok(1));
+                write(0, 2).unwrap();
+                assert_eq!(read(0), Ok(2));
+            });
+            parent.end();
+            drop(parent);
+            writer.join();
+            assert_eq!(read_in(&child, 0), Ok(2));
+            scene.outcome()
+        },
+        &[MetOnItsWay, CameBack],
+    );
+}

@@ -1,0 +1,119 @@
+//! Faults and page-out while what is mapped changes.
+
+use quire_machine::protection::Protection;
+use quire_memory::remap::Move;
+
+use super::*;
+use Outcome::{Done, Refused};
+
+/// The program writes page 0 until it may not, with page-out at the same time, while `change` is made; how often it could.
+fn write_until_refused(process: &Arc<Process>, space: &Arc<AddressSpace>, change: impl FnOnce()) -> u64 {
+    process.run(|| write(0, 1).unwrap()).join();
+    let writer = process.run(|| {
+        for word in 2..5 {
+            if write(0, word).is_err() {
+                return word - 1;
+            }
+        }
+        4
+    });
+    let reclaimed = Arc::clone(space);
+    let reclaimer = quire_machine::task::spawn("reclaimer", move || _ = reclaimed.advise(bytes(0..1), Advice::PageOut));
+    change();
+    reclaimer.unwrap().join();
+    writer.join()
+}
+
+const fn outcome(last: u64) -> Outcome {
+    if last < 4 { Refused } else { Done }
+}
+
+#[test]
+fn what_is_unmapped_is_gone() {
+    explore(
+        || {
+            let _scene = Scene::new();
+            let (process, space) = process(1);
+            let last = write_until_refused(&process, &space, || space.unmap(bytes(0..1)).unwrap());
+            assert!(read_in(&process, 0).is_err());
+            map(&space, 1);
+            assert_eq!(read_in(&process, 0), Ok(0), "nothing is left of it");
+            outcome(last)
+        },
+        &[Done, Refused],
+    );
+}
+
+#[test]
+fn what_may_only_be_read_keeps_what_was_written_last() {
+    explore(
+        || {
+            let _scene = Scene::new();
+            let (process, space) = process(1);
+            let read_only = Protection { write: false, ..Protection::READ_WRITE };
+            let last = write_until_refused(&process, &space, || space.protect(bytes(0..1), read_only).unwrap());
+            assert_eq!(process.run(|| (write(0, 9), read(0))).join(), (Err(Fault), Ok(last)));
+            outcome(last)
+        },
+        &[Done, Refused],
+    );
+}
+
+#[test]
+fn what_is_moved_keeps_what_was_written_last() {
+    explore(
+        || {
+            let _scene = Scene::new();
+            let (process, space) = process(1);
+            let to = Move::To(address(9));
+            let last = write_until_refused(&process, &space, || {
+                assert_eq!(space.remap(bytes(0..1), PAGE, to), Ok(address(9)));
+            });
+            assert_eq!(process.run(|| (read(0), read(9))).join(), (Err(Fault), Ok(last)));
+            outcome(last)
+        },
+        &[Done, Refused],
+    );
+}
+
+#[test]
+fn what_is_replaced_is_new() {
+    explore(
+        || {
+            let _scene = Scene::new();
+            let (process, space) = process(1);
+            let last = write_until_refused(&process, &space, || {
+                space.unmap(bytes(0..1)).unwrap();
+                map(&space, 1);
+            });
+            // The last write came to the old page, or to the new one.
+            let found = read_in(&process, 0).unwrap();
+            assert!(found == 0 || found == 4, "{found} of the old page, the last was {last}");
+            if found == 0 { Done } else { Refused }
+        },
+        &[Done, Refused],
+    );
+}
+
+#[test]
+fn what_is_locked_in_memory_stays() {
+    explore(
+        || {
+            let _scene = Scene::new();
+            let (process, space) = process(1);
+            process.run(|| write(0, 1).unwrap()).join();
+            let reclaimer = quire_machine::task::spawn("reclaimer", || {
+                (0..3).for_each(|_| _ = quire_memory::reclaim::pass());
+            });
+            space.lock(bytes(0..1), true, false).unwrap();
+            let before = fault::major_faults();
+            reclaimer.unwrap().join();
+            (0..3).for_each(|_| _ = quire_memory::reclaim::pass());
+            assert_eq!((space.usage().anonymous, space.usage().swapped), (1, 0));
+            assert_eq!(read_in(&process, 0), Ok(1));
+            assert_eq!(fault::major_faults(), before);
+            Done
+        },
+        &[Done],
+    );
+}

@@ -1,0 +1,159 @@
+//! Two processors whose turns shuttle chooses: what goes on at the same time as a page's way out or in.
+//!
+//! Each test runs one race some hundred times, each time from the start of a machine to its end, where frames and slots have to be
+//! what they were. A race says what came of it, and each outcome that a test names has to have come at least once: a race in
+//! which nothing meets proves nothing.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use quire_machine::simulated::{self, program};
+use quire_machine::user::Fault;
+use quire_memory::address_space::{Backing, MapRequest, Placement};
+use quire_memory::advice::Advice;
+use quire_memory::counters::COUNTERS;
+use quire_memory::object::Object;
+use quire_memory::{AddressSpace, fault};
+
+use crate::computer::Computer;
+use crate::disk::Disk;
+use crate::process::Process;
+
+mod advice;
+mod end;
+mod fork;
+mod limits;
+mod mappings;
+mod objects;
+mod page_out;
+mod swapoff;
+
+const PAGE: u64 = 4096;
+/// Where a program's pages are.
+const BASE: u64 = 0x4000_0000;
+const FRAMES: usize = 300;
+const SCHEDULES: usize = 500;
+
+/// Runs `race` in different schedules; each of `expected` is what came of it at least once.
+fn explore(race: fn() -> Outcome, expected: &[Outcome]) {
+    let outcomes: &'static Mutex<BTreeSet<Outcome>> = Box::leak(Box::default());
+    simulated::explore(SCHEDULES, move || {
+        let outcome = race();
+        outcomes.lock().unwrap().insert(outcome);
+    });
+    let outcomes = outcomes.lock().unwrap();
+    for outcome in expected {
+        assert!(outcomes.contains(outcome), "{outcome:?} never came, only {outcomes:?}");
+    }
+}
+
+/// What came of a race.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    /// No page left memory.
+    Stayed,
+    /// A page left memory, and was not wanted any more.
+    WentOut,
+    /// A page left memory, and was found while it was on its way.
+    MetOnItsWay,
+    /// A page left memory and was read again.
+    CameBack,
+    /// What the race was about was done, or refused.
+    Done,
+    Refused,
+}
+
+/// A machine with two processors, and what was counted before.
+struct Scene {
+    computer: Computer,
+    written: u64,
+    read: u64,
+    found: u64,
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::with_disk(Disk::new(64, true))
+    }
+
+    fn with_disk(disk: Disk) -> Self {
+        Self {
+            computer: Computer::start(FRAMES, 2, disk),
+            written: get(&COUNTERS.written),
+            read: fault::major_faults(),
+            found: get(&fault::COUNTERS.cached),
+        }
+    }
+
+    /// What became of pages since the start.
+    fn outcome(&self) -> Outcome {
+        if get(&COUNTERS.written) == self.written {
+            Outcome::Stayed
+        } else if fault::major_faults() > self.read {
+            Outcome::CameBack
+        } else if get(&fault::COUNTERS.cached) > self.found {
+            Outcome::MetOnItsWay
+        } else {
+            Outcome::WentOut
+        }
+    }
+}
+
+/// A process with so many private pages.
+fn process(pages: u64) -> (Arc<Process>, Arc<AddressSpace>) {
+    let process = Process::empty();
+    let space = process.memory();
+    map(&space, pages);
+    (process, space)
+}
+
+const fn address(page: u64) -> u64 {
+    BASE + page * PAGE
+}
+
+const fn bytes(pages: Range<u64>) -> Range<u64> {
+    address(pages.start)..address(pages.end)
+}
+
+/// Maps private pages from the first on.
+fn map(space: &AddressSpace, pages: u64) {
+    space.map(&MapRequest::anonymous(Placement::Fixed(BASE), pages * PAGE)).expect("there is room");
+}
+
+/// Maps the pages of an object.
+fn map_object(space: &AddressSpace, object: &Arc<Object>, shared: bool, first: u64) {
+    let request = MapRequest {
+        backing: Backing::Object { object: Arc::clone(object), offset: 0 },
+        shared,
+        ..MapRequest::anonymous(Placement::Fixed(address(first)), object.length())
+    };
+    space.map(&request).expect("there is room");
+}
+
+/// Takes pages out of memory, as far as that can be done now.
+fn page_out(space: &AddressSpace, pages: Range<u64>) {
+    space.advise(bytes(pages), Advice::PageOut).expect("the pages are mapped");
+}
+
+/// Writes the first word of a page, as the running thread's program.
+fn write(page: u64, word: u64) -> Result<(), Fault> {
+    program::write(address(page), &word.to_le_bytes())
+}
+
+/// Reads the first word of a page.
+fn read(page: u64) -> Result<u64, Fault> {
+    let mut bytes = [0; 8];
+    program::read(address(page), &mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Reads the first word of a page on a thread of the process.
+fn read_in(process: &Arc<Process>, page: u64) -> Result<u64, Fault> {
+    process.run(move || read(page)).join()
+}
