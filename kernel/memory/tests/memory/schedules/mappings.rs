@@ -106,12 +106,12 @@ fn what_is_locked_in_memory_stays() {
                 (0..3).for_each(|_| _ = quire_memory::reclaim::pass());
             });
             space.lock(bytes(0..1), true, false).unwrap();
-            let before = fault::major_faults();
+            let before = served::major_faults();
             reclaimer.unwrap().join();
             (0..3).for_each(|_| _ = quire_memory::reclaim::pass());
             assert_eq!((space.usage().anonymous, space.usage().swapped), (1, 0));
             assert_eq!(read_in(&process, 0), Ok(1));
-            assert_eq!(fault::major_faults(), before);
+            assert_eq!(served::major_faults(), before);
             Done
         },
         &[Done],

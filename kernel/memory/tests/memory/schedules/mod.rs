@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex};
 
 use quire_machine::simulated::{self, program};
 use quire_machine::user::Fault;
+use quire_memory::AddressSpace;
 use quire_memory::address_space::{Backing, MapRequest, Placement};
 use quire_memory::advice::Advice;
 use quire_memory::counters::COUNTERS;
+use quire_memory::fault::served::{self, Served};
 use quire_memory::object::Object;
-use quire_memory::{AddressSpace, fault};
 
 use crate::computer::Computer;
 use crate::disk::Disk;
@@ -86,8 +87,8 @@ impl Scene {
         Self {
             computer: Computer::start(FRAMES, 2, disk),
             written: get(&COUNTERS.written),
-            read: fault::major_faults(),
-            found: get(&fault::COUNTERS.cached),
+            read: served::major_faults(),
+            found: Served::Cached.count(),
         }
     }
 
@@ -95,9 +96,9 @@ impl Scene {
     fn outcome(&self) -> Outcome {
         if get(&COUNTERS.written) == self.written {
             Outcome::Stayed
-        } else if fault::major_faults() > self.read {
+        } else if served::major_faults() > self.read {
             Outcome::CameBack
-        } else if get(&fault::COUNTERS.cached) > self.found {
+        } else if Served::Cached.count() > self.found {
             Outcome::MetOnItsWay
         } else {
             Outcome::WentOut
