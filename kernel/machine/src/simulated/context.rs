@@ -158,11 +158,6 @@ pub(super) fn begin(processor: usize, run: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// Ends the test with `message`.
-pub(super) fn fail(message: &str) -> ! {
-    panic!("{message}")
-}
-
 /// Ends a flow that has waited, if the machine ends; ends the test, if it has waited and another thread panicked.
 pub(super) fn end_if_stopped() {
     let mut contexts = locked(&CONTEXTS);

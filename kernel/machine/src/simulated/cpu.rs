@@ -5,12 +5,12 @@
 
 use std::cell::Cell;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use quire_swap::header::Page;
 
 use super::flow::{self, Flow};
-use super::{context, locked, time};
+use super::{context, interrupts, locked, time};
 pub use crate::arch::per_cpu::{MAX_CPUS, PerCpu, with_running};
 
 /// The most processors that a machine has.
@@ -33,6 +33,11 @@ impl State {
 static PROCESSORS: [State; MAX_CPUS] = [const { State::new() }; MAX_CPUS];
 /// Those that are idle, with their numbers; and how many there are in all.
 static IDLE: Mutex<(Vec<(usize, Flow)>, usize)> = Mutex::new((Vec::new(), 0));
+
+/// How often a processor has spun since a thread became ready.
+static TURNS: AtomicU32 = AtomicU32::new(0);
+/// So many, and time passes.
+const TURNS_TO_WAIT: u32 = if cfg!(miri) { 10 } else { 10_000 };
 
 thread_local! {
     /// The processor that this thread of the host runs, if any.
@@ -70,6 +75,7 @@ pub(super) fn start(count: usize) {
         state.woken.store(false, Ordering::Relaxed);
     }
     *locked(&IDLE) = (Vec::new(), count);
+    TURNS.store(0, Ordering::Relaxed);
     set_number(Some(0));
 }
 
@@ -126,9 +132,21 @@ pub fn spin<T>(lock: &spin::Mutex<T>) -> spin::MutexGuard<'_, T> {
     }
 }
 
-/// Called while spinning: another processor goes on.
+/// Called while spinning: another processor goes on. Time passes for those who spin for long, until a sleeper is woken.
+///
+/// # Panics
+/// When no other processor could end the wait, and no sleeper.
 pub fn relax() {
     flow::turn(true);
+    if is_of_machine() {
+        let turns = TURNS.fetch_add(1, Ordering::Relaxed) + 1;
+        let may_be_interrupted = interrupts::are_enabled() && this().held_ranks() == 0 && this().preemption_is_on();
+        let time_passes = turns.is_multiple_of(TURNS_TO_WAIT) && may_be_interrupted && time::pass();
+        assert!(
+            time_passes || flow::is_exploring() || turns < TURNS_TO_WAIT * 100,
+            "the only processor spins for what no other can change"
+        );
+    }
 }
 
 /// A point at which another processor may be faster.
@@ -156,6 +174,7 @@ pub fn wake_idle() {
     if !is_of_machine() {
         return;
     }
+    TURNS.store(0, Ordering::Relaxed);
     for state in &PROCESSORS {
         state.woken.store(true, Ordering::Relaxed);
     }
@@ -186,9 +205,7 @@ pub(super) fn halt() {
             all_are_idle
         };
         if all_are_idle {
-            if !time::pass() {
-                context::fail("every thread waits for another, and no timer will wake one");
-            }
+            assert!(time::pass(), "every thread waits for another, and no timer will wake one");
             continue;
         }
         if !state().woken.load(Ordering::Relaxed) {

@@ -116,6 +116,26 @@ fn a_fault_that_is_served_is_tried_again() {
 }
 
 #[test]
+fn the_kernel_reads_and_changes_numbers_in_one_step() {
+    let _machine = machine(1);
+    let mut frame = frame(Kind::Anonymous, 0);
+    frame.bytes_mut()[8..12].copy_from_slice(&7_u32.to_le_bytes());
+    let space = Space::enter();
+    let page = space.map(&frame, READ);
+    let number = UserPtr::<u32>::new(address(page) + 8);
+    assert_eq!(number.load(), Ok(7));
+    assert!(number.compare_exchange(7, 8).is_err());
+    assert!(number.cast::<u8>().range(4).is_ok_and(|range| range.touch().is_err()));
+    space.set(page, leaf(frame.number(), WRITE));
+    mmu::forget_user();
+    assert_eq!(number.compare_exchange(6, 8), Ok(7));
+    assert_eq!(number.compare_exchange(7, 8), Ok(7));
+    assert!(number.cast::<u8>().range(4).is_ok_and(|range| range.touch().is_ok()));
+    assert_eq!(number.load(), Ok(8));
+    space.leave();
+}
+
+#[test]
 fn a_right_that_was_added_is_found_by_a_fault() {
     let _machine = machine(1);
     let frame = frame(Kind::Anonymous, 1);

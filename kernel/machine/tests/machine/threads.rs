@@ -12,7 +12,7 @@ use quire_machine::simulated::{program, time};
 use quire_machine::stack::KernelStack;
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, Mutex, WaitQueue, Work};
-use quire_machine::{clock, log, physical};
+use quire_machine::{clock, fallible, log, physical};
 
 use crate::space::{EXIT, frame, machine};
 
@@ -31,7 +31,7 @@ fn a_thread_runs_when_it_is_waited_for() {
 fn threads_that_end_give_their_frames_back() {
     let machine = machine(1);
     let free = physical::free_frames();
-    for _ in 0..100 {
+    for _ in 0..if cfg!(miri) { 2 } else { 100 } {
         let thread = task::spawn("short", || drop(frame(Kind::Anonymous, 0))).unwrap();
         assert!(physical::free_frames() < free);
         thread.join();
@@ -55,6 +55,44 @@ fn time_passes_when_it_is_told_to_and_when_all_wait() {
     task::time::sleep(Duration::from_secs(3));
     assert_eq!(clock::since_boot(), Duration::from_secs(4));
     log!("test", "this is in the test's output");
+}
+
+#[test]
+fn time_passes_for_those_who_spin() {
+    let _machine = machine(1);
+    let sleeper = task::spawn("sleeper", || task::time::sleep(Duration::from_secs(1))).unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let own = Arc::clone(&is_over);
+    task::spawn("other", move || {
+        sleeper.join();
+        own.store(true, Ordering::Relaxed);
+    })
+    .unwrap();
+    while !is_over.load(Ordering::Relaxed) {
+        task::yield_now();
+    }
+    assert_eq!(clock::since_boot(), Duration::from_secs(1));
+}
+
+#[test]
+#[should_panic(expected = "spins for what no other can change")]
+fn spinning_for_nothing_is_a_deadlock() {
+    let _machine = machine(1);
+    loop {
+        task::yield_now();
+    }
+}
+
+#[test]
+fn the_nth_allocation_of_a_thread_fails_when_it_is_to() {
+    let _machine = machine(1);
+    task::current().running().fail_nth.set(3);
+    let asked = [(); 4].map(|()| fallible::ask(16).is_ok());
+    assert_eq!(asked, [true, true, false, true]);
+    task::current().running().fail_nth.set(1);
+    assert!(fallible::boxed_in_need(0).is_err());
+    let other = task::spawn("other", || fallible::ask(16).is_ok()).unwrap();
+    assert!(other.join());
 }
 
 #[test]
