@@ -7,6 +7,7 @@ mod arrows;
 mod copy;
 mod files;
 mod lint;
+mod policy;
 mod reading_list;
 mod readme;
 mod segments;

@@ -74,7 +74,7 @@ impl Reuse {
             unasked: u64::MAX / 2,
             left: [0; 2],
             cold_share: PROTECTING,
-            idle: ALL_IDLE / 2,
+            idle: ALL_IDLE / 8,
             untested: 0,
             busy_in_a_row: 0,
         }
