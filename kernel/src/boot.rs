@@ -8,6 +8,10 @@ use core::arch::asm;
 
 use bootloader_api::info::MemoryRegion;
 use quire_drivers::fw_cfg::{self, FwCfgError, PortRegisters};
+use quire_linux::fs::{devices, start};
+use quire_linux::process::exit;
+use quire_linux::process::init;
+use quire_linux::process::signal::ChildChange;
 use quire_machine::arch::{apic, cpu, gdt, page_table, syscall, trap, xsave};
 use quire_machine::clock;
 use quire_machine::log;
@@ -22,10 +26,6 @@ use spin::Once;
 use crate::command_line::CommandLine;
 use crate::upcalls;
 use crate::{disk, initramfs, scenario, swap, swapon, zram, zswap};
-use quire_linux::fs::{devices, start};
-use quire_linux::process::exit;
-use quire_linux::process::init;
-use quire_linux::process::signal::ChildChange;
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
 

@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use arrayvec::ArrayVec;
 use quire_drivers::block::{BlockError, Operation, Request, SECTOR_BYTES};
+use quire_linux::fs::devices::{self, DiskCounters};
 use quire_machine::fallible;
 use quire_machine::transfer::Transfer;
 use quire_memory::folio::NewFolio;
@@ -17,7 +18,6 @@ use quire_swap::header::Page;
 use quire_swap::{BATCH_FOLIOS, DeviceState, Direction, DiskProperties, DiskRequest, DriverId, IoError};
 
 use crate::disk::{self, SECTORS_PER_PAGE, VirtioDisk};
-use quire_linux::fs::devices::{self, DiskCounters};
 
 /// Every disk, for swap and for files.
 #[expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "once, as the kernel starts")]

@@ -3,13 +3,13 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use quire_linux::swap_area::{self, EnableError};
 use quire_memory::swap;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Discard, SwapOffError, SwapOnOptions, ghost};
 
 use crate::command_line::CommandLine;
 use crate::zram;
-use quire_linux::swap_area::{self, EnableError};
 
 /// The areas that [`enable`] enabled.
 #[derive(Debug)]

@@ -1,16 +1,16 @@
 //! What the kernel answers to the questions of the rooms below: see `quire_machine::upcall` and `quire_memory::upcall`.
 
+use quire_linux::fs::devices;
+use quire_linux::fs::terminal::input;
+use quire_linux::process::control_block::Process;
+use quire_linux::process::{ring3, table};
+use quire_linux::syscall;
 use quire_machine::arch::registers::TrapFrame;
 use quire_machine::task::scheduler;
 use quire_machine::upcall::{Access, Upcalls};
 use quire_memory::{cgroup, fault, reclaim, unused, upcall};
 
 use crate::zswap;
-use quire_linux::fs::devices;
-use quire_linux::fs::terminal::input;
-use quire_linux::process::control_block::Process;
-use quire_linux::process::{ring3, table};
-use quire_linux::syscall;
 
 /// What the machine asks.
 pub static MACHINE: Upcalls = Upcalls {

@@ -10,14 +10,14 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use quire_compressed::zram::{Control, ZramDisk, ZramError};
+use quire_linux::errno::Errno;
+use quire_linux::fs::devices;
 use quire_machine::fallible;
 use quire_memory::swap::{self, Quire};
 use quire_swap::header::{BadPages, Header, PAGE_SIZE};
 use quire_swap::{IoError, RegistryError};
 
 use crate::command_line::CommandLine;
-use quire_linux::errno::Errno;
-use quire_linux::fs::devices;
 
 /// Why zram is not ready.
 #[derive(Debug)]

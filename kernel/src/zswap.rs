@@ -10,6 +10,8 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use quire_compressed::zswap::{Zswap, ZswapError};
+use quire_linux::errno::Errno;
+use quire_linux::fs::devices;
 use quire_machine::physical;
 use quire_machine::task;
 use quire_memory::AllocationError;
@@ -18,8 +20,6 @@ use quire_memory::swap::happening::Happening;
 use quire_swap::RegistryError;
 
 use crate::command_line::CommandLine;
-use quire_linux::errno::Errno;
-use quire_linux::fs::devices;
 
 /// Pages are to be written back.
 static SHRINK: Happening = Happening::new();

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use quire_machine::log;
 use quire_memory::swap;
 use quire_memory::tasks::Fatal;
+use quire_protocol::contents::Contents;
 use quire_swap::{CLUSTER_SLOTS, SwapOffError};
 
 use super::checks::{Books, Meeting, Task, join, ram};
@@ -17,7 +18,6 @@ use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
-use quire_protocol::contents::Contents;
 
 type Outcome = Result<String, Failure>;
 

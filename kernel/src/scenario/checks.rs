@@ -11,13 +11,13 @@ use quire_machine::task::{JoinHandle, WaitQueue};
 use quire_memory::fault::served;
 use quire_memory::swap;
 use quire_memory::tasks::Fatal;
+use quire_protocol::contents::Contents;
 
 use super::failure::Failure;
 use super::user::Fault;
 use super::workload::Tally;
 use crate::command_line::{BadValue, CommandLine};
 use crate::require;
-use quire_protocol::contents::Contents;
 
 /// A task with a workload.
 pub(super) type Task = JoinHandle<Result<(), Fault>>;

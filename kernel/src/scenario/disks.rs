@@ -14,13 +14,13 @@ use quire_machine::task::WaitQueue;
 use quire_machine::transfer::Transfer;
 use quire_machine::watermark::Purpose;
 use quire_memory::folio::NewFolio;
+use quire_protocol::contents::Contents;
 use quire_swap::header::Page;
 
 use super::failure::Failure;
 use crate::command_line::CommandLine;
 use crate::disk::{self, SECTORS_PER_PAGE, VirtioDisk};
 use crate::require;
-use quire_protocol::contents::Contents;
 
 /// Requests that are submitted before any is waited for.
 const AT_ONCE: u64 = 48;

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use quire_memory::swap;
 use quire_memory::tasks::Fatal;
+use quire_protocol::contents::Contents;
 use quire_swap::Snapshot;
 
 use super::checks::{Books, Meeting, Task, contents, join, ram};
@@ -15,7 +16,6 @@ use super::workload::{self, Tally, Workload};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
-use quire_protocol::contents::Contents;
 
 type Outcome = Result<String, Failure>;
 

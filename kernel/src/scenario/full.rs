@@ -4,7 +4,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 
+use quire_linux::fs::devices;
 use quire_memory::swap;
+use quire_protocol::contents::Contents;
 use quire_swap::header::PAGE_SIZE;
 
 use super::checks::{Books, join, ram};
@@ -13,8 +15,6 @@ use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
-use quire_linux::fs::devices;
-use quire_protocol::contents::Contents;
 
 /// `swapon=` names a zram device with a memory limit, then a disk of lower priority. One task writes much more than memory
 /// and the limit take, changes some of it, and reads everything back.

@@ -6,11 +6,18 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use quire_linux::fs::devices;
+use quire_linux::fs::ghost::Ghost;
+use quire_linux::fs::node::{File, Wait};
+use quire_linux::fs::position::Position;
+use quire_linux::swap_area;
+use quire_linux::swap_area::EnableError;
 use quire_machine::heap;
 use quire_machine::log;
 use quire_machine::physical;
 use quire_memory::swap;
 use quire_memory::tasks::Fatal;
+use quire_protocol::contents::Contents;
 use quire_swap::ghost::{MOST_PAGES, PATH};
 use quire_swap::header::{Header, Medium, PAGE_SIZE};
 use quire_swap::{SwapOffError, SwapOnError, SwapOnOptions};
@@ -22,13 +29,6 @@ use super::zram_disk;
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
-use quire_linux::fs::devices;
-use quire_linux::fs::ghost::Ghost;
-use quire_linux::fs::node::{File, Wait};
-use quire_linux::fs::position::Position;
-use quire_linux::swap_area;
-use quire_linux::swap_area::EnableError;
-use quire_protocol::contents::Contents;
 
 type Outcome = Result<String, Failure>;
 

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 
 use quire_memory::fault::Served;
 use quire_memory::swap;
+use quire_protocol::contents::Contents;
 
 use super::checks::{Books, Meeting, ram};
 use super::failure::Failure;
@@ -13,7 +14,6 @@ use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
-use quire_protocol::contents::Contents;
 
 /// Pages that a request writes at least.
 const PAGES_A_WRITE: u64 = 24;

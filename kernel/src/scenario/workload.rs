@@ -14,11 +14,11 @@ use quire_machine::task::JoinHandle;
 use quire_memory::AddressSpace;
 use quire_memory::address_space::MapError;
 use quire_memory::advice::Advice;
+use quire_protocol::contents::{Contents, Page, Xorshift, hash};
 use quire_swap::header::PAGE_SIZE;
 
 use super::failure::Failure;
 use super::user::{self, Fault};
-use quire_protocol::contents::{Contents, Page, Xorshift, hash};
 
 /// Where a task's pages begin.
 const PAGES: u64 = 0x10_0000_0000;

@@ -7,10 +7,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use quire_compressed::zram::Zram;
+use quire_linux::fs::devices;
 use quire_machine::heap;
 use quire_machine::log;
 use quire_memory::swap;
 use quire_memory::swap::Quire;
+use quire_protocol::contents::Contents;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Disk, SwapOnOptions};
 
@@ -20,8 +22,6 @@ use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::zram;
-use quire_linux::fs::devices;
-use quire_protocol::contents::Contents;
 
 const CYCLES: u64 = 3;
 const TASKS: u64 = 2;

@@ -14,12 +14,15 @@ use core::fmt::Write;
 
 use quire_compressed::store::{Decoder, Encoding, Workspace};
 use quire_compressed::zram::ZramDisk;
+use quire_linux::fs::devices;
+use quire_linux::swap_area;
 use quire_machine::clock;
 use quire_machine::print;
 use quire_memory::AddressSpace;
 use quire_memory::advice::Advice;
 use quire_memory::swap;
 use quire_memory::swap::Quire;
+use quire_protocol::contents::{Contents, Page, Xorshift, hash};
 use quire_swap::ghost::PATH;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DeviceState, Disk, DiskProperties, DiskRequest, DriverId, IoError, SwapOnOptions};
@@ -30,9 +33,6 @@ use super::user;
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::zram;
-use quire_linux::fs::devices;
-use quire_linux::swap_area;
-use quire_protocol::contents::{Contents, Page, Xorshift, hash};
 
 /// Without `pages=` on the command line.
 const PAGES: u64 = 4096;

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use quire_compressed::PoolMachine;
 use quire_compressed::zram::{Zram, ZramError};
+use quire_linux::fs::devices;
 use quire_machine::frame::Kind;
 use quire_machine::heap;
 use quire_machine::log;
@@ -14,6 +15,7 @@ use quire_machine::physical;
 use quire_memory::swap;
 use quire_memory::swap::Quire;
 use quire_memory::tasks::Fatal;
+use quire_protocol::contents::Contents;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Disk, SwapOnError, SwapOnOptions};
 
@@ -24,8 +26,6 @@ use super::zram::numbers;
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::zram;
-use quire_linux::fs::devices;
-use quire_protocol::contents::Contents;
 
 const CYCLES: u64 = 3;
 const TASKS: u64 = 3;

@@ -8,10 +8,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use quire_compressed::zram::{Zram, ZramDisk};
+use quire_linux::fs::devices;
 use quire_machine::heap;
 use quire_machine::log;
 use quire_memory::swap;
 use quire_memory::swap::Quire;
+use quire_protocol::contents::Contents;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Disk, IoError, SwapOnOptions};
 
@@ -22,8 +24,6 @@ use super::zram::numbers;
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::zram;
-use quire_linux::fs::devices;
-use quire_protocol::contents::Contents;
 
 /// Pages that one task lets go out at once.
 const PAGES: u64 = 4096;
