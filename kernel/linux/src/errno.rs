@@ -5,7 +5,6 @@ use core::fmt;
 
 use linux_raw_sys::errno as linux;
 use quire_machine::fallible::NoMemory;
-#[cfg(target_os = "none")]
 use quire_memory::object::Busy;
 
 /// A Linux error number; the constants have Linux's names (`errno(3)`).
@@ -85,7 +84,6 @@ impl From<quire_machine::user::Fault> for Errno {
 }
 
 /// Seen by no program: the one that was killed does not run again.
-#[cfg(target_os = "none")]
 impl From<quire_machine::task::Killed> for Errno {
     fn from(_: quire_machine::task::Killed) -> Self {
         Self::EINTR
@@ -98,7 +96,6 @@ impl From<NoMemory> for Errno {
     }
 }
 
-#[cfg(target_os = "none")]
 impl From<Busy> for Errno {
     fn from(Busy: Busy) -> Self {
         Self::ETXTBSY

@@ -24,6 +24,8 @@
 //! `fs::start`, `fs::devices`, `process::init`, `process::exit`, `process::ring3` and `syscall` are what the kernel calls: it
 //! registers what the machine has, starts the first process, and hands on the machine's upcalls.
 //!
+//! All of it compiles on the host as well, on the simulated machine of `quire_machine`; what is pure is tested there.
+//!
 //! # Invariants
 //!
 //! - No file imports one that rests on it: what files need of the process that they serve (its limit of open files, its number, its
@@ -53,10 +55,7 @@ pub mod errno;
 pub mod fs;
 pub mod futex;
 pub mod process;
-#[cfg(target_os = "none")]
 pub mod swap_area;
 mod swap_errno;
-#[cfg(target_os = "none")]
 pub mod syscall;
-#[cfg(target_os = "none")]
 pub mod system_name;

@@ -13,11 +13,15 @@
 //!
 //! [`lock`] alone knows who has locked which bytes of a file.
 //!
-//! A device's node only has its number; `device` knows what opening it means.
+//! A device's node only has its number; `device` knows what opening it means. `devices` has what the kernel found and started;
+//! `devtmpfs` names it in `/dev`, `sys` shows it in `/sys`, `block` opens it.
+//!
+//! What is in `node`, `path`, `mount`, `access`, `lock`, `open` and `namespace` knows of no process: a process has its own
+//! descriptors and location. The file systems are above processes, whose signals, limits and credentials they look at.
 //!
 //! # The initramfs
 //!
-//! `initramfs` fetches the archive, inflates what is compressed ([`gzip`]), reads it ([`cpio`]) and unpacks it into the
+//! `initramfs` gets the archive from the kernel, inflates what is compressed ([`gzip`]), reads it ([`cpio`]) and unpacks it into the
 //! root. The files' bytes stay in the archive until they are written.
 //!
 //! # Locks
@@ -26,51 +30,33 @@
 //! dropped that may be the last: dropping one takes the lock of its tree.
 
 pub mod access;
-#[cfg(target_os = "none")]
 pub mod block;
-#[cfg(target_os = "none")]
 pub mod cgroup;
-#[cfg(target_os = "none")]
 pub mod changes;
 pub mod cpio;
-#[cfg(target_os = "none")]
 pub mod device;
-#[cfg(target_os = "none")]
 pub mod devices;
-#[cfg(target_os = "none")]
 pub mod devtmpfs;
 pub mod ghost;
 pub mod gzip;
-#[cfg(target_os = "none")]
 pub mod initramfs;
-#[cfg(target_os = "none")]
 pub mod kmsg;
-#[cfg(target_os = "none")]
 pub mod limit;
 pub mod lock;
-#[cfg(target_os = "none")]
 pub mod memory_file;
 pub mod mount;
-#[cfg(target_os = "none")]
 pub mod namespace;
 pub mod node;
-#[cfg(target_os = "none")]
 pub mod open;
 pub mod path;
-#[cfg(target_os = "none")]
 pub mod pipe;
 pub mod poll;
 pub mod position;
-#[cfg(target_os = "none")]
 pub mod proc;
-#[cfg(target_os = "none")]
 pub mod start;
-#[cfg(target_os = "none")]
 pub mod synthetic;
-#[cfg(target_os = "none")]
 pub mod sys;
 pub mod terminal;
-#[cfg(target_os = "none")]
 pub mod tmpfs;
 pub mod tmpfs_options;
 pub mod tree;

@@ -14,11 +14,8 @@
 
 pub mod key;
 pub mod queues;
-#[cfg(target_os = "none")]
 pub mod robust;
 #[cfg(test)]
 mod tests;
-#[cfg(target_os = "none")]
 pub mod waiting;
-#[cfg(target_os = "none")]
 pub mod word;

@@ -7,6 +7,18 @@
 //! knows its thread only weakly, so kernel stack and registers go when the thread ends, while the process stays as a
 //! zombie until its parent has asked for its end.
 //!
+//! # What is where, from the bottom up
+//!
+//! | module | what |
+//! |---|---|
+//! | [`signal`], [`credentials`], [`limits`], [`program`], [`name`], [`usage`], [`alarm`] | by themselves: pure |
+//! | `control_block` | a process |
+//! | `wanted`, `table` | which children a `wait` means; all processes, their relations and the signals between them |
+//! | `user`, `memory`, `alarms` | how many a user has; what memory knows of a process; alarms that are due |
+//! | `exit`, `program::execute` | the end of a process, and its change into another program |
+//! | `handler`, `ring3` | calls of signal handlers; the way back to the program |
+//! | `start`, `init` | `fork` and its relatives; the first process |
+//!
 //! # Locks
 //!
 //! Relations (parent, group, session) and states change under the table's lock, `Rank::Processes`; what belongs to one
@@ -15,31 +27,20 @@
 //! them.
 
 pub mod alarm;
-#[cfg(target_os = "none")]
 pub mod alarms;
-#[cfg(target_os = "none")]
 pub mod control_block;
 pub mod credentials;
-#[cfg(target_os = "none")]
 pub mod exit;
-#[cfg(target_os = "none")]
 pub mod handler;
-#[cfg(target_os = "none")]
 pub mod init;
 pub mod limits;
-#[cfg(target_os = "none")]
 mod memory;
 pub mod name;
 pub mod program;
-#[cfg(target_os = "none")]
 pub mod ring3;
 pub mod signal;
-#[cfg(target_os = "none")]
 pub mod start;
-#[cfg(target_os = "none")]
 pub mod table;
 pub mod usage;
-#[cfg(target_os = "none")]
 mod user;
-#[cfg(target_os = "none")]
 pub mod wanted;

@@ -22,7 +22,6 @@ pub struct Usage {
 
 impl Usage {
     /// The processor time, in its program and in the kernel.
-    #[cfg(target_os = "none")]
     pub fn time(&self) -> core::time::Duration {
         let ticks = self.user_ticks.load(Ordering::Relaxed) + self.system_ticks.load(Ordering::Relaxed);
         core::time::Duration::from_nanos(quire_machine::clock::TICK.as_nanos() as u64 * ticks)

@@ -13,10 +13,8 @@
 //! The table has one sleeping lock, taken with no other held but a process's descriptors' at most, and held only to look
 //! and change. Who waits holds nothing.
 
-#[cfg(target_os = "none")]
 mod held;
 pub mod ranges;
 pub mod table;
 
-#[cfg(target_os = "none")]
 pub use held::{acquire, conflict, forget_open_file, forget_process};

@@ -14,13 +14,8 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
-#[cfg(target_os = "none")]
 mod control;
-#[cfg(target_os = "none")]
 pub mod file;
-#[cfg(target_os = "none")]
 pub mod input;
-#[cfg(target_os = "none")]
 pub mod job;
-#[cfg(target_os = "none")]
 mod state;

@@ -98,7 +98,6 @@ impl Settings {
     }
 
     /// `VTIME`: how long to wait for more.
-    #[cfg(target_os = "none")]
     pub(super) fn patience(&self) -> core::time::Duration {
         core::time::Duration::from_millis(100 * u64::from(self.characters[linux::VTIME as usize]))
     }

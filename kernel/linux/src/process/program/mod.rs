@@ -2,7 +2,6 @@
 //! there.
 
 pub mod elf;
-#[cfg(target_os = "none")]
 pub mod execute;
 pub mod script;
 pub mod stack;
