@@ -235,7 +235,7 @@ pub fn write_only(write: impl Fn(&str) -> Result<(), Errno> + Send + Sync + 'sta
 /// A value as a line.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn line(out: &mut String, value: impl fmt::Display) -> Result<(), Errno> {
     print(out, format_args!("{value}\n"))
 }
