@@ -189,6 +189,11 @@ impl TableView<'_> {
 }
 
 impl<M: Machine> ClusterGuard<'_, M> {
+    /// Whether no slot is in use.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.state.used == 0
+    }
+
     #[inline]
     pub(crate) fn table_entry(&self, offset: usize) -> TableEntry {
         self.table().map_or(FREE, |table| free::load(table, offset))

@@ -4,16 +4,17 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use crate::area::Area;
+use crate::batch::BATCH_FOLIOS;
+use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{Level, Machine};
 use crate::plug::Plug;
 use crate::swap::Swap;
-use crate::table_entry::SlotState;
 use crate::users::{SlotRange, SwapOffError, Users};
 
 impl<M: Machine> Swap<M> {
-    /// Disables the area `index`: no slot of it is allocated any more, and cluster by cluster, in the order of the slots
-    /// so that a disk reads sequentially, pages are read and mapped again. A page that cannot be read does
+    /// Disables the area `index`: no slot of it is allocated any more, every page table is read once, and the pages are read and
+    /// mapped again. A page that cannot be read does
     /// not stop it. Sleeps.
     ///
     /// # Errors
@@ -54,18 +55,13 @@ impl<M: Machine> Swap<M> {
         let total = area.used();
         while area.used() > 0 {
             let before = area.used();
+            users.check()?;
+            users.bring_back(&SlotRange { area: area.index, slots: 0..area.slots })?;
             for index in area.clusters.existing() {
-                let slots = area.cluster_slots(index);
-                if !slots.clone().any(|slot| area.is_used(slot as u32)) {
+                if area.clusters.get(index).is_none_or(|cluster| cluster.lock().is_unused()) {
                     continue;
                 }
-                let mut plug = Plug::new();
-                for slot in slots.clone() {
-                    users.check()?;
-                    area.read_ahead(slot as u32, &mut plug);
-                }
-                plug.submit();
-                users.bring_back(&SlotRange { area: area.index, slots: slots.clone() })?;
+                let slots = area.cluster_slots(index);
                 if let Some(layer) = self.frontswap.get() {
                     layer.take_back(area, slots.clone(), users)?;
                 }
@@ -73,7 +69,6 @@ impl<M: Machine> Swap<M> {
                     users.check()?;
                     area.drop_unused_in(slot..slot + 1);
                 }
-                users.progress(area.used(), total);
             }
             if area.used() == before {
                 users.check()?;
@@ -85,11 +80,20 @@ impl<M: Machine> Swap<M> {
     }
 }
 
-impl<M: Machine> Area<M> {
-    fn is_used(&self, slot: u32) -> bool {
-        self.peek(slot).is_some_and(|table_entry| !matches!(table_entry.state(), SlotState::Free | SlotState::Bad))
+impl<M: Machine> Swap<M> {
+    /// Has the pages in the slots around this one read that are not in the swap cache, as far as frames are free: for a
+    /// [`Users::bring_back`], which will want them all. So a disk is read in long requests, whatever the order of the PTEs.
+    pub fn read_around(&self, entry: Entry) {
+        const GROUP: u32 = BATCH_FOLIOS as u32;
+        let Some(area) = self.area(entry.area()) else { return };
+        let first = entry.slot() / GROUP * GROUP;
+        let mut plug = Plug::new();
+        (first..first + GROUP).for_each(|slot| area.read_ahead(slot, &mut plug));
+        plug.submit();
     }
+}
 
+impl<M: Machine> Area<M> {
     /// What is left is in the hands of others: sleeps until one of its folios is not locked any more, nor being written. A
     /// slot without a folio is a PTE's that is on its way from one page table to another, which takes no device.
     fn wait_for_others(&self) {

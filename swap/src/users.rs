@@ -8,8 +8,8 @@ use crate::entry::Entry;
 /// Those who have pages in swap, as the kernel finds them by their PTEs.
 pub trait Users {
     /// Replaces every PTE that holds one of these slots by a mapping of its page, by way of
-    /// [`Swap::fault_in`](crate::Swap::fault_in) (without readahead: the pages are on their way), or by a poisoned PTE if
-    /// the page cannot be read. One pass over all page tables is enough; PTEs that appear behind it are found by a later
+    /// [`Swap::fault_in`](crate::Swap::fault_in) without its readahead, and [`Swap::read_around`](crate::Swap::read_around), or by
+    /// a poisoned PTE if the page cannot be read. One pass over all page tables is enough; PTEs that appear behind it are found by a later
     /// call.
     ///
     /// # Errors
@@ -39,9 +39,6 @@ pub trait Users {
     fn check(&self) -> Result<(), SwapOffError> {
         self.gives_up().map_or(Ok(()), Err)
     }
-
-    /// So many slots are still in use, of so many at the start.
-    fn progress(&mut self, _left: u64, _total: u64) {}
 }
 
 /// Some slots of one area.

@@ -9,7 +9,7 @@ use quire_machine::{clock, log, physical};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{SlotRange, SwapOffError, Users};
 
-use super::core::{Name, SWAP};
+use super::core::SWAP;
 use super::leaving::{LEAVING, LEFT};
 use crate::{address_space, fault::swap_in, rmap};
 
@@ -50,21 +50,30 @@ fn is_room() -> bool {
     !LEAVING.is_asked() && (SWAP.has_space() || physical::free_frames() > physical::watermarks().high)
 }
 
-impl Users for AddressSpaces {
-    fn progress(&mut self, left: u64, total: u64) {
-        if clock::since_boot() >= self.next_line {
+impl AddressSpaces {
+    /// Says now and then how far it is.
+    fn progress(&mut self) {
+        if clock::since_boot() >= self.next_line
+            && let Some(area) = SWAP.area(self.area)
+        {
             self.next_line = clock::since_boot() + LINE_EVERY;
-            log!("swap", "swapoff {}: {left} of {total} pages left", Name(self.area));
+            log!("swap", "swapoff {}: {} pages left", area.name(), area.used());
         }
     }
+}
 
+impl Users for AddressSpaces {
     fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
         for space in address_space::all() {
             let mut from = 0;
             while let Some((page, entry)) = space.next_entry(from, slots) {
                 self.check()?;
-                if SWAP.lookup(entry).is_none() && !is_room() {
-                    return Err(SwapOffError::NoMemory);
+                if SWAP.lookup(entry).is_none() {
+                    if !is_room() {
+                        return Err(SwapOffError::NoMemory);
+                    }
+                    SWAP.read_around(entry);
+                    self.progress();
                 }
                 swap_in::bring_back(&space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)?;
                 from = page + PAGE_SIZE as u64;
