@@ -1,6 +1,6 @@
 //! The block layer: what a disk is asked for, and how the answer comes back.
 //!
-//! A [`Request`] is a value with one owner. Whoever has it must see to its end, and there are only two: a device finishes
+//! A [`Request`] is a value with one owner. A task that has it must see to its end, and there are only two: a device finishes
 //! it, which yields a [`Finished`] to deliver, or it is dropped, which completes it with [`BlockError::Abandoned`]. Either
 //! way its [`Completion`] hears of it exactly once, because hearing consumes it.
 //!
@@ -295,7 +295,7 @@ pub enum BlockError {
         /// How many.
         segments: usize,
     },
-    /// The device tried and failed; for a write nobody knows which sectors changed.
+    /// The device tried and failed; for a write it is not known which sectors changed.
     #[error("{disk}: I/O error at sector {sector}")]
     Device {
         /// The disk.

@@ -83,7 +83,7 @@ impl PortRegisters {
 
 impl Registers for PortRegisters {
     fn select(&mut self, item: u16) {
-        // SAFETY: the port is fw_cfg's or nobody's, and choosing an item touches no memory.
+        // SAFETY: the port is fw_cfg's or no device's, and choosing an item touches no memory.
         unsafe { Port::new(SELECTOR_PORT).write(item) }
     }
 

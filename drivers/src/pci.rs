@@ -74,7 +74,7 @@ impl ConfigurationPorts {
             | u32::from(function.device & 0x1f) << 11
             | u32::from(function.function & 0x7) << 8
             | u32::from(register & 0xfc);
-        // SAFETY: choosing an address has no effect of its own, and nobody else uses the ports now.
+        // SAFETY: choosing an address has no effect of its own, and no other task uses the ports now.
         unsafe { Port::new(ADDRESS_PORT).write(address) };
     }
 }

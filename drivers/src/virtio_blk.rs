@@ -6,7 +6,7 @@
 //! # Submitting
 //!
 //! [`submit`](VirtioBlk::submit) queues, [`kick`](VirtioBlk::kick) rings the doorbell once for all that was queued since
-//! the last kick, and only if the device wants to hear it. Whoever submits must kick before waiting.
+//! the last kick, and only if the device wants to hear it. A task that submits must kick before waiting.
 //!
 //! # Completing
 //!
@@ -25,7 +25,7 @@
 //!
 //! # When the device misbehaves
 //!
-//! A completion nobody waits for, a status that does not exist, or the device's own wish to be reset stop it: it is reset,
+//! A completion no task waits for, a status that does not exist, or the device's own wish to be reset stop it: it is reset,
 //! so that it no longer writes to memory, and only once it confirms the reset do all requests end as
 //! [`BlockError::Stopped`].
 

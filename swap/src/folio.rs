@@ -111,11 +111,11 @@ pub enum FolioFlag {
     Stable = 1 << 7,
 }
 
-/// The right to look at the contents of one folio, which nobody writes meanwhile.
+/// The right to look at the contents of one folio, which no task writes meanwhile.
 #[derive(Debug)]
 pub struct ReadAccess<'a>(&'a FolioState);
 
-/// The right to write the contents of one folio, which nobody else reaches meanwhile.
+/// The right to write the contents of one folio, which no other task reaches meanwhile.
 #[derive(Debug)]
 pub struct WriteAccess<'a>(&'a FolioState, PhantomData<&'a mut ()>);
 

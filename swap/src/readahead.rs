@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crate::entry::Entry;
 
-/// How pages are read ahead, by everybody.
+/// How pages are read ahead, by every task.
 #[derive(Debug)]
 pub struct ReadaheadPolicy {
     page_cluster: AtomicU8,

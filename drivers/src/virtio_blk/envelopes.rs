@@ -139,7 +139,7 @@ impl<'a> Buffers<'a> {
             output_count: 0,
         };
         let envelope = envelope.as_ptr();
-        // SAFETY: the header is initialised memory of an envelope that nobody writes while the request has it.
+        // SAFETY: the header is initialised memory of an envelope that no task writes while the request has it.
         buffers
             .push_input(unsafe { slice::from_raw_parts((&raw const (*envelope).header).cast(), size_of::<Header>()) });
         if matches!(request.operation(), Operation::Discard { .. }) {
@@ -150,7 +150,7 @@ impl<'a> Buffers<'a> {
         }
         for segment in request.segments() {
             let bytes = segment.bytes() as usize;
-            // SAFETY: the request has what owns the segment, which promised that it is RAM and, for a read, that nobody else reads or
+            // SAFETY: the request has what owns the segment, which promised that it is RAM and, for a read, that no other task reads or
             // writes it until the request ends. What is written to the disk a task may change meanwhile: these slices
             // are for the queue alone, which makes addresses of them and reads nothing through them.
             unsafe {

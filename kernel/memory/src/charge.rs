@@ -16,7 +16,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// Nobody is charged.
+    /// No cgroup is charged.
     pub const NONE: Self = Self { _kept: None };
 
     /// For an object of `bytes` that the thread that runs this is about to make; reclaims pages of the cgroup whose limit is

@@ -3,7 +3,7 @@
 //! Private pages are mapped for reading only in both spaces from now on, and have a reference more; what is in swap has a
 //! count more. Shared VMAs are attached to the same objects and left for faults to fill. The PTEs are copied a table at
 //! a time: the child's table is made first, then filled under the parent's lock, so no two tables are locked at once. The
-//! frames for the child's tables are set aside before anything is locked, because whoever waits for a frame may have to wait
+//! frames for the child's tables are set aside before anything is locked, because a task that waits for a frame may have to wait
 //! for another space's layout ([`crate::oom`]).
 
 use alloc::sync::Arc;

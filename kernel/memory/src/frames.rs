@@ -57,7 +57,7 @@ fn reclaim_for_frame() -> Result<NewFolio, AllocationError> {
     let mut patience = Patience::default();
     let mut effort = Effort::default();
     if physical::free_frames() < physical::watermarks().low {
-        // Whoever takes frames faster than `kswapd` frees them shares its work, so that some are left for readahead.
+        // A task that takes frames faster than `kswapd` frees them shares its work, so that some are left for readahead.
         COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
         effort.shrink();
     }

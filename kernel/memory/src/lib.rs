@@ -58,7 +58,7 @@
 //! # A page's life
 //!
 //! *Private*: a first write gives it a frame, dirty; `fork` maps the frame read-only in two spaces of an `anon_vma` (`rmap`); a
-//! write copies it, unless nobody else has it. Reclaim replaces every PTE by the slot's entry, each with a count; a fault
+//! write copies it, unless no other task has it. Reclaim replaces every PTE by the slot's entry, each with a count; a fault
 //! brings it back, and the last PTE that comes back may write again. *Of an object*: the object's own index entry is what goes to
 //! swap; the page tables' PTEs become 0 and are filled by faults from the object.
 //!

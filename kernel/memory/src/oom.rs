@@ -148,7 +148,7 @@ pub(crate) fn give_up_own(is_over: impl Fn() -> bool) -> bool {
     gives_up
 }
 
-/// Those that were killed before and whose memory nobody else uses, but for those that were given up.
+/// Those that were killed before and whose memory no other task uses, but for those that were given up.
 fn dying(number: u8) -> impl Iterator<Item = Holder> {
     let is_used = |space: &Arc<dyn Memory>| holders().any(|other| is_same(&other.space, space) && !other.is_killed());
     holders().filter(move |holder| {

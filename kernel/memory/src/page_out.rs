@@ -381,7 +381,7 @@ struct Leaving<'a> {
     clean: ArrayVec<Locked<Folio>, BATCH>,
     /// They were dirty; their slots say that they are zero.
     zero: ArrayVec<Locked<Folio>, BATCH>,
-    /// Nobody else has a reference, but for somebody who is about to notice that it came too late.
+    /// No other task has a reference, but for a task that is about to notice that it came too late.
     gone: FolioBatch,
     count: usize,
 }
@@ -444,8 +444,8 @@ fn drop_page_without_slot(folio: Locked<Folio>, owners: &mut Owners) -> Option<F
     Some(folio.unlock())
 }
 
-/// Takes clean folios that nobody maps out of the swap cache; those that go, with their last references, are added to `gone`.
-/// If somebody else uses one or it is dirty, it goes to the inactive list. Returns how many go.
+/// Takes clean folios that no task maps out of the swap cache; those that go, with their last references, are added to `gone`.
+/// If another task uses one or it is dirty, it goes to the inactive list. Returns how many go.
 pub(crate) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH>, gone: &mut FolioBatch) -> usize {
     /// The swap cache's and the one in `clean`.
     const REFERENCES: u32 = 2;

@@ -110,7 +110,7 @@ pub fn pass() -> usize {
     Effort::default().shrink().leaving
 }
 
-/// Somebody's attempts to free frames.
+/// A task's attempts to free frames.
 #[derive(Default)]
 pub(crate) struct Effort {
     /// Only pages of this cgroup, or of those in it.

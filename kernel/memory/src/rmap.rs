@@ -6,7 +6,7 @@
 //! by their offset, or a [`AnonVma`]: the address spaces that come from one another by `fork`, whose private pages are
 //! known by their address. An owner keeps a list of the spaces that may map its pages, each with a base, such that the page
 //! with index `i` can only be at address `base + 4,096 · i`. So all PTEs of a folio are found by looking at one address
-//! for each space on its owner's list; a PTE there that maps another frame is somebody else's.
+//! for each space on its owner's list; a PTE there that maps another frame is another's.
 //!
 //! `fork` adds a space to the `anon_vma`'s list and to those of the objects that it maps, nothing for each page. `mremap`
 //! adds a second base for the space that moves, and what it moved keeps its index, so shared pages stay shared. A page of

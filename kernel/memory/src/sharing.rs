@@ -14,7 +14,7 @@ use crate::object::Object;
 pub enum Reach {
     /// To this address space alone.
     Space,
-    /// To an object: whoever maps the object has the byte as well.
+    /// To an object: a task that maps the object has the byte as well.
     Object {
         /// The object.
         object: Arc<Object>,

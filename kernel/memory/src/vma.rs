@@ -6,7 +6,7 @@
 //! that is split keeps, in both parts, what ties its addresses to pages (a *link*, of type `A`): the tie is the
 //! distance between the two, which splitting does not change, so parts of one VMA merge again when they are alike.
 //!
-//! Nothing here knows of page tables or locks; whoever changes a set then brings the page tables in line.
+//! Nothing here knows of page tables or locks; a task that changes a set then brings the page tables in line.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -65,7 +65,7 @@ pub struct Vma<A> {
     pub range: Range<u64>,
     /// What may be done with its pages.
     pub protection: Protection,
-    /// Writes are seen by everybody who maps the object, and by a child.
+    /// Writes are seen by every task that maps the object, and by a child.
     pub shared: bool,
     /// It may be made writable.
     pub may_write: bool,

@@ -30,7 +30,7 @@ pub fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoEr
     }
     let evicted = page_out::evict(&mut clean, &mut gone);
     folio::drop_all(&mut gone);
-    // Whoever finds no write under way any more finds the frames free.
+    // A task that finds no write under way any more finds the frames free.
     progress::writes_are_over(count);
     if evicted > 0 {
         progress::frames_freed();

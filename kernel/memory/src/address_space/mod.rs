@@ -2,8 +2,8 @@
 //!
 //! # Locking
 //!
-//! `layout` sleeps and is held by whoever changes or checks what is mapped, never across I/O. The page tables have a
-//! spinning lock of their own (`PageTables`). Whoever changes the layout first changes the VMAs, then counts the
+//! `layout` sleeps and is held by a task that changes or checks what is mapped, never across I/O. The page tables have a
+//! spinning lock of their own (`PageTables`). A task that changes the layout first changes the VMAs, then counts the
 //! change (`PageTables::mappings_changed`), then brings the PTEs in line: a fault that had looked the VMAs up before
 //! sees the new count under the tables' lock and starts over. Reclaim comes from other threads and takes only the tables'.
 //!
@@ -68,7 +68,7 @@ pub struct AddressSpace {
 /// The layout, and what its lock protects beside it.
 struct Keyed {
     layout: Layout,
-    /// Page tables stay while the layout is locked, but for whoever frees them all.
+    /// Page tables stay while the layout is locked, but for a task that frees them all.
     key: TablesKey,
 }
 
@@ -186,12 +186,12 @@ impl AddressSpace {
         LayoutGuard { keyed: self.layout.lock(), locked_pages: &self.locked_pages }
     }
 
-    /// Gives a space that nobody else knows its layout.
+    /// Gives a space that no other task knows its layout.
     pub(crate) fn set_layout(&mut self, layout: Layout) {
         self.layout.get_mut().layout = layout;
     }
 
-    /// The page tables of a space that nobody else knows, and what keeps them where they are.
+    /// The page tables of a space that no other task knows, and what keeps them where they are.
     pub(crate) fn keyed_tables(&mut self) -> (&PageTables, &TablesKey) {
         (&self.tables, &self.layout.get_mut().key)
     }

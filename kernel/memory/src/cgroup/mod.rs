@@ -11,7 +11,7 @@
 //! cgroup's limit leaves room for is refused, unless pages of the cgroup can leave instead.
 //!
 //! Reaching a limit, a thread reclaims pages of the cgroup and of those below it; if none can leave, the worst process in the
-//! cgroup is killed. Nobody outside of it loses anything.
+//! cgroup is killed. No task outside of it loses anything.
 //!
 //! # Numbers
 //!

@@ -9,7 +9,7 @@
 //! | 0 | private memory, written | a frame of zeros |
 //! | 0 | an object | the object's page is mapped; written privately, a copy of it |
 //! | an entry | | the swap core brings the page in: from the swap cache, as zeros, or with its neighbours |
-//! | maps a frame, for reading | written | the page becomes writable if nobody else has it; else a copy takes its place |
+//! | maps a frame, for reading | written | the page becomes writable if no other task has it; else a copy takes its place |
 //!
 //! # Locking
 //!

@@ -41,7 +41,7 @@ pub(super) fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -
         }
         folio.unlock()
     };
-    // While this PTE and this reference are there, everybody who has the page only reads it.
+    // While this PTE and this reference are there, every task that has the page only reads it.
     let mut copy = new_frame()?;
     copy.copy_from(&original);
     let (attempt, before) = install_new(space, seen, pte, copy.filled(), Served::Copied);

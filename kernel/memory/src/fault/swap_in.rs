@@ -72,7 +72,7 @@ pub(super) fn swap_in(
     Ok(attempt)
 }
 
-/// Brings a page back because its area is going; one that cannot be read is poisoned, and whoever touches it later is
+/// Brings a page back because its area is going; one that cannot be read is poisoned, and a task that touches it later is
 /// killed. Nothing happens if the page has come back or gone already.
 ///
 /// # Errors

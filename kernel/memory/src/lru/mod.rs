@@ -3,7 +3,7 @@
 //! There are two pairs of an active and an inactive list: one for pages that can only go to swap, one for pages that are as
 //! their source has them, which can be dropped. A page enters an inactive list at its head and is looked at when it has come
 //! to the tail. Found accessed there, it gets its second chance on the active list; the active list's tail feeds the
-//! inactive list when that gets short. Pages that must stay are in a list of their own, at which nobody looks.
+//! inactive list when that gets short. Pages that must stay are in a list of their own, at which reclaim does not look.
 //!
 //! # Locking
 //!
@@ -70,7 +70,7 @@ pub fn unlock(folio: &Folio) {
 }
 
 /// Takes the folios out of their lists, for the caller to deal with and put back. Returns those apart that are in none, because
-/// somebody else deals with them, or in that of the unevictable.
+/// another task deals with them, or in that of the unevictable.
 pub fn take(folios: &mut FolioBatch) -> FolioBatch {
     let mut left = FolioBatch::new();
     let mut lists = LISTS.lock();

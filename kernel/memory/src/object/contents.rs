@@ -57,7 +57,7 @@ impl Object {
         written
     }
 
-    /// Writes behind the last byte, where nobody else writes; returns where that was, and how many bytes were written.
+    /// Writes behind the last byte, where no other task writes; returns where that was, and how many bytes were written.
     ///
     /// # Errors
     /// As [`Self::write_at`].
@@ -94,7 +94,7 @@ impl Object {
         Ok(done)
     }
 
-    /// Whether the page is zero because nobody ever wrote it.
+    /// Whether the page is zero because no task ever wrote it.
     fn is_hole(&self, index: u64) -> bool {
         self.pages.lock().get(index) == 0 && index * PAGE_SIZE as u64 >= self.source_length.load(Ordering::Acquire)
     }

@@ -15,7 +15,7 @@
 //! # Invariants
 //!
 //! The index entry of a page is 0 (never written, not in memory), holds a frame of which it owns a reference, or holds a swap entry
-//! of which it owns a count, or is poisoned. It changes from and to a frame only while the folio is locked, so whoever has
+//! of which it owns a count, or is poisoned. It changes from and to a frame only while the folio is locked, so a task that has
 //! locked a folio and finds it in its index entry knows that it stays: faults map pages only like this, and reclaim and
 //! [`Object::set_length`] unmap them only like this.
 //!

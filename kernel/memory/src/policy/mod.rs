@@ -3,7 +3,7 @@
 //!
 //! A policy sees what hardware shows a kernel: that a page came, whether its accessed bit was set when it was looked
 //! at, which clears the bit, and that it left. It has neither locks nor pages: an [`Instance`] is one policy's state
-//! for the pages of one group, or for all, and whoever owns it locks it. Its lists run through the frames' metadata,
+//! for the pages of one cgroup, or for all, and a task that owns it locks it. Its lists run through the frames' metadata,
 //! and what it knows of a page there are [`PAGE_BITS`] bits beside the list's links ([`Pages`]); of a page that has
 //! left it knows the [`Shadow`] in its slot. Nothing is allocated.
 //!

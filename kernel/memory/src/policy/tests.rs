@@ -157,7 +157,7 @@ proptest! {
             for event in &events {
                 model.apply(event);
             }
-            // What nobody accesses leaves after a few looks.
+            // What no task accesses leaves after a few looks.
             for _ in 0..8 {
                 model.look(FRAMES as u8, |_| false, Then::Evict);
             }

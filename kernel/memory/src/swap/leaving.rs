@@ -2,7 +2,7 @@
 //!
 //! What an area gives back has nowhere else to go, so where it does not fit, tasks get no frame. A task that has tried
 //! everything asks those who disable areas to give up, and sleeps until one of them has ended. That is no question of
-//! time, for whoever disables an area never waits for a task that has asked:
+//! time, for a task that disables an area never waits for a task that has asked:
 //!
 //! - it looks between pages and clusters whether it was asked;
 //! - it does not ask itself: when nothing can be reclaimed it gets no frame, and gives up for that;
@@ -13,13 +13,13 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use quire_machine::task::{self, WaitQueue};
 
-/// The areas that are being disabled, and whether somebody asked to give that up.
+/// The areas that are being disabled, and whether a task asked to give that up.
 #[derive(Debug, Default)]
 pub struct Leaving {
     under_way: AtomicUsize,
     /// How often an area was disabled, or stayed.
     ended: AtomicUsize,
-    /// One more than `ended` was when somebody asked last: it is out of date when one has ended since.
+    /// One more than `ended` was when a task asked last: it is out of date when one has ended since.
     asked: AtomicUsize,
 }
 
@@ -47,7 +47,7 @@ impl Leaving {
 
     /// It is disabled, or stays.
     pub fn end(&self) {
-        // Counted before it is gone: whoever sees that none is under way sees this, too.
+        // Counted before it is gone: a task that sees that none is under way sees this, too.
         self.ended.fetch_add(1, Ordering::AcqRel);
         self.under_way.fetch_sub(1, Ordering::AcqRel);
     }
@@ -62,7 +62,7 @@ impl Leaving {
         self.ended() != seen
     }
 
-    /// Asks those under way to give up, for somebody to whom they are in the way since `seen` had ended.
+    /// Asks those under way to give up, for a task to whom they are in the way since `seen` had ended.
     pub fn ask(&self, seen: &mut usize) -> Hope {
         let is_under_way = self.under_way.load(Ordering::Acquire) > 0;
         let ended = self.ended();
@@ -98,7 +98,7 @@ impl Default for Patience {
 
 impl Patience {
     /// Has one of those that disable areas give up, or end otherwise, which the caller sleeps for; it keeps no lock that
-    /// bringing a page back takes. False if there is no hope in that, as for whoever disables an area itself.
+    /// bringing a page back takes. False if there is no hope in that, as for a task that disables an area itself.
     pub fn is_worth_it(&mut self) -> bool {
         if disables_swap() {
             return false;

@@ -105,7 +105,7 @@ impl Users for AddressSpaces {
         for space in address_space::all() {
             let mut from = 0;
             while let Some((page, entry)) = space.next_entry(from, slots) {
-                // Without a frame for a page table the page stays where it is: in memory, and found by whoever needs it.
+                // Without a frame for a page table the page stays where it is: in memory, and found by a task that needs it.
                 if SWAP.is_refused(entry) && swap_in::bring_back(&space, page, entry).is_err() {
                     return;
                 }

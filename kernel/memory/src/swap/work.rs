@@ -7,7 +7,7 @@ use super::core::SWAP;
 use super::machine;
 use super::swapoff::AddressSpaces;
 
-/// Starts the thread that does what swap puts off because whoever causes it cannot sleep.
+/// Starts the thread that does what swap puts off because a task that causes it cannot sleep.
 ///
 /// # Errors
 /// [`AllocationError`] when there is no memory for the thread.
