@@ -14,10 +14,10 @@ use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
 use quire_machine::fallible::{self, TryVec};
+use quire_machine::sync::Once;
 use quire_machine::sync::Rank;
 use quire_machine::task::Mutex;
 use quire_memory::cgroup::{Cgroup, Event, Uses};
-use spin::Once;
 
 use super::synthetic::{Directory, Entries, Item, Synthetic, line, list, number, print, read_only, read_write};
 use crate::errno::Errno;

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use quire_compressed::zram::{Control, Zram};
 use quire_compressed::zswap::Zswap;
+use quire_machine::sync::Once;
 use quire_memory::swap::Quire;
 use quire_swap::IoError;
-use spin::Once;
 
 use crate::errno::Errno;
 

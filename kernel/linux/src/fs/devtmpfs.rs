@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use quire_machine::clock;
 use quire_machine::fallible::{self, TryVec};
-use spin::Once;
+use quire_machine::sync::Once;
 
 use super::node::{Attributes, Device, Entry, Handle, New, NodeKind};
 use super::tmpfs::Tmpfs;

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general as linux;
 use quire_machine::clock;
 use quire_machine::fallible::{TryVec, with_capacity};
-use spin::Once;
+use quire_machine::sync::Once;
 
 use super::access;
 use super::node::{Attributes, Handle, New, NodeKind};

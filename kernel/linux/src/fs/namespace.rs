@@ -13,9 +13,9 @@ use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 use quire_machine::clock;
 use quire_machine::fallible::{self, TryVec};
+use quire_machine::sync::Once;
 use quire_machine::sync::Rank;
 use quire_machine::task::Mutex;
-use spin::Once;
 
 use super::access::{self, READ, SEARCH, WRITE};
 use super::mount::{Mount, Mounts, Options};

@@ -13,6 +13,7 @@ use quire_machine::arch::registers::TrapFrame;
 use quire_machine::clock;
 use quire_machine::fallible::{self, NoMemory};
 use quire_machine::stack::KernelStack;
+use quire_machine::sync::Once;
 use quire_machine::sync::{Rank, Snapshot, SpinLock};
 use quire_machine::task::{self, Owner, Thread, UserHalf, WaitQueue, Work, scheduler};
 use quire_machine::user::UserPtr;
@@ -21,7 +22,6 @@ use quire_memory::admission::Limit as Of;
 use quire_memory::cgroup::{self, Cgroup};
 use quire_memory::charge::Charge;
 use quire_memory::object::writers::Executed;
-use spin::Once;
 
 use super::alarm::Alarm;
 use super::credentials::{Credentials, Identity};

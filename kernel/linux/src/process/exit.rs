@@ -8,10 +8,10 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 
 use quire_machine::log;
+use quire_machine::sync::Once;
 use quire_machine::task::{WaitQueue, scheduler};
 use quire_machine::user::UserPtr;
 use quire_memory::AddressSpace;
-use spin::Once;
 
 use super::alarm::Alarm;
 use super::alarms;

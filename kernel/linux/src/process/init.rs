@@ -7,10 +7,10 @@ use quire_machine::arch::registers::TrapFrame;
 use quire_machine::fallible;
 use quire_machine::log;
 use quire_machine::stack::KernelStack;
+use quire_machine::sync::Once;
 use quire_machine::task;
 use quire_memory::charge::Charge;
 use quire_memory::{AddressSpace, AllocationError};
-use spin::Once;
 
 use super::control_block::{INIT, Process};
 use super::limits::{Limit, Resource};

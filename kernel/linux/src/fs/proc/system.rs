@@ -5,8 +5,8 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use quire_machine::clock;
+use quire_machine::sync::Once;
 use quire_machine::task::scheduler;
-use spin::Once;
 
 use super::super::mount::FILESYSTEMS;
 use super::super::synthetic::{line, print};
