@@ -8,21 +8,22 @@ use quire_swap::header::PAGE_SIZE;
 /// The most frames of a machine. The host gives memory to those that are touched only.
 pub const MOST_FRAMES: usize = if cfg!(miri) { 2048 } else { 1 << 18 };
 /// A block of the largest order is as aligned as on the real machine.
-const ALIGN: usize = 4 << 20;
+const ALIGN: usize = if cfg!(miri) { PAGE_SIZE } else { 4 << 20 };
 
 /// Made by the first start, and never freed.
 static FIRST: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Makes the memory, unless it is there.
 pub(super) fn start() {
-    let layout = Layout::from_size_align(MOST_FRAMES * PAGE_SIZE, ALIGN).expect("the constants make a layout");
+    // Not aligned by the allocator, which would write all of it.
+    let layout = Layout::array::<u8>(MOST_FRAMES * PAGE_SIZE + ALIGN).expect("the constants make a layout");
     if FIRST.load(Ordering::Relaxed).is_null() {
         // SAFETY: the layout has a size.
-        let first = unsafe { alloc_zeroed(layout) };
-        if first.is_null() {
+        let memory = unsafe { alloc_zeroed(layout) };
+        if memory.is_null() {
             handle_alloc_error(layout);
         }
-        FIRST.store(first, Ordering::Relaxed);
+        FIRST.store(memory.wrapping_add(memory.align_offset(ALIGN)), Ordering::Relaxed);
     }
 }
 
