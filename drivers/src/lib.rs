@@ -11,6 +11,7 @@
 //! The tests run on the host, against a [`Hal`] and devices made of ordinary memory.
 
 #![no_std]
+#![allow(unsafe_code, reason = "registers, ports and memory that devices write")]
 
 extern crate alloc;
 #[cfg(test)]

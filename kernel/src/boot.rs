@@ -39,6 +39,7 @@ pub fn command_line() -> CommandLine<'static> {
 ///
 /// # Safety
 /// Called once, by the entry point, with the loader's memory map, on the loader's page tables with its direct map.
+#[expect(unsafe_code, reason = "the machine is taken over from the loader, once")]
 pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
     clock::begin();
     upcall::install(&upcalls::MACHINE);
@@ -75,6 +76,7 @@ pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
     }
 }
 
+#[expect(unsafe_code, reason = "the first stack becomes a value again")]
 extern "C" fn go_on() -> ! {
     debug_assert_eq!(page_table::active_root(), kernel_map::root());
     // SAFETY: the stack was forgotten by `begin`, and this is the one place that takes it up.
@@ -121,6 +123,7 @@ fn run_programs() -> Verdict {
     }
 }
 
+#[expect(unsafe_code, reason = "the device's ports have one user at a time, and this is the first")]
 fn read_command_line() {
     let mut buffer = [0; COMMAND_LINE_MAX];
     // SAFETY: nothing else uses the device.

@@ -77,6 +77,7 @@ static FOUND: Once<Vec<Arc<VirtioDisk>>> = Once::new();
 
 /// Finds the disks and starts them; one that cannot be used is named in the log and left alone.
 #[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
+#[expect(unsafe_code, reason = "the configuration ports have one user, and this is where it is made")]
 pub fn start() {
     FOUND.call_once(|| {
         // SAFETY: this is the only place that uses the configuration ports.

@@ -31,6 +31,7 @@ impl fmt::Display for FetchError {
 ///
 /// # Errors
 /// [`FetchError`].
+#[expect(unsafe_code, reason = "a device with ports of its own writes to frames by their address")]
 pub fn fetch() -> Result<Option<Archive>, FetchError> {
     // SAFETY: the command line was read long ago, and nothing else uses the device.
     let mut registers = unsafe { PortRegisters::new() };

@@ -24,6 +24,7 @@ static CONFIGURATION: BootloaderConfig = {
 
 bootloader_api::entry_point!(begin, config = &CONFIGURATION);
 
+#[expect(unsafe_code, reason = "the loader calls this")]
 fn begin(info: &'static mut BootInfo) -> ! {
     let regions: &[MemoryRegion] = &info.memory_regions;
     // SAFETY: this is the loader's one call of the kernel, with the memory map that it made.

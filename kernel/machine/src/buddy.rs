@@ -5,7 +5,7 @@
 //! A free block of order `n` starts at a multiple of 2^n, its first frame is [`Kind::Free`] with that order and in the
 //! list of that order, its other frames are [`Kind::FreeTail`]. No two free blocks that could be merged stay apart.
 
-use crate::frame::{Frame, FrameList, FrameNumber, Kind};
+use crate::frame::{Frame, FrameNumber, Kind, OwnList};
 
 /// Blocks have orders below this: the largest is 4 MiB, as on Linux.
 pub const ORDERS: u8 = 11;
@@ -13,14 +13,14 @@ pub const ORDERS: u8 = 11;
 /// The free lists.
 #[derive(Debug)]
 pub struct Buddy {
-    lists: [FrameList; ORDERS as usize],
+    lists: [OwnList; ORDERS as usize],
     free: usize,
 }
 
 impl Buddy {
     /// An allocator that has nothing to give.
     pub const fn new() -> Self {
-        Self { lists: [const { FrameList::new() }; ORDERS as usize], free: 0 }
+        Self { lists: [const { OwnList::empty() }; ORDERS as usize], free: 0 }
     }
 
     /// How many frames are free.
@@ -106,7 +106,7 @@ impl Default for Buddy {
 #[derive(Debug)]
 pub struct SingleFrames {
     buddy: Buddy,
-    singles: FrameList,
+    singles: OwnList,
 }
 
 impl SingleFrames {
@@ -117,7 +117,7 @@ impl SingleFrames {
 
     /// Nothing to give.
     pub const fn new() -> Self {
-        Self { buddy: Buddy::new(), singles: FrameList::new() }
+        Self { buddy: Buddy::new(), singles: OwnList::empty() }
     }
 
     /// How many frames are free.
@@ -251,7 +251,7 @@ mod tests {
     fn single_frames_come_back_to_the_blocks_that_they_were_part_of() {
         let (frames, buddy) = machine();
         let blocks = buddy.free_blocks();
-        let mut free = SingleFrames { buddy, singles: FrameList::new() };
+        let mut free = SingleFrames { buddy, singles: OwnList::empty() };
         let all = free.free_frames();
         assert_eq!(all, free.buddy_mut().free_frames());
         let taken: Vec<_> = std::iter::from_fn(|| free.allocate(&frames, 0, Kind::Anonymous)).collect();
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn single_frames_come_from_the_smallest_blocks() {
         let (frames, buddy) = machine();
-        let mut free = SingleFrames { buddy, singles: FrameList::new() };
+        let mut free = SingleFrames { buddy, singles: OwnList::empty() };
         assert!(free.allocate(&frames, 0, Kind::Anonymous).is_some());
         // 2 times 4, 2 times 8, and half of a block of 16.
         assert_eq!(free.buddy.free_blocks(), [0, 0, 0, 1, 1, 1, 2, 2, 3, 1, 1]);
@@ -307,7 +307,7 @@ mod tests {
     #[should_panic(expected = "second time")]
     fn a_single_frame_that_is_given_back_twice_is_a_bug() {
         let (frames, buddy) = machine();
-        let mut free = SingleFrames { buddy, singles: FrameList::new() };
+        let mut free = SingleFrames { buddy, singles: OwnList::empty() };
         let frame = free.allocate(&frames, 0, Kind::Device).unwrap();
         free.free(&frames, frame, 0);
         free.free(&frames, frame, 0);

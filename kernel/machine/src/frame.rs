@@ -13,6 +13,9 @@ use quire_swap::FrameState;
 use quire_swap::header::PAGE_SIZE;
 
 /// The number of a physical frame: its address divided by 4,096.
+///
+/// Anybody can make one, and it proves nothing: what reaches a frame by its number alone either asks the metadata whether it may,
+/// or is unsafe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrameNumber(pub u32);
 
@@ -103,12 +106,11 @@ pub const NO_LIST: u8 = 0;
 #[derive(Debug)]
 pub struct Frame {
     /// What the swap core needs to know of the folio in this frame.
-    #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "folios are the real machine's"))]
     pub(crate) folio: FrameState,
-    /// Whose page it is: see `mm::folio`; of a slab, how much of it is in use: see `mm::slab`.
-    pub owned: AtomicU64,
-    /// How many references there are to the folio; 0 when it is free or being freed.
-    pub references: AtomicU32,
+    /// Whose page it is, as the rooms above mark it; of a slab, how much of it is in use.
+    pub(crate) owned: AtomicU64,
+    /// How many references there are to the folio, see `folio`, or who reaches a frame of a pool, see `pool_frame`; otherwise 0.
+    pub(crate) references: AtomicU32,
     next: AtomicU32,
     previous: AtomicU32,
     kind: AtomicU8,
@@ -148,8 +150,15 @@ impl Frame {
         self.kind.load(Ordering::Relaxed) == Kind::Free as u8 && self.order() == order
     }
 
+    /// Whether lists of pages may link the frame.
+    #[inline]
+    fn may_be_listed(&self) -> bool {
+        const LISTED: u32 = 1 << Kind::Reserved as u32 | 1 << Kind::Anonymous as u32 | 1 << Kind::Object as u32;
+        LISTED >> self.kind.load(Ordering::Relaxed) & 1 != 0
+    }
+
     /// Says what the frame is used for from now on.
-    pub fn set_kind(&self, kind: Kind) {
+    pub(crate) fn set_kind(&self, kind: Kind) {
         self.kind.store(kind as u8, Ordering::Relaxed);
     }
 
@@ -159,25 +168,53 @@ impl Frame {
     }
 
     /// Says that this frame is the first of a block of 2^`order`.
-    pub fn set_order(&self, order: u8) {
+    pub(crate) fn set_order(&self, order: u8) {
         self.order.store(order, Ordering::Relaxed);
     }
 }
 
 /// A doubly linked list of frames, linked by their numbers through their metadata.
+///
+/// One of `PAGES` touches the links of frames alone that hold pages, or are left alone by the machine: what else the metadata links,
+/// free frames, slabs and tables, no mistake of its user can reach.
 #[derive(Debug)]
-pub struct FrameList {
+pub struct FrameList<const PAGES: bool> {
     first: u32,
     last: u32,
     length: usize,
 }
 
-impl FrameList {
+/// A list of frames that hold pages.
+pub type PageList = FrameList<true>;
+/// A list of frames that the machine keeps for itself.
+pub(crate) type OwnList = FrameList<false>;
+
+impl PageList {
     /// An empty list.
     pub const fn new() -> Self {
         Self { first: NOBODY, last: NOBODY, length: 0 }
     }
+}
 
+impl OwnList {
+    /// An empty list of the machine's.
+    pub(crate) const fn empty() -> Self {
+        Self { first: NOBODY, last: NOBODY, length: 0 }
+    }
+}
+
+/// The metadata of a frame whose links change.
+///
+/// # Panics
+/// When they are not those of a list of `PAGES`.
+#[inline]
+fn linked<const PAGES: bool>(frames: &[Frame], frame: u32) -> &Frame {
+    let metadata = &frames[frame as usize];
+    assert!(!PAGES || metadata.may_be_listed(), "frame {frame:#x} holds no page");
+    metadata
+}
+
+impl<const PAGES: bool> FrameList<PAGES> {
     /// How many frames are in it.
     pub const fn len(&self) -> usize {
         self.length
@@ -190,12 +227,12 @@ impl FrameList {
 
     /// Puts `frame`, which is in no list, first.
     pub fn push_front(&mut self, frames: &[Frame], frame: FrameNumber) {
-        let metadata = &frames[frame.index()];
+        let metadata = linked::<PAGES>(frames, frame.0);
         metadata.next.store(self.first, Ordering::Relaxed);
         metadata.previous.store(NOBODY, Ordering::Relaxed);
         match self.first {
             NOBODY => self.last = frame.0,
-            first => frames[first as usize].previous.store(frame.0, Ordering::Relaxed),
+            first => linked::<PAGES>(frames, first).previous.store(frame.0, Ordering::Relaxed),
         }
         self.first = frame.0;
         self.length += 1;
@@ -203,12 +240,12 @@ impl FrameList {
 
     /// Puts `frame`, which is in no list, last.
     pub fn push_back(&mut self, frames: &[Frame], frame: FrameNumber) {
-        let metadata = &frames[frame.index()];
+        let metadata = linked::<PAGES>(frames, frame.0);
         metadata.next.store(NOBODY, Ordering::Relaxed);
         metadata.previous.store(self.last, Ordering::Relaxed);
         match self.last {
             NOBODY => self.first = frame.0,
-            last => frames[last as usize].next.store(frame.0, Ordering::Relaxed),
+            last => linked::<PAGES>(frames, last).next.store(frame.0, Ordering::Relaxed),
         }
         self.last = frame.0;
         self.length += 1;
@@ -216,16 +253,16 @@ impl FrameList {
 
     /// Takes `frame`, which is in this list, out.
     pub fn remove(&mut self, frames: &[Frame], frame: FrameNumber) {
-        let metadata = &frames[frame.index()];
+        let metadata = linked::<PAGES>(frames, frame.0);
         // Under the list's lock nobody else changes them.
         let (next, previous) = (metadata.next.load(Ordering::Relaxed), metadata.previous.load(Ordering::Relaxed));
         match previous {
             NOBODY => self.first = next,
-            previous => frames[previous as usize].next.store(next, Ordering::Relaxed),
+            previous => linked::<PAGES>(frames, previous).next.store(next, Ordering::Relaxed),
         }
         match next {
             NOBODY => self.last = previous,
-            next => frames[next as usize].previous.store(previous, Ordering::Relaxed),
+            next => linked::<PAGES>(frames, next).previous.store(previous, Ordering::Relaxed),
         }
         self.length -= 1;
     }
@@ -247,7 +284,7 @@ impl FrameList {
     }
 }
 
-impl Default for FrameList {
+impl Default for PageList {
     fn default() -> Self {
         Self::new()
     }

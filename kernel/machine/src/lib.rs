@@ -33,6 +33,7 @@
 //! `task::{thread, scheduler, wait, time}`: a thread's end is a wait queue, waiting is parking, and who is parked is a thread.
 
 #![cfg_attr(target_os = "none", no_std)]
+#![allow(unsafe_code, reason = "this is where the kernel's is")]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a test may end for want of memory")

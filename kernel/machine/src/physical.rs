@@ -214,7 +214,7 @@ pub(crate) fn free_range(range: Range<FrameNumber>) {
 ///
 /// # Safety
 /// For each, as for [`UniqueFrame::from_number`](crate::unique::UniqueFrame::from_number).
-pub unsafe fn free_each(given: &[FrameNumber]) {
+pub(crate) unsafe fn free_each(given: &[FrameNumber]) {
     for frame in given {
         mmu::note_free(*frame, 0);
         #[cfg(debug_assertions)]

@@ -29,7 +29,7 @@ use x86_64::structures::paging::PageTableFlags as Flags;
 use crate::address_map::USER_END;
 use crate::arch::page_table::{self, Table, flags_of, frame_of};
 use crate::folio::Folio;
-use crate::frame::{FrameList, FrameNumber};
+use crate::frame::{FrameNumber, OwnList};
 use crate::kernel_map;
 use crate::physical;
 use crate::protection::Protection;
@@ -67,7 +67,7 @@ impl Root {
 pub struct UserTables {
     root: Root,
     /// The lock of the PTEs, and frames that were set aside for tables.
-    lock: SpinLock<FrameList>,
+    lock: SpinLock<OwnList>,
     tables: AtomicUsize,
     generation: AtomicU64,
 }
@@ -105,7 +105,7 @@ impl UserTables {
         }
         let tables = Self {
             root: Root { frame: root, users: AtomicU32::new(0) },
-            lock: SpinLock::new(Rank::PageTable, FrameList::new()),
+            lock: SpinLock::new(Rank::PageTable, OwnList::empty()),
             tables: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
         };
@@ -449,7 +449,7 @@ impl Leaf<'_> {
 /// The PTEs of an address space, with their lock held.
 pub struct TablesGuard<'a> {
     tables: &'a UserTables,
-    spare: SpinGuard<'a, FrameList>,
+    spare: SpinGuard<'a, OwnList>,
 }
 
 impl TablesGuard<'_> {

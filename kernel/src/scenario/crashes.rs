@@ -25,6 +25,7 @@ pub(super) fn hang(_: CommandLine<'static>) -> Outcome {
     }
 }
 
+#[expect(unsafe_code, reason = "a crash on purpose")]
 pub(super) fn reset(_: CommandLine<'static>) -> Outcome {
     let nothing = [0_u16; 5];
     // SAFETY: none, on purpose: without an interrupt descriptor table the breakpoint cannot be delivered, nor the double
@@ -43,6 +44,7 @@ pub(super) fn stack_overflow(_: CommandLine<'static>) -> Outcome {
     Err(Failure(alloc::format!("a stack had room for {depth} frames")))
 }
 
+#[expect(unsafe_code, reason = "a crash on purpose")]
 pub(super) fn null_pointer(_: CommandLine<'static>) -> Outcome {
     let value: u64;
     // SAFETY: none, on purpose: page 0 is never mapped, so this faults.
@@ -50,12 +52,14 @@ pub(super) fn null_pointer(_: CommandLine<'static>) -> Outcome {
     Err(Failure(alloc::format!("address 8 holds {value:#x}")))
 }
 
+#[expect(unsafe_code, reason = "a crash on purpose")]
 pub(super) fn write_to_code(_: CommandLine<'static>) -> Outcome {
     // SAFETY: none, on purpose: the kernel's code is mapped read-only, so this faults.
     unsafe { asm!("mov byte ptr [{}], 0xc3", in(reg) write_to_code as *const () as u64) };
     Err(Failure("the kernel's code is writable".into()))
 }
 
+#[expect(unsafe_code, reason = "a crash on purpose")]
 pub(super) fn execute_data(_: CommandLine<'static>) -> Outcome {
     // `ret`, in a word on the stack.
     let code = black_box([0xc3_u8; 16]);

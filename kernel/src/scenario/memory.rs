@@ -3,7 +3,6 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
 
 use quire_machine::address_map::{DIRECT_MAP, KERNEL_IMAGE, USER_END};
 use quire_machine::arch::page_table;
@@ -56,9 +55,7 @@ fn audit_kernel_pages() -> Result<u64, Failure> {
     if let Some(page) = bad {
         return Err(Failure(format!("a page is mapped as {page:x?}")));
     }
-    // SAFETY: the active root is a root table and stays.
-    let root = unsafe { page_table::table(page_table::active_root()) };
-    let used = root[..256].iter().filter(|word| word.load(Ordering::Relaxed) != 0).count();
+    let used = page_table::used_user_words();
     require!(used == 0, "a kernel thread has {used} tables in its user half");
     Ok(audited)
 }

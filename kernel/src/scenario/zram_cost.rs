@@ -185,6 +185,7 @@ impl Disk<Quire> for Blocks {
 }
 
 /// Ticks of the time-stamp counter that an instruction takes, at least 1.
+#[expect(unsafe_code, reason = "instructions that no compiler shortens")]
 pub(super) fn ticks_of_an_instruction() -> u64 {
     const LOOPS: u64 = 10_000;
     // An interrupt may come into one of them.

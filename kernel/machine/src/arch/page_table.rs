@@ -101,6 +101,13 @@ pub unsafe fn walk_or_create(
     Some(&unsafe { table(frame) }[index(address, level)])
 }
 
+/// How many words of the user half of the root in use say something.
+pub fn used_user_words() -> usize {
+    // SAFETY: the root in use is a root table, and stays while it is.
+    let root = unsafe { table(active_root()) };
+    root[..256].iter().filter(|word| word.load(Ordering::Relaxed) != 0).count()
+}
+
 /// Makes `to` the root in use instead of `from`, where none is the kernel's own, and forgets all translations that are not global.
 ///
 /// Every root has the kernel's half, so code, data and stack stay mapped. A root that is in use is not freed: see

@@ -15,7 +15,7 @@ use core::sync::atomic::Ordering;
 
 use quire_swap::header::PAGE_SIZE;
 
-use crate::frame::{Frame, FrameList, FrameNumber};
+use crate::frame::{Frame, FrameNumber, OwnList};
 
 /// The sizes of objects: multiples of 16 that waste little of a frame.
 pub const SIZES: [usize; 22] =
@@ -106,7 +106,7 @@ impl Slab {
 pub struct Slabs {
     size: usize,
     /// Those that have a free object.
-    with_room: FrameList,
+    with_room: OwnList,
     /// The one of them that is empty.
     empty: Option<FrameNumber>,
     count: usize,
@@ -116,7 +116,7 @@ pub struct Slabs {
 impl Slabs {
     /// No slabs for objects of `size` bytes, one of [`SIZES`].
     pub const fn new(size: usize) -> Self {
-        Self { size, with_room: FrameList::new(), empty: None, count: 0, used: 0 }
+        Self { size, with_room: OwnList::empty(), empty: None, count: 0, used: 0 }
     }
 
     /// How many objects a slab has.

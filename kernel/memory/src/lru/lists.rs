@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use quire_machine::frame::{Frame, FrameList, FrameNumber, NO_LIST};
+use quire_machine::frame::{Frame, FrameNumber, NO_LIST, PageList};
 use quire_machine::physical;
 use quire_machine::sync::{Rank, SpinLock};
 
@@ -49,10 +49,10 @@ impl List {
     }
 }
 
-pub(crate) struct Lists(pub(crate) [FrameList; List::ALL.len()]);
+pub(crate) struct Lists(pub(crate) [PageList; List::ALL.len()]);
 
 impl Lists {
-    pub(crate) fn list(&mut self, list: List) -> &mut FrameList {
+    pub(crate) fn list(&mut self, list: List) -> &mut PageList {
         &mut self.0[list as usize - 1]
     }
 
@@ -79,7 +79,7 @@ impl Lists {
 }
 
 pub(crate) static LISTS: SpinLock<Lists> =
-    SpinLock::new(Rank::Lru, Lists([const { FrameList::new() }; List::ALL.len()]));
+    SpinLock::new(Rank::Lru, Lists([const { PageList::new() }; List::ALL.len()]));
 
 /// Whether the frame with this metadata is in a list.
 #[inline]

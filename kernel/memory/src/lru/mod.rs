@@ -12,7 +12,7 @@
 
 use core::sync::atomic::Ordering;
 
-use quire_machine::frame::FrameList;
+use quire_machine::frame::PageList;
 use quire_machine::physical;
 
 pub use self::lists::List;
@@ -143,6 +143,6 @@ pub fn active() -> usize {
 /// How long the lists are.
 pub fn lengths() -> Lengths {
     let lists = LISTS.lock();
-    let [active, inactive, active_file, inactive_file, unevictable] = lists.0.each_ref().map(FrameList::len);
+    let [active, inactive, active_file, inactive_file, unevictable] = lists.0.each_ref().map(PageList::len);
     Lengths { active, inactive, active_file, inactive_file, unevictable }
 }

@@ -19,7 +19,7 @@
 use core::sync::atomic::Ordering;
 
 pub use quire_machine::frame::FrameNumber;
-use quire_machine::frame::{Frame, FrameList};
+use quire_machine::frame::{Frame, PageList};
 
 /// How many bits of a frame's metadata a policy uses, without the links of the list.
 pub const PAGE_BITS: u32 = 7;
@@ -100,7 +100,7 @@ impl Pages<'_> {
 /// One of a policy's lists. Pages are pushed at its head and looked at from its tail on.
 #[derive(Debug)]
 pub struct Queue {
-    list: FrameList,
+    list: PageList,
     number: u8,
 }
 
@@ -111,7 +111,7 @@ impl Queue {
     /// When it is compiled, if the number is another.
     pub const fn new(number: u8) -> Self {
         assert!(0 < number && number <= LIST_MAX);
-        Self { list: FrameList::new(), number }
+        Self { list: PageList::new(), number }
     }
 
     /// Its number.
