@@ -191,7 +191,7 @@ impl VirtioDisk {
         }
     }
 
-    /// Gives the disk a request; gives it back if the disk has no room.
+    /// Gives the disk a request; returns it if the disk's queue is full.
     fn try_submit(&self, request: Request) -> Option<Request> {
         let refused = {
             let mut device = self.device.lock();

@@ -18,10 +18,10 @@
 //! # The way of a page
 //!
 //! *Out*: an allocation finds few free frames and wakes `kswapd`, or reclaims by itself. Folios from the inactive list's
-//! tail get slots and enter the swap cache; their page-table words become swap entries; one TLB flush for all of them;
+//! tail get slots and enter the swap cache; their PTEs become swap PTEs; one TLB flush for all of them;
 //! dirty ones are gathered into batches and written; when a write ends, the frame is free. *In*: a fault finds the swap
-//! entry, and the folio in the swap cache or by reading it, with its neighbours, from its area; maps it; gives the entry's
-//! count back. See `quire_memory::reclaim` and `quire_memory::fault`.
+//! entry, and the folio in the swap cache or by reading it, with its neighbours, from its area; maps it; drops the entry's
+//! count. See `quire_memory::reclaim` and `quire_memory::fault`.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(

@@ -1,5 +1,5 @@
 //! What programs do with mappings, done by kernel tasks: `fork` with pages in memory and in swap, shared and private
-//! objects, moving, locking, cutting. Every page's contents are checked, and everything is given back.
+//! objects, moving, locking, cutting. Every page's contents are checked, and everything is freed.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -78,7 +78,7 @@ pub(super) fn mappings(command_line: CommandLine<'static>) -> Result<String, Fai
     Ok(format!("pages={pages} swapped_out={} brought_back_by_swapoff={brought_back}", out.pages_out + out.zero_out))
 }
 
-/// What must be given back.
+/// What must be freed.
 #[derive(Debug, PartialEq, Eq)]
 struct Held {
     free: usize,

@@ -98,7 +98,7 @@ fn under_pressure(zram: &Zram<Quire>, tally: &Arc<Tally>) -> Result<Vec<u64>, Fa
     swap::swapoff::disable(area)?;
     let counts = numbers(zram, "io_stat")?;
     require!(counts[..2] == [0, 0], "reads or writes failed: {counts:?}");
-    require!(counts[3] > 0, "no slot was given back");
+    require!(counts[3] > 0, "no slot was freed");
     let left = numbers(zram, "mm_stat")?[0];
     require!(left == PAGE_SIZE as u64, "{left} bytes are stored, not the header alone");
     books.check(tally)?;

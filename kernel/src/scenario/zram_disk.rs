@@ -51,14 +51,14 @@ impl Enabled {
         Ok(Self { zram, area, free })
     }
 
-    /// Disables it, looks whether every page was given back, and resets it.
+    /// Disables it, looks whether every page was freed, and resets it.
     fn end(self, tally: &Tally) -> Result<(), Failure> {
         let Self { zram, area, free } = self;
         swap::swapoff::disable(area)?;
         let (verified, wrong) = (tally.verified(), tally.wrong());
         require!(wrong == 0, "{wrong} of {verified} bytes did not come back");
         let io = numbers(&zram, "io_stat")?;
-        require!(io[3] == TASKS * PAGES, "{} pages were given back: io_stat says {io:?}", TASKS * PAGES);
+        require!(io[3] == TASKS * PAGES, "{} pages were freed: io_stat says {io:?}", TASKS * PAGES);
         let left = numbers(&zram, "mm_stat")?[0];
         require!(left == PAGE_SIZE as u64, "{left} bytes are stored, not the header alone");
         zram.store("reset", "1")?;

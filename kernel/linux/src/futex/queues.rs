@@ -128,7 +128,7 @@ impl<K: Eq + Hash + Clone, W: Waiter> Queues<K, W> {
         let bucket = self.bucket(key);
         bucket.wakes += 1;
         let woken = bucket.take(|entry| entry.key == *key && entry.bits & bits != 0, most, |entry| entry.waiter.wake());
-        bucket.give_room_back();
+        bucket.free_if_empty();
         woken
     }
 
@@ -166,7 +166,7 @@ impl<K: Eq + Hash + Clone, W: Waiter> Queues<K, W> {
         // Not before this: it may be the same bucket, whose room is needed here.
         #[expect(clippy::disallowed_methods, reason = "the room has been made")]
         self.bucket(to).entries.append(&mut moved);
-        self.bucket(from).give_room_back();
+        self.bucket(from).free_if_empty();
         Ok(Some(woken + moving))
     }
 }
@@ -180,12 +180,12 @@ impl<K: Eq + Hash + Clone, W: Waiter> Default for Queues<K, W> {
 impl<K, W> Bucket<K, W> {
     fn remove(&mut self, ticket: Ticket) -> bool {
         let is_removed = self.take(|entry| entry.ticket == ticket, 1, drop) == 1;
-        self.give_room_back();
+        self.free_if_empty();
         is_removed
     }
 
-    /// What many waiters needed is not kept when they have gone.
-    fn give_room_back(&mut self) {
+    /// Memory that many waiters needed is not kept when they have gone.
+    fn free_if_empty(&mut self) {
         if self.entries.is_empty() {
             self.entries = Vec::new();
         }

@@ -1,7 +1,7 @@
 //! The end of a process, and how its parent learns of it.
 //!
 //! A process ends on its own thread, on the way back to its program, where nothing on the stack owns anything: what it
-//! had is given back piece by piece, and the thread never returns.
+//! had is freed piece by piece, and the thread never returns.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -30,11 +30,11 @@ static INIT_ENDED: WaitQueue = WaitQueue::new();
 
 /// Ends the current process. The caller's frames hold nothing that has to be dropped.
 pub fn end_current(end: ChildChange) -> ! {
-    give_everything_back(&this(), end);
+    free_everything(&this(), end);
     scheduler::exit()
 }
 
-fn give_everything_back(process: &Arc<Process>, end: ChildChange) {
+fn free_everything(process: &Arc<Process>, end: ChildChange) {
     process.files.close_all();
     // The last reference to the process may go where nothing may sleep.
     process.location.leave();
@@ -109,7 +109,7 @@ pub fn wait(wanted: &Wanted, at_once: bool) -> Result<Option<(Arc<Process>, Chil
     }
 }
 
-/// The child is gone from the table: its usage is its parent's, and when this returns its stack is given back.
+/// The child is gone from the table: its usage is its parent's, and when this returns its stack is freed.
 fn reap(parent: &Process, child: &Process) {
     parent.children_usage.add(&child.usage);
     parent.children_usage.add(&child.children_usage);

@@ -40,7 +40,7 @@ pub fn before_user(frame: &mut TrapFrame) {
 
 #[inline(never)]
 fn attend(frame: &mut TrapFrame) {
-    // The reference to the process is given back before it ends: nothing after that would do it.
+    // The reference to the process is dropped before it ends: nothing after that would do it.
     let end = deliver(&this(), frame);
     if let Some(end) = end {
         exit::end_current(end);

@@ -187,7 +187,7 @@ impl Frame {
     }
 }
 
-/// What a program gives back by `rt_sigreturn`.
+/// What a program returns by `rt_sigreturn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Returned {
     /// Its registers.
