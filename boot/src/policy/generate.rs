@@ -47,7 +47,7 @@ pub(super) const ALL: &[Generator] = &[
     Generator { name: "tree", what: "ways from the root of a tree of four levels to 4,096 leaves", pages: tree },
     Generator {
         name: "matrix",
-        what: "two matrices of 1,024 x 1,024 words are multiplied, in blocks of 32 x 32",
+        what: "two matrices of 1,024 x 1,024 words are multiplied, in blocks of 32 x 32: the first 64 rows",
         pages: matrix,
     },
 ];
@@ -145,11 +145,13 @@ fn tree(random: &mut Random) -> Vec<u64> {
 }
 
 fn matrix(_: &mut Random) -> Vec<u64> {
+    /// So many rows of blocks are made.
+    const ROWS: u64 = 2;
     /// A page has half of a row; a block of 32 x 32 is in 32 pages.
     const BLOCKS: u64 = 32;
     let block = |row: u64, column: u64| (0..BLOCKS).map(move |line| (row * BLOCKS + line) * 2 + column / 16);
     let mut pages = Vec::new();
-    for (row, column) in (0..8).flat_map(|row| (0..BLOCKS).map(move |column| (row, column))) {
+    for (row, column) in (0..ROWS).flat_map(|row| (0..BLOCKS).map(move |column| (row, column))) {
         for middle in 0..BLOCKS {
             pages.extend(block(row, middle));
             pages.extend(block(middle, column).map(|page| OTHERS + page));
