@@ -1,4 +1,5 @@
-//! Frames for page tables that are set aside before a lock is taken under which none can be waited for.
+//! Frames for page tables that are waited for: set aside before a lock is taken under which none can be, or before a page is
+//! looked for that needs the table.
 
 use quire_machine::AllocationError;
 use quire_machine::frame::Kind;
@@ -24,6 +25,18 @@ impl PageTables {
                 drop(frames::wait_for_frame()?);
             };
             self.tables.set_aside(table);
+        }
+        Ok(())
+    }
+
+    /// Makes the table for the PTE of the page at `address`, if there is none. Sleeps.
+    ///
+    /// # Errors
+    /// [`AllocationError`]
+    pub(crate) fn make_table(&self, address: u64) -> Result<(), AllocationError> {
+        while self.lock().find_or_create(address).is_none() {
+            // As above.
+            drop(frames::wait_for_frame()?);
         }
         Ok(())
     }

@@ -25,6 +25,7 @@
 //! | `install` | putting the new PTE in the place of the old one |
 //! | [`served`] | how faults were served |
 
+use quire_machine::AllocationError;
 use quire_machine::arch::page_table;
 use quire_machine::task::{self, Killed, check_killed};
 use quire_machine::upcall::Access;
@@ -33,7 +34,7 @@ use quire_swap::DecodedPte;
 
 use self::install::{fill_with_zeros, install};
 use self::object::map_object;
-use self::seen::{Attempt, look_up, new_frame};
+use self::seen::{Attempt, look_up};
 
 pub use self::served::Served;
 use self::shared::write_to_shared;
@@ -87,8 +88,8 @@ pub(crate) fn serve(space: &AddressSpace, address: u64, access: Access) -> Resul
         match attempt(space, address, access)? {
             Attempt::Served(kind) => return Ok(kind),
             Attempt::Again => {}
-            // Not for the frame itself: once one can be had, the next attempt will find one.
-            Attempt::NoTable => drop(new_frame()?),
+            // Before the page is looked for again: where either fits, but not both, each would push the other out for ever.
+            Attempt::NoTable => space.tables.make_table(address).map_err(|AllocationError| Fatal::OutOfMemory)?,
         }
     }
 }

@@ -1,15 +1,18 @@
 //! A machine with memory, processes and a disk.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use quire_compressed::zram::{Control, Zram};
 use quire_machine::arch::registers::TrapFrame;
 use quire_machine::simulated::{Configuration, Machine, program};
 use quire_machine::upcall::{self as machine_upcall, Access};
 use quire_memory::fatal::Fatal;
-use quire_memory::{cgroup, fault, progress, reclaim, swap, unused, upcall};
-use quire_swap::{Disk as _, SwapOnOptions};
+use quire_memory::swap::Quire;
+use quire_memory::{AddressSpace, cgroup, fault, progress, reclaim, swap, unused, upcall};
+use quire_swap::header::PAGE_SIZE;
+use quire_swap::{SlotRange, SwapOnOptions};
 
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::process;
 
 static MACHINE: machine_upcall::Upcalls = machine_upcall::Upcalls {
@@ -40,43 +43,68 @@ fn serve(address: u64, access: Access) -> Result<(), Fatal> {
     fault::handle(address, access).map(drop).inspect_err(|fatal| process::note(*fatal))
 }
 
-/// A machine that has been started, with a swap area. Dropping it disables the area and looks whether everything was freed.
+/// A swap area, or what can become one.
+struct Area {
+    device: Arc<dyn quire_swap::Disk<Quire>>,
+    index: Option<u8>,
+}
+
+/// A machine that has been started, with swap areas. Dropping it disables them and looks whether everything was freed.
 pub(crate) struct Computer {
     machine: Machine,
-    area: Option<u8>,
-    /// The disk of the area.
+    areas: Vec<Area>,
+    zram: Option<Arc<Zram<Quire>>>,
+    /// The disk of the last area.
     pub(crate) disk: Arc<Disk>,
 }
 
 impl Computer {
-    /// With so many frames, and a disk of so many pages to swap to.
+    /// With so many frames, and a disk to swap to.
     pub(crate) fn start(frames: usize, processors: usize, disk: Disk) -> Self {
+        Self::with_zram(frames, processors, 0, disk)
+    }
+
+    /// With a zram device of so many pages as well, which is filled first.
+    pub(crate) fn with_zram(frames: usize, processors: usize, zram_pages: u64, disk: Disk) -> Self {
         let mut machine = Machine::start(Configuration { frames, processors }, &MACHINE);
         upcall::install(&MEMORY);
         quire_memory::start().expect("the machine has frames");
         machine.settle();
-        let mut computer = Self { machine, area: None, disk: Arc::new(disk) };
+        let disk = Arc::new(disk);
+        let zram = (zram_pages > 0).then(|| new_zram(zram_pages));
+        let devices = zram.as_ref().map(|zram| zram.open().expect("it has a size") as _).into_iter();
+        let devices = devices.chain([Arc::clone(&disk) as _]);
+        let areas = devices.map(|device| Area { device, index: None }).collect();
+        let mut computer = Self { machine, areas, zram, disk };
         computer.enable();
+        assert!(computer.areas.iter().all(|area| area.index.is_some()));
         computer
     }
 
-    /// Enables the area, if it is not.
+    /// Enables the areas that are not, if there is memory for that.
     pub(crate) fn enable(&mut self) {
-        if self.area.is_none() {
-            let disk: Arc<dyn quire_swap::Disk<swap::Quire>> = Arc::clone(&self.disk) as _;
-            self.disk.start();
-            self.area = Some(swap::core().swapon(&disk, SwapOnOptions::default()).expect(self.disk.name()));
+        self.disk.start();
+        for area in self.areas.iter_mut().filter(|area| area.index.is_none()) {
+            area.index = swap::core().swapon(&area.device, SwapOnOptions::default()).ok();
         }
     }
 
-    /// Disables the area, if there is memory for its pages; whether it did.
+    /// Disables the areas, as far as there is memory for their pages; whether none is left.
     pub(crate) fn disable(&mut self) -> bool {
-        let Some(area) = self.area else { return true };
-        let is_disabled = swap::swapoff::disable(area).is_ok();
-        if is_disabled {
-            self.area = None;
+        for area in &mut self.areas {
+            area.index = area.index.filter(|index| swap::swapoff::disable(*index).is_err());
         }
-        is_disabled
+        self.areas.iter().all(|area| area.index.is_none())
+    }
+
+    /// How many of the PTEs of a space say that their page is in swap.
+    pub(crate) fn count_entries(&self, space: &AddressSpace) -> usize {
+        let in_area = |index| {
+            let slots = SlotRange { area: index, slots: 0..u64::MAX };
+            let next = |from: u64| space.next_entry(from, &slots).map(|(page, _)| page + PAGE_SIZE as u64);
+            std::iter::successors(next(0), |from| next(*from)).count()
+        };
+        self.areas.iter().filter_map(|area| area.index).map(in_area).sum()
     }
 
     /// Waits until no write is on its way.
@@ -84,6 +112,29 @@ impl Computer {
         Machine::wait_for_others();
         assert_eq!(progress::writes_under_way(), 0);
     }
+}
+
+/// The zram devices, which are there for all machines of this process.
+fn zram_devices() -> &'static Control<Quire> {
+    static CONTROL: OnceLock<Arc<Control<Quire>>> = OnceLock::new();
+    CONTROL.get_or_init(|| Control::start(swap::core()).expect("zram is registered once"))
+}
+
+/// A zram device of so many pages with a swap header.
+fn new_zram(pages: u64) -> Arc<Zram<Quire>> {
+    let number = zram_devices().hot_add().expect("there is memory for a device");
+    let zram = zram_devices().device(&format!("/dev/zram{number}")).expect("it was just added");
+    zram.store("disksize", &(pages * PAGE_SIZE as u64).to_string()).expect("there is memory for its slots");
+    zram.open().expect("it has a size").write(0, &disk::header(pages)).expect("there is memory for a page");
+    zram
+}
+
+/// Takes a device away that has nothing but its header.
+fn remove_zram(zram: &Zram<Quire>) {
+    let numbers = zram.show("mm_stat").expect("there is memory for a line");
+    let stored = numbers.split_whitespace().next().and_then(|number| number.parse().ok());
+    assert_eq!(stored, Some(PAGE_SIZE), "pages are stored, and no slot is used: {numbers}");
+    zram_devices().hot_remove(&zram.number().to_string()).expect("it is not used");
 }
 
 impl Drop for Computer {
@@ -94,7 +145,9 @@ impl Drop for Computer {
         self.settle();
         process::forget_all();
         assert_eq!(swap::used_pages(), 0, "slots are used, and no process is left");
-        assert!(self.disable(), "an empty area is disabled");
+        assert!(self.disable(), "empty areas are disabled");
+        self.areas.clear();
+        self.zram.take().iter().for_each(|zram| remove_zram(zram));
         self.disk.stop();
         self.machine.check_frames();
     }

@@ -1,13 +1,12 @@
 //! Processes, as far as memory knows of them.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quire_machine::task::{JoinHandle, Owner, UserHalf, Work, scheduler, spawn_for};
+use quire_machine::task::{JoinHandle, Owner, UserHalf, Work, spawn_for};
 use quire_memory::fatal::Fatal;
 use quire_memory::{AddressSpace, cgroup, tasks, upcall};
 
@@ -18,7 +17,7 @@ static FATAL: Mutex<Option<Fatal>> = Mutex::new(None);
 pub(crate) struct Process {
     number: u32,
     pub(crate) space: Mutex<Option<Arc<AddressSpace>>>,
-    cgroup: u8,
+    pub(crate) cgroup: u8,
     is_killed: AtomicBool,
 }
 
@@ -88,10 +87,54 @@ impl Process {
         spawn_for("program", work_for, work).expect("there is memory for a thread")
     }
 
-    /// The process whose thread runs this.
-    pub(crate) fn current() -> Option<Arc<Self>> {
-        let owner: Arc<dyn Any + Send + Sync> = scheduler::with_current(|thread| thread.owner().cloned())??;
-        owner.downcast().ok()
+    /// Whether it was killed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_killed.load(Ordering::Relaxed)
+    }
+}
+
+/// A thread's owner that is one process after the other: what a test does in the place of several programs.
+#[derive(Default)]
+pub(crate) struct Conductor(Mutex<Option<Arc<Process>>>);
+
+impl Conductor {
+    /// Runs `work` on a thread that is the conductor's, and waits for its end.
+    pub(crate) fn conduct<T: Send + 'static>(work: impl FnOnce(&Arc<Self>) -> T + Send + 'static) -> T {
+        let conductor = Arc::new(Self::default());
+        let work_for = Work { owner: Some(Arc::clone(&conductor) as Arc<dyn Owner>), space: None, user: None };
+        spawn_for("conductor", work_for, move || work(&conductor)).expect("there is memory for a thread").join()
+    }
+
+    /// The thread is this process's from now on, or none's.
+    pub(crate) fn enter(&self, process: Option<&Arc<Process>>) {
+        tasks::set_space(process.map(|process| process.memory()));
+        *self.0.lock().unwrap() = process.map(Arc::clone);
+    }
+
+    fn ask<T>(&self, ask: impl FnOnce(&Process) -> T) -> Option<T> {
+        self.0.lock().unwrap().as_deref().map(ask)
+    }
+}
+
+impl Owner for Conductor {
+    fn title(&self) -> Option<&dyn fmt::Display> {
+        None
+    }
+
+    fn memory_cgroup(&self) -> u8 {
+        self.ask(|process| process.cgroup).unwrap_or(cgroup::ROOT)
+    }
+
+    fn is_killed(&self) -> bool {
+        self.ask(Process::is_over).unwrap_or(false)
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.is_killed()
+    }
+
+    fn is_process(&self) -> bool {
+        self.ask(|_| ()).is_some()
     }
 }
 

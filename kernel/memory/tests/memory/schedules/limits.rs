@@ -3,7 +3,7 @@
 use quire_memory::cgroup::{Cgroup, Event};
 
 use super::*;
-use Outcome::CameBack;
+use Outcome::{CameBack, Done, Refused};
 
 /// What the cgroup may have: tables, stacks and pages. The two processes have as many pages again.
 const LIMIT: u64 = 44 * PAGE;
@@ -36,5 +36,27 @@ fn both_find_their_bytes_and_the_limit_holds() {
             scene.outcome()
         },
         &[CameBack],
+    );
+}
+
+/// Where there is room for the tables or for the page, the two do not push each other out.
+#[test]
+fn what_does_not_fit_ends_the_process_and_not_in_a_loop() {
+    explore(
+        || {
+            let _scene = Scene::new();
+            let cgroup = Cgroup::root().new_child("one").unwrap();
+            let object = Object::shared(PAGE, 0, false).unwrap();
+            let process = Process::new(AddressSpace::new().unwrap(), cgroup.number());
+            map_object(&process.memory(), &object, true, 0);
+            let program = process.run(|| read(0));
+            // The thread's stack is charged by now; tables of three levels and the page are missing.
+            cgroup.set_max(Some(cgroup.current() + 3 * PAGE));
+            let outcome = if program.join() == Ok(0) { Done } else { Refused };
+            process.end();
+            drop((process, object));
+            outcome
+        },
+        &[Refused],
     );
 }

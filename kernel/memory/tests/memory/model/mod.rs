@@ -1,28 +1,36 @@
 //! Memory against a model that is an array of words for each process.
 //!
 //! Random operations are done by both. What a program reads must be what the model has; an operation that may be refused for
-//! want of memory leaves the model as it is. After each run all is as it was before: frames, slots, and what is on its way.
+//! want of memory leaves the model as it is. After each run all is as it was before: frames, slots, charges, pages in zram, and
+//! what is on its way.
+//!
+//! One thread does it all, in the place of each program in turn. A process that is killed for want of memory goes from the
+//! model; allocations and requests to the disk fail now and then, and lose nothing but a page that could not be read.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngSeed, TestRunner};
 use quire_machine::protection::Protection;
 use quire_machine::simulated::program;
+use quire_machine::task;
+use quire_memory::AddressSpace;
 use quire_memory::address_space::{Backing, MapError, MapRequest, Placement};
 use quire_memory::advice::Advice;
+use quire_memory::cgroup::{self, Cgroup};
 use quire_memory::fatal::Fatal;
-use quire_memory::object::{Object, Source};
+use quire_memory::object::{Object, ObjectError, Source};
+use quire_memory::reclaim;
 use quire_memory::remap::Move;
-use quire_memory::{reclaim, tasks};
+use quire_swap::Direction;
 use quire_swap::header::Page;
 
+use self::operation::Operation;
 use crate::computer::Computer;
-use crate::disk::Disk;
-use crate::process::{self, Process};
+use crate::process::{self, Conductor, Process};
+
+mod operation;
+mod runs;
 
 const PAGE: u64 = 4096;
 /// Where the programs' pages are, which lie in two page tables.
@@ -31,6 +39,8 @@ const PAGES: u64 = 64;
 const OBJECTS: usize = 3;
 const OBJECT_PAGES: u64 = 16;
 const MOST_PROCESSES: usize = 5;
+/// The cgroups beside the root.
+const CGROUPS: usize = 2;
 /// Where the words of a page are that are written and looked at.
 const PLACES: [u64; 4] = [0, 1000, 2048, 4088];
 
@@ -79,72 +89,48 @@ struct Mapped {
 
 type Pages = BTreeMap<u64, Mapped>;
 
-#[derive(Clone, Debug)]
-enum Operation {
-    Map { process: usize, first: u64, pages: u64, write: bool, kind: u8, object: usize, offset: u64, populate: bool },
-    Unmap { process: usize, first: u64, pages: u64 },
-    Protect { process: usize, first: u64, pages: u64, protection: u8 },
-    Move { process: usize, first: u64, pages: u64, to: u64, new_pages: u64 },
-    Advise { process: usize, first: u64, pages: u64, advice: u8 },
-    Lock { process: usize, first: u64, pages: u64, lock: bool },
-    Read { process: usize, page: u64 },
-    Write { process: usize, page: u64, place: usize, word: u64 },
-    ObjectRead { object: usize, index: u64, place: usize },
-    ObjectWrite { object: usize, index: u64, place: usize, word: u64 },
-    Fork { process: usize },
-    End { process: usize },
-    Reclaim { passes: usize },
-    SwapOff,
-    SwapOn,
+/// An object, with what is in its pages and where it ends.
+struct Shared {
+    object: Arc<Object>,
+    words: Vec<Words>,
+    length: u64,
 }
 
-fn operation() -> impl Strategy<Value = Operation> {
-    let process = 0..MOST_PROCESSES;
-    let first = 0..PAGES;
-    let pages = prop_oneof![3 => 1..4_u64, 1 => 1..PAGES];
-    let range = (process.clone(), first.clone(), pages);
-    let word = prop_oneof![1 => Just(0), 6 => any::<u64>()];
-    prop_oneof![
-        6 => (range.clone(), any::<bool>(), 0..4_u8, 0..OBJECTS, 0..OBJECT_PAGES, any::<bool>()).prop_map(
-            |((process, first, pages), write, kind, object, offset, populate)| Operation::Map {
-                process, first, pages, write, kind, object, offset, populate
+impl Shared {
+    fn new(object: Arc<Object>, words: impl Fn(u64) -> Words) -> Self {
+        Self { object, words: (0..OBJECT_PAGES).map(words).collect(), length: OBJECT_PAGES * PAGE }
+    }
+
+    const fn has_page(&self, index: u64) -> bool {
+        index < self.length.div_ceil(PAGE)
+    }
+
+    /// The pages that begin at `index` or later are gone.
+    fn cut(&mut self, length: u64) {
+        if length < self.length {
+            for (word, at) in self
+                .words
+                .iter_mut()
+                .flatten()
+                .zip((0..OBJECT_PAGES).flat_map(|index| PLACES.map(|place| index * PAGE + place)))
+            {
+                if at >= length {
+                    *word = 0;
+                }
             }
-        ),
-        2 => range.clone().prop_map(|(process, first, pages)| Operation::Unmap { process, first, pages }),
-        2 => (range.clone(), 0..3_u8).prop_map(|((process, first, pages), protection)| Operation::Protect {
-            process, first, pages, protection
-        }),
-        2 => (range.clone(), 0..PAGES, 1..8_u64).prop_map(|((process, first, pages), to, new_pages)| Operation::Move {
-            process, first, pages: pages.min(8), to, new_pages
-        }),
-        6 => (range.clone(), 0..6_u8).prop_map(|((process, first, pages), advice)| Operation::Advise {
-            process, first, pages, advice
-        }),
-        1 => (range, any::<bool>()).prop_map(|((process, first, pages), lock)| Operation::Lock {
-            process, first, pages: pages.min(4), lock
-        }),
-        20 => (process.clone(), first.clone()).prop_map(|(process, page)| Operation::Read { process, page }),
-        30 => (process.clone(), first, 0..PLACES.len(), word.clone()).prop_map(|(process, page, place, word)| {
-            Operation::Write { process, page, place, word }
-        }),
-        3 => (0..OBJECTS, 0..OBJECT_PAGES, 0..PLACES.len()).prop_map(|(object, index, place)| Operation::ObjectRead {
-            object, index, place
-        }),
-        3 => (0..OBJECTS, 0..OBJECT_PAGES, 0..PLACES.len(), word).prop_map(|(object, index, place, word)| {
-            Operation::ObjectWrite { object, index, place, word }
-        }),
-        2 => process.clone().prop_map(|process| Operation::Fork { process }),
-        1 => process.prop_map(|process| Operation::End { process }),
-        6 => (1..4_usize).prop_map(|passes| Operation::Reclaim { passes }),
-        1 => Just(Operation::SwapOff),
-        2 => Just(Operation::SwapOn),
-    ]
+        }
+        self.length = length;
+    }
 }
 
 /// The machine and what is to be found there.
 struct World {
-    objects: Vec<(Arc<Object>, Vec<Words>)>,
+    objects: Vec<Shared>,
     processes: Vec<Option<(Arc<Process>, Pages)>>,
+    cgroups: Vec<Arc<Cgroup>>,
+    conductor: Arc<Conductor>,
+    /// A disk was made to fail, so that a page may be lost.
+    may_lose_pages: bool,
     computer: Computer,
 }
 
@@ -160,28 +146,47 @@ const fn bytes(pages: &Range<u64>) -> Range<u64> {
     address(pages.start)..address(pages.end)
 }
 
-/// Refused for want of memory, or of a right to it: nothing was changed.
+/// Refused for want of memory, or of a right to it, or because the process was killed: nothing was changed.
 fn is_refusal(error: MapError) -> bool {
-    matches!(error, MapError::NoMemory | MapError::LockLimit)
+    matches!(error, MapError::NoMemory | MapError::LockLimit | MapError::Killed)
 }
 
 impl World {
-    fn new(frames: usize, disk: Disk) -> Self {
-        let computer = Computer::start(frames, 1, disk);
-        let anonymous =
-            || (Object::shared(OBJECT_PAGES * PAGE, 0, false).unwrap(), vec![[0; 4]; OBJECT_PAGES as usize]);
-        let file = Object::from_source(Arc::new(File), None).unwrap();
-        let objects = vec![anonymous(), anonymous(), (file, (0..OBJECT_PAGES).map(source_words).collect())];
-        let mut processes: Vec<_> = (0..MOST_PROCESSES).map(|_| None).collect();
-        processes[0] = Some((Process::empty(), Pages::new()));
-        Self { objects, processes, computer }
+    fn new(conductor: &Arc<Conductor>, computer: Computer) -> Self {
+        let anonymous = || Shared::new(Object::shared(OBJECT_PAGES * PAGE, 0, false).unwrap(), |_| [0; 4]);
+        let file = Shared::new(Object::from_source(Arc::new(File), None).unwrap(), source_words);
+        Self {
+            objects: vec![anonymous(), anonymous(), file],
+            processes: (0..MOST_PROCESSES).map(|_| None).collect(),
+            cgroups: (0..CGROUPS).map(|_| Cgroup::root().new_child("group").unwrap()).collect(),
+            conductor: Arc::clone(conductor),
+            may_lose_pages: false,
+            computer,
+        }
     }
 
     /// The process with this number, if there is one, which the program that runs is from now on.
     fn enter(&mut self, process: usize) -> Option<(Arc<Process>, &mut Pages)> {
         let (process, pages) = self.processes[process].as_mut()?;
-        tasks::set_space(Some(process.memory()));
+        self.conductor.enter(Some(process));
         Some((Arc::clone(process), pages))
+    }
+
+    /// Does an operation, then ends the processes that were killed meanwhile, and begins others if none is left.
+    fn step(&mut self, operation: &Operation) {
+        self.perform(operation);
+        self.conductor.enter(None);
+        for process in &mut self.processes {
+            if let Some((killed, _)) = process.take_if(|(process, _)| process.is_over()) {
+                killed.end();
+            }
+        }
+        if self.processes.iter().all(Option::is_none) {
+            let numbers = self.cgroups.iter().map(|cgroup| cgroup.number()).chain([cgroup::ROOT]);
+            for (place, number) in self.processes.iter_mut().zip(numbers) {
+                *place = AddressSpace::new().ok().map(|space| (Process::new(space, number), Pages::new()));
+            }
+        }
     }
 
     /// What a page has in it, as far as the model knows.
@@ -189,7 +194,9 @@ impl World {
         match (mapped.own, mapped.kind) {
             (Some(own), _) => own,
             (None, Kind::Private) => [0; 4],
-            (None, Kind::Shared(object, index) | Kind::Copy(object, index)) => self.objects[object].1[index as usize],
+            (None, Kind::Shared(object, index) | Kind::Copy(object, index)) => {
+                self.objects[object].words[index as usize]
+            }
         }
     }
 
@@ -252,21 +259,47 @@ impl World {
             Operation::Read { process, page } => self.read(process, page),
             Operation::Write { process, page, place, word } => self.write(process, page, place, word),
             Operation::ObjectRead { object, index, place } => {
-                let (object, words) = &self.objects[object];
-                let mut found = [0; 8];
-                match object.read_at(index * PAGE + PLACES[place], &mut found) {
+                let Shared { object, words, length } = &self.objects[object];
+                let (mut found, from) = ([0; 8], index * PAGE + PLACES[place]);
+                match object.read_at(from, &mut found) {
+                    Ok(0) => assert!(from >= *length),
                     Ok(bytes) => assert_eq!((bytes, u64::from_le_bytes(found)), (8, words[index as usize][place])),
-                    Err(error) => assert_eq!(error, quire_memory::object::ObjectError::NoMemory),
+                    Err(error) => assert!(self.is_object_refusal(error), "{error:?}"),
                 }
             }
             Operation::ObjectWrite { object, index, place, word } => {
-                let (object, words) = &mut self.objects[object];
-                match object.write_at(index * PAGE + PLACES[place], &word.to_le_bytes()) {
+                let from = index * PAGE + PLACES[place];
+                let Shared { object, words, length } = &mut self.objects[object];
+                match object.write_at(from, &word.to_le_bytes()) {
                     Ok(bytes) => {
                         assert_eq!(bytes, 8);
                         words[index as usize][place] = word;
+                        *length = (*length).max(from + 8);
                     }
-                    Err(error) => assert_eq!(error, quire_memory::object::ObjectError::NoMemory),
+                    Err(error) => assert!(self.is_object_refusal(error), "{error:?}"),
+                }
+            }
+            Operation::Cut { object: number, pages, half } => {
+                let length = pages * PAGE + if half { PAGE / 2 } else { 0 };
+                let shared = &mut self.objects[number];
+                let is_shorter = length < shared.length;
+                match shared.object.set_length(length) {
+                    Ok(()) => {
+                        shared.cut(length);
+                        let is_gone = |page: &Mapped| matches!(page.kind, Kind::Copy(object, index) if object == number && !shared.has_page(index));
+                        let all = self.processes.iter_mut().flatten().flat_map(|(_, pages)| pages.values_mut());
+                        all.filter(|page| is_shorter && is_gone(page)).for_each(|page| page.own = None);
+                    }
+                    Err(error) => assert!(self.is_object_refusal(error), "{error:?}"),
+                }
+            }
+            Operation::Punch { object: number, first, pages } => {
+                // A source's pages are covered one by one: what a failure leaves would not be known of several.
+                let pages = if number == OBJECTS - 1 { 1 } else { pages };
+                let range = first..(first + pages).min(OBJECT_PAGES);
+                match self.objects[number].object.punch_hole(range.start * PAGE..range.end * PAGE) {
+                    Ok(()) => range.for_each(|index| self.objects[number].words[index as usize] = [0; 4]),
+                    Err(error) => assert!(self.is_object_refusal(error), "{error:?}"),
                 }
             }
             Operation::Fork { process } => {
@@ -274,7 +307,7 @@ impl World {
                 let Some((parent, pages)) = self.enter(process) else { return };
                 let pages = pages.clone();
                 if let Ok(space) = parent.memory().fork() {
-                    self.processes[free] = Some((Process::new(space, quire_memory::cgroup::ROOT), unlocked(pages)));
+                    self.processes[free] = Some((Process::new(space, parent.cgroup), unlocked(pages)));
                 }
             }
             Operation::End { process } => {
@@ -287,6 +320,16 @@ impl World {
             Operation::Reclaim { passes } => (0..passes).for_each(|_| _ = reclaim::pass()),
             Operation::SwapOff => _ = self.computer.disable(),
             Operation::SwapOn => self.computer.enable(),
+            Operation::Limit { cgroup, pages } => self.cgroups[cgroup].set_max(Some(pages * PAGE)),
+            Operation::LimitSwap { cgroup, pages } => self.cgroups[cgroup].set_swap_max(Some(pages * PAGE)),
+            Operation::FailDisk { write, succeed } => {
+                self.may_lose_pages |= !write;
+                self.computer.disk.fail(if write { Direction::Write } else { Direction::Read }, succeed);
+            }
+            Operation::FailAllocation { succeed } => {
+                // Only of what is done for a program: the test itself allocates as well.
+                task::current().running().fail_nth.set(succeed + 1);
+            }
         }
     }
 
@@ -302,7 +345,7 @@ impl World {
         offset: u64,
         populate: bool,
     ) {
-        let backing = self.objects[object].0.clone();
+        let backing = Arc::clone(&self.objects[object].object);
         let Some((process, mapped)) = self.enter(process) else { return };
         let mut pages = range(first, pages);
         if kind >= 2 {
@@ -421,7 +464,7 @@ impl World {
             return;
         };
         if result.is_err() {
-            return self.settle_fatal(&mapped);
+            return self.settle_fatal(number, &mapped);
         }
         let expected = self.words(&mapped);
         if mapped.is_free && found != expected {
@@ -447,10 +490,10 @@ impl World {
             return;
         };
         if result.is_err() {
-            return self.settle_fatal(&mapped);
+            return self.settle_fatal(number, &mapped);
         }
         if let Kind::Shared(object, index) = mapped.kind {
-            self.objects[object].1[index as usize][place] = word;
+            self.objects[object].words[index as usize][place] = word;
             return;
         }
         let mut words = self.words(&mapped);
@@ -472,32 +515,62 @@ impl World {
     }
 
     /// An access to a page that the program may use has failed.
-    fn settle_fatal(&self, mapped: &Mapped) {
-        let beyond = matches!(mapped.kind, Kind::Shared(_, index) | Kind::Copy(_, index) if index >= OBJECT_PAGES);
-        match process::take_fatal() {
-            Some(Fatal::OutOfMemory) => {}
-            Some(Fatal::BeyondObject(_)) if beyond => {}
+    fn settle_fatal(&self, number: usize, mapped: &Mapped) {
+        let is_beyond = |object: usize, index| !self.objects[object].has_page(index);
+        let is_killed = self.processes[number].as_ref().is_some_and(|(process, _)| process.is_over());
+        match (process::take_fatal(), mapped.kind) {
+            (Some(Fatal::OutOfMemory), _) => {}
+            (Some(Fatal::Killed), _) if is_killed => {}
+            (Some(Fatal::ReadFailed(_)), _) if self.may_lose_pages => {}
+            (Some(Fatal::BeyondObject(_)), Kind::Shared(object, index) | Kind::Copy(object, index))
+                if is_beyond(object, index) => {}
             other => panic!("{mapped:?}: {other:?}"),
         }
     }
 
-    /// Looks at every page of every process.
-    fn look_at_everything(&mut self) {
+    fn is_object_refusal(&self, error: ObjectError) -> bool {
+        match error {
+            ObjectError::ReadFailed(_) => self.may_lose_pages,
+            ObjectError::NoMemory | ObjectError::NoPromise | ObjectError::Killed => true,
+            ObjectError::BeyondEnd | ObjectError::NoSpace => false,
+        }
+    }
+
+    /// What the spaces count is what there is.
+    fn look_at_counts(&self) {
+        for (process, pages) in self.processes.iter().flatten() {
+            let usage = process.memory().usage();
+            let count = |is_meant: fn(&Mapped) -> bool| pages.values().filter(|page| is_meant(page)).count();
+            assert_eq!((usage.mapped, usage.locked), (pages.len(), count(|page| page.locked)), "{process}");
+            assert_eq!(usage.swapped, self.computer.count_entries(&process.memory()), "entries of {process}");
+            let private = usage.anonymous + usage.swapped;
+            let most = count(|page| page.kind == Kind::Private || page.own.is_some());
+            let least = if self.may_lose_pages { 0 } else { count(|page| page.own.is_some() && !page.is_free) };
+            assert!(
+                (least..=most).contains(&private),
+                "{process} has {private} pages of its own, {least} to {most} of {pages:?}"
+            );
+        }
+    }
+
+    /// Looks at every page of every process, and at what is counted; then all of them end.
+    fn end(mut self) -> Computer {
+        task::current().running().fail_nth.set(0);
+        self.computer.disk.repair();
         for number in 0..MOST_PROCESSES {
             (0..PAGES).for_each(|page| self.read(number, page));
         }
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            return;
-        }
-        for (process, _) in self.processes.drain(..).flatten() {
+        self.look_at_counts();
+        self.conductor.enter(None);
+        for (process, _) in self.processes.into_iter().flatten() {
             process.end();
         }
-        self.objects.clear();
+        drop(self.objects);
+        self.computer.settle();
+        for cgroup in self.cgroups {
+            assert_eq!((cgroup.current(), cgroup.swap_current()), (0, 0), "charged to {}", cgroup.name());
+        }
+        self.computer
     }
 }
 
@@ -505,65 +578,4 @@ impl Drop for World {
 fn unlocked(mut pages: Pages) -> Pages {
     pages.values_mut().for_each(|page| page.locked = false);
     pages
-}
-
-/// Says which run it was if it fails: `QUIRE_SEED=N cargo test -p quire-memory` runs that one alone.
-struct Run {
-    seed: u64,
-    done: usize,
-    operation: Option<Operation>,
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("QUIRE_SEED={}: operation {}, {:?}", self.seed, self.done, self.operation);
-        }
-    }
-}
-
-/// Runs `runs` runs of `length` operations each, on a world that `make` makes.
-fn agree(runs: u64, length: usize, make: fn() -> World) {
-    let chosen = std::env::var("QUIRE_SEED").ok().map(|seed| seed.parse().expect("QUIRE_SEED is a number"));
-    let seeds = chosen.map_or(0..runs, |seed: u64| seed..seed + 1);
-    for seed in seeds {
-        let mut random = TestRunner::new(Config { rng_seed: RngSeed::Fixed(seed), ..Config::default() });
-        let mut run = Run { seed, done: 0, operation: None };
-        let mut world = make();
-        for _ in 0..length {
-            let operation = operation().new_tree(&mut random).expect("nothing is filtered").current();
-            if std::env::var_os("QUIRE_TRACE").is_some() {
-                eprintln!("{} {operation:?}", run.done);
-            }
-            run.operation = Some(operation.clone());
-            world.perform(&operation);
-            run.done += 1;
-        }
-        world.look_at_everything();
-    }
-}
-
-#[test]
-fn programs_find_what_the_model_has_with_room() {
-    agree(30, 1000, || World::new(1024, Disk::new(256, false)));
-}
-
-#[test]
-fn programs_find_what_the_model_has_when_memory_is_short() {
-    agree(40, 1000, || World::new(350, Disk::new(512, false)));
-}
-
-#[test]
-fn programs_find_what_the_model_has_when_requests_take_long() {
-    agree(40, 1000, || World::new(350, Disk::new(512, true)));
-}
-
-#[test]
-fn programs_find_what_the_model_has_when_pages_may_not_change_on_their_way() {
-    agree(20, 1000, || World::new(350, Disk::with_stable_writes(512)));
-}
-
-#[test]
-fn programs_find_what_the_model_has_when_swap_is_full() {
-    agree(20, 1000, || World::new(350, Disk::new(64, true)));
 }
