@@ -57,6 +57,10 @@ pub(crate) struct PolicyOptions {
     #[arg(long, value_name = "N|P%")]
     frames: Vec<String>,
 
+    /// How many pages the kernel's policies look at together, as its reclaim does with up to 32
+    #[arg(long, value_name = "PAGES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+
     /// A policy of the kernel, or one of those that see every access, by its name; can be given several times
     /// [default: all]
     #[arg(long, value_name = "NAME")]
@@ -94,7 +98,7 @@ pub(crate) fn policy(options: &PolicyOptions) -> Result<ExitCode, PolicyError> {
 
     let generated = generators.into_iter().map(|generator| (generator.trace(options.seed), generator.what));
     for (trace, what) in read.into_iter().map(|trace| (trace, "")).chain(generated) {
-        let results = run::run(&trace, &contenders, &amounts);
+        let results = run::run(&trace, &contenders, &amounts, options.batch as usize);
         let picture = curves.draw(&trace, &results)?;
         let picture = picture.map(|path| format!("  curves: {}\n", path.display())).unwrap_or_default();
         let report = report::report(&trace, what, &results) + &picture + "\n";

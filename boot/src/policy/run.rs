@@ -87,10 +87,10 @@ impl Contender {
         matches!(self, Self::Kernel(_))
     }
 
-    fn run(self, trace: &Trace, frames: usize) -> Outcome {
+    fn run(self, trace: &Trace, frames: usize, batch: usize) -> Outcome {
         let (references, pages) = (&trace.references, trace.pages.len());
         match self {
-            Self::Kernel(name) => replay(name, trace, frames),
+            Self::Kernel(name) => replay(name, trace, frames, batch),
             Self::Full(_, make) => {
                 let mut memory = make(frames, pages);
                 Outcome { hits: references.iter().filter(|page| memory.access(**page)).count(), ..Outcome::default() }
@@ -112,17 +112,16 @@ pub(super) struct Outcome {
     pub(super) in_vain: u64,
 }
 
-fn replay(name: &str, trace: &Trace, frames: usize) -> Outcome {
-    let run = |with_readahead: bool| {
-        let policy = Instance::named(name).expect("it is in the table");
-        let mut replay =
-            if with_readahead { Replay::with_readahead(policy, frames) } else { Replay::new(policy, frames) };
+fn replay(name: &str, trace: &Trace, frames: usize, batch: usize) -> Outcome {
+    let run = |replay: Replay| {
+        let mut replay = replay.in_batches(batch);
         for page in &trace.references {
             replay.access(trace.pages[*page as usize]);
         }
         replay.counts()
     };
-    let (alone, ahead) = (run(false), run(true));
+    let replay = || Replay::new(Instance::named(name).expect("it is in the table"), frames);
+    let (alone, ahead) = (run(replay()), run(replay().with_readahead()));
     Outcome {
         hits: trace.references.len() - alone.faults as usize,
         looks: alone.looks,
@@ -140,8 +139,9 @@ pub(super) struct Results {
     pub(super) rows: Vec<(Contender, Vec<Outcome>)>,
 }
 
-/// Runs all contenders with all amounts of memory on the trace, on all processors.
-pub(super) fn run(trace: &Trace, contenders: &[Contender], amounts: &[Amount]) -> Results {
+/// Runs all contenders with all amounts of memory on the trace, on all processors. Those of the kernel look at `batch`
+/// pages together.
+pub(super) fn run(trace: &Trace, contenders: &[Contender], amounts: &[Amount], batch: usize) -> Results {
     let frames: Vec<_> = amounts.iter().map(|amount| (amount.frames(trace), *amount)).collect();
     let jobs: Vec<_> =
         contenders.iter().flat_map(|contender| frames.iter().map(|(frames, _)| (*contender, *frames))).collect();
@@ -151,7 +151,7 @@ pub(super) fn run(trace: &Trace, contenders: &[Contender], amounts: &[Amount]) -
             let number = next.fetch_add(1, Ordering::Relaxed);
             Some((number, *jobs.get(number)?))
         });
-        jobs.map(|(number, (contender, frames))| (number, contender.run(trace, frames))).collect::<Vec<_>>()
+        jobs.map(|(number, (contender, frames))| (number, contender.run(trace, frames, batch))).collect::<Vec<_>>()
     };
     let mut outcomes: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();

@@ -69,9 +69,10 @@ proptest! {
     fn every_policy_is_between_nothing_and_the_optimum(
         pages in proptest::collection::vec(0_u64..60, 1..600),
         frames in 1_u32..70,
+        batch in 1_usize..40,
     ) {
         let trace = Trace::new("test", pages);
-        let results = run(&trace, &Contender::all(), &[Amount::Frames(frames as usize), Amount::Percent(100)]);
+        let results = run(&trace, &Contender::all(), &[Amount::Frames(frames as usize), Amount::Percent(100)], batch);
         let optimum = optimal::hits(&trace.references, frames as usize, trace.pages.len());
         for (contender, outcomes) in &results.rows {
             prop_assert!(outcomes[0].hits <= optimum, "{}: {:?} of {optimum}", contender.name(), outcomes);
@@ -118,7 +119,7 @@ fn the_default_is_near_the_best_of_ours_and_not_below_lru() {
     let contenders = names.map(|name| Contender::named(name).unwrap());
     for generator in generate::ALL {
         let trace = generator.trace(1);
-        let results = run(&trace, &contenders, &[Amount::Frames(1_000)]);
+        let results = run(&trace, &contenders, &[Amount::Frames(1_000)], 1);
         let hits: Vec<usize> = results.rows.iter().map(|(_, outcomes)| outcomes[0].hits).collect();
         let [lru, s3_fifo, clock_pro, default] = hits[..] else { panic!("four policies") };
         let point = trace.references.len() / 100;
@@ -132,7 +133,7 @@ fn the_default_is_near_the_best_of_ours_and_not_below_lru() {
 fn an_amount_of_memory_is_a_number_of_frames_or_a_share() {
     let trace = Trace::new("test", 0..50);
     for (text, frames) in [("1", 1), ("49", 49), ("51", 50), ("1%", 1), ("10%", 5), ("100%", 50)] {
-        let results = run(&trace, &[Contender::named("OPT").unwrap()], &[text.parse().unwrap()]);
+        let results = run(&trace, &[Contender::named("OPT").unwrap()], &[text.parse().unwrap()], 1);
         assert_eq!(results.frames[0].0, frames, "{text}");
     }
     for text in ["0", "0%", "101%", "", "%", "-1", "+1", "1.5", "1 %", "5000000000", "x"] {

@@ -29,6 +29,7 @@ pub struct Replay {
     free: Vec<FrameNumber>,
     pages: HashMap<u64, Place>,
     readahead: Option<(Readahead, ReadaheadPolicy)>,
+    batch: usize,
     counts: Counts,
 }
 
@@ -77,16 +78,21 @@ impl Replay {
             free: (0..end).rev().map(FrameNumber).collect(),
             pages: HashMap::new(),
             readahead: None,
+            batch: 1,
             counts: Counts::default(),
         }
     }
 
-    /// The same with readahead, as the swap core's.
-    ///
-    /// # Panics
-    /// As [`new`](Self::new).
-    pub fn with_readahead(policy: Instance, frames: usize) -> Self {
-        Self { readahead: Some((Readahead::new(), ReadaheadPolicy::new())), ..Self::new(policy, frames) }
+    /// With readahead, as the swap core's.
+    #[must_use]
+    pub fn with_readahead(self) -> Self {
+        Self { readahead: Some((Readahead::new(), ReadaheadPolicy::new())), ..self }
+    }
+
+    /// With so many pages, at least one, looked at together, as a kernel does: more may go than are needed.
+    #[must_use]
+    pub fn in_batches(self, batch: usize) -> Self {
+        Self { batch: batch.max(1), ..self }
     }
 
     /// Accesses a page; whether that was a fault.
@@ -156,21 +162,24 @@ impl Replay {
         }
     }
 
-    /// Looks at one page.
+    /// Looks at one batch.
     fn look(&mut self) {
         let pages = Pages(&self.metadata);
-        let frame = self.policy.next(pages).expect("all frames are in the policy's lists");
-        self.counts.looks += 1;
-        let state = &mut self.frames[frame.index()];
-        let (page, accessed) = (state.page, std::mem::take(&mut state.accessed));
-        if self.policy.looked_at(pages, frame, accessed) == Verdict::Evict {
-            self.counts.in_vain += u64::from(state.is_ahead);
-            let shadow = self.policy.evicted(pages, frame);
-            self.pages.insert(page, Place::Swap(shadow));
-            self.free.push(frame);
-        }
-        if accessed && self.policy.looks_around() {
-            self.look_around(page);
+        let batch: Vec<FrameNumber> = (0..self.batch).map_while(|_| self.policy.next(pages)).collect();
+        assert!(!batch.is_empty(), "all frames are in the policy's lists");
+        for frame in batch {
+            self.counts.looks += 1;
+            let state = &mut self.frames[frame.index()];
+            let (page, accessed) = (state.page, std::mem::take(&mut state.accessed));
+            if self.policy.looked_at(Pages(&self.metadata), frame, accessed) == Verdict::Evict {
+                self.counts.in_vain += u64::from(state.is_ahead);
+                let shadow = self.policy.evicted(Pages(&self.metadata), frame);
+                self.pages.insert(page, Place::Swap(shadow));
+                self.free.push(frame);
+            }
+            if accessed && self.policy.looks_around() {
+                self.look_around(page);
+            }
         }
     }
 
