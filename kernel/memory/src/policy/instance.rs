@@ -8,6 +8,9 @@ use super::shadow::Shadow;
 /// How many pages are fresh at most: how many others come before the accessed bit of a new page is cleared.
 pub const FRESH_MAX: usize = 32;
 
+/// How many pages the caller may leave unsettled beyond that, to clear their bits together.
+const UNSETTLED_MAX: usize = 32;
+
 /// In a small group fewer pages are fresh: one in so many.
 const FRESH_PART: usize = 8;
 
@@ -23,7 +26,7 @@ pub struct Instance {
 /// The pages that came last, in a ring.
 #[derive(Debug)]
 struct Fresh {
-    pages: [Option<FrameNumber>; FRESH_MAX + 1],
+    pages: [Option<FrameNumber>; FRESH_MAX + UNSETTLED_MAX],
     first: usize,
     len: usize,
 }
@@ -89,7 +92,7 @@ impl Instance {
     }
 
     fn is_fresh_now(&mut self, pages: Pages<'_>, page: FrameNumber) {
-        if self.fresh.len > FRESH_MAX
+        if self.fresh.len == self.fresh.pages.len()
             && let Some(oldest) = self.fresh.pop()
         {
             pages.set_fresh(oldest, false);
@@ -98,8 +101,8 @@ impl Instance {
         pages.set_fresh(page, true);
     }
 
-    /// The next page that is not fresh any more, whose accessed bit the caller clears; to be called after
-    /// [`add`](Self::add) until there is none.
+    /// The next page that is not fresh any more, whose accessed bit the caller clears; `None` when there is no more. To
+    /// be called after every page that came, or at least after every 32nd.
     pub fn settle(&mut self, pages: Pages<'_>) -> Option<FrameNumber> {
         let most = (self.len() / FRESH_PART).clamp(1, FRESH_MAX);
         while self.fresh.len > most {
@@ -148,15 +151,32 @@ impl Instance {
         self.forget(pages, page);
     }
 
+    /// The page is to be looked at before the others of its list, as a program has no use for it (`MADV_COLD`).
+    pub fn look_soon(&mut self, pages: Pages<'_>, page: FrameNumber) {
+        if pages.is_listed(page)
+            && let Some(queue) = self.queue_of(pages, page)
+        {
+            queue.remove(pages, page);
+            queue.push_last(pages, page);
+            pages.set_mark(page, 0);
+        }
+    }
+
     /// Whether the pages mapped beside one that was accessed are worth a look at their accessed bits.
     pub fn looks_around(&mut self) -> bool {
         self.policy.policy().looks_around()
     }
 
-    /// A page was accessed that is mapped beside one that was looked at; its accessed bit is clear now. Says nothing of
-    /// one that is fresh or isolated.
+    /// Whether [`accessed_beside`](Self::accessed_beside) is worth a look at the page's accessed bit: it is neither
+    /// isolated, when the bit is still to be looked at, nor fresh.
+    pub fn may_be_beside(pages: Pages<'_>, page: FrameNumber) -> bool {
+        pages.is_listed(page) && !pages.is_fresh(page)
+    }
+
+    /// A page that [may be](Self::may_be_beside) was accessed and is mapped beside one that was looked at; its accessed
+    /// bit is clear now.
     pub fn accessed_beside(&mut self, pages: Pages<'_>, page: FrameNumber) {
-        if pages.is_listed(page) && !pages.is_fresh(page) {
+        if Self::may_be_beside(pages, page) {
             self.policy.policy().accessed_beside(pages, page);
         }
     }

@@ -3,9 +3,9 @@
 //!
 //! A policy sees what hardware shows a kernel: that a page came, whether its accessed bit was set when it was looked
 //! at, which clears the bit, and that it left. It has neither locks nor pages: an [`Instance`] is one policy's state
-//! for the pages of one cgroup, or for all, and a task that owns it locks it. Its lists run through the frames' metadata,
-//! and what it knows of a page there are [`PAGE_BITS`] bits beside the list's links ([`Pages`]); of a page that has
-//! left it knows the [`Shadow`] in its slot. Nothing is allocated.
+//! for the pages of one cgroup, or for all, and a task that owns it locks it. Its lists run through the frames'
+//! metadata, and what it knows of a page there are [`PAGE_BITS`] bits beside the list's links ([`Pages`]); of a page
+//! that has left it knows the [`Shadow`] in its slot. Nothing is allocated.
 //!
 //! # The way of a page
 //!
@@ -23,9 +23,32 @@
 //! clears its bit ([`Instance::settle`]), and the policy learns only of accesses after that. Accesses close after the
 //! first are not told from it, which is as well (O'Neil, O'Neil and Weikum call them correlated references).
 //!
+//! # How the kernel asks
+//!
+//! An instance for the pages of each cgroup that can only go to swap, and one for those that can be dropped; which of
+//! the two is asked is decided by [`Turns`] as before, and global reclaim goes round the cgroups by their sizes. The
+//! frame's `list` byte has one bit of the caller's, which tells the two apart, and list number 7 is for what must stay.
+//!
+//! | the kernel's two lists | an instance |
+//! |---|---|
+//! | `lru::add` of a page that has just come, `workingset::list_after_refault` | `add`, with `Shadow::from_bits` of what the swap core found; then `settle`, a batch at a time, through `page_out::forget_access` |
+//! | a page that was read ahead is mapped | `first_access` |
+//! | `lru::isolate`, and `balance` before it | `next`, for a batch of at most a 32nd of the pages |
+//! | `page_out`: what the PTEs say, and where the folio goes (`Marks::list`) | `looked_at`; for one that is to go, page-out goes on as it does |
+//! | `lru::add` of a folio that is busy, refused or was written meanwhile | `put_back` |
+//! | `workingset::next_age` in `evict` | `evicted`, whose bits are the shadow |
+//! | `lru::remove`, `lru::take`, and `lru::add` to the unevictable | `remove` |
+//! | `lru::leave_files` | `remove` from one instance, `add` to the other |
+//! | `lru::deactivate` | `look_soon` |
+//! | `lengths` | `len` |
+//!
+//! A refault is judged by the instance that is charged for the page, as its slot was. Accessed bits are read without
+//! the lock of the instance, between `next` and `looked_at`.
+//!
 //! # A new policy
 //!
-//! A file in `policies` that implements [`Policy`], and its lines in `policies/mod.rs`: in the table, and its declaration.
+//! A file in `policies` that implements [`Policy`], and its lines in `policies/mod.rs`: in the table, and its
+//! declaration.
 
 mod balance;
 mod decide;

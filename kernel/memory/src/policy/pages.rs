@@ -6,7 +6,7 @@
 //!
 //! | bits | meaning |
 //! |---|---|
-//! | 0–2 | number of the list, 1 to 6; 0 for a page that the policy does not know |
+//! | 0–2 | number of the list, 1 to 6; 0 for a page that the policy does not know, 7 for a list of the caller's |
 //! | 3 | isolated: taken out of that list to be looked at |
 //! | 4 | fresh: so new that its accessed bit may still be that of the access that brought it in |
 //! | 5–6 | mark: the policy's own |

@@ -1,8 +1,8 @@
 //! What a policy makes of a trace of page references, on a machine of which only frames and accessed bits are left.
 //!
-//! An access sets the accessed bit of a page in memory, and is a fault for any other; a fault without a free frame looks
-//! at pages until one goes. With readahead, a fault for a page that was evicted reads its neighbours with it that were evicted as
-//! well. Only the host has this.
+//! An access sets the accessed bit of a page in memory, and is a fault for any other; a fault without a free frame
+//! looks at pages until one goes. With readahead, a fault for a page that was evicted reads its neighbours with it that
+//! were evicted as well. Only the host has this.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "only the host has this")]
 
@@ -187,6 +187,7 @@ impl Replay {
         let first = page / AROUND * AROUND;
         for beside in (first..=first + (AROUND - 1)).filter(|beside| *beside != page) {
             if let Some(Place::Memory(frame)) = self.pages.get(&beside)
+                && Instance::may_be_beside(Pages(&self.metadata), *frame)
                 && std::mem::take(&mut self.frames[frame.index()].accessed)
             {
                 self.policy.accessed_beside(Pages(&self.metadata), *frame);

@@ -31,6 +31,9 @@ enum Event {
     Beside {
         page: u8,
     },
+    Soon {
+        page: u8,
+    },
 }
 
 /// What becomes of the pages that are to go.
@@ -48,6 +51,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (1_u8..=32, 1_u8..6, then).prop_map(|(batch, accessed, then)| Event::Look { batch, accessed, then }),
         1 => any::<u8>().prop_map(|page| Event::Leave { page }),
         1 => any::<u8>().prop_map(|page| Event::Beside { page }),
+        1 => any::<u8>().prop_map(|page| Event::Soon { page }),
     ]
 }
 
@@ -124,6 +128,11 @@ impl Model {
                 if let Some(page) = self.nth(page) {
                     self.policy.remove(Pages(&self.frames), FrameNumber(page));
                     self.is_gone(page);
+                }
+            }
+            Event::Soon { page } => {
+                if let Some(page) = self.nth(page) {
+                    self.policy.look_soon(Pages(&self.frames), FrameNumber(page));
                 }
             }
             Event::Beside { page } => {
