@@ -1,11 +1,16 @@
 //! Signals: handlers, masks, what children say, what interrupts a wait, and stopping.
 
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicI32, AtomicU32, Ordering},
+    thread,
+    time::Duration,
+};
 
 use nix::{
     errno::Errno,
     libc::{self, c_int, c_void, siginfo_t},
     sys::{
+        mman::MmapAdvise,
         signal::{
             SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, raise, sigaction, sigprocmask,
         },
@@ -130,6 +135,17 @@ fn masked() -> Outcome {
     Ok(())
 }
 
+fn faults_for_ever() -> i32 {
+    const PAGES: usize = 64;
+    let Ok(mut memory) = Memory::private(PAGES) else { return 1 };
+    loop {
+        (0..PAGES).for_each(|page| memory.touch(page));
+        if memory.advise(0..PAGES, MmapAdvise::MADV_DONTNEED).is_err() {
+            return 2;
+        }
+    }
+}
+
 fn of_children() -> Outcome {
     handle(Signal::SIGCHLD, SaFlags::empty())?;
     let child = Child::start(|| 5)?;
@@ -146,6 +162,14 @@ fn of_children() -> Outcome {
     require!(status == WaitStatus::StillAlive, "a child that waits is {status:?}");
     running.signal(Signal::SIGTERM)?;
     require!(running.wait()? == End::Killed(Signal::SIGTERM), "SIGTERM did not end a child");
+    // Nor is what a page fault comes to meanwhile how it ends.
+    for _ in 0..20 {
+        let faulting = Child::start(faults_for_ever)?;
+        thread::sleep(Duration::from_millis(10));
+        faulting.signal(Signal::SIGTERM)?;
+        let end = faulting.wait()?;
+        require!(end == End::Killed(Signal::SIGTERM), "SIGTERM during page faults gave {end}");
+    }
     // Who ignores the signal has no zombies to wait for.
     // SAFETY: ignoring runs no code.
     unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;

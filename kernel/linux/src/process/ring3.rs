@@ -121,7 +121,7 @@ pub fn fault(frame: &TrapFrame, address: u64, fatal: Fatal) {
         Fatal::NotMapped(_) => (Signal::SIGSEGV, fault(linux::SEGV_MAPERR)),
         Fatal::NotAllowed(_) => (Signal::SIGSEGV, fault(linux::SEGV_ACCERR)),
         Fatal::ReadFailed(_) | Fatal::BeyondObject(_) | Fatal::NoSpace(_) => (Signal::SIGBUS, fault(linux::BUS_ADRERR)),
-        // Its signal waits already; whose memory was taken away has been sent one.
+        // One that is killed ends by its own signal; this is for one whose memory went with another's.
         Fatal::Killed | Fatal::OutOfMemory => (Signal::SIGKILL, Info::Kernel),
     };
     force(frame, signal, info, address);
@@ -148,13 +148,15 @@ const PRESENT: u64 = 1;
 
 fn force(frame: &TrapFrame, signal: Signal, info: Info, address: u64) {
     let process = this();
+    // It ends by the signal that has killed it, whatever its program does until then.
+    if process.standing().is_killed() {
+        return;
+    }
     // Whether there is a page in the kernel half is not for programs to know (Linux says that there is).
     let error = if address >= USER_END { frame.error | PRESENT } else { frame.error };
     let registers = FaultRegisters { trap: frame.vector, error, address };
-    // One that is killed already only goes the same way a second time.
-    let was_killed = process.standing().is_killed();
     process.with_signals(|signals| signals.force(signal, info, registers));
-    if process.standing().is_killed() && !was_killed {
+    if process.standing().is_killed() {
         log_limited!(
             "process",
             "{process}: {signal} at instruction {:#x}, stack {:#x}, address {address:#x}, trap {}, error {error:#x}",
