@@ -322,27 +322,49 @@ impl<M: Machine> Area<M> {
     #[expect(clippy::inline_always, reason = "the usual way of every count")]
     #[inline(always)]
     fn put_in(&self, mut cluster: ClusterGuard<'_, M>, entry: Entry) {
-        let offset = offset(entry.slot());
-        let kind = cluster.table_entry(offset).state();
-        if !matches!(kind, SlotState::Shadow(_) | SlotState::Folio(_)) || cluster.count(offset) == 0 {
+        match lower_count(&mut cluster, entry) {
+            Lowered::Held => {}
+            Lowered::Unheld => self.free_run(&mut cluster, entry.slot(), 1),
+            other => self.put_slowly(cluster, entry, other),
+        }
+    }
+
+    /// [`Area::put`] for `first` and those of `others` behind it in the same cluster, which is locked once unless one is in the
+    /// swap cache.
+    pub(crate) fn put_run(&self, first: Entry, others: &mut Peekable<impl Iterator<Item = Entry>>) {
+        let Some(cluster) = self.cluster(first.slot()) else { return };
+        let mut cluster = cluster.lock();
+        let (mut freed, mut next) = (0, Some(first));
+        while let Some(entry) = next {
+            match lower_count(&mut cluster, entry) {
+                Lowered::Held => {}
+                Lowered::Unheld => {
+                    self.free_slot(&mut cluster, entry.slot());
+                    freed += 1;
+                }
+                other => {
+                    self.note_freed(&mut cluster, first.slot(), freed);
+                    return self.put_slowly(cluster, entry, other);
+                }
+            }
+            next = others.next_if(|other| are_in_one_cluster(first, *other));
+        }
+        self.note_freed(&mut cluster, first.slot(), freed);
+    }
+
+    /// What is left to do without the cluster's lock when a count was lowered.
+    fn put_slowly(&self, cluster: ClusterGuard<'_, M>, entry: Entry, lowered: Lowered) {
+        let Lowered::Cached(number) = lowered else {
             drop(cluster);
             M::log(Level::Error, format_args!("a count of {entry} was dropped that did not exist"));
             debug_assert!(false, "a count of {entry} was dropped that did not exist");
             return;
-        }
-        if cluster.remove_count(offset) > 0 {
-            return;
-        }
-        match kind {
-            SlotState::Folio(number) => {
-                // The table entry cannot change now, so the cache's reference keeps the folio what it is.
-                let folio = M::Folio::try_from_number(number);
-                drop(cluster);
-                if let Some(folio) = folio {
-                    self.drop_if_unused(&folio);
-                }
-            }
-            _ => self.free_run(&mut cluster, entry.slot(), 1),
+        };
+        // The table entry cannot change now, so the cache's reference keeps the folio what it is.
+        let folio = M::Folio::try_from_number(number);
+        drop(cluster);
+        if let Some(folio) = folio {
+            self.drop_if_unused(&folio);
         }
     }
 
@@ -372,6 +394,33 @@ impl<M: Machine> Area<M> {
                 self.ops.slot_zeroed(self, slot, metadata);
             }
         }
+    }
+}
+
+/// What is left of a slot that one PTE less holds.
+enum Lowered {
+    /// Other PTEs hold it.
+    Held,
+    /// Nothing.
+    Unheld,
+    /// The swap cache has its folio, with this number.
+    Cached(u64),
+    /// There was no count.
+    Missing,
+}
+
+/// One PTE less holds the slot.
+#[inline]
+fn lower_count<M: Machine>(cluster: &mut ClusterGuard<'_, M>, entry: Entry) -> Lowered {
+    let offset = offset(entry.slot());
+    let state = cluster.table_entry(offset).state();
+    if !matches!(state, SlotState::Shadow(_) | SlotState::Folio(_)) || cluster.count(offset) == 0 {
+        return Lowered::Missing;
+    }
+    match (cluster.remove_count(offset), state) {
+        (0, SlotState::Folio(number)) => Lowered::Cached(number),
+        (0, _) => Lowered::Unheld,
+        _ => Lowered::Held,
     }
 }
 

@@ -46,6 +46,19 @@ impl<M: Machine> Drop for SlotReference<'_, M> {
 }
 
 impl<M: Machine> Swap<M> {
+    /// Drops the counts that these PTEs owned, whose slots' clusters are locked once for as many as follow one another in them.
+    /// PTEs that hold no entry are passed over.
+    pub fn put_each(&self, ptes: impl Iterator<Item = u64>) {
+        let mut entries = ptes.filter_map(Entry::from_pte).peekable();
+        while let Some(first) = entries.next() {
+            // As in `put`.
+            let area = self.areas.get(usize::from(first.area())).and_then(RwLock::try_read);
+            if let Some(Some(area)) = area.as_deref() {
+                area.put_run(first, &mut entries);
+            }
+        }
+    }
+
     fn put(&self, entry: Entry) {
         // The count itself keeps the area enabled, and only its owner drops it.
         let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);

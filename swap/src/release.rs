@@ -51,8 +51,15 @@ impl<M: Machine> Area<M> {
         for slot in first..first + length {
             self.free_slot(cluster, slot);
         }
-        self.relist(first as usize / CLUSTER_SLOTS, cluster, false);
-        self.lower_used(length.into());
+        self.note_freed(cluster, first, length);
+    }
+
+    /// So many slots of the cluster of `slot` were freed by [`Self::free_slot`].
+    pub(crate) fn note_freed(&self, cluster: &mut ClusterGuard<'_, M>, slot: u32, freed: u32) {
+        if freed > 0 {
+            self.relist(slot as usize / CLUSTER_SLOTS, cluster, false);
+            self.lower_used(freed.into());
+        }
     }
 
     #[inline]
@@ -63,8 +70,9 @@ impl<M: Machine> Area<M> {
         }
     }
 
+    /// Frees one slot without count, in a cluster that is locked, and tells the backend. [`Self::note_freed`] is to follow.
     #[inline]
-    fn free_slot(&self, cluster: &mut ClusterGuard<'_, M>, slot: u32) {
+    pub(crate) fn free_slot(&self, cluster: &mut ClusterGuard<'_, M>, slot: u32) {
         debug_assert_eq!(cluster.count(offset(slot)), 0);
         let metadata =
             if self.metadata_bits == 0 { 0 } else { cluster.take_metadata(offset(slot), self.metadata_bits) };

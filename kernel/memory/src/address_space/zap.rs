@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 use quire_machine::arch::page_table;
 use quire_machine::user_tables::PteCell;
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{DecodedPte, FolioFlag};
+use quire_swap::{Entry, FolioFlag};
 
 use super::layout::Attached;
 use super::{AddressSpace, SPACES};
@@ -60,7 +60,9 @@ impl AddressSpace {
             drop(run);
             page_table::flush_stale();
             if !gone.is_empty() {
-                gone.into_iter().for_each(forget);
+                let mut entries = ArrayVec::<u64, GONE>::new();
+                entries.extend(gone.into_iter().filter_map(forget_folio));
+                references::forget_ptes(&entries);
                 progress::frames_freed();
             }
         }
@@ -124,6 +126,13 @@ impl AddressSpace {
 
 /// Drops what a PTE owned that was in a table, after the processors have forgotten it.
 pub(crate) fn forget(pte: Pte) {
+    if let Some(entry) = forget_folio(pte) {
+        references::forget_pte(entry);
+    }
+}
+
+/// Drops the folio that a PTE owned, after the processors have forgotten it; returns a PTE that owns a count of a slot.
+fn forget_folio(pte: Pte) -> Option<u64> {
     let bits = pte.bits();
     match pte.into_folio() {
         Ok(folio) => {
@@ -136,11 +145,8 @@ pub(crate) fn forget(pte: Pte) {
             if !folio.is_of_object() {
                 references::forget_folio(folio);
             }
+            None
         }
-        Err(bits) => {
-            if let DecodedPte::Entry(_) = DecodedPte::decode(bits) {
-                references::forget_pte(bits);
-            }
-        }
+        Err(bits) => Entry::from_pte(bits).map(|_| bits),
     }
 }

@@ -10,6 +10,11 @@ pub fn forget_pte(pte: u64) {
     drop(SlotReference::from_pte(&SWAP, pte));
 }
 
+/// The same for several.
+pub fn forget_ptes(ptes: &[u64]) {
+    SWAP.put_each(ptes.iter().copied());
+}
+
 /// Drops what a PTE that mapped a folio owned: the PTE itself is gone. If only the swap cache is left with
 /// the folio, it is of no use to anybody.
 #[expect(clippy::needless_pass_by_value, reason = "the reference was the word's")]
