@@ -6,16 +6,20 @@ use quire_memory::remap::Move;
 use super::*;
 use Outcome::{Done, Refused};
 
-/// The program writes page 0 until it may not, with page-out at the same time, while `change` is made; how often it could.
+/// What the program writes last, if it can.
+const LAST: u64 = 12;
+
+/// The program writes page 0 until it may not, with page-out at the same time, while `change` is made; the last word that it
+/// could write.
 fn write_until_refused(process: &Arc<Process>, space: &Arc<AddressSpace>, change: impl FnOnce()) -> u64 {
     process.run(|| write(0, 1).unwrap()).join();
     let writer = process.run(|| {
-        for word in 2..5 {
+        for word in 2..=LAST {
             if write(0, word).is_err() {
                 return word - 1;
             }
         }
-        4
+        LAST
     });
     let reclaimed = Arc::clone(space);
     let reclaimer = quire_machine::task::spawn("reclaimer", move || _ = reclaimed.advise(bytes(0..1), Advice::PageOut));
@@ -25,7 +29,7 @@ fn write_until_refused(process: &Arc<Process>, space: &Arc<AddressSpace>, change
 }
 
 const fn outcome(last: u64) -> Outcome {
-    if last < 4 { Refused } else { Done }
+    if last < LAST { Refused } else { Done }
 }
 
 #[test]
@@ -88,7 +92,7 @@ fn what_is_replaced_is_new() {
             });
             // The last write came to the old page, or to the new one.
             let found = read_in(&process, 0).unwrap();
-            assert!(found == 0 || found == 4, "{found} of the old page, the last was {last}");
+            assert!(found == 0 || found == LAST, "{found} of the old page, the last was {last}");
             if found == 0 { Done } else { Refused }
         },
         &[Done, Refused],
