@@ -262,6 +262,19 @@ fn a_loop_larger_than_memory_keeps_what_fits() {
     assert!(hits("s3-fifo") > trace.len() / 2 && hits("clock-pro") > trace.len() / 2);
 }
 
+/// Each working set of 800 pages, used evenly, fits into memory: only first uses need be faults.
+#[test]
+fn a_working_set_that_moves_on_is_followed() {
+    let mut random = 1_u32;
+    let mut next = || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        u64::from(random >> 8) % 800
+    };
+    let trace: Vec<u64> = (0..100_000).map(|at| at / 10_000 * 800 + next()).collect();
+    let hits = |name| trace.len() - faults(name, 1000, &trace).len();
+    assert!(hits("reuse") > 91_000 && hits("clock") > 90_000, "{} of 92,000, clock {}", hits("reuse"), hits("clock"));
+}
+
 #[test]
 fn only_known_names_name_a_policy() {
     assert!(NAMES.iter().all(|name| Instance::named(name).is_some_and(|instance| instance.name() == *name)));
