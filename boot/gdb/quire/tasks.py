@@ -3,12 +3,13 @@
 import gdb
 
 from . import tables
-from .values import PAGE_SIZE, memory, number, offset_of, once, part, pointed, shared, static, tree, variants, word
+from .values import memory, number, offset_of, once, part, pointed, shared, static, tree, variants, word
 
 PROCESS = "quire_linux::process::control_block::Process"
 SPACE = "quire_memory::address_space::AddressSpace"
 TABLES = "quire_memory::page_tables::PageTables"
 THREAD = "quire_machine::task::thread::Thread"
+ROOT = "quire_machine::user_tables::Root"
 
 
 def processes():
@@ -84,8 +85,10 @@ def roots():
         if space is not None:
             seen.setdefault(tables.root_of(space), f"process {number(one['pid'])}")
     thread = current()
-    if thread is not None:
-        seen.setdefault(number(thread["root"]) // PAGE_SIZE, f"thread {number(thread['number'])}")
+    # A thread without a user half runs on the kernel's tables.
+    root = number(thread["root"]) if thread is not None else 0
+    if root:
+        seen.setdefault(number(pointed(root, ROOT)["frame"]), f"thread {number(thread['number'])}")
     return [(who, root) for root, who in seen.items()]
 
 
