@@ -4,6 +4,7 @@
 //! byte, and a directory of named items; and, for long files, DMA: the device is told where a [`Descriptor`] lies that says
 //! what to copy where. Nothing the device says is trusted: sizes and counts are bounded.
 
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use virtio_drivers::PhysAddr;
@@ -151,24 +152,27 @@ impl LongFile {
     ///
     /// # Safety
     ///
-    /// The memory at `to` is RAM that nothing else uses meanwhile, and `descriptor` lies at the physical address
-    /// `descriptor_address`. Both stay so after an error.
+    /// The memory at `to` is RAM that nothing else uses meanwhile; `descriptor` is one that only this call and the device use, and lies
+    /// at the physical address `descriptor_address`. Both stay so after an error.
     pub unsafe fn read_part(
         &mut self,
         registers: &mut impl Registers,
-        descriptor: &mut Descriptor,
+        descriptor: NonNull<Descriptor>,
         descriptor_address: PhysAddr,
         to: PhysAddr,
         bytes: u32,
     ) -> Result<(), FwCfgError> {
         // Chosen anew with the first part; from then on the device remembers how far it is.
         let select = if self.offset == 0 { u32::from(self.item) << 16 | CONTROL_SELECT } else { 0 };
-        descriptor.length = bytes.to_be();
-        descriptor.address = [((to >> 32) as u32).to_be(), (to as u32).to_be()];
-        descriptor.control.store((select | CONTROL_READ).to_be(), Ordering::Release);
+        let control = AtomicU32::new((select | CONTROL_READ).to_be());
+        let address = [((to >> 32) as u32).to_be(), (to as u32).to_be()];
+        // SAFETY: the caller gives the descriptor to this call, and the device does not have it yet.
+        unsafe { descriptor.write(Descriptor { control, length: bytes.to_be(), address }) };
         registers.start_transfer(descriptor_address);
+        // SAFETY: the descriptor stays. Of what the device may write now only this is looked at, which is atomic.
+        let answer = unsafe { &(*descriptor.as_ptr()).control };
         for _ in 0..PATIENCE {
-            let control = u32::from_be(descriptor.control.load(Ordering::Acquire));
+            let control = u32::from_be(answer.load(Ordering::Acquire));
             if control == 0 {
                 self.offset += bytes as usize;
                 return Ok(());
@@ -230,6 +234,7 @@ fn next_bytes<const N: usize>(registers: &mut impl Registers) -> [u8; N] {
 mod tests {
     use std::{vec, vec::Vec};
 
+    use core::ptr::NonNull;
     use core::{ptr::with_exposed_provenance_mut, sync::atomic::Ordering};
 
     use super::{
@@ -302,10 +307,11 @@ mod tests {
     fn next_part(device: &mut Device, file: &mut LongFile, bytes: u32) -> Result<Vec<u8>, FwCfgError> {
         let mut descriptor = Descriptor::default();
         let mut part = vec![b'-'; bytes as usize];
-        let place = (&raw mut descriptor).expose_provenance() as u64;
+        let descriptor = NonNull::from(&mut descriptor);
+        let place = descriptor.as_ptr().expose_provenance() as u64;
         let to = part.as_mut_ptr().expose_provenance() as u64;
         // SAFETY: the buffer is the test's alone, and the device's physical addresses are virtual ones.
-        unsafe { file.read_part(device, &mut descriptor, place, to, bytes) }.map(|()| part)
+        unsafe { file.read_part(device, descriptor, place, to, bytes) }.map(|()| part)
     }
 
     #[test]

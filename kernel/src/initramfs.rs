@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::ptr::NonNull;
 
 use quire_drivers::fw_cfg::{Descriptor, FwCfgError, LongFile, PortRegisters};
 use quire_machine::address_map::DIRECT_MAP;
@@ -42,8 +43,8 @@ pub fn fetch() -> Result<Option<Archive>, FetchError> {
     };
     let mut archive = Archive::new(Window::Fetched).ok_or(FetchError::NoMemory)?;
     // It stays: a device that does not end a transfer may write to it at any time. The heap lies in the direct map.
-    let descriptor = Box::leak(Box::<Descriptor>::default());
-    let descriptor_address = (&raw const *descriptor) as u64 - DIRECT_MAP;
+    let descriptor = NonNull::from(Box::leak(Box::<Descriptor>::default()));
+    let descriptor_address = descriptor.as_ptr().expose_provenance() as u64 - DIRECT_MAP;
     while archive.length() < file.bytes() {
         let frame = archive.grow().ok_or(FetchError::NoMemory)?;
         let bytes = (file.bytes() - archive.length()).min(PAGE_SIZE);
