@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod lint;
+mod miri;
 mod options;
 mod policy;
 
@@ -39,6 +40,7 @@ fn run(Options { task, machine }: Options) -> Result<ExitCode, Box<dyn error::Er
         Some(Task::Bench) => ExitCode::FAILURE,
         Some(Task::Check { kernel, options }) => check::check(kernel, &options)?,
         Some(Task::Lint) => lint::lint(),
+        Some(Task::Miri) => miri::miri(),
         Some(Task::Policy(options)) => policy::policy(&options)?,
     })
 }

@@ -113,6 +113,8 @@ pub(crate) enum Task {
     },
     /// Check formatting, clippy and documentation of every crate, each for its own target; warnings are errors
     Lint,
+    /// Interpret some of the host's tests and look for undefined behaviour; needs rustup's nightly with Miri
+    Miri,
 }
 
 /// What Quire's own `/init` is to do.
