@@ -12,7 +12,7 @@ use quire_linux::fs::{devices, start};
 use quire_linux::process::exit;
 use quire_linux::process::init;
 use quire_linux::process::signal::ChildChange;
-use quire_machine::arch::{apic, cpu, gdt, page_table, syscall, trap, xsave};
+use quire_machine::arch::{apic, cpu, gdt, syscall, translations, trap, xsave};
 use quire_machine::clock;
 use quire_machine::log;
 use quire_machine::power;
@@ -55,7 +55,7 @@ pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
     read_command_line();
     let limit = or_give_up(command_line().size("mem")).unwrap_or(u64::MAX);
     or_give_up(physical::start(regions, limit));
-    let root = or_give_up(kernel_map::build(regions, limit));
+    let root = or_give_up(kernel_map::loader::build(regions, limit));
     let stack = or_give_up(KernelStack::new());
     let top = stack.top();
     // The stack is the first thread's, which never ends; `go_on` makes a value of it again.
@@ -78,7 +78,7 @@ pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
 
 #[expect(unsafe_code, reason = "the first stack becomes a value again")]
 extern "C" fn go_on() -> ! {
-    debug_assert_eq!(page_table::active_root(), kernel_map::root());
+    debug_assert_eq!(translations::active_root(), kernel_map::root());
     // SAFETY: the stack was forgotten by `begin`, and this is the one place that takes it up.
     let stack = unsafe { KernelStack::first() };
     or_give_up(scheduler::start(stack));

@@ -22,8 +22,9 @@ use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{Folio as _, FolioFlag, FolioState, LeftCache, Locked, ReadAccess, WriteAccess};
 
 use crate::address_map::direct;
-use crate::arch::{cpu, page_table};
+use crate::arch::{cpu, translations};
 use crate::frame::{Frame, FrameNumber, Kind, NO_LIST};
+pub use crate::handles::Folio;
 use crate::physical;
 use crate::pool_frame::IS_POOL;
 use crate::task::WaitQueue;
@@ -34,11 +35,6 @@ use crate::watermark::Purpose;
 /// In the count of references: it does not rise from a frame's number, and the last reference does not free. No folio has so many.
 const FROZEN: u32 = 1 << 29;
 const _: () = assert!(FROZEN < IS_POOL);
-
-/// A counted reference to a folio.
-///
-/// It is its frame's metadata, which most questions are about.
-pub struct Folio(&'static Frame);
 
 /// A folio that has no references and no contents yet: a frame of its own.
 pub struct NewFolio(UniqueFrame);
@@ -235,7 +231,7 @@ impl Folio {
         }
         metadata.owned.store(0, Ordering::Release);
         metadata.folio.reset();
-        page_table::flush_stale();
+        translations::flush_stale();
         true
     }
 }

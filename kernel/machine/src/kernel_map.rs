@@ -17,6 +17,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use crate::address_map::{ARCHIVE, BLOCKS, INFLATED_ARCHIVE, MMIO, ROOT_WORD_BYTES, STACKS};
+use crate::arch::mmu;
 use crate::arch::page_table::{self, frame_of, leaf, table};
 use crate::frame::{FrameNumber, Kind};
 use crate::no_memory::AllocationError;
@@ -26,9 +27,7 @@ use crate::unique::UniqueFrame;
 use crate::watermark::Purpose;
 
 #[cfg(target_os = "none")]
-mod loader;
-#[cfg(target_os = "none")]
-pub use loader::build;
+pub mod loader;
 
 const PAGE: u64 = 4096;
 
@@ -110,7 +109,7 @@ pub unsafe fn unmap(address: u64) -> Option<UniqueFrame> {
     let _lock = LOCK.lock();
     // SAFETY: the kernel's tables are never freed.
     let entry = unsafe { page_table::walk(root(), address, 1) }?.swap(0, Ordering::AcqRel);
-    page_table::forget_page(address);
+    mmu::forget_page(address);
     let is_present = page_table::flags_of(entry).contains(Flags::PRESENT);
     // SAFETY: the frame became the map's when it was mapped, and is not mapped any more.
     is_present.then(|| unsafe { UniqueFrame::from_number(frame_of(entry), 0) })

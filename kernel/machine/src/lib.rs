@@ -28,9 +28,10 @@
 //! Frame metadata holds the swap core's [`FolioState`](quire_swap::FolioState), pages are its [`Page`](quire_swap::header::Page),
 //! and the table of ranks has room for its locks: plain types, so that a folio's state is where its frame's is.
 //!
-//! # Circles
+//! # Files that import one another
 //!
-//! `task::{thread, scheduler, wait, time}`: a thread's end is a wait queue, waiting is parking, and who is parked is a thread.
+//! - `task/thread.rs`, `task/scheduler.rs`, `task/wait.rs`, `task/time.rs`: a thread's end is a wait queue, waiting is parking, and who
+//!   is parked is a thread.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![allow(unsafe_code, reason = "this is where the kernel's is")]
@@ -52,6 +53,7 @@ pub mod dma;
 pub mod fallible;
 pub mod folio;
 pub mod frame;
+mod handles;
 pub mod heap;
 pub mod kernel_map;
 pub mod log;

@@ -13,15 +13,9 @@ use quire_swap::header::PAGE_SIZE;
 
 use crate::address_map::direct;
 use crate::frame::{FrameNumber, Kind};
+pub use crate::handles::UniqueFrame;
 use crate::physical;
 use crate::watermark::Purpose;
-
-/// 2^order contiguous frames that nobody else has.
-#[derive(Debug)]
-pub struct UniqueFrame {
-    first: FrameNumber,
-    order: u8,
-}
 
 impl UniqueFrame {
     /// Takes 2^`order` frames, without sleeping, if `purpose` may have them. Their contents are junk.

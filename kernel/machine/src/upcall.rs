@@ -6,10 +6,9 @@
 use core::cell::Cell;
 
 use crate::arch::registers::TrapFrame;
-use crate::folio::Folio;
 use crate::frame::{Frame, Kind};
+use crate::handles::{Folio, UniqueFrame};
 use crate::sync::Once;
-use crate::unique::UniqueFrame;
 
 /// How an address was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,12 +15,12 @@
 //! fault that looked a PTE up before notices under the lock, and looks again.
 //!
 //! `users` are the processors that walk the tables or remember what they say. What is taken out of a table while there are
-//! some makes them stale: before a frame is used again they have forgotten it, see [`page_table::flush_stale`].
+//! some makes them stale: before a frame is used again they have forgotten it, see [`translations::flush_stale`].
 
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use quire_swap::Locked;
 use quire_swap::header::PAGE_SIZE;
@@ -28,6 +28,8 @@ use x86_64::structures::paging::PageTableFlags as Flags;
 
 use crate::address_map::USER_END;
 use crate::arch::page_table::{self, Table, flags_of, frame_of};
+pub use crate::arch::root::Root;
+use crate::arch::translations;
 use crate::folio::Folio;
 use crate::frame::{FrameNumber, OwnList};
 use crate::kernel_map;
@@ -43,25 +45,6 @@ use crate::upcall::upcalls;
 const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::USER_ACCESSIBLE);
 /// The words of a root that are the user half's.
 const USER_HALF: usize = 256;
-
-/// The root of a user half, made by [`UserTables`] alone: its upper half is the kernel's.
-pub struct Root {
-    frame: FrameNumber,
-    /// A bit for each processor that uses it.
-    users: AtomicU32,
-}
-
-impl Root {
-    /// Where it is.
-    pub const fn frame(&self) -> FrameNumber {
-        self.frame
-    }
-
-    /// The processors that use it, a bit each.
-    pub(crate) const fn users(&self) -> &AtomicU32 {
-        &self.users
-    }
-}
 
 /// The page tables of one address space.
 pub struct UserTables {
@@ -104,7 +87,7 @@ impl UserTables {
             word.store(if index < USER_HALF { 0 } else { kernel.load(Ordering::Relaxed) }, Ordering::Relaxed);
         }
         let tables = Self {
-            root: Root { frame: root, users: AtomicU32::new(0) },
+            root: Root::new(root),
             lock: SpinLock::new(Rank::PageTable, OwnList::empty()),
             tables: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
@@ -139,10 +122,10 @@ impl UserTables {
     /// When the key is another's.
     #[inline]
     pub fn look_up(&self, key: &TablesKey, address: u64) -> (Seat<'_>, u64) {
-        assert!(key.0 == self.root.frame, "the key of other tables");
+        assert!(key.0 == self.root.frame(), "the key of other tables");
         let generation = self.generation.load(Ordering::Acquire);
         // SAFETY: nobody frees a table while the key is borrowed.
-        let entry = unsafe { walk(self.root.frame, address) };
+        let entry = unsafe { walk(self.root.frame(), address) };
         let bits = entry.map_or(0, |entry| entry.load(Ordering::Acquire));
         (Seat { tables: self, address, entry: entry.map(NonNull::from), generation }, bits)
     }
@@ -204,15 +187,15 @@ impl UserTables {
     /// # Panics
     /// When the key is another's.
     pub fn leaf<'a>(&'a self, key: &'a TablesKey, address: u64) -> Option<Leaf<'a>> {
-        assert!(key.0 == self.root.frame, "the key of other tables");
+        assert!(key.0 == self.root.frame(), "the key of other tables");
         // SAFETY: nobody frees a table while the key is borrowed.
-        unsafe { leaf_table(self.root.frame, address) }.map(Leaf)
+        unsafe { leaf_table(self.root.frame(), address) }.map(Leaf)
     }
 
     /// Takes the processor that runs this off the tables, which it uses no more; it goes on with the kernel's.
     pub fn leave(&self) {
-        if page_table::active_root() == self.root.frame {
-            page_table::activate(Some(&self.root), None);
+        if translations::active_root() == self.root.frame() {
+            translations::activate(Some(&self.root), None);
         }
     }
 
@@ -221,7 +204,7 @@ impl UserTables {
     /// # Panics
     /// When the key is another's.
     pub fn free_tables(&self, key: &mut TablesKey) {
-        assert!(key.0 == self.root.frame, "the key of other tables");
+        assert!(key.0 == self.root.frame(), "the key of other tables");
         let _lock = self.lock.lock();
         self.mappings_changed();
         self.free_all();
@@ -230,12 +213,12 @@ impl UserTables {
     /// The caller has the lock and the key, or the only reference.
     fn free_all(&self) {
         // SAFETY: the root is this space's, and stays for now.
-        for word in unsafe { &page_table::table(self.root.frame)[..USER_HALF] } {
+        for word in unsafe { &page_table::table(self.root.frame())[..USER_HALF] } {
             let word = word.swap(0, Ordering::SeqCst);
             if word != 0 {
                 // Some processor may have remembered the way through them.
-                page_table::mark_stale(&self.root.users);
-                page_table::flush_stale();
+                translations::mark_stale(self.root.users());
+                translations::flush_stale();
                 // SAFETY: the only way to the tables is gone, and no processor remembers it.
                 unsafe { free_table(word, 3) };
             }
@@ -247,11 +230,11 @@ impl UserTables {
 impl Drop for UserTables {
     fn drop(&mut self) {
         self.leave();
-        assert!(self.root.users.load(Ordering::Acquire) == 0, "page tables are freed while a processor uses them");
+        assert!(self.root.users().load(Ordering::Acquire) == 0, "page tables are freed while a processor uses them");
         self.free_all();
         self.free_set_aside();
         // SAFETY: with the last reference to the tables, and no processor that uses it, the root is nobody's.
-        free(unsafe { UniqueFrame::from_number(self.root.frame, 0) });
+        free(unsafe { UniqueFrame::from_number(self.root.frame(), 0) });
     }
 }
 
@@ -340,7 +323,7 @@ impl PteCell<'_> {
     pub fn replace_and_flush(self, new: Pte) -> Pte {
         let before = self.entry.swap(new.into_bits(), Ordering::SeqCst);
         if pte::is_present(before) {
-            page_table::flush_page(self.address, &self.root.users);
+            translations::flush_page(self.address, self.root.users());
         }
         // SAFETY: it was the table's.
         unsafe { Pte::from_bits(before) }
@@ -369,7 +352,7 @@ impl PteCell<'_> {
         let shared = pte::with_locked(bits, pte::is_locked(bits) && !pte::is_mapped(bits));
         let shared = if pte::is_writable(bits) {
             self.entry.fetch_and(!Flags::WRITABLE.bits(), Ordering::SeqCst);
-            page_table::mark_stale(&self.root.users);
+            translations::mark_stale(self.root.users());
             shared & !Flags::WRITABLE.bits()
         } else {
             shared
@@ -421,7 +404,7 @@ impl PteCell<'_> {
     #[inline]
     fn has_gone(self, bits: u64) {
         if pte::is_present(bits) {
-            page_table::mark_stale(&self.root.users);
+            translations::mark_stale(self.root.users());
         }
     }
 }
@@ -462,7 +445,7 @@ impl TablesGuard<'_> {
     #[inline]
     pub fn find(&self, address: u64) -> Option<PteCell<'_>> {
         // SAFETY: tables are freed only under the lock, which is held while the cell lives.
-        unsafe { walk(self.tables.root.frame, address) }.map(|entry| self.cell(entry, address))
+        unsafe { walk(self.tables.root.frame(), address) }.map(|entry| self.cell(entry, address))
     }
 
     /// The PTE where it was when the seat was taken.
@@ -488,7 +471,7 @@ impl TablesGuard<'_> {
     #[inline]
     pub fn find_or_create(&mut self, address: u64) -> Option<PteCell<'_>> {
         // SAFETY: as in `find`.
-        let entry = unsafe { walk(self.tables.root.frame, address) };
+        let entry = unsafe { walk(self.tables.root.frame(), address) };
         let entry = entry.or_else(|| self.create(address))?;
         Some(self.cell(entry, address))
     }
@@ -506,14 +489,14 @@ impl TablesGuard<'_> {
             Some(table)
         };
         // SAFETY: the root is this space's, whose lock is held; the frames that `allocate` gives are new.
-        unsafe { page_table::walk_or_create(self.tables.root.frame, address, 1, TABLE, &mut allocate) }
+        unsafe { page_table::walk_or_create(self.tables.root.frame(), address, 1, TABLE, &mut allocate) }
     }
 
     /// The PTEs at the start of `range` that lie in one table, and the address from which to go on; no PTEs where there
     /// is no table.
     fn run(&self, range: &Range<u64>) -> (&'static [AtomicU64], u64) {
         let address = range.start;
-        let root = self.tables.root.frame;
+        let root = self.tables.root.frame();
         // SAFETY: tables are freed only under the lock, which is held.
         let missing = (1..=3).rev().find(|&level| unsafe { page_table::walk(root, address, level) }.is_none());
         if let Some(level) = missing {
@@ -633,7 +616,7 @@ impl<'a> Cursor<'a> {
     #[inline(never)]
     fn table_of(&self, address: u64) -> Option<&'static Table> {
         // SAFETY: tables are freed only under the lock, which is held while the cursor lives.
-        unsafe { leaf_table(self.tables.root.frame, address) }
+        unsafe { leaf_table(self.tables.root.frame(), address) }
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 use quire_machine::address_map::USER_END;
-use quire_machine::arch::page_table;
+use quire_machine::arch::translations;
 use quire_machine::task::{HeedKill, Killed};
 use quire_machine::upcall::Access;
 use quire_swap::header::PAGE_SIZE;
@@ -163,7 +163,7 @@ impl AddressSpace {
         let served = self.for_each_batch(range, true, |batch| {
             batch.iter().filter(|folio| Self::is_only_here(folio)).for_each(lru::deactivate);
         });
-        page_table::flush_user_everywhere();
+        translations::flush_user_everywhere();
         served
     }
 

@@ -12,7 +12,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use quire_machine::AllocationError;
-use quire_machine::arch::page_table;
+use quire_machine::arch::translations;
 use quire_machine::fallible::{self, NoMemory, TryVec};
 use quire_machine::frame::Kind;
 use quire_machine::physical;
@@ -63,7 +63,7 @@ impl AddressSpace {
             copied = copied.and_then(|()| self.copy_ptes(child.keyed_tables(), vma.range.clone()));
         }
         // The parent's PTEs may be writable in what the processor remembers.
-        page_table::flush_stale();
+        translations::flush_stale();
         // Known before the parent's layout is unlocked: who goes over all spaces and has seen the parent's without what is taken
         // out of both comes to the child's as well.
         let child = child.publish()?;

@@ -72,7 +72,7 @@
 //! # Several processors
 //!
 //! One is started for now. Where translations are forgotten is where the others would be told: `flush_user_everywhere` in
-//! `quire_machine::arch::page_table`, of which reclaim, `fork`, `mprotect` and unmapping call one a batch, and the flushes of a single page
+//! `quire_machine::arch::translations`, of which reclaim, `fork`, `mprotect` and unmapping call one a batch, and the flushes of a single page
 //! in `fault`. Processes have one thread, so the latter concern the processor that faulted alone.
 
 #![cfg_attr(target_os = "none", no_std)]

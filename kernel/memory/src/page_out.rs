@@ -27,7 +27,7 @@
 use core::sync::atomic::Ordering;
 
 use arrayvec::ArrayVec;
-use quire_machine::arch::page_table;
+use quire_machine::arch::translations;
 use quire_machine::frame::FrameNumber;
 use quire_machine::user_tables::PteCell;
 use quire_swap::{Folio as _, FolioFlag, Locked, SlotReference, Written};
@@ -130,7 +130,7 @@ pub(crate) fn page_out(batch: &mut FolioBatch, list: List, plug: &mut Plug) -> u
         give_slots(candidates);
         flush |= replace_ptes(owner, candidates);
     }
-    if flush && page_table::flush_stale() {
+    if flush && translations::flush_stale() {
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
     }
     let mut leaving =
@@ -183,7 +183,7 @@ pub(crate) fn free_lazily(batch: &mut FolioBatch) {
         }
     }
     // Until then the processor may remember that a page is dirty and not say so again; reclaim cannot come, as they are locked.
-    page_table::flush_user_everywhere();
+    translations::flush_user_everywhere();
     COUNTERS.given_away.fetch_add(given_away.len() as u64, Ordering::Relaxed);
     given_away.iter().for_each(|folio| lru::add(folio, List::InactiveFile));
 }

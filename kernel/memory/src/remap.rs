@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use quire_machine::arch::page_table;
+use quire_machine::arch::translations;
 use quire_machine::heap;
 use quire_swap::header::PAGE_SIZE;
 
@@ -111,7 +111,7 @@ impl AddressSpace {
         let removed = layout.vmas.replace(&old, moved)?;
         self.tables.mappings_changed();
         let carried = self.move_ptes(old.start..old.start + kept, start);
-        page_table::flush_stale();
+        translations::flush_stale();
         self.release(&removed);
         drop(layout);
         carried?;

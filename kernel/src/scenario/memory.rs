@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use quire_machine::address_map::{DIRECT_MAP, KERNEL_IMAGE, USER_END};
-use quire_machine::arch::page_table;
+use quire_machine::arch::translations;
 use quire_machine::frame::Kind;
 use quire_machine::heap;
 use quire_machine::unique::UniqueFrame;
@@ -55,7 +55,7 @@ fn audit_kernel_pages() -> Result<u64, Failure> {
     if let Some(page) = bad {
         return Err(Failure(format!("a page is mapped as {page:x?}")));
     }
-    let used = page_table::used_user_words();
+    let used = translations::used_user_words();
     require!(used == 0, "a kernel thread has {used} tables in its user half");
     Ok(audited)
 }

@@ -15,7 +15,8 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::GsBase;
 
 use super::gdt;
-pub use super::per_cpu::{MAX_CPUS, PerCpu, with_running};
+pub use super::per_cpu::{MAX_CPUS, PerCpu};
+use crate::running::Running;
 
 /// Where `kernel_stack` is from the GS base.
 pub(super) const KERNEL_STACK: usize = offset_of!(PerCpu, kernel_stack);
@@ -40,6 +41,12 @@ pub fn this() -> &'static PerCpu {
     unsafe { asm!("mov {}, gs:[0]", out(reg) address, options(nostack, preserves_flags, readonly)) };
     // SAFETY: the address is that of an element of `CPUS`, which is never moved or freed and only shared.
     unsafe { &*(address as *const PerCpu) }
+}
+
+/// Calls `look` with what is known here of the running thread; `None` before threads are started.
+#[inline]
+pub fn with_running<R>(look: impl FnOnce(&Running) -> R) -> Option<R> {
+    this().with_running(look)
 }
 
 /// Keeps the current thread on this processor, running, until [`enable_preemption`].

@@ -7,44 +7,13 @@ use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::image::{HEADER, MXCSR};
+pub use super::image::{IMAGE_BYTES, Image, LEGACY_BYTES};
 use super::{bases, xsave};
 use crate::fallible;
 use crate::no_memory::NoMemory;
 
-/// The bytes of an `fxsave` image, the first part of every image.
-pub const LEGACY_BYTES: usize = 512;
-/// The bytes of an image with the `xsave` header and AVX (Intel SDM volume 1, 13.4).
-pub const IMAGE_BYTES: usize = LEGACY_BYTES + 64 + 256;
-
-const CONTROL: usize = 0;
-const MXCSR: usize = 24;
-const HEADER: usize = LEGACY_BYTES;
-
-/// An image of the registers, as `xsave` or `fxsave` writes it.
-#[derive(Clone)]
-#[repr(C, align(64))]
-pub struct Image(pub(crate) [u8; IMAGE_BYTES]);
-
 impl Image {
-    /// The registers as a program finds them when it starts.
-    pub(crate) const fn new() -> Self {
-        let mut image = [0; IMAGE_BYTES];
-        // Every exception masked, 64-bit precision; and every SSE exception masked.
-        [image[CONTROL], image[CONTROL + 1]] = 0x037f_u16.to_le_bytes();
-        [image[MXCSR], image[MXCSR + 1], _, _] = 0x1f80_u32.to_le_bytes();
-        Self(image)
-    }
-
-    /// The image's bytes.
-    pub fn as_bytes(&self) -> &[u8; IMAGE_BYTES] {
-        &self.0
-    }
-
-    /// The image's bytes, to note in them what the image holds.
-    pub fn as_bytes_mut(&mut self) -> &mut [u8; IMAGE_BYTES] {
-        &mut self.0
-    }
-
     /// An image of `bytes` that came from a program: whatever they hold, loading it does not fault.
     pub fn from_program(bytes: &[u8; IMAGE_BYTES]) -> Self {
         let mut image = Self(*bytes);

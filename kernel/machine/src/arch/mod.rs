@@ -3,7 +3,7 @@
 //! No policy lives here: the code below says how the processor does a thing, never whether it should.
 //!
 //! What follows has two implementations: the processor's, here, and the simulated machine's, which takes its place on the host.
-//! `page_table`, `per_cpu`, `registers` and `fpu` are the same for both.
+//! `page_table`, `root`, `translations`, `per_cpu`, `registers`, `image` and `fpu` are the same for both.
 
 #[cfg(target_os = "none")]
 pub mod apic;
@@ -20,13 +20,16 @@ pub(crate) mod enter;
 pub mod fpu;
 #[cfg(target_os = "none")]
 pub mod gdt;
+pub(crate) mod image;
 #[cfg(target_os = "none")]
 pub(crate) mod mmu;
 pub mod page_table;
 pub(crate) mod per_cpu;
 pub mod registers;
+pub(crate) mod root;
 #[cfg(target_os = "none")]
 pub mod syscall;
+pub mod translations;
 #[cfg(target_os = "none")]
 pub mod trap;
 #[cfg(target_os = "none")]

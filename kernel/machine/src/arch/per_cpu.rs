@@ -6,7 +6,6 @@
 
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use super::cpu;
 use crate::running::Running;
 
 /// The most processors that the kernel has room for.
@@ -98,12 +97,12 @@ impl PerCpu {
     pub fn preemption_is_on(&self) -> bool {
         self.preemption_off.load(Ordering::Relaxed) == 0
     }
-}
 
-/// Calls `look` with what is known here of the running thread; `None` before threads are started.
-#[inline]
-pub fn with_running<R>(look: impl FnOnce(&Running) -> R) -> Option<R> {
-    let running = cpu::this().running.load(Ordering::Relaxed);
-    // SAFETY: `set_current` was promised that the running thread lives, and that thread is the one that looks.
-    unsafe { running.as_ref() }.map(look)
+    /// Calls `look` with what is known here of the running thread, which is the caller; `None` before threads are started.
+    #[inline]
+    pub(crate) fn with_running<R>(&self, look: impl FnOnce(&Running) -> R) -> Option<R> {
+        let running = self.running.load(Ordering::Relaxed);
+        // SAFETY: `set_current` was promised that the running thread lives, and that thread is the one that looks.
+        unsafe { running.as_ref() }.map(look)
+    }
 }

@@ -8,6 +8,7 @@ use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::{DATA, PAGE, begin, set};
 use crate::address_map::{DIRECT_MAP, KERNEL_IMAGE};
+use crate::arch::mmu;
 use crate::arch::page_table::{self, Table, frame_of, leaf, table};
 use crate::frame::FrameNumber;
 use crate::no_memory::AllocationError;
@@ -28,7 +29,7 @@ pub fn build(regions: &[MemoryRegion], limit: u64) -> Result<FrameNumber, Alloca
     for range in physical::usable(regions, limit) {
         map_direct(root, range)?;
     }
-    copy_image(root, page_table::active_root())?;
+    copy_image(root, mmu::active_root())?;
     Ok(root)
 }
 

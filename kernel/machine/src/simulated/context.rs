@@ -11,7 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 
 use super::flow::{self, Flow};
-use super::{cpu, locked};
+use super::lock::locked;
+use super::processor;
 
 /// Where a context stands.
 enum Context {
@@ -81,7 +82,7 @@ pub unsafe fn switch(save: *mut u64, load: u64) {
         {
             let mut contexts = locked(&CONTEXTS);
             if let Some(Context::Runs(number)) = contexts.table.get(&own) {
-                cpu::set_number(Some(*number));
+                processor::set_number(Some(*number));
                 contexts.table.remove(&own);
                 return;
             }
@@ -110,7 +111,7 @@ pub unsafe fn prepare_stack(_top: u64, entry: extern "C-unwind" fn() -> !) -> u6
 
 /// Gives the thread of context `number` its turn on this processor.
 fn resume(number: u64) {
-    let processor = cpu::number().expect("a thread that switches runs on a processor");
+    let processor = processor::number().expect("a thread that switches runs on a processor");
     let mut contexts = locked(&CONTEXTS);
     let context = contexts.table.insert(number, Context::Runs(processor));
     match context {
@@ -137,7 +138,7 @@ pub(super) fn begin(processor: usize, run: impl FnOnce() + Send + 'static) {
         own
     };
     Flow::begin(own, move || {
-        cpu::set_number(Some(processor));
+        processor::set_number(Some(processor));
         let ended = catch_unwind(AssertUnwindSafe(run));
         let mut contexts = locked(&CONTEXTS);
         contexts.flows.remove(&own);
@@ -173,15 +174,15 @@ pub(super) fn end_if_stopped() {
     }
 }
 
-/// Ends all threads but the caller, one after the other: what is on their stacks is dropped, as far as it is theirs.
-pub(super) fn stop_all() {
+/// Ends all threads but the caller, of which these are idle, one after the other: what is on their stacks is dropped, as far as it is theirs.
+pub(super) fn stop_all(idle: Vec<Flow>) {
     locked(&CONTEXTS).stops = true;
     let waiting = std::mem::take(&mut locked(&CONTEXTS).table).into_values().filter_map(|context| match context {
         Context::Waits(flow) => Some(flow),
         Context::New(_) | Context::Runs(_) => None,
     });
     // The idle ones first: they would run what the others wake as they end.
-    for flow in cpu::take_idle().into_iter().chain(waiting) {
+    for flow in idle.into_iter().chain(waiting) {
         while locked(&CONTEXTS).flows.contains(&flow.number()) {
             flow.wake();
             flow::turn(true);

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::cpu;
+use super::processor;
 
 /// A flow of control, to be woken; and its number, 0 for the test's own.
 #[derive(Clone, Debug)]
@@ -39,9 +39,9 @@ pub(super) const fn is_exploring() -> bool {
 /// shuttle, all are one thread of the host.
 #[cfg(feature = "schedules")]
 fn keep<R>(switch: impl FnOnce() -> R) -> R {
-    let before = (cpu::number(), OWN.get());
+    let before = (processor::number(), OWN.get());
     let value = switch();
-    cpu::set_number(before.0);
+    processor::set_number(before.0);
     OWN.set(before.1);
     value
 }
@@ -116,7 +116,7 @@ pub(super) fn turn(spins: bool) {
             }
         });
     }
-    if spins && !cpu::is_of_machine() {
+    if spins && !processor::is_of_machine() {
         std::thread::yield_now();
     }
 }

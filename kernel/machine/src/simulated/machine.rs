@@ -8,10 +8,11 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use quire_swap::header::PAGE_SIZE;
 
 use super::cpu::MOST_PROCESSORS;
-use super::{context, cpu, flow, locked, memory, mmu, once, time};
+use super::lock::locked;
+use super::{context, cpu, flow, interrupt_flag, memory, mmu, once, processor, time};
 use crate::frame::Kind;
 use crate::stack::KernelStack;
-use crate::task::scheduler;
+use crate::task::{self, scheduler};
 use crate::upcall::{self, Upcalls};
 use crate::{kernel_map, physical, random, stack};
 
@@ -66,7 +67,8 @@ impl Machine {
         once::forget_all();
         memory::start();
         upcall::install(upcalls);
-        cpu::start(processors);
+        cpu::start(processors, time::pass);
+        interrupt_flag::start(task::preempt);
         mmu::start(frames);
         context::start();
         time::start();
@@ -140,9 +142,9 @@ impl Drop for Machine {
             return;
         }
         self.check_frames();
-        context::stop_all();
+        context::stop_all(cpu::take_idle());
         scheduler::forget_all();
-        cpu::set_number(None);
+        processor::set_number(None);
         LEFT.store(NONE, Ordering::Relaxed);
         HELD.take();
     }

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::cpu::{self, MOST_PROCESSORS};
-use super::locked;
+use super::lock::locked;
+use super::processor;
 use crate::address_map::{USER_END, direct};
 use crate::arch::page_table::{Table, flags_of, frame_of, index, table};
 use crate::frame::{FrameNumber, Kind};
@@ -93,7 +94,7 @@ pub(super) fn start(frames: usize) {
 
 /// The number of the processor that runs this.
 fn own() -> usize {
-    cpu::number().expect("page tables are used by a processor")
+    processor::number().expect("page tables are used by a processor")
 }
 
 impl Mmu {

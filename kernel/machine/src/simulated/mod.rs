@@ -59,6 +59,7 @@ pub mod archive;
 pub mod bases;
 pub mod console;
 pub mod context;
+mod counter;
 pub mod cpu;
 pub mod enter;
 #[cfg(feature = "schedules")]
@@ -66,12 +67,15 @@ mod explore;
 mod flow;
 pub mod gdt;
 pub mod heap;
+mod interrupt_flag;
 pub mod interrupts;
+mod lock;
 mod machine;
 pub mod memory;
 pub mod mmu;
 mod once;
 pub mod power;
+mod processor;
 pub mod program;
 pub mod time;
 pub mod user;
@@ -81,10 +85,3 @@ pub mod xsave;
 pub use explore::explore;
 pub use machine::{Configuration, Machine};
 pub use once::Once;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// What the machine's own structures are locked by: never while another thread gets its turn.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

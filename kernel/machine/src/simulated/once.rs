@@ -4,7 +4,8 @@ use std::any::Any;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{cpu, locked};
+use super::flow;
+use super::lock::locked;
 
 /// How often the machine was started.
 static STARTS: AtomicU64 = AtomicU64::new(0);
@@ -56,7 +57,7 @@ impl<T: Any + Send + Sync> Once<T> {
         loop {
             match self.get() {
                 Some(value) => return value,
-                None => cpu::relax(),
+                None => flow::turn(true),
             }
         }
     }

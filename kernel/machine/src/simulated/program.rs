@@ -7,9 +7,10 @@
 use core::cell::Cell;
 use std::sync::Mutex;
 
+use super::lock::locked;
 use super::mmu::{self, Refused};
 use super::user::parts;
-use super::{cpu, interrupts, locked};
+use super::{cpu, interrupts};
 use crate::arch::registers::{SYSTEM_CALL, TrapFrame};
 use crate::upcall::{Access, upcalls};
 use crate::user::Fault;

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use super::cpu::{self, MOST_PROCESSORS};
-use super::locked;
-use crate::arch::fpu::Image;
+use super::lock::locked;
+use crate::arch::image::Image;
 
 static REGISTERS: [Mutex<Image>; MOST_PROCESSORS] = [const { Mutex::new(Image::new()) }; MOST_PROCESSORS];
 

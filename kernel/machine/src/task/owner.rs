@@ -3,7 +3,7 @@
 use core::any::Any;
 use core::fmt;
 
-use crate::user_tables::Root;
+use crate::arch::root::Root;
 
 /// The process, or the address space alone, that a thread works for. Threads of the kernel have none.
 pub trait Owner: Any + Send + Sync {

@@ -13,12 +13,12 @@ use intrusive_collections::LinkedList;
 use super::owner::UserHalf;
 use super::thread::{Entry, RunQueueAdapter, State, Thread};
 use crate::arch::enter::enter_program;
-use crate::arch::{context, cpu, interrupts, page_table};
+use crate::arch::root::Root;
+use crate::arch::{context, cpu, interrupts, translations};
 use crate::kernel_map;
 use crate::no_memory::AllocationError;
 use crate::stack::KernelStack;
 use crate::sync::{Once, Rank, SpinLock};
-use crate::user_tables::Root;
 
 struct RunQueue {
     ready: Option<LinkedList<RunQueueAdapter>>,
@@ -173,7 +173,7 @@ pub fn set_space(space: Option<Arc<dyn UserHalf>>) {
         // SAFETY: the current thread is the one that runs this.
         let before = unsafe { thread.replace_space(space) };
         // SAFETY: as above.
-        page_table::activate(before.as_ref().map(|space| space.root()), unsafe { thread.root() });
+        translations::activate(before.as_ref().map(|space| space.root()), unsafe { thread.root() });
         cpu::enable_preemption();
         before
     });
@@ -260,8 +260,8 @@ fn switch_away(next_state: State) {
     // A thread without an address space does not stay in another's, which may be given back meanwhile.
     // SAFETY: the one thread runs this, the other does not run yet.
     let (old, new) = unsafe { (previous.root(), next.root()) };
-    if new.map_or_else(kernel_map::root, Root::frame) != page_table::active_root() {
-        page_table::activate(old, new);
+    if new.map_or_else(kernel_map::root, Root::frame) != translations::active_root() {
+        translations::activate(old, new);
     }
 
     if let Some(user) = previous.user() {

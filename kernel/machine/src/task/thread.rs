@@ -18,13 +18,13 @@ use crate::arch::context;
 use crate::arch::enter::program_frame;
 use crate::arch::fpu::UserState;
 use crate::arch::registers::TrapFrame;
+use crate::arch::root::Root;
 use crate::fallible;
 use crate::no_memory::AllocationError;
 use crate::no_memory::NoMemory;
 use crate::running::Running;
 use crate::stack::KernelStack;
 use crate::sync::{Rank, SpinLock};
-use crate::user_tables::Root;
 
 /// What the scheduler knows of a thread; changes only under the run-queue lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +86,9 @@ pub struct Thread {
 mod adapters {
     use super::{Arc, LinkedListAtomicLink, Thread, intrusive_adapter};
 
-    intrusive_adapter!(pub(in crate::task) RunQueueAdapter = Arc<Thread>: Thread { run_queue_link => LinkedListAtomicLink });
-    intrusive_adapter!(pub(in crate::task) WaitAdapter = Arc<Thread>: Thread { wait_link => LinkedListAtomicLink });
-    intrusive_adapter!(pub(in crate::task) SleepAdapter = Arc<Thread>: Thread { sleep_link => LinkedListAtomicLink });
+    intrusive_adapter!(pub(crate) RunQueueAdapter = Arc<Thread>: Thread { run_queue_link => LinkedListAtomicLink });
+    intrusive_adapter!(pub(crate) WaitAdapter = Arc<Thread>: Thread { wait_link => LinkedListAtomicLink });
+    intrusive_adapter!(pub(crate) SleepAdapter = Arc<Thread>: Thread { sleep_link => LinkedListAtomicLink });
 }
 pub(super) use adapters::{RunQueueAdapter, SleepAdapter, WaitAdapter};
 

@@ -1,6 +1,7 @@
 //! Translations: what is remembered, for how long, and what is marked and checked on the way.
 
-use quire_machine::arch::page_table::{forget_page, leaf};
+use quire_machine::arch::page_table::leaf;
+use quire_machine::arch::translations::forget_page;
 use quire_machine::frame::Kind;
 use quire_machine::simulated::{mmu, program};
 use quire_machine::task::scheduler;

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use quire_machine::arch::page_table::flush_stale;
+use quire_machine::arch::translations::flush_stale;
 use quire_machine::folio::{Folio, NewFolio};
 use quire_machine::protection::Protection;
 use quire_machine::pte::{Mapping, Pte};

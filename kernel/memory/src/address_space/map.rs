@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 use quire_machine::address_map::USER_END;
-use quire_machine::arch::page_table;
+use quire_machine::arch::translations;
 use quire_machine::heap;
 use quire_machine::protection::Protection;
 use quire_swap::header::PAGE_SIZE;
@@ -134,7 +134,7 @@ impl AddressSpace {
         layout.vmas.change(&range, change)?;
         self.tables.mappings_changed();
         self.for_each_pte(range, |cell| cell.protect(protection));
-        page_table::flush_stale();
+        translations::flush_stale();
         Ok(())
     }
 }

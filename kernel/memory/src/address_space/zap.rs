@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use arrayvec::ArrayVec;
-use quire_machine::arch::page_table;
+use quire_machine::arch::translations;
 use quire_machine::user_tables::PteCell;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Entry, FolioFlag};
@@ -58,7 +58,7 @@ impl AddressSpace {
                 gone.push(before);
             }
             drop(run);
-            page_table::flush_stale();
+            translations::flush_stale();
             if !gone.is_empty() {
                 let mut entries = ArrayVec::<u64, GONE>::new();
                 entries.extend(gone.into_iter().filter_map(forget_folio));

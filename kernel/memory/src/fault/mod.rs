@@ -26,7 +26,7 @@
 //! | [`served`] | how faults were served |
 
 use quire_machine::AllocationError;
-use quire_machine::arch::page_table;
+use quire_machine::arch::translations;
 use quire_machine::task::{self, Killed, check_killed};
 use quire_machine::upcall::Access;
 use quire_machine::{log, log_limited};
@@ -111,7 +111,7 @@ fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Attempt
         DecodedPte::Poisoned(entry) => Err(Fatal::ReadFailed(entry)),
         DecodedPte::Present(_) if seen.write && !is_writable(pte) => write_to_shared(space, &seen, pte),
         DecodedPte::Present(_) => {
-            page_table::forget_page(seen.page);
+            translations::forget_page(seen.page);
             Ok(Attempt::Served(Served::Spurious))
         }
         // Hidden, which the layout did not say: it is being changed.

@@ -29,7 +29,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use quire_machine::AllocationError;
-use quire_machine::arch::page_table;
+use quire_machine::arch::translations;
 use quire_machine::fallible;
 use quire_machine::pte_index::PteIndex;
 use quire_machine::sync::{Rank, SpinLock};
@@ -262,7 +262,7 @@ impl Object {
             // Its reference is not the last: the folio is locked by a holder of another.
             tables.counts.remove(pte.take().bits());
         });
-        page_table::flush_stale();
+        translations::flush_stale();
     }
 
     /// A reference to the folio that is in the index entry now.
