@@ -3,5 +3,6 @@
 mod computer;
 mod disk;
 mod model;
+mod oom;
 mod process;
 mod schedules;

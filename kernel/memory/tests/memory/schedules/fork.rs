@@ -1,7 +1,7 @@
 //! Faults and page-out while an address space is copied, and while both copies are written.
 
 use super::*;
-use Outcome::{CameBack, MetOnItsWay, Stayed};
+use Outcome::{CameBack, Done, MetOnItsWay, Refused, Stayed};
 
 /// The child, if there was memory for it.
 fn child_of(space: &AddressSpace) -> Arc<Process> {
@@ -42,9 +42,9 @@ fn the_parent_writes_while_it_is_copied() {
             assert!((1..20).contains(&at_first));
             writer.join();
             assert_eq!((read_in(&parent, 0), read_in(&child, 0)), (Ok(19), Ok(at_first)));
-            if at_first == 1 { Outcome::Refused } else { Outcome::Done }
+            if at_first == 1 { Refused } else { Done }
         },
-        &[Outcome::Refused, Outcome::Done],
+        &[Refused, Done],
     );
 }
 
@@ -132,4 +132,48 @@ fn one_copy_ends_while_the_other_is_written() {
         },
         &[MetOnItsWay, CameBack],
     );
+}
+
+/// Two threads of one process: what the one has written, the other one reads from then on, though it remembers the page that was
+/// there before.
+fn other_thread_reads_it(prepare: fn(&Arc<Process>, &AddressSpace) -> Option<Arc<Process>>) -> Outcome {
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let _scene = Scene::new();
+    WRITTEN.store(0, Ordering::Relaxed);
+    let (process, space) = process(1);
+    let _child = prepare(&process, &space);
+    let reader = process.run(|| {
+        (0..12).fold(Refused, |outcome, _| {
+            let least = get(&WRITTEN);
+            let found = read(0).unwrap();
+            assert!(found >= least, "{least} was written, {found} is there");
+            if least > 0 && outcome == Refused { Done } else { outcome }
+        })
+    });
+    let writer = process.run(|| {
+        for word in 100..103 {
+            write(0, word).unwrap();
+            WRITTEN.store(word, Ordering::Relaxed);
+        }
+    });
+    writer.join();
+    reader.join()
+}
+
+#[test]
+fn another_thread_reads_what_was_written_to_a_copy() {
+    explore(
+        || {
+            other_thread_reads_it(|process, space| {
+                process.run(|| write(0, 1).unwrap()).join();
+                Some(child_of(space))
+            })
+        },
+        &[Done, Refused],
+    );
+}
+
+#[test]
+fn another_thread_reads_what_was_written_first() {
+    explore(|| other_thread_reads_it(|_, _| None), &[Done, Refused]);
 }

@@ -124,7 +124,7 @@ const fn bytes(pages: Range<u64>) -> Range<u64> {
 }
 
 /// Maps private pages from the first on.
-fn map(space: &AddressSpace, pages: u64) {
+pub(crate) fn map(space: &AddressSpace, pages: u64) {
     space.map(&MapRequest::anonymous(Placement::Fixed(BASE), pages * PAGE)).expect("there is room");
 }
 
@@ -144,12 +144,12 @@ fn page_out(space: &AddressSpace, pages: Range<u64>) {
 }
 
 /// Writes the first word of a page, as the running thread's program.
-fn write(page: u64, word: u64) -> Result<(), Fault> {
+pub(crate) fn write(page: u64, word: u64) -> Result<(), Fault> {
     program::write(address(page), &word.to_le_bytes())
 }
 
 /// Reads the first word of a page.
-fn read(page: u64) -> Result<u64, Fault> {
+pub(crate) fn read(page: u64) -> Result<u64, Fault> {
     let mut bytes = [0; 8];
     program::read(address(page), &mut bytes)?;
     Ok(u64::from_le_bytes(bytes))
