@@ -1,5 +1,7 @@
 //! Faults and page-out while an address space is copied, and while both copies are written.
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
 use Outcome::{CameBack, Done, MetOnItsWay, Refused, Stayed};
 
@@ -176,4 +178,33 @@ fn another_thread_reads_what_was_written_to_a_copy() {
 #[test]
 fn another_thread_reads_what_was_written_first() {
     explore(|| other_thread_reads_it(|_, _| None), &[Done, Refused]);
+}
+
+#[test]
+fn what_one_copy_unmaps_is_gone_though_the_other_has_it() {
+    static IS_UNMAPPED: AtomicBool = AtomicBool::new(false);
+    explore(
+        || {
+            let _scene = Scene::new();
+            IS_UNMAPPED.store(false, Ordering::Relaxed);
+            let (parent, space) = process(1);
+            parent.run(|| write(0, 1).unwrap()).join();
+            let child = child_of(&space);
+            let reader = parent.run(|| {
+                for _ in 0..12 {
+                    let is_late = IS_UNMAPPED.load(Ordering::Relaxed);
+                    match read(0) {
+                        Ok(word) => assert!(word == 1 && !is_late, "{word} is read of what is not mapped"),
+                        Err(Fault) => return Refused,
+                    }
+                }
+                Done
+            });
+            space.unmap(bytes(0..1)).unwrap();
+            IS_UNMAPPED.store(true, Ordering::Relaxed);
+            assert_eq!(read_in(&child, 0), Ok(1));
+            reader.join()
+        },
+        &[Done, Refused],
+    );
 }

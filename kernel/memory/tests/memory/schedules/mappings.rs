@@ -1,5 +1,7 @@
 //! Faults and page-out while what is mapped changes.
 
+use std::sync::atomic::AtomicBool;
+
 use quire_machine::protection::Protection;
 use quire_memory::remap::Move;
 
@@ -10,20 +12,25 @@ use Outcome::{Done, Refused};
 const LAST: u64 = 12;
 
 /// The program writes page 0 until it may not, with page-out at the same time, while `change` is made; the last word that it
-/// could write.
-fn write_until_refused(process: &Arc<Process>, space: &Arc<AddressSpace>, change: impl FnOnce()) -> u64 {
+/// could write. Once `change` has returned it can write none, unless `is_new`: there is another page then.
+fn write_until_refused(process: &Arc<Process>, space: &Arc<AddressSpace>, is_new: bool, change: impl FnOnce()) -> u64 {
+    static IS_CHANGED: AtomicBool = AtomicBool::new(false);
+    IS_CHANGED.store(false, Ordering::Relaxed);
     process.run(|| write(0, 1).unwrap()).join();
-    let writer = process.run(|| {
+    let writer = process.run(move || {
         for word in 2..=LAST {
+            let is_late = IS_CHANGED.load(Ordering::Relaxed) && !is_new;
             if write(0, word).is_err() {
                 return word - 1;
             }
+            assert!(!is_late, "{word} was written to what is not there any more");
         }
         LAST
     });
     let reclaimed = Arc::clone(space);
     let reclaimer = quire_machine::task::spawn("reclaimer", move || _ = reclaimed.advise(bytes(0..1), Advice::PageOut));
     change();
+    IS_CHANGED.store(true, Ordering::Relaxed);
     reclaimer.unwrap().join();
     writer.join()
 }
@@ -38,7 +45,7 @@ fn what_is_unmapped_is_gone() {
         || {
             let _scene = Scene::new();
             let (process, space) = process(1);
-            let last = write_until_refused(&process, &space, || space.unmap(bytes(0..1)).unwrap());
+            let last = write_until_refused(&process, &space, false, || space.unmap(bytes(0..1)).unwrap());
             assert!(read_in(&process, 0).is_err());
             map(&space, 1);
             assert_eq!(read_in(&process, 0), Ok(0), "nothing is left of it");
@@ -55,7 +62,7 @@ fn what_may_only_be_read_keeps_what_was_written_last() {
             let _scene = Scene::new();
             let (process, space) = process(1);
             let read_only = Protection { write: false, ..Protection::READ_WRITE };
-            let last = write_until_refused(&process, &space, || space.protect(bytes(0..1), read_only).unwrap());
+            let last = write_until_refused(&process, &space, false, || space.protect(bytes(0..1), read_only).unwrap());
             assert_eq!(process.run(|| (write(0, 9), read(0))).join(), (Err(Fault), Ok(last)));
             outcome(last)
         },
@@ -70,7 +77,7 @@ fn what_is_moved_keeps_what_was_written_last() {
             let _scene = Scene::new();
             let (process, space) = process(1);
             let to = Move::To(address(9));
-            let last = write_until_refused(&process, &space, || {
+            let last = write_until_refused(&process, &space, false, || {
                 assert_eq!(space.remap(bytes(0..1), PAGE, to), Ok(address(9)));
             });
             assert_eq!(process.run(|| (read(0), read(9))).join(), (Err(Fault), Ok(last)));
@@ -86,7 +93,7 @@ fn what_is_replaced_is_new() {
         || {
             let _scene = Scene::new();
             let (process, space) = process(1);
-            let last = write_until_refused(&process, &space, || {
+            let last = write_until_refused(&process, &space, true, || {
                 space.unmap(bytes(0..1)).unwrap();
                 map(&space, 1);
             });
