@@ -272,6 +272,9 @@ fn a_working_set_that_moves_on_is_followed() {
     };
     let trace: Vec<u64> = (0..100_000).map(|at| at / 10_000 * 800 + next()).collect();
     let hits = |name| trace.len() - faults(name, 1000, &trace).len();
+    let looped: Vec<u64> = (0..90_000).map(|at| at / 4_500 * 900 + at % 900).collect();
+    let looped = looped.len() - faults("reuse", 1000, &looped).len();
+    assert!(looped > 65_000, "loops over 900 pages, each five times: {looped} hits of 72,000");
     assert!(hits("reuse") > 91_000 && hits("clock") > 90_000, "{} of 92,000, clock {}", hits("reuse"), hits("clock"));
 }
 
