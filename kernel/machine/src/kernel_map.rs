@@ -77,7 +77,7 @@ fn set(root: FrameNumber, address: u64, level: u8, word: u64) -> Result<(), Allo
 /// The root table whose upper half every address space shares.
 ///
 /// # Panics
-/// Before [`build`].
+/// Before the tables are built.
 pub fn root() -> FrameNumber {
     *ROOT.get().expect("the kernel's tables are built before they are used")
 }

@@ -10,10 +10,11 @@
 //! | [`address_map`] | where things are in a virtual address space |
 //! | [`frame`], [`buddy`], [`watermark`] | frames and their metadata, free lists, reserves: pure |
 //! | `running`, `arch::cpu` | each processor's own data, and what allocations look at of the running thread |
-//! | `upcall` | what is asked of the rooms above |
 //! | `sync` | spinning locks, and the ranks of all locks |
+//! | `handles`, `upcall` | the types that own frames; what is asked of the rooms above |
 //! | `clock`, `log`, [`log_ring`], `random`, `panic` | time, lines for a person, random numbers, the end |
 //! | `physical`, `unique`, `arch::page_table`, `kernel_map` | who gets frames, and owns them; page-table entries; the kernel half of the tables |
+//! | `arch::translations` | the tables that each processor uses, and what it has to forget of them |
 //! | `stack`, [`heap`], `dma` | kernel stacks, the kernel heap, memory and registers for drivers |
 //! | `transfer` | pages that belong to a disk's request |
 //! | [`fallible`] | memory of the kernel heap that may be refused |
@@ -22,6 +23,7 @@
 //! | `folio`, `pte`, `user_tables`, `pte_index` | counted frames, the entries that own references to them, and the tables that hold these |
 //! | `pool_frame` | frames of compressed pages, which several tasks use at once |
 //! | `arch` | descriptor tables, traps, system calls' entry, context switch |
+//! | `simulated` | the machine of the host: what takes the place of `arch`'s instructions in tests |
 //!
 //! # Departures from the rule that rooms point down only
 //!

@@ -2,7 +2,7 @@
 //!
 //! # Locking
 //!
-//! The free lists have one lock, taken by [`allocate`] and [`free`] for a few instructions; waking `kswapd` happens
+//! The free lists have one lock, taken by `allocate` and `free` for a few instructions; waking `kswapd` happens
 //! after it is given back. How many frames are free can be read without it.
 
 use core::ops::Range;
@@ -48,7 +48,7 @@ pub fn usable(regions: &[MemoryRegion], limit: u64) -> impl Iterator<Item = Rang
 }
 
 /// Takes over the RAM of `regions` below `limit`: the frames' metadata is cut out of its largest range, the
-/// rest is free. The loader's map of all physical memory at [`DIRECT_MAP`] is active.
+/// rest is free. The loader's map of all physical memory at `DIRECT_MAP` is active.
 ///
 /// # Errors
 /// [`AllocationError`] when not even the metadata fits.

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! The count of references in the metadata of such a frame, and of no other, has the bit [`IS_POOL`]. Beside it is who reaches the bytes
+//! The count of references in the metadata of such a frame, and of no other, has the bit `IS_POOL`. Beside it is who reaches the bytes
 //! now: so many that read, or one that writes. It is freed when nobody does, and takes the bit along. So a number is as good as
 //! an owner: one of a frame that is no pool's is refused, and one of another pool leads to its bytes, but never to two that write.
 //!

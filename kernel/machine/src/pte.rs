@@ -3,8 +3,8 @@
 //! | PTE | what it says | what it owns |
 //! |---|---|---|
 //! | 0 | nothing: the page was never touched, or its object knows | |
-//! | present | maps a frame | a reference to the folio, unless it is the frame of zeros that all share ([`ZERO_PAGE`]) |
-//! | [`HIDDEN`] | the frame of a page that nobody may touch (`PROT_NONE`), not present for the processor | the same |
+//! | present | maps a frame | a reference to the folio, unless it is the frame of zeros that all share (`ZERO_PAGE`) |
+//! | `HIDDEN` | the frame of a page that nobody may touch (`PROT_NONE`), not present for the processor | the same |
 //! | entry | the page is in swap ([`quire_swap::DecodedPte`]) | a count of the slot |
 //! | poisoned | the page was in swap and could not be read | |
 //!

@@ -3,7 +3,7 @@
 //! # The idea
 //!
 //! A folio knows whose page it is: the number of an *owner* and an index. The owner is an [`Object`], whose pages are known
-//! by their offset, or a [`AnonVma`]: the address spaces that come from one another by `fork`, whose private pages are
+//! by their offset, or a `AnonVma`: the address spaces that come from one another by `fork`, whose private pages are
 //! known by their address. An owner keeps a list of the spaces that may map its pages, each with a base, such that the page
 //! with index `i` can only be at address `base + 4,096 · i`. So all PTEs of a folio are found by looking at one address
 //! for each space on its owner's list; a PTE there that maps another frame is another's.
@@ -12,7 +12,7 @@
 //! adds a second base for the space that moves, and what it moved keeps its index, so shared pages stay shared. A page of
 //! swap needs none of this: the slots have counts.
 //!
-//! An [`RmapLink`] is one such pair of space and base as a value. The VMAs own it; with the last VMA that uses it
+//! An `RmapLink` is one such pair of space and base as a value. The VMAs own it; with the last VMA that uses it
 //! the pair leaves the list.
 //!
 //! # Locking

@@ -2,12 +2,12 @@
 //!
 //! The library's own ways end the kernel when there is no memory; `clippy.toml` keeps them out of reach. Here each has a
 //! counterpart that returns [`NoMemory`]: [`boxed`], [`shared`] and their slices, the methods of [`TryVec`], [`TryText`] and
-//! [`TryMap`], [`collect`] and [`text`]. What can be certain asks nobody: memory of a fixed size that is taken once, as the
+//! [`TryMap`], [`collect`] and [`text()`]. What can be certain asks nobody: memory of a fixed size that is taken once, as the
 //! kernel starts.
 //!
 //! # What is kept back
 //!
-//! [`ask`] refuses while the heap still has its reserve, so what is taken without asking, or inside [`certain`], finds memory also
+//! [`ask()`] refuses while the heap still has its reserve, so what is taken without asking, or inside [`certain`], finds memory also
 //! if another task was faster. `/proc/self/fail-nth`, in builds with debug assertions, makes the n-th of a task's allocations
 //! fail: what was taken without asking is found so.
 

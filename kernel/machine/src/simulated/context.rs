@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! What the scheduler keeps as a thread's stack pointer is the number of a context in [`CONTEXTS`]. A context is there from when its
+//! What the scheduler keeps as a thread's stack pointer is the number of a context in `CONTEXTS`. A context is there from when its
 //! thread is prepared, or switched from, until it is switched to.
 
 use std::any::Any;

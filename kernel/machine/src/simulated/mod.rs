@@ -11,7 +11,8 @@
 //! |---|---|
 //! | [`memory`] | RAM: one allocation; physical address 0 is its first byte |
 //! | `mmu` | CR3, the walk through the tables, and a TLB for each processor |
-//! | [`cpu`], `interrupts` | GS, the interrupt flag, `hlt`, the time-stamp counter |
+//! | `processor`, [`cpu`] | GS and each processor's data; what spins, and `hlt` |
+//! | `interrupt_flag`, `counter` | the interrupt flag, the time-stamp counter |
 //! | `flow`, `context` | stacks: each thread of the kernel runs on a thread of the host, or of shuttle |
 //! | [`user`], [`program`] | instructions that touch the user half, of the kernel and of programs, with their page faults |
 //! | `enter` | ring 3: what a thread's program does is said by the test |

@@ -121,7 +121,7 @@ pub enum MapError {
     NoMemory,
     /// Pages cannot be locked: the limit is reached.
     LockLimit,
-    /// It is below [`LOWEST`].
+    /// It is below `LOWEST`.
     TooLow,
     /// A page cannot be brought in.
     NotToBeHad,
