@@ -17,7 +17,8 @@ const SETS: [Set; 3] = [
     Set {
         package: "quire-drivers",
         target: &["--lib"],
-        tests: &["block::", "fw_cfg::", "virtio_blk::tests::a_read", "virtio_blk::tests::flush"],
+        // Not `virtio_blk::`: virtio-drivers makes a box of its list of descriptors again by a pointer from before it moved the box.
+        tests: &["block::", "fw_cfg::"],
         // A device that never answers is waited for in a long loop.
         left_out: &["a_transfer_that_fails"],
     },
