@@ -9,7 +9,7 @@ PROCESS = "quire_linux::process::control_block::Process"
 SPACE = "quire_memory::address_space::AddressSpace"
 TABLES = "quire_memory::page_tables::PageTables"
 THREAD = "quire_machine::task::thread::Thread"
-ROOT = "quire_machine::user_tables::Root"
+ROOT = "quire_machine::arch::root::Root"
 
 
 def processes():
