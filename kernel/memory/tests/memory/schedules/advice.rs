@@ -72,3 +72,23 @@ fn what_is_written_after_it_was_given_away_stays() {
         &[Outcome::MetOnItsWay, Outcome::CameBack],
     );
 }
+
+#[test]
+fn what_is_used_after_it_was_cold_has_its_second_chance() {
+    explore(
+        || {
+            let scene = Scene::new();
+            let (process, space) = process(1);
+            let program = process.run(move || {
+                write(0, 1).unwrap();
+                space.advise(bytes(0..1), Advice::Cold).unwrap();
+                assert_eq!(read(0), Ok(1));
+                quire_memory::reclaim::pass();
+                assert_eq!(space.usage().swapped, 0, "it was used since");
+            });
+            program.join();
+            scene.outcome()
+        },
+        &[Outcome::Stayed],
+    );
+}

@@ -1,7 +1,5 @@
 //! A process ends, or its memory is taken away, while its pages are on their way.
 
-use quire_memory::upcall::Process as _;
-
 use super::*;
 use Outcome::{Done, Refused, Stayed, WentOut};
 
@@ -49,7 +47,7 @@ fn reap(goes_out: bool) -> Outcome {
         }
         Done
     });
-    process.kill();
+    // Not killed: that alone would keep it from going on.
     let memory = upcall_memory(&process);
     memory.reap();
     let outcome = program.join();

@@ -28,7 +28,9 @@ fn write_until_refused(process: &Arc<Process>, space: &Arc<AddressSpace>, is_new
         LAST
     });
     let reclaimed = Arc::clone(space);
-    let reclaimer = quire_machine::task::spawn("reclaimer", move || _ = reclaimed.advise(bytes(0..1), Advice::PageOut));
+    let reclaimer = quire_machine::task::spawn("reclaimer", move || {
+        (0..4).for_each(|_| _ = reclaimed.advise(bytes(0..1), Advice::PageOut));
+    });
     change();
     IS_CHANGED.store(true, Ordering::Relaxed);
     reclaimer.unwrap().join();
