@@ -335,11 +335,8 @@ impl quire_swap::Folio for Folio {
     }
 
     fn is_zero(&self, index: usize) -> bool {
-        /// As in `quire_swap::page`, whose words are not atomics.
-        const GROUP: usize = 16;
         debug_assert_eq!(index, 0);
-        let (groups, _) = self.words().as_chunks::<GROUP>();
-        groups.iter().all(|group| group.iter().fold(0, |bits, word| bits | word.load(Ordering::Relaxed)) == 0)
+        cpu::are_zero(self.words())
     }
 
     fn looks_zero(&self) -> bool {
