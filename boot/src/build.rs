@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     error::Error,
-    target,
+    project::target,
     toolchain::{TARGET, Toolchain, plain_command},
 };
 

@@ -9,13 +9,12 @@ use std::{
 
 use quire_swap::header::{BadPages, Header, PAGE_SIZE};
 
-use crate::{error::Error, qemu::option_value, size::Size};
-
-/// The smallest swap disk: ten pages, as for `mkswap`.
-pub const SWAP_MIN: Size = Size::bytes(10 * PAGE_SIZE as u64);
-
-/// The largest swap disk: the header counts pages in 32 bits.
-pub const SWAP_MAX: Size = Size::bytes((1 << 32) * PAGE_SIZE as u64);
+use crate::{
+    error::Error,
+    limits::{SWAP_MAX, SWAP_MIN},
+    option_value::option_value,
+    size::Size,
+};
 
 /// The same in every run, so that runs differ in nothing that nobody chose.
 const SWAP_UUID: [u8; 16] = *b"\x71\x75\x69\x72\x65\x00\x40\x00\x80\x00swap\x00\x01";

@@ -5,19 +5,19 @@ use std::{io, path::PathBuf};
 use quire_protocol::COMMAND_LINE_MAX;
 use thiserror::Error;
 
-use crate::{disk, machine, size::Size};
+use crate::{limits, size::Size};
 
 /// Why Quire was not booted. The program's exit status is 2 for all of them.
 #[derive(Debug, Error)]
 pub enum Error {
     /// Less memory than the kernel can work with.
-    #[error("{0} of memory is too little: Quire needs at least {min}, as in --memory {min}", min = machine::MEMORY_MIN)]
+    #[error("{0} of memory is too little: Quire needs at least {min}, as in --memory {min}", min = limits::MEMORY_MIN)]
     MemoryTooSmall(Size),
     /// A size of a swap disk that no header can describe.
     #[error(
         "a swap disk of {0} is not possible: it has from {min} to {max}, as in --swap 256M",
-        min = disk::SWAP_MIN,
-        max = disk::SWAP_MAX
+        min = limits::SWAP_MIN,
+        max = limits::SWAP_MAX
     )]
     SwapSize(Size),
     /// Longer than what the kernel reads.

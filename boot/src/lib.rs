@@ -21,7 +21,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`machine`] | what is booted, and the run from the checks to the outcome |
+//! | [`machine`], `run` | what is booted; the run from the checks to the outcome |
 //! | [`size`] | sizes as a person writes them |
 //! | [`disk`] | virtio disks and the files behind them |
 //! | [`initramfs`] | the initramfs that the launcher makes, from the guest's programs and a shell |
@@ -43,9 +43,13 @@ pub mod error;
 pub mod firmware;
 pub mod guest;
 pub mod initramfs;
+pub mod limits;
 pub mod machine;
+mod option_value;
 pub mod outcome;
+mod project;
 pub mod qemu;
+mod run;
 pub mod size;
 pub mod toolchain;
 
@@ -54,46 +58,6 @@ pub use error::Error;
 pub use initramfs::Initramfs;
 pub use machine::{Accelerator, Console, Machine};
 pub use outcome::{Outcome, Status};
+pub use project::{find_project, project, target};
 pub use size::Size;
 pub use toolchain::Toolchain;
-
-use std::{
-    env, iter,
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
-
-/// The project's directory, where the workspace's `Cargo.toml` lies. It is found when the program runs, and not built in: a
-/// built tree can be copied, and its programs then belong to the copy.
-///
-/// # Errors
-/// [`Error::NoProject`].
-pub fn find_project() -> Result<&'static Path, Error> {
-    static PROJECT: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let found = PROJECT.get_or_init(|| {
-        // Cargo names the package that it runs or tests, wherever its target directory is. Without cargo the executable lies
-        // in the project.
-        let of_cargo = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-        let places = iter::once(of_cargo).chain(iter::once_with(|| env::current_exe().ok()));
-        let mut places = places.chain(iter::once_with(|| env::current_dir().ok())).flatten();
-        places.find_map(|place| place.ancestors().find(|directory| is_project(directory)).map(Path::to_owned))
-    });
-    found.as_deref().ok_or(Error::NoProject)
-}
-
-fn is_project(directory: &Path) -> bool {
-    ["rust-toolchain.toml", "kernel/Cargo.toml", "boot/Cargo.toml"].iter().all(|file| directory.join(file).is_file())
-}
-
-/// The project's directory, as [`find_project`].
-///
-/// # Panics
-/// If there is none.
-pub fn project() -> &'static Path {
-    find_project().unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// The directory for everything that is made: kernel, images and swap disks.
-pub fn target() -> PathBuf {
-    project().join("target")
-}

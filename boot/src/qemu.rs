@@ -12,6 +12,7 @@ use crate::{
     disk::AttachedDisk,
     error::Error,
     machine::{Accelerator, Console, Machine},
+    option_value::option_value,
     size::Size,
 };
 
@@ -32,11 +33,6 @@ pub fn firmware() -> Result<PathBuf, Error> {
     }
     let found = FIRMWARE.lines().map(PathBuf::from).find(|path| path.is_file());
     found.ok_or(Error::Missing("OVMF, the UEFI firmware for QEMU,"))
-}
-
-/// A text as QEMU reads it inside a list of options: commas are doubled.
-pub fn option_value(text: &str) -> String {
-    text.replace(',', ",,")
 }
 
 /// The arguments for `machine`. With a `debugger_port` the machine waits for a debugger there.

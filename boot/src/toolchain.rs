@@ -11,7 +11,7 @@ use std::{
     process::Command,
 };
 
-use crate::{error::Error, project};
+use crate::{error::Error, project::project};
 
 /// The kernel's target.
 pub const TARGET: &str = "x86_64-unknown-none";

@@ -3,7 +3,9 @@
 //! Configuration space is shared by all devices and reached through a pair of ports, so that one access at a time is
 //! possible: the kernel finds and starts devices on one thread.
 
+mod error;
 mod msix;
+mod region;
 mod transport;
 
 use alloc::vec::Vec;
@@ -11,13 +13,13 @@ use alloc::vec::Vec;
 use virtio_drivers::transport::{
     DeviceType,
     pci::{
-        VirtioPciError,
         bus::{ConfigurationAccess, DeviceFunction, HeaderType, PciRoot},
         virtio_device_type,
     },
 };
 use x86_64::instructions::port::Port;
 
+pub use error::PciError;
 pub use msix::Interrupt;
 pub use transport::MsixTransport;
 
@@ -28,33 +30,6 @@ const ADDRESS_ENABLE: u32 = 1 << 31;
 
 /// Where a bridge keeps the number of the bus behind it, in the second byte.
 const BRIDGE_BUSES: u8 = 0x18;
-
-/// Why a device cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PciError {
-    /// The device cannot send message-signalled interrupts (MSI-X), the only ones used here.
-    #[error("{function}: no MSI-X capability")]
-    NoMsix {
-        /// The device.
-        function: DeviceFunction,
-    },
-    /// A capability points outside of its base address register, or that is not mapped to memory.
-    #[error("{function}: capability at {capability:#x} describes no memory of the device")]
-    BadCapability {
-        /// The device.
-        function: DeviceFunction,
-        /// Where in configuration space.
-        capability: u8,
-    },
-    /// The device is not a usable modern virtio device.
-    #[error("{function}: {cause}")]
-    Virtio {
-        /// The device.
-        function: DeviceFunction,
-        /// What virtio-drivers says.
-        cause: VirtioPciError,
-    },
-}
 
 /// Configuration space through the ports 0xcf8 and 0xcfc, as on every PC.
 #[derive(Clone, Debug)]

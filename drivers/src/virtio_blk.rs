@@ -30,6 +30,7 @@
 //! [`BlockError::Stopped`].
 
 mod envelopes;
+mod queue;
 mod start;
 
 use alloc::{boxed::Box, vec::Vec};
@@ -45,18 +46,14 @@ use crate::{
     block::{BlockError, DiskNumber, Finished, Geometry, MAX_SEGMENTS, NotQueued, Operation, Request, SECTOR_BYTES},
 };
 use envelopes::{Envelopes, protocol};
+use queue::QUEUE;
+pub use queue::QUEUE_SIZE;
 pub use start::StartError;
-
-/// The most requests in flight. QEMU's queue has 256 places by default; the driver may use fewer.
-pub const QUEUE_SIZE: usize = 64;
 
 /// The most kernel heap that virtio-drivers takes while requests are in flight: for each one a list of 16-byte descriptors
 /// for its segments, header and status. The kernel keeps this much in reserve for every disk, because the lists are
 /// allocated on the way out of memory.
 pub const DESCRIPTOR_HEAP_BYTES: usize = QUEUE_SIZE * (MAX_SEGMENTS + 2) * 16;
-
-/// The device's only queue.
-const QUEUE: u16 = 0;
 
 /// What has been done since the device was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use virtio_drivers::transport::pci::bus::{Command, ConfigurationAccess, DeviceFunction, PciRoot};
 
-use super::{PciError, transport::Region};
+use super::{error::PciError, region::Region};
 use crate::{Hal, mmio::Register};
 
 const CAPABILITY: u8 = 0x11;

@@ -6,7 +6,7 @@ use core::{array, marker::PhantomData, ptr::NonNull, slice};
 
 use virtio_drivers::{BufferDirection, PAGE_SIZE, PhysAddr};
 
-use super::QUEUE_SIZE;
+use super::queue::QUEUE_SIZE;
 use crate::{
     Hal,
     block::{MAX_SEGMENTS, Operation, Request},

@@ -4,7 +4,7 @@ use core::num::NonZeroU32;
 
 use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
 
-use super::{QUEUE, QUEUE_SIZE};
+use super::queue::{QUEUE, QUEUE_SIZE};
 use crate::block::{DiskNumber, Geometry, MAX_SEGMENTS};
 
 /// Feature bits (sections 5.2.3 and 6).

@@ -14,7 +14,7 @@ use nix::{
 };
 use quire_protocol::contents::Xorshift;
 
-use super::{Check, Outcome, require, require_killed, require_success};
+use super::outcome::{Check, Outcome, require, require_killed, require_success};
 use crate::{
     files,
     memory::{Memory, PAGE},

@@ -12,7 +12,7 @@ use nix::{
     unistd::{Uid, setuid},
 };
 
-use super::{Check, Outcome, require, require_killed, require_success};
+use super::outcome::{Check, Outcome, require, require_killed, require_success};
 use crate::{
     files,
     memory::PAGE,

@@ -14,9 +14,8 @@ use nix::{
 };
 
 use super::{
-    Check, Outcome,
-    permissions::Place,
-    require,
+    outcome::{Check, Outcome, require},
+    place::Place,
     users::{number, require_error},
 };
 

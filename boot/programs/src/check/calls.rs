@@ -18,7 +18,10 @@ use nix::{
     unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, getpid, getppid, pause, pipe, setgid, setsid, setuid},
 };
 
-use super::{Check, Failure, Outcome, bad::is_small, require};
+use super::{
+    bad::is_small,
+    outcome::{Check, Failure, Outcome, require},
+};
 use crate::process::Child;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -233,7 +236,7 @@ fn terminal_of_another_session() -> Outcome {
         for (user, force, expected) in
             [(PERSON, 0, libc::EPERM), (PERSON, 1, libc::EPERM), (0, 0, libc::EPERM), (0, 1, 0)]
         {
-            super::require_success(&format!("user {user} with {force}"), || {
+            super::outcome::require_success(&format!("user {user} with {force}"), || {
                 let caller = Caller::new(user)?;
                 let terminal = caller.files[2];
                 // SAFETY: this request takes a number.

@@ -11,9 +11,9 @@ use nix::{
 };
 
 use super::{
-    Check, Outcome,
     bounds::{extend_heap, refused},
-    mappings, require, require_success,
+    mappings,
+    outcome::{Check, Outcome, require, require_success},
 };
 use crate::{
     files,

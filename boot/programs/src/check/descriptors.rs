@@ -19,7 +19,7 @@ use nix::{
     unistd::{self, Whence, dup2, lseek, pipe, pipe2},
 };
 
-use super::{Check, Outcome, require};
+use super::outcome::{Check, Outcome, require};
 use crate::process::Child;
 
 pub(super) const CHECKS: &[Check] = &[

@@ -13,10 +13,9 @@ use std::{
 use nix::{errno::Errno, libc};
 
 use super::{
-    Check, Outcome,
     bad::is_small,
     numbers::{MAX, pointer, require_rows},
-    require,
+    outcome::{Check, Outcome, require},
     users::{ANN, as_user, number, require_error},
 };
 use crate::{areas, files};

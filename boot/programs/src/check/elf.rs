@@ -7,7 +7,7 @@ use std::{
 
 use nix::{errno::Errno, sys::signal::Signal, unistd::execve};
 
-use super::{Check, Outcome, require};
+use super::outcome::{Check, Outcome, require};
 use crate::process::{End, end_of};
 
 pub(super) const CHECKS: &[Check] = &[

@@ -21,7 +21,10 @@ use nix::{
 };
 use quire_protocol::contents::{Contents, hash};
 
-use super::{Check, Outcome, numbers::for_root_and_others, require, require_success};
+use super::{
+    numbers::for_root_and_others,
+    outcome::{Check, Outcome, require, require_success},
+};
 use crate::process::{Child, End};
 
 pub(super) const CHECKS: &[Check] = &[

@@ -4,7 +4,7 @@ use std::{env, fs, fs::OpenOptions};
 
 use nix::errno::Errno;
 
-use super::{Check, Outcome, require, require_success};
+use super::outcome::{Check, Outcome, require, require_success};
 
 pub(super) const CHECKS: &[Check] = &[("found-life-in-proc", life_in_proc)];
 

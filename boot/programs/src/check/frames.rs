@@ -12,7 +12,7 @@ use nix::{
     sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction},
 };
 
-use super::{Check, Outcome, require, require_killed, require_success};
+use super::outcome::{Check, Outcome, require, require_killed, require_success};
 use crate::process::{End, end_of};
 
 pub(super) const CHECKS: &[Check] = &[

@@ -19,7 +19,7 @@ use nix::{
     unistd::getpid,
 };
 
-use super::{Check, Outcome, require};
+use super::outcome::{Check, Outcome, require};
 use crate::{
     memory::{Memory, PAGE, Shared},
     process::{Child, End},

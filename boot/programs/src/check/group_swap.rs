@@ -6,9 +6,8 @@ use std::{
 };
 
 use super::{
-    Check, Failure, Outcome,
     limits::{GROUP, in_group},
-    require,
+    outcome::{Check, Failure, Outcome, require},
 };
 use crate::{
     files,

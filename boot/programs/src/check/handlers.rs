@@ -11,7 +11,7 @@ use nix::{
     sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, sigprocmask},
 };
 
-use super::{Check, Outcome, require, require_killed};
+use super::outcome::{Check, Outcome, require, require_killed};
 
 pub(super) const CHECKS: &[Check] = &[
     ("handlers-nested", nested),

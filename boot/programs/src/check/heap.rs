@@ -32,7 +32,12 @@ use nix::{
     unistd::{Gid, Uid, chdir, execve, mkfifo, pipe, seteuid, setgid, setgroups, setuid},
 };
 
-use super::{Check, Outcome, bad::is_small, calls, locks, numbers::for_root_and_others, require, require_success};
+use super::{
+    bad::is_small,
+    calls, locks,
+    numbers::for_root_and_others,
+    outcome::{Check, Outcome, require, require_success},
+};
 use crate::{
     files,
     memory::{Memory, PAGE},

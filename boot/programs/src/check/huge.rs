@@ -14,7 +14,10 @@ use nix::{
     unistd::setuid,
 };
 
-use super::{Check, Outcome, limits::memory_is_back, require, require_success};
+use super::{
+    limits::memory_is_back,
+    outcome::{Check, Outcome, require, require_success},
+};
 use crate::{
     files,
     memory::{Memory, PAGE},

@@ -24,7 +24,10 @@ use nix::{
 };
 use quire_protocol::contents::Contents;
 
-use super::{Check, Failure, Outcome, require, swapped::squeeze};
+use super::{
+    outcome::{Check, Failure, Outcome, require},
+    swapped::squeeze,
+};
 use crate::{
     areas, files,
     memory::{Memory, PAGE, Shared},

@@ -20,9 +20,8 @@ use nix::{
 };
 
 use super::{
-    Check, Outcome,
-    permissions::Place,
-    require, require_killed,
+    outcome::{Check, Outcome, require, require_killed},
+    place::Place,
     users::{ANN, as_user, number, require_error},
 };
 use crate::{

@@ -16,7 +16,7 @@ use nix::{
     unistd::{Pid, getppid, pause},
 };
 
-use super::{Check, Failure, Outcome, require, wait_until};
+use super::outcome::{Check, Failure, Outcome, require, wait_until};
 use crate::{
     files,
     memory::{Memory, PAGE},

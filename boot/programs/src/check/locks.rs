@@ -13,7 +13,7 @@ use nix::{
     unistd::{Whence, dup, getpid, setuid},
 };
 
-use super::{Check, Outcome, require, require_success};
+use super::outcome::{Check, Outcome, require, require_success};
 use crate::{
     files,
     process::{Child, End},

@@ -8,7 +8,10 @@ use nix::{
     sys::signal::Signal,
 };
 
-use super::{Check, Outcome, bounds::refused, require, require_killed};
+use super::{
+    bounds::refused,
+    outcome::{Check, Outcome, require, require_killed},
+};
 use crate::{
     memory::PAGE,
     raw::{self, ANONYMOUS, READ, READ_WRITE},

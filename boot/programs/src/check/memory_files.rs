@@ -11,7 +11,7 @@ use std::{
 
 use nix::{errno::Errno, libc, unistd::setuid};
 
-use super::{Check, Outcome, require, require_success};
+use super::outcome::{Check, Outcome, require, require_success};
 use crate::memory::PAGE;
 
 pub(super) const CHECKS: &[Check] = &[

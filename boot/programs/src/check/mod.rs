@@ -28,8 +28,10 @@ mod locks;
 mod mappings;
 mod memory_files;
 mod numbers;
+mod outcome;
 mod pages;
 mod permissions;
+mod place;
 mod reclaim;
 mod rules;
 mod signals;
@@ -39,52 +41,19 @@ mod times;
 mod trouble;
 mod users;
 
-use std::{
-    process::ExitCode,
-    ptr,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::process::ExitCode;
 
-use nix::{errno::Errno, libc, sys::signal::Signal, unistd::alarm};
+use nix::unistd::alarm;
 
+use self::outcome::{Check, Failure, Outcome, require, wait_until};
 use crate::{
     files::swap_used,
     memory::lock_all,
     process::{Child, End},
 };
 
-/// A check: its name and what it does, which returns what did not hold.
-type Check = (&'static str, fn() -> Outcome);
-
-/// What a check found.
-type Outcome = Result<(), Failure>;
-
-/// What did not hold, for a person.
-#[derive(Debug)]
-struct Failure(String);
-
-impl<E: std::fmt::Display> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// Fails a check unless `condition` holds.
-macro_rules! require {
-    ($condition:expr, $($why:tt)*) => {
-        if !$condition {
-            return Err($crate::check::Failure(format!($($why)*)));
-        }
-    };
-}
-use require;
-
 /// Against a check that never ends: far longer than any takes on a slow and busy machine.
 const LIMIT_SECONDS: u32 = 900;
-/// The same for an event that a check waits for.
-const LONGEST_WAIT: Duration = Duration::from_mins(2);
-
 fn checks() -> impl Iterator<Item = &'static Check> {
     [
         bad::CHECKS,
@@ -199,43 +168,5 @@ fn run(check: fn() -> Outcome, is_beside_others: bool) -> Outcome {
         Ok(used <= used_before || is_beside_others)
     });
     require!(all_back.is_ok(), "{used_before} slots were used before, {used} after");
-    Ok(())
-}
-
-/// Waits for an event, however long that takes.
-fn wait_until(what: &str, mut has_come: impl FnMut() -> Result<bool, Failure>) -> Outcome {
-    let start = Instant::now();
-    while !has_come()? {
-        require!(start.elapsed() < LONGEST_WAIT, "waited for {what} in vain");
-        sleep(Duration::from_millis(10));
-    }
-    Ok(())
-}
-
-/// Has SIGALRM come again and again, so that one comes after the next call has begun to wait, however late that is.
-fn alarm_every(interval: Duration) -> nix::Result<()> {
-    let each = libc::timeval { tv_sec: interval.as_secs().cast_signed(), tv_usec: i64::from(interval.subsec_micros()) };
-    let timer = libc::itimerval { it_interval: each, it_value: each };
-    // SAFETY: the timer is an `itimerval`, and the old one is not asked for.
-    Errno::result(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) }).map(drop)
-}
-
-/// Fails unless `work`, in a process of its own, is ended by `signal`.
-fn require_killed(by: Signal, what: &str, work: impl FnOnce() -> i32) -> Outcome {
-    let end = crate::process::end_of(work)?;
-    require!(end == End::Killed(by), "{what} gave {end}, not {by}");
-    Ok(())
-}
-
-/// Fails unless `work`, in a process of its own, exits with status 0.
-fn require_success(what: &str, work: impl FnOnce() -> Outcome) -> Outcome {
-    let end = crate::process::end_of(|| match work() {
-        Ok(()) => 0,
-        Err(Failure(why)) => {
-            println!("  {what}: {why}");
-            1
-        }
-    })?;
-    require!(end == End::Exited(0), "{what}: {end}");
     Ok(())
 }

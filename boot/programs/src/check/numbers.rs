@@ -20,7 +20,10 @@ use nix::{
     unistd::{self, Uid},
 };
 
-use super::{Check, Outcome, require, require_success, users::as_user};
+use super::{
+    outcome::{Check, Outcome, require, require_success},
+    users::as_user,
+};
 use crate::memory::{Memory, PAGE};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -268,7 +271,7 @@ fn file_size_limit() -> Outcome {
     unsafe { sigaction(Signal::SIGXFSZ, &ignore) }?;
     sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&signal), None)?;
     require_rows(&[("with a handler", SYS_pwrite64, &[file, bytes, 1, 1 << 16], too_big)])?;
-    super::require_killed(Signal::SIGXFSZ, "writing beyond the limit", || {
+    super::outcome::require_killed(Signal::SIGXFSZ, "writing beyond the limit", || {
         // SAFETY: the default action is no handler.
         let _ = unsafe { nix::sys::signal::signal(Signal::SIGXFSZ, SigHandler::SigDfl) };
         let _ = call(SYS_pwrite64, &[file, bytes, 1, 1 << 16]);

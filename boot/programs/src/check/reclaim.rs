@@ -12,7 +12,10 @@ use nix::{
 };
 use quire_protocol::contents::Contents;
 
-use super::{Check, Outcome, require, swapped::squeeze};
+use super::{
+    outcome::{Check, Outcome, require},
+    swapped::squeeze,
+};
 use crate::{
     files,
     memory::{Memory, PAGE},

@@ -17,9 +17,8 @@ use nix::{
 };
 
 use super::{
-    Check, Outcome,
     bounds::{become_ordinary, refused},
-    require, require_killed, require_success,
+    outcome::{Check, Outcome, require, require_killed, require_success},
 };
 use crate::{
     memory::Shared,

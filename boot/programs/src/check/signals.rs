@@ -19,7 +19,7 @@ use nix::{
     unistd::{self, Pid, getpid, pause, pipe, setpgid},
 };
 
-use super::{Check, Outcome, alarm_every, require, require_killed, require_success, wait_until};
+use super::outcome::{Check, Outcome, alarm_every, require, require_killed, require_success, wait_until};
 use crate::{
     memory::{Memory, Shared},
     process::{Child, End, end_of, exit},

@@ -18,7 +18,10 @@ use nix::{
     unistd::{Pid, execv, pause, setpgid},
 };
 
-use super::{Check, Outcome, require, require_success, users::become_user};
+use super::{
+    outcome::{Check, Outcome, require, require_success},
+    users::become_user,
+};
 use crate::{
     files,
     memory::Memory,

@@ -13,7 +13,7 @@ use nix::{
 };
 use quire_protocol::contents::{Contents, hash};
 
-use super::{Check, Outcome, require, wait_until};
+use super::outcome::{Check, Outcome, require, wait_until};
 use crate::{
     files,
     memory::{Memory, PAGE},

@@ -18,7 +18,7 @@ use nix::{
     unistd::{alarm, pause},
 };
 
-use super::{Check, Outcome, alarm_every, require};
+use super::outcome::{Check, Outcome, alarm_every, require};
 use crate::process::Child;
 
 pub(super) const CHECKS: &[Check] = &[

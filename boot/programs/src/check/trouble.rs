@@ -19,7 +19,7 @@ use nix::{
 use quire_protocol::contents::{Contents, hash};
 
 use super::{
-    Check, Outcome, alarm_every, require, require_killed,
+    outcome::{Check, Outcome, alarm_every, require, require_killed},
     swapped::{PAGES, hashes, paged_out, squeeze},
 };
 use crate::{

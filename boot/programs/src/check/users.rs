@@ -16,9 +16,8 @@ use nix::{
 };
 
 use super::{
-    Check, Outcome,
-    permissions::{Place, own},
-    require, require_success,
+    outcome::{Check, Outcome, require, require_success},
+    place::{Place, own},
 };
 use crate::{
     files,

@@ -10,17 +10,15 @@
 mod figures;
 mod stage;
 
-use std::{error::Error, fs, process::ExitCode};
+use std::{fs, process::ExitCode};
 
 use quire_protocol::contents::Contents;
 
 use self::{
     figures::Figures,
-    stage::{Phase, Stage, Tally},
+    stage::{Outcome, Phase, Stage, Tally},
 };
 use crate::{areas, files, memory::lock_all};
-
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 const DISK: &str = "/dev/vda";
 const ZRAM: &str = "/dev/zram0";

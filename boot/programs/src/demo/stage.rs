@@ -4,6 +4,7 @@
 //! memory like any other and are swapped too. When a hash differs, the contents are made again to count the wrong bytes.
 
 use std::{
+    error::Error,
     sync::atomic::{AtomicU64, Ordering},
     thread::sleep,
     time::{Duration, Instant},
@@ -12,15 +13,15 @@ use std::{
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use quire_protocol::contents::{Contents, Page, Xorshift, hash};
 
-use super::{
-    Outcome,
-    figures::{Figures, Row},
-};
+use super::figures::{Figures, Row};
 use crate::{
     files,
     memory::{Memory, PAGE, Shared},
     process::{Child, End},
 };
+
+/// What came of a part of the demo.
+pub(super) type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// What a rewrite adds to a page's number: a multiple of eight, so that a mix stays a mix.
 const NEXT_VERSION: u64 = 1 << 32;

@@ -9,7 +9,7 @@ use nix::libc;
 use super::{
     draw::Draw,
     names::{OTHERS, OWN, READ_ONLY},
-    playground::{GROUND, GROUND_PAGES, LONGEST_FILE, WORDS, WORDS_BYTES, nothing, restore},
+    playground::{FIRST_FILES, GROUND, GROUND_PAGES, LONGEST_FILE, WORDS, WORDS_BYTES, nothing, restore},
 };
 use crate::memory::PAGE;
 
@@ -75,9 +75,6 @@ pub(super) enum Kind {
     /// How many bytes of pages.
     Span,
 }
-
-/// The descriptors that a worker starts with are below this; it opens others behind.
-pub(super) const FIRST_FILES: u64 = 24;
 
 /// The arguments of one call, and the same for a person.
 pub(super) struct Arguments {

@@ -23,6 +23,7 @@ mod calls;
 mod draw;
 mod names;
 mod playground;
+mod users;
 mod verifier;
 mod worker;
 
@@ -50,7 +51,8 @@ use nix::{
 use self::{
     names::SETTINGS,
     playground::{PLACE, clean, disable, remove_strays, set},
-    worker::{Ended, LIFE, USERS, User},
+    users::{USERS, User},
+    worker::{Ended, LIFE},
 };
 use crate::{
     books::settled,

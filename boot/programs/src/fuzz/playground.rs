@@ -23,7 +23,7 @@ use nix::{
     },
 };
 
-use super::{arguments::FIRST_FILES, names::OWN, worker::USERS};
+use super::{names::OWN, users::USERS};
 use crate::memory::PAGE;
 
 /// Where the pages lie that are mapped, protected, moved, and read and written by calls.
@@ -38,6 +38,9 @@ pub(super) const WORDS_BYTES: usize = 64 * PAGE;
 pub(super) const LONGEST_FILE: u64 = 2 << 20;
 /// The descriptor that the log goes to.
 const LOG: RawFd = 900;
+
+/// The descriptors that a worker starts with are below this; it opens others behind.
+pub(super) const FIRST_FILES: u64 = 24;
 
 /// The directory of all workers.
 pub(super) const PLACE: &str = "/tmp/fuzz";

@@ -20,21 +20,12 @@ use super::{
     draw::Draw,
     names::{HEADERS, LARGE_VALUES, SETTINGS, VALUES},
     playground,
+    users::User,
 };
 use crate::areas;
 
 /// How many calls a process makes before a new one with everything in its place goes on.
 pub(super) const LIFE: u64 = 256;
-
-/// A user of the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct User {
-    pub(super) name: &'static str,
-    pub(super) number: u32,
-}
-
-/// Who makes calls.
-pub(super) const USERS: [User; 2] = [User { name: "root", number: 0 }, User { name: "guest", number: 1000 }];
 
 /// How a life ended that no call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

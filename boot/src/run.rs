@@ -1,0 +1,70 @@
+//! A run, from the checks to the outcome.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    build,
+    disk::{AttachedDisk, Disk},
+    error::Error,
+    guest,
+    machine::{Initrd, Machine},
+    outcome::Outcome,
+    project::{project, target},
+    qemu,
+};
+
+impl Machine {
+    /// Builds kernel and image if they are not fresh, boots, and returns when the guest has ended or its time is over.
+    ///
+    /// # Errors
+    /// There was no run: something is wrong with the machine, missing on the host, or does not build.
+    pub fn run(&self) -> Result<Outcome, Error> {
+        self.check()?;
+        let firmware = qemu::firmware()?;
+        let artefacts = build::build()?;
+
+        let runs = target().join("run");
+        fs::create_dir_all(&runs).map_err(Error::file("make", &runs))?;
+        let directory = tempfile::tempdir_in(&runs).map_err(Error::file("make a directory in", &runs))?;
+        let attach = |(index, disk): (usize, &Disk)| disk.attach(directory.path(), index);
+        let disks = self.disks.iter().enumerate().map(attach).collect::<Result<Vec<AttachedDisk>, Error>>()?;
+        let initrd = self.initrd.as_ref().map(|initrd| initrd.place(directory.path())).transpose()?;
+        let debugger_port = self.debugger.then(free_port).transpose()?;
+
+        let arguments = qemu::arguments(self, &firmware, &artefacts, initrd.as_deref(), &disks, debugger_port);
+        if let Some(port) = debugger_port {
+            announce_debugger(&artefacts.kernel, port);
+        }
+        guest::run(&arguments, self.console, self.timeout)
+    }
+}
+
+impl Initrd {
+    /// The file for QEMU, made in `directory` if it has to be.
+    fn place(&self, directory: &Path) -> Result<PathBuf, Error> {
+        match self {
+            Self::File(path) => Ok(path.clone()),
+            Self::Made(initramfs) => {
+                let path = directory.join("initramfs.cpio");
+                fs::write(&path, initramfs.pack()?).map_err(Error::file("write", &path))?;
+                Ok(path)
+            }
+        }
+    }
+}
+
+fn free_port() -> Result<u16, Error> {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    free.map(|address| address.port()).map_err(Error::file("listen for a debugger on", "127.0.0.1"))
+}
+
+fn announce_debugger(kernel: &Path, port: u16) {
+    eprintln!("quire: waiting for a debugger; in another terminal:");
+    let (kernel, scripts) = (kernel.display(), project().join("boot/gdb/quire-gdb.py"));
+    let scripts = scripts.display();
+    eprintln!("  gdb '{kernel}' -x '{scripts}' -ex 'target remote :{port}' -ex 'hbreak _start' -ex continue");
+}
