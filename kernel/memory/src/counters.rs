@@ -26,7 +26,7 @@ pub struct Counters {
     pub scanned_files: AtomicU64,
     /// Folios looked at by `kswapd`, and by tasks.
     pub scanned_by: [AtomicU64; 2],
-    /// Folios taken out of all page tables by `kswapd`, and by tasks (Linux: `pgsteal`).
+    /// Folios taken out of memory by `kswapd`, and by tasks (Linux: `pgsteal`).
     pub stolen: [AtomicU64; 2],
     /// Folios that went from an active list to the inactive one.
     pub deactivated: AtomicU64,

@@ -94,7 +94,7 @@ impl Marks {
     }
 }
 
-/// Tries to take out of memory what was isolated from `list`; returns how many folios are out of all page tables now.
+/// Tries to take out of memory what was isolated from `list`; returns how many leave it.
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
 pub(crate) fn page_out(batch: &mut FolioBatch, list: List, plug: &mut Plug) -> usize {
     let mut owners = Owners::default();
@@ -413,16 +413,18 @@ impl Leaving<'_> {
         progress::writes_are_over(1);
     }
 
-    /// Frees the frames of those that need not be written; returns how many folios there were in all.
+    /// Frees the frames of those that need not be written; returns how many folios leave memory. One that another task has is not
+    /// among them, however often it is tried.
     fn free(mut self) -> usize {
+        let evictable = self.clean.len() + self.zero.len();
         let dropped = evict(&mut self.clean, &mut self.gone);
         COUNTERS.dropped_clean.fetch_add(dropped as u64, Ordering::Relaxed);
-        evict(&mut self.zero, &mut self.gone);
+        let evicted = dropped + evict(&mut self.zero, &mut self.gone);
         if !self.gone.is_empty() {
             folio::drop_all(&mut self.gone);
             progress::frames_freed();
         }
-        self.count
+        self.count - (evictable - evicted)
     }
 }
 

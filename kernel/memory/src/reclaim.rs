@@ -104,7 +104,7 @@ pub(crate) fn shrink_cgroup(cgroup: u8) -> bool {
     }
 }
 
-/// One pass, whether or not frames are short; how many folios are out of all page tables now. What has to be written is on its
+/// One pass, whether or not frames are short; how many folios leave memory. What has to be written is on its
 /// way.
 pub fn pass() -> usize {
     Effort::default().shrink().leaving
@@ -235,6 +235,6 @@ impl Effort {
 pub(crate) struct Pass {
     /// Folios taken from the inactive list.
     pub(crate) looked_at: usize,
-    /// Those that are out of all page tables now.
+    /// Those that leave memory.
     pub(crate) leaving: usize,
 }
