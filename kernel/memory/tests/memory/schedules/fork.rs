@@ -17,8 +17,8 @@ fn a_copy_is_made_while_a_page_goes_out() {
             let scene = Scene::new();
             let (parent, space) = process(2);
             parent.run(|| (0..2).for_each(|page| write(page, page + 1).unwrap())).join();
-            let reclaimed = Arc::clone(&space);
-            let reclaimer = quire_machine::task::spawn("reclaimer", move || page_out(&reclaimed, 0..2)).unwrap();
+            let taken_from = Arc::clone(&space);
+            let reclaimer = quire_machine::task::spawn("reclaimer", move || page_out(&taken_from, 0..2)).unwrap();
             let child = child_of(&space);
             child.run(|| write(0, 10).unwrap()).join();
             reclaimer.join();

@@ -27,9 +27,9 @@ fn write_until_refused(process: &Arc<Process>, space: &Arc<AddressSpace>, is_new
         }
         LAST
     });
-    let reclaimed = Arc::clone(space);
+    let taken_from = Arc::clone(space);
     let reclaimer = quire_machine::task::spawn("reclaimer", move || {
-        (0..4).for_each(|_| _ = reclaimed.advise(bytes(0..1), Advice::PageOut));
+        (0..4).for_each(|_| _ = taken_from.advise(bytes(0..1), Advice::PageOut));
     });
     change();
     IS_CHANGED.store(true, Ordering::Relaxed);
