@@ -108,7 +108,7 @@ impl Computer {
     }
 
     /// Waits until no write is on its way.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn settle() {
         Machine::wait_for_others();
         assert_eq!(progress::writes_under_way(), 0);
     }
@@ -142,7 +142,7 @@ impl Drop for Computer {
         if std::thread::panicking() {
             return;
         }
-        self.settle();
+        Self::settle();
         process::forget_all();
         assert_eq!(swap::used_pages(), 0, "slots are used, and no process is left");
         assert!(self.disable(), "empty areas are disabled");

@@ -166,7 +166,7 @@ impl Medium {
 }
 
 impl quire_swap::Disk<Quire> for Disk {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "/dev/test"
     }
 

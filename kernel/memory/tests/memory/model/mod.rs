@@ -200,6 +200,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "an arm for each operation")]
     fn perform(&mut self, operation: &Operation) {
         match *operation {
             Operation::Map { process, first, pages, write, kind, object, offset, populate } => {
@@ -566,7 +567,7 @@ impl World {
             process.end();
         }
         drop(self.objects);
-        self.computer.settle();
+        Computer::settle();
         for cgroup in self.cgroups {
             assert_eq!((cgroup.current(), cgroup.swap_current()), (0, 0), "charged to {}", cgroup.name());
         }

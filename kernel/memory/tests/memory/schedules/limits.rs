@@ -31,7 +31,7 @@ fn both_find_their_bytes_and_the_limit_holds() {
             running.into_iter().for_each(quire_machine::task::JoinHandle::join);
             assert!(cgroup.peak() <= LIMIT && cgroup.events(Event::Max) > 0 && cgroup.events(Event::Kill) == 0);
             processes.into_iter().for_each(|(process, _)| process.end());
-            scene.computer.settle();
+            Computer::settle();
             assert_eq!((cgroup.current(), cgroup.swap_current()), (0, 0), "all charges are taken back");
             scene.outcome()
         },
