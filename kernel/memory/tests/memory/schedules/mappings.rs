@@ -17,6 +17,8 @@ fn write_until_refused(process: &Arc<Process>, space: &Arc<AddressSpace>, is_new
     static IS_CHANGED: AtomicBool = AtomicBool::new(false);
     IS_CHANGED.store(false, Ordering::Relaxed);
     process.run(|| write(0, 1).unwrap()).join();
+    // The first write waits for the disk between its look and its lock.
+    page_out(space, 0..1);
     let writer = process.run(move || {
         for word in 2..=LAST {
             let is_late = IS_CHANGED.load(Ordering::Relaxed) && !is_new;
