@@ -398,6 +398,7 @@ impl<M: Machine> Area<M> {
 }
 
 /// What is left of a slot that one PTE less holds.
+#[derive(Clone, Copy)]
 enum Lowered {
     /// Other PTEs hold it.
     Held,

@@ -44,6 +44,7 @@ impl AddressSpace {
     }
 
     /// Empties the PTEs of `range` that `is_meant` chooses and gives back what they owned.
+    #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
     pub(crate) fn zap_where(&self, range: Range<u64>, is_meant: impl Fn(u64) -> bool) {
         let mut walk = self.tables.walk(range);
         while let Some(run) = walk.next_run() {

@@ -9,7 +9,7 @@ use quire_machine::sync::{Snapshot, SpinLock};
 use quire_machine::task::{self, scheduler};
 use quire_swap::header::PAGE_SIZE;
 
-use crate::cgroup::counts::{Event, MOST, current, note, try_charge, uncharge};
+use crate::cgroup::counts::{Event, MOST, current, lacks_room, note, try_charge, uncharge};
 use crate::reclaim;
 
 /// The heap that is charged to one cgroup, and to its parent when that is removed.
@@ -58,7 +58,8 @@ impl Kept {
     /// Charges the cgroup of the thread that runs this, if it is not the root; see [`crate::charge::Charge::new`].
     pub(crate) fn by_current(bytes: usize) -> Result<Option<Self>, AllocationError> {
         let Some(account) = ACCOUNTS[usize::from(current())].get() else { return Ok(None) };
-        while let Err(full) = account.add(bytes) {
+        let try_add = || lacks_room(current()).map_or_else(|| account.add(bytes), Err);
+        while let Err(full) = try_add() {
             note(full, Event::Max);
             if scheduler::with_current(task::Thread::is_killed).unwrap_or(false) || !reclaim::shrink_cgroup(full) {
                 return Err(AllocationError);

@@ -129,6 +129,17 @@ pub(crate) fn try_charge(number: u8) -> Result<(), u8> {
     Ok(())
 }
 
+/// The cgroup, of this one and its ancestors, whose limit leaves no more room than a program's own pages are to have beside
+/// what the kernel keeps: without any, a program that is refused more could not go on to give something up.
+pub(crate) fn lacks_room(number: u8) -> Option<u8> {
+    const ROOM: usize = 64;
+    upwards(number).find(|number| {
+        let state = &STATES[usize::from(*number)];
+        let max = state.max.load(Ordering::Relaxed);
+        state.current.load(Ordering::Acquire).saturating_add(ROOM.min(max / 16)) > max
+    })
+}
+
 /// Takes the charge of a page back.
 #[inline]
 pub(crate) fn uncharge(number: u8) {
