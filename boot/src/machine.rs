@@ -42,7 +42,7 @@ pub enum Accelerator {
     Kvm,
 }
 
-/// Where the guest's serial line goes, besides into [`Outcome::log`].
+/// Where the guest's serial line goes, besides into [`Outcome::log`](crate::Outcome::log).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
     /// Nowhere.

@@ -233,7 +233,7 @@ impl World {
                 }
             }
             Operation::Move { process, first, pages, to, new_pages } => {
-                self.remap(process, first, pages, to, new_pages)
+                self.remap(process, first, pages, to, new_pages);
             }
             Operation::Advise { process, first, pages, advice } => self.advise(process, first, pages, advice),
             Operation::Lock { process, first, pages, lock } => {
@@ -577,6 +577,8 @@ impl World {
 
 /// Locks are not inherited.
 fn unlocked(mut pages: Pages) -> Pages {
-    pages.values_mut().for_each(|page| page.locked = false);
+    for page in pages.values_mut() {
+        page.locked = false;
+    }
     pages
 }

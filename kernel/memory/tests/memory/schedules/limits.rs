@@ -30,7 +30,9 @@ fn both_find_their_bytes_and_the_limit_holds() {
             let running = processes.each_ref().map(|(process, first)| process.run(program(*first)));
             running.into_iter().for_each(quire_machine::task::JoinHandle::join);
             assert!(cgroup.peak() <= LIMIT && cgroup.events(Event::Max) > 0 && cgroup.events(Event::Kill) == 0);
-            processes.into_iter().for_each(|(process, _)| process.end());
+            for (process, _) in processes {
+                process.end();
+            }
             Computer::settle();
             assert_eq!((cgroup.current(), cgroup.swap_current()), (0, 0), "all charges are taken back");
             scene.outcome()
