@@ -210,7 +210,7 @@ pub(super) fn clean(path: &str) -> io::Result<()> {
     }
     for (user, name) in USERS.iter().flat_map(|user| OWN.iter().rev().map(move |name| (user.name, name))) {
         let place = if name.starts_with('/') { (*name).to_owned() } else { format!("{PLACE}/{user}/{name}") };
-        while place.starts_with(path) && umount2(place.as_str(), flags).is_ok() {}
+        while place.starts_with(path) && umount2(place.as_str(), flags | MntFlags::MNT_DETACH).is_ok() {}
     }
     match remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
