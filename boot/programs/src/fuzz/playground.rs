@@ -203,14 +203,14 @@ pub(super) fn say(line: &str) -> nix::Result<()> {
 /// by a path from there, so that each place is tried.
 pub(super) fn clean(path: &str) -> io::Result<()> {
     // A link would lead to what is not theirs.
-    let flags = MntFlags::UMOUNT_NOFOLLOW;
+    let flags = MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH;
     // What a worker has mounted on the directory above its own hides both.
     for place in ["", "/shared/d", "/shared"].map(|place| format!("{PLACE}{place}")) {
-        while umount2(place.as_str(), flags | MntFlags::MNT_DETACH).is_ok() {}
+        while umount2(place.as_str(), flags).is_ok() {}
     }
     for (user, name) in USERS.iter().flat_map(|user| OWN.iter().rev().map(move |name| (user.name, name))) {
         let place = if name.starts_with('/') { (*name).to_owned() } else { format!("{PLACE}/{user}/{name}") };
-        while place.starts_with(path) && umount2(place.as_str(), flags | MntFlags::MNT_DETACH).is_ok() {}
+        while place.starts_with(path) && umount2(place.as_str(), flags).is_ok() {}
     }
     match remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
