@@ -4,8 +4,6 @@
 //! There are two such places, each used by at most one [`Archive`] at a time, which alone maps, changes and unmaps what is
 //! there.
 
-use core::sync::atomic::{AtomicBool, Ordering};
-
 use quire_swap::header::PAGE_SIZE;
 
 use crate::address_map::{ARCHIVE, INFLATED_ARCHIVE};
@@ -13,22 +11,13 @@ use crate::frame::Kind;
 use crate::kernel_map;
 use crate::unique::UniqueFrame;
 use crate::watermark::Purpose;
-
-/// The two places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Window {
-    /// For the initramfs as it came.
-    Fetched,
-    /// For what comes out of its compressed parts.
-    Inflated,
-}
-
-static IS_TAKEN: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+use crate::window::Taken;
+pub use crate::window::Window;
 
 /// Memory that grows at its end, by a frame of zeros at a time.
 #[derive(Debug)]
 pub struct Archive {
-    window: Window,
+    place: Taken,
     /// In bytes, whole frames.
     mapped: usize,
     /// How much of it is used.
@@ -38,12 +27,11 @@ pub struct Archive {
 impl Archive {
     /// No memory yet; `None` while there is another one in that place.
     pub fn new(window: Window) -> Option<Self> {
-        let was_taken = IS_TAKEN[window as usize].swap(true, Ordering::Acquire);
-        (!was_taken).then_some(Self { window, mapped: 0, length: 0 })
+        Taken::new(window).map(|place| Self { place, mapped: 0, length: 0 })
     }
 
     const fn start(&self) -> u64 {
-        match self.window {
+        match self.place.window() {
             Window::Fetched => ARCHIVE,
             Window::Inflated => INFLATED_ARCHIVE,
         }
@@ -101,6 +89,5 @@ impl Drop for Archive {
             // SAFETY: the page was mapped by `grow`, and what was borrowed of it is borrowed no more.
             drop(unsafe { kernel_map::unmap(self.start() + offset as u64) });
         }
-        IS_TAKEN[self.window as usize].store(false, Ordering::Release);
     }
 }

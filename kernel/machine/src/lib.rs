@@ -85,6 +85,7 @@ pub mod upcall;
 pub mod user;
 pub mod user_tables;
 pub mod watermark;
+mod window;
 
 pub use no_memory::AllocationError;
 #[cfg(not(target_os = "none"))]

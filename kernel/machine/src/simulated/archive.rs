@@ -1,29 +1,18 @@
 //! Memory in one piece that is made of single frames: the frames are taken, and the piece is the host's, since no window of the
 //! kernel half can be reached there.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use quire_swap::header::PAGE_SIZE;
 
 use crate::frame::Kind;
 use crate::unique::UniqueFrame;
 use crate::watermark::Purpose;
-
-/// The two places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Window {
-    /// For the initramfs as it came.
-    Fetched,
-    /// For what comes out of its compressed parts.
-    Inflated,
-}
-
-static IS_TAKEN: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+use crate::window::Taken;
+pub use crate::window::Window;
 
 /// Memory that grows at its end, by a frame of zeros at a time.
 #[derive(Debug)]
 pub struct Archive {
-    window: Window,
+    _place: Taken,
     frames: Vec<UniqueFrame>,
     bytes: Vec<u8>,
     length: usize,
@@ -32,8 +21,7 @@ pub struct Archive {
 impl Archive {
     /// No memory yet; `None` while there is another one in that place.
     pub fn new(window: Window) -> Option<Self> {
-        let was_taken = IS_TAKEN[window as usize].swap(true, Ordering::Acquire);
-        (!was_taken).then_some(Self { window, frames: Vec::new(), bytes: Vec::new(), length: 0 })
+        Taken::new(window).map(|_place| Self { _place, frames: Vec::new(), bytes: Vec::new(), length: 0 })
     }
 
     /// How much is used.
@@ -74,11 +62,5 @@ impl Archive {
         std::mem::take(&mut self.frames).into_iter().for_each(std::mem::forget);
         let bytes = std::mem::take(&mut self.bytes).leak();
         &bytes[..self.length]
-    }
-}
-
-impl Drop for Archive {
-    fn drop(&mut self) {
-        IS_TAKEN[self.window as usize].store(false, Ordering::Release);
     }
 }
