@@ -81,11 +81,11 @@ impl<M: Machine> Swap<M> {
 }
 
 impl<M: Machine> Swap<M> {
-    /// Has the pages in the slots around this one read that are not in the swap cache, as far as frames are free: for a
+    /// Has the pages in the slots around this one read that are not in the swap cache, unless its own is there, as far as frames are free: for a
     /// [`Users::bring_back`], which will want them all. So a disk is read in long requests, whatever the order of the PTEs.
     pub fn read_around(&self, entry: Entry) {
         const GROUP: u32 = BATCH_FOLIOS as u32;
-        let Some(area) = self.area(entry.area()) else { return };
+        let Some(area) = self.area(entry.area()).filter(|_| self.lookup(entry).is_none()) else { return };
         let first = entry.slot() / GROUP * GROUP;
         let mut plug = Plug::new();
         (first..first + GROUP).for_each(|slot| area.read_ahead(slot, &mut plug));

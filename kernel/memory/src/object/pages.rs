@@ -149,9 +149,7 @@ impl Object {
             let Some((index, pte)) = next else { return Ok(()) };
             from = index + 1;
             let Some(entry) = Entry::from_pte(pte).filter(|entry| wanted(*entry)) else { continue };
-            if swap::core().lookup(entry).is_none() {
-                swap::core().read_around(entry);
-            }
+            swap::core().read_around(entry);
             match self.swap_in(index, entry, false) {
                 Ok(_) | Err(ObjectError::BeyondEnd) => {}
                 Err(ObjectError::NoMemory | ObjectError::NoPromise | ObjectError::NoSpace | ObjectError::Killed) => {

@@ -16,8 +16,8 @@ pub fn forget_ptes(ptes: &[u64]) {
 }
 
 /// Drops what a PTE that mapped a folio owned: the PTE itself is gone. If only the swap cache is left with
-/// the folio, it is of no use to anybody.
-#[expect(clippy::needless_pass_by_value, reason = "the reference was the word's")]
+/// the folio, it is of no use to any task.
+#[expect(clippy::needless_pass_by_value, reason = "the reference was the PTE's")]
 pub fn forget_folio(folio: Folio) {
     SWAP.drop_if_unused(&folio);
 }

@@ -337,9 +337,7 @@ impl Users for Kernel {
                 if !slots.contains(entry) {
                     continue;
                 }
-                if self.swap.lookup(entry).is_none() {
-                    self.swap.read_around(entry);
-                }
+                self.swap.read_around(entry);
                 match self.fault(task, page) {
                     Ok(()) => {}
                     Err(Touch::NoMemory) => return Err(SwapOffError::NoMemory),
