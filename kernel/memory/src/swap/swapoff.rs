@@ -7,11 +7,13 @@ use quire_machine::AllocationError;
 use quire_machine::task;
 use quire_machine::{clock, log, physical};
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{SlotRange, SwapOffError, Users};
+use quire_swap::{Entry, SlotRange, SwapOffError, Users};
 
 use super::core::SWAP;
 use super::leaving::{LEAVING, LEFT};
-use crate::{address_space, fault::swap_in, rmap};
+use crate::address_space::{self, AddressSpace};
+use crate::fault::swap_in;
+use crate::rmap;
 
 /// Disables one area.
 ///
@@ -50,6 +52,21 @@ fn is_room() -> bool {
     !LEAVING.is_asked() && (SWAP.has_space() || physical::free_frames() > physical::watermarks().high)
 }
 
+/// Calls `visit` with each page whose PTE holds one of these slots, until it returns an error. Each page table is read once.
+fn for_each_entry<E>(
+    slots: &SlotRange,
+    mut visit: impl FnMut(&AddressSpace, u64, Entry) -> Result<(), E>,
+) -> Result<(), E> {
+    for space in address_space::all() {
+        let mut from = 0;
+        while let Some((page, entry)) = space.next_entry(from, slots) {
+            visit(&space, page, entry)?;
+            from = page + PAGE_SIZE as u64;
+        }
+    }
+    Ok(())
+}
+
 impl AddressSpaces {
     /// Says now and then how far it is.
     fn progress(&mut self) {
@@ -64,21 +81,17 @@ impl AddressSpaces {
 
 impl Users for AddressSpaces {
     fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
-        for space in address_space::all() {
-            let mut from = 0;
-            while let Some((page, entry)) = space.next_entry(from, slots) {
-                self.check()?;
-                if SWAP.lookup(entry).is_none() {
-                    if !is_room() {
-                        return Err(SwapOffError::NoMemory);
-                    }
-                    SWAP.read_around(entry);
-                    self.progress();
+        for_each_entry(slots, |space, page, entry| {
+            self.check()?;
+            if SWAP.lookup(entry).is_none() {
+                if !is_room() {
+                    return Err(SwapOffError::NoMemory);
                 }
-                swap_in::bring_back(&space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)?;
-                from = page + PAGE_SIZE as u64;
+                SWAP.read_around(entry);
+                self.progress();
             }
-        }
+            swap_in::bring_back(space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)
+        })?;
         for object in rmap::objects() {
             if !is_room() {
                 return Err(SwapOffError::NoMemory);
@@ -102,15 +115,12 @@ impl Users for AddressSpaces {
     }
 
     fn map_refused(&mut self, slots: &SlotRange) {
-        for space in address_space::all() {
-            let mut from = 0;
-            while let Some((page, entry)) = space.next_entry(from, slots) {
-                // Without a frame for a page table the page stays where it is: in memory, and found by a task that needs it.
-                if SWAP.is_refused(entry) && swap_in::bring_back(&space, page, entry).is_err() {
-                    return;
-                }
-                from = page + PAGE_SIZE as u64;
-            }
+        // Without a frame for a page table a page stays where it is: in memory, and found by a task that needs it.
+        let map = |space: &AddressSpace, page, entry| {
+            if SWAP.is_refused(entry) { swap_in::bring_back(space, page, entry) } else { Ok(()) }
+        };
+        if for_each_entry(slots, map).is_err() {
+            return;
         }
         for object in rmap::objects() {
             if object.bring_back(|entry| slots.contains(entry) && SWAP.is_refused(entry)).is_err() {
