@@ -21,7 +21,7 @@ pub struct Archive {
 impl Archive {
     /// No memory yet; `None` while there is another one in that place.
     pub fn new(window: Window) -> Option<Self> {
-        Taken::new(window).map(|_place| Self { _place, frames: Vec::new(), bytes: Vec::new(), length: 0 })
+        Taken::new(window).map(|place| Self { _place: place, frames: Vec::new(), bytes: Vec::new(), length: 0 })
     }
 
     /// How much is used.
