@@ -66,9 +66,11 @@ pub(crate) fn faults() -> Vec<(u64, Access)> {
 
 /// A machine on which no fault is served.
 pub(crate) fn machine(processors: usize) -> Machine {
+    let machine = Machine::start(Configuration { frames: if cfg!(miri) { 256 } else { 1024 }, processors }, &UPCALLS);
+    // Not before: until then another test may have the machine, and its faults come here.
     *SERVICE.lock().unwrap() = None;
     faults();
-    Machine::start(Configuration { frames: if cfg!(miri) { 256 } else { 1024 }, processors }, &UPCALLS)
+    machine
 }
 
 /// What a program may do with a page that is only read.
