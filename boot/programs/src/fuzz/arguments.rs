@@ -162,7 +162,8 @@ impl Arguments {
                 _ => self.one(Kind::Process),
             },
             Kind::Process => match self.draw.below(8) {
-                0 => self.draw.pick(&[0, 32_768, 1 << 31, 99_999, i64::MAX as u64]),
+                // None is -1 as an `int`: root's `kill` would meet those that watch.
+                0 => self.draw.pick(&[0, 32_768, 1 << 31, 99_999, i64::MAX as u64 ^ 1 << 31]),
                 1..4 => 0,
                 _ => self.own_process(),
             },

@@ -10,6 +10,7 @@ use std::{
         fd::{AsRawFd, IntoRawFd, RawFd},
         unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
     },
+    path::Path,
     ptr::NonNull,
 };
 
@@ -23,7 +24,7 @@ use nix::{
     },
 };
 
-use super::{names::OWN, users::USERS};
+use super::names::OWN;
 use crate::memory::PAGE;
 
 /// Where the pages lie that are mapped, protected, moved, and read and written by calls.
@@ -199,28 +200,33 @@ pub(super) fn say(line: &str) -> nix::Result<()> {
     Errno::result(unsafe { libc::write(LOG, line.as_ptr().cast(), line.len()) }).map(drop)
 }
 
-/// Takes away what the workers mounted and made below `path`. A mount in a life whose root was another directory is listed
-/// by a path from there, so that each place is tried.
+/// Takes away what the workers mounted and made below `path`.
 pub(super) fn clean(path: &str) -> io::Result<()> {
-    // A link would lead to what is not theirs.
-    let flags = MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH;
     // What a worker has mounted on the directory above its own hides both.
     for place in ["", "/shared/d", "/shared"].map(|place| format!("{PLACE}{place}")) {
-        while umount2(place.as_str(), flags).is_ok() {}
+        unmount(Path::new(&place));
     }
-    for (user, name) in USERS.iter().flat_map(|user| OWN.iter().rev().map(move |name| (user.name, name))) {
-        let place = if name.starts_with('/') { (*name).to_owned() } else { format!("{PLACE}/{user}/{name}") };
-        while place.starts_with(path) && umount2(place.as_str(), flags).is_ok() {}
-    }
-    match remove(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    remove(Path::new(path))
 }
 
-/// Removes what is there, a directory or not.
-fn remove(path: &str) -> io::Result<()> {
-    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+/// Detaches all that is mounted at `path`. No list of mounts is asked: one that was made under another root, or in a
+/// directory that was moved since, is listed by a path that is not the one from here.
+fn unmount(path: &Path) {
+    // A link would lead to what is not theirs.
+    while umount2(path, MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH).is_ok() {}
+}
+
+/// Removes what is there, if anything is, and unmounts first what is mounted there or below.
+fn remove(path: &Path) -> io::Result<()> {
+    unmount(path);
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            fs::read_dir(path)?.try_for_each(|entry| remove(&entry?.path())).and_then(|()| fs::remove_dir(path))
+        }
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Removes what root's calls have made in directories that are not a worker's, after `chdir`.
@@ -228,8 +234,7 @@ pub(super) fn remove_strays() {
     for directory in ["/", "/bin", "/dev", "/tmp"] {
         let names = OWN.iter().filter(|name| !name.is_empty() && !name.starts_with('.') && !name.contains('/'));
         for path in names.map(|name| format!("{directory}/{name}")) {
-            while umount2(path.as_str(), MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH).is_ok() {}
-            let _ = remove(&path);
+            let _ = remove(Path::new(&path));
         }
     }
 }
