@@ -26,22 +26,8 @@ use crate::geometry::{CLASSES, CLUSTER_SLOTS, offset, run_length};
 use crate::heap::NoMemory;
 use crate::list_id::ListId;
 use crate::machine::Machine;
+use crate::slot_request::{NoSlot, SlotRequest, Taken};
 use crate::table_entry::TableEntry;
-
-/// A run of slots that was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Taken {
-    pub(crate) first: u32,
-    /// Nothing is left in its cluster.
-    pub(crate) full: bool,
-}
-
-/// The area has no room for what was asked, or no memory for the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoSlot {
-    Full,
-    NoMemory,
-}
 
 /// While more than one cluster in so many is free, single pages leave those alone that are more than a little used.
 const FREE_KEPT: usize = 8;
@@ -86,11 +72,20 @@ impl<M: Machine> Area<M> {
         Ok(taken)
     }
 
-    /// Takes a run for a folio of `class` wherever there is one.
+    /// Takes a run for a folio of `class`, where the backend says or wherever there is one.
     pub(crate) fn allocate(&self, class: u8, table_entry: TableEntry) -> Result<Taken, NoSlot> {
-        if usize::from(class) >= CLASSES || run_length(class) > 1 && self.extents.len() != 1 {
+        let takes_one = self.extents.len() != 1 || self.flags.single_pages;
+        if usize::from(class) >= CLASSES || run_length(class) > 1 && takes_one {
             return Err(NoSlot::Full);
         }
+        if self.flags.allocates_slots {
+            return self.ops.allocate_slots(&SlotRequest::new(self, class, table_entry));
+        }
+        self.allocate_usually(class, table_entry)
+    }
+
+    /// Takes a run for a folio of `class` wherever there is one.
+    pub(crate) fn allocate_usually(&self, class: u8, table_entry: TableEntry) -> Result<Taken, NoSlot> {
         if self.properties.rotational
             && let Ok(taken) = self.allocate_at(class, 0, table_entry)
         {
@@ -233,7 +228,7 @@ impl<M: Machine> Area<M> {
     }
 
     /// Takes a run from one cluster if it is for this class, or from any if the run is a single slot.
-    fn take_from(
+    pub(crate) fn take_from(
         &self,
         index: usize,
         class: u8,
@@ -276,11 +271,5 @@ impl<M: Machine> Area<M> {
             }
         }
         None
-    }
-}
-
-impl From<NoMemory> for NoSlot {
-    fn from(NoMemory: NoMemory) -> Self {
-        Self::NoMemory
     }
 }

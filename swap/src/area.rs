@@ -196,8 +196,8 @@ impl<M: Machine> Area<M> {
         self.flags.frontswap
     }
 
-    /// Counts a failed batch and says so in the log.
-    pub(crate) fn report_failure(&self, message: fmt::Arguments<'_>) {
+    /// Counts a failed batch and says so in the log, but not too often.
+    pub fn report_failure(&self, message: fmt::Arguments<'_>) {
         count!(self, failed_batches, 1);
         self.failures.log::<M>(self.name(), Level::Error, message);
     }

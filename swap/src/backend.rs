@@ -5,6 +5,7 @@ use core::fmt;
 
 use crate::disk::Disk;
 use crate::extension::{BackendOptions, TypeName};
+use crate::header::BadPages;
 use crate::heap::NoMemory;
 use crate::machine::Machine;
 use crate::ops::SwapOps;
@@ -14,16 +15,47 @@ pub trait BackendType<M: Machine>: Send + Sync {
     /// The versions of stored data that it understands.
     fn versions(&self) -> core::ops::RangeInclusive<u32>;
 
-    /// The options that `swapon` may set differently from the header.
-    fn overridable(&self) -> &[&str] {
-        &[]
+    /// Whether `swapon` may set the option differently from the header, as far as this type is concerned.
+    fn is_overridable(&self, _key: &str) -> bool {
+        false
     }
 
-    /// A backend for an area on `disk`.
+    /// A backend for an area.
     ///
     /// # Errors
     /// If an option is unknown or has a wrong value, or memory does not suffice.
-    fn open(&self, disk: &Arc<dyn Disk<M>>, settings: &Settings<'_>) -> Result<Arc<dyn SwapOps<M>>, BackendError>;
+    fn open(&self, opening: &Opening<'_, M>, settings: &Settings<'_>) -> Result<Arc<dyn SwapOps<M>>, BackendError>;
+}
+
+/// The area that a backend is opened for.
+pub struct Opening<'a, M: Machine> {
+    /// Its disk.
+    pub disk: &'a Arc<dyn Disk<M>>,
+    /// The pages that its header speaks of, the header's own included.
+    pub pages: u64,
+    /// Those of them that must not be used.
+    pub bad_pages: BadPages<'a>,
+    pub(crate) types: &'a dyn Types<M>,
+}
+
+/// Where backends are opened by their types.
+pub(crate) trait Types<M: Machine> {
+    fn open(
+        &self,
+        opening: &Opening<'_, M>,
+        backend: TypeName,
+        settings: &Settings<'_>,
+    ) -> Result<Arc<dyn SwapOps<M>>, BackendError>;
+}
+
+impl<M: Machine> Opening<'_, M> {
+    /// The backend of this type for the same area, to hand batches on to.
+    ///
+    /// # Errors
+    /// As for an area whose header names that type with these settings.
+    pub fn below(&self, backend: &str, settings: &Settings<'_>) -> Result<Arc<dyn SwapOps<M>>, BackendError> {
+        self.types.open(self, cut(backend), settings)
+    }
 }
 
 /// The options of a backend: those of the header, where `swapon` did not override them.
@@ -33,6 +65,8 @@ pub struct Settings<'a> {
     pub version: u32,
     header: BackendOptions<'a>,
     swapon: BackendOptions<'a>,
+    /// An option that belongs to another backend.
+    hidden: Option<&'a str>,
 }
 
 /// Why an area gets no backend.
@@ -44,6 +78,15 @@ pub enum BackendError {
     UnknownVersion(TypeName, u32),
     /// There is no such option, or it cannot have that value; the option is cut off after 16 bytes.
     Option(TypeName),
+    /// The header lists so many bad pages, and the type cannot do without any.
+    BadPages(usize),
+    /// The area has so many pages, and needs this many.
+    TooSmall {
+        /// Those of the header.
+        pages: u64,
+        /// The fewest that will do.
+        least: u64,
+    },
     /// `swapon` sets an option that only the header may; the option is cut off after 16 bytes.
     NotOverridable(TypeName),
     /// No memory for the backend.
@@ -55,17 +98,31 @@ pub const BLOCK_TYPE: &str = "block";
 
 impl<'a> Settings<'a> {
     pub(crate) fn new(version: u32, header: BackendOptions<'a>, swapon: BackendOptions<'a>) -> Self {
-        Self { version, header, swapon }
+        Self { version, header, swapon, hidden: None }
     }
 
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&'a str> {
+        if self.hidden == Some(key) {
+            return None;
+        }
         self.swapon.get(key).or_else(|| self.header.get(key))
     }
 
     /// All keys.
     pub fn keys(&self) -> impl Iterator<Item = &'a str> {
-        self.header.iter().chain(self.swapon.iter()).map(|(key, _)| key)
+        self.header.iter().chain(self.swapon.iter()).map(|(key, _)| key).filter(|key| self.hidden != Some(key))
+    }
+
+    /// Those of `swapon`.
+    pub(crate) fn overrides(&self) -> impl Iterator<Item = &'a str> {
+        self.swapon.iter().map(|(key, _)| key).filter(|key| self.hidden != Some(key))
+    }
+
+    /// What is left for a backend of `version` below one that has the option `key`.
+    #[must_use]
+    pub fn for_below(self, version: u32, key: &'a str) -> Self {
+        Self { version, hidden: Some(key), ..self }
     }
 }
 
@@ -93,6 +150,10 @@ impl fmt::Display for BackendError {
                 write!(formatter, "version {version} of backend type \"{name}\" is not known")
             }
             Self::Option(key) => write!(formatter, "the backend has no option \"{key}\" or not with this value"),
+            Self::BadPages(count) => write!(formatter, "nr_badpages is {count}: the backend needs every page"),
+            Self::TooSmall { pages, least } => {
+                write!(formatter, "last_page {} is too small: the backend needs {least} pages", pages.saturating_sub(1))
+            }
             Self::NotOverridable(key) => write!(formatter, "option \"{key}\" cannot be set by swapon"),
             Self::NoMemory => formatter.write_str("no memory for the backend"),
         }

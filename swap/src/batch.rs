@@ -6,6 +6,15 @@
 //! deadlock, because it holds no batch itself and no lock, so every batch that is out either belongs to a plug that can
 //! go on, or to a device that completes it without needing another. For the same reason a task allocates frames, which
 //! may reclaim through another plug, only while its own plug is empty.
+//!
+//! A backend that has to move pages before it can go on with a batch has a plug for that ([`Plug::for_moving`]), which may take
+//! one more batch: that one is never out for longer than a device takes.
+//!
+//! A backend that hands a batch on can have changed where a folio's data goes, or is ([`WriteBatch::place`],
+//! [`ReadBatch::place_each`]), and what is written instead of a folio ([`WriteBatch::stand_in`]); and it can have itself told
+//! when a folio's I/O is over ([`Watcher`]).
+//!
+//! [`Plug::for_moving`]: crate::Plug::for_moving
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,6 +29,7 @@ use crate::page::Page;
 use crate::rank::Rank;
 use crate::statistics::count;
 use crate::sync::Lock;
+use crate::watcher::{ReadFolio, Watcher};
 
 /// The most folios in a batch (Linux: `SWAP_CLUSTER_MAX`).
 pub const BATCH_FOLIOS: usize = 32;
@@ -32,9 +42,14 @@ pub struct Batch<M: Machine> {
     area: Arc<Area<M>>,
     direction: Direction,
     slots_of: SlotOwner<M>,
+    /// Those who are told when a folio's I/O is over, from the outermost backend on.
+    watchers: [Option<Arc<dyn Watcher<M>>>; WATCHERS],
     /// Its capacity is the batch that the pool lent; the vector goes back there.
     items: Vec<Item<M>>,
 }
+
+/// The most backends before one that makes requests that watch one batch.
+const WATCHERS: usize = 2;
 
 /// Whose the slots of a batch are.
 enum SlotOwner<M: Machine> {
@@ -46,10 +61,15 @@ enum SlotOwner<M: Machine> {
     Owned,
 }
 
-/// A folio in a batch, and the first of its slots. Reads own the folio's lock, writes its writeback.
+/// A folio in a batch. Reads own the folio's lock, writes its writeback.
 struct Item<M: Machine> {
     folio: InTransit<M::Folio>,
-    first_slot: u32,
+    /// The first of its slots.
+    slot: u32,
+    /// The first page of the area where its data is, or goes: that of the slot unless a backend has chosen another.
+    page: u32,
+    /// What is written instead.
+    stand_in: Option<InTransit<M::Folio>>,
 }
 
 /// A batch to be read. Its folios are locked and not up to date.
@@ -60,7 +80,12 @@ pub struct WriteBatch<M: Machine>(pub(crate) Batch<M>);
 
 /// The batches that are not out.
 pub(crate) struct Pool<M: Machine> {
-    idle: Lock<Vec<Vec<Item<M>>>, M, { Rank::BatchPool as u8 }>,
+    idle: Lock<Idle<M>, M, { Rank::BatchPool as u8 }>,
+}
+
+struct Idle<M: Machine> {
+    for_all: Vec<Vec<Item<M>>>,
+    for_moving: Option<Vec<Item<M>>>,
 }
 
 impl<M: Machine> Batch<M> {
@@ -84,19 +109,20 @@ impl<M: Machine> Batch<M> {
         self.items.is_empty()
     }
 
-    /// The folios with their slots, in the order in which they were gathered.
+    /// The folios with their slots, in the order in which they were gathered. Where another stands in for one, that is
+    /// what there is; where another place was chosen, that is named by the slots whose own it is.
     pub fn folios(&self) -> impl ExactSizeIterator<Item = (&M::Folio, SlotRun)> + Clone {
-        self.items.iter().map(|item| (item.folio.folio(), item.run()))
+        self.items.iter().map(|item| (item.data().folio(), item.run()))
     }
 
-    /// The slots of the folio at `position`.
+    /// The slots of the folio at `position`, as [`Batch::folios`] says them.
     pub fn run(&self, position: usize) -> Option<SlotRun> {
         self.items.get(position).map(Item::run)
     }
 
     /// Looks at page `page` of the folio at `position`, which is written; `None` if there is no such page.
     pub(crate) fn with_page<R>(&self, position: usize, page: usize, read: impl FnOnce(&Page) -> R) -> Option<R> {
-        let Item { folio, .. } = self.items.get(position)?;
+        let folio = self.items.get(position)?.data();
         (page < 1 << folio.folio().order()).then(|| folio.with_page(page, read))
     }
 
@@ -119,9 +145,17 @@ impl<M: Machine> Batch<M> {
         self.items.len() == BATCH_FOLIOS
     }
 
-    pub(crate) fn push(&mut self, folio: InTransit<M::Folio>, first_slot: u32) {
+    pub(crate) fn push(&mut self, folio: InTransit<M::Folio>, slot: u32) {
         debug_assert!(!self.is_full());
-        heap::push(&mut self.items, Item { folio, first_slot });
+        heap::push(&mut self.items, Item { folio, slot, page: slot, stand_in: None });
+    }
+
+    /// Has `watcher` told of each folio. A batch that is watched by as many as can be has failed instead.
+    fn watched_by(mut self, watcher: Arc<dyn Watcher<M>>) -> Option<Self> {
+        let free = self.watchers.iter_mut().find(|place| place.is_none());
+        debug_assert!(free.is_some(), "too many backends watch a batch");
+        *free? = Some(watcher);
+        Some(self)
     }
 
     /// Whether the slots belong to a backend or to slots of another area: then what is in front of an area's own backend
@@ -133,7 +167,8 @@ impl<M: Machine> Batch<M> {
     /// Makes the batch one for `area`, where the folios' data is, or goes, at the slots that `place` gives for each run.
     fn redirect(&mut self, area: &Arc<Area<M>>, place: impl Fn(SlotRun) -> u32) {
         for item in &mut self.items {
-            item.first_slot = place(item.run());
+            item.slot = place(item.run());
+            item.page = item.slot;
         }
         let owner = core::mem::replace(&mut self.area, Arc::clone(area));
         self.slots_of = SlotOwner::Redirected(owner);
@@ -162,13 +197,12 @@ impl<M: Machine> Batch<M> {
             if matches!(self.slots_of, SlotOwner::Cached) && !self.is_empty() {
                 self.area.note_no_space(self.items.len() as u64);
             }
-        } else if let (Err(error), Some(run)) = (result, self.run(0)) {
+        } else if let (Err(error), Some(Item { slot, .. })) = (result, self.items.first()) {
             let verb = match self.direction {
                 Direction::Read => "read from",
                 Direction::Write => "write to",
             };
             let (name, folios) = (self.area.name(), self.items.len());
-            let slot = run.first;
             self.area.report_failure(format_args!("{verb} {name} failed at slot {slot}, {folios} folios: {error}"));
         }
         let mut items = core::mem::take(&mut self.items);
@@ -177,11 +211,21 @@ impl<M: Machine> Batch<M> {
     }
 
     fn end(&self, items: impl Iterator<Item = Item<M>>, result: Result<(), IoError>) {
+        let watchers = || self.watchers.iter().rev().flatten();
         if self.direction == Direction::Read {
-            items.for_each(|item| end_read(&self.area, item.folio, result));
+            items.for_each(|Item { mut folio, slot, page, .. }| {
+                let mut read = ReadFolio { folio: &mut folio, slot, page };
+                let result =
+                    watchers().fold(result, |result, watcher| watcher.read_ended(&self.area, &mut read, result));
+                end_read(&self.area, folio, result);
+            });
             return;
         }
-        let folios = items.map(|item| end_write(&self.area, item.folio, &self.slots_of, result));
+        let folios = items.map(|Item { folio, page, stand_in, .. }| {
+            watchers().for_each(|watcher| watcher.write_ended(&self.area, page, result));
+            drop(stand_in.map(InTransit::end_write));
+            end_write(&self.area, folio, &self.slots_of, result)
+        });
         if self.is_owned() && !matches!(self.slots_of, SlotOwner::Redirected(_)) {
             folios.for_each(drop);
         } else {
@@ -201,7 +245,12 @@ impl<M: Machine> Drop for Batch<M> {
 
 impl<M: Machine> Item<M> {
     fn run(&self) -> SlotRun {
-        SlotRun { first: self.first_slot, length: 1 << self.folio.folio().order() }
+        SlotRun { first: self.page, length: 1 << self.folio.folio().order() }
+    }
+
+    /// What is written.
+    fn data(&self) -> &InTransit<M::Folio> {
+        self.stand_in.as_ref().unwrap_or(&self.folio)
     }
 }
 
@@ -258,6 +307,19 @@ impl<M: Machine> ReadBatch<M> {
         self.0.complete_some(|other| other == position, result);
     }
 
+    /// Says for each folio at which page of the area its data begins. The folios are in the order of these pages afterwards, so
+    /// that those which lie beside one another are read by one request.
+    pub fn place_each(&mut self, page: impl Fn(SlotRun) -> u32) {
+        self.0.items.iter_mut().for_each(|item| item.page = page(item.run()));
+        self.0.items.sort_unstable_by_key(|item| item.page);
+    }
+
+    /// Has `watcher` told of each folio when its I/O is over, before those that were told to be so earlier. None if as many watch
+    /// as can: then the batch has failed.
+    pub fn watched_by(self, watcher: Arc<dyn Watcher<M>>) -> Option<Self> {
+        self.0.watched_by(watcher).map(Self)
+    }
+
     /// Makes the batch one for `area`, where the folios' data is at the slots that `place` gives for each run.
     pub fn redirect(&mut self, area: &Arc<Area<M>>, place: impl Fn(SlotRun) -> u32) {
         self.0.redirect(area, place);
@@ -294,6 +356,27 @@ impl<M: Machine> WriteBatch<M> {
         self.0.complete_some(is_over, result);
     }
 
+    /// The data of the folio at `position` goes to the pages of the area from `page` on.
+    pub fn place(&mut self, position: usize, page: u32) {
+        if let Some(item) = self.0.items.get_mut(position) {
+            item.page = page;
+        }
+    }
+
+    /// `folio`, of the same order, is written instead of the one at `position`, and is free when that is over.
+    pub fn stand_in(&mut self, position: usize, folio: InTransit<M::Folio>) {
+        if let Some(item) = self.0.items.get_mut(position) {
+            debug_assert_eq!(folio.folio().order(), item.folio.folio().order());
+            drop(item.stand_in.replace(folio).map(InTransit::end_write));
+        }
+    }
+
+    /// Has `watcher` told of each folio when its I/O is over, before those that were told to be so earlier. None if as many watch
+    /// as can: then the batch has failed.
+    pub fn watched_by(self, watcher: Arc<dyn Watcher<M>>) -> Option<Self> {
+        self.0.watched_by(watcher).map(Self)
+    }
+
     /// Makes the batch one for `area`, where the folios' data goes to the slots that `place` gives for each run.
     pub fn redirect(&mut self, area: &Arc<Area<M>>, place: impl Fn(SlotRun) -> u32) {
         self.0.redirect(area, place);
@@ -307,31 +390,44 @@ impl<M: Machine> WriteBatch<M> {
 
 impl<M: Machine> Pool<M> {
     pub(crate) fn new() -> Result<Self, NoMemory> {
-        let mut idle = heap::vector::<M, _>(POOL_BATCHES)?;
+        let mut for_all = heap::vector::<M, _>(POOL_BATCHES)?;
         for _ in 0..POOL_BATCHES {
-            heap::push(&mut idle, heap::vector::<M, _>(BATCH_FOLIOS)?);
+            heap::push(&mut for_all, heap::vector::<M, _>(BATCH_FOLIOS)?);
         }
-        Ok(Self { idle: Lock::new(idle) })
+        let for_moving = Some(heap::vector::<M, _>(BATCH_FOLIOS)?);
+        Ok(Self { idle: Lock::new(Idle { for_all, for_moving }) })
     }
 
-    /// A batch for `area`, waiting for one to come back if all are out.
-    pub(crate) fn get(&self, area: Arc<Area<M>>, direction: Direction) -> Batch<M> {
+    /// A batch for `area`, waiting for one to come back if all are out. What moves pages can have one more.
+    pub(crate) fn get(&self, area: Arc<Area<M>>, direction: Direction, is_moving: bool) -> Batch<M> {
+        let take = |idle: &mut Idle<M>| {
+            let for_moving = if is_moving { idle.for_moving.take() } else { None };
+            for_moving.or_else(|| idle.for_all.pop())
+        };
         loop {
-            let lent = self.idle.lock().pop();
+            let lent = take(&mut self.idle.lock());
             if let Some(items) = lent {
-                return Batch { area, direction, slots_of: SlotOwner::Cached, items };
+                let watchers = [const { None }; WATCHERS];
+                return Batch { area, direction, slots_of: SlotOwner::Cached, watchers, items };
             }
-            M::wait(Event::Batch, &|| !self.idle.lock().is_empty());
+            let is_there = |idle: &Idle<M>| !idle.for_all.is_empty() || is_moving && idle.for_moving.is_some();
+            M::wait(Event::Batch, &|| is_there(&self.idle.lock()));
         }
     }
 
     fn put(&self, items: Vec<Item<M>>) {
-        heap::push(&mut self.idle.lock(), items);
+        let mut idle = self.idle.lock();
+        // The one for moving first: it is what all others may wait for.
+        match &mut idle.for_moving {
+            Some(_) => heap::push(&mut idle.for_all, items),
+            none => *none = Some(items),
+        }
+        drop(idle);
         M::wake(Event::Batch);
     }
 
-    /// Batches that are not out.
+    /// Batches that are not out, without the one for moving.
     pub(crate) fn idle(&self) -> usize {
-        self.idle.lock().len()
+        self.idle.lock().for_all.len()
     }
 }

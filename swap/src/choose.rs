@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use crate::backend::{BLOCK_TYPE, BackendError, Settings};
+use crate::backend::{BLOCK_TYPE, BackendError, Opening, Settings, Types};
 use crate::block::BlockBackend;
 use crate::disk::Disk;
 use crate::extension::{BackendOptions, Extension, TypeName};
@@ -14,40 +14,21 @@ use crate::swap::Swap;
 /// Its one version: a page of the area is a page of the disk.
 const BLOCK_VERSION: u32 = 1;
 
+const BLOCK: TypeName = TypeName::new(BLOCK_TYPE).unwrap();
+
 /// The block backend's one option: `auto` lets the device say whether it is synchronous, `no` treats it as if it were not.
 const SYNCHRONOUS: &str = "synchronous";
 
 impl<M: Machine> Swap<M> {
     pub(crate) fn backend(
         &self,
-        disk: &Arc<dyn Disk<M>>,
+        opening: &Opening<'_, M>,
         extension: Option<Extension<'_>>,
         overrides: BackendOptions<'_>,
     ) -> Result<Arc<dyn SwapOps<M>>, BackendError> {
-        let block = Extension {
-            backend: const { TypeName::new(BLOCK_TYPE).unwrap() },
-            version: BLOCK_VERSION,
-            options: BackendOptions(""),
-        };
+        let block = Extension { backend: BLOCK, version: BLOCK_VERSION, options: BackendOptions("") };
         let Extension { backend, version, options } = extension.unwrap_or(block);
-        let settings = Settings::new(version, options, overrides);
-        let check = |versions: core::ops::RangeInclusive<u32>, overridable: &[&str]| {
-            if !versions.contains(&version) {
-                return Err(BackendError::UnknownVersion(backend, version));
-            }
-            match overrides.iter().find(|(key, _)| !overridable.contains(key)) {
-                Some((key, _)) => Err(BackendError::not_overridable(key)),
-                None => Ok(()),
-            }
-        };
-        if backend == block.backend {
-            check(BLOCK_VERSION..=BLOCK_VERSION, &[SYNCHRONOUS])?;
-            return self.block_backend(disk, &settings);
-        }
-        let opener = self.types.find(|name| TypeName::new(name) == Some(backend));
-        let opener = opener.ok_or(BackendError::UnknownType(backend))?;
-        check(opener.versions(), opener.overridable())?;
-        opener.open(disk, &settings)
+        self.open(opening, backend, &Settings::new(version, options, overrides))
     }
 
     fn block_backend(
@@ -68,5 +49,32 @@ impl<M: Machine> Swap<M> {
             return Ok(ops);
         }
         Ok(heap::arc::<M, _>(block(Arc::clone(disk)))?)
+    }
+}
+
+impl<M: Machine> Types<M> for Swap<M> {
+    fn open(
+        &self,
+        opening: &Opening<'_, M>,
+        backend: TypeName,
+        settings: &Settings<'_>,
+    ) -> Result<Arc<dyn SwapOps<M>>, BackendError> {
+        let check = |versions: core::ops::RangeInclusive<u32>, is_overridable: &dyn Fn(&str) -> bool| {
+            if !versions.contains(&settings.version) {
+                return Err(BackendError::UnknownVersion(backend, settings.version));
+            }
+            match settings.overrides().find(|key| !is_overridable(key)) {
+                Some(key) => Err(BackendError::not_overridable(key)),
+                None => Ok(()),
+            }
+        };
+        if backend == BLOCK {
+            check(BLOCK_VERSION..=BLOCK_VERSION, &|key| key == SYNCHRONOUS)?;
+            return self.block_backend(opening.disk, settings);
+        }
+        let opener = self.types.find(|name| TypeName::new(name) == Some(backend));
+        let opener = opener.ok_or(BackendError::UnknownType(backend))?;
+        check(opener.versions(), &|key| opener.is_overridable(key))?;
+        opener.open(opening, settings)
     }
 }

@@ -2,10 +2,10 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::allocate::Taken;
 use crate::area::Area;
 use crate::geometry::{offset, run_length};
 use crate::machine::Machine;
+use crate::slot_request::Taken;
 
 /// A slot of an area, or of none that can be, in one word: a hint.
 pub(crate) struct Cursor(AtomicU64);
@@ -30,10 +30,10 @@ impl Cursor {
     }
 
     /// Remembers the slot after the folio's; nothing at the end of a cluster, or if the cluster is full, so that areas
-    /// take turns, or on a rotational device, which is filled in order by all processors.
+    /// take turns, on a rotational device, which is filled in order by all processors, or if the backend chooses the slots.
     pub(crate) fn set<M: Machine>(&self, area: &Area<M>, taken: Taken, class: u8) {
         let next = taken.first.wrapping_add(run_length(class));
-        let over = taken.full || offset(next) == 0 || area.properties.rotational;
+        let over = taken.full || offset(next) == 0 || area.properties.rotational || area.flags.allocates_slots;
         let slot = if over { Self::NONE } else { u64::from(area.index) << u32::BITS | u64::from(next) };
         self.0.store(slot, Ordering::Relaxed);
     }

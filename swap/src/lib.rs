@@ -96,8 +96,9 @@
 //!
 //! # Files that import one another
 //!
-//! - `area.rs`, `ops.rs`, `batch.rs` and `disk.rs`: an area has a backend, a backend is given batches, and a batch belongs to
-//!   the area that it completes in, as does a request of the area's disk that is made of it.
+//! - `area.rs`, `ops.rs`, `batch.rs`, `disk.rs`, `watcher.rs` and `slot_request.rs`: an area has a backend, a backend is given
+//!   batches and asked for slots, and a batch belongs to the area that it completes in, as do a request of the area's disk that
+//!   is made of it, and what watchers are told of it.
 //!
 //! # Memory
 //!
@@ -154,6 +155,7 @@ mod readahead;
 mod reference;
 mod registry;
 mod release;
+mod slot_request;
 mod slots;
 mod space;
 mod span;
@@ -166,10 +168,11 @@ pub mod sync;
 mod table_entry;
 mod take;
 mod users;
+mod watcher;
 mod write;
 
 pub use area::Area;
-pub use backend::{BLOCK_TYPE, BackendError, BackendType, Settings};
+pub use backend::{BLOCK_TYPE, BackendError, BackendType, Opening, Settings};
 pub use batch::{BATCH_FOLIOS, Batch, POOL_BATCHES, ReadBatch, WriteBatch};
 pub use block::BlockBackend;
 pub use cache::{DuplicateError, InsertError, Inserted};
@@ -188,6 +191,7 @@ pub use read::{FaultError, FaultIn, FaultKind};
 pub use readahead::{Neighbourhood, PAGE_CLUSTER_MAX, Readahead, ReadaheadPolicy};
 pub use reference::SlotReference;
 pub use registry::{BlockDriver, RegistryError};
+pub use slot_request::{NoSlot, SlotRequest, Taken};
 pub use slots::{OwnedSlot, Slots};
 pub use sparse::Sparse;
 pub use statistics::{Counter, Snapshot, Statistics};
@@ -196,4 +200,5 @@ pub use swapon::{DEFAULT_PRIORITY, Deviceless, Discard, SwapOnError, SwapOnOptio
 pub use table_entry::{PAYER_MAX, SHADOW_BITS};
 pub use take::AllocateError;
 pub use users::{SlotRange, SwapOffError, Users};
+pub use watcher::{ReadFolio, Watcher};
 pub use write::Written;

@@ -98,6 +98,8 @@ pub enum Event {
     Batch,
     /// Work was left for [`Swap::do_pending_work`](crate::Swap::do_pending_work).
     Work,
+    /// A backend that made space is done with that.
+    Space,
 }
 
 /// How much a log line matters.

@@ -1,8 +1,11 @@
 //! `SwapOps`: what a swap area asks of the backend that keeps its pages.
 
+use core::fmt;
+
 use crate::area::Area;
 use crate::batch::{ReadBatch, WriteBatch};
 use crate::machine::Machine;
+use crate::slot_request::{NoSlot, SlotRequest, Taken};
 
 /// A backend for swap areas (Linux: `struct swap_ops`).
 ///
@@ -19,6 +22,21 @@ pub trait SwapOps<M: Machine>: Send + Sync {
     /// They exist only in clusters that are in use, are 0 when a slot is allocated, and go with it.
     fn metadata_bits(&self) -> u8 {
         0
+    }
+
+    /// How many slots an area has whose header speaks of so many pages, the header's own included in both; not more than
+    /// there are pages. A backend that needs pages for itself has fewer.
+    fn slots(&self, pages: u64) -> u64 {
+        pages
+    }
+
+    /// Takes the slots for a folio; only a backend with [`SwapOpsFlags::allocates_slots`] is asked. It says where, and the core
+    /// takes what is free there, or leaves it to the core.
+    ///
+    /// # Errors
+    /// [`NoSlot`]: the folio gets slots of another area.
+    fn allocate_slots(&self, request: &SlotRequest<'_, M>) -> Result<Taken, NoSlot> {
+        request.usual()
     }
 
     /// Whether `next` may join a batch that ends with `previous`. Both are runs of slots of `area`. Without an
@@ -48,6 +66,14 @@ pub trait SwapOps<M: Machine>: Send + Sync {
     /// The slot's page is all zero now, which the core knows without the backend; what the backend has is of no use any
     /// more. Only for a backend with bits of its own, which are 0 from here on. Called as above.
     fn slot_zeroed(&self, _area: &Area<M>, _slot: u32, _metadata: u64) {}
+
+    /// Writes what it counts, a line `NAME VALUE` each.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn write_statistics(&self, _out: &mut dyn fmt::Write) -> fmt::Result {
+        Ok(())
+    }
 }
 
 /// How a backend wants to be treated.
@@ -69,6 +95,12 @@ pub struct SwapOpsFlags {
     pub pages_on_disk: bool,
     /// It is the layer before other backends ([`Frontswap`](crate::Frontswap)), whose bits of each slot they are.
     pub frontswap: bool,
+    /// It chooses the slots of a folio: [`SwapOps::allocate_slots`].
+    pub allocates_slots: bool,
+    /// All folios of its areas have one page.
+    pub single_pages: bool,
+    /// It chooses where on the disk a page goes, so that the core knows of no page what is in it, and discards none.
+    pub places_pages: bool,
 }
 
 /// Consecutive slots of one folio.

@@ -13,12 +13,20 @@ use crate::statistics::count;
 /// Gathers folios into batches. Dropping it submits what is left.
 pub struct Plug<M: Machine> {
     batch: Option<Batch<M>>,
+    /// It is a backend's, which moves pages.
+    is_moving: bool,
 }
 
 impl<M: Machine> Plug<M> {
     /// An empty plug.
     pub const fn new() -> Self {
-        Self { batch: None }
+        Self { batch: None, is_moving: false }
+    }
+
+    /// A plug for a backend that moves pages while others wait with their batches for that, by [`Plug::add_owned`]. One task at
+    /// a time has one that is not empty, or waits for nothing but a device while it has.
+    pub const fn for_moving() -> Self {
+        Self { batch: None, is_moving: true }
     }
 
     /// Hands what was gathered to its backend.
@@ -65,7 +73,8 @@ impl<M: Machine> Plug<M> {
         owned: bool,
     ) {
         self.make_room(area, SlotRun { first: first_slot, length: 1 << folio.folio().order() }, direction);
-        let batch = self.batch.get_or_insert_with(|| area.shared().pool.get(Arc::clone(area), direction));
+        let batch =
+            self.batch.get_or_insert_with(|| area.shared().pool.get(Arc::clone(area), direction, self.is_moving));
         if owned {
             batch.set_owned();
         }

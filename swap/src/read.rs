@@ -64,6 +64,7 @@ impl<M: Machine> Swap<M> {
         neighbourhood: Option<&Neighbourhood<'_>>,
     ) -> Result<FaultIn<M>, FaultError> {
         let area = self.area(entry.area()).ok_or(FaultError::Gone)?;
+        let order = if area.flags.single_pages { 0 } else { order };
         let mut fault = Fault { area: &area, entry, order, kind: FaultKind::Cached, shadow: 0, read_alone: false };
         let folio = loop {
             let found = match area.find(entry.slot()) {

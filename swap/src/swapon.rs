@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::area::{Area, Shared};
 use crate::availability::Availability;
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Opening};
 use crate::batch::Pool;
 use crate::clusters::Clusters;
 use crate::disk::{Claim, Disk, DiskProperties};
@@ -54,6 +54,8 @@ struct Plan<'a, M: Machine> {
     properties: DiskProperties,
     clusters: Clusters<M>,
     slots: u64,
+    /// Of the device.
+    pages: u64,
     bad_pages: BadPages<'a>,
     ops: Arc<dyn SwapOps<M>>,
     options: SwapOnOptions<'a>,
@@ -164,6 +166,7 @@ impl<M: Machine> Swap<M> {
                 properties: DiskProperties { is_file: true, ..DiskProperties::default() },
                 clusters: Clusters::on_demand((slots / CLUSTER_SLOTS as u64) as usize)?,
                 slots,
+                pages: slots,
                 bad_pages: BadPages::new(&[]),
                 ops: Arc::clone(&area.ops),
                 options,
@@ -208,14 +211,17 @@ impl<M: Machine> Swap<M> {
         let medium = Medium { pages: disk.pages(), is_file: properties.is_file };
         let header = Header::parse(&page, medium).map_err(SwapOnError::Header)?;
         let extension = Extension::parse(&page).map_err(SwapOnError::Extension)?;
-        let ops = self.backend(disk, extension, options.backend)?;
+        let pages = u64::from(header.last_page) + 1;
+        let opening = Opening { disk, pages, bad_pages: header.bad_pages, types: self };
+        let ops = self.backend(&opening, extension, options.backend)?;
         let ops = if let Some(layer) = self.frontswap.get() { Arc::clone(layer).before(ops)? } else { ops };
-        let slots = u64::from(header.last_page) + 1;
+        let slots = ops.slots(pages).min(pages);
         let clusters = Clusters::fixed(slots.div_ceil(CLUSTER_SLOTS as u64) as usize)?;
         let (name, disk, bad_pages) = (disk.name(), Some(claim), header.bad_pages);
-        let area = self.build(Plan { index, name, disk, properties, clusters, slots, bad_pages, ops, options })?;
+        let area =
+            self.build(Plan { index, name, disk, properties, clusters, slots, pages, bad_pages, ops, options })?;
         if matches!(options.discard, Discard::Once | Discard::Both) && properties.discard {
-            area.discard(1..area.slots);
+            area.discard(1..pages);
         }
         Ok(self.start_using(&area, options))
     }
@@ -253,9 +259,9 @@ impl<M: Machine> Swap<M> {
 
     /// Makes an area, which no other task knows yet.
     fn build(&self, plan: Plan<'_, M>) -> Result<Arc<Area<M>>, SwapOnError> {
-        let Plan { index, name, disk, properties, clusters, slots, bad_pages, ops, options } = plan;
+        let Plan { index, name, disk, properties, clusters, slots, pages, bad_pages, ops, options } = plan;
         let flags = ops.flags();
-        let extents = Extents::new::<M>(&[Extent { page: 0, disk_page: 0, pages: slots }])?;
+        let extents = Extents::new::<M>(&[Extent { page: 0, disk_page: 0, pages }])?;
         let end = clusters.len() as u64 * CLUSTER_SLOTS as u64;
         let area = Area {
             index,
@@ -267,7 +273,9 @@ impl<M: Machine> Swap<M> {
             is_plain: flags.ignores_frees && ops.metadata_bits() == 0,
             flags,
             ops,
-            discard_clusters: properties.discard && matches!(options.discard, Discard::Pages | Discard::Both),
+            discard_clusters: properties.discard
+                && !flags.places_pages
+                && matches!(options.discard, Discard::Pages | Discard::Both),
             extents,
             slots,
             usable: slots - 1 - bad_pages.len() as u64,

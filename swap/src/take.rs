@@ -2,7 +2,6 @@
 
 use alloc::sync::Arc;
 
-use crate::allocate::{NoSlot, Taken};
 use crate::area::Area;
 use crate::cursor::Cursor;
 use crate::entry::Entry;
@@ -11,6 +10,7 @@ use crate::geometry::{CLASSES, ZERO_CLASS, class_of, run_length};
 use crate::machine::{MAX_CPUS, Machine};
 use crate::ops::SlotRun;
 use crate::reference::SlotReference;
+use crate::slot_request::{NoSlot, Taken};
 use crate::slots::Slots;
 use crate::swap::Swap;
 use crate::table_entry::{SlotState, TableEntry};

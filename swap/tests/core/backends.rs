@@ -8,8 +8,8 @@ use quire_swap::extension::{BackendOptions, Extension, ExtensionError, OPTIONS_M
 use quire_swap::header::{PADDING, Page};
 use quire_swap::{
     Area, BATCH_FOLIOS, BLOCK_TYPE, BackendError, BackendType, BlockBackend, BlockDriver, DecodedPte, Disk, DriverId,
-    Folio, FolioFlag, IoError, Plug, ReadBatch, RegistryError, Settings, Swap, SwapOnError, SwapOnOptions, SwapOps,
-    SwapOpsFlags, WriteBatch, Written,
+    Folio, FolioFlag, IoError, Opening, Plug, ReadBatch, RegistryError, Settings, Swap, SwapOnError, SwapOnOptions,
+    SwapOps, SwapOpsFlags, WriteBatch, Written,
 };
 
 use crate::fake::kernel::Kernel;
@@ -396,13 +396,13 @@ impl BackendType<Fake> for StoreType {
         2..=3
     }
 
-    fn overridable(&self) -> &[&str] {
-        &["limit"]
+    fn is_overridable(&self, key: &str) -> bool {
+        key == "limit"
     }
 
     fn open(
         &self,
-        _disk: &Arc<dyn Disk<Fake>>,
+        _opening: &Opening<'_, Fake>,
         settings: &Settings<'_>,
     ) -> Result<Arc<dyn SwapOps<Fake>>, BackendError> {
         match (settings.get("codec"), settings.get("limit")) {

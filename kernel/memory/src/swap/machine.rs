@@ -20,12 +20,14 @@ use crate::folio::{Folio, NewFolio};
 use crate::{frames, lru, writeback};
 
 static BATCH: Happening = Happening::new();
+static SPACE: Happening = Happening::new();
 pub(super) static WORK: Happening = Happening::new();
 
 fn happening(event: Event) -> &'static Happening {
     match event {
         Event::Batch => &BATCH,
         Event::Work => &WORK,
+        Event::Space => &SPACE,
     }
 }
 
