@@ -20,10 +20,11 @@ use quire_machine::stack::KernelStack;
 use quire_machine::task::scheduler;
 use quire_machine::upcall;
 use quire_machine::{kernel_map, physical};
+use quire_memory::{lru, policy};
 use quire_protocol::{COMMAND_LINE_FILE, COMMAND_LINE_MAX, Verdict};
 use spin::Once;
 
-use crate::command_line::CommandLine;
+use crate::command_line::{BadValue, CommandLine};
 use crate::upcalls;
 use crate::{disk, initramfs, scenario, swap, swapon, zram, zswap};
 
@@ -95,6 +96,7 @@ extern "C" fn go_on() -> ! {
         marks.low,
         marks.high
     );
+    or_give_up(choose_policy(command_line()));
     or_give_up(quire_memory::start());
     disk::start();
     devices::set_disks(swap::disks());
@@ -109,6 +111,15 @@ extern "C" fn go_on() -> ! {
         scenario::run::run(command_line())
     };
     power::off(verdict)
+}
+
+/// Has the policy of reclaim decide that the command line names, as `policy=`.
+fn choose_policy(command_line: CommandLine<'static>) -> Result<(), BadValue<'static>> {
+    const KEY: &str = "policy";
+    let Some(value) = command_line.value(KEY) else { return Ok(()) };
+    lru::set_policy(value).ok_or(BadValue { key: KEY, value, expected: policy::EXPECTED })?;
+    log!("mm", "which page goes: policy {value}");
+    Ok(())
 }
 
 /// Enables the swap areas that the command line names, starts the first process and waits for its end, which is the verdict's.

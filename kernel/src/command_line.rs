@@ -18,6 +18,7 @@ const KNOWN: &[&str] = &[
     "swap",
     "pages",
     "contents",
+    "policy",
     "init",
     "rdinit",
     "console",

@@ -140,7 +140,7 @@ impl<M: Machine> Area<M> {
     /// caller's. Slots with a count keep `shadow`, the others are freed. On success the caller has one reference less.
     pub(crate) fn evict(&self, entry: Entry, folio: &Locked<M::Folio>, references: u32, shadow: u64) -> bool {
         self.cluster(entry.slot())
-            .is_some_and(|cluster| self.evict_in(&mut cluster.lock(), entry, folio, references, || shadow))
+            .is_some_and(|cluster| self.evict_in(&mut cluster.lock(), entry, folio, references, |_| shadow))
     }
 
     /// [`Area::evict`] for `first` and those of `others` behind it that are in the same cluster, up to one that stays. The
@@ -150,7 +150,7 @@ impl<M: Machine> Area<M> {
         (entry, first): (Entry, Locked<M::Folio>),
         others: &mut Peekable<impl Iterator<Item = Locked<M::Folio>>>,
         references: u32,
-        mut shadow: impl FnMut() -> u64,
+        mut shadow: impl FnMut(&M::Folio) -> u64,
         done: &mut impl FnMut(Result<M::Folio, Locked<M::Folio>>),
     ) {
         let Some(cluster) = self.cluster(entry.slot()) else { return done(Err(first)) };
@@ -176,7 +176,7 @@ impl<M: Machine> Area<M> {
         entry: Entry,
         folio: &Locked<M::Folio>,
         references: u32,
-        shadow: impl FnOnce() -> u64,
+        shadow: impl FnOnce(&M::Folio) -> u64,
     ) -> bool {
         let state = folio.state();
         if state.is(FolioFlag::Writeback) || !folio.try_freeze(references) {
@@ -187,7 +187,7 @@ impl<M: Machine> Area<M> {
             folio.thaw();
             return false;
         }
-        self.leave_shadow(entry, folio, cluster, shadow());
+        self.leave_shadow(entry, folio, cluster, shadow(folio));
         folio.thaw();
         true
     }

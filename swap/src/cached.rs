@@ -37,7 +37,7 @@ impl<M: Machine> Swap<M> {
 
     /// Takes a clean folio out of the cache, when the caller has unmapped it and has accounted for all `references`: the
     /// cache's one, the folio's own in `folio`, and whatever lists hold. Its slots keep `shadow`
-    /// ([`SHADOW_BITS`](crate::SHADOW_BITS) bits) for [`FaultIn::shadow`](crate::FaultIn::shadow). The folio comes back
+    /// ([`SHADOW_BITS`](crate::SHADOW_BITS) bits) for [`Machine::added_to_cache`]. The folio comes back
     /// unlocked with one reference less, the cache's: when the caller drops its own, the frames are free.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl<M: Machine> Swap<M> {
         &self,
         folios: impl Iterator<Item = Locked<M::Folio>>,
         references: u32,
-        mut shadow: impl FnMut() -> u64,
+        mut shadow: impl FnMut(&M::Folio) -> u64,
         mut done: impl FnMut(Result<M::Folio, Locked<M::Folio>>),
     ) {
         let mut folios = folios.peekable();

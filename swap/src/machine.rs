@@ -59,8 +59,9 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// A new folio of 2^`order` frames, contents undefined, with one reference; `None` when memory does not suffice.
     fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<Self::Folio>;
 
-    /// The folio was added to the swap cache by the core itself (swapped in or read ahead) and is locked.
-    fn added_to_cache(_folio: &Self::Folio) {}
+    /// The folio was added to the swap cache by the core itself (swapped in or read ahead) and is locked. `shadow` is what its
+    /// eviction left ([`Swap::evict_each`](crate::Swap::evict_each)); 0 if there was nothing.
+    fn added_to_cache(_folio: &Self::Folio, _shadow: u64) {}
 
     /// The writes of these folios, up to a batch, are over. On success their frames may be freed (see
     /// [`Swap::evict_each`](crate::Swap::evict_each)); on failure they are dirty again and belong on the active list, since

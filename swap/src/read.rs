@@ -22,8 +22,8 @@ pub struct FaultIn<M: Machine> {
     pub folio: Locked<M::Folio>,
     /// Where it came from.
     pub kind: FaultKind,
-    /// What its eviction left ([`Swap::evict`]), if this fault brought it in; 0 if there was nothing.
-    pub shadow: u64,
+    /// It was read ahead, and this is the first fault for it.
+    pub was_read_ahead: bool,
 }
 
 /// Where a page came from.
@@ -65,7 +65,7 @@ impl<M: Machine> Swap<M> {
     ) -> Result<FaultIn<M>, FaultError> {
         let area = self.area(entry.area()).ok_or(FaultError::Gone)?;
         let order = if area.flags.single_pages { 0 } else { order };
-        let mut fault = Fault { area: &area, entry, order, kind: FaultKind::Cached, shadow: 0, read_alone: false };
+        let mut fault = Fault { area: &area, entry, order, kind: FaultKind::Cached, read_alone: false };
         let folio = loop {
             let found = match area.find(entry.slot()) {
                 InSlot::Folio(folio) => folio,
@@ -103,7 +103,7 @@ impl<M: Machine> Swap<M> {
                 readahead.passed(page);
             }
         }
-        Ok(FaultIn { folio, kind: fault.kind, shadow: fault.shadow })
+        Ok(FaultIn { folio, kind: fault.kind, was_read_ahead })
     }
 }
 
@@ -120,7 +120,6 @@ struct Fault<'a, M: Machine> {
     entry: Entry,
     order: u8,
     kind: FaultKind,
-    shadow: u64,
     /// The page was read on its own: if it is not up to date now, it cannot be read.
     read_alone: bool,
 }
@@ -161,8 +160,7 @@ impl<M: Machine> Fault<'_, M> {
                 return Ok(Brought::Nothing);
             }
         };
-        M::added_to_cache(&folio);
-        self.shadow = inserted.shadow;
+        M::added_to_cache(&folio, inserted.shadow);
         let window = match neighbourhood.filter(|_| folio.order() == 0 && !self.area.flags.synchronous) {
             Some(around) if swap.goes_by_address(self.area) => around.window_by_address(&swap.readahead_policy),
             Some(around) => around.window_by_slot(first, self.area.slots, &swap.readahead_policy),
@@ -218,10 +216,10 @@ impl<M: Machine> Area<M> {
         let Some(entry) = self.entry(slot).filter(|_| self.peek(slot).as_ref().is_some_and(is_out)) else { return };
         let Some(folio) = M::allocate_folio(0, FolioUse::Readahead) else { return };
         let mut folio = Locked::lock(folio);
-        let Ok(Inserted { zero, .. }) = self.insert(entry, &folio) else { return };
+        let Ok(Inserted { shadow, zero }) = self.insert(entry, &folio) else { return };
         folio.state().set(FolioFlag::Readahead);
         count!(self, readahead, 1);
-        M::added_to_cache(&folio);
+        M::added_to_cache(&folio, shadow);
         if zero {
             count!(self, zero_in, 1);
             folio.with_page_mut(0, |page| page.fill(0));

@@ -52,6 +52,15 @@ def state(state):
     return (", ".join(flags) or "no flags") + where
 
 
+def lru(byte):
+    """What reclaim knows of a page, from its metadata: see kernel/memory/src/policy/pages.rs."""
+    list = byte & 7
+    if list in (0, 7):
+        return "list none" if list == 0 else "list of the unevictable"
+    notes = [word for bit, word in [(8, "isolated"), (16, "fresh"), (128, "droppable")] if byte & bit]
+    return " ".join([f"list {list} of the policy", *notes, f"mark {byte >> 5 & 3}"])
+
+
 def summary(metadata):
     """A frame's metadata in words."""
     said = kind(metadata)
@@ -60,11 +69,10 @@ def summary(metadata):
         return f"{said}, order {number(metadata['order'])}"
     if not is_folio(metadata):
         return said
-    lists = variants("quire_memory::lru::lists::List")
     owned = number(metadata["owned"])
     owner = f"owner {owned >> INDEX_BITS} index {owned & (1 << INDEX_BITS) - 1:#x}" if owned else "no owner yet"
     return (
-        f"{said}, references {number(metadata['references'])}, list {lists.get(number(metadata['list']), 'none')}, "
+        f"{said}, references {number(metadata['references'])}, {lru(number(metadata['list']))}, "
         f"memory cgroup {number(metadata['cgroup'])}, {owner}, {state(metadata['folio']['__0'])}"
     )
 

@@ -15,7 +15,7 @@ use crate::admission::Limit;
 use crate::fatal::Fatal;
 use crate::fault;
 use crate::folio::{self, Folio, FolioBatch};
-use crate::lru::{self, List};
+use crate::lru;
 use crate::page_out;
 use crate::page_tables::{self, folio_frame, is_mapped};
 use crate::rmap::RmapLink;
@@ -154,14 +154,14 @@ impl AddressSpace {
         let mut plug = Plug::default();
         self.for_each_batch(range, true, |batch| {
             batch.retain(|folio| Self::is_only_here(folio));
-            drop(lru::take(batch));
-            page_out::page_out(batch, List::Inactive, &mut plug);
+            lru::take(batch);
+            page_out::page_out(batch, page_out::Asked::ByProgram, &mut plug);
         })
     }
 
     fn deactivate(&self, range: Range<u64>) -> Result<(), Killed> {
         let served = self.for_each_batch(range, true, |batch| {
-            batch.iter().filter(|folio| Self::is_only_here(folio)).for_each(lru::deactivate);
+            batch.iter().filter(|folio| Self::is_only_here(folio)).for_each(lru::look_soon);
         });
         translations::flush_user_everywhere();
         served
@@ -309,9 +309,9 @@ impl AddressSpace {
         self.for_each_batch(range.clone(), false, |batch| {
             for folio in batch {
                 if lock {
-                    lru::add(folio, List::Unevictable);
+                    lru::keep(folio);
                 } else {
-                    lru::unlock(folio);
+                    lru::unkeep(folio);
                 }
             }
         })?;

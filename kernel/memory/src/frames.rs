@@ -7,6 +7,7 @@ use quire_machine::physical;
 use quire_machine::task::{self, is_killed};
 use quire_machine::watermark::Purpose;
 
+use crate::accessed;
 use crate::cgroup::charge;
 use crate::cgroup::counts;
 use crate::counters::COUNTERS;
@@ -22,6 +23,7 @@ use crate::swap::leaving::{Patience, disables_swap};
 /// [`AllocationError`] when nothing helps, or the task's own process is the one that was killed.
 pub fn wait_for_frame() -> Result<NewFolio, AllocationError> {
     let cgroup = counts::current();
+    accessed::settle(cgroup);
     if cgroup != counts::ROOT {
         charge::charge(cgroup)?;
     }

@@ -7,14 +7,14 @@
 //! | module | what |
 //! |---|---|
 //! | `upcall` | what is asked of the rooms above: processes, zswap, disks |
-//! | `policy`, `trace`, `quota`, `limit`, `fatal` | decisions and words without pages |
+//! | `policy`, `badness`, `trace`, `quota`, `limit`, `fatal` | decisions and words without pages: which page goes, which process is killed |
 //! | `counters`, `progress` | what reclaim counts; frames that have come free, writes that are on their way |
 //! | `swap::core`, `swap::leaving` | the swap core on this machine; who gives way to a `swapoff` |
-//! | `cgroup::counts`, `lru::lists` | what memory cgroups are charged; the LRU lists, as lists of frames |
-//! | `folio`, `lru`, `workingset` | whose page a folio is; which list it is in, and where it goes when it comes back |
+//! | `cgroup::counts`, `lru::turns`, `lru::lists` | what memory cgroups are charged; each one's LRU lists, as lists of frames |
+//! | `folio`, `lru` | whose page a folio is; what the policy is told of it, and when |
 //! | `page_tables` | the tables of one space, and what their PTEs say and own, counted |
 //! | `rmap`, `object` | from a folio to every PTE that maps it; pages of files and of shared memory |
-//! | `page_out` | taking folios out of memory, a batch at a time |
+//! | `accessed`, `page_out` | accessed bits; taking folios out of memory, a batch at a time |
 //! | `reclaim`, `writeback`, `unused` | who looks for pages that can go, when, and for how long; the end of their writes; the end of folios |
 //! | `oom`, `cgroup`, `charge` | who dies when nothing else helps; limits; what the kernel keeps for a program |
 //! | `frames` | a frame for a page that a task waits for: the allocation that does all of the above |
@@ -35,10 +35,10 @@
 //! Out, each station with its function and file:
 //!
 //! 1. few frames are free: `wake_kswapd` in `reclaim.rs`, or `wait_for_frame` in `frames.rs` for a task that finds none
-//! 2. which list, how many folios: `Effort::shrink` in `reclaim.rs`, by the decisions of `policy`
-//! 3. victims leave the tail of an LRU list: `isolate` in `lru/mod.rs`
+//! 2. whose pages: `Effort::shrink` in `reclaim.rs`, by `next_to_look_at` in `lru/mod.rs`
+//! 3. the policy names the pages that are looked at: `isolate` in `lru/mod.rs`, and by it `Instance::next` in `policy/instance.rs`
 //! 4. their locks are tried, their owners found: `page_out` in `page_out.rs`, `Owners::find` in `rmap.rs`
-//! 5. a page that was accessed gets its second chance: `look`; the others get slots: `give_slots`, and by it
+//! 5. it is told which were accessed, and says which go: `look` and `judge`; these get slots: `give_slots`, and by it
 //!    `Swap::hold_in_swap` of the swap core
 //! 6. every PTE is replaced: `replace_ptes`, or `unmap_of_object` for a page of an object; the TLB is flushed once
 //! 7. dirty folios are written: `Leaving::add`, and by it `Swap::write`; the batch goes to the disk with its plug
@@ -51,8 +51,8 @@
 //! 2. which VMA, and what the PTE says: `look_up` in `fault/seen.rs`
 //! 3. the folio is found in the swap cache or read, with its neighbours: `swap_in` in `fault/swap_in.rs`, and by it
 //!    `Swap::fault_in`
-//! 4. it is mapped, and its slot's count dropped: `install` in `fault/install.rs`; which list it goes to, its refault distance says:
-//!    `list_after_refault` in `workingset.rs`
+//! 4. it is mapped, and its slot's count dropped: `install` in `fault/install.rs`; the policy has been told what its eviction left in
+//!    the slot: `come_back` in `lru/mod.rs`
 //! 5. a page of an object takes its place in the object first: `page` in `object/pages.rs`
 //!
 //! # A page's life
@@ -84,9 +84,11 @@
 
 extern crate alloc;
 
+mod accessed;
 pub mod address_space;
 pub mod admission;
 pub mod advice;
+pub mod badness;
 pub mod cgroup;
 pub mod charge;
 pub mod counters;
@@ -117,7 +119,6 @@ pub mod trace;
 pub mod unused;
 pub mod upcall;
 pub mod vma;
-pub mod workingset;
 pub mod writeback;
 
 pub use address_space::AddressSpace;

@@ -2,7 +2,7 @@
 //! `mm/oom_kill.c`).
 //!
 //! How bad a process is, its pages in memory and in swap and its page tables say, moved by its `oom_score_adj`
-//! ([`policy::badness`]). Process 1 and those with -1000 are never chosen, nor threads of the kernel, nor a child that has
+//! ([`badness`]). Process 1 and those with -1000 are never chosen, nor threads of the kernel, nor a child that has
 //! borrowed its memory (`vfork`): its parent is chosen for it. The one that is chosen gets SIGKILL, as do those that share its
 //! memory, and its private memory is taken away at once: it does not run in user mode again, and what it waits for in the
 //! kernel ends.
@@ -28,8 +28,8 @@ use quire_machine::physical;
 use quire_machine::sync::Rank;
 use quire_machine::task::{self, Mutex, is_killed, scheduler};
 
+use crate::badness;
 use crate::cgroup::counts;
-use crate::policy;
 use crate::progress;
 use crate::swap;
 use crate::upcall::{self, Memory, Process};
@@ -97,7 +97,7 @@ fn total() -> usize {
 /// `/proc/PID/oom_score`.
 pub fn score(process: &dyn Process) -> u64 {
     let pages = process.memory().map_or(0, |space| space.weight());
-    policy::score(policy::badness(pages, process.oom_score_adjustment(), total()), total())
+    badness::score(badness::badness(pages, process.oom_score_adjustment(), total()), total())
 }
 
 /// Kills the worst process in the cgroup and frees its memory, unless `is_over` says that there is no need any more or one that
@@ -116,7 +116,7 @@ pub(crate) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
     let is_meant =
         |holder: &Holder| holder.is_in_question(number) && !holder.is_killed() && !holder.process.borrows_memory();
     for holder in holders().filter(is_meant) {
-        let badness = policy::badness(holder.space.weight(), holder.process.oom_score_adjustment(), total());
+        let badness = badness::badness(holder.space.weight(), holder.process.oom_score_adjustment(), total());
         let Some(badness) = badness else { continue };
         let place = candidates.partition_point(|worse| worse.badness >= badness);
         if place < LINES {

@@ -4,19 +4,19 @@
 //!
 //! Each step is done for the whole batch, so that its locks are taken a few times for all of them and not once for each:
 //!
-//! 1. Every folio's lock is tried, and its owner looked up ([`mm::rmap`](crate::rmap)). One that is busy stays.
-//! 2. The PTEs that map the folios are looked at, space by space. A page that was accessed since gets a second chance, one
-//!    that is locked in memory stays; neither gets a slot.
-//! 3. The others get a slot, unless they still have one, and a count of it for the PTE that will hold it.
-//! 4. Their PTEs are replaced by their entries, space by space again. One that was accessed since step 2 stays after all.
-//! 5. The TLB is flushed, once.
-//! 6. Dirty folios are gathered in a plug and written; clean ones are evicted from the swap cache, and their frames are freed
+//! 1. Every folio's lock is tried, and its owner looked up ([`rmap`](crate::rmap)). One that is busy stays.
+//! 2. The PTEs that map the folios are looked at, space by space ([`accessed`]).
+//! 3. The policy is told which were accessed, and says which go ([`lru`]). One that is locked in memory stays in any case.
+//! 4. Those that go get a slot, unless they still have one, and a count of it for the PTE that will hold it.
+//! 5. Their PTEs are replaced by their entries, space by space again. One that was accessed since step 2 stays after all.
+//! 6. The TLB is flushed, once.
+//! 7. Dirty folios are gathered in a plug and written; clean ones are evicted from the swap cache, and their frames are freed
 //!    together.
 //!
 //! A private page that its program has given away (`MADV_FREE`, [`free_lazily`]) is clean and has no slot, which no other private page
-//! is: unless it is written again it gets none in step 3, and its PTEs become 0 in step 4.
+//! is: unless it is written again it gets none in step 4, and its PTEs become 0 in step 5.
 //!
-//! Pages of an [`Object`] go through steps 2 to 4 one by one: the object's own PTE becomes the entry, those of the page
+//! Pages of an [`Object`] go through steps 4 and 5 one by one: the object's own PTE becomes the entry, those of the page
 //! tables 0.
 //!
 //! # Invariants
@@ -32,103 +32,99 @@ use quire_machine::frame::FrameNumber;
 use quire_machine::user_tables::PteCell;
 use quire_swap::{Folio as _, FolioFlag, Locked, SlotReference, Written};
 
+use crate::accessed::{self, Marks};
 use crate::cgroup::counts;
 use crate::counters::COUNTERS;
 use crate::folio::{self, BATCH, Folio, FolioBatch, Owned};
-use crate::lru::{self, List};
+use crate::lru::{self, Exit};
 use crate::object::Object;
 use crate::page_tables::{self, PageTables, Pte};
+use crate::policy::Verdict;
+use crate::progress;
 use crate::rmap::{Owner, Owners, Rmap};
 use crate::swap::{self, Plug, Quire};
-use crate::{progress, workingset};
 
-/// A private page that may go.
+/// A page that may go.
 struct Candidate {
     folio: Locked<Folio>,
     frame: FrameNumber,
     /// The page's index with its owner, and the owner's place.
     index: u64,
     owner: usize,
+    /// What was found when its PTEs were looked at last.
     marks: Marks,
     /// A PTE was found that maps it.
     is_mapped: bool,
+    fate: Fate,
     /// A count for the first PTE that is replaced.
     count: Option<SlotReference<'static, Quire>>,
+}
+
+/// What has become of a candidate so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is to go, unless an access comes between.
+    Goes,
+    /// Its object has let it go.
+    HasLeft,
+    /// It is to stay, and in a list again.
+    Stays,
     /// It got no slot, or no count of it.
-    is_refused: bool,
+    Refused,
 }
 
-/// What the PTEs that map a folio say together.
-#[derive(Clone, Copy, Default)]
-struct Marks {
-    accessed: bool,
-    locked: bool,
+/// Who wants pages to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The policy, which has a say once it is known whether they were accessed.
+    ByPolicy,
+    /// A program, for pages that were not accessed since.
+    ByProgram,
 }
 
-impl Marks {
-    /// Adds what the PTE says, which forgets that the page was accessed; whether the page may go as far as this PTE is
-    /// concerned.
-    fn take_from(&mut self, pte: PteCell<'_>) -> bool {
-        let before = pte.bits();
-        if page_tables::is_accessed(before) {
-            pte.clear_accessed();
-            self.accessed = true;
-        }
-        self.locked |= page_tables::is_locked(before);
-        !page_tables::is_accessed(before) && !page_tables::is_locked(before)
-    }
-
-    const fn may_go(self) -> bool {
-        !self.accessed && !self.locked
-    }
-
-    /// Where a folio from `list` goes that stays.
-    fn list(self, list: List) -> Option<List> {
-        if self.locked {
-            return Some(List::Unevictable);
-        }
-        if self.accessed {
-            COUNTERS.second_chances.fetch_add(1, Ordering::Relaxed);
-        }
-        self.accessed.then(|| list.active())
-    }
-}
-
-/// Tries to take out of memory what was isolated from `list`; returns how many leave it.
+/// Tries to take isolated folios out of memory; returns how many leave it. The others are in a list again.
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
-pub(crate) fn page_out(batch: &mut FolioBatch, list: List, plug: &mut Plug) -> usize {
+pub(crate) fn page_out(batch: &mut FolioBatch, asked: Asked, plug: &mut Plug) -> usize {
     let mut owners = Owners::default();
     let mut candidates = ArrayVec::<Candidate, BATCH>::new();
     let mut unmapped = ArrayVec::<Locked<Folio>, BATCH>::new();
-    let mut flush = false;
     for folio in batch.drain(..) {
         let folio = match Locked::try_lock(folio) {
             Ok(folio) if !folio.state().is(FolioFlag::Writeback) => folio,
             Ok(busy) => {
-                lru::add(&busy, list);
+                lru::put_back(&busy);
                 continue;
             }
             Err(busy) => {
-                lru::add(&busy, list);
+                lru::put_back(&busy);
                 continue;
             }
         };
         let place = folio::owned(&folio).and_then(|Owned { owner, index }| Some((index, owners.find(owner)?)));
-        match place.map(|(index, owner)| (index, owner, owners.get(owner))) {
-            Some((index, _, Owner::Object(object))) => {
-                unmapped.extend(unmap_of_object(object, index, folio, list, &mut flush));
-            }
-            Some((index, owner, Owner::AnonVma(_))) => candidates.push(Candidate::new(folio, index, owner)),
+        match place {
+            Some((index, owner)) => candidates.push(Candidate::new(folio, index, owner)),
             // Its spaces are gone, so it goes with this reference, or with its slot.
             None if folio.state().entry().is_some() => unmapped.push(folio),
             None => {}
         }
     }
     for candidates in candidates.chunk_by_mut(|one, other| one.owner == other.owner) {
-        let owner = owners.get(candidates[0].owner);
-        look(owner, candidates);
-        give_slots(candidates);
-        flush |= replace_ptes(owner, candidates);
+        look(owners.get(candidates[0].owner).rmap(), candidates);
+    }
+    judge(&owners, &mut candidates, asked);
+    let mut flush = false;
+    for candidates in candidates.chunk_by_mut(|one, other| one.owner == other.owner) {
+        match owners.get(candidates[0].owner) {
+            owner @ Owner::AnonVma(_) => {
+                give_slots(candidates);
+                flush |= replace_ptes(owner.rmap(), candidates);
+            }
+            Owner::Object(object) => {
+                for candidate in candidates.iter_mut().filter(|candidate| candidate.fate == Fate::Goes) {
+                    flush |= candidate.leave_object(object);
+                }
+            }
+        }
     }
     if flush && translations::flush_stale() {
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
@@ -136,21 +132,9 @@ pub(crate) fn page_out(batch: &mut FolioBatch, list: List, plug: &mut Plug) -> u
     let mut leaving =
         Leaving { plug, clean: ArrayVec::new(), zero: ArrayVec::new(), gone: FolioBatch::new(), count: 0 };
     // Before anything is written, which may take long: those that stay are locked no longer.
-    unmapped.extend(candidates.drain(..).filter_map(|candidate| candidate.settle(list)));
+    unmapped.extend(candidates.drain(..).filter_map(Candidate::settle));
     unmapped.drain(..).for_each(|folio| leaving.add(folio, &mut owners));
     leaving.free()
-}
-
-/// Forgets that the pages of these folios were accessed.
-pub(crate) fn forget_access(batch: &[Folio]) {
-    let mut owners = Owners::default();
-    for folio in batch {
-        if let Some(Owned { owner, index }) = folio::owned(folio)
-            && let Some(owner) = owners.find(owner)
-        {
-            marks_of(owners.get(owner).rmap(), index, folio);
-        }
-    }
 }
 
 /// Marks private pages as given away, each mapped by one PTE: reclaim takes those that are not written from now on without writing
@@ -185,16 +169,7 @@ pub(crate) fn free_lazily(batch: &mut FolioBatch) {
     // Until then the processor may remember that a page is dirty and not say so again; reclaim cannot come, as they are locked.
     translations::flush_user_everywhere();
     COUNTERS.given_away.fetch_add(given_away.len() as u64, Ordering::Relaxed);
-    given_away.iter().for_each(|folio| lru::add(folio, List::InactiveFile));
-}
-
-/// What the PTEs say that map the folio, page `index` of its owner; they forget that it was accessed.
-fn marks_of(rmap: &Rmap, index: u64, folio: &Folio) -> Marks {
-    let mut marks = Marks::default();
-    rmap.for_each_pte_of(index, folio.frame(), |_, pte| {
-        marks.take_from(pte);
-    });
-    marks
+    given_away.iter().for_each(|folio| lru::set_exit(folio, Exit::Drop));
 }
 
 impl Candidate {
@@ -206,12 +181,13 @@ impl Candidate {
             owner,
             marks: Marks::default(),
             is_mapped: false,
+            fate: Fate::Goes,
             count: None,
-            is_refused: false,
         }
     }
 
-    /// Its program has given it away and not written it since, as far as is known.
+    /// It can be dropped: it is as its object's source has it, or its program has given it away and not written it since, as far as
+    /// is known.
     fn is_given_away(&self) -> bool {
         !self.folio.state().is(FolioFlag::Dirty) && !self.folio.state().is(FolioFlag::InCache)
     }
@@ -236,58 +212,129 @@ impl Candidate {
         }
     }
 
-    /// It may go as far as is known, and is mapped by at least one PTE.
+    /// It is to go, nothing has come between, and it is mapped by at least one PTE.
     const fn may_go(&self) -> bool {
-        self.is_mapped && self.marks.may_go() && !self.is_refused
+        self.is_mapped && matches!(self.fate, Fate::Goes) && self.marks.may_go()
     }
 
     fn set_count(&mut self, count: Option<SlotReference<'static, Quire>>) {
-        self.is_refused = count.is_none();
+        if count.is_none() {
+            self.fate = Fate::Refused;
+        }
         self.count = count;
     }
 
-    /// Puts it back into a list if it stays. A count that was not used, because its PTEs changed meanwhile, is given back.
-    fn settle(self, list: List) -> Option<Locked<Folio>> {
-        let is_given_away = self.is_given_away();
-        let list = if is_given_away { list } else { List::Inactive };
-        let Self { folio, marks, is_refused, is_mapped, .. } = self;
-        if let Some(stays) = marks.list(list).or(is_refused.then_some(List::Active)) {
-            if is_refused {
-                // There may be a slot without memory for its count.
-                swap::core().try_free_slot(&folio);
+    /// Takes a page out of the object, and out of all page tables; one that is not as its source has it gets a slot, and the entry takes
+    /// its place in the object. Whether there were PTEs.
+    fn leave_object(&mut self, object: &Object) -> bool {
+        let (folio, mut any) = (&self.folio, false);
+        object.rmap().for_each_pte_of(self.index, self.frame, |tables, pte| {
+            let before = pte.take();
+            tables.counts.remove(before.bits());
+            if page_tables::is_dirty(before.bits()) {
+                folio.state().set(FolioFlag::Dirty);
             }
-            lru::add(&folio, stays);
-            return None;
+            any = true;
+        });
+        let entry = folio.state().entry();
+        if !object.holds(self.index, folio) || !folio.state().is(FolioFlag::Dirty) && entry.is_none() {
+            self.fate = Fate::HasLeft;
+            return any;
         }
-        if is_given_away && is_mapped {
-            // A `fork` that was under way may have mapped it again.
-            if !folio::is_held_only_by(&folio, 1) {
-                lru::add(&folio, list);
-                return None;
+        let count = match entry {
+            Some(entry) => swap::core().duplicate(entry).ok(),
+            None => new_slot(folio),
+        };
+        match count {
+            Some(count) => {
+                object.take_out(self.index, folio, Pte::unmapped(count.into_pte()));
+                self.fate = Fate::HasLeft;
             }
-            COUNTERS.lazily_freed.fetch_add(1, Ordering::Relaxed);
+            None => self.fate = Fate::Refused,
+        }
+        any
+    }
+
+    /// Puts it back into a list if it stays. A count that was not used, because its PTEs changed meanwhile, is given back.
+    fn settle(self) -> Option<Locked<Folio>> {
+        let is_given_away = self.is_given_away();
+        let Self { folio, marks, is_mapped, fate, .. } = self;
+        if fate == Fate::HasLeft {
             return Some(folio);
         }
-        // Without a slot, its page was unmapped while it was on its way here: it goes with this reference.
-        if folio.state().is(FolioFlag::InCache) { Some(folio) } else { None }
+        if fate == Fate::Refused {
+            // There may be a slot without memory for its count.
+            swap::core().try_free_slot(&folio);
+        }
+        let goes = fate == Fate::Goes && marks.may_go();
+        if goes && folio.state().is(FolioFlag::InCache) {
+            return Some(folio);
+        }
+        // Without a slot, its page was unmapped while it was on its way here, and it goes with this reference; or a `fork` or
+        // `mremap` that was under way has mapped it again.
+        if goes && folio::is_held_only_by(&folio, 1) {
+            let was_given_away = is_given_away && is_mapped;
+            COUNTERS.lazily_freed.fetch_add(u64::from(was_given_away), Ordering::Relaxed);
+            return was_given_away.then_some(folio);
+        }
+        if marks.locked {
+            lru::keep(&folio);
+        } else if fate != Fate::Stays {
+            lru::put_back(&folio);
+        }
+        if !is_given_away {
+            lru::set_exit(&folio, Exit::Swap);
+        }
+        None
     }
 }
 
 /// Calls `visit` with each PTE that maps one of the candidates, which have this owner.
 fn for_each_pte(
-    owner: &Owner,
+    rmap: &Rmap,
     candidates: &mut [Candidate],
     visit: impl FnMut(&mut Candidate, &PageTables, PteCell<'_>),
 ) {
-    owner.rmap().for_each_pte(candidates, |candidate| (candidate.index, candidate.frame), visit);
+    rmap.for_each_pte(candidates, |candidate| (candidate.index, candidate.frame), visit);
 }
 
-fn look(owner: &Owner, candidates: &mut [Candidate]) {
-    for_each_pte(owner, candidates, |candidate, _, pte| {
+fn look(rmap: &Rmap, candidates: &mut [Candidate]) {
+    for_each_pte(rmap, candidates, |candidate, _, pte| {
         candidate.marks.take_from(pte);
         candidate.note_write(pte);
         candidate.is_mapped = true;
     });
+    if lru::looks_around() {
+        candidates.iter().filter(|candidate| candidate.marks.accessed).for_each(|candidate| {
+            accessed::look_around(rmap, candidate.index);
+        });
+    }
+}
+
+/// Tells the policy what was found, which says what stays; what has to stay does in any case.
+fn judge(owners: &Owners, candidates: &mut [Candidate], asked: Asked) {
+    let mut judge = lru::Judge::default();
+    for candidate in candidates {
+        let Marks { accessed, locked } = candidate.marks;
+        let has_to_stay = || matches!(owners.get(candidate.owner), Owner::Object(object) if object.stays());
+        let verdict = if locked || has_to_stay() {
+            judge.keep(&candidate.folio)
+        } else {
+            match asked {
+                Asked::ByPolicy => judge.looked_at(&candidate.folio, accessed),
+                Asked::ByProgram if accessed => judge.put_back(&candidate.folio),
+                Asked::ByProgram => Verdict::Evict,
+            }
+        };
+        if verdict == Verdict::Stay {
+            candidate.fate = Fate::Stays;
+            let counter = if accessed { &COUNTERS.second_chances } else { &COUNTERS.deactivated };
+            counter.fetch_add(1, Ordering::Relaxed);
+        } else {
+            // From now on, an access comes between.
+            candidate.marks = Marks::default();
+        }
+    }
 }
 
 /// A slot for the folio, with a count, if there is one and its cgroup may have it.
@@ -308,9 +355,9 @@ fn give_slots(candidates: &mut [Candidate]) {
 
 /// Replaces the PTEs of those that may go by their entries, unless they were accessed; whether there were any. The translations
 /// may be remembered by the processor until the next flush.
-fn replace_ptes(owner: &Owner, candidates: &mut [Candidate]) -> bool {
+fn replace_ptes(rmap: &Rmap, candidates: &mut [Candidate]) -> bool {
     let mut any = false;
-    for_each_pte(owner, candidates, |candidate, tables, pte| {
+    for_each_pte(rmap, candidates, |candidate, tables, pte| {
         if !candidate.may_go() || !candidate.marks.take_from(pte) {
             return;
         }
@@ -321,7 +368,7 @@ fn replace_ptes(owner: &Owner, candidates: &mut [Candidate]) -> bool {
         // The first PTE has its count already.
         let another = || swap::core().duplicate(candidate.folio.state().entry()?).ok();
         let Some(count) = candidate.count.take().or_else(another) else {
-            candidate.is_refused = true;
+            candidate.fate = Fate::Refused;
             return;
         };
         let before = pte.replace(Pte::unmapped(count.into_pte()));
@@ -332,46 +379,6 @@ fn replace_ptes(owner: &Owner, candidates: &mut [Candidate]) -> bool {
         any = true;
     });
     any
-}
-
-/// Takes a page of an object out of all page tables, unless it was accessed; one that is not as its source has it gets a slot,
-/// and the entry takes its place in the object.
-fn unmap_of_object(
-    object: &Object,
-    index: u64,
-    folio: Locked<Folio>,
-    list: List,
-    flush: &mut bool,
-) -> Option<Locked<Folio>> {
-    let stays = object.stays().then_some(List::Unevictable);
-    if let Some(stays) = stays.or_else(|| marks_of(object.rmap(), index, &folio).list(list)) {
-        lru::add(&folio, stays);
-        return None;
-    }
-    let mut dirty = folio.state().is(FolioFlag::Dirty);
-    object.rmap().for_each_pte_of(index, folio.frame(), |tables, pte| {
-        let before = pte.take();
-        tables.counts.remove(before.bits());
-        dirty |= page_tables::is_dirty(before.bits());
-        *flush = true;
-    });
-    if dirty {
-        folio.state().set(FolioFlag::Dirty);
-    }
-    if !object.holds(index, &folio) || !dirty && folio.state().entry().is_none() {
-        return Some(folio);
-    }
-    let count = match folio.state().entry() {
-        Some(entry) => swap::core().duplicate(entry).ok(),
-        None => new_slot(&folio),
-    };
-    let Some(count) = count else {
-        swap::core().try_free_slot(&folio);
-        lru::add(&folio, List::Active);
-        return None;
-    };
-    object.take_out(index, &folio, Pte::unmapped(count.into_pte()));
-    Some(folio)
 }
 
 /// Folios that are out of all page tables.
@@ -407,7 +414,7 @@ impl Leaving<'_> {
             Written::Unused(folio) => self.gone.push(folio.unlock()),
             Written::Refused(folio) => {
                 progress::write_failed();
-                lru::add(&folio, List::Active);
+                lru::put_back(&folio);
             }
         }
         progress::writes_are_over(1);
@@ -432,7 +439,8 @@ impl Leaving<'_> {
 fn drop_page_without_slot(folio: Locked<Folio>, owners: &mut Owners) -> Option<Folio> {
     if folio.state().is(FolioFlag::Dirty) {
         // Written while it was on its way here.
-        lru::add(&folio, List::Inactive);
+        lru::put_back(&folio);
+        lru::set_exit(&folio, Exit::Swap);
         return None;
     }
     if let Some(Owned { owner, index }) = folio::owned(&folio)
@@ -447,16 +455,16 @@ fn drop_page_without_slot(folio: Locked<Folio>, owners: &mut Owners) -> Option<F
 }
 
 /// Takes clean folios that no task maps out of the swap cache; those that go, with their last references, are added to `gone`.
-/// If another task uses one or it is dirty, it goes to the inactive list. Returns how many go.
+/// If another task uses one or it is dirty, it is in a list again. Returns how many go.
 pub(crate) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH>, gone: &mut FolioBatch) -> usize {
     /// The swap cache's and the one in `clean`.
     const REFERENCES: u32 = 2;
     let before = gone.len();
     let mut busy = ArrayVec::<Locked<Folio>, BATCH>::new();
-    swap::core().evict_each(clean.drain(..), REFERENCES, workingset::next_age, |outcome| match outcome {
+    swap::core().evict_each(clean.drain(..), REFERENCES, lru::evicted, |outcome| match outcome {
         Ok(folio) => gone.push(folio),
         Err(folio) => busy.push(folio),
     });
-    busy.drain(..).for_each(|folio| lru::add(&folio, List::Inactive));
+    busy.drain(..).for_each(|folio| lru::put_back(&folio));
     gone.len() - before
 }

@@ -1,16 +1,16 @@
 //! Reclaim: who looks for pages that can leave memory, when, and for how long.
 //!
-//! One pass takes up to 32 folios from the inactive list's tail. Pages that were accessed since get a second chance. The others
-//! leave all page tables; the dirty ones are written, the clean ones dropped (`page_out`).
+//! One pass isolates up to 32 folios of one cgroup, which the [`policy`] names ([`lru`]). It is told which of them were accessed,
+//! and says which go. These leave all page tables; the dirty ones are written, the clean ones dropped (`page_out`).
 //!
 //! # Who reclaims
 //!
 //! `kswapd` wakes when fewer frames than `low` are free and works until there are `high`. A task that wants a frame then
 //! frees some itself, and when only `min` are left it waits until it has. When every page that may leave has been looked at
-//! three times, none could leave and no write is on its way, and no `swapoff` can be given up for it (`leaving`), a process
+//! [so often](policy::LOOKS_MAX), none could leave and no write is on its way, and no `swapoff` can be given up for it (`leaving`), a process
 //! is killed for the task that asked (`oom`). A disk that refuses writes brings that about sooner.
 //!
-//! The last pages that could be dropped do not go ([`policy::are_files_scarce`]): they are the code of what runs, which would
+//! The last pages that could be dropped do not go ([`turns::are_files_scarce`]): they are the code of what runs, which would
 //! come back as fast as it goes, and frames that come free so would never be in vain.
 //!
 //! # Locking
@@ -26,15 +26,14 @@ use quire_machine::arch::cpu;
 use quire_machine::clock;
 use quire_machine::physical;
 use quire_machine::running::Running;
-use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, WaitQueue, is_killed, time};
 
 use crate::cgroup::counts;
 use crate::counters::COUNTERS;
-use crate::folio::{BATCH, FolioBatch};
-use crate::lru::{self, List};
-use crate::page_out;
-use crate::policy::{self, Turns};
+use crate::folio::BATCH;
+use crate::lru::{self, Exit, turns};
+use crate::page_out::{self, Asked};
+use crate::policy;
 use crate::progress;
 use crate::swap::{self, Plug};
 use crate::upcall::upcalls;
@@ -44,17 +43,16 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 static KSWAPD: WaitQueue = WaitQueue::new();
 static KSWAPD_WANTED: AtomicBool = AtomicBool::new(false);
-static SWAPPINESS: AtomicU32 = AtomicU32::new(policy::SWAPPINESS);
-static TURNS: SpinLock<Turns> = SpinLock::new(Rank::Lru, Turns::new());
+static SWAPPINESS: AtomicU32 = AtomicU32::new(turns::SWAPPINESS);
 
 /// `vm.swappiness`.
 pub fn swappiness() -> u32 {
     SWAPPINESS.load(Ordering::Relaxed)
 }
 
-/// Sets `vm.swappiness`, at most [`policy::SWAPPINESS_MAX`].
+/// Sets `vm.swappiness`, at most [`turns::SWAPPINESS_MAX`].
 pub fn set_swappiness(swappiness: u32) {
-    SWAPPINESS.store(swappiness.min(policy::SWAPPINESS_MAX), Ordering::Relaxed);
+    SWAPPINESS.store(swappiness.min(turns::SWAPPINESS_MAX), Ordering::Relaxed);
 }
 
 /// Starts `kswapd`.
@@ -154,75 +152,48 @@ impl Effort {
         }
     }
 
-    /// One batch: tries to take 32 folios out of memory, fewer for a small cgroup, which is not to lose more than it must.
+    /// One batch: tries to take up to 32 folios of one cgroup out of memory.
     pub(crate) fn shrink(&mut self) -> Pass {
-        let most = if self.cgroup == counts::ROOT { BATCH } else { (counts::pages(self.cgroup) / 64).clamp(1, BATCH) };
-        let lengths = self.candidates();
-        if lengths.evictable() == 0 {
-            return Pass { looked_at: 0, leaving: 0 };
-        }
-        let is_for_files = TURNS.lock().is_for_files(&lengths, swappiness());
-        let list = if is_for_files { List::InactiveFile } else { List::Inactive };
-        self.balance(list, &lengths, most);
-        let mut batch = self.isolate(list, most);
+        let (can_drop, can_swap) = self.exits();
+        let next = lru::next_to_look_at(self.cgroup, can_drop, can_swap, swappiness());
+        let Some((cgroup, exit)) = next else { return Pass { looked_at: 0, leaving: 0 } };
+        let mut batch = lru::isolate(cgroup, exit);
         let looked_at = batch.len();
         cpu::with_running(|running| running.set_reclaiming(true));
-        let leaving = page_out::page_out(&mut batch, list, &mut self.plug);
+        let leaving = page_out::page_out(&mut batch, Asked::ByPolicy, &mut self.plug);
         cpu::with_running(|running| running.set_reclaiming(false));
 
         let who = usize::from(!cpu::with_running(Running::reclaims).unwrap_or(false));
         COUNTERS.scanned.fetch_add(looked_at as u64, Ordering::Relaxed);
         COUNTERS.scanned_by[who].fetch_add(looked_at as u64, Ordering::Relaxed);
         COUNTERS.stolen[who].fetch_add(leaving as u64, Ordering::Relaxed);
-        if is_for_files {
+        if exit == Exit::Drop {
             COUNTERS.scanned_files.fetch_add(looked_at as u64, Ordering::Relaxed);
         }
         Pass { looked_at, leaving }
     }
 
-    /// How many pages are in the lists from which some may leave.
-    fn candidates(&self) -> lru::Lengths {
-        let can_swap = swap::core().totals().0 > 0;
-        if self.cgroup != counts::ROOT {
-            return lru::lengths_of_cgroup(self.cgroup).restricted_to(true, can_swap);
-        }
-        let lengths = lru::lengths();
-        let can_drop = !policy::are_files_scarce(&lengths, physical::free_frames(), physical::watermarks().high);
-        lengths.restricted_to(can_drop, can_swap)
+    /// Whether pages may be dropped, and whether they may go to swap.
+    fn exits(&self) -> (bool, bool) {
+        let is_scarce =
+            || turns::are_files_scarce(&lru::lengths(), physical::free_frames(), physical::watermarks().high);
+        (self.cgroup != counts::ROOT || !is_scarce(), swap::core().totals().0 > 0)
     }
 
-    fn isolate(&self, list: List, most: usize) -> FolioBatch {
-        if self.cgroup == counts::ROOT {
-            lru::isolate(list, most)
-        } else {
-            lru::isolate_of_cgroup(list, self.cgroup, most)
-        }
+    /// How many pages may leave.
+    fn candidates(&self) -> usize {
+        let (can_drop, can_swap) = self.exits();
+        lru::lengths_within(self.cgroup).restricted_to(can_drop, can_swap).evictable()
     }
 
-    /// Feeds an inactive list from the tail of its active one when it has become the shorter one.
-    fn balance(&self, list: List, lengths: &lru::Lengths, most: usize) {
-        let (active, inactive) = match list {
-            List::InactiveFile | List::ActiveFile => (lengths.active_file, lengths.inactive_file),
-            _ => (lengths.active, lengths.inactive),
-        };
-        if !policy::is_inactive_short(active, inactive) {
-            return;
-        }
-        let batch = self.isolate(list.active(), most);
-        COUNTERS.deactivated.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        // They start their way through the inactive list with a clean slate: only an access from now on counts.
-        page_out::forget_access(&batch);
-        batch.iter().for_each(|folio| lru::add(folio, list));
-    }
-
-    /// Every page that may leave was looked at three times, so has long lost its second chance, none could leave, and no frame
-    /// has come free in any other way meanwhile.
+    /// Every page that may leave was looked at so often that it has long lost its last chance, none could leave, and no frame has
+    /// come free in any other way meanwhile.
     pub(crate) fn is_hopeless(&mut self) -> bool {
         if self.has_news() {
             self.freed = progress::freed();
             self.in_vain = 0;
         }
-        self.in_vain > 3 * self.candidates().evictable() + 16 * BATCH
+        self.in_vain > policy::LOOKS_MAX * self.candidates() + 16 * BATCH
     }
 
     /// Whether frames have come free since the attempts began to be in vain, which do not lift a cgroup's limit.
@@ -233,7 +204,7 @@ impl Effort {
 
 /// What one batch came to.
 pub(crate) struct Pass {
-    /// Folios taken from the inactive list.
+    /// Folios that were isolated.
     pub(crate) looked_at: usize,
     /// Those that leave memory.
     pub(crate) leaving: usize,

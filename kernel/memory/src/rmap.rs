@@ -30,7 +30,7 @@ use arrayvec::ArrayVec;
 use quire_machine::fallible::{self, NoMemory, TryMap, TryVec};
 use quire_machine::frame::FrameNumber;
 use quire_machine::sync::{Rank, SpinLock};
-use quire_machine::user_tables::PteCell;
+use quire_machine::user_tables::{PteCell, TablesGuard};
 use quire_swap::header::PAGE_SIZE;
 
 use crate::folio::{BATCH, OWNER_NUMBERS, Owned};
@@ -142,6 +142,13 @@ impl Rmap {
                     visit(page, tables, pte);
                 }
             }
+        }
+    }
+
+    /// Calls `visit` with the base of each space that may map the pages and its tables, locked.
+    pub(crate) fn for_each_space(&self, mut visit: impl FnMut(u64, &TablesGuard<'_>)) {
+        for Mapper { tables, base } in &*self.list.lock() {
+            visit(*base, &tables.lock());
         }
     }
 

@@ -13,15 +13,16 @@ use crate::{fault, lru, object, oom};
 /// `/proc/vmstat`: names and numbers, in Linux's order.
 pub fn vmstat() -> [(&'static str, u64); 37] {
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let lru::Lengths { active, inactive, active_file, inactive_file, unevictable } = lru::lengths();
+    let lru::Lengths { swappable, droppable, unevictable } = lru::lengths();
+    let [active, active_file] = lru::active();
     let swap = swap::statistics();
     let count = &COUNTERS;
     let kinds = physical::frames_by_kind();
     [
         ("nr_free_pages", physical::free_frames() as u64),
-        ("nr_inactive_anon", inactive as u64),
+        ("nr_inactive_anon", swappable.saturating_sub(active) as u64),
         ("nr_active_anon", active as u64),
-        ("nr_inactive_file", inactive_file as u64),
+        ("nr_inactive_file", droppable.saturating_sub(active_file) as u64),
         ("nr_active_file", active_file as u64),
         ("nr_unevictable", unevictable as u64),
         ("nr_anon_pages", kinds[Kind::Anonymous as usize] as u64),

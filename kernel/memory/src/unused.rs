@@ -3,18 +3,14 @@
 use core::sync::atomic::Ordering;
 
 use quire_machine::frame::Frame;
-use quire_machine::physical;
 
 use crate::cgroup::counts;
 use crate::folio::Folio;
-use crate::lru::lists;
-use crate::swap;
+use crate::{lru, swap};
 
 /// The last reference to the folio in this frame went: see `Upcalls::folio_is_unused` of `quire_machine::upcall`.
 pub fn is_unused(frame: &'static Frame) {
-    if lists::is_listed(frame) {
-        lists::remove(physical::number_of(frame));
-    }
+    lru::forget(frame);
     let cgroup = frame.cgroup.load(Ordering::Relaxed);
     if cgroup != counts::ROOT {
         frame.cgroup.store(counts::ROOT, Ordering::Relaxed);

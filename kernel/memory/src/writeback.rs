@@ -4,8 +4,7 @@ use arrayvec::ArrayVec;
 use quire_swap::{Folio as _, IoError, Locked};
 
 use crate::folio::{self, BATCH, Folio, FolioBatch};
-use crate::lru::{self, List};
-use crate::{page_out, progress};
+use crate::{lru, page_out, progress};
 
 /// Ends the writes of up to a batch of folios, in the thread that completes their area's requests.
 pub fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoError>) {
@@ -17,14 +16,13 @@ pub fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoEr
         match result {
             Err(_) => {
                 progress::write_failed();
-                // Trying again soon would fail again.
-                lru::add(&folio, List::Active);
+                lru::put_back(&folio);
             }
             // Its slot went meanwhile: it is mapped again, or this is the last reference.
             Ok(()) if folio.state().entry().is_none() => gone.push(folio),
             Ok(()) => match Locked::try_lock(folio) {
                 Ok(folio) => clean.push(folio),
-                Err(busy) => lru::add(&busy, List::Inactive),
+                Err(busy) => lru::put_back(&busy),
             },
         }
     }

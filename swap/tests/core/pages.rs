@@ -435,7 +435,7 @@ fn clusters_are_locked_once_for_slots_that_follow_one_another_and_not_to_write_a
     memory.run_all();
     let mut gone = 0;
     let evict = &mut || {
-        swap.evict_each(folios.iter().map(lock), 3, || 7, |evicted| gone += u32::from(evicted.is_ok()));
+        swap.evict_each(folios.iter().map(lock), 3, |_| 7, |evicted| gone += u32::from(evicted.is_ok()));
     };
     assert_eq!((locks(evict), gone), (3, 12));
 }

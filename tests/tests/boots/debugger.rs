@@ -34,7 +34,7 @@ const SESSION: &[&str] = &[
     "quire folio current $page",
     "quire locks",
     "delete",
-    "hbreak quire_memory::lru::lists::Lists::add",
+    "hbreak quire_memory::policy::instance::Instance::add",
     "continue",
     "echo under the lock:\\n",
     "quire locks",

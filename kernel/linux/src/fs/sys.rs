@@ -10,6 +10,7 @@ use quire_compressed::zram::{ATTRIBUTES, Zram};
 use quire_compressed::{Access, zswap};
 use quire_machine::fallible::{self, TryVec};
 use quire_memory::swap::{self, Quire};
+use quire_memory::{lru, policy};
 use quire_swap::header::PAGE_SIZE;
 
 use super::block;
@@ -199,14 +200,30 @@ fn modules() -> Result<Entries, Errno> {
     list([("zswap".into(), directory(move || list([("parameters".into(), directory(parameters)?)]))?)])
 }
 
-/// `/sys/kernel`: zswap's counters, which Linux has in its debugging file system, and how pages are read ahead.
+/// `/sys/kernel`: zswap's counters, which Linux has in its debugging file system, how pages are read ahead, and which policy decides
+/// what goes.
 fn kernel() -> Result<Entries, Errno> {
     let counters = || zswap_attributes(zswap::Directory::Debug);
     let readahead = || list([("vma_ra_enabled".into(), readahead_by_address()?)]);
     list([
         ("debug".into(), directory(move || list([("zswap".into(), directory(counters)?)]))?),
-        ("mm".into(), directory(move || list([("swap".into(), directory(readahead)?)]))?),
+        (
+            "mm".into(),
+            directory(move || list([("swap".into(), directory(readahead)?), ("reclaim".into(), reclaim()?)]))?,
+        ),
     ])
+}
+
+/// The policies of reclaim, the one that decides in brackets, as Linux shows what can be chosen.
+fn reclaim() -> Result<Item, Errno> {
+    let policies = |out: &mut String| {
+        for (index, name) in policy::NAMES.iter().enumerate() {
+            let (before, after) = if *name == lru::policy() { ("[", "]") } else { ("", "") };
+            print(out, format_args!("{}{before}{name}{after}", if index == 0 { "" } else { " " }))?;
+        }
+        print(out, format_args!("\n"))
+    };
+    directory(move || list([("policy".into(), read_only(policies)?)]))
 }
 
 fn readahead_by_address() -> Result<Item, Errno> {

@@ -141,7 +141,7 @@ fn forget_folio(pte: Pte) -> Option<u64> {
                 quire_swap::Folio::state(&folio).set(FolioFlag::Dirty);
             }
             if page_tables::is_locked(bits) {
-                lru::unlock(&folio);
+                lru::unkeep(&folio);
             }
             if !folio.is_of_object() {
                 references::forget_folio(folio);

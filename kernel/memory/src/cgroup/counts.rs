@@ -77,6 +77,19 @@ pub fn free(frame: UniqueFrame) {
     drop(frame);
 }
 
+/// Cgroups have numbers below this.
+static END: AtomicU8 = AtomicU8::new(ROOT + 1);
+
+/// Cgroups have, and had, numbers below this.
+pub(crate) fn end() -> u8 {
+    END.load(Ordering::Relaxed)
+}
+
+/// A cgroup has that number from now on.
+pub(crate) fn note_number(number: u8) {
+    END.fetch_max(number + 1, Ordering::Relaxed);
+}
+
 /// The cgroup and its ancestors, but for the root.
 fn upwards(number: u8) -> impl Iterator<Item = u8> {
     let next = |number: u8| (number != ROOT).then_some(number);

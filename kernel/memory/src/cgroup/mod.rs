@@ -34,7 +34,7 @@ use self::charge::kill_in;
 use self::counts::{STATES, State, is_within};
 
 pub use self::counts::{Event, MOST, ROOT, allocate, free};
-use crate::{reclaim, swap};
+use crate::{lru, reclaim, swap};
 use quire_machine::AllocationError;
 
 pub(crate) mod account;
@@ -90,6 +90,7 @@ impl Cgroup {
         for event in &state.events {
             event.store(0, Ordering::Relaxed);
         }
+        counts::note_number(number as u8);
         account.cgroup.store(number as u8, Ordering::Relaxed);
         ACCOUNTS[number].replace(Some(account));
         Ok(fallible::shared(Self { number: number as u8, name, parent: Some(Arc::clone(self)) })?)
@@ -194,12 +195,16 @@ impl Drop for Cgroup {
         let parent = self.state().parent.load(Ordering::Relaxed);
         // Its processes are gone; pages of objects and what the kernel keeps may have stayed. The parent is charged for them
         // already.
+        let mut on_heap = 0;
         if let Some(account) = ACCOUNTS[usize::from(self.number)].replace(None) {
-            let _kept = account.kept.lock();
+            let kept = account.kept.lock();
             account.cgroup.store(parent, Ordering::Relaxed);
+            on_heap = kept.div_ceil(PAGE_SIZE);
         }
-        for frame in physical::frames() {
-            let _ = frame.cgroup.compare_exchange(self.number, parent, Ordering::AcqRel, Ordering::Relaxed);
+        lru::hand_over(self.number, parent);
+        // Frames that the kernel keeps, and pages on their way in or out.
+        if self.state().current.load(Ordering::Acquire) > on_heap {
+            lru::hand_over_isolated(self.number, parent);
         }
         // The same for slots. One whose charge is just on its way into its table entry is found the next time.
         let swapped = &self.state().swapped;

@@ -9,7 +9,7 @@ use super::served::Served;
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
 use crate::folio::{self, Folio};
-use crate::lru::{self, List};
+use crate::lru::{self, Exit};
 use crate::page_tables::{self, Pte, without_accessed_and_dirty};
 
 /// Replaces the page's PTE by what `make` says, if it is still `expected` but for the accessed and dirty bits, and returns it. `make`
@@ -62,16 +62,6 @@ pub(super) fn map_folio(seen: &Seen<'_>, folio: &Folio, how: Mapping) -> Pte {
     Pte::mapping(folio.clone(), seen.protection, how)
 }
 
-/// Puts a folio that was just mapped where reclaim finds it, or knows that it must stay.
-#[inline]
-pub(super) fn enlist(seen: &Seen<'_>, folio: &Folio, list: List) {
-    if seen.locked {
-        lru::add(folio, List::Unevictable);
-    } else if list == List::Active || !lru::lists::is_listed(folio.metadata()) {
-        lru::add(folio, list);
-    }
-}
-
 pub(super) fn fill_with_zeros(space: &AddressSpace, seen: &Seen, expected: u64) -> Result<Attempt, Fatal> {
     let mut folio = new_frame()?;
     folio.clear();
@@ -92,7 +82,11 @@ pub(super) fn install_new(
     folio::set_owned(&folio, seen.owned);
     let installed = install(space, seen, expected, kind, || Some(map_folio(seen, &folio, Mapping::Written)));
     if let (Attempt::Served(_), _) = installed {
-        enlist(seen, &folio, List::Inactive);
+        if seen.locked {
+            lru::keep(&folio);
+        } else {
+            lru::add(&folio, Exit::Swap);
+        }
     }
     installed
 }

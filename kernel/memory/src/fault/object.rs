@@ -5,7 +5,7 @@ use super::seen::{Attempt, Seen, new_frame};
 use super::served::Served;
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
-use crate::lru::{self, List};
+use crate::lru;
 use crate::object::pages::LockedPage;
 use crate::object::{self, ObjectError};
 use crate::page_tables::Mapping;
@@ -38,7 +38,7 @@ pub(super) fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapL
             object::written_to(&folio);
         }
         if seen.locked {
-            lru::add(&folio, List::Unevictable);
+            lru::keep(&folio);
         }
     }
     Ok(attempt)

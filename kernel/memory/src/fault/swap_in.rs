@@ -4,16 +4,15 @@ use quire_machine::AllocationError;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood};
 
-use super::install::{enlist, install, install_new, map_folio};
+use super::install::{install, install_new, map_folio};
 use super::seen::{Attempt, Seen, new_frame};
 use super::served::Served;
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
 use crate::folio;
-use crate::lru::List;
+use crate::lru;
 use crate::page_tables::{Mapping, Pte};
 use crate::swap::{self, references};
-use crate::workingset;
 
 /// Finds the folio in the swap cache or reads it, and maps it, or a copy if others have it in swap.
 pub(super) fn swap_in(
@@ -30,16 +29,16 @@ pub(super) fn swap_in(
         pages: (seen.vma.start / PAGE, seen.vma.end / PAGE),
         entry: &entry_of,
     });
-    let FaultIn { folio, kind, shadow } = match swap::core().fault_in(entry, 0, neighbourhood.as_ref()) {
+    let FaultIn { folio, kind, was_read_ahead } = match swap::core().fault_in(entry, 0, neighbourhood.as_ref()) {
         Ok(fault_in) => fault_in,
         Err(FaultError::Gone) => return Ok(Attempt::Again),
         Err(FaultError::NoMemory) => return Err(Fatal::OutOfMemory),
         Err(FaultError::ReadFailed(entry)) => return Err(Fatal::ReadFailed(entry)),
     };
-    let (kind, list) = match kind {
-        FaultKind::Cached => (Served::Cached, List::Inactive),
-        FaultKind::Read => (Served::Read, workingset::list_after_refault(shadow)),
-        FaultKind::Zero => (Served::ZeroSlot, workingset::list_after_refault(shadow)),
+    let kind = match kind {
+        FaultKind::Cached => Served::Cached,
+        FaultKind::Read => Served::Read,
+        FaultKind::Zero => Served::ZeroSlot,
     };
     let is_ours =
         || folio::is_held_only_by(&folio, 1) && swap::core().is_held_once(entry) && folio.state().may_be_written();
@@ -66,7 +65,11 @@ pub(super) fn swap_in(
     if let Attempt::Served(_) = attempt {
         // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
         folio::set_owned(&folio, seen.owned);
-        enlist(seen, &folio, list);
+        if seen.locked {
+            lru::keep(&folio);
+        } else {
+            lru::is_wanted(&folio, was_read_ahead);
+        }
         swap::core().put_mapped(entry, &folio, seen.write);
     }
     Ok(attempt)

@@ -1,93 +1,310 @@
-//! The lists as lists of frames.
+//! The lists of each cgroup, as lists of frames.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use quire_machine::frame::{Frame, FrameNumber, NO_LIST, PageList};
+use quire_machine::frame::{Frame, FrameNumber, NO_LIST};
 use quire_machine::physical;
-use quire_machine::sync::{Rank, SpinLock};
+use quire_machine::sync::{Rank, SpinGuard, SpinLock};
 
-/// Which list a folio is in.
+use super::lengths::Lengths;
+use super::turns::Turns;
+use crate::cgroup::counts::MOST;
+use crate::policy::{Instance, Pages, Queue, Shadow, Verdict};
+
+/// How a page leaves memory; its frame's metadata has it as the bit that policies leave to their caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum List {
-    /// Not looked at for the time being.
-    Active = 1,
-    /// Next to be reclaimed, from its tail on.
-    Inactive,
-    /// Not looked at for the time being; can be dropped.
-    ActiveFile,
-    /// Next to be dropped, from its tail on.
-    InactiveFile,
-    /// To stay in memory.
-    Unevictable,
+pub enum Exit {
+    /// Its contents have to be in swap first.
+    Swap,
+    /// It is as its source has it, or given away.
+    Drop,
 }
 
-impl List {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Active, Self::Inactive, Self::ActiveFile, Self::InactiveFile, Self::Unevictable];
+impl Exit {
+    pub(super) const BOTH: [Self; 2] = [Self::Swap, Self::Drop];
 
-    fn of(number: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(number).wrapping_sub(1)).copied()
+    pub(super) fn of(page: FrameNumber) -> Self {
+        if pages().callers_bit(page) { Self::Drop } else { Self::Swap }
     }
 
-    /// The active list of the same pair.
-    #[must_use]
-    pub const fn active(self) -> Self {
-        match self {
-            Self::InactiveFile | Self::ActiveFile => Self::ActiveFile,
-            _ => Self::Active,
-        }
-    }
-
-    /// The inactive list of the same pair.
-    #[must_use]
-    pub const fn inactive(self) -> Self {
-        match self {
-            Self::InactiveFile | Self::ActiveFile => Self::InactiveFile,
-            _ => Self::Inactive,
-        }
+    fn note(self, page: FrameNumber) {
+        pages().set_callers_bit(page, self == Self::Drop);
     }
 }
 
-pub(crate) struct Lists(pub(crate) [PageList; List::ALL.len()]);
-
-impl Lists {
-    pub(crate) fn list(&mut self, list: List) -> &mut PageList {
-        &mut self.0[list as usize - 1]
-    }
-
-    pub(crate) fn add(&mut self, frame: FrameNumber, list: List) {
-        let frames = physical::frames();
-        debug_assert_eq!(frames[frame.index()].list.load(Ordering::Relaxed), NO_LIST);
-        frames[frame.index()].list.store(list as u8, Ordering::Relaxed);
-        self.list(list).push_front(frames, frame);
-    }
-
-    /// Takes the frame out of whichever list it is in.
-    pub(crate) fn remove(&mut self, frame: FrameNumber) -> Option<List> {
-        let frames = physical::frames();
-        let list = List::of(frames[frame.index()].list.load(Ordering::Relaxed))?;
-        self.remove_from(list, frames, frame);
-        Some(list)
-    }
-
-    #[inline]
-    pub(crate) fn remove_from(&mut self, list: List, frames: &[Frame], frame: FrameNumber) {
-        frames[frame.index()].list.store(NO_LIST, Ordering::Relaxed);
-        self.list(list).remove(frames, frame);
-    }
+/// The lists of one cgroup.
+pub(super) struct Lists {
+    instances: [Instance; 2],
+    unevictable: Queue,
+    pub(super) turns: Turns,
 }
 
-pub(crate) static LISTS: SpinLock<Lists> =
-    SpinLock::new(Rank::Lru, Lists([const { PageList::new() }; List::ALL.len()]));
+/// What can be known of a cgroup's lists without their lock.
+struct Seen {
+    swappable: AtomicUsize,
+    droppable: AtomicUsize,
+    unevictable: AtomicUsize,
+    is_unsettled: AtomicBool,
+}
 
-/// Whether the frame with this metadata is in a list.
+static LISTS: [SpinLock<Lists>; MOST] = [const { SpinLock::new(Rank::Lru, Lists::new()) }; MOST];
+
+static SEEN: [Seen; MOST] = [const {
+    Seen {
+        swappable: AtomicUsize::new(0),
+        droppable: AtomicUsize::new(0),
+        unevictable: AtomicUsize::new(0),
+        is_unsettled: AtomicBool::new(false),
+    }
+}; MOST];
+
+fn pages() -> Pages<'static> {
+    Pages(physical::frames())
+}
+
+/// Whether reclaim knows the frame with this metadata, in a list or isolated from one.
 #[inline]
-pub(crate) fn is_listed(metadata: &Frame) -> bool {
+pub(super) fn is_known(metadata: &Frame) -> bool {
     metadata.list.load(Ordering::Relaxed) != NO_LIST
 }
 
-/// Takes a frame out of whichever list it is in.
-pub(crate) fn remove(frame: FrameNumber) {
-    LISTS.lock().remove(frame);
+/// Whether the page is in a list, and not isolated from one.
+pub(super) fn is_listed(page: FrameNumber) -> bool {
+    pages().is_listed(page)
+}
+
+/// How long the cgroup's lists are.
+pub(super) fn lengths(cgroup: u8) -> Lengths {
+    let seen = &SEEN[usize::from(cgroup)];
+    Lengths {
+        swappable: seen.swappable.load(Ordering::Relaxed),
+        droppable: seen.droppable.load(Ordering::Relaxed),
+        unevictable: seen.unevictable.load(Ordering::Relaxed),
+    }
+}
+
+/// Whether accessed bits of pages of the cgroup are to be cleared that came a while ago.
+#[inline]
+pub(super) fn is_unsettled(cgroup: u8) -> bool {
+    SEEN[usize::from(cgroup)].is_unsettled.load(Ordering::Relaxed)
+}
+
+/// A cgroup's lists, locked.
+pub(super) struct LockedLists {
+    cgroup: u8,
+    lists: SpinGuard<'static, Lists>,
+}
+
+/// Locks the lists of the cgroup.
+pub(super) fn lock(cgroup: u8) -> LockedLists {
+    LockedLists { cgroup, lists: LISTS[usize::from(cgroup)].lock() }
+}
+
+impl core::ops::Deref for LockedLists {
+    type Target = Lists;
+
+    fn deref(&self) -> &Lists {
+        &self.lists
+    }
+}
+
+impl core::ops::DerefMut for LockedLists {
+    fn deref_mut(&mut self) -> &mut Lists {
+        &mut self.lists
+    }
+}
+
+impl Drop for LockedLists {
+    fn drop(&mut self) {
+        let seen = &SEEN[usize::from(self.cgroup)];
+        let [swap, drop] = &self.lists.instances;
+        seen.swappable.store(swap.len(), Ordering::Relaxed);
+        seen.droppable.store(drop.len(), Ordering::Relaxed);
+        seen.unevictable.store(self.lists.unevictable.len(), Ordering::Relaxed);
+        seen.is_unsettled.store(swap.is_unsettled() || drop.is_unsettled(), Ordering::Relaxed);
+    }
+}
+
+/// The lists of one page after another, locked once for those in a row that are in the same cgroup.
+#[derive(Default)]
+pub(super) struct OneByOne(Option<LockedLists>);
+
+impl OneByOne {
+    /// The lists of the cgroup that the frame is charged to, which it stays in while they are locked.
+    pub(super) fn of(&mut self, frame: &Frame) -> &mut Lists {
+        loop {
+            let cgroup = frame.cgroup.load(Ordering::Acquire);
+            // A page goes to another cgroup only under the lock of its lists.
+            if self.0.as_ref().is_some_and(|held| held.cgroup == cgroup) {
+                break;
+            }
+            self.0 = None;
+            self.0 = Some(lock(cgroup));
+        }
+        let Some(held) = &mut self.0 else { unreachable!("they were just locked") };
+        held
+    }
+}
+
+impl Lists {
+    const fn new() -> Self {
+        Self {
+            instances: [Instance::of_default(), Instance::of_default()],
+            unevictable: Queue::of_caller(),
+            turns: Turns::new(),
+        }
+    }
+
+    /// Another policy decides from now on.
+    ///
+    /// # Panics
+    /// If there are pages.
+    pub(super) fn set_policy(&mut self, policy: &str) -> Option<()> {
+        assert!(self.instances.iter().all(Instance::is_empty), "a policy is chosen before there are pages");
+        self.instances = [Instance::named(policy)?, Instance::named(policy)?];
+        self.turns = Turns::new();
+        Some(())
+    }
+
+    pub(super) const fn instance(&mut self, exit: Exit) -> &mut Instance {
+        &mut self.instances[exit as usize]
+    }
+
+    fn instance_of(&mut self, page: FrameNumber) -> &mut Instance {
+        self.instance(Exit::of(page))
+    }
+
+    fn is_unevictable(&self, page: FrameNumber) -> bool {
+        pages().list(page) == self.unevictable.number()
+    }
+
+    /// Adds a page that reclaim does not know; whether it is active now.
+    pub(super) fn add(&mut self, page: FrameNumber, exit: Exit, shadow: Shadow) -> bool {
+        if pages().list(page) != 0 {
+            // Another task was faster.
+            return false;
+        }
+        exit.note(page);
+        let instance = self.instance(exit);
+        instance.add(pages(), page, shadow);
+        instance.is_active(pages(), page)
+    }
+
+    /// A page that was isolated stays, or one that reclaim does not know is to be known.
+    pub(super) fn put_back(&mut self, page: FrameNumber) {
+        if pages().is_isolated(page) {
+            self.instance_of(page).put_back(pages(), page);
+        } else {
+            self.add(page, Exit::Swap, Shadow::NONE);
+        }
+    }
+
+    /// The page has to stay in memory.
+    pub(super) fn keep(&mut self, page: FrameNumber) {
+        if self.is_unevictable(page) {
+            return;
+        }
+        if pages().list(page) != 0 {
+            self.instance_of(page).remove(pages(), page);
+        }
+        self.unevictable.push(pages(), page);
+    }
+
+    /// The page need not stay any more.
+    pub(super) fn unkeep(&mut self, page: FrameNumber) {
+        if self.is_unevictable(page) {
+            let exit = Exit::of(page);
+            self.remove(page);
+            self.add(page, exit, Shadow::NONE);
+        }
+    }
+
+    /// The page leaves memory in another way than before.
+    pub(super) fn set_exit(&mut self, page: FrameNumber, exit: Exit) {
+        if Exit::of(page) == exit {
+            return;
+        }
+        // An isolated page has no place in an instance but its own bits.
+        if pages().is_listed(page) && !self.is_unevictable(page) {
+            self.remove(page);
+            self.add(page, exit, Shadow::NONE);
+        }
+        exit.note(page);
+    }
+
+    /// Takes the page out of the list that it is in, to be looked at; whether it was in one.
+    pub(super) fn isolate(&mut self, page: FrameNumber) -> bool {
+        !self.is_unevictable(page) && self.instance_of(page).isolate(pages(), page)
+    }
+
+    /// Isolates the page that is to be looked at next.
+    pub(super) fn next(&mut self, exit: Exit) -> Option<FrameNumber> {
+        self.instance(exit).next(pages())
+    }
+
+    /// What becomes of a page that was isolated, unless it is in a list again.
+    pub(super) fn looked_at(&mut self, page: FrameNumber, accessed: bool) -> Verdict {
+        if pages().is_isolated(page) {
+            self.instance_of(page).looked_at(pages(), page, accessed)
+        } else {
+            Verdict::Stay
+        }
+    }
+
+    /// The page leaves memory: what its slot is to keep.
+    pub(super) fn evicted(&mut self, page: FrameNumber) -> Shadow {
+        // Another task may have put it back meanwhile, or have had to keep it.
+        self.isolate(page);
+        let shadow =
+            if pages().is_isolated(page) { self.instance_of(page).evicted(pages(), page) } else { Shadow::NONE };
+        self.remove(page);
+        shadow
+    }
+
+    pub(super) fn first_access(&mut self, page: FrameNumber) {
+        if pages().is_listed(page) && !self.is_unevictable(page) {
+            self.instance_of(page).first_access(pages(), page);
+        }
+    }
+
+    pub(super) fn look_soon(&mut self, page: FrameNumber) {
+        if !self.is_unevictable(page) {
+            self.instance_of(page).look_soon(pages(), page);
+        }
+    }
+
+    /// An accessed bit was found beside that of a page that was looked at.
+    pub(super) fn accessed_beside(&mut self, page: FrameNumber) {
+        if !self.is_unevictable(page) {
+            self.instance_of(page).accessed_beside(pages(), page);
+        }
+    }
+
+    /// Reclaim is to know the page no more, wherever it was.
+    pub(super) fn remove(&mut self, page: FrameNumber) {
+        if self.is_unevictable(page) && pages().is_listed(page) {
+            self.unevictable.remove(pages(), page);
+        }
+        // Isolated from either, it is no more than what its bits say.
+        self.instance_of(page).remove(pages(), page);
+        pages().set_callers_bit(page, false);
+    }
+
+    /// Any page that is to be removed, and where it is.
+    pub(super) fn any(&mut self) -> Option<(FrameNumber, Option<Exit>)> {
+        if let Some(page) = self.unevictable.isolate(pages()) {
+            return Some((page, None));
+        }
+        Exit::BOTH.into_iter().find_map(|exit| Some((self.next(exit)?, Some(exit))))
+    }
+
+    /// How many pages are active that leave memory so.
+    pub(super) fn active(&mut self, exit: Exit) -> usize {
+        self.instance(exit).active()
+    }
+
+    /// The next page whose accessed bit is to be cleared.
+    pub(super) fn settle(&mut self) -> Option<FrameNumber> {
+        self.instances.iter_mut().find_map(|instance| instance.settle(pages()))
+    }
 }

@@ -1,148 +1,297 @@
-//! The lists of pages in the order in which reclaim looks at them.
+//! The lists of pages in the order in which reclaim looks at them: a policy's, for each cgroup.
 //!
-//! There are two pairs of an active and an inactive list: one for pages that can only go to swap, one for pages that are as
-//! their source has them, which can be dropped. A page enters an inactive list at its head and is looked at when it has come
-//! to the tail. Found accessed there, it gets its second chance on the active list; the active list's tail feeds the
-//! inactive list when that gets short. Pages that must stay are in a list of their own, at which reclaim does not look.
+//! Each cgroup has two instances of the [policy](crate::policy): one for pages that can only go to swap, one for pages that are as
+//! their source has them, which can be dropped. Pages that must stay are in a list of their own, at which reclaim does not look.
+//! Reclaim for all goes round the cgroups, each as often as its share of the pages (`next_to_look_at`); within one it takes
+//! turns between the two.
+//!
+//! # Stations of a page
+//!
+//! | what happens | call | what the policy is told |
+//! |---|---|---|
+//! | a new page is mapped | `add` | `add` |
+//! | a page comes back from swap | `come_back`, with what its eviction left in the slot | `add` |
+//! | a page that was read ahead is touched | `is_wanted` | `first_access` |
+//! | the access that brought a page in is long past | `unsettled`, for a batch | `settle` |
+//! | reclaim looks for pages | `isolate` | `next` |
+//! | what it found | `Judge::looked_at` | `looked_at` |
+//! | the page stays after all | `put_back` | `put_back` |
+//! | it leaves for its slot | `evicted` | `evicted` |
+//! | it is freed | `forget` | `remove` |
 //!
 //! # Locking
 //!
-//! One lock for all lists. A folio in a list has no reference from it: [`isolate`] takes one, which fails for a folio
-//! that is just being freed, and that one leaves the list by itself.
+//! One lock for each cgroup's lists; never two at once. It covers the `list` bytes and links of the frames that are charged to the
+//! cgroup, and that they are: a page goes to another cgroup under the lock of the one that it leaves. A folio in a list has no
+//! reference from it: `isolate` takes one, which fails for a folio that is just being freed, and that one leaves the list by
+//! itself.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use quire_machine::frame::PageList;
+use quire_machine::frame::{Frame, FrameNumber};
 use quire_machine::physical;
 
-pub use self::lists::List;
-use self::lists::{LISTS, is_listed};
-use crate::cgroup::counts::is_within;
-use crate::folio::{Folio, FolioBatch};
-pub use crate::policy::Lengths;
+pub use self::lengths::Lengths;
+pub use self::lists::Exit;
+use self::lists::{OneByOne, is_known, is_listed, lock};
+use crate::cgroup::counts::{self, is_within};
+use crate::counters::COUNTERS;
+use crate::folio::{BATCH, Folio, FolioBatch};
+use crate::policy::{Instance, Pages, Shadow, Verdict};
 
-pub(crate) mod lists;
+mod lengths;
+mod lists;
+pub mod turns;
 
-/// Puts a folio at the head of `list`, wherever it was.
-pub fn add(folio: &Folio, list: List) {
-    let mut lists = LISTS.lock();
-    if is_listed(folio.metadata()) {
-        lists.remove(folio.frame());
-    }
-    lists.add(folio.frame(), list);
+/// Whether the policy looks at the pages mapped beside accessed ones.
+static LOOKS_AROUND: AtomicBool = AtomicBool::new(false);
+
+/// The name of the policy that decides.
+pub fn policy() -> &'static str {
+    lock(counts::ROOT).instance(Exit::Swap).name()
 }
 
-/// The page is no longer what its source says: it moves from the lists of those that can be dropped to the others.
-pub fn leave_files(folio: &Folio) {
-    let is_file = |list: u8| list == List::ActiveFile as u8 || list == List::InactiveFile as u8;
-    if !is_file(folio.metadata().list.load(Ordering::Relaxed)) {
-        return;
+/// Has the policy of that name decide, before there are pages; `None` if there is no such policy.
+pub fn set_policy(name: &str) -> Option<()> {
+    LOOKS_AROUND.store(Instance::named(name)?.looks_around(), Ordering::Relaxed);
+    HAND.store(0, Ordering::Relaxed);
+    (0..counts::MOST).try_for_each(|cgroup| lock(cgroup as u8).set_policy(name))
+}
+
+/// Whether [`accessed_beside`] is worth calling.
+pub(crate) fn looks_around() -> bool {
+    LOOKS_AROUND.load(Ordering::Relaxed)
+}
+
+fn with_lists_of<T>(frame: &Frame, act: impl FnOnce(&mut lists::Lists) -> T) -> T {
+    act(OneByOne::default().of(frame))
+}
+
+/// A page that has just come, for the first time.
+pub(crate) fn add(folio: &Folio, exit: Exit) {
+    with_lists_of(folio.metadata(), |lists| lists.add(folio.frame(), exit, Shadow::NONE));
+}
+
+/// A page has come back from the slot in which its eviction had left `shadow`; 0 if nothing is known of that.
+pub(crate) fn come_back(folio: &Folio, shadow: u64) {
+    let shadow = Shadow::from_bits(shadow);
+    let is_active = with_lists_of(folio.metadata(), |lists| lists.add(folio.frame(), Exit::Swap, shadow));
+    if !shadow.is_none() {
+        COUNTERS.refaults.fetch_add(1, Ordering::Relaxed);
+        COUNTERS.refaults_activated.fetch_add(u64::from(is_active), Ordering::Relaxed);
     }
-    let mut lists = LISTS.lock();
-    match lists.remove(folio.frame()) {
-        Some(List::ActiveFile) => lists.add(folio.frame(), List::Active),
-        Some(List::InactiveFile) => lists.add(folio.frame(), List::Inactive),
-        Some(other) => lists.add(folio.frame(), other),
-        None => {}
+}
+
+/// A page from the swap cache is mapped, for the first time if it had been read ahead.
+pub(crate) fn is_wanted(folio: &Folio, was_read_ahead: bool) {
+    if was_read_ahead {
+        with_lists_of(folio.metadata(), |lists| lists.first_access(folio.frame()));
+    }
+    if !is_listed(folio.frame()) {
+        put_back(folio);
+    }
+}
+
+/// A page that is in use is to be found by reclaim, if it is in no list.
+#[inline]
+pub(crate) fn put_back(folio: &Folio) {
+    with_lists_of(folio.metadata(), |lists| lists.put_back(folio.frame()));
+}
+
+/// The page has to stay in memory.
+pub(crate) fn keep(folio: &Folio) {
+    with_lists_of(folio.metadata(), |lists| lists.keep(folio.frame()));
+}
+
+/// The page need not stay in memory any more.
+pub(crate) fn unkeep(folio: &Folio) {
+    if is_known(folio.metadata()) {
+        with_lists_of(folio.metadata(), |lists| lists.unkeep(folio.frame()));
+    }
+}
+
+/// From now on the page leaves memory in that way.
+#[inline]
+pub(crate) fn set_exit(folio: &Folio, exit: Exit) {
+    if Exit::of(folio.frame()) != exit {
+        with_lists_of(folio.metadata(), |lists| lists.set_exit(folio.frame(), exit));
     }
 }
 
 /// The page is next to be looked at.
-pub fn deactivate(folio: &Folio) {
-    let mut lists = LISTS.lock();
-    match lists.remove(folio.frame()) {
-        Some(List::Unevictable) => lists.add(folio.frame(), List::Unevictable),
-        Some(list) => lists.add(folio.frame(), list.inactive()),
-        None => {}
+pub(crate) fn look_soon(folio: &Folio) {
+    with_lists_of(folio.metadata(), |lists| lists.look_soon(folio.frame()));
+}
+
+/// The frame's last reference went.
+pub(crate) fn forget(frame: &'static Frame) {
+    if is_known(frame) {
+        with_lists_of(frame, |lists| lists.remove(physical::number_of(frame)));
     }
 }
 
-/// The page need not stay in memory any more: it can be looked at again.
-pub fn unlock(folio: &Folio) {
-    if folio.metadata().list.load(Ordering::Relaxed) == List::Unevictable as u8 {
-        let mut lists = LISTS.lock();
-        match lists.remove(folio.frame()) {
-            Some(List::Unevictable) => lists.add(folio.frame(), List::Inactive),
-            Some(other) => lists.add(folio.frame(), other),
-            None => {}
-        }
+/// Asks the policy about isolated folios, one after another.
+#[derive(Default)]
+pub(crate) struct Judge(OneByOne);
+
+impl Judge {
+    /// What becomes of the folio, of which the look has found whether it was accessed: one that stays is in a list again.
+    pub(crate) fn looked_at(&mut self, folio: &Folio, accessed: bool) -> Verdict {
+        self.0.of(folio.metadata()).looked_at(folio.frame(), accessed)
+    }
+
+    /// The folio has to stay.
+    pub(crate) fn keep(&mut self, folio: &Folio) -> Verdict {
+        self.0.of(folio.metadata()).keep(folio.frame());
+        Verdict::Stay
+    }
+
+    /// The folio stays for now, and the policy has learnt nothing.
+    pub(crate) fn put_back(&mut self, folio: &Folio) -> Verdict {
+        self.0.of(folio.metadata()).put_back(folio.frame());
+        Verdict::Stay
     }
 }
 
-/// Takes the folios out of their lists, for the caller to deal with and put back. Returns those apart that are in none, because
-/// another task deals with them, or in that of the unevictable.
-pub fn take(folios: &mut FolioBatch) -> FolioBatch {
-    let mut left = FolioBatch::new();
-    let mut lists = LISTS.lock();
+/// A page was accessed that is mapped beside one that was looked at. Reclaim may not know it.
+pub(crate) fn accessed_beside(frame: FrameNumber) {
+    with_lists_of(&physical::frames()[frame.index()], |lists| lists.accessed_beside(frame));
+}
+
+/// Whether that is worth a look at the page's accessed bit.
+pub(crate) fn may_be_beside(frame: FrameNumber) -> bool {
+    Instance::may_be_beside(Pages(physical::frames()), frame)
+}
+
+/// The folio leaves memory for its slot: what that keeps.
+pub(crate) fn evicted(folio: &Folio) -> u64 {
+    with_lists_of(folio.metadata(), |lists| lists.evicted(folio.frame()).bits())
+}
+
+/// Isolates those of the folios that are in a list from which pages leave, for the caller to deal with and put back; drops the
+/// others from the batch.
+pub(crate) fn take(folios: &mut FolioBatch) {
+    let mut lists = OneByOne::default();
+    let mut others = FolioBatch::new();
     for index in (0..folios.len()).rev() {
-        let frame = folios[index].frame();
-        let list = lists.remove(frame);
-        if list == Some(List::Unevictable) {
-            lists.add(frame, List::Unevictable);
-        }
-        if matches!(list, None | Some(List::Unevictable)) {
-            left.push(folios.remove(index));
+        if !lists.of(folios[index].metadata()).isolate(folios[index].frame()) {
+            others.push(folios.swap_remove(index));
         }
     }
-    left
+    // Their last references are not dropped under the lock.
+    drop(lists);
 }
 
-/// Takes up to `most` folios from the tail of `list`.
+/// The most folios that are isolated together from as many pages: few of a small cgroup, which is not to lose more than it must.
+const BATCH_PART: usize = 32;
+
+/// Isolates a batch of the cgroup's folios that leave memory in that way.
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
-pub fn isolate(list: List, most: usize) -> FolioBatch {
-    let frames = physical::frames();
+pub(crate) fn isolate(cgroup: u8, exit: Exit) -> FolioBatch {
     let mut taken = FolioBatch::new();
-    let mut lists = LISTS.lock();
-    while taken.len() < most
-        && let Some(frame) = lists.list(list).last()
-    {
-        lists.remove_from(list, frames, frame);
-        // A folio without references is on its way to be freed and no longer in a list.
+    let mut lists = lock(cgroup);
+    for _ in 0..(lists.instance(exit).len() / BATCH_PART).clamp(1, BATCH) {
+        let Some(frame) = lists.next(exit) else { break };
+        // A folio without references is on its way to be freed, and to be forgotten.
         taken.extend(Folio::try_from_frame(frame));
     }
     taken
 }
 
-/// Takes up to `most` folios of the cgroup, and those in it, from the tail of `list`.
-///
-/// cgroups have no lists of their own: this looks at all pages from the tail on.
+/// Where reclaim goes round the cgroups, in 2^-32 of all pages.
+static HAND: AtomicU32 = AtomicU32::new(0);
+
+/// Which cgroup is looked at next, of those within `ancestor`, and which of its pages: each as often as its share of the pages that may
+/// leave.
+pub(crate) fn next_to_look_at(ancestor: u8, can_drop: bool, can_swap: bool, swappiness: u32) -> Option<(u8, Exit)> {
+    /// The golden ratio's fraction: wherever one begins, what follows is spread evenly.
+    const STEP: u32 = 0x9e37_79b9;
+    let lengths = |cgroup| lists::lengths(cgroup).restricted_to(can_drop, can_swap);
+    let all: usize = cgroups_within(ancestor).map(|cgroup| lengths(cgroup).evictable()).sum();
+    let hand = HAND.fetch_add(STEP, Ordering::Relaxed);
+    let mut left = ((all as u64 * u64::from(hand)) >> u32::BITS) as usize;
+    let cgroup = cgroups_within(ancestor).find(|cgroup| {
+        let own = lengths(*cgroup).evictable();
+        let is_here = left < own;
+        left = left.saturating_sub(own);
+        is_here
+    })?;
+    let is_for_droppable = lock(cgroup).turns.is_for_droppable(&lengths(cgroup), swappiness);
+    Some((cgroup, if is_for_droppable { Exit::Drop } else { Exit::Swap }))
+}
+
+fn cgroups_within(ancestor: u8) -> impl Iterator<Item = u8> {
+    (0..counts::end()).filter(move |cgroup| is_within(*cgroup, ancestor))
+}
+
+/// How long the lists of the cgroup, and of those in it, are together.
+pub fn lengths_within(ancestor: u8) -> Lengths {
+    cgroups_within(ancestor).map(lists::lengths).fold(Lengths::default(), Lengths::plus)
+}
+
+/// How long all lists are.
+pub fn lengths() -> Lengths {
+    lengths_within(counts::ROOT)
+}
+
+/// How many pages are in lists that are protected for the time being, by how they leave memory: [`Exit::Swap`], [`Exit::Drop`].
+pub fn active() -> [usize; 2] {
+    Exit::BOTH.map(|exit| cgroups_within(counts::ROOT).map(|cgroup| lock(cgroup).active(exit)).sum())
+}
+
+/// Whether [`unsettled`] has enough to be done together.
+#[inline]
+pub(crate) fn is_unsettled(cgroup: u8) -> bool {
+    lists::is_unsettled(cgroup)
+}
+
+/// Pages of the cgroup that came while so many others did that the access that brought them in is to be forgotten now.
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
-pub fn isolate_of_cgroup(list: List, cgroup: u8, most: usize) -> FolioBatch {
-    let frames = physical::frames();
-    let mut taken = FolioBatch::new();
-    let mut lists = LISTS.lock();
-    let mut next = lists.list(list).last();
-    while let Some(frame) = next.filter(|_| taken.len() < most) {
-        next = lists.list(list).before(frames, frame);
-        if is_within(frames[frame.index()].cgroup.load(Ordering::Relaxed), cgroup) {
-            lists.remove_from(list, frames, frame);
-            taken.extend(Folio::try_from_frame(frame));
+pub(crate) fn unsettled(cgroup: u8) -> FolioBatch {
+    let mut batch = FolioBatch::new();
+    let mut lists = lock(cgroup);
+    while !batch.is_full()
+        && let Some(frame) = lists.settle()
+    {
+        batch.extend(Folio::try_from_frame(frame));
+    }
+    batch
+}
+
+/// The cgroup's pages are its parent's from now on.
+#[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
+pub(crate) fn hand_over(cgroup: u8, parent: u8) {
+    loop {
+        let mut kept = FolioBatch::new();
+        let mut others: [FolioBatch; 2] = [FolioBatch::new(), FolioBatch::new()];
+        let mut lists = lock(cgroup);
+        let mut count = 0;
+        while count < BATCH
+            && let Some((frame, exit)) = lists.any()
+        {
+            count += 1;
+            lists.remove(frame);
+            physical::frames()[frame.index()].cgroup.store(parent, Ordering::Release);
+            let batch = exit.map_or(&mut kept, |exit| &mut others[exit as usize]);
+            batch.extend(Folio::try_from_frame(frame));
+        }
+        drop(lists);
+        if count == 0 {
+            return;
+        }
+        kept.iter().for_each(keep);
+        for (exit, batch) in Exit::BOTH.into_iter().zip(&others) {
+            batch.iter().for_each(|folio| add(folio, exit));
         }
     }
-    taken
 }
 
-/// How much of the lists is the cgroup's, and of those in it.
-pub fn lengths_of_cgroup(cgroup: u8) -> Lengths {
-    let frames = physical::frames();
-    let mut lists = LISTS.lock();
-    let [active, inactive, active_file, inactive_file, unevictable] = List::ALL.map(|list| {
-        let list = lists.list(list);
-        core::iter::successors(list.last(), |frame| list.before(frames, *frame))
-            .filter(|frame| is_within(frames[frame.index()].cgroup.load(Ordering::Relaxed), cgroup))
-            .count()
-    });
-    Lengths { active, inactive, active_file, inactive_file, unevictable }
-}
-
-/// How many folios are active that can only go to swap.
-pub fn active() -> usize {
-    LISTS.lock().list(List::Active).len()
-}
-
-/// How long the lists are.
-pub fn lengths() -> Lengths {
-    let lists = LISTS.lock();
-    let [active, inactive, active_file, inactive_file, unevictable] = lists.0.each_ref().map(PageList::len);
-    Lengths { active, inactive, active_file, inactive_file, unevictable }
+/// The same for pages that are in no list just now, and for frames that hold no pages.
+pub(crate) fn hand_over_isolated(cgroup: u8, parent: u8) {
+    let is_its = |frame: &&Frame| frame.cgroup.load(Ordering::Relaxed) == cgroup;
+    for frame in physical::frames().iter().filter(is_its) {
+        let lists = lock(cgroup);
+        let _ = frame.cgroup.compare_exchange(cgroup, parent, Ordering::AcqRel, Ordering::Relaxed);
+        drop(lists);
+    }
 }

@@ -39,7 +39,7 @@ use quire_swap::{DecodedPte, Entry, Folio as _, FolioFlag, Locked, Readahead};
 use self::block::Block;
 use self::write_count::WriteCount;
 use crate::folio::Folio;
-use crate::lru::{self};
+use crate::lru::{self, Exit};
 use crate::overcommit::Commitment;
 use crate::page_tables::{self, Pte};
 use crate::progress;
@@ -339,7 +339,7 @@ pub(crate) fn written_to(folio: &Locked<Folio>) {
     if folio.state().entry().is_some() {
         swap::core().try_free_slot(folio);
     }
-    lru::leave_files(folio);
+    lru::set_exit(folio, Exit::Swap);
 }
 
 impl PartialEq for Object {

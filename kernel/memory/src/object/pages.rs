@@ -10,11 +10,11 @@ use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, 
 use super::block::Block;
 use super::{Object, ObjectError};
 use crate::folio::{self, Folio};
-use crate::lru::{self, List};
+use crate::lru::{self, Exit};
 use crate::overcommit::Commitment;
 use crate::page_tables::Pte;
 use crate::swap::references;
-use crate::{frames, swap, workingset};
+use crate::{frames, swap};
 
 /// A page of an object, locked, up to date and in its place.
 pub(crate) struct LockedPage {
@@ -73,8 +73,11 @@ impl Object {
         // The page has both now.
         promise.leave();
         block.keep();
-        let list = if self.stays() { List::Unevictable } else { List::Inactive };
-        lru::add(&folio, if from_source { List::InactiveFile } else { list });
+        match from_source {
+            true => lru::add(&folio, Exit::Drop),
+            false if self.stays() => lru::keep(&folio),
+            false => lru::add(&folio, Exit::Swap),
+        }
         Ok(Some(folio))
     }
 
@@ -119,7 +122,7 @@ impl Object {
             pages: (0, self.length().div_ceil(PAGE_SIZE as u64)),
             entry: &entry_of,
         });
-        let FaultIn { folio, kind, shadow } = match swap::core().fault_in(entry, 0, neighbourhood.as_ref()) {
+        let FaultIn { folio, kind, was_read_ahead } = match swap::core().fault_in(entry, 0, neighbourhood.as_ref()) {
             Ok(fault_in) => fault_in,
             Err(FaultError::Gone) => return Ok(None),
             Err(FaultError::NoMemory) => return Err(ObjectError::NoMemory),
@@ -131,8 +134,7 @@ impl Object {
         let Some(folio) = self.place(index, entry.to_pte(), folio)? else { return Ok(None) };
         self.swapped.fetch_sub(1, Ordering::Relaxed);
         swap::core().put_mapped(entry, &folio, false);
-        let list = if kind == FaultKind::Cached { List::Inactive } else { workingset::list_after_refault(shadow) };
-        lru::add(&folio, list);
+        lru::is_wanted(&folio, was_read_ahead);
         Ok(Some(LockedPage { folio, was_read: kind == FaultKind::Read }))
     }
 

@@ -12,6 +12,9 @@ pub enum Verdict {
     Evict,
 }
 
+/// How often a page that is not accessed is looked at, at the most, before it is to go.
+pub const LOOKS_MAX: usize = 6;
+
 /// Decides which page goes.
 pub trait Policy {
     /// Its lists, each with another number.
@@ -26,11 +29,16 @@ pub trait Policy {
     /// What the look at an isolated page has found; its accessed bit is clear now. Puts it into a list, unless it is to
     /// go.
     ///
-    /// For a page that was not accessed ever since it has to be [`Verdict::Evict`] after a few looks.
+    /// For a page that was not accessed ever since it has to be [`Verdict::Evict`] within [`LOOKS_MAX`] looks.
     fn looked_at(&mut self, pages: Pages<'_>, page: FrameNumber, accessed: bool) -> Verdict;
 
     /// An isolated page leaves memory for its slot, where the shadow stays.
     fn evicted(&mut self, pages: Pages<'_>, page: FrameNumber) -> Shadow;
+
+    /// Whether pages in the list of that number are protected from the next looks: what Linux calls active.
+    fn is_active(&self, _list: u8) -> bool {
+        false
+    }
 
     /// Whether the pages mapped beside one that was accessed are worth a look at their accessed bits.
     fn looks_around(&self) -> bool {

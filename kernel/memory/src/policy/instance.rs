@@ -1,7 +1,7 @@
-//! One policy's state for the pages of one memory group, or for all, and what is the same for every policy.
+//! One policy's state for the pages of one cgroup, or for all, and what is the same for every policy.
 
 use super::decide::Verdict;
-use super::pages::{FrameNumber, Pages, Queue};
+use super::pages::{FrameNumber, LIST_MAX, Pages, Queue};
 use super::policies::Chosen;
 use super::shadow::Shadow;
 
@@ -11,7 +11,7 @@ pub const FRESH_MAX: usize = 32;
 /// How many pages the caller may leave unsettled beyond that, to clear their bits together.
 const UNSETTLED_MAX: usize = 32;
 
-/// In a small group fewer pages are fresh: one in so many.
+/// In a small cgroup fewer pages are fresh: one in so many.
 const FRESH_PART: usize = 8;
 
 /// A policy's state. Its lists run through the metadata of the frames that all calls are given, which are always the
@@ -20,6 +20,8 @@ const FRESH_PART: usize = 8;
 pub struct Instance {
     name: &'static str,
     policy: Chosen,
+    /// How many pages are in its lists.
+    len: usize,
     fresh: Fresh,
 }
 
@@ -32,6 +34,8 @@ struct Fresh {
 }
 
 impl Fresh {
+    const NONE: Self = Self { pages: [None; FRESH_MAX + UNSETTLED_MAX], first: 0, len: 0 };
+
     fn push(&mut self, page: FrameNumber) {
         debug_assert!(self.len < self.pages.len());
         self.pages[(self.first + self.len) % self.pages.len()] = Some(page);
@@ -53,10 +57,15 @@ impl Fresh {
 }
 
 impl Instance {
+    /// An instance of the [default policy](super::DEFAULT), without pages.
+    pub const fn of_default() -> Self {
+        Self { name: super::DEFAULT, policy: Chosen::of_default(), len: 0, fresh: Fresh::NONE }
+    }
+
     /// An instance of the policy of that name, without pages; `None` if there is no such policy.
     pub fn named(name: &str) -> Option<Self> {
         let (name, policy) = Chosen::named(name)?;
-        Some(Self { name, policy, fresh: Fresh { pages: [None; _], first: 0, len: 0 } })
+        Some(Self { name, policy, len: 0, fresh: Fresh::NONE })
     }
 
     /// The policy's name.
@@ -65,13 +74,26 @@ impl Instance {
     }
 
     /// How many pages are in its lists, without isolated ones.
-    pub fn len(&mut self) -> usize {
-        self.policy.policy().queues().iter().map(Queue::len).sum()
+    pub const fn len(&self) -> usize {
+        self.len
     }
 
     /// Whether no page is in its lists.
-    pub fn is_empty(&mut self) -> bool {
-        self.len() == 0
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many of them are in lists that are [active](super::Policy::is_active).
+    pub fn active(&mut self) -> usize {
+        let policy = self.policy.policy();
+        let active =
+            (1..=LIST_MAX).filter(|number| policy.is_active(*number)).fold(0, |lists, number| lists | 1 << number);
+        policy.queues().iter().filter(|queue| active >> queue.number() & 1 != 0).map(Queue::len).sum()
+    }
+
+    /// Whether the page is in such a list.
+    pub fn is_active(&mut self, pages: Pages<'_>, page: FrameNumber) -> bool {
+        self.policy.policy().is_active(pages.list(page))
     }
 
     /// A page, which no policy knows, has come into memory; `shadow` is what its eviction left, if it was evicted. Then
@@ -79,15 +101,14 @@ impl Instance {
     pub fn add(&mut self, pages: Pages<'_>, page: FrameNumber, shadow: Shadow) {
         debug_assert_eq!(pages.list(page), 0, "{page} is known");
         self.is_fresh_now(pages, page);
+        self.len += 1;
         self.policy.policy().add(pages, page, shadow);
     }
 
     /// A page that had been read ahead is accessed for the first time, which is no reuse either. Then the caller has to
     /// [`settle`](Self::settle).
     pub fn first_access(&mut self, pages: Pages<'_>, page: FrameNumber) {
-        if pages.is_fresh(page) {
-            self.fresh.forget(page);
-        }
+        self.is_fresh_no_more(pages, page);
         self.is_fresh_now(pages, page);
     }
 
@@ -101,11 +122,19 @@ impl Instance {
         pages.set_fresh(page, true);
     }
 
+    fn fresh_max(&self) -> usize {
+        (self.len / FRESH_PART).clamp(1, FRESH_MAX)
+    }
+
+    /// Whether so many pages are to be [settled](Self::settle) that it should be done, for all of them together.
+    pub fn is_unsettled(&self) -> bool {
+        self.fresh.len >= 2 * self.fresh_max()
+    }
+
     /// The next page that is not fresh any more, whose accessed bit the caller clears; `None` when there is no more. To
-    /// be called after every page that came, or at least after every 32nd.
+    /// be called when [it should be](Self::is_unsettled), at the latest before the next page comes.
     pub fn settle(&mut self, pages: Pages<'_>) -> Option<FrameNumber> {
-        let most = (self.len() / FRESH_PART).clamp(1, FRESH_MAX);
-        while self.fresh.len > most {
+        while self.fresh.len > self.fresh_max() {
             if let Some(page) = self.fresh.pop() {
                 pages.set_fresh(page, false);
                 return Some(page);
@@ -116,13 +145,28 @@ impl Instance {
 
     /// Isolates the page that is to be looked at next; `None` if there is none.
     pub fn next(&mut self, pages: Pages<'_>) -> Option<FrameNumber> {
-        self.policy.policy().next(pages)
+        let page = self.policy.policy().next(pages)?;
+        self.len -= 1;
+        Some(page)
+    }
+
+    /// Isolates the page, if it is in a list; whether it was.
+    pub fn isolate(&mut self, pages: Pages<'_>, page: FrameNumber) -> bool {
+        if !pages.is_listed(page) {
+            return false;
+        }
+        let Some(queue) = self.queue_of(pages, page) else { return false };
+        queue.remove(pages, page);
+        self.len -= 1;
+        true
     }
 
     /// What the look at an isolated page has found, whose accessed bit is clear now.
     pub fn looked_at(&mut self, pages: Pages<'_>, page: FrameNumber, accessed: bool) -> Verdict {
         debug_assert!(pages.is_isolated(page));
-        self.policy.policy().looked_at(pages, page, accessed && !pages.is_fresh(page))
+        let verdict = self.policy.policy().looked_at(pages, page, accessed && !pages.is_fresh(page));
+        self.len += usize::from(verdict == Verdict::Stay);
+        verdict
     }
 
     /// An isolated page leaves memory for its slot, where the shadow stays.
@@ -138,28 +182,27 @@ impl Instance {
         debug_assert!(pages.is_isolated(page));
         if let Some(queue) = self.queue_of(pages, page) {
             queue.push(pages, page);
+            self.len += 1;
         }
     }
 
     /// A page leaves that was not evicted, isolated or not; nothing is known of it afterwards.
     pub fn remove(&mut self, pages: Pages<'_>, page: FrameNumber) {
-        if pages.is_listed(page)
-            && let Some(queue) = self.queue_of(pages, page)
-        {
-            queue.remove(pages, page);
-        }
+        self.isolate(pages, page);
         self.forget(pages, page);
     }
 
-    /// The page is to be looked at before the others of its list, as a program has no use for it (`MADV_COLD`).
+    /// The page, whose accessed bit is clear now, is to be looked at before the others of its list, as a program has no use for it
+    /// (`MADV_COLD`).
     pub fn look_soon(&mut self, pages: Pages<'_>, page: FrameNumber) {
-        if pages.is_listed(page)
+        if self.isolate(pages, page)
             && let Some(queue) = self.queue_of(pages, page)
         {
-            queue.remove(pages, page);
             queue.push_last(pages, page);
+            self.len += 1;
             pages.set_mark(page, 0);
         }
+        self.is_fresh_no_more(pages, page);
     }
 
     /// Whether the pages mapped beside one that was accessed are worth a look at their accessed bits.
@@ -187,9 +230,14 @@ impl Instance {
     }
 
     fn forget(&mut self, pages: Pages<'_>, page: FrameNumber) {
+        self.is_fresh_no_more(pages, page);
+        pages.forget(page);
+    }
+
+    fn is_fresh_no_more(&mut self, pages: Pages<'_>, page: FrameNumber) {
         if pages.is_fresh(page) {
             self.fresh.forget(page);
+            pages.set_fresh(page, false);
         }
-        pages.forget(page);
     }
 }

@@ -25,32 +25,15 @@
 //!
 //! # How the kernel asks
 //!
-//! An instance for the pages of each cgroup that can only go to swap, and one for those that can be dropped; which of
-//! the two is asked is decided by [`Turns`] as before, and global reclaim goes round the cgroups by their sizes. The
-//! frame's `list` byte has one bit of the caller's, which tells the two apart, and list number 7 is for what must stay.
-//!
-//! | the kernel's two lists | an instance |
-//! |---|---|
-//! | `lru::add` of a page that has just come, `workingset::list_after_refault` | `add`, with `Shadow::from_bits` of what the swap core found; then `settle`, a batch at a time, through `page_out::forget_access` |
-//! | a page that was read ahead is mapped | `first_access` |
-//! | `lru::isolate`, and `balance` before it | `next`, for a batch of at most a 32nd of the pages |
-//! | `page_out`: what the PTEs say, and where the folio goes (`Marks::list`) | `looked_at`; for one that is to go, page-out goes on as it does |
-//! | `lru::add` of a folio that is busy, refused or was written meanwhile | `put_back` |
-//! | `workingset::next_age` in `evict` | `evicted`, whose bits are the shadow |
-//! | `lru::remove`, `lru::take`, and `lru::add` to the unevictable | `remove` |
-//! | `lru::leave_files` | `remove` from one instance, `add` to the other |
-//! | `lru::deactivate` | `look_soon` |
-//! | `lengths` | `len` |
-//!
-//! A refault is judged by the instance that is charged for the page, as its slot was. Accessed bits are read without
-//! the lock of the instance, between `next` and `looked_at`.
+//! Each cgroup has an instance for the pages that can only go to swap, and one for those that can be dropped: see
+//! [`lru`](crate::lru), which is how the kernel calls them. Accessed bits are read without the lock of the instance, between
+//! [`Instance::next`] and [`Instance::looked_at`].
 //!
 //! # A new policy
 //!
 //! A file in `policies` that implements [`Policy`], and its lines in `policies/mod.rs`: in the table, and its
 //! declaration.
 
-mod balance;
 mod decide;
 mod instance;
 mod pages;
@@ -62,9 +45,8 @@ mod shadow;
 #[cfg(test)]
 mod tests;
 
-pub use balance::*;
-pub use decide::{Policy, Verdict};
+pub use decide::{LOOKS_MAX, Policy, Verdict};
 pub use instance::{FRESH_MAX, Instance};
 pub use pages::{FrameNumber, LIST_MAX, MARK_MAX, PAGE_BITS, Pages, Queue};
-pub use policies::{DEFAULT, NAMES};
+pub use policies::{DEFAULT, EXPECTED, NAMES};
 pub use shadow::{Evictions, Shadow};

@@ -6,11 +6,11 @@
 //!
 //! | bits | meaning |
 //! |---|---|
-//! | 0–2 | number of the list, 1 to 6; 0 for a page that the policy does not know, 7 for a list of the caller's |
+//! | 0–2 | number of the list, 1 to 6; 0 for a page that the policy does not know, 7 for one that the caller keeps |
 //! | 3 | isolated: taken out of that list to be looked at |
 //! | 4 | fresh: so new that its accessed bit may still be that of the access that brought it in |
 //! | 5–6 | mark: the policy's own |
-//! | 7 | the caller's |
+//! | 7 | the caller's: see `lru` |
 //!
 //! # Locks
 //!
@@ -95,6 +95,16 @@ impl Pages<'_> {
     pub(super) fn forget(self, page: FrameNumber) {
         self.set(page, !CALLERS, 0);
     }
+
+    /// The caller's bit.
+    pub fn callers_bit(self, page: FrameNumber) -> bool {
+        self.bits(page) & CALLERS != 0
+    }
+
+    /// Sets the caller's bit.
+    pub fn set_callers_bit(self, page: FrameNumber, bit: bool) {
+        self.set(page, CALLERS, if bit { CALLERS } else { 0 });
+    }
 }
 
 /// One of a policy's lists. Pages are pushed at its head and looked at from its tail on.
@@ -112,6 +122,11 @@ impl Queue {
     pub const fn new(number: u8) -> Self {
         assert!(0 < number && number <= LIST_MAX);
         Self { list: PageList::new(), number }
+    }
+
+    /// The caller's own list, of pages that no policy is to know.
+    pub const fn of_caller() -> Self {
+        Self { list: PageList::new(), number: LIST }
     }
 
     /// Its number.

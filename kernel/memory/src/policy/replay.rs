@@ -124,6 +124,7 @@ impl Replay {
     }
 
     fn come(&mut self, state: FrameState, shadow: Shadow) {
+        self.settle();
         let frame = loop {
             match self.free.pop() {
                 Some(frame) => break frame,
@@ -133,10 +134,12 @@ impl Replay {
         self.pages.insert(state.page, Place::Memory(frame));
         self.frames[frame.index()] = state;
         self.policy.add(Pages(&self.metadata), frame, shadow);
-        self.settle();
     }
 
     fn settle(&mut self) {
+        if !self.policy.is_unsettled() {
+            return;
+        }
         while let Some(settled) = self.policy.settle(Pages(&self.metadata)) {
             self.frames[settled.index()].accessed = false;
         }
@@ -149,7 +152,6 @@ impl Replay {
             readahead.passed(page);
         }
         self.policy.first_access(Pages(&self.metadata), frame);
-        self.settle();
     }
 
     fn read_ahead(&mut self, page: u64) {

@@ -9,6 +9,7 @@ use quire_swap::SHADOW_BITS;
 
 use super::replay::Replay;
 use super::{FRESH_MAX, FrameNumber, Instance, NAMES, PAGE_BITS, Pages, Shadow, Verdict};
+use crate::trace;
 
 const FRAMES: u32 = 96;
 const CALLERS: u8 = 1 << 7;
@@ -133,6 +134,7 @@ impl Model {
             Event::Soon { page } => {
                 if let Some(page) = self.nth(page) {
                     self.policy.look_soon(Pages(&self.frames), FrameNumber(page));
+                    self.fresh.retain(|fresh| *fresh != page);
                 }
             }
             Event::Beside { page } => {
@@ -282,4 +284,13 @@ fn a_working_set_that_moves_on_is_followed() {
 fn only_known_names_name_a_policy() {
     assert!(NAMES.iter().all(|name| Instance::named(name).is_some_and(|instance| instance.name() == *name)));
     assert!(Instance::named(super::DEFAULT).is_some() && Instance::named("FIFO").is_none());
+}
+
+#[test]
+fn five_pages_in_four_frames_fault_as_each_policy_implies() {
+    for name in NAMES {
+        let mut replay = Replay::new(Instance::named(name).unwrap(), trace::FRAMES);
+        let faults: Vec<usize> = (0..trace::TRACE.len()).filter(|at| replay.access(trace::TRACE[*at])).collect();
+        assert_eq!(Some(&*faults), trace::faults(name), "{name}");
+    }
 }

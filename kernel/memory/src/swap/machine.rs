@@ -89,8 +89,8 @@ impl Machine for Quire {
         }
     }
 
-    fn added_to_cache(folio: &Folio) {
-        lru::add(folio, lru::List::Inactive);
+    fn added_to_cache(folio: &Folio, shadow: u64) {
+        lru::come_back(folio, shadow);
     }
 
     fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoError>) {

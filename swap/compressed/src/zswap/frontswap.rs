@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use quire_swap::heap::{self, NoMemory};
 use quire_swap::{
-    Area, Entry, Folio, FolioFlag, FolioUse, Frontswap, InsertError, Locked, SwapOffError, SwapOps, Users,
+    Area, Entry, Folio, FolioFlag, FolioUse, Frontswap, InsertError, Inserted, Locked, SwapOffError, SwapOps, Users,
 };
 
 use super::cache::Zswap;
@@ -83,8 +83,8 @@ fn hold<M: PoolMachine>(
     }
     let folio = Locked::lock(M::allocate_folio(0, FolioUse::Demand).ok_or(SwapOffError::NoMemory)?);
     match area.insert(owner, &folio) {
-        Ok(_) => {
-            M::added_to_cache(&folio);
+        Ok(Inserted { shadow, .. }) => {
+            M::added_to_cache(&folio, shadow);
             Ok(Some(folio))
         }
         Err(InsertError::Gone | InsertError::Exists | InsertError::Conflict) => {

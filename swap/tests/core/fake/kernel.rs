@@ -266,7 +266,7 @@ impl Kernel {
             .filter_map(|(number, _)| Locked::try_lock(FakeFolio::try_from_number(number)?).ok())
             .filter(|folio| folio.state().entry().is_some())
             .collect();
-        self.swap.evict_each(folios.into_iter(), 2, || 7, drop);
+        self.swap.evict_each(folios.into_iter(), 2, |_| 7, drop);
     }
 
     /// Puts entries in the place of all words that map the folio. The first gets the count that is there already, if there is.

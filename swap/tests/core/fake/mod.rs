@@ -439,7 +439,7 @@ impl Machine for Fake {
         assert!(before >= slots.into(), "{payer} paid for {before} slots, and {slots} are given back");
     }
 
-    fn added_to_cache(_: &FakeFolio) {
+    fn added_to_cache(_: &FakeFolio, _shadow: u64) {
         Self::overtaken();
     }
 

@@ -20,7 +20,9 @@ const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;
 /// `/proc/meminfo`
 pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
     let pages = |pages: usize| pages as u64 * KIB_PER_PAGE;
-    let lists = lru::lengths();
+    let (lists, [active, active_file]) = (lru::lengths(), lru::active());
+    let (inactive, inactive_file) =
+        (lists.swappable.saturating_sub(active), lists.droppable.saturating_sub(active_file));
     let (free, files, shared) = (physical::free_frames(), object::file_pages(), object::shared_pages());
     heap::trim();
     let zswap = |name| devices::zswap().and_then(|zswap| zswap.counter(name)).unwrap_or(0);
@@ -34,12 +36,12 @@ pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {
         ("Buffers", 0),
         ("Cached", pages(files + shared)),
         ("SwapCached", pages(physical::frames_in_swap_cache())),
-        ("Active", pages(lists.active + lists.active_file)),
-        ("Inactive", pages(lists.inactive + lists.inactive_file)),
-        ("Active(anon)", pages(lists.active)),
-        ("Inactive(anon)", pages(lists.inactive)),
-        ("Active(file)", pages(lists.active_file)),
-        ("Inactive(file)", pages(lists.inactive_file)),
+        ("Active", pages(active + active_file)),
+        ("Inactive", pages(inactive + inactive_file)),
+        ("Active(anon)", pages(active)),
+        ("Inactive(anon)", pages(inactive)),
+        ("Active(file)", pages(active_file)),
+        ("Inactive(file)", pages(inactive_file)),
         ("Unevictable", pages(lists.unevictable)),
         ("Mlocked", pages(lists.unevictable)),
         ("SwapTotal", swap_total),

@@ -6,9 +6,10 @@ use quire_machine::fallible::Lossy;
 use quire_machine::physical;
 use quire_machine::random;
 use quire_memory::address_space::LOWEST;
+use quire_memory::lru::turns;
 use quire_memory::overcommit::{self, Overcommit, Reserve, reserve};
 use quire_memory::swap;
-use quire_memory::{policy, reclaim, vma};
+use quire_memory::{reclaim, vma};
 
 use super::super::synthetic::{Item, directory, line, list, number, print, read_only, read_write};
 use crate::errno::Errno;
@@ -159,7 +160,7 @@ fn memory() -> Result<super::Entries, Errno> {
 
 fn set_swappiness(value: &str) -> Result<(), Errno> {
     let value: u32 = number(value)?;
-    if value > policy::SWAPPINESS_MAX {
+    if value > turns::SWAPPINESS_MAX {
         return Err(Errno::EINVAL);
     }
     reclaim::set_swappiness(value);

@@ -93,4 +93,8 @@ impl Policy for ClockPro {
         self.cold_target = self.cold_target.saturating_sub(1);
         shadow
     }
+
+    fn is_active(&self, list: u8) -> bool {
+        list == self.queues[HOT].number()
+    }
 }

@@ -71,6 +71,13 @@ impl Policy for Mglru {
         Shadow::from_bits(self.oldest)
     }
 
+    /// The two youngest generations (Linux: `lru_gen_is_active`).
+    fn is_active(&self, list: u8) -> bool {
+        [self.youngest, self.youngest - 1]
+            .into_iter()
+            .any(|generation| self.queues[(generation % GENERATIONS_MAX) as usize].number() == list)
+    }
+
     fn looks_around(&self) -> bool {
         true
     }

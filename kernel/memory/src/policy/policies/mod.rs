@@ -16,6 +16,9 @@ macro_rules! policies {
         /// The names of all policies.
         pub const NAMES: &[&str] = &[$($name),*];
 
+        /// The same for a message.
+        pub const EXPECTED: &str = concat!("a policy:", $(" ", $name),*);
+
         /// A policy that is chosen when it is made.
         #[derive(Debug)]
         pub(super) enum Chosen {
@@ -29,6 +32,11 @@ macro_rules! policies {
                     $($name => Some(($name, Self::$type($module::$type::new()))),)*
                     _ => None,
                 }
+            }
+
+            /// [`DEFAULT`].
+            pub(super) const fn of_default() -> Self {
+                Self::Reuse(reuse::Reuse::new())
             }
 
             pub(super) fn policy(&mut self) -> &mut dyn Policy {

@@ -196,4 +196,8 @@ impl Policy for Reuse {
         self.left[usize::from(was_hot)] += 1;
         Shadow::from_times(was_hot, [self.left[usize::from(was_hot)], used])
     }
+
+    fn is_active(&self, list: u8) -> bool {
+        list != self.queues[COLD].number()
+    }
 }

@@ -58,4 +58,8 @@ impl Policy for S3Fifo {
     fn evicted(&mut self, pages: Pages<'_>, page: FrameNumber) -> Shadow {
         if pages.list(page) == self.queues[SMALL].number() { self.evictions.count() } else { Shadow::NONE }
     }
+
+    fn is_active(&self, list: u8) -> bool {
+        list == self.queues[MAIN].number()
+    }
 }

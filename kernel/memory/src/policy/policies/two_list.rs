@@ -4,7 +4,6 @@
 //! feeds the inactive list when that is the shorter; a page that would have stayed, had the active list been given up
 //! for it, is active when it comes back.
 
-use crate::policy::balance::{is_inactive_short, is_working_set};
 use crate::policy::decide::{Policy, Verdict};
 use crate::policy::pages::{FrameNumber, Pages, Queue};
 use crate::policy::shadow::{Evictions, Shadow};
@@ -31,12 +30,12 @@ impl Policy for TwoList {
 
     fn add(&mut self, pages: Pages<'_>, page: FrameNumber, shadow: Shadow) {
         let active = self.queues[ACTIVE].len();
-        let soon = self.evictions.distance(shadow).is_some_and(|distance| is_working_set(distance, active));
+        let soon = self.evictions.distance(shadow).is_some_and(|distance| distance <= active as u64);
         self.queues[if soon { ACTIVE } else { INACTIVE }].push(pages, page);
     }
 
     fn next(&mut self, pages: Pages<'_>) -> Option<FrameNumber> {
-        if is_inactive_short(self.queues[ACTIVE].len(), self.queues[INACTIVE].len()) {
+        if self.queues[INACTIVE].len() < self.queues[ACTIVE].len() {
             self.queues[ACTIVE].isolate(pages)
         } else {
             self.queues[INACTIVE].isolate(pages)
@@ -58,5 +57,9 @@ impl Policy for TwoList {
 
     fn evicted(&mut self, _pages: Pages<'_>, _page: FrameNumber) -> Shadow {
         self.evictions.count()
+    }
+
+    fn is_active(&self, list: u8) -> bool {
+        list == self.queues[ACTIVE].number()
     }
 }

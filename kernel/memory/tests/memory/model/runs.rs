@@ -7,6 +7,8 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use quire_machine::task;
 use quire_memory::counters::COUNTERS;
 use quire_memory::fault::served;
+use quire_memory::lru;
+use quire_memory::policy::NAMES;
 
 use super::World;
 use super::operation::{Operation, operation};
@@ -69,12 +71,16 @@ fn run<T: Send + 'static>(
     value
 }
 
-/// Runs the model so many times, or `QUIRE_RUNS` times, on what `make` makes. Pages have to have come to swap and back.
+/// Runs the model so many times, under one policy after another, or `QUIRE_RUNS` times, on what `make` makes. Pages have to have come to swap and back.
 fn agree(runs: u64, make: fn() -> Computer) {
     let seeds = number("QUIRE_SEED").map_or(0..number("QUIRE_RUNS").unwrap_or(runs), |seed| seed..seed + 1);
     let counted = || [COUNTERS.written.load(Ordering::Relaxed), served::major_faults()];
     let before = counted();
-    seeds.for_each(|seed| run(seed, LENGTH, make(), || (), || ()));
+    for seed in seeds {
+        let computer = make();
+        lru::set_policy(NAMES[seed as usize % NAMES.len()]).expect("it is a policy");
+        run(seed, LENGTH, computer, || (), || ());
+    }
     assert!(std::iter::zip(before, counted()).all(|(before, now)| now > before), "nothing was swapped");
 }
 
