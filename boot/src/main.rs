@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod lint;
 mod miri;
+mod mkswap;
 mod options;
 mod policy;
 
@@ -36,6 +37,10 @@ fn run(Options { task, machine }: Options) -> Result<ExitCode, Box<dyn error::Er
         Some(Task::Demo(machine)) => boot(&machine, Act::Demo)?,
         Some(Task::Shell(machine)) => boot(&machine, Act::Shell)?,
         Some(Task::Initramfs { file }) => write_initramfs(&file)?,
+        Some(Task::Mkswap(options)) => {
+            mkswap::mkswap(&options)?;
+            ExitCode::SUCCESS
+        }
         Some(Task::Bench) if bench::bench()? => ExitCode::SUCCESS,
         Some(Task::Bench) => ExitCode::FAILURE,
         Some(Task::Check { kernel, options }) => check::check(kernel, &options)?,

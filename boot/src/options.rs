@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use quire_boot::{Accelerator, Disk, Initramfs, Machine, Size, initramfs, target};
 use rustix::termios::tcgetwinsize;
 
-use crate::policy::PolicyOptions;
+use crate::{mkswap::MkswapOptions, policy::PolicyOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,7 +19,8 @@ Examples:
   cargo run -- --gdb                       stop at power-on and wait for gdb
   cargo run --release -- --icount          measure, with instructions as clock
 
-An image of your own: truncate -s 128M disk.img && mkswap disk.img
+An image of your own: cargo run -- mkswap disk.img --size 128M, or with mkswap(8); one that
+nobody can read: cargo run -- mkswap disk.img --size 128M --type crypt
 
 In a terminal: exit or Ctrl-D ends the shell and the machine, Ctrl-A X leaves at once, Ctrl-A C is
 QEMU's monitor, Ctrl-A H lists the other keys; Ctrl-C goes to the guest.
@@ -102,6 +103,8 @@ pub(crate) enum Task {
         /// The file to be written
         file: PathBuf,
     },
+    /// Make a file a swap area, with the type of its backend in the header if that is wanted
+    Mkswap(MkswapOptions),
     /// Check that the host's crates and the kernel, for its own target, compile
     Check {
         /// Check the kernel alone

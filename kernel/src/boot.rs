@@ -26,7 +26,7 @@ use spin::Once;
 
 use crate::command_line::{BadValue, CommandLine};
 use crate::upcalls;
-use crate::{disk, initramfs, scenario, swap, swapon, zram, zswap};
+use crate::{backends, disk, initramfs, scenario, swap, swapon, zram, zswap};
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
 
@@ -100,6 +100,7 @@ extern "C" fn go_on() -> ! {
     or_give_up(quire_memory::start());
     disk::start();
     devices::set_disks(swap::disks());
+    or_give_up(backends::start());
     or_give_up(zram::start(command_line()));
     or_give_up(zswap::start(command_line()));
     let fetched = or_give_up(initramfs::fetch());

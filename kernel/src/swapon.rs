@@ -5,6 +5,7 @@ use core::fmt;
 
 use quire_linux::swap_area::{self, EnableError};
 use quire_memory::swap;
+use quire_swap::extension::BackendOptions;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Discard, SwapOffError, SwapOnOptions, ghost};
 
@@ -30,14 +31,14 @@ impl fmt::Display for SwapOnWordError<'_> {
             Self::Option(word) => write!(
                 f,
                 "swapon={word}: expected PATH, then any of ,PRIORITY (0 to 32767) ,discard ,discard=once ,discard=pages, \
-                 and ,size=SIZE (to 16T) for /dev/ghostswap"
+                 ,size=SIZE (to 16T) for /dev/ghostswap, and last ,KEY=VALUE for the area's backend"
             ),
             Self::Device(error) => error.fmt(f),
         }
     }
 }
 
-/// Enables what `swapon=PATH[,PRIORITY][,discard[=once|pages]][,size=SIZE]` words name, in their order; without any, `/dev/vda`.
+/// Enables what `swapon=PATH[,PRIORITY][,discard[=once|pages]][,size=SIZE][,KEY=VALUE]...` words name, in their order; without any, `/dev/vda`.
 ///
 /// # Errors
 /// [`SwapOnWordError`] for the first that cannot be enabled; those before it stay enabled.
@@ -58,11 +59,12 @@ pub fn enable(command_line: CommandLine<'static>) -> Result<Enabled, SwapOnWordE
 
 /// The path and the options of a `swapon=` word, with the names that `swapon(8)` gives them, and the size of the ghost device.
 fn parse_swapon(word: &str) -> Option<(&str, SwapOnOptions<'_>, Option<u64>)> {
-    let mut parts = word.split(',');
-    let path = parts.next()?;
+    let (path, mut rest) = first_part(word);
     let mut options = SwapOnOptions::default();
     let mut size = None;
-    for part in parts {
+    while let Some(here) = rest {
+        let (part, behind) = first_part(here);
+        rest = behind;
         if let Some(bytes) = part.strip_prefix("size=").filter(|_| path == ghost::PATH) {
             size = Some(quire_compressed::size(bytes).filter(|bytes| (1..=MOST_BYTES).contains(bytes))?);
             continue;
@@ -71,10 +73,19 @@ fn parse_swapon(word: &str) -> Option<(&str, SwapOnOptions<'_>, Option<u64>)> {
             "discard" => options.discard = Discard::Both,
             "discard=once" => options.discard = Discard::Once,
             "discard=pages" => options.discard = Discard::Pages,
+            _ if part.contains('=') && !part.starts_with("discard") && path != ghost::PATH => {
+                options.backend = BackendOptions(here);
+                break;
+            }
             priority => options.priority = Some(priority.parse().ok().filter(|priority| *priority >= 0)?),
         }
     }
     Some((path, options, size))
+}
+
+/// What is before the first comma, and what is behind it.
+fn first_part(words: &str) -> (&str, Option<&str>) {
+    words.split_once(',').map_or((words, None), |(first, rest)| (first, Some(rest)))
 }
 
 /// The largest ghost area.

@@ -258,8 +258,8 @@ impl<M: Machine> Area<M> {
         self.used() * 2 > self.usable
     }
 
-    /// Tells the device that it need not keep these slots' pages. A device that refuses loses nothing but speed.
-    pub(crate) fn discard(&self, slots: Range<u64>) {
+    /// Tells the device that it need not keep these pages of the area. A device that refuses loses nothing but speed.
+    pub fn discard(&self, slots: Range<u64>) {
         let Some(disk) = &self.disk else { return };
         for run in self.extents.runs(slots) {
             if let Err(error) = disk.discard(run.clone()) {

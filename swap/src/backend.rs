@@ -65,8 +65,8 @@ pub struct Settings<'a> {
     pub version: u32,
     header: BackendOptions<'a>,
     swapon: BackendOptions<'a>,
-    /// An option that belongs to another backend.
-    hidden: Option<&'a str>,
+    /// Options that belong to backends above.
+    hidden: [&'a [&'a str]; 2],
 }
 
 /// Why an area gets no backend.
@@ -98,12 +98,12 @@ pub const BLOCK_TYPE: &str = "block";
 
 impl<'a> Settings<'a> {
     pub(crate) fn new(version: u32, header: BackendOptions<'a>, swapon: BackendOptions<'a>) -> Self {
-        Self { version, header, swapon, hidden: None }
+        Self { version, header, swapon, hidden: [&[]; 2] }
     }
 
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&'a str> {
-        if self.hidden == Some(key) {
+        if self.is_hidden(key) {
             return None;
         }
         self.swapon.get(key).or_else(|| self.header.get(key))
@@ -111,18 +111,23 @@ impl<'a> Settings<'a> {
 
     /// All keys.
     pub fn keys(&self) -> impl Iterator<Item = &'a str> {
-        self.header.iter().chain(self.swapon.iter()).map(|(key, _)| key).filter(|key| self.hidden != Some(key))
+        self.header.iter().chain(self.swapon.iter()).map(|(key, _)| key).filter(|key| !self.is_hidden(key))
     }
 
     /// Those of `swapon`.
     pub(crate) fn overrides(&self) -> impl Iterator<Item = &'a str> {
-        self.swapon.iter().map(|(key, _)| key).filter(|key| self.hidden != Some(key))
+        self.swapon.iter().map(|(key, _)| key).filter(|key| !self.is_hidden(key))
     }
 
-    /// What is left for a backend of `version` below one that has the option `key`.
+    /// What is left for a backend of `version` below one that has the options `keys`, and below at most one more.
     #[must_use]
-    pub fn for_below(self, version: u32, key: &'a str) -> Self {
-        Self { version, hidden: Some(key), ..self }
+    pub fn for_below(self, version: u32, keys: &'a [&'a str]) -> Self {
+        let [above, _] = self.hidden;
+        Self { version, hidden: [keys, above], ..self }
+    }
+
+    fn is_hidden(&self, key: &str) -> bool {
+        self.hidden.iter().any(|keys| keys.contains(&key))
     }
 }
 

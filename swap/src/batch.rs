@@ -59,6 +59,8 @@ enum SlotOwner<M: Machine> {
     Redirected(Arc<Area<M>>),
     /// They belong to a backend, and so do the folios: completion only sets their flags.
     Owned,
+    /// As above, and the pages only move: that is not counted as swapping.
+    Moving,
 }
 
 /// A folio in a batch. Reads own the folio's lock, writes its writeback.
@@ -174,9 +176,9 @@ impl<M: Machine> Batch<M> {
         self.slots_of = SlotOwner::Redirected(owner);
     }
 
-    /// Says that slots and folios belong to a backend.
-    pub(crate) fn set_owned(&mut self) {
-        self.slots_of = SlotOwner::Owned;
+    /// Says that slots and folios belong to a backend, which only moves pages if `is_moving`.
+    pub(crate) fn set_owned(&mut self, is_moving: bool) {
+        self.slots_of = if is_moving { SlotOwner::Moving } else { SlotOwner::Owned };
     }
 
     /// Ends what the folios are in the batch for at whose positions `is_over`, and takes them out. Those behind them move up.
@@ -217,7 +219,7 @@ impl<M: Machine> Batch<M> {
                 let mut read = ReadFolio { folio: &mut folio, slot, page };
                 let result =
                     watchers().fold(result, |result, watcher| watcher.read_ended(&self.area, &mut read, result));
-                end_read(&self.area, folio, result);
+                end_read(&self.area, folio, &self.slots_of, result);
             });
             return;
         }
@@ -254,10 +256,16 @@ impl<M: Machine> Item<M> {
     }
 }
 
-fn end_read<M: Machine>(area: &Area<M>, folio: InTransit<M::Folio>, result: Result<(), IoError>) {
+fn end_read<M: Machine>(
+    area: &Area<M>,
+    folio: InTransit<M::Folio>,
+    slots_of: &SlotOwner<M>,
+    result: Result<(), IoError>,
+) {
     let pages = 1 << folio.folio().order();
     if result.is_ok() {
-        count!(area, pages_in, pages);
+        let is_swapped_in = !matches!(slots_of, SlotOwner::Moving);
+        count!(area, pages_in, pages * u64::from(is_swapped_in));
     } else {
         count!(area, failed_reads, pages);
     }
@@ -285,7 +293,7 @@ fn end_write<M: Machine>(
             area.drop_if_unheld(&folio);
         }
         SlotOwner::Redirected(owner) => owner.drop_if_unheld(&folio),
-        SlotOwner::Owned => {}
+        SlotOwner::Owned | SlotOwner::Moving => {}
     }
     folio
 }

@@ -72,6 +72,9 @@ pub enum ExtensionError {
 }
 
 impl TypeName {
+    /// The version of what a backend of any type stores that programs make areas for, unless told otherwise.
+    pub const USUAL_VERSION: u32 = 1;
+
     /// The name as it is stored; none if it is longer than 16 bytes.
     pub const fn new(name: &str) -> Option<Self> {
         let name = name.as_bytes();
@@ -140,6 +143,11 @@ impl<'a> Extension<'a> {
 }
 
 impl<'a> BackendOptions<'a> {
+    /// Whether `text` is one `key=value` pair, as programs are given them that make areas.
+    pub fn is_pair(text: &str) -> bool {
+        !text.contains(',') && text.split_once('=').is_some_and(|(key, _)| !key.is_empty())
+    }
+
     /// All pairs in order.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.0.split(',').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))

@@ -376,7 +376,7 @@ impl<F: Folio> Locked<F> {
     }
 
     /// Passes the lock on to what completes the read.
-    pub(crate) fn into_read(mut self) -> InTransit<F> {
+    pub fn into_read(mut self) -> InTransit<F> {
         debug_assert!(!self.state().is(FolioFlag::UpToDate));
         let Some(folio) = self.folio.take() else { unreachable!("only drop sees a lock given up") };
         InTransit(folio)

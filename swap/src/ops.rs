@@ -1,7 +1,5 @@
 //! `SwapOps`: what a swap area asks of the backend that keeps its pages.
 
-use core::fmt;
-
 use crate::area::Area;
 use crate::batch::{ReadBatch, WriteBatch};
 use crate::machine::Machine;
@@ -67,13 +65,8 @@ pub trait SwapOps<M: Machine>: Send + Sync {
     /// more. Only for a backend with bits of its own, which are 0 from here on. Called as above.
     fn slot_zeroed(&self, _area: &Area<M>, _slot: u32, _metadata: u64) {}
 
-    /// Writes what it counts, a line `NAME VALUE` each.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    fn write_statistics(&self, _out: &mut dyn fmt::Write) -> fmt::Result {
-        Ok(())
-    }
+    /// Shows what it counts, by names that begin with that of its type.
+    fn show_counts(&self, _show: &mut dyn FnMut(&'static str, u64)) {}
 }
 
 /// How a backend wants to be treated.

@@ -76,7 +76,7 @@ impl<M: Machine> Plug<M> {
         let batch =
             self.batch.get_or_insert_with(|| area.shared().pool.get(Arc::clone(area), direction, self.is_moving));
         if owned {
-            batch.set_owned();
+            batch.set_owned(self.is_moving);
         }
         batch.push(folio, first_slot);
         if batch.is_full() {

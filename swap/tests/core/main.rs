@@ -16,6 +16,7 @@ mod fake;
 mod golden;
 mod header;
 mod model;
+mod model_of_disks;
 mod on_demand;
 mod pages;
 mod schedules;

@@ -6,15 +6,14 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use quire_swap::{
-    CLUSTER_SLOTS, DecodedPte, Discard, Disk, DiskProperties, Entry, Folio, POOL_BATCHES, Snapshot, SwapOffError,
-    SwapOnOptions,
+    CLUSTER_SLOTS, DecodedPte, Discard, Disk, Entry, Folio, POOL_BATCHES, Snapshot, Swap, SwapOffError, SwapOnOptions,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::fake::kernel::{Kernel, Touch};
 use crate::fake::shelf::Shelf;
-use crate::fake::{Fake, FakeDisk, Memory, new_swap};
+use crate::fake::{Fake, FakeDisk, Memory};
 
 const TASKS: usize = 3;
 const PAGES: usize = 64;
@@ -106,22 +105,20 @@ struct Pair {
     next_contents: u64,
 }
 
+/// Swap and the three disks that are areas of it, or can be.
+pub type Setup = (&'static Swap<Fake>, Vec<Arc<FakeDisk>>);
+
 impl Pair {
-    fn new(memory: &'static Memory) -> Self {
-        let swap = new_swap();
-        let with = |name: &str, pages, properties, bad: &[u32]| FakeDisk::with(name, pages, properties, bad);
-        let disks = vec![
-            with("/dev/vda", 70, DiskProperties { discard: true, ..DiskProperties::default() }, &[5]),
-            with("/dev/vdb", 1200, DiskProperties { discard: true, ..DiskProperties::default() }, &[]),
-            with("/dev/ram", 600, DiskProperties { synchronous: true, ..DiskProperties::default() }, &[]),
-        ];
+    fn new(memory: &'static Memory, (swap, disks): Setup) -> Self {
         let kernel = Kernel::new(swap, memory, TASKS, PAGES);
         let mut pair = Self { kernel, disks, shelf: Shelf::new(memory), model: HashMap::new(), next_contents: 1 };
         pair.apply(&Operation::SwapOn(0));
         pair.apply(&Operation::SwapOn(1));
         pair
     }
+}
 
+impl Pair {
     fn contents(&mut self, zero: bool) -> u64 {
         self.next_contents += 16;
         if zero { 0 } else { self.next_contents }
@@ -297,14 +294,15 @@ impl Pair {
     }
 }
 
-#[test]
-fn the_core_does_what_the_model_says() {
+/// Does the operations on machines that `setup` makes, and looks whether the model agrees; what happened.
+pub fn compare(setup: impl Fn() -> Setup) -> Seen {
     let done = AtomicU64::new(0);
     let seen = Seen::default();
     let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
     let operations = prop::collection::vec(operation(), OPERATIONS);
     let result = TestRunner::new(config).run(&operations, |operations| {
-        let mut pair = Pair::new(Memory::new(FRAMES));
+        let memory = Memory::new(FRAMES);
+        let mut pair = Pair::new(memory, setup());
         for (index, operation) in operations.iter().enumerate() {
             pair.apply(operation);
             if index % 50 == 0 {
@@ -319,12 +317,12 @@ fn the_core_does_what_the_model_says() {
     });
     println!("{} operations: {seen:?}", done.into_inner());
     result.unwrap();
-    assert!(seen.all(), "what did not happen was not tested: {seen:?}");
+    seen
 }
 
 /// What happened in all cases together.
 #[derive(Debug, Default)]
-struct Seen([AtomicU64; 9]);
+pub struct Seen([AtomicU64; 9]);
 
 impl Seen {
     fn add(&self, now: &Snapshot) {
@@ -344,7 +342,13 @@ impl Seen {
         }
     }
 
-    fn all(&self) -> bool {
-        self.0.iter().all(|seen| seen.load(Ordering::Relaxed) > 0)
+    /// Whether all of it happened.
+    pub fn all(&self) -> bool {
+        self.first_of_all(self.0.len())
+    }
+
+    /// Whether the first so many of the counters of [`Seen::add`] grew.
+    pub fn first_of_all(&self, counters: usize) -> bool {
+        self.0[..counters].iter().all(|seen| seen.load(Ordering::Relaxed) > 0)
     }
 }

@@ -60,6 +60,7 @@ fn no_crate_needs_an_unstable_feature() {
 
 #[test]
 fn the_swap_core_has_no_unsafe_code() {
-    let roots = ["swap/src/lib.rs", "swap/compressed/src/lib.rs"].map(|root| project().join(root));
+    let roots =
+        ["swap/src/lib.rs", "swap/backends/src/lib.rs", "swap/compressed/src/lib.rs"].map(|root| project().join(root));
     require(roots.into(), |text| text.contains("\n#![forbid(unsafe_code)]\n"), "unsafe code is not forbidden");
 }

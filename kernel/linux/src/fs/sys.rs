@@ -200,11 +200,12 @@ fn modules() -> Result<Entries, Errno> {
     list([("zswap".into(), directory(move || list([("parameters".into(), directory(parameters)?)]))?)])
 }
 
-/// `/sys/kernel`: zswap's counters, which Linux has in its debugging file system, how pages are read ahead, and which policy decides
-/// what goes.
+/// `/sys/kernel`: zswap's counters, which Linux has in its debugging file system, how pages are read ahead, what the areas' backends
+/// count, and which policy decides what goes.
 fn kernel() -> Result<Entries, Errno> {
     let counters = || zswap_attributes(zswap::Directory::Debug);
-    let readahead = || list([("vma_ra_enabled".into(), readahead_by_address()?)]);
+    let readahead =
+        || list([("vma_ra_enabled".into(), readahead_by_address()?), ("backends".into(), read_only(backends)?)]);
     list([
         ("debug".into(), directory(move || list([("zswap".into(), directory(counters)?)]))?),
         (
@@ -224,6 +225,20 @@ fn reclaim() -> Result<Item, Errno> {
         print(out, format_args!("\n"))
     };
     directory(move || list([("policy".into(), read_only(policies)?)]))
+}
+
+/// A line for each counter of an area's backend: the area, the name, the number.
+fn backends(out: &mut String) -> Result<(), Errno> {
+    for area in swap::core().areas() {
+        let mut result = Ok(());
+        area.ops().show_counts(&mut |name, count| {
+            if result.is_ok() {
+                result = line(out, format_args!("{} {name} {count}", area.name()));
+            }
+        });
+        result?;
+    }
+    Ok(())
 }
 
 fn readahead_by_address() -> Result<Item, Errno> {

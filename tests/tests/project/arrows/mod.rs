@@ -20,6 +20,7 @@ use quire_boot::project;
 const CRATES: &[(&str, &[&str])] = &[
     ("quire-protocol", &[]),
     ("quire-swap", &[]),
+    ("quire-backends", &["quire-swap"]),
     ("quire-compressed", &["quire-swap"]),
     ("quire-drivers", &["quire-protocol"]),
     ("quire-machine", &["quire-drivers", "quire-protocol", "quire-swap"]),
@@ -29,6 +30,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "quire-kernel",
         &[
+            "quire-backends",
             "quire-compressed",
             "quire-drivers",
             "quire-linux",
@@ -48,8 +50,11 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// The packages of others that the crates without any `unsafe` rest on.
-const BELOW_SWAP: &[(&str, &[&str])] =
-    &[("quire-swap", &["spin"]), ("quire-compressed", &["lz4_flex", "miniz_oxide", "spin"])];
+const BELOW_SWAP: &[(&str, &[&str])] = &[
+    ("quire-swap", &["spin"]),
+    ("quire-compressed", &["lz4_flex", "miniz_oxide", "spin"]),
+    ("quire-backends", &["chacha20poly1305", "zeroize"]),
+];
 
 const CIRCLES: &str = include_str!("circles.txt");
 

@@ -1,0 +1,23 @@
+//! The model beside areas on disks of the kinds that there are.
+
+use quire_swap::DiskProperties;
+
+use crate::fake::{FakeDisk, new_swap};
+use crate::model::{Setup, compare};
+
+/// Disks of the kinds that there are, used by the block backend.
+fn plain() -> Setup {
+    let with = |name: &str, pages, properties, bad: &[u32]| FakeDisk::with(name, pages, properties, bad);
+    let disks = vec![
+        with("/dev/vda", 70, DiskProperties { discard: true, ..DiskProperties::default() }, &[5]),
+        with("/dev/vdb", 1200, DiskProperties { discard: true, ..DiskProperties::default() }, &[]),
+        with("/dev/ram", 600, DiskProperties { synchronous: true, ..DiskProperties::default() }, &[]),
+    ];
+    (new_swap(), disks)
+}
+
+#[test]
+fn the_core_does_what_the_model_says() {
+    let seen = compare(plain);
+    assert!(seen.all(), "what did not happen was not tested: {seen:?}");
+}
