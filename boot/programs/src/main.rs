@@ -12,6 +12,7 @@
 //! | [`stress`] | fork, signals and exits at random while memory is short |
 //! | [`fuzz`] | system calls at random, while a verifier looks after its pages |
 //! | [`swbench`] | what a page-out and a fault cost |
+//! | [`touches`] | how many touches read under a policy, in the order of a generator |
 //! | [`mod@bench`] | the same for each kind of swap and contents, and what a first touch and a fork cost |
 //! | [`process`], [`memory`], [`files`], [`areas`], [`books`] | what they share: children, mappings, the kernel's files, swap areas, what is in use |
 //!
@@ -32,13 +33,14 @@ mod process;
 mod raw;
 mod stress;
 mod swbench;
+mod touches;
 
 use std::{env, path::Path, process::ExitCode};
 
 /// A program by its name; what it gets are its arguments.
 type Program = (&'static str, fn(&[String]) -> ExitCode);
 
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 8] = [
     ("init", init::main),
     ("demo", demo::main),
     ("check", check::main),
@@ -46,6 +48,7 @@ const PROGRAMS: [Program; 7] = [
     ("fuzz", fuzz::main),
     ("swbench", swbench::main),
     ("bench", bench::main),
+    ("touches", touches::main),
 ];
 
 fn main() -> ExitCode {

@@ -62,6 +62,20 @@ impl Memory {
         unsafe { self.address(index).write_volatile(1) };
     }
 
+    /// The first word of page `index`.
+    pub(crate) fn word(&self, index: usize) -> u64 {
+        assert!(index < self.pages);
+        // SAFETY: the page is mapped, and any bytes are a number.
+        unsafe { self.address(index).cast::<u64>().read_volatile() }
+    }
+
+    /// Sets it.
+    pub(crate) fn set_word(&mut self, index: usize, word: u64) {
+        assert!(index < self.pages);
+        // SAFETY: the page is mapped.
+        unsafe { self.address(index).cast::<u64>().write_volatile(word) };
+    }
+
     /// Tells the kernel what to do with a range of pages, none of which may be borrowed.
     pub(crate) fn advise(&mut self, pages: Range<usize>, advice: MmapAdvise) -> nix::Result<()> {
         assert!(pages.end <= self.pages);

@@ -4,7 +4,9 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
-use super::{generate, run, trace::TraceError};
+use quire_protocol::references;
+
+use super::{run, trace::TraceError};
 
 /// Why nothing was tried. The program's exit status is 2 for all of them.
 #[derive(Debug, Error)]
@@ -16,7 +18,7 @@ pub(crate) enum PolicyError {
     #[error("--policy {0}: there is no such policy; there are {names}", names = run::names().join(", "))]
     NoSuchPolicy(String),
     /// No generator has this name.
-    #[error("--generate {0}: there is no such generator; there are {names}", names = generate::names().join(", "))]
+    #[error("--generate {0}: there is no such generator; there are {names}", names = references::names().join(", "))]
     NoSuchGenerator(String),
     /// A number of frames that is none.
     #[error("--frames {0}: {1}, as in --frames 1000 or --frames 10%")]

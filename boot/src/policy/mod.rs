@@ -6,7 +6,6 @@
 //! | module | subject |
 //! |---|---|
 //! | [`trace`] | traces in files |
-//! | [`generate`] | traces that a seed makes |
 //! | [`full`] | policies that see every access |
 //! | [`optimal`] | what no policy can do better |
 //! | [`run`] | all policies on one trace |
@@ -17,7 +16,6 @@
 mod curves;
 mod error;
 mod full;
-mod generate;
 mod optimal;
 mod report;
 mod run;
@@ -32,7 +30,7 @@ use std::{
 use clap::Args;
 
 use error::PolicyError;
-use generate::Generator;
+use quire_protocol::references::{self, Generator};
 use run::{Amount, Contender};
 use trace::Trace;
 
@@ -91,13 +89,13 @@ pub(crate) fn policy(options: &PolicyOptions) -> Result<ExitCode, PolicyError> {
     let generator = |name: &String| Generator::named(name).ok_or_else(|| PolicyError::NoSuchGenerator(name.clone()));
     let mut generators = options.generate.iter().map(generator).collect::<Result<Vec<_>, _>>()?;
     if options.generate.is_empty() && options.trace.is_empty() {
-        generators.extend(generate::ALL);
+        generators.extend(references::ALL);
     }
     let read = options.trace.iter().map(|path| Trace::read(path)).collect::<Result<Vec<_>, _>>()?;
     let curves = curves::Directory::new(options.curves.as_deref())?;
 
-    let generated = generators.into_iter().map(|generator| (generator.trace(options.seed), generator.what));
-    for (trace, what) in read.into_iter().map(|trace| (trace, "")).chain(generated) {
+    let made = generators.into_iter().map(|generator| (generated(generator, options.seed), generator.what));
+    for (trace, what) in read.into_iter().map(|trace| (trace, "")).chain(made) {
         let results = run::run(&trace, &contenders, &amounts, options.batch as usize);
         let picture = curves.draw(&trace, &results)?;
         let picture = picture.map(|path| format!("  curves: {}\n", path.display())).unwrap_or_default();
@@ -108,6 +106,11 @@ pub(crate) fn policy(options: &PolicyOptions) -> Result<ExitCode, PolicyError> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The trace that a generator makes.
+fn generated(generator: &Generator, seed: u64) -> Trace {
+    Trace::new(generator.name, generator.pages(seed))
 }
 
 #[cfg(test)]

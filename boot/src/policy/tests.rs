@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use quire_protocol::references;
 
 use super::{
-    full, generate, optimal,
+    full, generated, optimal,
     run::{Amount, Contender, run},
     trace::Trace,
 };
@@ -103,11 +104,11 @@ fn policies_that_see_every_access_do_what_they_are_known_for() {
 
 #[test]
 fn traces_with_one_seed_are_the_same_and_with_another_are_not() {
-    for generator in generate::ALL {
-        let trace = generator.trace(1);
-        assert_eq!(trace.references, generator.trace(1).references, "{}", generator.name);
+    for generator in references::ALL {
+        let trace = generated(generator, 1);
+        assert_eq!(trace.references, generated(generator, 1).references, "{}", generator.name);
         let is_random = !["loop", "matrix"].contains(&generator.name);
-        assert_eq!(trace.references != generator.trace(2).references, is_random, "{}", generator.name);
+        assert_eq!(trace.references != generated(generator, 2).references, is_random, "{}", generator.name);
         assert!(trace.references.len() >= 100_000 && trace.pages.len() >= 1_100, "{}", generator.name);
     }
 }
@@ -117,8 +118,8 @@ fn traces_with_one_seed_are_the_same_and_with_another_are_not() {
 fn the_default_is_near_the_best_of_ours_and_not_below_lru() {
     let names = ["LRU", "s3-fifo", "clock-pro", quire_memory::policy::DEFAULT];
     let contenders = names.map(|name| Contender::named(name).unwrap());
-    for generator in generate::ALL {
-        let trace = generator.trace(1);
+    for generator in references::ALL {
+        let trace = generated(generator, 1);
         let results = run(&trace, &contenders, &[Amount::Frames(1_000)], 1);
         let hits: Vec<usize> = results.rows.iter().map(|(_, outcomes)| outcomes[0].hits).collect();
         let [lru, s3_fifo, clock_pro, default] = hits[..] else { panic!("four policies") };

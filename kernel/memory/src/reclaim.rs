@@ -87,19 +87,29 @@ fn kswapd() {
     }
 }
 
-/// Frees pages of a cgroup, at least one; `false` if none of its pages can leave.
+/// Frees pages of a cgroup, at least one, and if that is easy as many as are read ahead together; `false` if none of its pages can
+/// leave.
 pub(crate) fn shrink_cgroup(cgroup: u8) -> bool {
+    /// As many as `page-cluster` allows at first.
+    const WANTED: usize = 8;
+    /// A small cgroup is not to lose more than one page in so many beyond what it must.
+    const PART: usize = 64;
+    /// How many batches are looked at for more than one page.
+    const BATCHES: usize = 8;
     let mut effort = Effort { cgroup, ..Effort::default() };
     let before = counts::pages(cgroup);
-    loop {
+    let wanted = (before / PART).clamp(1, WANTED);
+    for batch in 1.. {
         effort.try_once();
-        if counts::pages(cgroup) < before {
-            return true;
+        let freed = before.saturating_sub(counts::pages(cgroup));
+        if freed >= wanted || freed > 0 && batch >= BATCHES {
+            break;
         }
         if effort.is_hopeless() || is_killed() {
-            return false;
+            return freed > 0;
         }
     }
+    true
 }
 
 /// One pass, whether or not frames are short; how many folios leave memory. What has to be written is on its

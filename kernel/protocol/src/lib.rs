@@ -2,12 +2,18 @@
 //!
 //! The kernel's command line and its initramfs arrive as files of QEMU's `fw_cfg` device; the verdict leaves through its
 //! `isa-debug-exit` device; the demo's and every scenario's last line has a fixed form that tests read. What workloads
-//! write, in the kernel and in programs, is in [`contents`].
+//! write, in the kernel and in programs, is in [`contents`]; which pages they reference, in the simulator and in programs, in
+//! `references`.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(not(target_os = "none"))]
+extern crate std;
+
 pub mod contents;
+#[cfg(not(target_os = "none"))]
+pub mod references;
 
 /// The `fw_cfg` file that holds the kernel's command line (UTF-8, no terminator).
 pub const COMMAND_LINE_FILE: &str = "opt/org.quire/cmdline";

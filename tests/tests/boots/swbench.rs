@@ -1,7 +1,9 @@
 //! The benchmark program brings back every byte, and takes as many faults as on Linux.
 
+use std::process::Command;
+
 use quire_boot::{Disk, Machine, Size};
-use quire_tests::Run;
+use quire_tests::{Run, launcher};
 
 /// The numbers in the line that the program prints.
 fn figures(run: &Run) -> [u64; 3] {
@@ -50,5 +52,31 @@ fn pages_from_a_disk_are_read_ahead() {
         run.require(bad == 0, "bytes did not come back");
         require_near(&run, "faults", major + minor, 4108);
         require_near(&run, &format!("faults that read {contents} {order}"), major, linux);
+    }
+}
+
+/// The simulator and the kernel run the same policies on the same references, a program's touches here and a list there.
+#[test]
+fn the_simulator_says_how_many_touches_read() {
+    const FRAMES: &str = "1000";
+    let simulated = Command::new(launcher::program())
+        .args(["policy", "--generate", "zipf-0.8", "--frames", FRAMES])
+        .output()
+        .unwrap();
+    let simulated = String::from_utf8_lossy(&simulated.stdout).into_owned();
+    let reads = simulated.split("with readahead: reads").nth(1).unwrap();
+    for policy in ["fifo", "mglru", "reuse"] {
+        let line = reads.lines().find_map(|line| line.trim().strip_prefix(policy)).unwrap();
+        let expected: u64 = line.trim().parse().unwrap();
+        let machine = Machine::new().disk(Disk::swap(Size::mebibytes(64)));
+        let run = Run::program(
+            &format!("touches zipf-0.8 {FRAMES}"),
+            machine.append(&format!("policy={policy} swapon=/dev/vda")),
+        );
+        let line = run.lines_with("touches trace=").next().unwrap_or_default();
+        let word = |key: &str| line.split_whitespace().find_map(|word| word.strip_prefix(key)).unwrap().to_owned();
+        let found: u64 = word("majflt=").parse().unwrap();
+        assert_eq!(word("wrong="), "0", "{line}");
+        assert!(found.abs_diff(expected) * 20 <= expected, "{policy}: {expected} reads were simulated: {line}");
     }
 }

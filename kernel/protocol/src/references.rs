@@ -1,19 +1,22 @@
-//! Traces that a seed makes: each has a shape that decides which policy is good.
+//! Page references that a seed makes: each generator has a shape that decides which policy is good.
 //!
-//! They are meant for 1,000 frames, and to be compared with the same of others: their numbers of pages and references
-//! do not change.
+//! The simulator replays them, and a program of the guest's makes them, so that the one can be held to the other. They are meant for
+//! 1,000 frames, and to be compared with the same of others: their numbers of pages and references do not change.
 
-use super::trace::Trace;
+use std::vec::Vec;
 
 /// A generator: its name, what it is like, and the pages that it references.
-pub(super) struct Generator {
-    pub(super) name: &'static str,
-    pub(super) what: &'static str,
+#[derive(Debug)]
+pub struct Generator {
+    /// Its name.
+    pub name: &'static str,
+    /// What its references are like.
+    pub what: &'static str,
     pages: fn(&mut Random) -> Vec<u64>,
 }
 
-/// All of them.
-pub(super) const ALL: &[Generator] = &[
+/// All generators.
+pub const ALL: &[Generator] = &[
     Generator {
         name: "zipf-0.8",
         what: "10,000 pages, the n-th with a weight of 1/n^0.8",
@@ -53,7 +56,7 @@ pub(super) const ALL: &[Generator] = &[
 ];
 
 /// The names of all generators.
-pub(super) fn names() -> Vec<&'static str> {
+pub fn names() -> Vec<&'static str> {
     ALL.iter().map(|generator| generator.name).collect()
 }
 
@@ -63,12 +66,13 @@ const OTHERS: u64 = 1 << 20;
 
 impl Generator {
     /// The generator of that name.
-    pub(super) fn named(name: &str) -> Option<&'static Self> {
+    pub fn named(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|generator| generator.name == name)
     }
 
-    pub(super) fn trace(&self, seed: u64) -> Trace {
-        Trace::new(self.name, (self.pages)(&mut Random(seed)))
+    /// The pages that it references in their order, always the same for one seed.
+    pub fn pages(&self, seed: u64) -> Vec<u64> {
+        (self.pages)(&mut Random(seed))
     }
 }
 
