@@ -28,6 +28,8 @@ mod errors;
 #[cfg(target_os = "none")]
 pub mod failure;
 #[cfg(target_os = "none")]
+mod flat_cost;
+#[cfg(target_os = "none")]
 mod full;
 #[cfg(target_os = "none")]
 mod ghost;
@@ -37,7 +39,6 @@ mod groups;
 mod mappings;
 #[cfg(target_os = "none")]
 mod memory;
-#[cfg(target_os = "none")]
 mod memory_cost;
 #[cfg(target_os = "none")]
 pub mod run;

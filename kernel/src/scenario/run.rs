@@ -7,8 +7,8 @@ use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
 use super::failure::Failure;
 use super::{
-    areas, crashes, disks, errors, full, ghost, groups, mappings, memory, memory_cost, sequential, threads, zram,
-    zram_cost, zram_disk, zram_linux,
+    areas, crashes, disks, errors, flat_cost, full, ghost, groups, mappings, memory, memory_cost, sequential, threads,
+    zram, zram_cost, zram_disk, zram_linux,
 };
 use crate::command_line::CommandLine;
 
@@ -39,6 +39,7 @@ static SCENARIOS: &[Scenario] = &[
         "instructions for faults, fork and taking pages out, beside what they may be",
         memory_cost::memory_cost,
     ),
+    scenario("flat-cost", "instructions a page that have nothing to do with what else there is", flat_cost::flat_cost),
     scenario(
         "trace",
         "five pages in a group of four frames: the touches that fault are those that the policy implies",
