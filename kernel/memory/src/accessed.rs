@@ -5,14 +5,13 @@
 
 use arrayvec::ArrayVec;
 use quire_machine::arch::translations;
-use quire_machine::frame::FrameNumber;
 use quire_machine::user_tables::PteCell;
 use quire_swap::header::PAGE_SIZE;
 
 use crate::folio::{self, BATCH, Folio, Owned};
 use crate::lru;
 use crate::page_tables;
-use crate::rmap::{Owners, Rmap};
+use crate::rmap::{Owner, Owners, Sought};
 
 /// What the PTEs that map a folio say together.
 #[derive(Clone, Copy, Default)]
@@ -47,31 +46,46 @@ pub(crate) fn settle(cgroup: u8) {
     }
 }
 
+struct OwnedPage<'a> {
+    owner: usize,
+    index: u64,
+    folio: &'a Folio,
+}
+
+impl Sought for OwnedPage<'_> {
+    fn folio(&self) -> &Folio {
+        self.folio
+    }
+
+    fn index(&self) -> u64 {
+        self.index
+    }
+}
+
 /// Forgets that the pages of these folios were accessed.
 #[inline(never)]
 fn forget(batch: &[Folio]) {
     let mut owners = Owners::default();
-    let mut owned = ArrayVec::<(usize, u64, FrameNumber), BATCH>::new();
+    let mut owned = ArrayVec::<OwnedPage<'_>, BATCH>::new();
     for folio in batch {
         if let Some(Owned { owner, index }) = folio::owned(folio)
             && let Some(owner) = owners.find(owner)
         {
-            owned.push((owner, index, folio.frame()));
+            owned.push(OwnedPage { owner, index, folio });
         }
     }
-    for pages in owned.chunk_by_mut(|one, other| one.0 == other.0) {
-        let rmap = owners.get(pages[0].0).rmap();
-        rmap.for_each_pte(pages, |&(_, index, frame)| (index, frame), |_, _, pte| _ = pte.clear_accessed());
+    for pages in owned.chunk_by_mut(|one, other| one.owner == other.owner) {
+        owners.get(pages[0].owner).for_each_pte(pages, |_, _, pte| _ = pte.clear_accessed());
     }
     // The accesses that follow are those that the policy is to hear of.
     translations::flush_user_everywhere();
 }
 
 /// Tells the policy of the accessed pages that are mapped beside page `index` of its owner (Linux: `lru_gen_look_around`).
-pub(crate) fn look_around(rmap: &Rmap, index: u64) {
+pub(crate) fn look_around(owner: &Owner, index: u64) {
     /// As many PTEs as there are bits in a word, on Linux.
     const AROUND: u64 = 64;
-    rmap.for_each_space(|base, ptes| {
+    owner.for_each_space(|base, ptes| {
         let page = base / PAGE_SIZE as u64 + index;
         let first = page / AROUND * AROUND;
         let mut cursor = ptes.cursor();

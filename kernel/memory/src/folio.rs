@@ -63,12 +63,18 @@ pub(crate) fn drop_all(folios: &mut FolioBatch) {
     folio::drop_all(folios.drain(..));
 }
 
-/// Whether no other task has the folio: its references are the caller's, which has so many, its own and those of its PTEs, the
-/// swap cache's, those of a write that is under way, and that of its object's index. It stays so while the caller has the folio
-/// locked, and while it has the tables locked of which a `fork` would copy a PTE.
-pub(crate) fn is_held_only_by(folio: &Folio, callers: u32) -> bool {
+/// How many references a folio has that are neither the caller's, nor the swap cache's, nor that of a write that is under way, nor
+/// that of its object's index: those of PTEs, and of tasks that have it for a moment.
+pub(crate) fn ptes(folio: &Folio, callers: u32) -> u32 {
     let state = folio.state();
     let is = |flag| u32::from(state.is(flag));
     let known = is(FolioFlag::InCache) + is(FolioFlag::Writeback) + u32::from(folio.is_of_object());
-    folio.references() <= callers + known
+    folio.references().saturating_sub(callers + known)
+}
+
+/// Whether no other task has the folio: its references are the caller's, which has so many, its own and those of its PTEs, and
+/// [what is known](ptes). It stays so while the caller has the folio locked, and while it has the tables locked of which a `fork`
+/// would copy a PTE.
+pub(crate) fn is_held_only_by(folio: &Folio, callers: u32) -> bool {
+    ptes(folio, callers) == 0
 }

@@ -137,7 +137,7 @@ impl Attachments<'_> {
         if let Some((_, found)) = self.pairs.iter().find(|(pointer, _)| *pointer == Arc::as_ptr(parents)) {
             return Ok(Arc::clone(found));
         }
-        let made = parents.for_other(&self.child.tables)?;
+        let made = parents.for_child(&self.child.tables)?;
         self.pairs.try_push((Arc::as_ptr(parents), Arc::clone(&made)))?;
         Ok(made)
     }

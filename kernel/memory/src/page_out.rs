@@ -28,7 +28,6 @@ use core::sync::atomic::Ordering;
 
 use arrayvec::ArrayVec;
 use quire_machine::arch::translations;
-use quire_machine::frame::FrameNumber;
 use quire_machine::user_tables::PteCell;
 use quire_swap::{Folio as _, FolioFlag, Locked, SlotReference, Written};
 
@@ -41,13 +40,12 @@ use crate::object::Object;
 use crate::page_tables::{self, PageTables, Pte};
 use crate::policy::Verdict;
 use crate::progress;
-use crate::rmap::{Owner, Owners, Rmap};
+use crate::rmap::{Owner, Owners, Sought};
 use crate::swap::{self, Plug, Quire};
 
 /// A page that may go.
 struct Candidate {
     folio: Locked<Folio>,
-    frame: FrameNumber,
     /// The page's index with its owner, and the owner's place.
     index: u64,
     owner: usize,
@@ -109,7 +107,7 @@ pub(crate) fn page_out(batch: &mut FolioBatch, asked: Asked, plug: &mut Plug) ->
         }
     }
     for candidates in candidates.chunk_by_mut(|one, other| one.owner == other.owner) {
-        look(owners.get(candidates[0].owner).rmap(), candidates);
+        look(owners.get(candidates[0].owner), candidates);
     }
     judge(&owners, &mut candidates, asked);
     let mut flush = false;
@@ -117,7 +115,7 @@ pub(crate) fn page_out(batch: &mut FolioBatch, asked: Asked, plug: &mut Plug) ->
         match owners.get(candidates[0].owner) {
             owner @ Owner::AnonVma(_) => {
                 give_slots(candidates);
-                flush |= replace_ptes(owner.rmap(), candidates);
+                flush |= replace_ptes(owner, candidates);
             }
             Owner::Object(object) => {
                 for candidate in candidates.iter_mut().filter(|candidate| candidate.fate == Fate::Goes) {
@@ -154,7 +152,7 @@ pub(crate) fn free_lazily(batch: &mut FolioBatch) {
         let Some(Owned { owner, index }) = folio::owned(&folio) else { continue };
         let Some(owner) = owners.find(owner) else { continue };
         let mut is_given_away = false;
-        owners.get(owner).rmap().for_each_pte_of(index, folio.frame(), |_, pte| {
+        owners.get(owner).for_each_pte(&mut [(index, &*folio)], |_, _, pte| {
             // No `fork` gives it another PTE while the tables are locked.
             if folio::is_held_only_by(&folio, REFERENCES) {
                 pte.clear_accessed_and_dirty();
@@ -172,18 +170,19 @@ pub(crate) fn free_lazily(batch: &mut FolioBatch) {
     given_away.iter().for_each(|folio| lru::set_exit(folio, Exit::Drop));
 }
 
+impl Sought for Candidate {
+    fn folio(&self) -> &Folio {
+        &self.folio
+    }
+
+    fn index(&self) -> u64 {
+        self.index
+    }
+}
+
 impl Candidate {
     fn new(folio: Locked<Folio>, index: u64, owner: usize) -> Self {
-        Self {
-            frame: folio.frame(),
-            folio,
-            index,
-            owner,
-            marks: Marks::default(),
-            is_mapped: false,
-            fate: Fate::Goes,
-            count: None,
-        }
+        Self { folio, index, owner, marks: Marks::default(), is_mapped: false, fate: Fate::Goes, count: None }
     }
 
     /// It can be dropped: it is as its object's source has it, or its program has given it away and not written it since, as far as
@@ -228,7 +227,7 @@ impl Candidate {
     /// its place in the object. Whether there were PTEs.
     fn leave_object(&mut self, object: &Object) -> bool {
         let (folio, mut any) = (&self.folio, false);
-        object.rmap().for_each_pte_of(self.index, self.frame, |tables, pte| {
+        object.rmap().for_each_pte_of(self.index, folio, |tables, pte| {
             let before = pte.take();
             tables.counts.remove(before.bits());
             if page_tables::is_dirty(before.bits()) {
@@ -289,24 +288,15 @@ impl Candidate {
     }
 }
 
-/// Calls `visit` with each PTE that maps one of the candidates, which have this owner.
-fn for_each_pte(
-    rmap: &Rmap,
-    candidates: &mut [Candidate],
-    visit: impl FnMut(&mut Candidate, &PageTables, PteCell<'_>),
-) {
-    rmap.for_each_pte(candidates, |candidate| (candidate.index, candidate.frame), visit);
-}
-
-fn look(rmap: &Rmap, candidates: &mut [Candidate]) {
-    for_each_pte(rmap, candidates, |candidate, _, pte| {
+fn look(owner: &Owner, candidates: &mut [Candidate]) {
+    owner.for_each_pte(candidates, |candidate, _, pte| {
         candidate.marks.take_from(pte);
         candidate.note_write(pte);
         candidate.is_mapped = true;
     });
     if lru::looks_around() {
         candidates.iter().filter(|candidate| candidate.marks.accessed).for_each(|candidate| {
-            accessed::look_around(rmap, candidate.index);
+            accessed::look_around(owner, candidate.index);
         });
     }
 }
@@ -355,9 +345,9 @@ fn give_slots(candidates: &mut [Candidate]) {
 
 /// Replaces the PTEs of those that may go by their entries, unless they were accessed; whether there were any. The translations
 /// may be remembered by the processor until the next flush.
-fn replace_ptes(rmap: &Rmap, candidates: &mut [Candidate]) -> bool {
+fn replace_ptes(owner: &Owner, candidates: &mut [Candidate]) -> bool {
     let mut any = false;
-    for_each_pte(rmap, candidates, |candidate, tables, pte| {
+    owner.for_each_pte(candidates, |candidate, tables, pte| {
         if !candidate.may_go() || !candidate.marks.take_from(pte) {
             return;
         }

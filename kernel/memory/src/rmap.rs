@@ -3,17 +3,29 @@
 //! # The idea
 //!
 //! A folio knows whose page it is: the number of an *owner* and an index. The owner is an [`Object`], whose pages are known
-//! by their offset, or a `AnonVma`: the address spaces that come from one another by `fork`, whose private pages are
-//! known by their address. An owner keeps a list of the spaces that may map its pages, each with a base, such that the page
-//! with index `i` can only be at address `base + 4,096 · i`. So all PTEs of a folio are found by looking at one address
+//! by their offset, or an `AnonVma`: an address space with those that came from it by `fork`, whose private pages are known by
+//! their address. An owner keeps a list of the spaces that may map its pages, each with a base, such that the page with
+//! index `i` can only be at address `base + 4,096 · i`. So all PTEs of a folio are found by looking at one address
 //! for each space on its owner's list; a PTE there that maps another frame is another's.
 //!
-//! `fork` adds a space to the `anon_vma`'s list and to those of the objects that it maps, nothing for each page. `mremap`
-//! adds a second base for the space that moves, and what it moved keeps its index, so shared pages stay shared. A page of
-//! swap needs none of this: the slots have counts.
+//! `fork` adds a space to the lists of the objects that it maps, nothing for each page. `mremap` adds a second base for the space
+//! that moves, and what it moved keeps its index, so shared pages stay shared. A page of swap needs none of this: the slots have
+//! counts.
 //!
 //! An `RmapLink` is one such pair of space and base as a value. The VMAs own it; with the last VMA that uses it
 //! the pair leaves the list.
+//!
+//! # Relatives
+//!
+//! Each space that came by `fork` has an `anon_vma` of its own, with its own list, for the pages that it makes from then on; it
+//! knows the first one of all, whose list has every relative. A page is looked for in its own `anon_vma`'s list first, then in the
+//! first one's; and the search ends when as many PTEs were found as the folio has references from PTEs. So a page that one process
+//! has made and maps costs the same with however many relatives (Linux: the hierarchy of `anon_vma_chain`, which is walked whole).
+//!
+//! A page is marked with the number of an `anon_vma` only while nobody but its space, and those that were forked from it later, can
+//! have the page: that is, when it is new, or comes back from a slot that has one count. Else it is marked with the first one's. A
+//! descendant keeps the `anon_vma`s that it comes from, and so their numbers, up to [`GENERATIONS`]; after that it shares its
+//! parent's.
 //!
 //! # Locking
 //!
@@ -28,12 +40,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use arrayvec::ArrayVec;
 use quire_machine::fallible::{self, NoMemory, TryMap, TryVec};
-use quire_machine::frame::FrameNumber;
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::user_tables::{PteCell, TablesGuard};
 use quire_swap::header::PAGE_SIZE;
 
-use crate::folio::{BATCH, OWNER_NUMBERS, Owned};
+use crate::folio::{self, BATCH, Folio, OWNER_NUMBERS, Owned};
 use crate::object::Object;
 use crate::page_tables::{PageTables, folio_frame};
 
@@ -46,9 +57,39 @@ pub(crate) enum Owner {
     Object(Arc<Object>),
 }
 
-/// Address spaces that come from one another by `fork`.
+/// How many `anon_vma`s may come from one another.
+const GENERATIONS: u32 = 64;
+
+/// Address spaces that may have the private pages that one of them has made.
 pub(crate) struct AnonVma {
+    /// Those that have this one as their own; of the first, all relatives.
     rmap: Rmap,
+    origin: Option<Origin>,
+}
+
+/// Where an `anon_vma` comes from.
+struct Origin {
+    first: Arc<AnonVma>,
+    /// Kept, as pages may be marked with its number.
+    _parent: Arc<AnonVma>,
+    generation: u32,
+}
+
+/// A page that is looked for, of which the caller has one reference.
+pub(crate) trait Sought {
+    fn folio(&self) -> &Folio;
+    /// Its index with its owner.
+    fn index(&self) -> u64;
+}
+
+impl Sought for (u64, &Folio) {
+    fn folio(&self) -> &Folio {
+        self.1
+    }
+
+    fn index(&self) -> u64 {
+        self.0
+    }
 }
 
 /// The spaces that may map an owner's pages.
@@ -81,15 +122,34 @@ fn next_number(owners: &BTreeMap<u32, WeakOwner>) -> u32 {
 }
 
 impl AnonVma {
-    /// An `anon_vma` without spaces.
+    /// The first `anon_vma` of relatives to come, without spaces.
     ///
     /// # Errors
     /// [`NoMemory`]
     pub(crate) fn new() -> Result<Arc<Self>, NoMemory> {
+        Self::with_origin(None)
+    }
+
+    fn with_origin(origin: Option<Origin>) -> Result<Arc<Self>, NoMemory> {
         let rmap = Rmap::new(WeakOwner::AnonVma(Weak::new()))?;
-        let anon_vma = fallible::shared(Self { rmap })?;
+        let anon_vma = fallible::shared(Self { rmap, origin })?;
         anon_vma.rmap.belong_to(WeakOwner::AnonVma(Arc::downgrade(&anon_vma)));
         Ok(anon_vma)
+    }
+
+    /// For a space that is forked from one with this `anon_vma`.
+    fn of_child(self: &Arc<Self>) -> Result<Arc<Self>, NoMemory> {
+        let generation = self.origin.as_ref().map_or(0, |origin| origin.generation) + 1;
+        if generation > GENERATIONS {
+            return Ok(Arc::clone(self));
+        }
+        let first = Arc::clone(self.origin.as_ref().map_or(self, |origin| &origin.first));
+        Self::with_origin(Some(Origin { first, _parent: Arc::clone(self), generation }))
+    }
+
+    /// The one that all relatives share.
+    fn first(&self) -> &Self {
+        self.origin.as_ref().map_or(self, |origin| &origin.first)
     }
 }
 
@@ -123,43 +183,54 @@ impl Rmap {
         Owned { owner: self.number, index }
     }
 
-    /// Calls `visit` with each PTE that maps one of `pages`, whose index and frame `place` says, its tables locked. Each
-    /// space's tables are locked once for all pages.
+    /// Adds a space with a base.
+    fn add(&self, tables: &Arc<PageTables>, base: u64) -> Result<(), NoMemory> {
+        self.list.lock().try_push(Mapper { tables: Arc::clone(tables), base })
+    }
+
+    /// Takes a space with a base off the list, where it is once.
+    fn remove(&self, tables: &Arc<PageTables>, base: u64) {
+        let mut list = self.list.lock();
+        let place = list.iter().position(|mapper| Arc::ptr_eq(&mapper.tables, tables) && mapper.base == base);
+        // The caller has a reference to the tables itself: nothing is given back under the lock.
+        if let Some(place) = place {
+            list.swap_remove(place);
+        }
+    }
+
+    /// Calls `visit` with PTEs that map one of `pages`, their tables locked, until all are found; whether they are, unless this is the
+    /// last list to look at. Each space's tables are locked once for all pages.
     #[inline]
-    pub(crate) fn for_each_pte<T>(
+    fn find_ptes<T: Sought>(
         &self,
         pages: &mut [T],
-        place: impl Fn(&T) -> (u64, FrameNumber),
-        mut visit: impl FnMut(&mut T, &PageTables, PteCell<'_>),
-    ) {
-        for Mapper { tables, base } in &*self.list.lock() {
+        is_last: bool,
+        visit: &mut impl FnMut(&mut T, &PageTables, PteCell<'_>),
+    ) -> bool {
+        let list = self.list.lock();
+        // How many PTEs were found of each page that still map it.
+        let mut found = [0; BATCH];
+        for (place, Mapper { tables, base }) in (1..).zip(&*list) {
             let ptes = tables.lock();
             let mut cursor = ptes.cursor();
-            for page in &mut *pages {
-                let (index, frame) = place(page);
-                let Some(pte) = cursor.find(base.wrapping_add(index * PAGE_SIZE as u64)) else { continue };
-                if folio_frame(pte.bits()) == Some(frame) {
+            for (page, found) in pages.iter_mut().zip(&mut found) {
+                let frame = Some(page.folio().frame());
+                let Some(pte) = cursor.find(base.wrapping_add(page.index() * PAGE_SIZE as u64)) else { continue };
+                if folio_frame(pte.bits()) == frame {
                     visit(page, tables, pte);
+                    *found += u32::from(folio_frame(pte.bits()) == frame);
                 }
             }
+            drop(ptes);
+            if is_last && place == list.len() {
+                break;
+            }
+            // What a `fork` copies meanwhile it copies from a PTE that is counted.
+            if pages.iter().zip(&found).all(|(page, found)| folio::ptes(page.folio(), 1) <= *found) {
+                return true;
+            }
         }
-    }
-
-    /// Calls `visit` with the base of each space that may map the pages and its tables, locked.
-    pub(crate) fn for_each_space(&self, mut visit: impl FnMut(u64, &TablesGuard<'_>)) {
-        for Mapper { tables, base } in &*self.list.lock() {
-            visit(*base, &tables.lock());
-        }
-    }
-
-    /// The same for the one page with this `index` and `frame`.
-    pub(crate) fn for_each_pte_of(
-        &self,
-        index: u64,
-        frame: FrameNumber,
-        mut visit: impl FnMut(&PageTables, PteCell<'_>),
-    ) {
-        self.for_each_pte(&mut [()], |()| (index, frame), |(), tables, pte| visit(tables, pte));
+        false
     }
 
     /// Whether the space with these tables may map any of the pages.
@@ -180,11 +251,49 @@ impl Drop for Rmap {
 }
 
 impl Owner {
-    pub(crate) fn rmap(&self) -> &Rmap {
+    /// The list of all spaces that may map the pages, and before it that of those which are likely to.
+    fn rmaps(&self) -> (Option<&Rmap>, &Rmap) {
         match self {
-            Self::AnonVma(anon_vma) => &anon_vma.rmap,
-            Self::Object(object) => object.rmap(),
+            Self::AnonVma(anon_vma) => {
+                let first = anon_vma.first();
+                (anon_vma.origin.is_some().then_some(&anon_vma.rmap), &first.rmap)
+            }
+            Self::Object(object) => (None, object.rmap()),
         }
+    }
+
+    fn own_rmap(&self) -> &Rmap {
+        let (own, all) = self.rmaps();
+        own.unwrap_or(all)
+    }
+
+    /// Calls `visit` with the PTEs that map one of `pages`, up to a batch of this owner's, their tables locked; with some of them
+    /// perhaps twice.
+    #[inline]
+    pub(crate) fn for_each_pte<T: Sought>(
+        &self,
+        pages: &mut [T],
+        mut visit: impl FnMut(&mut T, &PageTables, PteCell<'_>),
+    ) {
+        let (own, all) = self.rmaps();
+        if own.is_none_or(|own| !own.find_ptes(pages, false, &mut visit)) {
+            all.find_ptes(pages, true, &mut visit);
+        }
+    }
+
+    /// Calls `visit` with the base of each space that is likely to map the pages and its tables, locked.
+    pub(crate) fn for_each_space(&self, mut visit: impl FnMut(u64, &TablesGuard<'_>)) {
+        for Mapper { tables, base } in &*self.own_rmap().list.lock() {
+            visit(*base, &tables.lock());
+        }
+    }
+}
+
+impl Rmap {
+    /// Calls `visit` with the PTEs that map the folio, of which the caller has a reference, and which is page `index` here, its
+    /// tables locked.
+    pub(crate) fn for_each_pte_of(&self, index: u64, folio: &Folio, mut visit: impl FnMut(&PageTables, PteCell<'_>)) {
+        self.find_ptes(&mut [(index, folio)], true, &mut |_, tables, pte| visit(tables, pte));
     }
 }
 
@@ -253,19 +362,24 @@ impl RmapLink {
     /// # Errors
     /// [`NoMemory`]
     pub(crate) fn new(owner: Owner, tables: &Arc<PageTables>, base: u64) -> Result<Arc<Self>, NoMemory> {
-        // One that is not on the list finds nothing to take away as it goes.
+        // One that is not on a list finds nothing to take away as it goes.
         let link = fallible::shared(Self { owner, tables: Arc::clone(tables), base })?;
-        let mapper = Mapper { tables: Arc::clone(tables), base };
-        link.owner.rmap().list.lock().try_push(mapper)?;
+        let (own, all) = link.owner.rmaps();
+        all.add(tables, base)?;
+        own.map_or(Ok(()), |own| own.add(tables, base))?;
         Ok(link)
     }
 
-    /// The same owner and base for another space.
+    /// The same base for another space that is forked from this one, and the same object or an `anon_vma` that comes from this one.
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub(crate) fn for_other(&self, tables: &Arc<PageTables>) -> Result<Arc<Self>, NoMemory> {
-        Self::new(self.owner.clone(), tables, self.base)
+    pub(crate) fn for_child(&self, tables: &Arc<PageTables>) -> Result<Arc<Self>, NoMemory> {
+        let owner = match &self.owner {
+            Owner::AnonVma(anon_vma) => Owner::AnonVma(anon_vma.of_child()?),
+            Owner::Object(object) => Owner::Object(Arc::clone(object)),
+        };
+        Self::new(owner, tables, self.base)
     }
 
     /// The same owner and space with the pages `distance` higher, wrapping.
@@ -290,9 +404,14 @@ impl RmapLink {
         address.wrapping_sub(self.base) / PAGE_SIZE as u64
     }
 
-    /// What a folio that is to be mapped at `address` is marked with.
+    /// What a folio that is to be mapped at `address` is marked with, when no relative can have it that is there already.
     pub(crate) fn mark(&self, address: u64) -> Owned {
-        self.owner.rmap().mark(self.index(address))
+        self.owner.own_rmap().mark(self.index(address))
+    }
+
+    /// The owner's number in the mark when any relative may have the page.
+    pub(crate) fn number_of_all(&self) -> u32 {
+        self.owner.rmaps().1.number
     }
 
     /// Whether the owner is this object.
@@ -311,7 +430,7 @@ impl RmapLink {
 
 impl PartialEq for RmapLink {
     fn eq(&self, other: &Self) -> bool {
-        core::ptr::eq(self.owner.rmap(), other.owner.rmap())
+        core::ptr::eq(self.owner.own_rmap(), other.owner.own_rmap())
             && Arc::ptr_eq(&self.tables, &other.tables)
             && self.base == other.base
     }
@@ -319,12 +438,10 @@ impl PartialEq for RmapLink {
 
 impl Drop for RmapLink {
     fn drop(&mut self) {
-        let mut list = self.owner.rmap().list.lock();
-        let place =
-            list.iter().position(|mapper| Arc::ptr_eq(&mapper.tables, &self.tables) && mapper.base == self.base);
-        // The link has a reference to the tables itself: nothing is given back under the lock.
-        if let Some(place) = place {
-            list.swap_remove(place);
+        let (own, all) = self.owner.rmaps();
+        all.remove(&self.tables, self.base);
+        if let Some(own) = own {
+            own.remove(&self.tables, self.base);
         }
     }
 }

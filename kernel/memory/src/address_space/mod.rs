@@ -121,13 +121,13 @@ impl AddressSpace {
         Ok(space.publish()?)
     }
 
-    /// An address space with nothing in its user half that shares its `anon_vma` with `relative`, not known to anybody yet.
+    /// An address space with nothing in its user half, that is to have pages of `relative`, not known to anybody yet.
     pub(crate) fn of_lineage(relative: Option<&Self>) -> Result<Self, AllocationError> {
         fallible::ask(size_of::<Self>() + 1024)?;
         let (tables, key) = PageTables::new()?;
         let tables = fallible::shared(tables)?;
         let home = match relative {
-            Some(relative) => relative.home.for_other(&tables)?,
+            Some(relative) => relative.home.for_child(&tables)?,
             None => RmapLink::new(Owner::AnonVma(AnonVma::new()?), &tables, 0)?,
         };
         Ok(Self {

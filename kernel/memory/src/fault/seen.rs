@@ -41,8 +41,10 @@ pub(super) struct Seen<'a> {
     pub(super) shared: bool,
     pub(super) locked: bool,
     pub(super) object: Option<Arc<RmapLink>>,
-    /// What a private page there is marked with.
+    /// What a new private page there is marked with.
     pub(super) owned: Owned,
+    /// The owner in the mark of one that relatives may have as well.
+    pub(super) all: u32,
 }
 
 /// A frame for a page that the task waits for.
@@ -81,6 +83,7 @@ pub(super) fn look_up(space: &AddressSpace, address: u64, access: Access) -> Res
         locked: vma.locked,
         object: vma.object.clone(),
         owned: vma.anonymous.mark(page),
+        all: vma.anonymous.number_of_all(),
     };
     // After the generation, which changes behind this: what is missing in a space that was reaped is not zero.
     if space.is_reaped() {

@@ -9,7 +9,7 @@ use super::seen::{Attempt, Seen, new_frame};
 use super::served::Served;
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
-use crate::folio;
+use crate::folio::{self, Owned};
 use crate::lru;
 use crate::page_tables::{Mapping, Pte};
 use crate::swap::{self, references};
@@ -64,7 +64,11 @@ pub(super) fn swap_in(
     });
     if let Attempt::Served(_) = attempt {
         // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
-        folio::set_owned(&folio, seen.owned);
+        // A mark that it has says what this one would, or more.
+        if folio::owned(&folio).is_none() {
+            let owner = if swap::core().is_held_once(entry) { seen.owned.owner } else { seen.all };
+            folio::set_owned(&folio, Owned { owner, ..seen.owned });
+        }
         if seen.locked {
             lru::keep(&folio);
         } else {
@@ -95,6 +99,7 @@ pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), A
             locked: vma.locked,
             object: None,
             owned: vma.anonymous.mark(page),
+            all: vma.anonymous.number_of_all(),
         }
     };
     match swap_in(space, &seen, entry, false) {

@@ -258,7 +258,7 @@ impl Object {
 
     /// Takes the page out of all page tables and flushes.
     fn unmap(&self, index: u64, folio: &Locked<Folio>) {
-        self.rmap.for_each_pte_of(index, folio.frame(), |tables, pte| {
+        self.rmap.for_each_pte_of(index, folio, |tables, pte| {
             // Its reference is not the last: the folio is locked by a holder of another.
             tables.counts.remove(pte.take().bits());
         });
