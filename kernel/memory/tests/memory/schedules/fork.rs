@@ -208,3 +208,31 @@ fn what_one_copy_unmaps_is_gone_though_the_other_has_it() {
         &[Done, Refused],
     );
 }
+
+/// Whichever of two has brought a page of both back, and whichever goes: reclaim finds where the other maps it.
+#[test]
+fn a_page_that_a_copy_has_brought_back_goes_out_after_the_end_of_the_copy() {
+    explore(
+        || {
+            let scene = Scene::new();
+            let (parent, space) = process(1);
+            parent.run(|| write(0, 1).unwrap()).join();
+            page_out(&space, 0..1);
+            let child = child_of(&space);
+            let reader = child.run(|| assert_eq!(read(0), Ok(1)));
+            assert_eq!(read_in(&parent, 0), Ok(1));
+            reader.join();
+            child.end();
+            // It may be on its way to the disk.
+            let goes_out = || {
+                quire_memory::reclaim::pass();
+                quire_machine::task::yield_now();
+                space.usage().swapped == 1
+            };
+            assert!((0..100).any(|_| goes_out()), "the page is where reclaim does not find it");
+            assert_eq!(read_in(&parent, 0), Ok(1));
+            scene.outcome()
+        },
+        &[CameBack],
+    );
+}
