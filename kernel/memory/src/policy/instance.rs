@@ -5,8 +5,8 @@ use super::pages::{FrameNumber, LIST_MAX, Pages, Queue};
 use super::policies::Chosen;
 use super::shadow::Shadow;
 
-/// How many pages are fresh at most: how many others come before the accessed bit of a new page is cleared.
-pub const FRESH_MAX: usize = 32;
+/// How many pages stay fresh when others are settled: at least so many others come before the accessed bit of a new page is cleared.
+pub const FRESH_MAX: usize = 16;
 
 /// How many pages the caller may leave unsettled beyond that, to clear their bits together.
 const UNSETTLED_MAX: usize = 32;
@@ -128,7 +128,7 @@ impl Instance {
 
     /// Whether so many pages are to be [settled](Self::settle) that it should be done, for all of them together.
     pub fn is_unsettled(&self) -> bool {
-        self.fresh.len >= 2 * self.fresh_max()
+        self.fresh.len >= self.fresh_max() + (self.len / FRESH_PART).clamp(1, UNSETTLED_MAX)
     }
 
     /// The next page that is not fresh any more, whose accessed bit the caller clears; `None` when there is no more. To

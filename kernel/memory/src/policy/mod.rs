@@ -19,8 +19,8 @@
 //!
 //! # The access that brought a page in
 //!
-//! It sets the accessed bit and is no reuse. So a page is *fresh* until [`FRESH_MAX`] others have come: then the caller
-//! clears its bit ([`Instance::settle`]), and the policy learns only of accesses after that. Accesses close after the
+//! It sets the accessed bit and is no reuse. So a page is *fresh* until some 32 others have come, at least [`FRESH_MAX`]: then the
+//! caller clears the bits of a batch ([`Instance::settle`]), and the policy learns only of accesses after that. Accesses close after the
 //! first are not told from it, which is as well (O'Neil, O'Neil and Weikum call them correlated references).
 //!
 //! # How the kernel asks
