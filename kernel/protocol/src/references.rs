@@ -3,6 +3,8 @@
 //! The simulator replays them, and a program of the guest's makes them, so that the one can be held to the other. They are meant for
 //! 1,000 frames, and to be compared with the same of others: their numbers of pages and references do not change.
 
+#![allow(clippy::disallowed_methods, reason = "the kernel has no part in this")]
+
 use std::vec::Vec;
 
 /// A generator: its name, what it is like, and the pages that it references.
