@@ -17,7 +17,8 @@ use crate::{build, cpio::Archive, error::Error};
 const SHELL_PROGRAM: &str = "busybox";
 
 const PROGRAMS: &str = "bin/quire-programs";
-const NAMES: [&str; 7] = ["bin/bench", "bin/check", "bin/demo", "bin/fuzz", "bin/stress", "bin/swbench", "bin/touches"];
+const NAMES: [&str; 8] =
+    ["bin/bench", "bin/check", "bin/demo", "bin/fuzz", "bin/mkswap", "bin/stress", "bin/swbench", "bin/touches"];
 const DIRECTORIES: [&str; 4] = ["dev", "proc", "sys", "etc"];
 
 /// Root, and somebody who is not.

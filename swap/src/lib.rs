@@ -48,7 +48,9 @@
 //! An area's pages are kept by a [`SwapOps`], chosen once, at `swapon`: by the [`extension`] of its header, which names a
 //! [`BackendType`]; without one by the disk's driver, if it is registered as a [`BlockDriver`]; else it is the
 //! [`BlockBackend`]. A backend gets batches of
-//! folios by value, is told of each freed slot, and may keep some bits for each slot in use.
+//! folios by value, is told of each freed slot, and may keep some bits for each slot in use. It may choose the slots of a folio
+//! ([`SwapOps::allocate_slots`]) and where on the disk a page goes ([`WriteBatch::place`]), and stand before another one
+//! ([`Opening::below`]).
 //!
 //! A layer may be before the backends of areas ([`Frontswap`]), as zswap is, which keeps what compresses in memory and writes
 //! the coldest of it to the disk later. The [`ghost`] device is an area without a disk ([`Swap::swapon_without_disk`]), whose

@@ -1,20 +1,48 @@
 //! Swap areas, as `mkswap`, `swapon` and `swapoff` treat them.
 
-use std::{ffi::CString, fs::OpenOptions, io, os::unix::fs::FileExt};
+use std::{
+    ffi::CString,
+    fs::{File, OpenOptions},
+    io::{self, Seek, SeekFrom},
+    os::unix::fs::FileExt,
+};
 
 use nix::{errno::Errno, libc};
-use quire_swap::header::{BadPages, Header, PAGE_SIZE};
+use quire_swap::{
+    extension::Extension,
+    header::{BadPages, Header, PAGE_SIZE},
+};
 
 /// The bit of `swapon(2)` that says that a priority follows in the lowest bits.
 const PREFER: i32 = 0x8000;
 
 /// Writes a swap header for all of a device of `pages` pages.
 pub(crate) fn make(device: &str, pages: u64) -> io::Result<()> {
+    make_typed(device, pages, [0; 16], None)
+}
+
+/// The same with a label and an extension. The boot block stays as it is.
+pub(crate) fn make_typed(
+    device: &str,
+    pages: u64,
+    label: [u8; 16],
+    extension: Option<Extension<'_>>,
+) -> io::Result<()> {
     let last_page = u32::try_from(pages.saturating_sub(1)).map_err(io::Error::other)?;
-    let header = Header { last_page, uuid: [0; 16], label: [0; 16], bad_pages: BadPages::new(&[]) };
+    let header = Header { last_page, uuid: [0; 16], label, bad_pages: BadPages::new(&[]) };
+    let device = OpenOptions::new().read(true).write(true).open(device)?;
     let mut page = [0; PAGE_SIZE];
+    device.read_exact_at(&mut page, 0)?;
     header.encode(&mut page).map_err(|error| io::Error::other(error.to_string()))?;
-    OpenOptions::new().write(true).open(device)?.write_all_at(&page, 0)
+    if let Some(extension) = extension {
+        extension.encode(&mut page).map_err(|error| io::Error::other(error.to_string()))?;
+    }
+    device.write_all_at(&page, 0)
+}
+
+/// The length of a device or file in pages.
+pub(crate) fn pages(device: &str) -> io::Result<u64> {
+    Ok(File::open(device)?.seek(SeekFrom::End(0))? / PAGE_SIZE as u64)
 }
 
 /// Enables an area, to be filled before those of lower priority.

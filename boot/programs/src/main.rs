@@ -13,6 +13,7 @@
 //! | [`fuzz`] | system calls at random, while a verifier looks after its pages |
 //! | [`swbench`] | what a page-out and a fault cost |
 //! | [`touches`] | how many touches read under a policy, in the order of a generator |
+//! | [`mkswap`] | makes a swap area, with the type of its backend |
 //! | [`mod@bench`] | the same for each kind of swap and contents, and what a first touch and a fork cost |
 //! | [`process`], [`memory`], [`files`], [`areas`], [`books`] | what they share: children, mappings, the kernel's files, swap areas, what is in use |
 //!
@@ -29,6 +30,7 @@ mod files;
 mod fuzz;
 mod init;
 mod memory;
+mod mkswap;
 mod process;
 mod raw;
 mod stress;
@@ -40,7 +42,7 @@ use std::{env, path::Path, process::ExitCode};
 /// A program by its name; what it gets are its arguments.
 type Program = (&'static str, fn(&[String]) -> ExitCode);
 
-const PROGRAMS: [Program; 8] = [
+const PROGRAMS: [Program; 9] = [
     ("init", init::main),
     ("demo", demo::main),
     ("check", check::main),
@@ -49,6 +51,7 @@ const PROGRAMS: [Program; 8] = [
     ("swbench", swbench::main),
     ("bench", bench::main),
     ("touches", touches::main),
+    ("mkswap", mkswap::main),
 ];
 
 fn main() -> ExitCode {

@@ -4,7 +4,7 @@
 //!
 //! A kernel registers [`LogType`] and [`CryptType`] at boot
 //! ([`Swap::register_type`](quire_swap::Swap::register_type)). The [`extension`](quire_swap::extension) of a header names a type,
-//! the version of what it stores, and its options as `key=value,...`; whoever enables the area may change options
+//! the version of what it stores, and its options as `key=value,...`; the caller that enables the area may change options
 //! ([`SwapOnOptions::backend`](quire_swap::SwapOnOptions)). A type, version, option or value that is not known refuses the
 //! area. Neither backend stores anything that outlives a `swapoff`, so every option may be changed then.
 //!

@@ -19,4 +19,5 @@ mod shell;
 mod stress;
 mod swbench;
 mod terminal;
+mod typed;
 mod zram;

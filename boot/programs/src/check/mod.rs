@@ -10,6 +10,7 @@ mod bounds;
 mod busy;
 mod calls;
 mod commit;
+mod damaged;
 mod descriptors;
 mod disk;
 mod elf;
@@ -61,6 +62,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         calls::CHECKS,
         busy::CHECKS,
         commit::CHECKS,
+        damaged::CHECKS,
         disk::CHECKS,
         descriptors::CHECKS,
         elf::CHECKS,
