@@ -313,6 +313,11 @@ fn ghost() -> Outcome {
     require!(nowhere == Err(Errno::EFAULT), "reading to nowhere gave {nowhere:?}");
     require!(device.read(&mut page[..1028])? == 1028 && page[1024..1028] == [1, 0, 0, 0], "a failed read moved it");
     require!(device.write_at(&[7; 100], 0)? == 100, "not all was written");
+    require!(device.write(&[7; 3000])? == 3000, "not all was written");
+    require!(device.read(&mut page)? == 4096 - 1028, "a write moved it");
+    // SAFETY: there is no memory at this address, which the call does not look for.
+    let from_nowhere = Errno::result(unsafe { libc::write(device.as_raw_fd(), ptr::without_provenance(8), 10) });
+    require!(from_nowhere == Ok(10), "writing from nowhere gave {from_nowhere:?}");
     require!(device.read_at(&mut page[..1], 0)? == 1 && page[0] == 0, "something was kept");
     Ok(())
 }

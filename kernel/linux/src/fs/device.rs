@@ -109,9 +109,9 @@ impl File for Endless {
         }
     }
 
-    /// Linux lets these be positioned, to no effect (`null_lseek`, `noop_llseek`).
-    fn seek(&self, current: Position, _: i64, _: Whence) -> Result<Position, Errno> {
-        Ok(if matches!(self, Self::Random) { current } else { Position::START })
+    /// Linux lets these be positioned, to no effect (`null_lseek`, `noop_llseek`), and neither reading nor writing moves them.
+    fn seek(&self, _: Position, _: i64, _: Whence) -> Result<Position, Errno> {
+        Ok(Position::START)
     }
 
     fn control(&self, _: u32, _: Word) -> Result<u64, Errno> {

@@ -42,6 +42,11 @@ impl File for Ghost {
         Some(Position::START)
     }
 
+    /// Writing looks at no memory and moves nothing (Linux: `write_null`).
+    fn without_memory(&self, bytes: usize, writes: bool) -> Option<Result<usize, Errno>> {
+        writes.then_some(Ok(bytes))
+    }
+
     /// Every place is the first one (Linux: `null_lseek`).
     fn seek(&self, _: Position, _: i64, _: Whence) -> Result<Position, Errno> {
         Ok(Position::START)
@@ -81,6 +86,8 @@ mod tests {
     fn what_is_written_is_gone_and_every_place_is_the_first() {
         let ghost = Ghost::new(1000);
         assert_eq!(ghost.write(Position::START, &[7; 9], Wait::Never), Ok(9));
+        assert_eq!(ghost.without_memory(9, true), Some(Ok(9)));
+        assert_eq!(ghost.without_memory(9, false), None);
         assert_eq!(ghost.length(), Some(Position::START));
         for whence in [Whence::Start, Whence::Current, Whence::End, Whence::Data, Whence::Hole] {
             for offset in [0, 100, -1, i64::MIN, i64::MAX] {

@@ -11,5 +11,6 @@ mod log;
 #[path = "../../../tests/core/model.rs"]
 #[allow(dead_code, reason = "the core's own test is made with the rest")]
 mod model;
+mod schedules;
 mod typed;
 mod types;

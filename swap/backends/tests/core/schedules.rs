@@ -1,0 +1,100 @@
+//! Races of the cleaner with those whose pages it moves, explored schedule by schedule.
+
+use quire_swap::{DiskProperties, Entry, Folio, FolioFlag, Locked, POOL_BATCHES, Plug, SlotReference, Swap, Written};
+use shuttle::thread;
+
+use crate::fake::device::Device;
+use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, new_folio};
+use crate::typed::{counts, enable, swap_with_types};
+
+const SCHEDULES: usize = 400;
+const FRAMES: usize = 64;
+/// Slots of the log below are 32.
+const PAGES: u64 = 24;
+
+/// A page that leaves memory, and what its PTE holds then.
+fn page_out(swap: &'static Swap<Fake>, word: u64) -> u64 {
+    let locked = Locked::lock(new_folio(0, word).unwrap());
+    let pte = swap.hold_in_swap(&locked).unwrap().into_pte();
+    let folio = FakeFolio::clone(&locked);
+    let mut plug = Plug::new();
+    assert!(matches!(swap.write(&mut plug, locked), Written::Queued));
+    plug.submit();
+    let locked = Locked::lock(folio);
+    locked.wait_for_writeback();
+    assert!(!locked.state().is(FolioFlag::Dirty), "it was written");
+    // Another task may look at it just now: then it stays in memory a little longer.
+    let _ = swap.evict(locked, 2, 0);
+    pte
+}
+
+fn check(swap: &'static Swap<Fake>, pte: u64, word: u64) {
+    let fault = swap.fault_in(Entry::from_pte(pte).unwrap(), 0, None).expect("the slot is counted");
+    assert_eq!(fault.folio.word(0), word);
+    let _ = swap.evict(fault.folio, 2, 0);
+}
+
+fn give_up(swap: &'static Swap<Fake>, pte: u64) {
+    drop(SlotReference::from_pte(swap, pte));
+}
+
+#[test]
+fn pages_are_cleaned_while_they_are_read_and_given_up() {
+    for (backend, options) in [("log", "segment=32"), ("crypt", "over=log,segment=32")] {
+        let memory = Memory::new(FRAMES);
+        let swap = swap_with_types();
+        let schedule = move || {
+            memory.enter();
+            let properties = DiskProperties { discard: true, ..DiskProperties::default() };
+            let disk = FakeDisk::with("/dev/vda", 80, properties, &[]);
+            let area = enable(swap, &disk, backend, options).unwrap();
+            // Every other page of what fills the log lives.
+            let mut pages: Vec<_> = (0..PAGES).map(|word| (page_out(swap, 100 + word), 100 + word)).collect();
+            for page in pages.iter_mut().step_by(2) {
+                give_up(swap, page.0);
+                page.1 += 1000;
+                page.0 = page_out(swap, page.1);
+            }
+            let before = counts(swap, area);
+            memory.explore(true);
+            let device = Device::start(memory, &disk);
+            let (read, rest) = pages.split_at(8);
+            let (given_up, kept) = rest.split_at(4);
+            let (read, given_up) = (read.to_vec(), given_up.to_vec());
+            let reading = read.clone();
+            let tasks = [
+                thread::spawn(move || {
+                    memory.enter();
+                    reading.into_iter().for_each(|(pte, word)| check(swap, pte, word));
+                }),
+                thread::spawn(move || {
+                    memory.enter();
+                    given_up.into_iter().for_each(|(pte, _)| give_up(swap, pte));
+                }),
+                thread::spawn(move || {
+                    memory.enter();
+                    for word in 0..16 {
+                        give_up(swap, page_out(swap, 500 + word));
+                    }
+                }),
+            ];
+            for task in tasks {
+                task.join().unwrap();
+            }
+            device.stop();
+            memory.explore(false);
+            memory.run_all();
+            assert!(counts(swap, area)["log_pages_moved"] > before["log_pages_moved"], "nothing was cleaned");
+            for &(pte, word) in read.iter().chain(kept) {
+                check(swap, pte, word);
+                give_up(swap, pte);
+            }
+            assert_eq!(counts(swap, area)["log_pages_live"], 0);
+            assert_eq!((memory.free_frames(), swap.idle_batches()), (FRAMES, POOL_BATCHES));
+            swap.swapoff(area, &mut crate::fake::kernel::Kernel::new(swap, memory, 0, 0)).unwrap();
+            memory.forget();
+        };
+        shuttle::check_random(schedule, SCHEDULES / 2);
+        shuttle::check_pct(schedule, SCHEDULES / 2, 3);
+    }
+}
