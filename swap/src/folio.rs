@@ -109,6 +109,8 @@ pub enum FolioFlag {
     Orphan = 1 << 6,
     /// Under writeback to where it must not change meanwhile.
     Stable = 1 << 7,
+    /// A store of compressed pages has tried it in vain, and it was not written since.
+    Incompressible = 1 << 8,
 }
 
 /// The right to look at the contents of one folio, which no task writes meanwhile.
@@ -199,7 +201,7 @@ pub struct FolioState {
     slot: AtomicU32,
 }
 
-const AREA_SHIFT: u32 = 8;
+const AREA_SHIFT: u32 = 9;
 const AREA_MASK: u32 = 0x1f << AREA_SHIFT;
 
 impl FolioState {
@@ -209,8 +211,8 @@ impl FolioState {
         self.bits.load(Ordering::Acquire) & flag as u32 != 0
     }
 
-    /// Marks the folio as [`Dirty`](FolioFlag::Dirty) or [`Readahead`](FolioFlag::Readahead): what the others stand for, only the
-    /// core does.
+    /// Marks the folio as [`Dirty`](FolioFlag::Dirty), [`Readahead`](FolioFlag::Readahead) or
+    /// [`Incompressible`](FolioFlag::Incompressible): what the others stand for, only the core does.
     ///
     /// # Panics
     /// When it is another flag.
@@ -218,6 +220,15 @@ impl FolioState {
     pub fn set(&self, flag: FolioFlag) {
         assert!(flag.is_a_remark(), "{flag:?} is the core's");
         self.mark(flag);
+    }
+
+    /// The contents have changed.
+    #[inline]
+    pub fn set_written(&self) {
+        self.mark(FolioFlag::Dirty);
+        if self.is(FolioFlag::Incompressible) {
+            self.unmark(FolioFlag::Incompressible as u32);
+        }
     }
 
     /// Takes such a mark away; whether it was there.
@@ -260,7 +271,7 @@ impl FolioState {
 
 impl FolioFlag {
     const fn is_a_remark(self) -> bool {
-        matches!(self, Self::Dirty | Self::Readahead)
+        matches!(self, Self::Dirty | Self::Readahead | Self::Incompressible)
     }
 }
 

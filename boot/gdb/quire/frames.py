@@ -7,7 +7,7 @@ from .values import bits, number, pointed, static, variants
 
 FRAME = "quire_machine::frame::Frame"
 # swap/src/folio.rs
-FLAGS_MASK, AREA_SHIFT, AREA_MASK = 0xFF, 8, 0x1F
+FLAGS_MASK, AREA_SHIFT, AREA_MASK = 0x1FF, 9, 0x1F
 # kernel/memory/src/folio.rs
 INDEX_BITS = 36
 

@@ -207,7 +207,7 @@ impl Candidate {
     /// A page that was given away and was written through this PTE is a page like any other again.
     fn note_write(&self, pte: PteCell<'_>) {
         if self.is_given_away() && page_tables::is_dirty(pte.bits()) {
-            self.folio.state().set(FolioFlag::Dirty);
+            self.folio.state().set_written();
         }
     }
 
@@ -231,7 +231,7 @@ impl Candidate {
             let before = pte.take();
             tables.counts.remove(before.bits());
             if page_tables::is_dirty(before.bits()) {
-                folio.state().set(FolioFlag::Dirty);
+                folio.state().set_written();
             }
             any = true;
         });
@@ -364,7 +364,7 @@ fn replace_ptes(owner: &Owner, candidates: &mut [Candidate]) -> bool {
         let before = pte.replace(Pte::unmapped(count.into_pte()));
         tables.counts.swapped_out();
         if page_tables::is_dirty(before.bits()) {
-            candidate.folio.state().set(FolioFlag::Dirty);
+            candidate.folio.state().set_written();
         }
         any = true;
     });

@@ -5,8 +5,8 @@ use core::ops::Range;
 use arrayvec::ArrayVec;
 use quire_machine::arch::translations;
 use quire_machine::user_tables::PteCell;
+use quire_swap::Entry;
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Entry, FolioFlag};
 
 use super::layout::Attached;
 use super::{AddressSpace, SPACES};
@@ -138,7 +138,7 @@ fn forget_folio(pte: Pte) -> Option<u64> {
     match pte.into_folio() {
         Ok(folio) => {
             if page_tables::is_dirty(bits) {
-                quire_swap::Folio::state(&folio).set(FolioFlag::Dirty);
+                quire_swap::Folio::state(&folio).set_written();
             }
             if page_tables::is_locked(bits) {
                 lru::unkeep(&folio);

@@ -34,7 +34,7 @@ use quire_machine::fallible;
 use quire_machine::pte_index::PteIndex;
 use quire_machine::sync::{Rank, SpinLock};
 use quire_swap::header::{PAGE_SIZE, Page};
-use quire_swap::{DecodedPte, Entry, Folio as _, FolioFlag, Locked, Readahead};
+use quire_swap::{DecodedPte, Entry, Folio as _, Locked, Readahead};
 
 use self::block::Block;
 use self::write_count::WriteCount;
@@ -335,7 +335,7 @@ impl Object {
 
 /// The page has new contents: its slot, if it has one, is worthless, and it is no longer what its source says.
 pub(crate) fn written_to(folio: &Locked<Folio>) {
-    folio.state().set(FolioFlag::Dirty);
+    folio.state().set_written();
     if folio.state().entry().is_some() {
         swap::core().try_free_slot(folio);
     }

@@ -55,6 +55,8 @@ pub enum Whereabouts {
 pub(super) enum Refusal {
     /// This page is not for zswap; the next one may be.
     Page,
+    /// This page does not compress to what is worth it.
+    Poor,
     /// There is no space for any page just now.
     Space,
 }
@@ -182,7 +184,7 @@ impl<M: PoolMachine> Zswap<M> {
             Ok(Some(Stored::Object(object))) => Ok(object),
             Ok(None) => {
                 self.statistics.reject_compress_poor.add(1);
-                return Err(Refusal::Page);
+                return Err(Refusal::Poor);
             }
             Err(error) => Err(error),
         };

@@ -5,7 +5,10 @@ use alloc::sync::Arc;
 use core::{iter, mem};
 
 use quire_swap::header::Page;
-use quire_swap::{Area, BATCH_FOLIOS, Direction, IoError, ReadBatch, SlotRun, SwapOps, SwapOpsFlags, WriteBatch};
+use quire_swap::{
+    Area, BATCH_FOLIOS, Direction, Folio as _, FolioFlag, FolioState, IoError, ReadBatch, SlotRun, SwapOps,
+    SwapOpsFlags, WriteBatch,
+};
 
 use super::cache::{Refusal, Zswap};
 use super::location::{Form, Location};
@@ -68,8 +71,8 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
         if !batch.batch().is_owned() {
             const { assert!(BATCH_FOLIOS <= u32::BITS as usize) };
             let mut stored = 0_u32;
-            for (position, (_, run)) in batch.batch().folios().enumerate() {
-                match self.zswap.write(&batch, position, run) {
+            for (position, (folio, run)) in batch.batch().folios().enumerate() {
+                match self.zswap.write(&batch, position, run, folio.state()) {
                     Ok(()) => stored |= 1 << position,
                     Err(why) => refusal = why,
                 }
@@ -136,15 +139,22 @@ fn from_the_end(folios: usize) -> impl Iterator<Item = usize> {
 impl<M: PoolMachine> Zswap<M> {
     /// Stores the pages of a folio, all of them or none. What their slots had is gone in any case: it is older than what is
     /// in memory now.
-    fn write(&self, batch: &WriteBatch<M>, position: usize, run: SlotRun) -> Result<(), Refusal> {
+    fn write(&self, batch: &WriteBatch<M>, position: usize, run: SlotRun, folio: &FolioState) -> Result<(), Refusal> {
         let area = batch.batch().area();
         let slots = || run.first..run.first + run.length;
         let stored = slots().enumerate().try_for_each(|(index, slot)| {
+            if folio.is(FolioFlag::Incompressible) {
+                return Err(Refusal::Poor);
+            }
             let location =
                 batch.with_page(position, index, |page| self.store_page(page)).unwrap_or(Err(Refusal::Page))?;
             self.replace(area, slot, location);
             Ok(())
         });
+        if stored == Err(Refusal::Poor) {
+            // It need not be tried again.
+            folio.set(FolioFlag::Incompressible);
+        }
         if stored.is_err() {
             slots().for_each(|slot| self.replace(area, slot, Location::Nowhere));
         }
@@ -154,7 +164,7 @@ impl<M: PoolMachine> Zswap<M> {
     /// Writes what a ghost area cannot keep in memory to slots of an area with a disk, or refuses it.
     fn write_elsewhere(&self, mut batch: WriteBatch<M>, refusal: Refusal) {
         let error = match refusal {
-            Refusal::Page => IoError::Refused,
+            Refusal::Page | Refusal::Poor => IoError::Refused,
             Refusal::Space => IoError::NoSpace,
         };
         let own = Arc::clone(batch.batch().area());

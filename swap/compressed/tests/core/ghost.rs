@@ -147,6 +147,22 @@ fn a_ghost_alone_keeps_what_compresses_and_refuses_the_rest() {
 }
 
 #[test]
+fn what_does_not_compress_is_not_tried_again_until_it_is_written() {
+    let (mut kernel, zswap) = on_ghost(1, random);
+    let mut page_out = |kernel: &mut Kernel| {
+        kernel.reclaim(0, 0);
+        kernel.plug.submit();
+        (count(zswap, "reject_compress_poor"), count(zswap, "stored_pages"))
+    };
+    assert_eq!(page_out(&mut kernel), (1, 0));
+    assert_eq!(kernel.read_page(0, 0).unwrap(), random(0));
+    assert_eq!(page_out(&mut kernel), (1, 0), "nothing has changed");
+    kernel.write_page(0, 0, &text(0)).unwrap();
+    assert_eq!(page_out(&mut kernel), (1, 1), "it compresses now");
+    assert_eq!(kernel.read_page(0, 0).unwrap(), text(0));
+}
+
+#[test]
 fn a_full_pool_without_a_disk_leaves_the_area_out() {
     let memory = Memory::new(80);
     let (swap, zswap) = start(150);

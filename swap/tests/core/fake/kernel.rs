@@ -99,7 +99,7 @@ impl Kernel {
         let word = self.tables[task][page];
         let mapped = self.tables.iter().flatten().filter(|other| **other == word).count();
         if mapped == 1 && (locked.state().entry().is_none() || self.swap.try_free_slot(&locked)) {
-            locked.state().set(FolioFlag::Dirty);
+            locked.state().set_written();
             FakeFolio::with_page_mut(&locked, index, |memory| memory.copy_from_slice(contents));
             return Ok(());
         }
