@@ -3,8 +3,8 @@
 //!
 //! [`Zswap::start`] puts it before swap. From then on an area has zswap before it if its pages go to the block backend, its
 //! device is slower than memory, and the parameter `enabled` was set when the area was; a ghost area always has. What
-//! compresses to less than `max_compressed_percent` of a page is stored, all else goes to the area's own backend. The
-//! coldest pages go there later: [`Zswap::shrink`].
+//! compresses to less than `max_compressed_percent` of a page is stored, all else goes to the area's own backend, and is not
+//! compressed again until it is written. The coldest pages go there later: [`Zswap::shrink`].
 //!
 //! # Where the page of a slot is
 //!
