@@ -278,6 +278,8 @@ impl Candidate {
         }
         if marks.locked {
             lru::keep(&folio);
+        } else if fate == Fate::Refused {
+            lru::refused(&folio);
         } else if fate != Fate::Stays {
             lru::put_back(&folio);
         }
@@ -404,7 +406,7 @@ impl Leaving<'_> {
             Written::Unused(folio) => self.gone.push(folio.unlock()),
             Written::Refused(folio) => {
                 progress::write_failed();
-                lru::put_back(&folio);
+                lru::refused(&folio);
             }
         }
         progress::writes_are_over(1);

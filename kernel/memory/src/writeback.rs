@@ -16,7 +16,7 @@ pub fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoEr
         match result {
             Err(_) => {
                 progress::write_failed();
-                lru::put_back(&folio);
+                lru::refused(&folio);
             }
             // Its slot went meanwhile: it is mapped again, or this is the last reference.
             Ok(()) if folio.state().entry().is_none() => gone.push(folio),

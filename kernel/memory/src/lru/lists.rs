@@ -199,6 +199,15 @@ impl Lists {
         }
     }
 
+    /// A page that was isolated cannot leave just now.
+    pub(super) fn refused(&mut self, page: FrameNumber) {
+        if pages().is_isolated(page) {
+            self.instance_of(page).refused(pages(), page);
+        } else {
+            self.put_back(page);
+        }
+    }
+
     /// The page has to stay in memory.
     pub(super) fn keep(&mut self, page: FrameNumber) {
         if self.is_unevictable(page) {

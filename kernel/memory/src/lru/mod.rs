@@ -16,6 +16,7 @@
 //! | reclaim looks for pages | `isolate` | `next` |
 //! | what it found | `Judge::looked_at` | `looked_at` |
 //! | the page stays after all | `put_back` | `put_back` |
+//! | it cannot go | `refused` | `refused`: as if it had been accessed |
 //! | it leaves for its slot | `evicted` | `evicted` |
 //! | it is freed | `forget` | `remove` |
 //!
@@ -96,6 +97,11 @@ pub(crate) fn is_wanted(folio: &Folio, was_read_ahead: bool) {
 #[inline]
 pub(crate) fn put_back(folio: &Folio) {
     with_lists_of(folio.metadata(), |lists| lists.put_back(folio.frame()));
+}
+
+/// A page that was to go has no slot, or its slot does not take it: trying again soon would fail again.
+pub(crate) fn refused(folio: &Folio) {
+    with_lists_of(folio.metadata(), |lists| lists.refused(folio.frame()));
 }
 
 /// The page has to stay in memory.

@@ -186,6 +186,15 @@ impl Instance {
         }
     }
 
+    /// An isolated page cannot leave just now, and is not to be tried again soon: as if it had been accessed.
+    pub fn refused(&mut self, pages: Pages<'_>, page: FrameNumber) {
+        debug_assert!(pages.is_isolated(page));
+        match self.policy.policy().looked_at(pages, page, true) {
+            Verdict::Stay => self.len += 1,
+            Verdict::Evict => self.put_back(pages, page),
+        }
+    }
+
     /// A page leaves that was not evicted, isolated or not; nothing is known of it afterwards.
     pub fn remove(&mut self, pages: Pages<'_>, page: FrameNumber) {
         self.isolate(pages, page);

@@ -144,6 +144,7 @@ impl<M: PoolMachine> Zswap<M> {
         let slots = || run.first..run.first + run.length;
         let stored = slots().enumerate().try_for_each(|(index, slot)| {
             if folio.is(FolioFlag::Incompressible) {
+                self.statistics.reject_compress_poor.add(1);
                 return Err(Refusal::Poor);
             }
             let location =
