@@ -25,6 +25,20 @@ const LINUX_IN_CACHE: u64 = 2_340;
 /// Of 4,096 pages that come from a disk in order, with `page-cluster` 3: how many faults read, and how many find the page.
 const LINUX_FROM_DISK: [u64; 2] = [597, 3_511];
 
+/// 300 MiB of others.
+const FLAT_OTHERS: u64 = 76_800;
+
+/// What is measured at two sizes, the scenario's name for it, and what it costs Linux beside 300 MiB of others.
+const FLAT: [(&str, &str, &str); 7] = [
+    ("first touch in a full cgroup of 4 MiB, others 0/300 MiB", "cgroup_touch", "15,865"),
+    ("refault there", "cgroup_refault", "30,086"),
+    ("removal of that cgroup", "cgroup_removal", ""),
+    ("refault, with 1 and 63 cgroups", "cgroup_crowd", ""),
+    ("page-out of one's own page, 1/200 forked relatives", "rmap", ""),
+    ("exit, 1,000/8,000 pages in swap", "exit", ""),
+    ("swapoff, 1,000/8,000 pages in swap", "swapoff", ""),
+];
+
 /// A line of `key=value` words that a program printed.
 type Line = BTreeMap<String, String>;
 
@@ -55,7 +69,27 @@ pub(crate) fn bench() -> Result<bool, Error> {
             println!("{what:52} {cost:>8} {most:>8}");
         }
     }
+    let flat = flat()?;
+    whole &= !flat.is_empty();
+    println!("\n{:52} {:>8} {:>8} {:>8}", "instructions a page", "small", "large", "Linux");
+    for (what, name, linux) in FLAT {
+        let [small, large] = ["small", "large"].map(|size| number(&flat, &format!("{name}_{size}")));
+        println!("{what:52} {small:>8} {large:>8} {linux:>8}");
+    }
     Ok(whole)
+}
+
+/// What costs the same whatever else there is, at both of the scenario's sizes.
+fn flat() -> Result<Line, Error> {
+    eprintln!("quire: measuring what has to be flat");
+    let machine = Machine::new().memory(Size::mebibytes(512)).disk(Disk::swap(Size::mebibytes(512))).icount();
+    let words = format!("scenario=flat-cost pages={FLAT_OTHERS} swapon=/dev/vda");
+    let Outcome { status, log, .. } = machine.append(&words).run()?;
+    if !status.is_success() {
+        eprintln!("{log}\nquire: flat-cost: {status}");
+    }
+    let words = log.lines().filter(|line| line.starts_with("quire: flat-cost ok")).flat_map(str::split_whitespace);
+    Ok(words.filter_map(|word| word.split_once('=')).map(owned).collect())
 }
 
 /// Instructions for each page that reclaim's scan frees, from the lists to the free frames. No program can have that done and

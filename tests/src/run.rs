@@ -131,6 +131,11 @@ impl Figures<'_> {
         number.unwrap_or_else(|| self.run.fail(&format!("its last line has no number {key}=")))
     }
 
+    /// All numbers with their keys.
+    pub fn numbers(&self) -> Vec<(String, u64)> {
+        self.values.iter().filter_map(|(key, value)| Some(((*key).to_owned(), value.parse().ok()?))).collect()
+    }
+
     /// Fails the test unless the number behind `key` is `expected`.
     #[track_caller]
     pub fn require_exactly(&self, key: &str, expected: u64) {

@@ -70,7 +70,7 @@ pub(super) fn flat_cost(command_line: CommandLine<'static>) -> Result<String, Fa
         print!("{what:64} {small:>8} {large:>8}\n");
         write!(figures, "{name}_small={small} {name}_large={large} ")?;
     }
-    Ok(format!("{figures}others={others}"))
+    Ok(format!("{figures}others={others} ticks_an_instruction={ticks}"))
 }
 
 const fn address(page: u64) -> u64 {

@@ -92,14 +92,6 @@ fn mappings_are_forked_shared_moved_and_protected() {
 }
 
 #[test]
-fn what_faults_fork_and_reclaim_cost_is_measured() {
-    let run = Run::new("memory-cost", Machine::new().disk(Disk::swap(Size::mebibytes(64))).icount());
-    for figure in ["first_touch", "cached", "fork", "zero_out", "clean_out", "scan"] {
-        run.figures().require_at_least(figure, 10);
-    }
-}
-
-#[test]
 fn a_trace_of_five_pages_in_four_frames_faults_as_the_policy_implies() {
     for (policy, faults) in [("fifo", 17), ("two-list", 15), ("reuse", 11)] {
         let scenario = format!("trace policy={policy} zram0.disksize=16M swapon=/dev/zram0");

@@ -104,13 +104,6 @@ fn a_block_that_cannot_be_read_costs_only_the_task_that_needs_it() {
 }
 
 #[test]
-fn what_a_page_costs_is_measured_and_every_page_comes_back() {
-    let run = Run::new("zram-cost contents=mix pages=256", machine().icount());
-    run.figures().require_exactly("ticks_an_instruction", 16);
-    run.figures().require_at_least("mix_out", 1000);
-}
-
-#[test]
 fn pages_that_zram_has_no_room_for_go_to_the_disk() {
     let words = "pool-full zram0.disksize=64M zram0.mem_limit=1M swapon=/dev/zram0,100 swapon=/dev/vda";
     let run = Run::new(words, machine().disk(Disk::swap(Size::mebibytes(128))));
