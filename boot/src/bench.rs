@@ -35,7 +35,7 @@ const FLAT: [(&str, &str, &str); 7] = [
     ("removal of that cgroup", "cgroup_removal", ""),
     ("refault, with 1 and 63 cgroups", "cgroup_crowd", ""),
     ("page-out of one's own page, 1/200 forked relatives", "rmap", ""),
-    ("exit, 1,000/8,000 pages in swap", "exit", ""),
+    ("unmapping 1,000/8,000 pages in swap", "unmap", ""),
     ("swapoff, 1,000/8,000 pages in swap", "swapoff", ""),
 ];
 
