@@ -11,6 +11,11 @@
 //! ([`PoolMachine::allocate_frame`], where a machine keeps its reserve) and, where the pool grows, its tables from the heap
 //! ([`Machine::may_allocate`](quire_swap::Machine::may_allocate)); want of either is an error at once.
 //!
+//! # Pages of a few words
+//!
+//! They have no form of their own, though LZ4 decodes a word and zeros slowly, byte by byte: of 79,015 pages of python with a JSON
+//! document, sqlite, gcc and busybox 0.11 % had up to 8 words that are not zero, and 0.19 % up to 32.
+//!
 //! # Trust
 //!
 //! An object's bytes have a sum that is checked before they are looked at, and the decoder checks every length: an object
