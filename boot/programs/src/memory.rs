@@ -64,16 +64,19 @@ impl Memory {
 
     /// The first word of page `index`.
     pub(crate) fn word(&self, index: usize) -> u64 {
-        assert!(index < self.pages);
         // SAFETY: the page is mapped, and any bytes are a number.
-        unsafe { self.address(index).cast::<u64>().read_volatile() }
+        unsafe { self.word_at(index).read_volatile() }
     }
 
     /// Sets it.
     pub(crate) fn set_word(&mut self, index: usize, word: u64) {
-        assert!(index < self.pages);
         // SAFETY: the page is mapped.
-        unsafe { self.address(index).cast::<u64>().write_volatile(word) };
+        unsafe { self.word_at(index).write_volatile(word) };
+    }
+
+    fn word_at(&self, index: usize) -> *mut u64 {
+        assert!(index < self.pages);
+        self.start.as_ptr().cast::<u64>().wrapping_add(index * PAGE / size_of::<u64>())
     }
 
     /// Tells the kernel what to do with a range of pages, none of which may be borrowed.

@@ -39,6 +39,7 @@ mod groups;
 mod mappings;
 #[cfg(target_os = "none")]
 mod memory;
+#[cfg(target_os = "none")]
 mod memory_cost;
 #[cfg(target_os = "none")]
 pub mod run;

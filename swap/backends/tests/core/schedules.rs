@@ -65,11 +65,15 @@ fn pages_are_cleaned_while_they_are_read_and_given_up() {
             let tasks = [
                 thread::spawn(move || {
                     memory.enter();
-                    reading.into_iter().for_each(|(pte, word)| check(swap, pte, word));
+                    for (pte, word) in reading {
+                        check(swap, pte, word);
+                    }
                 }),
                 thread::spawn(move || {
                     memory.enter();
-                    given_up.into_iter().for_each(|(pte, _)| give_up(swap, pte));
+                    for (pte, _) in given_up {
+                        give_up(swap, pte);
+                    }
                 }),
                 thread::spawn(move || {
                     memory.enter();
