@@ -20,6 +20,11 @@ pub trait BackendType<M: Machine>: Send + Sync {
         false
     }
 
+    /// Whether a file can be its area: it moves pages of its own slots alone, by the area's extents.
+    fn works_in_file(&self) -> bool {
+        false
+    }
+
     /// A backend for an area.
     ///
     /// # Errors
@@ -35,6 +40,8 @@ pub struct Opening<'a, M: Machine> {
     pub pages: u64,
     /// Those of them that must not be used.
     pub bad_pages: BadPages<'a>,
+    /// The area is a file: its pages are where its extents say, and the others of the disk belong to its file system.
+    pub is_file: bool,
     pub(crate) types: &'a dyn Types<M>,
 }
 
@@ -76,6 +83,8 @@ pub enum BackendError {
     UnknownType(TypeName),
     /// The header names a version that its type does not understand.
     UnknownVersion(TypeName, u32),
+    /// The header names a type that only a whole disk can have ([`BackendType::works_in_file`]).
+    NotInFile(TypeName),
     /// There is no such option, or it cannot have that value; the option is cut off after 16 bytes.
     Option(TypeName),
     /// The header lists so many bad pages, and the type cannot do without any.
@@ -154,6 +163,7 @@ impl fmt::Display for BackendError {
             Self::UnknownVersion(name, version) => {
                 write!(formatter, "version {version} of backend type \"{name}\" is not known")
             }
+            Self::NotInFile(name) => write!(formatter, "backend type \"{name}\" cannot be in a file"),
             Self::Option(key) => write!(formatter, "the backend has no option \"{key}\" or not with this value"),
             Self::BadPages(count) => write!(formatter, "nr_badpages is {count}: the backend needs every page"),
             Self::TooSmall { pages, least } => {

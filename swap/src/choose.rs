@@ -4,7 +4,6 @@ use alloc::sync::Arc;
 
 use crate::backend::{BLOCK_TYPE, BackendError, Opening, Settings, Types};
 use crate::block::BlockBackend;
-use crate::disk::Disk;
 use crate::extension::{BackendOptions, Extension, TypeName};
 use crate::heap;
 use crate::machine::Machine;
@@ -33,7 +32,7 @@ impl<M: Machine> Swap<M> {
 
     fn block_backend(
         &self,
-        disk: &Arc<dyn Disk<M>>,
+        opening: &Opening<'_, M>,
         settings: &Settings<'_>,
     ) -> Result<Arc<dyn SwapOps<M>>, BackendError> {
         if let Some(key) = settings.keys().find(|key| *key != SYNCHRONOUS) {
@@ -44,7 +43,8 @@ impl<M: Machine> Swap<M> {
             Some("no") => BlockBackend::asynchronous,
             Some(_) => return Err(BackendError::option(SYNCHRONOUS)),
         };
-        let driver = self.drivers.find(|name| name == disk.driver().0);
+        let disk = opening.disk;
+        let driver = self.drivers.find(|name| name == disk.driver().0).filter(|_| !opening.is_file);
         if let Some(ops) = driver.and_then(|driver| driver.swap_ops(disk)) {
             return Ok(ops);
         }
@@ -70,10 +70,13 @@ impl<M: Machine> Types<M> for Swap<M> {
         };
         if backend == BLOCK {
             check(BLOCK_VERSION..=BLOCK_VERSION, &|key| key == SYNCHRONOUS)?;
-            return self.block_backend(opening.disk, settings);
+            return self.block_backend(opening, settings);
         }
         let opener = self.types.find(|name| TypeName::new(name) == Some(backend));
         let opener = opener.ok_or(BackendError::UnknownType(backend))?;
+        if opening.is_file && !opener.works_in_file() {
+            return Err(BackendError::NotInFile(backend));
+        }
         check(opener.versions(), &|key| opener.is_overridable(key))?;
         opener.open(opening, settings)
     }

@@ -103,13 +103,19 @@ impl Drop for Held {
 /// A disk with this as its exclusive user, until it is dropped.
 pub struct Claim<M: Machine> {
     disk: Arc<dyn Disk<M>>,
-    _held: Held,
+    /// None where a file system is the exclusive user and has this use its disk.
+    _held: Option<Held>,
 }
 
 impl<M: Machine> Claim<M> {
     /// The disk, unless it has another exclusive user.
     pub fn new(disk: &Arc<dyn Disk<M>>) -> Option<Self> {
-        Some(Self { _held: disk.device_state().claim()?, disk: Arc::clone(disk) })
+        Some(Self { _held: Some(disk.device_state().claim()?), disk: Arc::clone(disk) })
+    }
+
+    /// The disk of a file system, which is its exclusive user for as long as one of its files is a swap area.
+    pub(crate) fn of_file_system(disk: &Arc<dyn Disk<M>>) -> Self {
+        Self { _held: None, disk: Arc::clone(disk) }
     }
 }
 

@@ -11,14 +11,14 @@ use crate::batch::Pool;
 use crate::clusters::Clusters;
 use crate::disk::{Claim, Disk, DiskProperties};
 use crate::extension::{BackendOptions, Extension, ExtensionError};
-use crate::extents::{Extent, ExtentError, Extents};
+use crate::extents::{Extent, ExtentError, Extents, FileRun};
 use crate::geometry::{CLUSTER_SLOTS, MAX_AREAS};
 use crate::header::{BadPages, Header, HeaderError, Medium};
 use crate::heap::{self, NoMemory};
 use crate::lists::Lists;
 use crate::machine::{IoError, Level, Machine};
 use crate::ops::SwapOps;
-use crate::page::PAGE_SIZE;
+use crate::page::{PAGE_SIZE, Page};
 use crate::priorities::Priorities;
 use crate::ratelimit::RateLimit;
 use crate::statistics::Statistics;
@@ -46,16 +46,38 @@ pub struct Deviceless<'a, M: Machine> {
     pub ops: Arc<dyn SwapOps<M>>,
 }
 
+/// A file that is to be a swap area. Its file system promises that the file's pages stay where they are, and that no other
+/// writes them, until `swapoff` has returned.
+pub struct SwapFile<'a, M: Machine> {
+    /// Its path, as in `/proc/swaps`.
+    pub name: &'a str,
+    /// The disk that its file system is on, and has for itself.
+    pub disk: &'a Arc<dyn Disk<M>>,
+    /// Its first page.
+    pub header: &'a Page,
+    /// Its length.
+    pub bytes: u64,
+    /// Where its bytes lie on the disk, in their order.
+    pub runs: &'a [FileRun],
+}
+
+/// What is to be an area, as far as `swapon` has to know it.
+struct Source<'a> {
+    name: &'a str,
+    pages: u64,
+    properties: DiskProperties,
+    header: &'a Page,
+}
+
 /// What an area is made of.
 struct Plan<'a, M: Machine> {
     index: u8,
     name: &'a str,
     disk: Option<Claim<M>>,
     properties: DiskProperties,
+    extents: Extents,
     clusters: Clusters<M>,
     slots: u64,
-    /// Of the device.
-    pages: u64,
     bad_pages: BadPages<'a>,
     ops: Arc<dyn SwapOps<M>>,
     options: SwapOnOptions<'a>,
@@ -144,7 +166,45 @@ impl<M: Machine> Swap<M> {
     /// # Errors
     /// See [`SwapOnError`]; the log says the same.
     pub fn swapon(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
-        self.alone(disk.name(), || self.enable(disk, options))
+        self.alone(disk.name(), || {
+            let index = self.free_index(disk.name())?;
+            let claim = Claim::new(disk).ok_or(SwapOnError::Claimed)?;
+            let properties = disk.properties();
+            if properties.read_only {
+                return Err(SwapOnError::ReadOnly);
+            }
+            let mut header = heap::array::<M, u8, PAGE_SIZE>(|_| 0)?;
+            let pages = disk.pages();
+            if pages > 0 {
+                disk.read_page(0, &mut header).map_err(|error| match error {
+                    IoError::NoMemory => SwapOnError::NoMemory,
+                    error => SwapOnError::HeaderUnreadable(error),
+                })?;
+            }
+            let source = Source { name: disk.name(), pages, properties, header: &header };
+            let extents = |pages| Extents::new::<M>(&[Extent { page: 0, disk_page: 0, pages }]);
+            self.enable(index, claim, &source, extents, options)
+        })
+    }
+
+    /// Enables a file as a swap area, whose pages go to and come from the disk without its file system; what the disk's driver
+    /// has registered is not used for it (Linux: `setup_swap_extents`). Returns its index. Sleeps.
+    ///
+    /// # Errors
+    /// See [`SwapOnError`]; the log says the same.
+    pub fn swapon_file(&self, file: &SwapFile<'_, M>, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
+        self.alone(file.name, || {
+            let index = self.free_index(file.name)?;
+            let properties = DiskProperties { is_file: true, ..file.disk.properties() };
+            if properties.read_only {
+                return Err(SwapOnError::ReadOnly);
+            }
+            let claim = Claim::of_file_system(file.disk);
+            let source =
+                Source { name: file.name, pages: file.bytes / PAGE_SIZE as u64, properties, header: file.header };
+            let extents = |_| Extents::of_file::<M>(file.runs, file.bytes, file.disk.pages());
+            self.enable(index, claim, &source, extents, options)
+        })
     }
 
     /// Enables an area without a device, whose pages are where `backend` keeps them. Any number of slots costs nothing until
@@ -164,9 +224,9 @@ impl<M: Machine> Swap<M> {
                 name: area.name,
                 disk: None,
                 properties: DiskProperties { is_file: true, ..DiskProperties::default() },
+                extents: Extents::new::<M>(&[Extent { page: 0, disk_page: 0, pages: slots }])?,
                 clusters: Clusters::on_demand((slots / CLUSTER_SLOTS as u64) as usize)?,
                 slots,
-                pages: slots,
                 bad_pages: BadPages::new(&[]),
                 ops: Arc::clone(&area.ops),
                 options,
@@ -193,33 +253,35 @@ impl<M: Machine> Swap<M> {
         if self.areas().any(|area| area.name() == name) { Err(SwapOnError::Busy) } else { Ok(index) }
     }
 
-    fn enable(&self, disk: &Arc<dyn Disk<M>>, options: SwapOnOptions<'_>) -> Result<u8, SwapOnError> {
-        let index = self.free_index(disk.name())?;
-        let claim = Claim::new(disk).ok_or(SwapOnError::Claimed)?;
-        let properties = disk.properties();
-        if properties.read_only {
-            return Err(SwapOnError::ReadOnly);
-        }
-        let mut page = heap::array::<M, u8, PAGE_SIZE>(|_| 0)?;
-        if disk.pages() == 0 {
+    fn enable(
+        &self,
+        index: u8,
+        claim: Claim<M>,
+        source: &Source<'_>,
+        extents: impl FnOnce(u64) -> Result<Extents, ExtentError>,
+        options: SwapOnOptions<'_>,
+    ) -> Result<u8, SwapOnError> {
+        let &Source { name, pages, properties, header: page } = source;
+        if pages == 0 {
             return Err(SwapOnError::Header(HeaderError::NoPage));
         }
-        disk.read_page(0, &mut page).map_err(|error| match error {
-            IoError::NoMemory => SwapOnError::NoMemory,
-            error => SwapOnError::HeaderUnreadable(error),
-        })?;
-        let medium = Medium { pages: disk.pages(), is_file: properties.is_file };
-        let header = Header::parse(&page, medium).map_err(SwapOnError::Header)?;
-        let extension = Extension::parse(&page).map_err(SwapOnError::Extension)?;
+        let is_file = properties.is_file;
+        let header = Header::parse(page, Medium { pages, is_file }).map_err(SwapOnError::Header)?;
+        let extension = Extension::parse(page).map_err(SwapOnError::Extension)?;
         let pages = u64::from(header.last_page) + 1;
-        let opening = Opening { disk, pages, bad_pages: header.bad_pages, types: self };
+        let extents = extents(pages)?;
+        let pages = pages.min(extents.pages());
+        if pages < 2 {
+            return Err(SwapOnError::Header(HeaderError::Empty));
+        }
+        let opening = Opening { disk: &claim, pages, bad_pages: header.bad_pages, is_file, types: self };
         let ops = self.backend(&opening, extension, options.backend)?;
         let ops = if let Some(layer) = self.frontswap.get() { Arc::clone(layer).before(ops)? } else { ops };
         let slots = ops.slots(pages).min(pages);
         let clusters = Clusters::fixed(slots.div_ceil(CLUSTER_SLOTS as u64) as usize)?;
-        let (name, disk, bad_pages) = (disk.name(), Some(claim), header.bad_pages);
+        let (disk, bad_pages) = (Some(claim), header.bad_pages);
         let area =
-            self.build(Plan { index, name, disk, properties, clusters, slots, pages, bad_pages, ops, options })?;
+            self.build(Plan { index, name, disk, properties, extents, clusters, slots, bad_pages, ops, options })?;
         if matches!(options.discard, Discard::Once | Discard::Both) && properties.discard {
             area.discard(1..pages);
         }
@@ -259,9 +321,8 @@ impl<M: Machine> Swap<M> {
 
     /// Makes an area, which no other task knows yet.
     fn build(&self, plan: Plan<'_, M>) -> Result<Arc<Area<M>>, SwapOnError> {
-        let Plan { index, name, disk, properties, clusters, slots, pages, bad_pages, ops, options } = plan;
+        let Plan { index, name, disk, properties, extents, clusters, slots, bad_pages, ops, options } = plan;
         let flags = ops.flags();
-        let extents = Extents::new::<M>(&[Extent { page: 0, disk_page: 0, pages }])?;
         let end = clusters.len() as u64 * CLUSTER_SLOTS as u64;
         let area = Area {
             index,

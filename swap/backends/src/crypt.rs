@@ -87,6 +87,11 @@ impl<M: Machine> BackendType<M> for CryptType {
         true
     }
 
+    /// The backend below says where pages go.
+    fn works_in_file(&self) -> bool {
+        true
+    }
+
     fn open(&self, opening: &Opening<'_, M>, settings: &Settings<'_>) -> Result<Arc<dyn SwapOps<M>>, BackendError> {
         let over = settings.get(OVER).unwrap_or(BLOCK_TYPE);
         let below = opening.below(over, &settings.for_below(VERSION, &[OVER]))?;

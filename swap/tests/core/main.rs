@@ -13,6 +13,7 @@ mod extents;
 mod failures;
 #[allow(dead_code, reason = "the tests of backends use the rest")]
 mod fake;
+mod files;
 mod golden;
 mod header;
 mod model;
