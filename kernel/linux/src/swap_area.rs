@@ -71,8 +71,17 @@ pub fn enable<'a>(path: &'a str, options: SwapOnOptions<'_>, size: Option<u64>) 
 
 fn disk(path: &str) -> Result<Arc<dyn Disk<Quire>>, EnableError<'_>> {
     let disk = devices::disk(path).ok_or(EnableError::NoDisk(path))?;
+    check_requests(path, &**disk)?;
+    Ok(Arc::clone(disk) as _)
+}
+
+/// Whether a disk takes a batch in one request, for an area with this path.
+///
+/// # Errors
+/// [`EnableError::ShortRequests`]
+pub fn check_requests<'a>(path: &'a str, disk: &dyn devices::BlockDevice) -> Result<(), EnableError<'a>> {
     match disk.pages_in_request() {
         pages if pages < BATCH_FOLIOS => Err(EnableError::ShortRequests(path, pages)),
-        _ => Ok(Arc::clone(disk) as _),
+        _ => Ok(()),
     }
 }

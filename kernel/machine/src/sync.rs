@@ -105,6 +105,8 @@ ranks! {
     Pipes,
     /// A file system's names and nodes.
     Tree,
+    /// The nodes in use of a file system on a disk, and its thread's attention: held while the disk works.
+    Volume,
     /// What an open file of `/proc` or `/sys` says.
     Text,
     /// What is mounted.

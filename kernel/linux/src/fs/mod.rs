@@ -3,13 +3,14 @@
 //! # From a path to bytes
 //!
 //! A path is walked ([`path`]) from directory to directory, over symbolic links and mounts, to a [`node::Node`]; opening
-//! that gives a [`node::File`], which a process's table numbers (`open`). The nodes come from three kinds of file systems:
+//! that gives a [`node::File`], which a process's table numbers (`open`). The nodes come from four kinds of file systems:
 //!
 //! | kind | where | made of |
 //! |---|---|---|
 //! | `tmpfs` | `/`, `/dev` | a [`tree`] of names; contents in memory objects, which swap; at first those of the initramfs |
 //! | `synthetic` | `/proc`, `/sys`, `/sys/fs/cgroup` | lists of functions that make text |
 //! | `pipe` | nowhere | pipes without a name |
+//! | [`ext4`] | where a program mounts it | what is on a disk |
 //!
 //! [`lock`] alone knows who has locked which bytes of a file.
 //!
@@ -26,8 +27,8 @@
 //!
 //! # Locks
 //!
-//! All sleep, rank above those of memory, and are never held while a device works, user memory is touched, or a handle is
-//! dropped that may be the last: dropping one takes the lock of its tree.
+//! All sleep, rank above those of memory, and are never held while a device works ([`ext4`] says why its own may be), user memory
+//! is touched, or a handle is dropped that may be the last: dropping one takes the lock of its tree.
 
 pub mod access;
 pub mod block;
@@ -37,6 +38,7 @@ pub mod cpio;
 pub mod device;
 pub mod devices;
 pub mod devtmpfs;
+pub mod ext4;
 pub mod ghost;
 pub mod gzip;
 pub mod initramfs;

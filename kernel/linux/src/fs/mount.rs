@@ -237,12 +237,15 @@ impl Mounts {
     }
 }
 
-/// The kinds of file systems that can be mounted.
+/// The kinds of file systems that can be mounted without a disk.
 pub const FILESYSTEMS: [&str; 6] = ["cgroup2", "devtmpfs", "proc", "ramfs", "sysfs", "tmpfs"];
+
+/// The kind that is on a disk.
+pub const ON_DISK: &str = "ext4";
 
 /// The kind with this name.
 pub fn filesystem_name(name: &str) -> Option<&'static str> {
-    FILESYSTEMS.into_iter().find(|kind| *kind == name)
+    FILESYSTEMS.into_iter().chain([ON_DISK]).find(|kind| *kind == name)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use quire_machine::sync::Rank;
 use quire_machine::task::Mutex;
 
 use super::access::{self, READ, SEARCH, WRITE};
+use super::ext4;
 use super::mount::{Mount, Mounts, Options};
 use super::node::{Attributes, Handle, Metadata, New, NodeKind, writes};
 use super::open::{OnlyPath, OpenFile};
@@ -90,12 +91,14 @@ pub fn remount(root: &Handle, options: Options) -> Result<(), Errno> {
 /// as well (`MNT_DETACH`).
 ///
 /// # Errors
-/// `EINVAL` if it is no mount's root; `EBUSY` for the root and, unless it `detaches`, for what others are mounted in.
+/// `EINVAL` if it is no mount's root; `EBUSY` for the root and, unless it `detaches`, for what others are mounted in, and for a disk's
+/// file system of which something is in use.
 pub fn unmount(root: &Handle, detaches: bool) -> Result<(), Errno> {
     replace_mounts(|mounts| {
         let mount = mounts.with_root(root).ok_or(Errno::EINVAL)?;
         let device = root.metadata().device;
-        if mount.covered_identity().is_none() || !detaches && mounts.has_mounts_in(device) {
+        let is_busy = || mounts.has_mounts_in(device) || ext4::is_busy(root);
+        if mount.covered_identity().is_none() || !detaches && is_busy() {
             return Err(Errno::EBUSY);
         }
         mounts.without(root)?.without_those_in(device)
@@ -233,7 +236,10 @@ fn wanted(flags: u32) -> u32 {
 }
 
 /// The path of what was found, for `/proc`; nothing where there is none that can be shown.
-fn shown_path(start: &Start, found: &Resolved) -> Result<Vec<u8>, Errno> {
+///
+/// # Errors
+/// `ENOMEM`; the disk's.
+pub fn shown_path(start: &Start, found: &Resolved) -> Result<Vec<u8>, Errno> {
     if let Last::Other(path) = &found.last {
         return Ok(fallible::copy(path)?);
     }

@@ -10,10 +10,10 @@ use quire_machine::user::{UserPtr, UserRange, Word};
 
 use super::arguments::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
-use crate::fs::limit;
 use crate::fs::node::{NodeKind, Wait};
 use crate::fs::open::OpenFile;
 use crate::fs::position::{Position, Whence};
+use crate::fs::{ext4, limit, namespace};
 use crate::process::control_block::this;
 use crate::process::signal::{Info, Signal};
 use crate::process::table;
@@ -402,6 +402,7 @@ fn fsync(arguments: &Arguments<'_>) -> Outcome {
 
 /// Nothing waits in memory to be written to a device.
 fn sync(_: &Arguments<'_>) -> Outcome {
+    ext4::sync_all(&namespace::mounts());
     Ok(0)
 }
 

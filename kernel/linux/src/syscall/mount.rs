@@ -11,13 +11,12 @@ use super::arguments::{Arguments, Calls, Outcome, require_superuser};
 use super::location::this_start;
 use super::user_data::{path, string};
 use crate::errno::Errno;
-use crate::fs::mount::filesystem_name;
-use crate::fs::mount::{Mount, Options};
-use crate::fs::node::NodeKind;
-use crate::fs::path::{Follow, path_of, walk};
+use crate::fs::mount::{Mount, ON_DISK, Options, filesystem_name};
+use crate::fs::node::{Device, NodeKind};
+use crate::fs::path::{Follow, Start, path_of, walk};
 use crate::fs::start::filesystem;
-use crate::fs::tmpfs_options::{flag, words};
-use crate::fs::{namespace, tmpfs};
+use crate::fs::tmpfs_options::{flag, no_options, words};
+use crate::fs::{ext4, namespace, tmpfs};
 
 pub(super) const CALLS: Calls = &[(linux::__NR_mount, mount), (linux::__NR_umount2, umount2)];
 
@@ -53,9 +52,14 @@ fn mount(arguments: &Arguments<'_>) -> Outcome {
     }
     let kind = text(string(kind, 64, Errno::EINVAL)?)?;
     let kind = filesystem_name(&kind).ok_or(Errno::ENODEV)?;
-    let root = filesystem(kind, own(&data))?;
-    let source = if source.is_zero() { fallible::copy(b"none")? } else { path(source)? };
-    let source = text(source)?;
+    let given = if source.is_zero() { None } else { Some(path(source)?) };
+    let root = if kind == ON_DISK {
+        no_options(own(&data))?;
+        ext4::mount(disk(&start, given.as_deref().ok_or(Errno::EINVAL)?)?, options.is_read_only())?
+    } else {
+        filesystem(kind, own(&data))?
+    };
+    let source = text(given.map_or_else(|| fallible::copy(b"none"), Ok)?)?;
     let place = path_of(&start, &covered)?;
     // Below what the kernel mounted there itself, if it did.
     let covered = match start.mounts.with_root(&covered) {
@@ -66,6 +70,16 @@ fn mount(arguments: &Arguments<'_>) -> Outcome {
     let mut mount = Mount::new(&source, kind, &text(place)?, Some(covered), root)?;
     mount.options = options;
     namespace::mount(&mount).map(|()| 0)
+}
+
+/// The disk that is to be mounted (Linux: `lookup_bdev`).
+fn disk(start: &Start, path: &[u8]) -> Result<Device, Errno> {
+    let metadata = walk(start, path, Follow::Yes)?.node()?.metadata();
+    match metadata.kind {
+        NodeKind::Block(_) if start.mounts.options_of(metadata.device).has_no_devices() => Err(Errno::EACCES),
+        NodeKind::Block(device) => Ok(device),
+        _ => Err(Errno::ENOTBLK),
+    }
 }
 
 fn umount2(arguments: &Arguments<'_>) -> Outcome {

@@ -12,22 +12,39 @@ use super::arguments::{Arguments, Calls, Outcome, require_superuser};
 use super::location::this_start;
 use super::user_data::path;
 use crate::errno::Errno;
-use crate::fs::block;
 use crate::fs::ghost::GHOST;
-use crate::fs::node::NodeKind;
+use crate::fs::namespace::shown_path;
+use crate::fs::node::{Handle, NodeKind};
 use crate::fs::path::{Follow, walk};
+use crate::fs::{block, ext4};
 use crate::swap_area;
 
 pub(super) const CALLS: Calls = &[(linux::__NR_swapon, swapon), (linux::__NR_swapoff, swapoff)];
 
-/// The name by which the kernel knows what `path` leads to. Only devices are areas: files in memory have nowhere to be
-/// read from when memory is short.
-fn device_name(path_address: Word) -> Result<String, Errno> {
-    let node = walk(&this_start(), &path(path_address)?, Follow::Yes)?.node()?;
-    match node.metadata().kind {
+/// What is to be an area, or is one.
+enum Source {
+    /// The device with this path.
+    Device(String),
+    /// A file, shown as this path.
+    File(Handle, String),
+}
+
+/// What `path` leads to. A file is only one whose file system can say where on a disk it is: files in memory have nowhere to be read
+/// from when memory is short.
+fn source(path_address: Word) -> Result<Source, Errno> {
+    let start = this_start();
+    let found = walk(&start, &path(path_address)?, Follow::Yes)?;
+    let shown = shown_path(&start, &found)?;
+    let node = found.node()?;
+    let metadata = node.metadata();
+    match metadata.kind {
         NodeKind::Directory => Err(Errno::EISDIR),
-        NodeKind::Block(device) => block::path(device),
-        NodeKind::Character(GHOST) => Ok(fallible::text(format_args!("{}", quire_swap::ghost::PATH))?),
+        NodeKind::Block(device) => Ok(Source::Device(block::path(device)?)),
+        NodeKind::Character(GHOST) => Ok(Source::Device(fallible::text(format_args!("{}", quire_swap::ghost::PATH))?)),
+        NodeKind::File => {
+            start.check_mount(&metadata)?;
+            Ok(Source::File(node, String::from_utf8(shown).map_err(|_| Errno::EINVAL)?))
+        }
         _ => Err(Errno::EINVAL),
     }
 }
@@ -39,15 +56,26 @@ fn swapon(arguments: &Arguments<'_>) -> Outcome {
     if (0..MAX_AREAS as u8).all(|index| swap::core().area(index).is_some()) {
         return Err(Errno::EPERM);
     }
-    swap_area::enable(&device_name(path)?, options, None).map_err(|error| error.errno())?;
+    match source(path)? {
+        Source::Device(name) => swap_area::enable(&name, options, None).map_err(|error| error.errno())?,
+        Source::File(node, name) => ext4::enable(&node, &name, options)?,
+    };
     Ok(0)
 }
 
 fn swapoff(arguments: &Arguments<'_>) -> Outcome {
     require_superuser()?;
-    let name = device_name(arguments.word(0))?;
-    let is_meant = |index: &u8| swap::core().area(*index).is_some_and(|area| area.name() == name);
-    let index = (0..MAX_AREAS as u8).find(is_meant).ok_or(Errno::EINVAL)?;
-    swap::swapoff::disable(index)?;
+    let disable = |name: &str| {
+        let is_meant = |index: &u8| swap::core().area(*index).is_some_and(|area| area.name() == name);
+        let index = (0..MAX_AREAS as u8).find(is_meant).ok_or(Errno::EINVAL)?;
+        Ok::<_, Errno>(swap::swapoff::disable(index)?)
+    };
+    match source(arguments.word(0))? {
+        Source::Device(name) => disable(&name)?,
+        Source::File(node, _) => {
+            disable(&ext4::area_name(&node).ok_or(Errno::EINVAL)?)?;
+            ext4::disable(&node)?;
+        }
+    }
     Ok(0)
 }

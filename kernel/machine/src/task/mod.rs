@@ -18,5 +18,5 @@ pub use killed::{HeedKill, Killed, check_killed, check_signals, is_killed, works
 pub use mutex::{Mutex, MutexGuard};
 pub use owner::{Owner, UserHalf};
 pub use scheduler::{current, preempt, yield_now};
-pub use thread::{JoinHandle, Thread, Work, begin, for_program, spawn, spawn_for};
+pub use thread::{JoinHandle, Thread, Work, begin, for_program, spawn, spawn_for, spawn_on};
 pub use wait::{Interrupted, WaitQueue, Waited};

@@ -344,13 +344,34 @@ pub fn spawn_for<T: Send + 'static>(
     work: Work,
     run: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, AllocationError> {
+    start(name, KernelStack::new()?, work, run)
+}
+
+/// Starts a kernel thread on this stack.
+///
+/// # Errors
+/// [`AllocationError`] when there is no memory for it.
+pub fn spawn_on<T: Send + 'static>(
+    name: &str,
+    stack: KernelStack,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, AllocationError> {
+    start(name, stack, Work::default(), run)
+}
+
+fn start<T: Send + 'static>(
+    name: &str,
+    stack: KernelStack,
+    work: Work,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, AllocationError> {
     let result = fallible::shared(SpinLock::new(Rank::WaitQueue, None))?;
     let place = Arc::clone(&result);
     let entry = fallible::boxed(move || {
         let value = run();
         *place.lock() = Some(value);
     })?;
-    let thread = Thread::new(name, KernelStack::new()?, work, Some(Entry::Kernel(entry)))?;
+    let thread = Thread::new(name, stack, work, Some(Entry::Kernel(entry)))?;
     thread.prepare(thread.stack.top());
     begin(&thread);
     Ok(JoinHandle { thread, result })

@@ -113,7 +113,7 @@ pub(super) fn swaps(out: &mut String) -> Result<(), Errno> {
     out.try_push_str("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")?;
     for area in swap::core().areas() {
         let path = fallible::text(format_args!("{}", Escaped(area.name())))?;
-        let kind = if area.disk().is_some_and(|disk| !disk.properties().is_file) { "partition" } else { "file\t" };
+        let kind = if area.properties().is_file { "file\t" } else { "partition" };
         let space = PATH_WIDTH.saturating_sub(path.len()).max(1);
         let tab = |number: u64| if number < NARROW { "\t" } else { "" };
         let (size, used) = (area.usable() * KIB_PER_PAGE, area.used() * KIB_PER_PAGE);

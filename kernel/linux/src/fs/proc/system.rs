@@ -8,7 +8,7 @@ use quire_machine::clock;
 use quire_machine::sync::Once;
 use quire_machine::task::scheduler;
 
-use super::super::mount::FILESYSTEMS;
+use super::super::mount::{FILESYSTEMS, ON_DISK};
 use super::super::synthetic::{line, print};
 use crate::errno::Errno;
 use crate::process::table;
@@ -40,7 +40,8 @@ pub(super) fn version(out: &mut String) -> Result<(), Errno> {
 
 /// `/proc/filesystems`
 pub(super) fn filesystems(out: &mut String) -> Result<(), Errno> {
-    FILESYSTEMS.iter().try_for_each(|name| print(out, format_args!("nodev\t{name}\n")))
+    FILESYSTEMS.iter().try_for_each(|name| print(out, format_args!("nodev\t{name}\n")))?;
+    print(out, format_args!("\t{ON_DISK}\n"))
 }
 
 /// Time in programs, in the kernel on their behalf, and idle.
