@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::missing_panics_doc, reason = "said above for all")]
 
+pub mod ext4;
 pub mod image;
 pub mod launcher;
 pub mod run;

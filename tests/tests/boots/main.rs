@@ -18,6 +18,7 @@ mod programs;
 mod scenarios;
 mod shell;
 mod stress;
+mod swap_file;
 mod swbench;
 mod terminal;
 mod typed;
