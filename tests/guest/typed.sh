@@ -1,23 +1,24 @@
 #!/bin/sh
 # Areas whose headers name a backend: /dev/vda and /dev/vdb are one disk, so that its contents can change under an area.
 . /tests/expect.sh
+# The shell has a mkswap of its own, which knows no types.
 
 # count NAME: a counter of the area's backend.
 count() {
     sed -n "s|^/dev/vda $1 ||p" /sys/kernel/mm/swap/backends
 }
 
-refused "usage" mkswap --option over=log /dev/vda
-step mkswap of an unknown type -- mkswap --type paper /dev/vda
+refused "usage" /bin/mkswap --option over=log /dev/vda
+step mkswap of an unknown type -- /bin/mkswap --type paper /dev/vda
 refused "Invalid argument" swapon /dev/vda
-step mkswap with an unknown option -- mkswap --type log --option ink=blue /dev/vda
+step mkswap with an unknown option -- /bin/mkswap --type log --option ink=blue /dev/vda
 refused "Invalid argument" swapon /dev/vda
-step mkswap with a value that cannot be -- mkswap --type crypt --option over=log --option reserve=99 /dev/vda
+step mkswap with a value that cannot be -- /bin/mkswap --type crypt --option over=log --option reserve=99 /dev/vda
 refused "Invalid argument" swapon /dev/vda
 
 for type in "log" "crypt" "crypt --option over=log"; do
     # shellcheck disable=SC2086
-    step mkswap --type "$type" -- mkswap -L typed --type $type /dev/vda
+    step mkswap --type "$type" -- /bin/mkswap -L typed --type $type /dev/vda
     step swapon "$type" -- swapon /dev/vda
     step check "$type" -- check --beside swapped
     case $type in
@@ -37,7 +38,7 @@ for type in "log" "crypt" "crypt --option over=log"; do
     step swapoff "$type" -- swapoff /dev/vda
 done
 
-step mkswap once more -- mkswap --type crypt /dev/vda
+step mkswap once more -- /bin/mkswap --type crypt /dev/vda
 step swapon once more -- swapon /dev/vda
 step check a disk that changes -- check --beside damaged
 step swapoff once more -- swapoff /dev/vda

@@ -59,9 +59,19 @@ fn pages_are_cleaned_while_they_are_read_and_given_up() {
             memory.explore(true);
             let device = Device::start(memory, &disk);
             let (read, rest) = pages.split_at(8);
-            let (given_up, kept) = rest.split_at(4);
-            let (read, given_up) = (read.to_vec(), given_up.to_vec());
+            let (given_up, changing) = rest.split_at(4);
+            let (read, given_up, mut changing) = (read.to_vec(), given_up.to_vec(), changing.to_vec());
             let reading = read.clone();
+            let writer = thread::spawn(move || {
+                memory.enter();
+                for word in 500..550 {
+                    let page = (page_out(swap, word), word);
+                    // One in two lives shortly, so that segments are neither full nor empty.
+                    let index = if word % 2 == 0 { 0 } else { word as usize / 2 % changing.len() };
+                    give_up(swap, std::mem::replace(&mut changing[index], page).0);
+                }
+                changing
+            });
             let tasks = [
                 thread::spawn(move || {
                     memory.enter();
@@ -75,21 +85,17 @@ fn pages_are_cleaned_while_they_are_read_and_given_up() {
                         give_up(swap, pte);
                     }
                 }),
-                thread::spawn(move || {
-                    memory.enter();
-                    for word in 0..16 {
-                        give_up(swap, page_out(swap, 500 + word));
-                    }
-                }),
             ];
             for task in tasks {
                 task.join().unwrap();
             }
+            let changed = writer.join().unwrap();
             device.stop();
             memory.explore(false);
             memory.run_all();
-            assert!(counts(swap, area)["log_pages_moved"] > before["log_pages_moved"], "nothing was cleaned");
-            for &(pte, word) in read.iter().chain(kept) {
+            let moved = counts(swap, area)["log_pages_moved"] - before["log_pages_moved"];
+            assert!(moved > 0, "nothing was cleaned");
+            for &(pte, word) in read.iter().chain(&changed) {
                 check(swap, pte, word);
                 give_up(swap, pte);
             }
