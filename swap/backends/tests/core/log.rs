@@ -201,6 +201,25 @@ fn broken_pages_cost_what_is_in_them_and_their_segment() {
 }
 
 #[test]
+fn a_page_that_is_being_read_stays_where_it_is_until_it_has_been() {
+    let mut out = Out::on(24 * 8, "segment=32");
+    out.fill(95);
+    // Little of what is in the oldest segments lives: they are cleaned first.
+    let mut position = 0..;
+    out.pages.retain(|_| position.next().is_some_and(|position| position >= 32 || position % 8 == 0));
+    out.swap.read_around(out.pages[0].0.entry());
+    let reads = out.disk.set_aside();
+    assert!(!reads.is_empty());
+    let read: Vec<_> = out.pages.drain(..4).collect();
+    out.exchange(400);
+    out.disk.resume(reads);
+    out.memory.run_all();
+    out.pages.extend(read);
+    out.check();
+    out.end();
+}
+
+#[test]
 fn the_cleaner_waits_for_no_batch_that_waits_for_it() {
     let mut out = Out::on(24 * 8, "segment=32");
     out.fill(80);

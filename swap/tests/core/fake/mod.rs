@@ -597,6 +597,16 @@ impl FakeDisk {
         true
     }
 
+    /// Takes the pending requests, for a device that does others first.
+    pub fn set_aside(&self) -> VecDeque<DiskRequest<Fake>> {
+        std::mem::take(&mut *self.queue.lock().unwrap())
+    }
+
+    /// Puts requests back that were set aside.
+    pub fn resume(&self, requests: VecDeque<DiskRequest<Fake>>) {
+        self.queue.lock().unwrap().extend(requests);
+    }
+
     /// Loses every pending request, as a broken driver would.
     pub fn drop_requests(&self) {
         let lost = std::mem::take(&mut *self.queue.lock().unwrap());
