@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`run`] | one boot of one scenario or program, and what its log says |
 //! | [`image`] | images of swap disks, with any header |
+//! | [`ext4`] | images with an ext4, made and checked by e2fsprogs |
 //! | [`launcher`] | the launcher as a person runs it |
 
 #![forbid(unsafe_code)]

@@ -204,7 +204,7 @@ fn damaged_images_are_refused_or_read_in_the_memory_that_was_asked_for() {
         (16 << 20, &["-b", "4096"]),
         (8 << 20, &["-b", "4096", "-O", "^has_journal,^metadata_csum,^64bit"]),
         (32 << 20, &["-b", "1024", "-g", "1024", "-O", "^metadata_csum"]),
-        (4 << 20, &["-b", "1024", "-O", "^has_journal,^metadata_csum,^extents"]),
+        (4 << 20, &["-b", "1024", "-O", "^has_journal,^metadata_csum,^64bit,^extents"]),
     ];
     let cases = env::var("QUIRE_EXT4_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60_u64);
     for (number, (bytes, options)) in KINDS.into_iter().enumerate() {
