@@ -19,7 +19,7 @@
 //! # The swap cache's reference
 //!
 //! A folio has it exactly while it is [`InCache`](FolioFlag::InCache), as nothing but the frame's number: entering leaves it
-//! behind, and leaving takes it up again ([`LeftCache`]).
+//! behind, and leaving takes it up again ([`Forgotten`]).
 //!
 //! # Who frees the slots
 //!
@@ -46,9 +46,9 @@ pub trait Folio: Clone + Send + Sync + 'static {
     /// The folio has 2^order frames.
     fn order(&self) -> u8;
 
-    /// The reference that was forgotten when the folio entered the cache.
+    /// The reference that was forgotten.
     #[must_use]
-    fn take_up(&self, left: LeftCache<'_>) -> Self;
+    fn take_up(&self, forgotten: Forgotten<'_>) -> Self;
 
     /// A new reference to whatever folio begins at frame `number` if it has any reference now. The frame may have become
     /// another folio since the number was read: the caller looks again.
@@ -69,6 +69,11 @@ pub trait Folio: Clone + Send + Sync + 'static {
 
     /// Lets page `index` of the folio be written, which `access` is to.
     fn write_page<R>(&self, index: usize, access: &mut WriteAccess<'_>, write: impl FnOnce(&mut Page) -> R) -> R;
+
+    /// Fills a page with zeros, in the way that the machine does it best.
+    fn clear(page: &mut Page) {
+        page.fill(0);
+    }
 
     /// Whether page `index` holds nothing but zeros. What tasks write meanwhile may be noticed or not.
     fn is_zero(&self, index: usize) -> bool;
@@ -121,9 +126,9 @@ pub struct ReadAccess<'a>(&'a FolioState);
 #[derive(Debug)]
 pub struct WriteAccess<'a>(&'a FolioState, PhantomData<&'a mut ()>);
 
-/// A folio has left the cache, and its reference is to be taken up.
+/// A reference to a folio was forgotten, as it entered the cache or is with the lock that had it, and is to be taken up.
 #[derive(Debug)]
-pub struct LeftCache<'a>(&'a FolioState);
+pub struct Forgotten<'a>(&'a FolioState);
 
 impl ReadAccess<'_> {
     /// Holds the machine to it.
@@ -147,14 +152,14 @@ impl WriteAccess<'_> {
     }
 }
 
-impl LeftCache<'_> {
+impl Forgotten<'_> {
     /// As [`ReadAccess::check`].
     ///
     /// # Panics
-    /// When it was not the folio with this state.
+    /// When it was not one to the folio with this state.
     #[inline]
     pub fn check(&self, state: &FolioState) {
-        assert!(ptr::eq(self.0, state), "another folio has left the cache");
+        assert!(ptr::eq(self.0, state), "another folio's reference was forgotten");
     }
 }
 
@@ -258,6 +263,14 @@ impl FolioState {
         !self.is(FolioFlag::Stable)
     }
 
+    /// Whether the folio may be mapped: it has contents and, if tasks are to be able to write it, those may change now.
+    #[inline]
+    pub fn may_be_mapped(&self, for_writing: bool) -> bool {
+        let forbidden = if for_writing { FolioFlag::Stable as u32 } else { 0 };
+        let wanted = FolioFlag::UpToDate as u32;
+        self.bits.load(Ordering::Acquire) & (wanted | forbidden) == wanted
+    }
+
     /// Where in the swap cache the folio is. Certain only while the folio is locked.
     #[inline]
     pub fn entry(&self) -> Option<Entry> {
@@ -277,10 +290,7 @@ impl FolioFlag {
 
 /// A folio whose lock the holder of this value has. Dropping it unlocks and wakes.
 #[derive(Debug)]
-pub struct Locked<F: Folio> {
-    /// `None` only after the lock was given up or passed on, when only `drop` is left.
-    folio: Option<F>,
-}
+pub struct Locked<F: Folio>(F);
 
 impl<F: Folio> Locked<F> {
     /// Takes the folio's lock if it is free.
@@ -290,7 +300,7 @@ impl<F: Folio> Locked<F> {
     pub fn try_lock(folio: F) -> Result<Self, F> {
         let bits = &folio.state().bits;
         if bits.fetch_or(FolioFlag::Locked as u32, Ordering::AcqRel) & FolioFlag::Locked as u32 == 0 {
-            Ok(Self { folio: Some(folio) })
+            Ok(Self(folio))
         } else {
             Err(folio)
         }
@@ -305,7 +315,7 @@ impl<F: Folio> Locked<F> {
         let Ok(before) = folio.state().bits.fetch_update(Ordering::AcqRel, Ordering::Acquire, mark) else {
             unreachable!("the bits are always updated")
         };
-        (before & FolioFlag::Locked as u32 == 0).then(|| Self { folio: Some(folio.clone()) })
+        (before & FolioFlag::Locked as u32 == 0).then(|| Self(folio.clone()))
     }
 
     /// Takes the folio's lock, sleeping until it is free.
@@ -319,17 +329,28 @@ impl<F: Folio> Locked<F> {
         }
     }
 
+    /// The reference, which leaves the lock to the caller.
+    #[inline]
+    fn into_folio(self) -> F {
+        // The one reference is in two values until the first is forgotten.
+        let folio = self.0.take_up(Forgotten(self.0.state()));
+        mem::forget(self);
+        folio
+    }
+
     /// Unlocks, keeping the reference.
-    pub fn unlock(mut self) -> F {
-        let Some(folio) = self.folio.take() else { unreachable!("only drop sees a lock given up") };
+    #[inline]
+    pub fn unlock(self) -> F {
+        let folio = self.into_folio();
         release(&folio);
         folio
     }
 
     /// [`Locked::unlock`] for a folio that has just left the cache and that no other task has a reference to: so none waits for
     /// its lock, and it has no slots.
-    pub(crate) fn unlock_unknown(mut self) -> F {
-        let Some(folio) = self.folio.take() else { unreachable!("only drop sees a lock given up") };
+    #[inline]
+    pub(crate) fn unlock_unknown(self) -> F {
+        let folio = self.into_folio();
         open(&folio);
         folio
     }
@@ -370,7 +391,7 @@ impl<F: Folio> Locked<F> {
         let before = state.unmark(AREA_MASK | FolioFlag::InCache as u32);
         assert!(before & FolioFlag::InCache as u32 != 0, "a folio left the cache twice");
         debug_assert!(before & FolioFlag::Writeback as u32 == 0);
-        self.take_up(LeftCache(state))
+        self.take_up(Forgotten(state))
     }
 
     /// Says that the contents are the page's.
@@ -387,10 +408,9 @@ impl<F: Folio> Locked<F> {
     }
 
     /// Passes the lock on to what completes the read.
-    pub fn into_read(mut self) -> InTransit<F> {
+    pub fn into_read(self) -> InTransit<F> {
         debug_assert!(!self.state().is(FolioFlag::UpToDate));
-        let Some(folio) = self.folio.take() else { unreachable!("only drop sees a lock given up") };
-        InTransit(folio)
+        InTransit(self.into_folio())
     }
 
     /// Clean and under writeback from here on, so that a write to the page meanwhile makes it dirty again; unlocked,
@@ -476,18 +496,14 @@ impl<F: Folio> Deref for Locked<F> {
 
     #[inline]
     fn deref(&self) -> &F {
-        match &self.folio {
-            Some(folio) => folio,
-            None => unreachable!("only drop sees a lock given up"),
-        }
+        &self.0
     }
 }
 
 impl<F: Folio> Drop for Locked<F> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(folio) = mem::take(&mut self.folio) {
-            release(&folio);
-        }
+        release(&self.0);
     }
 }
 

@@ -181,7 +181,7 @@ pub use cache::{DuplicateError, InsertError, Inserted};
 pub use disk::{Claim, DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Held, SECTOR_SIZE};
 pub use entry::{DecodedPte, ENTRY_AREAS, Entry};
 pub use extents::{Extent, ExtentError, Extents, FileRun};
-pub use folio::{Folio, FolioFlag, FolioState, FrameState, InTransit, LeftCache, Locked, ReadAccess, WriteAccess};
+pub use folio::{Folio, FolioFlag, FolioState, Forgotten, FrameState, InTransit, Locked, ReadAccess, WriteAccess};
 pub use frontswap::Frontswap;
 pub use geometry::{CLUSTER_SLOTS, MAX_AREAS, ORDERS};
 pub use machine::{Event, FolioUse, IoError, Level, MAX_CPUS, Machine};

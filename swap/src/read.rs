@@ -171,7 +171,7 @@ impl<M: Machine> Fault<'_, M> {
         let found = if inserted.zero {
             self.kind = FaultKind::Zero;
             count!(self.area, zero_in, 1 << folio.order());
-            (0..1 << folio.order()).for_each(|page| folio.with_page_mut(page, |page| page.fill(0)));
+            (0..1 << folio.order()).for_each(|page| folio.with_page_mut(page, M::Folio::clear));
             folio.set_up_to_date();
             Brought::Zero(folio)
         } else {
@@ -222,7 +222,7 @@ impl<M: Machine> Area<M> {
         M::added_to_cache(&folio, shadow);
         if zero {
             count!(self, zero_in, 1);
-            folio.with_page_mut(0, |page| page.fill(0));
+            folio.with_page_mut(0, M::Folio::clear);
             folio.set_up_to_date();
         } else {
             plug.add(self, folio.into_read(), slot, Direction::Read);

@@ -57,11 +57,17 @@ def space_named(words):
         space = space_of(process(int(gdb.parse_and_eval(words))))
     else:
         thread = current()
-        # A pointer to a trait's object is two words; what stands behind the trait is always an address space.
-        space = shared(word(int(thread["space"].address)), SPACE) if thread is not None else None
+        space = own_space(thread) if thread is not None else None
     if space is None:
         raise gdb.GdbError(f"{words} has no address space")
     return space
+
+
+def own_space(thread):
+    """The address space of its user half; None if it has none."""
+    # A pointer to a trait's object is two words, of which this is the first; what stands behind the trait is always an address space.
+    value = word(int(part(thread["space"], "core::ptr::non_null::NonNull").address))
+    return pointed(value, SPACE) if value else None
 
 
 def current():

@@ -61,10 +61,7 @@ impl Buddy {
     /// When the block is free already: somebody gave it back twice.
     pub fn free(&mut self, frames: &[Frame], block: FrameNumber, order: u8) {
         for frame in &frames[block.index()..block.index() + (1 << order)] {
-            assert!(
-                !matches!(frame.kind(), Kind::Free | Kind::FreeTail),
-                "frame {block} of order {order} is given back a second time"
-            );
+            assert!(!frame.is_unused(), "frame {block} of order {order} is given back a second time");
             frame.set_kind(Kind::FreeTail);
         }
         self.merge(frames, block, order);
@@ -160,7 +157,7 @@ impl SingleFrames {
             return;
         }
         let frame = &frames[block.index()];
-        assert!(!matches!(frame.kind(), Kind::Free | Kind::FreeTail), "frame {block} is given back a second time");
+        assert!(!frame.is_unused(), "frame {block} is given back a second time");
         frame.set_kind(Kind::FreeTail);
         frame.set_order(0);
         if self.singles.len() < Self::MOST {

@@ -19,7 +19,7 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use quire_swap::header::{PAGE_SIZE, Page};
-use quire_swap::{Folio as _, FolioFlag, FolioState, LeftCache, Locked, ReadAccess, WriteAccess};
+use quire_swap::{Folio as _, FolioFlag, FolioState, Forgotten, Locked, ReadAccess, WriteAccess};
 
 use crate::address_map::direct;
 use crate::arch::{cpu, translations};
@@ -134,7 +134,7 @@ impl Folio {
     /// Whether it is a page of an object.
     #[inline]
     pub fn is_of_object(&self) -> bool {
-        self.0.kind() == Kind::Object
+        self.0.is_of_object()
     }
 
     /// Says that it is a page of an object.
@@ -156,7 +156,8 @@ impl Folio {
     /// That had a reference to the folio in `frame`, which becomes the caller's.
     #[inline]
     pub(crate) unsafe fn from_frame(frame: FrameNumber) -> Self {
-        let metadata = &physical::frames()[frame.index()];
+        // SAFETY: a folio's frame has metadata.
+        let metadata = unsafe { physical::metadata(frame) };
         debug_assert!(matches!(metadata.kind(), Kind::Anonymous | Kind::Object));
         Self(metadata)
     }
@@ -167,7 +168,8 @@ impl Folio {
     /// It has.
     #[inline]
     pub(crate) unsafe fn add_reference(frame: FrameNumber) -> &'static Frame {
-        let metadata = &physical::frames()[frame.index()];
+        // SAFETY: a folio's frame has metadata.
+        let metadata = unsafe { physical::metadata(frame) };
         count(metadata.references.fetch_add(1, Ordering::Relaxed));
         metadata
     }
@@ -218,13 +220,16 @@ impl Folio {
         direct(self.frame().address())
     }
 
-    /// Gives the reference up; whether it was the last, so that the frame is to be freed.
+    /// Gives the reference up; whether it was the last: [`Self::forget`] is next, and the frame is to be freed.
     #[inline]
-    fn release(&self) -> bool {
+    fn give_up(&self) -> bool {
+        self.0.references.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Clears the metadata of a frame that is about to be freed, to which there are no references any more.
+    #[inline]
+    fn forget(&self) {
         let metadata = self.0;
-        if metadata.references.fetch_sub(1, Ordering::AcqRel) != 1 {
-            return false;
-        }
         if metadata.list.load(Ordering::Relaxed) != NO_LIST || metadata.cgroup.load(Ordering::Relaxed) != 0 {
             (upcalls().folio_is_unused)(metadata);
             assert!(metadata.list.load(Ordering::Relaxed) == NO_LIST, "{self:?} is freed and in a list");
@@ -232,7 +237,13 @@ impl Folio {
         metadata.owned.store(0, Ordering::Release);
         metadata.folio.reset();
         translations::flush_stale();
-        true
+    }
+
+    #[inline(never)]
+    fn free(&self) {
+        self.forget();
+        // SAFETY: there was a last reference, and it was given up.
+        drop(unsafe { UniqueFrame::from_number(self.frame(), 0) });
     }
 }
 
@@ -251,10 +262,10 @@ impl Clone for Folio {
 }
 
 impl Drop for Folio {
+    #[inline]
     fn drop(&mut self) {
-        if self.release() {
-            // SAFETY: this was the last reference.
-            drop(unsafe { UniqueFrame::from_number(self.frame(), 0) });
+        if self.give_up() {
+            self.free();
         }
     }
 }
@@ -264,7 +275,11 @@ impl Drop for Folio {
 pub fn drop_all<const MOST: usize>(folios: arrayvec::Drain<'_, Folio, MOST>) {
     let release = |folio: Folio| {
         let folio = ManuallyDrop::new(folio);
-        folio.release().then(|| folio.frame())
+        if !folio.give_up() {
+            return None;
+        }
+        folio.forget();
+        Some(folio.frame())
     };
     let last = folios.filter_map(release).collect::<arrayvec::ArrayVec<_, MOST>>();
     // SAFETY: these were the last references.
@@ -295,8 +310,8 @@ impl quire_swap::Folio for Folio {
         0
     }
 
-    fn take_up(&self, left: LeftCache<'_>) -> Self {
-        left.check(self.state());
+    fn take_up(&self, forgotten: Forgotten<'_>) -> Self {
+        forgotten.check(self.state());
         Self(self.0)
     }
 
@@ -342,7 +357,13 @@ impl quire_swap::Folio for Folio {
     fn looks_zero(&self) -> bool {
         /// One word of every other cache line, every time another one: a page that is zero there is rarely not zero elsewhere.
         const STRIDE: usize = 17;
-        self.words().iter().step_by(STRIDE).all(|word| word.load(Ordering::Relaxed) == 0)
+        let words = self.words();
+        let word = |index: usize| words[index].load(Ordering::Relaxed);
+        word(0) == 0 && (0..words.len() / STRIDE).fold(0, |bits, turn| bits | word(turn * STRIDE)) == 0
+    }
+
+    fn clear(page: &mut Page) {
+        cpu::clear(page);
     }
 
     fn wait_while(&self, flag: FolioFlag) {

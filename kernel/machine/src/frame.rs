@@ -42,12 +42,16 @@ impl fmt::Display for FrameNumber {
     }
 }
 
-/// What a frame is used for.
+/// What a frame is used for. Those whose metadata lists of pages may link come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
     /// No RAM, or RAM that Quire leaves alone.
     Reserved,
+    /// A private page of address spaces.
+    Anonymous,
+    /// A page of an object.
+    Object,
     /// The first frame of a free block of the buddy allocator.
     Free,
     /// A later frame of a free block.
@@ -62,10 +66,6 @@ pub enum Kind {
     Device,
     /// Part of a pool of compressed pages.
     Pool,
-    /// A private page of address spaces.
-    Anonymous,
-    /// A page of an object.
-    Object,
     /// Part of the initramfs.
     Archive,
     /// Part of the kernel heap.
@@ -76,6 +76,8 @@ impl Kind {
     /// Every kind.
     pub const ALL: [Self; 12] = [
         Self::Reserved,
+        Self::Anonymous,
+        Self::Object,
         Self::Free,
         Self::FreeTail,
         Self::PageTable,
@@ -83,8 +85,6 @@ impl Kind {
         Self::Stack,
         Self::Device,
         Self::Pool,
-        Self::Anonymous,
-        Self::Object,
         Self::Archive,
         Self::Heap,
     ];
@@ -140,8 +140,22 @@ impl Frame {
     }
 
     /// What the frame is used for.
+    #[inline]
     pub fn kind(&self) -> Kind {
         Kind::ALL[usize::from(self.kind.load(Ordering::Relaxed))]
+    }
+
+    /// Whether the frame holds a page of an object.
+    #[inline]
+    pub fn is_of_object(&self) -> bool {
+        self.kind.load(Ordering::Relaxed) == Kind::Object as u8
+    }
+
+    /// Whether the frame is free, alone or as part of a block.
+    #[inline]
+    pub(crate) fn is_unused(&self) -> bool {
+        let kind = self.kind.load(Ordering::Relaxed);
+        kind == Kind::Free as u8 || kind == Kind::FreeTail as u8
     }
 
     /// Whether the frame is the first of a free block of 2^`order`.
@@ -153,21 +167,24 @@ impl Frame {
     /// Whether lists of pages may link the frame.
     #[inline]
     fn may_be_listed(&self) -> bool {
-        const LISTED: u32 = 1 << Kind::Reserved as u32 | 1 << Kind::Anonymous as u32 | 1 << Kind::Object as u32;
-        LISTED >> self.kind.load(Ordering::Relaxed) & 1 != 0
+        // The kinds from `Reserved` to `Object`: one comparison.
+        self.kind.load(Ordering::Relaxed) <= Kind::Object as u8
     }
 
     /// Says what the frame is used for from now on.
+    #[inline]
     pub(crate) fn set_kind(&self, kind: Kind) {
         self.kind.store(kind as u8, Ordering::Relaxed);
     }
 
     /// The order of the block that this frame is the first of.
+    #[inline]
     pub fn order(&self) -> u8 {
         self.order.load(Ordering::Relaxed)
     }
 
     /// Says that this frame is the first of a block of 2^`order`.
+    #[inline]
     pub(crate) fn set_order(&self, order: u8) {
         self.order.store(order, Ordering::Relaxed);
     }
@@ -209,9 +226,16 @@ impl OwnList {
 /// When they are not those of a list of `PAGES`.
 #[inline]
 fn linked<const PAGES: bool>(frames: &[Frame], frame: u32) -> &Frame {
-    let metadata = &frames[frame as usize];
-    assert!(!PAGES || metadata.may_be_listed(), "frame {frame:#x} holds no page");
-    metadata
+    match frames.get(frame as usize) {
+        Some(metadata) if !PAGES || metadata.may_be_listed() => metadata,
+        _ => no_page(frame),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn no_page(frame: u32) -> ! {
+    panic!("frame {frame:#x} holds no page")
 }
 
 impl<const PAGES: bool> FrameList<PAGES> {
@@ -226,6 +250,7 @@ impl<const PAGES: bool> FrameList<PAGES> {
     }
 
     /// Puts `frame`, which is in no list, first.
+    #[inline]
     pub fn push_front(&mut self, frames: &[Frame], frame: FrameNumber) {
         let metadata = linked::<PAGES>(frames, frame.0);
         metadata.next.store(self.first, Ordering::Relaxed);
@@ -252,6 +277,7 @@ impl<const PAGES: bool> FrameList<PAGES> {
     }
 
     /// Takes `frame`, which is in this list, out.
+    #[inline]
     pub fn remove(&mut self, frames: &[Frame], frame: FrameNumber) {
         let metadata = linked::<PAGES>(frames, frame.0);
         // Under the list's lock nobody else changes them.

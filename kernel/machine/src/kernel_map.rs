@@ -74,6 +74,19 @@ fn set(root: FrameNumber, address: u64, level: u8, word: u64) -> Result<(), Allo
     Ok(())
 }
 
+/// The same for pages that follow one another from `address` on, as far as one table reaches: one walk for all.
+#[cfg(target_os = "none")]
+fn set_run(root: FrameNumber, address: u64, words: impl Iterator<Item = u64>) -> Result<(), AllocationError> {
+    // SAFETY: as in `set`.
+    unsafe { page_table::walk_or_create(root, address, 1, TABLE, &mut allocate_table) }.ok_or(AllocationError)?;
+    // SAFETY: as above; the word of level 2 leads to the table that is there now.
+    let table =
+        unsafe { page_table::walk(root, address, 2).map(|above| table(frame_of(above.load(Ordering::Acquire)))) };
+    let entries = &table.ok_or(AllocationError)?[page_table::index(address, 1)..];
+    entries.iter().zip(words).for_each(|(entry, word)| entry.store(word, Ordering::Release));
+    Ok(())
+}
+
 /// The root table whose upper half every address space shares.
 ///
 /// # Panics

@@ -114,6 +114,17 @@ pub fn frames() -> &'static [Frame] {
     unsafe { core::slice::from_raw_parts(FIRST.load(Ordering::Relaxed), count) }
 }
 
+/// The metadata of one frame.
+///
+/// # Safety
+/// The frame is one of [`frames`].
+#[inline]
+pub(crate) unsafe fn metadata(frame: FrameNumber) -> &'static Frame {
+    debug_assert!(frame.index() < COUNT.load(Ordering::Relaxed));
+    // SAFETY: `start` has written the element, as the caller promises that there is one, and its memory is never given away.
+    unsafe { &*FIRST.load(Ordering::Relaxed).add(frame.index()) }
+}
+
 /// The number of the frame that has this metadata, one of [`frames`].
 #[inline]
 pub fn number_of(frame: &'static Frame) -> FrameNumber {

@@ -19,7 +19,7 @@ use x86_64::structures::paging::PageTableFlags as Flags;
 
 use crate::arch::page_table::{flags_of, frame_of, leaf};
 use crate::folio::Folio;
-use crate::frame::{FrameNumber, Kind};
+use crate::frame::{Frame, FrameNumber, Kind};
 use crate::no_memory::AllocationError;
 use crate::protection::Protection;
 use crate::sync::Once;
@@ -80,6 +80,7 @@ impl Mapping {
 }
 
 /// The bits that map `frame` as `protection` allows, but not for writing.
+#[inline]
 fn bits_for(frame: FrameNumber, protection: Protection) -> u64 {
     let mut flags = READABLE | Flags::ACCESSED;
     if !protection.execute {
@@ -117,7 +118,21 @@ pub const fn is_zero_page(bits: u64) -> bool {
 /// The frame of the folio that the PTE has a reference to, if it has one.
 #[inline]
 pub fn folio_frame(bits: u64) -> Option<FrameNumber> {
-    (is_mapped(bits) && bits & ZERO_PAGE.bits() == 0).then(|| frame_of(bits))
+    const PRESENT_ZERO_PAGE: u64 = Flags::PRESENT.union(ZERO_PAGE).bits();
+    // One comparison for what is asked about most by far.
+    if bits & PRESENT_ZERO_PAGE == Flags::PRESENT.bits() {
+        return Some(frame_of(bits));
+    }
+    if bits & LOW_BITS != HIDDEN {
+        return None;
+    }
+    hidden_folio_frame(bits)
+}
+
+#[cold]
+#[inline(never)]
+fn hidden_folio_frame(bits: u64) -> Option<FrameNumber> {
+    (bits & ZERO_PAGE.bits() == 0).then(|| frame_of(bits))
 }
 
 /// Whether the processor lets the page be written.
@@ -135,6 +150,18 @@ pub const fn is_locked(bits: u64) -> bool {
 
 pub(crate) const fn with_locked(bits: u64, locked: bool) -> u64 {
     if locked { bits | LOCKED.bits() } else { bits & !LOCKED.bits() }
+}
+
+/// What another space's PTE for the same page says: it maps it for reading, and does not keep it in memory.
+#[inline]
+pub(crate) const fn for_other_space(bits: u64) -> u64 {
+    if is_present(bits) {
+        bits & !Flags::WRITABLE.union(LOCKED).bits()
+    } else if is_mapped(bits) {
+        with_locked(bits, false)
+    } else {
+        bits
+    }
 }
 
 /// Whether the page was accessed through this PTE.
@@ -169,8 +196,8 @@ impl Pte {
     /// When the folio has no contents, or is to be written while it must not change.
     #[inline]
     pub fn mapping(folio: Folio, protection: Protection, how: Mapping) -> Self {
-        folio.assert_has_contents();
-        assert!(how == Mapping::ReadOnly || folio.state().may_be_written(), "{folio:?} must not change now");
+        let may_be = folio.state().may_be_mapped(how != Mapping::ReadOnly);
+        assert!(may_be, "{folio:?} has no contents yet, or must not change now");
         Self(bits_for(ManuallyDrop::new(folio).frame(), protection) | how.flags().bits())
     }
 
@@ -239,17 +266,15 @@ impl Pte {
         Self(bits)
     }
 
-    /// Another PTE with the same bits.
+    /// Another PTE with the same bits, and the metadata of the folio that they map.
     ///
     /// # Safety
     /// They are those of a PTE that outlives this call.
     #[inline]
-    pub(crate) unsafe fn copy_of(bits: u64) -> Self {
-        if let Some(frame) = folio_frame(bits) {
-            // SAFETY: the PTE has a reference.
-            unsafe { Folio::add_reference(frame) };
-        }
-        Self(bits)
+    pub(crate) unsafe fn copy_of(bits: u64) -> (Self, Option<&'static Frame>) {
+        // SAFETY: the PTE has a reference.
+        let folio = folio_frame(bits).map(|frame| unsafe { Folio::add_reference(frame) });
+        (Self(bits), folio)
     }
 
     /// May be written from now on, if it maps the folio, whose lock the caller has.

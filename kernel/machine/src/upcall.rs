@@ -8,6 +8,7 @@ use core::cell::Cell;
 use crate::arch::registers::TrapFrame;
 use crate::frame::{Frame, Kind};
 use crate::handles::{Folio, UniqueFrame};
+use crate::protection::Protection;
 use crate::sync::Once;
 
 /// How an address was touched.
@@ -19,6 +20,20 @@ pub struct Access {
     pub execute: bool,
     /// By a program itself; otherwise the kernel did it on its behalf.
     pub user: bool,
+}
+
+impl Access {
+    /// Whether pages with this protection may be touched like that.
+    #[inline]
+    pub const fn is_allowed_by(self, protection: Protection) -> bool {
+        if self.write {
+            protection.write
+        } else if self.execute {
+            protection.execute
+        } else {
+            protection.is_some()
+        }
+    }
 }
 
 /// Who serves what.

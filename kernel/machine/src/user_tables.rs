@@ -31,7 +31,7 @@ use crate::arch::page_table::{self, Table, flags_of, frame_of};
 pub use crate::arch::root::Root;
 use crate::arch::translations;
 use crate::folio::Folio;
-use crate::frame::{FrameNumber, OwnList};
+use crate::frame::{Frame, FrameNumber, OwnList};
 use crate::kernel_map;
 use crate::physical;
 use crate::protection::Protection;
@@ -344,23 +344,6 @@ impl PteCell<'_> {
         Some(unsafe { Pte::from_bits(expected) })
     }
 
-    /// A copy of the PTE for another space, not locked in memory, and neither of the two writable from now on. What it owns
-    /// besides a folio is the caller's to see to.
-    #[inline]
-    pub fn share(self) -> Pte {
-        let bits = self.bits();
-        let shared = pte::with_locked(bits, pte::is_locked(bits) && !pte::is_mapped(bits));
-        let shared = if pte::is_writable(bits) {
-            self.entry.fetch_and(!Flags::WRITABLE.bits(), Ordering::SeqCst);
-            translations::mark_stale(self.root.users());
-            shared & !Flags::WRITABLE.bits()
-        } else {
-            shared
-        };
-        // SAFETY: under the lock the PTE stays.
-        unsafe { Pte::copy_of(shared) }
-    }
-
     /// Forgets that the page was accessed; whether it was.
     #[inline]
     pub fn clear_accessed(self) -> bool {
@@ -563,7 +546,44 @@ impl Run<'_> {
     /// The PTEs.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = PteCell<'_>> {
-        (self.first..).step_by(PAGE_SIZE).zip(self.entries).map(|(address, entry)| self.guard.cell(entry, address))
+        let cell = |(page, entry)| self.guard.cell(entry, self.first + page * PAGE_SIZE as u64);
+        (0..).zip(self.entries).map(cell)
+    }
+
+    /// Calls `visit` with each page whose PTE says something, a copy of that for another space, and the metadata of the folio that it
+    /// maps. The copy is not locked in memory, and neither of the two is writable from now on. What it owns besides a folio is the
+    /// caller's to see to.
+    ///
+    /// # Errors
+    /// The first of `visit`, at which it ends.
+    #[inline]
+    pub fn share_each<E>(
+        &self,
+        mut visit: impl FnMut(u64, Pte, Option<&'static Frame>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut was_writable = false;
+        let mut outcome = Ok(());
+        for cell in self.iter() {
+            let bits = cell.bits();
+            if bits == 0 {
+                continue;
+            }
+            if pte::is_writable(bits) {
+                cell.entry.fetch_and(!Flags::WRITABLE.bits(), Ordering::SeqCst);
+                was_writable = true;
+            }
+            // SAFETY: under the lock the PTE stays.
+            let (copy, folio) = unsafe { Pte::copy_of(pte::for_other_space(bits)) };
+            outcome = visit(cell.address, copy, folio);
+            if outcome.is_err() {
+                break;
+            }
+        }
+        // Once for all, under the same lock: no frame comes free by this.
+        if was_writable {
+            translations::mark_stale(self.guard.tables.root.users());
+        }
+        outcome
     }
 
     /// The pages.

@@ -14,8 +14,6 @@ use core::sync::atomic::Ordering;
 use quire_machine::AllocationError;
 use quire_machine::arch::translations;
 use quire_machine::fallible::{self, NoMemory, TryVec};
-use quire_machine::frame::Kind;
-use quire_machine::physical;
 use quire_machine::task::Killed;
 use quire_machine::user_tables::{Leaf, TablesKey};
 use quire_swap::Entry;
@@ -23,7 +21,7 @@ use quire_swap::header::PAGE_SIZE;
 
 use crate::address_space::{AddressSpace, Layout};
 use crate::overcommit::Commitment;
-use crate::page_tables::{self, PageTables};
+use crate::page_tables::PageTables;
 use crate::rmap::RmapLink;
 use crate::swap;
 use crate::upcall::Memory as _;
@@ -97,25 +95,18 @@ impl AddressSpace {
         // Tables stay: the layout is locked.
         let Some(run) = self.tables.walk(range).next_run() else { return Ok(()) };
         let (mut anonymous, mut object, mut swapped) = (0, 0, 0);
-        let mut copied = Ok(());
-        for cell in run.iter() {
-            let current = cell.bits();
-            if current == 0 {
-                continue;
-            }
-            if let Some(frame) = page_tables::folio_frame(current) {
-                if physical::frames()[frame.index()].kind() == Kind::Object { object += 1 } else { anonymous += 1 }
-            } else if let Some(entry) = Entry::from_pte(current) {
-                let Ok(count) = swap::core().duplicate(entry) else {
-                    copied = Err(AllocationError);
-                    break;
-                };
+        let copied = run.share_each(|address, pte, folio| {
+            if let Some(folio) = folio {
+                if folio.is_of_object() { object += 1 } else { anonymous += 1 }
+            } else if let Some(entry) = Entry::from_pte(pte.bits()) {
+                let count = swap::core().duplicate(entry).map_err(|_| AllocationError)?;
                 let _ = count.into_pte();
                 swapped += 1;
             }
-            let filled = table.fill(cell.address(), cell.share());
+            let filled = table.fill(address, pte);
             debug_assert!(filled.is_ok(), "nothing is mapped in a new space");
-        }
+            Ok(())
+        });
         child.counts.anonymous.fetch_add(anonymous, Ordering::Relaxed);
         child.counts.object.fetch_add(object, Ordering::Relaxed);
         child.counts.count_swapped(swapped);

@@ -48,7 +48,7 @@
 //! In:
 //!
 //! 1. a task touches the page: `handle` in `fault/mod.rs`
-//! 2. which VMA, and what the PTE says: `look_up` in `fault/seen.rs`
+//! 2. which VMA, and what the PTE says: `attempt` in `fault/mod.rs`
 //! 3. the folio is found in the swap cache or read, with its neighbours: `swap_in` in `fault/swap_in.rs`, and by it
 //!    `Swap::fault_in`
 //! 4. it is mapped, and its slot's count dropped: `install` in `fault/install.rs`; the policy has been told what its eviction left in

@@ -141,9 +141,7 @@ pub(crate) fn give_up_own(is_over: impl Fn() -> bool) -> bool {
     let _turn = TURN.lock();
     let gives_up = !is_over();
     if gives_up {
-        scheduler::with_current(|thread| thread.owner().map(Arc::clone))
-            .flatten()
-            .inspect(|owner| owner.give_up_memory());
+        scheduler::with_current(task::Thread::owner).flatten().inspect(|owner| owner.give_up_memory());
     }
     gives_up
 }

@@ -13,6 +13,7 @@ use quire_machine::user_tables::{TablesKey, UserTables};
 use quire_swap::{Entry, SlotRange};
 
 use crate::cgroup::counts;
+use crate::folio::Folio;
 
 pub(crate) use quire_machine::pte::{
     Mapping, Pte, folio_frame, is_accessed, is_dirty, is_locked, is_mapped, is_writable, is_zero_page,
@@ -22,7 +23,7 @@ pub(crate) use quire_machine::pte::{
 /// Whether what the PTE owns is its address space's alone, or its `anon_vma`'s: not an object's.
 pub(crate) fn is_private(pte: u64) -> bool {
     match folio_frame(pte) {
-        Some(frame) => physical::frames()[frame.index()].kind() != Kind::Object,
+        Some(frame) => !physical::frames()[frame.index()].is_of_object(),
         None => Entry::from_pte(pte).is_some(),
     }
 }
@@ -50,6 +51,13 @@ impl Counts {
         } else if Entry::from_pte(pte).is_some() {
             self.count_swapped(1);
         }
+    }
+
+    /// A PTE is new that maps the folio.
+    #[inline]
+    pub(crate) fn add_folio(&self, folio: &Folio) {
+        let count = if folio.is_of_object() { &self.object } else { &self.anonymous };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Entries are new, or gone.
@@ -97,10 +105,7 @@ impl Counts {
 
     #[inline]
     fn of(&self, frame: FrameNumber) -> &AtomicUsize {
-        match physical::frames()[frame.index()].kind() {
-            Kind::Object => &self.object,
-            _ => &self.anonymous,
-        }
+        if physical::frames()[frame.index()].is_of_object() { &self.object } else { &self.anonymous }
     }
 
     /// Pages in memory.

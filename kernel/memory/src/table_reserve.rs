@@ -33,6 +33,8 @@ impl PageTables {
     ///
     /// # Errors
     /// [`AllocationError`]
+    #[cold]
+    #[inline(never)]
     pub(crate) fn make_table(&self, address: u64) -> Result<(), AllocationError> {
         while self.lock().find_or_create(address).is_none() {
             // As above.

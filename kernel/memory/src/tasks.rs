@@ -1,7 +1,6 @@
 //! Tasks: threads with the user half of an address space, and why one cannot go on.
 
 use alloc::sync::Arc;
-use core::any::Any;
 use core::fmt;
 
 use quire_machine::task::{self, JoinHandle, Owner, Thread, UserHalf, Work, scheduler};
@@ -49,8 +48,7 @@ impl Owner for AddressSpace {
 /// The address space of the running thread's user half, if it has one.
 #[inline]
 pub fn space() -> Option<Arc<AddressSpace>> {
-    let space: Arc<dyn Any + Send + Sync> = scheduler::space()?;
-    space.downcast().ok()
+    scheduler::space_as()
 }
 
 /// Gives the current thread another address space, or none but the kernel's half.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use quire_swap::header::{BadPages, Header, Page};
 use quire_swap::{
-    DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, FolioUse,
-    FrameState, IoError, LeftCache, Level, Machine, Rank, ReadAccess, Swap, SwapOnOptions, WriteAccess,
+    DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, FolioUse, Forgotten,
+    FrameState, IoError, Level, Machine, Rank, ReadAccess, Swap, SwapOnOptions, WriteAccess,
 };
 
 /// The machine.
@@ -61,8 +61,8 @@ impl Folio for BareFolio {
         0
     }
 
-    fn take_up(&self, left: LeftCache<'_>) -> Self {
-        left.check(self.state());
+    fn take_up(&self, forgotten: Forgotten<'_>) -> Self {
+        forgotten.check(self.state());
         Self(self.0)
     }
 

@@ -1,7 +1,6 @@
 //! What the kernel knows of a process.
 
 use alloc::sync::{Arc, Weak};
-use core::any::Any;
 use core::cell::Cell;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -481,8 +480,7 @@ impl Owner for Process {
 
 /// The process that runs this; `None` in a kernel thread.
 pub fn current() -> Option<Arc<Process>> {
-    let owner: Arc<dyn Any + Send + Sync> = scheduler::with_current(|thread| thread.owner().cloned())??;
-    owner.downcast().ok()
+    scheduler::with_current(Thread::owner_shared).flatten()
 }
 
 /// The process whose system call this is.

@@ -7,15 +7,15 @@
 use core::arch::asm;
 use core::arch::x86_64::CpuidResult;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
-use quire_swap::header::{PAGE_SIZE, Page};
 use x86_64::VirtAddr;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::GsBase;
 
 use super::gdt;
 pub use super::per_cpu::{MAX_CPUS, PerCpu};
+pub(crate) use super::vector::{are_zero, clear};
 use crate::running::Running;
 
 /// Where `kernel_stack` is from the GS base.
@@ -89,60 +89,6 @@ pub const fn overtaken() {}
 /// A thread is ready to run: for the processors that are idle. None is while another runs, with one started.
 #[inline]
 pub const fn wake_idle() {}
-
-/// Whether all words are 0. What others write to them meanwhile may be noticed or not. Each costs one instruction, which a compiler
-/// does not make of atomics.
-#[inline]
-pub(crate) fn are_zero(words: &[AtomicU64; PAGE_SIZE / 8]) -> bool {
-    let bits: u64;
-    // SAFETY: it reads the words, sixteen at a time and none behind the last, up to the first that is not 0.
-    unsafe {
-        asm!(
-            "2:",
-            "mov {bits}, [{at}]",
-            "or {bits}, [{at} + 8]",
-            "or {bits}, [{at} + 16]",
-            "or {bits}, [{at} + 24]",
-            "or {bits}, [{at} + 32]",
-            "or {bits}, [{at} + 40]",
-            "or {bits}, [{at} + 48]",
-            "or {bits}, [{at} + 56]",
-            "or {bits}, [{at} + 64]",
-            "or {bits}, [{at} + 72]",
-            "or {bits}, [{at} + 80]",
-            "or {bits}, [{at} + 88]",
-            "or {bits}, [{at} + 96]",
-            "or {bits}, [{at} + 104]",
-            "or {bits}, [{at} + 112]",
-            "or {bits}, [{at} + 120]",
-            "jnz 3f",
-            "add {at}, 128",
-            "cmp {at}, {end}",
-            "jb 2b",
-            "3:",
-            bits = out(reg) bits,
-            at = inout(reg) words.as_ptr() => _,
-            end = in(reg) words.as_ptr().wrapping_add(words.len()),
-            options(nostack, readonly)
-        );
-    }
-    bits == 0
-}
-
-/// Fills a page with zeros.
-#[inline]
-pub(crate) fn clear(page: &mut Page) {
-    // SAFETY: the instruction writes the page and nothing else. It costs less than any loop.
-    unsafe {
-        asm!(
-            "rep stosq",
-            inout("rdi") page.as_mut_ptr() => _,
-            inout("rcx") PAGE_SIZE / 8 => _,
-            in("rax") 0,
-            options(nostack, preserves_flags)
-        );
-    }
-}
 
 /// The time-stamp counter.
 #[inline]

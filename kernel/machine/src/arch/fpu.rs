@@ -1,6 +1,6 @@
 //! What a program keeps in registers that the kernel does not use: x87, SSE and AVX, and the bases of FS and GS.
 //!
-//! The kernel is compiled without floating point, so these registers hold the state of the thread that ran in ring 3
+//! The kernel is compiled without floating point, and `vector` puts back what it uses, so these registers hold the state of the thread that ran in ring 3
 //! last; a context switch saves them for a thread that has a [`UserState`] and restores them for the next one.
 
 use alloc::boxed::Box;

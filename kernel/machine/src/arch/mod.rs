@@ -35,6 +35,8 @@ pub mod trap;
 #[cfg(target_os = "none")]
 pub mod user;
 #[cfg(target_os = "none")]
+mod vector;
+#[cfg(target_os = "none")]
 pub mod vectors;
 #[cfg(target_os = "none")]
 pub mod xsave;

@@ -19,7 +19,7 @@ static COMPONENTS: AtomicU64 = AtomicU64::new(0b11);
 pub fn start() {
     let features = core::arch::x86_64::__cpuid(1).ecx;
     let has_xsave = features & 1 << 26 != 0;
-    // SAFETY: the kernel itself uses none of these registers.
+    // SAFETY: the kernel itself uses none of these registers but to put them back.
     unsafe {
         Cr0::update(|flags| {
             flags.remove(Cr0Flags::EMULATE_COPROCESSOR | Cr0Flags::TASK_SWITCHED);

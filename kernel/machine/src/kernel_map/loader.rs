@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 use bootloader_api::info::MemoryRegion;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
-use super::{DATA, PAGE, begin, set};
+use super::{DATA, PAGE, begin, set, set_run};
 use crate::address_map::{DIRECT_MAP, KERNEL_IMAGE};
 use crate::arch::mmu;
 use crate::arch::page_table::{self, Table, frame_of, leaf, table};
@@ -36,10 +36,14 @@ pub fn build(regions: &[MemoryRegion], limit: u64) -> Result<FrameNumber, Alloca
 fn map_direct(root: FrameNumber, range: Range<u64>) -> Result<(), AllocationError> {
     let mut address = range.start;
     while address < range.end {
-        let large = address.is_multiple_of(LARGE_PAGE) && address + LARGE_PAGE <= range.end;
-        let (level, flags, bytes) = if large { (2, DATA | Flags::HUGE_PAGE, LARGE_PAGE) } else { (1, DATA, PAGE) };
-        set(root, DIRECT_MAP + address, level, leaf(FrameNumber::containing(address), flags))?;
-        address += bytes;
+        let end = range.end.min((address / LARGE_PAGE + 1) * LARGE_PAGE);
+        let word = |page, flags| leaf(FrameNumber::containing(page), flags);
+        if end - address == LARGE_PAGE {
+            set(root, DIRECT_MAP + address, 2, word(address, DATA | Flags::HUGE_PAGE))?;
+        } else {
+            set_run(root, DIRECT_MAP + address, (address..end).step_by(PAGE as usize).map(|page| word(page, DATA)))?;
+        }
+        address = end;
     }
     Ok(())
 }

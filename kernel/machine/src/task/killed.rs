@@ -21,7 +21,7 @@ pub fn is_killed() -> bool {
 
 /// Whether the thread that runs this works for a process, as against a thread of the kernel's own and a task without one.
 pub fn works_for_process() -> bool {
-    scheduler::with_current(|thread| thread.owner().is_some_and(|owner| owner.is_process())).unwrap_or(false)
+    scheduler::with_current(Thread::works_for_process).unwrap_or(false)
 }
 
 /// For each turn of a loop that works for a program.

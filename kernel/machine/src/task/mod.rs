@@ -7,6 +7,7 @@
 //! [`scheduler::unpark`], which work like those of the standard library: an unpark that comes first is not lost.
 
 mod killed;
+mod known;
 mod mutex;
 mod owner;
 pub mod scheduler;

@@ -158,11 +158,11 @@ pub fn with_current<R>(look: impl FnOnce(&Thread) -> R) -> Option<R> {
     unsafe { pointer.as_ref() }.map(look)
 }
 
-/// The address space of the running thread's user half, if it has one.
+/// The address space of the running thread's user half, if it has one and that is an `S`.
 #[inline]
-pub fn space() -> Option<Arc<dyn UserHalf>> {
+pub fn space_as<S: UserHalf>() -> Option<Arc<S>> {
     // SAFETY: the current thread is the one that runs this.
-    with_current(|thread| unsafe { thread.space() }).flatten()
+    with_current(|thread| unsafe { thread.space_as() }).flatten()
 }
 
 /// Gives the current thread another address space, or none but the kernel's half.

@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::any::Any;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::ptr;
@@ -11,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, 
 
 use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
 
+use super::known::Known;
 use super::owner::{Owner, UserHalf};
 use super::scheduler;
 use super::wait::WaitQueue;
@@ -45,7 +45,7 @@ pub(super) enum Entry {
 }
 
 /// What only the thread that it belongs to looks at or changes, once that thread can run.
-struct OwnSpace(UnsafeCell<Option<Arc<dyn UserHalf>>>);
+struct OwnSpace(UnsafeCell<Option<Known<dyn UserHalf>>>);
 
 // SAFETY: one thread alone touches the value; whoever drops the thread does so after it has ended.
 unsafe impl Sync for OwnSpace {}
@@ -55,7 +55,7 @@ pub struct Thread {
     number: u32,
     name: String,
     stack: KernelStack,
-    owner: Option<Arc<dyn Owner>>,
+    owner: Option<Known<dyn Owner>>,
     /// The registers that its program has and the kernel does not use, while it does not run.
     user: Option<UserState>,
     /// The address space of its user half, of which it has a reference of its own: a fault finds it without a lock.
@@ -107,9 +107,9 @@ impl Thread {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             name,
             stack,
-            owner,
+            owner: owner.map(Known::from),
             user,
-            space: OwnSpace(UnsafeCell::new(space)),
+            space: OwnSpace(UnsafeCell::new(space.map(Known::from))),
             root: AtomicPtr::new(root),
             running: Running::default(),
             disables_swap: AtomicBool::new(false),
@@ -175,36 +175,40 @@ impl Thread {
         self.stack.top()
     }
 
-    /// The address space of its user half, if it has one.
+    /// The address space of its user half, if it has one and that is an `S`.
     ///
     /// # Safety
     /// The thread is the one that runs this.
     #[inline]
-    pub(super) unsafe fn space(&self) -> Option<Arc<dyn UserHalf>> {
+    pub(super) unsafe fn space_as<S: UserHalf>(&self) -> Option<Arc<S>> {
         // SAFETY: the value is this thread's alone, and is not borrowed for longer than this.
-        unsafe { (*self.space.0.get()).clone() }
+        unsafe { (*self.space.0.get()).as_ref()?.share_as() }
     }
 
     /// Gives it another address space; returns the one before.
     ///
     /// # Safety
     /// The thread is the one that runs this.
-    pub(super) unsafe fn replace_space(&self, space: Option<Arc<dyn UserHalf>>) -> Option<Arc<dyn UserHalf>> {
+    pub(super) unsafe fn replace_space(&self, space: Option<Arc<dyn UserHalf>>) -> Option<Known<dyn UserHalf>> {
         self.root.store(root_of(space.as_ref()), Ordering::Relaxed);
-        // SAFETY: as in `space`.
-        unsafe { core::mem::replace(&mut *self.space.0.get(), space) }
+        // SAFETY: as in `space_as`.
+        unsafe { core::mem::replace(&mut *self.space.0.get(), space.map(Known::from)) }
     }
 
     /// Who it works for, if that is not the kernel.
-    pub fn owner(&self) -> Option<&Arc<dyn Owner>> {
-        self.owner.as_ref()
+    pub fn owner(&self) -> Option<Arc<dyn Owner>> {
+        self.owner.as_ref().map(Known::share)
+    }
+
+    /// The same, if that is an `O`.
+    pub fn owner_shared<O: Owner>(&self) -> Option<Arc<O>> {
+        self.owner.as_ref()?.share_as()
     }
 
     /// Who it works for, if that is an `O`.
     #[inline]
     pub fn owner_as<O: Owner>(&self) -> Option<&O> {
-        let owner: &dyn Any = &**self.owner.as_ref()?;
-        owner.downcast_ref()
+        self.owner.as_ref()?.downcast()
     }
 
     /// The registers that its program has and the kernel does not use.
@@ -212,7 +216,13 @@ impl Thread {
         self.user.as_ref()
     }
 
+    /// Whether it works for a process.
+    pub fn works_for_process(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.is_process())
+    }
+
     /// The memory group that is charged for what it allocates; 0, the root, for the kernel.
+    #[inline]
     pub fn memory_cgroup(&self) -> u8 {
         self.owner.as_ref().map_or(0, |owner| owner.memory_cgroup())
     }
@@ -223,6 +233,7 @@ impl Thread {
     }
 
     /// Whether its owner ends as soon as it can.
+    #[inline]
     pub fn is_killed(&self) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.is_killed())
     }

@@ -31,16 +31,18 @@ use quire_machine::task::{self, Killed, check_killed};
 use quire_machine::upcall::Access;
 use quire_machine::{log, log_limited};
 use quire_swap::DecodedPte;
+use quire_swap::header::PAGE_SIZE;
 
 use self::install::{fill_with_zeros, install};
 use self::object::map_object;
-use self::seen::{Attempt, look_up};
+use self::seen::{Seen, Undone, grow_stack};
 
 pub use self::served::Served;
 use self::shared::write_to_shared;
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
 use crate::page_tables::{Pte, is_writable};
+use crate::upcall::Memory as _;
 use crate::{swap, tasks};
 
 mod install;
@@ -81,41 +83,58 @@ pub fn handle(address: u64, access: Access) -> Result<Served, Fatal> {
 }
 
 /// Makes the page at `address` one that allows the access.
+#[inline]
 pub(crate) fn serve(space: &AddressSpace, address: u64, access: Access) -> Result<Served, Fatal> {
     loop {
         // Whatever brings pages in one after the other ends here, the copies to and from user memory included.
         check_killed().map_err(|Killed| Fatal::Killed)?;
-        match attempt(space, address, access)? {
-            Attempt::Served(kind) => return Ok(kind),
-            Attempt::Again => {}
+        match attempt(space, address, access) {
+            Ok(served) => return Ok(served),
+            Err(Undone::Again) => {}
             // Before the page is looked for again: where either fits, but not both, each would push the other out for ever.
-            Attempt::NoTable => space.tables.make_table(address).map_err(|AllocationError| Fatal::OutOfMemory)?,
+            Err(Undone::NoTable) => space.tables.make_table(address).map_err(|AllocationError| Fatal::OutOfMemory)?,
+            Err(Undone::Fatal(fatal)) => return Err(fatal),
         }
     }
 }
 
 /// Apart from the loop of [`serve`], in which a compiler would first compute whatever is the same in each turn.
 #[inline(never)]
-fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Attempt, Fatal> {
-    let (seen, pte) = look_up(space, address, access)?;
+fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Served, Undone> {
+    let page = address / PAGE_SIZE as u64 * PAGE_SIZE as u64;
+    let mut layout = space.layout();
+    let (seat, pte) = space.tables.look_up(layout.key(), page);
+    // After the generation, which changes behind this: what is missing in a space that was reaped is not zero.
+    if space.is_reaped() {
+        return Err(Undone::Fatal(Fatal::Killed));
+    }
+    let vma = match layout.vmas.find(page) {
+        Some(vma) => vma,
+        None => grow_stack(space, &mut layout, page).ok_or(Fatal::NotMapped(address))?,
+    };
+    if !access.is_allowed_by(vma.protection) {
+        return Err(Undone::Fatal(Fatal::NotAllowed(address)));
+    }
+    let seen = Seen::new(page, access.write, seat, vma);
+    drop(layout);
     match DecodedPte::decode(pte) {
         DecodedPte::None => match &seen.object {
             Some(object) => map_object(space, &seen, object),
             None if seen.write => fill_with_zeros(space, &seen, 0),
             None => {
-                let zeros = || Some(Pte::zero_page(seen.protection));
-                Ok(install(space, &seen, 0, Served::ZeroMapped, zeros).0)
+                let _ = install(space, &seen, 0, None, || Some(Pte::zero_page(seen.protection)))?;
+                Ok(Served::ZeroMapped)
             }
         },
         DecodedPte::Entry(entry) => swap_in::swap_in(space, &seen, entry, true),
-        DecodedPte::Poisoned(entry) => Err(Fatal::ReadFailed(entry)),
+        DecodedPte::Poisoned(entry) => Err(Undone::Fatal(Fatal::ReadFailed(entry))),
         DecodedPte::Present(_) if seen.write && !is_writable(pte) => write_to_shared(space, &seen, pte),
         DecodedPte::Present(_) => {
             translations::forget_page(seen.page);
-            Ok(Attempt::Served(Served::Spurious))
+            Ok(Served::Spurious)
         }
         // Hidden, which the layout did not say: it is being changed.
-        DecodedPte::Unknown(_) => Ok(Attempt::Again),
+        DecodedPte::Unknown(_) => Err(Undone::Again),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A page of an object is touched.
 
 use super::install::{install, install_new, map_folio};
-use super::seen::{Attempt, Seen, new_frame};
+use super::seen::{Seen, Undone, new_frame};
 use super::served::Served;
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
@@ -12,8 +12,8 @@ use crate::page_tables::Mapping;
 use crate::rmap::RmapLink;
 
 /// Maps the page, or a copy of it that may be written.
-pub(super) fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapLink) -> Result<Attempt, Fatal> {
-    let Some(object) = attached.object() else { return Err(Fatal::NotMapped(seen.page)) };
+pub(super) fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapLink) -> Result<Served, Undone> {
+    let Some(object) = attached.object() else { return Err(Undone::Fatal(Fatal::NotMapped(seen.page))) };
     let found = object.page(attached.index(seen.page)).map_err(|error| match error {
         // As on Linux, a page that a file may not have is one that the mapping does not have.
         ObjectError::BeyondEnd | ObjectError::NoPromise => Fatal::BeyondObject(seen.page),
@@ -28,18 +28,17 @@ pub(super) fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapL
         let original = folio.unlock();
         let mut copy = new_frame()?;
         copy.copy_from(&original);
-        return Ok(install_new(space, seen, 0, copy.filled(), kind).0);
+        let _ = install_new(space, seen, 0, copy.filled())?;
+        return Ok(kind);
     }
     let how = Mapping::of(seen.shared && seen.protection.write, seen.write);
-    let (attempt, _) = install(space, seen, 0, kind, || Some(map_folio(seen, &folio, how)));
-    if matches!(attempt, Attempt::Served(_)) {
-        if how != Mapping::ReadOnly {
-            // It may differ from its source and from its slot at any moment from now on.
-            object::written_to(&folio);
-        }
-        if seen.locked {
-            lru::keep(&folio);
-        }
+    let _ = install(space, seen, 0, Some(&folio), || Some(map_folio(seen, &folio, how)))?;
+    if how != Mapping::ReadOnly {
+        // It may differ from its source and from its slot at any moment from now on.
+        object::written_to(&folio);
     }
-    Ok(attempt)
+    if seen.locked {
+        lru::keep(&folio);
+    }
+    Ok(kind)
 }

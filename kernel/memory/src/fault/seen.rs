@@ -5,28 +5,31 @@ use core::ops::Range;
 
 use quire_machine::AllocationError;
 use quire_machine::protection::Protection;
-use quire_machine::upcall::Access;
 use quire_machine::user_tables::Seat;
-use quire_swap::header::PAGE_SIZE;
 
-use super::served::Served;
 use crate::address_space::{AddressSpace, LOWEST, Layout};
 use crate::fatal::Fatal;
 use crate::folio::{NewFolio, Owned};
 use crate::frames;
 use crate::limit::Limit;
 use crate::rmap::RmapLink;
-use crate::upcall::Memory as _;
 use crate::vma::{Totals, Vma};
 
-/// What became of one attempt.
-pub(super) enum Attempt {
-    /// The page is there; this is how it came.
-    Served(Served),
+/// Why one attempt did not serve the fault.
+pub(super) enum Undone {
     /// Something changed meanwhile.
     Again,
     /// There was no frame for a page table.
     NoTable,
+    /// The task cannot go on.
+    Fatal(Fatal),
+}
+
+impl From<Fatal> for Undone {
+    #[inline]
+    fn from(fatal: Fatal) -> Self {
+        Self::Fatal(fatal)
+    }
 }
 
 /// What is mapped where a fault happened, as it was when `seat` was taken.
@@ -52,49 +55,33 @@ pub(super) fn new_frame() -> Result<NewFolio, Fatal> {
     frames::wait_for_frame().map_err(|AllocationError| Fatal::OutOfMemory)
 }
 
-/// What is mapped at the address, if that allows the access, and the page's PTE.
-pub(super) fn look_up(space: &AddressSpace, address: u64, access: Access) -> Result<(Seen<'_>, u64), Fatal> {
-    let page = address / PAGE_SIZE as u64 * PAGE_SIZE as u64;
-    let mut layout = space.layout();
-    let (seat, pte) = space.tables.look_up(layout.key(), page);
-    let vma = match layout.vmas.find(page) {
-        Some(vma) => vma,
-        None => grow_stack(space, &mut layout, page).ok_or(Fatal::NotMapped(address))?,
-    };
-    let protection = vma.protection;
-    let is_allowed = if access.write {
-        protection.write
-    } else if access.execute {
-        protection.execute
-    } else {
-        protection.is_some()
-    };
-    if !is_allowed {
-        return Err(Fatal::NotAllowed(address));
+impl<'a> Seen<'a> {
+    /// A page of the VMA that is read, or written.
+    #[inline]
+    pub(super) fn new(page: u64, write: bool, seat: Seat<'a>, vma: &Vma<Arc<RmapLink>>) -> Self {
+        Self {
+            page,
+            write,
+            seat,
+            vma: vma.range.clone(),
+            readahead: vma.readahead,
+            protection: vma.protection,
+            shared: vma.shared,
+            locked: vma.locked,
+            object: vma.object.clone(),
+            owned: vma.anonymous.mark(page),
+            all: vma.anonymous.number_of_all(),
+        }
     }
-    let seen = Seen {
-        page,
-        write: access.write,
-        seat,
-        vma: vma.range.clone(),
-        readahead: vma.readahead,
-        protection,
-        shared: vma.shared,
-        locked: vma.locked,
-        object: vma.object.clone(),
-        owned: vma.anonymous.mark(page),
-        all: vma.anonymous.number_of_all(),
-    };
-    // After the generation, which changes behind this: what is missing in a space that was reaped is not zero.
-    if space.is_reaped() {
-        return Err(Fatal::Killed);
-    }
-    Ok((seen, pte))
 }
 
 /// Lets the stack above `page` grow down to it, if there is one and the limits allow it.
 #[inline(never)]
-fn grow_stack<'a>(space: &AddressSpace, layout: &'a mut Layout, page: u64) -> Option<&'a Vma<Arc<RmapLink>>> {
+pub(super) fn grow_stack<'a>(
+    space: &AddressSpace,
+    layout: &'a mut Layout,
+    page: u64,
+) -> Option<&'a Vma<Arc<RmapLink>>> {
     let vma = layout.vmas.growth(page)?;
     if page < LOWEST || vma.range.end - page > space.limit(Limit::Stack) {
         return None;

@@ -3,29 +3,26 @@
 use quire_swap::{Folio as _, Locked};
 
 use super::install::{allow_writes, fill_with_zeros, install_new};
-use super::seen::{Attempt, Seen, new_frame};
+use super::seen::{Seen, Undone, new_frame};
 use super::served::Served;
 use crate::address_space::AddressSpace;
 use crate::address_space::zap::forget;
-use crate::fatal::Fatal;
 use crate::folio;
 use crate::object;
 use crate::page_tables;
 use crate::swap;
 
 /// A page that is mapped for reading is written.
-pub(super) fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -> Result<Attempt, Fatal> {
+pub(super) fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -> Result<Served, Undone> {
     if page_tables::is_zero_page(pte) {
         return fill_with_zeros(space, seen, pte);
     }
-    let Some(original) = space.tables.folio(seen.page, pte) else { return Ok(Attempt::Again) };
+    let Some(original) = space.tables.folio(seen.page, pte) else { return Err(Undone::Again) };
     if original.is_of_object() && seen.shared {
         let folio = Locked::lock(original);
-        let attempt = allow_writes(space, seen, &folio, || true);
-        if let Attempt::Served(_) = attempt {
-            object::written_to(&folio);
-        }
-        return Ok(attempt);
+        let served = allow_writes(space, seen, &folio, || true)?;
+        object::written_to(&folio);
+        return Ok(served);
     }
     let original = if original.is_of_object() {
         original
@@ -37,14 +34,13 @@ pub(super) fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -
         {
             // Another PTE has the same page in swap.
         } else if folio::is_held_only_by(&folio, 2) && folio.state().may_be_written() {
-            return Ok(allow_writes(space, seen, &folio, || folio::is_held_only_by(&folio, 2)));
+            return allow_writes(space, seen, &folio, || folio::is_held_only_by(&folio, 2));
         }
         folio.unlock()
     };
     // While this PTE and this reference are there, every task that has the page only reads it.
     let mut copy = new_frame()?;
     copy.copy_from(&original);
-    let (attempt, before) = install_new(space, seen, pte, copy.filled(), Served::Copied);
-    forget(before);
-    Ok(attempt)
+    forget(install_new(space, seen, pte, copy.filled())?);
+    Ok(Served::Copied)
 }

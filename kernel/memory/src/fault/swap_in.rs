@@ -5,7 +5,7 @@ use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood};
 
 use super::install::{install, install_new, map_folio};
-use super::seen::{Attempt, Seen, new_frame};
+use super::seen::{Seen, Undone, new_frame};
 use super::served::Served;
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
@@ -20,7 +20,7 @@ pub(super) fn swap_in(
     seen: &Seen<'_>,
     entry: Entry,
     reads_ahead: bool,
-) -> Result<Attempt, Fatal> {
+) -> Result<Served, Undone> {
     const PAGE: u64 = PAGE_SIZE as u64;
     let entry_of = |page| Entry::from_pte(space.tables.bits(page * PAGE));
     let neighbourhood = reads_ahead.then(|| Neighbourhood {
@@ -31,9 +31,9 @@ pub(super) fn swap_in(
     });
     let FaultIn { folio, kind, was_read_ahead } = match swap::core().fault_in(entry, 0, neighbourhood.as_ref()) {
         Ok(fault_in) => fault_in,
-        Err(FaultError::Gone) => return Ok(Attempt::Again),
-        Err(FaultError::NoMemory) => return Err(Fatal::OutOfMemory),
-        Err(FaultError::ReadFailed(entry)) => return Err(Fatal::ReadFailed(entry)),
+        Err(FaultError::Gone) => return Err(Undone::Again),
+        Err(FaultError::NoMemory) => return Err(Undone::Fatal(Fatal::OutOfMemory)),
+        Err(FaultError::ReadFailed(entry)) => return Err(Undone::Fatal(Fatal::ReadFailed(entry))),
     };
     let kind = match kind {
         FaultKind::Cached => Served::Cached,
@@ -49,34 +49,30 @@ pub(super) fn swap_in(
         let mut copy = new_frame()?;
         let folio = Locked::lock(original);
         if folio.state().entry() != Some(entry) || !folio.state().is(FolioFlag::UpToDate) {
-            return Ok(Attempt::Again);
+            return Err(Undone::Again);
         }
         copy.copy_from(&folio);
-        let (attempt, _) = install_new(space, seen, entry.to_pte(), copy.filled(), kind);
-        if let Attempt::Served(_) = attempt {
-            swap::core().put_mapped(entry, &folio, true);
-        }
-        return Ok(attempt);
+        let _ = install_new(space, seen, entry.to_pte(), copy.filled())?;
+        swap::core().put_mapped(entry, &folio, true);
+        return Ok(kind);
     }
-    let (attempt, _) = install(space, seen, entry.to_pte(), kind, || {
+    let _ = install(space, seen, entry.to_pte(), Some(&folio), || {
         let may_write = seen.protection.write && is_ours();
         (may_write || !seen.write).then(|| map_folio(seen, &folio, Mapping::of(may_write, seen.write)))
-    });
-    if let Attempt::Served(_) = attempt {
-        // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
-        // A mark that it has says what this one would, or more.
-        if folio::owned(&folio).is_none() {
-            let owner = if swap::core().is_held_once(entry) { seen.owned.owner } else { seen.all };
-            folio::set_owned(&folio, Owned { owner, ..seen.owned });
-        }
-        if seen.locked {
-            lru::keep(&folio);
-        } else {
-            lru::is_wanted(&folio, was_read_ahead);
-        }
-        swap::core().put_mapped(entry, &folio, seen.write);
+    })?;
+    // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
+    // A mark that it has says what this one would, or more.
+    if folio::owned(&folio).is_none() {
+        let owner = if swap::core().is_held_once(entry) { seen.owned.owner } else { seen.all };
+        folio::set_owned(&folio, Owned { owner, ..seen.owned });
     }
-    Ok(attempt)
+    if seen.locked {
+        lru::keep(&folio);
+    } else {
+        lru::is_wanted(&folio, was_read_ahead);
+    }
+    swap::core().put_mapped(entry, &folio, seen.write);
+    Ok(kind)
 }
 
 /// Brings a page back because its area is going; one that cannot be read is poisoned, and a task that touches it later is
@@ -88,23 +84,11 @@ pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), A
     let seen = {
         let layout = space.layout();
         let Some(vma) = layout.vmas.find(page) else { return Ok(()) };
-        Seen {
-            page,
-            write: false,
-            seat: space.tables.seat(page),
-            vma: vma.range.clone(),
-            readahead: vma.readahead,
-            protection: vma.protection,
-            shared: vma.shared,
-            locked: vma.locked,
-            object: None,
-            owned: vma.anonymous.mark(page),
-            all: vma.anonymous.number_of_all(),
-        }
+        Seen::new(page, false, space.tables.seat(page), vma)
     };
     match swap_in(space, &seen, entry, false) {
-        Err(Fatal::OutOfMemory) => Err(AllocationError),
-        Err(Fatal::ReadFailed(entry)) => {
+        Err(Undone::Fatal(Fatal::OutOfMemory)) => Err(AllocationError),
+        Err(Undone::Fatal(Fatal::ReadFailed(entry))) => {
             if space.tables.replace(page, entry, Pte::unmapped(DecodedPte::Poisoned(entry).encode())) {
                 references::forget_pte(entry.to_pte());
             }

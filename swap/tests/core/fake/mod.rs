@@ -14,7 +14,7 @@ use std::time::Duration;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{
     DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, FolioUse,
-    FrameState, IoError, LeftCache, Level, Locked, Machine, PAYER_MAX, Rank, ReadAccess, Swap, SwapOnOptions,
+    Forgotten, FrameState, IoError, Level, Locked, Machine, PAYER_MAX, Rank, ReadAccess, Swap, SwapOnOptions,
     WriteAccess,
 };
 
@@ -326,8 +326,8 @@ impl Folio for FakeFolio {
         self.frame().order.load(Ordering::Relaxed)
     }
 
-    fn take_up(&self, left: LeftCache<'_>) -> Self {
-        left.check(self.state());
+    fn take_up(&self, forgotten: Forgotten<'_>) -> Self {
+        forgotten.check(self.state());
         Self { memory: self.memory, number: self.number }
     }
 
