@@ -1,7 +1,7 @@
 //! Pages that have been swapped out, and everything that can happen to them there. They need an enabled swap area, and
 //! the machine for themselves: they look at its slots.
 
-use std::{fs, fs::File, io::Read, io::Write, thread::sleep, time::Duration};
+use std::{arch::asm, fs, fs::File, io::Read, io::Write, thread::sleep, time::Duration};
 
 use nix::{
     errno::Errno,
@@ -28,6 +28,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("swapped-resized", resized),
     ("swapped-locked", locked),
     ("swapped-files", files_of_tmpfs),
+    ("swapped-registers", registers),
     ("swapped-ten-children", ten_children),
 ];
 
@@ -56,6 +57,39 @@ pub(super) fn squeeze() -> Outcome {
     let pages = (available? + free_swap?.min(16 << 10) / 2) as usize / 4;
     let mut memory = Memory::private(pages)?;
     (0..pages).for_each(|page| memory.touch(page));
+    Ok(())
+}
+
+/// A page that is cleared, found to be zero or cleared again meanwhile leaves the vector registers of its program alone.
+fn registers() -> Outcome {
+    let mut memory = Memory::private(PAGES)?;
+    let mut changed = 0;
+    for (page, turn) in memory.pages().iter_mut().zip(1_u64..) {
+        let before = turn * 0x0101_0101_0101;
+        let (low, high, other): (u64, u64, u64);
+        // SAFETY: it writes zero to the page, which is zero, and advises about it; the stack is not used, and the registers that
+        // change are given up.
+        unsafe {
+            asm!(
+                "movq xmm0, {before}",
+                "punpcklqdq xmm0, xmm0",
+                "movdqa xmm1, xmm0",
+                "mov byte ptr [rdi], 0",
+                "syscall",
+                "mov byte ptr [rdi], 0",
+                "movq {low}, xmm0",
+                "psrldq xmm0, 8",
+                "movq {high}, xmm0",
+                "psrldq xmm1, 8",
+                "movq {other}, xmm1",
+                before = in(reg) before, low = out(reg) low, high = out(reg) high, other = out(reg) other,
+                inout("rax") libc::SYS_madvise => _, in("rdi") page.as_mut_ptr(), in("rsi") PAGE,
+                in("rdx") i64::from(libc::MADV_PAGEOUT), out("rcx") _, out("r11") _, out("xmm0") _, out("xmm1") _,
+            );
+        }
+        changed += u32::from([low, high, other] != [before; 3]);
+    }
+    require!(changed == 0, "registers changed at {changed} of {PAGES} pages");
     Ok(())
 }
 
