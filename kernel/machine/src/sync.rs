@@ -99,6 +99,8 @@ ranks! {
     FileLocks,
     /// The terminal's line discipline; sleeps, as do the locks that follow.
     Terminal,
+    /// The room that users' pipes have.
+    PipeRoom,
     /// A pipe's bytes.
     Pipe,
     /// The pipes that have names.

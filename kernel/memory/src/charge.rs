@@ -10,7 +10,7 @@
 use crate::cgroup::account::Kept;
 
 /// Bytes of the kernel heap that a cgroup is charged until this is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Charge {
     _kept: Option<Kept>,
 }

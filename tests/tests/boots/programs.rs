@@ -42,12 +42,12 @@ fn time_passes_sleeps_end_and_alarms_come() {
 
 #[test]
 fn files_and_pipes_are_written_and_read_and_numbers_at_the_edges_are_refused() {
-    check("files descriptors found numbers disk limited busy", 46, Machine::new().disk(Disk::swap(Size::mebibytes(8))));
+    check("files descriptors found numbers disk limited busy", 48, Machine::new().disk(Disk::swap(Size::mebibytes(8))));
 }
 
 #[test]
 fn tasks_wait_for_words_of_memory_and_for_locks_on_files() {
-    check("futexes locks memory-files", 25, with_swap(Size::mebibytes(40), Size::mebibytes(16)));
+    check("futexes locks memory-files", 26, with_swap(Size::mebibytes(40), Size::mebibytes(16)));
 }
 
 #[test]

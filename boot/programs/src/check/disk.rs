@@ -11,6 +11,7 @@ use std::{
 };
 
 use nix::{errno::Errno, libc};
+use quire_protocol::contents::Contents;
 
 use super::{
     bad::is_small,
@@ -26,6 +27,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("disk-positions", positions),
     ("disk-controlled", controlled),
     ("disk-exclusive", exclusive),
+    ("disk-zram-behind-zram", zram_behind_zram),
     ("disk-zram-attributes", zram_attributes),
     ("disk-attribute-modes", attribute_modes),
     ("disk-ghost", ghost),
@@ -217,6 +219,36 @@ fn exclusive() -> Outcome {
     is_busy("a reset of zram that is swapped to", set("reset", "1"))?;
     areas::disable(ZRAM)?;
     Ok(set("reset", "1")?)
+}
+
+/// A zram device writes to another what is not worth its memory.
+fn zram_behind_zram() -> Outcome {
+    const PAGES: u64 = 8;
+    let number = files::text("/sys/class/zram-control/hot_add")?;
+    let set = |device: &str, name: &str, value: &str| fs::write(format!("/sys/block/zram{device}/{name}"), value);
+    set(&number, "disksize", "1M")?;
+    set("0", "backing_dev", &format!("/dev/zram{number}"))?;
+    require_error("a reset of a backing device", set(&number, "reset", "1"), Errno::EBUSY)?;
+    set("0", "disksize", "1M")?;
+    let device = File::options().read(true).write(true).open(ZRAM)?;
+    let mut page = [0; 4096];
+    for index in 0..PAGES {
+        Contents::Random.fill(&mut page, index);
+        device.write_all_at(&page, index * 4096)?;
+    }
+    set("0", "writeback", "huge")?;
+    let backed = files::numbers("/sys/block/zram0/bd_stat")?;
+    require!(backed[0] == PAGES, "{backed:?} says the backing device");
+    for index in 0..PAGES {
+        let mut expected = [0; 4096];
+        Contents::Random.fill(&mut expected, index);
+        device.read_exact_at(&mut page, index * 4096)?;
+        require!(page == expected, "page {index} is another");
+    }
+    drop(device);
+    set("0", "reset", "1")?;
+    set(&number, "reset", "1")?;
+    Ok(fs::write("/sys/class/zram-control/hot_remove", number)?)
 }
 
 /// zram's attributes where they are easily got wrong.

@@ -17,7 +17,7 @@ use nix::{
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::resource::{Resource, setrlimit},
-    unistd::{self, Whence, dup, lseek, pipe, pipe2},
+    unistd::{self, Uid, Whence, dup, lseek, pipe, pipe2},
 };
 use quire_protocol::contents::{Contents, hash};
 
@@ -25,7 +25,10 @@ use super::{
     numbers::for_root_and_others,
     outcome::{Check, Outcome, require, require_success},
 };
-use crate::process::{Child, End};
+use crate::{
+    files,
+    process::{Child, End},
+};
 
 pub(super) const CHECKS: &[Check] = &[
     ("files-written-and-read", written_and_read),
@@ -35,6 +38,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("files-limit", limit),
     ("files-pipe", through_a_pipe),
     ("files-pipe-full", pipe_full),
+    ("files-pipe-size", || for_root_and_others(pipe_size)),
     ("files-pipe-between-processes", between_processes),
     ("files-poll", polled),
     ("files-devices", devices),
@@ -241,6 +245,34 @@ fn pipe_full() -> Outcome {
     require!(all == 65536, "a full pipe gave {all} bytes");
     let flags = OFlag::from_bits_truncate(fcntl(&reader, FcntlArg::F_GETFL)?);
     require!(flags.contains(OFlag::O_NONBLOCK), "fcntl says {flags:?}");
+    Ok(())
+}
+
+/// Each write that does not fit into the last page takes one, and there are as many as `F_SETPIPE_SZ` has asked for.
+fn pipe_size() -> Outcome {
+    let (reader, writer) = pipe2(OFlag::O_NONBLOCK)?;
+    let fill = |bytes: usize| (0..).find(|_| unistd::write(&writer, &vec![7; bytes]).is_err()).unwrap_or(0);
+    let size = |bytes| fcntl(&writer, FcntlArg::F_SETPIPE_SZ(bytes));
+    require!(fcntl(&reader, FcntlArg::F_GETPIPE_SZ) == Ok(65536), "a new pipe has another size");
+    let odd = fill(2049);
+    require!(odd == 16, "{odd} writes of 2,049 bytes fill a pipe");
+    require!(size(32_768) == Err(Errno::EBUSY), "a pipe may have less room than there is in it");
+    let ready = || poll(&mut [PollFd::new(writer.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO);
+    require!(ready() == Ok(0), "a full pipe can be written");
+    require!(size(65537) == Ok(131_072) && ready() == Ok(1), "a larger pipe cannot be written");
+    let more = fill(4096);
+    require!(more == 16, "{more} pages fill the other half");
+    require!(size(-1) == Err(Errno::EINVAL), "a pipe may have any size");
+    unistd::read(&reader, &mut vec![0; 1 << 20])?;
+    require!(size(0) == Ok(4096) && fill(4096) == 1, "the smallest pipe has no page");
+    let of_file = fcntl(File::open("/dev/null")?, FcntlArg::F_GETPIPE_SZ);
+    require!(of_file == Err(Errno::EBADF), "what is no pipe has its size: {of_file:?}");
+    let most = files::numbers("/proc/sys/fs/pipe-max-size")?[0] as i32;
+    require!(size(most) == Ok(most), "a pipe of {most} bytes is refused");
+    // Root may do so, unless it has given away the right.
+    let larger = size(most + 1);
+    let may = Uid::effective().is_root();
+    require!(larger == Err(Errno::EPERM) || may && larger == Ok(2 * most), "beyond {most} bytes: {larger:?}");
     Ok(())
 }
 

@@ -33,6 +33,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("futexes-private-apart", private_apart),
     ("futexes-bits", bits),
     ("futexes-requeued", requeued),
+    ("futexes-woken-and-changed", woken_and_changed),
     ("futexes-interrupted", interrupted),
     ("futexes-killed", killed),
     ("futexes-robust", robust),
@@ -124,6 +125,8 @@ fn refused() -> Outcome {
         ("waking less than none", futex(word, libc::FUTEX_REQUEUE, u32::MAX, 1, words[1].as_ptr(), 0), Errno::EINVAL),
         ("moving less than none", futex(word, libc::FUTEX_REQUEUE, 1, usize::MAX, words[1].as_ptr(), 0), Errno::EINVAL),
         ("moving to no memory", futex(word, libc::FUTEX_REQUEUE, 1, 1, nowhere, 0), Errno::EFAULT),
+        ("changing no memory", futex(word, libc::FUTEX_WAKE_OP, 1, 1, nowhere, 0), Errno::EFAULT),
+        ("changing across others", futex(word, libc::FUTEX_WAKE_OP, 1, 1, unaligned, 0), Errno::EINVAL),
         ("operation 2", futex(word, 2, 1, 0, none, 0), Errno::ENOSYS),
         ("operation 77", futex(word, 77, 1, 0, none, 0), Errno::ENOSYS),
     ];
@@ -195,6 +198,40 @@ fn shared() -> Outcome {
     for child in children {
         let end = child?.wait()?;
         require!(end == End::Exited(0), "a waiter: {end}");
+    }
+    Ok(())
+}
+
+/// One call changes a word, wakes those that wait for another, and those that wait for the first if it was as expected.
+fn woken_and_changed() -> Outcome {
+    let (word, other) = (shared_word()?, shared_word()?);
+    let change =
+        |operation: i32| futex(word.as_ptr(), libc::FUTEX_WAKE_OP, 1, 1, other.as_ptr(), operation.cast_unsigned());
+    let same = libc::FUTEX_OP(libc::FUTEX_OP_SET, 0, libc::FUTEX_OP_CMP_EQ, 0);
+    let children = [word, other].map(|word| waiter(word, libc::FUTEX_WAIT));
+    let mut woken = 0;
+    while woken < 2 {
+        woken += until_done(|| change(same))?;
+    }
+    for child in children {
+        let end = child?.wait()?;
+        require!(end == End::Exited(0), "a waiter: {end}");
+    }
+    let child = waiter(other, libc::FUTEX_WAIT)?;
+    let not_for_it = change(libc::FUTEX_OP(libc::FUTEX_OP_SET, 0, libc::FUTEX_OP_CMP_NE, 0))?;
+    require!(not_for_it == 0, "{not_for_it} were woken though the word was another");
+    until_done(|| wake(other, 1))?;
+    let end = child.wait()?;
+    require!(end == End::Exited(0), "the last waiter: {end}");
+    for (operation, outcome, then) in [
+        (libc::FUTEX_OP(libc::FUTEX_OP_ADD, -1, libc::FUTEX_OP_CMP_GT, 0), Ok(0), u32::MAX),
+        (libc::FUTEX_OP(libc::FUTEX_OP_ADD, 1, libc::FUTEX_OP_CMP_GE, 0), Ok(0), 0),
+        (libc::FUTEX_OP(libc::FUTEX_OP_OR | libc::FUTEX_OP_OPARG_SHIFT, 5, libc::FUTEX_OP_CMP_NE, 0), Ok(0), 32),
+        (libc::FUTEX_OP(7, 0, libc::FUTEX_OP_CMP_EQ, 0), Err(Errno::ENOSYS), 32),
+        (libc::FUTEX_OP(libc::FUTEX_OP_XOR, 33, 15, 0), Err(Errno::ENOSYS), 1),
+    ] {
+        let found = change(operation);
+        require!((found, other.load(SeqCst)) == (outcome, then), "{operation:#x} gave {found:?}, {other:?}");
     }
     Ok(())
 }

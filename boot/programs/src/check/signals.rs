@@ -78,6 +78,16 @@ fn default_action() -> Outcome {
             0
         })?;
     }
+    // The first signal that ends it is the one; a later one changes nothing.
+    let child = Child::start(|| {
+        loop {
+            unistd::pause();
+        }
+    })?;
+    child.signal(Signal::SIGTERM)?;
+    child.signal(Signal::SIGKILL)?;
+    let end = child.wait()?;
+    require!(end == End::Killed(Signal::SIGTERM), "SIGKILL behind SIGTERM gave {end}");
     for signal in [Signal::SIGCHLD, Signal::SIGURG, Signal::SIGWINCH, Signal::SIGCONT] {
         require_success(&format!("{signal}"), || Ok(raise(signal)?))?;
     }

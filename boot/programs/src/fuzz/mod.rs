@@ -236,7 +236,8 @@ fn make_place() -> io::Result<()> {
     for path in &shared {
         fs::create_dir(path)?;
     }
-    shared[1..].iter().try_for_each(|path| fs::set_permissions(path, fs::Permissions::from_mode(0o777)))
+    // The inner one first: from then on the other worker may remove it.
+    shared[1..].iter().rev().try_for_each(|path| fs::set_permissions(path, fs::Permissions::from_mode(0o777)))
 }
 
 fn play(options: &Options, settings: &Settings) -> Result<Tally, Box<dyn Error>> {

@@ -219,14 +219,16 @@ fn unmount(path: &Path) {
 /// Removes what is there, if anything is, and unmounts first what is mounted there or below.
 fn remove(path: &Path) -> io::Result<()> {
     unmount(path);
-    let removed = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            fs::read_dir(path)?.try_for_each(|entry| remove(&entry?.path())).and_then(|()| fs::remove_dir(path))
-        }
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    // A worker may remove it meanwhile.
+    remove_unmounted(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+fn remove_unmounted(path: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return fs::remove_file(path);
+    }
+    fs::read_dir(path)?.try_for_each(|entry| remove(&entry?.path()))?;
+    fs::remove_dir(path)
 }
 
 /// Removes what root's calls have made in directories that are not a worker's, after `chdir`.

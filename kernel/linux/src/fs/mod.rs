@@ -52,6 +52,8 @@ pub mod node;
 pub mod open;
 pub mod path;
 pub mod pipe;
+mod pipe_contents;
+pub mod pipe_room;
 pub mod poll;
 pub mod position;
 pub mod proc;

@@ -1,6 +1,6 @@
 //! Pipes, with and without a name (Linux: `fs/pipe.c`, `pipe(7)`).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -8,22 +8,22 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general as linux;
 use linux_raw_sys::ioctl::FIONREAD;
 use quire_machine::clock;
-use quire_machine::fallible::{self, TryMap, TryVec};
+use quire_machine::fallible::{self, TryMap};
 use quire_machine::sync::Rank;
 use quire_machine::task::Mutex;
 use quire_machine::user::Word;
+use quire_memory::charge::Charge;
+use quire_swap::header::PAGE_SIZE;
 
 use super::changes::Changes;
 use super::node::{Attributes, File, FilesystemUsage, Handle, Metadata, Node, NodeKind, Wait};
+use super::pipe_contents::{Contents, InUse};
+use super::pipe_room::PipeRoom;
 use super::poll::Ready;
 use super::position::Position;
 use crate::errno::Errno;
 use crate::process::control_block::this;
 
-/// How many bytes a pipe holds.
-const CAPACITY: usize = 64 << 10;
-/// As many bytes are written together or not at all (`PIPE_BUF`).
-const ATOMIC: usize = 4096;
 /// The number of the file system of pipes without a name.
 const DEVICE: u64 = 2;
 
@@ -31,10 +31,13 @@ const DEVICE: u64 = 2;
 pub struct Pipe {
     state: Mutex<State>,
     changes: Changes,
+    /// What it takes of the kernel heap when it is empty.
+    _charge: Charge,
 }
 
 struct State {
-    bytes: VecDeque<u8>,
+    contents: Contents,
+    room: PipeRoom,
     readers: u32,
     writers: u32,
     /// How often each end was opened: an opener of one waits until the other is opened.
@@ -50,8 +53,11 @@ struct End {
 
 impl Pipe {
     fn new() -> Result<Arc<Self>, Errno> {
-        let state = State { bytes: VecDeque::new(), readers: 0, writers: 0, openings: [0; 2] };
-        Ok(fallible::shared(Self { state: Mutex::new(Rank::Pipe, state), changes: Changes::new() })?)
+        let bytes = size_of::<Self>() + size_of::<PipeNode>() + 2 * size_of::<End>();
+        let charge = Charge::new(bytes).map_err(|_| Errno::ENOMEM)?;
+        let room = PipeRoom::new()?;
+        let state = State { contents: Contents::new(room.pages()), room, readers: 0, writers: 0, openings: [0; 2] };
+        Ok(fallible::shared(Self { state: Mutex::new(Rank::Pipe, state), changes: Changes::new(), _charge: charge })?)
     }
 
     fn open(self: &Arc<Self>, reads: bool, writes: bool) -> Result<Arc<dyn File>, Errno> {
@@ -75,6 +81,36 @@ pub fn new() -> Result<(Handle, [Arc<dyn File>; 2]), Errno> {
     let pipe = Pipe::new()?;
     let ends = [pipe.open(true, false)?, pipe.open(false, true)?];
     Ok((PipeNode::new(pipe)?, ends))
+}
+
+/// The pipe that `file` is an end of.
+///
+/// # Errors
+/// `EBADF` if it is none.
+fn of(file: &dyn File) -> Result<&Pipe, Errno> {
+    file.as_any().downcast_ref::<End>().map(|end| &*end.pipe).ok_or(Errno::EBADF)
+}
+
+/// How many bytes the pipe has room for that `file` is an end of (`F_GETPIPE_SZ`).
+///
+/// # Errors
+/// `EBADF` if it is none.
+pub fn capacity(file: &dyn File) -> Result<u64, Errno> {
+    Ok((of(file)?.state.lock().contents.most() * PAGE_SIZE) as u64)
+}
+
+/// Gives that pipe room for `bytes` bytes at least; returns for how many it has (`F_SETPIPE_SZ`).
+///
+/// # Errors
+/// `EBADF` if it is none, `EBUSY` for less than there is in it, and those of [`PipeRoom::set`].
+pub fn set_capacity(file: &dyn File, bytes: u64) -> Result<u64, Errno> {
+    let pipe = of(file)?;
+    let State { contents, room, .. } = &mut *pipe.state.lock();
+    room.set(bytes, |pages| contents.set_most(pages).map_err(|InUse| Errno::EBUSY))?;
+    let capacity = contents.most() * PAGE_SIZE;
+    // A writer may have waited for it.
+    pipe.changes.notify();
+    Ok(capacity as u64)
 }
 
 /// Opens the pipe with a name whose node has this identity; waits until the other end is open.
@@ -128,11 +164,8 @@ impl File for End {
         loop {
             let seen = self.pipe.changes.seen();
             let mut state = self.pipe.state.lock();
-            let bytes = buffer.len().min(state.bytes.len());
+            let bytes = state.contents.take(buffer);
             if bytes > 0 || buffer.is_empty() {
-                for (place, byte) in buffer.iter_mut().zip(state.bytes.drain(..bytes)) {
-                    *place = byte;
-                }
                 drop(state);
                 self.pipe.changes.notify();
                 return Ok(bytes);
@@ -149,22 +182,21 @@ impl File for End {
     }
 
     fn write(&self, _: Position, bytes: &[u8], wait: Wait) -> Result<usize, Errno> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
         loop {
             let seen = self.pipe.changes.seen();
             let mut state = self.pipe.state.lock();
             if state.readers == 0 {
                 return Err(Errno::EPIPE);
             }
-            let room = CAPACITY - state.bytes.len();
-            let least = if bytes.len() <= ATOMIC { bytes.len() } else { 1 };
-            if room >= least {
-                let part = &bytes[..bytes.len().min(room)];
-                state.bytes.try_extend(part.iter().copied())?;
-                drop(state);
-                self.pipe.changes.notify();
-                return Ok(part.len());
-            }
+            let written = state.contents.put(bytes)?;
             drop(state);
+            if written > 0 {
+                self.pipe.changes.notify();
+                return Ok(written);
+            }
             if wait == Wait::Never {
                 return Err(Errno::EAGAIN);
             }
@@ -176,7 +208,7 @@ impl File for End {
         let state = self.pipe.state.lock();
         let mut ready = Ready::default();
         if self.reads {
-            if !state.bytes.is_empty() {
+            if !state.contents.is_empty() {
                 ready |= Ready::IN;
             }
             if state.writers == 0 {
@@ -184,7 +216,7 @@ impl File for End {
             }
         }
         if self.writes {
-            if CAPACITY - state.bytes.len() >= ATOMIC {
+            if !state.contents.is_full() {
                 ready |= Ready::OUT;
             }
             if state.readers == 0 {
@@ -197,7 +229,7 @@ impl File for End {
     fn control(&self, request: u32, argument: Word) -> Result<u64, Errno> {
         match request {
             FIONREAD => {
-                let bytes = self.pipe.state.lock().bytes.len() as u32;
+                let bytes = self.pipe.state.lock().contents.len() as u32;
                 argument.pointer().write(bytes)?;
                 Ok(0)
             }

@@ -19,6 +19,7 @@ use quire_machine::clock;
 use quire_machine::fallible::{self, TryText, TryVec};
 use quire_machine::sync::Rank;
 use quire_machine::task::{Mutex, check_killed};
+use quire_memory::charge::Charge;
 use quire_swap::header::PAGE_SIZE;
 
 use super::mount::new_filesystem_number;
@@ -494,6 +495,7 @@ struct Part {
     /// The cursor of the part behind it; none at the end, and before anything was read.
     next: Option<u64>,
     is_read: bool,
+    charge: Charge,
 }
 
 impl Part {
@@ -512,7 +514,10 @@ impl Part {
             check_killed()?;
             self.start = self.end();
             self.text.clear();
+            self.charge = Charge::NONE;
             self.next = text.read_part(cursor, &mut self.text)?;
+            // It stays for as long as the file is open.
+            self.charge = Charge::new(self.text.capacity()).map_err(|_| Errno::ENOMEM)?;
         }
         Ok(())
     }

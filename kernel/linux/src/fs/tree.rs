@@ -51,8 +51,10 @@ pub struct Inode<C> {
     _charge: Charge,
 }
 
-/// What a node with its first name takes of the heap, roughly, without the name's bytes.
-const NODE_BYTES: usize = 512;
+/// What a node takes of the heap, roughly, without its names.
+const NODE_BYTES: usize = 384;
+/// The same for a name without its bytes.
+const NAME_BYTES: usize = 128;
 
 /// What a node is.
 #[derive(Debug)]
@@ -75,10 +77,24 @@ pub struct Directory {
     next: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Name {
     number: Number,
     position: u64,
+    _charge: Charge,
+}
+
+/// A name that no node has yet, and what it takes of the heap.
+struct NewName {
+    bytes: Box<[u8]>,
+    charge: Charge,
+}
+
+impl NewName {
+    fn new(name: &[u8]) -> Result<Self, Errno> {
+        let charge = Charge::new(NAME_BYTES + name.len()).map_err(|_| Errno::ENOMEM)?;
+        Ok(Self { bytes: fallible::boxed_slice(name)?, charge })
+    }
 }
 
 /// A name in a directory.
@@ -238,8 +254,8 @@ impl<C> Tree<C> {
     pub fn names(&self, directory: Number, position: u64) -> Result<Vec<Entry<'_>>, Errno> {
         let directory = self.node(directory).directory()?;
         let mut names: Vec<Entry<'_>> = fallible::with_capacity(NAMES_AT_ONCE)?;
-        for (bytes, &Name { number, position }) in directory.names.iter().filter(|(_, name)| name.position >= position)
-        {
+        for (bytes, name) in directory.names.iter().filter(|(_, name)| name.position >= position) {
+            let Name { number, position, .. } = *name;
             let place = names.partition_point(|entry| entry.position < position);
             if place < NAMES_AT_ONCE {
                 names.truncate(NAMES_AT_ONCE - 1);
@@ -264,8 +280,8 @@ impl<C> Tree<C> {
     ) -> Result<Number, Errno> {
         self.check_free(directory, name)?;
         self.check_limit()?;
-        let charge = Charge::new(NODE_BYTES + name.len()).map_err(|_| Errno::ENOMEM)?;
-        let name = fallible::boxed_slice(name)?;
+        let charge = Charge::new(NODE_BYTES).map_err(|_| Errno::ENOMEM)?;
+        let name = NewName::new(name)?;
         self.directory_mut(directory).names.ask_for(1)?;
         let number = self.next;
         self.nodes.insert_if_room(number, Inode { attributes, body, links: 0, handles: 0, _charge: charge })?;
@@ -288,7 +304,7 @@ impl<C> Tree<C> {
             return Err(Errno::ENOENT);
         }
         self.check_limit()?;
-        let name = fallible::boxed_slice(name)?;
+        let name = NewName::new(name)?;
         self.directory_mut(directory).names.ask_for(1)?;
         self.attach(directory, name, number);
         Ok(())
@@ -352,8 +368,8 @@ impl<C> Tree<C> {
             (Some(target), Replace::Yes) => self.check_replaceable(number, target)?,
             _ => {}
         }
-        let new_name = fallible::boxed_slice(new)?;
-        let old_name = fallible::boxed_slice(if replace == Replace::Exchange { old } else { &[] })?;
+        let new_name = NewName::new(new)?;
+        let old_name = if replace == Replace::Exchange { Some(NewName::new(old)?) } else { None };
         self.directory_mut(to).names.ask_for(2)?;
         self.detach(from, old);
         if target.is_some() {
@@ -361,7 +377,7 @@ impl<C> Tree<C> {
         }
         self.attach(to, new_name, number);
         let Some(target) = target else { return Ok(None) };
-        if replace == Replace::Exchange {
+        if let Some(old_name) = old_name {
             self.attach(from, old_name, target);
         }
         Ok(self.take_if_gone(target))
@@ -386,11 +402,11 @@ impl<C> Tree<C> {
     }
 
     /// Gives a node a name that is free. The callers have asked for what that takes.
-    fn attach(&mut self, directory: Number, name: Box<[u8]>, number: Number) {
+    fn attach(&mut self, directory: Number, name: NewName, number: Number) {
         let entries = self.directory_mut(directory);
         let position = entries.next;
         entries.next += 1;
-        entries.names.insert_asked(name, Name { number, position });
+        entries.names.insert_asked(name.bytes, Name { number, position, _charge: name.charge });
         let node = self.node_mut(number);
         node.links += 1;
         if let Body::Directory(moved) = &mut node.body {

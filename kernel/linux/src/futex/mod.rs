@@ -13,6 +13,7 @@
 //! object, because the task that waits has one as well.
 
 pub mod key;
+pub mod operation;
 pub mod queues;
 pub mod robust;
 #[cfg(test)]

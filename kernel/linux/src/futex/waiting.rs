@@ -10,6 +10,7 @@ use quire_memory::object::Object;
 use quire_memory::sharing::Reach;
 
 use super::key::{Key, Numbered};
+use super::operation::{Operation, Unknown};
 use super::queues::{self, Machine, Queues, Refusal, Waiter};
 use super::word::FutexWord;
 use crate::errno::Errno;
@@ -122,21 +123,50 @@ pub fn wait(word: FutexWord, value: u32, bits: u32, deadline: Option<Duration>) 
 /// # Errors
 /// `EFAULT`, `EINVAL`.
 pub fn wake(word: FutexWord, bits: u32, most: usize) -> Result<usize, Errno> {
-    /// Those that are woken while interrupts are off.
-    const BATCH: usize = 64;
     if bits == 0 {
         return Err(Errno::EINVAL);
     }
-    let key = word.key()?;
+    Ok(wake_known(&word.key()?, bits, most))
+}
+
+fn wake_known(key: &Key<Shared>, bits: u32, most: usize) -> usize {
+    /// Those that are woken while interrupts are off.
+    const BATCH: usize = 64;
     let mut woken = 0;
     loop {
         let batch = BATCH.min(most - woken);
-        let some = Kernel.with_queues(|queues| queues.wake(&key, bits, batch));
+        let some = Kernel.with_queues(|queues| queues.wake(key, bits, batch));
         woken += some;
         if some < batch || woken == most {
-            return Ok(woken);
+            return woken;
         }
     }
+}
+
+/// Changes the word `other` by `operation`, wakes up to `most` of those that wait for `word`, and up to `most_others` of those that
+/// wait for `other` if that was what the operation asks for; returns how many there were of both.
+///
+/// # Errors
+/// `ENOSYS` for an operation that there is not; `EFAULT`, `EINVAL`.
+pub fn wake_and_change(
+    (word, other): (FutexWord, FutexWord),
+    most: usize,
+    most_others: usize,
+    operation: Operation,
+) -> Result<usize, Errno> {
+    let keys = (word.key()?, other.key()?);
+    let unknown = |Unknown| Errno::ENOSYS;
+    let mut old = other.address.load()?;
+    loop {
+        let found = other.address.compare_exchange(old, operation.apply(old).map_err(unknown)?)?;
+        if found == old {
+            break;
+        }
+        old = found;
+    }
+    let wakes_others = operation.holds(old).map_err(unknown)?;
+    let woken = wake_known(&keys.0, u32::MAX, most);
+    Ok(woken + if wakes_others { wake_known(&keys.1, u32::MAX, most_others) } else { 0 })
 }
 
 /// Wakes up to `wake` of those that wait for the word `from`, and has up to `more` others wait for `to`; with `expected`, only if

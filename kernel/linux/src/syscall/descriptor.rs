@@ -131,6 +131,8 @@ fn fcntl(arguments: &Arguments<'_>) -> Outcome {
             file.set_flags(flags);
             Ok(0)
         }
+        linux::F_GETPIPE_SZ => pipe::capacity(&**file.file()),
+        linux::F_SETPIPE_SZ => pipe::set_capacity(&**file.file(), argument.low().into()),
         command => lock::fcntl(&file, command, argument.pointer()).unwrap_or(Err(Errno::EINVAL)),
     }
 }

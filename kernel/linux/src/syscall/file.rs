@@ -114,8 +114,10 @@ fn empty(pieces: &[UserRange], most: usize, mut transfer: impl FnMut(&[u8], usiz
                         return Ok(done as u64);
                     }
                 }
-                Err(error) if done == 0 => return Err(broken_pipe(error)),
-                Err(_) => return Ok(done as u64),
+                Err(error) => {
+                    let error = broken_pipe(error);
+                    return if done == 0 { Err(error) } else { Ok(done as u64) };
+                }
             }
         }
     }

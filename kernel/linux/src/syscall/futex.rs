@@ -9,6 +9,7 @@ use quire_machine::user::{UserPtr, Word};
 use super::arguments::{Arguments, Calls, Outcome};
 use super::duration::read_duration;
 use crate::errno::Errno;
+use crate::futex::operation::Operation;
 use crate::futex::waiting;
 use crate::futex::word::{FutexWord, Head};
 use crate::process::control_block::{Unfinished, this};
@@ -46,10 +47,16 @@ fn futex(arguments: &Arguments<'_>) -> Outcome {
         }
         linux::FUTEX_WAKE => wake(word, ALL_BITS, value),
         linux::FUTEX_WAKE_BITSET => wake(word, value3.low(), value),
+        linux::FUTEX_WAKE_OP => {
+            let words = (word, FutexWord { address: other.pointer(), is_private });
+            // The timeout's place has a number here.
+            let [most, most_others] = [value, timeout].map(at_least_one);
+            let operation = Operation::new(value3.low());
+            waiting::wake_and_change(words, most, most_others, operation).map(|count| count as u64)
+        }
         linux::FUTEX_REQUEUE | linux::FUTEX_CMP_REQUEUE => {
             let expected = (command == linux::FUTEX_CMP_REQUEUE).then(|| value3.low());
             let to = FutexWord { address: other.pointer(), is_private };
-            // The timeout's place has a number here.
             let counts = [value, timeout].map(|count| usize::try_from(count.int()).map_err(|_| Errno::EINVAL));
             let [wake, more] = counts;
             waiting::requeue((word, to), wake?, more?, expected).map(|count| count as u64)
@@ -58,10 +65,13 @@ fn futex(arguments: &Arguments<'_>) -> Outcome {
     }
 }
 
+/// As on Linux, which counts one that it wakes before it looks whether that was enough.
+fn at_least_one(most: Word) -> usize {
+    usize::try_from(most.int()).unwrap_or(0).max(1)
+}
+
 fn wake(word: FutexWord, bits: u32, most: Word) -> Outcome {
-    // As on Linux, which counts one before it looks whether that was enough.
-    let most = usize::try_from(most.int()).unwrap_or(0).max(1);
-    waiting::wake(word, bits, most).map(|count| count as u64)
+    waiting::wake(word, bits, at_least_one(most)).map(|count| count as u64)
 }
 
 /// Also what `restart_syscall` goes on with after a signal without a handler.

@@ -281,10 +281,10 @@ impl<M: PoolMachine> Zram<M> {
         if state.openings > 0 || state.disk.as_ref().is_some_and(|disk| Arc::strong_count(disk) > 1) {
             return Err(ZramError::Busy);
         }
-        let disk = core::mem::replace(&mut *state, State::new()).disk;
-        // The pages go without the lock.
+        let old = core::mem::replace(&mut *state, State::new());
+        // The pages and the backing device go without the lock.
         drop(state);
-        drop(disk);
+        drop(old);
         Ok(())
     }
 
@@ -338,13 +338,10 @@ impl<M: PoolMachine> Zram<M> {
     }
 
     fn set_backing(&self, path: &str) -> Result<(), ZramError> {
-        let mut state = self.state.lock();
-        if state.disk.is_some() {
+        if self.open().is_some() {
             return Err(ZramError::Busy);
         }
-        if state.backing.as_ref().is_some_and(|backing| backing.name() == path) {
-            return Ok(());
-        }
+        // Without the lock: the disk may be another device like this one.
         let disk = M::find_disk(path).ok_or(ZramError::NoFile)?;
         if disk.properties().is_file {
             return Err(ZramError::NotBlock);
@@ -355,8 +352,17 @@ impl<M: PoolMachine> Zram<M> {
         if disk.properties().read_only {
             return Err(ZramError::WriteProtected);
         }
+        let mut state = self.state.lock();
+        if state.disk.is_some() {
+            return Err(ZramError::Busy);
+        }
+        if state.backing.as_ref().is_some_and(|backing| backing.name() == path) {
+            return Ok(());
+        }
         let claim = Claim::new(&disk).ok_or(ZramError::Busy)?;
-        state.backing = Some(heap::arc::<M, _>(claim)?);
+        let old = state.backing.replace(heap::arc::<M, _>(claim)?);
+        drop(state);
+        drop(old);
         Ok(())
     }
 

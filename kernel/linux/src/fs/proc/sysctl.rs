@@ -1,6 +1,7 @@
 //! `/proc/sys`: what can be set while the kernel runs.
 
 use alloc::string::String;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use quire_machine::fallible::Lossy;
 use quire_machine::physical;
@@ -15,6 +16,7 @@ use super::super::synthetic::{Item, directory, line, list, number, print, read_o
 use crate::errno::Errno;
 use crate::fs::kmsg::FromPrograms;
 use crate::fs::open::{self, FILES_MAX};
+use crate::fs::pipe_room;
 use crate::process::table;
 use crate::system_name::{RELEASE, SYSTEM, VERSION, host_name, set_host_name};
 
@@ -51,7 +53,24 @@ fn files() -> Result<super::Entries, Errno> {
             })?,
         ),
         ("nr_open".into(), read_only(|out| line(out, FILES_MAX))?),
+        (
+            "pipe-max-size".into(),
+            read_write(|out| line(out, pipe_room::max_bytes()), |value| pipe_room::set_max_bytes(number(value)?))?,
+        ),
+        ("pipe-user-pages-hard".into(), stored(&pipe_room::HARD)?),
+        ("pipe-user-pages-soft".into(), stored(&pipe_room::SOFT)?),
     ])
+}
+
+/// A number that can be read and set, whichever it is.
+fn stored(place: &'static AtomicUsize) -> Result<Item, Errno> {
+    read_write(
+        |out| line(out, place.load(Ordering::Relaxed)),
+        |value| {
+            place.store(number(value)?, Ordering::Relaxed);
+            Ok(())
+        },
+    )
 }
 
 fn kernel() -> Result<super::Entries, Errno> {

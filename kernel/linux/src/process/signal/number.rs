@@ -104,6 +104,20 @@ impl Set {
     pub const SYNCHRONOUS: Self =
         Self::of(&[Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGTRAP, Signal::SIGFPE, Signal::SIGSYS]);
 
+    /// Those that end a process as it is found, for a core file to be written on Linux.
+    pub const FOR_CORE_FILES: Self = Self::of(&[
+        Signal::SIGQUIT,
+        Signal::SIGILL,
+        Signal::SIGTRAP,
+        Signal::SIGABRT,
+        Signal::SIGBUS,
+        Signal::SIGFPE,
+        Signal::SIGSEGV,
+        Signal::SIGXCPU,
+        Signal::SIGXFSZ,
+        Signal::SIGSYS,
+    ]);
+
     /// The set that `bits` say.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)

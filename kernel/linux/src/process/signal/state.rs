@@ -91,6 +91,8 @@ pub struct Signals {
     /// Signals that it has no handler for do nothing to it: the first process.
     unkillable: bool,
     stopped: bool,
+    /// What the process ends by, which no signal that is sent later changes (Linux: `SIGNAL_GROUP_EXIT`).
+    end: Option<Signal>,
     /// The last change that the parent has not asked for.
     unreported: Option<ChildChange>,
     fault: FaultRegisters,
@@ -108,6 +110,7 @@ impl Signals {
             alternate: AlternateStack::NONE,
             unkillable: true,
             stopped: false,
+            end: None,
             unreported: None,
             fault: FaultRegisters::default(),
         }
@@ -206,6 +209,9 @@ impl Signals {
     /// # Errors
     /// [`QueueFull`].
     pub fn send(&mut self, signal: Signal, info: Info) -> Result<Sent, QueueFull> {
+        if self.end.is_some() {
+            return Ok(Sent::default());
+        }
         let was_stopped = self.stopped;
         match signal {
             Signal::SIGCONT => {
@@ -223,7 +229,12 @@ impl Signals {
         if self.would_do_nothing(signal) {
             return Ok(Sent { wake: continued, continued });
         }
+        // It is so at once if nothing else could come before it (Linux: `complete_signal`).
+        let is_next = signal == Signal::SIGKILL || !self.stopped && (self.pending.set() & !self.mask).is_empty();
         self.pending.push(signal, info)?;
+        if is_next && self.fatal_pending().contains(signal) && !Set::FOR_CORE_FILES.contains(signal) {
+            self.end = Some(signal);
+        }
         let wake = !self.mask.contains(signal) || self.awaited.contains(signal) || was_stopped && !self.stopped;
         Ok(Sent { wake, continued })
     }
@@ -257,6 +268,9 @@ impl Signals {
 
     /// Takes the next signal that does something.
     pub fn take_next(&mut self) -> Option<Delivery> {
+        if let Some(signal) = self.end.take() {
+            return Some(self.deliver_end(signal));
+        }
         // What ends the process does so whatever came before it: work on its behalf has been given up already.
         let fatal = self.fatal_pending();
         let wanted = if fatal.is_empty() { !self.mask } else { fatal };
@@ -270,12 +284,16 @@ impl Signals {
             } else if signal.default_action() == DefaultAction::Stop {
                 Delivery::Stop(signal)
             } else {
-                // Nothing comes after this: what the process does in its memory on its way out is still served.
-                self.pending.discard(!Set::EMPTY);
-                Delivery::End(signal)
+                self.deliver_end(signal)
             });
         }
         None
+    }
+
+    /// Nothing comes after this: what the process does in its memory on its way out is still served.
+    fn deliver_end(&mut self, signal: Signal) -> Delivery {
+        self.pending.discard(!Set::EMPTY);
+        Delivery::End(signal)
     }
 
     /// The mask that comes back when the handler that is called now returns.
@@ -347,8 +365,10 @@ impl Signals {
         let deliverable = self.pending.set() & !self.mask;
         let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
         Standing(
-            bit(!(deliverable | self.pending.set() & self.awaited).is_empty(), Standing::INTERRUPTED)
-                | bit(!self.fatal_pending().is_empty(), Standing::KILLED)
+            bit(
+                self.end.is_some() || !(deliverable | self.pending.set() & self.awaited).is_empty(),
+                Standing::INTERRUPTED,
+            ) | bit(self.end.is_some() || !self.fatal_pending().is_empty(), Standing::KILLED)
                 | bit(self.stopped, Standing::STOPPED)
                 | bit(self.saved_mask.is_some(), Standing::MASK_SAVED),
         )

@@ -41,6 +41,27 @@ fn a_signal_ends_a_process_that_has_no_handler() {
 }
 
 #[test]
+fn the_first_signal_that_ends_a_process_is_the_one_that_it_ends_by() {
+    let ended_by = |sent: &[Signal]| {
+        let mut signals = signals();
+        signals.set_action(Signal::SIGUSR2, HANDLER);
+        for signal in sent {
+            signals.send(*signal, Info::Kernel).expect("there is room");
+        }
+        assert!(signals.standing().is_killed());
+        signals.take_next()
+    };
+    let (kill, term) = (Signal::SIGKILL, Signal::SIGTERM);
+    assert_eq!(ended_by(&[term, kill]), Some(Delivery::End(term)));
+    assert_eq!(ended_by(&[term, Signal::SIGHUP, Signal::SIGCONT, Signal::SIGSEGV]), Some(Delivery::End(term)));
+    // A core file would be written on the way out, which others may cut short.
+    assert_eq!(ended_by(&[Signal::SIGQUIT, kill]), Some(Delivery::End(kill)));
+    // The handler comes before the end is decided.
+    assert_eq!(ended_by(&[Signal::SIGUSR2, term, kill]), Some(Delivery::End(kill)));
+    assert_eq!(ended_by(&[Signal::SIGUSR2, kill, term]), Some(Delivery::End(kill)));
+}
+
+#[test]
 fn what_does_nothing_is_not_even_pending() {
     let mut signals = signals();
     signals.set_action(Signal::SIGTERM, Action { handler: 1, ..Action::default() });
@@ -338,6 +359,10 @@ proptest! {
         let mut model: Vec<(Signal, Info)> = Vec::new();
         for (number, bits, operation) in operations {
             let (signal, info) = (signal(number), Info::User { pid: bits as u32, user: 7 });
+            if signal == Signal::SIGKILL {
+                // After that one there would be no queue.
+                continue;
+            }
             if operation == 0 {
                 let wanted = Set::from_bits(bits) & !Set::UNSTOPPABLE;
                 let rank = |signal: Signal| (!Set::SYNCHRONOUS.contains(signal), signal.number());
