@@ -1,27 +1,50 @@
 //! A tree of PTEs by page index: where an object keeps what it knows of each of its pages. No processor walks it.
 //!
-//! Its nodes are frames of 512 words, and it is as high as its greatest index needs: one frame for up to 2 MiB. Nodes are freed
-//! when the tree is dropped; a PTE that was never set is 0.
+//! Its nodes are frames of 512 words, and it is as high as its greatest index needs: one frame for up to 2 MiB, none for the first
+//! page alone. Nodes are freed when the tree is dropped; a PTE that was never set is 0.
+//!
+//! A node is charged to the cgroup of the program that needs it. Of a file system's size they are no part, so that sparse files could
+//! fill memory with them: ordinary users' programs get none beyond [`SHARE`].
 //!
 //! # Invariants
 //!
-//! A node is reached by one word or is the root, and its bytes by the tree alone. The words of the lowest nodes own what they say, as
-//! a [`Pte`] does, those above the nodes that they lead to.
+//! A node is reached by one word or is the root, and its bytes by the tree alone. The first page's word and those of the lowest nodes own
+//! what they say, as a [`Pte`] does, those above the nodes that they lead to.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::arch::page_table::{self, Table};
 use crate::frame::{FrameNumber, Kind};
+use crate::heap;
+use crate::physical;
 use crate::pte::Pte;
 use crate::unique::UniqueFrame;
+use crate::upcall::upcalls;
 use crate::watermark::Purpose;
 
 /// The bits of an index that one level decides.
 const BITS: u32 = 9;
 
+/// So many eighths of memory may be nodes on behalf of ordinary users: beside a tmpfs of half of memory root's share is left.
+const SHARE: usize = 3;
+
+/// How many nodes there are.
+static NODES: AtomicUsize = AtomicUsize::new(0);
+
+/// Why there is no node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoNode {
+    /// Memory is short, or the cgroup's is: it can be waited for.
+    NoFrame,
+    /// The program's user has no more.
+    Refused,
+}
+
 /// A PTE for each page index.
 pub struct PteIndex {
+    /// The first page's PTE.
+    first: AtomicU64,
     root: Option<FrameNumber>,
     /// How many levels there are below the root: with 0, the root's words are the pages'.
     height: u32,
@@ -30,11 +53,14 @@ pub struct PteIndex {
 impl PteIndex {
     /// No page has one.
     pub const fn new() -> Self {
-        Self { root: None, height: 0 }
+        Self { first: AtomicU64::new(0), root: None, height: 0 }
     }
 
     /// What the PTE of page `index` says.
     pub fn get(&self, index: u64) -> u64 {
+        if index == 0 {
+            return self.first.load(Ordering::Relaxed);
+        }
         let Some(mut node) = self.root.filter(|_| index >> (BITS * (self.height + 1)) == 0) else { return 0 };
         for level in (1..=self.height).rev() {
             match words(node)[position(index, level)].load(Ordering::Relaxed) {
@@ -52,14 +78,25 @@ impl PteIndex {
     pub fn replace(&mut self, index: u64, pte: Pte) -> Result<Pte, Pte> {
         match self.make(index) {
             // SAFETY: the word was the tree's.
-            Some(word) => Ok(unsafe { Pte::from_bits(word.swap(pte.into_bits(), Ordering::Relaxed)) }),
-            None => Err(pte),
+            Ok(word) => Ok(unsafe { Pte::from_bits(word.swap(pte.into_bits(), Ordering::Relaxed)) }),
+            Err(_) => Err(pte),
         }
     }
 
-    /// The word of page `index`; makes the nodes for it. `None` when there is no frame for one.
-    fn make(&mut self, index: u64) -> Option<&AtomicU64> {
-        let mut node = self.root.or_else(new_node)?;
+    /// Makes the nodes for page `index`, so that [`Self::replace`] needs none.
+    ///
+    /// # Errors
+    /// [`NoNode`].
+    pub fn make_nodes(&mut self, index: u64) -> Result<(), NoNode> {
+        self.make(index).map(drop)
+    }
+
+    /// The word of page `index`; makes the nodes for it.
+    fn make(&mut self, index: u64) -> Result<&AtomicU64, NoNode> {
+        if index == 0 {
+            return Ok(&self.first);
+        }
+        let mut node = self.root.map_or_else(new_node, Ok)?;
         self.root = Some(node);
         while index >> (BITS * (self.height + 1)) != 0 {
             let above = new_node()?;
@@ -76,11 +113,15 @@ impl PteIndex {
             }
             node = FrameNumber(word.load(Ordering::Relaxed) as u32);
         }
-        Some(&words(node)[position(index, 0)])
+        Ok(&words(node)[position(index, 0)])
     }
 
     /// The first PTE in `range` that is not 0, with its index.
     pub fn next(&self, range: Range<u64>) -> Option<(u64, u64)> {
+        let first = self.get(0);
+        if range.contains(&0) && first != 0 {
+            return Some((0, first));
+        }
         let root = self.root?;
         let end = range.end.min(1_u64.checked_shl(BITS * (self.height + 1)).unwrap_or(u64::MAX));
         next_below(root, self.height, 0, &(range.start..end))
@@ -129,13 +170,19 @@ fn free_node(node: FrameNumber, level: u32) {
         }
     }
     // SAFETY: the entry that led to the node is gone, or it was the root of an index that ends.
-    drop(unsafe { UniqueFrame::from_number(node, 0) });
+    (upcalls().free_charged)(unsafe { UniqueFrame::from_number(node, 0) });
+    NODES.fetch_sub(1, Ordering::Relaxed);
 }
 
-fn new_node() -> Option<FrameNumber> {
-    let mut node = UniqueFrame::allocate(0, Kind::PageTable, Purpose::Kernel)?;
+fn new_node() -> Result<FrameNumber, NoNode> {
+    let most = physical::managed_frames() / 8 * SHARE;
+    if NODES.load(Ordering::Relaxed) >= most && heap::purpose() == Purpose::Program {
+        return Err(NoNode::Refused);
+    }
+    let mut node = (upcalls().allocate_charged)(Kind::PageTable).ok_or(NoNode::NoFrame)?;
     node.bytes_mut().fill(0);
-    Some(node.into_number())
+    NODES.fetch_add(1, Ordering::Relaxed);
+    Ok(node.into_number())
 }
 
 const fn position(index: u64, level: u32) -> usize {

@@ -38,5 +38,6 @@ pub use crate::simulated::heap::{frames, slabs, spare_frames, trim, used, with_b
 pub use kernel_heap::{frames, slabs, spare_frames, trim, used};
 #[cfg(target_os = "none")]
 pub use reserved::with_block;
+pub(crate) use share::purpose;
 pub use share::{ROOT_SHARE, may_allocate, may_keep};
 pub use slab::SlabUsage;

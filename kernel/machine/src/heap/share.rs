@@ -15,7 +15,7 @@ pub(super) const KEPT_BACK: usize = 256 << 10;
 pub const ROOT_SHARE: usize = 8;
 
 /// On whose behalf the thread that runs this takes memory.
-pub(super) fn purpose() -> Purpose {
+pub(crate) fn purpose() -> Purpose {
     match cpu::with_running(Running::may_take_reserve) {
         Some(true) => Purpose::Reclaim,
         Some(false) if (upcalls().serves_ordinary_user)() => Purpose::Program,

@@ -38,6 +38,7 @@ use quire_swap::{DecodedPte, Entry, Folio as _, Locked, Readahead};
 
 use self::block::Block;
 use self::write_count::WriteCount;
+use crate::charge::Charge;
 use crate::folio::Folio;
 use crate::lru::{self, Exit};
 use crate::overcommit::Commitment;
@@ -106,6 +107,8 @@ pub struct Object {
     account: Option<Arc<Account>>,
     writers: WriteCount,
     promised: Promised,
+    /// What it takes of the kernel heap, if it is not part of a file's node.
+    _charge: Charge,
 }
 
 /// What an object has promised memory for (Linux: `shmem_acct_size`, `shmem_acct_blocks`).
@@ -137,7 +140,7 @@ impl Object {
     /// # Errors
     /// [`AllocationError`].
     pub fn swappable() -> Result<Arc<Self>, AllocationError> {
-        Self::new(None, None, Promised::ByPage)
+        Self::new(None, None, Promised::ByPage, Charge::NONE)
     }
 
     /// Such an object as a file of the file system with this account.
@@ -145,7 +148,7 @@ impl Object {
     /// # Errors
     /// [`AllocationError`].
     pub fn of_file_system(account: &Arc<Account>) -> Result<Arc<Self>, AllocationError> {
-        Self::new(None, Some(Arc::clone(account)), Promised::ByPage)
+        Self::new(None, Some(Arc::clone(account)), Promised::ByPage, Charge::NONE)
     }
 
     /// Shared memory of `length` bytes, promised as a whole to a program that has `mapped` pages, unless that is waived.
@@ -158,7 +161,7 @@ impl Object {
         } else {
             Promised::AsWhole(Commitment::new(length.div_ceil(PAGE_SIZE as u64), mapped)?)
         };
-        let object = Self::new(None, None, promised)?;
+        let object = Self::new(None, None, promised, Charge::new(size_of::<Self>())?)?;
         object.length.store(length, Ordering::Release);
         Ok(object)
     }
@@ -168,13 +171,14 @@ impl Object {
     /// # Errors
     /// [`AllocationError`].
     pub fn from_source(source: Arc<dyn Source>, account: Option<Arc<Account>>) -> Result<Arc<Self>, AllocationError> {
-        Self::new(Some(source), account, Promised::Nothing)
+        Self::new(Some(source), account, Promised::Nothing, Charge::NONE)
     }
 
     fn new(
         source: Option<Arc<dyn Source>>,
         account: Option<Arc<Account>>,
         promised: Promised,
+        charge: Charge,
     ) -> Result<Arc<Self>, AllocationError> {
         let length = source.as_ref().map_or(0, |source| source.length());
         Ok(Rmap::for_object(|rmap| {
@@ -190,6 +194,7 @@ impl Object {
                 promised,
                 account,
                 writers: WriteCount::default(),
+                _charge: charge,
             })
         })?)
     }

@@ -3,6 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use quire_machine::AllocationError;
+use quire_machine::pte_index::NoNode;
 use quire_machine::task::{Interrupted, check_signals};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, Locked, Neighbourhood};
@@ -63,13 +64,14 @@ impl Object {
         let promise = Commitment::new(self.promised_by_page(1), 0).map_err(|AllocationError| ObjectError::NoPromise)?;
         let from_source = index * (PAGE_SIZE as u64) < self.source_length.load(Ordering::Acquire);
         let block = self.take_block(from_source)?;
+        self.make_nodes(index)?;
         let mut folio = frames::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?;
         match self.source.as_ref().filter(|_| from_source) {
             Some(source) => source.fill(index, folio.page_mut()),
             None => folio.clear(),
         }
         let folio = folio.filled();
-        let Some(folio) = self.place(index, 0, Locked::lock(folio))? else { return Ok(None) };
+        let Some(folio) = self.place(index, 0, Locked::lock(folio)) else { return Ok(None) };
         // The page has both now.
         promise.leave();
         block.keep();
@@ -79,6 +81,21 @@ impl Object {
             false => lru::add(&folio, Exit::Swap),
         }
         Ok(Some(folio))
+    }
+
+    /// Makes the index's nodes for a page before there is a frame for it: in a full cgroup either could push the other out for ever.
+    fn make_nodes(&self, index: u64) -> Result<(), ObjectError> {
+        loop {
+            let made = self.pages.lock().make_nodes(index);
+            match made {
+                Ok(()) => return Ok(()),
+                Err(NoNode::Refused) => return Err(ObjectError::NoSpace),
+                // Not for the frame itself: once one can be had, the next attempt will find one.
+                Err(NoNode::NoFrame) => {
+                    drop(frames::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?);
+                }
+            }
+        }
     }
 
     /// Takes a block for a page. What a source has is there already, whatever the limit is.
@@ -92,26 +109,18 @@ impl Object {
         Ok(Block(Some(&account.blocks)))
     }
 
-    /// Puts the folio into the index entry, if that is still `expected`, with a reference. `None`: look again.
-    fn place(&self, index: u64, expected: u64, folio: Locked<Folio>) -> Result<Option<Locked<Folio>>, ObjectError> {
+    /// Puts the folio into the index entry, whose nodes are there, if that is still `expected`, with a reference. `None`: look again.
+    fn place(&self, index: u64, expected: u64, folio: Locked<Folio>) -> Option<Locked<Folio>> {
         folio::set_owned(&folio, self.rmap.mark(index));
         folio.set_of_object();
-        {
-            let mut pages = self.pages.lock();
-            if pages.get(index) != expected {
-                // What unlocking the folio may take comes before this.
-                drop(pages);
-                return Ok(None);
-            }
-            if pages.replace(index, Pte::holding(Folio::clone(&folio))).is_ok() {
-                self.count(1);
-                return Ok(Some(folio));
-            }
+        let mut pages = self.pages.lock();
+        if pages.get(index) == expected && pages.replace(index, Pte::holding(Folio::clone(&folio))).is_ok() {
+            self.count(1);
+            return Some(folio);
         }
-        // Not for the frame itself: once one can be had, the next attempt will find one. The lock is not kept meanwhile.
-        drop(folio);
-        drop(frames::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?);
-        Ok(None)
+        // What unlocking the folio may take comes before this.
+        drop(pages);
+        None
     }
 
     fn swap_in(&self, index: u64, entry: Entry, reads_ahead: bool) -> Result<Option<LockedPage>, ObjectError> {
@@ -131,7 +140,7 @@ impl Object {
         if !folio.state().may_be_written() {
             folio.wait_for_writeback();
         }
-        let Some(folio) = self.place(index, entry.to_pte(), folio)? else { return Ok(None) };
+        let Some(folio) = self.place(index, entry.to_pte(), folio) else { return Ok(None) };
         self.swapped.fetch_sub(1, Ordering::Relaxed);
         swap::core().put_mapped(entry, &folio, false);
         lru::is_wanted(&folio, was_read_ahead);
