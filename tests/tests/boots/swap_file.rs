@@ -27,5 +27,5 @@ fn a_file_of_linuxs_file_system_is_a_swap_area_and_the_file_system_stays_whole()
 
 #[test]
 fn blocks_may_be_smaller_than_pages_and_there_may_be_no_journal() {
-    script(&["-b", "1024", "-O", "^has_journal"]);
+    script(&["-b", "2048", "-O", "^has_journal"]);
 }

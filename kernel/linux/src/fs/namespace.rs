@@ -18,7 +18,6 @@ use quire_machine::sync::Rank;
 use quire_machine::task::Mutex;
 
 use super::access::{self, READ, SEARCH, WRITE};
-use super::ext4;
 use super::mount::{Mount, Mounts, Options};
 use super::node::{Attributes, Handle, Metadata, New, NodeKind, writes};
 use super::open::{OnlyPath, OpenFile};
@@ -97,7 +96,7 @@ pub fn unmount(root: &Handle, detaches: bool) -> Result<(), Errno> {
     replace_mounts(|mounts| {
         let mount = mounts.with_root(root).ok_or(Errno::EINVAL)?;
         let device = root.metadata().device;
-        let is_busy = || mounts.has_mounts_in(device) || ext4::is_busy(root);
+        let is_busy = || mounts.has_mounts_in(device) || root.keeps_mounted(Arc::strong_count(root));
         if mount.covered_identity().is_none() || !detaches && is_busy() {
             return Err(Errno::EBUSY);
         }

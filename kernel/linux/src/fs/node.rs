@@ -215,6 +215,13 @@ pub trait Node: Send + Sync {
     /// What file system it is in.
     fn usage(&self) -> FilesystemUsage;
 
+    /// Whether its file system has to stay mounted, because something of it is in use beside this node, its root, of which there
+    /// are so many `handles`, with the mount's and the caller's. What is in memory stays as long as it is in use.
+    fn keeps_mounted(&self, handles: usize) -> bool {
+        let _ = handles;
+        false
+    }
+
     /// Changes the attributes.
     ///
     /// # Errors

@@ -42,5 +42,5 @@ mod sectors;
 mod swap_file;
 mod volume;
 
-pub use node::{is_busy, mount, sync_all};
+pub use node::{mount, sync_all};
 pub use swap_file::{area_name, disable, enable};

@@ -61,11 +61,6 @@ pub fn mount(device: Device, read_only: bool) -> Result<Handle, Errno> {
     Ok(Ext4Node::new(&volume, nodes, info)?)
 }
 
-/// Whether something of the file system with this root is in use but the root by its mount and by the caller.
-pub fn is_busy(root: &Handle) -> bool {
-    of(root).is_ok_and(|node| Arc::strong_count(root) > 2 || node.volume.nodes_in_any_case().handles() > 1)
-}
-
 /// Writes what mounted file systems have not written yet (Linux: `ksys_sync`); errors are for those who sync a file.
 pub fn sync_all(mounts: &Mounts) {
     for mount in mounts.all() {
@@ -274,6 +269,10 @@ impl Node for Ext4Node {
         let nodes = self.volume.nodes_in_any_case();
         let live = nodes.get(self.number).expect("a node is in use while it has a handle");
         metadata(&self.volume, &live.info)
+    }
+
+    fn keeps_mounted(&self, handles: usize) -> bool {
+        handles > 2 || self.volume.nodes_in_any_case().handles() > 1
     }
 
     fn usage(&self) -> FilesystemUsage {
