@@ -453,7 +453,14 @@ pub(crate) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH>, gone: &mut Folio
     const REFERENCES: u32 = 2;
     let before = gone.len();
     let mut busy = ArrayVec::<Locked<Folio>, BATCH>::new();
-    swap::core().evict_each(clean.drain(..), REFERENCES, lru::evicted, |outcome| match outcome {
+    let shadows = lru::evicted(clean);
+    let mut next = 0;
+    // Those that stay are left out.
+    let shadow = |folio: &Folio| {
+        next += shadows[next..].iter().position(|(frame, _)| *frame == folio.frame()).unwrap_or_default();
+        shadows[next].1
+    };
+    swap::core().evict_each(clean.drain(..), REFERENCES, shadow, |outcome| match outcome {
         Ok(folio) => gone.push(folio),
         Err(folio) => busy.push(folio),
     });

@@ -36,6 +36,8 @@ impl Exit {
 pub(super) struct Lists {
     instances: [Instance; 2],
     unevictable: Queue,
+    /// What [`Instance::is_unsettled`] was of one of them when a page came last.
+    is_unsettled: bool,
     pub(super) turns: Turns,
 }
 
@@ -121,7 +123,7 @@ impl Drop for LockedLists {
         seen.swappable.store(swap.len(), Ordering::Relaxed);
         seen.droppable.store(drop.len(), Ordering::Relaxed);
         seen.unevictable.store(self.lists.unevictable.len(), Ordering::Relaxed);
-        seen.is_unsettled.store(swap.is_unsettled() || drop.is_unsettled(), Ordering::Relaxed);
+        seen.is_unsettled.store(self.lists.is_unsettled, Ordering::Relaxed);
     }
 }
 
@@ -151,6 +153,7 @@ impl Lists {
         Self {
             instances: [Instance::of_default(), Instance::of_default()],
             unevictable: Queue::of_caller(),
+            is_unsettled: false,
             turns: Turns::new(),
         }
     }
@@ -187,7 +190,9 @@ impl Lists {
         exit.note(page);
         let instance = self.instance(exit);
         instance.add(pages(), page, shadow);
-        instance.is_active(pages(), page)
+        let (is_unsettled, is_active) = (instance.is_unsettled(), instance.is_active(pages(), page));
+        self.is_unsettled |= is_unsettled;
+        is_active
     }
 
     /// A page that was isolated stays, or one that reclaim does not know is to be known.
@@ -262,17 +267,30 @@ impl Lists {
 
     /// The page leaves memory: what its slot is to keep.
     pub(super) fn evicted(&mut self, page: FrameNumber) -> Shadow {
-        // Another task may have put it back meanwhile, or have had to keep it.
+        // Another task may have put it back meanwhile.
         self.isolate(page);
-        let shadow =
-            if pages().is_isolated(page) { self.instance_of(page).evicted(pages(), page) } else { Shadow::NONE };
-        self.remove(page);
+        if !pages().is_isolated(page) {
+            self.remove(page);
+            return Shadow::NONE;
+        }
+        let shadow = self.instance_of(page).evicted(pages(), page);
+        pages().set_callers_bit(page, false);
         shadow
     }
 
-    pub(super) fn first_access(&mut self, page: FrameNumber) {
-        if pages().is_listed(page) && !self.is_unevictable(page) {
-            self.instance_of(page).first_access(pages(), page);
+    /// A page that is not in the list of those that stay is mapped, for the first time if it had been read ahead.
+    pub(super) fn is_wanted(&mut self, page: FrameNumber, was_read_ahead: bool) {
+        if self.is_unevictable(page) {
+            return;
+        }
+        if !pages().is_listed(page) {
+            self.put_back(page);
+        }
+        if was_read_ahead {
+            let instance = self.instance_of(page);
+            instance.first_access(pages(), page);
+            let is_unsettled = instance.is_unsettled();
+            self.is_unsettled |= is_unsettled;
         }
     }
 
@@ -314,6 +332,8 @@ impl Lists {
 
     /// The next page whose accessed bit is to be cleared.
     pub(super) fn settle(&mut self) -> Option<FrameNumber> {
-        self.instances.iter_mut().find_map(|instance| instance.settle(pages()))
+        let settled = self.instances.iter_mut().find_map(|instance| instance.settle(pages()));
+        self.is_unsettled = settled.is_some();
+        settled
     }
 }

@@ -29,8 +29,10 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use arrayvec::ArrayVec;
 use quire_machine::frame::{Frame, FrameNumber};
 use quire_machine::physical;
+use quire_swap::Locked;
 
 pub use self::lengths::Lengths;
 pub use self::lists::Exit;
@@ -85,11 +87,8 @@ pub(crate) fn come_back(folio: &Folio, shadow: u64) {
 
 /// A page from the swap cache is mapped, for the first time if it had been read ahead.
 pub(crate) fn is_wanted(folio: &Folio, was_read_ahead: bool) {
-    if was_read_ahead {
-        with_lists_of(folio.metadata(), |lists| lists.first_access(folio.frame()));
-    }
-    if !is_listed(folio.frame()) {
-        put_back(folio);
+    if was_read_ahead || !is_listed(folio.frame()) {
+        with_lists_of(folio.metadata(), |lists| lists.is_wanted(folio.frame(), was_read_ahead));
     }
 }
 
@@ -169,9 +168,11 @@ pub(crate) fn may_be_beside(frame: FrameNumber) -> bool {
     Instance::may_be_beside(Pages(physical::frames()), frame)
 }
 
-/// The folio leaves memory for its slot: what that keeps.
-pub(crate) fn evicted(folio: &Folio) -> u64 {
-    with_lists_of(folio.metadata(), |lists| lists.evicted(folio.frame()).bits())
+/// Folios leave memory for their slots: what each of these is to keep. One that has to stay after all is [`put_back`].
+#[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
+pub(crate) fn evicted(folios: &[Locked<Folio>]) -> ArrayVec<(FrameNumber, u64), BATCH> {
+    let mut lists = OneByOne::default();
+    folios.iter().map(|folio| (folio.frame(), lists.of(folio.metadata()).evicted(folio.frame()).bits())).collect()
 }
 
 /// Isolates those of the folios that are in a list from which pages leave, for the caller to deal with and put back; drops the
@@ -196,7 +197,8 @@ const BATCH_PART: usize = 32;
 pub(crate) fn isolate(cgroup: u8, exit: Exit) -> FolioBatch {
     let mut taken = FolioBatch::new();
     let mut lists = lock(cgroup);
-    for _ in 0..(lists.instance(exit).len() / BATCH_PART).clamp(1, BATCH) {
+    let most = if cgroup == counts::ROOT { BATCH } else { (lists.instance(exit).len() / BATCH_PART).clamp(1, BATCH) };
+    for _ in 0..most {
         let Some(frame) = lists.next(exit) else { break };
         // A folio without references is on its way to be freed, and to be forgotten.
         taken.extend(Folio::try_from_frame(frame));

@@ -50,8 +50,13 @@ impl Fresh {
     }
 
     fn forget(&mut self, page: FrameNumber) {
-        if let Some(found) = self.pages.iter_mut().find(|found| **found == Some(page)) {
-            *found = None;
+        // It is mostly one of those that came last.
+        for place in (self.first..self.first + self.len).rev() {
+            let found = &mut self.pages[place % (FRESH_MAX + UNSETTLED_MAX)];
+            if *found == Some(page) {
+                *found = None;
+                return;
+            }
         }
     }
 }
