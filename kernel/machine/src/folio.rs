@@ -22,7 +22,7 @@ use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{Folio as _, FolioFlag, FolioState, Forgotten, Locked, ReadAccess, WriteAccess};
 
 use crate::address_map::direct;
-use crate::arch::{cpu, translations};
+use crate::arch::{translations, vector};
 use crate::frame::{Frame, FrameNumber, Kind, NO_LIST};
 pub use crate::handles::Folio;
 use crate::physical;
@@ -65,7 +65,7 @@ impl NewFolio {
 
     /// Fills it with zeros.
     pub fn clear(&mut self) {
-        cpu::clear(self.page_mut());
+        vector::clear(self.page_mut());
     }
 
     /// Makes it a copy of `other`, which tasks may have mapped.
@@ -351,7 +351,7 @@ impl quire_swap::Folio for Folio {
 
     fn is_zero(&self, index: usize) -> bool {
         debug_assert_eq!(index, 0);
-        cpu::are_zero(self.words())
+        vector::are_zero(self.words())
     }
 
     fn looks_zero(&self) -> bool {
@@ -363,7 +363,7 @@ impl quire_swap::Folio for Folio {
     }
 
     fn clear(page: &mut Page) {
-        cpu::clear(page);
+        vector::clear(page);
     }
 
     fn wait_while(&self, flag: FolioFlag) {

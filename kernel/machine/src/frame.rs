@@ -139,6 +139,12 @@ impl Frame {
         }
     }
 
+    /// Whose page it holds, as [`Folio::set_owner_mark`](crate::folio::Folio::set_owner_mark) has noted; 0 for nothing.
+    #[inline]
+    pub fn owner_mark(&self) -> u64 {
+        if self.may_be_listed() { self.owned.load(Ordering::Acquire) } else { 0 }
+    }
+
     /// What the frame is used for.
     #[inline]
     pub fn kind(&self) -> Kind {

@@ -5,13 +5,14 @@
 
 use arrayvec::ArrayVec;
 use quire_machine::arch::translations;
+use quire_machine::frame::FrameNumber;
 use quire_machine::user_tables::PteCell;
 use quire_swap::header::PAGE_SIZE;
 
-use crate::folio::{self, BATCH, Folio, Owned};
+use crate::folio::{self, BATCH, Owned};
 use crate::lru;
 use crate::page_tables;
-use crate::rmap::{Owner, Owners, Sought};
+use crate::rmap::{Owner, Owners};
 
 /// What the PTEs that map a folio say together.
 #[derive(Clone, Copy, Default)]
@@ -42,40 +43,42 @@ impl Marks {
 #[inline]
 pub(crate) fn settle(cgroup: u8) {
     if lru::is_unsettled(cgroup) {
-        forget(&lru::unsettled(cgroup));
+        settle_batch(cgroup);
     }
 }
 
-struct OwnedPage<'a> {
+/// A page that has come a while ago, if it is still there.
+struct Settling {
     owner: usize,
     index: u64,
-    folio: &'a Folio,
+    frame: FrameNumber,
 }
 
-impl Sought for OwnedPage<'_> {
-    fn folio(&self) -> &Folio {
-        self.folio
-    }
-
-    fn index(&self) -> u64 {
-        self.index
-    }
-}
-
-/// Forgets that the pages of these folios were accessed.
+/// Looks where the pages are likely to be mapped: a relative that maps one as well has accessed it itself.
 #[inline(never)]
-fn forget(batch: &[Folio]) {
+fn settle_batch(cgroup: u8) {
     let mut owners = Owners::default();
-    let mut owned = ArrayVec::<OwnedPage<'_>, BATCH>::new();
-    for folio in batch {
-        if let Some(Owned { owner, index }) = folio::owned(folio)
+    let mut pages = ArrayVec::<Settling, BATCH>::new();
+    for frame in lru::unsettled(cgroup) {
+        if let Some(Owned { owner, index }) = folio::owner_of(frame)
             && let Some(owner) = owners.find(owner)
         {
-            owned.push(OwnedPage { owner, index, folio });
+            pages.push(Settling { owner, index, frame });
         }
     }
-    for pages in owned.chunk_by_mut(|one, other| one.owner == other.owner) {
-        owners.get(pages[0].owner).for_each_pte(pages, |_, _, pte| _ = pte.clear_accessed());
+    for pages in pages.chunk_by(|one, other| one.owner == other.owner) {
+        let mut left = pages.len();
+        owners.get(pages[0].owner).for_each_space(|base, ptes| {
+            let mut cursor = ptes.cursor();
+            for page in pages {
+                let pte = cursor.find(base.wrapping_add(page.index * PAGE_SIZE as u64));
+                if let Some(pte) = pte.filter(|pte| page_tables::folio_frame(pte.bits()) == Some(page.frame)) {
+                    pte.clear_accessed();
+                    left = left.saturating_sub(1);
+                }
+            }
+            left > 0
+        });
     }
     // The accesses that follow are those that the policy is to hear of.
     translations::flush_user_everywhere();
@@ -97,5 +100,6 @@ pub(crate) fn look_around(owner: &Owner, index: u64) {
                 lru::accessed_beside(frame);
             }
         }
+        true
     });
 }

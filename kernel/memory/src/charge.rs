@@ -7,27 +7,32 @@
 //! A cgroup is charged as many pages as the bytes of its charges fill. A charge outlives its cgroup: what is left of an account goes
 //! to the cgroup's parent, which was charged all along. The root cgroup has no account.
 
-use crate::cgroup::account::Kept;
+use quire_machine::task::{self, scheduler};
+use quire_machine::{AllocationError, heap};
 
-/// Bytes of the kernel heap that a cgroup is charged until this is dropped.
-#[derive(Debug, Default)]
-pub struct Charge {
-    _kept: Option<Kept>,
-}
+pub use crate::cgroup::account::Charge;
+use crate::cgroup::counts::{Event, note};
+use crate::reclaim;
 
 impl Charge {
-    /// No cgroup is charged.
-    pub const NONE: Self = Self { _kept: None };
-
     /// For an object of `bytes` that the thread that runs this is about to make; reclaims pages of the cgroup whose limit is
     /// reached, and may sleep for that.
     ///
     /// # Errors
-    /// [`quire_machine::AllocationError`] when the heap has no room for it, or none of the cgroup's pages can leave.
-    pub fn new(bytes: usize) -> Result<Self, quire_machine::AllocationError> {
-        if !quire_machine::heap::may_keep(bytes) {
-            return Err(quire_machine::AllocationError);
+    /// [`AllocationError`] when the heap has no room for it, or none of the cgroup's pages can leave.
+    pub fn new(bytes: usize) -> Result<Self, AllocationError> {
+        if !heap::may_keep(bytes) {
+            return Err(AllocationError);
         }
-        Ok(Self { _kept: Kept::by_current(bytes)? })
+        loop {
+            let full = match Self::try_new(bytes) {
+                Ok(charge) => return Ok(charge),
+                Err(full) => full,
+            };
+            note(full, Event::Max);
+            if scheduler::with_current(task::Thread::is_killed).unwrap_or(false) || !reclaim::shrink_cgroup(full) {
+                return Err(AllocationError);
+            }
+        }
     }
 }

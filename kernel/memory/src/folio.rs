@@ -9,6 +9,8 @@
 
 use arrayvec::ArrayVec;
 use quire_machine::folio;
+use quire_machine::frame::FrameNumber;
+use quire_machine::physical;
 use quire_swap::{Folio as _, FolioFlag};
 
 pub use quire_machine::folio::{Folio, NewFolio};
@@ -50,6 +52,11 @@ impl Owned {
 #[inline]
 pub fn owned(folio: &Folio) -> Option<Owned> {
     Owned::unpack(folio.owner_mark())
+}
+
+/// Whose page is in the frame, if one is there; it may be another's at once, unless the caller has a reference.
+pub(crate) fn owner_of(frame: FrameNumber) -> Option<Owned> {
+    Owned::unpack(physical::frames()[frame.index()].owner_mark())
 }
 
 /// Says whose page it is.

@@ -24,7 +24,7 @@
 //!
 //! A page is marked with the number of an `anon_vma` only while nobody but its space, and those that were forked from it later, can
 //! have the page: that is, when it is new, or comes back from a slot that has one count. Else it is marked with the first one's. A
-//! descendant keeps the `anon_vma`s that it comes from, and so their numbers, up to [`GENERATIONS`]; after that it shares its
+//! descendant keeps the `anon_vma`s that it comes from, and so their numbers, up to 64; after that it shares its
 //! parent's.
 //!
 //! # Locking
@@ -281,11 +281,10 @@ impl Owner {
         }
     }
 
-    /// Calls `visit` with the base of each space that is likely to map the pages and its tables, locked.
-    pub(crate) fn for_each_space(&self, mut visit: impl FnMut(u64, &TablesGuard<'_>)) {
-        for Mapper { tables, base } in &*self.own_rmap().list.lock() {
-            visit(*base, &tables.lock());
-        }
+    /// Calls `visit` with the base of each space that is likely to map the pages and its tables, locked, until it has seen enough.
+    pub(crate) fn for_each_space(&self, mut visit: impl FnMut(u64, &TablesGuard<'_>) -> bool) {
+        let list = self.own_rmap().list.lock();
+        let _ = list.iter().all(|Mapper { tables, base }| visit(*base, &tables.lock()));
     }
 }
 

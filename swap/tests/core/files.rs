@@ -60,7 +60,7 @@ fn pages_of_a_file_in_pieces_come_back_and_nothing_else_is_touched() {
     // The file system has the disk for itself while the file is an area.
     let held = Mutex::new(disk.device_state().claim().unwrap());
     // From behind, so that no two pieces are one.
-    let runs: Vec<_> = (0..PAGES + 1).map(|page| run(page, 900 - 3 * page, 1)).collect();
+    let runs: Vec<_> = (0..=PAGES).map(|page| run(page, 900 - 3 * page, 1)).collect();
     let index = enable(swap, &disk, &header(PAGES as u32), PAGES + 1, &runs).unwrap();
     let area = swap.area(index).unwrap();
     assert_eq!((area.extents().len() as u64, area.usable(), area.properties().is_file), (PAGES + 1, PAGES, true));

@@ -251,7 +251,7 @@ fn pipe_full() -> Outcome {
 /// Each write that does not fit into the last page takes one, and there are as many as `F_SETPIPE_SZ` has asked for.
 fn pipe_size() -> Outcome {
     let (reader, writer) = pipe2(OFlag::O_NONBLOCK)?;
-    let fill = |bytes: usize| (0..).find(|_| unistd::write(&writer, &vec![7; bytes]).is_err()).unwrap_or(0);
+    let fill = |bytes: usize| (0..usize::MAX).find(|_| unistd::write(&writer, &vec![7; bytes]).is_err()).unwrap_or(0);
     let size = |bytes| fcntl(&writer, FcntlArg::F_SETPIPE_SZ(bytes));
     require!(fcntl(&reader, FcntlArg::F_GETPIPE_SZ) == Ok(65536), "a new pipe has another size");
     let odd = fill(2049);

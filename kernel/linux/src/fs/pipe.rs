@@ -102,7 +102,7 @@ pub fn capacity(file: &dyn File) -> Result<u64, Errno> {
 /// Gives that pipe room for `bytes` bytes at least; returns for how many it has (`F_SETPIPE_SZ`).
 ///
 /// # Errors
-/// `EBADF` if it is none, `EBUSY` for less than there is in it, and those of [`PipeRoom::set`].
+/// `EBADF` if it is none, `EBUSY` for less than there is in it, and those of `PipeRoom::set`.
 pub fn set_capacity(file: &dyn File, bytes: u64) -> Result<u64, Errno> {
     let pipe = of(file)?;
     let State { contents, room, .. } = &mut *pipe.state.lock();

@@ -15,7 +15,6 @@ use x86_64::registers::model_specific::GsBase;
 
 use super::gdt;
 pub use super::per_cpu::{MAX_CPUS, PerCpu};
-pub(crate) use super::vector::{are_zero, clear};
 use crate::running::Running;
 
 /// Where `kernel_stack` is from the GS base.

@@ -35,7 +35,7 @@ pub mod trap;
 #[cfg(target_os = "none")]
 pub mod user;
 #[cfg(target_os = "none")]
-mod vector;
+pub(crate) mod vector;
 #[cfg(target_os = "none")]
 pub mod vectors;
 #[cfg(target_os = "none")]
@@ -47,4 +47,4 @@ pub use x86_64::instructions::interrupts;
 #[cfg(not(target_os = "none"))]
 pub use crate::simulated::{bases, cpu, gdt, interrupts, user};
 #[cfg(not(target_os = "none"))]
-pub(crate) use crate::simulated::{console, context, enter, mmu, xsave};
+pub(crate) use crate::simulated::{console, context, enter, mmu, vector, xsave};

@@ -1,9 +1,7 @@
 //! What a simulated processor does while it spins or is idle.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
-use quire_swap::header::{PAGE_SIZE, Page};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::flow::{self, Flow};
 use super::lock::locked;
@@ -86,16 +84,6 @@ pub fn relax() {
 /// A point at which another processor may be faster.
 pub fn overtaken() {
     flow::turn(false);
-}
-
-/// Whether all words are 0. What others write to them meanwhile may be noticed or not.
-pub(crate) fn are_zero(words: &[AtomicU64; PAGE_SIZE / 8]) -> bool {
-    words.iter().all(|word| word.load(Ordering::Relaxed) == 0)
-}
-
-/// Fills a page with zeros.
-pub(crate) fn clear(page: &mut Page) {
-    page.fill(0);
 }
 
 /// The time-stamp counter: nanoseconds.

@@ -12,6 +12,7 @@ use quire_swap::header::PAGE_SIZE;
 use super::AddressSpace;
 use super::layout::{Attached, Layout, LockNew};
 use super::request::{Backing, MapError, MapRequest, Placement, check};
+use crate::charge::Charge;
 use crate::object::Object;
 use crate::rmap::{Owner, RmapLink};
 use crate::vma::{Totals, Vma};
@@ -69,7 +70,7 @@ impl AddressSpace {
             Backing::Object { object, offset } => Some((Arc::clone(object), *offset)),
             Backing::Anonymous if request.shared => {
                 let mapped = layout.vmas.totals().mapped / PAGE;
-                Some((Object::shared(length, mapped, request.waives_promise())?, 0))
+                Some((Object::shared(length, mapped, request.waives_promise(), Charge::new(size_of::<Object>())?)?, 0))
             }
             Backing::Anonymous => None,
         };

@@ -4,13 +4,10 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use quire_machine::AllocationError;
 use quire_machine::sync::{Snapshot, SpinLock};
-use quire_machine::task::{self, scheduler};
 use quire_swap::header::PAGE_SIZE;
 
-use crate::cgroup::counts::{Event, MOST, current, lacks_room, note, try_charge, uncharge};
-use crate::reclaim;
+use crate::cgroup::counts::{MOST, current, lacks_room, try_charge, uncharge};
 
 /// The heap that is charged to one cgroup, and to its parent when that is removed.
 pub(crate) struct Account {
@@ -54,18 +51,24 @@ pub(crate) struct Kept {
     bytes: usize,
 }
 
-impl Kept {
-    /// Charges the cgroup of the thread that runs this, if it is not the root; see [`crate::charge::Charge::new`].
-    pub(crate) fn by_current(bytes: usize) -> Result<Option<Self>, AllocationError> {
-        let Some(account) = ACCOUNTS[usize::from(current())].get() else { return Ok(None) };
-        let try_add = || lacks_room(current()).map_or_else(|| account.add(bytes), Err);
-        while let Err(full) = try_add() {
-            note(full, Event::Max);
-            if scheduler::with_current(task::Thread::is_killed).unwrap_or(false) || !reclaim::shrink_cgroup(full) {
-                return Err(AllocationError);
-            }
-        }
-        Ok(Some(Self { account, bytes }))
+/// Bytes of the kernel heap that a cgroup is charged until this is dropped.
+#[derive(Debug, Default)]
+pub struct Charge {
+    _kept: Option<Kept>,
+}
+
+impl Charge {
+    /// No cgroup is charged.
+    pub const NONE: Self = Self { _kept: None };
+
+    /// Charges the cgroup of the thread that runs this, if it is not the root.
+    ///
+    /// # Errors
+    /// The cgroup whose limit is reached.
+    pub(crate) fn try_new(bytes: usize) -> Result<Self, u8> {
+        let Some(account) = ACCOUNTS[usize::from(current())].get() else { return Ok(Self::NONE) };
+        lacks_room(current()).map_or_else(|| account.add(bytes), Err)?;
+        Ok(Self { _kept: Some(Kept { account, bytes }) })
     }
 }
 

@@ -253,15 +253,15 @@ pub(crate) fn is_unsettled(cgroup: u8) -> bool {
     lists::is_unsettled(cgroup)
 }
 
-/// Pages of the cgroup that came while so many others did that the access that brought them in is to be forgotten now.
-#[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
-pub(crate) fn unsettled(cgroup: u8) -> FolioBatch {
-    let mut batch = FolioBatch::new();
+/// Frames of pages of the cgroup that came so long ago that the access that brought them in is to be forgotten now. The pages may have
+/// gone meanwhile.
+pub(crate) fn unsettled(cgroup: u8) -> ArrayVec<FrameNumber, BATCH> {
+    let mut batch = ArrayVec::new();
     let mut lists = lock(cgroup);
     while !batch.is_full()
         && let Some(frame) = lists.settle()
     {
-        batch.extend(Folio::try_from_frame(frame));
+        batch.push(frame);
     }
     batch
 }

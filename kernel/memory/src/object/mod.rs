@@ -38,7 +38,7 @@ use quire_swap::{DecodedPte, Entry, Folio as _, Locked, Readahead};
 
 use self::block::Block;
 use self::write_count::WriteCount;
-use crate::charge::Charge;
+use crate::cgroup::account::Charge;
 use crate::folio::Folio;
 use crate::lru::{self, Exit};
 use crate::overcommit::Commitment;
@@ -151,17 +151,23 @@ impl Object {
         Self::new(None, Some(Arc::clone(account)), Promised::ByPage, Charge::NONE)
     }
 
-    /// Shared memory of `length` bytes, promised as a whole to a program that has `mapped` pages, unless that is waived.
+    /// Shared memory of `length` bytes, promised as a whole to a program that has `mapped` pages, unless that is waived, and which is
+    /// charged for the object.
     ///
     /// # Errors
     /// [`AllocationError`].
-    pub fn shared(length: u64, mapped: u64, waives_promise: bool) -> Result<Arc<Self>, AllocationError> {
+    pub fn shared(
+        length: u64,
+        mapped: u64,
+        waives_promise: bool,
+        charge: Charge,
+    ) -> Result<Arc<Self>, AllocationError> {
         let promised = if waives_promise {
             Promised::ByPage
         } else {
             Promised::AsWhole(Commitment::new(length.div_ceil(PAGE_SIZE as u64), mapped)?)
         };
-        let object = Self::new(None, None, promised, Charge::new(size_of::<Self>())?)?;
+        let object = Self::new(None, None, promised, charge)?;
         object.length.store(length, Ordering::Release);
         Ok(object)
     }

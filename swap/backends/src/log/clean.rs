@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use quire_swap::{Area, BATCH_FOLIOS, Direction, Event, Folio, FolioFlag, FolioUse, Locked, Machine, Plug};
 
-use super::Map;
+use super::map::Map;
 use super::segments::For;
 
 /// A living page on its way.

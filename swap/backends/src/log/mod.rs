@@ -19,7 +19,7 @@
 //!
 //! # Reading
 //!
-//! A segment is not discarded while a page of it is read: requests count themselves ([`Watcher`]). Pages of one window of
+//! A segment is not discarded while a page of it is read: requests count themselves ([`Watcher`](quire_swap::Watcher)). Pages of one window of
 //! readahead are sorted by where they are. The log also chooses the slots ([`SwapOps::allocate_slots`]): one after another for
 //! all processors, so that pages that left memory together are neighbours by slot, where readahead looks, as well as on the disk.
 //!
@@ -35,22 +35,18 @@
 //! has such pages, plus those that are being written for the cleaner.
 
 mod clean;
+mod map;
 mod ops;
 mod segments;
 
 use alloc::sync::Arc;
 use core::ops::RangeInclusive;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::heap::NoMemory;
-use quire_swap::sync::Lock;
-use quire_swap::{
-    BLOCK_TYPE, BackendError, BackendType, IoError, Machine, Opening, Rank, Settings, Sparse, SwapOps, heap,
-};
+use quire_swap::{BLOCK_TYPE, BackendError, BackendType, Machine, Opening, Settings, SwapOps, heap};
 
+use self::map::Map;
 use self::ops::Log;
-use self::segments::{For, Segments};
 
 /// The name of the type.
 pub const LOG: &str = "log";
@@ -73,17 +69,6 @@ const VERSION: u32 = 1;
 
 /// The type of backend.
 pub struct LogType;
-
-/// Where everything is.
-struct Map<M: Machine> {
-    segments: Lock<Segments, M, { Rank::Backend1 as u8 }>,
-    /// The page of each slot, 0 for none. Written under the segments' lock.
-    pages: Sparse<AtomicU32, M>,
-    /// The slot of each page, 0 for none. Written under the segments' lock.
-    slots: Sparse<AtomicU32, M>,
-    /// A task cleans.
-    is_cleaning: AtomicBool,
-}
 
 impl<M: Machine> BackendType<M> for LogType {
     fn versions(&self) -> RangeInclusive<u32> {
@@ -113,12 +98,8 @@ impl<M: Machine> BackendType<M> for LogType {
         let most = (segments - SPARE_SEGMENTS) * length;
         // The header's slot is one more. All of it is less than the pages, whose numbers have 32 bits.
         let slots = 1 + most.min(segments * length * (100 - reserve) / 100) as u32;
-        let map = heap::arc::<M, _>(Map::<M> {
-            segments: Lock::new(Segments::new::<M>(segments as u32, length as u32)?),
-            pages: Sparse::new(slots)?,
-            slots: Sparse::new(u32::try_from(opening.pages).unwrap_or(u32::MAX))?,
-            is_cleaning: AtomicBool::new(false),
-        })?;
+        let pages = u32::try_from(opening.pages).unwrap_or(u32::MAX);
+        let map = heap::arc::<M, _>(Map::new(segments as u32, length as u32, slots, pages)?)?;
         Ok(heap::arc::<M, _>(Log::new(below, map, slots))?)
     }
 }
@@ -132,47 +113,4 @@ fn number(
 ) -> Result<u64, BackendError> {
     let Some(value) = settings.get(key) else { return Ok(usual) };
     value.parse().ok().filter(|number| range.contains(number)).ok_or(BackendError::option(key))
-}
-
-impl<M: Machine> Map<M> {
-    /// Gives a slot the next page of the log, which is to be written.
-    fn append(&self, slot: u32) -> Result<u32, IoError> {
-        let mut segments = self.segments.lock();
-        let page_of = self.pages.grow(slot).map_err(|NoMemory| IoError::NoMemory)?.ok_or(IoError::Unsupported)?;
-        let page = segments.take(For::Writer).ok_or(IoError::NoSpace)?;
-        let Ok(Some(slot_of)) = self.slots.grow(page) else {
-            segments.release(page);
-            segments.write_ended(page, true);
-            return Err(IoError::NoMemory);
-        };
-        slot_of.store(slot, Ordering::Relaxed);
-        let before = page_of.swap(page, Ordering::Relaxed);
-        self.bury(&mut segments, before);
-        Ok(page)
-    }
-
-    /// What the slot had is of no use any more.
-    fn forget(&self, slot: u32) {
-        let mut segments = self.segments.lock();
-        let before = self.pages.get(slot).map_or(0, |page| page.swap(0, Ordering::Relaxed));
-        self.bury(&mut segments, before);
-    }
-
-    /// No slot has the page any more; none is 0.
-    fn bury(&self, segments: &mut Segments, page: u32) {
-        if page != 0
-            && let Some(slot) = self.slots.get(page)
-        {
-            slot.store(0, Ordering::Relaxed);
-            segments.release(page);
-        }
-    }
-
-    /// The page of a slot, 0 for none; it stays what it is until [`Segments::read_ended`].
-    fn start_read(&self, slot: u32) -> u32 {
-        let mut segments = self.segments.lock();
-        let page = self.pages.get(slot).map_or(0, |page| page.load(Ordering::Relaxed));
-        segments.read_started(page);
-        page
-    }
 }

@@ -8,7 +8,7 @@ use quire_swap::{
     Taken, Watcher, WriteBatch,
 };
 
-use super::Map;
+use super::map::Map;
 
 /// The backend of one area.
 pub(super) struct Log<M: Machine> {

@@ -18,6 +18,7 @@ use quire_memory::AddressSpace;
 use quire_memory::address_space::{Backing, MapError, MapRequest, Placement};
 use quire_memory::advice::Advice;
 use quire_memory::cgroup::{self, Cgroup};
+use quire_memory::charge::Charge;
 use quire_memory::fatal::Fatal;
 use quire_memory::object::{Object, ObjectError, Source};
 use quire_memory::reclaim;
@@ -153,7 +154,8 @@ fn is_refusal(error: MapError) -> bool {
 
 impl World {
     fn new(conductor: &Arc<Conductor>, computer: Computer) -> Self {
-        let anonymous = || Shared::new(Object::shared(OBJECT_PAGES * PAGE, 0, false).unwrap(), |_| [0; 4]);
+        let anonymous =
+            || Shared::new(Object::shared(OBJECT_PAGES * PAGE, 0, false, Charge::NONE).unwrap(), |_| [0; 4]);
         let file = Shared::new(Object::from_source(Arc::new(File), None).unwrap(), source_words);
         Self {
             objects: vec![anonymous(), anonymous(), file],

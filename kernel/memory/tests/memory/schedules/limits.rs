@@ -2,6 +2,8 @@
 
 use quire_memory::cgroup::{Cgroup, Event};
 
+use quire_memory::charge::Charge;
+
 use super::*;
 use Outcome::{CameBack, Done, Refused};
 
@@ -48,7 +50,7 @@ fn what_does_not_fit_ends_the_process_and_not_in_a_loop() {
         || {
             let _scene = Scene::new();
             let cgroup = Cgroup::root().new_child("one").unwrap();
-            let object = Object::shared(PAGE, 0, false).unwrap();
+            let object = Object::shared(PAGE, 0, false, Charge::NONE).unwrap();
             let process = Process::new(AddressSpace::new().unwrap(), cgroup.number());
             map_object(&process.memory(), &object, true, 0);
             let program = process.run(|| read(0));

@@ -1,5 +1,7 @@
 //! Faults and page-out while an object gets shorter, or loses pages.
 
+use quire_memory::charge::Charge;
+
 use super::*;
 use std::sync::atomic::AtomicBool;
 
@@ -8,7 +10,7 @@ use Outcome::{Done, Refused, Stayed};
 /// A process that maps two pages of an object, shared from page 0 on and private from page 4 on.
 fn process_with_object() -> (Arc<Process>, Arc<Object>) {
     let process = Process::empty();
-    let object = Object::shared(2 * PAGE, 0, false).unwrap();
+    let object = Object::shared(2 * PAGE, 0, false, Charge::NONE).unwrap();
     map_object(&process.memory(), &object, true, 0);
     map_object(&process.memory(), &object, false, 4);
     (process, object)

@@ -1,5 +1,7 @@
 //! An area is disabled while pages come from it, go to it, and change their address space.
 
+use quire_memory::charge::Charge;
+
 use super::*;
 use Outcome::{CameBack, MetOnItsWay, WentOut};
 
@@ -114,7 +116,7 @@ fn pages_of_objects_are_not_missed() {
         || {
             let mut scene = Scene::new();
             let process = Process::empty();
-            let object = Object::shared(2 * PAGE, 0, false).unwrap();
+            let object = Object::shared(2 * PAGE, 0, false, Charge::NONE).unwrap();
             map_object(&process.memory(), &object, true, 0);
             process.run(|| (0..2).for_each(|page| write(page, page + 1).unwrap())).join();
             (0..4).for_each(|_| _ = quire_memory::reclaim::pass());
