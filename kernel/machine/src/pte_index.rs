@@ -4,7 +4,7 @@
 //! page alone. Nodes are freed when the tree is dropped; a PTE that was never set is 0.
 //!
 //! A node is charged to the cgroup of the program that needs it. Of a file system's size they are no part, so that sparse files could
-//! fill memory with them: ordinary users' programs get none beyond [`SHARE`].
+//! fill memory with them: ordinary users' programs get none beyond their share.
 //!
 //! # Invariants
 //!

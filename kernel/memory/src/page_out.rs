@@ -453,12 +453,10 @@ pub(crate) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH>, gone: &mut Folio
     const REFERENCES: u32 = 2;
     let before = gone.len();
     let mut busy = ArrayVec::<Locked<Folio>, BATCH>::new();
-    let shadows = lru::evicted(clean);
-    let mut next = 0;
-    // Those that stay are left out.
+    let mut shadows = lru::evicted(clean).into_iter();
+    // In the same order, without those that stay.
     let shadow = |folio: &Folio| {
-        next += shadows[next..].iter().position(|(frame, _)| *frame == folio.frame()).unwrap_or_default();
-        shadows[next].1
+        shadows.find_map(|(frame, shadow)| (frame == folio.frame()).then_some(shadow)).unwrap_or_default()
     };
     swap::core().evict_each(clean.drain(..), REFERENCES, shadow, |outcome| match outcome {
         Ok(folio) => gone.push(folio),

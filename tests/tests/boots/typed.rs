@@ -4,7 +4,6 @@ use quire_boot::{Disk, Machine, Size};
 use quire_tests::{Image, Run};
 
 #[test]
-#[ignore = "with 64 MiB of disk it ran out of swap; not yet run with 256"]
 fn typed_areas_swap_and_an_encrypted_one_never_gives_wrong_data() {
     // Two disks on one file: what the guest writes to the second changes under the first.
     let image = Image::empty(64 << 10);

@@ -54,7 +54,7 @@ fn check(command: &str) {
         ["cargo", "nextest", "run", "--profile", profile] => {
             assert!(read(".config/nextest.toml").contains(&format!("[profile.{profile}]")), "there is no such profile");
         }
-        ["cargo", "test"] | ["cargo", "nextest", "run"] | ["truncate" | "mkswap" | "blkid", ..] => {}
+        ["cargo", "test"] | ["cargo", "nextest", "run"] | ["truncate" | "mkswap" | "mke2fs" | "blkid", ..] => {}
         _ => panic!("the README has a command that this test does not know: {command}"),
     }
 }

@@ -268,8 +268,7 @@ impl Lists {
     /// The page leaves memory: what its slot is to keep.
     pub(super) fn evicted(&mut self, page: FrameNumber) -> Shadow {
         // Another task may have put it back meanwhile.
-        self.isolate(page);
-        if !pages().is_isolated(page) {
+        if !pages().is_isolated(page) && !self.isolate(page) {
             self.remove(page);
             return Shadow::NONE;
         }
