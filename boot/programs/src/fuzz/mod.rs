@@ -227,6 +227,13 @@ struct Watched {
 
 /// Makes the directory of all workers, and what they share, unless they are there.
 fn make_place() -> io::Result<()> {
+    /// Root's worker is at work meanwhile, and can take a part away again.
+    const ATTEMPTS: usize = 16;
+    let gone = |made: &io::Result<()>| made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    (1..ATTEMPTS).map(|_| try_make_place()).find(|made| !gone(made)).unwrap_or_else(try_make_place)
+}
+
+fn try_make_place() -> io::Result<()> {
     let shared = ["", "/shared", "/shared/d"].map(|path| format!("{PLACE}{path}"));
     if shared.iter().all(|path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())) {
         return Ok(());
