@@ -141,7 +141,7 @@ impl Effort {
     pub(crate) fn try_once(&mut self) {
         let freed_before = progress::freed();
         let refused_before = progress::failed_writes();
-        let Pass { looked_at, leaving } = self.shrink();
+        let Pass { looked_at, leaving } = if self.has_enough_on_the_way() { Pass::default() } else { self.shrink() };
         let freed = || progress::freed() != freed_before;
         if !freed() && (progress::writes_under_way() > 0 || looked_at == 0) {
             self.plug.submit();
@@ -160,6 +160,12 @@ impl Effort {
         } else {
             self.in_vain += if looked_at == 0 { BATCH } else { looked_at } + refused * Self::REFUSED;
         }
+    }
+
+    /// A batch of the cgroup's pages may be on its way to a slow disk: what is written beyond that is more than the task that is at the
+    /// limit has to have done, and goes on when it is killed.
+    fn has_enough_on_the_way(&self) -> bool {
+        self.has_left && progress::writes_under_way() >= BATCH
     }
 
     /// One batch: tries to take up to 32 folios of one cgroup out of memory.
@@ -213,6 +219,7 @@ impl Effort {
 }
 
 /// What one batch came to.
+#[derive(Default)]
 pub(crate) struct Pass {
     /// Folios that were isolated.
     pub(crate) looked_at: usize,
