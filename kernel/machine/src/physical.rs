@@ -182,7 +182,7 @@ pub(crate) fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameN
     let mut floor = marks.floor(purpose);
     // Only somebody who finds too little is asked who he is.
     if free_frames() < floor + (1 << order) && cpu::with_running(Running::may_take_reserve).unwrap_or(false) {
-        floor = marks.floor(Purpose::Reclaim);
+        floor = floor.min(marks.floor(Purpose::Reclaim));
     }
     let (block, left) = {
         let mut free = FREE.lock();

@@ -9,7 +9,8 @@
 //! | the kernel, where it cannot sleep: page tables, stacks, device memory | min / 2 |
 //! | the kernel heap, for a program of an ordinary user | min * 3 / 8 |
 //! | the kernel heap, for the kernel and for root's programs | min / 4 |
-//! | reclaim itself: `kswapd`, the disks' completion, and a task while it reclaims | 0 |
+//! | reclaim itself, for pages and pools: `kswapd`, the disks' completion, and a task while it reclaims | min / 8 |
+//! | the kernel heap, for what reclaim asks of disks | 0 |
 //!
 //! Those who can do without a piece of the heap are refused earlier: see `mm::heap`.
 
@@ -35,8 +36,10 @@ pub enum Purpose {
     Program,
     /// The kernel heap otherwise.
     Heap,
-    /// What reclaim needs to make progress.
+    /// Pages that reclaim needs to make progress: compressed ones, and those that are written for others.
     Reclaim,
+    /// The kernel heap, on behalf of reclaim: the lists of requests, which cannot be refused.
+    Requests,
 }
 
 /// `vm.watermark_scale_factor` until it is set: a thousandth of memory.
@@ -66,7 +69,8 @@ impl Watermarks {
             Purpose::Kernel => self.min / 2,
             Purpose::Program => self.min * 3 / 8,
             Purpose::Heap => self.min / 4,
-            Purpose::Reclaim => 0,
+            Purpose::Reclaim => self.min / 8,
+            Purpose::Requests => 0,
         }
     }
 }
@@ -105,7 +109,8 @@ mod tests {
     #[test]
     fn whoever_frees_memory_may_take_the_last_frame() {
         let marks = Watermarks { min: 256, low: 320, high: 384 };
-        let floors = [Purpose::Task, Purpose::Kernel, Purpose::Program, Purpose::Heap, Purpose::Reclaim];
-        assert_eq!(floors.map(|who| marks.floor(who)), [256, 128, 96, 64, 0]);
+        let floors =
+            [Purpose::Task, Purpose::Kernel, Purpose::Program, Purpose::Heap, Purpose::Reclaim, Purpose::Requests];
+        assert_eq!(floors.map(|who| marks.floor(who)), [256, 128, 96, 64, 32, 0]);
     }
 }

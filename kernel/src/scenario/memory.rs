@@ -60,12 +60,12 @@ fn audit_kernel_pages() -> Result<u64, Failure> {
     Ok(audited)
 }
 
-/// Each purpose stops at its own watermark, reclaim can take the last frame, and all come back.
+/// Each purpose stops at its own watermark, the requests of reclaim can take the last frame, and all come back.
 fn reserves() -> Result<(), Failure> {
     let free_before = heap::spare_frames();
     let marks = physical::watermarks();
     let mut taken = Vec::with_capacity(free_before);
-    for purpose in [Purpose::Task, Purpose::Kernel, Purpose::Reclaim] {
+    for purpose in [Purpose::Task, Purpose::Kernel, Purpose::Reclaim, Purpose::Requests] {
         while let Some(frame) = UniqueFrame::allocate(0, Kind::Device, purpose) {
             taken.push(frame);
         }

@@ -17,7 +17,7 @@ pub const ROOT_SHARE: usize = 8;
 /// On whose behalf the thread that runs this takes memory.
 pub(crate) fn purpose() -> Purpose {
     match cpu::with_running(Running::may_take_reserve) {
-        Some(true) => Purpose::Reclaim,
+        Some(true) => Purpose::Requests,
         Some(false) if (upcalls().serves_ordinary_user)() => Purpose::Program,
         _ => Purpose::Heap,
     }
