@@ -30,11 +30,11 @@ impl Shell {
         self.0.send(keys).and_then(|_| self.0.flush()).expect("the launcher listens");
     }
 
-    /// Types a command that does not end by itself; waits for its echo.
+    /// Types a command that does not end by itself; waits until its job has begun, which has the terminal from then on: a key that
+    /// comes earlier is the shell's.
     fn starts(&mut self, command: &str) {
-        self.types(command);
-        self.types("\r");
-        self.sees(&format!("{command}\r"));
+        self.types(&format!("(echo be''gun; {command})\r"));
+        self.sees("\nbegun\r");
     }
 
     /// Presses a key together with the control key; waits for `answer`, if there is one, and the prompt.
@@ -82,7 +82,7 @@ fn a_person_edits_lines_and_controls_jobs() {
     shell.does("bg", "sleep 1000");
     shell.does("jobs", "Running");
     shell.types("fg\r");
-    shell.sees("sleep 1000\r");
+    shell.sees("sleep 1000");
     shell.presses_control(b'C', "");
     shell.does("jobs | wc -l", "0");
 
