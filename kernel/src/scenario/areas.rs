@@ -12,7 +12,7 @@ use quire_memory::tasks::Fatal;
 use quire_protocol::contents::Contents;
 use quire_swap::{CLUSTER_SLOTS, SwapOffError};
 
-use super::checks::{Books, Meeting, Task, join, ram};
+use super::checks::{Books, Meeting, Task, empty_swap_cache, join, ram};
 use super::failure::Failure;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
@@ -142,6 +142,7 @@ pub(super) fn poison(command_line: CommandLine<'static>) -> Outcome {
     })?;
     pushed_out.wait();
     require!(pusher.join().is_ok(), "the task that pushes was killed");
+    empty_swap_cache()?;
     enabled.disable()?;
     let failed = swap::statistics().failed_reads;
     back.come();

@@ -1,14 +1,16 @@
 //! What scenarios with tasks have in common: the contents of their pages, a meeting point, and the books that must balance
 //! at the end.
 
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use quire_machine::heap;
 use quire_machine::physical;
-use quire_machine::task::{JoinHandle, WaitQueue};
+use quire_machine::task::{self, JoinHandle, WaitQueue};
 use quire_memory::fault::served;
+use quire_memory::reclaim;
 use quire_memory::swap;
 use quire_memory::tasks::Fatal;
 use quire_protocol::contents::Contents;
@@ -81,6 +83,20 @@ impl Meeting {
     pub(super) fn wait(&self) {
         self.complete.wait_until(|| self.there.load(Ordering::Acquire) >= self.expected);
     }
+}
+
+/// Waits until no page is in memory that is in a slot as well: then each page that is touched is read. Pages that are in use stay,
+/// so there are to be none.
+pub(super) fn empty_swap_cache() -> Result<(), Failure> {
+    const PASSES: usize = 100_000;
+    for _ in 0..PASSES {
+        if physical::frames_in_swap_cache() == 0 {
+            return Ok(());
+        }
+        reclaim::pass();
+        task::yield_now();
+    }
+    Err(Failure(format!("{} pages stay in the swap cache", physical::frames_in_swap_cache())))
 }
 
 /// What became of the tasks: why each that was killed could not go on.

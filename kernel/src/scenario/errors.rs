@@ -10,7 +10,7 @@ use quire_memory::tasks::Fatal;
 use quire_protocol::contents::Contents;
 use quire_swap::Snapshot;
 
-use super::checks::{Books, Meeting, Task, contents, join, ram};
+use super::checks::{Books, Meeting, Task, contents, empty_swap_cache, join, ram};
 use super::failure::Failure;
 use super::workload::{self, Tally, Workload};
 use crate::command_line::CommandLine;
@@ -154,6 +154,7 @@ pub(super) fn read_error(command_line: CommandLine<'static>) -> Outcome {
     out.wait();
     let pusher = workload::start("pusher", Contents::Random, TASKS * pages, ram(), &tally, Workload::fill)?;
     require!(pusher.join().is_ok(), "the task that pushes was killed");
+    empty_swap_cache()?;
     pushed_out.come();
     let fatal = join(tasks);
     let statistics = swap::statistics();
