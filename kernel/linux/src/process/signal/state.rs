@@ -91,6 +91,8 @@ pub struct Signals {
     /// Signals that it has no handler for do nothing to it: the first process.
     unkillable: bool,
     stopped: bool,
+    /// It was continued since a signal that stops was taken last (Linux: `JOBCTL_STOP_DEQUEUED` is gone).
+    continued: bool,
     /// What the process ends by, which no signal that is sent later changes (Linux: `SIGNAL_GROUP_EXIT`).
     end: Option<Signal>,
     /// The last change that the parent has not asked for.
@@ -110,6 +112,7 @@ impl Signals {
             alternate: AlternateStack::NONE,
             unkillable: true,
             stopped: false,
+            continued: false,
             end: None,
             unreported: None,
             fault: FaultRegisters::default(),
@@ -216,7 +219,7 @@ impl Signals {
         match signal {
             Signal::SIGCONT => {
                 self.pending.discard(Set::STOPS);
-                self.stopped = false;
+                (self.stopped, self.continued) = (false, true);
             }
             Signal::SIGKILL if !self.unkillable => self.stopped = false,
             signal if Set::STOPS.contains(signal) => self.pending.discard(Set::of(&[Signal::SIGCONT])),
@@ -282,6 +285,7 @@ impl Signals {
             return Some(if !action.is_default() {
                 Delivery::Handler { signal, info, action }
             } else if signal.default_action() == DefaultAction::Stop {
+                self.continued = false;
                 Delivery::Stop(signal)
             } else {
                 self.deliver_end(signal)
@@ -317,8 +321,7 @@ impl Signals {
     /// Stops the process by `signal`, unless something has come in between that continues or ends it; says whether it
     /// is stopped.
     pub fn stop(&mut self, signal: Signal) -> bool {
-        let in_between = Set::of(&[Signal::SIGCONT, Signal::SIGKILL]);
-        if !(self.pending.set() & in_between).is_empty() {
+        if self.continued || self.pending.set().contains(Signal::SIGKILL) {
             return false;
         }
         self.stopped = true;

@@ -183,6 +183,21 @@ fn continuing_and_stopping_forget_each_other() {
 }
 
 #[test]
+fn who_is_continued_before_it_has_stopped_goes_on() {
+    let mut signals = signals();
+    for _ in 0..2 {
+        signals.send(Signal::SIGSTOP, Info::Kernel).expect("there is room");
+        assert_eq!(signals.take_next(), Some(Delivery::Stop(Signal::SIGSTOP)));
+        // Nothing is left of it: it does nothing by itself.
+        signals.send(Signal::SIGCONT, Info::Kernel).expect("there is room");
+        assert!(!signals.stop(Signal::SIGSTOP) && !signals.standing().is_stopped());
+    }
+    signals.send(Signal::SIGSTOP, Info::Kernel).expect("there is room");
+    assert_eq!(signals.take_next(), Some(Delivery::Stop(Signal::SIGSTOP)));
+    assert!(signals.stop(Signal::SIGSTOP));
+}
+
+#[test]
 fn a_kill_wakes_a_stopped_process() {
     let mut signals = signals();
     assert!(signals.stop(Signal::SIGSTOP));
