@@ -57,19 +57,20 @@ pub(crate) fn bench() -> Result<bool, Error> {
     let faults = measure("faults")?;
     whole &= disk.len() == 3 && faults.len() == 1;
     print_disk(&disk);
-    let scan = scan()?;
-    whole &= scan.is_some();
+    let scan = figures("memory-cost", "", Machine::new().disk(Disk::swap(Size::mebibytes(64))))?;
+    whole &= !scan.is_empty();
     if let [faults] = &faults[..] {
         println!("\n{:52} {:>8} {:>8}", "instructions a page", "Quire", "at most");
         for (what, cost, most) in [
             ("first touch of an anonymous page, clearing included", instructions(faults, "first_touch"), 1500),
             ("fork of a process with 16 MiB resident", instructions(faults, "fork"), 150),
-            ("reclaim of a page that need not be written", scan.unwrap_or(0), 700),
+            ("reclaim of a page that need not be written", number(&scan, "scan"), 700),
         ] {
             println!("{what:52} {cost:>8} {most:>8}");
         }
     }
-    let flat = flat()?;
+    let machine = Machine::new().memory(Size::mebibytes(512)).disk(Disk::swap(Size::mebibytes(512)));
+    let flat = figures("flat-cost", &format!("pages={FLAT_OTHERS} swapon=/dev/vda"), machine)?;
     whole &= !flat.is_empty();
     println!("\n{:52} {:>8} {:>8} {:>8}", "instructions a page", "small", "large", "Linux");
     for (what, name, linux) in FLAT {
@@ -79,31 +80,17 @@ pub(crate) fn bench() -> Result<bool, Error> {
     Ok(whole)
 }
 
-/// What costs the same whatever else there is, at both of the scenario's sizes.
-fn flat() -> Result<Line, Error> {
-    eprintln!("quire: measuring what has to be flat");
-    let machine = Machine::new().memory(Size::mebibytes(512)).disk(Disk::swap(Size::mebibytes(512))).icount();
-    let words = format!("scenario=flat-cost pages={FLAT_OTHERS} swapon=/dev/vda");
-    let Outcome { status, log, .. } = machine.append(&words).run()?;
+/// What a scenario of the kernel's has found, in instructions; nothing if it failed. It measures what no program can have done by
+/// itself: reclaim of pages whose slots still have their contents, in which no backend has a part, or what there is beside a cgroup.
+fn figures(scenario: &str, words: &str, machine: Machine) -> Result<Line, Error> {
+    eprintln!("quire: measuring {scenario}");
+    let Outcome { status, log, .. } = machine.icount().append(&format!("scenario={scenario} {words}")).run()?;
     if !status.is_success() {
-        eprintln!("{log}\nquire: flat-cost: {status}");
+        eprintln!("{log}\nquire: {scenario}: {status}");
     }
-    let words = log.lines().filter(|line| line.starts_with("quire: flat-cost ok")).flat_map(str::split_whitespace);
+    let said = format!("quire: {scenario} ok ");
+    let words = log.lines().filter_map(|line| line.strip_prefix(&said)).flat_map(str::split_whitespace);
     Ok(words.filter_map(|word| word.split_once('=')).map(owned).collect())
-}
-
-/// Instructions for each page that reclaim's scan frees, from the lists to the free frames. No program can have that done and
-/// nothing else, so a scenario of the kernel's measures it, on pages whose slots still have their contents: no backend has a
-/// part in it.
-fn scan() -> Result<Option<u64>, Error> {
-    eprintln!("quire: measuring the scan");
-    let machine = Machine::new().disk(Disk::swap(Size::mebibytes(64))).icount();
-    let Outcome { status, log, .. } = machine.append("scenario=memory-cost").run()?;
-    if !status.is_success() {
-        eprintln!("{log}\nquire: memory-cost: {status}");
-    }
-    let figure = log.split_whitespace().find_map(|word| word.strip_prefix("scan="));
-    Ok(figure.and_then(|figure| figure.parse().ok()))
 }
 
 /// What the guest's program printed about one kind of swap; its log if it failed.

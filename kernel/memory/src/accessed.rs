@@ -12,7 +12,7 @@ use quire_swap::header::PAGE_SIZE;
 use crate::folio::{self, BATCH, Owned};
 use crate::lru;
 use crate::page_tables;
-use crate::rmap::{Owner, Owners};
+use crate::rmap::{Owner, Owners, address_of};
 
 /// What the PTEs that map a folio say together.
 #[derive(Clone, Copy, Default)]
@@ -71,7 +71,7 @@ fn settle_batch(cgroup: u8) {
         owners.get(pages[0].owner).for_each_space(|base, ptes| {
             let mut cursor = ptes.cursor();
             for page in pages {
-                let pte = cursor.find(base.wrapping_add(page.index * PAGE_SIZE as u64));
+                let pte = cursor.find(address_of(base, page.index));
                 if let Some(pte) = pte.filter(|pte| page_tables::folio_frame(pte.bits()) == Some(page.frame)) {
                     pte.clear_accessed();
                     left = left.saturating_sub(1);
@@ -89,11 +89,11 @@ pub(crate) fn look_around(owner: &Owner, index: u64) {
     /// As many PTEs as there are bits in a word, on Linux.
     const AROUND: u64 = 64;
     owner.for_each_space(|base, ptes| {
-        let page = base / PAGE_SIZE as u64 + index;
+        let page = address_of(base, index) / PAGE_SIZE as u64;
         let first = page / AROUND * AROUND;
         let mut cursor = ptes.cursor();
         for beside in (first..first + AROUND).filter(|beside| *beside != page) {
-            let Some(pte) = cursor.find(beside.wrapping_mul(PAGE_SIZE as u64)) else { continue };
+            let Some(pte) = cursor.find(beside * PAGE_SIZE as u64) else { continue };
             let Some(frame) = page_tables::folio_frame(pte.bits()) else { continue };
             if page_tables::is_accessed(pte.bits()) && lru::may_be_beside(frame) {
                 pte.clear_accessed();

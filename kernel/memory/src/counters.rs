@@ -28,7 +28,7 @@ pub struct Counters {
     pub scanned_by: [AtomicU64; 2],
     /// Folios taken out of memory by `kswapd`, and by tasks (Linux: `pgsteal`).
     pub stolen: [AtomicU64; 2],
-    /// Folios that went from an active list to the inactive one.
+    /// Folios that had not been accessed and stayed, most of them in a list that is looked at sooner.
     pub deactivated: AtomicU64,
     /// Pages that came back from swap and had been evicted by reclaim.
     pub refaults: AtomicU64,

@@ -99,17 +99,16 @@ pub(crate) fn shrink_cgroup(cgroup: u8) -> bool {
     let mut effort = Effort { cgroup, ..Effort::default() };
     let before = counts::pages(cgroup);
     let wanted = (before / PART).clamp(1, WANTED);
-    for batch in 1.. {
+    let mut batches = 0;
+    loop {
         effort.try_once();
+        batches += 1;
         let freed = before.saturating_sub(counts::pages(cgroup));
-        if freed >= wanted || freed > 0 && batch >= BATCHES {
-            break;
-        }
-        if effort.is_hopeless() || is_killed() {
+        let is_enough = freed >= wanted || freed > 0 && batches >= BATCHES;
+        if is_enough || effort.is_hopeless() || is_killed() {
             return freed > 0;
         }
     }
-    true
 }
 
 /// One pass, whether or not frames are short; how many folios leave memory. What has to be written is on its

@@ -103,6 +103,11 @@ struct Mapper {
     base: u64,
 }
 
+/// Where a space with this base maps page `index`, if it does; the base wraps.
+pub(crate) const fn address_of(base: u64, index: u64) -> u64 {
+    base.wrapping_add(index.wrapping_mul(PAGE_SIZE as u64))
+}
+
 enum WeakOwner {
     AnonVma(Weak<AnonVma>),
     Object(Weak<Object>),
@@ -215,7 +220,7 @@ impl Rmap {
             let mut cursor = ptes.cursor();
             for (page, found) in pages.iter_mut().zip(&mut found) {
                 let frame = Some(page.folio().frame());
-                let Some(pte) = cursor.find(base.wrapping_add(page.index() * PAGE_SIZE as u64)) else { continue };
+                let Some(pte) = cursor.find(address_of(*base, page.index())) else { continue };
                 if folio_frame(pte.bits()) == frame {
                     visit(page, tables, pte);
                     *found += u32::from(folio_frame(pte.bits()) == frame);

@@ -21,7 +21,7 @@ use spin::Mutex;
 
 use super::checks::Meeting;
 use super::failure::Failure;
-use super::user;
+use super::user::{self, START, address, space};
 use super::zram_cost::ticks_of_an_instruction;
 use crate::command_line::CommandLine;
 use crate::swapon::{self, Enabled};
@@ -30,7 +30,6 @@ use crate::swapon::{self, Enabled};
 const OTHERS: u64 = 8192;
 /// What the measured cgroup may have: 4 MiB.
 const LIMIT: u64 = 1024;
-const START: u64 = 0x10_0000_0000;
 
 /// Ticks for one page at both sizes.
 struct Row {
@@ -71,16 +70,6 @@ pub(super) fn flat_cost(command_line: CommandLine<'static>) -> Result<String, Fa
         write!(figures, "{name}_small={small} {name}_large={large} ")?;
     }
     Ok(format!("{figures}others={others} ticks_an_instruction={ticks}"))
-}
-
-const fn address(page: u64) -> u64 {
-    START + page * PAGE_SIZE as u64
-}
-
-fn space(pages: u64) -> Result<Arc<AddressSpace>, Failure> {
-    let space = AddressSpace::new()?;
-    space.map_anonymous(START..address(pages)).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
-    Ok(space)
 }
 
 /// Has a task in the space do the work, which gets the space too. The space is empty when the task has ended.
@@ -128,9 +117,8 @@ fn touch(mut pages: Range<u64>) -> Result<(), Failure> {
 
 /// How many pages they are.
 fn page_out(space: &AddressSpace, pages: Range<u64>) -> Result<u64, Failure> {
-    let outcome = space.advise(address(pages.start)..address(pages.end), Advice::PageOut);
-    outcome.map_err(|error| Failure(format!("page-out was refused: {error:?}")))?;
-    Ok(pages.end - pages.start)
+    let count = pages.end - pages.start;
+    user::advise(space, pages, Advice::PageOut).map(|()| count)
 }
 
 /// Ticks for each of `count`.

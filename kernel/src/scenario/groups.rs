@@ -8,7 +8,6 @@ use core::time::Duration;
 
 use quire_machine::heap;
 use quire_machine::task::{self, JoinHandle, time};
-use quire_memory::AddressSpace;
 use quire_memory::cgroup::{Cgroup, Event};
 use quire_memory::fault::served;
 use quire_memory::lru;
@@ -18,13 +17,12 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::checks::ram;
 use super::failure::Failure;
-use super::user::{self, Fault};
+use super::user::{self, Fault, START};
 use crate::command_line::CommandLine;
 use crate::require;
 use crate::swapon;
 
 const PAGE: u64 = PAGE_SIZE as u64;
-const START: u64 = 0x10_0000_0000;
 
 type Outcome = Result<String, Failure>;
 
@@ -35,9 +33,8 @@ fn start<T: Send + 'static>(
     pages: u64,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Failure> {
-    let space = AddressSpace::new()?;
+    let space = user::space(pages)?;
     space.set_cgroup(cgroup.number());
-    space.map_anonymous(START..START + pages * PAGE).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
     Ok(quire_memory::tasks::spawn(name, space, work)?)
 }
 

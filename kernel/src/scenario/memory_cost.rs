@@ -16,10 +16,9 @@ use quire_machine::task;
 use quire_memory::advice::Advice;
 use quire_memory::swap;
 use quire_memory::{AddressSpace, progress, reclaim};
-use quire_swap::header::PAGE_SIZE;
 
 use super::failure::Failure;
-use super::user::{self, Fault};
+use super::user::{self, Fault, address, advise};
 use super::zram_cost::ticks_of_an_instruction;
 use crate::command_line::CommandLine;
 use crate::require;
@@ -27,7 +26,6 @@ use crate::swapon;
 
 /// 16 MiB, without `pages=` on the command line.
 const PAGES: u64 = 4096;
-const START: u64 = 0x10_0000_0000;
 
 /// Ticks a page.
 struct Costs {
@@ -43,8 +41,7 @@ pub(super) fn memory_cost(command_line: CommandLine<'static>) -> Result<String, 
     let enabled = swapon::enable(command_line)?;
     let ticks = ticks_of_an_instruction();
     let pages = command_line.number("pages")?.unwrap_or(PAGES).max(1);
-    let space = AddressSpace::new()?;
-    space.map_anonymous(START..address(pages)).map_err(|error| Failure(format!("cannot map: {error:?}")))?;
+    let space = user::space(pages)?;
     let own = Arc::clone(&space);
     let costs = quire_memory::tasks::spawn("measured", space, move || measure(&own, pages))?.join()?;
     enabled.disable()?;
@@ -65,14 +62,10 @@ pub(super) fn memory_cost(command_line: CommandLine<'static>) -> Result<String, 
     Ok(format!("{figures}ticks_an_instruction={ticks}"))
 }
 
-const fn address(page: u64) -> u64 {
-    START + page * PAGE_SIZE as u64
-}
-
 fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
     // Page tables are made first, by mapping the frame of zeros; then all becomes untouched again but for them.
     (0..pages).try_for_each(|page| user::read_word(address(page)).map(drop))?;
-    advise(space, pages, Advice::DontNeed)?;
+    advise(space, 0..pages, Advice::DontNeed)?;
     let first_touch = median((0..pages).map(|page| spent(|| user::write(address(page), &[0]))))?;
 
     let before = clock::counter();
@@ -81,13 +74,13 @@ fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
     drop(child);
 
     let before = clock::counter();
-    advise(space, pages, Advice::PageOut)?;
+    advise(space, 0..pages, Advice::PageOut)?;
     let zero_out = (clock::counter() - before) / pages;
     let zeros = swap::statistics().zero_out;
     require!(zeros == pages, "{zeros} pages of zeros went out, not {pages}");
 
     (0..pages).try_for_each(|page| user::write_word(address(page), page + 1))?;
-    advise(space, pages, Advice::PageOut)?;
+    advise(space, 0..pages, Advice::PageOut)?;
     // Waits for what is being written, so that reading ahead finds all of it in its slots.
     while space.usage().swapped < pages as usize || progress::writes_under_way() > 0 {
         task::yield_now();
@@ -97,11 +90,11 @@ fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
     let hits = swap::statistics().cache_hits - hits;
     require!(hits > pages / 2, "only {hits} faults found their page in the swap cache");
 
-    let clean_out = freeing(space, || advise(space, pages, Advice::PageOut))?;
+    let clean_out = freeing(space, || advise(space, 0..pages, Advice::PageOut))?;
 
     (0..pages).try_for_each(|page| user::read_word(address(page)).map(drop))?;
     // From here on they are in the inactive list, and no task accesses them.
-    advise(space, pages, Advice::Cold)?;
+    advise(space, 0..pages, Advice::Cold)?;
     let scan = freeing(space, || {
         while reclaim::pass() > 0 {}
         Ok(())
@@ -122,11 +115,6 @@ fn freeing(space: &AddressSpace, work: impl FnOnce() -> Result<(), Failure>) -> 
     // has given that count back, and the page loses a slot that it could have kept.
     require!(written * 100 <= clean, "{written} of {clean} clean pages were written");
     Ok(ticks / gone)
-}
-
-fn advise(space: &AddressSpace, pages: u64, advice: Advice) -> Result<(), Failure> {
-    let outcome = space.advise(START..address(pages), advice);
-    outcome.map_err(|error| Failure(format!("{advice:?} was refused: {error:?}")))
 }
 
 fn spent(work: impl FnOnce() -> Result<(), Fault>) -> Result<u64, Fault> {

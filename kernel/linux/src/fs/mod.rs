@@ -57,6 +57,7 @@ pub mod pipe_room;
 pub mod poll;
 pub mod position;
 pub mod proc;
+pub mod special;
 pub mod start;
 pub mod synthetic;
 pub mod sys;

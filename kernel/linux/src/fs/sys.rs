@@ -218,8 +218,9 @@ fn kernel() -> Result<Entries, Errno> {
 /// The policies of reclaim, the one that decides in brackets, as Linux shows what can be chosen.
 fn reclaim() -> Result<Item, Errno> {
     let policies = |out: &mut String| {
+        let chosen = lru::policy();
         for (index, name) in policy::NAMES.iter().enumerate() {
-            let (before, after) = if *name == lru::policy() { ("[", "]") } else { ("", "") };
+            let (before, after) = if *name == chosen { ("[", "]") } else { ("", "") };
             print(out, format_args!("{}{before}{name}{after}", if index == 0 { "" } else { " " }))?;
         }
         print(out, format_args!("\n"))

@@ -32,9 +32,10 @@ use super::node::{
     Attributes, Entry, File, FilesystemUsage, Handle, Metadata, New, Node, NodeKind, PATH_MAX, Wait, writes,
 };
 use super::position::Position;
+use super::special::open_special;
 use super::tmpfs_options::{TmpfsOptions, no_options};
 use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
-use super::{access, device, limit, open, pipe};
+use super::{access, limit};
 use crate::errno::Errno;
 use crate::process::control_block::this;
 
@@ -393,20 +394,13 @@ impl Node for TmpNode {
     }
 
     fn open(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
-        let metadata = self.metadata();
-        match metadata.kind {
-            NodeKind::Directory => Ok(fallible::shared(open::OpenDirectory)?),
-            NodeKind::Character(_) | NodeKind::Block(_) => device::open(metadata.kind, flags),
-            NodeKind::Pipe => pipe::open_named(metadata.identity(), flags),
-            NodeKind::Socket => Err(Errno::ENXIO),
-            NodeKind::Link => Err(Errno::ELOOP),
-            NodeKind::File => {
-                let object = if writes(flags) { self.object()? } else { None };
-                let writer = object.map(Writer::new).transpose()?;
-                let node = self.filesystem.handle(self.filesystem.tree.lock(), self.number)?;
-                Ok(fallible::shared(TmpFile { node, _writer: writer })?)
-            }
+        if let Some(opened) = open_special(&self.metadata(), flags)? {
+            return Ok(opened);
         }
+        let object = if writes(flags) { self.object()? } else { None };
+        let writer = object.map(Writer::new).transpose()?;
+        let node = self.filesystem.handle(self.filesystem.tree.lock(), self.number)?;
+        Ok(fallible::shared(TmpFile { node, _writer: writer })?)
     }
 
     fn set_length(&self, length: Position) -> Result<(), Errno> {

@@ -181,7 +181,7 @@ impl Lists {
         pages().list(page) == self.unevictable.number()
     }
 
-    /// Adds a page that reclaim does not know; whether it is active now.
+    /// Adds a page that reclaim does not know; whether it did not.
     pub(super) fn add(&mut self, page: FrameNumber, exit: Exit, shadow: Shadow) -> bool {
         if pages().list(page) != 0 {
             // Another task was faster.
@@ -190,9 +190,14 @@ impl Lists {
         exit.note(page);
         let instance = self.instance(exit);
         instance.add(pages(), page, shadow);
-        let (is_unsettled, is_active) = (instance.is_unsettled(), instance.is_active(pages(), page));
+        let is_unsettled = instance.is_unsettled();
         self.is_unsettled |= is_unsettled;
-        is_active
+        true
+    }
+
+    /// Whether the page is in a list that is protected for the time being.
+    pub(super) fn is_active(&mut self, page: FrameNumber) -> bool {
+        self.instance_of(page).is_active(pages(), page)
     }
 
     /// A page that was isolated stays, or one that reclaim does not know is to be known.

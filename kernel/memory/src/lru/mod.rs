@@ -78,7 +78,9 @@ pub(crate) fn add(folio: &Folio, exit: Exit) {
 /// A page has come back from the slot in which its eviction had left `shadow`; 0 if nothing is known of that.
 pub(crate) fn come_back(folio: &Folio, shadow: u64) {
     let shadow = Shadow::from_bits(shadow);
-    let is_active = with_lists_of(folio.metadata(), |lists| lists.add(folio.frame(), Exit::Swap, shadow));
+    let is_active = with_lists_of(folio.metadata(), |lists| {
+        lists.add(folio.frame(), Exit::Swap, shadow) && !shadow.is_none() && lists.is_active(folio.frame())
+    });
     if !shadow.is_none() {
         COUNTERS.refaults.fetch_add(1, Ordering::Relaxed);
         COUNTERS.refaults_activated.fetch_add(u64::from(is_active), Ordering::Relaxed);

@@ -24,7 +24,8 @@ use crate::fs::node::{
     Attributes, Device, Entry, File, FilesystemUsage, Handle, Metadata, NAME_MAX, New, Node, NodeKind, PATH_MAX, Wait,
 };
 use crate::fs::position::Position;
-use crate::fs::{access, block, device, limit, open, pipe};
+use crate::fs::special::open_special;
+use crate::fs::{access, block, limit};
 use crate::process::control_block::this;
 
 /// What `statfs` says.
@@ -304,20 +305,13 @@ impl Node for Ext4Node {
     }
 
     fn open(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
-        let metadata = self.metadata();
-        match metadata.kind {
-            NodeKind::Directory => Ok(fallible::shared(open::OpenDirectory)?),
-            NodeKind::Character(_) | NodeKind::Block(_) => device::open(metadata.kind, flags),
-            NodeKind::Pipe => pipe::open_named(metadata.identity(), flags),
-            NodeKind::Socket => Err(Errno::ENXIO),
-            NodeKind::Link => Err(Errno::ELOOP),
-            NodeKind::File => {
-                let nodes = self.volume.nodes()?;
-                let info = self.info(&nodes)?;
-                let node = Self::new(&self.volume, nodes, info)?;
-                Ok(fallible::shared(Ext4File(node))?)
-            }
+        if let Some(opened) = open_special(&self.metadata(), flags)? {
+            return Ok(opened);
         }
+        let nodes = self.volume.nodes()?;
+        let info = self.info(&nodes)?;
+        let node = Self::new(&self.volume, nodes, info)?;
+        Ok(fallible::shared(Ext4File(node))?)
     }
 
     fn set_length(&self, length: Position) -> Result<(), Errno> {
