@@ -51,6 +51,14 @@ pub enum Error {
         /// What reading it said.
         source: io::Error,
     },
+    /// A file for a recording that cannot be written.
+    #[error("--record-trace {}: {source}; it takes the name of a file that can be written, as in --record-trace run.trace", path.display())]
+    Trace {
+        /// What was given.
+        path: PathBuf,
+        /// What writing it said.
+        source: io::Error,
+    },
     /// Instructions can only be counted where they are translated.
     #[error("--icount needs --accel tcg: KVM runs instructions that nobody counts")]
     IcountNeedsTcg,

@@ -29,6 +29,7 @@
 //! | [`toolchain`] | which cargo can build for bare metal |
 //! | [`build`] | kernel, image and the guest's programs, made when something changed |
 //! | [`qemu`] | QEMU's arguments |
+//! | `recording` | the page references of a run, as a trace |
 //! | [`guest`] | QEMU as a process: serial line, timeout, end |
 //! | [`firmware`] | what the firmware prints, kept away from the reader |
 //! | [`outcome`] | how a run ended, as words and as an exit status |
@@ -49,6 +50,7 @@ mod option_value;
 pub mod outcome;
 mod project;
 pub mod qemu;
+mod recording;
 mod run;
 pub mod size;
 pub mod toolchain;

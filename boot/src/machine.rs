@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use quire_protocol::{COMMAND_LINE_MAX, FIRMWARE_MEMORY_MIB, MEMORY_LIMIT_WORD};
+use quire_protocol::{COMMAND_LINE_MAX, FIRMWARE_MEMORY_MIB, MEMORY_LIMIT_WORD, recording::RECORD_TRACE_WORD};
 
 use crate::{disk::Disk, error::Error, initramfs::Initramfs, limits::MEMORY_MIN, size::Size};
 
@@ -23,6 +23,7 @@ pub struct Machine {
     pub(crate) initrd: Option<Initrd>,
     append: String,
     pub(crate) debugger: bool,
+    pub(crate) trace: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -67,6 +68,7 @@ impl Machine {
             initrd: None,
             append: String::new(),
             debugger: false,
+            trace: None,
             timeout: None,
         }
     }
@@ -136,19 +138,26 @@ impl Machine {
         Self { debugger: true, ..self }
     }
 
+    /// The pages that are referenced are recorded in the file at `path`, for `policy --trace`; compressed if its name ends in `.gz`.
+    #[must_use]
+    pub fn record_trace(self, path: impl Into<PathBuf>) -> Self {
+        Self { trace: Some(path.into()), ..self }
+    }
+
     /// How long the guest may take, from power-on.
     #[must_use]
     pub fn timeout(self, limit: Duration) -> Self {
         Self { timeout: Some(limit), ..self }
     }
 
-    /// The kernel's command line: the words of [`Machine::append`], after the limit on memory if the firmware needs
-    /// more than the kernel may use.
+    /// The kernel's command line: the words of [`Machine::append`], after those that the machine itself needs: the limit on memory
+    /// if the firmware needs more than the kernel may use, and that the kernel is to record.
     pub fn command_line(&self) -> String {
-        if self.memory >= Size::mebibytes(FIRMWARE_MEMORY_MIB) {
-            return self.append.clone();
-        }
-        format!("{MEMORY_LIMIT_WORD}{} {}", self.memory, self.append).trim_end().to_owned()
+        let is_small = self.memory < Size::mebibytes(FIRMWARE_MEMORY_MIB);
+        let limit = is_small.then(|| format!("{MEMORY_LIMIT_WORD}{}", self.memory));
+        let record = self.trace.as_ref().map(|_| RECORD_TRACE_WORD.to_owned());
+        let words = [limit, record, Some(self.append.clone())].into_iter().flatten().filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join(" ")
     }
 
     /// Whether the machine can be, as far as that can be said without building or changing anything.

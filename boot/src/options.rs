@@ -74,6 +74,10 @@ pub(crate) struct MachineOptions {
     #[arg(long)]
     icount: bool,
 
+    /// Record which pages are referenced, for policy --trace; compressed if FILE ends in .gz
+    #[arg(long, value_name = "FILE")]
+    record_trace: Option<PathBuf>,
+
     /// Wait for a debugger and print the line that starts one
     #[arg(long)]
     gdb: bool,
@@ -149,6 +153,9 @@ impl MachineOptions {
             None if self.has_word("scenario=") => machine,
             None => self.with_own_programs(machine, act),
         };
+        if let Some(path) = &self.record_trace {
+            machine = machine.record_trace(path);
+        }
         if let AcceleratorName::Kvm = self.accel {
             machine = machine.accelerator(Accelerator::Kvm);
         }

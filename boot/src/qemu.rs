@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use quire_protocol::{COMMAND_LINE_FILE, DEBUG_EXIT_PORT, FIRMWARE_MEMORY_MIB, INITRD_FILE};
+use quire_protocol::{COMMAND_LINE_FILE, DEBUG_EXIT_PORT, FIRMWARE_MEMORY_MIB, INITRD_FILE, recording::RECORDING_PORT};
 
 use crate::{
     build::Artefacts,
@@ -42,6 +42,7 @@ pub fn arguments(
     artefacts: &Artefacts,
     initrd: Option<&Path>,
     disks: &[AttachedDisk],
+    recording: Option<&Path>,
     debugger_port: Option<u16>,
 ) -> Vec<String> {
     let memory = machine.memory.max(Size::mebibytes(FIRMWARE_MEMORY_MIB)).in_bytes().div_ceil(1024);
@@ -78,6 +79,11 @@ pub fn arguments(
         let file = option_value(&initrd.to_string_lossy());
         arguments.option("-fw_cfg", format!("name={INITRD_FILE},file={file}"));
     }
+    if let Some(recording) = recording {
+        let file = option_value(&recording.to_string_lossy());
+        arguments.option("-chardev", format!("file,id=recording,path={file}"));
+        arguments.option("-device", format!("isa-debugcon,iobase={RECORDING_PORT:#x},chardev=recording"));
+    }
     if machine.icount {
         arguments.option("-icount", "shift=4,sleep=off");
     }
@@ -112,7 +118,7 @@ mod tests {
         let artefacts = Artefacts { kernel: "/kernel".into(), image: "/a,b.img".into() };
         let attach = |(index, disk): (usize, &Disk)| disk.attach(Path::new("/"), index).unwrap();
         let disks: Vec<_> = machine.disks.iter().enumerate().map(attach).collect();
-        let arguments = arguments(machine, Path::new("/ovmf"), &artefacts, None, &disks, debugger_port);
+        let arguments = arguments(machine, Path::new("/ovmf"), &artefacts, None, &disks, None, debugger_port);
         format!(" {} ", arguments.join(" "))
     }
 
@@ -143,7 +149,7 @@ mod tests {
     fn the_initramfs_is_a_file_for_the_kernel() {
         let artefacts = Artefacts { kernel: "/kernel".into(), image: "/image".into() };
         let initrd = Some(Path::new("/a,b.cpio"));
-        let line = arguments(&Machine::new(), Path::new("/ovmf"), &artefacts, initrd, &[], None).join(" ");
+        let line = arguments(&Machine::new(), Path::new("/ovmf"), &artefacts, initrd, &[], None, None).join(" ");
         assert!(line.contains("-fw_cfg name=opt/org.quire/initrd,file=/a,,b.cpio"), "{line}");
     }
 

@@ -15,6 +15,7 @@ use crate::{
     outcome::Outcome,
     project::{project, target},
     qemu,
+    recording::Recording,
 };
 
 impl Machine {
@@ -35,11 +36,17 @@ impl Machine {
         let initrd = self.initrd.as_ref().map(|initrd| initrd.place(directory.path())).transpose()?;
         let debugger_port = self.debugger.then(free_port).transpose()?;
 
-        let arguments = qemu::arguments(self, &firmware, &artefacts, initrd.as_deref(), &disks, debugger_port);
+        let trace = self.trace.as_deref().map(|path| Recording::new(path, directory.path())).transpose()?;
+        let recorded = trace.as_ref().map(Recording::raw);
+
+        let arguments =
+            qemu::arguments(self, &firmware, &artefacts, initrd.as_deref(), &disks, recorded, debugger_port);
         if let Some(port) = debugger_port {
             announce_debugger(&artefacts.kernel, port);
         }
-        guest::run(&arguments, self.console, self.timeout)
+        let outcome = guest::run(&arguments, self.console, self.timeout)?;
+        trace.map(Recording::finish).transpose()?;
+        Ok(outcome)
     }
 }
 

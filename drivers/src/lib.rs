@@ -2,7 +2,7 @@
 //!
 //! [`block`] says what a disk request is, who owns it and how it ends; [`virtio_blk`] carries requests to a disk; [`pci`]
 //! finds the disk and gives it an interrupt. The rest are the small devices of a PC: [`serial`], [`local_apic`],
-//! [`calibration`], [`real_time_clock`], [`fw_cfg`], [`debug_exit`].
+//! [`calibration`], [`real_time_clock`], [`fw_cfg`], [`debug_exit`], [`recording`].
 //!
 //! The crate knows nothing of processes, page tables or swap. What it needs of memory it asks of the [`Hal`] that the
 //! kernel implements. No driver holds a lock: methods take `&mut self` and the kernel decides which lock that is. Nothing
@@ -28,6 +28,7 @@ pub mod local_apic;
 mod mmio;
 pub mod pci;
 pub mod real_time_clock;
+pub mod recording;
 pub mod serial;
 pub mod virtio_blk;
 

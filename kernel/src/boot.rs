@@ -8,6 +8,7 @@ use core::arch::asm;
 
 use bootloader_api::info::MemoryRegion;
 use quire_drivers::fw_cfg::{self, FwCfgError, PortRegisters};
+use quire_drivers::recording;
 use quire_linux::fs::{devices, start};
 use quire_linux::process::exit;
 use quire_linux::process::init;
@@ -20,7 +21,8 @@ use quire_machine::stack::KernelStack;
 use quire_machine::task::scheduler;
 use quire_machine::upcall;
 use quire_machine::{kernel_map, physical};
-use quire_memory::{lru, policy};
+use quire_memory::{lru, policy, recorder};
+use quire_protocol::recording::RECORD_TRACE_WORD;
 use quire_protocol::{COMMAND_LINE_FILE, COMMAND_LINE_MAX, Verdict};
 use spin::Once;
 
@@ -98,6 +100,9 @@ extern "C" fn go_on() -> ! {
     );
     or_give_up(choose_policy(command_line()));
     or_give_up(quire_memory::start());
+    if command_line().has(RECORD_TRACE_WORD) {
+        or_give_up(recorder::start(recording::write));
+    }
     disk::start();
     devices::set_disks(swap::disks());
     or_give_up(backends::start());

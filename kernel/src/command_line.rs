@@ -9,6 +9,7 @@
 use core::fmt;
 
 use quire_linux::process::program::words::InitWords;
+use quire_protocol::recording::RECORD_TRACE_WORD;
 
 /// What is not handed on to the first process: the kernel's own keys, and those of Linux's that are common.
 const KNOWN: &[&str] = &[
@@ -19,6 +20,7 @@ const KNOWN: &[&str] = &[
     "pages",
     "contents",
     "policy",
+    RECORD_TRACE_WORD,
     "init",
     "rdinit",
     "console",
@@ -99,6 +101,11 @@ impl<'a> CommandLine<'a> {
         words
     }
 
+    /// Whether the word is there by itself.
+    pub fn has(&self, word: &str) -> bool {
+        self.words().any(|other| other == word)
+    }
+
     /// Every value of `key`, in order.
     pub fn values(&self, key: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
         self.words().filter_map(move |word| word.strip_prefix(key)?.strip_prefix('='))
@@ -139,6 +146,7 @@ mod tests {
         assert_eq!(line.values("swapon").collect::<Vec<_>>(), ["/dev/vda,5", "/dev/vdb"]);
         assert_eq!(line.value("scenario"), None);
         assert_eq!(line.value("swap"), None, "a key is a whole word");
+        assert!(line.has("quiet") && !line.has("mem"));
     }
 
     #[test]

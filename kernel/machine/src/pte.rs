@@ -32,6 +32,12 @@ const READABLE: Flags = Flags::PRESENT.union(Flags::USER_ACCESSIBLE);
 const ZERO_PAGE: Flags = Flags::BIT_9;
 /// In a PTE that maps a frame: its page stays in memory.
 const LOCKED: Flags = Flags::BIT_10;
+/// In a PTE that maps a frame: the page was accessed, and a recorder has taken note of that.
+const NOTED: Flags = Flags::BIT_11;
+/// Either says that the page was accessed.
+const ACCESSED: Flags = Flags::ACCESSED.union(NOTED);
+/// What is set without the tables' owner asking for it.
+const SET_BESIDE: Flags = ACCESSED.union(Flags::DIRTY);
 /// The low bits of a PTE that holds a hidden frame: not present, and none of the kinds that the swap core knows.
 const HIDDEN: u64 = 0b1110;
 const LOW_BITS: u64 = 0b1111;
@@ -92,7 +98,7 @@ fn bits_for(frame: FrameNumber, protection: Protection) -> u64 {
 
 /// The bits for the same frame under another protection: writable only if it was and may be.
 pub(crate) fn protected(bits: u64, protection: Protection) -> u64 {
-    let kept = bits & (Flags::ACCESSED | Flags::DIRTY | ZERO_PAGE | LOCKED).bits();
+    let kept = bits & (SET_BESIDE | ZERO_PAGE | LOCKED).bits();
     let writable = if is_writable(bits) && protection.write { Flags::WRITABLE.bits() } else { 0 };
     let bits = bits_for(frame_of(bits), protection) & !Flags::ACCESSED.bits() | kept;
     if protection.is_some() { bits | writable } else { bits }
@@ -167,7 +173,18 @@ pub(crate) const fn for_other_space(bits: u64) -> u64 {
 /// Whether the page was accessed through this PTE.
 #[inline]
 pub const fn is_accessed(bits: u64) -> bool {
-    bits & Flags::ACCESSED.bits() != 0
+    bits & ACCESSED.bits() != 0
+}
+
+/// The bits without that.
+pub(crate) const fn without_accessed(bits: u64) -> u64 {
+    bits & !ACCESSED.bits()
+}
+
+/// The bits after a recorder has taken note of an access, if the processor has set one since the last time.
+pub(crate) fn with_access_noted(bits: u64) -> Option<u64> {
+    let is_news = is_mapped(bits) && bits & Flags::ACCESSED.bits() != 0;
+    is_news.then_some(without_accessed(bits) | NOTED.bits())
 }
 
 /// Whether the page was written through this PTE.
@@ -179,7 +196,7 @@ pub fn is_dirty(bits: u64) -> bool {
 /// The bits without what the processor sets by itself, to compare.
 #[inline]
 pub const fn without_accessed_and_dirty(bits: u64) -> u64 {
-    if is_mapped(bits) { bits & !Flags::ACCESSED.union(Flags::DIRTY).bits() } else { bits }
+    if is_mapped(bits) { bits & !SET_BESIDE.bits() } else { bits }
 }
 
 /// A PTE that is in no table, and what it owns.
@@ -297,5 +314,23 @@ impl Drop for Pte {
 impl fmt::Debug for Pte {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PTE {:#x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Flags, HIDDEN, is_accessed, with_access_noted, without_accessed};
+
+    #[test]
+    fn an_access_is_noted_once_and_stays_one() {
+        for mapped in [Flags::PRESENT.bits(), HIDDEN] {
+            assert_eq!(with_access_noted(mapped), None);
+            let noted = with_access_noted(mapped | Flags::ACCESSED.bits()).unwrap();
+            assert!(is_accessed(noted));
+            assert_eq!(with_access_noted(noted), None, "it is no news");
+            assert!(with_access_noted(noted | Flags::ACCESSED.bits()).is_some(), "another access is");
+            assert_eq!(without_accessed(noted), mapped);
+        }
+        assert_eq!(with_access_noted(Flags::ACCESSED.bits()), None, "no frame is mapped");
     }
 }

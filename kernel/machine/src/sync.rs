@@ -61,6 +61,8 @@ ranks! {
     TerminalQueue,
     /// The generator of random numbers.
     Random,
+    /// The recording of page references.
+    Recorder,
     /// Whose the terminal is.
     TerminalOwner,
     /// One process's signals.

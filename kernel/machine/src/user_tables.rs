@@ -349,15 +349,21 @@ impl PteCell<'_> {
     pub fn clear_accessed(self) -> bool {
         let accessed = pte::is_accessed(self.bits());
         if accessed {
-            self.entry.fetch_and(!Flags::ACCESSED.bits(), Ordering::AcqRel);
+            self.entry.fetch_and(pte::without_accessed(u64::MAX), Ordering::AcqRel);
         }
         accessed
+    }
+
+    /// Takes note that the page was accessed, for a recorder, if that is new; whether it is. It stays accessed for
+    /// [`pte::is_accessed`].
+    pub fn note_accessed(self) -> bool {
+        self.entry.fetch_update(Ordering::AcqRel, Ordering::Acquire, pte::with_access_noted).is_ok()
     }
 
     /// Forgets that the page was accessed and written.
     pub fn clear_accessed_and_dirty(self) {
         if pte::is_mapped(self.bits()) {
-            self.entry.fetch_and(!(Flags::ACCESSED | Flags::DIRTY).bits(), Ordering::AcqRel);
+            self.entry.fetch_and(pte::without_accessed_and_dirty(u64::MAX), Ordering::AcqRel);
         }
     }
 

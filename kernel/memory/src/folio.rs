@@ -30,8 +30,8 @@ pub struct Owned {
     pub index: u64,
 }
 
-/// The bits of an index.
-const INDEX_BITS: u32 = 36;
+/// The bits of an index, the lower ones of an owner mark.
+pub const INDEX_BITS: u32 = 36;
 /// Owners have numbers below this.
 pub(crate) const OWNER_NUMBERS: u32 = 1 << (u64::BITS - INDEX_BITS);
 

@@ -21,6 +21,7 @@
 //! | `object::pages`, `object::contents`, `table_reserve` | bringing an object's pages in; its bytes; frames for page tables |
 //! | `vma`, `overcommit` | what an address space has mapped: pure, held to a model; what may be promised |
 //! | `address_space`, `admission`, `fork`, `remap`, `advice` | mapping, limits, copying, moving, advice and locking |
+//! | `recorder` | what was referenced, for the simulator |
 //! | `tasks`, `fault`, `sharing` | threads with an address space; a page is touched; who else can reach a byte |
 //! | `swap::swapoff`, `swap::machine`, `swap::pool` | emptying an area; what the swap core asks of this machine |
 //! | `statistics` | what was counted, under Linux's names |
@@ -108,6 +109,7 @@ pub mod policy;
 pub mod progress;
 pub mod quota;
 pub mod reclaim;
+pub mod recorder;
 pub mod remap;
 pub mod rmap;
 pub mod sharing;

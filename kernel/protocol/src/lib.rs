@@ -3,7 +3,7 @@
 //! The kernel's command line and its initramfs arrive as files of QEMU's `fw_cfg` device; the verdict leaves through its
 //! `isa-debug-exit` device; the demo's and every scenario's last line has a fixed form that tests read. What workloads
 //! write, in the kernel and in programs, is in [`contents`]; which pages they reference, in the simulator and in programs, in
-//! `references`.
+//! `references`; how a machine's own references are recorded, in [`recording`].
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@
 extern crate std;
 
 pub mod contents;
+pub mod recording;
 #[cfg(not(target_os = "none"))]
 pub mod references;
 

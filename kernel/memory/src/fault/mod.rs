@@ -43,7 +43,7 @@ use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
 use crate::page_tables::{Pte, is_writable};
 use crate::upcall::Memory as _;
-use crate::{swap, tasks};
+use crate::{recorder, swap, tasks};
 
 mod install;
 mod object;
@@ -60,7 +60,7 @@ pub mod swap_in;
 pub fn handle(address: u64, access: Access) -> Result<Served, Fatal> {
     served::note_fault();
     let served = match tasks::space() {
-        Some(space) => serve(&space, address, access),
+        Some(space) => serve(&space, address, access).inspect(|_| recorder::served(&space, address)),
         None => Err(Fatal::NotMapped(address)),
     };
     match served {

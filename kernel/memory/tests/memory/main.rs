@@ -7,4 +7,5 @@ mod disk;
 mod model;
 mod oom;
 mod process;
+mod recorder;
 mod schedules;

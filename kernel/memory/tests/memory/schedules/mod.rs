@@ -31,9 +31,9 @@ mod objects;
 mod page_out;
 mod swapoff;
 
-const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = 4096;
 /// Where a program's pages are.
-const BASE: u64 = 0x4000_0000;
+pub(crate) const BASE: u64 = 0x4000_0000;
 const FRAMES: usize = 300;
 const SCHEDULES: usize = 500;
 
@@ -108,7 +108,7 @@ impl Scene {
 }
 
 /// A process with so many private pages.
-fn process(pages: u64) -> (Arc<Process>, Arc<AddressSpace>) {
+pub(crate) fn process(pages: u64) -> (Arc<Process>, Arc<AddressSpace>) {
     let process = Process::empty();
     let space = process.memory();
     map(&space, pages);
