@@ -1,6 +1,6 @@
 //! The README's commands work, and the links of each document lead somewhere.
 
-use std::fs::{self, File};
+use std::fs;
 
 use quire_boot::{project, target};
 use quire_tests::launcher::run_alone_in;
@@ -62,8 +62,9 @@ fn check(command: &str) {
 /// The launcher takes the options and the kernel has the scenario.
 fn check_options(command: &str, options: &[&str]) {
     let directory = tempfile::tempdir().unwrap();
-    for pair in options.windows(2).filter(|pair| matches!(pair[0], "--disk" | "--initrd")) {
-        File::create(directory.path().join(pair[1])).unwrap();
+    for pair in options.windows(2).filter(|pair| matches!(pair[0], "--disk" | "--initrd" | "--trace")) {
+        // As a trace: one page.
+        fs::write(directory.path().join(pair[1]), "1\n").unwrap();
     }
     let ended = run_alone_in(directory.path(), options);
     // Alone, it gets as far as looking for QEMU, or for a compiler, if nothing is wrong with its options.
