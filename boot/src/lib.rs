@@ -33,6 +33,7 @@
 //! | [`guest`] | QEMU as a process: serial line, timeout, end |
 //! | [`firmware`] | what the firmware prints, kept away from the reader |
 //! | [`outcome`] | how a run ended, as words and as an exit status |
+//! | [`observatory`] | the machine seen from outside, while it runs or after its end |
 //! | [`error`] | why there was no run |
 
 #![forbid(unsafe_code)]
@@ -46,6 +47,7 @@ pub mod guest;
 pub mod initramfs;
 pub mod limits;
 pub mod machine;
+pub mod observatory;
 mod option_value;
 pub mod outcome;
 mod project;

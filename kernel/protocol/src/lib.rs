@@ -3,7 +3,8 @@
 //! The kernel's command line and its initramfs arrive as files of QEMU's `fw_cfg` device; the verdict leaves through its
 //! `isa-debug-exit` device; the demo's and every scenario's last line has a fixed form that tests read. What workloads
 //! write, in the kernel and in programs, is in [`contents`]; which pages they reference, in the simulator and in programs, in
-//! `references`; how a machine's own references are recorded, in [`recording`].
+//! `references`; how a machine's own references are recorded, in [`recording`]; what the kernel publishes of itself for those who
+//! look at the guest's memory, in [`observatory`].
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -12,6 +13,7 @@
 extern crate std;
 
 pub mod contents;
+pub mod observatory;
 pub mod recording;
 #[cfg(not(target_os = "none"))]
 pub mod references;
