@@ -65,6 +65,22 @@ pub enum Error {
     /// KVM was asked for and is not to be had.
     #[error("--accel kvm: /dev/kvm: {0}")]
     NoKvm(io::Error),
+    /// A recording whose name stands for no form.
+    #[error("--record {}: a recording is a page, as in --record run.html, or lines of JSON, as in --record run.json.gz", path.display())]
+    RecordingForm {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// A recording that cannot be made.
+    #[error("{option} {}: {source}: make its directory first, or choose another place", path.display())]
+    Recording {
+        /// The option.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Neither cargo, the executable's place nor the current directory is in a project.
     #[error("there is no Quire around this program or the current directory: run it in the project's directory")]
     NoProject,

@@ -34,6 +34,7 @@
 //! | [`firmware`] | what the firmware prints, kept away from the reader |
 //! | [`outcome`] | how a run ended, as words and as an exit status |
 //! | [`observatory`] | the machine seen from outside, while it runs or after its end |
+//! | [`watch`] | the picture of a machine: a page in a browser, recordings |
 //! | [`error`] | why there was no run |
 
 #![forbid(unsafe_code)]
@@ -56,6 +57,7 @@ mod recording;
 mod run;
 pub mod size;
 pub mod toolchain;
+pub mod watch;
 
 pub use disk::Disk;
 pub use error::Error;

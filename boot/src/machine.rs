@@ -25,6 +25,7 @@ pub struct Machine {
     pub(crate) debugger: bool,
     pub(crate) trace: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) monitor: Option<PathBuf>,
 }
 
 /// Where the initramfs comes from.
@@ -70,6 +71,7 @@ impl Machine {
             debugger: false,
             trace: None,
             timeout: None,
+            monitor: None,
         }
     }
 
@@ -148,6 +150,12 @@ impl Machine {
     #[must_use]
     pub fn timeout(self, limit: Duration) -> Self {
         Self { timeout: Some(limit), ..self }
+    }
+
+    /// QEMU takes commands on a socket at `path`, as JSON (QMP): a program can make the machine pause and go on.
+    #[must_use]
+    pub fn monitored_at(self, path: impl Into<PathBuf>) -> Self {
+        Self { monitor: Some(path.into()), ..self }
     }
 
     /// The kernel's command line: the words of [`Machine::append`], after those that the machine itself needs: the limit on memory

@@ -87,6 +87,10 @@ pub fn arguments(
     if machine.icount {
         arguments.option("-icount", "shift=4,sleep=off");
     }
+    if let Some(monitor) = &machine.monitor {
+        let path = option_value(&monitor.to_string_lossy());
+        arguments.option("-qmp", format!("unix:{path},server=on,wait=off"));
+    }
     if let Some(port) = debugger_port {
         arguments.option("-gdb", format!("tcp:127.0.0.1:{port}")).flag("-S");
     }
@@ -160,6 +164,7 @@ mod tests {
             (" -accel kvm ", line(&Machine::new().accelerator(Accelerator::Kvm), None)),
             (" -icount shift=4,sleep=off ", line(&Machine::new().icount(), None)),
             (" -gdb tcp:127.0.0.1:1234 -S ", line(&Machine::new(), Some(1234))),
+            (" -qmp unix:/a,,b,server=on,wait=off ", line(&Machine::new().monitored_at("/a,b"), None)),
             (" -serial mon:stdio ", line(&Machine::new().console(Console::Interactive), None)),
         ] {
             assert!(wish.contains(part) && !plain.contains(part), "{wish}");

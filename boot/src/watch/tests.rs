@@ -1,0 +1,143 @@
+//! Made-up machines, and what is told of them.
+
+use serde_json::Value;
+
+use super::{
+    message::message,
+    picture::{Change, Picture},
+};
+use crate::observatory::{
+    Event, FrameKind, Snapshot, What,
+    event::FaultService,
+    snapshot::{Area, Counter, Frame, Mapping, Memory, Slot, SlotContent, SlotState, Swapped, Task},
+};
+
+/// A machine of so many frames: one is a page of process 7, all others are free.
+fn machine(frames: usize) -> Snapshot {
+    let mut snapshot = Snapshot {
+        ticks_per_second: 1_000_000_000,
+        memory: Memory {
+            bytes: frames as u64 * 4096,
+            managed: frames as u64,
+            free: frames as u64 - 1,
+            min: 2,
+            low: 4,
+            high: 6,
+            ..Memory::default()
+        },
+        frames: vec![Frame { kind: FrameKind::Free, ..Frame::default() }; frames],
+        areas: vec![Area {
+            name: "/dev/vda".into(),
+            usable: 63,
+            slots: vec![SlotState::default(); 64],
+            ..Area::default()
+        }],
+        tasks: vec![Task { thread: 9, pid: Some(7), name: "demo".into(), ..Task::default() }],
+        counters: vec![Counter { name: "pswpout".into(), value: 0 }, Counter { name: "pswpin".into(), value: 0 }],
+        ..Snapshot::default()
+    };
+    snapshot.areas[0].slots[0].content = SlotContent::Bad;
+    put_in_frame(&mut snapshot, 5);
+    snapshot
+}
+
+/// The page of process 7 is in a frame.
+fn put_in_frame(snapshot: &mut Snapshot, frame: u32) {
+    snapshot.frames[frame as usize].kind = FrameKind::ActiveAnonymous;
+    let address = 0x7f00_0000_1000;
+    snapshot.mappings = vec![Mapping { frame, thread: 9, address, accessed: true, dirty: true, writable: true }];
+}
+
+/// The page that is in frame 5 goes to slot 3.
+fn page_out(snapshot: &mut Snapshot) {
+    let address = snapshot.mappings.remove(0).address;
+    snapshot.frames[5] = Frame { kind: FrameKind::Free, ..Frame::default() };
+    snapshot.swapped = vec![Swapped { area: 0, slot: 3, thread: 9, address }];
+    snapshot.areas[0].slots[3] = SlotState { content: SlotContent::Used(0), count: 1, ..SlotState::default() };
+    snapshot.areas[0].used = 1;
+    snapshot.counters[0].value = 1;
+    snapshot.time = 3_000;
+    snapshot.events = vec![
+        Event {
+            time: 1_000,
+            cpu: 0,
+            thread: 9,
+            what: What::Fault { service: FaultService::ZeroFilled, address: 0x7f00_0000_1234 },
+        },
+        Event { time: 3_000, cpu: 0, thread: 2, what: What::PageOut { frame: 5, area: 0, slot: 3 } },
+    ];
+}
+
+fn facts(change: &Change) -> Vec<&str> {
+    change.facts.keys().map(String::as_str).collect()
+}
+
+#[test]
+fn the_first_change_tells_everything_and_the_next_one_what_is_new() {
+    let (mut picture, mut snapshot) = (Picture::default(), machine(100));
+    assert_eq!(picture.whole(), None);
+    let first = picture.advance(&snapshot, false);
+    assert!(first.whole && first.frames.anew && first.frames.told.len() == 100);
+    assert_eq!(first.areas[0].1.told.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [0], "free slots are not told");
+
+    assert!(picture.advance(&snapshot, false).is_empty());
+
+    page_out(&mut snapshot);
+    let change = picture.advance(&snapshot, false);
+    assert!(!change.whole && !change.is_empty());
+    assert_eq!(change.frames.told.iter().map(|(frame, _)| *frame).collect::<Vec<_>>(), [5]);
+    let (slot, cell) = change.areas[0].1.told[0];
+    assert_eq!((slot, cell.content, cell.owner.thread, cell.owner.page), (3, 1, 9, 0x7_f000_0001));
+    assert_eq!(facts(&change), ["areas", "counters", "faults", "reclaimed", "time"]);
+    assert_eq!(change.facts["counters"], serde_json::json!({ "pswpout": 1 }));
+    assert_eq!(change.facts["faults"][0], 1);
+    assert_eq!(change.events.iter().map(|event| event.time).collect::<Vec<_>>(), [1, 3], "microseconds");
+}
+
+#[test]
+fn a_reader_that_comes_late_is_told_what_those_before_it_know() {
+    let (mut picture, mut snapshot) = (Picture::default(), machine(100));
+    picture.advance(&snapshot, false);
+    page_out(&mut snapshot);
+    picture.advance(&snapshot, false);
+    let (late, mut fresh) = (picture.whole().unwrap(), Picture::default());
+    snapshot.events.clear();
+    assert_eq!(late, fresh.advance(&snapshot, false));
+}
+
+#[test]
+fn an_accessed_bit_alone_is_news_of_a_machine_that_is_stopped_only() {
+    let (mut picture, mut snapshot) = (Picture::default(), machine(100));
+    picture.advance(&snapshot, false);
+    snapshot.mappings[0].accessed = false;
+    assert!(picture.advance(&snapshot, false).is_empty());
+    snapshot.mappings[0].accessed = true;
+    assert_eq!(picture.advance(&snapshot, true).frames.told.len(), 1);
+}
+
+#[test]
+fn an_area_that_is_enabled_is_told_anew_and_one_that_is_disabled_is_missing() {
+    let (mut picture, mut snapshot) = (Picture::default(), machine(100));
+    let area = snapshot.areas.remove(0);
+    assert!(picture.advance(&snapshot, false).areas.is_empty());
+    snapshot.areas.push(area);
+    assert!(picture.advance(&snapshot, false).areas[0].1.anew);
+    snapshot.areas.clear();
+    assert!(picture.advance(&snapshot, false).areas.is_empty());
+}
+
+#[test]
+fn a_message_is_as_long_as_what_is_new() {
+    let (mut picture, mut snapshot) = (Picture::default(), machine(262_144));
+    let first = message(&picture.advance(&snapshot, false));
+    assert_eq!(first[0], 1);
+    page_out(&mut snapshot);
+    snapshot.frames[5].slot = Some(Slot { area: 0, slot: 3 });
+    let change = picture.advance(&snapshot, false);
+    let message = message(&change);
+    assert_eq!(message[0], 0);
+    assert!(message.len() < 600, "{}", message.len());
+    // The facts are the first part, behind two bytes of length.
+    let facts = Value::Object(change.facts.clone()).to_string();
+    assert_eq!(&message[3..3 + facts.len()], facts.as_bytes());
+}
