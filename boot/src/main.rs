@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod lab;
 mod lint;
 mod miri;
 mod mkswap;
@@ -30,8 +31,13 @@ fn main() -> ExitCode {
 }
 
 fn run(Options { task, machine }: Options) -> Result<ExitCode, Box<dyn error::Error>> {
+    if let Some(Task::Lab(options)) = &task {
+        // A student's tree is no project.
+        return Ok(lab::lab(options)?);
+    }
     find_project()?;
     Ok(match task {
+        Some(Task::Lab(_)) => unreachable!("labs are above"),
         None if has_terminal() => boot(&machine, Act::DemoThenShell)?,
         None => boot(&machine, Act::Demo)?,
         Some(Task::Demo(machine)) => boot(&machine, Act::Demo)?,

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use quire_boot::{Accelerator, Disk, Initramfs, Machine, Size, initramfs, target};
 use rustix::termios::tcgetwinsize;
 
-use crate::{mkswap::MkswapOptions, policy::PolicyOptions};
+use crate::{lab::LabOptions, mkswap::MkswapOptions, policy::PolicyOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -118,6 +118,8 @@ pub(crate) enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Coursework: make a student's tree for a lab, test it, pack it, and grade what was handed in
+    Lab(LabOptions),
     /// Check formatting, clippy and documentation of every crate, each for its own target; warnings are errors
     Lint,
     /// Interpret some of the host's tests and look for undefined behaviour; needs rustup's nightly with Miri

@@ -98,8 +98,15 @@ impl Toolchain {
 /// `program`, to be run in the project's directory as if from a shell: without what the cargo that runs this program put
 /// into the environment, which would choose its own toolchain, flags and libraries again.
 pub fn plain_command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = clean_command(program);
+    command.current_dir(project());
+    command
+}
+
+/// The same, to be run where the caller is.
+pub fn clean_command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(project()).env_remove("LD_LIBRARY_PATH");
+    command.env_remove("LD_LIBRARY_PATH");
     for (name, _) in env::vars_os().filter(|(name, _)| speaks_about_one_build(&name.to_string_lossy())) {
         command.env_remove(name);
     }

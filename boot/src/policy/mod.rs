@@ -16,7 +16,7 @@
 mod curves;
 mod error;
 mod full;
-mod optimal;
+pub(crate) mod optimal;
 mod report;
 mod run;
 mod trace;

@@ -3,7 +3,7 @@
 use std::collections::BinaryHeap;
 
 /// How many references of the trace, which has pages below `pages`, are hits with this many frames.
-pub(super) fn hits(trace: &[u32], frames: usize, pages: usize) -> usize {
+pub(crate) fn hits(trace: &[u32], frames: usize, pages: usize) -> usize {
     let next = next_uses(trace, pages);
     // What is in memory, with its next use, and with uses that are over, which come last.
     let mut by_next_use = BinaryHeap::new();

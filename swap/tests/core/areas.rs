@@ -10,9 +10,9 @@ use quire_swap::{
     SwapOffError, SwapOnError, SwapOnOptions, Users,
 };
 
-use crate::fake::kernel::Kernel;
-use crate::fake::shelf::Shelf;
-use crate::fake::{Fake, FakeDisk, Memory, enable, new_swap, swap_on};
+use crate::shelf::Shelf;
+use quire_testkit::kernel::Kernel;
+use quire_testkit::{Fake, FakeDisk, Memory, enable, new_swap, swap_on};
 
 fn all(swap: &Swap<Fake>, order: u8) -> Vec<Slots<Fake>> {
     std::iter::from_fn(|| swap.allocate(order).ok()).collect()

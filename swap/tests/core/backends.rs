@@ -12,8 +12,8 @@ use quire_swap::{
     SwapOps, SwapOpsFlags, WriteBatch, Written,
 };
 
-use crate::fake::kernel::Kernel;
-use crate::fake::{Fake, FakeDisk, Memory, enable, lock, new_folio, new_swap};
+use quire_testkit::kernel::Kernel;
+use quire_testkit::{Fake, FakeDisk, Memory, enable, lock, new_folio, new_swap};
 
 /// A backend that keeps pages in memory and remembers what it was told.
 #[derive(Default)]

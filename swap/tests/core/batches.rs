@@ -9,8 +9,8 @@ use quire_swap::{
     Written,
 };
 
-use crate::fake::kernel::Kernel;
-use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, lock, new_folio, new_swap, swap_on};
+use quire_testkit::kernel::Kernel;
+use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, lock, new_folio, new_swap, swap_on};
 
 /// An area without a disk, on these operations.
 fn enable_without_disk(swap: &Swap<Fake>, ops: Arc<dyn SwapOps<Fake>>) -> u8 {

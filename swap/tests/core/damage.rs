@@ -6,7 +6,7 @@ use quire_swap::extension::{BackendOptions, Extension, TypeName};
 use quire_swap::header::{BadPages, Header, Medium, PADDING, PAGE_SIZE, Page};
 
 use crate::bytes;
-use crate::fake::{Fake, Memory};
+use quire_testkit::{Fake, Memory};
 
 /// A good header with an extension, and a few bytes of it changed where it matters.
 fn damaged() -> impl Strategy<Value = Page> {

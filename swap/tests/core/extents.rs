@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use quire_swap::{Extent, ExtentError, Extents, FileRun};
 
-use crate::fake::{Fake, Memory};
+use quire_testkit::{Fake, Memory};
 
 fn extents(parts: &[(u64, u64, u64)]) -> Result<Extents, ExtentError> {
     Memory::new(0);

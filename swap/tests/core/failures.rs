@@ -2,8 +2,8 @@
 
 use quire_swap::{DecodedPte, POOL_BATCHES};
 
-use crate::fake::kernel::Kernel;
-use crate::fake::{Failing, FakeDisk, Memory, enable, new_swap};
+use quire_testkit::kernel::Kernel;
+use quire_testkit::{Failing, FakeDisk, Memory, enable, new_swap};
 
 const FRAMES: usize = 128;
 const PAGES: usize = 96;

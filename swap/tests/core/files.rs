@@ -10,8 +10,8 @@ use quire_swap::{
     SwapOps,
 };
 
-use crate::fake::kernel::Kernel;
-use crate::fake::{Fake, FakeDisk, Memory, new_swap};
+use quire_testkit::kernel::Kernel;
+use quire_testkit::{Fake, FakeDisk, Memory, new_swap};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 

@@ -11,8 +11,6 @@ mod damage;
 mod entry;
 mod extents;
 mod failures;
-#[allow(dead_code, reason = "the tests of backends use the rest")]
-mod fake;
 mod files;
 mod golden;
 mod header;
@@ -21,4 +19,5 @@ mod model_of_disks;
 mod on_demand;
 mod pages;
 mod schedules;
+mod shelf;
 mod space;

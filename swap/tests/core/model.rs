@@ -11,9 +11,9 @@ use quire_swap::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::fake::kernel::{Kernel, Touch};
-use crate::fake::shelf::Shelf;
-use crate::fake::{Fake, FakeDisk, Memory};
+use crate::shelf::Shelf;
+use quire_testkit::kernel::{Kernel, Touch};
+use quire_testkit::{Fake, FakeDisk, Memory};
 
 const TASKS: usize = 3;
 const PAGES: usize = 64;

@@ -2,8 +2,8 @@
 
 use quire_swap::DiskProperties;
 
-use crate::fake::{FakeDisk, new_swap};
 use crate::model::{Setup, compare};
+use quire_testkit::{FakeDisk, new_swap};
 
 /// Disks of the kinds that there are, used by the block backend.
 fn plain() -> Setup {

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use quire_swap::{AllocateError, CLUSTER_SLOTS, Entry, Slots, SwapOnError};
 
-use crate::fake::kernel::Kernel;
-use crate::fake::shelf::Shelf;
-use crate::fake::{Fake, FakeDisk, Memory, enable, new_swap};
+use crate::shelf::Shelf;
+use quire_testkit::kernel::Kernel;
+use quire_testkit::{Fake, FakeDisk, Memory, enable, new_swap};
 
 #[test]
 fn the_largest_area_costs_next_to_nothing_until_it_is_used() {

@@ -9,8 +9,8 @@ use quire_swap::{
     Swap, Written,
 };
 
-use crate::fake::kernel::{Kernel, Touch};
-use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, lock, new_folio, swap_on};
+use quire_testkit::kernel::{Kernel, Touch};
+use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, lock, new_folio, swap_on};
 
 struct Bench {
     memory: &'static Memory,

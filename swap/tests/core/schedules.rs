@@ -10,9 +10,9 @@ use quire_swap::{
 use shuttle::sync::Mutex;
 use shuttle::thread;
 
-use crate::fake::device::Device;
-use crate::fake::shelf::Shelf;
-use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio, new_swap};
+use crate::shelf::Shelf;
+use quire_testkit::device::Device;
+use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio, new_swap};
 
 const SCHEDULES: usize = 2000;
 

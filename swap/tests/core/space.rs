@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use quire_swap::{AllocateError, BATCH_FOLIOS, CLUSTER_SLOTS, DecodedPte, DiskProperties, IoError};
 
-use crate::fake::kernel::Kernel;
-use crate::fake::{FakeDisk, Memory, enable, swap_on};
+use quire_testkit::kernel::Kernel;
+use quire_testkit::{FakeDisk, Memory, enable, swap_on};
 
 const PAGES: usize = 300;
 

@@ -43,7 +43,7 @@ fn check(command: &str) {
     let words = words(command);
     match words[..] {
         ["./setup"] => assert!(project().join("setup").is_file(), "there is no ./setup"),
-        ["cargo", alias @ ("kcheck" | "lint")] => {
+        ["cargo", alias @ ("kcheck" | "lint")] | ["cargo", alias @ "lab", ..] => {
             assert!(read(".cargo/config.toml").contains(&format!("\n{alias} = ")), "there is no such alias");
         }
         ["cargo", "run", ref options @ ..] => {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use quire_swap::{DecodedPte, Entry, Folio, FolioFlag, POOL_BATCHES, Swap, Written};
 
-use crate::fake::kernel::{Kernel, Touch};
-use crate::fake::{Fake, FakeDisk, Memory};
 use crate::typed::{counts, enable, swap_with_types};
+use quire_testkit::kernel::{Kernel, Touch};
+use quire_testkit::{Fake, FakeDisk, Memory};
 
 const PAGES: usize = 40;
 

@@ -6,8 +6,8 @@ use quire_swap::{
     Direction, DiskProperties, FaultError, Folio, FolioFlag, Locked, POOL_BATCHES, Plug, SlotReference, Swap, Written,
 };
 
-use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, lock, new_folio};
 use crate::typed::{counts, enable, swap_with_types};
+use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, lock, new_folio};
 
 /// Pages that are out, each held by one reference, with what they hold.
 struct Out {

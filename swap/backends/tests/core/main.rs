@@ -4,13 +4,13 @@
 #![allow(unreachable_pub, reason = "a test crate exports nothing")]
 
 mod crypt;
-#[path = "../../../tests/core/fake/mod.rs"]
-#[allow(dead_code, reason = "the core's tests use the rest")]
-mod fake;
 mod log;
 #[path = "../../../tests/core/model.rs"]
 #[allow(dead_code, reason = "the core's own test is made with the rest")]
 mod model;
 mod schedules;
+#[path = "../../../tests/core/shelf.rs"]
+#[allow(dead_code, reason = "the core's own tests use the rest")]
+mod shelf;
 mod typed;
 mod types;

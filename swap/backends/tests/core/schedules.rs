@@ -3,9 +3,9 @@
 use quire_swap::{DiskProperties, Entry, Folio, FolioFlag, Locked, POOL_BATCHES, Plug, SlotReference, Swap, Written};
 use shuttle::thread;
 
-use crate::fake::device::Device;
-use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, new_folio};
 use crate::typed::{counts, enable, swap_with_types};
+use quire_testkit::device::Device;
+use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, new_folio};
 
 const SCHEDULES: usize = 400;
 const FRAMES: usize = 64;
@@ -101,7 +101,7 @@ fn pages_are_cleaned_while_they_are_read_and_given_up() {
             }
             assert_eq!(counts(swap, area)["log_pages_live"], 0);
             assert_eq!((memory.free_frames(), swap.idle_batches()), (FRAMES, POOL_BATCHES));
-            swap.swapoff(area, &mut crate::fake::kernel::Kernel::new(swap, memory, 0, 0)).unwrap();
+            swap.swapoff(area, &mut quire_testkit::kernel::Kernel::new(swap, memory, 0, 0)).unwrap();
             memory.forget();
         };
         shuttle::check_random(schedule, SCHEDULES / 2);

@@ -8,7 +8,7 @@ use quire_backends::{CryptType, LogType, crypt, log};
 use quire_swap::extension::{BackendOptions, Extension, TypeName};
 use quire_swap::{Disk, Swap, SwapOnError, SwapOnOptions};
 
-use crate::fake::{Fake, FakeDisk, new_swap};
+use quire_testkit::{Fake, FakeDisk, new_swap};
 
 /// Swap that knows the types.
 pub fn swap_with_types() -> &'static Swap<Fake> {

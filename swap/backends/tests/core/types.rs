@@ -5,9 +5,9 @@ use std::sync::Arc;
 use quire_swap::extension::{BackendOptions, TypeName};
 use quire_swap::{BackendError, Disk, DiskProperties, SwapOnError, SwapOnOptions};
 
-use crate::fake::{FakeDisk, Memory};
 use crate::model;
 use crate::typed::{enable, make, swap_with_types};
+use quire_testkit::{FakeDisk, Memory};
 
 fn name(name: &str) -> TypeName {
     TypeName::new(name).unwrap()

@@ -5,7 +5,7 @@ use quire_swap::header::{PAGE_SIZE, Page};
 
 use crate::bytes;
 use crate::contents::{random, text_of_length};
-use crate::fake::{Fake, Memory};
+use quire_testkit::{Fake, Memory};
 
 /// Sound objects of both algorithms.
 fn objects() -> Vec<(Encoding, Vec<u8>, Page)> {

@@ -9,9 +9,9 @@ use quire_swap::header::{Header, Medium, PAGE_SIZE, Page};
 use quire_swap::{Entry, IoError, SwapOffError, SwapOnError, SwapOnOptions};
 
 use crate::contents::{random, same, text};
-use crate::fake::kernel::{Kernel, Touch};
-use crate::fake::{Fake, FakeDisk, Memory, enable};
 use crate::zswap::{count, send_out, start};
+use quire_testkit::kernel::{Kernel, Touch};
+use quire_testkit::{Fake, FakeDisk, Memory, enable};
 
 const FIRST: SwapOnOptions<'static> = SwapOnOptions {
     priority: Some(5),

@@ -12,9 +12,9 @@ use quire_swap::header::Page;
 use quire_swap::{DecodedPte, Entry, POOL_BATCHES, Swap, SwapOffError, SwapOnOptions};
 
 use crate::contents::{random, same, text_of_length};
-use crate::fake::kernel::Kernel;
-use crate::fake::{Fake, FakeDisk, Memory, enable};
 use crate::zswap::{count, start};
+use quire_testkit::kernel::Kernel;
+use quire_testkit::{Fake, FakeDisk, Memory, enable};
 
 const TASKS: usize = 2;
 const PAGES: usize = 40;

@@ -12,9 +12,9 @@ use quire_swap::{
 use shuttle::thread;
 
 use crate::contents::text;
-use crate::fake::device::Device;
-use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio};
 use crate::zswap::{count, start};
+use quire_testkit::device::Device;
+use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio};
 
 const SCHEDULES: usize = 1000;
 const FRAMES: usize = 8;

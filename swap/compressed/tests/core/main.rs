@@ -6,13 +6,9 @@
 mod bytes;
 mod contents;
 mod damage;
-#[path = "../../../tests/core/fake/mod.rs"]
-#[allow(dead_code, reason = "the core's tests use the rest")]
-mod fake;
 mod ghost;
 mod ghost_model;
 mod ghost_schedules;
-mod machine;
 mod recompression;
 mod store;
 mod writeback;

@@ -7,8 +7,8 @@ use quire_compressed::zram::{Zram, ZramDisk, ZramError};
 use quire_swap::header::Page;
 
 use crate::contents::{random, same, text, text_of_length};
-use crate::fake::{Fake, FakeDisk, Memory, new_swap};
 use crate::zram::{new_zram, numbers, read};
+use quire_testkit::{Fake, FakeDisk, Memory, new_swap};
 
 /// A page that LZ4 leaves as it is and deflate does not: random, but only letters.
 fn letters(number: u64) -> Page {

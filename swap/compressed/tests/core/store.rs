@@ -8,7 +8,7 @@ use quire_compressed::store::{Encoding, HUGE, Store, StoreError, Stored};
 use quire_swap::header::{PAGE_SIZE, Page};
 
 use crate::contents::{random, same, text, text_of_length};
-use crate::fake::{Fake, Memory};
+use quire_testkit::{Fake, Memory};
 
 fn new_store(pages: u32) -> Store<Fake> {
     Store::new(pages).unwrap()

@@ -7,9 +7,9 @@ use quire_swap::header::Page;
 use quire_swap::{Direction, Disk, DiskProperties, IoError, SwapOnError, SwapOnOptions};
 
 use crate::contents::{random, same, text, text_of_length};
-use crate::fake::kernel::Kernel;
-use crate::fake::{Fake, FakeDisk, Memory, new_swap};
 use crate::zram::{new_zram, numbers, read, swapon};
+use quire_testkit::kernel::Kernel;
+use quire_testkit::{Fake, FakeDisk, Memory, new_swap};
 
 const PAGES: u64 = 40;
 

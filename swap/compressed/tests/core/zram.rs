@@ -12,8 +12,8 @@ use quire_swap::{
 };
 
 use crate::contents::{random, same, text};
-use crate::fake::kernel::Kernel;
-use crate::fake::{Fake, FakeDisk, Memory, new_swap};
+use quire_testkit::kernel::Kernel;
+use quire_testkit::{Fake, FakeDisk, Memory, new_swap};
 
 /// zram0 without a size.
 pub fn new_zram(swap: &Swap<Fake>) -> (Arc<Control<Fake>>, Arc<Zram<Fake>>) {

@@ -12,9 +12,9 @@ use quire_swap::{
 };
 
 use crate::contents::random;
-use crate::fake::kernel::{Kernel, Touch};
-use crate::fake::{Fake, FakeDisk, FakeFolio, Memory, enable, new_swap, swap_on};
 use crate::zram::{mkswap, numbers, read, sized};
+use quire_testkit::kernel::{Kernel, Touch};
+use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, new_swap, swap_on};
 
 const FRAMES: usize = 64;
 

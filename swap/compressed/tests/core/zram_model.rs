@@ -8,9 +8,9 @@ use proptest::test_runner::{Config, TestRunner};
 use quire_swap::header::{PAGE_SIZE, Page};
 
 use crate::contents::{random, same, text_of_length};
-use crate::fake::{FakeDisk, Memory, new_swap};
 use crate::writeback::written;
 use crate::zram::{new_zram, numbers, read};
+use quire_testkit::{FakeDisk, Memory, new_swap};
 
 const SLOTS: u64 = 64;
 const PAGES: usize = 48;

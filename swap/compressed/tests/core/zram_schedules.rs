@@ -9,8 +9,8 @@ use shuttle::thread::{self, JoinHandle};
 use shuttle::{Config, Runner};
 
 use crate::contents::{random, same, text};
-use crate::fake::{Fake, FakeDisk, Memory, new_swap};
 use crate::zram::{new_zram, numbers, read};
+use quire_testkit::{Fake, FakeDisk, Memory, new_swap};
 
 const SCHEDULES: usize = 1000;
 /// Tasks have pages on their stacks.

@@ -8,9 +8,9 @@ use quire_swap::header::Page;
 use quire_swap::{DecodedPte, Direction, Folio, FolioFlag, Locked, Plug, Swap, SwapOnOptions, Written};
 
 use crate::contents::{random, same, text};
-use crate::fake::kernel::{Kernel, Touch};
-use crate::fake::{Fake, FakeDisk, Memory, enable, memory, new_folio, new_swap};
 use crate::zram::{sized, swapon};
+use quire_testkit::kernel::{Kernel, Touch};
+use quire_testkit::{Fake, FakeDisk, Memory, enable, memory, new_folio, new_swap};
 
 /// Swap with an enabled zswap, on a machine that says it has so many frames.
 pub fn start(memory: u64) -> (&'static Swap<Fake>, &'static Arc<Zswap<Fake>>) {

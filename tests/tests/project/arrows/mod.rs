@@ -22,6 +22,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("quire-swap", &[]),
     ("quire-backends", &["quire-swap"]),
     ("quire-compressed", &["quire-swap"]),
+    // What tests run on.
+    ("quire-testkit", &["quire-compressed", "quire-swap"]),
     ("quire-drivers", &["quire-protocol"]),
     ("quire-machine", &["quire-drivers", "quire-protocol", "quire-swap"]),
     // Its frames are the compressed pool's, and only it can say so of its own type.

@@ -1,0 +1,113 @@
+//! The checks of one hand-in, and its points.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::{catalogue::Lab, note, seed::Seed, subject::Subject, tree::Files};
+
+/// What points are given for, and how many there are in each lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    Correctness,
+    HiddenSeeds,
+    Performance,
+    Note,
+    OwnTest,
+}
+
+/// All groups with their points.
+pub(super) const RUBRIC: [(Group, &str, u32); 5] = [
+    (Group::Correctness, "correctness", 50),
+    (Group::HiddenSeeds, "hidden seeds", 15),
+    (Group::Performance, "performance", 15),
+    (Group::Note, "design note", 15),
+    (Group::OwnTest, "own test", 5),
+];
+
+/// A check that was made.
+#[derive(Debug)]
+pub(super) struct Check {
+    pub(super) group: Group,
+    pub(super) name: &'static str,
+    pub(super) points: u32,
+    pub(super) max: u32,
+    /// What is wrong, or how many points are missing for what.
+    pub(super) words: String,
+}
+
+/// What a check found.
+pub(super) enum Found {
+    Right,
+    /// So many of the points, and why not all.
+    Part(u32, String),
+    Wrong(String),
+}
+
+impl From<Result<(), String>> for Found {
+    fn from(result: Result<(), String>) -> Self {
+        result.map_or_else(Self::Wrong, |()| Self::Right)
+    }
+}
+
+/// One hand-in, being judged.
+pub(super) struct Exam<'a> {
+    /// The program, or why there is none.
+    pub(super) program: &'a Result<PathBuf, String>,
+    /// What the student may edit.
+    pub(super) files: &'a Files,
+    /// The student's own seed.
+    pub(super) seed: Seed,
+    /// The seed that only the grader knows.
+    pub(super) hidden: Option<Seed>,
+    /// The lab's references, by their names; none in a student's tree.
+    pub(super) references: &'a BTreeMap<&'static str, PathBuf>,
+    pub(super) checks: Vec<Check>,
+}
+
+impl Exam<'_> {
+    /// Makes all checks of the lab.
+    pub(super) fn judge(&mut self, lab: &Lab) {
+        (lab.judge)(self);
+        let note = self.text("note.md").to_owned();
+        self.check(Group::Note, "design note", 15, |_| note::judge(&note));
+        debug_assert!(self.hidden.is_none() || self.checks.iter().map(|check| check.max).sum::<u32>() == 100);
+    }
+
+    /// One of the student's files as text; empty if it is not there.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.files.get(name).and_then(|contents| str::from_utf8(contents).ok()).unwrap_or_default()
+    }
+
+    /// Makes one check.
+    pub(super) fn check(&mut self, group: Group, name: &'static str, max: u32, check: impl FnOnce(&mut Self) -> Found) {
+        let (points, words) = match check(self) {
+            Found::Right => (max, String::new()),
+            Found::Part(points, words) => (points.min(max), words),
+            Found::Wrong(words) => (0, words),
+        };
+        self.checks.push(Check { group, name, points, max, words });
+    }
+
+    /// The student's code, newly started.
+    ///
+    /// # Errors
+    /// It does not compile, or cannot be started.
+    pub(super) fn subject(&self) -> Result<Subject, String> {
+        Subject::start(self.program.as_ref().map_err(Clone::clone)?)
+    }
+
+    /// The program of a reference, newly started, where there are references.
+    pub(super) fn reference(&self, name: &str) -> Option<Result<Subject, String>> {
+        self.references.get(name).map(|program| Subject::start(program))
+    }
+
+    /// The points of a group, or of all.
+    pub(super) fn points(&self, group: Option<Group>) -> u32 {
+        points(&self.checks, group)
+    }
+}
+
+/// The points of a group, or of all.
+pub(super) fn points(checks: &[Check], group: Option<Group>) -> u32 {
+    let counts = |check: &&Check| group.is_none_or(|group| group == check.group);
+    checks.iter().filter(counts).map(|check| check.points).sum()
+}

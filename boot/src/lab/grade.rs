@@ -1,0 +1,214 @@
+//! Many hand-ins, several at once. Each is laid over a pristine tree; whatever it is, it gets its points and a reason, and the
+//! next one is graded.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    panic::{self, AssertUnwindSafe},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use quire_boot::target;
+
+use super::{
+    archive, build,
+    catalogue::{Lab, Reference},
+    confine,
+    error::LabError,
+    exam::{Check, Exam},
+    report,
+    seed::{Id, Seed},
+    subject,
+    tree::{self, Files},
+};
+
+/// What became of a hand-in.
+#[derive(Debug)]
+pub(super) struct Graded {
+    /// The name of its file.
+    pub(super) name: String,
+    pub(super) id: String,
+    pub(super) checks: Vec<Check>,
+    /// Why it was refused as a whole, or what else is to be said.
+    pub(super) remarks: Vec<String>,
+    pub(super) seconds: f64,
+}
+
+/// Grades them, shows the table, and writes the files that were asked for.
+///
+/// # Errors
+/// [`LabError`]: nothing can be graded here. What is wrong with a hand-in is no error.
+pub(super) fn grade(
+    lab: &'static Lab,
+    submissions: &[PathBuf],
+    secret: Option<&Path>,
+    files: &report::Files<'_>,
+) -> Result<ExitCode, LabError> {
+    let started = Instant::now();
+    // A secret of its own for each run, from the system's source of randomness.
+    let random = || {
+        fs::File::open("/dev/urandom").and_then(|mut file| {
+            let mut bytes = [0; 32];
+            std::io::Read::read_exact(&mut file, &mut bytes).map(|()| bytes.to_vec())
+        })
+    };
+    let secret = match secret {
+        Some(path) => fs::read(path).map_err(LabError::file("read", path))?,
+        None => random().map_err(LabError::file("read", "/dev/urandom"))?,
+    };
+    let some_id: Id = "guest".parse()?;
+    let pristine = tree::pristine(lab, &some_id)?;
+    let count = thread::available_parallelism().map_or(1, usize::from).min(submissions.len());
+    let workers = (0..count).map(|_| Worker::new(lab)).collect::<Result<Vec<_>, _>>()?;
+    eprintln!("{}: {} to grade, {count} at once; {}", lab.name, submissions.len(), subject::confinement());
+    let references = workers.first().map_or(Ok(BTreeMap::new()), |worker| worker.prepare(lab, &pristine))?;
+
+    let next = AtomicUsize::new(0);
+    let graded = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for worker in &workers {
+            scope.spawn(|| {
+                while let Some((at, path)) = {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    submissions.get(at).map(|path| (at, path))
+                } {
+                    let result = worker.grade(lab, path, &secret, &pristine, &references);
+                    eprintln!("  {:>3} of 100  {}", super::exam::points(&result.checks, None), result.name);
+                    graded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at, result));
+                }
+            });
+        }
+    });
+    let mut graded = graded.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    graded.sort_by_key(|(at, _)| *at);
+    let graded: Vec<Graded> = graded.into_iter().map(|(_, graded)| graded).collect();
+    print!("{}", report::table(&graded));
+    println!("{} graded in {:.0} s", graded.len(), started.elapsed().as_secs_f64());
+    files.write(lab, &graded)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A tree in which hand-ins are graded one after the other. What does not change from one to the next stays compiled.
+struct Worker {
+    root: PathBuf,
+    /// Held while the tree is in use.
+    _lock: File,
+}
+
+impl Worker {
+    /// The first tree of the lab that no other grader uses.
+    fn new(lab: &Lab) -> Result<Self, LabError> {
+        let directory = target().join("lab").join(lab.name);
+        fs::create_dir_all(&directory).map_err(LabError::file("make", &directory))?;
+        for number in 0.. {
+            let path = directory.join(format!("{number}.lock"));
+            let lock = File::create(&path).map_err(LabError::file("make", &path))?;
+            if lock.try_lock().is_ok() {
+                let root = directory.join(number.to_string());
+                fs::create_dir_all(&root).map_err(LabError::file("make", &root))?;
+                return Ok(Self { root, _lock: lock });
+            }
+        }
+        unreachable!("there are more numbers than graders")
+    }
+
+    /// Compiles the stub, which fails only if the machine lacks something, and the lab's references.
+    fn prepare(&self, lab: &'static Lab, pristine: &Files) -> Result<BTreeMap<&'static str, PathBuf>, LabError> {
+        let failed = |words| LabError::Stub { lab: lab.name, words };
+        self.lay(pristine)?;
+        build::compile(&self.root, &["lab"]).map_err(failed)?;
+        let mut references = BTreeMap::new();
+        for Reference { name, directory } in lab.references {
+            let mut files = pristine.clone();
+            tree::collect(&tree::project()?.join("labs").join(lab.name).join(directory), "", &mut files)?;
+            files.retain(|name, _| pristine.contains_key(name));
+            self.lay(&files)?;
+            let program = build::compile(&self.root, &["lab"]).map_err(failed)?;
+            let place = self.root.join("target").join(format!("reference-{name}"));
+            fs::copy(&program, &place).map_err(LabError::file("write", &place))?;
+            references.insert(*name, place);
+        }
+        Ok(references)
+    }
+
+    fn lay(&self, files: &Files) -> Result<(), LabError> {
+        tree::remove_others(&self.root, files)?;
+        tree::lay(&self.root, files)
+    }
+
+    /// Grades one hand-in.
+    fn grade(
+        &self,
+        lab: &'static Lab,
+        path: &Path,
+        secret: &[u8],
+        pristine: &Files,
+        references: &BTreeMap<&'static str, PathBuf>,
+    ) -> Graded {
+        let started = Instant::now();
+        let name =
+            path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+        let mut graded = Graded { name, id: String::new(), checks: Vec::new(), remarks: Vec::new(), seconds: 0.0 };
+        let judged =
+            panic::catch_unwind(AssertUnwindSafe(|| self.judge(lab, path, secret, pristine, references, &mut graded)));
+        match judged {
+            Ok(Ok(())) => {}
+            Ok(Err(words)) => graded.remarks.push(words),
+            Err(_) => graded.remarks.push("the grader itself failed here; a tutor has to look".to_owned()),
+        }
+        graded.seconds = started.elapsed().as_secs_f64();
+        graded
+    }
+
+    fn judge(
+        &self,
+        lab: &'static Lab,
+        path: &Path,
+        secret: &[u8],
+        pristine: &Files,
+        references: &BTreeMap<&'static str, PathBuf>,
+        graded: &mut Graded,
+    ) -> Result<(), String> {
+        let submission = archive::read(path, lab, pristine).map_err(|words| format!("refused: {words}"))?;
+        graded.id = submission.id.to_string();
+        graded.remarks = submission.remarks;
+        let mut files = tree::pristine(lab, &submission.id).map_err(|error| error.to_string())?;
+        for (name, contents) in submission.files {
+            files.insert(name, contents);
+        }
+        let edited: Files = files
+            .iter()
+            .filter(|(name, _)| lab.editable.contains(&name.as_str()))
+            .map(|(name, contents)| (name.clone(), contents.clone()))
+            .collect();
+        let program = confine::check(&edited).and_then(|()| {
+            self.lay(&files).map_err(|error| error.to_string())?;
+            build::compile(&self.root, &["lab"]).map_err(|words| format!("does not compile: {}", build::errors(&words)))
+        });
+        let mut exam = Exam {
+            program: &program,
+            files: &edited,
+            seed: Seed::new(lab.name, &submission.id, b""),
+            hidden: Some(Seed::new(lab.name, &submission.id, secret)),
+            references,
+            checks: Vec::new(),
+        };
+        exam.judge(lab);
+        graded.checks = exam.checks;
+        if let Err(words) = &program {
+            // Said once, not for each check that has no program.
+            for check in graded.checks.iter_mut().filter(|check| check.words.contains(words.as_str())) {
+                check.words.clear();
+            }
+            graded.remarks.push(words.clone());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! Random operations of two tasks, beside a model that knows what each page holds.
+
+use std::collections::HashMap;
+
+use crate::lab::{
+    exam::{Exam, Found},
+    seed::{Random, Seed},
+    subject::Subject,
+};
+
+const PAGES: u64 = 24;
+const FRAMES: u64 = 160;
+/// Memory of the disk for all pages there can be.
+const MUCH: u64 = 1024;
+const OPERATIONS: usize = 300;
+
+/// Operations that have been made, and what is known of the pages.
+struct Run<'a> {
+    subject: &'a mut Subject,
+    random: Random,
+    pages: HashMap<(u64, u64), u64>,
+    next_word: u64,
+    done: Vec<String>,
+}
+
+/// Some runs of a seed.
+///
+/// # Errors
+/// The first answer that is wrong, with the operations before it.
+pub(super) fn run(exam: &Exam<'_>, seed: Seed, runs: u32) -> Result<(), String> {
+    for number in 0..runs {
+        let mut subject = exam.subject()?;
+        let random = seed.random(&format!("operations {number}"));
+        let mut run = Run { subject: &mut subject, random, pages: HashMap::new(), next_word: 1, done: Vec::new() };
+        // Every other time the disk has less memory than the pages need.
+        let memory = if number % 2 == 0 { MUCH } else { 8 + run.random.below(8) };
+        run.all(memory)?;
+    }
+    Ok(())
+}
+
+impl Run<'_> {
+    fn ask(&mut self, command: String) -> Result<String, String> {
+        let answer =
+            self.subject.ask_line(&command).map_err(|words| self.at(&command, &format!("your code {words}")))?;
+        self.done.push(format!("{command} = {answer}"));
+        Ok(answer)
+    }
+
+    fn expect(&mut self, command: String, expected: &str, about: &str) -> Result<(), String> {
+        let answer = self.ask(command.clone())?;
+        if answer == expected {
+            return Ok(());
+        }
+        Err(self.at(&command, &format!("says `{answer}`, expected `{expected}`\n{about}")))
+    }
+
+    /// The words with the operations before.
+    fn at(&self, command: &str, words: &str) -> String {
+        let last = self.done[self.done.len().saturating_sub(12)..].join("\n  ");
+        format!(
+            "random operations, number {}: `{command}`: {words}\nthe accesses before:\n  {last}",
+            self.done.len() + 1
+        )
+    }
+
+    fn all(&mut self, memory: u64) -> Result<(), String> {
+        self.ask(format!("machine {FRAMES} {memory}"))?;
+        for _ in 0..OPERATIONS {
+            self.step()?;
+        }
+        if memory == MUCH {
+            self.ask("settle".to_owned())?;
+            let slots = self.ask("slots".to_owned())?;
+            self.expect("used".to_owned(), &slots, "the disk has other pages than there are slots in use")?;
+        }
+        let mut mapped: Vec<_> = self.pages.drain().map(|(place, _)| place).collect();
+        mapped.sort_unstable();
+        for (task, page) in mapped {
+            self.ask(format!("unmap {task} {page}"))?;
+        }
+        self.ask("settle".to_owned())?;
+        self.expect(
+            "slots".to_owned(),
+            "0",
+            "all pages were given up, but slots are in use: was each folio of each batch completed?",
+        )?;
+        self.expect("used".to_owned(), "0", "all pages were given up, but the disk keeps some of its memory")?;
+        self.expect("free-frames".to_owned(), &FRAMES.to_string(), "all pages were given up, but frames are in use")
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        let (task, page) = (self.random.below(2), self.random.below(PAGES));
+        let Some(&word) = self.pages.get(&(task, page)) else { return self.fill(task, page) };
+        match self.random.below(10) {
+            0 | 1 => self.expect(
+                format!("read {task} {page}"),
+                &word.to_string(),
+                "this is not what the page held when it was last written",
+            ),
+            2 => {
+                let word = self.new_word(1);
+                self.pages.insert((task, page), word);
+                self.expect(
+                    format!("write {task} {page} {word}"),
+                    "yes",
+                    "a page in swap could not be brought in to be written",
+                )
+            }
+            3 => {
+                self.pages.remove(&(task, page));
+                self.ask(format!("unmap {task} {page}")).map(drop)
+            }
+            4 => self.ask("submit".to_owned()).map(drop),
+            _ => self.ask(format!("out {task} {page}")).map(drop),
+        }
+    }
+
+    /// Gives an empty place a page of its own, a large folio's, or the other task's.
+    fn fill(&mut self, task: u64, page: u64) -> Result<(), String> {
+        if let Some(&word) = self.pages.get(&(1 - task, page))
+            && self.random.below(2) == 0
+        {
+            if self.ask(format!("share {} {page} {task} {page}", 1 - task))? == "yes" {
+                self.pages.insert((task, page), word);
+            }
+            return Ok(());
+        }
+        let is_free = |page: &u64| !self.pages.contains_key(&(task, *page));
+        let order =
+            if page % 4 == 0 && (page..page + 4).all(|page| is_free(&page)) { 2 * self.random.below(2) } else { 0 };
+        let word = self.new_word(1 << order);
+        if self.ask(format!("make {task} {page} {order} {word}"))? == "yes" {
+            self.pages.extend((0..1 << order).map(|index| ((task, page + index), word + index)));
+        }
+        Ok(())
+    }
+
+    fn new_word(&mut self, count: u64) -> u64 {
+        self.next_word += count;
+        self.next_word - count
+    }
+}
+
+/// Pages go out in orders that a seed makes: no batch is shorter than the merge rule has it.
+pub(super) fn spare(exam: &Exam<'_>, seed: Seed) -> Found {
+    match count_spare(exam, seed) {
+        Err(words) => Found::Wrong(words),
+        Ok((0, 0)) => Found::Right,
+        Ok((wrong, _)) if wrong > 0 => {
+            Found::Wrong(format!("{wrong} batches break the merge rule, so that their length counts for nothing"))
+        }
+        Ok((_, spare)) => {
+            let points = 15_u32.saturating_sub(u32::try_from(spare).unwrap_or(15));
+            Found::Part(
+                points,
+                format!(
+                    "{spare} batches could have gone with the one before: can_merge says no where the rule allows it"
+                ),
+            )
+        }
+    }
+}
+
+fn count_spare(exam: &Exam<'_>, seed: Seed) -> Result<(u64, u64), String> {
+    const OUT: u64 = 48;
+    let (mut wrong, mut spare) = (0, 0);
+    for number in 0..4 {
+        let mut random = seed.random(&format!("order {number}"));
+        let mut subject = exam.subject()?;
+        subject.ask_line(&format!("machine {FRAMES} {MUCH}"))?;
+        for page in 0..OUT {
+            subject.ask_line(&format!("make 0 {page} 0 {}", page + 1))?;
+        }
+        let mut out = 0;
+        for page in 0..OUT {
+            out += u64::from(random.below(6) > 0 && subject.ask_line(&format!("out 0 {page}"))? == "yes");
+        }
+        subject.ask_line("submit")?;
+        let (free, expected) = (subject.ask_line("free-frames")?, FRAMES - OUT + out);
+        if free != expected.to_string() {
+            return Err(format!("{out} pages went out, but {free} frames are free and not {expected}: batches that store nothing count for nothing"));
+        }
+        for (question, count) in [("wrong-batches", &mut wrong), ("spare-batches", &mut spare)] {
+            let answer = subject.ask_line(question)?;
+            *count += answer.parse::<u64>().map_err(|_| format!("`{question}` says `{answer}`"))?;
+        }
+        // Batches of a disk that keeps nothing are not worth anything.
+        for page in 0..OUT {
+            let (answer, expected) = (subject.ask_line(&format!("read 0 {page}"))?, (page + 1).to_string());
+            if answer != expected {
+                return Err(format!("`read 0 {page}` says `{answer}`, expected `{expected}`"));
+            }
+        }
+    }
+    Ok((wrong, spare))
+}

@@ -1,0 +1,123 @@
+//! `cargo lab`: coursework that grades itself. Students' trees, their tests, what they hand in, and the grader.
+//!
+//! A lab's text, its stub and what tutors have of it are in `labs/`; what decides its points is here, outside of the
+//! student's code. That code is a `no_std` crate without `unsafe`, so it has no way to a file, a process or the terminal
+//! ([`confine`]); it runs as a process of its own ([`subject`]) that is asked questions through a socket and whose answers
+//! are judged by one who knows what is right: nothing that it prints counts.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`catalogue`] | which labs there are |
+//! | [`seed`] | a student's name, and the numbers that follow from it |
+//! | [`tree`] | a student's tree: what is in it, and how it is laid |
+//! | [`archive`] | what is handed in, as a file |
+//! | [`confine`] | what a student's code may not say |
+//! | [`build`] | compiling a tree, within limits |
+//! | [`subject`] | a student's code as a process, within limits |
+//! | [`exam`] | the checks of one hand-in, and its points |
+//! | [`note`] | the form of a design note |
+//! | [`l1`], [`l2`] | the judge of each lab |
+//! | [`grade`] | many hand-ins, several at once |
+//! | [`report`] | points as a table and in files |
+//! | [`error`] | why nothing was done |
+
+mod archive;
+mod build;
+mod catalogue;
+mod confine;
+mod error;
+mod exam;
+mod grade;
+mod l1;
+mod l2;
+mod note;
+mod report;
+mod seed;
+mod subject;
+mod test;
+mod tree;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand};
+
+use error::LabError;
+
+/// What is done with labs.
+#[derive(Args, Debug)]
+pub(crate) struct LabOptions {
+    #[command(subcommand)]
+    task: LabTask,
+}
+
+#[derive(Debug, Subcommand)]
+enum LabTask {
+    /// List the labs
+    List,
+    /// Make a student's tree for a lab
+    Start {
+        /// The lab, as in `cargo lab list`
+        lab: String,
+        /// The directory for the tree; it is made, or is empty
+        directory: PathBuf,
+        /// Whose tree it is: letters, digits, dots, dashes and underscores; your seeds follow from it
+        #[arg(long, default_value = "guest")]
+        id: String,
+    },
+    /// In a student's tree: compile and test what is there
+    Test,
+    /// In a student's tree: run your code on a trace and show what happens at each access
+    Run {
+        /// Which part of your code, as the handout says
+        name: String,
+        /// Which trace, as in traces.txt; without it, the totals for all
+        #[arg(long, value_name = "N")]
+        trace: Option<usize>,
+        /// How many frames; without it, the totals for several
+        #[arg(long, value_name = "N")]
+        frames: Option<usize>,
+    },
+    /// In a student's tree: pack what you may edit into one file to hand in
+    Submit,
+    /// Grade what students handed in
+    Grade {
+        /// The lab
+        lab: String,
+        /// What was handed in: the files that `cargo lab submit` makes, or directories with what is in them
+        #[arg(required = true, value_name = "SUBMISSION")]
+        submissions: Vec<PathBuf>,
+        /// A file whose bytes decide the hidden seeds [default: other seeds each time]
+        #[arg(long, value_name = "FILE")]
+        secret: Option<PathBuf>,
+        /// Write points and words to this file: Gradescope's results.json for one submission, a list of them for several
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Write a line for each submission to this file
+        #[arg(long, value_name = "FILE")]
+        csv: Option<PathBuf>,
+        /// Write points and words to this file in the form of JUnit
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
+    },
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// [`LabError`]: nothing was done. A student's mistakes are no error: they are shown, and the exit status is 1.
+pub(crate) fn lab(options: &LabOptions) -> Result<ExitCode, LabError> {
+    match &options.task {
+        LabTask::List => {
+            print!("{}", catalogue::list());
+            Ok(ExitCode::SUCCESS)
+        }
+        LabTask::Start { lab, directory, id } => tree::start(catalogue::find(lab)?, directory, &id.parse()?),
+        LabTask::Test => test::test(),
+        LabTask::Run { name, trace, frames } => test::run(name, *trace, *frames),
+        LabTask::Submit => archive::submit(),
+        LabTask::Grade { lab, submissions, secret, json, csv, junit } => {
+            let files = report::Files { json: json.as_deref(), csv: csv.as_deref(), junit: junit.as_deref() };
+            grade::grade(catalogue::find(lab)?, submissions, secret.as_deref(), &files)
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A student's tree: what is in it, and how it is laid.
+//!
+//! It has the lab's crate and of Quire only what that is built from and what the handout has one read. The student's own files
+//! aside, all of it can be made again from Quire and the student's id, which is how the grader gets a pristine one.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Component, Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use quire_boot::find_project;
+
+use super::{
+    build,
+    catalogue::{self, Lab},
+    error::LabError,
+    seed::{Id, Seed},
+};
+
+/// Says whose tree it is, in a tree and in what is handed in.
+pub(super) const LABEL: &str = "lab.txt";
+
+/// Files by their paths in a tree.
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
+
+/// A student's tree on this machine.
+pub(super) struct Tree {
+    pub(super) root: PathBuf,
+    pub(super) lab: &'static Lab,
+    pub(super) id: Id,
+}
+
+/// The alias is what makes `cargo lab` work there; what it needs is there already.
+const CARGO_CONFIG: &str = "[alias]\nlab = \"run --quiet --package tool --\"\n\n[net]\noffline = true\n";
+
+const EDITOR: &str =
+    "{\n    \"rust-analyzer.check.workspace\": false,\n    \"files.watcherExclude\": { \"**/target/**\": true }\n}\n";
+
+const TOOL: &str = r#"//! `cargo lab` in a student's tree: hands its arguments to the program beside it, which was built with Quire.
+
+use std::{env, os::unix::process::CommandExt, path::PathBuf, process::Command};
+
+fn main() {
+    let directory = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| "tool".into()));
+    let error = Command::new(directory.join("quire")).arg("lab").args(env::args_os().skip(1)).exec();
+    eprintln!("cannot run tool/quire, which Quire's `cargo lab start` put there: {error}");
+    std::process::exit(2);
+}
+"#;
+
+impl Tree {
+    /// The tree around the current directory.
+    ///
+    /// # Errors
+    /// [`LabError::NoTree`], [`LabError::DamagedTree`].
+    pub(super) fn find() -> Result<Self, LabError> {
+        let here = env::current_dir().map_err(LabError::file("find", "."))?;
+        let root = here.ancestors().find(|directory| directory.join(LABEL).is_file() && directory.join("lab").is_dir());
+        let root = root.ok_or(LabError::NoTree)?.to_owned();
+        let path = root.join(LABEL);
+        let text = fs::read_to_string(&path).map_err(LabError::file("read", &path))?;
+        let damaged = |what: &str| LabError::DamagedTree { path: path.clone(), what: what.to_owned() };
+        let (lab, id) = parse_label(&text).ok_or_else(|| damaged("it does not say `lab = …` and `id = …`"))?;
+        Ok(Self { lab: catalogue::find(lab).map_err(|error| damaged(&error.to_string()))?, id: id.parse()?, root })
+    }
+
+    /// What the student may edit, as far as it is there.
+    pub(super) fn editable(&self) -> Files {
+        let read = |name: &&str| Some(((*name).to_owned(), fs::read(self.root.join(name)).ok()?));
+        self.lab.editable.iter().filter_map(read).collect()
+    }
+}
+
+fn label(lab: &Lab, id: &Id) -> String {
+    format!("lab = {}\nid = {id}\n", lab.name)
+}
+
+/// The lab and the id that a label names.
+pub(super) fn parse_label(text: &str) -> Option<(&str, &str)> {
+    let value = |name| {
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        pairs.into_iter().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+    };
+    Some((value("lab")?, value("id")?))
+}
+
+/// The files of a fresh tree.
+///
+/// # Errors
+/// [`LabError::NoProject`], or a file of Quire's cannot be read.
+pub(super) fn pristine(lab: &Lab, id: &Id) -> Result<Files, LabError> {
+    let project = project()?;
+    let mut files = Files::new();
+    for name in lab.from_quire.iter().copied().chain(["rust-toolchain.toml", "Cargo.lock"]) {
+        collect(&project.join(name), name, &mut files)?;
+    }
+    let course = project.join("labs").join(lab.name);
+    collect(&course.join("handout.md"), "handout.md", &mut files)?;
+    collect(&course.join("stub"), "", &mut files)?;
+
+    let members: String = lab.members.iter().map(|member| format!(", \"{member}\"")).collect();
+    let manifest = read_text(&project.join("Cargo.toml"))?;
+    let manifest = format!(
+        "[workspace]\nresolver = \"3\"\nmembers = [\"lab\", \"tool\"{members}]\n\n[profile.dev]\ndebug = \"line-tables-only\"\nopt-level = 1\n\n{}",
+        shared_sections(&manifest)
+    );
+    let package = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n");
+    let made = [
+        ("Cargo.toml", manifest),
+        (".cargo/config.toml", CARGO_CONFIG.to_owned()),
+        (".vscode/settings.json", EDITOR.to_owned()),
+        (".gitignore", "target/\n*.tar.gz\n".to_owned()),
+        (LABEL, label(lab, id)),
+        ("lab/Cargo.toml", package("lab") + "\n[dependencies]\n" + lab.dependencies),
+        ("tool/Cargo.toml", package("tool")),
+        ("tool/src/main.rs", TOOL.to_owned()),
+    ];
+    let given = (lab.given)(Seed::new(lab.name, id, b""));
+    files.extend(made.into_iter().chain(given).map(|(name, text)| (name.to_owned(), text.into_bytes())));
+    Ok(files)
+}
+
+/// Quire's directory.
+///
+/// # Errors
+/// [`LabError::NoProject`].
+pub(super) fn project() -> Result<&'static Path, LabError> {
+    find_project().ok().filter(|project| project.join("labs").is_dir()).ok_or(LabError::NoProject)
+}
+
+/// What the manifest of Quire's workspace says for all members: their dependencies, lints and package fields.
+fn shared_sections(manifest: &str) -> String {
+    let sections = manifest.split_inclusive('\n').scan(false, |is_shared, line| {
+        if line.starts_with('[') {
+            *is_shared = line.starts_with("[workspace.");
+        }
+        Some(if *is_shared { line } else { "" })
+    });
+    sections.collect()
+}
+
+fn read_text(path: &Path) -> Result<String, LabError> {
+    fs::read_to_string(path).map_err(LabError::file("read", path))
+}
+
+/// Adds the file, or the files in the directory, under the name.
+pub(super) fn collect(path: &Path, name: &str, files: &mut Files) -> Result<(), LabError> {
+    if !path.is_dir() {
+        files.insert(name.to_owned(), fs::read(path).map_err(LabError::file("read", path))?);
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(LabError::file("read", path))? {
+        let entry = entry.map_err(LabError::file("read", path))?;
+        let file = entry.file_name().to_string_lossy().into_owned();
+        // What is built is not part of a tree, and neither are tests whose subject is elsewhere.
+        if file != "target" {
+            let name = if name.is_empty() { file } else { format!("{name}/{file}") };
+            collect(&entry.path(), &name, files)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the directory hold these files. A file that is as it should be is not touched, so that nothing is compiled again
+/// for it.
+///
+/// # Errors
+/// [`LabError::File`].
+pub(super) fn lay(root: &Path, files: &Files) -> Result<(), LabError> {
+    for (name, contents) in files {
+        let path = root.join(name);
+        if fs::read(&path).is_ok_and(|old| old == *contents) {
+            continue;
+        }
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(LabError::file("make", directory))?;
+        }
+        fs::write(&path, contents).map_err(LabError::file("write", &path))?;
+    }
+    Ok(())
+}
+
+/// Removes what is in the directory and not among these files, but for what was built.
+///
+/// # Errors
+/// [`LabError::File`].
+pub(super) fn remove_others(root: &Path, files: &Files) -> Result<(), LabError> {
+    let mut found = Files::new();
+    collect(root, "", &mut found)?;
+    for name in found.keys().filter(|name| !files.contains_key(*name)) {
+        let path = root.join(name);
+        fs::remove_file(&path).map_err(LabError::file("remove", &path))?;
+    }
+    Ok(())
+}
+
+/// Whether a path from outside stays below the directory that it is joined to, as the name of a file there.
+pub(super) fn plain_name(path: &Path) -> Option<String> {
+    let mut name = String::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::Normal(part) => {
+                name.push_str(if name.is_empty() { "" } else { "/" });
+                name.push_str(part.to_str()?);
+            }
+            _ => return None,
+        }
+    }
+    Some(name)
+}
+
+/// Makes a student's tree.
+///
+/// # Errors
+/// [`LabError`]: the directory cannot be one, or the tree cannot be made.
+pub(super) fn start(lab: &'static Lab, directory: &Path, id: &Id) -> Result<ExitCode, LabError> {
+    let started = Instant::now();
+    match fs::read_dir(directory) {
+        Ok(mut entries) if entries.next().is_some() => return Err(LabError::NotEmpty(directory.to_owned())),
+        Err(_) if directory.symlink_metadata().is_ok() => return Err(LabError::NotADirectory(directory.to_owned())),
+        _ => {}
+    }
+    lay(directory, &pristine(lab, id)?)?;
+    let tool = env::current_exe().map_err(LabError::file("find", "/proc/self/exe"))?;
+    let place = directory.join("tool/quire");
+    fs::copy(&tool, &place).map_err(LabError::file("write", &place))?;
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).map_err(LabError::file("change", &place))?;
+
+    println!("compiling what is given, once …");
+    build::compile(directory, &["tool", "lab"]).map_err(|words| LabError::Stub { lab: lab.name, words })?;
+    println!(
+        "{}: {} is ready in {} ({:.0} s).\n\n  cd {}\n  read handout.md, which says what is to be done\n  cargo lab test      tests what is there\n  cargo lab submit    packs it to be handed in",
+        lab.name,
+        lab.title,
+        directory.display(),
+        started.elapsed().as_secs_f64(),
+        directory.display(),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Words below a line that they belong to.
+pub(super) fn indented(words: &str) -> String {
+    words.lines().map(|line| format!("       {line}")).collect::<Vec<_>>().join("\n")
+}

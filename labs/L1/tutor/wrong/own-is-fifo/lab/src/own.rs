@@ -1,0 +1,29 @@
+//! The page goes that came first, once more.
+
+use alloc::collections::VecDeque;
+
+use crate::{Page, Policy};
+
+/// The pages in the order in which they came.
+pub struct Own {
+    pages: VecDeque<Page>,
+}
+
+impl Own {
+    /// A policy for so many frames, all of which are free.
+    pub fn new(frames: usize) -> Self {
+        Self { pages: VecDeque::with_capacity(frames) }
+    }
+}
+
+impl Policy for Own {
+    fn hit(&mut self, _page: Page) {}
+
+    fn evict(&mut self, _coming: Page) -> Page {
+        self.pages.pop_front().expect("there is a page in each frame")
+    }
+
+    fn added(&mut self, page: Page) {
+        self.pages.push_back(page);
+    }
+}

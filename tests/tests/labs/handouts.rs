@@ -1,0 +1,44 @@
+//! What handouts say about files is true: each line of a reading map leads to lines in which the words that it names are, and
+//! there are not too many of them.
+
+use std::fs;
+
+use quire_boot::project;
+
+/// The most lines that a student is asked to read, and the most files.
+const LINES_MAX: usize = 600;
+const FILES_MAX: usize = 6;
+
+/// A line of a reading map, `| `file:from-to` | … |`, with the words in backticks that stand in those lines.
+fn row(line: &str) -> Option<(&str, usize, usize, Vec<&str>)> {
+    let (place, rest) = line.strip_prefix("| `")?.split_once("` |")?;
+    let (file, lines) = place.rsplit_once(':')?;
+    let (from, to) = lines.split_once('-')?;
+    Some((file, from.parse().ok()?, to.parse().ok()?, rest.split('`').skip(1).step_by(2).collect()))
+}
+
+#[test]
+fn each_line_that_a_handout_names_is_there() {
+    for lab in super::labs() {
+        let directory = project().join("labs").join(&lab);
+        let handout = fs::read_to_string(directory.join("handout.md")).unwrap();
+        let rows: Vec<_> = handout.lines().filter_map(row).collect();
+        assert!(!rows.is_empty(), "{lab} has no reading map");
+        let mut files: Vec<&str> = rows.iter().map(|(file, ..)| *file).collect();
+        files.dedup();
+        let lines: usize = rows.iter().map(|(_, from, to, _)| to + 1 - from).sum();
+        assert!(files.len() <= FILES_MAX && lines <= LINES_MAX, "{lab}: {} files, {lines} lines", files.len());
+        for (file, from, to, words) in rows {
+            let places = [directory.join("stub").join(file), project().join(file)];
+            let text = places.iter().find_map(|path| fs::read_to_string(path).ok());
+            let text = text.unwrap_or_else(|| panic!("{lab}: there is no {file}"));
+            let lines: Vec<&str> = text.lines().collect();
+            assert!(1 <= from && from <= to && to <= lines.len(), "{lab}: {file} has {} lines", lines.len());
+            let text = lines[from - 1..to].join("\n");
+            assert!(!words.is_empty(), "{lab}: {file}:{from}-{to} names no words that are there");
+            for word in words {
+                assert!(text.contains(word), "{lab}: `{word}` is not in {file}:{from}-{to}");
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The labs do what they say: a student's tree compiles and its tests fail by the names that are listed, the model has all
+//! points, nothing has next to none, and each wrong solution is told what is wrong with it.
+
+#![forbid(unsafe_code)]
+
+mod handouts;
+mod refused;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use quire_boot::project;
+use quire_tests::launcher::{program, run_in};
+
+/// The labs that are there.
+fn labs() -> Vec<String> {
+    let entries = fs::read_dir(project().join("labs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut labs: Vec<String> = entries
+        .filter(|path| path.is_dir())
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    labs.sort();
+    labs
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, place) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if path.is_dir() {
+            copy(&path, &place);
+        } else {
+            fs::create_dir_all(to).unwrap();
+            fs::copy(&path, place).unwrap();
+        }
+    }
+}
+
+/// Makes a student's tree, tests it as it is, moves it, and packs it: the failing checks, and what is handed in.
+fn start(lab: &str, directory: &Path) -> (Vec<String>, PathBuf) {
+    let tree = directory.join("tree");
+    let ended = run_in(project(), &["lab", "start", lab, tree.to_str().unwrap(), "--id", "model"]);
+    assert_eq!(ended.status, Some(0), "{}{}", ended.guest, ended.messages);
+    assert!(!tree.join("labs").exists() && !tree.join("tutor").exists(), "a student has what is a tutor's");
+
+    let moved = directory.join("moved");
+    fs::rename(&tree, &moved).unwrap();
+    let ended = run_in(&moved, &["lab", "test"]);
+    assert_eq!(ended.status, Some(1), "{}{}", ended.guest, ended.messages);
+    let failed =
+        ended.guest.lines().filter_map(|line| line.strip_prefix("FAIL")?.split_once("  ")).map(|(_, name)| name);
+    let failed = failed.map(|name| name.trim().to_owned()).collect();
+    let ended = run_in(&moved, &["lab", "submit"]);
+    assert_eq!(ended.status, Some(0), "{}{}", ended.guest, ended.messages);
+    (failed, moved.join(format!("{lab}-model.tar.gz")))
+}
+
+/// The columns of a line of the table: the points of all, at its end.
+fn total(line: &str) -> u32 {
+    line.split_whitespace().last().unwrap().parse().unwrap_or_else(|_| panic!("{line}"))
+}
+
+#[test]
+fn each_lab_grades_as_it_says() {
+    for lab in labs() {
+        let directory = tempfile::tempdir().unwrap();
+        let (failed, empty) = start(&lab, directory.path());
+        let tutor = project().join("labs").join(&lab).join("tutor");
+        let listed = fs::read_to_string(tutor.join("stub.txt")).unwrap();
+        assert_eq!(failed, listed.lines().collect::<Vec<_>>(), "{lab}: the stub's failing checks");
+
+        let mut hand_ins = vec![(empty, String::new()), (tutor.join("model"), String::new())];
+        for entry in fs::read_dir(tutor.join("wrong")).unwrap() {
+            let path = entry.unwrap().path();
+            let place = directory.path().join(path.file_name().unwrap());
+            copy(&tutor.join("model"), &place);
+            copy(&path, &place);
+            hand_ins.push((place, fs::read_to_string(path.join("message.txt")).unwrap().trim().to_owned()));
+        }
+        assert!(hand_ins.len() >= 7, "{lab} has fewer than five wrong solutions");
+
+        let secret = directory.path().join("secret");
+        fs::write(&secret, "of the tests").unwrap();
+        let mut arguments = vec!["lab", "grade", &lab, "--secret", secret.to_str().unwrap()];
+        arguments.extend(hand_ins.iter().map(|(path, _)| path.to_str().unwrap()));
+        let ended = run_in(project(), &arguments);
+        assert_eq!(ended.status, Some(0), "{}{}", ended.guest, ended.messages);
+
+        for (path, message) in &hand_ins {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let mut lines = ended.guest.lines().skip_while(|line| line.split_whitespace().next() != Some(name));
+            let points = total(lines.next().unwrap_or_else(|| panic!("{lab}: {name} has no line\n{}", ended.guest)));
+            let words: Vec<&str> = lines.take_while(|line| line.starts_with("    ")).collect();
+            let words = words.join("\n");
+            match name {
+                "model" => assert!(points == 100 && words.is_empty(), "{lab}: the model has {points} points\n{words}"),
+                _ if message.is_empty() => assert!(points <= 10, "{lab}: nothing has {points} points\n{words}"),
+                _ => {
+                    assert!(points < 100, "{lab}: {name} has all points");
+                    assert!(words.contains(message.as_str()), "{lab}: {name} is not told `{message}` but\n{words}");
+                }
+            }
+        }
+        println!("{lab}\n{}", ended.guest);
+    }
+}
+
+#[test]
+fn the_list_has_each_lab() {
+    let ended = run_in(project(), &["lab", "list"]);
+    for lab in labs() {
+        assert!(ended.guest.lines().any(|line| line.starts_with(&lab)), "{lab}: {}", ended.guest);
+    }
+    assert!(program().is_file());
+}
