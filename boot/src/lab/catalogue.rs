@@ -15,6 +15,8 @@ pub(super) struct Lab {
     pub(super) from_quire: &'static [&'static str],
     /// Members of a student's workspace beside the lab itself.
     pub(super) members: &'static [&'static str],
+    /// The names of their crates.
+    pub(super) crates: &'static [&'static str],
     /// Lines of the lab's manifest: what it depends on.
     pub(super) dependencies: &'static str,
     /// What a student is given that follows from the seed: names of files and what is in them.

@@ -2,7 +2,13 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{catalogue::Lab, note, seed::Seed, subject::Subject, tree::Files};
+use super::{
+    catalogue::Lab,
+    note,
+    seed::Seed,
+    subject::{self, Subject},
+    tree::Files,
+};
 
 /// What points are given for, and how many there are in each lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,12 +98,14 @@ impl Exam<'_> {
     /// # Errors
     /// It does not compile, or cannot be started.
     pub(super) fn subject(&self) -> Result<Subject, String> {
-        Subject::start(self.program.as_ref().map_err(Clone::clone)?)
+        let hangs = self.checks.iter().any(|check| check.words.contains(subject::HANGS));
+        let seconds = if hangs { subject::SECONDS_AFTER_HANG } else { subject::SECONDS_MAX };
+        Subject::start(self.program.as_ref().map_err(Clone::clone)?, seconds)
     }
 
     /// The program of a reference, newly started, where there are references.
     pub(super) fn reference(&self, name: &str) -> Option<Result<Subject, String>> {
-        self.references.get(name).map(|program| Subject::start(program))
+        self.references.get(name).map(|program| Subject::start(program, subject::SECONDS_MAX))
     }
 
     /// The points of a group, or of all.

@@ -37,7 +37,7 @@ impl Seed {
     pub(super) fn new(lab: &str, id: &Id, secret: &[u8]) -> Self {
         // FNV-1a: each part ends with a byte that is in none of them, but for the secret, which is the last.
         let bytes = lab.bytes().chain([0]).chain(id.0.bytes()).chain([0]).chain(secret.iter().copied());
-        let hash = |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         Self(bytes.fold(0xcbf2_9ce4_8422_2325, hash))
     }
 

@@ -24,6 +24,12 @@ use super::build::limit;
 /// Processor time for one check, in seconds: many times what a right answer takes.
 pub(super) const SECONDS_MAX: u64 = 5;
 
+/// The same for a check after one that took all of that: it is likely to hang where the other did.
+pub(super) const SECONDS_AFTER_HANG: u64 = 1;
+
+/// What is said of a check that took all of its time.
+pub(super) const HANGS: &str = "of processor time without an answer: an endless loop?";
+
 /// How long one answer may take on a machine that does other things too.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 
@@ -37,6 +43,7 @@ pub(super) struct Subject {
     socket: UnixStream,
     printed: Option<JoinHandle<String>>,
     questions: Vec<u8>,
+    seconds: u64,
 }
 
 /// Where `unshare` is, if this machine lets it take the network away.
@@ -63,11 +70,11 @@ pub(super) fn confinement() -> String {
 }
 
 impl Subject {
-    /// Starts the program.
+    /// Starts the program, for so many seconds of processor time.
     ///
     /// # Errors
     /// It could not be started, in words.
-    pub(super) fn start(program: &Path) -> Result<Self, String> {
+    pub(super) fn start(program: &Path, seconds: u64) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("the lab's program cannot be started: {error}");
         let (socket, other) = UnixStream::pair().map_err(failed)?;
         socket.set_read_timeout(Some(ANSWER_MAX)).map_err(failed)?;
@@ -84,7 +91,7 @@ impl Subject {
         let mut child = command.spawn().map_err(failed)?;
         // It waits for the first question, so none of the student's code has run.
         for (resource, most) in
-            [(Resource::Cpu, SECONDS_MAX), (Resource::As, MEMORY_MAX), (Resource::Fsize, 0), (Resource::Core, 0)]
+            [(Resource::Cpu, seconds), (Resource::As, MEMORY_MAX), (Resource::Fsize, 0), (Resource::Core, 0)]
         {
             limit(&child, resource, most);
         }
@@ -97,7 +104,7 @@ impl Subject {
             }
             String::from_utf8_lossy(&bytes).into_owned()
         });
-        Ok(Self { child, socket, printed: Some(printed), questions: Vec::new() })
+        Ok(Self { child, socket, printed: Some(printed), questions: Vec::new(), seconds })
     }
 
     /// Says something that needs no answer. It is sent with the next question, or by [`Self::flush`].
@@ -154,7 +161,7 @@ impl Subject {
         const SIGKILL: i32 = 9;
         match status.map(|status| (status.signal(), status.code())) {
             Some((Some(SIGXCPU | SIGKILL), _)) => {
-                format!("used more than {SECONDS_MAX} s of processor time without an answer: an endless loop?")
+                format!("used more than {} s {HANGS}", self.seconds)
             }
             _ if printed.contains("memory allocation of") => {
                 format!("wanted more than {} MiB of memory", MEMORY_MAX >> 20)

@@ -98,6 +98,11 @@ pub(super) fn pristine(lab: &Lab, id: &Id) -> Result<Files, LabError> {
     for name in lab.from_quire.iter().copied().chain(["rust-toolchain.toml", "Cargo.lock"]) {
         collect(&project.join(name), name, &mut files)?;
     }
+    for (name, contents) in files.iter_mut().filter(|(name, _)| name.ends_with("/Cargo.toml")) {
+        let text = str::from_utf8(contents)
+            .map_err(|_| LabError::DamagedTree { path: name.into(), what: "not text".to_owned() })?;
+        *contents = without_others(text, lab).into_bytes();
+    }
     let course = project.join("labs").join(lab.name);
     collect(&course.join("handout.md"), "handout.md", &mut files)?;
     collect(&course.join("stub"), "", &mut files)?;
@@ -130,6 +135,28 @@ pub(super) fn pristine(lab: &Lab, id: &Id) -> Result<Files, LabError> {
 /// [`LabError::NoProject`].
 pub(super) fn project() -> Result<&'static Path, LabError> {
     find_project().ok().filter(|project| project.join("labs").is_dir()).ok_or(LabError::NoProject)
+}
+
+/// A manifest of Quire's without what is for tests and benches, and without crates of Quire that are not in the tree.
+fn without_others(manifest: &str, lab: &Lab) -> String {
+    let is_other = |name: &str| name.starts_with("quire-") && !lab.crates.contains(&name);
+    let mut text = String::new();
+    let mut is_kept = true;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_kept = !["[dev-dependencies]", "[[bench]]"].contains(&line);
+        }
+        let name = line.split(['=', '.', ' ']).next().unwrap_or_default();
+        if is_kept && !is_other(name) {
+            // A feature that is for such a crate has nothing to switch on.
+            let words = line
+                .split('"')
+                .map(|part| part.strip_prefix("dep:").filter(|name| is_other(name)).map_or(part, |_| ""));
+            text.push_str(&words.collect::<Vec<_>>().join("\"").replace("\"\"", ""));
+            text.push('\n');
+        }
+    }
+    text
 }
 
 /// What the manifest of Quire's workspace says for all members: their dependencies, lints and package fields.
@@ -220,10 +247,10 @@ pub(super) fn plain_name(path: &Path) -> Option<String> {
 /// [`LabError`]: the directory cannot be one, or the tree cannot be made.
 pub(super) fn start(lab: &'static Lab, directory: &Path, id: &Id) -> Result<ExitCode, LabError> {
     let started = Instant::now();
-    match fs::read_dir(directory) {
-        Ok(mut entries) if entries.next().is_some() => return Err(LabError::NotEmpty(directory.to_owned())),
+    match fs::read_dir(directory).map(|mut entries| entries.next().is_none()) {
+        Ok(false) => return Err(LabError::NotEmpty(directory.to_owned())),
         Err(_) if directory.symlink_metadata().is_ok() => return Err(LabError::NotADirectory(directory.to_owned())),
-        _ => {}
+        Ok(true) | Err(_) => {}
     }
     lay(directory, &pristine(lab, id)?)?;
     let tool = env::current_exe().map_err(LabError::file("find", "/proc/self/exe"))?;

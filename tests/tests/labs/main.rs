@@ -48,9 +48,9 @@ fn start(lab: &str, directory: &Path) -> (Vec<String>, PathBuf) {
     fs::rename(&tree, &moved).unwrap();
     let ended = run_in(&moved, &["lab", "test"]);
     assert_eq!(ended.status, Some(1), "{}{}", ended.guest, ended.messages);
-    let failed =
-        ended.guest.lines().filter_map(|line| line.strip_prefix("FAIL")?.split_once("  ")).map(|(_, name)| name);
-    let failed = failed.map(|name| name.trim().to_owned()).collect();
+    let name =
+        |line: &str| Some(line.strip_prefix("FAIL")?.split_once(" of ")?.1.trim_start().split_once("  ")?.1.to_owned());
+    let failed = ended.guest.lines().filter_map(name).collect();
     let ended = run_in(&moved, &["lab", "submit"]);
     assert_eq!(ended.status, Some(0), "{}{}", ended.guest, ended.messages);
     (failed, moved.join(format!("{lab}-model.tar.gz")))

@@ -26,6 +26,7 @@ pub(super) const LAB: Lab = Lab {
     editable: &["lab/src/fifo.rs", "lab/src/clock.rs", "lab/src/own.rs", "answers.txt", "own-test.txt", "note.md"],
     from_quire: &["kernel/memory/src/policy/mod.rs", "kernel/memory/src/policy/decide.rs"],
     members: &[],
+    crates: &[],
     dependencies: "",
     given: |seed| {
         let bug = format!(

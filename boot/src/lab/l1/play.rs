@@ -100,8 +100,12 @@ pub(super) fn expect(
     trace: &[u32],
 ) -> Result<(), String> {
     let mut right = Model::new(kind, frames);
-    let others = [Kind::Fifo, Kind::Clock, Kind::Lru].into_iter().chain(BUGS).filter(|other| *other != kind);
-    let mut others: Vec<_> = others.map(|other| (other, Model::new(other, frames))).collect();
+    // What is most likely to have gone wrong comes first.
+    let others: &[Kind] = match kind {
+        Kind::Fifo => &[Kind::Lru, Kind::Clock],
+        _ => &[BUGS[0], BUGS[1], BUGS[2], Kind::Fifo, Kind::Lru],
+    };
+    let mut others: Vec<_> = others.iter().map(|&other| (other, Model::new(other, frames))).collect();
     let mut seen = 0;
     play(subject, part, frames, trace, |accesses, page, answer| {
         for (page, done) in &accesses[seen..] {

@@ -8,7 +8,7 @@ mod script;
 
 use super::{
     catalogue::{Lab, Reference},
-    exam::{Exam, Found, Group},
+    exam::{Exam, Group},
     seed::Seed,
 };
 
@@ -17,8 +17,9 @@ pub(super) const LAB: Lab = Lab {
     title: "A backend: a RAM disk with banks behind SwapOps",
     week: 2,
     editable: &["lab/src/ram_disk.rs", "own-test.txt", "note.md"],
-    from_quire: &["swap/Cargo.toml", "swap/clippy.toml", "swap/src", "swap/benches", "swap/testkit"],
+    from_quire: &["swap/Cargo.toml", "swap/clippy.toml", "swap/src", "swap/testkit"],
     members: &["swap", "swap/testkit"],
+    crates: &["quire-swap", "quire-testkit"],
     dependencies: "quire-swap = { path = \"../swap\" }\nquire-testkit = { path = \"../swap/testkit\", default-features = false }\n",
     given: |seed| {
         let text = format!("Your own test has to find this bug, which is yours:\n\n  {}\n", bug(seed).1);

@@ -179,7 +179,9 @@ fn count_spare(exam: &Exam<'_>, seed: Seed) -> Result<(u64, u64), String> {
         subject.ask_line("submit")?;
         let (free, expected) = (subject.ask_line("free-frames")?, FRAMES - OUT + out);
         if free != expected.to_string() {
-            return Err(format!("{out} pages went out, but {free} frames are free and not {expected}: batches that store nothing count for nothing"));
+            return Err(format!(
+                "{out} pages went out, but {free} frames are free and not {expected}: batches that store nothing count for nothing"
+            ));
         }
         for (question, count) in [("wrong-batches", &mut wrong), ("spare-batches", &mut spare)] {
             let answer = subject.ask_line(question)?;

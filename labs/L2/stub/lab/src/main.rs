@@ -97,7 +97,9 @@ impl World {
         let recorder = Arc::new(Recorder { disk, batches: Mutex::default() });
         let area = Deviceless { name: "/dev/ram", slots: 1024, ops: recorder.clone() };
         let area = swap.swapon_without_disk(&area, SwapOnOptions::default()).expect("an area can be enabled");
-        Self { kernel: Kernel::new(swap, memory, TASKS, PAGES), pages, recorder, area }
+        let mut kernel = Kernel::new(swap, memory, TASKS, PAGES);
+        kernel.max_order = 2;
+        Self { kernel, pages, recorder, area }
     }
 
     fn slots(&self) -> u64 {

@@ -29,7 +29,7 @@ impl<M: Machine> RamDisk<M> {
         let run = batch.batch().run(position)?;
         for index in 0..run.length {
             let pages = self.pages.lock();
-            let contents = pages.get(&run.first)?.contents()?;
+            let contents = pages.get(&(run.first + index))?.contents()?;
             batch.with_page_mut(position, index as usize, |page| page.copy_from_slice(contents))?;
         }
         Some(())
