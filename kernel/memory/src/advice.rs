@@ -245,34 +245,30 @@ impl AddressSpace {
         matches!(DecodedPte::decode(self.tables.bits(page)), DecodedPte::Poisoned(_))
     }
 
-    /// Calls `report` with the index of each page of `range` that is in memory (`mincore(2)`). What has no page table is passed over,
-    /// unless it is an object's.
+    /// Calls `report` with the index of each page of `range` that is in memory, up to the end of the mapping that it begins in
+    /// (`mincore(2)`), and returns that. What has no page table is passed over, unless it is an object's.
     ///
     /// # Errors
-    /// [`MapError::NotMapped`] when part of it is not mapped.
-    pub fn in_core(&self, range: Range<u64>, mut report: impl FnMut(usize)) -> Result<(), MapError> {
+    /// [`MapError::NotMapped`] when it begins in none.
+    pub fn in_core(&self, range: Range<u64>, mut report: impl FnMut(usize)) -> Result<u64, MapError> {
         check(&range)?;
-        if !self.layout().vmas.covers(&range) {
-            return Err(MapError::NotMapped);
-        }
+        let vma = parts(self, &range).next().filter(|vma| vma.range.start == range.start).ok_or(MapError::NotMapped)?;
+        let end = vma.range.end;
         let index = |page: u64| ((page - range.start) / PAGE) as usize;
         let is_here =
             |pte: u64| is_mapped(pte) || Entry::from_pte(pte).is_some_and(|entry| swap::core().lookup(entry).is_some());
-        for vma in parts(self, &range) {
-            let mut walk = self.tables.walk(vma.range.clone());
-            while let Some(run) = walk.next_run() {
-                run.iter().filter(|cell| is_here(cell.bits())).for_each(|cell| report(index(cell.address())));
-            }
-            let Some((attached, object)) = vma.object.as_ref().and_then(|a| Some((a, a.object()?))) else {
-                continue;
-            };
+        let mut walk = self.tables.walk(vma.range.clone());
+        while let Some(run) = walk.next_run() {
+            run.iter().filter(|cell| is_here(cell.bits())).for_each(|cell| report(index(cell.address())));
+        }
+        if let Some((attached, object)) = vma.object.as_ref().and_then(|a| Some((a, a.object()?))) {
             for page in vma.range.step_by(PAGE_SIZE) {
                 if self.tables.bits(page) == 0 && object.is_resident(attached.index(page)) {
                     report(index(page));
                 }
             }
         }
-        Ok(())
+        Ok(end)
     }
 
     /// Keeps the pages of `range` in memory, or does not any more, as far as it is mapped without a gap. Unless `lazily`, they
@@ -367,5 +363,15 @@ impl AddressSpace {
     /// Whether all of `range` is mapped.
     pub fn is_mapped(&self, range: &Range<u64>) -> bool {
         self.layout().vmas.covers(range)
+    }
+
+    /// Whether nothing of `range` is mapped.
+    pub fn is_free(&self, range: &Range<u64>) -> bool {
+        self.layout().vmas.is_free(range)
+    }
+
+    /// Whether something of `range` stays in memory.
+    pub fn has_locked(&self, range: &Range<u64>) -> bool {
+        self.layout().vmas.totals_in(range).locked > 0
     }
 }

@@ -9,7 +9,7 @@ use quire_machine::arch::translations;
 use quire_machine::heap;
 use quire_swap::header::PAGE_SIZE;
 
-use crate::address_space::{AddressSpace, LOWEST, Layout, MapError, Placement, check};
+use crate::address_space::{AddressSpace, LOWEST, MapError, Placement, check};
 use crate::vma::{Totals, Vma};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -33,43 +33,67 @@ impl AddressSpace {
     pub fn remap(&self, old: Range<u64>, new_length: u64, movement: Move) -> Result<u64, MapError> {
         let new_length = new_length.checked_next_multiple_of(PAGE).filter(|length| *length > 0);
         let new_length = new_length.ok_or(MapError::OutOfRange)?;
-        check(&old)?;
-        let old_length = old.end - old.start;
-        // Twice as many as are moved, as what one table covers may come to lie in two, and a path to the first. No task waits for
-        // a frame with the layout locked.
-        let tables = if movement == Move::Never { 0 } else { 2 * self.tables_in_use(old.clone()) + 3 };
-        let set_aside = self.tables.set_aside(tables).map_err(MapError::from);
-        let outcome = set_aside.and_then(|()| self.remap_with_tables(old, old_length, new_length, movement));
-        self.tables.free_set_aside();
-        outcome
-    }
-
-    fn remap_with_tables(
-        &self,
-        old: Range<u64>,
-        old_length: u64,
-        new_length: u64,
-        movement: Move,
-    ) -> Result<u64, MapError> {
-        let mut layout = self.layout();
         if let Move::To(address) = movement {
             let target = address..address.checked_add(new_length).ok_or(MapError::OutOfRange)?;
             check(&target)?;
             if target.start < old.end && old.start < target.end {
                 return Err(MapError::OutOfRange);
             }
-            if target.start < LOWEST {
-                return Err(MapError::TooLow);
+        }
+        self.layout().vmas.find(old.start).ok_or(MapError::NotMapped)?;
+        check(&old)?;
+        // Twice as many as are moved, as what one table covers may come to lie in two, and a path to the first. No task waits for
+        // a frame with the layout locked.
+        let tables = if movement == Move::Never { 0 } else { 2 * self.tables_in_use(old.clone()) + 3 };
+        let set_aside = self.tables.set_aside(tables).map_err(MapError::from);
+        let outcome = set_aside.and_then(|()| match movement {
+            Move::To(address) if new_length == old.end - old.start => self.move_each(&old, address),
+            _ => self.remap_with_tables(old, new_length, movement),
+        });
+        self.tables.free_set_aside();
+        outcome
+    }
+
+    /// Moves what is mapped in `old`, which may be several mappings with holes between them (Linux 6.17: `remap_move`). What has moved
+    /// stays where it is then if another cannot.
+    fn move_each(&self, old: &Range<u64>, address: u64) -> Result<u64, MapError> {
+        let mut from = old.start;
+        while from < old.end {
+            let layout = self.layout();
+            let Some(vma) = layout.vmas.overlapping(from..old.end).next() else { break };
+            let part = vma.range.start.max(from)..vma.range.end.min(old.end);
+            drop(layout);
+            from = part.end;
+            let to = address + (part.start - old.start);
+            let length = part.end - part.start;
+            self.remap_with_tables(part, length, Move::To(to))?;
+        }
+        Ok(address)
+    }
+
+    fn remap_with_tables(&self, mut old: Range<u64>, new_length: u64, movement: Move) -> Result<u64, MapError> {
+        let mut layout = self.layout();
+        if matches!(movement, Move::To(address) if address < LOWEST) {
+            return Err(MapError::TooLow);
+        }
+        let kept = old.start.saturating_add(new_length).min(old.end);
+        if !matches!(movement, Move::To(_)) && new_length <= old.end - old.start {
+            // Of what does not stay there may be more than one mapping.
+            if kept < old.end {
+                self.unmap_from(&mut layout, &(kept..old.end))?;
             }
-        } else if new_length <= old_length {
-            self.unmap_tail(&mut layout, old.start + new_length..old.end)?;
             return Ok(old.start);
         }
         let vma = layout.vmas.find(old.start).filter(|vma| vma.range.end >= old.end);
         let vma = vma.ok_or(MapError::NotMapped)?.clone();
         if let Move::To(address) = movement {
             self.unmap_from(&mut layout, &(address..address + new_length))?;
+            if kept < old.end {
+                self.unmap_from(&mut layout, &(kept..old.end))?;
+                old.end = kept;
+            }
         }
+        let old_length = old.end - old.start;
         let resized = |range: &Range<u64>| Vma { range: range.clone(), ..vma.clone() }.totals();
         if new_length > old_length {
             let more = old.end..old.end + (new_length - old_length);
@@ -99,7 +123,6 @@ impl AddressSpace {
             }
             Move::To(address) => address,
         };
-        let kept = old_length.min(new_length);
         let distance = start.wrapping_sub(old.start);
         let moved = Vma {
             range: start..start + new_length,
@@ -110,7 +133,7 @@ impl AddressSpace {
         let locked = moved.locked;
         let removed = layout.vmas.replace(&old, moved)?;
         self.tables.mappings_changed();
-        let carried = self.move_ptes(old.start..old.start + kept, start);
+        let carried = self.move_ptes(old.clone(), start);
         translations::flush_stale();
         self.release(&removed);
         drop(layout);
@@ -119,10 +142,6 @@ impl AddressSpace {
             let _ = self.populate(start..start + new_length);
         }
         Ok(start)
-    }
-
-    fn unmap_tail(&self, layout: &mut Layout, tail: Range<u64>) -> Result<(), MapError> {
-        if tail.is_empty() { Ok(()) } else { self.unmap_from(layout, &tail) }
     }
 
     /// Moves the PTEs of `from` to the addresses from `to` on, where there are none.

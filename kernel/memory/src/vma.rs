@@ -464,10 +464,11 @@ impl<A: Clone + PartialEq> Vmas<A> {
         if !vma.grows_down || address >= vma.range.start {
             return None;
         }
+        let needs_gap = |below: &Vma<A>| below.protection.is_some() && !below.grows_down;
         let floor = cursor
             .peek_prev()
             .get()
-            .map_or(0, |below| below.vma.range.end + if below.vma.protection.is_some() { GUARD_GAP } else { 0 });
+            .map_or(0, |below| below.vma.range.end + if needs_gap(&below.vma) { GUARD_GAP } else { 0 });
         (address >= floor).then_some(vma)
     }
 

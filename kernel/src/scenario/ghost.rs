@@ -35,8 +35,8 @@ type Outcome = Result<String, Failure>;
 const TASKS: u64 = 2;
 
 /// Two tasks with `load=` percent of memory of `contents=`. When all is written, the areas are disabled while the tasks go on,
-/// in the order of `off=`, which counts the `swapon=` words from 0. One that does not fit into memory must stay and work. So many
-/// tasks as `killed=` says must die of a page that cannot be read, and no other.
+/// in the order of `off=`, which counts the `swapon=` words from 0. One that does not fit into memory must stay and work. With `killed=`
+/// at least one task must die of a page that cannot be read, and at most so many.
 pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
     let contents = contents(command_line)?.unwrap_or(Contents::Mix);
     let load = command_line.number("load")?.unwrap_or(125);
@@ -81,7 +81,7 @@ pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
     }
     left.come();
     let fatal = join(tasks);
-    require!(fatal.len() as u64 == may_die, "not {may_die} tasks were killed: {fatal:?}");
+    require!((u64::from(may_die > 0)..=may_die).contains(&(fatal.len() as u64)), "tasks were killed: {fatal:?}");
     require!(fatal.iter().all(|why| matches!(why, Fatal::ReadFailed(_))), "tasks were killed: {fatal:?}");
     enabled.disable()?;
     require!(swap::total_pages() == 0, "an area is left");

@@ -78,12 +78,18 @@ fn a_disk_that_refuses_writes_leaves_pages_compressed() {
 }
 
 #[test]
-fn a_slot_that_cannot_be_read_costs_one_task() {
-    let bad = "inject-error.0.event=none,inject-error.0.errno=5,inject-error.0.iotype=read,inject-error.0.sector=4000";
-    let disk = Disk::swap(Size::mebibytes(128)).faults(bad);
-    let words = "ghost contents=text load=180 killed=1 zswap.enabled=1 swapon=/dev/ghostswap,10 swapon=/dev/vda";
+fn slots_that_cannot_be_read_cost_at_most_a_task_each() {
+    // A page may be wanted again while it is on its way to such a slot, and is not read from there: not three times.
+    const SLOTS: [usize; 3] = [300, 500, 700];
+    let bad = |(number, slot): (usize, usize)| {
+        let error = format!("inject-error.{number}");
+        format!("{error}.event=none,{error}.errno=5,{error}.iotype=read,{error}.sector={}", slot * 8)
+    };
+    let bad = SLOTS.into_iter().enumerate().map(bad).collect::<Vec<_>>().join(",");
+    let disk = Disk::swap(Size::mebibytes(128)).faults(&bad);
+    let words = "ghost contents=text load=180 killed=3 zswap.enabled=1 swapon=/dev/ghostswap,10 swapon=/dev/vda";
     let run = Run::new(words, machine().disk(disk));
-    run.figures().require_exactly("killed", 1);
+    run.figures().require_at_least("killed", 1);
     run.require(run.lines_with("of /dev/ghostswap").any(|line| line.contains(" killed: ")), "the log names no slot");
 }
 

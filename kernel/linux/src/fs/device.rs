@@ -30,6 +30,9 @@ use crate::errno::Errno;
 /// The number of the endless zeros, which a program may map.
 pub const ZERO: Device = Device { major: 1, minor: 5 };
 
+/// The number of what is empty.
+pub const NULL: Device = Device { major: 1, minor: 3 };
+
 /// The device files that there are always: name, number, permissions.
 pub const CHARACTERS: [(&str, u32, u32, u32); 10] = [
     ("null", 1, 3, 0o666),

@@ -176,6 +176,13 @@ pub fn open(start: &Start, path: &[u8], flags: u32, permissions: u32) -> Result<
     let only_path = flags & linux::O_PATH != 0;
     let flags = if only_path { flags & (linux::O_PATH | linux::O_DIRECTORY | linux::O_NOFOLLOW) } else { flags };
     let creates = flags & linux::O_CREAT != 0;
+    if creates && flags & linux::O_DIRECTORY != 0 {
+        return Err(Errno::EINVAL);
+    }
+    // Whatever is there: what is made here is no directory.
+    if creates && path.ends_with(b"/") && matches!(walk(start, path, Follow::Never)?.last, Last::Name(_)) {
+        return Err(Errno::EISDIR);
+    }
     let exclusive = creates && flags & linux::O_EXCL != 0;
     let follow = if exclusive || flags & linux::O_NOFOLLOW != 0 { Follow::No } else { Follow::Yes };
     let found = walk(start, path, follow)?;

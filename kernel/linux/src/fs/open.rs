@@ -145,6 +145,11 @@ impl OpenFile {
         self.flags.load(Ordering::Relaxed)
     }
 
+    /// Whether only its node was asked for (`O_PATH`).
+    pub fn is_only_path(&self) -> bool {
+        self.flags() & linux::O_PATH != 0
+    }
+
     /// Sets the flags that `F_SETFL` can set.
     pub fn set_flags(&self, flags: u32) {
         let change = |old| Some(old & !CHANGEABLE | flags & CHANGEABLE);
@@ -191,8 +196,8 @@ impl OpenFile {
     /// # Errors
     /// `EBADF`.
     pub fn check_readable(&self) -> Result<(), Errno> {
-        let flags = self.flags();
-        let can = flags & linux::O_ACCMODE != linux::O_WRONLY && flags & linux::O_PATH == 0;
+        // What is opened with both bits of the mode set is for neither.
+        let can = matches!(self.flags() & linux::O_ACCMODE, linux::O_RDONLY | linux::O_RDWR);
         if can { Ok(()) } else { Err(Errno::EBADF) }
     }
 
@@ -201,8 +206,7 @@ impl OpenFile {
     /// # Errors
     /// `EBADF`.
     pub fn check_writable(&self) -> Result<(), Errno> {
-        let flags = self.flags();
-        let can = flags & linux::O_ACCMODE != linux::O_RDONLY && flags & linux::O_PATH == 0;
+        let can = matches!(self.flags() & linux::O_ACCMODE, linux::O_WRONLY | linux::O_RDWR);
         if can { Ok(()) } else { Err(Errno::EBADF) }
     }
 
@@ -309,7 +313,7 @@ impl Slot {
     /// it.
     fn close(self, pid: u32) {
         let Self { file, .. } = self;
-        if file.flags() & linux::O_PATH == 0 {
+        if !file.is_only_path() {
             lock::forget_process(pid, || file.node().metadata().identity());
         }
     }
@@ -378,11 +382,19 @@ impl Descriptors {
         }
     }
 
-    /// The open file of that number.
+    /// The open file of that number, unless it is only a path (`O_PATH`), with which hardly anything can be done (Linux: `fdget`).
     ///
     /// # Errors
     /// `EBADF`.
     pub fn get(&self, descriptor: u32) -> Result<Arc<OpenFile>, Errno> {
+        self.get_or_path(descriptor).and_then(|file| if file.is_only_path() { Err(Errno::EBADF) } else { Ok(file) })
+    }
+
+    /// The open file of that number, be it only a path (Linux: `fdget_raw`).
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn get_or_path(&self, descriptor: u32) -> Result<Arc<OpenFile>, Errno> {
         self.slot(descriptor).map(|slot| slot.file)
     }
 

@@ -9,7 +9,7 @@ use linux_raw_sys::general as linux;
 use linux_raw_sys::ioctl::FIONREAD;
 use quire_machine::clock;
 use quire_machine::fallible::{self, TryMap};
-use quire_machine::sync::Rank;
+use quire_machine::sync::{Rank, Snapshot};
 use quire_machine::task::Mutex;
 use quire_machine::user::Word;
 use quire_memory::charge::Charge;
@@ -252,7 +252,7 @@ impl Drop for End {
 struct PipeNode {
     pipe: Arc<Pipe>,
     number: u64,
-    attributes: Attributes,
+    attributes: Snapshot<Attributes>,
 }
 
 impl PipeNode {
@@ -262,7 +262,7 @@ impl PipeNode {
         let own = this().identity();
         let (user, group) = (own.user.filesystem, own.group.filesystem);
         let attributes = Attributes { user, group, ..Attributes::new(0o600, clock::since_1970()) };
-        Ok(fallible::shared(Self { pipe, number, attributes })?)
+        Ok(fallible::shared(Self { pipe, number, attributes: Snapshot::new(attributes) })?)
     }
 }
 
@@ -272,8 +272,15 @@ impl Node for PipeNode {
     }
 
     fn metadata(&self) -> Metadata {
-        let Self { number, attributes, .. } = *self;
+        let (number, attributes) = (self.number, self.attributes.get());
         Metadata { device: DEVICE, inode: number, kind: NodeKind::Pipe, links: 1, attributes, size: 0, blocks: 0 }
+    }
+
+    fn set_attributes(&self, change: &mut dyn FnMut(&mut Attributes)) -> Result<(), Errno> {
+        let mut attributes = self.attributes.get();
+        change(&mut attributes);
+        self.attributes.replace(attributes);
+        Ok(())
     }
 
     fn usage(&self) -> FilesystemUsage {

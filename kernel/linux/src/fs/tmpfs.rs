@@ -31,7 +31,7 @@ use super::mount::new_filesystem_number;
 use super::node::{
     Attributes, Entry, File, FilesystemUsage, Handle, Metadata, New, Node, NodeKind, PATH_MAX, Wait, writes,
 };
-use super::position::Position;
+use super::position::{Position, Whence};
 use super::special::open_special;
 use super::tmpfs_options::{TmpfsOptions, no_options};
 use super::tree::{Body, Directory, Inode, Number, ROOT, Replace, Tree};
@@ -277,6 +277,11 @@ pub fn object_of(node: &Handle) -> Result<Option<Arc<Object>>, Errno> {
         Ok(node) => node.object(),
         Err(_) => Ok(None),
     }
+}
+
+/// Whether it is a file of a [`Tmpfs`].
+pub fn is_file(node: &Handle) -> bool {
+    of(node).is_ok() && node.metadata().kind == NodeKind::File
 }
 
 fn of(node: &Handle) -> Result<&TmpNode, Errno> {
@@ -570,6 +575,20 @@ impl File for TmpFile {
 
     fn writable(&self, start: Position, bytes: usize) -> Result<usize, Errno> {
         limit::writable(start, bytes)
+    }
+
+    fn seek(&self, current: Position, offset: i64, whence: Whence) -> Result<Position, Errno> {
+        let length = self.length().ok_or(Errno::EIO)?;
+        let place = current.seek(length, Position::MAX, offset, whence)?;
+        let Contents::Object(object) = self.node.contents()? else { return Ok(place) };
+        // In whole pages, as on Linux (`mapping_seek_hole_data`).
+        let (page, from) = (PAGE_SIZE as u64, offset.cast_unsigned());
+        let found = match whence {
+            Whence::Data => object.next_data(from / page).ok_or(Errno::ENXIO)?,
+            Whence::Hole => object.next_hole(from / page),
+            _ => return Ok(place),
+        };
+        Ok(Position::new(from.max(found.saturating_mul(page))).unwrap_or(length).min(length))
     }
 
     fn length(&self) -> Option<Position> {

@@ -7,18 +7,21 @@ use quire_machine::fallible;
 use quire_machine::user::Word;
 
 use super::arguments::{Arguments, Calls, Outcome};
-use super::location::{start_at, this_start};
+use super::location::{given_path, start_at, this_start};
 use super::lock;
 use super::user_data::path;
 use crate::errno::Errno;
+use crate::fs::node::NodeKind;
 use crate::fs::open::OpenFile;
 use crate::fs::path::Start;
-use crate::fs::{access, namespace, pipe};
+use crate::fs::{access, namespace, pipe, tmpfs};
 use crate::process::control_block::this;
 
 /// The flags of `close_range(2)`: with files of one's own, and only when a program is started.
 const CLOSE_RANGE_UNSHARE: u32 = 1 << 1;
 const CLOSE_RANGE_CLOEXEC: u32 = 1 << 2;
+/// Every seal that Linux has (`F_ALL_SEALS`).
+const SEALS: u32 = 0x3f;
 
 pub(super) const CALLS: Calls = &[
     (linux::__NR_open, open),
@@ -34,27 +37,28 @@ pub(super) const CALLS: Calls = &[
     (linux::__NR_pipe2, pipe2),
 ];
 
-fn open_from(start: &Start, path_address: Word, flags: u32, mode: u32) -> Outcome {
+fn open_from(start: &Start, path: &[u8], flags: u32, mode: u32) -> Outcome {
     let process = this();
-    let path = path(path_address)?;
     let permissions = mode & 0o7777 & !process.location.mask();
-    let file = namespace::open(start, &path, flags, permissions)?;
+    // As Linux does for 64-bit programs.
+    let file = namespace::open(start, path, flags | linux::O_LARGEFILE, permissions)?;
     process.files.add(file, 0, flags & linux::O_CLOEXEC != 0).map(u64::from)
 }
 
 fn open(arguments: &Arguments<'_>) -> Outcome {
-    let [path, flags, mode, ..] = arguments.words();
-    open_from(&this_start(), path, flags.low(), mode.low())
+    let [address, flags, mode, ..] = arguments.words();
+    open_from(&this_start(), &path(address)?, flags.low(), mode.low())
 }
 
 fn openat(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path, flags, mode, ..] = arguments.words();
-    open_from(&start_at(directory)?, path, flags.low(), mode.low())
+    let path = given_path(path, false)?;
+    open_from(&start_at(directory, &path)?, &path, flags.low(), mode.low())
 }
 
 fn creat(arguments: &Arguments<'_>) -> Outcome {
-    let [path, mode, ..] = arguments.words();
-    open_from(&this_start(), path, linux::O_CREAT | linux::O_WRONLY | linux::O_TRUNC, mode.low())
+    let [address, mode, ..] = arguments.words();
+    open_from(&this_start(), &path(address)?, linux::O_CREAT | linux::O_WRONLY | linux::O_TRUNC, mode.low())
 }
 
 fn close(arguments: &Arguments<'_>) -> Outcome {
@@ -80,14 +84,14 @@ fn close_range(arguments: &Arguments<'_>) -> Outcome {
 
 fn dup(arguments: &Arguments<'_>) -> Outcome {
     let files = &this().files;
-    let file = files.get(arguments.word(0).low())?;
+    let file = files.get_or_path(arguments.word(0).low())?;
     files.add(file, 0, false).map(u64::from)
 }
 
 fn dup2(arguments: &Arguments<'_>) -> Outcome {
     let [old, new, ..] = arguments.words().map(Word::low);
     if old == new {
-        return this().files.get(old).map(|_| u64::from(new));
+        return this().files.get_or_path(old).map(|_| u64::from(new));
     }
     duplicate(old, new, false)
 }
@@ -102,7 +106,7 @@ fn dup3(arguments: &Arguments<'_>) -> Outcome {
 
 fn duplicate(old: u32, new: u32, close_on_exec: bool) -> Outcome {
     let files = &this().files;
-    files.replace(new, files.get(old)?, close_on_exec)?;
+    files.replace(new, files.get_or_path(old)?, close_on_exec)?;
     Ok(u64::from(new))
 }
 
@@ -111,8 +115,14 @@ fn fcntl(arguments: &Arguments<'_>) -> Outcome {
     let descriptor = descriptor.low();
     let process = this();
     let files = &process.files;
-    let file = files.get(descriptor)?;
-    match command.low() {
+    let file = files.get_or_path(descriptor)?;
+    let command = command.low();
+    let is_about_number =
+        matches!(command, linux::F_DUPFD | linux::F_DUPFD_CLOEXEC | linux::F_GETFD | linux::F_SETFD | linux::F_GETFL);
+    if file.is_only_path() && !is_about_number {
+        return Err(Errno::EBADF);
+    }
+    match command {
         command @ (linux::F_DUPFD | linux::F_DUPFD_CLOEXEC) => {
             let from = argument.bits();
             if from >= files.end() as u64 {
@@ -125,11 +135,23 @@ fn fcntl(arguments: &Arguments<'_>) -> Outcome {
         linux::F_GETFL => Ok(u64::from(file.flags())),
         linux::F_SETFL => {
             let flags = argument.low();
+            // Neither a pipe of packets, nor a device whose reads could go round a cache.
+            if flags & linux::O_DIRECT != 0
+                && !matches!(file.node().metadata().kind, NodeKind::File | NodeKind::Block(_))
+            {
+                return Err(Errno::EINVAL);
+            }
             if flags & !file.flags() & linux::O_NOATIME != 0 {
                 access::check_owner(&process.credentials(), &file.node().metadata().attributes)?;
             }
             file.set_flags(flags);
             Ok(0)
+        }
+        // Files in memory are sealed against seals.
+        linux::F_GET_SEALS if tmpfs::is_file(file.node()) => Ok(u64::from(linux::F_SEAL_SEAL)),
+        linux::F_ADD_SEALS => {
+            file.check_writable().map_err(|_| Errno::EPERM)?;
+            Err(if argument.low() & !SEALS == 0 && tmpfs::is_file(file.node()) { Errno::EPERM } else { Errno::EINVAL })
         }
         linux::F_GETPIPE_SZ => pipe::capacity(&**file.file()),
         linux::F_SETPIPE_SZ => pipe::set_capacity(&**file.file(), argument.low().into()),

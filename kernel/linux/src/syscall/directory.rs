@@ -7,7 +7,7 @@ use quire_machine::fallible::{NoMemory, TryVec};
 use quire_machine::user::Word;
 
 use super::arguments::{Arguments, Calls, Outcome, require_superuser};
-use super::location::start_at;
+use super::location::{given_path, start_at};
 use super::user_data::path;
 use crate::errno::Errno;
 use crate::fs::access::{self, SEARCH, WRITE};
@@ -109,16 +109,36 @@ impl Entries {
     }
 }
 
-/// Walks to a name that is to be made.
-fn new_name(start: &Start, path_address: Word) -> Result<Resolved, Errno> {
-    walk(start, &path(path_address)?, Follow::Never)
+/// Walks to a name that is to be changed.
+fn name_at(directory: Word, path: Word) -> Result<(Start, Resolved), Errno> {
+    let path = given_path(path, false)?;
+    let start = start_at(directory, &path)?;
+    let found = walk(&start, &path, Follow::Never)?;
+    Ok((start, found))
+}
+
+/// A name with a slash behind it can only become a directory's.
+fn check_slash(found: &Resolved, new: &New<'_>) -> Result<(), Errno> {
+    let is_in_vain = found.slash && found.node.is_none() && !matches!(new, New::Node(NodeKind::Directory));
+    if is_in_vain { Err(Errno::ENOENT) } else { Ok(()) }
 }
 
 fn make(directory: Word, path: Word, new: New<'_>, mode: Word) -> Outcome {
-    let start = start_at(directory)?;
-    let found = new_name(&start, path)?;
-    if found.slash && found.node.is_none() && !matches!(new, New::Node(NodeKind::Directory)) {
-        return Err(Errno::ENOENT);
+    let (start, found) = name_at(directory, path)?;
+    check_slash(&found, &new)?;
+    // A character device without a number stands for what is not there, where file systems lie over one another: it may be
+    // any user's.
+    let needs_superuser = match new {
+        New::Node(NodeKind::Character(device)) => device.number() != 0,
+        New::Node(NodeKind::Block(_)) => true,
+        _ => false,
+    };
+    if needs_superuser {
+        if found.node.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        check_change(&start, &found)?;
+        require_superuser()?;
     }
     let permissions = match new {
         New::Link(_) => 0o777,
@@ -142,9 +162,6 @@ fn make_node(directory: Word, path: Word, mode: Word, device: Word) -> Outcome {
         linux::S_IFDIR => return Err(Errno::EPERM),
         _ => NodeKind::from_mode(mode.low(), device).filter(|kind| *kind != NodeKind::Link).ok_or(Errno::EINVAL)?,
     };
-    if matches!(kind, NodeKind::Character(_) | NodeKind::Block(_)) {
-        require_superuser()?;
-    }
     make(directory, path, New::Node(kind), mode)
 }
 
@@ -177,12 +194,15 @@ fn make_link(from: (Word, Word), to: (Word, Word), flags: u32) -> Outcome {
         return Err(Errno::EINVAL);
     }
     let node = super::location::node_at(from.0, from.1, flags & linux::AT_SYMLINK_FOLLOW != 0, flags)?;
-    let start = start_at(to.0)?;
-    let found = new_name(&start, to.1)?;
+    let (start, found) = name_at(to.0, to.1)?;
     if found.node.is_some() {
         return Err(Errno::EEXIST);
     }
     let (parent, name) = last_name(&found, Errno::EEXIST)?;
+    check_slash(&found, &New::Node(NodeKind::File))?;
+    if node.metadata().device != parent.metadata().device {
+        return Err(Errno::EXDEV);
+    }
     check_change(&start, &found)?;
     parent.link(name, &node).map(|()| 0)
 }
@@ -219,8 +239,7 @@ fn check_not_mounted(start: &Start, found: &Resolved) -> Result<(), Errno> {
 }
 
 fn remove(directory: Word, path: Word, is_directory: bool) -> Outcome {
-    let start = start_at(directory)?;
-    let found = new_name(&start, path)?;
+    let (start, found) = name_at(directory, path)?;
     let no_name = match (is_directory, &found.last) {
         (false, _) => Errno::EISDIR,
         (true, Last::Dot) => Errno::EINVAL,
@@ -228,8 +247,9 @@ fn remove(directory: Word, path: Word, is_directory: bool) -> Outcome {
         (true, _) => Errno::EBUSY,
     };
     let (parent, name) = last_name(&found, no_name)?;
-    if found.node.is_none() {
-        return Err(Errno::ENOENT);
+    let node = found.node.as_ref().ok_or(Errno::ENOENT)?;
+    if !is_directory && found.slash {
+        return Err(if node.metadata().kind == NodeKind::Directory { Errno::EISDIR } else { Errno::ENOTDIR });
     }
     check_change(&start, &found)?;
     check_not_mounted(&start, &found)?;
@@ -254,26 +274,37 @@ fn rmdir(arguments: &Arguments<'_>) -> Outcome {
 }
 
 fn move_name(from: (Word, Word), to: (Word, Word), flags: u32) -> Outcome {
-    let known = linux::RENAME_NOREPLACE | linux::RENAME_EXCHANGE;
-    if flags & !known != 0 || flags == known {
+    let exclusive = linux::RENAME_NOREPLACE | linux::RENAME_WHITEOUT;
+    if flags & !(exclusive | linux::RENAME_EXCHANGE) != 0
+        || flags & exclusive != 0 && flags & linux::RENAME_EXCHANGE != 0
+    {
         return Err(Errno::EINVAL);
     }
-    let (from_start, to_start) = (start_at(from.0)?, start_at(to.0)?);
-    let (old, new) = (new_name(&from_start, from.1)?, new_name(&to_start, to.1)?);
+    let ((from_start, old), (to_start, new)) = (name_at(from.0, from.1)?, name_at(to.0, to.1)?);
+    if old.parent.metadata().device != new.parent.metadata().device {
+        return Err(Errno::EXDEV);
+    }
     let (parent, name) = last_name(&old, Errno::EBUSY)?;
     let no_name = if flags & linux::RENAME_NOREPLACE != 0 { Errno::EEXIST } else { Errno::EBUSY };
     let (new_parent, new_last) = last_name(&new, no_name)?;
     let moved = old.node.as_ref().ok_or(Errno::ENOENT)?.metadata();
-    if new.slash && moved.kind != NodeKind::Directory {
+    if flags & linux::RENAME_NOREPLACE != 0 && new.node.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    if (old.slash || new.slash) && moved.kind != NodeKind::Directory {
         return Err(Errno::ENOTDIR);
     }
-    if moved.device != new_parent.metadata().device {
-        return Err(Errno::EXDEV);
+    if new.node.as_ref().is_some_and(|node| node.metadata().identity() == moved.identity()) {
+        return Ok(0);
     }
     check_change(&from_start, &old)?;
     check_change(&to_start, &new)?;
     check_not_mounted(&from_start, &old)?;
     check_not_mounted(&to_start, &new)?;
+    // No file system here leaves something behind for those that lie over it.
+    if flags & linux::RENAME_WHITEOUT != 0 {
+        return Err(Errno::EINVAL);
+    }
     // A directory that moves to another one is changed itself: `..` leads elsewhere.
     if parent.metadata().identity() != new_parent.metadata().identity() {
         let back = new.node.as_ref().filter(|_| flags & linux::RENAME_EXCHANGE != 0).map(|node| node.metadata());

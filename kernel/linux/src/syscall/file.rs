@@ -13,7 +13,7 @@ use crate::errno::Errno;
 use crate::fs::node::{NodeKind, Wait};
 use crate::fs::open::OpenFile;
 use crate::fs::position::{Position, Whence};
-use crate::fs::{ext4, limit, namespace};
+use crate::fs::{device, ext4, limit, namespace};
 use crate::process::control_block::this;
 use crate::process::signal::{Info, Signal};
 use crate::process::table;
@@ -35,7 +35,7 @@ pub(super) const CALLS: Calls = &[
     (linux::__NR_fallocate, fallocate),
     (linux::__NR_fsync, fsync),
     (linux::__NR_fdatasync, fsync),
-    (linux::__NR_syncfs, fsync),
+    (linux::__NR_syncfs, syncfs),
     (linux::__NR_sync, sync),
     (linux::__NR_fadvise64, fadvise),
     (linux::__NR_ioctl, ioctl),
@@ -71,8 +71,8 @@ fn fill(pieces: &[UserRange], mut transfer: impl FnMut(&mut [u8], usize) -> Resu
         while !rest.is_empty() {
             let wanted = buffer.len().min(rest.len());
             // What is read from a pipe or a terminal is gone from there: not if it has no place to go.
-            let place = check_killed().map_err(Errno::from).and_then(|()| Ok(rest.touch()?));
-            let result = place.and_then(|()| transfer(&mut buffer[..wanted], done)).and_then(|bytes| {
+            let place = check_killed().map_err(Errno::from).and_then(|()| Ok(rest.first(wanted).writable()?));
+            let result = place.and_then(|room| transfer(&mut buffer[..room], done)).and_then(|bytes| {
                 rest.write(&buffer[..bytes])?;
                 Ok(bytes)
             });
@@ -80,6 +80,7 @@ fn fill(pieces: &[UserRange], mut transfer: impl FnMut(&mut [u8], usize) -> Resu
                 Ok(bytes) => {
                     rest = rest.behind(bytes);
                     done += bytes;
+                    // At the end of what there is, or of what can be written.
                     if bytes < wanted {
                         return Ok(done as u64);
                     }
@@ -104,8 +105,8 @@ fn empty(pieces: &[UserRange], most: usize, mut transfer: impl FnMut(&[u8], usiz
         let mut rest = piece.first(most - done);
         while !rest.is_empty() {
             let wanted = buffer.len().min(rest.len());
-            let read = check_killed().map_err(Errno::from).and_then(|()| Ok(rest.read(&mut buffer[..wanted])?));
-            let result = read.and_then(|()| transfer(&buffer[..wanted], done));
+            let read = check_killed().map_err(Errno::from).and_then(|()| Ok(rest.read_some(&mut buffer[..wanted])?));
+            let result = read.and_then(|bytes| transfer(&buffer[..bytes], done));
             match result {
                 Ok(bytes) => {
                     rest = rest.behind(bytes);
@@ -247,23 +248,29 @@ fn pwrite(arguments: &Arguments<'_>) -> Outcome {
 
 fn readv(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, array, count, ..] = arguments.words();
-    read_pieces(&*open_file(descriptor)?, &pieces(array, count)?, TransferStart::Here)
+    let open = open_file(descriptor)?;
+    open.check_readable()?;
+    read_pieces(&open, &pieces(array, count)?, TransferStart::Here)
 }
 
 fn writev(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, array, count, ..] = arguments.words();
-    write_pieces(&*open_file(descriptor)?, &pieces(array, count)?, TransferStart::Here)
+    let open = open_file(descriptor)?;
+    open.check_writable()?;
+    write_pieces(&open, &pieces(array, count)?, TransferStart::Here)
 }
 
 fn preadv(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, array, count, position, ..] = arguments.words();
     let (open, place) = positioned(descriptor, position)?;
+    open.check_readable()?;
     read_pieces(&open, &pieces(array, count)?, place)
 }
 
 fn pwritev(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, array, count, position, ..] = arguments.words();
     let (open, place) = positioned(descriptor, position)?;
+    open.check_writable()?;
     write_pieces(&open, &pieces(array, count)?, place)
 }
 
@@ -282,21 +289,20 @@ fn with_flags(arguments: &Arguments<'_>) -> Result<(Arc<OpenFile>, TransferStart
 fn preadv2(arguments: &Arguments<'_>) -> Outcome {
     let [_, array, count, ..] = arguments.words();
     let (open, place) = with_flags(arguments)?;
+    open.check_readable()?;
     read_pieces(&open, &pieces(array, count)?, place)
 }
 
 fn pwritev2(arguments: &Arguments<'_>) -> Outcome {
     let [_, array, count, ..] = arguments.words();
     let (open, place) = with_flags(arguments)?;
+    open.check_writable()?;
     write_pieces(&open, &pieces(array, count)?, place)
 }
 
 fn lseek(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, offset, whence, ..] = arguments.words();
     let open = open_file(descriptor)?;
-    if open.flags() & linux::O_PATH != 0 {
-        return Err(Errno::EBADF);
-    }
     let whence = Whence::new(whence.low()).ok_or(Errno::EINVAL)?;
     let position = open.file().seek(open.position(), offset.long(), whence)?;
     open.set_position(position);
@@ -311,8 +317,12 @@ fn sendfile(arguments: &Arguments<'_>) -> Outcome {
     let from = open_file(from)?;
     from.check_readable()?;
     // Linux reads only from what can be mapped.
-    let no_place = if place.is_some() { Errno::ESPIPE } else { Errno::EINVAL };
-    from.file().length().ok_or(no_place)?;
+    let is_read_by_parts =
+        !matches!(from.node().metadata().kind, NodeKind::Directory | NodeKind::Character(device::NULL));
+    let can_be_read_from = from.file().length().is_some();
+    if place.is_some() && !can_be_read_from {
+        return Err(Errno::ESPIPE);
+    }
     let start = given.map_or(Ok(from.position()), Position::from_word)?;
     if count.long() < 0 {
         return Err(Errno::EINVAL);
@@ -322,7 +332,7 @@ fn sendfile(arguments: &Arguments<'_>) -> Outcome {
     out.check_writable()?;
     let count = count.at_most(MOST);
     out.check_transfer(out.position(), count as u64)?;
-    if out.flags() & linux::O_APPEND != 0 && out.file().length().is_some() {
+    if !can_be_read_from || !is_read_by_parts || out.flags() & linux::O_APPEND != 0 && out.file().length().is_some() {
         return Err(Errno::EINVAL);
     }
     let mut buffer = chunk(count)?;
@@ -358,9 +368,6 @@ fn ftruncate(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, length, ..] = arguments.words();
     let length = Position::from_word(length)?;
     let open = open_file(descriptor)?;
-    if open.flags() & linux::O_PATH != 0 {
-        return Err(Errno::EBADF);
-    }
     if open.check_writable().is_err() || open.node().metadata().kind != NodeKind::File {
         return Err(Errno::EINVAL);
     }
@@ -376,8 +383,15 @@ fn fallocate(arguments: &Arguments<'_>) -> Outcome {
         return Err(Errno::EINVAL);
     }
     let mode = mode.low();
-    let punches = mode == linux::FALLOC_FL_PUNCH_HOLE | linux::FALLOC_FL_KEEP_SIZE;
-    if mode & !linux::FALLOC_FL_KEEP_SIZE != 0 && !punches {
+    let keeps_size = mode & linux::FALLOC_FL_KEEP_SIZE != 0;
+    let (is_known, is_done) = match mode & !linux::FALLOC_FL_KEEP_SIZE {
+        0 => (true, true),
+        linux::FALLOC_FL_PUNCH_HOLE => (keeps_size, true),
+        linux::FALLOC_FL_UNSHARE_RANGE | linux::FALLOC_FL_ZERO_RANGE => (true, false),
+        linux::FALLOC_FL_COLLAPSE_RANGE | linux::FALLOC_FL_INSERT_RANGE => (!keeps_size, false),
+        _ => (false, false),
+    };
+    if !is_known {
         return Err(Errno::EOPNOTSUPP);
     }
     open.check_writable()?;
@@ -390,16 +404,27 @@ fn fallocate(arguments: &Arguments<'_>) -> Outcome {
     }
     let end = start.end_of_transfer(length.get()).map_err(|_| Errno::EFBIG)?;
     let bytes = start.get()..end.get();
-    if punches {
+    if !is_done {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if mode & linux::FALLOC_FL_PUNCH_HOLE != 0 {
         return open.node().punch_hole(bytes).map(|()| 0);
     }
     limit::check_new_length(open.node().metadata().size, end)?;
-    open.node().allocate(bytes, mode == linux::FALLOC_FL_KEEP_SIZE).map(|()| 0)
+    open.node().allocate(bytes, keeps_size).map(|()| 0)
 }
 
 fn fsync(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, ..] = arguments.words();
     open_file(descriptor)?.file().sync().map(|()| 0)
+}
+
+/// As `fsync`, but what keeps nothing has nothing to say against it.
+fn syncfs(arguments: &Arguments<'_>) -> Outcome {
+    match fsync(arguments) {
+        Err(Errno::EINVAL) => Ok(0),
+        outcome => outcome,
+    }
 }
 
 /// Nothing waits in memory to be written to a device.
@@ -412,9 +437,6 @@ fn sync(_: &Arguments<'_>) -> Outcome {
 fn fadvise(arguments: &Arguments<'_>) -> Outcome {
     let [descriptor, _, length, advice, ..] = arguments.words();
     let open = open_file(descriptor)?;
-    if open.flags() & linux::O_PATH != 0 {
-        return Err(Errno::EBADF);
-    }
     if open.node().metadata().kind == NodeKind::Pipe {
         return Err(Errno::ESPIPE);
     }
@@ -422,7 +444,7 @@ fn fadvise(arguments: &Arguments<'_>) -> Outcome {
 }
 
 fn ioctl(arguments: &Arguments<'_>) -> Outcome {
-    use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX};
+    use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD};
     let [descriptor, request, argument, ..] = arguments.words();
     let open = open_file(descriptor)?;
     let files = &this().files;
@@ -432,6 +454,12 @@ fn ioctl(arguments: &Arguments<'_>) -> Outcome {
         FIONBIO => {
             let flag = if argument.pointer::<u32>().read()? == 0 { 0 } else { linux::O_NONBLOCK };
             open.set_flags(open.flags() & !linux::O_NONBLOCK | flag);
+            Ok(0)
+        }
+        // What is left to be read of a file.
+        FIONREAD if open.node().metadata().kind == NodeKind::File => {
+            let left = open.node().metadata().size.wrapping_sub(open.position().get());
+            argument.pointer().write(left as u32)?;
             Ok(0)
         }
         request => open.file().control(request, argument),

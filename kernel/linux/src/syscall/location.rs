@@ -1,6 +1,7 @@
 //! Where paths begin: the working directory, the root, open directories.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
 use quire_machine::fallible::TryVec;
@@ -28,14 +29,23 @@ pub(super) fn this_start() -> Start {
     process.location.start(process.credentials())
 }
 
-/// Where paths begin that are given with an open directory.
+/// A path that is given with an open directory.
+///
+/// # Errors
+/// `ENOENT` for an empty one, unless it may be; those of [`path`].
+pub(super) fn given_path(address: Word, may_be_empty: bool) -> Result<Vec<u8>, Errno> {
+    let path = path(address)?;
+    if path.is_empty() && !may_be_empty { Err(Errno::ENOENT) } else { Ok(path) }
+}
+
+/// Where a path begins that is given with an open directory, which an absolute one does without.
 ///
 /// # Errors
 /// `EBADF`.
-pub(super) fn start_at(directory: Word) -> Result<Start, Errno> {
+pub(super) fn start_at(directory: Word, path: &[u8]) -> Result<Start, Errno> {
     let mut start = this_start();
-    if directory.int() != linux::AT_FDCWD {
-        start.directory = Arc::clone(this().files.get(directory.low())?.node());
+    if directory.int() != linux::AT_FDCWD && path.first() != Some(&b'/') {
+        start.directory = Arc::clone(this().files.get_or_path(directory.low())?.node());
     }
     Ok(start)
 }
@@ -46,19 +56,19 @@ pub(super) fn start_at(directory: Word) -> Result<Start, Errno> {
 /// # Errors
 /// `EBADF`, and those of the walk.
 pub(super) fn node_at(directory: Word, path_address: Word, follow: bool, flags: u32) -> Result<Handle, Errno> {
-    node_from(start_at(directory)?, path_address, follow, flags)
+    let path = given_path(path_address, flags & linux::AT_EMPTY_PATH != 0)?;
+    node_from(start_at(directory, &path)?, &path, follow)
 }
 
-/// As [`node_at`], from where paths begin.
+/// As [`node_at`], from where the path begins.
 ///
 /// # Errors
 /// Those of the walk.
-pub(super) fn node_from(start: Start, path_address: Word, follow: bool, flags: u32) -> Result<Handle, Errno> {
-    let path = path(path_address)?;
-    if path.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
+pub(super) fn node_from(start: Start, path: &[u8], follow: bool) -> Result<Handle, Errno> {
+    if path.is_empty() {
         return Ok(start.directory);
     }
-    walk(&start, &path, if follow { Follow::Yes } else { Follow::No })?.node()
+    walk(&start, path, if follow { Follow::Yes } else { Follow::No })?.node()
 }
 
 /// The directory at a path, to begin at from now on.
@@ -78,7 +88,7 @@ fn chdir(arguments: &Arguments<'_>) -> Outcome {
 }
 
 fn fchdir(arguments: &Arguments<'_>) -> Outcome {
-    let node = Arc::clone(this().files.get(arguments.word(0).low())?.node());
+    let node = Arc::clone(this().files.get_or_path(arguments.word(0).low())?.node());
     this().location.set_directory(directory(node)?);
     Ok(0)
 }

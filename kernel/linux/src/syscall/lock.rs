@@ -57,11 +57,13 @@ impl Flock {
     fn request(&self, open: &OpenFile, is_for_file: bool) -> Result<LockRequest, Errno> {
         let span = self.span(open)?;
         let mode = self.mode()?;
-        if is_for_file && self.pid != 0 {
-            return Err(Errno::EINVAL);
-        }
         let owner = if is_for_file { open.lock_owner() } else { LockOwner::Process(this().pid()) };
         Ok(LockRequest { file: open.node().metadata().identity(), sort: Sort::Record, owner, span, mode })
+    }
+
+    /// Locks of open files name no process.
+    fn check_process(&self, is_for_file: bool) -> Result<(), Errno> {
+        if is_for_file && self.pid != 0 { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
     /// What is told of a lock that is in the way.
@@ -93,31 +95,27 @@ pub(super) fn fcntl(open: &OpenFile, command: u32, argument: UserPtr<Flock>) -> 
 }
 
 fn get(open: &OpenFile, argument: UserPtr<Flock>, is_for_file: bool) -> Outcome {
-    check_is_open(open)?;
     let asked = argument.read()?;
-    // Of its own locks only an open file can ask.
-    if asked.kind == UNLOCK && !is_for_file {
+    // Before where it is. Of its own locks only an open file can ask.
+    if !is_for_file && asked.mode()?.is_none() {
         return Err(Errno::EINVAL);
     }
     let request = asked.request(open, is_for_file)?;
+    asked.check_process(is_for_file)?;
     argument.write(conflict(&request).map_or(Flock { kind: UNLOCK, ..asked }, |lock| Flock::of(&lock)))?;
     Ok(0)
 }
 
 fn set(open: &OpenFile, argument: UserPtr<Flock>, is_for_file: bool, waits: bool) -> Outcome {
-    check_is_open(open)?;
-    let request = argument.read()?.request(open, is_for_file)?;
+    let asked = argument.read()?;
+    let request = asked.request(open, is_for_file)?;
     match request.mode {
         Some(Mode::Shared) => open.check_readable()?,
         Some(Mode::Exclusive) => open.check_writable()?,
         None => {}
     }
+    asked.check_process(is_for_file)?;
     acquire(request, waits).map(|()| 0)
-}
-
-/// What is only a path has no locks.
-fn check_is_open(open: &OpenFile) -> Result<(), Errno> {
-    if open.flags() & linux::O_PATH == 0 { Ok(()) } else { Err(Errno::EBADF) }
 }
 
 fn flock(arguments: &Arguments<'_>) -> Outcome {
@@ -134,7 +132,6 @@ fn flock(arguments: &Arguments<'_>) -> Outcome {
         _ => return Err(Errno::EINVAL),
     };
     let open = this().files.get(descriptor.low())?;
-    check_is_open(&open)?;
     let file = open.node().metadata().identity();
     let request = LockRequest { file, sort: Sort::Whole, owner: open.lock_owner(), span: Span::WHOLE, mode };
     acquire(request, command & linux::LOCK_NB == 0).map(|()| 0)

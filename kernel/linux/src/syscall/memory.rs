@@ -2,9 +2,11 @@
 //! `mm/mprotect.c`, `mm/mremap.c`, `mm/madvise.c`, `mm/mincore.c` and `mm/mlock.c`.
 
 use alloc::sync::Arc;
+use core::ops::Range;
 
 use linux_raw_sys::general as linux;
-use quire_machine::task::HeedKill;
+use quire_machine::address_map::USER_END;
+use quire_machine::task::check_killed;
 use quire_machine::user::{NoPages, Word, page_length, pages, pages_around};
 use quire_memory::AddressSpace;
 use quire_memory::address_space::{Backing, LOWEST, LockNew, MapError, MapRequest, Placement};
@@ -63,9 +65,27 @@ fn or(error: Errno) -> impl Fn(NoPages) -> Errno {
     move |why| if why == NoPages::Unaligned { Errno::EINVAL } else { error }
 }
 
-/// The error of a call that tells a range that wraps from one that is beyond the user half.
-fn wrapping_is_invalid(why: NoPages) -> Errno {
-    if why == NoPages::Beyond { Errno::ENOMEM } else { Errno::EINVAL }
+/// A range of pages for a call that serves what it can: what lies beyond the user half is not mapped, but no reason to do nothing.
+struct Asked {
+    range: Range<u64>,
+    is_beyond: bool,
+}
+
+impl Asked {
+    fn new(start: Word, pages: Result<Range<u64>, NoPages>) -> Result<Self, NoPages> {
+        match pages {
+            Err(NoPages::Beyond) => {
+                let start = start.bits() / PAGE * PAGE;
+                Ok(Self { range: start.min(USER_END)..USER_END, is_beyond: true })
+            }
+            pages => pages.map(|range| Self { range, is_beyond: false }),
+        }
+    }
+
+    /// The outcome of the call, if the part in the user half was served.
+    fn outcome(&self) -> Outcome {
+        if self.is_beyond { Err(Errno::ENOMEM) } else { Ok(0) }
+    }
 }
 
 fn protection(bits: u64) -> Result<Protection, Errno> {
@@ -112,15 +132,22 @@ fn mmap(arguments: &Arguments<'_>) -> Outcome {
     if length.is_zero() {
         return Err(Errno::EINVAL);
     }
+    let bytes = page_length(length).map_err(or(Errno::ENOMEM))?;
     if has(linux::MAP_HUGETLB) {
         return Err(refuse_huge_pages(flags, file.is_some()));
     }
     let place = if has(linux::MAP_FIXED) || has(linux::MAP_FIXED_NOREPLACE) {
+        // Too far up is said before unaligned.
+        pages_around(address, length).map_err(|_| Errno::ENOMEM)?;
         let range = pages(address, length).map_err(or(Errno::ENOMEM))?;
         if range.start < LOWEST {
             return Err(Errno::EPERM);
         }
         if has(linux::MAP_FIXED_NOREPLACE) {
+            // Said before most of what else may be wrong.
+            if !space()?.is_free(&range) {
+                return Err(Errno::EEXIST);
+            }
             Placement::FixedNoReplace(range.start)
         } else {
             Placement::Fixed(range.start)
@@ -148,7 +175,7 @@ fn mmap(arguments: &Arguments<'_>) -> Outcome {
     let known = linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC;
     let protection = protection(bits.bits() & u64::from(known))?;
     let (backing, may_write) = match file {
-        Some(file) => file_backing(&file, file_range(offset, length)?, shared, protection)?,
+        Some(file) => file_backing(&file, file_range(offset, bytes)?, shared, protection)?,
         None => (Backing::Anonymous, true),
     };
     if grows_down && (shared || matches!(backing, Backing::Object { .. })) {
@@ -156,7 +183,7 @@ fn mmap(arguments: &Arguments<'_>) -> Outcome {
     }
     let request = MapRequest {
         place,
-        length: page_length(length).map_err(or(Errno::ENOMEM))?,
+        length: bytes,
         protection,
         backing,
         shared,
@@ -171,9 +198,8 @@ fn mmap(arguments: &Arguments<'_>) -> Outcome {
 }
 
 /// Where in a file a mapping begins that must end where the file could (Linux: `file_mmap_ok`).
-fn file_range(offset: Word, length: Word) -> Result<Position, Errno> {
+fn file_range(offset: Word, length: u64) -> Result<Position, Errno> {
     let start = Position::new(offset.bits()).ok_or(Errno::EOVERFLOW)?;
-    let length = page_length(length).map_err(or(Errno::ENOMEM))?;
     start.end_of_transfer(length).map_err(|_| Errno::EOVERFLOW)?;
     Ok(start)
 }
@@ -203,12 +229,29 @@ fn file_backing(
 
 fn mprotect(arguments: &Arguments<'_>) -> Outcome {
     let [start, length, bits, ..] = arguments.words();
-    let range = pages(start, length).map_err(or(Errno::ENOMEM))?;
-    let protection = protection(bits.bits())?;
-    if !range.is_empty() {
-        space()?.protect(range, protection).map_err(errno)?;
+    let (down, up) = (u64::from(linux::PROT_GROWSDOWN), u64::from(linux::PROT_GROWSUP));
+    let grows = bits.bits() & (down | up);
+    if grows == down | up {
+        return Err(Errno::EINVAL);
     }
-    Ok(0)
+    let mut asked = Asked::new(start, pages(start, length)).map_err(or(Errno::ENOMEM))?;
+    if asked.range.is_empty() && !asked.is_beyond {
+        return Ok(0);
+    }
+    let protection = protection(bits.bits() & !grows)?;
+    if asked.range.is_empty() {
+        return asked.outcome();
+    }
+    let space = space()?;
+    if grows == down {
+        asked.range.start = space.start_of_stack(&asked.range).map_err(errno)?.ok_or(Errno::EINVAL)?;
+    } else if grows == up {
+        // No stack here grows up.
+        let first = asked.range.start..asked.range.start + PAGE;
+        return Err(if space.is_mapped(&first) { Errno::EINVAL } else { Errno::ENOMEM });
+    }
+    space.protect(asked.range.clone(), protection).map_err(errno)?;
+    asked.outcome()
 }
 
 fn munmap(arguments: &Arguments<'_>) -> Outcome {
@@ -231,9 +274,26 @@ fn mremap(arguments: &Arguments<'_>) -> Outcome {
         flags if flags == may_move | fixed => Move::To(new.bits()),
         _ => return Err(Errno::EINVAL),
     };
-    let range = pages(old, old_length).map_err(or(Errno::EFAULT))?;
-    let new_length = page_length(new_length).map_err(wrapping_is_invalid)?;
-    space()?.remap(range, new_length, movement).map_err(|error| match error {
+    let new_length = page_length(new_length).map_err(|_| Errno::EINVAL)?;
+    let space = space()?;
+    if let Move::To(_) = movement {
+        pages(new, Word::new(new_length)).map_err(|_| Errno::EINVAL)?;
+    }
+    let range = pages(old, old_length).map_err(|why| {
+        let is_mapped = || space.is_mapped(&(old.bits()..old.bits().saturating_add(1)));
+        match (why, movement) {
+            (NoPages::Unaligned, _) => Errno::EINVAL,
+            (NoPages::Beyond | NoPages::Wraps, Move::To(_)) => Errno::EFAULT,
+            _ => {
+                if is_mapped() {
+                    Errno::EINVAL
+                } else {
+                    Errno::EFAULT
+                }
+            }
+        }
+    })?;
+    space.remap(range, new_length, movement).map_err(|error| match error {
         MapError::NotMapped => Errno::EFAULT,
         error => errno(error),
     })
@@ -247,11 +307,18 @@ fn msync(arguments: &Arguments<'_>) -> Outcome {
     if flags.bits() & !known != 0 || flags.bits() & both == both {
         return Err(Errno::EINVAL);
     }
-    let range = match pages(start, length) {
+    let asked = match pages(start, length) {
         Err(NoPages::RoundsToNothing) => return Ok(0),
-        range => range.map_err(or(Errno::ENOMEM))?,
+        pages => Asked::new(start, pages).map_err(or(Errno::ENOMEM))?,
     };
-    if range.is_empty() || space()?.is_mapped(&range) { Ok(0) } else { Err(Errno::ENOMEM) }
+    if asked.range.is_empty() {
+        return asked.outcome();
+    }
+    let space = space()?;
+    if flags.bits() & u64::from(linux::MS_INVALIDATE) != 0 && space.has_locked(&asked.range) {
+        return Err(Errno::EBUSY);
+    }
+    if space.is_mapped(&asked.range) { asked.outcome() } else { Err(Errno::ENOMEM) }
 }
 
 fn mincore(arguments: &Arguments<'_>) -> Outcome {
@@ -260,15 +327,19 @@ fn mincore(arguments: &Arguments<'_>) -> Outcome {
     let [start, length, vector, ..] = arguments.words();
     let range = pages(start, length).map_err(or(Errno::ENOMEM))?;
     let vector = vector.pointer::<u8>();
+    // Where the answers go is looked at first.
+    vector.range((range.end - range.start) / PAGE)?;
     let space = space()?;
     let mut answers = [0_u8; PART];
-    for (index, part) in range.clone().step_by(PART * PAGE_SIZE).heed_kill().enumerate() {
-        let part = part?;
-        let end = range.end.min(part + (PART * PAGE_SIZE) as u64);
+    let mut at = range.start;
+    while at < range.end {
+        check_killed()?;
+        let end = range.end.min(at + (PART * PAGE_SIZE) as u64);
         answers.fill(0);
-        space.in_core(part..end, |page| answers[page] = 1).map_err(errno)?;
-        let pages = ((end - part) / PAGE) as usize;
-        vector.element(index * PART).write_bytes(&answers[..pages])?;
+        let reached = space.in_core(at..end, |page| answers[page] = 1).map_err(errno)?;
+        let (first, pages) = ((at - range.start) / PAGE, (reached - at) / PAGE);
+        vector.element(first as usize).write_bytes(&answers[..pages as usize])?;
+        at = reached;
     }
     Ok(0)
 }
@@ -295,12 +366,12 @@ fn madvise(arguments: &Arguments<'_>) -> Outcome {
         linux::MADV_POPULATE_WRITE => Advice::Populate { write: true },
         _ => return Err(Errno::EINVAL),
     };
-    let range = pages(start, length).map_err(wrapping_is_invalid)?;
-    space()?.advise(range, advice).map_err(|error| match error {
+    let asked = Asked::new(start, pages(start, length)).map_err(|_| Errno::EINVAL)?;
+    space()?.advise(asked.range.clone(), advice).map_err(|error| match error {
         MapError::NotAllowed => Errno::EINVAL,
         error => errno(error),
     })?;
-    Ok(0)
+    asked.outcome()
 }
 
 /// Whether any memory may be locked at all.
@@ -314,17 +385,21 @@ fn lock(start: Word, length: Word, lock: bool, lazily: bool) -> Outcome {
     if lock {
         check_may_lock()?;
     }
-    let range = match pages_around(start, length) {
+    let asked = match pages_around(start, length) {
         Err(NoPages::RoundsToNothing) => return Ok(0),
-        range => range.map_err(wrapping_is_invalid)?,
+        // So much is beyond the limit, which is looked at first.
+        Err(_) if lock && this().limit(Resource::LOCKED).soft < USER_END && !this().identity().is_superuser() => {
+            return Err(Errno::ENOMEM);
+        }
+        pages => Asked::new(start, pages).map_err(|_| Errno::EINVAL)?,
     };
     // As POSIX has it (Linux: `__mlock_posix_error_return`).
-    space()?.lock(range, lock, lazily).map_err(|error| match error {
+    space()?.lock(asked.range.clone(), lock, lazily).map_err(|error| match error {
         MapError::LockLimit | MapError::NotToBeHad => Errno::ENOMEM,
         MapError::NoMemory => Errno::EAGAIN,
         error => errno(error),
     })?;
-    Ok(0)
+    asked.outcome()
 }
 
 fn mlock(arguments: &Arguments<'_>) -> Outcome {

@@ -16,11 +16,13 @@ const NAME_BYTES: usize = 250;
 /// Nothing can be sealed here, and there are no huge pages: who asks for that is refused, as by a Linux without them.
 fn memfd_create(arguments: &Arguments<'_>) -> Outcome {
     let [name, flags, ..] = arguments.words();
-    if flags.low() & linux::MFD_HUGETLB != 0 {
-        return Err(Errno::ENOSYS);
-    }
-    if flags.low() & !(linux::MFD_CLOEXEC | linux::MFD_EXEC) != 0 {
-        return Err(Errno::EINVAL);
+    let sizes = linux::MFD_HUGE_MASK << linux::MFD_HUGE_SHIFT;
+    match flags.low() & !(linux::MFD_CLOEXEC | linux::MFD_EXEC) {
+        0 => {}
+        huge if huge & linux::MFD_HUGETLB != 0 && huge & !(linux::MFD_HUGETLB | sizes) == 0 => {
+            return Err(Errno::ENOSYS);
+        }
+        _ => return Err(Errno::EINVAL),
     }
     let name = user_data::string(name, NAME_BYTES, Errno::EINVAL)?;
     let process = this();

@@ -5,11 +5,11 @@ use core::time::Duration;
 
 use linux_raw_sys::general as linux;
 use quire_machine::clock;
-use quire_machine::user::Word;
+use quire_machine::user::{UserPtr, Word};
 use quire_swap::header::PAGE_SIZE;
 
 use super::arguments::{Arguments, Calls, Outcome};
-use super::location::{node_at, node_from, start_at, this_start};
+use super::location::{given_path, node_at, node_from, start_at, this_start};
 use super::user_data::path;
 use crate::errno::Errno;
 use crate::fs::access::{self, WRITE};
@@ -49,6 +49,11 @@ fn node(path_address: Word, follow: Follow) -> Result<Handle, Errno> {
 
 fn opened(descriptor: Word) -> Result<Handle, Errno> {
     Ok(Arc::clone(this().files.get(descriptor.low())?.node()))
+}
+
+/// What is told of a file is told of one that is only a path, too.
+fn opened_or_path(descriptor: Word) -> Result<Handle, Errno> {
+    Ok(Arc::clone(this().files.get_or_path(descriptor.low())?.node()))
 }
 
 fn device_number(kind: NodeKind) -> u64 {
@@ -98,7 +103,7 @@ fn lstat(arguments: &Arguments<'_>) -> Outcome {
 }
 
 fn fstat(arguments: &Arguments<'_>) -> Outcome {
-    write_stat(arguments.word(1), &opened(arguments.word(0))?)
+    write_stat(arguments.word(1), &opened_or_path(arguments.word(0))?)
 }
 
 fn newfstatat(arguments: &Arguments<'_>) -> Outcome {
@@ -178,7 +183,7 @@ fn statfs(arguments: &Arguments<'_>) -> Outcome {
 }
 
 fn fstatfs(arguments: &Arguments<'_>) -> Outcome {
-    write_statfs(arguments.word(1), &opened(arguments.word(0))?)
+    write_statfs(arguments.word(1), &opened_or_path(arguments.word(0))?)
 }
 
 /// Asks as the real user, for programs that act as another, unless `flags` say otherwise.
@@ -188,12 +193,13 @@ fn check_access(directory: Word, path: Word, mode: Word, flags: u32) -> Outcome 
     if mode & !(linux::R_OK | linux::W_OK | linux::X_OK) != 0 || flags & !known != 0 {
         return Err(Errno::EINVAL);
     }
-    let mut start = start_at(directory)?;
+    let path = given_path(path, flags & linux::AT_EMPTY_PATH != 0)?;
+    let mut start = start_at(directory, &path)?;
     if flags & linux::AT_EACCESS == 0 {
         start.credentials = start.credentials.as_real();
     }
     let credentials = start.credentials.clone();
-    let node = node_from(start, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?;
+    let node = node_from(start, &path, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
     let metadata = node.metadata();
     let is_stored = matches!(metadata.kind, NodeKind::File | NodeKind::Directory | NodeKind::Link);
     if mode & linux::W_OK != 0 && is_stored {
@@ -327,26 +333,23 @@ fn check_new_times(credentials: &Credentials, node: &Metadata, times: [NewTime; 
 
 fn utimensat(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path, times, flags, ..] = arguments.words();
-    let times = match times.optional::<[[Word; 2]; 2]>() {
-        None => [NewTime::Now; 2],
-        Some(times) => {
-            let [accessed, modified] = times.read()?;
-            [NewTime::new(accessed)?, NewTime::new(modified)?]
-        }
-    };
+    let times = times.optional::<[[Word; 2]; 2]>().map(UserPtr::read).transpose()?.map(|times| times.map(NewTime::new));
     // Linux does not even look for the file then.
-    if times == [NewTime::Same; 2] {
+    if times == Some([Ok(NewTime::Same); 2]) {
         return Ok(0);
     }
     let flags = flags.low();
-    if flags & !(linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW) != 0 || path.is_zero() && flags != 0 {
+    let is_opened = path.is_zero() && directory.low() != linux::AT_FDCWD.cast_unsigned();
+    if flags & !(linux::AT_EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW) != 0 || is_opened && flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let node = if path.is_zero() {
+    let node = if is_opened {
         opened(directory)?
     } else {
         node_at(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0, flags)?
     };
+    let [accessed, modified] = times.unwrap_or([Ok(NewTime::Now); 2]);
+    let times = [accessed?, modified?];
     check_new_times(&this().credentials(), &node.metadata(), times)?;
     change(&node, |_, attributes| {
         attributes.accessed = times[0].after(attributes.accessed);
@@ -371,8 +374,12 @@ fn truncate(arguments: &Arguments<'_>) -> Outcome {
     }
 }
 
-fn write_link(node: &Handle, address: Word, length: Word) -> Outcome {
-    let room = usize::try_from(length.int()).ok().filter(|room| *room > 0).ok_or(Errno::EINVAL)?;
+/// The room for a link's target, looked at before the link.
+fn room(length: Word) -> Result<usize, Errno> {
+    usize::try_from(length.int()).ok().filter(|room| *room > 0).ok_or(Errno::EINVAL)
+}
+
+fn write_link(node: &Handle, address: Word, room: usize) -> Outcome {
     let target = node.read_link()?;
     let bytes = target.len().min(room).min(PATH_MAX);
     address.pointer().write_bytes(&target[..bytes])?;
@@ -381,13 +388,14 @@ fn write_link(node: &Handle, address: Word, length: Word) -> Outcome {
 
 fn readlink(arguments: &Arguments<'_>) -> Outcome {
     let [path, address, length, ..] = arguments.words();
-    write_link(&node(path, Follow::No)?, address, length)
+    let room = room(length)?;
+    write_link(&node(path, Follow::No)?, address, room)
 }
 
 fn readlinkat(arguments: &Arguments<'_>) -> Outcome {
     let [directory, path_address, address, length, ..] = arguments.words();
-    let path = path(path_address)?;
-    let start = start_at(directory)?;
-    let node = if path.is_empty() { start.directory } else { walk(&start, &path, Follow::No)?.node()? };
-    write_link(&node, address, length)
+    let room = room(length)?;
+    let path = given_path(path_address, true)?;
+    let node = node_from(start_at(directory, &path)?, &path, false)?;
+    write_link(&node, address, room)
 }

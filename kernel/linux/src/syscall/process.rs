@@ -80,6 +80,7 @@ fn vfork(arguments: &Arguments<'_>) -> Outcome {
 fn execve(arguments: &Arguments<'_>) -> Outcome {
     let [path, words, environment, ..] = arguments.words();
     let path = user_data::path(path)?;
+    let program = execute::open(&path)?;
     let stack = this().limit(Resource::STACK).soft / 4;
     let mut room = stack.clamp(Words::LEAST_ROOM as u64, Words::MOST_ROOM as u64) as usize;
     let mut words = read_list(words, &mut room)?;
@@ -88,7 +89,6 @@ fn execve(arguments: &Arguments<'_>) -> Outcome {
         words.push(b"")?;
     }
     let environment = read_list(environment, &mut room)?;
-    let program = execute::open(&path)?;
     let request = Request { program, path, arguments: words, environment };
     execute::execute(request, arguments.frame()).map(|()| 0)
 }

@@ -169,13 +169,14 @@ fn may_send(caller: &Process, who: &Identity, process: &Process, signal: Option<
 
 fn kill(arguments: &Arguments<'_>) -> Outcome {
     let [pid, number, ..] = arguments.words();
-    let (pid, signal) = (pid.int(), read_signal(number)?);
+    let (pid, signal) = (pid.int(), read_signal(number));
     let caller = this();
     let who = caller.identity();
     let info = Info::User { pid: caller.pid(), user: who.user.real };
+    let named = u32::try_from(pid).ok().filter(|pid| *pid > 0).map(|pid| table::find(pid).ok_or(Errno::ESRCH));
+    let (named, signal) = (named.transpose()?, signal?);
     let may_send = |process: &Process| may_send(&caller, &who, process, signal);
-    if let Ok(pid @ 1..) = u32::try_from(pid) {
-        let process = table::find(pid).ok_or(Errno::ESRCH)?;
+    if let Some(process) = named {
         if !may_send(&process) {
             return Err(Errno::EPERM);
         }

@@ -39,7 +39,8 @@ const SETTABLE_SECONDS: u64 = 8_277_292_036;
 /// The clock of that number now.
 fn clock(number: Word) -> Result<Duration, Errno> {
     match number.low() {
-        linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE => Ok(clock::since_1970()),
+        // Nothing here knows of leap seconds: atomic time is that of 1970 (Linux: until `adjtimex` says otherwise).
+        linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE | linux::CLOCK_TAI => Ok(clock::since_1970()),
         linux::CLOCK_MONOTONIC | linux::CLOCK_MONOTONIC_RAW | linux::CLOCK_MONOTONIC_COARSE | linux::CLOCK_BOOTTIME => {
             Ok(clock::since_boot())
         }
@@ -76,9 +77,11 @@ fn clock_getres(arguments: &Arguments<'_>) -> Outcome {
     let [number, address, ..] = arguments.words();
     clock(number)?;
     let resolution = match number.low() {
-        linux::CLOCK_REALTIME | linux::CLOCK_MONOTONIC | linux::CLOCK_MONOTONIC_RAW | linux::CLOCK_BOOTTIME => {
-            Duration::from_nanos(1)
-        }
+        linux::CLOCK_REALTIME
+        | linux::CLOCK_TAI
+        | linux::CLOCK_MONOTONIC
+        | linux::CLOCK_MONOTONIC_RAW
+        | linux::CLOCK_BOOTTIME => Duration::from_nanos(1),
         _ => clock::TICK,
     };
     if let Some(to) = address.optional() {

@@ -28,13 +28,39 @@ impl UserRange {
         if user::copy_to(self.start().address(), from) { Ok(()) } else { Err(Fault) }
     }
 
-    /// Makes sure that its first byte, if there is one, can be written now, without changing it: who takes something away
-    /// from somewhere, to write it there, would otherwise lose it.
+    /// Reads as many of its first bytes as `to` takes, or those before the first page that cannot be read; returns how many.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub fn touch(self) -> Result<(), Fault> {
-        if self.is_empty() || user::touch(self.start().address()) { Ok(()) } else { Err(Fault) }
+    /// [`Fault`] if there are none; and as [`Self::read`].
+    pub fn read_some(self, to: &mut [u8]) -> Result<usize, Fault> {
+        if self.read(to).is_ok() {
+            return Ok(to.len());
+        }
+        let mut rest = self.first(to.len());
+        let mut bytes = 0_usize;
+        while !rest.is_empty() {
+            let end = bytes.saturating_add(rest.in_first_page());
+            let part = to.get_mut(bytes..end).ok_or(Fault)?;
+            if rest.read(part).is_err() {
+                break;
+            }
+            rest = rest.behind(part.len());
+            bytes = end;
+        }
+        if bytes > 0 { Ok(bytes) } else { Err(Fault) }
+    }
+
+    /// Makes sure that its bytes can be written now, without changing them, or those before the first page that cannot; returns how
+    /// many. Who takes something away from somewhere, to write it there, would otherwise lose it.
+    ///
+    /// # Errors
+    /// [`Fault`] if there are none although it is not empty.
+    pub fn writable(self) -> Result<usize, Fault> {
+        let mut rest = self;
+        while !rest.is_empty() && user::touch(rest.start().address()) {
+            rest = rest.behind(rest.in_first_page());
+        }
+        self.len().checked_sub(rest.len()).filter(|bytes| *bytes > 0 || self.is_empty()).ok_or(Fault)
     }
 }
 

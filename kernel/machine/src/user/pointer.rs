@@ -3,6 +3,8 @@
 use core::fmt;
 use core::marker::PhantomData;
 
+use quire_swap::header::PAGE_SIZE;
+
 use crate::address_map::USER_END;
 
 /// A user access that could not be served: the address is not mapped, memory ran out, or swap could not be read.
@@ -135,6 +137,13 @@ impl UserRange {
     #[must_use]
     pub fn first(self, bytes: usize) -> Self {
         Self { length: self.length.min(bytes as u64), ..self }
+    }
+
+    /// How many of them are in the first page.
+    #[must_use]
+    pub const fn in_first_page(self) -> usize {
+        let in_page = PAGE_SIZE.saturating_sub(self.start as usize % PAGE_SIZE);
+        if in_page < self.len() { in_page } else { self.len() }
     }
 
     /// What comes behind the first `bytes`: nothing if there are fewer.

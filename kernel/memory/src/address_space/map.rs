@@ -110,6 +110,16 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Where the first mapping in `range` begins, if that is one that grows down.
+    ///
+    /// # Errors
+    /// [`MapError::NotMapped`] if there is none.
+    pub fn start_of_stack(&self, range: &Range<u64>) -> Result<Option<u64>, MapError> {
+        let layout = self.layout();
+        let vma = layout.vmas.overlapping(range.clone()).next().ok_or(MapError::NotMapped)?;
+        Ok(vma.grows_down.then_some(vma.range.start))
+    }
+
     /// Changes what may be done with the pages of `range`.
     ///
     /// # Errors
@@ -117,12 +127,19 @@ impl AddressSpace {
     pub fn protect(&self, range: Range<u64>, protection: Protection) -> Result<(), MapError> {
         check(&range)?;
         let mut layout = self.layout();
-        if !layout.vmas.covers(&range) {
-            return Err(MapError::NotMapped);
-        }
-        let is_refused = |vma: &Vma<Attached>| protection.write && vma.shared && !vma.may_write;
-        if layout.vmas.overlapping(range.clone()).any(is_refused) {
-            return Err(MapError::NotAllowed);
+        // As on Linux, what comes before that has changed.
+        let hole = layout.vmas.covered_from(range.start);
+        let is_refused = |vma: &&Vma<Attached>| protection.write && vma.shared && !vma.may_write;
+        let refused = layout.vmas.overlapping(range.start..hole.min(range.end)).find(is_refused);
+        let outcome = match refused {
+            Some(_) => Err(MapError::NotAllowed),
+            None if hole < range.end => Err(MapError::NotMapped),
+            None => Ok(()),
+        };
+        let end = refused.map_or(hole, |vma| vma.range.start).min(range.end);
+        let range = range.start..end;
+        if end <= range.start {
+            return outcome;
         }
         let change = |vma: &mut Vma<Attached>| vma.set_protection(protection);
         let added = layout.vmas.parts(&range).map(|mut part| {
@@ -136,6 +153,6 @@ impl AddressSpace {
         self.tables.mappings_changed();
         self.for_each_pte(range, |cell| cell.protect(protection));
         translations::flush_stale();
-        Ok(())
+        outcome
     }
 }

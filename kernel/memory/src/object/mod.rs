@@ -33,6 +33,7 @@ use quire_machine::arch::translations;
 use quire_machine::fallible;
 use quire_machine::pte_index::PteIndex;
 use quire_machine::sync::{Rank, SpinLock};
+use quire_machine::task::is_killed;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{DecodedPte, Entry, Folio as _, Locked, Readahead};
 
@@ -218,6 +219,25 @@ impl Object {
     /// How many of its pages take up memory or swap.
     pub fn pages(&self) -> u64 {
         (self.resident.load(Ordering::Relaxed) + self.swapped.load(Ordering::Relaxed)) as u64
+    }
+
+    /// The first page from `index` on that takes up memory or swap, or is what a source says; `None` if there is none below the
+    /// length. A killed task looks no further.
+    pub fn next_data(&self, index: u64) -> Option<u64> {
+        let index = Some(index).filter(|index| self.has_page(*index));
+        if self.source.is_some() {
+            return index;
+        }
+        self.pages.lock().next(index?..u64::MAX).map(|(index, _)| index).filter(|index| self.has_page(*index))
+    }
+
+    /// The first page from `index` on that is no such page: the one behind the last at the latest.
+    pub fn next_hole(&self, index: u64) -> u64 {
+        let mut hole = index;
+        while !is_killed() && self.next_data(hole) == Some(hole) {
+            hole += 1;
+        }
+        hole
     }
 
     pub(crate) const fn rmap(&self) -> &Rmap {

@@ -175,7 +175,7 @@ fn descriptors(pid: u32) -> Result<Entries, Errno> {
     let mut entries = Entries::new();
     let Ok(process) = find(pid) else { return Ok(entries) };
     for number in process.files.numbers(0)? {
-        let Ok(file) = process.files.get(number) else { continue };
+        let Ok(file) = process.files.get_or_path(number) else { continue };
         let name = fallible::text(format_args!("{number}"))?;
         let link = Item::To(Arc::clone(file.node()), fallible::copy(file.path())?);
         entries.try_push((name.into(), private_link(&process, link)))?;
