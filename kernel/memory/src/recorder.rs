@@ -61,7 +61,7 @@ pub fn start(sink: Sink) -> Result<(), AllocationError> {
         loop {
             let begun = clock::since_boot();
             look(&mut accessed);
-            time::sleep((clock::since_boot() - begun).max(INTERVAL));
+            time::sleep(clock::since_boot().saturating_sub(begun).max(INTERVAL));
         }
     })
     .map(drop)
@@ -98,12 +98,11 @@ pub fn look(accessed: &mut Vec<u64>) {
         let mut walk = space.tables.walk(0..USER_END);
         while let Some(run) = walk.next_run() {
             for pte in run.iter() {
-                // For want of room a page is left to the next look.
+                // For want of room a page is left out.
                 if let Some(page) = page_of(pte.bits())
-                    && accessed.make_room(1).is_ok()
                     && pte.note_accessed()
                 {
-                    accessed.push(page);
+                    let _ = accessed.try_push(page);
                 }
             }
             drop(run);

@@ -84,7 +84,7 @@ impl AddressSpace {
             }
             return Ok(old.start);
         }
-        let vma = layout.vmas.find(old.start).filter(|vma| vma.range.end >= old.end);
+        let vma = layout.vmas.find(old.start).filter(|vma| vma.range.end >= kept);
         let vma = vma.ok_or(MapError::NotMapped)?.clone();
         if let Move::To(address) = movement {
             self.unmap_from(&mut layout, &(address..address + new_length))?;

@@ -142,7 +142,11 @@ fn make(directory: Word, path: Word, new: New<'_>, mode: Word) -> Outcome {
     }
     let permissions = match new {
         New::Link(_) => 0o777,
-        New::Node(_) => mode.low() & !this().location.mask(),
+        New::Node(kind) => {
+            // Only what a directory is made in says whether it sets groups.
+            let meant = if kind == NodeKind::Directory { 0o1777 } else { 0o7777 };
+            mode.low() & meant & !this().location.mask()
+        }
     };
     namespace::create(&start, &found, new, permissions).map(|_| 0)
 }

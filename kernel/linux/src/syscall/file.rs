@@ -332,6 +332,10 @@ fn sendfile(arguments: &Arguments<'_>) -> Outcome {
     out.check_writable()?;
     let count = count.at_most(MOST);
     out.check_transfer(out.position(), count as u64)?;
+    // Before anything is read.
+    if out.node().metadata().kind == NodeKind::Pipe && out.file().ready().0 & linux::POLLERR != 0 {
+        return Err(broken_pipe(Errno::EPIPE));
+    }
     if !can_be_read_from || !is_read_by_parts || out.flags() & linux::O_APPEND != 0 && out.file().length().is_some() {
         return Err(Errno::EINVAL);
     }

@@ -126,12 +126,12 @@ fn the_kernel_reads_and_changes_numbers_in_one_step() {
     let number = UserPtr::<u32>::new(address(page) + 8);
     assert_eq!(number.load(), Ok(7));
     assert!(number.compare_exchange(7, 8).is_err());
-    assert!(number.cast::<u8>().range(4).is_ok_and(|range| range.touch().is_err()));
+    assert!(number.cast::<u8>().range(4).is_ok_and(|range| range.writable().is_err()));
     space.set(page, leaf(frame.number(), WRITE));
     mmu::forget_user();
     assert_eq!(number.compare_exchange(6, 8), Ok(7));
     assert_eq!(number.compare_exchange(7, 8), Ok(7));
-    assert!(number.cast::<u8>().range(4).is_ok_and(|range| range.touch().is_ok()));
+    assert!(number.cast::<u8>().range(4).is_ok_and(|range| range.writable() == Ok(4)));
     assert_eq!(number.load(), Ok(8));
     space.leave();
 }
@@ -161,4 +161,21 @@ fn a_frame_that_is_freed_before_the_flush_is_a_bug() {
     read(page);
     space.set(page, 0);
     drop(frame);
+}
+
+#[test]
+fn what_lies_before_a_page_that_is_not_there_is_read_and_can_be_written() {
+    let _machine = machine(1);
+    let one = frame(Kind::Anonymous, 7);
+    let space = Space::enter();
+    let page = space.map(&one, WRITE);
+    let across = UserPtr::<u8>::new(address(page) + 4000).range(200).unwrap();
+    let mut bytes = [0xff; 200];
+    assert_eq!(across.read_some(&mut bytes), Ok(96));
+    assert!(bytes[..96].iter().all(|byte| *byte != 0xff));
+    assert_eq!(across.writable(), Ok(96));
+    let behind = across.behind(96);
+    assert!(behind.read_some(&mut bytes[..1]).is_err() && behind.writable().is_err());
+    assert_eq!(behind.first(0).writable(), Ok(0));
+    space.leave();
 }

@@ -224,15 +224,17 @@ impl World {
                 };
                 let Some((process, mapped)) = self.enter(process) else { return };
                 let pages = range(first, pages);
-                let is_whole = mapped.range(pages.clone()).count() as u64 == pages.end - pages.start;
+                // What comes before a hole is served.
+                let served = pages.clone().find(|page| !mapped.contains_key(page)).unwrap_or(pages.end);
                 match process.memory().protect(bytes(&pages), protection) {
-                    Ok(()) => {
-                        assert!(is_whole, "{pages:?} are not all mapped");
-                        mapped.range_mut(pages).for_each(|(_, page)| page.protection = protection);
+                    Ok(()) => assert_eq!(served, pages.end, "{pages:?} are not all mapped"),
+                    Err(MapError::NotMapped) => assert_ne!(served, pages.end, "{pages:?} are mapped"),
+                    Err(error) => {
+                        assert!(is_refusal(error), "{error:?}");
+                        return;
                     }
-                    Err(MapError::NotMapped) => assert!(!is_whole, "{pages:?} are mapped"),
-                    Err(error) => assert!(is_refusal(error), "{error:?}"),
                 }
+                mapped.range_mut(pages.start..served).for_each(|(_, page)| page.protection = protection);
             }
             Operation::Move { process, first, pages, to, new_pages } => {
                 self.remap(process, first, pages, to, new_pages);
@@ -392,14 +394,31 @@ impl World {
         let (old, new) = (range(first, pages), range(to, new_pages));
         let new_length = (new.end - new.start) * PAGE;
         let Ok(at) = process.memory().remap(bytes(&old), new_length, Move::To(address(new.start))) else {
-            // What a refusal had unmapped is not said.
+            // What a refusal had moved and unmapped is not said.
             let is_mapped = |page: &u64| process.memory().is_mapped(&bytes(&(*page..*page + 1)));
+            for (from, to) in old.zip(new) {
+                if !is_mapped(&from)
+                    && let Some(page) = mapped.remove(&from)
+                {
+                    mapped.insert(to, page);
+                }
+            }
             mapped.retain(|page, _| is_mapped(page));
             return;
         };
         assert_eq!(at, address(new.start));
-        let moved: Vec<Mapped> = old.clone().map(|page| mapped.remove(&page).expect("what moves is mapped")).collect();
-        mapped.retain(|page, _| !new.contains(page));
+        if old.end - old.start == new.end - new.start {
+            // Several mappings, and holes where what was there stays.
+            for (from, to) in old.zip(new) {
+                if let Some(page) = mapped.remove(&from) {
+                    mapped.insert(to, page);
+                }
+            }
+            return;
+        }
+        let kept = old.start..old.end.min(old.start + (new.end - new.start));
+        let moved: Vec<Mapped> = kept.map(|page| mapped.remove(&page).expect("what moves is mapped")).collect();
+        mapped.retain(|page, _| !old.contains(page) && !new.contains(page));
         let last = *moved.last().expect("something moves");
         for (page, distance) in new.zip(0..) {
             let own = moved.get(distance).copied();
