@@ -206,10 +206,20 @@ fn call(number: i64, arguments: [u64; 6]) {
     let _ = unsafe { libc::syscall(number, first, second, third, fourth, fifth, sixth) };
 }
 
+/// Makes an empty file, if calls before have left something else in its place.
+fn place_file() -> std::io::Result<()> {
+    create_dir_all(DIRECTORY)?;
+    if fs::symlink_metadata(FILE).is_ok_and(|found| found.is_file()) {
+        return Ok(());
+    }
+    let _ = fs::remove_file(FILE).or_else(|_| fs::remove_dir_all(FILE));
+    File::create(FILE).map(drop)
+}
+
 /// Gives the terminal to a session that does nothing, does `work`, and sees to it that the terminal is as before.
 fn beside_the_terminal(work: impl FnOnce() -> Outcome) -> Outcome {
     require!(is_small()?, "this machine is too large to be a guest");
-    create_dir_all(DIRECTORY)?;
+    place_file()?;
     fs::write(FILE, [b'x'; 10_000])?;
     let terminal = File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(TERMINAL)?;
     let settings = tcgetattr(&terminal)?;
@@ -252,6 +262,8 @@ fn terminal_of_another_session() -> Outcome {
 
 /// In a process of its own, whose end is its own affair.
 fn alone(user: u32, work: impl FnOnce(&Caller)) -> Outcome {
+    // Where memory has ended there may be none for a file.
+    let _ = place_file();
     let child = Child::start(|| match Caller::new(user) {
         Ok(caller) => {
             work(&caller);
