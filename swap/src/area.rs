@@ -242,7 +242,7 @@ impl<M: Machine> Area<M> {
         let mut cluster = cluster.lock();
         cluster.prepare(0, self.metadata_bits)?;
         let taken = cluster.take(0, (slot % CLUSTER_SLOTS as u64) as usize, SlotState::Bad.table_entry());
-        debug_assert_eq!(taken, Some((slot % CLUSTER_SLOTS as u64) as usize));
+        debug_assert!(taken.is_some(), "slot {slot} of {} is bad, and was taken before", self.name());
         self.relist(index, &mut cluster, false);
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::folio::{Folio, FolioFlag, Locked};
 use crate::geometry::{CLUSTER_SLOTS, are_in_one_cluster, offset, slots};
 use crate::heap::NoMemory;
 use crate::machine::{Level, Machine};
+use crate::panicking::assert_unless_panicking;
 use crate::table_entry::{SlotState, TableEntry};
 
 /// What was found in the slots of a folio that was added to the cache.
@@ -199,7 +200,10 @@ impl<M: Machine> Area<M> {
 
     /// The same, leaving in the slots what eviction had left there.
     pub fn withdraw_leaving(&self, entry: Entry, folio: &Locked<M::Folio>, shadow: u64) {
-        debug_assert!(!folio.state().is(FolioFlag::UpToDate));
+        debug_assert!(
+            !folio.state().is(FolioFlag::UpToDate),
+            "a folio that has contents is read from its slot once more"
+        );
         let Some(cluster) = self.cluster(entry.slot()) else { return };
         self.leave_shadow(entry, folio, &mut cluster.lock(), shadow);
     }
@@ -356,8 +360,8 @@ impl<M: Machine> Area<M> {
     fn put_slowly(&self, cluster: ClusterGuard<'_, M>, entry: Entry, lowered: Lowered) {
         let Lowered::Cached(number) = lowered else {
             drop(cluster);
-            M::log(Level::Error, format_args!("a count of {entry} was dropped that did not exist"));
-            debug_assert!(false, "a count of {entry} was dropped that did not exist");
+            M::log(Level::Error, format_args!("{entry} lost a count that it did not have: a PTE let go of it twice"));
+            assert_unless_panicking!(false, "{entry} lost a count that it did not have: a PTE let go of it twice");
             return;
         };
         // The table entry cannot change now, so the cache's reference keeps the folio what it is.
@@ -374,8 +378,14 @@ impl<M: Machine> Area<M> {
     pub(crate) fn put_mapped(&self, entry: Entry, folio: &Locked<M::Folio>, is_worthless: bool) {
         let Some(cluster) = self.cluster(entry.slot()) else { return };
         let mut cluster = cluster.lock();
-        debug_assert!(matches!(cluster.table_entry(offset(entry.slot())).state(), SlotState::Folio(_)));
-        debug_assert!(cluster.count(offset(entry.slot())) > 0);
+        debug_assert!(
+            matches!(cluster.table_entry(offset(entry.slot())).state(), SlotState::Folio(_)),
+            "the folio of {entry} is mapped, but the swap cache has none there: it left the cache while it was locked"
+        );
+        debug_assert!(
+            cluster.count(offset(entry.slot())) > 0,
+            "a PTE lets go of {entry}, but no PTE is counted there: one let go of it twice, or was not counted"
+        );
         cluster.remove_count(offset(entry.slot()));
         if is_worthless && let Some(first) = folio.state().entry() {
             self.try_free_in(&mut cluster, first, folio);

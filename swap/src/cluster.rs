@@ -19,6 +19,7 @@ use crate::geometry::{CLUSTER_SLOTS, FEW, run_length};
 use crate::heap::{self, NoMemory};
 use crate::list_id::{Links, ListId};
 use crate::machine::Machine;
+use crate::panicking::assert_unless_panicking;
 use crate::rank::Rank;
 use crate::sync::{Guard, Lock};
 use crate::table_entry::{COUNT_EXTENDED, INLINE_COUNT_MAX, TableEntry};
@@ -202,7 +203,14 @@ impl<M: Machine> ClusterGuard<'_, M> {
     /// Changes the table entry of a slot that is not free into one that is not free.
     #[inline]
     pub(crate) fn set(&mut self, offset: usize, table_entry: TableEntry) {
-        debug_assert!(!table_entry.is_free() && !self.table_entry(offset).is_free());
+        assert_unless_panicking!(
+            !self.table_entry(offset).is_free(),
+            "slot {offset} of a cluster is free, but something is stored for it: it was freed too early"
+        );
+        debug_assert!(
+            !table_entry.is_free(),
+            "slot {offset} of a cluster is made free by a change, and nothing is told so"
+        );
         self.store(offset, table_entry);
     }
 
@@ -318,7 +326,7 @@ impl<M: Machine> ClusterGuard<'_, M> {
     /// Makes the slot free again.
     #[inline]
     pub(crate) fn free(&mut self, offset: usize) {
-        debug_assert!(!self.table_entry(offset).is_free());
+        assert_unless_panicking!(!self.table_entry(offset).is_free(), "slot {offset} of a cluster was freed twice");
         if let Some(table) = self.table.as_ref().and_then(|table| table.as_deref()) {
             self.state.free(table, offset);
         }
@@ -355,7 +363,10 @@ impl<M: Machine> ClusterGuard<'_, M> {
         let table_entry = self.table_entry(offset);
         match table_entry.count() {
             0 => {
-                debug_assert!(false, "a slot's count was dropped twice");
+                assert_unless_panicking!(
+                    false,
+                    "slot {offset} of a cluster lost a count that it did not have: a PTE let go of it twice"
+                );
                 0
             }
             COUNT_EXTENDED => self.remove_extended_count(offset, table_entry),

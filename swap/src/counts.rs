@@ -14,7 +14,7 @@ impl<M: Machine> Swap<M> {
     /// Lets `to` pay for all slots that `from` pays for, none of which is 0; how many these are. What is taken meanwhile may be
     /// missed.
     pub fn replace_payer(&self, from: u8, to: u8) -> usize {
-        debug_assert_ne!(from, 0);
+        debug_assert_ne!(from, 0, "payer 0 pays for nothing");
         self.areas().map(|area| area.replace_payer(from, to)).sum()
     }
 
@@ -62,7 +62,11 @@ impl<M: Machine> Swap<M> {
     /// [`Swap::is_slot_worthless`], it is freed like by [`Swap::try_free_slot`].
     #[inline]
     pub fn put_mapped(&self, entry: Entry, folio: &Locked<M::Folio>, is_written: bool) {
-        debug_assert!(folio.state().entry() == Some(entry) || folio.order() > 0);
+        debug_assert!(
+            folio.state().entry() == Some(entry) || folio.order() > 0,
+            "a PTE of {entry} was replaced by one that maps the folio of {:?}",
+            folio.state().entry()
+        );
         let is_worthless = is_written || self.is_slot_worthless(folio);
         let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
         if let Some(Some(area)) = area.as_deref() {

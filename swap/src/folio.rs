@@ -37,6 +37,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::entry::Entry;
 use crate::page::Page;
+use crate::panicking::assert_unless_panicking;
 
 /// A counted reference to a folio: cloning adds one, dropping takes one, and the frames are free when none is left.
 pub trait Folio: Clone + Send + Sync + 'static {
@@ -193,7 +194,17 @@ impl FrameState {
     pub fn reset(&self) {
         let busy = FolioFlag::Locked as u32 | FolioFlag::Writeback as u32 | FolioFlag::InCache as u32;
         let before = self.0.bits.swap(0, Ordering::AcqRel);
-        assert!(before & busy == 0, "a folio was freed while in use: flags {before:#x}");
+        assert!(
+            before & busy == 0,
+            "a folio was freed while it is {}: a reference to it was dropped too often",
+            if before & FolioFlag::Locked as u32 != 0 {
+                "locked"
+            } else if before & FolioFlag::Writeback as u32 != 0 {
+                "under writeback"
+            } else {
+                "in the swap cache"
+            }
+        );
     }
 }
 
@@ -390,7 +401,7 @@ impl<F: Folio> Locked<F> {
         let state = self.state();
         let before = state.unmark(AREA_MASK | FolioFlag::InCache as u32);
         assert!(before & FolioFlag::InCache as u32 != 0, "a folio left the cache twice");
-        debug_assert!(before & FolioFlag::Writeback as u32 == 0);
+        debug_assert!(before & FolioFlag::Writeback as u32 == 0, "a folio left the swap cache while it was written");
         self.take_up(Forgotten(state))
     }
 
@@ -409,14 +420,17 @@ impl<F: Folio> Locked<F> {
 
     /// Passes the lock on to what completes the read.
     pub fn into_read(self) -> InTransit<F> {
-        debug_assert!(!self.state().is(FolioFlag::UpToDate));
+        debug_assert!(
+            !self.state().is(FolioFlag::UpToDate),
+            "a folio that has contents is read from its slot once more"
+        );
         InTransit(self.into_folio())
     }
 
     /// Clean and under writeback from here on, so that a write to the page meanwhile makes it dirty again; unlocked,
     /// so that the page can be mapped meanwhile, for writing unless it is to be `stable`.
     pub(crate) fn into_writeback(mut self, stable: bool) -> InTransit<F> {
-        debug_assert!(self.state().is(FolioFlag::UpToDate));
+        debug_assert!(self.state().is(FolioFlag::UpToDate), "a folio without contents is written to its slot");
         self.start(stable);
         self.state().unmark(FolioFlag::Dirty as u32);
         InTransit(self.unlock())
@@ -520,6 +534,6 @@ fn release<F: Folio>(folio: &F) {
 fn open<F: Folio>(folio: &F) -> bool {
     let lock = FolioFlag::Locked as u32 | FolioFlag::Orphan as u32;
     let before = folio.state().bits.fetch_and(!lock, Ordering::AcqRel);
-    debug_assert!(before & FolioFlag::Locked as u32 != 0, "a folio was unlocked twice");
+    assert_unless_panicking!(before & FolioFlag::Locked as u32 != 0, "a folio was unlocked twice");
     before & FolioFlag::Orphan as u32 != 0
 }

@@ -9,6 +9,7 @@ use crate::geometry::{CLUSTER_SLOTS, offset};
 use crate::list_id::ListId;
 use crate::machine::{Event, Machine};
 use crate::ops::SlotRun;
+use crate::panicking::assert_unless_panicking;
 
 impl<M: Machine> Area<M> {
     /// Frees a slot without count, in a cluster that is not locked, and tells the backend.
@@ -73,7 +74,13 @@ impl<M: Machine> Area<M> {
     /// Frees one slot without count, in a cluster that is locked, and tells the backend. [`Self::note_freed`] is to follow.
     #[inline]
     pub(crate) fn free_slot(&self, cluster: &mut ClusterGuard<'_, M>, slot: u32) {
-        debug_assert_eq!(cluster.count(offset(slot)), 0);
+        assert_unless_panicking!(
+            cluster.count(offset(slot)) == 0,
+            "slot {slot} of {} is freed, but {} more PTE(s) hold it: a PTE was not counted when it was copied, or let go of the \
+             slot twice",
+            self.name(),
+            cluster.count(offset(slot))
+        );
         let metadata =
             if self.metadata_bits == 0 { 0 } else { cluster.take_metadata(offset(slot), self.metadata_bits) };
         if !self.is_plain {

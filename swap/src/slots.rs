@@ -7,6 +7,7 @@ use crate::entry::Entry;
 use crate::geometry::offset;
 use crate::machine::Machine;
 use crate::ops::SlotRun;
+use crate::panicking::assert_unless_panicking;
 use crate::table_entry::{OWNED_BITS, SlotState};
 
 /// Allocated slots that are in no PTE and not in the swap cache. Dropping them frees them.
@@ -63,7 +64,12 @@ impl<M: Machine> OwnedSlot<M> {
 
 impl<M: Machine> Drop for OwnedSlot<M> {
     fn drop(&mut self) {
-        debug_assert!(self.area.owner(self.slot).is_some());
+        assert_unless_panicking!(
+            self.area.owner(self.slot).is_some(),
+            "slot {} of {} has no owner, and its owner lets go of it",
+            self.slot,
+            self.area.name()
+        );
         // The owner may be going just now, with its cluster locked.
         if let Some(cluster) = self.area.cluster(self.slot) {
             self.area.free_run(&mut cluster.lock_inside(), self.slot, 1);

@@ -372,7 +372,7 @@ fn a_shared_page_goes_with_its_last_word() {
 }
 
 #[test]
-#[should_panic(expected = "was dropped that did not exist")]
+#[should_panic(expected = "lost a count that it did not have")]
 fn a_count_that_nobody_has_cannot_be_given_back() {
     let bench = bench(8, 600, 1);
     let entry = bench.swap.add_to_swap(&lock(&new_folio(0, 5).unwrap())).unwrap();
