@@ -293,11 +293,12 @@ impl<M: Machine> Swap<M> {
         M::log(
             Level::Information,
             format_args!(
-                "adding {}k on {}, priority {}, {} extents across {}k{}{}{}",
+                "adding {}k on {}, priority {}, {} extent{} across {}k{}{}{}",
                 area.usable * 4,
                 area.name(),
                 area.priority,
                 area.extents.len(),
+                if area.extents.len() == 1 { "" } else { "s" },
                 area.extents.span() * 4,
                 if area.properties.rotational { "" } else { ", solid-state" },
                 if area.properties.discard && options.discard != Discard::Off { ", discard" } else { "" },

@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "the console and the ring take no memory")]
 
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
 
 pub use quire_swap::RateLimit;
@@ -18,6 +19,12 @@ use crate::sync::{Rank, SpinLock};
 
 static CONSOLE: SpinLock<Console> = SpinLock::new(Rank::Console, Console { port: None, ring: Ring::new() });
 
+/// The level of every line: information (Linux: `KERN_INFO`).
+pub const LEVEL: u8 = 6;
+
+/// Lines whose level is lower are shown (Linux: `console_loglevel`, and its default).
+static CONSOLE_LEVEL: AtomicU8 = AtomicU8::new(7);
+
 struct Console {
     port: Option<Port>,
     ring: Ring,
@@ -26,10 +33,17 @@ struct Console {
 /// Where the text of a line goes.
 struct Line<'a>(&'a mut Console);
 
+impl Console {
+    /// The port, if lines are shown there.
+    fn shown(&mut self) -> Option<&mut Port> {
+        self.port.as_mut().filter(|_| LEVEL < console_level())
+    }
+}
+
 impl Write for Line<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.ring.push(text.as_bytes());
-        self.0.port.as_mut().map_or(Ok(()), |port| port.write_str(text))
+        self.0.shown().map_or(Ok(()), |port| port.write_str(text))
     }
 }
 
@@ -64,17 +78,27 @@ pub fn start() {
     CONSOLE.lock().port = console::open();
 }
 
+/// Lines whose level is lower than this are shown on the console; all are kept.
+pub fn console_level() -> u8 {
+    CONSOLE_LEVEL.load(Ordering::Relaxed)
+}
+
+/// Sets it, and returns what it was.
+pub fn set_console_level(level: u8) -> u8 {
+    CONSOLE_LEVEL.swap(level, Ordering::Relaxed)
+}
+
 /// Prints one line with time and `subsystem`.
 pub fn line(subsystem: &str, arguments: fmt::Arguments<'_>) {
     let now = clock::since_boot();
     let mut console = CONSOLE.lock();
-    if let Some(port) = &mut console.port {
+    if let Some(port) = console.shown() {
         let _ = write!(port, "[{:5}.{:06}] ", now.as_secs(), now.subsec_micros());
     }
     console.ring.begin(now);
     let _ = write!(Line(&mut console), "{subsystem}: {arguments}");
     console.ring.end();
-    if let Some(port) = &mut console.port {
+    if let Some(port) = console.shown() {
         let _ = port.write_str("\n");
     }
 }

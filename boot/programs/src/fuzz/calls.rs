@@ -285,7 +285,7 @@ calls! {
     Often sethostname SYS_sethostname (Buffer, Length);
     Often setdomainname SYS_setdomainname (Buffer, Length);
     Often sysinfo SYS_sysinfo (Buffer);
-    Often syslog SYS_syslog (Small(12), Buffer, Length);
+    Often syslog SYS_syslog (One(&[0, 1, 2, 3, 4, 5, 9, 10, 11, !0]), Buffer, Length);
     Often getrandom SYS_getrandom (Buffer, Length, Bits(&[1, 2, 4]));
     Often clock_gettime SYS_clock_gettime (One(&[0, 1, 2, 3, 4, 5, 6, 7, 11, !0, !6]), Buffer);
     Often clock_settime SYS_clock_settime (Small(3), Words(2));

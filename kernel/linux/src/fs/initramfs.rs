@@ -74,7 +74,10 @@ pub fn load(fetched: Archive) -> Result<(), InitramfsError> {
     for part in parts.iter().filter(|part| matches!(part, Part::Inflated(_))) {
         unpack_all(&bytes[part.range()])?;
     }
-    log!("fs", "initramfs: {} KiB, {} KiB of it from inflating", fetched_bytes >> 10, inflated_bytes >> 10);
+    match inflated_bytes >> 10 {
+        0 => log!("fs", "initramfs: {} KiB", fetched_bytes >> 10),
+        inflated => log!("fs", "initramfs: {} KiB, inflated to {inflated} KiB", fetched_bytes >> 10),
+    }
     Ok(())
 }
 

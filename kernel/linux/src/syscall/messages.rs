@@ -1,6 +1,7 @@
 //! The kernel's log, for `dmesg`.
 
 use alloc::string::String;
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use linux_raw_sys::general as linux;
 use quire_machine::fallible::{Lossy, TryText};
@@ -15,9 +16,18 @@ pub(super) const CALLS: Calls = &[(linux::__NR_syslog, syslog)];
 /// What `syslog(2)` can be asked for.
 const READ_ALL: u32 = 3;
 const READ_CLEAR: u32 = 4;
+const CONSOLE_OFF: u32 = 6;
+const CONSOLE_ON: u32 = 7;
 const CONSOLE_LEVEL: u32 = 8;
 const SIZE_UNREAD: u32 = 9;
 const SIZE_BUFFER: u32 = 10;
+
+/// The console's levels, and the one that is so low that only what ends the machine is shown.
+const LEVELS: core::ops::RangeInclusive<i32> = 1..=8;
+const LOWEST: u8 = 1;
+
+/// The level before the console was turned off; 0 while it is not.
+static SAVED: AtomicU8 = AtomicU8::new(0);
 
 fn syslog(arguments: &Arguments<'_>) -> Outcome {
     let [action, address, length, ..] = arguments.words();
@@ -36,8 +46,27 @@ fn syslog(arguments: &Arguments<'_>) -> Outcome {
         }
         SIZE_UNREAD => Ok(kept_lines()?.len() as u64),
         SIZE_BUFFER => Ok(BYTES as u64),
-        // Opening, closing, clearing, and what the console shows: nothing to do.
-        0..=CONSOLE_LEVEL if action != 2 => Ok(0),
+        CONSOLE_OFF => {
+            let before = log::set_console_level(LOWEST);
+            // Once it is off, what is to come back is known already.
+            let _ = SAVED.compare_exchange(0, before, Ordering::Relaxed, Ordering::Relaxed);
+            Ok(0)
+        }
+        CONSOLE_ON => {
+            let saved = SAVED.swap(0, Ordering::Relaxed);
+            if saved != 0 {
+                log::set_console_level(saved);
+            }
+            Ok(0)
+        }
+        CONSOLE_LEVEL if !LEVELS.contains(&length) => Err(Errno::EINVAL),
+        CONSOLE_LEVEL => {
+            log::set_console_level(length as u8);
+            SAVED.store(0, Ordering::Relaxed);
+            Ok(0)
+        }
+        // Opening, closing, clearing: nothing to do.
+        0 | 1 | 5 => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }
