@@ -97,6 +97,7 @@ pub mod fatal;
 pub mod fault;
 pub mod folio;
 mod fork;
+pub mod frame_use;
 pub mod frames;
 pub mod limit;
 pub mod lru;

@@ -17,9 +17,9 @@ use quire_machine::fallible::{self, TryVec};
 use quire_machine::sync::Once;
 use quire_machine::sync::Rank;
 use quire_machine::task::Mutex;
-use quire_memory::cgroup::{Cgroup, Event, Uses};
+use quire_memory::cgroup::{Cgroup, Event, MOST, Uses};
 
-use super::synthetic::{Directory, Entries, Item, Synthetic, line, list, number, print, read_only, read_write};
+use super::synthetic::{Directory, Entries, Item, Synthetic, inode, line, list, number, print, read_only, read_write};
 use crate::errno::Errno;
 use crate::process::control_block::current;
 use crate::process::table;
@@ -29,9 +29,30 @@ use crate::process::table;
 /// # Errors
 /// `ENOMEM`.
 pub fn filesystem() -> Result<Arc<Synthetic>, Errno> {
+    Synthetic::new(linux::CGROUP2_SUPER_MAGIC, false, None, Arc::clone(root()?) as _)
+}
+
+fn root() -> Result<&'static Arc<CgroupDirectory>, Errno> {
     static ROOT: Once<Arc<CgroupDirectory>> = Once::new();
-    let root = Arc::clone(ROOT.try_call_once(|| CgroupDirectory::new(Cgroup::root()))?);
-    Synthetic::new(linux::CGROUP2_SUPER_MAGIC, false, None, root)
+    ROOT.try_call_once(|| CgroupDirectory::new(Cgroup::root()))
+}
+
+/// The inode number of each cgroup's directory, by the cgroup's number; 0 for those that are not there.
+///
+/// # Errors
+/// `ENOMEM`.
+pub(super) fn inodes() -> Result<[u64; MOST], Errno> {
+    let mut inodes = [0; MOST];
+    let mut left = Vec::new();
+    left.try_push((String::new(), Arc::clone(root()?)))?;
+    while let Some((path, directory)) = left.pop() {
+        inodes[usize::from(directory.cgroup.number())] = inode(&path);
+        let children = fallible::copy(&directory.inside.lock().groups)?;
+        for child in children {
+            left.try_push((fallible::text(format_args!("{path}/{}", child.cgroup.name()))?, child))?;
+        }
+    }
+    Ok(inodes)
 }
 
 struct CgroupDirectory {

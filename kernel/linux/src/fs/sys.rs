@@ -215,7 +215,8 @@ fn kernel() -> Result<Entries, Errno> {
     ])
 }
 
-/// The policies of reclaim, the one that decides in brackets, as Linux shows what can be chosen.
+/// The policies of reclaim, the one in brackets that decides in memory cgroups that are made from now on, as Linux shows what can be
+/// chosen. Writing a name chooses; what there is keeps its policy.
 fn reclaim() -> Result<Item, Errno> {
     let policies = |out: &mut String| {
         let chosen = lru::policy();
@@ -225,7 +226,8 @@ fn reclaim() -> Result<Item, Errno> {
         }
         print(out, format_args!("\n"))
     };
-    directory(move || list([("policy".into(), read_only(policies)?)]))
+    let choose = |name: &str| lru::choose_policy(name.trim_ascii_end()).ok_or(Errno::EINVAL);
+    directory(move || list([("policy".into(), read_write(policies, choose)?)]))
 }
 
 /// A line for each counter of an area's backend: the area, the name, the number.

@@ -90,6 +90,7 @@ impl Cgroup {
         for event in &state.events {
             event.store(0, Ordering::Relaxed);
         }
+        lru::begin(number as u8);
         counts::note_number(number as u8);
         account.cgroup.store(number as u8, Ordering::Relaxed);
         ACCOUNTS[number].replace(Some(account));

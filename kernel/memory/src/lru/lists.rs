@@ -6,6 +6,7 @@ use quire_machine::frame::{Frame, FrameNumber, NO_LIST};
 use quire_machine::physical;
 use quire_machine::sync::{Rank, SpinGuard, SpinLock};
 
+use super::Place;
 use super::lengths::Lengths;
 use super::turns::Turns;
 use crate::cgroup::counts::MOST;
@@ -163,10 +164,15 @@ impl Lists {
     /// # Panics
     /// If there are pages.
     pub(super) fn set_policy(&mut self, policy: &str) -> Option<()> {
-        assert!(self.instances.iter().all(Instance::is_empty), "a policy is chosen before there are pages");
+        assert!(self.is_empty(), "a policy is chosen before there are pages");
         self.instances = [Instance::named(policy)?, Instance::named(policy)?];
         self.turns = Turns::new();
         Some(())
+    }
+
+    /// Whether no page can leave.
+    pub(super) fn is_empty(&self) -> bool {
+        self.instances.iter().all(Instance::is_empty)
     }
 
     pub(super) const fn instance(&mut self, exit: Exit) -> &mut Instance {
@@ -198,6 +204,12 @@ impl Lists {
     /// Whether the page is in a list that is protected for the time being.
     pub(super) fn is_active(&mut self, page: FrameNumber) -> bool {
         self.instance_of(page).is_active(pages(), page)
+    }
+
+    pub(super) fn place_of(&mut self, page: FrameNumber) -> Place {
+        let (listed, unevictable) = (pages().is_listed(page), self.is_unevictable(page));
+        let active = listed && !unevictable && self.is_active(page);
+        Place { listed, active, unevictable, droppable: Exit::of(page) == Exit::Drop }
     }
 
     /// A page that was isolated stays, or one that reclaim does not know is to be known.

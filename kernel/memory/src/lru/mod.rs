@@ -27,7 +27,7 @@
 //! reference from it: `isolate` takes one, which fails for a folio that is just being freed, and that one leaves the list by
 //! itself.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use arrayvec::ArrayVec;
 use quire_machine::frame::{Frame, FrameNumber};
@@ -40,25 +40,47 @@ use self::lists::{OneByOne, is_known, is_listed, lock};
 use crate::cgroup::counts::{self, is_within};
 use crate::counters::COUNTERS;
 use crate::folio::{BATCH, Folio, FolioBatch};
-use crate::policy::{Instance, Pages, Shadow, Verdict};
+use crate::policy::{Instance, NAMES, Pages, Shadow, Verdict};
 
 mod lengths;
 mod lists;
 pub mod turns;
 
-/// Whether the policy looks at the pages mapped beside accessed ones.
+/// Whether a policy that decides somewhere looks at the pages mapped beside accessed ones.
 static LOOKS_AROUND: AtomicBool = AtomicBool::new(false);
 
-/// The name of the policy that decides.
+/// The policy of cgroups that are made from now on: its place in [`NAMES`] and 1, or 0 for that of the root.
+static CHOSEN: AtomicUsize = AtomicUsize::new(0);
+
+/// The name of the policy that decides in cgroups that are made from now on; it is the root's unless another was chosen.
 pub fn policy() -> &'static str {
-    lock(counts::ROOT).instance(Exit::Swap).name()
+    let chosen = CHOSEN.load(Ordering::Relaxed).checked_sub(1).and_then(|place| NAMES.get(place));
+    chosen.copied().unwrap_or_else(|| lock(counts::ROOT).instance(Exit::Swap).name())
 }
 
-/// Has the policy of that name decide, before there are pages; `None` if there is no such policy.
+/// Has the policy of that name decide everywhere, before there are pages; `None` if there is no such policy.
 pub fn set_policy(name: &str) -> Option<()> {
     LOOKS_AROUND.store(Instance::named(name)?.looks_around(), Ordering::Relaxed);
     HAND.store(0, Ordering::Relaxed);
     (0..counts::MOST).try_for_each(|cgroup| lock(cgroup as u8).set_policy(name))
+}
+
+/// Has the policy of that name decide in cgroups that are made from now on; `None` if there is no such policy.
+pub fn choose_policy(name: &str) -> Option<()> {
+    LOOKS_AROUND.fetch_or(Instance::named(name)?.looks_around(), Ordering::Relaxed);
+    let place = NAMES.iter().position(|known| *known == name)?;
+    CHOSEN.store(place + 1, Ordering::Relaxed);
+    Some(())
+}
+
+/// A new cgroup has this number, which another may have had before: nothing is known of its pages.
+pub(crate) fn begin(cgroup: u8) {
+    let policy = policy();
+    let mut lists = lock(cgroup);
+    // A page that left the cgroup before this one late may be in a list still, and stays with the policy that knows it.
+    if lists.is_empty() {
+        let _ = lists.set_policy(policy);
+    }
 }
 
 /// Whether [`accessed_beside`] is worth calling.
@@ -128,6 +150,25 @@ pub(crate) fn set_exit(folio: &Folio, exit: Exit) {
 /// The page is next to be looked at.
 pub(crate) fn look_soon(folio: &Folio) {
     with_lists_of(folio.metadata(), |lists| lists.look_soon(folio.frame()));
+}
+
+/// Where reclaim has a page.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, as Linux shows them")]
+pub struct Place {
+    /// In a list.
+    pub listed: bool,
+    /// In one that is protected for the time being.
+    pub active: bool,
+    /// It has to stay.
+    pub unevictable: bool,
+    /// It can go without being written.
+    pub droppable: bool,
+}
+
+/// Where reclaim has the page now.
+pub(crate) fn place_of(folio: &Folio) -> Place {
+    with_lists_of(folio.metadata(), |lists| lists.place_of(folio.frame()))
 }
 
 /// The frame's last reference went.

@@ -3,6 +3,7 @@
 //! Each file is a function that appends its text; the lists below say where it is seen. What Quire does not have, such as
 //! load averages, shows as zeros where a column needs a number.
 
+mod frames;
 mod memory;
 mod mounts;
 mod process;
@@ -14,6 +15,7 @@ use alloc::sync::Arc;
 use linux_raw_sys::general as linux;
 use quire_machine::fallible::{self, TryVec};
 
+use self::frames::Frames;
 use super::synthetic::{Directory, Entries, Item, Synthetic, list, read_only};
 use crate::errno::Errno;
 use crate::process::control_block::current;
@@ -52,6 +54,9 @@ fn fixed() -> Result<Entries, Errno> {
         ("cmdline".into(), read_only(system::command_line)?),
         ("cpuinfo".into(), read_only(system::processors)?),
         ("filesystems".into(), read_only(system::filesystems)?),
+        ("kpagecgroup".into(), Frames::Cgroup.file()?),
+        ("kpagecount".into(), Frames::Count.file()?),
+        ("kpageflags".into(), Frames::Flags.file()?),
         ("loadavg".into(), read_only(system::load)?),
         ("meminfo".into(), read_only(memory::meminfo)?),
         ("mounts".into(), Item::Link("self/mounts".into())),
