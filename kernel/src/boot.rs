@@ -9,7 +9,7 @@ use core::arch::asm;
 use bootloader_api::info::MemoryRegion;
 use quire_drivers::fw_cfg::{self, FwCfgError, PortRegisters};
 use quire_drivers::recording;
-use quire_linux::fs::{devices, start};
+use quire_linux::fs::start;
 use quire_linux::process::exit;
 use quire_linux::process::init;
 use quire_linux::process::signal::ChildChange;
@@ -28,7 +28,7 @@ use spin::Once;
 
 use crate::command_line::{BadValue, CommandLine};
 use crate::upcalls;
-use crate::{backends, disk, initramfs, scenario, swap, swapon, zram, zswap};
+use crate::{backends, block_devices, disk, initramfs, scenario, swapon, zram, zswap};
 
 static COMMAND_LINE: Once<([u8; COMMAND_LINE_MAX], usize)> = Once::new();
 
@@ -104,7 +104,7 @@ extern "C" fn go_on() -> ! {
         or_give_up(recorder::start(recording::write));
     }
     disk::start();
-    devices::set_disks(swap::disks());
+    block_devices::start();
     or_give_up(backends::start());
     or_give_up(zram::start(command_line()));
     or_give_up(zswap::start(command_line()));

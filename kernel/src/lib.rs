@@ -12,6 +12,7 @@
 //! | [`command_line`], `swapon` | the words of the command line; the swap areas that they name |
 //! | `initramfs` | fetches the archive of the root's files |
 //! | `disk`, `swap` | disks: requests, interrupts, completion; the swap core's and the files' requests as the drivers' |
+//! | `block_devices` | the table of drivers of block devices |
 //! | `backends` | makes the types of backends known that headers name |
 //! | `zram`, `zswap` | start zram and zswap, and set what the command line says |
 //! | [`scenario`] | named pieces of work and checks that end in a verdict |
@@ -34,6 +35,8 @@ extern crate alloc;
 
 #[cfg(target_os = "none")]
 pub mod backends;
+#[cfg(target_os = "none")]
+pub mod block_devices;
 #[cfg(target_os = "none")]
 pub mod boot;
 pub mod command_line;

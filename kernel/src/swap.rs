@@ -9,6 +9,7 @@ use core::ops::Range;
 use arrayvec::ArrayVec;
 use quire_drivers::block::{BlockError, Operation, Request, SECTOR_BYTES};
 use quire_linux::fs::devices::{self, DiskCounters};
+use quire_linux::fs::node::Device;
 use quire_machine::fallible;
 use quire_machine::transfer::Transfer;
 use quire_memory::folio::NewFolio;
@@ -19,17 +20,26 @@ use quire_swap::{BATCH_FOLIOS, DeviceState, Direction, DiskProperties, DiskReque
 
 use crate::disk::{self, SECTORS_PER_PAGE, VirtioDisk};
 
+/// virtio disks' major number.
+const VIRTIO: u32 = 254;
+/// How many minor numbers each virtio disk has.
+const VIRTIO_MINORS: u32 = 16;
+
 /// Every disk, for swap and for files.
 #[expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "once, as the kernel starts")]
 pub fn disks() -> Vec<Arc<dyn devices::BlockDevice>> {
-    let for_swap = |disk: &'static Arc<VirtioDisk>| Arc::new(SwapDisk { disk, name: format!("{disk}") }) as _;
-    disk::all().iter().map(for_swap).collect()
+    let numbers = (0..).map(|index| Device { major: VIRTIO, minor: index * VIRTIO_MINORS });
+    let for_swap = |(disk, number): (&'static Arc<VirtioDisk>, Device)| {
+        Arc::new(SwapDisk { disk, name: format!("{disk}"), number }) as _
+    };
+    disk::all().iter().zip(numbers).map(for_swap).collect()
 }
 
 /// A disk of this machine.
 struct SwapDisk {
     disk: &'static Arc<VirtioDisk>,
     name: String,
+    number: Device,
 }
 
 fn io_error(error: BlockError) -> IoError {
@@ -127,6 +137,10 @@ impl quire_swap::Disk<Quire> for SwapDisk {
 }
 
 impl devices::BlockDevice for SwapDisk {
+    fn number(&self) -> Device {
+        self.number
+    }
+
     fn sectors(&self) -> u64 {
         self.disk.geometry().sectors
     }

@@ -9,10 +9,14 @@ use quire_machine::sync::Once;
 use quire_memory::swap::Quire;
 use quire_swap::IoError;
 
+use super::node::Device;
 use crate::errno::Errno;
 
 /// A disk: what programs see of it beside what swap needs of it.
 pub trait BlockDevice: quire_swap::Disk<Quire> {
+    /// Its number, which no other has.
+    fn number(&self) -> Device;
+
     /// Its size in sectors of 512 bytes, the last part of a page included.
     fn sectors(&self) -> u64;
 
@@ -52,7 +56,7 @@ static DISKS: Once<Vec<Arc<dyn BlockDevice>>> = Once::new();
 static ZRAM: Once<Arc<Control<Quire>>> = Once::new();
 static ZSWAP: Once<Arc<Zswap<Quire>>> = Once::new();
 
-/// These are the disks, in their order.
+/// These are the block devices that stay, in their order.
 pub fn set_disks(disks: Vec<Arc<dyn BlockDevice>>) {
     DISKS.call_once(|| disks);
 }

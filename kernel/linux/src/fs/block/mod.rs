@@ -32,19 +32,14 @@ use crate::process::control_block::this;
 const PAGE: u64 = PAGE_SIZE as u64;
 /// zram's major number.
 const ZRAM: u32 = 252;
-/// virtio disks' major number.
-const VIRTIO: u32 = 254;
-/// How many minor numbers each virtio disk has.
-const VIRTIO_MINORS: u32 = 16;
 /// Pages that are discarded in one go: the device may take its time for each.
 const DISCARDED: usize = (1 << 30) / PAGE_SIZE;
 /// The unit in which programs may transfer without losing time; zram says a page.
 pub const SECTOR: u32 = 512;
 
-/// Every virtio disk, with its number.
+/// Every block device that stays, with its number.
 pub fn disks() -> impl Iterator<Item = (Device, &'static Arc<dyn BlockDevice>)> {
-    let number = |index| Device { major: VIRTIO, minor: index * VIRTIO_MINORS };
-    devices::disks().iter().zip(0..).map(move |(disk, index)| (number(index), disk))
+    devices::disks().iter().map(|disk| (disk.number(), disk))
 }
 
 /// Every zram device there is now, with its number.
@@ -122,7 +117,7 @@ pub fn resolve(path: &str) -> Result<String, Errno> {
 enum Medium {
     /// A zram device; while it is open, it cannot be reset.
     Zram(OpenZram<Quire>),
-    /// A virtio disk.
+    /// Another device.
     Disk(Arc<dyn BlockDevice>),
 }
 
