@@ -20,6 +20,8 @@ const KNOWN: &[&str] = &[
     "pages",
     "contents",
     "policy",
+    "trace",
+    "frames",
     RECORD_TRACE_WORD,
     "init",
     "rdinit",

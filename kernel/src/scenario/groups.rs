@@ -6,8 +6,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use quire_machine::heap;
 use quire_machine::task::{self, JoinHandle, time};
+use quire_machine::{heap, print};
 use quire_memory::cgroup::{Cgroup, Event};
 use quire_memory::fault::served;
 use quire_memory::lru;
@@ -38,34 +38,74 @@ fn start<T: Send + 'static>(
     Ok(quire_memory::tasks::spawn(name, space, work)?)
 }
 
-/// Touches pages in the order of the trace, and compares the touches that fault with those that the policy implies.
+/// The most pages of a trace, and the most touches, that the command line gives.
+const PAGES_MAX: u64 = 512;
+const TOUCHES_MAX: usize = 1000;
+
+/// The pages that `trace=` names, in their order.
+fn own_trace(command_line: CommandLine<'static>) -> Result<Option<Vec<u64>>, Failure> {
+    let Some(value) = command_line.value("trace") else { return Ok(None) };
+    let mut pages = Vec::new();
+    for word in value.split(',') {
+        match word.parse() {
+            Ok(page) if page < PAGES_MAX && pages.len() < TOUCHES_MAX => pages.push(page),
+            _ => {
+                return Err(Failure(format!(
+                    "trace={value}: expected up to {TOUCHES_MAX} numbers of pages below {PAGES_MAX}, as in trace=0,1,2,0"
+                )));
+            }
+        }
+    }
+    Ok(Some(pages))
+}
+
+/// Touches pages in the order of the trace, and compares the touches that fault with those that the policy implies; for a trace of the
+/// command line's it says which those are.
 pub(super) fn trace(command_line: CommandLine<'static>) -> Outcome {
+    let own = own_trace(command_line)?;
+    let frames = match command_line.number("frames").map_err(|error| Failure(format!("{error}")))? {
+        Some(0) => return Err(Failure("frames=0: expected at least 1".into())),
+        Some(frames) if own.is_some() => frames.min(PAGES_MAX),
+        Some(_) => return Err(Failure("frames= is for a trace of your own: trace=0,1,2,0 frames=2".into())),
+        None => FRAMES as u64,
+    };
+    let touches = Arc::new(own.clone().unwrap_or_else(|| TRACE.to_vec()));
+    let pages = touches.iter().max().map_or(0, |last| last + 1);
     let enabled = swapon::enable(command_line)?;
     let cgroup = Cgroup::root().new_child("trace")?;
     // What the kernel keeps for such a task counts as well.
-    let own = Arc::clone(&cgroup);
-    let kernel = start("first", &cgroup, 5, move || -> Result<u64, Fault> {
+    let charged = Arc::clone(&cgroup);
+    let kernel = start("first", &cgroup, pages, move || -> Result<u64, Fault> {
         user::write_word(START, 1)?;
-        Ok(own.current() - own.uses().anonymous)
+        Ok(charged.current() - charged.uses().anonymous)
     })?;
-    cgroup.set_max(Some(kernel.join()? + FRAMES as u64 * PAGE));
+    cgroup.set_max(Some(kernel.join()? + frames * PAGE));
     let touch = |page: u64, is_new: bool| {
         let before = served::faults();
         let address = START + page * PAGE;
         if is_new { user::write_word(address, page + 1) } else { user::read_word(address).map(drop) }?;
         Ok(served::faults() > before)
     };
+    let ordered = Arc::clone(&touches);
     let work = move || -> Result<Vec<usize>, Fault> {
         let mut faults = Vec::new();
-        for (at, page) in TRACE.into_iter().enumerate() {
-            if touch(page, !TRACE[..at].contains(&page))? {
+        for (at, page) in ordered.iter().enumerate() {
+            if touch(*page, !ordered[..at].contains(page))? {
                 faults.push(at);
             }
         }
         Ok(faults)
     };
-    let faults = start("trace", &cgroup, 5, work)?.join()?;
+    let faults = start("trace", &cgroup, pages, work)?.join()?;
     enabled.disable()?;
+    if own.is_some() {
+        print!("touches of pages, with a ! where one faulted, {frames} frames, policy {}:\n ", lru::policy());
+        for (at, page) in touches.iter().enumerate() {
+            print!(" {page}{}", if faults.contains(&at) { "!" } else { "" });
+        }
+        print!("\n");
+        return Ok(format!("touches={} faults={}", touches.len(), faults.len()));
+    }
     let implied = trace::faults(lru::policy()).unwrap_or_default();
     require!(faults == implied, "touches {faults:?} faulted, not {implied:?}");
     Ok(format!("touches={} faults={}", TRACE.len(), faults.len()))

@@ -102,6 +102,28 @@ fn a_trace_of_five_pages_in_four_frames_faults_as_the_policy_implies() {
 }
 
 #[test]
+fn a_trace_of_the_command_lines_says_which_touches_fault() {
+    // First in, first out, in two frames.
+    let words = "trace trace=0,1,0,2,0,1 frames=2 policy=fifo zram0.disksize=16M swapon=/dev/zram0";
+    let run = Run::new(words, Machine::new());
+    run.figures().require_exactly("touches", 6);
+    run.figures().require_exactly("faults", 5);
+    run.require(run.log().contains("\n  0! 1! 0 2! 0! 1!\n"), "the touches that fault are not shown");
+}
+
+#[test]
+fn scenarios_are_listed_by_kind_with_what_they_need() {
+    let run = Run::new("list", Machine::new());
+    run.figures().require_at_least("scenarios", 30);
+    for title in ["Experiments", "Checks: ", "Checks that need a faulty disk", "Crashes"] {
+        run.require(run.log().contains(&format!("\n{title}")), &format!("there is no heading {title}"));
+    }
+    let faulty = run.log().split("need a faulty disk").nth(1).and_then(|rest| rest.split("\nCrashes").next());
+    let faulty: Vec<&str> = faulty.unwrap_or_default().lines().skip(1).collect();
+    run.require(!faulty.is_empty() && faulty.iter().all(|line| line.contains("--fault ")), "a fault is not named");
+}
+
+#[test]
 fn groups_keep_to_their_limits() {
     let run = Run::new("groups", small_machine(Size::mebibytes(64)));
     run.figures().require_at_least("swapped", run.figures().number("limit"));
