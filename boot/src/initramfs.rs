@@ -38,7 +38,26 @@ const PROFILE: &str = "\
 export HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
 export PS1='quire:\\w\\$ '
 alias ll='ls -l'
+help() { cat /etc/help; }
 cd
+echo 'help says what there is to try.'
+";
+
+/// What `help` says, beside what the shell itself does.
+const HELP: &str = "\
+Programs of Quire's own:
+  demo [--act N]         swapping as a show in seven acts; takes /dev/vda for swap
+  stress SECONDS         forks, signals and exits at random while memory is short;
+                         swapon /dev/vda first
+  swbench PAGES CONTENT ORDER
+                         what a page-out and a fault cost, as in
+                         swbench 4096 text random; swapon /dev/vda first
+  check [NAME...]        holds the kernel to what Linux does; alone it lists the checks
+  touches NAME FRAMES    touches pages in an order, in a cgroup with so many frames
+  fuzz SEED COUNT        system calls at random, beside a verifier
+  bench                  what each kind of swap costs, in instructions
+  mkswap DEVICE          as the shell's own; /bin/mkswap --type crypt /dev/vda encrypts
+All others are busybox's: busybox --list. exit ends the machine.
 ";
 
 /// What goes into an initramfs.
@@ -85,6 +104,7 @@ impl Initramfs {
         archive.file("etc/passwd", 0o644, USERS);
         archive.file("etc/group", 0o644, GROUPS);
         archive.file("etc/profile", 0o644, PROFILE);
+        archive.file("etc/help", 0o644, HELP);
         if let Some(busybox) = &self.shell {
             add_shell(&mut archive, busybox)?;
         }

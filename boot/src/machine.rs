@@ -22,7 +22,9 @@ pub struct Machine {
     pub(crate) console: Console,
     pub(crate) initrd: Option<Initrd>,
     append: String,
-    pub(crate) debugger: bool,
+    /// The port for a debugger that is waited for, 0 for any.
+    pub(crate) debugger: Option<u16>,
+    pub(crate) qemu_arguments: Vec<String>,
     pub(crate) trace: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) monitor: Option<PathBuf>,
@@ -68,7 +70,8 @@ impl Machine {
             console: Console::Captured,
             initrd: None,
             append: String::new(),
-            debugger: false,
+            debugger: None,
+            qemu_arguments: Vec::new(),
             trace: None,
             timeout: None,
             monitor: None,
@@ -134,10 +137,17 @@ impl Machine {
         Self { console, ..self }
     }
 
-    /// The machine waits for a debugger; the line that starts one is printed.
+    /// The machine waits for a debugger, on this port or any that is free; the line that starts one is printed.
     #[must_use]
-    pub fn wait_for_debugger(self) -> Self {
-        Self { debugger: true, ..self }
+    pub fn wait_for_debugger(self, port: Option<u16>) -> Self {
+        Self { debugger: Some(port.unwrap_or(0)), ..self }
+    }
+
+    /// Further arguments for QEMU, behind all others.
+    #[must_use]
+    pub fn qemu_arguments<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        self.qemu_arguments.extend(arguments.into_iter().map(str::to_owned));
+        self
     }
 
     /// The pages that are referenced are recorded in the file at `path`, for `policy --trace`; compressed if its name ends in `.gz`.

@@ -4,6 +4,8 @@
 
 mod bench;
 mod check;
+mod demo_disks;
+mod faults;
 mod lab;
 mod lint;
 mod miri;
@@ -12,25 +14,28 @@ mod options;
 mod policy;
 
 use std::{
-    error, fs,
+    env, error, fs,
     io::{self, IsTerminal},
     path::Path,
     process::ExitCode,
 };
 
 use clap::Parser;
-use quire_boot::{Console, Error, Initramfs, Status, find_project, initramfs};
+use quire_boot::{Console, Error, Initramfs, Machine, Status, find_project, initramfs};
 
-use crate::options::{Act, MachineOptions, Options, Task};
+use crate::{
+    demo_disks::DemoDisks,
+    options::{Act, Acts, DemoOptions, MachineOptions, Options, Task, task_first},
+};
 
 fn main() -> ExitCode {
-    run(Options::parse()).unwrap_or_else(|error| {
+    run(Options::parse_from(task_first(env::args_os().collect()))).unwrap_or_else(|error| {
         eprintln!("quire: {error}");
         ExitCode::from(2)
     })
 }
 
-fn run(Options { task, machine }: Options) -> Result<ExitCode, Box<dyn error::Error>> {
+fn run(Options { task, acts, machine }: Options) -> Result<ExitCode, Box<dyn error::Error>> {
     if let Some(Task::Lab(options)) = &task {
         // A student's tree is no project.
         return Ok(lab::lab(options)?);
@@ -38,10 +43,10 @@ fn run(Options { task, machine }: Options) -> Result<ExitCode, Box<dyn error::Er
     find_project()?;
     Ok(match task {
         Some(Task::Lab(_)) => unreachable!("labs are above"),
-        None if has_terminal() => boot(&machine, Act::DemoThenShell)?,
-        None => boot(&machine, Act::Demo)?,
-        Some(Task::Demo(machine)) => boot(&machine, Act::Demo)?,
-        Some(Task::Shell(machine)) => boot(&machine, Act::Shell)?,
+        None if has_terminal() => boot(&machine, Act::DemoThenShell, &acts)?,
+        None => boot(&machine, Act::Demo, &acts)?,
+        Some(Task::Demo(DemoOptions { acts, machine })) => boot(&machine, Act::Demo, &acts)?,
+        Some(Task::Shell(machine)) => boot(&machine, Act::Shell, &Acts::default())?,
         Some(Task::Initramfs { file }) => write_initramfs(&file)?,
         Some(Task::Mkswap(options)) => {
             mkswap::mkswap(&options)?;
@@ -61,12 +66,15 @@ fn has_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
-fn boot(options: &MachineOptions, act: Act) -> Result<ExitCode, Error> {
+fn boot(options: &MachineOptions, act: Act, acts: &Acts) -> Result<ExitCode, Box<dyn error::Error>> {
     let (console, how_to_leave) =
         if has_terminal() { (Console::Interactive, "; Ctrl-A X leaves") } else { (Console::Shown, "") };
-    let machine = options.machine(act).console(console);
+    let machine = options.machine(act, acts)?.console(console);
     machine.check()?;
-    eprintln!("quire: {}{how_to_leave}", options.summary());
+    let demo_disks = options.wants_demo_disks(act).then(DemoDisks::make).transpose()?;
+    let more = if demo_disks.is_some() { ", disks for the demo" } else { "" };
+    eprintln!("quire: {}{more}{how_to_leave}", options.summary());
+    let machine = demo_disks.iter().flat_map(DemoDisks::disks).fold(machine, Machine::disk);
     let outcome = machine.run()?;
     if outcome.status.is_qemus_fault() {
         eprint!("{}", outcome.qemu_messages);

@@ -77,7 +77,7 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Verdict(Verdict::Success) => formatter.write_str("success: the guest finished and every check held"),
+            Self::Verdict(Verdict::Success) => formatter.write_str("success: the guest ended without a failure"),
             Self::Verdict(Verdict::Failure) => {
                 formatter.write_str("failure: the guest reported that something did not hold; its last lines say what")
             }

@@ -94,6 +94,7 @@ pub fn arguments(
     if let Some(port) = debugger_port {
         arguments.option("-gdb", format!("tcp:127.0.0.1:{port}")).flag("-S");
     }
+    machine.qemu_arguments.iter().for_each(|argument| _ = arguments.flag(argument));
     arguments.0
 }
 
@@ -165,6 +166,7 @@ mod tests {
             (" -icount shift=4,sleep=off ", line(&Machine::new().icount(), None)),
             (" -gdb tcp:127.0.0.1:1234 -S ", line(&Machine::new(), Some(1234))),
             (" -qmp unix:/a,,b,server=on,wait=off ", line(&Machine::new().monitored_at("/a,b"), None)),
+            (" -rtc base=utc ", line(&Machine::new().qemu_arguments(["-rtc", "base=utc"]), None)),
             (" -serial mon:stdio ", line(&Machine::new().console(Console::Interactive), None)),
         ] {
             assert!(wish.contains(part) && !plain.contains(part), "{wish}");

@@ -11,7 +11,7 @@ use crate::{
     disk::{AttachedDisk, Disk},
     error::Error,
     guest,
-    machine::{Initrd, Machine},
+    machine::{Console, Initrd, Machine},
     outcome::Outcome,
     project::{project, target},
     qemu,
@@ -34,7 +34,7 @@ impl Machine {
         let attach = |(index, disk): (usize, &Disk)| disk.attach(directory.path(), index);
         let disks = self.disks.iter().enumerate().map(attach).collect::<Result<Vec<AttachedDisk>, Error>>()?;
         let initrd = self.initrd.as_ref().map(|initrd| initrd.place(directory.path())).transpose()?;
-        let debugger_port = self.debugger.then(free_port).transpose()?;
+        let debugger_port = self.debugger.map(free_port).transpose()?;
 
         let trace = self.trace.as_deref().map(|path| Recording::new(path, directory.path())).transpose()?;
         let recorded = trace.as_ref().map(Recording::raw);
@@ -43,6 +43,8 @@ impl Machine {
             qemu::arguments(self, &firmware, &artefacts, initrd.as_deref(), &disks, recorded, debugger_port);
         if let Some(port) = debugger_port {
             announce_debugger(&artefacts.kernel, port);
+        } else if self.console != Console::Captured {
+            eprintln!("quire: the UEFI firmware starts the kernel; it is silent for a few seconds");
         }
         let outcome = guest::run(&arguments, self.console, self.timeout)?;
         trace.map(Recording::finish).transpose()?;
@@ -64,9 +66,11 @@ impl Initrd {
     }
 }
 
-fn free_port() -> Result<u16, Error> {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    free.map(|address| address.port()).map_err(Error::file("listen for a debugger on", "127.0.0.1"))
+/// The port, any that is free for 0, if nothing listens there.
+fn free_port(port: u16) -> Result<u16, Error> {
+    let free = TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
+    let named = format!("127.0.0.1:{port}; --gdb alone takes a port that is free");
+    free.map(|address| address.port()).map_err(Error::file("listen for a debugger on", named))
 }
 
 fn announce_debugger(kernel: &Path, port: u16) {

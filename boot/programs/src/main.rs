@@ -7,7 +7,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`init`] | process 1: makes a place to live, runs a program or a shell, ends with its exit status |
-//! | [`demo`] | swapping in three acts, with its figures |
+//! | [`demo`] | swapping in seven acts, with their figures |
 //! | [`check`] | programs that do what programs should not, and what the kernel promises those that behave |
 //! | [`stress`] | fork, signals and exits at random while memory is short |
 //! | [`fuzz`] | system calls at random, while a verifier looks after its pages |
@@ -15,7 +15,7 @@
 //! | [`touches`] | how many touches read under a policy, in the order of a generator |
 //! | [`mkswap`] | makes a swap area, with the type of its backend |
 //! | [`mod@bench`] | the same for each kind of swap and contents, and what a first touch and a fork cost |
-//! | [`process`], [`memory`], [`files`], [`areas`], [`books`] | what they share: children, mappings, the kernel's files, swap areas, what is in use |
+//! | [`process`], [`memory`], [`files`], [`areas`], [`cgroup`], [`damage`], [`books`] | what they share: children, mappings, the kernel's files, swap areas, memory cgroups, a disk that changes, what is in use |
 //!
 //! Every program is one thread: a child that `fork` makes is then as whole as its parent.
 
@@ -24,7 +24,9 @@
 mod areas;
 mod bench;
 mod books;
+mod cgroup;
 mod check;
+mod damage;
 mod demo;
 mod files;
 mod fuzz;

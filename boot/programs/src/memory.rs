@@ -1,6 +1,7 @@
 //! Memory as programs ask the kernel for it.
 
 use std::{
+    io,
     marker::PhantomData,
     num::NonZeroUsize,
     ops::{Deref, Range},
@@ -14,6 +15,8 @@ use nix::{
     sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, mprotect, munmap},
 };
 use quire_protocol::contents::Page;
+
+use crate::files;
 
 /// Bytes in a page.
 pub(crate) const PAGE: usize = size_of::<Page>();
@@ -159,6 +162,16 @@ impl<T: Sync> Deref for Shared<T> {
 pub(crate) fn lock_all() -> nix::Result<()> {
     // SAFETY: locking changes no contents.
     Errno::result(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) }).map(drop)
+}
+
+/// Makes memory so short for a moment that what was paged out has to leave the swap cache too.
+pub(crate) fn squeeze() -> io::Result<()> {
+    let [available, free_swap] = ["MemAvailable", "SwapFree"].map(|name| files::number("/proc/meminfo", name));
+    // More than there is in memory, by as much as there is room for elsewhere.
+    let pages = (available? + free_swap?.min(16 << 10) / 2) as usize / 4;
+    let mut memory = Memory::private(pages)?;
+    (0..pages).for_each(|page| memory.touch(page));
+    Ok(())
 }
 
 impl Drop for Memory {

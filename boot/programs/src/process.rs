@@ -58,12 +58,23 @@ impl Child {
     /// Waits for its end.
     pub(crate) fn wait(self) -> nix::Result<End> {
         loop {
-            match waitpid(self.0, None) {
-                Ok(WaitStatus::Exited(_, status)) => return Ok(End::Exited(status)),
-                Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(End::Killed(signal)),
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(error) => return Err(error),
+            if let Some(end) = self.look(WaitPidFlag::empty())? {
+                return Ok(end);
             }
+        }
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn has_ended(self) -> nix::Result<Option<End>> {
+        self.look(WaitPidFlag::WNOHANG)
+    }
+
+    fn look(self, flags: WaitPidFlag) -> nix::Result<Option<End>> {
+        match waitpid(self.0, Some(flags)) {
+            Ok(WaitStatus::Exited(_, status)) => Ok(Some(End::Exited(status))),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Ok(Some(End::Killed(signal))),
+            Ok(_) | Err(Errno::EINTR) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

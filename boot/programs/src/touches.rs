@@ -6,29 +6,22 @@
 //!
 //! Exit status: 0 all pages held what was written, 1 some did not, 2 wrong usage or a refused system call.
 
-use std::{collections::BTreeMap, error::Error, fs, process::ExitCode};
+use std::{collections::BTreeMap, error::Error, process::ExitCode};
 
-use nix::{
-    errno::Errno,
-    mount::{MsFlags, mount},
-    sys::{
-        mman::MmapAdvise,
-        resource::{UsageWho, getrusage},
-    },
+use nix::sys::{
+    mman::MmapAdvise,
+    resource::{UsageWho, getrusage},
 };
 use quire_protocol::references::{self, Generator};
 
 use crate::{
-    files,
+    cgroup::Cgroup,
     memory::{Memory, PAGE},
     swbench::ticks,
 };
 
 /// Pages that one page table maps.
 const PAGES_A_TABLE: usize = 512;
-
-const CGROUPS: &str = "/sys/fs/cgroup";
-const CGROUP: &str = "/sys/fs/cgroup/touches";
 
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let Some((generator, frames, seed)) = parse(arguments) else {
@@ -51,14 +44,47 @@ fn parse(arguments: &[String]) -> Option<(&'static Generator, u64, u64)> {
 }
 
 fn run(generator: &Generator, frames: u64, seed: u64) -> Result<usize, Box<dyn Error>> {
-    let pages = generator.pages(seed);
-    let places: BTreeMap<u64, usize> = pages.iter().map(|page| (*page, 0)).collect();
+    let cgroup = Cgroup::new("touches")?;
+    cgroup.enter()?;
+    let references = generator.pages(seed);
+    let Touched { pages, major, minor, wrong, ticks } = touch_all(&references, frames, &cgroup, || ())?;
+    let touches = references.len();
+    println!(
+        "touches trace={} frames={frames} touches={touches} pages={pages} majflt={major} minflt={minor} wrong={wrong} {} \
+         ticks/touch",
+        generator.name,
+        ticks / touches as u64
+    );
+    Ok(wrong)
+}
+
+/// What came of touching pages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Touched {
+    /// How many pages there are.
+    pub(crate) pages: usize,
+    /// Faults that read.
+    pub(crate) major: u64,
+    minor: u64,
+    /// How many touches found something else than was written.
+    pub(crate) wrong: usize,
+    ticks: u64,
+}
+
+/// Touches pages in the order of `references`, with `frames` frames for them in the cgroup, in which this process is; calls
+/// `each` after each touch.
+pub(crate) fn touch_all(
+    references: &[u64],
+    frames: u64,
+    cgroup: &Cgroup,
+    mut each: impl FnMut(),
+) -> Result<Touched, Box<dyn Error>> {
+    let places: BTreeMap<u64, usize> = references.iter().map(|page| (*page, 0)).collect();
     let places: BTreeMap<u64, usize> = places.into_keys().zip(0..).collect();
-    let touches: Vec<usize> = pages.iter().map(|page| places[page]).collect();
-    enter_cgroup()?;
+    let touches: Vec<usize> = references.iter().map(|page| places[page]).collect();
     let mut memory = Memory::private(places.len())?;
     memory.advise(0..places.len(), MmapAdvise::MADV_NOHUGEPAGE)?;
-    files::set(&format!("{CGROUP}/memory.max"), &format!("{}", (frames + kept(&mut memory)?) * PAGE as u64))?;
+    cgroup.set("memory.max", &format!("{}", (frames + kept(&mut memory, cgroup)?) * PAGE as u64))?;
 
     let before = getrusage(UsageWho::RUSAGE_SELF)?;
     let begin = ticks();
@@ -68,43 +94,24 @@ fn run(generator: &Generator, frames: u64, seed: u64) -> Result<usize, Box<dyn E
             0 => memory.set_word(*touch, *touch as u64 + 1),
             number => wrong += usize::from(number != *touch as u64 + 1),
         }
+        each();
     }
-    let took = ticks() - begin;
+    let ticks = ticks() - begin;
     let after = getrusage(UsageWho::RUSAGE_SELF)?;
-    println!(
-        "touches trace={} frames={frames} touches={} pages={} majflt={} minflt={} wrong={wrong} {} ticks/touch",
-        generator.name,
-        touches.len(),
-        places.len(),
-        after.major_page_faults() - before.major_page_faults(),
-        after.minor_page_faults() - before.minor_page_faults(),
-        took / touches.len() as u64
-    );
-    Ok(wrong)
-}
-
-/// Puts this process into a memory cgroup of its own.
-fn enter_cgroup() -> Result<(), Box<dyn Error>> {
-    let none = None::<&str>;
-    match mount(Some("cgroup2"), CGROUPS, Some("cgroup2"), MsFlags::empty(), none) {
-        Ok(()) | Err(Errno::EBUSY) => {}
-        Err(error) => return Err(error.into()),
-    }
-    // Where it is on already, the name is accepted as well.
-    files::set(&format!("{CGROUPS}/cgroup.subtree_control"), "+memory")?;
-    match fs::create_dir(CGROUP) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error.into()),
-        _ => {}
-    }
-    files::set(&format!("{CGROUP}/cgroup.procs"), &std::process::id().to_string())?;
-    Ok(())
+    let faults = |after: i64, before: i64| (after - before).unsigned_abs();
+    Ok(Touched {
+        pages: places.len(),
+        major: faults(after.major_page_faults(), before.major_page_faults()),
+        minor: faults(after.minor_page_faults(), before.minor_page_faults()),
+        wrong,
+        ticks,
+    })
 }
 
 /// How many pages the cgroup is charged when the page tables for the memory are there and nothing else.
-fn kept(memory: &mut Memory) -> Result<u64, Box<dyn Error>> {
+fn kept(memory: &mut Memory, cgroup: &Cgroup) -> Result<u64, Box<dyn Error>> {
     let pages = memory.pages().len();
     (0..pages).step_by(PAGES_A_TABLE).for_each(|page| memory.touch(page));
     memory.advise(0..pages, MmapAdvise::MADV_DONTNEED)?;
-    let current: u64 = files::text(&format!("{CGROUP}/memory.current"))?.trim().parse()?;
-    Ok(current.div_ceil(PAGE as u64))
+    Ok(cgroup.number("memory.current")?.div_ceil(PAGE as u64))
 }

@@ -1,7 +1,13 @@
-//! The demo, a program: memory goes to a disk, to zram and to ghost swap, and comes back.
+//! The demo, a program: memory goes to a disk, a file, zram, ghost swap and an encrypted disk, and comes back.
+
+use std::process::Command;
 
 use quire_boot::{Disk, Machine, Size};
-use quire_tests::Run;
+use quire_tests::{Image, Run, launcher};
+use rexpect::session::spawn_command;
+
+/// Against a show that never ends, in milliseconds.
+const LIMIT: u64 = 1_200_000;
 
 /// What the demo's table says about one phase: pages and requests, out and in.
 struct Phase {
@@ -25,14 +31,18 @@ fn demo(memory: Size, swap: Size) -> Run {
     run.require(number_after(&run, "zram held ") > 0, "nothing went to zram");
     if memory >= Size::mebibytes(32) {
         run.require(number_after(&run, "byte of its own: ") > 0, "nothing went to ghost swap");
+        run.require(number_after(&run, "the disk saw ") == 0, "a disk saw pages of ghost swap");
     }
+    let wide = run.log().lines().skip_while(|line| !line.starts_with("Act 1")).find(|line| line.len() > 79);
+    run.require(wide.is_none(), &format!("a line has more than 79 columns: {wide:?}"));
     run
 }
 
-/// The number that follows `words` in the log.
+/// The number that follows `words` in the log, wherever its lines are broken.
 #[track_caller]
 fn number_after(run: &Run, words: &str) -> u64 {
-    let found = run.log().split_once(words).and_then(|(_, rest)| {
+    let log = run.log().split_whitespace().collect::<Vec<_>>().join(" ");
+    let found = log.split_once(words).and_then(|(_, rest)| {
         let digits = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
         rest[..digits].parse().ok()
     });
@@ -42,19 +52,20 @@ fn number_after(run: &Run, words: &str) -> u64 {
 
 /// The first row of the tables that is about `name`.
 fn phase(run: &Run, name: &str) -> Phase {
-    let row = run.log().lines().find_map(|line| line.strip_prefix(&format!("  {name:16} ")));
+    let row = run.log().lines().find_map(|line| line.strip_prefix(&format!("  {name} ")));
     run.require(row.is_some(), &format!("the table has no row \"{name}\""));
-    let columns: Vec<u64> = row.into_iter().flat_map(str::split_whitespace).flat_map(str::parse).collect();
-    let [out, write_requests, back, read_requests] = columns[..] else {
+    let columns: Vec<&str> = row.into_iter().flat_map(str::split_whitespace).collect();
+    let [out, write_requests, _, back, read_requests, _, _] = columns[..] else {
         panic!("the row \"{name}\" has other columns: {row:?}")
     };
-    Phase { out: [out, write_requests], back: [back, read_requests] }
+    let number = |column: &str| column.parse().unwrap_or_else(|_| panic!("{column} is no number: {row:?}"));
+    Phase { out: [out, write_requests].map(number), back: [back, read_requests].map(number) }
 }
 
 #[test]
 fn the_demo_swaps_in_long_requests() {
     let run = demo(Size::mebibytes(64), Size::mebibytes(256));
-    let Phase { out: [out, writes], back: [back, reads] } = phase(&run, "in order");
+    let Phase { out: [out, writes], back: [back, reads] } = phase(&run, "read in order");
     run.require(out > 8 * writes, &format!("in order: {writes} requests wrote {out} pages"));
     // How far ahead is read depends on whose slots lie between, which is the scheduler's and so the machine's.
     run.require(back > reads, &format!("in order: {reads} requests read {back} pages"));
@@ -74,4 +85,41 @@ fn the_demo_runs_with_the_least_memory() {
 fn the_demo_fails_without_a_swap_disk_and_says_so() {
     let run = Run::program("demo", Machine::new());
     run.require(run.failure().contains("/dev/vda"), "it does not name the disk that is missing");
+}
+
+/// What a person sees: acts that need disks of the launcher's, in a terminal.
+#[test]
+fn the_show_in_a_terminal_has_one_bar_and_fits() {
+    let image = Image::made_by_mkswap(64 << 8, &[]);
+    let mut show = Command::new(launcher::program());
+    show.args(["--memory", "48M", "--disk"]).arg(image.path());
+    // The task may come behind its options.
+    show.args(["demo", "--act", "2", "--act", "5", "--act", "6", "--act", "7"]);
+    let mut show = spawn_command(show, Some(LIMIT)).expect("the launcher starts");
+    let said = show.exp_eof().expect("the launcher ends");
+    let require = |holds: bool, what: &str| assert!(holds, "{what}:\n{said}");
+    let story = said.split_once("Act 2 of 7: a swap file").map_or("", |(_, story)| story);
+    let lines: Vec<&str> =
+        story.split('\n').map(|line| line.trim_end_matches('\r').rsplit('\r').next().unwrap_or("")).collect();
+    require(story.contains("\r  [#"), "there is no bar");
+    require(lines.iter().all(|line| line.len() < 80), "a line is too wide for a terminal");
+    let logged = |line: &&str| line.starts_with('[') && line.contains("] ");
+    let until_end = lines.iter().take_while(|line| !line.starts_with("quire: demo ")).filter(|line| logged(line));
+    require(until_end.count() == 0, "the kernel's log cuts into the story");
+    let words = story.split_whitespace().collect::<Vec<_>>().join(" ");
+    require(!words.contains("left out"), "an act was left out");
+    require(words.contains("To remember: the file system was asked once, for "), "no swap file");
+    require(words.contains("faults had to read in the one, 0 in the other"), "a process without a limit paid for one");
+    require(words.contains("To remember: 0 of 300 pages came back wrong"), "a damaged page came back");
+    require(!words.contains("it got SIGBUS: the page was changed 0 "), "no damaged page was noticed");
+    let reads = |policy: usize| -> u64 {
+        let row = lines.iter().find_map(|line| line.trim().strip_prefix("touches that had to read"));
+        row.and_then(|row| row.split_whitespace().nth(policy)?.parse().ok()).unwrap_or_default()
+    };
+    require(
+        reads(1) > 0 && reads(0) > 3 * reads(1) / 2,
+        "fifo reads less than half as often again as the usual policy",
+    );
+    require(said.contains("quire: demo ok pages="), "the demo did not end well");
+    require(said.contains("quire: success"), "the launcher did not end well");
 }

@@ -60,6 +60,7 @@ fn a_person_edits_lines_and_controls_jobs() {
     let mut shell = Shell::start();
     shell.does("echo one two | tr a-z A-Z", "ONE TWO");
     shell.does("tty", "/dev/console");
+    shell.does("help", "demo [--act N]");
 
     // Line editing is the terminal's while `cat` reads, and the end of a file is a key.
     shell.starts("cat");

@@ -1,19 +1,14 @@
 //! A disk whose contents change under an encrypted area. Needs `/dev/vda` as the only swap area, of the type `crypt`, just enabled,
 //! and the same disk as `/dev/vdb`; and the machine for itself.
 
-use std::{fs::OpenOptions, os::unix::fs::FileExt};
-
-use nix::sys::signal::Signal;
-use quire_protocol::contents::hash;
-
 use super::{
     outcome::{Check, Outcome, require},
-    swapped::{PAGES, paged_out, squeeze},
+    swapped::{PAGES, paged_out},
 };
 use crate::{
+    damage::{self, Fates},
     files,
-    memory::{Memory, PAGE},
-    process::{End, end_of},
+    memory::{Memory, squeeze},
 };
 
 pub(super) const CHECKS: &[Check] = &[("damaged-pages", pages)];
@@ -27,22 +22,9 @@ fn pages() -> Outcome {
     // The first slots are those of these pages; those of other programs come behind.
     let used = files::swap_used()?;
     squeeze()?;
-    let disk = OpenOptions::new().read(true).write(true).open(SAME_DISK)?;
-    let changed = (1..=used).step_by(3);
-    for page in changed.clone() {
-        let (place, mut byte) = (page * PAGE as u64 + page % PAGE as u64, [0]);
-        disk.read_exact_at(&mut byte, place)?;
-        disk.write_all_at(&[byte[0] ^ 1 << (page % 8)], place)?;
-    }
-    disk.sync_all()?;
-    let mut lost = 0;
-    for (page, expected) in expected.iter().enumerate() {
-        match end_of(|| i32::from(hash(&memory.pages()[page]) != *expected))? {
-            End::Exited(0) => {}
-            End::Killed(Signal::SIGBUS) => lost += 1,
-            other => require!(false, "page {page} of memory is not what was written: {other}"),
-        }
-    }
-    require!(lost > 0 && lost <= changed.count(), "{lost} pages are lost, of {used} of which every third was changed");
+    let changed = damage::change_every_third(SAME_DISK, used)?;
+    let Fates { lost, wrong, .. } = damage::fates(&mut memory, &expected)?;
+    require!(wrong == 0, "{wrong} pages of memory are not what was written");
+    require!(lost > 0 && lost <= changed, "{lost} pages are lost, of {used} of which every third was changed");
     Ok(())
 }

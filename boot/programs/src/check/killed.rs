@@ -24,13 +24,10 @@ use nix::{
 };
 use quire_protocol::contents::Contents;
 
-use super::{
-    outcome::{Check, Failure, Outcome, require},
-    swapped::squeeze,
-};
+use super::outcome::{Check, Failure, Outcome, require};
 use crate::{
     areas, files,
-    memory::{Memory, PAGE, Shared},
+    memory::{Memory, PAGE, Shared, squeeze},
     process::{Child, End},
 };
 

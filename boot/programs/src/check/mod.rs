@@ -10,6 +10,7 @@ mod bounds;
 mod busy;
 mod calls;
 mod commit;
+mod console;
 mod damaged;
 mod descriptors;
 mod disk;
@@ -23,6 +24,7 @@ mod handlers;
 mod heap;
 mod huge;
 mod killed;
+mod kpage;
 mod limited;
 mod limits;
 mod locks;
@@ -62,6 +64,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         calls::CHECKS,
         busy::CHECKS,
         commit::CHECKS,
+        console::CHECKS,
         damaged::CHECKS,
         disk::CHECKS,
         descriptors::CHECKS,
@@ -75,6 +78,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         heap::CHECKS,
         huge::CHECKS,
         killed::CHECKS,
+        kpage::CHECKS,
         limited::CHECKS,
         limited::SWAP_CHECKS,
         limits::CHECKS,

@@ -12,13 +12,10 @@ use nix::{
 };
 use quire_protocol::contents::Contents;
 
-use super::{
-    outcome::{Check, Outcome, require},
-    swapped::squeeze,
-};
+use super::outcome::{Check, Outcome, require};
 use crate::{
     files,
-    memory::{Memory, PAGE},
+    memory::{Memory, PAGE, squeeze},
     process::{End, end_of},
 };
 

@@ -16,7 +16,7 @@ use quire_protocol::contents::{Contents, hash};
 use super::outcome::{Check, Outcome, require, wait_until};
 use crate::{
     files,
-    memory::{Memory, PAGE},
+    memory::{Memory, PAGE, squeeze},
     process::{Child, End},
 };
 
@@ -48,16 +48,6 @@ pub(super) fn paged_out(mut memory: Memory) -> Result<(Memory, Vec<u64>), super:
 
 pub(super) fn hashes(memory: &mut Memory) -> Vec<u64> {
     memory.pages().iter().map(hash).collect()
-}
-
-/// Makes memory so short for a moment that what was paged out has to leave the swap cache too.
-pub(super) fn squeeze() -> Outcome {
-    let [available, free_swap] = ["MemAvailable", "SwapFree"].map(|name| files::number("/proc/meminfo", name));
-    // More than there is in memory, by as much as there is room for elsewhere.
-    let pages = (available? + free_swap?.min(16 << 10) / 2) as usize / 4;
-    let mut memory = Memory::private(pages)?;
-    (0..pages).for_each(|page| memory.touch(page));
-    Ok(())
 }
 
 /// A page that is cleared, found to be zero or cleared again meanwhile leaves the vector registers of its program alone.

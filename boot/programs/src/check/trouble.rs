@@ -20,11 +20,11 @@ use quire_protocol::contents::{Contents, hash};
 
 use super::{
     outcome::{Check, Outcome, alarm_every, require, require_killed},
-    swapped::{PAGES, hashes, paged_out, squeeze},
+    swapped::{PAGES, hashes, paged_out},
 };
 use crate::{
     areas, files,
-    memory::{Memory, lock_all},
+    memory::{Memory, lock_all, squeeze},
     process::{Child, End, end_of},
 };
 

@@ -1,60 +1,119 @@
-//! The demo, in three acts: `demo`. Each lets processes use more memory than there is, with another kind of swap, and
-//! verifies every byte that comes back; what happened is read from the kernel's files, whose names are Linux's.
+//! The demo, a show in acts: `demo [--act N]...`. Each act lets processes use more memory than they can have, with another kind of
+//! swap, verifies every byte that comes back, and ends with a table, its conclusion and one figure. What happened is read from
+//! the kernel's files, whose names are Linux's.
 //!
-//! 1. A disk: working sets of four times the memory, in five phases.
-//! 2. zram before the disk: most pages stay in memory, compressed.
-//! 3. Ghost swap: swap space with nothing behind it, whose pages live in zswap.
+//! A console that has a size is a person's terminal: progress is a bar in place there, and lines elsewhere. What the kernel logs
+//! meanwhile is in `dmesg`, and not on the console.
 //!
 //! The last line is `quire: demo ok key=value …` or `quire: demo FAILED why`.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`acts`] | the acts, a file each |
+//! | [`stage`] | processes that work on their pages in phases |
+//! | [`figures`] | what the kernel's files say |
+//! | [`screen`] | words, tables and the bar, in 80 columns |
 
+mod acts;
 mod figures;
+mod screen;
 mod stage;
 
-use std::{fs, process::ExitCode};
+use std::process::ExitCode;
 
-use quire_protocol::contents::Contents;
+use nix::{
+    libc,
+    sys::signal::{SigHandler, Signal, signal},
+};
 
 use self::{
+    acts::{ACTS, DISK},
     figures::Figures,
-    stage::{Outcome, Phase, Stage, Tally},
+    stage::{Outcome, Tally},
 };
-use crate::{areas, files, memory::lock_all};
+use crate::{
+    memory::lock_all,
+    process::{Child, End},
+};
 
-const DISK: &str = "/dev/vda";
-const ZRAM: &str = "/dev/zram0";
-const GHOST: &str = "/dev/ghostswap";
-
-/// The fewest pages of memory in which compressed pages leave room for the others.
-const GHOST_NEEDS: u64 = 4096;
-
-/// How many processes there are in each act.
-const TASKS: u64 = 4;
-
-pub(crate) fn main(_: &[String]) -> ExitCode {
-    match play() {
-        Ok(line) => {
-            println!("\nquire: demo ok {line}");
-            ExitCode::SUCCESS
+pub(crate) fn main(arguments: &[String]) -> ExitCode {
+    let Some(wanted) = parse(arguments) else {
+        eprintln!("usage: demo [--act N]...\n");
+        for (act, number) in ACTS.iter().zip(1..) {
+            eprintln!("  {number}  {}", act.name);
         }
-        Err(why) => {
-            println!("\nquire: demo FAILED {why}");
+        return ExitCode::from(2);
+    };
+    match quietly(|| play(&wanted)) {
+        Ok(End::Exited(status)) => ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)),
+        Ok(End::Killed(signal)) => {
+            println!("\nquire: demo FAILED it was ended by {signal}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            println!("\nquire: demo FAILED {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn play() -> Outcome<String> {
-    if !fs::exists(DISK)? {
+/// The numbers of the acts that are wanted, from 1; all without a word.
+fn parse(arguments: &[String]) -> Option<Vec<usize>> {
+    let (pairs, []) = arguments.as_chunks() else { return None };
+    let number = |[option, value]: &[String; 2]| {
+        let number = value.parse().ok().filter(|number| (1..=ACTS.len()).contains(number));
+        number.filter(|_| option == "--act")
+    };
+    let wanted = pairs.iter().map(number).collect::<Option<Vec<usize>>>()?;
+    Some(if wanted.is_empty() { (1..=ACTS.len()).collect() } else { wanted })
+}
+
+/// Runs `work` in a process of its own, while the kernel's lines stay away from the console; however that ends, they come back.
+fn quietly(work: impl FnOnce() -> i32) -> nix::Result<End> {
+    const CONSOLE_OFF: i32 = 6;
+    const CONSOLE_ON: i32 = 7;
+    // SAFETY: neither action has an argument in memory. A user who may not do this sees the lines.
+    let console = |action| unsafe { libc::klogctl(action, std::ptr::null_mut(), 0) };
+    console(CONSOLE_OFF);
+    let child = Child::start(work);
+    // Ctrl-C ends the show, and this process puts the console in order.
+    // SAFETY: no code runs.
+    let _ = unsafe { signal(Signal::SIGINT, SigHandler::SigIgn) };
+    let end = child.and_then(Child::wait);
+    console(CONSOLE_ON);
+    end
+}
+
+fn play(wanted: &[usize]) -> i32 {
+    match acts(wanted) {
+        Ok(line) => {
+            println!("\nquire: demo ok {line}");
+            0
+        }
+        Err(why) => {
+            println!("\nquire: demo FAILED {why}");
+            1
+        }
+    }
+}
+
+fn acts(wanted: &[usize]) -> Outcome<String> {
+    if !std::fs::exists(DISK)? {
         return Err(format!("there is no {DISK}").into());
     }
     // What is measured here shall not be disturbed by what measures.
     lock_all()?;
-    let before = Figures::read()?;
+    let before = Figures::read(DISK)?;
     let mut tally = Tally::default();
-    tally.add(&disk()?);
-    tally.add(&zram()?);
-    tally.add(&ghost()?);
-    let after = Figures::read()?;
+    for number in wanted {
+        let act = &ACTS[number - 1];
+        screen::announce(*number, ACTS.len(), act);
+        match (act.play)()? {
+            Ok(done) => tally.add(&done),
+            Err(why) => screen::paragraph(&format!("This act is left out: {why}.")),
+        }
+    }
+    let after = Figures::read(DISK)?;
     let Tally { pages, verified, wrong } = tally;
     if wrong > 0 {
         return Err(format!("{wrong} of {verified} bytes did not come back").into());
@@ -66,108 +125,17 @@ fn play() -> Outcome<String> {
     Ok(format!("pages={pages} swapped_out={out} swapped_in={back} bytes_verified={verified} bytes_wrong=0"))
 }
 
-/// The memory that programs can have, in pages.
-fn memory_pages() -> Outcome<u64> {
-    Ok(files::number("/proc/meminfo", "MemAvailable")? / 4)
-}
+#[cfg(test)]
+mod tests {
+    use super::{ACTS, parse};
 
-/// Frames that are free, or would be without this program and without pages of files, which can go at any time.
-fn free_frames() -> Outcome<u64> {
-    let system = ["MemFree", "Cached"].map(|name| files::number("/proc/meminfo", name));
-    let own = ["RssAnon", "VmPTE"].map(|name| files::number("/proc/self/status", name));
-    Ok(system.into_iter().chain(own).sum::<Result<u64, _>>()? / 4)
-}
-
-fn disk() -> Outcome<Tally> {
-    println!("\nAct 1: a disk. {TASKS} processes use four times the memory there is; the rest is on {DISK}.\n");
-    areas::enable(DISK, 0)?;
-    let memory = memory_pages()?;
-    let room = memory / 2 + files::number("/proc/meminfo", "SwapTotal")? / 4;
-    let pages = (4 * memory).min(room) / TASKS;
-    println!("  {TASKS} processes of {} MiB, {} MiB of memory", pages >> 8, memory >> 8);
-    if room < 4 * memory {
-        println!("  {DISK} has no room for more, so they use less than four times the memory");
+    #[test]
+    fn acts_are_chosen_by_number() {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(parse(&[]).map(|all| all.len()), Some(ACTS.len()));
+        assert_eq!(parse(&words("--act 3 --act 1")), Some(vec![3, 1]));
+        for wrong in ["--act", "--act 0", "--act 99", "--act two", "act 1", "1"] {
+            assert_eq!(parse(&words(wrong)), None, "{wrong}");
+        }
     }
-    let free_before = free_frames()?;
-    let phases = [Phase::Fill, Phase::InOrder, Phase::AtRandom, Phase::OverAndOver, Phase::InOrder];
-    let before = Figures::read()?;
-    let stage = Stage::set(TASKS, pages, Contents::Mix)?;
-    let rows = phases.map(|phase| stage.play(phase)).into_iter().collect::<Result<Vec<_>, _>>()?;
-    let used = files::swap_used()?;
-    let tally = stage.end()?;
-    let after = Figures::read()?;
-    areas::disable(DISK)?;
-    figures::print_table(&rows);
-    figures::print_sums(&before, &after);
-    println!("  swap used at the end: {used} pages");
-    println!("  frames free but for files and this program: {free_before} before, {} after", free_frames()?);
-    Ok(tally)
-}
-
-fn zram() -> Outcome<Tally> {
-    const ATTRIBUTES: &str = "/sys/block/zram0";
-    println!(
-        "\nAct 2: zram before the disk. Pages go to {ZRAM}, memory that holds them compressed, and only when that"
-    );
-    println!("is full to {DISK}.\n");
-    let memory = memory_pages()?;
-    files::set(&format!("{ATTRIBUTES}/comp_algorithm"), "lz4")?;
-    // Not all memory is to end in it.
-    let size = memory * 3 / 8;
-    files::set(&format!("{ATTRIBUTES}/disksize"), &(size * 4096).to_string())?;
-    areas::make(ZRAM, size)?;
-    areas::enable(ZRAM, 100)?;
-    areas::enable(DISK, 0)?;
-    let stage = Stage::set(TASKS, memory * 2 / TASKS, Contents::Mix)?;
-    let rows = [stage.play(Phase::Fill)?, stage.play(Phase::InOrder)?];
-    let mm_stat = files::numbers(&format!("{ATTRIBUTES}/mm_stat"))?;
-    let tally = stage.end()?;
-    areas::disable(ZRAM)?;
-    areas::disable(DISK)?;
-    files::set(&format!("{ATTRIBUTES}/reset"), "1")?;
-    figures::print_table(&rows);
-    let [original, compressed, used, ..] = mm_stat[..] else { return Err("mm_stat has too few columns".into()) };
-    println!(
-        "\n  zram held {} pages, {} KiB, compressed to {} KiB in {} KiB of memory: it saved {} KiB and {} trips to the disk",
-        original / 4096,
-        original >> 10,
-        compressed >> 10,
-        used >> 10,
-        original.saturating_sub(used) >> 10,
-        original / 4096
-    );
-    Ok(tally)
-}
-
-fn ghost() -> Outcome<Tally> {
-    const PARAMETERS: &str = "/sys/module/zswap/parameters";
-    println!(
-        "\nAct 3: ghost swap. {GHOST} is swap space with nothing behind it: its slots are names, and the pages are in"
-    );
-    println!("zswap, compressed in memory.\n");
-    if !fs::exists(GHOST)? {
-        println!("  this kernel has no {GHOST}");
-        return Ok(Tally::default());
-    }
-    let memory = memory_pages()?;
-    if memory < GHOST_NEEDS {
-        println!("  {} KiB of memory are too little to keep what is swapped in it", memory * 4);
-        return Ok(Tally::default());
-    }
-    files::set(&format!("{PARAMETERS}/enabled"), "Y")?;
-    files::set(&format!("{PARAMETERS}/max_pool_percent"), "50")?;
-    areas::enable(GHOST, 0)?;
-    let size = files::number("/proc/meminfo", "SwapTotal")?;
-    let stage = Stage::set(TASKS, memory * 9 / 8 / TASKS, Contents::Text)?;
-    let rows = [stage.play(Phase::Fill)?, stage.play(Phase::InOrder)?];
-    let used = files::swap_used()?;
-    let (stored, pool) = (files::number("/proc/meminfo", "Zswapped")?, files::number("/proc/meminfo", "Zswap")?);
-    let tally = stage.end()?;
-    areas::disable(GHOST)?;
-    figures::print_table(&rows);
-    println!(
-        "\n  {GHOST} offered {size} KiB of swap and has no byte of its own: {used} pages were swapped to it, {stored} KiB of \
-         them\n  lay in zswap, in {pool} KiB of memory, and no disk saw any"
-    );
-    Ok(tally)
 }

@@ -10,12 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::resource::{UsageWho, getrusage};
 use quire_protocol::contents::{Contents, Page, Xorshift, hash};
 
-use super::figures::{Figures, Row};
+use super::{
+    figures::{Figures, Row},
+    screen::Bar,
+};
 use crate::{
-    files,
+    cgroup::Cgroup,
     memory::{Memory, PAGE, Shared},
     process::{Child, End},
 };
@@ -37,7 +40,21 @@ pub(super) enum Phase {
     InOrder,
     AtRandom,
     OverAndOver,
+    InOrderAgain,
     End,
+}
+
+impl Phase {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Fill => "write all",
+            Self::InOrder => "read in order",
+            Self::AtRandom => "read randomly",
+            Self::OverAndOver => "over and over",
+            Self::InOrderAgain => "read again",
+            Self::End => "end",
+        }
+    }
 }
 
 /// What was done, in sum.
@@ -68,6 +85,8 @@ struct Board {
     visited: AtomicU64,
     verified: AtomicU64,
     wrong: AtomicU64,
+    /// Faults that read.
+    major: AtomicU64,
 }
 
 /// Processes that wait for a phase to be called.
@@ -78,51 +97,47 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Starts `tasks` processes with `pages` pages each.
-    pub(super) fn set(tasks: u64, pages: u64, contents: Contents) -> Outcome<Self> {
+    /// Starts `tasks` processes with `pages` pages each, in a cgroup if one is given.
+    pub(super) fn set(tasks: u64, pages: u64, contents: Contents, cgroup: Option<&Cgroup>) -> Outcome<Self> {
         let mut stage = Self { board: Shared::new(Board::default())?, tasks: Vec::new(), pages };
         for number in 0..tasks {
-            let task = Child::start(|| match Task::new(contents, number * pages, pages as usize, &stage.board) {
-                Ok(mut task) => {
-                    task.run();
-                    0
+            let task = Child::start(|| {
+                if cgroup.is_some_and(|cgroup| cgroup.enter().is_err()) {
+                    return 1;
                 }
-                Err(error) => error as i32,
+                match Task::new(contents, number * pages, pages as usize, &stage.board) {
+                    Ok(mut task) => {
+                        task.run();
+                        0
+                    }
+                    Err(error) => error as i32,
+                }
             })?;
             stage.tasks.push(task);
         }
         Ok(stage)
     }
 
-    /// Calls a phase and waits for its end, with a line of progress every second.
-    pub(super) fn play(&self, phase: Phase) -> Outcome<Row> {
-        let (name, visits) = match phase {
-            Phase::Fill => ("fill", self.pages),
-            Phase::InOrder => ("in order", self.pages),
-            Phase::AtRandom => ("at random", self.pages / 8),
-            Phase::OverAndOver => ("over and over", self.pages / 4 + self.pages / 16),
-            Phase::End => ("end", 0),
+    /// How many pages are visited in a phase.
+    pub(super) fn visits(&self, phase: Phase) -> u64 {
+        let each = match phase {
+            Phase::Fill | Phase::InOrder | Phase::InOrderAgain => self.pages,
+            Phase::AtRandom => self.pages / 8,
+            Phase::OverAndOver => self.pages / 4 + self.pages / 16,
+            Phase::End => 0,
         };
-        let visits = visits * self.tasks.len() as u64;
-        let before = Figures::read()?;
-        let (start, visited_before) = (Instant::now(), self.board.visited.load(Ordering::Relaxed));
-        self.call(phase);
-        let mut next_line = Duration::from_secs(1);
-        while self.board.done.load(Ordering::Acquire) < self.tasks.len() as u64 {
-            sleep(LOOK_EVERY);
-            self.look_after()?;
-            if start.elapsed() >= next_line {
-                next_line += Duration::from_secs(1);
-                let visited = self.board.visited.load(Ordering::Relaxed) - visited_before;
-                let percent = (visited * 100 / visits.max(1)).min(100);
-                let [free, total, free_swap] =
-                    ["MemFree", "SwapTotal", "SwapFree"].map(|name| files::number("/proc/meminfo", name));
-                let (free, total) = (free? >> 10, total?);
-                let used = (total - free_swap?) >> 10;
-                println!("  {name}: {percent:3}%, {free} MiB free, {used} of {} MiB swap used", total >> 10);
-            }
-        }
-        Ok(Row { name, before, after: Figures::read()?, took: start.elapsed() })
+        each * self.tasks.len() as u64
+    }
+
+    /// Calls one phase after another, under a bar of their own, with a look at the counters of `disk` around each.
+    pub(super) fn play(&self, phases: &[Phase], disk: &str) -> Outcome<Vec<Row>> {
+        let mut bar = Bar::new(phases.iter().map(|phase| self.visits(*phase)).sum());
+        let play = |phase: &Phase| {
+            let before = Figures::read(disk)?;
+            let took = play_together([self], *phase, &mut bar)?[0];
+            Ok(Row { name: phase.name(), figures: Figures::read(disk)?.since(&before), took })
+        };
+        phases.iter().map(play).collect()
     }
 
     fn call(&self, phase: Phase) {
@@ -131,12 +146,24 @@ impl Stage {
         self.board.called.fetch_add(1, Ordering::Release);
     }
 
-    /// Fails if a process has ended that nobody called to its end.
+    fn is_done(&self) -> bool {
+        self.board.done.load(Ordering::Acquire) == self.tasks.len() as u64
+    }
+
+    fn visited(&self) -> u64 {
+        self.board.visited.load(Ordering::Relaxed)
+    }
+
+    /// How many faults had to read so far.
+    pub(super) fn major_faults(&self) -> u64 {
+        self.board.major.load(Ordering::Relaxed)
+    }
+
+    /// Fails if a process has ended that was not called to its end.
     fn look_after(&self) -> Outcome {
         for (task, number) in self.tasks.iter().zip(1..) {
-            match waitpid(task.0, Some(WaitPidFlag::WNOHANG))? {
-                WaitStatus::StillAlive => {}
-                ended => return Err(format!("process {number} of {} was ended: {ended:?}", self.tasks.len()).into()),
+            if let Some(end) = task.has_ended()? {
+                return Err(format!("process {number} of {} was ended: {end}", self.tasks.len()).into());
             }
         }
         Ok(())
@@ -156,6 +183,31 @@ impl Stage {
     }
 }
 
+/// Calls a phase on several stages at once and waits for its end on all; returns how long each took.
+pub(super) fn play_together<const STAGES: usize>(
+    stages: [&Stage; STAGES],
+    phase: Phase,
+    bar: &mut Bar,
+) -> Outcome<[Duration; STAGES]> {
+    let visited = || stages.iter().map(|stage| stage.visited()).sum::<u64>();
+    let (start, visited_before) = (Instant::now(), visited());
+    let mut took = [None; STAGES];
+    stages.iter().for_each(|stage| stage.call(phase));
+    while took.iter().any(Option::is_none) {
+        sleep(LOOK_EVERY);
+        for (stage, took) in stages.iter().zip(&mut took) {
+            if stage.is_done() {
+                took.get_or_insert(start.elapsed());
+            } else {
+                stage.look_after()?;
+            }
+        }
+        bar.show(visited() - visited_before, phase.name())?;
+    }
+    bar.ended(stages.iter().map(|stage| stage.visits(phase)).sum());
+    Ok(took.map(Option::unwrap_or_default))
+}
+
 /// One process's pages.
 struct Task<'a> {
     contents: Contents,
@@ -164,6 +216,11 @@ struct Task<'a> {
     records: Vec<(u64, u64)>,
     random: Xorshift,
     board: &'a Board,
+}
+
+/// Faults of this process that had to read.
+fn major_faults() -> u64 {
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.major_page_faults().unsigned_abs())
 }
 
 impl<'a> Task<'a> {
@@ -180,9 +237,12 @@ impl<'a> Task<'a> {
                 sleep(LOOK_EVERY);
             }
             let (pages, phase) = (self.records.len(), self.board.phase.load(Ordering::Relaxed));
+            let major_before = major_faults();
             match phase {
                 _ if phase == Phase::Fill as u64 => (0..pages).for_each(|index| self.fill(index)),
-                _ if phase == Phase::InOrder as u64 => (0..pages).for_each(|index| self.verify(index)),
+                _ if phase == Phase::InOrder as u64 || phase == Phase::InOrderAgain as u64 => {
+                    (0..pages).for_each(|index| self.verify(index));
+                }
                 _ if phase == Phase::AtRandom as u64 => (0..pages / 8).for_each(|_| {
                     let index = self.any(pages);
                     self.verify(index);
@@ -190,6 +250,7 @@ impl<'a> Task<'a> {
                 _ if phase == Phase::OverAndOver as u64 => self.revisit(pages / 32, pages / 4),
                 _ => return,
             }
+            self.board.major.fetch_add(major_faults() - major_before, Ordering::Relaxed);
             self.board.done.fetch_add(1, Ordering::Release);
         }
     }
