@@ -87,7 +87,7 @@ fn quietly(work: impl FnOnce() -> i32) -> nix::Result<End> {
 fn play(wanted: &[usize]) -> i32 {
     match acts(wanted) {
         Ok(line) => {
-            println!("\nquire: demo ok {line}");
+            println!("\n{}", screen::last_line(&format!("quire: demo ok {line}")));
             0
         }
         Err(why) => {

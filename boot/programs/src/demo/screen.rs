@@ -25,6 +25,11 @@ pub(super) fn paragraph(text: &str) {
     println!("{}", wrapped(text, "  "));
 }
 
+/// The last line, for programs one line whatever its length.
+pub(super) fn last_line(text: &str) -> String {
+    if is_terminal() { wrapped(text, "") } else { text.to_owned() }
+}
+
 /// The one figure of an act.
 pub(super) fn remember(text: &str) {
     println!("\n{}", wrapped(&format!("To remember: {text}"), "  "));
