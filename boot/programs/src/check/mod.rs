@@ -5,6 +5,7 @@
 //! says that other programs are there, which may be swapped as well. `check` without a name lists them; a name also stands
 //! for every check that begins with it and a hyphen.
 
+mod answers;
 mod bad;
 mod bounds;
 mod busy;
@@ -59,6 +60,7 @@ use crate::{
 const LIMIT_SECONDS: u32 = 900;
 fn checks() -> impl Iterator<Item = &'static Check> {
     [
+        answers::CHECKS,
         bad::CHECKS,
         bounds::CHECKS,
         calls::CHECKS,

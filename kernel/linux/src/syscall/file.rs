@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 use quire_machine::fallible::{self, TryVec};
 use quire_machine::task::{Interrupted, check_killed, check_signals};
-use quire_machine::user::{UserPtr, UserRange, Word};
+use quire_machine::user::{Fault, UserPtr, UserRange, Word};
+use quire_swap::header::PAGE_SIZE;
 
 use super::arguments::{Arguments, Calls, Outcome};
 use crate::errno::Errno;
@@ -96,17 +97,23 @@ fn fill(pieces: &[UserRange], mut transfer: impl FnMut(&mut [u8], usize) -> Resu
     Ok(done as u64)
 }
 
-/// Empties pieces of user memory, up to `most` bytes. `transfer` writes from a buffer; it is told how much was written
-/// before.
-fn empty(pieces: &[UserRange], most: usize, mut transfer: impl FnMut(&[u8], usize) -> Result<usize, Errno>) -> Outcome {
-    let mut buffer = chunk(most)?;
+/// Empties pieces of user memory, up to `most` bytes, a `chunk` at a time, which `read` says how much can be read of. `transfer`
+/// writes from a buffer; it is told how much was written before.
+fn empty(
+    pieces: &[UserRange],
+    most: usize,
+    chunk: usize,
+    read: impl Fn(UserRange, &mut [u8]) -> Result<usize, Fault>,
+    mut transfer: impl FnMut(&[u8], usize) -> Result<usize, Errno>,
+) -> Outcome {
+    let mut buffer = fallible::filled(0, most.min(chunk))?;
     let mut done = 0;
     for piece in pieces {
         let mut rest = piece.first(most - done);
         while !rest.is_empty() {
             let wanted = buffer.len().min(rest.len());
-            let read = check_killed().map_err(Errno::from).and_then(|()| Ok(rest.read_some(&mut buffer[..wanted])?));
-            let result = read.and_then(|bytes| transfer(&buffer[..bytes], done));
+            let found = check_killed().map_err(Errno::from).and_then(|()| Ok(read(rest, &mut buffer[..wanted])?));
+            let result = found.and_then(|bytes| transfer(&buffer[..bytes], done));
             match result {
                 Ok(bytes) => {
                     rest = rest.behind(bytes);
@@ -204,9 +211,22 @@ fn write_pieces(open: &OpenFile, pieces: &[UserRange], place: TransferStart) -> 
         return result.map(|bytes| bytes as u64);
     }
     let most = open.writable(start, total)?;
+    // To a pipe goes page by page, and of a page that cannot all be read nothing (Linux: `pipe_write`).
+    if open.node().metadata().kind == NodeKind::Pipe {
+        return empty(
+            pieces,
+            most,
+            PAGE_SIZE,
+            |from, to| from.read(to).map(|()| to.len()),
+            |bytes, _| open.write(bytes),
+        );
+    }
+    let empty = |transfer: &mut dyn FnMut(&[u8], usize) -> Result<usize, Errno>| {
+        empty(pieces, most, CHUNK, UserRange::read_some, transfer)
+    };
     match place {
-        TransferStart::Here => empty(pieces, most, |bytes, _| open.write(bytes)),
-        TransferStart::At(start) => empty(pieces, most, |bytes, done| open.write_at(start.after(done), bytes)),
+        TransferStart::Here => empty(&mut |bytes, _| open.write(bytes)),
+        TransferStart::At(start) => empty(&mut |bytes, done| open.write_at(start.after(done), bytes)),
     }
 }
 
