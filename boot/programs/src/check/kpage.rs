@@ -135,6 +135,6 @@ fn cgroup() -> Outcome {
     let end = child.wait()?;
     require!(end == End::Exited(0), "the child: {end}");
     let found = found?;
-    require!(found >= PAGES && found <= PAGES + SLACK, "{found} frames are charged to a cgroup that has {PAGES} pages");
+    require!((PAGES..=PAGES + SLACK).contains(&found), "{found} frames are charged to a cgroup that has {PAGES} pages");
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::{DISK, Shown, TASKS, memory_pages};
 use crate::{
     areas,
     demo::{
-        figures::sum,
+        figures::{Figures, sum},
         screen::{self, mib, seconds, tenths},
         stage::{Phase, Stage},
     },
@@ -61,7 +61,7 @@ pub(super) fn play() -> Shown {
         mib(original),
         mib(used),
         mib(compressed),
-        sum(&rows, |figures| figures.kept_in()),
+        sum(&rows, Figures::kept_in),
     ));
     screen::remember(&format!("{} pages lay where one would be without zram.", tenths(original * 10, used)));
     Ok(Ok(tally))

@@ -77,7 +77,7 @@ fn make_file(memory: u64) -> Outcome<u64> {
     let room = usage.blocks_available() * usage.fragment_size() / 4096;
     let size = (memory / 2).min(MOST).min(room * 7 / 8);
     let mut file = File::create(FILE)?;
-    let piece = [0; 64 << 10];
+    let piece = vec![0; 64 << 10];
     let mut left = size * 4096;
     while left > 0 {
         let length = left.min(piece.len() as u64);

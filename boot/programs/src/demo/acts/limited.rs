@@ -8,7 +8,7 @@ use crate::{
     cgroup::Cgroup,
     demo::{
         screen::{self, Bar, mib, seconds},
-        stage::{Phase, Stage, play_together},
+        stage::{Outcome, Phase, Stage, play_together},
     },
     memory::PAGE,
 };
@@ -34,21 +34,13 @@ pub(super) fn play() -> Shown {
         took.iter_mut().zip(phase).for_each(|(sum, phase)| *sum += phase);
     }
     drop(bar);
-    let mut rows = Vec::new();
-    for (((cgroup, stage), took), (name, limit)) in
-        cgroups.iter().zip(&stages).zip(took).zip([("limited", mib(limit)), ("unlimited", "none".to_owned())])
-    {
-        let [here, swapped] = ["memory.current", "memory.swap.current"].map(|file| cgroup.number(file));
-        rows.push([
-            name.to_owned(),
-            mib(pages),
-            limit,
-            mib(here? / PAGE as u64),
-            mib(swapped? / PAGE as u64),
-            stage.major_faults().to_string(),
-            seconds(took),
-        ]);
-    }
+    let row = |place: usize, name: &str, limit: String| -> Outcome<[String; 7]> {
+        let mib_of = |file| cgroups[place].number(file).map(|bytes| mib(bytes / PAGE as u64));
+        let (here, swapped) = (mib_of("memory.current")?, mib_of("memory.swap.current")?);
+        let faults = stages[place].major_faults().to_string();
+        Ok([name.to_owned(), mib(pages), limit, here, swapped, faults, seconds(took[place])])
+    };
+    let rows = [row(0, "limited", mib(limit))?, row(1, "unlimited", "none".to_owned())?];
     let [paid, unpaid] = [&stages[0], &stages[1]].map(Stage::major_faults);
     let [limited, unlimited] = stages;
     let mut tally = limited.end()?;
@@ -59,10 +51,8 @@ pub(super) fn play() -> Shown {
         ["cgroup", "MiB it\nuses", "limit\nin MiB", "MiB in\nmemory", "MiB in\nswap", "faults\nthat read", "seconds"],
         &rows,
     );
-    screen::paragraph(
-        "Only pages of the cgroup that reached its limit went to swap, though memory was free, and only its process waited \
-         for the disk.",
-    );
+    let others = if unpaid == 0 { "and only its process waited for the disk" } else { "but both waited for the disk" };
+    screen::paragraph(&format!("The cgroup that reached its limit went to swap, though memory was free, {others}."));
     screen::remember(&format!("{paid} faults had to read in the one, {unpaid} in the other."));
     Ok(Ok(tally))
 }
