@@ -87,6 +87,46 @@ pub fn programs() -> Result<PathBuf, Error> {
     Ok(built.insert(program).clone())
 }
 
+/// The mdBook that the book is built with. It is no dependency of the launcher, whose first build would take minutes longer.
+const MDBOOK: &str = "0.5.4";
+
+/// Builds mdBook if it has not been built, with the versions of its dependencies that it was published with, and says where it is.
+///
+/// # Errors
+/// The build fails: the registry may be out of reach.
+pub fn mdbook() -> Result<PathBuf, Error> {
+    let directory = target().join("mdbook").join(MDBOOK);
+    let program = directory.join("bin/mdbook");
+    let _lock = lock()?;
+    if program.exists() {
+        return Ok(program);
+    }
+    eprintln!("quire: building mdBook {MDBOOK}, only this first time: about a minute");
+    let built = directory.join("build");
+    let mut cargo = plain_command("cargo");
+    cargo
+        .args([
+            "install",
+            "mdbook",
+            "--locked",
+            "--debug",
+            "--no-default-features",
+            "--features",
+            "search",
+            "--version",
+        ])
+        .arg(format!("={MDBOOK}"))
+        .arg("--root")
+        .arg(&directory)
+        .arg("--target-dir")
+        .arg(&built)
+        .env("CARGO_PROFILE_DEV_DEBUG", "0");
+    run_with_progress(cargo, "building mdBook")?;
+    // What only a change of mdBook would need again.
+    fs::remove_dir_all(&built).map_err(Error::file("remove", &built))?;
+    Ok(program)
+}
+
 fn build_kernel(toolchain: &Toolchain) -> Result<PathBuf, Error> {
     let directory = target().join("kernel").join(TARGET);
     if !directory.exists() {

@@ -36,10 +36,12 @@
 //! | [`observatory`] | the machine seen from outside, while it runs or after its end |
 //! | [`watch`] | the picture of a machine: a page in a browser, recordings |
 //! | [`error`] | why there was no run |
+//! | [`chapters`] | the book's chapters, and what they name in the code |
 
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod chapters;
 pub mod cpio;
 pub mod disk;
 pub mod error;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod book;
 mod check;
 mod demo_disks;
 mod faults;
@@ -54,6 +55,10 @@ fn run(Options { task, acts, machine }: Options) -> Result<ExitCode, Box<dyn err
         }
         Some(Task::Bench) if bench::bench()? => ExitCode::SUCCESS,
         Some(Task::Bench) => ExitCode::FAILURE,
+        Some(Task::Book(options)) => {
+            book::book(&options)?;
+            ExitCode::SUCCESS
+        }
         Some(Task::Check { kernel, options }) => check::check(kernel, &options)?,
         Some(Task::Lint) => lint::lint(),
         Some(Task::Miri) => miri::miri(),

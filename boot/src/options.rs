@@ -7,6 +7,7 @@ use quire_boot::{Accelerator, Disk, Initramfs, Machine, Size, initramfs, target}
 use rustix::termios::tcgetwinsize;
 
 use crate::{
+    book::BookOptions,
     faults::{self, Fault, Slow},
     lab::LabOptions,
     mkswap::MkswapOptions,
@@ -162,6 +163,8 @@ pub(crate) enum Task {
     },
     /// Make a file a swap area, with the type of its backend in the header if that is wanted
     Mkswap(MkswapOptions),
+    /// Build the book about Quire, with the documentation of its code, and open it
+    Book(BookOptions),
     /// Check that the host's crates and the kernel, for its own target, compile
     Check {
         /// Check the kernel alone

@@ -1,0 +1,145 @@
+//! `cargo run -- book`: builds the book and opens it.
+//!
+//! The chapters are `docs/*.md`; [`chapters`] looks up what they say about the code. Then mdBook makes pages of them, the simulator
+//! draws its curves, and rustdoc adds the documentation of the code for both targets.
+
+use std::{
+    env, fs, io,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use clap::Args;
+use quire_boot::{
+    Error, build, chapters, target,
+    toolchain::{TARGET, Toolchain, plain_command},
+};
+use thiserror::Error as ThisError;
+
+/// How the book is built.
+#[derive(Args, Debug)]
+pub(crate) struct BookOptions {
+    /// Leave out the documentation of the code, which takes longest; links to it lead nowhere then
+    #[arg(long)]
+    no_api: bool,
+
+    /// Do not open it
+    #[arg(long)]
+    no_open: bool,
+}
+
+/// Why there is no book.
+#[derive(Debug, ThisError)]
+pub(crate) enum BookError {
+    /// Chapters name what is not there.
+    #[error("the book names what is not there:\n  {}", .0.join("\n  "))]
+    Problems(Vec<String>),
+    /// As for every other build.
+    #[error(transparent)]
+    Build(#[from] Error),
+    /// A program ended with an error, or warned.
+    #[error("{0} failed:\n{1}")]
+    Failed(&'static str, String),
+}
+
+/// Builds the book in `target/book`, says where it is, and opens it where a person can look at it.
+///
+/// # Errors
+/// [`BookError`].
+pub(crate) fn book(options: &BookOptions) -> Result<(), BookError> {
+    let expanded = chapters::expand(&chapters::read()?);
+    if !expanded.problems.is_empty() {
+        return Err(BookError::Problems(expanded.problems.iter().map(ToString::to_string).collect()));
+    }
+    let mdbook = build::mdbook()?;
+    let directory = target().join("book");
+    let source = directory.join("src");
+    if source.exists() {
+        fs::remove_dir_all(&source).map_err(|error| file("remove", &source, error))?;
+    }
+    chapters::write(&expanded, &source)?;
+    copy(&chapters::directory(), &source, &|path| path.extension().is_none_or(|end| end != "md"))?;
+    for name in ["book.toml", "book.css"] {
+        let (from, to) = (source.join(name), directory.join(name));
+        fs::rename(&from, &to).map_err(|error| file("move", &from, error))?;
+    }
+    eprintln!("quire: drawing {} pictures of curves", expanded.curves.len());
+    for trace in &expanded.curves {
+        let launcher = env::current_exe().map_err(|error| file("find", Path::new("quire"), error))?;
+        let mut command = Command::new(launcher);
+        command.args(["policy", "--generate", trace, "--curves"]).arg(source.join("figures"));
+        run("drawing curves", command)?;
+    }
+    let mut command = Command::new(mdbook);
+    command.arg("build").arg(&directory);
+    let said = run("mdBook", command)?;
+    if said.contains("WARN") || said.contains("ERROR") {
+        return Err(BookError::Failed("mdBook", said));
+    }
+    let pages = directory.join("html");
+    if !options.no_api {
+        document(&pages.join("api"))?;
+    }
+    let index = pages.join("index.html");
+    eprintln!("quire: the book: {}", index.display());
+    if !options.no_open {
+        open(&index);
+    }
+    Ok(())
+}
+
+/// Adds rustdoc's pages: of the crates that the host can compile, and of the kernel for its own target.
+fn document(to: &Path) -> Result<(), BookError> {
+    eprintln!("quire: documenting the code for both targets, the first time about two minutes");
+    let mut host = plain_command("cargo");
+    host.args(["doc", "--workspace", "--no-deps"]);
+    let mut kernel = Toolchain::find()?.cargo_for_kernel("doc");
+    kernel.args(["--lib", "--no-deps"]);
+    kernel.args(
+        ["quire-kernel", "quire-linux", "quire-memory", "quire-machine"].into_iter().flat_map(|name| ["-p", name]),
+    );
+    let of_kernel = target().join("kernel").join(TARGET).join("doc");
+    for (mut command, from, name) in [(host, target().join("doc"), "host"), (kernel, of_kernel, "kernel")] {
+        // As `cargo lint` does, so that neither builds what the other has built.
+        command.env("RUSTDOCFLAGS", "-D warnings");
+        run("rustdoc", command)?;
+        copy(&from, &to.join(name), &|_| true)?;
+    }
+    Ok(())
+}
+
+/// What it says, if it succeeds.
+fn run(what: &'static str, mut command: Command) -> Result<String, BookError> {
+    let failed = |said| BookError::Failed(what, said);
+    let output = command.stdin(Stdio::null()).output().map_err(|error| failed(error.to_string()))?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(said) } else { Err(failed(said)) }
+}
+
+/// Copies the files of a directory, and of those in it, that are wanted.
+fn copy(from: &Path, to: &Path, is_wanted: &dyn Fn(&Path) -> bool) -> Result<(), Error> {
+    let entries = || -> io::Result<Vec<PathBuf>> { fs::read_dir(from)?.map(|entry| Ok(entry?.path())).collect() };
+    fs::create_dir_all(to).map_err(|error| file("make", to, error))?;
+    for path in entries().map_err(|error| file("read", from, error))? {
+        let to = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy(&path, &to, is_wanted)?;
+        } else if is_wanted(&path) {
+            fs::copy(&path, &to).map_err(|error| file("copy", &path, error))?;
+        }
+    }
+    Ok(())
+}
+
+fn file(action: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::File { action, path: path.to_owned(), source }
+}
+
+/// Shows the page in a browser, if a person is there who has one. Where it is has been said.
+fn open(page: &Path) {
+    let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| env::var_os(name).is_some());
+    if has_display && io::stderr().is_terminal() {
+        let _ = Command::new("xdg-open").arg(page).stdin(Stdio::null()).stderr(Stdio::null()).spawn();
+    }
+}
