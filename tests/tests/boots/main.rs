@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod book;
 mod costs;
 mod crashes;
 mod debugger;

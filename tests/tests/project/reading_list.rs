@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use quire_boot::project;
+use quire_boot::{chapters::source, project};
 
 /// What one can read in a day or two.
 const LINES_MAX: usize = 8000;
@@ -45,26 +45,12 @@ fn rows(list: &str) -> Vec<Row> {
 
 /// A file's lines without its tests.
 fn lines(file: &str) -> Vec<String> {
-    let text = fs::read_to_string(project().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-    text.lines().take_while(|line| *line != "#[cfg(test)]").map(str::to_owned).collect()
+    source::lines(file).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 /// The lines of each item of that name, with its documentation.
 fn item(lines: &[String], name: &str) -> usize {
-    let is_declared = |line: &str| {
-        let mut words = line.split(|character: char| !character.is_alphanumeric() && character != '_');
-        words.any(|word| ["fn", "struct", "enum", "trait"].contains(&word)) && words.next() == Some(name)
-    };
-    let places = lines.iter().enumerate().filter(|(_, line)| !line.trim().starts_with("//") && is_declared(line));
-    let length = |(place, line): (usize, &String)| {
-        let indentation = line.len() - line.trim_start().len();
-        let is_above = |line: &&String| ["///", "#["].iter().any(|start| line.trim().starts_with(start));
-        let above = lines[..place].iter().rev().take_while(is_above).count();
-        let ends = |line: &String| line.len() > indentation && matches!(&line[indentation..], "}" | ");");
-        let body = if line.ends_with(';') { 0 } else { lines[place..].iter().position(ends).unwrap_or_default() };
-        above + body + 1
-    };
-    places.map(length).sum()
+    source::items(lines, name).iter().map(|item| item.lines.end - item.documentation).sum()
 }
 
 #[test]

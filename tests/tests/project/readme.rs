@@ -1,9 +1,11 @@
 //! The README's commands work, and the links of each document lead somewhere.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use quire_boot::{project, target};
 use quire_tests::launcher::run_alone_in;
+
+use crate::files::files;
 
 fn read(path: &str) -> String {
     fs::read_to_string(project().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -39,12 +41,16 @@ fn words(command: &str) -> Vec<&str> {
 }
 
 /// Fails if the command could not do what it is meant to do, as far as that shows without a boot.
-fn check(command: &str) {
+pub(crate) fn check(command: &str) {
     let words = words(command);
     match words[..] {
         ["./setup"] => assert!(project().join("setup").is_file(), "there is no ./setup"),
         ["cargo", alias @ ("kcheck" | "lint")] | ["cargo", alias @ "lab", ..] => {
             assert!(read(".cargo/config.toml").contains(&format!("\n{alias} = ")), "there is no such alias");
+        }
+        // Where mdBook has been built before, the whole book would be.
+        ["cargo", "run", "--", "book", ref options @ ..] => {
+            check_options(command, &[&["book", "--help"][..], options].concat())
         }
         ["cargo", "run", ref options @ ..] => {
             let options = options.iter().skip_while(|word| **word == "--release").skip_while(|word| **word == "--");
@@ -54,8 +60,21 @@ fn check(command: &str) {
         ["cargo", "nextest", "run", "--profile", profile] => {
             assert!(read(".config/nextest.toml").contains(&format!("[profile.{profile}]")), "there is no such profile");
         }
+        ["cargo", "test", "-p", package, ref options @ ..] => check_test(command, package, options),
         ["cargo", "test"] | ["cargo", "nextest", "run"] | ["truncate" | "mkswap" | "mke2fs" | "blkid", ..] => {}
-        _ => panic!("the README has a command that this test does not know: {command}"),
+        _ => panic!("this command is not known: {command}"),
+    }
+}
+
+/// There is such a crate, and it has the tests.
+fn check_test(command: &str, package: &str, options: &[&str]) {
+    let is_it =
+        |manifest: &PathBuf| fs::read_to_string(manifest).unwrap().contains(&format!("\nname = \"{package}\"\n"));
+    let manifest = files("Cargo.toml").into_iter().find(is_it);
+    let tests = manifest.unwrap_or_else(|| panic!("{command}: there is no such crate")).with_file_name("tests");
+    if let [.., "--test", test] | [.., "--test", test, _] = options {
+        let is_there = tests.join(test).is_dir() || tests.join(test).with_extension("rs").is_file();
+        assert!(is_there, "{command}: there are no such tests");
     }
 }
 
@@ -87,7 +106,8 @@ fn each_command_is_one_that_works() {
 
 #[test]
 fn each_link_leads_somewhere() {
-    for document in ["README.md", "CONTRIBUTING.md", "docs/policies.md", "docs/soundness.md"] {
+    // Those of the book are looked up with what else it names.
+    for document in ["README.md", "CONTRIBUTING.md"] {
         let text = read(document);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         let directory = project().join(document);
