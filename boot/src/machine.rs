@@ -4,12 +4,13 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use quire_protocol::{COMMAND_LINE_MAX, FIRMWARE_MEMORY_MIB, MEMORY_LIMIT_WORD, recording::RECORD_TRACE_WORD};
 
-use crate::{disk::Disk, error::Error, initramfs::Initramfs, limits::MEMORY_MIN, size::Size};
+use crate::{disk::Disk, error::Error, initramfs::Initramfs, limits::MEMORY_MIN, observatory::Site, size::Size};
 
 /// A machine to be booted. Starts as 64 MiB of memory, no disks, an empty command line and no time limit.
 #[derive(Clone, Debug)]
@@ -28,6 +29,7 @@ pub struct Machine {
     pub(crate) trace: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) monitor: Option<PathBuf>,
+    pub(crate) site: Option<Arc<Site>>,
 }
 
 /// Where the initramfs comes from.
@@ -75,6 +77,7 @@ impl Machine {
             trace: None,
             timeout: None,
             monitor: None,
+            site: None,
         }
     }
 
@@ -156,6 +159,13 @@ impl Machine {
         Self { trace: Some(path.into()), ..self }
     }
 
+    /// The machine's memory is a file, which can be looked at: see [`observatory`](crate::observatory). The site is for a machine with
+    /// [so much memory](Self::installed_memory).
+    #[must_use]
+    pub fn observed_at(self, site: Arc<Site>) -> Self {
+        Self { site: Some(site), ..self }
+    }
+
     /// How long the guest may take, from power-on.
     #[must_use]
     pub fn timeout(self, limit: Duration) -> Self {
@@ -166,6 +176,13 @@ impl Machine {
     #[must_use]
     pub fn monitored_at(self, path: impl Into<PathBuf>) -> Self {
         Self { monitor: Some(path.into()), ..self }
+    }
+
+    /// The memory of the machine itself: what the kernel may use, or what the firmware needs if that is more, in whole pages.
+    pub fn installed_memory(&self) -> Size {
+        const PAGE: u64 = 4096;
+        let bytes = self.memory.max(Size::mebibytes(FIRMWARE_MEMORY_MIB)).in_bytes();
+        Size::bytes(bytes.checked_next_multiple_of(PAGE).unwrap_or(bytes))
     }
 
     /// The kernel's command line: the words of [`Machine::append`], after those that the machine itself needs: the limit on memory

@@ -7,6 +7,7 @@ mod book;
 mod check;
 mod demo_disks;
 mod faults;
+mod inspect;
 mod lab;
 mod lint;
 mod miri;
@@ -19,10 +20,11 @@ use std::{
     io::{self, IsTerminal},
     path::Path,
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Parser;
-use quire_boot::{Console, Error, Initramfs, Machine, Status, find_project, initramfs};
+use quire_boot::{Console, Error, Initramfs, Machine, Status, find_project, initramfs, observatory::Site};
 
 use crate::{
     demo_disks::DemoDisks,
@@ -62,6 +64,10 @@ fn run(Options { task, acts, machine }: Options) -> Result<ExitCode, Box<dyn err
         Some(Task::Check { kernel, options }) => check::check(kernel, &options)?,
         Some(Task::Lint) => lint::lint(),
         Some(Task::Miri) => miri::miri(),
+        Some(Task::Inspect(options)) => {
+            inspect::inspect(&options)?;
+            ExitCode::SUCCESS
+        }
         Some(Task::Policy(options)) => policy::policy(&options)?,
     })
 }
@@ -80,9 +86,14 @@ fn boot(options: &MachineOptions, act: Act, acts: &Acts) -> Result<ExitCode, Box
     let more = if demo_disks.is_some() { ", disks for the demo" } else { "" };
     eprintln!("quire: {}{more}{how_to_leave}", options.summary());
     let machine = demo_disks.iter().flat_map(DemoDisks::disks).fold(machine, Machine::disk);
+    let site = Arc::new(Site::new(machine.installed_memory())?);
+    let machine = machine.observed_at(Arc::clone(&site));
     let outcome = machine.run()?;
     if outcome.status.is_qemus_fault() {
         eprint!("{}", outcome.qemu_messages);
+    }
+    if let Some(kept) = site.end(outcome.status) {
+        eprintln!("quire: {kept}");
     }
     eprintln!("quire: {} ({:.1} s)", outcome.status, outcome.elapsed.as_secs_f64());
     Ok(ExitCode::from(Status::exit_code(outcome.status)))

@@ -9,6 +9,7 @@ use rustix::termios::tcgetwinsize;
 use crate::{
     book::BookOptions,
     faults::{self, Fault, Slow},
+    inspect::InspectOptions,
     lab::LabOptions,
     mkswap::MkswapOptions,
     policy::PolicyOptions,
@@ -23,6 +24,7 @@ Examples:
   cargo run -- --initrd root.cpio          your own programs
   cargo run -- --disk disk.img             your own image as /dev/vda
   cargo run -- --append scenario=list      what the kernel does without programs
+  cargo run -- inspect                     look into a machine that runs, or that ended badly
   cargo run -- --fault read:1000 --append scenario=poison
                                            a disk that cannot read its page 1000
   cargo run -- --gdb                       stop at power-on and wait for gdb
@@ -156,6 +158,8 @@ pub(crate) enum Task {
     Bench,
     /// Try policies of reclaim on traces of page references, without booting: hit ratios as tables and curves
     Policy(PolicyOptions),
+    /// Look into a machine that runs, or has ended badly: why it stopped, its memory, its swap areas
+    Inspect(InspectOptions),
     /// Write the initramfs with Quire's own programs to a file; Linux boots with it too
     Initramfs {
         /// The file to be written

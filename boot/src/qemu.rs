@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use quire_protocol::{COMMAND_LINE_FILE, DEBUG_EXIT_PORT, FIRMWARE_MEMORY_MIB, INITRD_FILE, recording::RECORDING_PORT};
+use quire_protocol::{COMMAND_LINE_FILE, DEBUG_EXIT_PORT, INITRD_FILE, recording::RECORDING_PORT};
 
 use crate::{
     build::Artefacts,
@@ -13,7 +13,6 @@ use crate::{
     error::Error,
     machine::{Accelerator, Console, Machine},
     option_value::option_value,
-    size::Size,
 };
 
 /// The emulator.
@@ -45,7 +44,7 @@ pub fn arguments(
     recording: Option<&Path>,
     debugger_port: Option<u16>,
 ) -> Vec<String> {
-    let memory = machine.memory.max(Size::mebibytes(FIRMWARE_MEMORY_MIB)).in_bytes().div_ceil(1024);
+    let memory = machine.installed_memory().in_bytes() / 1024;
     let accelerator = match machine.accelerator {
         Accelerator::Tcg => "tcg",
         Accelerator::Kvm => "kvm",
@@ -53,7 +52,14 @@ pub fn arguments(
     let serial = if machine.console == Console::Interactive { "mon:stdio" } else { "stdio" };
 
     let mut arguments = Arguments::default();
-    arguments.option("-machine", "q35").option("-cpu", "max").option("-smp", "1").option("-accel", accelerator);
+    if let Some(site) = &machine.site {
+        let file = option_value(&site.memory().to_string_lossy());
+        arguments.option("-machine", "q35,memory-backend=ram");
+        arguments.option("-object", format!("memory-backend-file,id=ram,size={memory}K,mem-path={file},share=on"));
+    } else {
+        arguments.option("-machine", "q35");
+    }
+    arguments.option("-cpu", "max").option("-smp", "1").option("-accel", accelerator);
     arguments.option("-m", format!("{memory}K")).option("-bios", firmware.to_string_lossy());
     arguments.option("-serial", serial).option("-nic", "none").flag("-no-reboot");
     arguments.option("-device", format!("isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=0x04"));
@@ -145,7 +151,7 @@ mod tests {
         let small = line(&Machine::new().memory(Size::mebibytes(32)).append("a,b"), None);
         assert!(small.contains(" -m 65536K ") && small.contains("string=mem=32M a,,b "), "{small}");
         let large = line(&Machine::new().memory(Size::bytes((65 << 20) + 1)).append("a"), None);
-        assert!(large.contains(" -m 66561K ") && large.contains("string=a "), "{large}");
+        assert!(large.contains(" -m 66564K ") && large.contains("string=a "), "{large}");
         let silent = line(&Machine::new(), None);
         assert!(!silent.contains("-fw_cfg"), "{silent}");
     }

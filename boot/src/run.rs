@@ -39,6 +39,9 @@ impl Machine {
         let trace = self.trace.as_deref().map(|path| Recording::new(path, directory.path())).transpose()?;
         let recorded = trace.as_ref().map(Recording::raw);
 
+        if let Some(site) = &self.site {
+            site.set_kernel(&artefacts.kernel)?;
+        }
         let arguments =
             qemu::arguments(self, &firmware, &artefacts, initrd.as_deref(), &disks, recorded, debugger_port);
         if let Some(port) = debugger_port {

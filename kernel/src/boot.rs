@@ -15,7 +15,9 @@ use quire_linux::process::init;
 use quire_linux::process::signal::ChildChange;
 use quire_machine::arch::{apic, cpu, gdt, syscall, translations, trap, xsave};
 use quire_machine::clock;
+use quire_machine::event;
 use quire_machine::log;
+use quire_machine::observatory;
 use quire_machine::power;
 use quire_machine::stack::KernelStack;
 use quire_machine::task::scheduler;
@@ -84,7 +86,9 @@ extern "C" fn go_on() -> ! {
     debug_assert_eq!(translations::active_root(), kernel_map::root());
     // SAFETY: the stack was forgotten by `begin`, and this is the one place that takes it up.
     let stack = unsafe { KernelStack::first() };
+    event::start();
     or_give_up(scheduler::start(stack));
+    observatory::start();
     or_give_up(apic::start());
     clock::read_clock();
     x86_64::instructions::interrupts::enable();

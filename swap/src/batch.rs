@@ -23,7 +23,7 @@ use crate::area::Area;
 use crate::availability::Reason;
 use crate::folio::{Folio, FolioFlag, InTransit};
 use crate::heap::{self, NoMemory};
-use crate::machine::{Event, IoError, Machine};
+use crate::machine::{Event, IoError, Machine, Occurrence};
 use crate::ops::{Direction, SlotRun};
 use crate::page::Page;
 use crate::rank::Rank;
@@ -185,7 +185,9 @@ impl<M: Machine> Batch<M> {
     fn complete_some(&mut self, is_over: impl Fn(usize) -> bool, result: Result<(), IoError>) {
         let mut items = core::mem::take(&mut self.items);
         let mut position = 0..;
+        let before = items.len();
         self.end(items.extract_if(.., |_| position.next().is_some_and(&is_over)), result);
+        self.note_completed(before - items.len(), result);
         self.items = items;
     }
 
@@ -208,8 +210,17 @@ impl<M: Machine> Batch<M> {
             self.area.report_failure(format_args!("{verb} {name} failed at slot {slot}, {folios} folios: {error}"));
         }
         let mut items = core::mem::take(&mut self.items);
+        let folios = items.len();
         self.end(items.drain(..), result);
+        self.note_completed(folios, result);
         self.items = items;
+    }
+
+    fn note_completed(&self, folios: usize, result: Result<(), IoError>) {
+        if folios > 0 {
+            let (area, direction) = (self.area.index(), self.direction);
+            M::note(Occurrence::BatchCompleted { area, direction, folios, is_ok: result.is_ok() });
+        }
     }
 
     fn end(&self, items: impl Iterator<Item = Item<M>>, result: Result<(), IoError>) {
@@ -266,6 +277,9 @@ fn end_read<M: Machine>(
     if result.is_ok() {
         let is_swapped_in = !matches!(slots_of, SlotOwner::Moving);
         count!(area, pages_in, pages * u64::from(is_swapped_in));
+        if let Some(entry) = folio.folio().state().entry() {
+            M::note(Occurrence::Moved { entry, frame: folio.folio().number(), direction: Direction::Read });
+        }
     } else {
         count!(area, failed_reads, pages);
     }

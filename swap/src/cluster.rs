@@ -9,6 +9,7 @@
 
 use alloc::boxed::Box;
 use core::mem;
+use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::{RwLock, RwLockReadGuard};
@@ -96,6 +97,12 @@ impl<M: Machine> Cluster<M> {
             state: Lock::new(State { extension: None, used: 0, free: FreeSlots::none(), class: 0, list }),
             links: Links::new(),
         }
+    }
+
+    /// Where in it the address of its table is, 0 while it has none.
+    pub(crate) fn table_offset(&self) -> usize {
+        const { assert!(size_of::<Option<Box<Table>>>() == size_of::<usize>()) };
+        self.table.as_mut_ptr().addr() - ptr::from_ref(self).addr()
     }
 
     #[inline]

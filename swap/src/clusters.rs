@@ -17,7 +17,7 @@ use spin::{RwLock, RwLockReadGuard};
 use crate::cluster::Cluster;
 use crate::heap::{self, NoMemory};
 use crate::list_id::ListId;
-use crate::machine::Machine;
+use crate::machine::{ClusterLayout, Machine};
 use crate::span::Span;
 use crate::sparse::Sparse;
 
@@ -121,6 +121,17 @@ impl<M: Machine> Clusters<M> {
             Self::Fixed(clusters) => clusters.get(index),
             Self::OnDemand(_) => None,
         }
+    }
+
+    /// Where they are, if they exist as long as the area.
+    pub(crate) fn layout(&self) -> Option<ClusterLayout> {
+        let Self::Fixed(clusters) = self else { return None };
+        Some(ClusterLayout {
+            first: clusters.as_ptr().addr(),
+            count: clusters.len(),
+            bytes: size_of::<Cluster<M>>(),
+            table: clusters.first()?.table_offset(),
+        })
     }
 
     /// The first cluster from `index` on that exists.

@@ -166,9 +166,15 @@ impl Forgotten<'_> {
 
 /// The core's part of a folio's metadata as the machine keeps it, one for each frame.
 #[derive(Debug, Default)]
+#[repr(transparent)]
 pub struct FrameState(FolioState);
 
 impl FrameState {
+    /// Where in it the 32 bits of flags and area are, for those who read it from outside.
+    pub const BITS_OFFSET: usize = mem::offset_of!(FolioState, bits);
+    /// Where in it the 32 bits of the slot are.
+    pub const SLOT_OFFSET: usize = mem::offset_of!(FolioState, slot);
+
     /// A folio that is nothing yet.
     pub const fn new() -> Self {
         Self(FolioState { bits: AtomicU32::new(0), slot: AtomicU32::new(0) })

@@ -3,10 +3,14 @@
 //! A [`Machine`] has no value: it is the one machine that there is, so its functions take no `self`.
 
 use core::fmt;
+use core::sync::atomic::AtomicU64;
 use core::time::Duration;
 
+use crate::direction::Direction;
+use crate::entry::Entry;
 use crate::folio::Folio;
 use crate::rank::Rank;
+use crate::statistics::Statistics;
 
 /// The most processors that the core keeps a current cluster for; more of them share.
 pub const MAX_CPUS: usize = 8;
@@ -77,8 +81,104 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// Lets those who wait for `event` look again.
     fn wake(event: Event);
 
+    /// Something happened that those may want to see who look at the machine from outside. Called under any lock: it must not
+    /// sleep.
+    #[inline]
+    fn note(_occurrence: Occurrence) {}
+
+    /// An area is enabled, and is laid out like this until [`Self::area_disabled`].
+    fn area_enabled(_area: &AreaLayout<'_>) {}
+
+    /// The area with this index is about to go.
+    fn area_disabled(_index: u8) {}
+
     /// Writes a line to the log.
     fn log(level: Level, message: fmt::Arguments<'_>);
+}
+
+/// What happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occurrence {
+    /// Slots were taken.
+    SlotsAllocated {
+        /// The area's index.
+        area: u8,
+        /// The first of them.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+    /// A slot is free.
+    SlotFreed {
+        /// The area's index.
+        area: u8,
+        /// The slot.
+        slot: u32,
+    },
+    /// A folio begins its way to its slots, or has come back from them.
+    Moved {
+        /// Where its first page is on the disk, or was.
+        entry: Entry,
+        /// The number of its first frame.
+        frame: u64,
+        /// Which way.
+        direction: Direction,
+    },
+    /// A batch was handed to its backend.
+    BatchSubmitted {
+        /// The area's index.
+        area: u8,
+        /// Which way it goes.
+        direction: Direction,
+        /// How many folios are in it.
+        folios: usize,
+    },
+    /// What some folios of a batch were in it for is over.
+    BatchCompleted {
+        /// The area's index.
+        area: u8,
+        /// Which way it went.
+        direction: Direction,
+        /// How many folios.
+        folios: usize,
+        /// Whether it went well.
+        is_ok: bool,
+    },
+}
+
+/// Where an area's parts are, for those who look at memory from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct AreaLayout<'a> {
+    /// Its index.
+    pub index: u8,
+    /// Its name.
+    pub name: &'a str,
+    /// Its priority.
+    pub priority: i16,
+    /// Slots, the header and the bad ones included.
+    pub slots: u64,
+    /// Slots that can be used.
+    pub usable: u64,
+    /// Slots in use.
+    pub used: &'a AtomicU64,
+    /// Its clusters, if they exist as long as the area.
+    pub clusters: Option<ClusterLayout>,
+    /// The counters of all areas.
+    pub statistics: &'a Statistics,
+}
+
+/// Where an area's clusters are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClusterLayout {
+    /// The address of the first.
+    pub first: usize,
+    /// How many there are.
+    pub count: usize,
+    /// The size of each.
+    pub bytes: usize,
+    /// Where in each the address of its table is, 0 while it has none. A table begins with an entry of 8 bytes for each slot:
+    /// [`TableEntry`](crate::TableEntry).
+    pub table: usize,
 }
 
 /// What a folio is allocated for.

@@ -2,6 +2,7 @@
 
 use crate::area::Area;
 use crate::batch::{ReadBatch, WriteBatch};
+pub use crate::direction::Direction;
 use crate::machine::Machine;
 use crate::slot_request::{NoSlot, SlotRequest, Taken};
 
@@ -110,13 +111,4 @@ impl SlotRun {
     pub fn end(self) -> u64 {
         u64::from(self.first) + u64::from(self.length)
     }
-}
-
-/// Which way pages go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From the area to memory.
-    Read,
-    /// From memory to the area.
-    Write,
 }

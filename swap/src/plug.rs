@@ -6,7 +6,7 @@ use crate::area::Area;
 use crate::batch::{Batch, ReadBatch, WriteBatch};
 use crate::folio::Folio;
 use crate::folio::InTransit;
-use crate::machine::Machine;
+use crate::machine::{Machine, Occurrence};
 use crate::ops::{Direction, SlotRun};
 use crate::statistics::count;
 
@@ -116,6 +116,8 @@ impl<M: Machine> Drop for Plug<M> {
 /// Moves the batch to the backend of its area.
 fn dispatch<M: Machine>(batch: Batch<M>) {
     let area = Arc::clone(batch.area());
+    let (direction, folios) = (batch.direction(), batch.len());
+    M::note(Occurrence::BatchSubmitted { area: area.index(), direction, folios });
     match batch.direction() {
         Direction::Read => {
             count!(area, read_batches, 1);

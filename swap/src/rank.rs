@@ -1,9 +1,25 @@
 //! The order in which spinning locks are taken.
 
-/// The ranks of the core's locks and of backends' own, lowest first. See the table in the crate's documentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Rank {
+/// Defines [`Rank`], and the lists of its values.
+macro_rules! ranks {
+    ($($(#[$meta:meta])* $name:ident,)*) => {
+        /// The ranks of the core's locks and of backends' own, lowest first. See the table in the crate's documentation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Rank {
+            $($(#[$meta])* $name,)*
+        }
+
+        impl Rank {
+            /// Every rank, lowest first.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+            /// Every rank with its name, lowest first.
+            pub const NAMES: &[(Self, &str)] = &[$((Self::$name, stringify!($name))),*];
+        }
+    };
+}
+
+ranks! {
     /// Making a leaf of a [`Sparse`](crate::Sparse) array.
     Sparse,
     /// A backend's own lock, which may be taken under all of the core's; so may the three that follow.
@@ -30,23 +46,4 @@ pub enum Rank {
     Driver1,
     /// As above.
     Driver2,
-}
-
-impl Rank {
-    /// Every rank, lowest first.
-    pub const ALL: &[Self] = &[
-        Self::Sparse,
-        Self::Backend1,
-        Self::Backend2,
-        Self::Backend3,
-        Self::Backend4,
-        Self::BatchPool,
-        Self::Priorities,
-        Self::Lists,
-        Self::InnerCluster,
-        Self::Cluster,
-        Self::Registry,
-        Self::Driver1,
-        Self::Driver2,
-    ];
 }

@@ -7,7 +7,7 @@ use crate::cluster::ClusterGuard;
 use crate::clusters::Clusters;
 use crate::geometry::{CLUSTER_SLOTS, offset};
 use crate::list_id::ListId;
-use crate::machine::{Event, Machine};
+use crate::machine::{Event, Machine, Occurrence};
 use crate::ops::SlotRun;
 use crate::panicking::assert_unless_panicking;
 
@@ -20,6 +20,7 @@ impl<M: Machine> Area<M> {
             && let Some(cluster) = self.clusters.get_fixed(slot as usize / CLUSTER_SLOTS)
             && cluster.free_usual(offset(slot), |from, to| self.note_moved(slot, from, to))
         {
+            M::note(Occurrence::SlotFreed { area: self.index, slot });
             self.lower_used(1);
         } else {
             self.free_slowly(slot);
@@ -88,6 +89,7 @@ impl<M: Machine> Area<M> {
         }
         let payer = cluster.table_entry(offset(slot)).payer();
         cluster.free(offset(slot));
+        M::note(Occurrence::SlotFreed { area: self.index, slot });
         if payer != 0 {
             M::uncharge_slots(payer, 1);
         }

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that grows.
 #[derive(Debug, Default)]
+#[repr(transparent)]
 pub struct Counter(AtomicU64);
 
 impl Counter {

@@ -35,6 +35,7 @@ impl<M: Machine> Swap<M> {
             M::log(Level::Warning, format_args!("{} stays enabled: {error}", area.name()));
             return Err(error);
         }
+        M::area_disabled(index);
         self.enabled.fetch_and(!(1 << index), Ordering::Release);
         loop {
             // Readers hold this for a few instructions.

@@ -16,7 +16,7 @@ use crate::geometry::{CLUSTER_SLOTS, MAX_AREAS};
 use crate::header::{BadPages, Header, HeaderError, Medium};
 use crate::heap::{self, NoMemory};
 use crate::lists::Lists;
-use crate::machine::{IoError, Level, Machine};
+use crate::machine::{AreaLayout, IoError, Level, Machine};
 use crate::ops::SwapOps;
 use crate::page::{PAGE_SIZE, Page};
 use crate::priorities::Priorities;
@@ -315,6 +315,16 @@ impl<M: Machine> Swap<M> {
             M::relax();
         }
         self.enabled.fetch_or(1 << area.index, Ordering::Release);
+        M::area_enabled(&AreaLayout {
+            index: area.index,
+            name: area.name(),
+            priority: area.priority,
+            slots: area.slots,
+            usable: area.usable,
+            used: &area.used,
+            clusters: area.clusters.layout(),
+            statistics: &area.shared.statistics,
+        });
         area.join();
         self.forget_cursors();
         area.index

@@ -17,17 +17,22 @@
 //!
 //! Table entries change only under their cluster's lock; any task may read them.
 
-/// An entry of the table.
+/// An entry of the table. Anything can be read as one: what those see who read a table from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TableEntry(pub(crate) u64);
+pub struct TableEntry(pub u64);
 
 /// What is in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SlotState {
+pub enum SlotState {
+    /// Nothing: it is not in use.
     Free,
+    /// A page that is in no frame, with what its eviction left.
     Shadow(u64),
+    /// A page that is in the swap cache, with the number of its folio's first frame.
     Folio(u64),
+    /// What its owner keeps there, with bits of the owner's.
     Owned(u64),
+    /// Nothing, ever.
     Bad,
 }
 
@@ -70,8 +75,9 @@ impl SlotState {
 }
 
 impl TableEntry {
+    /// What is in the slot.
     #[inline]
-    pub(crate) const fn state(self) -> SlotState {
+    pub const fn state(self) -> SlotState {
         let payload = self.0 & STATE_MASK;
         match payload & 0b1111 {
             0b0000 => SlotState::Free,
@@ -93,13 +99,15 @@ impl TableEntry {
         matches!(self.state(), SlotState::Free)
     }
 
+    /// How many PTEs hold the slot; 15 for more than fit here.
     #[inline]
-    pub(crate) const fn count(self) -> u8 {
+    pub const fn count(self) -> u8 {
         (self.0 >> COUNT_SHIFT) as u8
     }
 
+    /// Whether the page is all zero, and was never written.
     #[inline]
-    pub(crate) const fn is_zero(self) -> bool {
+    pub const fn is_zero(self) -> bool {
         self.0 & ZERO != 0
     }
 
@@ -121,7 +129,7 @@ impl TableEntry {
 
     /// Who pays for the slot; 0 if it is not paid for.
     #[inline]
-    pub(crate) const fn payer(self) -> u8 {
+    pub const fn payer(self) -> u8 {
         if self.is_paid() { ((self.0 & PAYER_MASK) >> PAYER_SHIFT) as u8 } else { 0 }
     }
 

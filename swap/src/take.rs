@@ -7,7 +7,7 @@ use crate::cursor::Cursor;
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::geometry::{CLASSES, ZERO_CLASS, class_of, run_length};
-use crate::machine::{MAX_CPUS, Machine};
+use crate::machine::{MAX_CPUS, Machine, Occurrence};
 use crate::ops::SlotRun;
 use crate::reference::SlotReference;
 use crate::slot_request::{NoSlot, Taken};
@@ -132,9 +132,11 @@ impl<M: Machine> Swap<M> {
             } else {
                 current.go_on(area, taken);
             }
+            M::note(Occurrence::SlotsAllocated { area: area.index, first: taken.first, count: 1 });
             return Ok(taken_from(area, taken.first));
         }
         let (area, taken) = self.allocate_slowly(current, class, table_entry)?;
+        M::note(Occurrence::SlotsAllocated { area: area.index, first: taken.first, count: run_length(class) });
         Ok(taken_from(&area, taken.first))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::availability::Reason;
 use crate::folio::{Folio, FolioFlag, Locked};
-use crate::machine::Machine;
+use crate::machine::{Machine, Occurrence};
 use crate::ops::Direction;
 use crate::plug::Plug;
 use crate::statistics::count;
@@ -52,6 +52,7 @@ impl<M: Machine> Swap<M> {
             return Written::Refused(folio);
         }
         count!(area, pages_out, pages as u64);
+        M::note(Occurrence::Moved { entry, frame: folio.number(), direction: Direction::Write });
         plug.add(&area, folio.into_writeback(area.flags.stable_writes), entry.slot(), Direction::Write);
         Written::Queued
     }

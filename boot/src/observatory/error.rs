@@ -48,6 +48,14 @@ pub enum ObservatoryError {
         /// What is wrong with that.
         why: &'static str,
     },
+    /// The kernel's ELF file cannot be read, so its functions have no names.
+    #[error("cannot read the kernel's symbols from {}: {why}; its file is kept with the machine's memory", path.display())]
+    Symbols {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Something was changed by the guest each time that it was read.
     #[error("{0} changed each time that it was read: try again, or pause the machine")]
     Restless(&'static str),

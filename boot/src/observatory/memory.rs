@@ -197,16 +197,13 @@ pub(super) mod pte {
     pub(crate) const PRESENT: u64 = 1;
     /// It may be written.
     pub(crate) const WRITABLE: u64 = 1 << 1;
-    /// Programs may reach it.
-    pub(crate) const USER: u64 = 1 << 2;
+
     /// It was reached.
     pub(crate) const ACCESSED: u64 = 1 << 5;
     /// It was written.
     pub(crate) const DIRTY: u64 = 1 << 6;
     /// A page larger than a table's.
     pub(crate) const LARGE: u64 = 1 << 7;
-    /// It may not be executed.
-    pub(crate) const NO_EXECUTE: u64 = 1 << 63;
     /// Where it, or the next table, is.
     pub(crate) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 

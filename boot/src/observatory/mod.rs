@@ -1,13 +1,13 @@
 //! Looks into a machine from outside: what each frame and each slot holds, what the tasks have, what has happened.
 //!
-//! The guest's memory is a file ([`Machine::memory_file`](crate::Machine::memory_file)). The kernel publishes in it where its
+//! The guest's memory is a file ([`Site`], [`Machine::observed_at`](crate::Machine::observed_at)). The kernel publishes in it where its
 //! structures are (`quire_protocol::observatory`), and they are read here, while it runs or after its end: looking costs the
 //! guest nothing, and changes nothing.
 //!
 //! ```no_run
 //! use quire_boot::observatory::Observatory;
 //!
-//! let mut observatory = Observatory::open("target/run/memory".as_ref())?;
+//! let mut observatory = Observatory::open("target/machines/machine-1/memory".as_ref())?;
 //! let snapshot = observatory.read()?;
 //! println!("{} of {} frames are free", snapshot.memory.free, snapshot.memory.managed);
 //! for event in &snapshot.events {
@@ -24,16 +24,32 @@
 //! | module | subject |
 //! |---|---|
 //! | [`snapshot`], [`event`] | what is known, as plain values |
+//! | [`site`] | where a machine's memory is on the host, also after its end |
 //! | `memory`, `find` | the file's bytes by address; the page that the kernel publishes |
 //! | `frames` | the frames' metadata |
+//! | `areas`, `tasks`, `cgroups`, `rings` | slots; tasks and their page tables; memory cgroups; events |
+//! | [`backtrace`], [`symbols`] | where each task is in the kernel; functions, files and lines |
+//! | `records` | what the kernel changes while it is read |
 //! | [`error`] | why a machine could not be looked at |
 
+mod areas;
+pub mod backtrace;
+mod cgroups;
 pub mod error;
 pub mod event;
 mod find;
 mod frames;
+#[cfg(test)]
+mod made;
 mod memory;
+mod records;
+mod rings;
+pub mod site;
 pub mod snapshot;
+pub mod symbols;
+mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::{fs::File, path::Path};
 
@@ -42,18 +58,27 @@ use quire_protocol::observatory::{Counter as CounterRecord, Page};
 pub use self::error::ObservatoryError;
 pub use self::event::{Event, What};
 pub use self::memory::Bytes;
+pub use self::site::Site;
 pub use self::snapshot::{FrameKind, Snapshot};
+pub use self::symbols::Symbols;
 use self::{
+    backtrace::{Backtrace, Panicked},
     frames::FrameTable,
     memory::{Physical, Virtual},
+    rings::Cursors,
     snapshot::{Counter, Memory},
+    tasks::PageTables,
 };
+
+/// Where the kernel's image begins: `quire_machine::address_map`.
+pub(crate) const KERNEL_IMAGE: u64 = 0xffff_ffff_8000_0000;
 
 /// A machine's memory that is looked at again and again.
 pub struct Observatory {
     memory: Physical,
     /// The physical address of the published page, once it was found.
     page: Option<u64>,
+    rings: Cursors,
 }
 
 impl Observatory {
@@ -72,7 +97,7 @@ impl Observatory {
     /// # Errors
     /// [`ObservatoryError::Read`], if not even its length can be known.
     pub fn new(bytes: Box<dyn Bytes>) -> Result<Self, ObservatoryError> {
-        Ok(Self { memory: Physical::new(bytes)?, page: None })
+        Ok(Self { memory: Physical::new(bytes)?, page: None, rings: Cursors::default() })
     }
 
     /// What is known of the machine now.
@@ -84,14 +109,63 @@ impl Observatory {
         let memory = Virtual::new(&self.memory, page.root);
         let frames = FrameTable::read(&memory, &page)?;
         let totals = totals(&memory, &page)?;
+        let mut tasks: Vec<_> = tasks::read(&memory, &page)?.into_iter().map(|(task, _)| task).collect();
+        let PageTables { mappings, swapped } = tasks::walk(&memory, &frames, &mut tasks)?;
+        let events = self.rings.read(&memory, &page)?;
         Ok(Snapshot {
+            time: self.rings.time,
             ticks_per_second: memory.word("the frequency of the counter", page.ticks_per_second)?,
             changed_meanwhile: frames.changed,
             memory: totals,
             frames: frames.describe(&totals, page.active_lists),
             counters: counters(&memory, &page)?,
-            ..Snapshot::default()
+            areas: areas::read(&memory, &page, &swapped)?,
+            mappings,
+            swapped,
+            tasks,
+            cgroups: cgroups::read(&memory, &page)?,
+            events,
+            lost_events: self.rings.lost,
+            zram: Vec::new(),
+            zswap: None,
         })
+    }
+
+    /// Why the kernel stopped, if it panicked.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn panicked(&mut self) -> Result<Option<Panicked>, ObservatoryError> {
+        let page = self.published()?;
+        let memory = Virtual::new(&self.memory, page.root);
+        Ok(backtrace::panicked(&memory, &page)?.map(|(panicked, _)| panicked))
+    }
+
+    /// Where each task is in the kernel.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn backtraces(&mut self, symbols: &Symbols) -> Result<Vec<Backtrace>, ObservatoryError> {
+        let page = self.published()?;
+        let memory = Virtual::new(&self.memory, page.root);
+        let tasks: Vec<_> = tasks::read(&memory, &page)?.into_iter().map(|(task, _)| task).collect();
+        backtrace::all(&memory, &page, &tasks, symbols)
+    }
+
+    /// The names of the ranks of locks, by number: those that [`Task::held_ranks`](snapshot::Task::held_ranks) has a bit for.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn ranks(&mut self) -> Result<Vec<String>, ObservatoryError> {
+        const WHAT: &str = "the names of locks";
+        let page = self.published()?;
+        let memory = Virtual::new(&self.memory, page.root);
+        let name = |number: u64| {
+            let word = |index: u64| memory.word(WHAT, page.ranks.wrapping_add(16 * number + 8 * index));
+            let (address, length) = (word(0)?, word(1)?);
+            if address == 0 { Ok(String::new()) } else { memory.text(WHAT, address, length) }
+        };
+        (0..64).map(name).collect()
     }
 
     /// The page that the kernel publishes.
@@ -122,6 +196,8 @@ fn counters(memory: &Virtual<'_>, page: &Page) -> Result<Vec<Counter>, Observato
     const MOST: u64 = 1024;
     let bytes = memory.bytes(WHAT, page.counters, page.counter_count.min(MOST) * CounterRecord::BYTES as u64)?;
     let records = bytes.chunks_exact(CounterRecord::BYTES).filter_map(CounterRecord::from_bytes);
+    // What the swap core counts is there from the first swapon on.
+    let records = records.filter(|record| record.value != 0);
     let counter = |record: CounterRecord| {
         let name = memory.text("a counter's name", record.name, record.name_length)?;
         Ok(Counter { name, value: memory.word("a counter", record.value)? })

@@ -288,11 +288,14 @@ pub struct Area {
     pub name: String,
     /// Higher ones are filled first.
     pub priority: i16,
+    /// Slots, the header and the bad ones included.
+    pub length: u64,
     /// Slots that can be used.
     pub usable: u64,
     /// Slots in use.
     pub used: u64,
-    /// What is in each of its slots, by number; those of clusters that do not exist are free.
+    /// What is in its first slots, by number: usually in all. Of an area without a disk, whose slots come and go, only those are
+    /// here that page tables name, and none behind the last of these.
     pub slots: Vec<SlotState>,
 }
 

@@ -25,6 +25,11 @@ pub fn set_counter_frequency(per_second: u64) {
     PER_SECOND.store(per_second, Ordering::Relaxed);
 }
 
+/// How fast the counter counts, in ticks a second; 0 until that is known.
+pub fn counter_frequency() -> &'static AtomicU64 {
+    &PER_SECOND
+}
+
 /// Time since boot.
 pub fn since_boot() -> Duration {
     let per_second = PER_SECOND.load(Ordering::Relaxed);

@@ -62,7 +62,7 @@ pub enum Kind {
     KernelTable,
     /// Part of a kernel stack.
     Stack,
-    /// Shared with a device.
+    /// Shared with a device, or with those who look at memory from outside.
     Device,
     /// Part of a pool of compressed pages.
     Pool,
@@ -103,7 +103,10 @@ pub const NOBODY: u32 = u32::MAX;
 pub const NO_LIST: u8 = 0;
 
 /// One frame's metadata.
+///
+/// Laid out as those who look from outside expect it.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Frame {
     /// What the swap core needs to know of the folio in this frame.
     pub(crate) folio: FrameState,
@@ -122,6 +125,29 @@ pub struct Frame {
 }
 
 const _: () = assert!(size_of::<Frame>() <= 32, "metadata costs at most 32 bytes a frame");
+
+const _: () = {
+    use core::mem::offset_of;
+    use quire_protocol::observatory::{FrameRecord, kind};
+
+    assert!(size_of::<Frame>() == FrameRecord::BYTES);
+    assert!(offset_of!(Frame, folio) + FrameState::BITS_OFFSET == offset_of!(FrameRecord, flags));
+    assert!(offset_of!(Frame, folio) + FrameState::SLOT_OFFSET == offset_of!(FrameRecord, slot));
+    assert!(offset_of!(Frame, owned) == offset_of!(FrameRecord, owned));
+    assert!(offset_of!(Frame, references) == offset_of!(FrameRecord, references));
+    assert!(offset_of!(Frame, next) == offset_of!(FrameRecord, next));
+    assert!(offset_of!(Frame, previous) == offset_of!(FrameRecord, previous));
+    assert!(offset_of!(Frame, kind) == offset_of!(FrameRecord, kind));
+    assert!(offset_of!(Frame, order) == offset_of!(FrameRecord, order));
+    assert!(offset_of!(Frame, list) == offset_of!(FrameRecord, list));
+    assert!(offset_of!(Frame, cgroup) == offset_of!(FrameRecord, cgroup));
+    assert!(Kind::Reserved as u8 == kind::RESERVED && Kind::Anonymous as u8 == kind::ANONYMOUS);
+    assert!(Kind::Object as u8 == kind::OBJECT && Kind::Free as u8 == kind::FREE);
+    assert!(Kind::FreeTail as u8 == kind::FREE_TAIL && Kind::PageTable as u8 == kind::PAGE_TABLE);
+    assert!(Kind::KernelTable as u8 == kind::KERNEL_TABLE && Kind::Stack as u8 == kind::STACK);
+    assert!(Kind::Device as u8 == kind::DEVICE && Kind::Pool as u8 == kind::POOL);
+    assert!(Kind::Archive as u8 == kind::ARCHIVE && Kind::Heap as u8 == kind::HEAP);
+};
 
 impl Frame {
     /// The metadata of a frame that Quire leaves alone.

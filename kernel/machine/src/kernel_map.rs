@@ -128,8 +128,7 @@ pub unsafe fn unmap(address: u64) -> Option<UniqueFrame> {
     is_present.then(|| unsafe { UniqueFrame::from_number(frame_of(entry), 0) })
 }
 
-/// The physical address of what is mapped at `address`.
-#[cfg(not(target_os = "none"))]
+/// The physical address of what is mapped at `address`, by a page of the usual size.
 pub(crate) fn physical(address: u64) -> Option<u64> {
     // SAFETY: the kernel's tables are never freed.
     let entry = unsafe { page_table::walk(root(), address, 1) }?.load(Ordering::Acquire);

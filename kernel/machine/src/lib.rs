@@ -13,6 +13,7 @@
 //! | `sync` | spinning locks, and the ranks of all locks |
 //! | `handles`, `upcall` | the types that own frames; what is asked of the rooms above |
 //! | `clock`, `log`, [`log_ring`], `random`, `panic` | time, lines for a person, random numbers, the end |
+//! | [`event`], [`observatory`], `stop` | what happened, and where everything is, for those who look from outside |
 //! | `physical`, `unique`, `arch::page_table`, `kernel_map` | who gets frames, and owns them; page-table entries; the kernel half of the tables |
 //! | `arch::translations` | the tables that each processor uses, and what it has to forget of them |
 //! | `stack`, [`heap`], `dma` | kernel stacks, the kernel heap, memory and registers for drivers |
@@ -52,6 +53,7 @@ pub mod buddy;
 pub mod clock;
 #[cfg(target_os = "none")]
 pub mod dma;
+pub mod event;
 pub mod fallible;
 pub mod folio;
 pub mod frame;
@@ -61,6 +63,7 @@ pub mod kernel_map;
 pub mod log;
 pub mod log_ring;
 mod no_memory;
+pub mod observatory;
 #[cfg(target_os = "none")]
 pub mod panic;
 pub mod physical;
@@ -76,6 +79,8 @@ pub mod running;
 #[cfg(not(target_os = "none"))]
 pub mod simulated;
 pub mod stack;
+#[cfg(target_os = "none")]
+mod stop;
 pub mod sync;
 pub mod task;
 #[cfg(target_os = "none")]

@@ -1,5 +1,6 @@
 //! The end of a kernel that has met a bug: a report on the console, then a verdict.
 
+use core::fmt::{self, Display as _};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,6 +9,7 @@ use quire_protocol::Verdict;
 
 use crate::arch::interrupts;
 use crate::log;
+use crate::stop;
 use crate::task;
 
 static REPORTING: AtomicBool = AtomicBool::new(false);
@@ -17,6 +19,10 @@ pub fn report(info: &PanicInfo<'_>) -> ! {
     interrupts::disable();
     // A panic inside the report must not report itself for ever.
     if !REPORTING.swap(true, Ordering::Relaxed) {
+        stop::note_panic(fmt::from_fn(|f| match info.location() {
+            Some(location) => write!(f, "{}, at {location}", info.message()),
+            None => info.message().fmt(f),
+        }));
         log::report(format_args!("\nkernel panic: {}", info.message()));
         if let Some(location) = info.location() {
             log::report(format_args!("  at {location}"));

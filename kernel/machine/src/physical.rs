@@ -132,6 +132,24 @@ pub fn number_of(frame: &'static Frame) -> FrameNumber {
     FrameNumber((offset / size_of::<Frame>()) as u32)
 }
 
+/// The numbers that are published as they change.
+#[derive(Debug)]
+pub struct Words {
+    /// [`managed_frames`].
+    pub managed: &'static AtomicUsize,
+    /// [`free_frames`].
+    pub free: &'static AtomicUsize,
+    /// [`kernel_frames`].
+    pub kernel: &'static AtomicUsize,
+    /// [`watermarks`]: min, low and high.
+    pub watermarks: &'static [AtomicUsize; 3],
+}
+
+/// Where those numbers are.
+pub fn words() -> Words {
+    Words { managed: &MANAGED, free: &FREE_COUNT, kernel: &KERNELS, watermarks: &MARKS }
+}
+
 /// How many frames Quire manages: all but the metadata's and the loader's.
 pub fn managed_frames() -> usize {
     MANAGED.load(Ordering::Relaxed)

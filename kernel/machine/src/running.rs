@@ -5,6 +5,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// That part of one thread.
 #[derive(Default)]
 pub struct Running {
+    /// The thread's number.
+    number: u32,
     /// May dip into the reserve that reclaim needs to make progress.
     reclaims: AtomicBool,
     /// Reclaims for itself right now.
@@ -14,6 +16,16 @@ pub struct Running {
 }
 
 impl Running {
+    /// That part of the thread with this number.
+    pub(crate) fn of(number: u32) -> Self {
+        Self { number, ..Self::default() }
+    }
+
+    /// The thread's number.
+    pub(crate) const fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Lets the thread dip into the reserve for reclaim: `kswapd` and the disks' completion threads.
     pub fn set_reclaims(&self) {
         self.reclaims.store(true, Ordering::Relaxed);

@@ -19,6 +19,8 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
+#[cfg(target_os = "none")]
+use core::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(target_os = "none")]
 pub use spin::Once;
@@ -40,6 +42,10 @@ macro_rules! ranks {
         impl Rank {
             #[cfg(debug_assertions)]
             const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Each with its name.
+            #[cfg(target_os = "none")]
+            const NAMES: &[(Self, &str)] = &[$((Self::$name, stringify!($name))),*];
         }
     };
 }
@@ -121,6 +127,23 @@ ranks! {
     Location,
     /// Above everything of the kernel's: what a scenario protects of its own.
     Scenario,
+}
+
+/// The names of the ranks, for those who look from outside.
+#[cfg(target_os = "none")]
+static NAMES: [[AtomicU64; 2]; 64] = [const { [const { AtomicU64::new(0) }; 2] }; 64];
+
+/// Says where they are.
+#[cfg(target_os = "none")]
+pub(crate) fn publish(page: &quire_protocol::observatory::AtomicPage) {
+    let own = Rank::NAMES.iter().filter(|(rank, _)| *rank != Rank::SwapLowest).map(|(rank, name)| (*rank as u8, *name));
+    let cores = quire_swap::Rank::NAMES.iter().map(|(rank, name)| (Rank::SwapLowest as u8 + *rank as u8, *name));
+    for (rank, name) in own.chain(cores) {
+        let [address, length] = &NAMES[usize::from(rank) % NAMES.len()];
+        address.store(name.as_ptr().addr() as u64, Ordering::Relaxed);
+        length.store(name.len() as u64, Ordering::Relaxed);
+    }
+    page.ranks.store(NAMES.as_ptr().addr() as u64, Ordering::Relaxed);
 }
 
 /// The locks of a bit mask of ranks, by name.

@@ -25,6 +25,7 @@
 //! | `tasks`, `fault`, `sharing` | threads with an address space; a page is touched; who else can reach a byte |
 //! | `swap::swapoff`, `swap::machine`, `swap::pool` | emptying an area; what the swap core asks of this machine |
 //! | `statistics` | what was counted, under Linux's names |
+//! | `observatory` | where all of this is, for those who look from outside |
 //!
 //! # Files that import one another
 //!
@@ -102,6 +103,7 @@ pub mod frames;
 pub mod limit;
 pub mod lru;
 pub mod object;
+mod observatory;
 pub mod oom;
 pub mod overcommit;
 mod page_out;
@@ -133,6 +135,7 @@ pub use quire_machine::AllocationError;
 /// [`AllocationError`] when there is no memory for that.
 pub fn start() -> Result<(), AllocationError> {
     quire_machine::pte::start()?;
+    observatory::start();
     reclaim::start()?;
     swap::work::start()
 }

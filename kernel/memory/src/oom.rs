@@ -23,6 +23,7 @@ use core::time::Duration;
 
 use arrayvec::ArrayVec;
 use quire_machine::clock;
+use quire_machine::event::{self, Kind};
 use quire_machine::log;
 use quire_machine::physical;
 use quire_machine::sync::Rank;
@@ -130,6 +131,7 @@ pub(crate) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
     };
     log_choice(number, &candidates);
     KILLS.fetch_add(1, Ordering::Relaxed);
+    event::note(Kind::OutOfMemory, 0, worst.process.pid().into());
     holders().filter(|other| other.shares_with(worst)).for_each(|other| other.process.kill());
     worst.space.reap();
     Verdict::Killed

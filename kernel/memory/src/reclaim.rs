@@ -24,6 +24,7 @@ use core::time::Duration;
 use quire_machine::AllocationError;
 use quire_machine::arch::cpu;
 use quire_machine::clock;
+use quire_machine::event::{self, Kind, Reclaimer};
 use quire_machine::physical;
 use quire_machine::running::Running;
 use quire_machine::task::{self, WaitQueue, is_killed, time};
@@ -66,6 +67,7 @@ pub fn start() -> Result<(), AllocationError> {
 /// Says that few frames are free.
 pub fn wake_kswapd() {
     if !KSWAPD_WANTED.swap(true, Ordering::AcqRel) {
+        event::note(Kind::KswapdWoken, 0, physical::free_frames() as u64);
         KSWAPD.wake_all();
     }
 }
@@ -185,6 +187,12 @@ impl Effort {
         if exit == Exit::Drop {
             COUNTERS.scanned_files.fetch_add(looked_at as u64, Ordering::Relaxed);
         }
+        let by = match who {
+            _ if self.cgroup != counts::ROOT => Reclaimer::Cgroup,
+            0 => Reclaimer::Kswapd,
+            _ => Reclaimer::Direct,
+        };
+        event::note(Kind::Reclaim, by as u32, event::pair(leaving as u32, looked_at as u32));
         Pass { looked_at, leaving }
     }
 

@@ -57,4 +57,4 @@ pub mod zram;
 pub mod zswap;
 
 pub use attribute::{Access, boolean, leading_size, size};
-pub use machine::PoolMachine;
+pub use machine::{Place, PoolMachine};

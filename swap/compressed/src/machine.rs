@@ -5,6 +5,15 @@ use core::ops::Range;
 
 use quire_swap::{Disk, MAX_CPUS, Machine};
 
+/// Where compressed pages are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On a zram device.
+    Zram,
+    /// In the pool before the areas.
+    Zswap,
+}
+
 /// A machine that pages can be compressed on.
 pub trait PoolMachine: Machine {
     /// How many processors there are, at least 1: each gets its own workspace for compression.
@@ -36,6 +45,14 @@ pub trait PoolMachine: Machine {
     fn find_disk(_path: &str) -> Option<Arc<dyn Disk<Self>>> {
         None
     }
+
+    /// A page was compressed and stored, in so many bytes.
+    #[inline]
+    fn stored(_place: Place, _bytes: usize) {}
+
+    /// A page that was stored in so many bytes was brought back.
+    #[inline]
+    fn loaded(_place: Place, _bytes: usize) {}
 
     /// Whether the task that runs this was killed: what a long loop has left to do for it is of no use to any other.
     fn is_killed() -> bool {

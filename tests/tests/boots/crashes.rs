@@ -1,16 +1,48 @@
-//! What the kernel does wrong on purpose ends in a report that a person can read, not in a silent reset.
+//! What the kernel does wrong on purpose ends in a report that a person can read, not in a silent reset, and in a machine that can be
+//! asked where it happened.
 
-use quire_boot::{Machine, Status};
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use quire_boot::{Machine, Status, observatory::Site, project};
 use quire_protocol::Verdict;
-use quire_tests::Run;
+use quire_tests::{Run, launcher::run_in};
 
-/// The scenario panics, and its report has all of `parts` and the place in the code.
-fn report(scenario: &str, parts: &[&str]) {
-    let run = Run::new(scenario, Machine::new());
+const CRASHES: &str = "kernel/src/scenario/crashes.rs";
+
+/// The place in the code that has these words, as `inspect` shows it.
+fn place_of(words: &str) -> String {
+    let text = fs::read_to_string(project().join(CRASHES)).unwrap();
+    let line = text.lines().position(|line| line.contains(words)).unwrap_or_else(|| panic!("no line with {words}"));
+    format!("{CRASHES}:{}", line + 1)
+}
+
+/// What `inspect` says of a scenario's end, all of `parts` among it.
+fn inspected(run: &Run, site: &Site, parts: &[&str]) {
+    let ended = run_in(Path::new("/"), &["inspect", "--machine", site.directory().to_str().unwrap()]);
+    run.require(ended.status == Some(0), &format!("{ended:#?}"));
+    for part in parts {
+        run.require(ended.guest.contains(part), &format!("inspect does not say \"{part}\":\n{}", ended.guest));
+    }
+}
+
+/// A scenario on a machine that can be looked at.
+fn observed(scenario: &str, machine: Machine) -> (Run, Arc<Site>) {
+    let site = Arc::new(Site::new(machine.installed_memory()).unwrap());
+    (Run::new(scenario, machine.observed_at(Arc::clone(&site))), site)
+}
+
+/// The scenario panics, and its report has all of `parts` and the place in the code; `inspect` finds the function and the line.
+fn report(scenario: &str, parts: &[&str], function: &str, words: &str) {
+    let (run, site) = observed(scenario, Machine::new());
     run.require_status(Status::Verdict(Verdict::Panic));
     for part in ["kernel panic: ", "  at kernel/", "  in thread "].iter().chain(parts) {
         run.require(run.log().contains(part), &format!("its report lacks \"{part}\""));
     }
+    inspected(
+        &run,
+        &site,
+        &["kernel panic in ", " panicked\n", function, &place_of(words), "frames free", "events, the last"],
+    );
 }
 
 /// What every report of a processor exception shows.
@@ -18,25 +50,41 @@ const REGISTERS: [&str; 4] = ["rip ", "rsp ", "error 0x", "rax "];
 
 #[test]
 fn a_panic_says_why() {
-    report("panic", &["as it was asked to"]);
+    report("panic", &["as it was asked to"], "quire_kernel::scenario::crashes::panic\n", "panic!(");
 }
 
 #[test]
 fn a_stack_overflow_is_reported_with_its_thread() {
-    report("stack-overflow", &[&REGISTERS[..], &["kernel stack overflow: bottomless", "guard page"]].concat());
+    let parts = [&REGISTERS[..], &["kernel stack overflow: bottomless", "guard page"]].concat();
+    report("stack-overflow", &parts, "quire_kernel::scenario::crashes::stack_overflow::deeper (", "deeper(depth + 1)");
 }
 
 #[test]
 fn a_null_pointer_is_reported() {
-    report("null-pointer", &[&REGISTERS[..], &["page fault at 0x0000000000000008: read"]].concat());
+    let parts = [&REGISTERS[..], &["page fault at 0x0000000000000008: read"]].concat();
+    report("null-pointer", &parts, "quire_kernel::scenario::crashes::null_pointer\n", "asm!(\"mov {}, [{}]\"");
 }
 
 #[test]
 fn code_cannot_be_written() {
-    report("write-to-code", &[&REGISTERS[..], &["page fault at 0xffffffff", "write; the page's protection"]].concat());
+    let parts = [&REGISTERS[..], &["page fault at 0xffffffff", "write; the page's protection"]].concat();
+    report("write-to-code", &parts, "quire_kernel::scenario::crashes::write_to_code\n", "mov byte ptr");
 }
 
 #[test]
 fn data_cannot_be_executed() {
-    report("execute-data", &[&REGISTERS[..], &["instruction fetch; the page's protection"]].concat());
+    let parts = [&REGISTERS[..], &["instruction fetch; the page's protection"]].concat();
+    report("execute-data", &parts, "panicked\n", "call {}");
+}
+
+#[test]
+fn a_hang_can_be_asked_where_it_is() {
+    let limit = Duration::from_secs(8);
+    let (run, site) = observed("hang", Machine::new().timeout(limit));
+    run.require_status(Status::TimedOut(limit));
+    inspected(
+        &run,
+        &site,
+        &["main[1] does not run", "quire_kernel::scenario::crashes::hang\n", &place_of("time::sleep(")],
+    );
 }

@@ -14,7 +14,7 @@ use quire_machine::fallible::{self, NoMemory};
 use quire_machine::stack::KernelStack;
 use quire_machine::sync::Once;
 use quire_machine::sync::{Rank, Snapshot, SpinLock};
-use quire_machine::task::{self, Owner, Thread, UserHalf, WaitQueue, Work, scheduler};
+use quire_machine::task::{self, Owner, Shown, Thread, UserHalf, WaitQueue, Work, scheduler};
 use quire_machine::user::UserPtr;
 use quire_memory::AddressSpace;
 use quire_memory::admission::Limit as Of;
@@ -467,6 +467,15 @@ impl Owner for Process {
 
     fn memory_cgroup(&self) -> u8 {
         Self::memory_cgroup(self)
+    }
+
+    fn shown(&self) -> Shown {
+        Shown {
+            pid: self.pid,
+            name: self.name.as_ptr().addr() as u64,
+            name_length: size_of_val(&self.name) as u64,
+            cgroup: self.memory_cgroup.as_ptr().addr() as u64,
+        }
     }
 
     fn is_killed(&self) -> bool {

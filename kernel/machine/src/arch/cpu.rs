@@ -32,6 +32,11 @@ impl PerCpu {
 
 static CPUS: [PerCpu; MAX_CPUS] = [const { PerCpu::new() }; MAX_CPUS];
 
+/// The data of all processors, those included that are not started.
+pub(crate) fn all() -> &'static [PerCpu] {
+    &CPUS
+}
+
 /// The processor that runs this.
 #[inline]
 pub fn this() -> &'static PerCpu {

@@ -35,6 +35,13 @@ pub struct PerCpu {
 }
 
 impl PerCpu {
+    /// Where in it the running thread's address is.
+    #[cfg(target_os = "none")]
+    pub(crate) const CURRENT_OFFSET: usize = core::mem::offset_of!(Self, current);
+    /// Where in it the ranks are of the locks that this thread holds.
+    #[cfg(target_os = "none")]
+    pub(crate) const HELD_RANKS_OFFSET: usize = core::mem::offset_of!(Self, held_ranks);
+
     pub(crate) const fn new() -> Self {
         Self {
             own_address: AtomicU64::new(0),

@@ -12,6 +12,10 @@ pub struct Root {
 }
 
 impl Root {
+    /// Where in it the frame number is.
+    #[cfg(target_os = "none")]
+    pub(crate) const FRAME_OFFSET: usize = core::mem::offset_of!(Self, frame);
+
     /// The root in this frame, which no processor uses.
     pub(crate) const fn new(frame: FrameNumber) -> Self {
         Self { frame, users: AtomicU32::new(0) }

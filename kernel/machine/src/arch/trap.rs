@@ -24,6 +24,7 @@ use super::registers::{INTERRUPTS_ON, TrapFrame, pop_registers, push_registers};
 use super::vectors::{DEVICES, FIRST_DEVICE, SPURIOUS, TIMER};
 use super::{apic, cpu, gdt};
 use crate::address_map::USER_END;
+use crate::stop;
 use crate::task;
 use crate::upcall::{Access, upcalls};
 
@@ -165,6 +166,9 @@ extern "C" fn quire_trap(frame: &mut TrapFrame) {
 fn other_trap(frame: &mut TrapFrame, vector: u8) {
     match vector {
         TIMER => {
+            if !frame.is_programs() {
+                stop::note_tick(frame);
+            }
             task::time::tick();
             (upcalls().tick)(frame.is_programs());
             cpu::this().request_reschedule();

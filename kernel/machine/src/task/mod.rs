@@ -10,6 +10,7 @@ mod killed;
 mod known;
 mod mutex;
 mod owner;
+pub(crate) mod published;
 pub mod scheduler;
 mod thread;
 pub mod time;
@@ -17,7 +18,7 @@ mod wait;
 
 pub use killed::{HeedKill, Killed, check_killed, check_signals, is_killed, works_for_process};
 pub use mutex::{Mutex, MutexGuard};
-pub use owner::{Owner, UserHalf};
+pub use owner::{Owner, Shown, UserHalf};
 pub use scheduler::{current, preempt, yield_now};
 pub use thread::{JoinHandle, Thread, Work, begin, for_program, spawn, spawn_for, spawn_on};
 pub use wait::{Interrupted, WaitQueue, Waited};

@@ -5,6 +5,19 @@ use core::fmt;
 
 use crate::arch::root::Root;
 
+/// How an owner is shown to those who look from outside: what is named by an address stays as long as the owner.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown {
+    /// The number of the process; 0 for what is none.
+    pub pid: u32,
+    /// The address of its name; 0 for the thread's own.
+    pub name: u64,
+    /// How many bytes that has, zeros at its end included.
+    pub name_length: u64,
+    /// The address of the byte with the number of its memory cgroup; 0 for the root.
+    pub cgroup: u64,
+}
+
 /// The process, or the address space alone, that a thread works for. Threads of the kernel have none.
 pub trait Owner: Any + Send + Sync {
     /// What the thread is called in messages, if not by its own name and number.
@@ -12,6 +25,11 @@ pub trait Owner: Any + Send + Sync {
 
     /// The number of the memory group that is charged for what the thread allocates.
     fn memory_cgroup(&self) -> u8;
+
+    /// How it is shown to those who look from outside.
+    fn shown(&self) -> Shown {
+        Shown::default()
+    }
 
     /// Whether it ends as soon as it can: nothing is worth waiting for any more.
     fn is_killed(&self) -> bool;

@@ -5,20 +5,29 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
+#[cfg(target_os = "none")]
+use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use intrusive_collections::{LinkedListAtomicLink, intrusive_adapter};
+use quire_protocol::observatory::Task;
+#[cfg(target_os = "none")]
+use quire_protocol::observatory::{AtomicThreads, Threads};
 
 use super::known::Known;
-use super::owner::{Owner, UserHalf};
+use super::owner::{Owner, Shown, UserHalf};
+use super::published::PublishedTask;
 use super::scheduler;
 use super::wait::WaitQueue;
 use crate::arch::context;
+#[cfg(target_os = "none")]
+use crate::arch::cpu::{self, PerCpu};
 use crate::arch::enter::program_frame;
 use crate::arch::fpu::UserState;
 use crate::arch::registers::TrapFrame;
 use crate::arch::root::Root;
+use crate::event::{self, Kind};
 use crate::fallible;
 use crate::no_memory::AllocationError;
 use crate::no_memory::NoMemory;
@@ -52,6 +61,8 @@ unsafe impl Sync for OwnSpace {}
 
 /// A thread: of the kernel, or of an owner.
 pub struct Thread {
+    // Declared first, so dropped first: what it shows is still there.
+    published: PublishedTask,
     number: u32,
     name: String,
     stack: KernelStack,
@@ -103,15 +114,17 @@ impl Thread {
         let Work { owner, space, user } = work;
         let root = root_of(space.as_ref());
         let name = fallible::text(format_args!("{name}"))?;
-        fallible::shared(Self {
-            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        let thread = fallible::shared(Self {
+            published: PublishedTask::reserve(),
+            number,
             name,
             stack,
             owner: owner.map(Known::from),
             user,
             space: OwnSpace(UnsafeCell::new(space.map(Known::from))),
             root: AtomicPtr::new(root),
-            running: Running::default(),
+            running: Running::of(number),
             disables_swap: AtomicBool::new(false),
             entry: SpinLock::new(Rank::WaitQueue, entry),
             ended: AtomicBool::new(false),
@@ -125,7 +138,46 @@ impl Thread {
             sleep_link: LinkedListAtomicLink::new(),
             wake_at: AtomicU64::new(0),
             woken: AtomicBool::new(false),
-        })
+        })?;
+        thread.publish();
+        Ok(thread)
+    }
+
+    /// Shows the thread to those who look from outside.
+    fn publish(self: &Arc<Self>) {
+        let shown = self.owner.as_ref().map_or_else(Shown::default, |owner| owner.shown());
+        let (name, name_length) = match shown.name {
+            0 => (self.name.as_ptr().addr() as u64, self.name.len() as u64),
+            name => (name, shown.name_length),
+        };
+        self.published.show(&Task {
+            sequence: 0,
+            thread: Arc::as_ptr(self).addr() as u64,
+            number: self.number.into(),
+            pid: shown.pid.into(),
+            name,
+            name_length,
+            cgroup: shown.cgroup,
+            stack_top: self.stack.top(),
+        });
+    }
+
+    /// Says where in a thread, and in a processor's data, what changes is.
+    #[cfg(target_os = "none")]
+    pub(super) fn describe(threads: &AtomicThreads) {
+        let processors = cpu::all();
+        threads.set(&Threads {
+            state: offset_of!(Self, state) as u64,
+            stack_pointer: offset_of!(Self, stack_pointer) as u64,
+            held_ranks: offset_of!(Self, held_ranks) as u64,
+            root: offset_of!(Self, root) as u64,
+            root_frame: Root::FRAME_OFFSET as u64,
+            processors: processors.as_ptr().addr() as u64,
+            processor_bytes: size_of::<PerCpu>() as u64,
+            processor_count: processors.len() as u64,
+            current: PerCpu::CURRENT_OFFSET as u64,
+            current_ranks: PerCpu::HELD_RANKS_OFFSET as u64,
+        });
     }
 
     /// What its allocations look at.
@@ -409,6 +461,7 @@ pub fn for_program(
 
 /// Lets a new thread run.
 pub fn begin(thread: &Arc<Thread>) {
+    event::note(Kind::TaskStart, 0, thread.number.into());
     // The reference that goes with being parked, see `scheduler`.
     core::mem::forget(Arc::clone(thread));
     scheduler::unpark(thread);

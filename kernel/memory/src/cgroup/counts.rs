@@ -1,12 +1,15 @@
 //! What each cgroup is charged, and its limits, by number: no more is done here than counting.
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use quire_machine::event;
 use quire_machine::frame::{Frame, Kind};
 use quire_machine::physical;
 use quire_machine::task::{self, scheduler};
 use quire_machine::unique::UniqueFrame;
 use quire_machine::watermark::Purpose;
+use quire_protocol::observatory::Cgroups;
 use quire_swap::{AllocateError, PAYER_MAX};
 
 /// The most cgroups at once, the root included: a slot's table entry has room for no greater number.
@@ -57,6 +60,23 @@ pub(crate) static STATES: [State; MOST] = [const {
         events: [const { AtomicU64::new(0) }; Event::COUNT],
     }
 }; MOST];
+
+/// Where they are, for those who look from outside.
+pub(crate) fn layout() -> Cgroups {
+    Cgroups {
+        first: STATES.as_ptr().addr() as u64,
+        count: STATES.len() as u64,
+        bytes: size_of::<State>() as u64,
+        is_used: offset_of!(State, is_used) as u64,
+        parent: offset_of!(State, parent) as u64,
+        current: offset_of!(State, current) as u64,
+        peak: offset_of!(State, peak) as u64,
+        swapped: offset_of!(State, swapped) as u64,
+        max: offset_of!(State, max) as u64,
+        swap_max: offset_of!(State, swap_max) as u64,
+        events: offset_of!(State, events) as u64,
+    }
+}
 
 /// Takes a frame for the kernel to keep, charged to the cgroup of the thread that runs this; `None` also when that has reached
 /// its limit.
@@ -109,6 +129,9 @@ pub(crate) fn is_within(number: u8, ancestor: u8) -> bool {
 }
 
 pub(crate) fn note(number: u8, event: Event) {
+    if event == Event::Max {
+        event::note(event::Kind::CgroupLimit, number.into(), 0);
+    }
     for number in upwards(number) {
         STATES[usize::from(number)].events[event as usize].fetch_add(1, Ordering::Relaxed);
     }

@@ -65,11 +65,11 @@ pub fn handle(address: u64, access: Access) -> Result<Served, Fatal> {
     };
     match served {
         Ok(served) => {
-            served.note();
+            served.note(address);
             Ok(served)
         }
         Err(fatal) => {
-            Served::Fatal.note();
+            Served::Fatal.note(address);
             if !task::works_for_process() {
                 let thread = task::current();
                 if let Some(space) = tasks::space() {

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use quire_machine::event::{self, FaultService, Kind};
+
 /// What a fault came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -54,11 +56,29 @@ impl Served {
         SERVED[self as usize].load(Ordering::Relaxed)
     }
 
-    /// One more.
-    pub(crate) fn note(self) {
+    /// Where that is counted.
+    pub(crate) fn counter(self) -> &'static AtomicU64 {
+        &SERVED[self as usize]
+    }
+
+    /// One more, at this address.
+    pub(crate) fn note(self, address: u64) {
         SERVED[self as usize].fetch_add(1, Ordering::Relaxed);
+        event::note(Kind::Fault, self as u32, address);
     }
 }
+
+const _: () = {
+    assert!(Served::ALL.len() == FaultService::ALL.len());
+    let mut index = 0;
+    while index < Served::ALL.len() {
+        assert!(Served::ALL[index].0 as usize == index && FaultService::ALL[index] as usize == index);
+        index += 1;
+    }
+    assert!(
+        Served::Read as usize == FaultService::Read as usize && Served::Fatal as usize == FaultService::Fatal as usize
+    );
+};
 
 static ALL: AtomicU64 = AtomicU64::new(0);
 static SERVED: [AtomicU64; Served::ALL.len()] = [const { AtomicU64::new(0) }; Served::ALL.len()];
@@ -66,6 +86,11 @@ static SERVED: [AtomicU64; Served::ALL.len()] = [const { AtomicU64::new(0) }; Se
 /// A fault has come.
 pub(crate) fn note_fault() {
     ALL.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Where all of them are counted.
+pub(crate) fn all() -> &'static AtomicU64 {
+    &ALL
 }
 
 /// Faults on user addresses since boot (Linux: `pgfault`).

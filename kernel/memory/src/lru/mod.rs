@@ -58,6 +58,15 @@ pub fn policy() -> &'static str {
     chosen.copied().unwrap_or_else(|| lock(counts::ROOT).instance(Exit::Swap).name())
 }
 
+/// The policy's lists that are protected for the time being, a bit each by its number; none of a policy whose lists take turns in
+/// that.
+pub(crate) fn active_lists() -> u8 {
+    const TAKES_TURNS: &str = "mglru";
+    let mut lists = lock(counts::ROOT);
+    let instance = lists.instance(Exit::Swap);
+    if instance.name() == TAKES_TURNS { 0 } else { instance.active_lists() }
+}
+
 /// Has the policy of that name decide everywhere, before there are pages; `None` if there is no such policy.
 pub fn set_policy(name: &str) -> Option<()> {
     LOOKS_AROUND.store(Instance::named(name)?.looks_around(), Ordering::Relaxed);

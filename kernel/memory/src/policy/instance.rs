@@ -90,10 +90,15 @@ impl Instance {
 
     /// How many of them are in lists that are [active](super::Policy::is_active).
     pub fn active(&mut self) -> usize {
+        let active = self.active_lists();
         let policy = self.policy.policy();
-        let active =
-            (1..=LIST_MAX).filter(|number| policy.is_active(*number)).fold(0, |lists, number| lists | 1 << number);
         policy.queues().iter().filter(|queue| active >> queue.number() & 1 != 0).map(Queue::len).sum()
+    }
+
+    /// Those lists, a bit each by its number.
+    pub fn active_lists(&mut self) -> u8 {
+        let policy = self.policy.policy();
+        (1..=LIST_MAX).filter(|number| policy.is_active(*number)).fold(0, |lists, number| lists | 1 << number)
     }
 
     /// Whether the page is in such a list.

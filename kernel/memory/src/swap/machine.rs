@@ -9,15 +9,16 @@ use core::fmt;
 use core::time::Duration;
 
 use quire_machine::arch::cpu;
+use quire_machine::event::{self, Kind, pair};
 use quire_machine::sync::{Rank, acquire_rank, release_rank};
 use quire_machine::{clock, fallible, heap, log, task, watermark};
-use quire_swap::{Event, FolioUse, IoError, Level, Machine};
+use quire_swap::{AreaLayout, Direction, Event, FolioUse, IoError, Level, Machine, Occurrence};
 
 use super::core::Quire;
 use super::happening::Happening;
 use crate::cgroup::counts;
 use crate::folio::{Folio, NewFolio};
-use crate::{frames, lru, writeback};
+use crate::{frames, lru, observatory, writeback};
 
 static BATCH: Happening = Happening::new();
 static SPACE: Happening = Happening::new();
@@ -28,6 +29,13 @@ fn happening(event: Event) -> &'static Happening {
         Event::Batch => &BATCH,
         Event::Work => &WORK,
         Event::Space => &SPACE,
+    }
+}
+
+const fn written(direction: Direction) -> u64 {
+    match direction {
+        Direction::Write => event::WRITE,
+        Direction::Read => 0,
     }
 }
 
@@ -103,6 +111,37 @@ impl Machine for Quire {
 
     fn wake(event: Event) {
         happening(event).happened();
+    }
+
+    #[inline]
+    fn note(occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::SlotsAllocated { area, first, count } => {
+                event::note(Kind::SlotAllocated, area.into(), pair(count, first));
+            }
+            Occurrence::SlotFreed { area, slot } => event::note(Kind::SlotFreed, area.into(), pair(1, slot)),
+            Occurrence::Moved { entry, frame, direction } => {
+                let kind = if direction == Direction::Write { Kind::PageOut } else { Kind::PageIn };
+                event::note(kind, entry.area().into(), pair(frame as u32, entry.slot()));
+            }
+            Occurrence::BatchSubmitted { area, direction, folios } => {
+                event::note(Kind::BatchSubmitted, area.into(), folios as u64 | written(direction));
+            }
+            Occurrence::BatchCompleted { area, direction, folios, is_ok } => {
+                let failed = if is_ok { 0 } else { event::FAILED };
+                event::note(Kind::BatchCompleted, area.into(), folios as u64 | written(direction) | failed);
+            }
+        }
+    }
+
+    fn area_enabled(area: &AreaLayout<'_>) {
+        event::note(Kind::SwapOn, area.index.into(), 0);
+        observatory::area_enabled(area);
+    }
+
+    fn area_disabled(index: u8) {
+        event::note(Kind::SwapOff, index.into(), 0);
+        observatory::area_disabled(index);
     }
 
     fn log(level: Level, message: fmt::Arguments<'_>) {

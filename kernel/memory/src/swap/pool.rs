@@ -5,7 +5,8 @@
 use alloc::sync::Arc;
 use core::ops::Range;
 
-use quire_compressed::PoolMachine;
+use quire_compressed::{Place, PoolMachine};
+use quire_machine::event::{self, Compressed, Kind};
 use quire_machine::frame::FrameNumber;
 use quire_machine::{pool_frame, task};
 
@@ -37,12 +38,27 @@ impl PoolMachine for Quire {
         (upcalls().find_disk)(path)
     }
 
+    fn stored(place: Place, bytes: usize) {
+        event::note(Kind::Stored, number_of(place), bytes as u64);
+    }
+
+    fn loaded(place: Place, bytes: usize) {
+        event::note(Kind::Loaded, number_of(place), bytes as u64);
+    }
+
     fn is_killed() -> bool {
         task::is_killed()
     }
 
     fn wake_shrinker() {
         (upcalls().wake_shrinker)();
+    }
+}
+
+const fn number_of(place: Place) -> u32 {
+    match place {
+        Place::Zram => Compressed::Zram as u32,
+        Place::Zswap => Compressed::Zswap as u32,
     }
 }
 

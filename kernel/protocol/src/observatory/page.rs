@@ -69,8 +69,13 @@ words! {
         rings,
         /// How many there can be.
         ring_count,
-        /// The address of [`Stop`].
+        /// The address of [`Stop`]: where the kernel was when it panicked, and what it said.
         stop,
+        /// The address of another: where the kernel was at the last tick of the timer that found it running, without words.
+        tick,
+        /// The address of 64 names, one for each rank of locks: for each the address (0 for a rank that none has), and how many
+        /// bytes there are.
+        ranks,
     }
 }
 
@@ -225,18 +230,28 @@ words! {
 }
 
 words! {
-    /// Why the kernel stopped.
+    /// Where the kernel was, and why it stopped there.
     pub struct Stop, AtomicStop {
-        /// Odd while it is changed; 0 while the kernel runs.
+        /// Odd while it is changed; 0 if nothing was noted.
         sequence,
-        /// The number of the thread that panicked, plus 1; 0 if there were no threads yet.
+        /// The number of the thread that ran.
         thread,
-        /// The registers that a backtrace begins with: where it is,
+        /// The instruction that was next.
         rip,
-        /// its frame pointer,
-        rbp,
-        /// and its stack pointer.
+        /// The stack pointer, and the other registers that a function leaves as they were.
         rsp,
+        /// See there.
+        rbp,
+        /// See there.
+        rbx,
+        /// See there.
+        r12,
+        /// See there.
+        r13,
+        /// See there.
+        r14,
+        /// See there.
+        r15,
         /// The address of the message (UTF-8).
         message,
         /// How many bytes that has.

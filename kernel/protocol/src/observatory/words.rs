@@ -29,6 +29,11 @@ macro_rules! words {
             /// How many bytes it takes.
             pub const BYTES: usize = size_of::<Self>();
 
+            /// Its words, in their order.
+            pub const fn to_words(&self) -> [u64; size_of::<Self>() / 8] {
+                [$(self.$field),*]
+            }
+
             /// The structure that these bytes are; `None` if they are too few.
             pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
                 let (words, _) = bytes.get(..Self::BYTES)?.as_chunks::<8>();

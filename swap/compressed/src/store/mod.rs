@@ -81,6 +81,16 @@ pub struct Usage {
     pub compacted: u64,
 }
 
+impl Stored {
+    /// How many bytes are stored.
+    pub fn length(self) -> usize {
+        match self {
+            Self::Same(_) => 0,
+            Self::Object(object) => object.length(),
+        }
+    }
+}
+
 impl Object {
     /// How many bytes are stored.
     pub fn length(self) -> usize {

@@ -16,7 +16,7 @@ use super::error::ZramError;
 use super::slot::{Content, Flag, Slot, SlotGuard};
 use super::statistics::Statistics;
 use crate::killed::{HeedKill, Killed};
-use crate::machine::PoolMachine;
+use crate::machine::{Place, PoolMachine};
 use crate::ranks;
 use crate::store::{Deflater, Encoding, Store, StoreError, Stored, sum};
 
@@ -209,6 +209,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         drop(slot);
         self.count_new(Content::Stored(stored));
         self.release(old);
+        M::stored(Place::Zram, stored.length());
         Ok(())
     }
 
@@ -223,7 +224,10 @@ impl<M: PoolMachine> ZramDisk<M> {
             let mut locked = slot.lock::<M>();
             match locked.content() {
                 Content::Empty => contents.fill(0),
-                Content::Stored(stored) => self.store.load(stored, contents).map_err(PageError::Store)?,
+                Content::Stored(stored) => {
+                    self.store.load(stored, contents).map_err(PageError::Store)?;
+                    M::loaded(Place::Zram, stored.length());
+                }
                 Content::WrittenBack(location) => {
                     drop(locked);
                     match self.read_back(index, slot, location, contents) {

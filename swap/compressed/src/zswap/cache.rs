@@ -10,7 +10,7 @@ use super::age::Ages;
 use super::location::{Form, Location};
 use super::settings::Settings;
 use super::statistics::Statistics;
-use crate::machine::PoolMachine;
+use crate::machine::{Place, PoolMachine};
 use crate::store::{Encoding, Store, StoreError, Stored};
 
 /// The compressed cache. A kernel has one.
@@ -177,6 +177,7 @@ impl<M: PoolMachine> Zswap<M> {
             Ok(Some(Stored::Same(word))) if Location::can_hold(word) => {
                 self.statistics.same.add(1);
                 self.statistics.stored.add(1);
+                M::stored(Place::Zswap, 0);
                 return Ok(Location::Same(word));
             }
             // Repeated bytes that leave no bit for the tag are those 8 bytes in the pool.
@@ -193,6 +194,7 @@ impl<M: PoolMachine> Zswap<M> {
             return Err(Refusal::Space);
         };
         self.statistics.stored.add(1);
+        M::stored(Place::Zswap, object.length());
         Ok(Location::Pool(object, self.ages.add()))
     }
 
@@ -240,6 +242,7 @@ impl<M: PoolMachine> Zswap<M> {
             return;
         }
         self.statistics.loaded.add(1);
+        M::loaded(Place::Zswap, if let Location::Pool(object, _) = location { object.length() } else { 0 });
         if self.full.load(Ordering::Relaxed) {
             // Dirty first: the folio must not be dropped when it is the only copy.
             folio.state().set(FolioFlag::Dirty);

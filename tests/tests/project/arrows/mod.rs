@@ -27,7 +27,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("quire-drivers", &["quire-protocol"]),
     ("quire-machine", &["quire-drivers", "quire-protocol", "quire-swap"]),
     // Its frames are the compressed pool's, and only it can say so of its own type.
-    ("quire-memory", &["quire-compressed", "quire-swap", "quire-machine"]),
+    ("quire-memory", &["quire-compressed", "quire-swap", "quire-machine", "quire-protocol"]),
     ("quire-linux", &["quire-compressed", "quire-memory", "quire-machine", "quire-protocol", "quire-swap"]),
     (
         "quire-kernel",
@@ -46,6 +46,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("quire-image", &[]),
     ("quire-programs", &["quire-protocol", "quire-swap"]),
     ("quire-tests", &["quire-boot", "quire-protocol", "quire-swap"]),
+    ("quire-boot-fuzz", &["quire-boot", "quire-protocol"]),
     ("quire-swap-fuzz", &["quire-swap"]),
     ("quire-compressed-fuzz", &["quire-compressed", "quire-swap"]),
     ("quire-linux-fuzz", &["quire-linux", "quire-machine"]),

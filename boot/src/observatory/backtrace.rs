@@ -1,0 +1,159 @@
+//! Where each task is: from its registers up its kernel stack, function by function.
+
+use quire_protocol::observatory::{Page, Stop};
+
+use super::{
+    error::ObservatoryError,
+    memory::Virtual,
+    snapshot::{Task, TaskState},
+    symbols::{Place, Registers, Symbols, register},
+};
+
+/// The most functions of one task.
+const MOST: usize = 256;
+
+/// Where a task is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backtrace {
+    /// The task, by its thread's number.
+    pub thread: u32,
+    /// What the registers are taken from.
+    pub since: Since,
+    /// The functions, the innermost first.
+    pub places: Vec<Place>,
+}
+
+/// What a backtrace begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// The task waits there.
+    Parked,
+    /// The kernel panicked there.
+    Panic,
+    /// The task runs, and was there at the last tick of the timer that found it in the kernel: a moment ago.
+    Tick,
+    /// The task runs, and where is not in memory.
+    Unknown,
+}
+
+/// Why the kernel stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Panicked {
+    /// In which thread.
+    pub thread: u32,
+    /// What it said.
+    pub message: String,
+}
+
+/// The registers and the words of the last panic, if there was one.
+pub(super) fn panicked(memory: &Virtual<'_>, page: &Page) -> Result<Option<(Panicked, Registers)>, ObservatoryError> {
+    let Some(stop) = stop(memory, page.stop)? else { return Ok(None) };
+    let message = memory.text("the panic's message", stop.message, stop.message_length)?;
+    Ok(Some((Panicked { thread: stop.thread as u32, message }, registers(&stop))))
+}
+
+/// Where all tasks are.
+pub(super) fn all(
+    memory: &Virtual<'_>,
+    page: &Page,
+    tasks: &[Task],
+    symbols: &Symbols,
+) -> Result<Vec<Backtrace>, ObservatoryError> {
+    let panicked = panicked(memory, page)?.map(|(panicked, registers)| (panicked.thread, registers));
+    let tick = stop(memory, page.tick)?.map(|stop| (stop.thread as u32, registers(&stop)));
+    let backtrace = |task: &Task| {
+        let of_task = |noted: Option<(u32, Registers)>| noted.filter(|(thread, _)| *thread == task.thread);
+        let begin = if let Some((_, registers)) = of_task(panicked) {
+            Some((Since::Panic, registers, false))
+        } else if task.state == TaskState::Running {
+            of_task(tick).map(|(_, registers)| (Since::Tick, registers, false))
+        } else {
+            switched(memory, task).map(|registers| (Since::Parked, registers, true))
+        };
+        let Some((since, registers, is_call)) = begin else {
+            return Backtrace { thread: task.thread, since: Since::Unknown, places: Vec::new() };
+        };
+        Backtrace { thread: task.thread, since, places: walk(memory, symbols, registers, is_call) }
+    };
+    Ok(tasks.iter().map(backtrace).collect())
+}
+
+fn stop(memory: &Virtual<'_>, address: u64) -> Result<Option<Stop>, ObservatoryError> {
+    if address == 0 {
+        return Ok(None);
+    }
+    let stops = super::records::sequenced(memory, "where the kernel was", address, 1, Stop::BYTES, |bytes| {
+        Stop::from_bytes(bytes).map(|stop| (stop.sequence, stop))
+    })?;
+    Ok(stops.into_iter().find(|stop| stop.sequence != 0))
+}
+
+fn registers(stop: &Stop) -> Registers {
+    let mut registers = Registers::default();
+    let Stop { rip, rsp, rbp, rbx, r12, r13, r14, r15, .. } = *stop;
+    for (number, value) in [
+        (register::RIP, rip),
+        (register::RSP, rsp),
+        (register::RBP, rbp),
+        (register::RBX, rbx),
+        (register::R12, r12),
+        (register::R13, r13),
+        (register::R14, r14),
+        (register::R15, r15),
+    ] {
+        registers.0[number] = value;
+    }
+    registers
+}
+
+/// The registers of a task that does not run, as `quire_machine::arch::context::switch` has left them on its stack.
+fn switched(memory: &Virtual<'_>, task: &Task) -> Option<Registers> {
+    use register::{R12, R13, R14, R15, RBP, RBX, RIP, RSP};
+    let pushed = [R15, R14, R13, R12, RBX, RBP, RIP];
+    let mut registers = Registers::default();
+    for (number, index) in pushed.into_iter().zip(0..) {
+        registers.0[number] = memory.word("a task's stack", task.stack_pointer.wrapping_add(8 * index)).ok()?;
+    }
+    registers.0[RSP] = task.stack_pointer.wrapping_add(8 * pushed.len() as u64);
+    Some(registers)
+}
+
+/// From these registers on. `is_call`: the address is behind a call, and the line is the call's.
+fn walk(memory: &Virtual<'_>, symbols: &Symbols, registers: Registers, is_call: bool) -> Vec<Place> {
+    let word = |address| memory.word("a kernel stack", address).ok();
+    let (mut registers, mut is_call) = (registers, is_call);
+    let mut places = Vec::new();
+    while places.len() < MOST {
+        let at = registers.0[register::RIP];
+        if at < super::KERNEL_IMAGE {
+            break;
+        }
+        if symbols.is_trap_return(at) {
+            places.extend(symbols.places(at - 1));
+            let Some(interrupted) = interrupted(registers.0[register::RSP], word) else { break };
+            (registers, is_call) = (interrupted, false);
+            continue;
+        }
+        let address = at - u64::from(is_call);
+        places.extend(symbols.places(address));
+        let Some(caller) = symbols.caller(&registers, address, word) else { break };
+        // A stack only gets shorter; on another one it begins anew.
+        if caller.0[register::RSP] == registers.0[register::RSP] && caller.0[register::RIP] == at {
+            break;
+        }
+        (registers, is_call) = (caller, true);
+    }
+    places
+}
+
+/// The registers that a trap interrupted in the kernel, as `quire_machine::arch::registers::TrapFrame` has them.
+fn interrupted(frame: u64, word: impl Fn(u64) -> Option<u64>) -> Option<Registers> {
+    use register::{R12, R13, R14, R15, RBP, RBX, RIP, RSP};
+    const PLACES: [(usize, u64); 8] =
+        [(R15, 0), (R14, 1), (R13, 2), (R12, 3), (RBP, 8), (RBX, 13), (RIP, 17), (RSP, 20)];
+    let mut registers = Registers::default();
+    for (number, index) in PLACES {
+        registers.0[number] = word(frame.wrapping_add(8 * index))?;
+    }
+    Some(registers)
+}

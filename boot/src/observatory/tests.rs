@@ -1,0 +1,102 @@
+use proptest::prelude::*;
+use quire_protocol::observatory::Page;
+
+use super::{Bytes, FrameKind, Observatory, ObservatoryError, Snapshot, What, made, snapshot::SlotContent};
+
+fn read(memory: Vec<u8>) -> Result<Snapshot, ObservatoryError> {
+    Observatory::new(Box::new(memory)).unwrap().read()
+}
+
+#[test]
+fn everything_that_is_published_is_found() {
+    let snapshot = read(made::memory()).unwrap();
+    assert_eq!((snapshot.memory.managed, snapshot.memory.free, snapshot.memory.low), (60, 20, 4));
+    let counts = snapshot.frames_by_kind();
+    assert_eq!((counts[FrameKind::Free as usize], counts[FrameKind::Reserve as usize]), (16, 3));
+    let page = &snapshot.frames[40];
+    assert_eq!((page.kind, page.owner.unwrap().number, page.owner.unwrap().index), (FrameKind::ActiveAnonymous, 9, 5));
+    assert_eq!(snapshot.counter("pgfault"), 77);
+    let task = &snapshot.tasks[0];
+    assert_eq!((task.name.as_str(), task.pid, task.resident, task.swapped), ("init", Some(1), 1, 1));
+    assert_eq!((snapshot.mappings_of(40)[0].address, snapshot.swapped_to(0, 7)[0].address), (0x5000, 0x6000));
+    let area = &snapshot.areas[0];
+    assert_eq!((area.name.as_str(), area.used, area.slots.len()), ("/dev/", 2, 512));
+    assert_eq!((area.slots[0].content, area.slots[7].content), (SlotContent::Bad, SlotContent::Used(0)));
+    assert_eq!((area.slots[8].content, area.slots[8].count), (SlotContent::Cached(40), 1));
+    assert_eq!((snapshot.time, snapshot.lost_events, snapshot.events.len()), (105, 0, 4));
+    assert_eq!(snapshot.events[0].what, What::PageOut { frame: 40, area: 0, slot: 2 });
+}
+
+#[test]
+fn events_are_read_once_and_lost_ones_are_counted() {
+    let mut observatory = Observatory::new(Box::new(made::memory())).unwrap();
+    assert_eq!(observatory.read().unwrap().events.len(), 4);
+    let again = observatory.read().unwrap();
+    assert_eq!((again.events.len(), again.time, again.lost_events), (0, 105, 0));
+}
+
+#[test]
+fn what_cannot_be_read_is_said_with_what_to_do() {
+    let error = |memory| read(memory).unwrap_err().to_string();
+    assert!(error(Vec::new()).contains("no Quire kernel"));
+    assert!(error(vec![0xff; 1 << 20]).contains("no Quire kernel"));
+    let mut other = made::memory();
+    other[0x4008] = 99;
+    assert!(error(other).contains("another version of Quire"));
+    let mut short = made::memory();
+    short.truncate(0x9000);
+    assert!(error(short).contains("damaged"));
+    let missing = Observatory::open("/no/such/memory".as_ref()).err().unwrap().to_string();
+    assert!(missing.contains("/no/such/memory"));
+}
+
+/// Memory that a guest writes meanwhile: each read of the frames' metadata finds one frame changed.
+struct Restless(Vec<u8>, std::cell::Cell<u8>);
+
+impl Bytes for Restless {
+    fn length(&self) -> std::io::Result<u64> {
+        self.0.length()
+    }
+
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+        self.0.read(offset, bytes)?;
+        if offset == 0x7000 && bytes.len() > 32 {
+            self.1.set(self.1.get() + 1);
+            bytes[40 * 32 + 31] = self.1.get();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_changes_while_it_is_read_is_read_again() {
+    let restless = Restless(made::memory(), std::cell::Cell::new(0));
+    let snapshot = Observatory::new(Box::new(restless)).unwrap().read().unwrap();
+    assert_eq!((snapshot.changed_meanwhile, snapshot.frames[40].cgroup), (1, 0));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_are_a_reason_to_panic(
+        changes in prop::collection::vec((0_usize..0x1_5000, any::<u8>()), 1..64),
+        words in prop::collection::vec((0_usize..Page::BYTES / 8, any::<u64>()), 0..8),
+        length in 0_usize..0x4_0000,
+    ) {
+        let mut memory = made::memory();
+        for (at, byte) in changes {
+            memory[at] = byte;
+        }
+        let whole = memory.clone();
+        for (word, value) in words {
+            memory[0x4000 + 8 * word..][..8].copy_from_slice(&value.to_le_bytes());
+        }
+        let mut short = whole.clone();
+        short.truncate(length);
+        for memory in [whole, memory, short] {
+            let mut observatory = Observatory::new(Box::new(memory)).unwrap();
+            let _ = observatory.read();
+            let _ = observatory.panicked();
+            let _ = observatory.ranks();
+        }
+    }
+}
