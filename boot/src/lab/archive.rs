@@ -73,10 +73,12 @@ pub(super) fn read(path: &Path, lab: &Lab, pristine: &Files) -> Result<Submissio
 }
 
 fn read_archive(path: &Path) -> Result<Files, String> {
-    let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Err("is no file".to_owned());
+    let unreadable = |error: io::Error| format!("cannot be read: {error}");
+    let metadata = path.metadata().map_err(unreadable)?;
+    if !metadata.is_file() || metadata.len() > BYTES_MAX {
+        return Err(format!("is no file of at most {} MiB", BYTES_MAX >> 20));
     }
+    let file = File::open(path).map_err(unreadable)?;
     // Twice as much as is allowed, so that what is too large is found to be so and not to be damaged.
     let unpacked = GzDecoder::new(file).take(2 * BYTES_MAX + 1024 * ENTRIES_MAX as u64);
     let mut archive = Archive::new(unpacked);

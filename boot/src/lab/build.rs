@@ -13,7 +13,7 @@ use quire_boot::toolchain::clean_command;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 
 /// On the slowest machine a lab with all that it rests on is compiled in a third of this.
-const TIME_MAX: Duration = Duration::from_secs(180);
+const TIME_MAX: Duration = Duration::from_mins(3);
 
 const MEMORY_MAX: u64 = 4 << 30;
 

@@ -50,5 +50,5 @@ pub(super) fn list() -> String {
     for Lab { name, week, title, .. } in LABS {
         writeln!(list, "{name:<5}{week:<6}{title}").expect("a string takes all");
     }
-    list + "\nBegin with one: cargo lab start L1 DIR --id s123\n"
+    list + "\nBegin with one: cargo lab start L1 ../L1 --id s123\n"
 }

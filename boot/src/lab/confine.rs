@@ -4,6 +4,8 @@
 //! a file, an environment variable, a process, a socket or the terminal, neither when it is compiled nor when it runs. It can
 //! panic, loop and allocate, for which there are limits.
 
+use std::path::Path;
+
 use proc_macro2::{TokenStream, TokenTree};
 
 use super::tree::Files;
@@ -14,6 +16,7 @@ const FORBIDDEN: &[(&[&str], &str)] = &[
     (&["unsafe", "asm", "global_asm", "naked_asm"], "a lab's code is safe Rust"),
     (&["include", "include_str", "include_bytes", "env", "option_env"], "a lab's code has its own files only"),
     (&["no_mangle", "export_name", "link_section"], "a lab's code is linked as it is"),
+    (&["quire_testkit"], "a lab's code knows the swap core, and not the machine that it is tested on"),
     (&["global_allocator", "panic_handler"], "that is not for a lab's code to decide"),
 ];
 
@@ -22,7 +25,8 @@ const FORBIDDEN: &[(&[&str], &str)] = &[
 /// # Errors
 /// The place, the word, and why it may not be there.
 pub(super) fn check(files: &Files) -> Result<(), String> {
-    for (name, contents) in files.iter().filter(|(name, _)| name.ends_with(".rs")) {
+    for (name, contents) in files.iter().filter(|(name, _)| Path::new(name).extension().is_some_and(|end| end == "rs"))
+    {
         let text = str::from_utf8(contents).map_err(|_| format!("{name} is not text in UTF-8"))?;
         let tokens = text.parse::<TokenStream>().map_err(|error| {
             let at = error.span().start();

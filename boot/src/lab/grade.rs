@@ -155,6 +155,7 @@ impl Worker {
         let started = Instant::now();
         let name =
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+        let name = report::plain(&name);
         let mut graded = Graded { name, id: String::new(), checks: Vec::new(), remarks: Vec::new(), seconds: 0.0 };
         let judged =
             panic::catch_unwind(AssertUnwindSafe(|| self.judge(lab, path, secret, pristine, references, &mut graded)));

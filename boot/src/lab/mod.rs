@@ -95,7 +95,7 @@ enum LabTask {
         /// Write a line for each submission to this file
         #[arg(long, value_name = "FILE")]
         csv: Option<PathBuf>,
-        /// Write points and words to this file in the form of JUnit
+        /// Write points and words to this file in the form of `JUnit`
         #[arg(long, value_name = "FILE")]
         junit: Option<PathBuf>,
     },

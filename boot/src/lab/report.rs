@@ -42,7 +42,13 @@ fn reasons(graded: &Graded) -> Vec<String> {
         let words: Vec<&str> = check.words.lines().take_while(|line| !line.starts_with("the accesses")).collect();
         format!("{} ({} of {}): {}", check.name, check.points, check.max, words.join("; "))
     };
-    graded.remarks.iter().cloned().chain(graded.checks.iter().filter(lost).map(line)).collect()
+    let reasons = graded.remarks.iter().cloned().chain(graded.checks.iter().filter(lost).map(line));
+    reasons.map(|reason| plain(&reason)).collect()
+}
+
+/// What a student wrote, without what a terminal would obey.
+pub(super) fn plain(text: &str) -> String {
+    text.replace(|character: char| character.is_control(), " ")
 }
 
 /// A line for each hand-in, and below it where its points went.

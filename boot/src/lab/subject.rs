@@ -31,9 +31,13 @@ pub(super) const SECONDS_AFTER_HANG: u64 = 1;
 pub(super) const HANGS: &str = "of processor time without an answer: an endless loop?";
 
 /// How long one answer may take on a machine that does other things too.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+const ANSWER_MAX: Duration = Duration::from_mins(1);
 
 const MEMORY_MAX: u64 = 512 << 20;
+
+/// Signals of Linux: the end of processor time, and an end without a reason.
+const SIGXCPU: i32 = 24;
+const SIGKILL: i32 = 9;
 
 const PRINTED_MAX: u64 = 64 << 10;
 
@@ -157,8 +161,6 @@ impl Subject {
             let message: Vec<&str> = lines.take_while(|line| !line.starts_with("note: ")).take(4).collect();
             return format!("panicked at {place}: {}", message.join(" ").trim());
         }
-        const SIGXCPU: i32 = 24;
-        const SIGKILL: i32 = 9;
         match status.map(|status| (status.signal(), status.code())) {
             Some((Some(SIGXCPU | SIGKILL), _)) => {
                 format!("used more than {} s {HANGS}", self.seconds)

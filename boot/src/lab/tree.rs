@@ -107,7 +107,7 @@ pub(super) fn pristine(lab: &Lab, id: &Id) -> Result<Files, LabError> {
     collect(&course.join("handout.md"), "handout.md", &mut files)?;
     collect(&course.join("stub"), "", &mut files)?;
 
-    let members: String = lab.members.iter().map(|member| format!(", \"{member}\"")).collect();
+    let members = lab.members.iter().map(|member| format!(", \"{member}\"")).collect::<Vec<_>>().concat();
     let manifest = read_text(&project.join("Cargo.toml"))?;
     let manifest = format!(
         "[workspace]\nresolver = \"3\"\nmembers = [\"lab\", \"tool\"{members}]\n\n[profile.dev]\ndebug = \"line-tables-only\"\nopt-level = 1\n\n{}",

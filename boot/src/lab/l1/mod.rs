@@ -104,7 +104,7 @@ fn anomaly(answers: &str, seed: Seed) -> Found {
             frames + 1
         ));
     }
-    let optimal = model::optimal(frames, trace).iter().flatten().count();
+    let optimal = model::optimal(frames, trace).iter().filter(|done| done.is_miss()).count();
     let answers = [fewer, more, best].into_iter().zip([counts[0], counts[1], optimal]).zip(&names[2..]);
     let wrong: Vec<&str> =
         answers.filter(|((answer, right), _)| *answer != Some(*right)).map(|(_, name)| *name).collect();
@@ -121,7 +121,7 @@ fn anomaly(answers: &str, seed: Seed) -> Found {
 fn own_hits(exam: &Exam<'_>, trace: &[u32], name: &str) -> Result<usize, String> {
     let accesses = play::play(&mut exam.subject()?, Part::Own, MANY_FRAMES, trace, |_, _, _| Ok(()));
     let accesses = accesses.map_err(|words| format!("on {name}: {words}"))?;
-    Ok(accesses.iter().filter(|(_, done)| done.is_none()).count())
+    Ok(accesses.iter().filter(|(_, done)| !done.is_miss()).count())
 }
 
 fn beats_fifo(exam: &Exam<'_>, seed: Seed) -> Result<(), String> {
@@ -153,16 +153,17 @@ fn way(exam: &Exam<'_>, seed: Seed) -> Found {
             Ok(own) => own,
             Err(words) => return Found::Wrong(words),
         };
-        let way = 100 * (own as i64 - clock as i64) / (best as i64 - clock as i64).max(1);
+        let [own_hits, clock_hits, best_hits] = [own, clock, best].map(|hits| i64::try_from(hits).unwrap_or(i64::MAX));
+        let way = 100 * (own_hits - clock_hits) / (best_hits - clock_hits).max(1);
         ways.push(way);
         writeln!(words, "{name}: CLOCK {clock} hits, yours {own}, OPT {best}: {way} % of the way")
             .expect("a string takes all");
     }
-    let mean = ways.iter().sum::<i64>() / ways.len() as i64;
+    let mean = ways.iter().sum::<i64>() / i64::try_from(WORKLOADS.len()).unwrap_or(1);
     if mean >= WAY_FOR_ALL {
         return Found::Right;
     }
-    let points = (15 * mean.max(0) / WAY_FOR_ALL) as u32;
+    let points = u32::try_from(15 * mean.max(0) / WAY_FOR_ALL).unwrap_or(0);
     Found::Part(
         points,
         format!("{mean} % of the way from CLOCK to OPT in the mean; {WAY_FOR_ALL} % have all points\n{words}"),
@@ -217,7 +218,7 @@ pub(super) fn show(exam: &Exam<'_>, name: &str, trace: Option<usize>, frames: Op
         Some(part) => play::play(&mut subject, part, frames, trace, |_, _, _| Ok(())),
         None => Ok(trace.iter().copied().zip(model::optimal(frames, trace)).collect()),
     };
-    let misses = |accesses: &[play::Access]| accesses.iter().filter(|(_, done)| done.is_some()).count();
+    let misses = |accesses: &[play::Access]| accesses.iter().filter(|(_, done)| done.is_miss()).count();
     if frames.is_some_and(|frames| !(1..=1000).contains(&frames)) {
         return Err("--frames is from 1 to 1000".to_owned());
     }
@@ -233,7 +234,8 @@ pub(super) fn show(exam: &Exam<'_>, name: &str, trace: Option<usize>, frames: Op
     }
     let amounts: Vec<usize> =
         frames.map_or_else(|| (*FEW_FRAMES.start()..=FEW_FRAMES.end() + 1).collect(), |frames| vec![frames]);
-    let heading: String = amounts.iter().map(|frames| format!("{frames:4}")).collect();
+    let heading: Vec<String> = amounts.iter().map(|frames| format!("{frames:4}")).collect();
+    let heading = heading.concat();
     let mut text = format!("misses of {name}\n  frames {heading}\n");
     for (number, pages) in traces.iter().enumerate().filter(|(number, _)| trace.is_none_or(|trace| trace == *number)) {
         let counts = amounts.iter().map(|frames| Ok(format!("{:4}", misses(&run(*frames, pages)?))));

@@ -40,6 +40,22 @@ impl Kind {
     }
 }
 
+/// What an access did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    Hit,
+    /// A miss for which there was a free frame.
+    Filled,
+    /// A miss for which this page went.
+    Replaced(u32),
+}
+
+impl Done {
+    pub(super) fn is_miss(self) -> bool {
+        self != Self::Hit
+    }
+}
+
 /// A policy of a kind with its frames.
 pub(super) struct Model {
     kind: Kind,
@@ -53,24 +69,24 @@ impl Model {
         Self { kind, capacity, frames: Vec::new(), hand: 0 }
     }
 
-    /// Makes an access. What it did: none for a hit, and for a miss the page that went, if one had to.
-    pub(super) fn access(&mut self, page: u32) -> Option<Option<u32>> {
+    /// Makes an access.
+    pub(super) fn access(&mut self, page: u32) -> Done {
         if let Some(at) = self.frames.iter().position(|(other, _)| *other == page) {
             self.frames[at].1 = true;
             if self.kind == Kind::Lru {
                 let frame = self.frames.remove(at);
                 self.frames.push(frame);
             }
-            return None;
+            return Done::Hit;
         }
         let bit = self.kind != Kind::FreshIsClear;
         if self.frames.len() < self.capacity {
             self.frames.push((page, bit));
-            return Some(None);
+            return Done::Filled;
         }
         if self.kind == Kind::Lru {
             self.frames.push((page, bit));
-            return Some(Some(self.frames.remove(0).0));
+            return Done::Replaced(self.frames.remove(0).0);
         }
         if self.kind == Kind::HandRestarts {
             self.hand = 0;
@@ -82,35 +98,35 @@ impl Model {
         if self.kind != Kind::HandStays {
             self.hand = (self.hand + 1) % self.capacity;
         }
-        Some(Some(victim))
+        Done::Replaced(victim)
     }
 }
 
 /// How many accesses of the trace are misses.
 pub(super) fn misses(kind: Kind, frames: usize, trace: &[u32]) -> usize {
     let mut model = Model::new(kind, frames);
-    trace.iter().filter(|page| model.access(**page).is_some()).count()
+    trace.iter().filter(|page| model.access(**page).is_miss()).count()
 }
 
 /// The pages that OPT lets go at each access: that which is used again last.
-pub(super) fn optimal(frames: usize, trace: &[u32]) -> Vec<Option<Option<u32>>> {
+pub(super) fn optimal(frames: usize, trace: &[u32]) -> Vec<Done> {
     let mut resident: Vec<u32> = Vec::new();
     let access = |(at, &page): (usize, &u32)| {
         if resident.contains(&page) {
-            return None;
+            return Done::Hit;
         }
         let next_use = |page: &u32| trace[at..].iter().position(|other| other == page).unwrap_or(usize::MAX);
         let farthest = (0..resident.len()).max_by_key(|&place| next_use(&resident[place]));
         let victim = farthest.filter(|_| resident.len() == frames).map(|place| resident.remove(place));
         resident.push(page);
-        Some(victim)
+        victim.map_or(Done::Filled, Done::Replaced)
     };
     trace.iter().enumerate().map(access).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BUGS, Kind, Model, misses, optimal};
+    use super::{BUGS, Done, Kind, Model, misses, optimal};
 
     #[test]
     fn the_textbook_s_numbers_come_out() {
@@ -118,18 +134,18 @@ mod tests {
         let trace = [1, 2, 3, 4, 1, 2, 5, 1, 2, 3, 4, 5];
         assert_eq!((misses(Kind::Fifo, 3, &trace), misses(Kind::Fifo, 4, &trace)), (9, 10));
         assert_eq!(misses(Kind::Lru, 3, &trace), 10);
-        assert_eq!(optimal(3, &trace).iter().flatten().count(), 7);
+        assert_eq!(optimal(3, &trace).iter().filter(|done| done.is_miss()).count(), 7);
     }
 
     #[test]
     fn clock_gives_a_second_chance() {
         let mut clock = Model::new(Kind::Clock, 3);
         for page in [1, 2, 3] {
-            assert_eq!(clock.access(page), Some(None));
+            assert_eq!(clock.access(page), Done::Filled);
         }
-        assert_eq!(clock.access(4), Some(Some(1)), "all were set, so all are clear now");
-        assert_eq!(clock.access(2), None);
-        assert_eq!(clock.access(5), Some(Some(3)), "2 was used");
+        assert_eq!(clock.access(4), Done::Replaced(1), "all were set, so all are clear now");
+        assert_eq!(clock.access(2), Done::Hit);
+        assert_eq!(clock.access(5), Done::Replaced(3), "2 was used");
     }
 
     #[test]

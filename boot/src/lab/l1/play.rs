@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, fmt::Write as _};
 
-use super::model::{BUGS, Kind, Model};
+use super::model::{BUGS, Done, Kind, Model};
 use crate::lab::subject::Subject;
 
 /// A policy that the student writes. Its number is how the lab's program knows it.
@@ -34,8 +34,8 @@ fn message(kind: u8, number: u32) -> [u8; 5] {
     [kind, a, b, c, d]
 }
 
-/// An access and what it did: none for a hit, and for a miss the page that went, if one had to.
-pub(super) type Access = (u32, Option<Option<u32>>);
+/// An access and what it did.
+pub(super) type Access = (u32, Done);
 
 /// Plays the trace. `judge` sees each page that goes, after all that happened before, and the page that comes.
 ///
@@ -53,10 +53,10 @@ pub(super) fn play(
     for (at, &page) in trace.iter().enumerate() {
         if resident.contains(&page) {
             subject.tell(&message(HIT, page));
-            accesses.push((page, None));
+            accesses.push((page, Done::Hit));
             continue;
         }
-        let mut victim = None;
+        let mut done = Done::Filled;
         if resident.len() == frames {
             let place = || format!("{}, {frames} frames, access {} (page {page})", part.name(), at + 1);
             let answer =
@@ -69,11 +69,11 @@ pub(super) fn play(
                 return Err(words + &last(&accesses));
             }
             judge(&accesses, page, answer).map_err(|words| format!("{}: {words}{}", place(), last(&accesses)))?;
-            victim = Some(answer);
+            done = Done::Replaced(answer);
         }
         resident.insert(page);
         subject.tell(&message(ADDED, page));
-        accesses.push((page, Some(victim)));
+        accesses.push((page, done));
     }
     // What is told after the last question is heard too.
     subject
@@ -113,12 +113,15 @@ pub(super) fn expect(
             others.retain_mut(|(_, model)| model.access(*page) == *done);
         }
         seen = accesses.len() + 1;
-        let expected = right.access(page).flatten();
-        others.retain_mut(|(_, model)| model.access(page) == Some(Some(answer)));
-        if expected == Some(answer) {
+        let expected = right.access(page);
+        others.retain_mut(|(_, model)| model.access(page) == Done::Replaced(answer));
+        if expected == Done::Replaced(answer) {
             return Ok(());
         }
-        let expected = expected.map_or_else(String::new, |page| format!("expected page {page} to go"));
+        let expected = match expected {
+            Done::Replaced(page) => format!("expected page {page} to go"),
+            Done::Hit | Done::Filled => "expected no page to go".to_owned(),
+        };
         let hint = others.first().map(|(kind, _)| format!("\nhint: {}", kind.hint())).unwrap_or_default();
         Err(format!("{expected}, but evict() says page {answer}{hint}"))
     })
@@ -136,9 +139,9 @@ pub(super) fn table(accesses: &[Access], from: usize) -> String {
     let mut table = String::from("  access  page\n");
     for (at, (page, done)) in accesses.iter().enumerate() {
         let done = match done {
-            None => "hit".to_owned(),
-            Some(None) => "miss, a frame was free".to_owned(),
-            Some(Some(victim)) => format!("miss, page {victim} goes"),
+            Done::Hit => "hit".to_owned(),
+            Done::Filled => "miss, a frame was free".to_owned(),
+            Done::Replaced(victim) => format!("miss, page {victim} goes"),
         };
         writeln!(table, "  {:6}  {page:4}  {done}", from + at + 1).expect("a string takes all");
     }

@@ -40,19 +40,18 @@ pub(super) fn run(exam: &Exam<'_>, seed: Seed, runs: u32) -> Result<(), String> 
 }
 
 impl Run<'_> {
-    fn ask(&mut self, command: String) -> Result<String, String> {
-        let answer =
-            self.subject.ask_line(&command).map_err(|words| self.at(&command, &format!("your code {words}")))?;
+    fn ask(&mut self, command: &str) -> Result<String, String> {
+        let answer = self.subject.ask_line(command).map_err(|words| self.at(command, &format!("your code {words}")))?;
         self.done.push(format!("{command} = {answer}"));
         Ok(answer)
     }
 
-    fn expect(&mut self, command: String, expected: &str, about: &str) -> Result<(), String> {
-        let answer = self.ask(command.clone())?;
+    fn expect(&mut self, command: &str, expected: &str, about: &str) -> Result<(), String> {
+        let answer = self.ask(command)?;
         if answer == expected {
             return Ok(());
         }
-        Err(self.at(&command, &format!("says `{answer}`, expected `{expected}`\n{about}")))
+        Err(self.at(command, &format!("says `{answer}`, expected `{expected}`\n{about}")))
     }
 
     /// The words with the operations before.
@@ -65,28 +64,28 @@ impl Run<'_> {
     }
 
     fn all(&mut self, memory: u64) -> Result<(), String> {
-        self.ask(format!("machine {FRAMES} {memory}"))?;
+        self.ask(&format!("machine {FRAMES} {memory}"))?;
         for _ in 0..OPERATIONS {
             self.step()?;
         }
         if memory == MUCH {
-            self.ask("settle".to_owned())?;
-            let slots = self.ask("slots".to_owned())?;
-            self.expect("used".to_owned(), &slots, "the disk has other pages than there are slots in use")?;
+            self.ask("settle")?;
+            let slots = self.ask("slots")?;
+            self.expect("used", &slots, "the disk has other pages than there are slots in use")?;
         }
         let mut mapped: Vec<_> = self.pages.drain().map(|(place, _)| place).collect();
         mapped.sort_unstable();
         for (task, page) in mapped {
-            self.ask(format!("unmap {task} {page}"))?;
+            self.ask(&format!("unmap {task} {page}"))?;
         }
-        self.ask("settle".to_owned())?;
+        self.ask("settle")?;
         self.expect(
-            "slots".to_owned(),
+            "slots",
             "0",
             "all pages were given up, but slots are in use: was each folio of each batch completed?",
         )?;
-        self.expect("used".to_owned(), "0", "all pages were given up, but the disk keeps some of its memory")?;
-        self.expect("free-frames".to_owned(), &FRAMES.to_string(), "all pages were given up, but frames are in use")
+        self.expect("used", "0", "all pages were given up, but the disk keeps some of its memory")?;
+        self.expect("free-frames", &FRAMES.to_string(), "all pages were given up, but frames are in use")
     }
 
     fn step(&mut self) -> Result<(), String> {
@@ -94,7 +93,7 @@ impl Run<'_> {
         let Some(&word) = self.pages.get(&(task, page)) else { return self.fill(task, page) };
         match self.random.below(10) {
             0 | 1 => self.expect(
-                format!("read {task} {page}"),
+                &format!("read {task} {page}"),
                 &word.to_string(),
                 "this is not what the page held when it was last written",
             ),
@@ -102,17 +101,17 @@ impl Run<'_> {
                 let word = self.new_word(1);
                 self.pages.insert((task, page), word);
                 self.expect(
-                    format!("write {task} {page} {word}"),
+                    &format!("write {task} {page} {word}"),
                     "yes",
                     "a page in swap could not be brought in to be written",
                 )
             }
             3 => {
                 self.pages.remove(&(task, page));
-                self.ask(format!("unmap {task} {page}")).map(drop)
+                self.ask(&format!("unmap {task} {page}")).map(drop)
             }
-            4 => self.ask("submit".to_owned()).map(drop),
-            _ => self.ask(format!("out {task} {page}")).map(drop),
+            4 => self.ask("submit").map(drop),
+            _ => self.ask(&format!("out {task} {page}")).map(drop),
         }
     }
 
@@ -121,16 +120,19 @@ impl Run<'_> {
         if let Some(&word) = self.pages.get(&(1 - task, page))
             && self.random.below(2) == 0
         {
-            if self.ask(format!("share {} {page} {task} {page}", 1 - task))? == "yes" {
+            if self.ask(&format!("share {} {page} {task} {page}", 1 - task))? == "yes" {
                 self.pages.insert((task, page), word);
             }
             return Ok(());
         }
         let is_free = |page: &u64| !self.pages.contains_key(&(task, *page));
-        let order =
-            if page % 4 == 0 && (page..page + 4).all(|page| is_free(&page)) { 2 * self.random.below(2) } else { 0 };
+        let order = if page.is_multiple_of(4) && (page..page + 4).all(|page| is_free(&page)) {
+            2 * self.random.below(2)
+        } else {
+            0
+        };
         let word = self.new_word(1 << order);
-        if self.ask(format!("make {task} {page} {order} {word}"))? == "yes" {
+        if self.ask(&format!("make {task} {page} {order} {word}"))? == "yes" {
             self.pages.extend((0..1 << order).map(|index| ((task, page + index), word + index)));
         }
         Ok(())
