@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{error::LabError, exam::Exam, l1, l2};
+use super::{error::LabError, exam::Exam, l1, l2, l5};
 
 /// A lab. Its text and its stub are in the directory of its name in `labs/`.
 pub(super) struct Lab {
@@ -33,7 +33,7 @@ pub(super) struct Reference {
     pub(super) directory: &'static str,
 }
 
-const LABS: &[&Lab] = &[&l1::LAB, &l2::LAB];
+const LABS: &[&Lab] = &[&l1::LAB, &l2::LAB, &l5::LAB];
 
 /// The lab of that name, in capital letters or not.
 ///

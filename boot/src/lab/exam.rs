@@ -43,7 +43,7 @@ pub(super) struct Check {
 /// What a check found.
 pub(super) enum Found {
     Right,
-    /// So many of the points, and why not all.
+    /// So many of the points, and why not all, or what else is worth to know.
     Part(u32, String),
     Wrong(String),
 }

@@ -63,6 +63,7 @@ pub(super) fn grade(
         Some(path) => fs::read(path).map_err(LabError::file("read", path))?,
         None => random().map_err(LabError::file("read", "/dev/urandom"))?,
     };
+    files.prepare()?;
     let some_id: Id = "guest".parse()?;
     let pristine = tree::pristine(lab, &some_id)?;
     let count = thread::available_parallelism().map_or(1, usize::from).min(submissions.len());

@@ -16,7 +16,7 @@
 //! | [`subject`] | a student's code as a process, within limits |
 //! | [`exam`] | the checks of one hand-in, and its points |
 //! | [`note`] | the form of a design note |
-//! | [`l1`], [`l2`] | the judge of each lab |
+//! | [`l1`], [`l2`], [`l5`] | the judge of each lab |
 //! | [`grade`] | many hand-ins, several at once |
 //! | [`report`] | points as a table and in files |
 //! | [`error`] | why nothing was done |
@@ -30,6 +30,7 @@ mod exam;
 mod grade;
 mod l1;
 mod l2;
+mod l5;
 mod note;
 mod report;
 mod seed;

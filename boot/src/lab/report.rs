@@ -19,6 +19,18 @@ pub(super) struct Files<'a> {
 }
 
 impl Files<'_> {
+    /// Makes sure that they can be written, before anything is graded. What they hold is not changed yet.
+    ///
+    /// # Errors
+    /// One cannot be written.
+    pub(super) fn prepare(&self) -> Result<(), LabError> {
+        for path in [self.json, self.csv, self.junit].into_iter().flatten() {
+            let file = fs::File::options().append(true).create(true).open(path);
+            file.map_err(LabError::file("write", path))?;
+        }
+        Ok(())
+    }
+
     /// Writes them.
     ///
     /// # Errors

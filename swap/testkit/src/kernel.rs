@@ -83,18 +83,27 @@ impl Kernel {
     }
 
     /// A whole page that a task reads.
+    ///
+    /// # Errors
+    /// [`Touch`].
     pub fn read_page(&mut self, task: usize, page: usize) -> Result<Page, Touch> {
         let (folio, index) = self.touch(task, page)?;
         Ok(folio.with_page(index, |memory| *memory))
     }
 
     /// What a task reads.
+    ///
+    /// # Errors
+    /// [`Touch`].
     pub fn read(&mut self, task: usize, page: usize) -> Result<u64, Touch> {
         let (folio, index) = self.touch(task, page)?;
         Ok(folio.word(index))
     }
 
     /// A task writes: in place if nobody else sees the page, else into a copy.
+    ///
+    /// # Errors
+    /// [`Touch`].
     pub fn write(&mut self, task: usize, page: usize, contents: u64) -> Result<(), Touch> {
         let mut repeated = [0; PAGE_SIZE];
         repeated.as_chunks_mut().0.fill(contents.to_le_bytes());
@@ -102,6 +111,9 @@ impl Kernel {
     }
 
     /// The same with any contents.
+    ///
+    /// # Errors
+    /// [`Touch`].
     pub fn write_page(&mut self, task: usize, page: usize, contents: &Page) -> Result<(), Touch> {
         let (folio, index) = self.touch(task, page)?;
         let locked = Locked::lock(folio.clone());

@@ -9,7 +9,7 @@ use quire_boot::project;
 const LINES_MAX: usize = 600;
 const FILES_MAX: usize = 6;
 
-/// A line of a reading map, `| `file:from-to` | … |`, with the words in backticks that stand in those lines.
+/// A line of a reading map: a place, as in swap/src/ops.rs:8-70, and the words in backticks that stand in those lines.
 fn row(line: &str) -> Option<(&str, usize, usize, Vec<&str>)> {
     let (place, rest) = line.strip_prefix("| `")?.split_once("` |")?;
     let (file, lines) = place.rsplit_once(':')?;

@@ -72,6 +72,7 @@ fn wrong_arguments_are_refused_with_a_line() {
         (&["lab", "submit"], "this is no student's tree"),
         (&["lab", "grade", "L99", "x"], "there is no lab L99"),
         (&["lab", "grade", "L1", "x", "--secret", "/nowhere"], "cannot read /nowhere"),
+        (&["lab", "grade", "L1", "x", "--csv", "/nowhere/x.csv"], "cannot write /nowhere/x.csv"),
         (&["lab", "grade", "L1"], "SUBMISSION"),
     ] {
         let ended = run_in(project(), arguments);
