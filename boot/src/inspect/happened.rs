@@ -16,9 +16,14 @@ pub(super) fn last(snapshot: &Snapshot) -> String {
     let shown = &snapshot.events[snapshot.events.len().saturating_sub(SHOWN)..];
     _ = writeln!(text, "\nthe last {} events, the last one last:", shown.len());
     for event in shown {
-        _ = writeln!(text, "{} {}", when(snapshot, event), describe(snapshot, event));
+        _ = writeln!(text, "{}", line(snapshot, event));
     }
     text
+}
+
+/// An event with its time.
+pub(super) fn line(snapshot: &Snapshot, event: &Event) -> String {
+    format!("{} {}", when(snapshot, event), describe(snapshot, event))
 }
 
 fn when(snapshot: &Snapshot, event: &Event) -> String {
@@ -54,8 +59,8 @@ fn describe(snapshot: &Snapshot, event: &Event) -> String {
         }
         What::PageOut { frame, area, slot } => format!("page out: frame {frame:#x} to area {area} slot {slot}"),
         What::PageIn { frame, area, slot } => format!("page in: area {area} slot {slot} to frame {frame:#x}"),
-        What::SlotAllocated { area, slot, count } => format!("area {area}: {count} allocated from slot {slot} on"),
-        What::SlotFreed { area, slot, count } => format!("area {area}: {count} freed from slot {slot} on"),
+        What::SlotAllocated { area, slot, count } => format!("{count} allocated from area {area} slot {slot} on"),
+        What::SlotFreed { area, slot, count } => format!("{count} freed from area {area} slot {slot} on"),
         What::BatchSubmitted { area, write, folios } => {
             format!("batch of {folios} {} area {area} submitted", if write { "to" } else { "from" })
         }

@@ -5,10 +5,12 @@
 //! | here | which machine, and what is asked |
 //! | [`overview`] | memory against the watermarks, swap, tasks |
 //! | [`where_tasks_are`] | backtraces, and locks held |
+//! | [`questions`] | one frame, page, slot or task, and the reclaim lists |
 //! | [`happened`] | the last events |
 
 mod happened;
 mod overview;
+mod questions;
 mod where_tasks_are;
 
 use std::{
@@ -18,15 +20,62 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use quire_boot::observatory::{Observatory, ObservatoryError, Snapshot, Symbols, backtrace::Panicked, site};
 
 /// What is asked, and of which machine.
 #[derive(Args, Debug)]
 pub(crate) struct InspectOptions {
+    /// What is asked; without it, why the machine stopped, where its tasks are, its memory and the last events
+    #[command(subcommand)]
+    question: Option<Question>,
+
     /// The machine's directory below target/machines [default: the last one that was started]
     #[arg(long, value_name = "DIRECTORY")]
     machine: Option<PathBuf>,
+}
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+enum Question {
+    /// What is in a frame, whose it is, and where else that is
+    Frame {
+        /// The frame's number, such as 0x1a2b
+        #[arg(value_parser = number)]
+        frame: u64,
+    },
+    /// The walk through the page tables of a process, and on to the frame or the slot
+    Page {
+        /// The process
+        pid: u32,
+        /// The virtual address, such as 0x400000
+        #[arg(value_parser = number)]
+        address: u64,
+    },
+    /// What is in a slot of a swap area, and which pages are there
+    Slot {
+        /// The area's index
+        area: u8,
+        /// The slot's number
+        #[arg(value_parser = number)]
+        slot: u64,
+    },
+    /// Where a task is, what it has, what it did last
+    Task {
+        /// Its name, its process's number, or both as in sh[12]
+        name: String,
+    },
+    /// The reclaim lists, by cgroup
+    Lists,
+}
+
+/// A number, in hexadecimal with 0x before it.
+fn number(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "not a number; write it as 4711 or as 0x1267".to_owned())
 }
 
 /// Answers on standard output.
@@ -39,17 +88,43 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<(), Box<dyn Error>> {
     };
     let mut observatory = Observatory::open(&directory.join("memory"))?;
     let snapshot = observatory.read()?;
-    let parts = [
-        how_it_is(&directory),
-        why_it_stopped(observatory.panicked()?.as_ref(), &snapshot),
-        where_the_tasks_are(&mut observatory, &directory, &snapshot)?,
-        overview::overview(&snapshot),
-        happened::last(&snapshot),
-    ];
-    let text = parts.concat();
+    let answer = match &options.question {
+        None => everything(&mut observatory, &directory, &snapshot)?,
+        Some(Question::Frame { frame }) => questions::frame(&snapshot, fits(*frame)?)?,
+        Some(Question::Page { pid, address }) => questions::page(&mut observatory, &snapshot, *pid, *address)?,
+        Some(Question::Slot { area, slot }) => questions::slot(&snapshot, *area, fits(*slot)?)?,
+        Some(Question::Task { name }) => {
+            let tasks = questions::tasks(&snapshot, name)?;
+            let has = tasks.iter().map(|task| questions::task(&snapshot, task)).collect::<String>();
+            where_the_tasks_are(&mut observatory, &directory, &snapshot, &|thread| {
+                tasks.iter().any(|task| task.thread == thread)
+            })? + &has
+        }
+        Some(Question::Lists) => questions::lists(&snapshot),
+    };
     // A reader that went away (`| head`) has seen enough.
-    let _ = io::stdout().write_all(text.as_bytes());
+    let _ = io::stdout().write_all(answer.as_bytes());
     Ok(())
+}
+
+fn fits(number: u64) -> Result<u32, String> {
+    u32::try_from(number).map_err(|_| format!("there is nothing with the number {number:#x}"))
+}
+
+/// Why the machine stopped, where its tasks are, its memory and the last events.
+fn everything(
+    observatory: &mut Observatory,
+    directory: &Path,
+    snapshot: &Snapshot,
+) -> Result<String, ObservatoryError> {
+    let parts = [
+        how_it_is(directory),
+        why_it_stopped(observatory.panicked()?.as_ref(), snapshot),
+        where_the_tasks_are(observatory, directory, snapshot, &|_| true)?,
+        overview::overview(snapshot),
+        happened::last(snapshot),
+    ];
+    Ok(parts.concat())
 }
 
 fn why_it_stopped(panicked: Option<&Panicked>, snapshot: &Snapshot) -> String {
@@ -62,10 +137,12 @@ fn where_the_tasks_are(
     observatory: &mut Observatory,
     directory: &Path,
     snapshot: &Snapshot,
+    is_wanted: &dyn Fn(u32) -> bool,
 ) -> Result<String, ObservatoryError> {
     match Symbols::read(&directory.join("kernel")) {
         Ok(symbols) => {
-            let backtraces = observatory.backtraces(&symbols)?;
+            let mut backtraces = observatory.backtraces(&symbols)?;
+            backtraces.retain(|backtrace| is_wanted(backtrace.thread));
             Ok(where_tasks_are::backtraces(snapshot, &backtraces, &observatory.ranks()?))
         }
         Err(error) => Ok(format!("no backtraces: {error}\n")),

@@ -183,6 +183,20 @@ impl<'a> Virtual<'a> {
         Err(damaged("nothing is mapped there"))
     }
 
+    /// The entries on the way to virtual `address`, each with its level, 4 for that of the root, as far as there are tables.
+    pub(super) fn walk(&self, what: &'static str, address: u64) -> Result<Vec<(u32, u64)>, ObservatoryError> {
+        let (mut entries, mut table) = (Vec::new(), self.root);
+        for level in (1..=4).rev() {
+            let entry = self.entry(what, table, address, level)?;
+            entries.push((level, entry));
+            if entry & pte::PRESENT == 0 || level == 1 || entry & pte::LARGE != 0 {
+                break;
+            }
+            table = entry & pte::ADDRESS;
+        }
+        Ok(entries)
+    }
+
     /// The entry of a table of `level` for virtual `address`.
     fn entry(&self, what: &'static str, table: u64, address: u64, level: u32) -> Result<u64, ObservatoryError> {
         let mut bytes = [0; 8];

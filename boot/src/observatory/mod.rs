@@ -141,6 +141,15 @@ impl Observatory {
         Ok(backtrace::panicked(&memory, &page)?.map(|(panicked, _)| panicked))
     }
 
+    /// The page-table entries from the root table at a physical address to the page at a virtual one, each with its level, 4 for
+    /// that of the root, as far as there are tables.
+    ///
+    /// # Errors
+    /// The tables lead out of memory.
+    pub fn walk(&self, root: u64, address: u64) -> Result<Vec<(u32, u64)>, ObservatoryError> {
+        Virtual::new(&self.memory, root).walk("a page table", address)
+    }
+
     /// Where each task is in the kernel.
     ///
     /// # Errors
