@@ -23,7 +23,7 @@ const SIZE_UNREAD: u32 = 9;
 const SIZE_BUFFER: u32 = 10;
 
 /// The console's levels, and the one that is so low that only what ends the machine is shown.
-const LEVELS: core::ops::RangeInclusive<i32> = 1..=8;
+const LEVELS: core::ops::RangeInclusive<u8> = 1..=8;
 const LOWEST: u8 = 1;
 
 /// The level before the console was turned off; 0 while it is not.
@@ -59,9 +59,9 @@ fn syslog(arguments: &Arguments<'_>) -> Outcome {
             }
             Ok(0)
         }
-        CONSOLE_LEVEL if !LEVELS.contains(&length) => Err(Errno::EINVAL),
         CONSOLE_LEVEL => {
-            log::set_console_level(length as u8);
+            let level = u8::try_from(length).ok().filter(|level| LEVELS.contains(level)).ok_or(Errno::EINVAL)?;
+            log::set_console_level(level);
             SAVED.store(0, Ordering::Relaxed);
             Ok(0)
         }
