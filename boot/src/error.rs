@@ -72,7 +72,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A recording that cannot be made.
-    #[error("{option} {}: {source}: make its directory first, or choose another place", path.display())]
+    #[error("{option} {}: {source}: make its directory first, or choose a place with room", path.display())]
     Recording {
         /// The option.
         option: &'static str,

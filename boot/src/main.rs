@@ -14,6 +14,7 @@ mod miri;
 mod mkswap;
 mod options;
 mod policy;
+mod watch_options;
 
 use std::{
     env, error, fs,
@@ -24,7 +25,9 @@ use std::{
 };
 
 use clap::Parser;
-use quire_boot::{Console, Error, Initramfs, Machine, Status, find_project, initramfs, observatory::Site};
+use quire_boot::{
+    Console, Error, Initramfs, Machine, Status, find_project, initramfs, observatory::Site, watch::Session,
+};
 
 use crate::{
     demo_disks::DemoDisks,
@@ -82,13 +85,21 @@ fn boot(options: &MachineOptions, act: Act, acts: &Acts) -> Result<ExitCode, Box
         if has_terminal() { (Console::Interactive, "; Ctrl-A X leaves") } else { (Console::Shown, "") };
     let machine = options.machine(act, acts)?.console(console);
     machine.check()?;
+    let watch = options.picture.watch();
+    let prepared = watch.is_wanted().then(|| watch.prepare()).transpose()?;
     let demo_disks = options.wants_demo_disks(act).then(DemoDisks::make).transpose()?;
     let more = if demo_disks.is_some() { ", disks for the demo" } else { "" };
     eprintln!("quire: {}{more}{how_to_leave}", options.summary());
     let machine = demo_disks.iter().flat_map(DemoDisks::disks).fold(machine, Machine::disk);
     let site = Arc::new(Site::new(machine.installed_memory())?);
-    let machine = machine.observed_at(Arc::clone(&site));
-    let outcome = machine.run()?;
+    let mut machine = machine.observed_at(Arc::clone(&site));
+    if let Some(prepared) = &prepared {
+        machine = machine.monitored_at(prepared.monitor());
+    }
+    let session = prepared.map(|prepared| prepared.start(&site.memory())).transpose()?;
+    let outcome = machine.run();
+    let recorded = session.map(Session::end).unwrap_or_default();
+    let outcome = outcome?;
     if outcome.status.is_qemus_fault() {
         eprint!("{}", outcome.qemu_messages);
     }
@@ -96,6 +107,9 @@ fn boot(options: &MachineOptions, act: Act, acts: &Acts) -> Result<ExitCode, Box
         eprintln!("quire: {kept}");
     }
     eprintln!("quire: {} ({:.1} s)", outcome.status, outcome.elapsed.as_secs_f64());
+    for file in recorded {
+        eprintln!("quire: the run is in {}", file.display());
+    }
     Ok(ExitCode::from(Status::exit_code(outcome.status)))
 }
 

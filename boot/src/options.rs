@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, io, path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use quire_boot::{Accelerator, Disk, Initramfs, Machine, Size, initramfs, target};
 use rustix::termios::tcgetwinsize;
 
@@ -13,6 +13,7 @@ use crate::{
     lab::LabOptions,
     mkswap::MkswapOptions,
     policy::PolicyOptions,
+    watch_options::WatchOptions,
 };
 
 const EXAMPLES: &str = "\
@@ -24,6 +25,8 @@ Examples:
   cargo run -- --initrd root.cpio          your own programs
   cargo run -- --disk disk.img             your own image as /dev/vda
   cargo run -- --append scenario=list      what the kernel does without programs
+  cargo run -- --watch                     watch it in a browser
+  cargo run -- demo --record demo.html     the demo in a file that any browser opens
   cargo run -- inspect                     look into a machine that runs, or that ended badly
   cargo run -- --fault read:1000 --append scenario=poison
                                            a disk that cannot read its page 1000
@@ -145,6 +148,9 @@ pub(crate) struct MachineOptions {
     /// Stop the guest after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) picture: WatchOptions,
 }
 
 /// What the launcher can do instead of showing the demo and then a shell.
@@ -323,7 +329,12 @@ pub(crate) fn task_first(mut arguments: Vec<OsString>) -> Vec<OsString> {
         match argument.strip_prefix("--") {
             Some(option) => {
                 let known = command.get_arguments().find(|known| known.get_long() == Some(option));
-                place += 1 + usize::from(known.is_some_and(|known| known.get_action().takes_values()));
+                let takes_value = known.is_some_and(|known| known.get_action().takes_values());
+                let needs_none = known.and_then(Arg::get_num_args).is_some_and(|number| number.min_values() == 0);
+                let next = arguments.get(place + 1).map(|next| next.to_string_lossy());
+                let is_none =
+                    next.is_some_and(|next| next.starts_with("--") || command.find_subcommand(&*next).is_some());
+                place += 1 + usize::from(takes_value && !(needs_none && is_none));
             }
             None => {
                 if command.find_subcommand(&argument).is_some() {
@@ -409,6 +420,9 @@ mod tests {
         assert_eq!(first("--append demo"), "--append demo");
         assert_eq!(first("--memory=32M shell"), "shell --memory=32M");
         assert_eq!(first("--gdb nonsense"), "--gdb nonsense");
+        assert_eq!(first("--watch demo"), "demo --watch");
+        assert_eq!(first("--watch 8080 demo"), "demo --watch 8080");
+        assert_eq!(first("--watch --gdb shell"), "shell --watch --gdb");
         assert_eq!(first(""), "");
     }
 

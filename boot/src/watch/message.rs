@@ -61,7 +61,9 @@ fn runs<T>(writer: &mut ByteWriter, cells: &Cells<T>, write: impl Fn(&mut ByteWr
         let start = run[0].0;
         writer.number((start - end) as u64);
         writer.number(run.len() as u64);
-        run.iter().for_each(|(_, cell)| write(writer, cell, &mut before));
+        for (_, cell) in run {
+            write(writer, cell, &mut before);
+        }
         end = start + run.len();
     }
 }

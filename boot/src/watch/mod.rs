@@ -56,8 +56,8 @@ use self::{
 };
 use crate::error::Error;
 
-/// Where the page is unless another port is asked for.
-pub const DEFAULT_PORT: u16 = 7878;
+/// The port of the page unless another one is asked for.
+pub const DEFAULT_PORT: &str = "7878";
 
 /// What is to be seen of a machine, and where.
 #[derive(Clone, Debug, Default)]

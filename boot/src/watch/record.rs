@@ -30,9 +30,9 @@ type Letters = EncoderWriter<'static, base64::engine::GeneralPurpose, BufWriter<
 
 /// What it becomes.
 enum Form {
-    Page(GzEncoder<Letters>),
+    Page(Box<GzEncoder<Letters>>),
     Lines(GzEncoder<BufWriter<File>>),
-    Trace(Trace<BufWriter<File>>),
+    Trace(Box<Trace<BufWriter<File>>>),
 }
 
 /// Which form a file's name stands for.
@@ -65,7 +65,8 @@ impl Recording {
                 RecordingForm::Page => {
                     file.write_all(page().as_bytes())?;
                     file.write_all(BEFORE_RECORDING.as_bytes())?;
-                    Form::Page(GzEncoder::new(EncoderWriter::new(file, &STANDARD), Compression::best()))
+                    let letters = EncoderWriter::new(file, &STANDARD);
+                    Form::Page(Box::new(GzEncoder::new(letters, Compression::best())))
                 }
                 RecordingForm::Lines => Form::Lines(GzEncoder::new(file, Compression::default())),
             })
@@ -79,7 +80,7 @@ impl Recording {
     /// It cannot be made.
     pub(super) fn trace(path: &Path) -> Result<Self, Error> {
         let made = make(path).and_then(Trace::new).map_err(refused("--trace", path))?;
-        Ok(Self { path: path.to_owned(), form: Some(Form::Trace(made)) })
+        Ok(Self { path: path.to_owned(), form: Some(Form::Trace(Box::new(made))) })
     }
 
     /// Takes in what is new, and its message.

@@ -20,6 +20,12 @@ use crate::observatory::{Observatory, ObservatoryError, event::Event};
 /// How long there is from one picture to the next.
 const TICK: Duration = Duration::from_millis(90);
 
+/// How long the memory may be unreadable before that is said: a kernel that starts publishes itself piece by piece.
+const BLIND: Duration = Duration::from_secs(5);
+
+/// The time from one look to the next while there is no kernel: looking for one means to read all of memory.
+const TICK_BEFORE_START: Duration = Duration::from_millis(500);
+
 /// How long the machine runs before it is stopped to see whether what is waited for has happened.
 const STEP: Duration = Duration::from_micros(500);
 
@@ -150,7 +156,8 @@ impl Watcher {
             is_stopped: false,
             events: Vec::new(),
             pictured: Instant::now(),
-            said: None,
+            tick: TICK_BEFORE_START,
+            blind: None,
         };
         while !looking.has_ended() {
             looking.obey();
@@ -175,8 +182,10 @@ struct Looking {
     events: Vec<Event>,
     /// When the last picture was made.
     pictured: Instant,
-    /// What was said of the memory, so that it is said once.
-    said: Option<String>,
+    /// How long there is until the next one.
+    tick: Duration,
+    /// Since when the memory cannot be read, and whether that was said.
+    blind: Option<(Instant, bool)>,
 }
 
 impl Looking {
@@ -216,8 +225,12 @@ impl Looking {
     /// Lets the machine run for a while, and makes a picture when it is time.
     fn turn(&mut self) {
         match self.pace {
-            Pace::Paused => self.wait(TICK),
-            Pace::Slower(1) => self.wait(TICK.saturating_sub(self.pictured.elapsed())),
+            Pace::Paused => {
+                // QEMU may not have been there yet when it was asked for.
+                self.stop();
+                self.wait(self.tick);
+            }
+            Pace::Slower(1) => self.wait(self.tick.saturating_sub(self.pictured.elapsed())),
             Pace::Slower(factor) => {
                 self.go_on();
                 thread::sleep(SLICE);
@@ -253,7 +266,7 @@ impl Looking {
     }
 
     fn picture_if_time(&mut self) {
-        if self.pictured.elapsed() >= TICK {
+        if self.pictured.elapsed() >= self.tick {
             self.picture();
         }
     }
@@ -272,13 +285,15 @@ impl Looking {
             Ok(snapshot) => snapshot,
             Err(error) => return self.cannot_see(&error),
         };
+        self.tick = TICK;
+        self.blind = None;
         self.events.append(&mut snapshot.events);
         snapshot.events = mem::take(&mut self.events);
         let mut state = self.shared.lock();
         if state.machine != MachineState::Ended {
             state.machine = match self.pace {
-                Pace::Paused => MachineState::Paused,
-                Pace::Slower(_) => MachineState::Running,
+                Pace::Paused if self.is_stopped => MachineState::Paused,
+                Pace::Paused | Pace::Slower(_) => MachineState::Running,
                 Pace::Until(_) => MachineState::Waiting,
             };
         }
@@ -296,10 +311,10 @@ impl Looking {
         if matches!(error, ObservatoryError::NoKernel | ObservatoryError::Restless(_)) {
             return;
         }
-        let words = error.to_string();
-        if self.said.as_ref() != Some(&words) {
-            eprintln!("quire: the picture stands still: {words}. The guest goes on");
-            self.said = Some(words);
+        let (since, is_said) = *self.blind.get_or_insert((Instant::now(), false));
+        if !is_said && since.elapsed() > BLIND {
+            eprintln!("quire: the picture stands still: {error}. The guest goes on");
+            self.blind = Some((since, true));
         }
     }
 

@@ -1,10 +1,22 @@
 //! Made-up machines, and what is told of them.
 
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    os::unix::fs::symlink,
+    sync::Arc,
+};
+
+use flate2::read::GzDecoder;
 use serde_json::Value;
 
 use super::{
+    Watch,
     message::message,
     picture::{Change, Picture},
+    record::Recording,
+    server::{self, Server},
+    session::Shared,
 };
 use crate::observatory::{
     Event, FrameKind, Snapshot, What,
@@ -140,4 +152,74 @@ fn a_message_is_as_long_as_what_is_new() {
     // The facts are the first part, behind two bytes of length.
     let facts = Value::Object(change.facts.clone()).to_string();
     assert_eq!(&message[3..3 + facts.len()], facts.as_bytes());
+}
+
+#[test]
+fn lines_of_json_are_what_is_new_and_a_full_disk_ends_them_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, full) = (directory.path().join("run.json.gz"), directory.path().join("full.json.gz"));
+    symlink("/dev/full", &full).unwrap();
+    let [mut recording, mut refused] = [&path, &full].map(|path| Recording::create(path).unwrap());
+    let (mut picture, mut snapshot) = (Picture::default(), machine(100));
+    let first = picture.advance(&snapshot, false);
+    page_out(&mut snapshot);
+    for change in [first, picture.advance(&snapshot, false)] {
+        recording.write(&change, &[]);
+        refused.write(&change, &[]);
+    }
+    assert_eq!(recording.finish(), Some(path.clone()));
+    assert_eq!(refused.finish(), None);
+
+    let mut text = String::new();
+    GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["frames"]["told"][5]["kind"], "anonymous, active");
+    assert_eq!(lines[1]["frames"]["told"][0]["kind"], "free");
+    assert_eq!(lines[1]["events"][1]["event"], "page out");
+}
+
+#[test]
+fn a_recording_has_a_form_and_a_place() {
+    let wish =
+        |path: &str| Watch { recordings: vec![path.into()], ..Watch::default() }.prepare().map(drop).unwrap_err();
+    assert!(wish("run.mp4").to_string().contains("--record run.html"));
+    assert!(wish("/does/not/exist/run.html").to_string().contains("make its directory"));
+}
+
+/// What the server answers to a request in these words.
+fn answer(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn the_server_answers_its_own_pages_alone() {
+    let listener = server::listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    assert!(address.ip().is_loopback());
+    let _server = Server::start(listener, &Arc::new(Shared::default())).unwrap();
+    let ours = format!("127.0.0.1:{}", address.port());
+    let local = format!("localhost:{}", address.port());
+    for (line, headers, status) in [
+        ("GET /", format!("Host: {ours}"), 200),
+        ("GET /", format!("Host: {local}"), 200),
+        ("GET /", "Host: evil.example".to_owned(), 403),
+        ("GET /", "Host: 127.0.0.1:1".to_owned(), 403),
+        ("GET /", format!("Host: {ours}\r\nHost: evil.example"), 403),
+        ("GET /", format!("Host: {ours}\r\nOrigin: http://evil.example"), 403),
+        ("GET /", format!("Host: {ours}\r\nOrigin: null"), 403),
+        ("GET /messages?since=x", format!("Host: {ours}"), 200),
+        ("GET /elsewhere", format!("Host: {ours}"), 404),
+        ("PUT /", format!("Host: {ours}"), 405),
+        ("POST /control", format!("Host: {ours}\r\nContent-Length: 5"), 403),
+        ("POST /control", format!("Host: {ours}\r\nOrigin: http://{ours}\r\nContent-Length: 5"), 200),
+        ("POST /control", format!("Host: {ours}\r\nOrigin: http://{ours}\r\nContent-Length: 4"), 400),
+    ] {
+        let answer = answer(address, &format!("{line} HTTP/1.1\r\n{headers}\r\nConnection: close\r\n\r\npause"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line} {headers}: {answer}");
+    }
 }

@@ -17,7 +17,7 @@ const CHARTS = [
   {
     title: "Free frames",
     unit: "",
-    lines: ["free"],
+    lines: ["with the watermarks of reclaim"],
     isLevel: true,
     values: (_, now) => [now.memory?.free ?? 0],
     // Near the watermarks is where things happen: what is far above them is drawn at the top.
@@ -27,7 +27,7 @@ const CHARTS = [
   {
     title: "Faults",
     unit: "per second",
-    lines: ["new", "read from swap", "found cached", "other"],
+    lines: ["new", "read", "cached", "other"],
     values: (before, now) => {
       const groups = ["new", "read", "cached", "other"];
       const sums = groups.map(() => 0);
@@ -38,7 +38,7 @@ const CHARTS = [
   {
     title: "Swap traffic",
     unit: "per second",
-    lines: ["pages out", "pages in"],
+    lines: ["pages out", "in"],
     values: (before, now) => perSecond(["pswpout", "pswpin"].map((name) => growth(before, now, name)), before, now),
   },
   {
@@ -62,7 +62,7 @@ const CHARTS = [
   {
     title: "Reclaim's yield",
     unit: "% of those looked at",
-    lines: ["went"],
+    lines: ["could go"],
     values: (before, now) => {
       const scanned = now.reclaimed[0] - before.reclaimed[0];
       return [scanned > 0 ? Math.min(100, 100 * (now.reclaimed[1] - before.reclaimed[1]) / scanned) : 0];
@@ -86,10 +86,13 @@ class Curves {
       const canvas = element("canvas");
       sizes.observe(canvas);
       const latest = element("b", "latest");
-      const legend = element("span", "lines", ...chart.lines.map((name, index) => lineName(name, index, chart.lines.length)));
-      const heading = element("h3", "", chart.title, " ", latest, " ", element("small", "", chart.unit));
+      const isOne = chart.lines.length === 1;
+      const figures = chart.lines.map(() => (isOne ? latest : element("b")));
+      const names = chart.lines.map((name, index) => (isOne ? element("span", "", name) : lineName(name, index, figures[index])));
+      const legend = element("span", "lines", ...names);
+      const heading = element("h3", "", chart.title, " ", isOne ? latest : "", " ", element("small", "", chart.unit));
       place.append(element("figure", "chart", heading, canvas, legend));
-      return { ...chart, canvas, latest };
+      return { ...chart, canvas, figures };
     });
   }
 
@@ -106,11 +109,10 @@ class Curves {
   }
 }
 
-function lineName(name, index, lines) {
-  if (lines === 1) return element("span", "", name);
+function lineName(name, index, figure) {
   const swatch = element("canvas", "dash");
   swatch.dataset.line = index;
-  return element("span", "", swatch, name);
+  return element("span", "", swatch, name, figure);
 }
 
 /** The chart's values at so many moments between two. */
@@ -192,8 +194,11 @@ function drawChart(chart, lines, now, cursor, isDark) {
     context.stroke();
   }
   context.fillText(top >= 10 ? count(top) : top.toFixed(1), 2, 12);
-  const latest = chart.isLevel ? chart.values(now, now)[0] : lines[0].findLast(([x]) => x <= cursor + 1e-9)?.[1] ?? 0;
-  setText(chart.latest, chart.decimals ? latest.toFixed(chart.decimals) : count(latest));
+  chart.figures.forEach((figure, index) => {
+    const sampled = lines[index].findLast(([x]) => x <= cursor + 1e-9)?.[1] ?? 0;
+    const latest = chart.isLevel ? chart.values(now, now)[index] : sampled;
+    setText(figure, chart.decimals ? latest.toFixed(chart.decimals) : count(latest));
+  });
   for (const dash of canvas.parentElement.querySelectorAll(".dash")) drawDash(dash, LINES[dash.dataset.line], isDark);
 }
 
@@ -205,13 +210,13 @@ function strokeAt(context, y, width) {
 }
 
 function drawDash(canvas, look, isDark) {
-  canvas.width = 26;
+  canvas.width = 16;
   canvas.height = 10;
   const context = canvas.getContext("2d");
   context.strokeStyle = isDark ? look.dark : look.light;
   context.lineWidth = 3;
   context.setLineDash(look.dash);
-  strokeAt(context, 4.5, 26);
+  strokeAt(context, 4.5, 16);
 }
 
 /** 1, 2 or 5 with zeros: a chart's top that does not change with each value. */

@@ -4,8 +4,8 @@
 
 /** In the order of FrameKind in boot/src/observatory/snapshot.rs. */
 const FRAME_KINDS = [
-  { name: "no RAM", word: "hole", dark: "#101317", light: "#d4d9de", shape: "plain", says: "No RAM, or RAM that the kernel leaves alone." },
-  { name: "free", word: "free", dark: "#262d36", light: "#ffffff", shape: "plain", says: "Nobody's: the next page that is wanted goes here." },
+  { name: "left alone", word: "hole", dark: "#101317", light: "#d4d9de", shape: "plain", says: "No RAM, or what the kernel does not manage: the firmware's, and its own image." },
+  { name: "free", word: "free", dark: "#262d36", light: "#ffffff", shape: "plain", says: "Not in use: the next page that is wanted goes here." },
   { name: "reserve", word: "reserve", dark: "#3a4450", light: "#e3ebf2", shape: "dot", says: "Free, but below the min watermark: only reclaim and the kernel may take it." },
   { name: "kernel", word: "kernel", dark: "#6d7886", light: "#8b96a3", shape: "plain", says: "The kernel's own: stacks, buffers of devices, the initramfs." },
   { name: "page table", word: "pagetable", dark: "#a9b4c2", light: "#4f5b68", shape: "row", says: "A page table: it says where a program's pages are." },

@@ -66,9 +66,10 @@ class Page {
 
   arrive(messages, isAnew) {
     const wasAtEnd = this.tape.isAtEnd;
-    if (isAnew) this.forget();
+    // After a gap the whole state follows what is known; what is older than that is another machine's.
+    if (isAnew && factsOf(messages[0]).time < (this.tape.points.at(-1)?.time ?? 0)) this.forget();
     for (const message of messages) this.tape.add(message);
-    if (!(wasAtEnd || isAnew)) return this.drawTimeline();
+    if (!wasAtEnd) return this.drawTimeline();
     while (!this.tape.isAtEnd) this.step();
     this.tape.trim(6000);
   }
@@ -97,7 +98,7 @@ class Page {
     this.tape.seek(wanted);
     this.story.clear();
     this.compressed.clear();
-    for (let index = Math.max(0, wanted - 40); index <= wanted; index++) {
+    for (let index = Math.max(0, wanted - 12); index <= wanted; index++) {
       const events = eventsOf(this.tape.messages[index]);
       this.story.add(events);
       this.compressed.add(events);
@@ -165,7 +166,7 @@ class Page {
 
   drawMachine() {
     const words = {
-      starting: "The machine starts: the firmware takes some seconds",
+      starting: "being built and started",
       running: "running", paused: "paused", waiting: "waiting for what comes next", ended: "the machine has ended",
       gone: "the launcher has ended", recorded: this.isPlaying ? "recording, playing" : "recording, paused",
     };

@@ -167,9 +167,8 @@ function drawGauge(memory, frames) {
     mark.style.left = part(memory[name]);
     setText(mark.firstElementChild, `${name} ${count(memory[name])}`);
   }
-  const shown = memory.free > whole ? " (more than fits the bar)" : "";
   setText(byId("free"), count(memory.free));
-  setText(byId("free-words"), `of ${count(memory.managed)} frames are free${shown}`);
+  setText(byId("free-words"), `of ${count(memory.managed)} frames are free`);
   byId("free").dataset.free = memory.free;
   byId("free").dataset.managed = memory.managed;
   byId("free").dataset.frames = frames.count;

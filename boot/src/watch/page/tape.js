@@ -35,6 +35,7 @@ class Tape {
       counters,
       faults: sum(facts.faults, before?.faults),
       reclaimed: sum(facts.reclaimed, before?.reclaimed),
+      areas: facts.areas ?? before?.areas ?? [],
       zram: facts.zram ?? before?.zram,
       zswap: facts.zswap === undefined ? before?.zswap : facts.zswap,
     });
