@@ -45,7 +45,6 @@ fn parse(arguments: &[String]) -> Option<(&'static Generator, u64, u64)> {
 
 fn run(generator: &Generator, frames: u64, seed: u64) -> Result<usize, Box<dyn Error>> {
     let cgroup = Cgroup::new("touches")?;
-    cgroup.enter()?;
     let references = generator.pages(seed);
     let Touched { pages, major, minor, wrong, ticks } = touch_all(&references, frames, &cgroup, || ())?;
     let touches = references.len();
@@ -71,8 +70,8 @@ pub(crate) struct Touched {
     ticks: u64,
 }
 
-/// Touches pages in the order of `references`, with `frames` frames for them in the cgroup, in which this process is; calls
-/// `each` after each touch.
+/// Touches pages in the order of `references`, with `frames` frames for them in the cgroup, which this process enters: what it has made
+/// before is not the cgroup's. Calls `each` after each touch.
 pub(crate) fn touch_all(
     references: &[u64],
     frames: u64,
@@ -82,6 +81,7 @@ pub(crate) fn touch_all(
     let places: BTreeMap<u64, usize> = references.iter().map(|page| (*page, 0)).collect();
     let places: BTreeMap<u64, usize> = places.into_keys().zip(0..).collect();
     let touches: Vec<usize> = references.iter().map(|page| places[page]).collect();
+    cgroup.enter()?;
     let mut memory = Memory::private(places.len())?;
     memory.advise(0..places.len(), MmapAdvise::MADV_NOHUGEPAGE)?;
     cgroup.set("memory.max", &format!("{}", (frames + kept(&mut memory, cgroup)?) * PAGE as u64))?;

@@ -45,6 +45,8 @@ struct Recorder {
     encoder: Encoder,
     /// Pages that were recorded for their faults since the last look; the newest may be missing.
     faulted: ArrayVec<u64, FAULTS>,
+    /// Those of the look before: a look may have come between the end of a fault and the access that it was for.
+    faulted_before: ArrayVec<u64, FAULTS>,
 }
 
 static IS_ON: AtomicBool = AtomicBool::new(false);
@@ -69,7 +71,8 @@ pub fn start(sink: Sink) -> Result<(), AllocationError> {
 
 /// Begins to record, without a thread that looks.
 pub fn begin(sink: Sink) {
-    *RECORDER.lock() = Some(Recorder { sink, encoder: Encoder::new(), faulted: ArrayVec::new() });
+    *RECORDER.lock() =
+        Some(Recorder { sink, encoder: Encoder::new(), faulted: ArrayVec::new(), faulted_before: ArrayVec::new() });
     IS_ON.store(true, Ordering::Release);
 }
 
@@ -114,7 +117,7 @@ pub fn look(accessed: &mut Vec<u64>) {
     // The processor does not say again what it remembers.
     translations::flush_user_everywhere();
     if let Some(recorder) = &mut *RECORDER.lock() {
-        recorder.faulted.clear();
+        recorder.faulted_before = core::mem::take(&mut recorder.faulted);
     }
 }
 
@@ -126,7 +129,7 @@ fn page_of(pte: u64) -> Option<u64> {
 
 impl Recorder {
     fn record_access(&mut self, page: u64) {
-        if !self.faulted.contains(&page) {
+        if !self.faulted.contains(&page) && !self.faulted_before.contains(&page) {
             self.record(page);
         }
     }

@@ -114,7 +114,6 @@ fn walk(cgroup: &Cgroup, progress: &Progress) -> Outcome {
     let mut random = Xorshift(1);
     let references: Vec<u64> =
         (0..TOUCHES).map(|touch| if touch % 2 == 0 { random.draw() % HOT } else { HOT + touch / 2 % LOOP }).collect();
-    cgroup.enter()?;
     let touched = touch_all(&references, FRAMES, cgroup, || {
         progress.touched.fetch_add(1, Ordering::Relaxed);
     })?;
