@@ -7,8 +7,8 @@
 //! of the hand's present turn and of the next. Both have the time when they began to be filled, evenly: so how many are
 //! left tells when the hand passed the one at the tail. Time is counted in arrivals and pages that the hand passed.
 //!
-//! The cold list's share grows by a page when one comes back that a longer list would have kept, and shrinks by one when
-//! none could have, as in a loop, or a hot page comes back that left as recently (Megiddo and Modha: ARC, 2003). Each page
+//! The cold list's share grows by a little when a page comes back that a longer list would have kept, and shrinks by as much when
+//! it could not have, as in a loop, or a hot page comes back that left as recently (Megiddo and Modha: ARC, 2003). Each page
 //! that became hot also puts the hot one at the tail to the test: while most were accessed, a longer cold list is in vain
 //! and does not grow; when nearly all are idle, the working set has changed, and it grows faster. With a share above a
 //! sixteenth this is nearly LRU; below, pages found accessed repeatedly get up to two more turns, for Zipf distributions.
@@ -24,6 +24,8 @@ const SHARE_MIN: u64 = WHOLE / 128;
 const SHARE_MAX: u64 = WHOLE / 32 * 31;
 /// Up to this share hot pages are protected.
 const PROTECTING: u64 = WHOLE / 16;
+/// Above that, the share changes by this fraction of the excess, besides by a page.
+const STEPS: u64 = 32;
 /// By how many pages the cold list grows when a hot page is idle while nearly all are.
 const LEAP: u64 = 4;
 /// A page came back soon if fewer left its list since than this fraction of all pages, and not too late to tell if than that.
@@ -108,12 +110,17 @@ impl Reuse {
         self.queues[3 - self.older].push(pages, page);
     }
 
+    /// The share that so many pages are, and a part of what is above the protecting share: the way back from there is short then.
+    fn step(&self, pages: u64) -> u64 {
+        pages * WHOLE / (self.pages() + 1) + self.cold_share.saturating_sub(PROTECTING) / STEPS
+    }
+
     fn grow(&mut self, by: u64) {
-        self.cold_share = (self.cold_share + by * WHOLE / (self.pages() + 1)).min(SHARE_MAX);
+        self.cold_share = (self.cold_share + self.step(by)).min(SHARE_MAX);
     }
 
     fn shrink(&mut self) {
-        self.cold_share = self.cold_share.saturating_sub(WHOLE / (self.pages() + 1)).max(SHARE_MIN);
+        self.cold_share = self.cold_share.saturating_sub(self.step(1)).max(SHARE_MIN);
     }
 
     /// A hot page was put to the test for one that became hot.
