@@ -100,9 +100,9 @@ fn document(to: &Path) -> Result<(), BookError> {
         ["quire-kernel", "quire-linux", "quire-memory", "quire-machine"].into_iter().flat_map(|name| ["-p", name]),
     );
     let of_kernel = target().join("kernel").join(TARGET).join("doc");
-    for (mut command, from, name) in [(host, target().join("doc"), "host"), (kernel, of_kernel, "kernel")] {
-        // As `cargo lint` does, so that neither builds what the other has built.
-        command.env("RUSTDOCFLAGS", "-D warnings");
+    // As `cargo lint` does, so that neither builds again what the other has built.
+    host.env("RUSTDOCFLAGS", "-D warnings");
+    for (command, from, name) in [(host, target().join("doc"), "host"), (kernel, of_kernel, "kernel")] {
         run("rustdoc", command)?;
         copy(&from, &to.join(name), &|_| true)?;
     }

@@ -97,7 +97,12 @@ const MDBOOK: &str = "0.5.4";
 pub fn mdbook() -> Result<PathBuf, Error> {
     let directory = target().join("mdbook").join(MDBOOK);
     let program = directory.join("bin/mdbook");
+    // The file appears whole, so nothing is waited for once it is there.
+    if program.exists() {
+        return Ok(program);
+    }
     let _lock = lock()?;
+    // Another launcher may have built it while this one waited.
     if program.exists() {
         return Ok(program);
     }

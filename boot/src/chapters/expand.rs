@@ -1,6 +1,6 @@
 //! Directives and links of a chapter.
 
-use std::fs;
+use std::{fmt::Write as _, fs};
 
 use quire_protocol::references::Generator;
 
@@ -133,14 +133,14 @@ impl Expansion<'_> {
     }
 
     /// The line with its links to files of the project leading to their copies.
-    fn links(&mut self, line: &str) -> String {
-        let mut parts = line.split("](");
+    fn links(&mut self, markdown: &str) -> String {
+        let mut parts = markdown.split("](");
         let mut text = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let Some((link, rest)) = part.split_once(')') else {
-                return self.problem(format!("a link does not end: {line}"));
+                return self.problem(format!("a link does not end: {markdown}"));
             };
-            text += &format!("]({}){rest}", self.link(link));
+            let _ = write!(text, "]({}){rest}", self.link(link));
         }
         text
     }
@@ -172,8 +172,8 @@ impl Expansion<'_> {
                 self.expanded.sources.insert(file.to_owned());
                 return source::copy_of(file);
             };
-            let line = self.item(file, name).map_or(0, |(_, item)| item.lines.start + 1);
-            return format!("{}#L{line}", source::copy_of(file));
+            let first = self.item(file, name).map_or(0, |(_, item)| item.lines.start + 1);
+            return format!("{}#L{first}", source::copy_of(file));
         }
         let chapter =
             self.all.iter().find(|other| other.name == path || path.is_empty() && other.name == self.chapter.name);

@@ -76,7 +76,7 @@ pub fn read() -> Result<Vec<Chapter>, Error> {
     let directory = directory();
     let names = || -> io::Result<Vec<String>> {
         let names = fs::read_dir(&directory)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-        names.filter(|name| name.as_ref().map_or(true, |name| name.ends_with(".md"))).collect()
+        names.filter(|name| name.as_ref().map_or(true, |name| name.strip_suffix(".md").is_some())).collect()
     };
     let mut names = names().map_err(Error::file("read", &directory))?;
     names.sort();
