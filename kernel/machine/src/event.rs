@@ -36,8 +36,10 @@ pub fn note(kind: Kind, small: u32, more: u64) {
         return;
     }
     let number = ring.head.fetch_add(1, Ordering::Relaxed);
+    // Wrapping, as no check is worth its instructions here: the places are below the end of memory.
     let index = number & ring.count.load(Ordering::Relaxed).wrapping_sub(1);
-    let place = core::ptr::with_exposed_provenance::<Place>((places + index * RECORD_BYTES as u64) as usize);
+    let address = places.wrapping_add(index.wrapping_mul(RECORD_BYTES as u64));
+    let place = core::ptr::with_exposed_provenance::<Place>(address as usize);
     // SAFETY: `start` has given the ring so many places, which are never taken away and only shared.
     let [first, words @ ..] = unsafe { &*place };
     let values = record(cpu::counter(), kind, small, cpu.with_running(Running::number).unwrap_or(0), more);

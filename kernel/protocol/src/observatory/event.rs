@@ -145,6 +145,7 @@ kinds! {
 }
 
 /// The words of a record but for the first: what is the same for all kinds is put together here alone.
+#[inline]
 pub const fn record(time: u64, kind: Kind, small: u32, thread: u32, more: u64) -> [u64; 3] {
     [time, kind as u64 | ((small & SMALL_MAX) as u64) << 8 | (thread as u64) << 32, more]
 }
