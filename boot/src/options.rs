@@ -326,23 +326,18 @@ pub(crate) fn task_first(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let command = Options::command();
     let mut place = 1;
     while let Some(argument) = arguments.get(place).map(|argument| argument.to_string_lossy().into_owned()) {
-        match argument.strip_prefix("--") {
-            Some(option) => {
-                let known = command.get_arguments().find(|known| known.get_long() == Some(option));
-                let takes_value = known.is_some_and(|known| known.get_action().takes_values());
-                let needs_none = known.and_then(Arg::get_num_args).is_some_and(|number| number.min_values() == 0);
-                let next = arguments.get(place + 1).map(|next| next.to_string_lossy());
-                let is_none =
-                    next.is_some_and(|next| next.starts_with("--") || command.find_subcommand(&*next).is_some());
-                place += 1 + usize::from(takes_value && !(needs_none && is_none));
+        let Some(option) = argument.strip_prefix("--") else {
+            if command.find_subcommand(&argument).is_some() {
+                arguments[1..=place].rotate_right(1);
             }
-            None => {
-                if command.find_subcommand(&argument).is_some() {
-                    arguments[1..=place].rotate_right(1);
-                }
-                break;
-            }
-        }
+            break;
+        };
+        let known = command.get_arguments().find(|known| known.get_long() == Some(option));
+        let takes_value = known.is_some_and(|known| known.get_action().takes_values());
+        let needs_none = known.and_then(Arg::get_num_args).is_some_and(|number| number.min_values() == 0);
+        let next = arguments.get(place + 1).map(|next| next.to_string_lossy());
+        let is_none = next.is_some_and(|next| next.starts_with("--") || command.find_subcommand(&*next).is_some());
+        place += 1 + usize::from(takes_value && !(needs_none && is_none));
     }
     arguments
 }

@@ -61,7 +61,7 @@ const CHARTS = [
   },
   {
     title: "Reclaim's yield",
-    unit: "% of those looked at",
+    unit: "% of those seen",
     lines: ["could go"],
     values: (before, now) => {
       const scanned = now.reclaimed[0] - before.reclaimed[0];

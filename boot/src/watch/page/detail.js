@@ -112,7 +112,7 @@ class Detail {
     const facts = [["What", `${kind.name}. ${kind.says}`], ["Physical", hex(index * 4096)], ...this.owner(frames, index)];
     const list = frames.list[index];
     if (list & 7) {
-      const notes = [list & 8 && "taken out to be looked at", list & 16 && "fresh", list >> 5 & 3 && `mark ${list >> 5 & 3}`, list & 128 && "can be dropped"];
+      const notes = [list & 8 && "taken out to be looked at", list & 16 && "fresh", list >> 5 & 3 && `mark ${list >> 5 & 3}`, list & 128 && (list & 7) !== 7 && "can be dropped"];
       facts.push(["LRU list", [(list & 7) === 7 ? "must stay" : `list ${list & 7}`, ...notes.filter(Boolean)].join(", ")]);
     }
     const bits = FOLIO_FLAGS.filter((_, bit) => frames.bits[index] >> bit & 1);

@@ -219,9 +219,12 @@ class Page {
       this.isPlaying = false;
       this.goTo(Number(event.target.value));
     });
+    // At once: a canvas that got another size is empty until it is drawn.
     addEventListener("resize", () => {
       this.maps.layOut();
-      this.isStale = true;
+      if (this.tape.position < 0) return;
+      this.drawFigures();
+      this.maps.draw(this.isDark);
     });
   }
 }

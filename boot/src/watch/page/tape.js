@@ -45,13 +45,15 @@ class Tape {
 
   /** What a thread is called, also after its end. */
   taskName(thread) {
-    const task = this.tasks.get(thread);
+    // At this moment, or ever: a number may be another's later.
+    const task = this.state.facts?.tasks?.find((other) => other.thread === thread) ?? this.tasks.get(thread);
     if (!task) return thread === 0 ? "the kernel" : `task ${thread}`;
     return task.pid === null ? task.name : `${task.name} (${task.pid})`;
   }
 
   areaName(index) {
-    return this.areaNames.get(index) ?? `area ${index}`;
+    const area = this.state.facts?.areas?.find((other) => other.index === index);
+    return area?.name ?? this.areaNames.get(index) ?? `area ${index}`;
   }
 
   /** Forgets the oldest messages of a long run, up to one behind which there is a state to go on from. */
