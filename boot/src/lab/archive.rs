@@ -12,10 +12,11 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use tar::{Archive, Builder, EntryType, Header};
 
 use super::{
-    catalogue::Lab,
+    definition::Lab,
     error::LabError,
+    files::{self, Files},
     seed::Id,
-    tree::{self, Files, LABEL, Tree},
+    tree::{self, LABEL, Tree},
 };
 
 /// More entries than any lab has files.
@@ -91,7 +92,7 @@ fn read_archive(path: &Path) -> Result<Files, String> {
         }
         let shown = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let kind = entry.header().entry_type();
-        let name = entry.path().ok().and_then(|path| tree::plain_name(&path));
+        let name = entry.path().ok().and_then(|path| files::plain_name(&path));
         let name = name.ok_or_else(|| format!("holds `{shown}`, which is not below its own directory"))?;
         match kind {
             EntryType::Directory => continue,

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use proc_macro2::{TokenStream, TokenTree};
 
-use super::tree::Files;
+use super::files::Files;
 
 /// Words, and what is said about them.
 const FORBIDDEN: &[(&[&str], &str)] = &[

@@ -3,11 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    catalogue::Lab,
+    files::Files,
     note,
     seed::Seed,
     subject::{self, Subject},
-    tree::Files,
 };
 
 /// What points are given for, and how many there are in each lab.
@@ -70,11 +69,14 @@ pub(super) struct Exam<'a> {
 }
 
 impl Exam<'_> {
-    /// Makes all checks of the lab.
-    pub(super) fn judge(&mut self, lab: &Lab) {
-        (lab.judge)(self);
+    /// Makes all checks: those of a lab, and that of the note, which each lab has.
+    pub(super) fn judge(&mut self, judge: fn(&mut Self)) {
+        judge(self);
         let note = self.text("note.md").to_owned();
-        self.check(Group::Note, "design note", 15, |_| note::judge(&note));
+        self.check(Group::Note, "design note", 15, |_| {
+            let (points, words) = note::judge(&note);
+            Found::Part(points, words)
+        });
         debug_assert!(self.hidden.is_none() || self.checks.iter().map(|check| check.max).sum::<u32>() == 100);
     }
 

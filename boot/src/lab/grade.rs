@@ -18,28 +18,15 @@ use std::{
 use quire_boot::target;
 
 use super::{
-    archive, build,
-    catalogue::{Lab, Reference},
-    confine,
+    archive, build, confine,
+    definition::{Lab, Reference},
     error::LabError,
-    exam::{Check, Exam},
-    report,
+    exam::Exam,
+    files::{self, Files},
+    report::{self, Graded},
     seed::{Id, Seed},
-    subject,
-    tree::{self, Files},
+    subject, tree,
 };
-
-/// What became of a hand-in.
-#[derive(Debug)]
-pub(super) struct Graded {
-    /// The name of its file.
-    pub(super) name: String,
-    pub(super) id: String,
-    pub(super) checks: Vec<Check>,
-    /// Why it was refused as a whole, or what else is to be said.
-    pub(super) remarks: Vec<String>,
-    pub(super) seconds: f64,
-}
 
 /// Grades them, shows the table, and writes the files that were asked for.
 ///
@@ -128,7 +115,7 @@ impl Worker {
         let mut references = BTreeMap::new();
         for Reference { name, directory } in lab.references {
             let mut files = pristine.clone();
-            tree::collect(&tree::project()?.join("labs").join(lab.name).join(directory), "", &mut files)?;
+            files::collect(&tree::project()?.join("labs").join(lab.name).join(directory), "", &mut files)?;
             files.retain(|name, _| pristine.contains_key(name));
             self.lay(&files)?;
             let program = build::compile(&self.root, &["lab"]).map_err(failed)?;
@@ -140,8 +127,8 @@ impl Worker {
     }
 
     fn lay(&self, files: &Files) -> Result<(), LabError> {
-        tree::remove_others(&self.root, files)?;
-        tree::lay(&self.root, files)
+        files::remove_others(&self.root, files)?;
+        files::lay(&self.root, files)
     }
 
     /// Grades one hand-in.
@@ -202,7 +189,7 @@ impl Worker {
             references,
             checks: Vec::new(),
         };
-        exam.judge(lab);
+        exam.judge(lab.judge);
         graded.checks = exam.checks;
         if let Err(words) = &program {
             // Said once, not for each check that has no program.

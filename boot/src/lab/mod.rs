@@ -7,7 +7,9 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`definition`] | what a lab consists of |
 //! | [`catalogue`] | which labs there are |
+//! | [`files`] | files by their names, read from a directory and laid into one |
 //! | [`seed`] | a student's name, and the numbers that follow from it |
 //! | [`tree`] | a student's tree: what is in it, and how it is laid |
 //! | [`archive`] | what is handed in, as a file |
@@ -25,8 +27,10 @@ mod archive;
 mod build;
 mod catalogue;
 mod confine;
+mod definition;
 mod error;
 mod exam;
+mod files;
 mod grade;
 mod l1;
 mod l2;
@@ -117,8 +121,8 @@ pub(crate) fn lab(options: &LabOptions) -> Result<ExitCode, LabError> {
         LabTask::Run { name, trace, frames } => test::run(name, *trace, *frames),
         LabTask::Submit => archive::submit(),
         LabTask::Grade { lab, submissions, secret, json, csv, junit } => {
-            let files = report::Files { json: json.as_deref(), csv: csv.as_deref(), junit: junit.as_deref() };
-            grade::grade(catalogue::find(lab)?, submissions, secret.as_deref(), &files)
+            let asked = report::Files { json: json.as_deref(), csv: csv.as_deref(), junit: junit.as_deref() };
+            grade::grade(catalogue::find(lab)?, submissions, secret.as_deref(), &asked)
         }
     }
 }

@@ -1,16 +1,14 @@
 //! The form of a design note. Whether what it says is true and well thought is for a tutor to read; what is found here is
 //! whether there is something to read, and the points are given on that condition.
 
-use super::exam::Found;
-
 /// An answer has so many words.
 const WORDS_MIN: usize = 40;
 
 /// So many of them differ from one another.
 const DIFFERENT_MIN: usize = 25;
 
-/// Judges the answers, each of which stands below a heading of the note.
-pub(super) fn judge(note: &str) -> Found {
+/// Judges the answers, each of which stands below a heading of the note: how many of 15 points, and what is missing.
+pub(super) fn judge(note: &str) -> (u32, String) {
     let mut sections: Vec<(&str, String)> = Vec::new();
     let mut is_comment = false;
     for line in note.lines() {
@@ -24,7 +22,7 @@ pub(super) fn judge(note: &str) -> Found {
         is_comment &= !line.contains("-->");
     }
     if sections.len() < 3 {
-        return Found::Wrong("note.md has fewer than the three headings (`## …`) that it was given with".to_owned());
+        return (0, "note.md has fewer than the three headings (`## …`) that it was given with".to_owned());
     }
     let short = sections.iter().filter_map(|(heading, text)| {
         let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
@@ -35,24 +33,20 @@ pub(super) fn judge(note: &str) -> Found {
         is_short.then(|| format!("`{heading}` has {} words ({} different)", words.len(), different.len()))
     });
     let short: Vec<String> = short.collect();
-    let Some(first) = short.first() else { return Found::Right };
+    let Some(first) = short.first() else { return (15, String::new()) };
     let answered = sections.len() - short.len();
     let words = format!("note.md: {first}; an answer has at least {WORDS_MIN}, {DIFFERENT_MIN} of them different");
-    Found::Part(u32::try_from(15 * answered / sections.len()).unwrap_or(0), words)
+    (u32::try_from(15 * answered / sections.len()).unwrap_or(0), words)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, judge};
+    use super::judge;
 
     #[test]
     fn a_note_is_as_good_as_its_answers_are_many() {
         let answer = (0..45).map(|word| format!("word{word} ")).collect::<Vec<_>>().concat();
-        let points = |note: &str| match judge(note) {
-            Found::Right => 15,
-            Found::Part(points, _) => points,
-            Found::Wrong(_) => 0,
-        };
+        let points = |note: &str| judge(note).0;
         assert_eq!(points(&format!("# Note\n## A\n{answer}\n## B\n{answer}\n## C\n{answer}\n")), 15);
         assert_eq!(points(&format!("## A\n{answer}\n## B\n{answer}\n## C\n<!-- {answer} -->\n")), 10);
         assert_eq!(points(&format!("## A\n{answer}\n## B\n## C\n{}", "the same ".repeat(60))), 5);

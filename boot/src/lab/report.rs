@@ -5,11 +5,22 @@ use std::{fmt::Write as _, fs, path::Path};
 use serde_json::{Value, json};
 
 use super::{
-    catalogue::Lab,
+    definition::Lab,
     error::LabError,
     exam::{Check, Group, RUBRIC, points},
-    grade::Graded,
 };
+
+/// What became of a hand-in.
+#[derive(Debug)]
+pub(super) struct Graded {
+    /// The name of its file.
+    pub(super) name: String,
+    pub(super) id: String,
+    pub(super) checks: Vec<Check>,
+    /// Why it was refused as a whole, or what else is to be said.
+    pub(super) remarks: Vec<String>,
+    pub(super) seconds: f64,
+}
 
 /// The files that were asked for.
 pub(super) struct Files<'a> {

@@ -6,9 +6,10 @@ use super::{
     build, confine,
     error::LabError,
     exam::{Exam, Group, RUBRIC},
+    files::Files,
     l1,
     seed::Seed,
-    tree::{self, Files, Tree},
+    tree::{self, Tree},
 };
 
 /// Compiles the student's code.
@@ -37,7 +38,7 @@ pub(super) fn test() -> Result<ExitCode, LabError> {
     let references = BTreeMap::new();
     let mut exam =
         Exam { program: &program, files: &files, seed, hidden: None, references: &references, checks: Vec::new() };
-    exam.judge(tree.lab);
+    exam.judge(tree.lab.judge);
 
     for check in &exam.checks {
         let mark = if check.points == check.max { "ok  " } else { "FAIL" };

@@ -10,7 +10,7 @@ mod traces;
 use std::fmt::Write as _;
 
 use super::{
-    catalogue::Lab,
+    definition::Lab,
     exam::{Exam, Found, Group},
     seed::Seed,
 };

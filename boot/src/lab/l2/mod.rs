@@ -7,7 +7,7 @@ mod random;
 mod script;
 
 use super::{
-    catalogue::{Lab, Reference},
+    definition::{Lab, Reference},
     exam::{Exam, Group},
     seed::Seed,
 };

@@ -6,7 +6,7 @@ mod disk;
 mod workloads;
 
 use super::{
-    catalogue::Lab,
+    definition::Lab,
     exam::{Exam, Found, Group},
     seed::Seed,
 };
