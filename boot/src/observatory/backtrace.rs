@@ -131,7 +131,7 @@ fn walk(memory: &Virtual<'_>, symbols: &Symbols, registers: Registers, is_call: 
         if symbols.is_trap_return(at) {
             places.extend(symbols.places(at - 1));
             let Some(interrupted) = interrupted(registers.0[register::RSP], word) else { break };
-            (registers, is_call) = (interrupted, false);
+            (registers, is_call) = interrupted;
             continue;
         }
         let address = at - u64::from(is_call);
@@ -147,13 +147,23 @@ fn walk(memory: &Virtual<'_>, symbols: &Symbols, registers: Registers, is_call: 
 }
 
 /// The registers that a trap interrupted in the kernel, as `quire_machine::arch::registers::TrapFrame` has them.
-fn interrupted(frame: u64, word: impl Fn(u64) -> Option<u64>) -> Option<Registers> {
+/// Where no code of the kernel's is, a call has led: then those of its caller, and that they are a call's. `None` for a program's.
+fn interrupted(frame: u64, word: impl Fn(u64) -> Option<u64>) -> Option<(Registers, bool)> {
     use register::{R12, R13, R14, R15, RBP, RBX, RIP, RSP};
     const PLACES: [(usize, u64); 8] =
         [(R15, 0), (R14, 1), (R13, 2), (R12, 3), (RBP, 8), (RBX, 13), (RIP, 17), (RSP, 20)];
+    const CODE_SEGMENT: u64 = 18;
     let mut registers = Registers::default();
     for (number, index) in PLACES {
         registers.0[number] = word(frame.wrapping_add(8 * index))?;
     }
-    Some(registers)
+    if word(frame.wrapping_add(8 * CODE_SEGMENT))? & 3 != 0 {
+        return None;
+    }
+    let is_elsewhere = registers.0[RIP] < super::KERNEL_IMAGE;
+    if is_elsewhere {
+        registers.0[RIP] = word(registers.0[RSP])?;
+        registers.0[RSP] = registers.0[RSP].wrapping_add(8);
+    }
+    Some((registers, is_elsewhere))
 }

@@ -9,7 +9,7 @@ use addr2line::Loader;
 use gimli::{
     BaseAddresses, CfaRule, DebugFrame, EhFrame, EndianSlice, LittleEndian, RegisterRule, UnwindContext, UnwindSection,
 };
-use object::{Object, ObjectSection, ObjectSymbol};
+use object::{Object, ObjectSection};
 
 use super::error::ObservatoryError;
 
@@ -19,9 +19,10 @@ pub struct Symbols {
     debug_frame: Vec<u8>,
     eh_frame: Vec<u8>,
     eh_frame_address: u64,
-    /// Where `quire_trap` returns to: what is above on the stack is a trap's frame.
-    trap_returns: Vec<u64>,
 }
+
+/// The entries of traps, which call `quire_trap` with the trap's frame at the end of the stack.
+const TRAPS: [&str; 2] = ["quire_trap_common", "quire_trap_any_time"];
 
 /// A place in the kernel's code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,17 +68,11 @@ impl Symbols {
         };
         let (eh_frame_address, eh_frame) = section(".eh_frame").unwrap_or_default();
         let (_, debug_frame) = section(".debug_frame").unwrap_or_default();
-        let traps = ["quire_trap_return"];
-        let trap_returns = file
-            .symbols()
-            .filter(|symbol| symbol.name().is_ok_and(|name| traps.contains(&name)))
-            .map(|symbol| symbol.address());
         Ok(Self {
             loader: Loader::new(kernel).map_err(|error| refused(error.to_string()))?,
             debug_frame,
             eh_frame,
             eh_frame_address,
-            trap_returns: trap_returns.collect(),
         })
     }
 
@@ -108,7 +103,7 @@ impl Symbols {
 
     /// Whether this is where a trap's handler returns to.
     pub(super) fn is_trap_return(&self, address: u64) -> bool {
-        self.trap_returns.contains(&address)
+        self.loader.find_symbol(address.wrapping_sub(1)).is_some_and(|name| TRAPS.contains(&name))
     }
 
     /// The registers of the caller of the function that runs with these; `word` reads the stack. `None` where that is not known.
