@@ -4,7 +4,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -64,7 +64,7 @@ impl Recording {
     }
 }
 
-fn write_lines(raw: impl Read, mut file: impl Write) -> io::Result<usize> {
+fn write_lines(raw: impl BufRead, mut file: impl Write) -> io::Result<usize> {
     // What cannot be read any more ends it.
     let bytes = raw.bytes().map_while(Result::ok);
     let mut count = 0;

@@ -65,6 +65,7 @@ pub fn pages(recording: impl IntoIterator<Item = u8>) -> impl Iterator<Item = u6
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test may end for want of memory")]
 mod tests {
     use std::vec::Vec;
 
@@ -72,7 +73,9 @@ mod tests {
 
     fn recorded(references: &[u64]) -> Vec<u8> {
         let (mut encoder, mut bytes) = (Encoder::new(), Vec::new());
-        references.iter().for_each(|page| encoder.encode(*page, |byte| bytes.push(byte)));
+        for page in references {
+            encoder.encode(*page, |byte| bytes.push(byte));
+        }
         bytes
     }
 

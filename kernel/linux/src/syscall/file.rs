@@ -213,21 +213,13 @@ fn write_pieces(open: &OpenFile, pieces: &[UserRange], place: TransferStart) -> 
     let most = open.writable(start, total)?;
     // To a pipe goes page by page, and of a page that cannot all be read nothing (Linux: `pipe_write`).
     if open.node().metadata().kind == NodeKind::Pipe {
-        return empty(
-            pieces,
-            most,
-            PAGE_SIZE,
-            |from, to| from.read(to).map(|()| to.len()),
-            |bytes, _| open.write(bytes),
-        );
+        let whole = |from: UserRange, to: &mut [u8]| from.read(to).map(|()| to.len());
+        return empty(pieces, most, PAGE_SIZE, whole, |bytes, _| open.write(bytes));
     }
-    let empty = |transfer: &mut dyn FnMut(&[u8], usize) -> Result<usize, Errno>| {
-        empty(pieces, most, CHUNK, UserRange::read_some, transfer)
-    };
-    match place {
-        TransferStart::Here => empty(&mut |bytes, _| open.write(bytes)),
-        TransferStart::At(start) => empty(&mut |bytes, done| open.write_at(start.after(done), bytes)),
-    }
+    empty(pieces, most, CHUNK, UserRange::read_some, |bytes, done| match place {
+        TransferStart::Here => open.write(bytes),
+        TransferStart::At(start) => open.write_at(start.after(done), bytes),
+    })
 }
 
 /// An open file that a call names a position in.
