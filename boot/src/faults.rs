@@ -44,7 +44,7 @@ impl FromStr for Fault {
         let (disk, rest) = disk_of(text);
         let (operation, page) = rest.split_once(':').map_or((rest, None), |(operation, page)| (operation, Some(page)));
         let operation = OPERATIONS.into_iter().find(|known| *known == operation).ok_or(FAULT)?;
-        let is_page = |page: &u64| operation != "flush" && *page <= u64::from(u32::MAX);
+        let is_page = |page: &u64| operation != "flush" && u32::try_from(*page).is_ok();
         let page = page.map(|page| page.parse().ok().filter(is_page).ok_or(FAULT)).transpose()?;
         Ok(Self { disk, operation, page })
     }

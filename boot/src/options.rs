@@ -108,12 +108,12 @@ pub(crate) struct MachineOptions {
     #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true, allow_hyphen_values = true)]
     append: String,
 
-    /// Have a disk fail requests: [DISK:]read|write|discard|flush[:PAGE], as in read:1000 for what touches page 1000 of the first
+    /// Have a disk fail requests: `[DISK:]read|write|discard|flush[:PAGE]`, as in read:1000 for what touches page 1000 of the first
     /// disk, or vdb:write for all writes of the second; can be given several times
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
 
-    /// Have a disk serve so many requests a second: [DISK:]REQUESTS, as in 300 or vdb:300; can be given several times
+    /// Have a disk serve so many requests a second: `[DISK:]REQUESTS`, as in 300 or vdb:300; can be given several times
     #[arg(long, value_name = "REQUESTS")]
     slow: Vec<Slow>,
 

@@ -87,7 +87,9 @@ mod tests {
 
     fn raw(pages: &[u64]) -> Vec<u8> {
         let (mut bytes, mut encoder) = (Vec::new(), Encoder::new());
-        pages.iter().for_each(|page| encoder.encode(*page, |byte| bytes.push(byte)));
+        for page in pages {
+            encoder.encode(*page, |byte| bytes.push(byte));
+        }
         bytes
     }
 

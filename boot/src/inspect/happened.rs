@@ -31,8 +31,9 @@ fn when(snapshot: &Snapshot, event: &Event) -> String {
     if snapshot.ticks_per_second == 0 {
         return format!("{ticks:>12} ticks before");
     }
-    let milliseconds = ticks as f64 * 1000.0 / snapshot.ticks_per_second as f64;
-    format!("{:>12.3} ms", -milliseconds)
+    let microseconds = u128::from(ticks) * 1_000_000 / u128::from(snapshot.ticks_per_second);
+    let milliseconds = format!("-{}.{:03}", microseconds / 1000, microseconds % 1000);
+    format!("{milliseconds:>12} ms")
 }
 
 /// The name of a task, or its thread's number if it has gone.

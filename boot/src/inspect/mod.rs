@@ -62,7 +62,7 @@ enum Question {
     },
     /// Where a task is, what it has, what it did last
     Task {
-        /// Its name, its process's number, or both as in sh[12]
+        /// Its name, its process's number, or both as in `sh[12]`
         name: String,
     },
     /// The reclaim lists, by cgroup

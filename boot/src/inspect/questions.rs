@@ -85,7 +85,7 @@ pub(super) fn page(
         DecodedPte::Entry(entry) => text += &slot(snapshot, entry.area(), entry.slot())?,
         DecodedPte::Poisoned(entry) => _ = writeln!(text, "the page could not be read back from {entry}"),
         DecodedPte::None => {
-            text += "nothing is there: the page was never touched, or nothing is mapped at the address\n"
+            text += "nothing is there: the page was never touched, or nothing is mapped at the address\n";
         }
         DecodedPte::Unknown(_) => text += "the entry is hidden for the time being\n",
     }

@@ -111,7 +111,7 @@ impl Subject {
         Ok(Self { child, socket, printed: Some(printed), questions: Vec::new(), seconds })
     }
 
-    /// Says something that needs no answer. It is sent with the next question, or by [`Self::flush`].
+    /// Says something that needs no answer. It is sent with the next question, or when there is enough.
     pub(super) fn tell(&mut self, message: &[u8]) {
         self.questions.extend_from_slice(message);
     }

@@ -21,7 +21,7 @@ impl FrameTable {
     /// Reads the metadata twice. Each record is one that was found the same two times in a row: not one of which half is older.
     pub(super) fn read(memory: &Virtual<'_>, page: &Page) -> Result<Self, ObservatoryError> {
         const WHAT: &str = "the frames' metadata";
-        let bytes = page.frame_count.checked_mul(FrameRecord::BYTES as u64).unwrap_or(u64::MAX);
+        let bytes = page.frame_count.saturating_mul(FrameRecord::BYTES as u64);
         let mut first = memory.bytes(WHAT, page.frames, bytes)?;
         let second = memory.bytes(WHAT, page.frames, bytes)?;
         let mut changed = 0;

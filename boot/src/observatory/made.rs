@@ -19,6 +19,7 @@ fn put(memory: &mut [u8], at: u64, words: &[u64]) {
 
 /// The memory. Virtual addresses are physical ones: one large page is mapped. One process has a page in frame 40 at address 0x5000,
 /// and one in slot 7 of area 0 at address 0x6000.
+#[expect(clippy::too_many_lines, reason = "one thing after the other, as they lie in memory")]
 pub(super) fn memory() -> Vec<u8> {
     const ROOT: u64 = 0x1000;
     const PUBLISHED: u64 = 0x4000;
@@ -103,7 +104,7 @@ pub(super) fn memory() -> Vec<u8> {
     for table in 0..3 {
         put(&mut memory, SPACE + table * 0x1000, &[(SPACE + (table + 1) * 0x1000) | 7]);
     }
-    put(&mut memory, SPACE + 0x3000 + 8 * 5, &[40 * PAGE as u64 | 7, 7 << 16 | 1 << 1]);
+    put(&mut memory, SPACE + 0x3000 + 8 * 5, &[(40 * PAGE as u64) | 7, (7 << 16) | (1 << 1)]);
     let area = Area {
         sequence: 4,
         enabled: 1,

@@ -261,6 +261,6 @@ mod tests {
             assert!(error.contains("a word"), "{error}");
         }
         assert!(memory.bytes("too much", 0, u64::MAX).is_err());
-        assert!(Virtual::new(&physical, u64::MAX - 4095 & super::pte::ADDRESS).word("a word", 0).is_err());
+        assert!(Virtual::new(&physical, (u64::MAX - 4095) & super::pte::ADDRESS).word("a word", 0).is_err());
     }
 }

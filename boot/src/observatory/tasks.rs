@@ -115,17 +115,16 @@ pub(super) fn walk(
     let mut spaces: HashMap<u64, (u64, u64)> = HashMap::new();
     for task in tasks {
         let Some(root) = task.root else { continue };
-        let (resident, swapped) = match spaces.get(&root) {
-            Some(counts) => *counts,
-            None => {
-                let before = (walk.found.mappings.len(), walk.found.swapped.len());
-                walk.seen.clear();
-                walk.table(task.thread, root, 4, 0)?;
-                let counts = (walk.found.mappings.len() - before.0, walk.found.swapped.len() - before.1);
-                let counts = (counts.0 as u64, counts.1 as u64);
-                spaces.insert(root, counts);
-                counts
-            }
+        let (resident, swapped) = if let Some(counts) = spaces.get(&root) {
+            *counts
+        } else {
+            let before = (walk.found.mappings.len(), walk.found.swapped.len());
+            walk.seen.clear();
+            walk.table(task.thread, root, 4, 0)?;
+            let counts = (walk.found.mappings.len() - before.0, walk.found.swapped.len() - before.1);
+            let counts = (counts.0 as u64, counts.1 as u64);
+            spaces.insert(root, counts);
+            counts
         };
         (task.resident, task.swapped) = (resident, swapped);
     }

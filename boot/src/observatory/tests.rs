@@ -1,3 +1,5 @@
+//! A machine in made-up memory is read as it was made; whatever is changed in it, the reader neither panics nor believes it.
+
 use proptest::prelude::*;
 use quire_protocol::observatory::Page;
 

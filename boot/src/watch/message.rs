@@ -8,7 +8,7 @@
 //! | areas | its length; how many; for each its index, whether it is told anew, how many slots, and as for frames |
 //! | events | its length; each by its kind, its time since the one before, its thread, and what its kind has |
 //!
-//! Numbers are those of [`bytes`](super::bytes); pages, frames, slots and times are differences to the ones before in the same part.
+//! Numbers are those of `bytes`; pages, frames, slots and times are differences to the ones before in the same part.
 
 use quire_protocol::observatory::event::Kind;
 

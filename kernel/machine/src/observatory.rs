@@ -51,7 +51,7 @@ pub fn start() {
     set(&page.free, address(words.free));
     set(&page.kernel, address(words.kernel));
     set(&page.watermarks, address(words.watermarks));
-    task::published::publish(page);
+    task::publish(page);
     event::publish(page);
     stop::publish(page);
     sync::publish(page);

@@ -1,7 +1,7 @@
 //! Where the kernel was at the last tick and when it panicked, for those who look from outside: a backtrace begins there.
 
 use core::arch::asm;
-use core::fmt::{self, Write as _};
+use core::fmt;
 use core::sync::atomic::Ordering;
 
 use quire_protocol::observatory::{AtomicPage, AtomicStop, Stop};
@@ -47,7 +47,7 @@ fn publish_panic([rip, rsp, rbp, rbx, r12, r13, r14, r15]: [u64; 8], message: im
     let Some(mut text) = MESSAGE.try_lock() else { return };
     let mut line = Line { text: &mut *text, length: 0 };
     // What does not fit is left out.
-    let _ = write!(line, "{message}");
+    let _ = fmt::write(&mut line, format_args!("{message}"));
     let length = line.length;
     STOP.publish(&Stop {
         sequence: 0,

@@ -80,7 +80,7 @@ fn data_cannot_be_executed() {
 #[test]
 fn a_hang_can_be_asked_where_it_is() {
     // Enough for a boot on a machine that does much else; what is seen then does not change any more.
-    let limit = Duration::from_secs(60);
+    let limit = Duration::from_mins(1);
     let (run, site) = observed("hang", Machine::new().timeout(limit));
     run.require_status(Status::TimedOut(limit));
     inspected(

@@ -27,6 +27,13 @@ pub(super) const CHECKS: &[Check] = &[
     ("answers-order", order),
 ];
 
+/// Bytes in a page, for arguments.
+#[expect(clippy::cast_possible_wrap, reason = "it is 4096")]
+const PAGE_BYTES: i64 = PAGE as i64;
+
+/// What is asked of the kernel, the call's number, its arguments, and what it has to give.
+type Question<'a> = (&'a str, c_long, &'a [i64], Result<i64, Errno>);
+
 /// What a call gave.
 fn call(number: c_long, arguments: &[i64]) -> Result<i64, Errno> {
     let mut six = [0; 6];
@@ -79,7 +86,7 @@ fn only_path() -> Outcome {
         ("flock", libc::SYS_flock, &[file, libc::LOCK_SH.into()]),
         ("F_SETFL", libc::SYS_fcntl, &[file, libc::F_SETFL.into(), 0]),
         ("F_GETLK", libc::SYS_fcntl, &[file, libc::F_GETLK.into(), buffer]),
-        ("mmap", libc::SYS_mmap, &[0, PAGE as i64, libc::PROT_READ.into(), libc::MAP_PRIVATE.into(), file, 0]),
+        ("mmap", libc::SYS_mmap, &[0, PAGE_BYTES, libc::PROT_READ.into(), libc::MAP_PRIVATE.into(), file, 0]),
     ];
     for (name, number, arguments) in refused {
         expect(name, call(*number, arguments), Err(Errno::EBADF))?;
@@ -115,7 +122,7 @@ fn names() -> Outcome {
     let (null, empty) = (c"/dev/null".as_ptr() as i64, c"".as_ptr() as i64);
     let (here, noreplace) = (libc::AT_FDCWD.into(), libc::RENAME_NOREPLACE.into());
     let times = [libc::timespec { tv_sec: 0, tv_nsec: -1 }; 2];
-    let answers: &[(&str, c_long, &[i64], Result<i64, Errno>)] = &[
+    let answers: &[Question<'_>] = &[
         ("a directory over a file", libc::SYS_mkdir, &[slashed, 0], Err(Errno::EEXIST)),
         ("a link with a slash behind it", libc::SYS_link, &[file, new], Err(Errno::ENOENT)),
         ("a link to another file system", libc::SYS_link, &[null, gone], Err(Errno::EXDEV)),
@@ -148,7 +155,7 @@ fn names() -> Outcome {
 
 /// Two pages, of which the second is nobody's, and where they are.
 fn one_page_before_a_hole() -> Result<i64, Errno> {
-    let page = PAGE as i64;
+    let page = PAGE_BYTES;
     let both = libc::PROT_READ | libc::PROT_WRITE;
     let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let address = call(libc::SYS_mmap, &[0, 3 * page, both.into(), private.into(), -1, 0])?;
@@ -158,9 +165,9 @@ fn one_page_before_a_hole() -> Result<i64, Errno> {
 
 /// What lies before a page that is not there is transferred.
 fn half_a_buffer() -> Outcome {
-    let page = PAGE as i64;
+    let page = PAGE_BYTES;
     let address = one_page_before_a_hole()?;
-    let mut file = tempfile_of(2 * PAGE)?;
+    let mut file = tempfile_of(2)?;
     let number = i64::from(file.as_raw_fd());
     expect("write", call(libc::SYS_write, &[number, address + 96, 2 * page]), Ok(page - 96))?;
     file.rewind()?;
@@ -177,18 +184,18 @@ fn half_a_buffer() -> Outcome {
     Ok(())
 }
 
-/// A file in memory with so many bytes.
-fn tempfile_of(bytes: usize) -> Result<File, Errno> {
+/// A file in memory that is so many pages long.
+fn tempfile_of(pages: i64) -> Result<File, Errno> {
     use std::os::fd::FromRawFd;
     let number = call(libc::SYS_memfd_create, &[c"answers".as_ptr() as i64, 0])?;
-    call(libc::SYS_ftruncate, &[number, bytes as i64])?;
+    call(libc::SYS_ftruncate, &[number, pages * PAGE_BYTES])?;
     // SAFETY: the number is new and no other task's.
     Ok(unsafe { File::from_raw_fd(i32::try_from(number).map_err(|_| Errno::EMFILE)?) })
 }
 
 /// What is before a hole is served, and the hole is told.
 fn holes_in_memory() -> Outcome {
-    let page = PAGE as i64;
+    let page = PAGE_BYTES;
     let address = one_page_before_a_hole()?;
     let read = i64::from(libc::PROT_READ);
     expect("mprotect", call(libc::SYS_mprotect, &[address, 3 * page, read]), Err(Errno::ENOMEM))?;
@@ -216,7 +223,7 @@ fn holes_in_memory() -> Outcome {
 /// `mremap` moves several mappings at once if none changes its length, which Linux does from 6.17 on, and gives up those that do not
 /// stay.
 fn several_mappings() -> Outcome {
-    let page = PAGE as i64;
+    let page = PAGE_BYTES;
     let fixed = i64::from(libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED);
     let address = one_page_before_a_hole()?;
     let target = one_page_before_a_hole()?;
@@ -234,13 +241,13 @@ fn several_mappings() -> Outcome {
 }
 
 fn holes_in_files() -> Outcome {
-    let file = tempfile_of(20 * PAGE)?;
+    let file = tempfile_of(20)?;
     for page in [2, 3, 9] {
         let written =
-            call(libc::SYS_pwrite64, &[file.as_raw_fd().into(), c"x".as_ptr() as i64, 1, page * PAGE as i64 + 7]);
+            call(libc::SYS_pwrite64, &[file.as_raw_fd().into(), c"x".as_ptr() as i64, 1, page * PAGE_BYTES + 7]);
         expect("pwrite", written, Ok(1))?;
     }
-    let page = PAGE as i64;
+    let page = PAGE_BYTES;
     for (from, whence, expected) in [
         (0, Whence::SeekData, Ok(2 * page)),
         (2 * page + 5, Whence::SeekData, Ok(2 * page + 5)),
@@ -258,7 +265,7 @@ fn holes_in_files() -> Outcome {
 
 /// What is said first.
 fn order() -> Outcome {
-    let page = PAGE as i64;
+    let page = PAGE_BYTES;
     let address = one_page_before_a_hole()?;
     let path = directory()?;
     let file = open(&format!("{path}/file"), libc::O_RDONLY)?;

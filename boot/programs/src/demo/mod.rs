@@ -9,7 +9,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`acts`] | the acts, a file each |
+//! | `acts` | the acts, a file each |
 //! | [`stage`] | processes that work on their pages in phases |
 //! | [`figures`] | what the kernel's files say |
 //! | [`screen`] | words, tables and the bar, in 80 columns |

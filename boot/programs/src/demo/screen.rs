@@ -71,7 +71,7 @@ fn as_table<const COLUMNS: usize>(heads: [&str; COLUMNS], rows: &[[String; COLUM
     for row in (0..height).map(head).chain(rows.iter().cloned()) {
         let mut line = format!("  {:<1$}", row[0], widths[0]);
         for (cell, width) in row.iter().zip(widths).skip(1) {
-            line += &format!("  {cell:>width$}");
+            line.extend(["  ".to_owned(), format!("{cell:>width$}")]);
         }
         text += line.trim_end();
         text.push('\n');

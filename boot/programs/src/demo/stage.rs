@@ -192,7 +192,9 @@ pub(super) fn play_together<const STAGES: usize>(
     let visited = || stages.iter().map(|stage| stage.visited()).sum::<u64>();
     let (start, visited_before) = (Instant::now(), visited());
     let mut took = [None; STAGES];
-    stages.iter().for_each(|stage| stage.call(phase));
+    for stage in stages {
+        stage.call(phase);
+    }
     while took.iter().any(Option::is_none) {
         sleep(LOOK_EVERY);
         for (stage, took) in stages.iter().zip(&mut took) {

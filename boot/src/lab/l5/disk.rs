@@ -59,9 +59,9 @@ impl<'a> Student<'a> {
 
 impl Advice for Student<'_> {
     fn fault(&mut self, page: u64) -> Result<(u64, u64), String> {
-        let [a, b, c, d, e, f, g, h] =
-            self.0.ask(&message(FAULT, page)).map_err(|words| format!("your code {words}"))?;
-        Ok((u32::from_le_bytes([a, b, c, d]).into(), u32::from_le_bytes([e, f, g, h]).into()))
+        let answer: [u8; 8] = self.0.ask(&message(FAULT, page)).map_err(|words| format!("your code {words}"))?;
+        let both = u64::from_le_bytes(answer);
+        Ok((both & u64::from(u32::MAX), both >> u32::BITS))
     }
 
     fn used(&mut self, page: u64) {

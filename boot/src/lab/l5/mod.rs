@@ -5,6 +5,8 @@
 mod disk;
 mod workloads;
 
+use std::fmt::Write as _;
+
 use super::{
     definition::Lab,
     exam::{Exam, Found, Group},
@@ -88,10 +90,8 @@ fn cost(exam: &Exam<'_>, seed: Seed) -> Found {
         match share(exam, workload) {
             Ok((share, bill)) => {
                 sum += share;
-                words += &format!(
-                    "{}: {} requests, {} pages, {share} % of the best\n",
-                    workload.name, bill.requests, bill.pages
-                );
+                let (name, requests, pages) = (workload.name, bill.requests, bill.pages);
+                _ = writeln!(words, "{name}: {requests} requests, {pages} pages, {share} % of the best");
             }
             Err(words) => return Found::Wrong(words),
         }

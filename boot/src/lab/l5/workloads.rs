@@ -6,6 +6,8 @@ use crate::lab::seed::{Random, Seed};
 pub(super) const PAGES: u64 = 1 << 16;
 
 const ACCESSES: u64 = 2400;
+/// How many accesses in a row go in order, or anywhere, where both take turns.
+const PHASE: u64 = 240;
 
 /// Pages that one request can read.
 pub(super) const WINDOW_MAX: u64 = 32;
@@ -54,7 +56,6 @@ pub(super) fn all(seed: Seed) -> [Workload; 5] {
     };
     let three = (0..ACCESSES).map(|_| step()).collect();
 
-    const PHASE: u64 = 240;
     let mut mixed = Vec::new();
     for phase in 0..ACCESSES / PHASE {
         let first = start(&mut random);

@@ -10,7 +10,7 @@ mod killed;
 mod known;
 mod mutex;
 mod owner;
-pub(crate) mod published;
+mod published;
 pub mod scheduler;
 mod thread;
 pub mod time;
@@ -22,3 +22,9 @@ pub use owner::{Owner, Shown, UserHalf};
 pub use scheduler::{current, preempt, yield_now};
 pub use thread::{JoinHandle, Thread, Work, begin, for_program, spawn, spawn_for, spawn_on};
 pub use wait::{Interrupted, WaitQueue, Waited};
+
+/// Says where threads are found from outside.
+#[cfg(target_os = "none")]
+pub(crate) fn publish(page: &quire_protocol::observatory::AtomicPage) {
+    published::publish(page, Thread::describe);
+}

@@ -22,7 +22,7 @@ static TASKS: [AtomicTask; MOST] = [const { AtomicTask::new() }; MOST];
 static PLACES: Places<WORDS> = Places::new();
 static LOST: AtomicU64 = AtomicU64::new(0);
 #[cfg(target_os = "none")]
-pub(super) static THREADS: AtomicThreads = AtomicThreads::new();
+static THREADS: AtomicThreads = AtomicThreads::new();
 
 /// A thread's place in the table, which is free again when this is dropped.
 pub(super) struct PublishedTask(Option<u64>);
@@ -54,13 +54,13 @@ impl Drop for PublishedTask {
     }
 }
 
-/// Says where the table is.
+/// Says where the table is; `describe` says where in a thread what changes is.
 #[cfg(target_os = "none")]
-pub(crate) fn publish(page: &AtomicPage) {
+pub(super) fn publish(page: &AtomicPage, describe: fn(&AtomicThreads)) {
     let set = |word: &AtomicU64, value| word.store(value, Ordering::Relaxed);
     set(&page.tasks, TASKS.as_ptr().addr() as u64);
     set(&page.task_count, TASKS.len() as u64);
     set(&page.tasks_lost, core::ptr::from_ref(&LOST).addr() as u64);
-    super::thread::Thread::describe(&THREADS);
+    describe(&THREADS);
     set(&page.threads, core::ptr::from_ref(&THREADS).addr() as u64);
 }

@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_record_do_not_overlap() {
-        assert_eq!(record(5, Kind::CgroupLimit, SMALL_MAX, u32::MAX, 7), [5, u64::MAX << 8 | 19, 7]);
+        assert_eq!(record(5, Kind::CgroupLimit, SMALL_MAX, u32::MAX, 7), [5, u64::MAX << 8 | 0x13, 7]);
         assert_eq!(record(5, Kind::Fault, u32::MAX, 0, 7), [5, 0xffff_ff01, 7]);
     }
 

@@ -118,7 +118,9 @@ fn walk(cgroup: &Cgroup, progress: &Progress) -> Outcome {
         progress.touched.fetch_add(1, Ordering::Relaxed);
     })?;
     let counts = [(&progress.pages, touched.pages as u64), (&progress.reads, touched.major)];
-    counts.into_iter().for_each(|(count, number)| count.store(number, Ordering::Relaxed));
+    for (count, number) in counts {
+        count.store(number, Ordering::Relaxed);
+    }
     progress.wrong.store(touched.wrong as u64, Ordering::Relaxed);
     Ok(())
 }
