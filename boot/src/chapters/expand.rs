@@ -4,7 +4,11 @@ use std::{fmt::Write as _, fs};
 
 use quire_protocol::references::Generator;
 
-use super::{Chapter, Expanded, Problem, bars, source};
+use super::{
+    bars,
+    page::{Chapter, Expanded, Problem, directory},
+    source,
+};
 use crate::project;
 
 /// The chapter as mdBook takes it. What it needs beside itself, and what it names in vain, is added to `expanded`.
@@ -180,7 +184,7 @@ impl Expansion<'_> {
         let leads = match (chapter, anchor) {
             (Some(_), None) => true,
             (Some(chapter), Some(anchor)) => headings(&chapter.text).any(|heading| heading == anchor),
-            (None, _) => super::directory().join(path).is_file(),
+            (None, _) => directory().join(path).is_file(),
         };
         if !leads {
             self.problem(format!("{link} leads nowhere"));

@@ -15,58 +15,23 @@
 //! | module | subject |
 //! |---|---|
 //! | [`source`] | items in source files |
-//! | `expand` | directives and links |
+//! | `page`, `expand` | chapters before and after; directives and links |
 //! | `bars` | pictures of what a command printed |
 //! | [`blocks`] | commands in chapters, and what they print |
 
 mod bars;
 pub mod blocks;
 mod expand;
+mod page;
 pub mod source;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt, fs, io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
+pub use self::page::{Chapter, Expanded, Problem, directory};
 use crate::{Error, project};
-
-/// A page of the book as it was written.
-#[derive(Debug)]
-pub struct Chapter {
-    /// The file's name in `docs/`.
-    pub name: String,
-    /// Markdown with directives.
-    pub text: String,
-}
-
-/// Something that a chapter names and that is not there.
-#[derive(Debug)]
-pub struct Problem {
-    chapter: String,
-    what: String,
-}
-
-/// What is made of all chapters.
-#[derive(Debug, Default)]
-pub struct Expanded {
-    /// Markdown, by the name of its file.
-    pub pages: BTreeMap<String, String>,
-    /// Pictures, by the name of their file in `figures/`.
-    pub figures: BTreeMap<String, String>,
-    /// Traces whose curves are wanted.
-    pub curves: BTreeSet<String>,
-    /// Files of the project that chapters lead to.
-    pub sources: BTreeSet<String>,
-    /// What is missing.
-    pub problems: Vec<Problem>,
-}
-
-/// Where the chapters are.
-pub fn directory() -> PathBuf {
-    project().join("docs")
-}
 
 /// Reads the chapters.
 ///
@@ -119,10 +84,4 @@ pub fn write(expanded: &Expanded, directory: &Path) -> Result<(), Error> {
         put(directory.join(source::copy_of(file)), &source::as_page(file, &text))?;
     }
     Ok(())
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "docs/{}: {}", self.chapter, self.what)
-    }
 }

@@ -4,7 +4,8 @@ use quire_protocol::observatory::{Page, Stop};
 
 use super::{
     error::ObservatoryError,
-    memory::Virtual,
+    memory::{KERNEL_IMAGE, Virtual},
+    records::sequenced,
     snapshot::{Task, TaskState},
     symbols::{Place, Registers, Symbols, register},
 };
@@ -82,7 +83,7 @@ fn stop(memory: &Virtual<'_>, address: u64) -> Result<Option<Stop>, ObservatoryE
     if address == 0 {
         return Ok(None);
     }
-    let stops = super::records::sequenced(memory, "where the kernel was", address, 1, Stop::BYTES, |bytes| {
+    let stops = sequenced(memory, "where the kernel was", address, 1, Stop::BYTES, |bytes| {
         Stop::from_bytes(bytes).map(|stop| (stop.sequence, stop))
     })?;
     Ok(stops.into_iter().find(|stop| stop.sequence != 0))
@@ -125,7 +126,7 @@ fn walk(memory: &Virtual<'_>, symbols: &Symbols, registers: Registers, is_call: 
     let mut places = Vec::new();
     while places.len() < MOST {
         let at = registers.0[register::RIP];
-        if at < super::KERNEL_IMAGE {
+        if at < KERNEL_IMAGE {
             break;
         }
         if symbols.is_trap_return(at) {
@@ -160,7 +161,7 @@ fn interrupted(frame: u64, word: impl Fn(u64) -> Option<u64>) -> Option<(Registe
     if word(frame.wrapping_add(8 * CODE_SEGMENT))? & 3 != 0 {
         return None;
     }
-    let is_elsewhere = registers.0[RIP] < super::KERNEL_IMAGE;
+    let is_elsewhere = registers.0[RIP] < KERNEL_IMAGE;
     if is_elsewhere {
         registers.0[RIP] = word(registers.0[RSP])?;
         registers.0[RSP] = registers.0[RSP].wrapping_add(8);

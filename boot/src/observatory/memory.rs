@@ -6,6 +6,9 @@ use std::{cell::RefCell, collections::HashMap, fs::File, io, os::unix::fs::FileE
 
 use super::error::ObservatoryError;
 
+/// Where the kernel's image begins: `quire_machine::address_map`.
+pub(crate) const KERNEL_IMAGE: u64 = 0xffff_ffff_8000_0000;
+
 /// The size of a page and of a page table.
 pub(super) const PAGE: u64 = 4096;
 

@@ -70,9 +70,6 @@ use self::{
     tasks::PageTables,
 };
 
-/// Where the kernel's image begins: `quire_machine::address_map`.
-pub(crate) const KERNEL_IMAGE: u64 = 0xffff_ffff_8000_0000;
-
 /// A machine's memory that is looked at again and again.
 pub struct Observatory {
     memory: Physical,

@@ -8,7 +8,6 @@ use quire_protocol::observatory::{AtomicPage, AtomicStop, Stop};
 
 use crate::arch::cpu;
 use crate::arch::registers::TrapFrame;
-use crate::observatory::address;
 use crate::running::Running;
 
 static STOP: AtomicStop = AtomicStop::new();
@@ -105,6 +104,6 @@ impl fmt::Write for Line<'_> {
 
 /// Says where these are.
 pub(crate) fn publish(page: &AtomicPage) {
-    page.stop.store(address(&STOP), Ordering::Relaxed);
-    page.tick.store(address(&TICK), Ordering::Relaxed);
+    page.stop.store(core::ptr::from_ref(&STOP).addr() as u64, Ordering::Relaxed);
+    page.tick.store(core::ptr::from_ref(&TICK).addr() as u64, Ordering::Relaxed);
 }

@@ -10,12 +10,14 @@
 //! | module | subject |
 //! |---|---|
 //! | `acts` | the acts, a file each |
+//! | [`needs`] | what acts need of the machine, and what comes of them |
 //! | [`stage`] | processes that work on their pages in phases |
 //! | [`figures`] | what the kernel's files say |
 //! | [`screen`] | words, tables and the bar, in 80 columns |
 
 mod acts;
 mod figures;
+mod needs;
 mod screen;
 mod stage;
 
@@ -27,8 +29,9 @@ use nix::{
 };
 
 use self::{
-    acts::{ACTS, DISK},
+    acts::ACTS,
     figures::Figures,
+    needs::DISK,
     stage::{Outcome, Tally},
 };
 use crate::{
@@ -107,7 +110,7 @@ fn acts(wanted: &[usize]) -> Outcome<String> {
     let mut tally = Tally::default();
     for number in wanted {
         let act = &ACTS[number - 1];
-        screen::announce(*number, ACTS.len(), act);
+        screen::announce(*number, ACTS.len(), act.name, act.about);
         match (act.play)()? {
             Ok(done) => tally.add(&done),
             Err(why) => screen::paragraph(&format!("This act is left out: {why}.")),

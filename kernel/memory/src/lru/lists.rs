@@ -6,8 +6,8 @@ use quire_machine::frame::{Frame, FrameNumber, NO_LIST};
 use quire_machine::physical;
 use quire_machine::sync::{Rank, SpinGuard, SpinLock};
 
-use super::Place;
 use super::lengths::Lengths;
+use super::place::Place;
 use super::turns::Turns;
 use crate::cgroup::counts::MOST;
 use crate::policy::{Instance, Pages, Queue, Shadow, Verdict};

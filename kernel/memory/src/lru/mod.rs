@@ -37,6 +37,7 @@ use quire_swap::Locked;
 pub use self::lengths::Lengths;
 pub use self::lists::Exit;
 use self::lists::{OneByOne, is_known, is_listed, lock};
+pub use self::place::Place;
 use crate::cgroup::counts::{self, is_within};
 use crate::counters::COUNTERS;
 use crate::folio::{BATCH, Folio, FolioBatch};
@@ -44,6 +45,7 @@ use crate::policy::{Instance, NAMES, Pages, Shadow, Verdict};
 
 mod lengths;
 mod lists;
+mod place;
 pub mod turns;
 
 /// Whether a policy that decides somewhere looks at the pages mapped beside accessed ones.
@@ -159,20 +161,6 @@ pub(crate) fn set_exit(folio: &Folio, exit: Exit) {
 /// The page is next to be looked at.
 pub(crate) fn look_soon(folio: &Folio) {
     with_lists_of(folio.metadata(), |lists| lists.look_soon(folio.frame()));
-}
-
-/// Where reclaim has a page.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, as Linux shows them")]
-pub struct Place {
-    /// In a list.
-    pub listed: bool,
-    /// In one that is protected for the time being.
-    pub active: bool,
-    /// It has to stay.
-    pub unevictable: bool,
-    /// It can go without being written.
-    pub droppable: bool,
 }
 
 /// Where reclaim has the page now.

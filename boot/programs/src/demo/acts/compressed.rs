@@ -2,7 +2,7 @@
 
 use quire_protocol::contents::Contents;
 
-use super::{DISK, Shown, TASKS, memory_pages};
+use crate::demo::needs::{DISK, Shown, TASKS, memory_pages};
 use crate::{
     areas,
     demo::{

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quire_protocol::contents::{Contents, hash};
 use quire_swap::extension::{BackendOptions, Extension, TypeName};
 
-use super::{Shown, enough_memory, labelled};
+use crate::demo::needs::{Shown, enough_memory, labelled};
 use crate::{
     areas,
     damage::{self, Fates},

@@ -11,7 +11,7 @@ use nix::{
 };
 use quire_protocol::contents::Contents;
 
-use super::{Shown, TASKS, enough_memory, labelled};
+use crate::demo::needs::{Shown, TASKS, enough_memory, labelled};
 use crate::{
     areas,
     demo::{

@@ -4,7 +4,7 @@ use std::fs;
 
 use quire_protocol::contents::Contents;
 
-use super::{DISK, Shown, TASKS, enough_memory};
+use crate::demo::needs::{DISK, Shown, TASKS, enough_memory};
 use crate::{
     areas,
     demo::{

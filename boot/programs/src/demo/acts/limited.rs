@@ -2,7 +2,7 @@
 
 use quire_protocol::contents::Contents;
 
-use super::{DISK, Shown, enough_memory};
+use crate::demo::needs::{DISK, Shown, enough_memory};
 use crate::{
     areas,
     cgroup::Cgroup,

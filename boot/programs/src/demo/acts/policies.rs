@@ -8,7 +8,7 @@ use std::{
 
 use quire_protocol::contents::Xorshift;
 
-use super::{DISK, Shown, enough_memory};
+use crate::demo::needs::{DISK, Shown, enough_memory};
 use crate::{
     areas,
     cgroup::Cgroup,
