@@ -57,4 +57,11 @@ step a new device -- test -b "/dev/zram$number"
 echo "$number" >/sys/class/zram-control/hot_remove || fail "hot_remove"
 step it is gone -- test ! -e "/dev/zram$number"
 
+# What is there at the end, those who look at memory from outside see as well: text, pages of zeros, and what gets no shorter.
+echo 16M >$zram/disksize || fail "a size after the reset is refused"
+{ yes "other text, line by line" | head -c 1048576; head -c 524288 /dev/zero; head -c 262144 /dev/urandom; } >/tmp/mixed
+step write again -- dd if=/tmp/mixed of=/dev/zram0 bs=64k
+sync
+echo "mm_stat: $(cat $zram/mm_stat)"
+
 done_with_all

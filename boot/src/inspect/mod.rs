@@ -3,7 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | here | which machine, and what is asked |
-//! | [`overview`] | memory against the watermarks, swap, tasks |
+//! | [`overview`] | memory against the watermarks, swap, compressed pools, tasks |
 //! | [`where_tasks_are`] | backtraces, and locks held |
 //! | [`questions`] | one frame, page, slot or task, and the reclaim lists |
 //! | [`happened`] | the last events |
@@ -65,7 +65,7 @@ enum Question {
         /// Its name, its process's number, or both as in `sh[12]`
         name: String,
     },
-    /// The reclaim lists, by cgroup
+    /// The reclaim lists, by cgroup, and the pools of compressed pages
     Lists,
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<(), Box<dyn Error>> {
                 tasks.iter().any(|task| task.thread == thread)
             })? + &has
         }
-        Some(Question::Lists) => questions::lists(&snapshot),
+        Some(Question::Lists) => questions::lists(&snapshot) + &overview::pools(&snapshot),
     };
     // A reader that went away (`| head`) has seen enough.
     let _ = io::stdout().write_all(answer.as_bytes());

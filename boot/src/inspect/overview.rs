@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use quire_boot::observatory::{
     FrameKind, Snapshot,
-    snapshot::{Memory, TaskState},
+    snapshot::{Memory, TaskState, Zram, Zswap},
 };
 
 use super::happened;
@@ -32,6 +32,7 @@ pub(super) fn overview(snapshot: &Snapshot) -> String {
             area.index, area.name, area.used, area.usable, area.priority
         );
     }
+    text += &pools(snapshot);
     _ = writeln!(text, "\n{:24}{:>9}{:>10}{:>9}{:>8}", "task", "state", "resident", "swapped", "cgroup");
     for task in &snapshot.tasks {
         let state = match task.state {
@@ -45,6 +46,28 @@ pub(super) fn overview(snapshot: &Snapshot) -> String {
     }
     if snapshot.changed_meanwhile > 0 {
         _ = writeln!(text, "\n{} frames changed while this was read", snapshot.changed_meanwhile);
+    }
+    text
+}
+
+/// What the pools of compressed pages hold, with the figures of `mm_stat` and of zswap's directory in debugfs.
+pub(super) fn pools(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
+    let mut pool = |name: &str, original: u64, compressed: u64, frames: u64, rest: String| {
+        let ratio = if frames == 0 { 0.0 } else { original as f64 / (frames as f64 * 4096.0) };
+        _ = writeln!(
+            text,
+            "\n{name}: {} pages, {original} bytes as {compressed} in {frames} frames: {ratio:.1} pages in a frame\n    {rest}",
+            original / 4096
+        );
+    };
+    for Zram { name, size, original, compressed, pool_frames, same_pages, incompressible } in &snapshot.zram {
+        let rest = format!("{same_pages} of one value, {incompressible} huge; room for {} pages", size / 4096);
+        pool(name, *original, *compressed, *pool_frames, rest);
+    }
+    if let Some(Zswap { original, compressed, pool_frames, same_pages, written_back, rejected, .. }) = snapshot.zswap {
+        let rest = format!("{same_pages} of one value; {written_back} were written back, {rejected} refused");
+        pool("zswap", original, compressed, pool_frames, rest);
     }
     text
 }

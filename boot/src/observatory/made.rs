@@ -1,7 +1,7 @@
 //! A machine's memory, made by hand: small, with everything that a kernel publishes.
 
 use quire_protocol::observatory::{
-    Area, Cgroups, Counter, FrameRecord, MAGIC, Page, Ring, Task, Threads, VERSION,
+    Area, Cgroups, Counter, FrameRecord, MAGIC, Page, Pool, Ring, Task, Threads, VERSION,
     event::{Kind, record},
     kind,
 };
@@ -30,6 +30,7 @@ pub(super) fn memory() -> Vec<u8> {
     const TASKS: u64 = 0x9000;
     const THREADS: u64 = 0xa000;
     const AREAS: u64 = 0xb000;
+    const POOLS: u64 = 0xb400;
     const CGROUPS: u64 = 0xc000;
     const RINGS: u64 = 0xd000;
     const RECORDS: u64 = 0xe000;
@@ -41,7 +42,7 @@ pub(super) fn memory() -> Vec<u8> {
     put(&mut memory, ROOT, &[0x2000 | 3]);
     put(&mut memory, 0x2000, &[0x3000 | 3]);
     put(&mut memory, 0x3000, &[1 << 7 | 3]);
-    memory[NAMES as usize..][..16].copy_from_slice(b"pgfaultinit/dev/");
+    memory[NAMES as usize..][..33].copy_from_slice(b"pgfaultinit/dev/zram0zswapzswpout");
     // Ticks a second; managed, free and the kernel's frames; the watermarks; slots in use; a count of faults.
     put(&mut memory, WORDS, &[1000, 60, 20, 9, 3, 4, 5, 2, 77]);
     let page = Page {
@@ -59,12 +60,14 @@ pub(super) fn memory() -> Vec<u8> {
         watermarks: WORDS + 32,
         active_lists: 1 << 2,
         counters: COUNTERS,
-        counter_count: 1,
+        counter_count: 2,
         tasks: TASKS,
         task_count: 2,
         threads: THREADS,
         areas: AREAS,
         area_count: 1,
+        pools: POOLS,
+        pool_count: 3,
         cgroups: CGROUPS,
         rings: RINGS,
         ring_count: 1,
@@ -72,6 +75,38 @@ pub(super) fn memory() -> Vec<u8> {
     };
     put(&mut memory, PUBLISHED, &page.to_words());
     put(&mut memory, COUNTERS, &Counter { name: NAMES, name_length: 7, value: WORDS + 64 }.to_words());
+    let stored_ever = Counter { name: NAMES + 26, name_length: 7, value: WORDS + 0xf0 };
+    put(&mut memory, COUNTERS + Counter::BYTES as u64, &stored_ever.to_words());
+    // The device's pages, those of one value and those that get no shorter, bytes and frames; zswap's objects, pages of one value,
+    // bytes and frames; what zswap ever stored.
+    put(&mut memory, WORDS + 0x80, &[10, 2, 3, 5000, 4, 6, 1, 900, 1]);
+    put(&mut memory, WORDS + 0xf0, &[9]);
+    let (device, zswap) = (WORDS + 0x80, WORDS + 0x80 + 40);
+    let device = Pool {
+        sequence: 2,
+        name: NAMES + 11,
+        name_length: 10,
+        stored: device,
+        same: device + 8,
+        incompressible: device + 16,
+        compressed: device + 24,
+        frames: device + 32,
+        pages: 256,
+    };
+    let zswap = Pool {
+        sequence: 8,
+        name: NAMES + 21,
+        name_length: 5,
+        stored: zswap,
+        same: zswap + 8,
+        incompressible: 0,
+        compressed: zswap + 16,
+        frames: zswap + 24,
+        pages: 0,
+    };
+    // Between the two is a place that is free.
+    put(&mut memory, POOLS, &device.to_words());
+    put(&mut memory, POOLS + 2 * Pool::BYTES as u64, &zswap.to_words());
     for frame in 0..PAGES {
         let is_of = match frame {
             17..=20 => kind::PAGE_TABLE,

@@ -28,6 +28,7 @@
 //! | `memory`, `find` | the file's bytes by address; the page that the kernel publishes |
 //! | `frames` | the frames' metadata |
 //! | `areas`, `tasks`, `cgroups`, `rings` | slots; tasks and their page tables; memory cgroups; events |
+//! | `pools` | zram devices and zswap |
 //! | [`backtrace`], [`symbols`] | where each task is in the kernel; functions, files and lines |
 //! | `records` | what the kernel changes while it is read |
 //! | [`error`] | why a machine could not be looked at |
@@ -42,6 +43,7 @@ mod frames;
 #[cfg(test)]
 mod made;
 mod memory;
+mod pools;
 mod records;
 mod rings;
 pub mod site;
@@ -109,13 +111,15 @@ impl Observatory {
         let mut tasks: Vec<_> = tasks::read(&memory, &page)?.into_iter().map(|(task, _)| task).collect();
         let PageTables { mappings, swapped } = tasks::walk(&memory, &frames, &mut tasks)?;
         let events = self.rings.read(&memory, &page)?;
+        let counters = counters(&memory, &page)?;
+        let (zram, zswap) = pools::read(&memory, &page, &counters)?;
         Ok(Snapshot {
             time: self.rings.time,
             ticks_per_second: memory.word("the frequency of the counter", page.ticks_per_second)?,
             changed_meanwhile: frames.changed,
             memory: totals,
             frames: frames.describe(&totals, page.active_lists),
-            counters: counters(&memory, &page)?,
+            counters,
             areas: areas::read(&memory, &page, &swapped)?,
             mappings,
             swapped,
@@ -123,8 +127,8 @@ impl Observatory {
             cgroups: cgroups::read(&memory, &page)?,
             events,
             lost_events: self.rings.lost,
-            zram: Vec::new(),
-            zswap: None,
+            zram,
+            zswap,
         })
     }
 

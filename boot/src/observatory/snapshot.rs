@@ -30,7 +30,7 @@ pub struct Snapshot {
     pub areas: Vec<Area>,
     /// The zram devices that have a size.
     pub zram: Vec<Zram>,
-    /// The compressed pool before the disks, if it is enabled.
+    /// The compressed pool before the disks, if it ever took a page.
     pub zswap: Option<Zswap>,
     /// Threads of the kernel and of programs.
     pub tasks: Vec<Task>,
@@ -331,11 +331,11 @@ pub enum SlotContent {
 /// A zram device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Zram {
-    /// Its name, as in `/dev`.
+    /// Its path.
     pub name: String,
     /// Its size, in bytes.
     pub size: u64,
-    /// What it holds, as an uncompressed size in bytes (`orig_data_size`).
+    /// What it holds, on its backing device too, as an uncompressed size in bytes (`orig_data_size`).
     pub original: u64,
     /// What that takes, compressed, in bytes (`compr_data_size`).
     pub compressed: u64,
@@ -352,10 +352,14 @@ pub struct Zram {
 pub struct Zswap {
     /// Pages that it holds.
     pub stored: u64,
+    /// Their size uncompressed, in bytes.
+    pub original: u64,
     /// What they take, compressed, in bytes.
     pub compressed: u64,
     /// Frames that it has for that.
     pub pool_frames: u64,
+    /// Pages that all have one value, which take nothing.
+    pub same_pages: u64,
     /// Pages that it wrote to the disks behind it.
     pub written_back: u64,
     /// Pages that it did not take.

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 use quire_protocol::observatory::Page;
 
-use super::{Bytes, FrameKind, Observatory, ObservatoryError, Snapshot, What, made, snapshot::SlotContent};
+use super::{
+    Bytes, FrameKind, Observatory, ObservatoryError, Snapshot, What, made,
+    snapshot::{SlotContent, Zram, Zswap},
+};
 
 fn read(memory: Vec<u8>) -> Result<Snapshot, ObservatoryError> {
     Observatory::new(Box::new(memory)).unwrap().read()
@@ -27,6 +30,48 @@ fn everything_that_is_published_is_found() {
     assert_eq!((area.slots[8].content, area.slots[8].count), (SlotContent::Cached(40), 1));
     assert_eq!((snapshot.time, snapshot.lost_events, snapshot.events.len()), (105, 0, 4));
     assert_eq!(snapshot.events[0].what, What::PageOut { frame: 40, area: 0, slot: 2 });
+}
+
+#[test]
+fn pools_are_described_by_what_their_figures_say() {
+    let snapshot = read(made::memory()).unwrap();
+    let zram = Zram {
+        name: "/dev/zram0".to_owned(),
+        size: 1 << 20,
+        original: 40_960,
+        compressed: 5000,
+        pool_frames: 4,
+        same_pages: 2,
+        incompressible: 3,
+    };
+    assert_eq!(snapshot.zram, [zram]);
+    // The pages of one value are beside the objects.
+    let zswap = Zswap {
+        stored: 7,
+        original: 28_672,
+        compressed: 900,
+        pool_frames: 1,
+        same_pages: 1,
+        written_back: 0,
+        rejected: 0,
+    };
+    assert_eq!(snapshot.zswap, Some(zswap));
+}
+
+#[test]
+fn a_pool_with_a_figure_that_is_nowhere_is_damage_and_one_that_changes_for_ever_is_restless() {
+    let with_word = |at: usize, word: u64| {
+        let mut memory = made::memory();
+        memory[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        read(memory).unwrap_err().to_string()
+    };
+    const POOLS: usize = 0xb400;
+    for (word, wrong) in [(1, 1 << 40), (3, u64::MAX), (4, 1 << 40), (5, 1 << 63), (6, 0x20_0000), (7, 1 << 40)] {
+        let error = with_word(POOLS + 8 * word, wrong);
+        assert!(error.contains("compressed pool") || error.contains("zram device"), "{word}: {error}");
+    }
+    let error = with_word(POOLS, 3);
+    assert!(error.contains("the compressed pools"), "{error}");
 }
 
 #[test]

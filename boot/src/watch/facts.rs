@@ -101,8 +101,8 @@ fn zram(zram: &Zram) -> Value {
 
 fn zswap(zswap: &Zswap) -> Value {
     json!({
-        "stored": zswap.stored, "original": zswap.stored * 4096, "compressed": zswap.compressed,
-        "pool_frames": zswap.pool_frames, "written_back": zswap.written_back, "rejected": zswap.rejected,
+        "stored": zswap.stored, "original": zswap.original, "compressed": zswap.compressed,
+        "pool_frames": zswap.pool_frames, "same_pages": zswap.same_pages, "written_back": zswap.written_back, "rejected": zswap.rejected,
     })
 }
 

@@ -1,11 +1,18 @@
 //! Where memory's structures are, for those who look from outside: see `quire_protocol::observatory`.
 //!
-//! Nothing is copied: counters, cgroups and clusters are read where they are. An area is made known when it is enabled.
+//! Nothing is copied: counters, cgroups, clusters and the figures of pools are read where they are. An area is made known when it is
+//! enabled, a pool when its device has a size.
+//!
+//! # Locks
+//!
+//! None: the core enables one area of an index at a time, and a pool has a place that was claimed for it.
 
+use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use quire_compressed::PoolLayout;
 use quire_machine::observatory::{address, page};
-use quire_protocol::observatory::{Area, AtomicArea, AtomicCgroups, AtomicCounter, Counter};
+use quire_protocol::observatory::{Area, AtomicArea, AtomicCgroups, AtomicCounter, AtomicPool, Counter, Pool};
 use quire_swap::{AreaLayout, MAX_AREAS, Statistics};
 
 use crate::cgroup::counts;
@@ -14,12 +21,18 @@ use crate::fault::served::{self, Served};
 use crate::{lru, oom};
 
 static AREAS: [AtomicArea; MAX_AREAS] = [const { AtomicArea::new() }; MAX_AREAS];
+/// The most pools that are shown: one that finds no place is not.
+const MOST_POOLS: usize = 33;
+static POOLS: [AtomicPool; MOST_POOLS] = [const { AtomicPool::new() }; MOST_POOLS];
+/// Which pool has a place, by where the number of its pages is; 0 for none.
+static POOLS_OF: [AtomicU64; MOST_POOLS] = [const { AtomicU64::new(0) }; MOST_POOLS];
 static CGROUPS: AtomicCgroups = AtomicCgroups::new();
 
-/// What reclaim and faults count, and what the swap core does once there was an area.
+/// What reclaim and faults count, what the swap core does once there was an area, and what zswap does.
 const RECLAIM: usize = 28;
 const SWAP: usize = 9;
-static COUNTED: [AtomicCounter; RECLAIM + SWAP] = [const { AtomicCounter::new() }; RECLAIM + SWAP];
+const ZSWAP: usize = 6;
+static COUNTED: [AtomicCounter; RECLAIM + SWAP + ZSWAP] = [const { AtomicCounter::new() }; RECLAIM + SWAP + ZSWAP];
 
 /// Publishes all of it: once the policy is chosen.
 pub(crate) fn start() {
@@ -32,6 +45,8 @@ pub(crate) fn start() {
     set(&page.counter_count, COUNTED.len() as u64);
     set(&page.areas, address(&AREAS));
     set(&page.area_count, AREAS.len() as u64);
+    set(&page.pools, address(&POOLS));
+    set(&page.pool_count, POOLS.len() as u64);
     set(&page.active_lists, lru::active_lists().into());
     CGROUPS.set(&counts::layout());
     set(&page.cgroups, address(&CGROUPS));
@@ -62,6 +77,41 @@ pub(crate) fn area_enabled(layout: &AreaLayout<'_>) {
 /// The area goes: shows it no more.
 pub(crate) fn area_disabled(index: u8) {
     AREAS[usize::from(index)].publish(&Area::default());
+}
+
+/// A pool is in use: shows it.
+pub(crate) fn pool_made(layout: &PoolLayout<'_>) {
+    for (place, (name, counter)) in COUNTED[RECLAIM + SWAP..].iter().zip(layout.counters) {
+        note(place, name, at(*counter));
+    }
+    let stored = at(layout.stored);
+    let is_claimed =
+        |owner: &AtomicU64| owner.compare_exchange(0, stored, Ordering::Acquire, Ordering::Relaxed).is_ok();
+    let Some(place) = POOLS_OF.iter().position(is_claimed) else { return };
+    POOLS[place].publish(&Pool {
+        sequence: 0,
+        name: layout.name.as_ptr().addr() as u64,
+        name_length: layout.name.len() as u64,
+        stored,
+        same: at(layout.same),
+        incompressible: layout.incompressible.map_or(0, at),
+        compressed: at(layout.compressed),
+        frames: at(layout.frames),
+        pages: layout.pages,
+    });
+}
+
+/// The pool goes, if it was shown: shows it no more.
+pub(crate) fn pool_gone(stored: &AtomicU64) {
+    if let Some(place) = POOLS_OF.iter().position(|owner| owner.load(Ordering::Relaxed) == at(stored)) {
+        POOLS[place].publish(&Pool::default());
+        POOLS_OF[place].store(0, Ordering::Release);
+    }
+}
+
+/// Where something is that does not stay for ever.
+fn at<T>(shown: &T) -> u64 {
+    ptr::from_ref(shown).addr() as u64
 }
 
 fn note(place: &AtomicCounter, name: &'static str, value: u64) {
@@ -105,7 +155,6 @@ fn reclaims() -> [(&'static str, &'static AtomicU64); RECLAIM] {
 
 /// The swap core's, whose counters stay from the first `swapon` on.
 fn swaps(statistics: &Statistics) -> [(&'static str, u64); SWAP] {
-    let at = |counter: &quire_swap::Counter| core::ptr::from_ref(counter).addr() as u64;
     [
         ("pswpin", at(&statistics.pages_in)),
         ("pswpout", at(&statistics.pages_out)),

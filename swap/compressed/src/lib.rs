@@ -50,6 +50,7 @@ extern crate alloc;
 
 mod attribute;
 mod killed;
+mod level;
 mod machine;
 mod ranks;
 pub mod store;
@@ -57,4 +58,4 @@ pub mod zram;
 pub mod zswap;
 
 pub use attribute::{Access, boolean, leading_size, size};
-pub use machine::{Place, PoolMachine};
+pub use machine::{Place, PoolLayout, PoolMachine};

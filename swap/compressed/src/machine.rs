@@ -2,8 +2,9 @@
 
 use alloc::sync::Arc;
 use core::ops::Range;
+use core::sync::atomic::AtomicU64;
 
-use quire_swap::{Disk, MAX_CPUS, Machine};
+use quire_swap::{Counter, Disk, MAX_CPUS, Machine};
 
 /// Where compressed pages are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,27 @@ pub enum Place {
     Zram,
     /// In the pool before the areas.
     Zswap,
+}
+
+/// Where the figures of a pool are, for those who look at memory from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLayout<'a> {
+    /// The path of the zram device; `zswap`.
+    pub name: &'a str,
+    /// The size of the device, in pages; 0 for zswap.
+    pub pages: u64,
+    /// How many pages it holds, on its backing device too; of zswap how many objects.
+    pub stored: &'a AtomicU64,
+    /// How many pages are one repeated word; of zswap these are beside `stored`, of zram among it.
+    pub same: &'a AtomicU64,
+    /// How many would not get shorter. zswap does not take them.
+    pub incompressible: Option<&'a AtomicU64>,
+    /// How many bytes the objects have.
+    pub compressed: &'a AtomicU64,
+    /// How many frames these take.
+    pub frames: &'a AtomicU64,
+    /// What else is counted, by name; it stays.
+    pub counters: &'a [(&'static str, &'a Counter)],
 }
 
 /// A machine that pages can be compressed on.
@@ -53,6 +75,12 @@ pub trait PoolMachine: Machine {
     /// A page that was stored in so many bytes was brought back.
     #[inline]
     fn loaded(_place: Place, _bytes: usize) {}
+
+    /// A pool is in use, and its figures are where this says until [`Self::pool_gone`].
+    fn pool_made(_pool: &PoolLayout<'_>) {}
+
+    /// The pool with this [`PoolLayout::stored`] is about to go, if it was ever in use.
+    fn pool_gone(_stored: &AtomicU64) {}
 
     /// Whether the task that runs this was killed: what a long loop has left to do for it is of no use to any other.
     fn is_killed() -> bool {

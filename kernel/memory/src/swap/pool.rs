@@ -4,13 +4,15 @@
 
 use alloc::sync::Arc;
 use core::ops::Range;
+use core::sync::atomic::AtomicU64;
 
-use quire_compressed::{Place, PoolMachine};
+use quire_compressed::{Place, PoolLayout, PoolMachine};
 use quire_machine::event::{self, Compressed, Kind};
 use quire_machine::frame::FrameNumber;
 use quire_machine::{pool_frame, task};
 
 use super::core::Quire;
+use crate::observatory;
 use crate::upcall::upcalls;
 
 impl PoolMachine for Quire {
@@ -44,6 +46,14 @@ impl PoolMachine for Quire {
 
     fn loaded(place: Place, bytes: usize) {
         event::note(Kind::Loaded, number_of(place), bytes as u64);
+    }
+
+    fn pool_made(pool: &PoolLayout<'_>) {
+        observatory::pool_made(pool);
+    }
+
+    fn pool_gone(stored: &AtomicU64) {
+        observatory::pool_gone(stored);
     }
 
     fn is_killed() -> bool {

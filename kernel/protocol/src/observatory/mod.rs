@@ -30,7 +30,7 @@ pub use self::page::{
 pub const MAGIC: u64 = u64::from_le_bytes(*b"QuireObs");
 
 /// The version of everything here: another one is not understood.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// The name of the kernel's static that is the page.
 pub const SYMBOL: &str = "OBSERVATORY";

@@ -59,7 +59,7 @@ words! {
         areas,
         /// How many there can be.
         area_count,
-        /// The address of the [`Pool`]s: zswap's first, then those of zram devices.
+        /// The address of the [`Pool`]s: of zswap and of zram devices.
         pools,
         /// How many there can be.
         pool_count,
@@ -174,17 +174,22 @@ words! {
     pub struct Pool, AtomicPool {
         /// Odd while it is changed.
         sequence,
-        /// The address of the word that says how many pages it holds; 0 if there is no such pool.
+        /// The address of its name (UTF-8): the device's path, or zswap.
+        name,
+        /// How many bytes that has.
+        name_length,
+        /// The address of the word that says how many pages it holds, for zswap without those of one value; 0 if there is no such
+        /// pool.
         stored,
-        /// The address of the word that says how many of them have one value.
+        /// The address of the word that says how many have one value.
         same,
-        /// The address of the word that says how many of them would not get shorter.
+        /// The address of the word that says how many would not get shorter; 0 where there are none.
         incompressible,
         /// The address of the word that says how many bytes their objects have.
         compressed,
         /// The address of the word that says how many frames these take.
         frames,
-        /// The size of the device, in pages; 0 for what is none.
+        /// The size of the device, in pages; 0 for zswap, which is none.
         pages,
     }
 }

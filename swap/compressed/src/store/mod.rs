@@ -30,6 +30,7 @@ mod zspage;
 
 use alloc::boxed::Box;
 use core::ops::Range;
+use core::sync::atomic::AtomicU64;
 
 pub(crate) use codec::Deflater;
 pub use codec::{Decoder, Encoding, Workspace};
@@ -73,6 +74,8 @@ pub struct Object {
 /// How much is stored, in what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
+    /// Bytes of objects.
+    pub bytes: u64,
     /// Frames of the pool.
     pub frames: u64,
     /// The most that there ever were.
@@ -223,7 +226,7 @@ impl<M: PoolMachine> Store<M> {
     /// Forgets what was stored.
     pub fn free(&self, stored: Stored) {
         if let Stored::Object(object) = stored {
-            self.pool.remove(object.handle);
+            self.pool.remove(object.handle, object.length());
         }
     }
 
@@ -249,7 +252,22 @@ impl<M: PoolMachine> Store<M> {
 
     /// How much is stored.
     pub fn usage(&self) -> Usage {
-        Usage { frames: self.pool.frames(), most_frames: self.pool.most_frames(), compacted: self.pool.compacted() }
+        Usage {
+            bytes: self.pool.bytes.get(),
+            frames: self.pool.frames.get(),
+            most_frames: self.pool.most_frames(),
+            compacted: self.pool.compacted(),
+        }
+    }
+
+    /// Where the number of the objects' bytes is.
+    pub(crate) fn bytes(&self) -> &AtomicU64 {
+        self.pool.bytes.word()
+    }
+
+    /// Where the number of the pool's frames is.
+    pub(crate) fn frames(&self) -> &AtomicU64 {
+        self.pool.frames.word()
     }
 
     /// The workspace of this processor, or of another that needs its own just now less.

@@ -26,6 +26,7 @@ use super::error::StoreError;
 use super::geometry::{CLASSES, GEOMETRIES, Geometry, ZSPAGE_FRAMES};
 use super::sum::sum;
 use super::zspage::{Header, NONE, Zspage};
+use crate::level::Level;
 use crate::machine::PoolMachine;
 use crate::ranks;
 
@@ -50,7 +51,9 @@ pub(crate) struct Pool<M: PoolMachine> {
     handles: Sparse<AtomicU64, M>,
     free_handles: Lock<FreeNumbers, M, { ranks::NUMBERS as u8 }>,
     free_zspages: Lock<FreeNumbers, M, { ranks::NUMBERS as u8 }>,
-    frames: AtomicU64,
+    /// Of all objects.
+    pub(super) bytes: Level,
+    pub(super) frames: Level,
     most_frames: AtomicU64,
     /// The most frames that the pool may have; 0 is no limit.
     limit: AtomicU64,
@@ -93,15 +96,12 @@ impl<M: PoolMachine> Pool<M> {
             handles: Sparse::new(objects)?,
             free_handles: Lock::new(FreeNumbers::new()),
             free_zspages: Lock::new(FreeNumbers::new()),
-            frames: AtomicU64::new(0),
+            bytes: Level::default(),
+            frames: Level::default(),
             most_frames: AtomicU64::new(0),
             limit: AtomicU64::new(0),
             compacted: Counter::default(),
         })
-    }
-
-    pub(crate) fn frames(&self) -> u64 {
-        self.frames.load(Ordering::Relaxed)
     }
 
     pub(crate) fn most_frames(&self) -> u64 {
@@ -109,7 +109,7 @@ impl<M: PoolMachine> Pool<M> {
     }
 
     pub(crate) fn forget_most_frames(&self) {
-        self.most_frames.store(self.frames(), Ordering::Relaxed);
+        self.most_frames.store(self.frames.get(), Ordering::Relaxed);
     }
 
     pub(crate) fn compacted(&self) -> u64 {
@@ -139,6 +139,7 @@ impl<M: PoolMachine> Pool<M> {
             rest = after;
         }
         zspage.set_header::<M>(object, Header { handle, sum: sum(contents) });
+        self.bytes.add(contents.len() as u64);
         cell.store(entry(number, object), Ordering::Release);
         Ok(handle)
     }
@@ -168,9 +169,10 @@ impl<M: PoolMachine> Pool<M> {
         }
     }
 
-    /// Frees an object.
-    pub(crate) fn remove(&self, handle: u32) {
+    /// Frees an object of `length` bytes.
+    pub(crate) fn remove(&self, handle: u32, length: usize) {
         let Some(pinned) = self.pin(handle) else { return };
+        self.bytes.subtract(length as u64);
         let (zspage, number, entry) = (pinned.zspage, pinned.number, pinned.entry);
         let mut lists = self.classes[zspage.class()].lock();
         let before = zspage.used();
@@ -264,11 +266,11 @@ impl<M: PoolMachine> Pool<M> {
 
     fn new_zspage(&self, class: usize) -> Result<(u32, &Zspage), StoreError> {
         let count = GEOMETRIES[class].frames;
-        let frames = self.frames.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
+        let frames = self.frames.add_and_get(count as u64);
         let made = self.make_zspage(class, count, frames);
         match made {
             Ok(_) => _ = self.most_frames.fetch_max(frames, Ordering::Relaxed),
-            Err(_) => _ = self.frames.fetch_sub(count as u64, Ordering::Relaxed),
+            Err(_) => self.frames.subtract(count as u64),
         }
         made
     }
@@ -310,7 +312,7 @@ impl<M: PoolMachine> Pool<M> {
         }
         if zspage.used() == 0 && !zspage.is_damaged() {
             zspage.frames().for_each(M::free_frame);
-            self.frames.fetch_sub(zspage.geometry().frames as u64, Ordering::Relaxed);
+            self.frames.subtract(zspage.geometry().frames as u64);
             self.put_zspage(number, zspage);
         } else if let Some(to) = to
             && from != Some(to)

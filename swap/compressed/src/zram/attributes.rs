@@ -15,9 +15,9 @@ use super::disk::ZramDisk;
 use super::error::ZramError;
 use super::ops::properties;
 use super::recompress::Wanted;
-use super::statistics::Level;
 use super::writeback::{Manner, Selection};
 use crate::attribute::{Access, boolean, memory_size};
+use crate::level::Level;
 use crate::machine::PoolMachine;
 use crate::ranks;
 
@@ -310,7 +310,9 @@ impl<M: PoolMachine> Zram<M> {
         disk.store.set_limit(state.limit);
         disk.budget.store(state.budget, Ordering::Relaxed);
         disk.budget_enabled.store(state.budget_enabled, Ordering::Relaxed);
-        state.disk = Some(heap::arc::<M, _>(disk)?);
+        let disk = heap::arc::<M, _>(disk)?;
+        disk.show_pool();
+        state.disk = Some(disk);
         Ok(())
     }
 
@@ -396,7 +398,7 @@ impl<M: PoolMachine> Zram<M> {
         text.print(format_args!(
             "{:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8}\n",
             statistics.stored.get() * page,
-            statistics.compressed_bytes.get(),
+            usage.bytes,
             usage.frames * page,
             limit,
             usage.most_frames * page,

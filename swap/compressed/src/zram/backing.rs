@@ -10,7 +10,7 @@ use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::heap::NoMemory;
 use quire_swap::{Claim, IoError, Sparse};
 
-use super::statistics::Level;
+use crate::level::Level;
 use crate::machine::PoolMachine;
 use crate::store::Encoding;
 

@@ -16,7 +16,7 @@ use super::error::ZramError;
 use super::slot::{Content, Flag, Slot, SlotGuard};
 use super::statistics::Statistics;
 use crate::killed::{HeedKill, Killed};
-use crate::machine::{Place, PoolMachine};
+use crate::machine::{Place, PoolLayout, PoolMachine};
 use crate::ranks;
 use crate::store::{Deflater, Encoding, Store, StoreError, Stored, sum};
 
@@ -69,6 +69,21 @@ impl<M: PoolMachine> ZramDisk<M> {
             statistics: Statistics::default(),
             failures: RateLimit::new(),
         })
+    }
+
+    /// Shows its pool, until it is dropped, to those who look at memory from outside.
+    pub(super) fn show_pool(&self) {
+        let statistics = &self.statistics;
+        M::pool_made(&PoolLayout {
+            name: &self.name,
+            pages: self.pages(),
+            stored: statistics.stored.word(),
+            same: statistics.same.word(),
+            incompressible: Some(statistics.huge.word()),
+            compressed: self.store.bytes(),
+            frames: self.store.frames(),
+            counters: &[],
+        });
     }
 
     /// Its path.
@@ -294,10 +309,7 @@ impl<M: PoolMachine> ZramDisk<M> {
             Content::Empty => return,
             Content::Stored(stored) => {
                 statistics.huge.subtract(is_huge(old).into());
-                match stored {
-                    Stored::Same(_) => statistics.same.subtract(1),
-                    Stored::Object(object) => statistics.compressed_bytes.subtract(object.length() as u64),
-                }
+                statistics.same.subtract(matches!(stored, Stored::Same(_)).into());
                 self.store.free(stored);
             }
             Content::WrittenBack(location) => {
@@ -315,10 +327,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         statistics.stored.add(1);
         statistics.huge.add(is_huge(new).into());
         statistics.huge_ever.add(is_huge(new).into());
-        match stored {
-            Stored::Same(_) => statistics.same.add(1),
-            Stored::Object(object) => statistics.compressed_bytes.add(object.length() as u64),
-        }
+        statistics.same.add(matches!(stored, Stored::Same(_)).into());
     }
 
     fn report(&self, verb: &str, page: u64, error: PageError) -> IoError {
@@ -332,6 +341,12 @@ impl<M: PoolMachine> ZramDisk<M> {
             PageError::Backing(error) => error,
             PageError::Beyond => IoError::Unsupported,
         }
+    }
+}
+
+impl<M: PoolMachine> Drop for ZramDisk<M> {
+    fn drop(&mut self) {
+        M::pool_gone(self.statistics.stored.word());
     }
 }
 

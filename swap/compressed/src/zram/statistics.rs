@@ -1,31 +1,11 @@
 //! What a device counts: the numbers of `mm_stat` and `io_stat`.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
-/// A number that rises and falls.
-#[derive(Default)]
-pub(super) struct Level(AtomicU64);
-
-impl Level {
-    pub(super) fn add(&self, number: u64) {
-        self.0.fetch_add(number, Ordering::Relaxed);
-    }
-
-    pub(super) fn subtract(&self, number: u64) {
-        self.0.fetch_sub(number, Ordering::Relaxed);
-    }
-
-    pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::level::Level;
 
 #[derive(Default)]
 pub(super) struct Statistics {
     /// Slots that have a page.
     pub(super) stored: Level,
-    /// Bytes of objects.
-    pub(super) compressed_bytes: Level,
     /// Slots whose page is one repeated word.
     pub(super) same: Level,
     /// Slots whose page would not get shorter.

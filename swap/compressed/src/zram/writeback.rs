@@ -249,7 +249,6 @@ impl<M: PoolMachine> ZramDisk<M> {
             slot.set_priority(priority);
         }
         drop(slot);
-        self.statistics.compressed_bytes.subtract(candidate.object.length() as u64);
         // Memory has it no longer as it was; the slot still knows that it was huge.
         self.statistics.huge.subtract(is_huge(Content::Stored(object)).into());
         self.store.free(object);

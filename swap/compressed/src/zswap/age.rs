@@ -32,6 +32,11 @@ impl Ages {
         self.all.load(Ordering::Relaxed)
     }
 
+    /// Where their number is.
+    pub(super) const fn word(&self) -> &AtomicU64 {
+        &self.all
+    }
+
     /// The youngest generation.
     pub(super) fn now(&self) -> u8 {
         self.now.load(Ordering::Relaxed) as u8

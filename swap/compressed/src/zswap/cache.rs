@@ -10,7 +10,7 @@ use super::age::Ages;
 use super::location::{Form, Location};
 use super::settings::Settings;
 use super::statistics::Statistics;
-use crate::machine::{Place, PoolMachine};
+use crate::machine::{Place, PoolLayout, PoolMachine};
 use crate::store::{Encoding, Store, StoreError, Stored};
 
 /// The compressed cache. A kernel has one.
@@ -86,7 +86,30 @@ impl<M: PoolMachine> Zswap<M> {
             failures: RateLimit::new(),
         })?;
         swap.set_frontswap("zswap", zswap.clone())?;
+        zswap.show_pool();
         Ok(zswap)
+    }
+
+    /// Shows the pool, which stays, to those who look at memory from outside.
+    fn show_pool(&self) {
+        let statistics = &self.statistics;
+        M::pool_made(&PoolLayout {
+            name: "zswap",
+            pages: 0,
+            stored: self.ages.word(),
+            same: statistics.same.word(),
+            incompressible: None,
+            compressed: self.store.bytes(),
+            frames: self.store.frames(),
+            counters: &[
+                ("zswpin", &statistics.loaded),
+                ("zswpout", &statistics.stored),
+                ("zswpwb", &statistics.written_back),
+                ("zswap_reject_reclaim_fail", &statistics.reject_reclaim_fail),
+                ("zswap_reject_alloc_fail", &statistics.reject_alloc_fail),
+                ("zswap_reject_compress_poor", &statistics.reject_compress_poor),
+            ],
+        });
     }
 
     /// Whether pages are stored, and new areas get zswap before them.
@@ -100,7 +123,7 @@ impl<M: PoolMachine> Zswap<M> {
     }
 
     pub(super) fn same_pages(&self) -> u64 {
-        self.statistics.same.get().saturating_sub(self.statistics.same_dropped.get())
+        self.statistics.same.get()
     }
 
     /// Whether every page that was stored is where the counters say: still stored, written back or dropped. Certain only
@@ -268,7 +291,7 @@ impl<M: PoolMachine> Zswap<M> {
         match old {
             Location::Nowhere | Location::Packed(_) | Location::Lost => {}
             Location::Same(_) => {
-                self.statistics.same_dropped.add(1);
+                self.statistics.same.subtract(1);
                 self.statistics.dropped.add(1);
             }
             Location::Pool(object, generation) => {

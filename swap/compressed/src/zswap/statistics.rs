@@ -2,7 +2,9 @@
 
 use quire_swap::Counter;
 
-/// Counters that only grow.
+use crate::level::Level;
+
+/// Counters that only grow, but for one.
 #[derive(Default)]
 pub(super) struct Statistics {
     /// Pages stored.
@@ -17,9 +19,8 @@ pub(super) struct Statistics {
     pub(super) decompressed_to_write: Counter,
     /// Pages dropped from memory because their slot was freed or written again, or a load took them over.
     pub(super) dropped: Counter,
-    /// Of the stored pages, those that repeat 8 bytes: stored and dropped ones.
-    pub(super) same: Counter,
-    pub(super) same_dropped: Counter,
+    /// Pages in memory that repeat 8 bytes.
+    pub(super) same: Level,
     pub(super) pool_limit_hit: Counter,
     /// Refused while the pool was shrinking to the threshold of acceptance.
     pub(super) reject_reclaim_fail: Counter,
