@@ -8,7 +8,7 @@ use crate::geometry::offset;
 use crate::machine::Machine;
 use crate::ops::SlotRun;
 use crate::panicking::assert_unless_panicking;
-use crate::table_entry::{OWNED_BITS, SlotState};
+use crate::table_entry::{OWNED_BITS, SlotState, TableEntry};
 
 /// Allocated slots that are in no PTE and not in the swap cache. Dropping them frees them.
 pub struct Slots<M: Machine> {
@@ -85,7 +85,14 @@ impl<M: Machine> Area<M> {
 
     /// Whose the slot is, and the owner's note, if it belongs to a slot of another area.
     pub fn owner(&self, slot: u32) -> Option<(Entry, u16)> {
-        let SlotState::Owned(payload) = self.peek(slot)?.state() else { return None };
+        self.peek(slot)?.owner()
+    }
+}
+
+impl TableEntry {
+    /// Whose the slot is, and the owner's note, if it belongs to a slot of another area.
+    pub fn owner(self) -> Option<(Entry, u16)> {
+        let SlotState::Owned(payload) = self.state() else { return None };
         let owner = Entry::new((payload >> u32::BITS) as u8 & 0x1f, payload as u32)?;
         Some((owner, (payload >> OWNER_BITS) as u16))
     }

@@ -125,7 +125,8 @@ pub(super) fn slot(snapshot: &Snapshot, index: u8, number: u32) -> Result<String
         SlotContent::Used(0) => "a page, in no frame".to_owned(),
         SlotContent::Used(shadow) => format!("a page, in no frame; its eviction left shadow {shadow:#x}"),
         SlotContent::Cached(frame) => format!("a page, in the swap cache: also in frame {frame:#x}"),
-        SlotContent::Owned => "a backend's".to_owned(),
+        SlotContent::Owned(None) => "being taken for a slot of another area".to_owned(),
+        SlotContent::Owned(Some(Slot { area, slot })) => format!("the page of area {area} slot {slot}"),
         SlotContent::Bad => "bad: the header, or a page that the header names".to_owned(),
     };
     let mut text = format!("area {index} ({}), slot {number}: {content}\n", area.name);
@@ -169,10 +170,11 @@ pub(super) fn tasks<'a>(snapshot: &'a Snapshot, wanted: &str) -> Result<Vec<&'a 
 /// What a task has.
 pub(super) fn task(snapshot: &Snapshot, task: &Task) -> String {
     let mut text = format!(
-        "\n{}: {} pages in memory, {} in swap, cgroup {}\n",
+        "\n{}: {} pages in memory, {} in swap, {} of them compressed in memory, cgroup {}\n",
         happened::task(snapshot, task.thread),
         task.resident,
         task.swapped,
+        task.compressed,
         task.cgroup
     );
     let space = task.root.and_then(|root| snapshot.tasks.iter().find(|other| other.root == Some(root)));

@@ -7,7 +7,7 @@ use super::{
     error::ObservatoryError,
     memory::Virtual,
     records,
-    snapshot::{Area, SlotContent, SlotState, Swapped},
+    snapshot::{Area, Slot, SlotContent, SlotState, Swapped},
 };
 
 /// The most areas that are looked for, and the most slots that are shown one by one: 32 GiB.
@@ -41,6 +41,7 @@ pub(super) fn read(memory: &Virtual<'_>, page: &Page, swapped: &[Swapped]) -> Re
                 index,
                 name: memory.text("an area's name", record.name, record.name_length)?,
                 priority: record.priority.cast_signed() as i16,
+                has_disk: record.clusters != 0,
                 length: record.slots,
                 usable: record.usable,
                 used: memory.word("the number of slots in use", record.used)?,
@@ -94,7 +95,11 @@ fn describe(entry: TableEntry) -> SlotState {
         Content::Shadow(shadow) => SlotContent::Used(shadow),
         // A number that no frame has is none of the kernel's.
         Content::Folio(frame) => u32::try_from(frame).map_or(SlotContent::Used(0), SlotContent::Cached),
-        Content::Owned(_) => SlotContent::Owned,
+        // No page is in slot 0: nothing was noted yet.
+        Content::Owned(_) => {
+            let owner = entry.owner().filter(|(owner, _)| owner.slot() != 0);
+            SlotContent::Owned(owner.map(|(owner, _)| Slot { area: owner.area(), slot: owner.slot() }))
+        }
         Content::Bad => SlotContent::Bad,
     };
     SlotState { content, zero: entry.is_zero(), count: entry.count(), cgroup: entry.payer() }

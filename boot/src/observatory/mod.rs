@@ -113,6 +113,8 @@ impl Observatory {
         let events = self.rings.read(&memory, &page)?;
         let counters = counters(&memory, &page)?;
         let (zram, zswap) = pools::read(&memory, &page, &counters)?;
+        let areas = areas::read(&memory, &page, &swapped)?;
+        pools::count(&mut tasks, &swapped, &areas, &zram);
         Ok(Snapshot {
             time: self.rings.time,
             ticks_per_second: memory.word("the frequency of the counter", page.ticks_per_second)?,
@@ -120,7 +122,7 @@ impl Observatory {
             memory: totals,
             frames: frames.describe(&totals, page.active_lists),
             counters,
-            areas: areas::read(&memory, &page, &swapped)?,
+            areas,
             mappings,
             swapped,
             tasks,

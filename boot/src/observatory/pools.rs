@@ -1,12 +1,14 @@
 //! Pools of compressed pages: zram devices and zswap.
 
+use std::collections::{HashMap, HashSet};
+
 use quire_protocol::observatory::{Page, Pool};
 
 use super::{
     error::ObservatoryError,
     memory::{PAGE, Virtual},
     records,
-    snapshot::{Counter, Zram, Zswap},
+    snapshot::{Area, Counter, Slot, SlotContent, SlotState, Swapped, Task, Zram, Zswap},
 };
 
 /// The most pools that are looked for.
@@ -81,4 +83,30 @@ fn describe(
     }
     zram.sort_by(|a, b| a.name.cmp(&b.name));
     Ok((zram, zswap))
+}
+
+/// Tells each task how many of its pages in swap are in a pool: see [`Task::compressed`].
+pub(super) fn count(tasks: &mut [Task], swapped: &[Swapped], areas: &[Area], zram: &[Zram]) {
+    let on_disks: HashSet<Slot> = areas.iter().flat_map(|area| &area.slots).filter_map(owner).collect();
+    let is_in_pool = |page: &&Swapped| {
+        let Some(area) = areas.iter().find(|area| area.index == page.area) else { return false };
+        let is_zero = area.slots.get(page.slot as usize).is_some_and(|slot| slot.zero);
+        let is_kept = !area.has_disk || zram.iter().any(|device| device.name == area.name);
+        is_kept && !is_zero && !on_disks.contains(&Slot { area: page.area, slot: page.slot })
+    };
+    let mut counts: HashMap<u32, u64> = HashMap::new();
+    for page in swapped.iter().filter(is_in_pool) {
+        *counts.entry(page.thread).or_default() += 1;
+    }
+    // Tasks that share an address space have its pages each; they are noted as those of one of them.
+    let threads = tasks.iter().filter_map(|task| Some((task.root?, *counts.get(&task.thread)?)));
+    let of_space: HashMap<u64, u64> = threads.collect();
+    for task in tasks {
+        task.compressed = task.root.and_then(|root| of_space.get(&root).copied()).unwrap_or(0);
+    }
+}
+
+/// Whose page is in a slot of another area.
+fn owner(slot: &SlotState) -> Option<Slot> {
+    if let SlotContent::Owned(owner) = slot.content { owner } else { None }
 }

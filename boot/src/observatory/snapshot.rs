@@ -288,6 +288,8 @@ pub struct Area {
     pub name: String,
     /// Higher ones are filled first.
     pub priority: i16,
+    /// There is a device or a file behind it: it is no ghost area.
+    pub has_disk: bool,
     /// Slots, the header and the bad ones included.
     pub length: u64,
     /// Slots that can be used.
@@ -322,8 +324,8 @@ pub enum SlotContent {
     Used(u64),
     /// A page that is in this frame as well.
     Cached(u32),
-    /// What a backend keeps of another's there.
-    Owned,
+    /// The page of this slot of another area, which has no disk of its own; `None` while the slot is being taken for one.
+    Owned(Option<Slot>),
     /// Nothing, ever: the header or a bad page.
     Bad,
 }
@@ -389,7 +391,8 @@ pub struct Task {
     pub resident: u64,
     /// Pages that it has in swap, be it on a disk or in a compressed pool.
     pub swapped: u64,
-    /// Those of them that are in a compressed pool.
+    /// Those of them that are in a compressed pool: in an area on a zram device, or in one without a disk and on no slot of another.
+    /// What zswap holds of areas on disks is not among them, and what a zram device wrote to its backing device is.
     pub compressed: u64,
     /// The memory cgroup that it is in; 0 is the root.
     pub cgroup: u8,

@@ -59,6 +59,45 @@ fn pools_are_described_by_what_their_figures_say() {
 }
 
 #[test]
+fn a_task_has_pages_in_a_pool_where_the_area_keeps_them_there() {
+    use super::{
+        pools,
+        snapshot::{Area, Slot, SlotState, Swapped, Task},
+    };
+    let slots =
+        |contents: [SlotContent; 4]| contents.map(|content| SlotState { content, ..SlotState::default() }).to_vec();
+    let device = Area { name: "/dev/zram0".to_owned(), has_disk: true, ..Area::default() };
+    let mut areas = [
+        Area { index: 0, slots: slots([SlotContent::Used(0); 4]), ..device.clone() },
+        // Slot 2 of the area without a disk is on the disk.
+        Area {
+            index: 1,
+            name: "/dev/vda".to_owned(),
+            slots: slots([
+                SlotContent::Bad,
+                SlotContent::Owned(Some(Slot { area: 2, slot: 2 })),
+                SlotContent::Owned(None),
+                SlotContent::Used(0),
+            ]),
+            ..device
+        },
+        Area { index: 2, ..Area::default() },
+    ];
+    areas[0].slots[3].zero = true;
+    let swapped = [(0, 1), (0, 3), (1, 3), (2, 1), (2, 2), (2, 3), (7, 1)].map(|(area, slot)| Swapped {
+        area,
+        slot,
+        thread: 4,
+        address: 0,
+    });
+    let task = |thread, root| Task { thread, root, ..Task::default() };
+    let mut tasks = [task(5, Some(0x1000)), task(4, Some(0x1000)), task(6, Some(0x2000)), task(7, None)];
+    let zram = Zram { name: "/dev/zram0".to_owned(), ..Zram::default() };
+    pools::count(&mut tasks, &swapped, &areas, &[zram]);
+    assert_eq!(tasks.map(|task| task.compressed), [3, 3, 0, 0]);
+}
+
+#[test]
 fn a_pool_with_a_figure_that_is_nowhere_is_damage_and_one_that_changes_for_ever_is_restless() {
     let with_word = |at: usize, word: u64| {
         let mut memory = made::memory();

@@ -107,7 +107,7 @@ fn slot_cell(slot: &SlotState, swapped: &[Swapped]) -> SlotCell {
         SlotContent::Free => (0, None),
         SlotContent::Used(_) => (1, None),
         SlotContent::Cached(frame) => (2, Some(frame)),
-        SlotContent::Owned => (3, None),
+        SlotContent::Owned(_) => (3, None),
         SlotContent::Bad => (4, None),
     };
     let owner = owner(swapped, |page| (page.thread, page.address));
