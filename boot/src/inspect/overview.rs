@@ -54,10 +54,11 @@ pub(super) fn overview(snapshot: &Snapshot) -> String {
 pub(super) fn pools(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     let mut pool = |name: &str, original: u64, compressed: u64, frames: u64, rest: String| {
-        let ratio = if frames == 0 { 0.0 } else { original as f64 / (frames as f64 * 4096.0) };
+        let tenths = original.saturating_mul(10).checked_div(frames.saturating_mul(4096)).unwrap_or(0);
+        let (whole, tenth) = (tenths / 10, tenths % 10);
         _ = writeln!(
             text,
-            "\n{name}: {} pages, {original} bytes as {compressed} in {frames} frames: {ratio:.1} pages in a frame\n    {rest}",
+            "\n{name}: {} pages, {original} bytes as {compressed} in {frames} frames: {whole}.{tenth} pages in a frame\n    {rest}",
             original / 4096
         );
     };
