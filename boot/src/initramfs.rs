@@ -40,7 +40,7 @@ export PS1='quire:\\w\\$ '
 alias ll='ls -l'
 help() { cat /etc/help; }
 cd
-echo 'help says what there is to try.'
+if [ -t 1 ]; then echo 'help says what there is to try.'; fi
 ";
 
 /// What `help` says, beside what the shell itself does.

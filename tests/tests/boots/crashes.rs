@@ -1,7 +1,7 @@
 //! What the kernel does wrong on purpose ends in a report that a person can read, not in a silent reset, and in a machine that can be
 //! asked where it happened.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, io::Write, os::unix::net::UnixStream, path::Path, sync::Arc, thread, time::Duration};
 
 use quire_boot::{Machine, Status, observatory::Site, project};
 use quire_protocol::Verdict;
@@ -77,15 +77,26 @@ fn data_cannot_be_executed() {
     report("execute-data", &parts, "panicked\n", "call {}");
 }
 
+/// It is asked while it hangs, and then told to end.
 #[test]
 fn a_hang_can_be_asked_where_it_is() {
-    // Enough for a boot on a machine that does much else; what is seen then does not change any more.
-    let limit = Duration::from_mins(1);
-    let (run, site) = observed("hang", Machine::new().timeout(limit));
-    run.require_status(Status::TimedOut(limit));
-    inspected(
-        &run,
-        &site,
-        &["main[1] does not run", "quire_kernel::scenario::crashes::hang\n", &place_of("time::sleep(")],
-    );
+    let directory = tempfile::tempdir().unwrap();
+    let monitor = directory.path().join("monitor");
+    let machine = Machine::new().append("scenario=hang").monitored_at(&monitor).timeout(Duration::from_mins(20));
+    let site = Arc::new(Site::new(machine.installed_memory()).unwrap());
+    let machine = machine.observed_at(Arc::clone(&site));
+    let run = thread::spawn(move || machine.run());
+    let parts = ["main[1] does not run", "quire_kernel::scenario::crashes::hang\n", &place_of("time::sleep(")];
+    loop {
+        // Until it has booted, there is nothing to be asked.
+        let said = run_in(Path::new("/"), &["inspect", "--machine", site.directory().to_str().unwrap()]);
+        if parts.iter().all(|part| said.guest.contains(part)) {
+            break;
+        }
+        assert!(!run.is_finished(), "the machine has ended, and inspect said {said:#?}");
+        thread::sleep(Duration::from_millis(100));
+    }
+    let end = br#"{"execute":"qmp_capabilities"}{"execute":"quit"}"#;
+    UnixStream::connect(&monitor).unwrap().write_all(end).unwrap();
+    run.join().unwrap().unwrap();
 }

@@ -150,7 +150,7 @@ fn each_scenario_has_a_test() {
     let names: BTreeSet<&str> = run
         .log()
         .lines()
-        .filter(|line| !line.starts_with(['[', ' ']) && !line.starts_with("quire: "))
+        .filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     run.figures().require_exactly("scenarios", names.len() as u64);

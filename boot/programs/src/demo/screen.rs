@@ -15,7 +15,7 @@ const BAR: u64 = 20;
 
 /// Says which act comes, and what will be seen.
 pub(super) fn announce(number: usize, of: usize, name: &str, about: &str) {
-    println!("\nAct {number} of {of}: {}", name);
+    println!("\nAct {number} of {of}: {name}");
     println!("{}", wrapped(about, ""));
 }
 
