@@ -3,6 +3,9 @@
 use proptest::prelude::*;
 use quire_protocol::observatory::Page;
 
+/// Where the made-up memory has its pools.
+const POOLS: usize = 0xb400;
+
 use super::{
     Bytes, FrameKind, Observatory, ObservatoryError, Snapshot, What, made,
     snapshot::{SlotContent, Zram, Zswap},
@@ -104,7 +107,6 @@ fn a_pool_with_a_figure_that_is_nowhere_is_damage_and_one_that_changes_for_ever_
         memory[at..at + 8].copy_from_slice(&word.to_le_bytes());
         read(memory).unwrap_err().to_string()
     };
-    const POOLS: usize = 0xb400;
     for (word, wrong) in [(1, 1 << 40), (3, u64::MAX), (4, 1 << 40), (5, 1 << 63), (6, 0x20_0000), (7, 1 << 40)] {
         let error = with_word(POOLS + 8 * word, wrong);
         assert!(error.contains("compressed pool") || error.contains("zram device"), "{word}: {error}");
