@@ -2,7 +2,7 @@
 //!
 //! Each file below holds the calls on one subject, as functions of their `Arguments`, and lists them with their numbers in
 //! its `CALLS`; here the lists become one table. To add a call, write the function and its line in the list. A number that
-//! is not in the table gets `ENOSYS` and is named once in the log.
+//! is not in the table gets `ENOSYS` and is named once in the log, unless libraries are known to ask for it and do without.
 //!
 //! A call runs on its process's kernel stack with interrupts and preemption on. User memory is only touched through
 //! [`quire_machine::arch::user`], whose failure is `EFAULT`.
@@ -34,6 +34,7 @@ mod user_data;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use linux_raw_sys::general as linux;
 use quire_machine::arch::registers::TrapFrame;
 use quire_machine::log;
 use quire_memory::frames;
@@ -84,6 +85,14 @@ const fn table(lists: &[Calls]) -> [Option<Call>; NUMBERS] {
     table
 }
 
+/// Calls that libraries try and then do without, on an old Linux as here, and how.
+const TRIED: &[(u32, &str)] = &[
+    (linux::__NR_rseq, "glibc, at each program's start: it asks for the processor's number when that is wanted"),
+    (linux::__NR_clone3, "glibc, for threads and posix_spawn: clone"),
+    (linux::__NR_membarrier, "liburcu: a barrier on the reader's side, too"),
+    (linux::__NR_copy_file_range, "cp and Rust's fs::copy: read and write"),
+];
+
 /// Serves system call `number`; returns what the program finds in its register.
 pub fn serve(frame: &Cell<TrapFrame>, number: u64, arguments: [u64; 6]) -> u64 {
     dispatch(number, &Arguments::new(frame, arguments)).unwrap_or_else(Errno::to_register)
@@ -96,7 +105,9 @@ pub fn serve(frame: &Cell<TrapFrame>, number: u64, arguments: [u64; 6]) -> u64 {
 fn dispatch(number: u64, arguments: &Arguments<'_>) -> Outcome {
     let call = usize::try_from(number).ok().and_then(|number| *TABLE.get(number)?);
     let Some(call) = call else {
-        name_once(number);
+        if !TRIED.iter().any(|(tried, _)| u64::from(*tried) == number) {
+            name_once(number);
+        }
         return Err(Errno::ENOSYS);
     };
     frames::make_room();
