@@ -35,10 +35,11 @@ pub fn end_current(end: ChildChange) -> ! {
 }
 
 fn free_everything(process: &Arc<Process>, end: ChildChange) {
+    // Before its files, as Linux's `do_exit` does it: who waits for a pipe's end then finds its memory and its swap slots free.
+    leave_space(process, None);
     process.files.close_all();
     // The last reference to the process may go where nothing may sleep.
     process.location.leave();
-    leave_space(process, None);
     process.leave_program();
     alarms::set(process, Alarm::NONE);
     if process.session() == process.pid() {
