@@ -16,13 +16,14 @@ use quire_linux::process::signal::ChildChange;
 use quire_machine::arch::{apic, cpu, gdt, syscall, translations, trap, xsave};
 use quire_machine::clock;
 use quire_machine::event;
-use quire_machine::log;
+use quire_machine::log::Setting;
 use quire_machine::observatory;
 use quire_machine::power;
 use quire_machine::stack::KernelStack;
 use quire_machine::task::scheduler;
 use quire_machine::upcall;
 use quire_machine::{kernel_map, physical};
+use quire_machine::{log, log_error};
 use quire_memory::{lru, policy, recorder};
 use quire_protocol::recording::RECORD_TRACE_WORD;
 use quire_protocol::{COMMAND_LINE_FILE, COMMAND_LINE_MAX, Verdict};
@@ -56,8 +57,14 @@ pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
     trap::start();
     xsave::start();
     syscall::start();
-    log!("boot", "Quire {}", env!("CARGO_PKG_VERSION"));
     read_command_line();
+    if let Some(level) = or_give_up(command_line().console_level()) {
+        Setting::Console.set(level);
+    }
+    log!("boot", "Quire {}", env!("CARGO_PKG_VERSION"));
+    if !command_line().as_str().is_empty() {
+        log!("boot", "command line: {}", command_line().as_str());
+    }
     let limit = or_give_up(command_line().size("mem")).unwrap_or(u64::MAX);
     or_give_up(physical::start(regions, limit));
     let root = or_give_up(kernel_map::loader::build(regions, limit));
@@ -158,9 +165,6 @@ fn read_command_line() {
         give_up("the command line is not UTF-8");
     }
     COMMAND_LINE.call_once(|| (buffer, length));
-    if length > 0 {
-        log!("boot", "command line: {}", command_line().as_str());
-    }
 }
 
 fn or_give_up<T, E: core::fmt::Display>(result: Result<T, E>) -> T {
@@ -169,6 +173,6 @@ fn or_give_up<T, E: core::fmt::Display>(result: Result<T, E>) -> T {
 
 /// Ends a kernel that cannot start: no bug, but nothing that it could do either.
 fn give_up(why: impl core::fmt::Display) -> ! {
-    log!("boot", "cannot start: {why}");
+    log_error!("boot", "cannot start: {why}");
     power::off(Verdict::Failure)
 }

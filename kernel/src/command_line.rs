@@ -118,6 +118,22 @@ impl<'a> CommandLine<'a> {
         self.values(key).last()
     }
 
+    /// The console's level, as the last word says that is about it.
+    ///
+    /// # Errors
+    /// [`BadValue`] when the level is no number.
+    pub fn console_level(&self) -> Result<Option<i32>, BadValue<'a>> {
+        // Linux: `CONSOLE_LOGLEVEL_QUIET`, `CONSOLE_LOGLEVEL_DEBUG`.
+        let level = |word: &'a str| match (word, word.strip_prefix("loglevel=")) {
+            ("quiet", _) => Some(Ok(4)),
+            ("debug", _) => Some(Ok(10)),
+            (_, value) => value.map(|value| {
+                value.parse().map_err(|_| BadValue { key: "loglevel", value, expected: "a whole number" })
+            }),
+        };
+        self.words().filter_map(level).last().transpose()
+    }
+
     /// The last value of `key` as a size in bytes.
     ///
     /// # Errors
@@ -161,6 +177,16 @@ mod tests {
         assert_eq!(line.size("mem"), Ok(Some(32 << 20)));
         assert_eq!(line.value("swapon"), None);
         assert_eq!(CommandLine::new("rdinit=/a init=/b").for_init().program, Some("/a"));
+    }
+
+    #[test]
+    fn the_last_word_about_the_console_counts() {
+        let level = |line: &'static str| CommandLine::new(line).console_level();
+        assert_eq!(level("mem=32M -- quiet"), Ok(None));
+        assert_eq!(level("loglevel=7 quiet"), Ok(Some(4)));
+        assert_eq!(level("quiet loglevel=8"), Ok(Some(8)));
+        assert_eq!(level("quiet debug"), Ok(Some(10)));
+        assert_eq!(level("loglevel="), Err(BadValue { key: "loglevel", value: "", expected: "a whole number" }));
     }
 
     #[test]

@@ -7,23 +7,60 @@
 #![expect(clippy::disallowed_methods, reason = "the console and the ring take no memory")]
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU8, Ordering};
-use core::time::Duration;
+use core::sync::atomic::{AtomicI32, Ordering};
 
 pub use quire_swap::RateLimit;
 
 use crate::arch::console::{self, Console as Port};
 use crate::clock;
-use crate::log_ring::Ring;
+use crate::log_ring::{Kept, Ring};
 use crate::sync::{Rank, SpinLock};
 
 static CONSOLE: SpinLock<Console> = SpinLock::new(Rank::Console, Console { port: None, ring: Ring::new() });
 
-/// The level of every line: information (Linux: `KERN_INFO`).
-pub const LEVEL: u8 = 6;
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Level {
+    /// Something was lost, or the machine cannot do what it was asked (Linux: `KERN_ERR`).
+    Error = 3,
+    /// Something will be lost if it goes on (Linux: `KERN_WARNING`).
+    Warning = 4,
+    /// All else (Linux: `KERN_INFO`).
+    Info = 6,
+}
 
-/// Lines whose level is lower are shown (Linux: `console_loglevel`, and its default).
-static CONSOLE_LEVEL: AtomicU8 = AtomicU8::new(7);
+/// What decides which lines are shown (Linux: `console_printk`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// Lines whose level is lower are shown on the console; all are kept.
+    Console,
+    /// The level of lines that name none. The kernel's all do.
+    Message,
+    /// What the console's is lowered to, at most, when it is turned off.
+    Minimum,
+    /// What the console's is in the beginning.
+    Default,
+}
+
+impl Setting {
+    /// All, in the order of `/proc/sys/kernel/printk`.
+    pub const ALL: [Self; 4] = [Self::Console, Self::Message, Self::Minimum, Self::Default];
+
+    /// What it is. Linux takes any number, and so do they.
+    pub fn get(self) -> i32 {
+        SETTINGS[self as usize].load(Ordering::Relaxed)
+    }
+
+    /// Sets it, and returns what it was.
+    pub fn set(self, level: i32) -> i32 {
+        SETTINGS[self as usize].swap(level, Ordering::Relaxed)
+    }
+}
+
+/// Linux's defaults.
+static SETTINGS: [AtomicI32; Setting::ALL.len()] =
+    [AtomicI32::new(7), AtomicI32::new(4), AtomicI32::new(1), AtomicI32::new(7)];
 
 struct Console {
     port: Option<Port>,
@@ -31,19 +68,19 @@ struct Console {
 }
 
 /// Where the text of a line goes.
-struct Line<'a>(&'a mut Console);
+struct Line<'a>(&'a mut Console, Level);
 
 impl Console {
-    /// The port, if lines are shown there.
-    fn shown(&mut self) -> Option<&mut Port> {
-        self.port.as_mut().filter(|_| LEVEL < console_level())
+    /// The port, if lines of that level are shown there.
+    fn shown(&mut self, level: Level) -> Option<&mut Port> {
+        self.port.as_mut().filter(|_| i32::from(level as u8) < Setting::Console.get())
     }
 }
 
 impl Write for Line<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.ring.push(text.as_bytes());
-        self.0.shown().map_or(Ok(()), |port| port.write_str(text))
+        self.0.shown(self.1).map_or(Ok(()), |port| port.write_str(text))
     }
 }
 
@@ -51,7 +88,15 @@ impl Write for Line<'_> {
 #[macro_export]
 macro_rules! log {
     ($subsystem:expr, $($argument:tt)*) => {
-        $crate::log::line($subsystem, format_args!($($argument)*))
+        $crate::log::line($crate::log::Level::Info, $subsystem, format_args!($($argument)*))
+    };
+}
+
+/// As [`log!`], for what `quiet` does not hide.
+#[macro_export]
+macro_rules! log_error {
+    ($subsystem:expr, $($argument:tt)*) => {
+        $crate::log::line($crate::log::Level::Error, $subsystem, format_args!($($argument)*))
     };
 }
 
@@ -78,27 +123,17 @@ pub fn start() {
     CONSOLE.lock().port = console::open();
 }
 
-/// Lines whose level is lower than this are shown on the console; all are kept.
-pub fn console_level() -> u8 {
-    CONSOLE_LEVEL.load(Ordering::Relaxed)
-}
-
-/// Sets it, and returns what it was.
-pub fn set_console_level(level: u8) -> u8 {
-    CONSOLE_LEVEL.swap(level, Ordering::Relaxed)
-}
-
 /// Prints one line with time and `subsystem`.
-pub fn line(subsystem: &str, arguments: fmt::Arguments<'_>) {
+pub fn line(level: Level, subsystem: &str, arguments: fmt::Arguments<'_>) {
     let now = clock::since_boot();
     let mut console = CONSOLE.lock();
-    if let Some(port) = console.shown() {
+    if let Some(port) = console.shown(level) {
         let _ = write!(port, "[{:5}.{:06}] ", now.as_secs(), now.subsec_micros());
     }
-    console.ring.begin(now);
-    let _ = write!(Line(&mut console), "{subsystem}: {arguments}");
+    console.ring.begin(now, level as u8);
+    let _ = write!(Line(&mut console, level), "{subsystem}: {arguments}");
     console.ring.end();
-    if let Some(port) = console.shown() {
+    if let Some(port) = console.shown(level) {
         let _ = port.write_str("\n");
     }
 }
@@ -107,14 +142,13 @@ pub fn line(subsystem: &str, arguments: fmt::Arguments<'_>) {
 pub fn line_if_few(limit: &RateLimit, subsystem: &str, arguments: fmt::Arguments<'_>) {
     let quire_swap::Line::Written { suppressed } = limit.line(clock::since_boot()) else { return };
     if suppressed > 0 {
-        line(subsystem, format_args!("{suppressed} lines suppressed"));
+        line(Level::Info, subsystem, format_args!("{suppressed} lines suppressed"));
     }
-    line(subsystem, arguments);
+    line(Level::Info, subsystem, arguments);
 }
 
-/// Copies the first line that is still kept of those with number `from` or more; returns its number, its time and its
-/// length.
-pub fn kept_line(from: u64, text: &mut [u8]) -> Option<(u64, Duration, usize)> {
+/// Copies the first line that is still kept of those with number `from` or more.
+pub fn kept_line(from: u64, text: &mut [u8]) -> Option<Kept> {
     CONSOLE.lock().ring.line(from, text)
 }
 

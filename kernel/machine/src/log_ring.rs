@@ -1,6 +1,6 @@
 //! The last lines of the log, in memory that is there from the first line on.
 //!
-//! A line is its length in two bytes, its time in microseconds in eight, and its text. Lines have numbers, from 0; the
+//! A line is its length in two bytes, its time in microseconds in eight, its level in one, and its text. Lines have numbers, from 0; the
 //! oldest go to make room for the newest.
 
 use core::time::Duration;
@@ -9,7 +9,20 @@ use core::time::Duration;
 pub const BYTES: usize = 16 << 10;
 /// The longest text of a line; what is beyond is cut off.
 pub const TEXT_MAX: usize = 1000;
-const HEADER: usize = 10;
+const HEADER: usize = 11;
+
+/// A line that is still kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its number.
+    pub number: u64,
+    /// When it was written, since boot.
+    pub time: Duration,
+    /// Its level, in Linux's numbers.
+    pub level: u8,
+    /// How much of its text was copied, in bytes.
+    pub length: usize,
+}
 
 /// The last lines.
 #[derive(Debug)]
@@ -32,12 +45,13 @@ impl Ring {
     }
 
     /// Begins a line.
-    pub fn begin(&mut self, time: Duration) {
+    pub fn begin(&mut self, time: Duration, level: u8) {
         while self.used + HEADER + TEXT_MAX > BYTES {
             self.forget_oldest();
         }
         self.text = 0;
         self.put(self.used + 2, &(time.as_micros() as u64).to_le_bytes());
+        self.put(self.used + 10, &[level]);
     }
 
     /// Appends to the line.
@@ -54,18 +68,19 @@ impl Ring {
         self.next += 1;
     }
 
-    /// Copies the oldest line of those with number `from` or more, as far as `text` has room; returns its number, its time
-    /// and its length.
-    pub fn line(&self, from: u64, text: &mut [u8]) -> Option<(u64, Duration, usize)> {
+    /// Copies the oldest line of those with number `from` or more, as far as `text` has room.
+    pub fn line(&self, from: u64, text: &mut [u8]) -> Option<Kept> {
         let mut at = 0;
         for number in self.oldest..self.next {
             let length = self.length_at(at);
             if number >= from {
-                let mut time = [0; 8];
+                let (mut time, mut level) = ([0; 8], [0]);
                 self.get(at + 2, &mut time);
-                let copied = length.min(text.len());
-                self.get(at + HEADER, &mut text[..copied]);
-                return Some((number, Duration::from_micros(u64::from_le_bytes(time)), copied));
+                self.get(at + 10, &mut level);
+                let (time, [level]) = (Duration::from_micros(u64::from_le_bytes(time)), level);
+                let length = length.min(text.len());
+                self.get(at + HEADER, &mut text[..length]);
+                return Some(Kept { number, time, level, length });
             }
             at += HEADER + length;
         }
@@ -110,16 +125,16 @@ mod tests {
 
     use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
-    use super::{Ring, TEXT_MAX};
+    use super::{Kept, Ring, TEXT_MAX};
 
     proptest! {
         #[test]
         fn the_newest_lines_are_kept_whole(
-            lines in prop::collection::vec((0u64..1 << 40, prop::collection::vec(any::<u8>(), 0..1200)), 0..100)
+            lines in prop::collection::vec((0u64..1 << 40, 0u8..8, prop::collection::vec(any::<u8>(), 0..1200)), 0..100)
         ) {
             let mut ring = Ring::new();
-            for (time, text) in &lines {
-                ring.begin(Duration::from_micros(*time));
+            for (time, level, text) in &lines {
+                ring.begin(Duration::from_micros(*time), *level);
                 let (first, second) = text.split_at(text.len() / 2);
                 ring.push(first);
                 ring.push(second);
@@ -128,9 +143,9 @@ mod tests {
             let mut buffer = [0; TEXT_MAX];
             let mut from = 0;
             let mut kept = 0;
-            while let Some((number, time, length)) = ring.line(from, &mut buffer) {
-                let (micros, text) = &lines[usize::try_from(number).expect("few lines")];
-                prop_assert_eq!(time, Duration::from_micros(*micros));
+            while let Some(Kept { number, time, level, length }) = ring.line(from, &mut buffer) {
+                let (micros, written_level, text) = &lines[usize::try_from(number).expect("few lines")];
+                prop_assert_eq!((time, level), (Duration::from_micros(*micros), *written_level));
                 prop_assert_eq!(&buffer[..length], &text[..text.len().min(TEXT_MAX)]);
                 prop_assert!(from == 0 || number == from, "no gaps");
                 from = number + 1;

@@ -24,10 +24,10 @@ use core::time::Duration;
 use arrayvec::ArrayVec;
 use quire_machine::clock;
 use quire_machine::event::{self, Kind};
-use quire_machine::log;
 use quire_machine::physical;
 use quire_machine::sync::Rank;
 use quire_machine::task::{self, Mutex, is_killed, scheduler};
+use quire_machine::{log, log_error};
 
 use crate::badness;
 use crate::cgroup::counts;
@@ -126,7 +126,7 @@ pub(crate) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
         }
     }
     let Some(Candidate { holder: worst, .. }) = candidates.first() else {
-        log!("oom", "out of memory, and no process that could be killed");
+        log_error!("oom", "out of memory, and no process that could be killed");
         return Verdict::NoVictim;
     };
     log_choice(number, &candidates);
@@ -208,7 +208,7 @@ fn log_choice(number: u8, candidates: &[Candidate]) {
         );
     }
     if let Some(Candidate { holder: Holder { process, .. }, .. }) = candidates.first() {
-        log!(
+        log_error!(
             "oom",
             "killed {process}: its pages in memory and in swap, its tables and its adjustment make it the worst"
         );

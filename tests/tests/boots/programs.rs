@@ -17,7 +17,7 @@ fn with_swap(memory: Size, swap: Size) -> Machine {
 
 #[test]
 fn pages_are_mapped_protected_copied_moved_and_counted() {
-    check("pages kpage console", 22, Machine::new());
+    check("pages kpage console", 23, Machine::new());
 }
 
 #[test]

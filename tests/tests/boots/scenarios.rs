@@ -70,12 +70,16 @@ fn pages_travel_together_when_they_are_used_in_order() {
 
 #[test]
 fn when_memory_and_swap_run_out_tasks_die_and_the_kernel_lives() {
-    let run = Run::new("out-of-memory", small_machine(Size::mebibytes(8)));
+    let run = Run::new("out-of-memory", small_machine(Size::mebibytes(8)).append("quiet"));
     let killed = run.figures().number("killed");
     run.figures().require_at_least("killed", 1);
     run.figures().require_at_least("survived", 1);
     let named = run.lines_with("killed: out of memory").count() as u64;
     run.require(named == killed, "not every killed task is named");
+    run.require(
+        run.lines_with("] boot: ").next().is_none(),
+        "the console shows what is no error, though it is to be quiet",
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use quire_machine::clock;
 use quire_machine::fallible::{self, Lossy};
-use quire_machine::log_ring::TEXT_MAX;
+use quire_machine::log_ring::{Kept, TEXT_MAX};
 use quire_machine::{log, log_limited};
 
 use super::changes;
@@ -18,8 +18,6 @@ use super::position::Position;
 use crate::errno::Errno;
 use crate::process::control_block::current;
 
-/// Facility and level that every line is shown with: the kernel's, for information.
-const PRIORITY: u32 = 6;
 /// How often a waiting reader looks: lines come from where no task can be woken.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -88,9 +86,11 @@ impl File for Kmsg {
         let mut text = [0; TEXT_MAX];
         loop {
             let seen = changes::seen();
-            if let Some((number, time, length)) = log::kept_line(self.next.load(Ordering::Relaxed), &mut text) {
+            if let Some(Kept { number, time, level, length }) =
+                log::kept_line(self.next.load(Ordering::Relaxed), &mut text)
+            {
                 let (text, micros) = (Lossy(&text[..length]), time.as_micros());
-                let line = fallible::text(format_args!("{PRIORITY},{number},{micros},-;{text}\n"))?;
+                let line = fallible::text(format_args!("{level},{number},{micros},-;{text}\n"))?;
                 buffer.get_mut(..line.len()).ok_or(Errno::EINVAL)?.copy_from_slice(line.as_bytes());
                 self.next.store(number + 1, Ordering::Relaxed);
                 return Ok(line.len());

@@ -5,10 +5,10 @@ use core::cell::Cell;
 use quire_machine::arch::fpu::UserState;
 use quire_machine::arch::registers::TrapFrame;
 use quire_machine::fallible;
-use quire_machine::log;
 use quire_machine::stack::KernelStack;
 use quire_machine::sync::Once;
 use quire_machine::task;
+use quire_machine::{log, log_error};
 use quire_memory::charge::Charge;
 use quire_memory::{AddressSpace, AllocationError};
 
@@ -45,7 +45,7 @@ pub fn start_init(words: InitWords<'static>) -> Result<(), AllocationError> {
     }
     process.limits.replace(limits);
     if let Err(error) = start::console(&process.files) {
-        log!("init", "there is no console: {error}");
+        log_error!("init", "there is no console: {error}");
     }
     let thread = process.make_thread(stack, &TrapFrame::starting(0, 0), UserState::starting()?, begin)?;
     table::insert(process);
@@ -74,7 +74,7 @@ fn start_program(frame: &Cell<TrapFrame>) -> Result<(), Errno> {
         result = try_program(path, words, frame);
         if let Err(error) = result {
             if error != Errno::ENOENT || asked.is_some() {
-                log!("init", "{path} cannot be started: {error}");
+                log_error!("init", "{path} cannot be started: {error}");
             }
             continue;
         }

@@ -1,12 +1,12 @@
 //! The kernel's log, for `dmesg`.
 
 use alloc::string::String;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicI32, Ordering};
 
 use linux_raw_sys::general as linux;
 use quire_machine::fallible::{Lossy, TryText};
-use quire_machine::log;
-use quire_machine::log_ring::{BYTES, TEXT_MAX};
+use quire_machine::log::{self, Setting};
+use quire_machine::log_ring::{BYTES, Kept, TEXT_MAX};
 
 use super::arguments::{Arguments, Calls, Outcome, require_superuser};
 use crate::errno::Errno;
@@ -22,12 +22,12 @@ const CONSOLE_LEVEL: u32 = 8;
 const SIZE_UNREAD: u32 = 9;
 const SIZE_BUFFER: u32 = 10;
 
-/// The console's levels, and the one that is so low that only what ends the machine is shown.
-const LEVELS: core::ops::RangeInclusive<u8> = 1..=8;
-const LOWEST: u8 = 1;
+/// What can be asked for as the console's level.
+const LEVELS: core::ops::RangeInclusive<i32> = 1..=8;
 
-/// The level before the console was turned off; 0 while it is not.
-static SAVED: AtomicU8 = AtomicU8::new(0);
+/// The level before the console was turned off; [`NONE`] while it is not (Linux: `saved_console_loglevel`).
+static SAVED: AtomicI32 = AtomicI32::new(NONE);
+const NONE: i32 = -1;
 
 fn syslog(arguments: &Arguments<'_>) -> Outcome {
     let [action, address, length, ..] = arguments.words();
@@ -47,22 +47,24 @@ fn syslog(arguments: &Arguments<'_>) -> Outcome {
         SIZE_UNREAD => Ok(kept_lines()?.len() as u64),
         SIZE_BUFFER => Ok(BYTES as u64),
         CONSOLE_OFF => {
-            let before = log::set_console_level(LOWEST);
+            let before = Setting::Console.set(Setting::Minimum.get());
             // Once it is off, what is to come back is known already.
-            let _ = SAVED.compare_exchange(0, before, Ordering::Relaxed, Ordering::Relaxed);
+            let _ = SAVED.compare_exchange(NONE, before, Ordering::Relaxed, Ordering::Relaxed);
             Ok(0)
         }
         CONSOLE_ON => {
-            let saved = SAVED.swap(0, Ordering::Relaxed);
-            if saved != 0 {
-                log::set_console_level(saved);
+            let saved = SAVED.swap(NONE, Ordering::Relaxed);
+            if saved != NONE {
+                Setting::Console.set(saved);
             }
             Ok(0)
         }
         CONSOLE_LEVEL => {
-            let level = u8::try_from(length).ok().filter(|level| LEVELS.contains(level)).ok_or(Errno::EINVAL)?;
-            log::set_console_level(level);
-            SAVED.store(0, Ordering::Relaxed);
+            if !LEVELS.contains(&length) {
+                return Err(Errno::EINVAL);
+            }
+            Setting::Console.set(length.max(Setting::Minimum.get()));
+            SAVED.store(NONE, Ordering::Relaxed);
             Ok(0)
         }
         // Opening, closing, clearing: nothing to do.
@@ -76,9 +78,9 @@ fn kept_lines() -> Result<String, Errno> {
     let mut lines = String::new();
     let mut text = [0; TEXT_MAX];
     let mut next = 0;
-    while let Some((number, time, length)) = log::kept_line(next, &mut text) {
+    while let Some(Kept { number, time, level, length }) = log::kept_line(next, &mut text) {
         let (seconds, micros) = (time.as_secs(), time.subsec_micros());
-        lines.try_format(format_args!("<6>[{seconds:5}.{micros:06}] {}\n", Lossy(&text[..length])))?;
+        lines.try_format(format_args!("<{level}>[{seconds:5}.{micros:06}] {}\n", Lossy(&text[..length])))?;
         next = number + 1;
     }
     Ok(lines)

@@ -29,7 +29,7 @@ use quire_machine::AllocationError;
 use quire_machine::arch::translations;
 use quire_machine::task::{self, Killed, check_killed};
 use quire_machine::upcall::Access;
-use quire_machine::{log, log_limited};
+use quire_machine::{log_error, log_limited};
 use quire_swap::DecodedPte;
 use quire_swap::header::PAGE_SIZE;
 
@@ -140,7 +140,7 @@ fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Served,
 
 fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
     match fatal {
-        Fatal::ReadFailed(entry) => log!(
+        Fatal::ReadFailed(entry) => log_error!(
             "fault",
             "{thread} killed: the page at {address:#x} cannot be read from slot {} of {}",
             entry.slot(),
@@ -148,7 +148,7 @@ fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
         ),
         Fatal::OutOfMemory => {
             let resident = tasks::space().map_or(0, |space| space.resident());
-            log!(
+            log_error!(
                 "fault",
                 "{thread} killed: out of memory: no frame for the page at {address:#x}, and nothing left to reclaim; it \
                  has {resident} pages in memory"

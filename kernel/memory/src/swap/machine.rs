@@ -11,7 +11,7 @@ use core::time::Duration;
 use quire_machine::arch::cpu;
 use quire_machine::event::{self, Kind, pair};
 use quire_machine::sync::{Rank, acquire_rank, release_rank};
-use quire_machine::{clock, fallible, heap, log, task, watermark};
+use quire_machine::{clock, fallible, heap, log, log_error, task, watermark};
 use quire_swap::{AreaLayout, Direction, Event, FolioUse, IoError, Level, Machine, Occurrence};
 
 use super::core::Quire;
@@ -146,8 +146,8 @@ impl Machine for Quire {
 
     fn log(level: Level, message: fmt::Arguments<'_>) {
         match level {
-            Level::Error => log!("swap", "error: {message}"),
-            Level::Warning => log!("swap", "warning: {message}"),
+            Level::Error => log_error!("swap", "error: {message}"),
+            Level::Warning => log::line(log::Level::Warning, "swap", format_args!("warning: {message}")),
             Level::Information => log!("swap", "{message}"),
         }
     }

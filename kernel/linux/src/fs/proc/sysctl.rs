@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use quire_machine::fallible::Lossy;
+use quire_machine::log::Setting;
 use quire_machine::physical;
 use quire_machine::random;
 use quire_memory::address_space::LOWEST;
@@ -86,6 +87,16 @@ fn kernel() -> Result<super::Entries, Errno> {
         ("ostype".into(), read_only(|out| line(out, SYSTEM))?),
         ("pid_max".into(), read_only(|out| line(out, PID_MAX))?),
         (
+            "printk".into(),
+            read_write(
+                |out| {
+                    let [console, message, minimum, default] = Setting::ALL.map(Setting::get);
+                    line(out, format_args!("{console}\t{message}\t{minimum}\t{default}"))
+                },
+                set_log_levels,
+            )?,
+        ),
+        (
             "printk_devkmsg".into(),
             read_write(|out| line(out, FromPrograms::now().name()), |name| FromPrograms::set(name.trim_ascii_end()))?,
         ),
@@ -93,6 +104,17 @@ fn kernel() -> Result<super::Entries, Errno> {
         ("threads-max".into(), read_write(|out| line(out, table::most()), set_most_processes)?),
         ("version".into(), read_only(|out| line(out, VERSION))?),
     ])
+}
+
+/// The first numbers, as many as are given; those before a wrong one count (Linux: `do_proc_dointvec`).
+fn set_log_levels(values: &str) -> Result<(), Errno> {
+    if values.trim_ascii().is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    for (setting, value) in Setting::ALL.into_iter().zip(values.split_ascii_whitespace()) {
+        setting.set(number(value)?);
+    }
+    Ok(())
 }
 
 /// A random UUID, another one each time (RFC 9562, version 4).
