@@ -40,23 +40,23 @@ export PS1='quire:\\w\\$ '
 alias ll='ls -l'
 help() { cat /etc/help; }
 cd
-if [ -t 1 ]; then echo 'help says what there is to try.'; fi
+if [ -t 1 ]; then echo 'Here, help lists the programs of Quire.'; fi
 ";
 
 /// What `help` says, beside what the shell itself does.
 const HELP: &str = "\
 Programs of Quire's own:
-  demo [--act N]         swapping as a show in seven acts; takes /dev/vda for swap
-  stress SECONDS         forks, signals and exits at random while memory is short;
+  demo [--act N]         swapping as a show in seven acts, on /dev/vda
+  stress SECONDS         forks, signals and exits at random, short of memory;
                          swapon /dev/vda first
   swbench PAGES CONTENT ORDER
                          what a page-out and a fault cost, as in
                          swbench 4096 text random; swapon /dev/vda first
-  check [NAME...]        holds the kernel to what Linux does; alone it lists the checks
-  touches NAME FRAMES    touches pages in an order, in a cgroup with so many frames
+  check [NAME...]        holds the kernel to what Linux does; alone, a list
+  touches NAME FRAMES    touches pages in an order, with so many frames
   fuzz SEED COUNT        system calls at random, beside a verifier
   bench                  what each kind of swap costs, in instructions
-  mkswap DEVICE          as the shell's own; /bin/mkswap --type crypt /dev/vda encrypts
+  /bin/mkswap DEVICE     makes a swap area; one that encrypts with --type crypt
 All others are busybox's: busybox --list. exit ends the machine.
 ";
 
@@ -152,7 +152,13 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 mod tests {
     use std::fs;
 
-    use super::is_static;
+    use super::{HELP, is_static};
+
+    #[test]
+    fn help_fits_a_terminal() {
+        let wide = HELP.lines().find(|line| line.len() > 79);
+        assert_eq!(wide, None);
+    }
 
     #[test]
     fn a_program_that_needs_a_linker_is_no_shell_for_the_guest() {

@@ -13,6 +13,8 @@ use quire_swap::{
     header::{BadPages, Header, PAGE_SIZE},
 };
 
+use crate::files;
+
 /// The bit of `swapon(2)` that says that a priority follows in the lowest bits.
 const PREFER: i32 = 0x8000;
 
@@ -59,6 +61,11 @@ pub(crate) fn disable(device: &str) -> io::Result<()> {
     // SAFETY: the path is a string that ends.
     let outcome = unsafe { libc::swapoff(path.as_ptr()) };
     named("swapoff", device, Errno::result(outcome))
+}
+
+/// Whether an area is in use for swap.
+pub(crate) fn is_enabled(device: &str) -> io::Result<bool> {
+    Ok(files::text("/proc/swaps")?.lines().any(|line| line.split_whitespace().next() == Some(device)))
 }
 
 fn named(call: &str, device: &str, outcome: Result<i32, Errno>) -> io::Result<()> {

@@ -28,11 +28,21 @@ impl Cgroup {
         }
         // Where it is on already, the name is accepted as well.
         files::set(&format!("{ALL}/cgroup.subtree_control"), "+memory")?;
-        let path = format!("{ALL}/{name}");
+        let path = Self::path(name);
         match fs::create_dir(&path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
             _ => Ok(Self(path)),
         }
+    }
+
+    /// The directory of a cgroup of that name.
+    pub(crate) fn path(name: &str) -> String {
+        format!("{ALL}/{name}")
+    }
+
+    /// The one at that path, which may be gone.
+    pub(crate) fn at(path: &str) -> Self {
+        Self(path.to_owned())
     }
 
     /// Puts this process into it.
@@ -56,8 +66,9 @@ impl Drop for Cgroup {
     fn drop(&mut self) {
         // A process that was waited for may be in it for a moment; this one may be in it to its end.
         for _ in 0..100 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
+            match fs::remove_dir(&self.0) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {}
+                _ => return,
             }
             thread::sleep(Duration::from_millis(1));
         }

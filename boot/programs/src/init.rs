@@ -2,9 +2,9 @@
 //!
 //! Mounts what programs expect, runs the command to its end, and ends with its exit status, which becomes the machine's
 //! verdict. Without a command, or afterwards with `shell=after` in its environment, it runs a login shell on the console
-//! and ends when that does; the shell's exit status counts only without a command. Words of the kernel's command line get
-//! here as on Linux: behind `--` as arguments, and `name=value` in the environment. `LINES` and `COLUMNS` there set the
-//! console's size.
+//! and ends when that does; the shell's exit status counts only without a command, and a command's does not if a person
+//! interrupted it to get to the shell. Words of the kernel's command line get here as on Linux: behind `--` as arguments,
+//! and `name=value` in the environment. `LINES` and `COLUMNS` there set the console's size.
 
 use std::{env, ffi::CString, fs, os::fd::AsRawFd, process::ExitCode};
 
@@ -25,6 +25,9 @@ use crate::{
 };
 
 const FILE_SYSTEMS: [(&str, &str); 4] = [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/tmp")];
+
+/// The status of a program that was ended by the key for that.
+const INTERRUPTED: i32 = 128 + libc::SIGINT;
 
 const SHELL: [&str; 2] = ["/bin/sh", "-l"];
 
@@ -47,6 +50,9 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let status = run(if arguments.is_empty() { &shell } else { arguments });
     if !arguments.is_empty() && env::var("shell").is_ok_and(|when| when == "after") {
         run(&shell);
+        if status == INTERRUPTED {
+            return ExitCode::SUCCESS;
+        }
     }
     // Exit status 0 to 255 of a program, 128 and its number for a signal: never more than a byte.
     ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
@@ -81,7 +87,7 @@ fn wait_for(child: Pid) -> nix::Result<i32> {
     loop {
         match wait_for_any(WaitPidFlag::empty()) {
             Ok(Some((pid, status))) if pid == child => {
-                if status > 128 {
+                if status > 128 && status != INTERRUPTED {
                     eprintln!("init: the program ended with status {status}, as of signal {}", status - 128);
                 }
                 return Ok(status);

@@ -109,6 +109,13 @@ pub(crate) fn end_of(work: impl FnOnce() -> i32) -> nix::Result<End> {
     Child::start(own)?.wait()
 }
 
+/// Ends this process if `parent` is not its parent any more: that was ended, and could not call it to its end.
+pub(crate) fn end_without(parent: Pid) {
+    if Pid::parent() != parent {
+        exit(1)
+    }
+}
+
 /// Ends this process at once, without what the parent left to be done at its end.
 pub(crate) fn exit(status: i32) -> ! {
     // SAFETY: it does not return.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use quire_boot::{Disk, Machine, Size};
 use quire_tests::{Image, Run, launcher};
-use rexpect::session::spawn_command;
+use rexpect::session::{PtySession, spawn_command};
 
 /// Against a show that never ends, in milliseconds.
 const LIMIT: u64 = 1_200_000;
@@ -13,6 +13,20 @@ const LIMIT: u64 = 1_200_000;
 struct Phase {
     out: [u64; 2],
     back: [u64; 2],
+}
+
+/// A person at the launcher.
+struct Terminal(PtySession);
+
+impl Terminal {
+    /// Waits for `text`; returns what came before.
+    fn sees(&mut self, text: &str) -> String {
+        self.0.exp_string(text).unwrap_or_else(|error| panic!("waiting for {text:?}: {error}"))
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.0.send(keys).and_then(|_| self.0.flush()).expect("the launcher listens");
+    }
 }
 
 /// Runs the demo and checks what holds on every machine.
@@ -88,16 +102,35 @@ fn the_demo_fails_without_a_swap_disk_and_says_so() {
     run.require(run.failure().contains("/dev/vda"), "it does not name the disk that is missing");
 }
 
-/// What a person sees: acts that need disks of the launcher's, in a terminal.
+/// What a person sees: acts that need disks of the launcher's, in a terminal. The first show is interrupted, and the second one killed
+/// with all its processes: the next finds nothing in its way.
 #[test]
-fn the_show_in_a_terminal_has_one_bar_and_fits() {
+fn the_show_in_a_terminal_has_one_bar_fits_and_can_be_ended_at_any_time() {
+    const PROMPT: &str = "quire:~# ";
     let image = Image::made_by_mkswap(64 << 8, &[]);
     let mut show = Command::new(launcher::program());
     show.args(["--memory", "48M", "--disk"]).arg(image.path());
-    // The task may come behind its options.
-    show.args(["demo", "--act", "2", "--act", "5", "--act", "6", "--act", "7"]);
-    let mut show = spawn_command(show, Some(LIMIT)).expect("the launcher starts");
-    let said = show.exp_eof().expect("the launcher ends");
+    show.args(["--act", "2"]);
+    let mut show = Terminal(spawn_command(show, Some(LIMIT)).expect("the launcher starts"));
+    let boot = show.sees("Act 2 of 7");
+    assert!(!boot.contains("ENOSYS"), "what every program of glibc's asks for is named as missing:\n{boot}");
+    show.sees("write all");
+    show.types("\x03");
+    show.sees("What it had set up is undone:");
+    show.sees("swapoff /tmp/demo/swapfile");
+    show.sees(PROMPT);
+    show.types("cat /proc/swaps; grep -c /tmp/demo /proc/mounts\r");
+    let left = show.sees(PROMPT);
+    let words = left.split_whitespace().skip_while(|word| *word != "Priority");
+    assert!(words.eq(["Priority", "0"]), "areas or mounts are left:\n{left}");
+    show.types("demo --act 2 >/dev/null & until grep -q swapfile /proc/swaps; do :; done; kill -9 -$!; wait\r");
+    show.sees(PROMPT);
+    show.types("demo --act 2 --act 5 --act 6 --act 7\r");
+    show.sees("What it left is undone:");
+    show.sees("swapoff /tmp/demo/swapfile");
+    let said = show.sees(PROMPT);
+    show.types("exit\r");
+    let said = said + &show.0.exp_eof().expect("the launcher ends");
     let require = |holds: bool, what: &str| assert!(holds, "{what}:\n{said}");
     let story = said.split_once("Act 2 of 7: a swap file").map_or("", |(_, story)| story);
     let lines: Vec<&str> =

@@ -14,18 +14,26 @@
 //! | [`stage`] | processes that work on their pages in phases |
 //! | [`figures`] | what the kernel's files say |
 //! | [`screen`] | words, tables and the bar, in 80 columns |
+//! | [`undo`] | what is to be undone, however the show ends |
 
 mod acts;
 mod figures;
 mod needs;
 mod screen;
 mod stage;
+mod undo;
 
-use std::process::ExitCode;
+use std::{
+    fs::File,
+    io::Read,
+    process::ExitCode,
+    sync::atomic::{AtomicI32, Ordering},
+};
 
 use nix::{
     libc,
-    sys::signal::{SigHandler, Signal, signal},
+    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
+    unistd::pipe,
 };
 
 use self::{
@@ -39,6 +47,9 @@ use crate::{
     process::{Child, End},
 };
 
+/// The process that plays, for the handler of signals; 0 while there is none.
+static PLAYER: AtomicI32 = AtomicI32::new(0);
+
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let Some(wanted) = parse(arguments) else {
         eprintln!("usage: demo [--act N]...\n");
@@ -47,11 +58,13 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
         }
         return ExitCode::from(2);
     };
-    match quietly(|| play(&wanted)) {
+    let end = undo::take().map_err(Into::into).and_then(|_list| quietly(|| guarded(|| play(&wanted))));
+    match end {
         Ok(End::Exited(status)) => ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)),
         Ok(End::Killed(signal)) => {
             println!("\nquire: demo FAILED it was ended by {signal}");
-            ExitCode::FAILURE
+            // As a shell says it.
+            ExitCode::from(u8::try_from(128 + signal as i32).unwrap_or(1))
         }
         Err(error) => {
             println!("\nquire: demo FAILED {error}");
@@ -71,20 +84,60 @@ fn parse(arguments: &[String]) -> Option<Vec<usize>> {
     Some(if wanted.is_empty() { (1..=ACTS.len()).collect() } else { wanted })
 }
 
-/// Runs `work` in a process of its own, while the kernel's lines stay away from the console; however that ends, they come back.
-fn quietly(work: impl FnOnce() -> i32) -> nix::Result<End> {
+/// Runs `work` while the kernel's lines stay away from the console.
+fn quietly<T>(work: impl FnOnce() -> T) -> T {
     const CONSOLE_OFF: i32 = 6;
     const CONSOLE_ON: i32 = 7;
     // SAFETY: neither action has an argument in memory. A user who may not do this sees the lines.
     let console = |action| unsafe { libc::klogctl(action, std::ptr::null_mut(), 0) };
     console(CONSOLE_OFF);
-    let child = Child::start(work);
-    // Ctrl-C ends the show, and this process puts the console in order.
-    // SAFETY: no code runs.
-    let _ = unsafe { signal(Signal::SIGINT, SigHandler::SigIgn) };
-    let end = child.and_then(Child::wait);
+    let result = work();
     console(CONSOLE_ON);
-    end
+    result
+}
+
+/// Runs `work` in a process of its own. However that ends, also by a signal to this process, what it had set up is undone; before,
+/// what an earlier show has left.
+fn guarded(work: impl FnOnce() -> i32) -> Outcome<End> {
+    handle_ends(SigHandler::Handler(end_player))?;
+    say_undone("An earlier demo was ended in the middle. What it left is undone", &undo::all()?);
+    let (ended, alive) = pipe()?;
+    let player = Child::start(|| handle_ends(SigHandler::SigDfl).map_or(1, |()| work()))?;
+    PLAYER.store(player.0.as_raw(), Ordering::Relaxed);
+    let end = player.wait()?;
+    // All that the player has started hold this end of the pipe: when none does, none uses what is undone now.
+    drop(alive);
+    File::from(ended).read_to_end(&mut Vec::new())?;
+    let undone = undo::all()?;
+    if let End::Killed(_) = end {
+        say_undone("\n\nThe demo was ended in the middle. What it had set up is undone", &undone);
+    }
+    Ok(end)
+}
+
+/// Has the signals handled that a person or a system ends a program with.
+fn handle_ends(handler: SigHandler) -> nix::Result<()> {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP] {
+        // SAFETY: the one handler there is makes a system call and touches nothing but an atomic.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    Ok(())
+}
+
+/// Ends the player by the same signal; those that it has started notice that.
+extern "C" fn end_player(signal: libc::c_int) {
+    let player = PLAYER.load(Ordering::Relaxed);
+    if player != 0 {
+        // SAFETY: the call touches no memory.
+        let _ = unsafe { libc::kill(player, signal) };
+    }
+}
+
+fn say_undone(when: &str, commands: &[String]) {
+    if !commands.is_empty() {
+        println!("{when}:\n  {}", commands.join("\n  "));
+    }
 }
 
 fn play(wanted: &[usize]) -> i32 {
@@ -111,7 +164,9 @@ fn acts(wanted: &[usize]) -> Outcome<String> {
     for number in wanted {
         let act = &ACTS[number - 1];
         screen::announce(*number, ACTS.len(), act.name, act.about);
-        match (act.play)()? {
+        let shown = (act.play)()?;
+        undo::all()?;
+        match shown {
             Ok(done) => tally.add(&done),
             Err(why) => screen::paragraph(&format!("This act is left out: {why}.")),
         }

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::{
+    sys::resource::{UsageWho, getrusage},
+    unistd::Pid,
+};
 use quire_protocol::contents::{Contents, Page, Xorshift, hash};
 
 use super::{
@@ -20,7 +23,7 @@ use super::{
 use crate::{
     cgroup::Cgroup,
     memory::{Memory, PAGE, Shared},
-    process::{Child, End},
+    process::{Child, End, end_without},
 };
 
 /// What came of a part of the demo.
@@ -100,12 +103,13 @@ impl Stage {
     /// Starts `tasks` processes with `pages` pages each, in a cgroup if one is given.
     pub(super) fn set(tasks: u64, pages: u64, contents: Contents, cgroup: Option<&Cgroup>) -> Outcome<Self> {
         let mut stage = Self { board: Shared::new(Board::default())?, tasks: Vec::new(), pages };
+        let watcher = Pid::this();
         for number in 0..tasks {
             let task = Child::start(|| {
                 if cgroup.is_some_and(|cgroup| cgroup.enter().is_err()) {
                     return 1;
                 }
-                match Task::new(contents, number * pages, pages as usize, &stage.board) {
+                match Task::new(contents, number * pages, pages as usize, &stage.board, watcher) {
                     Ok(mut task) => {
                         task.run();
                         0
@@ -218,6 +222,8 @@ struct Task<'a> {
     records: Vec<(u64, u64)>,
     random: Xorshift,
     board: &'a Board,
+    /// The process that calls the phases: without it, no task goes on.
+    watcher: Pid,
 }
 
 /// Faults of this process that had to read.
@@ -226,10 +232,10 @@ fn major_faults() -> u64 {
 }
 
 impl<'a> Task<'a> {
-    fn new(contents: Contents, first: u64, pages: usize, board: &'a Board) -> nix::Result<Self> {
+    fn new(contents: Contents, first: u64, pages: usize, board: &'a Board, watcher: Pid) -> nix::Result<Self> {
         let records = (first..).take(pages).map(|number| (number, 0)).collect();
         let random = Xorshift(first.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        Ok(Self { contents, memory: Memory::private(pages)?, records, random, board })
+        Ok(Self { contents, memory: Memory::private(pages)?, records, random, board, watcher })
     }
 
     /// Does what is called until the end is.
@@ -237,6 +243,7 @@ impl<'a> Task<'a> {
         for called in 1.. {
             while self.board.called.load(Ordering::Acquire) < called {
                 sleep(LOOK_EVERY);
+                end_without(self.watcher);
             }
             let (pages, phase) = (self.records.len(), self.board.phase.load(Ordering::Relaxed));
             let major_before = major_faults();
@@ -266,7 +273,7 @@ impl<'a> Task<'a> {
         let (number, expected) = &mut self.records[index];
         self.contents.fill(page, *number);
         *expected = hash(page);
-        self.board.visited.fetch_add(1, Ordering::Relaxed);
+        self.visited(index);
     }
 
     fn verify(&mut self, index: usize) {
@@ -279,8 +286,15 @@ impl<'a> Task<'a> {
             // Right contents with a wrong record are a wrong word all the same.
             self.board.wrong.fetch_add(wrong.max(8) as u64, Ordering::Relaxed);
         }
-        self.board.visited.fetch_add(1, Ordering::Relaxed);
+        self.visited(index);
         self.board.verified.fetch_add(PAGE as u64, Ordering::Relaxed);
+    }
+
+    fn visited(&self, index: usize) {
+        self.board.visited.fetch_add(1, Ordering::Relaxed);
+        if index.is_multiple_of(64) {
+            end_without(self.watcher);
+        }
     }
 
     /// Visits the first `hot` pages over and over with, after every eighth visit, one to a page anywhere; rewrites one page

@@ -9,6 +9,7 @@ use crate::{
         figures::{Figures, sum},
         screen::{self, mib, seconds, tenths},
         stage::{Phase, Stage},
+        undo,
     },
     files,
 };
@@ -18,20 +19,19 @@ const ATTRIBUTES: &str = "/sys/block/zram0";
 
 pub(super) fn play() -> Shown {
     let memory = memory_pages()?;
+    // Refused while another has the device, which is not to be reset then.
     files::set(&format!("{ATTRIBUTES}/comp_algorithm"), "lz4")?;
+    undo::later(&format!("echo 1 >{ATTRIBUTES}/reset"))?;
     // Not all memory is to end in it.
     let size = memory * 3 / 8;
     files::set(&format!("{ATTRIBUTES}/disksize"), &(size * 4096).to_string())?;
     areas::make(ZRAM, size)?;
-    areas::enable(ZRAM, 100)?;
-    areas::enable(DISK, 0)?;
+    undo::enable(ZRAM, 100)?;
+    undo::enable(DISK, 0)?;
     let stage = Stage::set(TASKS, memory * 2 / TASKS, Contents::Mix, None)?;
     let rows = stage.play(&[Phase::Fill, Phase::InOrder], DISK)?;
     let mm_stat = files::numbers(&format!("{ATTRIBUTES}/mm_stat"))?;
     let tally = stage.end()?;
-    areas::disable(ZRAM)?;
-    areas::disable(DISK)?;
-    files::set(&format!("{ATTRIBUTES}/reset"), "1")?;
     let [original, compressed, used, ..] = mm_stat[..].iter().map(|bytes| bytes / 4096).collect::<Vec<_>>()[..] else {
         return Err("mm_stat has too few columns".into());
     };
@@ -56,8 +56,8 @@ pub(super) fn play() -> Shown {
             .collect::<Vec<_>>(),
     );
     screen::paragraph(&format!(
-        "zram held {original} pages, {} MiB of them in {} MiB of memory, the table of its slots and what lies between \
-         pages included ({} MiB is what they were compressed to). {} reads needed no disk.",
+        "zram held {original} pages, {} MiB, in {} MiB of memory: they were compressed to {} MiB, and the rest is the \
+         table of its slots and what lies between compressed pages. {} pages came back without the disk.",
         mib(original),
         mib(used),
         mib(compressed),

@@ -13,6 +13,7 @@ use crate::{
     demo::{
         screen::{self, Bar},
         stage::{Outcome, Tally},
+        undo,
     },
     files,
     memory::{Memory, PAGE, Shared, squeeze},
@@ -47,14 +48,13 @@ pub(super) fn play() -> Shown {
     let mut label = [0; 16];
     label.copy_from_slice(LABEL.as_bytes());
     areas::make_typed(disk, areas::pages(disk)?, label, Some(extension))?;
-    areas::enable(disk, 0)?;
+    undo::enable(disk, 0)?;
     let found = Shared::new(Found::default())?;
     let mut bar = Bar::new(1);
     bar.show(0, "damage")?;
     // This process's own pages stay in memory; those of a child's can go.
     let end = Child::start(|| i32::from(damage_pages(same_disk, &found).is_err()))?.wait()?;
     drop(bar);
-    areas::disable(disk)?;
     if end != End::Exited(0) {
         return Err(format!("the process with the pages was ended: {end}").into());
     }

@@ -4,17 +4,17 @@ use quire_protocol::contents::Contents;
 
 use crate::demo::needs::{DISK, Shown, TASKS, memory_pages};
 use crate::{
-    areas,
     demo::{
         figures::{Figures, sum},
         screen::{self, seconds, tenths},
         stage::{Phase, Stage},
+        undo,
     },
     files,
 };
 
 pub(super) fn play() -> Shown {
-    areas::enable(DISK, 0)?;
+    undo::enable(DISK, 0)?;
     let memory = memory_pages()?;
     let room = memory / 2 + files::number("/proc/meminfo", "SwapTotal")? / 4;
     let pages = (4 * memory).min(room) / TASKS;
@@ -25,7 +25,6 @@ pub(super) fn play() -> Shown {
     let phases = [Phase::Fill, Phase::InOrder, Phase::AtRandom, Phase::OverAndOver, Phase::InOrderAgain];
     let rows = stage.play(&phases, DISK)?;
     let tally = stage.end()?;
-    areas::disable(DISK)?;
     screen::table(
         [
             "phase",

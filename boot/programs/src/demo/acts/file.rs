@@ -6,7 +6,7 @@ use std::{
 };
 
 use nix::{
-    mount::{MntFlags, MsFlags, mount, umount2},
+    mount::{MsFlags, mount},
     sys::statvfs::statvfs,
 };
 use quire_protocol::contents::Contents;
@@ -18,6 +18,7 @@ use crate::{
         figures::sum,
         screen::{self, mib, seconds},
         stage::{Outcome, Phase, Stage},
+        undo,
     },
 };
 
@@ -40,15 +41,14 @@ pub(super) fn play() -> Shown {
         return Ok(Err(why.to_owned()));
     };
     fs::create_dir_all(PLACE)?;
+    undo::later(&format!("umount {PLACE}"))?;
     mount(Some(disk.as_str()), PLACE, Some("ext4"), MsFlags::empty(), None::<&str>)?;
+    undo::later(&format!("rm {FILE}"))?;
     let size = make_file(memory)?;
-    areas::enable(FILE, 0)?;
+    undo::enable(FILE, 0)?;
     let stage = Stage::set(TASKS, (memory + size / 2) / TASKS, Contents::Mix, None)?;
     let rows = stage.play(&[Phase::Fill, Phase::InOrder], disk)?;
     let tally = stage.end()?;
-    areas::disable(FILE)?;
-    fs::remove_file(FILE)?;
-    umount2(PLACE, MntFlags::empty())?;
     screen::table(
         ["phase", "pages\nout", "write\nrequests", "pages\nin", "read\nrequests", "seconds"],
         &rows

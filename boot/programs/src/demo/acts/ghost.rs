@@ -6,11 +6,11 @@ use quire_protocol::contents::Contents;
 
 use crate::demo::needs::{DISK, Shown, TASKS, enough_memory};
 use crate::{
-    areas,
     demo::{
         figures::sum,
         screen::{self, mib, seconds, tenths},
         stage::{Phase, Stage},
+        undo,
     },
     files,
 };
@@ -26,9 +26,11 @@ pub(super) fn play() -> Shown {
         Ok(memory) => memory,
         Err(why) => return Ok(Err(why)),
     };
-    files::set(&format!("{PARAMETERS}/enabled"), "Y")?;
-    files::set(&format!("{PARAMETERS}/max_pool_percent"), "50")?;
-    areas::enable(GHOST, 0)?;
+    for (name, value) in [("enabled", "Y"), ("max_pool_percent", "50")] {
+        let path = format!("{PARAMETERS}/{name}");
+        undo::set(&path, value, &files::text(&path)?)?;
+    }
+    undo::enable(GHOST, 0)?;
     let pages = |name| files::number("/proc/meminfo", name).map(|kib| kib / 4);
     let size = pages("SwapTotal")?;
     let stage = Stage::set(TASKS, memory * 9 / 8 / TASKS, Contents::Text, None)?;
@@ -36,7 +38,6 @@ pub(super) fn play() -> Shown {
     let used = files::swap_used()?;
     let (stored, pool) = (pages("Zswapped")?, pages("Zswap")?);
     let tally = stage.end()?;
-    areas::disable(GHOST)?;
     screen::table(
         [
             "phase",

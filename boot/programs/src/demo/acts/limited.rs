@@ -4,11 +4,10 @@ use quire_protocol::contents::Contents;
 
 use crate::demo::needs::{DISK, Shown, enough_memory};
 use crate::{
-    areas,
-    cgroup::Cgroup,
     demo::{
         screen::{self, Bar, mib, seconds},
         stage::{Outcome, Phase, Stage, play_together},
+        undo,
     },
     memory::PAGE,
 };
@@ -18,8 +17,8 @@ pub(super) fn play() -> Shown {
         Ok(memory) => memory,
         Err(why) => return Ok(Err(why)),
     };
-    areas::enable(DISK, 0)?;
-    let cgroups = [Cgroup::new("demo-limited")?, Cgroup::new("demo-unlimited")?];
+    undo::enable(DISK, 0)?;
+    let cgroups = [undo::cgroup("demo-limited")?, undo::cgroup("demo-unlimited")?];
     // Both together fit, so that nothing but the limit makes a page leave.
     let (pages, limit) = (memory * 3 / 8, memory / 8);
     cgroups[0].set("memory.max", &(limit * PAGE as u64).to_string())?;
@@ -45,8 +44,6 @@ pub(super) fn play() -> Shown {
     let [limited, unlimited] = stages;
     let mut tally = limited.end()?;
     tally.add(&unlimited.end()?);
-    drop(cgroups);
-    areas::disable(DISK)?;
     screen::table(
         ["cgroup", "MiB it\nuses", "limit\nin MiB", "MiB in\nmemory", "MiB in\nswap", "faults\nthat read", "seconds"],
         &rows,

@@ -6,19 +6,20 @@ use std::{
     time::Duration,
 };
 
+use nix::unistd::Pid;
 use quire_protocol::contents::Xorshift;
 
 use crate::demo::needs::{DISK, Shown, enough_memory};
 use crate::{
-    areas,
     cgroup::Cgroup,
     demo::{
         screen::{self, Bar, tenths},
         stage::{Outcome, Tally},
+        undo,
     },
     files,
     memory::Shared,
-    process::{Child, End},
+    process::{Child, End, end_without},
     touches::touch_all,
 };
 
@@ -49,24 +50,24 @@ pub(super) fn play() -> Shown {
     let usual = shown.split_whitespace().find_map(|name| name.strip_prefix('[')?.strip_suffix(']'));
     let usual = usual.ok_or("no policy is chosen")?;
     let policies = ["fifo", if usual == "fifo" { "reuse" } else { usual }];
-    areas::enable(DISK, 0)?;
+    undo::enable(DISK, 0)?;
     let progress = Shared::new([Progress::default(), Progress::default()])?;
     let mut cgroups = Vec::new();
     for policy in policies {
-        files::set(POLICY, policy)?;
-        cgroups.push(Cgroup::new(&format!("demo-{policy}"))?);
+        undo::set(POLICY, policy, usual)?;
+        cgroups.push(undo::cgroup(&format!("demo-{policy}"))?);
     }
     files::set(POLICY, usual)?;
-    let mut children = Vec::new();
+    let (mut children, watcher) = (Vec::new(), Pid::this());
     for (cgroup, progress) in cgroups.iter().zip(&*progress) {
-        children.push(Child::start(|| i32::from(walk(cgroup, progress).is_err()))?);
+        children.push(Child::start(|| i32::from(walk(cgroup, progress, watcher).is_err()))?);
     }
     let of_both =
         |count: fn(&Progress) -> &AtomicU64| progress.iter().map(|each| count(each).load(Ordering::Relaxed)).sum();
     let mut bar = Bar::new(2 * TOUCHES);
     while !children.is_empty() {
         sleep(Duration::from_millis(10));
-        bar.show(of_both(|progress| &progress.touched), "touch")?;
+        bar.show(of_both(|progress| &progress.touched), "touches")?;
         let mut running = Vec::new();
         for child in children {
             match child.has_ended()? {
@@ -78,8 +79,6 @@ pub(super) fn play() -> Shown {
         children = running;
     }
     drop(bar);
-    drop(cgroups);
-    areas::disable(DISK)?;
     let reads: [u64; 2] = std::array::from_fn(|policy| progress[policy].reads.load(Ordering::Relaxed));
     let row = |what: &str, values: [String; 2]| {
         let [first, second] = values;
@@ -110,12 +109,14 @@ pub(super) fn play() -> Shown {
 }
 
 /// Touches the pages in their order, the hot ones and the loop's in turn.
-fn walk(cgroup: &Cgroup, progress: &Progress) -> Outcome {
+fn walk(cgroup: &Cgroup, progress: &Progress, watcher: Pid) -> Outcome {
     let mut random = Xorshift(1);
     let references: Vec<u64> =
         (0..TOUCHES).map(|touch| if touch % 2 == 0 { random.draw() % HOT } else { HOT + touch / 2 % LOOP }).collect();
     let touched = touch_all(&references, FRAMES, cgroup, || {
-        progress.touched.fetch_add(1, Ordering::Relaxed);
+        if progress.touched.fetch_add(1, Ordering::Relaxed).is_multiple_of(64) {
+            end_without(watcher);
+        }
     })?;
     let counts = [(&progress.pages, touched.pages as u64), (&progress.reads, touched.major)];
     for (count, number) in counts {
