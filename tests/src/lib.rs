@@ -8,15 +8,18 @@
 //! | [`run`] | one boot of one scenario or program, and what its log says |
 //! | [`image`] | images of swap disks, with any header |
 //! | [`ext4`] | images with an ext4, made and checked by e2fsprogs |
+//! | [`browser`] | a browser without a window |
 //! | [`launcher`] | the launcher as a person runs it |
 
 #![forbid(unsafe_code)]
 #![expect(clippy::missing_panics_doc, reason = "said above for all")]
 
+pub mod browser;
 pub mod ext4;
 pub mod image;
 pub mod launcher;
 pub mod run;
 
+pub use browser::Browser;
 pub use image::Image;
 pub use run::{Figures, Run};

@@ -98,8 +98,8 @@ const fn lru(bits: u8) -> Option<Lru> {
 fn kind_of(record: &FrameRecord, lru: Option<Lru>, active: u64) -> FrameKind {
     match record.kind {
         kind::FREE | kind::FREE_TAIL => FrameKind::Free,
-        kind::PAGE_TABLE | kind::KERNEL_TABLE => FrameKind::PageTable,
-        kind::STACK | kind::DEVICE | kind::ARCHIVE => FrameKind::Kernel,
+        kind::PAGE_TABLE => FrameKind::PageTable,
+        kind::KERNEL_TABLE | kind::STACK | kind::DEVICE | kind::ARCHIVE => FrameKind::Kernel,
         kind::HEAP => FrameKind::Heap,
         kind::POOL => FrameKind::CompressedPool,
         kind::ANONYMOUS | kind::OBJECT if record.flags & folio_flag::WRITEBACK != 0 => FrameKind::Writeback,

@@ -103,9 +103,9 @@ pub enum FrameKind {
     /// Free, and below the `min` watermark: the last frames, which only reclaim and the kernel may take. How many they are is
     /// known; which they are is arbitrary, and here they are those with the highest numbers.
     Reserve,
-    /// The kernel's: stacks, memory that it shares with devices, the initramfs.
+    /// The kernel's: its page tables, stacks, memory that it shares with devices, the initramfs.
     Kernel,
-    /// A page table.
+    /// A page table of a program: Linux's `PageTables` in `/proc/meminfo`.
     PageTable,
     /// The kernel heap.
     Heap,

@@ -20,6 +20,9 @@ const WORKERS: usize = 2;
 /// The longest command.
 const COMMAND_MAX: u64 = 64;
 
+/// What a page says when it closes.
+const LEAVE: &str = "leave";
+
 type Answer = Response<io::Cursor<Vec<u8>>>;
 
 /// A server that answers until it is dropped.
@@ -130,6 +133,10 @@ fn control(request: &mut Request, shared: &Shared) -> Answer {
     let mut words = String::new();
     if request.as_reader().take(COMMAND_MAX).read_to_string(&mut words).is_err() {
         return text(400, "a command is text");
+    }
+    if words == LEAVE {
+        shared.leave();
+        return text(200, "done");
     }
     match words.trim().parse().and_then(|command| shared.command(command)) {
         Ok(()) => text(200, "done"),

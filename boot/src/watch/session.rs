@@ -29,6 +29,12 @@ const TICK_BEFORE_START: Duration = Duration::from_millis(500);
 /// How long the machine runs before it is stopped to see whether what is waited for has happened.
 const STEP: Duration = Duration::from_micros(500);
 
+/// How long a page that has not said that it closes may be silent: a browser lets one that is hidden ask once a minute.
+const SILENCE: Duration = Duration::from_mins(3);
+
+/// How long after a page has closed another one may come: the same, when it is loaded again.
+const RETURN: Duration = Duration::from_secs(5);
+
 /// How long pages that are open may take to fetch the last picture.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -46,6 +52,8 @@ struct State {
     commands: Vec<Command>,
     /// When a page last asked, and whether it then had everything.
     asked: Option<(Instant, bool)>,
+    /// When no page is taken to be open any longer, unless one asks before.
+    deserted: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +86,9 @@ impl Shared {
     pub(super) fn since(&self, from: Option<u64>) -> (Answer, &'static str) {
         let mut state = self.lock();
         let answer = state.feed.since(from);
-        state.asked = Some((Instant::now(), from == Some(answer.next)));
+        let now = Instant::now();
+        state.asked = Some((now, from == Some(answer.next)));
+        state.deserted = Some(now + SILENCE);
         let word = state.machine.word();
         drop(state);
         self.changed.notify_all();
@@ -98,6 +108,16 @@ impl Shared {
         drop(state);
         self.changed.notify_all();
         Ok(())
+    }
+
+    /// A page closes.
+    pub(super) fn leave(&self) {
+        self.lock().deserted = Some(Instant::now() + RETURN);
+    }
+
+    /// Whether there was a page and is none any longer.
+    fn is_deserted(&self) -> bool {
+        self.lock().deserted.is_some_and(|deserted| deserted <= Instant::now())
     }
 
     /// The machine has ended.
@@ -161,6 +181,7 @@ impl Watcher {
         };
         while !looking.has_ended() {
             looking.obey();
+            looking.go_on_if_deserted();
             looking.turn();
         }
         looking.picture();
@@ -222,6 +243,16 @@ impl Looking {
         }
     }
 
+    /// A page that paused the machine, or made it slower, and closed cannot let it go on.
+    fn go_on_if_deserted(&mut self) {
+        if self.pace == Pace::Slower(1) || !self.shared.is_deserted() {
+            return;
+        }
+        eprintln!("quire: the picture is closed: the guest goes on at full speed");
+        (self.pace, self.factor) = (Pace::Slower(1), 1);
+        self.go_on();
+    }
+
     /// Lets the machine run for a while, and makes a picture when it is time.
     fn turn(&mut self) {
         match self.pace {
@@ -281,22 +312,28 @@ impl Looking {
     /// Makes a picture, for pages and files.
     fn picture(&mut self) {
         self.pictured = Instant::now();
-        let mut snapshot = match self.observatory.read() {
-            Ok(snapshot) => snapshot,
-            Err(error) => return self.cannot_see(&error),
-        };
-        self.tick = TICK;
-        self.blind = None;
-        self.events.append(&mut snapshot.events);
-        snapshot.events = mem::take(&mut self.events);
+        let snapshot = self.observatory.read();
         let mut state = self.shared.lock();
-        if state.machine != MachineState::Ended {
+        // Also where nothing can be seen: a machine that was stopped halfway through a change has to be told to go on.
+        let is_there = snapshot.is_ok() || state.machine != MachineState::Starting;
+        if is_there && state.machine != MachineState::Ended {
             state.machine = match self.pace {
                 Pace::Paused if self.is_stopped => MachineState::Paused,
                 Pace::Paused | Pace::Slower(_) => MachineState::Running,
                 Pace::Until(_) => MachineState::Waiting,
             };
         }
+        let mut snapshot = match snapshot {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                drop(state);
+                return self.cannot_see(&error);
+            }
+        };
+        self.tick = TICK;
+        self.blind = None;
+        self.events.append(&mut snapshot.events);
+        snapshot.events = mem::take(&mut self.events);
         if let Some((change, message)) = state.feed.push(&snapshot, self.is_stopped) {
             for recording in &mut self.recordings {
                 recording.write(&change, message);

@@ -15,6 +15,7 @@ mod headers;
 mod initramfs;
 mod launcher;
 mod mkswap;
+mod picture;
 mod programs;
 mod scenarios;
 mod shell;

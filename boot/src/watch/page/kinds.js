@@ -7,7 +7,7 @@ const FRAME_KINDS = [
   { name: "left alone", word: "hole", dark: "#101317", light: "#d4d9de", shape: "plain", says: "No RAM, or what the kernel does not manage: the firmware's, and its own image." },
   { name: "free", word: "free", dark: "#262d36", light: "#ffffff", shape: "plain", says: "Not in use: the next page that is wanted goes here." },
   { name: "reserve", word: "reserve", dark: "#3a4450", light: "#e3ebf2", shape: "dot", says: "Free, but below the min watermark: only reclaim and the kernel may take it." },
-  { name: "kernel", word: "kernel", dark: "#6d7886", light: "#8b96a3", shape: "plain", says: "The kernel's own: stacks, buffers of devices, the initramfs." },
+  { name: "kernel", word: "kernel", dark: "#6d7886", light: "#8b96a3", shape: "plain", says: "The kernel's own: its page tables, stacks, buffers of devices, the initramfs." },
   { name: "page table", word: "pagetable", dark: "#a9b4c2", light: "#4f5b68", shape: "row", says: "A page table: it says where a program's pages are." },
   { name: "heap", word: "heap", dark: "#84755f", light: "#a08a68", shape: "column", says: "The kernel's heap." },
   { name: "anon. active", word: "active", dark: "#ffc24b", light: "#e69a00", shape: "plain", says: "An anonymous page, a program's own; reclaim protects it for now." },

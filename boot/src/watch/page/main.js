@@ -40,6 +40,7 @@ class Page {
   startLive() {
     this.live = new LiveSource();
     document.body.classList.add("live");
+    addEventListener("pagehide", () => this.live.leave());
     this.live.run((messages, isAnew) => this.arrive(messages, isAnew), (machine) => this.setMachine(machine));
   }
 

@@ -47,6 +47,11 @@ class LiveSource {
       return "The launcher does not answer: has it ended?";
     }
   }
+
+  /** This page closes: unless another one is open, the machine goes on. */
+  leave() {
+    navigator.sendBeacon("/control", "leave");
+  }
 }
 
 /** The recording that follows the page: gzip in base64. */

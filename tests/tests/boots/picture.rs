@@ -1,0 +1,178 @@
+//! The picture in a browser, of a machine whose shell a test types into: it agrees with what the guest says of itself.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use quire_tests::{Browser, launcher};
+use rexpect::session::{PtySession, spawn_command};
+use serde_json::Value;
+
+/// Against an answer that never comes, in milliseconds. The first one waits for the kernel to be built.
+const LIMIT: u64 = 1_200_000;
+const PROMPT: &str = "quire:~# ";
+
+/// How often the guest's own figures and the picture's are compared before they are said to differ: what a shell has just done
+/// may still be on its way to be freed when it prints them.
+const COMPARISONS: usize = 10;
+
+/// A machine with a shell that is shown.
+struct Shown {
+    shell: PtySession,
+    url: String,
+}
+
+impl Shown {
+    fn start(options: &[&str]) -> Self {
+        let mut launcher = Command::new(launcher::program());
+        launcher.args(["shell", "--swap", "64M", "--watch", "0"]).args(options);
+        let mut shell = spawn_command(launcher, Some(LIMIT)).expect("the launcher starts");
+        let (_, url) = shell.exp_regex("http://127.0.0.1:[0-9]+/").expect("the launcher says where the picture is");
+        let mut shown = Self { shell, url };
+        shown.sees(PROMPT);
+        shown
+    }
+
+    /// Waits for a text; returns what came before.
+    fn sees(&mut self, text: &str) -> String {
+        self.shell.exp_string(text).unwrap_or_else(|error| panic!("waiting for {text:?}: {error}"))
+    }
+
+    fn types(&mut self, line: &str) {
+        self.shell
+            .send(line)
+            .and_then(|_| self.shell.send("\r"))
+            .and_then(|_| self.shell.flush())
+            .expect("the launcher listens");
+        // The line as it is echoed.
+        self.sees("\n");
+    }
+
+    /// Types a command and waits for its end; returns what it printed.
+    fn does(&mut self, command: &str) -> String {
+        self.types(command);
+        self.sees(PROMPT)
+    }
+
+    /// A file of the guest, read by the shell itself: another program would have frames of its own meanwhile.
+    fn reads(&mut self, file: &str) -> String {
+        self.does(&format!("while read line; do echo \"$line\"; done <{file}"))
+    }
+}
+
+/// The number in the line that begins with `name`, of a file like `/proc/meminfo`.
+fn figure(text: &str, name: &str) -> u64 {
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
+    line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("no number in {line}"))
+}
+
+/// How many frames the legend says there are of each kind.
+fn counts(browser: &Browser) -> BTreeMap<String, u64> {
+    let counts = browser.run(
+        "return Object.fromEntries([...document.querySelectorAll('[data-kind]')].map(
+            (row) => [row.dataset.kind, Number(row.querySelector('b').dataset.count)]))",
+    );
+    let Value::Object(counts) = counts else { panic!("no legend: {counts}") };
+    counts.into_iter().map(|(kind, count)| (kind, count.as_u64().unwrap_or(u64::MAX))).collect()
+}
+
+/// The machine stands still, and the page shows it as it is.
+fn pause(browser: &Browser) {
+    browser.press(" ");
+    browser.wait_for("quire.machine === 'paused' && quire.tape.isAtEnd && document.body.dataset.torn === '0'");
+    browser.wait_for("Number(document.body.dataset.position) === quire.tape.position && !quire.isStale");
+}
+
+fn go_on(browser: &Browser) {
+    browser.press(" ");
+    browser.wait_for("quire.machine === 'running'");
+}
+
+/// The browser; without one, why the test is skipped is said.
+fn browser() -> Option<Browser> {
+    Browser::start().map_err(|missing| eprintln!("skipped: {missing}")).ok()
+}
+
+#[test]
+fn the_picture_says_what_the_guest_says_and_a_recording_says_it_again() {
+    let Some(browser) = browser() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let recording = directory.path().join("run.html");
+    let mut shown = Shown::start(&["--record", recording.to_str().unwrap()]);
+    browser.open(&shown.url);
+    browser.wait_for("quire.tape.state.facts !== null");
+    shown.does("mkswap /dev/vda && swapon /dev/vda");
+    // More than fits into memory, and its end: some slots stay in use, for what was pushed out.
+    shown.does("swbench 16384 text random");
+
+    let (time, live) = equal_figures(&browser, &mut shown);
+    go_on(&browser);
+    a_closed_page_leaves_no_machine_paused(&browser, &mut shown);
+    shown.types("exit");
+    shown.sees("the run is in");
+    shown.shell.exp_eof().expect("the launcher ends");
+
+    let path = fs::canonicalize(&recording).unwrap();
+    browser.open(&format!("file://{}#at={time}", path.display()));
+    browser.wait_for("quire.tape.position > 0 && !quire.isStale");
+    assert_eq!(counts(&browser), live, "the recording at the same moment");
+}
+
+/// The legend's and the areas' figures are those of `/proc/meminfo` and `/proc/swaps`. Returns the moment, in seconds, and the legend's.
+fn equal_figures(browser: &Browser, shown: &mut Shown) -> (f64, BTreeMap<String, u64>) {
+    let mut differences = Vec::new();
+    for _ in 0..COMPARISONS {
+        let (memory, swaps) = (shown.reads("/proc/meminfo"), shown.reads("/proc/swaps"));
+        pause(browser);
+        let counts = counts(browser);
+        let frames = |name: &str| figure(&memory, name) / 4;
+        let sum = |kinds: &[&str]| kinds.iter().map(|kind| counts[*kind]).sum::<u64>();
+        let number =
+            |expression: &str| browser.run(&format!("return Number({expression})")).as_u64().unwrap_or(u64::MAX);
+        let pages = ["active", "inactive", "file", "shared", "writeback", "swapcache"];
+        let guests = [
+            ("managed", frames("MemTotal:"), number("document.getElementById('free').dataset.managed")),
+            ("free", frames("MemFree:"), sum(&["free", "reserve"])),
+            ("page tables", frames("PageTables:"), counts["pagetable"]),
+            ("in the swap cache", frames("SwapCached:"), sum(&["writeback", "swapcache"])),
+            ("pages", frames("AnonPages:") + frames("Cached:"), sum(&pages)),
+            ("slots in use", used_slots(&swaps), number("document.querySelector('.area h3').dataset.used")),
+            ("slots shown as used", used_slots(&swaps), number(USED_SLOTS)),
+        ];
+        differences = guests.into_iter().filter(|(_, guest, page)| guest != page).collect();
+        if differences.is_empty() {
+            let time = browser.run("return quire.tape.state.facts.time / 1e6");
+            return (time.as_f64().unwrap_or_default(), counts);
+        }
+        go_on(browser);
+    }
+    panic!("what, the guest's, the page's: {differences:?}");
+}
+
+/// How many slots of the only area are drawn as used in one way or another: neither free nor bad.
+const USED_SLOTS: &str = "[...quire.tape.state.areas.values()].flatMap((slots) => [...slots.kind]).filter(
+    (kind) => kind !== 0 && kind !== 4).length";
+
+/// What is used of the only swap area, in slots.
+fn used_slots(swaps: &str) -> u64 {
+    let line = swaps.lines().find(|line| line.starts_with("/dev/vda")).unwrap_or_else(|| panic!("no area in {swaps}"));
+    line.split_whitespace().nth(3).and_then(|word| word.parse::<u64>().ok()).unwrap_or_else(|| panic!("{line}")) / 4
+}
+
+fn a_closed_page_leaves_no_machine_paused(browser: &Browser, shown: &mut Shown) {
+    pause(browser);
+    browser.open("about:blank");
+    shown.does("true");
+}
+
+#[test]
+fn what_cannot_be_recorded_is_said_before_the_machine_starts() {
+    for (arguments, part) in [
+        (["--record", "/does/not/exist/run.html"], "make its directory first"),
+        (["--record", "run.mp4"], "--record run.html"),
+        (["--trace", "/does/not/exist/run.json"], "make its directory first"),
+        (["--watch", "70000"], "--watch"),
+    ] {
+        let ended = launcher::run_alone_in(Path::new("."), &arguments);
+        assert_eq!(ended.status, Some(2), "{arguments:?}: {}", ended.messages);
+        assert!(ended.messages.contains(part), "{arguments:?}: {}", ended.messages);
+    }
+}
