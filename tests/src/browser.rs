@@ -1,4 +1,4 @@
-//! A browser without a window: Chromium by its driver, with the few commands of WebDriver (W3C) that tests need.
+//! A browser without a window: Chromium by its driver, with the few commands of `WebDriver` (W3C) that tests need.
 
 use std::{
     env,
@@ -32,10 +32,7 @@ impl Browser {
     /// Starts a browser of 1280 by 720, or says why there is none.
     ///
     /// # Errors
-    /// What is missing.
-    ///
-    /// # Panics
-    /// There is one, but it does not start.
+    /// What is missing, or does not start on this machine.
     pub fn start() -> Result<Self, String> {
         let hint = "./setup --with-browser installs it";
         let browser = BROWSERS.into_iter().find_map(find).ok_or(format!("there is no Chromium: {hint}"))?;
@@ -45,9 +42,9 @@ impl Browser {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("the driver starts");
-        let port = port_of(&mut driver).expect("the driver says on which port it listens");
-        let profile = tempfile::tempdir().expect("a directory for the browser");
+            .map_err(|error| format!("{DRIVER} does not start: {error}"))?;
+        let port = port_of(&mut driver).ok_or(format!("{DRIVER} does not listen"))?;
+        let profile = tempfile::tempdir().map_err(|error| format!("no directory for the browser: {error}"))?;
         let arguments = json!([
             "--headless",
             "--no-sandbox",
@@ -60,8 +57,11 @@ impl Browser {
         let mut started =
             Self { driver, address: format!("127.0.0.1:{port}"), session: String::new(), _profile: profile };
         let wanted = json!({ "goog:chromeOptions": { "binary": browser, "args": arguments } });
-        let session = started.ask("POST", "/session", &json!({ "capabilities": { "alwaysMatch": wanted } }));
-        started.session = format!("/session/{}", session["sessionId"].as_str().expect("a session has a name"));
+        let wanted = json!({ "capabilities": { "alwaysMatch": wanted } });
+        let answer = request(&started.address, "POST", "/session", &wanted).map_err(|error| error.to_string())?;
+        let session = answer["value"]["sessionId"].as_str();
+        let session = session.ok_or_else(|| format!("the browser does not start: {}", answer["value"]["message"]))?;
+        started.session = format!("/session/{session}");
         Ok(started)
     }
 

@@ -45,7 +45,7 @@ pub(crate) fn check(command: &str) {
     let words = words(command);
     match words[..] {
         ["./setup"] | ["./setup", "--with-browser"] => {
-            assert!(project().join("setup").is_file(), "there is no ./setup")
+            assert!(project().join("setup").is_file(), "there is no ./setup");
         }
         ["cargo", alias @ ("kcheck" | "lint")] | ["cargo", alias @ "lab", ..] => {
             assert!(read(".cargo/config.toml").contains(&format!("\n{alias} = ")), "there is no such alias");
