@@ -40,9 +40,9 @@ fn in_guest(command: &Command<'_>) -> Option<String> {
 #[test]
 fn the_guest_prints_what_the_book_says() {
     let mut chapters = chapters::read().unwrap();
-    if let Ok(chapter) = env::var("QUIRE_CHAPTER") {
-        chapters.retain(|other| other.name == chapter);
-    }
+    // The lecture has the chapters' commands.
+    let is_meant = |name: &str| env::var("QUIRE_CHAPTER").map_or(name != "lecture.md", |chapter| name == chapter);
+    chapters.retain(|chapter| is_meant(&chapter.name));
     let commands: Vec<_> = chapters
         .iter()
         .flat_map(|chapter| commands(chapter).into_iter().map(move |command| (&chapter.name, command)))

@@ -69,7 +69,7 @@ fn zswap_is_before_a_disk_without_a_ghost() {
 fn a_disk_that_refuses_writes_leaves_pages_compressed() {
     let dead = "inject-error.0.event=none,inject-error.0.errno=5,inject-error.0.iotype=write";
     let disk = Disk::swap(Size::mebibytes(64)).faults(dead);
-    let words = "ghost load=115 zswap.enabled=1 zswap.max_pool_percent=60 zswap.shrinker_enabled=1 \
+    let words = "ghost load=105 zswap.enabled=1 zswap.max_pool_percent=60 zswap.shrinker_enabled=1 \
                  swapon=/dev/ghostswap,10 swapon=/dev/vda";
     let run = Run::new(words, machine().disk(disk));
     run.figures().require_at_least("failed_writes", 1);

@@ -60,18 +60,20 @@ fn pages_from_a_disk_are_read_ahead() {
 fn the_simulator_says_how_many_touches_read() {
     const FRAMES: &str = "1000";
     let simulated = simulate(&["--generate", "zipf-0.8", "--frames", FRAMES]);
-    let machine = || Machine::new().disk(Disk::swap(Size::mebibytes(64)));
-    let (found, expected) = (reads_in_guest("reuse", FRAMES, machine()), reads_of("reuse", &simulated));
-    assert!(found.abs_diff(expected) * 20 <= expected, "{expected} reads were simulated, {found} came");
-    // The other one's references are recorded, among them those to the program's own text and stack.
+    // The references are recorded, among them those to the program's own text and stack.
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("touches.gz");
-    let found = reads_in_guest("fifo", FRAMES, machine().icount().record_trace(&trace));
+    let machine = Machine::new().disk(Disk::swap(Size::mebibytes(64))).icount().record_trace(&trace);
+    let found = reads_in_guest("reuse", FRAMES, machine);
     let replayed = simulate(&["--trace", trace.to_str().unwrap(), "--frames", FRAMES]);
-    for (what, text) in [("of the generator", &simulated), ("of the recording", &replayed)] {
-        let expected = reads_of("fifo", text);
-        assert!(found.abs_diff(expected) * 20 <= expected, "{what}: {expected} reads were simulated, {found} came");
-    }
+    let about = |one: u64, other: u64| one.abs_diff(other) * 20 <= other;
+    let expected = reads_of("reuse", &simulated);
+    assert!(about(found, expected), "{expected} reads were simulated, {found} came");
+    let [replayed, expected] = [&replayed, &simulated].map(|text| reads_of("fifo", text));
+    assert!(
+        about(replayed, expected),
+        "{replayed} reads of the recording under another policy, {expected} of its source"
+    );
 }
 
 /// What the simulator says to these options.
