@@ -96,7 +96,8 @@ fn a_hang_can_be_asked_where_it_is() {
         assert!(!run.is_finished(), "the machine has ended, and inspect said {said:#?}");
         thread::sleep(Duration::from_millis(100));
     }
-    let end = br#"{"execute":"qmp_capabilities"}{"execute":"quit"}"#;
-    UnixStream::connect(&monitor).unwrap().write_all(end).unwrap();
+    // QEMU reads what it is told while the line is open.
+    let mut line = UnixStream::connect(&monitor).unwrap();
+    line.write_all(b"{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"quit\"}\n").unwrap();
     run.join().unwrap().unwrap();
 }
