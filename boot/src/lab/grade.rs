@@ -57,6 +57,7 @@ pub(super) fn grade(
     let workers = (0..count).map(|_| Worker::new(lab)).collect::<Result<Vec<_>, _>>()?;
     eprintln!("{}: {} to grade, {count} at once; {}", lab.name, submissions.len(), subject::confinement());
     let references = workers.first().map_or(Ok(BTreeMap::new()), |worker| worker.prepare(lab, &pristine))?;
+    let grading = Grading { lab, secret, pristine, references };
 
     let next = AtomicUsize::new(0);
     let graded = Mutex::new(Vec::new());
@@ -67,7 +68,7 @@ pub(super) fn grade(
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     submissions.get(at).map(|path| (at, path))
                 } {
-                    let result = worker.grade(lab, path, &secret, &pristine, &references);
+                    let result = worker.grade(path, &grading);
                     eprintln!("  {:>3} of 100  {}", super::exam::points(&result.checks, None), result.name);
                     graded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at, result));
                 }
@@ -81,6 +82,15 @@ pub(super) fn grade(
     println!("{} graded in {:.0} s", graded.len(), started.elapsed().as_secs_f64());
     files.write(lab, &graded)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What all hand-ins of one run are graded by.
+struct Grading {
+    lab: &'static Lab,
+    secret: Vec<u8>,
+    pristine: Files,
+    /// The lab's reference programs.
+    references: BTreeMap<&'static str, PathBuf>,
 }
 
 /// A tree in which hand-ins are graded one after the other. What does not change from one to the next stays compiled.
@@ -132,21 +142,13 @@ impl Worker {
     }
 
     /// Grades one hand-in.
-    fn grade(
-        &self,
-        lab: &'static Lab,
-        path: &Path,
-        secret: &[u8],
-        pristine: &Files,
-        references: &BTreeMap<&'static str, PathBuf>,
-    ) -> Graded {
+    fn grade(&self, path: &Path, grading: &Grading) -> Graded {
         let started = Instant::now();
         let name =
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let name = report::plain(&name);
         let mut graded = Graded { name, id: String::new(), checks: Vec::new(), remarks: Vec::new(), seconds: 0.0 };
-        let judged =
-            panic::catch_unwind(AssertUnwindSafe(|| self.judge(lab, path, secret, pristine, references, &mut graded)));
+        let judged = panic::catch_unwind(AssertUnwindSafe(|| self.judge(path, grading, &mut graded)));
         match judged {
             Ok(Ok(())) => {}
             Ok(Err(words)) => graded.remarks.push(words),
@@ -156,15 +158,8 @@ impl Worker {
         graded
     }
 
-    fn judge(
-        &self,
-        lab: &'static Lab,
-        path: &Path,
-        secret: &[u8],
-        pristine: &Files,
-        references: &BTreeMap<&'static str, PathBuf>,
-        graded: &mut Graded,
-    ) -> Result<(), String> {
+    fn judge(&self, path: &Path, grading: &Grading, graded: &mut Graded) -> Result<(), String> {
+        let Grading { lab, secret, pristine, references } = grading;
         let submission = archive::read(path, lab, pristine).map_err(|words| format!("refused: {words}"))?;
         graded.id = submission.id.to_string();
         graded.remarks = submission.remarks;

@@ -41,50 +41,26 @@ pub(crate) fn note_panic(message: impl fmt::Display) {
 }
 
 #[inline(never)]
-fn publish_panic([rip, rsp, rbp, rbx, r12, r13, r14, r15]: [u64; 8], message: impl fmt::Display) {
+fn publish_panic(registers: [u64; 8], message: impl fmt::Display) {
     // Another panic has it: that one's words stay.
     let Some(mut text) = MESSAGE.try_lock() else { return };
     let mut line = Line { text: &mut *text, length: 0 };
     // What does not fit is left out.
     let _ = fmt::write(&mut line, format_args!("{message}"));
-    let length = line.length;
-    STOP.publish(&Stop {
-        sequence: 0,
-        thread: thread(),
-        rip,
-        rsp,
-        rbp,
-        rbx,
-        r12,
-        r13,
-        r14,
-        r15,
-        message: text.as_ptr().addr() as u64,
-        message_length: length as u64,
-    });
+    let message_length = line.length as u64;
+    STOP.publish(&Stop { message: text.as_ptr().addr() as u64, message_length, ..at(registers) });
 }
 
 /// Notes what a tick of the timer interrupted.
 pub(crate) fn note_tick(frame: &TrapFrame) {
     let TrapFrame { rip, rsp, rbp, rbx, r12, r13, r14, r15, .. } = *frame;
-    TICK.publish(&Stop {
-        sequence: 0,
-        thread: thread(),
-        rip,
-        rsp,
-        rbp,
-        rbx,
-        r12,
-        r13,
-        r14,
-        r15,
-        message: 0,
-        message_length: 0,
-    });
+    TICK.publish(&at([rip, rsp, rbp, rbx, r12, r13, r14, r15]));
 }
 
-fn thread() -> u64 {
-    cpu::with_running(Running::number).unwrap_or(0).into()
+/// The running thread, with these registers and without a message.
+fn at([rip, rsp, rbp, rbx, r12, r13, r14, r15]: [u64; 8]) -> Stop {
+    let thread = cpu::with_running(Running::number).unwrap_or(0).into();
+    Stop { sequence: 0, thread, rip, rsp, rbp, rbx, r12, r13, r14, r15, message: 0, message_length: 0 }
 }
 
 struct Line<'a> {

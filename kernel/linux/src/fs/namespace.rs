@@ -265,7 +265,7 @@ pub fn shown_path(start: &Start, found: &Resolved) -> Result<Vec<u8>, Errno> {
 /// Makes what was not found.
 ///
 /// # Errors
-/// `EEXIST` if it was; as [`super::node::Node::create`].
+/// `EEXIST` if it was; `EPERM` for a device, unless it is the superuser who makes it; as [`super::node::Node::create`].
 pub fn create(start: &Start, found: &Resolved, new: New<'_>, permissions: u32) -> Result<Handle, Errno> {
     let Last::Name(name) = &found.last else { return Err(Errno::EEXIST) };
     if found.node.is_some() {
@@ -278,6 +278,16 @@ pub fn create(start: &Start, found: &Resolved, new: New<'_>, permissions: u32) -
         New::Link(_) => NodeKind::Link,
         New::Node(kind) => kind,
     };
+    // A character device without a number stands for what is not there, where file systems lie over one another: it may be
+    // any user's.
+    let needs_superuser = match kind {
+        NodeKind::Character(device) => device.number() != 0,
+        NodeKind::Block(_) => true,
+        _ => false,
+    };
+    if needs_superuser && !start.credentials.is_superuser() {
+        return Err(Errno::EPERM);
+    }
     let wanted = Attributes::new(permissions & 0o7777, clock::since_1970());
     let attributes = access::new_attributes(&start.credentials, &directory.attributes, kind, wanted);
     found.parent.create(name, new, attributes)

@@ -115,13 +115,13 @@ fn fcntl(arguments: &Arguments<'_>) -> Outcome {
     let descriptor = descriptor.low();
     let process = this();
     let files = &process.files;
-    let file = files.get_or_path(descriptor)?;
     let command = command.low();
-    let is_about_number =
-        matches!(command, linux::F_DUPFD | linux::F_DUPFD_CLOEXEC | linux::F_GETFD | linux::F_SETFD | linux::F_GETFL);
-    if file.is_only_path() && !is_about_number {
-        return Err(Errno::EBADF);
-    }
+    let file = match command {
+        linux::F_DUPFD | linux::F_DUPFD_CLOEXEC | linux::F_GETFD | linux::F_SETFD | linux::F_GETFL => {
+            files.get_or_path(descriptor)
+        }
+        _ => files.get(descriptor),
+    }?;
     match command {
         command @ (linux::F_DUPFD | linux::F_DUPFD_CLOEXEC) => {
             let from = argument.bits();

@@ -6,7 +6,7 @@ use linux_raw_sys::general as linux;
 use quire_machine::fallible::{NoMemory, TryVec};
 use quire_machine::user::Word;
 
-use super::arguments::{Arguments, Calls, Outcome, require_superuser};
+use super::arguments::{Arguments, Calls, Outcome};
 use super::location::{given_path, start_at};
 use super::user_data::path;
 use crate::errno::Errno;
@@ -126,20 +126,6 @@ fn check_slash(found: &Resolved, new: &New<'_>) -> Result<(), Errno> {
 fn make(directory: Word, path: Word, new: New<'_>, mode: Word) -> Outcome {
     let (start, found) = name_at(directory, path)?;
     check_slash(&found, &new)?;
-    // A character device without a number stands for what is not there, where file systems lie over one another: it may be
-    // any user's.
-    let needs_superuser = match new {
-        New::Node(NodeKind::Character(device)) => device.number() != 0,
-        New::Node(NodeKind::Block(_)) => true,
-        _ => false,
-    };
-    if needs_superuser {
-        if found.node.is_some() {
-            return Err(Errno::EEXIST);
-        }
-        check_change(&start, &found)?;
-        require_superuser()?;
-    }
     let permissions = match new {
         New::Link(_) => 0o777,
         New::Node(kind) => {

@@ -29,6 +29,14 @@ pub(super) fn this_start() -> Start {
     process.location.start(process.credentials())
 }
 
+/// The node of an open file, be it only a path.
+///
+/// # Errors
+/// `EBADF`.
+pub(super) fn opened_or_path(descriptor: Word) -> Result<Handle, Errno> {
+    Ok(Arc::clone(this().files.get_or_path(descriptor.low())?.node()))
+}
+
 /// A path that is given with an open directory.
 ///
 /// # Errors
@@ -45,7 +53,7 @@ pub(super) fn given_path(address: Word, may_be_empty: bool) -> Result<Vec<u8>, E
 pub(super) fn start_at(directory: Word, path: &[u8]) -> Result<Start, Errno> {
     let mut start = this_start();
     if directory.int() != linux::AT_FDCWD && path.first() != Some(&b'/') {
-        start.directory = Arc::clone(this().files.get_or_path(directory.low())?.node());
+        start.directory = opened_or_path(directory)?;
     }
     Ok(start)
 }
@@ -88,7 +96,7 @@ fn chdir(arguments: &Arguments<'_>) -> Outcome {
 }
 
 fn fchdir(arguments: &Arguments<'_>) -> Outcome {
-    let node = Arc::clone(this().files.get_or_path(arguments.word(0).low())?.node());
+    let node = opened_or_path(arguments.word(0))?;
     this().location.set_directory(directory(node)?);
     Ok(0)
 }

@@ -9,7 +9,7 @@ use quire_machine::user::{UserPtr, Word};
 use quire_swap::header::PAGE_SIZE;
 
 use super::arguments::{Arguments, Calls, Outcome};
-use super::location::{given_path, node_at, node_from, start_at, this_start};
+use super::location::{given_path, node_at, node_from, opened_or_path, start_at, this_start};
 use super::user_data::path;
 use crate::errno::Errno;
 use crate::fs::access::{self, WRITE};
@@ -49,11 +49,6 @@ fn node(path_address: Word, follow: Follow) -> Result<Handle, Errno> {
 
 fn opened(descriptor: Word) -> Result<Handle, Errno> {
     Ok(Arc::clone(this().files.get(descriptor.low())?.node()))
-}
-
-/// What is told of a file is told of one that is only a path, too.
-fn opened_or_path(descriptor: Word) -> Result<Handle, Errno> {
-    Ok(Arc::clone(this().files.get_or_path(descriptor.low())?.node()))
 }
 
 fn device_number(kind: NodeKind) -> u64 {
