@@ -35,6 +35,7 @@
 //! | [`outcome`] | how a run ended, as words and as an exit status |
 //! | [`observatory`] | the machine seen from outside, while it runs or after its end |
 //! | [`watch`] | the picture of a machine: a page in a browser, recordings |
+//! | [`files`], [`solution`] | files of a directory; what the labs' tutors have |
 //! | [`error`] | why there was no run |
 //! | [`chapters`] | the book's chapters, and what they name in the code |
 
@@ -45,6 +46,7 @@ pub mod chapters;
 pub mod cpio;
 pub mod disk;
 pub mod error;
+pub mod files;
 pub mod firmware;
 pub mod guest;
 pub mod initramfs;
@@ -58,6 +60,7 @@ pub mod qemu;
 mod recording;
 mod run;
 pub mod size;
+pub mod solution;
 pub mod toolchain;
 pub mod watch;
 

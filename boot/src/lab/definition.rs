@@ -19,14 +19,8 @@ pub(super) struct Lab {
     pub(super) dependencies: &'static str,
     /// What a student is given that follows from the seed: names of files and what is in them.
     pub(super) given: fn(Seed) -> Vec<(&'static str, String)>,
-    /// Versions of what the student writes that the grader compiles for its own use.
-    pub(super) references: &'static [Reference],
+    /// The solutions that the grader compiles for its own use.
+    pub(super) references: &'static [&'static str],
     /// Runs all checks.
     pub(super) judge: fn(&mut Exam<'_>),
-}
-
-/// A version of what the student writes, in a directory of the lab's.
-pub(super) struct Reference {
-    pub(super) name: &'static str,
-    pub(super) directory: &'static str,
 }

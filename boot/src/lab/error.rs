@@ -29,6 +29,8 @@ pub(crate) enum LabError {
     Run(String),
     #[error("the stub of {lab} does not compile here, so nothing can be graded:\n{words}")]
     Stub { lab: &'static str, words: String },
+    #[error(transparent)]
+    Launcher(#[from] quire_boot::Error),
     #[error("cannot {action} {}: {source}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
 }

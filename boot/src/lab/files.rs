@@ -1,33 +1,13 @@
 //! Files by their names: read from a directory, and laid into one.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Component, Path},
 };
 
+pub(super) use quire_boot::files::{Files, collect};
+
 use super::error::LabError;
-
-/// Files by their paths in a tree.
-pub(super) type Files = BTreeMap<String, Vec<u8>>;
-
-/// Adds the file, or the files in the directory, under the name.
-pub(super) fn collect(path: &Path, name: &str, files: &mut Files) -> Result<(), LabError> {
-    if !path.is_dir() {
-        files.insert(name.to_owned(), fs::read(path).map_err(LabError::file("read", path))?);
-        return Ok(());
-    }
-    for entry in fs::read_dir(path).map_err(LabError::file("read", path))? {
-        let entry = entry.map_err(LabError::file("read", path))?;
-        let file = entry.file_name().to_string_lossy().into_owned();
-        // What is built is not part of a tree, and neither are tests whose subject is elsewhere.
-        if file != "target" {
-            let name = if name.is_empty() { file } else { format!("{name}/{file}") };
-            collect(&entry.path(), &name, files)?;
-        }
-    }
-    Ok(())
-}
 
 /// Makes the directory hold these files. A file that is as it should be is not touched, so that nothing is compiled again
 /// for it.

@@ -15,11 +15,11 @@ use std::{
     time::Instant,
 };
 
-use quire_boot::target;
+use quire_boot::{solution::solution, target};
 
 use super::{
     archive, build, confine,
-    definition::{Lab, Reference},
+    definition::Lab,
     error::LabError,
     exam::Exam,
     files::{self, Files},
@@ -123,9 +123,9 @@ impl Worker {
         self.lay(pristine)?;
         build::compile(&self.root, &["lab"]).map_err(failed)?;
         let mut references = BTreeMap::new();
-        for Reference { name, directory } in lab.references {
+        for name in lab.references {
             let mut files = pristine.clone();
-            files::collect(&tree::project()?.join("labs").join(lab.name).join(directory), "", &mut files)?;
+            files.extend(solution(&tree::project()?.join("labs").join(lab.name), name)?);
             files.retain(|name, _| pristine.contains_key(name));
             self.lay(&files)?;
             let program = build::compile(&self.root, &["lab"]).map_err(failed)?;

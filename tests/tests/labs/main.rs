@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use quire_boot::project;
+use quire_boot::{project, solution::solution};
 use quire_tests::launcher::{program, run_in};
 
 /// The labs that are there.
@@ -23,18 +23,6 @@ fn labs() -> Vec<String> {
         .collect();
     labs.sort();
     labs
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let (path, place) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-        if path.is_dir() {
-            copy(&path, &place);
-        } else {
-            fs::create_dir_all(to).unwrap();
-            fs::copy(&path, place).unwrap();
-        }
-    }
 }
 
 /// Makes a student's tree, tests it as it is, moves it, and packs it: the failing checks, and what is handed in.
@@ -66,17 +54,23 @@ fn each_lab_grades_as_it_says() {
     for lab in labs() {
         let directory = tempfile::tempdir().unwrap();
         let (failed, empty) = start(&lab, directory.path());
-        let tutor = project().join("labs").join(&lab).join("tutor");
+        let lab_directory = project().join("labs").join(&lab);
+        let tutor = lab_directory.join("tutor");
         let listed = fs::read_to_string(tutor.join("stub.txt")).unwrap();
         assert_eq!(failed, listed.lines().collect::<Vec<_>>(), "{lab}: the stub's failing checks");
 
         let mut hand_ins = vec![(empty, String::new()), (tutor.join("model"), String::new())];
         for entry in fs::read_dir(tutor.join("wrong")).unwrap() {
-            let path = entry.unwrap().path();
-            let place = directory.path().join(path.file_name().unwrap());
-            copy(&tutor.join("model"), &place);
-            copy(&path, &place);
-            hand_ins.push((place, fs::read_to_string(path.join("message.txt")).unwrap().trim().to_owned()));
+            let wrong = entry.unwrap().file_name().into_string().unwrap();
+            let place = directory.path().join(&wrong);
+            let mut files = solution(&lab_directory, &wrong).unwrap();
+            let message = String::from_utf8(files.remove("message.txt").unwrap()).unwrap();
+            for (name, contents) in files {
+                let path = place.join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, contents).unwrap();
+            }
+            hand_ins.push((place, message.trim().to_owned()));
         }
         assert!(hand_ins.len() >= 7, "{lab} has fewer than five wrong solutions");
 

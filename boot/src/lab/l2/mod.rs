@@ -6,8 +6,10 @@
 mod random;
 mod script;
 
+use quire_boot::solution::MODEL;
+
 use super::{
-    definition::{Lab, Reference},
+    definition::Lab,
     exam::{Exam, Group},
     seed::Seed,
 };
@@ -25,12 +27,7 @@ pub(super) const LAB: Lab = Lab {
         let text = format!("Your own test has to find this bug, which is yours:\n\n  {}\n", bug(seed).1);
         vec![("bug.txt", text)]
     },
-    references: &[
-        Reference { name: "model", directory: "tutor/model" },
-        Reference { name: "leaks", directory: "tutor/wrong/leaks" },
-        Reference { name: "first-page-only", directory: "tutor/wrong/first-page-only" },
-        Reference { name: "all-or-nothing", directory: "tutor/wrong/all-or-nothing" },
-    ],
+    references: &[MODEL, "leaks", "first-page-only", "all-or-nothing"],
     judge,
 };
 
@@ -106,7 +103,7 @@ fn own_test(exam: &Exam<'_>, (name, what): (&str, &str)) -> Result<(), String> {
         return Err(format!("own-test.txt has more than {OWN_TEST_MAX} lines"));
     }
     // In a student's tree there is the student's disk alone.
-    let right = exam.reference("model").unwrap_or_else(|| exam.subject());
+    let right = exam.reference(MODEL).unwrap_or_else(|| exam.subject());
     script::run(&mut right?, text, "own-test.txt")?;
     let Some(wrong) = exam.reference(name) else { return Ok(()) };
     match script::run(&mut wrong?, text, "own-test.txt") {
