@@ -18,7 +18,8 @@
 //! | [`subject`] | a student's code as a process, within limits |
 //! | [`exam`] | the checks of one hand-in, and its points |
 //! | [`note`] | the form of a design note |
-//! | [`l1`], [`l2`], [`l5`] | the judge of each lab |
+//! | [`script`] | commands with what has to come back, which tests are written in |
+//! | [`l1`], [`l2`], [`l5`], [`l6`] | the judge of each lab |
 //! | [`grade`] | many hand-ins, several at once |
 //! | [`report`] | points as a table and in files |
 //! | [`error`] | why nothing was done |
@@ -35,8 +36,10 @@ mod grade;
 mod l1;
 mod l2;
 mod l5;
+mod l6;
 mod note;
 mod report;
+mod script;
 mod seed;
 mod subject;
 mod test;

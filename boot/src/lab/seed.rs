@@ -57,6 +57,11 @@ impl Seed {
 pub(super) struct Random(u64);
 
 impl Random {
+    /// The numbers that follow from one that is no secret.
+    pub(super) fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,17 +1,18 @@
 //! L2, A backend: a RAM disk behind `SwapOps`.
 //!
-//! The lab's program has the testkit's kernel swap to the student's disk. It is told what to do by [`script`]s; what every
-//! page has to hold is known here alone.
+//! The lab's program has the testkit's kernel swap to the student's disk. It is told what to do by scripts; what every page has
+//! to hold is known here alone.
 
 mod random;
-mod script;
 
 use quire_boot::solution::MODEL;
 
 use super::{
     definition::Lab,
     exam::{Exam, Group},
+    script::{self, Test, test},
     seed::Seed,
+    subject::Subject,
 };
 
 pub(super) const LAB: Lab = Lab {
@@ -41,31 +42,12 @@ const BUGS: [(&str, &str); 3] = [
     ),
 ];
 
-/// A test of the lab: what it is called, its commands, and its file in a student's tree.
-struct Test {
-    name: &'static str,
-    text: &'static str,
-    file: &'static str,
-    points: u32,
-}
-
-macro_rules! test {
-    ($name:literal, $file:literal, $points:literal) => {
-        Test {
-            name: $name,
-            text: include_str!(concat!("../../../../labs/L2/stub/", $file)),
-            file: $file,
-            points: $points,
-        }
-    };
-}
-
 const TESTS: [Test; 5] = [
-    test!("pages come back", "tests/pages.txt", 10),
-    test!("the merge rule", "tests/merge.txt", 8),
-    test!("no room: partial failure", "tests/no-room.txt", 12),
-    test!("a lost page", "tests/lost.txt", 5),
-    test!("freed slots", "tests/freed.txt", 7),
+    test!("L2", "pages come back", "tests/pages.txt", 10),
+    test!("L2", "the merge rule", "tests/merge.txt", 8),
+    test!("L2", "no room: partial failure", "tests/no-room.txt", 12),
+    test!("L2", "a lost page", "tests/lost.txt", 5),
+    test!("L2", "freed slots", "tests/freed.txt", 7),
 ];
 
 /// The most lines in a student's own test.
@@ -79,7 +61,7 @@ fn judge(exam: &mut Exam<'_>) {
     let (own, hidden) = (exam.seed, exam.hidden);
     for test in &TESTS {
         exam.check(Group::Correctness, test.name, test.points, |exam| {
-            exam.subject().and_then(|mut subject| script::run(&mut subject, test.text, test.file)).into()
+            exam.subject().and_then(|mut subject| run(&mut subject, test.text, test.file)).into()
         });
     }
     exam.check(Group::Correctness, "random operations", 8, |exam| random::run(exam, own, 2).into());
@@ -90,24 +72,22 @@ fn judge(exam: &mut Exam<'_>) {
     }
     let seed = hidden.unwrap_or(own);
     exam.check(Group::Performance, "batches as long as the rule allows", 15, |exam| random::spare(exam, seed));
-    exam.check(Group::OwnTest, "own test", 5, |exam| own_test(exam, bug(own)).into());
+    exam.check(Group::OwnTest, "own test", 5, |exam| script::own_test(exam, OWN_TEST_MAX, bug(own), run).into());
 }
 
-/// The student's own test passes with a right disk, and fails with the one that has the bug.
-fn own_test(exam: &Exam<'_>, (name, what): (&str, &str)) -> Result<(), String> {
-    let text = exam.text("own-test.txt");
-    if script::expectations(text) == 0 {
-        return Err("own-test.txt has no line with `=`, so it expects nothing".to_owned());
-    }
-    if text.lines().count() > OWN_TEST_MAX {
-        return Err(format!("own-test.txt has more than {OWN_TEST_MAX} lines"));
-    }
-    // In a student's tree there is the student's disk alone.
-    let right = exam.reference(MODEL).unwrap_or_else(|| exam.subject());
-    script::run(&mut right?, text, "own-test.txt")?;
-    let Some(wrong) = exam.reference(name) else { return Ok(()) };
-    match script::run(&mut wrong?, text, "own-test.txt") {
-        Err(_) => Ok(()),
-        Ok(()) => Err(format!("own-test.txt passes although {what}: it does not find your bug")),
+fn run(subject: &mut Subject, text: &str, file: &str) -> Result<(), String> {
+    script::run(text, file, hint, |command| subject.ask_line(command))
+}
+
+/// What to look at when a command's answer is not as expected.
+fn hint(command: &str) -> &'static str {
+    match command.split_whitespace().next().unwrap_or_default() {
+        "used" => "\nhint: `used` counts the pages that the disk has taken from its memory and not dropped",
+        "slots" | "free-frames" => "\nhint: a folio that no one completes keeps its slot and its frame",
+        "wrong-batches" => {
+            "\nhint: look at can_merge: where does `previous` end, where does `next` begin, and in which bank is each?"
+        }
+        "read" => "\nhint: which slot does each page of a folio belong to, and what was told to the core about it?",
+        _ => "",
     }
 }
