@@ -36,7 +36,11 @@ pub fn solution(lab: &Path, name: &str) -> Result<Files, Error> {
     Ok(files)
 }
 
-fn plant(change: &str, files: &mut Files) -> Result<(), String> {
+/// Makes a change, as a `change.txt` has it, to one of the files.
+///
+/// # Errors
+/// It does not fit, in words.
+pub fn plant(change: &str, files: &mut Files) -> Result<(), String> {
     let (name, places) = change.split_once('\n').ok_or("it names no file")?;
     let file = files.get_mut(name).ok_or_else(|| format!("there is no {name}"))?;
     let mut text = String::from_utf8_lossy(file).into_owned();

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -15,17 +15,17 @@ use std::{
     time::Instant,
 };
 
-use quire_boot::{solution::solution, target};
-
 use super::{
     archive, build, confine,
     definition::Lab,
     error::LabError,
     exam::Exam,
-    files::{self, Files},
+    files::Files,
+    planted,
     report::{self, Graded},
     seed::{Id, Seed},
     subject, tree,
+    worker::Worker,
 };
 
 /// Grades them, shows the table, and writes the files that were asked for.
@@ -93,54 +93,7 @@ struct Grading {
     references: BTreeMap<&'static str, PathBuf>,
 }
 
-/// A tree in which hand-ins are graded one after the other. What does not change from one to the next stays compiled.
-struct Worker {
-    root: PathBuf,
-    /// Held while the tree is in use.
-    _lock: File,
-}
-
 impl Worker {
-    /// The first tree of the lab that no other grader uses.
-    fn new(lab: &Lab) -> Result<Self, LabError> {
-        let directory = target().join("lab").join(lab.name);
-        fs::create_dir_all(&directory).map_err(LabError::file("make", &directory))?;
-        for number in 0.. {
-            let path = directory.join(format!("{number}.lock"));
-            let lock = File::create(&path).map_err(LabError::file("make", &path))?;
-            if lock.try_lock().is_ok() {
-                let root = directory.join(number.to_string());
-                fs::create_dir_all(&root).map_err(LabError::file("make", &root))?;
-                return Ok(Self { root, _lock: lock });
-            }
-        }
-        unreachable!("there are more numbers than graders")
-    }
-
-    /// Compiles the stub, which fails only if the machine lacks something, and the lab's references.
-    fn prepare(&self, lab: &'static Lab, pristine: &Files) -> Result<BTreeMap<&'static str, PathBuf>, LabError> {
-        let failed = |words| LabError::Stub { lab: lab.name, words };
-        self.lay(pristine)?;
-        build::compile(&self.root, &["lab"]).map_err(failed)?;
-        let mut references = BTreeMap::new();
-        for name in lab.references {
-            let mut files = pristine.clone();
-            files.extend(solution(&tree::project()?.join("labs").join(lab.name), name)?);
-            files.retain(|name, _| pristine.contains_key(name));
-            self.lay(&files)?;
-            let program = build::compile(&self.root, &["lab"]).map_err(failed)?;
-            let place = self.root.join("target").join(format!("reference-{name}"));
-            fs::copy(&program, &place).map_err(LabError::file("write", &place))?;
-            references.insert(*name, place);
-        }
-        Ok(references)
-    }
-
-    fn lay(&self, files: &Files) -> Result<(), LabError> {
-        files::remove_others(&self.root, files)?;
-        files::lay(&self.root, files)
-    }
-
     /// Grades one hand-in.
     fn grade(&self, path: &Path, grading: &Grading) -> Graded {
         let started = Instant::now();
@@ -172,10 +125,15 @@ impl Worker {
             .filter(|(name, _)| lab.editable.contains(&name.as_str()))
             .map(|(name, contents)| (name.clone(), contents.clone()))
             .collect();
-        let program = confine::check(&edited).and_then(|()| {
-            self.lay(&files).map_err(|error| error.to_string())?;
-            build::compile(&self.root, &["lab"]).map_err(|words| format!("does not compile: {}", build::errors(&words)))
-        });
+        let program = match references.get(planted::MACHINES) {
+            // There is no code in a hand-in.
+            Some(machines) => Ok(machines.clone()),
+            None => confine::check(&edited).and_then(|()| {
+                self.lay(&files).map_err(|error| error.to_string())?;
+                let said = build::compile(&self.root, &["lab"]);
+                said.map_err(|words| format!("does not compile: {}", build::errors(&words)))
+            }),
+        };
         let mut exam = Exam {
             program: &program,
             files: &edited,

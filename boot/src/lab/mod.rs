@@ -11,16 +11,17 @@
 //! | [`catalogue`] | which labs there are |
 //! | [`files`] | files by their names, read from a directory and laid into one |
 //! | [`seed`] | a student's name, and the numbers that follow from it |
-//! | [`tree`] | a student's tree: what is in it, and how it is laid |
+//! | [`tree`], [`start`] | a student's tree: what is in it, and how it is laid |
 //! | [`archive`] | what is handed in, as a file |
 //! | [`confine`] | what a student's code may not say |
 //! | [`build`] | compiling a tree, within limits |
 //! | [`subject`] | a student's code as a process, within limits |
+//! | [`script`] | commands with what has to come back, which tests are written in |
+//! | [`planted`] | bugs in Quire's own sources, for labs that have one look for them |
 //! | [`exam`] | the checks of one hand-in, and its points |
 //! | [`note`] | the form of a design note |
-//! | [`script`] | commands with what has to come back, which tests are written in |
-//! | [`l1`], [`l2`], [`l5`], [`l6`] | the judge of each lab |
-//! | [`grade`] | many hand-ins, several at once |
+//! | [`l1`], [`l2`], [`l3`], [`l5`], [`l6`] | the judge of each lab |
+//! | [`grade`], [`worker`] | many hand-ins, several at once |
 //! | [`report`] | points as a table and in files |
 //! | [`error`] | why nothing was done |
 
@@ -35,15 +36,19 @@ mod files;
 mod grade;
 mod l1;
 mod l2;
+mod l3;
 mod l5;
 mod l6;
 mod note;
+mod planted;
 mod report;
 mod script;
 mod seed;
+mod start;
 mod subject;
 mod test;
 mod tree;
+mod worker;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -119,7 +124,7 @@ pub(crate) fn lab(options: &LabOptions) -> Result<ExitCode, LabError> {
             print!("{}", catalogue::list());
             Ok(ExitCode::SUCCESS)
         }
-        LabTask::Start { lab, directory, id } => tree::start(catalogue::find(lab)?, directory, &id.parse()?),
+        LabTask::Start { lab, directory, id } => start::start(catalogue::find(lab)?, directory, &id.parse()?),
         LabTask::Test => test::test(),
         LabTask::Run { name, trace, frames } => test::run(name, *trace, *frames),
         LabTask::Submit => archive::submit(),

@@ -26,8 +26,13 @@ macro_rules! test {
 pub(super) use test;
 
 /// How many lines expect something.
-fn expectations(text: &str) -> usize {
+pub(super) fn expectations(text: &str) -> usize {
     lines(text).filter(|(_, line)| !line.starts_with('#') && line.contains('=')).count()
+}
+
+/// How many lines are commands.
+pub(super) fn commands(text: &str) -> usize {
+    lines(text).filter(|(_, line)| !line.starts_with('#')).count()
 }
 
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
@@ -37,11 +42,26 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// What is answered to a command that cannot be done.
 pub(super) const NOT_POSSIBLE: &str = "not possible";
 
-/// Runs the commands: `answer` does one, and `hint` says what to look at when its answer is not as expected.
+/// Runs the commands on the student's code: `answer` has it do one, and `hint` says what to look at when its answer is not as
+/// expected.
 ///
 /// # Errors
 /// The first line whose answer is not what it expects, and what it is about.
 pub(super) fn run(
+    text: &str,
+    file: &str,
+    hint: fn(&str) -> &'static str,
+    answer: impl FnMut(&str) -> Result<String, String>,
+) -> Result<(), String> {
+    run_on("your code", text, file, hint, answer)
+}
+
+/// The same on another's code, whose name is `who`.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn run_on(
+    who: &str,
     text: &str,
     file: &str,
     hint: fn(&str) -> &'static str,
@@ -58,7 +78,7 @@ pub(super) fn run(
             None => (line, None),
         };
         let place = format!("{about}\n{file}:{number}: `{command}`");
-        let answer = answer(command).map_err(|words| format!("{place}: your code {words}"))?;
+        let answer = answer(command).map_err(|words| format!("{place}: {who} {words}"))?;
         match expected {
             Some(expected) if expected != answer => {
                 return Err(format!("{place} says `{answer}`, expected `{expected}`{}", hint(command)));

@@ -5,19 +5,16 @@
 
 use std::{
     env, fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::ExitCode,
-    time::Instant,
 };
 
 use quire_boot::find_project;
 
 use super::{
-    build, catalogue,
+    catalogue,
     definition::Lab,
     error::LabError,
-    files::{Files, collect, lay},
+    files::{Files, collect},
     seed::{Id, Seed},
 };
 
@@ -169,36 +166,6 @@ fn shared_sections(manifest: &str) -> String {
 
 fn read_text(path: &Path) -> Result<String, LabError> {
     fs::read_to_string(path).map_err(LabError::file("read", path))
-}
-
-/// Makes a student's tree.
-///
-/// # Errors
-/// [`LabError`]: the directory cannot be one, or the tree cannot be made.
-pub(super) fn start(lab: &'static Lab, directory: &Path, id: &Id) -> Result<ExitCode, LabError> {
-    let started = Instant::now();
-    match fs::read_dir(directory).map(|mut entries| entries.next().is_none()) {
-        Ok(false) => return Err(LabError::NotEmpty(directory.to_owned())),
-        Err(_) if directory.symlink_metadata().is_ok() => return Err(LabError::NotADirectory(directory.to_owned())),
-        Ok(true) | Err(_) => {}
-    }
-    lay(directory, &pristine(lab, id)?)?;
-    let tool = env::current_exe().map_err(LabError::file("find", "/proc/self/exe"))?;
-    let place = directory.join("tool/quire");
-    fs::copy(&tool, &place).map_err(LabError::file("write", &place))?;
-    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).map_err(LabError::file("change", &place))?;
-
-    println!("compiling what is given, once …");
-    build::compile(directory, &["tool", "lab"]).map_err(|words| LabError::Stub { lab: lab.name, words })?;
-    println!(
-        "{}: {} is ready in {} ({:.0} s).\n\n  cd {}\n  read handout.md, which says what is to be done\n  cargo lab test      tests what is there\n  cargo lab submit    packs it to be handed in",
-        lab.name,
-        lab.title,
-        directory.display(),
-        started.elapsed().as_secs_f64(),
-        directory.display(),
-    );
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Words below a line that they belong to.

@@ -1,0 +1,42 @@
+//! `cargo lab start`: a student's tree is laid, and what is given is compiled.
+
+use std::{env, fs, os::unix::fs::PermissionsExt, path::Path, process::ExitCode, time::Instant};
+
+use super::{build, definition::Lab, error::LabError, files::lay, planted, seed::Id, tree, worker::Worker};
+
+/// Makes a student's tree.
+///
+/// # Errors
+/// [`LabError`]: the directory cannot be one, or the tree cannot be made.
+pub(super) fn start(lab: &'static Lab, directory: &Path, id: &Id) -> Result<ExitCode, LabError> {
+    let started = Instant::now();
+    match fs::read_dir(directory).map(|mut entries| entries.next().is_none()) {
+        Ok(false) => return Err(LabError::NotEmpty(directory.to_owned())),
+        Err(_) if directory.symlink_metadata().is_ok() => return Err(LabError::NotADirectory(directory.to_owned())),
+        Ok(true) | Err(_) => {}
+    }
+    let pristine = tree::pristine(lab, id)?;
+    lay(directory, &pristine)?;
+    put_program(&env::current_exe().map_err(LabError::file("find", "/proc/self/exe"))?, directory, "tool/quire")?;
+
+    println!("compiling what is given, once …");
+    if planted::has_bugs(lab)? {
+        put_program(&Worker::new(lab)?.machines(lab, &pristine)?, directory, planted::PLACE)?;
+    }
+    build::compile(directory, &["tool", "lab"]).map_err(|words| LabError::Stub { lab: lab.name, words })?;
+    println!(
+        "{}: {} is ready in {} ({:.0} s).\n\n  cd {}\n  read handout.md, which says what is to be done\n  cargo lab test      tests what is there\n  cargo lab submit    packs it to be handed in",
+        lab.name,
+        lab.title,
+        directory.display(),
+        started.elapsed().as_secs_f64(),
+        directory.display(),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn put_program(program: &Path, directory: &Path, name: &str) -> Result<(), LabError> {
+    let place = directory.join(name);
+    fs::copy(program, &place).map_err(LabError::file("write", &place))?;
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).map_err(LabError::file("change", &place))
+}

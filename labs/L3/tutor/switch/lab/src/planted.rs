@@ -1,0 +1,3 @@
+//! The core with the bugs.
+
+pub use quire_swap::planted::plant;
