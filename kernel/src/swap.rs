@@ -42,6 +42,13 @@ struct SwapDisk {
     number: Device,
 }
 
+impl SwapDisk {
+    /// The most pages of a request that a caller waits for.
+    fn pages_at_once(&self) -> usize {
+        BATCH_FOLIOS.min(self.disk.geometry().max_segments).max(1)
+    }
+}
+
 fn io_error(error: BlockError) -> IoError {
     match error {
         BlockError::ReadOnly { .. } | BlockError::NoDiscard { .. } | BlockError::Unsupported { .. } => {
@@ -91,9 +98,25 @@ impl quire_swap::Disk<Quire> for SwapDisk {
     }
 
     #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
+    fn read_pages(&self, first: u64, pages: &mut [Page]) -> Result<(), IoError> {
+        let mut page = first;
+        for pages in pages.chunks_mut(self.pages_at_once()) {
+            let count = pages.len() as u64;
+            if pages.iter().all(disk::is_reachable) {
+                let mut reachable = pages.iter_mut().collect::<ArrayVec<_, BATCH_FOLIOS>>();
+                self.disk.read(page * SECTORS_PER_PAGE, &mut reachable).map_err(io_error)?;
+            } else {
+                (page..).zip(pages).try_for_each(|(page, buffer)| self.read_page(page, buffer))?;
+            }
+            page += count;
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
     fn write_pages(&self, first: u64, pages: &[Page]) -> Result<(), IoError> {
         let mut sector = first * SECTORS_PER_PAGE;
-        for pages in pages.chunks(BATCH_FOLIOS.min(self.disk.geometry().max_segments).max(1)) {
+        for pages in pages.chunks(self.pages_at_once()) {
             let mut copies = ArrayVec::<NewFolio, BATCH_FOLIOS>::new();
             for page in pages.iter().filter(|page| !disk::is_reachable(page)) {
                 let mut folio = frames::wait_for_frame().map_err(|_| IoError::NoMemory)?;

@@ -39,6 +39,15 @@ pub trait Disk<M: Machine>: Send + Sync {
     /// The device's.
     fn read_page(&self, page: u64, buffer: &mut Page) -> Result<(), IoError>;
 
+    /// Reads pages that follow one another and waits for it, by as few requests as the device can: for what is not swapped page
+    /// by page.
+    ///
+    /// # Errors
+    /// The device's; some of the pages may have been read then.
+    fn read_pages(&self, first: u64, pages: &mut [Page]) -> Result<(), IoError> {
+        (first..).zip(pages).try_for_each(|(page, buffer)| self.read_page(page, buffer))
+    }
+
     /// Writes pages that follow one another and waits for it: for what is not swapped page by page.
     ///
     /// # Errors

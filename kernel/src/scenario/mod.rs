@@ -54,6 +54,8 @@ mod workload;
 #[cfg(target_os = "none")]
 mod zram;
 #[cfg(target_os = "none")]
+mod zram_backing_cost;
+#[cfg(target_os = "none")]
 mod zram_cost;
 #[cfg(target_os = "none")]
 mod zram_disk;

@@ -8,7 +8,7 @@ use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 use super::failure::Failure;
 use super::{
     areas, crashes, disks, errors, flat_cost, full, ghost, groups, mappings, memory, memory_cost, sequential, threads,
-    zram, zram_cost, zram_disk, zram_linux,
+    zram, zram_backing_cost, zram_cost, zram_disk, zram_linux,
 };
 use crate::command_line::CommandLine;
 
@@ -83,6 +83,11 @@ static GROUPS: &[Group] = &[
                 "zram-cost",
                 "what a page costs through zram, out and in, in instructions; with --release -- --icount",
                 zram_cost::zram_cost,
+            ),
+            scenario(
+                "zram-backing-cost",
+                "what a page costs that zram has written back to /dev/vda, alone and 32 at once; with --icount",
+                zram_backing_cost::zram_backing_cost,
             ),
         ],
     },

@@ -148,7 +148,7 @@ fn through(way: Through, contents: Contents, pages: u64, ticks: u64) -> Result<C
 }
 
 /// zram as any other block device: swap finds no operations for it.
-struct Blocks(Arc<ZramDisk<Quire>>);
+pub(super) struct Blocks(pub(super) Arc<ZramDisk<Quire>>);
 
 impl Disk<Quire> for Blocks {
     fn name(&self) -> &str {

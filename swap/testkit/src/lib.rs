@@ -769,6 +769,11 @@ impl Disk<Fake> for FakeDisk {
         Ok(())
     }
 
+    fn read_pages(&self, first: u64, pages: &mut [Page]) -> Result<(), IoError> {
+        self.requests.lock().unwrap().push((Direction::Read, first, pages.len() as u64));
+        (first..).zip(pages).try_for_each(|(page, buffer)| self.read_page(page, buffer))
+    }
+
     fn write_pages(&self, first: u64, pages: &[Page]) -> Result<(), IoError> {
         assert!(RANKS.with_borrow(Vec::is_empty), "I/O under a spinning lock");
         self.requests.lock().unwrap().push((Direction::Write, first, pages.len() as u64));

@@ -67,6 +67,16 @@ fn pages_are_written_back_as_they_are_stored_several_to_a_block() {
 }
 
 #[test]
+fn blocks_that_are_read_together_are_read_by_few_requests() {
+    let run = Run::new("zram-backing-cost pages=512", machine().disk(Disk::swap(Size::mebibytes(64))));
+    for way in ["swap_ops_0", "swap_ops_1", "block_0", "block_1"] {
+        let figure = |name| run.figures().number(&format!("{way}_{name}"));
+        let (blocks, requests) = (figure("blocks"), figure("requests"));
+        run.require(blocks >= 3 * requests, &format!("{way}: {blocks} blocks by {requests} requests"));
+    }
+}
+
+#[test]
 fn a_backing_device_that_fails_costs_nothing() {
     for compressed in [0, 1] {
         let rules: Vec<String> = [8, 800, 2000]

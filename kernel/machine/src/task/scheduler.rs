@@ -6,7 +6,7 @@
 //! lives at least until it is dead and its successor runs.
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use intrusive_collections::LinkedList;
 
@@ -31,6 +31,16 @@ static RUN_QUEUE: SpinLock<RunQueue> = SpinLock::new(Rank::RunQueue, RunQueue { 
 /// protects, and apart from it only because that lock has no guard across a switch; so nobody ever waits for this one.
 static DEAD: spin::Mutex<Option<Arc<Thread>>> = spin::Mutex::new(None);
 static IDLE: [Once<Arc<Thread>>; cpu::MAX_CPUS] = [const { Once::new() }; cpu::MAX_CPUS];
+/// When each processor had nothing to do last, by the time-stamp counter.
+static IDLE_SINCE: [AtomicU64; cpu::MAX_CPUS] = [const { AtomicU64::new(0) }; cpu::MAX_CPUS];
+/// How long processors had nothing to do, as far as that is over.
+static IDLE_TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// How long processors have had nothing to do, in ticks of the time-stamp counter; a processor that has nothing to do just now
+/// counts when that is over.
+pub fn idle_ticks() -> u64 {
+    IDLE_TICKS.load(Ordering::Relaxed)
+}
 
 /// Makes the caller the first thread, running on `stack`, and gives this processor an idle thread.
 ///
@@ -252,6 +262,13 @@ fn switch_away(next_state: State) {
         }
         None => Arc::clone(idle),
     };
+    let idle_since = &IDLE_SINCE[cpu.number()];
+    if is_idle {
+        IDLE_TICKS.fetch_add(cpu::counter() - idle_since.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+    if Arc::ptr_eq(&next, idle) {
+        idle_since.store(cpu::counter(), Ordering::Relaxed);
+    }
     previous.state.store(if is_idle { State::Parked } else { next_state } as u8, Ordering::Relaxed);
     next.state.store(State::Running as u8, Ordering::Relaxed);
     queue.switches += 1;

@@ -8,10 +8,13 @@ use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::heap::NoMemory;
+use quire_swap::sync::Lock;
 use quire_swap::{Claim, IoError, Sparse};
 
+use super::gather::Gather;
 use crate::level::Level;
 use crate::machine::PoolMachine;
+use crate::ranks;
 use crate::store::Encoding;
 
 /// The backing device of one zram device.
@@ -21,6 +24,8 @@ pub(super) struct Backing<M: PoolMachine> {
     holders: Sparse<AtomicU16, M>,
     blocks: u32,
     next: AtomicU32,
+    /// What gathers reads, while it is not in use.
+    pub(super) gather: Lock<Option<Gather>, M, { ranks::ZRAM as u8 }>,
     pub(super) used: Level,
     pub(super) reads: Level,
     pub(super) writes: Level,
@@ -112,6 +117,7 @@ impl<M: PoolMachine> Backing<M> {
             holders: Sparse::new(blocks)?,
             blocks,
             next: AtomicU32::new(1),
+            gather: Lock::new(Some(Gather::new::<M>()?)),
             used: Level::default(),
             reads: Level::default(),
             writes: Level::default(),
@@ -152,6 +158,12 @@ impl<M: PoolMachine> Backing<M> {
     pub(super) fn read(&self, block: u32, page: &mut Page) -> Result<(), IoError> {
         self.reads.add(1);
         self.disk.read_page(block.into(), page)
+    }
+
+    /// Reads blocks that follow one another, by one request if the disk can. Sleeps.
+    pub(super) fn read_run(&self, first: u32, pages: &mut [Page]) -> Result<(), IoError> {
+        self.reads.add(pages.len() as u64);
+        self.disk.read_pages(first.into(), pages)
     }
 
     /// Writes blocks that follow one another. Sleeps.

@@ -112,10 +112,7 @@ impl<M: PoolMachine> ZramDisk<M> {
     /// # Errors
     /// [`IoError::Device`] if what is stored is not what was written, or the backing device's.
     pub fn read(&self, page: u64, contents: &mut Page) -> Result<(), IoError> {
-        self.try_read(page, contents).map_err(|error| {
-            self.statistics.failed_reads.add(1);
-            self.report("read", page, error)
-        })
+        self.try_read(page, contents).map_err(|error| self.failed_to_read(page, error))
     }
 
     /// Forgets pages, as discarding them and writing zeros to them does.
@@ -228,46 +225,69 @@ impl<M: PoolMachine> ZramDisk<M> {
         Ok(())
     }
 
-    /// Reads and marks the slot accessed in one critical section: it is not taken for idle in between.
     fn try_read(&self, page: u64, contents: &mut Page) -> Result<(), PageError> {
-        let slot = u32::try_from(page).ok().and_then(|index| Some((index, self.slots.get(index)?)));
-        let Some((index, slot)) = slot else {
-            contents.fill(0);
-            return Ok(());
-        };
-        loop {
-            let mut locked = slot.lock::<M>();
-            match locked.content() {
-                Content::Empty => contents.fill(0),
-                Content::Stored(stored) => {
-                    self.store.load(stored, contents).map_err(PageError::Store)?;
-                    M::loaded(Place::Zram, stored.length());
-                }
-                Content::WrittenBack(location) => {
-                    drop(locked);
-                    match self.read_back(index, slot, location, contents) {
-                        Some(result) => return result,
-                        None => continue,
-                    }
-                }
+        while let Some(written_back) = self.read_memory(page, contents)? {
+            let fetch = |backing: &Backing<M>, contents: &mut Page| backing.read(written_back.location.block, contents);
+            if let Some(result) = self.read_back(written_back, contents, fetch) {
+                return result;
             }
-            locked.mark_accessed();
-            return Ok(());
         }
+        Ok(())
     }
 
-    /// Reads a page from the backing device, which sleeps, so without the slot's lock: the block may be another slot's by
+    /// Reads a page that is in memory and marks the slot accessed in one critical section: it is not taken for idle in
+    /// between. One that is on the backing device is only found.
+    fn read_memory(&self, page: u64, contents: &mut Page) -> Result<Option<WrittenBack>, PageError> {
+        let slot = u32::try_from(page).ok().and_then(|slot| Some((slot, self.slots.get(slot)?)));
+        let Some((slot, locked)) = slot.map(|(slot, found)| (slot, found.lock::<M>())) else {
+            contents.fill(0);
+            return Ok(None);
+        };
+        let mut locked = locked;
+        match locked.content() {
+            Content::Empty => contents.fill(0),
+            Content::Stored(stored) => {
+                self.store.load(stored, contents).map_err(PageError::Store)?;
+                M::loaded(Place::Zram, stored.length());
+            }
+            Content::WrittenBack(location) => return Ok(Some(WrittenBack { slot, location })),
+        }
+        locked.mark_accessed();
+        Ok(None)
+    }
+
+    /// [`Self::read_memory`] for a page among several, of which those on the backing device are read together later.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub(super) fn read_or_find(&self, page: u64, contents: &mut Page) -> Result<Option<WrittenBack>, IoError> {
+        self.read_memory(page, contents).map_err(|error| self.failed_to_read(page, error))
+    }
+
+    /// Takes a page out of its block, which was read without the slot's lock: the block may be another slot's by then. `None` if it
+    /// is, if the slot was freed or written again meanwhile, or if it is not what was written: then the page has to be read again.
+    pub(super) fn read_from(&self, written_back: WrittenBack, block: &Page, contents: &mut Page) -> Option<()> {
+        let fetch = |_: &Backing<M>, contents: &mut Page| {
+            contents.copy_from_slice(block);
+            Ok(())
+        };
+        self.read_back(written_back, contents, fetch)?.ok()
+    }
+
+    /// Has a page fetched from the backing device, which sleeps, so without the slot's lock: the block may be another slot's by
     /// then, and what was read is used only if it is not. `None` if the slot was freed or written again meanwhile. Nothing
     /// of another page is left behind.
     fn read_back(
         &self,
-        index: u32,
-        slot: &Slot,
-        location: DiskLocation,
+        written_back: WrittenBack,
         contents: &mut Page,
+        fetch: impl FnOnce(&Backing<M>, &mut Page) -> Result<(), IoError>,
     ) -> Option<Result<(), PageError>> {
-        let result = self.read_block(index, location, contents);
-        let mut slot = slot.lock::<M>();
+        let WrittenBack { slot, location } = written_back;
+        let backing = self.backing.as_ref().ok_or(PageError::Damaged);
+        let fetched = backing.and_then(|backing| fetch(backing, contents).map_err(PageError::Backing));
+        let result = fetched.and_then(|()| self.decode_block(slot, location, contents));
+        let mut slot = self.slots.get(slot)?.lock::<M>();
         if slot.content() != Content::WrittenBack(location) {
             drop(slot);
             contents.fill(0);
@@ -278,9 +298,8 @@ impl<M: PoolMachine> ZramDisk<M> {
         Some(result.inspect_err(|_| contents.fill(0)))
     }
 
-    fn read_block(&self, index: u32, location: DiskLocation, contents: &mut Page) -> Result<(), PageError> {
-        let backing = self.backing.as_ref().ok_or(PageError::Damaged)?;
-        backing.read(location.block, contents).map_err(PageError::Backing)?;
+    /// Turns a page that has a block's bytes into the page that is in the block.
+    fn decode_block(&self, index: u32, location: DiskLocation, contents: &mut Page) -> Result<(), PageError> {
         match location.form {
             BlockForm::Whole { sum: expected, .. } if sum(contents) & SUM_MASK == expected => Ok(()),
             BlockForm::Whole { .. } => Err(PageError::Damaged),
@@ -330,6 +349,11 @@ impl<M: PoolMachine> ZramDisk<M> {
         statistics.same.add(matches!(stored, Stored::Same(_)).into());
     }
 
+    fn failed_to_read(&self, page: u64, error: PageError) -> IoError {
+        self.statistics.failed_reads.add(1);
+        self.report("read", page, error)
+    }
+
     fn report(&self, verb: &str, page: u64, error: PageError) -> IoError {
         let name = &self.name;
         self.failures.log::<M>(name, Level::Error, format_args!("{name}: cannot {verb} page {page}: {error}"));
@@ -348,6 +372,13 @@ impl<M: PoolMachine> Drop for ZramDisk<M> {
     fn drop(&mut self) {
         M::pool_gone(self.statistics.stored.word());
     }
+}
+
+/// A page that is on the backing device.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WrittenBack {
+    slot: u32,
+    pub(super) location: DiskLocation,
 }
 
 /// Why a page was not written or read.

@@ -8,7 +8,8 @@
 //! its parts only where pages were written.
 //!
 //! With a backing device, pages that are not worth their memory can be written to it ([`Zram::store`] of `writeback`); they
-//! are read from there when they are wanted.
+//! are read from there when they are wanted: one that is wanted alone by a request of its own, several at once by a request for
+//! each run of blocks that they lie in (`gather.rs`).
 //!
 //! What stays for long can be compressed again by a stronger algorithm ([`Zram::store`] of `recompress`).
 //!
@@ -25,6 +26,7 @@ mod backing;
 mod control;
 mod disk;
 mod error;
+mod gather;
 mod ops;
 mod recompress;
 mod slot;

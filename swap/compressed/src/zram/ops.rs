@@ -15,7 +15,7 @@ use crate::machine::PoolMachine;
 /// The driver under which zram registers its operations.
 pub const ZRAM: DriverId = DriverId("zram");
 
-const SECTORS_PER_PAGE: u64 = (PAGE_SIZE / SECTOR_SIZE) as u64;
+pub(super) const SECTORS_PER_PAGE: u64 = (PAGE_SIZE / SECTOR_SIZE) as u64;
 
 /// Slots are pages of the device: no requests, no sectors, and nothing that could merge.
 impl<M: PoolMachine> SwapOps<M> for ZramDisk<M> {
@@ -24,13 +24,7 @@ impl<M: PoolMachine> SwapOps<M> for ZramDisk<M> {
     }
 
     fn submit_read(&self, mut batch: ReadBatch<M>) {
-        let result = (0..batch.batch().len()).try_for_each(|position| {
-            let run = batch.batch().run(position).ok_or(IoError::Unsupported)?;
-            (0..run.length).try_for_each(|index| {
-                let read = |page: &mut Page| self.read(u64::from(run.first + index), page);
-                batch.with_page_mut(position, index as usize, read).unwrap_or(Err(IoError::Unsupported))
-            })
-        });
+        let result = self.read_all(&mut batch);
         batch.complete(result);
     }
 
@@ -79,26 +73,32 @@ impl<M: PoolMachine> Disk<M> for ZramDisk<M> {
     }
 
     fn submit(&self, mut request: DiskRequest<M>) {
-        let mut page = request.first_sector() / SECTORS_PER_PAGE;
-        for position in 0..request.len() {
-            for index in 0.. {
-                let moved = match request.direction() {
-                    Direction::Read => request.with_page_mut(position, index, |contents| self.read(page, contents)),
-                    Direction::Write => request.with_page(position, index, |contents| self.write(page, contents)),
-                };
-                match moved {
-                    Some(Ok(())) => page += 1,
-                    Some(Err(error)) => return request.complete(Err(error)),
-                    None => break,
-                }
-            }
-        }
-        request.complete(Ok(()));
+        let result = match request.direction() {
+            Direction::Read => self.read_all(&mut request),
+            Direction::Write => self.write_all(&request),
+        };
+        request.complete(result);
     }
 
     fn discard(&self, pages: Range<u64>) -> Result<(), IoError> {
         self.discard(pages);
         Ok(())
+    }
+}
+
+impl<M: PoolMachine> ZramDisk<M> {
+    fn write_all(&self, request: &DiskRequest<M>) -> Result<(), IoError> {
+        let mut page = request.first_sector() / SECTORS_PER_PAGE;
+        (0..request.len()).try_for_each(|position| {
+            for index in 0.. {
+                let Some(written) = request.with_page(position, index, |contents| self.write(page, contents)) else {
+                    break;
+                };
+                written?;
+                page += 1;
+            }
+            Ok(())
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -18,6 +19,9 @@ use super::slot::{Content, Flag, SlotGuard};
 use crate::killed::HeedKill;
 use crate::machine::PoolMachine;
 use crate::store::{Encoding, Object, Stored, sum};
+
+/// Objects whose lengths differ by less are taken to be of one length (Linux: `PP_BUCKET_SIZE_RANGE`).
+const ALIKE: u16 = 64;
 
 /// Which slots are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +107,8 @@ impl<M: PoolMachine> ZramDisk<M> {
         })
     }
 
-    /// Marks the objects of the range that are meant and lists their slots with their lengths, longest first.
+    /// Marks the objects of the range that are meant and lists their slots with their lengths, longest first as far as they
+    /// are not [`ALIKE`].
     pub(super) fn select(
         &self,
         range: Range<u64>,
@@ -133,7 +138,8 @@ impl<M: PoolMachine> ZramDisk<M> {
                 heap::push(&mut selected, (object.length() as u16, index));
             }
         }
-        selected.sort_unstable_by(|one: &(u16, u32), other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
+        // Those of about the same length stay in the order of their slots, so that blocks beside one another are wanted together.
+        selected.sort_unstable_by_key(|(length, index)| (Reverse(length / ALIKE), *index));
         Ok(selected)
     }
 

@@ -14,6 +14,7 @@ mod store;
 mod writeback;
 mod zram;
 mod zram_batches;
+mod zram_gather;
 mod zram_model;
 mod zram_schedules;
 mod zswap;

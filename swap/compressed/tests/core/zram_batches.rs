@@ -19,7 +19,7 @@ use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, new_swap, swap_on
 const FRAMES: usize = 64;
 
 /// zram behind a device that is not synchronous, so that pages are read ahead, in one batch.
-struct Slow(Arc<ZramDisk<Fake>>);
+pub struct Slow(pub Arc<ZramDisk<Fake>>);
 
 impl SwapOps<Fake> for Slow {
     fn flags(&self) -> SwapOpsFlags {

@@ -1,0 +1,156 @@
+//! Reads of several pages at once: those in memory are decompressed, those on the backing device gathered into requests.
+//!
+//! Writeback puts pages that are wanted together into blocks beside one another, and several into one block, so what a batch
+//! wants from the backing device is sorted by block, and each run of blocks is one request, which reads a block once however
+//! many of its pages are wanted. Both ways in come here: a batch of swap's, whose slots may lie anywhere, and a request of the
+//! block layer, which has one run of pages.
+//!
+//! A page is taken out of its block as one that is read alone is: only if its slot is still the block's. A page of which that
+//! is not so, or whose request failed, is read alone: then it is the one that fails, and that the log names.
+//!
+//! # Memory
+//!
+//! A device with a backing device has room for one batch, made with its size, so that reading needs no memory. A second task
+//! that reads at the same time reads its pages one by one.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::heap::{self, NoMemory};
+use quire_swap::{BATCH_FOLIOS, DiskRequest, Folio as _, IoError, Machine, ReadBatch};
+
+use super::disk::{WrittenBack, ZramDisk};
+use super::ops::SECTORS_PER_PAGE;
+use crate::machine::PoolMachine;
+
+/// What gathers the reads of one task.
+pub(super) struct Gather {
+    wanted: Vec<Wanted>,
+    /// The blocks of one request.
+    blocks: Box<[Page]>,
+}
+
+/// A page of the backing device, and where its contents are wanted.
+#[derive(Clone, Copy)]
+struct Wanted {
+    page: u64,
+    written_back: WrittenBack,
+    position: usize,
+    index: usize,
+}
+
+/// Folios that are read from pages of the device.
+pub(super) trait Destination {
+    /// How many folios.
+    fn len(&self) -> usize;
+
+    /// The pages of the device that the folio at `position` is read from.
+    fn pages(&self, position: usize) -> Range<u64>;
+
+    /// Writes page `index` of the folio at `position`; nothing happens if there is none.
+    fn with_page_mut<R>(&mut self, position: usize, index: usize, write: impl FnOnce(&mut Page) -> R) -> Option<R>;
+}
+
+impl<M: Machine> Destination for ReadBatch<M> {
+    fn len(&self) -> usize {
+        self.batch().len()
+    }
+
+    fn pages(&self, position: usize) -> Range<u64> {
+        self.batch().run(position).map_or(0..0, |run| run.first.into()..run.end())
+    }
+
+    fn with_page_mut<R>(&mut self, position: usize, index: usize, write: impl FnOnce(&mut Page) -> R) -> Option<R> {
+        self.with_page_mut(position, index, write)
+    }
+}
+
+impl<M: Machine> Destination for DiskRequest<M> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn pages(&self, position: usize) -> Range<u64> {
+        let mut sizes = self.folios().map(|folio| 1 << folio.order());
+        let first = self.first_sector() / SECTORS_PER_PAGE + sizes.by_ref().take(position).sum::<u64>();
+        first..first + sizes.next().unwrap_or(0)
+    }
+
+    fn with_page_mut<R>(&mut self, position: usize, index: usize, write: impl FnOnce(&mut Page) -> R) -> Option<R> {
+        self.with_page_mut(position, index, write)
+    }
+}
+
+impl Gather {
+    pub(super) fn new<M: Machine>() -> Result<Self, NoMemory> {
+        Ok(Self {
+            wanted: heap::vector::<M, _>(BATCH_FOLIOS)?,
+            blocks: heap::slice::<M, _>(BATCH_FOLIOS, |_| [0; PAGE_SIZE])?,
+        })
+    }
+}
+
+impl<M: PoolMachine> ZramDisk<M> {
+    /// Reads all of it, or as much as comes before the first page that cannot be read.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub(super) fn read_all(&self, into: &mut impl Destination) -> Result<(), IoError> {
+        let Some(backing) = &self.backing else { return self.read_each(into) };
+        let Some(mut gather) = backing.gather.lock().take() else { return self.read_each(into) };
+        let result = self.find_each(&mut gather, into).and_then(|()| self.read_gathered(&mut gather, into));
+        gather.wanted.clear();
+        *backing.gather.lock() = Some(gather);
+        result
+    }
+
+    fn read_each(&self, into: &mut impl Destination) -> Result<(), IoError> {
+        (0..into.len()).try_for_each(|position| {
+            into.pages(position).enumerate().try_for_each(|(index, page)| self.read_one(into, position, index, page))
+        })
+    }
+
+    fn read_one(&self, into: &mut impl Destination, position: usize, index: usize, page: u64) -> Result<(), IoError> {
+        into.with_page_mut(position, index, |contents| self.read(page, contents)).unwrap_or(Err(IoError::Unsupported))
+    }
+
+    /// Reads the pages that are in memory, and of the others all but the last [`BATCH_FOLIOS`].
+    fn find_each(&self, gather: &mut Gather, into: &mut impl Destination) -> Result<(), IoError> {
+        for position in 0..into.len() {
+            for (index, page) in into.pages(position).enumerate() {
+                let read = |contents: &mut Page| self.read_or_find(page, contents);
+                let found = into.with_page_mut(position, index, read).unwrap_or(Err(IoError::Unsupported))?;
+                let Some(written_back) = found else { continue };
+                if gather.wanted.len() == BATCH_FOLIOS {
+                    self.read_gathered(gather, into)?;
+                }
+                heap::push(&mut gather.wanted, Wanted { page, written_back, position, index });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what was gathered, run by run of blocks.
+    fn read_gathered(&self, gather: &mut Gather, into: &mut impl Destination) -> Result<(), IoError> {
+        let Gather { wanted, blocks } = gather;
+        let block = |wanted: &Wanted| wanted.written_back.location.block;
+        wanted.sort_unstable_by_key(block);
+        for run in wanted.chunk_by(|one, next| block(next) - block(one) <= 1) {
+            let first = block(&run[0]);
+            let place = |wanted: &Wanted| (block(wanted) - first) as usize;
+            let blocks = &mut blocks[..=place(&run[run.len() - 1])];
+            let is_read = self.backing.as_ref().is_some_and(|backing| backing.read_run(first, blocks).is_ok());
+            for wanted in run {
+                let Wanted { page, written_back, position, index } = *wanted;
+                let take = |contents: &mut Page| self.read_from(written_back, &blocks[place(wanted)], contents);
+                if !is_read || into.with_page_mut(position, index, take).flatten().is_none() {
+                    self.read_one(into, position, index, page)?;
+                }
+            }
+        }
+        wanted.clear();
+        Ok(())
+    }
+}
