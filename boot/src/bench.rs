@@ -3,12 +3,19 @@
 //! The guest's clock counts instructions, so the figures are the same on every machine; a span that waits for a disk is
 //! told by its median. The guest's program `bench` makes each kind of swap ready and runs `swbench` on it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, error, sync::Arc};
 
-use quire_boot::{Disk, Error, Initramfs, Machine, Outcome, Size};
+use quire_boot::{
+    Disk, Error, Initramfs, Machine, Outcome, Size,
+    observatory::{Observatory, Site},
+};
+
+use crate::demo_disks::DemoDisks;
 
 /// Ticks of the time-stamp counter for an instruction.
 const TICKS: u64 = 16;
+/// Ticks in a hundredth of a second, the unit of `/proc/stat`.
+const TICKS_A_HUNDREDTH: u64 = 10_000_000;
 
 /// Guest instructions a page on Linux 7.3-rc7: page-out, and fault back in as mean, median and 99th percentile. 256 MiB,
 /// one processor, `mitigations=off`, zram with lz4, `page-cluster` 0, 4,096 pages in random order.
@@ -46,7 +53,7 @@ type Line = BTreeMap<String, String>;
 ///
 /// # Errors
 /// A machine does not boot.
-pub(crate) fn bench() -> Result<bool, Error> {
+pub(crate) fn bench() -> Result<bool, Box<dyn error::Error>> {
     let mut whole = true;
     for (title, program) in [("zram", "zram"), ("ghost swap, in zswap", "ghost")] {
         let lines = measure(program)?;
@@ -57,17 +64,23 @@ pub(crate) fn bench() -> Result<bool, Error> {
     let faults = measure("faults")?;
     whole &= disk.len() == 3 && faults.len() == 1;
     print_disk(&disk);
-    let scan = figures("memory-cost", "", Machine::new().disk(Disk::swap(Size::mebibytes(64))))?;
-    whole &= !scan.is_empty();
+    let memory = figures("memory-cost", "", Machine::new().disk(Disk::swap(Size::mebibytes(64))))?;
+    whole &= !memory.is_empty();
     if let [faults] = &faults[..] {
         println!("\n{:52} {:>8} {:>8}", "instructions a page", "Quire", "at most");
         for (what, cost, most) in [
             ("first touch of an anonymous page, clearing included", instructions(faults, "first_touch"), 1500),
             ("fork of a process with 16 MiB resident", instructions(faults, "fork"), 150),
-            ("reclaim of a page that need not be written", number(&scan, "scan"), 700),
+            ("reclaim of a page that need not be written", number(&memory, "scan"), 700),
+            ("an event, for those who look from outside", number(&memory, "event"), 40),
         ] {
             println!("{what:52} {cost:>8} {most:>8}");
         }
+    }
+    let demo = demo()?;
+    whole &= demo.is_some();
+    if let Some(demo) = demo {
+        println!("{}", demo.share(number(&memory, "event")));
     }
     let machine = Machine::new().memory(Size::mebibytes(512)).disk(Disk::swap(Size::mebibytes(512)));
     let flat = figures("flat-cost", &format!("pages={FLAT_OTHERS} swapon=/dev/vda"), machine)?;
@@ -78,6 +91,42 @@ pub(crate) fn bench() -> Result<bool, Error> {
         println!("{what:52} {small:>8} {large:>8} {linux:>8}");
     }
     Ok(whole)
+}
+
+/// The demo from its boot to its end.
+struct Demo {
+    events: u64,
+    instructions: u64,
+}
+
+impl Demo {
+    /// What its events are of its instructions, if one takes so many.
+    fn share(&self, instructions: u64) -> String {
+        let hundredths = (self.events * instructions * 10_000).checked_div(self.instructions).unwrap_or(0);
+        let (whole, part) = (hundredths / 100, hundredths % 100);
+        let millions = self.instructions / 1_000_000;
+        format!(
+            "\nof {millions} million instructions of the demo, its {} events are {whole}.{part:02} %, at most 2",
+            self.events
+        )
+    }
+}
+
+/// Nothing if it failed. How long the processor worked is what the timer found: its hundredths of a second are many.
+fn demo() -> Result<Option<Demo>, Box<dyn error::Error>> {
+    eprintln!("quire: measuring the demo");
+    let disks = DemoDisks::make()?;
+    let machine = Machine::new().disk(Disk::swap(Size::mebibytes(256))).icount();
+    let machine = disks.disks().into_iter().fold(machine, Machine::disk).initramfs(Initramfs::new());
+    let site = Arc::new(Site::new(machine.installed_memory())?);
+    let Outcome { status, log, .. } = machine.observed_at(Arc::clone(&site)).append("-- bench demo").run()?;
+    let busy = log.lines().find_map(|line| line.strip_prefix("demo busy=")?.parse::<u64>().ok());
+    let Some(busy) = busy.filter(|_| status.is_success()) else {
+        eprintln!("{log}\nquire: the demo: {status}");
+        return Ok(None);
+    };
+    let events = Observatory::open(&site.memory())?.read()?.noted_events;
+    Ok(Some(Demo { events, instructions: busy * TICKS_A_HUNDREDTH / TICKS }))
 }
 
 /// What a scenario of the kernel's has found, in instructions; nothing if it failed. It measures what no program can have done by

@@ -6,13 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use quire_protocol::Verdict;
+
 use crate::{
     build,
     disk::{AttachedDisk, Disk},
     error::Error,
     guest,
     machine::{Console, Initrd, Machine},
-    outcome::Outcome,
+    observatory::backtrace::of_panic,
+    outcome::{Outcome, Status},
     project::{project, target},
     qemu,
     recording::Recording,
@@ -49,9 +52,21 @@ impl Machine {
         } else if self.console != Console::Captured {
             eprintln!("quire: the UEFI firmware starts the kernel; it is silent for a few seconds");
         }
-        let outcome = guest::run(&arguments, self.console, self.timeout)?;
+        let mut outcome = guest::run(&arguments, self.console, self.timeout)?;
+        if outcome.status == Status::Verdict(Verdict::Panic) {
+            self.complete_report(&mut outcome.log);
+        }
         trace.map(Recording::finish).transpose()?;
         Ok(outcome)
+    }
+
+    /// The kernel has no table of its functions' names, which would cost memory: its report gets its backtrace here.
+    fn complete_report(&self, log: &mut String) {
+        let Some(backtrace) = self.site.as_deref().and_then(of_panic) else { return };
+        if self.console != Console::Captured {
+            print!("{backtrace}");
+        }
+        log.push_str(&backtrace);
     }
 }
 

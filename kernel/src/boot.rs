@@ -93,7 +93,9 @@ extern "C" fn go_on() -> ! {
     debug_assert_eq!(translations::active_root(), kernel_map::root());
     // SAFETY: the stack was forgotten by `begin`, and this is the one place that takes it up.
     let stack = unsafe { KernelStack::first() };
-    event::start();
+    if or_give_up(command_line().events()) {
+        event::start();
+    }
     or_give_up(scheduler::start(stack));
     observatory::start();
     or_give_up(apic::start());

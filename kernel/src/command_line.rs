@@ -23,6 +23,7 @@ const KNOWN: &[&str] = &[
     "trace",
     "frames",
     RECORD_TRACE_WORD,
+    "events",
     "init",
     "rdinit",
     "console",
@@ -134,6 +135,18 @@ impl<'a> CommandLine<'a> {
         self.words().filter_map(level).last().transpose()
     }
 
+    /// Whether events are noted for those who look from outside: unless it says `events=off`.
+    ///
+    /// # Errors
+    /// [`BadValue`] when it says something else.
+    pub fn events(&self) -> Result<bool, BadValue<'a>> {
+        match self.value("events") {
+            None | Some("on") => Ok(true),
+            Some("off") => Ok(false),
+            Some(value) => Err(BadValue { key: "events", value, expected: "on or off" }),
+        }
+    }
+
     /// The last value of `key` as a size in bytes.
     ///
     /// # Errors
@@ -193,6 +206,9 @@ mod tests {
     fn nonsense_is_named() {
         let bad = CommandLine::new("mem=banana").size("mem").unwrap_err();
         assert_eq!(bad, BadValue { key: "mem", value: "banana", expected: "a size such as 32M" });
+        let events = ["", "events=on events=off", "events=on", "events=no"].map(|line| CommandLine::new(line).events());
+        let no = Err(BadValue { key: "events", value: "no", expected: "on or off" });
+        assert_eq!(events, [Ok(true), Ok(false), Ok(true), no]);
         assert_eq!(bad.to_string(), "command line: mem=banana: expected a size such as 32M");
     }
 }

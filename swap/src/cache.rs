@@ -338,22 +338,27 @@ impl<M: Machine> Area<M> {
     pub(crate) fn put_run(&self, first: Entry, others: &mut Peekable<impl Iterator<Item = Entry>>) {
         let Some(cluster) = self.cluster(first.slot()) else { return };
         let mut cluster = cluster.lock();
-        let (mut freed, mut next) = (0, Some(first));
+        let (mut freed, mut row, mut next) = (0, 0..0, Some(first));
         while let Some(entry) = next {
             match lower_count(&mut cluster, entry) {
                 Lowered::Held => {}
                 Lowered::Unheld => {
                     self.free_slot(&mut cluster, entry.slot());
                     freed += 1;
+                    if row.end != entry.slot() {
+                        self.tell_freed(&row);
+                        row = entry.slot()..entry.slot();
+                    }
+                    row.end += 1;
                 }
                 other => {
-                    self.note_freed(&mut cluster, first.slot(), freed);
+                    self.note_freed(&mut cluster, &row, freed);
                     return self.put_slowly(cluster, entry, other);
                 }
             }
             next = others.next_if(|other| are_in_one_cluster(first, *other));
         }
-        self.note_freed(&mut cluster, first.slot(), freed);
+        self.note_freed(&mut cluster, &row, freed);
     }
 
     /// What is left to do without the cluster's lock when a count was lowered.

@@ -108,12 +108,14 @@ pub enum Occurrence {
         /// How many.
         count: u32,
     },
-    /// A slot is free.
-    SlotFreed {
+    /// Slots in a row are free.
+    SlotsFreed {
         /// The area's index.
         area: u8,
-        /// The slot.
-        slot: u32,
+        /// The first of them.
+        first: u32,
+        /// How many.
+        count: u32,
     },
     /// A folio begins its way to its slots, or has come back from them.
     Moved {

@@ -1,5 +1,6 @@
 //! How slots are freed, and which list a cluster is on.
 
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use crate::area::Area;
@@ -20,7 +21,7 @@ impl<M: Machine> Area<M> {
             && let Some(cluster) = self.clusters.get_fixed(slot as usize / CLUSTER_SLOTS)
             && cluster.free_usual(offset(slot), |from, to| self.note_moved(slot, from, to))
         {
-            M::note(Occurrence::SlotFreed { area: self.index, slot });
+            M::note(Occurrence::SlotsFreed { area: self.index, first: slot, count: 1 });
             self.lower_used(1);
         } else {
             self.free_slowly(slot);
@@ -53,14 +54,23 @@ impl<M: Machine> Area<M> {
         for slot in first..first + length {
             self.free_slot(cluster, slot);
         }
-        self.note_freed(cluster, first, length);
+        self.note_freed(cluster, &(first..first + length), length);
     }
 
-    /// So many slots of the cluster of `slot` were freed by [`Self::free_slot`].
-    pub(crate) fn note_freed(&self, cluster: &mut ClusterGuard<'_, M>, slot: u32, freed: u32) {
+    /// So many slots of a cluster were freed by [`Self::free_slot`], of which those of `row` were not told yet.
+    pub(crate) fn note_freed(&self, cluster: &mut ClusterGuard<'_, M>, row: &Range<u32>, freed: u32) {
         if freed > 0 {
-            self.relist(slot as usize / CLUSTER_SLOTS, cluster, false);
+            self.tell_freed(row);
+            self.relist(row.start as usize / CLUSTER_SLOTS, cluster, false);
             self.lower_used(freed.into());
+        }
+    }
+
+    /// Slots in a row were freed: one thing that happens, however many they are.
+    #[inline]
+    pub(crate) fn tell_freed(&self, row: &Range<u32>) {
+        if !row.is_empty() {
+            M::note(Occurrence::SlotsFreed { area: self.index, first: row.start, count: row.end - row.start });
         }
     }
 
@@ -89,7 +99,6 @@ impl<M: Machine> Area<M> {
         }
         let payer = cluster.table_entry(offset(slot)).payer();
         cluster.free(offset(slot));
-        M::note(Occurrence::SlotFreed { area: self.index, slot });
         if payer != 0 {
             M::uncharge_slots(payer, 1);
         }

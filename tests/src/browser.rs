@@ -6,8 +6,7 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -56,7 +55,10 @@ impl Browser {
         ]);
         let mut started =
             Self { driver, address: format!("127.0.0.1:{port}"), session: String::new(), _profile: profile };
-        let wanted = json!({ "goog:chromeOptions": { "binary": browser, "args": arguments } });
+        let wanted = json!({
+            "goog:chromeOptions": { "binary": browser, "args": arguments },
+            "timeouts": { "script": PATIENCE.as_millis() as u64, "pageLoad": PATIENCE.as_millis() as u64 },
+        });
         let wanted = json!({ "capabilities": { "alwaysMatch": wanted } });
         let answer = request(&started.address, "POST", "/session", &wanted).map_err(|error| error.to_string())?;
         let session = answer["value"]["sessionId"].as_str();
@@ -75,23 +77,39 @@ impl Browser {
         self.command("/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
-    /// Waits until an expression is true in the page.
+    /// Waits until an expression is true in the page, which looks itself.
     ///
     /// # Panics
     /// It never is.
     #[track_caller]
     pub fn wait_for(&self, expression: &str) {
-        let started = Instant::now();
-        while self.run(&format!("return Boolean({expression})")) != Value::Bool(true) {
-            assert!(started.elapsed() < PATIENCE, "never true in the page: {expression}");
-            thread::sleep(Duration::from_millis(50));
-        }
+        let limit = PATIENCE.as_millis() / 2;
+        let is_true = self.run(&format!(
+            "const end = performance.now() + {limit};
+             return new Promise((done, failed) => {{
+               const look = () => {{
+                 try {{
+                   if ({expression}) done(true);
+                   else if (performance.now() > end) done(false);
+                   else setTimeout(look, 40);
+                 }} catch (error) {{ failed(error); }}
+               }};
+               look();
+             }});"
+        ));
+        assert_eq!(is_true, Value::Bool(true), "never true in the page: {expression}");
     }
 
     /// Presses a key.
     pub fn press(&self, key: &str) {
         let actions = [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })];
         self.command("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] }));
+    }
+
+    /// From now on nothing can be loaded over a network.
+    pub fn go_offline(&self) {
+        let conditions = json!({ "offline": true, "latency": 0, "throughput": 0 });
+        self.command("/chromium/network_conditions", &json!({ "network_conditions": conditions }));
     }
 
     fn command(&self, path: &str, body: &Value) -> Value {

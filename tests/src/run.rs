@@ -1,9 +1,11 @@
 //! One boot of one scenario or program, and what its log says.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use quire_boot::{Initramfs, Machine, Outcome, Status, initramfs, project};
+use quire_boot::{Initramfs, Machine, Outcome, Status, initramfs, observatory::Site, project};
 use quire_protocol::{LAST_LINE_PREFIX, Verdict};
+
+use crate::launcher::{self, Ended};
 
 /// Against a guest that never ends: the longest takes a minute on an idle machine, and others are ten times slower.
 const LIMIT: Duration = Duration::from_mins(20);
@@ -82,6 +84,20 @@ impl Run {
     #[track_caller]
     pub fn require_status(&self, status: Status) {
         self.require(self.outcome.status == status, &format!("it should have ended with: {status}"));
+    }
+
+    /// Fails the test unless `inspect`, asked `question` about the machine that was observed at `site`, says all of `parts`. Returns
+    /// all that it says.
+    #[track_caller]
+    pub fn require_inspected(&self, site: &Site, question: &[&str], parts: &[&str]) -> String {
+        let machine = ["inspect", "--machine", site.directory().to_str().unwrap_or_default()];
+        let Ended { status, guest: said, messages } =
+            launcher::run_in(Path::new("/"), &[&machine[..], question].concat());
+        self.require(status == Some(0), &format!("inspect {question:?} failed: {messages}"));
+        for part in parts {
+            self.require(said.contains(part), &format!("inspect {question:?} does not say \"{part}\":\n{said}"));
+        }
+        said
     }
 
     /// What the scenario found; it must have succeeded.

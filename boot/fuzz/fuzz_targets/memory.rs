@@ -20,6 +20,7 @@ fuzz_target!(|input: &[u8]| {
     }
     if let Ok(mut observatory) = Observatory::new(Box::new(memory)) {
         let _ = observatory.read();
+        let _ = observatory.events();
         let _ = observatory.panicked();
         let _ = observatory.ranks();
     }

@@ -1,14 +1,14 @@
-//! `bench zram|ghost|disk|faults`: the figures that are compared with Linux's, in ticks of the time-stamp counter.
+//! `bench zram|ghost|disk|faults|demo`: the figures that are compared with Linux's, in ticks of the time-stamp counter.
 //!
 //! For a swap area it makes the area ready, which must not have been done yet, and runs `swbench` with each kind of
-//! contents. `faults` measures what needs no swap: a first touch, and a fork.
+//! contents. `faults` measures what needs no swap: a first touch, and a fork; `demo` for how long the processor works for the demo.
 
-use std::{error::Error, iter, process::ExitCode};
+use std::{error::Error, fs, iter, process::ExitCode};
 
 use quire_protocol::contents::Contents;
 
 use crate::{
-    areas, files,
+    areas, demo, files,
     memory::Memory,
     process::{Child, End},
     swbench::{self, ticks},
@@ -28,8 +28,9 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
         ["ghost"] => ghost(),
         ["disk"] => disk(),
         ["faults"] => faults(),
+        ["demo"] => demo(),
         _ => {
-            eprintln!("usage: bench zram|ghost|disk|faults");
+            eprintln!("usage: bench zram|ghost|disk|faults|demo");
             return ExitCode::from(2);
         }
     };
@@ -103,5 +104,18 @@ fn faults() -> Outcome {
     // The least: in the others the timer's interrupt, or the child, came in between.
     let least = |ticks: Vec<u64>| ticks.into_iter().min().unwrap_or(0);
     println!("faults pages={PAGES} first_touch={} fork={} ticks/page", least(first_touch), least(forks));
+    Ok(())
+}
+
+/// For how many hundredths of a second the processor has worked when the demo is over.
+fn demo() -> Outcome {
+    if demo::main(&[]) != ExitCode::SUCCESS {
+        return Err("the demo failed".into());
+    }
+    let stat = fs::read_to_string("/proc/stat")?;
+    let [_, user, _, system, ..] = stat.split_whitespace().collect::<Vec<_>>()[..] else {
+        return Err("/proc/stat says nothing".into());
+    };
+    println!("demo busy={}", user.parse::<u64>()? + system.parse::<u64>()?);
     Ok(())
 }

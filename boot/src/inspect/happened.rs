@@ -14,7 +14,7 @@ const SHOWN: usize = 50;
 pub(super) fn last(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     let shown = &snapshot.events[snapshot.events.len().saturating_sub(SHOWN)..];
-    _ = writeln!(text, "\nthe last {} events, the last one last:", shown.len());
+    _ = writeln!(text, "\nthe last {} of {} events, the last one last:", shown.len(), snapshot.noted_events);
     for event in shown {
         _ = writeln!(text, "{}", line(snapshot, event));
     }

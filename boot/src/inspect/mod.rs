@@ -6,9 +6,11 @@
 //! | [`overview`] | memory against the watermarks, swap, compressed pools, tasks |
 //! | [`where_tasks_are`] | backtraces, and locks held |
 //! | [`questions`] | one frame, page, slot or task, and the reclaim lists |
+//! | [`heap`] | what the kernel heap has |
 //! | [`happened`] | the last events |
 
 mod happened;
+mod heap;
 mod overview;
 mod questions;
 mod where_tasks_are;
@@ -21,7 +23,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use quire_boot::observatory::{Observatory, ObservatoryError, Snapshot, Symbols, backtrace::Panicked, site};
+use quire_boot::observatory::{Observatory, ObservatoryError, Snapshot, Symbols, What, backtrace::Panicked, site};
 
 /// What is asked, and of which machine.
 #[derive(Args, Debug)]
@@ -67,6 +69,8 @@ enum Question {
     },
     /// The reclaim lists, by cgroup, and the pools of compressed pages
     Lists,
+    /// What the kernel heap has, by the size of objects, and what of it is largest
+    Heap,
 }
 
 /// A number, in hexadecimal with 0x before it.
@@ -100,6 +104,7 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<(), Box<dyn Error>> {
                 tasks.iter().any(|task| task.thread == thread)
             })? + &has
         }
+        Some(Question::Heap) => heap::heap(&snapshot),
         Some(Question::Lists) => questions::lists(&snapshot) + &overview::pools(&snapshot),
     };
     // A reader that went away (`| head`) has seen enough.
@@ -120,6 +125,7 @@ fn everything(
     let parts = [
         how_it_is(directory),
         why_it_stopped(observatory.panicked()?.as_ref(), snapshot),
+        who_was_killed(snapshot),
         where_the_tasks_are(observatory, directory, snapshot, &|_| true)?,
         overview::overview(snapshot),
         happened::last(snapshot),
@@ -130,6 +136,17 @@ fn everything(
 fn why_it_stopped(panicked: Option<&Panicked>, snapshot: &Snapshot) -> String {
     let Some(Panicked { thread, message }) = panicked else { return String::new() };
     format!("kernel panic in {}: {message}\n", happened::task(snapshot, *thread))
+}
+
+/// How many processes had to go because memory ran out, and which was the last, if the rings still know.
+fn who_was_killed(snapshot: &Snapshot) -> String {
+    let killed = snapshot.counter("oom_kill");
+    if killed == 0 {
+        return String::new();
+    }
+    let last = snapshot.events.iter().rfind(|event| matches!(event.what, What::OutOfMemory { .. }));
+    let last = last.map(|event| format!("; the last one:\n{}", happened::line(snapshot, event))).unwrap_or_default();
+    format!("memory ran out: {killed} killed{last}\n")
 }
 
 /// Without the kernel's symbols what is known without them is said.

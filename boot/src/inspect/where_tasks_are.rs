@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use quire_boot::observatory::{
     Snapshot,
     backtrace::{Backtrace, Since},
-    symbols::Place,
 };
 
 use super::happened;
@@ -32,7 +31,7 @@ pub(super) fn backtraces(snapshot: &Snapshot, backtraces: &[Backtrace], ranks: &
         if held != 0 {
             _ = writeln!(text, "    holds locks: {}", names(held, ranks).join(", "));
         }
-        write_places(&mut text, &backtrace.places);
+        text += &backtrace.lines();
     }
     text
 }
@@ -45,26 +44,4 @@ fn names(held: u64, ranks: &[String]) -> Vec<String> {
         None => format!("rank {rank}"),
     })
     .collect()
-}
-
-/// The functions, of which one that calls itself is shown once.
-fn write_places(text: &mut String, places: &[Place]) {
-    let mut rest = places;
-    while let [place, ..] = rest {
-        let same =
-            rest.iter().take_while(|other| (&other.function, other.line) == (&place.function, place.line)).count();
-        let function = if place.function.is_empty() { format!("{:#x}", place.address) } else { place.function.clone() };
-        let times = if same > 1 { format!(" ({same} times)") } else { String::new() };
-        _ = writeln!(text, "    {function}{times}");
-        if let Some(file) = &place.file {
-            _ = writeln!(text, "        at {}:{}", short(file), place.line.unwrap_or(0));
-        }
-        rest = &rest[same..];
-    }
-}
-
-/// A file of the project without the directory that the project is in.
-fn short(file: &str) -> &str {
-    let project = quire_boot::find_project().ok().and_then(|project| project.to_str());
-    project.and_then(|project| file.strip_prefix(project)?.strip_prefix('/')).unwrap_or(file)
 }

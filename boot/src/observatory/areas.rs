@@ -65,7 +65,7 @@ fn slots(memory: &Virtual<'_>, area: &AreaRecord, most: usize) -> Result<Vec<Slo
         let place = area.table + index as u64 * area.cluster_bytes;
         let word = clusters.get(place as usize..).and_then(|bytes| bytes.first_chunk());
         let table = u64::from_le_bytes(*word.ok_or(damaged("there are too few"))?);
-        if let Some(entries) = entries(memory, area.clusters + place, table)? {
+        if let Some(entries) = entries(memory, area.clusters.wrapping_add(place), table)? {
             let (words, _) = entries.as_chunks();
             for (state, word) in states.iter_mut().zip(words) {
                 *state = describe(TableEntry(u64::from_le_bytes(*word)));

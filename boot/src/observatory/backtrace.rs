@@ -1,14 +1,18 @@
 //! Where each task is: from its registers up its kernel stack, function by function.
 
+use std::fmt::Write as _;
+
 use quire_protocol::observatory::{Page, Stop};
 
 use super::{
+    Observatory, Site,
     error::ObservatoryError,
     memory::{KERNEL_IMAGE, Virtual},
     records::sequenced,
     snapshot::{Task, TaskState},
     symbols::{Place, Registers, Symbols, register},
 };
+use crate::project::find_project;
 
 /// The most functions of one task.
 const MOST: usize = 256;
@@ -22,6 +26,46 @@ pub struct Backtrace {
     pub since: Since,
     /// The functions, the innermost first.
     pub places: Vec<Place>,
+}
+
+impl Backtrace {
+    /// The functions, the innermost first, each with its file and line; one that calls itself is named once.
+    pub fn lines(&self) -> String {
+        let mut text = String::new();
+        let mut rest = &self.places[..];
+        while let [place, ..] = rest {
+            let is_same = |other: &&Place| (&other.function, other.line) == (&place.function, place.line);
+            let same = rest.iter().take_while(is_same).count();
+            let function =
+                if place.function.is_empty() { format!("{:#x}", place.address) } else { place.function.clone() };
+            let times = if same > 1 { format!(" ({same} times)") } else { String::new() };
+            _ = writeln!(text, "    {function}{times}");
+            if let Some(file) = &place.file {
+                _ = writeln!(text, "        at {}:{}", short(file), place.line.unwrap_or(0));
+            }
+            rest = &rest[same..];
+        }
+        text
+    }
+}
+
+/// A file of the project without the directory that the project is in.
+fn short(file: &str) -> &str {
+    let project = find_project().ok().and_then(|project| project.to_str());
+    project.and_then(|project| file.strip_prefix(project)?.strip_prefix('/')).unwrap_or(file)
+}
+
+/// What a machine's own report of a panic lacks, for its end: where that was, from the function that panicked on. `None` if there was
+/// no panic, or nothing is known of it.
+pub(crate) fn of_panic(site: &Site) -> Option<String> {
+    /// What calls the reporter.
+    const PANICKING: &str = "core::panicking::";
+    let symbols = Symbols::read(&site.kernel()).ok()?;
+    let backtraces = Observatory::open(&site.memory()).ok()?.backtraces(&symbols).ok()?;
+    let mut panicked = backtraces.into_iter().find(|backtrace| backtrace.since == Since::Panic)?;
+    let reporter = panicked.places.iter().rposition(|place| place.function.starts_with(PANICKING));
+    panicked.places.drain(..reporter.map_or(0, |last| last + 1));
+    Some(format!("  called by\n{}", panicked.lines()))
 }
 
 /// What a backtrace begins with.

@@ -4,12 +4,15 @@ use quire_protocol::observatory::{FrameRecord, Page, folio_flag, kind};
 
 use super::{
     error::ObservatoryError,
-    memory::Virtual,
+    memory::{PAGE, Virtual},
     snapshot::{Frame, FrameKind, Lru, Memory, Owner, Slot},
 };
 
 /// How often one frame is read again before it is shown as it was read last but one.
 const ATTEMPTS: usize = 16;
+
+/// The most bytes of addresses below the end of memory where there is none.
+const HOLE: u64 = 1 << 32;
 
 /// The metadata of every frame, and how many frames changed while it was read.
 pub(super) struct FrameTable {
@@ -21,7 +24,11 @@ impl FrameTable {
     /// Reads the metadata twice. Each record is one that was found the same two times in a row: not one of which half is older.
     pub(super) fn read(memory: &Virtual<'_>, page: &Page) -> Result<Self, ObservatoryError> {
         const WHAT: &str = "the frames' metadata";
-        let bytes = page.frame_count.saturating_mul(FrameRecord::BYTES as u64);
+        // Frames of memory, and of the hole below 4 GiB.
+        if page.frame_count > (memory.length() + HOLE) / PAGE {
+            return Err(ObservatoryError::Damaged { what: WHAT, address: page.frames, why: "there is less memory" });
+        }
+        let bytes = page.frame_count * FrameRecord::BYTES as u64;
         let mut first = memory.bytes(WHAT, page.frames, bytes)?;
         let second = memory.bytes(WHAT, page.frames, bytes)?;
         let mut changed = 0;
@@ -29,7 +36,7 @@ impl FrameTable {
         for (index, (record, again)) in records.iter_mut().zip(second.as_chunks().0).enumerate() {
             if record != again {
                 changed += 1;
-                *record = settle(memory, page.frames + (index * FrameRecord::BYTES) as u64, *again)?;
+                *record = settle(memory, page.frames.wrapping_add((index * FrameRecord::BYTES) as u64), *again)?;
             }
         }
         Ok(Self { records: records.iter().map(FrameRecord::from_bytes).collect(), changed })

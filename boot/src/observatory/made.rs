@@ -1,7 +1,7 @@
 //! A machine's memory, made by hand: small, with everything that a kernel publishes.
 
 use quire_protocol::observatory::{
-    Area, Cgroups, Counter, FrameRecord, MAGIC, Page, Pool, Ring, Task, Threads, VERSION,
+    Area, Cgroups, Counter, FrameRecord, Heap, MAGIC, Page, Pool, Ring, Task, Threads, VERSION,
     event::{Kind, record},
     kind,
 };
@@ -31,6 +31,7 @@ pub(super) fn memory() -> Vec<u8> {
     const THREADS: u64 = 0xa000;
     const AREAS: u64 = 0xb000;
     const POOLS: u64 = 0xb400;
+    const HEAP: u64 = 0xb800;
     const CGROUPS: u64 = 0xc000;
     const RINGS: u64 = 0xd000;
     const RECORDS: u64 = 0xe000;
@@ -71,6 +72,7 @@ pub(super) fn memory() -> Vec<u8> {
         cgroups: CGROUPS,
         rings: RINGS,
         ring_count: 1,
+        heap: HEAP,
         ..Page::default()
     };
     put(&mut memory, PUBLISHED, &page.to_words());
@@ -107,6 +109,23 @@ pub(super) fn memory() -> Vec<u8> {
     // Between the two is a place that is free.
     put(&mut memory, POOLS, &device.to_words());
     put(&mut memory, POOLS + 2 * Pool::BYTES as u64, &zswap.to_words());
+    // The heap's frames, bytes and objects in arenas, bytes and blocks with frames of their own; two sizes of slabs.
+    let figures = HEAP + Heap::BYTES as u64;
+    put(&mut memory, figures, &[11, 3000, 1, 4096, 1, 16, 1, 5, 32, 2, 130]);
+    let heap = Heap {
+        frames: figures,
+        arena_bytes: figures + 8,
+        arena_objects: figures + 16,
+        large_bytes: figures + 24,
+        large_blocks: figures + 32,
+        slabs: figures + 40,
+        size_count: 2,
+        size_bytes: 24,
+        size: 0,
+        count: 8,
+        used: 16,
+    };
+    put(&mut memory, HEAP, &heap.to_words());
     for frame in 0..PAGES {
         let is_of = match frame {
             17..=20 => kind::PAGE_TABLE,

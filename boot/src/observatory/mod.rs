@@ -28,7 +28,7 @@
 //! | `memory`, `find` | the file's bytes by address; the page that the kernel publishes |
 //! | `frames` | the frames' metadata |
 //! | `areas`, `tasks`, `cgroups`, `rings` | slots; tasks and their page tables; memory cgroups; events |
-//! | `pools` | zram devices and zswap |
+//! | `pools`, `heap` | zram devices and zswap; the kernel heap |
 //! | [`backtrace`], [`symbols`] | where each task is in the kernel; functions, files and lines |
 //! | `records` | what the kernel changes while it is read |
 //! | [`error`] | why a machine could not be looked at |
@@ -40,6 +40,7 @@ pub mod error;
 pub mod event;
 mod find;
 mod frames;
+mod heap;
 #[cfg(test)]
 mod made;
 mod memory;
@@ -127,11 +128,22 @@ impl Observatory {
             swapped,
             tasks,
             cgroups: cgroups::read(&memory, &page)?,
+            heap: heap::read(&memory, &page)?,
             events,
             lost_events: self.rings.lost,
+            noted_events: self.rings.noted,
             zram,
             zswap,
         })
+    }
+
+    /// What has happened since this or [`Self::read`] was last asked, and nothing else.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn events(&mut self) -> Result<Vec<Event>, ObservatoryError> {
+        let page = self.published()?;
+        self.rings.read(&Virtual::new(&self.memory, page.root), &page)
     }
 
     /// Why the kernel stopped, if it panicked.

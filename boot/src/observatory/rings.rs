@@ -13,8 +13,9 @@ use super::{
     memory::Virtual,
 };
 
-/// The most processors.
+/// The most processors, and the most events of one.
 const MOST: u64 = 64;
+const MOST_RECORDS: u64 = 1 << 16;
 
 /// Up to where each ring was read.
 #[derive(Default)]
@@ -24,15 +25,19 @@ pub(super) struct Cursors {
     pub(super) time: u64,
     /// Events that were written over before they were read.
     pub(super) lost: u64,
+    /// Events since the kernel's start.
+    pub(super) noted: u64,
 }
 
 impl Cursors {
     /// The events since the last time, in the order of time.
     pub(super) fn read(&mut self, memory: &Virtual<'_>, page: &Page) -> Result<Vec<Event>, ObservatoryError> {
         let mut events = Vec::new();
+        self.noted = 0;
         for cpu in 0..page.ring_count.min(MOST) {
             let address = page.rings.wrapping_add(cpu * Ring::BYTES as u64);
             let ring = ring(memory, address)?;
+            self.noted = self.noted.saturating_add(ring.head);
             if ring.records != 0 {
                 self.read_ring(memory, cpu, address, &ring, &mut events)?;
             }
@@ -52,22 +57,21 @@ impl Cursors {
     ) -> Result<(), ObservatoryError> {
         const WHAT: &str = "the events";
         let damaged = |why| ObservatoryError::Damaged { what: WHAT, address: ring.records, why };
-        if !ring.count.is_power_of_two() {
-            return Err(damaged("their number is no power of two"));
+        if !ring.count.is_power_of_two() || ring.count > MOST_RECORDS {
+            return Err(damaged("their number is no power of two, or too large"));
         }
-        let bytes = ring.count.checked_mul(RECORD_BYTES as u64).ok_or(damaged("it is larger than memory"))?;
-        let records = memory.bytes(WHAT, ring.records, bytes)?;
+        let records = memory.bytes(WHAT, ring.records, ring.count * RECORD_BYTES as u64)?;
         let (records, _) = records.as_chunks::<RECORD_BYTES>();
-        // What was begun before this had its place before this.
-        let head = self::ring(memory, address)?.head;
+        // What was begun before this had its place before this. A head never goes back, unless memory is not what it should be.
+        let head = self::ring(memory, address)?.head.max(ring.head);
         let before = self.heads.insert(cpu, ring.head).filter(|before| *before <= ring.head);
         let oldest = head.saturating_sub(ring.count);
         let from = before.unwrap_or_else(|| ring.head.saturating_sub(ring.count)).max(oldest).min(ring.head);
-        self.lost += from - before.unwrap_or(from).min(from);
+        self.lost = self.lost.saturating_add(from - before.unwrap_or(from).min(from));
         for number in from..ring.head {
             let words = words(&records[(number % ring.count) as usize]);
             if words[0] != number.wrapping_add(1) {
-                self.lost += 1;
+                self.lost = self.lost.saturating_add(1);
             } else if let Some(event) = decode(cpu as u8, words) {
                 events.push(event);
             }

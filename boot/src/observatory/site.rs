@@ -70,9 +70,14 @@ impl Site {
         self.directory.join("memory")
     }
 
+    /// The ELF file of the kernel that the machine runs, once it does.
+    pub fn kernel(&self) -> PathBuf {
+        self.directory.join("kernel")
+    }
+
     /// Notes which kernel the machine runs: it may be built again before it is asked for.
     pub(crate) fn set_kernel(&self, kernel: &Path) -> Result<(), Error> {
-        let place = self.directory.join("kernel");
+        let place = self.kernel();
         let linked = fs::hard_link(kernel, &place).or_else(|_| fs::copy(kernel, &place).map(drop));
         linked.map_err(Error::file("keep the kernel as", &place))
     }

@@ -36,10 +36,14 @@ pub struct Snapshot {
     pub tasks: Vec<Task>,
     /// Memory cgroups, the root first.
     pub cgroups: Vec<Cgroup>,
+    /// The kernel heap.
+    pub heap: Heap,
     /// What has happened since the observatory last read, in the order of time; at the first time all that the rings still hold.
     pub events: Vec<Event>,
     /// Events that were overwritten before they could be read, since the observatory was opened.
     pub lost_events: u64,
+    /// Events since the kernel's start.
+    pub noted_events: u64,
 }
 
 impl Snapshot {
@@ -366,6 +370,34 @@ pub struct Zswap {
     pub written_back: u64,
     /// Pages that it did not take.
     pub rejected: u64,
+}
+
+/// The kernel heap. Its figures change one after the other: together they need not be those of one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heap {
+    /// Frames that it has.
+    pub frames: u64,
+    /// What is in slabs, by the size of objects.
+    pub sizes: Vec<SlabSize>,
+    /// Bytes in use in arenas, for what is too large for slabs and too small for frames of its own.
+    pub arena_bytes: u64,
+    /// Objects there.
+    pub arena_objects: u64,
+    /// Bytes in frames of their own.
+    pub large_bytes: u64,
+    /// Blocks of these.
+    pub large_blocks: u64,
+}
+
+/// The slabs for objects of one size: a frame each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlabSize {
+    /// The most bytes of an object.
+    pub size: u64,
+    /// Slabs.
+    pub slabs: u64,
+    /// Objects in use.
+    pub objects: u64,
 }
 
 /// A thread of the kernel or of a program.

@@ -110,7 +110,8 @@ pub(super) fn walk(
     frames: &FrameTable,
     tasks: &mut [Task],
 ) -> Result<PageTables, ObservatoryError> {
-    let left = 4 * frames.records.len();
+    // Each table is of one tree. One that changes its tree meanwhile is read again.
+    let left = 2 * frames.records.iter().filter(|frame| frame.kind == kind::PAGE_TABLE).count();
     let mut walk = Walk { memory: memory.physical(), frames, left, seen: HashSet::new(), found: PageTables::default() };
     let mut spaces: HashMap<u64, (u64, u64)> = HashMap::new();
     for task in tasks {

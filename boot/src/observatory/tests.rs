@@ -8,7 +8,7 @@ const POOLS: usize = 0xb400;
 
 use super::{
     Bytes, FrameKind, Observatory, ObservatoryError, Snapshot, What, made,
-    snapshot::{SlotContent, Zram, Zswap},
+    snapshot::{Heap, SlabSize, SlotContent, Zram, Zswap},
 };
 
 fn read(memory: Vec<u8>) -> Result<Snapshot, ObservatoryError> {
@@ -33,6 +33,9 @@ fn everything_that_is_published_is_found() {
     assert_eq!((area.slots[8].content, area.slots[8].count), (SlotContent::Cached(40), 1));
     assert_eq!((snapshot.time, snapshot.lost_events, snapshot.events.len()), (105, 0, 4));
     assert_eq!(snapshot.events[0].what, What::PageOut { frame: 40, area: 0, slot: 2 });
+    let sizes = vec![SlabSize { size: 16, slabs: 1, objects: 5 }, SlabSize { size: 32, slabs: 2, objects: 130 }];
+    let heap = Heap { frames: 11, sizes, arena_bytes: 3000, arena_objects: 1, large_bytes: 4096, large_blocks: 1 };
+    assert_eq!((snapshot.heap, snapshot.noted_events), (heap, 6));
 }
 
 #[test]
@@ -163,6 +166,35 @@ fn what_changes_while_it_is_read_is_read_again() {
     assert_eq!((snapshot.changed_meanwhile, snapshot.frames[40].cgroup), (1, 0));
 }
 
+/// Two memories: what is read comes from the one and from the other in turn.
+struct Changing([Vec<u8>; 2], std::cell::Cell<usize>);
+
+impl Bytes for Changing {
+    fn length(&self) -> std::io::Result<u64> {
+        self.0[0].length()
+    }
+
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+        self.1.set(1 - self.1.get());
+        self.0[self.1.get()].read(offset, bytes)
+    }
+}
+
+/// Asks everything, twice: what is left of the first time may not fit the second.
+fn ask(bytes: Box<dyn Bytes>) {
+    let mut observatory = Observatory::new(bytes).unwrap();
+    for _ in 0..2 {
+        if let Ok(snapshot) = observatory.read() {
+            for root in snapshot.tasks.iter().filter_map(|task| task.root) {
+                let _ = observatory.walk(root, 0x5000);
+            }
+        }
+        let _ = observatory.events();
+        let _ = observatory.panicked();
+        let _ = observatory.ranks();
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_are_a_reason_to_panic(
@@ -180,11 +212,11 @@ proptest! {
         }
         let mut short = whole.clone();
         short.truncate(length);
+        for changed in [&whole, &memory] {
+            ask(Box::new(Changing([made::memory(), changed.clone()], std::cell::Cell::new(0))));
+        }
         for memory in [whole, memory, short] {
-            let mut observatory = Observatory::new(Box::new(memory)).unwrap();
-            let _ = observatory.read();
-            let _ = observatory.panicked();
-            let _ = observatory.ranks();
+            ask(Box::new(memory));
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::observatory::{
-    event::{Event, What},
+    event::{Event, FaultService, What},
     snapshot::{Area, Cgroup, Snapshot, Task, TaskState, Zram, Zswap},
 };
 
@@ -11,7 +11,7 @@ use crate::observatory::{
 pub(super) const ALWAYS: [&str; 3] = ["time", "faults", "reclaimed"];
 
 /// How many ways there are to serve a fault.
-const FAULT_SERVICES: usize = 10;
+const FAULT_SERVICES: usize = FaultService::ALL.len();
 
 /// All facts, by name. `events` are those since the snapshot before.
 pub(super) fn facts(snapshot: &Snapshot, events: &[Event]) -> Map<String, Value> {

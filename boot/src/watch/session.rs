@@ -304,8 +304,8 @@ impl Looking {
 
     /// Takes in what has happened, without a picture.
     fn look(&mut self) {
-        if let Ok(snapshot) = self.observatory.read() {
-            self.events.extend(snapshot.events);
+        if let Ok(events) = self.observatory.events() {
+            self.events.extend(events);
         }
     }
 

@@ -33,7 +33,7 @@ pub fn address<T: ?Sized>(published: &'static T) -> u64 {
 #[cfg(target_os = "none")]
 pub fn start() {
     use crate::address_map::DIRECT_MAP;
-    use crate::{clock, event, kernel_map, physical, stop, sync, task};
+    use crate::{clock, event, heap, kernel_map, physical, stop, sync, task};
 
     let page = page();
     let own = address(page);
@@ -52,6 +52,7 @@ pub fn start() {
     set(&page.kernel, address(words.kernel));
     set(&page.watermarks, address(words.watermarks));
     task::publish(page);
+    heap::publish(page);
     event::publish(page);
     stop::publish(page);
     sync::publish(page);

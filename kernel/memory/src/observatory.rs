@@ -17,7 +17,7 @@ use quire_swap::{AreaLayout, MAX_AREAS, Statistics};
 
 use crate::cgroup::counts;
 use crate::counters::COUNTERS;
-use crate::fault::served::{self, Served};
+use crate::fault::served::{self, FaultService};
 use crate::{lru, oom};
 
 static AREAS: [AtomicArea; MAX_AREAS] = [const { AtomicArea::new() }; MAX_AREAS];
@@ -123,16 +123,16 @@ fn reclaims() -> [(&'static str, &'static AtomicU64); RECLAIM] {
     let count = &COUNTERS;
     [
         ("pgfault", served::all()),
-        ("fault_zero_filled", Served::ZeroFilled.counter()),
-        ("fault_zero_mapped", Served::ZeroMapped.counter()),
-        ("fault_read", Served::Read.counter()),
-        ("fault_cached", Served::Cached.counter()),
-        ("fault_zero_slot", Served::ZeroSlot.counter()),
-        ("fault_object", Served::Object.counter()),
-        ("fault_copied", Served::Copied.counter()),
-        ("fault_reused", Served::Reused.counter()),
-        ("fault_spurious", Served::Spurious.counter()),
-        ("fault_fatal", Served::Fatal.counter()),
+        ("fault_zero_filled", served::counter(FaultService::ZeroFilled)),
+        ("fault_zero_mapped", served::counter(FaultService::ZeroMapped)),
+        ("fault_read", served::counter(FaultService::Read)),
+        ("fault_cached", served::counter(FaultService::Cached)),
+        ("fault_zero_slot", served::counter(FaultService::ZeroSlot)),
+        ("fault_object", served::counter(FaultService::Object)),
+        ("fault_copied", served::counter(FaultService::Copied)),
+        ("fault_reused", served::counter(FaultService::Reused)),
+        ("fault_spurious", served::counter(FaultService::Spurious)),
+        ("fault_fatal", served::counter(FaultService::Fatal)),
         ("workingset_refault_anon", &count.refaults),
         ("workingset_activate_anon", &count.refaults_activated),
         ("pgactivate", &count.second_chances),

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use quire_machine::clock;
+use quire_machine::event::{self, Kind};
 use quire_machine::print;
 use quire_machine::task;
 use quire_memory::advice::Advice;
@@ -27,7 +28,10 @@ use crate::swapon;
 /// 16 MiB, without `pages=` on the command line.
 const PAGES: u64 = 4096;
 
-/// Ticks a page.
+/// Few enough that the timer hardly ever comes in between.
+const EVENTS: u64 = 256;
+
+/// Ticks a page, and for an event.
 struct Costs {
     first_touch: u64,
     fork: u64,
@@ -35,6 +39,7 @@ struct Costs {
     clean_out: u64,
     scan: u64,
     cached: u64,
+    event: u64,
 }
 
 pub(super) fn memory_cost(command_line: CommandLine<'static>) -> Result<String, Failure> {
@@ -54,6 +59,7 @@ pub(super) fn memory_cost(command_line: CommandLine<'static>) -> Result<String, 
         ("zero_out", "taken out: given a slot, nothing written", costs.zero_out, 700, ""),
         ("clean_out", "taken out: its slot still has its contents", costs.clean_out, 700, ""),
         ("scan", "reclaimed from the list, nothing written", costs.scan, 700, ""),
+        ("event", "an event, for those who look from outside", costs.event, 40, ""),
     ] {
         let cost = cost / ticks;
         print!("{what:44} {cost:>8} {most:>8} {linux:>8}\n");
@@ -99,7 +105,11 @@ fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
         while reclaim::pass() > 0 {}
         Ok(())
     })?;
-    Ok(Costs { first_touch, fork, zero_out, clean_out, scan, cached })
+    // Such as do not happen: of no page.
+    let before = clock::counter();
+    (0..EVENTS).for_each(|_| event::note(Kind::TlbFlush, 0, 0));
+    let event = (clock::counter() - before) / EVENTS;
+    Ok(Costs { first_touch, fork, zero_out, clean_out, scan, cached, event })
 }
 
 /// Ticks of `work` for each page that it takes out of memory, hardly any of which has to be written.

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 
-use quire_memory::fault::Served;
+use quire_memory::fault::{FaultService, served};
 use quire_memory::swap;
 use quire_protocol::contents::Contents;
 
@@ -35,7 +35,7 @@ pub(super) fn sequential(command_line: CommandLine<'static>) -> Result<String, F
     })?;
     filled.wait();
     let out = swap::statistics();
-    let faults = || (Served::Read.count(), Served::Cached.count());
+    let faults = || (served::count(FaultService::Read), served::count(FaultService::Cached));
     let (read_before, cached_before) = faults();
     counted.come();
     require!(walker.join().is_ok(), "the task was killed");

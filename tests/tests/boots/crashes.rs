@@ -16,15 +16,6 @@ fn place_of(words: &str) -> String {
     format!("{CRASHES}:{}", line + 1)
 }
 
-/// What `inspect` says of a scenario's end, all of `parts` among it.
-fn inspected(run: &Run, site: &Site, parts: &[&str]) {
-    let ended = run_in(Path::new("/"), &["inspect", "--machine", site.directory().to_str().unwrap()]);
-    run.require(ended.status == Some(0), &format!("{ended:#?}"));
-    for part in parts {
-        run.require(ended.guest.contains(part), &format!("inspect does not say \"{part}\":\n{}", ended.guest));
-    }
-}
-
 /// A scenario on a machine that can be looked at.
 fn observed(scenario: &str, machine: Machine) -> (Run, Arc<Site>) {
     let site = Arc::new(Site::new(machine.installed_memory()).unwrap());
@@ -38,11 +29,13 @@ fn report(scenario: &str, parts: &[&str], function: &str, words: &str) {
     for part in ["kernel panic: ", "  at kernel/", "  in thread "].iter().chain(parts) {
         run.require(run.log().contains(part), &format!("its report lacks \"{part}\""));
     }
-    inspected(
-        &run,
-        &site,
-        &["kernel panic in ", " panicked\n", function, &place_of(words), "frames free", "events, the last"],
+    let (called_by, place) = (run.log().split("\n  called by\n").nth(1).unwrap_or_default(), place_of(words));
+    run.require(
+        called_by.contains(function) && called_by.contains(&place),
+        &format!("its report does not end with {function} at {place}"),
     );
+    let parts = ["kernel panic in ", " panicked\n", function, &place, "frames free", "events, the last"];
+    run.require_inspected(&site, &[], &parts);
 }
 
 /// What every report of a processor exception shows.
@@ -74,7 +67,7 @@ fn code_cannot_be_written() {
 #[test]
 fn data_cannot_be_executed() {
     let parts = [&REGISTERS[..], &["instruction fetch; the page's protection"]].concat();
-    report("execute-data", &parts, "panicked\n", "call {}");
+    report("execute-data", &parts, "quire_kernel::scenario::crashes::execute_data\n", "call {}");
 }
 
 /// It is asked while it hangs, and then told to end.

@@ -10,6 +10,9 @@ use serde_json::Value;
 const LIMIT: u64 = 1_200_000;
 const PROMPT: &str = "quire:~# ";
 
+/// Pages for a program: more than there is room for. At its end some slots stay in use, for what was pushed out.
+const TOO_MANY: u32 = 7000;
+
 /// How often the guest's own figures and the picture's are compared before they are said to differ: what a shell has just done
 /// may still be on its way to be freed when it prints them.
 const COMPARISONS: usize = 10;
@@ -23,7 +26,7 @@ struct Shown {
 impl Shown {
     fn start(options: &[&str]) -> Self {
         let mut launcher = Command::new(launcher::program());
-        launcher.args(["shell", "--swap", "64M", "--watch", "0"]).args(options);
+        launcher.args(["shell", "--memory", "32M", "--swap", "64M", "--watch", "0"]).args(options);
         let mut shell = spawn_command(launcher, Some(LIMIT)).expect("the launcher starts");
         let (_, url) = shell.exp_regex("http://127.0.0.1:[0-9]+/").expect("the launcher says where the picture is");
         let mut shown = Self { shell, url };
@@ -100,20 +103,23 @@ fn the_picture_says_what_the_guest_says_and_a_recording_says_it_again() {
     browser.open(&shown.url);
     browser.wait_for("quire.tape.state.facts !== null");
     shown.does("mkswap /dev/vda && swapon /dev/vda");
-    // More than fits into memory, and its end: some slots stay in use, for what was pushed out.
-    shown.does("swbench 16384 text random");
+    shown.does(&format!("swbench {TOO_MANY} text random"));
 
     let (time, live) = equal_figures(&browser, &mut shown);
     go_on(&browser);
+    a_followed_page_goes_out_and_comes_back(&browser, &mut shown);
+    the_machine_goes_on_until_the_next(&browser, &mut shown);
     a_closed_page_leaves_no_machine_paused(&browser, &mut shown);
     shown.types("exit");
     shown.sees("the run is in");
     shown.shell.exp_eof().expect("the launcher ends");
 
+    browser.go_offline();
     let path = fs::canonicalize(&recording).unwrap();
     browser.open(&format!("file://{}#at={time}", path.display()));
     browser.wait_for("quire.tape.position > 0 && !quire.isStale");
     assert_eq!(counts(&browser), live, "the recording at the same moment");
+    at_a_moment_there_is_one_state(&browser);
 }
 
 /// The legend's and the areas' figures are those of `/proc/meminfo` and `/proc/swaps`. Returns the moment, in seconds, and the legend's.
@@ -155,6 +161,71 @@ const USED_SLOTS: &str = "[...quire.tape.state.areas.values()].flatMap((slots) =
 fn used_slots(swaps: &str) -> u64 {
     let line = swaps.lines().find(|line| line.starts_with("/dev/vda")).unwrap_or_else(|| panic!("no area in {swaps}"));
     line.split_whitespace().nth(3).and_then(|word| word.parse::<u64>().ok()).unwrap_or_else(|| panic!("{line}")) / 4
+}
+
+/// A page of a program that uses more than there is.
+fn a_followed_page_goes_out_and_comes_back(browser: &Browser, shown: &mut Shown) {
+    begins_to_swap(browser, shown);
+    pause(browser);
+    // One in the middle.
+    browser.run(
+        "const { state } = quire.tape;
+         const { thread } = state.facts.tasks.find((task) => task.name.startsWith('swbench'));
+         const { frames } = state;
+         const pages = [...frames.thread.keys()].filter((frame) => frames.thread[frame] === thread);
+         pages.sort((one, other) => frames.page[one] - frames.page[other]);
+         quire.detail.choose({ frame: pages[pages.length >> 1] });",
+    );
+    browser.press("w");
+    browser.wait_for("quire.detail.followed !== null");
+    go_on(browser);
+    browser.wait_for(
+        "(() => {
+           const places = quire.detail.journey.map(({ place }) => place);
+           const out = places.findIndex((place) => place?.slot !== undefined);
+           return out >= 0 && places.slice(out).some((place) => place?.frame !== undefined);
+         })()",
+    );
+    browser.wait_for("document.querySelectorAll('#journey li').length > 1");
+    browser.wait_for("document.querySelectorAll('#life li').length > 1");
+    browser.press("\u{e00c}");
+    browser.wait_for("quire.detail.followed === null");
+    shown.sees(PROMPT);
+}
+
+/// A program that uses more than there is has begun, and is not at its end.
+fn begins_to_swap(browser: &Browser, shown: &mut Shown) {
+    shown.types(&format!("swbench {TOO_MANY} text seq"));
+    browser.wait_for(
+        "quire.tape.state.facts.tasks.some((task) => task.name.startsWith('swbench') && task.resident > 2000)",
+    );
+}
+
+/// What a person waits for is in the picture with which the machine stands still.
+fn the_machine_goes_on_until_the_next(browser: &Browser, shown: &mut Shown) {
+    begins_to_swap(browser, shown);
+    pause(browser);
+    for (key, kind) in [("f", "fault"), ("r", "reclaim"), ("o", "pageOut")] {
+        let before = browser.run("return quire.tape.length");
+        browser.press(key);
+        browser.wait_for(&format!("quire.tape.length > {before} && quire.machine === 'paused' && quire.tape.isAtEnd"));
+        browser.wait_for(&format!("[...quire.tape.events({before})].some(([event]) => event.kind === EVENTS.{kind})"));
+    }
+    go_on(browser);
+    shown.sees(PROMPT);
+}
+
+/// Whichever way has led there.
+fn at_a_moment_there_is_one_state(browser: &Browser) {
+    let differ = browser.run(
+        "const { tape } = quire;
+         const at = (position) => { tape.seek(position); return tape.state.frames.countByKind(FRAME_KINDS.length).join(); };
+         const moments = [...Array(20).keys()].map((moment) => Math.floor(moment * tape.length / 20));
+         const there = moments.map(at);
+         const back = moments.toReversed().map(at).toReversed();
+         return moments.filter((_, moment) => there[moment] !== back[moment]).length;",
+    );
+    assert_eq!(differ, 0, "moments that differ when they are come to from behind");
 }
 
 fn a_closed_page_leaves_no_machine_paused(browser: &Browser, shown: &mut Shown) {

@@ -1,9 +1,9 @@
 //! Debian's busybox, as it is, as process 1 and as a shell.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use quire_boot::{Disk, Machine, Size, observatory::Site};
-use quire_tests::{Image, Run, launcher::run_in};
+use quire_tests::{Image, Run};
 
 #[test]
 fn the_shell_has_pipes_jobs_files_and_signals() {
@@ -29,13 +29,9 @@ fn zram_is_controlled_by_its_attributes_and_inspect_sees_what_they_say() {
     };
     run.require(compressed > 0 && same >= 128 && huge >= 64, "of each kind of page some are stored");
     let (pages, frames) = (original / 4096, used / 4096);
-    let inspected = run_in(Path::new("/"), &["inspect", "--machine", site.directory().to_str().unwrap(), "lists"]);
-    for part in [
-        format!("/dev/zram0: {pages} pages, {original} bytes as {compressed} in {frames} frames: "),
-        format!("{same} of one value, {huge} huge; room for 4096 pages"),
-    ] {
-        run.require(inspected.guest.contains(&part), &format!("inspect does not say \"{part}\":\n{inspected:#?}"));
-    }
+    let device = format!("/dev/zram0: {pages} pages, {original} bytes as {compressed} in {frames} frames: ");
+    let rest = format!("{same} of one value, {huge} huge; room for 4096 pages");
+    run.require_inspected(&site, &["lists"], &[&device, &rest]);
 }
 
 #[test]
@@ -47,11 +43,20 @@ fn swapon_and_swapoff_do_and_refuse_what_linux_does() {
 
 #[test]
 fn process_1_is_the_largest_when_memory_ends_and_stays() {
-    let run = Run::script("limits", Machine::new().memory(Size::mebibytes(40)));
+    let machine = Machine::new().memory(Size::mebibytes(40));
+    let site = Arc::new(Site::new(machine.installed_memory()).unwrap());
+    let run = Run::script("limits", machine.observed_at(Arc::clone(&site)));
     run.figures().require_exactly("steps", 3);
     let killed: Vec<&str> = run.lines_with("oom: killed ").collect();
     run.require(
         !killed.is_empty() && killed.iter().all(|line| !line.contains("[1]:")),
         "process 1 was killed, or nobody",
     );
+
+    let kswapd = ["\nkswapd[", "quire_memory::reclaim::", "at kernel/memory/src/reclaim.rs:"];
+    let said = run.require_inspected(&site, &[], &kswapd);
+    run.require(said.contains(&format!("memory ran out: {} killed", killed.len())), &format!("who was killed? {said}"));
+    let frames = said.lines().find_map(|line| line.strip_suffix(" heap")?.trim().parse::<u64>().ok());
+    let heap = format!("kernel heap: {} frames\n", frames.unwrap_or_default());
+    run.require_inspected(&site, &["heap"], &[&heap, "\nup to 64 bytes, in slabs ", "\nlargest: "]);
 }

@@ -11,6 +11,11 @@ const CELL_SIZES = [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 20, 24, 28, 32].
 /** A canvas that gets another size is drawn anew. */
 const sizes = new ResizeObserver(() => dispatchEvent(new Event("resize")));
 
+/** What is shown is not what is to be seen any more. */
+function askForFrame() {
+  dispatchEvent(new Event("stale"));
+}
+
 class CellMap {
   /** `onPick(index)` is called for a cell that is clicked. */
   constructor(canvas, kinds, onPick) {
@@ -45,7 +50,7 @@ class CellMap {
 
   /** Cells that have changed shine for a while. */
   light(indices) {
-    for (const index of indices) this.glow[index] = 12;
+    for (const index of indices) this.glow[index] = GLOW_STEPS - 1;
   }
 
   /** The canvas gets the size of its place; cells the size and number with which they fill it. */
@@ -117,12 +122,14 @@ class CellMap {
     if (index < 0) return;
     this.cursor = index;
     onPick(index);
+    askForFrame();
   }
 
   wheel(event) {
     event.preventDefault();
     if (event.ctrlKey || this.rows <= this.visibleRows || event.shiftKey) this.zoomBy(event.deltaY < 0 ? 1 : -1, this.at(event));
     else this.scrollBy(Math.sign(event.deltaY) * 3);
+    askForFrame();
   }
 
   hover(event) {
@@ -177,7 +184,7 @@ class CellMap {
         if (first >= this.count) break;
         const glow = this.groupGlow(first);
         isShining ||= glow > 0;
-        const tile = tiles.pixels[this.groupKind(first) * GLOW_STEPS + Math.min(GLOW_STEPS - 1, glow >> 2)];
+        const tile = tiles.pixels[this.groupKind(first) * GLOW_STEPS + glow];
         let to = (row - this.top) * cellHeight * width + column * cellWidth;
         for (let y = 0, from = 0; y < cellHeight; y++, to += width, from += cellWidth) {
           for (let x = 0; x < cellWidth; x++) pixels[to + x] = tile[from + x];

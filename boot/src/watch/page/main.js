@@ -3,6 +3,10 @@
 /** The factors of "slower", in turn. */
 const FACTORS = [1, 2, 5, 20, 100];
 
+/** The least time from one drawing to the next, in milliseconds: of figures, and of maps on which something shines. */
+const FIGURES_EVERY = 90;
+const MAPS_EVERY = 60;
+
 class Page {
   constructor() {
     this.tape = new Tape();
@@ -17,12 +21,32 @@ class Page {
     this.machine = "starting";
     this.live = null;
     this.figuresDrawn = 0;
+    this.mapsDrawn = 0;
+    this.isMapStale = false;
     this.isStale = true;
     this.playedUntil = 0;
     // What the address asks for, behind its #: at=SECONDS, frame=N, follow, theme=dark, panel=N, so that a slide can link to a moment.
     this.asked = new URLSearchParams(location.hash.slice(1));
     this.setTheme(this.asked.get("theme") ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark"));
     document.body.dataset.alone = this.asked.get("panel") ?? "";
+  }
+
+  get isStale() {
+    return this.stale;
+  }
+
+  /** What is known is not shown yet. */
+  set isStale(stale) {
+    this.stale = stale;
+    if (stale) this.wake();
+  }
+
+  /** Draws with the next frame of the screen. While nothing changes nothing is asked of the computer. */
+  wake() {
+    this.waking ??= requestAnimationFrame((now) => {
+      this.waking = null;
+      this.frame(now);
+    });
   }
 
   get isDark() {
@@ -34,7 +58,6 @@ class Page {
     const recording = byId("recording");
     if (recording) await this.startRecorded(recording.textContent);
     else this.startLive();
-    requestAnimationFrame((now) => this.frame(now));
   }
 
   startLive() {
@@ -118,18 +141,18 @@ class Page {
 
   frame(now) {
     if (this.machine === "recorded") this.play(now);
-    if (this.isStale && now - this.figuresDrawn > 90) {
+    if (this.isStale && now - this.figuresDrawn > FIGURES_EVERY) {
       this.figuresDrawn = now;
       this.isStale = false;
       this.drawFigures();
       this.isMapStale = true;
     }
     // A map that neither changes nor shines needs not be drawn again.
-    if (this.isMapStale || this.maps.memory.emphasised !== this.emphasised) {
-      this.emphasised = this.maps.memory.emphasised;
+    if (this.isMapStale && now - this.mapsDrawn > MAPS_EVERY) {
+      this.mapsDrawn = now;
       this.isMapStale = this.tape.position >= 0 && this.maps.draw(this.isDark);
     }
-    requestAnimationFrame((later) => this.frame(later));
+    if (this.isStale || this.isMapStale || (this.machine === "recorded" && this.isPlaying)) this.wake();
   }
 
   /** Goes on in a recording by the guest's clock. */
@@ -220,6 +243,7 @@ class Page {
       this.isPlaying = false;
       this.goTo(Number(event.target.value));
     });
+    addEventListener("stale", () => { this.isStale = true; });
     // At once: a canvas that got another size is empty until it is drawn.
     addEventListener("resize", () => {
       this.maps.layOut();

@@ -16,7 +16,10 @@ class Maps {
       byId("slot-legend").append(shown);
       return { kind, swatch };
     });
-    this.legend = new Legend(byId("legend"), FRAME_KINDS, (kind) => { this.memory.emphasised = kind; });
+    this.legend = new Legend(byId("legend"), FRAME_KINDS, (kind) => {
+      this.memory.emphasised = kind;
+      askForFrame();
+    });
   }
 
   /** The map that keys move in. */

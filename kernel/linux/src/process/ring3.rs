@@ -9,7 +9,7 @@ use quire_machine::arch::interrupts;
 use quire_machine::arch::registers::{SYSTEM_CALL, TrapFrame};
 use quire_machine::log_limited;
 use quire_machine::task::{preempt, scheduler};
-use quire_memory::fault::Served;
+use quire_memory::fault::FaultService;
 use quire_memory::tasks::Fatal;
 
 use super::alarms;
@@ -168,7 +168,7 @@ fn force(frame: &TrapFrame, signal: Signal, info: Info, address: u64) {
 }
 
 /// Counts a page fault that was served, in a program or on its behalf.
-pub fn count_fault(served: Served) {
+pub fn count_fault(served: FaultService) {
     scheduler::with_current(|thread| {
         if let Some(process) = thread.owner_as::<Process>() {
             let usage = &process.usage;

@@ -30,6 +30,8 @@ pub(super) struct Arenas {
     newest: Option<NonNull<Arena>>,
     /// How many bytes are in use.
     used: usize,
+    /// By how many objects.
+    objects: usize,
 }
 
 // SAFETY: what the pointers lead to is the arenas' alone.
@@ -37,12 +39,17 @@ unsafe impl Send for Arenas {}
 
 impl Arenas {
     pub(super) const fn new() -> Self {
-        Self { newest: None, used: 0 }
+        Self { newest: None, used: 0, objects: 0 }
     }
 
     /// How many bytes are in use.
     pub(super) const fn used(&self) -> usize {
         self.used
+    }
+
+    /// Where the bytes in use and the number of objects are.
+    pub(super) fn addresses(&self) -> [u64; 2] {
+        [&self.used, &self.objects].map(|word| core::ptr::from_ref(word).addr() as u64)
     }
 
     fn iter(&self) -> impl Iterator<Item = NonNull<Arena>> {
@@ -56,6 +63,7 @@ impl Arenas {
         let object =
             self.iter().find_map(|mut arena| unsafe { arena.as_mut() }.heap.allocate_first_fit(layout).ok())?;
         self.used += layout.size();
+        self.objects += 1;
         Some(object)
     }
 
@@ -82,6 +90,7 @@ impl Arenas {
         // SAFETY: the object lies in an arena, which begins at a multiple of its size.
         let mut arena = unsafe { object.sub(object.addr().get() % BYTES) }.cast::<Arena>();
         self.used -= layout.size();
+        self.objects -= 1;
         // SAFETY: the arena is in the list, and the caller gives the object back.
         let (is_empty, next) = unsafe {
             let arena = arena.as_mut();

@@ -5,6 +5,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use quire_drivers::virtio_blk::DESCRIPTOR_HEAP_BYTES;
+use quire_protocol::observatory::{AtomicHeap, AtomicPage, Heap};
 use quire_swap::header::PAGE_SIZE;
 
 use super::arena::{self, Arenas};
@@ -12,6 +13,7 @@ use super::share::{KEPT_BACK, leaves, purpose};
 use super::slab::{self, Memory, SIZES, SlabUsage, Slabs};
 use crate::address_map::DIRECT_MAP;
 use crate::frame::FrameNumber;
+use crate::observatory::address;
 use crate::physical;
 use crate::sync::{Rank, SpinLock};
 
@@ -33,6 +35,8 @@ struct KernelHeap {
     frames: AtomicUsize,
     /// Bytes in frames of their own.
     large: AtomicUsize,
+    /// Blocks of them.
+    large_blocks: AtomicUsize,
 }
 
 #[global_allocator]
@@ -54,7 +58,10 @@ static HEAP: KernelHeap = KernelHeap {
     ),
     frames: AtomicUsize::new(0),
     large: AtomicUsize::new(0),
+    large_blocks: AtomicUsize::new(0),
 };
+
+static LAYOUT: AtomicHeap = AtomicHeap::new();
 
 /// Where an object is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,6 +125,27 @@ pub fn slabs() -> [SlabUsage; SIZES.len()] {
     })
 }
 
+/// Says where the heap's figures are, which stay there.
+pub(crate) fn publish(page: &AtomicPage) {
+    let small = HEAP.small.lock();
+    let [arena_bytes, arena_objects] = small.arenas.addresses();
+    let [size, count, used] = Slabs::OFFSETS.map(|offset| offset as u64);
+    LAYOUT.set(&Heap {
+        frames: address(&HEAP.frames),
+        arena_bytes,
+        arena_objects,
+        large_bytes: address(&HEAP.large),
+        large_blocks: address(&HEAP.large_blocks),
+        slabs: small.slabs.as_ptr().addr() as u64,
+        size_count: SIZES.len() as u64,
+        size_bytes: size_of::<Slabs>() as u64,
+        size,
+        count,
+        used,
+    });
+    page.heap.store(address(&LAYOUT), Ordering::Relaxed);
+}
+
 impl KernelHeap {
     #[inline(never)]
     fn grow(&self, pages: usize) -> Option<NonNull<u8>> {
@@ -176,6 +204,7 @@ impl KernelHeap {
             Home::Pages(pages) => {
                 let block = self.grow(pages)?;
                 self.large.fetch_add(pages * PAGE_SIZE, Ordering::Relaxed);
+                self.large_blocks.fetch_add(1, Ordering::Relaxed);
                 Some(block)
             }
         }
@@ -216,6 +245,7 @@ unsafe impl GlobalAlloc for KernelHeap {
             }
             Home::Pages(pages) => {
                 self.large.fetch_sub(pages * PAGE_SIZE, Ordering::Relaxed);
+                self.large_blocks.fetch_sub(1, Ordering::Relaxed);
                 // SAFETY: as above.
                 unsafe { self.shrink(object, pages) };
             }

@@ -35,6 +35,8 @@ pub mod slab;
 #[cfg(not(target_os = "none"))]
 pub use crate::simulated::heap::{frames, slabs, spare_frames, trim, used, with_block};
 #[cfg(target_os = "none")]
+pub(crate) use kernel_heap::publish;
+#[cfg(target_os = "none")]
 pub use kernel_heap::{frames, slabs, spare_frames, trim, used};
 #[cfg(target_os = "none")]
 pub use reserved::with_block;

@@ -10,6 +10,7 @@
 //! Nothing here locks: the kernel heap does.
 
 use core::alloc::Layout;
+use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -114,6 +115,9 @@ pub struct Slabs {
 }
 
 impl Slabs {
+    /// Where the size of an object, the number of slabs and that of objects in use are.
+    pub const OFFSETS: [usize; 3] = [offset_of!(Self, size), offset_of!(Self, count), offset_of!(Self, used)];
+
     /// No slabs for objects of `size` bytes, one of [`SIZES`].
     pub const fn new(size: usize) -> Self {
         Self { size, with_room: OwnList::empty(), empty: None, count: 0, used: 0 }

@@ -5,7 +5,7 @@ use quire_machine::user_tables::Recalled;
 use quire_swap::{Folio as _, FolioFlag, Locked};
 
 use super::seen::{Seen, Undone, new_frame};
-use super::served::Served;
+use super::served::FaultService;
 use crate::address_space::AddressSpace;
 use crate::folio::{self, Folio};
 use crate::lru::{self, Exit};
@@ -54,10 +54,10 @@ pub(super) fn allow_writes(
     seen: &Seen<'_>,
     folio: &Locked<Folio>,
     is_ours: impl FnOnce() -> bool,
-) -> Result<Served, Undone> {
+) -> Result<FaultService, Undone> {
     let tables = space.tables.lock();
     let Recalled::Found(cell) = tables.recall(&seen.seat) else { return Err(Undone::Again) };
-    if is_ours() && cell.allow_writes(folio) { Ok(Served::Reused) } else { Err(Undone::Again) }
+    if is_ours() && cell.allow_writes(folio) { Ok(FaultService::Reused) } else { Err(Undone::Again) }
 }
 
 /// The PTE that maps the folio, with a reference.
@@ -66,11 +66,11 @@ pub(super) fn map_folio(seen: &Seen<'_>, folio: &Folio, how: Mapping) -> Pte {
     Pte::mapping(folio.clone(), seen.protection, how)
 }
 
-pub(super) fn fill_with_zeros(space: &AddressSpace, seen: &Seen<'_>, expected: u64) -> Result<Served, Undone> {
+pub(super) fn fill_with_zeros(space: &AddressSpace, seen: &Seen<'_>, expected: u64) -> Result<FaultService, Undone> {
     let mut folio = new_frame()?;
     folio.clear();
     let _ = install_new(space, seen, expected, folio.filled())?;
-    Ok(Served::ZeroFilled)
+    Ok(FaultService::ZeroFilled)
 }
 
 /// Maps a new private page that has been given its contents; returns the PTE that was there, too.

@@ -37,7 +37,7 @@ use self::install::{fill_with_zeros, install};
 use self::object::map_object;
 use self::seen::{Seen, Undone, grow_stack};
 
-pub use self::served::Served;
+pub use self::served::FaultService;
 use self::shared::write_to_shared;
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
@@ -57,19 +57,19 @@ pub mod swap_in;
 /// # Errors
 /// Why the task cannot go on. For a process that is the business of its signals; any other task is killed: its thread notes
 /// the reason and the log names it.
-pub fn handle(address: u64, access: Access) -> Result<Served, Fatal> {
+pub fn handle(address: u64, access: Access) -> Result<FaultService, Fatal> {
     served::note_fault();
     let served = match tasks::space() {
         Some(space) => serve(&space, address, access).inspect(|_| recorder::served(&space, address)),
         None => Err(Fatal::NotMapped(address)),
     };
     match served {
-        Ok(served) => {
-            served.note(address);
-            Ok(served)
+        Ok(service) => {
+            served::note(service, address);
+            Ok(service)
         }
         Err(fatal) => {
-            Served::Fatal.note(address);
+            served::note(FaultService::Fatal, address);
             if !task::works_for_process() {
                 let thread = task::current();
                 if let Some(space) = tasks::space() {
@@ -84,7 +84,7 @@ pub fn handle(address: u64, access: Access) -> Result<Served, Fatal> {
 
 /// Makes the page at `address` one that allows the access.
 #[inline]
-pub(crate) fn serve(space: &AddressSpace, address: u64, access: Access) -> Result<Served, Fatal> {
+pub(crate) fn serve(space: &AddressSpace, address: u64, access: Access) -> Result<FaultService, Fatal> {
     loop {
         // Whatever brings pages in one after the other ends here, the copies to and from user memory included.
         check_killed().map_err(|Killed| Fatal::Killed)?;
@@ -100,7 +100,7 @@ pub(crate) fn serve(space: &AddressSpace, address: u64, access: Access) -> Resul
 
 /// Apart from the loop of [`serve`], in which a compiler would first compute whatever is the same in each turn.
 #[inline(never)]
-fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Served, Undone> {
+fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<FaultService, Undone> {
     let page = address / PAGE_SIZE as u64 * PAGE_SIZE as u64;
     let mut layout = space.layout();
     let (seat, pte) = space.tables.look_up(layout.key(), page);
@@ -123,7 +123,7 @@ fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Served,
             None if seen.write => fill_with_zeros(space, &seen, 0),
             None => {
                 let _ = install(space, &seen, 0, None, || Some(Pte::zero_page(seen.protection)))?;
-                Ok(Served::ZeroMapped)
+                Ok(FaultService::ZeroMapped)
             }
         },
         DecodedPte::Entry(entry) => swap_in::swap_in(space, &seen, entry, true),
@@ -131,7 +131,7 @@ fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<Served,
         DecodedPte::Present(_) if seen.write && !is_writable(pte) => write_to_shared(space, &seen, pte),
         DecodedPte::Present(_) => {
             translations::forget_page(seen.page);
-            Ok(Served::Spurious)
+            Ok(FaultService::Spurious)
         }
         // Hidden, which the layout did not say: it is being changed.
         DecodedPte::Unknown(_) => Err(Undone::Again),

@@ -2,7 +2,7 @@
 
 use super::install::{install, install_new, map_folio};
 use super::seen::{Seen, Undone, new_frame};
-use super::served::Served;
+use super::served::FaultService;
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
 use crate::lru;
@@ -12,7 +12,7 @@ use crate::page_tables::Mapping;
 use crate::rmap::RmapLink;
 
 /// Maps the page, or a copy of it that may be written.
-pub(super) fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapLink) -> Result<Served, Undone> {
+pub(super) fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapLink) -> Result<FaultService, Undone> {
     let Some(object) = attached.object() else { return Err(Undone::Fatal(Fatal::NotMapped(seen.page))) };
     let found = object.page(attached.index(seen.page)).map_err(|error| match error {
         // As on Linux, a page that a file may not have is one that the mapping does not have.
@@ -22,7 +22,7 @@ pub(super) fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapL
         ObjectError::ReadFailed(entry) => Fatal::ReadFailed(entry),
     })?;
     let LockedPage { folio, was_read } = found;
-    let kind = if was_read { Served::Read } else { Served::Object };
+    let kind = if was_read { FaultService::Read } else { FaultService::Object };
     if seen.write && !seen.shared {
         // Its contents are as of now; the lock is not kept while a frame is looked for.
         let original = folio.unlock();

@@ -4,7 +4,7 @@ use quire_swap::{Folio as _, Locked};
 
 use super::install::{allow_writes, fill_with_zeros, install_new};
 use super::seen::{Seen, Undone, new_frame};
-use super::served::Served;
+use super::served::FaultService;
 use crate::address_space::AddressSpace;
 use crate::address_space::zap::forget;
 use crate::folio;
@@ -13,7 +13,7 @@ use crate::page_tables;
 use crate::swap;
 
 /// A page that is mapped for reading is written.
-pub(super) fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -> Result<Served, Undone> {
+pub(super) fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -> Result<FaultService, Undone> {
     if page_tables::is_zero_page(pte) {
         return fill_with_zeros(space, seen, pte);
     }
@@ -42,5 +42,5 @@ pub(super) fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -
     let mut copy = new_frame()?;
     copy.copy_from(&original);
     forget(install_new(space, seen, pte, copy.filled())?);
-    Ok(Served::Copied)
+    Ok(FaultService::Copied)
 }

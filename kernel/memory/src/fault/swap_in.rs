@@ -6,7 +6,7 @@ use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, 
 
 use super::install::{install, install_new, map_folio};
 use super::seen::{Seen, Undone, new_frame};
-use super::served::Served;
+use super::served::FaultService;
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
 use crate::folio::{self, Owned};
@@ -20,7 +20,7 @@ pub(super) fn swap_in(
     seen: &Seen<'_>,
     entry: Entry,
     reads_ahead: bool,
-) -> Result<Served, Undone> {
+) -> Result<FaultService, Undone> {
     const PAGE: u64 = PAGE_SIZE as u64;
     let entry_of = |page| Entry::from_pte(space.tables.bits(page * PAGE));
     let neighbourhood = reads_ahead.then(|| Neighbourhood {
@@ -36,9 +36,9 @@ pub(super) fn swap_in(
         Err(FaultError::ReadFailed(entry)) => return Err(Undone::Fatal(Fatal::ReadFailed(entry))),
     };
     let kind = match kind {
-        FaultKind::Cached => Served::Cached,
-        FaultKind::Read => Served::Read,
-        FaultKind::Zero => Served::ZeroSlot,
+        FaultKind::Cached => FaultService::Cached,
+        FaultKind::Read => FaultService::Read,
+        FaultKind::Zero => FaultService::ZeroSlot,
     };
     let is_ours =
         || folio::is_held_only_by(&folio, 1) && swap::core().is_held_once(entry) && folio.state().may_be_written();

@@ -119,7 +119,9 @@ impl Machine for Quire {
             Occurrence::SlotsAllocated { area, first, count } => {
                 event::note(Kind::SlotAllocated, area.into(), pair(count, first));
             }
-            Occurrence::SlotFreed { area, slot } => event::note(Kind::SlotFreed, area.into(), pair(1, slot)),
+            Occurrence::SlotsFreed { area, first, count } => {
+                event::note(Kind::SlotFreed, area.into(), pair(count, first));
+            }
             Occurrence::Moved { entry, frame, direction } => {
                 let kind = if direction == Direction::Write { Kind::PageOut } else { Kind::PageIn };
                 event::note(kind, entry.area().into(), pair(frame as u32, entry.slot()));

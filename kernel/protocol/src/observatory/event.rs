@@ -97,17 +97,17 @@ pub const FAILED: u64 = 1 << 33;
 pub const ALL: u64 = u64::MAX;
 
 kinds! {
-    /// How a fault was served: `quire_memory::fault::Served`.
+    /// How a fault was served.
     pub enum FaultService {
         /// A page was written for the first time and filled with zeros.
         ZeroFilled = 0,
         /// A page was read before it was ever written: the frame of zeros was mapped.
         ZeroMapped = 1,
-        /// A page was read from its swap area.
+        /// A page was read from its swap area (a major fault).
         Read = 2,
-        /// A page was found in the swap cache.
+        /// A page was found in the swap cache: read ahead, or on its way out.
         Cached = 3,
-        /// A page was known to be all zero in its swap area.
+        /// A page was known to be all zero in its swap area (a major fault, as on Linux).
         ZeroSlot = 4,
         /// A page of an object was mapped, or copied to be written.
         Object = 5,
@@ -119,6 +119,13 @@ kinds! {
         Spurious = 8,
         /// It was not: the task was killed, or got a signal.
         Fatal = 9,
+    }
+}
+
+impl FaultService {
+    /// Whether the page was in swap (Linux: `ru_majflt`, as against `ru_minflt`).
+    pub const fn is_major(self) -> bool {
+        matches!(self, Self::Read | Self::ZeroSlot)
     }
 }
 

@@ -22,15 +22,15 @@ mod words;
 pub use self::event::{Compressed, FaultService, Reclaimer};
 pub use self::frame::{FrameRecord, folio_flag, kind};
 pub use self::page::{
-    Area, AtomicArea, AtomicCgroups, AtomicCounter, AtomicPage, AtomicPool, AtomicRing, AtomicStop, AtomicTask,
-    AtomicThreads, Cgroups, Counter, Page, Pool, Ring, Stop, Task, Threads,
+    Area, AtomicArea, AtomicCgroups, AtomicCounter, AtomicHeap, AtomicPage, AtomicPool, AtomicRing, AtomicStop,
+    AtomicTask, AtomicThreads, Cgroups, Counter, Heap, Page, Pool, Ring, Stop, Task, Threads,
 };
 
 /// What the page begins with.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"QuireObs");
 
 /// The version of everything here: another one is not understood.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// The name of the kernel's static that is the page.
 pub const SYMBOL: &str = "OBSERVATORY";

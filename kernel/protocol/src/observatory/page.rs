@@ -76,6 +76,8 @@ words! {
         /// The address of 64 names, one for each rank of locks: for each the address (0 for a rank that none has), and how many
         /// bytes there are.
         ranks,
+        /// The address of [`Heap`].
+        heap,
     }
 }
 
@@ -219,6 +221,34 @@ words! {
         swap_max,
         /// Events: at its limit, nothing to reclaim, killed, at its limit on slots, no slot.
         events,
+    }
+}
+
+words! {
+    /// The kernel heap: where its figures are, words of 64 bits. They change under a lock, one after the other.
+    pub struct Heap, AtomicHeap {
+        /// The address of the word that says how many frames it has.
+        frames,
+        /// The address of the word that says how many bytes are in use in arenas.
+        arena_bytes,
+        /// The address of the word that says how many objects these are.
+        arena_objects,
+        /// The address of the word that says how many bytes have frames of their own.
+        large_bytes,
+        /// The address of the word that says how many blocks these are.
+        large_blocks,
+        /// The address of what is known of the slabs of the first size.
+        slabs,
+        /// How many sizes there are.
+        size_count,
+        /// How many bytes what is known of each size takes.
+        size_bytes,
+        /// In that, the bytes of an object.
+        size,
+        /// In that, how many slabs there are.
+        count,
+        /// In that, how many objects are in use.
+        used,
     }
 }
 

@@ -15,7 +15,7 @@ use quire_memory::AddressSpace;
 use quire_memory::address_space::{Backing, MapRequest, Placement};
 use quire_memory::advice::Advice;
 use quire_memory::counters::COUNTERS;
-use quire_memory::fault::served::{self, Served};
+use quire_memory::fault::served::{self, FaultService};
 use quire_memory::object::Object;
 
 use crate::computer::Computer;
@@ -89,7 +89,7 @@ impl Scene {
             computer: Computer::start(FRAMES, 2, disk),
             written: get(&COUNTERS.written),
             read: served::major_faults(),
-            found: Served::Cached.count(),
+            found: served::count(FaultService::Cached),
         }
     }
 
@@ -99,7 +99,7 @@ impl Scene {
             Outcome::Stayed
         } else if served::major_faults() > self.read {
             Outcome::CameBack
-        } else if Served::Cached.count() > self.found {
+        } else if served::count(FaultService::Cached) > self.found {
             Outcome::MetOnItsWay
         } else {
             Outcome::WentOut
