@@ -1,0 +1,238 @@
+//! L4, Your policy in the kernel: one file of the kernel's, behind the kernel's own trait.
+//!
+//! The lab's program has the kernel's policies, the student's among them, and the kernel's replay of what a cgroup does: faults, looks
+//! at accessed bits, shadows. It is given one access after the other, and none before it is made. What faults and looks are worth is
+//! judged here, beside policies that are run here.
+
+mod copies;
+mod mixes;
+
+use std::fmt::Write as _;
+
+use quire_boot::solution::MODEL;
+use quire_memory::policy::{Instance, replay::Replay};
+
+use super::{
+    definition::Lab,
+    exam::{Exam, Found, Group},
+    script::{self, Test, test},
+    seed::Seed,
+    subject::Subject,
+};
+use crate::policy::optimal;
+use mixes::Mix;
+
+const FILE: &str = "kernel/memory/src/policy/policies/own.rs";
+
+pub(super) const LAB: Lab = Lab {
+    name: "L4",
+    title: "Your policy in the kernel: behind the kernel's trait, with accessed bits, shadows and cgroups",
+    week: 3,
+    editable: &[FILE, "own-test.txt", "note.md"],
+    from_quire: &[
+        "swap/Cargo.toml",
+        "swap/clippy.toml",
+        "swap/src",
+        "kernel/protocol/Cargo.toml",
+        "kernel/protocol/src",
+        "kernel/machine/src/frame.rs",
+        "kernel/memory/src/policy",
+    ],
+    members: &["swap", "kernel/protocol"],
+    crates: &["quire-swap", "quire-protocol"],
+    dependencies: "quire-protocol = { path = \"../kernel/protocol\" }\nquire-swap = { path = \"../swap\" }\n",
+    given: |seed| {
+        let text = format!("Your own test has to find this bug, which is yours:\n\n  {}\n", bug(seed).1);
+        vec![("bug.txt", text), ("kernel/memory/src/policy/policies/mod.rs", table_with_own())]
+    },
+    references: &[MODEL, "takes-all-for-hot", "forgets-who-left"],
+    judge,
+};
+
+/// Bugs that a student's own test may have to find: which wrong policy has it, and what it is.
+const BUGS: [(&str, &str); 2] = [
+    ("takes-all-for-hot", "a page that comes for the first time is kept as long as one that is used again and again"),
+    ("forgets-who-left", "a page that comes back soon after it left is taken for one that was never there"),
+];
+
+const TESTS: [Test; 5] = [
+    test!("L4", "what each policy promises", "tests/rules.txt", 10),
+    test!("L4", "a scan passes by", "tests/scan.txt", 8),
+    test!("L4", "a loop larger than memory", "tests/loop.txt", 6),
+    test!("L4", "a new working set gets in", "tests/change.txt", 6),
+    test!("L4", "cgroups do not meet", "tests/cgroups.txt", 5),
+];
+
+/// The most lines in a student's own test.
+const OWN_TEST_MAX: usize = 40;
+
+/// The whole way from two-list's hits to OPT's is 100; for so much of it there are all points.
+const WAY_FOR_ALL: i64 = 40;
+
+/// Looks at pages for a hundred faults: for so many there are all points, for that none.
+const FEW_LOOKS: u64 = 200;
+const MANY_LOOKS: u64 = 400;
+
+/// Mixes of the hidden seed.
+const HIDDEN: usize = 3;
+
+fn bug(seed: Seed) -> (&'static str, &'static str) {
+    BUGS[seed.random("bug").below(BUGS.len() as u64) as usize]
+}
+
+/// The kernel's table of policies with the student's in it.
+fn table_with_own() -> String {
+    let table = include_str!("../../../../kernel/memory/src/policy/policies/mod.rs");
+    table.replacen("mod mglru;\n", "mod mglru;\nmod own;\n", 1).replacen(
+        "\npolicies! {\n",
+        "\npolicies! {\n    \"own\": own::Own,\n",
+        1,
+    )
+}
+
+fn judge(exam: &mut Exam<'_>) {
+    let (own, hidden) = (exam.seed, exam.hidden);
+    let copied = copies::copied(exam.text(FILE)).map(|name| {
+        format!("this is Quire's `{name}` with other names and comments: what it does is known, and has no points here")
+    });
+    for test in &TESTS {
+        exam.check(Group::Correctness, test.name, test.points, |exam| {
+            exam.subject().and_then(|mut subject| run(&mut subject, test.text, test.file)).into()
+        });
+    }
+    // One that copies has what the copied one does, and not what is asked for: a new one.
+    let of_ones_own = |found: Found| copied.clone().map_or(found, Found::Wrong);
+    exam.check(Group::Correctness, "no more faults than two-list", 15, |exam| {
+        of_ones_own(beats(exam, &mixes::mix(own, 0)).into())
+    });
+    if let Some(hidden) = hidden {
+        exam.check(Group::HiddenSeeds, "no more faults than two-list, hidden seeds", 15, |exam| {
+            let results: Vec<_> = (0..HIDDEN).map(|number| beats(exam, &mixes::mix(hidden, number))).collect();
+            let right = results.iter().filter(|result| result.is_ok()).count();
+            let found = results.into_iter().find_map(Result::err);
+            of_ones_own(found.map_or(Found::Right, |words| Found::Part((15 / HIDDEN * right) as u32, words)))
+        });
+    }
+    let measured: Result<Vec<Measured>, String> =
+        (0..HIDDEN).map(|number| measure(exam, &mixes::mix(hidden.unwrap_or(own), number))).collect();
+    exam.check(Group::Performance, "how far from two-list to OPT", 10, |_| {
+        of_ones_own(measured.as_deref().map_or_else(|words| Found::Wrong(words.clone()), way))
+    });
+    exam.check(Group::Performance, "looks for a fault", 5, |_| {
+        of_ones_own(measured.as_deref().map_or_else(|words| Found::Wrong(words.clone()), looks))
+    });
+    exam.check(Group::OwnTest, "own test", 5, |exam| script::own_test(exam, OWN_TEST_MAX, bug(own), run).into());
+}
+
+fn run(subject: &mut Subject, text: &str, file: &str) -> Result<(), String> {
+    script::run(text, file, hint, |command| subject.ask_line(command))
+}
+
+/// What to look at when a command's answer is not as expected.
+fn hint(command: &str) -> &'static str {
+    match command.split_whitespace().next().unwrap_or_default() {
+        "access" | "faults-at-most" => {
+            "\nhint: which list was each of these pages in, and what did the look at it find?"
+        }
+        "looks-at-most" => "\nhint: which pages does next() give again and again, although they stay?",
+        "apart" => "\nhint: what the policy knows is in its own struct; a `static` is one for all cgroups",
+        _ => "",
+    }
+}
+
+/// What a policy made of a mix.
+struct Measured {
+    faults: u64,
+    looks: u64,
+    two_list: u64,
+    clock: u64,
+    best: u64,
+}
+
+fn faults(name: &str, mix: &Mix) -> u64 {
+    let Some(policy) = Instance::named(name) else { return 0 };
+    let mut replay = Replay::new(policy, mix.frames);
+    mix.pages.iter().filter(|page| replay.access(u64::from(**page))).count() as u64
+}
+
+/// Makes the accesses.
+///
+/// # Errors
+/// The student's code has no answer.
+fn measure(exam: &Exam<'_>, mix: &Mix) -> Result<Measured, String> {
+    let ended =
+        |words: String| format!("a mix of {} accesses with {} frames: your code {words}", mix.pages.len(), mix.frames);
+    let mut subject = exam.subject()?;
+    subject.ask_line(&format!("cgroup {}", mix.frames)).map_err(ended)?;
+    for page in &mix.pages {
+        subject.tell(format!("touch {page}\n").as_bytes());
+    }
+    let mut number = |question| {
+        let answer = subject.ask_line(question).map_err(ended)?;
+        answer.parse().map_err(|_| format!("`{question}` says `{answer}`"))
+    };
+    let (own, looks) = (number("faults")?, number("looks")?);
+    let pages = mix.pages.iter().max().map_or(0, |page| *page as usize + 1);
+    let best = (mix.pages.len() - optimal::hits(&mix.pages, mix.frames, pages)) as u64;
+    Ok(Measured { faults: own, looks, two_list: faults("two-list", mix), clock: faults("clock", mix), best })
+}
+
+fn beats(exam: &Exam<'_>, mix: &Mix) -> Result<(), String> {
+    let Measured { faults, two_list, clock, best, .. } = measure(exam, mix)?;
+    if faults <= two_list {
+        return Ok(());
+    }
+    Err(format!(
+        "a mix with {} frames: {faults} faults; two-list has {two_list}, clock {clock}, OPT {best}",
+        mix.frames
+    ))
+}
+
+/// How much of the way from two-list to OPT the student's policy goes, in hundredths.
+fn way(measured: &[Measured]) -> Found {
+    let (mut sum, mut words) = (0, String::new());
+    for Measured { faults, two_list, clock, best, .. } in measured {
+        let [own, two, opt] = [*faults, *two_list, *best].map(|faults| i64::try_from(faults).unwrap_or(i64::MAX));
+        let way = 100 * (two - own) / (two - opt).max(1);
+        sum += way;
+        _ = writeln!(
+            words,
+            "faults: yours {faults}, two-list {two_list}, clock {clock}, OPT {best}: {way} % of the way"
+        );
+    }
+    let mean = sum / i64::try_from(measured.len().max(1)).unwrap_or(1);
+    let points = u32::try_from(10 * mean.clamp(0, WAY_FOR_ALL) / WAY_FOR_ALL).unwrap_or(0);
+    if points == 10 {
+        return Found::Right;
+    }
+    Found::Part(
+        points,
+        format!("{mean} % of the way from two-list to OPT in the mean; {WAY_FOR_ALL} % have all points\n{words}"),
+    )
+}
+
+/// How often the student's policy has a page looked at for each fault.
+fn looks(measured: &[Measured]) -> Found {
+    let sum = |of: fn(&Measured) -> u64| measured.iter().map(of).sum::<u64>();
+    if sum(|measured| measured.faults) > sum(|measured| measured.two_list) {
+        return Found::Wrong("looks count for a policy that has no more faults than two-list".to_owned());
+    }
+    let looks = 100 * sum(|measured| measured.looks) / sum(|measured| measured.faults).max(1);
+    let points = 5 * looks.clamp(FEW_LOOKS, MANY_LOOKS).abs_diff(MANY_LOOKS) / (MANY_LOOKS - FEW_LOOKS);
+    if points == 5 {
+        return Found::Right;
+    }
+    let words = format!("{looks} looks at pages for 100 faults; up to {FEW_LOOKS} have all points, {MANY_LOOKS} none");
+    Found::Part(u32::try_from(points).unwrap_or(0), words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table_with_own;
+
+    #[test]
+    fn the_students_policy_is_in_the_table() {
+        let table = table_with_own();
+        assert!(table.contains("\nmod own;\n") && table.contains("    \"own\": own::Own,\n"));
+    }
+}
