@@ -54,7 +54,8 @@
 //!
 //! A layer may be before the backends of areas ([`Frontswap`]), as zswap is, which keeps what compresses in memory and writes
 //! the coldest of it to the disk later. The [`ghost`] device is an area without a disk ([`Swap::swapon_without_disk`]), whose
-//! pages are with its backend, or on slots of other areas that belong to its own ([`Slots::give_to`]).
+//! pages are with its backend, or on slots of other areas that belong to its own ([`Slots::give_to`]), one to one or several
+//! to one ([`Slots::share_among`]).
 //!
 //! # What owns what
 //!
@@ -62,6 +63,7 @@
 //! |---|---|---|
 //! | [`Slots`] | slots that are in use for nothing else | drop |
 //! | [`OwnedSlot`] | a slot that belongs to a slot of another area | drop |
+//! | [`SharedSlot`] | a part of a slot that several slots of other areas have together | drop; the last one frees it |
 //! | [`SlotReference`] | one count of a slot, on its way to or from a PTE | drop |
 //! | [`Locked`] | a folio's lock and a reference | drop, or by starting I/O |
 //! | [`ReadBatch`] | the locks of its folios | [`ReadBatch::complete`], or drop, which fails it |
@@ -197,7 +199,7 @@ pub use readahead::{Neighbourhood, PAGE_CLUSTER_MAX, Readahead, ReadaheadPolicy}
 pub use reference::SlotReference;
 pub use registry::{BlockDriver, RegistryError};
 pub use slot_request::{NoSlot, SlotRequest, Taken};
-pub use slots::{OwnedSlot, Slots};
+pub use slots::{OwnedSlot, SharedSlot, Slots};
 pub use sparse::Sparse;
 pub use statistics::{Counter, Snapshot, Statistics};
 pub use swap::Swap;

@@ -44,6 +44,53 @@ impl<M: Machine> Slots<M> {
     }
 }
 
+impl<M: Machine> Slots<M> {
+    /// Gives each of the slots to so many slots of other areas, which have it together: the table entry counts them, and
+    /// does not say which they are. From here on they have it, by [`SharedSlot`].
+    pub fn share_among(mut self, holders: u16) {
+        if let Some(cluster) = self.area.cluster(self.run.first).filter(|_| holders > 0) {
+            let mut cluster = cluster.lock();
+            for slot in self.run.first..self.run.first + self.run.length {
+                cluster.set(offset(slot), shared(holders));
+            }
+            self.run.length = 0;
+        }
+    }
+}
+
+/// A slot that several slots of other areas have together. Dropping this is to have it no longer, and the last one frees it.
+pub struct SharedSlot<M: Machine> {
+    area: Arc<Area<M>>,
+    slot: u32,
+}
+
+impl<M: Machine> SharedSlot<M> {
+    /// The slot that one of its holders' table entries named until now.
+    pub fn new(area: Arc<Area<M>>, slot: u32) -> Self {
+        Self { area, slot }
+    }
+}
+
+impl<M: Machine> Drop for SharedSlot<M> {
+    fn drop(&mut self) {
+        let Some(cluster) = self.area.cluster(self.slot) else { return };
+        // The holder may be going just now, with its cluster locked.
+        let mut cluster = cluster.lock_inside();
+        let holders = cluster.table_entry(offset(self.slot)).holders();
+        assert_unless_panicking!(holders > 0, "slot {} of {} is let go of too often", self.slot, self.area.name());
+        match holders {
+            0 => {}
+            1 => self.area.free_run(&mut cluster, self.slot, 1),
+            _ => cluster.set(offset(self.slot), shared(holders - 1)),
+        }
+    }
+}
+
+/// The table entry of a slot with so many holders.
+fn shared(holders: u16) -> TableEntry {
+    SlotState::Owned(u64::from(holders) << OWNER_BITS).table_entry()
+}
+
 /// The bits of an owner in the table entry of its slot: the area and the slot.
 const OWNER_BITS: u32 = u32::BITS + 5;
 
@@ -83,6 +130,11 @@ impl<M: Machine> Area<M> {
         Some(self.owner(slot)?.0)
     }
 
+    /// How many slots of other areas have the slot together.
+    pub fn holders(&self, slot: u32) -> u16 {
+        self.peek(slot).map_or(0, TableEntry::holders)
+    }
+
     /// Whose the slot is, and the owner's note, if it belongs to a slot of another area.
     pub fn owner(&self, slot: u32) -> Option<(Entry, u16)> {
         self.peek(slot)?.owner()
@@ -95,6 +147,14 @@ impl TableEntry {
         let SlotState::Owned(payload) = self.state() else { return None };
         let owner = Entry::new((payload >> u32::BITS) as u8 & 0x1f, payload as u32)?;
         Some((owner, (payload >> OWNER_BITS) as u16))
+    }
+
+    /// How many slots of other areas have the slot together: their count is where an owner's note would be.
+    pub fn holders(self) -> u16 {
+        match self.state() {
+            SlotState::Owned(payload) if self.owner().is_none() => (payload >> OWNER_BITS) as u16,
+            _ => 0,
+        }
     }
 }
 

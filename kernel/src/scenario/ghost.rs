@@ -98,8 +98,16 @@ pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
         count("zswpout")
     );
     books.check(&tally)?;
-    let names =
-        ["zswpout", "zswpin", "zswpwb", "written_back_compressed", "written_back_decompressed", "decompress_fail"];
+    let names = [
+        "zswpout",
+        "zswpin",
+        "zswpwb",
+        "written_back_blocks",
+        "written_back_compressed",
+        "written_back_decompressed",
+        "read_back_neighbours",
+        "decompress_fail",
+    ];
     let counters: Vec<String> = names.into_iter().map(|name| format!("{name}={}", count(name))).collect();
     Ok(format!(
         "pages={} stored={stored} pool_kib={} {} refused={refused} zero_out={} written={} failed_writes={} killed={} \

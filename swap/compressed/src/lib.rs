@@ -27,13 +27,14 @@
 //!
 //! # Locks
 //!
-//! A task takes locks in falling order of rank. All of them spin, none is held while sleeping or across I/O. The first two
+//! A task takes locks in falling order of rank. All of them spin, none is held while sleeping or across I/O. The first three
 //! rank above all of the core's ([`quire_swap::Rank`]), the others below.
 //!
 //! | lock | guards | taken by |
 //! |---|---|---|
 //! | control, one | which zram devices there are | adding, removing and finding them |
 //! | zram, one for each device | its settings | its attributes |
+//! | zswap, one | what it reads blocks into | reading from a disk what lies with others |
 //! | slot, one for each slot of a zram device | the slot | reading, writing and freeing it |
 //! | workspace, one for each processor and store | what it compresses with | storing and loading |
 //! | class, one for each size class of a store | its zspages and their lists | storing, freeing, compaction |

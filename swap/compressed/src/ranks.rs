@@ -12,5 +12,7 @@ pub(crate) const WORKSPACE: Rank = Rank::Backend3;
 pub(crate) const SLOT: Rank = Rank::Backend4;
 /// The settings of a zram device.
 pub(crate) const ZRAM: Rank = Rank::Driver1;
+/// What zswap reads blocks into.
+pub(crate) const ZSWAP: Rank = Rank::Driver1;
 /// Which zram devices there are.
 pub(crate) const CONTROL: Rank = Rank::Driver2;

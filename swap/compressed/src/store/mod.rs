@@ -24,6 +24,7 @@
 mod codec;
 mod error;
 mod geometry;
+pub(crate) mod packed;
 mod pool;
 mod sum;
 mod zspage;
@@ -212,6 +213,15 @@ impl<M: PoolMachine> Store<M> {
         let scratch = scratch.get_mut(..bytes.len()).ok_or(corrupt)?;
         scratch.copy_from_slice(page.get(bytes).ok_or(corrupt)?);
         decoder.decompress(encoding, scratch, page).ok_or(corrupt)
+    }
+
+    /// Decompresses `bytes`, a page in `encoding`.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if they are no page.
+    pub(crate) fn decode_from(&self, encoding: Encoding, bytes: &[u8], page: &mut Page) -> Result<(), StoreError> {
+        let decompressed = self.workspace().parts().1.decompress(encoding, bytes, page);
+        decompressed.ok_or(StoreError::Corrupt { handle: u32::MAX })
     }
 
     /// Stores bytes that are a page in `encoding` already.

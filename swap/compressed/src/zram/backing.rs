@@ -15,7 +15,7 @@ use super::gather::Gather;
 use crate::level::Level;
 use crate::machine::PoolMachine;
 use crate::ranks;
-use crate::store::Encoding;
+use crate::store::packed::LABEL;
 
 /// The backing device of one zram device.
 pub(super) struct Backing<M: PoolMachine> {
@@ -48,38 +48,21 @@ pub(super) enum BlockForm {
         /// In memory the page was no shorter.
         huge: bool,
     },
-    /// An object with a [`Label`] in front of it, among others.
-    Packed { offset: u16, length: u16, encoding: Encoding },
+    /// One object of several ([`packed`](crate::store::packed)), whose label is here.
+    Packed { offset: u16 },
 }
-
-/// In front of each packed object: its slot and the sum of its bytes. A block that was lost, misplaced or damaged on its
-/// way is noticed, and no page is taken for another.
-pub(super) struct Label {
-    pub(super) slot: u32,
-    pub(super) sum: u32,
-}
-
-/// Bytes of a label.
-pub(super) const LABEL: usize = 8;
 
 const PACKED: u64 = 1 << 63;
 const HUGE: u64 = 1 << 62;
 const SUM_SHIFT: u32 = 32;
 pub(super) const SUM_MASK: u32 = (1 << 30) - 1;
 const OFFSET_SHIFT: u32 = 32;
-const LENGTH_SHIFT: u32 = 44;
-const ENCODING_SHIFT: u32 = 57;
 
 impl DiskLocation {
     pub(super) fn to_word(self) -> u64 {
         let form = match self.form {
             BlockForm::Whole { sum, huge } => u64::from(sum & SUM_MASK) << SUM_SHIFT | if huge { HUGE } else { 0 },
-            BlockForm::Packed { offset, length, encoding } => {
-                PACKED
-                    | u64::from(offset) << OFFSET_SHIFT
-                    | u64::from(length) << LENGTH_SHIFT
-                    | (encoding as u64) << ENCODING_SHIFT
-            }
+            BlockForm::Packed { offset } => PACKED | u64::from(offset) << OFFSET_SHIFT,
         };
         u64::from(self.block) | form
     }
@@ -88,11 +71,7 @@ impl DiskLocation {
         let form = if word & PACKED == 0 {
             BlockForm::Whole { sum: (word >> SUM_SHIFT) as u32 & SUM_MASK, huge: word & HUGE != 0 }
         } else {
-            BlockForm::Packed {
-                offset: (word >> OFFSET_SHIFT) as u16 & 0xfff,
-                length: (word >> LENGTH_SHIFT) as u16 & 0x1fff,
-                encoding: Encoding::ALL[(word >> ENCODING_SHIFT & 7) as usize % Encoding::ALL.len()],
-            }
+            BlockForm::Packed { offset: (word >> OFFSET_SHIFT) as u16 & 0xfff }
         };
         Self { block: word as u32, form }
     }
@@ -100,12 +79,6 @@ impl DiskLocation {
     /// Whether the page was no shorter in memory.
     pub(super) fn is_huge(self) -> bool {
         matches!(self.form, BlockForm::Whole { huge: true, .. })
-    }
-}
-
-impl Label {
-    pub(super) fn to_bytes(&self) -> [u8; LABEL] {
-        (u64::from(self.slot) | u64::from(self.sum) << 32).to_le_bytes()
     }
 }
 
@@ -174,5 +147,4 @@ impl<M: PoolMachine> Backing<M> {
     }
 }
 
-const _: () = assert!(PAGE_SIZE < 1 << (ENCODING_SHIFT - LENGTH_SHIFT));
 const _: () = assert!(PAGE_SIZE / LABEL < u16::MAX as usize, "a block's holders can be counted");

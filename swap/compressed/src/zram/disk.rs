@@ -11,14 +11,14 @@ use quire_swap::sync::Lock;
 use quire_swap::{Claim, DeviceState, IoError, Level, RateLimit, Sparse};
 
 use super::algorithms::Algorithms;
-use super::backing::{Backing, BlockForm, DiskLocation, LABEL, Label, SUM_MASK};
+use super::backing::{Backing, BlockForm, DiskLocation, SUM_MASK};
 use super::error::ZramError;
 use super::slot::{Content, Flag, Slot, SlotGuard};
 use super::statistics::Statistics;
 use crate::killed::{HeedKill, Killed};
 use crate::machine::{Place, PoolLayout, PoolMachine};
 use crate::ranks;
-use crate::store::{Deflater, Encoding, Store, StoreError, Stored, sum};
+use crate::store::{Deflater, Encoding, Store, StoreError, Stored, packed, sum};
 
 /// A device that has a size. Each user has a reference, and as long as there is one the device is not reset.
 pub struct ZramDisk<M: PoolMachine> {
@@ -303,14 +303,9 @@ impl<M: PoolMachine> ZramDisk<M> {
         match location.form {
             BlockForm::Whole { sum: expected, .. } if sum(contents) & SUM_MASK == expected => Ok(()),
             BlockForm::Whole { .. } => Err(PageError::Damaged),
-            BlockForm::Packed { offset, length, encoding } => {
-                let bytes = usize::from(offset) + LABEL..usize::from(offset) + LABEL + usize::from(length);
-                let object = contents.get(bytes.clone()).ok_or(PageError::Damaged)?;
-                let label = Label { slot: index, sum: sum(object) }.to_bytes();
-                if contents[usize::from(offset)..].first_chunk() != Some(&label) {
-                    return Err(PageError::Damaged);
-                }
-                self.store.decode(encoding, contents, bytes).map_err(PageError::Store)
+            BlockForm::Packed { offset } => {
+                let object = packed::object_of(contents, offset.into(), index.into()).ok_or(PageError::Damaged)?;
+                self.store.decode(object.encoding, contents, object.bytes).map_err(PageError::Store)
             }
         }
     }

@@ -12,12 +12,13 @@ use core::sync::atomic::Ordering;
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::heap;
 
-use super::backing::{Backing, BlockForm, DiskLocation, LABEL, Label, SUM_MASK};
+use super::backing::{Backing, BlockForm, DiskLocation, SUM_MASK};
 use super::disk::{ZramDisk, is_huge};
 use super::error::ZramError;
 use super::slot::{Content, Flag, SlotGuard};
 use crate::killed::HeedKill;
 use crate::machine::PoolMachine;
+use crate::store::packed::{self, LABEL, Label};
 use crate::store::{Encoding, Object, Stored, sum};
 
 /// Objects whose lengths differ by less are taken to be of one length (Linux: `PP_BUCKET_SIZE_RANGE`).
@@ -59,6 +60,8 @@ struct WriteOut<'a, M: PoolMachine> {
     candidates: Vec<Candidate>,
     /// Where in the last block the next object goes; behind its end if there is none.
     end: usize,
+    /// How far before that the last object's label is; 0 if there is none.
+    back: usize,
 }
 
 impl<M: PoolMachine> ZramDisk<M> {
@@ -153,7 +156,7 @@ impl<M: PoolMachine> ZramDisk<M> {
             return Ok(true);
         }
         let is_packed = manner.compressed && object.encoding() != Encoding::Raw;
-        let length = if is_packed { LABEL + object.length() } else { PAGE_SIZE };
+        let length = if is_packed { packed::room(object.length()) } else { PAGE_SIZE };
         if out.candidates.len() == out.candidates.capacity() || !out.fits(length) && !self.add_block(out)? {
             return Ok(false);
         }
@@ -161,9 +164,9 @@ impl<M: PoolMachine> ZramDisk<M> {
         let page = &mut out.pages[block];
         let read = if is_packed {
             self.store.with_object(object, |contents| {
-                let label = Label { slot: index, sum: sum(contents) };
+                let label = Label::new(index.into(), object.encoding(), contents, out.back);
                 page[offset..offset + LABEL].copy_from_slice(&label.to_bytes());
-                page[offset + LABEL..offset + length].copy_from_slice(contents);
+                page[offset + LABEL..][..contents.len()].copy_from_slice(contents);
             })
         } else {
             self.store.load(Stored::Object(object), page)
@@ -173,14 +176,13 @@ impl<M: PoolMachine> ZramDisk<M> {
             return Ok(true);
         }
         let form = if is_packed {
-            let length = object.length() as u16;
-            BlockForm::Packed { offset: offset as u16, length, encoding: object.encoding() }
+            BlockForm::Packed { offset: offset as u16 }
         } else {
             BlockForm::Whole { sum: sum(page) & SUM_MASK, huge: is_huge(content) }
         };
         let location = DiskLocation { block: out.blocks[block], form };
         heap::push(&mut out.candidates, Candidate { slot: index, object, block, location });
-        out.end += length;
+        (out.end, out.back) = (out.end + length, length);
         Ok(true)
     }
 
@@ -202,7 +204,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         };
         out.pages[out.blocks.len()].fill(0);
         heap::push(&mut out.blocks, block);
-        out.end = 0;
+        (out.end, out.back) = (0, 0);
         Ok(true)
     }
 
@@ -270,6 +272,7 @@ impl<'a, M: PoolMachine> WriteOut<'a, M> {
             blocks: heap::vector::<N, _>(blocks)?,
             candidates: heap::vector::<N, _>(blocks * 4)?,
             end: PAGE_SIZE,
+            back: 0,
         })
     }
 

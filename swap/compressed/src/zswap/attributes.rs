@@ -41,7 +41,7 @@ pub enum ZswapError {
 }
 
 /// The attributes by name, with where Linux shows them and what can be done with each.
-pub const ATTRIBUTES: [(&str, Directory, Access); 23] = [
+pub const ATTRIBUTES: [(&str, Directory, Access); 25] = [
     ("enabled", Directory::Parameters, Access::Both),
     ("compressor", Directory::Parameters, Access::Both),
     ("max_pool_percent", Directory::Parameters, Access::Both),
@@ -53,9 +53,11 @@ pub const ATTRIBUTES: [(&str, Directory, Access); 23] = [
     ("stored_pages", Directory::Debug, Access::Read),
     ("same_filled_pages", Directory::Debug, Access::Read),
     ("written_back_pages", Directory::Debug, Access::Read),
+    ("written_back_blocks", Directory::Debug, Access::Read),
     ("written_back_compressed", Directory::Debug, Access::Read),
     ("written_back_decompressed", Directory::Debug, Access::Read),
     ("read_back_compressed", Directory::Debug, Access::Read),
+    ("read_back_neighbours", Directory::Debug, Access::Read),
     ("dropped_pages", Directory::Debug, Access::Read),
     ("pool_limit_hit", Directory::Debug, Access::Read),
     ("reject_reclaim_fail", Directory::Debug, Access::Read),
@@ -95,9 +97,11 @@ impl<M: PoolMachine> Zswap<M> {
             "stored_pages" => self.stored_pages(),
             "same_filled_pages" => self.same_pages(),
             "written_back_pages" | "zswpwb" => statistics.written_back.get(),
+            "written_back_blocks" => statistics.written_blocks.get(),
             "written_back_compressed" => statistics.written_compressed.get(),
             "written_back_decompressed" => statistics.decompressed_to_write.get(),
             "read_back_compressed" => statistics.read_compressed.get(),
+            "read_back_neighbours" => statistics.taken_back.get(),
             "dropped_pages" => statistics.dropped.get(),
             "pool_limit_hit" => statistics.pool_limit_hit.get(),
             "reject_reclaim_fail" => statistics.reject_reclaim_fail.get(),

@@ -4,13 +4,18 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use quire_swap::header::{PAGE_SIZE, Page};
-use quire_swap::{Area, Entry, Folio as _, FolioFlag, IoError, Level, OwnedSlot, RateLimit, RegistryError, Swap, heap};
+use quire_swap::sync::Lock;
+use quire_swap::{
+    Area, Entry, Folio as _, FolioFlag, IoError, Level, OwnedSlot, RateLimit, RegistryError, SharedSlot, Swap, heap,
+};
 
 use super::age::Ages;
-use super::location::{Form, Location};
+use super::location::{Form, Location, Part};
 use super::settings::Settings;
 use super::statistics::Statistics;
+use super::unpack::{Blocks, new_blocks};
 use crate::machine::{Place, PoolLayout, PoolMachine};
+use crate::ranks;
 use crate::store::{Encoding, Store, StoreError, Stored};
 
 /// The compressed cache. A kernel has one.
@@ -31,6 +36,8 @@ pub struct Zswap<M: PoolMachine> {
     /// Pages that are wanted written back.
     pub(super) wanted: AtomicU64,
     pub(super) failures: RateLimit,
+    /// What blocks of several objects are read into, while it is not in use.
+    pub(super) blocks: Lock<Option<Blocks>, M, { ranks::ZSWAP as u8 }>,
 }
 
 /// Where a slot's page is, as others see it.
@@ -44,6 +51,13 @@ pub enum Whereabouts {
     Pool,
     /// On this slot of another area.
     Slot(Entry),
+    /// On slots of another area, or on one, with others.
+    Part {
+        /// The slot in which it begins.
+        first: Entry,
+        /// The slot in which it ends.
+        last: Entry,
+    },
     /// On the area's own slot, compressed.
     Packed,
     /// It could not be read when the area went that it was on.
@@ -84,6 +98,7 @@ impl<M: PoolMachine> Zswap<M> {
             hand: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             failures: RateLimit::new(),
+            blocks: Lock::new(Some(new_blocks::<M>()?)),
         })?;
         swap.set_frontswap("zswap", zswap.clone())?;
         zswap.show_pool();
@@ -132,7 +147,8 @@ impl<M: PoolMachine> Zswap<M> {
         let statistics = &self.statistics;
         let gone = statistics.written_back.get() + statistics.dropped.get();
         let written = statistics.written_compressed.get() + statistics.decompressed_to_write.get();
-        statistics.stored.get() == self.stored_pages() + gone && statistics.written_back.get() <= written
+        statistics.stored.get() + statistics.taken_back.get() == self.stored_pages() + gone
+            && statistics.written_back.get() <= written
     }
 
     /// Where the page of a slot is; nowhere too if its area does not have zswap.
@@ -143,6 +159,9 @@ impl<M: PoolMachine> Zswap<M> {
             Location::Same(_) => Whereabouts::Same,
             Location::Pool(..) => Whereabouts::Pool,
             Location::Slot(slot) => Whereabouts::Slot(slot),
+            Location::Part(part) => {
+                Whereabouts::Part { first: part.slot, last: part.slots().last().unwrap_or(part.slot) }
+            }
             Location::Packed(_) => Whereabouts::Packed,
             Location::Lost => Whereabouts::Lost,
         }
@@ -237,6 +256,12 @@ impl<M: PoolMachine> Zswap<M> {
                 let form = self.form_in(entry).ok_or(IoError::Device)?;
                 return self.read(&other, entry.slot(), form, page);
             }
+            Location::Part(part) => {
+                let Err(error) = self.read_part(area, slot, part, page) else { return Ok(()) };
+                // A task that read another page of the block may have taken this one into memory meanwhile.
+                let now = Location::from_metadata(area.metadata(slot));
+                return if now == location { Err(error) } else { self.fetch(area, slot, now, page) };
+            }
             Location::Nowhere | Location::Lost => return Err(IoError::Device),
         };
         loaded.map_err(|error| self.cannot_read(area, slot, error))
@@ -300,6 +325,7 @@ impl<M: PoolMachine> Zswap<M> {
                 self.statistics.dropped.add(1);
             }
             Location::Slot(entry) => self.free_slot(entry),
+            Location::Part(part) => self.free_part(part),
         }
     }
 
@@ -312,6 +338,15 @@ impl<M: PoolMachine> Zswap<M> {
     pub(super) fn free_slot(&self, entry: Entry) {
         if let Some(area) = self.swap.area(entry.area()) {
             drop(OwnedSlot::new(area, entry.slot()));
+        }
+    }
+
+    /// Lets go of slots of another area that others may have a part of. May be called with a ghost area's cluster locked.
+    pub(super) fn free_part(&self, part: Part) {
+        for slot in part.slots() {
+            if let Some(area) = self.swap.area(slot.area()) {
+                drop(SharedSlot::new(area, slot.slot()));
+            }
         }
     }
 

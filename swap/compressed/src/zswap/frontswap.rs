@@ -26,6 +26,7 @@ impl<M: PoolMachine> Frontswap<M> for Zswap<M> {
     }
 
     fn take_back(&self, leaving: &Arc<Area<M>>, slots: Range<u64>, users: &dyn Users) -> Result<(), SwapOffError> {
+        self.take_back_parts(leaving, &slots, users)?;
         for slot in slots {
             // The owner may go, or get another slot, at any moment: each look may find another.
             while let Some((owner, _)) = leaving.owner(slot as u32) {
@@ -43,6 +44,45 @@ impl<M: PoolMachine> Frontswap<M> for Zswap<M> {
 }
 
 impl<M: PoolMachine> Zswap<M> {
+    /// Takes the pages back that have these slots with others. The slots do not say whose they are, so all metadata are looked
+    /// at once; reading one page of a block takes the others into the pool, as far as there is room.
+    fn take_back_parts(
+        &self,
+        leaving: &Arc<Area<M>>,
+        slots: &Range<u64>,
+        users: &dyn Users,
+    ) -> Result<(), SwapOffError> {
+        if slots.clone().all(|slot| leaving.holders(slot as u32) == 0) {
+            return Ok(());
+        }
+        let is_meant = |metadata: u64| match Location::from_metadata(metadata) {
+            Location::Part(part) => {
+                part.slots().any(|slot| slot.area() == leaving.index() && slots.contains(&slot.slot().into()))
+            }
+            _ => false,
+        };
+        for area in self.swap.areas().filter(|area| area.has_frontswap() && !area.is_on_disk()) {
+            let mut next = Some(0);
+            while let Some(from) = next {
+                let mut found = None;
+                next = area.look_at_metadata(from, |slot, metadata| {
+                    found = is_meant(metadata).then_some(slot);
+                    found.is_none()
+                });
+                // As below: each look may find another.
+                while let Some(owner) = found.and_then(|slot| area.entry(slot))
+                    && is_meant(area.metadata(owner.slot()))
+                {
+                    let Some(mut folio) = hold(&area, owner, users)? else { continue };
+                    if is_meant(area.metadata(owner.slot())) {
+                        self.take_into_memory(&area, owner, &mut folio);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the page into its folio, which is locked and in the cache. It is in memory alone from here on.
     fn take_into_memory(&self, area: &Area<M>, owner: Entry, folio: &mut Locked<M::Folio>) {
         folio.wait_for_writeback();

@@ -6,12 +6,16 @@
 //! | `1` | 8 bytes, repeated, whose highest bit is clear | these |
 //! | `010` | in the pool | object, and the generation in which it was last wanted |
 //! | `100` | on a slot of another area, which points back and says what the bytes are | that slot |
+//! | `100`, and bit 63 | on a slot of another area among others, or from there into the next | that slot, and where in it |
 //! | `110` | on the area's own slot, as an object's bytes | their length and encoding |
 //! | `1000` | lost: the other slot could not be read when its area went | |
 
-use quire_swap::Entry;
+use core::iter;
 
-use crate::store::{Encoding, Object};
+use quire_swap::Entry;
+use quire_swap::header::PAGE_SIZE;
+
+use crate::store::{Encoding, Object, packed};
 
 /// Where the page of a slot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +28,23 @@ pub(crate) enum Location {
     Pool(Object, u8),
     /// On a slot of another area.
     Slot(Entry),
+    /// On a slot of another area, among others.
+    Part(Part),
     /// On the area's own slot, compressed.
     Packed(Form),
     /// It could not be read when its area went.
     Lost,
+}
+
+/// Where in slots of another area an object is, with others ([`packed`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// The slot in which its label begins.
+    pub(crate) slot: Entry,
+    /// Where in it, in bytes, a multiple of [`packed::ALIGN`].
+    pub(crate) offset: u16,
+    /// It ends in the slot behind that.
+    pub(crate) crosses: bool,
 }
 
 /// The form of a page in a slot on a disk.
@@ -46,6 +63,12 @@ const TAG: u64 = 0b111;
 const TAG_BITS: u32 = 3;
 const GENERATION_SHIFT: u32 = 56;
 const AREA_SHIFT: u32 = 32;
+const OFFSET_SHIFT: u32 = AREA_SHIFT + 5;
+const OFFSET_BITS: u32 = 10;
+const CROSSES: u64 = 1 << (OFFSET_SHIFT + OFFSET_BITS);
+const PART: u64 = 1 << (63 - TAG_BITS);
+
+const _: () = assert!(PAGE_SIZE / packed::ALIGN == 1 << OFFSET_BITS && CROSSES < PART);
 
 impl Location {
     /// Whether repeated bytes leave a bit for the tag.
@@ -65,7 +88,12 @@ impl Location {
                 debug_assert!(object.to_word() >> (GENERATION_SHIFT - TAG_BITS) == 0);
                 u64::from(generation) << GENERATION_SHIFT | object.to_word() << TAG_BITS | POOL
             }
-            Self::Slot(entry) => (u64::from(entry.area()) << AREA_SHIFT | u64::from(entry.slot())) << TAG_BITS | SLOT,
+            Self::Slot(entry) => entry_bits(entry) << TAG_BITS | SLOT,
+            Self::Part(Part { slot, offset, crosses }) => {
+                let offset = (usize::from(offset) / packed::ALIGN) as u64;
+                let crosses = if crosses { CROSSES } else { 0 };
+                (PART | crosses | offset << OFFSET_SHIFT | entry_bits(slot)) << TAG_BITS | SLOT
+            }
             Self::Packed(bytes) => u64::from(bytes.to_bits()) << TAG_BITS | PACKED,
             Self::Lost => LOST,
         }
@@ -87,12 +115,38 @@ impl Location {
                 Object::from_word(payload & ((1 << (GENERATION_SHIFT - TAG_BITS)) - 1)),
                 (metadata >> GENERATION_SHIFT) as u8,
             ),
-            SLOT => Entry::new((payload >> AREA_SHIFT) as u8, payload as u32).map_or(Self::Nowhere, Self::Slot),
+            SLOT => {
+                let entry = entry_of(payload);
+                let offset = (payload >> OFFSET_SHIFT) as usize & ((1 << OFFSET_BITS) - 1);
+                let part = |slot| {
+                    let (offset, crosses) = ((offset * packed::ALIGN) as u16, payload & CROSSES != 0);
+                    if payload & PART == 0 { Self::Slot(slot) } else { Self::Part(Part { slot, offset, crosses }) }
+                };
+                entry.map_or(Self::Nowhere, part)
+            }
             PACKED => Self::Packed(Form::from_bits(payload as u16)),
             _ if metadata == LOST => Self::Lost,
             _ => Self::Nowhere,
         }
     }
+}
+
+impl Part {
+    /// The slots that it is in.
+    pub(crate) fn slots(self) -> impl Iterator<Item = Entry> {
+        let next = self.slot.slot().checked_add(1).filter(|_| self.crosses);
+        iter::once(self.slot).chain(next.and_then(|next| Entry::new(self.slot.area(), next)))
+    }
+}
+
+/// The slot as a number of 37 bits.
+pub(crate) fn entry_bits(entry: Entry) -> u64 {
+    u64::from(entry.area()) << AREA_SHIFT | u64::from(entry.slot())
+}
+
+/// The slot that [`entry_bits`] made a number of.
+pub(crate) fn entry_of(bits: u64) -> Option<Entry> {
+    Entry::new((bits >> AREA_SHIFT) as u8 & 0x1f, bits as u32)
 }
 
 impl Form {
@@ -101,7 +155,7 @@ impl Form {
     const LENGTH_BITS: u32 = 13;
 
     /// A page as it is.
-    pub(crate) const PAGE: Self = Self { length: quire_swap::header::PAGE_SIZE as u16, encoding: Encoding::Raw };
+    pub(crate) const PAGE: Self = Self { length: PAGE_SIZE as u16, encoding: Encoding::Raw };
 
     pub(crate) fn to_bits(self) -> u16 {
         self.length | (self.encoding as u16) << Self::LENGTH_BITS
@@ -133,6 +187,8 @@ mod tests {
             Location::Pool(object(1), 0),
             Location::Slot(Entry::new(27, u32::MAX).unwrap()),
             Location::Slot(Entry::new(0, 1).unwrap()),
+            Location::Part(Part { slot: Entry::new(31, u32::MAX).unwrap(), offset: 4092, crosses: true }),
+            Location::Part(Part { slot: Entry::new(0, 1).unwrap(), offset: 0, crosses: false }),
             Location::Packed(Form::PAGE),
             Location::Packed(Form { length: 1, encoding: Encoding::Lz4 }),
         ];

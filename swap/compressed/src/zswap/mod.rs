@@ -17,18 +17,20 @@
 //! | nowhere | free | only in memory, or on its way out; or on the disk's own slot | zero page | on the disk's own slot; **never in a ghost area** |
 //! | same, pool | **never** | in memory and stored | **never** | stored |
 //! | slot | **never** | in memory and on the other slot, or on its way there | **never** | on the other slot |
+//! | part | **never** | in memory and on other slots, with others; or being read | **never** | on other slots, with others |
 //! | packed | **never** | in memory and on the own slot | **never** | on the own slot |
 //! | lost | **never** | **never** | **never** | could not be read when its area went: reading fails |
 //!
-//! "Slot" and "lost" are there in ghost areas only, "packed" only before a disk. Only the following changes the metadata:
+//! "Slot", "part" and "lost" are there in ghost areas only, "packed" only before a disk. Only the following changes the metadata:
 //!
 //! | what | from | to |
 //! |---|---|---|
 //! | a write | any | same, pool; slot, if refused and an area with a disk has a free one; nowhere, if refused |
 //! | a write that finds the page zero | any | nowhere |
 //! | a load | same, pool | the same, of the youngest generation; nowhere, if memory is short and the folio dirty then |
-//! | writeback | pool | slot, packed or nowhere, when the bytes are on the disk; else as it was |
-//! | `swapoff` of the other slot's area | slot | nowhere, and the folio dirty; lost, if it cannot be read |
+//! | writeback | pool | slot, part, packed or nowhere, when the bytes are on the disk; else as it was |
+//! | a load of another part of its block | part | pool, of the youngest generation, if there is room |
+//! | `swapoff` of the other slot's area | slot, part | nowhere, and the folio dirty; lost, if it cannot be read |
 //! | the slot is freed | any | free |
 //!
 //! # What owns what
@@ -38,7 +40,22 @@
 //!
 //! Only a task that has the slot's folio in the cache, locked or under writeback, changes the metadata. So writeback and
 //! `swapoff` put a locked folio, not up to date, into the cache first: a fault waits for its lock and then looks again, and
-//! the slot is neither written nor freed meanwhile. Freeing is the one change without a folio, when there is none.
+//! the slot is neither written nor freed meanwhile. There are two changes without a folio: freeing, when there is none; and the move
+//! of a part into the pool, which changes where the bytes are, not which, and only if they still are where they were read. A task
+//! that then finds its part's place used otherwise looks at the metadata again.
+//!
+//! # Several pages in a block
+//!
+//! With `compressed_writeback`, a ghost area's pages go to the disk as they are stored, in blocks that follow one another without gaps
+//! ([`packed`](crate::store::packed), as zram's do; `pack.rs`), so what is written, and read again, is a page's compressed size: text, of which
+//! LZ4 makes 2,620 bytes, takes 0.65 of a block. An object that ends in a second block has a part of both slots; they are read by one
+//! request. The other pages of what was read come into the pool (`unpack.rs`): they went out together, so they are likely to be wanted together.
+//!
+//! The owners of a block's parts are in the labels on the disk; in memory a slot only counts them, so a part costs no more than the
+//! metadata's 8 bytes that there are for each slot anyway. Only `swapoff` has to look for the owners, once for each cluster.
+//!
+//! An area with a disk of its own has each page on its own slot, and compressed writeback saves decompressing but no block: a
+//! slot there names one place of the disk, and would have to stay in use after it was freed, for the others in its block.
 //!
 //! A load keeps the stored copy, which is right whatever becomes of the folio. It takes the copy over only by making the
 //! folio dirty first, since a clean folio may be dropped.
@@ -56,9 +73,11 @@ mod frontswap;
 mod ghost;
 mod location;
 mod ops;
+mod pack;
 mod settings;
 mod shrink;
 mod statistics;
+mod unpack;
 
 pub use attributes::{ATTRIBUTES, Directory, ZswapError};
 pub use cache::{Whereabouts, Zswap};

@@ -1,8 +1,9 @@
 //! Writeback: the coldest pages leave memory for a disk.
 //!
 //! Each entry on its way has a locked folio in the cache, not up to date: so the slot's metadata is this task's to change. The
-//! folio also carries the bytes to the disk, as a page or as they are stored. When they are there the metadata says so and the
-//! folio goes; if they are not, the metadata stays as it was.
+//! folio also carries the bytes to the disk, as a page or as they are stored; or, if several entries go to a block, some of
+//! their folios carry the blocks (`pack.rs`). When they are there the metadata says so and the folio goes; if they are not, the
+//! metadata stays as it was.
 
 use alloc::sync::Arc;
 use core::mem;
@@ -14,16 +15,22 @@ use quire_swap::{
 
 use super::cache::Zswap;
 use super::location::{Form, Location};
+use super::pack::Packing;
 use crate::machine::PoolMachine;
-use crate::store::{Encoding, Stored};
+use crate::store::{Encoding, Object, Stored};
 
-/// An entry on its way to a disk.
-struct Writeback<M: PoolMachine> {
-    area: Arc<Area<M>>,
-    entry: Entry,
-    folio: Locked<M::Folio>,
+/// A cold entry that is this task's: its folio is in the cache, locked and not up to date.
+pub(super) struct Cold<M: PoolMachine> {
+    pub(super) area: Arc<Area<M>>,
+    pub(super) entry: Entry,
+    pub(super) folio: Locked<M::Folio>,
     /// What eviction left in the slot.
     shadow: u64,
+}
+
+/// An entry on its way to a disk, alone in a slot.
+struct Writeback<M: PoolMachine> {
+    cold: Cold<M>,
     /// The slot that they go to; none if that is the entry's own.
     target: Option<Entry>,
     form: Form,
@@ -67,12 +74,18 @@ impl<M: PoolMachine> Zswap<M> {
     /// Writes back one batch of the oldest generation.
     fn write_back(&self) -> u64 {
         let mut plug = Plug::new();
+        let mut packing = Packing::new();
         let mut writebacks: [Option<Writeback<M>>; BATCH_FOLIOS] = [const { None }; BATCH_FOLIOS];
         for (started, entry) in writebacks.iter_mut().zip(self.coldest().into_iter().flatten()) {
-            *started = self.begin(entry, &mut plug);
+            let Some(cold) = self.take(entry) else { continue };
+            match self.object_to_pack(&cold) {
+                Some(object) => self.pack(&mut packing, cold, object),
+                None => *started = self.begin(cold, &mut plug),
+            }
         }
         plug.submit();
-        writebacks.into_iter().flatten().map(|writeback| u64::from(self.finish(writeback))).sum()
+        let packed = self.write_packed(&mut packing);
+        packed + writebacks.into_iter().flatten().map(|writeback| u64::from(self.finish(writeback))).sum::<u64>()
     }
 
     /// Entries of the oldest generation. The search goes round all slots, and on from where it stopped.
@@ -102,41 +115,76 @@ impl<M: PoolMachine> Zswap<M> {
         found
     }
 
-    /// Puts a folio at the entry into the cache, the page into the folio, and adds that to the batch.
-    fn begin(&self, entry: Entry, plug: &mut Plug<M>) -> Option<Writeback<M>> {
+    /// Puts a folio at the entry into the cache.
+    fn take(&self, entry: Entry) -> Option<Cold<M>> {
         let area = self.swap.area(entry.area())?;
-        let location = || Location::from_metadata(area.metadata(entry.slot()));
-        let mut folio = Locked::lock(M::allocate_folio(0, FolioUse::Writeback)?);
-        let shadow = match area.insert(entry, &folio) {
-            Ok(inserted) => inserted.shadow,
+        let folio = Locked::lock(M::allocate_folio(0, FolioUse::Writeback)?);
+        match area.insert(entry, &folio) {
+            Ok(inserted) => Some(Cold { area, entry, folio, shadow: inserted.shadow }),
             // It is in memory, so it is not cold.
             Err(InsertError::Exists) => {
-                self.freshen(&area, entry.slot(), location());
-                return None;
+                self.freshen(&area, entry.slot(), Location::from_metadata(area.metadata(entry.slot())));
+                None
             }
-            Err(InsertError::Gone | InsertError::Conflict) => return None,
-        };
-        let own = || Some((Arc::clone(&area), entry));
-        let filled = self.fill(&area, entry.slot(), location(), &mut folio);
-        let to = filled.and_then(|form| if area.is_on_disk() { own() } else { self.slot_of_another_area(entry, form) });
+            Err(InsertError::Gone | InsertError::Conflict) => None,
+        }
+    }
+
+    /// The entry's object, if it is to be written as it is stored and with others: those of areas with a disk of their own go to
+    /// their own slots.
+    fn object_to_pack(&self, cold: &Cold<M>) -> Option<Object> {
+        let compressed = self.settings.compressed_writeback.load(Ordering::Relaxed);
+        match cold.location() {
+            Location::Pool(object, _) if compressed && !cold.area.is_on_disk() => {
+                Some(object).filter(|object| object.encoding() != Encoding::Raw)
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts the entry's page into its folio, and adds that to the batch.
+    fn begin(&self, mut cold: Cold<M>, plug: &mut Plug<M>) -> Option<Writeback<M>> {
+        let own = |cold: &Cold<M>| Some((Arc::clone(&cold.area), cold.entry));
+        let filled = self.fill(&mut cold);
+        let to = filled.and_then(|form| {
+            if cold.area.is_on_disk() { own(&cold) } else { self.slot_of_another_area(cold.entry, form) }
+        });
         let (Some(form), Some((other, target))) = (filled, to) else {
             // A task that wants the page is told what is wrong with it.
-            self.freshen(&area, entry.slot(), location());
-            area.withdraw_leaving(entry, &folio, shadow);
+            self.leave(cold);
             return None;
         };
-        plug.add_owned(&other, folio.start_writeback(), target.slot(), Direction::Write);
-        let target = (target != entry).then_some(target);
-        Some(Writeback { area, entry, folio, shadow, target, form })
+        plug.add_owned(&other, cold.folio.start_writeback(), target.slot(), Direction::Write);
+        let target = (target != cold.entry).then_some(target);
+        Some(Writeback { cold, target, form })
+    }
+
+    /// The entry stays where it is, and is tried last.
+    pub(super) fn leave(&self, cold: Cold<M>) {
+        self.freshen(&cold.area, cold.entry.slot(), cold.location());
+        cold.withdraw();
+    }
+
+    /// The entry's bytes are on the disk: its metadata says so from here on, and the object is freed.
+    pub(super) fn went(&self, cold: Cold<M>, location: Location) {
+        let old = cold.area.replace_metadata(cold.entry.slot(), location.to_metadata());
+        if let Location::Pool(object, generation) = Location::from_metadata(old) {
+            self.store.free(Stored::Object(object));
+            self.ages.remove(generation);
+        }
+        self.statistics.written_back.add(1);
+        cold.withdraw();
     }
 
     /// Puts a page of the pool into a folio that is to be written.
-    fn fill(&self, area: &Area<M>, slot: u32, location: Location, folio: &mut Locked<M::Folio>) -> Option<Form> {
+    fn fill(&self, cold: &mut Cold<M>) -> Option<Form> {
+        let location = cold.location();
         let Location::Pool(object, _) = location else { return None };
+        let Cold { area, entry, folio, .. } = cold;
         let compressed = self.settings.compressed_writeback.load(Ordering::Relaxed);
         if !compressed || object.encoding() == Encoding::Raw {
             self.statistics.decompressed_to_write.add(1);
-            let fetched = folio.with_page_mut(0, |page| self.fetch(area, slot, location, page));
+            let fetched = folio.with_page_mut(0, |page| self.fetch(area, entry.slot(), location, page));
             return fetched.ok().map(|()| Form::PAGE);
         }
         let form = Form { length: object.length() as u16, encoding: object.encoding() };
@@ -159,31 +207,39 @@ impl<M: PoolMachine> Zswap<M> {
         Some((area, target))
     }
 
-    /// Waits for the write. If the page is on the disk, the slot's metadata says so from here on, and the object is freed.
+    /// Waits for the write.
     fn finish(&self, writeback: Writeback<M>) -> bool {
-        let Writeback { area, entry, folio, shadow, target, form } = writeback;
-        folio.wait_for_writeback();
-        let failed = folio.state().clear(FolioFlag::Dirty);
+        let Writeback { cold, target, form } = writeback;
+        cold.folio.wait_for_writeback();
+        let failed = cold.folio.state().clear(FolioFlag::Dirty);
         if failed {
             if let Some(target) = target {
                 self.free_slot(target);
             }
-            self.freshen(&area, entry.slot(), Location::from_metadata(area.metadata(entry.slot())));
+            self.leave(cold);
         } else {
-            let location = match target {
-                Some(target) => Location::Slot(target),
-                None if form == Form::PAGE => Location::Nowhere,
-                None => Location::Packed(form),
-            };
-            let old = Location::from_metadata(area.replace_metadata(entry.slot(), location.to_metadata()));
-            if let Location::Pool(object, generation) = old {
-                self.store.free(Stored::Object(object));
-                self.ages.remove(generation);
-            }
-            self.statistics.written_back.add(1);
+            self.statistics.written_blocks.add(1);
             self.statistics.written_compressed.add(u64::from(form != Form::PAGE));
+            self.went(
+                cold,
+                match target {
+                    Some(target) => Location::Slot(target),
+                    None if form == Form::PAGE => Location::Nowhere,
+                    None => Location::Packed(form),
+                },
+            );
         }
-        area.withdraw_leaving(entry, &folio, shadow);
         !failed
+    }
+}
+
+impl<M: PoolMachine> Cold<M> {
+    /// Where the page is: it stays there, while the folio is locked.
+    fn location(&self) -> Location {
+        Location::from_metadata(self.area.metadata(self.entry.slot()))
+    }
+
+    fn withdraw(self) {
+        self.area.withdraw_leaving(self.entry, &self.folio, self.shadow);
     }
 }

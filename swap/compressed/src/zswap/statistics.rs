@@ -15,6 +15,8 @@ pub(super) struct Statistics {
     pub(super) written_back: Counter,
     /// Of these, pages whose bytes were written as they were stored.
     pub(super) written_compressed: Counter,
+    /// The blocks that they went to.
+    pub(super) written_blocks: Counter,
     /// Pages that were decompressed to be written.
     pub(super) decompressed_to_write: Counter,
     /// Pages dropped from memory because their slot was freed or written again, or a load took them over.
@@ -29,4 +31,6 @@ pub(super) struct Statistics {
     pub(super) decompress_fail: Counter,
     /// Pages read that had been written as they were stored.
     pub(super) read_compressed: Counter,
+    /// Pages that are in memory again, compressed, because another one of their block was read.
+    pub(super) taken_back: Counter,
 }

@@ -20,7 +20,7 @@ const FIRST: SwapOnOptions<'static> = SwapOnOptions {
 };
 
 /// A kernel with pages in task 0, and a ghost area that is filled before any disk.
-fn on_ghost(pages: usize, contents: impl Fn(u64) -> Page) -> (Kernel, &'static Arc<Zswap<Fake>>) {
+pub fn on_ghost(pages: usize, contents: impl Fn(u64) -> Page) -> (Kernel, &'static Arc<Zswap<Fake>>) {
     let memory = Memory::new(80);
     let (swap, zswap) = start(1000);
     assert_eq!(zswap.swapon_ghost(1024, FIRST), Ok(0));
@@ -31,11 +31,11 @@ fn on_ghost(pages: usize, contents: impl Fn(u64) -> Page) -> (Kernel, &'static A
     (kernel, zswap)
 }
 
-fn place(kernel: &Kernel, zswap: &Zswap<Fake>, page: usize) -> Whereabouts {
+pub fn place(kernel: &Kernel, zswap: &Zswap<Fake>, page: usize) -> Whereabouts {
     zswap.whereabouts(Entry::from_pte(kernel.tables[0][page]).expect("the page is out"))
 }
 
-fn write_back(zswap: &Zswap<Fake>) -> u64 {
+pub fn write_back(zswap: &Zswap<Fake>) -> u64 {
     zswap.set("shrinker_enabled", "1").unwrap();
     zswap.memory_is_low();
     zswap.shrink()
@@ -200,10 +200,15 @@ fn pages_go_from_zswap_to_a_disk_without_a_page_table_noticing() {
         assert_eq!(write_back(zswap), 8);
         assert_eq!(kernel.tables, words);
         assert_eq!(kernel.memory.pool.used(), 0);
-        let Whereabouts::Slot(slot) = place(&kernel, zswap, 3) else { panic!("it is on the disk") };
         let area = kernel.swap.area(area).unwrap();
-        assert_eq!(area.owner_of(slot.slot()).map(Entry::to_pte), Some(kernel.tables[0][3]));
-        assert_eq!(area.used(), 8);
+        match place(&kernel, zswap, 3) {
+            Whereabouts::Slot(slot) if !compressed => {
+                assert_eq!(area.owner_of(slot.slot()).map(Entry::to_pte), Some(kernel.tables[0][3]));
+                assert_eq!(area.used(), 8);
+            }
+            Whereabouts::Part { .. } if compressed => assert_eq!(area.used(), 6),
+            other => panic!("it is {other:?}"),
+        }
         let (counts, none) = (["written_back_compressed", "written_back_decompressed"], "read_back_compressed");
         let counts = counts.map(|name| count(zswap, name));
         assert_eq!(counts, if compressed { [8, 0] } else { [0, 8] });
@@ -211,7 +216,9 @@ fn pages_go_from_zswap_to_a_disk_without_a_page_table_noticing() {
             assert_eq!(kernel.read_page(0, page).unwrap(), text(page as u64));
             kernel.unmap(0, page);
         }
-        assert_eq!(count(zswap, none), if compressed { 8 } else { 0 });
+        // Some came into the pool with others of their block.
+        let read_back = count(zswap, none) + count(zswap, "read_back_neighbours");
+        assert_eq!(read_back, if compressed { 8 } else { 0 });
         assert_eq!(area.used(), 0, "each slot went with its owner");
         assert!(zswap.adds_up());
     }

@@ -2,6 +2,7 @@
 //! random over areas that come and go, with failing allocations and disks. The states of slots are held to the table in
 //! zswap's documentation.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -152,6 +153,7 @@ impl World {
     /// Every slot is in a legal state, and what points at what points back.
     fn check(&self) -> Result<(), TestCaseError> {
         let mut stored = 0;
+        let mut parts: HashMap<Entry, u16> = HashMap::new();
         for area in self.swap.areas() {
             let is_ghost = area.name() == PATH;
             for slot in 1..=u32::try_from(area.usable()).unwrap() {
@@ -172,6 +174,11 @@ impl World {
                         let target = self.swap.area(other.area()).expect("its slot is in use");
                         prop_assert_eq!(target.owner_of(other.slot()), Some(entry));
                     }
+                    Whereabouts::Part { first, last } => {
+                        prop_assert!(is_ghost);
+                        *parts.entry(first).or_default() += 1;
+                        *parts.entry(last).or_default() += u16::from(last != first);
+                    }
                     Whereabouts::Packed => prop_assert!(!is_ghost),
                     Whereabouts::Lost => prop_assert!(false, "{} was lost", entry),
                     Whereabouts::Nowhere if is_ghost && counted && !cached => {
@@ -182,6 +189,12 @@ impl World {
                     }
                     _ => {}
                 }
+            }
+        }
+        for area in self.swap.areas() {
+            for slot in 1..=u32::try_from(area.usable()).unwrap() {
+                let counted = parts.get(&Entry::new(area.index(), slot).unwrap()).copied().unwrap_or(0);
+                prop_assert_eq!(area.holders(slot), counted, "slot {} of {}", slot, area.name());
             }
         }
         prop_assert_eq!(stored, self.zswap.stored_pages());

@@ -18,3 +18,5 @@ mod zram_gather;
 mod zram_model;
 mod zram_schedules;
 mod zswap;
+mod zswap_packed;
+mod zswap_packed_schedules;

@@ -1,0 +1,200 @@
+//! Writeback of several objects to a block, and from one block into the next: for areas without a disk of their own.
+//!
+//! The objects of a batch become one row of bytes ([`packed`]), which is cut into blocks. The blocks go to slots of an area with a disk,
+//! one after the other; where the next slot does not lie behind the last, the next object begins with it. A slot counts how many
+//! objects have a part of it, and is free when none has.
+//!
+//! Nothing is decompressed, and no memory is needed: a block is carried by the folio that the entry of the same number in the batch has in the cache
+//! anyway. There are never more blocks than entries, as each object is shorter than a block.
+//!
+//! An object whose blocks are on the disk is freed from the pool; one of which any block could not be written stays, and so does
+//! one for which no slot was free.
+
+use alloc::sync::Arc;
+use core::ops::RangeInclusive;
+
+use quire_swap::header::PAGE_SIZE;
+use quire_swap::{Area, BATCH_FOLIOS, Direction, Entry, Folio, FolioFlag, Plug, Slots};
+
+use super::cache::Zswap;
+use super::location::{Location, Part, entry_bits};
+use super::shrink::Cold;
+use crate::machine::PoolMachine;
+use crate::store::Object;
+use crate::store::packed::{self, LABEL, Label};
+
+/// The entries of a batch, and the blocks that their objects fill.
+pub(super) struct Packing<M: PoolMachine> {
+    /// From the first place on.
+    entries: [Option<Packed<M>>; BATCH_FOLIOS],
+    blocks: [Option<Block<M>>; BATCH_FOLIOS],
+    count: usize,
+    /// Blocks that there are.
+    begun: usize,
+    /// Where in the last of these the next object begins.
+    end: usize,
+    /// How far before that the last object's label is; 0 if no object lies there.
+    back: usize,
+}
+
+/// An entry, with where its object is: nowhere if it has to stay in the pool.
+struct Packed<M: PoolMachine> {
+    cold: Cold<M>,
+    place: Option<Place>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    /// The block in which it begins.
+    block: usize,
+    offset: usize,
+    /// It ends in the next one.
+    crosses: bool,
+}
+
+/// A block with its slot, which nothing else has.
+struct Block<M: PoolMachine> {
+    slots: Slots<M>,
+    holders: u16,
+}
+
+impl<M: PoolMachine> Packing<M> {
+    pub(super) const fn new() -> Self {
+        Self {
+            entries: [const { None }; BATCH_FOLIOS],
+            blocks: [const { None }; BATCH_FOLIOS],
+            count: 0,
+            begun: 0,
+            end: PAGE_SIZE,
+            back: 0,
+        }
+    }
+
+    /// Where the next object goes, which takes so many bytes with its label. A block is begun if it needs one.
+    fn place(&mut self, zswap: &Zswap<M>, bytes: usize) -> Option<Place> {
+        if self.end + bytes <= PAGE_SIZE {
+            return Some(Place { block: self.begun - 1, offset: self.end, crosses: false });
+        }
+        let slots = zswap.swap.allocate_on_disk(0).ok()?;
+        let last = self.begun.checked_sub(1).and_then(|last| self.blocks[last].as_ref());
+        let is_next = last.is_some_and(|last| last.is_followed_by(&slots));
+        let carrier = self.entries[self.begun].as_mut()?;
+        carrier.cold.folio.with_page_mut(0, |page| page.fill(0));
+        self.blocks[self.begun] = Some(Block { slots, holders: 0 });
+        self.begun += 1;
+        if is_next && self.end < PAGE_SIZE {
+            return Some(Place { block: self.begun - 2, offset: self.end, crosses: true });
+        }
+        (self.end, self.back) = (0, if is_next { self.back } else { 0 });
+        Some(Place { block: self.begun - 1, offset: 0, crosses: false })
+    }
+
+    /// Writes bytes to a block from `offset` on, and to the next from its beginning.
+    fn write(&mut self, block: usize, offset: usize, bytes: &[u8]) {
+        let (before, behind) = bytes.split_at(bytes.len().min(PAGE_SIZE.saturating_sub(offset)));
+        let next = (block + 1, offset.saturating_sub(PAGE_SIZE), behind);
+        for (block, offset, bytes) in [(block, offset, before), next] {
+            if let Some(carrier) = self.entries.get_mut(block).and_then(Option::as_mut).filter(|_| !bytes.is_empty()) {
+                carrier.cold.folio.with_page_mut(0, |page| page[offset..offset + bytes.len()].copy_from_slice(bytes));
+            }
+        }
+    }
+
+    /// The slots that the object at `place` is in.
+    fn part(&self, place: Place) -> Option<Part> {
+        let slot = self.blocks[place.block].as_ref()?.entry()?;
+        Some(Part { slot, offset: place.offset as u16, crosses: place.crosses })
+    }
+}
+
+impl Place {
+    fn blocks(self) -> RangeInclusive<usize> {
+        self.block..=self.block + usize::from(self.crosses)
+    }
+}
+
+impl<M: PoolMachine> Block<M> {
+    fn entry(&self) -> Option<Entry> {
+        self.slots.area().entry(self.slots.run().first)
+    }
+
+    fn is_followed_by(&self, slots: &Slots<M>) -> bool {
+        Arc::ptr_eq(self.slots.area(), slots.area()) && self.slots.run().end() == slots.run().first.into()
+    }
+}
+
+impl<M: PoolMachine> Zswap<M> {
+    /// Adds an entry to a batch: its object, if there is a slot for it.
+    pub(super) fn pack(&self, packing: &mut Packing<M>, cold: Cold<M>, object: Object) {
+        let owner = entry_bits(cold.entry);
+        let number = packing.count;
+        // First: it may carry the block that the object needs.
+        packing.entries[number] = Some(Packed { cold, place: None });
+        packing.count += 1;
+        let bytes = packed::room(object.length());
+        let Some(place) = packing.place(self, bytes) else { return };
+        let copied = self.store.with_object(object, |contents| {
+            let label = Label::new(owner, object.encoding(), contents, packing.back);
+            packing.write(place.block, place.offset, &label.to_bytes());
+            let behind = place.offset + LABEL;
+            packing.write(place.block + behind / PAGE_SIZE, behind % PAGE_SIZE, contents);
+        });
+        if copied.is_err() {
+            // A task that wants the page is told what is wrong with it. What it would have taken stays empty.
+            (packing.end, packing.back) = (PAGE_SIZE, 0);
+            return;
+        }
+        packing.back = bytes;
+        packing.end = (place.offset + bytes - 1) % PAGE_SIZE + 1;
+        for block in packing.blocks[place.blocks()].iter_mut().flatten() {
+            block.holders += 1;
+        }
+        if let Some(entry) = &mut packing.entries[number] {
+            entry.place = Some(place);
+        }
+    }
+
+    /// Writes the batch and waits for it. Returns how many pages went.
+    pub(super) fn write_packed(&self, packing: &mut Packing<M>) -> u64 {
+        let parts: [Option<Part>; BATCH_FOLIOS] = core::array::from_fn(|number| {
+            packing.entries[number].as_ref()?.place.and_then(|place| packing.part(place))
+        });
+        let mut plug = Plug::new();
+        let mut written = [false; BATCH_FOLIOS];
+        for (number, block) in packing.blocks.iter_mut().enumerate() {
+            let Some(Block { slots, holders }) = block.take().filter(|block| block.holders > 0) else { continue };
+            let (area, slot): (Arc<Area<M>>, u32) = (Arc::clone(slots.area()), slots.run().first);
+            slots.share_among(holders);
+            if let Some(carrier) = &mut packing.entries[number] {
+                plug.add_owned(&area, carrier.cold.folio.start_writeback(), slot, Direction::Write);
+                written[number] = true;
+            }
+        }
+        plug.submit();
+        for (is_written, entry) in written.iter_mut().zip(&packing.entries) {
+            if let Some(carrier) = entry.as_ref().filter(|_| *is_written) {
+                carrier.cold.folio.wait_for_writeback();
+                *is_written = !carrier.cold.folio.state().clear(FolioFlag::Dirty);
+            }
+        }
+        self.statistics.written_blocks.add(written.iter().filter(|is_written| **is_written).count() as u64);
+        let mut pages = 0;
+        for (entry, part) in packing.entries.iter_mut().zip(parts) {
+            let Some(Packed { cold, place }) = entry.take() else { continue };
+            match place.zip(part) {
+                Some((place, part)) if written[place.blocks()].iter().all(|is_written| *is_written) => {
+                    self.statistics.written_compressed.add(1);
+                    self.went(cold, Location::Part(part));
+                    pages += 1;
+                }
+                failed => {
+                    if let Some((_, part)) = failed {
+                        self.free_part(part);
+                    }
+                    self.leave(cold);
+                }
+            }
+        }
+        pages
+    }
+}
