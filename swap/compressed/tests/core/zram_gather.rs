@@ -168,7 +168,9 @@ fn slots_are_written_and_freed_while_their_blocks_are_read() {
             disk.write(200, &random(200)).unwrap();
             zram.store("writeback", "page_index=200").unwrap();
         });
-        [one, other, writer].into_iter().for_each(|task| task.join().unwrap());
+        for task in [one, other, writer] {
+            task.join().unwrap();
+        }
         memory.explore(false);
         bench.disk.discard(9..256);
         bench.end();

@@ -119,7 +119,9 @@ impl World {
 fn pages_of_one_block_are_wanted_at_once() {
     explore(true, |world| {
         let tasks = [0, 1, 2].map(|page| world.spawn(move |world| world.fault(page)));
-        tasks.into_iter().for_each(|task| task.join().unwrap());
+        for task in tasks {
+            task.join().unwrap();
+        }
         world.give_all_up();
     });
 }
