@@ -102,9 +102,10 @@ pub(super) fn ghost(command_line: CommandLine<'static>) -> Outcome {
         "zswpout",
         "zswpin",
         "zswpwb",
-        "written_back_blocks",
         "written_back_compressed",
         "written_back_decompressed",
+        "written_back_packed",
+        "written_back_packed_blocks",
         "read_back_neighbours",
         "decompress_fail",
     ];

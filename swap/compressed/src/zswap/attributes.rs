@@ -41,7 +41,7 @@ pub enum ZswapError {
 }
 
 /// The attributes by name, with where Linux shows them and what can be done with each.
-pub const ATTRIBUTES: [(&str, Directory, Access); 25] = [
+pub const ATTRIBUTES: [(&str, Directory, Access); 26] = [
     ("enabled", Directory::Parameters, Access::Both),
     ("compressor", Directory::Parameters, Access::Both),
     ("max_pool_percent", Directory::Parameters, Access::Both),
@@ -53,8 +53,9 @@ pub const ATTRIBUTES: [(&str, Directory, Access); 25] = [
     ("stored_pages", Directory::Debug, Access::Read),
     ("same_filled_pages", Directory::Debug, Access::Read),
     ("written_back_pages", Directory::Debug, Access::Read),
-    ("written_back_blocks", Directory::Debug, Access::Read),
     ("written_back_compressed", Directory::Debug, Access::Read),
+    ("written_back_packed", Directory::Debug, Access::Read),
+    ("written_back_packed_blocks", Directory::Debug, Access::Read),
     ("written_back_decompressed", Directory::Debug, Access::Read),
     ("read_back_compressed", Directory::Debug, Access::Read),
     ("read_back_neighbours", Directory::Debug, Access::Read),
@@ -97,7 +98,8 @@ impl<M: PoolMachine> Zswap<M> {
             "stored_pages" => self.stored_pages(),
             "same_filled_pages" => self.same_pages(),
             "written_back_pages" | "zswpwb" => statistics.written_back.get(),
-            "written_back_blocks" => statistics.written_blocks.get(),
+            "written_back_packed" => statistics.written_packed.get(),
+            "written_back_packed_blocks" => statistics.written_blocks.get(),
             "written_back_compressed" => statistics.written_compressed.get(),
             "written_back_decompressed" => statistics.decompressed_to_write.get(),
             "read_back_compressed" => statistics.read_compressed.get(),

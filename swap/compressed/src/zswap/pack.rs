@@ -184,6 +184,7 @@ impl<M: PoolMachine> Zswap<M> {
             match place.zip(part) {
                 Some((place, part)) if written[place.blocks()].iter().all(|is_written| *is_written) => {
                     self.statistics.written_compressed.add(1);
+                    self.statistics.written_packed.add(1);
                     self.went(cold, Location::Part(part));
                     pages += 1;
                 }

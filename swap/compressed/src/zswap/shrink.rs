@@ -218,7 +218,6 @@ impl<M: PoolMachine> Zswap<M> {
             }
             self.leave(cold);
         } else {
-            self.statistics.written_blocks.add(1);
             self.statistics.written_compressed.add(u64::from(form != Form::PAGE));
             self.went(
                 cold,

@@ -15,7 +15,9 @@ pub(super) struct Statistics {
     pub(super) written_back: Counter,
     /// Of these, pages whose bytes were written as they were stored.
     pub(super) written_compressed: Counter,
-    /// The blocks that they went to.
+    /// Of these, pages that went to blocks with others.
+    pub(super) written_packed: Counter,
+    /// Those blocks.
     pub(super) written_blocks: Counter,
     /// Pages that were decompressed to be written.
     pub(super) decompressed_to_write: Counter,

@@ -51,7 +51,7 @@ fn end(mut kernel: Kernel, zswap: &Zswap<Fake>, contents: impl Fn(u64) -> Page) 
 #[test]
 fn text_goes_at_one_and_a_half_pages_a_block_and_nothing_is_decompressed() {
     let (kernel, zswap, disk) = packed(32, 100, text);
-    let [pages, blocks] = ["written_back_pages", "written_back_blocks"].map(|name| count(zswap, name));
+    let [pages, blocks] = ["written_back_packed", "written_back_packed_blocks"].map(|name| count(zswap, name));
     assert_eq!(pages, 32);
     assert!(2 * pages >= 3 * blocks, "{pages} pages went to {blocks} blocks");
     assert_eq!((used(&kernel), requests(&disk, Direction::Write)), (blocks, vec![(1, blocks)]), "one request");
@@ -108,7 +108,7 @@ fn a_disk_that_writes_nothing_leaves_all_in_the_pool() {
     disk.broken.lock().unwrap().insert(9);
     assert_eq!(write_back(zswap), 0);
     assert_eq!((count(zswap, "stored_pages"), used(&kernel)), (32, 0));
-    assert_eq!(["written_back_pages", "written_back_blocks"].map(|name| count(zswap, name)), [0, 0]);
+    assert_eq!(["written_back_packed", "written_back_packed_blocks"].map(|name| count(zswap, name)), [0, 0]);
     disk.broken.lock().unwrap().clear();
     assert_eq!(write_back(zswap), 32);
     end(kernel, zswap, text);
