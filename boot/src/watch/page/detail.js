@@ -55,7 +55,9 @@ class Detail {
     const key = JSON.stringify(now);
     if (key === this.journey.at(-1)?.key) return;
     this.journey.push({ key, place: now, time: this.tape.state.facts.time });
-    if (now) this.chosen = now;
+    // Of one that is gone, what is in its last place belongs to another page: its own life stays.
+    if (!now) return;
+    this.chosen = now;
     this.life = null;
   }
 
