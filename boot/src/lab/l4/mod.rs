@@ -103,18 +103,20 @@ fn judge(exam: &mut Exam<'_>) {
     // One that copies has what the copied one does, and not what is asked for: a new one.
     let of_ones_own = |found: Found| copied.clone().map_or(found, Found::Wrong);
     exam.check(Group::Correctness, "no more faults than two-list", 15, |exam| {
-        of_ones_own(beats(exam, &mixes::mix(own, 0)).into())
+        of_ones_own(measure(exam, &mixes::mix(own, 0)).and_then(|measured| measured.beats_two_list()).into())
     });
-    if let Some(hidden) = hidden {
-        exam.check(Group::HiddenSeeds, "no more faults than two-list, hidden seeds", 15, |exam| {
-            let results: Vec<_> = (0..HIDDEN).map(|number| beats(exam, &mixes::mix(hidden, number))).collect();
-            let right = results.iter().filter(|result| result.is_ok()).count();
-            let found = results.into_iter().find_map(Result::err);
-            of_ones_own(found.map_or(Found::Right, |words| Found::Part((15 / HIDDEN * right) as u32, words)))
+    let measured: Vec<Result<Measured, String>> =
+        (0..HIDDEN).map(|number| measure(exam, &mixes::mix(hidden.unwrap_or(own), number))).collect();
+    if hidden.is_some() {
+        exam.check(Group::HiddenSeeds, "no more faults than two-list, hidden seeds", 15, |_| {
+            let results = measured.iter().map(|measured| measured.as_ref().map_err(Clone::clone)?.beats_two_list());
+            let wrong: Vec<String> = results.filter_map(Result::err).collect();
+            let right = HIDDEN - wrong.len();
+            let first = wrong.into_iter().next();
+            of_ones_own(first.map_or(Found::Right, |words| Found::Part((15 / HIDDEN * right) as u32, words)))
         });
     }
-    let measured: Result<Vec<Measured>, String> =
-        (0..HIDDEN).map(|number| measure(exam, &mixes::mix(hidden.unwrap_or(own), number))).collect();
+    let measured: Result<Vec<Measured>, String> = measured.into_iter().collect();
     exam.check(Group::Performance, "how far from two-list to OPT", 10, |_| {
         of_ones_own(measured.as_deref().map_or_else(|words| Found::Wrong(words.clone()), way))
     });
@@ -142,11 +144,22 @@ fn hint(command: &str) -> &'static str {
 
 /// What a policy made of a mix.
 struct Measured {
+    frames: usize,
     faults: u64,
     looks: u64,
     two_list: u64,
     clock: u64,
     best: u64,
+}
+
+impl Measured {
+    fn beats_two_list(&self) -> Result<(), String> {
+        let Self { frames, faults, two_list, clock, best, .. } = self;
+        if faults <= two_list {
+            return Ok(());
+        }
+        Err(format!("a mix with {frames} frames: {faults} faults; two-list has {two_list}, clock {clock}, OPT {best}"))
+    }
 }
 
 fn faults(name: &str, mix: &Mix) -> u64 {
@@ -174,18 +187,8 @@ fn measure(exam: &Exam<'_>, mix: &Mix) -> Result<Measured, String> {
     let (own, looks) = (number("faults")?, number("looks")?);
     let pages = mix.pages.iter().max().map_or(0, |page| *page as usize + 1);
     let best = (mix.pages.len() - optimal::hits(&mix.pages, mix.frames, pages)) as u64;
-    Ok(Measured { faults: own, looks, two_list: faults("two-list", mix), clock: faults("clock", mix), best })
-}
-
-fn beats(exam: &Exam<'_>, mix: &Mix) -> Result<(), String> {
-    let Measured { faults, two_list, clock, best, .. } = measure(exam, mix)?;
-    if faults <= two_list {
-        return Ok(());
-    }
-    Err(format!(
-        "a mix with {} frames: {faults} faults; two-list has {two_list}, clock {clock}, OPT {best}",
-        mix.frames
-    ))
+    let [two_list, clock] = ["two-list", "clock"].map(|name| faults(name, mix));
+    Ok(Measured { frames: mix.frames, faults: own, looks, two_list, clock, best })
 }
 
 /// How much of the way from two-list to OPT the student's policy goes, in hundredths.
