@@ -240,11 +240,15 @@ fn try_make_place() -> io::Result<()> {
     }
     // Something else is there, or mounted there.
     clean(PLACE)?;
+    let named = |path: &str, made: io::Result<()>| {
+        made.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+    };
     for path in &shared {
-        fs::create_dir(path)?;
+        named(path, fs::create_dir(path))?;
     }
     // The inner one first: from then on the other worker may remove it.
-    shared[1..].iter().rev().try_for_each(|path| fs::set_permissions(path, fs::Permissions::from_mode(0o777)))
+    let open = |path: &String| named(path, fs::set_permissions(path, fs::Permissions::from_mode(0o777)));
+    shared[1..].iter().rev().try_for_each(open)
 }
 
 fn play(options: &Options, settings: &Settings) -> Result<Tally, Box<dyn Error>> {
@@ -431,7 +435,9 @@ fn tidy(settings: &Settings) -> io::Result<()> {
     for device in ["/dev/zram0", "/dev/ghostswap"] {
         disable(device);
     }
-    for device in fs::read_dir("/sys/block")?.flatten() {
+    for device in
+        fs::read_dir("/sys/block").map_err(|error| io::Error::other(format!("/sys/block: {error}")))?.flatten()
+    {
         if device.file_name().to_string_lossy().starts_with("zram") {
             set(&format!("{}/reset", device.path().display()), "1");
         }

@@ -220,7 +220,10 @@ fn unmount(path: &Path) {
 fn remove(path: &Path) -> io::Result<()> {
     unmount(path);
     // A worker may remove it meanwhile.
-    remove_unmounted(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    remove_unmounted(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        kind => Err(io::Error::new(kind, format!("{}: {error}", path.display()))),
+    })
 }
 
 fn remove_unmounted(path: &Path) -> io::Result<()> {

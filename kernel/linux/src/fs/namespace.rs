@@ -152,7 +152,7 @@ impl Location {
     pub fn start(&self, credentials: Credentials) -> Start {
         let places = self.places.lock().clone();
         let mounts = mounts();
-        Start { root: mounts.covering(places.root), directory: places.directory, mounts, credentials }
+        Start { root: places.root, directory: places.directory, mounts, credentials }
     }
 
     /// Makes `directory` the working directory.

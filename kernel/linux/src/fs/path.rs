@@ -17,7 +17,7 @@ const LINKS_MAX: usize = 40;
 /// Where a walk begins, and what it sees.
 #[derive(Clone)]
 pub struct Start {
-    /// What a path with a slash in front begins at, and what `..` never leaves.
+    /// What a path with a slash in front begins at, also where something is mounted over it, and what `..` never leaves.
     pub root: Handle,
     /// What other paths begin at.
     pub directory: Handle,
@@ -176,12 +176,12 @@ pub fn walk(start: &Start, path: &[u8], follow: Follow) -> Result<Resolved, Errn
     }
 }
 
-/// The directory that a directory is in, across mounts; the root's is the root.
+/// The directory that a directory is in, across mounts; the root's is the root, or what is mounted over it.
 fn up(start: &Start, directory: &Handle) -> Result<Handle, Errno> {
     let mut at = Arc::clone(directory);
     loop {
         if at.metadata().identity() == start.root.metadata().identity() {
-            return Ok(at);
+            return Ok(start.mounts.covering(at));
         }
         match start.mounts.covered_by(&at) {
             Some(covered) => at = covered,
@@ -323,6 +323,19 @@ mod tests {
         let mount = Mount::new("none", "tmpfs", "/m", Some(covered), mounted).expect("memory");
         let mounts = Arc::new(Mounts::new(vec![mount]));
         Start { directory: Arc::clone(&root), root, mounts, credentials: Credentials::SUPERUSER }
+    }
+
+    #[test]
+    fn what_is_mounted_over_the_root_is_seen_from_above_it_alone() {
+        let mut start = start();
+        let mount = Mount::new("none", "tmpfs", "/", Some(Arc::clone(&start.root)), tree(3, &["over"]));
+        start.mounts = Arc::new(start.mounts.with(mount.expect("memory")).expect("memory"));
+        let device = |path: &str| {
+            let node = walk(&start, path.as_bytes(), Follow::Yes).and_then(Resolved::node)?;
+            Ok(node.metadata().device)
+        };
+        assert_eq!((device("/"), device("/a"), device("/m")), (Ok(1), Ok(1), Ok(2)));
+        assert_eq!((device("/.."), device("/a/../../over"), device("/over")), (Ok(3), Ok(3), Err(Errno::ENOENT)));
     }
 
     fn found(path: &str, follow: Follow) -> Result<Resolved, Errno> {

@@ -118,8 +118,10 @@ impl Instance {
     /// A page that had been read ahead is accessed for the first time, which is no reuse either. Then the caller has to
     /// [`settle`](Self::settle).
     pub fn first_access(&mut self, pages: Pages<'_>, page: FrameNumber) {
-        self.is_fresh_no_more(pages, page);
-        self.is_fresh_now(pages, page);
+        // One that came with the last pages is as good as new for as long as they are.
+        if !pages.is_fresh(page) {
+            self.is_fresh_now(pages, page);
+        }
     }
 
     fn is_fresh_now(&mut self, pages: Pages<'_>, page: FrameNumber) {
