@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Mutex, PoisonError},
+    thread,
 };
 
 use crate::{
@@ -28,6 +29,9 @@ pub struct Artefacts {
 
 /// The target of the guest's programs; naming it, even where it is the host's, keeps their flags from build scripts.
 const PROGRAMS_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// What the image is made with, as messages say it.
+const LOADER: &str = "building the UEFI loader";
 
 /// The kernel's profile: the one for measuring if the launcher itself was built for release.
 const PROFILE: &str = if cfg!(debug_assertions) { "kernel" } else { "release" };
@@ -49,8 +53,16 @@ pub fn build() -> Result<Artefacts, Error> {
 fn build_under_lock() -> Result<Artefacts, Error> {
     let toolchain = Toolchain::find()?;
     let _lock = lock()?;
-    let kernel = build_kernel(&toolchain)?;
-    let image_maker = build_image_maker(&toolchain)?;
+    // None of the three has enough to do for all processors all the time.
+    let (kernel, image_maker) = thread::scope(|scope| {
+        let image_maker = scope.spawn(|| build_image_maker(&toolchain));
+        if !program().exists() {
+            // Not every machine needs them: those that do find out why they are not there.
+            scope.spawn(|| build_programs(Progress::Lines));
+        }
+        (build_kernel(&toolchain), image_maker.join().unwrap_or(Err(Error::Build(LOADER))))
+    });
+    let (kernel, image_maker) = (kernel?, image_maker?);
     let image = kernel.with_extension("img");
     make_image(&image_maker, &kernel, &image)?;
     Ok(Artefacts { kernel, image })
@@ -77,14 +89,21 @@ pub fn programs() -> Result<PathBuf, Error> {
         return Ok(program.clone());
     }
     let _lock = lock()?;
+    build_programs(Progress::Bar)?;
+    Ok(built.insert(program()).clone())
+}
+
+fn program() -> PathBuf {
+    target().join("programs").join(PROGRAMS_TARGET).join("programs/quire-programs")
+}
+
+fn build_programs(progress: Progress) -> Result<(), Error> {
     let mut cargo = plain_command("cargo");
     cargo
         .args(["build", "--package", "quire-programs", "--profile", "programs", "--target", PROGRAMS_TARGET])
         .args(["--target-dir", "target/programs"])
         .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=+crt-static");
-    run_with_progress(cargo, "building the guest's programs")?;
-    let program = target().join("programs").join(PROGRAMS_TARGET).join("programs/quire-programs");
-    Ok(built.insert(program).clone())
+    run_with_progress(cargo, "building the guest's programs", progress)
 }
 
 /// The mdBook that the book is built with. It is no dependency of the launcher, whose first build would take minutes longer.
@@ -126,7 +145,7 @@ pub fn mdbook() -> Result<PathBuf, Error> {
         .arg("--target-dir")
         .arg(&built)
         .env("CARGO_PROFILE_DEV_DEBUG", "0");
-    run_with_progress(cargo, "building mdBook")?;
+    run_with_progress(cargo, "building mdBook", Progress::Bar)?;
     // What only a change of mdBook would need again.
     fs::remove_dir_all(&built).map_err(Error::file("remove", &built))?;
     Ok(program)
@@ -139,7 +158,7 @@ fn build_kernel(toolchain: &Toolchain) -> Result<PathBuf, Error> {
     }
     let mut cargo = toolchain.cargo_for_kernel("build");
     cargo.args(["--bin", "quire-kernel", "--profile", PROFILE]);
-    run_with_progress(cargo, "building the kernel")?;
+    run_with_progress(cargo, "building the kernel", Progress::Bar)?;
     Ok(directory.join(PROFILE).join("quire-kernel"))
 }
 
@@ -148,7 +167,7 @@ fn build_image_maker(toolchain: &Toolchain) -> Result<PathBuf, Error> {
     if !program.exists() {
         eprintln!("quire: building the UEFI loader, only this first time: one to three minutes");
     }
-    run_with_progress(toolchain.cargo_for_image("build"), "building the UEFI loader")?;
+    run_with_progress(toolchain.cargo_for_image("build"), LOADER, Progress::Lines)?;
     Ok(program)
 }
 
@@ -183,9 +202,18 @@ fn stamps(image_maker: &Path, kernel: &Path) -> Result<String, Error> {
     Ok(format!("{image_maker} {kernel}"))
 }
 
+/// What a terminal shows of a build.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Cargo's bar below its lines.
+    Bar,
+    /// The lines alone, as another build's bar is there.
+    Lines,
+}
+
 /// Runs cargo and shows what it says while there is something to build, but not that there was nothing.
-fn run_with_progress(mut cargo: Command, what: &'static str) -> Result<(), Error> {
-    if io::stderr().is_terminal() {
+fn run_with_progress(mut cargo: Command, what: &'static str, progress: Progress) -> Result<(), Error> {
+    if io::stderr().is_terminal() && progress == Progress::Bar {
         cargo.env("CARGO_TERM_PROGRESS_WHEN", "always").env("CARGO_TERM_PROGRESS_WIDTH", "80");
         cargo.env("CARGO_TERM_COLOR", "always");
     }
