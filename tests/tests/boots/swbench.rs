@@ -1,18 +1,40 @@
 //! The benchmark program brings back every byte, and takes as many faults as on Linux.
 
-use std::process::Command;
+use std::{fmt::Write, process::Command};
 
 use quire_boot::{Disk, Machine, Size};
-use quire_tests::{Run, launcher};
+use quire_tests::{Run, launcher, run::with_shell};
 
-/// The numbers in the line that the program prints.
-fn figures(run: &Run) -> [u64; 3] {
-    let line = run.lines_with("swbench pages=").next().unwrap_or_default();
-    ["bad", "majflt", "minflt"].map(|key| {
-        let value = line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-        run.require(value.is_some(), &format!("it prints no {key}"));
-        value.and_then(|value| value.parse().ok()).unwrap_or(u64::MAX)
-    })
+/// What a line of the program says.
+struct Line {
+    bad: u64,
+    major: u64,
+    minor: u64,
+}
+
+/// One boot in which the program runs with each of these arguments, and the lines that it prints.
+#[track_caller]
+fn swbench<const RUNS: usize>(arguments: [&str; RUNS], machine: Machine) -> (Run, [Line; RUNS]) {
+    let mut script = String::from("set -e\n");
+    for words in arguments {
+        let _ = writeln!(script, "swbench {words}");
+    }
+    let _ = writeln!(script, "echo; echo 'quire: swbench ok runs={RUNS}'");
+    let initramfs = with_shell().file("tests/swbench.sh", 0o755, script);
+    let run = Run::of("swbench", "-- sh /tests/swbench.sh", machine.initramfs(initramfs));
+    run.figures().require_exactly("runs", RUNS as u64);
+    let mut lines = run.lines_with("swbench pages=");
+    let figures = std::array::from_fn(|_| {
+        let line = lines.next().unwrap_or_default();
+        let value = |key: &str| {
+            let value = line.split_whitespace().find_map(|word| word.strip_prefix(key)?.parse().ok());
+            run.require(value.is_some(), &format!("there is no {key} in \"{line}\""));
+            value.unwrap_or(u64::MAX)
+        };
+        Line { bad: value("bad="), major: value("majflt="), minor: value("minflt=") }
+    });
+    drop(lines);
+    (run, figures)
 }
 
 #[track_caller]
@@ -23,18 +45,15 @@ fn require_near(run: &Run, what: &str, found: u64, linux: u64) {
 /// Linux 6.1 in the same machine, where zram is read without readahead: each page that comes from zram is one major fault.
 #[test]
 fn each_page_from_zram_is_one_major_fault() {
-    for contents in ["text", "zero", "same", "random", "mix"] {
-        let words = "zram0.comp_algorithm=lz4 zram0.disksize=256M swapon=/dev/zram0";
-        let machine = Machine::new().memory(Size::mebibytes(256)).append(words);
-        let run = Run::of(
-            "swbench",
-            &format!("-- swbench 4096 {contents} random"),
-            machine.initramfs(quire_boot::Initramfs::new()),
-        );
-        let [bad, major, minor] = figures(&run);
+    let words = "zram0.comp_algorithm=lz4 zram0.disksize=256M swapon=/dev/zram0";
+    let machine = Machine::new().memory(Size::mebibytes(256)).append(words);
+    let arguments =
+        ["4096 text random", "4096 zero random", "4096 same random", "4096 random random", "4096 mix random"];
+    let (run, lines) = swbench(arguments, machine);
+    for (arguments, Line { bad, major, minor }) in arguments.iter().zip(lines) {
         run.require(bad == 0, "bytes did not come back");
-        require_near(&run, "major faults", major, 4096);
-        run.require(minor <= 4096 / 50, &format!("{minor} minor faults, on Linux 0"));
+        require_near(&run, &format!("major faults of {arguments}"), major, 4096);
+        run.require(minor <= 4096 / 50, &format!("{minor} minor faults of {arguments}, on Linux 0"));
     }
 }
 
@@ -43,15 +62,13 @@ fn each_page_from_zram_is_one_major_fault() {
 /// Linux 6.12 has, and as many faults.
 #[test]
 fn pages_from_a_disk_are_read_ahead() {
-    for (contents, order, linux) in
-        [("text", "seq", 522), ("zero", "seq", 522), ("mix", "seq", 522), ("text", "random", 3907)]
-    {
-        let machine = Machine::new().memory(Size::mebibytes(256)).disk(Disk::swap(Size::mebibytes(512)));
-        let run = Run::program(&format!("swbench 4096 {contents} {order} 300"), machine.append("swapon=/dev/vda"));
-        let [bad, major, minor] = figures(&run);
+    let machine = Machine::new().memory(Size::mebibytes(256)).disk(Disk::swap(Size::mebibytes(512)));
+    let arguments = ["4096 text seq 300", "4096 zero seq 300", "4096 mix seq 300", "4096 text random 300"];
+    let (run, lines) = swbench(arguments, machine.append("swapon=/dev/vda"));
+    for ((arguments, linux), Line { bad, major, minor }) in arguments.iter().zip([522, 522, 522, 3907]).zip(lines) {
         run.require(bad == 0, "bytes did not come back");
-        require_near(&run, "faults", major + minor, 4108);
-        require_near(&run, &format!("faults that read {contents} {order}"), major, linux);
+        require_near(&run, &format!("faults of {arguments}"), major + minor, 4108);
+        require_near(&run, &format!("faults of {arguments} that read"), major, linux);
     }
 }
 
@@ -76,9 +93,13 @@ fn the_simulator_says_how_many_touches_read() {
     );
 }
 
-/// What the simulator says to these options.
+/// What the simulator says to these options of the policies that are asked for below.
 fn simulate(options: &[&str]) -> String {
-    let output = Command::new(launcher::program()).arg("policy").args(options).output().unwrap();
+    let output = Command::new(launcher::program())
+        .args(["policy", "--policy", "reuse", "--policy", "fifo"])
+        .args(options)
+        .output()
+        .unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
