@@ -8,13 +8,10 @@ use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::heap::NoMemory;
-use quire_swap::sync::Lock;
 use quire_swap::{Claim, IoError, Sparse};
 
-use super::gather::Gather;
 use crate::level::Level;
 use crate::machine::PoolMachine;
-use crate::ranks;
 use crate::store::packed::LABEL;
 
 /// The backing device of one zram device.
@@ -24,8 +21,6 @@ pub(super) struct Backing<M: PoolMachine> {
     holders: Sparse<AtomicU16, M>,
     blocks: u32,
     next: AtomicU32,
-    /// What gathers reads, while it is not in use.
-    pub(super) gather: Lock<Option<Gather>, M, { ranks::ZRAM as u8 }>,
     pub(super) used: Level,
     pub(super) reads: Level,
     pub(super) writes: Level,
@@ -90,7 +85,6 @@ impl<M: PoolMachine> Backing<M> {
             holders: Sparse::new(blocks)?,
             blocks,
             next: AtomicU32::new(1),
-            gather: Lock::new(Some(Gather::new::<M>()?)),
             used: Level::default(),
             reads: Level::default(),
             writes: Level::default(),

@@ -13,6 +13,7 @@ use quire_swap::{Claim, DeviceState, IoError, Level, RateLimit, Sparse};
 use super::algorithms::Algorithms;
 use super::backing::{Backing, BlockForm, DiskLocation, SUM_MASK};
 use super::error::ZramError;
+use super::gathered::{Gathered, WrittenBack};
 use super::slot::{Content, Flag, Slot, SlotGuard};
 use super::statistics::Statistics;
 use crate::killed::{HeedKill, Killed};
@@ -29,6 +30,8 @@ pub struct ZramDisk<M: PoolMachine> {
     pub(super) store: Store<M>,
     pub(super) slots: Sparse<Slot, M>,
     pub(super) backing: Option<Backing<M>>,
+    /// What gathers reads of the backing device, while it is not in use.
+    pub(super) gathering: Lock<Option<Gathered>, M, { ranks::ZRAM as u8 }>,
     /// How many blocks may still be written, if that is limited.
     pub(super) budget: AtomicU64,
     pub(super) budget_enabled: AtomicBool,
@@ -60,6 +63,7 @@ impl<M: PoolMachine> ZramDisk<M> {
             device_state,
             store: Store::with_encodings(pages, algorithms.any())?,
             slots: Sparse::new(pages)?,
+            gathering: Lock::new(if backing.is_some() { Some(Gathered::new::<M>()?) } else { None }),
             backing: backing.map(Backing::new).transpose()?,
             budget: AtomicU64::new(0),
             budget_enabled: AtomicBool::new(false),
@@ -367,13 +371,6 @@ impl<M: PoolMachine> Drop for ZramDisk<M> {
     fn drop(&mut self) {
         M::pool_gone(self.statistics.stored.word());
     }
-}
-
-/// A page that is on the backing device.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct WrittenBack {
-    slot: u32,
-    pub(super) location: DiskLocation,
 }
 
 /// Why a page was not written or read.

@@ -13,33 +13,16 @@
 //! A device with a backing device has room for one batch, made with its size, so that reading needs no memory. A second task
 //! that reads at the same time reads its pages one by one.
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::ops::Range;
 
-use quire_swap::header::{PAGE_SIZE, Page};
-use quire_swap::heap::{self, NoMemory};
+use quire_swap::header::Page;
+use quire_swap::heap;
 use quire_swap::{BATCH_FOLIOS, DiskRequest, Folio as _, IoError, Machine, ReadBatch};
 
-use super::disk::{WrittenBack, ZramDisk};
+use super::disk::ZramDisk;
+use super::gathered::{Gathered, Wanted};
 use super::ops::SECTORS_PER_PAGE;
 use crate::machine::PoolMachine;
-
-/// What gathers the reads of one task.
-pub(super) struct Gather {
-    wanted: Vec<Wanted>,
-    /// The blocks of one request.
-    blocks: Box<[Page]>,
-}
-
-/// A page of the backing device, and where its contents are wanted.
-#[derive(Clone, Copy)]
-struct Wanted {
-    page: u64,
-    written_back: WrittenBack,
-    position: usize,
-    index: usize,
-}
 
 /// Folios that are read from pages of the device.
 pub(super) trait Destination {
@@ -83,26 +66,16 @@ impl<M: Machine> Destination for DiskRequest<M> {
     }
 }
 
-impl Gather {
-    pub(super) fn new<M: Machine>() -> Result<Self, NoMemory> {
-        Ok(Self {
-            wanted: heap::vector::<M, _>(BATCH_FOLIOS)?,
-            blocks: heap::slice::<M, _>(BATCH_FOLIOS, |_| [0; PAGE_SIZE])?,
-        })
-    }
-}
-
 impl<M: PoolMachine> ZramDisk<M> {
     /// Reads all of it, or as much as comes before the first page that cannot be read.
     ///
     /// # Errors
     /// As for [`Self::read`].
     pub(super) fn read_all(&self, into: &mut impl Destination) -> Result<(), IoError> {
-        let Some(backing) = &self.backing else { return self.read_each(into) };
-        let Some(mut gather) = backing.gather.lock().take() else { return self.read_each(into) };
-        let result = self.find_each(&mut gather, into).and_then(|()| self.read_gathered(&mut gather, into));
-        gather.wanted.clear();
-        *backing.gather.lock() = Some(gather);
+        let Some(mut gathered) = self.gathering.lock().take() else { return self.read_each(into) };
+        let result = self.find_each(&mut gathered, into).and_then(|()| self.read_gathered(&mut gathered, into));
+        gathered.wanted.clear();
+        *self.gathering.lock() = Some(gathered);
         result
     }
 
@@ -117,24 +90,24 @@ impl<M: PoolMachine> ZramDisk<M> {
     }
 
     /// Reads the pages that are in memory, and of the others all but the last [`BATCH_FOLIOS`].
-    fn find_each(&self, gather: &mut Gather, into: &mut impl Destination) -> Result<(), IoError> {
+    fn find_each(&self, gathered: &mut Gathered, into: &mut impl Destination) -> Result<(), IoError> {
         for position in 0..into.len() {
             for (index, page) in into.pages(position).enumerate() {
                 let read = |contents: &mut Page| self.read_or_find(page, contents);
                 let found = into.with_page_mut(position, index, read).unwrap_or(Err(IoError::Unsupported))?;
                 let Some(written_back) = found else { continue };
-                if gather.wanted.len() == BATCH_FOLIOS {
-                    self.read_gathered(gather, into)?;
+                if gathered.wanted.len() == BATCH_FOLIOS {
+                    self.read_gathered(gathered, into)?;
                 }
-                heap::push(&mut gather.wanted, Wanted { page, written_back, position, index });
+                heap::push(&mut gathered.wanted, Wanted { page, written_back, position, index });
             }
         }
         Ok(())
     }
 
     /// Reads what was gathered, run by run of blocks.
-    fn read_gathered(&self, gather: &mut Gather, into: &mut impl Destination) -> Result<(), IoError> {
-        let Gather { wanted, blocks } = gather;
+    fn read_gathered(&self, gathered: &mut Gathered, into: &mut impl Destination) -> Result<(), IoError> {
+        let Gathered { wanted, blocks } = gathered;
         let block = |wanted: &Wanted| wanted.written_back.location.block;
         wanted.sort_unstable_by_key(block);
         for run in wanted.chunk_by(|one, next| block(next) - block(one) <= 1) {

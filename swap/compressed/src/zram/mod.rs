@@ -27,6 +27,7 @@ mod control;
 mod disk;
 mod error;
 mod gather;
+mod gathered;
 mod ops;
 mod recompress;
 mod slot;

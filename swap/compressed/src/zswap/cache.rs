@@ -1,5 +1,6 @@
 //! [`Zswap`]: what is stored, and how a page gets in and out.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -13,7 +14,6 @@ use super::age::Ages;
 use super::location::{Form, Location, Part};
 use super::settings::Settings;
 use super::statistics::Statistics;
-use super::unpack::{Blocks, new_blocks};
 use crate::machine::{Place, PoolLayout, PoolMachine};
 use crate::ranks;
 use crate::store::{Encoding, Store, StoreError, Stored};
@@ -38,6 +38,13 @@ pub struct Zswap<M: PoolMachine> {
     pub(super) failures: RateLimit,
     /// What blocks of several objects are read into, while it is not in use.
     pub(super) blocks: Lock<Option<Blocks>, M, { ranks::ZSWAP as u8 }>,
+}
+
+/// The block in which an object begins, and the one in which it may end.
+pub(super) type Blocks = Box<[Page; 2]>;
+
+pub(super) fn new_blocks<M: PoolMachine>() -> Result<Blocks, heap::NoMemory> {
+    heap::array::<M, _, 2>(|_| [0; PAGE_SIZE])
 }
 
 /// Where a slot's page is, as others see it.

@@ -69,6 +69,7 @@
 mod age;
 mod attributes;
 mod cache;
+mod cold;
 mod frontswap;
 mod ghost;
 mod location;

@@ -17,8 +17,8 @@ use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Area, BATCH_FOLIOS, Direction, Entry, Folio, FolioFlag, Plug, Slots};
 
 use super::cache::Zswap;
+use super::cold::Cold;
 use super::location::{Location, Part, entry_bits};
-use super::shrink::Cold;
 use crate::machine::PoolMachine;
 use crate::store::Object;
 use crate::store::packed::{self, LABEL, Label};

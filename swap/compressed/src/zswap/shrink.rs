@@ -14,19 +14,11 @@ use quire_swap::{
 };
 
 use super::cache::Zswap;
+use super::cold::Cold;
 use super::location::{Form, Location};
 use super::pack::Packing;
 use crate::machine::PoolMachine;
 use crate::store::{Encoding, Object, Stored};
-
-/// A cold entry that is this task's: its folio is in the cache, locked and not up to date.
-pub(super) struct Cold<M: PoolMachine> {
-    pub(super) area: Arc<Area<M>>,
-    pub(super) entry: Entry,
-    pub(super) folio: Locked<M::Folio>,
-    /// What eviction left in the slot.
-    shadow: u64,
-}
 
 /// An entry on its way to a disk, alone in a slot.
 struct Writeback<M: PoolMachine> {
@@ -229,16 +221,5 @@ impl<M: PoolMachine> Zswap<M> {
             );
         }
         !failed
-    }
-}
-
-impl<M: PoolMachine> Cold<M> {
-    /// Where the page is: it stays there, while the folio is locked.
-    fn location(&self) -> Location {
-        Location::from_metadata(self.area.metadata(self.entry.slot()))
-    }
-
-    fn withdraw(self) {
-        self.area.withdraw_leaving(self.entry, &self.folio, self.shadow);
     }
 }

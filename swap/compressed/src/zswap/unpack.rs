@@ -7,25 +7,16 @@
 //!
 //! Pages stay on the disk while the pool is full, if zswap is disabled, if the pool cannot grow, or if they are in memory.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use quire_swap::header::{PAGE_SIZE, Page};
-use quire_swap::heap::{self, NoMemory};
 use quire_swap::{Area, Entry, IoError};
 
-use super::cache::Zswap;
+use super::cache::{Blocks, Zswap, new_blocks};
 use super::location::{Location, Part, entry_bits, entry_of};
 use crate::machine::PoolMachine;
 use crate::store::packed::{self, Packed};
 use crate::store::{StoreError, Stored};
-
-/// The block in which an object begins, and the one in which it may end.
-pub(super) type Blocks = Box<[Page; 2]>;
-
-pub(super) fn new_blocks<M: PoolMachine>() -> Result<Blocks, NoMemory> {
-    heap::array::<M, _, 2>(|_| [0; PAGE_SIZE])
-}
 
 impl<M: PoolMachine> Zswap<M> {
     /// Reads the page of a slot, whose folio is locked, from where it is with others. Sleeps.
