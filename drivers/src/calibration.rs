@@ -10,8 +10,8 @@ use crate::local_apic::LocalApic;
 
 /// What the interval timer counts with, in Hz.
 const INTERVAL_TIMER_HZ: u64 = 1_193_182;
-/// The length of one measurement in ticks of the interval timer: 2 ms.
-const WINDOW: u16 = 2_386;
+/// The length of one measurement in ticks of the interval timer: 1 ms.
+const WINDOW: u16 = 1_193;
 /// An interruption by the host only makes a window longer, so the shortest of several is the truest, and one that comes this close to
 /// it, as a part of it, confirms it: it is less than a tick of the interval timer.
 const AGREEMENT: u64 = 4_096;
@@ -49,7 +49,7 @@ pub fn time_stamp() -> u64 {
     unsafe { _rdtsc() }
 }
 
-/// Measures for 4 to 30 ms with the timer of this processor's APIC, which is stopped afterwards.
+/// Measures for 2 to 15 ms with the timer of this processor's APIC, which is stopped afterwards.
 ///
 /// # Errors
 ///

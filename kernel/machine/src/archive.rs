@@ -14,7 +14,7 @@ use crate::watermark::Purpose;
 use crate::window::Taken;
 pub use crate::window::Window;
 
-/// Memory that grows at its end, by a frame of zeros at a time.
+/// Memory that grows at its end, by a frame at a time, in which is what was in it.
 #[derive(Debug)]
 pub struct Archive {
     place: Taken,
@@ -53,8 +53,8 @@ impl Archive {
 
     /// What is used.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the frames are mapped as long as this value is there, which alone changes them, and they were written when
-        // they were mapped.
+        // SAFETY: the frames are mapped as long as this value is there, which alone changes them; their bytes have values, as
+        // all of memory has.
         unsafe { core::slice::from_raw_parts(self.start() as *const u8, self.length) }
     }
 
@@ -64,10 +64,9 @@ impl Archive {
         unsafe { core::slice::from_raw_parts_mut(self.start() as *mut u8, self.mapped) }
     }
 
-    /// Maps another frame of zeros; returns its physical address. `None` when there is no memory.
+    /// Maps another frame; returns its physical address. `None` when there is no memory.
     pub fn grow(&mut self) -> Option<u64> {
-        let mut frame = UniqueFrame::allocate(0, Kind::Archive, Purpose::Kernel)?;
-        frame.bytes_mut().fill(0);
+        let frame = UniqueFrame::allocate(0, Kind::Archive, Purpose::Kernel)?;
         let physical = frame.number().address();
         kernel_map::map(self.start() + self.mapped as u64, frame, kernel_map::DATA).ok()?;
         self.mapped += PAGE_SIZE;
