@@ -33,7 +33,7 @@ class Compressed {
   store(name, store, sizes) {
     const pool = store.pool_frames * 4096;
     const ratio = pool > 0 ? `${(store.original / pool).toFixed(1)} pages in a frame` : "empty";
-    const figures = `${mebibytes(store.original / 4096)} MiB in ${mebibytes(store.pool_frames)} MiB`;
+    const figures = `${mebibytes(store.original / 4096)} in ${mebibytes(store.pool_frames)} MiB`;
     return element(
       "div", "store",
       element("h3", "", name, " ", element("b", "", ratio), " ", element("small", "", figures)),

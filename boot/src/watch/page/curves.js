@@ -52,6 +52,8 @@ const CHARTS = [
     unit: "times smaller",
     lines: ["zram and zswap"],
     isLevel: true,
+    // Pages of one value take nothing: where there are hardly any others, that would hide what those take later.
+    top: (greatest) => Math.min(8, niceTop(greatest)),
     values: (_, now) => {
       const original = total(now.zram, now.zswap, "original", "original");
       const compressed = total(now.zram, now.zswap, "compressed", "compressed");
@@ -210,13 +212,13 @@ function strokeAt(context, y, width) {
 }
 
 function drawDash(canvas, look, isDark) {
-  canvas.width = 16;
+  canvas.width = 12;
   canvas.height = 10;
   const context = canvas.getContext("2d");
   context.strokeStyle = isDark ? look.dark : look.light;
   context.lineWidth = 3;
   context.setLineDash(look.dash);
-  strokeAt(context, 4.5, 16);
+  strokeAt(context, 4.5, 12);
 }
 
 /** 1, 2 or 5 with zeros: a chart's top that does not change with each value. */

@@ -106,8 +106,9 @@ class Maps {
       if (!area) continue;
       area.heading.replaceChildren(
         element("span", "", facts.name), element("b", "", ` ${count(facts.used)}`),
-        element("small", "", ` of ${count(facts.usable)} slots, ${percent(facts.used, facts.usable)}; priority ${facts.priority}`),
+        element("small", "", ` of ${count(facts.usable)}, ${percent(facts.used, facts.usable)}; priority ${facts.priority}`),
       );
+      area.heading.title = area.heading.textContent;
       area.heading.dataset.used = facts.used;
       area.heading.dataset.usable = facts.usable;
     }
