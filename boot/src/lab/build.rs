@@ -11,11 +11,26 @@ use std::{
 
 use quire_boot::toolchain::clean_command;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use thiserror::Error;
 
-/// On the slowest machine a lab with all that it rests on is compiled in a third of this.
+/// A lab with all that it rests on is compiled in a third of this on most machines; what was compiled when it is over is kept.
 const TIME_MAX: Duration = Duration::from_mins(3);
 
 const MEMORY_MAX: u64 = 4 << 30;
+
+/// Why there is no program.
+#[derive(Debug, Error)]
+pub(super) enum NotCompiled {
+    /// What the compiler said.
+    #[error("{0}")]
+    Said(String),
+    /// It was ended, without a word about the code.
+    #[error(
+        "the compiler was stopped after {} s; what it has compiled is kept, so that it takes less time when it is tried again",
+        TIME_MAX.as_secs()
+    )]
+    Stopped,
+}
 
 /// How much is read of what the compiler says.
 const WORDS_MAX: u64 = 1 << 20;
@@ -23,12 +38,12 @@ const WORDS_MAX: u64 = 1 << 20;
 /// Compiles the packages of the tree; the lab's program is then at the path.
 ///
 /// # Errors
-/// What the compiler said.
-pub(super) fn compile(root: &Path, packages: &[&str]) -> Result<PathBuf, String> {
+/// [`NotCompiled`].
+pub(super) fn compile(root: &Path, packages: &[&str]) -> Result<PathBuf, NotCompiled> {
     let mut cargo = clean_command("cargo");
     cargo.current_dir(root).args(["build", "--quiet", "--offline"]).args(packages.iter().flat_map(|name| ["-p", name]));
     cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
-    let mut child = cargo.spawn().map_err(|error| format!("cargo cannot be run: {error}"))?;
+    let mut child = cargo.spawn().map_err(|error| NotCompiled::Said(format!("error: cargo cannot be run: {error}")))?;
     limit(&child, Resource::As, MEMORY_MAX);
     let pipe = child.stderr.take();
     let reader = thread::spawn(move || {
@@ -46,8 +61,8 @@ pub(super) fn compile(root: &Path, packages: &[&str]) -> Result<PathBuf, String>
     let said = reader.join().unwrap_or_default();
     match result {
         Some(true) => Ok(root.join("target/debug/lab")),
-        Some(false) => Err(said),
-        None => Err(format!("error: the compiler was stopped after {} s", TIME_MAX.as_secs())),
+        Some(false) => Err(NotCompiled::Said(said)),
+        None => Err(NotCompiled::Stopped),
     }
 }
 
@@ -75,8 +90,9 @@ pub(super) fn limit(child: &Child, resource: Resource, most: u64) {
     _ = prlimit(Pid::from_raw(child.id().cast_signed()), resource, limit);
 }
 
-/// The errors among what the compiler said, a line each with its place.
-pub(super) fn errors(said: &str) -> String {
+/// Why there is no program, in a line: of what the compiler said the first error, with its place.
+pub(super) fn errors(not_compiled: &NotCompiled) -> String {
+    let NotCompiled::Said(said) = not_compiled else { return not_compiled.to_string() };
     let mut lines = said.lines();
     let mut errors = Vec::new();
     while let Some(line) = lines.next() {

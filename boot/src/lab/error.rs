@@ -27,7 +27,7 @@ pub(crate) enum LabError {
     NothingToRun(&'static str),
     #[error("{0}")]
     Run(String),
-    #[error("the stub of {lab} does not compile here, so nothing can be graded:\n{words}")]
+    #[error("what {lab} gives to its students does not work on this machine:\n{words}")]
     Stub { lab: &'static str, words: String },
     #[error(transparent)]
     Launcher(#[from] quire_boot::Error),

@@ -1,6 +1,10 @@
 //! The checks of one hand-in, and its points.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{
     files::Files,
@@ -45,6 +49,14 @@ pub(super) enum Found {
     /// So many of the points, and why not all, or what else is worth to know.
     Part(u32, String),
     Wrong(String),
+    /// Nothing is wrong, but what decides the points is not here: none are counted, nor could be.
+    Open(String),
+}
+
+impl From<Result<Self, String>> for Found {
+    fn from(result: Result<Self, String>) -> Self {
+        result.unwrap_or_else(Self::Wrong)
+    }
 }
 
 impl From<Result<(), String>> for Found {
@@ -65,6 +77,8 @@ pub(super) struct Exam<'a> {
     pub(super) hidden: Option<Seed>,
     /// The lab's references, by their names; none in a student's tree.
     pub(super) references: &'a BTreeMap<&'static str, PathBuf>,
+    /// The student's tree, for what the student can try again; none in the grader.
+    pub(super) tree: Option<&'a Path>,
     pub(super) checks: Vec<Check>,
 }
 
@@ -72,6 +86,13 @@ impl Exam<'_> {
     /// Makes all checks: those of a lab, and that of the note, which each lab has.
     pub(super) fn judge(&mut self, judge: fn(&mut Self)) {
         judge(self);
+        if let Err(words) = self.program {
+            // Said once by the caller, not for each check that has no program.
+            self.checks
+                .iter_mut()
+                .filter(|check| check.words.contains(words.as_str()))
+                .for_each(|check| check.words.clear());
+        }
         let note = self.text("note.md").to_owned();
         self.check(Group::Note, "design note", 15, |_| {
             let (points, words) = note::judge(&note);
@@ -87,10 +108,11 @@ impl Exam<'_> {
 
     /// Makes one check.
     pub(super) fn check(&mut self, group: Group, name: &'static str, max: u32, check: impl FnOnce(&mut Self) -> Found) {
-        let (points, words) = match check(self) {
-            Found::Right => (max, String::new()),
-            Found::Part(points, words) => (points.min(max), words),
-            Found::Wrong(words) => (0, words),
+        let (points, max, words) = match check(self) {
+            Found::Right => (max, max, String::new()),
+            Found::Part(points, words) => (points.min(max), max, words),
+            Found::Wrong(words) => (0, max, words),
+            Found::Open(words) => (0, 0, words),
         };
         self.checks.push(Check { group, name, points, max, words });
     }
@@ -103,6 +125,11 @@ impl Exam<'_> {
         let hangs = self.checks.iter().any(|check| check.words.contains(subject::HANGS));
         let seconds = if hangs { subject::SECONDS_AFTER_HANG } else { subject::SECONDS_MAX };
         Subject::start(self.program.as_ref().map_err(Clone::clone)?, seconds)
+    }
+
+    /// Leaves a file in the student's tree; whether there is one now.
+    pub(super) fn leave(&self, name: &str, text: &str) -> bool {
+        self.tree.is_some_and(|tree| fs::write(tree.join(name), text).is_ok())
     }
 
     /// The program of a reference, newly started, where there are references.

@@ -16,7 +16,9 @@ use std::{
 };
 
 use super::{
-    archive, build, confine,
+    archive,
+    build::{self, NotCompiled},
+    confine,
     definition::Lab,
     error::LabError,
     exam::Exam,
@@ -130,8 +132,10 @@ impl Worker {
             Some(machines) => Ok(machines.clone()),
             None => confine::check(&edited).and_then(|()| {
                 self.lay(&files).map_err(|error| error.to_string())?;
-                let said = build::compile(&self.root, &["lab"]);
-                said.map_err(|words| format!("does not compile: {}", build::errors(&words)))
+                build::compile(&self.root, &["lab"]).map_err(|why| match why {
+                    NotCompiled::Stopped => why.to_string(),
+                    NotCompiled::Said(_) => format!("does not compile: {}", build::errors(&why)),
+                })
             }),
         };
         let mut exam = Exam {
@@ -140,15 +144,12 @@ impl Worker {
             seed: Seed::new(lab.name, &submission.id, b""),
             hidden: Some(Seed::new(lab.name, &submission.id, secret)),
             references,
+            tree: None,
             checks: Vec::new(),
         };
         exam.judge(lab.judge);
         graded.checks = exam.checks;
         if let Err(words) = &program {
-            // Said once, not for each check that has no program.
-            for check in graded.checks.iter_mut().filter(|check| check.words.contains(words.as_str())) {
-                check.words.clear();
-            }
             graded.remarks.push(words.clone());
         }
         Ok(())

@@ -80,16 +80,12 @@ enum LabTask {
     },
     /// In a student's tree: compile and test what is there
     Test,
-    /// In a student's tree: run your code on a trace and show what happens at each access
+    /// In a student's tree: run your code and show what it does: a policy of L1 on accesses, or L2's disk on a file of commands
     Run {
-        /// Which part of your code, as the handout says
+        /// What is run, as the handout says
         name: String,
-        /// Which trace, as in traces.txt; without it, the totals for all
-        #[arg(long, value_name = "N")]
-        trace: Option<usize>,
-        /// How many frames; without it, the totals for several
-        #[arg(long, value_name = "N")]
-        frames: Option<usize>,
+        #[command(flatten)]
+        accesses: l1::Accesses,
     },
     /// In a student's tree: pack what you may edit into one file to hand in
     Submit,
@@ -127,7 +123,7 @@ pub(crate) fn lab(options: &LabOptions) -> Result<ExitCode, LabError> {
         }
         LabTask::Start { lab, directory, id } => start::start(catalogue::find(lab)?, directory, &id.parse()?),
         LabTask::Test => test::test(),
-        LabTask::Run { name, trace, frames } => test::run(name, *trace, *frames),
+        LabTask::Run { name, accesses } => test::run(name, accesses),
         LabTask::Submit => archive::submit(),
         LabTask::Grade { lab, submissions, secret, json, csv, junit } => {
             let asked = report::Files { json: json.as_deref(), csv: csv.as_deref(), junit: junit.as_deref() };

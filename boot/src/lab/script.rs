@@ -1,9 +1,14 @@
 //! Commands, a line each, with what has to come back behind `=`. A comment says what the lines below it are about, and so what is
-//! wrong when one of them fails. What a command does, each lab says.
+//! wrong when one of them fails; an empty line ends what it is about. What a command does, each lab says.
 
 use quire_boot::solution::MODEL;
 
-use super::{exam::Exam, subject::Subject};
+use std::fmt::Write as _;
+
+use super::{
+    exam::{Exam, Found},
+    subject::Subject,
+};
 
 /// A test of a lab: what it is called, its commands, and its file in a student's tree.
 pub(super) struct Test {
@@ -36,10 +41,22 @@ pub(super) fn commands(text: &str) -> usize {
 }
 
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty())
+    all_lines(text).filter(|(_, line)| !line.is_empty())
 }
 
-/// What is answered to a command that cannot be done.
+fn all_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..).zip(text.lines().map(str::trim))
+}
+
+/// A command, and what has to come back if that is said.
+fn parts(line: &str) -> (&str, Option<&str>) {
+    match line.split_once('=') {
+        Some((command, expected)) => (command.trim(), Some(expected.trim())),
+        None => (line, None),
+    }
+}
+
+/// What is answered to a command that cannot be done begins so.
 pub(super) const NOT_POSSIBLE: &str = "not possible";
 
 /// Runs the commands on the student's code: `answer` has it do one, and `hint` says what to look at when its answer is not as
@@ -67,27 +84,78 @@ pub(super) fn run_on(
     hint: fn(&str) -> &'static str,
     mut answer: impl FnMut(&str) -> Result<String, String>,
 ) -> Result<(), String> {
-    let mut about = "";
-    for (number, line) in lines(text) {
-        if let Some(comment) = line.strip_prefix('#') {
-            about = comment.trim();
+    let mut about = String::new();
+    for (number, line) in all_lines(text) {
+        if line.is_empty() || line.starts_with('#') {
+            about = line.strip_prefix('#').map_or(String::new(), |comment| format!("{}\n", comment.trim()));
             continue;
         }
-        let (command, expected) = match line.split_once('=') {
-            Some((command, expected)) => (command.trim(), Some(expected.trim())),
-            None => (line, None),
-        };
-        let place = format!("{about}\n{file}:{number}: `{command}`");
+        let (command, expected) = parts(line);
+        let place = format!("{about}{file}:{number}: `{command}`");
         let answer = answer(command).map_err(|words| format!("{place}: {who} {words}"))?;
         match expected {
             Some(expected) if expected != answer => {
                 return Err(format!("{place} says `{answer}`, expected `{expected}`{}", hint(command)));
             }
-            None if answer == NOT_POSSIBLE => return Err(format!("{place} is not possible here")),
+            None if answer.starts_with(NOT_POSSIBLE) => return Err(format!("{place} is {answer}")),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Where each part of the text that begins with `machine`, and with the comments before that, has its first line.
+fn beginnings(text: &str) -> Vec<usize> {
+    let (mut beginnings, mut after_command) = (Vec::new(), 0);
+    for (number, line) in lines(text).filter(|(_, line)| !line.starts_with('#')) {
+        if line.starts_with("machine ") {
+            beginnings.push(after_command);
+        }
+        after_command = number;
+    }
+    beginnings
+}
+
+/// Runs each part of a test that begins with `machine` by itself: points for those that pass, and what is wrong with the first
+/// that does not.
+pub(super) fn run_each(exam: &Exam<'_>, test: &Test, run: fn(&mut Subject, &str, &str) -> Result<(), String>) -> Found {
+    let lines: Vec<&str> = test.text.lines().collect();
+    let mut beginnings = beginnings(test.text);
+    let parts = beginnings.len() as u32;
+    beginnings.push(lines.len());
+    let run_part = |range: &[usize]| {
+        // Empty lines before it, so that its own have their numbers.
+        let commands = "\n".repeat(range[0]) + &lines[range[0]..range[1]].join("\n");
+        run(&mut exam.subject()?, &commands, test.file)
+    };
+    let failed: Vec<String> = beginnings.windows(2).filter_map(|range| run_part(range).err()).collect();
+    let Some(first) = failed.first() else { return Found::Right };
+    let more = match failed.len() {
+        1 => String::new(),
+        count => format!("\n{} more of the {parts} parts of {} fail", count - 1, test.file),
+    };
+    Found::Part(test.points * (parts - failed.len() as u32) / parts, format!("{first}{more}"))
+}
+
+/// What each command answers, a line each.
+///
+/// # Errors
+/// As `answer`, with the lines before.
+pub(super) fn show(
+    text: &str,
+    file: &str,
+    mut answer: impl FnMut(&str) -> Result<String, String>,
+) -> Result<String, String> {
+    let mut shown = String::new();
+    for (number, line) in lines(text).filter(|(_, line)| !line.starts_with('#')) {
+        let (command, expected) = parts(line);
+        let answer =
+            answer(command).map_err(|words| format!("{shown}{file}:{number}: `{command}`: your code {words}"))?;
+        let differs = expected.filter(|expected| *expected != answer);
+        let differs = differs.map_or(String::new(), |expected| format!("   (expected {expected})"));
+        writeln!(shown, "{number:4}  {command:24}  {answer}{differs}").expect("a string takes all");
+    }
+    Ok(shown)
 }
 
 /// The student's own test passes with a right solution, and fails with the one that has the bug.
@@ -99,7 +167,7 @@ pub(super) fn own_test(
     lines_max: usize,
     (name, bug): (&str, &str),
     run: fn(&mut Subject, &str, &str) -> Result<(), String>,
-) -> Result<(), String> {
+) -> Result<Found, String> {
     const FILE: &str = "own-test.txt";
     let text = exam.text(FILE);
     if expectations(text) == 0 {
@@ -111,9 +179,24 @@ pub(super) fn own_test(
     // In a student's tree there is the student's code alone.
     let right = exam.reference(MODEL).unwrap_or_else(|| exam.subject());
     run(&mut right?, text, FILE)?;
-    let Some(wrong) = exam.reference(name) else { return Ok(()) };
+    let Some(wrong) = exam.reference(name) else {
+        return Ok(Found::Open(format!(
+            "{FILE} passes with your code; whether it finds the bug only the grader knows, who has it"
+        )));
+    };
     match run(&mut wrong?, text, FILE) {
-        Err(_) => Ok(()),
+        Err(_) => Ok(Found::Right),
         Ok(()) => Err(format!("{FILE} passes although {bug}: it does not find your bug")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beginnings;
+
+    #[test]
+    fn a_part_has_the_comments_before_it() {
+        let text = "# of all\nmachine 4 4\nused = 0\n\n# of the second\nmachine 4 4\n# of this\nused = 0\n";
+        assert_eq!(beginnings(text), [0, 3]);
     }
 }

@@ -2,7 +2,16 @@
 
 use std::{env, fs, os::unix::fs::PermissionsExt, path::Path, process::ExitCode, time::Instant};
 
-use super::{build, definition::Lab, error::LabError, files::lay, planted, seed::Id, tree, worker::Worker};
+use super::{
+    build::{self, NotCompiled},
+    definition::Lab,
+    error::LabError,
+    files::lay,
+    planted,
+    seed::Id,
+    tree,
+    worker::Worker,
+};
 
 /// Makes a student's tree.
 ///
@@ -16,14 +25,23 @@ pub(super) fn start(lab: &'static Lab, directory: &Path, id: &Id) -> Result<Exit
         Ok(true) | Err(_) => {}
     }
     let pristine = tree::pristine(lab, id)?;
+    println!("compiling what is given, once …");
+    // Before there is a tree, so that this can be tried again.
+    let machines = if planted::has_bugs(lab)? { Some(Worker::new(lab)?.machines(lab, &pristine)?) } else { None };
     lay(directory, &pristine)?;
     put_program(&env::current_exe().map_err(LabError::file("find", "/proc/self/exe"))?, directory, "tool/quire")?;
-
-    println!("compiling what is given, once …");
-    if planted::has_bugs(lab)? {
-        put_program(&Worker::new(lab)?.machines(lab, &pristine)?, directory, planted::PLACE)?;
+    if let Some(machines) = machines {
+        put_program(&machines, directory, planted::PLACE)?;
     }
-    build::compile(directory, &["tool", "lab"]).map_err(|words| LabError::Stub { lab: lab.name, words })?;
+    match build::compile(directory, &["tool", "lab"]) {
+        Ok(_) => {}
+        Err(stopped @ NotCompiled::Stopped) => {
+            println!(
+                "{stopped}.\nThe tree is complete all the same: the first `cargo lab test` compiles what is missing."
+            );
+        }
+        Err(why) => return Err(LabError::Stub { lab: lab.name, words: why.to_string() }),
+    }
     println!(
         "{}: {} is ready in {} ({:.0} s).\n\n  cd {}\n  read handout.md, which says what is to be done\n  cargo lab test      tests what is there\n  cargo lab submit    packs it to be handed in",
         lab.name,

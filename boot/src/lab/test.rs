@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 use super::{
     build, confine,
     error::LabError,
-    exam::{Exam, Group, RUBRIC},
+    exam::{Check, Exam, Group, RUBRIC},
     files::Files,
-    l1, planted,
+    l1, l2, planted,
     seed::Seed,
     tree::{self, Tree},
 };
@@ -15,10 +15,10 @@ use super::{
 /// Compiles the student's code.
 ///
 /// # Errors
-/// What the compiler or the look through the code said.
-fn compile(tree: &Tree, files: &Files) -> Result<PathBuf, String> {
-    confine::check(files)?;
-    build::compile(&tree.root, &["lab"])
+/// What is wrong with it in full, and in a line.
+fn compile(tree: &Tree, files: &Files) -> Result<PathBuf, (String, String)> {
+    confine::check(files).map_err(|words| (words.clone(), words))?;
+    build::compile(&tree.root, &["lab"]).map_err(|why| (why.to_string(), build::errors(&why)))
 }
 
 /// Tests the tree around the current directory.
@@ -28,22 +28,27 @@ fn compile(tree: &Tree, files: &Files) -> Result<PathBuf, String> {
 pub(super) fn test() -> Result<ExitCode, LabError> {
     let tree = Tree::find()?;
     let files = tree.editable();
-    let program = compile(&tree, &files);
-    if let Err(words) = &program {
+    let program = compile(&tree, &files).map_err(|(words, line)| {
         eprintln!("{}", words.trim_end());
-        println!("\nyour code does not compile, or says what it may not: the checks of the rest follow");
-    }
-    let program = program.map_err(|words| if words.contains("error") { build::errors(&words) } else { words });
+        println!("\nthere is no program to test; the checks that need none follow");
+        line
+    });
     let seed = Seed::new(tree.lab.name, &tree.id, b"");
     let machines = tree.root.join(planted::PLACE);
     let references: BTreeMap<_, _> = machines.is_file().then_some((planted::MACHINES, machines)).into_iter().collect();
-    let mut exam =
-        Exam { program: &program, files: &files, seed, hidden: None, references: &references, checks: Vec::new() };
+    let mut exam = Exam {
+        program: &program,
+        files: &files,
+        seed,
+        hidden: None,
+        references: &references,
+        tree: Some(&tree.root),
+        checks: Vec::new(),
+    };
     exam.judge(tree.lab.judge);
 
     for check in &exam.checks {
-        let mark = if check.points == check.max { "ok  " } else { "FAIL" };
-        println!("{mark} {:>3} of {:>2}  {}", check.points, check.max, check.name);
+        println!("{}  {}", mark(check), check.name);
         if !check.words.is_empty() {
             println!("{}", tree::indented(&check.words));
         }
@@ -56,25 +61,44 @@ pub(super) fn test() -> Result<ExitCode, LabError> {
     Ok(if all_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs a part of the student's code on one of the student's traces and shows each access.
+/// How a check went, and its points.
+fn mark(check: &Check) -> String {
+    if check.max == 0 {
+        return format!("{:14}", "open");
+    }
+    let word = if check.points == check.max { "ok  " } else { "FAIL" };
+    format!("{word} {:>3} of {:>2}", check.points, check.max)
+}
+
+/// Runs the student's code on what is named and shows what it does: in L1 a policy on accesses, in L2 the disk on commands.
 ///
 /// # Errors
-/// [`LabError`]: this is no student's tree, or there is no such part or trace.
-pub(super) fn run(name: &str, trace: Option<usize>, frames: Option<usize>) -> Result<ExitCode, LabError> {
+/// [`LabError`]: this is no student's tree, or there is nothing of that name.
+pub(super) fn run(name: &str, accesses: &l1::Accesses) -> Result<ExitCode, LabError> {
     let tree = Tree::find()?;
-    if tree.lab.name != l1::LAB.name {
+    if ![l1::LAB.name, l2::LAB.name].contains(&tree.lab.name) {
         return Err(LabError::NothingToRun(tree.lab.name));
     }
     let files = tree.editable();
-    let program = compile(&tree, &files);
-    if let Err(words) = &program {
-        eprintln!("{}", words.trim_end());
-        return Ok(ExitCode::FAILURE);
-    }
+    let program = match compile(&tree, &files) {
+        Ok(program) => Ok(program),
+        Err((words, _)) => {
+            eprintln!("{}", words.trim_end());
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     let seed = Seed::new(tree.lab.name, &tree.id, b"");
     let references = BTreeMap::new();
-    let exam =
-        Exam { program: &program, files: &files, seed, hidden: None, references: &references, checks: Vec::new() };
-    print!("{}", l1::show(&exam, name, trace, frames).map_err(LabError::Run)?);
+    let exam = Exam {
+        program: &program,
+        files: &files,
+        seed,
+        hidden: None,
+        references: &references,
+        tree: Some(&tree.root),
+        checks: Vec::new(),
+    };
+    let shown = if tree.lab.name == l1::LAB.name { l1::show(&exam, name, accesses) } else { l2::show(&exam, name) };
+    print!("{}", shown.map_err(LabError::Run)?);
     Ok(ExitCode::SUCCESS)
 }

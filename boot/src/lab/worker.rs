@@ -9,7 +9,7 @@ use std::{
 use quire_boot::{solution::solution, target};
 
 use super::{
-    build,
+    build::{self, NotCompiled},
     definition::Lab,
     error::LabError,
     files::{self, Files},
@@ -47,7 +47,7 @@ impl Worker {
         lab: &'static Lab,
         pristine: &Files,
     ) -> Result<BTreeMap<&'static str, PathBuf>, LabError> {
-        let failed = |words| LabError::Stub { lab: lab.name, words };
+        let failed = |why: NotCompiled| LabError::Stub { lab: lab.name, words: why.to_string() };
         if planted::has_bugs(lab)? {
             let place = self.machines(lab, pristine)?;
             planted::check(lab, &place)?;
@@ -74,7 +74,7 @@ impl Worker {
         let mut files = pristine.clone();
         planted::plant(lab, &mut files)?;
         self.lay(&files)?;
-        build::compile(&self.root, &["lab"]).map_err(|words| LabError::Stub { lab: lab.name, words })
+        build::compile(&self.root, &["lab"]).map_err(|why| LabError::Stub { lab: lab.name, words: why.to_string() })
     }
 
     pub(super) fn lay(&self, files: &Files) -> Result<(), LabError> {

@@ -453,7 +453,8 @@ impl Folio for FakeFolio {
     }
 
     fn wake(&self, flag: FolioFlag) {
-        assert!(RANKS.with_borrow(Vec::is_empty), "the end of {flag:?} under a spinning lock");
+        let what = if flag == FolioFlag::Locked { "a folio is unlocked, as when a read ends," } else { "a write ends" };
+        RANKS.with_borrow(|held| assert!(held.is_empty(), "{what} under a spinning lock, {held:?}"));
         self.memory.overtaken();
     }
 

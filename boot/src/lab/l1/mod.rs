@@ -9,6 +9,8 @@ mod traces;
 
 use std::fmt::Write as _;
 
+use clap::Args;
+
 use super::{
     definition::Lab,
     exam::{Exam, Found, Group},
@@ -24,7 +26,7 @@ pub(super) const LAB: Lab = Lab {
     title: "Who goes? FIFO, CLOCK and a policy of your own against the best there can be",
     week: 1,
     editable: &["lab/src/fifo.rs", "lab/src/clock.rs", "lab/src/own.rs", "answers.txt", "own-test.txt", "note.md"],
-    from_quire: &["kernel/memory/src/policy/mod.rs", "kernel/memory/src/policy/decide.rs"],
+    from_quire: &["kernel/memory/src/policy/mod.rs", "kernel/memory/src/policy/decide.rs", "docs/glossary.md"],
     members: &[],
     crates: &[],
     dependencies: "",
@@ -42,8 +44,11 @@ pub(super) const LAB: Lab = Lab {
 /// The most accesses in a student's own test.
 const OWN_TEST_MAX: usize = 16;
 
-/// The whole way from CLOCK to OPT is 100; for so much of it there are all points.
-const WAY_FOR_ALL: i64 = 28;
+/// The whole way from CLOCK to OPT is 100: so much of it has all points, and so much the most of them, which is what a good first
+/// idea gets.
+const WAY_FOR_ALL: i64 = 42;
+const WAY_FOR_MOST: i64 = 28;
+const MOST: i64 = 12;
 
 fn judge(exam: &mut Exam<'_>) {
     let (own, hidden) = (exam.seed, exam.hidden);
@@ -63,7 +68,9 @@ fn judge(exam: &mut Exam<'_>) {
         exam.check(Group::HiddenSeeds, "your own policy, hidden workloads", 5, |exam| beats_fifo(exam, hidden).into());
     }
     exam.check(Group::Performance, "how far from CLOCK to OPT", 15, |exam| way(exam, hidden.unwrap_or(own)));
-    exam.check(Group::OwnTest, "own test", 5, |exam| own_test(exam.text("own-test.txt"), bug(own)).into());
+    exam.check(Group::OwnTest, "own test", 5, |exam| {
+        own_test(exam.text("own-test.txt"), bug(own)).map_or_else(Found::Wrong, |words| Found::Part(5, words))
+    });
 }
 
 /// The bug that this student's test has to find.
@@ -156,27 +163,36 @@ fn way(exam: &Exam<'_>, seed: Seed) -> Found {
         let [own_hits, clock_hits, best_hits] = [own, clock, best].map(|hits| i64::try_from(hits).unwrap_or(i64::MAX));
         let way = 100 * (own_hits - clock_hits) / (best_hits - clock_hits).max(1);
         ways.push(way);
-        writeln!(words, "{name}: CLOCK {clock} hits, yours {own}, OPT {best}: {way} % of the way")
+        // For the student's note alone.
+        let lru = if exam.hidden.is_none() {
+            format!(", LRU {}", trace.len() - model::misses(Kind::Lru, MANY_FRAMES, &trace))
+        } else {
+            String::new()
+        };
+        writeln!(words, "{name}: CLOCK {clock} hits{lru}, yours {own}, OPT {best}: {way} % of the way")
             .expect("a string takes all");
     }
     let mean = ways.iter().sum::<i64>() / i64::try_from(WORKLOADS.len()).unwrap_or(1);
-    let points = u32::try_from(15 * mean.clamp(0, WAY_FOR_ALL) / WAY_FOR_ALL).unwrap_or(0);
+    let points = MOST * mean.clamp(0, WAY_FOR_MOST) / WAY_FOR_MOST
+        + (15 - MOST) * (mean.min(WAY_FOR_ALL) - WAY_FOR_MOST).max(0) / (WAY_FOR_ALL - WAY_FOR_MOST);
+    let points = u32::try_from(points).unwrap_or(0);
     Found::Part(
         points,
-        format!("{mean} % of the way from CLOCK to OPT in the mean; {WAY_FOR_ALL} % have all points\n{words}"),
+        format!(
+            "{mean} % of the way from CLOCK to OPT in the mean; {WAY_FOR_MOST} % have {MOST} points, {WAY_FOR_ALL} % all\n{words}"
+        ),
     )
 }
 
-fn own_test(text: &str, bug: Kind) -> Result<(), String> {
+/// Where the student's trace shows the bug.
+fn own_test(text: &str, bug: Kind) -> Result<String, String> {
     let lines = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let words = |name: &str| lines().find_map(|line| line.trim().strip_prefix(name).map(str::trim).map(str::to_owned));
     let frames =
         words("frames").and_then(|words| words.parse::<usize>().ok()).filter(|frames| (1..=8).contains(frames));
     let frames = frames.ok_or("own-test.txt: there is no line `frames N` with N from 1 to 8")?;
     let pages = words("pages").unwrap_or_default();
-    let trace =
-        pages.split_whitespace().map(|page| page.parse().map_err(|_| format!("own-test.txt: `{page}` is no page")));
-    let trace: Vec<u32> = trace.collect::<Result<_, _>>()?;
+    let trace = parse(&pages).map_err(|words| format!("own-test.txt: {words}"))?;
     if trace.is_empty() || trace.len() > OWN_TEST_MAX {
         return Err(format!(
             "own-test.txt: there are {} pages after `pages`; 1 to {OWN_TEST_MAX} are asked for",
@@ -184,8 +200,12 @@ fn own_test(text: &str, bug: Kind) -> Result<(), String> {
         ));
     }
     let (mut right, mut wrong) = (Model::new(Kind::Clock, frames), Model::new(bug, frames));
-    if trace.iter().any(|page| right.access(*page) != wrong.access(*page)) {
-        return Ok(());
+    for (at, page) in trace.iter().enumerate() {
+        let done = [right.access(*page), wrong.access(*page)];
+        if done[0] != done[1] {
+            let [right, wrong] = done.map(play::words);
+            return Ok(format!("access {} (page {page}): {right} with a right CLOCK, {wrong} with this one", at + 1));
+        }
     }
     Err(format!(
         "own-test.txt: a CLOCK in which {} lets the same pages go as a right one: the trace does not find it",
@@ -193,40 +213,74 @@ fn own_test(text: &str, bug: Kind) -> Result<(), String> {
     ))
 }
 
+/// What a policy is run on.
+#[derive(Args, Debug)]
+pub(crate) struct Accesses {
+    /// Which trace, as in traces.txt; without it, the totals for all
+    #[arg(long, value_name = "N")]
+    trace: Option<usize>,
+    /// How many frames; without it, the totals for several
+    #[arg(long, value_name = "N")]
+    frames: Option<usize>,
+    /// These pages instead of a trace, as in --pages "1 2 3 1"; with --frames
+    #[arg(long, requires = "frames", conflicts_with = "trace")]
+    pages: Option<String>,
+}
+
+fn parse(pages: &str) -> Result<Vec<u32>, String> {
+    pages.split_whitespace().map(|page| page.parse().map_err(|_| format!("`{page}` is no page"))).collect()
+}
+
 /// What a policy does on the student's traces.
 ///
 /// # Errors
 /// There is no such policy or trace, or the student's code has ended before its time.
-pub(super) fn show(exam: &Exam<'_>, name: &str, trace: Option<usize>, frames: Option<usize>) -> Result<String, String> {
-    let part = match name {
-        "fifo" => Some(Part::Fifo),
-        "clock" => Some(Part::Clock),
-        "own" => Some(Part::Own),
-        "opt" => None,
+pub(super) fn show(exam: &Exam<'_>, name: &str, accesses: &Accesses) -> Result<String, String> {
+    enum Shown {
+        Yours(Part),
+        Lru,
+        Opt,
+    }
+    let shown = match name {
+        "fifo" => Shown::Yours(Part::Fifo),
+        "clock" => Shown::Yours(Part::Clock),
+        "own" => Shown::Yours(Part::Own),
+        "lru" => Shown::Lru,
+        "opt" => Shown::Opt,
         other => {
             return Err(format!(
-                "there is no policy `{other}`: fifo, clock and own are yours, opt is the best there can be"
+                "there is no policy `{other}`: fifo, clock and own are yours, lru is given, and opt is the best there can be"
             ));
         }
     };
     let traces = traces::family(exam.seed);
     let mut subject = exam.subject()?;
-    let mut run = |frames: usize, trace: &[u32]| match part {
-        Some(part) => play::play(&mut subject, part, frames, trace, |_, _, _| Ok(())),
-        None => Ok(trace.iter().copied().zip(model::optimal(frames, trace)).collect()),
+    let mut run = |frames: usize, trace: &[u32]| match shown {
+        Shown::Yours(part) => play::play(&mut subject, part, frames, trace, |_, _, _| Ok(())),
+        Shown::Lru => {
+            let mut lru = Model::new(Kind::Lru, frames);
+            Ok(trace.iter().map(|page| (*page, lru.access(*page))).collect())
+        }
+        Shown::Opt => Ok(trace.iter().copied().zip(model::optimal(frames, trace)).collect()),
     };
+    let Accesses { trace, frames, ref pages } = *accesses;
     let misses = |accesses: &[play::Access]| accesses.iter().filter(|(_, done)| done.is_miss()).count();
     if frames.is_some_and(|frames| !(1..=1000).contains(&frames)) {
         return Err("--frames is from 1 to 1000".to_owned());
     }
-    if let (Some(number), Some(frames)) = (trace, frames) {
-        let trace = traces
-            .get(number)
-            .ok_or_else(|| format!("there is no trace {number}: traces.txt has 0 to {}", traces.len() - 1))?;
-        let accesses = run(frames, trace)?;
+    let is_there = |number: usize| {
+        let trace = traces.get(number).cloned();
+        trace.ok_or_else(|| format!("there is no trace {number}: traces.txt has 0 to {}", traces.len() - 1))
+    };
+    let one = match (pages, trace) {
+        (Some(pages), _) => Some(("these pages".to_owned(), parse(pages)?)),
+        (None, Some(number)) => Some((format!("trace {number}"), is_there(number)?)),
+        (None, None) => None,
+    };
+    if let (Some((what, trace)), Some(frames)) = (one, frames) {
+        let accesses = run(frames, &trace)?;
         let misses = misses(&accesses);
-        let total =
-            format!("{name}, trace {number}, {frames} frames: {misses} misses, {} hits\n", trace.len() - misses);
+        let total = format!("{name}, {what}, {frames} frames: {misses} misses, {} hits\n", trace.len() - misses);
         return Ok(play::table(&accesses, 0) + &total);
     }
     let amounts: Vec<usize> =

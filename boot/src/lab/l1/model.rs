@@ -12,13 +12,15 @@ pub(super) enum Kind {
     HandStays,
     /// CLOCK whose hand begins at the first frame each time.
     HandRestarts,
+    /// CLOCK whose hand begins at the last frame.
+    BeginsLate,
 }
 
 /// Faults of CLOCK that a student's own test may have to find.
 pub(super) const BUGS: [Kind; 3] = [Kind::FreshIsClear, Kind::HandStays, Kind::HandRestarts];
 
 impl Kind {
-    /// What one that does this should look at.
+    /// What is to be looked at in one that does this.
     pub(super) fn hint(self) -> &'static str {
         match self {
             Self::Fifo => "this is what FIFO does: a page whose bit is set gets a second chance",
@@ -27,6 +29,9 @@ impl Kind {
             Self::FreshIsClear => "a page comes with its bit set: it was just accessed",
             Self::HandStays => "the hand moves on by one when a page has come into its frame",
             Self::HandRestarts => "the hand goes on where it was: it does not begin at the first frame again",
+            Self::BeginsLate => {
+                "before the first page goes the hand is at the first frame, that of the page which came first"
+            }
         }
     }
 
@@ -66,7 +71,18 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn new(kind: Kind, capacity: usize) -> Self {
-        Self { kind, capacity, frames: Vec::new(), hand: 0 }
+        let hand = if kind == Kind::BeginsLate { capacity.saturating_sub(1) } else { 0 };
+        Self { kind, capacity, frames: Vec::new(), hand }
+    }
+
+    /// The pages in their frames: `*` says that a page's bit is set, `>` stands before the frame under the hand.
+    pub(super) fn picture(&self) -> String {
+        let frame = |(at, (page, bit)): (usize, &(u32, bool))| {
+            let (hand, bit) =
+                (if at == self.hand { '>' } else { ' ' }, if *bit && self.kind != Kind::Fifo { '*' } else { ' ' });
+            format!("{hand}{page}{bit}")
+        };
+        self.frames.iter().enumerate().map(frame).collect::<Vec<_>>().join(" ")
     }
 
     /// Makes an access.

@@ -15,6 +15,15 @@ pub(super) enum Part {
 }
 
 impl Part {
+    /// As `cargo lab run` knows it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Fifo => "fifo",
+            Self::Clock => "clock",
+            Self::Own => "own",
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Fifo => "FIFO",
@@ -66,9 +75,9 @@ pub(super) fn play(
                 let held =
                     if frames <= 8 { format!(": the frames hold {:?}", sorted(&resident)) } else { String::new() };
                 let words = format!("{}: evict() says page {answer}, which is in no frame{held}", place());
-                return Err(words + &last(&accesses));
+                return Err(words + &last(&accesses) + &replay(part, frames, &trace[..=at]));
             }
-            judge(&accesses, page, answer).map_err(|words| format!("{}: {words}{}", place(), last(&accesses)))?;
+            judge(&accesses, page, answer).map_err(|words| format!("{}: {words}", place()))?;
             done = Done::Replaced(answer);
         }
         resident.insert(page);
@@ -100,10 +109,10 @@ pub(super) fn expect(
     trace: &[u32],
 ) -> Result<(), String> {
     let mut right = Model::new(kind, frames);
-    // What is most likely to have gone wrong comes first.
+    // What is most likely to have gone wrong comes first. Several may have done the same up to where it shows.
     let others: &[Kind] = match kind {
         Kind::Fifo => &[Kind::Lru, Kind::Clock],
-        _ => &[BUGS[0], BUGS[1], BUGS[2], Kind::Fifo, Kind::Lru],
+        _ => &[BUGS[0], BUGS[1], BUGS[2], Kind::BeginsLate, Kind::Fifo, Kind::Lru],
     };
     let mut others: Vec<_> = others.iter().map(|&other| (other, Model::new(other, frames))).collect();
     let mut seen = 0;
@@ -122,8 +131,15 @@ pub(super) fn expect(
             Done::Replaced(page) => format!("expected page {page} to go"),
             Done::Hit | Done::Filled => "expected no page to go".to_owned(),
         };
-        let hint = others.first().map(|(kind, _)| format!("\nhint: {}", kind.hint())).unwrap_or_default();
-        Err(format!("{expected}, but evict() says page {answer}{hint}"))
+        let hints: Vec<_> = others.iter().map(|(kind, _)| kind.hint()).collect();
+        let hint = match &hints[..] {
+            [] => "none of the usual mistakes does just this: compare your frames with the right ones below",
+            [only] => only,
+            several => &format!("one of these, which all do the same up to here: {}", several.join("; or: ")),
+        };
+        let trace = &trace[..=accesses.len()];
+        let (before, replay) = (right_frames(kind, frames, &trace[..accesses.len()]), replay(part, frames, trace));
+        Err(format!("{expected}, but evict() says page {answer}\nhint: {hint}{before}{replay}"))
     })
     .map(drop)
 }
@@ -131,19 +147,52 @@ pub(super) fn expect(
 /// The last accesses, a line each.
 fn last(accesses: &[Access]) -> String {
     let from = accesses.len().saturating_sub(8);
-    format!("\nthe accesses before:\n{}", table(&accesses[from..], from))
+    format!("\nthe accesses before:\n{}", table(&accesses[from..], from).trim_end())
+}
+
+/// The accesses with what a right policy has in its frames after each; of many accesses or frames not all.
+fn right_frames(kind: Kind, frames: usize, trace: &[u32]) -> String {
+    const ROWS: usize = 24;
+    if frames > 8 {
+        let mut right = Model::new(kind, frames);
+        return last(&trace.iter().map(|page| (*page, right.access(*page))).collect::<Vec<_>>());
+    }
+    let mut right = Model::new(kind, frames);
+    let rows = trace.iter().enumerate().map(|(at, &page)| {
+        let done = words(right.access(page));
+        format!("\n  {:6}  {page:4}  {done:21} {}", at + 1, right.picture())
+    });
+    let rows: Vec<String> = rows.collect();
+    let shown = rows[rows.len().saturating_sub(ROWS)..].concat();
+    let marks = if kind == Kind::Fifo { "`>`: goes next" } else { "`>`: the hand, `*`: the bit is set" };
+    format!("\nthe accesses before, and the frames that are right after each ({marks}):\n  access  page{shown}")
+}
+
+/// How the accesses can be tried again.
+fn replay(part: Part, frames: usize, trace: &[u32]) -> String {
+    const PAGES_MAX: usize = 64;
+    if trace.len() > PAGES_MAX {
+        return String::new();
+    }
+    let pages: Vec<String> = trace.iter().map(u32::to_string).collect();
+    let (name, pages) = (part.word(), pages.join(" "));
+    format!("\nthis and what was before it again: cargo lab run {name} --frames {frames} --pages \"{pages}\"")
+}
+
+/// What an access did, in words.
+pub(super) fn words(done: Done) -> String {
+    match done {
+        Done::Hit => "hit".to_owned(),
+        Done::Filled => "miss, a frame was free".to_owned(),
+        Done::Replaced(victim) => format!("miss, page {victim} goes"),
+    }
 }
 
 /// Accesses, a line each.
 pub(super) fn table(accesses: &[Access], from: usize) -> String {
     let mut table = String::from("  access  page\n");
     for (at, (page, done)) in accesses.iter().enumerate() {
-        let done = match done {
-            Done::Hit => "hit".to_owned(),
-            Done::Filled => "miss, a frame was free".to_owned(),
-            Done::Replaced(victim) => format!("miss, page {victim} goes"),
-        };
-        writeln!(table, "  {:6}  {page:4}  {done}", from + at + 1).expect("a string takes all");
+        writeln!(table, "  {:6}  {page:4}  {}", from + at + 1, words(*done)).expect("a string takes all");
     }
     table
 }

@@ -5,6 +5,8 @@
 
 mod random;
 
+use std::fs;
+
 use quire_boot::solution::MODEL;
 
 use super::{
@@ -20,7 +22,7 @@ pub(super) const LAB: Lab = Lab {
     title: "A backend: a RAM disk with banks behind SwapOps",
     week: 2,
     editable: &["lab/src/ram_disk.rs", "own-test.txt", "note.md"],
-    from_quire: &["swap/Cargo.toml", "swap/clippy.toml", "swap/src", "swap/testkit"],
+    from_quire: &["swap/Cargo.toml", "swap/clippy.toml", "swap/src", "swap/testkit", "docs/glossary.md"],
     members: &["swap", "swap/testkit"],
     crates: &["quire-swap", "quire-testkit"],
     dependencies: "quire-swap = { path = \"../swap\" }\nquire-testkit = { path = \"../swap/testkit\", default-features = false }\n",
@@ -60,9 +62,7 @@ fn bug(seed: Seed) -> (&'static str, &'static str) {
 fn judge(exam: &mut Exam<'_>) {
     let (own, hidden) = (exam.seed, exam.hidden);
     for test in &TESTS {
-        exam.check(Group::Correctness, test.name, test.points, |exam| {
-            exam.subject().and_then(|mut subject| run(&mut subject, test.text, test.file)).into()
-        });
+        exam.check(Group::Correctness, test.name, test.points, |exam| script::run_each(exam, test, run));
     }
     exam.check(Group::Correctness, "random operations", 8, |exam| random::run(exam, own, 2).into());
     if let Some(hidden) = hidden {
@@ -76,18 +76,71 @@ fn judge(exam: &mut Exam<'_>) {
 }
 
 fn run(subject: &mut Subject, text: &str, file: &str) -> Result<(), String> {
-    script::run(text, file, hint, |command| subject.ask_line(command))
+    let result = script::run(text, file, hint, |command| ask(subject, command));
+    result.map_err(|words| words + &last_batches(subject))
+}
+
+/// What the disk does on the commands in a file of the student's tree.
+///
+/// # Errors
+/// There is no such file, or the student's code has ended before its time.
+pub(super) fn show(exam: &Exam<'_>, file: &str) -> Result<String, String> {
+    let path = exam.tree.map(|tree| tree.join(file)).unwrap_or_default();
+    let text = fs::read_to_string(&path)
+        .map_err(|error| format!("{file} cannot be read: {error}: name a file of commands, as in tests/"))?;
+    let mut subject = exam.subject()?;
+    script::show(&text, file, |command| ask(&mut subject, command))
+}
+
+/// Asks the lab's program. What can only be understood with the testkit's source is put into words.
+///
+/// # Errors
+/// As [`Subject::ask_line`].
+fn ask(subject: &mut Subject, command: &str) -> Result<String, String> {
+    /// What a page holds into which nothing was copied, one of the disk's as well as a frame.
+    const UNFILLED: u64 = 0xdddd_dddd_dddd_dddd;
+    let answer = subject.ask_line(command).map_err(|words| {
+        let place = if words.contains("a write ends under") {
+            "submit_write"
+        } else if words.contains("a read ends, under") {
+            "submit_read"
+        } else if words.contains("under a spinning lock") || words.contains("is taken under [") {
+            "it"
+        } else {
+            return words;
+        };
+        format!("{words}\nhint: {place} completes a batch while it holds a lock of its own, and completion takes locks and wakes others: let the guard go before")
+    })?;
+    Ok(if answer.parse() == Ok(UNFILLED) { format!("{UNFILLED:#x}, which no one has filled") } else { answer })
+}
+
+/// What passed last between the core and the disk, as far as the program can still be asked.
+fn last_batches(subject: &mut Subject) -> String {
+    match subject.ask_line("last-batches") {
+        Ok(batches) if !batches.is_empty() => format!("\nthe disk's last batches, by slots: {batches}"),
+        _ => String::new(),
+    }
 }
 
 /// What to look at when a command's answer is not as expected.
 fn hint(command: &str) -> &'static str {
     match command.split_whitespace().next().unwrap_or_default() {
         "used" => "\nhint: `used` counts the pages that the disk has taken from its memory and not dropped",
-        "slots" | "free-frames" => "\nhint: a folio that no one completes keeps its slot and its frame",
+        "slots" | "free-frames" => {
+            "\nhint: a folio keeps its slot and its frame when it is completed with an error, or not at all"
+        }
         "wrong-batches" => {
             "\nhint: look at can_merge: where does `previous` end, where does `next` begin, and in which bank is each?"
         }
-        "read" => "\nhint: which slot does each page of a folio belong to, and what was told to the core about it?",
+        "reads" => {
+            "\nhint: a folio whose read has failed is read again when its page is touched: which ones have to fail?"
+        }
+        "wrong-results" => {
+            "\nhint: each folio is completed once. A write fails with NoSpace if there is no room for it, and then keeps nothing; a read fails with Device if one of its pages is lost"
+        }
+        "read" => {
+            "\nhint: was each page of each folio stored, and filled? A read may ask for a larger folio than was ever written, where its slots are side by side; and after complete_one other folios are at that position and behind it"
+        }
         _ => "",
     }
 }

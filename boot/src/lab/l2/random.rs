@@ -1,7 +1,9 @@
-//! Random operations of two tasks, beside a model that knows what each page holds.
+//! Random operations of two tasks, beside a model that knows what each page holds. What the disk says of each folio is judged
+//! as well.
 
 use std::collections::HashMap;
 
+use super::{ask, hint, last_batches};
 use crate::lab::{
     exam::{Exam, Found},
     seed::{Random, Seed},
@@ -14,12 +16,24 @@ const FRAMES: u64 = 160;
 const MUCH: u64 = 1024;
 const OPERATIONS: usize = 300;
 
+/// Folios of which the disk said what cannot be.
+const WRONG_RESULTS: &str = "wrong-results";
+
+/// Where a run that failed is left for the student.
+const FAILED: &str = "failed.txt";
+
+/// Below this line is what came before the failure.
+const BEFORE: &str = "the commands before";
+
 /// Operations that have been made, and what is known of the pages.
 struct Run<'a> {
     subject: &'a mut Subject,
     random: Random,
     pages: HashMap<(u64, u64), u64>,
     next_word: u64,
+    /// Whether the disk's memory loses pages.
+    is_lossy: bool,
+    /// The commands with what they have answered, or should have.
     done: Vec<String>,
 }
 
@@ -31,42 +45,76 @@ pub(super) fn run(exam: &Exam<'_>, seed: Seed, runs: u32) -> Result<(), String> 
     for number in 0..runs {
         let mut subject = exam.subject()?;
         let random = seed.random(&format!("operations {number}"));
-        let mut run = Run { subject: &mut subject, random, pages: HashMap::new(), next_word: 1, done: Vec::new() };
-        // Every other time the disk has less memory than the pages need.
-        let memory = if number % 2 == 0 { MUCH } else { 8 + run.random.below(8) };
-        run.all(memory)?;
+        let (pages, done) = (HashMap::new(), Vec::new());
+        let mut run = Run { subject: &mut subject, random, pages, next_word: 1, is_lossy: number % 2 == 0, done };
+        // Every other time the disk has less memory than the pages need; the other times it loses some.
+        let memory = if run.is_lossy { MUCH } else { 8 + run.random.below(8) };
+        let result = run.all(memory);
+        let text = format!("# Random operations that failed at the last line.\n\n{}\n", run.done.join("\n"));
+        result.map_err(|words| {
+            let again = if exam.leave(FAILED, &text) {
+                format!("; all of them are in {FAILED}: `cargo lab run {FAILED}`")
+            } else {
+                String::new()
+            };
+            words.replacen(BEFORE, &format!("{BEFORE}{again}"), 1)
+        })?;
     }
     Ok(())
 }
 
 impl Run<'_> {
     fn ask(&mut self, command: &str) -> Result<String, String> {
-        let answer = self.subject.ask_line(command).map_err(|words| self.at(command, &format!("your code {words}")))?;
-        self.done.push(format!("{command} = {answer}"));
-        Ok(answer)
+        match ask(self.subject, command) {
+            Ok(answer) => {
+                self.done.push(format!("{command} = {answer}"));
+                Ok(answer)
+            }
+            Err(words) => {
+                self.done.push(command.to_owned());
+                Err(self.at(command, &format!("your code {words}")))
+            }
+        }
     }
 
     fn expect(&mut self, command: &str, expected: &str, about: &str) -> Result<(), String> {
         let answer = self.ask(command)?;
+        self.done.pop();
+        self.judge(command, &answer, expected, about)
+    }
+
+    /// Whether the answer is right. The command goes among those that were made, with what it should answer.
+    fn judge(&mut self, command: &str, answer: &str, expected: &str, about: &str) -> Result<(), String> {
+        self.done.push(format!("{command} = {expected}"));
         if answer == expected {
             return Ok(());
         }
-        Err(self.at(command, &format!("says `{answer}`, expected `{expected}`\n{about}")))
+        let (hint, batches) = (hint(command), last_batches(self.subject));
+        Err(self.at(command, &format!("says `{answer}`, expected `{expected}`\n{about}{hint}{batches}")))
     }
 
     /// The words with the operations before.
     fn at(&self, command: &str, words: &str) -> String {
-        let last = self.done[self.done.len().saturating_sub(12)..].join("\n  ");
-        format!(
-            "random operations, number {}: `{command}`: {words}\nthe accesses before:\n  {last}",
-            self.done.len() + 1
-        )
+        let before = &self.done[..self.done.len() - 1];
+        let last = before[before.len().saturating_sub(12)..].join("\n  ");
+        format!("random operations, command {}: `{command}` {words}\n{BEFORE}:\n  {last}", self.done.len())
     }
 
     fn all(&mut self, memory: u64) -> Result<(), String> {
         self.ask(&format!("machine {FRAMES} {memory}"))?;
         for _ in 0..OPERATIONS {
             self.step()?;
+            // Not among the commands unless it is what fails.
+            if ask(self.subject, WRONG_RESULTS).is_ok_and(|count| count != "0") {
+                return self.expect(WRONG_RESULTS, "0", "the disk said of a folio what cannot be");
+            }
+            let [used, stored] = ["used", "stored"].map(|command| ask(self.subject, command));
+            if let (Ok(used), Ok(stored)) = (used, stored)
+                && used != stored
+            {
+                let about = "the disk has other pages than those of the slots that it said to have stored, and that were not freed";
+                return self.expect("used", &stored, about);
+            }
         }
         if memory == MUCH {
             self.ask("settle")?;
@@ -91,12 +139,17 @@ impl Run<'_> {
     fn step(&mut self) -> Result<(), String> {
         let (task, page) = (self.random.below(2), self.random.below(PAGES));
         let Some(&word) = self.pages.get(&(task, page)) else { return self.fill(task, page) };
-        match self.random.below(10) {
-            0 | 1 => self.expect(
-                &format!("read {task} {page}"),
-                &word.to_string(),
-                "this is not what the page held when it was last written",
-            ),
+        match self.random.below(12) {
+            0 | 1 => self.read(task, page, word),
+            10 => self.neighbours(task, page),
+            11 => {
+                let word = self.new_word(1);
+                if self.ask(&format!("dirty {task} {page} {word}"))? == "yes" {
+                    self.pages.insert((task, page), word);
+                }
+                Ok(())
+            }
+            2 if self.is_lossy => self.read(task, page, word),
             2 => {
                 let word = self.new_word(1);
                 self.pages.insert((task, page), word);
@@ -113,6 +166,28 @@ impl Run<'_> {
             4 => self.ask("submit").map(drop),
             _ => self.ask(&format!("out {task} {page}")).map(drop),
         }
+    }
+
+    /// A page that the disk's memory has lost is given up; whether it may have lost one is judged with the batch.
+    fn read(&mut self, task: u64, page: u64, word: u64) -> Result<(), String> {
+        let command = format!("read {task} {page}");
+        let answer = self.ask(&command)?;
+        if self.is_lossy && answer == "bus error" {
+            self.pages.remove(&(task, page));
+            return self.ask(&format!("unmap {task} {page}")).map(drop);
+        }
+        self.done.pop();
+        self.judge(&command, &answer, &word.to_string(), "this is not what the page held when it was last written")
+    }
+
+    /// The pages around one are read together, and one of them may be lost.
+    fn neighbours(&mut self, task: u64, page: u64) -> Result<(), String> {
+        if self.is_lossy && self.random.below(2) == 0 {
+            let lost = 1 + self.random.below(6);
+            self.ask(&format!("lose {lost}"))?;
+        }
+        self.ask(&format!("around {task} {page}"))?;
+        self.ask("lose 0").map(drop)
     }
 
     /// Gives an empty place a page of its own, a large folio's, or the other task's.

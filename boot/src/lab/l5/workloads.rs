@@ -23,8 +23,10 @@ pub(super) struct Workload {
     pub(super) best: u64,
     /// The most that has the points, in hundredths of the best.
     pub(super) most: u64,
-    /// What is likely to be wrong if it costs more.
-    pub(super) hint: &'static str,
+    /// What is likely to be wrong if it costs more and most of that is requests.
+    pub(super) if_slow: &'static str,
+    /// The same if most of that is pages that were read for nothing.
+    pub(super) if_wasteful: &'static str,
 }
 
 /// What so many accesses one after the other cost at least.
@@ -68,35 +70,40 @@ pub(super) fn all(seed: Seed) -> [Workload; 5] {
             pages: forward,
             best: stream(ACCESSES),
             most: 120,
-            hint: "when the pages come one after the other, the windows may grow up to 32",
+            if_slow: "when the pages come one after the other, the windows may grow up to 32",
+            if_wasteful: "most of what is read for a stream upwards lies where it does not go",
         },
         Workload {
             name: "anywhere",
             pages: anywhere,
             best: scattered(ACCESSES),
             most: 108,
-            hint: "a page that is not beside the last ones says nothing about its neighbours",
+            if_slow: "pages that were read for nothing push others out, which are then read once more",
+            if_wasteful: "a page that is not beside the last ones says nothing about its neighbours",
         },
         Workload {
             name: "a stream backward",
             pages: backward,
             best: stream(ACCESSES),
             most: 120,
-            hint: "a stream can go down: then the pages before the one that is missing are worth reading",
+            if_slow: "a stream can go down: then the pages before the one that is missing are worth reading",
+            if_wasteful: "most of what is read for a stream downwards lies where it does not go: the pages before the missing one are worth reading",
         },
         Workload {
             name: "three streams",
             pages: three,
             best: stream(ACCESSES),
             most: 140,
-            hint: "each stream goes on where it was, also when others were touched in between",
+            if_slow: "each stream goes on where it was, also when others were touched in between",
+            if_wasteful: "what is read for one stream is not used before it leaves: does it lie where the stream goes, and is it too much for three?",
         },
         Workload {
             name: "by turns",
             pages: mixed,
             best: mixed_best,
             most: 115,
-            hint: "a stream ends, and a window that was large is wrong for what comes after it",
+            if_slow: "the parts of it that are streams are read by too many requests",
+            if_wasteful: "a stream ends, and a window that was large is wrong for what comes after it",
         },
     ]
 }

@@ -1,7 +1,7 @@
 //! The memory of the RAM disk: a number of pages, which are taken one at a time and return when they are dropped.
 
 use alloc::{boxed::Box, sync::Arc};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use quire_swap::header::{PAGE_SIZE, Page};
 
@@ -10,19 +10,21 @@ pub struct PageMemory {
     used: AtomicUsize,
     limit: AtomicUsize,
     reads_until_loss: AtomicUsize,
+    losses: AtomicUsize,
 }
 
 /// A page of it.
 pub struct PageBox {
     page: Box<Page>,
+    is_lost: AtomicBool,
     memory: Arc<PageMemory>,
 }
 
 impl PageMemory {
     /// A memory of so many pages.
     pub fn new(pages: usize) -> Arc<Self> {
-        let (used, limit, reads_until_loss) = (AtomicUsize::new(0), AtomicUsize::new(pages), AtomicUsize::new(0));
-        Arc::new(Self { used, limit, reads_until_loss })
+        let [used, limit, reads_until_loss, losses] = [0, pages, 0, 0].map(AtomicUsize::new);
+        Arc::new(Self { used, limit, reads_until_loss, losses })
     }
 
     /// Takes a page; `None` if all are in use. What it holds is not defined.
@@ -30,7 +32,7 @@ impl PageMemory {
         let limit = self.limit.load(Ordering::Relaxed);
         let take = |used| (used < limit).then_some(used + 1);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
-        Some(PageBox { page: Box::new([0xdd; PAGE_SIZE]), memory: Arc::clone(self) })
+        Some(PageBox { page: Box::new([0xdd; PAGE_SIZE]), is_lost: AtomicBool::new(false), memory: Arc::clone(self) })
     }
 
     /// Pages that are in use.
@@ -38,27 +40,41 @@ impl PageMemory {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// For the test: pages that can still be taken.
+    pub fn free(&self) -> usize {
+        self.limit.load(Ordering::Relaxed).saturating_sub(self.used())
+    }
+
+    /// For the test: how often a page was looked at and was lost.
+    pub fn losses(&self) -> usize {
+        self.losses.load(Ordering::Relaxed)
+    }
+
     /// For the test: there are so many pages from now on.
     pub fn set_limit(&self, pages: usize) {
         self.limit.store(pages, Ordering::Relaxed);
     }
 
-    /// For the test: the n-th look at a page from now on, counted from 1, finds it lost; none for 0.
+    /// For the test: the page at which the n-th look from now on is, counted from 1, is lost; none for 0.
     pub fn lose_nth(&self, n: usize) {
         self.reads_until_loss.store(n, Ordering::Relaxed);
     }
 }
 
 impl PageBox {
-    /// What the page holds; `None` if this memory has lost it, as memory that corrects errors says when it cannot.
+    /// What the page holds; `None` if this memory has lost it, as memory that corrects errors says when it cannot. It is lost
+    /// until it is written.
     pub fn contents(&self) -> Option<&Page> {
         let count = |reads: usize| reads.checked_sub(1);
         let before = self.memory.reads_until_loss.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
-        (before != Ok(1)).then_some(&self.page)
+        let is_lost = self.is_lost.fetch_or(before == Ok(1), Ordering::Relaxed) || before == Ok(1);
+        self.memory.losses.fetch_add(usize::from(is_lost), Ordering::Relaxed);
+        (!is_lost).then_some(&self.page)
     }
 
     /// The page, to be written.
     pub fn contents_mut(&mut self) -> &mut Page {
+        *self.is_lost.get_mut() = false;
         &mut self.page
     }
 }

@@ -1,83 +1,148 @@
-//! A page is on trial until it has been used a second time. Pages on trial have a tenth of the frames; one that goes without
-//! a second use is remembered by its number alone, and if it comes back while it is remembered, it was used twice. Pages
-//! that were used twice are a FIFO with second chances. So a scan, whose pages do not come back, only passes through the
-//! trial.
+//! LIRS (Jiang and Zhang, 2002): what counts is the time between a page's last two uses. Most frames belong to *hot* pages, whose
+//! time is short; a twentieth to *cold* ones, which go first, in the order of a queue. All pages that were used since the hot page
+//! whose last use is longest ago are in a history, also some that have left. A cold page that is used while it is in the
+//! history was away for less time than that hot page is, so they change places: a scan never gets there, and of a loop that does not
+//! fit one part stays.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 
 use crate::{Page, Policy};
 
-/// The most second chances that a page can have saved up.
-const CHANCES: u8 = 3;
+/// What a page is, of which something is remembered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Hot,
+    Cold,
+    Gone,
+}
 
-/// The pages in their two queues, and the numbers of those that left the trial.
+/// Pages in the order of a time that each has.
+#[derive(Default)]
+struct Order {
+    pages: BTreeMap<u64, Page>,
+    times: BTreeMap<Page, u64>,
+    now: u64,
+}
+
+impl Order {
+    /// The page comes last from now on.
+    fn touch(&mut self, page: Page) {
+        self.remove(page);
+        self.now += 1;
+        self.times.insert(page, self.now);
+        self.pages.insert(self.now, page);
+    }
+
+    fn remove(&mut self, page: Page) {
+        if let Some(time) = self.times.remove(&page) {
+            self.pages.remove(&time);
+        }
+    }
+
+    fn has(&self, page: Page) -> bool {
+        self.times.contains_key(&page)
+    }
+
+    fn first(&self) -> Option<Page> {
+        self.pages.first_key_value().map(|(_, page)| *page)
+    }
+}
+
+/// The pages by their states, and the two orders.
 pub struct Own {
-    frames: usize,
-    trial: VecDeque<Page>,
-    kept: VecDeque<Page>,
-    uses: BTreeMap<Page, u8>,
+    states: BTreeMap<Page, State>,
+    hot: usize,
+    hot_max: usize,
+    /// By last use. Its first page is hot.
+    history: Order,
+    /// The cold ones, of which the first goes.
+    queue: Order,
+    /// Those that have left, in that order.
     gone: VecDeque<Page>,
-    is_gone: BTreeSet<Page>,
+    gone_max: usize,
 }
 
 impl Own {
     /// A policy for so many frames, all of which are free.
     pub fn new(frames: usize) -> Self {
-        let (trial, kept, gone) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        Self { frames, trial, kept, uses: BTreeMap::new(), gone, is_gone: BTreeSet::new() }
+        let (history, queue) = (Order::default(), Order::default());
+        let hot_max = frames - (frames / 20).max(1);
+        Self { states: BTreeMap::new(), hot: 0, hot_max, history, queue, gone: VecDeque::new(), gone_max: 3 * frames }
     }
 
-    fn remember(&mut self, page: Page) {
-        self.gone.push_back(page);
-        self.is_gone.insert(page);
-        if self.gone.len() > self.frames
-            && let Some(oldest) = self.gone.pop_front()
+    fn make_hot(&mut self, page: Page) {
+        self.states.insert(page, State::Hot);
+        self.queue.remove(page);
+        self.history.touch(page);
+        self.hot += 1;
+        while self.hot > self.hot_max
+            && let Some(last) = self.history.first()
         {
-            self.is_gone.remove(&oldest);
+            self.states.insert(last, State::Cold);
+            self.history.remove(last);
+            self.queue.touch(last);
+            self.hot -= 1;
+            self.prune();
+        }
+    }
+
+    /// Takes out of the history what was used before all hot pages.
+    fn prune(&mut self) {
+        while let Some(page) = self.history.first()
+            && self.states.get(&page) != Some(&State::Hot)
+        {
+            self.history.remove(page);
+            if self.states.get(&page) == Some(&State::Gone) {
+                self.states.remove(&page);
+            }
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.gone.len() > self.gone_max
+            && let Some(page) = self.gone.pop_front()
+        {
+            if self.states.get(&page) == Some(&State::Gone) {
+                self.states.remove(&page);
+                self.history.remove(page);
+            }
         }
     }
 }
 
 impl Policy for Own {
     fn hit(&mut self, page: Page) {
-        let uses = self.uses.entry(page).or_default();
-        *uses = (*uses + 1).min(CHANCES);
+        if self.states.get(&page) == Some(&State::Hot) {
+            self.history.touch(page);
+            self.prune();
+        } else if self.history.has(page) {
+            self.make_hot(page);
+        } else {
+            self.history.touch(page);
+            self.queue.touch(page);
+        }
     }
 
     fn evict(&mut self, _coming: Page) -> Page {
-        loop {
-            if self.trial.len() > self.frames / 10 || self.kept.is_empty() {
-                let page = self.trial.pop_front().expect("the frames are full");
-                if self.uses.get(&page).is_some_and(|uses| *uses > 0) {
-                    self.uses.insert(page, 0);
-                    self.kept.push_back(page);
-                    continue;
-                }
-                self.uses.remove(&page);
-                self.remember(page);
-                return page;
-            }
-            let page = self.kept.pop_front().expect("it is not empty");
-            match self.uses.get_mut(&page) {
-                Some(uses) if *uses > 0 => {
-                    *uses -= 1;
-                    self.kept.push_back(page);
-                }
-                _ => {
-                    self.uses.remove(&page);
-                    return page;
-                }
-            }
+        let page = self.queue.first().expect("there is a cold page, since fewer are hot than there are frames");
+        self.queue.remove(page);
+        if self.history.has(page) {
+            self.states.insert(page, State::Gone);
+            self.gone.push_back(page);
+            self.forget_oldest();
+        } else {
+            self.states.remove(&page);
         }
+        page
     }
 
     fn added(&mut self, page: Page) {
-        if self.is_gone.remove(&page) {
-            self.gone.retain(|other| *other != page);
-            self.kept.push_back(page);
+        if self.hot < self.hot_max || self.history.has(page) {
+            self.make_hot(page);
         } else {
-            self.trial.push_back(page);
+            self.states.insert(page, State::Cold);
+            self.history.touch(page);
+            self.queue.touch(page);
         }
-        self.uses.insert(page, 0);
     }
 }
