@@ -181,7 +181,7 @@ pub(super) fn own_test(
     run(&mut right?, text, FILE)?;
     let Some(wrong) = exam.reference(name) else {
         return Ok(Found::Open(format!(
-            "{FILE} passes with your code; whether it finds the bug only the grader knows, who has it"
+            "{FILE} passes with your code; whether it finds the bug only the grader knows, who has it: up to 5 points"
         )));
     };
     match run(&mut wrong?, text, FILE) {

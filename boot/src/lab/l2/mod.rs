@@ -100,7 +100,9 @@ fn ask(subject: &mut Subject, command: &str) -> Result<String, String> {
     /// What a page holds into which nothing was copied, one of the disk's as well as a frame.
     const UNFILLED: u64 = 0xdddd_dddd_dddd_dddd;
     let answer = subject.ask_line(command).map_err(|words| {
-        let place = if words.contains("a write ends under") {
+        let place = if words.contains("Backend1 is taken under [Backend1") {
+            return format!("{words}\nhint: it takes its lock while it holds it already, and would wait for itself");
+        } else if words.contains("a write ends under") {
             "submit_write"
         } else if words.contains("a read ends, under") {
             "submit_read"
@@ -109,7 +111,9 @@ fn ask(subject: &mut Subject, command: &str) -> Result<String, String> {
         } else {
             return words;
         };
-        format!("{words}\nhint: {place} completes a batch while it holds a lock of its own, and completion takes locks and wakes others: let the guard go before")
+        format!(
+            "{words}\nhint: {place} completes a batch while it holds a lock of its own, and completion takes locks and wakes others: let the guard go before"
+        )
     })?;
     Ok(if answer.parse() == Ok(UNFILLED) { format!("{UNFILLED:#x}, which no one has filled") } else { answer })
 }
