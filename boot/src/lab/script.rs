@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::{
     exam::{Exam, Found},
-    subject::Subject,
+    subject::{self, Subject},
 };
 
 /// A test of a lab: what it is called, its commands, and its file in a student's tree.
@@ -128,13 +128,24 @@ pub(super) fn run_each(exam: &Exam<'_>, test: &Test, run: fn(&mut Subject, &str,
         let commands = "\n".repeat(range[0]) + &lines[range[0]..range[1]].join("\n");
         run(&mut exam.subject()?, &commands, test.file)
     };
-    let failed: Vec<String> = beginnings.windows(2).filter_map(|range| run_part(range).err()).collect();
-    let Some(first) = failed.first() else { return Found::Right };
-    let more = match failed.len() {
-        1 => String::new(),
-        count => format!("\n{} more of the {parts} parts of {} fail", count - 1, test.file),
-    };
-    Found::Part(test.points * (parts - failed.len() as u32) / parts, format!("{first}{more}"))
+    let (mut right, mut first) = (0, None);
+    for range in beginnings.windows(2) {
+        match run_part(range) {
+            Ok(()) => right += 1,
+            Err(words) => {
+                let hangs = words.contains(subject::HANGS);
+                first.get_or_insert(words);
+                // It takes all of its time wherever it does.
+                if hangs {
+                    break;
+                }
+            }
+        }
+    }
+    let Some(first) = first else { return Found::Right };
+    let of_all =
+        if parts == 1 { String::new() } else { format!("\n{right} of the {parts} parts of {} pass", test.file) };
+    Found::Part(test.points * right / parts, first + &of_all)
 }
 
 /// What each command answers, a line each.
