@@ -8,6 +8,24 @@
 //! A page is taken out of its block as one that is read alone is: only if its slot is still the block's. A page of which that
 //! is not so, or whose request failed, is read alone: then it is the one that fails, and that the log names.
 //!
+//! # What it costs
+//!
+//! 1,024 pages of text, all written back, half of them wanted one by one and half 32 at once (`zram-backing-cost` with `--icount`, a kernel
+//! with assertions): requests of the backing device, and instructions a read without the time in which the processor waits. A
+//! fault costs the same by both ways; a batch costs 13 % less through `swap_ops` if pages are written as they are, where nothing is
+//! decompressed, and else 2 %. By both ways a batch takes three requests, for 31 blocks.
+//!
+//! | written | read | through | reads | requests | blocks | mean | p50 | p99 |
+//! |---|---|---|---|---|---|---|---|---|
+//! | as pages | by fault | `swap_ops` | 512 | 512 | 512 | 15,041 | 14,784 | 23,665 |
+//! | as pages | by batch | `swap_ops` | 16 | 45 | 496 | 162,686 | 163,793 | 171,172 |
+//! | as pages | by fault | `block` | 512 | 512 | 512 | 15,113 | 14,820 | 24,107 |
+//! | as pages | by batch | `block` | 16 | 45 | 496 | 186,978 | 187,900 | 195,482 |
+//! | as stored | by fault | `swap_ops` | 512 | 512 | 512 | 56,242 | 55,945 | 64,549 |
+//! | as stored | by batch | `swap_ops` | 16 | 45 | 496 | 1,455,583 | 1,452,896 | 1,468,117 |
+//! | as stored | by fault | `block` | 512 | 512 | 512 | 56,296 | 55,994 | 64,800 |
+//! | as stored | by batch | `block` | 16 | 45 | 496 | 1,479,515 | 1,476,950 | 1,492,134 |
+//!
 //! # Memory
 //!
 //! A device with a backing device has room for one batch, made with its size, so that reading needs no memory. A second task
