@@ -17,8 +17,17 @@ use crate::{build, cpio::Archive, error::Error};
 const SHELL_PROGRAM: &str = "busybox";
 
 const PROGRAMS: &str = "bin/quire-programs";
-const NAMES: [&str; 8] =
-    ["bin/bench", "bin/check", "bin/demo", "bin/fuzz", "bin/mkswap", "bin/stress", "bin/swbench", "bin/touches"];
+const NAMES: [&str; 9] = [
+    "bin/bench",
+    "bin/check",
+    "bin/demo",
+    "bin/fuzz",
+    "bin/mkswap",
+    "bin/stress",
+    "bin/swbench",
+    "bin/touches",
+    "bin/walk",
+];
 const DIRECTORIES: [&str; 4] = ["dev", "proc", "sys", "etc"];
 
 /// Root, and somebody who is not.
@@ -54,6 +63,7 @@ Programs of Quire's own:
                          swbench 4096 text random; swapon /dev/vda first
   check [NAME...]        holds the kernel to what Linux does; alone, a list
   touches NAME FRAMES    touches pages in an order, with so many frames
+  walk                   some pages out and in again, for labs/L0
   fuzz SEED COUNT        system calls at random, beside a verifier
   bench                  what each kind of swap costs, in instructions
   /bin/mkswap DEVICE     makes a swap area; one that encrypts with --type crypt

@@ -13,6 +13,7 @@
 //! | [`fuzz`] | system calls at random, while a verifier looks after its pages |
 //! | [`swbench`] | what a page-out and a fault cost |
 //! | [`touches`] | how many touches read under a policy, in the order of a generator |
+//! | [`walk`] | makes pages, has some leave memory and reads them again, and stops where one wants to look |
 //! | [`mkswap`] | makes a swap area, with the type of its backend |
 //! | [`mod@bench`] | the same for each kind of swap and contents, and what a first touch and a fork cost |
 //! | [`process`], [`memory`], [`files`], [`areas`], [`cgroup`], [`damage`], [`books`] | what they share: children, mappings, the kernel's files, swap areas, memory cgroups, a disk that changes, what is in use |
@@ -38,13 +39,14 @@ mod raw;
 mod stress;
 mod swbench;
 mod touches;
+mod walk;
 
 use std::{env, path::Path, process::ExitCode};
 
 /// A program by its name; what it gets are its arguments.
 type Program = (&'static str, fn(&[String]) -> ExitCode);
 
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: [Program; 10] = [
     ("init", init::main),
     ("demo", demo::main),
     ("check", check::main),
@@ -54,6 +56,7 @@ const PROGRAMS: [Program; 9] = [
     ("bench", bench::main),
     ("touches", touches::main),
     ("mkswap", mkswap::main),
+    ("walk", walk::main),
 ];
 
 fn main() -> ExitCode {

@@ -20,7 +20,7 @@
 //! | [`planted`] | bugs in Quire's own sources, for labs that have one look for them |
 //! | [`exam`] | the checks of one hand-in, and its points |
 //! | [`note`] | the form of a design note |
-//! | [`l1`], [`l2`], [`l3`], [`l4`], [`l5`], [`l6`] | the judge of each lab |
+//! | [`l0`], [`l1`], [`l2`], [`l3`], [`l4`], [`l5`], [`l6`] | the judge of each lab |
 //! | [`grade`], [`worker`] | many hand-ins, several at once |
 //! | [`report`] | points as a table and in files |
 //! | [`error`] | why nothing was done |
@@ -34,6 +34,7 @@ mod error;
 mod exam;
 mod files;
 mod grade;
+mod l0;
 mod l1;
 mod l2;
 mod l3;
