@@ -18,6 +18,7 @@ use crate::geometry::{CLUSTER_SLOTS, are_in_one_cluster, offset, slots};
 use crate::heap::NoMemory;
 use crate::machine::{Level, Machine};
 use crate::panicking::assert_unless_panicking;
+use crate::release::Freed;
 use crate::table_entry::{SlotState, TableEntry};
 
 /// What was found in the slots of a folio that was added to the cache.
@@ -46,7 +47,7 @@ pub enum InsertError {
     Gone,
     /// The slot has a folio.
     Exists,
-    /// Some of the folio's other slots are free, cached, zero while others are not, or beyond the cluster.
+    /// Some of the folio's other slots are free, cached, zero while others are not, paid for by another, or beyond the cluster.
     Conflict,
 }
 
@@ -123,7 +124,8 @@ impl<M: Machine> Area<M> {
             SlotState::Free | SlotState::Owned(_) | SlotState::Bad => return Err(InsertError::Gone),
         };
         let alike = |other: TableEntry| {
-            matches!(other.state(), SlotState::Shadow(_)) && other.is_zero() == table_entry.is_zero()
+            let key = |entry: TableEntry| (entry.is_zero(), entry.payer());
+            matches!(other.state(), SlotState::Shadow(_)) && key(other) == key(table_entry)
         };
         if !first.is_multiple_of(length) || !(first..first + length).all(|offset| alike(cluster.table_entry(offset))) {
             return Err(InsertError::Conflict);
@@ -338,27 +340,19 @@ impl<M: Machine> Area<M> {
     pub(crate) fn put_run(&self, first: Entry, others: &mut Peekable<impl Iterator<Item = Entry>>) {
         let Some(cluster) = self.cluster(first.slot()) else { return };
         let mut cluster = cluster.lock();
-        let (mut freed, mut row, mut next) = (0, 0..0, Some(first));
+        let (mut freed, mut next) = (Freed::default(), Some(first));
         while let Some(entry) = next {
             match lower_count(&mut cluster, entry) {
                 Lowered::Held => {}
-                Lowered::Unheld => {
-                    self.free_slot(&mut cluster, entry.slot());
-                    freed += 1;
-                    if row.end != entry.slot() {
-                        self.tell_freed(&row);
-                        row = entry.slot()..entry.slot();
-                    }
-                    row.end += 1;
-                }
+                Lowered::Unheld => self.free_slot(&mut cluster, entry.slot(), &mut freed),
                 other => {
-                    self.note_freed(&mut cluster, &row, freed);
+                    self.note_freed(&mut cluster, freed);
                     return self.put_slowly(cluster, entry, other);
                 }
             }
             next = others.next_if(|other| are_in_one_cluster(first, *other));
         }
-        self.note_freed(&mut cluster, &row, freed);
+        self.note_freed(&mut cluster, freed);
     }
 
     /// What is left to do without the cluster's lock when a count was lowered.

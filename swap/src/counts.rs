@@ -9,6 +9,7 @@ use crate::geometry::offset;
 use crate::machine::Machine;
 use crate::reference::SlotReference;
 use crate::swap::Swap;
+use crate::table_entry::TableEntry;
 
 impl<M: Machine> Swap<M> {
     /// Lets `to` pay for all slots that `from` pays for, none of which is 0; how many these are. What is taken meanwhile may be
@@ -16,6 +17,14 @@ impl<M: Machine> Swap<M> {
     pub fn replace_payer(&self, from: u8, to: u8) -> usize {
         debug_assert_ne!(from, 0, "payer 0 pays for nothing");
         self.areas().map(|area| area.replace_payer(from, to)).sum()
+    }
+
+    /// Who pays for the slot; 0 if it is not paid for. Takes no lock: certain while nothing lets another pay or frees the slot.
+    #[inline]
+    pub fn payer(&self, entry: Entry) -> u8 {
+        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
+        let table_entry = area.as_deref().and_then(Option::as_ref).and_then(|area| area.peek(entry.slot()));
+        table_entry.map_or(0, TableEntry::payer)
     }
 
     /// One more PTE will hold the slot, which must be in use: the caller has its folio locked, or has a

@@ -56,8 +56,8 @@ pub trait Machine: Sized + Send + Sync + 'static {
         Some(0)
     }
 
-    /// Slots that this one pays for, which is not 0, are free, or could not be taken. Called under spinning locks: it must not
-    /// sleep.
+    /// Slots that this one pays for, which is not 0, are free, or could not be taken: once for as many as one after another were
+    /// freed in a cluster. Called under spinning locks: it must not sleep.
     fn uncharge_slots(_payer: u8, _slots: u32) {}
 
     /// A new folio of 2^`order` frames, contents undefined, with one reference; `None` when memory does not suffice.
@@ -186,10 +186,11 @@ pub struct ClusterLayout {
 /// What a folio is allocated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FolioUse {
-    /// A task cannot go on without it: the machine may reclaim and sleep.
-    Demand,
-    /// It would be nice to have: the machine takes what is free or refuses.
-    Readahead,
+    /// A task cannot go on without the page in this entry: the machine may reclaim and sleep. Who pays for the slot
+    /// ([`Swap::payer`](crate::Swap::payer)) pays for the folio.
+    Demand(Entry),
+    /// The page in this entry would be nice to have: the machine takes what is free or refuses. The same pays.
+    Readahead(Entry),
     /// It makes memory free in the end: the machine may give its last frames, and does not sleep.
     Writeback,
 }

@@ -141,7 +141,7 @@ impl<M: Machine> Fault<'_, M> {
         neighbourhood: Option<&Neighbourhood<'_>>,
         swap: &Swap<M>,
     ) -> Result<Brought<M::Folio>, FaultError> {
-        let Some(folio) = M::allocate_folio(self.order, FolioUse::Demand) else {
+        let Some(folio) = M::allocate_folio(self.order, FolioUse::Demand(self.entry)) else {
             return if core::mem::take(&mut self.order) > 0 { Ok(Brought::Nothing) } else { Err(FaultError::NoMemory) };
         };
         let mut folio = Locked::lock(folio);
@@ -214,7 +214,7 @@ impl<M: Machine> Area<M> {
     pub(crate) fn read_ahead(self: &Arc<Self>, slot: u32, plug: &mut Plug<M>) {
         let is_out = |table_entry: &crate::table_entry::TableEntry| matches!(table_entry.state(), SlotState::Shadow(_));
         let Some(entry) = self.entry(slot).filter(|_| self.peek(slot).as_ref().is_some_and(is_out)) else { return };
-        let Some(folio) = M::allocate_folio(0, FolioUse::Readahead) else { return };
+        let Some(folio) = M::allocate_folio(0, FolioUse::Readahead(entry)) else { return };
         let mut folio = Locked::lock(folio);
         let Ok(Inserted { shadow, zero }) = self.insert(entry, &folio) else { return };
         folio.state().set(FolioFlag::Readahead);

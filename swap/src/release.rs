@@ -1,5 +1,6 @@
 //! How slots are freed, and which list a cluster is on.
 
+use core::mem;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -11,6 +12,37 @@ use crate::list_id::ListId;
 use crate::machine::{Event, Machine, Occurrence};
 use crate::ops::SlotRun;
 use crate::panicking::assert_unless_panicking;
+
+/// What was freed in one critical section of a cluster, whoever paid for it: [`Area::note_freed`] ends it.
+#[derive(Default)]
+#[must_use]
+pub(crate) struct Freed {
+    slots: u32,
+    /// The last of them, side by side, which were not told yet.
+    row: Range<u32>,
+    /// Who paid for the last of them, and for how many in a row that are not taken off its charge yet.
+    payer: u8,
+    paid: u32,
+}
+
+impl Freed {
+    #[inline]
+    fn pay<M: Machine>(&mut self, payer: u8) {
+        if payer != self.payer {
+            self.uncharge::<M>();
+            self.payer = payer;
+        }
+        self.paid += 1;
+    }
+
+    #[inline]
+    fn uncharge<M: Machine>(&mut self) {
+        let slots = mem::take(&mut self.paid);
+        if self.payer != 0 && slots > 0 {
+            M::uncharge_slots(self.payer, slots);
+        }
+    }
+}
 
 impl<M: Machine> Area<M> {
     /// Frees a slot without count, in a cluster that is not locked, and tells the backend.
@@ -51,24 +83,26 @@ impl<M: Machine> Area<M> {
 
     /// Frees a run of slots without count, in a cluster that is locked, and tells the backend.
     pub(crate) fn free_run(&self, cluster: &mut ClusterGuard<'_, M>, first: u32, length: u32) {
+        let mut freed = Freed::default();
         for slot in first..first + length {
-            self.free_slot(cluster, slot);
+            self.free_slot(cluster, slot, &mut freed);
         }
-        self.note_freed(cluster, &(first..first + length), length);
+        self.note_freed(cluster, freed);
     }
 
-    /// So many slots of a cluster were freed by [`Self::free_slot`], of which those of `row` were not told yet.
-    pub(crate) fn note_freed(&self, cluster: &mut ClusterGuard<'_, M>, row: &Range<u32>, freed: u32) {
-        if freed > 0 {
-            self.tell_freed(row);
-            self.relist(row.start as usize / CLUSTER_SLOTS, cluster, false);
-            self.lower_used(freed.into());
+    /// Slots of the cluster were freed by [`Self::free_slot`].
+    pub(crate) fn note_freed(&self, cluster: &mut ClusterGuard<'_, M>, mut freed: Freed) {
+        freed.uncharge::<M>();
+        if freed.slots > 0 {
+            self.tell_freed(&freed.row);
+            self.relist(freed.row.start as usize / CLUSTER_SLOTS, cluster, false);
+            self.lower_used(freed.slots.into());
         }
     }
 
     /// Slots in a row were freed: one thing that happens, however many they are.
     #[inline]
-    pub(crate) fn tell_freed(&self, row: &Range<u32>) {
+    fn tell_freed(&self, row: &Range<u32>) {
         if !row.is_empty() {
             M::note(Occurrence::SlotsFreed { area: self.index, first: row.start, count: row.end - row.start });
         }
@@ -84,7 +118,7 @@ impl<M: Machine> Area<M> {
 
     /// Frees one slot without count, in a cluster that is locked, and tells the backend. [`Self::note_freed`] is to follow.
     #[inline]
-    pub(crate) fn free_slot(&self, cluster: &mut ClusterGuard<'_, M>, slot: u32) {
+    pub(crate) fn free_slot(&self, cluster: &mut ClusterGuard<'_, M>, slot: u32, freed: &mut Freed) {
         assert_unless_panicking!(
             cluster.count(offset(slot)) == 0,
             "slot {slot} of {} is freed, but {} more PTE(s) hold it: a PTE was not counted when it was copied, or let go of the \
@@ -97,11 +131,14 @@ impl<M: Machine> Area<M> {
         if !self.is_plain {
             self.ops.slot_free_notify(self, slot, metadata);
         }
-        let payer = cluster.table_entry(offset(slot)).payer();
+        freed.pay::<M>(cluster.table_entry(offset(slot)).payer());
         cluster.free(offset(slot));
-        if payer != 0 {
-            M::uncharge_slots(payer, 1);
+        freed.slots += 1;
+        if freed.row.end != slot {
+            self.tell_freed(&freed.row);
+            freed.row = slot..slot;
         }
+        freed.row.end += 1;
     }
 
     /// Lets `to` pay for the slots that `from` pays for; how many these are.

@@ -4,14 +4,14 @@
 //! |---|---|
 //! | 63–60 | count of PTEs that hold the slot, 0 to 14; 15: see the cluster's extension |
 //! | 59 | the page is all zero and was never written |
-//! | 58–53 | who pays for the slot, if a shadow or a folio is in it |
+//! | 58–51 | who pays for the slot, if a shadow or a folio is in it |
 //! | 58–0 | what is in the slot, by its lowest set bit |
 //!
 //! | lowest bits | state | payload |
 //! |---|---|---|
 //! | `0000` | free | |
-//! | `1` | shadow: allocated, in no frame | 52 bits left by eviction, 0 for none |
-//! | `10` | folio: in the swap cache | number, of 51 bits, of the folio's first frame; large folios have it in each of their slots |
+//! | `1` | shadow: allocated, in no frame | 50 bits left by eviction, 0 for none |
+//! | `10` | folio: in the swap cache | number, of 49 bits, of the folio's first frame; large folios have it in each of their slots |
 //! | `100` | owned by a [`Slots`](crate::Slots) value, not in the cache | 56 bits of the owner's |
 //! | `1000` | bad: the header, a bad page, or beyond the area's end | |
 //!
@@ -48,12 +48,12 @@ pub(crate) const OWNED_BITS: u32 = 56;
 pub const SHADOW_BITS: u32 = PAYER_SHIFT - 1;
 
 /// The greatest number of who pays for slots ([`Machine::charge_slots`](crate::Machine::charge_slots)).
-pub const PAYER_MAX: u8 = 63;
+pub const PAYER_MAX: u8 = u8::MAX;
 
 const COUNT_SHIFT: u32 = 60;
 const ZERO: u64 = 1 << 59;
 const STATE_MASK: u64 = ZERO - 1;
-const PAYER_SHIFT: u32 = 53;
+const PAYER_SHIFT: u32 = 51;
 const PAYER_MASK: u64 = (PAYER_MAX as u64) << PAYER_SHIFT;
 /// What a shadow or a folio has of the table entry.
 const PAID_MASK: u64 = (1 << PAYER_SHIFT) - 1;
@@ -161,7 +161,7 @@ mod tests {
             SlotState::Shadow(0),
             SlotState::Shadow((1 << SHADOW_BITS) - 1),
             SlotState::Folio(0),
-            SlotState::Folio((1 << 51) - 1),
+            SlotState::Folio((1 << 49) - 1),
             SlotState::Owned(0),
             SlotState::Owned((1 << 56) - 1),
             SlotState::Bad,

@@ -9,8 +9,8 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use quire_swap::FrameState;
 use quire_swap::header::PAGE_SIZE;
+use quire_swap::{FolioFlag, FrameState};
 
 /// The number of a physical frame: its address divided by 4,096.
 ///
@@ -169,6 +169,11 @@ impl Frame {
     #[inline]
     pub fn owner_mark(&self) -> u64 {
         if self.may_be_listed() { self.owned.load(Ordering::Acquire) } else { 0 }
+    }
+
+    /// Whether it holds a page that is in the swap cache.
+    pub fn is_in_swap_cache(&self) -> bool {
+        self.may_be_listed() && self.folio.state().is(FolioFlag::InCache)
     }
 
     /// What the frame is used for.

@@ -13,6 +13,8 @@ pub struct Running {
     is_reclaiming: AtomicBool,
     /// When one of its allocations is to fail.
     pub fail_nth: Countdown,
+    /// Pages that it may take before it waits again because its cgroup has too much in swap.
+    pub pages_waited_for: AtomicU32,
 }
 
 impl Running {

@@ -6,14 +6,16 @@ use quire_machine::AllocationError;
 use quire_machine::physical;
 use quire_machine::task::{self, is_killed};
 use quire_machine::watermark::Purpose;
+use quire_swap::Entry;
 
 use crate::accessed;
-use crate::cgroup::charge;
-use crate::cgroup::counts;
+use crate::cgroup::held::Held;
+use crate::cgroup::{charge, counts, throttle};
 use crate::counters::COUNTERS;
 use crate::folio::NewFolio;
 use crate::oom::{self, Verdict};
 use crate::reclaim::Effort;
+use crate::swap;
 use crate::swap::leaving::{Patience, disables_swap};
 
 /// Takes a frame for a page that a task waits for, and charges the task's cgroup; reclaims and sleeps if it must, and
@@ -22,26 +24,64 @@ use crate::swap::leaving::{Patience, disables_swap};
 /// # Errors
 /// [`AllocationError`] when nothing helps, or the task's own process is the one that was killed.
 pub fn wait_for_frame() -> Result<NewFolio, AllocationError> {
-    let cgroup = counts::current();
-    accessed::settle(cgroup);
-    if cgroup != counts::ROOT {
-        charge::charge(cgroup)?;
+    let cgroup = Held::new(counts::current);
+    accessed::settle(cgroup.number());
+    if cgroup.number() != counts::ROOT {
+        charge::charge(cgroup.number())?;
     }
-    let folio = take_frame().inspect_err(|AllocationError| counts::uncharge(cgroup))?;
-    folio.metadata().cgroup.store(cgroup, Ordering::Relaxed);
+    let folio = take_charged(&cgroup)?;
+    let number = cgroup.number();
+    // A cgroup that is to be removed does not wait for this.
+    drop(cgroup);
+    throttle::after_charge(number);
     Ok(folio)
 }
 
-/// Takes a frame for a page that may be wanted soon, if there is one and the cgroup may have it.
-pub fn frame_if_free() -> Option<NewFolio> {
-    let cgroup = counts::current();
-    counts::try_charge(cgroup).ok()?;
+/// The same for the page in a slot, which the slot's cgroup is charged for, as it was when the page left.
+///
+/// The task's own pays where that cannot: it is full, and has no process that could be ended for it, or an area is being
+/// disabled, for which no process is ended. On Linux the task would try for ever.
+///
+/// # Errors
+/// As for [`wait_for_frame`].
+pub(crate) fn wait_for_frame_of(entry: Entry) -> Result<NewFolio, AllocationError> {
+    let owner = Held::new(|| swap::core().payer(entry));
+    if owner.number() == counts::current() {
+        drop(owner);
+        return wait_for_frame();
+    }
+    accessed::settle(owner.number());
+    let is_charged = if disables_swap() {
+        counts::try_charge(owner.number()).is_ok()
+    } else {
+        charge::charge(owner.number()).is_ok()
+    };
+    if is_charged {
+        return take_charged(&owner);
+    }
+    drop(owner);
+    if is_killed() { Err(AllocationError) } else { wait_for_frame() }
+}
+
+/// Takes a frame for the page in a slot, which may be wanted soon, if there is one and the slot's cgroup may have it.
+pub(crate) fn frame_if_free(entry: Entry) -> Option<NewFolio> {
+    let owner = Held::new(|| swap::core().payer(entry));
+    counts::try_charge(owner.number()).ok()?;
     let Some(folio) = NewFolio::allocate(Purpose::Task) else {
-        counts::uncharge(cgroup);
+        counts::uncharge(owner.number());
         return None;
     };
-    folio.metadata().cgroup.store(cgroup, Ordering::Relaxed);
+    folio.metadata().cgroup.store(owner.number(), Ordering::Relaxed);
     Some(folio)
+}
+
+/// Takes a frame that the cgroup is charged for already.
+#[inline]
+fn take_charged(cgroup: &Held) -> Result<NewFolio, AllocationError> {
+    let number = cgroup.number();
+    let folio = take_frame().inspect_err(|AllocationError| counts::uncharge(number))?;
+    folio.metadata().cgroup.store(number, Ordering::Relaxed);
+    Ok(folio)
 }
 
 #[inline]

@@ -11,10 +11,9 @@ use crate::{lru, swap};
 /// The last reference to the folio in this frame went: see `Upcalls::folio_is_unused` of `quire_machine::upcall`.
 pub fn is_unused(frame: &'static Frame) {
     lru::forget(frame);
-    let cgroup = frame.cgroup.load(Ordering::Relaxed);
-    if cgroup != counts::ROOT {
-        frame.cgroup.store(counts::ROOT, Ordering::Relaxed);
-        counts::uncharge(cgroup);
+    if frame.cgroup.load(Ordering::Relaxed) != counts::ROOT {
+        // The cgroup may be leaving the frame to its parent: one of them has it.
+        counts::uncharge(frame.cgroup.swap(counts::ROOT, Ordering::AcqRel));
     }
 }
 

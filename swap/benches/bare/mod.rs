@@ -155,7 +155,7 @@ impl Machine for Bare {
 
 /// A folio that a task has just filled.
 pub fn new_folio() -> BareFolio {
-    let folio = Bare::allocate_folio(0, FolioUse::Demand).expect("there are enough frames");
+    let folio = Bare::allocate_folio(0, FolioUse::Writeback).expect("there are enough frames");
     folio.frame().state.set_filled();
     folio
 }

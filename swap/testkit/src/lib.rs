@@ -112,11 +112,19 @@ pub struct Memory {
     pub cluster_locks: AtomicU64,
     /// How often it was said that work was left.
     pub work_left: AtomicU64,
-    /// Slots that each of a few pay for: all but one of the folios are paid for.
-    charged: [AtomicU64; PAYERS as usize],
+    /// Who pays for what tasks allocate.
+    payer: AtomicU8,
+    /// What each pays for.
+    payers: [Payer; PAYERS],
 }
 
-const PAYERS: u8 = PAYER_MAX + 1;
+/// What one pays for, who is nobody for the first.
+struct Payer {
+    slots: AtomicU64,
+    limit: AtomicU64,
+}
+
+const PAYERS: usize = PAYER_MAX as usize + 1;
 
 struct Frame {
     state: FrameState,
@@ -124,6 +132,8 @@ struct Frame {
     order: AtomicU8,
     /// The frame's place in its folio.
     index: AtomicU32,
+    /// Who pays for the folio.
+    payer: AtomicU8,
     /// Made when the frame is first written; what a free frame holds must never be seen.
     page: Mutex<Option<Box<Page>>>,
 }
@@ -166,13 +176,36 @@ thread_local! {
 impl Memory {
     /// Slots that are paid for.
     pub fn charged(&self) -> u64 {
-        self.charged.iter().map(|slots| slots.load(Ordering::Relaxed)).sum()
+        (1..=PAYER_MAX).map(|payer| self.charged_to(payer)).sum()
     }
 
-    /// What `from` pays for is paid for by `to`; how many slots these are.
+    /// Slots that this one pays for.
+    pub fn charged_to(&self, payer: u8) -> u64 {
+        self.payers[usize::from(payer)].slots.load(Ordering::Relaxed)
+    }
+
+    /// From now on tasks allocate what this one pays for; 1 at first.
+    pub fn set_payer(&self, payer: u8) {
+        self.payer.store(payer, Ordering::Relaxed);
+    }
+
+    /// It may pay for so many slots.
+    pub fn limit(&self, payer: u8, slots: u64) {
+        self.payers[usize::from(payer)].limit.store(slots, Ordering::Relaxed);
+    }
+
+    /// Who pays for the folio in the frame.
+    pub fn payer_of(&'static self, frame: u64) -> u8 {
+        self.frame(frame).payer.load(Ordering::Relaxed)
+    }
+
+    /// What `from` pays for, folios and slots, is paid for by `to`; how many slots these are.
     pub fn recharge(&self, from: u8, to: u8) -> u64 {
-        let slots = self.charged[usize::from(from)].swap(0, Ordering::Relaxed);
-        self.charged[usize::from(to)].fetch_add(slots, Ordering::Relaxed);
+        for frame in &self.frames {
+            let _ = frame.payer.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        let slots = self.payers[usize::from(from)].slots.swap(0, Ordering::Relaxed);
+        self.payers[usize::from(to)].slots.fetch_add(slots, Ordering::Relaxed);
         slots
     }
 
@@ -196,10 +229,29 @@ impl Memory {
             relaxed: AtomicU64::new(0),
             cluster_locks: AtomicU64::new(0),
             work_left: AtomicU64::new(0),
-            charged: [const { AtomicU64::new(0) }; PAYERS as usize],
+            payer: AtomicU8::new(1),
+            payers: [const { Payer { slots: AtomicU64::new(0), limit: AtomicU64::new(u64::MAX) } }; PAYERS],
         }));
         memory.enter();
         memory
+    }
+
+    fn allocate(&'static self, order: u8, payer: u8) -> Option<FakeFolio> {
+        if self.folios.next_fails() {
+            return None;
+        }
+        let mut free = self.free.lock().unwrap();
+        let first = (0..free.len())
+            .step_by(1 << order)
+            .find(|&first| free.get(first..first + (1 << order)).is_some_and(|run| run.iter().all(|free| *free)))?;
+        free[first..first + (1 << order)].fill(false);
+        for index in 0..1 << order {
+            self.frames[first + index].index.store(index as u32, Ordering::Relaxed);
+            self.frames[first + index].payer.store(payer, Ordering::Relaxed);
+        }
+        self.frames[first].order.store(order, Ordering::Relaxed);
+        self.frames[first].references.store(1, Ordering::SeqCst);
+        Some(FakeFolio { memory: self, number: first as u64 })
     }
 
     /// Makes it this thread's.
@@ -295,6 +347,7 @@ impl Frame {
             references: AtomicU32::new(0),
             order: AtomicU8::new(0),
             index: AtomicU32::new(0),
+            payer: AtomicU8::new(0),
             page: Mutex::new(None),
         }
     }
@@ -503,16 +556,20 @@ impl Machine for Fake {
     }
 
     fn charge_slots(folio: &FakeFolio, slots: u32) -> Option<u8> {
-        let payer = (folio.number % u64::from(PAYERS)) as u8;
-        if payer != 0 {
-            memory().charged[usize::from(payer)].fetch_add(slots.into(), Ordering::Relaxed);
+        let payer = folio.frame().payer.load(Ordering::Relaxed);
+        let Payer { slots: charged, limit } = &memory().payers[usize::from(payer)];
+        if payer != 0
+            && charged.fetch_add(slots.into(), Ordering::Relaxed) + u64::from(slots) > limit.load(Ordering::Relaxed)
+        {
+            charged.fetch_sub(slots.into(), Ordering::Relaxed);
+            return None;
         }
         Some(payer)
     }
 
     fn uncharge_slots(payer: u8, slots: u32) {
         assert_ne!(payer, 0);
-        let before = memory().charged[usize::from(payer)].fetch_sub(slots.into(), Ordering::Relaxed);
+        let before = memory().payers[usize::from(payer)].slots.fetch_sub(slots.into(), Ordering::Relaxed);
         assert!(before >= slots.into(), "{payer} paid for {before} slots, and {slots} are given back");
     }
 
@@ -529,22 +586,14 @@ impl Machine for Fake {
         !memory().heap.next_fails()
     }
 
-    fn allocate_folio(order: u8, _folio_use: FolioUse) -> Option<FakeFolio> {
-        let memory = memory();
-        if memory.folios.next_fails() {
-            return None;
-        }
-        let mut free = memory.free.lock().unwrap();
-        let first = (0..free.len())
-            .step_by(1 << order)
-            .find(|&first| free.get(first..first + (1 << order)).is_some_and(|run| run.iter().all(|free| *free)))?;
-        free[first..first + (1 << order)].fill(false);
-        for index in 0..1 << order {
-            memory.frames[first + index].index.store(index as u32, Ordering::Relaxed);
-        }
-        memory.frames[first].order.store(order, Ordering::Relaxed);
-        memory.frames[first].references.store(1, Ordering::SeqCst);
-        Some(FakeFolio { memory, number: first as u64 })
+    fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<FakeFolio> {
+        let payer = match folio_use {
+            FolioUse::Demand(entry) | FolioUse::Readahead(entry) => {
+                memory().swap.lock().unwrap().map_or(0, |swap| swap.payer(entry))
+            }
+            FolioUse::Writeback => 0,
+        };
+        memory().allocate(order, payer)
     }
 
     fn now() -> Duration {
@@ -580,7 +629,7 @@ impl Machine for Fake {
 
 /// A folio with contents, unlocked and dirty, as a task that wrote to its memory would have it.
 pub fn new_folio(order: u8, word: u64) -> Option<FakeFolio> {
-    let folio = Fake::allocate_folio(order, FolioUse::Demand)?;
+    let folio = memory().allocate(order, memory().payer.load(Ordering::Relaxed))?;
     for index in 0..1 << order {
         folio.fill(index, word + index as u64);
     }

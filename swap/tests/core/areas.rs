@@ -359,13 +359,22 @@ fn who_pays_for_slots_can_be_replaced() {
     Shelf::new(memory).enable(swap, 600).unwrap();
     let mut kernel = Kernel::new(swap, memory, 1, 300);
     for page in 0..300 {
+        memory.set_payer(page as u8 % 8);
         kernel.populate(0, page, 0, 1);
         kernel.reclaim(0, page);
     }
     assert_eq!(swap.areas().map(|area| area.used()).filter(|used| *used > 0).count(), 2, "both areas have some");
+    let payers = |kernel: &Kernel| {
+        let mut slots = [0; 8];
+        for pte in &kernel.tables[0] {
+            slots[usize::from(swap.payer(Entry::from_pte(*pte).unwrap()))] += 1;
+        }
+        slots
+    };
+    assert_eq!(payers(&kernel), [38, 38, 38, 38, 37, 37, 37, 37]);
     let paid = memory.recharge(3, 5);
-    assert!(paid > 1);
     assert_eq!(swap.replace_payer(3, 5) as u64, paid);
+    assert_eq!(payers(&kernel), [38, 38, 38, 0, 37, 75, 37, 37]);
     assert_eq!(swap.replace_payer(3, 5), 0);
     (0..300).for_each(|page| kernel.unmap(0, page));
     kernel.settle();

@@ -18,6 +18,8 @@ use quire_testkit::{Fake, FakeDisk, Memory};
 const TASKS: usize = 3;
 const PAGES: usize = 64;
 const FRAMES: usize = 160;
+/// Who may pay for pages, but for 0, which pays for nothing.
+const PAYERS: u8 = 5;
 const CASES: u32 = 200;
 const OPERATIONS: usize = 600;
 /// The area without a device, among the disks.
@@ -66,6 +68,21 @@ enum Operation {
     SwapOff(u8),
     SwapOn(u8),
     DoPendingWork,
+    /// The task's pages from now on are paid for by this one.
+    Join {
+        task: usize,
+        payer: u8,
+    },
+    /// What the one pays for is the other's from now on.
+    HandOver {
+        from: u8,
+        to: u8,
+    },
+    /// One may pay for so many slots.
+    Limit {
+        payer: u8,
+        slots: u64,
+    },
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -91,6 +108,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0_u8..4).prop_map(O::SwapOff),
         2 => (0_u8..4).prop_map(O::SwapOn),
         1 => Just(O::DoPendingWork),
+        2 => (0..TASKS, 0..PAYERS).prop_map(|(task, payer)| O::Join { task, payer }),
+        1 => (1..PAYERS, 0..PAYERS).prop_map(|(from, to)| O::HandOver { from, to }),
+        1 => (1..PAYERS, prop_oneof![0..40_u64, Just(u64::MAX)]).prop_map(|(payer, slots)| O::Limit { payer, slots }),
     ]
 }
 
@@ -102,6 +122,10 @@ struct Pair {
     shelf: Arc<Shelf>,
     /// What each place holds; nothing for a place whose page was lost to a device.
     model: HashMap<(usize, usize), u64>,
+    /// Who pays for the page in each place, wherever it is.
+    owners: HashMap<(usize, usize), u8>,
+    /// Who pays for what each task allocates.
+    payers: [u8; TASKS],
     next_contents: u64,
 }
 
@@ -111,7 +135,15 @@ pub type Setup = (&'static Swap<Fake>, Vec<Arc<FakeDisk>>);
 impl Pair {
     fn new(memory: &'static Memory, (swap, disks): Setup) -> Self {
         let kernel = Kernel::new(swap, memory, TASKS, PAGES);
-        let mut pair = Self { kernel, disks, shelf: Shelf::new(memory), model: HashMap::new(), next_contents: 1 };
+        let mut pair = Self {
+            kernel,
+            disks,
+            shelf: Shelf::new(memory),
+            model: HashMap::new(),
+            owners: HashMap::new(),
+            payers: std::array::from_fn(|task| task as u8),
+            next_contents: 1,
+        };
         pair.apply(&Operation::SwapOn(0));
         pair.apply(&Operation::SwapOn(1));
         pair
@@ -130,8 +162,10 @@ impl Pair {
             Operation::Read { task, page } => self.read(task, page),
             Operation::Write { task, page, zero } => {
                 let contents = self.contents(zero);
+                self.kernel.memory.set_payer(self.payers[task]);
                 if self.model.contains_key(&(task, page)) && self.kernel.write(task, page, contents).is_ok() {
                     self.model.insert((task, page), contents);
+                    self.note_writer(task, page);
                 }
             }
             Operation::Share { from, to, page } => {
@@ -140,6 +174,7 @@ impl Pair {
                     && self.kernel.share((from, page), (to, page))
                 {
                     self.model.insert((to, page), contents);
+                    self.owners.insert((to, page), self.owners[&(from, page)]);
                 }
             }
             Operation::Unmap { task, page } => {
@@ -176,22 +211,42 @@ impl Pair {
                 self.kernel.plug.submit();
                 swap.return_refused(&mut self.kernel);
             }
+            Operation::Join { task, payer } => self.payers[task] = payer,
+            Operation::HandOver { from, to } => {
+                if from != to {
+                    let slots = self.kernel.memory.recharge(from, to);
+                    assert_eq!(self.kernel.swap.replace_payer(from, to) as u64, slots);
+                    self.owners.values_mut().filter(|owner| **owner == from).for_each(|owner| *owner = to);
+                }
+            }
+            Operation::Limit { payer, slots } => self.kernel.memory.limit(payer, slots),
         }
+    }
+
+    /// The task has written to its page: what it did not write in place is a copy, which it pays for.
+    fn note_writer(&mut self, task: usize, page: usize) {
+        let DecodedPte::Present(word) = self.kernel.word(task, page) else { panic!("it was just written") };
+        let now = self.kernel.memory.payer_of(word >> 12);
+        let before = self.owners.insert((task, page), now);
+        assert!(Some(now) == before || now == self.payers[task], "task {task} page {page}: {before:?}, now {now}");
     }
 
     fn populate(&mut self, task: usize, page: usize, order: u8, zero: bool) {
         let (length, contents) = (1 << order, self.contents(false));
         let page = page & !(length - 1);
+        self.kernel.memory.set_payer(self.payers[task]);
         if (page..page + length).any(|page| self.kernel.tables[task][page] != 0) {
             return;
         }
         if order == 0 && zero {
             if self.kernel.populate(task, page, 0, 0) {
                 self.model.insert((task, page), 0);
+                self.owners.insert((task, page), self.payers[task]);
             }
         } else if self.kernel.populate(task, page, order, contents) {
             for index in 0..length {
                 self.model.insert((task, page + index), contents + index as u64);
+                self.owners.insert((task, page + index), self.payers[task]);
             }
         }
     }
@@ -229,9 +284,19 @@ impl Pair {
         }
     }
 
-    /// Each slot's count is the number of words that hold it, and used slots are those that a word or a folio holds.
+    /// Each slot's count is the number of words that hold it, used slots are those that a word or a folio holds, and each is
+    /// paid for by its page's owner, once.
     fn check(&self) {
         let swap = self.kernel.swap;
+        for &(task, page) in self.model.keys() {
+            let payer = match self.kernel.word(task, page) {
+                DecodedPte::Present(word) => self.kernel.memory.payer_of(word >> 12),
+                DecodedPte::Entry(entry) => swap.payer(entry),
+                _ => continue,
+            };
+            assert_eq!(payer, self.owners[&(task, page)], "task {task} page {page}");
+        }
+        let mut paid = [0; PAYERS as usize];
         let mut words = HashMap::new();
         for word in self.kernel.tables.iter().flatten() {
             if let Some(entry) = Entry::from_pte(*word) {
@@ -251,10 +316,14 @@ impl Pair {
                     assert!((first.slot()..first.slot() + (1 << folio.order())).contains(&slot));
                 }
                 used += u64::from(count > 0 || folio.is_some());
+                paid[usize::from(swap.payer(entry))] += 1;
             }
             assert_eq!(area.used(), used, "{}", area.name());
         }
         assert!(words.is_empty(), "words of areas that are gone: {words:?}");
+        for payer in 1..PAYERS {
+            assert_eq!(self.kernel.memory.charged_to(payer), paid[usize::from(payer)], "slots that {payer} pays for");
+        }
     }
 
     fn finish(mut self) {
@@ -262,6 +331,7 @@ impl Pair {
         memory.heap.fail_nth(0);
         memory.folios.fail_nth(0);
         memory.io.fail_nth(0);
+        (1..PAYERS).for_each(|payer| memory.limit(payer, u64::MAX));
         self.kernel.settle();
         self.check();
         let mut places: Vec<_> = self.model.keys().copied().collect();

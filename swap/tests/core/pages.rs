@@ -441,6 +441,49 @@ fn clusters_are_locked_once_for_slots_that_follow_one_another_and_not_to_write_a
 }
 
 #[test]
+fn slots_of_different_payers_in_one_cluster_are_freed_in_one_critical_section() {
+    const SLOTS: usize = 24;
+    let memory = Memory::new(SLOTS);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 600));
+    let mut kernel = Kernel::new(swap, memory, 1, SLOTS);
+    for page in 0..SLOTS {
+        memory.set_payer([0, 1, 1, 7][page % 4]);
+        kernel.populate(0, page, 0, 5);
+        kernel.reclaim(0, page);
+    }
+    kernel.plug.submit();
+    memory.run_all();
+    kernel.evict_ended();
+    assert_eq!([1, 7].map(|payer| memory.charged_to(payer)), [12, 6]);
+    let before = memory.cluster_locks.load(Ordering::Relaxed);
+    swap.put_each(std::mem::take(&mut kernel.tables[0]).into_iter());
+    assert_eq!(memory.cluster_locks.load(Ordering::Relaxed) - before, 1);
+    assert_eq!((memory.charged(), swap.areas().next().unwrap().used()), (0, 0));
+}
+
+#[test]
+fn a_page_that_comes_back_is_paid_for_by_who_pays_for_its_slot() {
+    let memory = Memory::new(16);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 600));
+    let mut kernel = Kernel::new(swap, memory, 1, 16);
+    for page in 0..16 {
+        memory.set_payer(if page < 8 { 3 } else { 4 });
+        kernel.populate(0, page, 0, 5);
+        kernel.reclaim(0, page);
+    }
+    kernel.plug.submit();
+    memory.run_all();
+    kernel.evict_ended();
+    // The one who touches them, and what is read ahead of that.
+    memory.set_payer(9);
+    for page in 0..16 {
+        kernel.read(0, page).unwrap();
+        let DecodedPte::Present(frame) = kernel.word(0, page) else { panic!("it was just read") };
+        assert_eq!(memory.payer_of(frame >> 12), if page < 8 { 3 } else { 4 }, "page {page}");
+    }
+}
+
+#[test]
 fn a_folio_enters_the_cache_where_all_its_slots_are_in_use_and_alike() {
     let memory = Memory::new(64);
     let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 600));
@@ -456,7 +499,7 @@ fn a_folio_enters_the_cache_where_all_its_slots_are_in_use_and_alike() {
     let entry = |page: usize| Entry::from_pte(kernel.tables[0][page]).unwrap();
     let first = (0..8).find(|&page| entry(page).slot().is_multiple_of(4)).unwrap();
     let insert = |order, entry| {
-        let folio = Locked::lock(Fake::allocate_folio(order, FolioUse::Demand).unwrap());
+        let folio = Locked::lock(Fake::allocate_folio(order, FolioUse::Demand(entry)).unwrap());
         let inserted = area.insert(entry, &folio);
         if inserted.is_ok() {
             assert_eq!(folio.state().entry(), Some(entry));
@@ -471,7 +514,7 @@ fn a_folio_enters_the_cache_where_all_its_slots_are_in_use_and_alike() {
     assert_eq!(insert(1, free), Err(InsertError::Conflict));
     assert_eq!(insert(2, entry(first)), Ok(Inserted { shadow: 7, zero: false }));
     assert_eq!(insert(2, entry(first + 1)), Err(InsertError::Conflict), "it is not aligned");
-    let cached = Locked::lock(Fake::allocate_folio(0, FolioUse::Demand).unwrap());
+    let cached = Locked::lock(Fake::allocate_folio(0, FolioUse::Demand(entry(first))).unwrap());
     area.insert(entry(first), &cached).unwrap();
     assert_eq!(insert(0, entry(first)), Err(InsertError::Exists));
     assert_eq!(insert(1, entry(first)), Err(InsertError::Conflict));

@@ -17,7 +17,7 @@ use quire_machine::fallible::{self, TryVec};
 use quire_machine::sync::Once;
 use quire_machine::sync::Rank;
 use quire_machine::task::Mutex;
-use quire_memory::cgroup::{Cgroup, Event, MOST, Uses};
+use quire_memory::cgroup::{Cgroup, Event, MOST, NoCgroup, Uses};
 
 use super::synthetic::{Directory, Entries, Item, Synthetic, inode, line, list, number, print, read_only, read_write};
 use crate::errno::Errno;
@@ -96,7 +96,7 @@ impl Directory for CgroupDirectory {
             Ok(_) => return Err(Errno::EEXIST),
             Err(error) => return Err(error),
         }
-        let child = Self::new(self.cgroup.new_child(name).map_err(|_| Errno::ENOMEM)?)?;
+        let child = Self::new(self.cgroup.new_child(name).map_err(no_cgroup)?)?;
         let mut inside = self.inside.lock();
         if inside.is_removed {
             return Err(Errno::ENOENT);
@@ -123,6 +123,14 @@ impl Directory for CgroupDirectory {
         // Its pages go to the parent when the last reference goes: not under the lock.
         self.inside.lock().groups.retain(|other| !Arc::ptr_eq(other, &child));
         Ok(())
+    }
+}
+
+/// As on Linux when a new memory cgroup finds no free number.
+fn no_cgroup(error: NoCgroup) -> Errno {
+    match error {
+        NoCgroup::TooMany => Errno::ENOSPC,
+        NoCgroup::NoMemory => Errno::ENOMEM,
     }
 }
 
@@ -171,11 +179,14 @@ fn files(cgroup: &Arc<Cgroup>, inside: &Arc<Mutex<Inside>>) -> Result<Entries, E
         (
             "memory.swap.events".into(),
             shown(|cgroup, out| {
-                let [max, fail] = [Event::SwapMax, Event::SwapFail].map(|event| cgroup.events(event));
-                print(out, format_args!("high 0\nmax {max}\nfail {fail}\n"))
+                let events = [Event::SwapHigh, Event::SwapMax, Event::SwapFail];
+                let [high, max, fail] = events.map(|event| cgroup.events(event));
+                print(out, format_args!("high {high}\nmax {max}\nfail {fail}\n"))
             })?,
         ),
+        ("memory.swap.high".into(), limit(Cgroup::swap_high, Cgroup::set_swap_high)?),
         ("memory.swap.max".into(), limit(Cgroup::swap_max, Cgroup::set_swap_max)?),
+        ("memory.swap.peak".into(), shown(|cgroup, out| line(out, cgroup.swap_peak()))?),
     ])?;
     Ok(entries)
 }
@@ -186,18 +197,21 @@ fn events(cgroup: &Cgroup, out: &mut String) -> Result<(), Errno> {
 }
 
 fn statistics(cgroup: &Cgroup, out: &mut String) -> Result<(), Errno> {
-    let Uses { anonymous, file, stacks, tables, heap } = cgroup.uses();
+    let Uses { anonymous, file, stacks, tables, heap, swap_cached } = cgroup.uses();
     let lines = [
         ("anon", anonymous),
         ("file", file),
         ("kernel", stacks + tables + heap),
         ("kernel_stack", stacks),
         ("pagetables", tables),
+        ("swapcached", swap_cached),
         ("slab_reclaimable", 0),
         ("slab_unreclaimable", heap),
         ("slab", heap),
+        ("pswpin", cgroup.events(Event::PageIn)),
+        ("pswpout", cgroup.events(Event::PageOut)),
     ];
-    lines.into_iter().try_for_each(|(name, bytes)| print(out, format_args!("{name} {bytes}\n")))
+    lines.into_iter().try_for_each(|(name, value)| print(out, format_args!("{name} {value}\n")))
 }
 
 fn bytes_or_max(value: &str) -> Result<Option<u64>, Errno> {

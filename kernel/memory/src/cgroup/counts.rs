@@ -12,6 +12,8 @@ use quire_machine::watermark::Purpose;
 use quire_protocol::observatory::Cgroups;
 use quire_swap::{AllocateError, PAYER_MAX};
 
+use super::held::Held;
+
 /// The most cgroups at once, the root included: a slot's table entry has room for no greater number.
 pub const MOST: usize = PAYER_MAX as usize + 1;
 /// The number of the root cgroup.
@@ -30,33 +32,49 @@ pub enum Event {
     SwapMax,
     /// A page of it got no slot, for that limit or because there was none (`memory.swap.events`: `fail`).
     SwapFail,
+    /// A task took a page while it had more in swap than it should (`memory.swap.events`: `high`).
+    SwapHigh,
+    /// A page of it began its way to its slot (`memory.stat`: `pswpout`).
+    PageOut,
+    /// A page of it was read from its slot (`memory.stat`: `pswpin`).
+    PageIn,
 }
 
 impl Event {
-    pub(crate) const COUNT: usize = 5;
+    pub(crate) const COUNT: usize = 8;
 }
 
 pub(crate) struct State {
     pub(crate) is_used: AtomicBool,
+    /// It is being removed: what would be charged to it is charged to its parent (`held.rs`).
+    pub(crate) is_leaving: AtomicBool,
     pub(crate) parent: AtomicU8,
+    /// Those who are about to charge something to it.
+    pub(crate) holders: AtomicUsize,
     /// In pages, as are all limits.
     pub(crate) current: AtomicUsize,
     pub(crate) peak: AtomicUsize,
     pub(crate) swapped: AtomicUsize,
+    pub(crate) swap_peak: AtomicUsize,
     pub(crate) max: AtomicUsize,
     pub(crate) swap_max: AtomicUsize,
+    pub(crate) swap_high: AtomicUsize,
     pub(crate) events: [AtomicU64; Event::COUNT],
 }
 
 pub(crate) static STATES: [State; MOST] = [const {
     State {
         is_used: AtomicBool::new(false),
+        is_leaving: AtomicBool::new(false),
         parent: AtomicU8::new(ROOT),
+        holders: AtomicUsize::new(0),
         current: AtomicUsize::new(0),
         peak: AtomicUsize::new(0),
         swapped: AtomicUsize::new(0),
+        swap_peak: AtomicUsize::new(0),
         max: AtomicUsize::new(usize::MAX),
         swap_max: AtomicUsize::new(usize::MAX),
+        swap_high: AtomicUsize::new(usize::MAX),
         events: [const { AtomicU64::new(0) }; Event::COUNT],
     }
 }; MOST];
@@ -81,13 +99,13 @@ pub(crate) fn layout() -> Cgroups {
 /// Takes a frame for the kernel to keep, charged to the cgroup of the thread that runs this; `None` also when that has reached
 /// its limit.
 pub fn allocate(kind: Kind) -> Option<UniqueFrame> {
-    let cgroup = current();
-    try_charge(cgroup).inspect_err(|full| note(*full, Event::Max)).ok()?;
+    let cgroup = Held::new(current);
+    try_charge(cgroup.number()).inspect_err(|full| note(*full, Event::Max)).ok()?;
     let Some(frame) = UniqueFrame::allocate(0, kind, Purpose::Kernel) else {
-        uncharge(cgroup);
+        uncharge(cgroup.number());
         return None;
     };
-    physical::frames()[frame.number().index()].cgroup.store(cgroup, Ordering::Relaxed);
+    physical::frames()[frame.number().index()].cgroup.store(cgroup.number(), Ordering::Relaxed);
     Some(frame)
 }
 
@@ -97,21 +115,21 @@ pub fn free(frame: UniqueFrame) {
     drop(frame);
 }
 
-/// Cgroups have numbers below this.
-static END: AtomicU8 = AtomicU8::new(ROOT + 1);
+/// Cgroups have numbers up to this.
+static LAST: AtomicU8 = AtomicU8::new(ROOT);
 
-/// Cgroups have, and had, numbers below this.
-pub(crate) fn end() -> u8 {
-    END.load(Ordering::Relaxed)
+/// Cgroups have, and had, numbers up to this.
+pub(crate) fn last() -> u8 {
+    LAST.load(Ordering::Relaxed)
 }
 
 /// A cgroup has that number from now on.
 pub(crate) fn note_number(number: u8) {
-    END.fetch_max(number + 1, Ordering::Relaxed);
+    LAST.fetch_max(number, Ordering::Relaxed);
 }
 
 /// The cgroup and its ancestors, but for the root.
-fn upwards(number: u8) -> impl Iterator<Item = u8> {
+pub(crate) fn upwards(number: u8) -> impl Iterator<Item = u8> {
     let next = |number: u8| (number != ROOT).then_some(number);
     core::iter::successors(next(number), move |number| {
         next(STATES[usize::from(*number)].parent.load(Ordering::Relaxed))
@@ -176,6 +194,11 @@ pub(crate) fn lacks_room(number: u8) -> Option<u8> {
     })
 }
 
+/// The cgroup's parent has this page of it from now on, which was charged both.
+pub(crate) fn leave_to_parent(number: u8) {
+    STATES[usize::from(number)].current.fetch_sub(1, Ordering::AcqRel);
+}
+
 /// Takes the charge of a page back.
 #[inline]
 pub(crate) fn uncharge(number: u8) {
@@ -193,12 +216,14 @@ pub(crate) fn charge_swap(frame: &Frame, slots: usize) -> Option<u8> {
         for payer in upwards(number) {
             let state = &STATES[usize::from(payer)];
             charged += 1;
-            if state.swapped.fetch_add(slots, Ordering::AcqRel) + slots > state.swap_max.load(Ordering::Relaxed) {
+            let after = state.swapped.fetch_add(slots, Ordering::AcqRel) + slots;
+            if after > state.swap_max.load(Ordering::Relaxed) {
                 give_slots_back(upwards(number).take(charged), slots);
                 note(number, Event::SwapMax);
                 note(number, Event::SwapFail);
                 return None;
             }
+            state.swap_peak.fetch_max(after, Ordering::Relaxed);
         }
         // Its cgroup may have gone meanwhile, and left it to its parent.
         if frame.cgroup.load(Ordering::Acquire) == number {
@@ -223,6 +248,13 @@ fn give_slots_back(cgroups: impl Iterator<Item = u8>, slots: usize) {
 pub(crate) fn note_no_slot(frame: &Frame, error: AllocateError) {
     if error != AllocateError::OverLimit {
         note(frame.cgroup.load(Ordering::Relaxed), Event::SwapFail);
+    }
+}
+
+/// The page in the frame with this number moves to its slot, or has come from there.
+pub(crate) fn note_moved(frame: u64, event: Event) {
+    if let Some(frame) = physical::frames().get(frame as usize) {
+        note(frame.cgroup.load(Ordering::Relaxed), event);
     }
 }
 

@@ -4,7 +4,9 @@
 //!
 //! A page in memory is charged to the cgroup of the thread that asked for its frame, until the frame is free; its metadata has
 //! the cgroup's number. A slot of swap is charged to the cgroup of the page that goes there, private or of an object, until the
-//! slot is free; its table entry has the cgroup's number. What a cgroup is charged, its ancestors are charged too. The root cgroup counts nothing and limits nothing.
+//! slot is free; its table entry has the cgroup's number. The frame that its page comes back to is charged to the same,
+//! whichever task touches it (Linux: `mem_cgroup_swapin_charge_folio`). What a cgroup is charged, its ancestors are charged
+//! too. The root cgroup counts nothing and limits nothing.
 //!
 //! What the kernel keeps for a process is charged to its cgroup, too: page tables and kernel stacks by the frame, as pages are,
 //! and objects of the heap by the byte ([`crate::charge`]). Such memory is not reclaimed: a program that asks for more than its
@@ -15,31 +17,33 @@
 //!
 //! # Numbers
 //!
-//! There are up to [`MOST`] cgroups at once; a cgroup that is removed while pages are charged to it leaves them to its parent.
+//! There are up to [`MOST`] cgroups at once. One that is removed leaves the pages and the slots that it is charged to its parent,
+//! and only then its number to another: no frame, no table entry has it any more, and no thread is about to charge it ([`held`]).
 
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-use quire_machine::fallible;
+use quire_machine::fallible::{self, NoMemory};
 use quire_machine::frame::Kind;
 use quire_machine::physical;
-use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, check_signals};
 use quire_swap::header::PAGE_SIZE;
 use spin::Once;
 
-use self::account::{ACCOUNTS, Account};
+use self::account::Account;
 use self::charge::kill_in;
 use self::counts::{STATES, State, is_within};
 
 pub use self::counts::{Event, MOST, ROOT, allocate, free};
 use crate::{lru, reclaim, swap};
-use quire_machine::AllocationError;
 
 pub(crate) mod account;
 pub(crate) mod charge;
 pub(crate) mod counts;
+pub(crate) mod held;
+pub(crate) mod throttle;
 
 /// What a cgroup's memory is used for, in bytes (Linux: `memory.stat`).
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +58,32 @@ pub struct Uses {
     pub tables: u64,
     /// Objects of the kernel heap.
     pub heap: u64,
+    /// Pages that have a slot as well.
+    pub swap_cached: u64,
+}
+
+/// Why there is no new cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoCgroup {
+    /// There are [`MOST`] already.
+    TooMany,
+    /// There is no memory for it.
+    NoMemory,
+}
+
+impl fmt::Display for NoCgroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooMany => "there are as many memory cgroups as there can be",
+            Self::NoMemory => "no memory for a memory cgroup",
+        })
+    }
+}
+
+impl From<NoMemory> for NoCgroup {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
 }
 
 /// A cgroup.
@@ -75,16 +105,19 @@ impl Cgroup {
     /// A new cgroup in this one, without limits.
     ///
     /// # Errors
-    /// [`AllocationError`] when there are too many, or there is no memory.
-    pub fn new_child(self: &Arc<Self>, name: &str) -> Result<Arc<Self>, AllocationError> {
+    /// When there are too many, or there is no memory.
+    pub fn new_child(self: &Arc<Self>, name: &str) -> Result<Arc<Self>, NoCgroup> {
         let name = fallible::text(format_args!("{name}"))?;
-        let account = fallible::shared(Account { cgroup: AtomicU8::new(ROOT), kept: SpinLock::new(Rank::Account, 0) })?;
+        let account = fallible::shared(Account::new())?;
         let is_free = |state: &State| !state.is_used.swap(true, Ordering::AcqRel);
-        let number = 1 + STATES[1..].iter().position(is_free).ok_or(AllocationError)?;
+        let number = 1 + STATES[1..].iter().position(is_free).ok_or(NoCgroup::TooMany)?;
         let state = &STATES[number];
         state.parent.store(self.number, Ordering::Relaxed);
-        state.peak.store(0, Ordering::Relaxed);
-        for limit in [&state.max, &state.swap_max] {
+        state.is_leaving.store(false, Ordering::SeqCst);
+        for peak in [&state.peak, &state.swap_peak] {
+            peak.store(0, Ordering::Relaxed);
+        }
+        for limit in [&state.max, &state.swap_max, &state.swap_high] {
             limit.store(usize::MAX, Ordering::Relaxed);
         }
         for event in &state.events {
@@ -92,8 +125,7 @@ impl Cgroup {
         }
         lru::begin(number as u8);
         counts::note_number(number as u8);
-        account.cgroup.store(number as u8, Ordering::Relaxed);
-        ACCOUNTS[number].replace(Some(account));
+        account.open(number as u8);
         Ok(fallible::shared(Self { number: number as u8, name, parent: Some(Arc::clone(self)) })?)
     }
 
@@ -111,6 +143,7 @@ impl Cgroup {
             };
             if is_within[usize::from(frame.cgroup.load(Ordering::Relaxed))] {
                 *place += PAGE_SIZE as u64;
+                uses.swap_cached += if frame.is_in_swap_cache() { PAGE_SIZE as u64 } else { 0 };
             }
         }
         // What removed cgroups have left is in their parents' figure, and in no other.
@@ -152,6 +185,11 @@ impl Cgroup {
         bytes(&self.state().swapped)
     }
 
+    /// `memory.swap.peak`, in bytes.
+    pub fn swap_peak(&self) -> u64 {
+        bytes(&self.state().swap_peak)
+    }
+
     /// `memory.max`, in bytes; `None` for `max`.
     pub fn max(&self) -> Option<u64> {
         limit(&self.state().max)
@@ -160,6 +198,11 @@ impl Cgroup {
     /// `memory.swap.max`, in bytes; `None` for `max`.
     pub fn swap_max(&self) -> Option<u64> {
         limit(&self.state().swap_max)
+    }
+
+    /// `memory.swap.high`, in bytes; `None` for `max`.
+    pub fn swap_high(&self) -> Option<u64> {
+        limit(&self.state().swap_high)
     }
 
     /// Sets `memory.max`, rounded down to pages. What is above it is reclaimed at once, or processes are killed; the root has
@@ -185,6 +228,13 @@ impl Cgroup {
         }
     }
 
+    /// Sets `memory.swap.high`, rounded down to pages: with more in swap its tasks wait for what they take (`throttle.rs`).
+    pub fn set_swap_high(&self, bytes: Option<u64>) {
+        if self.number != ROOT {
+            self.state().swap_high.store(to_pages(bytes), Ordering::Relaxed);
+        }
+    }
+
     /// How often that happened, in it or below it.
     pub fn events(&self, event: Event) -> u64 {
         self.state().events[event as usize].load(Ordering::Relaxed)
@@ -193,28 +243,34 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        let parent = self.state().parent.load(Ordering::Relaxed);
+        let state = self.state();
+        let parent = state.parent.load(Ordering::Relaxed);
+        state.is_leaving.store(true, Ordering::SeqCst);
         // Its processes are gone; pages of objects and what the kernel keeps may have stayed. The parent is charged for them
         // already.
-        let mut on_heap = 0;
-        if let Some(account) = ACCOUNTS[usize::from(self.number)].replace(None) {
-            let kept = account.kept.lock();
-            account.cgroup.store(parent, Ordering::Relaxed);
-            on_heap = kept.div_ceil(PAGE_SIZE);
-        }
+        account::hand_over(self.number, parent);
         lru::hand_over(self.number, parent);
-        // Frames that the kernel keeps, and pages on their way in or out.
-        if self.state().current.load(Ordering::Acquire) > on_heap {
-            lru::hand_over_isolated(self.number, parent);
-        }
-        // The same for slots. One whose charge is just on its way into its table entry is found the next time.
-        let swapped = &self.state().swapped;
-        while swapped.load(Ordering::Acquire) > 0 {
-            swapped.fetch_sub(swap::core().replace_payer(self.number, parent), Ordering::AcqRel);
+        // From here on what it is charged goes one way: from those who are about to charge it to frames, from there to slots, and
+        // from there to its parent. Looked at in that order, nothing slips through.
+        loop {
+            let is_held = state.holders.load(Ordering::SeqCst) > 0;
+            let has_frames = state.current.load(Ordering::Acquire) > 0;
+            if has_frames {
+                // Frames that the kernel keeps, and pages on their way in or out.
+                lru::hand_over_isolated(self.number, parent);
+            }
+            // The parent is charged for these already, too. One whose charge is just on its way into its table entry is found the
+            // next time.
+            let has_slots = state.swapped.load(Ordering::Acquire) > 0;
+            if has_slots {
+                state.swapped.fetch_sub(swap::core().replace_payer(self.number, parent), Ordering::AcqRel);
+            }
+            if !(is_held || has_frames || has_slots) {
+                break;
+            }
             task::yield_now();
         }
-        self.state().current.store(0, Ordering::Relaxed);
-        self.state().is_used.store(false, Ordering::Release);
+        state.is_used.store(false, Ordering::Release);
     }
 }
 

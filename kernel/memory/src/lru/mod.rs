@@ -269,7 +269,7 @@ pub(crate) fn next_to_look_at(ancestor: u8, can_drop: bool, can_swap: bool, swap
 }
 
 fn cgroups_within(ancestor: u8) -> impl Iterator<Item = u8> {
-    (0..counts::end()).filter(move |cgroup| is_within(*cgroup, ancestor))
+    (0..=counts::last()).filter(move |cgroup| is_within(*cgroup, ancestor))
 }
 
 /// How long the lists of the cgroup, and of those in it, are together.
@@ -319,7 +319,7 @@ pub(crate) fn hand_over(cgroup: u8, parent: u8) {
         {
             count += 1;
             lists.remove(frame);
-            physical::frames()[frame.index()].cgroup.store(parent, Ordering::Release);
+            leave(&physical::frames()[frame.index()], cgroup, parent);
             let batch = exit.map_or(&mut kept, |exit| &mut others[exit as usize]);
             batch.extend(Folio::try_from_frame(frame));
         }
@@ -339,7 +339,14 @@ pub(crate) fn hand_over_isolated(cgroup: u8, parent: u8) {
     let is_its = |frame: &&Frame| frame.cgroup.load(Ordering::Relaxed) == cgroup;
     for frame in physical::frames().iter().filter(is_its) {
         let lists = lock(cgroup);
-        let _ = frame.cgroup.compare_exchange(cgroup, parent, Ordering::AcqRel, Ordering::Relaxed);
+        leave(frame, cgroup, parent);
         drop(lists);
+    }
+}
+
+/// The frame is the parent's from now on, unless it is just coming free. The cgroup's lists are locked.
+fn leave(frame: &Frame, cgroup: u8, parent: u8) {
+    if frame.cgroup.compare_exchange(cgroup, parent, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        counts::leave_to_parent(cgroup);
     }
 }

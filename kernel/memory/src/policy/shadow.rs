@@ -38,7 +38,7 @@ impl Shadow {
         self.0 >> (2 * TIME_BITS) != 0
     }
 
-    /// How much of each clock's time has passed since; the clocks may have gone round, once in 2^25.
+    /// How much of each clock's time has passed since; the clocks may have gone round, once in 2^24.
     pub const fn ages(self, now: [u64; 2]) -> [u64; 2] {
         [now[0].wrapping_sub(self.0 >> TIME_BITS) & TIME_MASK, now[1].wrapping_sub(self.0) & TIME_MASK]
     }

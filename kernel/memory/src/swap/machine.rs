@@ -90,8 +90,8 @@ impl Machine for Quire {
 
     fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<Folio> {
         match (order, folio_use) {
-            (0, FolioUse::Demand) => frames::wait_for_frame().ok().map(NewFolio::into_empty),
-            (0, FolioUse::Readahead) => frames::frame_if_free().map(NewFolio::into_empty),
+            (0, FolioUse::Demand(entry)) => frames::wait_for_frame_of(entry).ok().map(NewFolio::into_empty),
+            (0, FolioUse::Readahead(entry)) => frames::frame_if_free(entry).map(NewFolio::into_empty),
             (0, FolioUse::Writeback) => NewFolio::allocate(watermark::Purpose::Reclaim).map(NewFolio::into_empty),
             _ => None,
         }
@@ -123,7 +123,11 @@ impl Machine for Quire {
                 event::note(Kind::SlotFreed, area.into(), pair(count, first));
             }
             Occurrence::Moved { entry, frame, direction } => {
-                let kind = if direction == Direction::Write { Kind::PageOut } else { Kind::PageIn };
+                let (kind, counted) = match direction {
+                    Direction::Write => (Kind::PageOut, counts::Event::PageOut),
+                    Direction::Read => (Kind::PageIn, counts::Event::PageIn),
+                };
+                counts::note_moved(frame, counted);
                 event::note(kind, entry.area().into(), pair(frame as u32, entry.slot()));
             }
             Occurrence::BatchSubmitted { area, direction, folios } => {

@@ -6,6 +6,7 @@ mod computer;
 mod disk;
 mod model;
 mod oom;
+mod owners;
 mod process;
 mod recorder;
 mod schedules;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quire_machine::task::{JoinHandle, Owner, UserHalf, Work, spawn_for};
@@ -17,7 +17,7 @@ static FATAL: Mutex<Option<Fatal>> = Mutex::new(None);
 pub(crate) struct Process {
     number: u32,
     pub(crate) space: Mutex<Option<Arc<AddressSpace>>>,
-    pub(crate) cgroup: u8,
+    cgroup: AtomicU8,
     is_killed: AtomicBool,
 }
 
@@ -52,8 +52,12 @@ impl Process {
         let mut processes = PROCESSES.lock().unwrap();
         // Process 1 cannot be killed.
         let number = processes.last_key_value().map_or(2, |(last, _)| last + 1);
-        let process =
-            Arc::new(Self { number, space: Mutex::new(Some(space)), cgroup, is_killed: AtomicBool::new(false) });
+        let process = Arc::new(Self {
+            number,
+            space: Mutex::new(Some(space)),
+            cgroup: AtomicU8::new(cgroup),
+            is_killed: AtomicBool::new(false),
+        });
         processes.insert(number, Arc::clone(&process));
         process
     }
@@ -61,6 +65,16 @@ impl Process {
     /// A process with empty memory, in no cgroup.
     pub(crate) fn empty() -> Arc<Self> {
         Self::new(AddressSpace::new().expect("there is memory for an address space"), cgroup::ROOT)
+    }
+
+    /// Its cgroup.
+    pub(crate) fn cgroup(&self) -> u8 {
+        self.cgroup.load(Ordering::Relaxed)
+    }
+
+    /// It goes to another cgroup; what it has stays.
+    pub(crate) fn join(&self, cgroup: u8) {
+        self.cgroup.store(cgroup, Ordering::Relaxed);
     }
 
     /// Its memory.
@@ -122,7 +136,7 @@ impl Owner for Conductor {
     }
 
     fn memory_cgroup(&self) -> u8 {
-        self.ask(|process| process.cgroup).unwrap_or(cgroup::ROOT)
+        self.ask(Process::cgroup).unwrap_or(cgroup::ROOT)
     }
 
     fn is_killed(&self) -> bool {
@@ -150,7 +164,7 @@ impl Owner for Process {
     }
 
     fn memory_cgroup(&self) -> u8 {
-        self.cgroup
+        self.cgroup()
     }
 
     fn is_killed(&self) -> bool {
@@ -172,7 +186,7 @@ impl upcall::Process for Process {
     }
 
     fn memory_cgroup(&self) -> u8 {
-        self.cgroup
+        self.cgroup()
     }
 
     fn oom_score_adjustment(&self) -> i32 {

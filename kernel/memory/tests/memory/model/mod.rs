@@ -20,9 +20,11 @@ use quire_memory::advice::Advice;
 use quire_memory::cgroup::{self, Cgroup};
 use quire_memory::charge::Charge;
 use quire_memory::fatal::Fatal;
+use quire_memory::frame_use;
 use quire_memory::object::{Object, ObjectError, Source};
 use quire_memory::reclaim;
 use quire_memory::remap::Move;
+use quire_memory::swap;
 use quire_swap::Direction;
 use quire_swap::header::Page;
 
@@ -40,7 +42,7 @@ const PAGES: u64 = 64;
 const OBJECTS: usize = 3;
 const OBJECT_PAGES: u64 = 16;
 const MOST_PROCESSES: usize = 5;
-/// The cgroups beside the root.
+/// The cgroups beside the root, each in the one before.
 const CGROUPS: usize = 2;
 /// Where the words of a page are that are written and looked at.
 const PLACES: [u64; 4] = [0, 1000, 2048, 4088];
@@ -157,14 +159,30 @@ impl World {
         let anonymous =
             || Shared::new(Object::shared(OBJECT_PAGES * PAGE, 0, false, Charge::NONE).unwrap(), |_| [0; 4]);
         let file = Shared::new(Object::from_source(Arc::new(File), None).unwrap(), source_words);
-        Self {
+        let mut world = Self {
             objects: vec![anonymous(), anonymous(), file],
             processes: (0..MOST_PROCESSES).map(|_| None).collect(),
-            cgroups: (0..CGROUPS).map(|_| Cgroup::root().new_child("group").unwrap()).collect(),
+            cgroups: Vec::new(),
             conductor: Arc::clone(conductor),
             may_lose_pages: false,
             computer,
+        };
+        world.make_cgroups();
+        world
+    }
+
+    /// Makes the cgroups that are missing.
+    fn make_cgroups(&mut self) {
+        while self.cgroups.len() < CGROUPS {
+            let parent = self.cgroups.last().cloned().unwrap_or_else(Cgroup::root);
+            // An allocation may be one that is to fail.
+            self.cgroups.extend(parent.new_child("group"));
         }
+    }
+
+    /// The cgroup's number, or the root's.
+    fn number_of(&self, cgroup: usize) -> u8 {
+        self.cgroups.get(cgroup).map_or(cgroup::ROOT, |cgroup| cgroup.number())
     }
 
     /// The process with this number, if there is one, which the program that runs is from now on.
@@ -312,7 +330,7 @@ impl World {
                 let Some((parent, pages)) = self.enter(process) else { return };
                 let pages = pages.clone();
                 if let Ok(space) = parent.memory().fork() {
-                    self.processes[free] = Some((Process::new(space, parent.cgroup), unlocked(pages)));
+                    self.processes[free] = Some((Process::new(space, parent.cgroup()), unlocked(pages)));
                 }
             }
             Operation::End { process } => {
@@ -327,6 +345,21 @@ impl World {
             Operation::SwapOn => self.computer.enable(),
             Operation::Limit { cgroup, pages } => self.cgroups[cgroup].set_max(Some(pages * PAGE)),
             Operation::LimitSwap { cgroup, pages } => self.cgroups[cgroup].set_swap_max(Some(pages * PAGE)),
+            Operation::Join { process, cgroup } => {
+                let number = self.number_of(cgroup);
+                if let Some((process, _)) = &self.processes[process] {
+                    process.join(number);
+                }
+            }
+            Operation::Remove { cgroup } => {
+                let parent = cgroup.checked_sub(1).map_or(cgroup::ROOT, |parent| self.number_of(parent));
+                let leaving: Vec<_> = self.cgroups[cgroup..].iter().map(|cgroup| cgroup.number()).collect();
+                let all = self.processes.iter().flatten().map(|(process, _)| process);
+                all.filter(|process| leaving.contains(&process.cgroup())).for_each(|process| process.join(parent));
+                self.cgroups.truncate(cgroup);
+                self.look_at_owners();
+                self.make_cgroups();
+            }
             Operation::FailDisk { write, succeed } => {
                 self.may_lose_pages |= !write;
                 self.computer.disk.fail(if write { Direction::Write } else { Direction::Read }, succeed);
@@ -575,6 +608,30 @@ impl World {
         }
     }
 
+    /// What each cgroup is charged is what has its number, and that of the one in it; no other number is anywhere.
+    fn look_at_owners(&self) {
+        let (mut slots, mut frames) = ([0; cgroup::MOST], [0; cgroup::MOST]);
+        for area in swap::core().areas() {
+            for entry in (0..area.extents().pages() as u32).filter_map(|slot| area.entry(slot)) {
+                slots[usize::from(swap::core().payer(entry))] += PAGE;
+            }
+        }
+        for frame in 0..frame_use::frames() {
+            frames[usize::from(frame_use::frame_use(frame).map_or(cgroup::ROOT, |used| used.cgroup))] += PAGE;
+        }
+        (slots[usize::from(cgroup::ROOT)], frames[usize::from(cgroup::ROOT)]) = (0, 0);
+        let (mut swapped, mut current) = (0, 0);
+        for cgroup in self.cgroups.iter().rev() {
+            let number = usize::from(cgroup.number());
+            swapped += std::mem::take(&mut slots[number]);
+            current += std::mem::take(&mut frames[number]);
+            assert_eq!(cgroup.swap_current(), swapped, "slots of cgroup {number}");
+            // The kernel's heap comes to this.
+            assert!(cgroup.current() >= current, "frames of cgroup {number}: {current} of {}", cgroup.current());
+        }
+        assert!(slots.into_iter().chain(frames).all(|bytes| bytes == 0), "of a removed cgroup: {slots:?} {frames:?}");
+    }
+
     /// Looks at every page of every process, and at what is counted; then all of them end.
     fn end(mut self) -> Computer {
         task::current().running().fail_nth.set(0);
@@ -583,6 +640,7 @@ impl World {
             (0..PAGES).for_each(|page| self.read(number, page));
         }
         self.look_at_counts();
+        self.look_at_owners();
         self.conductor.enter(None);
         for (process, _) in self.processes.into_iter().flatten() {
             process.end();

@@ -98,6 +98,15 @@ pub(super) enum Operation {
         cgroup: usize,
         pages: u64,
     },
+    /// The process goes to another cgroup, or to the root.
+    Join {
+        process: usize,
+        cgroup: usize,
+    },
+    /// A cgroup goes, with those in it, and another comes.
+    Remove {
+        cgroup: usize,
+    },
     /// After so many requests one fails.
     FailDisk {
         write: bool,
@@ -152,6 +161,8 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
         }),
         1 => (0..CGROUPS, 24..100_u64).prop_map(|(cgroup, pages)| Operation::Limit { cgroup, pages }),
         1 => (0..CGROUPS, 0..100_u64).prop_map(|(cgroup, pages)| Operation::LimitSwap { cgroup, pages }),
+        2 => (process.clone(), 0..=CGROUPS).prop_map(|(process, cgroup)| Operation::Join { process, cgroup }),
+        1 => (0..CGROUPS).prop_map(|cgroup| Operation::Remove { cgroup }),
         1 => (any::<bool>(), 0..8_u32).prop_map(|(write, succeed)| Operation::FailDisk { write, succeed }),
         1 => (0..40_u32).prop_map(|succeed| Operation::FailAllocation { succeed }),
         2 => process.clone().prop_map(|process| Operation::Fork { process }),

@@ -63,6 +63,9 @@ fn run<T: Send + 'static>(
             run.operation = Some(operation.clone());
             world.step(&operation);
             run.done += 1;
+            if run.done.is_multiple_of(20) {
+                world.look_at_owners();
+            }
         }
         let value = end();
         (value, world.end())

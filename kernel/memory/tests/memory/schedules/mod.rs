@@ -129,7 +129,7 @@ pub(crate) fn map(space: &AddressSpace, pages: u64) {
 }
 
 /// Maps the pages of an object.
-fn map_object(space: &AddressSpace, object: &Arc<Object>, shared: bool, first: u64) {
+pub(crate) fn map_object(space: &AddressSpace, object: &Arc<Object>, shared: bool, first: u64) {
     let request = MapRequest {
         backing: Backing::Object { object: Arc::clone(object), offset: 0 },
         shared,
