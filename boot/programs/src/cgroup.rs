@@ -50,6 +50,11 @@ impl Cgroup {
         self.set("cgroup.procs", &process::id().to_string())
     }
 
+    /// Puts this process into the root.
+    pub(crate) fn leave() -> io::Result<()> {
+        files::set(&format!("{ALL}/cgroup.procs"), &process::id().to_string())
+    }
+
     /// Writes to one of its files.
     pub(crate) fn set(&self, file: &str, value: &str) -> io::Result<()> {
         files::set(&format!("{}/{file}", self.0), value)

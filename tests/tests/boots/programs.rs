@@ -119,7 +119,7 @@ fn what_files_took_of_the_kernels_memory_comes_back() {
 #[test]
 fn a_group_pays_for_what_it_uses() {
     let names = "limits-group limits-kernel-memory-of-group";
-    check(names, 9, with_swap(Size::mebibytes(40), Size::mebibytes(64)));
+    check(names, 12, with_swap(Size::mebibytes(40), Size::mebibytes(64)));
 }
 
 #[test]

@@ -1,15 +1,19 @@
-//! Swap is charged to the memory group whose page goes there, whatever the page is of.
+//! Swap is charged to the memory group whose page goes there, whatever the page is of, and to no other until the slot is free.
 
 use std::{
     fs::{self, File},
     io::Write,
+    time::{Duration, Instant},
 };
+
+use nix::sys::mman::MmapAdvise;
 
 use super::{
     limits::{GROUP, in_group},
-    outcome::{Check, Failure, Outcome, require},
+    outcome::{Check, Failure, Outcome, require, require_success},
 };
 use crate::{
+    cgroup::Cgroup,
     files,
     memory::{Memory, PAGE},
 };
@@ -18,6 +22,9 @@ pub(super) const CHECKS: &[Check] = &[
     ("limits-group-swap-none", none),
     ("limits-group-swap-little", little),
     ("limits-group-swap-given-back", given_back),
+    ("limits-group-swap-high", high),
+    ("limits-group-swap-owners", owners),
+    ("limits-group-swap-numbers", numbers),
 ];
 
 const MIB: usize = 1 << 20;
@@ -133,4 +140,116 @@ fn given_back() -> Outcome {
             Ok(())
         },
     )
+}
+
+/// A task of a group that has more in swap than it should waits for what it takes, the longer the more it is.
+fn high() -> Outcome {
+    let work = || -> Outcome {
+        let mut memory = Memory::private(16 * MIB / PAGE)?;
+        let mut pages = memory.pages().iter_mut();
+        let events = format!("{GROUP}/memory.swap.events");
+        for page in pages.by_ref() {
+            page.fill(7);
+            if files::number(&events, "high")? > 0 {
+                break;
+            }
+        }
+        let before = own("memory.swap.current")?;
+        require!(before > 2 << 20 && pages.len() > 72, "it was noted with {before} bytes in swap, or never");
+        let start = Instant::now();
+        // At the 64th it has about an eighth too much, which is a second.
+        pages.take(72).for_each(|page| page.fill(7));
+        let (waited, after) = (start.elapsed(), own("memory.swap.current")?);
+        let noted = files::number(&events, "high")?;
+        require!(
+            waited >= Duration::from_millis(400) && noted > 1,
+            "72 pages above the limit took {waited:?}, with {before} and then {after} bytes in swap, noted {noted} times"
+        );
+        require!(own("memory.swap.peak")? >= own("memory.swap.current")?, "it has more than it ever had");
+        Ok(())
+    };
+    in_group(
+        [("memory.max", "4M"), ("memory.swap.high", "2M")],
+        || i32::from(work().inspect_err(|Failure(why)| println!("  {why}")).is_err()),
+        |end| {
+            require!(end == crate::process::End::Exited(0), "a group with memory.swap.high: {end}");
+            require!(own("memory.swap.high")? == 2 << 20, "the limit is not what it was set to");
+            Ok(())
+        },
+    )
+}
+
+/// A group, and groups in it.
+fn nested(names: [&str; 2]) -> Result<(Cgroup, [Cgroup; 2]), Failure> {
+    let outer = Cgroup::new("check")?;
+    outer.set("cgroup.subtree_control", "+memory")?;
+    let [one, other] = names.map(|name| Cgroup::new(&format!("check/{name}")));
+    Ok((outer, [one?, other?]))
+}
+
+/// What a process of one group has written comes back to that group, whoever needs it, and to its parent when it is gone.
+fn owners() -> Outcome {
+    const PAGES: usize = MIB / PAGE;
+    // Tables, stacks and what the kernel keeps.
+    const LITTLE: u64 = MIB as u64 / 2;
+    let (outer, [one, other]) = nested(["one", "other"])?;
+    let holds = |memory: &mut Memory| memory.pages().iter().enumerate().all(|(at, page)| page == &[at as u8 | 1; PAGE]);
+    require_success("pages of two groups", || {
+        one.enter()?;
+        let mut both = [Memory::private(PAGES)?, Memory::shared(PAGES)?];
+        for memory in &mut both {
+            memory.pages().iter_mut().enumerate().for_each(|(at, page)| page.fill(at as u8 | 1));
+        }
+        other.enter()?;
+        let written = 2 * MIB as u64;
+        both.iter_mut().try_for_each(Memory::page_out)?;
+        let swapped = one.number("memory.swap.current")?;
+        require!((written - LITTLE..=written + LITTLE).contains(&swapped), "{swapped} bytes are in swap");
+        require!(one.number("memory.swap.peak")? >= swapped, "there never were so many");
+        require!(other.number("memory.swap.current")? <= LITTLE, "the other group pays for some");
+        // A relative maps them as well: that costs nothing more, and brings them back to whose they are.
+        let [private, shared] = &mut both;
+        require_success("a relative", || {
+            require!(holds(shared) && holds(private), "it finds other bytes");
+            let [one, other] = [&one, &other].map(|group| group.number("memory.current"));
+            let (one, other) = (one?, other?);
+            require!(
+                one >= written - LITTLE && other <= LITTLE * 2,
+                "{one} bytes came back to the one, {other} to the other"
+            );
+            Ok(())
+        })?;
+        require!(both.iter_mut().all(holds), "they came back with other bytes");
+        both.iter_mut().try_for_each(Memory::page_out)?;
+        drop(Cgroup::at(&Cgroup::path("check/one")));
+        let left = outer.number("memory.swap.current")?;
+        require!(left >= written - LITTLE, "{left} bytes are left by the group that is gone");
+        require!(both.iter_mut().all(holds), "its pages came back with other bytes");
+        let [outer, other] = [&outer, &other].map(|group| group.number("memory.current"));
+        let (outer, other) = (outer?, other?);
+        require!(outer >= other + written - LITTLE, "{outer} bytes came back to the parent and {other} to the other");
+        Cgroup::leave()?;
+        Ok(())
+    })
+}
+
+/// Each of many groups leaves a page in swap.
+fn numbers() -> Outcome {
+    const GROUPS: usize = 300;
+    let (outer, groups) = nested(["first", "last"])?;
+    drop(groups);
+    require_success("many groups", || {
+        let mut memory = Memory::shared(GROUPS)?;
+        for number in 0..GROUPS {
+            let group = Cgroup::new(&format!("check/{number}"))?;
+            group.enter()?;
+            memory.set_word(number, number as u64 + 1);
+            Cgroup::leave()?;
+            memory.advise(number..number + 1, MmapAdvise::MADV_PAGEOUT)?;
+        }
+        let swapped = outer.number("memory.swap.current")? as usize / PAGE;
+        require!(swapped >= GROUPS * 9 / 10, "{swapped} pages of {GROUPS} groups are in swap");
+        require!((0..GROUPS).all(|number| memory.word(number) == number as u64 + 1), "they came back with other bytes");
+        Ok(())
+    })
 }
