@@ -264,7 +264,9 @@ fn switch_away(next_state: State) {
     };
     let idle_since = &IDLE_SINCE[cpu.number()];
     if is_idle {
-        IDLE_TICKS.fetch_add(cpu::counter() - idle_since.load(Ordering::Relaxed), Ordering::Relaxed);
+        // Tests start one machine after another, and each counts from 0.
+        let ticks = cpu::counter().saturating_sub(idle_since.load(Ordering::Relaxed));
+        IDLE_TICKS.fetch_add(ticks, Ordering::Relaxed);
     }
     if Arc::ptr_eq(&next, idle) {
         idle_since.store(cpu::counter(), Ordering::Relaxed);

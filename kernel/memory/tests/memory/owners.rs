@@ -176,7 +176,10 @@ fn a_task_waits_for_what_it_takes_while_its_cgroup_has_too_much_in_swap() {
         let start = clock::since_boot();
         writer(&inner, pages).end();
         Computer::settle();
-        (clock::since_boot() - start, [&outer, &inner, &other].map(|cgroup| cgroup.events(Event::SwapHigh)))
+        (
+            clock::since_boot().saturating_sub(start),
+            [&outer, &inner, &other].map(|cgroup| cgroup.events(Event::SwapHigh)),
+        )
     };
     let (_, noted) = run(90 + HIGH);
     assert_eq!(noted, [0; 3], "so much may be in swap");
