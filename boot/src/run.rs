@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     guest,
     machine::{Console, Initrd, Machine},
-    observatory::backtrace::of_panic,
+    observatory::panic_report::of_panic,
     outcome::{Outcome, Status},
     project::{project, target},
     qemu,

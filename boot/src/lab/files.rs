@@ -6,8 +6,17 @@ use std::{
 };
 
 pub(super) use quire_boot::files::{Files, collect};
+use quire_boot::find_project;
 
 use super::error::LabError;
+
+/// Quire's directory.
+///
+/// # Errors
+/// [`LabError::NoProject`].
+pub(super) fn project() -> Result<&'static Path, LabError> {
+    find_project().ok().filter(|project| project.join("labs").is_dir()).ok_or(LabError::NoProject)
+}
 
 /// Makes the directory hold these files. A file that is as it should be is not touched, so that nothing is compiled again
 /// for it.

@@ -12,10 +12,9 @@ use quire_boot::solution;
 use super::{
     definition::Lab,
     error::LabError,
-    files::{Files, collect},
+    files::{self, Files, collect},
     script,
     subject::{SECONDS_MAX, Subject},
-    tree,
 };
 
 /// The reference that has all machines.
@@ -42,7 +41,7 @@ pub(super) struct Bug {
 /// # Errors
 /// [`LabError::NoProject`].
 pub(super) fn has_bugs(lab: &Lab) -> Result<bool, LabError> {
-    Ok(tree::project()?.join("labs").join(lab.name).join("tutor/bugs").is_dir())
+    Ok(files::project()?.join("labs").join(lab.name).join("tutor/bugs").is_dir())
 }
 
 /// The lab's bugs, by their numbers.
@@ -50,7 +49,7 @@ pub(super) fn has_bugs(lab: &Lab) -> Result<bool, LabError> {
 /// # Errors
 /// [`LabError`]: they cannot be read.
 pub(super) fn bugs(lab: &Lab) -> Result<Vec<Bug>, LabError> {
-    let directory = tree::project()?.join("labs").join(lab.name).join("tutor/bugs");
+    let directory = files::project()?.join("labs").join(lab.name).join("tutor/bugs");
     let entries = fs::read_dir(&directory).map_err(LabError::file("read", &directory))?;
     let mut bugs = Vec::new();
     for entry in entries {
@@ -78,7 +77,7 @@ fn rotten(lab: &Lab, words: String) -> LabError {
 /// # Errors
 /// [`LabError`]: a change does not fit the sources.
 pub(super) fn plant(lab: &Lab, files: &mut Files) -> Result<(), LabError> {
-    let switch = tree::project()?.join("labs").join(lab.name).join("tutor/switch");
+    let switch = files::project()?.join("labs").join(lab.name).join("tutor/switch");
     let mut switches = Files::new();
     collect(&switch, "", &mut switches)?;
     let change = switches.remove("change.txt").unwrap_or_default();
@@ -134,8 +133,8 @@ pub(super) fn check(lab: &Lab, program: &Path) -> Result<(), LabError> {
 /// There is not, in words.
 pub(super) fn is_function(place: &str) -> Result<(), String> {
     let (file, function) = place.split_once(':').ok_or_else(|| format!("`{place}` is no FILE:FUNCTION"))?;
-    let is_plain = super::files::plain_name(Path::new(file)).is_some_and(|name| name.starts_with("swap/src/"));
-    let project = tree::project().map_err(|error| error.to_string())?;
+    let is_plain = files::plain_name(Path::new(file)).is_some_and(|name| name.starts_with("swap/src/"));
+    let project = files::project().map_err(|error| error.to_string())?;
     let text = if is_plain { fs::read_to_string(project.join(file)).ok() } else { None };
     let text = text.ok_or_else(|| format!("there is no file `{file}` in swap/src"))?;
     let is_there = [format!("fn {function}("), format!("fn {function}<")].iter().any(|words| text.contains(words));

@@ -8,13 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use quire_boot::find_project;
-
 use super::{
     catalogue,
     definition::Lab,
     error::LabError,
-    files::{Files, collect},
+    files::{Files, collect, project},
     seed::{Id, Seed},
 };
 
@@ -121,14 +119,6 @@ pub(super) fn pristine(lab: &Lab, id: &Id) -> Result<Files, LabError> {
     let given = (lab.given)(Seed::new(lab.name, id, b""));
     files.extend(made.into_iter().chain(given).map(|(name, text)| (name.to_owned(), text.into_bytes())));
     Ok(files)
-}
-
-/// Quire's directory.
-///
-/// # Errors
-/// [`LabError::NoProject`].
-pub(super) fn project() -> Result<&'static Path, LabError> {
-    find_project().ok().filter(|project| project.join("labs").is_dir()).ok_or(LabError::NoProject)
 }
 
 /// A manifest of Quire's without what is for tests and benches, and without crates of Quire that are not in the tree.

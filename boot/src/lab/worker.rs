@@ -13,7 +13,7 @@ use super::{
     definition::Lab,
     error::LabError,
     files::{self, Files},
-    planted, tree,
+    planted,
 };
 
 /// A tree in which hand-ins are graded one after the other. What does not change from one to the next stays compiled.
@@ -58,7 +58,7 @@ impl Worker {
         let mut references = BTreeMap::new();
         for name in lab.references {
             let mut files = pristine.clone();
-            files.extend(solution(&tree::project()?.join("labs").join(lab.name), name)?);
+            files.extend(solution(&files::project()?.join("labs").join(lab.name), name)?);
             files.retain(|name, _| pristine.contains_key(name));
             self.lay(&files)?;
             let program = build::compile(&self.root, &["lab"]).map_err(failed)?;

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use quire_protocol::observatory::{Page, Stop};
 
 use super::{
-    Observatory, Site,
     error::ObservatoryError,
     memory::{KERNEL_IMAGE, Virtual},
     records::sequenced,
@@ -53,19 +52,6 @@ impl Backtrace {
 fn short(file: &str) -> &str {
     let project = find_project().ok().and_then(|project| project.to_str());
     project.and_then(|project| file.strip_prefix(project)?.strip_prefix('/')).unwrap_or(file)
-}
-
-/// What a machine's own report of a panic lacks, for its end: where that was, from the function that panicked on. `None` if there was
-/// no panic, or nothing is known of it.
-pub(crate) fn of_panic(site: &Site) -> Option<String> {
-    /// What calls the reporter.
-    const PANICKING: &str = "core::panicking::";
-    let symbols = Symbols::read(&site.kernel()).ok()?;
-    let backtraces = Observatory::open(&site.memory()).ok()?.backtraces(&symbols).ok()?;
-    let mut panicked = backtraces.into_iter().find(|backtrace| backtrace.since == Since::Panic)?;
-    let reporter = panicked.places.iter().rposition(|place| place.function.starts_with(PANICKING));
-    panicked.places.drain(..reporter.map_or(0, |last| last + 1));
-    Some(format!("  called by\n{}", panicked.lines()))
 }
 
 /// What a backtrace begins with.

@@ -30,6 +30,7 @@
 //! | `areas`, `tasks`, `cgroups`, `rings` | slots; tasks and their page tables; memory cgroups; events |
 //! | `pools`, `heap` | zram devices and zswap; the kernel heap |
 //! | [`backtrace`], [`symbols`] | where each task is in the kernel; functions, files and lines |
+//! | `panic_report` | what a machine's report of its panic lacks of that |
 //! | `records` | what the kernel changes while it is read |
 //! | [`error`] | why a machine could not be looked at |
 
@@ -44,6 +45,7 @@ mod heap;
 #[cfg(test)]
 mod made;
 mod memory;
+pub(crate) mod panic_report;
 mod pools;
 mod records;
 mod rings;

@@ -41,3 +41,8 @@ pub const fn direct<T>(physical: u64) -> *mut T {
 
 #[cfg(not(target_os = "none"))]
 pub use crate::simulated::memory::direct;
+
+/// The address by which something that stays is published to those who look from outside.
+pub fn address_of<T: ?Sized>(published: &'static T) -> u64 {
+    core::ptr::from_ref(published).addr() as u64
+}

@@ -3,13 +3,14 @@
 //! What is here is written once, at the start; the structures that it leads to are where they always are, and looking at them costs
 //! nothing. The rooms above add where theirs are to the [`page`].
 
-use core::ptr;
 #[cfg(target_os = "none")]
 use core::sync::atomic::Ordering;
 
 use quire_protocol::observatory::AtomicPage;
 #[cfg(target_os = "none")]
 use quire_protocol::observatory::{MAGIC, VERSION};
+
+pub use crate::address_map::address_of as address;
 
 /// On a page of its own, so that its beginning is easily found.
 #[repr(C, align(4096))]
@@ -22,11 +23,6 @@ static OBSERVATORY: Aligned = Aligned(AtomicPage::new());
 /// The page, for the rooms above to say where their structures are.
 pub fn page() -> &'static AtomicPage {
     &OBSERVATORY.0
-}
-
-/// The address by which something that stays is published.
-pub fn address<T: ?Sized>(published: &'static T) -> u64 {
-    ptr::from_ref(published).addr() as u64
 }
 
 /// Publishes what the machine has: once the kernel's page tables are in use.

@@ -15,7 +15,7 @@ use quire_machine::observatory::{address, page};
 use quire_protocol::observatory::{Area, AtomicArea, AtomicCgroups, AtomicCounter, AtomicPool, Counter, Pool};
 use quire_swap::{AreaLayout, MAX_AREAS, Statistics};
 
-use crate::cgroup::counts;
+use crate::cgroup::state;
 use crate::counters::COUNTERS;
 use crate::fault::served::{self, FaultService};
 use crate::{lru, oom};
@@ -48,7 +48,7 @@ pub(crate) fn start() {
     set(&page.pools, address(&POOLS));
     set(&page.pool_count, POOLS.len() as u64);
     set(&page.active_lists, lru::active_lists().into());
-    CGROUPS.set(&counts::layout());
+    CGROUPS.set(&state::layout());
     set(&page.cgroups, address(&CGROUPS));
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{ask, hint, last_batches};
+use super::ask::{ask, hint, last_batches};
 use crate::lab::{
     exam::{Exam, Found},
     seed::{Random, Seed},

@@ -12,8 +12,8 @@ use super::arena::{self, Arenas};
 use super::share::{KEPT_BACK, leaves, purpose};
 use super::slab::{self, Memory, SIZES, SlabUsage, Slabs};
 use crate::address_map::DIRECT_MAP;
+use crate::address_map::address_of as address;
 use crate::frame::FrameNumber;
-use crate::observatory::address;
 use crate::physical;
 use crate::sync::{Rank, SpinLock};
 

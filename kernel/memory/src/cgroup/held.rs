@@ -5,7 +5,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::counts::{ROOT, STATES, State};
+use super::state::{ROOT, STATES, State};
 
 /// A cgroup's number, held. Dropping it lets the cgroup go.
 pub(crate) struct Held(u8);

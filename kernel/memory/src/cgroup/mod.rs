@@ -18,7 +18,7 @@
 //! # Numbers
 //!
 //! There are up to [`MOST`] cgroups at once. One that is removed leaves the pages and the slots that it is charged to its parent,
-//! and only then its number to another: no frame, no table entry has it any more, and no thread is about to charge it ([`held`]).
+//! and only then its number to another: no frame, no table entry has it any more, and no thread is about to charge it (`held`).
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -34,15 +34,18 @@ use spin::Once;
 
 use self::account::Account;
 use self::charge::kill_in;
-use self::counts::{STATES, State, is_within};
+use self::counts::is_within;
+use self::state::{STATES, State};
 
-pub use self::counts::{Event, MOST, ROOT, allocate, free};
+pub use self::counts::{allocate, free};
+pub use self::state::{Event, MOST, ROOT};
 use crate::{lru, reclaim, swap};
 
 pub(crate) mod account;
 pub(crate) mod charge;
 pub(crate) mod counts;
 pub(crate) mod held;
+pub(crate) mod state;
 pub(crate) mod throttle;
 
 /// What a cgroup's memory is used for, in bytes (Linux: `memory.stat`).
