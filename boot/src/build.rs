@@ -53,6 +53,10 @@ pub fn build() -> Result<Artefacts, Error> {
 fn build_under_lock() -> Result<Artefacts, Error> {
     let toolchain = Toolchain::find()?;
     let _lock = lock()?;
+    // What cannot be built shall not wait for what can.
+    let mut cargo = plain_command("cargo");
+    cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path", "kernel/Cargo.toml"]);
+    run_with_progress(cargo, "reading the kernel's manifest", Progress::Lines)?;
     // None of the three has enough to do for all processors all the time.
     let (kernel, image_maker) = thread::scope(|scope| {
         let image_maker = scope.spawn(|| build_image_maker(&toolchain));

@@ -5,7 +5,7 @@
 //! processor time, no files to write, and where the machine allows that no network.
 
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     os::{
         fd::OwnedFd,
         unix::{net::UnixStream, process::ExitStatusExt},
@@ -47,6 +47,8 @@ pub(super) struct Subject {
     socket: UnixStream,
     printed: Option<JoinHandle<String>>,
     questions: Vec<u8>,
+    /// What has come of answers and was not looked at.
+    answers: Vec<u8>,
     seconds: u64,
 }
 
@@ -79,7 +81,7 @@ impl Subject {
     /// # Errors
     /// It could not be started, in words.
     pub(super) fn start(program: &Path, seconds: u64) -> Result<Self, String> {
-        let failed = |error: std::io::Error| format!("the lab's program cannot be started: {error}");
+        let failed = |error: io::Error| format!("the lab's program cannot be started: {error}");
         let (socket, other) = UnixStream::pair().map_err(failed)?;
         socket.set_read_timeout(Some(ANSWER_MAX)).map_err(failed)?;
         socket.set_write_timeout(Some(ANSWER_MAX)).map_err(failed)?;
@@ -104,11 +106,11 @@ impl Subject {
             let mut bytes = Vec::new();
             if let Some(mut pipe) = pipe {
                 _ = pipe.by_ref().take(PRINTED_MAX).read_to_end(&mut bytes);
-                _ = std::io::copy(&mut pipe, &mut std::io::sink());
+                _ = io::copy(&mut pipe, &mut io::sink());
             }
             String::from_utf8_lossy(&bytes).into_owned()
         });
-        Ok(Self { child, socket, printed: Some(printed), questions: Vec::new(), seconds })
+        Ok(Self { child, socket, printed: Some(printed), questions: Vec::new(), answers: Vec::new(), seconds })
     }
 
     /// Says something that needs no answer. It is sent with the next question, or when there is enough.
@@ -124,11 +126,29 @@ impl Subject {
         self.tell(question);
         let mut answer = [0; BYTES];
         let questions = std::mem::take(&mut self.questions);
-        let asked = self.socket.write_all(&questions).and_then(|()| self.socket.read_exact(&mut answer));
+        let asked = self.socket.write_all(&questions).and_then(|()| self.receive(BYTES));
         match asked {
-            Ok(()) => Ok(answer),
+            Ok(()) => {
+                answer.copy_from_slice(&self.answers[..BYTES]);
+                self.answers.drain(..BYTES);
+                Ok(answer)
+            }
             Err(_) => Err(self.why_it_is_silent()),
         }
+    }
+
+    /// Waits until so many bytes of answers are there.
+    fn receive(&mut self, bytes: usize) -> io::Result<()> {
+        let mut part = [0; 4096];
+        while self.answers.len() < bytes {
+            match self.socket.read(&mut part) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(length) => self.answers.extend_from_slice(&part[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Asks a question that is a line, and so is its answer.

@@ -47,7 +47,7 @@
 //! # Several pages in a block
 //!
 //! With `compressed_writeback`, a ghost area's pages go to the disk as they are stored, in blocks that follow one another without gaps
-//! ([`packed`](crate::store::packed), as zram's do; `pack.rs`), so what is written, and read again, is a page's compressed size: text, of which
+//! (`store/packed.rs`, as zram's do; `pack.rs`), so what is written, and read again, is a page's compressed size: text, of which
 //! LZ4 makes 2,620 bytes, takes 0.65 of a block. An object that ends in a second block has a part of both slots; they are read by one
 //! request. The other pages of what was read come into the pool (`unpack.rs`): they went out together, so they are likely to be wanted together.
 //!
