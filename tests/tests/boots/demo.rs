@@ -87,11 +87,6 @@ fn the_demo_swaps_in_long_requests() {
 }
 
 #[test]
-fn the_demo_runs_with_half_the_memory() {
-    demo(Size::mebibytes(32), Size::mebibytes(512));
-}
-
-#[test]
 fn the_demo_runs_with_the_least_memory() {
     demo(Size::mebibytes(8), Size::mebibytes(64));
 }

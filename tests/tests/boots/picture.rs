@@ -168,15 +168,17 @@ fn used_slots(swaps: &str) -> u64 {
     line.split_whitespace().nth(3).and_then(|word| word.parse::<u64>().ok()).unwrap_or_else(|| panic!("{line}")) / 4
 }
 
-/// A page of a program that uses more than there is. The program may end before its page was out and in: then a page of the next
-/// one is followed.
+/// A page of a program that uses more than there is. The program may end before its page was out and in, and of a page's life those
+/// events may be lost that came faster than they were read: then another one is followed.
 fn a_followed_page_goes_out_and_comes_back(browser: &Browser) {
     const CAME_BACK: &str = "(() => {
         const places = quire.detail.journey.map(({ place }) => place);
         const out = places.findIndex((place) => place?.slot !== undefined);
         return out >= 0 && places.slice(out).some((place) => place?.frame !== undefined);
     })()";
-    loop {
+    const HAS_LIFE: &str = "document.querySelectorAll('#life li').length > 1";
+    for follows in 1.. {
+        assert!(follows < FOLLOWED_MAX, "of {follows} pages none was seen to come back with its events");
         pause_while_it_swaps(browser);
         // One in the middle.
         browser.run(&format!(
@@ -191,15 +193,19 @@ fn a_followed_page_goes_out_and_comes_back(browser: &Browser) {
         go_on(browser);
         browser.wait_for(&format!("{CAME_BACK} || quire.detail.journey.at(-1).place === null"));
         if browser.run(&format!("return {CAME_BACK}")) == Value::Bool(true) {
-            break;
+            browser.wait_for("document.querySelectorAll('#journey li').length > 1");
+            if browser.run(&format!("return {HAS_LIFE}")) == Value::Bool(true) {
+                break;
+            }
         }
         browser.press(ESCAPE);
     }
-    browser.wait_for("document.querySelectorAll('#journey li').length > 1");
-    browser.wait_for("document.querySelectorAll('#life li').length > 1");
     browser.press(ESCAPE);
     browser.wait_for("quire.detail.followed === null");
 }
+
+/// How many pages are followed until one has been out and in under the eyes of the picture.
+const FOLLOWED_MAX: usize = 100;
 
 /// The key, as `WebDriver` has it.
 const ESCAPE: &str = "\u{e00c}";

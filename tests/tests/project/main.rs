@@ -7,7 +7,6 @@ mod arrows;
 mod book;
 mod copy;
 mod files;
-mod lint;
 mod policy;
 mod reading_list;
 mod readme;
