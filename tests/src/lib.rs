@@ -23,3 +23,8 @@ pub mod run;
 pub use browser::Browser;
 pub use image::Image;
 pub use run::{Figures, Run};
+
+/// Whether the tests have all the time that they want: what is left out otherwise is much more of what another test shows as well.
+pub fn are_long() -> bool {
+    std::env::var("QUIRE_TESTS").is_ok_and(|how| how == "long")
+}

@@ -27,5 +27,8 @@ fn a_file_of_linuxs_file_system_is_a_swap_area_and_the_file_system_stays_whole()
 
 #[test]
 fn blocks_may_be_smaller_than_pages_and_there_may_be_no_journal() {
+    if !quire_tests::are_long() {
+        return eprintln!("skipped: QUIRE_TESTS=long does all of it again on such a file system");
+    }
     script(&["-b", "2048", "-O", "^has_journal"]);
 }
