@@ -48,23 +48,17 @@ const OUT: [Question; 3] = [
     ("pages in its batch", |_, truth| truth.batch, 10, "how many pages went, and which of them had to be written?"),
 ];
 
-const BACK: [Question; 3] = [
-    (
-        "frame was of page",
-        |_, truth| truth.frame_was_of,
-        7,
-        "`inspect page` behind step 3 for your page, and behind step 1 for the others: whose frame was it?",
-    ),
+const BACK: [Question; 2] = [
     (
         "major faults",
         |_, truth| count(truth, Came::Major),
-        8,
+        12,
         "faults of steps 3 and 4 that had to read; others found their page in memory",
     ),
     (
         "minor faults",
         |_, truth| count(truth, Came::Minor),
-        7,
+        10,
         "faults of steps 3 and 4 that found their page in the swap cache",
     ),
 ];

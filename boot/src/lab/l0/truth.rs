@@ -42,10 +42,9 @@ impl Came {
 /// What happened.
 #[derive(Clone, Debug)]
 pub(super) struct Truth {
-    /// Of the student's page. Frames have other numbers with another kernel: so it is said whose frame it was.
+    /// Of the student's page. Of frames nothing is asked: which ones are free depends on the kernel's size and on when the disk
+    /// answers.
     pub(super) slot: u64,
-    /// Which page had the frame before that the student's page came back to.
-    pub(super) frame_was_of: u64,
     /// How many slots were taken.
     pub(super) slots: u64,
     /// Pages of the batch in which it went.
@@ -115,13 +114,6 @@ fn read(walk: Walk, events: &[Event]) -> Result<Truth, String> {
             _ => None,
         })
     };
-    let back = events[at..].iter().find_map(|event| match event.what {
-        What::PageIn { frame, slot: other, .. } if other == slot => Some(frame),
-        _ => None,
-    });
-
-    let back = back.ok_or_else(|| lacks("the way in"))?;
-    let was_of = outs.iter().position(|(_, frame, _)| *frame == back).ok_or_else(|| lacks("whose the frame was"))?;
     let slots = events.iter().filter(|event| event.thread == thread).filter_map(|event| match event.what {
         What::SlotAllocated { count, .. } => Some(u64::from(count)),
         _ => None,
@@ -148,7 +140,6 @@ fn read(walk: Walk, events: &[Event]) -> Result<Truth, String> {
     });
     Ok(Truth {
         slot: slot.into(),
-        frame_was_of: stored[was_of],
         slots: slots.sum(),
         batch: batch(&events[at..], true).ok_or_else(|| lacks("the batch"))?,
         came: walk
