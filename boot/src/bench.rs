@@ -101,16 +101,21 @@ pub(crate) fn bench() -> Result<bool, Box<dyn error::Error>> {
     Ok(whole)
 }
 
+/// What a machine's kernel says that counts instructions; shown if it ends badly.
+fn log(what: &str, machine: Machine) -> Result<String, Error> {
+    eprintln!("quire: measuring {what}");
+    let Outcome { status, log, .. } = machine.icount().run()?;
+    if !status.is_success() {
+        eprintln!("{log}\nquire: {what}: {status}");
+    }
+    Ok(log)
+}
+
 /// How many instructions come before those of process 1, as the kernel's log has it, whose time begins with the first; nothing
 /// if it does not start.
 fn start() -> Result<Option<u64>, Error> {
-    eprintln!("quire: measuring the start");
-    let machine = Machine::new().disk(Disk::swap(Size::mebibytes(64))).icount();
-    let Outcome { status, log, .. } =
-        machine.initramfs(Initramfs::new()).append("-- check pages-zero-at-first").run()?;
-    if !status.is_success() {
-        eprintln!("{log}\nquire: the start: {status}");
-    }
+    let machine = Machine::new().disk(Disk::swap(Size::mebibytes(64))).initramfs(Initramfs::new());
+    let log = log("the start", machine.append("-- check pages-zero-at-first"))?;
     let line = log.lines().find(|line| line.contains("] init: /init runs"));
     let time =
         line.and_then(|line| line.strip_prefix('[')?.split(']').next()?.trim().replace('.', "").parse::<u64>().ok());
@@ -156,11 +161,7 @@ fn demo() -> Result<Option<Demo>, Box<dyn error::Error>> {
 /// What a scenario of the kernel's has found, in instructions; nothing if it failed. It measures what no program can have done by
 /// itself: reclaim of pages whose slots still have their contents, in which no backend has a part, or what there is beside a cgroup.
 fn figures(scenario: &str, words: &str, machine: Machine) -> Result<Line, Error> {
-    eprintln!("quire: measuring {scenario}");
-    let Outcome { status, log, .. } = machine.icount().append(&format!("scenario={scenario} {words}")).run()?;
-    if !status.is_success() {
-        eprintln!("{log}\nquire: {scenario}: {status}");
-    }
+    let log = log(scenario, machine.append(&format!("scenario={scenario} {words}")))?;
     let said = format!("quire: {scenario} ok ");
     let words = log.lines().filter_map(|line| line.strip_prefix(&said)).flat_map(str::split_whitespace);
     Ok(words.filter_map(|word| word.split_once('=')).map(owned).collect())
@@ -168,13 +169,8 @@ fn figures(scenario: &str, words: &str, machine: Machine) -> Result<Line, Error>
 
 /// What the guest's program printed about one kind of swap; its log if it failed.
 fn measure(program: &str) -> Result<Vec<Line>, Error> {
-    eprintln!("quire: measuring {program}");
-    let machine = Machine::new().memory(Size::mebibytes(256)).disk(Disk::swap(Size::mebibytes(512))).icount();
-    let words = format!("-- bench {program}");
-    let Outcome { status, log, .. } = machine.initramfs(Initramfs::new()).append(&words).run()?;
-    if !status.is_success() {
-        eprintln!("{log}\nquire: {program}: {status}");
-    }
+    let machine = Machine::new().memory(Size::mebibytes(256)).disk(Disk::swap(Size::mebibytes(512)));
+    let log = log(program, machine.initramfs(Initramfs::new()).append(&format!("-- bench {program}")))?;
     let lines = log.lines().filter(|line| line.ends_with(" ticks/page"));
     Ok(lines.map(|line| line.split_whitespace().filter_map(|word| word.split_once('=')).map(owned).collect()).collect())
 }

@@ -53,10 +53,13 @@ pub fn build() -> Result<Artefacts, Error> {
 fn build_under_lock() -> Result<Artefacts, Error> {
     let toolchain = Toolchain::find()?;
     let _lock = lock()?;
-    // What cannot be built shall not wait for what can.
-    let mut cargo = plain_command("cargo");
-    cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path", "kernel/Cargo.toml"]);
-    run_with_progress(cargo, "reading the kernel's manifest", Progress::Lines)?;
+    if !image_maker().exists() {
+        eprintln!("quire: building the UEFI loader, only this first time: one to three minutes");
+        // A kernel that cannot be built shall not wait for it.
+        let mut cargo = plain_command("cargo");
+        cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path", "kernel/Cargo.toml"]);
+        run_with_progress(cargo, "reading the kernel's manifest", Progress::Lines)?;
+    }
     // None of the three has enough to do for all processors all the time.
     let (kernel, image_maker) = thread::scope(|scope| {
         let image_maker = scope.spawn(|| build_image_maker(&toolchain));
@@ -167,12 +170,12 @@ fn build_kernel(toolchain: &Toolchain) -> Result<PathBuf, Error> {
 }
 
 fn build_image_maker(toolchain: &Toolchain) -> Result<PathBuf, Error> {
-    let program = target().join("image/debug/quire-image");
-    if !program.exists() {
-        eprintln!("quire: building the UEFI loader, only this first time: one to three minutes");
-    }
     run_with_progress(toolchain.cargo_for_image("build"), LOADER, Progress::Lines)?;
-    Ok(program)
+    Ok(image_maker())
+}
+
+fn image_maker() -> PathBuf {
+    target().join("image/debug/quire-image")
 }
 
 fn make_image(image_maker: &Path, kernel: &Path, image: &Path) -> Result<(), Error> {

@@ -54,6 +54,13 @@ impl Run {
         Self::of(script, &format!("rdinit=/bin/busybox -- sh /tests/{script}.sh"), machine.initramfs(initramfs))
     }
 
+    /// Boots `machine` with Quire's own programs and the shell, which runs these lines; the last line is about `name`.
+    #[track_caller]
+    pub fn lines(name: &str, lines: String, machine: Machine) -> Self {
+        let initramfs = with_shell().file(&format!("tests/{name}.sh"), 0o755, lines);
+        Self::of(name, &format!("-- sh /tests/{name}.sh"), machine.initramfs(initramfs))
+    }
+
     /// Boots `machine` with these words on its command line; the last line is about `name`.
     #[track_caller]
     pub fn of(name: &str, words: &str, machine: Machine) -> Self {
@@ -134,7 +141,7 @@ impl Run {
 
 /// Quire's own programs and this machine's busybox, which `./setup` installs.
 #[track_caller]
-pub fn with_shell() -> Initramfs {
+fn with_shell() -> Initramfs {
     let Some(shell) = initramfs::shell() else { panic!("there is no static busybox: run ./setup") };
     Initramfs::new().shell(shell)
 }

@@ -110,10 +110,7 @@ fn run(work: &Work<'_>) -> nix::Result<Figures> {
 fn order(pages: usize, order: &str) -> Vec<usize> {
     let mut indices: Vec<usize> = (0..pages).collect();
     if order == "random" {
-        let mut random = Xorshift(88_172_645_463_325_252);
-        for last in (1..pages).rev() {
-            indices.swap(last, (random.draw() % (last as u64 + 1)) as usize);
-        }
+        Xorshift(88_172_645_463_325_252).shuffle(&mut indices);
     }
     indices
 }

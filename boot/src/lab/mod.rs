@@ -19,12 +19,14 @@
 //! | [`script`] | commands with what has to come back, which tests are written in |
 //! | [`planted`] | bugs in Quire's own sources, for labs that have one look for them |
 //! | [`exam`] | the checks of one hand-in, and its points |
+//! | [`answers`] | files of answers, a line each |
 //! | [`note`] | the form of a design note |
 //! | [`l0`], [`l1`], [`l2`], [`l3`], [`l4`], [`l5`], [`l6`] | the judge of each lab |
 //! | [`grade`], [`worker`] | many hand-ins, several at once |
 //! | [`report`] | points as a table and in files |
 //! | [`error`] | why nothing was done |
 
+mod answers;
 mod archive;
 mod build;
 mod catalogue;

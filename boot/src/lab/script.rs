@@ -169,14 +169,24 @@ pub(super) fn show(
     Ok(shown)
 }
 
+/// A bug that a student's own test may have to find: which wrong solution has it, and what it is.
+pub(super) type Bug = (&'static str, &'static str);
+
+/// The file that says which bug it is.
+pub(super) fn bug_file((_, bug): Bug) -> (&'static str, String) {
+    ("bug.txt", format!("Your own test has to find this bug, which is yours:\n\n  {bug}\n"))
+}
+
+/// The most lines in a student's own test.
+const OWN_TEST_MAX: usize = 40;
+
 /// The student's own test passes with a right solution, and fails with the one that has the bug.
 ///
 /// # Errors
 /// It expects nothing, is too long, fails with what is right, or passes with what is wrong.
 pub(super) fn own_test(
     exam: &Exam<'_>,
-    lines_max: usize,
-    (name, bug): (&str, &str),
+    (name, bug): Bug,
     run: fn(&mut Subject, &str, &str) -> Result<(), String>,
 ) -> Result<Found, String> {
     const FILE: &str = "own-test.txt";
@@ -184,8 +194,8 @@ pub(super) fn own_test(
     if expectations(text) == 0 {
         return Err(format!("{FILE} has no line with `=`, so it expects nothing"));
     }
-    if text.lines().count() > lines_max {
-        return Err(format!("{FILE} has more than {lines_max} lines"));
+    if text.lines().count() > OWN_TEST_MAX {
+        return Err(format!("{FILE} has more than {OWN_TEST_MAX} lines"));
     }
     // In a student's tree there is the student's code alone.
     let right = exam.reference(MODEL).unwrap_or_else(|| exam.subject());

@@ -46,6 +46,11 @@ impl Seed {
         Random(purpose.bytes().fold(self.0, |state, byte| Random(state ^ u64::from(byte)).next()))
     }
 
+    /// One of several for one purpose.
+    pub(super) fn choose<T: Copy>(self, purpose: &str, among: &[T]) -> T {
+        among[self.random(purpose).below(among.len() as u64) as usize]
+    }
+
     /// A number for a generator that makes its own.
     pub(super) fn number(self, purpose: &str) -> u64 {
         self.random(purpose).next()

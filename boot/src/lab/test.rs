@@ -21,6 +21,17 @@ fn compile(tree: &Tree, files: &Files) -> Result<PathBuf, (String, String)> {
     build::compile(&tree.root, &["lab"]).map_err(|why| (why.to_string(), build::errors(&why)))
 }
 
+/// What is asked of a student's own tree, of which no hidden seed is known.
+fn exam<'a>(
+    tree: &'a Tree,
+    files: &'a Files,
+    program: &'a Result<PathBuf, String>,
+    references: &'a BTreeMap<&'static str, PathBuf>,
+) -> Exam<'a> {
+    let seed = Seed::new(tree.lab.name, &tree.id, b"");
+    Exam { program, files, seed, hidden: None, references, tree: Some(&tree.root), checks: Vec::new() }
+}
+
 /// Tests the tree around the current directory.
 ///
 /// # Errors
@@ -33,18 +44,9 @@ pub(super) fn test() -> Result<ExitCode, LabError> {
         println!("\nthere is no program to test; the checks that need none follow");
         line
     });
-    let seed = Seed::new(tree.lab.name, &tree.id, b"");
     let machines = tree.root.join(planted::PLACE);
     let references: BTreeMap<_, _> = machines.is_file().then_some((planted::MACHINES, machines)).into_iter().collect();
-    let mut exam = Exam {
-        program: &program,
-        files: &files,
-        seed,
-        hidden: None,
-        references: &references,
-        tree: Some(&tree.root),
-        checks: Vec::new(),
-    };
+    let mut exam = exam(&tree, &files, &program, &references);
     exam.judge(tree.lab.judge);
 
     for check in &exam.checks {
@@ -87,17 +89,8 @@ pub(super) fn run(name: &str, accesses: &l1::Accesses) -> Result<ExitCode, LabEr
             return Ok(ExitCode::FAILURE);
         }
     };
-    let seed = Seed::new(tree.lab.name, &tree.id, b"");
     let references = BTreeMap::new();
-    let exam = Exam {
-        program: &program,
-        files: &files,
-        seed,
-        hidden: None,
-        references: &references,
-        tree: Some(&tree.root),
-        checks: Vec::new(),
-    };
+    let exam = exam(&tree, &files, &program, &references);
     let shown = if tree.lab.name == l1::LAB.name { l1::show(&exam, name, accesses) } else { l2::show(&exam, name) };
     print!("{}", shown.map_err(LabError::Run)?);
     Ok(ExitCode::SUCCESS)

@@ -29,7 +29,7 @@ pub fn wait_for_frame() -> Result<NewFolio, AllocationError> {
     if cgroup.number() != counts::ROOT {
         charge::charge(cgroup.number())?;
     }
-    let folio = take_charged(&cgroup)?;
+    let folio = charged(&cgroup, take_frame)?;
     let number = cgroup.number();
     // A cgroup that is to be removed does not wait for this.
     drop(cgroup);
@@ -57,7 +57,7 @@ pub(crate) fn wait_for_frame_of(entry: Entry) -> Result<NewFolio, AllocationErro
         charge::charge(owner.number()).is_ok()
     };
     if is_charged {
-        return take_charged(&owner);
+        return charged(&owner, take_frame);
     }
     drop(owner);
     if is_killed() { Err(AllocationError) } else { wait_for_frame() }
@@ -67,19 +67,17 @@ pub(crate) fn wait_for_frame_of(entry: Entry) -> Result<NewFolio, AllocationErro
 pub(crate) fn frame_if_free(entry: Entry) -> Option<NewFolio> {
     let owner = Held::new(|| swap::core().payer(entry));
     counts::try_charge(owner.number()).ok()?;
-    let Some(folio) = NewFolio::allocate(Purpose::Task) else {
-        counts::uncharge(owner.number());
-        return None;
-    };
-    folio.metadata().cgroup.store(owner.number(), Ordering::Relaxed);
-    Some(folio)
+    charged(&owner, || NewFolio::allocate(Purpose::Task).ok_or(AllocationError)).ok()
 }
 
 /// Takes a frame that the cgroup is charged for already.
 #[inline]
-fn take_charged(cgroup: &Held) -> Result<NewFolio, AllocationError> {
+fn charged(
+    cgroup: &Held,
+    take: impl FnOnce() -> Result<NewFolio, AllocationError>,
+) -> Result<NewFolio, AllocationError> {
     let number = cgroup.number();
-    let folio = take_frame().inspect_err(|AllocationError| counts::uncharge(number))?;
+    let folio = take().inspect_err(|AllocationError| counts::uncharge(number))?;
     folio.metadata().cgroup.store(number, Ordering::Relaxed);
     Ok(folio)
 }

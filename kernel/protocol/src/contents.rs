@@ -73,6 +73,13 @@ impl Xorshift {
         self.0 ^= self.0 << 17;
         self.0
     }
+
+    /// Puts these into a random order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, (self.draw() % (last as u64 + 1)) as usize);
+        }
+    }
 }
 
 const WORDS: [&str; 64] = [

@@ -114,10 +114,7 @@ fn measure(
 
     // Every other group of pages, and so of slots, which are taken in the order of the pages.
     let mut order: Vec<u64> = (0..pages).filter(|page| (page / BATCH).is_multiple_of(2)).collect();
-    let mut random = Xorshift(88_172_645_463_325_252);
-    for last in (1..order.len()).rev() {
-        order.swap(last, (random.draw() % (last as u64 + 1)) as usize);
-    }
+    Xorshift(88_172_645_463_325_252).shuffle(&mut order);
     let singly = read(zram, &order, |page| Ok(user::read(address(page), &mut [0])?))?;
     let slots: Vec<u64> = (1..pages / BATCH).step_by(2).map(|group| group * BATCH).collect();
     let at_once = read(zram, &slots, |slot| {

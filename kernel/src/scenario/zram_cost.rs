@@ -246,10 +246,7 @@ fn measure(space: &AddressSpace, contents: Contents, pages: u64) -> Result<Cost,
         user::write(address(number), &page[..])?;
     }
     let mut order: Vec<u64> = (0..pages).collect();
-    let mut random = Xorshift(88_172_645_463_325_252);
-    for last in (1..pages).rev() {
-        order.swap(last as usize, (random.draw() % (last + 1)) as usize);
-    }
+    Xorshift(88_172_645_463_325_252).shuffle(&mut order);
 
     let before = clock::counter();
     space.advise(START..address(pages), Advice::PageOut).map_err(|_| user::Fault)?;

@@ -12,10 +12,7 @@ use quire_boot::{
         blocks::{Command, commands, missing},
     },
 };
-use quire_tests::{
-    ext4,
-    run::{Run, with_shell},
-};
+use quire_tests::{ext4, run::Run};
 
 /// Stands in the log before what a command prints.
 const MARK: &str = "-- command of the book";
@@ -54,11 +51,10 @@ fn the_guest_prints_what_the_book_says() {
         let _ = writeln!(script, "echo; echo '{MARK} {number}'\n{words}");
     }
     let _ = writeln!(script, "echo; echo '{MARK} {0}'; echo 'quire: book ok commands={0}'", commands.len());
-    let initramfs = with_shell().file("tests/book.sh", 0o755, script);
     // The one of the launcher, and a disk with a file system.
     let Some(volume) = ext4::ext4(24 << 10, &ext4::Contents::new(), &[]) else { return };
-    let machine = Machine::new().disk(Disk::swap(Size::mebibytes(256))).disk(volume.disk()).initramfs(initramfs);
-    let run = Run::of("book", "-- sh /tests/book.sh", machine);
+    let machine = Machine::new().disk(Disk::swap(Size::mebibytes(256))).disk(volume.disk());
+    let run = Run::lines("book", script, machine);
     run.figures().require_exactly("commands", commands.len() as u64);
     if env::var("QUIRE_CHAPTER").is_ok() {
         println!("{}", run.log());

@@ -3,7 +3,7 @@
 use std::{fmt::Write, process::Command};
 
 use quire_boot::{Disk, Machine, Size};
-use quire_tests::{Run, launcher, run::with_shell};
+use quire_tests::{Run, launcher};
 
 /// What a line of the program says.
 struct Line {
@@ -20,8 +20,7 @@ fn swbench<const RUNS: usize>(arguments: [&str; RUNS], machine: Machine) -> (Run
         let _ = writeln!(script, "swbench {words}");
     }
     let _ = writeln!(script, "echo; echo 'quire: swbench ok runs={RUNS}'");
-    let initramfs = with_shell().file("tests/swbench.sh", 0o755, script);
-    let run = Run::of("swbench", "-- sh /tests/swbench.sh", machine.initramfs(initramfs));
+    let run = Run::lines("swbench", script, machine);
     run.figures().require_exactly("runs", RUNS as u64);
     let mut lines = run.lines_with("swbench pages=");
     let figures = std::array::from_fn(|_| {

@@ -7,6 +7,7 @@ mod truth;
 mod walk;
 
 use super::{
+    answers::value,
     definition::Lab,
     exam::{Exam, Found, Group},
 };
@@ -91,13 +92,6 @@ const ASKED_POINTS: u32 = 3;
 
 fn count(truth: &Truth, how: Came) -> u64 {
     truth.came.iter().filter(|came| **came == how).count() as u64
-}
-
-/// The value of a line `name = value`.
-fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
-    let value = pairs.into_iter().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim());
-    value.filter(|value| !value.is_empty())
 }
 
 /// The number behind `name =`, in hexadecimal with 0x before it.

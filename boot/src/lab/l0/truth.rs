@@ -97,17 +97,17 @@ fn read(walk: Walk, events: &[Event]) -> Result<Truth, String> {
     let (thread, base) = pages_made(walk, events).ok_or_else(|| lacks("where the pages were made"))?;
 
     // Pages that are not zero are written in the order of their addresses.
-    let outs: Vec<(usize, u32, u32)> = events
+    let outs: Vec<(usize, u32)> = events
         .iter()
         .enumerate()
         .filter_map(|(at, event)| match event.what {
-            What::PageOut { frame, slot, .. } if event.thread == thread => Some((at, frame, slot)),
+            What::PageOut { slot, .. } if event.thread == thread => Some((at, slot)),
             _ => None,
         })
         .collect();
     let stored: Vec<u64> = walk.range().filter(|page| !walk.is_zero(*page)).collect();
     let place = stored.iter().position(|page| *page == walk.page).ok_or_else(|| lacks("your page"))?;
-    let (at, _, slot) = *outs.get(place).filter(|_| outs.len() == stored.len()).ok_or_else(|| lacks("the way out"))?;
+    let (at, slot) = *outs.get(place).filter(|_| outs.len() == stored.len()).ok_or_else(|| lacks("the way out"))?;
     let batch = |events: &[Event], is_written: bool| {
         events.iter().find_map(|event| match event.what {
             What::BatchSubmitted { write, folios, .. } if write == is_written => Some(u64::from(folios)),

@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use clap::Args;
 
 use super::{
+    answers::value,
     definition::Lab,
     exam::{Exam, Found, Group},
     seed::Seed,
@@ -75,7 +76,7 @@ fn judge(exam: &mut Exam<'_>) {
 
 /// The bug that this student's test has to find.
 fn bug(seed: Seed) -> Kind {
-    BUGS[seed.random("bug").below(BUGS.len() as u64) as usize]
+    seed.choose("bug", &BUGS)
 }
 
 fn exact(exam: &Exam<'_>, part: Part, kind: Kind, seed: Seed) -> Result<(), String> {
@@ -83,15 +84,9 @@ fn exact(exam: &Exam<'_>, part: Part, kind: Kind, seed: Seed) -> Result<(), Stri
     traces::exact(seed).iter().try_for_each(|(frames, trace)| play::expect(&mut subject, part, kind, *frames, trace))
 }
 
-/// The values of `name = value` lines.
-fn value(text: &str, name: &str) -> Option<usize> {
-    let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
-    pairs.into_iter().find(|(key, _)| key.trim() == name).and_then(|(_, value)| value.trim().parse().ok())
-}
-
 fn anomaly(answers: &str, seed: Seed) -> Found {
     let names = ["trace", "frames", "misses", "misses with one more", "misses of OPT"];
-    let [Some(number), Some(frames), fewer, more, best] = names.map(|name| value(answers, name)) else {
+    let [Some(number), Some(frames), fewer, more, best] = names.map(|name| value(answers, name)?.parse().ok()) else {
         return Found::Wrong("answers.txt: there is no number after `trace =` and `frames =`".to_owned());
     };
     let traces = traces::family(seed);

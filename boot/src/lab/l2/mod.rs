@@ -14,7 +14,7 @@ use self::ask::{ask, hint, last_batches};
 use super::{
     definition::Lab,
     exam::{Exam, Group},
-    script::{self, Test, test},
+    script::{self, Bug, Test, test},
     seed::Seed,
     subject::Subject,
 };
@@ -28,16 +28,13 @@ pub(super) const LAB: Lab = Lab {
     members: &["swap", "swap/testkit"],
     crates: &["quire-swap", "quire-testkit"],
     dependencies: "quire-swap = { path = \"../swap\" }\nquire-testkit = { path = \"../swap/testkit\", default-features = false }\n",
-    given: |seed| {
-        let text = format!("Your own test has to find this bug, which is yours:\n\n  {}\n", bug(seed).1);
-        vec![("bug.txt", text)]
-    },
+    given: |seed| vec![script::bug_file(bug(seed))],
     references: &[MODEL, "leaks", "first-page-only", "all-or-nothing"],
     judge,
 };
 
 /// Bugs that a student's own test may have to find: which wrong disk has it, and what it is.
-const BUGS: [(&str, &str); 3] = [
+const BUGS: [Bug; 3] = [
     ("leaks", "the disk keeps the pages of slots that were freed"),
     ("first-page-only", "of a folio of several pages the disk stores the first one only"),
     (
@@ -54,11 +51,8 @@ const TESTS: [Test; 5] = [
     test!("L2", "freed slots", "tests/freed.txt", 7),
 ];
 
-/// The most lines in a student's own test.
-const OWN_TEST_MAX: usize = 40;
-
-fn bug(seed: Seed) -> (&'static str, &'static str) {
-    BUGS[seed.random("bug").below(BUGS.len() as u64) as usize]
+fn bug(seed: Seed) -> Bug {
+    seed.choose("bug", &BUGS)
 }
 
 fn judge(exam: &mut Exam<'_>) {
@@ -74,7 +68,7 @@ fn judge(exam: &mut Exam<'_>) {
     }
     let seed = hidden.unwrap_or(own);
     exam.check(Group::Performance, "batches as long as the rule allows", 15, |exam| random::spare(exam, seed));
-    exam.check(Group::OwnTest, "own test", 5, |exam| script::own_test(exam, OWN_TEST_MAX, bug(own), run).into());
+    exam.check(Group::OwnTest, "own test", 5, |exam| script::own_test(exam, bug(own), run).into());
 }
 
 fn run(subject: &mut Subject, text: &str, file: &str) -> Result<(), String> {

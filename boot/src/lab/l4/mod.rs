@@ -15,7 +15,7 @@ use quire_memory::policy::{Instance, replay::Replay};
 use super::{
     definition::Lab,
     exam::{Exam, Found, Group},
-    script::{self, Test, test},
+    script::{self, Bug, Test, test},
     seed::Seed,
     subject::Subject,
 };
@@ -41,16 +41,13 @@ pub(super) const LAB: Lab = Lab {
     members: &["swap", "kernel/protocol"],
     crates: &["quire-swap", "quire-protocol"],
     dependencies: "quire-protocol = { path = \"../kernel/protocol\" }\nquire-swap = { path = \"../swap\" }\n",
-    given: |seed| {
-        let text = format!("Your own test has to find this bug, which is yours:\n\n  {}\n", bug(seed).1);
-        vec![("bug.txt", text), ("kernel/memory/src/policy/policies/mod.rs", table_with_own())]
-    },
+    given: |seed| vec![script::bug_file(bug(seed)), ("kernel/memory/src/policy/policies/mod.rs", table_with_own())],
     references: &[MODEL, "takes-all-for-hot", "forgets-who-left"],
     judge,
 };
 
 /// Bugs that a student's own test may have to find: which wrong policy has it, and what it is.
-const BUGS: [(&str, &str); 2] = [
+const BUGS: [Bug; 2] = [
     ("takes-all-for-hot", "a page that comes for the first time is kept as long as one that is used again and again"),
     ("forgets-who-left", "a page that comes back soon after it left is taken for one that was never there"),
 ];
@@ -63,9 +60,6 @@ const TESTS: [Test; 5] = [
     test!("L4", "cgroups do not meet", "tests/cgroups.txt", 5),
 ];
 
-/// The most lines in a student's own test.
-const OWN_TEST_MAX: usize = 40;
-
 /// The whole way from two-list's hits to OPT's is 100; for so much of it there are all points.
 const WAY_FOR_ALL: i64 = 40;
 
@@ -76,8 +70,8 @@ const MANY_LOOKS: u64 = 400;
 /// Mixes of the hidden seed.
 const HIDDEN: usize = 3;
 
-fn bug(seed: Seed) -> (&'static str, &'static str) {
-    BUGS[seed.random("bug").below(BUGS.len() as u64) as usize]
+fn bug(seed: Seed) -> Bug {
+    seed.choose("bug", &BUGS)
 }
 
 /// The kernel's table of policies with the student's in it.
@@ -123,7 +117,7 @@ fn judge(exam: &mut Exam<'_>) {
     exam.check(Group::Performance, "looks for a fault", 5, |_| {
         of_ones_own(measured.as_deref().map_or_else(|words| Found::Wrong(words.clone()), looks))
     });
-    exam.check(Group::OwnTest, "own test", 5, |exam| script::own_test(exam, OWN_TEST_MAX, bug(own), run).into());
+    exam.check(Group::OwnTest, "own test", 5, |exam| script::own_test(exam, bug(own), run).into());
 }
 
 fn run(subject: &mut Subject, text: &str, file: &str) -> Result<(), String> {

@@ -10,7 +10,7 @@ mod random;
 use super::{
     definition::Lab,
     exam::{Exam, Found, Group},
-    script::{self, Test, test},
+    script::{self, Bug, Test, test},
     seed::Seed,
     subject::Subject,
 };
@@ -26,16 +26,13 @@ pub(super) const LAB: Lab = Lab {
     members: &[],
     crates: &[],
     dependencies: "",
-    given: |seed| {
-        let text = format!("Your own test has to find this bug, which is yours:\n\n  {}\n", bug(seed).1);
-        vec![("bug.txt", text)]
-    },
+    given: |seed| vec![script::bug_file(bug(seed))],
     references: &[MODEL, "believes-the-sum", "forgets-the-others", "leaks-the-last"],
     judge,
 };
 
 /// Bugs that a student's own test may have to find: which wrong store has it, and what it is.
-const BUGS: [(&str, &str); 3] = [
+const BUGS: [Bug; 3] = [
     ("believes-the-sum", "pages whose words have the same sum are taken to be equal, and are not compared"),
     ("forgets-the-others", "when one of several equal pages is freed, the others are gone too"),
     ("leaks-the-last", "of equal pages, the heap gets nothing back when the last one is stored over by another page"),
@@ -51,9 +48,6 @@ const TESTS: [Test; 6] = [
     test!("L6", "pages that are nearly equal", "tests/near.txt", 2),
 ];
 
-/// The most lines in a student's own test.
-const OWN_TEST_MAX: usize = 40;
-
 /// For so many bytes of pages in a hundred bytes of memory there are all points, and for that no more than what a copy has.
 const DENSE: u64 = 210;
 const PLAIN: u64 = 110;
@@ -64,8 +58,8 @@ const DENSE_ENOUGH: u64 = 150;
 const CHEAP: u64 = 2000;
 const DEAR: u64 = 6000;
 
-fn bug(seed: Seed) -> (&'static str, &'static str) {
-    BUGS[seed.random("bug").below(BUGS.len() as u64) as usize]
+fn bug(seed: Seed) -> Bug {
+    seed.choose("bug", &BUGS)
 }
 
 fn judge(exam: &mut Exam<'_>) {
@@ -108,7 +102,7 @@ fn judge(exam: &mut Exam<'_>) {
             Found::Part(u32::try_from(points).unwrap_or(0), if points < 5 { words } else { String::new() })
         }
     });
-    exam.check(Group::OwnTest, "own test", 5, |exam| script::own_test(exam, OWN_TEST_MAX, bug(own), run).into());
+    exam.check(Group::OwnTest, "own test", 5, |exam| script::own_test(exam, bug(own), run).into());
 }
 
 fn run(subject: &mut Subject, text: &str, file: &str) -> Result<(), String> {

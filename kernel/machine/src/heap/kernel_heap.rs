@@ -11,8 +11,7 @@ use quire_swap::header::PAGE_SIZE;
 use super::arena::{self, Arenas};
 use super::share::{KEPT_BACK, leaves, purpose};
 use super::slab::{self, Memory, SIZES, SlabUsage, Slabs};
-use crate::address_map::DIRECT_MAP;
-use crate::address_map::address_of as address;
+use crate::address_map::{DIRECT_MAP, address_of};
 use crate::frame::FrameNumber;
 use crate::physical;
 use crate::sync::{Rank, SpinLock};
@@ -131,11 +130,11 @@ pub(crate) fn publish(page: &AtomicPage) {
     let [arena_bytes, arena_objects] = small.arenas.addresses();
     let [size, count, used] = Slabs::OFFSETS.map(|offset| offset as u64);
     LAYOUT.set(&Heap {
-        frames: address(&HEAP.frames),
+        frames: address_of(&HEAP.frames),
         arena_bytes,
         arena_objects,
-        large_bytes: address(&HEAP.large),
-        large_blocks: address(&HEAP.large_blocks),
+        large_bytes: address_of(&HEAP.large),
+        large_blocks: address_of(&HEAP.large_blocks),
         slabs: small.slabs.as_ptr().addr() as u64,
         size_count: SIZES.len() as u64,
         size_bytes: size_of::<Slabs>() as u64,
@@ -143,7 +142,7 @@ pub(crate) fn publish(page: &AtomicPage) {
         count,
         used,
     });
-    page.heap.store(address(&LAYOUT), Ordering::Relaxed);
+    page.heap.store(address_of(&LAYOUT), Ordering::Relaxed);
 }
 
 impl KernelHeap {

@@ -33,15 +33,19 @@ fn writer(cgroup: &Cgroup, pages: u64) -> Arc<Process> {
     process
 }
 
-/// A child of the process that is in the cgroup.
-fn child(process: &Process, cgroup: &Cgroup) -> Arc<Process> {
-    Process::new(process.memory().fork().unwrap(), cgroup.number())
-}
-
 /// All pages of the process go to swap, as one that is the only one left to have them.
 fn page_out(process: &Process, pages: u64) {
     process.memory().advise(BASE..BASE + pages * PAGE, Advice::PageOut).unwrap();
     Computer::settle();
+}
+
+/// A process in one cgroup whose pages are all in swap and belong to another, where its parent was that wrote them.
+fn heir_of_swapped(owner: &Cgroup, cgroup: &Cgroup) -> Arc<Process> {
+    let parent = writer(owner, PAGES);
+    let heir = Process::new(parent.memory().fork().unwrap(), cgroup.number());
+    parent.end();
+    page_out(&heir, PAGES);
+    heir
 }
 
 fn reads_all(process: &Arc<Process>) {
@@ -57,10 +61,7 @@ fn uses(cgroup: &Cgroup) -> (u64, u64) {
 fn a_page_comes_back_to_the_cgroup_that_it_left() {
     let computer = machine();
     let (one, other) = (new(&Cgroup::root()), new(&Cgroup::root()));
-    let parent = writer(&one, PAGES);
-    let heir = child(&parent, &other);
-    parent.end();
-    page_out(&heir, PAGES);
+    let heir = heir_of_swapped(&one, &other);
     assert_eq!((uses(&one), uses(&other)), ((0, PAGES), (0, 0)), "each slot is paid for once");
     assert_eq!(one.swap_peak(), PAGES * PAGE);
     reads_all(&heir);
@@ -78,10 +79,7 @@ fn what_a_removed_cgroup_has_in_swap_is_its_parents() {
     let computer = machine();
     let outer = new(&Cgroup::root());
     let (inner, other) = (new(&outer), new(&outer));
-    let parent = writer(&inner, PAGES);
-    let heir = child(&parent, &other);
-    parent.end();
-    page_out(&heir, PAGES);
+    let heir = heir_of_swapped(&inner, &other);
     drop(inner);
     assert_eq!((uses(&outer), uses(&other)), ((0, PAGES), (0, 0)));
     // What it leaves is not the next one's that has its number.
@@ -125,10 +123,7 @@ fn pages_of_an_object_are_paid_for_once_however_many_map_it() {
 fn a_task_pays_for_what_a_full_cgroup_cannot_take_back() {
     let computer = machine();
     let (one, other) = (new(&Cgroup::root()), new(&Cgroup::root()));
-    let parent = writer(&one, PAGES);
-    let heir = child(&parent, &other);
-    parent.end();
-    page_out(&heir, PAGES);
+    let heir = heir_of_swapped(&one, &other);
     one.set_max(Some(0));
     reads_all(&heir);
     assert_eq!((uses(&one).0, uses(&other).0), (0, PAGES));

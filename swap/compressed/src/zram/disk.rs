@@ -243,11 +243,10 @@ impl<M: PoolMachine> ZramDisk<M> {
     /// between. One that is on the backing device is only found.
     fn read_memory(&self, page: u64, contents: &mut Page) -> Result<Option<WrittenBack>, PageError> {
         let slot = u32::try_from(page).ok().and_then(|slot| Some((slot, self.slots.get(slot)?)));
-        let Some((slot, locked)) = slot.map(|(slot, found)| (slot, found.lock::<M>())) else {
+        let Some((slot, mut locked)) = slot.map(|(slot, found)| (slot, found.lock::<M>())) else {
             contents.fill(0);
             return Ok(None);
         };
-        let mut locked = locked;
         match locked.content() {
             Content::Empty => contents.fill(0),
             Content::Stored(stored) => {

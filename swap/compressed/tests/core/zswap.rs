@@ -5,7 +5,10 @@ use std::sync::Arc;
 use quire_compressed::Access;
 use quire_compressed::zswap::{ATTRIBUTES, Directory, Zswap, ZswapError};
 use quire_swap::header::Page;
-use quire_swap::{DecodedPte, Direction, Folio, FolioFlag, Locked, Plug, Swap, SwapOnOptions, Written};
+use quire_swap::{
+    DecodedPte, Direction, Folio, FolioFlag, Locked, POOL_BATCHES, Plug, SlotRange, Swap, SwapOffError, SwapOnOptions,
+    Users, Written,
+};
 
 use crate::contents::{random, same, text};
 use crate::zram::{sized, swapon};
@@ -18,6 +21,29 @@ pub fn start(memory: u64) -> (&'static Swap<Fake>, &'static Arc<Zswap<Fake>>) {
     let zswap = Box::leak(Box::new(Zswap::start(swap, memory).unwrap()));
     zswap.set("enabled", "Y").unwrap();
     (swap, zswap)
+}
+
+/// No PTE holds these slots.
+pub struct Nobody;
+
+impl Users for Nobody {
+    fn bring_back(&mut self, _: &SlotRange) -> Result<(), SwapOffError> {
+        Ok(())
+    }
+
+    fn map_refused(&mut self, _: &SlotRange) {}
+}
+
+/// The end of a schedule: nothing is left of what was taken, and the areas can go.
+pub fn end_without_a_loss(memory: &'static Memory, swap: &Swap<Fake>, zswap: &Zswap<Fake>, frames: usize) {
+    memory.run_all();
+    assert_eq!(swap.areas().map(|area| area.used()).sum::<u64>(), 0, "a slot is lost");
+    assert_eq!((zswap.stored_pages(), memory.pool.used()), (0, 0), "an object is lost");
+    assert_eq!(memory.free_frames(), frames, "a frame is lost");
+    assert_eq!(swap.idle_batches(), POOL_BATCHES, "a batch is lost");
+    assert!(zswap.adds_up());
+    swap.areas().for_each(|area| swap.swapoff(area.index(), &mut Nobody).unwrap());
+    memory.forget();
 }
 
 /// Sends the pages of task 0 out, all of them.

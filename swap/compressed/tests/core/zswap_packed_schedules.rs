@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use quire_compressed::zswap::{Whereabouts, Zswap};
-use quire_swap::{
-    Entry, FaultError, Folio, Locked, POOL_BATCHES, Plug, SlotRange, SlotReference, Swap, SwapOffError, SwapOnOptions,
-    Users, Written,
-};
+use quire_swap::{Entry, FaultError, Folio, Locked, Plug, SlotReference, Swap, SwapOnOptions, Written};
 use shuttle::thread::{self, JoinHandle};
 
 use crate::contents::text;
-use crate::zswap::start;
+use crate::zswap::{Nobody, end_without_a_loss, start};
 use quire_testkit::device::Device;
 use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio};
 
@@ -27,16 +24,6 @@ struct World {
     disk: Arc<FakeDisk>,
     disk_area: u8,
     entries: Vec<Entry>,
-}
-
-struct Nobody;
-
-impl Users for Nobody {
-    fn bring_back(&mut self, _: &SlotRange) -> Result<(), SwapOffError> {
-        Ok(())
-    }
-
-    fn map_refused(&mut self, _: &SlotRange) {}
 }
 
 fn page_out(swap: &Swap<Fake>, number: u64) -> Entry {
@@ -76,14 +63,7 @@ fn explore(written_back: bool, body: impl Fn(&World) + Send + Sync + Copy + 'sta
         body(&world);
         device.stop();
         memory.explore(false);
-        memory.run_all();
-        assert_eq!(swap.areas().map(|area| area.used()).sum::<u64>(), 0, "a slot is lost");
-        assert_eq!((zswap.stored_pages(), memory.pool.used()), (0, 0), "an object is lost");
-        assert_eq!(memory.free_frames(), FRAMES, "a frame is lost");
-        assert_eq!(swap.idle_batches(), POOL_BATCHES, "a batch is lost");
-        assert!(zswap.adds_up());
-        swap.areas().for_each(|area| swap.swapoff(area.index(), &mut Nobody).unwrap());
-        memory.forget();
+        end_without_a_loss(memory, swap, zswap, FRAMES);
     };
     shuttle::check_random(schedule, SCHEDULES / 2);
     shuttle::check_pct(schedule, SCHEDULES / 2, 3);
