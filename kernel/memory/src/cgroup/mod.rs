@@ -22,6 +22,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use quire_machine::fallible::{self, NoMemory};
@@ -71,6 +72,15 @@ pub enum NoCgroup {
     TooMany,
     /// There is no memory for it.
     NoMemory,
+}
+
+impl fmt::Display for NoCgroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooMany => "there are as many memory cgroups as there can be",
+            Self::NoMemory => "no memory for a memory cgroup",
+        })
+    }
 }
 
 impl From<NoMemory> for NoCgroup {
