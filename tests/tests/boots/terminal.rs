@@ -37,21 +37,24 @@ impl Shell {
         self.sees("\nbegun\r");
     }
 
-    /// Presses a key together with the control key; waits for `answer`, if there is one, and the prompt.
+    /// Presses a key together with the control key; `answer`, if there is one, has to come before the next prompt.
     fn presses_control(&mut self, key: u8, answer: &str) {
         self.types(char::from(key & 0x1f).encode_utf8(&mut [0; 4]));
-        self.sees(answer);
-        self.sees(PROMPT);
+        self.answers(answer);
     }
 
-    /// Types a command; waits for `answer` and the next prompt.
+    /// Types a command; `answer` has to come before the next prompt.
     fn does(&mut self, command: &str, answer: &str) {
         self.types(command);
         self.types("\r");
         // The command as it is echoed, so that it is not taken for the answer.
         self.sees("\n");
-        self.sees(answer);
-        self.sees(PROMPT);
+        self.answers(answer);
+    }
+
+    fn answers(&mut self, answer: &str) {
+        let printed = self.0.exp_string(PROMPT).unwrap_or_else(|error| panic!("waiting for the prompt: {error}"));
+        assert!(printed.contains(answer), "{answer:?} was to come before the prompt, not {printed:?}");
     }
 }
 
@@ -82,16 +85,25 @@ fn a_person_edits_lines_and_controls_jobs() {
     shell.presses_control(b'Z', "Stopped");
     shell.does("bg", "sleep 1000");
     shell.does("jobs", "Running");
-    shell.types("fg\r");
-    shell.sees("sleep 1000");
-    shell.presses_control(b'C', "");
-    shell.does("jobs | wc -l", "0");
+    shell.does("kill %1; wait %1; echo $?", "143");
 
-    // Whoever reads in the background stops; whoever writes does if it is so set.
+    // Whoever reads in the background stops, and reads on in the foreground; whoever writes stops if it is so set.
     shell.types("cat &\r");
     shell.sees(PROMPT);
     shell.does("wait %1; jobs", "Stopped (tty input)");
-    shell.does("kill -9 %1; wait %1; echo $?", "137");
+    shell.types("fg\r");
+    shell.sees("\ncat\r");
+    shell.types("continued\r");
+    // Twice: as it is typed and as `cat` writes it. A key that comes before `cat` has the terminal would be the shell's.
+    shell.sees("continued\r");
+    shell.sees("continued\r");
+    shell.presses_control(b'C', "");
+    shell.does("echo $?", "130");
+    shell.does("jobs | wc -l", "0");
+    shell.types("cat &\r");
+    shell.sees(PROMPT);
+    // `wait` would return at once: to the shell the job is stopped until it has heard of its end, which `fg` waits for.
+    shell.does("wait %1; kill -9 %1; fg; echo $?", "137");
     shell.types("stty tostop; (echo hid''den) &\r");
     shell.sees(PROMPT);
     shell.does("wait %1; jobs", "Stopped (tty output)");
