@@ -117,6 +117,8 @@ pub enum FolioFlag {
     Stable = 1 << 7,
     /// A store of compressed pages has tried it in vain, and it was not written since.
     Incompressible = 1 << 8,
+    /// The machine allocated it as one page of a large folio, and it was not split from that since.
+    Large = 1 << 14,
 }
 
 /// The right to look at the contents of one folio, which no task writes meanwhile.
@@ -233,8 +235,8 @@ impl FolioState {
         self.bits.load(Ordering::Acquire) & flag as u32 != 0
     }
 
-    /// Marks the folio as [`Dirty`](FolioFlag::Dirty), [`Readahead`](FolioFlag::Readahead) or
-    /// [`Incompressible`](FolioFlag::Incompressible): what the others stand for, only the core does.
+    /// Marks the folio as [`Dirty`](FolioFlag::Dirty), [`Readahead`](FolioFlag::Readahead),
+    /// [`Incompressible`](FolioFlag::Incompressible) or [`Large`](FolioFlag::Large): what the others stand for, only the core does.
     ///
     /// # Panics
     /// When it is another flag.
@@ -301,7 +303,7 @@ impl FolioState {
 
 impl FolioFlag {
     const fn is_a_remark(self) -> bool {
-        matches!(self, Self::Dirty | Self::Readahead | Self::Incompressible)
+        matches!(self, Self::Dirty | Self::Readahead | Self::Incompressible | Self::Large)
     }
 }
 

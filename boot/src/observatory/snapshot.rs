@@ -189,11 +189,11 @@ pub struct Frame {
 /// The bits of [`Frame::flags`].
 pub mod flag {
     pub use quire_protocol::observatory::folio_flag::{
-        DIRTY, IN_CACHE, INCOMPRESSIBLE, LOCKED, ORPHAN, READAHEAD, STABLE, UP_TO_DATE, WRITEBACK,
+        DIRTY, IN_CACHE, INCOMPRESSIBLE, LARGE, LOCKED, ORPHAN, READAHEAD, STABLE, UP_TO_DATE, WRITEBACK,
     };
 
     /// Each bit with its name.
-    pub const NAMES: [(u32, &str); 9] = [
+    pub const NAMES: [(u32, &str); 10] = [
         (LOCKED, "locked"),
         (UP_TO_DATE, "up to date"),
         (DIRTY, "dirty"),
@@ -203,6 +203,7 @@ pub mod flag {
         (ORPHAN, "orphaned"),
         (STABLE, "stable"),
         (INCOMPRESSIBLE, "incompressible"),
+        (LARGE, "of a large folio"),
     ];
 
     /// The names of the bits that are set.

@@ -12,7 +12,15 @@
 //! the holder of its lock ([`Locked`]). One that is up to date may be mapped: tasks read and write it at any moment, so its bytes
 //! are copied, and no reference to them is made, but where the swap core looks at a page that no task can write.
 //!
-//! For the time being every folio of the kernel has order 0.
+//! # Large folios
+//!
+//! A large folio is [`LARGE_PAGES`] folios of one page each whose frames are one block of the buddy allocator: they are allocated
+//! together, aligned to their length, and each is marked as [`FolioFlag::Large`]. The mark is all that the frame table says of it; the
+//! head is the frame whose number is a multiple of [`LARGE_PAGES`]. Counts, state and lock are each page's own: what concerns one page, a
+//! copy on write, the end of a part of the mapping, a page that was locked in memory, touches that page and no other, so a large
+//! folio is split by taking marks away, which needs neither memory nor the others' locks; and the frames of pages that go are free at
+//! once, not with the last page. The mark of a frame that is freed goes with its state. So a mark alone proves nothing: who takes
+//! the pages of a large folio together locks all of them, and looks.
 
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -36,6 +44,12 @@ use crate::watermark::Purpose;
 const FROZEN: u32 = 1 << 29;
 const _: () = assert!(FROZEN < IS_POOL);
 
+/// The order of a large folio: 64 KiB.
+pub const LARGE_ORDER: u8 = 4;
+
+/// How many pages a large folio has.
+pub const LARGE_PAGES: usize = 1 << LARGE_ORDER;
+
 /// A folio that has no references and no contents yet: a frame of its own.
 pub struct NewFolio(UniqueFrame);
 
@@ -43,6 +57,12 @@ impl NewFolio {
     /// A folio with junk in it; `None` when `purpose` may not have a frame. Does not sleep.
     pub fn allocate(purpose: Purpose) -> Option<Self> {
         UniqueFrame::allocate(0, Kind::Anonymous, purpose).map(Self)
+    }
+
+    /// The pages of a large folio, with junk in them; `None` when no block is free that `purpose` may have. Does not sleep.
+    pub fn allocate_large(purpose: Purpose) -> Option<[Self; LARGE_PAGES]> {
+        let block = UniqueFrame::allocate(LARGE_ORDER, Kind::Anonymous, purpose)?;
+        Some(block.split().map(Self))
     }
 
     /// The frame's metadata.

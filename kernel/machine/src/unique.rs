@@ -34,6 +34,17 @@ impl UniqueFrame {
         unsafe { slice::from_raw_parts_mut(direct(self.first.address()), PAGE_SIZE << self.order) }
     }
 
+    /// An owner for each of the frames, which are freed one by one from now on. Takes no memory.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn split<const FRAMES: usize>(self) -> [Self; FRAMES] {
+        assert_eq!(1 << self.order, FRAMES);
+        let first = self.into_number();
+        physical::frames()[first.index()].set_order(0);
+        core::array::from_fn(|frame| Self { first: FrameNumber(first.0 + frame as u32), order: 0 })
+    }
+
     /// Leaves the frames to somebody who keeps their number.
     pub fn into_number(self) -> FrameNumber {
         ManuallyDrop::new(self).first

@@ -15,6 +15,7 @@ use crate::admission::Limit;
 use crate::fatal::Fatal;
 use crate::fault;
 use crate::folio::{self, Folio, FolioBatch};
+use crate::large_folio::Wanted;
 use crate::lru;
 use crate::page_out;
 use crate::page_tables::{self, folio_frame, is_mapped};
@@ -46,6 +47,8 @@ pub enum Advice {
     },
     /// A child does not get the VMA, or does.
     Inherit(bool),
+    /// Whether large folios are wanted (`MADV_HUGEPAGE`, `MADV_NOHUGEPAGE`).
+    Want(Wanted),
     /// The object's pages are forgotten, too (`MADV_REMOVE`).
     Remove,
 }
@@ -103,6 +106,7 @@ impl AddressSpace {
                 Advice::PageOut => self.page_out(vma.range.clone())?,
                 // A hint: what cannot be had is not needed yet.
                 Advice::WillNeed => drop(self.bring_in_swapped(vma.range.clone())),
+                Advice::Want(wanted) => self.layout().vmas.change(&vma.range, |vma| vma.wanted = wanted)?,
                 Advice::Inherit(inherit) => {
                     self.layout().vmas.change(&vma.range, |vma| vma.not_inherited = !inherit)?;
                 }

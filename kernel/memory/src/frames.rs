@@ -13,6 +13,7 @@ use crate::cgroup::held::Held;
 use crate::cgroup::{charge, counts, throttle};
 use crate::counters::COUNTERS;
 use crate::folio::NewFolio;
+use crate::large_folio::LARGE_PAGES;
 use crate::oom::{self, Verdict};
 use crate::reclaim::Effort;
 use crate::swap;
@@ -68,6 +69,42 @@ pub(crate) fn frame_if_free(entry: Entry) -> Option<NewFolio> {
     let owner = Held::new(|| swap::core().payer(entry));
     counts::try_charge(owner.number()).ok()?;
     charged(&owner, || NewFolio::allocate(Purpose::Task).ok_or(AllocationError)).ok()
+}
+
+/// Why there is no large folio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoLargeFolio {
+    /// No block of frames is free that a task may have without reclaim.
+    Memory,
+    /// The cgroup has no room for it.
+    Charge,
+}
+
+/// Takes the frames of a large folio for a task, and charges the task's cgroup, where that needs no reclaim.
+///
+/// # Errors
+/// [`NoLargeFolio`]
+pub(crate) fn large_folio() -> Result<[NewFolio; LARGE_PAGES], NoLargeFolio> {
+    let cgroup = Held::new(counts::current);
+    let number = cgroup.number();
+    accessed::settle(number);
+    let folios = charged_large(&cgroup)?;
+    drop(cgroup);
+    (0..LARGE_PAGES).for_each(|_| throttle::after_charge(number));
+    Ok(folios)
+}
+
+fn charged_large(cgroup: &Held) -> Result<[NewFolio; LARGE_PAGES], NoLargeFolio> {
+    if physical::free_frames() < physical::watermarks().low + LARGE_PAGES {
+        return Err(NoLargeFolio::Memory);
+    }
+    let folios = NewFolio::allocate_large(Purpose::Task).ok_or(NoLargeFolio::Memory)?;
+    let number = cgroup.number();
+    counts::try_charge_pages(number, LARGE_PAGES).map_err(|_| NoLargeFolio::Charge)?;
+    for folio in &folios {
+        folio.metadata().cgroup.store(number, Ordering::Relaxed);
+    }
+    Ok(folios)
 }
 
 /// Takes a frame that the cgroup is charged for already.

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `upcall` | what is asked of the rooms above: processes, zswap, disks |
 //! | `policy`, `badness`, `trace`, `quota`, `limit`, `fatal` | decisions and words without pages: which page goes, which process is killed |
+//! | `large_folio` | which memory gets folios of 64 KiB, and how often |
 //! | `counters`, `progress` | what reclaim counts; frames that have come free, writes that are on their way |
 //! | `swap::core`, `swap::leaving` | the swap core on this machine; who gives way to a `swapoff` |
 //! | `cgroup::counts`, `lru::turns`, `lru::lists` | what memory cgroups are charged; each one's LRU lists, as lists of frames |
@@ -100,6 +101,7 @@ pub mod folio;
 mod fork;
 pub mod frame_use;
 pub mod frames;
+pub mod large_folio;
 pub mod limit;
 pub mod lru;
 pub mod object;

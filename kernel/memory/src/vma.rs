@@ -23,6 +23,7 @@ pub use quire_machine::protection::Protection;
 use quire_swap::header::PAGE_SIZE;
 
 use crate::charge::Charge;
+use crate::large_folio::Wanted;
 
 /// The most VMAs of an address space at first.
 const MOST_AT_FIRST: usize = 65_530;
@@ -75,6 +76,8 @@ pub struct Vma<A> {
     pub locked: bool,
     /// A child does not get it.
     pub not_inherited: bool,
+    /// Whether the program wants large folios there.
+    pub wanted: Wanted,
     /// Whether memory is promised for it.
     pub promise: Promise,
     /// The object that its pages come from; without one they are zero at first.
@@ -98,6 +101,7 @@ impl<A: PartialEq> Vma<A> {
             grows_down: false,
             locked: false,
             not_inherited: false,
+            wanted: Wanted::Unsaid,
             promise: if protection.write { Promise::Made } else { Promise::NotYet },
             object: None,
             anonymous: link,
@@ -142,6 +146,7 @@ impl<A: PartialEq> Vma<A> {
             && self.grows_down == other.grows_down
             && self.locked == other.locked
             && self.not_inherited == other.not_inherited
+            && self.wanted == other.wanted
             && self.promise == other.promise
             && self.object == other.object
             && self.anonymous == other.anonymous

@@ -15,6 +15,7 @@ use quire_machine::event::{self, Kind};
 use quire_machine::print;
 use quire_machine::task;
 use quire_memory::advice::Advice;
+use quire_memory::large_folio::{self, LARGE_PAGES, Setting};
 use quire_memory::swap;
 use quire_memory::{AddressSpace, progress, reclaim};
 
@@ -34,6 +35,7 @@ const EVENTS: u64 = 256;
 /// Ticks a page, and for an event.
 struct Costs {
     first_touch: u64,
+    large_touch: u64,
     fork: u64,
     zero_out: u64,
     clean_out: u64,
@@ -54,6 +56,7 @@ pub(super) fn memory_cost(command_line: CommandLine<'static>) -> Result<String, 
     print!("{:44} {:>8} {:>8} {:>8}\n", "instructions a page", "", "at most", "Linux");
     for (name, what, cost, most, linux) in [
         ("first_touch", "first touch, clearing included", costs.first_touch, 1500, ""),
+        ("large_touch", "first touch of 64 KiB that come at once", costs.large_touch, 710, ""),
         ("cached", "fault that finds its page in the swap cache", costs.cached, 1200, "2,340"),
         ("fork", "fork with 16 MiB resident", costs.fork, 150, ""),
         ("zero_out", "taken out: given a slot, nothing written", costs.zero_out, 700, ""),
@@ -105,11 +108,18 @@ fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
         while reclaim::pass() > 0 {}
         Ok(())
     })?;
+    advise(space, 0..pages, Advice::DontNeed)?;
+    large_folio::FOR_SIZE.set(Setting::Always);
+    let large = (0..pages).step_by(LARGE_PAGES).map(|page| spent(|| user::write(address(page), &[0])));
+    let large_touch = median(large)? / LARGE_PAGES as u64;
+    large_folio::FOR_SIZE.set(Setting::Never);
+    let resident = space.resident() as u64;
+    require!(resident == pages, "{resident} of {pages} pages came with the first of each 64 KiB");
     // Such as do not happen: of no page.
     let before = clock::counter();
     (0..EVENTS).for_each(|_| event::note(Kind::TlbFlush, 0, 0));
     let event = (clock::counter() - before) / EVENTS;
-    Ok(Costs { first_touch, fork, zero_out, clean_out, scan, cached, event })
+    Ok(Costs { first_touch, large_touch, fork, zero_out, clean_out, scan, cached, event })
 }
 
 /// Ticks of `work` for each page that it takes out of memory, hardly any of which has to be written.

@@ -172,8 +172,8 @@ fn a_swapoff_that_cannot_end_leaves_everything_as_it_was() {
 #[test]
 fn swapped_pages_survive_whatever_is_done_to_them() {
     let names = "swapped-and-back swapped-over-fork swapped-shared swapped-given-up swapped-resized swapped-locked \
-                 swapped-files swapped-registers swapped-noswap reclaim";
-    check(names, 14, with_swap(Size::mebibytes(40), Size::mebibytes(128)));
+                 swapped-files swapped-registers swapped-noswap reclaim large-folios";
+    check(names, 16, with_swap(Size::mebibytes(40), Size::mebibytes(128)));
 }
 
 #[test]

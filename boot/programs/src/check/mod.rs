@@ -26,6 +26,7 @@ mod heap;
 mod huge;
 mod killed;
 mod kpage;
+mod large_folios;
 mod limited;
 mod limits;
 mod locks;
@@ -80,6 +81,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         heap::CHECKS,
         huge::CHECKS,
         killed::CHECKS,
+        large_folios::CHECKS,
         kpage::CHECKS,
         limited::CHECKS,
         limited::SWAP_CHECKS,

@@ -9,6 +9,7 @@ use linux_raw_sys::general as linux;
 use quire_compressed::zram::{ATTRIBUTES, Zram};
 use quire_compressed::{Access, zswap};
 use quire_machine::fallible::{self, TryVec};
+use quire_memory::large_folio::{self, Setting, Switch};
 use quire_memory::swap::{self, Quire};
 use quire_memory::{lru, policy};
 use quire_swap::header::PAGE_SIZE;
@@ -210,7 +211,13 @@ fn kernel() -> Result<Entries, Errno> {
         ("debug".into(), directory(move || list([("zswap".into(), directory(counters)?)]))?),
         (
             "mm".into(),
-            directory(move || list([("swap".into(), directory(readahead)?), ("reclaim".into(), reclaim()?)]))?,
+            directory(move || {
+                list([
+                    ("swap".into(), directory(readahead)?),
+                    ("reclaim".into(), reclaim()?),
+                    ("transparent_hugepage".into(), directory(large_folios)?),
+                ])
+            })?,
         ),
     ])
 }
@@ -218,16 +225,45 @@ fn kernel() -> Result<Entries, Errno> {
 /// The policies of reclaim, the one in brackets that decides in memory cgroups that are made from now on, as Linux shows what can be
 /// chosen. Writing a name chooses; what there is keeps its policy.
 fn reclaim() -> Result<Item, Errno> {
-    let policies = |out: &mut String| {
-        let chosen = lru::policy();
-        for (index, name) in policy::NAMES.iter().enumerate() {
-            let (before, after) = if *name == chosen { ("[", "]") } else { ("", "") };
-            print(out, format_args!("{}{before}{name}{after}", if index == 0 { "" } else { " " }))?;
-        }
-        print(out, format_args!("\n"))
-    };
+    let policies = |out: &mut String| choices(out, policy::NAMES.iter().copied(), lru::policy());
     let choose = |name: &str| lru::choose_policy(name.trim_ascii_end()).ok_or(Errno::EINVAL);
     directory(move || list([("policy".into(), read_write(policies, choose)?)]))
+}
+
+/// What can be chosen as a line, the chosen one in brackets.
+fn choices(out: &mut String, names: impl Iterator<Item = &'static str>, chosen: &str) -> Result<(), Errno> {
+    for (index, name) in names.enumerate() {
+        let (before, after) = if name == chosen { ("[", "]") } else { ("", "") };
+        print(out, format_args!("{}{before}{name}{after}", if index == 0 { "" } else { " " }))?;
+    }
+    print(out, format_args!("\n"))
+}
+
+/// `/sys/kernel/mm/transparent_hugepage`, with the one size that there is.
+fn large_folios() -> Result<Entries, Errno> {
+    let stats = || {
+        let mut entries = Entries::new();
+        for &(what, name) in large_folio::Count::ALL {
+            entries.try_push((name.into(), read_only(move |out| line(out, large_folio::count(what)))?))?;
+        }
+        Ok(entries)
+    };
+    let size =
+        move || list([("enabled".into(), switch(&large_folio::FOR_SIZE, true)?), ("stats".into(), directory(stats)?)]);
+    list([("enabled".into(), switch(&large_folio::FOR_ALL_SIZES, false)?), ("hugepages-64kB".into(), directory(size)?)])
+}
+
+/// A setting of large folios, for one size or for all, from which nothing is inherited.
+fn switch(switch: &'static Switch, is_of_size: bool) -> Result<Item, Errno> {
+    let settings = move || Setting::ALL.into_iter().filter(move |setting| is_of_size || *setting != Setting::Inherit);
+    read_write(
+        move |out| choices(out, settings().map(Setting::name), switch.get().name()),
+        move |value| {
+            let chosen = settings().find(|setting| setting.name() == value.trim_ascii_end());
+            switch.set(chosen.ok_or(Errno::EINVAL)?);
+            Ok(())
+        },
+    )
 }
 
 /// A line for each counter of an area's backend: the area, the name, the number.

@@ -11,6 +11,7 @@ use quire_machine::user::{NoPages, Word, page_length, pages, pages_around};
 use quire_memory::AddressSpace;
 use quire_memory::address_space::{Backing, LOWEST, LockNew, MapError, MapRequest, Placement};
 use quire_memory::advice::Advice;
+use quire_memory::large_folio::Wanted;
 use quire_memory::remap::Move;
 use quire_memory::vma::Protection;
 use quire_swap::header::PAGE_SIZE;
@@ -350,10 +351,10 @@ fn madvise(arguments: &Arguments<'_>) -> Outcome {
         linux::MADV_NORMAL
         | linux::MADV_RANDOM
         | linux::MADV_SEQUENTIAL
-        | linux::MADV_HUGEPAGE
-        | linux::MADV_NOHUGEPAGE
         | linux::MADV_DONTDUMP
         | linux::MADV_DODUMP => Advice::Nothing,
+        linux::MADV_HUGEPAGE => Advice::Want(Wanted::Large),
+        linux::MADV_NOHUGEPAGE => Advice::Want(Wanted::Small),
         linux::MADV_WILLNEED => Advice::WillNeed,
         linux::MADV_DONTNEED => Advice::DontNeed,
         linux::MADV_FREE => Advice::Free,

@@ -83,12 +83,21 @@ pub(crate) fn current() -> u8 {
 /// # Errors
 /// The cgroup whose limit is reached.
 pub(crate) fn try_charge(number: u8) -> Result<(), u8> {
+    try_charge_pages(number, 1)
+}
+
+/// The same for several pages, or none of them.
+///
+/// # Errors
+/// As for [`try_charge`].
+#[inline]
+pub(crate) fn try_charge_pages(number: u8, pages: usize) -> Result<(), u8> {
     for charged in upwards(number) {
         let state = &STATES[usize::from(charged)];
-        let after = state.current.fetch_add(1, Ordering::AcqRel) + 1;
+        let after = state.current.fetch_add(pages, Ordering::AcqRel) + pages;
         if after > state.max.load(Ordering::Relaxed) {
             for undone in upwards(number) {
-                STATES[usize::from(undone)].current.fetch_sub(1, Ordering::AcqRel);
+                STATES[usize::from(undone)].current.fetch_sub(pages, Ordering::AcqRel);
                 if undone == charged {
                     break;
                 }

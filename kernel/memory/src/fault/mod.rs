@@ -6,7 +6,7 @@
 //! | the PTE | what is mapped | what happens |
 //! |---|---|---|
 //! | 0 | private memory, read | the frame of zeros that all share is mapped |
-//! | 0 | private memory, written | a frame of zeros |
+//! | 0 | private memory, written | a frame of zeros, or sixteen for it and those beside it |
 //! | 0 | an object | the object's page is mapped; written privately, a copy of it |
 //! | an entry | | the swap core brings the page in: from the swap cache, as zeros, or with its neighbours |
 //! | maps a frame, for reading | written | the page becomes writable if no other task has it; else a copy takes its place |
@@ -21,6 +21,7 @@
 //! |---|---|
 //! | here | a fault is served, by one of the following |
 //! | `seen` | what a fault finds: the VMA, and the PTE |
+//! | `large` | a page that was never touched comes with those beside it |
 //! | `object`, `swap_in`, `shared` | a page of an object, one that is in swap, one that others may have too |
 //! | `install` | putting the new PTE in the place of the old one |
 //! | [`served`] | how faults were served |
@@ -34,6 +35,7 @@ use quire_swap::DecodedPte;
 use quire_swap::header::PAGE_SIZE;
 
 use self::install::{fill_with_zeros, install};
+use self::large::fill_large;
 use self::object::map_object;
 use self::seen::{Seen, Undone, grow_stack};
 
@@ -43,9 +45,10 @@ use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
 use crate::page_tables::{Pte, is_writable};
 use crate::upcall::Memory as _;
-use crate::{recorder, swap, tasks};
+use crate::{large_folio, recorder, swap, tasks};
 
 mod install;
+mod large;
 mod object;
 mod seen;
 pub mod served;
@@ -120,7 +123,10 @@ fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<FaultSe
     match DecodedPte::decode(pte) {
         DecodedPte::None => match &seen.object {
             Some(object) => map_object(space, &seen, object),
-            None if seen.write => fill_with_zeros(space, &seen, 0),
+            None if seen.write => match if large_folio::are_on() { fill_large(space, &seen)? } else { None } {
+                Some(served) => Ok(served),
+                None => fill_with_zeros(space, &seen, 0),
+            },
             None => {
                 let _ = install(space, &seen, 0, None, || Some(Pte::zero_page(seen.protection)))?;
                 Ok(FaultService::ZeroMapped)

@@ -11,6 +11,7 @@ use crate::address_space::{AddressSpace, LOWEST, Layout};
 use crate::fatal::Fatal;
 use crate::folio::{NewFolio, Owned};
 use crate::frames;
+use crate::large_folio::Wanted;
 use crate::limit::Limit;
 use crate::rmap::RmapLink;
 use crate::vma::{Totals, Vma};
@@ -44,6 +45,7 @@ pub(super) struct Seen<'a> {
     pub(super) shared: bool,
     pub(super) locked: bool,
     pub(super) object: Option<Arc<RmapLink>>,
+    pub(super) wanted: Wanted,
     /// What a new private page there is marked with.
     pub(super) owned: Owned,
     /// The owner in the mark of one that relatives may have as well.
@@ -69,6 +71,7 @@ impl<'a> Seen<'a> {
             shared: vma.shared,
             locked: vma.locked,
             object: vma.object.clone(),
+            wanted: vma.wanted,
             owned: vma.anonymous.mark(page),
             all: vma.anonymous.number_of_all(),
         }

@@ -108,6 +108,14 @@ pub(crate) fn add(folio: &Folio, exit: Exit) {
     with_lists_of(folio.metadata(), |lists| lists.add(folio.frame(), exit, Shadow::NONE));
 }
 
+/// The same for several that have come together.
+pub(crate) fn add_each(folios: &[Folio], exit: Exit) {
+    let mut lists = OneByOne::default();
+    for folio in folios {
+        lists.of(folio.metadata()).add(folio.frame(), exit, Shadow::NONE);
+    }
+}
+
 /// A page has come back from the slot in which its eviction had left `shadow`; 0 if nothing is known of that.
 pub(crate) fn come_back(folio: &Folio, shadow: u64) {
     let shadow = Shadow::from_bits(shadow);

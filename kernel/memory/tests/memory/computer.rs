@@ -8,7 +8,7 @@ use quire_machine::simulated::{Configuration, Machine, program};
 use quire_machine::upcall::{self as machine_upcall, Access};
 use quire_memory::fatal::Fatal;
 use quire_memory::swap::Quire;
-use quire_memory::{AddressSpace, cgroup, fault, lru, policy, progress, reclaim, swap, unused, upcall};
+use quire_memory::{AddressSpace, cgroup, fault, large_folio, lru, policy, progress, reclaim, swap, unused, upcall};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{SlotRange, SwapOnOptions};
 
@@ -69,6 +69,7 @@ impl Computer {
         let mut machine = Machine::start(Configuration { frames, processors }, &MACHINE);
         upcall::install(&MEMORY);
         lru::set_policy(policy::DEFAULT).expect("it is a policy");
+        large_folio::FOR_SIZE.set(large_folio::Setting::Never);
         quire_memory::start().expect("the machine has frames");
         machine.settle();
         let disk = Arc::new(disk);

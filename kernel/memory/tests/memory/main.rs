@@ -4,6 +4,7 @@
 
 mod computer;
 mod disk;
+mod large_folios;
 mod model;
 mod oom;
 mod owners;

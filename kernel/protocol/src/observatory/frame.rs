@@ -49,6 +49,8 @@ pub mod folio_flag {
     pub const STABLE: u32 = 1 << 7;
     /// A store of compressed pages has tried it in vain.
     pub const INCOMPRESSIBLE: u32 = 1 << 8;
+    /// One page of a large folio.
+    pub const LARGE: u32 = 1 << 14;
     /// How far the area's index is shifted.
     pub const AREA_SHIFT: u32 = 9;
     /// The bits of the area's index.

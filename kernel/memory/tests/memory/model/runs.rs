@@ -7,6 +7,7 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use quire_machine::task;
 use quire_memory::counters::COUNTERS;
 use quire_memory::fault::served;
+use quire_memory::large_folio::{Count, FOR_SIZE, Setting, count};
 use quire_memory::lru;
 use quire_memory::policy::NAMES;
 
@@ -77,14 +78,17 @@ fn run<T: Send + 'static>(
 /// Runs the model so many times, under one policy after another, or `QUIRE_RUNS` times, on what `make` makes. Pages have to have come to swap and back.
 fn agree(runs: u64, make: fn() -> Computer) {
     let seeds = number("QUIRE_SEED").map_or(0..number("QUIRE_RUNS").unwrap_or(runs), |seed| seed..seed + 1);
-    let counted = || [COUNTERS.written.load(Ordering::Relaxed), served::major_faults()];
+    let counted = || [COUNTERS.written.load(Ordering::Relaxed), served::major_faults(), count(Count::AnonFaultAlloc)];
     let before = counted();
     for seed in seeds {
         let computer = make();
         lru::set_policy(NAMES[seed as usize % NAMES.len()]).expect("it is a policy");
+        // Half of the runs, and so every policy, have large folios.
+        let is_large = (seed as usize / NAMES.len() + seed as usize).is_multiple_of(2);
+        FOR_SIZE.set(if is_large { Setting::Always } else { Setting::Never });
         run(seed, LENGTH, computer, || (), || ());
     }
-    assert!(std::iter::zip(before, counted()).all(|(before, now)| now > before), "nothing was swapped");
+    assert!(std::iter::zip(before, counted()).all(|(before, now)| now > before), "nothing was swapped, or large");
 }
 
 #[test]

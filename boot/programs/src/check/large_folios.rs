@@ -1,0 +1,117 @@
+//! Memory that comes in folios of 64 KiB: `/sys/kernel/mm/transparent_hugepage`.
+
+use std::fs;
+
+use nix::sys::mman::MmapAdvise;
+
+use super::outcome::{Check, Outcome, require};
+use crate::{
+    files,
+    memory::Memory,
+    process::{End, end_of},
+};
+
+pub(super) const CHECKS: &[Check] = &[("large-folios-settings", settings), ("large-folios-swapped", swapped)];
+
+const ALL_SIZES: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+const SIZE: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled";
+/// Pages of a large folio.
+const LARGE: usize = 16;
+
+/// A setting, which is what it was before once this is dropped.
+struct Set {
+    path: &'static str,
+    before: String,
+}
+
+impl Set {
+    fn new(path: &'static str, value: &str) -> Result<Self, super::Failure> {
+        let said = files::text(path)?;
+        let before = said.split(['[', ']']).nth(1).unwrap_or_default().to_owned();
+        files::set(path, value)?;
+        Ok(Self { path, before })
+    }
+}
+
+impl Drop for Set {
+    fn drop(&mut self) {
+        let _ = fs::write(self.path, &self.before);
+    }
+}
+
+fn count(name: &str) -> Result<u64, super::Failure> {
+    let path = format!("/sys/kernel/mm/transparent_hugepage/hugepages-64kB/stats/{name}");
+    Ok(files::numbers(&path)?.first().copied().unwrap_or(0))
+}
+
+fn settings() -> Outcome {
+    let _all = Set::new(ALL_SIZES, "never\n")?;
+    let size = Set::new(SIZE, "inherit\n")?;
+    require!(size.before == "never", "by default it is {}", size.before);
+    let said = [ALL_SIZES, SIZE].map(files::text);
+    let [Ok(all), Ok(own)] = &said else { return Err(format!("{said:?}").into()) };
+    require!(
+        (all.as_str(), own.as_str()) == ("always madvise [never]", "always [inherit] madvise never"),
+        "the settings are {all} and {own}"
+    );
+    require!(files::set(ALL_SIZES, "inherit").is_err(), "what all sizes inherit was taken");
+    require!(files::set(SIZE, "sometimes").is_err(), "a setting that there is not was taken");
+    // Each with what is wanted: nothing, large folios, none.
+    for (all, own, expected) in [
+        ("never", "inherit", [false; 3]),
+        ("madvise", "inherit", [false, true, false]),
+        ("always", "madvise", [false, true, false]),
+        ("never", "always", [true, true, false]),
+    ] {
+        files::set(ALL_SIZES, all)?;
+        files::set(SIZE, own)?;
+        let advice = [MmapAdvise::MADV_NORMAL, MmapAdvise::MADV_HUGEPAGE, MmapAdvise::MADV_NOHUGEPAGE];
+        for (advice, expected) in advice.into_iter().zip(expected) {
+            // So many that the aligned 64 KiB around the middle are among them.
+            let mut memory = Memory::private(3 * LARGE)?;
+            memory.advise(0..3 * LARGE, advice)?;
+            let before = count("anon_fault_alloc")?;
+            memory.touch(LARGE + LARGE / 2);
+            let came = count("anon_fault_alloc")? > before;
+            let resident = memory.in_core()?.into_iter().filter(|here| *here).count();
+            require!(
+                came == expected && resident == if expected { LARGE } else { 1 },
+                "with {all} and {own}, {advice:?}: {resident} pages came"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// More than there is memory for, of which parts go, are written by a child, and are given away.
+fn swapped() -> Outcome {
+    let pages = files::number("/proc/meminfo", "MemTotal")? as usize / 4 / LARGE * LARGE + 64 * LARGE;
+    let _set = Set::new(SIZE, "always")?;
+    let before = ["anon_fault_alloc", "anon_fault_fallback"].map(count);
+    let mut memory = Memory::private(pages)?;
+    (0..pages).for_each(|page| memory.set_word(page, page as u64 + 1));
+    let wrong = |memory: &Memory, expected: &dyn Fn(usize) -> u64| {
+        (0..pages).find(|page| memory.word(*page) != expected(*page))
+    };
+    require!(files::swap_used()? > 0, "{pages} pages fit into memory");
+    let after = ["anon_fault_alloc", "anon_fault_fallback"].map(count);
+    for (before, after) in before.into_iter().zip(after) {
+        let (before, after) = (before?, after?);
+        require!(after > before, "{before} before, {after} after {pages} pages");
+    }
+    let end = end_of(|| {
+        let is_right = wrong(&memory, &|page| page as u64 + 1).is_none();
+        (0..pages).step_by(5).for_each(|page| memory.set_word(page, 7));
+        i32::from(!is_right || wrong(&memory, &|page| if page % 5 == 0 { 7 } else { page as u64 + 1 }).is_some())
+    })?;
+    require!(end == End::Exited(0), "a child found other pages: {end}");
+    require!(wrong(&memory, &|page| page as u64 + 1).is_none(), "a child changed its parent's pages");
+    for first in (0..pages - 3).step_by(LARGE) {
+        memory.advise(first + 1..first + 3, MmapAdvise::MADV_DONTNEED)?;
+    }
+    memory.page_out()?;
+    let expected = |page: usize| if matches!(page % LARGE, 1 | 2) { 0 } else { page as u64 + 1 };
+    let wrong = wrong(&memory, &expected);
+    require!(wrong.is_none(), "page {wrong:?} came back changed");
+    Ok(())
+}

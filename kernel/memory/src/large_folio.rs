@@ -1,0 +1,163 @@
+//! Large folios of anonymous memory, 64 KiB each: who gets them, and what was counted (Linux: `mm/huge_memory.c`, multi-size THP).
+//!
+//! A large folio is pages that came together and are kept together: one block of frames, one fault, one charge, one decision whether
+//! it leaves memory, one run of slots. Each of its pages has a count, a state, an owner mark and a place in the LRU lists of its own
+//! (`quire_machine::folio` says why). So nothing that concerns one page has to know of large folios, and the lists count pages.
+//!
+//! # Its way
+//!
+//! 1. A fault makes it: `fill_large` in `fault/large.rs`. It never reclaims for it; where a large folio cannot be had, the page comes
+//!    alone.
+//! 2. What happens to a part of it, a write after `fork`, `munmap`, `mprotect`, `MADV_DONTNEED`, is done to those pages. The others
+//!    are marked still, and no whole any more.
+//!
+//! # By default
+//!
+//! `never`, as on Linux: with `always` a program that touches one byte of each 64 KiB takes 16 times the memory.
+
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use quire_swap::header::PAGE_SIZE;
+
+pub use quire_machine::folio::LARGE_PAGES;
+
+/// The length of one.
+pub const LARGE_BYTES: u64 = (LARGE_PAGES * PAGE_SIZE) as u64;
+
+/// Which anonymous memory gets large folios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Setting {
+    /// None.
+    Never,
+    /// What a program has asked for (`MADV_HUGEPAGE`).
+    Madvise,
+    /// All but what a program has excepted (`MADV_NOHUGEPAGE`).
+    Always,
+    /// What the setting for all sizes says.
+    Inherit,
+}
+
+impl Setting {
+    /// All, in the order in which Linux shows them.
+    pub const ALL: [Self; 4] = [Self::Always, Self::Inherit, Self::Madvise, Self::Never];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Madvise => "madvise",
+            Self::Always => "always",
+            Self::Inherit => "inherit",
+        }
+    }
+}
+
+/// What a program wants of a mapping (`MADV_HUGEPAGE`, `MADV_NOHUGEPAGE`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// It has not said.
+    #[default]
+    Unsaid,
+    /// Large folios.
+    Large,
+    /// None.
+    Small,
+}
+
+/// A setting that can be changed at any moment.
+#[derive(Debug)]
+pub struct Switch(AtomicU8);
+
+impl Switch {
+    /// What it says.
+    #[inline]
+    pub fn get(&self) -> Setting {
+        let is_it = |setting: &Setting| *setting as u8 == self.0.load(Ordering::Relaxed);
+        Setting::ALL.into_iter().find(is_it).unwrap_or(Setting::Never)
+    }
+
+    /// What is touched from now on heeds it; what there is stays as it is.
+    pub fn set(&self, setting: Setting) {
+        self.0.store(setting as u8, Ordering::Relaxed);
+    }
+}
+
+/// The setting for this size (Linux: `hugepages-64kB/enabled`).
+pub static FOR_SIZE: Switch = Switch(AtomicU8::new(Setting::Never as u8));
+/// The setting for all sizes (Linux: `transparent_hugepage/enabled`), which means nothing here but to [`Setting::Inherit`].
+pub static FOR_ALL_SIZES: Switch = Switch(AtomicU8::new(Setting::Never as u8));
+
+/// Whether any mapping may get large folios.
+#[inline]
+pub(crate) fn are_on() -> bool {
+    FOR_SIZE.0.load(Ordering::Relaxed) != Setting::Never as u8
+}
+
+/// Whether a mapping may, of which the program wants that.
+pub(crate) fn may_have(wanted: Wanted) -> bool {
+    let setting = match FOR_SIZE.get() {
+        Setting::Inherit => FOR_ALL_SIZES.get(),
+        own => own,
+    };
+    match setting {
+        Setting::Always => wanted != Wanted::Small,
+        Setting::Madvise => wanted == Wanted::Large,
+        Setting::Never | Setting::Inherit => false,
+    }
+}
+
+macro_rules! counts {
+    ($($name:ident = $text:literal: $what:literal,)*) => {
+        /// What is counted, under the names of Linux's `hugepages-64kB/stats`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Count {
+            $(#[doc = $what] $name,)*
+        }
+
+        impl Count {
+            /// All, with their names.
+            pub const ALL: &[(Self, &str)] = &[$((Self::$name, $text)),*];
+        }
+    };
+}
+
+counts! {
+    AnonFaultAlloc = "anon_fault_alloc": "Large folios that faults have made.",
+    AnonFaultFallback = "anon_fault_fallback": "Faults that could have made one and did not.",
+    AnonFaultFallbackCharge = "anon_fault_fallback_charge": "Those of them for which the memory cgroup had no room.",
+}
+
+static COUNTS: [AtomicU64; Count::ALL.len()] = [const { AtomicU64::new(0) }; Count::ALL.len()];
+
+/// How often it has happened since boot.
+pub fn count(what: Count) -> u64 {
+    COUNTS[what as usize].load(Ordering::Relaxed)
+}
+
+/// It has happened.
+pub(crate) fn note(what: Count) {
+    COUNTS[what as usize].fetch_add(1, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_wants_counts_as_far_as_the_setting_allows() {
+        let allowed = |size, all| {
+            FOR_SIZE.set(size);
+            FOR_ALL_SIZES.set(all);
+            [Wanted::Unsaid, Wanted::Large, Wanted::Small].map(may_have)
+        };
+        assert_eq!(allowed(Setting::Never, Setting::Always), [false; 3]);
+        assert_eq!(allowed(Setting::Madvise, Setting::Never), [false, true, false]);
+        assert_eq!(allowed(Setting::Always, Setting::Never), [true, true, false]);
+        assert_eq!(allowed(Setting::Inherit, Setting::Never), [false; 3]);
+        assert_eq!(allowed(Setting::Inherit, Setting::Madvise), [false, true, false]);
+        assert_eq!(allowed(Setting::Inherit, Setting::Always), [true, true, false]);
+        FOR_SIZE.set(Setting::Never);
+        FOR_ALL_SIZES.set(Setting::Never);
+    }
+}
