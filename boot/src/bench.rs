@@ -85,10 +85,10 @@ pub(crate) fn bench() -> Result<bool, Box<dyn error::Error>> {
             start / 1000
         );
     }
-    let demo = demo()?;
-    whole &= demo.is_some();
-    if let Some(demo) = demo {
-        println!("{}", demo.share(number(&memory, "event")));
+    let demos = [demo("events=on")?, demo("events=off")?];
+    whole &= demos.iter().all(Option::is_some);
+    if let [Some(noted), Some(unnoted)] = &demos {
+        println!("{}", noted.share(number(&memory, "event"), unnoted));
     }
     let machine = Machine::new().memory(Size::mebibytes(512)).disk(Disk::swap(Size::mebibytes(512)));
     let flat = figures("flat-cost", &format!("pages={FLAT_OTHERS} swapon=/dev/vda"), machine)?;
@@ -129,26 +129,28 @@ struct Demo {
 }
 
 impl Demo {
-    /// What its events are of its instructions, if one takes so many.
-    fn share(&self, instructions: u64) -> String {
+    /// What its events are of its instructions, if one takes so many; and how many the demo takes that notes none.
+    fn share(&self, instructions: u64, unnoted: &Self) -> String {
         let hundredths = (self.events * instructions * 10_000).checked_div(self.instructions).unwrap_or(0);
         let (whole, part) = (hundredths / 100, hundredths % 100);
-        let millions = self.instructions / 1_000_000;
+        let [millions, without] = [self, unnoted].map(|demo| demo.instructions / 1_000_000);
         format!(
-            "\nof {millions} million instructions of the demo, its {} events are {whole}.{part:02} %, at most 2",
+            "\nof {millions} million instructions of the demo, its {} events are {whole}.{part:02} %, at most 2; without any it \
+             takes {without} million, and two runs differ by a hundredth",
             self.events
         )
     }
 }
 
 /// Nothing if it failed. How long the processor worked is what the timer found: its hundredths of a second are many.
-fn demo() -> Result<Option<Demo>, Box<dyn error::Error>> {
-    eprintln!("quire: measuring the demo");
+fn demo(words: &str) -> Result<Option<Demo>, Box<dyn error::Error>> {
+    eprintln!("quire: measuring the demo, {words}");
     let disks = DemoDisks::make()?;
     let machine = Machine::new().disk(Disk::swap(Size::mebibytes(256))).icount();
     let machine = disks.disks().into_iter().fold(machine, Machine::disk).initramfs(Initramfs::new());
     let site = Arc::new(Site::new(machine.installed_memory())?);
-    let Outcome { status, log, .. } = machine.observed_at(Arc::clone(&site)).append("-- bench demo").run()?;
+    let Outcome { status, log, .. } =
+        machine.observed_at(Arc::clone(&site)).append(&format!("{words} -- bench demo")).run()?;
     let busy = log.lines().find_map(|line| line.strip_prefix("demo busy=")?.parse::<u64>().ok());
     let Some(busy) = busy.filter(|_| status.is_success()) else {
         eprintln!("{log}\nquire: the demo: {status}");

@@ -59,6 +59,27 @@ pub(super) fn difference(before: &Map<String, Value>, now: &Map<String, Value>) 
     new
 }
 
+/// The facts of two differences, one after the other, as one.
+pub(super) fn union(before: Map<String, Value>, now: Map<String, Value>) -> Map<String, Value> {
+    let mut all = before;
+    for (name, value) in now {
+        let known = all.remove(&name);
+        let value = match (known, value) {
+            (Some(Value::Object(mut known)), Value::Object(new)) if name == "counters" => {
+                known.extend(new);
+                Value::Object(known)
+            }
+            (Some(Value::Array(known)), Value::Array(new)) if ["faults", "reclaimed"].contains(&name.as_str()) => {
+                let sum = |(one, other): (&Value, &Value)| one.as_u64().unwrap_or(0) + other.as_u64().unwrap_or(0);
+                known.iter().zip(&new).map(sum).collect()
+            }
+            (_, value) => value,
+        };
+        all.insert(name, value);
+    }
+    all
+}
+
 /// The same events with microseconds for ticks.
 pub(super) fn in_microseconds(events: &[Event], ticks_per_second: u64) -> Vec<Event> {
     events.iter().map(|event| Event { time: microseconds(event.time, ticks_per_second), ..*event }).collect()

@@ -33,8 +33,8 @@ pub(super) struct Answer {
 }
 
 impl Feed {
-    /// Takes in a snapshot. Returns what is new, with its message; `None` if nothing is.
-    pub(super) fn push(&mut self, snapshot: &Snapshot, exact: bool) -> Option<(Change, &[u8])> {
+    /// Takes in a snapshot. Returns what is new; `None` if nothing is.
+    pub(super) fn push(&mut self, snapshot: &Snapshot, exact: bool) -> Option<Change> {
         let change = self.picture.advance(snapshot, exact);
         if change.is_empty() {
             return None;
@@ -44,7 +44,7 @@ impl Feed {
         }
         self.kept.push_back(framed(&change));
         self.next += 1;
-        self.kept.back().map(|message| (change, message.as_slice()))
+        Some(change)
     }
 
     /// The messages from number `from` on; everything, as one message, for a reader that has nothing (`None`) or not enough.
@@ -61,7 +61,7 @@ impl Feed {
 }
 
 /// The message with its length in front.
-fn framed(change: &Change) -> Vec<u8> {
+pub(super) fn framed(change: &Change) -> Vec<u8> {
     let mut framed = ByteWriter::default();
     framed.part(&message(change));
     framed.0

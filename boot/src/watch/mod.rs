@@ -14,7 +14,7 @@
 //! | `session` | the thread that looks |
 //! | `server` | the page's server, on this computer alone |
 //! | [`page`] | the page: HTML, style and script from `page/` |
-//! | `record`, `json`, `trace` | files: the page with a run in it, lines of JSON, a trace for Perfetto |
+//! | `record`, `run_page`, `json`, `trace` | files: the page with a run in it, lines of JSON, a trace for Perfetto |
 //!
 //! # Invariants
 //!
@@ -32,6 +32,7 @@ pub mod page;
 pub mod picture;
 mod qmp;
 mod record;
+mod run_page;
 mod server;
 mod session;
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The picture: what was last told of a machine, and what is new in a snapshot of it. Differences are sent and recorded, not
 //! whole states.
 
+use std::{collections::BTreeMap, mem};
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -18,7 +20,7 @@ pub struct Picture {
 }
 
 /// What has to be told: a difference to the picture before, or all of it.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Change {
     /// All of it.
     pub whole: bool,
@@ -33,7 +35,7 @@ pub struct Change {
 }
 
 /// Some of many cells.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cells<T> {
     /// All of them: those that were told before are forgotten.
     pub anew: bool,
@@ -49,6 +51,34 @@ impl Change {
         let is_still =
             self.frames.told.is_empty() && self.areas.iter().all(|(_, slots)| slots.told.is_empty() && !slots.anew);
         is_still && self.events.is_empty() && self.facts.keys().all(|name| facts::ALWAYS.contains(&name.as_str()))
+    }
+
+    /// Takes in the change that came before it: a reader who is told this one alone then knows as much.
+    pub(super) fn follow(&mut self, before: Self) {
+        if self.whole {
+            return;
+        }
+        self.whole = before.whole;
+        self.facts = facts::union(before.facts, mem::take(&mut self.facts));
+        self.frames.follow(before.frames);
+        for (index, slots) in before.areas {
+            // One that is gone by now is not told.
+            if let Some((_, now)) = self.areas.iter_mut().find(|(other, _)| *other == index) {
+                now.follow(slots);
+            }
+        }
+        self.events.splice(..0, before.events);
+    }
+}
+
+impl<T> Cells<T> {
+    fn follow(&mut self, before: Self) {
+        if self.anew {
+            return;
+        }
+        self.anew = before.anew;
+        let cells: BTreeMap<_, _> = before.told.into_iter().chain(self.told.drain(..)).collect();
+        self.told = cells.into_iter().collect();
     }
 }
 

@@ -6,31 +6,25 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
-use base64::{engine::general_purpose::STANDARD, write::EncoderWriter};
 use flate2::{Compression, write::GzEncoder};
 
-use super::{
-    json,
-    page::{AFTER_RECORDING, BEFORE_RECORDING, page},
-    picture::Change,
-    trace::Trace,
-};
+use super::{json, picture::Change, run_page::RunPage, trace::Trace};
 use crate::error::Error;
 
 /// A file that a run is recorded in.
 pub(super) struct Recording {
     path: PathBuf,
+    began: Instant,
     /// `None` once something went wrong.
     form: Option<Form>,
 }
 
-type Letters = EncoderWriter<'static, base64::engine::GeneralPurpose, BufWriter<File>>;
-
 /// What it becomes.
 enum Form {
-    Page(Box<GzEncoder<Letters>>),
+    Page(Box<RunPage<BufWriter<File>>>),
     Lines(GzEncoder<BufWriter<File>>),
     Trace(Box<Trace<BufWriter<File>>>),
 }
@@ -60,18 +54,13 @@ impl Recording {
     /// It cannot be made, or its name has no form.
     pub(super) fn create(path: &Path) -> Result<Self, Error> {
         let form = RecordingForm::of(path).ok_or_else(|| Error::RecordingForm { path: path.to_owned() })?;
-        let made = make(path).and_then(|mut file| {
+        let made = make(path).and_then(|file| {
             Ok(match form {
-                RecordingForm::Page => {
-                    file.write_all(page().as_bytes())?;
-                    file.write_all(BEFORE_RECORDING.as_bytes())?;
-                    let letters = EncoderWriter::new(file, &STANDARD);
-                    Form::Page(Box::new(GzEncoder::new(letters, Compression::best())))
-                }
+                RecordingForm::Page => Form::Page(Box::new(RunPage::new(file)?)),
                 RecordingForm::Lines => Form::Lines(GzEncoder::new(file, Compression::default())),
             })
         });
-        Ok(Self { path: path.to_owned(), form: Some(made.map_err(refused("--record", path))?) })
+        Ok(Self { path: path.to_owned(), began: Instant::now(), form: Some(made.map_err(refused("--record", path))?) })
     }
 
     /// Makes the file of a trace.
@@ -80,13 +69,13 @@ impl Recording {
     /// It cannot be made.
     pub(super) fn trace(path: &Path) -> Result<Self, Error> {
         let made = make(path).and_then(Trace::new).map_err(refused("--trace", path))?;
-        Ok(Self { path: path.to_owned(), form: Some(Form::Trace(Box::new(made))) })
+        Ok(Self { path: path.to_owned(), began: Instant::now(), form: Some(Form::Trace(Box::new(made))) })
     }
 
-    /// Takes in what is new, and its message.
-    pub(super) fn write(&mut self, change: &Change, message: &[u8]) {
+    /// Takes in what is new.
+    pub(super) fn write(&mut self, change: &Change) {
         let written = match &mut self.form {
-            Some(Form::Page(file)) => file.write_all(message),
+            Some(Form::Page(page)) => page.write(change, self.began.elapsed()),
             Some(Form::Lines(file)) => json::write(file, change),
             Some(Form::Trace(trace)) => trace.write(change),
             None => Ok(()),
@@ -99,10 +88,7 @@ impl Recording {
     /// Writes what is still to be written. Returns the file if all of the run is in it.
     pub(super) fn finish(mut self) -> Option<PathBuf> {
         let finished = match self.form.take()? {
-            Form::Page(file) => file.finish().and_then(|mut letters| letters.finish()).and_then(|mut file| {
-                file.write_all(AFTER_RECORDING.as_bytes())?;
-                file.flush()
-            }),
+            Form::Page(page) => page.finish(self.began.elapsed()).and_then(|mut file| file.flush()),
             Form::Lines(file) => file.finish().and_then(|mut file| file.flush()),
             Form::Trace(trace) => trace.finish(),
         };

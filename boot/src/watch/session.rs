@@ -334,13 +334,12 @@ impl Looking {
         self.blind = None;
         self.events.append(&mut snapshot.events);
         snapshot.events = mem::take(&mut self.events);
-        if let Some((change, message)) = state.feed.push(&snapshot, self.is_stopped) {
-            for recording in &mut self.recordings {
-                recording.write(&change, message);
-            }
-        }
+        let change = state.feed.push(&snapshot, self.is_stopped);
         drop(state);
         self.shared.changed.notify_all();
+        for (recording, change) in self.recordings.iter_mut().zip(change.iter().cycle()) {
+            recording.write(change);
+        }
     }
 
     fn cannot_see(&mut self, error: &ObservatoryError) {

@@ -164,8 +164,8 @@ fn lines_of_json_are_what_is_new_and_a_full_disk_ends_them_alone() {
     let first = picture.advance(&snapshot, false);
     page_out(&mut snapshot);
     for change in [first, picture.advance(&snapshot, false)] {
-        recording.write(&change, &[]);
-        refused.write(&change, &[]);
+        recording.write(&change);
+        refused.write(&change);
     }
     assert_eq!(recording.finish(), Some(path.clone()));
     assert_eq!(refused.finish(), None);
