@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{definition::Lab, error::LabError, l0, l1, l2, l3, l4, l5, l6};
+use super::{definition::Lab, error::LabError, l0, l1, l2, l3, l4, l5, l6, l7};
 
-const LABS: &[&Lab] = &[&l0::LAB, &l1::LAB, &l2::LAB, &l3::LAB, &l4::LAB, &l5::LAB, &l6::LAB];
+const LABS: &[&Lab] = &[&l0::LAB, &l1::LAB, &l2::LAB, &l3::LAB, &l4::LAB, &l5::LAB, &l6::LAB, &l7::LAB];
 
 /// The lab of that name, in capital letters or not.
 ///

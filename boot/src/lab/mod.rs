@@ -21,7 +21,7 @@
 //! | [`exam`] | the checks of one hand-in, and its points |
 //! | [`answers`] | files of answers, a line each |
 //! | [`note`] | the form of a design note |
-//! | [`l0`], [`l1`], [`l2`], [`l3`], [`l4`], [`l5`], [`l6`] | the judge of each lab |
+//! | [`l0`], [`l1`], [`l2`], [`l3`], [`l4`], [`l5`], [`l6`], [`l7`] | the judge of each lab |
 //! | [`grade`], [`worker`] | many hand-ins, several at once |
 //! | [`report`] | points as a table and in files |
 //! | [`error`] | why nothing was done |
@@ -43,6 +43,7 @@ mod l3;
 mod l4;
 mod l5;
 mod l6;
+mod l7;
 mod note;
 mod planted;
 mod report;
@@ -83,7 +84,8 @@ enum LabTask {
     },
     /// In a student's tree: compile and test what is there
     Test,
-    /// In a student's tree: run your code and show what it does: a policy of L1 on accesses, or L2's disk on a file of commands
+    /// In a student's tree: run your code and show what it does: a policy of L1 on accesses, L2's disk or L7's mirror on a file of
+    /// commands
     Run {
         /// What is run, as the handout says
         name: String,

@@ -3,7 +3,7 @@
 
 use quire_boot::solution::MODEL;
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, fs};
 
 use super::{
     exam::{Exam, Found},
@@ -152,11 +152,7 @@ pub(super) fn run_each(exam: &Exam<'_>, test: &Test, run: fn(&mut Subject, &str,
 ///
 /// # Errors
 /// As `answer`, with the lines before.
-pub(super) fn show(
-    text: &str,
-    file: &str,
-    mut answer: impl FnMut(&str) -> Result<String, String>,
-) -> Result<String, String> {
+fn show(text: &str, file: &str, mut answer: impl FnMut(&str) -> Result<String, String>) -> Result<String, String> {
     let mut shown = String::new();
     for (number, line) in lines(text).filter(|(_, line)| !line.starts_with('#')) {
         let (command, expected) = parts(line);
@@ -167,6 +163,22 @@ pub(super) fn show(
         writeln!(shown, "{number:4}  {command:24}  {answer}{differs}").expect("a string takes all");
     }
     Ok(shown)
+}
+
+/// The same for a file of the student's tree, of the student's code.
+///
+/// # Errors
+/// There is no such file; as [`show`].
+pub(super) fn show_file(
+    exam: &Exam<'_>,
+    file: &str,
+    ask: fn(&mut Subject, &str) -> Result<String, String>,
+) -> Result<String, String> {
+    let path = exam.tree.map(|tree| tree.join(file)).unwrap_or_default();
+    let text = fs::read_to_string(&path)
+        .map_err(|error| format!("{file} cannot be read: {error}: name a file of commands, as in tests/"))?;
+    let mut subject = exam.subject()?;
+    show(&text, file, |command| ask(&mut subject, command))
 }
 
 /// A bug that a student's own test may have to find: which wrong solution has it, and what it is.

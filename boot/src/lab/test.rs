@@ -7,7 +7,7 @@ use super::{
     error::LabError,
     exam::{Check, Exam, Group, RUBRIC},
     files::Files,
-    l1, l2, planted,
+    l1, l2, l7, planted,
     seed::Seed,
     tree::{self, Tree},
 };
@@ -72,13 +72,14 @@ fn mark(check: &Check) -> String {
     format!("{word} {:>3} of {:>2}", check.points, check.max)
 }
 
-/// Runs the student's code on what is named and shows what it does: in L1 a policy on accesses, in L2 the disk on commands.
+/// Runs the student's code on what is named and shows what it does: in L1 a policy on accesses, in L2 the disk
+/// on commands, and so in L7 the mirror.
 ///
 /// # Errors
 /// [`LabError`]: this is no student's tree, or there is nothing of that name.
 pub(super) fn run(name: &str, accesses: &l1::Accesses) -> Result<ExitCode, LabError> {
     let tree = Tree::find()?;
-    if ![l1::LAB.name, l2::LAB.name].contains(&tree.lab.name) {
+    if ![l1::LAB.name, l2::LAB.name, l7::LAB.name].contains(&tree.lab.name) {
         return Err(LabError::NothingToRun(tree.lab.name));
     }
     let files = tree.editable();
@@ -91,7 +92,11 @@ pub(super) fn run(name: &str, accesses: &l1::Accesses) -> Result<ExitCode, LabEr
     };
     let references = BTreeMap::new();
     let exam = exam(&tree, &files, &program, &references);
-    let shown = if tree.lab.name == l1::LAB.name { l1::show(&exam, name, accesses) } else { l2::show(&exam, name) };
+    let shown = match tree.lab.name {
+        "L1" => l1::show(&exam, name, accesses),
+        "L2" => l2::show(&exam, name),
+        _ => l7::show(&exam, name),
+    };
     print!("{}", shown.map_err(LabError::Run)?);
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@
 //! | [`FakeFolio`] | a counted folio, whose every misuse is found | here |
 //! | [`FakeDisk`] | a disk that keeps requests until it is told to do them, and remembers them | here |
 //! | [`kernel::Kernel`] | tasks with page tables; faults, `fork`, unmapping, reclaim, `swapoff` | [`kernel`] |
+//! | [`told::Told`] | a kernel that is told what to do by lines of words | [`told`] |
 //! | `device::Device` | a disk that works while tasks do, where a scheduler tries their orders | feature `schedules` |
 //! | `impl PoolMachine for Fake` | frames for what is compressed | feature `compressed` |
 //!
@@ -75,6 +76,7 @@ pub mod device;
 pub mod kernel;
 #[cfg(feature = "compressed")]
 mod pool;
+pub mod told;
 
 /// The machine.
 pub struct Fake;

@@ -6,8 +6,6 @@
 mod ask;
 mod random;
 
-use std::fs;
-
 use quire_boot::solution::MODEL;
 
 use self::ask::{ask, hint, last_batches};
@@ -81,9 +79,5 @@ fn run(subject: &mut Subject, text: &str, file: &str) -> Result<(), String> {
 /// # Errors
 /// There is no such file, or the student's code has ended before its time.
 pub(super) fn show(exam: &Exam<'_>, file: &str) -> Result<String, String> {
-    let path = exam.tree.map(|tree| tree.join(file)).unwrap_or_default();
-    let text = fs::read_to_string(&path)
-        .map_err(|error| format!("{file} cannot be read: {error}: name a file of commands, as in tests/"))?;
-    let mut subject = exam.subject()?;
-    script::show(&text, file, |command| ask(&mut subject, command))
+    script::show_file(exam, file, ask)
 }
