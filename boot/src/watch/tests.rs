@@ -4,6 +4,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::fs::symlink,
+    path::Path,
     sync::Arc,
 };
 
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 use super::{
     Watch,
+    feed::Feed,
     message::message,
     picture::{Change, Picture},
     record::Recording,
@@ -155,20 +157,24 @@ fn a_message_is_as_long_as_what_is_new() {
 }
 
 #[test]
-fn lines_of_json_are_what_is_new_and_a_full_disk_ends_them_alone() {
+fn lines_of_json_are_what_is_new_and_a_full_disk_ends_its_own_recording_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let (path, full) = (directory.path().join("run.json.gz"), directory.path().join("full.json.gz"));
-    symlink("/dev/full", &full).unwrap();
-    let [mut recording, mut refused] = [&path, &full].map(|path| Recording::create(path).unwrap());
+    let path = directory.path().join("run.json.gz");
+    let mut recordings = vec![Recording::create(&path).unwrap()];
+    for name in ["full.json.gz", "full.html"] {
+        let full = directory.path().join(name);
+        symlink("/dev/full", &full).unwrap();
+        recordings.extend(Recording::create(&full));
+    }
+    recordings.push(Recording::trace(Path::new("/dev/full")).unwrap());
     let (mut picture, mut snapshot) = (Picture::default(), machine(100));
     let first = picture.advance(&snapshot, false);
     page_out(&mut snapshot);
     for change in [first, picture.advance(&snapshot, false)] {
-        recording.write(&change);
-        refused.write(&change);
+        recordings.iter_mut().for_each(|recording| recording.write(&change));
     }
-    assert_eq!(recording.finish(), Some(path.clone()));
-    assert_eq!(refused.finish(), None);
+    let whole: Vec<_> = recordings.into_iter().filter_map(Recording::finish).collect();
+    assert_eq!(whole, [path.clone()]);
 
     let mut text = String::new();
     GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
@@ -185,6 +191,36 @@ fn a_recording_has_a_form_and_a_place() {
         |path: &str| Watch { recordings: vec![path.into()], ..Watch::default() }.prepare().map(drop).unwrap_err();
     assert!(wish("run.mp4").to_string().contains("--record run.html"));
     assert!(wish("/does/not/exist/run.html").to_string().contains("make its directory"));
+}
+
+#[test]
+fn a_port_in_use_is_no_reason_to_show_nothing() {
+    let other = server::listen(0).unwrap();
+    let taken = other.local_addr().unwrap().port();
+    let prepared = Watch { port: Some(taken), ..Watch::default() }.prepare().unwrap();
+    let address = prepared.listener.unwrap().local_addr().unwrap();
+    assert!(address.ip().is_loopback() && address.port() != taken, "{address}");
+    drop(other);
+}
+
+#[test]
+fn two_pages_are_told_the_same_each_at_its_own_pace() {
+    let (mut feed, mut snapshot) = (Feed::default(), machine(100));
+    feed.push(&snapshot, false);
+    let slow = feed.since(None);
+    page_out(&mut snapshot);
+    feed.push(&snapshot, false);
+    snapshot.events.clear();
+    put_in_frame(&mut snapshot, 6);
+    snapshot.swapped.clear();
+    let quick = feed.since(Some(slow.next));
+    feed.push(&snapshot, false);
+    let quicker = feed.since(Some(quick.next));
+    let all = feed.since(Some(slow.next));
+    assert_eq!(all.body, [quick.body, quicker.body].concat());
+    assert_eq!((all.next, all.anew, feed.since(Some(all.next)).body), (3, false, Vec::new()));
+    // One that comes late, or asks for what never was, is told everything.
+    assert!(feed.since(None).anew && feed.since(Some(99)) == feed.since(None));
 }
 
 /// What the server answers to a request in these words.

@@ -260,12 +260,14 @@ fn a_closed_page_leaves_no_machine_paused(browser: &Browser, shown: &mut Shown) 
 }
 
 #[test]
-fn what_cannot_be_recorded_is_said_before_the_machine_starts() {
+fn what_cannot_be_recorded_or_inspected_is_said_with_what_to_do() {
     for (arguments, part) in [
         (["--record", "/does/not/exist/run.html"], "make its directory first"),
         (["--record", "run.mp4"], "--record run.html"),
         (["--trace", "/does/not/exist/run.json"], "make its directory first"),
         (["--watch", "70000"], "--watch"),
+        (["inspect", "--machine=/does/not/exist"], "a run that ended badly says where"),
+        (["inspect", "--machine=/dev"], "cannot open the memory file /dev/memory"),
     ] {
         let ended = launcher::run_alone_in(Path::new("."), &arguments);
         assert_eq!(ended.status, Some(2), "{arguments:?}: {}", ended.messages);

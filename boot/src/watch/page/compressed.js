@@ -32,12 +32,13 @@ class Compressed {
 
   store(name, store, sizes) {
     const pool = store.pool_frames * 4096;
-    const ratio = pool > 0 ? `${(store.original / pool).toFixed(1)} pages in a frame` : "empty";
-    const figures = `${mebibytes(store.original / 4096)} in ${mebibytes(store.pool_frames)} MiB`;
+    if (pool === 0) return element("div", "store", element("h3", "", `${name} is empty`));
+    const ratio = `${(store.original / pool).toFixed(1)} pages a frame`;
+    const figures = `holds ${mebibytes(store.original / 4096)} MiB`;
     return element(
       "div", "store",
       element("h3", "", name, " ", element("b", "", ratio), " ", element("small", "", figures)),
-      bar("density", pool > 0 ? store.compressed / pool : 0, pool > 0 ? `${percent(store.compressed, pool)} of the pool in use` : ""),
+      bar("density", store.compressed / pool, `${percent(store.compressed, pool)} of ${mebibytes(store.pool_frames)} MiB in use`),
       this.classes(sizes),
     );
   }

@@ -63,7 +63,7 @@ const CHARTS = [
   },
   {
     title: "Reclaim's yield",
-    unit: "% of those seen",
+    unit: "% of all seen",
     lines: ["could go"],
     values: (before, now) => {
       const scanned = now.reclaimed[0] - before.reclaimed[0];
@@ -170,13 +170,6 @@ function drawChart(chart, lines, now, cursor, isDark) {
   context.strokeStyle = ink;
   for (const [, value] of marks) strokeAt(context, y(value), width);
   context.setLineDash([]);
-  if (marks.length > 0) {
-    // In one line, since the three often lie close together.
-    const words = marks.map(([name, value]) => `${name} ${count(value)}`).join("  ");
-    context.textAlign = "right";
-    context.fillText(words, width - 2, y(marks[0][1]) - 5);
-    context.textAlign = "left";
-  }
   lines.forEach((line, index) => {
     const look = LINES[index];
     context.strokeStyle = isDark ? look.dark : look.light;
@@ -195,13 +188,28 @@ function drawChart(chart, lines, now, cursor, isDark) {
     context.lineTo(cursor * width, height);
     context.stroke();
   }
-  context.fillText(top >= 10 ? count(top) : top.toFixed(1), 2, 12);
+  if (marks.length > 0) {
+    // In one line, since the three often lie close together.
+    const words = marks.map(([name, value]) => `${name} ${count(value)}`).join("  ");
+    context.textAlign = "right";
+    writeAt(context, words, width - 2, y(marks[0][1]) - 5, isDark);
+    context.textAlign = "left";
+  }
+  writeAt(context, top >= 10 ? count(top) : top.toFixed(1), 2, 12, isDark);
   chart.figures.forEach((figure, index) => {
     const sampled = lines[index].findLast(([x]) => x <= cursor + 1e-9)?.[1] ?? 0;
     const latest = chart.isLevel ? chart.values(now, now)[index] : sampled;
     setText(figure, chart.decimals ? latest.toFixed(chart.decimals) : count(latest));
   });
   for (const dash of canvas.parentElement.querySelectorAll(".dash")) drawDash(dash, LINES[dash.dataset.line], isDark);
+}
+
+/** Words that can be read where a curve runs behind them. */
+function writeAt(context, words, x, y, isDark) {
+  context.strokeStyle = isDark ? "#171b21" : "#fafbfc";
+  context.lineWidth = 4;
+  context.strokeText(words, x, y);
+  context.fillText(words, x, y);
 }
 
 function strokeAt(context, y, width) {

@@ -106,7 +106,7 @@ class Maps {
       if (!area) continue;
       area.heading.replaceChildren(
         element("span", "", facts.name), element("b", "", ` ${count(facts.used)}`),
-        element("small", "", ` of ${count(facts.usable)}, ${percent(facts.used, facts.usable)}; priority ${facts.priority}`),
+        element("small", "", ` of ${count(facts.usable)}; priority ${facts.priority}`),
       );
       area.heading.title = area.heading.textContent;
       area.heading.dataset.used = facts.used;
