@@ -173,5 +173,6 @@ fn how_it_is(directory: &Path) -> String {
         Err(_) if site::is_running(directory) => "it runs".to_owned(),
         Err(_) => "its launcher was killed".to_owned(),
     };
-    format!("machine {}: {}\n", directory.display(), how.trim_end())
+    // What to do about it, behind the semicolon, on a line of its own.
+    format!("machine {}\n{}\n", directory.display(), how.trim_end().replace("; ", ";\n    "))
 }

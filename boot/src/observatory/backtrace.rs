@@ -31,9 +31,10 @@ impl Backtrace {
     /// The functions, the innermost first, each with its file and line; one that calls itself is named once.
     pub fn lines(&self) -> String {
         let mut text = String::new();
-        let mut rest = &self.places[..];
+        let told: Vec<_> = self.places.iter().filter(|place| !place.is_glue()).collect();
+        let mut rest = &told[..];
         while let [place, ..] = rest {
-            let is_same = |other: &&Place| (&other.function, other.line) == (&place.function, place.line);
+            let is_same = |other: &&&Place| (&other.function, other.line) == (&place.function, place.line);
             let same = rest.iter().take_while(is_same).count();
             let function =
                 if place.function.is_empty() { format!("{:#x}", place.address) } else { place.function.clone() };
@@ -48,10 +49,16 @@ impl Backtrace {
     }
 }
 
-/// A file of the project without the directory that the project is in.
+/// A file of the project without the directory that the project is in, one of the library's or of a crate's without what is before
+/// them.
 fn short(file: &str) -> &str {
     let project = find_project().ok().and_then(|project| project.to_str());
-    project.and_then(|project| file.strip_prefix(project)?.strip_prefix('/')).unwrap_or(file)
+    if let Some(file) = project.and_then(|project| file.strip_prefix(project)?.strip_prefix('/')) {
+        return file;
+    }
+    let library = file.find("/library/").map(|at| &file[at + 1..]);
+    let in_crate = || file.split_once("/registry/src/")?.1.split_once('/').map(|(_, file)| file);
+    library.or_else(in_crate).unwrap_or(file)
 }
 
 /// What a backtrace begins with.
@@ -165,7 +172,11 @@ fn walk(memory: &Virtual<'_>, symbols: &Symbols, registers: Registers, is_call: 
             (registers, is_call) = interrupted;
             continue;
         }
-        let address = at - u64::from(is_call);
+        let mut address = at - u64::from(is_call);
+        if is_call && symbols.is_beginning(at) {
+            // No call is before it: a task that has never run begins there.
+            address = at;
+        }
         places.extend(symbols.places(address));
         let Some(caller) = symbols.caller(&registers, address, word) else { break };
         // A stack only gets shorter; on another one it begins anew.
@@ -197,4 +208,33 @@ fn interrupted(frame: u64, word: impl Fn(u64) -> Option<u64>) -> Option<(Registe
         registers.0[RSP] = registers.0[RSP].wrapping_add(8);
     }
     Some((registers, is_elsewhere))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Backtrace, Place, Since, short};
+
+    #[test]
+    fn files_are_named_from_where_a_reader_knows_them() {
+        for (file, shown) in [
+            ("/rustc/59807/library/core/src/panicking.rs", "library/core/src/panicking.rs"),
+            (
+                "/root/.rustup/toolchains/x/lib/rustlib/src/rust/library/alloc/src/boxed.rs",
+                "library/alloc/src/boxed.rs",
+            ),
+            ("/root/.cargo/registry/src/index.crates.io-1949/spin-0.12.3/src/once.rs", "spin-0.12.3/src/once.rs"),
+            (concat!(env!("CARGO_MANIFEST_DIR"), "/../elsewhere.rs"), "boot/../elsewhere.rs"),
+            ("elsewhere.rs", "elsewhere.rs"),
+        ] {
+            assert_eq!(short(file), shown);
+        }
+    }
+
+    #[test]
+    fn one_that_calls_itself_is_named_once_and_glue_never() {
+        let place = |function: &str| Place { address: 7, function: function.to_owned(), file: None, line: None };
+        let names = ["deeper", "deeper", "core::ops::function::FnOnce::call_once{{vtable.shim}}", "start", ""];
+        let backtrace = Backtrace { thread: 1, since: Since::Parked, places: names.map(place).to_vec() };
+        assert_eq!(backtrace.lines(), "    deeper (2 times)\n    start\n    0x7\n");
+    }
 }

@@ -37,6 +37,13 @@ pub struct Place {
     pub line: Option<u32>,
 }
 
+impl Place {
+    /// How the compiler calls a closure: not what the code says.
+    pub(super) fn is_glue(&self) -> bool {
+        self.function.contains("ops::function::FnOnce")
+    }
+}
+
 /// The registers that a backtrace needs, by their DWARF numbers (System V ABI, figure 3.36).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Registers(pub(super) [u64; 17]);
@@ -104,6 +111,11 @@ impl Symbols {
     /// Whether this is where a trap's handler returns to.
     pub(super) fn is_trap_return(&self, address: u64) -> bool {
         self.loader.find_symbol(address.wrapping_sub(1)).is_some_and(|name| TRAPS.contains(&name))
+    }
+
+    /// Whether a function begins here.
+    pub(super) fn is_beginning(&self, address: u64) -> bool {
+        self.loader.find_symbol_info(address).is_some_and(|symbol| symbol.address() == address)
     }
 
     /// The registers of the caller of the function that runs with these; `word` reads the stack. `None` where that is not known.

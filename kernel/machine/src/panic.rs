@@ -20,7 +20,7 @@ pub fn report(info: &PanicInfo<'_>) -> ! {
     // A panic inside the report must not report itself for ever.
     if !REPORTING.swap(true, Ordering::Relaxed) {
         stop::note_panic(fmt::from_fn(|f| match info.location() {
-            Some(location) => write!(f, "{}, at {location}", info.message()),
+            Some(location) => write!(f, "{}\n  at {location}", info.message()),
             None => info.message().fmt(f),
         }));
         log::report(format_args!("\nkernel panic: {}", info.message()));

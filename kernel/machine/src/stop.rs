@@ -13,7 +13,7 @@ use crate::running::Running;
 static STOP: AtomicStop = AtomicStop::new();
 static TICK: AtomicStop = AtomicStop::new();
 /// What was said, as far as it fits.
-static MESSAGE: spin::Mutex<[u8; 512]> = spin::Mutex::new([0; 512]);
+static MESSAGE: spin::Mutex<[u8; 1024]> = spin::Mutex::new([0; 1024]);
 
 /// Notes that the kernel panics here, in the function that calls this.
 #[inline(always)]

@@ -139,18 +139,13 @@ impl TrapFrame {
 
 impl fmt::Display for TrapFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "  rip {:016x}  rsp {:016x}  rflags {:08x}  error {:#x}",
-            self.rip, self.rsp, self.rflags, self.error
-        )?;
-        writeln!(f, "  rax {:016x}  rbx {:016x}  rcx {:016x}  rdx {:016x}", self.rax, self.rbx, self.rcx, self.rdx)?;
-        writeln!(
-            f,
-            "  rsi {:016x}  rdi {:016x}  rbp {:016x}  cs {:x} ss {:x}",
-            self.rsi, self.rdi, self.rbp, self.cs, self.ss
-        )?;
-        writeln!(f, "  r8  {:016x}  r9  {:016x}  r10 {:016x}  r11 {:016x}", self.r8, self.r9, self.r10, self.r11)?;
-        write!(f, "  r12 {:016x}  r13 {:016x}  r14 {:016x}  r15 {:016x}", self.r12, self.r13, self.r14, self.r15)
+        let Self { rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15, .. } = self;
+        writeln!(f, "  rip {:016x}  rsp {:016x}  rflags {:08x}", self.rip, self.rsp, self.rflags)?;
+        writeln!(f, "  cs {:x}  ss {:x}  error {:#x}", self.cs, self.ss, self.error)?;
+        writeln!(f, "  rax {rax:016x}  rbx {rbx:016x}  rcx {rcx:016x}")?;
+        writeln!(f, "  rdx {rdx:016x}  rsi {rsi:016x}  rdi {rdi:016x}")?;
+        writeln!(f, "  rbp {rbp:016x}  r8  {r8:016x}  r9  {r9:016x}")?;
+        writeln!(f, "  r10 {r10:016x}  r11 {r11:016x}  r12 {r12:016x}")?;
+        write!(f, "  r13 {r13:016x}  r14 {r14:016x}  r15 {r15:016x}")
     }
 }
