@@ -171,10 +171,12 @@ fn lines_of_json_are_what_is_new_and_a_full_disk_ends_its_own_recording_alone() 
     let first = picture.advance(&snapshot, false);
     page_out(&mut snapshot);
     for change in [first, picture.advance(&snapshot, false)] {
-        recordings.iter_mut().for_each(|recording| recording.write(&change));
+        for recording in &mut recordings {
+            recording.write(&change);
+        }
     }
     let whole: Vec<_> = recordings.into_iter().filter_map(Recording::finish).collect();
-    assert_eq!(whole, [path.clone()]);
+    assert_eq!(whole, std::slice::from_ref(&path));
 
     let mut text = String::new();
     GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
