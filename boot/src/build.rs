@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     error::Error,
-    project::target,
+    project::{project, target},
     toolchain::{TARGET, Toolchain, plain_command},
 };
 
@@ -67,11 +67,25 @@ fn build_under_lock() -> Result<Artefacts, Error> {
             // Not every machine needs them: those that do find out why they are not there.
             scope.spawn(|| build_programs(Progress::Lines));
         }
-        (build_kernel(&toolchain), image_maker.join().unwrap_or(Err(Error::Build(LOADER))))
+        (build_kernel(&toolchain, project()), image_maker.join().unwrap_or(Err(Error::Build(LOADER))))
     });
-    let (kernel, image_maker) = (kernel?, image_maker?);
+    with_image(&image_maker?, kernel?)
+}
+
+/// Builds the kernel of another tree, one with all of the project's crates, and an image with it. Both stay there.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_of(tree: &Path) -> Result<Artefacts, Error> {
+    let toolchain = Toolchain::find()?;
+    let _lock = lock()?;
+    let image_maker = build_image_maker(&toolchain)?;
+    with_image(&image_maker, build_kernel(&toolchain, tree)?)
+}
+
+fn with_image(image_maker: &Path, kernel: PathBuf) -> Result<Artefacts, Error> {
     let image = kernel.with_extension("img");
-    make_image(&image_maker, &kernel, &image)?;
+    make_image(image_maker, &kernel, &image)?;
     Ok(Artefacts { kernel, image })
 }
 
@@ -158,13 +172,13 @@ pub fn mdbook() -> Result<PathBuf, Error> {
     Ok(program)
 }
 
-fn build_kernel(toolchain: &Toolchain) -> Result<PathBuf, Error> {
-    let directory = target().join("kernel").join(TARGET);
+fn build_kernel(toolchain: &Toolchain, tree: &Path) -> Result<PathBuf, Error> {
+    let directory = tree.join("target/kernel").join(TARGET);
     if !directory.exists() {
         eprintln!("quire: building the kernel, the first time with Rust's core library: about a minute");
     }
     let mut cargo = toolchain.cargo_for_kernel("build");
-    cargo.args(["--bin", "quire-kernel", "--profile", PROFILE]);
+    cargo.current_dir(tree).args(["--bin", "quire-kernel", "--profile", PROFILE]);
     run_with_progress(cargo, "building the kernel", Progress::Bar)?;
     Ok(directory.join(PROFILE).join("quire-kernel"))
 }

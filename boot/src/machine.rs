@@ -23,6 +23,8 @@ pub struct Machine {
     pub(crate) console: Console,
     pub(crate) initrd: Option<Initrd>,
     append: String,
+    /// The tree whose kernel is booted, if it is not the project.
+    pub(crate) kernel_tree: Option<PathBuf>,
     /// The port for a debugger that is waited for, 0 for any.
     pub(crate) debugger: Option<u16>,
     pub(crate) qemu_arguments: Vec<String>,
@@ -72,6 +74,7 @@ impl Machine {
             console: Console::Captured,
             initrd: None,
             append: String::new(),
+            kernel_tree: None,
             debugger: None,
             qemu_arguments: Vec::new(),
             trace: None,
@@ -102,6 +105,12 @@ impl Machine {
         }
         self.append.push_str(words);
         self
+    }
+
+    /// The kernel of another tree than the project, one with all of its crates: it is built there.
+    #[must_use]
+    pub fn kernel_of(self, tree: impl Into<PathBuf>) -> Self {
+        Self { kernel_tree: Some(tree.into()), ..self }
     }
 
     /// The file at `path` as initramfs, from which the kernel starts programs.

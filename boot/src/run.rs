@@ -29,7 +29,7 @@ impl Machine {
     pub fn run(&self) -> Result<Outcome, Error> {
         self.check()?;
         let firmware = qemu::firmware()?;
-        let artefacts = build::build()?;
+        let artefacts = self.kernel_tree.as_deref().map_or_else(build::build, build::build_of)?;
 
         let runs = target().join("run");
         fs::create_dir_all(&runs).map_err(Error::file("make", &runs))?;

@@ -6,7 +6,7 @@ use super::{
     build::{self, NotCompiled},
     definition::Lab,
     error::LabError,
-    files::lay,
+    files::{self, lay},
     planted,
     seed::Id,
     tree,
@@ -30,6 +30,8 @@ pub(super) fn start(lab: &'static Lab, directory: &Path, id: &Id) -> Result<Exit
     let machines = if planted::has_bugs(lab)? { Some(Worker::new(lab)?.machines(lab, &pristine)?) } else { None };
     lay(directory, &pristine)?;
     put_program(&env::current_exe().map_err(LabError::file("find", "/proc/self/exe"))?, directory, "tool/quire")?;
+    let place = directory.join("tool/project.txt");
+    fs::write(&place, files::project()?.as_os_str().as_encoded_bytes()).map_err(LabError::file("write", &place))?;
     if let Some(machines) = machines {
         put_program(&machines, directory, planted::PLACE)?;
     }

@@ -34,11 +34,16 @@ const EDITOR: &str =
 
 const TOOL: &str = r#"//! `cargo lab` in a student's tree: hands its arguments to the program beside it, which was built with Quire.
 
-use std::{env, os::unix::process::CommandExt, path::PathBuf, process::Command};
+use std::{env, fs, os::unix::process::CommandExt, path::PathBuf, process::Command};
 
 fn main() {
     let directory = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| "tool".into()));
-    let error = Command::new(directory.join("quire")).arg("lab").args(env::args_os().skip(1)).exec();
+    let mut quire = Command::new(directory.join("quire"));
+    // What is booted is built where Quire is, if it still is there.
+    if let Ok(project) = fs::read_to_string(directory.join("project.txt")) {
+        quire.env("CARGO_MANIFEST_DIR", project);
+    }
+    let error = quire.arg("lab").args(env::args_os().skip(1)).exec();
     eprintln!("cannot run tool/quire, which Quire's `cargo lab start` put there: {error}");
     std::process::exit(2);
 }

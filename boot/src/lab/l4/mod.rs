@@ -4,13 +4,18 @@
 //! at accessed bits, shadows. It is given one access after the other, and none before it is made. What faults and looks are worth is
 //! judged here, beside policies that are run here.
 
+mod booted;
 mod copies;
 mod mixes;
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use quire_boot::solution::MODEL;
-use quire_memory::policy::{Instance, replay::Replay};
+use quire_memory::policy::{
+    Instance,
+    replay::{Counts, Replay},
+};
+use quire_protocol::references::Generator;
 
 use super::{
     definition::Lab,
@@ -60,6 +65,10 @@ const TESTS: [Test; 5] = [
     test!("L4", "cgroups do not meet", "tests/cgroups.txt", 5),
 ];
 
+/// What is touched in the booted kernel, with so many frames in its cgroup.
+const BOOTED: &str = "zipf-loop";
+const BOOTED_FRAMES: usize = 1000;
+
 /// The whole way from two-list's hits to OPT's is 100; for so much of it there are all points.
 const WAY_FOR_ALL: i64 = 40;
 
@@ -96,8 +105,16 @@ fn judge(exam: &mut Exam<'_>) {
     }
     // One that copies has what the copied one does, and not what is asked for: a new one.
     let of_ones_own = |found: Found| copied.clone().map_or(found, Found::Wrong);
-    exam.check(Group::Correctness, "no more faults than two-list", 15, |exam| {
+    exam.check(Group::Correctness, "no more faults than two-list", 8, |exam| {
         of_ones_own(measure(exam, &mixes::mix(own, 0)).and_then(|measured| measured.beats_two_list()).into())
+    });
+    let keeps_promises = exam.checks.iter().all(|check| check.points == check.max);
+    exam.check(Group::Correctness, "booted: no more reads than two-list", 7, |exam| {
+        // A kernel that finds no frame says less about a policy than the host's tests do.
+        if !keeps_promises {
+            return Found::Wrong("it is booted when all of the tests above pass".to_owned());
+        }
+        of_ones_own(reads_booted(exam, hidden.unwrap_or(own)))
     });
     let measured: Vec<Result<Measured, String>> =
         (0..HIDDEN).map(|number| measure(exam, &mixes::mix(hidden.unwrap_or(own), number))).collect();
@@ -156,10 +173,13 @@ impl Measured {
     }
 }
 
-fn faults(name: &str, mix: &Mix) -> u64 {
-    let Some(policy) = Instance::named(name) else { return 0 };
+fn counts(name: &str, mix: &Mix) -> Counts {
+    let Some(policy) = Instance::named(name) else { return Counts::default() };
     let mut replay = Replay::new(policy, mix.frames);
-    mix.pages.iter().filter(|page| replay.access(u64::from(**page))).count() as u64
+    for page in &mix.pages {
+        replay.access(u64::from(*page));
+    }
+    replay.counts()
 }
 
 /// Makes the accesses.
@@ -181,8 +201,39 @@ fn measure(exam: &Exam<'_>, mix: &Mix) -> Result<Measured, String> {
     let (own, looks) = (number("faults")?, number("looks")?);
     let pages = mix.pages.iter().max().map_or(0, |page| *page as usize + 1);
     let best = (mix.pages.len() - optimal::hits(&mix.pages, mix.frames, pages)) as u64;
-    let [two_list, clock] = ["two-list", "clock"].map(|name| faults(name, mix));
+    let [two_list, clock] = ["two-list", "clock"].map(|name| counts(name, mix).faults);
     Ok(Measured { frames: mix.frames, faults: own, looks, two_list, clock, best })
+}
+
+/// How often the swap disk of a kernel with the student's policy is read, beside what two-list has for the same touches.
+fn reads_booted(exam: &Exam<'_>, seed: Seed) -> Found {
+    let seed = seed.random("booted").below(1000);
+    let Some(generator) = Generator::named(BOOTED) else {
+        return Found::Wrong(format!("there are no touches {BOOTED}"));
+    };
+    let pages: Vec<u32> = generator.pages(seed).into_iter().map(|page| page as u32).collect();
+    let reads = match booted::reads(exam.text(FILE), &table_with_own(), &format!("{BOOTED} {BOOTED_FRAMES} {seed}")) {
+        Ok(reads) => reads,
+        Err(booted::Failed::NoQuire) => {
+            return Found::Open(
+                "Quire is not where this tree was made, so nothing is booted here: the grader does it, up to 7 points"
+                    .to_owned(),
+            );
+        }
+        Err(booted::Failed::Booted(words)) => return Found::Wrong(words),
+    };
+    let mix = Mix { frames: BOOTED_FRAMES, pages };
+    let [two_list, clock] = ["two-list", "clock"].map(|name| counts(name, &mix).reads);
+    // The program has a few pages beside those that it touches.
+    if reads <= two_list + two_list / 20 {
+        return Found::Right;
+    }
+    let different = mix.pages.iter().collect::<BTreeSet<_>>().len();
+    let end = mix.pages.iter().max().map_or(0, |page| *page as usize + 1);
+    let best = mix.pages.len() - optimal::hits(&mix.pages, mix.frames, end) - different;
+    Found::Wrong(format!(
+        "booted, `touches {BOOTED} {BOOTED_FRAMES} {seed}` reads the swap disk {reads} times; two-list does {two_list} times, clock {clock}, OPT {best}"
+    ))
 }
 
 /// How much of the way from two-list to OPT the student's policy goes, in hundredths.
