@@ -85,6 +85,27 @@ impl<M: Machine> Swap<M> {
         Ok(SlotReference::new(self, self.add_with_count(folio, 1)?))
     }
 
+    /// [`Swap::hold_in_swap`] for folios of one page each that are to lie together: their slots follow one another in the folios' order,
+    /// the first at a multiple of their number, a power of two. Who pays for the first folio pays for all.
+    ///
+    /// # Errors
+    /// If no area has such a run, or memory for a table does not suffice; the folios are as they were.
+    pub fn hold_together_in_swap<'a>(
+        &self,
+        folios: impl ExactSizeIterator<Item = &'a Locked<M::Folio>> + Clone,
+    ) -> Result<impl ExactSizeIterator<Item = SlotReference<'_, M>>, AllocateError> {
+        let pages = folios.len() as u32;
+        let first = folios.clone().next().filter(|_| pages.is_power_of_two()).ok_or(AllocateError::Full)?;
+        let payer = M::charge_slots(first, pages).ok_or(AllocateError::OverLimit)?;
+        let held = self.allocate(pages.ilog2() as u8).and_then(|slots| slots.hold(folios, payer));
+        let entries = held.inspect_err(|_| {
+            if payer != 0 {
+                M::uncharge_slots(payer, pages);
+            }
+        })?;
+        Ok(entries.map(|entry| SlotReference::new(self, entry)))
+    }
+
     #[expect(clippy::inline_always, reason = "the usual way of every page")]
     #[inline(always)]
     fn add_with_count(&self, folio: &Locked<M::Folio>, count: u8) -> Result<Entry, AllocateError> {

@@ -176,6 +176,12 @@ impl Frame {
         self.may_be_listed() && self.folio.state().is(FolioFlag::InCache)
     }
 
+    /// Whether it holds a page of a large folio: see [`folio`](crate::folio).
+    #[inline]
+    pub fn is_of_large_folio(&self) -> bool {
+        self.may_be_listed() && self.folio.state().is(FolioFlag::Large)
+    }
+
     /// What the frame is used for.
     #[inline]
     pub fn kind(&self) -> Kind {

@@ -90,7 +90,9 @@ pub(crate) fn large_folio() -> Result<[NewFolio; LARGE_PAGES], NoLargeFolio> {
     accessed::settle(number);
     let folios = charged_large(&cgroup)?;
     drop(cgroup);
-    (0..LARGE_PAGES).for_each(|_| throttle::after_charge(number));
+    if number != counts::ROOT {
+        (0..LARGE_PAGES).for_each(|_| throttle::after_charge(number));
+    }
     Ok(folios)
 }
 

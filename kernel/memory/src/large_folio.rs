@@ -11,6 +11,13 @@
 //! 2. What happens to a part of it, a write after `fork`, `munmap`, `mprotect`, `MADV_DONTNEED`, is done to those pages. The others
 //!    are marked still, and no whole any more.
 //!
+//! 3. Reclaim, which comes to one of its pages, takes those beside it from their lists too: `isolate` in `lru/mod.rs`.
+//! 4. Where all of them are there, they go or stay together, an access to one being one to all, and get sixteen aligned slots:
+//!    `large.rs` in `page_out`. Where some are not, are busy, or there is no such run, the folio is split there, and its pages go one by
+//!    one. From their slots on they are folios like any other: each is written, found, zero, or stays alone if it was accessed at the
+//!    last moment; a disk gets what follows one another in one request, as always.
+//! 5. They come back one by one.
+//!
 //! # By default
 //!
 //! `never`, as on Linux: with `always` a program that touches one byte of each 64 KiB takes 16 times the memory.
@@ -126,6 +133,9 @@ counts! {
     AnonFaultAlloc = "anon_fault_alloc": "Large folios that faults have made.",
     AnonFaultFallback = "anon_fault_fallback": "Faults that could have made one and did not.",
     AnonFaultFallbackCharge = "anon_fault_fallback_charge": "Those of them for which the memory cgroup had no room.",
+    Swpout = "swpout": "Large folios that got a run of slots and left memory together.",
+    SwpoutFallback = "swpout_fallback": "Those for which there was no run of slots, so that they were split.",
+    Split = "split": "Large folios that were split.",
 }
 
 static COUNTS: [AtomicU64; Count::ALL.len()] = [const { AtomicU64::new(0) }; Count::ALL.len()];
@@ -133,6 +143,11 @@ static COUNTS: [AtomicU64; Count::ALL.len()] = [const { AtomicU64::new(0) }; Cou
 /// How often it has happened since boot.
 pub fn count(what: Count) -> u64 {
     COUNTS[what as usize].load(Ordering::Relaxed)
+}
+
+/// Whether there has been a large folio since boot.
+pub(crate) fn have_come() -> bool {
+    count(Count::AnonFaultAlloc) > 0
 }
 
 /// It has happened.

@@ -60,6 +60,11 @@ impl Counts {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// PTEs are new that map private folios.
+    pub(crate) fn add_anonymous(&self, more: usize) {
+        self.anonymous.fetch_add(more, Ordering::Relaxed);
+    }
+
     /// Entries are new, or gone.
     #[inline]
     pub(crate) fn count_swapped(&self, more: isize) {

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 
 use quire_swap::header::HeaderError;
 use quire_swap::{
-    AllocateError, CLUSTER_SLOTS, Discard, Disk, DiskProperties, Entry, MAX_AREAS, SlotRange, Slots, Swap,
-    SwapOffError, SwapOnError, SwapOnOptions, Users,
+    AllocateError, CLUSTER_SLOTS, Discard, Disk, DiskProperties, Entry, Folio, FolioFlag, Locked, MAX_AREAS, SlotRange,
+    Slots, Swap, SwapOffError, SwapOnError, SwapOnOptions, Users,
 };
 
 use crate::shelf::Shelf;
 use quire_testkit::kernel::Kernel;
-use quire_testkit::{Fake, FakeDisk, Memory, enable, new_swap, swap_on};
+use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, lock, new_folio, new_swap, swap_on};
 
 fn all(swap: &Swap<Fake>, order: u8) -> Vec<Slots<Fake>> {
     std::iter::from_fn(|| swap.allocate(order).ok()).collect()
@@ -524,4 +524,39 @@ fn slots_gather_in_clusters_that_are_nearly_full_before_they_are_used_again() {
     assert!(again[..CLUSTER_SLOTS].iter().all(|slots| cluster_of(slots) == 7), "the free cluster first");
     let nearly_full: HashSet<_> = again[CLUSTER_SLOTS..].iter().map(cluster_of).collect();
     assert_eq!((again.len(), nearly_full.len()), (CLUSTER_SLOTS + 23, 23), "and every slot in the end");
+}
+
+#[test]
+fn pages_that_are_to_lie_together_get_a_run_or_stay_as_they_were() {
+    let memory = Memory::new(64);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 2 * 512));
+    memory.set_payer(3);
+    memory.limit(3, 40);
+    let pages = || (1..=16).map(|word| lock(&new_folio(0, word).unwrap())).collect::<Vec<_>>();
+    let are_out = |pages: &[Locked<FakeFolio>]| pages.iter().all(|page| page.state().entry().is_none());
+    // One that is in the way of the first.
+    let single = lock(&new_folio(0, 1).unwrap());
+    let single = (swap.hold_in_swap(&single).unwrap(), single);
+    let together = pages();
+    let counts: Vec<_> = swap.hold_together_in_swap(together.iter()).unwrap().collect();
+    let first = counts[0].entry().slot();
+    assert!(first.is_multiple_of(16) && counts.len() == 16);
+    for ((page, count), slot) in together.iter().zip(&counts).zip(first..) {
+        let entry = count.entry();
+        assert_eq!((entry.slot(), page.state().entry()), (slot, Some(entry)));
+        assert_eq!((swap.count(entry), swap.payer(entry), page.state().is(FolioFlag::Dirty)), (1, 3, true));
+    }
+    let more = pages();
+    let counts_of_more: Vec<_> = swap.hold_together_in_swap(more.iter()).unwrap().collect();
+    let others = pages();
+    let refused = swap.hold_together_in_swap(others.iter()).map(drop);
+    assert_eq!((refused, memory.charged_to(3)), (Err(AllocateError::OverLimit), 33));
+    drop((counts_of_more, more));
+    // The other cluster is full of runs.
+    let runs = all(swap, 4);
+    let refused = swap.hold_together_in_swap(others.iter()).map(drop);
+    assert_eq!((refused, memory.charged_to(3)), (Err(AllocateError::Full), 17));
+    assert!(are_out(&others));
+    drop((runs, others, counts, together, single));
+    assert_eq!((swap.totals().0 - swap.totals().1, memory.charged_to(3), memory.free_frames()), (0, 0, 64));
 }

@@ -87,17 +87,17 @@ fn settings() -> Outcome {
 fn swapped() -> Outcome {
     let pages = files::number("/proc/meminfo", "MemTotal")? as usize / 4 / LARGE * LARGE + 64 * LARGE;
     let _set = Set::new(SIZE, "always")?;
-    let before = ["anon_fault_alloc", "anon_fault_fallback"].map(count);
+    let names = ["anon_fault_alloc", "anon_fault_fallback", "swpout"];
+    let before = names.map(count);
     let mut memory = Memory::private(pages)?;
     (0..pages).for_each(|page| memory.set_word(page, page as u64 + 1));
     let wrong = |memory: &Memory, expected: &dyn Fn(usize) -> u64| {
         (0..pages).find(|page| memory.word(*page) != expected(*page))
     };
     require!(files::swap_used()? > 0, "{pages} pages fit into memory");
-    let after = ["anon_fault_alloc", "anon_fault_fallback"].map(count);
-    for (before, after) in before.into_iter().zip(after) {
+    for ((name, before), after) in names.into_iter().zip(before).zip(names.map(count)) {
         let (before, after) = (before?, after?);
-        require!(after > before, "{before} before, {after} after {pages} pages");
+        require!(after > before, "{name} is {before} before, and {after} after {pages} pages");
     }
     let end = end_of(|| {
         let is_right = wrong(&memory, &|page| page as u64 + 1).is_none();
@@ -109,7 +109,9 @@ fn swapped() -> Outcome {
     for first in (0..pages - 3).step_by(LARGE) {
         memory.advise(first + 1..first + 3, MmapAdvise::MADV_DONTNEED)?;
     }
+    let split = count("split")?;
     memory.page_out()?;
+    require!(count("split")? > split, "none was split of which a part is gone");
     let expected = |page: usize| if matches!(page % LARGE, 1 | 2) { 0 } else { page as u64 + 1 };
     let wrong = wrong(&memory, &expected);
     require!(wrong.is_none(), "page {wrong:?} came back changed");

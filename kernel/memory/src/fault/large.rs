@@ -92,7 +92,7 @@ fn map_all(space: &AddressSpace, seen: &Seen<'_>, first: u64, folios: &[Folio]) 
         // All of them are in one table.
         let cell = cursor.find(page).ok_or(Undone::NoTable)?;
         drop(cell.replace(map_folio(seen, folio, Mapping::Written).locked(seen.locked)));
-        space.tables.counts.add_folio(folio);
     }
+    space.tables.counts.add_anonymous(folios.len());
     Ok(())
 }

@@ -41,6 +41,7 @@ pub use self::place::Place;
 use crate::cgroup::counts::{self, is_within};
 use crate::counters::COUNTERS;
 use crate::folio::{BATCH, Folio, FolioBatch};
+use crate::large_folio::{self, LARGE_PAGES};
 use crate::policy::{Instance, NAMES, Pages, Shadow, Verdict};
 
 mod lengths;
@@ -237,6 +238,11 @@ pub(crate) fn take(folios: &mut FolioBatch) {
     drop(lists);
 }
 
+/// Isolates a folio that was to stay and is to go after all; whether it is in a list from which pages leave.
+pub(crate) fn isolate_again(folio: &Folio) -> bool {
+    with_lists_of(folio.metadata(), |lists| lists.isolate(folio.frame()))
+}
+
 /// The most folios that are isolated together from as many pages: few of a small cgroup, which is not to lose more than it must.
 const BATCH_PART: usize = 32;
 
@@ -246,12 +252,38 @@ pub(crate) fn isolate(cgroup: u8, exit: Exit) -> FolioBatch {
     let mut taken = FolioBatch::new();
     let mut lists = lock(cgroup);
     let most = if cgroup == counts::ROOT { BATCH } else { (lists.instance(exit).len() / BATCH_PART).clamp(1, BATCH) };
-    for _ in 0..most {
+    let is_any_large = large_folio::have_come();
+    while taken.len() < most {
+        // A large folio is not to be split only because of where the batch ends.
+        if is_any_large && taken.remaining_capacity() < LARGE_PAGES {
+            break;
+        }
         let Some(frame) = lists.next(exit) else { break };
-        // A folio without references is on its way to be freed, and to be forgotten.
-        taken.extend(Folio::try_from_frame(frame));
+        if is_any_large && physical::frames()[frame.index()].is_of_large_folio() {
+            isolate_beside(&mut lists, cgroup, frame, &mut taken);
+        } else {
+            // A folio without references is on its way to be freed, and to be forgotten.
+            taken.extend(Folio::try_from_frame(frame));
+        }
     }
     taken
+}
+
+/// Takes a page of a large folio, which is isolated, and isolates and takes those that came with it, as far as they are in lists of the
+/// cgroup, in their order.
+#[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
+fn isolate_beside(lists: &mut lists::Lists, cgroup: u8, frame: FrameNumber, taken: &mut FolioBatch) {
+    let first = frame.0 & !(LARGE_PAGES as u32 - 1);
+    for other in (first..first + LARGE_PAGES as u32).map(FrameNumber) {
+        let Some(metadata) = physical::frames().get(other.index()) else { break };
+        // What is charged to the cgroup stays so while its lists are locked.
+        let mut is_beside = || {
+            metadata.is_of_large_folio() && metadata.cgroup.load(Ordering::Acquire) == cgroup && lists.isolate(other)
+        };
+        if other == frame || is_beside() {
+            taken.extend(Folio::try_from_frame(other));
+        }
+    }
 }
 
 /// Where reclaim goes round the cgroups, in 2^-32 of all pages.

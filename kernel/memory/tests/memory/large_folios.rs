@@ -8,6 +8,8 @@ use quire_memory::advice::Advice;
 use quire_memory::cgroup::Cgroup;
 use quire_memory::fault::served;
 use quire_memory::large_folio::{Count, FOR_ALL_SIZES, FOR_SIZE, LARGE_PAGES, Setting, Wanted, count};
+use quire_memory::{reclaim, swap};
+use quire_swap::SlotRange;
 
 use crate::computer::Computer;
 use crate::disk::Disk;
@@ -17,7 +19,11 @@ use crate::schedules::{BASE, PAGE, map, process, read, write};
 const LARGE: u64 = LARGE_PAGES as u64;
 
 fn machine(setting: Setting) -> Computer {
-    let computer = Computer::start(600, 1, Disk::new(512, false));
+    machine_with(setting, 2048)
+}
+
+fn machine_with(setting: Setting, slots: u64) -> Computer {
+    let computer = Computer::start(600, 1, Disk::new(slots, false));
     FOR_SIZE.set(setting);
     computer
 }
@@ -138,6 +144,7 @@ fn what_concerns_a_part_concerns_no_other_page() {
     let (process, space) = process(2 * LARGE);
     write_all(&process, 2 * LARGE);
     assert_eq!(resident(&process), 2 * LARGE);
+    let since = Since::now();
     let pages = |first: u64, end: u64| BASE + first * PAGE..BASE + end * PAGE;
     let child = Process::new(space.fork().unwrap(), 0);
     child.run(|| write(4, 99).unwrap()).join();
@@ -164,6 +171,89 @@ fn what_concerns_a_part_concerns_no_other_page() {
     space.advise(pages(12, 2 * LARGE), Advice::PageOut).unwrap();
     Computer::settle();
     assert_eq!(resident(&process), 0);
+    assert_eq!((since.count(Count::Split), since.count(Count::Swpout)), (2, 1), "the second alone was whole");
     look(&process, in_parent);
     process.end();
+}
+
+/// The pages that are in swap, with their slots.
+fn slots(process: &Process) -> Vec<(u64, u32)> {
+    let space = process.memory();
+    let all = SlotRange { area: 0, slots: 0..u64::MAX };
+    let next = |from| space.next_entry(from, &all);
+    let found = std::iter::successors(next(0), |(page, _)| next(page + PAGE));
+    found.map(|(page, entry)| ((page - BASE) / PAGE, entry.slot())).collect()
+}
+
+fn page_out(process: &Process, pages: u64) {
+    process.memory().advise(BASE..BASE + pages * PAGE, Advice::PageOut).unwrap();
+    Computer::settle();
+}
+
+#[test]
+fn it_leaves_memory_for_a_run_of_slots() {
+    let computer = machine(Setting::Always);
+    // One page that another process has in swap: the run is aligned all the same.
+    let (other, _) = process(1);
+    write_in(&other, 0);
+    page_out(&other, 1);
+    let (process, space) = process(4 * LARGE);
+    write_all(&process, 4 * LARGE);
+    let (since, requests) = (Since::now(), swap::statistics().write_batches);
+    page_out(&process, 4 * LARGE);
+    assert_eq!((since.count(Count::Swpout), since.count(Count::SwpoutFallback), since.count(Count::Split)), (4, 0, 0));
+    assert_eq!(swap::statistics().write_batches - requests, 2, "two folios fill a batch");
+    let slots = slots(&process);
+    assert_eq!(slots.len() as u64, 4 * LARGE);
+    for run in slots.chunks(LARGE_PAGES) {
+        let (page, slot) = run[0];
+        assert!(page % LARGE == 0 && u64::from(slot) % LARGE == 0, "page {page} is in slot {slot}");
+        assert!((0..).zip(run).all(|(place, at)| *at == (page + place, slot + place as u32)), "{run:?}");
+    }
+    // A child has them too.
+    let child = Process::new(space.fork().unwrap(), 0);
+    for process in [&process, &child] {
+        process.run(|| (0..4 * LARGE).for_each(|page| assert_eq!(read(page), Ok(page + 1)))).join();
+    }
+    drop((process, space, child, other));
+    drop(computer);
+}
+
+#[test]
+fn without_a_run_it_leaves_page_by_page() {
+    let _computer = machine_with(Setting::Never, 512);
+    let (other, others) = process(400);
+    write_all(&other, 400);
+    page_out(&other, 400);
+    (0..400).step_by(2).for_each(|page| others.unmap(BASE + page * PAGE..BASE + (page + 1) * PAGE).unwrap());
+    // The rest of the area, so that what is left are those holes.
+    let (rest, _) = process(96);
+    write_all(&rest, 96);
+    page_out(&rest, 96);
+    FOR_SIZE.set(Setting::Always);
+    let (process, _) = process(2 * LARGE);
+    write_all(&process, 2 * LARGE);
+    let since = Since::now();
+    page_out(&process, 2 * LARGE);
+    assert_eq!((since.count(Count::Swpout), since.count(Count::SwpoutFallback), since.count(Count::Split)), (0, 2, 2));
+    assert_eq!(slots(&process).len() as u64, 2 * LARGE);
+    process.run(|| (0..2 * LARGE).for_each(|page| assert_eq!(read(page), Ok(page + 1)))).join();
+    rest.run(|| (0..96).for_each(|page| assert_eq!(read(page), Ok(page + 1)))).join();
+}
+
+/// Of memory that is full of large folios, of which one page each is used, none is split by that.
+#[test]
+fn an_access_to_one_page_keeps_all() {
+    let _computer = machine(Setting::Always);
+    let (process, _) = process(20 * LARGE);
+    write_all(&process, 20 * LARGE);
+    let since = Since::now();
+    for round in 0..20 {
+        process.run(|| (0..20).for_each(|folio| assert_eq!(read(folio * LARGE + 3), Ok(folio * LARGE + 4)))).join();
+        reclaim::pass();
+        assert_eq!(since.count(Count::Split), 0, "round {round}");
+    }
+    (0..100).for_each(|_| _ = reclaim::pass());
+    Computer::settle();
+    assert!(since.count(Count::Swpout) > 0 && since.count(Count::Split) == 0);
 }

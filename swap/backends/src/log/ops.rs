@@ -50,7 +50,7 @@ impl<M: Machine> SwapOps<M> for Log<M> {
             return request.usual();
         }
         let taken = request.near(self.next_slot.load(Ordering::Relaxed)).map_or_else(|| request.usual(), Ok)?;
-        self.next_slot.store(taken.first() + 1, Ordering::Relaxed);
+        self.next_slot.store(taken.first() + (1 << request.order()), Ordering::Relaxed);
         Ok(taken)
     }
 

@@ -78,7 +78,14 @@ fn run<T: Send + 'static>(
 /// Runs the model so many times, under one policy after another, or `QUIRE_RUNS` times, on what `make` makes. Pages have to have come to swap and back.
 fn agree(runs: u64, make: fn() -> Computer) {
     let seeds = number("QUIRE_SEED").map_or(0..number("QUIRE_RUNS").unwrap_or(runs), |seed| seed..seed + 1);
-    let counted = || [COUNTERS.written.load(Ordering::Relaxed), served::major_faults(), count(Count::AnonFaultAlloc)];
+    let counted = || {
+        [
+            COUNTERS.written.load(Ordering::Relaxed),
+            served::major_faults(),
+            count(Count::AnonFaultAlloc),
+            count(Count::Split),
+        ]
+    };
     let before = counted();
     for seed in seeds {
         let computer = make();

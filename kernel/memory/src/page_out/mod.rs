@@ -19,6 +19,8 @@
 //! Pages of an [`Object`] go through steps 4 and 5 one by one: the object's own PTE becomes the entry, those of the page
 //! tables 0.
 //!
+//! Large folios are found after step 1 and go through steps 3 and 4 as one (`large`).
+//!
 //! # Invariants
 //!
 //! Nothing is written before the flush: until then a task could change a page through a translation that the processor
@@ -31,6 +33,7 @@ use quire_machine::arch::translations;
 use quire_machine::user_tables::PteCell;
 use quire_swap::{Folio as _, FolioFlag, Locked, SlotReference, Written};
 
+use self::large::LargeFolios;
 use crate::accessed::{self, Marks};
 use crate::cgroup::counts;
 use crate::counters::COUNTERS;
@@ -42,6 +45,8 @@ use crate::policy::Verdict;
 use crate::progress;
 use crate::rmap::{Owner, Owners, Sought};
 use crate::swap::{self, Plug, Quire};
+
+mod large;
 
 /// A page that may go.
 struct Candidate {
@@ -106,10 +111,14 @@ pub(crate) fn page_out(batch: &mut FolioBatch, asked: Asked, plug: &mut Plug) ->
             None => {}
         }
     }
+    let mut large = LargeFolios::find(&candidates);
     for candidates in candidates.chunk_by_mut(|one, other| one.owner == other.owner) {
         look(owners.get(candidates[0].owner), candidates);
     }
+    large.look(&mut candidates);
     judge(&owners, &mut candidates, asked);
+    large.agree(&mut candidates);
+    large.give_slots(&mut candidates);
     let mut flush = false;
     for candidates in candidates.chunk_by_mut(|one, other| one.owner == other.owner) {
         match owners.get(candidates[0].owner) {
