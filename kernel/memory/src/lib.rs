@@ -40,13 +40,13 @@
 //! 1. few frames are free: `wake_kswapd` in `reclaim.rs`, or `wait_for_frame` in `frames.rs` for a task that finds none
 //! 2. whose pages: `Effort::shrink` in `reclaim.rs`, by `next_to_look_at` in `lru/mod.rs`
 //! 3. the policy names the pages that are looked at: `isolate` in `lru/mod.rs`, and by it `Instance::next` in `policy/instance.rs`
-//! 4. their locks are tried, their owners found: `page_out` in `page_out.rs`, `Owners::find` in `rmap.rs`
+//! 4. their locks are tried, their owners found: `page_out` in `page_out/mod.rs`, `Owners::find` in `rmap.rs`
 //! 5. it is told which were accessed, and says which go: `look` and `judge`; these get slots: `give_slots`, and by it
 //!    `Swap::hold_in_swap` of the swap core
 //! 6. every PTE is replaced: `replace_ptes`, or `unmap_of_object` for a page of an object; the TLB is flushed once
 //! 7. dirty folios are written: `Leaving::add`, and by it `Swap::write`; the batch goes to the disk with its plug
 //! 8. writes end: `writes_ended` in `writeback.rs`
-//! 9. a clean folio leaves the swap cache, its frame is free, a shadow stays: `evict` in `page_out.rs`
+//! 9. a clean folio leaves the swap cache, its frame is free, a shadow stays: `evict` in `page_out/mod.rs`
 //!
 //! In:
 //!
