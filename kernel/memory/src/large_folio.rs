@@ -10,7 +10,6 @@
 //!    alone.
 //! 2. What happens to a part of it, a write after `fork`, `munmap`, `mprotect`, `MADV_DONTNEED`, is done to those pages. The others
 //!    are marked still, and no whole any more.
-//!
 //! 3. Reclaim, which comes to one of its pages, takes those beside it from their lists too: `isolate` in `lru/mod.rs`.
 //! 4. Where all of them are there, they go or stay together, an access to one being one to all, and get sixteen aligned slots:
 //!    `large.rs` in `page_out`. Where some are not, are busy, or there is no such run, the folio is split there, and its pages go one by
