@@ -23,7 +23,7 @@ pub(super) fn backtraces(snapshot: &Snapshot, backtraces: &[Backtrace], ranks: &
         let since = match backtrace.since {
             Since::Panic => "panicked",
             Since::Tick => "runs; at the last tick of the timer that found it in the kernel it was",
-            Since::Unknown => "runs, in a program or not yet interrupted: its registers are not in memory",
+            Since::Unknown => "runs, in a program or not yet interrupted: where is not in memory",
             Since::Parked => "does not run",
         };
         _ = writeln!(text, "\n{} {since}", happened::task(snapshot, backtrace.thread));
