@@ -4,7 +4,8 @@
 //!
 //! # Invariant
 //!
-//! The file is never larger than [`limit`] says for the time since it was begun.
+//! The file is never larger than [`limit`] says for the time since it was begun, unless its first picture alone is: without that one
+//! there is nothing to be seen.
 
 use std::{
     io::{self, Write},
@@ -123,7 +124,7 @@ impl<W: Write> RunPage<W> {
         let Some(mut change) = self.waiting.take() else { return Ok(()) };
         self.count_lost(&mut change);
         let message = framed(&change);
-        if !self.budget.has_room_for(message.len(), kept, elapsed) {
+        if !change.whole && !self.budget.has_room_for(message.len(), kept, elapsed) {
             self.waiting = Some(change);
             return Ok(());
         }
@@ -268,6 +269,17 @@ mod tests {
     fn a_picture_that_is_small_is_never_left_out() {
         let length = Duration::from_mins(3);
         assert_eq!(recorded(length, 10).1.len() as u128, length.as_millis().div_ceil(TICK.as_millis()));
+    }
+
+    #[test]
+    fn the_first_picture_is_there_however_large_the_machine_is() {
+        let (mut page, count) = (RunPage::new(Vec::new()).unwrap(), LIMIT as usize);
+        let told = (0..count).map(|frame| (frame, FrameCell { kind: 1, ..FrameCell::default() })).collect();
+        let first = Change { whole: true, frames: Cells { anew: true, count, told }, ..Change::default() };
+        page.write(&first, Duration::ZERO).unwrap();
+        let file = page.finish(Duration::ZERO).unwrap();
+        assert_eq!(messages(&file).len(), 1);
+        assert!((file.len() as u64) < LIMIT, "{}", file.len());
     }
 
     #[test]
