@@ -4,6 +4,15 @@
 //! finds the disk and gives it an interrupt. The rest are the small devices of a PC: [`serial`], [`local_apic`],
 //! [`calibration`], [`real_time_clock`], [`fw_cfg`], [`debug_exit`], [`recording`].
 //!
+//! # The way of a request
+//!
+//! | station | function | file |
+//! |---|---|---|
+//! | it is made, with the memory that it reads or writes | `Request::with_memory` | `block.rs` |
+//! | it is in the disk's queue; one doorbell for all that are | `VirtioBlk::submit`, `VirtioBlk::kick` | `virtio_blk.rs` |
+//! | the device interrupts, and it is taken out again | `VirtioBlk::interrupted`, `VirtioBlk::complete` | `virtio_blk.rs` |
+//! | its owner is told how it ended, and has its memory back | `Finished::deliver` | `block.rs` |
+//!
 //! The crate knows nothing of processes, page tables or swap. What it needs of memory it asks of the [`Hal`] that the
 //! kernel implements. No driver holds a lock: methods take `&mut self` and the kernel decides which lock that is. Nothing
 //! that a device answers makes a driver panic.

@@ -19,11 +19,16 @@
 //!
 //! # The way of a page
 //!
-//! *Out*: an allocation finds few free frames and wakes `kswapd`, or reclaims by itself. Folios from the inactive list's
-//! tail get slots and enter the swap cache; their PTEs become swap PTEs; one TLB flush for all of them;
-//! dirty ones are gathered into batches and written; when a write ends, the frame is free. *In*: a fault finds the swap
-//! entry, and the folio in the swap cache or by reading it, with its neighbours, from its area; maps it; drops the entry's
-//! count. See `quire_memory::reclaim` and `quire_memory::fault`.
+//! The documentation of `quire_memory` lists its stations out and in, that of `quire_swap` those between a folio and its area, and
+//! that of `quire_machine` what both stand on. What passes here:
+//!
+//! | station | function | file |
+//! |---|---|---|
+//! | the machine has a page fault, and asks who serves it | `page_fault`, `user_copy_fault` | `upcalls.rs` |
+//! | few frames are free, and `kswapd` is woken by `memory_is_low` | `MACHINE` | `upcalls.rs` |
+//! | a batch is on its way to or from a disk: its runs become requests of virtio | `SwapDisk::submit` | `swap.rs` |
+//! | a request is in the disk's queue, and the disk is told | `VirtioDisk::submit` | `disk.rs` |
+//! | the interrupt wakes the disk's thread, which ends the batch | `ring`, `complete_for_ever` | `disk.rs` |
 
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(

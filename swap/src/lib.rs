@@ -19,7 +19,7 @@
 //! | 3 | the TLB is flushed, once for all victims of the round | the kernel's | |
 //! | 4 | a dirty folio joins the batch of the round's [`Plug`]: it is unlocked and under writeback. One that is all zero is clean at once | [`Swap::write`] | `write.rs`, `plug.rs` |
 //! | 5 | the batch goes to the area's backend: when it is full, cannot take the next folio, or the round ends | [`Plug::submit`], [`SwapOps::submit_write`] | `plug.rs`, `block.rs`, `disk.rs` |
-//! | 6 | it is done: writeback ends | [`WriteBatch::complete`], [`Machine::writes_ended`] | `batch.rs` |
+//! | 6 | it is done: writeback ends | [`WriteBatch::complete`], [`Machine::writes_ended`] | `batch.rs`, `machine.rs` |
 //! | 7 | a clean folio leaves the cache, and a shadow stays; when the references are dropped, the frames are free | [`Swap::evict_each`] | `cached.rs`, `cache.rs` |
 //!
 //! A page that its area's backend had no space for stays in the swap cache: [`Swap::return_refused`] (`space.rs`), in a thread
@@ -34,7 +34,7 @@
 //! | 3 | the read is done: the folio is up to date and unlocked | [`ReadBatch::complete`] | `batch.rs` |
 //! | 4 | under the page table's lock, if the PTE is still the same, the folio is mapped: without the dirty bit after a read, so that it can be dropped later without being written | the kernel's | |
 //! | 5 | the old PTE's count is dropped, and the slot is freed if it is not worth keeping: then the folio is dirty | [`Swap::put_mapped`] | `counts.rs`, `cache.rs` |
-//! | 6 | the slot is free, and its backend is told | `Area::free_run`, [`SwapOps::slot_free_notify`] | `release.rs` |
+//! | 6 | the slot is free, and its backend is told | `Area::free_run`, [`SwapOps::slot_free_notify`] | `release.rs`, `ops.rs` |
 //!
 //! `fork` copies a PTE by [`Swap::duplicate`]; unmapping drops its [`SlotReference`], or calls [`Swap::drop_if_unused`] for the
 //! folio that it mapped. [`Swap::swapoff`] (`swapoff.rs`) asks the kernel for its page tables through [`Users`].

@@ -24,6 +24,16 @@
 //! `fs::start`, `fs::devices`, `process::init`, `process::exit`, `process::ring3` and `syscall` are what the kernel calls: it
 //! registers what the machine has, starts the first process, and hands on the machine's upcalls.
 //!
+//! # Where a page's way begins and ends
+//!
+//! | what a program does | function | file |
+//! |---|---|---|
+//! | any system call | `serve` | `syscall/mod.rs` |
+//! | `mmap`, `munmap`, `madvise`, `mlock` | `mmap`, `munmap`, `madvise`, `mlock` | `syscall/memory.rs` |
+//! | touches what cannot be had: a signal | `fault` | `process/ring3.rs` |
+//! | `swapon`, `swapoff` | `swapon`, `swapoff`; the area by its path: `enable` | `syscall/swap.rs`, `swap_area.rs` |
+//! | ends, and its memory with it | `end_current`, `leave_space` | `process/exit.rs` |
+//!
 //! All of it compiles on the host as well, on the simulated machine of `quire_machine`; what is pure is tested there.
 //!
 //! # Invariants

@@ -26,6 +26,22 @@
 //! | `arch` | descriptor tables, traps, system calls' entry, context switch |
 //! | `simulated` | the machine of the host: what takes the place of `arch`'s instructions in tests |
 //!
+//! # The way of a page
+//!
+//! What `quire_memory`'s stations ask of the machine:
+//!
+//! | station | function | file |
+//! |---|---|---|
+//! | a program touches it, and the processor traps | `page_fault`, by `quire_trap` | `arch/trap.rs` |
+//! | it gets a frame; when fewer than `low` are left, `Upcalls::memory_is_low` is called | `NewFolio::allocate`, `physical::allocate` | `folio.rs`, `physical.rs` |
+//! | it gets contents | `NewFolio::clear`, `NewFolio::copy_from`, `NewFolio::filled` | `folio.rs` |
+//! | its PTE is made, and put into a table | `Pte::mapping`, `PteCell::replace` | `pte.rs`, `user_tables.rs` |
+//! | reclaim looks at the accessed bit | `PteCell::clear_accessed` | `user_tables.rs` |
+//! | its PTE is exchanged for an entry | `PteCell::replace` | `user_tables.rs` |
+//! | the processors forget the old one | `translations::flush_stale` | `arch/translations.rs` |
+//! | it goes with a request to a disk | `Transfer` | `transfer.rs` |
+//! | the last reference goes, and the frame is free | `Folio::free`, `drop_all`, `physical::free` | `folio.rs`, `physical.rs` |
+//!
 //! # Departures from the rule that rooms point down only
 //!
 //! Frame metadata holds the swap core's [`FolioState`](quire_swap::FolioState), pages are its [`Page`](quire_swap::header::Page),

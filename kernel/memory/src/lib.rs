@@ -25,7 +25,7 @@
 //! | `recorder` | what was referenced, for the simulator |
 //! | `tasks`, `fault`, `sharing` | threads with an address space; a page is touched; who else can reach a byte |
 //! | `swap::swapoff`, `swap::machine`, `swap::pool` | emptying an area; what the swap core asks of this machine |
-//! | `statistics` | what was counted, under Linux's names |
+//! | `statistics`, `frame_use` | what was counted, under Linux's names; what each frame is used for |
 //! | `observatory` | where all of this is, for those who look from outside |
 //!
 //! # Files that import one another
@@ -35,28 +35,57 @@
 //!
 //! # The way of a page
 //!
-//! Out, each station with its function and file:
+//! First touch, each station with its function and file:
+//!
+//! 1. a task touches the page: `handle` in `fault/mod.rs`
+//! 2. which VMA, and what the PTE says: `attempt` in `fault/mod.rs`. Nothing yet, so a write gets a frame of zeros:
+//!    `fill_with_zeros` in `fault/install.rs`; where large folios are on, sixteen at once: `fill_large` in `fault/large.rs`
+//! 3. the task's cgroup is charged, and a frame found, by reclaim if it must: `wait_for_frame` in `frames.rs`
+//! 4. the folio is dirty, knows its owner, and is mapped: `install_new` and `install` in `fault/install.rs`
+//! 5. the policy is told of it, and it is in an LRU list: `add` in `lru/mod.rs`
+//!
+//! Out:
 //!
 //! 1. few frames are free: `wake_kswapd` in `reclaim.rs`, or `wait_for_frame` in `frames.rs` for a task that finds none
 //! 2. whose pages: `Effort::shrink` in `reclaim.rs`, by `next_to_look_at` in `lru/mod.rs`
 //! 3. the policy names the pages that are looked at: `isolate` in `lru/mod.rs`, and by it `Instance::next` in `policy/instance.rs`
 //! 4. their locks are tried, their owners found: `page_out` in `page_out/mod.rs`, `Owners::find` in `rmap.rs`
-//! 5. it is told which were accessed, and says which go: `look` and `judge`; these get slots: `give_slots`, and by it
-//!    `Swap::hold_in_swap` of the swap core
-//! 6. every PTE is replaced: `replace_ptes`, or `unmap_of_object` for a page of an object; the TLB is flushed once
-//! 7. dirty folios are written: `Leaving::add`, and by it `Swap::write`; the batch goes to the disk with its plug
+//! 5. the policy is told which were accessed, and says which go: `look` and `judge` in `page_out/mod.rs`; these get slots:
+//!    `give_slots` in `page_out/mod.rs`, and by it `Swap::hold_in_swap` in `swap/src/take.rs`; a large folio sixteen in a row:
+//!    `give_run` in `page_out/large.rs`
+//! 6. every PTE is replaced by the slot's entry: `replace_ptes` in `page_out/mod.rs`; for a page of an object the object's own, while
+//!    those of page tables become 0: `leave_object` in `page_out/mod.rs`; the TLB is flushed once
+//! 7. dirty folios are written: `Leaving::add` in `page_out/mod.rs`, and by it `Swap::write` in `swap/src/write.rs`; the batch goes
+//!    to the area's backend with its plug
 //! 8. writes end: `writes_ended` in `writeback.rs`
-//! 9. a clean folio leaves the swap cache, its frame is free, a shadow stays: `evict` in `page_out/mod.rs`
+//! 9. a clean folio leaves the swap cache, and a shadow stays: `evict` in `page_out/mod.rs`
+//! 10. its last reference goes, and its frame is free: `drop_all` in `folio.rs`; its cgroup is not charged for it any more:
+//!     `is_unused` in `unused.rs`
 //!
 //! In:
 //!
-//! 1. a task touches the page: `handle` in `fault/mod.rs`
-//! 2. which VMA, and what the PTE says: `attempt` in `fault/mod.rs`
-//! 3. the folio is found in the swap cache or read, with its neighbours: `swap_in` in `fault/swap_in.rs`, and by it
-//!    `Swap::fault_in`
-//! 4. it is mapped, and its slot's count dropped: `install` in `fault/install.rs`; the policy has been told what its eviction left in
-//!    the slot: `come_back` in `lru/mod.rs`
-//! 5. a page of an object takes its place in the object first: `page` in `object/pages.rs`
+//! 1. the task touches the page, and its PTE holds an entry: `handle` and `attempt` in `fault/mod.rs`
+//! 2. the folio is found in the swap cache or read, with its neighbours: `swap_in` in `fault/swap_in.rs`, and by it
+//!    `Swap::fault_in` in `swap/src/read.rs`
+//! 3. for that it gets a frame, which the slot's cgroup is charged for: `wait_for_frame_of` in `frames.rs`; the policy is told what
+//!    its eviction left in the slot: `come_back` in `lru/mod.rs`
+//! 4. it is mapped: `install` in `fault/install.rs`
+//! 5. the PTE's count of the slot is dropped, and a slot that is not worth keeping is free: `swap_in` in `fault/swap_in.rs`, by
+//!    `Swap::put_mapped` in `swap/src/counts.rs`
+//! 6. a page of an object takes its place in the object first: `map_object` in `fault/object.rs`, by `page` in `object/pages.rs`
+//!
+//! What else happens to a page:
+//!
+//! | what | where |
+//! |---|---|
+//! | `fork` gives it another PTE, or its slot another count | `fork` and `copy_run` in `fork.rs` |
+//! | it is written, and another task has it too | `write_to_shared` in `fault/shared.rs` |
+//! | `munmap` | `unmap` in `address_space/map.rs`, and by it `zap_where` in `address_space/zap.rs`; slots' counts: `forget_ptes` in `swap/references.rs` |
+//! | its process ends | the same for all VMAs, when the last user of the space goes: `release_all` in `address_space/zap.rs` |
+//! | `madvise` | `advise` in `advice.rs` |
+//! | `swapoff` brings it back | `disable` in `swap/swapoff.rs`; `bring_back` in `fault/swap_in.rs`, or `bring_back` in `object/pages.rs` |
+//! | its cgroup is at its limit | `charge` in `cgroup/charge.rs`, and by it `shrink_cgroup` in `reclaim.rs`; for slots `charge_swap` in `cgroup/counts.rs` |
+//! | nothing can be reclaimed, and its process dies for others | `is_hopeless` in `reclaim.rs`, then `relieve` in `oom.rs` and `reap` in `address_space/usage.rs` |
 //!
 //! # A page's life
 //!
@@ -68,7 +97,7 @@
 //! # Locks, from high to low
 //!
 //! An address space's layout (sleeps) → an owner's list of spaces → one space's page tables → an object's index → the swap
-//! core's → the reclaim lists → the heap → the free frames. A folio's own lock sleeps and is taken before the spinning ones;
+//! core's → the LRU lists → the heap → the free frames. A folio's own lock sleeps and is taken before the spinning ones;
 //! reclaim only tries it. No two page-table locks are held at once. Reclaim enters at the owners' lists, so it never waits for
 //! a layout, and a fault that reclaims holds none.
 //!

@@ -21,6 +21,16 @@
 //! ([`WriteBatch::place`](quire_swap::WriteBatch::place), [`ReadBatch::place_each`](quire_swap::ReadBatch::place_each)). Both have
 //! themselves told when a folio's I/O is over ([`Watcher`](quire_swap::Watcher)).
 //!
+//! # The way of a page
+//!
+//! | station | function | file |
+//! |---|---|---|
+//! | `log`: a slot behind the last one; a page of a segment for its data | `Log::allocate_slots`, `Segments::take` | `log/ops.rs`, `log/segments.rs` |
+//! | `log`: out, behind what was written last; segments are emptied when few are left | `Log::submit_write`, `Map::make_space` | `log/ops.rs`, `log/clean.rs` |
+//! | `log`: in, from where it was written last | `Log::submit_read` | `log/ops.rs` |
+//! | `crypt`: out, as a sealed copy in a folio of the backend's | `Crypt::submit_write`, `Keeper::seal` | `crypt.rs` |
+//! | `crypt`: in, opened and checked in its place | `Crypt::submit_read`, `Keeper::open` | `crypt.rs` |
+//!
 //! # Locks
 //!
 //! One, `log`'s segments, at [`Rank::Backend1`](quire_swap::Rank): under the core's, as slots are freed under those.

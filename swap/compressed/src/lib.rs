@@ -15,7 +15,7 @@
 //! | the slot says where it is | its metadata: `Zswap::replace` | the device's slot: `SlotGuard::replace` | `zswap/cache.rs`, `zswap/location.rs`; `zram/slot.rs` |
 //! | what is refused | goes to the backend below, or a slot of another area: `Zswap::write_elsewhere` | stays in memory: [`IoError::NoSpace`](quire_swap::IoError) | `zswap/ops.rs` |
 //! | later, to a disk | [`Zswap::shrink`](zswap::Zswap::shrink) | `ZramDisk::write_back` | `zswap/shrink.rs`; `zram/writeback.rs` |
-//! | in | `Layer::submit_read`, `Zswap::fetch` | `ZramDisk::submit_read`, [`ZramDisk::read`](zram::ZramDisk::read) | `zswap/ops.rs`, `zswap/cache.rs`; `zram/disk.rs` |
+//! | in | `Layer::submit_read`, `Zswap::fetch` | `ZramDisk::submit_read`, [`ZramDisk::read`](zram::ZramDisk::read) | `zswap/ops.rs`, `zswap/cache.rs`; `zram/ops.rs`, `zram/disk.rs` |
 //! | the slot is freed | `Zswap::release` | `ZramDisk::slot_freed` | `zswap/cache.rs`; `zram/disk.rs` |
 //!
 //! # What owns what

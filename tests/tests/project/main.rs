@@ -11,3 +11,4 @@ mod policy;
 mod reading_list;
 mod readme;
 mod segments;
+mod stations;

@@ -63,6 +63,24 @@ fn what_the_reading_list_names_is_in_its_file() {
     }
 }
 
+/// The lines of a room's sources, without tests.
+fn lines_of_room(room: &str) -> usize {
+    let room = project().join(room);
+    let files =
+        super::files::files(".rs").into_iter().filter(|file| file.starts_with(&room) && !file.ends_with("tests.rs"));
+    files.map(|file| lines(&file.display().to_string()).len()).sum()
+}
+
+#[test]
+fn the_subject_is_as_long_as_it_says() {
+    let count = lines_of_room("swap/src") + lines_of_room("kernel/memory/src");
+    let said = between(&list(), "together have ", " lines").unwrap().replace(',', "").parse::<usize>().unwrap();
+    assert!(
+        count.abs_diff(said) <= TOLERANCE,
+        "the swap core and quire-memory have {count} lines, and are said to have {said}"
+    );
+}
+
 #[test]
 fn the_reading_list_is_as_long_as_it_says() {
     let list = list();
