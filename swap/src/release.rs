@@ -13,7 +13,7 @@ use crate::machine::{Event, Machine, Occurrence};
 use crate::ops::SlotRun;
 use crate::panicking::assert_unless_panicking;
 
-/// What was freed in one critical section of a cluster, whoever paid for it: [`Area::note_freed`] ends it.
+/// What was freed in one critical section of a cluster, whichever cgroups paid for it: [`Area::note_freed`] ends it.
 #[derive(Default)]
 #[must_use]
 pub(crate) struct Freed {

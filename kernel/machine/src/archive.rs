@@ -77,7 +77,7 @@ impl Archive {
     pub fn keep(self) -> &'static [u8] {
         let (start, length) = (self.start(), self.length);
         core::mem::forget(self);
-        // SAFETY: the frames stay mapped from now on, and the place stays taken: nobody changes them any more.
+        // SAFETY: the frames stay mapped from now on, and the place stays taken: nothing changes them any more.
         unsafe { core::slice::from_raw_parts(start as *const u8, length) }
     }
 }

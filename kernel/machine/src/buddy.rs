@@ -58,7 +58,7 @@ impl Buddy {
     /// Gives a block back and merges it with its buddies as far as they are free.
     ///
     /// # Panics
-    /// When the block is free already: somebody gave it back twice.
+    /// When the block is free already: it was freed twice.
     pub fn free(&mut self, frames: &[Frame], block: FrameNumber, order: u8) {
         for frame in &frames[block.index()..block.index() + (1 << order)] {
             assert!(!frame.is_unused(), "frame {block} of order {order} is given back a second time");
@@ -149,7 +149,7 @@ impl SingleFrames {
     /// Gives a block back.
     ///
     /// # Panics
-    /// When the block is free already: somebody gave it back twice.
+    /// When the block is free already: it was freed twice.
     #[inline]
     pub fn free(&mut self, frames: &[Frame], block: FrameNumber, order: u8) {
         if order > 0 {

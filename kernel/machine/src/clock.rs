@@ -41,7 +41,7 @@ pub fn since_boot() -> Duration {
     Duration::from_nanos(nanoseconds as u64)
 }
 
-/// Time since the beginning of 1970 UTC, as far as somebody has set it.
+/// Time since the beginning of 1970 UTC, as far as it was set.
 pub fn since_1970() -> Duration {
     since_boot() + Duration::from_nanos(BOOT_SINCE_1970.load(Ordering::Relaxed))
 }

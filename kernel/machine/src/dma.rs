@@ -30,7 +30,7 @@ fn direct(physical: PhysAddr) -> NonNull<u8> {
     NonNull::new((DIRECT_MAP + physical) as *mut u8).expect("the direct map is not at address 0")
 }
 
-// SAFETY: DMA memory is a block of the buddy allocator, contiguous, zeroed and given to nobody else; registers are mapped
+// SAFETY: DMA memory is a block of the buddy allocator, contiguous, zeroed and given to nothing else; registers are mapped
 // uncached for ever; `share` is given pointers into the direct map only: frames, DMA memory and the heap all lie there,
 // and the direct map is contiguous in physical memory.
 unsafe impl virtio_drivers::Hal for KernelHal {
@@ -44,7 +44,7 @@ unsafe impl virtio_drivers::Hal for KernelHal {
     }
 
     unsafe fn dma_dealloc(physical: PhysAddr, _virtual: NonNull<u8>, pages: usize) -> i32 {
-        // SAFETY: the caller gives back what `dma_alloc` gave for as many pages.
+        // SAFETY: the caller frees what `dma_alloc` gave for as many pages.
         drop(unsafe { UniqueFrame::from_number(FrameNumber::containing(physical), order(pages)) });
         0
     }

@@ -91,8 +91,8 @@ impl NewFolio {
     /// Makes it a copy of `other`, which tasks may have mapped.
     pub fn copy_from(&mut self, other: &Folio) {
         other.assert_has_contents();
-        // SAFETY: both frames stay allocated while the folios live. Nobody else has this one, and of one that has contents
-        // nobody has a mutable reference.
+        // SAFETY: both frames stay allocated while the folios live. Nothing else has this one, and of one that has contents
+        // there is no mutable reference.
         unsafe { core::ptr::copy_nonoverlapping(other.bytes(), self.0.bytes_mut().as_mut_ptr(), PAGE_SIZE) };
     }
 
@@ -201,7 +201,7 @@ impl Folio {
     pub fn read_bytes(&self, start: usize, to: &mut [u8]) {
         assert!(start + to.len() <= PAGE_SIZE, "the bytes are in the page");
         self.assert_has_contents();
-        // SAFETY: the source is within a frame that stays allocated while `self` lives and of which, as it has contents, nobody
+        // SAFETY: the source is within a frame that stays allocated while `self` lives and of which, as it has contents, nothing
         // has a mutable reference; the destination is a live slice elsewhere.
         unsafe { core::ptr::copy_nonoverlapping(self.bytes().add(start), to.as_mut_ptr(), to.len()) };
     }
@@ -231,7 +231,7 @@ impl Folio {
     #[inline]
     fn words(&self) -> &[AtomicU64; PAGE_SIZE / 8] {
         self.assert_has_contents();
-        // SAFETY: the frame is in the direct map and stays allocated while `self` lives; as it has contents, nobody has a mutable
+        // SAFETY: the frame is in the direct map and stays allocated while `self` lives; as it has contents, nothing has a mutable
         // reference to them.
         unsafe { &*direct(self.frame().address()) }
     }
@@ -355,8 +355,8 @@ impl quire_swap::Folio for Folio {
     fn read_page<R>(&self, index: usize, access: &ReadAccess<'_>, read: impl FnOnce(&Page) -> R) -> R {
         access.check(self.state());
         assert!(index == 0, "a folio has one page");
-        // SAFETY: the frame is in the direct map and stays allocated while `self` lives. With such an access nobody writes it: it
-        // has contents, so nobody else may write them by reference; no PTE that is made lets a task write it, and `write_bytes` does
+        // SAFETY: the frame is in the direct map and stays allocated while `self` lives. With such an access nothing writes it: it
+        // has contents, so nothing else may write them by reference; no PTE that is made lets a task write it, and `write_bytes` does
         // not.
         read(unsafe { &*self.bytes().cast() })
     }
@@ -364,7 +364,7 @@ impl quire_swap::Folio for Folio {
     fn write_page<R>(&self, index: usize, access: &mut WriteAccess<'_>, write: impl FnOnce(&mut Page) -> R) -> R {
         access.check(self.state());
         assert!(index == 0, "a folio has one page");
-        // SAFETY: as above; with such an access nobody else reads or writes it: it has no contents, so no PTE maps it and its
+        // SAFETY: as above; with such an access nothing else reads or writes it: it has no contents, so no PTE maps it and its
         // bytes are not copied.
         write(unsafe { &mut *self.bytes().cast() })
     }

@@ -4,7 +4,7 @@
 //!
 //! Frame metadata exists for every frame number from 0 to the end of RAM, holes included; what a hole's frame is never
 //! changes from [`Kind::Reserved`]. `next` and `previous` belong to the one list that the frame is in, and change only
-//! under that list's lock: the buddy allocator's for a free block, the reclaim lists' for a page, the heap's for a slab.
+//! under that list's lock: the buddy allocator's for a free block, the LRU lists' for a page, the heap's for a slab.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use quire_swap::{FolioFlag, FrameState};
 
 /// The number of a physical frame: its address divided by 4,096.
 ///
-/// Anybody can make one, and it proves nothing: what reaches a frame by its number alone either asks the metadata whether it may,
+/// Safe code can make any, and it proves nothing: what reaches a frame by its number alone either asks the metadata whether it may,
 /// or is unsafe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrameNumber(pub u32);
@@ -97,9 +97,9 @@ impl Kind {
 }
 
 /// The end of a list.
-pub const NOBODY: u32 = u32::MAX;
+pub const NO_FRAME: u32 = u32::MAX;
 
-/// The reclaim list of a frame that is in none.
+/// The LRU list of a frame that is in none.
 pub const NO_LIST: u8 = 0;
 
 /// One frame's metadata.
@@ -118,9 +118,9 @@ pub struct Frame {
     previous: AtomicU32,
     kind: AtomicU8,
     order: AtomicU8,
-    /// Which reclaim list it is in: see `mm::lru`.
+    /// Which LRU list it is in: see `quire_memory::lru`.
     pub list: AtomicU8,
-    /// Which memory cgroup it is charged to: see `mm::group`.
+    /// Which memory cgroup it is charged to: see `quire_memory::cgroup`.
     pub cgroup: AtomicU8,
 }
 
@@ -156,8 +156,8 @@ impl Frame {
             folio: FrameState::new(),
             owned: AtomicU64::new(0),
             references: AtomicU32::new(0),
-            next: AtomicU32::new(NOBODY),
-            previous: AtomicU32::new(NOBODY),
+            next: AtomicU32::new(NO_FRAME),
+            previous: AtomicU32::new(NO_FRAME),
             kind: AtomicU8::new(Kind::Reserved as u8),
             order: AtomicU8::new(0),
             list: AtomicU8::new(0),
@@ -252,14 +252,14 @@ pub(crate) type OwnList = FrameList<false>;
 impl PageList {
     /// An empty list.
     pub const fn new() -> Self {
-        Self { first: NOBODY, last: NOBODY, length: 0 }
+        Self { first: NO_FRAME, last: NO_FRAME, length: 0 }
     }
 }
 
 impl OwnList {
     /// An empty list of the machine's.
     pub(crate) const fn empty() -> Self {
-        Self { first: NOBODY, last: NOBODY, length: 0 }
+        Self { first: NO_FRAME, last: NO_FRAME, length: 0 }
     }
 }
 
@@ -297,9 +297,9 @@ impl<const PAGES: bool> FrameList<PAGES> {
     pub fn push_front(&mut self, frames: &[Frame], frame: FrameNumber) {
         let metadata = linked::<PAGES>(frames, frame.0);
         metadata.next.store(self.first, Ordering::Relaxed);
-        metadata.previous.store(NOBODY, Ordering::Relaxed);
+        metadata.previous.store(NO_FRAME, Ordering::Relaxed);
         match self.first {
-            NOBODY => self.last = frame.0,
+            NO_FRAME => self.last = frame.0,
             first => linked::<PAGES>(frames, first).previous.store(frame.0, Ordering::Relaxed),
         }
         self.first = frame.0;
@@ -309,10 +309,10 @@ impl<const PAGES: bool> FrameList<PAGES> {
     /// Puts `frame`, which is in no list, last.
     pub fn push_back(&mut self, frames: &[Frame], frame: FrameNumber) {
         let metadata = linked::<PAGES>(frames, frame.0);
-        metadata.next.store(NOBODY, Ordering::Relaxed);
+        metadata.next.store(NO_FRAME, Ordering::Relaxed);
         metadata.previous.store(self.last, Ordering::Relaxed);
         match self.last {
-            NOBODY => self.first = frame.0,
+            NO_FRAME => self.first = frame.0,
             last => linked::<PAGES>(frames, last).next.store(frame.0, Ordering::Relaxed),
         }
         self.last = frame.0;
@@ -323,14 +323,14 @@ impl<const PAGES: bool> FrameList<PAGES> {
     #[inline]
     pub fn remove(&mut self, frames: &[Frame], frame: FrameNumber) {
         let metadata = linked::<PAGES>(frames, frame.0);
-        // Under the list's lock nobody else changes them.
+        // Under the list's lock no other task changes them.
         let (next, previous) = (metadata.next.load(Ordering::Relaxed), metadata.previous.load(Ordering::Relaxed));
         match previous {
-            NOBODY => self.first = next,
+            NO_FRAME => self.first = next,
             previous => linked::<PAGES>(frames, previous).next.store(next, Ordering::Relaxed),
         }
         match next {
-            NOBODY => self.last = previous,
+            NO_FRAME => self.last = previous,
             next => linked::<PAGES>(frames, next).previous.store(previous, Ordering::Relaxed),
         }
         self.length -= 1;
@@ -339,17 +339,17 @@ impl<const PAGES: bool> FrameList<PAGES> {
     /// The frame before `frame`, which is in this list.
     pub fn before(&self, frames: &[Frame], frame: FrameNumber) -> Option<FrameNumber> {
         let previous = frames[frame.index()].previous.load(Ordering::Relaxed);
-        (previous != NOBODY).then_some(FrameNumber(previous))
+        (previous != NO_FRAME).then_some(FrameNumber(previous))
     }
 
     /// The first frame.
     pub fn first(&self) -> Option<FrameNumber> {
-        (self.first != NOBODY).then_some(FrameNumber(self.first))
+        (self.first != NO_FRAME).then_some(FrameNumber(self.first))
     }
 
     /// The last frame.
     pub fn last(&self) -> Option<FrameNumber> {
-        (self.last != NOBODY).then_some(FrameNumber(self.last))
+        (self.last != NO_FRAME).then_some(FrameNumber(self.last))
     }
 }
 

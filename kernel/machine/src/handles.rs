@@ -3,7 +3,7 @@
 
 use crate::frame::{Frame, FrameNumber};
 
-/// 2^order contiguous frames that nobody else has.
+/// 2^order contiguous frames that have no other owner.
 #[derive(Debug)]
 pub struct UniqueFrame {
     pub(crate) first: FrameNumber,

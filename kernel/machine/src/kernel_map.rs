@@ -67,7 +67,7 @@ pub(crate) fn begin() -> Result<FrameNumber, AllocationError> {
 }
 
 fn set(root: FrameNumber, address: u64, level: u8, word: u64) -> Result<(), AllocationError> {
-    // SAFETY: `root` is the kernel's root table, whose tables are never given back; changes are made under the lock or,
+    // SAFETY: `root` is the kernel's root table, whose tables are never freed; changes are made under the lock or,
     // while it is built, by its builder.
     let place = unsafe { page_table::walk_or_create(root, address, level, TABLE, &mut allocate_table) };
     place.ok_or(AllocationError)?.store(word, Ordering::Release);
@@ -117,7 +117,7 @@ pub fn map(address: u64, frame: UniqueFrame, flags: Flags) -> Result<(), UniqueF
 /// Unmaps the page at `address`; returns the frame that was there.
 ///
 /// # Safety
-/// The page was mapped by [`map`], and nobody reaches it any more.
+/// The page was mapped by [`map`], and nothing reaches it any more.
 pub unsafe fn unmap(address: u64) -> Option<UniqueFrame> {
     let _lock = LOCK.lock();
     // SAFETY: the kernel's tables are never freed.
@@ -174,7 +174,7 @@ pub fn for_each_page(mut visit: impl FnMut(MappedPage)) {
 
 fn visit_table(frame: FrameNumber, level: u8, base: u64, part: Range<u64>, visit: &mut impl FnMut(MappedPage)) {
     let bytes = PAGE << (9 * (level - 1));
-    // SAFETY: the kernel's tables are never given back.
+    // SAFETY: the kernel's tables are never freed.
     let words = unsafe { table(frame) };
     for index in part {
         let word = words[index as usize].load(Ordering::Acquire);

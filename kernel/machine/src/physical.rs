@@ -3,7 +3,7 @@
 //! # Locking
 //!
 //! The free lists have one lock, taken by `allocate` and `free` for a few instructions; waking `kswapd` happens
-//! after it is given back. How many frames are free can be read without it.
+//! after it is released. How many frames are free can be read without it.
 
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -198,7 +198,7 @@ pub fn set_watermarks(least_free_kibibytes: usize, scale_factor: usize) {
 pub(crate) fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameNumber> {
     let marks = watermarks();
     let mut floor = marks.floor(purpose);
-    // Only somebody who finds too little is asked who he is.
+    // Which task it is matters only where too little is free.
     if free_frames() < floor + (1 << order) && cpu::with_running(Running::may_take_reserve).unwrap_or(false) {
         floor = floor.min(marks.floor(Purpose::Reclaim));
     }
@@ -218,7 +218,7 @@ pub(crate) fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<FrameN
     block
 }
 
-/// Gives back the 2^`order` frames from `block` on.
+/// Frees the 2^`order` frames from `block` on.
 pub(crate) fn free(block: FrameNumber, order: u8) {
     mmu::note_free(block, order);
     #[cfg(debug_assertions)]
@@ -231,7 +231,7 @@ pub(crate) fn free(block: FrameNumber, order: u8) {
     FREE_COUNT.store(free.free_frames(), Ordering::Relaxed);
 }
 
-/// Gives back a range of frames of one kind.
+/// Frees a range of frames of one kind.
 #[cfg(target_os = "none")]
 pub(crate) fn free_range(range: Range<FrameNumber>) {
     for (block, order) in blocks(range) {
@@ -260,7 +260,7 @@ pub(crate) unsafe fn free_each(given: &[FrameNumber]) {
 /// Makes a use of freed memory visible.
 #[cfg(debug_assertions)]
 fn fill_with_junk(block: FrameNumber, order: u8) {
-    // SAFETY: the frames are managed and, being given back, used by nobody.
+    // SAFETY: the frames are managed and, being freed, in no use.
     unsafe { core::ptr::write_bytes(direct::<u8>(block.address()), 0xdb, PAGE_SIZE << order) };
 }
 

@@ -3,10 +3,10 @@
 //! # Invariants
 //!
 //! The count of references in the metadata of such a frame, and of no other, has the bit `IS_POOL`. Beside it is who reaches the bytes
-//! now: so many that read, or one that writes. It is freed when nobody does, and takes the bit along. So a number is as good as
+//! now: so many that read, or one that writes. It is freed when none does, and takes the bit along. So a number is as good as
 //! an owner: one of a frame that is no pool's is refused, and one of another pool leads to its bytes, but never to two that write.
 //!
-//! Whoever reaches the bytes is not preempted meanwhile, so others wait for as long as another processor works.
+//! A task that reaches the bytes is not preempted meanwhile, so others wait for as long as another processor works.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -38,7 +38,7 @@ pub fn allocate() -> Option<FrameNumber> {
 /// When it is no pool's.
 pub fn free(frame: FrameNumber) {
     enter(references(frame), |_| 0);
-    // SAFETY: it was a pool's until now, nobody reaches its bytes, and nobody can from here on.
+    // SAFETY: it was a pool's until now, nothing reaches its bytes, nor can from here on.
     drop(unsafe { UniqueFrame::from_number(frame, 0) });
 }
 
@@ -52,7 +52,7 @@ pub fn with<R>(frame: FrameNumber, bytes: Range<usize>, read: impl FnOnce(&[u8])
     let references = references(frame);
     cpu::disable_preemption();
     enter(references, |count| count + 1);
-    // SAFETY: the frame is a pool's, and nobody writes its bytes, until the count falls again.
+    // SAFETY: the frame is a pool's, and nothing writes its bytes, until the count falls again.
     let result = read(unsafe { &*bytes });
     references.fetch_sub(1, Ordering::Release);
     cpu::enable_preemption();
@@ -69,7 +69,7 @@ pub fn with_mut<R>(frame: FrameNumber, bytes: Range<usize>, write: impl FnOnce(&
     let references = references(frame);
     cpu::disable_preemption();
     enter(references, |_| IS_POOL | IS_WRITTEN);
-    // SAFETY: the frame is a pool's, and nobody else reaches its bytes, until the mark is gone again.
+    // SAFETY: the frame is a pool's, and nothing else reaches its bytes, until the mark is gone again.
     let result = write(unsafe { &mut *bytes });
     references.store(IS_POOL, Ordering::Release);
     cpu::enable_preemption();
@@ -81,7 +81,7 @@ fn references(frame: FrameNumber) -> &'static AtomicU32 {
     &physical::frames()[frame.index()].references
 }
 
-/// Changes the count as `next` says, of one that does not stand in the way: a reader passes other readers, the others nobody.
+/// Changes the count as `next` says, of one that does not stand in the way: a reader passes other readers, the others nothing.
 #[inline]
 fn enter(references: &AtomicU32, next: impl Fn(u32) -> u32) {
     let is_reader = next(IS_POOL) == IS_POOL + 1;

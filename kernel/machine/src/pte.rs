@@ -4,11 +4,11 @@
 //! |---|---|---|
 //! | 0 | nothing: the page was never touched, or its object knows | |
 //! | present | maps a frame | a reference to the folio, unless it is the frame of zeros that all share (`ZERO_PAGE`) |
-//! | `HIDDEN` | the frame of a page that nobody may touch (`PROT_NONE`), not present for the processor | the same |
+//! | `HIDDEN` | the frame of a page that may not be touched (`PROT_NONE`), not present for the processor | the same |
 //! | entry | the page is in swap ([`quire_swap::DecodedPte`]) | a count of the slot |
 //! | poisoned | the page was in swap and could not be read | |
 //!
-//! The bits are a `u64` that anybody may have and look at. A [`Pte`] is what can be put into a table: only it owns a reference,
+//! The bits are a `u64` that all may have and look at. A [`Pte`] is what can be put into a table: only it owns a reference,
 //! and it is made of a [`Folio`], or taken out of a table.
 
 use core::fmt;

@@ -190,7 +190,7 @@ const fn position(index: u64, level: u32) -> usize {
 }
 
 fn words(node: FrameNumber) -> &'static Table {
-    // SAFETY: only nodes of a living tree are passed, which are frames of words that nobody else uses; the reference is not
+    // SAFETY: only nodes of a living tree are passed, which are frames of words that nothing else uses; the reference is not
     // kept past the call.
     unsafe { page_table::table(node) }
 }

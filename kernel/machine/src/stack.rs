@@ -23,7 +23,7 @@ pub(crate) fn forget_all() {
     PLACES.give_back_all();
 }
 
-/// A kernel stack; dropping it gives its frames back.
+/// A kernel stack; dropping it frees its frames.
 #[derive(Debug)]
 pub struct KernelStack {
     place: u64,

@@ -53,9 +53,9 @@ macro_rules! ranks {
 ranks! {
     /// A value that is copied and replaced as a whole: [`Snapshot`].
     Snapshot = 0,
-    /// The part of the heap that a memory group is charged: objects are dropped while holding anything.
+    /// The part of the heap that a memory cgroup is charged: objects are dropped while holding anything.
     Account,
-    /// The console: anybody may log while holding anything.
+    /// The console: a line may be logged under any lock.
     Console,
     /// The run queue; held across a context switch.
     RunQueue,
@@ -191,7 +191,7 @@ pub fn acquire_rank(rank: u8) {
     let _ = rank;
 }
 
-/// Notes that the current thread has given back its lock of `rank`.
+/// Notes that the current thread has released its lock of `rank`.
 #[inline]
 pub fn release_rank(rank: u8) {
     #[cfg(debug_assertions)]
@@ -223,7 +223,7 @@ impl<T> SpinLock<T> {
         SpinGuard { lock: self, inner: Some(cpu::spin(&self.inner)), interrupts_were_on, not_send: PhantomData }
     }
 
-    /// Gives back a lock whose guard was forgotten across a context switch.
+    /// Releases a lock whose guard was forgotten across a context switch.
     ///
     /// # Safety
     /// The lock is held on this processor on behalf of the caller and no guard of it will be dropped.
@@ -311,7 +311,7 @@ impl<T> Snapshot<T> {
         core::mem::replace(&mut *self.0.lock(), value)
     }
 
-    /// Changes the value by one that nobody else changes meanwhile. `change` takes no lock and frees nothing.
+    /// Changes the value where no other task changes it meanwhile. `change` takes no lock and frees nothing.
     pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         change(&mut self.0.lock())
     }

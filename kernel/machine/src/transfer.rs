@@ -13,8 +13,8 @@ use crate::frame::FrameNumber;
 /// What owns whole pages that may be transferred.
 ///
 /// # Safety
-/// While the value lives and nobody has a mutable reference to it, each frame that it names stays allocated, and nobody has a
-/// reference to its bytes. If it is to be read into, nobody else reads or writes it.
+/// While the value lives and nothing has a mutable reference to it, each frame that it names stays allocated, and nothing has a
+/// reference to its bytes. If it is to be read into, nothing else reads or writes it.
 pub unsafe trait Pages: Send + 'static {
     /// Calls `each` with the frames, in the order of the sectors.
     fn for_each_frame(&self, each: impl FnMut(FrameNumber));

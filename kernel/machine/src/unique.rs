@@ -45,7 +45,7 @@ impl UniqueFrame {
         core::array::from_fn(|frame| Self { first: FrameNumber(first.0 + frame as u32), order: 0 })
     }
 
-    /// Leaves the frames to somebody who keeps their number.
+    /// Leaves the frames to the caller, which keeps their number.
     pub fn into_number(self) -> FrameNumber {
         ManuallyDrop::new(self).first
     }
@@ -53,7 +53,7 @@ impl UniqueFrame {
     /// The owner of frames whose number was kept.
     ///
     /// # Safety
-    /// [`Self::into_number`] gave `first` for 2^`order` frames, nobody has made an owner of them since, and nothing reaches them
+    /// [`Self::into_number`] gave `first` for 2^`order` frames, no owner was made of them since, and nothing reaches them
     /// any more.
     pub const unsafe fn from_number(first: FrameNumber, order: u8) -> Self {
         Self { first, order }

@@ -55,11 +55,11 @@ pub struct Upcalls {
     pub memory_is_low: fn(),
     /// Whether the running thread works for a program of an ordinary user, who leaves root's share of memory alone.
     pub serves_ordinary_user: fn() -> bool,
-    /// Takes a frame that the running thread's memory group is charged for.
+    /// Takes a frame that the running thread's memory cgroup is charged for.
     pub allocate_charged: fn(kind: Kind) -> Option<UniqueFrame>,
     /// Frees a frame that was taken so.
     pub free_charged: fn(frame: UniqueFrame),
-    /// The last reference to the folio in this frame went, which is in a reclaim list or charged to a memory group: takes it out
+    /// The last reference to the folio in this frame went, which is in an LRU list or charged to a memory cgroup: takes it out
     /// of the one and off the other.
     pub folio_is_unused: fn(frame: &'static Frame),
     /// See [`quire_swap::Folio::orphaned`].

@@ -9,7 +9,7 @@
 //! # Invariants
 //!
 //! A table is freed only by [`UserTables::free_tables`], under the lock and by the holder of the [`TablesKey`], and with the last
-//! reference. So whoever has the lock, or keeps the key where it is, can walk: what it finds borrows the one or the other.
+//! reference. So a caller that has the lock, or keeps the key where it is, can walk: what it finds borrows the one or the other.
 //!
 //! The generation grows before the PTEs of a range change because what is mapped there has, and whenever tables are freed: a
 //! fault that looked a PTE up before notices under the lock, and looks again.
@@ -81,7 +81,7 @@ impl UserTables {
     /// Tables with nothing in the user half, with `root` for their root.
     pub fn new(root: UniqueFrame) -> (Self, TablesKey) {
         let root = root.into_number();
-        // SAFETY: the new root was just allocated; the kernel's is never given back.
+        // SAFETY: the new root was just allocated; the kernel's is never freed.
         let (words, kernel) = unsafe { (page_table::table(root), page_table::table(kernel_map::root())) };
         for (index, (word, kernel)) in words.iter().zip(kernel).enumerate() {
             word.store(if index < USER_HALF { 0 } else { kernel.load(Ordering::Relaxed) }, Ordering::Relaxed);
@@ -124,7 +124,7 @@ impl UserTables {
     pub fn look_up(&self, key: &TablesKey, address: u64) -> (Seat<'_>, u64) {
         assert!(key.0 == self.root.frame(), "the key of other tables");
         let generation = self.generation.load(Ordering::Acquire);
-        // SAFETY: nobody frees a table while the key is borrowed.
+        // SAFETY: no table is freed while the key is borrowed.
         let entry = unsafe { walk(self.root.frame(), address) };
         let bits = entry.map_or(0, |entry| entry.load(Ordering::Acquire));
         (Seat { tables: self, address, entry: entry.map(NonNull::from), generation }, bits)
@@ -188,7 +188,7 @@ impl UserTables {
     /// When the key is another's.
     pub fn leaf<'a>(&'a self, key: &'a TablesKey, address: u64) -> Option<Leaf<'a>> {
         assert!(key.0 == self.root.frame(), "the key of other tables");
-        // SAFETY: nobody frees a table while the key is borrowed.
+        // SAFETY: no table is freed while the key is borrowed.
         unsafe { leaf_table(self.root.frame(), address) }.map(Leaf)
     }
 
@@ -236,7 +236,7 @@ impl Drop for UserTables {
         );
         self.free_all();
         self.free_set_aside();
-        // SAFETY: with the last reference to the tables, and no processor that uses it, the root is nobody's.
+        // SAFETY: with the last reference to the tables, and no processor that uses it, nothing uses the root.
         free(unsafe { UniqueFrame::from_number(self.root.frame(), 0) });
     }
 }

@@ -12,7 +12,7 @@
 //! | reclaim itself, for pages and pools: `kswapd`, the disks' completion, and a task while it reclaims | min / 8 |
 //! | the kernel heap, for what reclaim asks of disks | 0 |
 //!
-//! Those who can do without a piece of the heap are refused earlier: see `mm::heap`.
+//! Those who can do without a piece of the heap are refused earlier: see [`heap`](crate::heap).
 
 /// How many free frames are enough for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! The reclaim lists hold no reference: a folio whose last reference goes leaves them.
+//! The LRU lists hold no reference: a folio whose last reference goes leaves them.
 //!
 //! `owned` says where the PTEs are that may map the folio (see `rmap`). It is set before the first of them does, and
 //! stays until the frame is free: a slot, and so a folio that comes back from it, always belongs to one owner and index.
@@ -21,7 +21,7 @@ pub const BATCH: usize = quire_swap::BATCH_FOLIOS;
 /// Some folios.
 pub type FolioBatch = ArrayVec<Folio, BATCH>;
 
-/// Whose page a folio is: see `mm::rmap`.
+/// Whose page a folio is: see [`rmap`](crate::rmap).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owned {
     /// The owner's number, from 1.

@@ -33,7 +33,7 @@ impl AddressSpace {
     /// A copy of the space.
     ///
     /// # Errors
-    /// [`AllocationError`] when there is no memory for it; what was made of it is given back.
+    /// [`AllocationError`] when there is no memory for it; what was made of it is freed.
     pub fn fork(&self) -> Result<Arc<Self>, AllocationError> {
         let mut child = Self::of_lineage(Some(self))?;
         child.tables.set_aside(self.tables.count())?;

@@ -70,7 +70,7 @@ impl Holder {
         !self.process.is_immortal() && counts::is_within(self.process.memory_cgroup(), cgroup)
     }
 
-    /// Also once it has taken its signal and only gives back what it has.
+    /// Also once it has taken its signal and only frees what it has.
     fn is_killed(&self) -> bool {
         self.process.is_killed() || self.space.is_reaped()
     }

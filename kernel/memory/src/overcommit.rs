@@ -121,7 +121,7 @@ impl Commitment {
     /// [`AllocationError`] when the mode does not allow it.
     pub fn new(pages: u64, mapped: u64) -> Result<Self, AllocationError> {
         let after = COMMITTED.fetch_add(pages, Ordering::Relaxed).saturating_add(pages);
-        // Given back by being dropped if it is refused.
+        // Released by being dropped if it is refused.
         let commitment = Self(pages);
         let is_allowed = pages == 0
             || match mode() {

@@ -51,7 +51,7 @@ impl Quota {
         self.used.fetch_add(number, Ordering::Relaxed);
     }
 
-    /// Gives back what was taken.
+    /// Releases what was taken.
     pub fn give_back(&self, number: u64) {
         let before = self.used.fetch_sub(number, Ordering::Relaxed);
         debug_assert!(before >= number, "{number} of {before} are given back");

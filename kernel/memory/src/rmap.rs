@@ -22,7 +22,7 @@
 //! first one's; and the search ends when as many PTEs were found as the folio has references from PTEs. So a page that one process
 //! has made and maps costs the same with however many relatives (Linux: the hierarchy of `anon_vma_chain`, which is walked whole).
 //!
-//! A page is marked with the number of an `anon_vma` only while nobody but its space, and those that were forked from it later, can
+//! A page is marked with the number of an `anon_vma` only while no space but its own, and those that were forked from it later, can
 //! have the page: that is, when it is new, or comes back from a slot that has one count. Else it is marked with the first one's. A
 //! descendant keeps the `anon_vma`s that it comes from, and so their numbers, up to 64; after that it shares its
 //! parent's.
@@ -197,7 +197,7 @@ impl Rmap {
     fn remove(&self, tables: &Arc<PageTables>, base: u64) {
         let mut list = self.list.lock();
         let place = list.iter().position(|mapper| Arc::ptr_eq(&mapper.tables, tables) && mapper.base == base);
-        // The caller has a reference to the tables itself: nothing is given back under the lock.
+        // The caller has a reference to the tables itself: nothing is freed under the lock.
         if let Some(place) = place {
             list.swap_remove(place);
         }

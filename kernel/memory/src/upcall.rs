@@ -17,7 +17,7 @@ pub trait Process: fmt::Display + Send + Sync {
     /// Its memory, which another process may share.
     fn memory(&self) -> Option<Arc<dyn Memory>>;
 
-    /// The number of its memory group.
+    /// The number of its memory cgroup.
     fn memory_cgroup(&self) -> u8;
 
     /// What is added to its badness, in thousandths of all memory.

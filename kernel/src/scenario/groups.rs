@@ -1,4 +1,4 @@
-//! Memory groups: a reference trace in a group of four frames, and groups that reach their limits.
+//! Memory cgroups: a reference trace in a cgroup of four frames, and cgroups that reach their limits.
 
 use alloc::format;
 use alloc::string::String;

@@ -1,4 +1,4 @@
-//! A kernel small enough to be obviously right: tasks with one table of words each, and the calls on the core that the
+//! A kernel small enough to be obviously right: tasks with one table of PTEs each, and the calls on the core that the
 //! crate's documentation asks for, in that order.
 
 use quire_swap::header::{PAGE_SIZE, Page};
@@ -15,7 +15,7 @@ pub struct Kernel {
     pub swap: &'static Swap<Fake>,
     /// The machine.
     pub memory: &'static Memory,
-    /// Each present word holds a reference to its folio, each entry a count of its slot.
+    /// Each present PTE holds a reference to its folio, each entry a count of its slot.
     pub tables: Vec<Vec<u64>>,
     /// Where reclaim gathers what it writes.
     pub plug: Plug<Fake>,
@@ -57,7 +57,7 @@ impl Kernel {
         }
     }
 
-    /// What the page-table word of a task's page says.
+    /// What the PTE of a task's page says.
     pub fn word(&self, task: usize, page: usize) -> DecodedPte {
         DecodedPte::decode(self.tables[task][page])
     }
@@ -100,7 +100,7 @@ impl Kernel {
         Ok(folio.word(index))
     }
 
-    /// A task writes: in place if nobody else sees the page, else into a copy.
+    /// A task writes: in place if no other task sees the page, else into a copy.
     ///
     /// # Errors
     /// [`Touch`].
@@ -159,7 +159,7 @@ impl Kernel {
         };
         let fault = match self.swap.fault_in(entry, order, Some(&neighbourhood)) {
             Ok(fault) => fault,
-            Err(FaultError::Gone) => panic!("{entry} is gone while a word holds it"),
+            Err(FaultError::Gone) => panic!("{entry} is gone while a PTE holds it"),
             Err(FaultError::NoMemory) => return Err(Touch::NoMemory),
             Err(FaultError::ReadFailed(failed)) => {
                 assert_eq!(failed, entry);
@@ -171,7 +171,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Maps the folio wherever this task has words for its slots, around `page`.
+    /// Maps the folio wherever this task has PTEs for its slots, around `page`.
     fn map(&mut self, task: usize, page: usize, folio: &Locked<FakeFolio>) {
         let first = folio.state().entry().expect("a locked folio stays in the cache");
         let DecodedPte::Entry(entry) = self.word(task, page) else { panic!("not an entry") };
@@ -230,7 +230,7 @@ impl Kernel {
             DecodedPte::Present(word) => {
                 let (folio, _) = self.memory.folio_of(word >> 12);
                 drop(FakeFolio::from_number(folio.number()));
-                // The machine frees what nobody maps; a cached folio that nobody wants is dropped with its slots.
+                // The machine frees what no task maps; a cached folio that no task wants is dropped with its slots.
                 self.swap.drop_if_unused(&folio);
             }
             DecodedPte::Entry(_) => drop(SlotReference::from_pte(self.swap, word)),

@@ -120,7 +120,7 @@ pub struct Memory {
     payers: [Payer; PAYERS],
 }
 
-/// What one pays for, who is nobody for the first.
+/// What each pays for; the first pays for none.
 struct Payer {
     slots: AtomicU64,
     limit: AtomicU64,

@@ -64,3 +64,26 @@ fn the_swap_core_has_no_unsafe_code() {
         ["swap/src/lib.rs", "swap/backends/src/lib.rs", "swap/compressed/src/lib.rs"].map(|root| project().join(root));
     require(roots.into(), |text| text.contains("\n#![forbid(unsafe_code)]\n"), "unsafe code is not forbidden");
 }
+
+/// Whether a line of a source is a comment, or ends with one, that has one of `words`.
+fn comment_has(line: &str, words: &[&str]) -> bool {
+    let Some((_, comment)) = line.split_once("//") else { return false };
+    let mut found = comment.split(|character: char| !character.is_alphanumeric()).map(str::to_lowercase);
+    found.any(|word| words.contains(&word.as_str()))
+}
+
+#[test]
+fn comments_say_which_task_or_caller_they_mean() {
+    const VAGUE: [&str; 6] = ["whoever", "somebody", "someone", "nobody", "anybody", "anyone"];
+    let rooms = ["swap", "kernel", "drivers"].map(|room| project().join(room));
+    let is_in_room = |file: &PathBuf| {
+        rooms.iter().any(|room| file.starts_with(room)) && file.components().any(|part| part.as_os_str() == "src")
+    };
+    let is_plain = |text: &str| !text.lines().any(|line| comment_has(line, &VAGUE));
+    let files = files(".rs").into_iter().filter(is_in_room).collect();
+    require(
+        files,
+        is_plain,
+        "these have a comment with one of `whoever`, `somebody`, `someone`, `nobody`, `anybody`, `anyone`",
+    );
+}

@@ -1,4 +1,4 @@
-//! Memory groups as directories (Linux: `Documentation/admin-guide/cgroup-v2.rst`, as far as memory goes).
+//! Memory cgroups as directories (Linux: `Documentation/admin-guide/cgroup-v2.rst`, as far as memory goes).
 //!
 //! A directory is a cgroup; making one makes a cgroup, and one without processes and groups in it can be removed. The memory
 //! controller is there and on in every cgroup.

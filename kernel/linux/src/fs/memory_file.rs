@@ -19,7 +19,7 @@ use super::tmpfs_options::TmpfsOptions;
 use crate::errno::Errno;
 use crate::process::credentials::Credentials;
 
-/// As on Linux, where memory groups are what limits them.
+/// As on Linux, where memory cgroups are what limits them.
 const WITHOUT_LIMITS: TmpfsOptions =
     TmpfsOptions { blocks: Some(0), inodes: Some(0), mode: Some(0o700), user: None, group: None, stays: false };
 

@@ -1,4 +1,4 @@
-//! File systems whose files are made as they are read: `/proc`, `/sys`, memory groups.
+//! File systems whose files are made as they are read: `/proc`, `/sys`, memory cgroups.
 //!
 //! A directory says what is in it ([`Directory`]), a file what its text is and what writing to it does ([`Text`]); names,
 //! numbers, positions and errors are here. A new file is a function and a line in its directory's list.
@@ -280,7 +280,7 @@ pub struct Synthetic {
 impl Synthetic {
     /// A file system whose root directory is `root`; `magic` is what `statfs` says. Files of `/sys` claim to have a page,
     /// those of `/proc` nothing. Below the path `strict`, such as `/sys`, the superuser may not open what permissions do not
-    /// let anyone open so (Linux: `KERNFS_ROOT_EXTRA_OPEN_PERM_CHECK`, `proc_sys_permission`).
+    /// let every user open so (Linux: `KERNFS_ROOT_EXTRA_OPEN_PERM_CHECK`, `proc_sys_permission`).
     ///
     /// # Errors
     /// `ENOMEM`.

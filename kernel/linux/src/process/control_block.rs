@@ -125,7 +125,7 @@ pub struct Process {
     oom_score_adjustment: AtomicI32,
     /// What the superuser has set it to last; others do not go below that.
     least_oom_score_adjustment: AtomicI32,
-    /// The number of its memory group.
+    /// The number of its memory cgroup.
     memory_cgroup: AtomicU8,
     /// Counts what happens to its children.
     pub(super) child_events: AtomicU64,
@@ -393,12 +393,12 @@ impl Process {
         Ok(())
     }
 
-    /// The number of the memory group that it is in.
+    /// The number of the memory cgroup that it is in.
     pub fn memory_cgroup(&self) -> u8 {
         self.memory_cgroup.load(Ordering::Relaxed)
     }
 
-    /// Moves it to another memory group: what it has in swap counts there from now on, and what it takes of memory.
+    /// Moves it to another memory cgroup: what it has in swap counts there from now on, and what it takes of memory.
     pub fn set_memory_cgroup(&self, cgroup: &Cgroup) {
         self.memory_cgroup.store(cgroup.number(), Ordering::Relaxed);
     }

@@ -5,6 +5,6 @@ pub use quire_drivers::serial::Serial as Console;
 /// Opens the console.
 pub fn open() -> Option<Console> {
     // SAFETY: COM1 is at its standard address on every machine that Quire boots on, and the log alone uses it; a panic opens
-    // it a second time, when nobody else will write again.
+    // it a second time, when no other processor will write again.
     unsafe { Console::open() }
 }

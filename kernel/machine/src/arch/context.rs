@@ -3,10 +3,10 @@
 use core::arch::naked_asm;
 
 /// Saves the caller's callee-saved registers on its stack and the stack pointer in `*save`, then continues the thread
-/// whose stack pointer is `load`. Returns when somebody switches back.
+/// whose stack pointer is `load`. Returns when another thread switches back.
 ///
 /// # Safety
-/// `load` was stored by an earlier call or made by [`prepare_stack`]; nobody else continues that thread; interrupts are
+/// `load` was stored by an earlier call or made by [`prepare_stack`]; nothing else continues that thread; interrupts are
 /// off; `save` stays valid until the thread is continued.
 #[unsafe(naked)]
 pub unsafe extern "C" fn switch(save: *mut u64, load: u64) {

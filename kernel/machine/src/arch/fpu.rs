@@ -71,7 +71,7 @@ impl UserState {
     /// [`NoMemory`]
     pub fn of_current() -> Result<Self, NoMemory> {
         let state = Self::starting()?;
-        // SAFETY: the new state is nobody else's yet.
+        // SAFETY: nothing else has the new state yet.
         unsafe { state.save() };
         Ok(state)
     }
@@ -86,7 +86,7 @@ impl UserState {
     /// # Safety
     /// The registers are those of this state's thread, which is the caller's or is being switched from on this processor.
     pub unsafe fn save(&self) {
-        // SAFETY: the caller promises that nobody else touches the image.
+        // SAFETY: the caller promises that nothing else touches the image.
         let image = unsafe { &mut *self.image.get() };
         xsave::save(image);
         self.fs_base.store(bases::fs(), Ordering::Relaxed);
@@ -98,7 +98,7 @@ impl UserState {
     /// # Safety
     /// This state's thread is the caller's or is being switched to on this processor.
     pub unsafe fn restore(&self) {
-        // SAFETY: the caller promises that nobody else touches the image.
+        // SAFETY: the caller promises that nothing else touches the image.
         xsave::load(unsafe { &*self.image.get() });
         bases::set_fs(self.fs_base.load(Ordering::Relaxed));
         bases::set_gs(self.gs_base.load(Ordering::Relaxed));

@@ -39,7 +39,7 @@ pub const fn flags_of(word: u64) -> Flags {
 /// The table in `frame`.
 ///
 /// # Safety
-/// The frame holds a page table and is not given back while the reference lives.
+/// The frame holds a page table and is not freed while the reference lives.
 pub unsafe fn table(frame: FrameNumber) -> &'static Table {
     // SAFETY: the direct map covers every frame that Quire manages; a table's words are only used as atomics.
     unsafe { &*direct(frame.address()) }
@@ -53,7 +53,7 @@ pub const fn index(address: u64, level: Level) -> usize {
 /// The word of level `level` for `address`, if the tables above it are there.
 ///
 /// # Safety
-/// `root` is a root table, and none of its tables is given back while the reference lives.
+/// `root` is a root table, and none of its tables is freed while the reference lives.
 #[inline]
 pub unsafe fn walk(root: FrameNumber, address: u64, level: Level) -> Option<&'static AtomicU64> {
     let mut frame = root;

@@ -281,7 +281,7 @@ impl fmt::Display for ExceptionName {
             28 => "hypervisor injection exception",
             29 => "VMM communication exception",
             30 => "security exception",
-            _ => return write!(f, "interrupt on vector {:#x}, which nobody asked for", self.0),
+            _ => return write!(f, "interrupt on vector {:#x}, for which there is no handler", self.0),
         })
     }
 }

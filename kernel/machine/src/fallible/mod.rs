@@ -2,7 +2,7 @@
 //!
 //! The library's own ways end the kernel when there is no memory; `clippy.toml` keeps them out of reach. Here each has a
 //! counterpart that returns [`NoMemory`]: [`boxed`], [`shared`] and their slices, the methods of [`TryVec`], [`TryText`] and
-//! [`TryMap`], [`collect`] and [`text()`]. What can be certain asks nobody: memory of a fixed size that is taken once, as the
+//! [`TryMap`], [`collect`] and [`text()`]. What can be certain needs no permission: memory of a fixed size that is taken once, as the
 //! kernel starts.
 //!
 //! # What is kept back

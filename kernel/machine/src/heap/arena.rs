@@ -3,7 +3,7 @@
 //!
 //! # Invariants
 //!
-//! An arena begins at a multiple of [`BYTES`], with its own description. The first stays; another is given back when nothing
+//! An arena begins at a multiple of [`BYTES`], with its own description. The first stays; another is freed when nothing
 //! in it is in use. Nothing here locks: the kernel heap does.
 
 use core::alloc::Layout;
@@ -85,7 +85,7 @@ impl Arenas {
     /// Takes an object back; returns the block of an arena that is not needed any more.
     ///
     /// # Safety
-    /// [`Self::allocate`] gave the object for this layout, and nobody uses it any more.
+    /// [`Self::allocate`] gave the object for this layout, and nothing uses it any more.
     pub(super) unsafe fn free(&mut self, object: NonNull<u8>, layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the object lies in an arena, which begins at a multiple of its size.
         let mut arena = unsafe { object.sub(object.addr().get() % BYTES) }.cast::<Arena>();

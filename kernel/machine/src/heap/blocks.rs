@@ -61,7 +61,7 @@ fn map(pages: usize, purpose: Purpose) -> Option<NonNull<u8>> {
 
 fn unmap(start: u64, pages: usize) {
     for page in 0..pages {
-        // SAFETY: the pages of a place are its block's, which nobody uses any more.
+        // SAFETY: the pages of a place are its block's, which nothing uses any more.
         drop(unsafe { kernel_map::unmap(start + (page * PAGE_SIZE) as u64) });
     }
     PLACES.give_back((start - BLOCKS) / PLACE);
@@ -70,7 +70,7 @@ fn unmap(start: u64, pages: usize) {
 /// Gives a block back.
 ///
 /// # Safety
-/// [`allocate`] gave it with as many pages, and nobody uses it any more.
+/// [`allocate`] gave it with as many pages, and nothing uses it any more.
 pub(super) unsafe fn free(block: NonNull<u8>, pages: usize) {
     let address = block.as_ptr() as u64;
     if address >= BLOCKS {

@@ -155,7 +155,7 @@ impl KernelHeap {
     }
 
     /// # Safety
-    /// [`Self::grow`] gave the block, and nobody uses it any more.
+    /// [`Self::grow`] gave the block, and nothing uses it any more.
     #[inline(never)]
     unsafe fn shrink(&self, block: NonNull<u8>, pages: usize) {
         self.frames.fetch_sub(pages, Ordering::Relaxed);
@@ -163,7 +163,7 @@ impl KernelHeap {
         unsafe { super::blocks::free(block, pages) };
     }
 
-    /// Gives back the frame of a slab, if there is one that is not needed.
+    /// Frees the frame of a slab, if there is one that is not needed.
     fn give_back(&self, frame: Option<FrameNumber>) {
         if let Some(frame) = frame {
             self.frames.fetch_sub(1, Ordering::Relaxed);
@@ -230,7 +230,7 @@ unsafe impl GlobalAlloc for KernelHeap {
         let Some(object) = NonNull::new(object) else { return };
         match Home::of(layout) {
             Home::Slab(class) => {
-                // SAFETY: the caller gives back what `alloc` gave for this layout.
+                // SAFETY: the caller frees what `alloc` gave for this layout.
                 let frame = unsafe { self.small.lock().slabs[class].free(memory(), object) };
                 self.give_back(frame);
             }

@@ -1,4 +1,4 @@
-//! The kernel heap, which grows from free frames and gives them back.
+//! The kernel heap, which grows from free frames and frees them again.
 //!
 //! | size | where |
 //! |---|---|
@@ -18,7 +18,7 @@
 //!
 //! # Locking
 //!
-//! One lock for slabs and arenas, never held while frames are taken or given back.
+//! One lock for slabs and arenas, never held while frames are allocated or freed.
 
 #[cfg(target_os = "none")]
 mod arena;

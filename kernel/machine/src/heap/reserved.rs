@@ -39,7 +39,7 @@ pub fn with_block<R>(layout: Layout, make: impl FnOnce() -> R) -> Option<R> {
         let unused = place.block.swap(ptr::null_mut(), Ordering::Relaxed);
         debug_assert!(unused.is_null(), "the library asked for another layout than {layout:?}");
         if !unused.is_null() {
-            // SAFETY: it came from `alloc` with this layout, and nobody has taken it.
+            // SAFETY: it came from `alloc` with this layout, and it was not taken.
             unsafe { dealloc(unused, layout) };
         }
         value

@@ -30,7 +30,7 @@ pub(super) fn leaves(parts: usize, pages: usize, purpose: Purpose) -> bool {
     purpose != Purpose::Program || physical::kernel_frames().saturating_add(pages) <= most
 }
 
-/// Whether `bytes` may be taken by somebody who can do without them.
+/// Whether `bytes` may be taken by a caller that can do without them.
 pub fn may_allocate(bytes: usize) -> bool {
     !fail_nth::fails_now() && allows(bytes, 1)
 }

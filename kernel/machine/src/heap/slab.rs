@@ -157,7 +157,7 @@ impl Slabs {
         };
         let object = memory.object(frame, self.size, index);
         if slab.free != 0 {
-            // SAFETY: the object is free, so it belongs to this slab, and was given back, so it holds a number.
+            // SAFETY: the object is free, so it belongs to this slab, and was freed, so it holds a number.
             slab.free = unsafe { NonNull::new_unchecked(object).cast::<u16>().read() };
         }
         slab.used += 1;
@@ -170,7 +170,7 @@ impl Slabs {
         NonNull::new(object)
     }
 
-    /// Makes a slab of `frame`, which nobody uses; returns it if there is an empty slab already, because another task was faster.
+    /// Makes a slab of `frame`, which is unused; returns it if there is an empty slab already, because another task was faster.
     #[must_use]
     pub fn add(&mut self, memory: Memory<'_>, frame: FrameNumber) -> Option<FrameNumber> {
         if self.empty.is_some() {
@@ -186,7 +186,7 @@ impl Slabs {
     /// Takes an object back; returns the frame of a slab that is not needed any more. One empty slab stays for the next object.
     ///
     /// # Safety
-    /// [`Self::allocate`] gave the object, from this memory, and nobody uses it any more.
+    /// [`Self::allocate`] gave the object, from this memory, and nothing uses it any more.
     #[inline]
     pub unsafe fn free(&mut self, memory: Memory<'_>, object: NonNull<u8>) -> Option<FrameNumber> {
         let offset = object.as_ptr() as usize - memory.base as usize;

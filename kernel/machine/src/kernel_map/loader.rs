@@ -51,7 +51,7 @@ fn map_direct(root: FrameNumber, range: Range<u64>) -> Result<(), AllocationErro
 /// Copies what the loader mapped from [`KERNEL_IMAGE`] on.
 fn copy_image(root: FrameNumber, loader_root: FrameNumber) -> Result<(), AllocationError> {
     for directory in (KERNEL_IMAGE..=u64::MAX - (LARGE_PAGE - 1)).step_by(LARGE_PAGE as usize) {
-        // SAFETY: the loader's tables are in use and nobody changes them.
+        // SAFETY: the loader's tables are in use and nothing changes them.
         let Some(word) = (unsafe { page_table::walk(loader_root, directory, 2) }) else { continue };
         let word = word.load(Ordering::Relaxed);
         if !page_table::flags_of(word).contains(Flags::PRESENT) {

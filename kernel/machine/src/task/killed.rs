@@ -1,6 +1,6 @@
 //! Work for a task that has been killed ends.
 //!
-//! Nothing that a system call does for a killed process is of use to anybody, so every loop whose length a program decides,
+//! Nothing that a system call does for a killed process is of any use, so every loop whose length a program decides,
 //! over pages, blocks, bytes or entries, looks at each turn whether its task was killed: by [`HeedKill::heed_kill`], whose
 //! items cannot be used without an answer to that, or by [`check_killed`] where there is no iterator. The error leads out of
 //! the call; the process never sees it. Threads of the kernel cannot be killed.

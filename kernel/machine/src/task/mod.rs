@@ -2,8 +2,8 @@
 //!
 //! # Locks
 //!
-//! One run-queue lock for all processors; it is held across a context switch and given back by the thread that comes
-//! after, so nobody continues a thread whose registers are not saved yet. Waiting is built on [`scheduler::park`] and
+//! One run-queue lock for all processors; it is held across a context switch and released by the thread that comes
+//! after, so no thread is continued whose registers are not saved yet. Waiting is built on [`scheduler::park`] and
 //! [`scheduler::unpark`], which work like those of the standard library: an unpark that comes first is not lost.
 
 mod killed;

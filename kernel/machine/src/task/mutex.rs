@@ -26,7 +26,7 @@ impl<T> Mutex<T> {
         Self { rank, locked: AtomicBool::new(false), waiters: WaitQueue::new(), value: UnsafeCell::new(value) }
     }
 
-    /// The value, which nobody else can reach.
+    /// The value, which no other task can reach.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }

@@ -23,7 +23,7 @@ pub trait Owner: Any + Send + Sync {
     /// What the thread is called in messages, if not by its own name and number.
     fn title(&self) -> Option<&dyn fmt::Display>;
 
-    /// The number of the memory group that is charged for what the thread allocates.
+    /// The number of the memory cgroup that is charged for what the thread allocates.
     fn memory_cgroup(&self) -> u8;
 
     /// How it is shown to those who look from outside.

@@ -2,7 +2,7 @@
 //!
 //! A thread is `Ready` exactly while it is in the run queue, and `Running` exactly while a processor's
 //! `current` is it. Both change only under the run-queue lock. One counted reference to each thread goes with its state:
-//! the run queue's, `current`'s, or, while it is parked, one that nobody names and [`unpark`] takes up again. So a thread
+//! the run queue's, `current`'s, or, while it is parked, one that nothing names and [`unpark`] takes up again. So a thread
 //! lives at least until it is dead and its successor runs.
 
 use alloc::sync::Arc;
@@ -28,7 +28,7 @@ struct RunQueue {
 
 static RUN_QUEUE: SpinLock<RunQueue> = SpinLock::new(Rank::RunQueue, RunQueue { ready: None, switches: 0 });
 /// The thread that has just been switched away from for good; its successor drops it. Part of what the run-queue lock
-/// protects, and apart from it only because that lock has no guard across a switch; so nobody ever waits for this one.
+/// protects, and apart from it only because that lock has no guard across a switch; so no task ever waits for this one.
 static DEAD: spin::Mutex<Option<Arc<Thread>>> = spin::Mutex::new(None);
 static IDLE: [Once<Arc<Thread>>; cpu::MAX_CPUS] = [const { Once::new() }; cpu::MAX_CPUS];
 /// When each processor had nothing to do last, by the time-stamp counter.
@@ -128,7 +128,7 @@ pub(crate) fn forget_all() {
     *DEAD.lock() = None;
 }
 
-/// Stops the current thread until somebody unparks it; returns at once if that has happened since the last park.
+/// Stops the current thread until another task unparks it; returns at once if that has happened since the last park.
 /// May return without any unpark: callers check what they wait for.
 pub fn park() {
     let thread = current();
@@ -144,7 +144,7 @@ pub fn unpark(thread: &Arc<Thread>) {
     let mut queue = RUN_QUEUE.lock();
     if thread.state.load(Ordering::Relaxed) == State::Parked as u8 {
         thread.state.store(State::Ready as u8, Ordering::Relaxed);
-        // SAFETY: a parked thread has one reference that nobody names; here it becomes the run queue's.
+        // SAFETY: a parked thread has one reference that nothing names; here it becomes the run queue's.
         let reference = unsafe { Arc::from_raw(Arc::as_ptr(thread)) };
         let ready = queue.ready.as_mut().expect("the run queue is made before threads are");
         if reference.running().reclaims() {
@@ -196,7 +196,7 @@ pub fn set_space(space: Option<Arc<dyn UserHalf>>) {
 pub fn yield_now() {
     if !cpu::this().current().is_null() && cpu::this().preemption_is_on() {
         switch_away(State::Ready);
-        // Whoever is waited for may run on another processor.
+        // What is waited for may run on another processor.
         cpu::relax();
     }
 }
@@ -255,7 +255,7 @@ fn switch_away(next_state: State) {
     let is_idle = Arc::ptr_eq(&previous, idle);
     let next = match ready.pop_front() {
         Some(next) => next,
-        // Nobody else: whoever can go on goes on.
+        // No other: each that can go on goes on.
         None if next_state == State::Ready => {
             let _ = Arc::into_raw(previous);
             return;
@@ -279,7 +279,7 @@ fn switch_away(next_state: State) {
     let run_queue_rank = cpu.held_ranks() & 1 << Rank::RunQueue as u8;
     previous.held_ranks.store(cpu.held_ranks() & !run_queue_rank, Ordering::Relaxed);
     cpu.set_held_ranks(next.held_ranks.load(Ordering::Relaxed) | run_queue_rank);
-    // A thread without an address space does not stay in another's, which may be given back meanwhile.
+    // A thread without an address space does not stay in another's, which may be freed meanwhile.
     // SAFETY: the one thread runs this, the other does not run yet.
     let (old, new) = unsafe { (previous.root(), next.root()) };
     if new.map_or_else(kernel_map::root, Root::frame) != translations::active_root() {
@@ -309,8 +309,8 @@ fn switch_away(next_state: State) {
     }
     set_current(next);
     let interrupts_were_on = queue.forget_for_switch();
-    // SAFETY: the run-queue lock is held until the next thread gives it back, so `load` is the saved state of a thread
-    // that nobody else continues, and `save` belongs to a thread that lives at least until then.
+    // SAFETY: the run-queue lock is held until the next thread releases it, so `load` is the saved state of a thread
+    // that nothing else continues, and `save` belongs to a thread that lives at least until then.
     unsafe {
         if next_state == State::Dead {
             context::switch_for_good(save, load);
@@ -320,7 +320,7 @@ fn switch_away(next_state: State) {
     }
 }
 
-/// Gives back the run-queue lock after a switch, and says of the thread that ended with it that it has.
+/// Releases the run-queue lock after a switch, and says of the thread that ended with it that it has.
 ///
 /// # Safety
 /// This thread was just switched to.
@@ -329,7 +329,7 @@ unsafe fn finish_switch(interrupts_were_on: bool) {
     // SAFETY: the thread before this one forgot its guard and left the lock to this one.
     unsafe { RUN_QUEUE.unlock_forgotten(false) };
     if let Some(dead) = dead {
-        // Only now is its stack out of use: whoever joins it gives the stack back with the last reference.
+        // Only now is its stack out of use: the task that joins it frees the stack with the last reference.
         dead.set_ended();
     }
     if interrupts_were_on {

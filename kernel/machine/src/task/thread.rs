@@ -56,7 +56,7 @@ pub(super) enum Entry {
 /// What only the thread that it belongs to looks at or changes, once that thread can run.
 struct OwnSpace(UnsafeCell<Option<Known<dyn UserHalf>>>);
 
-// SAFETY: one thread alone touches the value; whoever drops the thread does so after it has ended.
+// SAFETY: one thread alone touches the value; the one that drops the thread does so after it has ended.
 unsafe impl Sync for OwnSpace {}
 
 /// A thread: of the kernel, or of an owner.
@@ -273,7 +273,7 @@ impl Thread {
         self.owner.as_ref().is_some_and(|owner| owner.is_process())
     }
 
-    /// The memory group that is charged for what it allocates; 0, the root, for the kernel.
+    /// The memory cgroup that is charged for what it allocates; 0, the root, for the kernel.
     #[inline]
     pub fn memory_cgroup(&self) -> u8 {
         self.owner.as_ref().map_or(0, |owner| owner.memory_cgroup())
@@ -300,7 +300,7 @@ impl Thread {
         self.woken.load(Ordering::Acquire)
     }
 
-    /// Notes that it is about to be queued (`false`), or that it was let go of, which whoever does that says before it
+    /// Notes that it is about to be queued (`false`), or that it was let go of, which the task that does that says before it
     /// unparks it.
     pub fn set_woken(&self, woken: bool) {
         self.woken.store(woken, Ordering::Release);
@@ -376,7 +376,7 @@ impl<T> JoinHandle<T> {
     }
 }
 
-/// Who a thread works for; nobody but the kernel until said otherwise.
+/// Who a thread works for; the kernel alone until said otherwise.
 #[derive(Default)]
 pub struct Work {
     /// Who is asked what becomes of it.
@@ -453,7 +453,7 @@ pub fn for_program(
 ) -> Result<Arc<Thread>, NoMemory> {
     let thread = Thread::new("", stack, work, Some(Entry::Program(first)))?;
     let place = program_frame(thread.stack.top());
-    // SAFETY: the stack is mapped and nobody uses it yet.
+    // SAFETY: the stack is mapped and not used yet.
     unsafe { place.write(*frame) };
     thread.prepare(place as u64);
     Ok(thread)

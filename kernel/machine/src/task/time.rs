@@ -13,7 +13,7 @@ use crate::sync::{Rank, SpinLock};
 
 static SLEEPERS: SpinLock<LinkedList<SleepAdapter>> = SpinLock::new(Rank::Sleepers, LinkedList::new(SleepAdapter::NEW));
 
-/// The timer interrupt: wakes whoever has slept long enough.
+/// The timer interrupt: wakes the threads that have slept long enough.
 pub fn tick() {
     let now = since_boot().as_nanos() as u64;
     let mut sleepers = SLEEPERS.lock();

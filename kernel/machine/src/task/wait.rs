@@ -32,7 +32,7 @@ fn is_interrupted() -> bool {
 /// Threads that wait for the same thing to happen. A thread is in at most one wait queue.
 ///
 /// `is_empty` is what lets a wake-up without waiters cost a few instructions: a waiter clears it before it looks at its
-/// condition for the last time, and whoever has made the condition hold looks at it afterwards, so that one of them sees the
+/// condition for the last time, and the task that has made the condition hold looks at it afterwards, so that one of them sees the
 /// other.
 pub struct WaitQueue {
     waiters: SpinLock<LinkedList<WaitAdapter>>,
@@ -48,7 +48,7 @@ impl WaitQueue {
         }
     }
 
-    /// Sleeps until `condition` holds. Whoever makes it hold calls [`Self::wake_all`] afterwards.
+    /// Sleeps until `condition` holds. The task that makes it hold calls [`Self::wake_all`] afterwards.
     ///
     /// `condition` is evaluated under the queue's lock: it takes no lock of a higher rank and does not sleep.
     #[inline]

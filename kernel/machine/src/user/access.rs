@@ -66,7 +66,7 @@ impl UserRange {
 
 impl UserPtr<u32> {
     /// Reads the number that it points to in one load, so that what another task stores there meanwhile is read as a whole
-    /// or not at all. The load orders nothing: whoever needs an order takes a lock around it.
+    /// or not at all. The load orders nothing: a caller that needs an order takes a lock around it.
     ///
     /// # Errors
     /// [`Fault`].

@@ -12,7 +12,7 @@
 //! | `request` | what is asked, and why it is refused |
 //! | `layout` | what is mapped, and where there is room |
 //! | `map`, `program_break` | `mmap`, `munmap`, `mprotect`, `brk` |
-//! | `zap` | emptying PTEs, and giving back what they owned |
+//! | `zap` | emptying PTEs, and releasing what they owned |
 //! | [`usage`] | what a space uses |
 
 use alloc::collections::BTreeMap;
@@ -72,7 +72,7 @@ struct Keyed {
     key: TablesKey,
 }
 
-/// The locked layout. Giving it back gives back what was promised to VMAs that are not there any more, or did not come.
+/// The locked layout. Releasing it releases what was promised to VMAs that are not there any more, or did not come.
 /// What is locked is counted then, for those who look without the lock.
 pub(crate) struct LayoutGuard<'a> {
     keyed: MutexGuard<'a, Keyed>,
@@ -121,7 +121,7 @@ impl AddressSpace {
         Ok(space.publish()?)
     }
 
-    /// An address space with nothing in its user half, that is to have pages of `relative`, not known to anybody yet.
+    /// An address space with nothing in its user half, that is to have pages of `relative`, not known to other tasks yet.
     pub(crate) fn of_lineage(relative: Option<&Self>) -> Result<Self, AllocationError> {
         fallible::ask(size_of::<Self>() + 1024)?;
         let (tables, key) = PageTables::new()?;

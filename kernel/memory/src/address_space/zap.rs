@@ -1,4 +1,4 @@
-//! Emptying PTEs: what they owned is given back after the processors have forgotten it, some PTEs at a time.
+//! Emptying PTEs: what they owned is released after the processors have forgotten it, some PTEs at a time.
 
 use core::ops::Range;
 
@@ -38,12 +38,12 @@ impl AddressSpace {
         }
     }
 
-    /// Empties the PTEs of `range` and gives back what they owned.
+    /// Empties the PTEs of `range` and releases what they owned.
     pub(crate) fn zap(&self, range: Range<u64>) {
         self.zap_where(range, |pte| pte != 0);
     }
 
-    /// Empties the PTEs of `range` that `is_meant` chooses and gives back what they owned.
+    /// Empties the PTEs of `range` that `is_meant` chooses and releases what they owned.
     #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
     pub(crate) fn zap_where(&self, range: Range<u64>, is_meant: impl Fn(u64) -> bool) {
         let mut walk = self.tables.walk(range);
@@ -69,7 +69,7 @@ impl AddressSpace {
         }
     }
 
-    /// Gives everything in the user half back: folios, swap counts, page tables. No thread runs in the space any more,
+    /// Releases everything in the user half: folios, swap counts, page tables. No thread runs in the space any more,
     /// or only the caller, which does not touch the user half again.
     pub fn tear_down(&self) {
         let vmas = core::mem::take(&mut self.layout().vmas);

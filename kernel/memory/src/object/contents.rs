@@ -187,7 +187,7 @@ impl Object {
         }
     }
 
-    /// Makes bytes `start..end` zeros and gives back the pages that lie in there (`FALLOC_FL_PUNCH_HOLE`).
+    /// Makes bytes `start..end` zeros and frees the pages that lie in there (`FALLOC_FL_PUNCH_HOLE`).
     ///
     /// # Errors
     /// [`ObjectError`], for a page at an edge.

@@ -147,7 +147,6 @@ impl Object {
         Ok(Some(LockedPage { folio, was_read: kind == FaultKind::Read }))
     }
 
-    /// Replaces a PTE that maps no folio; what it owned is the caller's then.
     /// Brings back every page whose entry is `wanted`; one that cannot be read is poisoned.
     ///
     /// # Errors

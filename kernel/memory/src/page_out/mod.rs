@@ -263,7 +263,7 @@ impl Candidate {
         any
     }
 
-    /// Puts it back into a list if it stays. A count that was not used, because its PTEs changed meanwhile, is given back.
+    /// Puts it back into a list if it stays. A count that was not used, because its PTEs changed meanwhile, is released.
     fn settle(self) -> Option<Locked<Folio>> {
         let is_given_away = self.is_given_away();
         let Self { folio, marks, is_mapped, fate, .. } = self;

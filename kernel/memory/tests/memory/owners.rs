@@ -1,4 +1,4 @@
-//! To which cgroup a page belongs, in memory and in swap, whoever touches it and whatever becomes of the cgroup.
+//! To which cgroup a page belongs, in memory and in swap, whichever task touches it and whatever becomes of the cgroup.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +118,7 @@ fn pages_of_an_object_are_paid_for_once_however_many_map_it() {
     drop(computer);
 }
 
-/// A full cgroup without processes can make no room, and nobody else may lose anything for it.
+/// A full cgroup without processes can make no room, and no other may lose anything for it.
 #[test]
 fn a_task_pays_for_what_a_full_cgroup_cannot_take_back() {
     let computer = machine();

@@ -8,7 +8,7 @@ pub struct FrameRecord {
     pub flags: u32,
     /// The slot, of a folio in the swap cache.
     pub slot: u32,
-    /// Whose page it is: the owner's number in the upper 28 bits, the page's index there in the others; 0 for nobody's. Something
+    /// Whose page it is: the owner's number in the upper 28 bits, the page's index there in the others; 0 for none. Something
     /// else for a frame that holds no page.
     pub owned: u64,
     /// References; something else for a frame of a pool.
@@ -21,7 +21,7 @@ pub struct FrameRecord {
     pub kind: u8,
     /// The order of the block that it is the first of.
     pub order: u8,
-    /// Which reclaim list it is in, and what reclaim notes of it.
+    /// Which LRU list it is in, and what reclaim notes of it.
     pub list: u8,
     /// The memory cgroup that is charged for it.
     pub cgroup: u8,

@@ -104,7 +104,7 @@ impl FileLock {
     }
 }
 
-/// A lock in the list, and what its owner's memory group is charged for it.
+/// A lock in the list, and what its owner's memory cgroup is charged for it.
 #[derive(Debug)]
 struct Held {
     lock: FileLock,
