@@ -259,7 +259,7 @@ impl Object {
             let Some(folio) = self.folio_in(index) else {
                 if self.replace(index, pte, Pte::EMPTY) {
                     self.swapped.fetch_sub(1, Ordering::Relaxed);
-                    drop(Commitment::left(self.promised_by_page(1)));
+                    drop(Commitment::left(self.promised_for_page()));
                     self.give_block_back();
                     references::forget_pte(pte);
                 } else {
@@ -319,9 +319,9 @@ impl Object {
         self.account.as_ref().is_some_and(|account| account.stays)
     }
 
-    /// How many of so many pages are promised one by one.
-    const fn promised_by_page(&self, pages: u64) -> u64 {
-        if matches!(self.promised, Promised::ByPage) { pages } else { 0 }
+    /// How many pages are promised for one that it gets.
+    fn promised_for_page(&self) -> u64 {
+        u64::from(matches!(self.promised, Promised::ByPage))
     }
 
     fn count(&self, pages: usize) {
@@ -347,7 +347,7 @@ impl Object {
         self.resident.fetch_sub(1, Ordering::Relaxed);
         RESIDENT[usize::from(self.source.is_some())].fetch_sub(1, Ordering::Relaxed);
         if is_gone {
-            drop(Commitment::left(self.promised_by_page(1)));
+            drop(Commitment::left(self.promised_for_page()));
             self.give_block_back();
         } else {
             self.swapped.fetch_add(1, Ordering::Relaxed);

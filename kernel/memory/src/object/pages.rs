@@ -61,7 +61,7 @@ impl Object {
 
     /// Gives a page that is nowhere its first contents. `None`: look again.
     pub(super) fn fill(&self, index: u64) -> Result<Option<Locked<Folio>>, ObjectError> {
-        let promise = Commitment::new(self.promised_by_page(1), 0).map_err(|AllocationError| ObjectError::NoPromise)?;
+        let promise = Commitment::new(self.promised_for_page(), 0).map_err(|AllocationError| ObjectError::NoPromise)?;
         let from_source = index * (PAGE_SIZE as u64) < self.source_length.load(Ordering::Acquire);
         let block = self.take_block(from_source)?;
         self.make_nodes(index)?;
