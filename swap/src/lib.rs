@@ -12,7 +12,7 @@
 //!
 //! | | station | function | file |
 //! |---|---|---|---|
-//! | 1 | the folio gets a slot, with a count for the first PTE that maps it, and is in the swap cache | [`Swap::hold_in_swap`]; a large folio by [`Swap::add_to_swap`] | `take.rs` |
+//! | 1 | the folio gets a slot, with a count for the first PTE that maps it, and is in the swap cache | [`Swap::hold_in_swap`]; several that are to lie together [`Swap::hold_together_in_swap`]; a folio of several pages by [`Swap::add_to_swap`] | `take.rs` |
 //! | | which slot that is | `Area::allocate`, inside a cluster `FreeSlots::take` | `allocate.rs`, `free.rs` |
 //! | | a folio that has a slot already gets that count alone | [`Swap::duplicate_each`] | `counts.rs` |
 //! | 2 | the PTE is replaced, and each other one that maps the folio, for a count more; a dirty bit in one makes the folio [`Dirty`](FolioFlag::Dirty) | [`SlotReference::into_pte`], [`Swap::duplicate`] | `reference.rs`, `counts.rs` |
@@ -103,6 +103,8 @@
 //! - `area.rs`, `ops.rs`, `batch.rs`, `disk.rs`, `watcher.rs` and `slot_request.rs`: an area has a backend, a backend is given
 //!   batches and asked for slots, and a batch belongs to the area that it completes in, as do a request of the area's disk that
 //!   is made of it, and what watchers are told of it.
+//! - `slots.rs`, `take.rs`: slots are allocated as [`Slots`], and where a run of these cannot be given to several folios, that is the
+//!   allocation's own error.
 //!
 //! # Memory
 //!
