@@ -10,7 +10,6 @@ use crate::machine::Machine;
 use crate::ops::SlotRun;
 use crate::panicking::assert_unless_panicking;
 use crate::table_entry::{OWNED_BITS, SlotState, TableEntry};
-use crate::take::AllocateError;
 
 /// Allocated slots that are in no PTE and not in the swap cache. Dropping them frees them.
 pub struct Slots<M: Machine> {
@@ -47,18 +46,19 @@ impl<M: Machine> Slots<M> {
 }
 
 impl<M: Machine> Slots<M> {
-    /// Adds a folio of one page to the swap cache at each of the slots, with one count, which the caller has from here on.
+    /// Adds a folio of one page to the swap cache at each of the slots, with one count, which the caller has from here on; `None` if
+    /// the cluster is gone.
     pub(crate) fn hold<'a>(
         mut self,
         folios: impl Iterator<Item = &'a Locked<M::Folio>>,
         payer: u8,
-    ) -> Result<impl ExactSizeIterator<Item = Entry>, AllocateError> {
+    ) -> Option<impl ExactSizeIterator<Item = Entry>> {
         let (index, SlotRun { first, length }) = (self.area.index, self.run);
         let entry = move |page: u32| match Entry::new(index, first + page) {
             Some(entry) => entry,
             None => unreachable!("slot 0 is bad, so never allocated"),
         };
-        let cluster = self.area.cluster(first).ok_or(AllocateError::Full)?;
+        let cluster = self.area.cluster(first)?;
         let mut cluster = cluster.lock();
         for (page, folio) in (0..length).zip(folios) {
             folio.state().set(FolioFlag::Dirty);
@@ -68,7 +68,7 @@ impl<M: Machine> Slots<M> {
         }
         drop(cluster);
         self.run.length = 0;
-        Ok((0..length).map(entry))
+        Some((0..length).map(entry))
     }
 
     /// Gives each of the slots to so many slots of other areas, which have it together: the table entry counts them, and

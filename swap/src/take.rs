@@ -97,7 +97,8 @@ impl<M: Machine> Swap<M> {
         let pages = folios.len() as u32;
         let first = folios.clone().next().filter(|_| pages.is_power_of_two()).ok_or(AllocateError::Full)?;
         let payer = M::charge_slots(first, pages).ok_or(AllocateError::OverLimit)?;
-        let held = self.allocate(pages.ilog2() as u8).and_then(|slots| slots.hold(folios, payer));
+        let held =
+            self.allocate(pages.ilog2() as u8).and_then(|slots| slots.hold(folios, payer).ok_or(AllocateError::Full));
         let entries = held.inspect_err(|_| {
             if payer != 0 {
                 M::uncharge_slots(payer, pages);

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use quire_machine::frame::FrameNumber;
 use quire_swap::{Folio as _, FolioFlag};
 
-use super::{Candidate, Fate};
+use super::candidate::{Candidate, Fate};
 use crate::accessed::Marks;
 use crate::folio::BATCH;
 use crate::large_folio::{self, Count, LARGE_PAGES};
