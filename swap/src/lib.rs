@@ -103,8 +103,6 @@
 //! - `area.rs`, `ops.rs`, `batch.rs`, `disk.rs`, `watcher.rs` and `slot_request.rs`: an area has a backend, a backend is given
 //!   batches and asked for slots, and a batch belongs to the area that it completes in, as do a request of the area's disk that
 //!   is made of it, and what watchers are told of it.
-//! - `slots.rs`, `take.rs`: slots are allocated as [`Slots`], and where a run of these cannot be given to several folios, that is the
-//!   allocation's own error.
 //!
 //! # Memory
 //!

@@ -32,8 +32,6 @@
 //!
 //! - `rmap.rs`, `object/mod.rs`: the owner of a folio is an object or an `anon_vma`, and an object keeps the list of those who map
 //!   its pages.
-//! - `page_out/mod.rs`, `page_out/large.rs`: a batch has single pages and those of large folios, which go together or become single
-//!   pages of the same batch.
 //!
 //! # The way of a page
 //!
