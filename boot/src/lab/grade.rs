@@ -38,6 +38,7 @@ pub(super) fn grade(
     lab: &'static Lab,
     submissions: &[PathBuf],
     secret: Option<&Path>,
+    boots: bool,
     files: &report::Files<'_>,
 ) -> Result<ExitCode, LabError> {
     let started = Instant::now();
@@ -59,7 +60,7 @@ pub(super) fn grade(
     let workers = (0..count).map(|_| Worker::new(lab)).collect::<Result<Vec<_>, _>>()?;
     eprintln!("{}: {} to grade, {count} at once; {}", lab.name, submissions.len(), subject::confinement());
     let references = workers.first().map_or(Ok(BTreeMap::new()), |worker| worker.prepare(lab, &pristine))?;
-    let grading = Grading { lab, secret, pristine, references };
+    let grading = Grading { lab, secret, boots, pristine, references };
 
     let next = AtomicUsize::new(0);
     let graded = Mutex::new(Vec::new());
@@ -90,6 +91,7 @@ pub(super) fn grade(
 struct Grading {
     lab: &'static Lab,
     secret: Vec<u8>,
+    boots: bool,
     pristine: Files,
     /// The lab's reference programs.
     references: BTreeMap<&'static str, PathBuf>,
@@ -114,7 +116,7 @@ impl Worker {
     }
 
     fn judge(&self, path: &Path, grading: &Grading, graded: &mut Graded) -> Result<(), String> {
-        let Grading { lab, secret, pristine, references } = grading;
+        let Grading { lab, secret, boots, pristine, references } = grading;
         let submission = archive::read(path, lab, pristine).map_err(|words| format!("refused: {words}"))?;
         graded.id = submission.id.to_string();
         graded.remarks = submission.remarks;
@@ -145,6 +147,7 @@ impl Worker {
             hidden: Some(Seed::new(lab.name, &submission.id, secret)),
             references,
             tree: None,
+            boots: *boots,
             checks: Vec::new(),
         };
         exam.judge(lab.judge);

@@ -104,6 +104,9 @@ enum LabTask {
         /// A file whose bytes decide the hidden seeds [default: other seeds each time]
         #[arg(long, value_name = "FILE")]
         secret: Option<PathBuf>,
+        /// Boot no kernel with a student's code in it: the points for that stay open
+        #[arg(long)]
+        without_boot: bool,
         /// Write points and words to this file: Gradescope's results.json for one submission, a list of them for several
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -130,9 +133,9 @@ pub(crate) fn lab(options: &LabOptions) -> Result<ExitCode, LabError> {
         LabTask::Test => test::test(),
         LabTask::Run { name, accesses } => test::run(name, accesses),
         LabTask::Submit => archive::submit(),
-        LabTask::Grade { lab, submissions, secret, json, csv, junit } => {
+        LabTask::Grade { lab, submissions, secret, without_boot, json, csv, junit } => {
             let asked = report::Files { json: json.as_deref(), csv: csv.as_deref(), junit: junit.as_deref() };
-            grade::grade(catalogue::find(lab)?, submissions, secret.as_deref(), &asked)
+            grade::grade(catalogue::find(lab)?, submissions, secret.as_deref(), !without_boot, &asked)
         }
     }
 }

@@ -29,7 +29,7 @@ fn exam<'a>(
     references: &'a BTreeMap<&'static str, PathBuf>,
 ) -> Exam<'a> {
     let seed = Seed::new(tree.lab.name, &tree.id, b"");
-    Exam { program, files, seed, hidden: None, references, tree: Some(&tree.root), checks: Vec::new() }
+    Exam { program, files, seed, hidden: None, references, tree: Some(&tree.root), boots: true, checks: Vec::new() }
 }
 
 /// Tests the tree around the current directory.

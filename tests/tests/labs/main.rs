@@ -86,6 +86,11 @@ fn each_lab_grades_as_it_says() {
         let secret = directory.path().join("secret");
         fs::write(&secret, "of the tests").unwrap();
         let mut arguments = vec!["lab", "grade", &lab, "--secret", secret.to_str().unwrap()];
+        // L4's kernel is built anew, which takes minutes of a processor.
+        let is_booted = lab != "L4" || are_long();
+        if !is_booted {
+            arguments.push("--without-boot");
+        }
         arguments.extend(hand_ins.iter().map(|(path, _)| path.to_str().unwrap()));
         let ended = run_in(project(), &arguments);
         assert_eq!(ended.status, Some(0), "{}{}", ended.guest, ended.messages);
@@ -97,6 +102,9 @@ fn each_lab_grades_as_it_says() {
             let words: Vec<&str> = lines.take_while(|line| line.starts_with("    ")).collect();
             let words = words.join("\n");
             match name {
+                "model" if !is_booted => {
+                    assert!(points == 93 && words.contains("7 points are open"), "{lab}: {points} points\n{words}");
+                }
                 "model" => assert!(points == 100 && words.is_empty(), "{lab}: the model has {points} points\n{words}"),
                 _ if message.is_empty() => assert!(points <= 10, "{lab}: nothing has {points} points\n{words}"),
                 _ => {

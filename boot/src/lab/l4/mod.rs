@@ -110,6 +110,9 @@ fn judge(exam: &mut Exam<'_>) {
     });
     let keeps_promises = exam.checks.iter().all(|check| check.points == check.max);
     exam.check(Group::Correctness, "booted: no more reads than two-list", 7, |exam| {
+        if !exam.boots {
+            return Found::Open("not booted: up to 7 points are open".to_owned());
+        }
         // A kernel that finds no frame says less about a policy than the host's tests do.
         if !keeps_promises {
             return Found::Wrong("it is booted when all of the tests above pass".to_owned());
