@@ -54,7 +54,7 @@
 //!    `give_slots` in `page_out/mod.rs`, and by it `Swap::hold_in_swap` in `swap/src/take.rs`; a large folio sixteen in a row:
 //!    `give_run` in `page_out/large.rs`
 //! 6. every PTE is replaced by the slot's entry: `replace_ptes` in `page_out/mod.rs`; for a page of an object the object's own, while
-//!    those of page tables become 0: `leave_object` in `page_out/mod.rs`; the TLB is flushed once
+//!    those of page tables become 0: `leave_object` in `page_out/candidate.rs`; the TLB is flushed once
 //! 7. dirty folios are written: `Leaving::add` in `page_out/mod.rs`, and by it `Swap::write` in `swap/src/write.rs`; the batch goes
 //!    to the area's backend with its plug
 //! 8. writes end: `writes_ended` in `writeback.rs`

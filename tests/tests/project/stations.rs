@@ -1,7 +1,7 @@
 //! Where the documentation that opens a room says that a station is, there it is: "`function` in `file.rs`", and tables with columns of
 //! functions and files.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use quire_boot::{chapters::source, project};
 
@@ -24,7 +24,7 @@ struct Station {
 }
 
 fn is_file(code: &str) -> bool {
-    code.ends_with(".rs")
+    Path::new(code).extension().is_some_and(|extension| extension == "rs")
 }
 
 /// What is set as code in a text.
