@@ -81,6 +81,8 @@ pub(super) struct Exam<'a> {
     pub(super) tree: Option<&'a Path>,
     /// Whether a kernel with the student's code in it may be built and booted.
     pub(super) boots: bool,
+    /// Is shown each check when it is made: one may take seconds.
+    pub(super) on_check: fn(&Check),
     pub(super) checks: Vec<Check>,
 }
 
@@ -88,13 +90,6 @@ impl Exam<'_> {
     /// Makes all checks: those of a lab, and that of the note, which each lab has.
     pub(super) fn judge(&mut self, judge: fn(&mut Self)) {
         judge(self);
-        if let Err(words) = self.program {
-            // Said once by the caller, not for each check that has no program.
-            self.checks
-                .iter_mut()
-                .filter(|check| check.words.contains(words.as_str()))
-                .for_each(|check| check.words.clear());
-        }
         let note = self.text("note.md").to_owned();
         self.check(Group::Note, "design note", 15, |_| {
             let (points, words) = note::judge(&note);
@@ -118,7 +113,12 @@ impl Exam<'_> {
             Found::Wrong(words) => (0, max, words),
             Found::Open(words) => (0, 0, words),
         };
-        self.checks.push(Check { group, name, points, max, words });
+        // Said once by the caller, not for each check that has no program.
+        let is_said = self.program.as_ref().is_err_and(|said| words.contains(said.as_str()));
+        let words = if is_said { String::new() } else { words };
+        let check = Check { group, name, points, max, words };
+        (self.on_check)(&check);
+        self.checks.push(check);
     }
 
     /// The student's code, newly started.

@@ -148,6 +148,7 @@ impl Worker {
             references,
             tree: None,
             boots: *boots,
+            on_check: |_| {},
             checks: Vec::new(),
         };
         exam.judge(lab.judge);

@@ -17,8 +17,10 @@ use super::{
 /// # Errors
 /// What is wrong with it in full, and in a line.
 fn compile(tree: &Tree, files: &Files) -> Result<PathBuf, (String, String)> {
+    // First, as the compiler says more of what is no Rust at all. The code is the student's, and so is the machine.
+    let program = build::compile(&tree.root, &["lab"]).map_err(|why| (why.to_string(), build::errors(&why)))?;
     confine::check(files).map_err(|words| (words.clone(), words))?;
-    build::compile(&tree.root, &["lab"]).map_err(|why| (why.to_string(), build::errors(&why)))
+    Ok(program)
 }
 
 /// What is asked of a student's own tree, of which no hidden seed is known.
@@ -29,7 +31,8 @@ fn exam<'a>(
     references: &'a BTreeMap<&'static str, PathBuf>,
 ) -> Exam<'a> {
     let seed = Seed::new(tree.lab.name, &tree.id, b"");
-    Exam { program, files, seed, hidden: None, references, tree: Some(&tree.root), boots: true, checks: Vec::new() }
+    let tree = Some(tree.root.as_path());
+    Exam { program, files, seed, hidden: None, references, tree, boots: true, on_check: show, checks: Vec::new() }
 }
 
 /// Tests the tree around the current directory.
@@ -49,18 +52,19 @@ pub(super) fn test() -> Result<ExitCode, LabError> {
     let mut exam = exam(&tree, &files, &program, &references);
     exam.judge(tree.lab.judge);
 
-    for check in &exam.checks {
-        println!("{}  {}", mark(check), check.name);
-        if !check.words.is_empty() {
-            println!("{}", tree::indented(&check.words));
-        }
-    }
     let known: u32 = exam.checks.iter().map(|check| check.max).sum();
     println!("\n{} of {known} points on your own seed ({}).", exam.points(None), tree.id);
     let hidden = RUBRIC.iter().find(|(group, ..)| *group == Group::HiddenSeeds).map_or(0, |(_, _, points)| *points);
     println!("{hidden} more are for seeds that only the grader knows; a tutor reads the design note.");
     let all_right = exam.checks.iter().all(|check| check.points == check.max);
     Ok(if all_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show(check: &Check) {
+    println!("{}  {}", mark(check), check.name);
+    if !check.words.is_empty() {
+        println!("{}", tree::indented(&check.words));
+    }
 }
 
 /// How a check went, and its points.

@@ -114,7 +114,10 @@ fn anomaly(answers: &str, seed: Seed) -> Found {
         0 => Found::Right,
         count => Found::Part(
             10 - 2 * count as u32,
-            format!("answers.txt: the trace is the right one, but not the number after `{}`", wrong.join("`, `")),
+            format!(
+                "answers.txt: the trace is the right one, but not what stands after `{}`, which is to be a number alone",
+                wrong.join("`, `")
+            ),
         ),
     }
 }

@@ -38,7 +38,7 @@ impl Kind {
     /// What the student is told that the bug is.
     pub(super) fn bug(self) -> &'static str {
         match self {
-            Self::FreshIsClear => "a page comes with its bit clear",
+            Self::FreshIsClear => "a page comes with its bit clear, not set as in this lab's CLOCK",
             Self::HandStays => "the hand stays at the frame into which a page has just come",
             _ => "the hand begins at the first frame each time that a page has to go",
         }

@@ -46,8 +46,9 @@ pub(super) fn hint(command: &str) -> &'static str {
         "wrong-batches" => {
             "\nhint: look at can_merge: where does `previous` end, where does `next` begin, and in which bank is each?"
         }
+        "spare-batches" => "\nhint: look at can_merge: a run of four ends four slots behind its first",
         "reads" => {
-            "\nhint: a folio whose read has failed is read again when its page is touched: which ones have to fail?"
+            "\nhint: either reads that may go together do not, for which look at can_merge; or a folio whose read has failed is read again when its page is touched: which ones have to fail?"
         }
         "wrong-results" => {
             "\nhint: each folio is completed once. A write fails with NoSpace if there is no room for it, and then keeps nothing; a read fails with Device if one of its pages is lost"

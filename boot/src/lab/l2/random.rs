@@ -246,12 +246,17 @@ fn count_spare(exam: &Exam<'_>, seed: Seed) -> Result<(u64, u64), String> {
         let mut random = seed.random(&format!("order {number}"));
         let mut subject = exam.subject()?;
         subject.ask_line(&format!("machine {FRAMES} {MUCH}"))?;
-        for page in 0..OUT {
-            subject.ask_line(&format!("make 0 {page} 0 {}", page + 1))?;
+        // Folios of one page, and of four.
+        let order = if number % 2 == 0 { 0 } else { 2 };
+        let pages = 1 << order;
+        for page in (0..OUT).step_by(pages) {
+            subject.ask_line(&format!("make 0 {page} {order} {}", page + 1))?;
         }
         let mut out = 0;
-        for page in 0..OUT {
-            out += u64::from(random.below(6) > 0 && subject.ask_line(&format!("out 0 {page}"))? == "yes");
+        for page in (0..OUT).step_by(pages) {
+            if random.below(6) > 0 && subject.ask_line(&format!("out 0 {page}"))? == "yes" {
+                out += pages as u64;
+            }
         }
         subject.ask_line("submit")?;
         let (free, expected) = (subject.ask_line("free-frames")?, FRAMES - OUT + out);

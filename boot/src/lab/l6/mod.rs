@@ -84,14 +84,14 @@ fn judge(exam: &mut Exam<'_>) {
                 "a mix of pages takes 100 bytes of memory for {} of pages; for {DENSE} there are all points",
                 measured.density
             );
-            Found::Part(u32::try_from(points).unwrap_or(0), if points < 10 { words } else { String::new() })
+            Found::Part(u32::try_from(points).unwrap_or(0), words)
         }
     });
     exam.check(Group::Performance, "words touched", 5, |_| match &measured {
         Err(words) => Found::Wrong(words.clone()),
         Ok(measured) if measured.density < DENSE_ENOUGH => Found::Wrong(format!(
-            "cost counts for a store that keeps {DENSE_ENOUGH} bytes of pages in 100 bytes; yours keeps {}",
-            measured.density
+            "a page that is stored and loaded costs {} words that are read or written, which counts for a store that keeps {DENSE_ENOUGH} bytes of pages in 100 bytes; yours keeps {}",
+            measured.words, measured.density
         )),
         Ok(measured) => {
             let points = 5 * measured.words.clamp(CHEAP, DEAR).abs_diff(DEAR) / (DEAR - CHEAP);
@@ -99,7 +99,7 @@ fn judge(exam: &mut Exam<'_>) {
                 "a page that is stored and loaded costs {} words that are read or written; up to {CHEAP} have all points",
                 measured.words
             );
-            Found::Part(u32::try_from(points).unwrap_or(0), if points < 5 { words } else { String::new() })
+            Found::Part(u32::try_from(points).unwrap_or(0), words)
         }
     });
     exam.check(Group::OwnTest, "own test", 5, |exam| script::own_test(exam, bug(own), run).into());
@@ -113,7 +113,9 @@ fn run(subject: &mut Subject, text: &str, file: &str) -> Result<(), String> {
 /// What to look at when a command's answer is not as expected.
 fn hint(command: &str) -> &'static str {
     match command.split_whitespace().next().unwrap_or_default() {
-        "used" | "used-at-most" => "\nhint: a chunk returns when it is dropped; who holds it still?",
+        "used" | "used-at-most" => {
+            "\nhint: either more is taken for a page than it needs, or a chunk is held that should have been dropped"
+        }
         "held-at-most" => "\nhint: what do your maps and vectors keep?",
         "load" => "\nhint: whose contents does this key lead to, and what was done to them since?",
         _ => "",
