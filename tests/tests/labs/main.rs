@@ -55,66 +55,89 @@ fn total(line: &str) -> u32 {
     line.split_whitespace().last().unwrap().parse().unwrap_or_else(|_| panic!("{line}"))
 }
 
-#[test]
-fn each_lab_grades_as_it_says() {
-    for lab in labs() {
-        let directory = tempfile::tempdir().unwrap();
-        let (failed, empty) = start(&lab, directory.path());
-        let lab_directory = project().join("labs").join(&lab);
-        let tutor = lab_directory.join("tutor");
-        let listed = fs::read_to_string(tutor.join("stub.txt")).unwrap();
-        assert_eq!(failed, listed.lines().collect::<Vec<_>>(), "{lab}: the stub's failing checks");
+/// A test for each lab: several are graded at once.
+macro_rules! graded {
+    ($($test:ident: $lab:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            grades_as_it_says($lab);
+        })*
 
-        let mut hand_ins = vec![(empty, String::new()), (tutor.join("model"), String::new())];
-        let wrong =
-            fs::read_dir(tutor.join("wrong")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut wrong: Vec<String> = wrong.collect();
-        wrong.sort();
-        assert!(wrong.len() >= 5, "{lab} has fewer than five wrong solutions");
-        let graded = if are_long() { wrong.len() } else { WRONG_GRADED };
-        for wrong in wrong.into_iter().take(graded) {
-            let place = directory.path().join(&wrong);
-            let mut files = solution(&lab_directory, &wrong).unwrap();
-            let message = String::from_utf8(files.remove("message.txt").unwrap()).unwrap();
-            for (name, contents) in files {
-                let path = place.join(name);
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, contents).unwrap();
-            }
-            hand_ins.push((place, message.trim().to_owned()));
+        #[test]
+        fn each_lab_is_graded() {
+            assert_eq!(labs(), [$($lab),*]);
         }
-        let secret = directory.path().join("secret");
-        fs::write(&secret, "of the tests").unwrap();
-        let mut arguments = vec!["lab", "grade", &lab, "--secret", secret.to_str().unwrap()];
-        // L4's kernel is built anew, which takes minutes of a processor.
-        let is_booted = lab != "L4" || are_long();
-        if !is_booted {
-            arguments.push("--without-boot");
-        }
-        arguments.extend(hand_ins.iter().map(|(path, _)| path.to_str().unwrap()));
-        let ended = run_in(project(), &arguments);
-        assert_eq!(ended.status, Some(0), "{}{}", ended.guest, ended.messages);
+    };
+}
 
-        for (path, message) in &hand_ins {
-            let name = path.file_name().unwrap().to_str().unwrap();
-            let mut lines = ended.guest.lines().skip_while(|line| line.split_whitespace().next() != Some(name));
-            let points = total(lines.next().unwrap_or_else(|| panic!("{lab}: {name} has no line\n{}", ended.guest)));
-            let words: Vec<&str> = lines.take_while(|line| line.starts_with("    ")).collect();
-            let words = words.join("\n");
-            match name {
-                "model" if !is_booted => {
-                    assert!(points == 93 && words.contains("7 points are open"), "{lab}: {points} points\n{words}");
-                }
-                "model" => assert!(points == 100 && words.is_empty(), "{lab}: the model has {points} points\n{words}"),
-                _ if message.is_empty() => assert!(points <= 10, "{lab}: nothing has {points} points\n{words}"),
-                _ => {
-                    assert!(points < 100, "{lab}: {name} has all points");
-                    assert!(words.contains(message.as_str()), "{lab}: {name} is not told `{message}` but\n{words}");
-                }
-            }
+graded! {
+    l0_grades_as_it_says: "L0",
+    l1_grades_as_it_says: "L1",
+    l2_grades_as_it_says: "L2",
+    l3_grades_as_it_says: "L3",
+    l4_grades_as_it_says: "L4",
+    l5_grades_as_it_says: "L5",
+    l6_grades_as_it_says: "L6",
+    l7_grades_as_it_says: "L7",
+}
+
+fn grades_as_it_says(lab: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let (failed, empty) = start(lab, directory.path());
+    let lab_directory = project().join("labs").join(lab);
+    let tutor = lab_directory.join("tutor");
+    let listed = fs::read_to_string(tutor.join("stub.txt")).unwrap();
+    assert_eq!(failed, listed.lines().collect::<Vec<_>>(), "{lab}: the stub's failing checks");
+
+    let mut hand_ins = vec![(empty, String::new()), (tutor.join("model"), String::new())];
+    let wrong =
+        fs::read_dir(tutor.join("wrong")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut wrong: Vec<String> = wrong.collect();
+    wrong.sort();
+    assert!(wrong.len() >= 5, "{lab} has fewer than five wrong solutions");
+    let graded = if are_long() { wrong.len() } else { WRONG_GRADED };
+    for wrong in wrong.into_iter().take(graded) {
+        let place = directory.path().join(&wrong);
+        let mut files = solution(&lab_directory, &wrong).unwrap();
+        let message = String::from_utf8(files.remove("message.txt").unwrap()).unwrap();
+        for (name, contents) in files {
+            let path = place.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, contents).unwrap();
         }
-        println!("{lab}\n{}", ended.guest);
+        hand_ins.push((place, message.trim().to_owned()));
     }
+    let secret = directory.path().join("secret");
+    fs::write(&secret, "of the tests").unwrap();
+    let mut arguments = vec!["lab", "grade", lab, "--secret", secret.to_str().unwrap()];
+    // L4's kernel is built anew, which takes minutes of a processor.
+    let is_booted = lab != "L4" || are_long();
+    if !is_booted {
+        arguments.push("--without-boot");
+    }
+    arguments.extend(hand_ins.iter().map(|(path, _)| path.to_str().unwrap()));
+    let ended = run_in(project(), &arguments);
+    assert_eq!(ended.status, Some(0), "{}{}", ended.guest, ended.messages);
+
+    for (path, message) in &hand_ins {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let mut lines = ended.guest.lines().skip_while(|line| line.split_whitespace().next() != Some(name));
+        let points = total(lines.next().unwrap_or_else(|| panic!("{lab}: {name} has no line\n{}", ended.guest)));
+        let words: Vec<&str> = lines.take_while(|line| line.starts_with("    ")).collect();
+        let words = words.join("\n");
+        match name {
+            "model" if !is_booted => {
+                assert!(points == 93 && words.contains("7 points are open"), "{lab}: {points} points\n{words}");
+            }
+            "model" => assert!(points == 100 && words.is_empty(), "{lab}: the model has {points} points\n{words}"),
+            _ if message.is_empty() => assert!(points <= 10, "{lab}: nothing has {points} points\n{words}"),
+            _ => {
+                assert!(points < 100, "{lab}: {name} has all points");
+                assert!(words.contains(message.as_str()), "{lab}: {name} is not told `{message}` but\n{words}");
+            }
+        }
+    }
+    println!("{lab}\n{}", ended.guest);
 }
 
 #[test]
