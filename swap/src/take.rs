@@ -26,6 +26,22 @@ pub enum AllocateError {
     OverLimit,
 }
 
+/// What `take` takes of slots, of which so many are charged to the folio's payer, or none.
+#[expect(clippy::inline_always, reason = "the usual way of every page")]
+#[inline(always)]
+fn charged<M: Machine, T>(
+    folio: &M::Folio,
+    slots: u32,
+    take: impl FnOnce(u8) -> Result<T, AllocateError>,
+) -> Result<T, AllocateError> {
+    let payer = M::charge_slots(folio, slots).ok_or(AllocateError::OverLimit)?;
+    take(payer).inspect_err(|_| {
+        if payer != 0 {
+            M::uncharge_slots(payer, slots);
+        }
+    })
+}
+
 impl<M: Machine> Swap<M> {
     /// Allocates 2^`order` slots that belong to the caller, not to the swap cache.
     ///
@@ -96,13 +112,8 @@ impl<M: Machine> Swap<M> {
     ) -> Result<impl ExactSizeIterator<Item = SlotReference<'_, M>>, AllocateError> {
         let pages = folios.len() as u32;
         let first = folios.clone().next().filter(|_| pages.is_power_of_two()).ok_or(AllocateError::Full)?;
-        let payer = M::charge_slots(first, pages).ok_or(AllocateError::OverLimit)?;
-        let held =
-            self.allocate(pages.ilog2() as u8).and_then(|slots| slots.hold(folios, payer).ok_or(AllocateError::Full));
-        let entries = held.inspect_err(|_| {
-            if payer != 0 {
-                M::uncharge_slots(payer, pages);
-            }
+        let entries = charged::<M, _>(first, pages, |payer| {
+            self.allocate(pages.ilog2() as u8)?.hold(folios, payer).ok_or(AllocateError::Full)
         })?;
         Ok(entries.map(|entry| SlotReference::new(self, entry)))
     }
@@ -117,12 +128,9 @@ impl<M: Machine> Swap<M> {
             class_of(folio.order()).ok_or(AllocateError::Full)?
         };
         let entry = |area: &Arc<Area<M>>, first| Entry::new(area.index, first);
-        let payer = M::charge_slots(folio, run_length(class)).ok_or(AllocateError::OverLimit)?;
-        let table_entry = SlotState::Folio(folio.number()).table_entry().with_count(count).with_payer(payer);
-        let entry = self.allocate_with(class, table_entry, entry).inspect_err(|_| {
-            if payer != 0 {
-                M::uncharge_slots(payer, run_length(class));
-            }
+        let entry = charged::<M, _>(folio, run_length(class), |payer| {
+            let table_entry = SlotState::Folio(folio.number()).table_entry().with_count(count).with_payer(payer);
+            self.allocate_with(class, table_entry, entry)
         })?;
         let Some(entry) = entry else { unreachable!("slot 0 is bad, so never allocated") };
         folio.state().set(FolioFlag::Dirty);

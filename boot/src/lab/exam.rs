@@ -131,9 +131,11 @@ impl Exam<'_> {
         Subject::start(self.program.as_ref().map_err(Clone::clone)?, seconds)
     }
 
-    /// Leaves a file in the student's tree; whether there is one now.
-    pub(super) fn leave(&self, name: &str, text: &str) -> bool {
-        self.tree.is_some_and(|tree| fs::write(tree.join(name), text).is_ok())
+    /// Leaves a run that failed in the student's tree, where there is one; what the student does with it then.
+    pub(super) fn leave_failed(&self, text: &str) -> Option<String> {
+        const FAILED: &str = "failed.txt";
+        fs::write(self.tree?.join(FAILED), text).ok()?;
+        Some(format!("{FAILED}: `cargo lab run {FAILED}`"))
     }
 
     /// The program of a reference, newly started, where there are references.

@@ -337,8 +337,10 @@ impl Looking {
         let change = state.feed.push(&snapshot, self.is_stopped);
         drop(state);
         self.shared.changed.notify_all();
-        for (recording, change) in self.recordings.iter_mut().zip(change.iter().cycle()) {
-            recording.write(change);
+        if let Some(change) = change {
+            for recording in &mut self.recordings {
+                recording.write(&change);
+            }
         }
     }
 

@@ -23,12 +23,18 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use quire_machine::frame::FrameNumber;
 use quire_swap::header::PAGE_SIZE;
 
 pub use quire_machine::folio::LARGE_PAGES;
 
 /// The length of one.
 pub const LARGE_BYTES: u64 = (LARGE_PAGES * PAGE_SIZE) as u64;
+
+/// The first frame of the large folio that the frame was allocated with.
+pub(crate) const fn head(frame: FrameNumber) -> FrameNumber {
+    FrameNumber(frame.0 & !(LARGE_PAGES as u32 - 1))
+}
 
 /// Which anonymous memory gets large folios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,19 +2,22 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::{fd::AsFd, unix::net::UnixStream};
+use std::sync::Arc;
 
-use quire_swap::{DecodedPte, Entry, Folio};
+use quire_swap::{DecodedPte, Deviceless, Entry, Folio, SwapOnOptions, SwapOps};
 
-use crate::FakeFolio;
 use crate::kernel::{Kernel, Touch};
+use crate::{Fake, FakeFolio, Memory, new_swap};
 
 /// Tasks of the kernel.
 pub const TASKS: usize = 2;
 /// Pages of each.
 pub const PAGES: usize = 64;
 
-/// The commands that take something, and what.
-const COMMANDS: &[(&str, &str)] = &[
+/// Commands with what they take.
+type Commands = [(&'static str, &'static str)];
+
+const COMMANDS: &Commands = &[
     ("make", "TASK PAGE ORDER WORD"),
     ("read", "TASK PAGE"),
     ("write", "TASK PAGE WORD"),
@@ -23,14 +26,18 @@ const COMMANDS: &[(&str, &str)] = &[
     ("out", "TASK PAGE"),
     ("around", "TASK PAGE"),
     ("share", "TASK PAGE TASK PAGE"),
+    ("submit", ""),
+    ("settle", ""),
+    ("slots", ""),
+    ("free-frames", ""),
+    ("swapoff", ""),
 ];
 
 /// The kernel, and the area that its tasks' pages go to.
 pub struct Told {
     /// The kernel.
     pub kernel: Kernel,
-    /// The area.
-    pub area: u8,
+    area: u8,
 }
 
 /// The answer of what was done or not.
@@ -38,12 +45,13 @@ pub fn done(done: bool) -> String {
     if done { "yes" } else { "no" }.to_owned()
 }
 
-/// The numbers behind a command that takes those that `taken` names.
+/// The numbers behind a command that takes what the table says, or nothing if it is not in there.
 ///
 /// # Errors
 /// They are others, in words.
-pub fn numbers(words: &[&str], taken: &str) -> Result<Vec<u64>, String> {
+pub fn numbers(words: &[&str], commands: &Commands) -> Result<Vec<u64>, String> {
     let (name, numbers) = words.split_first().ok_or("a line has a command")?;
+    let taken = commands.iter().find(|(other, _)| other == name).map_or("", |(_, taken)| *taken);
     let numbers = numbers.iter().map(|word| word.parse::<u64>());
     let numbers: Vec<u64> =
         numbers.collect::<Result<_, _>>().map_err(|_| format!("a number is missing: `{name} {taken}`"))?;
@@ -71,6 +79,16 @@ pub fn serve(mut answer: impl FnMut(&[&str]) -> Result<String, String>) -> io::R
 }
 
 impl Told {
+    /// On a machine with so many frames, whose only swap area has this backend.
+    pub fn new(frames: usize, device: &str, ops: Arc<dyn SwapOps<Fake>>) -> Self {
+        let (memory, swap) = (Memory::new(frames), new_swap());
+        let area = Deviceless { name: device, slots: 1024, ops };
+        let area = swap.swapon_without_disk(&area, SwapOnOptions::default()).expect("an area can be enabled");
+        let mut kernel = Kernel::new(swap, memory, TASKS, PAGES);
+        kernel.max_order = 2;
+        Self { kernel, area }
+    }
+
     /// Slots of the area that are in use.
     pub fn slots(&self) -> u64 {
         self.kernel.swap.areas().find(|area| area.index() == self.area).map_or(0, |area| area.used())
@@ -110,10 +128,10 @@ impl Told {
     /// It is not possible, in words.
     pub fn answer(&mut self, words: &[&str]) -> Result<Option<String>, String> {
         let name = words.first().copied().unwrap_or_default();
-        let simple = ["submit", "settle", "slots", "free-frames", "swapoff"].contains(&name).then_some("");
-        let taken = COMMANDS.iter().find(|(other, _)| *other == name).map(|(_, taken)| *taken);
-        let Some(taken) = taken.or(simple) else { return Ok(None) };
-        let numbers = numbers(words, taken)?;
+        if COMMANDS.iter().all(|(other, _)| *other != name) {
+            return Ok(None);
+        }
+        let numbers = numbers(words, COMMANDS)?;
         let is_place = |at: usize| {
             let (task, page) = (numbers[at] as usize, numbers[at + 1] as usize);
             if task < TASKS && page < PAGES {

@@ -1,10 +1,11 @@
 //! Memory that comes in folios of 64 KiB: `/sys/kernel/mm/transparent_hugepage`.
 
-use std::fs;
-
 use nix::sys::mman::MmapAdvise;
 
-use super::outcome::{Check, Outcome, require};
+use super::{
+    outcome::{Check, Outcome, require},
+    setting::Setting,
+};
 use crate::{
     files,
     memory::Memory,
@@ -18,35 +19,14 @@ const SIZE: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled";
 /// Pages of a large folio.
 const LARGE: usize = 16;
 
-/// A setting, which is what it was before once this is dropped.
-struct Set {
-    path: &'static str,
-    before: String,
-}
-
-impl Set {
-    fn new(path: &'static str, value: &str) -> Result<Self, super::Failure> {
-        let said = files::text(path)?;
-        let before = said.split(['[', ']']).nth(1).unwrap_or_default().to_owned();
-        files::set(path, value)?;
-        Ok(Self { path, before })
-    }
-}
-
-impl Drop for Set {
-    fn drop(&mut self) {
-        let _ = fs::write(self.path, &self.before);
-    }
-}
-
 fn count(name: &str) -> Result<u64, super::Failure> {
     let path = format!("/sys/kernel/mm/transparent_hugepage/hugepages-64kB/stats/{name}");
     Ok(files::numbers(&path)?.first().copied().unwrap_or(0))
 }
 
 fn settings() -> Outcome {
-    let _all = Set::new(ALL_SIZES, "never\n")?;
-    let size = Set::new(SIZE, "inherit\n")?;
+    let _all = Setting::set(ALL_SIZES, "never\n")?;
+    let size = Setting::set(SIZE, "inherit\n")?;
     require!(size.before == "never", "by default it is {}", size.before);
     let said = [ALL_SIZES, SIZE].map(files::text);
     let [Ok(all), Ok(own)] = &said else { return Err(format!("{said:?}").into()) };
@@ -86,7 +66,7 @@ fn settings() -> Outcome {
 /// More than there is memory for, of which parts go, are written by a child, and are given away.
 fn swapped() -> Outcome {
     let pages = files::number("/proc/meminfo", "MemTotal")? as usize / 4 / LARGE * LARGE + 64 * LARGE;
-    let _set = Set::new(SIZE, "always")?;
+    let _set = Setting::set(SIZE, "always")?;
     let names = ["anon_fault_alloc", "anon_fault_fallback", "swpout"];
     let before = names.map(count);
     let mut memory = Memory::private(pages)?;

@@ -39,6 +39,7 @@ mod permissions;
 mod place;
 mod reclaim;
 mod rules;
+mod setting;
 mod signals;
 mod starve;
 mod swapped;

@@ -12,7 +12,10 @@ use nix::{
 };
 use quire_protocol::contents::Contents;
 
-use super::outcome::{Check, Outcome, require};
+use super::{
+    outcome::{Check, Outcome, require},
+    setting::Setting,
+};
 use crate::{
     files,
     memory::{Memory, PAGE, squeeze},
@@ -29,27 +32,6 @@ pub(super) const CHECKS: &[Check] = &[
 
 fn counted(names: &[&str]) -> std::io::Result<u64> {
     names.iter().map(|name| files::number("/proc/vmstat", name)).sum()
-}
-
-/// A setting that is put back when this goes.
-struct Setting {
-    path: &'static str,
-    before: String,
-}
-
-impl Setting {
-    fn set(path: &'static str, value: &str) -> std::io::Result<Self> {
-        let before = files::text(path)?;
-        files::set(path, value)?;
-        Ok(Self { path, before })
-    }
-}
-
-impl Drop for Setting {
-    fn drop(&mut self) {
-        // What could be set once can be set again.
-        let _ = files::set(self.path, &self.before);
-    }
 }
 
 /// Pages leave memory by the kernel's own thread, not only by those who need frames.

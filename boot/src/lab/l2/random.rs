@@ -19,9 +19,6 @@ const OPERATIONS: usize = 300;
 /// Folios of which the disk said what cannot be.
 const WRONG_RESULTS: &str = "wrong-results";
 
-/// Where a run that failed is left for the student.
-const FAILED: &str = "failed.txt";
-
 /// Below this line is what came before the failure.
 const BEFORE: &str = "the commands before";
 
@@ -52,11 +49,8 @@ pub(super) fn run(exam: &Exam<'_>, seed: Seed, runs: u32) -> Result<(), String> 
         let result = run.all(memory);
         let text = format!("# Random operations that failed at the last line.\n\n{}\n", run.done.join("\n"));
         result.map_err(|words| {
-            let again = if exam.leave(FAILED, &text) {
-                format!("; all of them are in {FAILED}: `cargo lab run {FAILED}`")
-            } else {
-                String::new()
-            };
+            let again =
+                exam.leave_failed(&text).map(|again| format!("; all of them are in {again}")).unwrap_or_default();
             words.replacen(BEFORE, &format!("{BEFORE}{again}"), 1)
         })?;
     }

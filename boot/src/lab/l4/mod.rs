@@ -185,6 +185,11 @@ fn counts(name: &str, mix: &Mix) -> Counts {
     replay.counts()
 }
 
+fn optimal_faults(mix: &Mix) -> u64 {
+    let end = mix.pages.iter().max().map_or(0, |page| *page as usize + 1);
+    (mix.pages.len() - optimal::hits(&mix.pages, mix.frames, end)) as u64
+}
+
 /// Makes the accesses.
 ///
 /// # Errors
@@ -202,8 +207,7 @@ fn measure(exam: &Exam<'_>, mix: &Mix) -> Result<Measured, String> {
         answer.parse().map_err(|_| format!("`{question}` says `{answer}`"))
     };
     let (own, looks) = (number("faults")?, number("looks")?);
-    let pages = mix.pages.iter().max().map_or(0, |page| *page as usize + 1);
-    let best = (mix.pages.len() - optimal::hits(&mix.pages, mix.frames, pages)) as u64;
+    let best = optimal_faults(mix);
     let [two_list, clock] = ["two-list", "clock"].map(|name| counts(name, mix).faults);
     Ok(Measured { frames: mix.frames, faults: own, looks, two_list, clock, best })
 }
@@ -231,9 +235,7 @@ fn reads_booted(exam: &Exam<'_>, seed: Seed) -> Found {
     if reads <= two_list + two_list / 20 {
         return Found::Right;
     }
-    let different = mix.pages.iter().collect::<BTreeSet<_>>().len();
-    let end = mix.pages.iter().max().map_or(0, |page| *page as usize + 1);
-    let best = mix.pages.len() - optimal::hits(&mix.pages, mix.frames, end) - different;
+    let best = optimal_faults(&mix) - mix.pages.iter().collect::<BTreeSet<_>>().len() as u64;
     Found::Wrong(format!(
         "booted, `touches {BOOTED} {BOOTED_FRAMES} {seed}` reads the swap disk {reads} times; two-list does {two_list} times, clock {clock}, OPT {best}"
     ))

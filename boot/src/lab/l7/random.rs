@@ -11,9 +11,6 @@ use crate::lab::{
 const PAGES: u64 = 40;
 const OPERATIONS: u64 = 250;
 
-/// Where a run that failed is left for the student.
-const FAILED: &str = "failed.txt";
-
 /// Some runs of a seed.
 ///
 /// # Errors
@@ -22,10 +19,9 @@ pub(super) fn run(exam: &Exam<'_>, seed: Seed, runs: u64) -> Result<(), String> 
     for number in 0..runs {
         let text = script(&mut seed.random(&format!("failures {number}")), number);
         run_script(&mut exam.subject()?, &text, "random failures").map_err(|words| {
-            if exam.leave(FAILED, &text) {
-                return format!("{words}\nthe commands are in {FAILED}: `cargo lab run {FAILED}`");
-            }
-            words
+            let again =
+                exam.leave_failed(&text).map(|again| format!("\nthe commands are in {again}")).unwrap_or_default();
+            words + &again
         })?;
     }
     Ok(())

@@ -45,12 +45,12 @@ function tell(entry, tape) {
     case EVENTS.completed: {
       const verb = first.write ? "written to" : "read from";
       const requests = number === 1 ? "one batch" : `${count(number)} batches, ${(sums.folios / number).toFixed(1)} pages each`;
-      return first.ok ? `${pages(sums.folios)} ${sums.folios === 1 ? "was" : "were"} ${verb} ${area} in ${requests}.` : `${pages(sums.folios)} could not be ${verb} ${area}: the device failed.`;
+      return first.ok ? `${pages(sums.folios)} ${were(sums.folios)} ${verb} ${area} in ${requests}.` : `${pages(sums.folios)} could not be ${verb} ${area}: the device failed.`;
     }
     case EVENTS.stored: return `${PLACES[first.place]} compressed ${pages(number)} to ${count(sums.bytes / number)} bytes each, of 4,096.`;
     case EVENTS.loaded: return `${pages(number)} came out of ${PLACES[first.place]}: no disk was asked.`;
     case EVENTS.kswapd: return `Only ${count(first.free)} frames were free: kswapd woke up to make room${number > 1 ? `, ${count(number)} times` : ""}.`;
-    case EVENTS.slotFreed: return `${sums.count === 1 ? "A slot" : `${count(sums.count)} slots`} of ${area} ${sums.count === 1 ? "was" : "were"} not needed any more.`;
+    case EVENTS.slotFreed: return `${sums.count === 1 ? "A slot" : `${count(sums.count)} slots`} of ${area} ${were(sums.count)} not needed any more.`;
     case EVENTS.outOfMemory: return `Memory and swap were full: process ${first.pid} was killed.`;
     case EVENTS.swapOn: return `${area} is a swap area from now on.`;
     case EVENTS.swapOff: return `${area} is no swap area any more: its pages came back first.`;
@@ -64,7 +64,7 @@ function tell(entry, tape) {
 function tellFaults(group, who, number) {
   switch (group) {
     case "new": return `${who} touched ${number === 1 ? "a new page: it" : `${count(number)} new pages: each`} got a frame of zeros.`;
-    case "read": return `${who} needed ${pages(number)} that ${number === 1 ? "was" : "were"} in swap, and waited for ${number === 1 ? "it" : "each"}.`;
+    case "read": return `${who} needed ${pages(number)} that ${were(number)} in swap, and waited for ${number === 1 ? "it" : "each"}.`;
     case "cached": return `${who} touched ${pages(number)} on the way to swap, or read ahead: found in memory.`;
     default: return `${who} touched ${pages(number)} of files, shared or to be copied.`;
   }

@@ -8,6 +8,10 @@ function pages(value) {
   return value === 1 ? "1 page" : `${count(value)} pages`;
 }
 
+function were(value) {
+  return value === 1 ? "was" : "were";
+}
+
 /** So many pages, as memory: always in MiB, so that two figures can be compared. */
 function mebibytes(value) {
   return (value / 256).toFixed(1);

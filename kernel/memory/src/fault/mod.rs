@@ -123,10 +123,10 @@ fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<FaultSe
     match DecodedPte::decode(pte) {
         DecodedPte::None => match &seen.object {
             Some(object) => map_object(space, &seen, object),
-            None if seen.write => match if large_folio::are_on() { fill_large(space, &seen)? } else { None } {
-                Some(served) => Ok(served),
-                None => fill_with_zeros(space, &seen, 0),
-            },
+            None if seen.write => {
+                let large = if large_folio::are_on() { fill_large(space, &seen)? } else { None };
+                large.map_or_else(|| fill_with_zeros(space, &seen, 0), Ok)
+            }
             None => {
                 let _ = install(space, &seen, 0, None, || Some(Pte::zero_page(seen.protection)))?;
                 Ok(FaultService::ZeroMapped)

@@ -1,24 +1,18 @@
 //! Pages of large folios on their way out: together while all of them are there, and one by one from where they are not.
 
 use arrayvec::ArrayVec;
-use quire_machine::frame::FrameNumber;
 use quire_swap::{Folio as _, FolioFlag};
 
 use super::candidate::{Candidate, Fate};
 use crate::accessed::Marks;
 use crate::folio::BATCH;
-use crate::large_folio::{self, Count, LARGE_PAGES};
+use crate::large_folio::{self, Count, LARGE_PAGES, head};
 use crate::lru;
 use crate::swap;
 
 /// The large folios among a batch's candidates, by the place of the first page of each. One that is split is not among them any more.
 #[derive(Default)]
 pub(super) struct LargeFolios(ArrayVec<usize, { BATCH / LARGE_PAGES }>);
-
-/// The first frame of the large folio that the frame was allocated with.
-const fn head(frame: FrameNumber) -> u32 {
-    frame.0 & !(LARGE_PAGES as u32 - 1)
-}
 
 /// Its pages go on alone.
 fn split(candidates: &[Candidate]) {
@@ -32,7 +26,7 @@ fn split(candidates: &[Candidate]) {
 fn is_whole(candidates: &[Candidate]) -> bool {
     let first = &candidates[0];
     let follows = |(page, candidate): (usize, &Candidate)| {
-        candidate.folio.frame().index() == head(first.folio.frame()) as usize + page
+        candidate.folio.frame().index() == head(first.folio.frame()).index() + page
             && candidate.owner == first.owner
             && candidate.index == first.index.wrapping_add(page as u64)
     };

@@ -8,12 +8,10 @@ mod recorder;
 use std::{io, sync::Arc};
 
 use lab::{memory::PageMemory, ram_disk::RamDisk};
-use quire_swap::{Deviceless, Direction, SwapOnOptions, SwapOps};
+use quire_swap::{Direction, SwapOps};
 use quire_testkit::{
-    Fake, Memory,
-    kernel::Kernel,
-    new_swap,
-    told::{self, PAGES, TASKS, Told, done},
+    Fake,
+    told::{self, Told, done},
 };
 use recorder::Recorder;
 
@@ -26,16 +24,11 @@ struct World {
 
 impl World {
     fn new(frames: usize, pages: usize) -> Self {
-        let memory = Memory::new(frames);
-        let swap = new_swap();
         let pages = PageMemory::new(pages);
         let disk: Box<dyn SwapOps<Fake>> = Box::new(RamDisk::new(Arc::clone(&pages)));
         let recorder = Arc::new(Recorder::new(disk, Arc::clone(&pages)));
-        let area = Deviceless { name: "/dev/ram", slots: 1024, ops: recorder.clone() };
-        let area = swap.swapon_without_disk(&area, SwapOnOptions::default()).expect("an area can be enabled");
-        let mut kernel = Kernel::new(swap, memory, TASKS, PAGES);
-        kernel.max_order = 2;
-        Self { told: Told { kernel, area }, pages, recorder }
+        let told = Told::new(frames, "/dev/ram", recorder.clone());
+        Self { told, pages, recorder }
     }
 
     /// What a command answers, or why it is not possible.
@@ -45,8 +38,7 @@ impl World {
         }
         const COMMANDS: &[(&str, &str)] = &[("machine", "FRAMES PAGES"), ("limit", "PAGES"), ("lose", "N")];
         let name = *words.first().ok_or("a line has a command")?;
-        let taken = COMMANDS.iter().find(|(other, _)| *other == name).map_or("", |(_, taken)| *taken);
-        let numbers = told::numbers(words, taken)?;
+        let numbers = told::numbers(words, COMMANDS)?;
         let flags = self.recorder.disk.flags();
         Ok(match name {
             "machine" => {

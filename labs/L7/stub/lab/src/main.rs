@@ -8,12 +8,9 @@ mod recorder;
 use std::{io, sync::Arc};
 
 use lab::{disk::Disk, mirror::Mirror, pieces::Running};
-use quire_swap::{Deviceless, SwapOnOptions};
 use quire_testkit::{
-    Fake, Memory,
-    kernel::Kernel,
-    new_swap,
-    told::{self, PAGES, TASKS, Told, done},
+    Fake,
+    told::{self, Told, done},
 };
 use recorder::Recorder;
 
@@ -27,15 +24,10 @@ struct World {
 
 impl World {
     fn new(frames: usize) -> Self {
-        let memory = Memory::new(frames);
-        let swap = new_swap();
         let disks = [(); 2].map(|()| Arc::new(Disk::default()));
         let recorder = Arc::new(Recorder::new(Box::new(Mirror::new(disks.clone())), disks.clone()));
-        let area = Deviceless { name: "/dev/mirror", slots: 1024, ops: recorder.clone() };
-        let area = swap.swapon_without_disk(&area, SwapOnOptions::default()).expect("an area can be enabled");
-        let mut kernel = Kernel::new(swap, memory, TASKS, PAGES);
-        kernel.max_order = 2;
-        Self { told: Told { kernel, area }, disks, recorder, piece: None }
+        let told = Told::new(frames, "/dev/mirror", recorder.clone());
+        Self { told, disks, recorder, piece: None }
     }
 
     /// What a command answers, or why it is not possible.
@@ -59,8 +51,7 @@ impl World {
             ("piece", "N"),
         ];
         let name = *words.first().ok_or("a line has a command")?;
-        let taken = COMMANDS.iter().find(|(other, _)| *other == name).map_or("", |(_, taken)| *taken);
-        let numbers = told::numbers(words, taken)?;
+        let numbers = told::numbers(words, COMMANDS)?;
         let disk = || self.disks.get(numbers[0] as usize).ok_or("there are disks 0 and 1");
         Ok(match name {
             "machine" => {
