@@ -101,6 +101,8 @@ pub struct Memory {
     pub log: Mutex<Vec<String>>,
     /// Folios whose writes have ended, and how.
     pub ended_writes: Mutex<Vec<(u64, Result<(), IoError>)>>,
+    /// Folios whose reads have ended, and how.
+    pub ended_reads: Mutex<Vec<(u64, Result<(), IoError>)>>,
     /// Its disks.
     pub disks: Mutex<Vec<Arc<FakeDisk>>>,
     /// Where its folios go.
@@ -224,6 +226,7 @@ impl Memory {
             io: Failing::default(),
             log: Mutex::default(),
             ended_writes: Mutex::default(),
+            ended_reads: Mutex::default(),
             disks: Mutex::default(),
             swap: Mutex::default(),
             cpu: AtomicU8::new(0),
@@ -284,6 +287,7 @@ impl Memory {
         self.disks.lock().unwrap().clear();
         self.log.lock().unwrap().clear();
         self.ended_writes.lock().unwrap().clear();
+        self.ended_reads.lock().unwrap().clear();
     }
 
     /// Frames that are free.
@@ -606,6 +610,10 @@ impl Machine for Fake {
         for folio in folios {
             memory().ended_writes.lock().unwrap().push((folio.number(), result));
         }
+    }
+
+    fn read_ended(folio: &FakeFolio, result: Result<(), IoError>) {
+        memory().ended_reads.lock().unwrap().push((folio.number(), result));
     }
 
     fn wait(_event: Event, ready: &dyn Fn() -> bool) {

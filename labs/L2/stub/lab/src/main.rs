@@ -36,7 +36,7 @@ impl World {
         if let Some(answer) = self.told.answer(words)? {
             return Ok(answer);
         }
-        const COMMANDS: &[(&str, &str)] = &[("machine", "FRAMES PAGES"), ("limit", "PAGES"), ("lose", "N")];
+        const COMMANDS: &[(&str, &str)] = &[("machine", "FRAMES PAGES"), ("limit", "PAGES"), ("lose", "N"), ("spoil", "WORD")];
         let name = *words.first().ok_or("a line has a command")?;
         let numbers = told::numbers(words, COMMANDS)?;
         let flags = self.recorder.disk.flags();
@@ -51,6 +51,10 @@ impl World {
             }
             "lose" => {
                 self.pages.lose_nth(numbers[0] as usize);
+                done(true)
+            }
+            "spoil" => {
+                self.pages.spoil(numbers[0]);
                 done(true)
             }
             "used" => self.pages.used().to_string(),

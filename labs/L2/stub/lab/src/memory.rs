@@ -1,7 +1,7 @@
 //! The memory of the RAM disk: a number of pages, which are taken one at a time and return when they are dropped.
 
 use alloc::{boxed::Box, sync::Arc};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use quire_swap::header::{PAGE_SIZE, Page};
 
@@ -11,6 +11,7 @@ pub struct PageMemory {
     limit: AtomicUsize,
     reads_until_loss: AtomicUsize,
     losses: AtomicUsize,
+    spoilt: AtomicU64,
 }
 
 /// A page of it.
@@ -24,7 +25,7 @@ impl PageMemory {
     /// A memory of so many pages.
     pub fn new(pages: usize) -> Arc<Self> {
         let [used, limit, reads_until_loss, losses] = [0, pages, 0, 0].map(AtomicUsize::new);
-        Arc::new(Self { used, limit, reads_until_loss, losses })
+        Arc::new(Self { used, limit, reads_until_loss, losses, spoilt: AtomicU64::new(0) })
     }
 
     /// Takes a page; `None` if all are in use. What it holds is not defined.
@@ -59,6 +60,11 @@ impl PageMemory {
     pub fn lose_nth(&self, n: usize) {
         self.reads_until_loss.store(n, Ordering::Relaxed);
     }
+
+    /// For the test: a page that begins with this word is lost when it is looked at; none for 0.
+    pub fn spoil(&self, word: u64) {
+        self.spoilt.store(word, Ordering::Relaxed);
+    }
 }
 
 impl PageBox {
@@ -67,7 +73,9 @@ impl PageBox {
     pub fn contents(&self) -> Option<&Page> {
         let count = |reads: usize| reads.checked_sub(1);
         let before = self.memory.reads_until_loss.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
-        let is_lost = self.is_lost.fetch_or(before == Ok(1), Ordering::Relaxed) || before == Ok(1);
+        let word = self.page.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let is_next = before == Ok(1) || word != 0 && word == self.memory.spoilt.load(Ordering::Relaxed);
+        let is_lost = self.is_lost.fetch_or(is_next, Ordering::Relaxed) || is_next;
         self.memory.losses.fetch_add(usize::from(is_lost), Ordering::Relaxed);
         (!is_lost).then_some(&self.page)
     }

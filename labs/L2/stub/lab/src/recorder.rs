@@ -9,8 +9,8 @@ use std::{
 
 use lab::{BANK_SLOTS, memory::PageMemory};
 use quire_swap::{
-    Area, BATCH_FOLIOS, Batch, Direction, Folio, FolioFlag, IoError, NoSlot, ReadBatch, SlotRequest, SlotRun, SwapOps,
-    SwapOpsFlags, Taken, WriteBatch,
+    Area, BATCH_FOLIOS, Batch, Direction, Folio, IoError, NoSlot, ReadBatch, SlotRequest, SlotRun, SwapOps, SwapOpsFlags,
+    Taken, WriteBatch,
 };
 use quire_testkit::{Fake, memory};
 
@@ -104,15 +104,24 @@ impl Recorder {
         for Recorded { direction, folios } in &record.batches[record.batches.len().saturating_sub(count)..] {
             let verb = if *direction == Direction::Read { "read" } else { "write" };
             write!(text, "{}{verb}:", if text.is_empty() { "" } else { "; " }).unwrap();
-            for Passed { run, result, .. } in folios {
-                let last = run.end() - 1;
-                let end = if run.length > 1 { format!("-{last}") } else { String::new() };
+            // Pages side by side of which the same was said are shown together.
+            let are_alike = |one: &Passed, next: &Passed| {
+                one.result == next.result && one.run.end() == u64::from(next.run.first) && one.run.length + next.run.length == 2
+            };
+            for alike in folios.chunk_by(are_alike) {
+                let (Passed { run, result, .. }, count) = (&alike[0], alike.len());
+                let last = run.end() - 1 + (count as u64 - 1);
+                let slots = match (run.length, count) {
+                    (1, 1) => run.first.to_string(),
+                    (1, _) => format!("{} to {last} each", run.first),
+                    _ => format!("{}-{last}", run.first),
+                };
                 let said = match result {
                     None => "not completed".to_owned(),
                     Some(Ok(())) => "Ok".to_owned(),
                     Some(Err(error)) => format!("{error:?}"),
                 };
-                write!(text, " {}{end} {said},", run.first).unwrap();
+                write!(text, " {slots} {said},").unwrap();
             }
             text.pop();
         }
@@ -145,20 +154,19 @@ impl Recorder {
         record.batches.push(Recorded { direction: Direction::Write, folios });
     }
 
-    fn judge_read(&self, mut folios: Vec<Passed>, lost_before: usize) {
-        let mut record = self.record.lock().unwrap();
+    fn judge_read(&self, mut folios: Vec<Passed>, ended_before: usize, lost_before: usize) {
+        let ended = memory().ended_reads.lock().unwrap();
         for folio in &mut folios {
-            let read = quire_testkit::FakeFolio::try_from_number(folio.frame);
-            let flags = read.as_ref().map(|read| [FolioFlag::UpToDate, FolioFlag::Locked].map(|flag| read.state().is(flag)));
-            folio.result = match flags {
-                Some([true, _]) | None => Some(Ok(())),
-                Some([false, true]) => None,
-                Some([false, false]) => Some(Err(IoError::Device)),
-            };
+            let of_this = ended[ended_before..].iter().find(|(frame, _)| *frame == folio.frame);
+            folio.result = of_this.map(|(_, result)| *result);
         }
+        let mut record = self.record.lock().unwrap();
         let failed = folios.iter().filter(|folio| folio.result != Some(Ok(())));
-        let failed = failed.filter(|folio| slots(folio.run).all(|slot| record.stored.contains(&slot))).count();
-        record.wrong_results += failed.saturating_sub(self.pages.losses() - lost_before);
+        let failed = failed.filter(|folio| slots(folio.run).all(|slot| record.stored.contains(&slot)));
+        let (lost, other): (Vec<&Passed>, Vec<&Passed>) =
+            failed.partition(|folio| folio.result == Some(Err(IoError::Device)));
+        let wrong = other.len() + lost.len().saturating_sub(self.pages.losses() - lost_before);
+        record.wrong_results += wrong;
         record.batches.push(Recorded { direction: Direction::Read, folios });
     }
 }
@@ -181,9 +189,10 @@ impl SwapOps<Fake> for Recorder {
     }
 
     fn submit_read(&self, batch: ReadBatch<Fake>) {
-        let (folios, lost) = (folios(batch.batch()), self.pages.losses());
+        let (folios, ended) = (folios(batch.batch()), memory().ended_reads.lock().unwrap().len());
+        let lost = self.pages.losses();
         self.disk.submit_read(batch);
-        self.judge_read(folios, lost);
+        self.judge_read(folios, ended, lost);
     }
 
     fn submit_write(&self, batch: WriteBatch<Fake>) {

@@ -143,6 +143,13 @@ impl<M: Machine> Disk<M> {
         self.state.lock().read_fails = n;
     }
 
+    /// For the test: what it holds of pages that begin with this word cannot be read until it is written.
+    pub fn spoil(&self, word: u64) {
+        for stored in self.state.lock().slots.values_mut() {
+            stored.is_readable &= stored.page.first_chunk() != Some(&word.to_le_bytes());
+        }
+    }
+
     /// For the test: the n-th write from now on fails; none for 0.
     pub fn fail_write(&self, n: usize) {
         self.state.lock().write_fails = n;

@@ -44,6 +44,7 @@ impl World {
             ("machine", "FRAMES"),
             ("fail-read", "DISK N"),
             ("fail-write", "DISK N"),
+            ("spoil", "DISK WORD"),
             ("gone", "DISK"),
             ("back", "DISK"),
             ("pages", "DISK"),
@@ -64,6 +65,10 @@ impl World {
             }
             "fail-write" => {
                 disk()?.fail_write(numbers[1] as usize);
+                done(true)
+            }
+            "spoil" => {
+                disk()?.spoil(numbers[1]);
                 done(true)
             }
             "gone" | "back" => {

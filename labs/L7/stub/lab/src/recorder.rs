@@ -8,7 +8,7 @@ use std::{
 
 use lab::disk::{Disk, Head};
 use quire_swap::{
-    Area, Batch, Folio, FolioFlag, IoError, ReadBatch, SlotRun, SwapOps, SwapOpsFlags, WriteBatch, header::Page,
+    Area, Batch, Folio, IoError, ReadBatch, SlotRun, SwapOps, SwapOpsFlags, WriteBatch, header::Page,
 };
 use quire_testkit::{Fake, FakeFolio, memory};
 
@@ -67,27 +67,32 @@ impl SwapOps<Fake> for Recorder {
 
     fn submit_read(&self, batch: ReadBatch<Fake>) {
         let folios = folios(batch.batch());
+        let ended = memory().ended_reads.lock().unwrap().len();
         self.mirror.submit_read(batch);
+        let ended = memory().ended_reads.lock().unwrap()[ended..].to_vec();
         let unmended: BTreeSet<u32> = self.disks.iter().flat_map(|disk| disk.take_unmended()).collect();
         let record = &mut *self.record.lock().unwrap();
         for (frame, run) in folios {
             record.one_disk.read(run.first, run.length);
             let Some(folio) = FakeFolio::try_from_number(frame) else { continue };
             let pages = (0..).zip(slots(run)).filter_map(|(index, slot)| Some((index, slot, record.stored.get(&slot)?)));
-            let is_right = |flag| folio.state().is(flag);
-            let wrong = match (is_right(FolioFlag::UpToDate), is_right(FolioFlag::Locked)) {
-                (true, _) => {
+            let result = ended.iter().find(|(other, _)| *other == frame).map(|(_, result)| *result);
+            let wrong = match result {
+                Some(Ok(())) => {
                     let other = pages.clone().find(|(index, _, page)| folio.with_page(*index, |memory| memory != &***page));
                     let other = other.map(|(_, slot, _)| format!("slot {slot} was read, and is not what was stored there last"));
                     let unmended = slots(run).find(|slot| unmended.contains(slot));
                     let unmended = unmended.map(|slot| format!("slot {slot} was read on one disk, and not mended on the other"));
                     other.or(unmended)
                 }
-                (false, true) => Some(format!("slot {} was read, and its folio was not completed", run.first)),
-                (false, false) => pages
-                    .clone()
-                    .all(|(_, slot, page)| self.is_on_a_disk(slot, page))
-                    .then(|| format!("slot {} could not be read, though a disk has it", run.first)),
+                None => Some(format!("slot {} was read, and its folio was not completed", run.first)),
+                Some(Err(_)) if pages.clone().all(|(_, slot, page)| self.is_on_a_disk(slot, page)) => {
+                    Some(format!("slot {} could not be read, though a disk has it", run.first))
+                }
+                Some(Err(IoError::Device)) => None,
+                Some(Err(error)) => {
+                    Some(format!("slot {} could not be read, and failed with {error:?}: it is the device that failed", run.first))
+                }
             };
             record.wrong.extend(wrong);
         }
