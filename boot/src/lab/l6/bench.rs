@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) held: u64,
     /// Words that were read or written, ever.
     pub(super) touched: u64,
+    /// Those of them that were read from the heap.
+    read_back: u64,
 }
 
 /// The store at work.
@@ -32,6 +34,8 @@ pub(super) struct Bench<'a> {
     limit: u64,
     /// The most pages that there were.
     most: u64,
+    /// Words that had been read from the heap when this store was new.
+    read_before: u64,
     /// What was stored last under each key, by its name.
     pages: BTreeMap<u32, String>,
 }
@@ -42,7 +46,7 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// It cannot be made.
     pub(super) fn new(subject: &'a mut Subject, limit: u64) -> Result<Self, String> {
-        let mut bench = Self { subject, limit, most: 0, pages: BTreeMap::new() };
+        let mut bench = Self { subject, limit, most: 0, read_before: 0, pages: BTreeMap::new() };
         bench.heap(limit)?;
         Ok(bench)
     }
@@ -58,7 +62,9 @@ impl<'a> Bench<'a> {
         self.most = 0;
         self.pages.clear();
         self.tell(NEW, limit);
-        self.ask::<1>().map(drop)
+        self.ask::<1>()?;
+        self.read_before = self.state()?.read_back;
+        Ok(())
     }
 
     /// The keys with what is stored under them.
@@ -72,9 +78,9 @@ impl<'a> Bench<'a> {
     /// There is no answer, or it has taken more than it may.
     pub(super) fn state(&mut self) -> Result<State, String> {
         self.tell(STATE, 0);
-        let answer: [u8; 24] = self.ask()?;
+        let answer: [u8; 32] = self.ask()?;
         let number = |at: usize| u64::from_le_bytes(answer[at..at + 8].try_into().unwrap_or_default());
-        let state = State { used: number(0), held: number(8), touched: number(16) };
+        let state = State { used: number(0), held: number(8), touched: number(16), read_back: number(24) };
         let most = self.limit.saturating_add(INDEX + INDEX_OF_PAGE * self.most);
         if state.held > most {
             return Err(format!(
@@ -119,6 +125,10 @@ impl<'a> Bench<'a> {
                 let state = self.state()?;
                 let bytes = if words[0] == "used-at-most" { state.used } else { state.held };
                 Ok(if bytes <= numbers[0] { "yes".to_owned() } else { format!("no: {bytes}") })
+            }
+            ("compared-at-least", _, 2) if !numbers.is_empty() => {
+                let read = self.state()?.read_back - self.read_before;
+                Ok(if read >= numbers[0] { "yes".to_owned() } else { format!("no: {read}") })
             }
             _ => not_possible,
         }

@@ -117,6 +117,9 @@ fn hint(command: &str) -> &'static str {
             "\nhint: either more is taken for a page than it needs, or a chunk is held that should have been dropped"
         }
         "held-at-most" => "\nhint: what do your maps and vectors keep?",
+        "compared-at-least" => {
+            "\nhint: when a sum is found, is the page that it leads to read and compared, word by word?"
+        }
         "load" => "\nhint: whose contents does this key lead to, and what was done to them since?",
         _ => "",
     }

@@ -15,6 +15,7 @@ const STEP: usize = 16;
 static USED: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 static TOUCHED: AtomicU64 = AtomicU64::new(0);
+static READ_BACK: AtomicU64 = AtomicU64::new(0);
 
 fn touch() {
     TOUCHED.fetch_add(1, Relaxed);
@@ -48,6 +49,11 @@ pub fn touched() -> u64 {
     TOUCHED.load(Relaxed)
 }
 
+/// For the test: those of them that were read from chunks.
+pub fn read_back() -> u64 {
+    READ_BACK.load(Relaxed)
+}
+
 impl Chunk {
     /// How many words it has.
     pub fn words(&self) -> usize {
@@ -57,6 +63,7 @@ impl Chunk {
     /// The word at this place, from 0.
     pub fn word(&self, at: usize) -> u64 {
         touch();
+        READ_BACK.fetch_add(1, Relaxed);
         self.words[at]
     }
 
