@@ -1,8 +1,9 @@
 //! Compiling a tree, within limits: of time, and of memory.
 
 use std::{
-    io::Read,
-    os::unix::process::CommandExt,
+    fs,
+    io::{self, Read},
+    os::unix::{ffi::OsStrExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Stdio},
     thread,
@@ -35,11 +36,31 @@ pub(super) enum NotCompiled {
 /// How much is read of what the compiler says.
 const WORDS_MAX: u64 = 1 << 20;
 
+/// Cargo remembers where a crate's files are, and those beside its directory by their whole paths: in a tree that was copied it would
+/// look at those of the first one, and not see what is changed. So the lab's crate is compiled anew in another place.
+fn forget_another_place(root: &Path) -> io::Result<()> {
+    let target = root.join("target");
+    let (place, here) = (target.join("place.txt"), root.canonicalize()?);
+    if fs::read(&place).is_ok_and(|there| there == here.as_os_str().as_bytes()) {
+        return Ok(());
+    }
+    for entry in fs::read_dir(target.join("debug/.fingerprint")).into_iter().flatten() {
+        let entry = entry?;
+        if entry.file_name().as_bytes().starts_with(b"lab-") {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    fs::create_dir_all(&target)?;
+    fs::write(&place, here.as_os_str().as_bytes())
+}
+
 /// Compiles the packages of the tree; the lab's program is then at the path.
 ///
 /// # Errors
 /// [`NotCompiled`].
 pub(super) fn compile(root: &Path, packages: &[&str]) -> Result<PathBuf, NotCompiled> {
+    let failed = |error: io::Error| NotCompiled::Said(format!("error: {} cannot be used: {error}", root.display()));
+    forget_another_place(root).map_err(failed)?;
     let mut cargo = clean_command("cargo");
     cargo.current_dir(root).args(["build", "--quiet", "--offline"]).args(packages.iter().flat_map(|name| ["-p", name]));
     cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);

@@ -10,7 +10,7 @@ pub(crate) enum LabError {
     #[error("there is no lab {0}: `cargo lab list` shows those there are")]
     NoSuchLab(String),
     #[error(
-        "`{0}` cannot be an id: it has 1 to 32 letters a-z, digits, dots, dashes and underscores, and begins with a letter or digit, as in --id s123"
+        "`{}` cannot be an id: it has 1 to 32 letters a-z, digits, dots, dashes and underscores, and begins with a letter or digit, as in --id s123", .0.escape_debug()
     )]
     Id(String),
     #[error("{} is not empty: name a directory that is not there yet, or an empty one", .0.display())]

@@ -54,10 +54,9 @@ pub(super) fn grade(
         None => random().map_err(LabError::file("read", "/dev/urandom"))?,
     };
     files.prepare()?;
-    let some_id: Id = "guest".parse()?;
-    let pristine = tree::pristine(lab, &some_id)?;
+    let pristine = tree::pristine(lab, &Id::guest())?;
     let count = thread::available_parallelism().map_or(1, usize::from).min(submissions.len());
-    let workers = (0..count).map(|_| Worker::new(lab)).collect::<Result<Vec<_>, _>>()?;
+    let workers = (0..count).map(|_| Worker::new(lab, &pristine)).collect::<Result<Vec<_>, _>>()?;
     eprintln!("{}: {} to grade, {count} at once; {}", lab.name, submissions.len(), subject::confinement());
     let references = workers.first().map_or(Ok(BTreeMap::new()), |worker| worker.prepare(lab, &pristine))?;
     let grading = Grading { lab, secret, boots, pristine, references };

@@ -12,6 +12,7 @@
 //! | [`files`] | files by their names, read from a directory and laid into one |
 //! | [`seed`] | a student's name, and the numbers that follow from it |
 //! | [`tree`], [`start`] | a student's tree: what is in it, and how it is laid |
+//! | [`given`] | what all trees of a lab have, compiled once |
 //! | [`archive`] | what is handed in, as a file |
 //! | [`confine`] | what a student's code may not say |
 //! | [`build`] | compiling a tree, within limits |
@@ -24,6 +25,7 @@
 //! | [`l0`], [`l1`], [`l2`], [`l3`], [`l4`], [`l5`], [`l6`], [`l7`] | the judge of each lab |
 //! | [`grade`], [`worker`] | many hand-ins, several at once |
 //! | [`report`] | points as a table and in files |
+//! | [`words`] | words that depend on a number |
 //! | [`error`] | why nothing was done |
 
 mod answers;
@@ -35,6 +37,7 @@ mod definition;
 mod error;
 mod exam;
 mod files;
+mod given;
 mod grade;
 mod l0;
 mod l1;
@@ -53,6 +56,7 @@ mod start;
 mod subject;
 mod test;
 mod tree;
+mod words;
 mod worker;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -85,7 +89,7 @@ enum LabTask {
     /// In a student's tree: compile and test what is there
     Test,
     /// In a student's tree: run your code and show what it does: a policy of L1 on accesses, L2's disk or L7's mirror on a file of
-    /// commands
+    /// commands; in L3 the machines on one
     Run {
         /// What is run, as the handout says
         name: String,

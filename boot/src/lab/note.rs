@@ -1,6 +1,8 @@
 //! The form of a design note. Whether what it says is true and well thought is for a tutor to read; what is found here is
 //! whether there is something to read, and the points are given on that condition.
 
+use super::words::counted;
+
 /// An answer has so many words.
 const WORDS_MIN: usize = 40;
 
@@ -30,7 +32,9 @@ pub(super) fn judge(note: &str) -> (u32, String) {
         different.sort_unstable();
         different.dedup();
         let is_short = words.len() < WORDS_MIN || different.len() < DIFFERENT_MIN;
-        is_short.then(|| format!("`{heading}` has {} words ({} different)", words.len(), different.len()))
+        is_short.then(|| {
+            format!("`{heading}` has {} ({} different)", counted(words.len(), "word", "words"), different.len())
+        })
     });
     let short: Vec<String> = short.collect();
     let Some(first) = short.first() else { return (15, String::new()) };

@@ -94,7 +94,7 @@ pub(super) fn plant(lab: &Lab, files: &mut Files) -> Result<(), LabError> {
 ///
 /// # Errors
 /// It cannot be started.
-fn machine(program: &Path, number: u32) -> Result<Subject, String> {
+pub(super) fn machine(program: &Path, number: u32) -> Result<Subject, String> {
     let mut subject = Subject::start(program, SECONDS_MAX)?;
     subject.tell(format!("{number}\n").as_bytes());
     Ok(subject)

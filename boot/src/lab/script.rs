@@ -148,37 +148,41 @@ pub(super) fn run_each(exam: &Exam<'_>, test: &Test, run: fn(&mut Subject, &str,
     Found::Part(test.points * right / parts, first + &of_all)
 }
 
-/// What each command answers, a line each.
+/// What is answered to each command in a file of the student's tree, a line each, with what else is to be said of it.
 ///
 /// # Errors
-/// As `answer`, with the lines before.
-fn show(text: &str, file: &str, mut answer: impl FnMut(&str) -> Result<String, String>) -> Result<String, String> {
+/// There is no such file; as `answer`, with the lines before.
+pub(super) fn show(
+    exam: &Exam<'_>,
+    file: &str,
+    mut answer: impl FnMut(&str) -> Result<(String, String), String>,
+) -> Result<String, String> {
+    let path = exam.tree.map(|tree| tree.join(file)).unwrap_or_default();
+    let text = fs::read_to_string(&path)
+        .map_err(|error| format!("{file} cannot be read: {error}: name a file of commands, as in tests/"))?;
     let mut shown = String::new();
-    for (number, line) in lines(text).filter(|(_, line)| !line.starts_with('#')) {
+    for (number, line) in lines(&text).filter(|(_, line)| !line.starts_with('#')) {
         let (command, expected) = parts(line);
-        let answer =
+        let (answer, remark) =
             answer(command).map_err(|words| format!("{shown}{file}:{number}: `{command}`: your code {words}"))?;
         let differs = expected.filter(|expected| *expected != answer);
         let differs = differs.map_or(String::new(), |expected| format!("   (expected {expected})"));
-        writeln!(shown, "{number:4}  {command:24}  {answer}{differs}").expect("a string takes all");
+        writeln!(shown, "{number:4}  {command:24}  {answer}{differs}{remark}").expect("a string takes all");
     }
     Ok(shown)
 }
 
-/// The same for a file of the student's tree, of the student's code.
+/// The same of the student's code alone.
 ///
 /// # Errors
-/// There is no such file; as [`show`].
+/// As [`show`].
 pub(super) fn show_file(
     exam: &Exam<'_>,
     file: &str,
     ask: fn(&mut Subject, &str) -> Result<String, String>,
 ) -> Result<String, String> {
-    let path = exam.tree.map(|tree| tree.join(file)).unwrap_or_default();
-    let text = fs::read_to_string(&path)
-        .map_err(|error| format!("{file} cannot be read: {error}: name a file of commands, as in tests/"))?;
     let mut subject = exam.subject()?;
-    show(&text, file, |command| ask(&mut subject, command))
+    show(exam, file, |command| Ok((ask(&mut subject, command)?, String::new())))
 }
 
 /// A bug that a student's own test may have to find: which wrong solution has it, and what it is.

@@ -7,7 +7,7 @@ use super::{
     definition::Lab,
     error::LabError,
     files::{self, lay},
-    planted,
+    given, planted,
     seed::Id,
     tree,
     worker::Worker,
@@ -27,7 +27,9 @@ pub(super) fn start(lab: &'static Lab, directory: &Path, id: &Id) -> Result<Exit
     let pristine = tree::pristine(lab, id)?;
     println!("compiling what is given, once …");
     // Before there is a tree, so that this can be tried again.
-    let machines = if planted::has_bugs(lab)? { Some(Worker::new(lab)?.machines(lab, &pristine)?) } else { None };
+    let machines =
+        if planted::has_bugs(lab)? { Some(Worker::new(lab, &pristine)?.machines(lab, &pristine)?) } else { None };
+    let stopped = given::begin(lab, &tree::pristine(lab, &Id::guest())?, directory)?;
     lay(directory, &pristine)?;
     put_program(&env::current_exe().map_err(LabError::file("find", "/proc/self/exe"))?, directory, "tool/quire")?;
     let place = directory.join("tool/project.txt");
@@ -35,8 +37,8 @@ pub(super) fn start(lab: &'static Lab, directory: &Path, id: &Id) -> Result<Exit
     if let Some(machines) = machines {
         put_program(&machines, directory, planted::PLACE)?;
     }
-    match build::compile(directory, &["tool", "lab"]) {
-        Ok(_) => {}
+    match stopped.map_or_else(|| build::compile(directory, &["tool", "lab"]).map(drop), Err) {
+        Ok(()) => {}
         Err(stopped @ NotCompiled::Stopped) => {
             println!(
                 "{stopped}.\nThe tree is complete all the same: the first `cargo lab test` compiles what is missing."
@@ -50,9 +52,16 @@ pub(super) fn start(lab: &'static Lab, directory: &Path, id: &Id) -> Result<Exit
         lab.title,
         directory.display(),
         started.elapsed().as_secs_f64(),
-        directory.display(),
+        for_a_shell(directory),
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// The path as one word of a shell's.
+fn for_a_shell(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = path.chars().all(|character| character.is_alphanumeric() || "/._-+".contains(character));
+    if is_plain { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 fn put_program(program: &Path, directory: &Path, name: &str) -> Result<(), LabError> {

@@ -7,7 +7,7 @@ use super::{
     error::LabError,
     exam::{Check, Exam, Group, RUBRIC},
     files::Files,
-    l1, l2, l7, planted,
+    l1, l2, l3, l7, planted,
     seed::Seed,
     tree::{self, Tree},
 };
@@ -35,6 +35,12 @@ fn exam<'a>(
     Exam { program, files, seed, hidden: None, references, tree, boots: true, on_check: show, checks: Vec::new() }
 }
 
+/// The machines with planted bugs, where the tree has them.
+fn references(tree: &Tree) -> BTreeMap<&'static str, PathBuf> {
+    let machines = tree.root.join(planted::PLACE);
+    machines.is_file().then_some((planted::MACHINES, machines)).into_iter().collect()
+}
+
 /// Tests the tree around the current directory.
 ///
 /// # Errors
@@ -47,8 +53,7 @@ pub(super) fn test() -> Result<ExitCode, LabError> {
         println!("\nthere is no program to test; the checks that need none follow");
         line
     });
-    let machines = tree.root.join(planted::PLACE);
-    let references: BTreeMap<_, _> = machines.is_file().then_some((planted::MACHINES, machines)).into_iter().collect();
+    let references = references(&tree);
     let mut exam = exam(&tree, &files, &program, &references);
     exam.judge(tree.lab.judge);
 
@@ -77,7 +82,7 @@ fn mark(check: &Check) -> String {
 }
 
 /// Runs the student's code on what is named and shows what it does: in L1 a policy on accesses, in L2 the disk
-/// on commands, and so in L7 the mirror.
+/// on commands, and so in L7 the mirror, and in L3 the core that is right beside the machines that are not.
 ///
 /// # Errors
 /// [`LabError`]: this is no student's tree, or there is nothing of that name.
@@ -86,6 +91,7 @@ pub(super) fn run(name: &str, accesses: &l1::Accesses) -> Result<ExitCode, LabEr
     let show: fn(&Exam<'_>, &str, &l1::Accesses) -> Result<String, String> = match tree.lab.name {
         "L1" => l1::show,
         "L2" => |exam, file, _| l2::show(exam, file),
+        "L3" => |exam, file, _| l3::show(exam, file),
         "L7" => |exam, file, _| l7::show(exam, file),
         other => return Err(LabError::NothingToRun(other)),
     };
@@ -97,7 +103,7 @@ pub(super) fn run(name: &str, accesses: &l1::Accesses) -> Result<ExitCode, LabEr
             return Ok(ExitCode::FAILURE);
         }
     };
-    let references = BTreeMap::new();
+    let references = references(&tree);
     let exam = exam(&tree, &files, &program, &references);
     print!("{}", show(&exam, name, accesses).map_err(LabError::Run)?);
     Ok(ExitCode::SUCCESS)

@@ -13,7 +13,7 @@ use super::{
     definition::Lab,
     error::LabError,
     files::{self, Files},
-    planted,
+    given, planted,
 };
 
 /// A tree in which hand-ins are graded one after the other. What does not change from one to the next stays compiled.
@@ -24,8 +24,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// The first tree of the lab that no other grader uses.
-    pub(super) fn new(lab: &Lab) -> Result<Self, LabError> {
+    /// The first tree of the lab that no other grader uses, with these files if it is new.
+    pub(super) fn new(lab: &Lab, pristine: &Files) -> Result<Self, LabError> {
         let directory = target().join("lab").join(lab.name);
         fs::create_dir_all(&directory).map_err(LabError::file("make", &directory))?;
         for number in 0.. {
@@ -33,7 +33,9 @@ impl Worker {
             let lock = File::create(&path).map_err(LabError::file("make", &path))?;
             if lock.try_lock().is_ok() {
                 let root = directory.join(number.to_string());
-                fs::create_dir_all(&root).map_err(LabError::file("make", &root))?;
+                if !root.exists() {
+                    given::begin(lab, pristine, &root)?;
+                }
                 return Ok(Self { root, _lock: lock });
             }
         }

@@ -9,6 +9,7 @@ mod refused;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use quire_boot::{project, solution::solution};
@@ -47,7 +48,24 @@ fn start(lab: &str, directory: &Path) -> (Vec<String>, PathBuf) {
     let failed = ended.guest.lines().filter_map(name).collect();
     let ended = run_in(&moved, &["lab", "submit"]);
     assert_eq!(ended.status, Some(0), "{}{}", ended.guest, ended.messages);
+    if let Some(file) = OUTSIDE_OF_ITS_CRATE.iter().find_map(|(of, file)| (*of == lab).then_some(file)) {
+        is_a_tree_of_its_own_when_copied(&moved, file);
+    }
     (failed, moved.join(format!("{lab}-model.tar.gz")))
+}
+
+/// A file that is edited and lies beside the directory of the lab's crate, of which cargo remembers the whole path.
+const OUTSIDE_OF_ITS_CRATE: [(&str, &str); 1] = [("L4", "kernel/memory/src/policy/policies/own.rs")];
+
+/// In a copy, made with all times, what is tested is the copy's.
+fn is_a_tree_of_its_own_when_copied(tree: &Path, file: &str) {
+    let copy = tree.with_file_name("copied");
+    let status = Command::new("cp").arg("-a").arg(tree).arg(&copy).status().unwrap();
+    assert!(status.success());
+    let text = fs::read_to_string(copy.join(file)).unwrap();
+    fs::write(copy.join(file), text + "compile_error!(\"this is the copy's\");\n").unwrap();
+    let ended = run_in(&copy, &["lab", "test"]);
+    assert!(ended.messages.contains("this is the copy's"), "{}{}", ended.guest, ended.messages);
 }
 
 /// The columns of a line of the table: the points of all, at its end.

@@ -26,6 +26,7 @@ pub(super) const LAB: Lab = Lab {
         "swap/src/write.rs",
         "swap/src/read.rs",
         "swap/src/readahead.rs",
+        "docs/glossary.md",
     ],
     members: &[],
     crates: &[],

@@ -16,6 +16,7 @@ use super::{
     definition::Lab,
     exam::{Exam, Found, Group},
     seed::Seed,
+    words::counted,
 };
 use crate::policy::optimal;
 use model::{BUGS, Kind, Model};
@@ -92,7 +93,8 @@ fn anomaly(answers: &str, seed: Seed) -> Found {
     let traces = traces::family(seed);
     let Some(trace) = traces.get(number).filter(|_| FEW_FRAMES.contains(&frames)) else {
         let words = format!(
-            "answers.txt: trace {number} with {frames} frames: traces.txt has 0 to {}, and the frames are {} to {}",
+            "answers.txt: trace {number} with {}: traces.txt has 0 to {}, and the frames are {} to {}",
+            counted(frames, "frame", "frames"),
             traces.len() - 1,
             FEW_FRAMES.start(),
             FEW_FRAMES.end()
@@ -185,7 +187,11 @@ fn way(exam: &Exam<'_>, seed: Seed) -> Found {
 /// Where the student's trace shows the bug.
 fn own_test(text: &str, bug: Kind) -> Result<String, String> {
     let lines = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    let words = |name: &str| lines().find_map(|line| line.trim().strip_prefix(name).map(str::trim).map(str::to_owned));
+    // What was given has an empty line of each, below which one may have written another.
+    let words = |name: &str| {
+        let mut found = lines().filter_map(|line| line.trim().strip_prefix(name)).map(str::trim);
+        found.rfind(|words| !words.is_empty()).map(str::to_owned)
+    };
     let frames =
         words("frames").and_then(|words| words.parse::<usize>().ok()).filter(|frames| (1..=8).contains(frames));
     let frames = frames.ok_or("own-test.txt: there is no line `frames N` with N from 1 to 8")?;
@@ -193,8 +199,8 @@ fn own_test(text: &str, bug: Kind) -> Result<String, String> {
     let trace = parse(&pages).map_err(|words| format!("own-test.txt: {words}"))?;
     if trace.is_empty() || trace.len() > OWN_TEST_MAX {
         return Err(format!(
-            "own-test.txt: there are {} pages after `pages`; 1 to {OWN_TEST_MAX} are asked for",
-            trace.len()
+            "own-test.txt: {} after `pages`; 1 to {OWN_TEST_MAX} are asked for",
+            counted(trace.len(), "page stands", "pages stand")
         ));
     }
     let (mut right, mut wrong) = (Model::new(Kind::Clock, frames), Model::new(bug, frames));
@@ -278,7 +284,12 @@ pub(super) fn show(exam: &Exam<'_>, name: &str, accesses: &Accesses) -> Result<S
     if let (Some((what, trace)), Some(frames)) = (one, frames) {
         let accesses = run(frames, &trace)?;
         let misses = misses(&accesses);
-        let total = format!("{name}, {what}, {frames} frames: {misses} misses, {} hits\n", trace.len() - misses);
+        let [frames, misses, hits] = [
+            counted(frames, "frame", "frames"),
+            counted(misses, "miss", "misses"),
+            counted(trace.len() - misses, "hit", "hits"),
+        ];
+        let total = format!("{name}, {what}, {frames}: {misses}, {hits}\n");
         return Ok(play::table(&accesses, 0) + &total);
     }
     let amounts: Vec<usize> =

@@ -4,7 +4,7 @@
 use std::{collections::HashSet, fmt::Write as _};
 
 use super::model::{BUGS, Done, Kind, Model};
-use crate::lab::subject::Subject;
+use crate::lab::{subject::Subject, words::counted};
 
 /// A policy that the student writes. Its number is how the lab's program knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,10 @@ pub(super) fn play(
         }
         let mut done = Done::Filled;
         if resident.len() == frames {
-            let place = || format!("{}, {frames} frames, access {} (page {page})", part.name(), at + 1);
+            let place = || {
+                let frames = counted(frames, "frame", "frames");
+                format!("{}, {frames}, access {} (page {page})", part.name(), at + 1)
+            };
             let answer =
                 subject.ask(&message(EVICT, page)).map_err(|words| format!("{}: your code {words}", place()))?;
             let answer = u32::from_le_bytes(answer);

@@ -8,6 +8,7 @@ use crate::lab::{
     exam::{Exam, Found},
     seed::{Random, Seed},
     subject::Subject,
+    words::counted,
 };
 
 const PAGES: u64 = 24;
@@ -216,17 +217,19 @@ impl Run<'_> {
 /// Pages go out in orders that a seed makes: no batch is shorter than the merge rule has it.
 pub(super) fn spare(exam: &Exam<'_>, seed: Seed) -> Found {
     match count_spare(exam, seed) {
-        Err(words) => Found::Wrong(words),
+        Err(words) => Found::Wrong(format!("pages in orders that the seed makes: {words}")),
         Ok((0, 0)) => Found::Right,
         Ok((wrong, _)) if wrong > 0 => {
-            Found::Wrong(format!("{wrong} batches break the merge rule, so that their length counts for nothing"))
+            let batches = counted(wrong, "batch breaks", "batches break");
+            Found::Wrong(format!("{batches} the merge rule, so that the length of batches counts for nothing"))
         }
         Ok((_, spare)) => {
             let points = 15_u32.saturating_sub(u32::try_from(spare).unwrap_or(15));
             Found::Part(
                 points,
                 format!(
-                    "{spare} batches could have gone with the one before: can_merge says no where the rule allows it"
+                    "{} could have gone with the one before: can_merge says no where the rule allows it",
+                    counted(spare, "batch", "batches")
                 ),
             )
         }
@@ -239,33 +242,35 @@ fn count_spare(exam: &Exam<'_>, seed: Seed) -> Result<(u64, u64), String> {
     for number in 0..4 {
         let mut random = seed.random(&format!("order {number}"));
         let mut subject = exam.subject()?;
-        subject.ask_line(&format!("machine {FRAMES} {MUCH}"))?;
+        let mut ask =
+            |command: &str| ask(&mut subject, command).map_err(|words| format!("`{command}`: your code {words}"));
+        ask(&format!("machine {FRAMES} {MUCH}"))?;
         // Folios of one page, and of four.
         let order = if number % 2 == 0 { 0 } else { 2 };
         let pages = 1 << order;
         for page in (0..OUT).step_by(pages) {
-            subject.ask_line(&format!("make 0 {page} {order} {}", page + 1))?;
+            ask(&format!("make 0 {page} {order} {}", page + 1))?;
         }
         let mut out = 0;
         for page in (0..OUT).step_by(pages) {
-            if random.below(6) > 0 && subject.ask_line(&format!("out 0 {page}"))? == "yes" {
+            if random.below(6) > 0 && ask(&format!("out 0 {page}"))? == "yes" {
                 out += pages as u64;
             }
         }
-        subject.ask_line("submit")?;
-        let (free, expected) = (subject.ask_line("free-frames")?, FRAMES - OUT + out);
+        ask("submit")?;
+        let (free, expected) = (ask("free-frames")?, FRAMES - OUT + out);
         if free != expected.to_string() {
             return Err(format!(
                 "{out} pages went out, but {free} frames are free and not {expected}: batches that store nothing count for nothing"
             ));
         }
         for (question, count) in [("wrong-batches", &mut wrong), ("spare-batches", &mut spare)] {
-            let answer = subject.ask_line(question)?;
+            let answer = ask(question)?;
             *count += answer.parse::<u64>().map_err(|_| format!("`{question}` says `{answer}`"))?;
         }
         // Batches of a disk that keeps nothing are not worth anything.
         for page in 0..OUT {
-            let (answer, expected) = (subject.ask_line(&format!("read 0 {page}"))?, (page + 1).to_string());
+            let (answer, expected) = (ask(&format!("read 0 {page}"))?, (page + 1).to_string());
             if answer != expected {
                 return Err(format!("`read 0 {page}` says `{answer}`, expected `{expected}`"));
             }

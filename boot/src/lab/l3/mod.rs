@@ -6,12 +6,15 @@
 
 mod findings;
 
+use std::{fmt::Write as _, path::Path};
+
 use super::{
     definition::Lab,
     exam::{Exam, Found, Group},
     planted::{self, Bug},
     script,
     seed::{Random, Seed},
+    words::counted,
 };
 
 use findings::Findings;
@@ -31,7 +34,7 @@ pub(super) const LAB: Lab = Lab {
         "suite.txt",
         "note.md",
     ],
-    from_quire: &["swap/Cargo.toml", "swap/clippy.toml", "swap/src", "swap/testkit"],
+    from_quire: &["swap/Cargo.toml", "swap/clippy.toml", "swap/src", "swap/testkit", "docs/glossary.md"],
     members: &["swap", "swap/testkit"],
     crates: &["quire-swap", "quire-testkit"],
     dependencies: "quire-swap = { path = \"../swap\" }\nquire-testkit = { path = \"../swap/testkit\", default-features = false }\n",
@@ -148,13 +151,44 @@ fn is_at(bug: &Bug, letter: &str, place: &str) -> Result<(), String> {
     Err(format!("findings.txt, {letter}.place: what is wrong with machine {letter} is not in `{place}`"))
 }
 
-/// A machine of this number, and the one without a bug.
-fn run(exam: &Exam<'_>, text: &str, file: &str, number: u32) -> Result<(), String> {
+/// The program that has the machine of this number, or the one without a bug.
+fn program<'a>(exam: &Exam<'a>, number: u32) -> Result<&'a Path, String> {
     let program = match number {
         planted::NONE => exam.program.as_ref().map_err(Clone::clone)?,
         _ => exam.references.get(planted::MACHINES).ok_or("tool/machines is not there: start the lab again")?,
     };
-    planted::run(program, number, text, file)
+    Ok(program)
+}
+
+fn run(exam: &Exam<'_>, text: &str, file: &str, number: u32) -> Result<(), String> {
+    planted::run(program(exam, number)?, number, text, file)
+}
+
+/// What the core that is right answers to the commands in a file of the student's tree, and which of the student's machines say
+/// something else.
+///
+/// # Errors
+/// There is no such file, or no machine.
+pub(super) fn show(exam: &Exam<'_>, file: &str) -> Result<String, String> {
+    let start = |number| planted::machine(program(exam, number)?, number);
+    let mut right = start(planted::NONE)?;
+    let letters = MACHINES.iter().map(|(letter, ..)| *letter);
+    let machines = letters.zip(chosen(exam.seed).0).map(|(letter, number)| Ok((letter, start(number)?)));
+    let mut machines = machines.collect::<Result<Vec<_>, String>>()?;
+    script::show(exam, file, |command| {
+        let expected = right.ask_line(command)?;
+        let mut others = String::new();
+        machines.retain_mut(|(letter, machine)| {
+            let answer = machine.ask_line(command);
+            if answer.as_ref() != Ok(&expected) {
+                let says = answer.as_ref().map_or_else(Clone::clone, |answer| format!("`{answer}`"));
+                _ = write!(others, "   {letter}: {says}");
+            }
+            // One that has panicked is over.
+            answer.is_ok()
+        });
+        Ok((expected, others))
+    })
 }
 
 /// The test is one, and passes on the core that is right.
@@ -201,8 +235,9 @@ fn short(commands: &[usize]) -> Found {
         return Found::Right;
     }
     let words = format!(
-        "{} tests find their machine, with {sum} commands: six with at most {SHORT} have all points",
-        commands.len()
+        "{}, with {}: six with at most {SHORT} have all points",
+        counted(commands.len(), "test finds its machine", "tests find their machines"),
+        counted(sum, "command", "commands")
     );
     Found::Part(left as u32, words)
 }

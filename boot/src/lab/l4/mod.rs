@@ -42,6 +42,7 @@ pub(super) const LAB: Lab = Lab {
         "kernel/protocol/src",
         "kernel/machine/src/frame.rs",
         "kernel/memory/src/policy",
+        "docs/glossary.md",
     ],
     members: &["swap", "kernel/protocol"],
     crates: &["quire-swap", "quire-protocol"],
