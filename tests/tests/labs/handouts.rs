@@ -42,3 +42,38 @@ fn each_line_that_a_handout_names_is_there() {
         }
     }
 }
+
+/// The part of the text below this heading, up to the next one.
+fn below<'a>(text: &'a str, heading: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("\n## {heading}\n"))?;
+    Some(rest.split("\n## ").next().unwrap_or(rest))
+}
+
+/// The points that a line of the table says.
+fn points(line: &str) -> Option<u32> {
+    line.strip_prefix('|')?.split('|').nth(1)?.trim().parse().ok()
+}
+
+#[test]
+fn each_handout_has_what_a_student_needs() {
+    for lab in super::labs() {
+        let directory = project().join("labs").join(&lab);
+        let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap_or_else(|_| panic!("{lab}: no {name}"));
+        let handout = read("handout.md");
+        let part = |heading: &str| below(&handout, heading).unwrap_or_else(|| panic!("{lab} has no `{heading}`"));
+        assert!(handout.contains("\n**Afterwards you will know** "), "{lab} does not say what one will know");
+        part("What is there");
+        part("What to read");
+        part("If you are stuck");
+        let (before, steps) = (handout.split("\n## Steps\n").next().unwrap(), part("Steps"));
+        assert!(before.contains("\n```text\n"), "{lab} has no figure");
+        let is_step = |number: usize| steps.contains(&format!("\n{number}. **"));
+        let count = (1..).take_while(|number| is_step(*number)).count();
+        let predictions = steps.matches("**Predict").count();
+        assert!(count >= 6 && 2 * predictions >= count, "{lab}: {count} steps, {predictions} predictions");
+        assert_eq!(part("How it is graded").lines().filter_map(points).sum::<u32>(), 100, "{lab}: points");
+        let questions = read("stub/note.md").lines().filter(|line| line.starts_with("## ")).count();
+        assert!(questions >= 3, "{lab}: {questions} questions for the note");
+        assert!(read("tutor/notes.md").contains("\n## What goes wrong"), "{lab}: mistakes that are usual");
+    }
+}
