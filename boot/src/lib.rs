@@ -31,6 +31,7 @@
 //! | [`qemu`] | QEMU's arguments |
 //! | `recording` | the page references of a run, as a trace |
 //! | [`guest`] | QEMU as a process: serial line, timeout, end |
+//! | `no_tpm` | the firmware without its wait for a TPM |
 //! | [`firmware`] | what the firmware prints, kept away from the reader |
 //! | [`outcome`] | how a run ended, as words and as an exit status |
 //! | [`observatory`] | the machine seen from outside, while it runs or after its end |
@@ -52,6 +53,7 @@ pub mod guest;
 pub mod initramfs;
 pub mod limits;
 pub mod machine;
+mod no_tpm;
 pub mod observatory;
 mod option_value;
 pub mod outcome;

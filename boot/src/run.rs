@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     guest,
     machine::{Console, Initrd, Machine},
+    no_tpm,
     observatory::panic_report::of_panic,
     outcome::{Outcome, Status},
     project::{project, target},
@@ -28,7 +29,7 @@ impl Machine {
     /// There was no run: something is wrong with the machine, missing on the host, or does not build.
     pub fn run(&self) -> Result<Outcome, Error> {
         self.check()?;
-        let firmware = qemu::firmware()?;
+        let firmware = no_tpm::without_wait(&qemu::firmware()?)?;
         let artefacts = self.kernel_tree.as_deref().map_or_else(build::build, build::build_of)?;
 
         let runs = target().join("run");
@@ -50,7 +51,7 @@ impl Machine {
         if let Some(port) = debugger_port {
             announce_debugger(&artefacts.kernel, port);
         } else if self.console != Console::Captured {
-            eprintln!("quire: the UEFI firmware starts the kernel; it is silent for a few seconds");
+            eprintln!("quire: the UEFI firmware starts the kernel; it is silent for a moment");
         }
         let mut outcome = guest::run(&arguments, self.console, self.timeout)?;
         if outcome.status == Status::Verdict(Verdict::Panic) {

@@ -91,12 +91,6 @@ fn the_demo_runs_with_the_least_memory() {
     demo(Size::mebibytes(8), Size::mebibytes(64));
 }
 
-#[test]
-fn the_demo_fails_without_a_swap_disk_and_says_so() {
-    let run = Run::program("demo", Machine::new());
-    run.require(run.failure().contains("/dev/vda"), "it does not name the disk that is missing");
-}
-
 /// What a person sees: acts that need disks of the launcher's, in a terminal. The first show is interrupted, and the second one killed
 /// with all its processes: the next finds nothing in its way.
 #[test]

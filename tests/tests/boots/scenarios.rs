@@ -116,7 +116,7 @@ fn a_trace_of_the_command_lines_says_which_touches_fault() {
 }
 
 #[test]
-fn scenarios_are_listed_by_kind_with_what_they_need() {
+fn scenarios_are_listed_by_kind_with_what_they_need_and_each_has_a_test() {
     let run = Run::new("list", Machine::new());
     run.figures().require_at_least("scenarios", 30);
     for title in ["Experiments", "Checks: ", "Checks that need a faulty disk", "Crashes"] {
@@ -125,6 +125,22 @@ fn scenarios_are_listed_by_kind_with_what_they_need() {
     let faulty = run.log().split("need a faulty disk").nth(1).and_then(|rest| rest.split("\nCrashes").next());
     let faulty: Vec<&str> = faulty.unwrap_or_default().lines().skip(1).collect();
     run.require(!faulty.is_empty() && faulty.iter().all(|line| line.contains("--fault ")), "a fault is not named");
+
+    let names: BTreeSet<&str> = run
+        .log()
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    run.figures().require_exactly("scenarios", names.len() as u64);
+    let tests = project().join("tests/tests/boots");
+    let tests: String =
+        fs::read_dir(tests).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    // As a scenario with or without further words, or inside the launcher's `--append`.
+    let forms = |name: &str| [format!("\"{name}\""), format!("\"{name} "), format!("scenario={name}\"")];
+    let is_tested = |name: &&&str| forms(name).iter().any(|form| tests.contains(form));
+    let untested: Vec<_> = names.iter().filter(|name| !is_tested(name)).collect();
+    assert!(untested.is_empty(), "no test boots {untested:?}");
 }
 
 #[test]
@@ -146,24 +162,4 @@ fn threads_are_preempted_sleep_and_lock() {
 fn an_unknown_scenario_is_named() {
     let run = Run::new("banana", Machine::new());
     run.require(run.failure().contains("scenario=list"), "it does not say how to find the scenarios");
-}
-
-#[test]
-fn each_scenario_has_a_test() {
-    let run = Run::new("list", Machine::new());
-    let names: BTreeSet<&str> = run
-        .log()
-        .lines()
-        .filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')))
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
-    run.figures().require_exactly("scenarios", names.len() as u64);
-    let tests = project().join("tests/tests/boots");
-    let tests: String =
-        fs::read_dir(tests).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();
-    // As a scenario with or without further words, or inside the launcher's `--append`.
-    let forms = |name: &str| [format!("\"{name}\""), format!("\"{name} "), format!("scenario={name}\"")];
-    let is_tested = |name: &&&str| forms(name).iter().any(|form| tests.contains(form));
-    let untested: Vec<_> = names.iter().filter(|name| !is_tested(name)).collect();
-    assert!(untested.is_empty(), "no test boots {untested:?}");
 }
