@@ -24,6 +24,7 @@ use quire_machine::task::scheduler;
 use quire_machine::upcall;
 use quire_machine::{kernel_map, physical};
 use quire_machine::{log, log_error};
+use quire_memory::large_folio;
 use quire_memory::{lru, policy, recorder};
 use quire_protocol::recording::RECORD_TRACE_WORD;
 use quire_protocol::{COMMAND_LINE_FILE, COMMAND_LINE_MAX, Verdict};
@@ -112,6 +113,7 @@ extern "C" fn go_on() -> ! {
         marks.high
     );
     or_give_up(choose_policy(command_line()));
+    or_give_up(choose_large_folios(command_line()));
     or_give_up(quire_memory::start());
     if command_line().has(RECORD_TRACE_WORD) {
         or_give_up(recorder::start(recording::write));
@@ -138,6 +140,16 @@ fn choose_policy(command_line: CommandLine<'static>) -> Result<(), BadValue<'sta
     let Some(value) = command_line.value(KEY) else { return Ok(()) };
     lru::set_policy(value).ok_or(BadValue { key: KEY, value, expected: policy::EXPECTED })?;
     log!("mm", "which page goes: policy {value}");
+    Ok(())
+}
+
+/// Sets which anonymous memory gets large folios, as `thp_anon=64K:SETTING` (Linux: the same, for its sizes).
+fn choose_large_folios(command_line: CommandLine<'static>) -> Result<(), BadValue<'static>> {
+    const KEY: &str = "thp_anon";
+    let Some(value) = command_line.value(KEY) else { return Ok(()) };
+    let setting = value.strip_prefix("64K:").and_then(large_folio::Setting::named);
+    let expected = "64K:always, 64K:inherit, 64K:madvise or 64K:never";
+    large_folio::FOR_SIZE.set(setting.ok_or(BadValue { key: KEY, value, expected })?);
     Ok(())
 }
 

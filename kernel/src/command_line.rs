@@ -20,6 +20,7 @@ const KNOWN: &[&str] = &[
     "pages",
     "contents",
     "policy",
+    "thp_anon",
     "trace",
     "frames",
     RECORD_TRACE_WORD,

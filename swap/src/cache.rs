@@ -376,7 +376,17 @@ impl<M: Machine> Area<M> {
     #[inline]
     pub(crate) fn put_mapped(&self, entry: Entry, folio: &Locked<M::Folio>, is_worthless: bool) {
         let Some(cluster) = self.cluster(entry.slot()) else { return };
-        let mut cluster = cluster.lock();
+        self.put_mapped_in(&mut cluster.lock(), entry, folio, is_worthless);
+    }
+
+    #[inline]
+    fn put_mapped_in(
+        &self,
+        cluster: &mut ClusterGuard<'_, M>,
+        entry: Entry,
+        folio: &Locked<M::Folio>,
+        is_worthless: bool,
+    ) {
         debug_assert!(
             matches!(cluster.table_entry(offset(entry.slot())).state(), SlotState::Folio(_)),
             "the folio of {entry} is mapped, but the swap cache has none there: it left the cache while it was locked"
@@ -387,7 +397,21 @@ impl<M: Machine> Area<M> {
         );
         cluster.remove_count(offset(entry.slot()));
         if is_worthless && let Some(first) = folio.state().entry() {
-            self.try_free_in(&mut cluster, first, folio);
+            self.try_free_in(cluster, first, folio);
+        }
+    }
+
+    /// [`Area::put_mapped`] for `first` and `others`, whose slots are in one cluster, which is locked once.
+    pub(crate) fn put_mapped_run<'a>(
+        &self,
+        first: (Entry, &'a Locked<M::Folio>, bool),
+        others: impl Iterator<Item = (Entry, &'a Locked<M::Folio>, bool)>,
+    ) {
+        let Some(cluster) = self.cluster(first.0.slot()) else { return };
+        let mut cluster = cluster.lock();
+        for (entry, folio, is_worthless) in core::iter::once(first).chain(others) {
+            debug_assert!(are_in_one_cluster(first.0, entry));
+            self.put_mapped_in(&mut cluster, entry, folio, is_worthless);
         }
     }
 

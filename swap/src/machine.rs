@@ -67,6 +67,11 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// eviction left ([`Swap::evict_each`](crate::Swap::evict_each)); 0 if there was nothing.
     fn added_to_cache(_folio: &Self::Folio, _shadow: u64) {}
 
+    /// [`Self::added_to_cache`] for several at once.
+    fn added_together<'a>(folios: impl Iterator<Item = (&'a Self::Folio, u64)>) {
+        folios.for_each(|(folio, shadow)| Self::added_to_cache(folio, shadow));
+    }
+
     /// The writes of these folios, up to a batch, are over. On success their frames may be freed (see
     /// [`Swap::evict_each`](crate::Swap::evict_each)); on failure they are dirty again and belong on the active list, since
     /// trying again at once would fail again.

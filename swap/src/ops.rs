@@ -44,6 +44,12 @@ pub trait SwapOps<M: Machine>: Send + Sync {
         true
     }
 
+    /// Whether the pages in these slots are where they are best read together, if they left memory together. Otherwise each comes
+    /// when it is wanted.
+    fn reads_together(&self, _area: &Area<M>, _run: SlotRun) -> bool {
+        true
+    }
+
     /// Brings the pages of the batch in.
     fn submit_read(&self, batch: ReadBatch<M>);
 

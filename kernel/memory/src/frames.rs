@@ -13,7 +13,7 @@ use crate::cgroup::held::Held;
 use crate::cgroup::{charge, counts, throttle};
 use crate::counters::COUNTERS;
 use crate::folio::NewFolio;
-use crate::large_folio::LARGE_PAGES;
+use crate::large_folio::{LARGE_PAGES, NoLargeFolio};
 use crate::oom::{self, Verdict};
 use crate::reclaim::Effort;
 use crate::swap;
@@ -71,26 +71,29 @@ pub(crate) fn frame_if_free(entry: Entry) -> Option<NewFolio> {
     charged(&owner, || NewFolio::allocate(Purpose::Task).ok_or(AllocationError)).ok()
 }
 
-/// Why there is no large folio.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoLargeFolio {
-    /// No block of frames is free that a task may have without reclaim.
-    Memory,
-    /// The cgroup has no room for it.
-    Charge,
-}
-
 /// Takes the frames of a large folio for a task, and charges the task's cgroup, where that needs no reclaim.
 ///
 /// # Errors
 /// [`NoLargeFolio`]
 pub(crate) fn large_folio() -> Result<[NewFolio; LARGE_PAGES], NoLargeFolio> {
-    let cgroup = Held::new(counts::current);
+    large_folio_for(counts::current)
+}
+
+/// The same for the pages in slots for which one cgroup pays, which is charged for them, as it was when they left.
+///
+/// # Errors
+/// [`NoLargeFolio`]
+pub(crate) fn large_folio_of(first: Entry) -> Result<[NewFolio; LARGE_PAGES], NoLargeFolio> {
+    large_folio_for(|| swap::core().payer(first))
+}
+
+fn large_folio_for(cgroup: impl Fn() -> u8) -> Result<[NewFolio; LARGE_PAGES], NoLargeFolio> {
+    let cgroup = Held::new(cgroup);
     let number = cgroup.number();
     accessed::settle(number);
     let folios = charged_large(&cgroup)?;
     drop(cgroup);
-    if number != counts::ROOT {
+    if number != counts::ROOT && number == counts::current() {
         (0..LARGE_PAGES).for_each(|_| throttle::after_charge(number));
     }
     Ok(folios)

@@ -15,7 +15,10 @@
 //!    `large.rs` in `page_out`. Where some are not, are busy, or there is no such run, the folio is split there, and its pages go one by
 //!    one. From their slots on they are folios like any other: each is written, found, zero, or stays alone if it was accessed at the
 //!    last moment; a disk gets what follows one another in one request, as always.
-//! 5. They come back one by one.
+//! 5. A fault on one of them brings all back, `swap_in_large` in `fault/swap_in_large.rs`, if they are in such a run still, all out of
+//!    memory, and none compressed in zswap. Here too nothing is reclaimed for it. Where that cannot be, they come back one by one, and
+//!    are a large folio no more. Linux does so only with areas that are as fast as memory, and reads pages ahead from others; here a disk
+//!    gets one request for all of them.
 //!
 //! # By default
 //!
@@ -53,6 +56,11 @@ pub enum Setting {
 impl Setting {
     /// All, in the order in which Linux shows them.
     pub const ALL: [Self; 4] = [Self::Always, Self::Inherit, Self::Madvise, Self::Never];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|setting| setting.name() == name)
+    }
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -138,9 +146,39 @@ counts! {
     AnonFaultAlloc = "anon_fault_alloc": "Large folios that faults have made.",
     AnonFaultFallback = "anon_fault_fallback": "Faults that could have made one and did not.",
     AnonFaultFallbackCharge = "anon_fault_fallback_charge": "Those of them for which the memory cgroup had no room.",
+    Swpin = "swpin": "Large folios that came back from a run of slots together.",
+    SwpinFallback = "swpin_fallback": "Faults that could have brought one back and did not.",
+    SwpinFallbackCharge = "swpin_fallback_charge": "Those of them for which the memory cgroup had no room.",
     Swpout = "swpout": "Large folios that got a run of slots and left memory together.",
     SwpoutFallback = "swpout_fallback": "Those for which there was no run of slots, so that they were split.",
     Split = "split": "Large folios that were split.",
+}
+
+impl Count {
+    /// A fault got no large folio where it fills memory with zeros; and that for want of room in its cgroup.
+    pub(crate) const ANON_FAULT_FALLBACKS: [Self; 2] = [Self::AnonFaultFallback, Self::AnonFaultFallbackCharge];
+    /// The same where it brings pages back from swap.
+    pub(crate) const SWPIN_FALLBACKS: [Self; 2] = [Self::SwpinFallback, Self::SwpinFallbackCharge];
+}
+
+/// Why there is no large folio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoLargeFolio {
+    /// No block of frames is free that a task may have without reclaim.
+    Memory,
+    /// The cgroup has no room for it.
+    Charge,
+}
+
+/// What there is; else it is counted that there was nothing.
+pub(crate) fn or_fallback<T>(found: Result<T, NoLargeFolio>, [any, charge]: [Count; 2]) -> Option<T> {
+    let count = |reason: &NoLargeFolio| {
+        note(any);
+        if *reason == NoLargeFolio::Charge {
+            note(charge);
+        }
+    };
+    found.inspect_err(count).ok()
 }
 
 static COUNTS: [AtomicU64; Count::ALL.len()] = [const { AtomicU64::new(0) }; Count::ALL.len()];

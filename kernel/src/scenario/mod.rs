@@ -36,6 +36,8 @@ mod ghost;
 #[cfg(target_os = "none")]
 mod groups;
 #[cfg(target_os = "none")]
+mod large_folios;
+#[cfg(target_os = "none")]
 mod mappings;
 #[cfg(target_os = "none")]
 mod memory;

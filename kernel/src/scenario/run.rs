@@ -7,8 +7,8 @@ use quire_protocol::{LAST_LINE_PREFIX, Verdict};
 
 use super::failure::Failure;
 use super::{
-    areas, crashes, disks, errors, flat_cost, full, ghost, groups, mappings, memory, memory_cost, sequential, threads,
-    zram, zram_backing_cost, zram_cost, zram_disk, zram_linux,
+    areas, crashes, disks, errors, flat_cost, full, ghost, groups, large_folios, mappings, memory, memory_cost,
+    sequential, threads, zram, zram_backing_cost, zram_cost, zram_disk, zram_linux,
 };
 use crate::command_line::CommandLine;
 
@@ -73,6 +73,11 @@ static GROUPS: &[Group] = &[
                 "memory-cost",
                 "instructions for faults, fork and taking pages out, beside what they may be",
                 memory_cost::memory_cost,
+            ),
+            scenario(
+                "large-folios",
+                "fill, sequential and random phases with folios of 64 KiB and without: faults, requests; load=PERCENT",
+                large_folios::large_folios,
             ),
             scenario(
                 "flat-cost",

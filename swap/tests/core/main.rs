@@ -21,3 +21,4 @@ mod pages;
 mod schedules;
 mod shelf;
 mod space;
+mod together;

@@ -11,7 +11,7 @@ use super::seen::{Seen, Undone};
 use super::served::FaultService;
 use crate::address_space::AddressSpace;
 use crate::folio::{self, Folio, Owned};
-use crate::frames::{self, NoLargeFolio};
+use crate::frames;
 use crate::large_folio::{self, Count, LARGE_BYTES, LARGE_PAGES};
 use crate::lru::{self, Exit};
 
@@ -23,27 +23,25 @@ use crate::lru::{self, Exit};
 #[inline(never)]
 pub(super) fn fill_large(space: &AddressSpace, seen: &Seen<'_>) -> Result<Option<FaultService>, Undone> {
     let first = seen.page / LARGE_BYTES * LARGE_BYTES;
-    let is_within = seen.vma.start <= first && first + LARGE_BYTES <= seen.vma.end;
-    if !is_within || !large_folio::may_have(seen.wanted) || !are_untouched(&space.tables.lock(), first) {
+    if !are_within(seen, first) || !are_untouched(&space.tables.lock(), first) {
         return Ok(None);
     }
-    let folios = match frames::large_folio() {
-        Ok(folios) => folios,
-        Err(reason) => {
-            if reason == NoLargeFolio::Charge {
-                large_folio::note(Count::AnonFaultFallbackCharge);
-            }
-            large_folio::note(Count::AnonFaultFallback);
-            return Ok(None);
-        }
+    let Some(folios) = large_folio::or_fallback(frames::large_folio(), Count::ANON_FAULT_FALLBACKS) else {
+        return Ok(None);
     };
     install(space, seen, first, folios)?;
     large_folio::note(Count::AnonFaultAlloc);
     Ok(Some(FaultService::ZeroFilled))
 }
 
+/// Whether these 64 KiB lie in the VMA, which is anonymous and may have large folios.
+pub(super) fn are_within(seen: &Seen<'_>, first: u64) -> bool {
+    let is_anonymous = seen.object.is_none();
+    is_anonymous && seen.vma.start <= first && first + LARGE_BYTES <= seen.vma.end && large_folio::may_have(seen.wanted)
+}
+
 /// The addresses of its pages.
-fn pages(first: u64) -> impl Iterator<Item = u64> {
+pub(super) fn pages(first: u64) -> impl Iterator<Item = u64> {
     (first..first + LARGE_BYTES).step_by(PAGE_SIZE)
 }
 

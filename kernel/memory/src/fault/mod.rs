@@ -8,7 +8,7 @@
 //! | 0 | private memory, read | the frame of zeros that all share is mapped |
 //! | 0 | private memory, written | a frame of zeros, or sixteen for it and those beside it |
 //! | 0 | an object | the object's page is mapped; written privately, a copy of it |
-//! | an entry | | the swap core brings the page in: from the swap cache, as zeros, or with its neighbours |
+//! | an entry | | the swap core brings the page in: from the swap cache, as zeros, or with its neighbours or its large folio |
 //! | maps a frame, for reading | written | the page becomes writable if no other task has it; else a copy takes its place |
 //!
 //! # Locking
@@ -22,6 +22,7 @@
 //! | here | a fault is served, by one of the following |
 //! | `seen` | what a fault finds: the VMA, and the PTE |
 //! | `large` | a page that was never touched comes with those beside it |
+//! | `swap_in_large` | one that is in swap comes with those that left with it |
 //! | `object`, `swap_in`, `shared` | a page of an object, one that is in swap, one that others may have too |
 //! | `install` | putting the new PTE in the place of the old one |
 //! | [`served`] | how faults were served |
@@ -41,6 +42,7 @@ use self::seen::{Seen, Undone, grow_stack};
 
 pub use self::served::FaultService;
 use self::shared::write_to_shared;
+use self::swap_in_large::swap_in_large;
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
 use crate::page_tables::{Pte, is_writable};
@@ -54,6 +56,7 @@ mod seen;
 pub mod served;
 mod shared;
 pub mod swap_in;
+mod swap_in_large;
 
 /// Serves the current task's fault at `address`, a user address.
 ///
@@ -132,7 +135,10 @@ fn attempt(space: &AddressSpace, address: u64, access: Access) -> Result<FaultSe
                 Ok(FaultService::ZeroMapped)
             }
         },
-        DecodedPte::Entry(entry) => swap_in::swap_in(space, &seen, entry, true),
+        DecodedPte::Entry(entry) => {
+            let large = if large_folio::are_on() { swap_in_large(space, &seen, entry)? } else { None };
+            large.map_or_else(|| swap_in::swap_in(space, &seen, entry, true), Ok)
+        }
         DecodedPte::Poisoned(entry) => Err(Undone::Fatal(Fatal::ReadFailed(entry))),
         DecodedPte::Present(_) if seen.write && !is_writable(pte) => write_to_shared(space, &seen, pte),
         DecodedPte::Present(_) => {

@@ -119,13 +119,25 @@ pub(crate) fn add_each(folios: &[Folio], exit: Exit) {
 
 /// A page has come back from the slot in which its eviction had left `shadow`; 0 if nothing is known of that.
 pub(crate) fn come_back(folio: &Folio, shadow: u64) {
-    let shadow = Shadow::from_bits(shadow);
-    let is_active = with_lists_of(folio.metadata(), |lists| {
-        lists.add(folio.frame(), Exit::Swap, shadow) && !shadow.is_none() && lists.is_active(folio.frame())
-    });
-    if !shadow.is_none() {
-        COUNTERS.refaults.fetch_add(1, Ordering::Relaxed);
-        COUNTERS.refaults_activated.fetch_add(u64::from(is_active), Ordering::Relaxed);
+    come_back_each(core::iter::once((folio, shadow)));
+}
+
+/// The same for several that have come together.
+pub(crate) fn come_back_each<'a>(folios: impl Iterator<Item = (&'a Folio, u64)>) {
+    let mut lists = OneByOne::default();
+    let (mut refaults, mut activated) = (0, 0);
+    for (folio, shadow) in folios {
+        let (lists, shadow) = (lists.of(folio.metadata()), Shadow::from_bits(shadow));
+        let is_added = lists.add(folio.frame(), Exit::Swap, shadow);
+        if !shadow.is_none() {
+            refaults += 1;
+            activated += u64::from(is_added && lists.is_active(folio.frame()));
+        }
+    }
+    drop(lists);
+    if refaults > 0 {
+        COUNTERS.refaults.fetch_add(refaults, Ordering::Relaxed);
+        COUNTERS.refaults_activated.fetch_add(activated, Ordering::Relaxed);
     }
 }
 

@@ -101,6 +101,10 @@ impl Machine for Quire {
         lru::come_back(folio, shadow);
     }
 
+    fn added_together<'a>(folios: impl Iterator<Item = (&'a Folio, u64)>) {
+        lru::come_back_each(folios);
+    }
+
     fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoError>) {
         writeback::writes_ended(folios, result);
     }

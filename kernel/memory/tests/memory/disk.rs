@@ -16,6 +16,8 @@ struct Medium {
     pages: Mutex<BTreeMap<u64, Box<Page>>>,
     /// So many requests in this direction succeed before one fails.
     failing: Mutex<Option<(Direction, u32)>>,
+    /// This page cannot be read.
+    broken: Mutex<Option<u64>>,
     /// A page must not change while it is on its way.
     stable_writes: bool,
 }
@@ -68,9 +70,15 @@ impl Disk {
         *self.medium.failing.lock().unwrap() = Some((direction, succeed));
     }
 
+    /// This page cannot be read from now on.
+    pub(crate) fn break_page(&self, page: u64) {
+        *self.medium.broken.lock().unwrap() = Some(page);
+    }
+
     /// No request fails from now on.
     pub(crate) fn repair(&self) {
         *self.medium.failing.lock().unwrap() = None;
+        *self.medium.broken.lock().unwrap() = None;
     }
 
     /// Starts the disk's thread, if it has one that does not run.
@@ -141,10 +149,13 @@ impl Medium {
 
     /// Does a request, and lets other threads go on meanwhile if the caller may sleep.
     fn serve(&self, mut request: DiskRequest<Quire>, may_sleep: bool) {
-        if self.fails(request.direction()) {
+        let first = request.first_sector() / 8;
+        let is_broken = request.direction() == Direction::Read
+            && self.broken.lock().unwrap().is_some_and(|page| (first..first + request.pages()).contains(&page));
+        if is_broken || self.fails(request.direction()) {
             return request.complete(Err(IoError::Device));
         }
-        for (page, position) in (request.first_sector() / 8..).zip(0..request.len()) {
+        for (page, position) in (first..).zip(0..request.len()) {
             if request.direction() == Direction::Read {
                 let from = self.pages.lock().unwrap().get(&page).cloned();
                 let read = request.with_page_mut(position, 0, |to| *to = from.map_or([0xee; PAGE_SIZE], |from| *from));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use quire_machine::user::Fault;
 use quire_memory::AddressSpace;
 use quire_memory::address_space::{MapRequest, Placement};
 use quire_memory::advice::Advice;
@@ -9,7 +10,7 @@ use quire_memory::cgroup::Cgroup;
 use quire_memory::fault::served;
 use quire_memory::large_folio::{Count, FOR_ALL_SIZES, FOR_SIZE, LARGE_PAGES, Setting, Wanted, count};
 use quire_memory::{reclaim, swap};
-use quire_swap::SlotRange;
+use quire_swap::{Direction, SlotRange};
 
 use crate::computer::Computer;
 use crate::disk::Disk;
@@ -256,4 +257,178 @@ fn an_access_to_one_page_keeps_all() {
     (0..100).for_each(|_| _ = reclaim::pass());
     Computer::settle();
     assert!(since.count(Count::Swpout) > 0 && since.count(Count::Split) == 0);
+}
+
+/// A process with so many large folios in swap, each page with its number and 1.
+fn in_swap(folios: u64) -> (Arc<Process>, Arc<AddressSpace>) {
+    let (process, space) = process(folios * LARGE);
+    write_all(&process, folios * LARGE);
+    let since = Since::now();
+    page_out(&process, folios * LARGE);
+    assert_eq!((since.count(Count::Swpout), resident(&process)), (folios, 0));
+    (process, space)
+}
+
+fn look(process: &Arc<Process>, pages: u64) {
+    process.run(move || (0..pages).for_each(|page| assert_eq!(read(page), Ok(page + 1), "page {page}"))).join();
+}
+
+fn read_in(process: &Arc<Process>, page: u64) -> Result<u64, Fault> {
+    process.run(move || read(page)).join()
+}
+
+#[test]
+fn one_fault_and_one_request_bring_it_back() {
+    let _computer = machine(Setting::Always);
+    let (process, _space) = in_swap(4);
+    let (since, requests) = (Since::now(), swap::statistics().read_requests);
+    assert_eq!(read_in(&process, LARGE + 5), Ok(LARGE + 6));
+    assert_eq!((since.count(Count::Swpin), since.count(Count::SwpinFallback)), (1, 0));
+    assert_eq!((since.faults(), resident(&process)), (1, LARGE));
+    assert_eq!(swap::statistics().read_requests - requests, 1);
+    look(&process, 4 * LARGE);
+    assert_eq!((since.count(Count::Swpin), since.faults()), (4, 4));
+    // It is whole, and its slots have what is in it still: there is nothing to write.
+    let (since, written) = (Since::now(), swap::statistics().pages_out);
+    page_out(&process, 4 * LARGE);
+    assert_eq!((since.count(Count::Swpout), since.count(Count::Split), resident(&process)), (0, 0, 0));
+    assert_eq!(swap::statistics().pages_out, written);
+    look(&process, 4 * LARGE);
+    assert_eq!(since.count(Count::Swpin), 4);
+}
+
+#[test]
+fn a_write_brings_it_back_and_stays() {
+    let _computer = machine(Setting::Always);
+    let (process, _space) = in_swap(2);
+    let since = Since::now();
+    process.run(|| write(LARGE + 3, 77).unwrap()).join();
+    assert_eq!((since.count(Count::Swpin), since.faults(), resident(&process)), (1, 1, LARGE));
+    // The others can be written without a fault.
+    process.run(|| (LARGE..2 * LARGE).for_each(|page| write(page, page + 100).unwrap())).join();
+    assert_eq!(since.faults(), 1);
+    page_out(&process, 2 * LARGE);
+    look(&process, LARGE);
+    process.run(|| (LARGE..2 * LARGE).for_each(|page| assert_eq!(read(page), Ok(page + 100)))).join();
+}
+
+#[test]
+fn pages_of_zeros_among_them_are_not_read() {
+    let _computer = machine(Setting::Always);
+    let (process, _space) = process(2 * LARGE);
+    // Of the second all but what is asked for are zero, of the first all.
+    process.run(|| [0, LARGE + 4].map(|page| write(page, page / LARGE).unwrap())).join();
+    page_out(&process, 2 * LARGE);
+    let (since, read_before) = (Since::now(), swap::statistics().pages_in);
+    assert_eq!([0, 2 * LARGE - 1, LARGE + 4].map(|page| read_in(&process, page)), [Ok(0), Ok(0), Ok(1)]);
+    assert_eq!((since.count(Count::Swpin), since.faults(), resident(&process)), (2, 2, 2 * LARGE));
+    assert_eq!(swap::statistics().pages_in - read_before, 1);
+}
+
+#[test]
+fn a_child_has_it_too_and_copies_what_it_writes() {
+    let _computer = machine(Setting::Always);
+    let (process, space) = in_swap(2);
+    let child = Process::new(space.fork().unwrap(), 0);
+    let since = Since::now();
+    child.run(|| write(5, 99).unwrap()).join();
+    assert_eq!((since.count(Count::Swpin), resident(&child)), (1, LARGE));
+    look(&process, 2 * LARGE);
+    assert_eq!(since.count(Count::Swpin), 2, "the first is in the swap cache");
+    process.run(|| write(6, 98).unwrap()).join();
+    page_out(&process, 2 * LARGE);
+    page_out(&child, 2 * LARGE);
+    let expected = |changed: u64, word: u64| move |page| if page == changed { word } else { page + 1 };
+    for (process, changed, word) in [(&process, 6, 98), (&child, 5, 99)] {
+        let expected = expected(changed, word);
+        process.run(move || (0..2 * LARGE).for_each(|page| assert_eq!(read(page), Ok(expected(page))))).join();
+    }
+}
+
+#[test]
+fn what_is_not_a_whole_run_comes_back_page_by_page() {
+    let _computer = machine(Setting::Always);
+    let (process, space) = in_swap(4);
+    let pages = |first: u64, end: u64| BASE + first * PAGE..BASE + end * PAGE;
+    space.advise(pages(3, 4), Advice::DontNeed).unwrap();
+    space.unmap(pages(2 * LARGE - 1, 2 * LARGE)).unwrap();
+    FOR_SIZE.set(Setting::Never);
+    assert_eq!(read_in(&process, 2 * LARGE), Ok(2 * LARGE + 1));
+    FOR_SIZE.set(Setting::Always);
+    let since = Since::now();
+    let found = process.run(|| (0..3 * LARGE).map(read).collect::<Vec<_>>()).join();
+    for (page, found) in (0..).zip(found) {
+        let expected = match page {
+            3 => Ok(0),
+            31 => Err(Fault),
+            _ => Ok(page + 1),
+        };
+        assert_eq!(found, expected, "page {page}");
+    }
+    assert_eq!((since.count(Count::Swpin), since.count(Count::SwpinFallback)), (0, 0), "nor is that a fallback");
+    assert_eq!(read_in(&process, 3 * LARGE), Ok(3 * LARGE + 1));
+    assert_eq!(since.count(Count::Swpin), 1);
+}
+
+#[test]
+fn without_room_it_comes_back_page_by_page() {
+    let _computer = machine(Setting::Always);
+    let cgroup = Cgroup::root().new_child("small").unwrap();
+    let process = Process::new(AddressSpace::new().unwrap(), cgroup.number());
+    map(&process.memory(), 2 * LARGE);
+    write_all(&process, 2 * LARGE);
+    page_out(&process, 2 * LARGE);
+    cgroup.set_max(Some(cgroup.current() + (LARGE + 4) * PAGE));
+    let since = Since::now();
+    look(&process, LARGE);
+    assert_eq!((since.count(Count::Swpin), since.count(Count::SwpinFallback)), (1, 0));
+    look(&process, 2 * LARGE);
+    let fell_back = (since.count(Count::SwpinFallback), since.count(Count::SwpinFallbackCharge));
+    assert!(fell_back.0 == fell_back.1 && fell_back.0 > 0 && since.count(Count::Swpin) == 1, "{fell_back:?}");
+    process.end();
+    Computer::settle();
+    assert_eq!((cgroup.current(), cgroup.swap_current()), (0, 0));
+    drop(cgroup);
+    // Memory is full of other pages.
+    let (process, _) = in_swap(2);
+    let (other, _) = self::process(560);
+    FOR_SIZE.set(Setting::Never);
+    write_all(&other, 560);
+    FOR_SIZE.set(Setting::Always);
+    let since = Since::now();
+    look(&process, 2 * LARGE);
+    assert!(since.count(Count::SwpinFallback) > 0 && since.count(Count::SwpinFallbackCharge) == 0);
+    look(&other, 560);
+}
+
+#[test]
+fn a_read_that_fails_loses_no_page_but_the_one_that_cannot_be_read() {
+    let computer = machine(Setting::Always);
+    let (process, _) = in_swap(2);
+    // Once: the faults read one by one what the request for all did not.
+    computer.disk.fail(Direction::Read, 0);
+    let since = Since::now();
+    look(&process, LARGE);
+    assert_eq!((since.count(Count::Swpin), resident(&process)), (0, LARGE));
+    // For good.
+    let (_, slot) = slots(&process)[9];
+    computer.disk.break_page(slot.into());
+    let found = process.run(|| (LARGE..2 * LARGE).map(read).collect::<Vec<_>>()).join();
+    let expected = |page: u64| if page == LARGE + 9 { Err(Fault) } else { Ok(page + 1) };
+    assert!((LARGE..).zip(found).all(|(page, found)| found == expected(page)));
+    computer.disk.repair();
+    assert_eq!(read_in(&process, LARGE + 9), Ok(LARGE + 10));
+    process.end();
+}
+
+/// A device as fast as memory, which swap calls without requests.
+#[test]
+fn zram_reads_all_of_it_for_one_fault() {
+    let _computer = Computer::with_zram(600, 1, 1100, Disk::new(64, false));
+    FOR_SIZE.set(Setting::Always);
+    let (process, _) = in_swap(8);
+    let (since, batches) = (Since::now(), swap::statistics().read_batches);
+    look(&process, 8 * LARGE);
+    assert_eq!((since.count(Count::Swpin), since.faults(), resident(&process)), (8, 8, 8 * LARGE));
+    assert_eq!(swap::statistics().read_batches - batches, 8);
 }

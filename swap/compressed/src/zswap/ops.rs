@@ -49,6 +49,13 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
         self.below.as_ref().is_none_or(|below| below.can_merge(area, previous, next, direction))
     }
 
+    /// As on Linux, not what is in part in memory: it comes as fast page by page, and then no more of it than is wanted.
+    fn reads_together(&self, area: &Area<M>, run: SlotRun) -> bool {
+        let is_below = |slot| Location::from_metadata(area.metadata(slot)) == Location::Nowhere;
+        let below = self.below.as_ref().filter(|_| (run.first..run.first + run.length).all(is_below));
+        below.is_some_and(|below| below.reads_together(area, run))
+    }
+
     fn submit_read(&self, mut batch: ReadBatch<M>) {
         if !batch.batch().is_owned() {
             for position in from_the_end(batch.batch().len()) {

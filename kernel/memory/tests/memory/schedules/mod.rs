@@ -25,6 +25,7 @@ use crate::process::Process;
 mod advice;
 mod end;
 mod fork;
+mod large_folios;
 mod limits;
 mod mappings;
 mod objects;

@@ -1,0 +1,141 @@
+//! A page that is in swap is touched, and comes back with those that left memory with it: one fault, one block of frames, one charge,
+//! and one batch for all of them.
+
+use arrayvec::ArrayVec;
+use quire_machine::folio::NewFolio;
+use quire_machine::pte::Mapping;
+use quire_machine::user_tables::{Recalled, TablesGuard};
+use quire_swap::header::PAGE_SIZE;
+use quire_swap::{Entry, FaultInTogether, FaultKind, Folio as _, FolioFlag, Locked};
+
+use super::install::map_folio;
+use super::large::{are_within, pages};
+use super::seen::{Seen, Undone};
+use super::served::FaultService;
+use crate::address_space::AddressSpace;
+use crate::folio::{self, Folio, Owned};
+use crate::frames;
+use crate::large_folio::{self, Count, LARGE_BYTES, LARGE_PAGES};
+use crate::lru;
+use crate::swap;
+
+/// Folios in the order of their pages; none for a page that has not come, or is not to be mapped.
+type Folios = [Option<Locked<Folio>>; LARGE_PAGES];
+
+/// Brings the aligned 64 KiB around the page back, if they are in the VMA and in an aligned run of slots, all out of memory, and a large
+/// folio is to be had; else `None`: the page comes as any does. Those that could not be read, or have gone meanwhile, are left to the
+/// faults that need them.
+///
+/// # Errors
+/// As for a page.
+#[inline(never)]
+pub(super) fn swap_in_large(
+    space: &AddressSpace,
+    seen: &Seen<'_>,
+    entry: Entry,
+) -> Result<Option<FaultService>, Undone> {
+    let first_page = seen.page / LARGE_BYTES * LARGE_BYTES;
+    let before = ((seen.page - first_page) / PAGE_SIZE as u64) as u32;
+    let first = entry.slot().checked_sub(before).and_then(|slot| Entry::new(entry.area(), slot));
+    let Some(first) = first.filter(|first| first.slot().is_multiple_of(LARGE_PAGES as u32)) else { return Ok(None) };
+    if !are_within(seen, first_page)
+        || !are_in_row(&space.tables.lock(), first_page, first)
+        || !swap::core().are_out_together(first, LARGE_PAGES as u32)
+    {
+        return Ok(None);
+    }
+    let Some(folios) = large_folio::or_fallback(frames::large_folio_of(first), Count::SWPIN_FALLBACKS) else {
+        return Ok(None);
+    };
+    let Some(back) = swap::core().fault_in_together(first, folios.map(NewFolio::into_empty)) else {
+        return Ok(None);
+    };
+    let FaultInTogether { mut folios, kind } = back;
+    let is_writable = map_all(space, seen, first_page, first, &mut folios)?;
+    let place = before as usize;
+    let is_mapped = folios[place].is_some();
+    settle(seen, place, &folios);
+    if is_mapped && seen.write && !is_writable {
+        // It is copied now.
+        return Err(Undone::Again);
+    }
+    space.readahead(seen.readahead).passed(first_page / PAGE_SIZE as u64 + LARGE_PAGES as u64 - 1);
+    let service = if kind == FaultKind::Read { FaultService::Read } else { FaultService::ZeroSlot };
+    Ok(is_mapped.then_some(service))
+}
+
+/// The entries of a run, with their pages.
+fn entries(first_page: u64, first: Entry) -> impl Iterator<Item = (u64, Option<Entry>)> {
+    pages(first_page).zip((first.slot()..).map(move |slot| Entry::new(first.area(), slot)))
+}
+
+/// Whether the PTEs hold this run of slots.
+fn are_in_row(tables: &TablesGuard<'_>, first_page: u64, first: Entry) -> bool {
+    let mut cursor = tables.cursor();
+    entries(first_page, first)
+        .all(|(page, entry)| cursor.find(page).is_some_and(|pte| Some(pte.bits()) == entry.map(Entry::to_pte)))
+}
+
+/// Maps those whose PTEs hold their slots still, which it leaves in `folios`; whether the page that the fault is for can be written.
+fn map_all(
+    space: &AddressSpace,
+    seen: &Seen<'_>,
+    first_page: u64,
+    first: Entry,
+    folios: &mut Folios,
+) -> Result<bool, Undone> {
+    // Those that are not mapped are unlocked when the tables are.
+    let mut others = ArrayVec::<Locked<Folio>, LARGE_PAGES>::new();
+    let tables = space.tables.lock();
+    let Recalled::Found(_) = tables.recall(&seen.seat) else { return Err(Undone::Again) };
+    let mut cursor = tables.cursor();
+    let (mut mapped, mut is_writable) = (0, false);
+    for ((page, entry), place) in entries(first_page, first).zip(folios) {
+        let (Some(entry), Some(folio)) = (entry, &*place) else { continue };
+        let Some(cell) = cursor.find(page).filter(|cell| cell.bits() == entry.to_pte()) else {
+            others.extend(place.take());
+            continue;
+        };
+        let may_write = seen.protection.write
+            && folio::is_held_only_by(folio, 1)
+            && swap::core().is_held_once(entry)
+            && folio.state().may_be_written();
+        let is_its = page == seen.page;
+        is_writable |= is_its && may_write;
+        drop(cell.replace(map_folio(seen, folio, Mapping::of(may_write, seen.write && is_its)).locked(seen.locked)));
+        mapped += 1;
+    }
+    space.tables.counts.add_anonymous(mapped);
+    space.tables.counts.count_swapped(-(mapped as isize));
+    Ok(is_writable)
+}
+
+/// Those that are mapped say whose they are, are known to reclaim, and give the counts of their PTEs back.
+fn settle(seen: &Seen<'_>, place: usize, folios: &Folios) {
+    let is_whole = folios.iter().all(Option::is_some);
+    let index = seen.owned.index.wrapping_sub(place as u64);
+    for (index, folio) in (0..).map(|page| index.wrapping_add(page)).zip(folios) {
+        let Some(folio) = folio else { continue };
+        if folio::owned(folio).is_none() {
+            let is_own = folio.state().entry().is_some_and(|entry| swap::core().is_held_once(entry));
+            let owner = if is_own { seen.owned.owner } else { seen.all };
+            folio::set_owned(folio, Owned { owner, index });
+        }
+        if is_whole {
+            folio.state().set(FolioFlag::Large);
+        }
+        if seen.locked {
+            lru::keep(folio);
+        } else {
+            lru::is_wanted(folio, false);
+        }
+    }
+    if is_whole {
+        large_folio::note(Count::Swpin);
+    }
+    let mut places = 0..;
+    swap::core().put_mapped_together(folios.each_ref().map(|folio| {
+        let is_written = places.next() == Some(place) && seen.write;
+        folio.as_ref().map(|folio| (folio, is_written))
+    }));
+}
