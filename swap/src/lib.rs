@@ -207,7 +207,7 @@ pub use swap::Swap;
 pub use swapon::{DEFAULT_PRIORITY, Deviceless, Discard, SwapFile, SwapOnError, SwapOnOptions};
 pub use table_entry::{PAYER_MAX, SHADOW_BITS, SlotState, TableEntry};
 pub use take::AllocateError;
-pub use together::FaultInTogether;
+pub use together::{FaultInTogether, Mapped};
 pub use users::{SlotRange, SwapOffError, Users};
 pub use watcher::{ReadFolio, Watcher};
 pub use write::Written;

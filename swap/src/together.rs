@@ -26,6 +26,9 @@ pub struct FaultInTogether<M: Machine, const PAGES: usize> {
     pub kind: FaultKind,
 }
 
+/// A folio that was mapped, and whether it is written, for [`Swap::put_mapped_together`]; none for one that was not.
+pub type Mapped<'a, M> = Option<(&'a Locked<<M as Machine>::Folio>, bool)>;
+
 impl<M: Machine> Swap<M> {
     /// Whether the pages in so many slots from `first` on are all out of memory, one pays for all of them, and their backend
     /// has them where it reads them together. Takes no lock: certain only to who looks again.
@@ -53,19 +56,17 @@ impl<M: Machine> Swap<M> {
         M::added_together(folios.iter().map(|folio| &**folio).zip(inserted.iter().map(|inserted| inserted.shadow)));
         let (mut plug, mut kind) = (Plug::new(), FaultKind::Zero);
         let mut slots = (first.slot()..).zip(inserted);
-        let coming = folios.map(|mut folio| match slots.next() {
-            Some((slot, Inserted { zero: false, .. })) => {
+        let coming = folios.map(|mut folio| {
+            if let Some((slot, Inserted { zero: false, .. })) = slots.next() {
                 kind = FaultKind::Read;
                 let read = M::Folio::clone(&folio);
                 plug.add(&area, folio.into_read(), slot, Direction::Read);
-                Coming::Read(read)
+                return Coming::Read(read);
             }
-            _ => {
-                count!(area, zero_in, 1);
-                folio.with_page_mut(0, M::Folio::clear);
-                folio.set_up_to_date();
-                Coming::Here(folio)
-            }
+            count!(area, zero_in, 1);
+            folio.with_page_mut(0, M::Folio::clear);
+            folio.set_up_to_date();
+            Coming::Here(folio)
         });
         plug.submit();
         count!(area, cache_misses, 1);
@@ -85,7 +86,7 @@ impl<M: Machine> Swap<M> {
 
     /// [`Swap::put_mapped`] for folios that [`Swap::fault_in_together`] has brought in; those that were mapped say whether they are
     /// written.
-    pub fn put_mapped_together<const PAGES: usize>(&self, mapped: [Option<(&Locked<M::Folio>, bool)>; PAGES]) {
+    pub fn put_mapped_together<const PAGES: usize>(&self, mapped: [Mapped<'_, M>; PAGES]) {
         let worthless =
             mapped.map(|mapped| mapped.is_some_and(|(folio, is_written)| is_written || self.is_slot_worthless(folio)));
         let mapped = mapped.into_iter().zip(worthless);
