@@ -3,12 +3,10 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 use core::fmt::Write;
 
 use quire_machine::clock;
 use quire_machine::print;
-use quire_memory::AddressSpace;
 use quire_memory::fault::served;
 use quire_memory::large_folio::{self, Count, Setting};
 use quire_memory::{progress, swap};
@@ -20,7 +18,6 @@ use super::user::{self, Fault, address};
 use super::workload::Tally;
 use super::zram_cost::ticks_of_an_instruction;
 use crate::command_line::CommandLine;
-use crate::require;
 use crate::swapon;
 
 /// How many pages there are, in hundredths of memory, without `load=` on the command line.

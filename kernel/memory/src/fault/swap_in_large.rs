@@ -89,11 +89,13 @@ fn map_all(
     let tables = space.tables.lock();
     let Recalled::Found(_) = tables.recall(&seen.seat) else { return Err(Undone::Again) };
     let mut cursor = tables.cursor();
-    let (mut mapped, mut is_writable) = (0, false);
+    let (mut mapped, mut is_writable) = (0_usize, false);
     for ((page, entry), place) in entries(first_page, first).zip(folios) {
         let (Some(entry), Some(folio)) = (entry, &*place) else { continue };
         let Some(cell) = cursor.find(page).filter(|cell| cell.bits() == entry.to_pte()) else {
-            others.extend(place.take());
+            if let Some(folio) = place.take() {
+                others.push(folio);
+            }
             continue;
         };
         let may_write = seen.protection.write
@@ -106,7 +108,7 @@ fn map_all(
         mapped += 1;
     }
     space.tables.counts.add_anonymous(mapped);
-    space.tables.counts.count_swapped(-(mapped as isize));
+    space.tables.counts.count_swapped(-mapped.cast_signed());
     Ok(is_writable)
 }
 
