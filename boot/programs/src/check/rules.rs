@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::fd::{AsFd, AsRawFd},
+    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -13,7 +14,7 @@ use nix::{
         resource::{Resource, getrlimit, rlim_t, setrlimit},
         signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
     },
-    unistd::{Uid, dup, execv, pipe, read, setuid, write},
+    unistd::{Pid, Uid, dup, execv, pipe, read, setpgid, setuid, write},
 };
 
 use super::{
@@ -32,6 +33,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("rules-open-files", open_files),
     ("rules-signals", signals),
     ("rules-processes", processes),
+    ("rules-groups", groups),
 ];
 
 fn raising() -> Outcome {
@@ -155,6 +157,23 @@ fn signals() -> Outcome {
         }
         refused("a fourth", queue(), Errno::EAGAIN)
     })
+}
+
+/// A child that runs a program of its own is not its parent's to put into a group any more.
+fn groups() -> Outcome {
+    let mut child = Command::new("/proc/self/exe").args(["check", "--ids"]).stdout(Stdio::null()).spawn()?;
+    let pid = Pid::from_raw(child.id().cast_signed());
+    let moved = setpgid(pid, pid);
+    child.wait()?;
+    refused("another group for a child that runs another program", moved, Errno::EACCES)?;
+    let child = Child::start(|| {
+        // SAFETY: this process only waits for its end.
+        unsafe { libc::pause() }
+    })?;
+    let moved = setpgid(child.0, child.0);
+    child.signal(Signal::SIGKILL)?;
+    child.wait()?;
+    Ok(moved?)
 }
 
 fn processes() -> Outcome {

@@ -114,6 +114,8 @@ pub struct Process {
     pub(super) credentials: Snapshot<Credentials>,
     /// Other processes of the same user may not look into it: it has had another user's rights.
     is_private: AtomicBool,
+    /// It has started a program since it was forked (Linux: `PF_FORKNOEXEC` is gone).
+    pub(super) has_executed: AtomicBool,
     /// Its open files.
     pub files: Arc<Descriptors>,
     /// Its root and working directory, and what permissions its new files do not get.
@@ -182,6 +184,7 @@ impl Process {
             limits: Snapshot::new(parent.map_or_else(Limits::default, |parent| parent.limits.get())),
             credentials: Snapshot::new(parent.map_or(Credentials::SUPERUSER, Self::credentials)),
             is_private: AtomicBool::new(parent.is_some_and(Self::is_private)),
+            has_executed: AtomicBool::new(false),
             files,
             location: parent.map_or_else(Location::initial, |parent| parent.location.fork()),
             usage: Usage::default(),

@@ -242,7 +242,14 @@ pub fn set_group(caller: &Process, pid: u32, group: u32) -> Result<(), Errno> {
     if process.pid() != caller.pid() && process.parent() != caller.pid() {
         return Err(Errno::ESRCH);
     }
-    if process.session() != caller.session() || process.session() == process.pid() {
+    if process.session() != caller.session() {
+        return Err(Errno::EPERM);
+    }
+    // A child that runs a program of its own is not its parent's to move any more.
+    if process.pid() != caller.pid() && process.has_executed.load(Ordering::Relaxed) {
+        return Err(Errno::EACCES);
+    }
+    if process.session() == process.pid() {
         return Err(Errno::EPERM);
     }
     let joins = |other: &Process| other.group() == group && other.session() == caller.session();

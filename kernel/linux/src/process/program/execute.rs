@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::arch::x86_64::__cpuid;
 use core::cell::Cell;
+use core::sync::atomic::Ordering;
 
 use linux_raw_sys::auxvec as linux;
 use quire_machine::address_map::USER_END;
@@ -117,6 +118,7 @@ fn start_program(
     let is_another = credentials.acts_as_another();
     process.set_credentials(credentials);
     process.set_private(is_another);
+    process.has_executed.store(true, Ordering::Relaxed);
     process.files.close_on_exec();
     process.with_signals(Signals::after_exec);
 }
