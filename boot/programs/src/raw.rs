@@ -41,6 +41,19 @@ pub(crate) fn map_file(
     address(unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, file.as_raw_fd(), offset) })
 }
 
+/// Maps a file to read or write together with others, where the caller has mapped what it does not need any more.
+pub(crate) fn map_file_at(
+    place: *mut c_void,
+    file: BorrowedFd<'_>,
+    bytes: usize,
+    protection: c_int,
+    offset: i64,
+) -> nix::Result<*mut c_void> {
+    let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+    // SAFETY: what it replaces is the caller's.
+    address(unsafe { libc::mmap(place, bytes, protection, flags, file.as_raw_fd(), offset) })
+}
+
 /// Moves or resizes what the caller has mapped.
 pub(crate) fn remap(
     start: *mut c_void,

@@ -84,7 +84,8 @@ impl AddressSpace {
             Advice::Remove => vma.locked || !vma.shared || !vma.protection.write,
             _ => false,
         };
-        for vma in parts(self, &range) {
+        for vma in parts(self, &range).heed_kill() {
+            let vma = vma?;
             // As on Linux, those before it have been served.
             if is_refused(&vma) {
                 return Err(MapError::NotAllowed);
@@ -297,7 +298,7 @@ impl AddressSpace {
                     Totals { locked: within.mapped - within.locked, ..Totals::NONE },
                 )?;
             }
-            let range = range.start..layout.vmas.covered_from(range.start).min(range.end);
+            let range = range.start..layout.vmas.covered_until(&range).min(range.end);
             let before = layout.vmas.totals().locked;
             layout.vmas.change(&range, |vma| vma.locked = lock)?;
             if before != layout.vmas.totals().locked {
@@ -342,8 +343,8 @@ impl AddressSpace {
         }
         if now {
             // As on Linux, what is not to be had does not keep the rest from being locked.
-            for range in self.ranges() {
-                if self.lock(range, true, lazily) == Err(MapError::Killed) {
+            for range in self.ranges().heed_kill() {
+                if self.lock(range?, true, lazily) == Err(MapError::Killed) {
                     return Err(MapError::Killed);
                 }
             }
@@ -357,7 +358,7 @@ impl AddressSpace {
     /// [`MapError::NoMemory`] when there is none to note it.
     pub fn unlock_all(&self) -> Result<(), MapError> {
         self.layout().lock_new = LockNew::No;
-        self.ranges().try_for_each(|range| self.lock(range, false, true))
+        self.ranges().heed_kill().try_for_each(|range| self.lock(range?, false, true))
     }
 
     fn ranges(&self) -> impl Iterator<Item = Range<u64>> {

@@ -6,15 +6,15 @@
 //! frames for the child's tables are set aside before anything is locked, because a task that waits for a frame may have to wait
 //! for another space's layout ([`crate::oom`]).
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use quire_machine::AllocationError;
 use quire_machine::arch::translations;
-use quire_machine::fallible::{self, NoMemory, TryVec};
-use quire_machine::task::Killed;
+use quire_machine::fallible::{self, NoMemory, TryMap};
+use quire_machine::task::{HeedKill, Killed};
 use quire_machine::user_tables::{Leaf, TablesKey};
 use quire_swap::Entry;
 use quire_swap::header::PAGE_SIZE;
@@ -42,8 +42,9 @@ impl AddressSpace {
         fallible::ask(vmas * 2 * size_of::<Vma<Arc<RmapLink>>>())?;
         let mut inherited = Layout::new();
         inherited.copy_heap(&layout);
-        let mut links = Attachments { child: &child, pairs: Vec::new() };
-        for vma in layout.vmas.iter().filter(|vma| !vma.not_inherited) {
+        let mut links = Attachments { child: &child, pairs: BTreeMap::new() };
+        for vma in layout.vmas.iter().filter(|vma| !vma.not_inherited).heed_kill() {
+            let vma = vma.map_err(|Killed| AllocationError)?;
             let vma = Vma {
                 locked: false,
                 object: vma.object.as_ref().map(|object| links.of_child(object)).transpose()?,
@@ -117,7 +118,8 @@ impl AddressSpace {
 /// The child's link for each of the parent's.
 struct Attachments<'a> {
     child: &'a AddressSpace,
-    pairs: Vec<(*const RmapLink, Arc<RmapLink>)>,
+    /// By where the parent's is: a program has as many as it has mappings.
+    pairs: BTreeMap<usize, Arc<RmapLink>>,
 }
 
 impl Attachments<'_> {
@@ -125,11 +127,12 @@ impl Attachments<'_> {
         if parents.is_home() {
             return Ok(Arc::clone(self.child.home()));
         }
-        if let Some((_, found)) = self.pairs.iter().find(|(pointer, _)| *pointer == Arc::as_ptr(parents)) {
+        let place = Arc::as_ptr(parents).addr();
+        if let Some(found) = self.pairs.get(&place) {
             return Ok(Arc::clone(found));
         }
         let made = parents.for_child(&self.child.tables)?;
-        self.pairs.try_push((Arc::as_ptr(parents), Arc::clone(&made)))?;
+        self.pairs.insert_if_room(place, Arc::clone(&made))?;
         Ok(made)
     }
 }

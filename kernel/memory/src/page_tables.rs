@@ -3,7 +3,7 @@
 //! What a PTE says is in `quire_machine::pte`, and how tables are walked in `quire_machine::user_tables`.
 
 use core::ops::Deref;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use quire_machine::AllocationError;
 use quire_machine::address_map::USER_END;
@@ -121,6 +121,8 @@ impl Counts {
 
 /// The page tables of one address space.
 pub(crate) struct PageTables {
+    /// Greater than those of all that were there before.
+    number: u64,
     pub(crate) tables: UserTables,
     pub(crate) counts: Counts,
 }
@@ -140,9 +142,15 @@ impl PageTables {
     /// # Errors
     /// [`AllocationError`] when there is no frame for the root.
     pub(crate) fn new() -> Result<(Self, TablesKey), AllocationError> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let (tables, key) = UserTables::new(counts::allocate(Kind::PageTable).ok_or(AllocationError)?);
         let counts = Counts { cgroup: AtomicU8::new(counts::current()), ..Counts::default() };
-        Ok((Self { tables, counts }, key))
+        Ok((Self { number: NEXT.fetch_add(1, Ordering::Relaxed), tables, counts }, key))
+    }
+
+    /// Its number, by which those of relatives are in the order of their age.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
     }
 
     /// Replaces the PTE of the page at `address` by `pte`, which maps no frame, if it is still the entry `expected`; what that

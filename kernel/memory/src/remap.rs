@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use quire_machine::arch::translations;
 use quire_machine::heap;
+use quire_machine::task::check_killed;
 use quire_swap::header::PAGE_SIZE;
 
 use crate::address_space::{AddressSpace, LOWEST, MapError, Placement, check};
@@ -59,6 +60,7 @@ impl AddressSpace {
     fn move_each(&self, old: &Range<u64>, address: u64) -> Result<u64, MapError> {
         let mut from = old.start;
         while from < old.end {
+            check_killed()?;
             let layout = self.layout();
             let Some(vma) = layout.vmas.overlapping(from..old.end).next() else { break };
             let part = vma.range.start.max(from)..vma.range.end.min(old.end);

@@ -34,12 +34,11 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 use core::ops::Bound;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use arrayvec::ArrayVec;
-use quire_machine::fallible::{self, NoMemory, TryMap, TryVec};
+use quire_machine::fallible::{self, NoMemory, TryMap};
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::user_tables::{PteCell, TablesGuard};
 use quire_swap::header::PAGE_SIZE;
@@ -95,12 +94,17 @@ impl Sought for (u64, &Folio) {
 /// The spaces that may map an owner's pages.
 pub(crate) struct Rmap {
     number: u32,
-    list: SpinLock<Vec<Mapper>>,
+    list: SpinLock<BTreeMap<MapperKey, Mapper>>,
 }
+
+/// The number of a space's tables, and a base: one is found among the many that a program can make of one object, and the oldest
+/// space, which is the likeliest to have a page, comes first.
+type MapperKey = (u64, u64);
 
 struct Mapper {
     tables: Arc<PageTables>,
-    base: u64,
+    /// A space may have a base more than once, after it has moved parts of a mapping one by one.
+    links: u32,
 }
 
 /// Where a space with this base maps page `index`, if it does; the base wraps.
@@ -164,7 +168,7 @@ impl Rmap {
         let mut owners = OWNERS.lock();
         let number = next_number(&owners);
         owners.insert_if_room(number, unborn)?;
-        Ok(Self { number, list: SpinLock::new(Rank::Rmap, Vec::new()) })
+        Ok(Self { number, list: SpinLock::new(Rank::Rmap, BTreeMap::new()) })
     }
 
     /// Lets the owner be found.
@@ -190,16 +194,24 @@ impl Rmap {
 
     /// Adds a space with a base.
     fn add(&self, tables: &Arc<PageTables>, base: u64) -> Result<(), NoMemory> {
-        self.list.lock().try_push(Mapper { tables: Arc::clone(tables), base })
+        let mut list = self.list.lock();
+        let key = (tables.number(), base);
+        if let Some(mapper) = list.get_mut(&key) {
+            mapper.links += 1;
+            return Ok(());
+        }
+        list.insert_if_room(key, Mapper { tables: Arc::clone(tables), links: 1 }).map(drop)
     }
 
-    /// Takes a space with a base off the list, where it is once.
+    /// Takes a space with a base off the list, as often as it was added.
     fn remove(&self, tables: &Arc<PageTables>, base: u64) {
         let mut list = self.list.lock();
-        let place = list.iter().position(|mapper| Arc::ptr_eq(&mapper.tables, tables) && mapper.base == base);
-        // The caller has a reference to the tables itself: nothing is freed under the lock.
-        if let Some(place) = place {
-            list.swap_remove(place);
+        let key = (tables.number(), base);
+        let Some(mapper) = list.get_mut(&key) else { return };
+        mapper.links -= 1;
+        if mapper.links == 0 {
+            // The caller has a reference to the tables itself: nothing is freed under the lock.
+            list.remove(&key);
         }
     }
 
@@ -215,7 +227,7 @@ impl Rmap {
         let list = self.list.lock();
         // How many PTEs were found of each page that still map it.
         let mut found = [0; BATCH];
-        for (place, Mapper { tables, base }) in (1..).zip(&*list) {
+        for (place, ((_, base), Mapper { tables, .. })) in (1..).zip(&*list) {
             let ptes = tables.lock();
             let mut cursor = ptes.cursor();
             for (page, found) in pages.iter_mut().zip(&mut found) {
@@ -240,7 +252,8 @@ impl Rmap {
 
     /// Whether the space with these tables may map any of the pages.
     pub(crate) fn has(&self, tables: &Arc<PageTables>) -> bool {
-        self.list.lock().iter().any(|mapper| Arc::ptr_eq(&mapper.tables, tables))
+        let first = (tables.number(), 0);
+        self.list.lock().range(first..=(first.0, u64::MAX)).next().is_some()
     }
 
     /// Whether no space maps any of the pages.
@@ -289,7 +302,7 @@ impl Owner {
     /// Calls `visit` with the base of each space that is likely to map the pages and its tables, locked, until it has seen enough.
     pub(crate) fn for_each_space(&self, mut visit: impl FnMut(u64, &TablesGuard<'_>) -> bool) {
         let list = self.own_rmap().list.lock();
-        let _ = list.iter().all(|Mapper { tables, base }| visit(*base, &tables.lock()));
+        let _ = list.iter().all(|((_, base), Mapper { tables, .. })| visit(*base, &tables.lock()));
     }
 }
 
@@ -366,12 +379,13 @@ impl RmapLink {
     /// # Errors
     /// [`NoMemory`]
     pub(crate) fn new(owner: Owner, tables: &Arc<PageTables>, base: u64) -> Result<Arc<Self>, NoMemory> {
-        // One that is not on a list finds nothing to take away as it goes.
-        let link = fallible::shared(Self { owner, tables: Arc::clone(tables), base })?;
-        let (own, all) = link.owner.rmaps();
+        let (own, all) = owner.rmaps();
         all.add(tables, base)?;
-        own.map_or(Ok(()), |own| own.add(tables, base))?;
-        Ok(link)
+        if let Some(own) = own {
+            own.add(tables, base).inspect_err(|NoMemory| all.remove(tables, base))?;
+        }
+        // One for which there is no memory takes itself off the lists as it goes.
+        fallible::shared(Self { owner, tables: Arc::clone(tables), base })
     }
 
     /// The same base for another space that is forked from this one, and the same object or an `anon_vma` that comes from this one.

@@ -328,18 +328,19 @@ impl<A: Clone + PartialEq> Vmas<A> {
 
     /// Whether all of `range` is mapped.
     pub fn covers(&self, range: &Range<u64>) -> bool {
-        self.covered_from(range.start) >= range.end
+        self.covered_until(range) >= range.end
     }
 
-    /// Up to where everything from `address` on is mapped.
-    pub fn covered_from(&self, address: u64) -> u64 {
-        let touching = self.overlapping(address..u64::MAX).scan(address, |reached, vma| {
+    /// Up to where everything from the beginning of `range` on is mapped, if that is in `range`; else its end, or behind it. How
+    /// much there is behind it is not looked at.
+    pub fn covered_until(&self, range: &Range<u64>) -> u64 {
+        let touching = self.overlapping(range.clone()).scan(range.start, |reached, vma| {
             (vma.range.start <= *reached).then(|| {
                 *reached = vma.range.end;
                 *reached
             })
         });
-        touching.last().unwrap_or(address)
+        touching.last().unwrap_or(range.start)
     }
 
     /// The highest free place for `length` bytes in `limits`, clear of the gap below VMAs that grow down.

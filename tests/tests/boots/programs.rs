@@ -135,6 +135,11 @@ fn who_is_killed_in_a_long_call_does_no_more_of_it() {
 }
 
 #[test]
+fn many_mappings_cost_as_much_as_they_are() {
+    check("links", 2, Machine::new().memory(Size::mebibytes(128)).icount());
+}
+
+#[test]
 fn what_was_never_touched_costs_nothing_to_walk() {
     check("huge", 5, with_swap(Size::mebibytes(40), Size::mebibytes(16)));
 }

@@ -4,24 +4,29 @@
 use std::{
     fs,
     io::{Seek, SeekFrom, Write},
-    os::unix::fs::MetadataExt,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     ptr,
+    time::Instant,
 };
 
 use nix::{
     libc::{self, c_int, c_void},
-    sys::signal::Signal,
-    unistd::setuid,
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        signal::Signal,
+    },
+    unistd::{ftruncate, setuid},
 };
 
 use super::{
     limits::memory_is_back,
-    outcome::{Check, Outcome, require, require_success},
+    outcome::{Check, Failure, Outcome, require, require_success},
 };
 use crate::{
     files,
     memory::{Memory, PAGE},
     process::{Child, End},
+    raw,
 };
 
 pub(super) const CHECKS: &[Check] = &[
@@ -31,6 +36,9 @@ pub(super) const CHECKS: &[Check] = &[
     ("huge-files-user", || as_user(sparse_files)),
     ("huge-victim", victim),
 ];
+
+/// For a machine whose clock counts instructions.
+pub(super) const COUNTED_CHECKS: &[Check] = &[("links-of-a-file", links), ("links-neighbours", neighbours)];
 
 /// 40,000 GiB.
 const BYTES: usize = 40_000 << 30;
@@ -169,4 +177,54 @@ fn victim() -> Outcome {
     glutton.wait()?;
     require!(kills()? - before <= 2, "{} processes were killed for one", kills()? - before);
     memory_is_back(free_before)
+}
+
+/// Many mappings of a file, each of which has another distance between its place and the file's, cost a `fork`, the child's
+/// end and their own as much as there are, and not the square of it.
+fn links() -> Outcome {
+    let file = memfd_create(c"links", MFdFlags::empty())?;
+    ftruncate(&file, 1 << 40)?;
+    costs_as_much_as_there_are(|count| {
+        let place = raw::map(count * 2 * PAGE, libc::PROT_NONE, raw::ANONYMOUS | libc::MAP_NORESERVE)?;
+        for index in 0..count {
+            let at = place.wrapping_byte_add(index * 2 * PAGE);
+            raw::map_file_at(at, file.as_fd(), PAGE, raw::READ, (index * 5 * PAGE) as i64)?;
+        }
+        let end = Child::start(|| 0)?.wait()?;
+        require!(end == End::Exited(0), "a child with {count} mappings gave {end}");
+        Ok(raw::unmap(place, count * 2 * PAGE)?)
+    })
+}
+
+/// As many without a file, one beside the other.
+fn neighbours() -> Outcome {
+    costs_as_much_as_there_are(|count| {
+        let place = raw::map(count * 2 * PAGE, libc::PROT_NONE, raw::ANONYMOUS | libc::MAP_NORESERVE)?;
+        for index in 0..count {
+            raw::protect(place.wrapping_byte_add(index * 2 * PAGE), PAGE, raw::READ)?;
+        }
+        // SAFETY: locking changes no contents.
+        let locked = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_ONFAULT) == 0 && libc::munlockall() == 0 };
+        require!(locked, "{count} mappings cannot be locked");
+        let end = Child::start(|| 0)?.wait()?;
+        require!(end == End::Exited(0), "a child with {count} mappings gave {end}");
+        Ok(raw::unmap(place, count * 2 * PAGE)?)
+    })
+}
+
+/// Whether `work` with eight times as many takes about eight times as long, and not 64.
+fn costs_as_much_as_there_are(work: impl Fn(usize) -> Outcome) -> Outcome {
+    const FEW: usize = 2000;
+    const MANY: usize = 8 * FEW;
+    let time = |count| -> Result<u128, Failure> {
+        let begin = Instant::now();
+        work(count)?;
+        Ok(begin.elapsed().as_nanos())
+    };
+    // The first one finds nothing prepared.
+    time(FEW)?;
+    let (few, many) = (time(FEW)?, time(MANY)?);
+    println!("  {FEW} mappings took {few} ns, and {MANY} {many} ns");
+    require!(many < few * 16, "{FEW} mappings took {few} ns, and {MANY} {many} ns");
+    Ok(())
 }

@@ -81,6 +81,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         handlers::CHECKS,
         heap::CHECKS,
         huge::CHECKS,
+        huge::COUNTED_CHECKS,
         killed::CHECKS,
         large_folios::CHECKS,
         kpage::CHECKS,

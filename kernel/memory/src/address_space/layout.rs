@@ -78,12 +78,14 @@ impl Layout {
         }
     }
 
-    /// A link of the same object and base, so that VMAs can merge.
-    pub(crate) fn attachment_like(&self, object: &Arc<Object>, base: u64) -> Option<Attached> {
+    /// A link of the same object and base next to `range`, where a VMA would merge with the one that has it.
+    pub(crate) fn attachment_like(&self, object: &Arc<Object>, base: u64, range: &Range<u64>) -> Option<Attached> {
         let is_same = |attached: &&Attached| {
             attached.base() == base && attached.object().is_some_and(|other| Arc::ptr_eq(other, object))
         };
-        self.vmas.iter().filter_map(|vma| vma.object.as_ref()).find(is_same).cloned()
+        let beside =
+            [range.start.saturating_sub(1), range.end].into_iter().filter_map(|address| self.vmas.find(address));
+        beside.filter_map(|vma| vma.object.as_ref()).find(is_same).cloned()
     }
 
     pub(crate) fn copy_heap(&mut self, other: &Self) {

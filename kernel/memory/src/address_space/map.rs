@@ -76,7 +76,7 @@ impl AddressSpace {
         };
         let object = object.map(|(object, offset)| {
             let base = start.wrapping_sub(offset);
-            match layout.attachment_like(&object, base) {
+            match layout.attachment_like(&object, base, &range) {
                 Some(link) => Ok(link),
                 None => RmapLink::new(Owner::Object(object), &self.tables, base),
             }
@@ -128,7 +128,7 @@ impl AddressSpace {
         check(&range)?;
         let mut layout = self.layout();
         // As on Linux, what comes before that has changed.
-        let hole = layout.vmas.covered_from(range.start);
+        let hole = layout.vmas.covered_until(&range);
         let is_refused = |vma: &&Vma<Attached>| protection.write && vma.shared && !vma.may_write;
         let refused = layout.vmas.overlapping(range.start..hole.min(range.end)).find(is_refused);
         let outcome = match refused {
