@@ -1,4 +1,12 @@
 //! How a page's bytes are written shorter, and read again.
+//!
+//! # Without vector registers
+//!
+//! The kernel is built without them, and LZ4 with it. Built with SSE2, for the same target and the same 64 pages of text (callgrind,
+//! `lz4_flex` 0.14.0), it takes as many instructions to compress a page, 67,552 instead of 67,589, and a tenth less to decompress one,
+//! 22,055 instead of 24,376. Of the 2,321 that a page saves on its way in, keeping sixteen registers of a program and putting
+//! them back takes at least 32 each time; on its way out nothing is saved. So at best a fault on text, 28,900, costs a twelfth less, for
+//! a crate with another ABI than the rest of the kernel, which the compiler warns that it will refuse. It is not done.
 
 use alloc::boxed::Box;
 
