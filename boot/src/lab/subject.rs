@@ -5,6 +5,7 @@
 //! processor time, no files to write, and where the machine allows that no network.
 
 use std::{
+    fs,
     io::{self, Read, Write},
     os::{
         fd::OwnedFd,
@@ -30,8 +31,14 @@ pub(super) const SECONDS_AFTER_HANG: u64 = 1;
 /// What is said of a check that took all of its time.
 pub(super) const HANGS: &str = "of processor time without an answer: an endless loop?";
 
-/// How long one answer may take on a machine that does other things too.
-const ANSWER_MAX: Duration = Duration::from_mins(1);
+/// How long it may wait for something, neither running nor ready to run, before it answers.
+const WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// So often it is looked at while there is no answer.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The most looks: on a machine that does other things too, processor time can take very long.
+const LOOKS_MAX: u32 = 1200;
 
 const MEMORY_MAX: u64 = 512 << 20;
 
@@ -83,8 +90,8 @@ impl Subject {
     pub(super) fn start(program: &Path, seconds: u64) -> Result<Self, String> {
         let failed = |error: io::Error| format!("the lab's program cannot be started: {error}");
         let (socket, other) = UnixStream::pair().map_err(failed)?;
-        socket.set_read_timeout(Some(ANSWER_MAX)).map_err(failed)?;
-        socket.set_write_timeout(Some(ANSWER_MAX)).map_err(failed)?;
+        socket.set_read_timeout(Some(LOOK)).map_err(failed)?;
+        socket.set_write_timeout(Some(WAIT_MAX)).map_err(failed)?;
         let mut command = match without_network() {
             Some(unshare) => {
                 let mut command = Command::new(unshare);
@@ -140,15 +147,29 @@ impl Subject {
     /// Waits until so many bytes of answers are there.
     fn receive(&mut self, bytes: usize) -> io::Result<()> {
         let mut part = [0; 4096];
+        let (mut looks, mut waited) = (0, Duration::ZERO);
         while self.answers.len() < bytes {
             match self.socket.read(&mut part) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(length) => self.answers.extend_from_slice(&part[..length]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    looks += 1;
+                    waited = if self.is_running() { Duration::ZERO } else { waited + LOOK };
+                    if waited >= WAIT_MAX || looks == LOOKS_MAX {
+                        return Err(error);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Whether it runs, or would if there were a processor for it: then it is its processor time that ends it.
+    fn is_running(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        status.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('R'))
     }
 
     /// Asks a question that is a line, and so is its answer.
@@ -173,7 +194,7 @@ impl Subject {
         let status = self.child.wait().ok();
         let printed = self.printed.take().and_then(|reader| reader.join().ok()).unwrap_or_default();
         if hangs {
-            return format!("did not answer for {} s: it waits for something that never comes", ANSWER_MAX.as_secs());
+            return format!("did not answer for {} s: it waits for something that never comes", WAIT_MAX.as_secs());
         }
         if let Some((_, panic)) = printed.split_once("panicked at ") {
             let mut lines = panic.lines();
