@@ -97,11 +97,18 @@ pub fn set_reserve(reserve: Reserve, kibibytes: u64) {
 
 /// The most that may be promised in mode 2 (`CommitLimit`), in pages.
 pub fn limit() -> u64 {
-    let memory = match ratio_and_kibibytes() {
-        (ratio, 0) => (u128::from(physical::managed_frames() as u64) * u128::from(ratio) / 100) as u64,
-        (_, kibibytes) => kibibytes / KIB_PER_PAGE,
+    let frames = physical::managed_frames() as u64;
+    limit_of(frames, ratio_and_kibibytes(), swap::core().totals().0)
+}
+
+/// The limit in pages of which the bytes can be counted, whatever was set.
+fn limit_of(frames: u64, (ratio, kibibytes): (u64, u64), swap: u64) -> u64 {
+    const MOST: u64 = u64::MAX / PAGE_SIZE as u64;
+    let memory = match kibibytes {
+        0 => u64::try_from(u128::from(frames) * u128::from(ratio) / 100).unwrap_or(MOST),
+        kibibytes => kibibytes / KIB_PER_PAGE,
     };
-    memory.saturating_add(swap::core().totals().0)
+    memory.saturating_add(swap).min(MOST)
 }
 
 /// What is promised (`Committed_AS`), in pages.
@@ -176,4 +183,19 @@ fn limit_for_current(mapped: u64) -> u64 {
     let for_superuser = if is_ordinary { reserve(Reserve::Superuser) / KIB_PER_PAGE } else { 0 };
     let for_others = (reserve(Reserve::Others) / KIB_PER_PAGE).min(mapped / 32);
     limit().saturating_sub(for_superuser + for_others)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KIB_PER_PAGE, limit_of};
+
+    #[test]
+    fn the_limit_can_be_shown_whatever_is_set() {
+        assert_eq!(limit_of(1000, (50, 0), 300), 800);
+        assert_eq!(limit_of(1000, (0, 80), 300), 320);
+        for (ratio, kibibytes) in [(u64::MAX, 0), (u64::MAX - 1, 0), (0, u64::MAX), (1 << 62, 0)] {
+            let limit = limit_of(16_384, (ratio, kibibytes), 65_535);
+            assert!(limit.checked_mul(KIB_PER_PAGE * 1024).is_some(), "{ratio}, {kibibytes}: {limit}");
+        }
+    }
 }

@@ -135,6 +135,11 @@ fn who_is_killed_in_a_long_call_does_no_more_of_it() {
 }
 
 #[test]
+fn any_value_may_be_written_to_a_setting() {
+    check("settings", 2, with_swap(Size::mebibytes(64), Size::mebibytes(64)));
+}
+
+#[test]
 fn many_mappings_cost_as_much_as_they_are() {
     check("links", 2, Machine::new().memory(Size::mebibytes(128)).icount());
 }

@@ -40,6 +40,7 @@ mod place;
 mod reclaim;
 mod rules;
 mod setting;
+mod settings;
 mod signals;
 mod starve;
 mod swapped;
@@ -96,6 +97,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         permissions::CHECKS,
         reclaim::CHECKS,
         rules::CHECKS,
+        settings::CHECKS,
         signals::CHECKS,
         starve::CHECKS,
         swapped::CHECKS,

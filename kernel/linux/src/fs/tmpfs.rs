@@ -227,7 +227,8 @@ impl fmt::Display for Shown<'_> {
         }
         let (blocks, inodes) = (filesystem.account.blocks.limit(), filesystem.tree.lock().limit());
         if blocks != default_limit() {
-            write!(f, ",size={}k", blocks * (PAGE_SIZE as u64 >> 10))?;
+            // `nr_blocks=` may be more than there are bytes to count.
+            write!(f, ",size={}k", u128::from(blocks) * (PAGE_SIZE as u128 >> 10))?;
         }
         if inodes != default_limit() {
             write!(f, ",nr_inodes={inodes}")?;

@@ -389,7 +389,7 @@ impl<M: PoolMachine> Zram<M> {
     fn show_memory(&self, text: &mut heap::Text<M>) -> Result<(), NoMemory> {
         let page = PAGE_SIZE as u64;
         let state = self.state.lock();
-        let (limit, disk) = (state.limit * page, state.disk.clone());
+        let (limit, disk) = (state.limit.saturating_mul(page), state.disk.clone());
         drop(state);
         let Some(disk) = disk else {
             return text.print(format_args!("{0:8} {0:8} {0:8} {1:8} {0:8} {0:8} {0:8} {0:8} {0:8}\n", 0, limit));

@@ -84,6 +84,12 @@ fn attributes_answer_as_on_linux() {
     assert_eq!(store("mem_limit", "x"), Err(ZramError::Invalid));
     assert_eq!(store("mem_limit", "1M"), Ok(()), "a limit can be set beforehand");
     assert_eq!(numbers(&zram, "mm_stat")[3], 1 << 20);
+    assert_eq!(
+        store("mem_limit", "18446744073709551615"),
+        Ok(()),
+        "rounded up, it is more than there are bytes to count"
+    );
+    assert_eq!(numbers(&zram, "mm_stat")[3], u64::MAX);
     assert_eq!(store("reset", "1"), Ok(()), "nothing to do");
     assert_eq!(numbers(&zram, "mm_stat")[3], 0);
     // With one, rounded up to pages.
