@@ -1,7 +1,9 @@
 //! `cargo run -- book`: builds the book and opens it.
 //!
-//! The chapters are `docs/*.md`; [`chapters`] looks up what they say about the code. Then mdBook makes pages of them, the simulator
-//! draws its curves, and rustdoc adds the documentation of the code for both targets.
+//! The chapters are `docs/*.md`; [`chapters`] looks up what they say about the code. Then a machine does their commands and is recorded,
+//! the simulator draws its curves, mdBook makes pages of all that, and rustdoc adds the documentation of the code for both targets.
+
+mod recordings;
 
 use std::{
     env, fs, io,
@@ -24,6 +26,10 @@ pub(crate) struct BookOptions {
     #[arg(long)]
     no_api: bool,
 
+    /// Boot no machine: recordings that are there from before are taken, whatever has changed since
+    #[arg(long)]
+    no_recordings: bool,
+
     /// Do not open it
     #[arg(long)]
     no_open: bool,
@@ -38,6 +44,9 @@ pub(crate) enum BookError {
     /// As for every other build.
     #[error(transparent)]
     Build(#[from] Error),
+    /// A command could not be recorded.
+    #[error("{0}")]
+    Problem(#[from] chapters::Problem),
     /// A program ended with an error, or warned.
     #[error("{0} failed:\n{1}")]
     Failed(&'static str, String),
@@ -48,7 +57,8 @@ pub(crate) enum BookError {
 /// # Errors
 /// [`BookError`].
 pub(crate) fn book(options: &BookOptions) -> Result<(), BookError> {
-    let expanded = chapters::expand(&chapters::read()?);
+    let chapters = chapters::read()?;
+    let expanded = chapters::expand(&chapters);
     if !expanded.problems.is_empty() {
         return Err(BookError::Problems(expanded.problems.iter().map(ToString::to_string).collect()));
     }
@@ -60,10 +70,11 @@ pub(crate) fn book(options: &BookOptions) -> Result<(), BookError> {
     }
     chapters::write(&expanded, &source)?;
     copy(&chapters::directory(), &source, &|path| path.extension().is_none_or(|end| end != "md"))?;
-    for name in ["book.toml", "book.css"] {
+    for name in ["book.toml", "book.css", "figures.js"] {
         let (from, to) = (source.join(name), directory.join(name));
         fs::rename(&from, &to).map_err(|error| file("move", &from, error))?;
     }
+    recordings::make(&chapters, &expanded.recordings, &source.join("figures"), !options.no_recordings)?;
     eprintln!("quire: drawing {} pictures of curves", expanded.curves.len());
     for trace in &expanded.curves {
         let launcher = env::current_exe().map_err(|error| file("find", Path::new("quire"), error))?;
@@ -101,7 +112,9 @@ fn document(to: &Path) -> Result<(), BookError> {
     );
     let of_kernel = target().join("kernel").join(TARGET).join("doc");
     // As `cargo lint` does, so that neither builds again what the other has built.
-    host.env("RUSTDOCFLAGS", "-D warnings");
+    for command in [&mut host, &mut kernel] {
+        command.env("RUSTDOCFLAGS", "-D warnings");
+    }
     for (command, from, name) in [(host, target().join("doc"), "host"), (kernel, of_kernel, "kernel")] {
         run("rustdoc", command)?;
         copy(&from, &to.join(name), &|_| true)?;

@@ -40,7 +40,7 @@ impl DemoDisks {
         fs::create_dir_all(&runs).map_err(failed(&runs))?;
         let directory = tempfile::tempdir_in(&runs).map_err(failed(&runs))?;
         let files = directory.path().join(FILES);
-        let has_files = make_ext4(&files).map_err(failed(&files))?;
+        let has_files = make_ext4(&files, FILES_SIZE, FILES_LABEL).map_err(failed(&files))?;
         let crypt = directory.path().join(CRYPT);
         let words = ["mkswap", "--size", "4M", "--label", CRYPT_LABEL].map(Into::into);
         let wanted = Mkswap::parse_from(words.into_iter().chain([crypt.into_os_string()]));
@@ -61,14 +61,14 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::File { action: "make a disk for the demo:", path, source }
 }
 
-/// Whether there is an `mke2fs`, and so an ext4 now.
-fn make_ext4(path: &Path) -> io::Result<bool> {
+/// Whether there is an `mke2fs`, and so an ext4 of so many bytes now.
+pub(crate) fn make_ext4(path: &Path, size: u64, label: &str) -> io::Result<bool> {
     // Debian's `PATH` of a person does not have the directories of system programs.
     let programs = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(|directory| Path::new(directory).join("mke2fs"));
     let Some(program) = programs.iter().find(|program| program.exists()) else { return Ok(false) };
-    File::create(path)?.set_len(FILES_SIZE)?;
+    File::create(path)?.set_len(size)?;
     let mut mke2fs = Command::new(program);
-    mke2fs.args(["-q", "-F", "-t", "ext4", "-L", FILES_LABEL]).arg(path).stdin(Stdio::null()).stdout(Stdio::null());
+    mke2fs.args(["-q", "-F", "-t", "ext4", "-L", label]).arg(path).stdin(Stdio::null()).stdout(Stdio::null());
     Ok(mke2fs.stderr(Stdio::null()).status()?.success())
 }
 

@@ -5,7 +5,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -31,11 +31,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long QEMU may take to put the terminal back in order when it is told to end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Runs QEMU with `arguments` to the guest's end or to the time limit.
+/// Runs QEMU with `arguments` to the guest's end or to the time limit. How much of the log there is, in bytes, is kept in `heard`.
 ///
 /// # Errors
 /// QEMU is missing, or ended before the machine printed anything.
-pub fn run(arguments: &[String], console: Console, limit: Option<Duration>) -> Result<Outcome, Error> {
+pub fn run(
+    arguments: &[String],
+    console: Console,
+    limit: Option<Duration>,
+    heard: &Arc<AtomicUsize>,
+) -> Result<Outcome, Error> {
     let stop = stop_flag(console).map_err(Error::file("watch signals for", qemu::PROGRAM))?;
     let _terminal = Terminal::keep(console);
     let started = Instant::now();
@@ -51,7 +56,9 @@ pub fn run(arguments: &[String], console: Console, limit: Option<Duration>) -> R
             _ => Error::file("run", qemu::PROGRAM)(error),
         })?;
     let serial = qemu.stdout.take();
-    let serial = thread::spawn(move || serial.map(|serial| follow_serial(serial, console != Console::Captured)));
+    let heard = Arc::clone(heard);
+    let serial =
+        thread::spawn(move || serial.map(|serial| follow_serial(serial, console != Console::Captured, &heard)));
     let messages = qemu.stderr.take();
     let messages = thread::spawn(move || messages.map(|mut messages| read_all(&mut messages)));
 
@@ -147,7 +154,7 @@ struct Serial {
     heard: bool,
 }
 
-fn follow_serial(mut output: impl Read, shown: bool) -> Serial {
+fn follow_serial(mut output: impl Read, shown: bool, heard: &AtomicUsize) -> Serial {
     let (mut serial, mut filter, mut buffer) = (Serial::default(), FirmwareFilter::default(), [0; 4096]);
     while let Ok(count @ 1..) = output.read(&mut buffer) {
         serial.heard = true;
@@ -158,6 +165,7 @@ fn follow_serial(mut output: impl Read, shown: bool) -> Serial {
             let _ = terminal.write_all(&kernel).and_then(|()| terminal.flush());
         }
         serial.kernel.extend_from_slice(&kernel);
+        heard.store(serial.kernel.len(), Ordering::Relaxed);
     }
     serial
 }
@@ -171,7 +179,11 @@ fn read_all(output: &mut impl Read) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, time::Duration};
+    use std::{
+        fs,
+        sync::{Arc, atomic::Ordering},
+        time::Duration,
+    };
 
     use quire_protocol::Verdict;
 
@@ -203,7 +215,10 @@ mod tests {
         let machine = ["-display", "none", "-serial", "stdio", "-no-reboot", "-nic", "none", "-device", exit, "-drive"];
         let arguments: Vec<String> =
             machine.into_iter().chain([drive.as_str()]).chain(more.iter().copied()).map(str::to_owned).collect();
-        run(&arguments, Console::Captured, limit)
+        let heard = Arc::default();
+        let outcome = run(&arguments, Console::Captured, limit, &heard)?;
+        assert_eq!(heard.load(Ordering::Relaxed), outcome.log.len());
+        Ok(outcome)
     }
 
     #[test]

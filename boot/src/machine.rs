@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -32,6 +32,7 @@ pub struct Machine {
     pub(crate) timeout: Option<Duration>,
     pub(crate) monitor: Option<PathBuf>,
     pub(crate) site: Option<Arc<Site>>,
+    pub(crate) heard: Arc<AtomicUsize>,
 }
 
 /// Where the initramfs comes from.
@@ -81,6 +82,7 @@ impl Machine {
             timeout: None,
             monitor: None,
             site: None,
+            heard: Arc::default(),
         }
     }
 
@@ -173,6 +175,12 @@ impl Machine {
     #[must_use]
     pub fn observed_at(self, site: Arc<Site>) -> Self {
         Self { site: Some(site), ..self }
+    }
+
+    /// While the machine runs, `length` is how many bytes of its log there are.
+    #[must_use]
+    pub fn heard_in(self, length: Arc<AtomicUsize>) -> Self {
+        Self { heard: length, ..self }
     }
 
     /// How long the guest may take, from power-on.

@@ -53,7 +53,7 @@ impl Machine {
         } else if self.console != Console::Captured {
             eprintln!("quire: the UEFI firmware starts the kernel; it is silent for a moment");
         }
-        let mut outcome = guest::run(&arguments, self.console, self.timeout)?;
+        let mut outcome = guest::run(&arguments, self.console, self.timeout, &self.heard)?;
         if outcome.status == Status::Verdict(Verdict::Panic) {
             self.complete_report(&mut outcome.log);
         }

@@ -6,7 +6,7 @@
 use super::Chapter;
 
 /// The prompt of the guest's shell as root.
-const PROMPT: &str = "quire:~# ";
+pub(super) const PROMPT: &str = "quire:~# ";
 
 /// Code between two fences.
 #[derive(Debug, PartialEq, Eq)]

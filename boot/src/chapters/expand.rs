@@ -7,9 +7,10 @@ use quire_protocol::references::Generator;
 use super::{
     bars,
     page::{Chapter, Expanded, Problem, directory},
+    session::Session,
     source,
 };
-use crate::project;
+use crate::{project, watch::figure::Beside};
 
 /// The chapter as mdBook takes it. What it needs beside itself, and what it names in vain, is added to `expanded`.
 pub(super) fn expand(chapter: &Chapter, all: &[Chapter], expanded: &mut Expanded) -> String {
@@ -66,6 +67,7 @@ impl Expansion<'_> {
                 self.bars(&output[first..], column, title)
             }
             (["curves", trace], []) => self.curves(trace),
+            (["recording", panel], [caption]) => self.recording(panel, caption),
             _ => self.problem(format!("this directive is not known: {directive}")),
         }
     }
@@ -133,6 +135,28 @@ impl Expansion<'_> {
         format!(
             "![Hit ratios against memory on {name}: {what}](figures/{name}.svg)\n\n\
              <p class=\"source\">Drawn by <code>cargo run -- policy --generate {name}</code>.</p>\n"
+        )
+    }
+
+    fn recording(&mut self, panel: &str, caption: &str) -> String {
+        let Some(beside) = Beside::named(panel) else {
+            return self.problem(format!("no panel is called {panel}"));
+        };
+        match Session::new([self.chapter]) {
+            Ok(session) if session.typed.is_empty() => {
+                return self.problem("there is no command for a guest, which could be recorded".to_owned());
+            }
+            Ok(_) => {}
+            Err(problem) => return self.problem(problem.what),
+        }
+        if self.expanded.recordings.insert(self.chapter.name.clone(), beside).is_some() {
+            return self.problem("there are two recordings".to_owned());
+        }
+        let name = self.chapter.name.trim_end_matches(".md");
+        format!(
+            "<iframe class=\"recording\" src=\"figures/{name}.html\" title=\"{caption}\" loading=\"lazy\"></iframe>\n\n\
+             <p class=\"source\">{caption} Recorded from the kernel while it did this chapter's commands. Play it or pull the slider; point \
+             at a frame or a slot, and click on one to see its life and to follow its page.</p>\n"
         )
     }
 
@@ -256,6 +280,9 @@ mod tests {
             ("{{quote nowhere.rs Size}}", "there is no nowhere.rs"),
             ("{{quote boot/src/size.rs Size::mebibytes from \"x y\" to \"}\"}}", "has no lines"),
             ("{{shout}}", "not known"),
+            ("{{recording noise \"x\"}}", "no panel is called noise"),
+            ("{{recording story \"x\"}}", "no command for a guest"),
+            ("```console\nquire:~# ls\n```\n{{recording story \"x\"}}\n{{recording story \"x\"}}", "two recordings"),
             ("{{curves noise}}", "no generator of traces is called noise"),
             ("{{bars 2 \"x\"}}", "no numbers in column 2"),
             ("[x](../boot/src/none.rs)", "../boot/src/none.rs leads nowhere"),

@@ -7,6 +7,7 @@
 //! | `{{quote FILE ITEM}}` | the item of that file, without its documentation: `name`, or `Type::name` for one in an `impl` |
 //! | `{{quote FILE ITEM from "TEXT" to "TEXT"}}` | the item's lines from the first with one text to the next with the other |
 //! | `{{bars COLUMN "TITLE"}}` | a picture of that column of the last block of output above; with `from "TEXT"` from the line on that begins so |
+//! | `{{recording PANEL "CAPTION"}}` | what the machine did at the guest's commands of this chapter, to be played: with a panel [`Beside`](crate::watch::figure::Beside) the maps |
 //! | `{{curves TRACE}}` | hit ratios against memory, by the kernel's policies on a trace that a seed makes |
 //!
 //! A link to `../FILE#ITEM` leads to the item in a copy of the file with numbered lines. Whatever is not there is a [`Problem`],
@@ -18,11 +19,13 @@
 //! | `page`, `expand` | chapters before and after; directives and links |
 //! | `bars` | pictures of what a command printed |
 //! | [`blocks`] | commands in chapters, and what they print |
+//! | [`session`] | those for a guest, typed into one machine |
 
 mod bars;
 pub mod blocks;
 mod expand;
 mod page;
+pub mod session;
 pub mod source;
 
 use std::{

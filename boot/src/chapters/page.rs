@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    error::Error,
     fmt,
     path::PathBuf,
 };
 
-use crate::project;
+use crate::{project, watch::figure::Beside};
 
 /// A page of the book as it was written.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Expanded {
     pub pages: BTreeMap<String, String>,
     /// Pictures, by the name of their file in `figures/`.
     pub figures: BTreeMap<String, String>,
+    /// What a figure of a chapter's commands shows beside memory and swap, by the chapter's file.
+    pub recordings: BTreeMap<String, Beside>,
     /// Traces whose curves are wanted.
     pub curves: BTreeSet<String>,
     /// Files of the project that chapters lead to.
@@ -43,6 +46,8 @@ pub struct Expanded {
 pub fn directory() -> PathBuf {
     project().join("docs")
 }
+
+impl Error for Problem {}
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

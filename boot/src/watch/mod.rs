@@ -15,6 +15,7 @@
 //! | `server` | the page's server, on this computer alone |
 //! | [`page`] | the page: HTML, style and script from `page/` |
 //! | `record`, `run_page`, `json`, `trace` | files: the page with a run in it, lines of JSON, a trace for Perfetto |
+//! | [`recorder`], [`figure`] | the pictures of a run in memory; a stretch of them as a figure of the book |
 //!
 //! # Invariants
 //!
@@ -26,12 +27,14 @@ mod cells;
 mod control;
 mod facts;
 mod feed;
+pub mod figure;
 mod json;
 pub mod message;
 pub mod page;
 pub mod picture;
 mod qmp;
 mod record;
+pub mod recorder;
 mod run_page;
 mod server;
 mod session;

@@ -1,14 +1,19 @@
-//! The page: one file with its style and its script in it, for a machine that runs or with a recording behind it.
+//! The page: one file with its style and its script in it, for a machine that runs or with a recording behind it. A figure of the book
+//! is the same page with its style and its script beside it.
 
 use serde_json::json;
 
-use super::cells::bit_names;
+use super::{
+    cells::bit_names,
+    figure::{SCRIPT_FILE, STYLE_FILE},
+};
 
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
+const FIGURE_STYLE: &str = include_str!("page/figure.css");
 
 /// The script's files in the order in which one needs the other.
-const SCRIPTS: [&str; 16] = [
+const SCRIPTS: [&str; 17] = [
     include_str!("page/bytes.js"),
     include_str!("page/words.js"),
     include_str!("page/kinds.js"),
@@ -23,6 +28,7 @@ const SCRIPTS: [&str; 16] = [
     include_str!("page/tables.js"),
     include_str!("page/detail.js"),
     include_str!("page/sources.js"),
+    include_str!("page/figure.js"),
     include_str!("page/keys.js"),
     include_str!("page/main.js"),
 ];
@@ -35,9 +41,34 @@ pub(super) const AFTER_RECORDING: &str = "\n</script>\n";
 
 /// The page of a machine that runs.
 pub fn page() -> String {
+    let style = format!("<style>\n{STYLE}\n</style>");
+    PAGE.replace("<!--STYLE-->", &style).replace("<!--SCRIPT-->", &format!("<script>\n{}\n</script>", script()))
+}
+
+/// The script, for all kinds of the page.
+pub fn script() -> String {
     let constants = format!("const PAGE_CONSTANTS = {};\n", json!({ "flags": bit_names() }));
     let script = [constants.as_str()].into_iter().chain(SCRIPTS).collect::<Vec<_>>().join("\n");
-    PAGE.replace("/*STYLE*/", STYLE).replace("/*SCRIPT*/", &script)
+    format!("\"use strict\";\n(() => {{\n{script}\n}})();")
+}
+
+/// The style of figures.
+pub fn figure_style() -> String {
+    format!("{STYLE}\n{FIGURE_STYLE}")
+}
+
+/// The page of a figure, in which `<!--RECORDING-->` is to be replaced. `summary` is for browsers that run no script, `look` for the
+/// script.
+pub(super) fn figure_page(beside: &str, summary: &str, look: &str) -> String {
+    let style = format!("<link rel=\"stylesheet\" href=\"{STYLE_FILE}\">");
+    let body = format!(
+        "<body class=\"in-book\" data-beside=\"{beside}\">\n<noscript>\
+         <style>header, main, footer {{ display: none !important }}</style><p>This figure plays where scripts may run. {summary}</p></noscript>"
+    );
+    let script = format!(
+        "<script type=\"application/json\" id=\"figure\">{look}</script>\n<!--RECORDING--><script src=\"{SCRIPT_FILE}\"></script>"
+    );
+    PAGE.replace("<!--STYLE-->", &style).replace("<body>", &body).replace("<!--SCRIPT-->", &script)
 }
 
 #[cfg(test)]
@@ -50,6 +81,6 @@ mod tests {
         for elsewhere in ["http:", "https:", "src=", "@import", "url("] {
             assert!(!page.contains(elsewhere), "{elsewhere}");
         }
-        assert!(!page.contains("/*STYLE*/") && !page.contains("/*SCRIPT*/"));
+        assert!(!page.contains("<!--"));
     }
 }

@@ -71,6 +71,19 @@ impl Change {
     }
 }
 
+impl<T: Copy + Default> Cells<T> {
+    /// Puts what is told where it belongs.
+    fn tell(&self, cells: &mut Vec<T>) {
+        if self.anew {
+            cells.clear();
+        }
+        cells.resize(self.count, T::default());
+        for (index, cell) in &self.told {
+            cells[*index] = *cell;
+        }
+    }
+}
+
 impl<T> Cells<T> {
     fn follow(&mut self, before: Self) {
         if self.anew {
@@ -102,6 +115,22 @@ impl Picture {
         };
         *self = Self { facts, frames, areas };
         change
+    }
+
+    /// Takes in what was told of another picture: this one is then like that.
+    pub(super) fn follow(&mut self, change: &Change) {
+        if change.whole {
+            *self = Self::default();
+        }
+        self.facts = facts::union(mem::take(&mut self.facts), change.facts.clone());
+        change.frames.tell(&mut self.frames);
+        let mut known = mem::take(&mut self.areas);
+        for (index, slots) in &change.areas {
+            let place = known.iter().position(|(other, _)| other == index);
+            let mut area = place.map(|place| known.swap_remove(place).1).unwrap_or_default();
+            slots.tell(&mut area);
+            self.areas.push((*index, area));
+        }
     }
 
     /// Everything, for a reader who knows nothing yet; `None` before the first snapshot.

@@ -166,7 +166,7 @@ const fn letters(bytes: usize) -> u64 {
 }
 
 /// Keeps the events that are few and matter: what comes and goes, and who is killed. Returns how many went.
-fn leave_out_small_events(change: &mut Change) -> u64 {
+pub(super) fn leave_out_small_events(change: &mut Change) -> u64 {
     let all = change.events.len();
     change.events.retain(|event| {
         matches!(

@@ -8,15 +8,19 @@ use std::{
     sync::Arc,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
 use super::{
     Watch,
     feed::Feed,
+    figure::{Beside, LIMIT, Stretch, figure},
     message::message,
+    page::{AFTER_RECORDING, BEFORE_RECORDING},
     picture::{Change, Picture},
     record::Recording,
+    recorder::Taken,
     server::{self, Server},
     session::Shared,
 };
@@ -117,6 +121,83 @@ fn a_reader_that_comes_late_is_told_what_those_before_it_know() {
     let (late, mut fresh) = (picture.whole().unwrap(), Picture::default());
     snapshot.events.clear();
     assert_eq!(late, fresh.advance(&snapshot, false));
+}
+
+#[test]
+fn a_picture_that_is_told_of_another_is_like_it() {
+    let (mut picture, mut other, mut snapshot) = (Picture::default(), Picture::default(), machine(100));
+    other.follow(&picture.advance(&snapshot, false));
+    page_out(&mut snapshot);
+    other.follow(&picture.advance(&snapshot, false));
+    assert_eq!(other.whole(), picture.whole());
+    snapshot.areas.clear();
+    other.follow(&picture.advance(&snapshot, false));
+    assert_eq!(other.whole(), picture.whole());
+}
+
+/// The messages of a figure.
+fn messages_of(figure: &str) -> Vec<Vec<u8>> {
+    let run = figure.split_once(BEFORE_RECORDING).unwrap().1.split_once(AFTER_RECORDING).unwrap().0;
+    let mut bytes = Vec::new();
+    GzDecoder::new(&*STANDARD.decode(run).unwrap()).read_to_end(&mut bytes).unwrap();
+    let (mut rest, mut messages) = (&bytes[..], Vec::new());
+    while !rest.is_empty() {
+        let end = rest.iter().position(|byte| *byte < 0x80).unwrap();
+        let length = rest[..=end].iter().rev().fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f));
+        let (message, more) = rest[end + 1..].split_at(length);
+        messages.push(message.to_vec());
+        rest = more;
+    }
+    messages
+}
+
+#[test]
+fn a_figure_has_its_part_of_the_run_alone() {
+    let log = "boot\n# 0\nquire:~# x\ny\n\n# 1\nz\n";
+    let part = log.find("# 0").unwrap()..log.find("# 1").unwrap();
+    let (mut picture, mut snapshot) = (Picture::default(), machine(100));
+    let mut take = |snapshot: &Snapshot, heard| Taken { change: picture.advance(snapshot, false), heard };
+    let mut taken = vec![take(&snapshot, part.start)];
+    page_out(&mut snapshot);
+    snapshot.frames[7].kind = FrameKind::Kernel;
+    // In the middle of a line: what is not whole is said with the next picture.
+    taken.push(take(&snapshot, log.find('x').unwrap()));
+    snapshot.events.clear();
+    put_in_frame(&mut snapshot, 6);
+    taken.push(take(&snapshot, part.end - 1));
+    put_in_frame(&mut snapshot, 8);
+    for _ in 0..2 {
+        taken.push(take(&snapshot, log.len()));
+    }
+
+    let stretch = Stretch { log, part, hidden: "#", beside: Beside::Curves };
+    let page = figure(&taken, &stretch).unwrap();
+    assert!(page.contains("data-beside=\"curves\"") && page.contains("1 pages were written"), "{page}");
+    assert!(page.contains(r#""slots":{"0":512}"#), "{page}");
+    let messages = messages_of(&page);
+    assert_eq!(messages.iter().map(|message| message[0]).collect::<Vec<_>>(), [1, 0, 0, 0]);
+    let said = |message: &[u8]| String::from_utf8_lossy(message).contains(r#""said":"quire:~# x\ny\n""#);
+    assert!(!said(&messages[1]) && said(&messages[2]) && !said(&messages[3]));
+
+    assert_eq!(figure(&taken[1..], &stretch), None, "nothing was seen before");
+    assert_eq!(figure(&taken[..2], &stretch), None, "too little was seen meanwhile");
+}
+
+#[test]
+fn a_figure_stays_small_however_much_happens() {
+    let (mut picture, mut snapshot, mut random) = (Picture::default(), machine(4000), 0x9e37_79b9_u64);
+    let mut taken = Vec::new();
+    for number in 0..300 {
+        for frame in &mut snapshot.frames {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            frame.kind = FrameKind::ALL[(random >> 40) as usize % FrameKind::ALL.len()];
+        }
+        snapshot.time = number;
+        taken.push(Taken { change: picture.advance(&snapshot, false), heard: number as usize + 1 });
+    }
+    let log = "\n".repeat(300);
+    let page = figure(&taken, &Stretch { log: &log, part: 1..300, hidden: "#", beside: Beside::Story }).unwrap();
+    assert!(page.len() <= LIMIT && messages_of(&page).len() > 5, "{}", page.len());
 }
 
 #[test]

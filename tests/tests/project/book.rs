@@ -93,6 +93,7 @@ fn each_chapter_has_its_parts() {
         );
         let pictures = ["{{bars ", "{{curves ", "!["].iter().map(|start| text.matches(start).count()).sum::<usize>();
         assert!(pictures >= 1, "{name} has no picture");
+        assert_eq!(text.matches("{{recording ").count(), 1, "{name} has no figure to be played, or several");
         assert_eq!(text.matches("<details>").count(), 3, "{name} does not end with three questions");
         assert_eq!(text.matches("</details>").count(), 3, "{name}: a folded answer does not end");
         let words = text.split_whitespace().count();

@@ -50,7 +50,7 @@ class CellMap {
 
   /** Cells that have changed shine for a while. */
   light(indices) {
-    for (const index of indices) this.glow[index] = GLOW_STEPS - 1;
+    for (const index of indices) if (index < this.count) this.glow[index] = GLOW_STEPS - 1;
   }
 
   /** The canvas gets the size of its place; cells the size and number with which they fill it. */
@@ -126,6 +126,8 @@ class CellMap {
   }
 
   wheel(event) {
+    // Over a figure a wheel moves the chapter.
+    if (document.body.classList.contains("in-book") && !event.ctrlKey && !event.shiftKey) return;
     event.preventDefault();
     if (event.ctrlKey || this.rows <= this.visibleRows || event.shiftKey) this.zoomBy(event.deltaY < 0 ? 1 : -1, this.at(event));
     else this.scrollBy(Math.sign(event.deltaY) * 3);

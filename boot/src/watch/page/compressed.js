@@ -32,7 +32,7 @@ class Compressed {
 
   store(name, store, sizes) {
     const pool = store.pool_frames * 4096;
-    if (pool === 0) return element("div", "store", element("h3", "", `${name} is empty`));
+    if (pool === 0) return element("div", "store empty", element("h3", "", `${name} is empty`));
     const ratio = `${(store.original / pool).toFixed(1)} pages a frame`;
     const figures = `holds ${mebibytes(store.original / 4096)} MiB`;
     return element(

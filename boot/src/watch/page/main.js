@@ -11,7 +11,9 @@ class Page {
   constructor() {
     this.tape = new Tape();
     this.detail = new Detail(byId("detail"), this.tape);
-    this.maps = new Maps(this.tape, this.detail);
+    const look = byId("figure");
+    this.figure = look && new Figure(JSON.parse(look.textContent));
+    this.maps = new Maps(this.tape, this.detail, this.figure?.slots ?? {});
     this.curves = new Curves(byId("curves"));
     this.story = new Story(byId("story"), this.tape);
     this.compressed = new Compressed(byId("compressed"));
@@ -76,12 +78,21 @@ class Page {
       return this.say(`This recording cannot be read: ${error.message}`);
     }
     if (this.tape.length === 0) return this.say("This recording is empty: was the machine ended before its kernel started?");
+    if (this.figure) return this.startFigure();
     const at = this.asked.get("at");
     this.isPlaying = at === null;
     this.goTo(at === null ? 0 : this.positionAt(Number(at) * 1e6));
     const frame = this.asked.get("frame");
     if (frame !== null) this.detail.choose({ frame: Number(frame) });
     if (this.asked.has("follow")) this.detail.toggleFollow();
+  }
+
+  startFigure() {
+    const { points } = this.tape;
+    timeOrigin = points[0].time;
+    this.isPlaying = false;
+    this.factor = Figure.factorOf(points);
+    this.goTo(Figure.stillOf(points));
   }
 
   positionAt(time) {
@@ -180,6 +191,7 @@ class Page {
     this.curves.draw(this.tape, this.machine === "recorded", this.isDark);
     this.story.draw();
     this.compressed.draw(facts);
+    this.figure?.draw(this.tape.points[this.tape.position].said);
     this.tables.draw(facts);
     this.detail.draw();
     this.maps.mark();
@@ -197,9 +209,9 @@ class Page {
     setText(byId("machine"), words[this.machine] ?? this.machine);
     byId("machine").dataset.state = this.machine;
     const goesOn = this.machine === "recorded" ? this.isPlaying : this.machine === "running";
-    setText(byId("pause"), goesOn ? "❚❚ Pause" : "▶ Go on");
+    setText(byId("pause"), goesOn ? "❚❚ Pause" : this.figure ? "▶ Play" : "▶ Go on");
     setText(byId("slower"), this.factor === 1 ? "Full speed" : `${this.factor} × slower`);
-    setText(byId("clock"), `${seconds(this.tape.points[this.tape.position]?.time ?? 0)} s`);
+    setText(byId("clock"), `${seconds(this.tape.points[this.tape.position]?.time ?? timeOrigin)} s`);
   }
 
   drawTimeline() {
@@ -209,7 +221,7 @@ class Page {
     const point = this.tape.points[this.tape.position];
     if (point) slider.setAttribute("aria-valuetext", `${seconds(point.time)} seconds`);
     const end = this.tape.points.at(-1);
-    setText(byId("timeline-end"), end ? `${seconds(point?.time ?? 0)} of ${seconds(end.time)} s` : "");
+    setText(byId("timeline-end"), end ? `${seconds(point?.time ?? timeOrigin)} of ${seconds(end.time)} s` : "");
     const isLate = this.live !== null && !this.tape.isAtEnd;
     byId("to-live").hidden = !isLate;
   }
@@ -241,9 +253,12 @@ class Page {
     }
     byId("timeline").addEventListener("input", (event) => {
       this.isPlaying = false;
+      if (this.figure) this.figure.isFresh = false;
       this.goTo(Number(event.target.value));
     });
     addEventListener("stale", () => { this.isStale = true; });
+    // The chapter that a figure is in.
+    if (this.figure) addEventListener("message", ({ data }) => { if (data === "dark" || data === "light") this.setTheme(data); });
     // At once: a canvas that got another size is empty until it is drawn.
     addEventListener("resize", () => {
       this.maps.layOut();
@@ -270,7 +285,8 @@ class Actions {
   togglePause() {
     const { page } = this;
     if (page.live) return this.tell(page.machine === "running" ? "pause" : "continue");
-    if (page.tape.isAtEnd) page.goTo(0);
+    if (page.tape.isAtEnd || page.figure?.isFresh) page.goTo(0);
+    if (page.figure) page.figure.isFresh = false;
     page.isPlaying = !page.isPlaying;
     page.isStale = true;
   }
@@ -304,6 +320,7 @@ class Actions {
 
   goTo(position) {
     this.page.isPlaying = false;
+    if (this.page.figure) this.page.figure.isFresh = false;
     this.page.goTo(position);
   }
 

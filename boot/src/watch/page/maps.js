@@ -1,9 +1,11 @@
 // The maps: memory with its legend and its gauge, and each swap area with its own.
 
 class Maps {
-  constructor(tape, detail) {
+  /** Of an area that is named in `longest`, no more slots than that are shown. */
+  constructor(tape, detail, longest) {
     this.tape = tape;
     this.detail = detail;
+    this.longest = longest;
     this.memory = new CellMap(byId("memory-map"), FRAME_KINDS, (frame) => detail.choose({ frame }));
     this.memory.describe = (frame) => describeFrame(tape, frame);
     this.memory.canvas.addEventListener("focus", () => { this.focused = this.memory; });
@@ -49,7 +51,7 @@ class Maps {
     this.fitAreas(state);
     for (const [index, area] of this.areas) {
       const cells = state.areas.get(index);
-      area.map.setCells(cells.count, (slot) => state.slotKind(cells, slot));
+      area.map.setCells(Math.min(cells.count, this.longest[index] ?? cells.count), (slot) => state.slotKind(cells, slot));
       if (isStep) area.map.light(cells.changed);
     }
     if (isStep) this.memory.light(state.frames.changed);

@@ -36,6 +36,7 @@ class Tape {
       faults: sum(facts.faults, before?.faults),
       reclaimed: sum(facts.reclaimed, before?.reclaimed),
       areas: facts.areas ?? before?.areas ?? [],
+      said: (before?.said ?? "") + (facts.said ?? ""),
       zram: facts.zram ?? before?.zram,
       zswap: facts.zswap === undefined ? before?.zswap : facts.zswap,
     });

@@ -26,9 +26,12 @@ function address(page) {
   return hex(page * 4096);
 }
 
+/** From when on time is told, in microseconds of the guest's clock. */
+let timeOrigin = 0;
+
 /** Microseconds of the guest's clock as seconds. */
 function seconds(time) {
-  return (time / 1e6).toFixed(2);
+  return ((time - timeOrigin) / 1e6).toFixed(2);
 }
 
 function percent(part, whole) {
