@@ -34,8 +34,8 @@ pub struct Inserted {
 pub(crate) enum InSlot<F> {
     /// This folio.
     Folio(F),
-    /// No folio, though a PTE holds the slot.
-    Nothing,
+    /// No folio, though a PTE holds the slot, for which this one pays.
+    Nothing(u8),
     /// No folio, and no PTE holds the slot.
     Gone,
 }
@@ -67,6 +67,12 @@ impl<M: Machine> Area<M> {
     #[inline]
     pub(crate) fn peek(&self, slot: u32) -> Option<TableEntry> {
         Some(self.cluster(slot)?.peek(offset(slot)))
+    }
+
+    /// [`Swap::payer`](crate::Swap::payer) of one of its slots.
+    #[inline]
+    pub fn payer(&self, slot: u32) -> u8 {
+        self.peek(slot).map_or(0, TableEntry::payer)
     }
 
     /// Whether PTEs hold any of a folio's slots, and whether any of these is a zero page's, as it was a moment ago.
@@ -103,7 +109,7 @@ impl<M: Machine> Area<M> {
             Some(Some(folio)) => InSlot::Folio(folio),
             None if table_entry.count() == 0 => InSlot::Gone,
             // Or the folio has just gone.
-            Some(None) | None => InSlot::Nothing,
+            Some(None) | None => InSlot::Nothing(table_entry.payer()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The swap cache, by entries: finding a folio, and taking it out.
 
+use crate::area::Area;
 use crate::availability::Reason;
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
@@ -71,13 +72,16 @@ impl<M: Machine> Swap<M> {
         }
     }
 
-    /// Whether a folio that was mapped again should give its slot up ([`Swap::try_free_slot`]): swap is half full, or the
-    /// slot's backend did not take the page.
+    /// Whether a folio in the cache that was mapped again should give its slot up ([`Swap::try_free_slot`]): swap is half full, or
+    /// the slot's backend did not take the page.
     pub fn is_slot_worthless(&self, folio: &Locked<M::Folio>) -> bool {
-        let refused = || {
-            let area = folio.state().entry().and_then(|entry| self.area(entry.area()));
-            area.is_some_and(|area| area.availability.is_closed_by(Reason::Refusing))
-        };
-        folio.state().is(FolioFlag::Dirty) && refused() || self.is_half_full()
+        let area = folio.state().entry().and_then(|entry| self.area(entry.area()));
+        area.map_or_else(|| self.is_half_full(), |area| self.is_slot_worthless_in(&area, folio))
+    }
+
+    /// The same for one in this area.
+    pub(crate) fn is_slot_worthless_in(&self, area: &Area<M>, folio: &Locked<M::Folio>) -> bool {
+        let refused = || area.availability.is_closed_by(Reason::Refusing);
+        folio.state().is(FolioFlag::Dirty) && refused() || self.is_half_full_beside(area)
     }
 }

@@ -9,7 +9,6 @@ use crate::geometry::offset;
 use crate::machine::Machine;
 use crate::reference::SlotReference;
 use crate::swap::Swap;
-use crate::table_entry::TableEntry;
 
 impl<M: Machine> Swap<M> {
     /// Lets `to` pay for all slots that `from` pays for, none of which is 0; how many these are. What is taken meanwhile may be
@@ -23,8 +22,7 @@ impl<M: Machine> Swap<M> {
     #[inline]
     pub fn payer(&self, entry: Entry) -> u8 {
         let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
-        let table_entry = area.as_deref().and_then(Option::as_ref).and_then(|area| area.peek(entry.slot()));
-        table_entry.map_or(0, TableEntry::payer)
+        area.as_deref().and_then(Option::as_ref).map_or(0, |area| area.payer(entry.slot()))
     }
 
     /// One more PTE will hold the slot, which must be in use: the caller has its folio locked, or has a
@@ -76,9 +74,9 @@ impl<M: Machine> Swap<M> {
             "a PTE of {entry} was replaced by one that maps the folio of {:?}",
             folio.state().entry()
         );
-        let is_worthless = is_written || self.is_slot_worthless(folio);
         let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
         if let Some(Some(area)) = area.as_deref() {
+            let is_worthless = is_written || self.is_slot_worthless_in(area, folio);
             area.put_mapped(entry, folio, is_worthless);
         }
     }

@@ -235,6 +235,14 @@ impl FolioState {
         self.bits.load(Ordering::Acquire) & flag as u32 != 0
     }
 
+    /// How many references the core has: the cache's, and that of a write that is under way.
+    #[inline]
+    pub fn references(&self) -> u32 {
+        let bits = self.bits.load(Ordering::Acquire);
+        let is = |flag: FolioFlag| u32::from(bits & flag as u32 != 0);
+        is(FolioFlag::InCache) + is(FolioFlag::Writeback)
+    }
+
     /// Marks the folio as [`Dirty`](FolioFlag::Dirty), [`Readahead`](FolioFlag::Readahead),
     /// [`Incompressible`](FolioFlag::Incompressible) or [`Large`](FolioFlag::Large): what the others stand for, only the core does.
     ///

@@ -193,7 +193,12 @@ pub struct ClusterLayout {
 pub enum FolioUse {
     /// A task cannot go on without the page in this entry: the machine may reclaim and sleep. Who pays for the slot
     /// ([`Swap::payer`](crate::Swap::payer)) pays for the folio.
-    Demand(Entry),
+    Demand {
+        /// The page's.
+        entry: Entry,
+        /// Who paid for the slot a moment ago: another may by now, but for one that is not paid for.
+        payer: u8,
+    },
     /// The page in this entry would be nice to have: the machine takes what is free or refuses. The same pays.
     Readahead(Entry),
     /// It makes memory free in the end: the machine may give its last frames, and does not sleep.

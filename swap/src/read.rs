@@ -71,7 +71,7 @@ impl<M: Machine> Swap<M> {
                 InSlot::Folio(folio) => folio,
                 // Before a frame is allocated: that might cost another page its own.
                 InSlot::Gone => return Err(FaultError::Gone),
-                InSlot::Nothing => match fault.bring_in(neighbourhood, self)? {
+                InSlot::Nothing(payer) => match fault.bring_in(payer, neighbourhood, self)? {
                     Brought::Zero(folio) => break folio,
                     Brought::Read(folio) => folio,
                     Brought::Nothing => continue,
@@ -138,10 +138,11 @@ impl<M: Machine> Fault<'_, M> {
     /// Adds a new folio to the cache and reads it.
     fn bring_in(
         &mut self,
+        payer: u8,
         neighbourhood: Option<&Neighbourhood<'_>>,
         swap: &Swap<M>,
     ) -> Result<Brought<M::Folio>, FaultError> {
-        let Some(folio) = M::allocate_folio(self.order, FolioUse::Demand(self.entry)) else {
+        let Some(folio) = M::allocate_folio(self.order, FolioUse::Demand { entry: self.entry, payer }) else {
             return if core::mem::take(&mut self.order) > 0 { Ok(Brought::Nothing) } else { Err(FaultError::NoMemory) };
         };
         let mut folio = Locked::lock(folio);

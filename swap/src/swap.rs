@@ -141,6 +141,13 @@ impl<M: Machine> Swap<M> {
         free * 2 < total
     }
 
+    /// [`Swap::is_half_full`] for one who has an enabled area at hand, which most often is the only one.
+    #[inline]
+    pub(crate) fn is_half_full_beside(&self, area: &Area<M>) -> bool {
+        let is_alone = self.enabled.load(Ordering::Acquire) == 1 << area.index;
+        if is_alone && area.availability.is_open() { area.is_half_full() } else { self.is_half_full() }
+    }
+
     /// Batches that are in the pool; all of them when no I/O is on its way.
     pub fn idle_batches(&self) -> usize {
         self.shared.get().map_or(0, |shared| shared.pool.idle())

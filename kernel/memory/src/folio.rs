@@ -11,7 +11,7 @@ use arrayvec::ArrayVec;
 use quire_machine::folio;
 use quire_machine::frame::FrameNumber;
 use quire_machine::physical;
-use quire_swap::{Folio as _, FolioFlag};
+use quire_swap::Folio as _;
 
 pub use quire_machine::folio::{Folio, NewFolio};
 
@@ -73,9 +73,7 @@ pub(crate) fn drop_all(folios: &mut FolioBatch) {
 /// How many references a folio has that are neither the caller's, nor the swap cache's, nor that of a write that is under way, nor
 /// that of its object's index: those of PTEs, and of tasks that have it for a moment.
 pub(crate) fn ptes(folio: &Folio, callers: u32) -> u32 {
-    let state = folio.state();
-    let is = |flag| u32::from(state.is(flag));
-    let known = is(FolioFlag::InCache) + is(FolioFlag::Writeback) + u32::from(folio.is_of_object());
+    let known = folio.state().references() + u32::from(folio.is_of_object());
     folio.references().saturating_sub(callers + known)
 }
 

@@ -40,13 +40,14 @@ pub fn wait_for_frame() -> Result<NewFolio, AllocationError> {
 
 /// The same for the page in a slot, which the slot's cgroup is charged for, as it was when the page left.
 ///
-/// The task's own pays where that cannot: it is full, and has no process that could be ended for it, or an area is being
+/// The slot's cgroup was `payer` a moment ago. The task's own pays where that cannot: it is full, and has no process that could be ended for it, or an area is being
 /// disabled, for which no process is ended. On Linux the task would try for ever.
 ///
 /// # Errors
 /// As for [`wait_for_frame`].
-pub(crate) fn wait_for_frame_of(entry: Entry) -> Result<NewFolio, AllocationError> {
-    let owner = Held::new(|| swap::core().payer(entry));
+pub(crate) fn wait_for_frame_of(entry: Entry, payer: u8) -> Result<NewFolio, AllocationError> {
+    // The root stays the payer of what it pays for.
+    let owner = Held::new(|| if payer == counts::ROOT { payer } else { swap::core().payer(entry) });
     if owner.number() == counts::current() {
         drop(owner);
         return wait_for_frame();

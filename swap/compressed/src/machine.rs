@@ -4,7 +4,8 @@ use alloc::sync::Arc;
 use core::ops::Range;
 use core::sync::atomic::AtomicU64;
 
-use quire_swap::{Counter, Disk, MAX_CPUS, Machine};
+use quire_swap::header::Page;
+use quire_swap::{Counter, Disk, MAX_CPUS, Machine, page};
 
 /// Where compressed pages are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,16 @@ pub trait PoolMachine: Machine {
     /// Writes some bytes of such a frame, when no task reads it or writes to it; as [`PoolMachine::with_frame`]. One frame may be
     /// read by the caller meanwhile, but not the same.
     fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R;
+
+    /// The 8-byte word that the whole page repeats, if there is one, found in the way that the machine does it best.
+    fn repeated_word(page: &Page) -> Option<u64> {
+        page::repeated_word(page)
+    }
+
+    /// Makes the whole page repeat one word.
+    fn fill(page: &mut Page, word: u64) {
+        page::fill(page, word);
+    }
 
     /// The block device or file with this path, if there is one: for zram's backing device.
     fn find_disk(_path: &str) -> Option<Arc<dyn Disk<Self>>> {

@@ -594,7 +594,7 @@ impl Machine for Fake {
 
     fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<FakeFolio> {
         let payer = match folio_use {
-            FolioUse::Demand(entry) | FolioUse::Readahead(entry) => {
+            FolioUse::Demand { entry, .. } | FolioUse::Readahead(entry) => {
                 memory().swap.lock().unwrap().map_or(0, |swap| swap.payer(entry))
             }
             FolioUse::Writeback => 0,

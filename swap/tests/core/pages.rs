@@ -499,7 +499,7 @@ fn a_folio_enters_the_cache_where_all_its_slots_are_in_use_and_alike() {
     let entry = |page: usize| Entry::from_pte(kernel.tables[0][page]).unwrap();
     let first = (0..8).find(|&page| entry(page).slot().is_multiple_of(4)).unwrap();
     let insert = |order, entry| {
-        let folio = Locked::lock(Fake::allocate_folio(order, FolioUse::Demand(entry)).unwrap());
+        let folio = Locked::lock(Fake::allocate_folio(order, FolioUse::Demand { entry, payer: 0 }).unwrap());
         let inserted = area.insert(entry, &folio);
         if inserted.is_ok() {
             assert_eq!(folio.state().entry(), Some(entry));
@@ -514,7 +514,7 @@ fn a_folio_enters_the_cache_where_all_its_slots_are_in_use_and_alike() {
     assert_eq!(insert(1, free), Err(InsertError::Conflict));
     assert_eq!(insert(2, entry(first)), Ok(Inserted { shadow: 7, zero: false }));
     assert_eq!(insert(2, entry(first + 1)), Err(InsertError::Conflict), "it is not aligned");
-    let cached = Locked::lock(Fake::allocate_folio(0, FolioUse::Demand(entry(first))).unwrap());
+    let cached = Locked::lock(Fake::allocate_folio(0, FolioUse::Demand { entry: entry(first), payer: 0 }).unwrap());
     area.insert(entry(first), &cached).unwrap();
     assert_eq!(insert(0, entry(first)), Err(InsertError::Exists));
     assert_eq!(insert(1, entry(first)), Err(InsertError::Conflict));

@@ -35,7 +35,7 @@ pub mod trap;
 #[cfg(target_os = "none")]
 pub mod user;
 #[cfg(target_os = "none")]
-pub(crate) mod vector;
+pub mod vector;
 #[cfg(target_os = "none")]
 pub mod vectors;
 #[cfg(target_os = "none")]
@@ -45,6 +45,6 @@ pub mod xsave;
 pub use x86_64::instructions::interrupts;
 
 #[cfg(not(target_os = "none"))]
-pub use crate::simulated::{bases, cpu, gdt, interrupts, user};
+pub use crate::simulated::{bases, cpu, gdt, interrupts, user, vector};
 #[cfg(not(target_os = "none"))]
-pub(crate) use crate::simulated::{console, context, enter, mmu, vector, xsave};
+pub(crate) use crate::simulated::{console, context, enter, mmu, xsave};

@@ -8,11 +8,12 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::page;
 
 use super::cpu::{disable_preemption, enable_preemption};
 
-/// Fills a page with zeros.
-pub(crate) fn clear(page: &mut Page) {
+/// Makes the whole page repeat one word.
+pub fn fill(page: &mut Page, word: u64) {
     let mut kept = [0_u64; 2];
     let first = page.as_mut_ptr();
     disable_preemption();
@@ -20,7 +21,8 @@ pub(crate) fn clear(page: &mut Page) {
     unsafe {
         asm!(
             "movups [{kept}], xmm0",
-            "xorps xmm0, xmm0",
+            "movq xmm0, {word}",
+            "punpcklqdq xmm0, xmm0",
             "2:",
             ".set quire_offset, 0",
             ".rept 64",
@@ -32,12 +34,66 @@ pub(crate) fn clear(page: &mut Page) {
             "jb 2b",
             "movups xmm0, [{kept}]",
             kept = in(reg) kept.as_mut_ptr(),
+            word = in(reg) word,
             at = inout(reg) first => _,
             end = in(reg) first.wrapping_add(PAGE_SIZE),
             options(nostack)
         );
     }
     enable_preemption();
+}
+
+/// The word that the whole page repeats, if there is one: then it is all of its words' AND, and their OR.
+pub fn repeated_word(page: &Page) -> Option<u64> {
+    let (words, _) = page.as_chunks::<8>();
+    let (first, last) = (u64::from_le_bytes(*words.first()?), u64::from_le_bytes(*words.last()?));
+    // Most pages that differ do so at the ends. With the same word at both, sixteen bytes that are repeated are two of it.
+    if first != last {
+        return None;
+    }
+    if !page.as_ptr().addr().is_multiple_of(16) {
+        return page::repeated_word(page);
+    }
+    let mut kept = [0_u64; 6];
+    let alike: u32;
+    disable_preemption();
+    // SAFETY: it reads the page, a kilobyte at a time and none behind the last, up to the first that differs, and writes what is
+    // kept; the registers are as they were.
+    unsafe {
+        asm!(
+            "movups [{kept}], xmm0",
+            "movups [{kept} + 16], xmm1",
+            "movups [{kept} + 32], xmm2",
+            "movaps xmm0, [{at}]",
+            "movaps xmm1, xmm0",
+            "2:",
+            ".set quire_offset, 0",
+            ".rept 64",
+            "orps xmm0, [{at} + quire_offset]",
+            "andps xmm1, [{at} + quire_offset]",
+            ".set quire_offset, quire_offset + 16",
+            ".endr",
+            "movaps xmm2, xmm0",
+            "pcmpeqd xmm2, xmm1",
+            "movmskps {alike:e}, xmm2",
+            "cmp {alike:e}, 15",
+            "jne 3f",
+            "add {at}, 1024",
+            "cmp {at}, {end}",
+            "jb 2b",
+            "3:",
+            "movups xmm0, [{kept}]",
+            "movups xmm1, [{kept} + 16]",
+            "movups xmm2, [{kept} + 32]",
+            kept = in(reg) kept.as_mut_ptr(),
+            at = inout(reg) page.as_ptr() => _,
+            end = in(reg) page.as_ptr().wrapping_add(PAGE_SIZE),
+            alike = out(reg) alike,
+            options(nostack)
+        );
+    }
+    enable_preemption();
+    (alike == 15).then_some(first)
 }
 
 /// Whether all words of a page, which begins at a multiple of 16, are 0. What others write to them meanwhile may be noticed or not.

@@ -12,7 +12,7 @@
 //! | [`memory`] | RAM: one allocation; physical address 0 is its first byte |
 //! | `mmu` | CR3, the walk through the tables, and a TLB for each processor |
 //! | `processor`, [`cpu`] | GS and each processor's data; what spins, and `hlt` |
-//! | `vector` | whole pages at once |
+//! | [`vector`] | whole pages at once |
 //! | `interrupt_flag`, `counter` | the interrupt flag, the time-stamp counter |
 //! | `flow`, `context` | stacks: each thread of the kernel runs on a thread of the host, or of shuttle |
 //! | [`user`], [`program`] | instructions that touch the user half, of the kernel and of programs, with their page faults |
@@ -81,7 +81,7 @@ mod processor;
 pub mod program;
 pub mod time;
 pub mod user;
-pub(crate) mod vector;
+pub mod vector;
 pub mod xsave;
 
 #[cfg(feature = "schedules")]

@@ -1,5 +1,7 @@
 //! A page that is in swap is touched, or its area goes.
 
+use core::cell::Cell;
+
 use quire_machine::AllocationError;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood};
@@ -40,9 +42,8 @@ pub(super) fn swap_in(
         FaultKind::Read => FaultService::Read,
         FaultKind::Zero => FaultService::ZeroSlot,
     };
-    let is_ours =
-        || folio::is_held_only_by(&folio, 1) && swap::core().is_held_once(entry) && folio.state().may_be_written();
-    if seen.write && !is_ours() {
+    let is_ours_in_memory = || folio::is_held_only_by(&folio, 1) && folio.state().may_be_written();
+    if seen.write && !(swap::core().is_held_once(entry) && is_ours_in_memory()) {
         // The lock is not kept while a frame is looked for; with this reference the folio stays in the swap cache, unless its
         // slot goes.
         let original = folio.unlock();
@@ -56,19 +57,23 @@ pub(super) fn swap_in(
         swap::core().put_mapped(entry, &folio, true);
         return Ok(kind);
     }
+    let is_held_once = Cell::new(false);
     let _ = install(space, seen, entry.to_pte(), Some(&folio), || {
-        let may_write = seen.protection.write && is_ours();
+        // While the tables are locked none copies the PTE.
+        is_held_once.set(swap::core().is_held_once(entry));
+        let may_write = seen.protection.write && is_held_once.get() && is_ours_in_memory();
         (may_write || !seen.write).then(|| map_folio(seen, &folio, Mapping::of(may_write, seen.write)))
     })?;
     // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
     // A mark that it has says what this one would, or more.
     if folio::owned(&folio).is_none() {
-        let owner = if swap::core().is_held_once(entry) { seen.owned.owner } else { seen.all };
+        let owner = if is_held_once.get() { seen.owned.owner } else { seen.all };
         folio::set_owned(&folio, Owned { owner, ..seen.owned });
     }
     if seen.locked {
         lru::keep(&folio);
-    } else {
+    } else if kind == FaultService::Cached || was_read_ahead {
+        // One that was brought in for this fault is known since then.
         lru::is_wanted(&folio, was_read_ahead);
     }
     swap::core().put_mapped(entry, &folio, seen.write);

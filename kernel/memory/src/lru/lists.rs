@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use arrayvec::ArrayVec;
 use quire_machine::frame::{Frame, FrameNumber, NO_LIST};
 use quire_machine::physical;
 use quire_machine::sync::{Rank, SpinGuard, SpinLock};
@@ -10,6 +11,7 @@ use super::lengths::Lengths;
 use super::place::Place;
 use super::turns::Turns;
 use crate::cgroup::counts::MOST;
+use crate::folio::BATCH;
 use crate::policy::{Instance, Pages, Queue, Shadow, Verdict};
 
 /// How a page leaves memory; its frame's metadata has it as the bit that policies leave to their caller.
@@ -25,11 +27,15 @@ impl Exit {
     pub(super) const BOTH: [Self; 2] = [Self::Swap, Self::Drop];
 
     pub(super) fn of(page: FrameNumber) -> Self {
-        if pages().callers_bit(page) { Self::Drop } else { Self::Swap }
+        Self::among(pages(), page)
     }
 
-    fn note(self, page: FrameNumber) {
-        pages().set_callers_bit(page, self == Self::Drop);
+    fn among(pages: Pages<'_>, page: FrameNumber) -> Self {
+        if pages.callers_bit(page) { Self::Drop } else { Self::Swap }
+    }
+
+    fn note(self, pages: Pages<'_>, page: FrameNumber) {
+        pages.set_callers_bit(page, self == Self::Drop);
     }
 }
 
@@ -128,6 +134,18 @@ impl Drop for LockedLists {
     }
 }
 
+/// Locks the lists of the cgroup that the frame is charged to, which it stays in while they are locked.
+pub(super) fn lock_of(frame: &Frame) -> LockedLists {
+    loop {
+        let cgroup = frame.cgroup.load(Ordering::Acquire);
+        let lists = lock(cgroup);
+        // A page goes to another cgroup only under the lock of its lists.
+        if frame.cgroup.load(Ordering::Relaxed) == cgroup {
+            return lists;
+        }
+    }
+}
+
 /// The lists of one page after another, locked once for those in a row that are in the same cgroup.
 #[derive(Default)]
 pub(super) struct OneByOne(Option<LockedLists>);
@@ -135,17 +153,11 @@ pub(super) struct OneByOne(Option<LockedLists>);
 impl OneByOne {
     /// The lists of the cgroup that the frame is charged to, which it stays in while they are locked.
     pub(super) fn of(&mut self, frame: &Frame) -> &mut Lists {
-        loop {
-            let cgroup = frame.cgroup.load(Ordering::Acquire);
-            // A page goes to another cgroup only under the lock of its lists.
-            if self.0.as_ref().is_some_and(|held| held.cgroup == cgroup) {
-                break;
-            }
+        let cgroup = frame.cgroup.load(Ordering::Acquire);
+        if self.0.as_ref().is_none_or(|held| held.cgroup != cgroup) {
             self.0 = None;
-            self.0 = Some(lock(cgroup));
         }
-        let Some(held) = &mut self.0 else { unreachable!("they were just locked") };
-        held
+        self.0.get_or_insert_with(|| lock_of(frame))
     }
 }
 
@@ -179,23 +191,24 @@ impl Lists {
         &mut self.instances[exit as usize]
     }
 
-    fn instance_of(&mut self, page: FrameNumber) -> &mut Instance {
-        self.instance(Exit::of(page))
+    fn instance_of(&mut self, pages: Pages<'_>, page: FrameNumber) -> &mut Instance {
+        self.instance(Exit::among(pages, page))
     }
 
-    fn is_unevictable(&self, page: FrameNumber) -> bool {
-        pages().list(page) == self.unevictable.number()
+    fn is_unevictable(&self, pages: Pages<'_>, page: FrameNumber) -> bool {
+        pages.list(page) == self.unevictable.number()
     }
 
     /// Adds a page that reclaim does not know; whether it did not.
     pub(super) fn add(&mut self, page: FrameNumber, exit: Exit, shadow: Shadow) -> bool {
-        if pages().list(page) != 0 {
+        let pages = pages();
+        if pages.list(page) != 0 {
             // Another task was faster.
             return false;
         }
-        exit.note(page);
+        exit.note(pages, page);
         let instance = self.instance(exit);
-        instance.add(pages(), page, shadow);
+        instance.add(pages, page, shadow);
         let is_unsettled = instance.is_unsettled();
         self.is_unsettled |= is_unsettled;
         true
@@ -203,19 +216,22 @@ impl Lists {
 
     /// Whether the page is in a list that is protected for the time being.
     pub(super) fn is_active(&mut self, page: FrameNumber) -> bool {
-        self.instance_of(page).is_active(pages(), page)
+        let pages = pages();
+        self.instance_of(pages, page).is_active(pages, page)
     }
 
     pub(super) fn place_of(&mut self, page: FrameNumber) -> Place {
-        let (listed, unevictable) = (pages().is_listed(page), self.is_unevictable(page));
+        let pages = pages();
+        let (listed, unevictable) = (pages.is_listed(page), self.is_unevictable(pages, page));
         let active = listed && !unevictable && self.is_active(page);
-        Place { listed, active, unevictable, droppable: Exit::of(page) == Exit::Drop }
+        Place { listed, active, unevictable, droppable: Exit::among(pages, page) == Exit::Drop }
     }
 
     /// A page that was isolated stays, or one that reclaim does not know is to be known.
     pub(super) fn put_back(&mut self, page: FrameNumber) {
-        if pages().is_isolated(page) {
-            self.instance_of(page).put_back(pages(), page);
+        let pages = pages();
+        if pages.is_isolated(page) {
+            self.instance_of(pages, page).put_back(pages, page);
         } else {
             self.add(page, Exit::Swap, Shadow::NONE);
         }
@@ -223,8 +239,9 @@ impl Lists {
 
     /// A page that was isolated cannot leave just now.
     pub(super) fn refused(&mut self, page: FrameNumber) {
-        if pages().is_isolated(page) {
-            self.instance_of(page).refused(pages(), page);
+        let pages = pages();
+        if pages.is_isolated(page) {
+            self.instance_of(pages, page).refused(pages, page);
         } else {
             self.put_back(page);
         }
@@ -232,19 +249,21 @@ impl Lists {
 
     /// The page has to stay in memory.
     pub(super) fn keep(&mut self, page: FrameNumber) {
-        if self.is_unevictable(page) {
+        let pages = pages();
+        if self.is_unevictable(pages, page) {
             return;
         }
-        if pages().list(page) != 0 {
-            self.instance_of(page).remove(pages(), page);
+        if pages.list(page) != 0 {
+            self.instance_of(pages, page).remove(pages, page);
         }
-        self.unevictable.push(pages(), page);
+        self.unevictable.push(pages, page);
     }
 
     /// The page need not stay any more.
     pub(super) fn unkeep(&mut self, page: FrameNumber) {
-        if self.is_unevictable(page) {
-            let exit = Exit::of(page);
+        let pages = pages();
+        if self.is_unevictable(pages, page) {
+            let exit = Exit::among(pages, page);
             self.remove(page);
             self.add(page, exit, Shadow::NONE);
         }
@@ -252,31 +271,35 @@ impl Lists {
 
     /// The page leaves memory in another way than before.
     pub(super) fn set_exit(&mut self, page: FrameNumber, exit: Exit) {
-        if Exit::of(page) == exit {
+        let pages = pages();
+        if Exit::among(pages, page) == exit {
             return;
         }
         // An isolated page has no place in an instance but its own bits.
-        if pages().is_listed(page) && !self.is_unevictable(page) {
+        if pages.is_listed(page) && !self.is_unevictable(pages, page) {
             self.remove(page);
             self.add(page, exit, Shadow::NONE);
         }
-        exit.note(page);
+        exit.note(pages, page);
     }
 
     /// Takes the page out of the list that it is in, to be looked at; whether it was in one.
     pub(super) fn isolate(&mut self, page: FrameNumber) -> bool {
-        !self.is_unevictable(page) && self.instance_of(page).isolate(pages(), page)
+        let pages = pages();
+        !self.is_unevictable(pages, page) && self.instance_of(pages, page).isolate(pages, page)
     }
 
     /// Isolates the page that is to be looked at next.
     pub(super) fn next(&mut self, exit: Exit) -> Option<FrameNumber> {
-        self.instance(exit).next(pages())
+        let pages = pages();
+        self.instance(exit).next(pages)
     }
 
     /// What becomes of a page that was isolated, unless it is in a list again.
     pub(super) fn looked_at(&mut self, page: FrameNumber, accessed: bool) -> Verdict {
-        if pages().is_isolated(page) {
-            self.instance_of(page).looked_at(pages(), page, accessed)
+        let pages = pages();
+        if pages.is_isolated(page) {
+            self.instance_of(pages, page).looked_at(pages, page, accessed)
         } else {
             Verdict::Stay
         }
@@ -284,53 +307,58 @@ impl Lists {
 
     /// The page leaves memory: what its slot is to keep.
     pub(super) fn evicted(&mut self, page: FrameNumber) -> Shadow {
+        let pages = pages();
         // Another task may have put it back meanwhile.
-        if !pages().is_isolated(page) && !self.isolate(page) {
+        if !pages.is_isolated(page) && !self.isolate(page) {
             self.remove(page);
             return Shadow::NONE;
         }
-        let shadow = self.instance_of(page).evicted(pages(), page);
-        pages().set_callers_bit(page, false);
+        let shadow = self.instance_of(pages, page).evicted(pages, page);
+        pages.set_callers_bit(page, false);
         shadow
     }
 
     /// A page that is not in the list of those that stay is mapped, for the first time if it had been read ahead.
     pub(super) fn is_wanted(&mut self, page: FrameNumber, was_read_ahead: bool) {
-        if self.is_unevictable(page) {
+        let pages = pages();
+        if self.is_unevictable(pages, page) {
             return;
         }
-        if !pages().is_listed(page) {
+        if !pages.is_listed(page) {
             self.put_back(page);
         }
         if was_read_ahead {
-            let instance = self.instance_of(page);
-            instance.first_access(pages(), page);
+            let instance = self.instance_of(pages, page);
+            instance.first_access(pages, page);
             let is_unsettled = instance.is_unsettled();
             self.is_unsettled |= is_unsettled;
         }
     }
 
     pub(super) fn look_soon(&mut self, page: FrameNumber) {
-        if !self.is_unevictable(page) {
-            self.instance_of(page).look_soon(pages(), page);
+        let pages = pages();
+        if !self.is_unevictable(pages, page) {
+            self.instance_of(pages, page).look_soon(pages, page);
         }
     }
 
     /// An accessed bit was found beside that of a page that was looked at.
     pub(super) fn accessed_beside(&mut self, page: FrameNumber) {
-        if !self.is_unevictable(page) {
-            self.instance_of(page).accessed_beside(pages(), page);
+        let pages = pages();
+        if !self.is_unevictable(pages, page) {
+            self.instance_of(pages, page).accessed_beside(pages, page);
         }
     }
 
     /// Reclaim is to know the page no more, wherever it was.
     pub(super) fn remove(&mut self, page: FrameNumber) {
-        if self.is_unevictable(page) && pages().is_listed(page) {
-            self.unevictable.remove(pages(), page);
+        let pages = pages();
+        if self.is_unevictable(pages, page) && pages.is_listed(page) {
+            self.unevictable.remove(pages, page);
         }
         // Isolated from either, it is no more than what its bits say.
-        self.instance_of(page).remove(pages(), page);
-        pages().set_callers_bit(page, false);
+        self.instance_of(pages, page).remove(pages, page);
+        pages.set_callers_bit(page, false);
     }
 
     /// Any page that is to be removed, and where it is.
@@ -346,10 +374,16 @@ impl Lists {
         self.instance(exit).active()
     }
 
-    /// The next page whose accessed bit is to be cleared.
-    pub(super) fn settle(&mut self) -> Option<FrameNumber> {
-        let settled = self.instances.iter_mut().find_map(|instance| instance.settle(pages()));
-        self.is_unsettled = settled.is_some();
-        settled
+    /// The next pages whose accessed bits are to be cleared, as far as there is room.
+    pub(super) fn settle(&mut self, settled: &mut ArrayVec<FrameNumber, BATCH>) {
+        let pages = pages();
+        for instance in &mut self.instances {
+            while !settled.is_full()
+                && let Some(page) = instance.settle(pages)
+            {
+                settled.push(page);
+            }
+        }
+        self.is_unsettled = settled.is_full();
     }
 }

@@ -101,7 +101,7 @@ pub(crate) fn looks_around() -> bool {
 }
 
 fn with_lists_of<T>(frame: &Frame, act: impl FnOnce(&mut lists::Lists) -> T) -> T {
-    act(OneByOne::default().of(frame))
+    act(&mut lists::lock_of(frame))
 }
 
 /// A page that has just come, for the first time.
@@ -349,12 +349,7 @@ pub(crate) fn is_unsettled(cgroup: u8) -> bool {
 /// gone meanwhile.
 pub(crate) fn unsettled(cgroup: u8) -> ArrayVec<FrameNumber, BATCH> {
     let mut batch = ArrayVec::new();
-    let mut lists = lock(cgroup);
-    while !batch.is_full()
-        && let Some(frame) = lists.settle()
-    {
-        batch.push(frame);
-    }
+    lock(cgroup).settle(&mut batch);
     batch
 }
 

@@ -1,5 +1,7 @@
 //! One policy's state for the pages of one cgroup, or for all, and what is the same for every policy.
 
+use quire_machine::frame::NO_FRAME;
+
 use super::decide::Verdict;
 use super::pages::{FrameNumber, LIST_MAX, Pages, Queue};
 use super::policies::Chosen;
@@ -28,35 +30,39 @@ pub struct Instance {
 /// The pages that came last, in a ring.
 #[derive(Debug)]
 struct Fresh {
-    pages: [Option<FrameNumber>; FRESH_MAX + UNSETTLED_MAX],
+    /// A place for each that may be there, in a power of two; [`NO_FRAME`] where there is none.
+    pages: [u32; PLACES],
     first: usize,
     len: usize,
 }
 
+const PLACES: usize = (FRESH_MAX + UNSETTLED_MAX).next_power_of_two();
+
 impl Fresh {
-    const NONE: Self = Self { pages: [None; FRESH_MAX + UNSETTLED_MAX], first: 0, len: 0 };
+    const NONE: Self = Self { pages: [NO_FRAME; PLACES], first: 0, len: 0 };
+
+    const fn is_full(&self) -> bool {
+        self.len == FRESH_MAX + UNSETTLED_MAX
+    }
 
     fn push(&mut self, page: FrameNumber) {
-        debug_assert!(self.len < self.pages.len());
-        self.pages[(self.first + self.len) % self.pages.len()] = Some(page);
+        debug_assert!(!self.is_full());
+        self.pages[(self.first + self.len) % PLACES] = page.0;
         self.len += 1;
     }
 
     fn pop(&mut self) -> Option<FrameNumber> {
-        let page = self.pages[self.first].take();
-        self.first = (self.first + 1) % self.pages.len();
+        let page = self.pages[self.first % PLACES];
+        self.first = (self.first + 1) % PLACES;
         self.len -= 1;
-        page
+        (page != NO_FRAME).then_some(FrameNumber(page))
     }
 
     fn forget(&mut self, page: FrameNumber) {
         // It is mostly one of those that came last.
-        for place in (self.first..self.first + self.len).rev() {
-            let found = &mut self.pages[place % (FRESH_MAX + UNSETTLED_MAX)];
-            if *found == Some(page) {
-                *found = None;
-                return;
-            }
+        let mut places = (self.first..self.first + self.len).rev().map(|place| place % PLACES);
+        if let Some(place) = places.find(|place| self.pages[*place] == page.0) {
+            self.pages[place] = NO_FRAME;
         }
     }
 }
@@ -125,7 +131,7 @@ impl Instance {
     }
 
     fn is_fresh_now(&mut self, pages: Pages<'_>, page: FrameNumber) {
-        if self.fresh.len == self.fresh.pages.len()
+        if self.fresh.is_full()
             && let Some(oldest) = self.fresh.pop()
         {
             pages.set_fresh(oldest, false);
@@ -247,7 +253,13 @@ impl Instance {
 
     fn queue_of(&mut self, pages: Pages<'_>, page: FrameNumber) -> Option<&mut Queue> {
         let number = pages.list(page);
-        self.policy.policy().queues().iter_mut().find(|queue| queue.number() == number)
+        let queues = self.policy.policy().queues();
+        // They are numbered from 1 on in every policy so far.
+        let place = match queues.get(usize::from(number).wrapping_sub(1)) {
+            Some(queue) if queue.number() == number => usize::from(number) - 1,
+            _ => queues.iter().position(|queue| queue.number() == number)?,
+        };
+        queues.get_mut(place)
     }
 
     fn forget(&mut self, pages: Pages<'_>, page: FrameNumber) {

@@ -90,7 +90,9 @@ impl Machine for Quire {
 
     fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<Folio> {
         match (order, folio_use) {
-            (0, FolioUse::Demand(entry)) => frames::wait_for_frame_of(entry).ok().map(NewFolio::into_empty),
+            (0, FolioUse::Demand { entry, payer }) => {
+                frames::wait_for_frame_of(entry, payer).ok().map(NewFolio::into_empty)
+            }
             (0, FolioUse::Readahead(entry)) => frames::frame_if_free(entry).map(NewFolio::into_empty),
             (0, FolioUse::Writeback) => NewFolio::allocate(watermark::Purpose::Reclaim).map(NewFolio::into_empty),
             _ => None,

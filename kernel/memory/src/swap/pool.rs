@@ -7,9 +7,11 @@ use core::ops::Range;
 use core::sync::atomic::AtomicU64;
 
 use quire_compressed::{Place, PoolLayout, PoolMachine};
+use quire_machine::arch::vector;
 use quire_machine::event::{self, Compressed, Kind};
 use quire_machine::frame::FrameNumber;
 use quire_machine::{pool_frame, task};
+use quire_swap::header::Page;
 
 use super::core::Quire;
 use crate::observatory;
@@ -34,6 +36,14 @@ impl PoolMachine for Quire {
 
     fn with_frame_mut<R>(frame: u64, bytes: Range<usize>, write: impl FnOnce(&mut [u8]) -> R) -> R {
         pool_frame::with_mut(number(frame), bytes, write)
+    }
+
+    fn repeated_word(page: &Page) -> Option<u64> {
+        vector::repeated_word(page)
+    }
+
+    fn fill(page: &mut Page, word: u64) {
+        vector::fill(page, word);
     }
 
     fn find_disk(path: &str) -> Option<Arc<dyn quire_swap::Disk<Self>>> {

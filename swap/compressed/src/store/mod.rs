@@ -42,8 +42,8 @@ pub use geometry::HUGE;
 pub(crate) use sum::sum;
 
 use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::heap;
 use quire_swap::sync::{Guard, Lock};
-use quire_swap::{heap, page};
 
 use crate::machine::PoolMachine;
 use crate::ranks;
@@ -149,7 +149,7 @@ impl<M: PoolMachine> Store<M> {
     /// # Errors
     /// See [`StoreError`]; nothing is stored then.
     pub fn store(&self, page: &Page) -> Result<Stored, StoreError> {
-        if let Some(word) = page::repeated_word(page) {
+        if let Some(word) = M::repeated_word(page) {
             return Ok(Stored::Same(word));
         }
         let mut workspace = self.workspace();
@@ -163,7 +163,7 @@ impl<M: PoolMachine> Store<M> {
     /// # Errors
     /// See [`StoreError`]; nothing is stored then.
     pub(crate) fn store_within(&self, page: &Page, most: usize) -> Result<Option<Stored>, StoreError> {
-        if let Some(word) = page::repeated_word(page) {
+        if let Some(word) = M::repeated_word(page) {
             return Ok(Some(Stored::Same(word)));
         }
         let mut workspace = self.workspace();
@@ -179,7 +179,7 @@ impl<M: PoolMachine> Store<M> {
     /// [`StoreError::Corrupt`]; the page has some bytes of its own or old ones then.
     pub fn load(&self, stored: Stored, page: &mut Page) -> Result<(), StoreError> {
         match stored {
-            Stored::Same(word) => page::fill(page, word),
+            Stored::Same(word) => M::fill(page, word),
             Stored::Object(object) => {
                 let mut workspace = self.workspace();
                 let (scratch, decoder) = workspace.parts();

@@ -121,7 +121,8 @@ fn hold<M: PoolMachine>(
     if !users.has_space() {
         return Err(SwapOffError::NoMemory);
     }
-    let folio = Locked::lock(M::allocate_folio(0, FolioUse::Demand(owner)).ok_or(SwapOffError::NoMemory)?);
+    let wanted = FolioUse::Demand { entry: owner, payer: area.payer(owner.slot()) };
+    let folio = Locked::lock(M::allocate_folio(0, wanted).ok_or(SwapOffError::NoMemory)?);
     match area.insert(owner, &folio) {
         Ok(Inserted { shadow, .. }) => {
             M::added_to_cache(&folio, shadow);
