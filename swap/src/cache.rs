@@ -421,17 +421,32 @@ impl<M: Machine> Area<M> {
         }
     }
 
-    /// Marks all slots of a folio in the cache as zero pages, or as stored ones.
-    pub(crate) fn set_zero(&self, entry: Entry, order: u8, zero: bool) {
-        let Some(cluster) = self.cluster(entry.slot()) else { return };
+    /// Marks all slots of a folio in the cache as zero pages, or frees them if no PTE holds any of them ([`Area::try_free`]); whether
+    /// they are in use still.
+    pub(crate) fn set_zero(&self, entry: Entry, folio: &Locked<M::Folio>) -> bool {
+        let Some(cluster) = self.cluster(entry.slot()) else { return true };
         let mut cluster = cluster.lock();
-        for slot in slots(entry, order) {
-            let table_entry = cluster.table_entry(offset(slot)).with_zero(zero);
+        if self.try_free_in(&mut cluster, entry, folio) {
+            return false;
+        }
+        for slot in slots(entry, folio.order()) {
+            let table_entry = cluster.table_entry(offset(slot)).with_zero(true);
             cluster.set(offset(slot), table_entry);
-            if zero && self.metadata_bits > 0 {
+            if self.metadata_bits > 0 {
                 let metadata = cluster.take_metadata(offset(slot), self.metadata_bits);
                 self.ops.slot_zeroed(self, slot, metadata);
             }
+        }
+        true
+    }
+
+    /// The slots of a folio in the cache, which were marked as zero pages, are stored ones.
+    pub(crate) fn set_stored(&self, entry: Entry, order: u8) {
+        let Some(cluster) = self.cluster(entry.slot()) else { return };
+        let mut cluster = cluster.lock();
+        for slot in slots(entry, order) {
+            let table_entry = cluster.table_entry(offset(slot)).with_zero(false);
+            cluster.set(offset(slot), table_entry);
         }
     }
 }

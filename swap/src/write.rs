@@ -32,20 +32,22 @@ impl<M: Machine> Swap<M> {
         }
         let place = folio.state().entry().and_then(|entry| Some((entry, self.area(entry.area())?)));
         let Some((entry, area)) = place else { return Written::Unused(folio) };
+        let pages = 1 << folio.order();
+        if (0..pages).all(|page| folio.is_zero(page)) {
+            if !area.set_zero(entry, &folio) {
+                return Written::Unused(folio);
+            }
+            folio.state().clear(FolioFlag::Dirty);
+            count!(area, zero_out, pages as u64);
+            return Written::Zero(folio);
+        }
         let (is_held, was_zero) = area.glance(entry, folio.order());
         if !is_held && area.try_free(entry, &folio) {
             return Written::Unused(folio);
         }
-        let pages = 1 << folio.order();
-        let zero = (0..pages).all(|page| folio.is_zero(page));
-        // Set or cleared before anything is stored, so that the slot never names contents that it does not have.
-        if zero || was_zero {
-            area.set_zero(entry, folio.order(), zero);
-        }
-        if zero {
-            folio.state().clear(FolioFlag::Dirty);
-            count!(area, zero_out, pages as u64);
-            return Written::Zero(folio);
+        // Before anything is stored, so that the slot never names contents that it does not have.
+        if was_zero {
+            area.set_stored(entry, folio.order());
         }
         if area.availability.is_closed_by(Reason::Refusing) {
             area.note_refused(&folio);

@@ -280,15 +280,29 @@ unsafe fn walk(root: FrameNumber, address: u64) -> Option<&'static AtomicU64> {
 /// # Safety
 /// As for [`page_table::walk`].
 unsafe fn leaf_table(root: FrameNumber, address: u64) -> Option<&'static Table> {
+    // SAFETY: as the caller promises.
+    unsafe { table_of_level(root, address, 1) }
+}
+
+/// The table of level `level` for `address`, if that is in the user half and there is one.
+///
+/// # Safety
+/// As for [`page_table::walk`].
+unsafe fn table_of_level(root: FrameNumber, address: u64, level: page_table::Level) -> Option<&'static Table> {
     if address >= USER_END {
         return None;
     }
-    // SAFETY: as the caller promises; a present word of level 2 leads to a table, as no page is larger than 4 KiB in the user
-    // half.
-    unsafe { page_table::walk(root, address, 2) }
-        .map(|above| above.load(Ordering::Acquire))
-        .filter(|above| flags_of(*above).contains(Flags::PRESENT))
-        .map(|above| unsafe { page_table::table(frame_of(above)) })
+    // SAFETY: as the caller promises.
+    unsafe { page_table::walk(root, address, level + 1).and_then(|above| next_table(above.load(Ordering::Acquire))) }
+}
+
+/// The table that `word`, above the leaves, leads to.
+///
+/// # Safety
+/// It is one of the user half's, and the table is not freed while the reference lives.
+unsafe fn next_table(word: u64) -> Option<&'static Table> {
+    // SAFETY: a present word above the leaves leads to a table, as no page is larger than 4 KiB in the user half.
+    flags_of(word).contains(Flags::PRESENT).then(|| unsafe { page_table::table(frame_of(word)) })
 }
 
 /// Where a PTE is, while its table stays and its lock is held.
@@ -456,7 +470,14 @@ impl TablesGuard<'_> {
     /// Finds PTEs one after another: those in one table cost one walk.
     #[inline]
     pub const fn cursor(&self) -> Cursor<'_> {
-        Cursor { tables: self.tables, table: None, first: u64::MAX, _lock: PhantomData }
+        Cursor {
+            tables: self.tables,
+            table: None,
+            first: u64::MAX,
+            above: None,
+            first_above: u64::MAX,
+            _lock: PhantomData,
+        }
     }
 
     /// The PTE of the page at `address`; makes the tables for it. `None` when there is no frame for one.
@@ -627,6 +648,9 @@ pub struct Cursor<'a> {
     table: Option<&'static Table>,
     /// The first address whose PTE is in `table`.
     first: u64,
+    /// The table that leads to it, and to those of the same GiB.
+    above: Option<&'static Table>,
+    first_above: u64,
     _lock: PhantomData<&'a TablesGuard<'a>>,
 }
 
@@ -636,16 +660,24 @@ impl<'a> Cursor<'a> {
     pub fn find(&mut self, address: u64) -> Option<PteCell<'a>> {
         let first = address & !(next_multiple(0, 2) - 1);
         if self.first != first {
-            (self.table, self.first) = (self.table_of(address), first);
+            self.go_to(address, first);
         }
         let entry = &self.table?[page_table::index(address, 1)];
         Some(PteCell { entry, address, root: &self.tables.root })
     }
 
     #[inline(never)]
-    fn table_of(&self, address: u64) -> Option<&'static Table> {
-        // SAFETY: tables are freed only under the lock, which is held while the cursor lives.
-        unsafe { leaf_table(self.tables.root.frame(), address) }
+    fn go_to(&mut self, address: u64, first: u64) {
+        let first_above = address & !(next_multiple(0, 3) - 1);
+        if self.first_above != first_above {
+            // SAFETY: tables are freed only under the lock, which is held while the cursor lives.
+            let above = unsafe { table_of_level(self.tables.root.frame(), address, 2) };
+            (self.above, self.first_above) = (above, first_above);
+        }
+        let word = self.above.map(|above| above[page_table::index(address, 2)].load(Ordering::Acquire));
+        // SAFETY: as above.
+        self.table = unsafe { word.and_then(|word| next_table(word)) };
+        self.first = first;
     }
 }
 
