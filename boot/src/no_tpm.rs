@@ -45,7 +45,7 @@ fn make(firmware: &Path, start: u64, path: &Path) -> io::Result<()> {
     let directory = target();
     fs::create_dir_all(&directory)?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(&[0xff; LOCALITIES * PAGE])?;
+    file.write_all(&vec![0xff; LOCALITIES * PAGE])?;
     // Between the two is a hole, that takes no room.
     file.seek(SeekFrom::Start(start))?;
     io::copy(&mut File::open(firmware)?, &mut file)?;

@@ -194,6 +194,13 @@ impl FrameState {
         self.0.mark(FolioFlag::UpToDate);
     }
 
+    /// The same, and that these are true of it too.
+    #[inline]
+    pub fn set_filled_and<const FLAGS: usize>(&self, flags: [FolioFlag; FLAGS]) {
+        let bits = flags.into_iter().fold(FolioFlag::UpToDate as u32, |bits, flag| bits | flag as u32);
+        self.0.bits.fetch_or(bits, Ordering::AcqRel);
+    }
+
     /// Forgets everything: for a frame that is being freed.
     ///
     /// # Panics

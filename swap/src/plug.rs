@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::area::Area;
-use crate::batch::{Batch, ReadBatch, WriteBatch};
+use crate::batch::{BATCH_FOLIOS, Batch, ReadBatch, WriteBatch};
 use crate::folio::Folio;
 use crate::folio::InTransit;
 use crate::machine::{Machine, Occurrence};
@@ -33,6 +33,14 @@ impl<M: Machine> Plug<M> {
     pub fn submit(&mut self) {
         if let Some(batch) = self.batch.take() {
             count!(batch.area(), flushed_on_request, 1);
+            dispatch(batch);
+        }
+    }
+
+    /// So many folios are to travel in one batch: what was gathered is submitted if they do not fit in.
+    pub fn keep_together(&mut self, folios: usize) {
+        if let Some(batch) = self.batch.take_if(|batch| batch.len() + folios > BATCH_FOLIOS) {
+            count!(batch.area(), flushed_full, 1);
             dispatch(batch);
         }
     }

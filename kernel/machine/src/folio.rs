@@ -103,6 +103,15 @@ impl NewFolio {
         self.into_empty()
     }
 
+    /// [`Self::filled`] for a page of a large folio, of which there is no other copy, with its [owner mark](Folio::set_owner_mark).
+    #[inline]
+    pub fn filled_large(self, mark: u64) -> Folio {
+        let metadata = self.metadata();
+        metadata.folio.set_filled_and([FolioFlag::Dirty, FolioFlag::Large]);
+        metadata.owned.store(mark, Ordering::Release);
+        self.into_empty()
+    }
+
     /// The folio without contents, which the holder of its lock will give it.
     #[inline]
     pub fn into_empty(self) -> Folio {

@@ -251,6 +251,15 @@ impl Pte {
         self
     }
 
+    /// The same, though no task has accessed the page yet.
+    #[inline]
+    pub const fn not_accessed(mut self) -> Self {
+        if is_mapped(self.0) {
+            self.0 = without_accessed(self.0);
+        }
+        self
+    }
+
     /// What it says.
     #[inline]
     pub const fn bits(&self) -> u64 {

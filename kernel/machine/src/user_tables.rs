@@ -415,6 +415,41 @@ impl PteCell<'_> {
     }
 }
 
+/// PTEs of one table that follow one another, while it stays and its lock is held.
+#[derive(Clone, Copy)]
+pub struct Row<'a, const PTES: usize> {
+    entries: &'a [AtomicU64; PTES],
+    /// The page of the first.
+    first: u64,
+    root: &'a Root,
+}
+
+impl<'a, const PTES: usize> Row<'a, PTES> {
+    /// Whether none of them says anything.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.entries.iter().all(|entry| entry.load(Ordering::Acquire) == 0)
+    }
+
+    /// The PTEs.
+    #[inline]
+    pub fn iter(self) -> impl Iterator<Item = PteCell<'a>> {
+        let pages = (self.first..).step_by(PAGE_SIZE);
+        self.entries.iter().zip(pages).map(move |(entry, address)| PteCell { entry, address, root: self.root })
+    }
+
+    /// Puts PTEs there, where there are none.
+    ///
+    /// # Panics
+    /// When there are.
+    #[inline]
+    pub fn fill(self, new: [Pte; PTES]) {
+        for (entry, pte) in self.entries.iter().zip(new) {
+            assert_eq!(entry.swap(pte.into_bits(), Ordering::SeqCst), 0, "a PTE is lost that owns something");
+        }
+    }
+}
+
 /// A table of PTEs that stays while its space's key is borrowed.
 #[derive(Clone, Copy)]
 pub struct Leaf<'a>(&'a Table);
@@ -478,6 +513,15 @@ impl TablesGuard<'_> {
             first_above: u64::MAX,
             _lock: PhantomData,
         }
+    }
+
+    /// The PTEs of so many pages from `address` on, a power of two to which it is aligned, if there is a table for them.
+    #[inline]
+    pub fn row<const PTES: usize>(&self, address: u64) -> Option<Row<'_, PTES>> {
+        // SAFETY: tables are freed only under the lock, which is held while the row lives.
+        let table = unsafe { leaf_table(self.tables.root.frame(), address) }?;
+        let entries = table.get(page_table::index(address, 1)..)?.first_chunk()?;
+        Some(Row { entries, first: address, root: &self.tables.root })
     }
 
     /// The PTE of the page at `address`; makes the tables for it. `None` when there is no frame for one.

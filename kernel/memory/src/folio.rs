@@ -65,6 +65,12 @@ pub fn set_owned(folio: &Folio, owned: Owned) {
     folio.set_owner_mark(owned.pack());
 }
 
+/// The folio with what was written as its contents: a page of a large folio, of which there is no other copy.
+#[inline]
+pub(crate) fn filled_large(folio: NewFolio, owned: Owned) -> Folio {
+    folio.filled_large(owned.pack())
+}
+
 /// Drops references; the frames whose last they were are freed together.
 pub(crate) fn drop_all(folios: &mut FolioBatch) {
     folio::drop_all(folios.drain(..));

@@ -12,9 +12,10 @@
 //!    are marked still, and no whole any more.
 //! 3. Reclaim, which comes to one of its pages, takes those beside it from their lists too: `isolate` in `lru/mod.rs`.
 //! 4. Where all of them are there, they go or stay together, an access to one being one to all, and get sixteen aligned slots:
-//!    `large.rs` in `page_out`. Where some are not, are busy, or there is no such run, the folio is split there, and its pages go one by
-//!    one. From their slots on they are folios like any other: each is written, found, zero, or stays alone if it was accessed at the
-//!    last moment; a disk gets what follows one another in one request, as always.
+//!    `large.rs` in `page_out`. If some have slots still, which those lost that were written, they give these up for a new run, as a
+//!    folio does on Linux. Where some are not there, are busy, or there is no such run, the folio is split there, and its pages go one
+//!    by one. From their slots on they are folios like any other: each is written, found, zero, or stays alone if it was accessed at
+//!    the last moment; those that are written are in one batch, and so in one request of a disk.
 //! 5. A fault on one of them brings all back, `swap_in_large` in `fault/swap_in_large.rs`, if they are in such a run still, all out of
 //!    memory, and none compressed in zswap. Here too nothing is reclaimed for it. Where that cannot be, they come back one by one, and
 //!    are a large folio no more. Linux does so only with areas that are as fast as memory, and reads pages ahead from others; here a disk
@@ -26,8 +27,10 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use quire_machine::folio::Folio;
 use quire_machine::frame::FrameNumber;
 use quire_swap::header::PAGE_SIZE;
+use quire_swap::{Folio as _, FolioFlag};
 
 pub use quire_machine::folio::LARGE_PAGES;
 
@@ -149,7 +152,8 @@ counts! {
     Swpin = "swpin": "Large folios that came back from a run of slots together.",
     SwpinFallback = "swpin_fallback": "Faults that could have brought one back and did not.",
     SwpinFallbackCharge = "swpin_fallback_charge": "Those of them for which the memory cgroup had no room.",
-    Swpout = "swpout": "Large folios that got a run of slots and left memory together.",
+    Zswpout = "zswpout": "Large folios of which all that had to be written went to zswap.",
+    Swpout = "swpout": "Large folios that got a run of slots and left memory together, but for those.",
     SwpoutFallback = "swpout_fallback": "Those for which there was no run of slots, so that they were split.",
     Split = "split": "Large folios that were split.",
 }
@@ -185,7 +189,36 @@ static COUNTS: [AtomicU64; Count::ALL.len()] = [const { AtomicU64::new(0) }; Cou
 
 /// How often it has happened since boot.
 pub fn count(what: Count) -> u64 {
-    COUNTS[what as usize].load(Ordering::Relaxed)
+    let noted = |what: Count| COUNTS[what as usize].load(Ordering::Relaxed);
+    match what {
+        // Where they go is known after they have left.
+        Count::Swpout => noted(what).saturating_sub(noted(Count::Zswpout)),
+        _ => noted(what),
+    }
+}
+
+/// These folios of a batch were stored in zswap, or not. A large folio is not in two batches.
+pub(crate) fn note_stored<'a>(folios: impl Iterator<Item = (&'a Folio, bool)>) {
+    if !have_come() {
+        return;
+    }
+    let mut last = None;
+    let large = |folio: &Folio| folio.state().is(FolioFlag::Large).then(|| head(folio.frame()));
+    let done = |last: Option<(FrameNumber, bool)>| {
+        if let Some((_, true)) = last {
+            note(Count::Zswpout);
+        }
+    };
+    for (folio, is_stored) in folios {
+        last = match (last, large(folio)) {
+            (Some((same, all)), Some(head)) if same == head => Some((head, all && is_stored)),
+            (before, next) => {
+                done(before);
+                next.map(|head| (head, is_stored))
+            }
+        };
+    }
+    done(last);
 }
 
 /// Whether there has been a large folio since boot.

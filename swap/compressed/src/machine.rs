@@ -83,6 +83,9 @@ pub trait PoolMachine: Machine {
     #[inline]
     fn stored(_place: Place, _bytes: usize) {}
 
+    /// These of a batch's folios were stored before their area's own backend, in the order of the batch; the others were not.
+    fn stored_of_batch<'a>(_folios: impl Iterator<Item = (&'a Self::Folio, bool)>) {}
+
     /// A page that was stored in so many bytes was brought back.
     #[inline]
     fn loaded(_place: Place, _bytes: usize) {}

@@ -13,6 +13,7 @@ mod fuzz;
 mod ghost;
 mod headers;
 mod initramfs;
+mod large_folios;
 mod launcher;
 mod mkswap;
 mod picture;

@@ -68,7 +68,7 @@ fn each_handout_has_what_a_student_needs() {
         let (before, steps) = (handout.split("\n## Steps\n").next().unwrap(), part("Steps"));
         assert!(before.contains("\n```text\n"), "{lab} has no figure");
         let is_step = |number: usize| steps.contains(&format!("\n{number}. **"));
-        let count = (1..).take_while(|number| is_step(*number)).count();
+        let count = (1..=steps.len()).take_while(|number| is_step(*number)).count();
         let predictions = steps.matches("**Predict").count();
         assert!(count >= 6 && 2 * predictions >= count, "{lab}: {count} steps, {predictions} predictions");
         assert_eq!(part("How it is graded").lines().filter_map(points).sum::<u32>(), 100, "{lab}: points");

@@ -186,9 +186,8 @@ fn links() -> Outcome {
     ftruncate(&file, 1 << 40)?;
     costs_as_much_as_there_are(|count| {
         let place = raw::map(count * 2 * PAGE, libc::PROT_NONE, raw::ANONYMOUS | libc::MAP_NORESERVE)?;
-        for index in 0..count {
-            let at = place.wrapping_byte_add(index * 2 * PAGE);
-            raw::map_file_at(at, file.as_fd(), PAGE, raw::READ, (index * 5 * PAGE) as i64)?;
+        for (index, offset) in (0..count).zip((0..).step_by(5 * PAGE)) {
+            raw::map_file_at(place.wrapping_byte_add(index * 2 * PAGE), file.as_fd(), PAGE, raw::READ, offset)?;
         }
         let end = Child::start(|| 0)?.wait()?;
         require!(end == End::Exited(0), "a child with {count} mappings gave {end}");

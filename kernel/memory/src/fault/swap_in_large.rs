@@ -9,7 +9,7 @@ use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Entry, FaultInTogether, FaultKind, Folio as _, FolioFlag, Locked};
 
 use super::install::map_folio;
-use super::large::{are_within, pages};
+use super::large::are_within;
 use super::seen::{Seen, Undone};
 use super::served::FaultService;
 use crate::address_space::AddressSpace;
@@ -64,16 +64,15 @@ pub(super) fn swap_in_large(
     Ok(is_mapped.then_some(service))
 }
 
-/// The entries of a run, with their pages.
-fn entries(first_page: u64, first: Entry) -> impl Iterator<Item = (u64, Option<Entry>)> {
-    pages(first_page).zip((first.slot()..).map(move |slot| Entry::new(first.area(), slot)))
+/// The entries of a run.
+fn entries(first: Entry) -> impl Iterator<Item = Option<Entry>> {
+    (first.slot()..).map(move |slot| Entry::new(first.area(), slot))
 }
 
 /// Whether the PTEs hold this run of slots.
 fn are_in_row(tables: &TablesGuard<'_>, first_page: u64, first: Entry) -> bool {
-    let mut cursor = tables.cursor();
-    entries(first_page, first)
-        .all(|(page, entry)| cursor.find(page).is_some_and(|pte| Some(pte.bits()) == entry.map(Entry::to_pte)))
+    let Some(row) = tables.row::<LARGE_PAGES>(first_page) else { return false };
+    row.iter().zip(entries(first)).all(|(pte, entry)| Some(pte.bits()) == entry.map(Entry::to_pte))
 }
 
 /// Maps those whose PTEs hold their slots still, which it leaves in `folios`; whether the page that the fault is for can be written.
@@ -88,23 +87,27 @@ fn map_all(
     let mut others = ArrayVec::<Locked<Folio>, LARGE_PAGES>::new();
     let tables = space.tables.lock();
     let Recalled::Found(_) = tables.recall(&seen.seat) else { return Err(Undone::Again) };
-    let mut cursor = tables.cursor();
+    let row = tables.row::<LARGE_PAGES>(first_page).ok_or(Undone::Again)?;
     let (mut mapped, mut is_writable) = (0_usize, false);
-    for ((page, entry), place) in entries(first_page, first).zip(folios) {
+    for ((cell, entry), place) in row.iter().zip(entries(first)).zip(folios) {
         let (Some(entry), Some(folio)) = (entry, &*place) else { continue };
-        let Some(cell) = cursor.find(page).filter(|cell| cell.bits() == entry.to_pte()) else {
+        if cell.bits() != entry.to_pte() {
             if let Some(folio) = place.take() {
                 others.push(folio);
             }
             continue;
-        };
+        }
         let may_write = seen.protection.write
             && folio::is_held_only_by(folio, 1)
             && swap::core().is_held_once(entry)
             && folio.state().may_be_written();
-        let is_its = page == seen.page;
-        is_writable |= is_its && may_write;
-        drop(cell.replace(map_folio(seen, folio, Mapping::of(may_write, seen.write && is_its)).locked(seen.locked)));
+        let pte = if cell.address() == seen.page {
+            is_writable = may_write;
+            map_folio(seen, folio, Mapping::of(may_write, seen.write))
+        } else {
+            map_folio(seen, folio, Mapping::of(may_write, false)).not_accessed()
+        };
+        drop(cell.replace(pte.locked(seen.locked)));
         mapped += 1;
     }
     space.tables.counts.add_anonymous(mapped);

@@ -214,6 +214,14 @@ impl Lists {
         true
     }
 
+    /// Adds pages in frames that follow one another, which reclaim does not know, and which go to swap. One of them is being accessed.
+    pub(super) fn add_together(&mut self, first: FrameNumber, count: u32, accessed: u32) {
+        let instance = self.instance(Exit::Swap);
+        instance.add_together(pages(), first, count, FrameNumber(first.0 + accessed));
+        let is_unsettled = instance.is_unsettled();
+        self.is_unsettled |= is_unsettled;
+    }
+
     /// Whether the page is in a list that is protected for the time being.
     pub(super) fn is_active(&mut self, page: FrameNumber) -> bool {
         let pages = pages();

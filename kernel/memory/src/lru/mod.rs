@@ -109,11 +109,18 @@ pub(crate) fn add(folio: &Folio, exit: Exit) {
     with_lists_of(folio.metadata(), |lists| lists.add(folio.frame(), exit, Shadow::NONE));
 }
 
-/// The same for several that have come together.
-pub(crate) fn add_each(folios: &[Folio], exit: Exit) {
+/// The same for the pages of a large folio, which go to swap, and of which the one at `accessed` alone is being accessed.
+pub(crate) fn add_together(folios: &[Folio; LARGE_PAGES], accessed: usize) {
+    let [first, ..] = folios;
     let mut lists = OneByOne::default();
+    let cgroup = first.metadata().cgroup.load(Ordering::Acquire);
+    let of_one = lists.of(first.metadata());
+    // While the lists are locked, none of these leaves the cgroup.
+    if folios.iter().all(|folio| folio.metadata().cgroup.load(Ordering::Acquire) == cgroup) {
+        return of_one.add_together(first.frame(), LARGE_PAGES as u32, accessed as u32);
+    }
     for folio in folios {
-        lists.of(folio.metadata()).add(folio.frame(), exit, Shadow::NONE);
+        lists.of(folio.metadata()).add(folio.frame(), Exit::Swap, Shadow::NONE);
     }
 }
 

@@ -5,7 +5,7 @@ use quire_swap::{Folio as _, FolioFlag};
 
 use super::candidate::{Candidate, Fate};
 use crate::accessed::Marks;
-use crate::folio::BATCH;
+use crate::folio::{BATCH, Folio};
 use crate::large_folio::{self, Count, LARGE_PAGES, head};
 use crate::lru;
 use crate::swap;
@@ -31,6 +31,11 @@ fn is_whole(candidates: &[Candidate]) -> bool {
             && candidate.index == first.index.wrapping_add(page as u64)
     };
     candidates.len() == LARGE_PAGES && candidates.iter().enumerate().all(follows)
+}
+
+/// Whether it is the first page of a large folio, of which the others follow.
+pub(super) fn begins(folio: &Folio) -> bool {
+    folio.state().is(FolioFlag::Large) && folio.frame() == head(folio.frame())
 }
 
 impl LargeFolios {
@@ -97,8 +102,10 @@ impl LargeFolios {
             let in_cache = pages.iter().filter(|page| page.folio.state().is(FolioFlag::InCache)).count();
             match in_cache {
                 LARGE_PAGES => true,
-                0 if !pages.iter().any(Candidate::is_given_away) => give_run(pages),
-                _ => false,
+                _ if pages.iter().any(Candidate::is_given_away) => false,
+                0 => give_run(pages),
+                // Those that were written have none any more: all get slots that lie together again.
+                _ => pages.iter().all(gives_slot_up) && give_run(pages),
             }
         });
     }
@@ -113,6 +120,11 @@ impl Candidate {
         }
         is_isolated
     }
+}
+
+/// Frees the slot that the page has, if it has one and none but the swap cache holds it; it is dirty then.
+fn gives_slot_up(candidate: &Candidate) -> bool {
+    !candidate.folio.state().is(FolioFlag::InCache) || swap::core().try_free_slot(&candidate.folio)
 }
 
 /// Gives the pages slots that follow one another; whether there are such.

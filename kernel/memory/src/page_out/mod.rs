@@ -37,6 +37,7 @@ use self::large::LargeFolios;
 use crate::accessed::{self, Marks};
 use crate::counters::COUNTERS;
 use crate::folio::{self, BATCH, Folio, FolioBatch, Owned};
+use crate::large_folio::LARGE_PAGES;
 use crate::lru::{self, Exit};
 use crate::page_tables::{self, Pte};
 use crate::policy::Verdict;
@@ -252,6 +253,9 @@ impl Leaving<'_> {
         if !folio.state().is(FolioFlag::Dirty) {
             self.clean.push(folio);
             return;
+        }
+        if large::begins(&folio) {
+            self.plug.keep_together(LARGE_PAGES);
         }
         COUNTERS.written.fetch_add(1, Ordering::Relaxed);
         progress::write_started();

@@ -23,6 +23,11 @@ pub trait Policy {
     /// A page has come into memory; `shadow` is what its eviction left, if it was evicted.
     fn add(&mut self, pages: Pages<'_>, page: FrameNumber, shadow: Shadow);
 
+    /// The same for so many pages without a past, in frames that follow one another from `first` on.
+    fn add_together(&mut self, pages: Pages<'_>, first: FrameNumber, count: u32) {
+        (first.0..first.0 + count).for_each(|page| self.add(pages, FrameNumber(page), Shadow::NONE));
+    }
+
     /// Isolates the page that is to be looked at next; `None` only if there is none in its lists.
     fn next(&mut self, pages: Pages<'_>) -> Option<FrameNumber>;
 

@@ -121,6 +121,13 @@ impl Instance {
         self.policy.policy().add(pages, page, shadow);
     }
 
+    /// The same for several pages without a past, in frames that follow one another. The others than `accessed` may never be.
+    pub fn add_together(&mut self, pages: Pages<'_>, first: FrameNumber, count: u32, accessed: FrameNumber) {
+        self.is_fresh_now(pages, accessed);
+        self.len += count as usize;
+        self.policy.policy().add_together(pages, first, count);
+    }
+
     /// A page that had been read ahead is accessed for the first time, which is no reuse either. Then the caller has to
     /// [`settle`](Self::settle).
     pub fn first_access(&mut self, pages: Pages<'_>, page: FrameNumber) {

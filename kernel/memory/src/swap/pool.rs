@@ -14,6 +14,8 @@ use quire_machine::{pool_frame, task};
 use quire_swap::header::Page;
 
 use super::core::Quire;
+use crate::folio::Folio;
+use crate::large_folio;
 use crate::observatory;
 use crate::upcall::upcalls;
 
@@ -56,6 +58,10 @@ impl PoolMachine for Quire {
 
     fn loaded(place: Place, bytes: usize) {
         event::note(Kind::Loaded, number_of(place), bytes as u64);
+    }
+
+    fn stored_of_batch<'a>(folios: impl Iterator<Item = (&'a Folio, bool)>) {
+        large_folio::note_stored(folios);
     }
 
     fn pool_made(pool: &PoolLayout<'_>) {

@@ -84,7 +84,11 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
                     Err(why) => refusal = why,
                 }
             }
-            batch.complete_some(|position| stored >> position & 1 != 0, Ok(()));
+            let is_stored = |position: usize| stored >> position & 1 != 0;
+            M::stored_of_batch(
+                batch.batch().folios().enumerate().map(|(position, (folio, _))| (folio, is_stored(position))),
+            );
+            batch.complete_some(is_stored, Ok(()));
         }
         match &self.below {
             _ if batch.batch().is_empty() => {}
