@@ -3,6 +3,7 @@
 //! The chapters are `docs/*.md`; [`chapters`] looks up what they say about the code. Then a machine does their commands and is recorded,
 //! the simulator draws its curves, mdBook makes pages of all that, and rustdoc adds the documentation of the code for both targets.
 
+mod error;
 mod recordings;
 
 use std::{
@@ -17,7 +18,8 @@ use quire_boot::{
     Error, build, chapters, target,
     toolchain::{TARGET, Toolchain, plain_command},
 };
-use thiserror::Error as ThisError;
+
+use self::error::{BookError, file};
 
 /// How the book is built.
 #[derive(Args, Debug)]
@@ -33,23 +35,6 @@ pub(crate) struct BookOptions {
     /// Do not open it
     #[arg(long)]
     no_open: bool,
-}
-
-/// Why there is no book.
-#[derive(Debug, ThisError)]
-pub(crate) enum BookError {
-    /// Chapters name what is not there.
-    #[error("the book names what is not there:\n  {}", .0.join("\n  "))]
-    Problems(Vec<String>),
-    /// As for every other build.
-    #[error(transparent)]
-    Build(#[from] Error),
-    /// A command could not be recorded.
-    #[error("{0}")]
-    Problem(#[from] chapters::Problem),
-    /// A program ended with an error, or warned.
-    #[error("{0} failed:\n{1}")]
-    Failed(&'static str, String),
 }
 
 /// Builds the book in `target/book`, says where it is, and opens it where a person can look at it.
@@ -143,10 +128,6 @@ fn copy(from: &Path, to: &Path, is_wanted: &dyn Fn(&Path) -> bool) -> Result<(),
         }
     }
     Ok(())
-}
-
-fn file(action: &'static str, path: &Path, source: io::Error) -> Error {
-    Error::File { action, path: path.to_owned(), source }
 }
 
 /// Shows the page in a browser, if a person is there who has one. Where it is has been said.

@@ -14,13 +14,13 @@ use quire_boot::{
     chapters::{Chapter, session::Session},
     initramfs, target,
     watch::{
-        figure::{self, Beside, SCRIPT_FILE, STYLE_FILE, Stretch, figure},
-        page,
+        figure::{self, Beside, Stretch, figure},
+        page::{self, SCRIPT_FILE, STYLE_FILE},
         recorder::{Recorder, Taken},
     },
 };
 
-use super::{BookError, file};
+use super::error::{BookError, file};
 use crate::demo_disks::make_ext4;
 
 /// From one picture to the next: a few thousand pages go out in a tenth of a second.

@@ -20,11 +20,6 @@ use crate::observatory::event::What;
 /// The most bytes of a figure.
 pub const LIMIT: usize = 300_000;
 
-/// The names under which a figure looks for its style and its script.
-pub const STYLE_FILE: &str = "recording.css";
-/// As [`STYLE_FILE`].
-pub const SCRIPT_FILE: &str = "recording.js";
-
 /// What makes a figure of a run: when these texts change, so do figures.
 pub const MAKERS: [&str; 5] = [
     include_str!("figure.rs"),

@@ -3,10 +3,12 @@
 
 use serde_json::json;
 
-use super::{
-    cells::bit_names,
-    figure::{SCRIPT_FILE, STYLE_FILE},
-};
+use super::cells::bit_names;
+
+/// The names under which a figure looks for its style and its script.
+pub const STYLE_FILE: &str = "recording.css";
+/// As [`STYLE_FILE`].
+pub const SCRIPT_FILE: &str = "recording.js";
 
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
