@@ -128,6 +128,8 @@ pub(crate) struct Effort {
     pub(crate) plug: Plug,
     /// Folios looked at since the last that left, with more weight for those that the disk refused.
     pub(crate) in_vain: usize,
+    /// At most so many of the folios that these attempts sent to a disk may be refused yet.
+    sent: usize,
     /// What [`progress::freed`] was when `in_vain` last began at 0.
     freed: u64,
     /// Pages of the cgroup are out of all page tables since the last look that was in vain, and may be written now.
@@ -149,6 +151,10 @@ impl Effort {
             progress::wait_for_freed_until(clock::since_boot() + PATIENCE, || freed() || is_killed());
         }
         let refused = progress::failed_writes() - refused_before;
+        // While this task waits, others may have had any number refused, which says nothing of the pages that it will look at.
+        self.sent += leaving;
+        let own_refused = refused.min(self.sent);
+        self.sent -= own_refused;
         let is_worth_it = if self.cgroup == counts::ROOT {
             freed() || refused == 0 && (leaving > 0 || progress::writes_under_way() > 0)
         } else {
@@ -159,7 +165,7 @@ impl Effort {
         if is_worth_it {
             self.in_vain = 0;
         } else {
-            self.in_vain += if looked_at == 0 { BATCH } else { looked_at } + refused * Self::REFUSED;
+            self.in_vain += if looked_at == 0 { BATCH } else { looked_at } + own_refused * Self::REFUSED;
         }
     }
 
