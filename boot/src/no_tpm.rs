@@ -33,17 +33,17 @@ pub(crate) fn without_wait(firmware: &Path) -> Result<PathBuf, Error> {
     else {
         return Ok(firmware.to_owned());
     };
-    let path = target().join(format!("firmware-{}-{}.fd", metadata.len(), metadata.mtime()));
+    let directory = target();
+    fs::create_dir_all(&directory).map_err(Error::file("make", &directory))?;
+    let path = directory.join(format!("firmware-{}-{}.fd", metadata.len(), metadata.mtime()));
     if !path.exists() {
-        make(firmware, start, &path).map_err(Error::file("make", &path))?;
+        make(firmware, start, &path, &directory).map_err(Error::file("make", &path))?;
     }
     Ok(path)
 }
 
 /// The file appears whole: another launcher may be about to use it.
-fn make(firmware: &Path, start: u64, path: &Path) -> io::Result<()> {
-    let directory = target();
-    fs::create_dir_all(&directory)?;
+fn make(firmware: &Path, start: u64, path: &Path, directory: &Path) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(&vec![0xff; LOCALITIES * PAGE])?;
     // Between the two is a hole, that takes no room.
@@ -64,7 +64,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (firmware, made) = (directory.path().join("OVMF.fd"), directory.path().join("made.fd"));
         fs::write(&firmware, b"starts at its end").unwrap();
-        make(&firmware, END - TPM - 17, &made).unwrap();
+        make(&firmware, END - TPM - 17, &made, directory.path()).unwrap();
         let made = fs::read(made).unwrap();
         assert_eq!(made.len() as u64, END - TPM);
         assert!(made[..LOCALITIES * PAGE].iter().all(|byte| *byte == 0xff));
