@@ -91,7 +91,8 @@ fn document(to: &Path) -> Result<(), BookError> {
     let mut host = plain_command("cargo");
     host.args(["doc", "--workspace", "--no-deps"]);
     let mut kernel = Toolchain::find()?.cargo_for_kernel("doc");
-    kernel.args(["--lib", "--no-deps"]);
+    // What a reader looks for there, how a fault is served and a page is taken out, is no other crate's business.
+    kernel.args(["--lib", "--no-deps", "--document-private-items"]);
     kernel.args(
         ["quire-kernel", "quire-linux", "quire-memory", "quire-machine"].into_iter().flat_map(|name| ["-p", name]),
     );

@@ -1,6 +1,6 @@
 //! The segment descriptors and the task state segment with the stacks that the processor changes to by itself.
 //!
-//! A trap from ring 3 arrives on the current thread's kernel stack, from its top; [`set_kernel_stack`] says where that is.
+//! A trap from ring 3 arrives on the current thread's kernel stack, from its top; `set_kernel_stack` says where that is.
 //! A trap from the kernel stays on the stack that it interrupted, but for double faults, NMIs and machine checks, which have
 //! stacks of their own, so that a thread whose stack is exhausted still gets a report.
 

@@ -58,7 +58,7 @@ pub struct AddressSpace {
     readaheads: [Readahead; READAHEADS],
     pub(crate) limits: [AtomicU64; Limit::COUNT],
     locked_pages: AtomicUsize,
-    /// Its private memory was taken away: see [`AddressSpace::reap`].
+    /// Its private memory was taken away: see `reap`.
     is_reaped: AtomicBool,
     is_given_up: AtomicBool,
     /// Why the task that owns it, one without a process, cannot go on.
@@ -171,7 +171,7 @@ impl AddressSpace {
         self.fatal.lock().get_or_insert(fatal);
     }
 
-    /// What faults have taught about reading ahead in a VMA with this [`Vma::readahead`]; faults reach it without the
+    /// What faults have taught about reading ahead in a VMA with this [readahead](crate::vma::Vma::readahead); faults reach it without the
     /// layout's lock.
     pub(crate) fn readahead(&self, place: u8) -> &Readahead {
         &self.readaheads[usize::from(place) % READAHEADS]
