@@ -190,7 +190,9 @@ function drawChart(chart, lines, now, cursor, isDark) {
   }
   if (marks.length > 0) {
     // In one line, since the three often lie close together.
-    const words = marks.map(([name, value]) => `${name} ${count(value)}`).join("  ");
+    const named = marks.map(([name, value]) => `${name} ${count(value)}`).join("  ");
+    const fits = context.measureText(named).width <= width - 4;
+    const words = fits ? named : marks.map(([, value]) => count(value)).join("  ");
     context.textAlign = "right";
     writeAt(context, words, width - 2, y(marks[0][1]) - 5, isDark);
     context.textAlign = "left";
