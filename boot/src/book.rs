@@ -9,17 +9,18 @@ mod recordings;
 use std::{
     env, fs, io,
     io::IsTerminal,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use clap::Args;
 use quire_boot::{
-    Error, build, chapters, target,
-    toolchain::{TARGET, Toolchain, plain_command},
+    build, chapters, files, target,
+    toolchain::{TARGET, Toolchain},
 };
 
 use self::error::{BookError, file};
+use crate::lint::{host_documentation, kernel_documentation};
 
 /// How the book is built.
 #[derive(Args, Debug)]
@@ -54,7 +55,7 @@ pub(crate) fn book(options: &BookOptions) -> Result<(), BookError> {
         fs::remove_dir_all(&source).map_err(|error| file("remove", &source, error))?;
     }
     chapters::write(&expanded, &source)?;
-    copy(&chapters::directory(), &source, &|path| path.extension().is_none_or(|end| end != "md"))?;
+    files::copy(&chapters::directory(), &source, &|path| path.extension().is_none_or(|end| end != "md"))?;
     for name in ["book.toml", "book.css", "figures.js"] {
         let (from, to) = (source.join(name), directory.join(name));
         fs::rename(&from, &to).map_err(|error| file("move", &from, error))?;
@@ -88,22 +89,11 @@ pub(crate) fn book(options: &BookOptions) -> Result<(), BookError> {
 /// Adds rustdoc's pages: of the crates that the host can compile, and of the kernel for its own target.
 fn document(to: &Path) -> Result<(), BookError> {
     eprintln!("quire: documenting the code for both targets, the first time about two minutes");
-    let mut host = plain_command("cargo");
-    host.args(["doc", "--workspace", "--no-deps"]);
-    let mut kernel = Toolchain::find()?.cargo_for_kernel("doc");
-    // What a reader looks for there, how a fault is served and a page is taken out, is no other crate's business.
-    kernel.args(["--lib", "--no-deps", "--document-private-items"]);
-    kernel.args(
-        ["quire-kernel", "quire-linux", "quire-memory", "quire-machine"].into_iter().flat_map(|name| ["-p", name]),
-    );
+    let (host, kernel) = (host_documentation(), kernel_documentation(&Toolchain::find()?));
     let of_kernel = target().join("kernel").join(TARGET).join("doc");
-    // As `cargo lint` does, so that neither builds again what the other has built.
-    for command in [&mut host, &mut kernel] {
-        command.env("RUSTDOCFLAGS", "-D warnings");
-    }
     for (command, from, name) in [(host, target().join("doc"), "host"), (kernel, of_kernel, "kernel")] {
         run("rustdoc", command)?;
-        copy(&from, &to.join(name), &|_| true)?;
+        files::copy(&from, &to.join(name), &|_| true)?;
     }
     Ok(())
 }
@@ -114,21 +104,6 @@ fn run(what: &'static str, mut command: Command) -> Result<String, BookError> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| failed(error.to_string()))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() { Ok(said) } else { Err(failed(said)) }
-}
-
-/// Copies the files of a directory, and of those in it, that are wanted.
-fn copy(from: &Path, to: &Path, is_wanted: &dyn Fn(&Path) -> bool) -> Result<(), Error> {
-    let entries = || -> io::Result<Vec<PathBuf>> { fs::read_dir(from)?.map(|entry| Ok(entry?.path())).collect() };
-    fs::create_dir_all(to).map_err(|error| file("make", to, error))?;
-    for path in entries().map_err(|error| file("read", from, error))? {
-        let to = to.join(path.file_name().unwrap_or_default());
-        if path.is_dir() {
-            copy(&path, &to, is_wanted)?;
-        } else if is_wanted(&path) {
-            fs::copy(&path, &to).map_err(|error| file("copy", &path, error))?;
-        }
-    }
-    Ok(())
 }
 
 /// Shows the page in a browser, if a person is there who has one. Where it is has been said.

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use quire_boot::target;
+use quire_boot::{files::copy, target};
 
 use super::{
     build::{self, NotCompiled},
@@ -36,25 +36,6 @@ pub(super) fn begin(lab: &Lab, pristine: &Files, directory: &Path) -> Result<Opt
         Err(stopped @ NotCompiled::Stopped) => Some(stopped),
         Err(why) => return Err(LabError::Stub { lab: lab.name, words: why.to_string() }),
     };
-    copy(&root, directory)?;
+    copy(&root, directory, &|path| !path.ends_with(OF_THE_COMPILER))?;
     Ok(stopped)
-}
-
-/// Copies what is in the directory, with its times.
-fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
-    fs::create_dir_all(to).map_err(LabError::file("make", to))?;
-    for entry in fs::read_dir(from).map_err(LabError::file("read", from))? {
-        let path = entry.map_err(LabError::file("read", from))?.path();
-        let Some(name) = path.file_name().filter(|name| *name != OF_THE_COMPILER) else { continue };
-        let place = to.join(name);
-        if path.is_dir() {
-            copy(&path, &place)?;
-            continue;
-        }
-        fs::copy(&path, &place).map_err(LabError::file("copy", &path))?;
-        let written = path.metadata().and_then(|metadata| metadata.modified());
-        let dated = written.and_then(|written| File::options().append(true).open(&place)?.set_modified(written));
-        dated.map_err(LabError::file("date", &place))?;
-    }
-    Ok(())
 }

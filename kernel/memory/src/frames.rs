@@ -40,8 +40,8 @@ pub fn wait_for_frame() -> Result<NewFolio, AllocationError> {
 
 /// The same for the page in a slot, which the slot's cgroup is charged for, as it was when the page left.
 ///
-/// The slot's cgroup was `payer` a moment ago. The task's own pays where that cannot: it is full, and has no process that could be ended for it, or an area is being
-/// disabled, for which no process is ended. On Linux the task would try for ever.
+/// That was `payer` a moment ago. The task's own pays where the slot's cannot: it is full, and has no process that could be ended for
+/// it, or an area is being disabled, for which no process is ended. On Linux the task would try for ever.
 ///
 /// # Errors
 /// As for [`wait_for_frame`].

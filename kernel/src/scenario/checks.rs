@@ -99,16 +99,6 @@ pub(super) fn empty_swap_cache() -> Result<(), Failure> {
     Err(Failure(format!("{} pages stay in the swap cache", physical::frames_in_swap_cache())))
 }
 
-/// The slot that ended the first of the tasks that have died, all of which a slot has to have ended that could not be read.
-pub(super) fn first_unreadable(fatal: &[Fatal]) -> Result<u32, Failure> {
-    match fatal {
-        [Fatal::ReadFailed(entry), others @ ..] if others.iter().all(|fatal| matches!(fatal, Fatal::ReadFailed(_))) => {
-            Ok(entry.slot())
-        }
-        _ => Err(Failure(format!("not each task died of a page that cannot be read, but {fatal:?}"))),
-    }
-}
-
 /// What became of the tasks: why each that was killed could not go on.
 pub(super) fn join(tasks: Vec<Task>) -> Vec<Fatal> {
     let mut fatal = Vec::new();

@@ -10,7 +10,7 @@ use quire_memory::tasks::Fatal;
 use quire_protocol::contents::Contents;
 use quire_swap::Snapshot;
 
-use super::checks::{Books, Meeting, Task, contents, empty_swap_cache, first_unreadable, join, ram};
+use super::checks::{Books, Meeting, Task, contents, empty_swap_cache, join, ram};
 use super::failure::Failure;
 use super::workload::{self, Tally, Workload};
 use crate::command_line::CommandLine;
@@ -160,13 +160,15 @@ pub(super) fn read_error(command_line: CommandLine<'static>) -> Outcome {
     let statistics = swap::statistics();
     enabled.disable()?;
     require!(statistics.failed_reads > 0, "no read failed");
-    let slot = first_unreadable(&fatal)?;
+    let [Fatal::ReadFailed(entry)] = fatal[..] else {
+        return Err(Failure(format!("not one task died of a read error, but {fatal:?}")));
+    };
     books.check(&tally)?;
-    let killed = fatal.len();
     Ok(format!(
-        "slot={slot} failed_reads={} killed={killed} survived={} bytes_verified={}",
+        "slot={} failed_reads={} killed=1 survived={} bytes_verified={}",
+        entry.slot(),
         statistics.failed_reads,
-        TASKS as usize - killed,
+        TASKS - 1,
         tally.verified()
     ))
 }

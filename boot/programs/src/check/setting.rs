@@ -4,6 +4,11 @@ use std::io;
 
 use crate::files;
 
+/// What is set, of what a file says: where it shows what can be chosen, that is in brackets.
+pub(super) fn chosen(said: &str) -> &str {
+    said.split(['[', ']']).nth(1).unwrap_or(said)
+}
+
 /// A setting that is put back when this goes.
 pub(super) struct Setting {
     path: &'static str,
@@ -11,10 +16,10 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    /// Sets it. Where a file shows what can be chosen, what was set before is in brackets.
+    /// Sets it.
     pub(super) fn set(path: &'static str, value: &str) -> io::Result<Self> {
         let said = files::text(path)?;
-        let before = said.split(['[', ']']).nth(1).unwrap_or(&said).to_owned();
+        let before = chosen(&said).to_owned();
         files::set(path, value)?;
         Ok(Self { path, before })
     }

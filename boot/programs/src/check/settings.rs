@@ -17,6 +17,7 @@ use nix::{
 use super::{
     outcome::{Check, Outcome, require},
     place::Place,
+    setting::chosen,
 };
 use crate::files;
 
@@ -87,8 +88,7 @@ fn try_all(directory: &str) -> Outcome {
             all.iter().filter(|other| other.parent() == path.parent()).for_each(|other| drop(read(other)));
             read_all()?;
             if let Ok(before) = &before {
-                let chosen = before.split(['[', ']']).nth(1).unwrap_or(before);
-                let _ = fs::write(path, chosen);
+                let _ = fs::write(path, chosen(before));
             }
         }
     }

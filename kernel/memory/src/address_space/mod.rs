@@ -171,8 +171,8 @@ impl AddressSpace {
         self.fatal.lock().get_or_insert(fatal);
     }
 
-    /// What faults have taught about reading ahead in a VMA with this [readahead](crate::vma::Vma::readahead); faults reach it without the
-    /// layout's lock.
+    /// What faults have taught about reading ahead in a VMA with this [readahead](crate::vma::Vma::readahead); faults reach
+    /// it without the layout's lock.
     pub(crate) fn readahead(&self, place: u8) -> &Readahead {
         &self.readaheads[usize::from(place) % READAHEADS]
     }

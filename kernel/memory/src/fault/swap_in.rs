@@ -42,8 +42,7 @@ pub(super) fn swap_in(
         FaultKind::Read => FaultService::Read,
         FaultKind::Zero => FaultService::ZeroSlot,
     };
-    let is_ours_in_memory = || folio::is_held_only_by(&folio, 1) && folio.state().may_be_written();
-    if seen.write && !(swap::core().is_held_once(entry) && is_ours_in_memory()) {
+    if seen.write && !(swap::core().is_held_once(entry) && is_ours_in_memory(&folio)) {
         // The lock is not kept while a frame is looked for; with this reference the folio stays in the swap cache, unless its
         // slot goes.
         let original = folio.unlock();
@@ -61,15 +60,11 @@ pub(super) fn swap_in(
     let _ = install(space, seen, entry.to_pte(), Some(&folio), || {
         // While the tables are locked none copies the PTE.
         is_held_once.set(swap::core().is_held_once(entry));
-        let may_write = seen.protection.write && is_held_once.get() && is_ours_in_memory();
+        let may_write = seen.protection.write && is_held_once.get() && is_ours_in_memory(&folio);
         (may_write || !seen.write).then(|| map_folio(seen, &folio, Mapping::of(may_write, seen.write)))
     })?;
     // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
-    // A mark that it has says what this one would, or more.
-    if folio::owned(&folio).is_none() {
-        let owner = if is_held_once.get() { seen.owned.owner } else { seen.all };
-        folio::set_owned(&folio, Owned { owner, ..seen.owned });
-    }
+    mark(seen, &folio, seen.owned.index, || is_held_once.get());
     if seen.locked {
         lru::keep(&folio);
     } else if kind == FaultService::Cached || was_read_ahead {
@@ -78,6 +73,19 @@ pub(super) fn swap_in(
     }
     swap::core().put_mapped(entry, &folio, seen.write);
     Ok(kind)
+}
+
+/// Whether no other task has the folio: one whose slot is held once as well can be written.
+pub(super) fn is_ours_in_memory(folio: &Locked<folio::Folio>) -> bool {
+    folio::is_held_only_by(folio, 1) && folio.state().may_be_written()
+}
+
+/// Says whose page the folio is. A mark that it has says what this one would, or more.
+pub(super) fn mark(seen: &Seen<'_>, folio: &folio::Folio, index: u64, is_held_once: impl FnOnce() -> bool) {
+    if folio::owned(folio).is_none() {
+        let owner = if is_held_once() { seen.owned.owner } else { seen.all };
+        folio::set_owned(folio, Owned { owner, index });
+    }
 }
 
 /// Brings a page back because its area is going; one that cannot be read is poisoned, and a task that touches it later is

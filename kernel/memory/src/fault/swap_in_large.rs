@@ -12,8 +12,9 @@ use super::install::map_folio;
 use super::large::are_within;
 use super::seen::{Seen, Undone};
 use super::served::FaultService;
+use super::swap_in::{is_ours_in_memory, mark};
 use crate::address_space::AddressSpace;
-use crate::folio::{self, Folio, Owned};
+use crate::folio::Folio;
 use crate::frames;
 use crate::large_folio::{self, Count, LARGE_BYTES, LARGE_PAGES};
 use crate::lru;
@@ -97,10 +98,7 @@ fn map_all(
             }
             continue;
         }
-        let may_write = seen.protection.write
-            && folio::is_held_only_by(folio, 1)
-            && swap::core().is_held_once(entry)
-            && folio.state().may_be_written();
+        let may_write = seen.protection.write && swap::core().is_held_once(entry) && is_ours_in_memory(folio);
         let pte = if cell.address() == seen.page {
             is_writable = may_write;
             map_folio(seen, folio, Mapping::of(may_write, seen.write))
@@ -121,11 +119,8 @@ fn settle(seen: &Seen<'_>, place: usize, folios: &Folios) {
     let index = seen.owned.index.wrapping_sub(place as u64);
     for (index, folio) in (0..).map(|page| index.wrapping_add(page)).zip(folios) {
         let Some(folio) = folio else { continue };
-        if folio::owned(folio).is_none() {
-            let is_own = folio.state().entry().is_some_and(|entry| swap::core().is_held_once(entry));
-            let owner = if is_own { seen.owned.owner } else { seen.all };
-            folio::set_owned(folio, Owned { owner, index });
-        }
+        let is_own = || folio.state().entry().is_some_and(|entry| swap::core().is_held_once(entry));
+        mark(seen, folio, index, is_own);
         if is_whole {
             folio.state().set(FolioFlag::Large);
         }

@@ -16,8 +16,8 @@
 //! A private page that its program has given away (`MADV_FREE`, [`free_lazily`]) is clean and has no slot, which no other private page
 //! is: unless it is written again it gets none in step 4, and its PTEs become 0 in step 5.
 //!
-//! Pages of an [`Object`](crate::object::Object) go through steps 4 and 5 one by one: the object's own PTE becomes the entry, those of the page
-//! tables 0.
+//! Pages of an [`Object`](crate::object::Object) go through steps 4 and 5 one by one: the object's own PTE becomes the
+//! entry, those of the page tables 0.
 //!
 //! Large folios are found after step 1 and go through steps 3 and 4 as one (`large`).
 //!
