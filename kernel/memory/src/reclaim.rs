@@ -89,28 +89,9 @@ fn kswapd() {
     }
 }
 
-/// Frees pages of a cgroup, at least one, and if that is easy as many as are read ahead together; `false` if none of its pages can
-/// leave.
+/// Frees pages of a cgroup that is at its limit ([`Effort::free_some`]).
 pub(crate) fn shrink_cgroup(cgroup: u8) -> bool {
-    /// As many as `page-cluster` allows at first.
-    const WANTED: usize = 8;
-    /// A small cgroup is not to lose more than one page in so many beyond what it must.
-    const PART: usize = 64;
-    /// How many batches are looked at for more than one page.
-    const BATCHES: usize = 8;
-    let mut effort = Effort { cgroup, ..Effort::default() };
-    let before = counts::pages(cgroup);
-    let wanted = (before / PART).clamp(1, WANTED);
-    let mut batches = 0;
-    loop {
-        effort.try_once();
-        batches += 1;
-        let freed = before.saturating_sub(counts::pages(cgroup));
-        let is_enough = freed >= wanted || freed > 0 && batches >= BATCHES;
-        if is_enough || effort.is_hopeless() || is_killed() {
-            return freed > 0;
-        }
-    }
+    Effort::within(cgroup).free_some()
 }
 
 /// One pass, whether or not frames are short; how many folios leave memory. What has to be written is on its
@@ -139,6 +120,34 @@ pub(crate) struct Effort {
 impl Effort {
     /// How many folios that stay for now count as much as one whose write was refused: it will be refused again.
     const REFUSED: usize = 32;
+
+    /// Those to free pages of a cgroup, or of those in it.
+    pub(crate) fn within(cgroup: u8) -> Self {
+        Self { cgroup, ..Self::default() }
+    }
+
+    /// Frees pages of the cgroup, at least one, and if that is easy as many as are read ahead together; `false` if none of its
+    /// pages can leave, or the caller is killed.
+    pub(crate) fn free_some(&mut self) -> bool {
+        /// As many as `page-cluster` allows at first.
+        const WANTED: usize = 8;
+        /// A small cgroup is not to lose more than one page in so many beyond what it must.
+        const PART: usize = 64;
+        /// How many batches are looked at for more than one page.
+        const BATCHES: usize = 8;
+        let before = counts::pages(self.cgroup);
+        let wanted = (before / PART).clamp(1, WANTED);
+        let mut batches = 0;
+        loop {
+            self.try_once();
+            batches += 1;
+            let freed = before.saturating_sub(counts::pages(self.cgroup));
+            let is_enough = freed >= wanted || freed > 0 && batches >= BATCHES;
+            if is_enough || self.is_hopeless() || is_killed() {
+                return freed > 0;
+            }
+        }
+    }
 
     /// One pass; then, if that did not free a frame but something may soon, waits a little.
     pub(crate) fn try_once(&mut self) {

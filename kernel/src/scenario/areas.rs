@@ -8,11 +8,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use quire_machine::log;
 use quire_memory::swap;
-use quire_memory::tasks::Fatal;
 use quire_protocol::contents::Contents;
-use quire_swap::{CLUSTER_SLOTS, Snapshot, SwapOffError};
+use quire_swap::{CLUSTER_SLOTS, SwapOffError};
 
-use super::checks::{Books, Meeting, Task, empty_swap_cache, join, ram};
+use super::checks::{Books, Meeting, Task, join, ram};
 use super::failure::Failure;
 use super::workload::{self, Tally};
 use crate::command_line::CommandLine;
@@ -111,47 +110,4 @@ fn while_working(one: u8, other: u8, first: u8, first_pages: u64, shares: (u64, 
     require!(outcome == Err(SwapOffError::NoMemory), "swapoff without room for the pages gave {outcome:?}");
     require!(swap::core().area(other).is_some(), "an area went although its pages did not fit into memory");
     Ok(left)
-}
-
-/// One slot cannot be read when its area is disabled: `swapoff` succeeds, and the task that touches that page is killed.
-pub(super) fn poison(command_line: CommandLine<'static>) -> Outcome {
-    let enabled = swapon::enable(command_line)?;
-    let books = Books::open();
-    let tally = Arc::new(Tally::default());
-    let (filled, pushed_out, back) = (Meeting::new(2), Meeting::new(1), Meeting::new(1));
-    let pages = ram() / 4;
-    let mut tasks: Vec<Task> = Vec::new();
-    for number in 0..2 {
-        let (filled, back) = (Arc::clone(&filled), Arc::clone(&back));
-        let work = move |workload: &mut workload::Workload| {
-            // The first slots are these pages', and nothing is left of them in memory when the pusher has come.
-            let outcome = workload.fill().and_then(|()| workload.page_out());
-            filled.come();
-            outcome?;
-            back.wait();
-            workload.sequential()
-        };
-        tasks.push(workload::start(&format!("keeper-{number}"), Contents::Text, number * pages, pages, &tally, work)?);
-    }
-    filled.wait();
-    let own = Arc::clone(&pushed_out);
-    let pusher = workload::start("pusher", Contents::Random, 2 * pages, ram(), &tally, move |workload| {
-        let outcome = workload.fill();
-        own.come();
-        outcome
-    })?;
-    pushed_out.wait();
-    require!(pusher.join().is_ok(), "the task that pushes was killed");
-    empty_swap_cache()?;
-    let used = swap::used_pages();
-    enabled.disable()?;
-    let Snapshot { failed_reads, pages_out, pages_in, .. } = swap::statistics();
-    back.come();
-    let fatal = join(tasks);
-    require!(failed_reads > 0, "no read failed: {pages_out} pages went out, {used} were left, {pages_in} came in");
-    let [Fatal::ReadFailed(entry)] = fatal[..] else {
-        return Err(Failure(format!("not one task died of a poisoned page, but {fatal:?}")));
-    };
-    books.check(&tally)?;
-    Ok(format!("slot={} killed=1 survived=1 bytes_verified={}", entry.slot(), tally.verified()))
 }

@@ -131,28 +131,41 @@ pub(super) fn write_error(command_line: CommandLine<'static>) -> Outcome {
     ))
 }
 
+/// Starts tasks that fill `pages` pages each and let them go out of memory, and that visit them when `back` is met. One begins
+/// when the one before is done, so that they take all slots from the first on: two at once can leave a cluster in the middle.
+fn tasks_pushed_out(
+    name: &str,
+    tasks: u64,
+    pages: u64,
+    tally: &Arc<Tally>,
+    back: &Arc<Meeting>,
+) -> Result<Vec<Task>, Failure> {
+    let start = |number| {
+        let (out, back) = (Meeting::new(1), Arc::clone(back));
+        let own_out = Arc::clone(&out);
+        let work = move |workload: &mut Workload| {
+            let outcome = workload.fill().and_then(|()| workload.page_out());
+            own_out.come();
+            outcome?;
+            back.wait();
+            workload.sequential()
+        };
+        let task = workload::start(&format!("{name}-{number}"), Contents::Text, number * pages, pages, tally, work)?;
+        out.wait();
+        Ok(task)
+    };
+    (0..tasks).map(start).collect()
+}
+
 /// One slot cannot be read: its page's task dies, the others do not. The slot is among the first thousands, and those are
 /// taken by pages that all leave memory before they are visited.
 pub(super) fn read_error(command_line: CommandLine<'static>) -> Outcome {
     let enabled = swapon::enable(command_line)?;
     let books = Books::open();
     let tally = Arc::new(Tally::default());
-    let (out, pushed_out) = (Meeting::new(TASKS), Meeting::new(1));
-    let pages = ram() / 2 / TASKS;
-    let mut tasks: Vec<Task> = Vec::new();
-    for number in 0..TASKS {
-        let (out, pushed_out) = (Arc::clone(&out), Arc::clone(&pushed_out));
-        let work = move |workload: &mut Workload| {
-            let outcome = workload.fill().and_then(|()| workload.page_out());
-            out.come();
-            outcome?;
-            pushed_out.wait();
-            workload.sequential()
-        };
-        tasks.push(workload::start(&format!("task-{number}"), Contents::Text, number * pages, pages, &tally, work)?);
-    }
-    out.wait();
-    let pusher = workload::start("pusher", Contents::Random, TASKS * pages, ram(), &tally, Workload::fill)?;
+    let pushed_out = Meeting::new(1);
+    let tasks = tasks_pushed_out("task", TASKS, ram() / 2 / TASKS, &tally, &pushed_out)?;
+    let pusher = workload::start("pusher", Contents::Random, ram() / 2, ram(), &tally, Workload::fill)?;
     require!(pusher.join().is_ok(), "the task that pushes was killed");
     empty_swap_cache()?;
     pushed_out.come();
@@ -171,6 +184,29 @@ pub(super) fn read_error(command_line: CommandLine<'static>) -> Outcome {
         TASKS - 1,
         tally.verified()
     ))
+}
+
+/// One slot cannot be read when its area is disabled: `swapoff` succeeds, and the task that touches that page is killed.
+pub(super) fn poison(command_line: CommandLine<'static>) -> Outcome {
+    let enabled = swapon::enable(command_line)?;
+    let books = Books::open();
+    let tally = Arc::new(Tally::default());
+    let back = Meeting::new(1);
+    let tasks = tasks_pushed_out("keeper", 2, ram() / 4, &tally, &back)?;
+    let pusher = workload::start("pusher", Contents::Random, ram() / 2, ram(), &tally, Workload::fill)?;
+    require!(pusher.join().is_ok(), "the task that pushes was killed");
+    empty_swap_cache()?;
+    let used = swap::used_pages();
+    enabled.disable()?;
+    let Snapshot { failed_reads, pages_out, pages_in, .. } = swap::statistics();
+    back.come();
+    let fatal = join(tasks);
+    require!(failed_reads > 0, "no read failed: {pages_out} pages went out, {used} were left, {pages_in} came in");
+    let [Fatal::ReadFailed(entry)] = fatal[..] else {
+        return Err(Failure(format!("not one task died of a poisoned page, but {fatal:?}")));
+    };
+    books.check(&tally)?;
+    Ok(format!("slot={} killed=1 survived=1 bytes_verified={}", entry.slot(), tally.verified()))
 }
 
 /// Memory and swap together are too small: tasks that ask for a frame in vain die, the others finish.

@@ -165,7 +165,7 @@ static GROUPS: &[Group] = &[
             scenario(
                 "poison",
                 "swapoff meets a slot that cannot be read: only its page is lost; --memory 32M --fault read:1000",
-                areas::poison,
+                errors::poison,
             ),
             scenario(
                 "zram-read-error",

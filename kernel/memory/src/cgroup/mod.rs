@@ -39,7 +39,8 @@ use self::state::{STATES, State};
 
 pub use self::counts::{allocate, free};
 pub use self::state::{Event, MOST, ROOT};
-use crate::{lru, reclaim, swap};
+use crate::reclaim::Effort;
+use crate::{lru, swap};
 
 pub(crate) mod account;
 pub(crate) mod charge;
@@ -216,10 +217,18 @@ impl Cgroup {
         }
         let pages = to_pages(bytes);
         self.state().max.store(pages, Ordering::Relaxed);
+        // One effort for all of it knows what it has on the way already; a killed caller has no more than that done.
+        let mut effort = Effort::within(self.number);
         while self.state().current.load(Ordering::Relaxed) > pages {
             // As on Linux, what is above the limit is the next one's business when a signal comes.
-            if check_signals().is_err() || !reclaim::shrink_cgroup(self.number) && !kill_in(self.number, 0) {
+            if check_signals().is_err() {
                 return;
+            }
+            if !effort.free_some() {
+                if !kill_in(self.number, 0) {
+                    return;
+                }
+                effort = Effort::within(self.number);
             }
         }
     }

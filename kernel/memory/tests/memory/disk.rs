@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use quire_machine::task::{self, JoinHandle, WaitQueue};
+use quire_memory::progress;
 use quire_memory::swap::Quire;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{DeviceState, Direction, DiskProperties, DiskRequest, DriverId, IoError};
@@ -30,6 +31,8 @@ struct Queue {
     arrived: WaitQueue,
     /// Chooses which request is next.
     turns: AtomicU32,
+    /// The most pages that were on their way to any disk when a request came.
+    most_under_way: AtomicUsize,
 }
 
 /// The disk.
@@ -79,6 +82,11 @@ impl Disk {
     pub(crate) fn repair(&self) {
         *self.medium.failing.lock().unwrap() = None;
         *self.medium.broken.lock().unwrap() = None;
+    }
+
+    /// The most pages that were on their way when a request came, if the disk has a thread.
+    pub(crate) fn most_under_way(&self) -> Option<usize> {
+        Some(self.queue.as_ref()?.most_under_way.load(Ordering::Relaxed))
     }
 
     /// Starts the disk's thread, if it has one that does not run.
@@ -208,6 +216,7 @@ impl quire_swap::Disk<Quire> for Disk {
         match &self.queue {
             None => self.medium.serve(request, false),
             Some(queue) => {
+                queue.most_under_way.fetch_max(progress::writes_under_way(), Ordering::Relaxed);
                 queue.requests.lock().unwrap().push(request);
                 queue.arrived.wake_all();
             }

@@ -5,6 +5,7 @@
 mod computer;
 mod disk;
 mod large_folios;
+mod lower_limit;
 mod model;
 mod oom;
 mod owners;
