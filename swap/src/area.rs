@@ -191,6 +191,12 @@ impl<M: Machine> Area<M> {
         self.flags.pages_on_disk
     }
 
+    /// Whether the running thread may have its backend store a page.
+    #[inline]
+    pub(crate) fn may_be_written_to(&self) -> bool {
+        !self.flags.no_file_systems || M::may_enter_file_systems()
+    }
+
     /// Whether the layer before other backends is before its own, or is all that it has.
     pub fn has_frontswap(&self) -> bool {
         self.flags.frontswap

@@ -60,6 +60,12 @@ pub trait Machine: Sized + Send + Sync + 'static {
     /// freed in a cluster. Called under spinning locks: it must not sleep.
     fn uncharge_slots(_payer: u8, _slots: u32) {}
 
+    /// Whether the running thread may enter a file system; one that works in one must not (Linux: `GFP_NOFS`). Areas whose backend
+    /// would ([`SwapOpsFlags::no_file_systems`](crate::SwapOpsFlags::no_file_systems)) are not there for it meanwhile.
+    fn may_enter_file_systems() -> bool {
+        true
+    }
+
     /// A new folio of 2^`order` frames, contents undefined, with one reference; `None` when memory does not suffice.
     fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<Self::Folio>;
 

@@ -80,7 +80,8 @@ pub trait SwapOps<M: Machine>: Send + Sync {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about a backend, not states of one thing")]
 pub struct SwapOpsFlags {
-    /// Reclaim through this backend must not re-enter file systems (Linux: `SWAP_OPS_F_NOFS`).
+    /// It stores pages by way of a file system (Linux: `SWAP_OPS_F_NOFS`), so reclaim through it must not come from inside of one:
+    /// a thread that [must not enter any](Machine::may_enter_file_systems) gets no slots of its areas and writes no page there.
     pub no_file_systems: bool,
     /// Requests are over when submission returns, at the speed of memory: readahead is not worth it (Linux:
     /// `SWP_SYNCHRONOUS_IO`).

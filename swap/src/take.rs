@@ -62,7 +62,7 @@ impl<M: Machine> Swap<M> {
         let (class, table_entry) = (class_of(order).ok_or(AllocateError::Full)?, SlotState::Owned(0).table_entry());
         let slots = |area, Taken { first, .. }| Slots { area, run: SlotRun { first, length: 1 << order } };
         let (index, hint) = self.last_owned.get();
-        if let Some(area) = self.area(index as u8).filter(|area| area.is_on_disk())
+        if let Some(area) = self.area(index as u8).filter(|area| area.is_on_disk() && area.may_be_written_to())
             && let Ok(taken) = area.allocate_at(class, hint, table_entry)
         {
             self.last_owned.set(&area, taken, class);
@@ -70,7 +70,8 @@ impl<M: Machine> Swap<M> {
         }
         let order = self.shared.get().ok_or(AllocateError::Full)?.priorities.lock().clone();
         let mut error = AllocateError::Full;
-        for area in order.iter().filter_map(|index| self.area(index)).filter(|area| area.is_on_disk()) {
+        let areas = order.iter().filter_map(|index| self.area(index));
+        for area in areas.filter(|area| area.is_on_disk() && area.may_be_written_to()) {
             match area.allocate(class, table_entry) {
                 Ok(taken) => {
                     self.last_owned.set(&area, taken, class);
@@ -155,6 +156,7 @@ impl<M: Machine> Swap<M> {
             && let Some(place) = self.areas.get(index)
             && let Some(area) = place.try_read()
             && let Some(area) = &*area
+            && area.may_be_written_to()
             && let Some(taken) = area.allocate_beside(hint, table_entry)
         {
             if taken.full {
@@ -185,7 +187,7 @@ impl<M: Machine> Swap<M> {
         table_entry: TableEntry,
     ) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
         let (index, hint) = cursor.get();
-        if let Some(area) = self.area(index as u8)
+        if let Some(area) = self.area(index as u8).filter(|area| area.may_be_written_to())
             && let Ok(taken) = area.allocate_at(class, hint, table_entry)
         {
             cursor.set(&area, taken, class);
@@ -218,7 +220,7 @@ impl<M: Machine> Swap<M> {
         class: u8,
         table_entry: TableEntry,
     ) -> Result<(Arc<Area<M>>, Taken), AllocateError> {
-        let area = self.area(index).ok_or(AllocateError::Full)?;
+        let area = self.area(index).filter(|area| area.may_be_written_to()).ok_or(AllocateError::Full)?;
         let taken = area.allocate(class, table_entry).map_err(|error| match error {
             NoSlot::Full => {
                 area.leave_out_if_full();

@@ -17,6 +17,9 @@ pub enum Written<M: Machine> {
     /// The area's backend has no room: the folio stays, dirty and in the cache, until [`Swap::return_refused`] has found those
     /// who use it.
     Refused(Locked<M::Folio>),
+    /// The running thread may not enter the area's backend ([`Machine::may_enter_file_systems`]): the folio stays, dirty and in the
+    /// cache, for a thread that may.
+    ForAnother(Locked<M::Folio>),
     /// No PTE holds its slots any more: they are free, and so is the folio when the caller drops it.
     Unused(Locked<M::Folio>),
 }
@@ -32,6 +35,9 @@ impl<M: Machine> Swap<M> {
         }
         let place = folio.state().entry().and_then(|entry| Some((entry, self.area(entry.area())?)));
         let Some((entry, area)) = place else { return Written::Unused(folio) };
+        if !area.may_be_written_to() {
+            return Written::ForAnother(folio);
+        }
         let pages = 1 << folio.order();
         if (0..pages).all(|page| folio.is_zero(page)) {
             if !area.set_zero(entry, &folio) {

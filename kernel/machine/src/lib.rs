@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`address_map`] | where things are in a virtual address space |
 //! | [`frame`], [`buddy`], [`watermark`] | frames and their metadata, free lists, reserves: pure |
-//! | `running`, `arch::cpu` | each processor's own data, and what allocations look at of the running thread |
+//! | `running`, `arch::cpu`, [`in_file_system`] | each processor's own data, and what allocations and reclaim look at of the running thread |
 //! | `sync` | spinning locks, and the ranks of all locks |
 //! | `handles`, `upcall` | the types that own frames; what is asked of the rooms above |
 //! | `clock`, `log`, [`log_ring`], `random`, `panic` | time, lines for a person, random numbers, the end |
@@ -75,6 +75,7 @@ pub mod folio;
 pub mod frame;
 mod handles;
 pub mod heap;
+pub mod in_file_system;
 pub mod kernel_map;
 pub mod log;
 pub mod log_ring;

@@ -11,6 +11,8 @@ pub struct Running {
     reclaims: AtomicBool,
     /// Reclaims for itself right now.
     is_reclaiming: AtomicBool,
+    /// How many file systems it works in right now.
+    file_systems: AtomicU32,
     /// When one of its allocations is to fail.
     pub fail_nth: Countdown,
     /// Pages that it may take before it waits again because its cgroup has too much in swap.
@@ -42,6 +44,21 @@ impl Running {
     /// ended it; returns what was noted before.
     pub fn set_reclaiming(&self, is_reclaiming: bool) -> bool {
         self.is_reclaiming.swap(is_reclaiming, Ordering::Relaxed)
+    }
+
+    /// Whether the thread works in a file system ([`InFileSystem`](crate::in_file_system::InFileSystem)).
+    pub fn is_in_file_system(&self) -> bool {
+        self.file_systems.load(Ordering::Relaxed) > 0
+    }
+
+    /// Notes that it enters one, which may be on another.
+    pub(crate) fn enter_file_system(&self) {
+        self.file_systems.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes back one [`Self::enter_file_system`].
+    pub(crate) fn leave_file_system(&self) {
+        self.file_systems.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Whether the thread may take the last frame: what it takes frees others.

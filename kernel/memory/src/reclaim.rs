@@ -10,6 +10,10 @@
 //! [so often](policy::LOOKS_MAX), none could leave and no write is on its way, and no `swapoff` can be given up for it (`leaving`), a process
 //! is killed for the task that asked (`oom`). A disk that refuses writes brings that about sooner.
 //!
+//! A thread that works in a file system reclaims as well, but sends nothing to a swap area whose backend would enter one
+//! (`SwapOpsFlags::no_file_systems`): it could wait for itself. Pages without a slot go to another area; those that have one there stay
+//! for `kswapd`, which is in no file system.
+//!
 //! The last pages that could be dropped do not go ([`turns::are_files_scarce`]): they are the code of what runs, which would
 //! come back as fast as it goes, and frames that come free so would never be in vain.
 //!
@@ -155,7 +159,9 @@ impl Effort {
         let refused_before = progress::failed_writes();
         let Pass { looked_at, leaving } = if self.has_enough_on_the_way() { Pass::default() } else { self.shrink() };
         let freed = || progress::freed() != freed_before;
-        if !freed() && (progress::writes_under_way() > 0 || looked_at == 0) {
+        // What it has to leave to `kswapd` comes free when that runs (Linux: `throttle_direct_reclaim`).
+        let leaves_some = || cpu::with_running(Running::is_in_file_system).unwrap_or(false);
+        if !freed() && (progress::writes_under_way() > 0 || looked_at == 0 || leaves_some()) {
             self.plug.submit();
             progress::wait_for_freed_until(clock::since_boot() + PATIENCE, || freed() || is_killed());
         }

@@ -266,7 +266,7 @@ impl Kernel {
             match self.swap.write(&mut self.plug, locked) {
                 Written::Queued => return true,
                 Written::Zero(folio) | Written::Unused(folio) => folio,
-                Written::Refused(_) => return false,
+                Written::Refused(_) | Written::ForAnother(_) => return false,
             }
         } else {
             locked

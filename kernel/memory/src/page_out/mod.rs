@@ -267,6 +267,10 @@ impl Leaving<'_> {
                 progress::write_failed();
                 lru::refused(&folio);
             }
+            Written::ForAnother(folio) => {
+                lru::put_back(&folio);
+                self.count -= 1;
+            }
         }
         progress::writes_are_over(1);
     }

@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use quire_machine::arch::cpu;
 use quire_machine::event::{self, Kind, pair};
+use quire_machine::running::Running;
 use quire_machine::sync::{Rank, acquire_rank, release_rank};
 use quire_machine::{clock, fallible, heap, log, log_error, task, watermark};
 use quire_swap::{AreaLayout, Direction, Event, FolioUse, IoError, Level, Machine, Occurrence};
@@ -86,6 +87,10 @@ impl Machine for Quire {
 
     fn uncharge_slots(payer: u8, slots: u32) {
         counts::uncharge_swap(payer, slots as usize);
+    }
+
+    fn may_enter_file_systems() -> bool {
+        !cpu::with_running(Running::is_in_file_system).unwrap_or(false)
     }
 
     fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<Folio> {

@@ -4,6 +4,7 @@
 
 mod computer;
 mod disk;
+mod file_systems;
 mod large_folios;
 mod lower_limit;
 mod model;

@@ -35,6 +35,10 @@
 //! A volume has one sleeping lock, for its nodes and for its thread's attention, which is held while the disk works: nothing
 //! that completes a request of a disk, and nothing that reclaims memory, ever takes it. Swapping to a file takes
 //! none of this: its blocks are known.
+//!
+//! Both that thread and the one that has the lock are in a file system ([`InFileSystem`](quire_machine::in_file_system::InFileSystem)):
+//! if they reclaim, nothing goes to a swap backend that would come back here, and wait for them. None of the kernel's would, and
+//! neither thread takes memory but from the kernel heap, which never reclaims: the rule is for backends that write to files.
 
 mod layout;
 mod node;

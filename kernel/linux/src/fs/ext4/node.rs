@@ -8,7 +8,6 @@ use core::time::Duration;
 
 use linux_raw_sys::general as linux;
 use quire_machine::fallible;
-use quire_machine::task::MutexGuard;
 use quire_swap::header::PAGE_SIZE;
 use rsext4::{
     DeviceNumber, DirectoryCursor, DirectoryEntryType, Ext4Result, Ext4Timestamp, FileName, FilePermissions,
@@ -16,7 +15,7 @@ use rsext4::{
     RenameOptions, SpecialInodeKind, UnlinkOutcome,
 };
 
-use super::volume::{Mounted, Nodes, Volume, free};
+use super::volume::{Mounted, Nodes, NodesGuard, Volume, free};
 use crate::errno::Errno;
 use crate::fs::devices;
 use crate::fs::mount::Mounts;
@@ -155,7 +154,7 @@ fn position(cursor: DirectoryCursor) -> u64 {
 impl Ext4Node {
     /// A handle. The nodes have been let go before there may be no memory for it, because what was taken into use is released
     /// then.
-    fn new(volume: &Arc<Volume>, mut nodes: MutexGuard<'_, Nodes>, info: InodeInfo) -> Result<Arc<Self>, Errno> {
+    fn new(volume: &Arc<Volume>, mut nodes: NodesGuard<'_>, info: InodeInfo) -> Result<Arc<Self>, Errno> {
         let number = info.number.raw();
         nodes.hold(info)?;
         drop(nodes);

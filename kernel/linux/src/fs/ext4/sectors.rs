@@ -6,7 +6,9 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
+use quire_machine::arch::cpu;
 use quire_machine::fallible;
+use quire_machine::running::Running;
 use quire_swap::IoError;
 use quire_swap::header::{PAGE_SIZE, Page};
 use rsext4::{BlockIo, DeviceCapabilities, DeviceGeometry, Ext4Error, Ext4Result, SectorId};
@@ -102,6 +104,7 @@ impl BlockIo for Sectors {
     }
 
     fn write(&mut self, buffer: &[u8], sector: SectorId, _count: u32) -> Ext4Result<()> {
+        debug_assert!(cpu::with_running(Running::is_in_file_system).unwrap_or(true), "the crate works unmarked");
         self.forget();
         self.write_bytes(offset(sector)?, buffer).map_err(|_| Ext4Error::io())
     }

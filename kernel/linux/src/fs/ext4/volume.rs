@@ -10,9 +10,11 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use quire_machine::fallible::{self, TryMap, certain};
+use quire_machine::in_file_system::InFileSystem;
 use quire_machine::stack::KernelStack;
 use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::task::{self, JoinHandle, Mutex, MutexGuard, WaitQueue};
@@ -51,6 +53,12 @@ pub(super) struct Nodes {
     live: BTreeMap<u32, Live>,
     layout: Layout,
     sectors: Sectors,
+}
+
+/// The nodes in use, and the thread's attention, of one caller, who is in the file system until this is dropped.
+pub(super) struct NodesGuard<'a> {
+    nodes: MutexGuard<'a, Nodes>,
+    _inside: InFileSystem,
 }
 
 /// A node in use.
@@ -101,6 +109,7 @@ impl Clock for WallClock {
 
 impl Server {
     fn serve(&self) {
+        let _inside = InFileSystem::enter();
         let mut mounted = None;
         loop {
             self.asked.wait_until(|| self.is_asked.swap(false, Ordering::Acquire));
@@ -178,13 +187,15 @@ impl Volume {
     }
 
     /// The nodes in use, and the thread's attention.
-    pub(super) fn nodes(&self) -> Result<MutexGuard<'_, Nodes>, Errno> {
-        Ok(self.nodes.lock_unless_killed()?)
+    pub(super) fn nodes(&self) -> Result<NodesGuard<'_>, Errno> {
+        let inside = InFileSystem::enter();
+        Ok(NodesGuard { nodes: self.nodes.lock_unless_killed()?, _inside: inside })
     }
 
     /// As [`Self::nodes`], for what cannot fail.
-    pub(super) fn nodes_in_any_case(&self) -> MutexGuard<'_, Nodes> {
-        self.nodes.lock()
+    pub(super) fn nodes_in_any_case(&self) -> NodesGuard<'_> {
+        let inside = InFileSystem::enter();
+        NodesGuard { nodes: self.nodes.lock(), _inside: inside }
     }
 
     /// Has the thread do `work` with the file system, which takes at most `bytes` of the heap.
@@ -294,6 +305,20 @@ pub(super) fn free(ext4: &mut Mounted, number: u32) -> Ext4Result<()> {
         let _ = ext4.truncate_inode(number, 0);
     }
     ext4.reap_unlinked_inode(number)
+}
+
+impl Deref for NodesGuard<'_> {
+    type Target = Nodes;
+
+    fn deref(&self) -> &Nodes {
+        &self.nodes
+    }
+}
+
+impl DerefMut for NodesGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Nodes {
+        &mut self.nodes
+    }
 }
 
 impl Nodes {
