@@ -5,8 +5,10 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use quire_swap::header::PAGE_SIZE;
 use quire_swap::{
-    CLUSTER_SLOTS, DecodedPte, Discard, Disk, Entry, Folio, POOL_BATCHES, Snapshot, Swap, SwapOffError, SwapOnOptions,
+    CLUSTER_SLOTS, DecodedPte, Discard, Disk, Entry, FileRun, Folio, POOL_BATCHES, Snapshot, Swap, SwapFile,
+    SwapOffError, SwapOnOptions,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +24,8 @@ const FRAMES: usize = 160;
 const PAYERS: u8 = 5;
 const CASES: u32 = 200;
 const OPERATIONS: usize = 600;
+/// Folios of 64 KiB.
+const MOST_ORDER: u8 = 4;
 /// The area without a device, among the disks.
 const SHELF: u8 = 3;
 
@@ -89,7 +93,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     use Operation as O;
     let (task, page) = (0..TASKS, 0..PAGES);
     prop_oneof![
-        8 => (task.clone(), page.clone(), 0_u8..4, prop::bool::weighted(0.2))
+        8 => (task.clone(), page.clone(), 0_u8..=MOST_ORDER, prop::bool::weighted(0.2))
             .prop_map(|(task, page, order, zero)| O::Populate { task, page, order, zero }),
         6 => (task.clone(), page.clone()).prop_map(|(task, page)| O::Read { task, page }),
         4 => (task.clone(), page.clone(), prop::bool::weighted(0.2))
@@ -101,7 +105,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (1_usize..6).prop_map(O::Complete),
         3 => Just(O::Evict),
         1 => (0_u8..3).prop_map(O::SetCpu),
-        1 => (0_u8..4).prop_map(O::MaxOrder),
+        1 => (0_u8..=MOST_ORDER).prop_map(O::MaxOrder),
         1 => (1_u64..4).prop_map(O::FailHeap),
         1 => (1_u64..6).prop_map(O::FailFolio),
         1 => (1_u64..6).prop_map(O::FailIo),
@@ -127,6 +131,21 @@ struct Pair {
     /// Who pays for what each task allocates.
     payers: [u8; TASKS],
     next_contents: u64,
+}
+
+/// A disk with a name like this is a file system with one file, in pieces of [`PIECE`] pages, the last one first on the disk.
+const FILES: &str = "/mnt/";
+/// The pages of a piece. The header is a piece of its own, and there are no other pages.
+pub const PIECE: u64 = 7;
+
+/// Where the file on a disk of so many pages is.
+fn pieces(pages: u64) -> Vec<FileRun> {
+    let place = |page, disk_page, pages| {
+        let [offset, disk_offset, bytes] = [page, disk_page, pages].map(|pages: u64| pages * PAGE_SIZE as u64);
+        FileRun { offset, disk_offset, bytes }
+    };
+    let others = (1..pages).step_by(PIECE as usize).map(|page| place(page, pages + 1 - PIECE - page, PIECE));
+    std::iter::once(place(0, 0, 1)).chain(others).collect()
 }
 
 /// Swap and the three disks that are areas of it, or can be.
@@ -200,10 +219,18 @@ impl Pair {
             Operation::SwapOn(SHELF) => {
                 let _ = self.shelf.enable(self.kernel.swap, 1 << 32);
             }
-            Operation::SwapOn(disk) => {
-                let discard = [Discard::Off, Discard::Both, Discard::Off][usize::from(disk)];
-                let disk: Arc<dyn Disk<Fake>> = self.disks[usize::from(disk)].clone();
-                let _ = self.kernel.swap.swapon(&disk, SwapOnOptions { discard, ..SwapOnOptions::default() });
+            Operation::SwapOn(index) => {
+                let discard = [Discard::Off, Discard::Both, Discard::Off][usize::from(index)];
+                let disk: Arc<dyn Disk<Fake>> = self.disks[usize::from(index)].clone();
+                let options = SwapOnOptions { discard, ..SwapOnOptions::default() };
+                let _ = if disk.name().starts_with(FILES) {
+                    let header = &self.disks[usize::from(index)].page(0);
+                    let bytes = disk.pages() * PAGE_SIZE as u64;
+                    let file = SwapFile { name: disk.name(), disk: &disk, header, bytes, runs: &pieces(disk.pages()) };
+                    self.kernel.swap.swapon_file(&file, options)
+                } else {
+                    self.kernel.swap.swapon(&disk, options)
+                };
             }
             Operation::DoPendingWork => {
                 let swap = self.kernel.swap;

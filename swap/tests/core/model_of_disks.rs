@@ -2,7 +2,7 @@
 
 use quire_swap::DiskProperties;
 
-use crate::model::{Setup, compare};
+use crate::model::{PIECE, Setup, compare};
 use quire_testkit::{FakeDisk, new_swap};
 
 /// Disks of the kinds that there are, used by the block backend.
@@ -19,5 +19,19 @@ fn plain() -> Setup {
 #[test]
 fn the_core_does_what_the_model_says() {
     let seen = compare(plain);
+    assert!(seen.all(), "what did not happen was not tested: {seen:?}");
+}
+
+/// Files on them, in some hundred pieces and in a few.
+fn files() -> Setup {
+    let with = |name: &str, pieces| {
+        FakeDisk::with(name, 1 + PIECE * pieces, DiskProperties { discard: true, ..DiskProperties::default() }, &[])
+    };
+    (new_swap(), vec![with("/mnt/small", 9), with("/mnt/large", 170), with("/mnt/usual", 80)])
+}
+
+#[test]
+fn files_in_pieces_do_what_the_model_says() {
+    let seen = compare(files);
     assert!(seen.all(), "what did not happen was not tested: {seen:?}");
 }

@@ -1,16 +1,18 @@
 //! A machine with memory, processes and a disk.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
+use quire_backends::{CryptType, LogType, crypt, log};
 use quire_compressed::zram::{Control, Zram};
 use quire_machine::arch::registers::TrapFrame;
+use quire_machine::random;
 use quire_machine::simulated::{Configuration, Machine, program};
 use quire_machine::upcall::{self as machine_upcall, Access};
 use quire_memory::fatal::Fatal;
 use quire_memory::swap::Quire;
 use quire_memory::{AddressSpace, cgroup, fault, large_folio, lru, policy, progress, reclaim, swap, unused, upcall};
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{SlotRange, SwapOnOptions};
+use quire_swap::{FileRun, SlotRange, SwapFile, SwapOnError, SwapOnOptions};
 
 use crate::disk::{self, Disk};
 use crate::process;
@@ -46,7 +48,20 @@ fn serve(address: u64, access: Access) -> Result<(), Fatal> {
 /// A swap area, or what can become one.
 struct Area {
     device: Arc<dyn quire_swap::Disk<Quire>>,
+    /// It is a file there.
+    file: Option<Vec<FileRun>>,
     index: Option<u8>,
+}
+
+impl Area {
+    fn enable(&self) -> Result<u8, SwapOnError> {
+        let Some(runs) = &self.file else { return swap::core().swapon(&self.device, SwapOnOptions::default()) };
+        let mut header = [0; PAGE_SIZE];
+        self.device.read_page(0, &mut header).expect("the disk has its first page");
+        let bytes = self.device.pages() * PAGE_SIZE as u64;
+        let file = SwapFile { name: "/mnt/file", disk: &self.device, header: &header, bytes, runs };
+        swap::core().swapon_file(&file, SwapOnOptions::default())
+    }
 }
 
 /// A machine that has been started, with swap areas. Dropping it disables them and looks whether everything was freed.
@@ -72,11 +87,12 @@ impl Computer {
         large_folio::FOR_SIZE.set(large_folio::Setting::Never);
         quire_memory::start().expect("the machine has frames");
         machine.settle();
+        register_types();
         let disk = Arc::new(disk);
         let zram = (zram_pages > 0).then(|| new_zram(zram_pages));
-        let devices = zram.as_ref().map(|zram| zram.open().expect("it has a size") as _).into_iter();
-        let devices = devices.chain([Arc::clone(&disk) as _]);
-        let areas = devices.map(|device| Area { device, index: None }).collect();
+        let devices = zram.as_ref().map(|zram| (zram.open().expect("it has a size") as _, None)).into_iter();
+        let devices = devices.chain([(Arc::clone(&disk) as _, disk.file())]);
+        let areas = devices.map(|(device, file)| Area { device, file, index: None }).collect();
         let mut computer = Self { machine, areas, zram, disk };
         computer.enable();
         assert!(computer.areas.iter().all(|area| area.index.is_some()));
@@ -87,7 +103,7 @@ impl Computer {
     pub(crate) fn enable(&mut self) {
         self.disk.start();
         for area in self.areas.iter_mut().filter(|area| area.index.is_none()) {
-            area.index = swap::core().swapon(&area.device, SwapOnOptions::default()).ok();
+            area.index = area.enable().ok();
         }
     }
 
@@ -114,6 +130,16 @@ impl Computer {
         Machine::wait_for_others();
         assert_eq!(progress::writes_under_way(), 0);
     }
+}
+
+/// Makes the types of backends known, once for all machines of this process.
+fn register_types() {
+    static DONE: Once = Once::new();
+    DONE.call_once(|| {
+        swap::core().register_type(log::LOG, Arc::new(LogType)).expect("there is memory for a type");
+        let crypt = Arc::new(CryptType::new(random::fill));
+        swap::core().register_type(crypt::CRYPT, crypt).expect("there is memory for a type");
+    });
 }
 
 /// The zram devices, which are there for all machines of this process.

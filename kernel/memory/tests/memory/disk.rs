@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use quire_machine::task::{self, JoinHandle, WaitQueue};
 use quire_memory::progress;
 use quire_memory::swap::Quire;
+use quire_swap::extension::{BackendOptions, Extension, TypeName};
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
-use quire_swap::{DeviceState, Direction, DiskProperties, DiskRequest, DriverId, IoError};
+use quire_swap::{DeviceState, Direction, DiskProperties, DiskRequest, DriverId, FileRun, Folio, FolioFlag, IoError};
 
 /// Where the pages are.
 #[derive(Default)]
@@ -38,6 +39,8 @@ struct Queue {
 /// The disk.
 pub(crate) struct Disk {
     pages: u64,
+    /// A file system's, with one file on it ([`file_runs`]).
+    is_file: bool,
     medium: Arc<Medium>,
     state: Arc<DeviceState>,
     /// `None` for a disk that does its requests at once.
@@ -61,11 +64,34 @@ impl Disk {
             Medium { pages: Mutex::new(BTreeMap::from([(0, header(pages))])), stable_writes, ..Medium::default() };
         Self {
             pages,
+            is_file: false,
             medium: Arc::new(medium),
             state: Arc::default(),
             queue: has_thread.then(Arc::default),
             thread: Mutex::default(),
         }
+    }
+
+    /// With a thread and a file system with one file, of so many pieces.
+    pub(crate) fn with_file(pieces: u64) -> Self {
+        Self { is_file: true, ..Self::new(1 + PIECE * pieces, true) }
+    }
+
+    /// With a thread and a header that names a type of backend.
+    pub(crate) fn of_type(pages: u64, backend: &str, options: &str) -> Self {
+        let disk = Self::new(pages, true);
+        let backend = TypeName::new(backend).expect("it is a name");
+        let extension = Extension { backend, version: TypeName::USUAL_VERSION, options: BackendOptions(options) };
+        let mut stored = disk.medium.pages.lock().unwrap();
+        let header = stored.get_mut(&0).expect("it was made with one");
+        extension.encode(header).expect("there is room for it");
+        drop(stored);
+        disk
+    }
+
+    /// Where the file is that is on it, if it is a file system's.
+    pub(crate) fn file(&self) -> Option<Vec<FileRun>> {
+        self.is_file.then(|| file_runs(self.pages))
     }
 
     /// After `succeed` more requests in this direction one fails.
@@ -113,6 +139,19 @@ impl Disk {
             thread.join();
         }
     }
+}
+
+/// The pages of a piece of a file.
+const PIECE: u64 = 7;
+
+/// Where a file is that has all of a disk's pages: the header's first, then piece by piece from the end.
+fn file_runs(pages: u64) -> Vec<FileRun> {
+    let run = |page, disk_page, pages| {
+        let [offset, disk_offset, bytes] = [page, disk_page, pages].map(|pages: u64| pages * PAGE_SIZE as u64);
+        FileRun { offset, disk_offset, bytes }
+    };
+    let pieces = (1..pages).step_by(PIECE as usize).map(|page| run(page, pages + 1 - PIECE - page, PIECE));
+    std::iter::once(run(0, 0, 1)).chain(pieces).collect()
 }
 
 /// The first page of a disk of so many.
@@ -170,11 +209,19 @@ impl Medium {
                 read.expect("a request has its folios");
             } else if let Some(folio) = request.folios().nth(position) {
                 let mut bytes = Box::new([0; PAGE_SIZE]);
-                folio.read_bytes(0, &mut bytes[..]);
+                let read = |bytes: &mut Page| {
+                    // What stands in for a page, as an encrypted one, has no contents that a task could see.
+                    if folio.state().is(FolioFlag::Stable) {
+                        request.with_page(position, 0, |page| *bytes = *page).expect("a request has its folios");
+                    } else {
+                        folio.read_bytes(0, bytes);
+                    }
+                };
+                read(&mut bytes);
                 if may_sleep {
                     let before = bytes.clone();
                     task::yield_now();
-                    folio.read_bytes(0, &mut bytes[..]);
+                    read(&mut bytes);
                     assert!(!self.stable_writes || bytes == before, "page {page} changes on its way");
                 }
                 self.pages.lock().unwrap().insert(page, bytes);

@@ -128,6 +128,21 @@ fn programs_find_what_the_model_has_when_it_is_compressed() {
     agree(25, || Computer::with_zram(400, 1, 128, Disk::new(256, true)));
 }
 
+#[test]
+fn programs_find_what_the_model_has_when_swap_is_a_file_in_pieces() {
+    agree(100, || Computer::start(350, 1, Disk::with_file(70)));
+}
+
+#[test]
+fn programs_find_what_the_model_has_when_it_is_encrypted() {
+    agree(100, || Computer::start(350, 1, Disk::of_type(512, "crypt", "")));
+}
+
+#[test]
+fn programs_find_what_the_model_has_when_it_is_a_log() {
+    agree(100, || Computer::start(350, 1, Disk::of_type(256, "crypt", "over=log,segment=32")));
+}
+
 /// Every allocation of a short run fails, one in each.
 #[test]
 fn programs_find_what_the_model_has_whichever_allocation_fails() {
