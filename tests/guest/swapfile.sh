@@ -40,6 +40,7 @@ refused "Invalid argument" swapon /mnt/short
 refused "has holes" swapon /mnt/holes
 refused "Invalid argument" swapoff /mnt/hello
 
+step LTP -- check swap-files
 step the file -- dd if=/dev/zero of=/mnt/swapfile bs=64k count=1024
 step mkswap -- mkswap /mnt/swapfile
 step swapon -- swapon /mnt/swapfile

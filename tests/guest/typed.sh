@@ -1,5 +1,6 @@
 #!/bin/sh
-# Areas whose headers name a backend: /dev/vda and /dev/vdb are one disk, so that its contents can change under an area.
+# Areas whose headers name a backend: /dev/vda and /dev/vdb are one disk, so that its contents can change under an area;
+# /dev/vdc is another.
 . /tests/expect.sh
 # The shell has a mkswap of its own, which knows no types.
 
@@ -37,6 +38,11 @@ for type in "log" "crypt" "crypt --option over=log"; do
     esac
     step swapoff "$type" -- swapoff /dev/vda
 done
+
+step mkswap of a disk of 72 MiB -- /bin/mkswap --type log /dev/vdc
+step swapon of it -- swapon /dev/vdc
+step check random page-out -- check log-random
+step swapoff of it -- swapoff /dev/vdc
 
 step mkswap once more -- /bin/mkswap --type crypt /dev/vda
 step swapon once more -- swapon /dev/vda

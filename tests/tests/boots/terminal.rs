@@ -11,22 +11,40 @@ const LIMIT: u64 = 1_200_000;
 const PROMPT: &str = "quire:~# ";
 
 /// A shell in the guest, with a person's terminal.
-struct Shell(PtySession);
+pub(super) struct Shell(PtySession);
 
 impl Shell {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With these further arguments for the launcher.
+    pub(super) fn start_with(arguments: &[&str]) -> Self {
         let mut launcher = Command::new(launcher::program());
-        launcher.arg("shell");
+        launcher.arg("shell").args(arguments);
         let mut shell = Self(spawn_command(launcher, Some(LIMIT)).expect("the launcher starts"));
         shell.sees(PROMPT);
         shell
     }
 
-    fn sees(&mut self, text: &str) {
-        self.0.exp_string(text).unwrap_or_else(|error| panic!("waiting for {text:?}: {error}"));
+    /// Waits for `text`; returns what came before.
+    pub(super) fn sees(&mut self, text: &str) -> String {
+        self.0.exp_string(text).unwrap_or_else(|error| panic!("waiting for {text:?}: {error}"))
     }
 
-    fn types(&mut self, keys: &str) {
+    /// Waits for the prompt; returns what came before.
+    pub(super) fn ends_command(&mut self) -> String {
+        self.sees(PROMPT)
+    }
+
+    /// Leaves the shell, and so the machine.
+    pub(super) fn leave(mut self) {
+        self.types("exit\r");
+        let said = self.0.exp_eof().expect("the launcher ends");
+        assert!(said.contains("quire: success"), "the launcher did not end well:\n{said}");
+    }
+
+    pub(super) fn types(&mut self, keys: &str) {
         self.0.send(keys).and_then(|_| self.0.flush()).expect("the launcher listens");
     }
 
@@ -44,7 +62,7 @@ impl Shell {
     }
 
     /// Types a command; `answer` has to come before the next prompt.
-    fn does(&mut self, command: &str, answer: &str) {
+    pub(super) fn does(&mut self, command: &str, answer: &str) {
         self.types(command);
         self.types("\r");
         // The command as it is echoed, so that it is not taken for the answer.

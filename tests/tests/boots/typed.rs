@@ -8,9 +8,10 @@ fn typed_areas_swap_and_an_encrypted_one_never_gives_wrong_data() {
     // Two disks on one file: what the guest writes to the second changes under the first.
     let image = Image::empty(64 << 10);
     let disk = || Disk::file(image.path()).options("file.locking=off");
-    let machine = Machine::new().memory(Size::mebibytes(48)).disk(disk()).disk(disk());
+    let machine =
+        Machine::new().memory(Size::mebibytes(48)).disk(disk()).disk(disk()).disk(Disk::swap(Size::mebibytes(72)));
     let run = Run::script("typed", machine);
-    run.figures().require_at_least("steps", 25);
+    run.figures().require_at_least("steps", 29);
     let named =
         run.lines_with("read from /dev/vda failed at slot ").filter(|line| line.contains("its page was changed"));
     run.require(named.count() > 0, "no line names the slot of a page that was changed");

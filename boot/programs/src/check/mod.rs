@@ -30,6 +30,7 @@ mod large_folios;
 mod limited;
 mod limits;
 mod locks;
+mod log_random;
 mod mappings;
 mod memory_files;
 mod numbers;
@@ -43,6 +44,7 @@ mod setting;
 mod settings;
 mod signals;
 mod starve;
+mod swap_files;
 mod swapped;
 mod times;
 mod trouble;
@@ -90,6 +92,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         limited::SWAP_CHECKS,
         limits::CHECKS,
         locks::CHECKS,
+        log_random::CHECKS,
         mappings::CHECKS,
         memory_files::CHECKS,
         numbers::CHECKS,
@@ -100,6 +103,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         settings::CHECKS,
         signals::CHECKS,
         starve::CHECKS,
+        swap_files::CHECKS,
         swapped::CHECKS,
         times::CHECKS,
         trouble::CHECKS,
