@@ -12,6 +12,9 @@ fn typed_areas_swap_and_an_encrypted_one_never_gives_wrong_data() {
         Machine::new().memory(Size::mebibytes(48)).disk(disk()).disk(disk()).disk(Disk::swap(Size::mebibytes(72)));
     let run = Run::script("typed", machine);
     run.figures().require_at_least("steps", 29);
+    let figures = run.lines_with("pages exchanged at random").next();
+    run.require(figures.is_some(), "the log's figures are not printed");
+    println!("{}", figures.unwrap_or_default().trim());
     let named =
         run.lines_with("read from /dev/vda failed at slot ").filter(|line| line.contains("its page was changed"));
     run.require(named.count() > 0, "no line names the slot of a page that was changed");
