@@ -26,9 +26,12 @@ fn queue(file: NodeIdentity) -> &'static WaitQueue {
 fn change<R>(file: NodeIdentity, work: impl FnOnce(&mut Table) -> (R, bool)) -> R {
     let (result, may_wake) = {
         let mut table = TABLE.lock();
-        let result = work(&mut table);
+        let (result, may_wake) = work(&mut table);
         ARE_HELD.store(!table.is_empty(), Ordering::Release);
-        result
+        if may_wake {
+            table.end_waits(file);
+        }
+        (result, may_wake)
     };
     if may_wake {
         CHANGES.fetch_add(1, Ordering::Release);
@@ -55,7 +58,7 @@ pub fn acquire(request: LockRequest, waits: bool) -> Result<(), Errno> {
                 request.sort == Sort::Whole && table.conflict(&LockRequest { mode: None, ..request }).is_some();
             let granted = match table.set(&request) {
                 Err(Refusal::Conflict) if let Some(pid) = waiter => {
-                    table.begin_wait(pid, request).and(Err(Refusal::Conflict))
+                    table.begin_wait(pid, &request).and(Err(Refusal::Conflict))
                 }
                 granted => {
                     waiter.inspect(|pid| table.end_wait(*pid));

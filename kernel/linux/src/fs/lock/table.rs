@@ -72,11 +72,9 @@ impl File {
 /// A process that waits for a record lock.
 struct Wait {
     pid: u32,
-    request: LockRequest,
-    /// The process that is asked about waits for this one, perhaps by way of others.
-    is_reached: bool,
-    /// Those that this one waits for are reached as well.
-    is_followed: bool,
+    file: NodeIdentity,
+    /// The process whose lock it found first. It looks for others when that lock is gone.
+    holder: u32,
 }
 
 /// All locks, and the processes that wait for record locks.
@@ -89,6 +87,10 @@ pub struct Table {
 }
 
 impl Table {
+    /// A circle of more processes is not found, so that no program makes a search for one long (Linux:
+    /// `MAX_DEADLK_ITERATIONS`).
+    const LONGEST_CIRCLE: usize = 12;
+
     /// Nothing is locked.
     pub const fn new() -> Self {
         Self { files: Vec::new(), waits: Vec::new() }
@@ -173,54 +175,39 @@ impl Table {
         }
     }
 
-    /// Notes that the process waits for what it requests.
+    /// Notes that the process waits for what it requests, which conflicts. Locks of open file descriptions belong to no one
+    /// process: who waits for one of them is not noted (Linux: `posix_locks_deadlock`).
     ///
     /// # Errors
     /// [`Refusal::Deadlock`], [`Refusal::NoMemory`].
-    pub fn begin_wait(&mut self, pid: u32, request: LockRequest) -> Result<(), Refusal> {
+    pub fn begin_wait(&mut self, pid: u32, request: &LockRequest) -> Result<(), Refusal> {
         self.end_wait(pid);
-        if self.is_waited_for(pid, &request) {
+        let Some(LockOwner::Process(holder)) = self.conflict(request).map(|lock| lock.owner) else { return Ok(()) };
+        let next = |waiter: &u32| self.wait(*waiter).ok().map(|place| self.waits[place].holder);
+        if core::iter::successors(Some(holder), next).take(Self::LONGEST_CIRCLE).any(|holder| holder == pid) {
             return Err(Refusal::Deadlock);
         }
-        let place = self.waits.partition_point(|wait| wait.pid < pid);
+        let place = self.wait(pid).unwrap_or_else(|place| place);
         self.waits.make_room(1)?;
         #[expect(clippy::disallowed_methods, reason = "the room has been made")]
-        self.waits.insert(place, Wait { pid, request, is_reached: false, is_followed: false });
+        self.waits.insert(place, Wait { pid, file: request.file, holder });
         Ok(())
     }
 
     /// The process waits no more.
     pub fn end_wait(&mut self, pid: u32) {
-        self.waits.retain(|wait| wait.pid != pid);
+        if let Ok(place) = self.wait(pid) {
+            self.waits.remove(place);
+        }
     }
 
-    /// Whether one whose lock conflicts with the request waits for `pid`, perhaps by way of others. Locks of open file
-    /// descriptions belong to no one process, so those who wait for them are not followed (Linux: `posix_locks_deadlock`).
-    fn is_waited_for(&mut self, pid: u32, request: &LockRequest) -> bool {
-        for wait in &mut self.waits {
-            (wait.is_reached, wait.is_followed) = (false, false);
-        }
-        let mut next = *request;
-        loop {
-            let mut waits = core::mem::take(&mut self.waits);
-            let mut is_found = false;
-            for lock in self.conflicts(&next) {
-                let LockOwner::Process(holder) = lock.owner else { continue };
-                is_found |= holder == pid;
-                if let Ok(place) = waits.binary_search_by_key(&holder, |wait| wait.pid) {
-                    waits[place].is_reached = true;
-                }
-            }
-            self.waits = waits;
-            if is_found {
-                return true;
-            }
-            let Some(wait) = self.waits.iter_mut().find(|wait| wait.is_reached && !wait.is_followed) else {
-                return false;
-            };
-            wait.is_followed = true;
-            next = wait.request;
-        }
+    /// Locks of the file have changed: who waits there looks again, and notes what it waits for then.
+    pub fn end_waits(&mut self, file: NodeIdentity) {
+        self.waits.retain(|wait| wait.file != file);
+    }
+
+    fn wait(&self, pid: u32) -> Result<usize, usize> {
+        self.waits.binary_search_by_key(&pid, |wait| wait.pid)
     }
 }
 
@@ -240,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_any_length_is_found_when_it_closes() {
+    fn a_circle_is_found_when_it_closes() {
         for length in 2..20 {
             let mut table = Table::new();
             for pid in 0..length {
@@ -248,30 +235,35 @@ mod tests {
             }
             for pid in 0..length - 1 {
                 assert_eq!(table.set(&request(pid, u64::from(pid) + 1, Mode::Shared)), Err(Refusal::Conflict));
-                table.begin_wait(pid, request(pid, u64::from(pid) + 1, Mode::Shared)).unwrap();
+                table.begin_wait(pid, &request(pid, u64::from(pid) + 1, Mode::Shared)).unwrap();
             }
             let closing = request(length - 1, 0, Mode::Exclusive);
-            assert_eq!(table.begin_wait(length - 1, closing), Err(Refusal::Deadlock));
+            let is_found = table.begin_wait(length - 1, &closing) == Err(Refusal::Deadlock);
+            assert_eq!(is_found, length as usize <= Table::LONGEST_CIRCLE, "a circle of {length}");
             // What one of them has given up keeps the next from nothing, though that has not woken yet.
             table.set(&LockRequest { mode: None, ..request(length - 1, u64::from(length) - 1, Mode::Shared) }).unwrap();
-            table.begin_wait(length - 1, closing).unwrap();
+            table.end_waits(FILE);
+            table.begin_wait(length - 1, &closing).unwrap();
         }
     }
 
     #[test]
-    fn one_waits_for_all_that_hold_what_it_wants() {
+    fn one_waits_for_each_of_those_that_hold_what_it_wants_in_turn() {
         let mut table = Table::new();
-        for pid in 1..4 {
+        for pid in [3, 2, 1] {
             table.set(&request(pid, 0, Mode::Shared)).unwrap();
-            table.set(&request(pid, u64::from(pid), Mode::Exclusive)).unwrap();
         }
-        table.begin_wait(3, request(3, 9, Mode::Shared)).unwrap();
         table.set(&request(4, 4, Mode::Exclusive)).unwrap();
-        table.begin_wait(3, request(3, 4, Mode::Shared)).unwrap();
-        // The last of the three that hold byte 0 is the one that waits.
-        assert_eq!(table.begin_wait(4, request(4, 0, Mode::Exclusive)), Err(Refusal::Deadlock));
+        table.begin_wait(3, &request(3, 4, Mode::Shared)).unwrap();
+        let all = request(4, 0, Mode::Exclusive);
+        for holder in [1, 2] {
+            // The one whose lock is found first does not wait.
+            table.begin_wait(4, &all).unwrap();
+            assert!(table.forget(FILE, Sort::Record, LockOwner::Process(holder)));
+        }
+        assert_eq!(table.begin_wait(4, &all), Err(Refusal::Deadlock));
         table.end_wait(3);
-        table.begin_wait(4, request(4, 0, Mode::Exclusive)).unwrap();
+        table.begin_wait(4, &all).unwrap();
     }
 
     #[test]
