@@ -66,7 +66,9 @@ impl Run {
     pub fn of(name: &str, words: &str, machine: Machine) -> Self {
         let outcome = machine.append(words).timeout(LIMIT).run();
         let outcome = outcome.unwrap_or_else(|error| panic!("{words} was not booted: {error}"));
-        Self { words: words.to_owned(), name: name.to_owned(), outcome }
+        let run = Self { words: words.to_owned(), name: name.to_owned(), outcome };
+        run.require(run.lines_with("] stack: ").next().is_none(), "a thread used nearly all of its stack");
+        run
     }
 
     /// Everything that the guest wrote to its serial line.

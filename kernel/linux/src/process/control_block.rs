@@ -162,7 +162,10 @@ impl Process {
         space: Arc<AddressSpace>,
         charge: Charge,
     ) -> Result<Self, NoMemory> {
-        let signals = parent.map_or_else(Signals::of_init, |parent| parent.signals.lock().of_child());
+        let mut signals = Signals::of_init()?;
+        if let Some(parent) = parent {
+            signals.inherit(&parent.signals.lock());
+        }
         let (arguments, files) = match parent {
             Some(parent) => (parent.arguments(), parent.files.fork(pid)?),
             None => (fallible::shared_slice(&[])?, fallible::shared(Descriptors::new(pid))?),

@@ -21,8 +21,9 @@ use super::limits::Resource;
 use super::table;
 use crate::errno::Errno;
 
-/// What a process takes of the kernel heap, roughly: itself, its thread, its registers, the lists that its memory needs.
-const HEAP_BYTES: usize = size_of::<Process>() + size_of::<Thread>() + IMAGE_BYTES + (4 << 10);
+/// What a process takes of the kernel heap, roughly: itself, its thread, its registers, its signals and the lists that its
+/// memory needs.
+const HEAP_BYTES: usize = size_of::<Process>() + size_of::<Thread>() + IMAGE_BYTES + (8 << 10);
 
 /// What `clone` was called with.
 #[derive(Clone, Copy, Debug, Default)]

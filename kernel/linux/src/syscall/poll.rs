@@ -1,11 +1,11 @@
 //! Waiting for one of several files.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use arrayvec::ArrayVec;
 use linux_raw_sys::general as linux;
-use quire_machine::clock;
 use quire_machine::user::{UserPtr, Word};
+use quire_machine::{clock, fallible};
 
 use super::arguments::{Arguments, Calls, Outcome};
 use super::duration::{MICROSECONDS, NANOSECONDS, Time, duration};
@@ -154,30 +154,27 @@ fn ppoll(arguments: &Arguments<'_>) -> Outcome {
 /// A set of numbers, as `select` takes them.
 struct Numbers {
     place: UserPtr<u64>,
-    asked: ArrayVec<u64, WORDS>,
-    answer: [u64; WORDS],
+    asked: Vec<u64>,
+    answer: Vec<u64>,
     meaning: Ready,
 }
-
-/// A set with every number that there may be.
-const WORDS: usize = FILES_MAX.div_ceil(64);
 
 impl Numbers {
     fn read(address: Word, count: usize, meaning: Ready) -> Result<Self, Errno> {
         let place = address.pointer::<u64>();
         let words = if place.is_null() { 0 } else { count.div_ceil(64) };
-        let mut asked = ArrayVec::<u64, WORDS>::new();
-        for index in 0..words {
-            asked.push(place.element(index).read()?);
+        let mut asked = fallible::filled(0, words)?;
+        for (index, word) in asked.iter_mut().enumerate() {
+            *word = place.element(index).read()?;
         }
         if let Some(last) = asked.last_mut().filter(|_| !count.is_multiple_of(64)) {
             *last &= (1 << (count % 64)) - 1;
         }
-        Ok(Self { place, answer: [0; WORDS], asked, meaning })
+        Ok(Self { place, answer: fallible::filled(0, words)?, asked, meaning })
     }
 
     fn write(&self) -> Result<(), Errno> {
-        let mut answers = self.answer.iter().take(self.asked.len()).enumerate();
+        let mut answers = self.answer.iter().enumerate();
         Ok(answers.try_for_each(|(index, answer)| self.place.element(index).write(*answer))?)
     }
 }

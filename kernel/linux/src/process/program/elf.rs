@@ -3,6 +3,7 @@
 //! A program is an ELF64 file for x86-64 that needs no other file: linked statically, at fixed addresses or to run at any
 //! (static-PIE). What the headers say is checked here, all of it, before anything is mapped; the file is never trusted.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
@@ -12,6 +13,7 @@ use elf::parse::ParsingTable;
 use elf::segment::ProgramHeader;
 use elf::{abi, file};
 use quire_machine::address_map::USER_END;
+use quire_machine::fallible::{NoMemory, TryVec};
 
 const PAGE: u64 = 4096;
 /// The bytes of the file header.
@@ -123,7 +125,7 @@ impl Header {
 }
 
 /// A part of the file in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Its first address.
     pub address: u64,
@@ -149,7 +151,7 @@ impl Segment {
 }
 
 /// What a program asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Image {
     /// Where it begins.
     pub entry: u64,
@@ -159,8 +161,7 @@ pub struct Image {
     pub header_count: u16,
     /// Whether its stack may be run.
     pub executable_stack: bool,
-    segments: [Segment; SEGMENTS_MAX as usize],
-    count: usize,
+    segments: Vec<Segment>,
 }
 
 impl Image {
@@ -182,8 +183,7 @@ impl Image {
             headers: 0,
             header_count: header.segments,
             executable_stack: false,
-            segments: [Segment::default(); SEGMENTS_MAX as usize],
-            count: 0,
+            segments: Vec::new(),
         };
         for entry in ParsingTable::<_, ProgramHeader>::new(LittleEndian, Class::ELF64, table) {
             match entry.p_type {
@@ -196,7 +196,7 @@ impl Image {
                 _ => {}
             }
         }
-        if image.count == 0 {
+        if image.segments.is_empty() {
             return Err(ElfError::Empty);
         }
         if image.entry >= USER_END {
@@ -212,14 +212,12 @@ impl Image {
         if segment.offset <= table.start && table.end <= segment.offset + segment.file_bytes {
             self.headers = segment.address + (table.start - segment.offset);
         }
-        self.segments[self.count] = segment;
-        self.count += 1;
-        Ok(())
+        self.segments.try_push(segment).map_err(|NoMemory| ElfError::NoMemory)
     }
 
     /// What is loaded, from the lowest address up; no two share a page.
     pub fn segments(&self) -> &[Segment] {
-        &self.segments[..self.count]
+        &self.segments
     }
 
     /// The first page behind the highest segment, where the break begins.

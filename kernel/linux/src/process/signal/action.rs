@@ -1,6 +1,9 @@
 //! What a process has said that a signal shall do: `sigaction(2)`.
 
+use alloc::boxed::Box;
+
 use linux_raw_sys::general as linux;
+use quire_machine::fallible::{self, NoMemory};
 
 use super::number::{DefaultAction, SIGNALS, Set, Signal};
 
@@ -23,6 +26,8 @@ pub struct Action {
 impl Action {
     /// The bytes of the structure.
     pub const BYTES: usize = 32;
+
+    const DEFAULT: Self = Self { handler: DEFAULT, flags: 0, restorer: 0, mask: Set::EMPTY };
 
     /// The action that a program's `bytes` say; what cannot be blocked is taken out of the mask.
     pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
@@ -68,13 +73,18 @@ impl Action {
     }
 }
 
-/// The actions of all signals.
-#[derive(Clone, Debug)]
-pub(super) struct Actions([Action; SIGNALS]);
+/// The actions of all signals: on the heap, as a process is moved about on kernel stacks while it is made.
+#[derive(Debug)]
+pub(super) struct Actions(Box<[Action]>);
 
 impl Actions {
-    pub(super) fn new() -> Self {
-        Self([Action::default(); SIGNALS])
+    /// The default of each.
+    pub(super) fn new() -> Result<Self, NoMemory> {
+        fallible::boxed_slice(&[Action::DEFAULT; SIGNALS]).map(Self)
+    }
+
+    pub(super) fn copy_from(&mut self, others: &Self) {
+        self.0.copy_from_slice(&others.0);
     }
 
     pub(super) fn get(&self, signal: Signal) -> Action {
@@ -87,9 +97,9 @@ impl Actions {
 
     /// What `execve` leaves: the new program has no handlers, and what was ignored stays ignored.
     pub(super) fn forget_handlers(&mut self) {
-        for action in &mut self.0 {
+        for action in &mut *self.0 {
             let handler = if action.is_ignore() { IGNORE } else { DEFAULT };
-            *action = Action { handler, ..Action::default() };
+            *action = Action { handler, ..Action::DEFAULT };
         }
     }
 

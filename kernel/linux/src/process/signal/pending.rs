@@ -1,5 +1,9 @@
 //! Signals that were sent and have not arrived yet.
 
+use alloc::boxed::Box;
+
+use quire_machine::fallible::{self, NoMemory};
+
 use super::info::Info;
 use super::number::{Set, Signal};
 
@@ -12,17 +16,18 @@ const ENTRIES: usize = REAL_TIME + 31;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFull;
 
-/// The pending signals of one process, in the order in which they were sent. It allocates nothing.
+/// The pending signals of one process, in the order in which they were sent. Room for all is taken at the start.
 #[derive(Debug)]
 pub(super) struct Pending {
-    entries: [(Signal, Info); ENTRIES],
+    entries: Box<[(Signal, Info)]>,
     count: usize,
     set: Set,
 }
 
 impl Pending {
-    pub(super) fn new() -> Self {
-        Self { entries: [(Signal::SIGHUP, Info::Kernel); ENTRIES], count: 0, set: Set::EMPTY }
+    pub(super) fn new() -> Result<Self, NoMemory> {
+        let entries = fallible::boxed_slice(&[(Signal::SIGHUP, Info::Kernel); ENTRIES])?;
+        Ok(Self { entries, count: 0, set: Set::EMPTY })
     }
 
     pub(super) fn set(&self) -> Set {

@@ -1,6 +1,7 @@
 //! The signals of one process: what it has said about them, what is pending, and what comes next.
 
 use linux_raw_sys::general as linux;
+use quire_machine::fallible::NoMemory;
 
 use super::action::{Action, Actions};
 use super::alternate::AlternateStack;
@@ -102,10 +103,13 @@ pub struct Signals {
 
 impl Signals {
     /// Those of the first process.
-    pub fn of_init() -> Self {
-        Self {
-            actions: Actions::new(),
-            pending: Pending::new(),
+    ///
+    /// # Errors
+    /// [`NoMemory`]
+    pub fn of_init() -> Result<Self, NoMemory> {
+        Ok(Self {
+            actions: Actions::new()?,
+            pending: Pending::new()?,
             mask: Set::EMPTY,
             saved_mask: None,
             awaited: Set::EMPTY,
@@ -116,19 +120,15 @@ impl Signals {
             end: None,
             unreported: None,
             fault: FaultRegisters::default(),
-        }
+        })
     }
 
-    /// Those of a child: the same actions and mask, and nothing pending.
-    #[must_use]
-    pub fn of_child(&self) -> Self {
-        Self {
-            actions: self.actions.clone(),
-            mask: self.mask,
-            alternate: self.alternate,
-            unkillable: false,
-            ..Self::of_init()
-        }
+    /// Makes those of the first process a child's: the parent's actions and mask, and nothing pending.
+    pub fn inherit(&mut self, parent: &Self) {
+        self.actions.copy_from(&parent.actions);
+        self.mask = parent.mask;
+        self.alternate = parent.alternate;
+        self.unkillable = false;
     }
 
     /// The process runs another program.

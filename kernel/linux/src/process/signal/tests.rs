@@ -11,7 +11,9 @@ use super::*;
 const HANDLER: Action = Action { handler: 0x40_1000, flags: 0, restorer: 0x40_2000, mask: Set::EMPTY };
 
 fn signals() -> Signals {
-    Signals::of_init().of_child()
+    let mut child = Signals::of_init().unwrap();
+    child.inherit(&Signals::of_init().unwrap());
+    child
 }
 
 fn signal(number: u64) -> Signal {
@@ -92,7 +94,7 @@ fn nothing_handles_or_blocks_kill_and_stop() {
 
 #[test]
 fn the_first_process_ends_only_by_its_own_faults() {
-    let mut init = Signals::of_init();
+    let mut init = Signals::of_init().unwrap();
     for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGSTOP] {
         init.send(signal, Info::User { pid: 2, user: 7 }).expect("there is room");
         assert_eq!(init.take_next(), None, "{signal}");
