@@ -49,16 +49,19 @@ const FIELDS: u64 = (ENTRY_AREAS as u64 - 1) << AREA_SHIFT | (u32::MAX as u64) <
 
 impl Entry {
     /// The entry of `slot` in `area`; none for slot 0 or an area that does not fit into 5 bits.
+    #[inline]
     pub const fn new(area: u8, slot: u32) -> Option<Self> {
         if slot == 0 || area >= ENTRY_AREAS { None } else { Some(Self { area, slot }) }
     }
 
     /// The area's index.
+    #[inline]
     pub const fn area(self) -> u8 {
         self.area
     }
 
     /// The slot inside the area.
+    #[inline]
     pub const fn slot(self) -> u32 {
         self.slot
     }
@@ -69,6 +72,7 @@ impl Entry {
     }
 
     /// The entry that the PTE holds, if it holds one.
+    #[inline]
     pub const fn from_pte(pte: u64) -> Option<Self> {
         match DecodedPte::decode(pte) {
             DecodedPte::Entry(entry) => Some(entry),

@@ -317,6 +317,7 @@ impl FolioState {
 }
 
 impl FolioFlag {
+    #[inline]
     const fn is_a_remark(self) -> bool {
         matches!(self, Self::Dirty | Self::Readahead | Self::Incompressible | Self::Large)
     }
@@ -512,6 +513,7 @@ impl<F: Folio> InTransit<F> {
     }
 
     /// The write is over.
+    #[inline]
     pub(crate) fn end_write(self) -> F {
         self.0.state().unmark(FolioFlag::Writeback as u32 | FolioFlag::Stable as u32);
         self.0.wake(FolioFlag::Writeback);
@@ -545,6 +547,7 @@ impl<F: Folio> Drop for Locked<F> {
 }
 
 /// Opens a lock whose value is gone.
+#[inline]
 fn release<F: Folio>(folio: &F) {
     let is_orphan = open(folio);
     folio.wake(FolioFlag::Locked);

@@ -6,6 +6,7 @@ extern crate std;
 
 /// Whether this thread panics. A kernel that does ends, and drops nothing.
 #[must_use]
+#[inline]
 pub fn is_panicking() -> bool {
     #[cfg(not(target_os = "none"))]
     return std::thread::panicking();

@@ -11,6 +11,7 @@ pub struct Counter(AtomicU64);
 
 impl Counter {
     /// Adds to it.
+    #[inline]
     pub fn add(&self, number: u64) {
         self.0.fetch_add(number, Ordering::Relaxed);
     }

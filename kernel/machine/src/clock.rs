@@ -31,6 +31,7 @@ pub fn counter_frequency() -> &'static AtomicU64 {
 }
 
 /// Time since boot.
+#[inline]
 pub fn since_boot() -> Duration {
     let per_second = PER_SECOND.load(Ordering::Relaxed);
     if per_second == 0 {

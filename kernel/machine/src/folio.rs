@@ -245,6 +245,7 @@ impl Folio {
         unsafe { &*direct(self.frame().address()) }
     }
 
+    #[inline]
     fn bytes(&self) -> *mut u8 {
         direct(self.frame().address())
     }
@@ -335,6 +336,7 @@ impl quire_swap::Folio for Folio {
         u64::from(self.frame().0)
     }
 
+    #[inline]
     fn order(&self) -> u8 {
         0
     }
@@ -357,6 +359,7 @@ impl quire_swap::Folio for Folio {
         self.0.references.fetch_and(!FROZEN, Ordering::Release);
     }
 
+    #[inline]
     fn state(&self) -> &FolioState {
         self.0.folio.state()
     }
@@ -401,6 +404,7 @@ impl quire_swap::Folio for Folio {
         self.waiters().wait_until(|| !self.state().is(flag));
     }
 
+    #[inline]
     fn wake(&self, _flag: FolioFlag) {
         self.waiters().wake_all();
     }

@@ -26,11 +26,13 @@ impl FrameNumber {
     }
 
     /// The physical address of its first byte.
+    #[inline]
     pub const fn address(self) -> u64 {
         self.0 as u64 * PAGE_SIZE as u64
     }
 
     /// The number as an index.
+    #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }

@@ -151,6 +151,7 @@ pub fn words() -> Words {
 }
 
 /// How many frames Quire manages: all but the metadata's and the loader's.
+#[inline]
 pub fn managed_frames() -> usize {
     MANAGED.load(Ordering::Relaxed)
 }

@@ -42,6 +42,7 @@ impl Running {
 
     /// Notes that the thread begins a pass of reclaim, or something else that must not be refused the last frame, or has
     /// ended it; returns what was noted before.
+    #[inline]
     pub fn set_reclaiming(&self, is_reclaiming: bool) -> bool {
         self.is_reclaiming.swap(is_reclaiming, Ordering::Relaxed)
     }

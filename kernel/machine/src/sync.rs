@@ -216,6 +216,7 @@ impl<T> SpinLock<T> {
     }
 
     /// Waits for the lock and takes it.
+    #[inline]
     pub fn lock(&self) -> SpinGuard<'_, T> {
         let interrupts_were_on = interrupts::are_enabled();
         interrupts::disable();
@@ -261,12 +262,14 @@ impl<T> SpinGuard<'_, T> {
 
 impl<T> Deref for SpinGuard<'_, T> {
     type Target = T;
+    #[inline]
     fn deref(&self) -> &T {
         self.inner.as_ref().expect("a guard holds its lock until it is dropped")
     }
 }
 
 impl<T> DerefMut for SpinGuard<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         self.inner.as_mut().expect("a guard holds its lock until it is dropped")
     }
@@ -294,6 +297,7 @@ impl<T> Snapshot<T> {
     }
 
     /// A copy of the value.
+    #[inline]
     pub fn get(&self) -> T
     where
         T: Clone,
@@ -302,6 +306,7 @@ impl<T> Snapshot<T> {
     }
 
     /// A copy of what `look` finds in the value, for where a clone of the whole could not be freed.
+    #[inline]
     pub fn part<R: Copy>(&self, look: fn(&T) -> R) -> R {
         look(&self.0.lock())
     }

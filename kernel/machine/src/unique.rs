@@ -24,6 +24,7 @@ impl UniqueFrame {
     }
 
     /// The number of the first frame.
+    #[inline]
     pub const fn number(&self) -> FrameNumber {
         self.first
     }

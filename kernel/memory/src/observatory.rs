@@ -110,6 +110,7 @@ pub(crate) fn pool_gone(stored: &AtomicU64) {
 }
 
 /// Where something is that does not stay for ever.
+#[inline]
 fn at<T>(shown: &T) -> u64 {
     ptr::from_ref(shown).addr() as u64
 }

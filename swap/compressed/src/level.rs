@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Level(AtomicU64);
 
 impl Level {
+    #[inline]
     pub(crate) fn add(&self, number: u64) {
         self.0.fetch_add(number, Ordering::Relaxed);
     }
@@ -20,6 +21,7 @@ impl Level {
         self.0.fetch_sub(number, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

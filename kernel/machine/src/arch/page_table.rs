@@ -27,6 +27,7 @@ pub const fn leaf(frame: FrameNumber, flags: Flags) -> u64 {
 }
 
 /// The frame that a present word leads to.
+#[inline]
 pub const fn frame_of(word: u64) -> FrameNumber {
     FrameNumber::containing(word & ADDRESS)
 }
@@ -40,12 +41,14 @@ pub const fn flags_of(word: u64) -> Flags {
 ///
 /// # Safety
 /// The frame holds a page table and is not freed while the reference lives.
+#[inline]
 pub unsafe fn table(frame: FrameNumber) -> &'static Table {
     // SAFETY: the direct map covers every frame that Quire manages; a table's words are only used as atomics.
     unsafe { &*direct(frame.address()) }
 }
 
 /// The index of `address` in the table of `level`.
+#[inline]
 pub const fn index(address: u64, level: Level) -> usize {
     (address >> (12 + 9 * (level - 1)) & 511) as usize
 }

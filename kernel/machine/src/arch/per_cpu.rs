@@ -57,11 +57,13 @@ impl PerCpu {
     }
 
     /// The processor's number, below [`MAX_CPUS`].
+    #[inline]
     pub fn number(&self) -> usize {
         self.number.load(Ordering::Relaxed) as usize
     }
 
     /// Where the running thread is; null before threads are started. What is there, the scheduler knows.
+    #[inline]
     pub fn current(&self) -> *mut () {
         self.current.load(Ordering::Relaxed)
     }
@@ -76,11 +78,13 @@ impl PerCpu {
     }
 
     /// The ranks of the locks that the current thread holds, a bit each.
+    #[inline]
     pub fn held_ranks(&self) -> u64 {
         self.held_ranks.load(Ordering::Relaxed)
     }
 
     /// Replaces the mask of held ranks.
+    #[inline]
     pub(crate) fn set_held_ranks(&self, held: u64) {
         self.held_ranks.store(held, Ordering::Relaxed);
     }

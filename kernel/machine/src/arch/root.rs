@@ -22,11 +22,13 @@ impl Root {
     }
 
     /// Where it is.
+    #[inline]
     pub const fn frame(&self) -> FrameNumber {
         self.frame
     }
 
     /// The processors that use it, a bit each.
+    #[inline]
     pub(crate) const fn users(&self) -> &AtomicU32 {
         &self.users
     }

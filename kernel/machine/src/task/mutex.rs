@@ -69,6 +69,7 @@ unsafe impl<T: Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
+    #[inline]
     fn deref(&self) -> &T {
         // SAFETY: a guard exists only while its thread has the lock.
         unsafe { &*self.lock.value.get() }
@@ -76,6 +77,7 @@ impl<T> Deref for MutexGuard<'_, T> {
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: a guard exists only while its thread has the lock.
         unsafe { &mut *self.lock.value.get() }

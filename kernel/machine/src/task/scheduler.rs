@@ -99,6 +99,7 @@ pub fn try_current() -> Option<Arc<Thread>> {
 ///
 /// # Panics
 /// Before threads are started.
+#[inline]
 pub fn current() -> Arc<Thread> {
     try_current().expect("threads are started before anything asks for the current one")
 }

@@ -57,6 +57,7 @@ impl<T> UserPtr<T> {
     pub const NULL: Self = Self::new(0);
 
     /// A pointer to `address`.
+    #[inline]
     pub const fn new(address: u64) -> Self {
         Self { address, to: PhantomData }
     }
@@ -113,6 +114,7 @@ impl UserRange {
     ///
     /// # Errors
     /// [`Fault`], unless all of them are in the user half.
+    #[inline]
     pub fn new(start: u64, length: u64) -> Result<Self, Fault> {
         let is_in_user_half = start.checked_add(length).is_some_and(|end| end <= USER_END);
         if is_in_user_half { Ok(Self { start, length }) } else { Err(Fault) }

@@ -14,6 +14,7 @@ impl Word {
     pub const ZERO: Self = Self(0);
 
     /// As it is in a register.
+    #[inline]
     pub const fn new(bits: u64) -> Self {
         Self(bits)
     }
@@ -29,6 +30,7 @@ impl Word {
     }
 
     /// A C `int`: what the upper half holds means nothing.
+    #[inline]
     pub const fn int(self) -> i32 {
         self.low().cast_signed()
     }
@@ -39,6 +41,7 @@ impl Word {
     }
 
     /// Whether it is null.
+    #[inline]
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }

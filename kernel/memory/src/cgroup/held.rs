@@ -10,6 +10,7 @@ use super::state::{ROOT, STATES, State};
 /// A cgroup's number, held. Dropping it lets the cgroup go.
 pub(crate) struct Held(u8);
 
+#[inline]
 fn state(number: u8) -> &'static State {
     &STATES[usize::from(number)]
 }

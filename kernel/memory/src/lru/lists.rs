@@ -112,12 +112,14 @@ pub(super) fn lock(cgroup: u8) -> LockedLists {
 impl core::ops::Deref for LockedLists {
     type Target = Lists;
 
+    #[inline]
     fn deref(&self) -> &Lists {
         &self.lists
     }
 }
 
 impl core::ops::DerefMut for LockedLists {
+    #[inline]
     fn deref_mut(&mut self) -> &mut Lists {
         &mut self.lists
     }

@@ -149,6 +149,7 @@ pub(crate) fn come_back_each<'a>(folios: impl Iterator<Item = (&'a Folio, u64)>)
 }
 
 /// A page from the swap cache is mapped, for the first time if it had been read ahead.
+#[inline]
 pub(crate) fn is_wanted(folio: &Folio, was_read_ahead: bool) {
     if was_read_ahead || !is_listed(folio.frame()) {
         with_lists_of(folio.metadata(), |lists| lists.is_wanted(folio.frame(), was_read_ahead));
@@ -167,6 +168,7 @@ pub(crate) fn refused(folio: &Folio) {
 }
 
 /// The page has to stay in memory.
+#[inline]
 pub(crate) fn keep(folio: &Folio) {
     with_lists_of(folio.metadata(), |lists| lists.keep(folio.frame()));
 }
@@ -214,6 +216,7 @@ impl Judge {
     }
 
     /// The folio has to stay.
+    #[inline]
     pub(crate) fn keep(&mut self, folio: &Folio) -> Verdict {
         self.0.of(folio.metadata()).keep(folio.frame());
         Verdict::Stay

@@ -60,6 +60,7 @@ impl Candidate {
 
     /// It can be dropped: it is as its object's source has it, or its program has given it away and not written it since, as far as
     /// is known.
+    #[inline]
     pub(super) fn is_given_away(&self) -> bool {
         !self.folio.state().is(FolioFlag::Dirty) && !self.folio.state().is(FolioFlag::InCache)
     }

@@ -57,6 +57,7 @@ impl Pages<'_> {
     }
 
     /// The number of the list that the page is in, or was taken from to be looked at.
+    #[inline]
     pub fn list(self, page: FrameNumber) -> u8 {
         self.bits(page) & LIST
     }
@@ -72,11 +73,13 @@ impl Pages<'_> {
     }
 
     /// What the policy noted of the page, up to [`MARK_MAX`]; 0 for a page that has just come.
+    #[inline]
     pub fn mark(self, page: FrameNumber) -> u8 {
         (self.bits(page) & MARK) >> MARK_SHIFT
     }
 
     /// Notes something of the page, up to [`MARK_MAX`].
+    #[inline]
     pub fn set_mark(self, page: FrameNumber, mark: u8) {
         debug_assert!(mark <= MARK_MAX);
         self.set(page, MARK, mark << MARK_SHIFT & MARK);
@@ -97,6 +100,7 @@ impl Pages<'_> {
     }
 
     /// The caller's bit.
+    #[inline]
     pub fn callers_bit(self, page: FrameNumber) -> bool {
         self.bits(page) & CALLERS != 0
     }
@@ -130,6 +134,7 @@ impl Queue {
     }
 
     /// Its number.
+    #[inline]
     pub const fn number(&self) -> u8 {
         self.number
     }

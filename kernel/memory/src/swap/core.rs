@@ -14,6 +14,7 @@ pub type Plug = quire_swap::Plug<Quire>;
 pub(crate) static SWAP: Swap<Quire> = Swap::new();
 
 /// The swap core.
+#[inline]
 pub fn core() -> &'static Swap<Quire> {
     &SWAP
 }

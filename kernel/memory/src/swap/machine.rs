@@ -43,16 +43,19 @@ const fn written(direction: Direction) -> u64 {
 impl Machine for Quire {
     type Folio = Folio;
 
+    #[inline]
     fn lock_enter(rank: quire_swap::Rank) {
         cpu::disable_preemption();
         acquire_rank(Rank::SwapLowest as u8 + rank as u8);
     }
 
+    #[inline]
     fn lock_leave(rank: quire_swap::Rank) {
         release_rank(Rank::SwapLowest as u8 + rank as u8);
         cpu::enable_preemption();
     }
 
+    #[inline]
     fn relax() {
         if cpu::this().preemption_is_on() {
             task::yield_now();
@@ -73,6 +76,7 @@ impl Machine for Quire {
         clock::since_boot()
     }
 
+    #[inline]
     fn may_allocate(bytes: usize) -> bool {
         heap::may_allocate(bytes)
     }

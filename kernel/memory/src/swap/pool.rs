@@ -72,6 +72,7 @@ impl PoolMachine for Quire {
         observatory::pool_gone(stored);
     }
 
+    #[inline]
     fn is_killed() -> bool {
         task::is_killed()
     }
@@ -88,6 +89,7 @@ const fn number_of(place: Place) -> u32 {
     }
 }
 
+#[inline]
 const fn number(frame: u64) -> FrameNumber {
     FrameNumber(frame as u32)
 }

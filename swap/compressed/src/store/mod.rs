@@ -87,6 +87,7 @@ pub struct Usage {
 
 impl Stored {
     /// How many bytes are stored.
+    #[inline]
     pub fn length(self) -> usize {
         match self {
             Self::Same(_) => 0,
@@ -97,6 +98,7 @@ impl Stored {
 
 impl Object {
     /// How many bytes are stored.
+    #[inline]
     pub fn length(self) -> usize {
         self.length.into()
     }

@@ -406,6 +406,7 @@ impl Drop for Processing<'_> {
 }
 
 /// Whether the page would not get shorter.
+#[inline]
 pub(super) fn is_huge(content: Content) -> bool {
     match content {
         Content::Stored(Stored::Object(object)) => object.encoding() == Encoding::Raw,

@@ -58,6 +58,7 @@ pub(super) struct SlotGuard<'a, M: PoolMachine> {
 }
 
 impl Slot {
+    #[inline]
     pub(super) fn lock<M: PoolMachine>(&self) -> SlotGuard<'_, M> {
         loop {
             if let Some(guard) = self.try_lock() {
