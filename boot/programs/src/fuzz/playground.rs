@@ -227,11 +227,19 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 fn remove_unmounted(path: &Path) -> io::Result<()> {
+    /// Root's worker may make files there meanwhile.
+    const ATTEMPTS: usize = 16;
     if !fs::symlink_metadata(path)?.is_dir() {
         return fs::remove_file(path);
     }
-    fs::read_dir(path)?.try_for_each(|entry| remove(&entry?.path()))?;
-    fs::remove_dir(path)
+    let empty = || {
+        fs::read_dir(path)?.try_for_each(|entry| remove(&entry?.path()))?;
+        fs::remove_dir(path)
+    };
+    let is_filled = |outcome: &io::Result<()>| {
+        outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::DirectoryNotEmpty)
+    };
+    (1..ATTEMPTS).map(|_| empty()).find(|outcome| !is_filled(outcome)).unwrap_or_else(empty)
 }
 
 /// Removes what root's calls have made in directories that are not a worker's, after `chdir`.
