@@ -61,6 +61,14 @@ impl Segment {
     pub const fn bytes(&self) -> u32 {
         self.bytes.get()
     }
+
+    /// Becomes one with `next`, if that begins where this ends; whether it does.
+    fn try_append(&mut self, next: Self) -> bool {
+        let bytes = self.bytes.checked_add(next.bytes.get());
+        let bytes = bytes.filter(|_| self.address + u64::from(self.bytes.get()) == next.address);
+        self.bytes = bytes.unwrap_or(self.bytes);
+        bytes.is_some()
+    }
 }
 
 /// What waits for a request to end.
@@ -116,12 +124,16 @@ impl Request {
         Self { operation, sector, segments: ArrayVec::new(), pending: Pending(Some(completion)) }
     }
 
-    /// A request for the memory that `owner` has; it keeps that until the request has ended. `None`, and the owner is dropped, when there
-    /// are more than [`MAX_SEGMENTS`].
+    /// A request for the memory that `owner` has; it keeps that until the request has ended. Pieces that follow one another in memory
+    /// become one segment. `None`, and the owner is dropped, when there are more than [`MAX_SEGMENTS`].
     pub fn with_memory<T: DmaMemory + 'static>(operation: Operation, sector: u64, owner: Box<T>) -> Option<Self> {
-        let mut segments = ArrayVec::new();
+        let mut segments = ArrayVec::<Segment, MAX_SEGMENTS>::new();
         let mut fits = true;
-        owner.for_each_segment(|segment| fits &= segments.try_push(segment).is_ok());
+        owner.for_each_segment(|segment| {
+            if !segments.last_mut().is_some_and(|last| last.try_append(segment)) {
+                fits &= segments.try_push(segment).is_ok();
+            }
+        });
         fits.then(|| Self { operation, sector, segments, pending: Pending(Some(owner)) })
     }
 

@@ -1,5 +1,5 @@
 //! Batches: up to 32 folios on their way to or from one area, owned by what has to complete them: a plug, a backend or a
-//! request.
+//! request. Folios that [keep together](crate::Plug::keep_together) count as one, so a batch of these has more pages.
 //!
 //! Batches come from a pool that is made at the first `swapon`, so that writing pages out needs no memory. Only plugs
 //! take from it, one batch each, and only reclaim and swap-in have plugs. A plug that finds the pool empty waits: no
@@ -34,8 +34,14 @@ use crate::watcher::{ReadFolio, Watcher};
 /// The most folios in a batch (Linux: `SWAP_CLUSTER_MAX`).
 pub const BATCH_FOLIOS: usize = 32;
 
+/// The most folios in a batch where those that keep together count as one: who deals with a batch has places for them on a stack.
+pub const BATCH_PAGES: usize = 2 * BATCH_FOLIOS;
+
 /// Batches in the pool (Linux: the minimum of `sio_pool`).
 pub const POOL_BATCHES: usize = 32;
+
+/// How many of them have room for folios that keep together: those that need it do with another when these are out.
+const LONG_BATCHES: usize = 3;
 
 /// Folios on their way. Completion releases them: a read unlocks, a write ends writeback.
 pub struct Batch<M: Machine> {
@@ -87,6 +93,8 @@ pub(crate) struct Pool<M: Machine> {
 
 struct Idle<M: Machine> {
     for_all: Vec<Vec<Item<M>>>,
+    /// With room for folios that keep together.
+    long: Vec<Vec<Item<M>>>,
     for_moving: Option<Vec<Item<M>>>,
 }
 
@@ -143,12 +151,13 @@ impl<M: Machine> Batch<M> {
         self.items.last().map(Item::run)
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.items.len() == BATCH_FOLIOS
+    /// The most folios that it can have.
+    pub(crate) const fn room(&self) -> usize {
+        self.items.capacity()
     }
 
     pub(crate) fn push(&mut self, folio: InTransit<M::Folio>, slot: u32) {
-        debug_assert!(!self.is_full());
+        debug_assert!(self.len() < self.room());
         heap::push(&mut self.items, Item { folio, slot, page: slot, stand_in: None });
     }
 
@@ -412,19 +421,29 @@ impl<M: Machine> WriteBatch<M> {
 
 impl<M: Machine> Pool<M> {
     pub(crate) fn new() -> Result<Self, NoMemory> {
-        let mut for_all = heap::vector::<M, _>(POOL_BATCHES)?;
-        for _ in 0..POOL_BATCHES {
-            heap::push(&mut for_all, heap::vector::<M, _>(BATCH_FOLIOS)?);
-        }
+        let some = |batches, folios| {
+            let mut some = heap::vector::<M, _>(batches)?;
+            for _ in 0..batches {
+                heap::push(&mut some, heap::vector::<M, _>(folios)?);
+            }
+            Ok(some)
+        };
+        let for_all = some(POOL_BATCHES - LONG_BATCHES, BATCH_FOLIOS)?;
+        let long = some(LONG_BATCHES, BATCH_PAGES)?;
         let for_moving = Some(heap::vector::<M, _>(BATCH_FOLIOS)?);
-        Ok(Self { idle: Lock::new(Idle { for_all, for_moving }) })
+        Ok(Self { idle: Lock::new(Idle { for_all, long, for_moving }) })
     }
 
-    /// A batch for `area`, waiting for one to come back if all are out. What moves pages can have one more.
-    pub(crate) fn get(&self, area: Arc<Area<M>>, direction: Direction, is_moving: bool) -> Batch<M> {
+    /// A batch for `area`, waiting for one to come back if all are out; with more room than others if there is one and `is_long`. What
+    /// moves pages can have one more.
+    pub(crate) fn get(&self, area: Arc<Area<M>>, direction: Direction, is_moving: bool, is_long: bool) -> Batch<M> {
         let take = |idle: &mut Idle<M>| {
-            let for_moving = if is_moving { idle.for_moving.take() } else { None };
-            for_moving.or_else(|| idle.for_all.pop())
+            let chosen = match (is_moving, is_long) {
+                (true, _) => idle.for_moving.take(),
+                (false, true) => idle.long.pop(),
+                (false, false) => None,
+            };
+            chosen.or_else(|| idle.for_all.pop()).or_else(|| idle.long.pop())
         };
         loop {
             let lent = take(&mut self.idle.lock());
@@ -432,7 +451,9 @@ impl<M: Machine> Pool<M> {
                 let watchers = [const { None }; WATCHERS];
                 return Batch { area, direction, slots_of: SlotOwner::Cached, watchers, items };
             }
-            let is_there = |idle: &Idle<M>| !idle.for_all.is_empty() || is_moving && idle.for_moving.is_some();
+            let is_there = |idle: &Idle<M>| {
+                !idle.for_all.is_empty() || !idle.long.is_empty() || is_moving && idle.for_moving.is_some()
+            };
             M::wait(Event::Batch, &|| is_there(&self.idle.lock()));
         }
     }
@@ -441,6 +462,7 @@ impl<M: Machine> Pool<M> {
         let mut idle = self.idle.lock();
         // The one for moving first: it is what all others may wait for.
         match &mut idle.for_moving {
+            _ if items.capacity() >= BATCH_PAGES => heap::push(&mut idle.long, items),
             Some(_) => heap::push(&mut idle.for_all, items),
             none => *none = Some(items),
         }
@@ -450,6 +472,7 @@ impl<M: Machine> Pool<M> {
 
     /// Batches that are not out, without the one for moving.
     pub(crate) fn idle(&self) -> usize {
-        self.idle.lock().for_all.len()
+        let idle = self.idle.lock();
+        idle.for_all.len() + idle.long.len()
     }
 }

@@ -5,7 +5,7 @@ use core::ops::{Deref, Range};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::area::Area;
-use crate::batch::Batch;
+use crate::batch::{BATCH_FOLIOS, Batch};
 use crate::folio::Folio;
 use crate::machine::{IoError, Machine};
 use crate::ops::{Direction, SlotRun};
@@ -189,7 +189,8 @@ impl<M: Machine> DiskRequest<M> {
         self.folios().map(|folio| 1 << folio.order()).sum()
     }
 
-    /// The folios in the order in which they lie on the disk, at most 32. Each is one segment of memory.
+    /// The folios in the order in which they lie on the disk. Those whose frames follow one another are one piece of memory; there are
+    /// at most 32 pieces.
     pub fn folios(&self) -> impl Iterator<Item = &M::Folio> + Clone {
         self.batch.folios().skip(self.folios.start).take(self.folios.len()).map(|(folio, _)| folio)
     }
@@ -230,12 +231,28 @@ pub(crate) fn submit_run<M: Machine>(disk: &Arc<dyn Disk<M>>, batch: Batch<M>, f
         }
         end += 1;
     }
+    if end - first > BATCH_FOLIOS {
+        end = first + most_in_pieces(&batch, first, end - first);
+    }
     match batch.direction() {
         Direction::Read => count!(area, read_requests, 1),
         Direction::Write => count!(area, write_requests, 1),
     }
     let request = DiskRequest { disk: Arc::clone(disk), batch, folios: first..end, disk_page };
     disk.submit(request);
+}
+
+/// How many of the batch's folios from `first` on, which are `most`, lie in as many pieces of memory as a request has room for.
+#[inline(never)]
+fn most_in_pieces<M: Machine>(batch: &Batch<M>, first: usize, most: usize) -> usize {
+    let mut pieces = 0;
+    let mut following = None;
+    let fits = |(folio, _): &(&M::Folio, SlotRun)| {
+        pieces += usize::from(following != Some(folio.number()));
+        following = Some(folio.number() + (1 << folio.order()));
+        pieces <= BATCH_FOLIOS
+    };
+    batch.folios().skip(first).take(most).take_while(fits).count()
 }
 
 /// Whether `next` lies on the disk where `previous` ends. A large folio never crosses extents: areas with several only

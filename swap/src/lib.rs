@@ -180,7 +180,7 @@ mod write;
 
 pub use area::Area;
 pub use backend::{BLOCK_TYPE, BackendError, BackendType, Opening, Settings};
-pub use batch::{BATCH_FOLIOS, Batch, POOL_BATCHES, ReadBatch, WriteBatch};
+pub use batch::{BATCH_FOLIOS, BATCH_PAGES, Batch, POOL_BATCHES, ReadBatch, WriteBatch};
 pub use block::BlockBackend;
 pub use cache::{DuplicateError, InsertError, Inserted};
 pub use disk::{Claim, DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Held, SECTOR_SIZE};

@@ -1,6 +1,7 @@
 //! The plug: where a task gathers folios until a batch must go (Linux: `struct swap_io_ctx`).
 
 use alloc::sync::Arc;
+use core::mem;
 
 use crate::area::Area;
 use crate::batch::{BATCH_FOLIOS, Batch, ReadBatch, WriteBatch};
@@ -13,6 +14,10 @@ use crate::statistics::count;
 /// Gathers folios into batches. Dropping it submits what is left.
 pub struct Plug<M: Machine> {
     batch: Option<Batch<M>>,
+    /// How many folios of the batch count as one with those before them.
+    uncounted: usize,
+    /// How many of those that are to come next will.
+    announced: usize,
     /// It is a backend's, which moves pages.
     is_moving: bool,
 }
@@ -20,29 +25,29 @@ pub struct Plug<M: Machine> {
 impl<M: Machine> Plug<M> {
     /// An empty plug.
     pub const fn new() -> Self {
-        Self { batch: None, is_moving: false }
+        Self { batch: None, uncounted: 0, announced: 0, is_moving: false }
     }
 
     /// A plug for a backend that moves pages while others wait with their batches for that, by [`Plug::add_owned`]. One task at
     /// a time has one that is not empty, or waits for nothing but a device while it has.
     pub const fn for_moving() -> Self {
-        Self { batch: None, is_moving: true }
+        Self { batch: None, uncounted: 0, announced: 0, is_moving: true }
     }
 
     /// Hands what was gathered to its backend.
     pub fn submit(&mut self) {
-        if let Some(batch) = self.batch.take() {
+        if let Some(batch) = self.take() {
             count!(batch.area(), flushed_on_request, 1);
             dispatch(batch);
         }
     }
 
-    /// So many folios are to travel in one batch: what was gathered is submitted if they do not fit in.
+    /// So many folios are to travel in one batch, and count as one there: what was gathered is submitted if they do not fit in.
     pub fn keep_together(&mut self, folios: usize) {
-        if let Some(batch) = self.batch.take_if(|batch| batch.len() + folios > BATCH_FOLIOS) {
-            count!(batch.area(), flushed_full, 1);
-            dispatch(batch);
+        if self.batch.as_ref().is_some_and(|batch| batch.len() + folios > batch.room()) {
+            self.submit_full();
         }
+        self.announced = folios - 1;
     }
 
     /// Whether nothing is gathered.
@@ -81,16 +86,30 @@ impl<M: Machine> Plug<M> {
         owned: bool,
     ) {
         self.make_room(area, SlotRun { first: first_slot, length: 1 << folio.folio().order() }, direction);
-        let batch =
-            self.batch.get_or_insert_with(|| area.shared().pool.get(Arc::clone(area), direction, self.is_moving));
+        self.uncounted += mem::take(&mut self.announced);
+        let batch = self.batch.get_or_insert_with(|| {
+            area.shared().pool.get(Arc::clone(area), direction, self.is_moving, self.uncounted > 0)
+        });
         if owned {
             batch.set_owned(self.is_moving);
         }
         batch.push(folio, first_slot);
-        if batch.is_full() {
-            count!(area, flushed_full, 1);
-            self.batch.take().into_iter().for_each(dispatch);
+        if batch.len() >= (BATCH_FOLIOS + self.uncounted).min(batch.room()) {
+            self.submit_full();
         }
+    }
+
+    fn submit_full(&mut self) {
+        if let Some(batch) = self.take() {
+            count!(batch.area(), flushed_full, 1);
+            dispatch(batch);
+        }
+    }
+
+    /// What was gathered: a new batch begins.
+    fn take(&mut self) -> Option<Batch<M>> {
+        self.uncounted = 0;
+        self.batch.take()
     }
 
     /// Submits what was gathered if `next` cannot join it.
@@ -105,7 +124,7 @@ impl<M: Machine> Plug<M> {
         } else {
             return;
         }
-        self.batch.take().into_iter().for_each(dispatch);
+        self.take().into_iter().for_each(dispatch);
     }
 }
 

@@ -6,10 +6,12 @@
 use arrayvec::ArrayVec;
 use quire_machine::arch::translations;
 use quire_machine::frame::FrameNumber;
+use quire_machine::physical;
 use quire_machine::user_tables::PteCell;
 use quire_swap::header::PAGE_SIZE;
 
 use crate::folio::{self, BATCH, Owned};
+use crate::large_folio::{self, LARGE_PAGES};
 use crate::lru;
 use crate::page_tables;
 use crate::rmap::{Owner, Owners, address_of};
@@ -54,6 +56,18 @@ struct Settling {
     frame: FrameNumber,
 }
 
+impl Settling {
+    /// The page, or all that came with it: a program that goes through its memory touches those of a large folio one after another, and
+    /// the last of these accesses says no more than the first.
+    #[inline]
+    fn all(&self) -> impl Iterator<Item = (u64, FrameNumber)> {
+        let is_large = large_folio::have_come() && physical::frames()[self.frame.index()].is_of_large_folio();
+        let (first, pages) = if is_large { (large_folio::head(self.frame), LARGE_PAGES) } else { (self.frame, 1) };
+        let index = self.index.wrapping_sub(u64::from(self.frame.0 - first.0));
+        (0..pages as u32).map(move |page| (index.wrapping_add(page.into()), FrameNumber(first.0 + page)))
+    }
+}
+
 /// Looks where the pages are likely to be mapped: a relative that maps one as well has accessed it itself.
 #[inline(never)]
 fn settle_batch(cgroup: u8) {
@@ -71,10 +85,12 @@ fn settle_batch(cgroup: u8) {
         owners.get(pages[0].owner).for_each_space(|base, ptes| {
             let mut cursor = ptes.cursor();
             for page in pages {
-                let pte = cursor.find(address_of(base, page.index));
-                if let Some(pte) = pte.filter(|pte| page_tables::folio_frame(pte.bits()) == Some(page.frame)) {
-                    pte.clear_accessed();
-                    left = left.saturating_sub(1);
+                for (index, frame) in page.all() {
+                    let pte = cursor.find(address_of(base, index));
+                    if let Some(pte) = pte.filter(|pte| page_tables::folio_frame(pte.bits()) == Some(frame)) {
+                        pte.clear_accessed();
+                        left = left.saturating_sub(usize::from(frame == page.frame));
+                    }
                 }
             }
             left > 0

@@ -14,7 +14,7 @@ use crate::address_space::{AddressSpace, LockNew, MapError, check};
 use crate::admission::Limit;
 use crate::fatal::Fatal;
 use crate::fault;
-use crate::folio::{self, Folio, FolioBatch};
+use crate::folio::{self, BATCH, Folio, FolioBatch};
 use crate::large_folio::Wanted;
 use crate::lru;
 use crate::page_out;
@@ -131,7 +131,7 @@ impl AddressSpace {
         while let Some(run) = walk.next_run_unless_killed()? {
             let mut found = FolioBatch::new();
             for cell in run.iter() {
-                if found.is_full() {
+                if found.len() == BATCH {
                     walk.go_back_to(cell.address());
                     break;
                 }

@@ -18,8 +18,11 @@ pub use quire_machine::folio::{Folio, NewFolio};
 /// Folios that are looked at together in reclaim, and written together (Linux: `SWAP_CLUSTER_MAX`).
 pub const BATCH: usize = quire_swap::BATCH_FOLIOS;
 
-/// Some folios.
-pub type FolioBatch = ArrayVec<Folio, BATCH>;
+/// How many pages they have at most, as a large folio counts as one.
+pub const BATCH_PAGES: usize = quire_swap::BATCH_PAGES;
+
+/// Some folios, page by page.
+pub type FolioBatch = ArrayVec<Folio, BATCH_PAGES>;
 
 /// Whose page a folio is: see [`rmap`](crate::rmap).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

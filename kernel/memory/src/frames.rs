@@ -72,19 +72,28 @@ pub(crate) fn frame_if_free(entry: Entry) -> Option<NewFolio> {
     charged(&owner, || NewFolio::allocate(Purpose::Task).ok_or(AllocationError)).ok()
 }
 
-/// Takes the frames of a large folio for a task, and charges the task's cgroup, where that needs no reclaim.
+/// Takes the frames of a large folio for a task, and charges the task's cgroup. Where a task that wants a page shares the work of
+/// `kswapd`, so does this one: a page that is refused here has fifteen beside it that come one by one then.
 ///
 /// # Errors
 /// [`NoLargeFolio`]
 pub(crate) fn large_folio() -> Result<[NewFolio; LARGE_PAGES], NoLargeFolio> {
+    if physical::free_frames() < physical::watermarks().low {
+        COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
+        Effort::default().try_once();
+    }
     large_folio_for(counts::current)
 }
 
-/// The same for the pages in slots for which one cgroup pays, which is charged for them, as it was when they left.
+/// The same for the pages in slots for which one cgroup pays, which is charged for them, as it was when they left. Only one of them is
+/// wanted for certain: nothing is reclaimed for the others.
 ///
 /// # Errors
 /// [`NoLargeFolio`]
 pub(crate) fn large_folio_of(first: Entry) -> Result<[NewFolio; LARGE_PAGES], NoLargeFolio> {
+    if physical::free_frames() < physical::watermarks().low {
+        return Err(NoLargeFolio::Memory);
+    }
     large_folio_for(|| swap::core().payer(first))
 }
 
@@ -101,9 +110,6 @@ fn large_folio_for(cgroup: impl Fn() -> u8) -> Result<[NewFolio; LARGE_PAGES], N
 }
 
 fn charged_large(cgroup: &Held) -> Result<[NewFolio; LARGE_PAGES], NoLargeFolio> {
-    if physical::free_frames() < physical::watermarks().low + LARGE_PAGES {
-        return Err(NoLargeFolio::Memory);
-    }
     let folios = NewFolio::allocate_large(Purpose::Task).ok_or(NoLargeFolio::Memory)?;
     let number = cgroup.number();
     counts::try_charge_pages(number, LARGE_PAGES).map_err(|_| NoLargeFolio::Charge)?;

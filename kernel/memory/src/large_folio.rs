@@ -6,8 +6,8 @@
 //!
 //! # Its way
 //!
-//! 1. A fault makes it: `fill_large` in `fault/large.rs`. It never reclaims for it; where a large folio cannot be had, the page comes
-//!    alone.
+//! 1. A fault makes it: `fill_large` in `fault/large.rs`. It reclaims a batch where a fault for one page would, and no more; where a
+//!    large folio cannot be had, the page comes alone.
 //! 2. What happens to a part of it, a write after `fork`, `munmap`, `mprotect`, `MADV_DONTNEED`, is done to those pages. The others
 //!    are marked still, and no whole any more.
 //! 3. Reclaim, which comes to one of its pages, takes those beside it from their lists too: `isolate` in `lru/mod.rs`.
@@ -15,7 +15,8 @@
 //!    `large.rs` in `page_out`. If some have slots still, which those lost that were written, they give these up for a new run, as a
 //!    folio does on Linux. Where some are not there, are busy, or there is no such run, the folio is split there, and its pages go one
 //!    by one. From their slots on they are folios like any other: each is written, found, zero, or stays alone if it was accessed at
-//!    the last moment; those that are written are in one batch, and so in one request of a disk.
+//!    the last moment; those that are written are in one batch, and so in one request of a disk, with those of other
+//!    large folios: each counts as one in its batch.
 //! 5. A fault on one of them brings all back, `swap_in_large` in `fault/swap_in_large.rs`, if they are in such a run still, all out of
 //!    memory, and none compressed in zswap. Here too nothing is reclaimed for it. Where that cannot be, they come back one by one, and
 //!    are a large folio no more. Linux does so only with areas that are as fast as memory, and reads pages ahead from others; here a disk

@@ -43,7 +43,7 @@ use quire_machine::sync::{Rank, SpinLock};
 use quire_machine::user_tables::{PteCell, TablesGuard};
 use quire_swap::header::PAGE_SIZE;
 
-use crate::folio::{self, BATCH, Folio, OWNER_NUMBERS, Owned};
+use crate::folio::{self, BATCH_PAGES, Folio, OWNER_NUMBERS, Owned};
 use crate::object::Object;
 use crate::page_tables::{PageTables, folio_frame};
 
@@ -226,7 +226,7 @@ impl Rmap {
     ) -> bool {
         let list = self.list.lock();
         // How many PTEs were found of each page that still map it.
-        let mut found = [0; BATCH];
+        let mut found = [0; BATCH_PAGES];
         for (place, ((_, base), Mapper { tables, .. })) in (1..).zip(&*list) {
             let ptes = tables.lock();
             let mut cursor = ptes.cursor();
@@ -318,7 +318,7 @@ impl Rmap {
 /// waits for the locks of its folios.
 #[derive(Default)]
 pub(crate) struct Owners {
-    kept: ArrayVec<(u32, Owner), BATCH>,
+    kept: ArrayVec<(u32, Owner), BATCH_PAGES>,
     last: usize,
 }
 

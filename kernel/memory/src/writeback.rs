@@ -3,12 +3,12 @@
 use arrayvec::ArrayVec;
 use quire_swap::{Folio as _, IoError, Locked};
 
-use crate::folio::{self, BATCH, Folio, FolioBatch};
+use crate::folio::{self, BATCH_PAGES, Folio, FolioBatch};
 use crate::{lru, page_out, progress};
 
 /// Ends the writes of up to a batch of folios, in the thread that completes their area's requests.
 pub fn writes_ended(folios: impl Iterator<Item = Folio>, result: Result<(), IoError>) {
-    let mut clean = ArrayVec::<Locked<Folio>, BATCH>::new();
+    let mut clean = ArrayVec::<Locked<Folio>, BATCH_PAGES>::new();
     let mut gone = FolioBatch::new();
     let mut count = 0;
     for folio in folios {

@@ -97,6 +97,7 @@ pub(super) fn large_folios(command_line: CommandLine<'static>) -> Result<String,
             write!(figures, " {phase}_{}_faults={}", setting.name(), counted.faults)?;
             write!(figures, " {phase}_{}_reads={}", setting.name(), counted.read_requests)?;
             write!(figures, " {phase}_{}_writes={}", setting.name(), counted.write_requests)?;
+            write!(figures, " {phase}_{}_written={}", setting.name(), counted.pages_out)?;
         }
         let whole = [Count::Swpout, Count::Swpin].map(large_folio::count).into_iter().zip(whole);
         let whole = whole.map(|(now, before)| now - before).collect::<alloc::vec::Vec<_>>();

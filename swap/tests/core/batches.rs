@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use quire_swap::{
-    Area, Deviceless, Direction, Entry, FaultError, Folio, FolioFlag, IoError, Locked, POOL_BATCHES, Plug, ReadBatch,
-    SlotRange, SlotReference, SlotRun, Swap, SwapOffError, SwapOnOptions, SwapOps, SwapOpsFlags, Users, WriteBatch,
-    Written,
+    Area, BATCH_FOLIOS, BATCH_PAGES, Deviceless, Direction, Entry, FaultError, Folio, FolioFlag, IoError, Locked,
+    POOL_BATCHES, Plug, ReadBatch, SlotRange, SlotReference, SlotRun, Swap, SwapOffError, SwapOnOptions, SwapOps,
+    SwapOpsFlags, Users, WriteBatch, Written,
 };
 
 use quire_testkit::kernel::Kernel;
@@ -30,6 +30,31 @@ fn written<'a>(swap: &'a Swap<Fake>, plug: &mut Plug<Fake>, folios: &[FakeFolio]
 
 fn pages(numbers: std::ops::Range<u64>) -> Vec<FakeFolio> {
     numbers.map(|number| new_folio(0, number).unwrap()).collect()
+}
+
+/// How long the requests are that write a batch and a half of pages, sixteen of which keep together, each so many frames from the next.
+fn lengths_of_requests(apart: u64) -> Vec<u64> {
+    let memory = Memory::new(256);
+    let disk = FakeDisk::new("/dev/vda", 600);
+    let (swap, _) = swap_on(&disk);
+    let folios: Vec<_> = pages(1..BATCH_PAGES as u64 * 3 / 2 * apart).into_iter().step_by(apart as usize).collect();
+    let mut plug = Plug::new();
+    let mut references = Vec::new();
+    for together in folios.chunks(16) {
+        plug.keep_together(together.len());
+        references.extend(written(swap, &mut plug, together));
+    }
+    plug.submit();
+    memory.run_all();
+    disk.requests.lock().unwrap().iter().map(|request| request.2).collect()
+}
+
+#[test]
+fn folios_that_keep_together_count_as_one() {
+    let (most, longest) = (BATCH_PAGES as u64, BATCH_FOLIOS as u64);
+    assert_eq!(lengths_of_requests(1), [most, most / 2 - 1]);
+    // Memory in too many pieces does not all go in one request.
+    assert_eq!(lengths_of_requests(2), [longest, longest, longest]);
 }
 
 /// Ends what it gets one by one: refuses as many as it is told first, keeps no page and fills the others with the slot's number.

@@ -21,6 +21,10 @@ fn they_leave_whole_and_come_back_whole() {
     figures.require_at_least("swpin", 1);
     let [small, large] = ["never", "always"].map(|setting| figures.number(&format!("fill_{setting}_faults")));
     run.require(large * 2 < small, &format!("{large} faults filled memory, and {small} with small folios"));
+    let fill = |setting| ["written", "writes"].map(|what| figures.number(&format!("fill_{setting}_{what}")));
+    let ([small, by_small], [large, by_large]) = (fill("never"), fill("always"));
+    let told = format!("{by_large} requests wrote {large} pages, and {by_small} wrote {small} with small folios");
+    run.require(large * by_small >= small * by_large, &told);
 }
 
 #[test]

@@ -3,8 +3,9 @@
 
 use arrayvec::ArrayVec;
 use quire_machine::folio::NewFolio;
+use quire_machine::frame::FrameNumber;
 use quire_machine::pte::Mapping;
-use quire_machine::user_tables::{Recalled, TablesGuard};
+use quire_machine::user_tables::{Recalled, Row, TablesGuard};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Entry, FaultInTogether, FaultKind, Folio as _, FolioFlag, Locked};
 
@@ -18,6 +19,7 @@ use crate::folio::Folio;
 use crate::frames;
 use crate::large_folio::{self, Count, LARGE_BYTES, LARGE_PAGES};
 use crate::lru;
+use crate::page_tables::folio_frame;
 use crate::swap;
 
 /// Folios in the order of their pages; none for a page that has not come, or is not to be mapped.
@@ -52,10 +54,13 @@ pub(super) fn swap_in_large(
         return Ok(None);
     };
     let FaultInTogether { mut folios, kind } = back;
-    let is_writable = map_all(space, seen, first_page, first, &mut folios)?;
+    let Mapped { is_writable, is_whole } = map_all(space, seen, first_page, first, &mut folios)?;
     let place = before as usize;
     let is_mapped = folios[place].is_some();
     settle(seen, place, &folios);
+    if is_whole {
+        large_folio::note(Count::Swpin);
+    }
     if is_mapped && seen.write && !is_writable {
         // It is copied now.
         return Err(Undone::Again);
@@ -76,14 +81,23 @@ fn are_in_row(tables: &TablesGuard<'_>, first_page: u64, first: Entry) -> bool {
     row.iter().zip(entries(first)).all(|(pte, entry)| Some(pte.bits()) == entry.map(Entry::to_pte))
 }
 
-/// Maps those whose PTEs hold their slots still, which it leaves in `folios`; whether the page that the fault is for can be written.
+/// What became of them.
+struct Mapped {
+    /// The page that the fault is for can be written.
+    is_writable: bool,
+    /// All are mapped, and marked as a large folio.
+    is_whole: bool,
+}
+
+/// Maps those whose PTEs hold their slots still, which it leaves in `folios`.
 fn map_all(
     space: &AddressSpace,
     seen: &Seen<'_>,
     first_page: u64,
     first: Entry,
     folios: &mut Folios,
-) -> Result<bool, Undone> {
+) -> Result<Mapped, Undone> {
+    let frames = folios.iter().flatten().next().map(|folio| large_folio::head(folio.frame()).0..);
     // Those that are not mapped are unlocked when the tables are.
     let mut others = ArrayVec::<Locked<Folio>, LARGE_PAGES>::new();
     let tables = space.tables.lock();
@@ -110,28 +124,33 @@ fn map_all(
     }
     space.tables.counts.add_anonymous(mapped);
     space.tables.counts.count_swapped(-mapped.cast_signed());
-    Ok(is_writable)
+    Ok(Mapped { is_writable, is_whole: frames.is_some_and(|frames| mark_if_whole(&row, frames.map(FrameNumber))) })
+}
+
+/// Marks the pages of the row if they are mapped to these frames; whether they are. Another fault may have waited for one of them and
+/// have mapped it before the others could be: that one came with them all the same.
+fn mark_if_whole(row: &Row<'_, LARGE_PAGES>, frames: impl Iterator<Item = FrameNumber> + Clone) -> bool {
+    let is_whole = row.iter().zip(frames.clone()).all(|(cell, frame)| folio_frame(cell.bits()) == Some(frame));
+    if is_whole {
+        // None comes free while the tables are locked.
+        let folios = frames.take(LARGE_PAGES).filter_map(Folio::try_from_frame);
+        folios.for_each(|folio| folio.state().set(FolioFlag::Large));
+    }
+    is_whole
 }
 
 /// Those that are mapped say whose they are, are known to reclaim, and give the counts of their PTEs back.
 fn settle(seen: &Seen<'_>, place: usize, folios: &Folios) {
-    let is_whole = folios.iter().all(Option::is_some);
     let index = seen.owned.index.wrapping_sub(place as u64);
     for (index, folio) in (0..).map(|page| index.wrapping_add(page)).zip(folios) {
         let Some(folio) = folio else { continue };
         let is_own = || folio.state().entry().is_some_and(|entry| swap::core().is_held_once(entry));
         mark(seen, folio, index, is_own);
-        if is_whole {
-            folio.state().set(FolioFlag::Large);
-        }
         if seen.locked {
             lru::keep(folio);
         } else {
             lru::is_wanted(folio, false);
         }
-    }
-    if is_whole {
-        large_folio::note(Count::Swpin);
     }
     let mut places = 0..;
     swap::core().put_mapped_together(folios.each_ref().map(|folio| {

@@ -40,7 +40,7 @@ use self::lists::{OneByOne, is_known, is_listed, lock};
 pub use self::place::Place;
 use crate::cgroup::counts::{self, is_within};
 use crate::counters::COUNTERS;
-use crate::folio::{BATCH, Folio, FolioBatch};
+use crate::folio::{BATCH, BATCH_PAGES, Folio, FolioBatch};
 use crate::large_folio::{self, LARGE_PAGES};
 use crate::policy::{Instance, NAMES, Pages, Shadow, Verdict};
 
@@ -241,7 +241,7 @@ pub(crate) fn may_be_beside(frame: FrameNumber) -> bool {
 
 /// Folios leave memory for their slots: what each of these is to keep. One that has to stay after all is [`put_back`].
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
-pub(crate) fn evicted(folios: &[Locked<Folio>]) -> ArrayVec<(FrameNumber, u64), BATCH> {
+pub(crate) fn evicted(folios: &[Locked<Folio>]) -> ArrayVec<(FrameNumber, u64), BATCH_PAGES> {
     let mut lists = OneByOne::default();
     folios.iter().map(|folio| (folio.frame(), lists.of(folio.metadata()).evicted(folio.frame()).bits())).collect()
 }
@@ -268,21 +268,27 @@ pub(crate) fn isolate_again(folio: &Folio) -> bool {
 /// The most folios that are isolated together from as many pages: few of a small cgroup, which is not to lose more than it must.
 const BATCH_PART: usize = 32;
 
-/// Isolates a batch of the cgroup's folios that leave memory in that way.
+/// Isolates a batch of the cgroup's folios that leave memory in that way, a large one counting as one.
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
 pub(crate) fn isolate(cgroup: u8, exit: Exit) -> FolioBatch {
     let mut taken = FolioBatch::new();
     let mut lists = lock(cgroup);
-    let most = if cgroup == counts::ROOT { BATCH } else { (lists.instance(exit).len() / BATCH_PART).clamp(1, BATCH) };
+    let part = (lists.instance(exit).len() / BATCH_PART).clamp(1, BATCH);
+    // What a small cgroup loses is counted in pages.
+    let (most, most_pages) = if cgroup == counts::ROOT { (BATCH, BATCH_PAGES) } else { (part, part) };
     let is_any_large = large_folio::have_come();
-    while taken.len() < most {
+    // Those that came with another one of a large folio.
+    let mut beside = 0;
+    while taken.len() - beside < most && taken.len() < most_pages {
         // A large folio is not to be split only because of where the batch ends.
-        if is_any_large && taken.remaining_capacity() < LARGE_PAGES {
+        if taken.remaining_capacity() < LARGE_PAGES {
             break;
         }
         let Some(frame) = lists.next(exit) else { break };
         if is_any_large && physical::frames()[frame.index()].is_of_large_folio() {
+            let before = taken.len();
             isolate_beside(&mut lists, cgroup, frame, &mut taken);
+            beside += (taken.len() - before).saturating_sub(1);
         } else {
             // A folio without references is on its way to be freed, and to be forgotten.
             taken.extend(Folio::try_from_frame(frame));

@@ -1,18 +1,18 @@
 //! Pages of large folios on their way out: together while all of them are there, and one by one from where they are not.
 
 use arrayvec::ArrayVec;
-use quire_swap::{Folio as _, FolioFlag};
+use quire_swap::{Entry, Folio as _, FolioFlag, Locked};
 
 use super::candidate::{Candidate, Fate};
 use crate::accessed::Marks;
-use crate::folio::{BATCH, Folio};
+use crate::folio::{BATCH_PAGES, Folio};
 use crate::large_folio::{self, Count, LARGE_PAGES, head};
 use crate::lru;
 use crate::swap;
 
 /// The large folios among a batch's candidates, by the place of the first page of each. One that is split is not among them any more.
 #[derive(Default)]
-pub(super) struct LargeFolios(ArrayVec<usize, { BATCH / LARGE_PAGES }>);
+pub(super) struct LargeFolios(ArrayVec<usize, { BATCH_PAGES / LARGE_PAGES }>);
 
 /// Its pages go on alone.
 fn split(candidates: &[Candidate]) {
@@ -36,6 +36,17 @@ fn is_whole(candidates: &[Candidate]) -> bool {
 /// Whether it is the first page of a large folio, of which the others follow.
 pub(super) fn begins(folio: &Folio) -> bool {
     folio.state().is(FolioFlag::Large) && folio.frame() == head(folio.frame())
+}
+
+/// Puts those that are written in the order of their slots, large folios before the others, so that each kind is in one batch, and so
+/// in one request of a disk: their slots are in different clusters.
+pub(super) fn side_by_side(leaving: &mut [Locked<Folio>]) {
+    if large_folio::have_come() {
+        leaving.sort_unstable_by_key(|folio| {
+            let is_small = !folio.state().is(FolioFlag::Large);
+            (is_small, folio.state().entry().map(Entry::to_pte))
+        });
+    }
 }
 
 impl LargeFolios {

@@ -36,7 +36,7 @@ use self::candidate::{Candidate, Fate, new_slot};
 use self::large::LargeFolios;
 use crate::accessed::{self, Marks};
 use crate::counters::COUNTERS;
-use crate::folio::{self, BATCH, Folio, FolioBatch, Owned};
+use crate::folio::{self, BATCH_PAGES, Folio, FolioBatch, Owned};
 use crate::large_folio::LARGE_PAGES;
 use crate::lru::{self, Exit};
 use crate::page_tables::{self, Pte};
@@ -61,8 +61,8 @@ pub(crate) enum Asked {
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
 pub(crate) fn page_out(batch: &mut FolioBatch, asked: Asked, plug: &mut Plug) -> usize {
     let mut owners = Owners::default();
-    let mut candidates = ArrayVec::<Candidate, BATCH>::new();
-    let mut unmapped = ArrayVec::<Locked<Folio>, BATCH>::new();
+    let mut candidates = ArrayVec::<Candidate, BATCH_PAGES>::new();
+    let mut unmapped = ArrayVec::<Locked<Folio>, BATCH_PAGES>::new();
     for folio in batch.drain(..) {
         let folio = match Locked::try_lock(folio) {
             Ok(folio) if !folio.state().is(FolioFlag::Writeback) => folio,
@@ -112,6 +112,7 @@ pub(crate) fn page_out(batch: &mut FolioBatch, asked: Asked, plug: &mut Plug) ->
         Leaving { plug, clean: ArrayVec::new(), zero: ArrayVec::new(), gone: FolioBatch::new(), count: 0 };
     // Before anything is written, which may take long: those that stay are locked no longer.
     unmapped.extend(candidates.drain(..).filter_map(Candidate::settle));
+    large::side_by_side(&mut unmapped);
     unmapped.drain(..).for_each(|folio| leaving.add(folio, &mut owners));
     leaving.free()
 }
@@ -122,7 +123,7 @@ pub(crate) fn free_lazily(batch: &mut FolioBatch) {
     /// The caller's, and the PTE's.
     const REFERENCES: u32 = 2;
     let mut owners = Owners::default();
-    let mut given_away = ArrayVec::<Locked<Folio>, BATCH>::new();
+    let mut given_away = ArrayVec::<Locked<Folio>, BATCH_PAGES>::new();
     for folio in batch.drain(..) {
         let Ok(folio) = Locked::try_lock(folio) else { continue };
         if folio.state().is(FolioFlag::InCache)
@@ -233,9 +234,9 @@ fn replace_ptes(owner: &Owner, candidates: &mut [Candidate]) -> bool {
 struct Leaving<'a> {
     plug: &'a mut Plug,
     /// Their slots have their contents.
-    clean: ArrayVec<Locked<Folio>, BATCH>,
+    clean: ArrayVec<Locked<Folio>, BATCH_PAGES>,
     /// They were dirty; their slots say that they are zero.
-    zero: ArrayVec<Locked<Folio>, BATCH>,
+    zero: ArrayVec<Locked<Folio>, BATCH_PAGES>,
     /// No other task has a reference, but for a task that is about to notice that it came too late.
     gone: FolioBatch,
     count: usize,
@@ -311,11 +312,11 @@ fn drop_page_without_slot(folio: Locked<Folio>, owners: &mut Owners) -> Option<F
 
 /// Takes clean folios that no task maps out of the swap cache; those that go, with their last references, are added to `gone`.
 /// If another task uses one or it is dirty, it is in a list again. Returns how many go.
-pub(crate) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH>, gone: &mut FolioBatch) -> usize {
+pub(crate) fn evict(clean: &mut ArrayVec<Locked<Folio>, BATCH_PAGES>, gone: &mut FolioBatch) -> usize {
     /// The swap cache's and the one in `clean`.
     const REFERENCES: u32 = 2;
     let before = gone.len();
-    let mut busy = ArrayVec::<Locked<Folio>, BATCH>::new();
+    let mut busy = ArrayVec::<Locked<Folio>, BATCH_PAGES>::new();
     let mut shadows = lru::evicted(clean).into_iter();
     // In the same order, without those that stay.
     let shadow = |folio: &Folio| {

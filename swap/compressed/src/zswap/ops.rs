@@ -6,7 +6,7 @@ use core::{iter, mem};
 
 use quire_swap::header::Page;
 use quire_swap::{
-    Area, BATCH_FOLIOS, Direction, Folio as _, FolioFlag, FolioState, IoError, ReadBatch, SlotRun, SwapOps,
+    Area, BATCH_PAGES, Direction, Folio as _, FolioFlag, FolioState, IoError, ReadBatch, SlotRun, SwapOps,
     SwapOpsFlags, WriteBatch,
 };
 
@@ -76,8 +76,8 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
     fn submit_write(&self, mut batch: WriteBatch<M>) {
         let mut refusal = Refusal::Page;
         if !batch.batch().is_owned() {
-            const { assert!(BATCH_FOLIOS <= u32::BITS as usize) };
-            let mut stored = 0_u32;
+            const { assert!(BATCH_PAGES <= u64::BITS as usize) };
+            let mut stored = 0_u64;
             for (position, (folio, run)) in batch.batch().folios().enumerate() {
                 match self.zswap.write(&batch, position, run, folio.state()) {
                     Ok(()) => stored |= 1 << position,
