@@ -41,7 +41,7 @@ pub const BATCH_PAGES: usize = 2 * BATCH_FOLIOS;
 pub const POOL_BATCHES: usize = 32;
 
 /// How many of them have room for folios that keep together: those that need it do with another when these are out.
-const LONG_BATCHES: usize = 3;
+const LONG_BATCHES: usize = 2;
 
 /// Folios on their way. Completion releases them: a read unlocks, a write ends writeback.
 pub struct Batch<M: Machine> {

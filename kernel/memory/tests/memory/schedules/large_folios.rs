@@ -115,7 +115,7 @@ fn it_comes_back_while_its_area_goes() {
             scene.look();
             scene.outcome()
         },
-        &[Done, CameBack],
+        &[Done],
     );
 }
 
