@@ -62,6 +62,9 @@ impl<M: Machine> Area<M> {
     /// Takes a run for a folio of `class` near `hint`, the slot after the last one taken, and sets their table entries to
     /// `table_entry`.
     pub(crate) fn allocate_at(&self, class: u8, hint: u32, table_entry: TableEntry) -> Result<Taken, NoSlot> {
+        if !self.has_runs_of(class) {
+            return Err(NoSlot::Full);
+        }
         let hint =
             if self.properties.rotational { self.sequential[usize::from(class)].load(Ordering::Relaxed) } else { hint };
         let taken =
@@ -74,14 +77,18 @@ impl<M: Machine> Area<M> {
 
     /// Takes a run for a folio of `class`, where the backend says or wherever there is one.
     pub(crate) fn allocate(&self, class: u8, table_entry: TableEntry) -> Result<Taken, NoSlot> {
-        let takes_one = self.extents.len() != 1 || self.flags.single_pages;
-        if usize::from(class) >= CLASSES || run_length(class) > 1 && takes_one {
+        if !self.has_runs_of(class) {
             return Err(NoSlot::Full);
         }
         if self.flags.allocates_slots {
             return self.ops.allocate_slots(&SlotRequest::new(self, class, table_entry));
         }
         self.allocate_usually(class, table_entry)
+    }
+
+    /// Whether folios of `class` can have slots here. A hint may be from an area that had the same index before.
+    fn has_runs_of(&self, class: u8) -> bool {
+        usize::from(class) < CLASSES && (self.takes_runs() || run_length(class) == 1)
     }
 
     /// Takes a run for a folio of `class` wherever there is one.

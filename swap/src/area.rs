@@ -264,6 +264,11 @@ impl<M: Machine> Area<M> {
         self.used() * 2 > self.usable
     }
 
+    /// Whether a large folio can be written to a run of slots, and be read from one: not where they could lie apart on the disk.
+    pub(crate) fn takes_runs(&self) -> bool {
+        self.extents.len() == 1 && !self.flags.single_pages
+    }
+
     /// Tells the device that it need not keep these pages of the area. A device that refuses loses nothing but speed.
     pub fn discard(&self, slots: Range<u64>) {
         let Some(disk) = &self.disk else { return };

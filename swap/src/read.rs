@@ -64,7 +64,7 @@ impl<M: Machine> Swap<M> {
         neighbourhood: Option<&Neighbourhood<'_>>,
     ) -> Result<FaultIn<M>, FaultError> {
         let area = self.area(entry.area()).ok_or(FaultError::Gone)?;
-        let order = if area.flags.single_pages { 0 } else { order };
+        let order = if area.takes_runs() { order } else { 0 };
         let mut fault = Fault { area: &area, entry, order, kind: FaultKind::Cached, read_alone: false };
         let folio = loop {
             let found = match area.find(entry.slot()) {
