@@ -47,20 +47,28 @@ pub(crate) fn pages(device: &str) -> io::Result<u64> {
     Ok(File::open(device)?.seek(SeekFrom::End(0))? / PAGE_SIZE as u64)
 }
 
-/// Enables an area, to be filled before those of lower priority.
-pub(crate) fn enable(device: &str, priority: u16) -> io::Result<()> {
-    let path = CString::new(device)?;
+/// `swapon(2)`.
+pub(crate) fn swapon(path: &str, flags: i32) -> nix::Result<()> {
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
     // SAFETY: the path is a string that ends.
-    let outcome = unsafe { libc::swapon(path.as_ptr(), PREFER | i32::from(priority)) };
-    named("swapon", device, Errno::result(outcome))
+    Errno::result(unsafe { libc::swapon(path.as_ptr(), flags) }).map(drop)
 }
 
-/// Brings back what is in an area and disables it.
-pub(crate) fn disable(device: &str) -> io::Result<()> {
-    let path = CString::new(device)?;
+/// `swapoff(2)`.
+pub(crate) fn swapoff(path: &str) -> nix::Result<()> {
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
     // SAFETY: the path is a string that ends.
-    let outcome = unsafe { libc::swapoff(path.as_ptr()) };
-    named("swapoff", device, Errno::result(outcome))
+    Errno::result(unsafe { libc::swapoff(path.as_ptr()) }).map(drop)
+}
+
+/// Enables an area, to be filled before those of lower priority; the error says what was asked for.
+pub(crate) fn enable(device: &str, priority: u16) -> io::Result<()> {
+    named("swapon", device, swapon(device, PREFER | i32::from(priority)))
+}
+
+/// Brings back what is in an area and disables it; the error says what was asked for.
+pub(crate) fn disable(device: &str) -> io::Result<()> {
+    named("swapoff", device, swapoff(device))
 }
 
 /// Whether an area is in use for swap.
@@ -68,6 +76,6 @@ pub(crate) fn is_enabled(device: &str) -> io::Result<bool> {
     Ok(files::text("/proc/swaps")?.lines().any(|line| line.split_whitespace().next() == Some(device)))
 }
 
-fn named(call: &str, device: &str, outcome: Result<i32, Errno>) -> io::Result<()> {
-    outcome.map(drop).map_err(|error| io::Error::other(format!("{call} {device}: {error}")))
+fn named(call: &str, device: &str, outcome: nix::Result<()>) -> io::Result<()> {
+    outcome.map_err(|error| io::Error::other(format!("{call} {device}: {error}")))
 }

@@ -32,6 +32,7 @@ use quire_machine::event::{self, Kind, Reclaimer};
 use quire_machine::physical;
 use quire_machine::running::Running;
 use quire_machine::task::{self, WaitQueue, is_killed, time};
+use quire_swap::Machine;
 
 use crate::cgroup::counts;
 use crate::counters::COUNTERS;
@@ -40,7 +41,7 @@ use crate::lru::{self, Exit, turns};
 use crate::page_out::{self, Asked};
 use crate::policy;
 use crate::progress;
-use crate::swap::{self, Plug};
+use crate::swap::{self, Plug, Quire};
 use crate::upcall::upcalls;
 
 /// How long a task waits for writes to end before it looks again.
@@ -160,7 +161,7 @@ impl Effort {
         let Pass { looked_at, leaving } = if self.has_enough_on_the_way() { Pass::default() } else { self.shrink() };
         let freed = || progress::freed() != freed_before;
         // What it has to leave to `kswapd` comes free when that runs (Linux: `throttle_direct_reclaim`).
-        let leaves_some = || cpu::with_running(Running::is_in_file_system).unwrap_or(false);
+        let leaves_some = || !Quire::may_enter_file_systems();
         if !freed() && (progress::writes_under_way() > 0 || looked_at == 0 || leaves_some()) {
             self.plug.submit();
             progress::wait_for_freed_until(clock::since_boot() + PATIENCE, || freed() || is_killed());

@@ -131,8 +131,8 @@ pub(super) fn write_error(command_line: CommandLine<'static>) -> Outcome {
     ))
 }
 
-/// Starts tasks that fill `pages` pages each and let them go out of memory, and that visit them when `back` is met. One begins
-/// when the one before is done, so that they take all slots from the first on: two at once can leave a cluster in the middle.
+/// Starts tasks that fill `pages` pages each and visit them when `back` is met, and has nothing left of these in memory. One
+/// begins when the one before is done, so that they take all slots from the first on: two at once can leave a cluster in the middle.
 fn tasks_pushed_out(
     name: &str,
     tasks: u64,
@@ -154,7 +154,11 @@ fn tasks_pushed_out(
         out.wait();
         Ok(task)
     };
-    (0..tasks).map(start).collect()
+    let started: Vec<Task> = (0..tasks).map(start).collect::<Result<_, Failure>>()?;
+    let pusher = workload::start("pusher", Contents::Random, tasks * pages, ram(), tally, Workload::fill)?;
+    require!(pusher.join().is_ok(), "the task that pushes was killed");
+    empty_swap_cache()?;
+    Ok(started)
 }
 
 /// One slot cannot be read: its page's task dies, the others do not. The slot is among the first thousands, and those are
@@ -165,9 +169,6 @@ pub(super) fn read_error(command_line: CommandLine<'static>) -> Outcome {
     let tally = Arc::new(Tally::default());
     let pushed_out = Meeting::new(1);
     let tasks = tasks_pushed_out("task", TASKS, ram() / 2 / TASKS, &tally, &pushed_out)?;
-    let pusher = workload::start("pusher", Contents::Random, ram() / 2, ram(), &tally, Workload::fill)?;
-    require!(pusher.join().is_ok(), "the task that pushes was killed");
-    empty_swap_cache()?;
     pushed_out.come();
     let fatal = join(tasks);
     let statistics = swap::statistics();
@@ -193,9 +194,6 @@ pub(super) fn poison(command_line: CommandLine<'static>) -> Outcome {
     let tally = Arc::new(Tally::default());
     let back = Meeting::new(1);
     let tasks = tasks_pushed_out("keeper", 2, ram() / 4, &tally, &back)?;
-    let pusher = workload::start("pusher", Contents::Random, ram() / 2, ram(), &tally, Workload::fill)?;
-    require!(pusher.join().is_ok(), "the task that pushes was killed");
-    empty_swap_cache()?;
     let used = swap::used_pages();
     enabled.disable()?;
     let Snapshot { failed_reads, pages_out, pages_in, .. } = swap::statistics();

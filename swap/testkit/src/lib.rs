@@ -74,6 +74,7 @@ use quire_swap::{
 #[cfg(feature = "schedules")]
 pub mod device;
 pub mod kernel;
+pub mod pieces;
 #[cfg(feature = "compressed")]
 mod pool;
 pub mod told;

@@ -7,14 +7,15 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{
-    CLUSTER_SLOTS, DecodedPte, Discard, Disk, Entry, FileRun, Folio, POOL_BATCHES, Snapshot, Swap, SwapFile,
-    SwapOffError, SwapOnOptions,
+    CLUSTER_SLOTS, DecodedPte, Discard, Disk, Entry, Folio, POOL_BATCHES, Snapshot, Swap, SwapFile, SwapOffError,
+    SwapOnOptions,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::shelf::Shelf;
 use quire_testkit::kernel::{Kernel, Touch};
+use quire_testkit::pieces::file_in_pieces;
 use quire_testkit::{Fake, FakeDisk, Memory};
 
 const TASKS: usize = 3;
@@ -133,20 +134,8 @@ struct Pair {
     next_contents: u64,
 }
 
-/// A disk with a name like this is a file system with one file, in pieces of [`PIECE`] pages, the last one first on the disk.
+/// A disk with a name like this is a file system with one file ([`file_in_pieces`]).
 const FILES: &str = "/mnt/";
-/// The pages of a piece. The header is a piece of its own, and there are no other pages.
-pub const PIECE: u64 = 7;
-
-/// Where the file on a disk of so many pages is.
-fn pieces(pages: u64) -> Vec<FileRun> {
-    let place = |page, disk_page, pages| {
-        let [offset, disk_offset, bytes] = [page, disk_page, pages].map(|pages: u64| pages * PAGE_SIZE as u64);
-        FileRun { offset, disk_offset, bytes }
-    };
-    let others = (1..pages).step_by(PIECE as usize).map(|page| place(page, pages + 1 - PIECE - page, PIECE));
-    std::iter::once(place(0, 0, 1)).chain(others).collect()
-}
 
 /// Swap and the three disks that are areas of it, or can be.
 pub type Setup = (&'static Swap<Fake>, Vec<Arc<FakeDisk>>);
@@ -226,7 +215,8 @@ impl Pair {
                 let _ = if disk.name().starts_with(FILES) {
                     let header = &self.disks[usize::from(index)].page(0);
                     let bytes = disk.pages() * PAGE_SIZE as u64;
-                    let file = SwapFile { name: disk.name(), disk: &disk, header, bytes, runs: &pieces(disk.pages()) };
+                    let file =
+                        SwapFile { name: disk.name(), disk: &disk, header, bytes, runs: &file_in_pieces(disk.pages()) };
                     self.kernel.swap.swapon_file(&file, options)
                 } else {
                     self.kernel.swap.swapon(&disk, options)

@@ -2,7 +2,8 @@
 
 use quire_swap::DiskProperties;
 
-use crate::model::{PIECE, Setup, compare};
+use crate::model::{Setup, compare};
+use quire_testkit::pieces::PIECE;
 use quire_testkit::{FakeDisk, new_swap};
 
 /// Disks of the kinds that there are, used by the block backend.

@@ -176,11 +176,7 @@ fn exclusive() -> Outcome {
     let set = |name: &str, value: &str| fs::write(format!("/sys/block/zram0/{name}"), value);
     areas::make(DISK, 1024)?;
     let is_busy = |what: &str, result: std::io::Result<()>| require_error(what, result, Errno::EBUSY);
-    let swapon = |path: &str| {
-        let path = std::ffi::CString::new(path)?;
-        // SAFETY: the path is a string that ends.
-        number(Errno::result(unsafe { libc::swapon(path.as_ptr(), 0) }))
-    };
+    let swapon = |path: &str| number(areas::swapon(path, 0));
 
     let held = open(DISK, libc::O_EXCL)?;
     let _shared = open(DISK, 0)?;

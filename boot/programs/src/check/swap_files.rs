@@ -2,13 +2,12 @@
 //! on an ext4 at `/mnt` with some 16 MiB of room; an area besides these does no harm.
 
 use std::{
-    ffi::CString,
     fs, io,
     os::unix::fs::{PermissionsExt, symlink},
     process,
 };
 
-use nix::{errno::Errno, libc};
+use nix::errno::Errno;
 
 use super::{
     outcome::{Check, Outcome, require},
@@ -74,15 +73,11 @@ impl Drop for Directory {
 }
 
 fn swapon(path: &str) -> io::Result<()> {
-    let path = CString::new(path)?;
-    // SAFETY: the path is a string that ends.
-    number(Errno::result(unsafe { libc::swapon(path.as_ptr(), 0) }))
+    number(areas::swapon(path, 0))
 }
 
 fn swapoff(path: &str) -> io::Result<()> {
-    let path = CString::new(path)?;
-    // SAFETY: the path is a string that ends.
-    number(Errno::result(unsafe { libc::swapoff(path.as_ptr()) }))
+    number(areas::swapoff(path))
 }
 
 /// swapon01: a swap file is enabled, and pages go there and come back.

@@ -2,7 +2,6 @@
 //! `/dev/vda` as their swap area, and the machine for themselves.
 
 use std::{
-    ffi::CString,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -71,9 +70,7 @@ extern "C" fn count(_: c_int) {
 
 /// `swapoff(2)`; its error as an exit status.
 fn swap_off() -> i32 {
-    let Ok(path) = CString::new(AREA) else { return -1 };
-    // SAFETY: the path is a string that ends.
-    Errno::result(unsafe { libc::swapoff(path.as_ptr()) }).err().map_or(0, |error| error as i32)
+    areas::swapoff(AREA).err().map_or(0, |error| error as i32)
 }
 
 /// [`swap_off`] while an alarm comes every other millisecond, to a handler that would let other calls go on.

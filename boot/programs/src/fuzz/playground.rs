@@ -2,7 +2,6 @@
 
 use std::{
     arch::naked_asm,
-    ffi::CString,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     num::NonZeroUsize,
@@ -25,7 +24,7 @@ use nix::{
 };
 
 use super::names::OWN;
-use crate::memory::PAGE;
+use crate::{areas, memory::PAGE};
 
 /// Where the pages lie that are mapped, protected, moved, and read and written by calls.
 pub(super) const GROUND: usize = 0x2000_0000_0000;
@@ -259,8 +258,5 @@ pub(super) fn set(path: &str, value: &str) {
 
 /// Disables an area, if it is one.
 pub(super) fn disable(device: &str) {
-    if let Ok(device) = CString::new(device) {
-        // SAFETY: the path is a string that ends.
-        unsafe { libc::swapoff(device.as_ptr()) };
-    }
+    let _ = areas::swapoff(device);
 }

@@ -11,6 +11,7 @@ use quire_memory::swap::Quire;
 use quire_swap::extension::{BackendOptions, Extension, TypeName};
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::{DeviceState, Direction, DiskProperties, DiskRequest, DriverId, FileRun, Folio, FolioFlag, IoError};
+use quire_testkit::pieces::{PIECE, file_in_pieces};
 
 /// Where the pages are.
 #[derive(Default)]
@@ -39,7 +40,7 @@ struct Queue {
 /// The disk.
 pub(crate) struct Disk {
     pages: u64,
-    /// A file system's, with one file on it ([`file_runs`]).
+    /// A file system's, with one file on it ([`file_in_pieces`]).
     is_file: bool,
     medium: Arc<Medium>,
     state: Arc<DeviceState>,
@@ -91,7 +92,7 @@ impl Disk {
 
     /// Where the file is that is on it, if it is a file system's.
     pub(crate) fn file(&self) -> Option<Vec<FileRun>> {
-        self.is_file.then(|| file_runs(self.pages))
+        self.is_file.then(|| file_in_pieces(self.pages))
     }
 
     /// After `succeed` more requests in this direction one fails.
@@ -139,19 +140,6 @@ impl Disk {
             thread.join();
         }
     }
-}
-
-/// The pages of a piece of a file.
-const PIECE: u64 = 7;
-
-/// Where a file is that has all of a disk's pages: the header's first, then piece by piece from the end.
-fn file_runs(pages: u64) -> Vec<FileRun> {
-    let run = |page, disk_page, pages| {
-        let [offset, disk_offset, bytes] = [page, disk_page, pages].map(|pages: u64| pages * PAGE_SIZE as u64);
-        FileRun { offset, disk_offset, bytes }
-    };
-    let pieces = (1..pages).step_by(PIECE as usize).map(|page| run(page, pages + 1 - PIECE - page, PIECE));
-    std::iter::once(run(0, 0, 1)).chain(pieces).collect()
 }
 
 /// The first page of a disk of so many.
