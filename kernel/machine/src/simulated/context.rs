@@ -30,8 +30,9 @@ struct Contexts {
     next: u64,
     /// The flows that were begun and have not ended, by number.
     flows: BTreeSet<u64>,
-    /// The machine ends, and so do the threads that wait.
-    stops: bool,
+    /// The machine ends, and with it, one after the other, the threads that wait: the number of the one whose turn it is. Another
+    /// may still be on its way to its wait, and would take locks on the same processor.
+    ends: Option<u64>,
     /// The flow of the test itself, and what ended another one.
     test: Option<Flow>,
     failure: Option<Box<dyn Any + Send>>,
@@ -41,7 +42,7 @@ static CONTEXTS: Mutex<Contexts> = Mutex::new(Contexts {
     table: BTreeMap::new(),
     next: 1,
     flows: BTreeSet::new(),
-    stops: false,
+    ends: None,
     test: None,
     failure: None,
 });
@@ -64,7 +65,7 @@ pub(super) fn start() {
     let mut contexts = locked(&CONTEXTS);
     contexts.table.clear();
     contexts.flows.clear();
-    (contexts.stops, contexts.failure) = (false, None);
+    (contexts.ends, contexts.failure) = (None, None);
     contexts.test = Some(Flow::current());
 }
 
@@ -159,10 +160,10 @@ pub(super) fn begin(processor: usize, run: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// Ends a flow that has waited, if the machine ends; ends the test, if it has waited and another thread panicked.
+/// Ends a flow that has waited, if it is its turn to end; ends the test, if it has waited and another thread panicked.
 pub(super) fn end_if_stopped() {
     let mut contexts = locked(&CONTEXTS);
-    if contexts.stops {
+    if contexts.ends == Some(Flow::current().number()) {
         drop(contexts);
         resume_unwind(Box::new(End));
     }
@@ -176,14 +177,18 @@ pub(super) fn end_if_stopped() {
 
 /// Ends all threads but the caller, of which these are idle, one after the other: what is on their stacks is dropped, as far as it is theirs.
 pub(super) fn stop_all(idle: Vec<Flow>) {
-    locked(&CONTEXTS).stops = true;
     let waiting = std::mem::take(&mut locked(&CONTEXTS).table).into_values().filter_map(|context| match context {
         Context::Waits(flow) => Some(flow),
         Context::New(_) | Context::Runs(_) => None,
     });
     // The idle ones first: they would run what the others wake as they end.
     for flow in idle.into_iter().chain(waiting) {
-        while locked(&CONTEXTS).flows.contains(&flow.number()) {
+        let ends = || {
+            let mut contexts = locked(&CONTEXTS);
+            contexts.ends = Some(flow.number());
+            contexts.flows.contains(&flow.number())
+        };
+        while ends() {
             flow.wake();
             flow::turn(true);
             if !flow::is_exploring() {
