@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crate::availability::Availability;
 use crate::batch::Pool;
@@ -25,6 +25,7 @@ use crate::ops::{SwapOps, SwapOpsFlags};
 use crate::priorities::Priorities;
 use crate::rank::Rank;
 use crate::ratelimit::RateLimit;
+use crate::sparse::Sparse;
 use crate::statistics::{Statistics, count};
 use crate::sync::Lock;
 use crate::table_entry::SlotState;
@@ -47,6 +48,8 @@ pub struct Area<M: Machine> {
     /// Clusters are discarded when they become empty.
     pub(crate) discard_clusters: bool,
     pub(crate) extents: Extents,
+    /// For the layer before an area on a disk: a byte for each page of the disk, whatever becomes of the slot of the same number.
+    pub(crate) page_notes: Option<Sparse<AtomicU8, M>>,
     /// Slots, the header and the bad ones included.
     pub(crate) slots: u64,
     /// Slots that can be used.
@@ -102,6 +105,22 @@ impl<M: Machine> Area<M> {
     /// Where its pages lie on the device.
     pub fn extents(&self) -> &Extents {
         &self.extents
+    }
+
+    /// What the layer before the area notes of each page of its disk; none if there is no layer, or no disk that has pages as
+    /// they are.
+    pub fn page_notes(&self) -> Option<&Sparse<AtomicU8, M>> {
+        self.page_notes.as_ref()
+    }
+
+    /// Whether its device is told of clusters that become empty, and loses what is in them.
+    pub fn discards_clusters(&self) -> bool {
+        self.discard_clusters
+    }
+
+    /// Whether there is such a slot, and not a bad one.
+    pub fn is_usable(&self, slot: u32) -> bool {
+        self.peek(slot).is_some_and(|table_entry| table_entry.state() != SlotState::Bad)
     }
 
     /// Its own counters.

@@ -8,6 +8,7 @@ use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
 use crate::machine::{FolioUse, Machine};
 use crate::ops::Direction;
+use crate::ops::SlotRun;
 use crate::plug::Plug;
 use crate::readahead::{Neighbourhood, Window};
 use crate::statistics::count;
@@ -211,10 +212,13 @@ impl<M: Machine> Fault<'_, M> {
 
 impl<M: Machine> Area<M> {
     /// Brings the page in `slot` into the cache if it is not there and a frame is free: adds it to a batch to be read, or
-    /// fills it with zeros.
+    /// fills it with zeros. Not what the layer before the area has where it comes as fast alone.
     pub(crate) fn read_ahead(self: &Arc<Self>, slot: u32, plug: &mut Plug<M>) {
         let is_out = |table_entry: &crate::table_entry::TableEntry| matches!(table_entry.state(), SlotState::Shadow(_));
         let Some(entry) = self.entry(slot).filter(|_| self.peek(slot).as_ref().is_some_and(is_out)) else { return };
+        if self.flags.frontswap && !self.ops.reads_together(self, SlotRun { first: slot, length: 1 }) {
+            return;
+        }
         let Some(folio) = M::allocate_folio(0, FolioUse::Readahead(entry)) else { return };
         let mut folio = Locked::lock(folio);
         let Ok(Inserted { shadow, zero }) = self.insert(entry, &folio) else { return };

@@ -21,6 +21,7 @@ use crate::ops::SwapOps;
 use crate::page::{PAGE_SIZE, Page};
 use crate::priorities::Priorities;
 use crate::ratelimit::RateLimit;
+use crate::sparse::Sparse;
 use crate::statistics::Statistics;
 use crate::swap::Swap;
 use crate::sync::Lock;
@@ -348,6 +349,11 @@ impl<M: Machine> Swap<M> {
             discard_clusters: properties.discard
                 && !flags.places_pages
                 && matches!(options.discard, Discard::Pages | Discard::Both),
+            page_notes: if flags.frontswap && flags.pages_on_disk {
+                Some(Sparse::new(slots.min(u32::MAX.into()) as u32)?)
+            } else {
+                None
+            },
             extents,
             slots,
             usable: slots - 1 - bad_pages.len() as u64,

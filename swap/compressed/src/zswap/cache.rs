@@ -2,16 +2,18 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::sync::Lock;
 use quire_swap::{
-    Area, Entry, Folio as _, FolioFlag, IoError, Level, OwnedSlot, RateLimit, RegistryError, SharedSlot, Swap, heap,
+    Area, Entry, Folio as _, FolioFlag, IoError, Level, MAX_AREAS, OwnedSlot, RateLimit, RegistryError, SharedSlot,
+    Swap, heap,
 };
 
 use super::age::Ages;
 use super::location::{Form, Location, Part};
+use super::places;
 use super::settings::Settings;
 use super::statistics::Statistics;
 use crate::machine::{Place, PoolLayout, PoolMachine};
@@ -33,6 +35,8 @@ pub struct Zswap<M: PoolMachine> {
     pub(super) shrinking: AtomicBool,
     /// Where the search for cold entries goes on: the area in the upper half, the slot in the lower.
     pub(super) hand: AtomicU64,
+    /// For each area, where the search for a vacant page of its disk goes on.
+    pub(super) hands: [AtomicU32; MAX_AREAS],
     /// Pages that are wanted written back.
     pub(super) wanted: AtomicU64,
     pub(super) failures: RateLimit,
@@ -58,15 +62,15 @@ pub enum Whereabouts {
     Pool,
     /// On this slot of another area.
     Slot(Entry),
-    /// On slots of another area, or on one, with others.
+    /// With others on slots of another area or on pages of its own disk, or on one of them.
     Part {
         /// The slot in which it begins.
         first: Entry,
         /// The slot in which it ends.
         last: Entry,
     },
-    /// On the area's own slot, compressed.
-    Packed,
+    /// On this page of the area's own disk, compressed or not in its own place.
+    Page(u32),
     /// It could not be read when the area went that it was on.
     Lost,
 }
@@ -103,6 +107,7 @@ impl<M: PoolMachine> Zswap<M> {
             full: AtomicBool::new(false),
             shrinking: AtomicBool::new(false),
             hand: AtomicU64::new(0),
+            hands: [const { AtomicU32::new(0) }; MAX_AREAS],
             wanted: AtomicU64::new(0),
             failures: RateLimit::new(),
             blocks: Lock::new(Some(new_blocks::<M>()?)),
@@ -169,7 +174,7 @@ impl<M: PoolMachine> Zswap<M> {
             Location::Part(part) => {
                 Whereabouts::Part { first: part.slot, last: part.slots().last().unwrap_or(part.slot) }
             }
-            Location::Packed(_) => Whereabouts::Packed,
+            Location::Page(page, _) => Whereabouts::Page(page),
             Location::Lost => Whereabouts::Lost,
         }
     }
@@ -257,7 +262,7 @@ impl<M: PoolMachine> Zswap<M> {
             }
             Location::Pool(object, _) => self.store.load(Stored::Object(object), page),
             Location::Nowhere if area.is_on_disk() => return self.read(area, slot, Form::PAGE, page),
-            Location::Packed(form) => return self.read(area, slot, form, page),
+            Location::Page(number, form) => return self.read(area, number, form, page),
             Location::Slot(entry) => {
                 let other = self.swap.area(entry.area()).ok_or(IoError::Device)?;
                 let form = self.form_in(entry).ok_or(IoError::Device)?;
@@ -318,10 +323,13 @@ impl<M: PoolMachine> Zswap<M> {
         self.ages.remove(if changed { generation } else { young });
     }
 
-    /// Frees what a slot's metadata named, which no other task can find any more.
-    pub(super) fn release(&self, old: Location) {
+    /// Frees what a slot's metadata named, which no other task can find any more. May be called with the slot's cluster locked.
+    pub(super) fn release(&self, area: &Area<M>, slot: u32, old: Location) {
         match old {
-            Location::Nowhere | Location::Packed(_) | Location::Lost => {}
+            Location::Lost => {}
+            Location::Nowhere => places::let_go_of_own(area, slot),
+            Location::Page(page, _) if page == slot => places::let_go_of_own(area, slot),
+            Location::Page(page, _) => places::let_go(area, page),
             Location::Same(_) => {
                 self.statistics.same.subtract(1);
                 self.statistics.dropped.add(1);
@@ -332,13 +340,13 @@ impl<M: PoolMachine> Zswap<M> {
                 self.statistics.dropped.add(1);
             }
             Location::Slot(entry) => self.free_slot(entry),
-            Location::Part(part) => self.free_part(part),
+            Location::Part(part) => self.free_part(area, part),
         }
     }
 
     /// Changes where the slot's page is.
     pub(super) fn replace(&self, area: &Area<M>, slot: u32, location: Location) {
-        self.release(Location::from_metadata(area.replace_metadata(slot, location.to_metadata())));
+        self.release(area, slot, Location::from_metadata(area.replace_metadata(slot, location.to_metadata())));
     }
 
     /// Frees a slot of another area. May be called with a ghost area's cluster locked.
@@ -348,11 +356,14 @@ impl<M: PoolMachine> Zswap<M> {
         }
     }
 
-    /// Lets go of slots of another area that others may have a part of. May be called with a ghost area's cluster locked.
-    pub(super) fn free_part(&self, part: Part) {
+    /// Lets go, for a slot of `area`, of what others may have a part of: slots of another area, or pages of the own disk. May be
+    /// called with the slot's cluster locked.
+    pub(super) fn free_part(&self, area: &Area<M>, part: Part) {
         for slot in part.slots() {
-            if let Some(area) = self.swap.area(slot.area()) {
-                drop(SharedSlot::new(area, slot.slot()));
+            if area.is_on_disk() {
+                places::let_go(area, slot.slot());
+            } else if let Some(other) = self.swap.area(slot.area()) {
+                drop(SharedSlot::new(other, slot.slot()));
             }
         }
     }

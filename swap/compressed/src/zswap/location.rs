@@ -6,8 +6,8 @@
 //! | `1` | 8 bytes, repeated, whose highest bit is clear | these |
 //! | `010` | in the pool | object, and the generation in which it was last wanted |
 //! | `100` | on a slot of another area, which points back and says what the bytes are | that slot |
-//! | `100`, and bit 63 | on a slot of another area among others, or from there into the next | that slot, and where in it |
-//! | `110` | on the area's own slot, as an object's bytes | their length and encoding |
+//! | `100`, and bit 63 | on a slot of another area or a page of the own disk, among others, or from there into the next | that slot or page, and where in it |
+//! | `110` | on a page of the area's disk, as an object's bytes or not in its own place | that page, their length and encoding |
 //! | `1000` | lost: the other slot could not be read when its area went | |
 
 use core::iter;
@@ -28,18 +28,18 @@ pub(crate) enum Location {
     Pool(Object, u8),
     /// On a slot of another area.
     Slot(Entry),
-    /// On a slot of another area, among others.
+    /// On a slot of another area, or on a page of the area's own disk, among others.
     Part(Part),
-    /// On the area's own slot, compressed.
-    Packed(Form),
+    /// On this page of the area's disk, in this form.
+    Page(u32, Form),
     /// It could not be read when its area went.
     Lost,
 }
 
-/// Where in slots of another area an object is, with others ([`packed`]).
+/// Where in slots of another area, or in pages of the area's own disk, an object is, with others ([`packed`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// The slot in which its label begins.
+    /// The slot, or the page by the number of its slot, in which its label begins.
     pub(crate) slot: Entry,
     /// Where in it, in bytes, a multiple of [`packed::ALIGN`].
     pub(crate) offset: u16,
@@ -57,7 +57,7 @@ pub(crate) struct Form {
 const SAME: u64 = 0b1;
 const POOL: u64 = 0b010;
 const SLOT: u64 = 0b100;
-const PACKED: u64 = 0b110;
+const PAGE: u64 = 0b110;
 const LOST: u64 = 0b1000;
 const TAG: u64 = 0b111;
 const TAG_BITS: u32 = 3;
@@ -94,7 +94,7 @@ impl Location {
                 let crosses = if crosses { CROSSES } else { 0 };
                 (PART | crosses | offset << OFFSET_SHIFT | entry_bits(slot)) << TAG_BITS | SLOT
             }
-            Self::Packed(bytes) => u64::from(bytes.to_bits()) << TAG_BITS | PACKED,
+            Self::Page(page, form) => (u64::from(page) << Form::BITS | u64::from(form.to_bits())) << TAG_BITS | PAGE,
             Self::Lost => LOST,
         }
     }
@@ -124,7 +124,7 @@ impl Location {
                 };
                 entry.map_or(Self::Nowhere, part)
             }
-            PACKED => Self::Packed(Form::from_bits(payload as u16)),
+            PAGE => Self::Page((payload >> Form::BITS) as u32, Form::from_bits(payload as u16)),
             _ if metadata == LOST => Self::Lost,
             _ => Self::Nowhere,
         }
@@ -189,8 +189,8 @@ mod tests {
             Location::Slot(Entry::new(0, 1).unwrap()),
             Location::Part(Part { slot: Entry::new(31, u32::MAX).unwrap(), offset: 4092, crosses: true }),
             Location::Part(Part { slot: Entry::new(0, 1).unwrap(), offset: 0, crosses: false }),
-            Location::Packed(Form::PAGE),
-            Location::Packed(Form { length: 1, encoding: Encoding::Lz4 }),
+            Location::Page(u32::MAX, Form::PAGE),
+            Location::Page(1, Form { length: 1, encoding: Encoding::Lz4 }),
         ];
         for location in locations {
             assert_eq!(Location::from_metadata(location.to_metadata()), location);

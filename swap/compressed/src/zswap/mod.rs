@@ -17,25 +17,25 @@
 //! | nowhere | free | only in memory, or on its way out; or on the disk's own slot | zero page | on the disk's own slot; **never in a ghost area** |
 //! | same, pool | **never** | in memory and stored | **never** | stored |
 //! | slot | **never** | in memory and on the other slot, or on its way there | **never** | on the other slot |
-//! | part | **never** | in memory and on other slots, with others; or being read | **never** | on other slots, with others |
-//! | packed | **never** | in memory and on the own slot | **never** | on the own slot |
+//! | part | **never** | in memory, and on other slots or pages of the own disk with others; or being read | **never** | there |
+//! | page | **never** | in memory and on a page of the own disk | **never** | there |
 //! | lost | **never** | **never** | **never** | could not be read when its area went: reading fails |
 //!
-//! "Slot", "part" and "lost" are there in ghost areas only, "packed" only before a disk. Only the following changes the metadata:
+//! "Slot" and "lost" are there in ghost areas only, "page" only before a disk. Only the following changes the metadata:
 //!
 //! | what | from | to |
 //! |---|---|---|
-//! | a write | any | same, pool; slot, if refused and an area with a disk has a free one; nowhere, if refused |
+//! | a write | any | same, pool; refused, nowhere, or a slot that an area with a disk has free, or a page if others have its own |
 //! | a write that finds the page zero | any | nowhere |
 //! | a load | same, pool | the same, of the youngest generation; nowhere, if memory is short and the folio dirty then |
-//! | writeback | pool | slot, part, packed or nowhere, when the bytes are on the disk; else as it was |
+//! | writeback | pool | slot, part, page or nowhere, when the bytes are on the disk; else as it was |
 //! | a load of another part of its block | part | pool, of the youngest generation, if there is room |
 //! | `swapoff` of the other slot's area | slot, part | nowhere, and the folio dirty; lost, if it cannot be read |
 //! | the slot is freed | any | free |
 //!
 //! # What owns what
 //!
-//! The metadata owns the object in the pool, or the other slot, that it names, which is freed when it is replaced. The other
+//! The metadata owns the object in the pool, or its part of the disk, that it names, which is freed when it is replaced. The other
 //! slot's table entry points back, and says in what form the page is there before it is written.
 //!
 //! Only a task that has the slot's folio in the cache, locked or under writeback, changes the metadata. So writeback and
@@ -46,16 +46,17 @@
 //!
 //! # Several pages in a block
 //!
-//! With `compressed_writeback`, a ghost area's pages go to the disk as they are stored, in blocks that follow one another without gaps
+//! With `compressed_writeback`, pages go to the disk as they are stored, in blocks that follow one another without gaps
 //! (`store/packed.rs`, as zram's do; `pack.rs`), so what is written, and read again, is a page's compressed size: text, of which
-//! LZ4 makes 2,620 bytes, takes 0.65 of a block. An object that ends in a second block has a part of both slots; they are read by one
+//! LZ4 makes 2,620 bytes, takes 0.65 of a block. An object that ends in a second block has a part of both; they are read by one
 //! request. The other pages of what was read come into the pool (`unpack.rs`): they went out together, so they are likely to be wanted together.
 //!
-//! The owners of a block's parts are in the labels on the disk; in memory a slot only counts them, so a part costs no more than the
-//! metadata's 8 bytes that there are for each slot anyway. Only `swapoff` has to look for the owners, once for each cluster.
+//! A ghost area's blocks are in slots of an area with a disk. The owners of a block's parts are in the labels on the disk; in memory
+//! a slot only counts them, so a part costs no more than the metadata's 8 bytes that there are for each slot anyway. Only `swapoff`
+//! has to look for the owners, once for each cluster.
 //!
-//! An area with a disk of its own has each page on its own slot, and compressed writeback saves decompressing but no block: a
-//! slot there names one place of the disk, and would have to stay in use after it was freed, for the others in its block.
+//! The blocks of an area before a disk take no slots: they are in vacant pages of that disk (`places.rs`), of which there are as many as
+//! slots, and a slot never needs more than one. So the area is full when all its slots are in use, as without zswap, and not before.
 //!
 //! A load keeps the stored copy, which is right whatever becomes of the folio. It takes the copy over only by making the
 //! folio dirty first, since a clean folio may be dropped.
@@ -75,6 +76,7 @@ mod ghost;
 mod location;
 mod ops;
 mod pack;
+mod places;
 mod settings;
 mod shrink;
 mod statistics;

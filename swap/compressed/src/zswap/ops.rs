@@ -12,6 +12,7 @@ use quire_swap::{
 
 use super::cache::{Refusal, Zswap};
 use super::location::{Form, Location};
+use super::places;
 use crate::machine::PoolMachine;
 
 /// zswap before one area.
@@ -92,7 +93,14 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
         }
         match &self.below {
             _ if batch.batch().is_empty() => {}
-            Some(below) => below.submit_write(batch),
+            Some(below) => {
+                if !batch.batch().is_owned() {
+                    self.zswap.find_places(&mut batch);
+                }
+                if !batch.batch().is_empty() {
+                    below.submit_write(batch);
+                }
+            }
             None => self.zswap.write_elsewhere(batch, refusal),
         }
     }
@@ -102,12 +110,12 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
         self.below.is_some() || self.zswap.is_enabled()
     }
 
-    fn slot_free_notify(&self, _area: &Area<M>, _slot: u32, metadata: u64) {
-        self.zswap.release(Location::from_metadata(metadata));
+    fn slot_free_notify(&self, area: &Area<M>, slot: u32, metadata: u64) {
+        self.zswap.release(area, slot, Location::from_metadata(metadata));
     }
 
-    fn slot_zeroed(&self, _area: &Area<M>, _slot: u32, metadata: u64) {
-        self.zswap.release(Location::from_metadata(metadata));
+    fn slot_zeroed(&self, area: &Area<M>, slot: u32, metadata: u64) {
+        self.zswap.release(area, slot, Location::from_metadata(metadata));
     }
 }
 
@@ -173,6 +181,26 @@ impl<M: PoolMachine> Zswap<M> {
         stored
     }
 
+    /// Says where on the disk the folios go: to the pages of their slots' numbers or, where others have these, to a vacant one.
+    fn find_places(&self, batch: &mut WriteBatch<M>) {
+        let area = Arc::clone(batch.batch().area());
+        let mut position = 0;
+        while let Some(run) = batch.batch().run(position) {
+            if !places::claim_run(&area, run) {
+                let vacant = if run.length == 1 { self.vacant(&area) } else { None };
+                let Some(vacant) = vacant else {
+                    // It stays in memory, and gets another slot.
+                    batch.complete_one(position, Err(IoError::Refused));
+                    continue;
+                };
+                area.set_metadata(run.first, Location::Page(vacant.page(), Form::PAGE).to_metadata());
+                batch.place(position, vacant.page());
+                vacant.give_to(run.first);
+            }
+            position += 1;
+        }
+    }
+
     /// Writes what a ghost area cannot keep in memory to slots of an area with a disk, or refuses it.
     fn write_elsewhere(&self, mut batch: WriteBatch<M>, refusal: Refusal) {
         let error = match refusal {
@@ -184,7 +212,7 @@ impl<M: PoolMachine> Zswap<M> {
         let mut position = 0;
         let mut is_first = true;
         while let Some(run) = batch.batch().run(position) {
-            let slots = self.swap.allocate_on_disk(run.length.ilog2() as u8).ok();
+            let slots = self.slots_on_disk(run.length.ilog2() as u8);
             // A batch goes to one area.
             let slots = slots.filter(|slots| target.as_ref().is_none_or(|area| Arc::ptr_eq(area, slots.area())));
             let owner = own.entry(run.first);

@@ -1,24 +1,26 @@
-//! Writeback of several objects to a block, and from one block into the next: for areas without a disk of their own.
+//! Writeback of several objects to a block, and from one block into the next.
 //!
-//! The objects of a batch become one row of bytes ([`packed`]), which is cut into blocks. The blocks go to slots of an area with a disk,
-//! one after the other; where the next slot does not lie behind the last, the next object begins with it. A slot counts how many
-//! objects have a part of it, and is free when none has.
+//! The objects of a batch, which are of one area, become one row of bytes ([`packed`]), which is cut into blocks. The blocks go to
+//! vacant pages of the area's disk (`places.rs`), or, if it has none, to slots of an area that has one, one after the other; where
+//! the next does not lie behind the last, the next object begins with it. How many objects have a part of each is counted, and it
+//! is free when none has.
 //!
 //! Nothing is decompressed, and no memory is needed: a block is carried by the folio that the entry of the same number in the batch has in the cache
 //! anyway. There are never more blocks than entries, as each object is shorter than a block.
 //!
 //! An object whose blocks are on the disk is freed from the pool; one of which any block could not be written stays, and so does
-//! one for which no slot was free.
+//! one for which no place was free.
 
 use alloc::sync::Arc;
 use core::ops::RangeInclusive;
 
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Area, BATCH_FOLIOS, Direction, Entry, Folio, FolioFlag, Plug, Slots};
+use quire_swap::{Area, BATCH_FOLIOS, Direction, Folio, FolioFlag, Plug, Slots};
 
 use super::cache::Zswap;
 use super::cold::Cold;
 use super::location::{Location, Part, entry_bits};
+use super::places::Vacant;
 use crate::machine::PoolMachine;
 use crate::store::Object;
 use crate::store::packed::{self, LABEL, Label};
@@ -52,10 +54,18 @@ struct Place {
     crosses: bool,
 }
 
-/// A block with its slot, which nothing else has.
+/// A block with its place, which nothing else has.
 struct Block<M: PoolMachine> {
-    slots: Slots<M>,
+    on_disk: OnDisk<M>,
     holders: u16,
+}
+
+/// Where a block goes.
+enum OnDisk<M: PoolMachine> {
+    /// To a page of the disk of the area whose objects are in it.
+    Page(Vacant<M>),
+    /// To a slot of another area.
+    Slots(Slots<M>),
 }
 
 impl<M: PoolMachine> Packing<M> {
@@ -75,12 +85,14 @@ impl<M: PoolMachine> Packing<M> {
         if self.end + bytes <= PAGE_SIZE {
             return Some(Place { block: self.begun - 1, offset: self.end, crosses: false });
         }
-        let slots = zswap.swap.allocate_on_disk(0).ok()?;
+        let home = &self.entries[0].as_ref()?.cold.area;
+        let on_disk =
+            if home.is_on_disk() { OnDisk::Page(zswap.vacant(home)?) } else { OnDisk::Slots(zswap.slots_on_disk(0)?) };
         let last = self.begun.checked_sub(1).and_then(|last| self.blocks[last].as_ref());
-        let is_next = last.is_some_and(|last| last.is_followed_by(&slots));
+        let is_next = last.is_some_and(|last| last.on_disk.is_followed_by(&on_disk));
         let carrier = self.entries[self.begun].as_mut()?;
         carrier.cold.folio.with_page_mut(0, |page| page.fill(0));
-        self.blocks[self.begun] = Some(Block { slots, holders: 0 });
+        self.blocks[self.begun] = Some(Block { on_disk, holders: 0 });
         self.begun += 1;
         if is_next && self.end < PAGE_SIZE {
             return Some(Place { block: self.begun - 2, offset: self.end, crosses: true });
@@ -100,9 +112,10 @@ impl<M: PoolMachine> Packing<M> {
         }
     }
 
-    /// The slots that the object at `place` is in.
+    /// What the object at `place` is in.
     fn part(&self, place: Place) -> Option<Part> {
-        let slot = self.blocks[place.block].as_ref()?.entry()?;
+        let on_disk = &self.blocks[place.block].as_ref()?.on_disk;
+        let slot = on_disk.area().entry(on_disk.slot())?;
         Some(Part { slot, offset: place.offset as u16, crosses: place.crosses })
     }
 }
@@ -113,18 +126,35 @@ impl Place {
     }
 }
 
-impl<M: PoolMachine> Block<M> {
-    fn entry(&self) -> Option<Entry> {
-        self.slots.area().entry(self.slots.run().first)
+impl<M: PoolMachine> OnDisk<M> {
+    fn area(&self) -> &Arc<Area<M>> {
+        match self {
+            Self::Page(vacant) => vacant.area(),
+            Self::Slots(slots) => slots.area(),
+        }
     }
 
-    fn is_followed_by(&self, slots: &Slots<M>) -> bool {
-        Arc::ptr_eq(self.slots.area(), slots.area()) && self.slots.run().end() == slots.run().first.into()
+    fn slot(&self) -> u32 {
+        match self {
+            Self::Page(vacant) => vacant.page(),
+            Self::Slots(slots) => slots.run().first,
+        }
+    }
+
+    fn is_followed_by(&self, next: &Self) -> bool {
+        Arc::ptr_eq(self.area(), next.area()) && self.slot().checked_add(1) == Some(next.slot())
+    }
+
+    fn share_among(self, holders: u16) {
+        match self {
+            Self::Page(vacant) => vacant.share_among(holders),
+            Self::Slots(slots) => slots.share_among(holders),
+        }
     }
 }
 
 impl<M: PoolMachine> Zswap<M> {
-    /// Adds an entry to a batch: its object, if there is a slot for it.
+    /// Adds an entry to a batch: its object, if there is a place for it.
     pub(super) fn pack(&self, packing: &mut Packing<M>, cold: Cold<M>, object: Object) {
         let owner = entry_bits(cold.entry);
         let number = packing.count;
@@ -162,9 +192,9 @@ impl<M: PoolMachine> Zswap<M> {
         let mut plug = Plug::new();
         let mut written = [false; BATCH_FOLIOS];
         for (number, block) in packing.blocks.iter_mut().enumerate() {
-            let Some(Block { slots, holders }) = block.take().filter(|block| block.holders > 0) else { continue };
-            let (area, slot): (Arc<Area<M>>, u32) = (Arc::clone(slots.area()), slots.run().first);
-            slots.share_among(holders);
+            let Some(Block { on_disk, holders }) = block.take().filter(|block| block.holders > 0) else { continue };
+            let (area, slot): (Arc<Area<M>>, u32) = (Arc::clone(on_disk.area()), on_disk.slot());
+            on_disk.share_among(holders);
             if let Some(carrier) = &mut packing.entries[number] {
                 plug.add_owned(&area, carrier.cold.folio.start_writeback(), slot, Direction::Write);
                 written[number] = true;
@@ -190,7 +220,7 @@ impl<M: PoolMachine> Zswap<M> {
                 }
                 failed => {
                     if let Some((_, part)) = failed {
-                        self.free_part(part);
+                        self.free_part(&cold.area, part);
                     }
                     self.leave(cold);
                 }

@@ -17,15 +17,25 @@ use super::cache::Zswap;
 use super::cold::Cold;
 use super::location::{Form, Location};
 use super::pack::Packing;
+use super::places::{self, Vacant};
 use crate::machine::PoolMachine;
 use crate::store::{Encoding, Object, Stored};
 
 /// An entry on its way to a disk, alone in a slot.
 struct Writeback<M: PoolMachine> {
     cold: Cold<M>,
-    /// The slot that they go to; none if that is the entry's own.
-    target: Option<Entry>,
+    target: Target<M>,
     form: Form,
+}
+
+/// Where the page of an entry goes.
+enum Target<M: PoolMachine> {
+    /// To the page of its area's disk that has the slot's number.
+    Own,
+    /// To another page of its area's disk.
+    Page(Vacant<M>),
+    /// To this slot of another area.
+    Slot(Arc<Area<M>>, Entry),
 }
 
 impl<M: PoolMachine> Zswap<M> {
@@ -80,7 +90,7 @@ impl<M: PoolMachine> Zswap<M> {
         packed + writebacks.into_iter().flatten().map(|writeback| u64::from(self.finish(writeback))).sum::<u64>()
     }
 
-    /// Entries of the oldest generation. The search goes round all slots, and on from where it stopped.
+    /// Entries of the oldest generation, of one area. The search goes round all slots, and on from where it stopped.
     fn coldest(&self) -> [Option<Entry>; BATCH_FOLIOS] {
         let mut found = [None; BATCH_FOLIOS];
         let (generation, members) = self.ages.oldest();
@@ -103,6 +113,9 @@ impl<M: PoolMachine> Zswap<M> {
             let (index, slot) = stopped.map_or((index + 1, 0), |slot| (index, slot));
             let next = u64::from(index) << u32::BITS | u64::from(slot);
             self.hand.store(next, Ordering::Relaxed);
+            if count > 0 {
+                break;
+            }
         }
         found
     }
@@ -122,12 +135,11 @@ impl<M: PoolMachine> Zswap<M> {
         }
     }
 
-    /// The entry's object, if it is to be written as it is stored and with others: those of areas with a disk of their own go to
-    /// their own slots.
+    /// The entry's object, if it is to be written as it is stored and with others.
     fn object_to_pack(&self, cold: &Cold<M>) -> Option<Object> {
         let compressed = self.settings.compressed_writeback.load(Ordering::Relaxed);
         match cold.location() {
-            Location::Pool(object, _) if compressed && !cold.area.is_on_disk() => {
+            Location::Pool(object, _) if compressed && !cold.area.discards_clusters() => {
                 Some(object).filter(|object| object.encoding() != Encoding::Raw)
             }
             _ => None,
@@ -136,18 +148,18 @@ impl<M: PoolMachine> Zswap<M> {
 
     /// Puts the entry's page into its folio, and adds that to the batch.
     fn begin(&self, mut cold: Cold<M>, plug: &mut Plug<M>) -> Option<Writeback<M>> {
-        let own = |cold: &Cold<M>| Some((Arc::clone(&cold.area), cold.entry));
         let filled = self.fill(&mut cold);
-        let to = filled.and_then(|form| {
-            if cold.area.is_on_disk() { own(&cold) } else { self.slot_of_another_area(cold.entry, form) }
-        });
-        let (Some(form), Some((other, target))) = (filled, to) else {
+        let (Some(form), Some(target)) = (filled, filled.and_then(|form| self.target_for(&cold, form))) else {
             // A task that wants the page is told what is wrong with it.
             self.leave(cold);
             return None;
         };
-        plug.add_owned(&other, cold.folio.start_writeback(), target.slot(), Direction::Write);
-        let target = (target != cold.entry).then_some(target);
+        let (area, slot) = match &target {
+            Target::Own => (&cold.area, cold.entry.slot()),
+            Target::Page(vacant) => (&cold.area, vacant.page()),
+            Target::Slot(other, slot) => (other, slot.slot()),
+        };
+        plug.add_owned(area, cold.folio.start_writeback(), slot, Direction::Write);
         Some(Writeback { cold, target, form })
     }
 
@@ -190,13 +202,19 @@ impl<M: PoolMachine> Zswap<M> {
         copied.ok().map(|()| form)
     }
 
-    /// A slot of an area with a disk for the entry, which says in what form the page will be there before it is written.
-    fn slot_of_another_area(&self, entry: Entry, form: Form) -> Option<(Arc<Area<M>>, Entry)> {
-        let slots = self.swap.allocate_on_disk(0).ok()?;
+    /// A place for the entry's page alone. A slot of another area says in what form the page will be there before it is written.
+    fn target_for(&self, cold: &Cold<M>, form: Form) -> Option<Target<M>> {
+        if cold.area.is_on_disk() {
+            if places::claim_own(&cold.area, cold.entry.slot()) {
+                return Some(Target::Own);
+            }
+            return self.vacant(&cold.area).map(Target::Page);
+        }
+        let slots = self.slots_on_disk(0)?;
         let area = Arc::clone(slots.area());
         let target = area.entry(slots.run().first)?;
-        slots.give_to(entry, form.to_bits());
-        Some((area, target))
+        slots.give_to(cold.entry, form.to_bits());
+        Some(Target::Slot(area, target))
     }
 
     /// Waits for the write.
@@ -204,22 +222,28 @@ impl<M: PoolMachine> Zswap<M> {
         let Writeback { cold, target, form } = writeback;
         cold.folio.wait_for_writeback();
         let failed = cold.folio.state().clear(FolioFlag::Dirty);
+        let slot = cold.entry.slot();
         if failed {
-            if let Some(target) = target {
-                self.free_slot(target);
+            match target {
+                Target::Own => places::let_go_of_own(&cold.area, slot),
+                Target::Page(vacant) => drop(vacant),
+                Target::Slot(_, target) => self.free_slot(target),
             }
             self.leave(cold);
-        } else {
-            self.statistics.written_compressed.add(u64::from(form != Form::PAGE));
-            self.went(
-                cold,
-                match target {
-                    Some(target) => Location::Slot(target),
-                    None if form == Form::PAGE => Location::Nowhere,
-                    None => Location::Packed(form),
-                },
-            );
+            return false;
         }
-        !failed
+        self.statistics.written_compressed.add(u64::from(form != Form::PAGE));
+        let location = match target {
+            Target::Own if form == Form::PAGE => Location::Nowhere,
+            Target::Own => Location::Page(slot, form),
+            Target::Page(vacant) => {
+                let page = vacant.page();
+                vacant.give_to(slot);
+                Location::Page(page, form)
+            }
+            Target::Slot(_, target) => Location::Slot(target),
+        };
+        self.went(cold, location);
+        true
     }
 }

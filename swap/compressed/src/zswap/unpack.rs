@@ -89,7 +89,7 @@ impl<M: PoolMachine> Zswap<M> {
         let object = self.store.insert(&bytes[other.bytes.clone()], other.encoding).ok()?;
         let generation = self.ages.add();
         if area.exchange_metadata(slot, was, Location::Pool(object, generation).to_metadata()) {
-            self.free_part(part);
+            self.free_part(&area, part);
             self.statistics.taken_back.add(1);
         } else {
             self.ages.remove(generation);
@@ -101,7 +101,9 @@ impl<M: PoolMachine> Zswap<M> {
     /// The slot whose page an object is, with where its metadata must say that it is: the label may be wrong, or old.
     fn owner_of(&self, first: Entry, object: &Packed) -> Option<(Arc<Area<M>>, u32, Part)> {
         let owner = entry_of(object.owner)?;
-        let area = self.swap.area(owner.area()).filter(|area| area.has_frontswap() && !area.is_on_disk())?;
+        let can_be_here =
+            |area: &Arc<Area<M>>| area.has_frontswap() && (!area.is_on_disk() || area.index() == first.area());
+        let area = self.swap.area(owner.area()).filter(can_be_here)?;
         let (block, offset) = ((object.at / PAGE_SIZE) as u32, (object.at % PAGE_SIZE) as u16);
         let slot = Entry::new(first.area(), first.slot().checked_add(block)?)?;
         let crosses = (object.bytes.end - 1) / PAGE_SIZE != object.at / PAGE_SIZE;

@@ -4,13 +4,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use quire_compressed::zswap::{Whereabouts, Zswap};
 use quire_swap::ghost::PATH;
 use quire_swap::header::Page;
-use quire_swap::{DecodedPte, Entry, POOL_BATCHES, Swap, SwapOffError, SwapOnOptions};
+use quire_swap::{Area, DecodedPte, Entry, POOL_BATCHES, Swap, SwapOffError, SwapOnOptions};
 
 use crate::contents::{random, same, text_of_length};
 use crate::zswap::{count, start};
@@ -77,6 +78,14 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..AREAS.len()).prop_map(O::SwapOff),
         2 => (0..AREAS.len()).prop_map(O::SwapOn),
     ]
+}
+
+/// What zswap notes of a page of the disk that is its own slot's.
+const OWN: u8 = 255;
+
+/// What zswap has noted of a page of an area's disk.
+fn note(area: &Area<Fake>, page: u32) -> u8 {
+    area.page_notes().and_then(|notes| notes.get(page)).map_or(0, |note| note.load(Ordering::Relaxed))
 }
 
 /// The areas that come and go.
@@ -150,6 +159,14 @@ impl World {
         }
     }
 
+    /// Whether the page of this slot, which a task has, is all zero.
+    fn is_zero(&self, entry: Entry) -> bool {
+        let words = self.kernel.tables.iter().zip(&self.model);
+        let mut pages = words.flat_map(|(words, pages)| words.iter().zip(pages));
+        let held = pages.find(|(word, _)| **word == DecodedPte::Entry(entry).encode());
+        held.and_then(|(_, page)| *page) == Some(same(0))
+    }
+
     /// Every slot is in a legal state, and what points at what points back.
     fn check(&self) -> Result<(), TestCaseError> {
         let mut stored = 0;
@@ -175,17 +192,23 @@ impl World {
                         prop_assert_eq!(target.owner_of(other.slot()), Some(entry));
                     }
                     Whereabouts::Part { first, last } => {
-                        prop_assert!(is_ghost);
+                        prop_assert_eq!(is_ghost, first.area() != area.index());
                         *parts.entry(first).or_default() += 1;
                         *parts.entry(last).or_default() += u16::from(last != first);
                     }
-                    Whereabouts::Packed => prop_assert!(!is_ghost),
+                    Whereabouts::Page(page) if page == slot => prop_assert_eq!(note(&area, page), OWN),
+                    Whereabouts::Page(page) => {
+                        prop_assert!(!is_ghost);
+                        *parts.entry(Entry::new(area.index(), page).unwrap()).or_default() += 1;
+                    }
                     Whereabouts::Lost => prop_assert!(false, "{} was lost", entry),
                     Whereabouts::Nowhere if is_ghost && counted && !cached => {
-                        let words = self.kernel.tables.iter().zip(&self.model);
-                        let mut pages = words.flat_map(|(words, pages)| words.iter().zip(pages));
-                        let held = pages.find(|(word, _)| **word == DecodedPte::Entry(entry).encode());
-                        prop_assert_eq!(held.and_then(|(_, page)| *page), Some(same(0)), "{} is nowhere", entry);
+                        prop_assert!(self.is_zero(entry), "{entry} is nowhere");
+                    }
+                    Whereabouts::Nowhere
+                        if area.page_notes().is_some() && counted && !cached && !self.is_zero(entry) =>
+                    {
+                        prop_assert_eq!(note(&area, slot), OWN, "{} is nowhere", entry);
                     }
                     _ => {}
                 }
@@ -194,7 +217,15 @@ impl World {
         for area in self.swap.areas() {
             for slot in 1..=u32::try_from(area.usable()).unwrap() {
                 let counted = parts.get(&Entry::new(area.index(), slot).unwrap()).copied().unwrap_or(0);
-                prop_assert_eq!(area.holders(slot), counted, "slot {} of {}", slot, area.name());
+                let noted = note(&area, slot);
+                let is_used = area.owner_of(slot).is_some() || area.holders(slot) > 0;
+                let elsewhere = if noted == OWN { 0 } else { u16::from(noted) };
+                prop_assert_eq!(area.holders(slot) + elsewhere, counted, "slot {} of {}", slot, area.name());
+                if noted == OWN {
+                    let entry = Entry::new(area.index(), slot).unwrap();
+                    let is_used = is_used || self.swap.count(entry) > 0 || self.swap.lookup(entry).is_some();
+                    prop_assert!(is_used, "page {} of {} is a free slot's", slot, area.name());
+                }
             }
         }
         prop_assert_eq!(stored, self.zswap.stored_pages());

@@ -20,3 +20,4 @@ mod zram_schedules;
 mod zswap;
 mod zswap_packed;
 mod zswap_packed_schedules;
+mod zswap_places;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use quire_compressed::zswap::{Whereabouts, Zswap};
-use quire_swap::{Entry, FaultError, Folio, Locked, Plug, SlotReference, Swap, SwapOnOptions, Written};
+use quire_swap::header::Page;
+use quire_swap::{Entry, FaultError, Folio, FolioFlag, Locked, Plug, SlotReference, Swap, SwapOnOptions, Written};
 use shuttle::thread::{self, JoinHandle};
 
-use crate::contents::text;
+use crate::contents::{random, text};
 use crate::zswap::{Nobody, end_without_a_loss, start};
 use quire_testkit::device::Device;
 use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio};
@@ -26,9 +27,9 @@ struct World {
     entries: Vec<Entry>,
 }
 
-fn page_out(swap: &Swap<Fake>, number: u64) -> Entry {
+fn page_out(swap: &Swap<Fake>, contents: &Page) -> Entry {
     let folio = new_folio(0, 0).unwrap();
-    folio.with_page_mut(0, |page| *page = text(number));
+    folio.with_page_mut(0, |page| *page = *contents);
     let folio = Locked::lock(folio);
     let reference = swap.duplicate(swap.add_to_swap(&folio).unwrap()).unwrap();
     let entry = reference.entry();
@@ -37,21 +38,43 @@ fn page_out(swap: &Swap<Fake>, number: u64) -> Entry {
     let mut plug = Plug::new();
     assert!(matches!(swap.write(&mut plug, folio), Written::Queued));
     plug.submit();
-    swap.evict(Locked::lock(FakeFolio::try_from_number(frame).unwrap()), 2, 0).unwrap();
+    let mut folio = Locked::lock(FakeFolio::try_from_number(frame).unwrap());
+    folio.wait_for_writeback();
+    // Another task may be looking at it.
+    while let Err(again) = swap.evict(folio, 2, 0) {
+        assert!(!again.state().is(FolioFlag::Dirty), "it was refused");
+        folio = again;
+        thread::yield_now();
+    }
     entry
 }
 
-fn explore(written_back: bool, body: impl Fn(&World) + Send + Sync + Copy + 'static) {
+/// Whose the pages are: an area's that has no disk, or one's that has.
+#[derive(Clone, Copy, PartialEq)]
+enum Home {
+    Ghost,
+    Disk,
+}
+
+fn explore_both(written_back: bool, body: impl Fn(&World) + Send + Sync + Copy + 'static) {
+    for home in [Home::Ghost, Home::Disk] {
+        explore(home, written_back, body);
+    }
+}
+
+fn explore(home: Home, written_back: bool, body: impl Fn(&World) + Send + Sync + Copy + 'static) {
     let memory = Memory::new(FRAMES);
     let (swap, zswap) = start(1000);
     zswap.set("shrinker_enabled", "1").unwrap();
     zswap.set("compressed_writeback", "1").unwrap();
     let schedule = move || {
         memory.enter();
-        zswap.swapon_ghost(512, SwapOnOptions { priority: Some(1), ..SwapOnOptions::default() }).unwrap();
-        let disk = FakeDisk::new("/dev/vda", 100);
+        if home == Home::Ghost {
+            zswap.swapon_ghost(512, SwapOnOptions { priority: Some(1), ..SwapOnOptions::default() }).unwrap();
+        }
+        let disk = FakeDisk::new("/dev/vda", if home == Home::Ghost { 100 } else { 5 });
         let disk_area = enable(swap, &disk, None).unwrap();
-        let entries = (0..PAGES).map(|number| page_out(swap, number)).collect();
+        let entries = (0..PAGES).map(|number| page_out(swap, &text(number))).collect();
         let world = World { memory, swap, zswap, disk, disk_area, entries };
         let device = Device::start(memory, &world.disk);
         if written_back {
@@ -97,7 +120,7 @@ impl World {
 
 #[test]
 fn pages_of_one_block_are_wanted_at_once() {
-    explore(true, |world| {
+    explore_both(true, |world| {
         let tasks = [0, 1, 2].map(|page| world.spawn(move |world| world.fault(page)));
         for task in tasks {
             task.join().unwrap();
@@ -108,7 +131,7 @@ fn pages_of_one_block_are_wanted_at_once() {
 
 #[test]
 fn a_page_is_given_up_while_its_block_is_read_for_another() {
-    explore(true, |world| {
+    explore_both(true, |world| {
         let reader = world.spawn(|world| world.fault(1));
         let other = world.spawn(|world| {
             world.give_up(0);
@@ -123,7 +146,7 @@ fn a_page_is_given_up_while_its_block_is_read_for_another() {
 
 #[test]
 fn a_block_is_used_again_while_it_is_read() {
-    explore(true, |world| {
+    explore_both(true, |world| {
         let reader = world.spawn(|world| world.fault(1));
         let other = world.spawn(|world| {
             // What this takes into the pool goes to the disk again, to the same slots or others.
@@ -142,8 +165,28 @@ fn a_block_is_used_again_while_it_is_read() {
 }
 
 #[test]
+fn a_slot_is_used_again_by_what_no_pool_takes_while_the_blocks_of_others_go() {
+    explore(Home::Disk, true, |world| {
+        let other = world.spawn(|world| {
+            world.fault(2);
+            world.give_up(2);
+        });
+        // Three slots, of which this page gets one, in a disk of four pages of which two are blocks.
+        world.give_up(0);
+        let again = page_out(world.swap, &random(7));
+        other.join().unwrap();
+        world.fault(1);
+        let fault = world.swap.fault_in(again, 0, None).unwrap();
+        assert!(fault.folio.with_page(0, |found| *found == random(7)));
+        drop(fault);
+        drop(SlotReference::from_pte(world.swap, again.to_pte()));
+        world.give_up(1);
+    });
+}
+
+#[test]
 fn pages_are_given_up_and_wanted_while_their_blocks_are_written() {
-    explore(false, |world| {
+    explore_both(false, |world| {
         let shrinker = world.spawn(|world| {
             world.zswap.memory_is_low();
             world.zswap.shrink();
@@ -162,7 +205,7 @@ fn pages_are_given_up_and_wanted_while_their_blocks_are_written() {
 
 #[test]
 fn a_disk_leaves_while_a_block_of_it_is_read_and_another_page_given_up() {
-    explore(true, |world| {
+    explore(Home::Ghost, true, |world| {
         let reader = world.spawn(|world| world.fault(1));
         let other = world.spawn(|world| world.give_up(0));
         world.swap.swapoff(world.disk_area, &mut Nobody).unwrap();
@@ -177,7 +220,7 @@ fn a_disk_leaves_while_a_block_of_it_is_read_and_another_page_given_up() {
 
 #[test]
 fn a_disk_leaves_while_its_blocks_are_written() {
-    explore(false, |world| {
+    explore(Home::Ghost, false, |world| {
         let shrinker = world.spawn(|world| {
             world.zswap.memory_is_low();
             world.zswap.shrink();

@@ -1,0 +1,203 @@
+//! zswap before a disk, with compressed writeback: several pages to a block, in pages of the disk that are not their slots' own,
+//! and what that means for the slots that come after.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use quire_compressed::zswap::{Whereabouts, Zswap};
+use quire_swap::header::Page;
+use quire_swap::{DecodedPte, Discard, Disk, DiskProperties, SwapOnOptions};
+
+use crate::contents::{random, text};
+use crate::ghost::{place, write_back};
+use crate::zswap::{before_disk_of, count, send_out, start, writes};
+use quire_testkit::kernel::{Kernel, Touch};
+use quire_testkit::{Fake, FakeDisk, Memory};
+
+/// Pages that all are on a disk with as many slots as there are pages.
+fn packed(pages: usize, contents: impl Fn(u64) -> Page) -> (Kernel, &'static Zswap<Fake>, Arc<FakeDisk>) {
+    let (kernel, zswap, disk) = before_disk_of(pages as u64 + 1, pages, contents);
+    zswap.set("compressed_writeback", "1").unwrap();
+    write_back(zswap);
+    (kernel, zswap, disk)
+}
+
+/// What is noted of the pages of the disk: those that are vacant, those that several may have, and those that are their own slots'.
+fn notes(kernel: &Kernel) -> [usize; 3] {
+    let area = kernel.swap.area(0).unwrap();
+    let mut counted = [0; 3];
+    for page in 1..=area.usable() as u32 {
+        let note = area.page_notes().unwrap().get(page).map_or(0, |note| note.load(Ordering::Relaxed));
+        counted[match note {
+            0 => 0,
+            255 => 2,
+            _ => 1,
+        }] += 1;
+    }
+    counted
+}
+
+/// Sends those pages out that are in memory.
+fn send_rest_out(kernel: &mut Kernel) {
+    for page in 0..kernel.tables[0].len() {
+        if matches!(kernel.word(0, page), DecodedPte::Present(_)) {
+            assert!(kernel.reclaim(0, page), "page {page} stays");
+        }
+    }
+    kernel.plug.submit();
+    kernel.memory.run_all();
+    kernel.evict_ended();
+}
+
+/// All pages are what they were, and nothing is left when they go.
+fn end(mut kernel: Kernel, zswap: &Zswap<Fake>, contents: impl Fn(u64) -> Page) {
+    let pages = kernel.tables[0].len();
+    for page in 0..pages {
+        assert_eq!(kernel.read_page(0, page).unwrap(), contents(page as u64), "page {page}");
+        kernel.unmap(0, page);
+    }
+    kernel.settle();
+    assert!(zswap.adds_up());
+    assert_eq!((zswap.stored_pages(), kernel.memory.pool.used()), (0, 0));
+    assert_eq!(kernel.swap.area(0).unwrap().used(), 0, "a slot is lost");
+    assert_eq!(notes(&kernel), [pages, 0, 0], "a page of the disk is lost");
+}
+
+#[test]
+fn text_goes_at_one_and_a_half_pages_a_block_on_a_full_area_and_nothing_is_decompressed() {
+    let (kernel, zswap, disk) = packed(32, text);
+    let [pages, blocks] = ["written_back_packed", "written_back_packed_blocks"].map(|name| count(zswap, name));
+    assert_eq!((pages, count(zswap, "zswpwb")), (32, 32));
+    // One object begins again with the first page, behind the disk's last.
+    assert!(2 * pages >= 3 * (blocks - 1), "{pages} pages went to {blocks} blocks");
+    assert_eq!((writes(&disk), disk.requests.lock().unwrap().len()), (blocks, 2));
+    assert_eq!((count(zswap, "written_back_compressed"), count(zswap, "written_back_decompressed")), (32, 0));
+    assert_eq!((count(zswap, "zswpin"), kernel.memory.pool.used()), (0, 0));
+    assert_eq!(kernel.swap.area(0).unwrap().used(), 32, "no slot but the pages' own");
+    assert_eq!(notes(&kernel), [32 - blocks as usize, blocks as usize, 0]);
+    end(kernel, zswap, text);
+}
+
+#[test]
+fn a_fault_brings_its_blocks_other_pages_into_zswap_and_not_into_memory() {
+    let (mut kernel, zswap, disk) = packed(12, text);
+    let frames = kernel.memory.free_frames();
+    assert_eq!(kernel.read_page(0, 6).unwrap(), text(6));
+    assert_eq!(kernel.memory.free_frames(), frames - 1);
+    let inside: Vec<usize> =
+        (0..12).filter(|&page| page != 6 && place(&kernel, zswap, page) == Whereabouts::Pool).collect();
+    assert!(!inside.is_empty(), "no neighbour came");
+    assert_eq!(count(zswap, "read_back_neighbours"), inside.len() as u64);
+    // They are there without the disk.
+    disk.broken.lock().unwrap().extend(0..100);
+    for page in inside {
+        assert_eq!(kernel.read_page(0, page).unwrap(), text(page as u64));
+    }
+    disk.broken.lock().unwrap().clear();
+    end(kernel, zswap, text);
+}
+
+#[test]
+fn a_page_whose_place_others_have_goes_to_a_vacant_one() {
+    // All slots are in use and most pages of the disk are blocks': then every page changes to what no pool takes.
+    let (mut kernel, zswap, disk) = packed(32, text);
+    let blocks = notes(&kernel)[1];
+    for first in (0..32).step_by(8) {
+        for page in first..first + 8 {
+            kernel.write_page(0, page, &random(page as u64)).unwrap();
+        }
+        send_rest_out(&mut kernel);
+        let changed = |page: u64| if page < first as u64 + 8 { random(page) } else { text(page) };
+        for page in 0..32 {
+            assert_eq!(kernel.read_page(0, page).unwrap(), changed(page as u64), "page {page}");
+        }
+        send_rest_out(&mut kernel);
+    }
+    let away = (0..32).filter(|&page| matches!(place(&kernel, zswap, page), Whereabouts::Page(_))).count();
+    assert!(away > 0, "{blocks} blocks were in nobody's way");
+    assert_eq!(notes(&kernel), [0, away, 32 - away]);
+    assert!(writes(&disk) >= 32);
+    end(kernel, zswap, random);
+}
+
+#[test]
+fn slots_that_are_freed_and_used_again_leave_the_blocks_of_others_alone() {
+    let (mut kernel, zswap, _disk) = packed(32, text);
+    // One page of each three stays on the disk.
+    let stays = |page: usize| page.is_multiple_of(3);
+    for page in (0..32).filter(|&page| !stays(page)) {
+        kernel.unmap(0, page);
+        kernel.populate_page(0, page, &random(page as u64));
+    }
+    send_rest_out(&mut kernel);
+    let contents = |page: u64| if stays(page as usize) { text(page) } else { random(page) };
+    for page in 0..32 {
+        assert_eq!(kernel.read_page(0, page).unwrap(), contents(page as u64), "page {page}");
+    }
+    end(kernel, zswap, contents);
+}
+
+#[test]
+fn a_disk_that_writes_nothing_leaves_all_in_the_pool_and_the_places_vacant() {
+    let (kernel, zswap, disk) = before_disk_of(33, 32, text);
+    zswap.set("compressed_writeback", "1").unwrap();
+    disk.broken.lock().unwrap().extend(0..33);
+    assert_eq!(write_back(zswap), 0);
+    assert_eq!((count(zswap, "stored_pages"), notes(&kernel)), (32, [32, 0, 0]));
+    disk.broken.lock().unwrap().clear();
+    assert_eq!(write_back(zswap), 32);
+    end(kernel, zswap, text);
+}
+
+#[test]
+fn a_page_goes_alone_to_a_vacant_place_when_compressed_writeback_is_off() {
+    let (mut kernel, zswap, _disk) = packed(32, text);
+    // Back in the pool, from where it goes to the disk as a page.
+    for page in 0..8 {
+        kernel.write_page(0, page, &text(100 + page as u64)).unwrap();
+    }
+    send_rest_out(&mut kernel);
+    zswap.set("compressed_writeback", "0").unwrap();
+    assert!(write_back(zswap) >= 8);
+    assert!(count(zswap, "written_back_decompressed") >= 8);
+    end(kernel, zswap, |page| if page < 8 { text(100 + page) } else { text(page) });
+}
+
+#[test]
+fn a_block_that_cannot_be_read_costs_the_pages_that_are_in_it() {
+    let (mut kernel, zswap, disk) = packed(12, text);
+    zswap.set("max_pool_percent", "0").unwrap();
+    let Whereabouts::Part { first, .. } = place(&kernel, zswap, 5) else { panic!("it is in a block") };
+    let is_in = |page: &usize| match place(&kernel, zswap, *page) {
+        Whereabouts::Part { first: begin, last } => [begin, last].contains(&first),
+        _ => false,
+    };
+    let lost: Vec<usize> = (0..12).filter(is_in).collect();
+    disk.broken.lock().unwrap().insert(first.slot().into());
+    for page in 0..12 {
+        let wanted = if lost.contains(&page) { Err(Touch::BusError) } else { Ok(text(page as u64)) };
+        assert_eq!(kernel.read_page(0, page), wanted, "page {page}");
+    }
+    disk.broken.lock().unwrap().clear();
+    end(kernel, zswap, text);
+}
+
+#[test]
+fn an_area_that_discards_has_every_page_in_its_own_place() {
+    let memory = Memory::new(64);
+    let (swap, zswap) = start(1000);
+    let able = DiskProperties { discard: true, ..DiskProperties::default() };
+    let disk: Arc<dyn Disk<Fake>> = FakeDisk::with("/dev/vda", 33, able, &[]);
+    swap.swapon(&disk, SwapOnOptions { discard: Discard::Pages, ..SwapOnOptions::default() }).unwrap();
+    let mut kernel = Kernel::new(swap, memory, 1, 12);
+    for page in 0..12 {
+        kernel.populate_page(0, page, &text(page as u64));
+    }
+    send_out(&mut kernel, 12);
+    zswap.set("compressed_writeback", "1").unwrap();
+    assert_eq!(write_back(zswap), 12);
+    assert_eq!((count(zswap, "written_back_packed"), notes(&kernel)), (0, [20, 0, 12]));
+    for page in 0..12 {
+        assert_eq!(kernel.read_page(0, page).unwrap(), text(page as u64));
+    }
+}
