@@ -251,7 +251,7 @@ impl<M: Machine> Area<M> {
         if !suits || !self.availability.is_open() {
             return Ok(None);
         }
-        cluster.prepare(class, self.metadata_bits)?;
+        self.prepare(index, &mut cluster, class)?;
         let taken = cluster.take(class, wanted, table_entry);
         if taken.is_some() {
             self.used.fetch_add(run_length(class).into(), Ordering::AcqRel);

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crate::availability::Availability;
 use crate::batch::Pool;
+use crate::cluster::ClusterGuard;
 use crate::clusters::{ClusterRef, Clusters};
 use crate::disk::{Claim, Disk, DiskProperties};
 use crate::entry::Entry;
@@ -128,6 +129,11 @@ impl<M: Machine> Area<M> {
         &self.statistics
     }
 
+    /// Slots, the header's and the bad ones included.
+    pub fn slots(&self) -> u64 {
+        self.slots
+    }
+
     /// Slots that can be used: without the header and bad pages.
     pub fn usable(&self) -> u64 {
         self.usable
@@ -168,9 +174,19 @@ impl<M: Machine> Area<M> {
 
     /// Sets the backend's own bits for a slot in use if they are what is expected.
     pub fn exchange_metadata(&self, slot: u32, expected: u64, value: u64) -> bool {
+        self.exchange_metadata_if(slot, expected, value, |_| true)
+    }
+
+    /// The same for a slot whose page is in no frame, nor on its way into one.
+    pub fn exchange_metadata_if_out(&self, slot: u32, expected: u64, value: u64) -> bool {
+        self.exchange_metadata_if(slot, expected, value, |state| matches!(state, SlotState::Shadow(_)))
+    }
+
+    fn exchange_metadata_if(&self, slot: u32, expected: u64, value: u64, is_so: impl Fn(SlotState) -> bool) -> bool {
         let Some(cluster) = self.cluster(slot) else { return false };
         let mut cluster = cluster.lock();
-        let is_expected = cluster.metadata(offset(slot), self.metadata_bits) == expected;
+        let is_expected = cluster.metadata(offset(slot), self.metadata_bits) == expected
+            && is_so(cluster.table_entry(offset(slot)).state());
         if is_expected {
             cluster.set_metadata(offset(slot), self.metadata_bits, value);
         }
@@ -260,12 +276,22 @@ impl<M: Machine> Area<M> {
         Ok(())
     }
 
+    /// Makes sure that a cluster, which is locked, has a table, for slots of folios of `class` if it is empty, and that what is noted of
+    /// its pages has a place.
+    pub(crate) fn prepare(&self, index: usize, cluster: &mut ClusterGuard<'_, M>, class: u8) -> Result<(), NoMemory> {
+        if let Some(notes) = &self.page_notes {
+            // A leaf has those of whole clusters.
+            notes.grow((index * CLUSTER_SLOTS) as u32)?;
+        }
+        cluster.prepare(class, self.metadata_bits)
+    }
+
     /// Takes a slot out of use for ever: once each, while no other task knows the area.
     pub(crate) fn mark_bad(&self, slot: u64) -> Result<(), NoMemory> {
         let index = (slot / CLUSTER_SLOTS as u64) as usize;
         let Some(cluster) = self.clusters.get(index) else { return Ok(()) };
         let mut cluster = cluster.lock();
-        cluster.prepare(0, self.metadata_bits)?;
+        self.prepare(index, &mut cluster, 0)?;
         let taken = cluster.take(0, (slot % CLUSTER_SLOTS as u64) as usize, SlotState::Bad.table_entry());
         debug_assert!(taken.is_some(), "slot {slot} of {} is bad, and was taken before", self.name());
         self.relist(index, &mut cluster, false);

@@ -37,6 +37,8 @@ pub struct Zswap<M: PoolMachine> {
     pub(super) hand: AtomicU64,
     /// For each area, where the search for a vacant page of its disk goes on.
     pub(super) hands: [AtomicU32; MAX_AREAS],
+    /// A bit for each area in which nothing was vacant for a page that had to go.
+    pub(super) cramped: AtomicU32,
     /// Pages that are wanted written back.
     pub(super) wanted: AtomicU64,
     pub(super) failures: RateLimit,
@@ -108,6 +110,7 @@ impl<M: PoolMachine> Zswap<M> {
             shrinking: AtomicBool::new(false),
             hand: AtomicU64::new(0),
             hands: [const { AtomicU32::new(0) }; MAX_AREAS],
+            cramped: AtomicU32::new(0),
             wanted: AtomicU64::new(0),
             failures: RateLimit::new(),
             blocks: Lock::new(Some(new_blocks::<M>()?)),

@@ -9,8 +9,8 @@
 //! # Where the page of a slot is
 //!
 //! Two numbers say it: the slot's entry in the swap table, which is the core's, and its metadata, 64 bits, which are zswap's
-//! and exist only in clusters in use. With both a used slot costs 16 bytes; a slot of another area with the page costs its
-//! own 8 in addition.
+//! and exist only in clusters in use. With both a used slot costs 16 bytes, and before a disk one more; a slot of another area with the
+//! page costs its own 8 in addition.
 //!
 //! | metadata | free | in the cache | in no frame, zero | in no frame |
 //! |---|---|---|---|---|
@@ -56,7 +56,7 @@
 //! has to look for the owners, once for each cluster.
 //!
 //! The blocks of an area before a disk take no slots: they are in vacant pages of that disk (`places.rs`), of which there are as many as
-//! slots, and a slot never needs more than one. So the area is full when all its slots are in use, as without zswap, and not before.
+//! slots. So the area holds as many pages as without zswap. Its slots whose pages of the disk have blocks are of no use to ghost areas.
 //!
 //! A load keeps the stored copy, which is right whatever becomes of the folio. It takes the copy over only by making the
 //! folio dirty first, since a clean folio may be dropped.

@@ -52,9 +52,9 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
 
     /// As on Linux, not what is in part in memory: it comes as fast page by page, and then no more of it than is wanted.
     fn reads_together(&self, area: &Area<M>, run: SlotRun) -> bool {
-        let is_below = |slot| Location::from_metadata(area.metadata(slot)) == Location::Nowhere;
-        let below = self.below.as_ref().filter(|_| (run.first..run.first + run.length).all(is_below));
-        below.is_some_and(|below| below.reads_together(area, run))
+        let location = |slot| Location::from_metadata(area.metadata(slot));
+        let together = (run.first..run.first + run.length).all(|slot| self.is_whole(location(slot), run.length));
+        together && self.below.as_ref().is_none_or(|below| below.reads_together(area, run))
     }
 
     fn submit_read(&self, mut batch: ReadBatch<M>) {
@@ -69,7 +69,12 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
         }
         match &self.below {
             _ if batch.batch().is_empty() => {}
-            Some(below) => below.submit_read(batch),
+            Some(below) => {
+                if !batch.batch().is_owned() {
+                    find_pages(&mut batch);
+                }
+                below.submit_read(batch);
+            }
             None => self.zswap.read_elsewhere(batch),
         }
     }
@@ -120,21 +125,26 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
 }
 
 impl<M: PoolMachine> Layer<M> {
+    /// Whether a page is on a disk as it is, so that a request can read it into its folio of `length` pages.
+    fn is_whole(&self, location: Location, length: u32) -> bool {
+        match location {
+            Location::Nowhere => self.below.is_some(),
+            Location::Page(_, form) => length == 1 && form == Form::PAGE,
+            Location::Slot(entry) => length == 1 && self.zswap.form_in(entry) == Some(Form::PAGE),
+            _ => false,
+        }
+    }
+
     /// Reads the folio at `position` if its pages are in memory, or have to be read one by one; `None` if the backend below,
     /// or another area's, reads it as a whole.
     fn read(&self, batch: &mut ReadBatch<M>, position: usize, run: SlotRun) -> Option<Result<(), IoError>> {
         let area = Arc::clone(batch.batch().area());
         let location = |slot| Location::from_metadata(area.metadata(slot));
-        let is_whole = |(_, location)| match location {
-            Location::Nowhere => self.below.is_some(),
-            Location::Slot(entry) => run.length == 1 && self.zswap.form_in(entry) == Some(Form::PAGE),
-            _ => false,
-        };
         // Nearly always there is one page, whose metadata is looked at once.
         let first = (run.first, location(run.first));
         let others = || (run.first + 1..run.first + run.length).map(|slot| (slot, location(slot)));
         let pages = || iter::once(first).chain(others());
-        if pages().all(is_whole) {
+        if pages().all(|(_, location)| self.is_whole(location, run.length)) {
             return None;
         }
         let read = pages().enumerate().try_for_each(|(index, (slot, location))| {
@@ -147,6 +157,18 @@ impl<M: PoolMachine> Layer<M> {
             pages().for_each(|(slot, location)| self.zswap.loaded(&area, slot, location, folio));
         }
         Some(read)
+    }
+}
+
+/// Says of folios that a disk has as they are at which of its pages they begin, if any is not in its own place.
+fn find_pages<M: PoolMachine>(batch: &mut ReadBatch<M>) {
+    let area = Arc::clone(batch.batch().area());
+    let page = |run: SlotRun| match Location::from_metadata(area.metadata(run.first)) {
+        Location::Page(page, _) => page,
+        _ => run.first,
+    };
+    if batch.batch().folios().any(|(_, run)| page(run) != run.first) {
+        batch.place_each(page);
     }
 }
 
@@ -184,13 +206,15 @@ impl<M: PoolMachine> Zswap<M> {
     /// Says where on the disk the folios go: to the pages of their slots' numbers or, where others have these, to a vacant one.
     fn find_places(&self, batch: &mut WriteBatch<M>) {
         let area = Arc::clone(batch.batch().area());
-        let mut position = 0;
+        let (mut position, mut has_room) = (0, true);
         while let Some(run) = batch.batch().run(position) {
             if !places::claim_run(&area, run) {
-                let vacant = if run.length == 1 { self.vacant(&area) } else { None };
+                let vacant = if run.length == 1 && has_room { self.vacant(&area) } else { None };
                 let Some(vacant) = vacant else {
                     // It stays in memory, and gets another slot.
-                    batch.complete_one(position, Err(IoError::Refused));
+                    has_room &= run.length > 1;
+                    self.want_room_in(&area);
+                    batch.complete_one(position, Err(IoError::NoSpace));
                     continue;
                 };
                 area.set_metadata(run.first, Location::Page(vacant.page(), Form::PAGE).to_metadata());

@@ -37,6 +37,8 @@ pub(super) struct Packing<M: PoolMachine> {
     end: usize,
     /// How far before that the last object's label is; 0 if no object lies there.
     back: usize,
+    /// No block had a place any more.
+    is_full: bool,
 }
 
 /// An entry, with where its object is: nowhere if it has to stay in the pool.
@@ -77,7 +79,13 @@ impl<M: PoolMachine> Packing<M> {
             begun: 0,
             end: PAGE_SIZE,
             back: 0,
+            is_full: false,
         }
+    }
+
+    /// Whether the area's entries can join those that there are.
+    pub(super) fn is_of(&self, area: &Arc<Area<M>>) -> bool {
+        self.entries[0].as_ref().is_none_or(|first| Arc::ptr_eq(&first.cold.area, area))
     }
 
     /// Where the next object goes, which takes so many bytes with its label. A block is begun if it needs one.
@@ -85,9 +93,14 @@ impl<M: PoolMachine> Packing<M> {
         if self.end + bytes <= PAGE_SIZE {
             return Some(Place { block: self.begun - 1, offset: self.end, crosses: false });
         }
-        let home = &self.entries[0].as_ref()?.cold.area;
-        let on_disk =
-            if home.is_on_disk() { OnDisk::Page(zswap.vacant(home)?) } else { OnDisk::Slots(zswap.slots_on_disk(0)?) };
+        let home = &self.entries[0].as_ref().filter(|_| !self.is_full)?.cold.area;
+        let found = if home.is_on_disk() {
+            zswap.vacant(home).map(OnDisk::Page)
+        } else {
+            zswap.slots_on_disk(0).map(OnDisk::Slots)
+        };
+        self.is_full = found.is_none();
+        let on_disk = found?;
         let last = self.begun.checked_sub(1).and_then(|last| self.blocks[last].as_ref());
         let is_next = last.is_some_and(|last| last.on_disk.is_followed_by(&on_disk));
         let carrier = self.entries[self.begun].as_mut()?;
@@ -184,7 +197,7 @@ impl<M: PoolMachine> Zswap<M> {
         }
     }
 
-    /// Writes the batch and waits for it. Returns how many pages went.
+    /// Writes the batch and waits for it; it is empty then. Returns how many pages went.
     pub(super) fn write_packed(&self, packing: &mut Packing<M>) -> u64 {
         let parts: [Option<Part>; BATCH_FOLIOS] = core::array::from_fn(|number| {
             packing.entries[number].as_ref()?.place.and_then(|place| packing.part(place))
@@ -226,6 +239,7 @@ impl<M: PoolMachine> Zswap<M> {
                 }
             }
         }
+        (packing.count, packing.begun, packing.end, packing.back, packing.is_full) = (0, 0, PAGE_SIZE, 0, false);
         pages
     }
 }

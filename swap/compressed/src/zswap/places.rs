@@ -1,26 +1,31 @@
 //! Whose each page of a disk is, in an area with zswap before it.
 //!
 //! A slot's page goes to the page of the disk of the same number, unless other slots' are there: then, as several that go together
-//! do, to one that is vacant. So a slot that is freed frees nothing that others need, and as none needs more than one page of the
-//! disk, there is one for each. An area's byte of each page of its disk ([`Area::page_notes`]) says which are vacant:
+//! do, to one that is vacant. So a slot that is freed frees nothing that others need. An area's byte of each page of its disk
+//! ([`Area::page_notes`]) says which are vacant:
 //!
 //! | byte | the page of the disk |
 //! |---|---|
 //! | 0 | is vacant |
-//! | 1 to 254 | has what so many slots need, perhaps in part |
+//! | 1 to 254 | has what so many slots need, perhaps in part; or is taken to be written |
 //! | 255 | is that of the slot of the same number, alone |
 //!
 //! A byte changes in one step, without a lock, and is the last to say that something is gone. 255 is set and taken away only by who
 //! may change the slot's metadata, or frees it.
+//!
+//! There are as many pages as slots, and several objects need fewer pages than there are objects. But one that lies in two pages keeps both
+//! when all others there are gone. If nothing is vacant for a page that has to go, it is refused for now, and the shrinker takes such objects
+//! into the pool again (`Zswap::make_room`): each gives a page back, and goes to the disk with others later.
 //!
 //! An area whose device is told of empty clusters has each page in its own place: the device forgets what is in a cluster without slots in use.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use quire_swap::{Area, SlotRun, Slots};
+use quire_swap::{Area, BATCH_FOLIOS, SlotRun, Slots};
 
 use super::cache::Zswap;
+use super::location::{Location, Part};
 use crate::machine::PoolMachine;
 
 const VACANT: u8 = 0;
@@ -34,28 +39,36 @@ pub(super) struct Vacant<M: PoolMachine> {
 }
 
 impl<M: PoolMachine> Vacant<M> {
-    /// The first vacant page from `hand` on, which goes behind it.
-    pub(super) fn find(area: &Arc<Area<M>>, hand: &AtomicU32) -> Option<Self> {
+    /// The first vacant page from `hand` on, which goes on behind what was looked at.
+    fn find(area: &Arc<Area<M>>, hand: &AtomicU32) -> Option<Self> {
         /// How many pages are looked at.
-        const LOOKS: u32 = 1 << 16;
-        let (notes, pages) = (area.page_notes()?, area.usable() as u32);
+        const LOOKS: u64 = 1 << 16;
+        if area.discards_clusters() {
+            return None;
+        }
+        // Slot 0 is the header's.
+        let (notes, pages) = (area.page_notes()?, area.slots() - 1);
         // The first pages of all are likely to be their own slots' soon.
         let first = match hand.load(Ordering::Relaxed) {
             0 => pages / 2,
-            page => page,
+            page => page.into(),
         };
+        let mut page = 0;
+        let mut has_memory = true;
         for look in 0..pages.min(LOOKS) {
-            // Slot 0 is the header's.
-            let page = first.wrapping_add(look) % pages + 1;
-            if !area.is_usable(page) {
-                continue;
-            }
-            let note = notes.grow(page).ok()??;
-            if note.compare_exchange(VACANT, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            page = ((first + look) % pages + 1) as u32;
+            let found = notes.get(page).or_else(|| {
+                let made = if has_memory { notes.grow(page) } else { Ok(None) };
+                has_memory &= made.is_ok();
+                made.ok().flatten()
+            });
+            let take = |note: &AtomicU8| note.compare_exchange(VACANT, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            if found.is_some_and(|note| area.is_usable(page) && take(note)) {
                 hand.store(page, Ordering::Relaxed);
                 return Some(Self { area: Arc::clone(area), page, is_given: false });
             }
         }
+        hand.store(page, Ordering::Relaxed);
         None
     }
 
@@ -102,23 +115,22 @@ fn note<M: PoolMachine>(area: &Area<M>, page: u32) -> Option<&AtomicU8> {
 /// One slot less has something in the page of the disk.
 pub(super) fn let_go<M: PoolMachine>(area: &Area<M>, page: u32) {
     if let Some(note) = note(area, page) {
-        let before = note.fetch_sub(1, Ordering::AcqRel);
-        debug_assert!(!matches!(before, VACANT | OWN), "page {page} of {} is let go of too often", area.name());
+        let less = |holders| if matches!(holders, VACANT | OWN) { None } else { Some(holders - 1) };
+        let changed = note.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
+        debug_assert!(changed.is_ok(), "page {page} of {} is let go of too often", area.name());
     }
 }
 
-/// Claims for a slot the page of the disk of the same number. False if others have it, or without memory to note it.
+/// Whether one slot alone has something in the page of the disk.
+pub(super) fn has_one_holder<M: PoolMachine>(area: &Area<M>, page: u32) -> bool {
+    note(area, page).is_some_and(|note| note.load(Ordering::Relaxed) == 1)
+}
+
+/// Claims for a slot in use the page of the disk of the same number. False if others have it.
 pub(super) fn claim_own<M: PoolMachine>(area: &Area<M>, slot: u32) -> bool {
-    let Some(notes) = area.page_notes() else { return true };
-    match notes.grow(slot) {
-        Ok(Some(note)) => {
-            let claimed = note.compare_exchange(VACANT, OWN, Ordering::AcqRel, Ordering::Acquire);
-            matches!(claimed, Ok(_) | Err(OWN))
-        }
-        // The last slot of the largest area: no other page goes there.
-        Ok(None) => true,
-        Err(_) => false,
-    }
+    // Each slot in use has a note but the last of the largest area, to whose page no other goes.
+    let claim = |note: &AtomicU8| note.compare_exchange(VACANT, OWN, Ordering::AcqRel, Ordering::Acquire);
+    note(area, slot).is_none_or(|note| matches!(claim(note), Ok(_) | Err(OWN)))
 }
 
 /// [`claim_own`] for all of a run, or for none.
@@ -140,7 +152,8 @@ pub(super) fn let_go_of_own<M: PoolMachine>(area: &Area<M>, slot: u32) {
 }
 
 impl<M: PoolMachine> Zswap<M> {
-    /// Slots of an area with a disk whose pages of it are theirs, for those of another area.
+    /// Slots of an area with a disk whose pages of it are theirs, for those of another area. Those whose pages others have are of no use
+    /// for that.
     pub(super) fn slots_on_disk(&self, order: u8) -> Option<Slots<M>> {
         /// How many may be passed over, because others have their pages of the disk.
         const TRIES: usize = 16;
@@ -159,5 +172,40 @@ impl<M: PoolMachine> Zswap<M> {
     /// A vacant page of the area's disk.
     pub(super) fn vacant(&self, area: &Arc<Area<M>>) -> Option<Vacant<M>> {
         Vacant::find(area, &self.hands[usize::from(area.index())])
+    }
+
+    /// Nothing was vacant for a page that had to go.
+    pub(super) fn want_room_in(&self, area: &Area<M>) {
+        self.cramped.fetch_or(1 << area.index(), Ordering::Relaxed);
+        M::wake_shrinker();
+    }
+
+    /// Takes objects that alone have one of their two pages into the pool again, in areas where room is wanted: some of the first.
+    pub(super) fn make_room(&self) {
+        let cramped = self.cramped.swap(0, Ordering::Relaxed);
+        for area in self.swap.areas().filter(|area| cramped >> area.index() & 1 != 0) {
+            self.make_room_in(&area);
+        }
+    }
+
+    fn make_room_in(&self, area: &Arc<Area<M>>) {
+        let mut found = [None; BATCH_FOLIOS];
+        let mut count = 0;
+        let wastes = |part: Part| part.crosses && part.slots().any(|page| has_one_holder(area, page.slot()));
+        area.look_at_metadata(0, |slot, metadata| {
+            if let Location::Part(part) = Location::from_metadata(metadata)
+                && wastes(part)
+            {
+                found[count] = area.entry(slot);
+                count += 1;
+            }
+            count < found.len()
+        });
+        for cold in found.into_iter().flatten().filter_map(|entry| self.take(entry)) {
+            if let Location::Part(part) = cold.location() {
+                self.take_back(area, cold.entry.slot(), part);
+            }
+            cold.withdraw();
+        }
     }
 }

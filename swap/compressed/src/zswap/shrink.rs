@@ -56,6 +56,7 @@ impl<M: PoolMachine> Zswap<M> {
         }
         let mut written = 0;
         loop {
+            self.make_room();
             if !self.is_over() && self.wanted.swap(0, Ordering::Relaxed) == 0 {
                 break;
             }
@@ -77,20 +78,27 @@ impl<M: PoolMachine> Zswap<M> {
     fn write_back(&self) -> u64 {
         let mut plug = Plug::new();
         let mut packing = Packing::new();
+        let mut packed = 0;
         let mut writebacks: [Option<Writeback<M>>; BATCH_FOLIOS] = [const { None }; BATCH_FOLIOS];
         for (started, entry) in writebacks.iter_mut().zip(self.coldest().into_iter().flatten()) {
             let Some(cold) = self.take(entry) else { continue };
             match self.object_to_pack(&cold) {
-                Some(object) => self.pack(&mut packing, cold, object),
+                Some(object) => {
+                    if !packing.is_of(&cold.area) {
+                        plug.submit();
+                        packed += self.write_packed(&mut packing);
+                    }
+                    self.pack(&mut packing, cold, object);
+                }
                 None => *started = self.begin(cold, &mut plug),
             }
         }
         plug.submit();
-        let packed = self.write_packed(&mut packing);
+        packed += self.write_packed(&mut packing);
         packed + writebacks.into_iter().flatten().map(|writeback| u64::from(self.finish(writeback))).sum::<u64>()
     }
 
-    /// Entries of the oldest generation, of one area. The search goes round all slots, and on from where it stopped.
+    /// Entries of the oldest generation. The search goes round all slots, and on from where it stopped.
     fn coldest(&self) -> [Option<Entry>; BATCH_FOLIOS] {
         let mut found = [None; BATCH_FOLIOS];
         let (generation, members) = self.ages.oldest();
@@ -113,15 +121,12 @@ impl<M: PoolMachine> Zswap<M> {
             let (index, slot) = stopped.map_or((index + 1, 0), |slot| (index, slot));
             let next = u64::from(index) << u32::BITS | u64::from(slot);
             self.hand.store(next, Ordering::Relaxed);
-            if count > 0 {
-                break;
-            }
         }
         found
     }
 
     /// Puts a folio at the entry into the cache.
-    fn take(&self, entry: Entry) -> Option<Cold<M>> {
+    pub(super) fn take(&self, entry: Entry) -> Option<Cold<M>> {
         let area = self.swap.area(entry.area())?;
         let folio = Locked::lock(M::allocate_folio(0, FolioUse::Writeback)?);
         match area.insert(entry, &folio) {

@@ -1,7 +1,7 @@
 //! Reading blocks that have several objects: one page is wanted, the others that are there come into the pool.
 //!
 //! A block is read without a lock, while the folio of the wanted page keeps its slot's metadata as they are, and so the block.
-//! The other pages' folios are not locked, nor are there any: their metadata are changed only if they still say that the page is
+//! The other pages have no folios: their metadata are changed only while that is so, and if they still say that the page is
 //! in this very place, so its bytes are those that were read. From then on a page is in the pool, as one of the youngest generation,
 //! and has no part of the block any more. The bytes are those that it had there before: nothing is decompressed, and no page gets a frame.
 //!
@@ -21,21 +21,44 @@ use crate::store::{StoreError, Stored};
 impl<M: PoolMachine> Zswap<M> {
     /// Reads the page of a slot, whose folio is locked, from where it is with others. Sleeps.
     pub(super) fn read_part(&self, area: &Area<M>, slot: u32, part: Part, page: &mut Page) -> Result<(), IoError> {
-        let mut blocks = self.take_blocks();
-        let result = self.read_blocks(part, &mut blocks).and_then(|bytes| {
-            let owner = area.entry(slot).ok_or(IoError::Device)?;
-            let wanted = packed::object_of(bytes, part.offset.into(), entry_bits(owner));
-            let decoded = wanted
-                .ok_or(StoreError::Corrupt { handle: u32::MAX })
-                .and_then(|wanted| self.store.decode_from(wanted.encoding, &bytes[wanted.bytes], page));
-            decoded.map_err(|error| self.cannot_read(area, slot, error))?;
+        self.with_object(area, slot, part, |object, bytes| {
+            self.store.decode_from(object.encoding, &bytes[object.bytes.clone()], page)?;
             self.statistics.read_compressed.add(1);
-            for other in packed::objects(bytes, part.offset.into()).filter(|other| other.owner != entry_bits(owner)) {
+            let others = packed::objects(bytes, part.offset.into()).filter(|other| other.owner != object.owner);
+            for other in others {
                 if self.take_back_other(part.slot, &other, bytes).is_none() {
                     break;
                 }
             }
             Ok(())
+        })
+    }
+
+    /// Takes a slot's object, whose folio is locked, into the pool again, however full that is. Sleeps.
+    pub(super) fn take_back(&self, area: &Area<M>, slot: u32, part: Part) {
+        let taken = self.with_object(area, slot, part, |object, bytes| {
+            self.store.insert(&bytes[object.bytes.clone()], object.encoding)
+        });
+        if let Ok(object) = taken {
+            self.statistics.taken_back.add(1);
+            self.replace(area, slot, Location::Pool(object, self.ages.add()));
+        }
+    }
+
+    /// Reads the blocks of a slot's object, and has it looked at in them.
+    fn with_object<R>(
+        &self,
+        area: &Area<M>,
+        slot: u32,
+        part: Part,
+        look: impl FnOnce(&Packed, &[u8]) -> Result<R, StoreError>,
+    ) -> Result<R, IoError> {
+        let mut blocks = self.take_blocks();
+        let result = self.read_blocks(part, &mut blocks).and_then(|bytes| {
+            let owner = area.entry(slot).ok_or(IoError::Device)?;
+            let object = packed::object_of(bytes, part.offset.into(), entry_bits(owner));
+            let looked = object.ok_or(StoreError::Corrupt { handle: u32::MAX }).and_then(|object| look(&object, bytes));
+            looked.map_err(|error| self.cannot_read(area, slot, error))
         });
         let surplus = self.blocks.lock().replace(blocks);
         drop(surplus);
@@ -80,7 +103,7 @@ impl<M: PoolMachine> Zswap<M> {
     fn take_back_other(&self, first: Entry, other: &Packed, bytes: &[u8]) -> Option<()> {
         let Some((area, slot, part)) = self.owner_of(first, other) else { return Some(()) };
         let was = Location::Part(part).to_metadata();
-        if area.metadata(slot) != was || area.lookup(slot).is_some() {
+        if area.metadata(slot) != was {
             return Some(());
         }
         if !self.is_enabled() || self.is_over() || self.store.usage().frames >= self.most_frames() {
@@ -88,7 +111,7 @@ impl<M: PoolMachine> Zswap<M> {
         }
         let object = self.store.insert(&bytes[other.bytes.clone()], other.encoding).ok()?;
         let generation = self.ages.add();
-        if area.exchange_metadata(slot, was, Location::Pool(object, generation).to_metadata()) {
+        if area.exchange_metadata_if_out(slot, was, Location::Pool(object, generation).to_metadata()) {
             self.free_part(&area, part);
             self.statistics.taken_back.add(1);
         } else {

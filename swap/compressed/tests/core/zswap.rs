@@ -61,18 +61,18 @@ pub fn count(zswap: &Zswap<Fake>, name: &str) -> u64 {
 }
 
 fn before_disk(pages: usize, contents: impl Fn(u64) -> Page) -> (Kernel, &'static Zswap<Fake>, Arc<FakeDisk>) {
-    before_disk_of(200, pages, contents)
+    before_disk_of(|| FakeDisk::new("/dev/vda", 200), pages, contents)
 }
 
-/// Pages of a task that are out, to an area on a disk of so many pages that has zswap before it.
+/// Pages of a task that are out, to an area on this disk that has zswap before it.
 pub fn before_disk_of(
-    blocks: u64,
+    disk: impl FnOnce() -> Arc<FakeDisk>,
     pages: usize,
     contents: impl Fn(u64) -> Page,
 ) -> (Kernel, &'static Zswap<Fake>, Arc<FakeDisk>) {
     let memory = Memory::new(64);
     let (swap, zswap) = start(1000);
-    let disk = FakeDisk::new("/dev/vda", blocks);
+    let disk = disk();
     enable(swap, &disk, None).unwrap();
     let mut kernel = Kernel::new(swap, memory, 1, pages);
     for page in 0..pages {
