@@ -41,7 +41,7 @@ done
 
 step mkswap of a disk of 72 MiB -- /bin/mkswap --type log /dev/vdc
 step swapon of it -- swapon /dev/vdc
-step check random page-out -- check log-random
+step check random page-out -- check --beside log-random
 step swapoff of it -- swapoff /dev/vdc
 
 step mkswap once more -- /bin/mkswap --type crypt /dev/vda
