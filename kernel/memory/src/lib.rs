@@ -49,7 +49,7 @@
 //! 1. few frames are free: `wake_kswapd` in `reclaim.rs`, or `wait_for_frame` in `frames.rs` for a task that finds none
 //! 2. whose pages: `Effort::shrink` in `reclaim.rs`, by `next_to_look_at` in `lru/mod.rs`
 //! 3. the policy names the pages that are looked at: `isolate` in `lru/mod.rs`, and by it `Instance::next` in `policy/instance.rs`
-//! 4. their locks are tried, their owners found: `page_out` in `page_out/mod.rs`, `Owners::find` in `rmap.rs`
+//! 4. their locks are tried, their owners found: `unmap` in `page_out/mod.rs`, `Owners::find` in `rmap.rs`
 //! 5. the policy is told which were accessed, and says which go: `look` and `judge` in `page_out/mod.rs`; these get slots:
 //!    `give_slots` in `page_out/mod.rs`, and by it `Swap::hold_in_swap` in `swap/src/take.rs`; a large folio sixteen in a row:
 //!    `give_run` in `page_out/large.rs`

@@ -58,11 +58,28 @@ pub(crate) enum Asked {
 }
 
 /// Tries to take isolated folios out of memory; returns how many leave it. The others are in a list again.
-#[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
 pub(crate) fn page_out(batch: &mut FolioBatch, asked: Asked, plug: &mut Plug) -> usize {
     let mut owners = Owners::default();
+    let mut unmapped = ArrayVec::new();
+    unmap(batch, asked, &mut owners, &mut unmapped);
+    large::side_by_side(&mut unmapped);
+    let mut leaving =
+        Leaving { plug, clean: ArrayVec::new(), zero: ArrayVec::new(), gone: FolioBatch::new(), count: 0 };
+    unmapped.drain(..).for_each(|folio| leaving.add(folio, &mut owners));
+    leaving.free()
+}
+
+/// Steps 1 to 6: those that go are out of all page tables then, the others in a list. What this has on the stack is gone before
+/// anything is written, for which a backend may need much of it.
+#[inline(never)]
+#[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
+fn unmap(
+    batch: &mut FolioBatch,
+    asked: Asked,
+    owners: &mut Owners,
+    unmapped: &mut ArrayVec<Locked<Folio>, BATCH_PAGES>,
+) {
     let mut candidates = ArrayVec::<Candidate, BATCH_PAGES>::new();
-    let mut unmapped = ArrayVec::<Locked<Folio>, BATCH_PAGES>::new();
     for folio in batch.drain(..) {
         let folio = match Locked::try_lock(folio) {
             Ok(folio) if !folio.state().is(FolioFlag::Writeback) => folio,
@@ -88,7 +105,7 @@ pub(crate) fn page_out(batch: &mut FolioBatch, asked: Asked, plug: &mut Plug) ->
         look(owners.get(candidates[0].owner), candidates);
     }
     large.look(&mut candidates);
-    judge(&owners, &mut candidates, asked);
+    judge(owners, &mut candidates, asked);
     large.agree(&mut candidates);
     large.give_slots(&mut candidates);
     let mut flush = false;
@@ -108,13 +125,8 @@ pub(crate) fn page_out(batch: &mut FolioBatch, asked: Asked, plug: &mut Plug) ->
     if flush && translations::flush_stale() {
         COUNTERS.flushes.fetch_add(1, Ordering::Relaxed);
     }
-    let mut leaving =
-        Leaving { plug, clean: ArrayVec::new(), zero: ArrayVec::new(), gone: FolioBatch::new(), count: 0 };
     // Before anything is written, which may take long: those that stay are locked no longer.
     unmapped.extend(candidates.drain(..).filter_map(Candidate::settle));
-    large::side_by_side(&mut unmapped);
-    unmapped.drain(..).for_each(|folio| leaving.add(folio, &mut owners));
-    leaving.free()
 }
 
 /// Marks private pages as given away, each mapped by one PTE: reclaim takes those that are not written from now on without writing
@@ -278,7 +290,7 @@ impl Leaving<'_> {
 
     /// Frees the frames of those that need not be written; returns how many folios leave memory. One that another task has is not
     /// among them, however often it is tried.
-    fn free(mut self) -> usize {
+    fn free(&mut self) -> usize {
         let evictable = self.clean.len() + self.zero.len();
         let dropped = evict(&mut self.clean, &mut self.gone);
         COUNTERS.dropped_clean.fetch_add(dropped as u64, Ordering::Relaxed);

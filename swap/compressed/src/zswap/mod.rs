@@ -77,6 +77,7 @@ mod location;
 mod ops;
 mod pack;
 mod places;
+mod room;
 mod settings;
 mod shrink;
 mod statistics;

@@ -15,17 +15,15 @@
 //!
 //! There are as many pages as slots, and several objects need fewer pages than there are objects. But one that lies in two pages keeps both
 //! when all others there are gone. If nothing is vacant for a page that has to go, it is refused for now, and the shrinker takes such objects
-//! into the pool again (`Zswap::make_room`): each gives a page back, and goes to the disk with others later.
+//! into the pool again (`room.rs`): each gives a page back, and goes to the disk with others later.
 //!
 //! An area whose device is told of empty clusters has each page in its own place: the device forgets what is in a cluster without slots in use.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use quire_swap::{Area, BATCH_FOLIOS, SlotRun, Slots};
+use quire_swap::{Area, SlotRun};
 
-use super::cache::Zswap;
-use super::location::{Location, Part};
 use crate::machine::PoolMachine;
 
 const VACANT: u8 = 0;
@@ -40,7 +38,7 @@ pub(super) struct Vacant<M: PoolMachine> {
 
 impl<M: PoolMachine> Vacant<M> {
     /// The first vacant page from `hand` on, which goes on behind what was looked at.
-    fn find(area: &Arc<Area<M>>, hand: &AtomicU32) -> Option<Self> {
+    pub(super) fn find(area: &Arc<Area<M>>, hand: &AtomicU32) -> Option<Self> {
         /// How many pages are looked at.
         const LOOKS: u64 = 1 << 16;
         if area.discards_clusters() {
@@ -148,64 +146,5 @@ pub(super) fn let_go_of_own<M: PoolMachine>(area: &Area<M>, slot: u32) {
     if let Some(note) = note(area, slot) {
         // Else others have it.
         let _ = note.compare_exchange(OWN, VACANT, Ordering::AcqRel, Ordering::Relaxed);
-    }
-}
-
-impl<M: PoolMachine> Zswap<M> {
-    /// Slots of an area with a disk whose pages of it are theirs, for those of another area. Those whose pages others have are of no use
-    /// for that.
-    pub(super) fn slots_on_disk(&self, order: u8) -> Option<Slots<M>> {
-        /// How many may be passed over, because others have their pages of the disk.
-        const TRIES: usize = 16;
-        // They are held, so that the search goes on behind them.
-        let mut passed: [Option<Slots<M>>; TRIES] = [const { None }; TRIES];
-        for place in &mut passed {
-            let slots = self.swap.allocate_on_disk(order).ok()?;
-            if claim_run(slots.area(), slots.run()) {
-                return Some(slots);
-            }
-            *place = Some(slots);
-        }
-        None
-    }
-
-    /// A vacant page of the area's disk.
-    pub(super) fn vacant(&self, area: &Arc<Area<M>>) -> Option<Vacant<M>> {
-        Vacant::find(area, &self.hands[usize::from(area.index())])
-    }
-
-    /// Nothing was vacant for a page that had to go.
-    pub(super) fn want_room_in(&self, area: &Area<M>) {
-        self.cramped.fetch_or(1 << area.index(), Ordering::Relaxed);
-        M::wake_shrinker();
-    }
-
-    /// Takes objects that alone have one of their two pages into the pool again, in areas where room is wanted: some of the first.
-    pub(super) fn make_room(&self) {
-        let cramped = self.cramped.swap(0, Ordering::Relaxed);
-        for area in self.swap.areas().filter(|area| cramped >> area.index() & 1 != 0) {
-            self.make_room_in(&area);
-        }
-    }
-
-    fn make_room_in(&self, area: &Arc<Area<M>>) {
-        let mut found = [None; BATCH_FOLIOS];
-        let mut count = 0;
-        let wastes = |part: Part| part.crosses && part.slots().any(|page| has_one_holder(area, page.slot()));
-        area.look_at_metadata(0, |slot, metadata| {
-            if let Location::Part(part) = Location::from_metadata(metadata)
-                && wastes(part)
-            {
-                found[count] = area.entry(slot);
-                count += 1;
-            }
-            count < found.len()
-        });
-        for cold in found.into_iter().flatten().filter_map(|entry| self.take(entry)) {
-            if let Location::Part(part) = cold.location() {
-                self.take_back(area, cold.entry.slot(), part);
-            }
-            cold.withdraw();
-        }
     }
 }
