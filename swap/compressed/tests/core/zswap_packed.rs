@@ -60,15 +60,18 @@ fn text_goes_at_one_and_a_half_pages_a_block_and_nothing_is_decompressed() {
     end(kernel, zswap, text);
 }
 
-#[test]
-fn a_fault_brings_its_blocks_other_pages_into_zswap_and_not_into_memory() {
-    let contents = |number| text_of_length(number, 1600);
-    let (mut kernel, zswap, disk) = packed(12, 100, contents);
+/// Reads page 6 of 12 that are on the disk: others of its blocks, which are near it, come into zswap and not into memory.
+pub fn brings_its_neighbours(
+    kernel: &mut Kernel,
+    zswap: &Zswap<Fake>,
+    disk: &FakeDisk,
+    contents: impl Fn(u64) -> Page,
+) {
     let frames = kernel.memory.free_frames();
     assert_eq!(kernel.read_page(0, 6).unwrap(), contents(6));
     assert_eq!(kernel.memory.free_frames(), frames - 1);
     let inside: Vec<usize> =
-        (0..12).filter(|&page| page != 6 && place(&kernel, zswap, page) == Whereabouts::Pool).collect();
+        (0..12).filter(|&page| page != 6 && place(kernel, zswap, page) == Whereabouts::Pool).collect();
     assert!(!inside.is_empty() && inside.iter().all(|page| (4..9).contains(page)), "{inside:?}");
     assert_eq!(count(zswap, "read_back_neighbours"), inside.len() as u64);
     assert_eq!((count(zswap, "stored_pages"), count(zswap, "zswpin")), (inside.len() as u64, 0));
@@ -79,6 +82,13 @@ fn a_fault_brings_its_blocks_other_pages_into_zswap_and_not_into_memory() {
         assert_eq!(kernel.read_page(0, page).unwrap(), contents(page as u64));
     }
     disk.broken.lock().unwrap().clear();
+}
+
+#[test]
+fn a_fault_brings_its_blocks_other_pages_into_zswap_and_not_into_memory() {
+    let contents = |number| text_of_length(number, 1600);
+    let (mut kernel, zswap, disk) = packed(12, 100, contents);
+    brings_its_neighbours(&mut kernel, zswap, &disk, contents);
     end(kernel, zswap, contents);
 }
 

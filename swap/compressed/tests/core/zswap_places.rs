@@ -12,6 +12,7 @@ use quire_swap::{DecodedPte, Discard, Disk, DiskProperties, SwapOnOptions};
 use crate::contents::{random, text};
 use crate::ghost::{place, write_back};
 use crate::zswap::{before_disk_of, count, send_out, start, writes};
+use crate::zswap_packed::brings_its_neighbours;
 use quire_testkit::kernel::{Kernel, Touch};
 use quire_testkit::{Fake, FakeDisk, Memory};
 
@@ -102,19 +103,7 @@ fn text_goes_at_one_and_a_half_pages_a_block_on_a_full_area_and_nothing_is_decom
 #[test]
 fn a_fault_brings_its_blocks_other_pages_into_zswap_and_not_into_memory() {
     let (mut kernel, zswap, disk) = packed(12, text);
-    let frames = kernel.memory.free_frames();
-    assert_eq!(kernel.read_page(0, 6).unwrap(), text(6));
-    assert_eq!(kernel.memory.free_frames(), frames - 1);
-    let inside: Vec<usize> =
-        (0..12).filter(|&page| page != 6 && place(&kernel, zswap, page) == Whereabouts::Pool).collect();
-    assert!(!inside.is_empty(), "no neighbour came");
-    assert_eq!(count(zswap, "read_back_neighbours"), inside.len() as u64);
-    // They are there without the disk.
-    disk.broken.lock().unwrap().extend(0..100);
-    for page in inside {
-        assert_eq!(kernel.read_page(0, page).unwrap(), text(page as u64));
-    }
-    disk.broken.lock().unwrap().clear();
+    brings_its_neighbours(&mut kernel, zswap, &disk, text);
     end(kernel, zswap, text);
 }
 
