@@ -175,6 +175,12 @@ impl<M: Machine> Batch<M> {
         !matches!(self.slots_of, SlotOwner::Cached)
     }
 
+    fn place(&mut self, position: usize, page: u32) {
+        if let Some(item) = self.items.get_mut(position) {
+            item.page = page;
+        }
+    }
+
     /// Makes the batch one for `area`, where the folios' data is, or goes, at the slots that `place` gives for each run.
     fn redirect(&mut self, area: &Arc<Area<M>>, place: impl Fn(SlotRun) -> u32) {
         for item in &mut self.items {
@@ -338,6 +344,11 @@ impl<M: Machine> ReadBatch<M> {
         self.0.complete_some(|other| other == position, result);
     }
 
+    /// The data of the folio at `position` is at the pages of the area from `page` on.
+    pub fn place(&mut self, position: usize, page: u32) {
+        self.0.place(position, page);
+    }
+
     /// Says for each folio at which page of the area its data begins. The folios are in the order of these pages afterwards, so
     /// that those which lie beside one another are read by one request.
     pub fn place_each(&mut self, page: impl Fn(SlotRun) -> u32) {
@@ -389,9 +400,7 @@ impl<M: Machine> WriteBatch<M> {
 
     /// The data of the folio at `position` goes to the pages of the area from `page` on.
     pub fn place(&mut self, position: usize, page: u32) {
-        if let Some(item) = self.0.items.get_mut(position) {
-            item.page = page;
-        }
+        self.0.place(position, page);
     }
 
     /// `folio`, of the same order, is written instead of the one at `position`, and is free when that is over.

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use quire_swap::extension::{BackendOptions, Extension, TypeName};
 use quire_swap::header::{BadPages, Header, HeaderError, PAGE_SIZE, Page};
 use quire_swap::{
-    BackendError, BlockDriver, Disk, DriverId, ExtentError, FileRun, Swap, SwapFile, SwapOnError, SwapOnOptions,
-    SwapOps,
+    BackendError, BlockDriver, Discard, Disk, DiskProperties, DriverId, ExtentError, FileRun, Swap, SwapFile,
+    SwapOnError, SwapOnOptions, SwapOps,
 };
 
 use quire_testkit::kernel::Kernel;
+use quire_testkit::pieces::{PIECE, file_in_pieces};
 use quire_testkit::{Fake, FakeDisk, Memory, new_swap};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -47,6 +48,29 @@ impl BlockDriver<Fake> for Driver {
         self.0.fetch_add(1, Ordering::Relaxed);
         None
     }
+}
+
+#[test]
+fn a_device_is_told_of_each_piece_of_an_empty_cluster() {
+    const PAGES: u64 = 1 + PIECE * 170;
+    let memory = Memory::new(0);
+    let swap = new_swap();
+    let able = DiskProperties { discard: true, ..DiskProperties::default() };
+    let disk = FakeDisk::with("/dev/vda", PAGES, able, &[]);
+    let device: Arc<dyn Disk<Fake>> = disk.clone();
+    let (header, bytes, runs) = (&disk.page(0), PAGES * PAGE, &file_in_pieces(PAGES));
+    let file = SwapFile { name: "/mnt/swapfile", disk: &device, header, bytes, runs };
+    let options = SwapOnOptions { discard: Discard::Pages, ..SwapOnOptions::default() };
+    let area = swap.area(swap.swapon_file(&file, options).unwrap()).unwrap();
+    let slots: Vec<_> = (1..PAGES).map(|_| swap.allocate(0).unwrap()).collect();
+    drop(slots);
+    swap.do_pending_work();
+    let mut discarded: Vec<u64> = disk.discarded.lock().unwrap().iter().cloned().flatten().collect();
+    discarded.sort_unstable();
+    let mut expected: Vec<u64> = (512..1024).map(|slot| area.extents().disk_page(slot).unwrap()).collect();
+    expected.sort_unstable();
+    assert_eq!(discarded, expected, "the clusters of the header and of the end are never empty");
+    memory.forget();
 }
 
 #[test]

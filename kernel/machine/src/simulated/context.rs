@@ -183,12 +183,8 @@ pub(super) fn stop_all(idle: Vec<Flow>) {
     });
     // The idle ones first: they would run what the others wake as they end.
     for flow in idle.into_iter().chain(waiting) {
-        let ends = || {
-            let mut contexts = locked(&CONTEXTS);
-            contexts.ends = Some(flow.number());
-            contexts.flows.contains(&flow.number())
-        };
-        while ends() {
+        locked(&CONTEXTS).ends = Some(flow.number());
+        while locked(&CONTEXTS).flows.contains(&flow.number()) {
             flow.wake();
             flow::turn(true);
             if !flow::is_exploring() {

@@ -290,7 +290,7 @@ impl Leaving<'_> {
 
     /// Frees the frames of those that need not be written; returns how many folios leave memory. One that another task has is not
     /// among them, however often it is tried.
-    fn free(&mut self) -> usize {
+    fn free(mut self) -> usize {
         let evictable = self.clean.len() + self.zero.len();
         let dropped = evict(&mut self.clean, &mut self.gone);
         COUNTERS.dropped_clean.fetch_add(dropped as u64, Ordering::Relaxed);

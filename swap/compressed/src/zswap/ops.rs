@@ -69,12 +69,7 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
         }
         match &self.below {
             _ if batch.batch().is_empty() => {}
-            Some(below) => {
-                if !batch.batch().is_owned() {
-                    find_pages(&mut batch);
-                }
-                below.submit_read(batch);
-            }
+            Some(below) => below.submit_read(batch),
             None => self.zswap.read_elsewhere(batch),
         }
     }
@@ -95,17 +90,13 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
                 batch.batch().folios().enumerate().map(|(position, (folio, _))| (folio, is_stored(position))),
             );
             batch.complete_some(is_stored, Ok(()));
+            if self.below.is_some() {
+                self.zswap.find_places(&mut batch);
+            }
         }
         match &self.below {
             _ if batch.batch().is_empty() => {}
-            Some(below) => {
-                if !batch.batch().is_owned() {
-                    self.zswap.find_places(&mut batch);
-                }
-                if !batch.batch().is_empty() {
-                    below.submit_write(batch);
-                }
-            }
+            Some(below) => below.submit_write(batch),
             None => self.zswap.write_elsewhere(batch, refusal),
         }
     }
@@ -145,6 +136,9 @@ impl<M: PoolMachine> Layer<M> {
         let others = || (run.first + 1..run.first + run.length).map(|slot| (slot, location(slot)));
         let pages = || iter::once(first).chain(others());
         if pages().all(|(_, location)| self.is_whole(location, run.length)) {
+            if let (_, Location::Page(page, _)) = first {
+                batch.place(position, page);
+            }
             return None;
         }
         let read = pages().enumerate().try_for_each(|(index, (slot, location))| {
@@ -157,18 +151,6 @@ impl<M: PoolMachine> Layer<M> {
             pages().for_each(|(slot, location)| self.zswap.loaded(&area, slot, location, folio));
         }
         Some(read)
-    }
-}
-
-/// Says of folios that a disk has as they are at which of its pages they begin, if any is not in its own place.
-fn find_pages<M: PoolMachine>(batch: &mut ReadBatch<M>) {
-    let area = Arc::clone(batch.batch().area());
-    let page = |run: SlotRun| match Location::from_metadata(area.metadata(run.first)) {
-        Location::Page(page, _) => page,
-        _ => run.first,
-    };
-    if batch.batch().folios().any(|(_, run)| page(run) != run.first) {
-        batch.place_each(page);
     }
 }
 

@@ -37,7 +37,7 @@ fn requests(disk: &FakeDisk, direction: Direction) -> Vec<(u64, u64)> {
 }
 
 /// All pages are what they were, and nothing is left when they go.
-fn end(mut kernel: Kernel, zswap: &Zswap<Fake>, contents: impl Fn(u64) -> Page) {
+pub fn end(mut kernel: Kernel, zswap: &Zswap<Fake>, contents: impl Fn(u64) -> Page) -> Kernel {
     for page in 0..kernel.tables[0].len() {
         assert_eq!(kernel.read_page(0, page).unwrap(), contents(page as u64), "page {page}");
         kernel.unmap(0, page);
@@ -46,6 +46,7 @@ fn end(mut kernel: Kernel, zswap: &Zswap<Fake>, contents: impl Fn(u64) -> Page) 
     assert!(zswap.adds_up());
     assert_eq!((zswap.stored_pages(), kernel.memory.pool.used()), (0, 0));
     assert_eq!(kernel.swap.areas().map(|area| area.used()).sum::<u64>(), 0, "a slot is lost");
+    kernel
 }
 
 #[test]
@@ -153,23 +154,33 @@ fn an_object_begins_with_its_slot_where_the_one_before_is_not_the_next() {
     end(kernel, zswap, text);
 }
 
-#[test]
-fn a_block_that_cannot_be_read_costs_the_pages_that_are_in_it() {
-    let (mut kernel, zswap, disk) = packed(12, 100, text);
-    zswap.set("max_pool_percent", "0").unwrap();
-    let is_in = |kernel: &Kernel, page: usize| match place(kernel, zswap, page) {
-        Whereabouts::Part { first, last } => (first.slot()..=last.slot()).contains(&3),
+/// The pages of so many that have a part of this block of the disk.
+fn pages_in(kernel: &Kernel, zswap: &Zswap<Fake>, pages: usize, block: u32) -> Vec<usize> {
+    let is_in = |page: &usize| match place(kernel, zswap, *page) {
+        Whereabouts::Part { first, last } => (first.slot()..=last.slot()).contains(&block),
         _ => false,
     };
-    let lost: Vec<usize> = (0..12).filter(|&page| is_in(&kernel, page)).collect();
-    assert_eq!(lost.len(), 2);
-    disk.broken.lock().unwrap().insert(3);
+    (0..pages).filter(is_in).collect()
+}
+
+/// Reads 12 pages of text, of which those in a block that cannot be read are lost for now; how many those are.
+pub fn without_block(kernel: &mut Kernel, zswap: &Zswap<Fake>, disk: &FakeDisk, block: u32) -> usize {
+    zswap.set("max_pool_percent", "0").unwrap();
+    let lost = pages_in(kernel, zswap, 12, block);
+    disk.broken.lock().unwrap().insert(block.into());
     for page in 0..12 {
         let wanted = if lost.contains(&page) { Err(Touch::BusError) } else { Ok(text(page as u64)) };
         assert_eq!(kernel.read_page(0, page), wanted, "page {page}");
     }
     // Nothing was given up.
     disk.broken.lock().unwrap().clear();
+    lost.len()
+}
+
+#[test]
+fn a_block_that_cannot_be_read_costs_the_pages_that_are_in_it() {
+    let (mut kernel, zswap, disk) = packed(12, 100, text);
+    assert_eq!(without_block(&mut kernel, zswap, &disk, 3), 2);
     end(kernel, zswap, text);
 }
 
@@ -216,11 +227,7 @@ fn a_disk_leaves_and_the_pages_of_its_blocks_come_home() {
         let (mut kernel, zswap, disk) = packed(16, 100, contents);
         let mut lost = Vec::new();
         if failing {
-            let is_in = |kernel: &Kernel, page: usize| match place(kernel, zswap, page) {
-                Whereabouts::Part { first, last } => (first.slot()..=last.slot()).contains(&7),
-                _ => false,
-            };
-            lost = (0..16).filter(|&page| is_in(&kernel, page)).collect();
+            lost = pages_in(&kernel, zswap, 16, 7);
             assert!(!lost.is_empty(), "there is no such block");
             disk.broken.lock().unwrap().insert(7);
         }

@@ -12,8 +12,8 @@ use quire_swap::{DecodedPte, Discard, Disk, DiskProperties, SwapOnOptions};
 use crate::contents::{random, text};
 use crate::ghost::{place, write_back};
 use crate::zswap::{before_disk_of, count, send_out, start, writes};
-use crate::zswap_packed::brings_its_neighbours;
-use quire_testkit::kernel::{Kernel, Touch};
+use crate::zswap_packed;
+use quire_testkit::kernel::Kernel;
 use quire_testkit::{Fake, FakeDisk, Memory};
 
 /// Bad pages of the disk.
@@ -71,17 +71,10 @@ fn send_rest_out(kernel: &mut Kernel, zswap: &Zswap<Fake>) {
     panic!("some are refused for ever");
 }
 
-/// All pages are what they were, and nothing is left when they go.
-fn end(mut kernel: Kernel, zswap: &Zswap<Fake>, contents: impl Fn(u64) -> Page) {
+/// All pages are what they were, and nothing is left when they go, nor of the disk's pages.
+fn end(kernel: Kernel, zswap: &Zswap<Fake>, contents: impl Fn(u64) -> Page) {
     let pages = kernel.tables[0].len();
-    for page in 0..pages {
-        assert_eq!(kernel.read_page(0, page).unwrap(), contents(page as u64), "page {page}");
-        kernel.unmap(0, page);
-    }
-    kernel.settle();
-    assert!(zswap.adds_up());
-    assert_eq!((zswap.stored_pages(), kernel.memory.pool.used()), (0, 0));
-    assert_eq!(kernel.swap.area(0).unwrap().used(), 0, "a slot is lost");
+    let kernel = zswap_packed::end(kernel, zswap, contents);
     assert_eq!(notes(&kernel), [pages, 0, 0], "a page of the disk is lost");
 }
 
@@ -103,7 +96,7 @@ fn text_goes_at_one_and_a_half_pages_a_block_on_a_full_area_and_nothing_is_decom
 #[test]
 fn a_fault_brings_its_blocks_other_pages_into_zswap_and_not_into_memory() {
     let (mut kernel, zswap, disk) = packed(12, text);
-    brings_its_neighbours(&mut kernel, zswap, &disk, text);
+    zswap_packed::brings_its_neighbours(&mut kernel, zswap, &disk, text);
     end(kernel, zswap, text);
 }
 
@@ -202,19 +195,8 @@ fn a_page_goes_alone_to_a_vacant_place_when_compressed_writeback_is_off() {
 #[test]
 fn a_block_that_cannot_be_read_costs_the_pages_that_are_in_it() {
     let (mut kernel, zswap, disk) = packed(12, text);
-    zswap.set("max_pool_percent", "0").unwrap();
     let Whereabouts::Part { first, .. } = place(&kernel, zswap, 5) else { panic!("it is in a block") };
-    let is_in = |page: &usize| match place(&kernel, zswap, *page) {
-        Whereabouts::Part { first: begin, last } => [begin, last].contains(&first),
-        _ => false,
-    };
-    let lost: Vec<usize> = (0..12).filter(is_in).collect();
-    disk.broken.lock().unwrap().insert(first.slot().into());
-    for page in 0..12 {
-        let wanted = if lost.contains(&page) { Err(Touch::BusError) } else { Ok(text(page as u64)) };
-        assert_eq!(kernel.read_page(0, page), wanted, "page {page}");
-    }
-    disk.broken.lock().unwrap().clear();
+    assert!(zswap_packed::without_block(&mut kernel, zswap, &disk, first.slot()) > 0);
     end(kernel, zswap, text);
 }
 
