@@ -144,7 +144,7 @@ def ranks(mask):
 
 def vmas(space):
     """What an address space has mapped, by address."""
-    vmas = part(space["layout"], "quire_memory::vma::Vmas")
+    vmas = part(space["layout"], "quire_memory::vmas::Vmas")
     node = vmas.type.name.replace("Vmas<", "Node<", 1)
     root = number(vmas["tree"]["root"])
     return [pointed(address, node)["vma"] for address in tree(root, offset_of(node, "link"))]

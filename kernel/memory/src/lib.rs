@@ -20,7 +20,7 @@
 //! | `oom`, `cgroup`, `charge` | who dies when nothing else helps; limits; what the kernel keeps for a program |
 //! | `frames` | a frame for a page that a task waits for: the allocation that does all of the above |
 //! | `object::pages`, `object::contents`, `table_reserve` | bringing an object's pages in; its bytes; frames for page tables |
-//! | `vma`, `overcommit` | what an address space has mapped: pure, held to a model; what may be promised |
+//! | `vma`, `vmas`, `overcommit` | what an address space has mapped: pure, held to a model; what may be promised |
 //! | `address_space`, `admission`, `fork`, `remap`, `advice` | mapping, limits, copying, moving, advice and locking |
 //! | `recorder` | what was referenced, for the simulator |
 //! | `tasks`, `fault`, `sharing` | threads with an address space; a page is touched; who else can reach a byte |
@@ -155,6 +155,7 @@ pub mod trace;
 pub mod unused;
 pub mod upcall;
 pub mod vma;
+pub mod vmas;
 pub mod writeback;
 
 pub use address_space::AddressSpace;

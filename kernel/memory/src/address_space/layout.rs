@@ -10,7 +10,7 @@ use super::request::{MapError, Placement};
 use crate::object::Object;
 use crate::overcommit::Commitment;
 use crate::rmap::RmapLink;
-use crate::vma::Vmas;
+use crate::vmas::Vmas;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 

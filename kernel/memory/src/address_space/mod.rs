@@ -33,7 +33,7 @@ use crate::limit::Limit;
 use crate::page_tables::PageTables;
 use crate::progress;
 use crate::rmap::{AnonVma, Owner, RmapLink};
-use crate::vma::READAHEADS;
+use crate::vmas::READAHEADS;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 mod layout;

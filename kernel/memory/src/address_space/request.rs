@@ -12,7 +12,8 @@ use quire_swap::header::PAGE_SIZE;
 
 use crate::object::Object;
 use crate::overcommit::{self, Overcommit};
-use crate::vma::{Promise, TooMany};
+use crate::vma::Promise;
+use crate::vmas::TooMany;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 

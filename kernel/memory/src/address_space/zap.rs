@@ -13,7 +13,7 @@ use super::{AddressSpace, SPACES};
 use crate::object::Object;
 use crate::page_tables::{self, Pte};
 use crate::swap::references;
-use crate::vma::Vmas;
+use crate::vmas::Vmas;
 use crate::{lru, progress};
 
 const PAGE: u64 = PAGE_SIZE as u64;

@@ -11,7 +11,7 @@ use quire_memory::address_space::LOWEST;
 use quire_memory::lru::turns;
 use quire_memory::overcommit::{self, Overcommit, Reserve, reserve};
 use quire_memory::swap;
-use quire_memory::{reclaim, vma};
+use quire_memory::{reclaim, vmas};
 
 use super::super::synthetic::{Item, directory, line, list, number, print, read_only, read_write};
 use crate::errno::Errno;
@@ -162,9 +162,9 @@ fn memory() -> Result<super::Entries, Errno> {
         (
             "max_map_count".into(),
             read_write(
-                |out| line(out, vma::most()),
+                |out| line(out, vmas::most()),
                 |value| {
-                    vma::set_most(number::<u32>(value)? as usize);
+                    vmas::set_most(number::<u32>(value)? as usize);
                     Ok(())
                 },
             )?,
