@@ -59,4 +59,4 @@ pub mod zram;
 pub mod zswap;
 
 pub use attribute::{Access, boolean, leading_size, size};
-pub use machine::{Place, PoolLayout, PoolMachine};
+pub use machine::{PoolLayout, PoolMachine, StoredBy};

@@ -7,12 +7,12 @@ use core::sync::atomic::AtomicU64;
 use quire_swap::header::Page;
 use quire_swap::{Counter, Disk, MAX_CPUS, Machine, page};
 
-/// Where compressed pages are.
+/// The backend that stores a compressed page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// On a zram device.
+pub enum StoredBy {
+    /// A zram device.
     Zram,
-    /// In the pool before the areas.
+    /// zswap, in the pool before the areas.
     Zswap,
 }
 
@@ -81,14 +81,14 @@ pub trait PoolMachine: Machine {
 
     /// A page was compressed and stored, in so many bytes.
     #[inline]
-    fn stored(_place: Place, _bytes: usize) {}
+    fn stored(_by: StoredBy, _bytes: usize) {}
 
     /// These of a batch's folios were stored before their area's own backend, in the order of the batch; the others were not.
     fn stored_of_batch<'a>(_folios: impl Iterator<Item = (&'a Self::Folio, bool)>) {}
 
-    /// A page that was stored in so many bytes was brought back.
+    /// A page that was stored in so many bytes was loaded.
     #[inline]
-    fn loaded(_place: Place, _bytes: usize) {}
+    fn loaded(_by: StoredBy, _bytes: usize) {}
 
     /// A pool is in use, and its figures are where this says until [`Self::pool_gone`].
     fn pool_made(_pool: &PoolLayout<'_>) {}

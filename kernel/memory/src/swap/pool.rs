@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use core::ops::Range;
 use core::sync::atomic::AtomicU64;
 
-use quire_compressed::{Place, PoolLayout, PoolMachine};
+use quire_compressed::{PoolLayout, PoolMachine, StoredBy};
 use quire_machine::arch::vector;
 use quire_machine::event::{self, Compressed, Kind};
 use quire_machine::frame::FrameNumber;
@@ -52,12 +52,12 @@ impl PoolMachine for Quire {
         (upcalls().find_disk)(path)
     }
 
-    fn stored(place: Place, bytes: usize) {
-        event::note(Kind::Stored, number_of(place), bytes as u64);
+    fn stored(by: StoredBy, bytes: usize) {
+        event::note(Kind::Stored, number_of(by), bytes as u64);
     }
 
-    fn loaded(place: Place, bytes: usize) {
-        event::note(Kind::Loaded, number_of(place), bytes as u64);
+    fn loaded(by: StoredBy, bytes: usize) {
+        event::note(Kind::Loaded, number_of(by), bytes as u64);
     }
 
     fn stored_of_batch<'a>(folios: impl Iterator<Item = (&'a Folio, bool)>) {
@@ -82,10 +82,10 @@ impl PoolMachine for Quire {
     }
 }
 
-const fn number_of(place: Place) -> u32 {
-    match place {
-        Place::Zram => Compressed::Zram as u32,
-        Place::Zswap => Compressed::Zswap as u32,
+const fn number_of(by: StoredBy) -> u32 {
+    match by {
+        StoredBy::Zram => Compressed::Zram as u32,
+        StoredBy::Zswap => Compressed::Zswap as u32,
     }
 }
 

@@ -119,8 +119,8 @@ impl Deflater {
     pub(crate) fn compress(&mut self, page: &Page, level: u8) -> Option<&[u8]> {
         self.compressor.reset();
         self.compressor.set_format_and_level(DataFormat::Raw, level);
-        let room = &mut self.buffer[..HUGE - 1];
-        let ended = miniz_oxide::deflate::core::compress(&mut self.compressor, page, room, TDEFLFlush::Finish);
+        let output = &mut self.buffer[..HUGE - 1];
+        let ended = miniz_oxide::deflate::core::compress(&mut self.compressor, page, output, TDEFLFlush::Finish);
         let (TDEFLStatus::Done, PAGE_SIZE, length) = ended else { return None };
         self.buffer.get(..length)
     }

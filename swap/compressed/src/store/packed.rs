@@ -1,7 +1,7 @@
 //! Objects on a disk as they are stored: several in a block, and from one block into the next where blocks lie beside one another.
 //!
 //! Each object has a [`Label`] in front of it, which says whose it is, what its bytes are and what their sum is. So a block that was
-//! lost, misplaced or damaged on its way is noticed, and no page is taken for another; and who reads a block for one of its
+//! lost, misdirected or damaged on its way is noticed, and no page is taken for another; and who reads a block for one of its
 //! objects finds the others. zram writes its blocks to a backing device in this form, zswap to slots of areas with a disk.
 //!
 //! Labels are at multiples of [`ALIGN`]. Behind the last object there are zeros.
@@ -85,7 +85,7 @@ impl Label {
 }
 
 /// Bytes that an object of so many takes with its label.
-pub(crate) const fn room(length: usize) -> usize {
+pub(crate) const fn bytes_with_label(length: usize) -> usize {
     (LABEL + length).next_multiple_of(ALIGN)
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn object_of(bytes: &[u8], at: usize, owner: u64) -> Option<Packed> {
 pub(crate) fn objects(bytes: &[u8], at: usize) -> impl Iterator<Item = Packed> {
     let before = |at: &usize| {
         let before = at.checked_sub(Label::read(bytes, *at)?.back).filter(|before| before != at)?;
-        (before + room(Label::read(bytes, before)?.length) == *at).then_some(before)
+        (before + bytes_with_label(Label::read(bytes, before)?.length) == *at).then_some(before)
     };
     let first = iter::successors(Some(at), before).last();
     let after = |found: &Packed| object(bytes, found.bytes.end.next_multiple_of(ALIGN));
@@ -126,56 +126,56 @@ mod tests {
 
     /// Objects of these lengths, from `start` on, with where their labels are.
     fn packed(start: usize, lengths: &[usize]) -> (Vec<u8>, Vec<usize>) {
-        let (mut bytes, mut places, mut back) = (vec![0; 8192], Vec::new(), 0);
+        let (mut bytes, mut labels, mut back) = (vec![0; 8192], Vec::new(), 0);
         let mut at = start;
         for (owner, &length) in lengths.iter().enumerate() {
             let contents: Vec<u8> = (0..length).map(|index| (index * 7 + owner) as u8).collect();
             let label = Label::new(owner as u64 + (1 << 36), Encoding::Lz4, &contents, back);
             bytes[at..at + LABEL].copy_from_slice(&label.to_bytes());
             bytes[at + LABEL..at + LABEL + length].copy_from_slice(&contents);
-            places.push(at);
-            back = room(length);
+            labels.push(at);
+            back = bytes_with_label(length);
             at += back;
         }
-        (bytes, places)
+        (bytes, labels)
     }
 
     #[test]
     fn from_each_object_all_others_are_found() {
-        let (bytes, places) = packed(0, &[1, 1234, 3624, 77, 500]);
-        for &from in &places {
+        let (bytes, labels) = packed(0, &[1, 1234, 3624, 77, 500]);
+        for &from in &labels {
             let found: Vec<usize> = objects(&bytes, from).map(|found| found.at).collect();
-            assert_eq!(found, places, "from {from}");
+            assert_eq!(found, labels, "from {from}");
         }
-        assert_eq!(object_of(&bytes, places[2], 2 + (1 << 36)).unwrap().bytes.len(), 3624);
-        assert_eq!(object_of(&bytes, places[2], 2), None, "it is another's");
-        assert_eq!(object_of(&bytes, places[2] + ALIGN, 2 + (1 << 36)), None);
+        assert_eq!(object_of(&bytes, labels[2], 2 + (1 << 36)).unwrap().bytes.len(), 3624);
+        assert_eq!(object_of(&bytes, labels[2], 2), None, "it is another's");
+        assert_eq!(object_of(&bytes, labels[2] + ALIGN, 2 + (1 << 36)), None);
     }
 
     #[test]
     fn an_object_that_is_cut_off_is_not_found_and_ends_the_search() {
-        let (bytes, places) = packed(0, &[1000, 2000, 3000]);
+        let (bytes, labels) = packed(0, &[1000, 2000, 3000]);
         let at = |from: usize, range: Range<usize>| -> Vec<usize> {
             objects(&bytes[range.clone()], from - range.start).map(|found| found.at + range.start).collect()
         };
-        assert_eq!(at(places[1], 0..4096), places[..2]);
+        assert_eq!(at(labels[1], 0..4096), labels[..2]);
         // The first begins before what there is.
-        assert_eq!(at(places[1], 4..8192), places[1..]);
+        assert_eq!(at(labels[1], 4..8192), labels[1..]);
     }
 
     #[test]
     fn a_changed_byte_is_found_and_costs_one_object() {
-        let (mut bytes, places) = packed(0, &[300, 300, 300]);
-        for index in 0..places[2] + LABEL + 300 {
+        let (mut bytes, labels) = packed(0, &[300, 300, 300]);
+        for index in 0..labels[2] + LABEL + 300 {
             bytes[index] ^= 0x40;
-            let sound = places
+            let sound = labels
                 .iter()
                 .enumerate()
                 .filter(|(owner, at)| object_of(&bytes, **at, *owner as u64 + (1 << 36)).is_some());
             // The distance to the label before is not summed: only a search is stopped by it.
             assert!(sound.count() >= 2, "byte {index}");
-            for at in &places {
-                objects(&bytes, *at).for_each(|found| assert!(places.contains(&found.at)));
+            for at in &labels {
+                objects(&bytes, *at).for_each(|found| assert!(labels.contains(&found.at)));
             }
             bytes[index] ^= 0x40;
         }

@@ -60,7 +60,7 @@ pub(crate) struct Pool<M: PoolMachine> {
     compacted: Counter,
 }
 
-/// The zspages of a class that have room, by fullness: the first of each list.
+/// The zspages of a class that are not full, by fullness: the first of each list.
 struct Lists([u32; GROUPS]);
 
 /// Numbers that are not in use: a list through what they number, and those above the largest ever used.
@@ -203,7 +203,7 @@ impl<M: PoolMachine> Pool<M> {
     fn empty_one_zspage(&self, lists: &mut Guard<'_, Lists, M, { ranks::CLASS as u8 }>) -> bool {
         let Some((source_number, source)) = self.emptiest(lists) else { return false };
         let others = self.listed_from_fullest(lists).filter(|(number, _)| *number != source_number);
-        if others.map(|(_, zspage)| room(zspage)).sum::<u32>() < source.used() {
+        if others.map(|(_, zspage)| free_objects(zspage)).sum::<u32>() < source.used() {
             return false;
         }
         for object in source.touched() {
@@ -398,7 +398,7 @@ fn group(used: u32, objects: u32) -> Option<usize> {
     (used > 0 && used < objects).then(|| used as usize * GROUPS / objects as usize)
 }
 
-fn room(zspage: &Zspage) -> u32 {
+fn free_objects(zspage: &Zspage) -> u32 {
     zspage.geometry().objects - zspage.used()
 }
 

@@ -1,6 +1,6 @@
 //! A zspage: a few frames that hold objects of one class, side by side.
 //!
-//! A free object's header is the next free one's number, so finding room costs the same however full the zspage is.
+//! A free object's header is the next free one's number, so finding one costs the same however full the zspage is.
 //! Everything but the frames changes only under the class's lock. The frames stay as long as the zspage holds any object,
 //! so a task that keeps an object from being freed or moved may read them without a lock.
 

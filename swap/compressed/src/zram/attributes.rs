@@ -14,7 +14,7 @@ use super::algorithms::Algorithms;
 use super::disk::ZramDisk;
 use super::error::ZramError;
 use super::ops::properties;
-use super::recompress::Wanted;
+use super::recompress::Recompression;
 use super::writeback::{Manner, Selection};
 use crate::attribute::{Access, boolean, memory_size};
 use crate::level::Level;
@@ -236,7 +236,7 @@ impl<M: PoolMachine> Zram<M> {
             "algorithm_params" => self.set_algorithms(|algorithms| algorithms.with_parameters(value)),
             "recompress" => {
                 let disk = self.initialised()?;
-                disk.recompress(&Wanted::parse(value, disk.algorithms)?)
+                disk.recompress(&Recompression::parse(value, disk.algorithms)?)
             }
             "backing_dev" => self.set_backing(value),
             "writeback" => self.write_back(value),

@@ -91,7 +91,7 @@ impl<M: PoolMachine> Backing<M> {
         })
     }
 
-    /// A free block, held by the caller; blocks follow one another while there is room. `None` if all are in use.
+    /// A free block, held by the caller; blocks follow one another as far as they are free. `None` if all are in use.
     pub(super) fn allocate(&self) -> Result<Option<u32>, NoMemory> {
         let start = self.next.load(Ordering::Relaxed);
         for block in (start..self.blocks).chain(1..start) {

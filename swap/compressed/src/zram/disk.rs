@@ -17,7 +17,7 @@ use super::gathered::{Gathered, WrittenBack};
 use super::slot::{Content, Flag, Slot, SlotGuard};
 use super::statistics::Statistics;
 use crate::killed::{HeedKill, Killed};
-use crate::machine::{Place, PoolLayout, PoolMachine};
+use crate::machine::{PoolLayout, PoolMachine, StoredBy};
 use crate::ranks;
 use crate::store::{Deflater, Encoding, Store, StoreError, Stored, packed, sum};
 
@@ -95,7 +95,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         &self.name
     }
 
-    /// How many pages it has room for.
+    /// How many pages it can hold.
     pub fn pages(&self) -> u64 {
         self.pages.into()
     }
@@ -225,7 +225,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         drop(slot);
         self.count_new(Content::Stored(stored));
         self.release(old);
-        M::stored(Place::Zram, stored.length());
+        M::stored(StoredBy::Zram, stored.length());
         Ok(())
     }
 
@@ -251,7 +251,7 @@ impl<M: PoolMachine> ZramDisk<M> {
             Content::Empty => contents.fill(0),
             Content::Stored(stored) => {
                 self.store.load(stored, contents).map_err(PageError::Store)?;
-                M::loaded(Place::Zram, stored.length());
+                M::loaded(StoredBy::Zram, stored.length());
             }
             Content::WrittenBack(location) => return Ok(Some(WrittenBack { slot, location })),
         }

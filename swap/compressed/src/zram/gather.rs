@@ -28,7 +28,7 @@
 //!
 //! # Memory
 //!
-//! A device with a backing device has room for one batch, made with its size, so that reading needs no memory. A second task
+//! A device with a backing device has memory for one batch, allocated with its size, so that reading needs no memory. A second task
 //! that reads at the same time reads its pages one by one.
 
 use core::ops::Range;
@@ -130,12 +130,12 @@ impl<M: PoolMachine> ZramDisk<M> {
         wanted.sort_unstable_by_key(block);
         for run in wanted.chunk_by(|one, next| block(next) - block(one) <= 1) {
             let first = block(&run[0]);
-            let place = |wanted: &Wanted| (block(wanted) - first) as usize;
-            let blocks = &mut blocks[..=place(&run[run.len() - 1])];
+            let block_of = |wanted: &Wanted| (block(wanted) - first) as usize;
+            let blocks = &mut blocks[..=block_of(&run[run.len() - 1])];
             let is_read = self.backing.as_ref().is_some_and(|backing| backing.read_run(first, blocks).is_ok());
             for wanted in run {
                 let Wanted { page, written_back, position, index } = *wanted;
-                let take = |contents: &mut Page| self.read_from(written_back, &blocks[place(wanted)], contents);
+                let take = |contents: &mut Page| self.read_from(written_back, &blocks[block_of(wanted)], contents);
                 if !is_read || into.with_page_mut(position, index, take).flatten().is_none() {
                     self.read_one(into, position, index, page)?;
                 }

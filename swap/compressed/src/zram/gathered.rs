@@ -1,4 +1,4 @@
-//! Pages of the backing device that are wanted together, and room for their blocks.
+//! Pages of the backing device that are wanted together, and memory for their blocks.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

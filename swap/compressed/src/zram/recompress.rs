@@ -16,7 +16,7 @@ use crate::store::{Deflater, Encoding, HUGE, Object, Store, Stored};
 
 /// What to compress again, and by what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct Recompression {
     idle: bool,
     huge: bool,
     /// Objects shorter than this stay, and new ones must be shorter; 0 for no threshold.
@@ -27,7 +27,7 @@ pub(super) struct Wanted {
     last: u8,
 }
 
-impl Wanted {
+impl Recompression {
     /// Reads a value of `recompress`: `type=`, `threshold=`, `max_pages=`, and `algo=` or `priority=`. What is unknown is
     /// an error, where Linux passes over it.
     pub(super) fn parse(value: &str, algorithms: Algorithms) -> Result<Self, ZramError> {
@@ -62,7 +62,7 @@ impl<M: PoolMachine> ZramDisk<M> {
     ///
     /// # Errors
     /// The last error; what could be done is.
-    pub(super) fn recompress(&self, wanted: &Wanted) -> Result<(), ZramError> {
+    pub(super) fn recompress(&self, wanted: &Recompression) -> Result<(), ZramError> {
         let _alone = self.process_alone()?;
         // It is there: there is one task at a time.
         let mut deflater = self.deflater.lock().take().ok_or(ZramError::Invalid)?;
@@ -71,7 +71,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         result
     }
 
-    fn recompress_by(&self, deflater: &mut Deflater, wanted: &Wanted) -> Result<(), ZramError> {
+    fn recompress_by(&self, deflater: &mut Deflater, wanted: &Recompression) -> Result<(), ZramError> {
         let mut page = heap::array::<M, u8, PAGE_SIZE>(|_| 0)?;
         let selected = self.select(0..self.pages(), |slot, content, object| {
             (!wanted.idle || slot.is(Flag::Idle))
@@ -101,7 +101,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         index: u32,
         page: &mut Page,
         deflater: &mut Deflater,
-        wanted: &Wanted,
+        wanted: &Recompression,
     ) -> Result<bool, ZramError> {
         let Some(slot) = self.slots.get(index) else { return Ok(false) };
         let mut locked = slot.lock::<M>();
@@ -144,7 +144,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         page: &Page,
         deflater: &mut Deflater,
         first: u8,
-        wanted: &Wanted,
+        wanted: &Recompression,
     ) -> Result<Option<(Object, u8)>, ZramError> {
         let levels = (first..=wanted.last).filter_map(|priority| Some((priority, self.algorithms.level(priority)?)));
         for (priority, level) in levels {

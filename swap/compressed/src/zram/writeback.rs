@@ -86,7 +86,7 @@ impl<M: PoolMachine> ZramDisk<M> {
             match self.gather(&mut out, slot, manner) {
                 Ok(true) => {}
                 Ok(false) => {
-                    // The batch is full: once it is written there is room.
+                    // The batch is full: once it is written, the next one takes the slot.
                     result = self.write_out(&mut out).and(result);
                     result = self.gather(&mut out, slot, manner).map(drop).and(result);
                 }
@@ -146,7 +146,7 @@ impl<M: PoolMachine> ZramDisk<M> {
         Ok(selected)
     }
 
-    /// Adds a slot to the batch if it is still marked. False if the batch has no room for it.
+    /// Adds a slot to the batch if it is still marked. False if the batch cannot take it.
     fn gather(&self, out: &mut WriteOut<'_, M>, index: u32, manner: Manner) -> Result<bool, ZramError> {
         let Some(slot) = self.slots.get(index) else { return Ok(true) };
         let slot = slot.lock::<M>();
@@ -156,7 +156,7 @@ impl<M: PoolMachine> ZramDisk<M> {
             return Ok(true);
         }
         let is_packed = manner.compressed && object.encoding() != Encoding::Raw;
-        let length = if is_packed { packed::room(object.length()) } else { PAGE_SIZE };
+        let length = if is_packed { packed::bytes_with_label(object.length()) } else { PAGE_SIZE };
         if out.candidates.len() == out.candidates.capacity() || !out.fits(length) && !self.add_block(out)? {
             return Ok(false);
         }
@@ -276,7 +276,7 @@ impl<'a, M: PoolMachine> WriteOut<'a, M> {
         })
     }
 
-    /// Whether the last block has room for `length` bytes.
+    /// Whether `length` bytes more fit into the last block.
     fn fits(&self, length: usize) -> bool {
         self.end + length <= PAGE_SIZE
     }

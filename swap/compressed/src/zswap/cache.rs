@@ -12,11 +12,11 @@ use quire_swap::{
 };
 
 use super::age::Ages;
+use super::disk_pages;
 use super::location::{Form, Location, Part};
-use super::places;
 use super::settings::Settings;
 use super::statistics::Statistics;
-use crate::machine::{Place, PoolLayout, PoolMachine};
+use crate::machine::{PoolLayout, PoolMachine, StoredBy};
 use crate::ranks;
 use crate::store::{Encoding, Store, StoreError, Stored};
 
@@ -71,7 +71,7 @@ pub enum Whereabouts {
         /// The slot in which it ends.
         last: Entry,
     },
-    /// On this page of the area's own disk, compressed or not in its own place.
+    /// On this page of the area's own disk, compressed or not on that of its slot.
     Page(u32),
     /// It could not be read when the area went that it was on.
     Lost,
@@ -190,9 +190,14 @@ impl<M: PoolMachine> Zswap<M> {
         self.most_frames() * u64::from(self.settings.accept_threshold_percent.load(Ordering::Relaxed)) / 100
     }
 
+    /// Whether the pool has all the frames that it may have.
+    pub(super) fn is_at_limit(&self) -> bool {
+        self.store.usage().frames >= self.most_frames()
+    }
+
     /// Whether the pool takes more; asks for writeback if not.
     pub(super) fn accepts_pages(&self) -> bool {
-        if self.store.usage().frames >= self.most_frames() {
+        if self.is_at_limit() {
             if !self.full.swap(true, Ordering::Relaxed) {
                 self.statistics.pool_limit_hit.add(1);
             }
@@ -234,7 +239,7 @@ impl<M: PoolMachine> Zswap<M> {
             Ok(Some(Stored::Same(word))) if Location::can_hold(word) => {
                 self.statistics.same.add(1);
                 self.statistics.stored.add(1);
-                M::stored(Place::Zswap, 0);
+                M::stored(StoredBy::Zswap, 0);
                 return Ok(Location::Same(word));
             }
             // Repeated bytes that leave no bit for the tag are those 8 bytes in the pool.
@@ -251,7 +256,7 @@ impl<M: PoolMachine> Zswap<M> {
             return Err(Refusal::Space);
         };
         self.statistics.stored.add(1);
-        M::stored(Place::Zswap, object.length());
+        M::stored(StoredBy::Zswap, object.length());
         Ok(Location::Pool(object, self.ages.add()))
     }
 
@@ -305,7 +310,7 @@ impl<M: PoolMachine> Zswap<M> {
             return;
         }
         self.statistics.loaded.add(1);
-        M::loaded(Place::Zswap, if let Location::Pool(object, _) = location { object.length() } else { 0 });
+        M::loaded(StoredBy::Zswap, if let Location::Pool(object, _) = location { object.length() } else { 0 });
         if self.full.load(Ordering::Relaxed) {
             // Dirty first: the folio must not be dropped when it is the only copy.
             folio.state().set(FolioFlag::Dirty);
@@ -330,9 +335,9 @@ impl<M: PoolMachine> Zswap<M> {
     pub(super) fn release(&self, area: &Area<M>, slot: u32, old: Location) {
         match old {
             Location::Lost => {}
-            Location::Nowhere => places::let_go_of_own(area, slot),
-            Location::Page(page, _) if page == slot => places::let_go_of_own(area, slot),
-            Location::Page(page, _) => places::let_go(area, page),
+            Location::Nowhere => disk_pages::let_go_of_own(area, slot),
+            Location::Page(page, _) if page == slot => disk_pages::let_go_of_own(area, slot),
+            Location::Page(page, _) => disk_pages::let_go(area, page),
             Location::Same(_) => {
                 self.statistics.same.subtract(1);
                 self.statistics.dropped.add(1);
@@ -364,7 +369,7 @@ impl<M: PoolMachine> Zswap<M> {
     pub(super) fn free_part(&self, area: &Area<M>, part: Part) {
         for slot in part.slots() {
             if area.is_on_disk() {
-                places::let_go(area, slot.slot());
+                disk_pages::let_go(area, slot.slot());
             } else if let Some(other) = self.swap.area(slot.area()) {
                 drop(SharedSlot::new(other, slot.slot()));
             }

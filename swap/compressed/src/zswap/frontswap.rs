@@ -45,7 +45,7 @@ impl<M: PoolMachine> Frontswap<M> for Zswap<M> {
 
 impl<M: PoolMachine> Zswap<M> {
     /// Takes the pages back that have these slots with others. The slots do not say whose they are, so all metadata are looked
-    /// at once; reading one page of a block takes the others into the pool, as far as there is room.
+    /// at once; reading one page of a block takes the others into the pool, as far as it takes more.
     fn take_back_parts(
         &self,
         leaving: &Arc<Area<M>>,

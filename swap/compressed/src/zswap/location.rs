@@ -7,7 +7,7 @@
 //! | `010` | in the pool | object, and the generation in which it was last wanted |
 //! | `100` | on a slot of another area, which points back and says what the bytes are | that slot |
 //! | `100`, and bit 63 | on a slot of another area or a page of the own disk, among others, or from there into the next | that slot or page, and where in it |
-//! | `110` | on a page of the area's disk, as an object's bytes or not in its own place | that page, their length and encoding |
+//! | `110` | on a page of the area's disk, as an object's bytes or not on that of its slot | that page, their length and encoding |
 //! | `1000` | lost: the other slot could not be read when its area went | |
 
 use core::iter;

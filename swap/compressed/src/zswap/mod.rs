@@ -29,7 +29,7 @@
 //! | a write that finds the page zero | any | nowhere |
 //! | a load | same, pool | the same, of the youngest generation; nowhere, if memory is short and the folio dirty then |
 //! | writeback | pool | slot, part, page or nowhere, when the bytes are on the disk; else as it was |
-//! | a load of another part of its block | part | pool, of the youngest generation, if there is room |
+//! | a load of another part of its block | part | pool, of the youngest generation, if that takes more |
 //! | `swapoff` of the other slot's area | slot, part | nowhere, and the folio dirty; lost, if it cannot be read |
 //! | the slot is freed | any | free |
 //!
@@ -42,7 +42,7 @@
 //! `swapoff` put a locked folio, not up to date, into the cache first: a fault waits for its lock and then looks again, and
 //! the slot is neither written nor freed meanwhile. There are two changes without a folio: freeing, when there is none; and the move
 //! of a part into the pool, which changes where the bytes are, not which, and only if they still are where they were read. A task
-//! that then finds its part's place used otherwise looks at the metadata again.
+//! that then finds something else where its part was looks at the metadata again.
 //!
 //! # Several pages in a block
 //!
@@ -55,7 +55,7 @@
 //! a slot only counts them, so a part costs no more than the metadata's 8 bytes that there are for each slot anyway. Only `swapoff`
 //! has to look for the owners, once for each cluster.
 //!
-//! The blocks of an area before a disk take no slots: they are in vacant pages of that disk (`places.rs`), of which there are as many as
+//! The blocks of an area before a disk take no slots: they are in vacant pages of that disk (`disk_pages.rs`), of which there are as many as
 //! slots. So the area holds as many pages as without zswap. Its slots whose pages of the disk have blocks are of no use to ghost areas.
 //!
 //! A load keeps the stored copy, which is right whatever becomes of the folio. It takes the copy over only by making the
@@ -71,17 +71,17 @@ mod age;
 mod attributes;
 mod cache;
 mod cold;
+mod disk_pages;
 mod frontswap;
 mod ghost;
 mod location;
 mod ops;
 mod pack;
-mod places;
-mod room;
 mod settings;
 mod shrink;
 mod statistics;
 mod unpack;
+mod vacate;
 
 pub use attributes::{ATTRIBUTES, Directory, ZswapError};
 pub use cache::{Whereabouts, Zswap};

@@ -11,8 +11,8 @@ use quire_swap::{
 };
 
 use super::cache::{Refusal, Zswap};
+use super::disk_pages;
 use super::location::{Form, Location};
-use super::places;
 use crate::machine::PoolMachine;
 
 /// zswap before one area.
@@ -91,7 +91,7 @@ impl<M: PoolMachine> SwapOps<M> for Layer<M> {
             );
             batch.complete_some(is_stored, Ok(()));
             if self.below.is_some() {
-                self.zswap.find_places(&mut batch);
+                self.zswap.choose_pages(&mut batch);
             }
         }
         match &self.below {
@@ -186,16 +186,16 @@ impl<M: PoolMachine> Zswap<M> {
     }
 
     /// Says where on the disk the folios go: to the pages of their slots' numbers or, where others have these, to a vacant one.
-    fn find_places(&self, batch: &mut WriteBatch<M>) {
+    fn choose_pages(&self, batch: &mut WriteBatch<M>) {
         let area = Arc::clone(batch.batch().area());
-        let (mut position, mut has_room) = (0, true);
+        let (mut position, mut has_vacant) = (0, true);
         while let Some(run) = batch.batch().run(position) {
-            if !places::claim_run(&area, run) {
-                let vacant = if run.length == 1 && has_room { self.vacant(&area) } else { None };
+            if !disk_pages::claim_run(&area, run) {
+                let vacant = if run.length == 1 && has_vacant { self.vacant(&area) } else { None };
                 let Some(vacant) = vacant else {
                     // It stays in memory, and gets another slot.
-                    has_room &= run.length > 1;
-                    self.want_room_in(&area);
+                    has_vacant &= run.length > 1;
+                    self.want_vacant_in(&area);
                     batch.complete_one(position, Err(IoError::NoSpace));
                     continue;
                 };

@@ -1,7 +1,7 @@
 //! Writeback of several objects to a block, and from one block into the next.
 //!
 //! The objects of a batch, which are of one area, become one row of bytes ([`packed`]), which is cut into blocks. The blocks go to
-//! vacant pages of the area's disk (`places.rs`), or, if it has none, to slots of an area that has one, one after the other; where
+//! vacant pages of the area's disk (`disk_pages.rs`), or, if it has none, to slots of an area that has one, one after the other; where
 //! the next does not lie behind the last, the next object begins with it. How many objects have a part of each is counted, and it
 //! is free when none has.
 //!
@@ -9,7 +9,7 @@
 //! anyway. There are never more blocks than entries, as each object is shorter than a block.
 //!
 //! An object whose blocks are on the disk is freed from the pool; one of which any block could not be written stays, and so does
-//! one for which no place was free.
+//! one for which no page or slot was free.
 
 use alloc::sync::Arc;
 use core::ops::RangeInclusive;
@@ -19,16 +19,16 @@ use quire_swap::{Area, BATCH_FOLIOS, Direction, Folio, FolioFlag, Plug, Slots};
 
 use super::cache::Zswap;
 use super::cold::Cold;
+use super::disk_pages::Vacant;
 use super::location::{Location, Part, entry_bits};
-use super::places::Vacant;
 use crate::machine::PoolMachine;
 use crate::store::Object;
 use crate::store::packed::{self, LABEL, Label};
 
 /// The entries of a batch, and the blocks that their objects fill.
 pub(super) struct Packing<M: PoolMachine> {
-    /// From the first place on.
-    entries: [Option<Packed<M>>; BATCH_FOLIOS],
+    /// From the first index on.
+    entries: [Option<PackedEntry<M>>; BATCH_FOLIOS],
     blocks: [Option<Block<M>>; BATCH_FOLIOS],
     count: usize,
     /// Blocks that there are.
@@ -37,18 +37,19 @@ pub(super) struct Packing<M: PoolMachine> {
     end: usize,
     /// How far before that the last object's label is; 0 if no object lies there.
     back: usize,
-    /// No block had a place any more.
+    /// No page or slot was free for the next block.
     is_full: bool,
 }
 
 /// An entry, with where its object is: nowhere if it has to stay in the pool.
-struct Packed<M: PoolMachine> {
+struct PackedEntry<M: PoolMachine> {
     cold: Cold<M>,
-    place: Option<Place>,
+    position: Option<Position>,
 }
 
+/// Where an object is in the row of blocks.
 #[derive(Clone, Copy)]
-struct Place {
+struct Position {
     /// The block in which it begins.
     block: usize,
     offset: usize,
@@ -56,7 +57,7 @@ struct Place {
     crosses: bool,
 }
 
-/// A block with its place, which nothing else has.
+/// A block, with the page or slot of a disk that is its alone.
 struct Block<M: PoolMachine> {
     on_disk: OnDisk<M>,
     holders: u16,
@@ -89,13 +90,13 @@ impl<M: PoolMachine> Packing<M> {
     }
 
     /// Where the next object goes, which takes so many bytes with its label. A block is begun if it needs one.
-    fn place(&mut self, zswap: &Zswap<M>, bytes: usize) -> Option<Place> {
+    fn find_position(&mut self, zswap: &Zswap<M>, bytes: usize) -> Option<Position> {
         if self.end + bytes <= PAGE_SIZE {
-            return Some(Place { block: self.begun - 1, offset: self.end, crosses: false });
+            return Some(Position { block: self.begun - 1, offset: self.end, crosses: false });
         }
-        let home = &self.entries[0].as_ref().filter(|_| !self.is_full)?.cold.area;
-        let found = if home.is_on_disk() {
-            zswap.vacant(home).map(OnDisk::Page)
+        let area = &self.entries[0].as_ref().filter(|_| !self.is_full)?.cold.area;
+        let found = if area.is_on_disk() {
+            zswap.vacant(area).map(OnDisk::Page)
         } else {
             zswap.slots_on_disk(0).map(OnDisk::Slots)
         };
@@ -108,10 +109,10 @@ impl<M: PoolMachine> Packing<M> {
         self.blocks[self.begun] = Some(Block { on_disk, holders: 0 });
         self.begun += 1;
         if is_next && self.end < PAGE_SIZE {
-            return Some(Place { block: self.begun - 2, offset: self.end, crosses: true });
+            return Some(Position { block: self.begun - 2, offset: self.end, crosses: true });
         }
         (self.end, self.back) = (0, if is_next { self.back } else { 0 });
-        Some(Place { block: self.begun - 1, offset: 0, crosses: false })
+        Some(Position { block: self.begun - 1, offset: 0, crosses: false })
     }
 
     /// Writes bytes to a block from `offset` on, and to the next from its beginning.
@@ -125,15 +126,15 @@ impl<M: PoolMachine> Packing<M> {
         }
     }
 
-    /// What the object at `place` is in.
-    fn part(&self, place: Place) -> Option<Part> {
-        let on_disk = &self.blocks[place.block].as_ref()?.on_disk;
+    /// What the object at `position` is in.
+    fn part(&self, position: Position) -> Option<Part> {
+        let on_disk = &self.blocks[position.block].as_ref()?.on_disk;
         let slot = on_disk.area().entry(on_disk.slot())?;
-        Some(Part { slot, offset: place.offset as u16, crosses: place.crosses })
+        Some(Part { slot, offset: position.offset as u16, crosses: position.crosses })
     }
 }
 
-impl Place {
+impl Position {
     fn blocks(self) -> RangeInclusive<usize> {
         self.block..=self.block + usize::from(self.crosses)
     }
@@ -167,20 +168,20 @@ impl<M: PoolMachine> OnDisk<M> {
 }
 
 impl<M: PoolMachine> Zswap<M> {
-    /// Adds an entry to a batch: its object, if there is a place for it.
+    /// Adds an entry to a batch: its object, if there is a position for it.
     pub(super) fn pack(&self, packing: &mut Packing<M>, cold: Cold<M>, object: Object) {
         let owner = entry_bits(cold.entry);
         let number = packing.count;
         // First: it may carry the block that the object needs.
-        packing.entries[number] = Some(Packed { cold, place: None });
+        packing.entries[number] = Some(PackedEntry { cold, position: None });
         packing.count += 1;
-        let bytes = packed::room(object.length());
-        let Some(place) = packing.place(self, bytes) else { return };
+        let bytes = packed::bytes_with_label(object.length());
+        let Some(position) = packing.find_position(self, bytes) else { return };
         let copied = self.store.with_object(object, |contents| {
             let label = Label::new(owner, object.encoding(), contents, packing.back);
-            packing.write(place.block, place.offset, &label.to_bytes());
-            let behind = place.offset + LABEL;
-            packing.write(place.block + behind / PAGE_SIZE, behind % PAGE_SIZE, contents);
+            packing.write(position.block, position.offset, &label.to_bytes());
+            let behind = position.offset + LABEL;
+            packing.write(position.block + behind / PAGE_SIZE, behind % PAGE_SIZE, contents);
         });
         if copied.is_err() {
             // A task that wants the page is told what is wrong with it. What it would have taken stays empty.
@@ -188,19 +189,19 @@ impl<M: PoolMachine> Zswap<M> {
             return;
         }
         packing.back = bytes;
-        packing.end = (place.offset + bytes - 1) % PAGE_SIZE + 1;
-        for block in packing.blocks[place.blocks()].iter_mut().flatten() {
+        packing.end = (position.offset + bytes - 1) % PAGE_SIZE + 1;
+        for block in packing.blocks[position.blocks()].iter_mut().flatten() {
             block.holders += 1;
         }
         if let Some(entry) = &mut packing.entries[number] {
-            entry.place = Some(place);
+            entry.position = Some(position);
         }
     }
 
     /// Writes the batch and waits for it; it is empty then. Returns how many pages went.
     pub(super) fn write_packed(&self, packing: &mut Packing<M>) -> u64 {
         let parts: [Option<Part>; BATCH_FOLIOS] = core::array::from_fn(|number| {
-            packing.entries[number].as_ref()?.place.and_then(|place| packing.part(place))
+            packing.entries[number].as_ref()?.position.and_then(|position| packing.part(position))
         });
         let mut plug = Plug::new();
         let mut written = [false; BATCH_FOLIOS];
@@ -223,9 +224,9 @@ impl<M: PoolMachine> Zswap<M> {
         self.statistics.written_blocks.add(written.iter().filter(|is_written| **is_written).count() as u64);
         let mut pages = 0;
         for (entry, part) in packing.entries.iter_mut().zip(parts) {
-            let Some(Packed { cold, place }) = entry.take() else { continue };
-            match place.zip(part) {
-                Some((place, part)) if written[place.blocks()].iter().all(|is_written| *is_written) => {
+            let Some(PackedEntry { cold, position }) = entry.take() else { continue };
+            match position.zip(part) {
+                Some((position, part)) if written[position.blocks()].iter().all(|is_written| *is_written) => {
                     self.statistics.written_compressed.add(1);
                     self.statistics.written_packed.add(1);
                     self.went(cold, Location::Part(part));

@@ -15,9 +15,9 @@ use quire_swap::{
 
 use super::cache::Zswap;
 use super::cold::Cold;
+use super::disk_pages::{self, Vacant};
 use super::location::{Form, Location};
 use super::pack::Packing;
-use super::places::{self, Vacant};
 use crate::machine::PoolMachine;
 use crate::store::{Encoding, Object, Stored};
 
@@ -56,7 +56,7 @@ impl<M: PoolMachine> Zswap<M> {
         }
         let mut written = 0;
         loop {
-            self.make_room();
+            self.vacate();
             if !self.is_over() && self.wanted.swap(0, Ordering::Relaxed) == 0 {
                 break;
             }
@@ -207,10 +207,10 @@ impl<M: PoolMachine> Zswap<M> {
         copied.ok().map(|()| form)
     }
 
-    /// A place for the entry's page alone. A slot of another area says in what form the page will be there before it is written.
+    /// Where the entry's page goes alone. A slot of another area says in what form the page will be there before it is written.
     fn target_for(&self, cold: &Cold<M>, form: Form) -> Option<Target<M>> {
         if cold.area.is_on_disk() {
-            if places::claim_own(&cold.area, cold.entry.slot()) {
+            if disk_pages::claim_own(&cold.area, cold.entry.slot()) {
                 return Some(Target::Own);
             }
             return self.vacant(&cold.area).map(Target::Page);
@@ -230,7 +230,7 @@ impl<M: PoolMachine> Zswap<M> {
         let slot = cold.entry.slot();
         if failed {
             match target {
-                Target::Own => places::let_go_of_own(&cold.area, slot),
+                Target::Own => disk_pages::let_go_of_own(&cold.area, slot),
                 Target::Page(vacant) => drop(vacant),
                 Target::Slot(_, target) => self.free_slot(target),
             }

@@ -9,7 +9,7 @@ use crate::level::Level;
 pub(super) struct Statistics {
     /// Pages stored.
     pub(super) stored: Counter,
-    /// Pages brought back from memory.
+    /// Pages loaded from memory.
     pub(super) loaded: Counter,
     /// Pages that went from memory to an area's slot.
     pub(super) written_back: Counter,

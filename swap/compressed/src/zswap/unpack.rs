@@ -2,7 +2,7 @@
 //!
 //! A block is read without a lock, while the folio of the wanted page keeps its slot's metadata as they are, and so the block.
 //! The other pages have no folios: their metadata are changed only while that is so, and if they still say that the page is
-//! in this very place, so its bytes are those that were read. From then on a page is in the pool, as one of the youngest generation,
+//! at this very position, so its bytes are those that were read. From then on a page is in the pool, as one of the youngest generation,
 //! and has no part of the block any more. The bytes are those that it had there before: nothing is decompressed, and no page gets a frame.
 //!
 //! Pages stay on the disk while the pool is full, if zswap is disabled, if the pool cannot grow, or if they are in memory.
@@ -99,14 +99,14 @@ impl<M: PoolMachine> Zswap<M> {
         Ok(blocks.as_flattened())
     }
 
-    /// Takes another object into the pool. `None` if there is no room for any.
+    /// Takes another object into the pool. `None` if it takes none now.
     fn take_back_other(&self, first: Entry, other: &Packed, bytes: &[u8]) -> Option<()> {
         let Some((area, slot, part)) = self.owner_of(first, other) else { return Some(()) };
         let was = Location::Part(part).to_metadata();
         if area.metadata(slot) != was {
             return Some(());
         }
-        if !self.is_enabled() || self.is_over() || self.store.usage().frames >= self.most_frames() {
+        if !self.is_enabled() || self.is_over() || self.is_at_limit() {
             return None;
         }
         let object = self.store.insert(&bytes[other.bytes.clone()], other.encoding).ok()?;

@@ -1,4 +1,4 @@
-//! Finding room on a disk, and making some where nothing is vacant (`places.rs` says why that can be).
+//! Finding a vacant page of a disk, and vacating some where there is none (`disk_pages.rs` says why that can be).
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -6,8 +6,8 @@ use core::sync::atomic::Ordering;
 use quire_swap::{Area, BATCH_FOLIOS, Slots};
 
 use super::cache::Zswap;
+use super::disk_pages::{self, Vacant};
 use super::location::{Location, Part};
-use super::places::{self, Vacant};
 use crate::machine::PoolMachine;
 
 impl<M: PoolMachine> Zswap<M> {
@@ -18,12 +18,12 @@ impl<M: PoolMachine> Zswap<M> {
         const TRIES: usize = 16;
         // They are held, so that the search goes on behind them.
         let mut passed: [Option<Slots<M>>; TRIES] = [const { None }; TRIES];
-        for place in &mut passed {
+        for held in &mut passed {
             let slots = self.swap.allocate_on_disk(order).ok()?;
-            if places::claim_run(slots.area(), slots.run()) {
+            if disk_pages::claim_run(slots.area(), slots.run()) {
                 return Some(slots);
             }
-            *place = Some(slots);
+            *held = Some(slots);
         }
         None
     }
@@ -34,23 +34,24 @@ impl<M: PoolMachine> Zswap<M> {
     }
 
     /// Nothing was vacant for a page that had to go.
-    pub(super) fn want_room_in(&self, area: &Area<M>) {
+    pub(super) fn want_vacant_in(&self, area: &Area<M>) {
         self.cramped.fetch_or(1 << area.index(), Ordering::Relaxed);
         M::wake_shrinker();
     }
 
-    /// Takes objects that alone have one of their two pages into the pool again, in areas where room is wanted: some of the first.
-    pub(super) fn make_room(&self) {
+    /// Takes objects that alone have one of their two pages into the pool again, in areas that want vacant pages: some of the first.
+    pub(super) fn vacate(&self) {
         let cramped = self.cramped.swap(0, Ordering::Relaxed);
         for area in self.swap.areas().filter(|area| cramped >> area.index() & 1 != 0) {
-            self.make_room_in(&area);
+            self.vacate_in(&area);
         }
     }
 
-    fn make_room_in(&self, area: &Arc<Area<M>>) {
+    fn vacate_in(&self, area: &Arc<Area<M>>) {
         let mut found = [None; BATCH_FOLIOS];
         let mut count = 0;
-        let wastes = |part: Part| part.crosses && part.slots().any(|page| places::has_one_holder(area, page.slot()));
+        let wastes =
+            |part: Part| part.crosses && part.slots().any(|page| disk_pages::has_one_holder(area, page.slot()));
         area.look_at_metadata(0, |slot, metadata| {
             if let Location::Part(part) = Location::from_metadata(metadata)
                 && wastes(part)

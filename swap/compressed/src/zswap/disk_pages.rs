@@ -15,9 +15,9 @@
 //!
 //! There are as many pages as slots, and several objects need fewer pages than there are objects. But one that lies in two pages keeps both
 //! when all others there are gone. If nothing is vacant for a page that has to go, it is refused for now, and the shrinker takes such objects
-//! into the pool again (`room.rs`): each gives a page back, and goes to the disk with others later.
+//! into the pool again (`vacate.rs`): each vacates a page, and goes to the disk with others later.
 //!
-//! An area whose device is told of empty clusters has each page in its own place: the device forgets what is in a cluster without slots in use.
+//! An area whose device is told of empty clusters has each page on the page of its slot: the device forgets what is in a cluster without slots in use.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
