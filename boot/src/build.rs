@@ -36,6 +36,10 @@ const LOADER: &str = "building the UEFI loader";
 /// The kernel's profile: the one for measuring if the launcher itself was built for release.
 const PROFILE: &str = if cfg!(debug_assertions) { "kernel" } else { "release" };
 
+/// What a kernel for measuring is built with besides. The ways of a page are functions of some ten instructions each, where a
+/// call costs as much as what it calls: with this they take a twentieth less, and the code is a third larger.
+const INLINE_MORE: &str = "target.x86_64-unknown-none.rustflags=['-Cllvm-args=-inline-threshold=700']";
+
 /// Builds what is not fresh, once in a process.
 ///
 /// # Errors
@@ -179,6 +183,9 @@ fn build_kernel(toolchain: &Toolchain, tree: &Path) -> Result<PathBuf, Error> {
     }
     let mut cargo = toolchain.cargo_for_kernel("build");
     cargo.current_dir(tree).args(["--bin", "quire-kernel", "--profile", PROFILE]);
+    if PROFILE == "release" {
+        cargo.args(["--config", INLINE_MORE]);
+    }
     run_with_progress(cargo, "building the kernel", Progress::Bar)?;
     Ok(directory.join(PROFILE).join("quire-kernel"))
 }
