@@ -261,13 +261,13 @@ impl Drop for Cgroup {
         // Its processes are gone; pages of objects and what the kernel keeps may have stayed. The parent is charged for them
         // already.
         account::hand_over(self.number, parent);
-        lru::hand_over(self.number, parent);
         // From here on what it is charged goes one way: from those who are about to charge it to frames, from there to slots, and
         // from there to its parent. Looked at in that order, nothing slips through.
         loop {
             let is_held = state.holders.load(Ordering::SeqCst) > 0;
             let has_frames = state.current.load(Ordering::Acquire) > 0;
             if has_frames {
+                lru::hand_over(self.number, parent);
                 // Frames that the kernel keeps, and pages on their way in or out.
                 lru::hand_over_isolated(self.number, parent);
             }

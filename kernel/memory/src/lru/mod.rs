@@ -402,7 +402,10 @@ pub(crate) fn hand_over_isolated(cgroup: u8, parent: u8) {
     let is_its = |frame: &&Frame| frame.cgroup.load(Ordering::Relaxed) == cgroup;
     for frame in physical::frames().iter().filter(is_its) {
         let lists = lock(cgroup);
-        leave(frame, cgroup, parent);
+        // One that has come into a list since stays the cgroup's as long as it is in there.
+        if !is_listed(physical::number_of(frame)) {
+            leave(frame, cgroup, parent);
+        }
         drop(lists);
     }
 }

@@ -10,7 +10,9 @@ use quire_machine::simulated::{Configuration, Machine, program};
 use quire_machine::upcall::{self as machine_upcall, Access};
 use quire_memory::fatal::Fatal;
 use quire_memory::swap::Quire;
-use quire_memory::{AddressSpace, cgroup, fault, large_folio, lru, policy, progress, reclaim, swap, unused, upcall};
+use quire_memory::{
+    AddressSpace, cgroup, fault, frame_use, large_folio, lru, policy, progress, reclaim, swap, unused, upcall,
+};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{FileRun, SlotRange, SwapFile, SwapOnError, SwapOnOptions};
 
@@ -129,6 +131,14 @@ impl Computer {
     pub(crate) fn settle() {
         Machine::wait_for_others();
         assert_eq!(progress::writes_under_way(), 0);
+    }
+
+    /// While nothing is on its way, each page is in a list.
+    pub(crate) fn look_at_lists() {
+        Self::settle();
+        for page in (0..frame_use::frames()).filter_map(|frame| frame_use::frame_use(frame)?.page) {
+            assert!(page.list.listed, "in no list, so that reclaim does not find it: {page:?}");
+        }
     }
 }
 

@@ -13,3 +13,4 @@ mod owners;
 mod process;
 mod recorder;
 mod schedules;
+mod to_the_page;

@@ -5,7 +5,10 @@ use std::sync::atomic::Ordering;
 
 use quire_machine::task;
 use quire_machine::user::Fault;
+use quire_memory::AddressSpace;
+use quire_memory::cgroup::{self, Cgroup};
 use quire_memory::oom::KILLS;
+use quire_memory::upcall::Process as _;
 
 use crate::computer::Computer;
 use crate::disk::Disk;
@@ -35,8 +38,10 @@ fn use_memory(number: u64, pages: u64) -> Result<(), Fault> {
 fn run_out_of_memory(pages: [u64; PROCESSES as usize], disk: Disk) {
     let computer = Computer::start(FRAMES, 1, disk);
     let killed_before = KILLS.load(Ordering::Relaxed);
+    // Without a limit: it is the machine that has no more.
+    let cgroup = Cgroup::root().new_child("all").unwrap();
     let start = |(number, pages)| {
-        let process = Process::empty();
+        let process = Process::new(AddressSpace::new().unwrap(), cgroup.number());
         map(&process.memory(), pages);
         let own = Arc::clone(&process);
         let thread = process.run(move || {
@@ -55,6 +60,8 @@ fn run_out_of_memory(pages: [u64; PROCESSES as usize], disk: Disk) {
     let killed = killed.count() as u64;
     assert_eq!(killed, KILLS.load(Ordering::Relaxed) - killed_before);
     assert!((1..PROCESSES).contains(&killed), "{killed} were killed");
+    Computer::settle();
+    assert_eq!((cgroup.current(), cgroup.swap_current()), (0, 0), "they pay for nothing that they did not get");
     drop(computer);
 }
 
@@ -65,4 +72,51 @@ fn some_are_killed_and_the_others_find_all_their_bytes() {
         run_out_of_memory(pages, Disk::new(SLOTS, false));
         run_out_of_memory(pages, Disk::new(SLOTS, true));
     }
+}
+
+fn with(space: &Arc<AddressSpace>) -> Arc<Process> {
+    Process::new(Arc::clone(space), cgroup::ROOT)
+}
+
+fn writes_all(process: &Arc<Process>, pages: u64) -> bool {
+    process.run(move || (0..pages).try_for_each(|page| write(page, page + 1))).join().is_ok()
+}
+
+/// Those that share the memory of the worst die with it. What another uses that goes on stays, though one of those that share it was
+/// killed before.
+#[test]
+fn who_shares_memory_dies_with_it_and_it_goes_when_none_needs_it() {
+    let computer = Computer::start(FRAMES, 1, Disk::new(SLOTS, false));
+    let (small, large) = (AddressSpace::new().unwrap(), AddressSpace::new().unwrap());
+    let (one, killed, worst, sharer) = (with(&small), with(&small), with(&large), with(&large));
+    map(&small, 40);
+    map(&large, 320);
+    assert!(writes_all(&one, 40));
+    killed.kill();
+    assert!(!writes_all(&worst, 320), "there is not so much");
+    assert_eq!([&one, &worst, &sharer].map(|process| process.is_over()), [false, true, true]);
+    one.run(|| (0..40).for_each(|page| assert_eq!(read(page), Ok(page + 1)))).join();
+    drop((small, large));
+    for process in [one, killed, worst, sharer] {
+        process.end();
+    }
+    drop(computer);
+}
+
+/// Where a cgroup is full, one of its own processes dies, and not a larger one elsewhere.
+#[test]
+fn a_full_cgroup_costs_no_other_a_process() {
+    let computer = Computer::start(600, 1, Disk::new(SLOTS, false));
+    let cgroup = Cgroup::root().new_child("full").unwrap();
+    cgroup.set_max(Some(60 * 4096));
+    cgroup.set_swap_max(Some(0));
+    let (other, own) = (Process::empty(), Process::new(AddressSpace::new().unwrap(), cgroup.number()));
+    map(&other.memory(), 200);
+    map(&own.memory(), 100);
+    assert!(writes_all(&other, 200) && !writes_all(&own, 100));
+    assert_eq!([&other, &own].map(|process| process.is_over()), [false, true]);
+    for process in [other, own] {
+        process.end();
+    }
+    drop(computer);
 }

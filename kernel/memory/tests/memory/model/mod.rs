@@ -20,11 +20,11 @@ use quire_memory::advice::Advice;
 use quire_memory::cgroup::{self, Cgroup};
 use quire_memory::charge::Charge;
 use quire_memory::fatal::Fatal;
-use quire_memory::frame_use;
-use quire_memory::object::{Object, ObjectError, Source};
+use quire_memory::object::{Account, Object, ObjectError, Source};
+use quire_memory::quota::Quota;
 use quire_memory::reclaim;
 use quire_memory::remap::Move;
-use quire_memory::swap;
+use quire_memory::{object, overcommit};
 use quire_swap::Direction;
 use quire_swap::header::Page;
 
@@ -32,6 +32,7 @@ use self::operation::Operation;
 use crate::computer::Computer;
 use crate::process::{self, Conductor, Process};
 
+mod counted;
 mod operation;
 mod runs;
 
@@ -79,15 +80,34 @@ enum Kind {
 }
 
 /// A page that a process has mapped.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug)]
 struct Mapped {
     kind: Kind,
     protection: Protection,
     locked: bool,
+    /// It was in memory, its own and locked: it stays.
+    stays: bool,
+    /// Memory is promised for it.
+    promised: bool,
+    /// A child has it too.
+    inherited: bool,
     /// What is in it that is the process's own.
     own: Option<Words>,
     /// It may have become zero since (`MADV_FREE`).
     is_free: bool,
+}
+
+impl Mapped {
+    const fn new(kind: Kind, protection: Protection) -> Self {
+        let promised = protection.write && !matches!(kind, Kind::Shared(..));
+        Self { kind, protection, locked: false, stays: false, promised, inherited: true, own: None, is_free: false }
+    }
+
+    fn set_locked(&mut self, locked: bool) {
+        self.locked = locked;
+        self.stays &= locked;
+    }
 }
 
 type Pages = BTreeMap<u64, Mapped>;
@@ -129,6 +149,8 @@ impl Shared {
 /// The machine and what is to be found there.
 struct World {
     objects: Vec<Shared>,
+    /// What the last two of them take of their file system.
+    account: Arc<Account>,
     processes: Vec<Option<(Arc<Process>, Pages)>>,
     cgroups: Vec<Arc<Cgroup>>,
     conductor: Arc<Conductor>,
@@ -156,11 +178,18 @@ fn is_refusal(error: MapError) -> bool {
 
 impl World {
     fn new(conductor: &Arc<Conductor>, computer: Computer) -> Self {
-        let anonymous =
-            || Shared::new(Object::shared(OBJECT_PAGES * PAGE, 0, false, Charge::NONE).unwrap(), |_| [0; 4]);
-        let file = Shared::new(Object::from_source(Arc::new(File), None).unwrap(), source_words);
+        let account = Arc::new(Account { blocks: Quota::new(0), stays: false });
+        let memory = Object::shared(OBJECT_PAGES * PAGE, 0, false, Charge::NONE).unwrap();
+        let written = Object::of_file_system(&account).unwrap();
+        written.lengthen(OBJECT_PAGES * PAGE);
+        let source = Object::from_source(Arc::new(File), Some(Arc::clone(&account))).unwrap();
         let mut world = Self {
-            objects: vec![anonymous(), anonymous(), file],
+            objects: vec![
+                Shared::new(memory, |_| [0; 4]),
+                Shared::new(written, |_| [0; 4]),
+                Shared::new(source, source_words),
+            ],
+            account,
             processes: (0..MOST_PROCESSES).map(|_| None).collect(),
             cgroups: Vec::new(),
             conductor: Arc::clone(conductor),
@@ -252,7 +281,10 @@ impl World {
                         return;
                     }
                 }
-                mapped.range_mut(pages.start..served).for_each(|(_, page)| page.protection = protection);
+                for (_, page) in mapped.range_mut(pages.start..served) {
+                    page.protection = protection;
+                    page.promised |= protection.write && !matches!(page.kind, Kind::Shared(..));
+                }
             }
             Operation::Move { process, first, pages, to, new_pages } => {
                 self.remap(process, first, pages, to, new_pages);
@@ -265,7 +297,7 @@ impl World {
                 let done = process.memory().lock(bytes(&pages), lock, true);
                 if done.is_ok() {
                     assert!(is_whole, "{pages:?} are not all mapped");
-                    mapped.range_mut(pages).for_each(|(_, page)| page.locked = lock);
+                    mapped.range_mut(pages).for_each(|(_, page)| page.set_locked(lock));
                 } else if is_whole {
                     assert!(done.is_err_and(is_refusal), "{done:?}");
                 } else {
@@ -276,7 +308,7 @@ impl World {
                         reached += 1;
                     }
                     let _ = process.memory().lock(bytes(&(from..reached)), lock, true);
-                    mapped.range_mut(from..reached).for_each(|(_, page)| page.locked = lock);
+                    mapped.range_mut(from..reached).for_each(|(_, page)| page.set_locked(lock));
                 }
             }
             Operation::Read { process, page } => self.read(process, page),
@@ -286,6 +318,7 @@ impl World {
                 let (mut found, from) = ([0; 8], index * PAGE + PLACES[place]);
                 match object.read_at(from, &mut found) {
                     Ok(0) => assert!(from >= *length),
+                    Ok(_) if from >= *length => panic!("{from} is beyond the end at {length}"),
                     Ok(bytes) => assert_eq!((bytes, u64::from_le_bytes(found)), (8, words[index as usize][place])),
                     Err(error) => assert!(self.is_object_refusal(error), "{error:?}"),
                 }
@@ -325,12 +358,21 @@ impl World {
                     Err(error) => assert!(self.is_object_refusal(error), "{error:?}"),
                 }
             }
+            Operation::Allocate { object, first, pages } => {
+                let Shared { object, length, .. } = &self.objects[object];
+                let end = length.div_ceil(PAGE).min(first + pages);
+                if first < end
+                    && let Err(error) = object.allocate(first * PAGE..end * PAGE, u64::MAX)
+                {
+                    assert!(self.is_object_refusal(error), "{error:?}");
+                }
+            }
             Operation::Fork { process } => {
                 let Some(free) = self.processes.iter().position(Option::is_none) else { return };
                 let Some((parent, pages)) = self.enter(process) else { return };
                 let pages = pages.clone();
                 if let Ok(space) = parent.memory().fork() {
-                    self.processes[free] = Some((Process::new(space, parent.cgroup()), unlocked(pages)));
+                    self.processes[free] = Some((Process::new(space, parent.cgroup()), inherited(pages)));
                 }
             }
             Operation::End { process } => {
@@ -414,7 +456,7 @@ impl World {
                         2 => Kind::Shared(object, index),
                         _ => Kind::Copy(object, index),
                     };
-                    mapped.insert(page, Mapped { kind, protection, locked: false, own: None, is_free: false });
+                    mapped.insert(page, Mapped::new(kind, protection));
                 }
             }
             Err(MapError::Overlap) => assert!(!is_free, "{pages:?} are free"),
@@ -463,7 +505,7 @@ impl World {
                     Kind::Shared(object, index) => Kind::Shared(object, index + further),
                     Kind::Copy(object, index) => Kind::Copy(object, index + further),
                 };
-                Mapped { kind, own: None, is_free: false, ..last }
+                Mapped { kind, own: None, is_free: false, stays: false, ..last }
             };
             let page_now = own.unwrap_or_else(added);
             mapped.insert(page, page_now);
@@ -478,9 +520,16 @@ impl World {
             1 => Advice::Free,
             2 => Advice::Cold,
             3 => Advice::WillNeed,
+            4 => Advice::Inherit(false),
+            5 => Advice::Inherit(true),
+            6 => Advice::Populate { write: false },
             _ => Advice::PageOut,
         };
-        let done = process.memory().advise(bytes(&pages), advice);
+        let mut done = process.memory().advise(bytes(&pages), advice);
+        if done == Err(MapError::NoMemory) && matches!(advice, Advice::Inherit(_)) {
+            // What was served before is not said.
+            done = process.memory().advise(bytes(&pages), advice);
+        }
         // A part that does not allow it ends the call; those before are served.
         let refuses = |page: &Mapped| match advice {
             Advice::DontNeed | Advice::PageOut | Advice::Cold => page.locked,
@@ -496,11 +545,15 @@ impl World {
                     page.is_free = false;
                 }
                 Advice::Free => page.is_free |= page.own.is_some(),
+                Advice::Inherit(inherit) => page.inherited = inherit,
                 _ => {}
             }
         }
-        if let Err(error) = done {
-            assert!(matches!(error, MapError::NotMapped | MapError::NotAllowed | MapError::OutOfRange), "{error:?}");
+        match done {
+            Ok(()) | Err(MapError::NotMapped | MapError::NotAllowed | MapError::OutOfRange) => {}
+            Err(MapError::NotToBeHad) if matches!(advice, Advice::Populate { .. }) => {}
+            Err(MapError::Poisoned) if self.may_lose_pages => {}
+            Err(error) => assert!(is_refusal(error), "{error:?}"),
         }
     }
 
@@ -521,6 +574,7 @@ impl World {
         if result.is_err() {
             return self.settle_fatal(number, &mapped);
         }
+        self.look_at_core(number, page);
         let expected = self.words(&mapped);
         if mapped.is_free && found != expected {
             assert_eq!(found, [0; 4], "page {page} of {number} was given away");
@@ -591,47 +645,6 @@ impl World {
         }
     }
 
-    /// What the spaces count is what there is.
-    fn look_at_counts(&self) {
-        for (process, pages) in self.processes.iter().flatten() {
-            let usage = process.memory().usage();
-            let count = |is_meant: fn(&Mapped) -> bool| pages.values().filter(|page| is_meant(page)).count();
-            assert_eq!((usage.mapped, usage.locked), (pages.len(), count(|page| page.locked)), "{process}");
-            assert_eq!(usage.swapped, self.computer.count_entries(&process.memory()), "entries of {process}");
-            let private = usage.anonymous + usage.swapped;
-            let most = count(|page| page.kind == Kind::Private || page.own.is_some());
-            let least = if self.may_lose_pages { 0 } else { count(|page| page.own.is_some() && !page.is_free) };
-            assert!(
-                (least..=most).contains(&private),
-                "{process} has {private} pages of its own, {least} to {most} of {pages:?}"
-            );
-        }
-    }
-
-    /// What each cgroup is charged is what has its number, and that of the one in it; no other number is anywhere.
-    fn look_at_owners(&self) {
-        let (mut slots, mut frames) = ([0; cgroup::MOST], [0; cgroup::MOST]);
-        for area in swap::core().areas() {
-            for entry in (0..area.extents().pages() as u32).filter_map(|slot| area.entry(slot)) {
-                slots[usize::from(swap::core().payer(entry))] += PAGE;
-            }
-        }
-        for frame in 0..frame_use::frames() {
-            frames[usize::from(frame_use::frame_use(frame).map_or(cgroup::ROOT, |used| used.cgroup))] += PAGE;
-        }
-        (slots[usize::from(cgroup::ROOT)], frames[usize::from(cgroup::ROOT)]) = (0, 0);
-        let (mut swapped, mut current) = (0, 0);
-        for cgroup in self.cgroups.iter().rev() {
-            let number = usize::from(cgroup.number());
-            swapped += std::mem::take(&mut slots[number]);
-            current += std::mem::take(&mut frames[number]);
-            assert_eq!(cgroup.swap_current(), swapped, "slots of cgroup {number}");
-            // The kernel's heap comes to this.
-            assert!(cgroup.current() >= current, "frames of cgroup {number}: {current} of {}", cgroup.current());
-        }
-        assert!(slots.into_iter().chain(frames).all(|bytes| bytes == 0), "of a removed cgroup: {slots:?} {frames:?}");
-    }
-
     /// Looks at every page of every process, and at what is counted; then all of them end.
     fn end(mut self) -> Computer {
         task::current().running().fail_nth.set(0);
@@ -641,12 +654,15 @@ impl World {
         }
         self.look_at_counts();
         self.look_at_owners();
+        self.look_at_frames();
         self.conductor.enter(None);
         for (process, _) in self.processes.into_iter().flatten() {
             process.end();
         }
         drop(self.objects);
         Computer::settle();
+        assert_eq!((self.account.blocks.used(), overcommit::committed()), (0, 0), "taken of the file system, promised");
+        assert_eq!(object::shared_pages() + object::file_pages(), 0, "pages of objects");
         for cgroup in self.cgroups {
             assert_eq!((cgroup.current(), cgroup.swap_current()), (0, 0), "charged to {}", cgroup.name());
         }
@@ -654,10 +670,11 @@ impl World {
     }
 }
 
-/// Locks are not inherited.
-fn unlocked(mut pages: Pages) -> Pages {
+/// What a child has of these pages: locks are not inherited.
+fn inherited(mut pages: Pages) -> Pages {
+    pages.retain(|_, page| page.inherited);
     for page in pages.values_mut() {
-        page.locked = false;
+        page.set_locked(false);
     }
     pages
 }

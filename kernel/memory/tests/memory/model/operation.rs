@@ -78,6 +78,12 @@ pub(super) enum Operation {
         first: u64,
         pages: u64,
     },
+    /// The pages get their memory, if they have none.
+    Allocate {
+        object: usize,
+        first: u64,
+        pages: u64,
+    },
     Fork {
         process: usize,
     },
@@ -137,7 +143,7 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
         2 => (range.clone(), 0..PAGES, 1..8_u64).prop_map(|((process, first, pages), to, new_pages)| Operation::Move {
             process, first, pages: pages.min(8), to, new_pages
         }),
-        6 => (range.clone(), 0..6_u8).prop_map(|((process, first, pages), advice)| Operation::Advise {
+        6 => (range.clone(), prop_oneof![8 => 0..4_u8, 1 => 4..7_u8, 4 => Just(7)]).prop_map(|((process, first, pages), advice)| Operation::Advise {
             process, first, pages, advice
         }),
         1 => (range, any::<bool>()).prop_map(|((process, first, pages), lock)| Operation::Lock {
@@ -157,6 +163,9 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
             object, pages, half: half && pages < OBJECT_PAGES
         }),
         1 => (0..OBJECTS, 0..OBJECT_PAGES, 1..4_u64).prop_map(|(object, first, pages)| Operation::Punch {
+            object, first, pages
+        }),
+        1 => (0..OBJECTS, 0..OBJECT_PAGES, 1..8_u64).prop_map(|(object, first, pages)| Operation::Allocate {
             object, first, pages
         }),
         1 => (0..CGROUPS, 24..100_u64).prop_map(|(cgroup, pages)| Operation::Limit { cgroup, pages }),

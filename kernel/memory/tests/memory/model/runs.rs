@@ -20,6 +20,9 @@ use crate::process::Conductor;
 /// The operations of one run.
 const LENGTH: usize = 1000;
 
+/// Nothing is on its way after so many: what goes on at the same time would not meet if that were often.
+const LOOK_EVERY: usize = 100;
+
 /// Says which run it was if it fails: `QUIRE_SEED=N cargo test -p quire-memory` runs that one alone.
 struct Run {
     seed: u64,
@@ -67,6 +70,9 @@ fn run<T: Send + 'static>(
             if run.done.is_multiple_of(20) {
                 world.look_at_owners();
             }
+            if run.done.is_multiple_of(LOOK_EVERY) {
+                world.look_at_frames();
+            }
         }
         let value = end();
         (value, world.end())
@@ -100,7 +106,7 @@ fn agree(runs: u64, make: fn() -> Computer) {
 
 #[test]
 fn programs_find_what_the_model_has_with_room() {
-    agree(15, || Computer::start(1024, 1, Disk::new(256, false)));
+    agree(25, || Computer::start(1024, 1, Disk::new(256, false)));
 }
 
 #[test]
@@ -115,12 +121,12 @@ fn programs_find_what_the_model_has_when_requests_take_long() {
 
 #[test]
 fn programs_find_what_the_model_has_when_pages_may_not_change_on_their_way() {
-    agree(15, || Computer::start(350, 1, Disk::with_stable_writes(512)));
+    agree(25, || Computer::start(350, 1, Disk::with_stable_writes(512)));
 }
 
 #[test]
 fn programs_find_what_the_model_has_when_swap_is_full() {
-    agree(15, || Computer::start(350, 1, Disk::new(64, true)));
+    agree(25, || Computer::start(350, 1, Disk::new(64, true)));
 }
 
 #[test]

@@ -71,3 +71,54 @@ fn memory_is_taken_away_while_it_is_used() {
 fn memory_in_swap_is_taken_away_while_it_is_used() {
     explore(|| reap(true), &[Refused]);
 }
+
+/// Once the memory was taken away, no fault that was under way brings anything in, and none finds zeros where something was.
+#[test]
+fn nothing_comes_after_memory_was_taken_away() {
+    const PAGES: u64 = 4;
+    explore(
+        || {
+            let _scene = Scene::new();
+            let (process, space) = process(PAGES);
+            process.run(|| write(0, 1).unwrap()).join();
+            let program = process.run(|| {
+                for page in 1..PAGES {
+                    match read(0) {
+                        Ok(word) => assert_eq!(word, 1),
+                        Err(Fault) => return Refused,
+                    }
+                    if write(page, page).is_err() {
+                        return Refused;
+                    }
+                }
+                Done
+            });
+            upcall_memory(&process).reap();
+            let outcome = program.join();
+            assert_eq!(space.usage().anonymous, 0, "a fault has brought a page in");
+            outcome
+        },
+        &[Refused],
+    );
+}
+
+/// A child has all that its parent had, or there is none.
+#[test]
+fn a_child_of_what_is_taken_away_misses_nothing() {
+    explore(
+        || {
+            let _scene = Scene::new();
+            let (process, space) = process(3);
+            process.run(|| (0..3).for_each(|page| write(page, page + 1).unwrap())).join();
+            let memory = upcall_memory(&process);
+            let reaper = quire_machine::task::spawn("reaper", move || memory.reap()).unwrap();
+            let child = space.fork();
+            reaper.join();
+            let Ok(child) = child else { return Refused };
+            let child = Process::new(child, quire_memory::cgroup::ROOT);
+            child.run(|| (0..3).for_each(|page| assert_eq!(read(page), Ok(page + 1)))).join();
+            Done
+        },
+        &[Done, Refused],
+    );
+}

@@ -64,3 +64,41 @@ fn what_does_not_fit_ends_the_process_and_not_in_a_loop() {
         &[Refused],
     );
 }
+
+/// A cgroup goes while pages of it leave memory and come back: its parent is charged for all of them.
+#[test]
+fn a_cgroup_goes_while_its_pages_go_out_and_come_back() {
+    explore(
+        || {
+            let scene = Scene::new();
+            let outer = Cgroup::root().new_child("outer").unwrap();
+            let inner = outer.new_child("inner").unwrap();
+            let process = Process::new(AddressSpace::new().unwrap(), inner.number());
+            map(&process.memory(), 6);
+            process.run(|| (0..3).for_each(|page| write(page, page + 1).unwrap())).join();
+            page_out(&process.memory(), 0..1);
+            // What is under way may have asked before which cgroup it is.
+            let program = process.run(|| {
+                (0..3).for_each(|page| assert_eq!(read(page), Ok(page + 1)));
+                (3..6).for_each(|page| write(page, page + 1).unwrap());
+            });
+            let reclaimer = quire_machine::task::spawn("reclaimer", || {
+                (0..3).for_each(|_| _ = quire_memory::reclaim::pass());
+            });
+            process.join(outer.number());
+            drop(inner);
+            let next = outer.new_child("next").unwrap();
+            program.join();
+            reclaimer.unwrap().join();
+            Computer::settle();
+            assert_eq!((next.current(), next.swap_current()), (0, 0), "what was charged to the one before");
+            process.run(|| (0..6).for_each(|page| assert_eq!(read(page), Ok(page + 1)))).join();
+            process.end();
+            drop(process);
+            Computer::settle();
+            assert_eq!((outer.current(), outer.swap_current()), (0, 0));
+            scene.outcome()
+        },
+        &[CameBack],
+    );
+}

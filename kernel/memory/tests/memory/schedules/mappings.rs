@@ -91,6 +91,25 @@ fn what_is_moved_keeps_what_was_written_last() {
     );
 }
 
+/// A page that was never touched is written for the first time.
+#[test]
+fn what_is_written_first_while_it_moves_moves_too() {
+    explore(
+        || {
+            let _scene = Scene::new();
+            let (process, space) = process(4);
+            process.run(|| write(0, 1).unwrap()).join();
+            let writer = process.run(|| (1..4).take_while(|page| write(*page, page + 1).is_ok()).count() as u64);
+            space.remap(bytes(0..4), 4 * PAGE, Move::To(address(9))).unwrap();
+            let written = writer.join();
+            let found = process.run(|| [9, 10, 11, 12].map(|page| read(page).unwrap())).join();
+            assert_eq!(found, std::array::from_fn(|page| if page as u64 <= written { page as u64 + 1 } else { 0 }));
+            if written < 3 { Refused } else { Done }
+        },
+        &[Done, Refused],
+    );
+}
+
 #[test]
 fn what_is_replaced_is_new() {
     explore(

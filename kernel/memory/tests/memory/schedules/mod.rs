@@ -96,6 +96,7 @@ impl Scene {
 
     /// What became of pages since the start.
     fn outcome(&self) -> Outcome {
+        Computer::look_at_lists();
         if get(&COUNTERS.written) == self.written {
             Outcome::Stayed
         } else if served::major_faults() > self.read {

@@ -119,3 +119,25 @@ fn two_mappings_have_one_page_after_it_was_punched_out() {
         &[Done],
     );
 }
+
+/// A child that is made meanwhile has no private copy either of what is cut off.
+#[test]
+fn what_is_cut_off_is_gone_for_a_child_too() {
+    explore(
+        || {
+            let _scene = Scene::new();
+            let (process, object) = process_with_object();
+            process.run(|| (4..6).for_each(|page| write(page, page).unwrap())).join();
+            let own = Arc::clone(&object);
+            let cutter = quire_machine::task::spawn("cutter", move || own.set_length(PAGE).unwrap()).unwrap();
+            let child = Process::new(process.memory().fork().expect("there is memory"), quire_memory::cgroup::ROOT);
+            let is_early = object.length() == 2 * PAGE;
+            cutter.join();
+            for process in [&process, &child] {
+                assert_eq!(process.run(|| [4, 5].map(read)).join(), [Ok(4), Err(Fault)]);
+            }
+            if is_early { Done } else { Refused }
+        },
+        &[Done, Refused],
+    );
+}
