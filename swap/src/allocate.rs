@@ -14,7 +14,7 @@
 //! 6. clusters for larger folios.
 //!
 //! Folios of other orders come from partly used clusters of their order, then from free ones, then from those where the
-//! last search found no room. A cluster's class is fixed by the first folio in it.
+//! last search found no run. A cluster's class is fixed by the first folio in it.
 
 use core::cell::Cell;
 use core::sync::atomic::Ordering;
@@ -124,15 +124,15 @@ impl<M: Machine> Area<M> {
             })
         };
         let (partly_used, all) = (ListId::partly_used(class), u32::MAX);
-        let roomy = run_length(class) == 1 && self.has_free_to_spare();
-        if roomy
+        let has_many_free = run_length(class) == 1 && self.has_free_to_spare();
+        if has_many_free
             && !self.discard_clusters
-            && let Some(taken) = self.take_from_roomy(class, table_entry)
+            && let Some(taken) = self.take_from_nearly_empty(class, table_entry)
         {
             return Ok(taken);
         }
         // A device that is told of empty clusters does best with whole ones.
-        let whole_first = roomy || self.discard_clusters;
+        let whole_first = has_many_free || self.discard_clusters;
         let first = if whole_first { [ListId::FREE, partly_used] } else { [partly_used, ListId::FREE] };
         if let Some(taken) = try_list(first[0], all).or_else(|| try_list(first[1], all)) {
             return Ok(taken);
@@ -199,13 +199,13 @@ impl<M: Machine> Area<M> {
     }
 
     /// Takes a slot from a partly used cluster that is nearly empty, if one is found soon.
-    fn take_from_roomy(&self, class: u8, table_entry: TableEntry) -> Option<Taken> {
+    fn take_from_nearly_empty(&self, class: u8, table_entry: TableEntry) -> Option<Taken> {
         const TRIES: usize = 4;
         for _ in 0..TRIES {
             let (index, _) = self.turn(ListId::partly_used(class))?;
-            let is_roomy = !self.clusters.get(index)?.lock().has_more_used_than(CLUSTER_SLOTS as u16 / 16);
+            let is_nearly_empty = !self.clusters.get(index)?.lock().has_more_used_than(CLUSTER_SLOTS as u16 / 16);
             // Without memory for a table, the ordinary search says so.
-            if is_roomy && let Ok(Some(taken)) = self.take_from(index, class, 0, table_entry) {
+            if is_nearly_empty && let Ok(Some(taken)) = self.take_from(index, class, 0, table_entry) {
                 return Some(taken);
             }
         }

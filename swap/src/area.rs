@@ -11,7 +11,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crate::availability::Availability;
-use crate::batch::Pool;
+use crate::batch::BatchPool;
 use crate::cluster::ClusterGuard;
 use crate::clusters::{ClusterRef, Clusters};
 use crate::disk::{Claim, Disk, DiskProperties};
@@ -73,7 +73,7 @@ pub struct Area<M: Machine> {
 pub(crate) struct Shared<M: Machine> {
     /// The areas that slots are taken from.
     pub(crate) priorities: Lock<Priorities, M, { Rank::Priorities as u8 }>,
-    pub(crate) pool: Pool<M>,
+    pub(crate) pool: BatchPool<M>,
     pub(crate) statistics: Statistics,
 }
 

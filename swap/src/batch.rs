@@ -34,13 +34,13 @@ use crate::watcher::{ReadFolio, Watcher};
 /// The most folios in a batch (Linux: `SWAP_CLUSTER_MAX`).
 pub const BATCH_FOLIOS: usize = 32;
 
-/// The most folios in a batch where those that keep together count as one: who deals with a batch has places for them on a stack.
+/// The most folios in a batch where those that keep together count as one: code that deals with a batch has arrays of as many on its stack.
 pub const BATCH_PAGES: usize = 2 * BATCH_FOLIOS;
 
 /// Batches in the pool (Linux: the minimum of `sio_pool`).
 pub const POOL_BATCHES: usize = 32;
 
-/// How many of them have room for folios that keep together: those that need it do with another when these are out.
+/// How many of them can hold [`BATCH_PAGES`] folios: a task that needs one takes an ordinary one when these are out.
 const LONG_BATCHES: usize = 2;
 
 /// Folios on their way. Completion releases them: a read unlocks, a write ends writeback.
@@ -87,13 +87,13 @@ pub struct ReadBatch<M: Machine>(pub(crate) Batch<M>);
 pub struct WriteBatch<M: Machine>(pub(crate) Batch<M>);
 
 /// The batches that are not out.
-pub(crate) struct Pool<M: Machine> {
+pub(crate) struct BatchPool<M: Machine> {
     idle: Lock<Idle<M>, M, { Rank::BatchPool as u8 }>,
 }
 
 struct Idle<M: Machine> {
     for_all: Vec<Vec<Item<M>>>,
-    /// With room for folios that keep together.
+    /// Those that can hold [`BATCH_PAGES`] folios.
     long: Vec<Vec<Item<M>>>,
     for_moving: Option<Vec<Item<M>>>,
 }
@@ -152,18 +152,18 @@ impl<M: Machine> Batch<M> {
     }
 
     /// The most folios that it can have.
-    pub(crate) const fn room(&self) -> usize {
+    pub(crate) const fn capacity(&self) -> usize {
         self.items.capacity()
     }
 
     pub(crate) fn push(&mut self, folio: InTransit<M::Folio>, slot: u32) {
-        debug_assert!(self.len() < self.room());
+        debug_assert!(self.len() < self.capacity());
         heap::push(&mut self.items, Item { folio, slot, page: slot, stand_in: None });
     }
 
     /// Has `watcher` told of each folio. A batch that is watched by as many as can be has failed instead.
     fn watched_by(mut self, watcher: Arc<dyn Watcher<M>>) -> Option<Self> {
-        let free = self.watchers.iter_mut().find(|place| place.is_none());
+        let free = self.watchers.iter_mut().find(|watcher| watcher.is_none());
         debug_assert!(free.is_some(), "too many backends watch a batch");
         *free? = Some(watcher);
         Some(self)
@@ -428,7 +428,7 @@ impl<M: Machine> WriteBatch<M> {
     }
 }
 
-impl<M: Machine> Pool<M> {
+impl<M: Machine> BatchPool<M> {
     pub(crate) fn new() -> Result<Self, NoMemory> {
         let some = |batches, folios| {
             let mut some = heap::vector::<M, _>(batches)?;
@@ -443,7 +443,7 @@ impl<M: Machine> Pool<M> {
         Ok(Self { idle: Lock::new(Idle { for_all, long, for_moving }) })
     }
 
-    /// A batch for `area`, waiting for one to come back if all are out; with more room than others if there is one and `is_long`. What
+    /// A batch for `area`, waiting for one to come back if all are out; a long one if there is one and `is_long`. What
     /// moves pages can have one more.
     pub(crate) fn get(&self, area: Arc<Area<M>>, direction: Direction, is_moving: bool, is_long: bool) -> Batch<M> {
         let take = |idle: &mut Idle<M>| {

@@ -50,7 +50,7 @@ impl State {
         CLUSTER_SLOTS - usize::from(self.used)
     }
 
-    /// Where the cluster belongs while it is neither empty nor full. `fragmented`: the last search found no room for its class.
+    /// Where the cluster belongs while it is neither empty nor full. `fragmented`: the last search found no free run of its class.
     /// One for single slots counts as fragmented from when it was full until it has [`FEW`] free slots again.
     fn list_of_partly_used(&self, fragmented: bool) -> ListId {
         let was_fragmented = self.list == ListId::fragmented(self.class);
@@ -245,7 +245,7 @@ impl<M: Machine> ClusterGuard<'_, M> {
         usize::from(self.state.used) == CLUSTER_SLOTS
     }
 
-    /// Where the cluster belongs now; `fragmented` if it had room, but not for its class.
+    /// Where the cluster belongs now; `fragmented` if it had free slots, but no run of its class.
     pub(crate) fn list_that_fits(&self, fragmented: bool) -> ListId {
         if self.is_empty() {
             ListId::FREE
@@ -261,8 +261,8 @@ impl<M: Machine> ClusterGuard<'_, M> {
         self.state.used > length
     }
 
-    /// Makes sure that there is a table, for slots of folios of `class` if the cluster is empty, with room for
-    /// `metadata_bits` a slot.
+    /// Makes sure that there is a table, for slots of folios of `class` if the cluster is empty, with
+    /// `metadata_bits` for each slot.
     #[inline]
     pub(crate) fn prepare(&mut self, class: u8, metadata_bits: u8) -> Result<(), NoMemory> {
         if self.is_empty() {
@@ -287,7 +287,7 @@ impl<M: Machine> ClusterGuard<'_, M> {
         Ok(())
     }
 
-    /// Gives the table of an empty cluster back to the heap.
+    /// Frees the table of an empty cluster.
     pub(crate) fn forget_table(&mut self) {
         debug_assert!(self.is_empty());
         self.table = None;

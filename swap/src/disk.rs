@@ -57,7 +57,7 @@ pub trait Disk<M: Machine>: Send + Sync {
     }
 
     /// Starts a request. It is completed by [`DiskRequest::complete`] when the device is done, in task context, and on
-    /// a synchronous device before this returns. May wait for room in the device's queue, but not when called from
+    /// a synchronous device before this returns. May wait for space in the device's queue, but not when called from
     /// inside `complete`: a batch that is not contiguous is submitted run by run, each when the one before is done.
     fn submit(&self, request: DiskRequest<M>);
 
@@ -242,7 +242,7 @@ pub(crate) fn submit_run<M: Machine>(disk: &Arc<dyn Disk<M>>, batch: Batch<M>, f
     disk.submit(request);
 }
 
-/// How many of the batch's folios from `first` on, which are `most`, lie in as many pieces of memory as a request has room for.
+/// How many of the batch's folios from `first` on, which are `most`, lie in as many pieces of memory as a request can have.
 #[inline(never)]
 fn most_in_pieces<M: Machine>(batch: &Batch<M>, first: usize, most: usize) -> usize {
     let mut pieces = 0;

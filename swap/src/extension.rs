@@ -65,7 +65,7 @@ pub enum ExtensionError {
         /// Of the header.
         computed: u32,
     },
-    /// The options are longer than their place.
+    /// The options are longer than their field.
     OptionsLength(u32),
     /// The options are not UTF-8.
     OptionsText,

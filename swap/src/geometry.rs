@@ -32,7 +32,7 @@ pub(crate) fn class_of(order: u8) -> Option<u8> {
     (usize::from(order) < ORDERS).then_some(order)
 }
 
-/// The slot's place in its cluster.
+/// The slot's offset in its cluster.
 #[inline]
 pub(crate) fn offset(slot: u32) -> usize {
     slot as usize % CLUSTER_SLOTS

@@ -82,7 +82,7 @@ pub struct Medium {
 pub enum HeaderError {
     /// The device has no page that could hold one.
     NoPage,
-    /// No `SWAPSPACE2` at its place: not swap, or made for another page size.
+    /// No `SWAPSPACE2` at its offset: not swap, or made for another page size.
     Magic([u8; 10]),
     /// A version other than 1.
     Version(u32),
@@ -161,7 +161,7 @@ impl<'a> Header<'a> {
     }
 
     /// Writes the header into `page` in little-endian order, as `mkswap` does: the boot block stays as it is, padding
-    /// and unused places for bad pages become zero.
+    /// and unused entries of the list of bad pages become zero.
     ///
     /// # Errors
     /// What [`Header::parse`] would refuse on a device that is large enough; `page` is unchanged.

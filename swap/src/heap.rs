@@ -13,7 +13,7 @@ use crate::machine::Machine;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoMemory;
 
-/// An empty vector with room for exactly `capacity` values.
+/// An empty vector with a capacity of exactly `capacity` values.
 ///
 /// # Errors
 /// [`NoMemory`].
@@ -39,7 +39,7 @@ pub fn slice<M: Machine, T>(length: usize, mut make: impl FnMut(usize) -> T) -> 
 ///
 /// # Errors
 /// [`NoMemory`], and what `make` returns.
-#[expect(clippy::disallowed_methods, reason = "the vector is as long as its room")]
+#[expect(clippy::disallowed_methods, reason = "the vector is as long as its capacity")]
 pub fn try_slice<M: Machine, T, E: From<NoMemory>>(
     length: usize,
     make: impl FnMut(usize) -> Result<T, E>,
@@ -49,10 +49,10 @@ pub fn try_slice<M: Machine, T, E: From<NoMemory>>(
     Ok(values.into_boxed_slice())
 }
 
-/// Appends to a vector that has room for it.
-#[expect(clippy::disallowed_methods, reason = "there is room")]
+/// Appends to a vector that has the capacity for it.
+#[expect(clippy::disallowed_methods, reason = "there is capacity")]
 pub fn push<T>(vector: &mut Vec<T>, value: T) {
-    debug_assert!(vector.len() < vector.capacity(), "a vector that has no room is appended to");
+    debug_assert!(vector.len() < vector.capacity(), "a vector is appended to beyond its capacity");
     vector.push(value);
 }
 
@@ -60,7 +60,7 @@ pub fn push<T>(vector: &mut Vec<T>, value: T) {
 ///
 /// # Errors
 /// [`NoMemory`].
-#[expect(clippy::disallowed_methods, reason = "there is room")]
+#[expect(clippy::disallowed_methods, reason = "there is capacity")]
 pub fn copy<M: Machine, T: Clone>(values: &[T]) -> Result<Vec<T>, NoMemory> {
     let mut copy = vector::<M, T>(values.len())?;
     copy.extend_from_slice(values);
@@ -71,7 +71,7 @@ pub fn copy<M: Machine, T: Clone>(values: &[T]) -> Result<Vec<T>, NoMemory> {
 ///
 /// # Errors
 /// [`NoMemory`].
-#[expect(clippy::disallowed_methods, reason = "the vector is as long as its room")]
+#[expect(clippy::disallowed_methods, reason = "the vector is as long as its capacity")]
 pub fn text<M: Machine>(text: &str) -> Result<Box<str>, NoMemory> {
     String::from_utf8(copy::<M, u8>(text.as_bytes())?).map(String::into_boxed_str).map_err(|_| NoMemory)
 }
@@ -101,7 +101,7 @@ impl<M: Machine> Text<M> {
 }
 
 impl<M: Machine> fmt::Write for Text<M> {
-    #[expect(clippy::disallowed_methods, reason = "the room has been made")]
+    #[expect(clippy::disallowed_methods, reason = "the capacity has been reserved")]
     fn write_str(&mut self, more: &str) -> fmt::Result {
         let Self(text, _) = self;
         if text.capacity() - text.len() < more.len() {

@@ -33,7 +33,7 @@ impl ListId {
         self.0.wrapping_sub(Self::FIRST_PARTLY_USED) < 2 * CLASSES as u8
     }
 
-    /// Partly used by folios of `class`, and the last search found no room for one more; for single slots, nearly full.
+    /// Partly used by folios of `class`, and the last search found no run for one more; for single slots, nearly full.
     pub(crate) const fn fragmented(class: u8) -> Self {
         Self(Self::FIRST_PARTLY_USED + CLASSES as u8 + class)
     }

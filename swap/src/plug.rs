@@ -44,7 +44,7 @@ impl<M: Machine> Plug<M> {
 
     /// So many folios are to travel in one batch, and count as one there: what was gathered is submitted if they do not fit in.
     pub fn keep_together(&mut self, folios: usize) {
-        if self.batch.as_ref().is_some_and(|batch| batch.len() + folios > batch.room()) {
+        if self.batch.as_ref().is_some_and(|batch| batch.len() + folios > batch.capacity()) {
             self.submit_full();
         }
         self.announced = folios - 1;
@@ -85,7 +85,7 @@ impl<M: Machine> Plug<M> {
         direction: Direction,
         owned: bool,
     ) {
-        self.make_room(area, SlotRun { first: first_slot, length: 1 << folio.folio().order() }, direction);
+        self.submit_unmergeable(area, SlotRun { first: first_slot, length: 1 << folio.folio().order() }, direction);
         self.uncounted += mem::take(&mut self.announced);
         let batch = self.batch.get_or_insert_with(|| {
             area.shared().pool.get(Arc::clone(area), direction, self.is_moving, self.uncounted > 0)
@@ -94,7 +94,7 @@ impl<M: Machine> Plug<M> {
             batch.set_owned(self.is_moving);
         }
         batch.push(folio, first_slot);
-        if batch.len() >= (BATCH_FOLIOS + self.uncounted).min(batch.room()) {
+        if batch.len() >= (BATCH_FOLIOS + self.uncounted).min(batch.capacity()) {
             self.submit_full();
         }
     }
@@ -113,7 +113,7 @@ impl<M: Machine> Plug<M> {
     }
 
     /// Submits what was gathered if `next` cannot join it.
-    fn make_room(&mut self, area: &Arc<Area<M>>, next: SlotRun, direction: Direction) {
+    fn submit_unmergeable(&mut self, area: &Arc<Area<M>>, next: SlotRun, direction: Direction) {
         let Some((batch, previous)) = self.batch.as_ref().and_then(|batch| Some((batch, batch.last()?))) else {
             return;
         };

@@ -158,7 +158,7 @@ impl<M: Machine> Area<M> {
         replaced
     }
 
-    /// Moves the cluster to the list that it belongs on now; `fragmented` if it had room, but not for its class.
+    /// Moves the cluster to the list that it belongs on now; `fragmented` if it had free slots, but no run of its class.
     pub(crate) fn relist(&self, index: usize, cluster: &mut ClusterGuard<'_, M>, fragmented: bool) {
         let now = cluster.list();
         let list = match cluster.list_that_fits(fragmented) {

@@ -81,7 +81,7 @@ impl<M: Machine> Area<M> {
     pub fn note_no_space(&self, folios: u64) {
         let enough_at = self.used().saturating_sub(folios + BATCH_FOLIOS as u64);
         if self.availability.is_open() {
-            M::log(Level::Warning, format_args!("{} has no room for now: {}", self.name(), IoError::NoSpace));
+            M::log(Level::Warning, format_args!("{} takes no pages for now: {}", self.name(), IoError::NoSpace));
         }
         self.leave_out(Reason::Refusing, enough_at);
     }

@@ -18,7 +18,7 @@ impl<M: Machine> Swap<M> {
     /// not stop it. Sleeps.
     ///
     /// # Errors
-    /// If there is no such area; or if not everything could be brought back, and then the area works as before.
+    /// If there is no such area; or if not every page could be swapped in, and then the area works as before.
     pub fn swapoff(&self, index: u8, users: &mut dyn Users) -> Result<(), SwapOffError> {
         let area = self.area(index).ok_or(SwapOffError::NotActive)?;
         if !area.start_emptying() {
@@ -57,7 +57,7 @@ impl<M: Machine> Swap<M> {
         while area.used() > 0 {
             let before = area.used();
             users.check()?;
-            users.bring_back(&SlotRange { area: area.index, slots: 0..area.slots })?;
+            users.swap_in(&SlotRange { area: area.index, slots: 0..area.slots })?;
             for index in area.clusters.existing() {
                 if area.clusters.get(index).is_none_or(|cluster| cluster.lock().is_unused()) {
                     continue;
@@ -83,7 +83,7 @@ impl<M: Machine> Swap<M> {
 
 impl<M: Machine> Swap<M> {
     /// Has the pages in the slots around this one read that are not in the swap cache, unless its own is there, as far as frames are free: for a
-    /// [`Users::bring_back`], which will want them all. So a disk is read in long requests, whatever the order of the PTEs.
+    /// [`Users::swap_in`], which will want them all. So a disk is read in long requests, whatever the order of the PTEs.
     pub fn read_around(&self, entry: Entry) {
         const GROUP: u32 = BATCH_FOLIOS as u32;
         let Some(area) = self.area(entry.area()).filter(|_| self.lookup(entry).is_none()) else { return };

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::area::{Area, Shared};
 use crate::availability::Availability;
 use crate::backend::{BackendError, Opening};
-use crate::batch::Pool;
+use crate::batch::BatchPool;
 use crate::clusters::Clusters;
 use crate::disk::{Claim, Disk, DiskProperties};
 use crate::extension::{BackendOptions, Extension, ExtensionError};
@@ -379,7 +379,7 @@ impl<M: Machine> Swap<M> {
         }
         let shared = heap::arc::<M, _>(Shared {
             priorities: Lock::new(Priorities::new()),
-            pool: Pool::new()?,
+            pool: BatchPool::new()?,
             statistics: Statistics::new(),
         })?;
         Ok(Arc::clone(self.shared.call_once(|| shared)))

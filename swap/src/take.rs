@@ -20,7 +20,7 @@ use crate::table_entry::{SlotState, TableEntry};
 pub enum AllocateError {
     /// No area has a free, aligned run of so many slots. A large folio may still fit in pieces.
     Full,
-    /// There is room, but no memory for a cluster's table.
+    /// There are free slots, but no memory for a cluster's table.
     NoMemory,
     /// Who would pay for the slots may not have more ([`Machine::charge_slots`]).
     OverLimit,
@@ -46,7 +46,7 @@ impl<M: Machine> Swap<M> {
     /// Allocates 2^`order` slots that belong to the caller, not to the swap cache.
     ///
     /// # Errors
-    /// If there is no room, or no memory for the table.
+    /// If no slots are free, or there is no memory for the table.
     #[inline]
     pub fn allocate(&self, order: u8) -> Result<Slots<M>, AllocateError> {
         let slots =
@@ -87,7 +87,7 @@ impl<M: Machine> Swap<M> {
     /// Gives a folio slots and adds it to the swap cache there. It is dirty from here on: nothing is stored yet.
     ///
     /// # Errors
-    /// If no area has room, or memory for a table does not suffice; the folio is as it was.
+    /// If no area has free slots, or memory for a table does not suffice; the folio is as it was.
     pub fn add_to_swap(&self, folio: &Locked<M::Folio>) -> Result<Entry, AllocateError> {
         self.add_with_count(folio, 0)
     }
@@ -153,8 +153,8 @@ impl<M: Machine> Swap<M> {
         let current = &self.current[M::cpu() % MAX_CPUS][usize::from(class) % CLASSES];
         let (index, hint) = current.get();
         if run_length(class) == 1
-            && let Some(place) = self.areas.get(index)
-            && let Some(area) = place.try_read()
+            && let Some(area) = self.areas.get(index)
+            && let Some(area) = area.try_read()
             && let Some(area) = &*area
             && area.may_be_written_to()
             && let Some(taken) = area.allocate_beside(hint, table_entry)
@@ -193,7 +193,7 @@ impl<M: Machine> Swap<M> {
             cursor.set(&area, taken, class);
             return Ok((area, taken));
         }
-        // Nearly always the first area has room.
+        // Nearly always the first area has free slots.
         let priorities = &self.shared.get().ok_or(AllocateError::Full)?.priorities;
         let first = priorities.lock().turn().ok_or(AllocateError::Full)?;
         let mut error = match self.allocate_in(first, cursor, class, table_entry) {

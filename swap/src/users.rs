@@ -14,7 +14,7 @@ pub trait Users {
     ///
     /// # Errors
     /// If there is no memory for the pages.
-    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError>;
+    fn swap_in(&mut self, slots: &SlotRange) -> Result<(), SwapOffError>;
 
     /// Maps the pages of these slots again for which [`Swap::is_refused`](crate::Swap::is_refused) says so: their backend
     /// had no space, they are in memory, and once their slots are free

@@ -14,7 +14,7 @@ pub enum Written<M: Machine> {
     Queued,
     /// All its pages are zero: its slots say so, nothing is written, and it can be evicted at once.
     Zero(Locked<M::Folio>),
-    /// The area's backend has no room: the folio stays, dirty and in the cache, until [`Swap::return_refused`] has found those
+    /// The area's backend has no space: the folio stays, dirty and in the cache, until [`Swap::return_refused`] has found those
     /// who use it.
     Refused(Locked<M::Folio>),
     /// The running thread may not enter the area's backend ([`Machine::may_enter_file_systems`]): the folio stays, dirty and in the

@@ -61,7 +61,7 @@ impl Buddy {
     /// When the block is free already: it was freed twice.
     pub fn free(&mut self, frames: &[Frame], block: FrameNumber, order: u8) {
         for frame in &frames[block.index()..block.index() + (1 << order)] {
-            assert!(!frame.is_unused(), "frame {block} of order {order} is given back a second time");
+            assert!(!frame.is_unused(), "frame {block} of order {order} is freed a second time");
             frame.set_kind(Kind::FreeTail);
         }
         self.merge(frames, block, order);
@@ -133,7 +133,7 @@ impl SingleFrames {
     pub fn allocate(&mut self, frames: &[Frame], order: u8, kind: Kind) -> Option<FrameNumber> {
         if order > 0 {
             return self.buddy.allocate(frames, order, kind).or_else(|| {
-                self.give_back(frames);
+                self.empty_singles(frames);
                 self.buddy.allocate(frames, order, kind)
             });
         }
@@ -146,7 +146,7 @@ impl SingleFrames {
         Some(frame)
     }
 
-    /// Gives a block back.
+    /// Frees a block.
     ///
     /// # Panics
     /// When the block is free already: it was freed twice.
@@ -157,7 +157,7 @@ impl SingleFrames {
             return;
         }
         let frame = &frames[block.index()];
-        assert!(!frame.is_unused(), "frame {block} is given back a second time");
+        assert!(!frame.is_unused(), "frame {block} is freed a second time");
         frame.set_kind(Kind::FreeTail);
         frame.set_order(0);
         if self.singles.len() < Self::MOST {
@@ -186,7 +186,7 @@ impl SingleFrames {
 
     /// Empties the short list.
     #[inline(never)]
-    fn give_back(&mut self, frames: &[Frame]) {
+    fn empty_singles(&mut self, frames: &[Frame]) {
         while let Some(frame) = self.singles.last() {
             self.singles.remove(frames, frame);
             self.buddy.merge(frames, frame, 0);
@@ -258,7 +258,7 @@ mod tests {
         }
         assert_eq!(free.free_frames(), all);
         assert_eq!(free.singles.len(), 64, "the short list has enough");
-        free.give_back(&frames);
+        free.empty_singles(&frames);
         assert_eq!(free.buddy.free_blocks(), blocks);
     }
 

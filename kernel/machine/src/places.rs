@@ -22,14 +22,14 @@ impl<const WORDS: usize> Places<WORDS> {
         })
     }
 
-    /// Gives a place back.
-    pub(super) fn give_back(&self, place: u64) {
+    /// Frees a place.
+    pub(super) fn free(&self, place: u64) {
         self.0[(place / 64) as usize].fetch_and(!(1 << (place % 64)), Ordering::Relaxed);
     }
 
-    /// Gives all places back.
+    /// Frees all places.
     #[cfg(not(target_os = "none"))]
-    pub(super) fn give_back_all(&self) {
+    pub(super) fn free_all(&self) {
         self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 }

@@ -28,7 +28,7 @@ static PLACES: Places<{ 32768 / 64 + 1 }> = Places::new();
 /// Forgets all stacks, whose frames and tables are another machine's now.
 #[cfg(not(target_os = "none"))]
 pub(crate) fn forget_all() {
-    PLACES.give_back_all();
+    PLACES.free_all();
 }
 
 /// A kernel stack; dropping it frees its frames.
@@ -122,6 +122,6 @@ impl Drop for KernelStack {
                 (upcalls().free_charged)(frame);
             }
         }
-        PLACES.give_back(self.place);
+        PLACES.free(self.place);
     }
 }

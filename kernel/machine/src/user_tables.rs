@@ -49,7 +49,7 @@ const USER_HALF: usize = 256;
 /// The page tables of one address space.
 pub struct UserTables {
     root: Root,
-    /// The lock of the PTEs, and frames that were set aside for tables.
+    /// The lock of the PTEs, and frames that were reserved for tables.
     lock: SpinLock<OwnList>,
     tables: AtomicUsize,
     generation: AtomicU64,
@@ -166,18 +166,18 @@ impl UserTables {
         None
     }
 
-    /// Sets a frame aside for a table, for a caller who cannot wait for it later because of a lock. It was charged by
+    /// Reserves a frame for a table, for a caller who cannot wait for it later because of a lock. It was charged by
     /// [`allocate_charged`](crate::upcall::Upcalls::allocate_charged), as all that become tables.
-    pub fn set_aside(&self, frame: UniqueFrame) {
+    pub fn reserve(&self, frame: UniqueFrame) {
         self.lock.lock().push_front(physical::frames(), frame.into_number());
     }
 
-    /// Frees what was set aside and not used.
-    pub fn free_set_aside(&self) {
+    /// Frees what was reserved and not used.
+    pub fn free_reserved(&self) {
         let mut spare = self.lock.lock();
         while let Some(table) = spare.first() {
             spare.remove(physical::frames(), table);
-            // SAFETY: what was set aside is in the list alone.
+            // SAFETY: what was reserved is in the list alone.
             free(unsafe { UniqueFrame::from_number(table, 0) });
         }
     }
@@ -235,7 +235,7 @@ impl Drop for UserTables {
             "page tables are freed while a processor uses them"
         );
         self.free_all();
-        self.free_set_aside();
+        self.free_reserved();
         // SAFETY: with the last reference to the tables, and no processor that uses it, nothing uses the root.
         free(unsafe { UniqueFrame::from_number(self.root.frame(), 0) });
     }

@@ -18,12 +18,12 @@ use crate::rmap::{Owner, Owners, address_of};
 
 /// What the PTEs that map a folio say together.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Marks {
+pub(crate) struct PteFlags {
     pub(crate) accessed: bool,
     pub(crate) locked: bool,
 }
 
-impl Marks {
+impl PteFlags {
     /// Adds what the PTE says, which forgets that the page was accessed; whether the page may go as far as this PTE is
     /// concerned.
     pub(crate) fn take_from(&mut self, pte: PteCell<'_>) -> bool {

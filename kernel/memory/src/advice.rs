@@ -98,8 +98,8 @@ impl AddressSpace {
                     self.zap(vma.range.clone());
                 }
                 Advice::Remove => {
-                    if let Some((attached, object)) = vma.object.as_ref().and_then(|a| Some((a, a.object()?))) {
-                        object.discard(attached.index(vma.range.start)..attached.index(vma.range.end));
+                    if let Some((link, object)) = vma.object.as_ref().and_then(|a| Some((a, a.object()?))) {
+                        object.discard(link.index(vma.range.start)..link.index(vma.range.end));
                     }
                 }
                 Advice::Free => self.set_free(vma.range.clone())?,
@@ -266,9 +266,9 @@ impl AddressSpace {
         while let Some(run) = walk.next_run() {
             run.iter().filter(|cell| is_here(cell.bits())).for_each(|cell| report(index(cell.address())));
         }
-        if let Some((attached, object)) = vma.object.as_ref().and_then(|a| Some((a, a.object()?))) {
+        if let Some((link, object)) = vma.object.as_ref().and_then(|a| Some((a, a.object()?))) {
             for page in vma.range.step_by(PAGE_SIZE) {
-                if self.tables.bits(page) == 0 && object.is_resident(attached.index(page)) {
+                if self.tables.bits(page) == 0 && object.is_resident(link.index(page)) {
                     report(index(page));
                 }
             }

@@ -3,7 +3,7 @@
 //! Private pages are mapped for reading only in both spaces from now on, and have a reference more; what is in swap has a
 //! count more. Shared VMAs are attached to the same objects and left for faults to fill. The PTEs are copied a table at
 //! a time: the child's table is made first, then filled under the parent's lock, so no two tables are locked at once. The
-//! frames for the child's tables are set aside before anything is locked, because a task that waits for a frame may have to wait
+//! frames for the child's tables are reserved before anything is locked, because a task that waits for a frame may have to wait
 //! for another space's layout ([`crate::oom`]).
 
 use alloc::collections::BTreeMap;
@@ -35,14 +35,14 @@ impl AddressSpace {
     /// # Errors
     /// [`AllocationError`] when there is no memory for it; what was made of it is freed.
     pub fn fork(&self) -> Result<Arc<Self>, AllocationError> {
-        let mut child = Self::of_lineage(Some(self))?;
-        child.tables.set_aside(self.tables.count())?;
+        let mut child = Self::with_relative(Some(self))?;
+        child.tables.reserve_tables(self.tables.count())?;
         let layout = self.layout();
         let vmas = layout.vmas.count();
         fallible::ask(vmas * 2 * size_of::<Vma<Arc<RmapLink>>>())?;
         let mut inherited = Layout::new();
         inherited.copy_heap(&layout);
-        let mut links = Attachments { child: &child, pairs: BTreeMap::new() };
+        let mut links = ChildLinks { child: &child, pairs: BTreeMap::new() };
         for vma in layout.vmas.iter().filter(|vma| !vma.not_inherited).heed_kill() {
             let vma = vma.map_err(|Killed| AllocationError)?;
             let vma = Vma {
@@ -67,7 +67,7 @@ impl AddressSpace {
         // out of both comes to the child's as well.
         let child = child.publish()?;
         drop(layout);
-        child.tables.free_set_aside();
+        child.tables.free_reserved();
         copied?;
         // Of a space that was reaped meanwhile, some pages are missing.
         if self.is_reaped() { Err(AllocationError) } else { Ok(child) }
@@ -82,7 +82,7 @@ impl AddressSpace {
             // No two tables are locked at once.
             drop(run);
             if !is_empty {
-                // Enough was set aside: the child has no more tables than its parent.
+                // Enough was reserved: the child has no more tables than its parent.
                 tables.lock().find_or_create(pages.start).ok_or(AllocationError)?;
                 let table = tables.leaf(key, pages.start).ok_or(AllocationError)?;
                 self.copy_run(tables, pages, table)?;
@@ -116,16 +116,16 @@ impl AddressSpace {
 }
 
 /// The child's link for each of the parent's.
-struct Attachments<'a> {
+struct ChildLinks<'a> {
     child: &'a AddressSpace,
     /// By where the parent's is: a program has as many as it has mappings.
     pairs: BTreeMap<usize, Arc<RmapLink>>,
 }
 
-impl Attachments<'_> {
+impl ChildLinks<'_> {
     fn of_child(&mut self, parents: &Arc<RmapLink>) -> Result<Arc<RmapLink>, NoMemory> {
-        if parents.is_home() {
-            return Ok(Arc::clone(self.child.home()));
+        if parents.is_unmoved() {
+            return Ok(Arc::clone(self.child.anonymous()));
         }
         let place = Arc::as_ptr(parents).addr();
         if let Some(found) = self.pairs.get(&place) {

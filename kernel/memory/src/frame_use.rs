@@ -37,7 +37,7 @@ pub struct PageUse {
     /// It is in the swap cache.
     pub in_swap_cache: bool,
     /// Where reclaim has it.
-    pub list: lru::Place,
+    pub list: lru::ListState,
 }
 
 /// How many frames there are, holes included: their numbers are below this.
@@ -59,7 +59,7 @@ pub fn frame_use(number: u64) -> Option<FrameUse> {
             dirty: is(FolioFlag::Dirty),
             writeback: is(FolioFlag::Writeback),
             in_swap_cache: is(FolioFlag::InCache),
-            list: lru::place_of(&folio),
+            list: lru::list_state(&folio),
         }
     });
     let holds_page = matches!(frame.kind(), Kind::Anonymous | Kind::Object);

@@ -55,7 +55,7 @@
 //!    `give_run` in `page_out/large.rs`
 //! 6. every PTE is replaced by the slot's entry: `replace_ptes` in `page_out/mod.rs`; for a page of an object the object's own, while
 //!    those of page tables become 0: `leave_object` in `page_out/candidate.rs`; the TLB is flushed once
-//! 7. dirty folios are written: `Leaving::add` in `page_out/mod.rs`, and by it `Swap::write` in `swap/src/write.rs`; the batch goes
+//! 7. dirty folios are written: `Outgoing::add` in `page_out/mod.rs`, and by it `Swap::write` in `swap/src/write.rs`; the batch goes
 //!    to the area's backend with its plug
 //! 8. writes end: `writes_ended` in `writeback.rs`
 //! 9. a clean folio leaves the swap cache, and a shadow stays: `evict` in `page_out/mod.rs`
@@ -83,7 +83,7 @@
 //! | `munmap` | `unmap` in `address_space/map.rs`, and by it `zap_where` in `address_space/zap.rs`; slots' counts: `forget_ptes` in `swap/references.rs` |
 //! | its process ends | the same for all VMAs, when the last user of the space goes: `release_all` in `address_space/zap.rs` |
 //! | `madvise` | `advise` in `advice.rs` |
-//! | `swapoff` brings it back | `disable` in `swap/swapoff.rs`; `bring_back` in `fault/swap_in.rs`, or `bring_back` in `object/pages.rs` |
+//! | `swapoff` swaps it in | `disable` in `swap/swapoff.rs`; `swap_in_page` in `fault/swap_in.rs`, or `swap_in_all` in `object/pages.rs` |
 //! | its cgroup is at its limit | `charge` in `cgroup/charge.rs`, and by it `shrink_cgroup` in `reclaim.rs`; for slots `charge_swap` in `cgroup/counts.rs` |
 //! | nothing can be reclaimed, and its process dies for others | `is_hopeless` in `reclaim.rs`, then `relieve` in `oom.rs` and `reap` in `address_space/usage.rs` |
 //!

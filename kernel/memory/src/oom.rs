@@ -193,7 +193,7 @@ fn log_choice(number: u8, candidates: &[Candidate]) {
     log!(
         "oom",
         "{asker} needs memory and there is none{}",
-        if number == counts::ROOT { "" } else { " left in its group" }
+        if number == counts::ROOT { "" } else { " left in its cgroup" }
     );
     log!("oom", "{:>9} {:>9} {:>7} {:>5} {:>9}  process", "resident", "swapped", "tables", "adj", "badness");
     for Candidate { holder: Holder { process, space }, badness } in candidates {

@@ -52,9 +52,9 @@ impl Quota {
     }
 
     /// Releases what was taken.
-    pub fn give_back(&self, number: u64) {
+    pub fn release(&self, number: u64) {
         let before = self.used.fetch_sub(number, Ordering::Relaxed);
-        debug_assert!(before >= number, "{number} of {before} are given back");
+        debug_assert!(before >= number, "{number} of {before} are released");
     }
 
     /// Whether the limit can become `limit`: not below what is in use, and not where there was none before.
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!((quota.used(), quota.free()), (3, 0));
         quota.take_anyway(2);
         assert_eq!((quota.used(), quota.free()), (5, 0));
-        quota.give_back(4);
+        quota.release(4);
         assert_eq!(quota.free(), 2);
         assert!(!quota.take(u64::MAX));
     }

@@ -46,12 +46,12 @@ impl AddressSpace {
         // Twice as many as are moved, as what one table covers may come to lie in two, and a path to the first. No task waits for
         // a frame with the layout locked.
         let tables = if movement == Move::Never { 0 } else { 2 * self.tables_in_use(old.clone()) + 3 };
-        let set_aside = self.tables.set_aside(tables).map_err(MapError::from);
-        let outcome = set_aside.and_then(|()| match movement {
+        let reserved = self.tables.reserve_tables(tables).map_err(MapError::from);
+        let outcome = reserved.and_then(|()| match movement {
             Move::To(address) if new_length == old.end - old.start => self.move_each(&old, address),
             _ => self.remap_with_tables(old, new_length, movement),
         });
-        self.tables.free_set_aside();
+        self.tables.free_reserved();
         outcome
     }
 
@@ -128,7 +128,7 @@ impl AddressSpace {
         let distance = start.wrapping_sub(old.start);
         let moved = Vma {
             range: start..start + new_length,
-            object: vma.object.as_ref().map(|attached| attached.moved(distance)).transpose()?,
+            object: vma.object.as_ref().map(|link| link.moved(distance)).transpose()?,
             anonymous: vma.anonymous.moved(distance)?,
             ..vma
         };
@@ -151,7 +151,7 @@ impl AddressSpace {
         let distance = to.wrapping_sub(from.start);
         let mut walk = self.tables.walk(from);
         while let Some(mut run) = walk.next_run() {
-            // Enough was set aside.
+            // Enough was reserved.
             run.move_by(distance)?;
         }
         Ok(())

@@ -94,14 +94,14 @@ impl Sought for (u64, &Folio) {
 /// The spaces that may map an owner's pages.
 pub(crate) struct Rmap {
     number: u32,
-    list: SpinLock<BTreeMap<MapperKey, Mapper>>,
+    list: SpinLock<BTreeMap<SpaceKey, MappedSpace>>,
 }
 
 /// The number of a space's tables, and a base: one is found among the many that a program can make of one object, and the oldest
 /// space, which is the likeliest to have a page, comes first.
-type MapperKey = (u64, u64);
+type SpaceKey = (u64, u64);
 
-struct Mapper {
+struct MappedSpace {
     tables: Arc<PageTables>,
     /// A space may have a base more than once, after it has moved parts of a mapping one by one.
     links: u32,
@@ -196,20 +196,20 @@ impl Rmap {
     fn add(&self, tables: &Arc<PageTables>, base: u64) -> Result<(), NoMemory> {
         let mut list = self.list.lock();
         let key = (tables.number(), base);
-        if let Some(mapper) = list.get_mut(&key) {
-            mapper.links += 1;
+        if let Some(space) = list.get_mut(&key) {
+            space.links += 1;
             return Ok(());
         }
-        list.insert_if_room(key, Mapper { tables: Arc::clone(tables), links: 1 }).map(drop)
+        list.insert_if_room(key, MappedSpace { tables: Arc::clone(tables), links: 1 }).map(drop)
     }
 
     /// Takes a space with a base off the list, as often as it was added.
     fn remove(&self, tables: &Arc<PageTables>, base: u64) {
         let mut list = self.list.lock();
         let key = (tables.number(), base);
-        let Some(mapper) = list.get_mut(&key) else { return };
-        mapper.links -= 1;
-        if mapper.links == 0 {
+        let Some(space) = list.get_mut(&key) else { return };
+        space.links -= 1;
+        if space.links == 0 {
             // The caller has a reference to the tables itself: nothing is freed under the lock.
             list.remove(&key);
         }
@@ -227,7 +227,7 @@ impl Rmap {
         let list = self.list.lock();
         // How many PTEs were found of each page that still map it.
         let mut found = [0; BATCH_PAGES];
-        for (place, ((_, base), Mapper { tables, .. })) in (1..).zip(&*list) {
+        for (place, ((_, base), MappedSpace { tables, .. })) in (1..).zip(&*list) {
             let ptes = tables.lock();
             let mut cursor = ptes.cursor();
             for (page, found) in pages.iter_mut().zip(&mut found) {
@@ -302,7 +302,7 @@ impl Owner {
     /// Calls `visit` with the base of each space that is likely to map the pages and its tables, locked, until it has seen enough.
     pub(crate) fn for_each_space(&self, mut visit: impl FnMut(u64, &TablesGuard<'_>) -> bool) {
         let list = self.own_rmap().list.lock();
-        let _ = list.iter().all(|((_, base), Mapper { tables, .. })| visit(*base, &tables.lock()));
+        let _ = list.iter().all(|((_, base), MappedSpace { tables, .. })| visit(*base, &tables.lock()));
     }
 }
 
@@ -408,8 +408,8 @@ impl RmapLink {
         Self::new(self.owner.clone(), &self.tables, self.base.wrapping_add(distance))
     }
 
-    /// Whether it is a space's first place in its `anon_vma`, where no page has moved.
-    pub(crate) const fn is_home(&self) -> bool {
+    /// Whether it is the link that a space begins with, to its own `anon_vma`, and no page of it has moved.
+    pub(crate) const fn is_unmoved(&self) -> bool {
         matches!(self.owner, Owner::AnonVma(_)) && self.base == 0
     }
 

@@ -41,7 +41,7 @@ impl AddressSpace {
             if write && !shared {
                 return Ok(Reach::Space);
             }
-            let attached = object.ok_or(Fatal::NotAllowed(address))?;
+            let link = object.ok_or(Fatal::NotAllowed(address))?;
             if !shared {
                 let pte = self.tables.bits(page);
                 match self.tables.folio(page, pte) {
@@ -51,8 +51,8 @@ impl AddressSpace {
                     None => continue,
                 }
             }
-            let object = attached.object().ok_or(Fatal::NotMapped(address))?;
-            return Ok(Reach::Object { object: Arc::clone(object), offset: address.wrapping_sub(attached.base()) });
+            let object = link.object().ok_or(Fatal::NotMapped(address))?;
+            return Ok(Reach::Object { object: Arc::clone(object), offset: address.wrapping_sub(link.base()) });
         }
     }
 }

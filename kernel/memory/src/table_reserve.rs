@@ -1,4 +1,4 @@
-//! Frames for page tables that are waited for: set aside before a lock is taken under which none can be, or before a page is
+//! Frames for page tables that are waited for: reserved before a lock is taken under which none can be, or before a page is
 //! looked for that needs the table.
 
 use quire_machine::AllocationError;
@@ -10,11 +10,11 @@ use crate::frames;
 use crate::page_tables::PageTables;
 
 impl PageTables {
-    /// Sets frames aside for as many tables, for a caller who cannot wait for them later because of a lock. Sleeps.
+    /// Reserves frames for as many tables, for a caller who cannot wait for them later because of a lock. Sleeps.
     ///
     /// # Errors
-    /// [`AllocationError`]; what was set aside stays so.
-    pub(crate) fn set_aside(&self, tables: usize) -> Result<(), AllocationError> {
+    /// [`AllocationError`]; what was reserved stays so.
+    pub(crate) fn reserve_tables(&self, tables: usize) -> Result<(), AllocationError> {
         for turn in (0..tables).heed_kill() {
             turn.map_err(|Killed| AllocationError)?;
             let table = loop {
@@ -24,7 +24,7 @@ impl PageTables {
                 // Not for the frame itself: once one can be had, the next attempt will find one.
                 drop(frames::wait_for_frame()?);
             };
-            self.tables.set_aside(table);
+            self.tables.reserve(table);
         }
         Ok(())
     }

@@ -352,7 +352,7 @@ impl Kernel {
 }
 
 impl Users for Kernel {
-    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
+    fn swap_in(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
         for task in 0..self.tables.len() {
             for page in 0..self.tables[task].len() {
                 let DecodedPte::Entry(entry) = self.word(task, page) else { continue };

@@ -741,11 +741,11 @@ impl FakeDisk {
     }
 
     /// Takes the pending requests, for a device that does others first.
-    pub fn set_aside(&self) -> VecDeque<DiskRequest<Fake>> {
+    pub fn take_pending(&self) -> VecDeque<DiskRequest<Fake>> {
         std::mem::take(&mut *self.queue.lock().unwrap())
     }
 
-    /// Puts requests back that were set aside.
+    /// Puts requests back that [`Self::take_pending`] took.
     pub fn resume(&self, requests: VecDeque<DiskRequest<Fake>>) {
         self.queue.lock().unwrap().extend(requests);
     }

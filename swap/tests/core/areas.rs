@@ -413,7 +413,7 @@ struct Nobody {
 }
 
 impl Users for Nobody {
-    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
+    fn swap_in(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
         self.seen.push(slots.clone());
         self.error.map_or(Ok(()), Err)
     }
@@ -487,7 +487,7 @@ fn a_failed_swapoff_leaves_a_working_area() {
 struct Late(Option<Slots<Fake>>);
 
 impl Users for Late {
-    fn bring_back(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
+    fn swap_in(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
         self.0 = None;
         Ok(())
     }

@@ -97,7 +97,7 @@ impl SwapOps<Fake> for OneByOne {
 struct Asked(Vec<SlotRange>);
 
 impl Users for Asked {
-    fn bring_back(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
+    fn swap_in(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
         Ok(())
     }
 

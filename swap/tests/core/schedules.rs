@@ -413,7 +413,7 @@ impl OneWord {
 }
 
 impl Users for OneWord {
-    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
+    fn swap_in(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
         assert!(slots.slots.contains(&1));
         self.fault();
         Ok(())
@@ -543,7 +543,7 @@ fn an_area_is_disabled_while_its_clusters_appear_and_vanish() {
 struct Patient;
 
 impl Users for Patient {
-    fn bring_back(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
+    fn swap_in(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
         thread::yield_now();
         Ok(())
     }

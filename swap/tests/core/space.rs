@@ -43,7 +43,7 @@ fn what_one_backend_refuses_goes_to_the_next_area() {
     }
     push_out(&mut kernel);
     assert!(memory.ended_writes.lock().unwrap().is_empty());
-    assert!(memory.logged("/dev/full has no room for now"));
+    assert!(memory.logged("/dev/full takes no pages for now"));
     assert_eq!(entries_of(&kernel, 1), 96, "three batches fitted");
     assert_eq!(swap.area(1).unwrap().used(), 96, "a refused page keeps no slot when it is mapped again");
     let stayed = (0..PAGES).filter(|&page| matches!(kernel.word(0, page), DecodedPte::Present(_))).count();

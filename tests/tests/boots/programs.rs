@@ -126,7 +126,7 @@ fn a_group_pays_for_what_it_uses() {
 fn a_group_pays_for_what_it_uses_without_any_swap() {
     let names = "limits-group-without-swap limits-group-locked";
     let run = check(names, 2, Machine::new().memory(Size::mebibytes(40)));
-    run.require(run.lines_with("none left in its group").next().is_some(), "the log does not say why");
+    run.require(run.lines_with("none left in its cgroup").next().is_some(), "the log does not say why");
 }
 
 #[test]

@@ -122,6 +122,6 @@ fn pages_that_zram_has_no_room_for_go_to_the_disk() {
     figures.require_at_least("to_disk", 1000);
     figures.require_at_least("refused", 1);
     run.require(figures.number("pool_pages") <= 256, "the pool kept to its limit");
-    run.require(run.lines_with("/dev/zram0 has no room for now").next().is_some(), "the log does not say why");
+    run.require(run.lines_with("/dev/zram0 takes no pages for now").next().is_some(), "the log does not say why");
     run.require(run.lines_with(" killed: ").next().is_none(), "a task was killed");
 }

@@ -64,7 +64,7 @@ fn unmap(start: u64, pages: usize) {
         // SAFETY: the pages of a place are its block's, which nothing uses any more.
         drop(unsafe { kernel_map::unmap(start + (page * PAGE_SIZE) as u64) });
     }
-    PLACES.give_back((start - BLOCKS) / PLACE);
+    PLACES.free((start - BLOCKS) / PLACE);
 }
 
 /// Gives a block back.

@@ -92,7 +92,7 @@ fn memory() -> Memory<'static> {
 pub fn trim() {
     for class in 0..SIZES.len() {
         let empty = HEAP.small.lock().slabs[class].trim(memory());
-        HEAP.give_back(empty);
+        HEAP.free_slab(empty);
     }
 }
 
@@ -164,7 +164,7 @@ impl KernelHeap {
     }
 
     /// Frees the frame of a slab, if there is one that is not needed.
-    fn give_back(&self, frame: Option<FrameNumber>) {
+    fn free_slab(&self, frame: Option<FrameNumber>) {
         if let Some(frame) = frame {
             self.frames.fetch_sub(1, Ordering::Relaxed);
             physical::free(frame, 0);
@@ -188,7 +188,7 @@ impl KernelHeap {
                 let frame = self.grow(1)?;
                 let frame = FrameNumber::containing(frame.as_ptr() as u64 - DIRECT_MAP);
                 let surplus = self.small.lock().slabs[class].add(memory(), frame);
-                self.give_back(surplus);
+                self.free_slab(surplus);
             },
             Home::Arena => loop {
                 let object = self.small.lock().arenas.allocate(layout);
@@ -232,7 +232,7 @@ unsafe impl GlobalAlloc for KernelHeap {
             Home::Slab(class) => {
                 // SAFETY: the caller frees what `alloc` gave for this layout.
                 let frame = unsafe { self.small.lock().slabs[class].free(memory(), object) };
-                self.give_back(frame);
+                self.free_slab(frame);
             }
             Home::Arena => {
                 // SAFETY: as above.

@@ -49,7 +49,7 @@ impl Drop for PublishedTask {
     fn drop(&mut self) {
         if let Some(place) = self.0 {
             TASKS[place as usize].publish(&Task::default());
-            PLACES.give_back(place);
+            PLACES.free(place);
         }
     }
 }

@@ -22,11 +22,11 @@ pub const HIGHEST_CHOSEN: u64 = USER_END - (128 << 20);
 const LOW: Range<u64> = 0x4000_0000..0x8000_0000;
 
 /// What ties VMAs to the pages of an owner.
-pub(crate) type Attached = Arc<RmapLink>;
+pub(crate) type Link = Arc<RmapLink>;
 
 /// What is mapped.
 pub(crate) struct Layout {
-    pub(crate) vmas: Vmas<Attached>,
+    pub(crate) vmas: Vmas<Link>,
     /// The heap of `brk(2)`.
     pub(crate) heap: Range<u64>,
     /// What is mapped from now on is locked (`mlockall(MCL_FUTURE)`).
@@ -79,10 +79,9 @@ impl Layout {
     }
 
     /// A link of the same object and base next to `range`, where a VMA would merge with the one that has it.
-    pub(crate) fn attachment_like(&self, object: &Arc<Object>, base: u64, range: &Range<u64>) -> Option<Attached> {
-        let is_same = |attached: &&Attached| {
-            attached.base() == base && attached.object().is_some_and(|other| Arc::ptr_eq(other, object))
-        };
+    pub(crate) fn link_like(&self, object: &Arc<Object>, base: u64, range: &Range<u64>) -> Option<Link> {
+        let is_same =
+            |link: &&Link| link.base() == base && link.object().is_some_and(|other| Arc::ptr_eq(other, object));
         let beside =
             [range.start.saturating_sub(1), range.end].into_iter().filter_map(|address| self.vmas.find(address));
         beside.filter_map(|vma| vma.object.as_ref()).find(is_same).cloned()

@@ -10,7 +10,7 @@ use quire_machine::protection::Protection;
 use quire_swap::header::PAGE_SIZE;
 
 use super::AddressSpace;
-use super::layout::{Attached, Layout, LockNew};
+use super::layout::{Layout, Link, LockNew};
 use super::request::{Backing, MapError, MapRequest, Placement, check};
 use crate::charge::Charge;
 use crate::object::Object;
@@ -62,7 +62,7 @@ impl AddressSpace {
             locked: request.locked || locks != LockNew::No,
             promise: request.promise(),
             name: request.name.clone(),
-            ..Vma::anonymous(range.clone(), request.protection, Arc::clone(&self.home))
+            ..Vma::anonymous(range.clone(), request.protection, Arc::clone(&self.anonymous))
         };
         let gone = layout.vmas.totals_in(&range);
         self.admit(&mut layout, gone, vma.totals())?;
@@ -76,7 +76,7 @@ impl AddressSpace {
         };
         let object = object.map(|(object, offset)| {
             let base = start.wrapping_sub(offset);
-            match layout.attachment_like(&object, base, &range) {
+            match layout.link_like(&object, base, &range) {
                 Some(link) => Ok(link),
                 None => RmapLink::new(Owner::Object(object), &self.tables, base),
             }
@@ -129,7 +129,7 @@ impl AddressSpace {
         let mut layout = self.layout();
         // As on Linux, what comes before that has changed.
         let hole = layout.vmas.covered_until(&range);
-        let is_refused = |vma: &&Vma<Attached>| protection.write && vma.shared && !vma.may_write;
+        let is_refused = |vma: &&Vma<Link>| protection.write && vma.shared && !vma.may_write;
         let refused = layout.vmas.overlapping(range.start..hole.min(range.end)).find(is_refused);
         let outcome = match refused {
             Some(_) => Err(MapError::NotAllowed),
@@ -141,7 +141,7 @@ impl AddressSpace {
         if end <= range.start {
             return outcome;
         }
-        let change = |vma: &mut Vma<Attached>| vma.set_protection(protection);
+        let change = |vma: &mut Vma<Link>| vma.set_protection(protection);
         let added = layout.vmas.parts(&range).map(|mut part| {
             change(&mut part);
             // It is locked already.

@@ -43,8 +43,8 @@ mod request;
 pub mod usage;
 pub(crate) mod zap;
 
-pub(crate) use self::layout::{Attached, Layout};
 pub use self::layout::{HIGHEST_CHOSEN, LOWEST, LockNew};
+pub(crate) use self::layout::{Layout, Link};
 pub(crate) use self::request::check;
 pub use self::request::{Backing, MapError, MapRequest, Placement};
 
@@ -54,7 +54,7 @@ pub struct AddressSpace {
     pub(crate) tables: Arc<PageTables>,
     layout: Mutex<Keyed>,
     /// Ties what is mapped where it was first mapped to the `anon_vma`: the base is 0.
-    home: Attached,
+    anonymous: Link,
     readaheads: [Readahead; READAHEADS],
     pub(crate) limits: [AtomicU64; Limit::COUNT],
     locked_pages: AtomicUsize,
@@ -117,24 +117,24 @@ impl AddressSpace {
     /// # Errors
     /// [`AllocationError`] when there is no memory for it.
     pub fn new() -> Result<Arc<Self>, AllocationError> {
-        let space = Self::of_lineage(None)?;
+        let space = Self::with_relative(None)?;
         Ok(space.publish()?)
     }
 
     /// An address space with nothing in its user half, that is to have pages of `relative`, not known to other tasks yet.
-    pub(crate) fn of_lineage(relative: Option<&Self>) -> Result<Self, AllocationError> {
+    pub(crate) fn with_relative(relative: Option<&Self>) -> Result<Self, AllocationError> {
         fallible::ask(size_of::<Self>() + 1024)?;
         let (tables, key) = PageTables::new()?;
         let tables = fallible::shared(tables)?;
-        let home = match relative {
-            Some(relative) => relative.home.for_child(&tables)?,
+        let anonymous = match relative {
+            Some(relative) => relative.anonymous.for_child(&tables)?,
             None => RmapLink::new(Owner::AnonVma(AnonVma::new()?), &tables, 0)?,
         };
         Ok(Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             tables,
             layout: Mutex::new(Rank::Vmas, Keyed { layout: Layout::new(), key }),
-            home,
+            anonymous,
             readaheads: [const { Readahead::new() }; READAHEADS],
             limits: core::array::from_fn(|limit| {
                 AtomicU64::new(relative.map_or(u64::MAX, |relative| relative.limits[limit].load(Ordering::Relaxed)))
@@ -196,8 +196,8 @@ impl AddressSpace {
         (&self.tables, &self.layout.get_mut().key)
     }
 
-    pub(crate) const fn home(&self) -> &Attached {
-        &self.home
+    pub(crate) const fn anonymous(&self) -> &Link {
+        &self.anonymous
     }
 
     /// Puts a task that has the space to itself into another cgroup.

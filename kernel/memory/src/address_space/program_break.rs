@@ -57,7 +57,7 @@ impl AddressSpace {
             return Err(MapError::NoMemory);
         }
         let locked = layout.lock_new != LockNew::No;
-        let vma = Vma { locked, ..Vma::anonymous(range, Protection::READ_WRITE, Arc::clone(&self.home)) };
+        let vma = Vma { locked, ..Vma::anonymous(range, Protection::READ_WRITE, Arc::clone(&self.anonymous)) };
         self.admit(layout, Totals::NONE, vma.totals())?;
         Ok(layout.vmas.insert(vma)?)
     }

@@ -8,7 +8,7 @@ use quire_machine::user_tables::PteCell;
 use quire_swap::Entry;
 use quire_swap::header::PAGE_SIZE;
 
-use super::layout::Attached;
+use super::layout::Link;
 use super::{AddressSpace, SPACES};
 use crate::object::Object;
 use crate::page_tables::{self, Pte};
@@ -23,7 +23,7 @@ const GONE: usize = 64;
 
 impl AddressSpace {
     /// Empties the PTEs of VMAs that are not in the layout any more.
-    pub(crate) fn release(&self, removed: &Vmas<Attached>) {
+    pub(crate) fn release(&self, removed: &Vmas<Link>) {
         self.tables.mappings_changed();
         for vma in removed.iter() {
             self.zap(vma.range.clone());
@@ -78,7 +78,7 @@ impl AddressSpace {
         progress::frames_freed();
     }
 
-    pub(super) fn release_all(&self, vmas: &Vmas<Attached>) {
+    pub(super) fn release_all(&self, vmas: &Vmas<Link>) {
         // Before the first frame goes: from here on no processor walks these tables, nor remembers what they said.
         self.tables.leave();
         self.tables.mappings_changed();
@@ -114,9 +114,9 @@ impl AddressSpace {
         // A fault that saw the old length starts over.
         self.tables.mappings_changed();
         for vma in layout.vmas.iter() {
-            let attached = vma.object.as_ref().filter(|attached| attached.is_to(object));
-            let Some(attached) = attached else { continue };
-            let first = attached.index(vma.range.start);
+            let link = vma.object.as_ref().filter(|link| link.is_to(object));
+            let Some(link) = link else { continue };
+            let first = link.index(vma.range.start);
             let kept = from.saturating_sub(first).min(vma.length() / PAGE);
             self.zap(vma.range.start + kept * PAGE..vma.range.end);
         }

@@ -144,7 +144,7 @@ pub(crate) fn charge_swap(frame: &Frame, slots: usize) -> Option<u8> {
             charged += 1;
             let after = state.swapped.fetch_add(slots, Ordering::AcqRel) + slots;
             if after > state.swap_max.load(Ordering::Relaxed) {
-                give_slots_back(upwards(number).take(charged), slots);
+                lower_swapped(upwards(number).take(charged), slots);
                 note(number, Event::SwapMax);
                 note(number, Event::SwapFail);
                 return None;
@@ -161,10 +161,10 @@ pub(crate) fn charge_swap(frame: &Frame, slots: usize) -> Option<u8> {
 
 /// Slots that the cgroup was charged for are free.
 pub(crate) fn uncharge_swap(number: u8, slots: usize) {
-    give_slots_back(upwards(number), slots);
+    lower_swapped(upwards(number), slots);
 }
 
-fn give_slots_back(cgroups: impl Iterator<Item = u8>, slots: usize) {
+fn lower_swapped(cgroups: impl Iterator<Item = u8>, slots: usize) {
     for number in cgroups {
         STATES[usize::from(number)].swapped.fetch_sub(slots, Ordering::AcqRel);
     }

@@ -102,8 +102,8 @@ impl Cgroup {
     /// The cgroup of all that are in no other.
     #[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
     pub fn root() -> Arc<Self> {
-        static GROUP: Once<Arc<Cgroup>> = Once::new();
-        Arc::clone(GROUP.call_once(|| Arc::new(Self { number: ROOT, name: String::new(), parent: None })))
+        static CGROUP: Once<Arc<Cgroup>> = Once::new();
+        Arc::clone(CGROUP.call_once(|| Arc::new(Self { number: ROOT, name: String::new(), parent: None })))
     }
 
     /// A new cgroup in this one, without limits.

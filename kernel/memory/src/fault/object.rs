@@ -12,9 +12,9 @@ use crate::page_tables::Mapping;
 use crate::rmap::RmapLink;
 
 /// Maps the page, or a copy of it that may be written.
-pub(super) fn map_object(space: &AddressSpace, seen: &Seen<'_>, attached: &RmapLink) -> Result<FaultService, Undone> {
-    let Some(object) = attached.object() else { return Err(Undone::Fatal(Fatal::NotMapped(seen.page))) };
-    let found = object.page(attached.index(seen.page)).map_err(|error| match error {
+pub(super) fn map_object(space: &AddressSpace, seen: &Seen<'_>, link: &RmapLink) -> Result<FaultService, Undone> {
+    let Some(object) = link.object() else { return Err(Undone::Fatal(Fatal::NotMapped(seen.page))) };
+    let found = object.page(link.index(seen.page)).map_err(|error| match error {
         // As on Linux, a page that a file may not have is one that the mapping does not have.
         ObjectError::BeyondEnd | ObjectError::NoPromise => Fatal::BeyondObject(seen.page),
         ObjectError::NoMemory | ObjectError::Killed => Fatal::OutOfMemory,

@@ -88,12 +88,12 @@ pub(super) fn mark(seen: &Seen<'_>, folio: &folio::Folio, index: u64, is_held_on
     }
 }
 
-/// Brings a page back because its area is going; one that cannot be read is poisoned, and a task that touches it later is
+/// Swaps a page in because its area is going; one that cannot be read is poisoned, and a task that touches it later is
 /// killed. Nothing happens if the page has come back or gone already.
 ///
 /// # Errors
 /// [`AllocationError`] when there is no frame for it.
-pub fn bring_back(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), AllocationError> {
+pub fn swap_in_page(space: &AddressSpace, page: u64, entry: Entry) -> Result<(), AllocationError> {
     let seen = {
         let layout = space.layout();
         let Some(vma) = layout.vmas.find(page) else { return Ok(()) };

@@ -8,7 +8,7 @@ use quire_machine::physical;
 use quire_machine::sync::{Rank, SpinGuard, SpinLock};
 
 use super::lengths::Lengths;
-use super::place::Place;
+use super::list_state::ListState;
 use super::turns::Turns;
 use crate::cgroup::counts::MOST;
 use crate::folio::BATCH;
@@ -230,11 +230,11 @@ impl Lists {
         self.instance_of(pages, page).is_active(pages, page)
     }
 
-    pub(super) fn place_of(&mut self, page: FrameNumber) -> Place {
+    pub(super) fn list_state(&mut self, page: FrameNumber) -> ListState {
         let pages = pages();
         let (listed, unevictable) = (pages.is_listed(page), self.is_unevictable(pages, page));
         let active = listed && !unevictable && self.is_active(page);
-        Place { listed, active, unevictable, droppable: Exit::among(pages, page) == Exit::Drop }
+        ListState { listed, active, unevictable, droppable: Exit::among(pages, page) == Exit::Drop }
     }
 
     /// A page that was isolated stays, or one that reclaim does not know is to be known.

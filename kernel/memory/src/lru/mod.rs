@@ -35,9 +35,9 @@ use quire_machine::physical;
 use quire_swap::Locked;
 
 pub use self::lengths::Lengths;
+pub use self::list_state::ListState;
 pub use self::lists::Exit;
 use self::lists::{OneByOne, is_known, is_listed, lock};
-pub use self::place::Place;
 use crate::cgroup::counts::{self, is_within};
 use crate::counters::COUNTERS;
 use crate::folio::{BATCH, BATCH_PAGES, Folio, FolioBatch};
@@ -45,8 +45,8 @@ use crate::large_folio::{self, LARGE_PAGES};
 use crate::policy::{Instance, NAMES, Pages, Shadow, Verdict};
 
 mod lengths;
+mod list_state;
 mod lists;
-mod place;
 pub mod turns;
 
 /// Whether a policy that decides somewhere looks at the pages mapped beside accessed ones.
@@ -194,8 +194,8 @@ pub(crate) fn look_soon(folio: &Folio) {
 }
 
 /// Where reclaim has the page now.
-pub(crate) fn place_of(folio: &Folio) -> Place {
-    with_lists_of(folio.metadata(), |lists| lists.place_of(folio.frame()))
+pub(crate) fn list_state(folio: &Folio) -> ListState {
+    with_lists_of(folio.metadata(), |lists| lists.list_state(folio.frame()))
 }
 
 /// The frame's last reference went.

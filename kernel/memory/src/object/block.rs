@@ -14,7 +14,7 @@ impl Block<'_> {
 impl Drop for Block<'_> {
     fn drop(&mut self) {
         if let Some(blocks) = self.0 {
-            blocks.give_back(1);
+            blocks.release(1);
         }
     }
 }

@@ -260,7 +260,7 @@ impl Object {
                 if self.replace(index, pte, Pte::EMPTY) {
                     self.swapped.fetch_sub(1, Ordering::Relaxed);
                     drop(Commitment::left(self.promised_for_page()));
-                    self.give_block_back();
+                    self.release_block();
                     references::forget_pte(pte);
                 } else {
                     from = index;
@@ -310,7 +310,7 @@ impl Object {
     }
 
     /// A page is no longer there.
-    fn give_block_back(&self) {
+    fn release_block(&self) {
         drop(Block(self.account.as_ref().map(|account| &account.blocks)));
     }
 
@@ -348,7 +348,7 @@ impl Object {
         RESIDENT[usize::from(self.source.is_some())].fetch_sub(1, Ordering::Relaxed);
         if is_gone {
             drop(Commitment::left(self.promised_for_page()));
-            self.give_block_back();
+            self.release_block();
         } else {
             self.swapped.fetch_add(1, Ordering::Relaxed);
         }

@@ -147,11 +147,11 @@ impl Object {
         Ok(Some(LockedPage { folio, was_read: kind == FaultKind::Read }))
     }
 
-    /// Brings back every page whose entry is `wanted`; one that cannot be read is poisoned.
+    /// Swaps in every page whose entry is `wanted`; one that cannot be read is poisoned.
     ///
     /// # Errors
     /// [`AllocationError`] when there is no frame for one, or a signal has come meanwhile.
-    pub(crate) fn bring_back(&self, wanted: impl Fn(Entry) -> bool) -> Result<(), AllocationError> {
+    pub(crate) fn swap_in_all(&self, wanted: impl Fn(Entry) -> bool) -> Result<(), AllocationError> {
         let mut from = 0;
         loop {
             check_signals().map_err(|Interrupted| AllocationError)?;

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use quire_machine::user_tables::PteCell;
 use quire_swap::{Folio as _, FolioFlag, Locked, SlotReference};
 
-use crate::accessed::Marks;
+use crate::accessed::PteFlags;
 use crate::cgroup::counts;
 use crate::counters::COUNTERS;
 use crate::folio::{self, Folio};
@@ -22,7 +22,7 @@ pub(super) struct Candidate {
     pub(super) index: u64,
     pub(super) owner: usize,
     /// What was found when its PTEs were looked at last.
-    pub(super) marks: Marks,
+    pub(super) flags: PteFlags,
     /// A PTE was found that maps it.
     pub(super) is_mapped: bool,
     pub(super) fate: Fate,
@@ -55,7 +55,7 @@ impl Sought for Candidate {
 
 impl Candidate {
     pub(super) fn new(folio: Locked<Folio>, index: u64, owner: usize) -> Self {
-        Self { folio, index, owner, marks: Marks::default(), is_mapped: false, fate: Fate::Goes, count: None }
+        Self { folio, index, owner, flags: PteFlags::default(), is_mapped: false, fate: Fate::Goes, count: None }
     }
 
     /// It can be dropped: it is as its object's source has it, or its program has given it away and not written it since, as far as
@@ -73,7 +73,7 @@ impl Candidate {
             tables.counts.remove(pte.bits());
         } else {
             self.note_write(pte);
-            self.marks.accessed = true;
+            self.flags.accessed = true;
         }
         discarded.is_some()
     }
@@ -87,7 +87,7 @@ impl Candidate {
 
     /// It is to go, nothing has come between, and it is mapped by at least one PTE.
     pub(super) const fn may_go(&self) -> bool {
-        self.is_mapped && matches!(self.fate, Fate::Goes) && self.marks.may_go()
+        self.is_mapped && matches!(self.fate, Fate::Goes) && self.flags.may_go()
     }
 
     pub(super) fn set_count(&mut self, count: Option<SlotReference<'static, Quire>>) {
@@ -131,7 +131,7 @@ impl Candidate {
     /// Puts it back into a list if it stays. A count that was not used, because its PTEs changed meanwhile, is released.
     pub(super) fn settle(self) -> Option<Locked<Folio>> {
         let is_given_away = self.is_given_away();
-        let Self { folio, marks, is_mapped, fate, .. } = self;
+        let Self { folio, flags, is_mapped, fate, .. } = self;
         if fate == Fate::HasLeft {
             return Some(folio);
         }
@@ -139,7 +139,7 @@ impl Candidate {
             // There may be a slot without memory for its count.
             swap::core().try_free_slot(&folio);
         }
-        let goes = fate == Fate::Goes && marks.may_go();
+        let goes = fate == Fate::Goes && flags.may_go();
         if goes && folio.state().is(FolioFlag::InCache) {
             return Some(folio);
         }
@@ -150,7 +150,7 @@ impl Candidate {
             COUNTERS.lazily_freed.fetch_add(u64::from(was_given_away), Ordering::Relaxed);
             return was_given_away.then_some(folio);
         }
-        if marks.locked {
+        if flags.locked {
             lru::keep(&folio);
         } else if fate == Fate::Refused {
             lru::refused(&folio);

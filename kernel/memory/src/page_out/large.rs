@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use quire_swap::{Entry, Folio as _, FolioFlag, Locked};
 
 use super::candidate::{Candidate, Fate};
-use crate::accessed::Marks;
+use crate::accessed::PteFlags;
 use crate::folio::{BATCH_PAGES, Folio};
 use crate::large_folio::{self, Count, LARGE_PAGES, head};
 use crate::lru;
@@ -83,10 +83,10 @@ impl LargeFolios {
     /// What was found of the PTEs of one page is true of all, before the policy is told; one is split that is in part locked in memory.
     pub(super) fn look(&mut self, candidates: &mut [Candidate]) {
         self.keep_if(candidates, |pages| {
-            let locked = pages.iter().filter(|page| page.marks.locked).count();
-            if locked == 0 && pages.iter().any(|page| page.marks.accessed) {
+            let locked = pages.iter().filter(|page| page.flags.locked).count();
+            if locked == 0 && pages.iter().any(|page| page.flags.accessed) {
                 for page in &mut *pages {
-                    page.marks.accessed = true;
+                    page.flags.accessed = true;
                 }
             }
             locked == 0 || locked == LARGE_PAGES
@@ -127,7 +127,7 @@ impl Candidate {
     fn goes_after_all(&mut self) -> bool {
         let is_isolated = lru::isolate_again(&self.folio);
         if is_isolated {
-            (self.fate, self.marks) = (Fate::Goes, Marks::default());
+            (self.fate, self.flags) = (Fate::Goes, PteFlags::default());
         }
         is_isolated
     }

@@ -34,7 +34,7 @@ use quire_swap::{Folio as _, FolioFlag, Locked, Written};
 
 use self::candidate::{Candidate, Fate, new_slot};
 use self::large::LargeFolios;
-use crate::accessed::{self, Marks};
+use crate::accessed::{self, PteFlags};
 use crate::counters::COUNTERS;
 use crate::folio::{self, BATCH_PAGES, Folio, FolioBatch, Owned};
 use crate::large_folio::LARGE_PAGES;
@@ -64,7 +64,7 @@ pub(crate) fn page_out(batch: &mut FolioBatch, asked: Asked, plug: &mut Plug) ->
     unmap(batch, asked, &mut owners, &mut unmapped);
     large::side_by_side(&mut unmapped);
     let mut leaving =
-        Leaving { plug, clean: ArrayVec::new(), zero: ArrayVec::new(), gone: FolioBatch::new(), count: 0 };
+        Outgoing { plug, clean: ArrayVec::new(), zero: ArrayVec::new(), gone: FolioBatch::new(), count: 0 };
     unmapped.drain(..).for_each(|folio| leaving.add(folio, &mut owners));
     leaving.free()
 }
@@ -166,12 +166,12 @@ pub(crate) fn free_lazily(batch: &mut FolioBatch) {
 
 fn look(owner: &Owner, candidates: &mut [Candidate]) {
     owner.for_each_pte(candidates, |candidate, _, pte| {
-        candidate.marks.take_from(pte);
+        candidate.flags.take_from(pte);
         candidate.note_write(pte);
         candidate.is_mapped = true;
     });
     if lru::looks_around() {
-        candidates.iter().filter(|candidate| candidate.marks.accessed).for_each(|candidate| {
+        candidates.iter().filter(|candidate| candidate.flags.accessed).for_each(|candidate| {
             accessed::look_around(owner, candidate.index);
         });
     }
@@ -181,7 +181,7 @@ fn look(owner: &Owner, candidates: &mut [Candidate]) {
 fn judge(owners: &Owners, candidates: &mut [Candidate], asked: Asked) {
     let mut judge = lru::Judge::default();
     for candidate in candidates {
-        let Marks { accessed, locked } = candidate.marks;
+        let PteFlags { accessed, locked } = candidate.flags;
         let has_to_stay = || matches!(owners.get(candidate.owner), Owner::Object(object) if object.stays());
         let verdict = if locked || has_to_stay() {
             judge.keep(&candidate.folio)
@@ -198,7 +198,7 @@ fn judge(owners: &Owners, candidates: &mut [Candidate], asked: Asked) {
             counter.fetch_add(1, Ordering::Relaxed);
         } else {
             // From now on, an access comes between.
-            candidate.marks = Marks::default();
+            candidate.flags = PteFlags::default();
         }
     }
 }
@@ -219,7 +219,7 @@ fn give_slots(candidates: &mut [Candidate]) {
 fn replace_ptes(owner: &Owner, candidates: &mut [Candidate]) -> bool {
     let mut any = false;
     owner.for_each_pte(candidates, |candidate, tables, pte| {
-        if !candidate.may_go() || !candidate.marks.take_from(pte) {
+        if !candidate.may_go() || !candidate.flags.take_from(pte) {
             return;
         }
         if candidate.is_given_away() {
@@ -243,7 +243,7 @@ fn replace_ptes(owner: &Owner, candidates: &mut [Candidate]) -> bool {
 }
 
 /// Folios that are out of all page tables.
-struct Leaving<'a> {
+struct Outgoing<'a> {
     plug: &'a mut Plug,
     /// Their slots have their contents.
     clean: ArrayVec<Locked<Folio>, BATCH_PAGES>,
@@ -254,7 +254,7 @@ struct Leaving<'a> {
     count: usize,
 }
 
-impl Leaving<'_> {
+impl Outgoing<'_> {
     /// Writes the folio if it is dirty.
     #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
     fn add(&mut self, folio: Locked<Folio>, owners: &mut Owners) {

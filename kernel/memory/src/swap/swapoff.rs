@@ -1,4 +1,4 @@
-//! Disabling an area: every page table and every object gives back the pages that it has there, and who gives way when they do
+//! Disabling an area: the pages that every page table and every object has there are swapped in, and who gives way when they do
 //! not fit into memory.
 
 use core::time::Duration;
@@ -46,9 +46,9 @@ impl Default for AddressSpaces {
     }
 }
 
-/// Whether another page can come back without another task's having to die for it: there are free frames, or a place
-/// elsewhere for what has to make room.
-fn is_room() -> bool {
+/// Whether another page can come back without another task's having to die for it: there are free frames, or space
+/// in another area for what has to leave.
+fn has_space() -> bool {
     !LEAVING.is_asked() && (SWAP.has_space() || physical::free_frames() > physical::watermarks().high)
 }
 
@@ -80,31 +80,31 @@ impl AddressSpaces {
 }
 
 impl Users for AddressSpaces {
-    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
+    fn swap_in(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
         for_each_entry(slots, |space, page, entry| {
             self.check()?;
             if SWAP.lookup(entry).is_none() {
-                if !is_room() {
+                if !has_space() {
                     return Err(SwapOffError::NoMemory);
                 }
                 SWAP.read_around(entry);
                 self.progress();
             }
-            swap_in::bring_back(space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)
+            swap_in::swap_in_page(space, page, entry).map_err(|AllocationError| SwapOffError::NoMemory)
         })?;
         for object in rmap::objects() {
-            if !is_room() {
+            if !has_space() {
                 return Err(SwapOffError::NoMemory);
             }
-            let brought_back = object.bring_back(|entry| slots.contains(entry));
+            let result = object.swap_in_all(|entry| slots.contains(entry));
             self.check()?;
-            brought_back.map_err(|AllocationError| SwapOffError::NoMemory)?;
+            result.map_err(|AllocationError| SwapOffError::NoMemory)?;
         }
         Ok(())
     }
 
     fn has_space(&self) -> bool {
-        is_room()
+        has_space()
     }
 
     fn gives_up(&self) -> Option<SwapOffError> {
@@ -117,13 +117,13 @@ impl Users for AddressSpaces {
     fn map_refused(&mut self, slots: &SlotRange) {
         // Without a frame for a page table a page stays where it is: in memory, and found by a task that needs it.
         let map = |space: &AddressSpace, page, entry| {
-            if SWAP.is_refused(entry) { swap_in::bring_back(space, page, entry) } else { Ok(()) }
+            if SWAP.is_refused(entry) { swap_in::swap_in_page(space, page, entry) } else { Ok(()) }
         };
         if for_each_entry(slots, map).is_err() {
             return;
         }
         for object in rmap::objects() {
-            if object.bring_back(|entry| slots.contains(entry) && SWAP.is_refused(entry)).is_err() {
+            if object.swap_in_all(|entry| slots.contains(entry) && SWAP.is_refused(entry)).is_err() {
                 return;
             }
         }

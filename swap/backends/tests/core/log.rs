@@ -208,7 +208,7 @@ fn a_page_that_is_being_read_stays_where_it_is_until_it_has_been() {
     let mut position = 0..;
     out.pages.retain(|_| position.next().is_some_and(|position| position >= 32 || position % 8 == 0));
     out.swap.read_around(out.pages[0].0.entry());
-    let reads = out.disk.set_aside();
+    let reads = out.disk.take_pending();
     assert!(!reads.is_empty());
     let read: Vec<_> = out.pages.drain(..4).collect();
     out.exchange(400);

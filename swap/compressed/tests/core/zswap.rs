@@ -27,7 +27,7 @@ pub fn start(memory: u64) -> (&'static Swap<Fake>, &'static Arc<Zswap<Fake>>) {
 pub struct Nobody;
 
 impl Users for Nobody {
-    fn bring_back(&mut self, _: &SlotRange) -> Result<(), SwapOffError> {
+    fn swap_in(&mut self, _: &SlotRange) -> Result<(), SwapOffError> {
         Ok(())
     }
 

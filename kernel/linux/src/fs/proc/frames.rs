@@ -4,7 +4,7 @@
 use quire_machine::frame::Kind;
 use quire_memory::cgroup::MOST;
 use quire_memory::frame_use::{self, FrameUse, PageUse, frame_use};
-use quire_memory::lru::Place;
+use quire_memory::lru::ListState;
 
 use super::super::cgroup;
 use super::super::synthetic::{Item, Text, text};
@@ -98,7 +98,7 @@ fn flags(found: &FrameUse) -> u64 {
 
 fn page_flags(page: &PageUse) -> u64 {
     let PageUse { ptes, locked, up_to_date, dirty, writeback, in_swap_cache, list } = *page;
-    let Place { listed, active, unevictable, droppable } = list;
+    let ListState { listed, active, unevictable, droppable } = list;
     [
         (locked, bit::LOCKED),
         (up_to_date, bit::UPTODATE),
@@ -120,7 +120,7 @@ fn page_flags(page: &PageUse) -> u64 {
 mod tests {
     use quire_machine::frame::Kind;
     use quire_memory::frame_use::{FrameUse, PageUse};
-    use quire_memory::lru::Place;
+    use quire_memory::lru::ListState;
 
     use super::{charged, flags};
 
@@ -129,7 +129,7 @@ mod tests {
         let found = |kind, page| FrameUse { kind, cgroup: 3, page };
         assert_eq!(flags(&found(Kind::FreeTail, None)), 1 << 10);
         assert_eq!(flags(&found(Kind::KernelTable, None)), 1 << 26);
-        let list = Place { listed: true, active: false, unevictable: false, droppable: false };
+        let list = ListState { listed: true, active: false, unevictable: false, droppable: false };
         let page = PageUse {
             ptes: 2,
             locked: false,

@@ -3,7 +3,7 @@
 /// Where reclaim has a page.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, as Linux shows them")]
-pub struct Place {
+pub struct ListState {
     /// In a list.
     pub listed: bool,
     /// In one that is protected for the time being.
