@@ -66,6 +66,9 @@ struct Bell {
 /// Sectors in a page.
 pub const SECTORS_PER_PAGE: u64 = PAGE_SIZE as u64 / SECTOR_BYTES;
 
+const _: () =
+    assert!(SECTORS_PER_PAGE == quire_swap::SECTORS_PER_PAGE, "swap and the drivers count in the same sectors");
+
 /// How long a device may take to confirm that it has let go of its requests before it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 

@@ -15,7 +15,7 @@ use quire_linux::fs::devices;
 use quire_machine::fallible;
 use quire_memory::swap::{self, Quire};
 use quire_swap::header::{BadPages, Header, PAGE_SIZE};
-use quire_swap::{IoError, RegistryError};
+use quire_swap::{IoError, RegistryError, page};
 
 use crate::command_line::CommandLine;
 
@@ -87,7 +87,7 @@ pub fn prepare_for_swap(path: &str) {
 fn make_swap(disk: &ZramDisk<Quire>) -> Result<(), IoError> {
     let mut page = fallible::boxed([0; PAGE_SIZE]).map_err(|_| IoError::NoMemory)?;
     disk.read(0, &mut page)?;
-    if page.iter().any(|byte| *byte != 0) {
+    if !page::is_zero(&page) {
         return Ok(());
     }
     let last_page = u32::try_from(disk.pages().saturating_sub(1)).map_err(|_| IoError::Unsupported)?;

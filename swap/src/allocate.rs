@@ -22,7 +22,7 @@ use core::sync::atomic::Ordering;
 use crate::area::Area;
 use crate::cluster::Cluster;
 use crate::clusters::Clusters;
-use crate::geometry::{CLASSES, CLUSTER_SLOTS, offset, run_length};
+use crate::geometry::{CLASSES, CLUSTER_SLOTS, cluster_of, first_slot, offset, run_length};
 use crate::heap::NoMemory;
 use crate::list_id::ListId;
 use crate::machine::Machine;
@@ -38,7 +38,7 @@ impl<M: Machine> Area<M> {
     #[expect(clippy::inline_always, reason = "the usual way of every slot")]
     #[inline(always)]
     pub(crate) fn allocate_beside(&self, hint: u32, table_entry: TableEntry) -> Option<Taken> {
-        match self.clusters.get_fixed(hint as usize / CLUSTER_SLOTS) {
+        match self.clusters.get_fixed(cluster_of(hint)) {
             Some(cluster) => self.take_beside(cluster, hint, table_entry),
             None => self.allocate_beside_on_demand(hint, table_entry),
         }
@@ -55,7 +55,7 @@ impl<M: Machine> Area<M> {
         let relist = |from, to| self.note_moved(hint, from, to);
         let (offset, full) = cluster.take_usual(offset(hint), table_entry, &self.availability, relist)?;
         self.used.fetch_add(1, Ordering::AcqRel);
-        let first = hint - hint % CLUSTER_SLOTS as u32 + offset as u32;
+        let first = first_slot(cluster_of(hint)) + offset as u32;
         Some(Taken { first, full })
     }
 
@@ -67,8 +67,7 @@ impl<M: Machine> Area<M> {
         }
         let hint =
             if self.properties.rotational { self.sequential[usize::from(class)].load(Ordering::Relaxed) } else { hint };
-        let taken =
-            self.take_from(hint as usize / CLUSTER_SLOTS, class, offset(hint), table_entry)?.ok_or(NoSlot::Full)?;
+        let taken = self.take_from(cluster_of(hint), class, offset(hint), table_entry)?.ok_or(NoSlot::Full)?;
         if self.properties.rotational {
             self.go_on_behind(taken, class);
         }
@@ -188,7 +187,7 @@ impl<M: Machine> Area<M> {
         }
         let partly_used = lists.turn(&self.clusters, ListId::partly_used(0));
         let nearly_full = || if free == 0 { lists.turn(&self.clusters, ListId::fragmented(0)) } else { None };
-        partly_used.or_else(nearly_full).map(|(index, _)| (index * CLUSTER_SLOTS) as u32)
+        partly_used.or_else(nearly_full).map(|(index, _)| first_slot(index))
     }
 
     /// Whether so many clusters are free that single pages can have whole ones.
@@ -258,7 +257,7 @@ impl<M: Machine> Area<M> {
         }
         self.relist(index, &mut cluster, taken.is_none());
         let full = cluster.is_full();
-        Ok(taken.map(|offset| Taken { first: (index * CLUSTER_SLOTS + offset) as u32, full }))
+        Ok(taken.map(|offset| Taken { first: first_slot(index) + offset as u32, full }))
     }
 
     /// Frees slots of a full cluster that only the swap cache holds, and takes a run from what that gave.

@@ -17,7 +17,7 @@ use crate::clusters::{ClusterRef, Clusters};
 use crate::disk::{Claim, Disk, DiskProperties};
 use crate::entry::Entry;
 use crate::extents::Extents;
-use crate::geometry::{CLASSES, CLUSTER_SLOTS, offset};
+use crate::geometry::{CLASSES, CLUSTER_SLOTS, cluster_of, first_slot, offset};
 use crate::heap::NoMemory;
 use crate::list_id::ListId;
 use crate::lists::Lists;
@@ -29,7 +29,7 @@ use crate::ratelimit::RateLimit;
 use crate::sparse::Sparse;
 use crate::statistics::{Statistics, count};
 use crate::sync::Lock;
-use crate::table_entry::SlotState;
+use crate::table_entry::{SlotState, TableEntry};
 
 /// An enabled swap area.
 pub struct Area<M: Machine> {
@@ -149,6 +149,11 @@ impl<M: Machine> Area<M> {
         self.used.load(Ordering::Acquire)
     }
 
+    /// Whether a slot that can be used is not in use.
+    pub(crate) fn has_free_slots(&self) -> bool {
+        self.used() < self.usable
+    }
+
     /// How many of its clusters exist: all, or in an area without a device those in use and a few beside them.
     pub fn existing_clusters(&self) -> usize {
         self.clusters.existing().count()
@@ -179,14 +184,14 @@ impl<M: Machine> Area<M> {
 
     /// The same for a slot whose page is in no frame, nor on its way into one.
     pub fn exchange_metadata_if_out(&self, slot: u32, expected: u64, value: u64) -> bool {
-        self.exchange_metadata_if(slot, expected, value, |state| matches!(state, SlotState::Shadow(_)))
+        self.exchange_metadata_if(slot, expected, value, TableEntry::is_out)
     }
 
-    fn exchange_metadata_if(&self, slot: u32, expected: u64, value: u64, is_so: impl Fn(SlotState) -> bool) -> bool {
+    fn exchange_metadata_if(&self, slot: u32, expected: u64, value: u64, is_so: impl Fn(TableEntry) -> bool) -> bool {
         let Some(cluster) = self.cluster(slot) else { return false };
         let mut cluster = cluster.lock();
-        let is_expected = cluster.metadata(offset(slot), self.metadata_bits) == expected
-            && is_so(cluster.table_entry(offset(slot)).state());
+        let is_expected =
+            cluster.metadata(offset(slot), self.metadata_bits) == expected && is_so(cluster.table_entry(offset(slot)));
         if is_expected {
             cluster.set_metadata(offset(slot), self.metadata_bits, value);
         }
@@ -196,7 +201,7 @@ impl<M: Machine> Area<M> {
     /// Looks at the backend's bits of the slots in use from `from` on, until `look` says that it has seen enough. Returns
     /// the slot to go on from; `None` at the end.
     pub fn look_at_metadata(&self, from: u32, mut look: impl FnMut(u32, u64) -> bool) -> Option<u32> {
-        for index in self.clusters.existing_from(from as usize / CLUSTER_SLOTS) {
+        for index in self.clusters.existing_from(cluster_of(from)) {
             let Some(cluster) = self.clusters.get(index) else { continue };
             let cluster = cluster.lock();
             if cluster.is_empty() {
@@ -237,6 +242,11 @@ impl<M: Machine> Area<M> {
         self.flags.frontswap
     }
 
+    /// Whether the layer before other backends is all that it has (Linux: ghost swap).
+    pub fn is_ghost(&self) -> bool {
+        self.flags.frontswap && !self.flags.pages_on_disk
+    }
+
     /// Counts a failed batch and says so in the log, but not too often.
     pub fn report_failure(&self, message: fmt::Arguments<'_>) {
         count!(self, failed_batches, 1);
@@ -249,7 +259,7 @@ impl<M: Machine> Area<M> {
 
     #[inline]
     pub(crate) fn cluster(&self, slot: u32) -> Option<ClusterRef<'_, M>> {
-        self.clusters.get(slot as usize / CLUSTER_SLOTS)
+        self.clusters.get(cluster_of(slot))
     }
 
     /// The entry of one of its slots.
@@ -281,7 +291,7 @@ impl<M: Machine> Area<M> {
     pub(crate) fn prepare(&self, index: usize, cluster: &mut ClusterGuard<'_, M>, class: u8) -> Result<(), NoMemory> {
         if let Some(notes) = &self.page_notes {
             // A leaf has those of whole clusters.
-            notes.grow((index * CLUSTER_SLOTS) as u32)?;
+            notes.grow(first_slot(index))?;
         }
         cluster.prepare(class, self.metadata_bits)
     }
@@ -300,7 +310,7 @@ impl<M: Machine> Area<M> {
 
     /// The slots of a cluster.
     pub(crate) fn cluster_slots(&self, index: usize) -> Range<u64> {
-        let first = (index * CLUSTER_SLOTS) as u64;
+        let first = u64::from(first_slot(index));
         first..(first + CLUSTER_SLOTS as u64).min(self.slots)
     }
 

@@ -14,7 +14,7 @@ use crate::area::Area;
 use crate::cluster::{Cluster, ClusterGuard, TableView};
 use crate::entry::Entry;
 use crate::folio::{Folio, FolioFlag, Locked};
-use crate::geometry::{CLUSTER_SLOTS, are_in_one_cluster, offset, slots};
+use crate::geometry::{are_in_one_cluster, cluster_of, offset, slots};
 use crate::heap::NoMemory;
 use crate::machine::{Level, Machine};
 use crate::panicking::assert_unless_panicking;
@@ -89,7 +89,7 @@ impl<M: Machine> Area<M> {
     /// The folio in the slot, with a reference. Takes no lock and never waits.
     #[inline]
     pub fn lookup(&self, slot: u32) -> Option<M::Folio> {
-        match self.clusters.get_fixed(slot as usize / CLUSTER_SLOTS) {
+        match self.clusters.get_fixed(cluster_of(slot)) {
             Some(cluster) => cached_folio(cluster, slot),
             None => self.lookup_on_demand(slot),
         }
@@ -131,7 +131,7 @@ impl<M: Machine> Area<M> {
         };
         let alike = |other: TableEntry| {
             let key = |entry: TableEntry| (entry.is_zero(), entry.payer());
-            matches!(other.state(), SlotState::Shadow(_)) && key(other) == key(table_entry)
+            other.is_out() && key(other) == key(table_entry)
         };
         if !first.is_multiple_of(length) || !(first..first + length).all(|offset| alike(cluster.table_entry(offset))) {
             return Err(InsertError::Conflict);
@@ -286,7 +286,7 @@ impl<M: Machine> Area<M> {
     /// One more PTE holds the slot.
     #[inline]
     pub(crate) fn duplicate(&self, entry: Entry) -> Result<(), DuplicateError> {
-        if let Some(cluster) = self.clusters.get_fixed(entry.slot() as usize / CLUSTER_SLOTS) {
+        if let Some(cluster) = self.clusters.get_fixed(cluster_of(entry.slot())) {
             return duplicate_in(&mut cluster.lock(), entry);
         }
         self.duplicate_on_demand(entry)
@@ -317,7 +317,7 @@ impl<M: Machine> Area<M> {
     /// One PTE less holds the slot; it is freed with the last one, unless its folio is busy.
     #[inline]
     pub(crate) fn put(&self, entry: Entry) {
-        if let Some(cluster) = self.clusters.get_fixed(entry.slot() as usize / CLUSTER_SLOTS) {
+        if let Some(cluster) = self.clusters.get_fixed(cluster_of(entry.slot())) {
             self.put_in(cluster.lock(), entry);
         } else {
             self.put_on_demand(entry);

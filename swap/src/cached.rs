@@ -13,14 +13,14 @@ impl<M: Machine> Swap<M> {
     #[expect(clippy::inline_always, reason = "a few instructions, of which a call would be a good part")]
     #[inline(always)]
     pub fn lookup(&self, entry: Entry) -> Option<M::Folio> {
-        self.areas.get(usize::from(entry.area()))?.try_read()?.as_ref()?.lookup(entry.slot())
+        self.with_area(entry.area(), |area| area.lookup(entry.slot()))?
     }
 
     /// Frees the slots of a folio that may be in the swap cache, if no PTE holds them. To be called when the folio was
     /// unmapped, whose reference is `folio`. If another task has it locked, that one does it, and if it is being written,
     /// the end of the write.
     pub fn drop_if_unused(&self, folio: &M::Folio) {
-        if let Some(area) = folio.state().entry().and_then(|entry| self.area(entry.area())) {
+        if let Some((_, area)) = self.area_of(folio) {
             area.drop_if_unused(folio);
         }
     }
@@ -29,11 +29,7 @@ impl<M: Machine> Swap<M> {
     /// written. To be called after a folio was mapped back, when its slot is not worth keeping
     /// ([`Swap::is_half_full`], or it will be written to at once).
     pub fn try_free_slot(&self, folio: &Locked<M::Folio>) -> bool {
-        folio
-            .state()
-            .entry()
-            .and_then(|entry| Some((entry, self.area(entry.area())?)))
-            .is_some_and(|(entry, area)| area.try_free(entry, folio))
+        self.area_of(folio).is_some_and(|(entry, area)| area.try_free(entry, folio))
     }
 
     /// Takes a clean folio out of the cache, when the caller has unmapped it and has accounted for all `references`: the
@@ -44,8 +40,7 @@ impl<M: Machine> Swap<M> {
     /// # Errors
     /// The folio, still locked and in the cache, if it is dirty, under writeback or known to another task.
     pub fn evict(&self, folio: Locked<M::Folio>, references: u32, shadow: u64) -> Result<M::Folio, Locked<M::Folio>> {
-        let place = folio.state().entry().and_then(|entry| Some((entry, self.area(entry.area())?)));
-        match place {
+        match self.area_of(&folio) {
             Some((entry, area)) if area.evict(entry, &folio, references, shadow) => Ok(folio.unlock()),
             _ => Err(folio),
         }
@@ -63,7 +58,7 @@ impl<M: Machine> Swap<M> {
     ) {
         let mut folios = folios.peekable();
         while let Some(folio) = folios.next() {
-            match folio.state().entry().and_then(|entry| Some((entry, self.area(entry.area())?))) {
+            match self.area_of(&folio) {
                 Some((entry, area)) => {
                     area.evict_run((entry, folio), &mut folios, references, &mut shadow, &mut done);
                 }
@@ -75,8 +70,7 @@ impl<M: Machine> Swap<M> {
     /// Whether a folio in the cache that was mapped again should give its slot up ([`Swap::try_free_slot`]): swap is half full, or
     /// the slot's backend did not take the page.
     pub fn is_slot_worthless(&self, folio: &Locked<M::Folio>) -> bool {
-        let area = folio.state().entry().and_then(|entry| self.area(entry.area()));
-        area.map_or_else(|| self.is_half_full(), |area| self.is_slot_worthless_in(&area, folio))
+        self.area_of(folio).map_or_else(|| self.is_half_full(), |(_, area)| self.is_slot_worthless_in(&area, folio))
     }
 
     /// The same for one in this area.

@@ -28,14 +28,14 @@ use crate::table_entry::{COUNT_EXTENDED, INLINE_COUNT_MAX, TableEntry};
 /// The cluster's part of an area's array of clusters.
 pub(crate) struct Cluster<M: Machine> {
     table: RwLock<Option<Box<Table>>>,
-    state: Lock<State, M, { Rank::Cluster as u8 }>,
-    /// The neighbours on the list that [`State::list`] names; changed only under the area's lists' lock.
+    state: Lock<ClusterState, M, { Rank::Cluster as u8 }>,
+    /// The neighbours on the list that [`ClusterState::list`] names; changed only under the area's lists' lock.
     pub(crate) links: Links,
 }
 
-pub(crate) struct State {
+pub(crate) struct ClusterState {
     /// What few clusters need.
-    extension: Option<Box<[Extension; 1]>>,
+    extension: Option<Box<[ClusterExtension; 1]>>,
     /// Slots that are not free, the bad ones included.
     used: u16,
     free: FreeSlots,
@@ -44,7 +44,12 @@ pub(crate) struct State {
     list: ListId,
 }
 
-impl State {
+impl ClusterState {
+    #[inline]
+    fn is_full(&self) -> bool {
+        usize::from(self.used) == CLUSTER_SLOTS
+    }
+
     #[inline]
     fn free_slots(&self) -> usize {
         CLUSTER_SLOTS - usize::from(self.used)
@@ -71,7 +76,7 @@ impl State {
 }
 
 #[derive(Default)]
-struct Extension {
+struct ClusterExtension {
     /// Counts above [`INLINE_COUNT_MAX`], by slot; 0 for those that fit into their table entry.
     counts: Option<Box<[u32; CLUSTER_SLOTS]>>,
     /// How many of `counts` are not 0.
@@ -84,7 +89,7 @@ struct Extension {
 pub(crate) struct ClusterGuard<'a, M: Machine> {
     // Declared first, so dropped first: the table may be taken away only while the cluster's lock is free.
     table: Option<RwLockReadGuard<'a, Option<Box<Table>>>>,
-    state: Guard<'a, State, M, { Rank::Cluster as u8 }>,
+    state: Guard<'a, ClusterState, M, { Rank::Cluster as u8 }>,
     cluster: &'a Cluster<M>,
 }
 
@@ -94,7 +99,7 @@ impl<M: Machine> Cluster<M> {
         const { assert!(size_of::<Self>() * 10 <= CLUSTER_SLOTS, "an unused slot costs at most 0.1 byte") };
         Self {
             table: RwLock::new(None),
-            state: Lock::new(State { extension: None, used: 0, free: FreeSlots::none(), class: 0, list }),
+            state: Lock::new(ClusterState { extension: None, used: 0, free: FreeSlots::none(), class: 0, list }),
             links: Links::new(),
         }
     }
@@ -135,7 +140,7 @@ impl<M: Machine> Cluster<M> {
         let offset = state.free.take(table, wanted)?;
         free::store(table, offset, table_entry);
         state.used += 1;
-        let full = usize::from(state.used) == CLUSTER_SLOTS;
+        let full = state.is_full();
         if full {
             move_to(mem::replace(&mut state.list, ListId::FULL), ListId::FULL);
         }
@@ -164,7 +169,7 @@ impl<M: Machine> Cluster<M> {
     }
 
     #[inline]
-    fn locked<'a>(&'a self, state: Guard<'a, State, M, { Rank::Cluster as u8 }>) -> ClusterGuard<'a, M> {
+    fn locked<'a>(&'a self, state: Guard<'a, ClusterState, M, { Rank::Cluster as u8 }>) -> ClusterGuard<'a, M> {
         // The table's lock is written only under the cluster's, so this fails only for want of a table.
         let table = self.table.try_read().filter(|table| table.is_some());
         ClusterGuard { table, state, cluster: self }
@@ -197,11 +202,6 @@ impl TableView<'_> {
 }
 
 impl<M: Machine> ClusterGuard<'_, M> {
-    /// Whether no slot is in use.
-    pub(crate) fn is_unused(&self) -> bool {
-        self.state.used == 0
-    }
-
     #[inline]
     pub(crate) fn table_entry(&self, offset: usize) -> TableEntry {
         self.table().map_or(FREE, |table| free::load(table, offset))
@@ -235,6 +235,7 @@ impl<M: Machine> ClusterGuard<'_, M> {
         self.state.class
     }
 
+    /// Whether no slot is in use.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.state.used == 0
@@ -242,7 +243,7 @@ impl<M: Machine> ClusterGuard<'_, M> {
 
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        usize::from(self.state.used) == CLUSTER_SLOTS
+        self.state.is_full()
     }
 
     /// Where the cluster belongs now; `fragmented` if it had free slots, but no run of its class.
@@ -420,7 +421,7 @@ impl<M: Machine> ClusterGuard<'_, M> {
 
     /// The backend's `bits` for the slot; 0 until it sets them.
     pub(crate) fn metadata(&self, offset: usize, bits: u8) -> u64 {
-        let Some([Extension { metadata: Some(view), .. }]) = self.state.extension.as_deref() else { return 0 };
+        let Some([ClusterExtension { metadata: Some(view), .. }]) = self.state.extension.as_deref() else { return 0 };
         let (index, shift, mask) = metadata_position(offset, bits);
         view[index] >> shift & mask
     }
@@ -435,16 +436,16 @@ impl<M: Machine> ClusterGuard<'_, M> {
 
     /// Sets the backend's `bits` for the slot.
     pub(crate) fn set_metadata(&mut self, offset: usize, bits: u8, value: u64) {
-        let Some([Extension { metadata: Some(view), .. }]) = self.state.extension.as_deref_mut() else { return };
+        let Some([ClusterExtension { metadata: Some(view), .. }]) = self.state.extension.as_deref_mut() else { return };
         let (index, shift, mask) = metadata_position(offset, bits);
         view[index] = view[index] & !(mask << shift) | (value & mask) << shift;
     }
 
-    fn extension(&mut self) -> Result<&mut Extension, NoMemory> {
+    fn extension(&mut self) -> Result<&mut ClusterExtension, NoMemory> {
         let extension = &mut self.state.extension;
         Ok(match extension {
             Some(extension) => &mut extension[0],
-            none => &mut none.insert(heap::array::<M, _, 1>(|_| Extension::default())?)[0],
+            none => &mut none.insert(heap::array::<M, _, 1>(|_| ClusterExtension::default())?)[0],
         })
     }
 

@@ -29,11 +29,11 @@ pub(crate) enum Clusters<M: Machine> {
     /// They exist as long as the area.
     Fixed(Box<[Cluster<M>]>),
     /// They exist while they are in use.
-    OnDemand(Directory<M>),
+    OnDemand(ChunkDirectory<M>),
 }
 
 /// The chunks of an area.
-pub(crate) struct Directory<M: Machine> {
+pub(crate) struct ChunkDirectory<M: Machine> {
     chunks: Sparse<ChunkCell<M>, M>,
     clusters: usize,
     /// No chunk from here on ever existed.
@@ -88,7 +88,7 @@ impl<M: Machine> Clusters<M> {
 
     /// So many clusters, of which none exists yet.
     pub(crate) fn on_demand(clusters: usize) -> Result<Self, NoMemory> {
-        Ok(Self::OnDemand(Directory {
+        Ok(Self::OnDemand(ChunkDirectory {
             chunks: Sparse::new(clusters.div_ceil(CHUNK) as u32)?,
             clusters,
             end: AtomicU32::new(0),
@@ -153,7 +153,7 @@ impl<M: Machine> Clusters<M> {
     }
 }
 
-impl<M: Machine> Directory<M> {
+impl<M: Machine> ChunkDirectory<M> {
     fn get(&self, index: usize) -> Option<ClusterRef<'_, M>> {
         if index >= self.clusters {
             return None;
@@ -243,7 +243,7 @@ impl<M: Machine> Directory<M> {
         self.absent_from.fetch_min(chunk, Ordering::Relaxed);
     }
 
-    /// A new chunk, for [`Directory::grow`].
+    /// A new chunk, for [`ChunkDirectory::grow`].
     pub(crate) fn new_chunk() -> Result<Chunk<M>, NoMemory> {
         Ok(Chunk { clusters: heap::slice::<M, _>(CHUNK, |_| Cluster::new(ListId::FREE))?, used: AtomicU32::new(0) })
     }

@@ -1,7 +1,5 @@
 //! The counts of slots: how many page-table entries hold each.
 
-use spin::RwLock;
-
 use crate::cache::DuplicateError;
 use crate::entry::Entry;
 use crate::folio::{Folio, Locked};
@@ -21,8 +19,7 @@ impl<M: Machine> Swap<M> {
     /// Who pays for the slot; 0 if it is not paid for. Takes no lock: certain while nothing lets another pay or frees the slot.
     #[inline]
     pub fn payer(&self, entry: Entry) -> u8 {
-        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
-        area.as_deref().and_then(Option::as_ref).map_or(0, |area| area.payer(entry.slot()))
+        self.with_area(entry.area(), |area| area.payer(entry.slot())).unwrap_or(0)
     }
 
     /// One more PTE will hold the slot, which must be in use: the caller has its folio locked, or has a
@@ -31,9 +28,7 @@ impl<M: Machine> Swap<M> {
     /// # Errors
     /// If the slot cannot have a count, or memory for a large one does not suffice.
     pub fn duplicate(&self, entry: Entry) -> Result<SlotReference<'_, M>, DuplicateError> {
-        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
-        let area = area.as_deref().and_then(Option::as_ref).ok_or(DuplicateError::NotInUse(entry))?;
-        area.duplicate(entry)?;
+        self.with_area(entry.area(), |area| area.duplicate(entry)).ok_or(DuplicateError::NotInUse(entry))??;
         Ok(SlotReference::new(self, entry))
     }
 
@@ -59,8 +54,7 @@ impl<M: Machine> Swap<M> {
     /// duplicated.
     #[inline]
     pub fn is_held_once(&self, entry: Entry) -> bool {
-        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
-        let table_entry = area.as_deref().and_then(Option::as_ref).and_then(|area| area.peek(entry.slot()));
+        let table_entry = self.with_area(entry.area(), |area| area.peek(entry.slot())).flatten();
         table_entry.is_some_and(|table_entry| table_entry.count() == 1)
     }
 
@@ -74,11 +68,10 @@ impl<M: Machine> Swap<M> {
             "a PTE of {entry} was replaced by one that maps the folio of {:?}",
             folio.state().entry()
         );
-        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
-        if let Some(Some(area)) = area.as_deref() {
+        self.with_area(entry.area(), |area| {
             let is_worthless = is_written || self.is_slot_worthless_in(area, folio);
             area.put_mapped(entry, folio, is_worthless);
-        }
+        });
     }
 
     /// How many PTEs hold the slot.

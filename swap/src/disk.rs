@@ -15,6 +15,9 @@ use crate::statistics::count;
 /// Bytes in a sector.
 pub const SECTOR_SIZE: usize = 512;
 
+/// Sectors in a page.
+pub const SECTORS_PER_PAGE: u64 = (PAGE_SIZE / SECTOR_SIZE) as u64;
+
 /// A block driver's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DriverId(pub &'static str);
@@ -171,7 +174,7 @@ impl<M: Machine> DiskRequest<M> {
 
     /// The first sector on the disk.
     pub fn first_sector(&self) -> u64 {
-        self.disk_page * (PAGE_SIZE / SECTOR_SIZE) as u64
+        self.disk_page * SECTORS_PER_PAGE
     }
 
     /// How many folios the request moves.

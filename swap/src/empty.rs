@@ -1,7 +1,7 @@
 //! Clusters that are empty: they appear, are told to the device, and vanish.
 
 use crate::area::Area;
-use crate::clusters::{Clusters, Directory};
+use crate::clusters::{ChunkDirectory, Clusters};
 use crate::heap::NoMemory;
 use crate::list_id::ListId;
 use crate::machine::Machine;
@@ -12,7 +12,7 @@ impl<M: Machine> Area<M> {
     /// Makes clusters, if they appear on demand. False if all there can be exist.
     pub(crate) fn grow(&self) -> Result<bool, NoMemory> {
         let Clusters::OnDemand(directory) = &self.clusters else { return Ok(false) };
-        let chunk = Directory::new_chunk()?;
+        let chunk = ChunkDirectory::new_chunk()?;
         let mut lists = self.lists.lock();
         let Some(new) = directory.grow(chunk)? else { return Ok(false) };
         for index in new {
@@ -31,7 +31,7 @@ impl<M: Machine> Area<M> {
         }
     }
 
-    fn vanish(&self, directory: &Directory<M>, chunk: u32) {
+    fn vanish(&self, directory: &ChunkDirectory<M>, chunk: u32) {
         // Off every list a cluster is this task's alone.
         let all = directory.clusters_of(chunk);
         let mine = all.start

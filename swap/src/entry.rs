@@ -35,8 +35,11 @@ pub enum DecodedPte {
     Unknown(u64),
 }
 
+/// Bits of an area's index.
+const AREA_BITS: u32 = 5;
+
 /// How many areas an entry can tell apart.
-pub const ENTRY_AREAS: u8 = 1 << 5;
+pub const ENTRY_AREAS: u8 = 1 << AREA_BITS;
 
 const PRESENT: u64 = 1;
 const KIND_SHIFT: u32 = 1;
@@ -48,6 +51,9 @@ const SLOT_SHIFT: u32 = 16;
 const FIELDS: u64 = (ENTRY_AREAS as u64 - 1) << AREA_SHIFT | (u32::MAX as u64) << SLOT_SHIFT;
 
 impl Entry {
+    /// How many bits [`Entry::to_bits`] takes.
+    pub const BITS: u32 = u32::BITS + AREA_BITS;
+
     /// The entry of `slot` in `area`; none for slot 0 or an area that does not fit into 5 bits.
     #[inline]
     pub const fn new(area: u8, slot: u32) -> Option<Self> {
@@ -64,6 +70,18 @@ impl Entry {
     #[inline]
     pub const fn slot(self) -> u32 {
         self.slot
+    }
+
+    /// The entry as a number, to be kept beside other numbers.
+    #[inline]
+    pub const fn to_bits(self) -> u64 {
+        (self.area as u64) << u32::BITS | self.slot as u64
+    }
+
+    /// The entry that [`Entry::to_bits`] made a number of; bits above that are ignored.
+    #[inline]
+    pub const fn from_bits(bits: u64) -> Option<Self> {
+        Self::new((bits >> u32::BITS) as u8 & (ENTRY_AREAS - 1), bits as u32)
     }
 
     /// The entry as a non-present PTE.

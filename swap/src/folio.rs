@@ -10,7 +10,7 @@
 //!
 //! # Who reaches the contents
 //!
-//! A machine gives a reference to a page only to who shows it a [`WriteAccess`] or a [`ReadAccess`], which only this file
+//! A machine gives a reference to a page only to a caller that shows it a [`WriteAccess`] or a [`ReadAccess`], which only this file
 //! makes. The contents of a folio that is not up to date are its lock's: the holder of that, or the batch that it was passed on
 //! to, may write them. While a folio is [`Stable`](FolioFlag::Stable) no task writes it, as the machine makes no PTE that would let it
 //! and the PTEs that did are gone ([`FolioState::may_be_written`]): the batch that writes it may look. Otherwise tasks have the page, and

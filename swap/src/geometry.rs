@@ -38,6 +38,18 @@ pub(crate) fn offset(slot: u32) -> usize {
     slot as usize % CLUSTER_SLOTS
 }
 
+/// The index of the slot's cluster.
+#[inline]
+pub(crate) fn cluster_of(slot: u32) -> usize {
+    slot as usize / CLUSTER_SLOTS
+}
+
+/// The first slot of the cluster with this index.
+#[inline]
+pub(crate) fn first_slot(cluster: usize) -> u32 {
+    (cluster * CLUSTER_SLOTS) as u32
+}
+
 /// The slots of a folio.
 pub(crate) fn slots(entry: Entry, order: u8) -> impl Iterator<Item = u32> {
     let first = entry.slot();
@@ -47,5 +59,5 @@ pub(crate) fn slots(entry: Entry, order: u8) -> impl Iterator<Item = u32> {
 /// Whether two slots are in the same cluster.
 #[inline]
 pub(crate) fn are_in_one_cluster(one: Entry, other: Entry) -> bool {
-    one.area() == other.area() && one.slot() as usize / CLUSTER_SLOTS == other.slot() as usize / CLUSTER_SLOTS
+    one.area() == other.area() && cluster_of(one.slot()) == cluster_of(other.slot())
 }

@@ -183,7 +183,7 @@ pub use backend::{BLOCK_TYPE, BackendError, BackendType, Opening, Settings};
 pub use batch::{BATCH_FOLIOS, BATCH_PAGES, Batch, POOL_BATCHES, ReadBatch, WriteBatch};
 pub use block::BlockBackend;
 pub use cache::{DuplicateError, InsertError, Inserted};
-pub use disk::{Claim, DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Held, SECTOR_SIZE};
+pub use disk::{Claim, DeviceState, Disk, DiskProperties, DiskRequest, DriverId, Held, SECTOR_SIZE, SECTORS_PER_PAGE};
 pub use entry::{DecodedPte, ENTRY_AREAS, Entry};
 pub use extents::{Extent, ExtentError, Extents, FileRun};
 pub use folio::{Folio, FolioFlag, FolioState, Forgotten, FrameState, InTransit, Locked, ReadAccess, WriteAccess};

@@ -2,6 +2,8 @@
 
 /// Bytes in a page, a frame and a slot.
 pub const PAGE_SIZE: usize = 4096;
+/// KiB in a page.
+pub const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;
 /// The contents of one page.
 pub type Page = [u8; PAGE_SIZE];
 

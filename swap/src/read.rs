@@ -13,7 +13,7 @@ use crate::plug::Plug;
 use crate::readahead::{Neighbourhood, Window};
 use crate::statistics::count;
 use crate::swap::Swap;
-use crate::table_entry::SlotState;
+use crate::table_entry::TableEntry;
 
 /// A page that is back.
 #[derive(Debug)]
@@ -172,9 +172,7 @@ impl<M: Machine> Fault<'_, M> {
         window.before(self.area.index).for_each(|slot| self.area.read_ahead(slot, &mut plug));
         let found = if inserted.zero {
             self.kind = FaultKind::Zero;
-            count!(self.area, zero_in, 1 << folio.order());
-            (0..1 << folio.order()).for_each(|page| folio.with_page_mut(page, M::Folio::clear));
-            folio.set_up_to_date();
+            self.area.fill_with_zeros(&mut folio);
             Brought::Zero(folio)
         } else {
             self.kind = FaultKind::Read;
@@ -211,11 +209,17 @@ impl<M: Machine> Fault<'_, M> {
 }
 
 impl<M: Machine> Area<M> {
+    /// Fills a folio that was added to the cache at slots of zero pages.
+    pub(crate) fn fill_with_zeros(&self, folio: &mut Locked<M::Folio>) {
+        count!(self, zero_in, 1 << folio.order());
+        (0..1 << folio.order()).for_each(|page| folio.with_page_mut(page, M::Folio::clear));
+        folio.set_up_to_date();
+    }
+
     /// Brings the page in `slot` into the cache if it is not there and a frame is free: adds it to a batch to be read, or
     /// fills it with zeros. Not what the layer before the area has where it comes as fast alone.
     pub(crate) fn read_ahead(self: &Arc<Self>, slot: u32, plug: &mut Plug<M>) {
-        let is_out = |table_entry: &crate::table_entry::TableEntry| matches!(table_entry.state(), SlotState::Shadow(_));
-        let Some(entry) = self.entry(slot).filter(|_| self.peek(slot).as_ref().is_some_and(is_out)) else { return };
+        let Some(entry) = self.entry(slot).filter(|_| self.peek(slot).is_some_and(TableEntry::is_out)) else { return };
         if self.flags.frontswap && !self.ops.reads_together(self, SlotRun { first: slot, length: 1 }) {
             return;
         }
@@ -226,9 +230,7 @@ impl<M: Machine> Area<M> {
         count!(self, readahead, 1);
         M::added_to_cache(&folio, shadow);
         if zero {
-            count!(self, zero_in, 1);
-            folio.with_page_mut(0, M::Folio::clear);
-            folio.set_up_to_date();
+            self.fill_with_zeros(&mut folio);
         } else {
             plug.add(self, folio.into_read(), slot, Direction::Read);
         }

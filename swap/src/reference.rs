@@ -2,8 +2,6 @@
 
 use core::mem;
 
-use spin::RwLock;
-
 use crate::entry::Entry;
 use crate::machine::Machine;
 use crate::swap::Swap;
@@ -52,18 +50,12 @@ impl<M: Machine> Swap<M> {
         let mut entries = ptes.filter_map(Entry::from_pte).peekable();
         while let Some(first) = entries.next() {
             // As in `put`.
-            let area = self.areas.get(usize::from(first.area())).and_then(RwLock::try_read);
-            if let Some(Some(area)) = area.as_deref() {
-                area.put_run(first, &mut entries);
-            }
+            self.with_area(first.area(), |area| area.put_run(first, &mut entries));
         }
     }
 
     fn put(&self, entry: Entry) {
         // The count itself keeps the area enabled, and only its owner drops it.
-        let area = self.areas.get(usize::from(entry.area())).and_then(RwLock::try_read);
-        if let Some(Some(area)) = area.as_deref() {
-            area.put(entry);
-        }
+        self.with_area(entry.area(), |area| area.put(entry));
     }
 }

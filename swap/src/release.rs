@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 use crate::area::Area;
 use crate::cluster::ClusterGuard;
 use crate::clusters::Clusters;
-use crate::geometry::{CLUSTER_SLOTS, offset};
+use crate::geometry::{CLUSTER_SLOTS, cluster_of, offset};
 use crate::list_id::ListId;
 use crate::machine::{Event, Machine, Occurrence};
 use crate::ops::SlotRun;
@@ -50,7 +50,7 @@ impl<M: Machine> Area<M> {
     pub(crate) fn free(&self, slot: u32) {
         // The usual case: others in the cluster stay in use.
         if self.is_plain
-            && let Some(cluster) = self.clusters.get_fixed(slot as usize / CLUSTER_SLOTS)
+            && let Some(cluster) = self.clusters.get_fixed(cluster_of(slot))
             && cluster.free_usual(offset(slot), |from, to| self.note_moved(slot, from, to))
         {
             M::note(Occurrence::SlotsFreed { area: self.index, first: slot, count: 1 });
@@ -78,7 +78,7 @@ impl<M: Machine> Area<M> {
     /// Moves a slot's cluster, which is locked and says so itself already, from one list to another.
     #[inline(never)]
     pub(crate) fn note_moved(&self, slot: u32, from: ListId, to: ListId) {
-        self.lists.lock().move_to(&self.clusters, slot as usize / CLUSTER_SLOTS, from, to);
+        self.lists.lock().move_to(&self.clusters, cluster_of(slot), from, to);
     }
 
     /// Frees a run of slots without count, in a cluster that is locked, and tells the backend.
@@ -95,7 +95,7 @@ impl<M: Machine> Area<M> {
         freed.uncharge::<M>();
         if freed.slots > 0 {
             self.tell_freed(&freed.row);
-            self.relist(freed.row.start as usize / CLUSTER_SLOTS, cluster, false);
+            self.relist(cluster_of(freed.row.start), cluster, false);
             self.lower_used(freed.slots.into());
         }
     }

@@ -1,7 +1,7 @@
 //! Slots for one folio, as a backend is asked for them that chooses them itself.
 
 use crate::area::Area;
-use crate::geometry::{CLUSTER_SLOTS, ZERO_CLASS, offset, run_length};
+use crate::geometry::{ZERO_CLASS, cluster_of, offset, run_length};
 use crate::heap::NoMemory;
 use crate::machine::Machine;
 use crate::table_entry::TableEntry;
@@ -55,7 +55,7 @@ impl<'a, M: Machine> SlotRequest<'a, M> {
     /// Takes the slots at `slot`, or if those are in use others of the same cluster. `None` if it has none, or no memory for
     /// its table.
     pub fn near(&self, slot: u32) -> Option<Taken> {
-        self.area.take_from(slot as usize / CLUSTER_SLOTS, self.class, offset(slot), self.table_entry).ok().flatten()
+        self.area.take_from(cluster_of(slot), self.class, offset(slot), self.table_entry).ok().flatten()
     }
 
     /// Takes slots where the core thinks best.

@@ -34,9 +34,7 @@ impl<M: Machine> Slots<M> {
         if let Some(cluster) = self.area.cluster(self.run.first) {
             let mut cluster = cluster.lock();
             for index in 0..self.run.length {
-                let payload = u64::from(note) << OWNER_BITS
-                    | u64::from(owner.area()) << u32::BITS
-                    | u64::from(owner.slot() + index);
+                let payload = u64::from(note) << OWNER_BITS | (owner.to_bits() + u64::from(index));
                 cluster.set(offset(self.run.first + index), SlotState::Owned(payload).table_entry());
             }
         }
@@ -117,8 +115,8 @@ fn shared(holders: u16) -> TableEntry {
     SlotState::Owned(u64::from(holders) << OWNER_BITS).table_entry()
 }
 
-/// The bits of an owner in the table entry of its slot: the area and the slot.
-const OWNER_BITS: u32 = u32::BITS + 5;
+/// The bits of an owner in the table entry of its slot.
+const OWNER_BITS: u32 = Entry::BITS;
 
 const _: () = assert!(OWNER_BITS + u16::BITS <= OWNED_BITS);
 
@@ -171,8 +169,7 @@ impl TableEntry {
     /// Whose the slot is, and the owner's note, if it belongs to a slot of another area.
     pub fn owner(self) -> Option<(Entry, u16)> {
         let SlotState::Owned(payload) = self.state() else { return None };
-        let owner = Entry::new((payload >> u32::BITS) as u8 & 0x1f, payload as u32)?;
-        Some((owner, (payload >> OWNER_BITS) as u16))
+        Some((Entry::from_bits(payload)?, (payload >> OWNER_BITS) as u16))
     }
 
     /// How many slots of other areas have the slot together: their count is where an owner's note would be.

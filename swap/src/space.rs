@@ -52,7 +52,7 @@ impl<M: Machine> Area<M> {
     /// Leaves the area out, until a slot is free, if every slot is in use and none was found that only the swap cache holds.
     pub(crate) fn leave_out_if_full(&self) {
         let searched = self.availability.fruitless_searches() as usize;
-        if self.used() == self.usable && searched >= self.clusters.len() {
+        if !self.has_free_slots() && searched >= self.clusters.len() {
             self.availability.searched_with_success();
             self.leave_out(Reason::Full, self.usable.saturating_sub(1));
         }
@@ -109,7 +109,7 @@ impl<M: Machine> Swap<M> {
     /// Whether a page that leaves memory would find a slot, as far as is known before it is tried: an area that slots are
     /// taken from has a free one, and its backend keeps pages.
     pub fn has_space(&self) -> bool {
-        self.areas().any(|area| area.availability.is_open() && area.used() < area.usable && area.ops().keeps_pages())
+        self.areas().any(|area| area.availability.is_open() && area.has_free_slots() && area.ops().keeps_pages())
     }
 
     /// Whether the slot's page is in memory and not in the slot, because the backend had no space or another reason to fail.

@@ -10,6 +10,8 @@ use crate::availability::Reason;
 use crate::backend::{BLOCK_TYPE, BackendType};
 use crate::cursor::Cursor;
 use crate::disk::DriverId;
+use crate::entry::Entry;
+use crate::folio::Folio as _;
 use crate::frontswap::Frontswap;
 use crate::geometry::{CLASSES, MAX_AREAS};
 use crate::machine::{MAX_CPUS, Machine};
@@ -95,7 +97,20 @@ impl<M: Machine> Swap<M> {
     /// The area with this index, if it is enabled.
     #[inline]
     pub fn area(&self, index: u8) -> Option<Arc<Area<M>>> {
-        self.areas.get(usize::from(index))?.try_read()?.clone()
+        self.with_area(index, Arc::clone)
+    }
+
+    /// Looks at the area with this index, if it is enabled, without a reference to it. One that is just coming or going is not there.
+    #[expect(clippy::inline_always, reason = "a few instructions, of which a call would be a good part")]
+    #[inline(always)]
+    pub(crate) fn with_area<R>(&self, index: u8, look: impl FnOnce(&Arc<Area<M>>) -> R) -> Option<R> {
+        self.areas.get(usize::from(index))?.try_read()?.as_ref().map(look)
+    }
+
+    /// The area and the entry of a folio that is in the swap cache.
+    pub(crate) fn area_of(&self, folio: &M::Folio) -> Option<(Entry, Arc<Area<M>>)> {
+        let entry = folio.state().entry()?;
+        Some((entry, self.area(entry.area())?))
     }
 
     /// All enabled areas, by index.

@@ -59,7 +59,7 @@ impl<M: Machine> Swap<M> {
             users.check()?;
             users.swap_in(&SlotRange { area: area.index, slots: 0..area.slots })?;
             for index in area.clusters.existing() {
-                if area.clusters.get(index).is_none_or(|cluster| cluster.lock().is_unused()) {
+                if area.clusters.get(index).is_none_or(|cluster| cluster.lock().is_empty()) {
                     continue;
                 }
                 let slots = area.cluster_slots(index);

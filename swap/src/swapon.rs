@@ -18,7 +18,7 @@ use crate::heap::{self, NoMemory};
 use crate::lists::Lists;
 use crate::machine::{AreaLayout, IoError, Level, Machine};
 use crate::ops::SwapOps;
-use crate::page::{PAGE_SIZE, Page};
+use crate::page::{KIB_PER_PAGE, PAGE_SIZE, Page};
 use crate::priorities::Priorities;
 use crate::ratelimit::RateLimit;
 use crate::sparse::Sparse;
@@ -295,12 +295,12 @@ impl<M: Machine> Swap<M> {
             Level::Information,
             format_args!(
                 "adding {}k on {}, priority {}, {} extent{} across {}k{}{}{}",
-                area.usable * 4,
+                area.usable * KIB_PER_PAGE,
                 area.name(),
                 area.priority,
                 area.extents.len(),
                 if area.extents.len() == 1 { "" } else { "s" },
-                area.extents.span() * 4,
+                area.extents.span() * KIB_PER_PAGE,
                 if area.properties.rotational { "" } else { ", solid-state" },
                 if area.properties.discard && options.discard != Discard::Off { ", discard" } else { "" },
                 if area.flags.synchronous { ", synchronous" } else { "" },

@@ -111,6 +111,12 @@ impl TableEntry {
         self.0 & ZERO != 0
     }
 
+    /// Whether the slot is in use, and its page in no frame nor on its way into one.
+    #[inline]
+    pub(crate) const fn is_out(self) -> bool {
+        matches!(self.state(), SlotState::Shadow(_))
+    }
+
     /// The same count and zero flag with something else in the slot, for which the same pays.
     #[inline]
     pub(crate) const fn with_state(self, state: SlotState) -> Self {

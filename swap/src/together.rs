@@ -31,7 +31,7 @@ pub type Mapped<'a, M> = Option<(&'a Locked<<M as Machine>::Folio>, bool)>;
 
 impl<M: Machine> Swap<M> {
     /// Whether the pages in so many slots from `first` on are all out of memory, one pays for all of them, and their backend
-    /// has them where it reads them together. Takes no lock: certain only to who looks again.
+    /// has them where it reads them together. Takes no lock: certain only to a caller that looks again.
     pub fn are_out_together(&self, first: Entry, pages: u32) -> bool {
         let run = SlotRun { first: first.slot(), length: pages };
         self.area(first.area()).is_some_and(|area| area.are_out(run) && area.ops().reads_together(&area, run))
@@ -63,9 +63,7 @@ impl<M: Machine> Swap<M> {
                 plug.add(&area, folio.into_read(), slot, Direction::Read);
                 return Coming::Read(read);
             }
-            count!(area, zero_in, 1);
-            folio.with_page_mut(0, M::Folio::clear);
-            folio.set_up_to_date();
+            area.fill_with_zeros(&mut folio);
             Coming::Here(folio)
         });
         plug.submit();
@@ -137,5 +135,5 @@ impl<M: Machine> Area<M> {
 
 /// Whether this is a page out of memory, for which this one pays.
 fn is_out(table_entry: TableEntry, payer: u8) -> bool {
-    matches!(table_entry.state(), SlotState::Shadow(_)) && table_entry.payer() == payer
+    table_entry.is_out() && table_entry.payer() == payer
 }

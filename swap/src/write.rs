@@ -33,8 +33,7 @@ impl<M: Machine> Swap<M> {
             plug.submit();
             folio.wait_for_writeback();
         }
-        let place = folio.state().entry().and_then(|entry| Some((entry, self.area(entry.area())?)));
-        let Some((entry, area)) = place else { return Written::Unused(folio) };
+        let Some((entry, area)) = self.area_of(&folio) else { return Written::Unused(folio) };
         if !area.may_be_written_to() {
             return Written::ForAnother(folio);
         }

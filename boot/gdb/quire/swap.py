@@ -70,7 +70,7 @@ def list_name(number):
 def show_cluster(index, number_of_cluster):
     """A cluster, and each of its slots that is not free."""
     one = cluster(area(index), number_of_cluster)
-    state = part(one["state"], "quire_swap::cluster::State")
+    state = part(one["state"], "quire_swap::cluster::ClusterState")
     used, where = number(state["used"]), list_name(number(state["list"]))
     print(f"area {index} cluster {number_of_cluster}: {used} of {CLUSTER_SLOTS} slots not free; list {where}")
     for offset, entry in enumerate(table(one) or []):

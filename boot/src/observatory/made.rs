@@ -2,7 +2,7 @@
 
 use quire_protocol::observatory::{
     Area, Cgroups, Counter, FrameRecord, Heap, MAGIC, Page, Pool, Ring, Task, Threads, VERSION,
-    event::{Kind, record},
+    event::{EventKind, record},
     kind,
 };
 
@@ -181,7 +181,7 @@ pub(super) fn memory() -> Vec<u8> {
     put(&mut memory, CGROUPS, &Cgroups { first: WORDS + 0x200, count: 1, bytes: 64, ..Cgroups::default() }.to_words());
     put(&mut memory, RINGS, &Ring { records: RECORDS, count: 4, head: 6 }.to_words());
     for number in 2..6 {
-        let [time, middle, more] = record(100 + number, Kind::PageOut, 0, 4, 40 << 32 | number);
+        let [time, middle, more] = record(100 + number, EventKind::PageOut, 0, 4, 40 << 32 | number);
         put(&mut memory, RECORDS + 32 * (number % 4), &[number + 1, time, middle, more]);
     }
     memory

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use quire_protocol::observatory::{
     Compressed, FaultService, Page, Reclaimer, Ring,
-    event::{ALL, FAILED, Kind, RECORD_BYTES, Record, WRITE},
+    event::{ALL, EventKind, FAILED, RECORD_BYTES, Record, WRITE},
 };
 
 use super::{
@@ -96,28 +96,28 @@ fn decode(cpu: u8, [_, time, middle, more]: Record) -> Option<Event> {
     let (small, thread) = ((middle >> 8) as u32 & 0x00ff_ffff, (middle >> 32) as u32);
     let (upper, lower) = ((more >> 32) as u32, more as u32);
     let area = small as u8;
-    let what = match Kind::from_number(middle as u8)? {
-        Kind::Fault => What::Fault { service: FaultService::from_number(small as u8)?, address: more },
-        Kind::Reclaim => What::Reclaim { by: Reclaimer::from_number(small as u8)?, scanned: lower, freed: upper },
-        Kind::PageOut => What::PageOut { frame: upper, area, slot: lower },
-        Kind::PageIn => What::PageIn { frame: upper, area, slot: lower },
-        Kind::SlotAllocated => What::SlotAllocated { area, slot: lower, count: upper },
-        Kind::SlotFreed => What::SlotFreed { area, slot: lower, count: upper },
-        Kind::BatchSubmitted => What::BatchSubmitted { area, write: more & WRITE != 0, folios: lower },
-        Kind::BatchCompleted => {
+    let what = match EventKind::from_number(middle as u8)? {
+        EventKind::Fault => What::Fault { service: FaultService::from_number(small as u8)?, address: more },
+        EventKind::Reclaim => What::Reclaim { by: Reclaimer::from_number(small as u8)?, scanned: lower, freed: upper },
+        EventKind::PageOut => What::PageOut { frame: upper, area, slot: lower },
+        EventKind::PageIn => What::PageIn { frame: upper, area, slot: lower },
+        EventKind::SlotAllocated => What::SlotAllocated { area, slot: lower, count: upper },
+        EventKind::SlotFreed => What::SlotFreed { area, slot: lower, count: upper },
+        EventKind::BatchSubmitted => What::BatchSubmitted { area, write: more & WRITE != 0, folios: lower },
+        EventKind::BatchCompleted => {
             What::BatchCompleted { area, write: more & WRITE != 0, folios: lower, ok: more & FAILED == 0 }
         }
-        Kind::Stored => What::Stored { place: Compressed::from_number(small as u8)?, bytes: lower },
-        Kind::Loaded => What::Loaded { place: Compressed::from_number(small as u8)?, bytes: lower },
-        Kind::TlbFlush => What::TlbFlush { pages: (more != ALL).then_some(lower) },
-        Kind::KswapdWoken => What::KswapdWoken { free: lower },
-        Kind::OutOfMemory => What::OutOfMemory { pid: lower },
-        Kind::SwapOn => What::SwapOn { area },
-        Kind::SwapOff => What::SwapOff { area },
-        Kind::TaskStart => What::TaskStart { thread: lower },
-        Kind::TaskSwitch => What::TaskSwitch { to: lower },
-        Kind::TaskEnd => What::TaskEnd,
-        Kind::CgroupLimit => What::CgroupLimit { cgroup: small as u8 },
+        EventKind::Stored => What::Stored { place: Compressed::from_number(small as u8)?, bytes: lower },
+        EventKind::Loaded => What::Loaded { place: Compressed::from_number(small as u8)?, bytes: lower },
+        EventKind::TlbFlush => What::TlbFlush { pages: (more != ALL).then_some(lower) },
+        EventKind::KswapdWoken => What::KswapdWoken { free: lower },
+        EventKind::OutOfMemory => What::OutOfMemory { pid: lower },
+        EventKind::SwapOn => What::SwapOn { area },
+        EventKind::SwapOff => What::SwapOff { area },
+        EventKind::TaskStart => What::TaskStart { thread: lower },
+        EventKind::TaskSwitch => What::TaskSwitch { to: lower },
+        EventKind::TaskEnd => What::TaskEnd,
+        EventKind::CgroupLimit => What::CgroupLimit { cgroup: small as u8 },
     };
     Some(Event { time, cpu, thread, what })
 }

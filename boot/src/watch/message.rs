@@ -10,7 +10,7 @@
 //!
 //! Numbers are those of `bytes`; pages, frames, slots and times are differences to the ones before in the same part.
 
-use quire_protocol::observatory::event::Kind;
+use quire_protocol::observatory::event::EventKind;
 
 use super::{
     bytes::ByteWriter,
@@ -137,27 +137,27 @@ fn events(writer: &mut ByteWriter, events: &[Event]) {
 }
 
 /// What the kernel's rings call it.
-pub(super) const fn kind(what: &What) -> Kind {
+pub(super) const fn kind(what: &What) -> EventKind {
     match what {
-        What::Fault { .. } => Kind::Fault,
-        What::Reclaim { .. } => Kind::Reclaim,
-        What::PageOut { .. } => Kind::PageOut,
-        What::PageIn { .. } => Kind::PageIn,
-        What::SlotAllocated { .. } => Kind::SlotAllocated,
-        What::SlotFreed { .. } => Kind::SlotFreed,
-        What::BatchSubmitted { .. } => Kind::BatchSubmitted,
-        What::BatchCompleted { .. } => Kind::BatchCompleted,
-        What::Stored { .. } => Kind::Stored,
-        What::Loaded { .. } => Kind::Loaded,
-        What::TlbFlush { .. } => Kind::TlbFlush,
-        What::KswapdWoken { .. } => Kind::KswapdWoken,
-        What::OutOfMemory { .. } => Kind::OutOfMemory,
-        What::SwapOn { .. } => Kind::SwapOn,
-        What::SwapOff { .. } => Kind::SwapOff,
-        What::TaskStart { .. } => Kind::TaskStart,
-        What::TaskSwitch { .. } => Kind::TaskSwitch,
-        What::TaskEnd => Kind::TaskEnd,
-        What::CgroupLimit { .. } => Kind::CgroupLimit,
+        What::Fault { .. } => EventKind::Fault,
+        What::Reclaim { .. } => EventKind::Reclaim,
+        What::PageOut { .. } => EventKind::PageOut,
+        What::PageIn { .. } => EventKind::PageIn,
+        What::SlotAllocated { .. } => EventKind::SlotAllocated,
+        What::SlotFreed { .. } => EventKind::SlotFreed,
+        What::BatchSubmitted { .. } => EventKind::BatchSubmitted,
+        What::BatchCompleted { .. } => EventKind::BatchCompleted,
+        What::Stored { .. } => EventKind::Stored,
+        What::Loaded { .. } => EventKind::Loaded,
+        What::TlbFlush { .. } => EventKind::TlbFlush,
+        What::KswapdWoken { .. } => EventKind::KswapdWoken,
+        What::OutOfMemory { .. } => EventKind::OutOfMemory,
+        What::SwapOn { .. } => EventKind::SwapOn,
+        What::SwapOff { .. } => EventKind::SwapOff,
+        What::TaskStart { .. } => EventKind::TaskStart,
+        What::TaskSwitch { .. } => EventKind::TaskSwitch,
+        What::TaskEnd => EventKind::TaskEnd,
+        What::CgroupLimit { .. } => EventKind::CgroupLimit,
     }
 }
 

@@ -14,8 +14,8 @@
 /// The first address past the user half: one page less than half of the address space, as on Linux (`TASK_SIZE_MAX`).
 pub const USER_END: u64 = 0x0000_7fff_ffff_f000;
 
-/// What a word of the root table covers.
-pub const ROOT_WORD_BYTES: u64 = 512 << 30;
+/// What an entry of the root table covers.
+pub const ROOT_ENTRY_BYTES: u64 = 512 << 30;
 
 /// Where physical address 0 is in the kernel half.
 pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
@@ -24,11 +24,11 @@ pub const MMIO: u64 = 0xffff_a000_0000_0000;
 /// Where the initramfs is mapped.
 pub const ARCHIVE: u64 = 0xffff_c000_0000_0000;
 /// Where its inflated parts are mapped.
-pub const INFLATED_ARCHIVE: u64 = ARCHIVE + ROOT_WORD_BYTES;
+pub const INFLATED_ARCHIVE: u64 = ARCHIVE + ROOT_ENTRY_BYTES;
 /// Where kernel stacks are mapped.
 pub const STACKS: u64 = 0xffff_e000_0000_0000;
 /// Where blocks of the kernel heap are mapped that are not contiguous in physical memory.
-pub const BLOCKS: u64 = STACKS + ROOT_WORD_BYTES;
+pub const BLOCKS: u64 = STACKS + ROOT_ENTRY_BYTES;
 /// Where the kernel is linked; `.cargo/config.toml` tells the linker the same.
 pub const KERNEL_IMAGE: u64 = 0xffff_ffff_8000_0000;
 

@@ -13,7 +13,7 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering;
 
 use quire_protocol::observatory::AtomicRing;
-pub use quire_protocol::observatory::event::{ALL, Compressed, FAILED, FaultService, Kind, Reclaimer, WRITE};
+pub use quire_protocol::observatory::event::{ALL, Compressed, EventKind, FAILED, FaultService, Reclaimer, WRITE};
 use quire_protocol::observatory::event::{RECORD_BYTES, Record, record};
 
 use crate::arch::cpu::{self, MAX_CPUS};
@@ -26,9 +26,9 @@ type Place = [core::sync::atomic::AtomicU64; RECORD_BYTES / 8];
 
 const _: () = assert!(size_of::<Place>() == size_of::<Record>());
 
-/// Notes that something happened; `small` and `more` are what [`Kind`] says, the first of 24 bits.
+/// Notes that something happened; `small` and `more` are what [`EventKind`] says, the first of 24 bits.
 #[inline(never)]
-pub fn note(kind: Kind, small: u32, more: u64) {
+pub fn note(kind: EventKind, small: u32, more: u64) {
     let cpu = cpu::this();
     let ring = &RINGS[cpu.number() % MAX_CPUS];
     let places = ring.records.load(Ordering::Acquire);
@@ -60,7 +60,7 @@ pub const fn pair(upper: u32, lower: u32) -> u64 {
 #[cfg(target_os = "none")]
 pub fn start() {
     use crate::address_map::direct;
-    use crate::frame::Kind as FrameKind;
+    use crate::frame::Kind;
     use crate::unique::UniqueFrame;
     use crate::watermark::Purpose;
     use crate::{buddy, physical};
@@ -68,7 +68,7 @@ pub fn start() {
     const PART: usize = 512;
     let most = buddy::ORDERS - 1;
     let order = (physical::managed_frames() / PART).max(1).ilog2().min(u32::from(most).min(8)) as u8;
-    let Some(frames) = UniqueFrame::allocate(order, FrameKind::Device, Purpose::Kernel) else { return };
+    let Some(frames) = UniqueFrame::allocate(order, Kind::Device, Purpose::Kernel) else { return };
     let count = (4096_usize << order) / RECORD_BYTES;
     let first = direct::<AtomicU64>(frames.into_number().address());
     for word in 0..count * RECORD_BYTES / 8 {

@@ -187,7 +187,7 @@ impl Folio {
     pub(crate) unsafe fn from_frame(frame: FrameNumber) -> Self {
         // SAFETY: a folio's frame has metadata.
         let metadata = unsafe { physical::metadata(frame) };
-        debug_assert!(matches!(metadata.kind(), Kind::Anonymous | Kind::Object));
+        debug_assert!(metadata.kind().is_page());
         Self(metadata)
     }
 

@@ -91,6 +91,12 @@ impl Kind {
         Self::Heap,
     ];
 
+    /// Whether such a frame holds a page.
+    #[inline]
+    pub const fn is_page(self) -> bool {
+        matches!(self, Self::Anonymous | Self::Object)
+    }
+
     /// Whether the kernel keeps such a frame for itself and cannot reclaim it.
     #[inline]
     pub const fn is_kernels(self) -> bool {

@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! No page is both writable and executable. An address space copies the root's upper half, and so sees what changes later
-//! in the tables below, but no new word of the root itself: the words of RAM, of the image and of the `WINDOWS` are there
+//! in the tables below, but no new entry of the root itself: the entries of RAM, of the image and of the `WINDOWS` are there
 //! before the first address space is, and others never are.
 //!
 //! # Locking
@@ -14,11 +14,12 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use quire_swap::header::PAGE_SIZE;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
-use crate::address_map::{ARCHIVE, BLOCKS, INFLATED_ARCHIVE, MMIO, ROOT_WORD_BYTES, STACKS};
+use crate::address_map::{ARCHIVE, BLOCKS, INFLATED_ARCHIVE, MMIO, ROOT_ENTRY_BYTES, STACKS};
 use crate::arch::mmu;
-use crate::arch::page_table::{self, frame_of, leaf, table};
+use crate::arch::page_table::{self, ENTRIES, frame_of, leaf, table};
 use crate::frame::{FrameNumber, Kind};
 use crate::no_memory::AllocationError;
 use crate::physical;
@@ -29,14 +30,16 @@ use crate::watermark::Purpose;
 #[cfg(target_os = "none")]
 pub mod loader;
 
-const PAGE: u64 = 4096;
+const PAGE: u64 = PAGE_SIZE as u64;
+
+const _: () = assert!(ROOT_ENTRY_BYTES == page_table::covered(4));
 
 /// The flags of the tables above the leaves; what a page may be used for is said in its leaf alone.
 const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE);
 /// The flags of the kernel's data.
 pub const DATA: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::NO_EXECUTE).union(Flags::GLOBAL);
 
-/// Where pages come and go while there are address spaces, each as large as what one word of the root covers.
+/// Where pages come and go while there are address spaces, each as large as what one entry of the root covers.
 const WINDOWS: [u64; 5] = [MMIO, ARCHIVE, INFLATED_ARCHIVE, STACKS, BLOCKS];
 
 static ROOT: Once<FrameNumber> = Once::new();
@@ -47,16 +50,16 @@ fn allocate_table() -> Option<FrameNumber> {
     physical::allocate(0, Kind::KernelTable, Purpose::Kernel)
 }
 
-/// Makes the root, with room for what comes and goes.
+/// Makes the root, with the tables for what comes and goes.
 ///
 /// # Errors
 /// [`AllocationError`] when there is not enough memory for the tables.
 pub(crate) fn begin() -> Result<FrameNumber, AllocationError> {
     let root = allocate_table().ok_or(AllocationError)?;
     // SAFETY: the frame was just allocated for this; the loader's direct map reaches it.
-    let words = unsafe { table(root) };
-    for word in words {
-        word.store(0, Ordering::Relaxed);
+    let entries = unsafe { table(root) };
+    for entry in entries {
+        entry.store(0, Ordering::Relaxed);
     }
     for window in WINDOWS {
         // SAFETY: the root is not in use yet.
@@ -66,24 +69,24 @@ pub(crate) fn begin() -> Result<FrameNumber, AllocationError> {
     Ok(root)
 }
 
-fn set(root: FrameNumber, address: u64, level: u8, word: u64) -> Result<(), AllocationError> {
+fn set(root: FrameNumber, address: u64, level: u8, entry: u64) -> Result<(), AllocationError> {
     // SAFETY: `root` is the kernel's root table, whose tables are never freed; changes are made under the lock or,
     // while it is built, by its builder.
     let place = unsafe { page_table::walk_or_create(root, address, level, TABLE, &mut allocate_table) };
-    place.ok_or(AllocationError)?.store(word, Ordering::Release);
+    place.ok_or(AllocationError)?.store(entry, Ordering::Release);
     Ok(())
 }
 
 /// The same for pages that follow one another from `address` on, as far as one table reaches: one walk for all.
 #[cfg(target_os = "none")]
-fn set_run(root: FrameNumber, address: u64, words: impl Iterator<Item = u64>) -> Result<(), AllocationError> {
+fn set_run(root: FrameNumber, address: u64, entries: impl Iterator<Item = u64>) -> Result<(), AllocationError> {
     // SAFETY: as in `set`.
     unsafe { page_table::walk_or_create(root, address, 1, TABLE, &mut allocate_table) }.ok_or(AllocationError)?;
-    // SAFETY: as above; the word of level 2 leads to the table that is there now.
+    // SAFETY: as above; the entry of level 2 leads to the table that is there now.
     let table =
         unsafe { page_table::walk(root, address, 2).map(|above| table(frame_of(above.load(Ordering::Acquire)))) };
-    let entries = &table.ok_or(AllocationError)?[page_table::index(address, 1)..];
-    entries.iter().zip(words).for_each(|(entry, word)| entry.store(word, Ordering::Release));
+    let table = &table.ok_or(AllocationError)?[page_table::index(address, 1)..];
+    table.iter().zip(entries).for_each(|(old, entry)| old.store(entry, Ordering::Release));
     Ok(())
 }
 
@@ -100,7 +103,7 @@ pub fn root() -> FrameNumber {
 /// # Errors
 /// The frame, when there is none for a table, something is mapped there, or no window has the address.
 pub fn map(address: u64, frame: UniqueFrame, flags: Flags) -> Result<(), UniqueFrame> {
-    let is_within = |window: &u64| (*window..*window + ROOT_WORD_BYTES).contains(&address);
+    let is_within = |window: &u64| (*window..*window + ROOT_ENTRY_BYTES).contains(&address);
     if !WINDOWS.iter().any(is_within) {
         return Err(frame);
     }
@@ -143,13 +146,13 @@ pub(crate) fn physical(address: u64) -> Option<u64> {
 pub fn map_registers(physical: u64, bytes: usize) -> Result<u64, AllocationError> {
     let first = physical / PAGE * PAGE;
     let end = (physical + bytes as u64).next_multiple_of(PAGE);
-    let after = |next: u64| next.checked_add(end - first).filter(|after| *after <= MMIO + ROOT_WORD_BYTES);
+    let after = |next: u64| next.checked_add(end - first).filter(|after| *after <= MMIO + ROOT_ENTRY_BYTES);
     let start = NEXT_MMIO.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).map_err(|_| AllocationError)?;
     let _lock = LOCK.lock();
     for offset in (0..end - first).step_by(PAGE as usize) {
-        // `FrameNumber` reaches 16 TiB; device registers can lie beyond, so the word is put together here.
-        let word = (first + offset) | (DATA | Flags::NO_CACHE | Flags::WRITE_THROUGH).bits();
-        set(root(), start + offset, 1, word)?;
+        // `FrameNumber` reaches 16 TiB; device registers can lie beyond, so the entry is put together here.
+        let entry = (first + offset) | (DATA | Flags::NO_CACHE | Flags::WRITE_THROUGH).bits();
+        set(root(), start + offset, 1, entry)?;
     }
     Ok(start + (physical - first))
 }
@@ -167,27 +170,27 @@ pub struct MappedPage {
 
 /// Calls `visit` with every page that is mapped in the kernel half.
 pub fn for_each_page(mut visit: impl FnMut(MappedPage)) {
-    for upper in 256..512_u64 {
+    for upper in ENTRIES as u64 / 2..ENTRIES as u64 {
         visit_table(root(), 4, 0xffff << 48, upper..upper + 1, &mut visit);
     }
 }
 
 fn visit_table(frame: FrameNumber, level: u8, base: u64, part: Range<u64>, visit: &mut impl FnMut(MappedPage)) {
-    let bytes = PAGE << (9 * (level - 1));
+    let bytes = page_table::covered(level);
     // SAFETY: the kernel's tables are never freed.
-    let words = unsafe { table(frame) };
+    let entries = unsafe { table(frame) };
     for index in part {
-        let word = words[index as usize].load(Ordering::Acquire);
-        let flags = page_table::flags_of(word);
+        let entry = entries[index as usize].load(Ordering::Acquire);
+        let flags = page_table::flags_of(entry);
         let address = base + index * bytes;
         if !flags.contains(Flags::PRESENT) {
             continue;
         }
         if level == 1 || flags.contains(Flags::HUGE_PAGE) {
-            let start = word & page_table::ADDRESS & !(bytes - 1);
+            let start = entry & page_table::ADDRESS & !(bytes - 1);
             visit(MappedPage { address, physical: start..start + bytes, flags });
         } else {
-            visit_table(frame_of(word), level - 1, address, 0..512, visit);
+            visit_table(frame_of(entry), level - 1, address, 0..ENTRIES as u64, visit);
         }
     }
 }

@@ -14,7 +14,7 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::arch::page_table::{self, Table};
+use crate::arch::page_table::{self, ENTRIES, Table};
 use crate::frame::{FrameNumber, Kind};
 use crate::heap;
 use crate::physical;
@@ -24,7 +24,7 @@ use crate::upcall::upcalls;
 use crate::watermark::Purpose;
 
 /// The bits of an index that one level decides.
-const BITS: u32 = 9;
+const BITS: u32 = ENTRIES.trailing_zeros();
 
 /// So many eighths of memory may be nodes on behalf of ordinary users: beside a tmpfs of half of memory root's share is left.
 const SHARE: usize = 3;
@@ -131,7 +131,7 @@ impl PteIndex {
 fn next_below(node: FrameNumber, level: u32, base: u64, range: &Range<u64>) -> Option<(u64, u64)> {
     let step = 1 << (BITS * level);
     let first = range.start.saturating_sub(base) / step;
-    for position in first..512 {
+    for position in first..ENTRIES as u64 {
         let start = base + position * step;
         if start >= range.end {
             break;
@@ -186,7 +186,7 @@ fn new_node() -> Result<FrameNumber, NoNode> {
 }
 
 const fn position(index: u64, level: u32) -> usize {
-    (index >> (BITS * level) & 511) as usize
+    (index >> (BITS * level)) as usize % ENTRIES
 }
 
 fn words(node: FrameNumber) -> &'static Table {

@@ -43,8 +43,8 @@ use crate::upcall::upcalls;
 
 /// The flags of the tables above the leaves.
 const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::USER_ACCESSIBLE);
-/// The words of a root that are the user half's.
-const USER_HALF: usize = 256;
+/// The entries of a root that are the user half's.
+const USER_HALF: usize = page_table::ENTRIES / 2;
 
 /// The page tables of one address space.
 pub struct UserTables {
@@ -82,9 +82,9 @@ impl UserTables {
     pub fn new(root: UniqueFrame) -> (Self, TablesKey) {
         let root = root.into_number();
         // SAFETY: the new root was just allocated; the kernel's is never freed.
-        let (words, kernel) = unsafe { (page_table::table(root), page_table::table(kernel_map::root())) };
-        for (index, (word, kernel)) in words.iter().zip(kernel).enumerate() {
-            word.store(if index < USER_HALF { 0 } else { kernel.load(Ordering::Relaxed) }, Ordering::Relaxed);
+        let (entries, kernel) = unsafe { (page_table::table(root), page_table::table(kernel_map::root())) };
+        for (index, (entry, kernel)) in entries.iter().zip(kernel).enumerate() {
+            entry.store(if index < USER_HALF { 0 } else { kernel.load(Ordering::Relaxed) }, Ordering::Relaxed);
         }
         let tables = Self {
             root: Root::new(root),
@@ -213,14 +213,14 @@ impl UserTables {
     /// The caller has the lock and the key, or the only reference.
     fn free_all(&self) {
         // SAFETY: the root is this space's, and stays for now.
-        for word in unsafe { &page_table::table(self.root.frame())[..USER_HALF] } {
-            let word = word.swap(0, Ordering::SeqCst);
-            if word != 0 {
+        for entry in unsafe { &page_table::table(self.root.frame())[..USER_HALF] } {
+            let entry = entry.swap(0, Ordering::SeqCst);
+            if entry != 0 {
                 // Some processor may have remembered the way through them.
                 translations::mark_stale(self.root.users());
                 translations::flush_stale();
                 // SAFETY: the only way to the tables is gone, and no processor remembers it.
-                unsafe { free_table(word, 3) };
+                unsafe { free_table(entry, 3) };
             }
         }
         self.tables.store(0, Ordering::Relaxed);
@@ -246,20 +246,20 @@ fn free(table: UniqueFrame) {
 }
 
 /// # Safety
-/// Nothing leads to the table that `word`, above the leaves, leads to, or to those below.
-unsafe fn free_table(word: u64, level: u8) {
-    if !flags_of(word).contains(Flags::PRESENT) {
+/// Nothing leads to the table that `entry`, above the leaves, leads to, or to those below.
+unsafe fn free_table(entry: u64, level: u8) {
+    if !flags_of(entry).contains(Flags::PRESENT) {
         return;
     }
     if level > 1 {
-        // SAFETY: a present word above the leaves leads to a table of this space.
-        for word in unsafe { page_table::table(frame_of(word)) } {
+        // SAFETY: a present entry above the leaves leads to a table of this space.
+        for entry in unsafe { page_table::table(frame_of(entry)) } {
             // SAFETY: as the caller promises.
-            unsafe { free_table(word.load(Ordering::Relaxed), level - 1) };
+            unsafe { free_table(entry.load(Ordering::Relaxed), level - 1) };
         }
     }
     // SAFETY: as the caller promises.
-    free(unsafe { UniqueFrame::from_number(frame_of(word), 0) });
+    free(unsafe { UniqueFrame::from_number(frame_of(entry), 0) });
 }
 
 /// The PTE of the page at `address`, if that is in the user half and there is a table for it.
@@ -296,13 +296,13 @@ unsafe fn table_of_level(root: FrameNumber, address: u64, level: page_table::Lev
     unsafe { page_table::walk(root, address, level + 1).and_then(|above| next_table(above.load(Ordering::Acquire))) }
 }
 
-/// The table that `word`, above the leaves, leads to.
+/// The table that `entry`, above the leaves, leads to.
 ///
 /// # Safety
 /// It is one of the user half's, and the table is not freed while the reference lives.
-unsafe fn next_table(word: u64) -> Option<&'static Table> {
-    // SAFETY: a present word above the leaves leads to a table, as no page is larger than 4 KiB in the user half.
-    flags_of(word).contains(Flags::PRESENT).then(|| unsafe { page_table::table(frame_of(word)) })
+unsafe fn next_table(entry: u64) -> Option<&'static Table> {
+    // SAFETY: a present entry above the leaves leads to a table, as no page is larger than 4 KiB in the user half.
+    flags_of(entry).contains(Flags::PRESENT).then(|| unsafe { page_table::table(frame_of(entry)) })
 }
 
 /// Where a PTE is, while its table stays and its lock is held.
@@ -557,7 +557,7 @@ impl TablesGuard<'_> {
         // SAFETY: tables are freed only under the lock, which is held.
         let missing = (1..=3).rev().find(|&level| unsafe { page_table::walk(root, address, level) }.is_none());
         if let Some(level) = missing {
-            // Nothing below the table of the next level up: on to what that table's next word covers.
+            // Nothing below the table of the next level up: on to what that table's next entry covers.
             return (&[], next_multiple(address, level + 1).min(range.end));
         }
         let end = next_multiple(address, 2).min(range.end);
@@ -718,15 +718,15 @@ impl<'a> Cursor<'a> {
             let above = unsafe { table_of_level(self.tables.root.frame(), address, 2) };
             (self.above, self.first_above) = (above, first_above);
         }
-        let word = self.above.map(|above| above[page_table::index(address, 2)].load(Ordering::Acquire));
+        let entry = self.above.map(|above| above[page_table::index(address, 2)].load(Ordering::Acquire));
         // SAFETY: as above.
-        self.table = unsafe { word.and_then(|word| next_table(word)) };
+        self.table = unsafe { entry.and_then(|entry| next_table(entry)) };
         self.first = first;
     }
 }
 
-/// The first address past what the word of level `level` for `address` covers.
+/// The first address past what the entry of level `level` for `address` covers.
 const fn next_multiple(address: u64, level: u8) -> u64 {
-    let bytes = (PAGE_SIZE as u64) << (9 * (level - 1));
+    let bytes = page_table::covered(level);
     (address / bytes + 1) * bytes
 }

@@ -1,7 +1,7 @@
-//! Accessed bits: what the PTEs that map a folio say, and their forgetting it.
+//! Accessed bits: reading and clearing them in the PTEs that map a folio.
 //!
-//! The processor may remember a translation as accessed, and not say so again, until it forgets it. Where a page was looked at and
-//! stays, an access just after that may go unseen, as on Linux: the next flush is that of the next batch that leaves memory.
+//! A processor that remembers a translation does not set its accessed bit again. So when a page was looked at and stays, accesses go
+//! unseen until the next flush, as on Linux: that of the next batch that leaves memory.
 
 use arrayvec::ArrayVec;
 use quire_machine::arch::translations;

@@ -30,8 +30,8 @@ impl AddressSpace {
     }
 
     /// Promises the memory for what is to be `added` in place of what is `gone`, if all limits allow it. A limit that is not
-    /// reached further by the change, as one that was lowered since, does not refuse it. What does not come after all is given
-    /// back with the layout.
+    /// reached further by the change, as one that was lowered since, does not refuse it. What does not come after all is released
+    /// with the layout.
     ///
     /// # Errors
     /// [`MapError::LockLimit`], [`MapError::NoMemory`].

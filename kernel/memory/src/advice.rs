@@ -63,6 +63,15 @@ fn parts(space: &AddressSpace, range: &Range<u64>) -> impl Iterator<Item = Vma<A
     })
 }
 
+/// Why a page was not brought in, to the caller of a system call.
+const fn not_brought_in(fatal: Fatal) -> MapError {
+    match fatal {
+        Fatal::OutOfMemory => MapError::NoMemory,
+        Fatal::Killed => MapError::Killed,
+        _ => MapError::NotToBeHad,
+    }
+}
+
 impl AddressSpace {
     /// Heeds the advice for what is mapped in `range`.
     ///
@@ -148,17 +157,11 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Pages that only this space has, for advice: what others use too is left alone.
-    fn is_only_here(folio: &Folio) -> bool {
-        /// The caller's, and the PTE's.
-        const REFERENCES: u32 = 2;
-        folio::is_held_only_by(folio, REFERENCES)
-    }
-
     fn page_out(&self, range: Range<u64>) -> Result<(), Killed> {
         let mut plug = Plug::default();
         self.for_each_batch(range, true, |batch| {
-            batch.retain(|folio| Self::is_only_here(folio));
+            // What others use too is left alone.
+            batch.retain(|folio| folio::is_mapped_once(folio));
             lru::take(batch);
             page_out::page_out(batch, page_out::Asked::ByProgram, &mut plug);
         })
@@ -166,7 +169,7 @@ impl AddressSpace {
 
     fn deactivate(&self, range: Range<u64>) -> Result<(), Killed> {
         let served = self.for_each_batch(range, true, |batch| {
-            batch.iter().filter(|folio| Self::is_only_here(folio)).for_each(lru::look_soon);
+            batch.iter().filter(|folio| folio::is_mapped_once(folio)).for_each(lru::look_soon);
         });
         translations::flush_user_everywhere();
         served
@@ -177,7 +180,7 @@ impl AddressSpace {
         self.tables.mappings_changed();
         self.zap_where(range.clone(), |pte| pte != 0 && !is_mapped(pte));
         self.for_each_batch(range, false, |batch| {
-            batch.retain(|folio| Self::is_only_here(folio));
+            batch.retain(|folio| folio::is_mapped_once(folio));
             page_out::free_lazily(batch);
         })
     }
@@ -218,7 +221,8 @@ impl AddressSpace {
     pub(crate) fn populate(&self, range: Range<u64>) -> Result<(), Fatal> {
         parts(self, &range).into_iter().try_for_each(|vma| {
             if vma.protection.is_some() {
-                self.bring_in(vma.range, vma.protection.write && !vma.shared).map_err(|(_, fatal)| fatal)
+                let write = vma.is_written_privately();
+                self.bring_in(vma.range, write).map_err(|(_, fatal)| fatal)
             } else {
                 Err(Fatal::NotAllowed(vma.range.start))
             }
@@ -236,11 +240,9 @@ impl AddressSpace {
                 return Err(MapError::NotAllowed);
             }
             reached = range.end;
-            self.bring_in(range, write).map_err(|(page, fatal)| match fatal {
-                Fatal::OutOfMemory => MapError::NoMemory,
-                Fatal::Killed => MapError::Killed,
-                _ if self.is_lost(page) => MapError::Poisoned,
-                _ => MapError::NotToBeHad,
+            self.bring_in(range, write).map_err(|(page, fatal)| match not_brought_in(fatal) {
+                MapError::NotToBeHad if self.is_lost(page) => MapError::Poisoned,
+                error => error,
             })?;
         }
         if reached == range.end { Ok(()) } else { Err(MapError::NotMapped) }
@@ -320,11 +322,7 @@ impl AddressSpace {
             return Err(MapError::NotMapped);
         }
         if lock && !lazily {
-            self.populate(range).map_err(|fatal| match fatal {
-                Fatal::OutOfMemory => MapError::NoMemory,
-                Fatal::Killed => MapError::Killed,
-                _ => MapError::NotToBeHad,
-            })?;
+            self.populate(range).map_err(not_brought_in)?;
         }
         Ok(())
     }

@@ -7,11 +7,11 @@
 //! A cgroup is charged as many pages as the bytes of its charges fill. A charge outlives its cgroup: what is left of an account goes
 //! to the cgroup's parent, which was charged all along. The root cgroup has no account.
 
-use quire_machine::task::{self, scheduler};
+use quire_machine::task::is_killed;
 use quire_machine::{AllocationError, heap};
 
 pub use crate::cgroup::account::Charge;
-use crate::cgroup::counts::{Event, note};
+use crate::cgroup::counts::{CgroupEvent, note};
 use crate::reclaim;
 
 impl Charge {
@@ -19,7 +19,7 @@ impl Charge {
     /// reached, and may sleep for that.
     ///
     /// # Errors
-    /// [`AllocationError`] when the heap has no room for it, or none of the cgroup's pages can leave.
+    /// [`AllocationError`] when the heap has no space for it, or none of the cgroup's pages can leave.
     pub fn new(bytes: usize) -> Result<Self, AllocationError> {
         if !heap::may_keep(bytes) {
             return Err(AllocationError);
@@ -29,8 +29,8 @@ impl Charge {
                 Ok(charge) => return Ok(charge),
                 Err(full) => full,
             };
-            note(full, Event::Max);
-            if scheduler::with_current(task::Thread::is_killed).unwrap_or(false) || !reclaim::shrink_cgroup(full) {
+            note(full, CgroupEvent::Max);
+            if is_killed() || !reclaim::shrink_cgroup(full) {
                 return Err(AllocationError);
             }
         }

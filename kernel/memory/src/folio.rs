@@ -86,6 +86,12 @@ pub(crate) fn ptes(folio: &Folio, callers: u32) -> u32 {
     folio.references().saturating_sub(callers + known)
 }
 
+/// Whether one PTE maps the folio, and no other task has it: its references are the caller's one, that PTE's, and
+/// [what is known](ptes). As [`is_held_only_by`] says, it stays so.
+pub(crate) fn is_mapped_once(folio: &Folio) -> bool {
+    is_held_only_by(folio, 2)
+}
+
 /// Whether no other task has the folio: its references are the caller's, which has so many, its own and those of its PTEs, and
 /// [what is known](ptes). It stays so while the caller has the folio locked, and while it has the tables locked of which a `fork`
 /// would copy a PTE.

@@ -62,7 +62,7 @@ pub fn frame_use(number: u64) -> Option<FrameUse> {
             list: lru::list_state(&folio),
         }
     });
-    let holds_page = matches!(frame.kind(), Kind::Anonymous | Kind::Object);
+    let holds_page = frame.kind().is_page();
     let cgroup = frame.cgroup.load(core::sync::atomic::Ordering::Relaxed);
     Some(FrameUse { kind: frame.kind(), cgroup, page: page.filter(|_| holds_page) })
 }

@@ -14,10 +14,16 @@ use crate::cgroup::{charge, counts, throttle};
 use crate::counters::COUNTERS;
 use crate::folio::NewFolio;
 use crate::large_folio::{LARGE_PAGES, NoLargeFolio};
-use crate::oom::{self, Verdict};
+use crate::oom::{self, OomOutcome};
 use crate::reclaim::Effort;
 use crate::swap;
 use crate::swap::leaving::{Patience, disables_swap};
+
+/// Whether so few frames are free that a task that takes one reclaims for itself.
+#[inline]
+fn are_short() -> bool {
+    physical::free_frames() < physical::watermarks().low
+}
 
 /// Takes a frame for a page that a task waits for, and charges the task's cgroup; reclaims and sleeps if it must, and
 /// has a process killed when nothing can be reclaimed.
@@ -38,7 +44,15 @@ pub fn wait_for_frame() -> Result<NewFolio, AllocationError> {
     Ok(folio)
 }
 
-/// The same for the page in a slot, which the slot's cgroup is charged for, as it was when the page left.
+/// Waits until a frame can be had, for an allocation that cannot wait itself: the next attempt will find one.
+///
+/// # Errors
+/// As for [`wait_for_frame`].
+pub(crate) fn wait_for_any() -> Result<(), AllocationError> {
+    wait_for_frame().map(drop)
+}
+
+/// [`wait_for_frame`] for the page in a slot, which the slot's cgroup is charged for, as it was when the page left.
 ///
 /// That was `payer` a moment ago. The task's own pays where the slot's cannot: it is full, and has no process that could be ended for
 /// it, or an area is being disabled, for which no process is ended. On Linux the task would try for ever.
@@ -78,7 +92,7 @@ pub(crate) fn frame_if_free(entry: Entry) -> Option<NewFolio> {
 /// # Errors
 /// [`NoLargeFolio`]
 pub(crate) fn large_folio() -> Result<[NewFolio; LARGE_PAGES], NoLargeFolio> {
-    if physical::free_frames() < physical::watermarks().low {
+    if are_short() {
         COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
         Effort::default().try_once();
     }
@@ -91,7 +105,7 @@ pub(crate) fn large_folio() -> Result<[NewFolio; LARGE_PAGES], NoLargeFolio> {
 /// # Errors
 /// [`NoLargeFolio`]
 pub(crate) fn large_folio_of(first: Entry) -> Result<[NewFolio; LARGE_PAGES], NoLargeFolio> {
-    if physical::free_frames() < physical::watermarks().low {
+    if are_short() {
         return Err(NoLargeFolio::Memory);
     }
     large_folio_for(|| swap::core().payer(first))
@@ -133,7 +147,7 @@ fn charged(
 
 #[inline]
 fn take_frame() -> Result<NewFolio, AllocationError> {
-    if physical::free_frames() >= physical::watermarks().low
+    if !are_short()
         && let Some(folio) = NewFolio::allocate(Purpose::Task)
     {
         return Ok(folio);
@@ -145,7 +159,7 @@ fn take_frame() -> Result<NewFolio, AllocationError> {
 fn reclaim_for_frame() -> Result<NewFolio, AllocationError> {
     let mut patience = Patience::default();
     let mut effort = Effort::default();
-    if physical::free_frames() < physical::watermarks().low {
+    if are_short() {
         // A task that takes frames faster than `kswapd` frees them shares its work, so that some are left for readahead.
         COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
         effort.shrink();
@@ -168,7 +182,7 @@ fn reclaim_for_frame() -> Result<NewFolio, AllocationError> {
             let is_over = || effort.has_news();
             let is_refused = disables_swap()
                 || if task::works_for_process() {
-                    oom::relieve(counts::ROOT, is_over) == Verdict::NoVictim
+                    oom::relieve(counts::ROOT, is_over) == OomOutcome::NoVictim
                 } else {
                     oom::give_up_own(is_over)
                 };
@@ -186,20 +200,20 @@ fn reclaim_for_frame() -> Result<NewFolio, AllocationError> {
 /// Before a task makes the kernel keep something: if what the kernel keeps has come out of the reserve, reclaims some, as nothing can
 /// be reclaimed where it is taken. Costs nothing while memory is not that short.
 #[inline]
-pub fn make_room() {
+pub fn refill_reserve() {
     if physical::free_frames() < physical::watermarks().min {
-        make_room_slowly();
+        refill_reserve_slowly();
     }
 }
 
 #[inline(never)]
-fn make_room_slowly() {
+fn refill_reserve_slowly() {
     /// More than a call takes that is not refused.
     const PASSES: usize = 8;
     COUNTERS.direct.fetch_add(1, Ordering::Relaxed);
     let mut effort = Effort::default();
     for _ in 0..PASSES {
-        if physical::free_frames() >= physical::watermarks().low || effort.shrink().looked_at == 0 {
+        if !are_short() || effort.shrink().looked_at == 0 {
             break;
         }
     }

@@ -9,7 +9,7 @@
 //! 1. A fault makes it: `fill_large` in `fault/large.rs`. It reclaims a batch where a fault for one page would, and no more; where a
 //!    large folio cannot be had, the page comes alone.
 //! 2. What happens to a part of it, a write after `fork`, `munmap`, `mprotect`, `MADV_DONTNEED`, is done to those pages. The others
-//!    are marked still, and no whole any more.
+//!    stay marked as a large folio, though it is no longer whole.
 //! 3. Reclaim, which comes to one of its pages, takes those beside it from their lists too: `isolate` in `lru/mod.rs`.
 //! 4. Where all of them are there, they go or stay together, an access to one being one to all, and get sixteen aligned slots:
 //!    `large.rs` in `page_out`. If some have slots still, which those lost that were written, they give these up for a new run, as a
@@ -37,6 +37,12 @@ pub use quire_machine::folio::LARGE_PAGES;
 
 /// The length of one.
 pub const LARGE_BYTES: u64 = (LARGE_PAGES * PAGE_SIZE) as u64;
+
+/// The address of the aligned 64 KiB that the page is in, and which page of them it is.
+pub(crate) const fn block_of(page: u64) -> (u64, usize) {
+    let first = page / LARGE_BYTES * LARGE_BYTES;
+    (first, ((page - first) / PAGE_SIZE as u64) as usize)
+}
 
 /// The first frame of the large folio that the frame was allocated with.
 pub(crate) const fn head(frame: FrameNumber) -> FrameNumber {
@@ -149,10 +155,10 @@ macro_rules! counts {
 counts! {
     AnonFaultAlloc = "anon_fault_alloc": "Large folios that faults have made.",
     AnonFaultFallback = "anon_fault_fallback": "Faults that could have made one and did not.",
-    AnonFaultFallbackCharge = "anon_fault_fallback_charge": "Those of them for which the memory cgroup had no room.",
+    AnonFaultFallbackCharge = "anon_fault_fallback_charge": "Those of them for which the memory cgroup had no space.",
     Swpin = "swpin": "Large folios that came back from a run of slots together.",
     SwpinFallback = "swpin_fallback": "Faults that could have brought one back and did not.",
-    SwpinFallbackCharge = "swpin_fallback_charge": "Those of them for which the memory cgroup had no room.",
+    SwpinFallbackCharge = "swpin_fallback_charge": "Those of them for which the memory cgroup had no space.",
     Zswpout = "zswpout": "Large folios of which all that had to be written went to zswap.",
     Swpout = "swpout": "Large folios that got a run of slots and left memory together, but for those.",
     SwpoutFallback = "swpout_fallback": "Those for which there was no run of slots, so that they were split.",
@@ -160,7 +166,7 @@ counts! {
 }
 
 impl Count {
-    /// A fault got no large folio where it fills memory with zeros; and that for want of room in its cgroup.
+    /// A fault got no large folio where it fills memory with zeros; and that for want of space in its cgroup.
     pub(crate) const ANON_FAULT_FALLBACKS: [Self; 2] = [Self::AnonFaultFallback, Self::AnonFaultFallbackCharge];
     /// The same where it brings pages back from swap.
     pub(crate) const SWPIN_FALLBACKS: [Self; 2] = [Self::SwpinFallback, Self::SwpinFallbackCharge];
@@ -171,7 +177,7 @@ impl Count {
 pub(crate) enum NoLargeFolio {
     /// No block of frames is free that a task may have without reclaim.
     Memory,
-    /// The cgroup has no room for it.
+    /// The cgroup has no space for it.
     Charge,
 }
 

@@ -1,7 +1,7 @@
 //! The out-of-memory killer: when nothing can be reclaimed, the process goes whose death frees most (Linux:
 //! `mm/oom_kill.c`).
 //!
-//! How bad a process is, its pages in memory and in swap and its page tables say, moved by its `oom_score_adj`
+//! How bad a process is: as many pages as it has in memory, in swap and for page tables, moved by its `oom_score_adj`
 //! ([`badness`]). Process 1 and those with -1000 are never chosen, nor threads of the kernel, nor a child that has
 //! borrowed its memory (`vfork`): its parent is chosen for it. The one that is chosen gets SIGKILL, as do those that share its
 //! memory, and its private memory is taken away at once: it does not run in user mode again, and what it waits for in the
@@ -23,7 +23,7 @@ use core::time::Duration;
 
 use arrayvec::ArrayVec;
 use quire_machine::clock;
-use quire_machine::event::{self, Kind};
+use quire_machine::event::{self, EventKind};
 use quire_machine::physical;
 use quire_machine::sync::Rank;
 use quire_machine::task::{self, Mutex, is_killed, scheduler};
@@ -41,7 +41,7 @@ pub static KILLS: AtomicU64 = AtomicU64::new(0);
 /// How many lines the table in the log has at most.
 const LINES: usize = 12;
 
-/// How long a process that was killed may go on without giving anything back before another has to die (Linux:
+/// How long a process that was killed may go on without freeing anything before another has to die (Linux:
 /// `MAX_OOM_REAP_RETRIES`, a second).
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -50,10 +50,10 @@ static TURN: Mutex<()> = Mutex::new(Rank::OutOfMemory, ());
 
 /// What came of looking for a victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum OomOutcome {
     /// A process was killed and its memory taken away.
     Killed,
-    /// The need is over, or one that was killed before has given something back, or the caller is killed itself.
+    /// The need is over, or one that was killed before has freed something, or the caller is killed itself.
     Again,
     /// There is none that could be killed.
     NoVictim,
@@ -85,7 +85,7 @@ fn is_same(one: &Arc<dyn Memory>, other: &Arc<dyn Memory>) -> bool {
     core::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
 
-struct Candidate {
+struct Victim {
     holder: Holder,
     badness: i64,
 }
@@ -102,18 +102,18 @@ pub fn score(process: &dyn Process) -> u64 {
 }
 
 /// Kills the worst process in the cgroup and frees its memory, unless `is_over` says that there is no need any more or one that
-/// was killed before makes room. Sleeps; allocates nothing where there is no memory.
-pub(crate) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
-    let Ok(_turn) = TURN.lock_unless_killed() else { return Verdict::Again };
+/// was killed before frees memory. Sleeps; allocates nothing where there is no memory.
+pub(crate) fn relieve(number: u8, is_over: impl Fn() -> bool) -> OomOutcome {
+    let Ok(_turn) = TURN.lock_unless_killed() else { return OomOutcome::Again };
     if is_over() || reap_killed(number) > 0 {
-        return Verdict::Again;
+        return OomOutcome::Again;
     }
     while let Some(dying) = dying(number).next().map(|holder| Arc::downgrade(&holder.space)) {
         if makes_room(&dying, &is_over) {
-            return Verdict::Again;
+            return OomOutcome::Again;
         }
     }
-    let mut candidates = ArrayVec::<Candidate, LINES>::new();
+    let mut candidates = ArrayVec::<Victim, LINES>::new();
     let is_meant =
         |holder: &Holder| holder.is_in_question(number) && !holder.is_killed() && !holder.process.borrows_memory();
     for holder in holders().filter(is_meant) {
@@ -122,19 +122,19 @@ pub(crate) fn relieve(number: u8, is_over: impl Fn() -> bool) -> Verdict {
         let place = candidates.partition_point(|worse| worse.badness >= badness);
         if place < LINES {
             candidates.truncate(LINES - 1);
-            candidates.insert(place, Candidate { holder, badness });
+            candidates.insert(place, Victim { holder, badness });
         }
     }
-    let Some(Candidate { holder: worst, .. }) = candidates.first() else {
+    let Some(Victim { holder: worst, .. }) = candidates.first() else {
         log_error!("oom", "out of memory, and no process that could be killed");
-        return Verdict::NoVictim;
+        return OomOutcome::NoVictim;
     };
     log_choice(number, &candidates);
     KILLS.fetch_add(1, Ordering::Relaxed);
-    event::note(Kind::OutOfMemory, 0, worst.process.pid().into());
+    event::note(EventKind::OutOfMemory, 0, worst.process.pid().into());
     holders().filter(|other| other.shares_with(worst)).for_each(|other| other.process.kill());
     worst.space.reap();
-    Verdict::Killed
+    OomOutcome::Killed
 }
 
 /// A task of the kernel's own that gets no frame gives up what it has and ends by itself: the processes have done nothing to
@@ -188,7 +188,7 @@ fn holders() -> impl Iterator<Item = Holder> {
     upcall::processes().filter_map(|process| process.memory().map(|space| Holder { process, space }))
 }
 
-fn log_choice(number: u8, candidates: &[Candidate]) {
+fn log_choice(number: u8, candidates: &[Victim]) {
     let asker = task::current();
     log!(
         "oom",
@@ -196,7 +196,7 @@ fn log_choice(number: u8, candidates: &[Candidate]) {
         if number == counts::ROOT { "" } else { " left in its cgroup" }
     );
     log!("oom", "{:>9} {:>9} {:>7} {:>5} {:>9}  process", "resident", "swapped", "tables", "adj", "badness");
-    for Candidate { holder: Holder { process, space }, badness } in candidates {
+    for Victim { holder: Holder { process, space }, badness } in candidates {
         let usage = space.usage();
         log!(
             "oom",
@@ -207,7 +207,7 @@ fn log_choice(number: u8, candidates: &[Candidate]) {
             process.oom_score_adjustment()
         );
     }
-    if let Some(Candidate { holder: Holder { process, .. }, .. }) = candidates.first() {
+    if let Some(Victim { holder: Holder { process, .. }, .. }) = candidates.first() {
         log_error!(
             "oom",
             "killed {process}: its pages in memory and in swap, its tables and its adjustment make it the worst"

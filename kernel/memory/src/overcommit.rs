@@ -2,7 +2,7 @@
 //!
 //! What may become private memory of a program, and shared memory, is promised when it is mapped. A [`Commitment`] is so many
 //! pages of the sum of all promises (`Committed_AS`), kept by what they were promised to: the layout of an address space for
-//! its VMAs, an object for its pages. Dropping it gives them back, so the sum cannot drift.
+//! its VMAs, an object for its pages. Dropping it releases them, so the sum cannot drift.
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -10,11 +10,9 @@ use quire_machine::AllocationError;
 use quire_machine::physical;
 use quire_machine::task;
 use quire_machine::upcall::upcalls;
-use quire_swap::header::PAGE_SIZE;
+use quire_swap::page::{KIB_PER_PAGE, PAGE_SIZE};
 
 use crate::swap;
-
-const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;
 
 /// `vm.overcommit_memory`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@
 //! (`SwapOpsFlags::no_file_systems`): it could wait for itself. Pages without a slot go to another area; those that have one there stay
 //! for `kswapd`, which is in no file system.
 //!
-//! The last pages that could be dropped do not go ([`turns::are_files_scarce`]): they are the code of what runs, which would
-//! come back as fast as it goes, and frames that come free so would never be in vain.
+//! The last pages that could be dropped do not go ([`turns::are_files_scarce`]): they are the code of what runs, which would be read
+//! again as fast as it is dropped; and as each of these drops frees a frame, reclaim would never be found to be in vain.
 //!
 //! # Locking
 //!
@@ -28,7 +28,7 @@ use core::time::Duration;
 use quire_machine::AllocationError;
 use quire_machine::arch::cpu;
 use quire_machine::clock;
-use quire_machine::event::{self, Kind, Reclaimer};
+use quire_machine::event::{self, EventKind, Reclaimer};
 use quire_machine::physical;
 use quire_machine::running::Running;
 use quire_machine::task::{self, WaitQueue, is_killed, time};
@@ -72,7 +72,7 @@ pub fn start() -> Result<(), AllocationError> {
 /// Says that few frames are free.
 pub fn wake_kswapd() {
     if !KSWAPD_WANTED.swap(true, Ordering::AcqRel) {
-        event::note(Kind::KswapdWoken, 0, physical::free_frames() as u64);
+        event::note(EventKind::KswapdWoken, 0, physical::free_frames() as u64);
         KSWAPD.wake_all();
     }
 }
@@ -214,7 +214,7 @@ impl Effort {
             0 => Reclaimer::Kswapd,
             _ => Reclaimer::Direct,
         };
-        event::note(Kind::Reclaim, by as u32, event::pair(leaving as u32, looked_at as u32));
+        event::note(EventKind::Reclaim, by as u32, event::pair(leaving as u32, looked_at as u32));
         Pass { looked_at, leaving }
     }
 

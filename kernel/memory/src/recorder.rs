@@ -1,8 +1,8 @@
 //! Records which pages are referenced, as far as a kernel can see it: by the faults that it serves and by accessed bits.
 //!
 //! A thread looks at the PTEs of all spaces as often as it can without taking more than half the time, and no more often than the
-//! clock ticks; each page accessed since it looked last is one reference, in the order of their addresses. So what a page's
-//! first touch in such an interval was is known, but neither how many others followed nor their order. A page whose fault is
+//! clock ticks; each page accessed since it looked last is one reference, in the order of their addresses. So it is known
+//! which pages were touched in such an interval, but neither how often nor in which order. A page whose fault is
 //! recorded is not recorded once more for the accessed bit that came with it.
 //!
 //! A page's name is its owner's number and its index there, the same for all that share it, wherever it is. Reads and writes of files

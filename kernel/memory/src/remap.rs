@@ -1,4 +1,4 @@
-//! `mremap`: a mapping gets longer, shorter, or another place.
+//! `mremap`: a mapping gets longer or shorter, or moves.
 //!
 //! What moves keeps its pages: the PTEs go to other addresses, and the VMA is tied to its owners by a link whose
 //! base has moved along, so every page keeps its index.
@@ -10,7 +10,7 @@ use quire_machine::heap;
 use quire_machine::task::check_killed;
 use quire_swap::header::PAGE_SIZE;
 
-use crate::address_space::{AddressSpace, LOWEST, MapError, Placement, check};
+use crate::address_space::{AddressSpace, CHANGE_BYTES, LOWEST, MapError, Placement, check};
 use crate::vma::{Totals, Vma};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -101,7 +101,7 @@ impl AddressSpace {
             let more = old.end..old.end + (new_length - old_length);
             self.admit(&mut layout, Totals::NONE, resized(&more))?;
         }
-        if !heap::may_allocate(4096) {
+        if !heap::may_allocate(CHANGE_BYTES) {
             return Err(MapError::NoMemory);
         }
         let start = match movement {

@@ -21,8 +21,7 @@ impl PageTables {
                 if let Some(table) = counts::allocate(Kind::PageTable) {
                     break table;
                 }
-                // Not for the frame itself: once one can be had, the next attempt will find one.
-                drop(frames::wait_for_frame()?);
+                frames::wait_for_any()?;
             };
             self.tables.reserve(table);
         }
@@ -37,8 +36,7 @@ impl PageTables {
     #[inline(never)]
     pub(crate) fn make_table(&self, address: u64) -> Result<(), AllocationError> {
         while self.lock().find_or_create(address).is_none() {
-            // As above.
-            drop(frames::wait_for_frame()?);
+            frames::wait_for_any()?;
         }
         Ok(())
     }

@@ -19,6 +19,13 @@ pub enum Promise {
     Waived,
 }
 
+impl Promise {
+    /// What a VMA needs whose program has waived nothing.
+    pub const fn needed(protection: Protection, shared: bool) -> Self {
+        if protection.write && !shared { Self::Made } else { Self::NotYet }
+    }
+}
+
 /// A range of addresses and what holds for it.
 #[expect(clippy::struct_excessive_bools, reason = "independent flags of a mapping")]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +70,7 @@ impl<A: PartialEq> Vma<A> {
             locked: false,
             not_inherited: false,
             wanted: Wanted::Unsaid,
-            promise: if protection.write { Promise::Made } else { Promise::NotYet },
+            promise: Promise::needed(protection, false),
             object: None,
             anonymous: link,
             name: None,
@@ -78,14 +85,19 @@ impl<A: PartialEq> Vma<A> {
 
     /// Whether it holds a program's data, which `RLIMIT_DATA` limits (Linux: `is_data_mapping`).
     pub const fn is_data(&self) -> bool {
-        self.protection.write && !self.shared && !self.grows_down
+        self.is_written_privately() && !self.grows_down
+    }
+
+    /// Whether its pages may be written, and the writes are its space's alone.
+    pub const fn is_written_privately(&self) -> bool {
+        self.protection.write && !self.shared
     }
 
     /// Changes what may be done with its pages. Once they can be written privately, their memory is promised.
     pub fn set_protection(&mut self, protection: Protection) {
         self.protection = protection;
-        if protection.write && !self.shared && self.promise == Promise::NotYet {
-            self.promise = Promise::Made;
+        if self.promise == Promise::NotYet {
+            self.promise = Promise::needed(protection, self.shared);
         }
     }
 

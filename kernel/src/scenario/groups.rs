@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use quire_machine::task::{self, JoinHandle, time};
 use quire_machine::{heap, print};
-use quire_memory::cgroup::{Cgroup, Event};
+use quire_memory::cgroup::{Cgroup, CgroupEvent};
 use quire_memory::fault::served;
 use quire_memory::lru;
 use quire_memory::tasks::Fatal;
@@ -26,7 +26,7 @@ const PAGE: u64 = PAGE_SIZE as u64;
 
 type Outcome = Result<String, Failure>;
 
-/// Starts a task in the group with `pages` pages at [`START`].
+/// Starts a task in the cgroup with `pages` pages at [`START`].
 fn start<T: Send + 'static>(
     name: &str,
     cgroup: &Cgroup,
@@ -120,7 +120,7 @@ fn fill_and_check(pages: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One group swaps at its limit while the other keeps its pages; one that may not swap enough loses its task.
+/// One cgroup swaps at its limit while the other keeps its pages; one that may not swap enough loses its task.
 pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
     let enabled = swapon::enable(command_line)?;
     let free = heap::spare_frames();
@@ -147,10 +147,10 @@ pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
         outcome.map(|()| (own.current() / PAGE, own.swap_current() / PAGE))
     })?;
     let (current, swapped) = user.join()?;
-    require!(current <= limit, "the group has {current} pages in memory, and may have {limit}");
+    require!(current <= limit, "the cgroup has {current} pages in memory, and may have {limit}");
     require!(current + swapped >= limit * 3, "{current} pages in memory and {swapped} in swap are too few");
     require!(small.peak() <= limit * PAGE, "it had {} bytes at one time", small.peak());
-    require!(outer.current() == (small.current() + other.current()), "the outer group counts something else");
+    require!(outer.current() == (small.current() + other.current()), "the outer cgroup counts something else");
 
     small.set_swap_max(Some(limit * PAGE));
     let killed = start("killed", &small, limit * 3, move || {
@@ -159,10 +159,13 @@ pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
     })?;
     let killed = killed.join();
     require!(killed == (true, Some(Fatal::OutOfMemory)), "a task that may not swap ended with {killed:?}");
-    require!(small.events(Event::OutOfMemory) > 0 && small.events(Event::SwapMax) > 0, "its group did not notice");
-    require!(other.events(Event::Max) == 0, "the other group reached a limit");
+    require!(
+        small.events(CgroupEvent::OutOfMemory) > 0 && small.events(CgroupEvent::SwapMax) > 0,
+        "its cgroup did not notice"
+    );
+    require!(other.events(CgroupEvent::Max) == 0, "the other cgroup reached a limit");
     done.come();
-    require!(bystander.join()?, "the other group's pages did not stay in memory");
+    require!(bystander.join()?, "the other cgroup's pages did not stay in memory");
 
     let groups = [&small, &other, &outer];
     // A page that was on its way out when its task ended has its slot until the write has ended.
@@ -174,7 +177,7 @@ pub(super) fn groups(command_line: CommandLine<'static>) -> Outcome {
     }
     let left = groups.map(|cgroup| (cgroup.current(), cgroup.swap_current()));
     require!(left == [(0, 0); 3], "charges are left: {left:?}");
-    let hits = small.events(Event::Max);
+    let hits = small.events(CgroupEvent::Max);
     drop((small, other, outer));
     enabled.disable()?;
     let after = heap::spare_frames();

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use quire_machine::clock;
-use quire_machine::event::{self, Kind};
+use quire_machine::event::{self, EventKind};
 use quire_machine::print;
 use quire_machine::task;
 use quire_memory::advice::Advice;
@@ -122,7 +122,7 @@ fn measure(space: &AddressSpace, pages: u64) -> Result<Costs, Failure> {
     require!(resident == pages, "{resident} of {pages} pages came with the first of each 64 KiB");
     // Such as do not happen: of no page.
     let before = clock::counter();
-    (0..EVENTS).for_each(|_| event::note(Kind::TlbFlush, 0, 0));
+    (0..EVENTS).for_each(|_| event::note(EventKind::TlbFlush, 0, 0));
     let event = (clock::counter() - before) / EVENTS;
     Ok(Costs { first_touch, large_touch, fork, zero_out, clean_out, scan, cached, event })
 }

@@ -118,7 +118,7 @@ static GROUPS: &[Group] = &[
             scenario("areas", "three areas: priorities, equal shares, swapoff of each under load", areas::areas),
             scenario(
                 "groups",
-                "groups keep to their limits on memory and swap, and only their own tasks pay for it",
+                "cgroups keep to their limits on memory and swap, and only their own tasks pay for it",
                 groups::groups,
             ),
             scenario("zram", "memory compressed into itself, three times; no page, byte or frame is lost", zram::zram),

@@ -345,7 +345,7 @@ impl Kernel {
         self.evict_ended();
     }
 
-    /// How many page-table words hold the slot, counted one by one.
+    /// How many PTEs hold the slot, counted one by one.
     pub fn words_with(&self, entry: Entry) -> usize {
         self.tables.iter().flatten().filter(|word| **word == entry.to_pte()).count()
     }

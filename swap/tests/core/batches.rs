@@ -18,7 +18,7 @@ fn enable_without_disk(swap: &Swap<Fake>, ops: Arc<dyn SwapOps<Fake>>) -> u8 {
     swap.swapon_without_disk(&area, SwapOnOptions { priority: Some(5), ..SwapOnOptions::default() }).unwrap()
 }
 
-/// Pages that were written out, each with the count of a page-table word; their batch is not submitted yet.
+/// Pages that were written out, each with the count of a PTE; their batch is not submitted yet.
 fn written<'a>(swap: &'a Swap<Fake>, plug: &mut Plug<Fake>, folios: &[FakeFolio]) -> Vec<SlotReference<'a, Fake>> {
     let write = |folio: &FakeFolio| {
         let reference = swap.hold_in_swap(&lock(folio)).unwrap();

@@ -1,4 +1,4 @@
-//! Entries as page-table words: for every area, and for slots of every size.
+//! Entries as PTEs: for every area, and for slots of every size.
 
 use proptest::prelude::*;
 use quire_swap::{DecodedPte, ENTRY_AREAS, Entry};

@@ -282,7 +282,7 @@ fn a_full_area_takes_slots_back_from_the_cache() {
     for folio in &folios {
         swap.add_to_swap(&lock(folio)).unwrap();
     }
-    assert_eq!(swap.totals(), (1023, 0), "no page-table word holds any of them");
+    assert_eq!(swap.totals(), (1023, 0), "no PTE holds any of them");
     let held: Vec<_> = (0..1023).map(|_| swap.allocate(0).expect("the cache gives way")).collect();
     assert!(folios.iter().all(|folio| folio.state().entry().is_none() && folio.state().is(FolioFlag::Dirty)));
     assert!(swap.allocate(0).is_err());

@@ -385,7 +385,7 @@ fn slots_are_taken_and_given_back_by_all_at_once() {
     });
 }
 
-/// One page-table word that a task faults on while `swapoff` brings it back.
+/// One PTE that a task faults on while `swapoff` swaps it in.
 struct OneWord {
     swap: &'static Swap<Fake>,
     word: Arc<Mutex<u64>>,
@@ -539,7 +539,7 @@ fn an_area_is_disabled_while_its_clusters_appear_and_vanish() {
     });
 }
 
-/// Nobody's page-table words: what is in use is given back by others.
+/// No PTE of its own: what is in use is freed by others.
 struct Patient;
 
 impl Users for Patient {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use quire_boot::observatory::FrameKind;
-use quire_protocol::observatory::event::Kind;
+use quire_protocol::observatory::event::EventKind;
 use quire_tests::{Browser, launcher};
 use rexpect::session::{PtySession, spawn_command};
 use serde_json::Value;
@@ -229,7 +229,7 @@ fn pause_while_it_swaps(browser: &Browser) {
 /// What a person waits for is in the picture with which the machine stands still.
 fn the_machine_goes_on_until_the_next(browser: &Browser) {
     pause_while_it_swaps(browser);
-    for (key, kind) in [("f", Kind::Fault), ("r", Kind::Reclaim), ("o", Kind::PageOut)] {
+    for (key, kind) in [("f", EventKind::Fault), ("r", EventKind::Reclaim), ("o", EventKind::PageOut)] {
         let kind = kind as u8;
         let before = browser.run("return quire.tape.length");
         browser.press(key);

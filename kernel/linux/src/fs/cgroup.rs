@@ -17,7 +17,7 @@ use quire_machine::fallible::{self, TryVec};
 use quire_machine::sync::Once;
 use quire_machine::sync::Rank;
 use quire_machine::task::Mutex;
-use quire_memory::cgroup::{Cgroup, Event, MOST, NoCgroup, Uses};
+use quire_memory::cgroup::{Cgroup, CgroupEvent, MOST, NoCgroup, Uses};
 
 use super::synthetic::{Directory, Entries, Item, Synthetic, inode, line, list, number, print, read_only, read_write};
 use crate::errno::Errno;
@@ -179,7 +179,7 @@ fn files(cgroup: &Arc<Cgroup>, inside: &Arc<Mutex<Inside>>) -> Result<Entries, E
         (
             "memory.swap.events".into(),
             shown(|cgroup, out| {
-                let events = [Event::SwapHigh, Event::SwapMax, Event::SwapFail];
+                let events = [CgroupEvent::SwapHigh, CgroupEvent::SwapMax, CgroupEvent::SwapFail];
                 let [high, max, fail] = events.map(|event| cgroup.events(event));
                 print(out, format_args!("high {high}\nmax {max}\nfail {fail}\n"))
             })?,
@@ -192,7 +192,8 @@ fn files(cgroup: &Arc<Cgroup>, inside: &Arc<Mutex<Inside>>) -> Result<Entries, E
 }
 
 fn events(cgroup: &Cgroup, out: &mut String) -> Result<(), Errno> {
-    let [max, oom, kill] = [Event::Max, Event::OutOfMemory, Event::Kill].map(|event| cgroup.events(event));
+    let [max, oom, kill] =
+        [CgroupEvent::Max, CgroupEvent::OutOfMemory, CgroupEvent::Kill].map(|event| cgroup.events(event));
     print(out, format_args!("low 0\nhigh 0\nmax {max}\noom {oom}\noom_kill {kill}\n"))
 }
 
@@ -208,8 +209,8 @@ fn statistics(cgroup: &Cgroup, out: &mut String) -> Result<(), Errno> {
         ("slab_reclaimable", 0),
         ("slab_unreclaimable", heap),
         ("slab", heap),
-        ("pswpin", cgroup.events(Event::PageIn)),
-        ("pswpout", cgroup.events(Event::PageOut)),
+        ("pswpin", cgroup.events(CgroupEvent::PageIn)),
+        ("pswpout", cgroup.events(CgroupEvent::PageOut)),
     ];
     lines.into_iter().try_for_each(|(name, value)| print(out, format_args!("{name} {value}\n")))
 }

@@ -22,7 +22,7 @@ use quire_machine::physical;
 use quire_machine::sync::Rank;
 use quire_machine::task::{Mutex, MutexGuard};
 use quire_memory::object::writers::Writer;
-use quire_memory::object::{self, Account, Object, ObjectError, Source};
+use quire_memory::object::{self, FileSystemAccount, Object, ObjectError, Source};
 use quire_memory::quota::Quota;
 use quire_memory::swap;
 use quire_swap::header::{PAGE_SIZE, Page};
@@ -62,7 +62,7 @@ pub struct Tmpfs {
     /// What `statfs` says.
     magic: u32,
     tree: Mutex<Tree<Contents>>,
-    account: Arc<Account>,
+    account: Arc<FileSystemAccount>,
     /// The root directory's permissions, owner and group at first.
     root: (u32, u32, u32),
 }
@@ -159,7 +159,7 @@ impl Tmpfs {
             device: new_filesystem_number(),
             magic,
             tree: Mutex::new(Rank::Tree, tree),
-            account: fallible::shared(Account { blocks, stays: wanted.stays })?,
+            account: fallible::shared(FileSystemAccount { blocks, stays: wanted.stays })?,
             root: (mode, user, group),
         })?)
     }

@@ -110,7 +110,7 @@ fn dispatch(number: u64, arguments: &Arguments<'_>) -> Outcome {
         }
         return Err(Errno::ENOSYS);
     };
-    frames::make_room();
+    frames::refill_reserve();
     call(arguments)
 }
 

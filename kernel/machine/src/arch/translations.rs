@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 pub use super::mmu::{active_root, forget_page, load};
 use super::root::Root;
 use super::{cpu, mmu, page_table};
-use crate::event::{self, Kind};
+use crate::event::{self, EventKind};
 use crate::kernel_map;
 
 /// Makes `to` the root in use instead of `from`, where none is the kernel's own, and forgets all translations that are not global.
@@ -70,7 +70,7 @@ pub(crate) fn flush_page(address: u64, users: &AtomicU32) {
 #[inline(never)]
 pub fn flush_user_everywhere() {
     cpu::overtaken();
-    event::note(Kind::TlbFlush, 0, event::ALL);
+    event::note(EventKind::TlbFlush, 0, event::ALL);
     // Before they forget: what is marked meanwhile is perhaps remembered after it. Where processors are interrupted one after the
     // other, each takes its own mark off.
     let stale = STALE.swap(0, Ordering::SeqCst);

@@ -37,11 +37,11 @@ fn map_direct(root: FrameNumber, range: Range<u64>) -> Result<(), AllocationErro
     let mut address = range.start;
     while address < range.end {
         let end = range.end.min((address / LARGE_PAGE + 1) * LARGE_PAGE);
-        let word = |page, flags| leaf(FrameNumber::containing(page), flags);
+        let entry = |page, flags| leaf(FrameNumber::containing(page), flags);
         if end - address == LARGE_PAGE {
-            set(root, DIRECT_MAP + address, 2, word(address, DATA | Flags::HUGE_PAGE))?;
+            set(root, DIRECT_MAP + address, 2, entry(address, DATA | Flags::HUGE_PAGE))?;
         } else {
-            set_run(root, DIRECT_MAP + address, (address..end).step_by(PAGE as usize).map(|page| word(page, DATA)))?;
+            set_run(root, DIRECT_MAP + address, (address..end).step_by(PAGE as usize).map(|page| entry(page, DATA)))?;
         }
         address = end;
     }
@@ -52,13 +52,13 @@ fn map_direct(root: FrameNumber, range: Range<u64>) -> Result<(), AllocationErro
 fn copy_image(root: FrameNumber, loader_root: FrameNumber) -> Result<(), AllocationError> {
     for directory in (KERNEL_IMAGE..=u64::MAX - (LARGE_PAGE - 1)).step_by(LARGE_PAGE as usize) {
         // SAFETY: the loader's tables are in use and nothing changes them.
-        let Some(word) = (unsafe { page_table::walk(loader_root, directory, 2) }) else { continue };
-        let word = word.load(Ordering::Relaxed);
-        if !page_table::flags_of(word).contains(Flags::PRESENT) {
+        let Some(entry) = (unsafe { page_table::walk(loader_root, directory, 2) }) else { continue };
+        let entry = entry.load(Ordering::Relaxed);
+        if !page_table::flags_of(entry).contains(Flags::PRESENT) {
             continue;
         }
-        // SAFETY: the word leads to a table: the loader maps the kernel with 4 KiB pages.
-        let pages: &Table = unsafe { table(frame_of(word)) };
+        // SAFETY: the entry leads to a table: the loader maps the kernel with 4 KiB pages.
+        let pages: &Table = unsafe { table(frame_of(entry)) };
         for (address, page) in (directory..).step_by(PAGE as usize).zip(pages) {
             let page = page.load(Ordering::Relaxed);
             let flags = page_table::flags_of(page) & (Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE);

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use quire_swap::header::PAGE_SIZE;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::cpu::{self, MOST_PROCESSORS};
 use super::lock::locked;
 use super::processor;
 use crate::address_map::{USER_END, direct};
-use crate::arch::page_table::{Table, flags_of, frame_of, index, table};
+use crate::arch::page_table::{Table, covered, flags_of, frame_of, index, table};
 use crate::frame::{FrameNumber, Kind};
 use crate::physical;
 use crate::upcall::Access;
 
-const PAGE: u64 = 4096;
+const PAGE: u64 = PAGE_SIZE as u64;
 /// The entries that one cache line holds.
 const NEIGHBOURS: usize = 8;
 
@@ -128,7 +129,7 @@ impl Mmu {
 
     /// The table that maps `address`, and what the levels above it allow.
     fn table(&mut self, ways: &mut [u32], address: u64) -> Result<(FrameNumber, Rights), Refused> {
-        let start = address & !(512 * PAGE - 1);
+        let start = address & !(covered(2) - 1);
         if let Some(known) = self.tables.get(&start) {
             return Ok(*known);
         }
@@ -194,7 +195,7 @@ impl Mmu {
         const BOTH: Flags = Flags::PRESENT.union(Flags::ACCESSED);
         let first = index(page, 1) / NEIGHBOURS * NEIGHBOURS;
         for (at, entry) in entries.iter().enumerate().skip(first).take(NEIGHBOURS) {
-            let neighbour = (page & !(512 * PAGE - 1)) + at as u64 * PAGE;
+            let neighbour = (page & !(covered(2) - 1)) + at as u64 * PAGE;
             let entry = entry.load(Ordering::Acquire);
             if flags_of(entry).contains(BOTH) && !self.pages.contains_key(&neighbour) {
                 self.remember(ways, neighbour, entry, above);

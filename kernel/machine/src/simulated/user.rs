@@ -3,11 +3,12 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
+use quire_swap::header::PAGE_SIZE;
+
 use super::cpu;
 use super::mmu;
 use crate::upcall::{Access, upcalls};
 
-const PAGE: usize = 4096;
 const READ: Access = Access { write: false, execute: false, user: false };
 const WRITE: Access = Access { write: true, ..READ };
 
@@ -33,8 +34,8 @@ fn reach(address: u64, access: Access) -> Option<*mut u8> {
 pub(super) fn parts(address: u64, length: usize) -> impl Iterator<Item = (usize, usize)> {
     let mut before = 0;
     std::iter::from_fn(move || {
-        let within = (address.wrapping_add(before as u64) % PAGE as u64) as usize;
-        let part = (before, (length - before).min(PAGE - within));
+        let within = (address.wrapping_add(before as u64) % PAGE_SIZE as u64) as usize;
+        let part = (before, (length - before).min(PAGE_SIZE - within));
         before += part.1;
         (part.1 > 0).then_some(part)
     })

@@ -15,7 +15,7 @@ use super::thread::{Entry, RunQueueAdapter, State, Thread};
 use crate::arch::enter::enter_program;
 use crate::arch::root::Root;
 use crate::arch::{context, cpu, interrupts, translations};
-use crate::event::{self, Kind};
+use crate::event::{self, EventKind};
 use crate::kernel_map;
 use crate::no_memory::AllocationError;
 use crate::stack::KernelStack;
@@ -213,7 +213,7 @@ pub fn preempt() {
 
 /// Ends the current thread. Its frames hold nothing that has to be dropped.
 pub fn exit() -> ! {
-    event::note(Kind::TaskEnd, 0, 0);
+    event::note(EventKind::TaskEnd, 0, 0);
     switch_away(State::Dead);
     unreachable!("a dead thread was continued");
 }
@@ -275,7 +275,7 @@ fn switch_away(next_state: State) {
     previous.state.store(if is_idle { State::Parked } else { next_state } as u8, Ordering::Relaxed);
     next.state.store(State::Running as u8, Ordering::Relaxed);
     queue.switches += 1;
-    event::note(Kind::TaskSwitch, 0, next.number().into());
+    event::note(EventKind::TaskSwitch, 0, next.number().into());
 
     let run_queue_rank = cpu.held_ranks() & 1 << Rank::RunQueue as u8;
     previous.held_ranks.store(cpu.held_ranks() & !run_queue_rank, Ordering::Relaxed);

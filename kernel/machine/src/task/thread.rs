@@ -27,7 +27,7 @@ use crate::arch::enter::program_frame;
 use crate::arch::fpu::UserState;
 use crate::arch::registers::TrapFrame;
 use crate::arch::root::Root;
-use crate::event::{self, Kind};
+use crate::event::{self, EventKind};
 use crate::fallible;
 use crate::no_memory::AllocationError;
 use crate::no_memory::NoMemory;
@@ -461,7 +461,7 @@ pub fn for_program(
 
 /// Lets a new thread run.
 pub fn begin(thread: &Arc<Thread>) {
-    event::note(Kind::TaskStart, 0, thread.number.into());
+    event::note(EventKind::TaskStart, 0, thread.number.into());
     // The reference that goes with being parked, see `scheduler`.
     core::mem::forget(Arc::clone(thread));
     scheduler::unpark(thread);

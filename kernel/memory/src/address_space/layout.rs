@@ -1,4 +1,4 @@
-//! What is mapped in an address space, and where there is room.
+//! What is mapped in an address space, and where there is space.
 
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -16,7 +16,7 @@ const PAGE: u64 = PAGE_SIZE as u64;
 
 /// Nothing is mapped below, so that null pointers with small offsets fault (Linux: `vm.mmap_min_addr`).
 pub const LOWEST: u64 = 0x1_0000;
-/// Places are chosen below, so that there is room for the stack to grow (Linux: `mmap_base`).
+/// Addresses are chosen below, so that there is space for the stack to grow (Linux: `mmap_base`).
 pub const HIGHEST_CHOSEN: u64 = USER_END - (128 << 20);
 /// Where `MAP_32BIT` maps.
 const LOW: Range<u64> = 0x4000_0000..0x8000_0000;

@@ -11,7 +11,7 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::AddressSpace;
 use super::layout::{Layout, Link, LockNew};
-use super::request::{Backing, MapError, MapRequest, Placement, check};
+use super::request::{Backing, CHANGE_BYTES, MapError, MapRequest, Placement, check};
 use crate::charge::Charge;
 use crate::object::Object;
 use crate::rmap::{Owner, RmapLink};
@@ -48,7 +48,7 @@ impl AddressSpace {
         if length > USER_END {
             return Err(MapError::NoMemory);
         }
-        if !heap::may_allocate(4096) {
+        if !heap::may_allocate(CHANGE_BYTES) {
             return Err(MapError::NoMemory);
         }
         let mut layout = self.layout();

@@ -10,7 +10,7 @@
 //! | module | what |
 //! |---|---|
 //! | `request` | what is asked, and why it is refused |
-//! | `layout` | what is mapped, and where there is room |
+//! | `layout` | what is mapped, and where there is space |
 //! | `map`, `program_break` | `mmap`, `munmap`, `mprotect`, `brk` |
 //! | `zap` | emptying PTEs, and releasing what they owned |
 //! | [`usage`] | what a space uses |
@@ -45,8 +45,8 @@ pub(crate) mod zap;
 
 pub use self::layout::{HIGHEST_CHOSEN, LOWEST, LockNew};
 pub(crate) use self::layout::{Layout, Link};
-pub(crate) use self::request::check;
 pub use self::request::{Backing, MapError, MapRequest, Placement};
+pub(crate) use self::request::{CHANGE_BYTES, check};
 
 /// An address space.
 pub struct AddressSpace {

@@ -11,7 +11,7 @@ use quire_swap::header::PAGE_SIZE;
 
 use super::AddressSpace;
 use super::layout::{Layout, LockNew};
-use super::request::MapError;
+use super::request::{CHANGE_BYTES, MapError};
 use crate::limit::Limit;
 use crate::vma::{Totals, Vma};
 
@@ -53,7 +53,7 @@ impl AddressSpace {
     fn extend_heap(&self, layout: &mut Layout, range: Range<u64>) -> Result<(), MapError> {
         // Not into the guard gap of what lies above, as on Linux.
         let is_clear = layout.vmas.is_free(&(range.start..range.end + PAGE));
-        if !is_clear || !heap::may_allocate(4096) {
+        if !is_clear || !heap::may_allocate(CHANGE_BYTES) {
             return Err(MapError::NoMemory);
         }
         let locked = layout.lock_new != LockNew::No;

@@ -99,11 +99,7 @@ impl MapRequest {
     }
 
     pub(crate) fn promise(&self) -> Promise {
-        match (self.waives_promise(), self.protection.write && !self.shared) {
-            (true, _) => Promise::Waived,
-            (false, true) => Promise::Made,
-            (false, false) => Promise::NotYet,
-        }
+        if self.waives_promise() { Promise::Waived } else { Promise::needed(self.protection, self.shared) }
     }
 }
 
@@ -155,6 +151,9 @@ impl From<AllocationError> for MapError {
         Self::NoMemory
     }
 }
+
+/// Bytes of the heap that a change of what is mapped takes at most, but for a copy of it all.
+pub(crate) const CHANGE_BYTES: usize = 4096;
 
 /// Whether the range is page-aligned, in the user half and not empty.
 pub(crate) fn check(range: &Range<u64>) -> Result<(), MapError> {

@@ -9,7 +9,7 @@ use quire_machine::sync::{Rank, Snapshot, SpinLock};
 use quire_swap::header::PAGE_SIZE;
 use spin::Once;
 
-use crate::cgroup::counts::{MOST, ROOT, current, lacks_room, leave_to_parent, try_charge, uncharge};
+use crate::cgroup::counts::{MOST, ROOT, current, lacks_space, leave_to_parent, try_charge, uncharge};
 
 /// The heap that is charged to one cgroup, and, when that is removed, with the account of its parent to that.
 pub(crate) struct Account {
@@ -113,7 +113,7 @@ impl Charge {
     /// The cgroup whose limit is reached.
     pub(crate) fn try_new(bytes: usize) -> Result<Self, u8> {
         let Some(account) = ACCOUNTS[usize::from(current())].get() else { return Ok(Self::NONE) };
-        lacks_room(current()).map_or_else(|| account.add(bytes), Err)?;
+        lacks_space(current()).map_or_else(|| account.add(bytes), Err)?;
         Ok(Self { _kept: Some(Kept { account, bytes }) })
     }
 }

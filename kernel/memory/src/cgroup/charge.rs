@@ -5,8 +5,8 @@ use core::sync::atomic::Ordering;
 use quire_machine::AllocationError;
 use quire_machine::task::is_killed;
 
-use crate::cgroup::counts::{Event, STATES, is_swap_full, note, try_charge};
-use crate::oom::{self, Verdict};
+use crate::cgroup::counts::{CgroupEvent, STATES, is_swap_full, note, try_charge};
+use crate::oom::{self, OomOutcome};
 use crate::reclaim;
 use crate::swap::leaving::{Patience, disables_swap};
 
@@ -18,14 +18,14 @@ use crate::swap::leaving::{Patience, disables_swap};
 pub(crate) fn charge(number: u8) -> Result<(), AllocationError> {
     let mut patience = Patience::default();
     while let Err(full) = try_charge(number) {
-        note(full, Event::Max);
+        note(full, CgroupEvent::Max);
         if !is_killed() && reclaim::shrink_cgroup(full) {
             continue;
         }
         if !is_killed() && !is_swap_full(full) && patience.is_worth_it() {
             continue;
         }
-        note(full, Event::OutOfMemory);
+        note(full, CgroupEvent::OutOfMemory);
         if is_killed() || disables_swap() || !kill_in(full, 1) || is_killed() {
             return Err(AllocationError);
         }
@@ -38,8 +38,8 @@ pub(crate) fn kill_in(number: u8, more: usize) -> bool {
     let state = &STATES[usize::from(number)];
     let fits = || state.current.load(Ordering::Acquire) + more <= state.max.load(Ordering::Relaxed);
     let verdict = oom::relieve(number, fits);
-    if verdict == Verdict::Killed {
-        note(number, Event::Kill);
+    if verdict == OomOutcome::Killed {
+        note(number, CgroupEvent::Kill);
     }
-    verdict != Verdict::NoVictim
+    verdict != OomOutcome::NoVictim
 }

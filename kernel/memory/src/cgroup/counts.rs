@@ -11,13 +11,13 @@ use quire_machine::watermark::Purpose;
 use quire_swap::AllocateError;
 
 use super::held::Held;
-pub(crate) use super::state::{Event, MOST, ROOT, STATES};
+pub(crate) use super::state::{CgroupEvent, MOST, ROOT, STATES};
 
 /// Takes a frame for the kernel to keep, charged to the cgroup of the thread that runs this; `None` also when that has reached
 /// its limit.
 pub fn allocate(kind: Kind) -> Option<UniqueFrame> {
     let cgroup = Held::new(current);
-    try_charge(cgroup.number()).inspect_err(|full| note(*full, Event::Max)).ok()?;
+    try_charge(cgroup.number()).inspect_err(|full| note(*full, CgroupEvent::Max)).ok()?;
     let Some(frame) = UniqueFrame::allocate(0, kind, Purpose::Kernel) else {
         uncharge(cgroup.number());
         return None;
@@ -63,9 +63,9 @@ pub(crate) fn is_within(number: u8, ancestor: u8) -> bool {
     ancestor == ROOT || upwards(number).any(|number| number == ancestor)
 }
 
-pub(crate) fn note(number: u8, event: Event) {
-    if event == Event::Max {
-        event::note(event::Kind::CgroupLimit, number.into(), 0);
+pub(crate) fn note(number: u8, event: CgroupEvent) {
+    if event == CgroupEvent::Max {
+        event::note(event::EventKind::CgroupLimit, number.into(), 0);
     }
     for number in upwards(number) {
         STATES[usize::from(number)].events[event as usize].fetch_add(1, Ordering::Relaxed);
@@ -109,14 +109,14 @@ pub(crate) fn try_charge_pages(number: u8, pages: usize) -> Result<(), u8> {
     Ok(())
 }
 
-/// The cgroup, of this one and its ancestors, whose limit leaves no more room than a program's own pages are to have beside
+/// The cgroup, of this one and its ancestors, whose limit leaves no more space than a program's own pages are to have beside
 /// what the kernel keeps: without any, a program that is refused more could not go on to give something up.
-pub(crate) fn lacks_room(number: u8) -> Option<u8> {
-    const ROOM: usize = 64;
+pub(crate) fn lacks_space(number: u8) -> Option<u8> {
+    const SPACE: usize = 64;
     upwards(number).find(|number| {
         let state = &STATES[usize::from(*number)];
         let max = state.max.load(Ordering::Relaxed);
-        state.current.load(Ordering::Acquire).saturating_add(ROOM.min(max / 16)) > max
+        state.current.load(Ordering::Acquire).saturating_add(SPACE.min(max / 16)) > max
     })
 }
 
@@ -145,8 +145,8 @@ pub(crate) fn charge_swap(frame: &Frame, slots: usize) -> Option<u8> {
             let after = state.swapped.fetch_add(slots, Ordering::AcqRel) + slots;
             if after > state.swap_max.load(Ordering::Relaxed) {
                 lower_swapped(upwards(number).take(charged), slots);
-                note(number, Event::SwapMax);
-                note(number, Event::SwapFail);
+                note(number, CgroupEvent::SwapMax);
+                note(number, CgroupEvent::SwapFail);
                 return None;
             }
             state.swap_peak.fetch_max(after, Ordering::Relaxed);
@@ -173,12 +173,12 @@ fn lower_swapped(cgroups: impl Iterator<Item = u8>, slots: usize) {
 /// A page of the frame's cgroup got no slot; that its limit was reached was noted already.
 pub(crate) fn note_no_slot(frame: &Frame, error: AllocateError) {
     if error != AllocateError::OverLimit {
-        note(frame.cgroup.load(Ordering::Relaxed), Event::SwapFail);
+        note(frame.cgroup.load(Ordering::Relaxed), CgroupEvent::SwapFail);
     }
 }
 
 /// The page in the frame with this number moves to its slot, or has come from there.
-pub(crate) fn note_moved(frame: u64, event: Event) {
+pub(crate) fn note_moved(frame: u64, event: CgroupEvent) {
     if let Some(frame) = physical::frames().get(frame as usize) {
         note(frame.cgroup.load(Ordering::Relaxed), event);
     }

@@ -10,7 +10,7 @@
 //!
 //! What the kernel keeps for a process is charged to its cgroup, too: page tables and kernel stacks by the frame, as pages are,
 //! and objects of the heap by the byte ([`crate::charge`]). Such memory is not reclaimed: a program that asks for more than its
-//! cgroup's limit leaves room for is refused, unless pages of the cgroup can leave instead.
+//! cgroup's limit allows is refused, unless pages of the cgroup can leave instead.
 //!
 //! Reaching a limit, a thread reclaims pages of the cgroup and of those below it; if none can leave, the worst process in the
 //! cgroup is killed. No task outside of it loses anything.
@@ -38,7 +38,7 @@ use self::counts::is_within;
 use self::state::{STATES, State};
 
 pub use self::counts::{allocate, free};
-pub use self::state::{Event, MOST, ROOT};
+pub use self::state::{CgroupEvent, MOST, ROOT};
 use crate::reclaim::Effort;
 use crate::{lru, swap};
 
@@ -138,7 +138,7 @@ impl Cgroup {
         let mut uses = Uses::default();
         let is_within: [bool; MOST] = core::array::from_fn(|number| is_within(number as u8, self.number));
         for frame in physical::frames() {
-            let place = match frame.kind() {
+            let figure = match frame.kind() {
                 Kind::Anonymous => &mut uses.anonymous,
                 Kind::Object => &mut uses.file,
                 Kind::Stack => &mut uses.stacks,
@@ -146,7 +146,7 @@ impl Cgroup {
                 _ => continue,
             };
             if is_within[usize::from(frame.cgroup.load(Ordering::Relaxed))] {
-                *place += PAGE_SIZE as u64;
+                *figure += PAGE_SIZE as u64;
                 uses.swap_cached += if frame.is_in_swap_cache() { PAGE_SIZE as u64 } else { 0 };
             }
         }
@@ -248,7 +248,7 @@ impl Cgroup {
     }
 
     /// How often that happened, in it or below it.
-    pub fn events(&self, event: Event) -> u64 {
+    pub fn events(&self, event: CgroupEvent) -> u64 {
         self.state().events[event as usize].load(Ordering::Relaxed)
     }
 }

@@ -6,14 +6,14 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
 use quire_protocol::observatory::Cgroups;
 use quire_swap::PAYER_MAX;
 
-/// The most cgroups at once, the root included: a slot's table entry has room for no greater number.
+/// The most cgroups at once, the root included: a slot's table entry has bits for no greater number.
 pub const MOST: usize = PAYER_MAX as usize + 1;
 /// The number of the root cgroup.
 pub const ROOT: u8 = 0;
 
 /// What happened to a cgroup (Linux: `memory.events`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum CgroupEvent {
     /// It was about to exceed its limit (`max`).
     Max,
     /// Nothing in it could be reclaimed (`oom`).
@@ -32,7 +32,7 @@ pub enum Event {
     PageIn,
 }
 
-impl Event {
+impl CgroupEvent {
     pub(crate) const COUNT: usize = 8;
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct State {
     pub(crate) max: AtomicUsize,
     pub(crate) swap_max: AtomicUsize,
     pub(crate) swap_high: AtomicUsize,
-    pub(crate) events: [AtomicU64; Event::COUNT],
+    pub(crate) events: [AtomicU64; CgroupEvent::COUNT],
 }
 
 pub(crate) static STATES: [State; MOST] = [const {
@@ -67,7 +67,7 @@ pub(crate) static STATES: [State; MOST] = [const {
         max: AtomicUsize::new(usize::MAX),
         swap_max: AtomicUsize::new(usize::MAX),
         swap_high: AtomicUsize::new(usize::MAX),
-        events: [const { AtomicU64::new(0) }; Event::COUNT],
+        events: [const { AtomicU64::new(0) }; CgroupEvent::COUNT],
     }
 }; MOST];
 

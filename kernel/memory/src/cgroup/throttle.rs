@@ -1,7 +1,7 @@
 //! `memory.swap.high`: a task whose cgroup has more in swap has to wait now and then for what it takes (Linux:
 //! `mem_cgroup_handle_over_high`).
 //!
-//! The wait grows with the square of the part by which the limit is exceeded: a little over it costs nothing, twice as much two
+//! The wait grows with the square of the part by which the limit is exceeded: a little more costs nothing; twice the limit costs two
 //! seconds for each [`BATCH`] of pages.
 
 use core::sync::atomic::Ordering;
@@ -11,7 +11,7 @@ use quire_machine::arch::cpu;
 use quire_machine::clock;
 use quire_machine::task::{WaitQueue, is_killed};
 
-use super::counts::{Event, STATES, note, upwards};
+use super::counts::{CgroupEvent, STATES, note, upwards};
 
 /// A task waits once for so many pages, at the first of them (Linux: `MEMCG_CHARGE_BATCH`).
 pub(crate) const BATCH: u32 = 64;
@@ -50,7 +50,7 @@ pub(crate) fn after_charge(number: u8) {
     if over().next().is_none() || !is_due() {
         return;
     }
-    over().for_each(|(number, _)| note(number, Event::SwapHigh));
+    over().for_each(|(number, _)| note(number, CgroupEvent::SwapHigh));
     let delay = delay(over().map(|(_, overage)| overage).max().unwrap_or(0));
     if !delay.is_zero() {
         WAITING.wait_until_or(clock::since_boot() + delay, is_killed);

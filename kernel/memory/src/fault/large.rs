@@ -3,7 +3,6 @@
 use quire_machine::folio::NewFolio;
 use quire_machine::pte::Mapping;
 use quire_machine::user_tables::{Recalled, Row, TablesGuard};
-use quire_swap::header::PAGE_SIZE;
 
 use super::seen::{Seen, Undone};
 use super::served::FaultService;
@@ -21,14 +20,14 @@ use crate::page_tables::Pte;
 /// As for a page.
 #[inline(never)]
 pub(super) fn fill_large(space: &AddressSpace, seen: &Seen<'_>) -> Result<Option<FaultService>, Undone> {
-    let first = seen.page / LARGE_BYTES * LARGE_BYTES;
+    let (first, touched) = large_folio::block_of(seen.page);
     if !are_within(seen, first) || !are_untouched(&space.tables.lock(), first) {
         return Ok(None);
     }
     let Some(folios) = large_folio::or_fallback(frames::large_folio(), Count::ANON_FAULT_FALLBACKS) else {
         return Ok(None);
     };
-    install(space, seen, first, folios)?;
+    install(space, seen, (first, touched), folios)?;
     large_folio::note(Count::AnonFaultAlloc);
     Ok(Some(FaultService::ZeroFilled))
 }
@@ -45,8 +44,12 @@ fn are_untouched(tables: &TablesGuard<'_>, first: u64) -> bool {
 }
 
 /// Maps all pages, as zeros, if none was touched meanwhile.
-fn install(space: &AddressSpace, seen: &Seen<'_>, first: u64, folios: [NewFolio; LARGE_PAGES]) -> Result<(), Undone> {
-    let touched = ((seen.page - first) / PAGE_SIZE as u64) as usize;
+fn install(
+    space: &AddressSpace,
+    seen: &Seen<'_>,
+    (first, touched): (u64, usize),
+    folios: [NewFolio; LARGE_PAGES],
+) -> Result<(), Undone> {
     let mut index = seen.owned.index.wrapping_sub(touched as u64);
     let folios = folios.map(|mut folio| {
         folio.clear();
@@ -67,9 +70,9 @@ fn install(space: &AddressSpace, seen: &Seen<'_>, first: u64, folios: [NewFolio;
     } else {
         lru::add_together(&folios, touched);
     }
-    let mut places = 0..;
+    let mut positions = 0..;
     row.fill(folios.map(|folio| {
-        if places.next() == Some(touched) {
+        if positions.next() == Some(touched) {
             Pte::mapping(folio, seen.protection, Mapping::Written).locked(seen.locked)
         } else {
             Pte::mapping(folio, seen.protection, Mapping::Writable).not_accessed().locked(seen.locked)

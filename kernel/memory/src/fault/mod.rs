@@ -172,7 +172,7 @@ fn log_death(thread: &task::Thread, address: u64, fatal: Fatal) {
             log_limited!("fault", "{thread} killed: what it did at {address:#x} is not allowed there");
         }
         Fatal::NoSpace(_) => {
-            log_limited!("fault", "{thread} killed: there is no room for {address:#x} in its file system");
+            log_limited!("fault", "{thread} killed: there is no space for {address:#x} in its file system");
         }
         Fatal::BeyondObject(_) => {
             log_limited!("fault", "{thread} killed: {address:#x} is beyond the end of what is mapped there");

@@ -86,7 +86,7 @@ pub(super) fn grow_stack<'a>(
     page: u64,
 ) -> Option<&'a Vma<Arc<RmapLink>>> {
     let vma = layout.vmas.growth(page)?;
-    if page < LOWEST || vma.range.end - page > space.limit(Limit::Stack) {
+    if page < LOWEST || !space.is_within(Limit::Stack, vma.range.end - page) {
         return None;
     }
     let added = Vma { range: page..vma.range.start, ..vma.clone() };

@@ -4,7 +4,8 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 pub use quire_machine::event::FaultService;
-use quire_machine::event::{self, Kind};
+use quire_machine::event::{self, EventKind};
+use quire_swap::FaultKind;
 
 static ALL: AtomicU64 = AtomicU64::new(0);
 static SERVED: [AtomicU64; FaultService::ALL.len()] = [const { AtomicU64::new(0) }; FaultService::ALL.len()];
@@ -17,7 +18,16 @@ pub(crate) fn note_fault() {
 /// The fault at this address was served like this.
 pub(crate) fn note(service: FaultService, address: u64) {
     SERVED[service as usize].fetch_add(1, Ordering::Relaxed);
-    event::note(Kind::Fault, service as u32, address);
+    event::note(EventKind::Fault, service as u32, address);
+}
+
+/// How a fault was served by a page from swap that came like this.
+pub(super) const fn from_swap(kind: FaultKind) -> FaultService {
+    match kind {
+        FaultKind::Cached => FaultService::Cached,
+        FaultKind::Read => FaultService::Read,
+        FaultKind::Zero => FaultService::ZeroSlot,
+    }
 }
 
 /// Where all of them are counted.

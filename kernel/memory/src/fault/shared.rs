@@ -33,8 +33,8 @@ pub(super) fn write_to_shared(space: &AddressSpace, seen: &Seen<'_>, pte: u64) -
             && swap::core().count(entry) > 0
         {
             // Another PTE has the same page in swap.
-        } else if folio::is_held_only_by(&folio, 2) && folio.state().may_be_written() {
-            return allow_writes(space, seen, &folio, || folio::is_held_only_by(&folio, 2));
+        } else if folio::is_mapped_once(&folio) && folio.state().may_be_written() {
+            return allow_writes(space, seen, &folio, || folio::is_mapped_once(&folio));
         }
         folio.unlock()
     };

@@ -4,11 +4,11 @@ use core::cell::Cell;
 
 use quire_machine::AllocationError;
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, FolioFlag, Locked, Neighbourhood};
+use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, Folio as _, FolioFlag, Locked, Neighbourhood};
 
 use super::install::{install, install_new, map_folio};
 use super::seen::{Seen, Undone, new_frame};
-use super::served::FaultService;
+use super::served::{self, FaultService};
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
 use crate::folio::{self, Owned};
@@ -37,11 +37,7 @@ pub(super) fn swap_in(
         Err(FaultError::NoMemory) => return Err(Undone::Fatal(Fatal::OutOfMemory)),
         Err(FaultError::ReadFailed(entry)) => return Err(Undone::Fatal(Fatal::ReadFailed(entry))),
     };
-    let kind = match kind {
-        FaultKind::Cached => FaultService::Cached,
-        FaultKind::Read => FaultService::Read,
-        FaultKind::Zero => FaultService::ZeroSlot,
-    };
+    let service = served::from_swap(kind);
     if seen.write && !(swap::core().is_held_once(entry) && is_ours_in_memory(&folio)) {
         // The lock is not kept while a frame is looked for; with this reference the folio stays in the swap cache, unless its
         // slot goes.
@@ -54,7 +50,7 @@ pub(super) fn swap_in(
         copy.copy_from(&folio);
         let _ = install_new(space, seen, entry.to_pte(), copy.filled())?;
         swap::core().put_mapped(entry, &folio, true);
-        return Ok(kind);
+        return Ok(service);
     }
     let is_held_once = Cell::new(false);
     let _ = install(space, seen, entry.to_pte(), Some(&folio), || {
@@ -67,12 +63,12 @@ pub(super) fn swap_in(
     mark(seen, &folio, seen.owned.index, || is_held_once.get());
     if seen.locked {
         lru::keep(&folio);
-    } else if kind == FaultService::Cached || was_read_ahead {
+    } else if service == FaultService::Cached || was_read_ahead {
         // One that was brought in for this fault is known since then.
         lru::is_wanted(&folio, was_read_ahead);
     }
     swap::core().put_mapped(entry, &folio, seen.write);
-    Ok(kind)
+    Ok(service)
 }
 
 /// Whether no other task has the folio: one whose slot is held once as well can be written.

@@ -7,17 +7,17 @@ use quire_machine::frame::FrameNumber;
 use quire_machine::pte::Mapping;
 use quire_machine::user_tables::{Recalled, Row, TablesGuard};
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{Entry, FaultInTogether, FaultKind, Folio as _, FolioFlag, Locked};
+use quire_swap::{Entry, FaultInTogether, Folio as _, FolioFlag, Locked};
 
 use super::install::map_folio;
 use super::large::are_within;
 use super::seen::{Seen, Undone};
-use super::served::FaultService;
+use super::served::{self, FaultService};
 use super::swap_in::{is_ours_in_memory, mark};
 use crate::address_space::AddressSpace;
 use crate::folio::Folio;
 use crate::frames;
-use crate::large_folio::{self, Count, LARGE_BYTES, LARGE_PAGES};
+use crate::large_folio::{self, Count, LARGE_PAGES};
 use crate::lru;
 use crate::page_tables::folio_frame;
 use crate::swap;
@@ -37,9 +37,8 @@ pub(super) fn swap_in_large(
     seen: &Seen<'_>,
     entry: Entry,
 ) -> Result<Option<FaultService>, Undone> {
-    let first_page = seen.page / LARGE_BYTES * LARGE_BYTES;
-    let before = ((seen.page - first_page) / PAGE_SIZE as u64) as u32;
-    let first = entry.slot().checked_sub(before).and_then(|slot| Entry::new(entry.area(), slot));
+    let (first_page, position) = large_folio::block_of(seen.page);
+    let first = entry.slot().checked_sub(position as u32).and_then(|slot| Entry::new(entry.area(), slot));
     let Some(first) = first.filter(|first| first.slot().is_multiple_of(LARGE_PAGES as u32)) else { return Ok(None) };
     if !are_within(seen, first_page)
         || !are_in_row(&space.tables.lock(), first_page, first)
@@ -54,10 +53,9 @@ pub(super) fn swap_in_large(
         return Ok(None);
     };
     let FaultInTogether { mut folios, kind } = back;
-    let Mapped { is_writable, is_whole } = map_all(space, seen, first_page, first, &mut folios)?;
-    let place = before as usize;
-    let is_mapped = folios[place].is_some();
-    settle(seen, place, &folios);
+    let MapOutcome { is_writable, is_whole } = map_all(space, seen, first_page, first, &mut folios)?;
+    let is_mapped = folios[position].is_some();
+    settle(seen, position, &folios);
     if is_whole {
         large_folio::note(Count::Swpin);
     }
@@ -66,8 +64,7 @@ pub(super) fn swap_in_large(
         return Err(Undone::Again);
     }
     space.readahead(seen.readahead).passed(first_page / PAGE_SIZE as u64 + LARGE_PAGES as u64 - 1);
-    let service = if kind == FaultKind::Read { FaultService::Read } else { FaultService::ZeroSlot };
-    Ok(is_mapped.then_some(service))
+    Ok(is_mapped.then_some(served::from_swap(kind)))
 }
 
 /// The entries of a run.
@@ -82,7 +79,7 @@ fn are_in_row(tables: &TablesGuard<'_>, first_page: u64, first: Entry) -> bool {
 }
 
 /// What became of them.
-struct Mapped {
+struct MapOutcome {
     /// The page that the fault is for can be written.
     is_writable: bool,
     /// All are mapped, and marked as a large folio.
@@ -96,7 +93,7 @@ fn map_all(
     first_page: u64,
     first: Entry,
     folios: &mut Folios,
-) -> Result<Mapped, Undone> {
+) -> Result<MapOutcome, Undone> {
     let frames = folios.iter().flatten().next().map(|folio| large_folio::head(folio.frame()).0..);
     // Those that are not mapped are unlocked when the tables are.
     let mut others = ArrayVec::<Locked<Folio>, LARGE_PAGES>::new();
@@ -104,10 +101,10 @@ fn map_all(
     let Recalled::Found(_) = tables.recall(&seen.seat) else { return Err(Undone::Again) };
     let row = tables.row::<LARGE_PAGES>(first_page).ok_or(Undone::Again)?;
     let (mut mapped, mut is_writable) = (0_usize, false);
-    for ((cell, entry), place) in row.iter().zip(entries(first)).zip(folios) {
-        let (Some(entry), Some(folio)) = (entry, &*place) else { continue };
+    for ((cell, entry), held) in row.iter().zip(entries(first)).zip(folios) {
+        let (Some(entry), Some(folio)) = (entry, &*held) else { continue };
         if cell.bits() != entry.to_pte() {
-            if let Some(folio) = place.take() {
+            if let Some(folio) = held.take() {
                 others.push(folio);
             }
             continue;
@@ -124,7 +121,7 @@ fn map_all(
     }
     space.tables.counts.add_anonymous(mapped);
     space.tables.counts.count_swapped(-mapped.cast_signed());
-    Ok(Mapped { is_writable, is_whole: frames.is_some_and(|frames| mark_if_whole(&row, frames.map(FrameNumber))) })
+    Ok(MapOutcome { is_writable, is_whole: frames.is_some_and(|frames| mark_if_whole(&row, frames.map(FrameNumber))) })
 }
 
 /// Marks the pages of the row if they are mapped to these frames; whether they are. Another fault may have waited for one of them and
@@ -139,9 +136,9 @@ fn mark_if_whole(row: &Row<'_, LARGE_PAGES>, frames: impl Iterator<Item = FrameN
     is_whole
 }
 
-/// Those that are mapped say whose they are, are known to reclaim, and give the counts of their PTEs back.
-fn settle(seen: &Seen<'_>, place: usize, folios: &Folios) {
-    let index = seen.owned.index.wrapping_sub(place as u64);
+/// Those that are mapped say whose they are, are known to reclaim, and drop the counts of their PTEs.
+fn settle(seen: &Seen<'_>, position: usize, folios: &Folios) {
+    let index = seen.owned.index.wrapping_sub(position as u64);
     for (index, folio) in (0..).map(|page| index.wrapping_add(page)).zip(folios) {
         let Some(folio) = folio else { continue };
         let is_own = || folio.state().entry().is_some_and(|entry| swap::core().is_held_once(entry));
@@ -152,9 +149,9 @@ fn settle(seen: &Seen<'_>, place: usize, folios: &Folios) {
             lru::is_wanted(folio, false);
         }
     }
-    let mut places = 0..;
+    let mut positions = 0..;
     swap::core().put_mapped_together(folios.each_ref().map(|folio| {
-        let is_written = places.next() == Some(place) && seen.write;
+        let is_written = positions.next() == Some(position) && seen.write;
         folio.as_ref().map(|folio| (folio, is_written))
     }));
 }

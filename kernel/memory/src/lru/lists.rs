@@ -49,7 +49,7 @@ pub(super) struct Lists {
 }
 
 /// What can be known of a cgroup's lists without their lock.
-struct Seen {
+struct Summary {
     swappable: AtomicUsize,
     droppable: AtomicUsize,
     unevictable: AtomicUsize,
@@ -58,8 +58,8 @@ struct Seen {
 
 static LISTS: [SpinLock<Lists>; MOST] = [const { SpinLock::new(Rank::Lru, Lists::new()) }; MOST];
 
-static SEEN: [Seen; MOST] = [const {
-    Seen {
+static SUMMARIES: [Summary; MOST] = [const {
+    Summary {
         swappable: AtomicUsize::new(0),
         droppable: AtomicUsize::new(0),
         unevictable: AtomicUsize::new(0),
@@ -84,7 +84,7 @@ pub(super) fn is_listed(page: FrameNumber) -> bool {
 
 /// How long the cgroup's lists are.
 pub(super) fn lengths(cgroup: u8) -> Lengths {
-    let seen = &SEEN[usize::from(cgroup)];
+    let seen = &SUMMARIES[usize::from(cgroup)];
     Lengths {
         swappable: seen.swappable.load(Ordering::Relaxed),
         droppable: seen.droppable.load(Ordering::Relaxed),
@@ -95,7 +95,7 @@ pub(super) fn lengths(cgroup: u8) -> Lengths {
 /// Whether accessed bits of pages of the cgroup are to be cleared that came a while ago.
 #[inline]
 pub(super) fn is_unsettled(cgroup: u8) -> bool {
-    SEEN[usize::from(cgroup)].is_unsettled.load(Ordering::Relaxed)
+    SUMMARIES[usize::from(cgroup)].is_unsettled.load(Ordering::Relaxed)
 }
 
 /// A cgroup's lists, locked.
@@ -127,7 +127,7 @@ impl core::ops::DerefMut for LockedLists {
 
 impl Drop for LockedLists {
     fn drop(&mut self) {
-        let seen = &SEEN[usize::from(self.cgroup)];
+        let seen = &SUMMARIES[usize::from(self.cgroup)];
         let [swap, drop] = &self.lists.instances;
         seen.swappable.store(swap.len(), Ordering::Relaxed);
         seen.droppable.store(drop.len(), Ordering::Relaxed);
@@ -384,7 +384,7 @@ impl Lists {
         self.instance(exit).active()
     }
 
-    /// The next pages whose accessed bits are to be cleared, as far as there is room.
+    /// The next pages whose accessed bits are to be cleared, as far as they fit in.
     pub(super) fn settle(&mut self, settled: &mut ArrayVec<FrameNumber, BATCH>) {
         let pages = pages();
         for instance in &mut self.instances {

@@ -23,7 +23,7 @@
 //! # Locking
 //!
 //! One lock for each cgroup's lists; never two at once. It covers the `list` bytes and links of the frames that are charged to the
-//! cgroup, and that they are: a page goes to another cgroup under the lock of the one that it leaves. A folio in a list has no
+//! cgroup, and that charge itself: a page goes to another cgroup under the lock of the one that it leaves. A folio in a list has no
 //! reference from it: `isolate` takes one, which fails for a folio that is just being freed, and that one leaves the list by
 //! itself.
 

@@ -2,7 +2,7 @@
 
 use crate::quota::Quota;
 
-/// A block that was taken for a page; released unless the page gets its place.
+/// A block that was taken for a page; released unless the page takes its place in the object.
 pub(crate) struct Block<'a>(pub(crate) Option<&'a Quota>);
 
 impl Block<'_> {

@@ -5,7 +5,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use quire_machine::fallible::{NoMemory, TryVec};
-use quire_machine::task::{self, Thread};
+use quire_machine::task::is_killed;
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{Folio as _, Locked};
 
@@ -96,7 +96,7 @@ impl Object {
 
     /// Whether the page is zero because no task ever wrote it.
     fn is_hole(&self, index: u64) -> bool {
-        self.pages.lock().get(index) == 0 && index * PAGE_SIZE as u64 >= self.source_length.load(Ordering::Acquire)
+        self.pages.lock().get(index) == 0 && !self.is_in_source(index)
     }
 
     /// Makes the object `length` bytes long. Pages beyond it are gone, from those who map it, too, and so are private copies
@@ -139,7 +139,7 @@ impl Object {
             if self.pages.lock().get(index) != 0 {
                 return Ok(());
             }
-            if task::scheduler::with_current(Thread::is_killed).unwrap_or(false) {
+            if is_killed() {
                 return Err(ObjectError::Killed);
             }
             if added.last().is_none_or(|run| run.end != index) {

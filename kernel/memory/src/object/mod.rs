@@ -86,7 +86,7 @@ pub enum ObjectError {
 
 /// What the objects of one file system share.
 #[derive(Debug)]
-pub struct Account {
+pub struct FileSystemAccount {
     /// The pages that they have, in memory or in swap.
     pub blocks: Quota,
     /// Their pages stay in memory (`noswap` of tmpfs).
@@ -105,7 +105,7 @@ pub struct Object {
     resident: AtomicUsize,
     swapped: AtomicUsize,
     /// Shared memory without a file has none.
-    account: Option<Arc<Account>>,
+    account: Option<Arc<FileSystemAccount>>,
     writers: WriteCount,
     promised: Promised,
     /// What it takes of the kernel heap, if it is not part of a file's node.
@@ -148,7 +148,7 @@ impl Object {
     ///
     /// # Errors
     /// [`AllocationError`].
-    pub fn of_file_system(account: &Arc<Account>) -> Result<Arc<Self>, AllocationError> {
+    pub fn of_file_system(account: &Arc<FileSystemAccount>) -> Result<Arc<Self>, AllocationError> {
         Self::new(None, Some(Arc::clone(account)), Promised::ByPage, Charge::NONE)
     }
 
@@ -177,13 +177,16 @@ impl Object {
     ///
     /// # Errors
     /// [`AllocationError`].
-    pub fn from_source(source: Arc<dyn Source>, account: Option<Arc<Account>>) -> Result<Arc<Self>, AllocationError> {
+    pub fn from_source(
+        source: Arc<dyn Source>,
+        account: Option<Arc<FileSystemAccount>>,
+    ) -> Result<Arc<Self>, AllocationError> {
         Self::new(Some(source), account, Promised::Nothing, Charge::NONE)
     }
 
     fn new(
         source: Option<Arc<dyn Source>>,
-        account: Option<Arc<Account>>,
+        account: Option<Arc<FileSystemAccount>>,
         promised: Promised,
         charge: Charge,
     ) -> Result<Arc<Self>, AllocationError> {
@@ -244,9 +247,19 @@ impl Object {
         &self.rmap
     }
 
-    /// Whether page `index` has an address: it begins below the length.
+    /// How many pages begin below the length.
+    pub(crate) fn page_count(&self) -> u64 {
+        self.length().div_ceil(PAGE_SIZE as u64)
+    }
+
+    /// Whether page `index` has an address.
     pub(crate) fn has_page(&self, index: u64) -> bool {
-        index < self.length().div_ceil(PAGE_SIZE as u64)
+        index < self.page_count()
+    }
+
+    /// Whether page `index` has its first contents from the source, and not zeros.
+    fn is_in_source(&self, index: u64) -> bool {
+        index * (PAGE_SIZE as u64) < self.source_length.load(Ordering::Acquire)
     }
 
     /// Forgets the pages in `range`: they are what they were before they were written.

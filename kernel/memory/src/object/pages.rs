@@ -5,7 +5,6 @@ use core::sync::atomic::Ordering;
 use quire_machine::AllocationError;
 use quire_machine::pte_index::NoNode;
 use quire_machine::task::{Interrupted, check_signals};
-use quire_swap::header::PAGE_SIZE;
 use quire_swap::{DecodedPte, Entry, FaultError, FaultIn, FaultKind, Folio as _, Locked, Neighbourhood};
 
 use super::block::Block;
@@ -62,7 +61,7 @@ impl Object {
     /// Gives a page that is nowhere its first contents. `None`: look again.
     pub(super) fn fill(&self, index: u64) -> Result<Option<Locked<Folio>>, ObjectError> {
         let promise = Commitment::new(self.promised_for_page(), 0).map_err(|AllocationError| ObjectError::NoPromise)?;
-        let from_source = index * (PAGE_SIZE as u64) < self.source_length.load(Ordering::Acquire);
+        let from_source = self.is_in_source(index);
         let block = self.take_block(from_source)?;
         self.make_nodes(index)?;
         let mut folio = frames::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?;
@@ -90,10 +89,7 @@ impl Object {
             match made {
                 Ok(()) => return Ok(()),
                 Err(NoNode::Refused) => return Err(ObjectError::NoSpace),
-                // Not for the frame itself: once one can be had, the next attempt will find one.
-                Err(NoNode::NoFrame) => {
-                    drop(frames::wait_for_frame().map_err(|AllocationError| ObjectError::NoMemory)?);
-                }
+                Err(NoNode::NoFrame) => frames::wait_for_any().map_err(|AllocationError| ObjectError::NoMemory)?,
             }
         }
     }
@@ -128,7 +124,7 @@ impl Object {
         let neighbourhood = reads_ahead.then(|| Neighbourhood {
             readahead: &self.readahead,
             page: index,
-            pages: (0, self.length().div_ceil(PAGE_SIZE as u64)),
+            pages: (0, self.page_count()),
             entry: &entry_of,
         });
         let FaultIn { folio, kind, was_read_ahead } = match swap::core().fault_in(entry, 0, neighbourhood.as_ref()) {

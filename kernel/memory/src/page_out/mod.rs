@@ -132,8 +132,6 @@ fn unmap(
 /// Marks private pages as given away, each mapped by one PTE: reclaim takes those that are not written from now on without writing
 /// them (Linux: `madvise_free_pte_range`). One that is busy, on its way to swap, or that others have too is left alone.
 pub(crate) fn free_lazily(batch: &mut FolioBatch) {
-    /// The caller's, and the PTE's.
-    const REFERENCES: u32 = 2;
     let mut owners = Owners::default();
     let mut given_away = ArrayVec::<Locked<Folio>, BATCH_PAGES>::new();
     for folio in batch.drain(..) {
@@ -148,7 +146,7 @@ pub(crate) fn free_lazily(batch: &mut FolioBatch) {
         let mut is_given_away = false;
         owners.get(owner).for_each_pte(&mut [(index, &*folio)], |_, _, pte| {
             // No `fork` gives it another PTE while the tables are locked.
-            if folio::is_held_only_by(&folio, REFERENCES) {
+            if folio::is_mapped_once(&folio) {
                 pte.clear_accessed_and_dirty();
                 folio.state().clear(FolioFlag::Dirty);
                 is_given_away = true;

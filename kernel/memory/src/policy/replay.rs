@@ -25,7 +25,7 @@ const AROUND: u64 = 64;
 pub struct Replay {
     policy: Instance,
     metadata: Vec<Frame>,
-    frames: Vec<FrameState>,
+    frames: Vec<SimulatedFrame>,
     free: Vec<FrameNumber>,
     pages: HashMap<u64, Place>,
     readahead: Option<(Readahead, ReadaheadPolicy)>,
@@ -49,7 +49,7 @@ pub struct Counts {
 }
 
 #[derive(Clone, Debug, Default)]
-struct FrameState {
+struct SimulatedFrame {
     page: u64,
     accessed: bool,
     /// Read ahead, and not accessed since.
@@ -74,7 +74,7 @@ impl Replay {
         Self {
             policy,
             metadata: std::iter::repeat_with(Frame::reserved).take(frames).collect(),
-            frames: vec![FrameState::default(); frames],
+            frames: vec![SimulatedFrame::default(); frames],
             free: (0..end).rev().map(FrameNumber).collect(),
             pages: HashMap::new(),
             readahead: None,
@@ -109,7 +109,7 @@ impl Replay {
             None => None,
         };
         self.counts.faults += 1;
-        self.come(FrameState { page, accessed: true, is_ahead: false }, shadow.unwrap_or(Shadow::NONE));
+        self.come(SimulatedFrame { page, accessed: true, is_ahead: false }, shadow.unwrap_or(Shadow::NONE));
         if shadow.is_some() {
             self.counts.reads += 1;
             self.counts.pages_read += 1;
@@ -123,7 +123,7 @@ impl Replay {
         self.counts
     }
 
-    fn come(&mut self, state: FrameState, shadow: Shadow) {
+    fn come(&mut self, state: SimulatedFrame, shadow: Shadow) {
         self.settle();
         let frame = loop {
             match self.free.pop() {
@@ -159,7 +159,7 @@ impl Replay {
         for neighbour in readahead.window_by_address(page, (0, u64::MAX), policy) {
             if let Some(&Place::Swap(shadow)) = self.pages.get(&neighbour) {
                 self.counts.pages_read += 1;
-                self.come(FrameState { page: neighbour, accessed: false, is_ahead: true }, shadow);
+                self.come(SimulatedFrame { page: neighbour, accessed: false, is_ahead: true }, shadow);
             }
         }
     }

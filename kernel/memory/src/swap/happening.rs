@@ -1,4 +1,4 @@
-//! What threads wait for that happens again and again.
+//! Events that happen again and again, and threads that wait for the next one.
 //!
 //! Waiting for one uses a counter, so that a condition which may take a lock of the swap core is never evaluated under a wait
 //! queue's lock.

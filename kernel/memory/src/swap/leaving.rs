@@ -1,12 +1,12 @@
 //! Who gives way when memory is short while an area is being disabled: the `swapoff`, before a task has to die.
 //!
-//! What an area gives back has nowhere else to go, so where it does not fit, tasks get no frame. A task that has tried
+//! What leaves an area has nowhere else to go, so where it does not fit, tasks get no frame. A task that has tried
 //! everything asks those who disable areas to give up, and sleeps until one of them has ended. That is no question of
 //! time, for a task that disables an area never waits for a task that has asked:
 //!
 //! - it looks between pages and clusters whether it was asked;
 //! - it does not ask itself: when nothing can be reclaimed it gets no frame, and gives up for that;
-//! - a task that waits for a frame holds no lock that bringing a page back takes: neither a folio's that is in the swap
+//! - a task that waits for a frame holds no lock that swapping a page in takes: neither a folio's that is in the swap
 //!   cache nor a space's layout.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -98,7 +98,7 @@ impl Default for Patience {
 
 impl Patience {
     /// Has one of those that disable areas give up, or end otherwise, which the caller sleeps for; it keeps no lock that
-    /// bringing a page back takes. False if there is no hope in that, as for a task that disables an area itself.
+    /// swapping a page in takes. False if there is no hope in that, as for a task that disables an area itself.
     pub fn is_worth_it(&mut self) -> bool {
         if disables_swap() {
             return false;

@@ -9,7 +9,7 @@ use core::fmt;
 use core::time::Duration;
 
 use quire_machine::arch::cpu;
-use quire_machine::event::{self, Kind, pair};
+use quire_machine::event::{self, EventKind, pair};
 use quire_machine::running::Running;
 use quire_machine::sync::{Rank, acquire_rank, release_rank};
 use quire_machine::{clock, fallible, heap, log, log_error, task, watermark};
@@ -132,36 +132,36 @@ impl Machine for Quire {
     fn note(occurrence: Occurrence) {
         match occurrence {
             Occurrence::SlotsAllocated { area, first, count } => {
-                event::note(Kind::SlotAllocated, area.into(), pair(count, first));
+                event::note(EventKind::SlotAllocated, area.into(), pair(count, first));
             }
             Occurrence::SlotsFreed { area, first, count } => {
-                event::note(Kind::SlotFreed, area.into(), pair(count, first));
+                event::note(EventKind::SlotFreed, area.into(), pair(count, first));
             }
             Occurrence::Moved { entry, frame, direction } => {
                 let (kind, counted) = match direction {
-                    Direction::Write => (Kind::PageOut, counts::Event::PageOut),
-                    Direction::Read => (Kind::PageIn, counts::Event::PageIn),
+                    Direction::Write => (EventKind::PageOut, counts::CgroupEvent::PageOut),
+                    Direction::Read => (EventKind::PageIn, counts::CgroupEvent::PageIn),
                 };
                 counts::note_moved(frame, counted);
                 event::note(kind, entry.area().into(), pair(frame as u32, entry.slot()));
             }
             Occurrence::BatchSubmitted { area, direction, folios } => {
-                event::note(Kind::BatchSubmitted, area.into(), folios as u64 | written(direction));
+                event::note(EventKind::BatchSubmitted, area.into(), folios as u64 | written(direction));
             }
             Occurrence::BatchCompleted { area, direction, folios, is_ok } => {
                 let failed = if is_ok { 0 } else { event::FAILED };
-                event::note(Kind::BatchCompleted, area.into(), folios as u64 | written(direction) | failed);
+                event::note(EventKind::BatchCompleted, area.into(), folios as u64 | written(direction) | failed);
             }
         }
     }
 
     fn area_enabled(area: &AreaLayout<'_>) {
-        event::note(Kind::SwapOn, area.index.into(), 0);
+        event::note(EventKind::SwapOn, area.index.into(), 0);
         observatory::area_enabled(area);
     }
 
     fn area_disabled(index: u8) {
-        event::note(Kind::SwapOff, index.into(), 0);
+        event::note(EventKind::SwapOff, index.into(), 0);
         observatory::area_disabled(index);
     }
 

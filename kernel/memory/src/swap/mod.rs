@@ -2,9 +2,9 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `core`, `references` | the core itself; what PTEs owned that are gone |
+//! | `core`, `references` | the core itself; releasing what a PTE owned |
 //! | `machine` | what the core asks of the machine: frames, locks, time, lines for a person |
-//! | `swapoff`, [`leaving`] | bringing back all that an area holds, and who gives way when it does not fit |
+//! | `swapoff`, [`leaving`] | swapping in all that an area holds, and who gives way when it does not fit |
 //! | `work` | what the core puts off because its caller cannot sleep |
 //! | `pool` | frames and a thread for compressed pages |
 //! | [`happening`] | waiting for what the core says |

@@ -8,7 +8,7 @@ use core::sync::atomic::AtomicU64;
 
 use quire_compressed::{PoolLayout, PoolMachine, StoredBy};
 use quire_machine::arch::vector;
-use quire_machine::event::{self, Compressed, Kind};
+use quire_machine::event::{self, Compressed, EventKind};
 use quire_machine::frame::FrameNumber;
 use quire_machine::{pool_frame, task};
 use quire_swap::header::Page;
@@ -53,11 +53,11 @@ impl PoolMachine for Quire {
     }
 
     fn stored(by: StoredBy, bytes: usize) {
-        event::note(Kind::Stored, number_of(by), bytes as u64);
+        event::note(EventKind::Stored, number_of(by), bytes as u64);
     }
 
     fn loaded(by: StoredBy, bytes: usize) {
-        event::note(Kind::Loaded, number_of(by), bytes as u64);
+        event::note(EventKind::Loaded, number_of(by), bytes as u64);
     }
 
     fn stored_of_batch<'a>(folios: impl Iterator<Item = (&'a Folio, bool)>) {

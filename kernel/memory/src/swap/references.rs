@@ -1,4 +1,4 @@
-//! What PTEs owned that are gone.
+//! Releasing what a PTE owned, when the PTE is gone.
 
 use quire_swap::SlotReference;
 

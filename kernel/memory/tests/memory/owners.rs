@@ -6,7 +6,7 @@ use std::time::Duration;
 use quire_machine::clock;
 use quire_memory::AddressSpace;
 use quire_memory::advice::Advice;
-use quire_memory::cgroup::{Cgroup, Event, MOST, NoCgroup};
+use quire_memory::cgroup::{Cgroup, CgroupEvent, MOST, NoCgroup};
 use quire_memory::charge::Charge;
 use quire_memory::object::Object;
 
@@ -66,8 +66,8 @@ fn a_page_comes_back_to_the_cgroup_that_it_left() {
     assert_eq!(one.swap_peak(), PAGES * PAGE);
     reads_all(&heir);
     assert_eq!((uses(&one).0, uses(&other)), (PAGES, (0, 0)));
-    assert_eq!((one.events(Event::PageOut), other.events(Event::PageIn)), (PAGES, 0));
-    assert!(one.events(Event::PageIn) > 0);
+    assert_eq!((one.events(CgroupEvent::PageOut), other.events(CgroupEvent::PageIn)), (PAGES, 0));
+    assert!(one.events(CgroupEvent::PageIn) > 0);
     heir.end();
     Computer::settle();
     assert_eq!((uses(&one), one.current()), ((0, 0), 0));
@@ -173,7 +173,7 @@ fn a_task_waits_for_what_it_takes_while_its_cgroup_has_too_much_in_swap() {
         Computer::settle();
         (
             clock::since_boot().saturating_sub(start),
-            [&outer, &inner, &other].map(|cgroup| cgroup.events(Event::SwapHigh)),
+            [&outer, &inner, &other].map(|cgroup| cgroup.events(CgroupEvent::SwapHigh)),
         )
     };
     let (_, noted) = run(90 + HIGH);

@@ -5,7 +5,7 @@ use quire_memory::AddressSpace;
 use quire_memory::address_space::MapError;
 use quire_memory::admission::Limit;
 use quire_memory::advice::Advice;
-use quire_memory::cgroup::{self, Cgroup, Event};
+use quire_memory::cgroup::{self, Cgroup, CgroupEvent};
 use quire_memory::charge::Charge;
 
 use crate::computer::Computer;
@@ -33,9 +33,9 @@ fn a_cgroup_has_as_many_pages_as_its_limit_says() {
         let max = own.current() + 4 * PAGE;
         own.set_max(Some(max));
         (1..5).for_each(|page| write(page, page + 1).unwrap());
-        assert_eq!((own.current(), own.events(Event::Max)), (max, 0), "what is left fits");
+        assert_eq!((own.current(), own.events(CgroupEvent::Max)), (max, 0), "what is left fits");
         write(5, 6).unwrap();
-        assert!(own.events(Event::Max) > 0 && own.peak() == max, "one more does not");
+        assert!(own.events(CgroupEvent::Max) > 0 && own.peak() == max, "one more does not");
         own.set_max(Some(max - PAGE));
         assert!(own.current() < max, "what is above a lower limit goes");
     });
@@ -55,10 +55,10 @@ fn a_cgroup_has_as_much_in_swap_as_its_limit_says() {
     process.run(|| (0..10).for_each(|page| write(page, page + 1).unwrap())).join();
     cgroup.set_swap_max(Some(4 * PAGE));
     process.memory().advise(pages(0, 4), Advice::PageOut).unwrap();
-    assert_eq!((cgroup.swap_current(), cgroup.events(Event::SwapMax)), (4 * PAGE, 0));
+    assert_eq!((cgroup.swap_current(), cgroup.events(CgroupEvent::SwapMax)), (4 * PAGE, 0));
     process.memory().advise(pages(4, 10), Advice::PageOut).unwrap();
     assert_eq!((cgroup.swap_current(), cgroup.swap_peak()), (4 * PAGE, 4 * PAGE));
-    assert!(cgroup.events(Event::SwapMax) > 0);
+    assert!(cgroup.events(CgroupEvent::SwapMax) > 0);
     process.end();
     drop(computer);
 }

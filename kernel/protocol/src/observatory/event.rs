@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 0 | | which record of the ring's life it is, from 1: written last |
 //! | 1 | | the time-stamp counter |
-//! | 2 | 0–7 | what happened: [`Kind`] |
+//! | 2 | 0–7 | what happened: [`EventKind`] |
 //! | | 8–31 | a small number: see there |
 //! | | 32–63 | the number of the thread in which it happened |
 //! | 3 | | what else is to be said: see there |
@@ -20,7 +20,7 @@ pub const RECORD_BYTES: usize = 32;
 /// The words of a record.
 pub type Record = [u64; RECORD_BYTES / 8];
 
-/// Defines [`Kind`], and how its numbers are read.
+/// Defines [`EventKind`], and how its numbers are read.
 macro_rules! kinds {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $kind:ident = $number:literal,)* }) => {
         $(#[$meta])*
@@ -47,7 +47,7 @@ macro_rules! kinds {
 
 kinds! {
     /// What happens; with it, what the record's small number and its last word are.
-    pub enum Kind {
+    pub enum EventKind {
         /// A page fault was served. [`FaultService`]; the address.
         Fault = 1,
         /// A look for pages that can go is over. [`Reclaimer`]; pages that went in the upper half, pages looked at in the lower.
@@ -153,7 +153,7 @@ kinds! {
 
 /// The words of a record but for the first: what is the same for all kinds is put together here alone.
 #[inline]
-pub const fn record(time: u64, kind: Kind, small: u32, thread: u32, more: u64) -> [u64; 3] {
+pub const fn record(time: u64, kind: EventKind, small: u32, thread: u32, more: u64) -> [u64; 3] {
     [time, kind as u64 | ((small & SMALL_MAX) as u64) << 8 | (thread as u64) << 32, more]
 }
 
@@ -162,19 +162,19 @@ pub const SMALL_MAX: u32 = (1 << 24) - 1;
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, SMALL_MAX, record};
+    use super::{EventKind, SMALL_MAX, record};
 
     #[test]
     fn the_parts_of_a_record_do_not_overlap() {
-        assert_eq!(record(5, Kind::CgroupLimit, SMALL_MAX, u32::MAX, 7), [5, u64::MAX << 8 | 0x13, 7]);
-        assert_eq!(record(5, Kind::Fault, u32::MAX, 0, 7), [5, 0xffff_ff01, 7]);
+        assert_eq!(record(5, EventKind::CgroupLimit, SMALL_MAX, u32::MAX, 7), [5, u64::MAX << 8 | 0x13, 7]);
+        assert_eq!(record(5, EventKind::Fault, u32::MAX, 0, 7), [5, 0xffff_ff01, 7]);
     }
 
     #[test]
     fn each_kind_comes_back_from_its_number() {
-        for kind in Kind::ALL {
-            assert_eq!(Kind::from_number(*kind as u8), Some(*kind));
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::from_number(*kind as u8), Some(*kind));
         }
-        assert_eq!(Kind::from_number(0), None);
+        assert_eq!(EventKind::from_number(0), None);
     }
 }

@@ -151,13 +151,10 @@ impl<M: PoolMachine> Store<M> {
     /// # Errors
     /// See [`StoreError`]; nothing is stored then.
     pub fn store(&self, page: &Page) -> Result<Stored, StoreError> {
-        if let Some(word) = M::repeated_word(page) {
-            return Ok(Stored::Same(word));
+        match self.store_within(page, HUGE - 1)? {
+            Some(stored) => Ok(stored),
+            None => self.insert(page, Encoding::Raw).map(Stored::Object),
         }
-        let mut workspace = self.workspace();
-        let contents = workspace.compress(page).filter(|contents| contents.len() < HUGE);
-        let (contents, encoding) = contents.map_or((&page[..], Encoding::Raw), |contents| (contents, Encoding::Lz4));
-        self.insert(contents, encoding).map(Stored::Object)
     }
 
     /// Stores a page if it takes no more than `most` bytes.

@@ -17,6 +17,8 @@
 use core::iter;
 use core::ops::Range;
 
+use quire_swap::Entry;
+
 use super::codec::Encoding;
 use super::sum::sum;
 
@@ -25,7 +27,7 @@ pub(crate) const LABEL: usize = 12;
 /// What labels are at multiples of.
 pub(crate) const ALIGN: usize = 4;
 
-const LENGTH_SHIFT: u32 = 37;
+const LENGTH_SHIFT: u32 = Entry::BITS;
 const LENGTH_BITS: u32 = 12;
 const ENCODING_SHIFT: u32 = LENGTH_SHIFT + LENGTH_BITS;
 const ENCODING_BITS: u32 = 2;

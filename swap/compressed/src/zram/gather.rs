@@ -35,11 +35,10 @@ use core::ops::Range;
 
 use quire_swap::header::Page;
 use quire_swap::heap;
-use quire_swap::{BATCH_FOLIOS, DiskRequest, Folio as _, IoError, Machine, ReadBatch};
+use quire_swap::{BATCH_FOLIOS, DiskRequest, Folio as _, IoError, Machine, ReadBatch, SECTORS_PER_PAGE};
 
 use super::disk::ZramDisk;
 use super::gathered::{Gathered, Wanted};
-use super::ops::SECTORS_PER_PAGE;
 use crate::machine::PoolMachine;
 
 /// Folios that are read from pages of the device.

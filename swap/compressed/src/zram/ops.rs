@@ -3,9 +3,9 @@
 use alloc::sync::Arc;
 use core::ops::Range;
 
-use quire_swap::header::{PAGE_SIZE, Page};
+use quire_swap::header::Page;
 use quire_swap::{
-    Area, DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, IoError, ReadBatch, SECTOR_SIZE,
+    Area, DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, IoError, ReadBatch, SECTORS_PER_PAGE,
     SwapOps, SwapOpsFlags, WriteBatch,
 };
 
@@ -14,8 +14,6 @@ use crate::machine::PoolMachine;
 
 /// The driver under which zram registers its operations.
 pub const ZRAM: DriverId = DriverId("zram");
-
-pub(super) const SECTORS_PER_PAGE: u64 = (PAGE_SIZE / SECTOR_SIZE) as u64;
 
 /// Slots are pages of the device: no requests, no sectors, and nothing that could merge.
 impl<M: PoolMachine> SwapOps<M> for ZramDisk<M> {

@@ -217,10 +217,7 @@ impl<M: PoolMachine> Zswap<M> {
         }
         let over = self.store.usage().frames > self.frames_to_accept();
         if !over && self.full.swap(false, Ordering::Relaxed) {
-            self.swap
-                .areas()
-                .filter(|area| area.has_frontswap() && !area.is_on_disk())
-                .for_each(|area| area.note_space());
+            self.swap.areas().filter(|area| area.is_ghost()).for_each(|area| area.note_space());
         }
         over
     }

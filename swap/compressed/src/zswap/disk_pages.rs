@@ -10,7 +10,7 @@
 //! | 1 to 254 | has what so many slots need, perhaps in part; or is taken to be written |
 //! | 255 | is that of the slot of the same number, alone |
 //!
-//! A byte changes in one step, without a lock, and is the last to say that something is gone. 255 is set and taken away only by who
+//! A byte changes in one step, without a lock, and is the last to say that something is gone. 255 is set and taken away only by a task that
 //! may change the slot's metadata, or frees it.
 //!
 //! There are as many pages as slots, and several objects need fewer pages than there are objects. But one that lies in two pages keeps both

@@ -61,7 +61,7 @@ impl<M: PoolMachine> Zswap<M> {
             }
             _ => false,
         };
-        for area in self.swap.areas().filter(|area| area.has_frontswap() && !area.is_on_disk()) {
+        for area in self.swap.areas().filter(|area| area.is_ghost()) {
             let mut next = Some(0);
             while let Some(from) = next {
                 let mut found = None;

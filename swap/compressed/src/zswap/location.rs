@@ -62,8 +62,7 @@ const LOST: u64 = 0b1000;
 const TAG: u64 = 0b111;
 const TAG_BITS: u32 = 3;
 const GENERATION_SHIFT: u32 = 56;
-const AREA_SHIFT: u32 = 32;
-const OFFSET_SHIFT: u32 = AREA_SHIFT + 5;
+const OFFSET_SHIFT: u32 = Entry::BITS;
 const OFFSET_BITS: u32 = 10;
 const CROSSES: u64 = 1 << (OFFSET_SHIFT + OFFSET_BITS);
 const PART: u64 = 1 << (63 - TAG_BITS);
@@ -88,11 +87,11 @@ impl Location {
                 debug_assert!(object.to_word() >> (GENERATION_SHIFT - TAG_BITS) == 0);
                 u64::from(generation) << GENERATION_SHIFT | object.to_word() << TAG_BITS | POOL
             }
-            Self::Slot(entry) => entry_bits(entry) << TAG_BITS | SLOT,
+            Self::Slot(entry) => entry.to_bits() << TAG_BITS | SLOT,
             Self::Part(Part { slot, offset, crosses }) => {
                 let offset = (usize::from(offset) / packed::ALIGN) as u64;
                 let crosses = if crosses { CROSSES } else { 0 };
-                (PART | crosses | offset << OFFSET_SHIFT | entry_bits(slot)) << TAG_BITS | SLOT
+                (PART | crosses | offset << OFFSET_SHIFT | slot.to_bits()) << TAG_BITS | SLOT
             }
             Self::Page(page, form) => (u64::from(page) << Form::BITS | u64::from(form.to_bits())) << TAG_BITS | PAGE,
             Self::Lost => LOST,
@@ -116,7 +115,7 @@ impl Location {
                 (metadata >> GENERATION_SHIFT) as u8,
             ),
             SLOT => {
-                let entry = entry_of(payload);
+                let entry = Entry::from_bits(payload);
                 let offset = (payload >> OFFSET_SHIFT) as usize & ((1 << OFFSET_BITS) - 1);
                 let part = |slot| {
                     let (offset, crosses) = ((offset * packed::ALIGN) as u16, payload & CROSSES != 0);
@@ -137,16 +136,6 @@ impl Part {
         let next = self.slot.slot().checked_add(1).filter(|_| self.crosses);
         iter::once(self.slot).chain(next.and_then(|next| Entry::new(self.slot.area(), next)))
     }
-}
-
-/// The slot as a number of 37 bits.
-pub(crate) fn entry_bits(entry: Entry) -> u64 {
-    u64::from(entry.area()) << AREA_SHIFT | u64::from(entry.slot())
-}
-
-/// The slot that [`entry_bits`] made a number of.
-pub(crate) fn entry_of(bits: u64) -> Option<Entry> {
-    Entry::new((bits >> AREA_SHIFT) as u8 & 0x1f, bits as u32)
 }
 
 impl Form {

@@ -20,7 +20,7 @@ use quire_swap::{Area, BATCH_FOLIOS, Direction, Folio, FolioFlag, Plug, Slots};
 use super::cache::Zswap;
 use super::cold::Cold;
 use super::disk_pages::Vacant;
-use super::location::{Location, Part, entry_bits};
+use super::location::{Location, Part};
 use crate::machine::PoolMachine;
 use crate::store::Object;
 use crate::store::packed::{self, LABEL, Label};
@@ -170,7 +170,7 @@ impl<M: PoolMachine> OnDisk<M> {
 impl<M: PoolMachine> Zswap<M> {
     /// Adds an entry to a batch: its object, if there is a position for it.
     pub(super) fn pack(&self, packing: &mut Packing<M>, cold: Cold<M>, object: Object) {
-        let owner = entry_bits(cold.entry);
+        let owner = cold.entry.to_bits();
         let number = packing.count;
         // First: it may carry the block that the object needs.
         packing.entries[number] = Some(PackedEntry { cold, position: None });

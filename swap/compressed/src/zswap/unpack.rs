@@ -13,7 +13,7 @@ use quire_swap::header::{PAGE_SIZE, Page};
 use quire_swap::{Area, Entry, IoError};
 
 use super::cache::{Blocks, Zswap, new_blocks};
-use super::location::{Location, Part, entry_bits, entry_of};
+use super::location::{Location, Part};
 use crate::machine::PoolMachine;
 use crate::store::packed::{self, Packed};
 use crate::store::{StoreError, Stored};
@@ -56,7 +56,7 @@ impl<M: PoolMachine> Zswap<M> {
         let mut blocks = self.take_blocks();
         let result = self.read_blocks(part, &mut blocks).and_then(|bytes| {
             let owner = area.entry(slot).ok_or(IoError::Device)?;
-            let object = packed::object_of(bytes, part.offset.into(), entry_bits(owner));
+            let object = packed::object_of(bytes, part.offset.into(), owner.to_bits());
             let looked = object.ok_or(StoreError::Corrupt { handle: u32::MAX }).and_then(|object| look(&object, bytes));
             looked.map_err(|error| self.cannot_read(area, slot, error))
         });
@@ -123,9 +123,8 @@ impl<M: PoolMachine> Zswap<M> {
 
     /// The slot whose page an object is, with where its metadata must say that it is: the label may be wrong, or old.
     fn owner_of(&self, first: Entry, object: &Packed) -> Option<(Arc<Area<M>>, u32, Part)> {
-        let owner = entry_of(object.owner)?;
-        let can_be_here =
-            |area: &Arc<Area<M>>| area.has_frontswap() && (!area.is_on_disk() || area.index() == first.area());
+        let owner = Entry::from_bits(object.owner)?;
+        let can_be_here = |area: &Arc<Area<M>>| area.is_ghost() || area.has_frontswap() && area.index() == first.area();
         let area = self.swap.area(owner.area()).filter(can_be_here)?;
         let (block, offset) = ((object.at / PAGE_SIZE) as u32, (object.at % PAGE_SIZE) as u16);
         let slot = Entry::new(first.area(), first.slot().checked_add(block)?)?;

@@ -6,7 +6,7 @@ use linux_raw_sys::ioctl::{
     BLKALIGNOFF, BLKBSZGET, BLKDISCARD, BLKDISCARDZEROES, BLKFLSBUF, BLKGETSIZE, BLKGETSIZE64, BLKIOMIN, BLKPBSZGET,
     BLKROGET, BLKROSET, BLKROTATIONAL, BLKRRPART, BLKSECDISCARD, BLKSSZGET, BLKZEROOUT,
 };
-use quire_machine::task::{self, Thread};
+use quire_machine::task::is_killed;
 use quire_machine::user::Word;
 use quire_swap::header::PAGE_SIZE;
 
@@ -105,7 +105,7 @@ impl BlockFile {
         let (zeros, mut contents) = (page_buffer()?, page_buffer()?);
         let mut at = bytes.start;
         while at < bytes.end {
-            if task::scheduler::with_current(Thread::is_killed).unwrap_or(false) {
+            if is_killed() {
                 return Err(Errno::EINTR);
             }
             let part = part(at, (bytes.end - at) as usize);

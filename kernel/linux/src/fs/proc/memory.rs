@@ -8,14 +8,12 @@ use quire_machine::frame::Kind;
 use quire_machine::{heap, physical};
 use quire_memory::swap;
 use quire_memory::{lru, object, overcommit, progress, statistics};
-use quire_swap::header::PAGE_SIZE;
+use quire_swap::page::KIB_PER_PAGE;
 
 use super::super::synthetic::print;
 use super::mounts::Escaped;
 use crate::errno::Errno;
 use crate::fs::devices;
-
-const KIB_PER_PAGE: u64 = PAGE_SIZE as u64 / 1024;
 
 /// `/proc/meminfo`
 pub(super) fn meminfo(out: &mut String) -> Result<(), Errno> {

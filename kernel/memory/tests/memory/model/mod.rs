@@ -20,7 +20,7 @@ use quire_memory::advice::Advice;
 use quire_memory::cgroup::{self, Cgroup};
 use quire_memory::charge::Charge;
 use quire_memory::fatal::Fatal;
-use quire_memory::object::{Account, Object, ObjectError, Source};
+use quire_memory::object::{FileSystemAccount, Object, ObjectError, Source};
 use quire_memory::quota::Quota;
 use quire_memory::reclaim;
 use quire_memory::remap::Move;
@@ -150,7 +150,7 @@ impl Shared {
 struct World {
     objects: Vec<Shared>,
     /// What the last two of them take of their file system.
-    account: Arc<Account>,
+    account: Arc<FileSystemAccount>,
     processes: Vec<Option<(Arc<Process>, Pages)>>,
     cgroups: Vec<Arc<Cgroup>>,
     conductor: Arc<Conductor>,
@@ -178,7 +178,7 @@ fn is_refusal(error: MapError) -> bool {
 
 impl World {
     fn new(conductor: &Arc<Conductor>, computer: Computer) -> Self {
-        let account = Arc::new(Account { blocks: Quota::new(0), stays: false });
+        let account = Arc::new(FileSystemAccount { blocks: Quota::new(0), stays: false });
         let memory = Object::shared(OBJECT_PAGES * PAGE, 0, false, Charge::NONE).unwrap();
         let written = Object::of_file_system(&account).unwrap();
         written.lengthen(OBJECT_PAGES * PAGE);

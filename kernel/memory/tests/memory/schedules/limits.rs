@@ -1,6 +1,6 @@
 //! Two processes reach the limit of a cgroup at once.
 
-use quire_memory::cgroup::{Cgroup, Event};
+use quire_memory::cgroup::{Cgroup, CgroupEvent};
 
 use quire_memory::charge::Charge;
 
@@ -31,7 +31,9 @@ fn both_find_their_bytes_and_the_limit_holds() {
             });
             let running = processes.each_ref().map(|(process, first)| process.run(program(*first)));
             running.into_iter().for_each(quire_machine::task::JoinHandle::join);
-            assert!(cgroup.peak() <= LIMIT && cgroup.events(Event::Max) > 0 && cgroup.events(Event::Kill) == 0);
+            assert!(
+                cgroup.peak() <= LIMIT && cgroup.events(CgroupEvent::Max) > 0 && cgroup.events(CgroupEvent::Kill) == 0
+            );
             for (process, _) in processes {
                 process.end();
             }
