@@ -39,7 +39,7 @@
 //! `fork` copies a PTE by [`Swap::duplicate`]; unmapping drops its [`SlotReference`], or calls [`Swap::drop_if_unused`] for the
 //! folio that it mapped. [`Swap::swapoff`] (`swapoff.rs`) asks the kernel for its page tables through [`Users`].
 //!
-//! Each decision is made in one place: whether a page is zero, [`page::is_zero`]; whether a slot is worth keeping,
+//! Each decision is made in one place: whether a page is zero and not written, [`Swap::write`]; whether a slot is worth keeping,
 //! [`Swap::is_slot_worthless`]; whether the caller has the last references to a folio, `Area::evict_in`; whether a slot has
 //! lost its last count, `Area::put_in`, and whether its folio then goes, `Area::try_free_in`.
 //!

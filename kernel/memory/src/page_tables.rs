@@ -10,7 +10,7 @@ use quire_machine::address_map::USER_END;
 use quire_machine::frame::{FrameNumber, Kind};
 use quire_machine::physical;
 use quire_machine::user_tables::{TablesKey, UserTables};
-use quire_swap::{Entry, SlotRange};
+use quire_swap::{Entry, Folio as _, SlotRange};
 
 use crate::cgroup::counts;
 use crate::folio::Folio;
@@ -25,6 +25,13 @@ pub(crate) fn is_private(pte: u64) -> bool {
     match folio_frame(pte) {
         Some(frame) => !physical::frames()[frame.index()].is_of_object(),
         None => Entry::from_pte(pte).is_some(),
+    }
+}
+
+/// The folio remembers from here on, in place of the PTE that mapped it, whether its page was written through that.
+pub(crate) fn hand_on_dirty(pte: u64, folio: &Folio) {
+    if is_dirty(pte) {
+        folio.state().set_written();
     }
 }
 

@@ -65,6 +65,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
+use quire_swap::page;
 use quire_swap::{
     DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, FolioUse,
     Forgotten, FrameState, IoError, Level, Locked, Machine, PAYER_MAX, Rank, ReadAccess, Swap, SwapOnOptions,
@@ -500,7 +501,7 @@ impl Folio for FakeFolio {
     }
 
     fn is_zero(&self, index: usize) -> bool {
-        self.with_page(index, |page| page.iter().all(|byte| *byte == 0))
+        self.with_page(index, page::is_zero)
     }
 
     fn wait_while(&self, flag: FolioFlag) {

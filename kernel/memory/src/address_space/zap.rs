@@ -137,9 +137,7 @@ fn forget_folio(pte: Pte) -> Option<u64> {
     let bits = pte.bits();
     match pte.into_folio() {
         Ok(folio) => {
-            if page_tables::is_dirty(bits) {
-                quire_swap::Folio::state(&folio).set_written();
-            }
+            page_tables::hand_on_dirty(bits, &folio);
             if page_tables::is_locked(bits) {
                 lru::unkeep(&folio);
             }

@@ -80,10 +80,6 @@ pub(super) fn install_new(space: &AddressSpace, seen: &Seen<'_>, expected: u64, 
     folio.state().set(FolioFlag::Dirty);
     folio::set_owned(&folio, seen.owned);
     let before = install(space, seen, expected, Some(&folio), || Some(map_folio(seen, &folio, Mapping::Written)))?;
-    if seen.locked {
-        lru::keep(&folio);
-    } else {
-        lru::add(&folio, Exit::Swap);
-    }
+    seen.list(&folio, |folio| lru::add(folio, Exit::Swap));
     Ok(before)
 }

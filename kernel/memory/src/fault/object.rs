@@ -5,7 +5,6 @@ use super::seen::{Seen, Undone, new_frame};
 use super::served::FaultService;
 use crate::address_space::AddressSpace;
 use crate::fatal::Fatal;
-use crate::lru;
 use crate::object::pages::LockedPage;
 use crate::object::{self, ObjectError};
 use crate::page_tables::Mapping;
@@ -37,8 +36,7 @@ pub(super) fn map_object(space: &AddressSpace, seen: &Seen<'_>, link: &RmapLink)
         // It may differ from its source and from its slot at any moment from now on.
         object::written_to(&folio);
     }
-    if seen.locked {
-        lru::keep(&folio);
-    }
+    // An object lists its pages itself.
+    seen.list(&folio, |_| {});
     Ok(kind)
 }

@@ -9,10 +9,11 @@ use quire_machine::user_tables::Seat;
 
 use crate::address_space::{AddressSpace, LOWEST, Layout};
 use crate::fatal::Fatal;
-use crate::folio::{NewFolio, Owned};
+use crate::folio::{Folio, NewFolio, Owned};
 use crate::frames;
 use crate::large_folio::Wanted;
 use crate::limit::Limit;
+use crate::lru;
 use crate::rmap::RmapLink;
 use crate::vma::{Totals, Vma};
 
@@ -75,6 +76,12 @@ impl<'a> Seen<'a> {
             owned: vma.anonymous.mark(page),
             all: vma.anonymous.number_of_all(),
         }
+    }
+
+    /// Where reclaim finds a folio that the fault has mapped: among those that stay if the VMA is locked, else where `list` puts it.
+    #[inline]
+    pub(super) fn list(&self, folio: &Folio, list: impl FnOnce(&Folio)) {
+        if self.locked { lru::keep(folio) } else { list(folio) }
     }
 }
 

@@ -61,12 +61,12 @@ pub(super) fn swap_in(
     })?;
     // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
     mark(seen, &folio, seen.owned.index, || is_held_once.get());
-    if seen.locked {
-        lru::keep(&folio);
-    } else if service == FaultService::Cached || was_read_ahead {
+    seen.list(&folio, |folio| {
         // One that was brought in for this fault is known since then.
-        lru::is_wanted(&folio, was_read_ahead);
-    }
+        if service == FaultService::Cached || was_read_ahead {
+            lru::is_wanted(folio, was_read_ahead);
+        }
+    });
     swap::core().put_mapped(entry, &folio, seen.write);
     Ok(service)
 }

@@ -143,11 +143,7 @@ fn settle(seen: &Seen<'_>, position: usize, folios: &Folios) {
         let Some(folio) = folio else { continue };
         let is_own = || folio.state().entry().is_some_and(|entry| swap::core().is_held_once(entry));
         mark(seen, folio, index, is_own);
-        if seen.locked {
-            lru::keep(folio);
-        } else {
-            lru::is_wanted(folio, false);
-        }
+        seen.list(folio, |folio| lru::is_wanted(folio, false));
     }
     let mut positions = 0..;
     swap::core().put_mapped_together(folios.each_ref().map(|folio| {

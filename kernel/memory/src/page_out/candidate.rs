@@ -80,8 +80,8 @@ impl Candidate {
 
     /// A page that was given away and was written through this PTE is a page like any other again.
     pub(super) fn note_write(&self, pte: PteCell<'_>) {
-        if self.is_given_away() && page_tables::is_dirty(pte.bits()) {
-            self.folio.state().set_written();
+        if self.is_given_away() {
+            page_tables::hand_on_dirty(pte.bits(), &self.folio);
         }
     }
 
@@ -104,9 +104,7 @@ impl Candidate {
         object.rmap().for_each_pte_of(self.index, folio, |tables, pte| {
             let before = pte.take();
             tables.counts.remove(before.bits());
-            if page_tables::is_dirty(before.bits()) {
-                folio.state().set_written();
-            }
+            page_tables::hand_on_dirty(before.bits(), folio);
             any = true;
         });
         let entry = folio.state().entry();

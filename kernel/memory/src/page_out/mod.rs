@@ -232,9 +232,7 @@ fn replace_ptes(owner: &Owner, candidates: &mut [Candidate]) -> bool {
         };
         let before = pte.replace(Pte::unmapped(count.into_pte()));
         tables.counts.swapped_out();
-        if page_tables::is_dirty(before.bits()) {
-            candidate.folio.state().set_written();
-        }
+        page_tables::hand_on_dirty(before.bits(), &candidate.folio);
         any = true;
     });
     any
