@@ -82,12 +82,17 @@ pub trait Completion: Send {
 /// # Safety
 ///
 /// While the value is in its box and until its completion is told, each segment that it names is RAM that stays allocated; no
-/// reference of the kernel that is used meanwhile covers it, and while it is to be read into, nothing else reads or writes it. A
+/// reference of the kernel that is used meanwhile covers it, and if it may be read into, nothing else reads or writes it. A
 /// task may write to memory that is being written to a disk: each byte is then stored as it was or as it is, and the drivers
 /// never look.
 pub unsafe trait DmaMemory: Completion {
     /// Calls `each` with the segments, in the order of the sectors.
     fn for_each_segment(&self, each: impl FnMut(Segment));
+
+    /// Whether a device may write to them.
+    fn may_be_read_into(&self) -> bool {
+        true
+    }
 }
 
 /// A completion that has not been told yet; dropping it tells it that its request was abandoned.
@@ -125,10 +130,11 @@ impl Request {
     }
 
     /// A request for the memory that `owner` has; it keeps that until the request has ended. Pieces that follow one another in memory
-    /// become one segment. `None`, and the owner is dropped, when there are more than [`MAX_SEGMENTS`].
+    /// become one segment. `None`, and the owner is dropped, when there are more than [`MAX_SEGMENTS`], or they are to be read into
+    /// and may not be.
     pub fn with_memory<T: DmaMemory + 'static>(operation: Operation, sector: u64, owner: Box<T>) -> Option<Self> {
         let mut segments = ArrayVec::<Segment, MAX_SEGMENTS>::new();
-        let mut fits = true;
+        let mut fits = operation != Operation::Read || owner.may_be_read_into();
         owner.for_each_segment(|segment| {
             if !segments.last_mut().is_some_and(|last| last.try_append(segment)) {
                 fits &= segments.try_push(segment).is_ok();
@@ -339,9 +345,10 @@ pub enum BlockError {
 #[cfg(test)]
 mod tests {
     use core::num::NonZeroU32;
+    use std::boxed::Box;
     use std::string::ToString;
 
-    use super::{BlockError, DiskNumber, MAX_SEGMENTS, Operation, Request, Segment};
+    use super::{BlockError, Completion, DiskNumber, DmaMemory, MAX_SEGMENTS, Operation, Request, Segment};
     use crate::fake::Results;
 
     #[test]
@@ -367,6 +374,30 @@ mod tests {
         // SAFETY: as above.
         assert_eq!(unsafe { request.push(segment(99)) }, Err(segment(99)));
         assert_eq!(request.bytes(), (1..=MAX_SEGMENTS as u64).sum());
+    }
+
+    #[test]
+    fn memory_is_read_into_only_if_its_owner_lets_it_be() {
+        struct Kept(Box<dyn Completion>);
+
+        impl Completion for Kept {
+            fn complete(self: Box<Self>, result: Result<(), BlockError>) {
+                self.0.complete(result);
+            }
+        }
+
+        // SAFETY: it names no memory.
+        unsafe impl DmaMemory for Kept {
+            fn for_each_segment(&self, _: impl FnMut(Segment)) {}
+
+            fn may_be_read_into(&self) -> bool {
+                false
+            }
+        }
+
+        let results = Results::default();
+        let request = |operation, number| Request::with_memory(operation, 0, Box::new(Kept(results.note(number))));
+        assert!(request(Operation::Write, 0).is_some() && request(Operation::Read, 1).is_none());
     }
 
     #[test]

@@ -66,7 +66,11 @@ pub trait Registers {
     /// The next byte of the chosen item, 0 beyond its end.
     fn next_byte(&mut self) -> u8;
     /// Starts what the descriptor at `descriptor` says.
-    fn start_transfer(&mut self, descriptor: PhysAddr);
+    ///
+    /// # Safety
+    ///
+    /// It is a [`Descriptor`], and says what [`LongFile::read_part`] was promised.
+    unsafe fn start_transfer(&mut self, descriptor: PhysAddr);
 }
 
 /// The registers of a PC.
@@ -93,10 +97,10 @@ impl Registers for PortRegisters {
         unsafe { Port::new(DATA_PORT).read() }
     }
 
-    fn start_transfer(&mut self, descriptor: PhysAddr) {
+    unsafe fn start_transfer(&mut self, descriptor: PhysAddr) {
         let halves = [(descriptor >> 32) as u32, descriptor as u32];
         for (port, half) in DMA_PORTS.into_iter().zip(halves) {
-            // SAFETY: as above; `read_part` alone calls this, for memory that its caller gave to the device.
+            // SAFETY: as above; the caller promises that the descriptor names memory that was given to the device.
             unsafe { Port::new(port).write(half.to_be()) };
         }
     }
@@ -168,7 +172,8 @@ impl LongFile {
         let address = [((to >> 32) as u32).to_be(), (to as u32).to_be()];
         // SAFETY: the caller gives the descriptor to this call, and the device does not have it yet.
         unsafe { descriptor.write(Descriptor { control, length: bytes.to_be(), address }) };
-        registers.start_transfer(descriptor_address);
+        // SAFETY: the descriptor was just written, with memory that the caller gives to the device.
+        unsafe { registers.start_transfer(descriptor_address) };
         // SAFETY: the descriptor stays. Of what the device may write now only this is looked at, which is atomic.
         let answer = unsafe { &(*descriptor.as_ptr()).control };
         for _ in 0..PATIENCE {
@@ -280,7 +285,7 @@ mod tests {
             self.rest.next().unwrap_or(0)
         }
 
-        fn start_transfer(&mut self, descriptor: u64) {
+        unsafe fn start_transfer(&mut self, descriptor: u64) {
             // SAFETY: the test's descriptor lives while the transfer runs, and only its atomic part is used afterwards.
             let descriptor = unsafe { &*with_exposed_provenance_mut::<Descriptor>(descriptor as usize) };
             let control = u32::from_be(descriptor.control.load(Ordering::Acquire));

@@ -42,5 +42,6 @@ pub mod serial;
 pub mod virtio_blk;
 
 pub use hal::Hal;
-/// What [`Hal`] builds on, and the types its methods use.
-pub use virtio_drivers::{self, BufferDirection, PhysAddr};
+/// What [`Hal`] builds on, and the types its methods use. No more of that crate: by its safe functions a device can be told to write
+/// anywhere.
+pub use virtio_drivers::{BufferDirection, Hal as VirtioHal, PhysAddr};

@@ -38,7 +38,8 @@ pub struct ConfigurationPorts(());
 impl ConfigurationPorts {
     /// # Safety
     ///
-    /// Only one thread at a time uses the ports, through this value, its clones, or otherwise.
+    /// Only one thread at a time uses the ports, through this value, its clones, or otherwise. What is written there decides where
+    /// devices write: only this crate and virtio-drivers do.
     pub const unsafe fn new() -> Self {
         Self(())
     }

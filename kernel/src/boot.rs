@@ -13,7 +13,7 @@ use quire_linux::fs::start;
 use quire_linux::process::exit;
 use quire_linux::process::init;
 use quire_linux::process::signal::ChildChange;
-use quire_machine::arch::{apic, cpu, gdt, syscall, translations, trap, xsave};
+use quire_machine::arch::{apic, cpu, gdt, interrupts, syscall, translations, trap, xsave};
 use quire_machine::clock;
 use quire_machine::event;
 use quire_machine::log::Setting;
@@ -67,8 +67,10 @@ pub unsafe fn begin(regions: &[MemoryRegion]) -> ! {
         log!("boot", "command line: {}", command_line().as_str());
     }
     let limit = or_give_up(command_line().size("mem")).unwrap_or(u64::MAX);
-    or_give_up(physical::start(regions, limit));
-    let root = or_give_up(kernel_map::loader::build(regions, limit));
+    // SAFETY: the loader's memory map, of which nothing was taken yet.
+    or_give_up(unsafe { physical::start(regions, limit) });
+    // SAFETY: as above; the loader's tables are in use.
+    let root = or_give_up(unsafe { kernel_map::loader::build(regions, limit) });
     let stack = or_give_up(KernelStack::new());
     let top = stack.top();
     // The stack is the first thread's, which never ends; `go_on` makes a value of it again.
@@ -101,7 +103,7 @@ extern "C" fn go_on() -> ! {
     observatory::start();
     or_give_up(apic::start());
     clock::read_clock();
-    x86_64::instructions::interrupts::enable();
+    interrupts::enable();
     let marks = physical::watermarks();
     log!(
         "mm",

@@ -80,7 +80,7 @@ static FOUND: Once<Vec<Arc<VirtioDisk>>> = Once::new();
 
 /// Finds the disks and starts them; one that cannot be used is named in the log and left alone.
 #[expect(clippy::disallowed_methods, reason = "once, as the kernel starts")]
-#[expect(unsafe_code, reason = "the configuration ports have one user, and this is where it is made")]
+#[expect(unsafe_code, reason = "the configuration ports and each disk have one user, and this is where it is made")]
 pub fn start() {
     FOUND.call_once(|| {
         // SAFETY: this is the only place that uses the configuration ports.
@@ -91,7 +91,9 @@ pub fn start() {
             let bell = &BELLS[index];
             let Some(vector) = trap::allocate_vector(ring, index) else { break };
             let interrupt = Interrupt { apic_id: apic::id(), vector };
-            let transport = match MsixTransport::new::<KernelHal, _>(&ports, function, interrupt) {
+            // SAFETY: the function was just found there, and is this driver's alone; the vector was taken for it.
+            let transport = unsafe { MsixTransport::new::<KernelHal, _>(&ports, function, interrupt) };
+            let transport = match transport {
                 Ok(transport) => transport,
                 Err(error) => {
                     log!("disk", "{number}: left alone: {error}");

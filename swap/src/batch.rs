@@ -158,6 +158,8 @@ impl<M: Machine> Batch<M> {
 
     pub(crate) fn push(&mut self, folio: InTransit<M::Folio>, slot: u32) {
         debug_assert!(self.len() < self.capacity());
+        // One that is read would be unlocked by its end, and written by a device.
+        assert!(folio.direction() == self.direction, "a folio goes the other way");
         heap::push(&mut self.items, Item { folio, slot, page: slot, stand_in: None });
     }
 
@@ -404,7 +406,11 @@ impl<M: Machine> WriteBatch<M> {
     }
 
     /// `folio`, of the same order, is written instead of the one at `position`, and is free when that is over.
+    ///
+    /// # Panics
+    /// When it is not on its way to be written.
     pub fn stand_in(&mut self, position: usize, folio: InTransit<M::Folio>) {
+        assert!(folio.direction() == Direction::Write, "a folio that is read stands in for one that is written");
         if let Some(item) = self.0.items.get_mut(position) {
             debug_assert_eq!(folio.folio().order(), item.folio.folio().order());
             drop(item.stand_in.replace(folio).map(InTransit::end_write));

@@ -35,6 +35,7 @@ use core::ops::Deref;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use crate::direction::Direction;
 use crate::entry::Entry;
 use crate::page::Page;
 use crate::panicking::assert_unless_panicking;
@@ -49,7 +50,7 @@ pub trait Folio: Clone + Send + Sync + 'static {
 
     /// The reference that was forgotten.
     #[must_use]
-    fn take_up(&self, forgotten: Forgotten<'_>) -> Self;
+    fn take_up(&self, forgotten: Forgotten<'_, Self>) -> Self;
 
     /// A new reference to whatever folio begins at frame `number` if it has any reference now. The frame may have become
     /// another folio since the number was read: the caller looks again.
@@ -63,13 +64,13 @@ pub trait Folio: Clone + Send + Sync + 'static {
     fn thaw(&self);
 
     /// The folio's state.
-    fn state(&self) -> &FolioState;
+    fn state(&self) -> &FolioState<Self>;
 
     /// Lets page `index` of the folio be looked at, which `access` is to.
-    fn read_page<R>(&self, index: usize, access: &ReadAccess<'_>, read: impl FnOnce(&Page) -> R) -> R;
+    fn read_page<R>(&self, index: usize, access: &ReadAccess<'_, Self>, read: impl FnOnce(&Page) -> R) -> R;
 
     /// Lets page `index` of the folio be written, which `access` is to.
-    fn write_page<R>(&self, index: usize, access: &mut WriteAccess<'_>, write: impl FnOnce(&mut Page) -> R) -> R;
+    fn write_page<R>(&self, index: usize, access: &mut WriteAccess<'_, Self>, write: impl FnOnce(&mut Page) -> R) -> R;
 
     /// Fills a page with zeros, in the way that the machine does it best.
     fn clear(page: &mut Page) {
@@ -123,68 +124,68 @@ pub enum FolioFlag {
 
 /// The right to look at the contents of one folio, which no task writes meanwhile.
 #[derive(Debug)]
-pub struct ReadAccess<'a>(&'a FolioState);
+pub struct ReadAccess<'a, F>(&'a FolioState<F>);
 
 /// The right to write the contents of one folio, which no other task reaches meanwhile.
 #[derive(Debug)]
-pub struct WriteAccess<'a>(&'a FolioState, PhantomData<&'a mut ()>);
+pub struct WriteAccess<'a, F>(&'a FolioState<F>, PhantomData<&'a mut ()>);
 
 /// A reference to a folio was forgotten, as it entered the cache or is with the lock that had it, and is to be taken up.
 #[derive(Debug)]
-pub struct Forgotten<'a>(&'a FolioState);
+pub struct Forgotten<'a, F>(&'a FolioState<F>);
 
-impl ReadAccess<'_> {
+impl<F> ReadAccess<'_, F> {
     /// Holds the machine to it.
     ///
     /// # Panics
     /// When the access is not to the folio with this state.
     #[inline]
-    pub fn check(&self, state: &FolioState) {
+    pub fn check(&self, state: &FolioState<F>) {
         assert!(ptr::eq(self.0, state), "the access is to another folio");
     }
 }
 
-impl WriteAccess<'_> {
+impl<F> WriteAccess<'_, F> {
     /// As [`ReadAccess::check`].
     ///
     /// # Panics
     /// When the access is not to the folio with this state.
     #[inline]
-    pub fn check(&self, state: &FolioState) {
+    pub fn check(&self, state: &FolioState<F>) {
         assert!(ptr::eq(self.0, state), "the access is to another folio");
     }
 }
 
-impl Forgotten<'_> {
+impl<F> Forgotten<'_, F> {
     /// As [`ReadAccess::check`].
     ///
     /// # Panics
     /// When it was not one to the folio with this state.
     #[inline]
-    pub fn check(&self, state: &FolioState) {
+    pub fn check(&self, state: &FolioState<F>) {
         assert!(ptr::eq(self.0, state), "another folio's reference was forgotten");
     }
 }
 
 /// The core's part of a folio's metadata as the machine keeps it, one for each frame.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(transparent)]
-pub struct FrameState(FolioState);
+pub struct FrameState<F>(FolioState<F>);
 
-impl FrameState {
+impl<F> FrameState<F> {
     /// Where in it the 32 bits of flags and area are, for those who read it from outside.
-    pub const BITS_OFFSET: usize = mem::offset_of!(FolioState, bits);
+    pub const BITS_OFFSET: usize = mem::offset_of!(FolioState<F>, bits);
     /// Where in it the 32 bits of the slot are.
-    pub const SLOT_OFFSET: usize = mem::offset_of!(FolioState, slot);
+    pub const SLOT_OFFSET: usize = mem::offset_of!(FolioState<F>, slot);
 
     /// A folio that is nothing yet.
     pub const fn new() -> Self {
-        Self(FolioState { bits: AtomicU32::new(0), slot: AtomicU32::new(0) })
+        Self(FolioState { bits: AtomicU32::new(0), slot: AtomicU32::new(0), of: PhantomData })
     }
 
     /// What the references to the folio show.
     #[inline]
-    pub const fn state(&self) -> &FolioState {
+    pub const fn state(&self) -> &FolioState<F> {
         &self.0
     }
 
@@ -223,19 +224,28 @@ impl FrameState {
     }
 }
 
+impl<F> Default for FrameState<F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// What a folio is.
 ///
 /// Eight bytes: flags and the area in 32 bits, and the slot. A folio that is not in the cache has no area there.
-#[derive(Debug, Default)]
-pub struct FolioState {
+///
+/// It is an `F`'s: no other implementation of [`Folio`] can take an `F`'s lock, give it back, or have access by it.
+#[derive(Debug)]
+pub struct FolioState<F> {
     bits: AtomicU32,
     slot: AtomicU32,
+    of: PhantomData<fn() -> F>,
 }
 
 const AREA_SHIFT: u32 = 9;
 const AREA_MASK: u32 = 0x1f << AREA_SHIFT;
 
-impl FolioState {
+impl<F> FolioState<F> {
     /// Whether the folio is `flag`.
     #[inline]
     pub fn is(&self, flag: FolioFlag) -> bool {
@@ -443,11 +453,11 @@ impl<F: Folio> Locked<F> {
     }
 
     /// Passes the lock on to what completes the read.
+    ///
+    /// # Panics
+    /// When the folio has contents, or is being written: others may look at them.
     pub fn into_read(self) -> InTransit<F> {
-        debug_assert!(
-            !self.state().is(FolioFlag::UpToDate),
-            "a folio that has contents is read from its slot once more"
-        );
+        assert_has_no_contents(self.state());
         InTransit(self.into_folio())
     }
 
@@ -481,6 +491,12 @@ impl<F: Folio> InTransit<F> {
     #[inline]
     pub(crate) const fn folio(&self) -> &F {
         &self.0
+    }
+
+    /// Whether it is on its way from its slot, or to it.
+    #[inline]
+    pub(crate) fn direction(&self) -> Direction {
+        if self.0.state().is(FolioFlag::Writeback) { Direction::Write } else { Direction::Read }
     }
 
     /// Looks at page `index` of a folio that is written and does not change meanwhile.
@@ -525,9 +541,14 @@ impl<F: Folio> InTransit<F> {
 #[inline]
 fn write_to<F: Folio, R>(folio: &F, index: usize, write: impl FnOnce(&mut Page) -> R) -> R {
     let state = folio.state();
+    assert_has_no_contents(state);
+    folio.write_page(index, &mut WriteAccess(state, PhantomData), write)
+}
+
+#[inline]
+fn assert_has_no_contents<F>(state: &FolioState<F>) {
     let in_use = FolioFlag::UpToDate as u32 | FolioFlag::Writeback as u32;
     assert!(state.bits.load(Ordering::Acquire) & in_use == 0, "a folio that has contents is written");
-    folio.write_page(index, &mut WriteAccess(state, PhantomData), write)
 }
 
 impl<F: Folio> Deref for Locked<F> {

@@ -69,7 +69,8 @@ fn task(
         _ if current_ranks.is_some() => TaskState::Running,
         0 => TaskState::Ready,
         1 => TaskState::Running,
-        2 => TaskState::Parked,
+        // Those that were not begun, and idle ones, wait as well.
+        2 | 4 | 5 => TaskState::Parked,
         _ => TaskState::Dead,
     };
     Ok(Task {

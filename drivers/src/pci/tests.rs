@@ -125,7 +125,8 @@ fn disk() -> (Configuration, PhysAddr, PhysAddr) {
 }
 
 fn transport(configuration: &Configuration) -> Result<MsixTransport, PciError> {
-    MsixTransport::new::<FakeHal, _>(configuration, FUNCTION, INTERRUPT)
+    // SAFETY: the device's registers are memory of the test's, and no device writes.
+    unsafe { MsixTransport::new::<FakeHal, _>(configuration, FUNCTION, INTERRUPT) }
 }
 
 #[test]

@@ -72,7 +72,13 @@ impl MsixTransport {
     /// # Errors
     ///
     /// The device has no MSI-X, or describes itself wrongly.
-    pub fn new<H: Hal, C: ConfigurationAccess + Clone>(
+    ///
+    /// # Safety
+    ///
+    /// `access` leads to the configuration space of the machine's devices, and nothing else uses this one: where it says that its
+    /// registers are, none of RAM is. The vector is one for devices. The value is for [`VirtioBlk::new`](crate::virtio_blk::VirtioBlk::new)
+    /// as it is: what its queue is told is where the device writes.
+    pub unsafe fn new<H: Hal, C: ConfigurationAccess + Clone>(
         access: &C,
         function: DeviceFunction,
         interrupt: Interrupt,

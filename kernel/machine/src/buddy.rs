@@ -8,28 +8,29 @@
 use crate::frame::{Frame, FrameNumber, Kind, OwnList};
 
 /// Blocks have orders below this: the largest is 4 MiB, as on Linux.
-pub const ORDERS: u8 = 11;
+pub(crate) const ORDERS: u8 = 11;
 
 /// The free lists.
 #[derive(Debug)]
-pub struct Buddy {
+pub(crate) struct Buddy {
     lists: [OwnList; ORDERS as usize],
     free: usize,
 }
 
 impl Buddy {
     /// An allocator that has nothing to give.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { lists: [const { OwnList::empty() }; ORDERS as usize], free: 0 }
     }
 
     /// How many frames are free.
-    pub const fn free_frames(&self) -> usize {
+    pub(crate) const fn free_frames(&self) -> usize {
         self.free
     }
 
     /// How many blocks of each order are free.
-    pub fn free_blocks(&self) -> [usize; ORDERS as usize] {
+    #[cfg(test)]
+    pub(crate) fn free_blocks(&self) -> [usize; ORDERS as usize] {
         core::array::from_fn(|order| self.lists[order].len())
     }
 
@@ -39,7 +40,7 @@ impl Buddy {
     }
 
     /// Takes a block of 2^`order` frames, whose kind becomes `kind`; `None` when no block is large enough.
-    pub fn allocate(&mut self, frames: &[Frame], order: u8, kind: Kind) -> Option<FrameNumber> {
+    pub(crate) fn allocate(&mut self, frames: &[Frame], order: u8, kind: Kind) -> Option<FrameNumber> {
         let mut found = (order..ORDERS).find(|&larger| !self.lists[usize::from(larger)].is_empty())?;
         let block = self.lists[usize::from(found)].first()?;
         self.lists[usize::from(found)].remove(frames, block);
@@ -59,7 +60,7 @@ impl Buddy {
     ///
     /// # Panics
     /// When the block is free already: it was freed twice.
-    pub fn free(&mut self, frames: &[Frame], block: FrameNumber, order: u8) {
+    pub(crate) fn free(&mut self, frames: &[Frame], block: FrameNumber, order: u8) {
         for frame in &frames[block.index()..block.index() + (1 << order)] {
             assert!(!frame.is_unused(), "frame {block} of order {order} is freed a second time");
             frame.set_kind(Kind::FreeTail);
@@ -101,7 +102,7 @@ impl Default for Buddy {
 ///
 /// A frame in the short list is [`Kind::FreeTail`], so nothing merges with it.
 #[derive(Debug)]
-pub struct SingleFrames {
+pub(crate) struct SingleFrames {
     buddy: Buddy,
     singles: OwnList,
 }
@@ -113,24 +114,24 @@ impl SingleFrames {
     const MOST: usize = 2 * Self::BATCH;
 
     /// Nothing to give.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { buddy: Buddy::new(), singles: OwnList::empty() }
     }
 
     /// How many frames are free.
     #[inline]
-    pub const fn free_frames(&self) -> usize {
+    pub(crate) const fn free_frames(&self) -> usize {
         self.buddy.free_frames() + self.singles.len()
     }
 
     /// The free lists alone.
-    pub const fn buddy_mut(&mut self) -> &mut Buddy {
+    pub(crate) const fn buddy_mut(&mut self) -> &mut Buddy {
         &mut self.buddy
     }
 
     /// Takes a block of 2^`order` frames, whose kind becomes `kind`; `None` when no block is large enough.
     #[inline]
-    pub fn allocate(&mut self, frames: &[Frame], order: u8, kind: Kind) -> Option<FrameNumber> {
+    pub(crate) fn allocate(&mut self, frames: &[Frame], order: u8, kind: Kind) -> Option<FrameNumber> {
         if order > 0 {
             return self.buddy.allocate(frames, order, kind).or_else(|| {
                 self.empty_singles(frames);
@@ -151,7 +152,7 @@ impl SingleFrames {
     /// # Panics
     /// When the block is free already: it was freed twice.
     #[inline]
-    pub fn free(&mut self, frames: &[Frame], block: FrameNumber, order: u8) {
+    pub(crate) fn free(&mut self, frames: &[Frame], block: FrameNumber, order: u8) {
         if order > 0 {
             self.buddy.free(frames, block, order);
             return;

@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use quire_drivers::{BufferDirection, PhysAddr, virtio_drivers};
+use quire_drivers::{BufferDirection, PhysAddr, VirtioHal};
 use quire_swap::header::{PAGE_SIZE, Page};
 
 use crate::address_map::DIRECT_MAP;
@@ -33,7 +33,7 @@ fn direct(physical: PhysAddr) -> NonNull<u8> {
 // SAFETY: DMA memory is a block of the buddy allocator, contiguous, zeroed and given to nothing else; registers are mapped
 // uncached for ever; `share` is given pointers into the direct map only: frames, DMA memory and the heap all lie there,
 // and the direct map is contiguous in physical memory.
-unsafe impl virtio_drivers::Hal for KernelHal {
+unsafe impl VirtioHal for KernelHal {
     fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         let Some(mut block) = UniqueFrame::allocate(order(pages), Kind::Device, Purpose::Kernel) else {
             return (0, NonNull::dangling());

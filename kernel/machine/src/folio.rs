@@ -208,7 +208,7 @@ impl Folio {
     /// # Panics
     /// When the bytes are not all in the page.
     pub fn read_bytes(&self, start: usize, to: &mut [u8]) {
-        assert!(start + to.len() <= PAGE_SIZE, "the bytes are in the page");
+        assert!(are_in_page(start, to.len()), "the bytes are in the page");
         self.assert_has_contents();
         // SAFETY: the source is within a frame that stays allocated while `self` lives and of which, as it has contents, nothing
         // has a mutable reference; the destination is a live slice elsewhere.
@@ -220,7 +220,7 @@ impl Folio {
     /// # Panics
     /// When the bytes are not all in the page, or the page is on its way to where it must not change meanwhile.
     pub fn write_bytes(locked: &Locked<Self>, start: usize, from: &[u8]) {
-        assert!(start + from.len() <= PAGE_SIZE, "the bytes are in the page");
+        assert!(are_in_page(start, from.len()), "the bytes are in the page");
         locked.assert_has_contents();
         assert!(locked.state().may_be_written(), "{locked:?} must not change now");
         // SAFETY: as in `read_bytes`, the other way round. The swap core looks at a page only where that must not change, or
@@ -275,6 +275,12 @@ impl Folio {
         // SAFETY: there was a last reference, and it was given up.
         drop(unsafe { UniqueFrame::from_number(self.frame(), 0) });
     }
+}
+
+/// Whether so many bytes from byte `start` on are in a page. Their sum may wrap.
+#[inline]
+fn are_in_page(start: usize, bytes: usize) -> bool {
+    start.checked_add(bytes).is_some_and(|end| end <= PAGE_SIZE)
 }
 
 /// Holds a count that has risen to what it can be. Far below, so that no other processor takes it there meanwhile.
@@ -341,7 +347,7 @@ impl quire_swap::Folio for Folio {
         0
     }
 
-    fn take_up(&self, forgotten: Forgotten<'_>) -> Self {
+    fn take_up(&self, forgotten: Forgotten<'_, Self>) -> Self {
         forgotten.check(self.state());
         Self(self.0)
     }
@@ -360,11 +366,11 @@ impl quire_swap::Folio for Folio {
     }
 
     #[inline]
-    fn state(&self) -> &FolioState {
+    fn state(&self) -> &FolioState<Self> {
         self.0.folio.state()
     }
 
-    fn read_page<R>(&self, index: usize, access: &ReadAccess<'_>, read: impl FnOnce(&Page) -> R) -> R {
+    fn read_page<R>(&self, index: usize, access: &ReadAccess<'_, Self>, read: impl FnOnce(&Page) -> R) -> R {
         access.check(self.state());
         assert!(index == 0, "a folio has one page");
         // SAFETY: the frame is in the direct map and stays allocated while `self` lives. With such an access nothing writes it: it
@@ -373,7 +379,7 @@ impl quire_swap::Folio for Folio {
         read(unsafe { &*self.bytes().cast() })
     }
 
-    fn write_page<R>(&self, index: usize, access: &mut WriteAccess<'_>, write: impl FnOnce(&mut Page) -> R) -> R {
+    fn write_page<R>(&self, index: usize, access: &mut WriteAccess<'_, Self>, write: impl FnOnce(&mut Page) -> R) -> R {
         access.check(self.state());
         assert!(index == 0, "a folio has one page");
         // SAFETY: as above; with such an access nothing else reads or writes it: it has no contents, so no PTE maps it and its

@@ -12,6 +12,8 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{FolioFlag, FrameState};
 
+use crate::handles::Folio;
+
 /// The number of a physical frame: its address divided by 4,096.
 ///
 /// Safe code can make any, and it proves nothing: what reaches a frame by its number alone either asks the metadata whether it may,
@@ -117,7 +119,7 @@ pub const NO_LIST: u8 = 0;
 #[repr(C)]
 pub struct Frame {
     /// What the swap core needs to know of the folio in this frame.
-    pub(crate) folio: FrameState,
+    pub(crate) folio: FrameState<Folio>,
     /// Whose page it is, as the rooms above mark it; of a slab, how much of it is in use.
     pub(crate) owned: AtomicU64,
     /// How many references there are to the folio, see `folio`, or who reaches a frame of a pool, see `pool_frame`; otherwise 0.
@@ -139,8 +141,8 @@ const _: () = {
     use quire_protocol::observatory::{FrameRecord, kind};
 
     assert!(size_of::<Frame>() == FrameRecord::BYTES);
-    assert!(offset_of!(Frame, folio) + FrameState::BITS_OFFSET == offset_of!(FrameRecord, flags));
-    assert!(offset_of!(Frame, folio) + FrameState::SLOT_OFFSET == offset_of!(FrameRecord, slot));
+    assert!(offset_of!(Frame, folio) + FrameState::<Folio>::BITS_OFFSET == offset_of!(FrameRecord, flags));
+    assert!(offset_of!(Frame, folio) + FrameState::<Folio>::SLOT_OFFSET == offset_of!(FrameRecord, slot));
     assert!(offset_of!(Frame, owned) == offset_of!(FrameRecord, owned));
     assert!(offset_of!(Frame, references) == offset_of!(FrameRecord, references));
     assert!(offset_of!(Frame, next) == offset_of!(FrameRecord, next));

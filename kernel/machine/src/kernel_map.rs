@@ -15,7 +15,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
-use x86_64::structures::paging::PageTableFlags as Flags;
+pub use x86_64::structures::paging::PageTableFlags as Flags;
 
 use crate::address_map::{ARCHIVE, BLOCKS, INFLATED_ARCHIVE, MMIO, ROOT_ENTRY_BYTES, STACKS};
 use crate::arch::mmu;
@@ -102,7 +102,7 @@ pub fn root() -> FrameNumber {
 ///
 /// # Errors
 /// The frame, when there is none for a table, something is mapped there, or no window has the address.
-pub fn map(address: u64, frame: UniqueFrame, flags: Flags) -> Result<(), UniqueFrame> {
+pub(crate) fn map(address: u64, frame: UniqueFrame, flags: Flags) -> Result<(), UniqueFrame> {
     let is_within = |window: &u64| (*window..*window + ROOT_ENTRY_BYTES).contains(&address);
     if !WINDOWS.iter().any(is_within) {
         return Err(frame);
@@ -121,7 +121,7 @@ pub fn map(address: u64, frame: UniqueFrame, flags: Flags) -> Result<(), UniqueF
 ///
 /// # Safety
 /// The page was mapped by [`map`], and nothing reaches it any more.
-pub unsafe fn unmap(address: u64) -> Option<UniqueFrame> {
+pub(crate) unsafe fn unmap(address: u64) -> Option<UniqueFrame> {
     let _lock = LOCK.lock();
     // SAFETY: the kernel's tables are never freed.
     let entry = unsafe { page_table::walk(root(), address, 1) }?.swap(0, Ordering::AcqRel);

@@ -8,7 +8,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`address_map`] | where things are in a virtual address space |
-//! | [`frame`], [`buddy`], [`watermark`] | frames and their metadata, free lists, reserves: pure |
+//! | [`frame`], `buddy`, [`watermark`] | frames and their metadata, free lists, reserves: pure |
 //! | `running`, `arch::cpu`, [`in_file_system`] | each processor's own data, and what allocations and reclaim look at of the running thread |
 //! | `sync` | spinning locks, and the ranks of all locks |
 //! | `handles`, `upcall` | the types that own frames; what is asked of the rooms above |
@@ -49,6 +49,7 @@
 //!
 //! # Files that import one another
 //!
+//! - `frame.rs`, `handles.rs`: the metadata of a frame has the state of a folio, and a folio is its frame's metadata.
 //! - `task/thread.rs`, `task/scheduler.rs`, `task/wait.rs`, `task/time.rs`: a thread's end is a wait queue, waiting is parking, and who
 //!   is parked is a thread.
 
@@ -65,7 +66,7 @@ pub mod address_map;
 pub mod arch;
 #[cfg(target_os = "none")]
 pub mod archive;
-pub mod buddy;
+pub(crate) mod buddy;
 pub mod clock;
 #[cfg(target_os = "none")]
 pub mod dma;

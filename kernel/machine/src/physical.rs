@@ -52,7 +52,11 @@ pub fn usable(regions: &[MemoryRegion], limit: u64) -> impl Iterator<Item = Rang
 ///
 /// # Errors
 /// [`AllocationError`] when not even the metadata fits.
-pub fn start(regions: &[MemoryRegion], limit: u64) -> Result<(), AllocationError> {
+///
+/// # Safety
+/// The regions are RAM as they say, which nothing else uses, and the loader's map reaches. Nothing knows of frames yet, or of those of
+/// an earlier start any more.
+pub unsafe fn start(regions: &[MemoryRegion], limit: u64) -> Result<(), AllocationError> {
     let page = PAGE_SIZE as u64;
     let end = usable(regions, limit).map(|range| range.end).max().ok_or(AllocationError)?;
     let count = FrameNumber::containing(end).index();

@@ -227,8 +227,12 @@ impl Pte {
         Self(bits_for(frame, protection) | ZERO_PAGE.bits())
     }
 
-    /// Holds the folio in an object's index, which no processor walks.
+    /// Holds the folio, which has contents, in an object's index, which no processor walks.
+    ///
+    /// # Panics
+    /// When the folio has no contents: in a table, the PTE could be made to let a task have them.
     pub fn holding(folio: Folio) -> Self {
+        folio.assert_has_contents();
         Self(leaf(ManuallyDrop::new(folio).frame(), Flags::PRESENT))
     }
 

@@ -5,7 +5,7 @@ use core::num::NonZeroU32;
 
 use quire_drivers::block::{BlockError, Completion, DmaMemory, Segment};
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{DiskRequest, Machine};
+use quire_swap::{Direction, DiskRequest, Machine};
 
 use crate::folio::{Folio, NewFolio};
 use crate::frame::FrameNumber;
@@ -14,10 +14,15 @@ use crate::frame::FrameNumber;
 ///
 /// # Safety
 /// While the value lives and nothing has a mutable reference to it, each frame that it names stays allocated, and nothing has a
-/// reference to its bytes. If it is to be read into, nothing else reads or writes it.
+/// reference to its bytes. If it may be read into, nothing else reads or writes it.
 pub unsafe trait Pages: Send + 'static {
     /// Calls `each` with the frames, in the order of the sectors.
     fn for_each_frame(&self, each: impl FnMut(FrameNumber));
+
+    /// Whether a device may write to them.
+    fn may_be_read_into(&self) -> bool {
+        true
+    }
 }
 
 // SAFETY: a request has its folios: for a read with their locks and without contents, so only the request's own methods reach
@@ -25,6 +30,10 @@ pub unsafe trait Pages: Send + 'static {
 unsafe impl<M: Machine<Folio = Folio>> Pages for DiskRequest<M> {
     fn for_each_frame(&self, mut each: impl FnMut(FrameNumber)) {
         self.folios().for_each(|folio| each(folio.frame()));
+    }
+
+    fn may_be_read_into(&self) -> bool {
+        self.direction() == Direction::Read
     }
 }
 
@@ -55,5 +64,9 @@ unsafe impl<P: Pages, E: FnOnce(P, Result<(), BlockError>) + Send> DmaMemory for
     fn for_each_segment(&self, mut each: impl FnMut(Segment)) {
         const PAGE: NonZeroU32 = NonZeroU32::new(PAGE_SIZE as u32).unwrap();
         self.pages.for_each_frame(|frame| each(Segment::new(frame.address(), PAGE)));
+    }
+
+    fn may_be_read_into(&self) -> bool {
+        self.pages.may_be_read_into()
     }
 }

@@ -19,7 +19,12 @@ use crate::watermark::Purpose;
 
 impl UniqueFrame {
     /// Takes 2^`order` frames, without sleeping, if `purpose` may have them. Their contents are junk.
+    ///
+    /// # Panics
+    /// When the kind is that of free frames, which the free lists take for theirs.
+    #[inline]
     pub fn allocate(order: u8, kind: Kind, purpose: Purpose) -> Option<Self> {
+        assert!(!matches!(kind, Kind::Free | Kind::FreeTail), "what is taken is not free");
         physical::allocate(order, kind, purpose).map(|first| Self { first, order })
     }
 

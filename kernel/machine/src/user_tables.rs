@@ -31,7 +31,7 @@ use crate::arch::page_table::{self, Table, flags_of, frame_of};
 pub use crate::arch::root::Root;
 use crate::arch::translations;
 use crate::folio::Folio;
-use crate::frame::{Frame, FrameNumber, OwnList};
+use crate::frame::{Frame, FrameNumber, Kind, OwnList};
 use crate::kernel_map;
 use crate::physical;
 use crate::protection::Protection;
@@ -49,6 +49,8 @@ const USER_HALF: usize = page_table::ENTRIES / 2;
 /// The page tables of one address space.
 pub struct UserTables {
     root: Root,
+    /// Of these tables alone: the root's frame may have been another's, whose key is there still.
+    number: u64,
     /// The lock of the PTEs, and frames that were reserved for tables.
     lock: SpinLock<OwnList>,
     tables: AtomicUsize,
@@ -56,7 +58,9 @@ pub struct UserTables {
 }
 
 /// The right to free the tables of one space, and the promise that they stay while it is borrowed. There is one for each.
-pub struct TablesKey(FrameNumber);
+pub struct TablesKey(u64);
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// Where the PTE of a page was, as of a generation.
 #[derive(Clone, Copy)]
@@ -86,13 +90,15 @@ impl UserTables {
         for (index, (entry, kernel)) in entries.iter().zip(kernel).enumerate() {
             entry.store(if index < USER_HALF { 0 } else { kernel.load(Ordering::Relaxed) }, Ordering::Relaxed);
         }
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         let tables = Self {
             root: Root::new(root),
+            number,
             lock: SpinLock::new(Rank::PageTable, OwnList::empty()),
             tables: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
         };
-        (tables, TablesKey(root))
+        (tables, TablesKey(number))
     }
 
     /// Their root.
@@ -122,7 +128,7 @@ impl UserTables {
     /// When the key is another's.
     #[inline]
     pub fn look_up(&self, key: &TablesKey, address: u64) -> (Seat<'_>, u64) {
-        assert!(key.0 == self.root.frame(), "the key of other tables");
+        assert!(key.0 == self.number, "the key of other tables");
         let generation = self.generation.load(Ordering::Acquire);
         // SAFETY: no table is freed while the key is borrowed.
         let entry = unsafe { walk(self.root.frame(), address) };
@@ -168,7 +174,11 @@ impl UserTables {
 
     /// Reserves a frame for a table, for a caller who cannot wait for it later because of a lock. It was charged by
     /// [`allocate_charged`](crate::upcall::Upcalls::allocate_charged), as all that become tables.
+    ///
+    /// # Panics
+    /// When the frame's kind is another than a table's: other lists might link it.
     pub fn reserve(&self, frame: UniqueFrame) {
+        assert!(physical::frames()[frame.number().index()].kind() == Kind::PageTable, "{frame:?} is for no table");
         self.lock.lock().push_front(physical::frames(), frame.into_number());
     }
 
@@ -187,7 +197,7 @@ impl UserTables {
     /// # Panics
     /// When the key is another's.
     pub fn leaf<'a>(&'a self, key: &'a TablesKey, address: u64) -> Option<Leaf<'a>> {
-        assert!(key.0 == self.root.frame(), "the key of other tables");
+        assert!(key.0 == self.number, "the key of other tables");
         // SAFETY: no table is freed while the key is borrowed.
         unsafe { leaf_table(self.root.frame(), address) }.map(Leaf)
     }
@@ -204,7 +214,7 @@ impl UserTables {
     /// # Panics
     /// When the key is another's.
     pub fn free_tables(&self, key: &mut TablesKey) {
-        assert!(key.0 == self.root.frame(), "the key of other tables");
+        assert!(key.0 == self.number, "the key of other tables");
         let _lock = self.lock.lock();
         self.mappings_changed();
         self.free_all();
@@ -459,8 +469,12 @@ impl Leaf<'_> {
     ///
     /// # Errors
     /// The PTE, if there is one.
+    ///
+    /// # Panics
+    /// When the address is not in the user half.
     #[inline]
     pub fn fill(self, address: u64, new: Pte) -> Result<(), Pte> {
+        assert!(address < USER_END, "a page is mapped beyond the user half");
         let entry = &self.0[page_table::index(address, 1)];
         let bits = new.into_bits();
         entry.compare_exchange(0, bits, Ordering::AcqRel, Ordering::Relaxed).map(drop).map_err(|_| {
@@ -518,6 +532,9 @@ impl TablesGuard<'_> {
     /// The PTEs of so many pages from `address` on, a power of two to which it is aligned, if there is a table for them.
     #[inline]
     pub fn row<const PTES: usize>(&self, address: u64) -> Option<Row<'_, PTES>> {
+        if address > USER_END - (PTES * PAGE_SIZE) as u64 {
+            return None;
+        }
         // SAFETY: tables are freed only under the lock, which is held while the row lives.
         let table = unsafe { leaf_table(self.tables.root.frame(), address) }?;
         let entries = table.get(page_table::index(address, 1)..)?.first_chunk()?;
@@ -540,7 +557,7 @@ impl TablesGuard<'_> {
         }
         let mut allocate = || {
             let spare = self.spare.first().inspect(|table| self.spare.remove(physical::frames(), *table));
-            let charged = || (upcalls().allocate_charged)(crate::frame::Kind::PageTable);
+            let charged = || (upcalls().allocate_charged)(Kind::PageTable);
             let table = spare.or_else(|| charged().map(UniqueFrame::into_number))?;
             self.tables.tables.fetch_add(1, Ordering::Relaxed);
             Some(table)
@@ -702,6 +719,9 @@ impl<'a> Cursor<'a> {
     /// The PTE of the page at `address`, if there is a table for it.
     #[inline]
     pub fn find(&mut self, address: u64) -> Option<PteCell<'a>> {
+        if address >= USER_END {
+            return None;
+        }
         let first = address & !(next_multiple(0, 2) - 1);
         if self.first != first {
             self.go_to(address, first);

@@ -8,12 +8,12 @@ use quire_machine::address_map::{DIRECT_MAP, KERNEL_IMAGE, USER_END};
 use quire_machine::arch::translations;
 use quire_machine::frame::Kind;
 use quire_machine::heap;
+use quire_machine::kernel_map::{self, Flags};
+use quire_machine::physical;
 use quire_machine::unique::UniqueFrame;
 use quire_machine::watermark::Purpose;
-use quire_machine::{kernel_map, physical};
 use quire_memory::AddressSpace;
 use quire_memory::address_space::MapError;
-use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::failure::Failure;
 use super::user;

@@ -18,7 +18,7 @@ pub struct Bare;
 const FRAMES: usize = 1024;
 
 struct Frame {
-    state: FrameState,
+    state: FrameState<BareFolio>,
     references: AtomicU32,
 }
 
@@ -61,7 +61,7 @@ impl Folio for BareFolio {
         0
     }
 
-    fn take_up(&self, forgotten: Forgotten<'_>) -> Self {
+    fn take_up(&self, forgotten: Forgotten<'_, Self>) -> Self {
         forgotten.check(self.state());
         Self(self.0)
     }
@@ -82,15 +82,20 @@ impl Folio for BareFolio {
         self.frame().references.fetch_and(!FROZEN, Ordering::Release);
     }
 
-    fn state(&self) -> &FolioState {
+    fn state(&self) -> &FolioState<Self> {
         self.frame().state.state()
     }
 
-    fn read_page<R>(&self, _index: usize, _access: &ReadAccess<'_>, read: impl FnOnce(&Page) -> R) -> R {
+    fn read_page<R>(&self, _index: usize, _access: &ReadAccess<'_, Self>, read: impl FnOnce(&Page) -> R) -> R {
         read(&[1; 4096])
     }
 
-    fn write_page<R>(&self, _index: usize, _access: &mut WriteAccess<'_>, write: impl FnOnce(&mut Page) -> R) -> R {
+    fn write_page<R>(
+        &self,
+        _index: usize,
+        _access: &mut WriteAccess<'_, Self>,
+        write: impl FnOnce(&mut Page) -> R,
+    ) -> R {
         write(&mut [1; 4096])
     }
 

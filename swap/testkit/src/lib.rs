@@ -133,7 +133,7 @@ struct Payer {
 const PAYERS: usize = PAYER_MAX as usize + 1;
 
 struct Frame {
-    state: FrameState,
+    state: FrameState<FakeFolio>,
     references: AtomicU32,
     order: AtomicU8,
     /// The frame's place in its folio.
@@ -463,7 +463,7 @@ impl Folio for FakeFolio {
         self.frame().order.load(Ordering::Relaxed)
     }
 
-    fn take_up(&self, forgotten: Forgotten<'_>) -> Self {
+    fn take_up(&self, forgotten: Forgotten<'_, Self>) -> Self {
         forgotten.check(self.state());
         Self { memory: self.memory, number: self.number }
     }
@@ -486,16 +486,16 @@ impl Folio for FakeFolio {
         assert!(before & FROZEN != 0, "{self:?} was not frozen");
     }
 
-    fn state(&self) -> &FolioState {
+    fn state(&self) -> &FolioState<Self> {
         self.frame().state.state()
     }
 
-    fn read_page<R>(&self, index: usize, access: &ReadAccess<'_>, read: impl FnOnce(&Page) -> R) -> R {
+    fn read_page<R>(&self, index: usize, access: &ReadAccess<'_, Self>, read: impl FnOnce(&Page) -> R) -> R {
         access.check(self.state());
         self.with_page(index, read)
     }
 
-    fn write_page<R>(&self, index: usize, access: &mut WriteAccess<'_>, write: impl FnOnce(&mut Page) -> R) -> R {
+    fn write_page<R>(&self, index: usize, access: &mut WriteAccess<'_, Self>, write: impl FnOnce(&mut Page) -> R) -> R {
         access.check(self.state());
         self.with_page_mut(index, write)
     }

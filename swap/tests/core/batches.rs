@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use quire_swap::{
-    Area, BATCH_FOLIOS, BATCH_PAGES, Deviceless, Direction, Entry, FaultError, Folio, FolioFlag, IoError, Locked,
-    POOL_BATCHES, Plug, ReadBatch, SlotRange, SlotReference, SlotRun, Swap, SwapOffError, SwapOnOptions, SwapOps,
-    SwapOpsFlags, Users, WriteBatch, Written,
+    Area, BATCH_FOLIOS, BATCH_PAGES, Deviceless, Direction, Entry, FaultError, Folio, FolioFlag, FolioUse, IoError,
+    Locked, Machine, POOL_BATCHES, Plug, ReadBatch, SlotRange, SlotReference, SlotRun, Swap, SwapOffError,
+    SwapOnOptions, SwapOps, SwapOpsFlags, Users, WriteBatch, Written,
 };
 
 use quire_testkit::kernel::Kernel;
@@ -313,4 +313,25 @@ fn pages_are_counted_one_by_one_also_in_large_folios() {
     let counts = swap.statistics();
     assert_eq!((counts.pages_out, counts.failed_writes), (8, 4));
     assert_eq!((counts.pages_in, counts.failed_reads), (4, 4 + 1));
+}
+
+#[test]
+#[should_panic(expected = "a folio goes the other way")]
+fn a_folio_that_is_being_written_is_in_no_batch_that_is_read() {
+    let _memory = Memory::new(16);
+    let disk = FakeDisk::new("/dev/vda", 600);
+    let (swap, real) = swap_on(&disk);
+    let folio = new_folio(0, 5).unwrap();
+    let mut locked = lock(&folio);
+    Plug::new().add_owned(&swap.area(real).unwrap(), locked.start_writeback(), 7, Direction::Read);
+}
+
+#[test]
+#[should_panic(expected = "a folio that has contents is written")]
+fn a_folio_that_is_being_written_is_not_read_meanwhile() {
+    let _memory = Memory::new(16);
+    let folio = Fake::allocate_folio(0, FolioUse::Writeback).unwrap();
+    let mut locked = lock(&folio);
+    let _written = locked.start_writeback();
+    let _read = locked.into_read();
 }

@@ -65,6 +65,14 @@ fn the_swap_core_has_no_unsafe_code() {
     require(roots.into(), |text| text.contains("\n#![forbid(unsafe_code)]\n"), "unsafe code is not forbidden");
 }
 
+#[test]
+fn the_rooms_above_the_machine_do_not_name_what_is_below_it() {
+    let manifests = ["kernel", "kernel/memory", "kernel/linux"].map(|room| project().join(room).join("Cargo.toml"));
+    let is_above =
+        |text: &str| !["x86_64.", "x86_64 ", "virtio-drivers"].iter().any(|name| text.contains(&format!("\n{name}")));
+    require(manifests.into(), is_above, "by their safe functions, the processor and devices are told anything");
+}
+
 /// Whether a line of a source is a comment, or ends with one, that has one of `words`.
 fn comment_has(line: &str, words: &[&str]) -> bool {
     let Some((_, comment)) = line.split_once("//") else { return false };

@@ -29,12 +29,13 @@ pub(super) fn call(
     let room = image_bytes + if extended { ImageNote::LAST_BYTES } else { 0 };
     let place = FrameLayout::below(frame.rsp, &action, alternate, room).ok_or(Fault)?;
     let registers = registers_of(frame);
+    let [code, stack] = frame.segments();
     let handler = Frame {
         signal,
         info,
         restorer: action.restorer,
         registers,
-        segments: Segments { code: frame.cs as u16, stack: frame.ss as u16 },
+        segments: Segments { code, stack },
         fault,
         mask,
         alternate: alternate.seen_from(frame.rsp),
@@ -66,7 +67,7 @@ pub fn return_from_handler(place: &Cell<TrapFrame>) -> Result<u64, Fault> {
     let process = this();
     let mut frame = place.get();
     let context: [u8; CONTEXT_BYTES] = UserPtr::new(frame.rsp).read()?;
-    let returned = Returned::from_context(&context, frame.rflags);
+    let returned = Returned::from_context(&context, frame.rflags());
     // `iretq` would fault on an address that is not canonical.
     if returned.registers.rip >= USER_END {
         return Err(Fault);
@@ -105,37 +106,18 @@ fn read_image(place: UserPtr<u8>) -> Result<Image, Fault> {
 
 fn registers_of(frame: &TrapFrame) -> Registers {
     let TrapFrame { r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax, .. } = *frame;
-    let TrapFrame { rip, rflags, rsp, .. } = *frame;
+    let (rip, rflags, rsp) = (frame.rip(), frame.rflags(), frame.rsp);
     Registers { r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags }
 }
 
+/// The instruction pointer is in the user half.
 fn set_registers(frame: &mut TrapFrame, registers: &Registers) {
     let Registers { r8, r9, r10, r11, r12, r13, r14, r15, .. } = *registers;
     let Registers { rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags, .. } = *registers;
-    let TrapFrame { vector, error, cs, ss, .. } = *frame;
-    *frame = TrapFrame {
-        r15,
-        r14,
-        r13,
-        r12,
-        r11,
-        r10,
-        r9,
-        r8,
-        rbp,
-        rdi,
-        rsi,
-        rdx,
-        rcx,
-        rbx,
-        rax,
-        vector,
-        error,
-        rip,
-        cs,
-        rflags: frame.rflags,
-        rsp,
-        ss,
-    };
+    (frame.r8, frame.r9, frame.r10, frame.r11) = (r8, r9, r10, r11);
+    (frame.r12, frame.r13, frame.r14, frame.r15) = (r12, r13, r14, r15);
+    (frame.rdi, frame.rsi, frame.rbp, frame.rbx) = (rdi, rsi, rbp, rbx);
+    (frame.rdx, frame.rax, frame.rcx, frame.rsp) = (rdx, rax, rcx, rsp);
+    frame.set_rip(rip);
     frame.set_program_flags(rflags);
 }

@@ -106,7 +106,7 @@ fn restart(frame: &mut TrapFrame, restarts: Option<bool>) {
     };
     if again {
         frame.rax = frame.error;
-        frame.rip -= INSTRUCTION;
+        frame.set_rip(frame.rip().saturating_sub(INSTRUCTION));
     } else {
         frame.rax = Errno::EINTR.to_register();
     }
@@ -129,7 +129,7 @@ pub fn fault(frame: &TrapFrame, address: u64, fatal: Fatal) {
 
 /// A program's exception other than a page fault.
 pub fn exception(frame: &TrapFrame) {
-    let at_instruction = |code| Info::Fault { code, address: frame.rip };
+    let at_instruction = |code| Info::Fault { code, address: frame.rip() };
     let (signal, info) = match frame.vector {
         0 => (Signal::SIGFPE, at_instruction(linux::FPE_INTDIV)),
         1 => (Signal::SIGTRAP, at_instruction(linux::TRAP_TRACE)),
@@ -160,7 +160,7 @@ fn force(frame: &TrapFrame, signal: Signal, info: Info, address: u64) {
         log_limited!(
             "process",
             "{process}: {signal} at instruction {:#x}, stack {:#x}, address {address:#x}, trap {}, error {error:#x}",
-            frame.rip,
+            frame.rip(),
             frame.rsp,
             frame.vector
         );

@@ -1,8 +1,10 @@
 //! Where the FS and the GS segment of the running thread's program begin, which 64-bit programs address their threads' storage
-//! by. The addresses are below [`USER_END`](crate::address_map::USER_END), as those who set them see to.
+//! by.
 
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
+
+use crate::address_map::USER_END;
 
 /// Where FS begins.
 pub fn fs() -> u64 {
@@ -20,6 +22,10 @@ pub fn gs() -> u64 {
 }
 
 /// Has GS begin at `base`.
+///
+/// # Panics
+/// When that is not in the user half: what comes at any moment takes such a base for the kernel's, see `trap`.
 pub fn set_gs(base: u64) {
+    assert!(base < USER_END, "a program's GS base is in the user half");
     KernelGsBase::write(VirtAddr::new_truncate(base));
 }

@@ -24,6 +24,7 @@ pub(crate) unsafe fn enter_program(first: fn(&Cell<TrapFrame>)) -> ! {
     first(Cell::from_mut(frame));
     interrupts::disable();
     (upcalls().before_user)(frame);
+    interrupts::disable();
     // SAFETY: as the caller promises; interrupts are off.
     unsafe { asm!("mov rsp, {}", "jmp quire_trap_return", in(reg) place, options(noreturn)) }
 }

@@ -10,7 +10,7 @@ pub mod apic;
 #[cfg(target_os = "none")]
 pub mod bases;
 #[cfg(target_os = "none")]
-pub mod console;
+pub(crate) mod console;
 #[cfg(target_os = "none")]
 pub mod context;
 #[cfg(target_os = "none")]

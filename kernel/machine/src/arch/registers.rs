@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::gdt;
+use crate::address_map::USER_END;
 
 /// The flag that lets interrupts come.
 pub(crate) const INTERRUPTS_ON: u64 = 1 << 9;
@@ -67,6 +68,10 @@ macro_rules! pop_registers {
 pub(super) use {pop_registers, push_registers};
 
 /// The interrupted registers, as the stubs push them.
+///
+/// # Invariants
+/// A value that is a program's stays one, and says that it goes on in the user half: whoever has it changes what the program may
+/// change.
 #[derive(Clone, Copy)]
 #[repr(C)]
 #[expect(missing_docs, reason = "the registers' own names")]
@@ -90,16 +95,20 @@ pub struct TrapFrame {
     pub vector: u64,
     /// The trap's error code; for a system call its number, which `rax` loses to the result.
     pub error: u64,
-    pub rip: u64,
-    pub cs: u64,
-    pub rflags: u64,
+    pub(crate) rip: u64,
+    cs: u64,
+    pub(crate) rflags: u64,
     pub rsp: u64,
-    pub ss: u64,
+    ss: u64,
 }
 
 impl TrapFrame {
     /// The registers of a program that starts at `rip` with its stack at `rsp`.
+    ///
+    /// # Panics
+    /// When that is no address of the user half.
     pub fn starting(rip: u64, rsp: u64) -> Self {
+        assert_is_programs(rip);
         Self {
             r15: 0,
             r14: 0,
@@ -131,10 +140,39 @@ impl TrapFrame {
         self.cs & 3 == 3
     }
 
+    /// Where the program goes on.
+    #[inline]
+    pub const fn rip(&self) -> u64 {
+        self.rip
+    }
+
+    /// Has the program go on at `rip`.
+    ///
+    /// # Panics
+    /// When that is no address of the user half: the processor may fault on it in ring 0, with the program's GS base.
+    pub fn set_rip(&mut self, rip: u64) {
+        assert_is_programs(rip);
+        self.rip = rip;
+    }
+
+    /// The flags.
+    pub const fn rflags(&self) -> u64 {
+        self.rflags
+    }
+
+    /// The selectors of the code and the stack segment.
+    pub const fn segments(&self) -> [u16; 2] {
+        [self.cs as u16, self.ss as u16]
+    }
+
     /// Replaces those of the flags that a program may change by those of `flags`.
     pub fn set_program_flags(&mut self, flags: u64) {
         self.rflags = self.rflags & !PROGRAM_FLAGS | flags & PROGRAM_FLAGS;
     }
+}
+
+fn assert_is_programs(rip: u64) {
+    assert!(rip < USER_END, "a program goes on in the user half");
 }
 
 impl fmt::Display for TrapFrame {

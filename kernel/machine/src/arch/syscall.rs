@@ -80,6 +80,7 @@ extern "C" fn call(frame: &mut TrapFrame) -> bool {
     let (number, arguments) = (frame.rax, frame.arguments());
     frame.rax = (upcalls().system_call)(Cell::from_mut(frame), number, arguments);
     (upcalls().before_user)(frame);
+    interrupts::disable();
     frame.continues_behind_syscall()
 }
 

@@ -156,6 +156,8 @@ extern "C" fn quire_trap(frame: &mut TrapFrame) {
     }
     if frame.is_programs() {
         (upcalls().before_user)(frame);
+        // Whatever was done there: none may come between the change of the GS base and that of the ring.
+        interrupts::disable();
     } else if frame.rflags & INTERRUPTS_ON != 0 {
         task::preempt();
     }

@@ -2,7 +2,7 @@
 //!
 //! | size | where |
 //! |---|---|
-//! | up to 2 KiB | slabs ([`slab`]) |
+//! | up to 2 KiB | slabs (`slab`) |
 //! | up to 8 KiB | arenas of `linked_list_allocator` (`arena`), but for what fills a frame |
 //! | more | frames of its own (`blocks`) |
 //!
@@ -30,16 +30,19 @@ mod kernel_heap;
 #[cfg(target_os = "none")]
 mod reserved;
 mod share;
-pub mod slab;
+#[cfg_attr(not(any(test, target_os = "none")), expect(dead_code, reason = "only its tests use it on the host"))]
+pub(crate) mod slab;
 
 #[cfg(not(target_os = "none"))]
-pub use crate::simulated::heap::{frames, slabs, spare_frames, trim, used, with_block};
+pub(crate) use crate::simulated::heap::with_block;
+#[cfg(not(target_os = "none"))]
+pub use crate::simulated::heap::{frames, slabs, spare_frames, trim, used};
 #[cfg(target_os = "none")]
 pub(crate) use kernel_heap::publish;
 #[cfg(target_os = "none")]
 pub use kernel_heap::{frames, slabs, spare_frames, trim, used};
 #[cfg(target_os = "none")]
-pub use reserved::with_block;
+pub(crate) use reserved::with_block;
 pub(crate) use share::purpose;
 pub use share::{ROOT_SHARE, may_allocate, may_keep};
 pub use slab::SlabUsage;

@@ -26,7 +26,7 @@ static PLACES: [Place; MAX_CPUS] =
 
 /// Runs `make`, which does nothing but make one allocation of `layout`: it finds a block that was taken before. `None` when
 /// there is none. The layout has a size.
-pub fn with_block<R>(layout: Layout, make: impl FnOnce() -> R) -> Option<R> {
+pub(crate) fn with_block<R>(layout: Layout, make: impl FnOnce() -> R) -> Option<R> {
     debug_assert!(layout.size() > 0, "a block of no bytes");
     // SAFETY: the layout has a size.
     let block = NonNull::new(unsafe { alloc(layout) })?;

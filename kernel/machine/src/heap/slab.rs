@@ -19,11 +19,11 @@ use quire_swap::header::PAGE_SIZE;
 use crate::frame::{Frame, FrameNumber, OwnList};
 
 /// The sizes of objects: multiples of 16 that waste little of a frame.
-pub const SIZES: [usize; 22] =
+pub(crate) const SIZES: [usize; 22] =
     [16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 672, 816, 1024, 1360, 2048];
 
 /// The largest object.
-pub const LARGEST: usize = SIZES[SIZES.len() - 1];
+pub(crate) const LARGEST: usize = SIZES[SIZES.len() - 1];
 
 const STEP: usize = 16;
 
@@ -43,7 +43,7 @@ const CLASS_OF_STEPS: [u8; LARGEST / STEP + 1] = {
 
 /// The class whose objects fit the layout; `None` for what is too large, or more aligned than a frame.
 #[inline]
-pub fn class_of(layout: Layout) -> Option<usize> {
+pub(crate) fn class_of(layout: Layout) -> Option<usize> {
     let class = usize::from(*CLASS_OF_STEPS.get(layout.size().div_ceil(STEP))?);
     if layout.align() <= STEP {
         return Some(class);
@@ -66,11 +66,11 @@ pub struct SlabUsage {
 
 /// All frames' metadata, and where physical address 0 is.
 #[derive(Clone, Copy, Debug)]
-pub struct Memory<'a> {
+pub(crate) struct Memory<'a> {
     /// By frame number.
-    pub frames: &'a [Frame],
+    pub(crate) frames: &'a [Frame],
     /// The address of the first byte of frame 0.
-    pub base: *mut u8,
+    pub(crate) base: *mut u8,
 }
 
 impl Memory<'_> {
@@ -104,7 +104,7 @@ impl Slab {
 
 /// The slabs of one size of objects.
 #[derive(Debug)]
-pub struct Slabs {
+pub(crate) struct Slabs {
     size: usize,
     /// Those that have a free object.
     with_room: OwnList,
@@ -116,36 +116,36 @@ pub struct Slabs {
 
 impl Slabs {
     /// Where the size of an object, the number of slabs and that of objects in use are.
-    pub const OFFSETS: [usize; 3] = [offset_of!(Self, size), offset_of!(Self, count), offset_of!(Self, used)];
+    pub(crate) const OFFSETS: [usize; 3] = [offset_of!(Self, size), offset_of!(Self, count), offset_of!(Self, used)];
 
     /// No slabs for objects of `size` bytes, one of [`SIZES`].
-    pub const fn new(size: usize) -> Self {
+    pub(crate) const fn new(size: usize) -> Self {
         Self { size, with_room: OwnList::empty(), empty: None, count: 0, used: 0 }
     }
 
     /// How many objects a slab has.
-    pub const fn objects(&self) -> usize {
+    pub(crate) const fn objects(&self) -> usize {
         PAGE_SIZE / self.size
     }
 
     /// How many slabs there are.
-    pub const fn count(&self) -> usize {
+    pub(crate) const fn count(&self) -> usize {
         self.count
     }
 
     /// How many objects are in use.
-    pub const fn used(&self) -> usize {
+    pub(crate) const fn used(&self) -> usize {
         self.used
     }
 
     /// The bytes of an object.
-    pub const fn size(&self) -> usize {
+    pub(crate) const fn size(&self) -> usize {
         self.size
     }
 
     /// Takes an object, if a slab has one that is free.
     #[inline]
-    pub fn allocate(&mut self, memory: Memory<'_>) -> Option<NonNull<u8>> {
+    pub(crate) fn allocate(&mut self, memory: Memory<'_>) -> Option<NonNull<u8>> {
         let frame = self.with_room.first()?;
         let metadata = &memory.frames[frame.index()];
         let mut slab = Slab::of(metadata);
@@ -172,7 +172,7 @@ impl Slabs {
 
     /// Makes a slab of `frame`, which is unused; returns it if there is an empty slab already, because another task was faster.
     #[must_use]
-    pub fn add(&mut self, memory: Memory<'_>, frame: FrameNumber) -> Option<FrameNumber> {
+    pub(crate) fn add(&mut self, memory: Memory<'_>, frame: FrameNumber) -> Option<FrameNumber> {
         if self.empty.is_some() {
             return Some(frame);
         }
@@ -188,7 +188,7 @@ impl Slabs {
     /// # Safety
     /// [`Self::allocate`] gave the object, from this memory, and nothing uses it any more.
     #[inline]
-    pub unsafe fn free(&mut self, memory: Memory<'_>, object: NonNull<u8>) -> Option<FrameNumber> {
+    pub(crate) unsafe fn free(&mut self, memory: Memory<'_>, object: NonNull<u8>) -> Option<FrameNumber> {
         let offset = object.as_ptr() as usize - memory.base as usize;
         let frame = FrameNumber((offset / PAGE_SIZE) as u32);
         let metadata = &memory.frames[frame.index()];
@@ -217,7 +217,7 @@ impl Slabs {
     }
 
     /// Gives up the empty slab.
-    pub fn trim(&mut self, memory: Memory<'_>) -> Option<FrameNumber> {
+    pub(crate) fn trim(&mut self, memory: Memory<'_>) -> Option<FrameNumber> {
         let frame = self.empty.take()?;
         self.with_room.remove(memory.frames, frame);
         self.count -= 1;

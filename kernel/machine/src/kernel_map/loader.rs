@@ -24,7 +24,10 @@ const LARGE_PAGE: u64 = 2 << 20;
 ///
 /// # Panics
 /// When the loader mapped a page of the kernel both writable and executable.
-pub fn build(regions: &[MemoryRegion], limit: u64) -> Result<FrameNumber, AllocationError> {
+///
+/// # Safety
+/// The loader's tables are in use, and these are the regions that [`physical::start`] had.
+pub unsafe fn build(regions: &[MemoryRegion], limit: u64) -> Result<FrameNumber, AllocationError> {
     let root = begin()?;
     for range in physical::usable(regions, limit) {
         map_direct(root, range)?;

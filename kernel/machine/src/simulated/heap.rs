@@ -30,6 +30,6 @@ pub const fn slabs() -> [SlabUsage; 0] {
 pub fn trim() {}
 
 /// Runs `make`, which makes one allocation; `None` when that is to fail.
-pub fn with_block<R>(_layout: Layout, make: impl FnOnce() -> R) -> Option<R> {
+pub(crate) fn with_block<R>(_layout: Layout, make: impl FnOnce() -> R) -> Option<R> {
     (!fail_nth::fails_now()).then(make)
 }

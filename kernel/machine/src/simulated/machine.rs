@@ -75,7 +75,8 @@ impl Machine {
         stack::forget_all();
         random::forget();
         let ram = MemoryRegion { start: 0, end: (frames * PAGE_SIZE) as u64, kind: MemoryRegionKind::Usable };
-        physical::start(&[ram], u64::MAX).expect("the machine has room for its frames' metadata");
+        // SAFETY: the machine's memory is so large, and what an earlier machine had of it has ended with that.
+        unsafe { physical::start(&[ram], u64::MAX) }.expect("the machine has room for its frames' metadata");
         let root = kernel_map::begin().expect("the machine has room for the kernel's tables");
         // SAFETY: the root was just made.
         unsafe { mmu::load(root) };

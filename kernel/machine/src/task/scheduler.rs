@@ -3,7 +3,8 @@
 //! A thread is `Ready` exactly while it is in the run queue, and `Running` exactly while a processor's
 //! `current` is it. Both change only under the run-queue lock. One counted reference to each thread goes with its state:
 //! the run queue's, `current`'s, or, while it is parked, one that nothing names and [`unpark`] takes up again. So a thread
-//! lives at least until it is dead and its successor runs.
+//! lives at least until it is dead and its successor runs. One that was not begun has none, nor has an idle one that does not
+//! run: [`unpark`] leaves them where they are.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +47,11 @@ pub fn idle_ticks() -> u64 {
 ///
 /// # Errors
 /// [`AllocationError`] when there is no memory for the idle thread's stack.
+///
+/// # Panics
+/// When the caller is a thread already.
 pub fn start(stack: KernelStack) -> Result<(), AllocationError> {
+    assert!(cpu::this().current().is_null(), "threads are started once");
     let idle = Thread::idle(KernelStack::new()?)?;
     IDLE[cpu::this().number()].call_once(|| idle);
     let boot = Thread::first("main", stack)?;
@@ -135,6 +140,18 @@ pub fn park() {
     let thread = current();
     debug_assert!(cpu::this().preemption_is_on(), "{thread} sleeps with preemption off");
     switch_away(State::Parked);
+}
+
+/// Parks a new thread, with the reference that goes with that, and lets it run; nothing if that was done before.
+pub(super) fn begin(thread: &Arc<Thread>) {
+    let queue = RUN_QUEUE.lock();
+    if thread.state.load(Ordering::Relaxed) != State::New as u8 {
+        return;
+    }
+    thread.state.store(State::Parked as u8, Ordering::Relaxed);
+    core::mem::forget(Arc::clone(thread));
+    drop(queue);
+    unpark(thread);
 }
 
 /// Lets `thread` go on if it is parked, or makes its next park return at once.
@@ -272,7 +289,7 @@ fn switch_away(next_state: State) {
     if Arc::ptr_eq(&next, idle) {
         idle_since.store(cpu::counter(), Ordering::Relaxed);
     }
-    previous.state.store(if is_idle { State::Parked } else { next_state } as u8, Ordering::Relaxed);
+    previous.state.store(if is_idle { State::Idle } else { next_state } as u8, Ordering::Relaxed);
     next.state.store(State::Running as u8, Ordering::Relaxed);
     queue.switches += 1;
     event::note(EventKind::TaskSwitch, 0, next.number().into());

@@ -43,6 +43,10 @@ pub(super) enum State {
     Running,
     Parked,
     Dead,
+    /// It was not begun: no reference goes with that.
+    New,
+    /// The idle thread of a processor that runs another: no reference goes with that.
+    Idle,
 }
 
 /// What a thread does when it runs for the first time.
@@ -129,7 +133,7 @@ impl Thread {
             entry: SpinLock::new(Rank::WaitQueue, entry),
             ended: AtomicBool::new(false),
             end: WaitQueue::new(),
-            state: AtomicU8::new(State::Parked as u8),
+            state: AtomicU8::new(State::New as u8),
             unparked: AtomicBool::new(false),
             stack_pointer: AtomicU64::new(0),
             held_ranks: AtomicU64::new(0),
@@ -201,6 +205,7 @@ impl Thread {
     /// [`NoMemory`]
     pub(super) fn idle(stack: KernelStack) -> Result<Arc<Self>, NoMemory> {
         let thread = Self::new("idle", stack, Work::default(), None)?;
+        thread.state.store(State::Idle as u8, Ordering::Relaxed);
         thread.prepare(thread.stack.top());
         Ok(thread)
     }
@@ -462,7 +467,5 @@ pub fn for_program(
 /// Lets a new thread run.
 pub fn begin(thread: &Arc<Thread>) {
     event::note(EventKind::TaskStart, 0, thread.number.into());
-    // The reference that goes with being parked, see `scheduler`.
-    core::mem::forget(Arc::clone(thread));
-    scheduler::unpark(thread);
+    scheduler::begin(thread);
 }

@@ -51,6 +51,9 @@ impl WaitQueue {
     /// Sleeps until `condition` holds. The task that makes it hold calls [`Self::wake_all`] afterwards.
     ///
     /// `condition` is evaluated under the queue's lock: it takes no lock of a higher rank and does not sleep.
+    ///
+    /// # Panics
+    /// When `condition` waits in another queue while the thread is in this one.
     #[inline]
     pub fn wait_until(&self, mut condition: impl FnMut() -> bool) {
         if !condition() {
@@ -61,6 +64,8 @@ impl WaitQueue {
     #[inline(never)]
     fn sleep_until(&self, mut condition: impl FnMut() -> bool) {
         let thread = current();
+        // Else its link would be taken out of this queue while the other one has it.
+        assert!(!thread.wait_link.is_linked(), "{thread} waits in two queues");
         #[cfg(not(target_os = "none"))]
         let _end = End { queue: self, thread: &thread };
         loop {

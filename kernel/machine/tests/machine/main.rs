@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "page-table words are looked at as they are")]
 
 mod mmu;
+mod owners;
 #[cfg(not(miri))]
 mod schedules;
 mod space;

@@ -168,7 +168,8 @@ fn programs_run_until_the_call_that_ends_them_with_registers_of_their_own() {
     });
     let threads = [1, 2].map(|number| {
         let work = Work { user: Some(UserState::starting().unwrap()), ..Work::default() };
-        let frame = TrapFrame { rdi: number, ..TrapFrame::starting(program::RUNS_AT, 0) };
+        let mut frame = TrapFrame::starting(program::RUNS_AT, 0);
+        frame.rdi = number;
         let thread = task::for_program(KernelStack::new().unwrap(), &frame, work, |_| ()).unwrap();
         task::begin(&thread);
         thread

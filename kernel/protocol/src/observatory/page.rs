@@ -96,7 +96,7 @@ words! {
 words! {
     /// Where in the kernel's structure of a thread something is: offsets in bytes.
     pub struct Threads, AtomicThreads {
-        /// One byte: 0 ready, 1 running, 2 parked, 3 dead.
+        /// One byte: 0 ready, 1 running, 2 parked, 3 dead, 4 not begun, 5 idle.
         state,
         /// The stack pointer that it was left with: 8 bytes.
         stack_pointer,

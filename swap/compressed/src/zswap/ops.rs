@@ -162,7 +162,13 @@ fn from_the_end(folios: usize) -> impl Iterator<Item = usize> {
 impl<M: PoolMachine> Zswap<M> {
     /// Stores the pages of a folio, all of them or none. What their slots had is gone in any case: it is older than what is
     /// in memory now.
-    fn write(&self, batch: &WriteBatch<M>, position: usize, run: SlotRun, folio: &FolioState) -> Result<(), Refusal> {
+    fn write(
+        &self,
+        batch: &WriteBatch<M>,
+        position: usize,
+        run: SlotRun,
+        folio: &FolioState<M::Folio>,
+    ) -> Result<(), Refusal> {
         let area = batch.batch().area();
         let slots = || run.first..run.first + run.length;
         let stored = slots().enumerate().try_for_each(|(index, slot)| {
