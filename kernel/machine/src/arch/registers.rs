@@ -70,7 +70,7 @@ pub(super) use {pop_registers, push_registers};
 /// The interrupted registers, as the stubs push them.
 ///
 /// # Invariants
-/// A value that is a program's stays one, and says that it goes on in the user half: whoever has it changes what the program may
+/// A value that is a program's stays one, and says that it goes on in the user half: those who have it change what the program may
 /// change.
 #[derive(Clone, Copy)]
 #[repr(C)]
