@@ -63,7 +63,7 @@ pub unsafe fn table(frame: FrameNumber) -> &'static Table {
 /// The index of `address` in the table of `level`.
 #[inline]
 pub const fn index(address: u64, level: Level) -> usize {
-    (address / PAGE_SIZE as u64 >> (INDEX_BITS * (level as u32 - 1))) as usize % ENTRIES
+    ((address / PAGE_SIZE as u64) >> (INDEX_BITS * (level as u32 - 1))) as usize % ENTRIES
 }
 
 /// The entry of level `level` for `address`, if the tables above it are there.
