@@ -49,9 +49,9 @@ impl Object {
             written_to(&folio);
             Ok(())
         });
-        let reached = offset + written.map_or(0, |written| written as u64);
+        let reached = written.map_or(0, |written| offset + written as u64);
         if reached < end {
-            // What could not be written is not there.
+            // What could not be written is not there, nor what lies between the end and it.
             let _ = self.length.compare_exchange(end, before.max(reached), Ordering::AcqRel, Ordering::Relaxed);
         }
         written

@@ -2,10 +2,12 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a test may end for want of memory")]
 
+mod chances;
 mod computer;
 mod disk;
 mod file_systems;
 mod large_folios;
+mod lost_pages;
 mod lower_limit;
 mod model;
 mod oom;

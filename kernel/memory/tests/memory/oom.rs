@@ -120,3 +120,23 @@ fn a_full_cgroup_costs_no_other_a_process() {
     }
     drop(computer);
 }
+
+/// A task that has disabled an area is one like any other afterwards: a larger one dies before it gets no memory.
+#[test]
+fn who_has_disabled_an_area_gets_memory_after_that() {
+    let mut computer = Computer::start(FRAMES, 1, Disk::new(SLOTS, false));
+    let (other, own) = (Process::empty(), Process::empty());
+    map(&other.memory(), 150);
+    map(&own.memory(), 120);
+    assert!(writes_all(&other, 150));
+    let thread = own.run(move || {
+        assert!(computer.disable(), "there is room in memory");
+        (0..120).try_for_each(|page| write(page, page + 1)).map(|()| computer)
+    });
+    let computer = thread.join().expect("it gets memory");
+    assert_eq!([&other, &own].map(|process| process.is_over()), [true, false]);
+    for process in [other, own] {
+        process.end();
+    }
+    drop(computer);
+}

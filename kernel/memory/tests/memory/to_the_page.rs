@@ -1,17 +1,22 @@
 //! Limits and ranges, to the page: as much as there may be is there, and not one page more.
 
+use std::sync::Arc;
+
 use quire_machine::frame::Kind;
+use quire_machine::protection::Protection;
 use quire_memory::AddressSpace;
 use quire_memory::address_space::MapError;
 use quire_memory::admission::Limit;
 use quire_memory::advice::Advice;
 use quire_memory::cgroup::{self, Cgroup, CgroupEvent};
 use quire_memory::charge::Charge;
+use quire_memory::object::{Account, Object, ObjectError};
+use quire_memory::quota::Quota;
 
 use crate::computer::Computer;
 use crate::disk::Disk;
 use crate::process::Process;
-use crate::schedules::{BASE, PAGE, map, process, read, write};
+use crate::schedules::{BASE, PAGE, map, map_object, process, read, write};
 
 fn machine() -> Computer {
     Computer::start(400, 1, Disk::new(256, false))
@@ -27,7 +32,7 @@ fn a_cgroup_has_as_many_pages_as_its_limit_says() {
     let cgroup = Cgroup::root().new_child("one").unwrap();
     let process = Process::new(AddressSpace::new().unwrap(), cgroup.number());
     map(&process.memory(), 20);
-    let own = std::sync::Arc::clone(&cgroup);
+    let own = Arc::clone(&cgroup);
     let thread = process.run(move || {
         write(0, 1).unwrap();
         let max = own.current() + 4 * PAGE;
@@ -92,6 +97,101 @@ fn a_cgroup_does_not_pay_for_what_it_does_not_get() {
         assert_eq!(charged(), before);
     });
     thread.join();
+    process.end();
+    drop(computer);
+}
+
+/// What a full file system does not take is not there, nor is the object longer for it.
+#[test]
+fn an_object_ends_behind_what_could_be_written() {
+    let _computer = machine();
+    let account = Arc::new(Account { blocks: Quota::new(1), stays: false });
+    let object = Object::of_file_system(&account).unwrap();
+    assert_eq!((object.write_at(0, &[1; 8]), object.length()), (Ok(8), 8));
+    assert_eq!((object.write_at(PAGE - 4, &[2; 8]), object.length()), (Ok(4), PAGE));
+    assert_eq!((object.write_at(3 * PAGE, &[3; 8]), object.length()), (Err(ObjectError::NoSpace), PAGE));
+    assert_eq!(object.append(&[4; 8]), Err(ObjectError::NoSpace));
+    assert_eq!((object.length(), object.pages(), account.blocks.used()), (PAGE, 1, 1));
+    account.blocks.set_limit(3);
+    assert_eq!(object.allocate(0..5 * PAGE, u64::MAX), Err(ObjectError::NoSpace));
+    assert_eq!((object.pages(), account.blocks.used()), (1, 1));
+}
+
+/// What is reserved stays so though it is not written, and of what cannot be reserved as a whole nothing is.
+#[test]
+fn all_of_a_range_is_reserved_or_nothing() {
+    let computer = machine();
+    let account = Arc::new(Account { blocks: Quota::new(100), stays: false });
+    let object = Object::of_file_system(&account).unwrap();
+    object.allocate(PAGE..5 * PAGE, u64::MAX).unwrap();
+    (0..50).for_each(|_| _ = quire_memory::reclaim::pass());
+    assert_eq!((object.pages(), account.blocks.used(), object.length()), (4, 4, 0));
+    let cgroup = Cgroup::root().new_child("small").unwrap();
+    cgroup.set_swap_max(Some(0));
+    let process = Process::new(AddressSpace::new().unwrap(), cgroup.number());
+    let (own, limited) = (Arc::clone(&object), Arc::clone(&cgroup));
+    let thread = process.run(move || {
+        limited.set_max(Some(limited.current() + 8 * PAGE));
+        own.allocate(0..40 * PAGE, u64::MAX)
+    });
+    assert!(matches!(thread.join(), Err(ObjectError::NoMemory | ObjectError::Killed)));
+    assert_eq!((object.pages(), account.blocks.used()), (4, 4), "no more than before");
+    process.end();
+    drop((process, object));
+    drop(computer);
+}
+
+/// A hole begins and ends at any byte.
+#[test]
+fn a_hole_has_the_bytes_that_were_said() {
+    const BYTES: usize = 3 * PAGE as usize;
+    let _computer = machine();
+    let object = Object::shared(3 * PAGE, 0, false, Charge::NONE).unwrap();
+    for hole in [100..PAGE + 50, 100..200, 50..PAGE, PAGE..PAGE + 1, PAGE - 1..2 * PAGE + 1, 0..3 * PAGE] {
+        assert_eq!(object.write_at(0, &[1; BYTES]), Ok(BYTES));
+        object.punch_hole(hole.clone()).unwrap();
+        let mut found = [0; BYTES];
+        assert_eq!(object.read_at(0, &mut found), Ok(BYTES));
+        assert!((0..).zip(found).all(|(at, byte)| (byte == 0) == hole.contains(&at)), "{hole:?}");
+    }
+}
+
+/// A page that is not mapped is in core as well if its object or the swap cache has it.
+#[test]
+fn what_is_in_core_is_said_of_each_page() {
+    let _computer = machine();
+    let (parent, space) = process(2);
+    let object = Object::shared(3 * PAGE, 0, false, Charge::NONE).unwrap();
+    object.write_at(PAGE, &[1; 8]).unwrap();
+    map_object(&space, &object, true, 4);
+    let core = |first, end| {
+        let mut found = Vec::new();
+        space.in_core(pages(first, end), |index| found.push(index)).unwrap();
+        found
+    };
+    assert_eq!(core(4, 7), [1]);
+    parent.run(|| (0..2).for_each(|page| write(page, page + 1).unwrap())).join();
+    space.advise(pages(0, 2), Advice::PageOut).unwrap();
+    assert_eq!(core(0, 2), [0; 0]);
+    let child = Process::new(space.fork().unwrap(), cgroup::ROOT);
+    child.run(|| assert_eq!(read(1), Ok(2))).join();
+    // The other may have been read ahead.
+    assert!(core(0, 2).contains(&1));
+}
+
+/// Its locked pages are its parent's as the others are.
+#[test]
+fn locked_pages_outlive_their_cgroup() {
+    let computer = machine();
+    let outer = Cgroup::root().new_child("outer").unwrap();
+    let inner = outer.new_child("inner").unwrap();
+    let process = Process::new(AddressSpace::new().unwrap(), inner.number());
+    map(&process.memory(), 8);
+    process.memory().lock(pages(0, 4), true, true).unwrap();
+    process.run(|| (0..8).for_each(|page| write(page, page + 1).unwrap())).join();
+    process.join(outer.number());
+    drop(inner);
+    Computer::look_at_lists();
     process.end();
     drop(computer);
 }
@@ -191,4 +291,26 @@ fn what_is_locked_no_more_goes_out() {
     other.end();
     assert_eq!(swapped(&child.memory()), 8);
     child.run(|| (0..8).for_each(|page| assert_eq!(read(page), Ok(page + 1)))).join();
+}
+
+/// What one space has locked stays, though another that has the pages too locks them no more.
+#[test]
+fn what_another_has_locked_stays() {
+    let _computer = machine();
+    let (parent, space) = process(8);
+    parent.run(|| (0..4).for_each(|page| write(page, page + 1).unwrap())).join();
+    // Those that are there, and those that come because of it.
+    space.lock(pages(0, 8), true, false).unwrap();
+    for write in [false, true] {
+        space.protect(pages(0, 8), Protection { write, ..Protection::READ_WRITE }).unwrap();
+    }
+    let child = Process::new(space.fork().unwrap(), cgroup::ROOT);
+    for lock in [true, false] {
+        child.memory().lock(pages(0, 8), lock, true).unwrap();
+    }
+    (0..100).for_each(|_| _ = quire_memory::reclaim::pass());
+    assert_eq!([&space, &child.memory()].map(|space| space.usage().swapped), [0, 0]);
+    space.lock(pages(0, 8), false, true).unwrap();
+    (0..100).for_each(|_| _ = quire_memory::reclaim::pass());
+    assert_eq!([&space, &child.memory()].map(|space| space.usage().swapped), [8, 8]);
 }

@@ -92,3 +92,27 @@ fn what_is_used_after_it_was_cold_has_its_second_chance() {
         &[Outcome::Stayed],
     );
 }
+
+/// Reclaim, which looks at a space's places in their order, misses a PTE that goes back to where it has looked: the page stays.
+#[test]
+fn what_was_given_away_moves_while_it_goes() {
+    explore(
+        || {
+            let scene = Scene::new();
+            let (process, space) = process(1);
+            process.run(|| write(0, 1).unwrap()).join();
+            let place = |page| quire_memory::remap::Move::To(address(page));
+            space.remap(bytes(0..1), PAGE, place(9)).unwrap();
+            space.advise(bytes(9..10), Advice::Free).unwrap();
+            let reclaimer = quire_machine::task::spawn("reclaimer", || {
+                (0..2).for_each(|_| _ = quire_memory::reclaim::pass());
+            });
+            space.remap(bytes(9..10), PAGE, place(0)).unwrap();
+            reclaimer.unwrap().join();
+            assert!(read_in(&process, 0).unwrap() <= 1);
+            scene.outcome();
+            Refused
+        },
+        &[Refused],
+    );
+}
