@@ -10,6 +10,7 @@
 //! Nothing here locks: the kernel heap does.
 
 use core::alloc::Layout;
+#[cfg(target_os = "none")]
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
@@ -116,6 +117,7 @@ pub(crate) struct Slabs {
 
 impl Slabs {
     /// Where the size of an object, the number of slabs and that of objects in use are.
+    #[cfg(target_os = "none")]
     pub(crate) const OFFSETS: [usize; 3] = [offset_of!(Self, size), offset_of!(Self, count), offset_of!(Self, used)];
 
     /// No slabs for objects of `size` bytes, one of [`SIZES`].
@@ -139,6 +141,7 @@ impl Slabs {
     }
 
     /// The bytes of an object.
+    #[cfg(target_os = "none")]
     pub(crate) const fn size(&self) -> usize {
         self.size
     }
