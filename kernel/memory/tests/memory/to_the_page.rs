@@ -10,7 +10,7 @@ use quire_memory::admission::Limit;
 use quire_memory::advice::Advice;
 use quire_memory::cgroup::{self, Cgroup, CgroupEvent};
 use quire_memory::charge::Charge;
-use quire_memory::object::{Account, Object, ObjectError};
+use quire_memory::object::{FileSystemAccount, Object, ObjectError};
 use quire_memory::quota::Quota;
 
 use crate::computer::Computer;
@@ -105,7 +105,7 @@ fn a_cgroup_does_not_pay_for_what_it_does_not_get() {
 #[test]
 fn an_object_ends_behind_what_could_be_written() {
     let _computer = machine();
-    let account = Arc::new(Account { blocks: Quota::new(1), stays: false });
+    let account = Arc::new(FileSystemAccount { blocks: Quota::new(1), stays: false });
     let object = Object::of_file_system(&account).unwrap();
     assert_eq!((object.write_at(0, &[1; 8]), object.length()), (Ok(8), 8));
     assert_eq!((object.write_at(PAGE - 4, &[2; 8]), object.length()), (Ok(4), PAGE));
@@ -121,7 +121,7 @@ fn an_object_ends_behind_what_could_be_written() {
 #[test]
 fn all_of_a_range_is_reserved_or_nothing() {
     let computer = machine();
-    let account = Arc::new(Account { blocks: Quota::new(100), stays: false });
+    let account = Arc::new(FileSystemAccount { blocks: Quota::new(100), stays: false });
     let object = Object::of_file_system(&account).unwrap();
     object.allocate(PAGE..5 * PAGE, u64::MAX).unwrap();
     (0..50).for_each(|_| _ = quire_memory::reclaim::pass());
