@@ -60,7 +60,11 @@ impl<M: Machine> Swap<M> {
     /// As for [`Swap::allocate`].
     pub fn allocate_on_disk(&self, order: u8) -> Result<Slots<M>, AllocateError> {
         let (class, table_entry) = (class_of(order).ok_or(AllocateError::Full)?, SlotState::Owned(0).table_entry());
-        let slots = |area, Taken { first, .. }| Slots { area, run: SlotRun { first, length: 1 << order } };
+        let slots = |area: Arc<Area<M>>, Taken { first, .. }| {
+            let run = SlotRun { first, length: 1 << order };
+            M::note(Occurrence::SlotsAllocated { area: area.index, first, count: run.length });
+            Slots { area, run }
+        };
         let (index, hint) = self.last_owned.get();
         if let Some(area) = self.area(index as u8).filter(|area| area.is_on_disk() && area.may_be_written_to())
             && let Ok(taken) = area.allocate_at(class, hint, table_entry)

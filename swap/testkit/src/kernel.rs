@@ -64,7 +64,13 @@ impl Kernel {
 
     /// A new folio in empty places.
     pub fn populate(&mut self, task: usize, page: usize, order: u8, contents: u64) -> bool {
-        let Some(folio) = new_folio(order, contents) else { return false };
+        self.populate_each(task, page, order, |index| contents + index as u64)
+    }
+
+    /// The same with these words in its pages.
+    pub fn populate_each(&mut self, task: usize, page: usize, order: u8, words: impl Fn(usize) -> u64) -> bool {
+        let Some(folio) = new_folio(order, 0) else { return false };
+        (0..1 << order).for_each(|index| folio.fill(index, words(index)));
         for index in 0..1 << order {
             assert_eq!(self.tables[task][page + index], 0);
             self.tables[task][page + index] = present(folio.clone().into_number() + index as u64);
@@ -238,6 +244,13 @@ impl Kernel {
         }
     }
 
+    /// The task gives all up that it has in swap.
+    pub fn unmap_swapped(&mut self, task: usize) {
+        let is_entry = |word: &&mut u64| Entry::from_pte(**word).is_some();
+        let words: Vec<_> = self.tables[task].iter_mut().filter(is_entry).map(std::mem::take).collect();
+        self.swap.put_each(words.into_iter());
+    }
+
     /// Reclaim of the folio behind a present word: queued to be written, evicted, or left alone.
     pub fn reclaim(&mut self, task: usize, page: usize) -> bool {
         let DecodedPte::Present(word) = self.word(task, page) else { return false };
@@ -277,7 +290,8 @@ impl Kernel {
 
     /// Evicts a clean folio that only the cache and the caller know.
     pub fn evict(&self, folio: Locked<FakeFolio>) -> bool {
-        self.swap.evict(folio, 2, 7).is_ok()
+        let shadow = self.memory.note_evicted(&folio);
+        self.swap.evict(folio, 2, shadow).is_ok()
     }
 
     /// Evicts every unmapped, clean folio in the cache, as `writes_ended` would have.
@@ -288,7 +302,7 @@ impl Kernel {
             .filter_map(|(number, _)| Locked::try_lock(FakeFolio::try_from_number(number)?).ok())
             .filter(|folio| folio.state().entry().is_some())
             .collect();
-        self.swap.evict_each(folios.into_iter(), 2, |_| 7, drop);
+        self.swap.evict_each(folios.into_iter(), 2, |folio| self.memory.note_evicted(folio), drop);
     }
 
     /// Puts entries in the place of all words that map the folio. The first gets the count that is there already, if there is.

@@ -67,9 +67,9 @@ use std::time::Duration;
 use quire_swap::header::{BadPages, Header, PAGE_SIZE, Page};
 use quire_swap::page;
 use quire_swap::{
-    DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, Event, Folio, FolioFlag, FolioState, FolioUse,
-    Forgotten, FrameState, IoError, Level, Locked, Machine, PAYER_MAX, Rank, ReadAccess, Swap, SwapOnOptions,
-    WriteAccess,
+    DeviceState, Direction, Disk, DiskProperties, DiskRequest, DriverId, Entry, Event, Folio, FolioFlag, FolioState,
+    FolioUse, Forgotten, FrameState, IoError, Level, Locked, Machine, Occurrence, PAYER_MAX, Rank, ReadAccess, Swap,
+    SwapOnOptions, WriteAccess,
 };
 
 #[cfg(feature = "schedules")]
@@ -118,6 +118,16 @@ pub struct Memory {
     pub cluster_locks: AtomicU64,
     /// How often it was said that work was left.
     pub work_left: AtomicU64,
+    /// How often those who wait for each event were let look.
+    wakes: [AtomicU64; EVENTS],
+    evictions: AtomicU64,
+    /// How often the core told of each slot that it was taken, less how often that it was freed, but for 0. Two tasks may tell of
+    /// one slot in any order.
+    pub told: Mutex<HashMap<(u8, u32), i32>>,
+    /// The running thread is in a file system.
+    pub in_file_system: AtomicBool,
+    /// What eviction left in slots, as far as [`Memory::note_evicted`] was told.
+    shadows: Mutex<HashMap<Entry, u64>>,
     /// Who pays for what tasks allocate.
     payer: AtomicU8,
     /// What each pays for.
@@ -132,10 +142,14 @@ struct Payer {
 
 const PAYERS: usize = PAYER_MAX as usize + 1;
 
+const EVENTS: usize = Event::Space as usize + 1;
+
 struct Frame {
     state: FrameState<FakeFolio>,
     references: AtomicU32,
     order: AtomicU8,
+    /// How often those who wait for it to be unlocked, and for its writeback to end, were let look.
+    wakes: [AtomicU64; 2],
     /// The frame's place in its folio.
     index: AtomicU32,
     /// Who pays for the folio.
@@ -236,6 +250,11 @@ impl Memory {
             relaxed: AtomicU64::new(0),
             cluster_locks: AtomicU64::new(0),
             work_left: AtomicU64::new(0),
+            wakes: [const { AtomicU64::new(0) }; EVENTS],
+            evictions: AtomicU64::new(0),
+            told: Mutex::default(),
+            in_file_system: AtomicBool::new(false),
+            shadows: Mutex::default(),
             payer: AtomicU8::new(1),
             payers: [const { Payer { slots: AtomicU64::new(0), limit: AtomicU64::new(u64::MAX) } }; PAYERS],
         }));
@@ -282,6 +301,31 @@ impl Memory {
         if self.exploring.load(Ordering::Relaxed) && !std::thread::panicking() {
             yield_now();
         }
+    }
+
+    /// Another task has to let this one look before it goes on. Until then others run, or devices work.
+    fn sleep(&self, wakes: &AtomicU64, before: u64, why: &dyn fmt::Display) {
+        while wakes.load(Ordering::SeqCst) == before {
+            if self.exploring.load(Ordering::Relaxed) {
+                yield_now();
+            } else {
+                assert!(self.run_one(), "{why} for ever");
+            }
+        }
+    }
+
+    /// A folio is about to be evicted, and leaves a new shadow in the slots that stay in use.
+    pub fn note_evicted(&self, folio: &FakeFolio) -> u64 {
+        let shadow = self.evictions.fetch_add(1, Ordering::Relaxed) + 1;
+        self.shadows.lock().unwrap().extend(entries_of(folio).map(|entry| (entry, shadow)));
+        shadow
+    }
+
+    /// What [`Memory::note_evicted`] said for the first of a folio's slots, if that was told since there was a folio.
+    fn take_shadow(&self, folio: &FakeFolio) -> Option<u64> {
+        let mut shadows = self.shadows.lock().unwrap();
+        let left: Vec<_> = entries_of(folio).map(|entry| shadows.remove(&entry)).collect();
+        left.first().copied().flatten()
     }
 
     /// Forgets the devices and what was recorded, for another round.
@@ -339,6 +383,8 @@ pub struct Pool {
     pub allocations: Failing,
     /// Long work looks whether its task was killed; the look that fails finds that it was.
     pub looks: Failing,
+    /// How often the thread was woken that makes room in the pool.
+    pub shrinker_wakes: AtomicU64,
 }
 
 impl Pool {
@@ -354,11 +400,19 @@ impl Frame {
             state: FrameState::new(),
             references: AtomicU32::new(0),
             order: AtomicU8::new(0),
+            wakes: [const { AtomicU64::new(0) }; 2],
             index: AtomicU32::new(0),
             payer: AtomicU8::new(0),
             page: Mutex::new(None),
         }
     }
+}
+
+/// A cached folio's slots.
+fn entries_of(folio: &FakeFolio) -> impl Iterator<Item = Entry> {
+    let first = folio.state().entry().into_iter();
+    let slots = first.flat_map(|first| (0..1 << folio.order()).map(move |index| (first.area(), first.slot() + index)));
+    slots.filter_map(|(area, slot)| Entry::new(area, slot))
 }
 
 fn junk() -> Box<Page> {
@@ -383,6 +437,10 @@ impl fmt::Debug for FakeFolio {
 impl FakeFolio {
     fn frame(&self) -> &'static Frame {
         self.memory.frame(self.number)
+    }
+
+    fn wakes(&self, flag: FolioFlag) -> &'static AtomicU64 {
+        &self.frame().wakes[usize::from(flag == FolioFlag::Writeback)]
     }
 
     /// Turns this reference into a number, as a PTE has it.
@@ -506,16 +564,16 @@ impl Folio for FakeFolio {
 
     fn wait_while(&self, flag: FolioFlag) {
         assert!(RANKS.with_borrow(Vec::is_empty), "sleeps under a spinning lock");
-        if self.memory.exploring.load(Ordering::Relaxed) {
-            yield_now();
-        } else if self.state().is(flag) {
-            assert!(self.memory.run_one(), "{self:?} would wait for {flag:?} for ever");
+        let before = self.wakes(flag).load(Ordering::SeqCst);
+        if self.state().is(flag) {
+            self.memory.sleep(self.wakes(flag), before, &format_args!("{self:?} would wait for {flag:?}"));
         }
     }
 
     fn wake(&self, flag: FolioFlag) {
         let what = if flag == FolioFlag::Locked { "a folio is unlocked, as when a read ends," } else { "a write ends" };
         RANKS.with_borrow(|held| assert!(held.is_empty(), "{what} under a spinning lock, {held:?}"));
+        self.wakes(flag).fetch_add(1, Ordering::SeqCst);
         self.memory.overtaken();
     }
 
@@ -563,6 +621,25 @@ impl Machine for Fake {
         memory().overtaken();
     }
 
+    fn note(occurrence: Occurrence) {
+        let (area, first, count, change) = match occurrence {
+            Occurrence::SlotsAllocated { area, first, count } => (area, first, count, 1),
+            Occurrence::SlotsFreed { area, first, count } => (area, first, count, -1),
+            _ => return,
+        };
+        let mut told = memory().told.lock().unwrap();
+        for slot in first..first + count {
+            let times = told.remove(&(area, slot)).unwrap_or(0) + change;
+            if times != 0 {
+                told.insert((area, slot), times);
+            }
+        }
+    }
+
+    fn may_enter_file_systems() -> bool {
+        !memory().in_file_system.load(Ordering::Relaxed)
+    }
+
     fn charge_slots(folio: &FakeFolio, slots: u32) -> Option<u8> {
         let payer = folio.frame().payer.load(Ordering::Relaxed);
         let Payer { slots: charged, limit } = &memory().payers[usize::from(payer)];
@@ -581,7 +658,9 @@ impl Machine for Fake {
         assert!(before >= slots.into(), "{payer} paid for {before} slots, and {slots} are given back");
     }
 
-    fn added_to_cache(_: &FakeFolio, _shadow: u64) {
+    fn added_to_cache(folio: &FakeFolio, shadow: u64) {
+        let left = memory().take_shadow(folio);
+        assert_eq!(left.unwrap_or(shadow), shadow, "{folio:?} has another shadow than its eviction left");
         Self::overtaken();
     }
 
@@ -596,9 +675,8 @@ impl Machine for Fake {
 
     fn allocate_folio(order: u8, folio_use: FolioUse) -> Option<FakeFolio> {
         let payer = match folio_use {
-            FolioUse::Demand { entry, .. } | FolioUse::Readahead(entry) => {
-                memory().swap.lock().unwrap().map_or(0, |swap| swap.payer(entry))
-            }
+            FolioUse::Demand { payer, .. } => payer,
+            FolioUse::Readahead(entry) => memory().swap.lock().unwrap().map_or(0, |swap| swap.payer(entry)),
             FolioUse::Writeback => 0,
         };
         memory().allocate(order, payer)
@@ -618,17 +696,19 @@ impl Machine for Fake {
         memory().ended_reads.lock().unwrap().push((folio.number(), result));
     }
 
-    fn wait(_event: Event, ready: &dyn Fn() -> bool) {
-        while !ready() {
-            if memory().exploring.load(Ordering::Relaxed) {
-                yield_now();
-            } else {
-                assert!(memory().run_one(), "would wait for ever");
+    fn wait(event: Event, ready: &dyn Fn() -> bool) {
+        let wakes = &memory().wakes[event as usize];
+        loop {
+            let before = wakes.load(Ordering::SeqCst);
+            if ready() {
+                return;
             }
+            memory().sleep(wakes, before, &format_args!("would wait for {event:?}"));
         }
     }
 
     fn wake(event: Event) {
+        memory().wakes[event as usize].fetch_add(1, Ordering::SeqCst);
         if event == Event::Work {
             memory().work_left.fetch_add(1, Ordering::Relaxed);
         }

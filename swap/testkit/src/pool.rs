@@ -1,6 +1,7 @@
 //! What compressed pages need of the fake machine beside what the core does.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use quire_compressed::PoolMachine;
@@ -50,7 +51,9 @@ impl PoolMachine for Fake {
         memory().pool.looks.next_fails()
     }
 
-    fn wake_shrinker() {}
+    fn wake_shrinker() {
+        memory().pool.shrinker_wakes.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 fn pool_frame(frame: u64) -> Arc<Mutex<Page>> {

@@ -509,6 +509,47 @@ fn swapoff_gives_up_for_who_needs_memory_when_the_last_page_is_back() {
     assert_eq!(swap.swapoff(index, &mut users), Ok(()), "nothing was in use");
 }
 
+/// Is interrupted when it is asked for the fourth time.
+struct Interrupted {
+    passes: u32,
+    asked: std::cell::Cell<u32>,
+}
+
+impl Users for Interrupted {
+    fn bring_back(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
+        self.passes += 1;
+        Ok(())
+    }
+
+    fn map_refused(&mut self, _slots: &SlotRange) {}
+
+    fn gives_up(&self) -> Option<SwapOffError> {
+        self.asked.set(self.asked.get() + 1);
+        (self.asked.get() > 3).then_some(SwapOffError::Interrupted)
+    }
+}
+
+#[test]
+fn swapoff_asks_before_each_slot() {
+    Memory::new(0);
+    let (swap, index) = swap_on(&FakeDisk::new("/dev/vda", 600));
+    let slots = swap.allocate(0).unwrap();
+    let mut users = Interrupted { passes: 0, asked: std::cell::Cell::new(0) };
+    assert_eq!(swap.swapoff(index, &mut users), Err(SwapOffError::Interrupted));
+    assert_eq!((users.passes, users.asked.get()), (1, 4));
+    drop(slots);
+}
+
+#[test]
+fn that_memory_was_short_is_said_though_another_area_was_full() {
+    let memory = Memory::new(0);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 2000));
+    enable(swap, &FakeDisk::new("/dev/vdb", 600), Some(5)).unwrap();
+    memory.heap.fail_nth(1);
+    assert_eq!(swap.allocate(1).err(), Some(AllocateError::NoMemory));
+    assert!(swap.allocate(1).is_ok());
+}
+
 #[test]
 fn slots_gather_in_clusters_that_are_nearly_full_before_they_are_used_again() {
     Memory::new(0);

@@ -57,6 +57,26 @@ fn folios_that_keep_together_count_as_one() {
     assert_eq!(lengths_of_requests(2), [longest, longest, longest]);
 }
 
+#[test]
+fn those_that_keep_together_are_in_one_batch_and_the_next_batch_is_as_long_as_any() {
+    Memory::new(256);
+    let disk = FakeDisk::new("/dev/vda", 600);
+    let (swap, _) = swap_on(&disk);
+    let folios = pages(1..128);
+    let (mut plug, mut references) = (Plug::new(), Vec::new());
+    let mut write = |plug: &mut Plug<Fake>, folios: &[FakeFolio]| references.extend(written(swap, plug, folios));
+    // One more would fit in.
+    plug.keep_together(BATCH_FOLIOS);
+    write(&mut plug, &folios[..BATCH_FOLIOS]);
+    plug.keep_together(BATCH_FOLIOS + 1);
+    write(&mut plug, &folios[BATCH_FOLIOS..2 * BATCH_FOLIOS + 1]);
+    plug.submit();
+    write(&mut plug, &folios[2 * BATCH_FOLIOS + 1..]);
+    plug.submit();
+    let lengths: Vec<_> = disk.requests.lock().unwrap().iter().map(|request| request.2).collect();
+    assert_eq!(lengths, [32, 33, 32, 30]);
+}
+
 /// Ends what it gets one by one: refuses as many as it is told first, keeps no page and fills the others with the slot's number.
 #[derive(Default)]
 struct OneByOne {

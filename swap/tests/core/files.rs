@@ -139,6 +139,9 @@ fn what_is_wrong_with_a_file_is_named_and_changes_nothing() {
     let unknown = refused(&typed, 20, &whole);
     assert_eq!(unknown, SwapOnError::Backend(BackendError::UnknownType(backend)));
     assert!(disk.requests.lock().unwrap().is_empty());
+    let properties = DiskProperties { read_only: true, ..DiskProperties::default() };
+    let read_only = FakeDisk::with("/dev/vdb", 1000, properties, &[]);
+    assert_eq!(enable(swap, &read_only, &header(19), 20, &whole), Err(SwapOnError::ReadOnly));
     let index = enable(swap, &disk, &header(19), 20, &whole).unwrap();
     assert_eq!(refused(&header(19), 20, &whole), SwapOnError::Busy);
     swap.swapoff(index, &mut Kernel::new(swap, Memory::new(0), 0, 0)).unwrap();

@@ -58,6 +58,8 @@ fn a_byte_swapped_header_reads_the_same() {
     assert_eq!(Header::parse(&page, DISK), Ok(header(999, &[7, 300])));
     page[1032..1036].copy_from_slice(&638_u32.to_be_bytes());
     assert_eq!(refusal(&page), HeaderError::TooManyBadPages(638));
+    page[1028..1032].fill(0);
+    assert_eq!(refusal(&page), HeaderError::TooManyBadPages(638), "these are looked at first in this order of bytes");
 }
 
 #[test]

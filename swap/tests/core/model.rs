@@ -57,6 +57,8 @@ enum Operation {
         task: usize,
         page: usize,
     },
+    /// The task gives all up that is in swap.
+    UnmapSwapped(usize),
     Reclaim {
         task: usize,
         page: usize,
@@ -101,6 +103,7 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(task, page, zero)| O::Write { task, page, zero }),
         3 => (task.clone(), task.clone(), page.clone()).prop_map(|(from, to, page)| O::Share { from, to, page }),
         3 => (task.clone(), page.clone()).prop_map(|(task, page)| O::Unmap { task, page }),
+        1 => task.clone().prop_map(O::UnmapSwapped),
         12 => (task, page).prop_map(|(task, page)| O::Reclaim { task, page }),
         2 => Just(O::Submit),
         4 => (1_usize..6).prop_map(O::Complete),
@@ -189,6 +192,12 @@ impl Pair {
                 self.kernel.unmap(task, page);
                 self.model.remove(&(task, page));
             }
+            Operation::UnmapSwapped(task) => {
+                let kernel = &self.kernel;
+                self.model
+                    .retain(|&(of, page), _| of != task || !matches!(kernel.word(of, page), DecodedPte::Entry(_)));
+                self.kernel.unmap_swapped(task);
+            }
             Operation::Reclaim { task, page } => {
                 self.kernel.reclaim(task, page);
             }
@@ -255,14 +264,12 @@ impl Pair {
         if (page..page + length).any(|page| self.kernel.tables[task][page] != 0) {
             return;
         }
-        if order == 0 && zero {
-            if self.kernel.populate(task, page, 0, 0) {
-                self.model.insert((task, page), 0);
-                self.owners.insert((task, page), self.payers[task]);
-            }
-        } else if self.kernel.populate(task, page, order, contents) {
+        // Of every second folio with zero pages one page is not zero.
+        let other = if zero && contents.is_multiple_of(32) { length } else { contents as usize / 32 % length };
+        let word = |index: usize| if zero && (order == 0 || index != other) { 0 } else { contents + index as u64 };
+        if self.kernel.populate_each(task, page, order, word) {
             for index in 0..length {
-                self.model.insert((task, page + index), contents + index as u64);
+                self.model.insert((task, page + index), word(index));
                 self.owners.insert((task, page + index), self.payers[task]);
             }
         }
@@ -336,6 +343,10 @@ impl Pair {
                 paid[usize::from(swap.payer(entry))] += 1;
             }
             assert_eq!(area.used(), used, "{}", area.name());
+            let told = self.kernel.memory.told.lock().unwrap();
+            let told: Vec<_> =
+                told.iter().filter(|((index, _), _)| *index == area.index()).map(|(_, times)| *times).collect();
+            assert_eq!(told, vec![1; used as usize], "{}", area.name());
         }
         assert!(words.is_empty(), "words of areas that are gone: {words:?}");
         for payer in 1..PAYERS {

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use quire_swap::{
     BATCH_FOLIOS, CLUSTER_SLOTS, DecodedPte, Direction, DiskProperties, DuplicateError, Entry, FaultError, FaultKind,
-    Folio, FolioFlag, FolioUse, InsertError, Inserted, IoError, Locked, Machine, POOL_BATCHES, Plug, SlotReference,
-    Swap, Written,
+    Folio, FolioFlag, FolioUse, InsertError, Inserted, IoError, Locked, Machine, Neighbourhood, POOL_BATCHES, Plug,
+    Readahead, SlotReference, Swap, Written,
 };
 
 use quire_testkit::kernel::{Kernel, Touch};
@@ -372,6 +372,132 @@ fn a_shared_page_goes_with_its_last_word() {
 }
 
 #[test]
+fn large_counts_of_neighbours_do_not_go_with_one_another() {
+    let mut bench = bench(64, 600, 40);
+    bench.fill(2);
+    for page in 0..40 {
+        assert!(bench.kernel.share((0, page / 20), (1, page)));
+    }
+    bench.swap_out(2);
+    let entries = [bench.entry(0), bench.entry(1)];
+    (0..20).for_each(|page| bench.kernel.unmap(1, page));
+    assert_eq!(entries.map(|entry| bench.swap.count(entry)), [1, 21]);
+    (20..40).for_each(|page| bench.kernel.unmap(1, page));
+    assert_eq!(entries.map(|entry| bench.swap.count(entry)), [1, 1]);
+    bench.assert_nothing_left(64);
+}
+
+#[test]
+fn a_page_was_read_ahead_for_its_first_fault_alone_and_not_from_the_slot_of_another_area() {
+    let mut bench = bench(64, 600, 8);
+    bench.fill(8);
+    bench.swap_out(8);
+    let (readahead, first) = (Readahead::new(), bench.entry(0));
+    // Its neighbours have PTEs of another area.
+    let elsewhere = |page| Entry::new(1, bench.entry(page as usize).slot());
+    let around = Neighbourhood { readahead: &readahead, page: 0, pages: (0, 8), entry: &elsewhere };
+    drop(bench.swap.fault_in(first, 0, Some(&around)).unwrap());
+    assert_eq!(bench.swap.statistics().readahead, 0);
+    let entries: Vec<_> = (0..8).map(|page| bench.entry(page)).collect();
+    let here = |page| Some(entries[page as usize]);
+    let around = Neighbourhood { readahead: &Readahead::new(), page: 1, pages: (0, 8), entry: &here };
+    drop(bench.swap.fault_in(entries[1], 0, Some(&around)).unwrap());
+    let ahead = entries.iter().copied().filter(|entry| !entries[..2].contains(entry));
+    let ahead: Vec<_> = ahead.filter(|entry| bench.swap.lookup(*entry).is_some()).collect();
+    assert!(!ahead.is_empty());
+    for entry in ahead {
+        let was_read_ahead = || bench.swap.fault_in(entry, 0, None).unwrap().was_read_ahead;
+        assert_eq!((was_read_ahead(), was_read_ahead()), (true, false));
+    }
+    bench.assert_nothing_left(64);
+}
+
+#[test]
+fn a_large_zero_folio_that_is_written_is_stored_whole() {
+    let memory = Memory::new(16);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 2000));
+    let folio = new_folio(2, 0).unwrap();
+    (0..4).for_each(|index| folio.fill(index, 0));
+    let first = swap.add_to_swap(&lock(&folio)).unwrap();
+    let slots = || (0..4).map(|index| Entry::new(first.area(), first.slot() + index).unwrap());
+    let held: Vec<_> = slots().map(|entry| swap.duplicate(entry).unwrap()).collect();
+    let mut plug = Plug::new();
+    assert!(matches!(swap.write(&mut plug, lock(&folio)), Written::Zero(_)));
+    (0..4).for_each(|index| folio.fill(index, 5 + index as u64));
+    folio.state().set_written();
+    assert!(matches!(swap.write(&mut plug, lock(&folio)), Written::Queued));
+    plug.submit();
+    memory.run_all();
+    memory.ended_writes.lock().unwrap().clear();
+    swap.evict(Locked::lock(folio), 2, 0).unwrap();
+    for (entry, word) in slots().zip(5..) {
+        assert_eq!(swap.fault_in(entry, 0, None).unwrap().folio.word(0), word);
+    }
+    drop(held);
+    assert_eq!((swap.area(0).unwrap().used(), memory.free_frames()), (0, 16));
+}
+
+#[test]
+fn one_pays_for_all_of_a_large_folio() {
+    let memory = Memory::new(64);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 600));
+    let mut kernel = Kernel::new(swap, memory, 1, 12);
+    for page in 0..12 {
+        memory.set_payer(if page < 6 { 3 } else { 4 });
+        kernel.populate(0, page, 0, 5 + page as u64);
+        kernel.reclaim(0, page);
+    }
+    kernel.plug.submit();
+    memory.run_all();
+    kernel.evict_ended();
+    for page in 0..12 {
+        let entry = Entry::from_pte(kernel.tables[0][page]).unwrap();
+        if entry.slot().is_multiple_of(4) && page + 4 <= 12 {
+            let fault = swap.fault_in(entry, 2, None).unwrap();
+            let one_pays = page + 4 <= 6 || page >= 6;
+            assert_eq!(fault.folio.order(), if one_pays { 2 } else { 0 }, "page {page}");
+        }
+    }
+    (0..12).for_each(|page| kernel.unmap(0, page));
+    kernel.settle();
+    assert_eq!((memory.charged(), memory.free_frames()), (0, 64));
+}
+
+#[test]
+fn a_batch_goes_one_way() {
+    let memory = Memory::new(8);
+    let disk = FakeDisk::new("/dev/vda", 2000);
+    let (swap, index) = swap_on(&disk);
+    let (area, slots) = (swap.area(index).unwrap(), swap.allocate(1).unwrap());
+    let slot = slots.run().first;
+    let mut plug = Plug::new();
+    let written = new_folio(0, 5).unwrap();
+    plug.add_owned(&area, lock(&written).start_writeback(), slot, Direction::Write);
+    let read = Fake::allocate_folio(0, FolioUse::Writeback).unwrap();
+    plug.add_owned(&area, lock(&read).into_read(), slot + 1, Direction::Read);
+    plug.submit();
+    memory.run_all();
+    let requests = disk.requests.lock().unwrap().clone();
+    assert_eq!(requests, [(Direction::Write, slot.into(), 1), (Direction::Read, u64::from(slot) + 1, 1)]);
+}
+
+#[test]
+fn what_is_no_page_has_no_count() {
+    Memory::new(1);
+    let (swap, _) = swap_on(&FakeDisk::with("/dev/vda", 600, DiskProperties::default(), &[5]));
+    let slots = swap.allocate(0).unwrap();
+    for slot in [5, slots.run().first] {
+        let entry = Entry::new(0, slot).unwrap();
+        assert_eq!(swap.duplicate(entry).err(), Some(DuplicateError::Bad(entry)));
+    }
+    for (area, slot) in [(0, 599), (0, 600), (0, u32::MAX), (1, 5)] {
+        let entry = Entry::new(area, slot).unwrap();
+        let expected = if slot == 600 { DuplicateError::Bad(entry) } else { DuplicateError::NotInUse(entry) };
+        assert_eq!(swap.duplicate(entry).err(), Some(expected));
+    }
+}
+
+#[test]
 #[should_panic(expected = "lost a count that it did not have")]
 fn a_count_that_nobody_has_cannot_be_given_back() {
     let bench = bench(8, 600, 1);
@@ -388,6 +514,12 @@ fn a_page_that_no_word_holds_is_not_written() {
     assert!(matches!(bench.swap.write(&mut plug, lock(&folio)), Written::Unused(_)));
     assert!(plug.is_empty() && folio.state().is(FolioFlag::Dirty) && folio.state().entry().is_none());
     assert_eq!(bench.swap.duplicate(entry).err(), Some(DuplicateError::NotInUse(entry)), "its slot is free");
+    drop(folio);
+    // Also if it is all zero.
+    let folio = new_folio(0, 0).unwrap();
+    bench.swap.add_to_swap(&lock(&folio)).unwrap();
+    assert!(matches!(bench.swap.write(&mut plug, lock(&folio)), Written::Unused(_)));
+    assert!(folio.state().is(FolioFlag::Dirty) && folio.state().entry().is_none());
     drop(folio);
     bench.assert_nothing_left(8);
 }
@@ -508,6 +640,8 @@ fn a_folio_enters_the_cache_where_all_its_slots_are_in_use_and_alike() {
         inserted
     };
     let free = area.entry(599).unwrap();
+    // What eviction left is replaced in each.
+    (0..16).for_each(|page| _ = insert(0, entry(page)).unwrap());
     assert_eq!(insert(0, entry(0)), Ok(Inserted { shadow: 7, zero: false }));
     assert_eq!(insert(0, entry(12)), Ok(Inserted { shadow: 7, zero: true }));
     assert_eq!(insert(0, free), Err(InsertError::Gone));

@@ -43,6 +43,7 @@ fn explore_on(properties: DiskProperties, body: impl Fn(&World) + Send + Sync + 
         assert_eq!(memory.charged(), 0, "a slot that is free is paid for");
         assert!(swap.areas().all(|area| area.used() == 0), "a slot is lost");
         assert_eq!(memory.free_frames(), 16, "a frame is lost");
+        assert!(memory.told.lock().unwrap().is_empty(), "a slot was told of that is free");
         if swap.areas().count() > 0 {
             swap.swapoff(0, &mut OneWord { swap, word: Arc::new(Mutex::new(0)) }).unwrap();
         }
@@ -163,6 +164,32 @@ fn a_page_is_given_up_while_reclaim_puts_it_back() {
         let reclaim = looking_at(world, entry);
         give_up(world, word);
         reclaim.join().unwrap();
+    });
+}
+
+#[test]
+fn a_page_gets_a_slot_elsewhere_while_its_old_one_is_given_up() {
+    explore(|world| {
+        let (swap, memory) = (world.swap, world.memory);
+        let locked = Locked::lock(new_folio(0, 5).unwrap());
+        let reference = swap.hold_in_swap(&locked).unwrap();
+        let folio = locked.unlock();
+        let other = enable(swap, &FakeDisk::new("/dev/vdb", 600), Some(5)).unwrap();
+        let mover = {
+            let folio = folio.clone();
+            thread::spawn(move || {
+                memory.enter();
+                let locked = Locked::lock(folio);
+                if swap.try_free_slot(&locked) {
+                    assert_eq!(swap.add_to_swap(&locked).unwrap().area(), other);
+                }
+            })
+        };
+        drop(reference);
+        mover.join().unwrap();
+        swap.drop_if_unused(&folio);
+        drop(folio);
+        swap.swapoff(other, &mut OneWord { swap, word: Arc::new(Mutex::new(0)) }).unwrap();
     });
 }
 

@@ -2,10 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use quire_swap::{AllocateError, BATCH_FOLIOS, CLUSTER_SLOTS, DecodedPte, DiskProperties, IoError};
+use quire_swap::{
+    AllocateError, BATCH_FOLIOS, CLUSTER_SLOTS, DecodedPte, DiskProperties, Folio, FolioFlag, IoError, Plug, SlotRange,
+    SwapOffError, Users, Written,
+};
 
 use quire_testkit::kernel::Kernel;
-use quire_testkit::{FakeDisk, Memory, enable, swap_on};
+use quire_testkit::{FakeDisk, Memory, enable, lock, new_folio, swap_on};
 
 const PAGES: usize = 300;
 
@@ -137,4 +140,124 @@ fn a_full_area_is_left_out_until_one_of_its_slots_is_free() {
         assert!(swap.allocate(0).is_err());
         held.push(again);
     }
+}
+
+#[test]
+fn a_slot_is_worthless_when_more_than_half_of_all_are_in_use() {
+    Memory::new(8);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 9));
+    let folio = lock(&new_folio(0, 5).unwrap());
+    let held = swap.hold_in_swap(&folio).unwrap();
+    let is_worthless = || (swap.is_slot_worthless(&folio), swap.is_half_full());
+    let mut others: Vec<_> = (0..3).map(|_| swap.allocate(0).unwrap()).collect();
+    assert_eq!(is_worthless(), (false, false), "4 of 8");
+    others.push(swap.allocate(0).unwrap());
+    assert_eq!(is_worthless(), (true, true), "5 of 8");
+    enable(swap, &FakeDisk::new("/dev/vdb", 9), None).unwrap();
+    assert_eq!(is_worthless(), (false, false), "5 of 16");
+    others.extend((0..3).map(|_| swap.allocate(0).unwrap()));
+    assert_eq!(is_worthless(), (false, false), "8 of 16");
+    others.push(swap.allocate(0).unwrap());
+    assert_eq!(is_worthless(), (true, true), "9 of 16");
+    drop(held);
+}
+
+#[test]
+fn while_a_backend_refuses_pages_no_other_goes_there_and_what_is_not_stored_gives_its_slot_up() {
+    let memory = Memory::new(8);
+    let (swap, index) = swap_on(&FakeDisk::new("/dev/vda", 600));
+    let folio = new_folio(0, 5).unwrap();
+    let held = swap.hold_in_swap(&lock(&folio)).unwrap();
+    let area = swap.area(index).unwrap();
+    area.note_no_space(0);
+    let (mut plug, work) = (Plug::new(), memory.work_left.load(Ordering::Relaxed));
+    let Written::Refused(locked) = swap.write(&mut plug, lock(&folio)) else { panic!("it was not refused") };
+    assert!(plug.is_empty() && locked.state().is(FolioFlag::Dirty));
+    assert_eq!(memory.work_left.load(Ordering::Relaxed), work + 1, "it is to be mapped again");
+    assert!(swap.is_refused(held.entry()) && swap.is_slot_worthless(&locked));
+    locked.state().clear(FolioFlag::Dirty);
+    assert!(!swap.is_refused(held.entry()) && !swap.is_slot_worthless(&locked), "it is stored");
+    locked.state().set(FolioFlag::Dirty);
+    area.note_space();
+    assert!(!swap.is_slot_worthless(&locked));
+    assert!(matches!(swap.write(&mut plug, locked), Written::Queued));
+    folio.state().set(FolioFlag::Dirty);
+    assert!(!swap.is_refused(held.entry()), "it is on its way");
+    plug.submit();
+    memory.run_all();
+    drop((held, folio));
+    assert_eq!((area.used(), memory.free_frames()), (0, 8));
+}
+
+/// Looks at what is free while an area is emptied.
+struct Totals<'a>(&'a Kernel, Vec<(u64, u64)>);
+
+impl Users for Totals<'_> {
+    fn bring_back(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
+        self.1.push(self.0.swap.totals());
+        Err(SwapOffError::Interrupted)
+    }
+
+    fn map_refused(&mut self, _slots: &SlotRange) {}
+}
+
+#[test]
+fn of_an_area_that_is_emptied_only_what_is_in_use_counts_and_space_that_it_finds_is_not_used() {
+    let memory = Memory::new(8);
+    let (swap, index) = swap_on(&FakeDisk::new("/dev/vda", 101));
+    enable(swap, &FakeDisk::new("/dev/vdb", 51), None).unwrap();
+    let slots: Vec<_> = (0..3).map(|_| swap.allocate(0).unwrap()).collect();
+    let in_first = slots.iter().filter(|slots| slots.area().index() == index).count() as u64;
+    let kernel = Kernel::new(swap, memory, 1, 1);
+    let mut totals = Totals(&kernel, Vec::new());
+    assert_eq!(swap.swapoff(index, &mut totals), Err(SwapOffError::Interrupted));
+    assert_eq!(totals.1, [(50 + in_first, 50 - (3 - in_first))]);
+    assert_eq!(swap.totals(), (150, 147));
+    // It takes part again, once.
+    drop(slots);
+    assert_eq!(std::iter::from_fn(|| swap.allocate(0).ok().map(std::mem::forget)).count(), 150);
+}
+
+/// Says while an area is emptied that it has space again.
+struct Space<'a>(&'a Kernel);
+
+impl Users for Space<'_> {
+    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
+        self.0.swap.area(slots.area).unwrap().note_space();
+        assert!(self.0.swap.allocate(0).is_err(), "the area is on its way out");
+        Err(SwapOffError::Interrupted)
+    }
+
+    fn map_refused(&mut self, _slots: &SlotRange) {}
+}
+
+#[test]
+fn that_there_is_space_is_no_news_to_an_area_that_is_in_use_or_emptied() {
+    let memory = Memory::new(8);
+    let (swap, index) = swap_on(&FakeDisk::new("/dev/vda", 51));
+    let kernel = Kernel::new(swap, memory, 1, 1);
+    let (area, slots) = (swap.area(index).unwrap(), swap.allocate(0).unwrap());
+    area.note_space();
+    for refuses in [false, true] {
+        if refuses {
+            area.note_no_space(0);
+        }
+        assert_eq!(swap.swapoff(index, &mut Space(&kernel)), Err(SwapOffError::Interrupted));
+    }
+    drop(slots);
+    assert_eq!(std::iter::from_fn(|| swap.allocate(0).ok().map(std::mem::forget)).count(), 50);
+}
+
+#[test]
+fn an_area_without_a_run_has_its_single_slots() {
+    Memory::new(0);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 2 * CLUSTER_SLOTS as u64));
+    let mut held: Vec<_> = std::iter::from_fn(|| swap.allocate(0).ok()).collect();
+    let single = held.swap_remove(100);
+    let freed = single.run().first;
+    drop(single);
+    for _ in 0..20 {
+        assert_eq!(swap.allocate(1).err(), Some(AllocateError::Full));
+    }
+    assert_eq!(swap.allocate(0).map(|slots| slots.run().first), Ok(freed));
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use quire_swap::{DecodedPte, Entry, FaultInTogether, FaultKind, FolioUse, Locked, Machine, POOL_BATCHES, Swap};
+use quire_swap::{
+    DecodedPte, Entry, FaultInTogether, FaultKind, Folio, FolioUse, Locked, Machine, POOL_BATCHES, Swap, Written,
+};
 
 use quire_testkit::kernel::{Kernel, Touch};
 use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, swap_on};
@@ -106,6 +108,71 @@ fn all_have_to_be_out_of_memory_and_for_one_to_pay() {
     bench.kernel.evict_ended();
     assert!(bench.bring_in().is_none(), "it is another's, or elsewhere");
     bench.assert_nothing_left();
+}
+
+#[test]
+fn zero_pages_come_as_zeros_and_who_pays_for_the_first_pays_for_all() {
+    let mut bench = Bench::new();
+    let (first, others) = (bench.first, bench.first + 1..bench.first + PAGES);
+    // The same slots, whose pages are zero now, all but one.
+    for page in others.clone() {
+        let folio = bench.swap.fault_in(bench.entry(page), 0, None).unwrap().folio;
+        FakeFolio::fill(&folio, 0, 0);
+        folio.state().set_written();
+        let Written::Zero(folio) = bench.swap.write(&mut bench.kernel.plug, folio) else { panic!("it is zero") };
+        assert!(bench.kernel.evict(folio));
+    }
+    let FaultInTogether { folios, kind } = bench.bring_in().unwrap();
+    assert_eq!(kind, FaultKind::Read);
+    bench.map(&folios);
+    drop(folios);
+    assert_eq!(bench.kernel.read(0, first), Ok(1000 + first as u64));
+    others.for_each(|page| assert_eq!(bench.kernel.read(0, page), Ok(0)));
+    bench.assert_nothing_left();
+
+    let bench = Bench::new();
+    // One pays for the first of these, another for the others.
+    let mut kernel = Kernel::new(bench.swap, bench.memory, 1, 2 * PAGES);
+    for page in 0..2 * PAGES {
+        bench.memory.set_payer(3 + u8::from(page >= PAGES + 2));
+        assert!(kernel.populate(0, page, 0, 7) && kernel.reclaim(0, page));
+    }
+    kernel.plug.submit();
+    bench.memory.run_all();
+    kernel.evict_ended();
+    let entry = |page: usize| Entry::from_pte(kernel.tables[0][page]).unwrap();
+    for first in 0..=PAGES {
+        let payers: Vec<_> = (first..first + PAGES).map(|page| bench.swap.payer(entry(page))).collect();
+        let is_one = payers.iter().all(|payer| *payer == payers[0]);
+        assert_eq!(bench.swap.are_out_together(entry(first), PAGES as u32), is_one, "{payers:?}");
+        if !is_one {
+            let folios = [(); PAGES].map(|()| Fake::allocate_folio(0, FolioUse::Readahead(entry(first))).unwrap());
+            assert!(bench.swap.fault_in_together(entry(first), folios).is_none());
+        }
+    }
+    (0..2 * PAGES).for_each(|page| kernel.unmap(0, page));
+    bench.assert_nothing_left();
+}
+
+#[test]
+fn the_slots_of_what_is_written_go_and_those_of_what_is_read_stay_while_few_are_in_use() {
+    for fill in [false, true] {
+        let mut bench = Bench::new();
+        let held: Vec<_> = (0..if fill { 300 } else { 0 }).map(|_| bench.swap.allocate(0).unwrap()).collect();
+        let FaultInTogether { folios, .. } = bench.bring_in().unwrap();
+        for (page, folio) in (bench.first..).zip(&folios) {
+            let folio = folio.as_ref().unwrap();
+            bench.kernel.tables[0][page] = FakeFolio::clone(folio).into_number() << 12 | 1;
+        }
+        let mut written = [true, false].into_iter().cycle();
+        bench.swap.put_mapped_together(
+            folios.each_ref().map(|folio| folio.as_ref().map(|folio| (folio, written.next() == Some(true)))),
+        );
+        let has_slot = folios.each_ref().map(|folio| folio.as_ref().unwrap().state().entry().is_some());
+        assert_eq!(has_slot, [false, !fill, false, !fill]);
+        drop((folios, held));
+        bench.assert_nothing_left();
+    }
 }
 
 #[test]

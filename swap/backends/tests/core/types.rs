@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use quire_swap::extension::{BackendOptions, TypeName};
-use quire_swap::{BackendError, Disk, DiskProperties, SwapOnError, SwapOnOptions};
+use quire_swap::{
+    AllocateError, BackendError, Disk, DiskProperties, Folio, FolioFlag, Plug, SwapOnError, SwapOnOptions, Written,
+};
 
 use crate::model;
-use crate::typed::{enable, make, swap_with_types};
-use quire_testkit::{FakeDisk, Memory};
+use crate::typed::{counts, enable, make, swap_with_types};
+use quire_testkit::{FakeDisk, Memory, lock, new_folio};
 
 fn name(name: &str) -> TypeName {
     TypeName::new(name).unwrap()
@@ -86,6 +88,38 @@ fn swapon_changes_options_of_any_backend_of_a_stack() {
         let enabled = swap.swapon(&disk, options).map(|index| swap.area(index).unwrap().usable() / 512);
         assert_eq!(enabled, expected.map_err(SwapOnError::Backend), "{overrides}");
     }
+}
+
+#[test]
+fn slots_are_for_single_pages_and_for_no_other_area() {
+    Memory::new(0);
+    for (backend, options) in [("log", ""), ("crypt", ""), ("crypt", "over=log")] {
+        let swap = swap_with_types();
+        enable(swap, &FakeDisk::new("/dev/vda", 20 * 512), backend, options).unwrap();
+        let refused = (swap.allocate(1).err(), swap.allocate_on_disk(0).err());
+        assert_eq!(refused, (Some(AllocateError::Full), Some(AllocateError::Full)), "{backend} {options}");
+        assert!(swap.allocate(0).is_ok());
+    }
+}
+
+#[test]
+fn a_page_that_became_zero_is_dead_in_the_log_below() {
+    let memory = Memory::new(8);
+    let swap = swap_with_types();
+    enable(swap, &FakeDisk::new("/dev/vda", 20 * 8), "crypt", "over=log,segment=32").unwrap();
+    let folio = new_folio(0, 5).unwrap();
+    let held = swap.hold_in_swap(&lock(&folio)).unwrap();
+    let mut plug = Plug::new();
+    assert!(matches!(swap.write(&mut plug, lock(&folio)), Written::Queued));
+    plug.submit();
+    memory.run_all();
+    assert!(!folio.state().is(FolioFlag::Dirty));
+    assert_eq!(counts(swap, 0)["log_pages_live"], 1);
+    folio.fill(0, 0);
+    folio.state().set_written();
+    assert!(matches!(swap.write(&mut plug, lock(&folio)), Written::Zero(_)));
+    assert_eq!(counts(swap, 0)["log_pages_live"], 0);
+    drop(held);
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use quire_compressed::zswap::{Whereabouts, Zswap};
 use quire_swap::ghost::{self, MOST_PAGES, PATH};
 use quire_swap::header::{Header, Medium, PAGE_SIZE, Page};
-use quire_swap::{Entry, IoError, SwapOffError, SwapOnError, SwapOnOptions};
+use quire_swap::{
+    DecodedPte, Entry, FolioUse, IoError, Machine, SlotRange, SwapOffError, SwapOnError, SwapOnOptions, Users,
+};
 
 use crate::contents::{random, same, text};
 use crate::zswap::{count, send_out, start};
@@ -262,6 +264,7 @@ fn large_folios_are_in_one_place_or_in_several() {
         let wanted = if page == 6 { random(6) } else { same(50 + page as u64 % 4) };
         assert_eq!(kernel.read_page(0, page).unwrap(), wanted, "page {page}");
     }
+    assert_eq!(count(zswap, "zswpin"), 4, "each page of the first");
 }
 
 #[test]
@@ -274,6 +277,52 @@ fn a_ghost_without_zswap_has_as_much_room_as_there_is_on_disks() {
     assert!(swap.totals().1 > 0 && !swap.has_space());
     enable(swap, &FakeDisk::new("/dev/vda", 100), None).unwrap();
     assert!(swap.has_space());
+}
+
+#[test]
+fn a_batch_of_a_ghost_goes_to_one_disk_and_the_rest_to_the_next() {
+    let (mut kernel, zswap) = on_ghost(16, random);
+    // Four slots that can be used.
+    let areas = [FakeDisk::new("/dev/vda", 5), FakeDisk::new("/dev/vdb", 100)]
+        .map(|disk| enable(kernel.swap, &disk, None).unwrap());
+    for _ in 0..2 {
+        for page in 0..16 {
+            // One that was refused is in memory still.
+            let is_out =
+                |word| Entry::from_pte(word).is_some_and(|entry| zswap.whereabouts(entry) != Whereabouts::Nowhere);
+            if !is_out(kernel.tables[0][page]) {
+                kernel.read_page(0, page).unwrap();
+                kernel.reclaim(0, page);
+            }
+        }
+        kernel.plug.submit();
+        kernel.memory.run_all();
+        kernel.evict_ended();
+    }
+    assert_eq!(areas.map(|area| kernel.swap.area(area).unwrap().used()), [4, 12]);
+    // Four at once, of which some are on the one disk and some on the other.
+    let entries: Vec<_> = (0..16).map(|page| Entry::from_pte(kernel.tables[0][page]).unwrap()).collect();
+    let is_on =
+        |entry: &Entry, area| matches!(zswap.whereabouts(*entry), Whereabouts::Slot(slot) if slot.area() == area);
+    let first = entries.iter().filter(|entry| !is_on(entry, areas[0])).copied().find(|entry| {
+        entry
+            .slot()
+            .checked_sub(1)
+            .and_then(|before| Entry::new(entry.area(), before))
+            .is_some_and(|before| is_on(&before, areas[0]))
+    });
+    let first = first.and_then(|entry| Entry::new(entry.area(), entry.slot() - 2)).expect("the disks meet somewhere");
+    let folios = [(); 4].map(|()| Fake::allocate_folio(0, FolioUse::Readahead(first)).unwrap());
+    let back = kernel.swap.fault_in_together(first, folios).unwrap();
+    for (folio, slot) in back.folios.iter().zip(first.slot()..) {
+        let page = entries.iter().position(|entry| entry.slot() == slot).unwrap();
+        let contents = folio.as_ref().unwrap().with_page(0, |contents| *contents);
+        assert!(contents == random(page as u64), "page {page}");
+    }
+    drop(back);
+    for page in 0..16 {
+        assert_eq!(kernel.read_page(0, page).unwrap(), random(page as u64));
+    }
 }
 
 #[test]
@@ -293,6 +342,10 @@ fn a_disk_leaves_and_its_pages_come_home() {
         kernel.memory.folios.fail_nth(3);
         let swap = kernel.swap;
         assert_eq!(swap.swapoff(area, &mut kernel), Err(SwapOffError::NoMemory));
+        if !failing {
+            // One request fails, and is done again.
+            kernel.memory.io.fail_nth(2);
+        }
         assert_eq!(swap.swapoff(area, &mut kernel), Ok(()));
         if failing {
             assert_eq!(place(&kernel, zswap, 5), Whereabouts::Lost);
@@ -302,9 +355,41 @@ fn a_disk_leaves_and_its_pages_come_home() {
             let read = kernel.read_page(0, page);
             let wanted = if failing && page == 5 { Err(Touch::BusError) } else { Ok(contents(page as u64)) };
             assert_eq!(read, wanted, "page {page}");
+            if let DecodedPte::Present(word) = kernel.word(0, page) {
+                assert_eq!(kernel.memory.payer_of(word >> 12), 1, "page {page} is paid for by who paid for its slot");
+            }
         }
         swap.swapoff(0, &mut kernel).unwrap();
         assert!(zswap.adds_up());
+    }
+}
+
+/// Has no space for pages that none of its PTEs names.
+struct Full;
+
+impl Users for Full {
+    fn bring_back(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
+        Ok(())
+    }
+
+    fn map_refused(&mut self, _slots: &SlotRange) {}
+
+    fn has_space(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_disk_stays_while_there_is_no_space_for_the_pages_of_a_ghost() {
+    let (mut kernel, _zswap) = on_ghost(4, random);
+    let swap = kernel.swap;
+    let area = enable(swap, &FakeDisk::new("/dev/vda", 100), None).unwrap();
+    send_out(&mut kernel, 4);
+    assert_eq!(swap.swapoff(area, &mut Full), Err(SwapOffError::NoMemory));
+    assert_eq!(swap.area(area).unwrap().used(), 4);
+    assert_eq!(swap.swapoff(area, &mut kernel), Ok(()));
+    for page in 0..4 {
+        assert_eq!(kernel.read_page(0, page).unwrap(), random(page as u64));
     }
 }
 

@@ -1,13 +1,14 @@
 //! zswap before a disk: what it takes, where pages are, and that they come back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use quire_compressed::Access;
-use quire_compressed::zswap::{ATTRIBUTES, Directory, Zswap, ZswapError};
+use quire_compressed::zswap::{ATTRIBUTES, Directory, Whereabouts, Zswap, ZswapError};
 use quire_swap::header::Page;
 use quire_swap::{
-    DecodedPte, Direction, Folio, FolioFlag, Locked, POOL_BATCHES, Plug, SlotRange, Swap, SwapOffError, SwapOnOptions,
-    Users, Written,
+    BlockDriver, DecodedPte, Direction, Disk, DiskProperties, Entry, Folio, FolioFlag, Locked, POOL_BATCHES, Plug,
+    ReadBatch, SlotRange, Swap, SwapOffError, SwapOnOptions, SwapOps, Users, WriteBatch, Written,
 };
 
 use crate::contents::{random, same, text};
@@ -158,7 +159,7 @@ fn a_page_that_is_written_again_loses_its_old_copy_even_if_the_new_one_is_refuse
     let (mut kernel, zswap, disk) = before_disk(1, text);
     let area = kernel.swap.area(0).unwrap();
     // Mapped for reading, then changed through the mapping: the slot stays the same.
-    for contents in [random(5), same(0), text(9), random(7)] {
+    for contents in [random(5), text(9), same(0), text(9), random(7)] {
         let (folio, _) = {
             kernel.read_page(0, 0).unwrap();
             let DecodedPte::Present(word) = kernel.word(0, 0) else { panic!("it was read") };
@@ -241,6 +242,7 @@ fn a_full_pool_refuses_until_it_is_down_at_the_threshold() {
     assert_eq!(writes(&disk), 100 - stored);
     assert_eq!(count(zswap, "pool_limit_hit"), 1);
     assert_eq!(count(zswap, "reject_reclaim_fail"), 100 - stored);
+    assert_eq!(memory.pool.shrinker_wakes.load(Ordering::Relaxed), 100 - stored, "to make room");
     // A load takes the copy over now: the page in memory is the only one, and dirty.
     let first = (0..100).find(|page| {
         kernel.read_page(0, *page).unwrap();
@@ -256,6 +258,110 @@ fn a_full_pool_refuses_until_it_is_down_at_the_threshold() {
         assert_eq!(kernel.read_page(0, page).unwrap(), text(page as u64));
     }
     assert!(zswap.adds_up());
+}
+
+#[test]
+fn what_a_load_took_over_is_in_memory_alone_until_it_is_written() {
+    let memory = Memory::new(200);
+    let (swap, zswap) = start(100);
+    enable(swap, &FakeDisk::new("/dev/vda", 200), None).unwrap();
+    swap.readahead_policy().set_page_cluster(0);
+    let mut kernel = Kernel::new(swap, memory, 2, 100);
+    for page in 0..100 {
+        kernel.populate_page(0, page, &text(page as u64));
+        kernel.share((0, page), (1, page));
+    }
+    send_out(&mut kernel, 100);
+    let entry = |kernel: &Kernel, page: usize| Entry::from_pte(kernel.tables[1][page]).unwrap();
+    let place = |kernel: &Kernel, page: usize| zswap.whereabouts(entry(kernel, page));
+    let page = (0..100).find(|page| place(&kernel, *page) == Whereabouts::Pool).unwrap();
+    assert_eq!(kernel.read_page(0, page).unwrap(), text(page as u64));
+    assert_eq!(place(&kernel, page), Whereabouts::Nowhere);
+    assert!(swap.lookup(entry(&kernel, page)).unwrap().state().is(FolioFlag::Dirty));
+    kernel.unmap(0, page);
+    kernel.settle();
+    assert_eq!(kernel.read_page(1, page).unwrap(), text(page as u64));
+    assert!(zswap.adds_up());
+}
+
+#[test]
+fn what_cannot_go_to_the_disk_keeps_no_other_from_going() {
+    let memory = Memory::new(300);
+    let (swap, zswap) = start(1000);
+    // The first area is without zswap.
+    let synchronous = DiskProperties { synchronous: true, ..DiskProperties::default() };
+    enable(swap, &FakeDisk::with("/dev/ram", 200, synchronous, &[]), None).unwrap();
+    enable(swap, &FakeDisk::new("/dev/vdb", 600), Some(5)).unwrap();
+    swap.readahead_policy().set_page_cluster(0);
+    zswap.set("shrinker_enabled", "Y").unwrap();
+    let mut kernel = Kernel::new(swap, memory, 1, 400);
+    let send = |kernel: &mut Kernel, pages: std::ops::Range<usize>| {
+        for page in pages {
+            kernel.populate_page(0, page, &text(page as u64));
+            assert!(kernel.reclaim(0, page));
+        }
+        kernel.plug.submit();
+        memory.run_all();
+        kernel.evict_ended();
+    };
+    let shrink = || {
+        (0..12)
+            .map(|_| {
+                zswap.memory_is_low();
+                zswap.shrink()
+            })
+            .sum::<u64>()
+    };
+    send(&mut kernel, 0..100);
+    // One of the oldest is damaged, and one is in memory.
+    let frame = memory.pool.frames.lock().unwrap().iter().flatten().next().unwrap().clone();
+    frame.lock().unwrap()[100..200].fill(0x5a);
+    assert_eq!(kernel.read_page(0, 99).unwrap(), text(99));
+    assert_eq!(shrink(), 98);
+    for pages in [100..200, 200..300] {
+        send(&mut kernel, pages.clone());
+        assert_eq!(shrink(), 100, "{pages:?}");
+    }
+    assert_eq!(count(zswap, "stored_pages"), 2);
+    let lost = (0..300).filter(|page| kernel.read_page(0, *page).is_err()).count();
+    assert_eq!(lost, 1);
+}
+
+#[test]
+fn only_what_is_slower_than_memory_and_has_its_pages_as_they_are_gets_zswap() {
+    Memory::new(0);
+    let (swap, _) = start(1000);
+    let synchronous = DiskProperties { synchronous: true, ..DiskProperties::default() };
+    for (disk, has_zswap) in [
+        (FakeDisk::new("/dev/vda", 200), true),
+        (FakeDisk::with("/dev/ram", 200, synchronous, &[]), false),
+        (FakeDisk::with("/mnt/other", 200, DiskProperties::default(), &[]), false),
+    ] {
+        if !has_zswap && !disk.properties().synchronous {
+            swap.register(disk.driver(), Arc::new(Elsewhere)).unwrap();
+        }
+        let index = enable(swap, &disk, None).unwrap();
+        assert_eq!(swap.area(index).unwrap().has_frontswap(), has_zswap, "{}", disk.name());
+    }
+}
+
+/// A driver, and its operations, whose pages are not the disk's.
+struct Elsewhere;
+
+impl BlockDriver<Fake> for Elsewhere {
+    fn swap_ops(&self, _disk: &Arc<dyn Disk<Fake>>) -> Option<Arc<dyn SwapOps<Fake>>> {
+        Some(Arc::new(Self))
+    }
+}
+
+impl SwapOps<Fake> for Elsewhere {
+    fn submit_read(&self, batch: ReadBatch<Fake>) {
+        drop(batch);
+    }
+
+    fn submit_write(&self, batch: WriteBatch<Fake>) {
+        drop(batch);
+    }
 }
 
 #[test]

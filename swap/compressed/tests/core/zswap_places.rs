@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use quire_compressed::zswap::{Whereabouts, Zswap};
 use quire_swap::header::Page;
-use quire_swap::{DecodedPte, Discard, Disk, DiskProperties, SwapOnOptions};
+use quire_swap::{DecodedPte, Discard, Disk, DiskProperties, Entry, SwapOnOptions};
 
 use crate::contents::{random, text};
 use crate::ghost::{place, write_back};
@@ -169,12 +169,30 @@ fn objects_that_alone_keep_two_pages_give_one_back_when_nothing_is_vacant() {
 
 #[test]
 fn a_disk_that_writes_nothing_leaves_all_in_the_pool_and_the_places_vacant() {
-    let (kernel, zswap, disk) = pooled(32, text);
-    disk.broken.lock().unwrap().extend(0..100);
-    assert_eq!(write_back(zswap), 0);
-    assert_eq!((count(zswap, "stored_pages"), notes(&kernel)), (32, [32, 0, 0]));
-    disk.broken.lock().unwrap().clear();
-    assert_eq!(write_back(zswap), 32);
+    for compressed in ["1", "0"] {
+        let (kernel, zswap, disk) = pooled(32, text);
+        zswap.set("compressed_writeback", compressed).unwrap();
+        disk.broken.lock().unwrap().extend(0..100);
+        assert_eq!(write_back(zswap), 0);
+        assert_eq!((count(zswap, "stored_pages"), notes(&kernel)), (32, [32, 0, 0]));
+        disk.broken.lock().unwrap().clear();
+        assert_eq!(write_back(zswap), 32);
+        end(kernel, zswap, text);
+    }
+}
+
+/// Whether a page of the disk has what a frame held before that was never written.
+fn has_junk(disk: &FakeDisk, page: u64) -> bool {
+    disk.page(page).as_chunks::<8>().0.contains(&[0xdd; 8])
+}
+
+#[test]
+fn blocks_have_nothing_of_what_was_in_memory_before() {
+    // The last of the blocks is filled in part.
+    let (kernel, zswap, disk) = packed(5, text);
+    let pages: HashSet<u64> =
+        disk.requests.lock().unwrap().iter().flat_map(|request| request.1..request.1 + request.2).collect();
+    assert!(!pages.is_empty() && pages.into_iter().all(|page| !has_junk(&disk, page)));
     end(kernel, zswap, text);
 }
 
@@ -205,7 +223,8 @@ fn an_area_that_discards_has_every_page_in_its_own_place() {
     let memory = Memory::new(64);
     let (swap, zswap) = start(1000);
     let able = DiskProperties { discard: true, ..DiskProperties::default() };
-    let disk: Arc<dyn Disk<Fake>> = FakeDisk::with("/dev/vda", 33, able, &[]);
+    let able = FakeDisk::with("/dev/vda", 33, able, &[]);
+    let disk: Arc<dyn Disk<Fake>> = able.clone();
     swap.swapon(&disk, SwapOnOptions { discard: Discard::Pages, ..SwapOnOptions::default() }).unwrap();
     let mut kernel = Kernel::new(swap, memory, 1, 12);
     for page in 0..12 {
@@ -215,6 +234,8 @@ fn an_area_that_discards_has_every_page_in_its_own_place() {
     zswap.set("compressed_writeback", "1").unwrap();
     assert_eq!(write_back(zswap), 12);
     assert_eq!((count(zswap, "written_back_packed"), notes(&kernel)), (0, [20, 0, 12]));
+    let mut slots = kernel.tables[0].iter().filter_map(|word| Entry::from_pte(*word));
+    assert!(slots.all(|entry| !has_junk(&able, entry.slot().into())), "behind an object there are zeros");
     for page in 0..12 {
         assert_eq!(kernel.read_page(0, page).unwrap(), text(page as u64));
     }
