@@ -536,6 +536,7 @@ impl Folio for FakeFolio {
 
     fn try_freeze(&self, expected: u32) -> bool {
         let frozen = expected | FROZEN;
+        self.memory.overtaken();
         self.frame().references.compare_exchange(expected, frozen, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 

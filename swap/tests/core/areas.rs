@@ -516,7 +516,7 @@ struct Interrupted {
 }
 
 impl Users for Interrupted {
-    fn bring_back(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
+    fn swap_in(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
         self.passes += 1;
         Ok(())
     }

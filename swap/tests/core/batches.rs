@@ -59,7 +59,7 @@ fn folios_that_keep_together_count_as_one() {
 
 #[test]
 fn those_that_keep_together_are_in_one_batch_and_the_next_batch_is_as_long_as_any() {
-    Memory::new(256);
+    let memory = Memory::new(256);
     let disk = FakeDisk::new("/dev/vda", 600);
     let (swap, _) = swap_on(&disk);
     let folios = pages(1..128);
@@ -69,8 +69,10 @@ fn those_that_keep_together_are_in_one_batch_and_the_next_batch_is_as_long_as_an
     plug.keep_together(BATCH_FOLIOS);
     write(&mut plug, &folios[..BATCH_FOLIOS]);
     plug.keep_together(BATCH_FOLIOS + 1);
-    write(&mut plug, &folios[BATCH_FOLIOS..2 * BATCH_FOLIOS + 1]);
+    write(&mut plug, &folios[BATCH_FOLIOS..=2 * BATCH_FOLIOS]);
     plug.submit();
+    // Long batches are idle again.
+    memory.run_all();
     write(&mut plug, &folios[2 * BATCH_FOLIOS + 1..]);
     plug.submit();
     let lengths: Vec<_> = disk.requests.lock().unwrap().iter().map(|request| request.2).collect();

@@ -352,6 +352,29 @@ fn a_fault_races_with_eviction() {
 }
 
 #[test]
+fn a_page_is_written_to_while_it_is_evicted() {
+    explore(|world| {
+        let word = swapped_out(world, 5);
+        let (swap, memory) = (world.swap, world.memory);
+        let device = Device::start(memory, &world.disk);
+        let fault = swap.fault_in(Entry::from_pte(word).unwrap(), 0, None).expect("the slot is counted");
+        device.stop();
+        let mapped = FakeFolio::clone(&fault.folio);
+        let writer = thread::spawn(move || {
+            memory.enter();
+            mapped.fill(0, 7);
+            mapped.state().set_written();
+        });
+        // There are so few references only when the writer has let go of the page, which is dirty then.
+        let evicted = swap.evict(fault.folio, 2, 0);
+        assert!(evicted.is_err(), "what was written is lost");
+        drop(evicted);
+        writer.join().unwrap();
+        give_up(world, word);
+    });
+}
+
+#[test]
 fn a_lookup_never_sees_another_page() {
     explore(|world| {
         let word = swapped_out(world, 5);

@@ -193,7 +193,7 @@ fn while_a_backend_refuses_pages_no_other_goes_there_and_what_is_not_stored_give
 struct Totals<'a>(&'a Kernel, Vec<(u64, u64)>);
 
 impl Users for Totals<'_> {
-    fn bring_back(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
+    fn swap_in(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
         self.1.push(self.0.swap.totals());
         Err(SwapOffError::Interrupted)
     }
@@ -222,7 +222,7 @@ fn of_an_area_that_is_emptied_only_what_is_in_use_counts_and_space_that_it_finds
 struct Space<'a>(&'a Kernel);
 
 impl Users for Space<'_> {
-    fn bring_back(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
+    fn swap_in(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
         self.0.swap.area(slots.area).unwrap().note_space();
         assert!(self.0.swap.allocate(0).is_err(), "the area is on its way out");
         Err(SwapOffError::Interrupted)
@@ -246,18 +246,4 @@ fn that_there_is_space_is_no_news_to_an_area_that_is_in_use_or_emptied() {
     }
     drop(slots);
     assert_eq!(std::iter::from_fn(|| swap.allocate(0).ok().map(std::mem::forget)).count(), 50);
-}
-
-#[test]
-fn an_area_without_a_run_has_its_single_slots() {
-    Memory::new(0);
-    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 2 * CLUSTER_SLOTS as u64));
-    let mut held: Vec<_> = std::iter::from_fn(|| swap.allocate(0).ok()).collect();
-    let single = held.swap_remove(100);
-    let freed = single.run().first;
-    drop(single);
-    for _ in 0..20 {
-        assert_eq!(swap.allocate(1).err(), Some(AllocateError::Full));
-    }
-    assert_eq!(swap.allocate(0).map(|slots| slots.run().first), Ok(freed));
 }

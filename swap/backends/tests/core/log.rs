@@ -201,6 +201,46 @@ fn broken_pages_cost_what_is_in_them_and_their_segment() {
 }
 
 #[test]
+fn a_page_that_is_written_again_at_its_slot_has_one_place() {
+    let mut out = Out::on(14 * 8, "segment=32");
+    out.fill(50);
+    for _ in 0..3 {
+        for (reference, word) in &mut out.pages {
+            *word += 1000;
+            let folio = out.swap.fault_in(reference.entry(), 0, None).unwrap().folio;
+            folio.fill(0, *word);
+            folio.state().set_written();
+            let frame = FakeFolio::clone(&folio);
+            assert!(matches!(out.swap.write(&mut out.plug, folio), Written::Queued));
+            out.plug.submit();
+            out.memory.run_all();
+            assert!(out.swap.evict(Locked::try_lock(frame).unwrap(), 2, 7).is_ok());
+        }
+        assert_eq!(counts(out.swap, 0)["log_pages_live"], out.pages.len() as u64);
+    }
+    out.memory.ended_writes.lock().unwrap().clear();
+    out.check();
+    out.end();
+}
+
+#[test]
+fn no_request_that_fails_once_loses_a_page() {
+    // Those of the cleaner are among them.
+    let mut moved = 0;
+    for nth in 1..=60 {
+        let mut out = Out::on(14 * 8, "segment=32");
+        out.fill(90);
+        out.memory.io.fail_nth(nth);
+        (0..20).for_each(|_| out.exchange(8));
+        out.memory.io.fail_nth(0);
+        moved += counts(out.swap, 0)["log_pages_moved"];
+        out.check();
+        out.end();
+    }
+    assert!(moved > 0, "nothing was cleaned");
+}
+
+#[test]
 fn a_page_that_is_being_read_stays_where_it_is_until_it_has_been() {
     let mut out = Out::on(24 * 8, "segment=32");
     out.fill(95);

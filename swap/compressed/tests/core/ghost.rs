@@ -368,7 +368,7 @@ fn a_disk_leaves_and_its_pages_come_home() {
 struct Full;
 
 impl Users for Full {
-    fn bring_back(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
+    fn swap_in(&mut self, _slots: &SlotRange) -> Result<(), SwapOffError> {
         Ok(())
     }
 

@@ -232,6 +232,19 @@ fn every_failing_allocation_is_an_error_that_changes_nothing() {
 }
 
 #[test]
+fn numbers_are_used_again_after_failures_and_when_objects_go() {
+    let memory = Memory::new(0);
+    let store = new_store(8);
+    for _ in 0..1000 {
+        memory.pool.allocations.fail_nth(1);
+        assert_eq!(store.store(&text(1)), Err(StoreError::NoFrame));
+        memory.pool.allocations.fail_nth(0);
+        store.free(store.store(&text(1)).unwrap());
+    }
+    assert_eq!(memory.pool.used(), 0);
+}
+
+#[test]
 fn a_corrupt_object_is_an_error() {
     let memory = Memory::new(0);
     for page in [text(1), random(1)] {

@@ -241,6 +241,8 @@ fn idle_is_what_nobody_asked_for() {
     read(&disk, 0).unwrap();
     disk.write(2, &text(5)).unwrap();
     assert_eq!(idle(), [false, false, false, true, false]);
+    zram.store("idle", "100").unwrap();
+    assert_eq!(idle(), [false, false, false, true, false], "what was read or written is young again");
     zram.store("idle", "all").unwrap();
     assert_eq!(idle(), [true, true, true, true, false]);
 }
@@ -503,4 +505,22 @@ fn eight_tasks_on_eight_slots_never_wait_for_one_another() {
         });
     }
     (0..8).for_each(|slot| assert_eq!(read(&disk, slot), Ok(random(slot))));
+}
+
+#[test]
+fn a_page_that_finds_no_place_in_the_table_leaves_nothing_in_the_pool() {
+    let memory = Memory::new(0);
+    let mut failed = 0;
+    loop {
+        let (_, disk) = sized(new_swap(), "1M");
+        memory.heap.fail_nth(failed + 1);
+        let written = disk.write(0, &text(1));
+        memory.heap.fail_nth(0);
+        if written.is_ok() {
+            break;
+        }
+        assert_eq!((written, memory.pool.used()), (Err(IoError::NoSpace), 0), "allocation {failed}");
+        failed += 1;
+    }
+    assert!(failed > 2, "the pool's tables, and the device's own");
 }

@@ -159,7 +159,9 @@ fn a_page_that_is_written_again_loses_its_old_copy_even_if_the_new_one_is_refuse
     let (mut kernel, zswap, disk) = before_disk(1, text);
     let area = kernel.swap.area(0).unwrap();
     // Mapped for reading, then changed through the mapping: the slot stays the same.
-    for contents in [random(5), text(9), same(0), text(9), random(7)] {
+    let written: [fn() -> Page; 5] = [|| random(5), || text(9), || same(0), || text(9), || random(7)];
+    for contents in written {
+        let contents = contents();
         let (folio, _) = {
             kernel.read_page(0, 0).unwrap();
             let DecodedPte::Present(word) = kernel.word(0, 0) else { panic!("it was read") };
