@@ -227,11 +227,11 @@ fn a_page_that_is_written_again_at_its_slot_has_one_place() {
 fn no_request_that_fails_once_loses_a_page() {
     // Those of the cleaner are among them.
     let mut moved = 0;
-    for nth in 1..=60 {
-        let mut out = Out::on(14 * 8, "segment=32");
-        out.fill(90);
+    for nth in 1..=80 {
+        let mut out = Out::on(20 * 8, "segment=32,reserve=5");
+        out.fill(100);
         out.memory.io.fail_nth(nth);
-        (0..20).for_each(|_| out.exchange(8));
+        (0..30).for_each(|_| out.exchange(8));
         out.memory.io.fail_nth(0);
         moved += counts(out.swap, 0)["log_pages_moved"];
         out.check();
