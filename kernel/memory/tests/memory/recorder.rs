@@ -42,5 +42,14 @@ fn faults_and_accesses_are_recorded_once_each_and_reclaim_still_sees_them() {
 
     process.run(|| read(3).unwrap()).join();
     assert_eq!(look(), [3]);
+
+    // The processor, which remembers the page, says so again.
+    let program = process.run(|| {
+        read(2).unwrap();
+        recorder::look(&mut Vec::new());
+        read(2).unwrap();
+    });
+    program.join();
+    assert_eq!(look(), [2, 2]);
     drop(space);
 }
