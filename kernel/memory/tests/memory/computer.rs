@@ -1,20 +1,23 @@
 //! A machine with memory, processes and a disk.
 
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
 use quire_backends::{CryptType, LogType, crypt, log};
 use quire_compressed::zram::{Control, Zram};
+use quire_compressed::zswap::Zswap;
 use quire_machine::arch::registers::TrapFrame;
 use quire_machine::random;
 use quire_machine::simulated::{Configuration, Machine, program};
+use quire_machine::task;
 use quire_machine::upcall::{self as machine_upcall, Access};
 use quire_memory::fatal::Fatal;
 use quire_memory::swap::Quire;
+use quire_memory::swap::happening::Happening;
 use quire_memory::{
     AddressSpace, cgroup, fault, frame_use, large_folio, lru, policy, progress, reclaim, swap, unused, upcall,
 };
 use quire_swap::header::PAGE_SIZE;
-use quire_swap::{FileRun, SlotRange, SwapFile, SwapOnError, SwapOnOptions};
+use quire_swap::{FileRun, SlotRange, SwapFile, SwapOnError, SwapOnOptions, ghost};
 
 use crate::disk::{self, Disk};
 use crate::process;
@@ -34,8 +37,21 @@ static MACHINE: machine_upcall::Upcalls = machine_upcall::Upcalls {
     folio_is_orphaned: unused::is_orphaned,
 };
 
-static MEMORY: upcall::Upcalls =
-    upcall::Upcalls { process_after: process::after, memory_is_low: || (), wake_shrinker: || (), find_disk: |_| None };
+static MEMORY: upcall::Upcalls = upcall::Upcalls {
+    process_after: process::after,
+    memory_is_low,
+    wake_shrinker: || SHRINK.happened(),
+    find_disk: |_| None,
+};
+
+/// Pages are to leave zswap for a disk.
+static SHRINK: Happening = Happening::new();
+
+fn memory_is_low() {
+    if let Some(zswap) = ZSWAP.get() {
+        zswap.memory_is_low();
+    }
+}
 
 fn page_fault(frame: &mut TrapFrame, address: u64, access: Access) {
     if serve(address, access).is_err() {
@@ -47,23 +63,47 @@ fn serve(address: u64, access: Access) -> Result<(), Fatal> {
     fault::handle(address, access).map(drop).inspect_err(|fatal| process::note(*fatal))
 }
 
+/// The test that has started a machine and not ended it: if another one can start, that one has failed.
+static LAST: Mutex<Option<String>> = Mutex::new(None);
+
+/// What can become a swap area.
+enum Device {
+    Disk(Arc<dyn quire_swap::Disk<Quire>>),
+    /// A file on a disk.
+    File(Arc<dyn quire_swap::Disk<Quire>>, Vec<FileRun>),
+    /// The ghost device, of so many pages.
+    Ghost(&'static Arc<Zswap<Quire>>, u64),
+}
+
 /// A swap area, or what can become one.
 struct Area {
-    device: Arc<dyn quire_swap::Disk<Quire>>,
-    /// It is a file there.
-    file: Option<Vec<FileRun>>,
+    device: Device,
     index: Option<u8>,
 }
 
 impl Area {
     fn enable(&self) -> Result<u8, SwapOnError> {
-        let Some(runs) = &self.file else { return swap::core().swapon(&self.device, SwapOnOptions::default()) };
+        let (disk, runs) = match &self.device {
+            Device::Disk(disk) => return swap::core().swapon(disk, SwapOnOptions::default()),
+            Device::File(disk, runs) => (disk, runs),
+            Device::Ghost(zswap, pages) => return zswap.swapon_ghost(*pages, SwapOnOptions::default()),
+        };
         let mut header = [0; PAGE_SIZE];
-        self.device.read_page(0, &mut header).expect("the disk has its first page");
-        let bytes = self.device.pages() * PAGE_SIZE as u64;
-        let file = SwapFile { name: "/mnt/file", disk: &self.device, header: &header, bytes, runs };
+        disk.read_page(0, &mut header).expect("the disk has its first page");
+        let bytes = disk.pages() * PAGE_SIZE as u64;
+        let file = SwapFile { name: "/mnt/file", disk, header: &header, bytes, runs };
         swap::core().swapon_file(&file, SwapOnOptions::default())
     }
+}
+
+/// What keeps compressed pages.
+#[derive(Clone, Copy)]
+enum Compressed {
+    Nothing,
+    Zram(u64),
+    Zswap,
+    /// And has an area of its own.
+    Ghost,
 }
 
 /// A machine that has been started, with swap areas. Dropping it disables them and looks whether everything was freed.
@@ -71,6 +111,7 @@ pub(crate) struct Computer {
     machine: Machine,
     areas: Vec<Area>,
     zram: Option<Arc<Zram<Quire>>>,
+    zswap: Option<&'static Arc<Zswap<Quire>>>,
     /// The disk of the last area.
     pub(crate) disk: Arc<Disk>,
 }
@@ -78,24 +119,43 @@ pub(crate) struct Computer {
 impl Computer {
     /// With so many frames, and a disk to swap to.
     pub(crate) fn start(frames: usize, processors: usize, disk: Disk) -> Self {
-        Self::with_zram(frames, processors, 0, disk)
+        Self::with(frames, processors, Compressed::Nothing, disk)
     }
 
     /// With a zram device of so many pages as well, which is filled first.
     pub(crate) fn with_zram(frames: usize, processors: usize, zram_pages: u64, disk: Disk) -> Self {
+        Self::with(frames, processors, Compressed::Zram(zram_pages), disk)
+    }
+
+    /// With zswap before the disk, and a ghost area or none.
+    pub(crate) fn with_zswap(frames: usize, ghost: bool, disk: Disk) -> Self {
+        Self::with(frames, 1, if ghost { Compressed::Ghost } else { Compressed::Zswap }, disk)
+    }
+
+    fn with(frames: usize, processors: usize, compressed: Compressed, disk: Disk) -> Self {
         let mut machine = Machine::start(Configuration { frames, processors }, &MACHINE);
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        // What memory and swap keep in statics is that machine's still, and a later one would only show that.
+        assert!(last.is_none(), "not run: {} failed before and has left its machine as it was", last.as_ref().unwrap());
+        *last = Some(std::thread::current().name().unwrap_or_default().to_owned());
+        drop(last);
         upcall::install(&MEMORY);
         lru::set_policy(policy::DEFAULT).expect("it is a policy");
         large_folio::FOR_SIZE.set(large_folio::Setting::Never);
         quire_memory::start().expect("the machine has frames");
+        let zswap = matches!(compressed, Compressed::Zswap | Compressed::Ghost).then(|| start_zswap(frames));
         machine.settle();
         register_types();
         let disk = Arc::new(disk);
-        let zram = (zram_pages > 0).then(|| new_zram(zram_pages));
-        let devices = zram.as_ref().map(|zram| (zram.open().expect("it has a size") as _, None)).into_iter();
-        let devices = devices.chain([(Arc::clone(&disk) as _, disk.file())]);
-        let areas = devices.map(|(device, file)| Area { device, file, index: None }).collect();
-        let mut computer = Self { machine, areas, zram, disk };
+        let zram = if let Compressed::Zram(pages) = compressed { Some(new_zram(pages)) } else { None };
+        let first = match (compressed, zswap) {
+            (Compressed::Ghost, Some(zswap)) => Some(Device::Ghost(zswap, ghost::default_pages(frames as u64))),
+            _ => zram.as_ref().map(|zram| Device::Disk(zram.open().expect("it has a size") as _)),
+        };
+        let own: Arc<dyn quire_swap::Disk<Quire>> = Arc::clone(&disk) as _;
+        let own = disk.file().map_or(Device::Disk(Arc::clone(&own)), |runs| Device::File(own, runs));
+        let areas = first.into_iter().chain([own]).map(|device| Area { device, index: None }).collect();
+        let mut computer = Self { machine, areas, zram, zswap, disk };
         computer.enable();
         assert!(computer.areas.iter().all(|area| area.index.is_some()));
         computer
@@ -158,6 +218,37 @@ fn zram_devices() -> &'static Control<Quire> {
     CONTROL.get_or_init(|| Control::start(swap::core()).expect("zram is registered once"))
 }
 
+/// The compressed cache, which is there for all machines of this process once one has begun with it.
+static ZSWAP: OnceLock<Arc<Zswap<Quire>>> = OnceLock::new();
+
+/// One of its counters.
+pub(crate) fn zswap_counter(name: &str) -> u64 {
+    ZSWAP.get().and_then(|zswap| zswap.counter(name)).unwrap_or_default()
+}
+
+/// Puts zswap before the areas that are enabled from now on, with a pool so small that pages go on to the disk, and starts
+/// the thread that writes them, as the kernel does.
+fn start_zswap(frames: usize) -> &'static Arc<Zswap<Quire>> {
+    let start = || Zswap::start(swap::core(), frames as u64).expect("there is memory for its tables");
+    let zswap = ZSWAP.get_or_init(start);
+    for (name, value) in [("enabled", "Y"), ("shrinker_enabled", "Y"), ("max_pool_percent", "1")] {
+        zswap.set(name, value).expect("it is a parameter");
+    }
+    let work = || {
+        task::current().running().set_reclaims();
+        SHRINK.whenever(|| _ = zswap.shrink());
+    };
+    task::spawn("zswap", work).expect("there is memory for a thread");
+    zswap
+}
+
+/// No machine has zswap until it is started again; it has no page.
+fn stop_zswap(zswap: &Zswap<Quire>) {
+    zswap.set("enabled", "N").expect("it is a parameter");
+    assert_eq!((zswap_counter("stored_pages"), zswap_counter("pool_total_size")), (0, 0), "in the pool");
+    assert!(zswap.adds_up(), "pages stored are those dropped and written back");
+}
+
 /// A zram device of so many pages with a swap header.
 fn new_zram(pages: u64) -> Arc<Zram<Quire>> {
     let number = zram_devices().hot_add().expect("there is memory for a device");
@@ -186,7 +277,9 @@ impl Drop for Computer {
         assert!(self.disable(), "empty areas are disabled");
         self.areas.clear();
         self.zram.take().iter().for_each(|zram| remove_zram(zram));
+        self.zswap.iter().for_each(|zswap| stop_zswap(zswap));
         self.disk.stop();
         self.machine.check_frames();
+        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

@@ -1,11 +1,26 @@
 //! What memory counts, and where reclaim has each page, against what there is.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use quire_machine::frame::Kind as FrameKind;
+use quire_memory::cgroup::CgroupEvent;
 use quire_memory::frame_use::{self, PageUse};
 use quire_memory::{cgroup, overcommit, swap};
 
 use super::{Kind, Mapped, OBJECT_PAGES, OBJECTS, PAGE, World, address, bytes};
 use crate::computer::Computer;
+
+/// How often cgroups have reached their limits, and how many processes were killed for that.
+static AT_LIMIT: AtomicU64 = AtomicU64::new(0);
+static KILLED_IN_CGROUPS: AtomicU64 = AtomicU64::new(0);
+
+pub(super) fn at_limit() -> u64 {
+    AT_LIMIT.load(Ordering::Relaxed)
+}
+
+pub(super) fn killed_in_cgroups() -> u64 {
+    KILLED_IN_CGROUPS.load(Ordering::Relaxed)
+}
 
 /// All frames, with what each is used for.
 fn used() -> impl Iterator<Item = frame_use::FrameUse> {
@@ -17,6 +32,14 @@ fn pages() -> impl Iterator<Item = (FrameKind, PageUse)> {
 }
 
 impl World {
+    /// The outermost cgroup goes, whose events are those of all.
+    pub(super) fn note_events(&self) {
+        if let Some(cgroup) = self.cgroups.first() {
+            AT_LIMIT.fetch_add(cgroup.events(CgroupEvent::Max), Ordering::Relaxed);
+            KILLED_IN_CGROUPS.fetch_add(cgroup.events(CgroupEvent::Kill), Ordering::Relaxed);
+        }
+    }
+
     /// What the spaces count is what there is.
     pub(super) fn look_at_counts(&self) {
         for (process, pages) in self.processes.iter().flatten() {

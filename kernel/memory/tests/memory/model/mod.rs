@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use quire_machine::protection::Protection;
 use quire_machine::simulated::program;
@@ -21,6 +22,7 @@ use quire_memory::cgroup::{self, Cgroup};
 use quire_memory::charge::Charge;
 use quire_memory::fatal::Fatal;
 use quire_memory::object::{FileSystemAccount, Object, ObjectError, Source};
+use quire_memory::oom::KILLS;
 use quire_memory::quota::Quota;
 use quire_memory::reclaim;
 use quire_memory::remap::Move;
@@ -34,7 +36,7 @@ use crate::process::{self, Conductor, Process};
 
 mod counted;
 mod operation;
-mod runs;
+pub(crate) mod runs;
 
 const PAGE: u64 = 4096;
 /// Where the programs' pages are, which lie in two page tables.
@@ -154,6 +156,8 @@ struct World {
     processes: Vec<Option<(Arc<Process>, Pages)>>,
     cgroups: Vec<Arc<Cgroup>>,
     conductor: Arc<Conductor>,
+    /// The processes that were killed so far, those of earlier runs included.
+    killed: u64,
     /// A disk was made to fail, so that a page may be lost.
     may_lose_pages: bool,
     computer: Computer,
@@ -193,6 +197,7 @@ impl World {
             processes: (0..MOST_PROCESSES).map(|_| None).collect(),
             cgroups: Vec::new(),
             conductor: Arc::clone(conductor),
+            killed: KILLS.load(Ordering::Relaxed),
             may_lose_pages: false,
             computer,
         };
@@ -228,6 +233,7 @@ impl World {
         for process in &mut self.processes {
             if let Some((killed, _)) = process.take_if(|(process, _)| process.is_over()) {
                 killed.end();
+                self.killed += 1;
             }
         }
         if self.processes.iter().all(Option::is_none) {
@@ -398,6 +404,9 @@ impl World {
                 let leaving: Vec<_> = self.cgroups[cgroup..].iter().map(|cgroup| cgroup.number()).collect();
                 let all = self.processes.iter().flatten().map(|(process, _)| process);
                 all.filter(|process| leaving.contains(&process.cgroup())).for_each(|process| process.join(parent));
+                if cgroup == 0 {
+                    self.note_events();
+                }
                 self.cgroups.truncate(cgroup);
                 self.look_at_owners();
                 self.make_cgroups();
@@ -646,7 +655,7 @@ impl World {
     }
 
     /// Looks at every page of every process, and at what is counted; then all of them end.
-    fn end(mut self) -> Computer {
+    fn end(&mut self) {
         task::current().running().fail_nth.set(0);
         self.computer.disk.repair();
         for number in 0..MOST_PROCESSES {
@@ -655,18 +664,21 @@ impl World {
         self.look_at_counts();
         self.look_at_owners();
         self.look_at_frames();
+        self.note_events();
+        let killed =
+            self.killed + self.processes.iter().flatten().filter(|(process, _)| process.is_over()).count() as u64;
+        assert_eq!(KILLS.load(Ordering::Relaxed), killed, "processes killed, and those that are gone for it");
         self.conductor.enter(None);
-        for (process, _) in self.processes.into_iter().flatten() {
+        for (process, _) in self.processes.drain(..).flatten() {
             process.end();
         }
-        drop(self.objects);
+        self.objects.clear();
         Computer::settle();
         assert_eq!((self.account.blocks.used(), overcommit::committed()), (0, 0), "taken of the file system, promised");
         assert_eq!(object::shared_pages() + object::file_pages(), 0, "pages of objects");
-        for cgroup in self.cgroups {
+        for cgroup in self.cgroups.drain(..) {
             assert_eq!((cgroup.current(), cgroup.swap_current()), (0, 0), "charged to {}", cgroup.name());
         }
-        self.computer
     }
 }
 

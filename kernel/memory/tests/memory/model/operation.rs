@@ -1,5 +1,7 @@
 //! What programs and the kernel do to memory.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 
 use super::{CGROUPS, MOST_PROCESSES, OBJECT_PAGES, OBJECTS, PAGES, PLACES};
@@ -124,7 +126,8 @@ pub(super) enum Operation {
     },
 }
 
-pub(super) fn operation() -> impl Strategy<Value = Operation> {
+/// With such limits for cgroups, in pages.
+pub(super) fn operation(limits: Range<u64>) -> impl Strategy<Value = Operation> {
     let process = 0..MOST_PROCESSES;
     let first = 0..PAGES;
     let pages = prop_oneof![3 => 1..4_u64, 1 => 1..PAGES];
@@ -168,7 +171,7 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..OBJECTS, 0..OBJECT_PAGES, 1..8_u64).prop_map(|(object, first, pages)| Operation::Allocate {
             object, first, pages
         }),
-        1 => (0..CGROUPS, 24..100_u64).prop_map(|(cgroup, pages)| Operation::Limit { cgroup, pages }),
+        1 => (0..CGROUPS, limits).prop_map(|(cgroup, pages)| Operation::Limit { cgroup, pages }),
         1 => (0..CGROUPS, 0..100_u64).prop_map(|(cgroup, pages)| Operation::LimitSwap { cgroup, pages }),
         2 => (process.clone(), 0..=CGROUPS).prop_map(|(process, cgroup)| Operation::Join { process, cgroup }),
         1 => (0..CGROUPS).prop_map(|cgroup| Operation::Remove { cgroup }),

@@ -1,6 +1,12 @@
 //! Runs of the model.
 
+use std::fmt;
+use std::io::Write as _;
+use std::mem::ManuallyDrop;
+use std::ops::Range;
+use std::panic;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, Once};
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -9,11 +15,13 @@ use quire_memory::counters::COUNTERS;
 use quire_memory::fault::served;
 use quire_memory::large_folio::{Count, FOR_SIZE, Setting, count};
 use quire_memory::lru;
+use quire_memory::oom::KILLS;
 use quire_memory::policy::NAMES;
 
 use super::World;
+use super::counted::{at_limit, killed_in_cgroups};
 use super::operation::{Operation, operation};
-use crate::computer::Computer;
+use crate::computer::{self, Computer};
 use crate::disk::Disk;
 use crate::process::Conductor;
 
@@ -23,18 +31,39 @@ const LENGTH: usize = 1000;
 /// Nothing is on its way after so many: what goes on at the same time would not meet if that were often.
 const LOOK_EVERY: usize = 100;
 
-/// Says which run it was if it fails: `QUIRE_SEED=N cargo test -p quire-memory` runs that one alone.
+/// The run that is under way. `QUIRE_SEED=N cargo test -p quire-memory model` does it alone.
 struct Run {
     seed: u64,
+    /// The allocation that fails, where each does in turn.
+    nth: Option<u32>,
     done: usize,
     operation: Option<Operation>,
 }
 
-impl Drop for Run {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("QUIRE_SEED={}: operation {}, {:?}", self.seed, self.done, self.operation);
+static UNDER_WAY: Mutex<Option<Run>> = Mutex::new(None);
+
+/// From now on a panic first says during which run it came, whichever thread it ends: what is dropped because of it may end the
+/// process, and with that what the tests have printed is lost.
+pub(crate) fn say_which_run_fails() {
+    static DONE: Once = Once::new();
+    DONE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |information| {
+            if let Some(run) = UNDER_WAY.try_lock().ok().and_then(|mut run| run.take()) {
+                _ = writeln!(std::io::stderr(), "{run}");
+            }
+            usual(information);
+        }));
+    });
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "QUIRE_SEED={}: ", self.seed)?;
+        if let Some(nth) = self.nth {
+            write!(f, "allocation {nth} fails, ")?;
         }
+        write!(f, "operation {}, {:?}", self.done, self.operation)
     }
 }
 
@@ -42,66 +71,101 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|value| value.parse().expect("the variable is a number"))
 }
 
+/// The seeds of a test's runs; the one that is asked for instead.
+fn seeds(usual: Range<u64>) -> Range<u64> {
+    number("QUIRE_SEED").map_or(usual, |seed| seed..seed + 1)
+}
+
 /// The operations of a run, which are always the same for one seed.
-fn operations(seed: u64) -> impl Iterator<Item = Operation> {
+fn operations(seed: u64, limits: Range<u64>) -> impl Iterator<Item = Operation> {
     let mut random = TestRunner::new(Config { rng_seed: RngSeed::Fixed(seed), ..Config::default() });
-    std::iter::repeat_with(move || operation().new_tree(&mut random).expect("nothing is filtered").current())
+    let operation = operation(limits);
+    std::iter::repeat_with(move || operation.new_tree(&mut random).expect("nothing is filtered").current())
 }
 
 /// One run; `begin` is called as it begins, and what `end` returns as it ends is returned.
 fn run<T: Send + 'static>(
-    seed: u64,
+    run: Run,
+    limits: Range<u64>,
     length: usize,
     computer: Computer,
     begin: impl FnOnce() + Send + 'static,
     end: impl FnOnce() -> T + Send + 'static,
 ) -> T {
+    say_which_run_fails();
+    let seed = run.seed;
+    *UNDER_WAY.lock().unwrap() = Some(run);
     let (value, computer) = Conductor::conduct(move |conductor| {
-        let mut run = Run { seed, done: 0, operation: None };
-        let mut world = World::new(conductor, computer);
+        // A run that fails leaves it as it is: what is dropped could wait for locks that are held.
+        let mut world = ManuallyDrop::new(World::new(conductor, computer));
         begin();
-        for operation in operations(seed).take(length) {
+        for (done, operation) in (1_usize..).zip(operations(seed, limits).take(length)) {
             if std::env::var_os("QUIRE_TRACE").is_some() {
-                eprintln!("{} {operation:?}", run.done);
+                eprintln!("{} {operation:?}", done - 1);
             }
-            run.operation = Some(operation.clone());
+            if let Some(run) = &mut *UNDER_WAY.lock().unwrap() {
+                (run.done, run.operation) = (done - 1, Some(operation.clone()));
+            }
             world.step(&operation);
-            run.done += 1;
-            if run.done.is_multiple_of(20) {
+            if done.is_multiple_of(20) {
                 world.look_at_owners();
             }
-            if run.done.is_multiple_of(LOOK_EVERY) {
+            if done.is_multiple_of(LOOK_EVERY) {
                 world.look_at_frames();
             }
         }
         let value = end();
-        (value, world.end())
+        world.end();
+        (value, ManuallyDrop::into_inner(world).computer)
     });
     drop(computer);
+    *UNDER_WAY.lock().unwrap() = None;
     value
 }
 
-/// Runs the model so many times, under one policy after another, or `QUIRE_RUNS` times, on what `make` makes. Pages have to have come to swap and back.
+/// Something that is counted.
+type Counter = (&'static str, fn() -> u64);
+
+/// What comes where pages are swapped.
+const SWAPPED: [Counter; 2] =
+    [("pages written", || COUNTERS.written.load(Ordering::Relaxed)), ("pages read again", served::major_faults)];
+
+/// What comes where there is room for them.
+const LARGE: [Counter; 2] =
+    [("large folios", || count(Count::AnonFaultAlloc)), ("large folios split", || count(Count::Split))];
+
+/// What comes with zswap.
+const ZSWAP: [Counter; 3] = [
+    ("pages stored", || computer::zswap_counter("zswpout")),
+    ("pages loaded", || computer::zswap_counter("zswpin")),
+    ("pages written back", || computer::zswap_counter("zswpwb")),
+];
+
+/// The limits that cgroups get, in pages.
+const LIMITS: Range<u64> = 24..100;
+
+/// Runs the model so many times, under one policy after another, or `QUIRE_RUNS` times, on what `make` makes.
 fn agree(runs: u64, make: fn() -> Computer) {
-    let seeds = number("QUIRE_SEED").map_or(0..number("QUIRE_RUNS").unwrap_or(runs), |seed| seed..seed + 1);
-    let counted = || {
-        [
-            COUNTERS.written.load(Ordering::Relaxed),
-            served::major_faults(),
-            count(Count::AnonFaultAlloc),
-            count(Count::Split),
-        ]
-    };
-    let before = counted();
-    for seed in seeds {
+    agree_where(runs, LIMITS, &[SWAPPED, LARGE].concat(), make);
+}
+
+/// As [`agree`], with other limits for cgroups; what has to have come is in `counters`.
+fn agree_where(runs: u64, limits: Range<u64>, counters: &[Counter], make: fn() -> Computer) {
+    let before: Vec<_> = counters.iter().map(|(_, counted)| counted()).collect();
+    for seed in seeds(0..number("QUIRE_RUNS").unwrap_or(runs)) {
         let computer = make();
         lru::set_policy(NAMES[seed as usize % NAMES.len()]).expect("it is a policy");
         // Half of the runs, and so every policy, have large folios.
         let is_large = (seed as usize / NAMES.len() + seed as usize).is_multiple_of(2);
         FOR_SIZE.set(if is_large { Setting::Always } else { Setting::Never });
-        run(seed, LENGTH, computer, || (), || ());
+        run(Run { seed, nth: None, done: 0, operation: None }, limits.clone(), LENGTH, computer, || (), || ());
     }
-    assert!(std::iter::zip(before, counted()).all(|(before, now)| now > before), "nothing was swapped, or large");
+    // One run need not have it all.
+    if number("QUIRE_SEED").is_none() {
+        for ((name, counted), before) in std::iter::zip(counters, before) {
+            assert!(counted() > before, "{name}: none");
+        }
+    }
 }
 
 #[test]
@@ -149,14 +213,43 @@ fn programs_find_what_the_model_has_when_it_is_a_log() {
     agree(100, || Computer::start(350, 1, Disk::of_type(256, "crypt", "over=log,segment=32")));
 }
 
+#[test]
+fn programs_find_what_the_model_has_when_cgroups_are_small() {
+    let limited: [Counter; 2] = [("limits reached", at_limit), ("processes killed in cgroups", killed_in_cgroups)];
+    agree_where(25, 4..40, &[SWAPPED, limited].concat(), || Computer::start(350, 1, Disk::new(512, true)));
+}
+
+#[test]
+fn programs_find_what_the_model_has_when_some_are_killed() {
+    let killed: Counter = ("processes killed", || KILLS.load(Ordering::Relaxed));
+    agree_where(25, LIMITS, &[&SWAPPED[..], &[killed]].concat(), || {
+        Computer::start(number("FR").unwrap_or(130) as usize, 1, Disk::new(24, true))
+    });
+}
+
+#[test]
+fn programs_find_what_the_model_has_when_zswap_is_before_the_disk() {
+    agree_where(25, LIMITS, &[&SWAPPED[..], &LARGE, &ZSWAP].concat(), || {
+        Computer::with_zswap(350, false, Disk::new(256, true))
+    });
+}
+
+#[test]
+fn programs_find_what_the_model_has_when_swap_is_a_ghost() {
+    agree_where(25, LIMITS, &[&SWAPPED[..], &LARGE, &ZSWAP].concat(), || {
+        Computer::with_zswap(350, true, Disk::new(256, true))
+    });
+}
+
 /// Every allocation of a short run fails, one in each.
 #[test]
 fn programs_find_what_the_model_has_whichever_allocation_fails() {
     const SHORT: usize = 40;
-    for seed in 1000..1003 {
+    for seed in seeds(1000..1003) {
         for nth in 1.. {
             let left = run(
-                seed,
+                Run { seed, nth: Some(nth), done: 0, operation: None },
+                LIMITS,
                 SHORT,
                 Computer::start(350, 1, Disk::new(128, false)),
                 move || task::current().running().fail_nth.set(nth),

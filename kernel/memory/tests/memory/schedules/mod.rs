@@ -20,6 +20,7 @@ use quire_memory::object::Object;
 
 use crate::computer::Computer;
 use crate::disk::Disk;
+use crate::model::runs::say_which_run_fails;
 use crate::process::Process;
 
 mod advice;
@@ -29,6 +30,7 @@ mod large_folios;
 mod limits;
 mod mappings;
 mod objects;
+mod out_of_memory;
 mod page_out;
 mod swapoff;
 
@@ -38,8 +40,14 @@ pub(crate) const BASE: u64 = 0x4000_0000;
 const FRAMES: usize = 300;
 const SCHEDULES: usize = 500;
 
-/// Runs `race` in different schedules; each of `expected` is what came of it at least once.
+/// Runs `race` in different schedules; each of `expected` is what came of it at least once. With `QUIRE_SCHEDULE` it runs in that one
+/// alone.
 fn explore(race: fn() -> Outcome, expected: &[Outcome]) {
+    // Shuttle does the same, and what a panic does must not be changed by two at once.
+    say_which_run_fails();
+    if let Ok(schedule) = std::env::var("QUIRE_SCHEDULE") {
+        return simulated::replay(&schedule, move || println!("{:?}", race()));
+    }
     let outcomes: &'static Mutex<BTreeMap<Outcome, usize>> = Box::leak(Box::default());
     simulated::explore(SCHEDULES, move || {
         let outcome = race();
@@ -86,8 +94,12 @@ impl Scene {
     }
 
     fn with_disk(disk: Disk) -> Self {
+        Self::of(FRAMES, disk)
+    }
+
+    fn of(frames: usize, disk: Disk) -> Self {
         Self {
-            computer: Computer::start(FRAMES, 2, disk),
+            computer: Computer::start(frames, 2, disk),
             written: get(&COUNTERS.written),
             read: served::major_faults(),
             found: served::count(FaultService::Cached),
