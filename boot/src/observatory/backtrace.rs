@@ -173,8 +173,8 @@ fn walk(memory: &Virtual<'_>, symbols: &Symbols, registers: Registers, is_call: 
             continue;
         }
         let mut address = at - u64::from(is_call);
-        if is_call && symbols.is_beginning(at) {
-            // No call is before it: a task that has never run begins there.
+        // A task that has never run begins there. Further up, it is the call before it that never returns.
+        if is_call && places.is_empty() && symbols.is_beginning(at) {
             address = at;
         }
         places.extend(symbols.places(address));
