@@ -27,7 +27,7 @@ use quire_swap::header::PAGE_SIZE;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use crate::address_map::USER_END;
-use crate::arch::page_table::{self, Table, flags_of, frame_of};
+use crate::arch::page_table::{self, ENTRIES, Table, flags_of, frame_of};
 pub use crate::arch::root::Root;
 use crate::arch::translations;
 use crate::folio::Folio;
@@ -44,7 +44,7 @@ use crate::upcall::upcalls;
 /// The flags of the tables above the leaves.
 const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::USER_ACCESSIBLE);
 /// The entries of a root that are the user half's.
-const USER_HALF: usize = page_table::ENTRIES / 2;
+const USER_HALF: usize = ENTRIES / 2;
 
 /// The page tables of one address space.
 pub struct UserTables {
@@ -199,7 +199,10 @@ impl UserTables {
     pub fn leaf<'a>(&'a self, key: &'a TablesKey, address: u64) -> Option<Leaf<'a>> {
         assert!(key.0 == self.number, "the key of other tables");
         // SAFETY: no table is freed while the key is borrowed.
-        unsafe { leaf_table(self.root.frame(), address) }.map(Leaf)
+        let table = unsafe { leaf_table(self.root.frame(), address) }?;
+        // The last entry of the last table is that of the page behind the user half.
+        let is_last = address / page_table::covered(2) == USER_END / page_table::covered(2);
+        Some(Leaf(&table[..ENTRIES - usize::from(is_last)]))
     }
 
     /// Takes the processor that runs this off the tables, which it uses no more; it goes on with the kernel's.
@@ -460,9 +463,9 @@ impl<'a, const PTES: usize> Row<'a, PTES> {
     }
 }
 
-/// A table of PTEs that stays while its space's key is borrowed.
+/// A table of PTEs that stays while its space's key is borrowed: the entries of it that are in the user half.
 #[derive(Clone, Copy)]
-pub struct Leaf<'a>(&'a Table);
+pub struct Leaf<'a>(&'a [AtomicU64]);
 
 impl Leaf<'_> {
     /// Puts a PTE for the page at `address` where there is none. Takes no lock.
@@ -474,8 +477,7 @@ impl Leaf<'_> {
     /// When the address is not in the user half.
     #[inline]
     pub fn fill(self, address: u64, new: Pte) -> Result<(), Pte> {
-        assert!(address < USER_END, "a page is mapped beyond the user half");
-        let entry = &self.0[page_table::index(address, 1)];
+        let entry = self.0.get(page_table::index(address, 1)).expect("a page is mapped in the user half");
         let bits = new.into_bits();
         entry.compare_exchange(0, bits, Ordering::AcqRel, Ordering::Relaxed).map(drop).map_err(|_| {
             // SAFETY: it did not get into the table.

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! A table is a frame of its own, reached through the direct map, and its entries are only touched atomically. A entry
+//! A table is a frame of its own, reached through the direct map, and its entries are only touched atomically. An entry
 //! that is present and a leaf maps a frame; one that is not present may hold anything, such as a swap entry.
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -45,7 +45,7 @@ pub const fn frame_of(entry: u64) -> FrameNumber {
     FrameNumber::containing(entry & ADDRESS)
 }
 
-/// The flags of a entry.
+/// The flags of an entry.
 pub const fn flags_of(entry: u64) -> Flags {
     Flags::from_bits_truncate(entry & !ADDRESS)
 }
