@@ -132,7 +132,7 @@ impl ChildLinks<'_> {
             return Ok(Arc::clone(found));
         }
         let made = parents.for_child(&self.child.tables)?;
-        self.pairs.insert_if_room(place, Arc::clone(&made))?;
+        self.pairs.insert_if_memory(place, Arc::clone(&made))?;
         Ok(made)
     }
 }

@@ -167,7 +167,7 @@ impl Rmap {
     fn new(unborn: WeakOwner) -> Result<Self, NoMemory> {
         let mut owners = OWNERS.lock();
         let number = next_number(&owners);
-        owners.insert_if_room(number, unborn)?;
+        owners.insert_if_memory(number, unborn)?;
         Ok(Self { number, list: SpinLock::new(Rank::Rmap, BTreeMap::new()) })
     }
 
@@ -200,7 +200,7 @@ impl Rmap {
             space.links += 1;
             return Ok(());
         }
-        list.insert_if_room(key, MappedSpace { tables: Arc::clone(tables), links: 1 }).map(drop)
+        list.insert_if_memory(key, MappedSpace { tables: Arc::clone(tables), links: 1 }).map(drop)
     }
 
     /// Takes a space with a base off the list, as often as it was added.

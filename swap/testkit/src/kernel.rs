@@ -58,7 +58,7 @@ impl Kernel {
     }
 
     /// What the PTE of a task's page says.
-    pub fn word(&self, task: usize, page: usize) -> DecodedPte {
+    pub fn pte(&self, task: usize, page: usize) -> DecodedPte {
         DecodedPte::decode(self.tables[task][page])
     }
 
@@ -141,7 +141,7 @@ impl Kernel {
 
     fn touch(&mut self, task: usize, page: usize) -> Result<(FakeFolio, usize), Touch> {
         loop {
-            match self.word(task, page) {
+            match self.pte(task, page) {
                 DecodedPte::Present(word) => return Ok(self.memory.folio_of(word >> 12)),
                 DecodedPte::Poisoned(_) => return Err(Touch::BusError),
                 DecodedPte::Entry(_) => self.fault(task, page)?,
@@ -180,7 +180,7 @@ impl Kernel {
     /// Maps the folio wherever this task has PTEs for its slots, around `page`.
     fn map(&mut self, task: usize, page: usize, folio: &Locked<FakeFolio>) {
         let first = folio.state().entry().expect("a locked folio stays in the cache");
-        let DecodedPte::Entry(entry) = self.word(task, page) else { panic!("not an entry") };
+        let DecodedPte::Entry(entry) = self.pte(task, page) else { panic!("not an entry") };
         let before = (entry.slot() - first.slot()) as usize;
         for (index, slot) in (first.slot()..first.slot() + (1 << folio.order())).enumerate() {
             let place = (page + index).checked_sub(before);
@@ -253,7 +253,7 @@ impl Kernel {
 
     /// Reclaim of the folio behind a present word: queued to be written, evicted, or left alone.
     pub fn reclaim(&mut self, task: usize, page: usize) -> bool {
-        let DecodedPte::Present(word) = self.word(task, page) else { return false };
+        let DecodedPte::Present(word) = self.pte(task, page) else { return false };
         let (folio, _) = self.memory.folio_of(word >> 12);
         if folio.state().is(FolioFlag::Writeback) {
             return false;
@@ -360,8 +360,8 @@ impl Kernel {
     }
 
     /// How many PTEs hold the slot, counted one by one.
-    pub fn words_with(&self, entry: Entry) -> usize {
-        self.tables.iter().flatten().filter(|word| **word == entry.to_pte()).count()
+    pub fn ptes_with(&self, entry: Entry) -> usize {
+        self.tables.iter().flatten().filter(|pte| **pte == entry.to_pte()).count()
     }
 }
 
@@ -369,7 +369,7 @@ impl Users for Kernel {
     fn swap_in(&mut self, slots: &SlotRange) -> Result<(), SwapOffError> {
         for task in 0..self.tables.len() {
             for page in 0..self.tables[task].len() {
-                let DecodedPte::Entry(entry) = self.word(task, page) else { continue };
+                let DecodedPte::Entry(entry) = self.pte(task, page) else { continue };
                 if !slots.contains(entry) {
                     continue;
                 }
@@ -392,7 +392,7 @@ impl Users for Kernel {
     fn map_refused(&mut self, slots: &SlotRange) {
         for task in 0..self.tables.len() {
             for page in 0..self.tables[task].len() {
-                if let DecodedPte::Entry(entry) = self.word(task, page)
+                if let DecodedPte::Entry(entry) = self.pte(task, page)
                     && slots.contains(entry)
                     && self.swap.is_refused(entry)
                 {

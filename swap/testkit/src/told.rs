@@ -114,7 +114,7 @@ impl Told {
         let DecodedPte::Present(present) = DecodedPte::decode(pte) else { return false };
         let (folio, index) = self.kernel.memory.folio_of(present >> 12);
         let slot = folio.state().entry().and_then(|first| Entry::new(first.area(), first.slot() + index as u32));
-        let is_alone = holders == 1 && slot.is_none_or(|slot| self.kernel.words_with(slot) == 0);
+        let is_alone = holders == 1 && slot.is_none_or(|slot| self.kernel.ptes_with(slot) == 0);
         if is_alone {
             folio.state().set_written();
             FakeFolio::fill(&folio, index, word);
@@ -192,7 +192,7 @@ impl Told {
             "around" => {
                 let (task, page) = mapped(self)?;
                 self.submit();
-                let DecodedPte::Entry(entry) = self.kernel.word(task, page) else { return Ok(Some(done(false))) };
+                let DecodedPte::Entry(entry) = self.kernel.pte(task, page) else { return Ok(Some(done(false))) };
                 self.kernel.swap.read_around(entry);
                 done(true)
             }

@@ -197,7 +197,7 @@ fn a_backend_with_bits_of_its_own_is_told_once_when_a_page_becomes_zero() {
     kernel.populate(0, 0, 0, 5);
     kernel.reclaim(0, 0);
     kernel.plug.submit();
-    let DecodedPte::Entry(entry) = kernel.word(0, 0) else { panic!("the page is out") };
+    let DecodedPte::Entry(entry) = kernel.pte(0, 0) else { panic!("the page is out") };
     let mut write = |word| {
         let folio = swap.fault_in(entry, 0, None).unwrap().folio;
         folio.fill(0, word);
@@ -311,7 +311,7 @@ fn a_batch_that_is_handed_on_goes_run_by_run_and_ends_once() {
     }
     // Slots 1 to 10; pages 3 and 7 are not written, so there are three runs.
     for page in 0..10 {
-        let DecodedPte::Present(word) = kernel.word(0, page) else { panic!("page {page} was just made") };
+        let DecodedPte::Present(word) = kernel.pte(0, page) else { panic!("page {page} was just made") };
         swap.add_to_swap(&lock(&memory.folio_of(word >> 12).0)).unwrap();
     }
     for (failing, requests) in [(2, 2), (0, 3)] {
@@ -376,7 +376,7 @@ fn large_folios_go_out_and_come_back_whole() {
         assert_eq!(kernel.faults.len(), 1);
         // Broken in one place, only that page is lost.
         assert!(kernel.reclaim(0, 0));
-        let DecodedPte::Entry(broken) = kernel.word(0, 1) else { panic!("page 1 is out") };
+        let DecodedPte::Entry(broken) = kernel.pte(0, 1) else { panic!("page 1 is out") };
         disk.broken.lock().unwrap().insert(broken.slot().into());
         for page in 0..1 << order {
             assert_eq!(kernel.read(0, page).is_ok(), page != 1, "order {order} page {page}");

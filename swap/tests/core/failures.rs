@@ -66,7 +66,7 @@ fn run(service: Service, n: u64) -> bool {
         assert_eq!(swap.swapoff(0, &mut kernel), Ok(()), "the area kept working and is emptied now");
     }
     for (page, contents) in expected.iter().enumerate() {
-        let word = kernel.word(0, page);
+        let word = kernel.pte(0, page);
         match contents {
             Some(contents) if matches!(word, DecodedPte::Present(_)) => {
                 assert_eq!(kernel.read(0, page), Ok(*contents), "page {page}, {n}");

@@ -194,8 +194,7 @@ impl Pair {
             }
             Operation::UnmapSwapped(task) => {
                 let kernel = &self.kernel;
-                self.model
-                    .retain(|&(of, page), _| of != task || !matches!(kernel.word(of, page), DecodedPte::Entry(_)));
+                self.model.retain(|&(of, page), _| of != task || !matches!(kernel.pte(of, page), DecodedPte::Entry(_)));
                 self.kernel.unmap_swapped(task);
             }
             Operation::Reclaim { task, page } => {
@@ -251,7 +250,7 @@ impl Pair {
 
     /// The task has written to its page: what it did not write in place is a copy, which it pays for.
     fn note_writer(&mut self, task: usize, page: usize) {
-        let DecodedPte::Present(word) = self.kernel.word(task, page) else { panic!("it was just written") };
+        let DecodedPte::Present(word) = self.kernel.pte(task, page) else { panic!("it was just written") };
         let now = self.kernel.memory.payer_of(word >> 12);
         let before = self.owners.insert((task, page), now);
         assert!(Some(now) == before || now == self.payers[task], "task {task} page {page}: {before:?}, now {now}");
@@ -282,7 +281,7 @@ impl Pair {
             Ok(contents) => assert_eq!(contents, expected, "task {task} page {page}"),
             Err(Touch::NoMemory) => {}
             Err(Touch::BusError) => {
-                let poisoned = matches!(self.kernel.word(task, page), DecodedPte::Poisoned(_));
+                let poisoned = matches!(self.kernel.pte(task, page), DecodedPte::Poisoned(_));
                 let failed = self.kernel.swap.statistics().failed_reads > io_failures;
                 assert!(poisoned || failed, "a bus error for nothing");
                 if poisoned {
@@ -313,7 +312,7 @@ impl Pair {
     fn check(&self) {
         let swap = self.kernel.swap;
         for &(task, page) in self.model.keys() {
-            let payer = match self.kernel.word(task, page) {
+            let payer = match self.kernel.pte(task, page) {
                 DecodedPte::Present(word) => self.kernel.memory.payer_of(word >> 12),
                 DecodedPte::Entry(entry) => swap.payer(entry),
                 _ => continue,
@@ -377,7 +376,7 @@ impl Pair {
         }
         for task in 0..TASKS {
             for page in 0..PAGES {
-                assert!(matches!(self.kernel.word(task, page), DecodedPte::None), "task {task} page {page}");
+                assert!(matches!(self.kernel.pte(task, page), DecodedPte::None), "task {task} page {page}");
             }
         }
         self.kernel.settle();

@@ -43,7 +43,7 @@ impl Bench {
     }
 
     fn entry(&self, page: usize) -> Entry {
-        match self.kernel.word(0, page) {
+        match self.kernel.pte(0, page) {
             DecodedPte::Entry(entry) => entry,
             other => panic!("page {page} is {other:?}"),
         }
@@ -225,7 +225,7 @@ fn a_zero_page_is_never_written() {
 fn a_large_zero_folio_comes_back_whole() {
     let mut bench = bench(8, 2000, 4);
     assert!(bench.kernel.populate(0, 0, 2, 0));
-    let DecodedPte::Present(word) = bench.kernel.word(0, 0) else { panic!("it was just made") };
+    let DecodedPte::Present(word) = bench.kernel.pte(0, 0) else { panic!("it was just made") };
     let (folio, _) = bench.memory.folio_of(word >> 12);
     (0..4).for_each(|page| folio.fill(page, 0));
     drop(folio);
@@ -350,7 +350,7 @@ fn a_shared_page_goes_with_its_last_word() {
     }
     bench.swap_out(1);
     let entry = bench.entry(0);
-    assert_eq!((bench.swap.count(entry), bench.kernel.words_with(entry)), (33, 33));
+    assert_eq!((bench.swap.count(entry), bench.kernel.ptes_with(entry)), (33, 33));
     for page in 1..33 {
         bench.kernel.unmap(1, page);
         assert_eq!(bench.swap.count(entry), 33 - page as u32, "counts above 14 come down one by one");
@@ -610,7 +610,7 @@ fn a_page_that_comes_back_is_paid_for_by_who_pays_for_its_slot() {
     memory.set_payer(9);
     for page in 0..16 {
         kernel.read(0, page).unwrap();
-        let DecodedPte::Present(frame) = kernel.word(0, page) else { panic!("it was just read") };
+        let DecodedPte::Present(frame) = kernel.pte(0, page) else { panic!("it was just read") };
         assert_eq!(memory.payer_of(frame >> 12), if page < 8 { 3 } else { 4 }, "page {page}");
     }
 }

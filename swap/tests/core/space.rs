@@ -29,7 +29,7 @@ fn push_out(kernel: &mut Kernel) {
 }
 
 fn entries_of(kernel: &Kernel, area: u8) -> usize {
-    let held = |page: &usize| matches!(kernel.word(0, *page), DecodedPte::Entry(entry) if entry.area() == area);
+    let held = |page: &usize| matches!(kernel.pte(0, *page), DecodedPte::Entry(entry) if entry.area() == area);
     (0..PAGES).filter(held).count()
 }
 
@@ -49,7 +49,7 @@ fn what_one_backend_refuses_goes_to_the_next_area() {
     assert!(memory.logged("/dev/full takes no pages for now"));
     assert_eq!(entries_of(&kernel, 1), 96, "three batches fitted");
     assert_eq!(swap.area(1).unwrap().used(), 96, "a refused page keeps no slot when it is mapped again");
-    let stayed = (0..PAGES).filter(|&page| matches!(kernel.word(0, page), DecodedPte::Present(_))).count();
+    let stayed = (0..PAGES).filter(|&page| matches!(kernel.pte(0, page), DecodedPte::Present(_))).count();
     assert_eq!(stayed, BATCH_FOLIOS, "one batch was on its way when the backend was found full");
     push_out(&mut kernel);
     assert_eq!(entries_of(&kernel, 0), PAGES - 96, "on their next way out they go elsewhere");

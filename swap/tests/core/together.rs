@@ -81,7 +81,7 @@ fn one_request_reads_them_all() {
     drop(folios);
     assert_eq!(bench.disk.requests.lock().unwrap().iter().map(|request| request.2).collect::<Vec<_>>(), [PAGES as u64]);
     for page in 0..16 {
-        let is_mapped = matches!(bench.kernel.word(0, page), DecodedPte::Present(_));
+        let is_mapped = matches!(bench.kernel.pte(0, page), DecodedPte::Present(_));
         assert_eq!(is_mapped, (bench.first..bench.first + PAGES).contains(&page));
         assert_eq!(bench.kernel.read(0, page), Ok(1000 + page as u64));
     }

@@ -303,12 +303,12 @@ impl File for OpenDirectory {
 }
 
 #[derive(Clone)]
-struct Slot {
+struct Descriptor {
     file: Arc<OpenFile>,
     close_on_exec: bool,
 }
 
-impl Slot {
+impl Descriptor {
     /// Process `pid` has this number no more, and so, as POSIX says, no record locks on the file, whatever other numbers it has of
     /// it.
     fn close(self, pid: u32) {
@@ -322,14 +322,14 @@ impl Slot {
 /// A process's open files, by number.
 pub struct Descriptors {
     pid: u32,
-    slots: Mutex<Vec<Option<Slot>>>,
+    files: Mutex<Vec<Option<Descriptor>>>,
     end: AtomicUsize,
 }
 
 impl Descriptors {
     /// No open files, for process `pid`.
     pub const fn new(pid: u32) -> Self {
-        Self { pid, slots: Mutex::new(Rank::Descriptors, Vec::new()), end: AtomicUsize::new(FILES_MAX) }
+        Self { pid, files: Mutex::new(Rank::Descriptors, Vec::new()), end: AtomicUsize::new(FILES_MAX) }
     }
 
     /// The same open files, for a child, process `pid`.
@@ -337,8 +337,8 @@ impl Descriptors {
     /// # Errors
     /// [`NoMemory`]
     pub fn fork(&self, pid: u32) -> Result<Arc<Self>, NoMemory> {
-        let slots = fallible::copy(&self.slots.lock())?;
-        fallible::shared(Self { pid, slots: Mutex::new(Rank::Descriptors, slots), end: AtomicUsize::new(self.end()) })
+        let files = fallible::copy(&self.files.lock())?;
+        fallible::shared(Self { pid, files: Mutex::new(Rank::Descriptors, files), end: AtomicUsize::new(self.end()) })
     }
 
     /// What new numbers are below: the process's `RLIMIT_NOFILE`.
@@ -369,11 +369,11 @@ impl Descriptors {
     fn close_where(&self, is_meant: impl Fn(u32, bool) -> bool) {
         let mut from = 0;
         let mut take = || {
-            let mut slots = self.slots.lock();
-            let mut slots = slots.iter_mut().enumerate().skip(from);
-            slots.find_map(|(descriptor, slot)| {
+            let mut files = self.files.lock();
+            let mut files = files.iter_mut().enumerate().skip(from);
+            files.find_map(|(descriptor, open)| {
                 from = descriptor + 1;
-                slot.take_if(|slot| is_meant(descriptor as u32, slot.close_on_exec))
+                open.take_if(|open| is_meant(descriptor as u32, open.close_on_exec))
             })
         };
         // Closing may sleep, or take locks above the table's: it has been let go.
@@ -395,7 +395,7 @@ impl Descriptors {
     /// # Errors
     /// `EBADF`.
     pub fn get_or_path(&self, descriptor: u32) -> Result<Arc<OpenFile>, Errno> {
-        self.slot(descriptor).map(|slot| slot.file)
+        self.descriptor(descriptor).map(|open| open.file)
     }
 
     /// Whether it is closed when a program is started.
@@ -403,11 +403,11 @@ impl Descriptors {
     /// # Errors
     /// `EBADF`.
     pub fn closes_on_exec(&self, descriptor: u32) -> Result<bool, Errno> {
-        self.slot(descriptor).map(|slot| slot.close_on_exec)
+        self.descriptor(descriptor).map(|open| open.close_on_exec)
     }
 
-    fn slot(&self, descriptor: u32) -> Result<Slot, Errno> {
-        self.slots.lock().get(descriptor as usize).cloned().flatten().ok_or(Errno::EBADF)
+    fn descriptor(&self, number: u32) -> Result<Descriptor, Errno> {
+        self.files.lock().get(number as usize).cloned().flatten().ok_or(Errno::EBADF)
     }
 
     /// Says whether it is closed when a program is started.
@@ -415,9 +415,9 @@ impl Descriptors {
     /// # Errors
     /// `EBADF`.
     pub fn set_close_on_exec(&self, descriptor: u32, close_on_exec: bool) -> Result<(), Errno> {
-        let mut slots = self.slots.lock();
-        let slot = slots.get_mut(descriptor as usize).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
-        slot.close_on_exec = close_on_exec;
+        let mut files = self.files.lock();
+        let open = files.get_mut(descriptor as usize).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
+        open.close_on_exec = close_on_exec;
         Ok(())
     }
 
@@ -427,11 +427,11 @@ impl Descriptors {
     /// `EMFILE`, `ENOMEM`.
     pub fn add(&self, file: Arc<OpenFile>, from: u32, close_on_exec: bool) -> Result<u32, Errno> {
         let most = self.end();
-        let mut slots = self.slots.lock();
-        let free = (from as usize..most).find(|index| slots.get(*index).is_none_or(Option::is_none));
+        let mut files = self.files.lock();
+        let free = (from as usize..most).find(|index| files.get(*index).is_none_or(Option::is_none));
         let index = free.ok_or(Errno::EMFILE)?;
-        make_room(&mut slots, index)?;
-        slots[index] = Some(Slot { file, close_on_exec });
+        reach(&mut files, index)?;
+        files[index] = Some(Descriptor { file, close_on_exec });
         Ok(index as u32)
     }
 
@@ -443,10 +443,10 @@ impl Descriptors {
         if descriptor as usize >= self.end() {
             return Err(Errno::EBADF);
         }
-        let mut slots = self.slots.lock();
-        make_room(&mut slots, descriptor as usize)?;
-        let before = slots[descriptor as usize].replace(Slot { file, close_on_exec });
-        drop(slots);
+        let mut files = self.files.lock();
+        reach(&mut files, descriptor as usize)?;
+        let before = files[descriptor as usize].replace(Descriptor { file, close_on_exec });
+        drop(files);
         if let Some(before) = before {
             before.close(self.pid);
         }
@@ -458,8 +458,8 @@ impl Descriptors {
     /// # Errors
     /// `EBADF`.
     pub fn close(&self, descriptor: u32) -> Result<(), Errno> {
-        let slot = self.slots.lock().get_mut(descriptor as usize).and_then(Option::take);
-        slot.map(|slot| slot.close(self.pid)).ok_or(Errno::EBADF)
+        let open = self.files.lock().get_mut(descriptor as usize).and_then(Option::take);
+        open.map(|open| open.close(self.pid)).ok_or(Errno::EBADF)
     }
 
     /// The numbers in use, from `from` on.
@@ -467,14 +467,14 @@ impl Descriptors {
     /// # Errors
     /// [`NoMemory`]
     pub fn numbers(&self, from: u32) -> Result<Vec<u32>, NoMemory> {
-        let slots = self.slots.lock();
-        let used = slots.iter().enumerate().skip(from as usize).filter(|(_, slot)| slot.is_some());
+        let files = self.files.lock();
+        let used = files.iter().enumerate().skip(from as usize).filter(|(_, open)| open.is_some());
         fallible::collect(used.map(|(descriptor, _)| descriptor as u32))
     }
 }
 
 /// Makes the table long enough to have `index`.
-fn make_room(slots: &mut Vec<Option<Slot>>, index: usize) -> Result<(), Errno> {
-    let more = (index + 1).saturating_sub(slots.len());
-    Ok(slots.try_extend(core::iter::repeat_n(None, more))?)
+fn reach(files: &mut Vec<Option<Descriptor>>, index: usize) -> Result<(), Errno> {
+    let more = (index + 1).saturating_sub(files.len());
+    Ok(files.try_extend(core::iter::repeat_n(None, more))?)
 }

@@ -126,7 +126,7 @@ pub fn open_named(identity: (u64, u64), flags: u32) -> Result<Arc<dyn File>, Err
             pipe
         } else {
             let pipe = Pipe::new()?;
-            named.insert_if_room(identity, Arc::downgrade(&pipe))?;
+            named.insert_if_memory(identity, Arc::downgrade(&pipe))?;
             pipe
         }
     };

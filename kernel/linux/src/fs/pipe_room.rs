@@ -111,7 +111,7 @@ impl PipeRoom {
         if others + pages == 0 {
             users.remove(&self.user);
         } else {
-            users.insert_if_room(self.user, others + pages)?;
+            users.insert_if_memory(self.user, others + pages)?;
         }
         self.pages = pages;
         Ok(others + pages)

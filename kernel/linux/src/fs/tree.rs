@@ -153,7 +153,7 @@ impl<C> Tree<C> {
         // The root's handle is the mount's.
         let root = Inode { attributes, body, links: 2, handles: 1, _charge: Charge::NONE };
         let mut nodes = BTreeMap::new();
-        nodes.insert_if_room(ROOT, root)?;
+        nodes.insert_if_memory(ROOT, root)?;
         Ok(Self { nodes, next: ROOT + 1, more_names: 0, limit: 0 })
     }
 
@@ -284,7 +284,7 @@ impl<C> Tree<C> {
         let name = NewName::new(name)?;
         self.directory_mut(directory).names.ask_for(1)?;
         let number = self.next;
-        self.nodes.insert_if_room(number, Inode { attributes, body, links: 0, handles: 0, _charge: charge })?;
+        self.nodes.insert_if_memory(number, Inode { attributes, body, links: 0, handles: 0, _charge: charge })?;
         self.next += 1;
         self.attach(directory, name, number);
         Ok(number)

@@ -151,7 +151,7 @@ impl<K: Eq + Hash + Clone, W: Waiter> Queues<K, W> {
         let waiting = bucket.entries.iter().filter(|entry| entry.key == *from).count();
         let moving = waiting.saturating_sub(wake).min(more);
         let mut moved = fallible::with_capacity(moving)?;
-        self.bucket(to).entries.make_room(moving)?;
+        self.bucket(to).entries.reserve_more(moving)?;
         let bucket = self.bucket(from);
         bucket.wakes += 1;
         let woken = bucket.take(|entry| entry.key == *from, wake, |entry| entry.waiter.wake());

@@ -97,7 +97,7 @@ impl Entries {
         if end > self.room {
             return Ok(false);
         }
-        self.bytes.make_room(length)?;
+        self.bytes.reserve_more(length)?;
         self.bytes.try_extend(inode.to_le_bytes())?;
         self.bytes.try_extend(next.to_le_bytes())?;
         self.bytes.try_extend((length as u16).to_le_bytes())?;

@@ -110,7 +110,7 @@ pub trait TryMap<K, V> {
     ///
     /// # Errors
     /// [`NoMemory`], and nothing has changed.
-    fn insert_if_room(&mut self, key: K, value: V) -> Result<Option<V>, NoMemory>;
+    fn insert_if_memory(&mut self, key: K, value: V) -> Result<Option<V>, NoMemory>;
 
     /// Asks for what `more` insertions take, by [`Self::insert_asked`], which follow at once.
     ///
@@ -118,13 +118,13 @@ pub trait TryMap<K, V> {
     /// [`NoMemory`]
     fn ask_for(&self, more: usize) -> Result<(), NoMemory>;
 
-    /// As [`Self::insert_if_room`], after [`Self::ask_for`].
+    /// As [`Self::insert_if_memory`], after [`Self::ask_for`].
     fn insert_asked(&mut self, key: K, value: V);
 }
 
 impl<K: Ord, V> TryMap<K, V> for BTreeMap<K, V> {
     #[expect(clippy::disallowed_methods, reason = "its nodes were asked for")]
-    fn insert_if_room(&mut self, key: K, value: V) -> Result<Option<V>, NoMemory> {
+    fn insert_if_memory(&mut self, key: K, value: V) -> Result<Option<V>, NoMemory> {
         self.ask_for(1)?;
         Ok(certain(|| self.insert(key, value)))
     }

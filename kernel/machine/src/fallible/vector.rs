@@ -10,7 +10,7 @@ use crate::no_memory::NoMemory;
 #[expect(clippy::missing_errors_doc, reason = "each fails with NoMemory, as the trait says")]
 pub trait TryVec<T> {
     /// Makes room for `more` values, and for more than them, so that this is seldom asked.
-    fn make_room(&mut self, more: usize) -> Result<(), NoMemory>;
+    fn reserve_more(&mut self, more: usize) -> Result<(), NoMemory>;
 
     /// Adds `value` at the end.
     fn try_push(&mut self, value: T) -> Result<(), NoMemory>;
@@ -29,7 +29,7 @@ macro_rules! grows {
     ($vector:ident, $push:ident) => {
         #[expect(clippy::disallowed_methods, reason = "the room has been made")]
         impl<T> TryVec<T> for $vector<T> {
-            fn make_room(&mut self, more: usize) -> Result<(), NoMemory> {
+            fn reserve_more(&mut self, more: usize) -> Result<(), NoMemory> {
                 if self.capacity() - self.len() >= more {
                     return Ok(());
                 }
@@ -38,7 +38,7 @@ macro_rules! grows {
             }
 
             fn try_push(&mut self, value: T) -> Result<(), NoMemory> {
-                self.make_room(1)?;
+                self.reserve_more(1)?;
                 self.$push(value);
                 Ok(())
             }
@@ -46,7 +46,7 @@ macro_rules! grows {
             fn try_extend<I: IntoIterator<Item = T>>(&mut self, values: I) -> Result<(), NoMemory> {
                 let before = self.len();
                 let values = values.into_iter();
-                self.make_room(values.size_hint().0)?;
+                self.reserve_more(values.size_hint().0)?;
                 for value in values {
                     if let Err(error) = self.try_push(value) {
                         self.truncate(before);
@@ -125,6 +125,6 @@ mod tests {
     #[test]
     fn more_than_there_can_be_is_refused() {
         assert!(filled(0_u64, usize::MAX / 4).is_err());
-        assert!(Vec::<u64>::new().make_room(usize::MAX).is_err());
+        assert!(Vec::<u64>::new().reserve_more(usize::MAX).is_err());
     }
 }

@@ -152,7 +152,7 @@ impl AddressSpace {
     /// [`NoMemory`]
     pub(crate) fn publish(self) -> Result<Arc<Self>, NoMemory> {
         let space = fallible::shared(self)?;
-        SPACES.lock().insert_if_room(space.number, Arc::downgrade(&space))?;
+        SPACES.lock().insert_if_memory(space.number, Arc::downgrade(&space))?;
         Ok(space)
     }
 

@@ -46,7 +46,7 @@ impl Machine {
     }
 
     fn entry(&self, page: usize) -> Entry {
-        let DecodedPte::Entry(entry) = self.kernel.word(0, page) else { panic!("page {page} is out") };
+        let DecodedPte::Entry(entry) = self.kernel.pte(0, page) else { panic!("page {page} is out") };
         entry
     }
 

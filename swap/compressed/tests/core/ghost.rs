@@ -355,7 +355,7 @@ fn a_disk_leaves_and_its_pages_come_home() {
             let read = kernel.read_page(0, page);
             let wanted = if failing && page == 5 { Err(Touch::BusError) } else { Ok(contents(page as u64)) };
             assert_eq!(read, wanted, "page {page}");
-            if let DecodedPte::Present(word) = kernel.word(0, page) {
+            if let DecodedPte::Present(word) = kernel.pte(0, page) {
                 assert_eq!(kernel.memory.payer_of(word >> 12), 1, "page {page} is paid for by who paid for its slot");
             }
         }

@@ -232,7 +232,7 @@ fn swap_reads_what_was_written_back() {
         let mut kernel = Kernel::new(swap, memory, 1, 16);
         for page in 0..16 {
             kernel.populate(0, page, 0, 7);
-            let quire_swap::DecodedPte::Present(word) = kernel.word(0, page) else { panic!("present") };
+            let quire_swap::DecodedPte::Present(word) = kernel.pte(0, page) else { panic!("present") };
             let (folio, _) = memory.folio_of(word >> 12);
             folio.with_page_mut(0, |contents| *contents = text(page as u64));
             drop(folio);
@@ -243,7 +243,7 @@ fn swap_reads_what_was_written_back() {
         zram.store("writeback", "page_indexes=1-255").unwrap();
         assert_eq!(written(&zram).len(), 16);
         for page in 0..16 {
-            let quire_swap::DecodedPte::Entry(entry) = kernel.word(0, page) else { panic!("out") };
+            let quire_swap::DecodedPte::Entry(entry) = kernel.pte(0, page) else { panic!("out") };
             let fault = swap.fault_in(entry, 0, None).unwrap();
             fault.folio.with_page(0, |contents| assert_eq!(*contents, text(page as u64)));
         }

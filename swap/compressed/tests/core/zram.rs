@@ -326,7 +326,7 @@ fn a_full_device_keeps_the_page_in_memory_and_the_rest_stored() {
     let mut kernel = Kernel::new(swap, memory, 1, 2);
     kernel.populate(0, 0, 0, 1);
     kernel.populate(0, 1, 0, 2);
-    let quire_swap::DecodedPte::Present(word) = kernel.word(0, 1) else { panic!("present") };
+    let quire_swap::DecodedPte::Present(word) = kernel.pte(0, 1) else { panic!("present") };
     let (folio, _) = memory.folio_of(word >> 12);
     folio.with_page_mut(0, |page| *page = random(5));
     drop(folio);
@@ -449,7 +449,7 @@ fn a_block_request_moves_pages_until_one_fails() {
     swap.area(index).unwrap().note_space();
     send_out(&mut kernel);
     assert_eq!(memory.free_frames(), 64);
-    let quire_swap::DecodedPte::Entry(entry) = kernel.word(0, 5) else { panic!("it is out") };
+    let quire_swap::DecodedPte::Entry(entry) = kernel.pte(0, 5) else { panic!("it is out") };
     let frames: Vec<_> = memory.pool.frames.lock().unwrap().iter().flatten().cloned().collect();
     let frame = frames.iter().find(|frame| *frame.lock().unwrap() == random(105)).unwrap();
     frame.lock().unwrap()[7] ^= 1;

@@ -71,7 +71,7 @@ fn bench() -> Bench {
 
 impl Bench {
     fn entry(&self, page: usize) -> Entry {
-        let DecodedPte::Entry(entry) = self.kernel.word(0, page) else { panic!("page {page} is not out") };
+        let DecodedPte::Entry(entry) = self.kernel.pte(0, page) else { panic!("page {page} is not out") };
         entry
     }
 

@@ -164,7 +164,7 @@ fn a_page_that_is_written_again_loses_its_old_copy_even_if_the_new_one_is_refuse
         let contents = contents();
         let (folio, _) = {
             kernel.read_page(0, 0).unwrap();
-            let DecodedPte::Present(word) = kernel.word(0, 0) else { panic!("it was read") };
+            let DecodedPte::Present(word) = kernel.pte(0, 0) else { panic!("it was read") };
             kernel.memory.folio_of(word >> 12)
         };
         folio.with_page_mut(0, |page| *page = contents);

@@ -53,7 +53,7 @@ fn notes(kernel: &Kernel) -> [usize; 3] {
 /// Sends those pages out that are in memory, as often as some are refused for want of a page of the disk.
 fn send_rest_out(kernel: &mut Kernel, zswap: &Zswap<Fake>) {
     for _ in 0..10 {
-        let is_in = |page: &usize| matches!(kernel.word(0, *page), DecodedPte::Present(_));
+        let is_in = |page: &usize| matches!(kernel.pte(0, *page), DecodedPte::Present(_));
         let rest: Vec<usize> = (0..kernel.tables[0].len()).filter(is_in).collect();
         if rest.is_empty() {
             return;

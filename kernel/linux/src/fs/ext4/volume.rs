@@ -349,7 +349,7 @@ impl Nodes {
             return Ok(());
         }
         let mapping = self.mapping(number)?;
-        self.live.insert_if_room(number, Live { info, swap_area: None, handles: 1, mapping, supposed: 0 })?;
+        self.live.insert_if_memory(number, Live { info, swap_area: None, handles: 1, mapping, supposed: 0 })?;
         Ok(())
     }
 

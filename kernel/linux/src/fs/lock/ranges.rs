@@ -153,7 +153,7 @@ impl Locks {
             |lock: &FileLock| lock.owner == owner && lock.span.first < span.first && span.last < lock.span.last;
         // One lock becomes three at the most; giving up needs room only where it leaves two of one.
         let room = if mode.is_some() { 2 } else { usize::from(self.iter().any(is_inside)) };
-        self.list.make_room(room)?;
+        self.list.reserve_more(room)?;
         // Those of locks that go are there for what takes their place.
         let mut charges = [const { None }; 5];
         for place in &mut charges[..room] {

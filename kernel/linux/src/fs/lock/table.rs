@@ -144,7 +144,7 @@ impl Table {
             Ok(index) => index,
             Err(_) if request.mode.is_none() => return Ok(()),
             Err(index) => {
-                self.files.make_room(1)?;
+                self.files.reserve_more(1)?;
                 let file = File { identity: request.file, records: Locks::new(), wholes: Locks::new() };
                 #[expect(clippy::disallowed_methods, reason = "the room has been made")]
                 self.files.insert(index, file);
@@ -188,7 +188,7 @@ impl Table {
             return Err(Refusal::Deadlock);
         }
         let place = self.wait(pid).unwrap_or_else(|place| place);
-        self.waits.make_room(1)?;
+        self.waits.reserve_more(1)?;
         #[expect(clippy::disallowed_methods, reason = "the room has been made")]
         self.waits.insert(place, Wait { pid, file: request.file, holder });
         Ok(())

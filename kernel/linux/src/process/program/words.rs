@@ -29,7 +29,7 @@ impl Words {
     /// # Errors
     /// [`NoMemory`]
     pub fn push(&mut self, word: &[u8]) -> Result<(), NoMemory> {
-        self.bytes.make_room(word.len() + 1)?;
+        self.bytes.reserve_more(word.len() + 1)?;
         self.bytes.try_extend(word.iter().copied())?;
         self.bytes.try_push(0)?;
         self.count += 1;

@@ -39,7 +39,9 @@ fn one_is_killed_and_the_other_goes_on() {
             for (result, is_killed) in std::iter::zip(results, killed) {
                 assert!(result.is_ok() || is_killed, "a process fails that was not killed");
             }
-            processes.iter().for_each(|(process, _)| process.end());
+            for (process, _) in processes.iter() {
+                process.end();
+            }
             match victims {
                 1 => Done,
                 // One has waited for the end of the other, and has given that up.

@@ -53,7 +53,7 @@ impl World {
 
     /// The folio that has the page, if that is in memory, mapped or in the swap cache, and the page's place in it.
     fn folio(&self, (task, page): Place) -> Option<(FakeFolio, usize)> {
-        match self.kernel.word(task, page) {
+        match self.kernel.pte(task, page) {
             DecodedPte::Present(word) => Some(self.kernel.memory.folio_of(word >> 12)),
             DecodedPte::Entry(entry) => {
                 let folio = self.kernel.swap.lookup(entry)?;
@@ -66,7 +66,7 @@ impl World {
 
     /// The slot that the page's PTE holds, or the one that the swap cache has its folio at.
     fn entry(&self, (task, page): Place) -> Option<Entry> {
-        if let DecodedPte::Entry(entry) = self.kernel.word(task, page) {
+        if let DecodedPte::Entry(entry) = self.kernel.pte(task, page) {
             return Some(entry);
         }
         let (folio, index) = self.folio((task, page))?;
@@ -91,7 +91,7 @@ impl World {
     /// What the exit of a task does: what is mapped is given up, then all entries are at once.
     fn exit(&mut self, task: usize) {
         for page in 0..PAGES {
-            if matches!(self.kernel.word(task, page), DecodedPte::Present(_)) {
+            if matches!(self.kernel.pte(task, page), DecodedPte::Present(_)) {
                 self.kernel.unmap(task, page);
             }
         }
@@ -119,7 +119,7 @@ impl World {
                 }
                 done(self.kernel.populate(task, page, order as u8, word))
             }
-            ("where", []) if task < TASKS && page < PAGES => match self.kernel.word(task, page) {
+            ("where", []) if task < TASKS && page < PAGES => match self.kernel.pte(task, page) {
                 DecodedPte::Present(_) => "memory",
                 DecodedPte::Entry(_) => "swap",
                 DecodedPte::Poisoned(_) => "poisoned",
