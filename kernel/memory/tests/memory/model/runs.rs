@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::panic;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, Once};
+use std::thread::{self, ThreadId};
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -33,6 +34,7 @@ const LOOK_EVERY: usize = 100;
 
 /// The run that is under way. `QUIRE_SEED=N cargo test -p quire-memory model` does it alone.
 struct Run {
+    test: ThreadId,
     seed: u64,
     /// The allocation that fails, where each does in turn.
     nth: Option<u32>,
@@ -55,6 +57,13 @@ pub(crate) fn say_which_run_fails() {
             usual(information);
         }));
     });
+}
+
+impl Run {
+    /// Of the test that runs this.
+    fn new(seed: u64, nth: Option<u32>) -> Self {
+        Self { test: thread::current().id(), seed, nth, done: 0, operation: None }
+    }
 }
 
 impl fmt::Display for Run {
@@ -93,7 +102,7 @@ fn run<T: Send + 'static>(
     end: impl FnOnce() -> T + Send + 'static,
 ) -> T {
     say_which_run_fails();
-    let seed = run.seed;
+    let (seed, own) = (run.seed, run.test);
     *UNDER_WAY.lock().unwrap() = Some(run);
     let (value, computer) = Conductor::conduct(move |conductor| {
         // A run that fails leaves it as it is: what is dropped could wait for locks that are held.
@@ -119,7 +128,8 @@ fn run<T: Send + 'static>(
         (value, ManuallyDrop::into_inner(world).computer)
     });
     drop(computer);
-    *UNDER_WAY.lock().unwrap() = None;
+    // Another test has the machine by now, and may have begun a run.
+    UNDER_WAY.lock().unwrap().take_if(|run| run.test == own);
     value
 }
 
@@ -158,7 +168,7 @@ fn agree_where(runs: u64, limits: Range<u64>, counters: &[Counter], make: fn() -
         // Half of the runs, and so every policy, have large folios.
         let is_large = (seed as usize / NAMES.len() + seed as usize).is_multiple_of(2);
         FOR_SIZE.set(if is_large { Setting::Always } else { Setting::Never });
-        run(Run { seed, nth: None, done: 0, operation: None }, limits.clone(), LENGTH, computer, || (), || ());
+        run(Run::new(seed, None), limits.clone(), LENGTH, computer, || (), || ());
     }
     // One run need not have it all.
     if number("QUIRE_SEED").is_none() {
@@ -248,7 +258,7 @@ fn programs_find_what_the_model_has_whichever_allocation_fails() {
     for seed in seeds(1000..1003) {
         for nth in 1.. {
             let left = run(
-                Run { seed, nth: Some(nth), done: 0, operation: None },
+                Run::new(seed, Some(nth)),
                 LIMITS,
                 SHORT,
                 Computer::start(350, 1, Disk::new(128, false)),
