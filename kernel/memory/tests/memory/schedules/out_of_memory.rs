@@ -39,7 +39,7 @@ fn one_is_killed_and_the_other_goes_on() {
             for (result, is_killed) in std::iter::zip(results, killed) {
                 assert!(result.is_ok() || is_killed, "a process fails that was not killed");
             }
-            for (process, _) in processes.iter() {
+            for (process, _) in &processes {
                 process.end();
             }
             match victims {
