@@ -36,7 +36,7 @@ def entry(value):
 
 
 PRINTERS = {
-    "quire_machine::handles::Folio": folio,
+    "quire_machine::frame::Folio": folio,
     "quire_linux::process::control_block::Process": tasks.process_line,
     "quire_machine::frame::Frame": frames.summary,
     "quire_machine::frame::FrameNumber": lambda value: f"frame {int(value['__0']):#x}",

@@ -11,9 +11,6 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use quire_swap::header::PAGE_SIZE;
 use quire_swap::{FolioFlag, FrameState};
-
-use crate::handles::Folio;
-
 /// The number of a physical frame: its address divided by 4,096.
 ///
 /// Safe code can make any, and it proves nothing: what reaches a frame by its number alone either asks the metadata whether it may,
@@ -111,6 +108,11 @@ pub const NO_FRAME: u32 = u32::MAX;
 
 /// The LRU list of a frame that is in none.
 pub const NO_LIST: u8 = 0;
+
+/// A counted reference to a folio: `folio` has what is done with it, and makes and drops them.
+///
+/// It is its frame's metadata, which most questions are about.
+pub struct Folio(pub(crate) &'static Frame);
 
 /// One frame's metadata.
 ///

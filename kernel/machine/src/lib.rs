@@ -49,7 +49,6 @@
 //!
 //! # Files that import one another
 //!
-//! - `frame.rs`, `handles.rs`: the metadata of a frame has the state of a folio, and a folio is its frame's metadata.
 //! - `task/thread.rs`, `task/scheduler.rs`, `task/wait.rs`, `task/time.rs`: a thread's end is a wait queue, waiting is parking, and who
 //!   is parked is a thread.
 

@@ -10,6 +10,13 @@ extern crate self as quire_machine;
 #[path = "../../kernel/machine/src/frame.rs"]
 #[allow(dead_code, reason = "what else the kernel uses")]
 pub mod frame;
+
+impl std::fmt::Debug for frame::Folio {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("folio")
+    }
+}
+
 #[path = "../../kernel/memory/src/policy/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "what else the kernel uses")]
 pub mod policy;
