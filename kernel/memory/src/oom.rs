@@ -113,6 +113,10 @@ pub(crate) fn relieve(number: u8, is_over: impl Fn() -> bool) -> OomOutcome {
             return OomOutcome::Again;
         }
     }
+    // None of them is left, or the last has given something after all: what they had may have been enough.
+    if is_over() {
+        return OomOutcome::Again;
+    }
     let mut candidates = ArrayVec::<Victim, LINES>::new();
     let is_meant =
         |holder: &Holder| holder.is_in_question(number) && !holder.is_killed() && !holder.process.borrows_memory();
