@@ -205,10 +205,12 @@ impl Instance {
     /// An isolated page stays for now, whatever the verdict was, at the head of the list from which it came.
     pub fn put_back(&mut self, pages: Pages<'_>, page: FrameNumber) {
         debug_assert!(pages.is_isolated(page));
-        if let Some(queue) = self.queue_of(pages, page) {
-            queue.push(pages, page);
-            self.len += 1;
+        match self.queue_of(pages, page) {
+            Some(queue) => queue.push(pages, page),
+            // It was isolated from a list of another policy, in a cgroup that has ended since.
+            None => self.policy.policy().add(pages, page, Shadow::NONE),
         }
+        self.len += 1;
     }
 
     /// An isolated page cannot leave just now, and is not to be tried again soon: as if it had been accessed.

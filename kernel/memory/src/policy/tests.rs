@@ -294,3 +294,28 @@ fn five_pages_in_four_frames_fault_as_each_policy_implies() {
         assert_eq!(Some(&*faults), trace::faults(name), "{name}");
     }
 }
+
+/// A page whose cgroup has ended while it was isolated goes on under the policy of the parent, whatever lists that one has.
+#[test]
+fn a_page_that_is_put_back_under_another_policy_is_found_there() {
+    let frames: Vec<Frame> = (0..FRAMES).map(|_| Frame::reserved()).collect();
+    let pages = Pages(&frames);
+    for (ended, parent) in NAMES.iter().flat_map(|ended| NAMES.iter().map(move |parent| (ended, parent))) {
+        let [mut ended, mut parent] = [ended, parent].map(|name| Instance::named(name).unwrap());
+        (0..FRAMES).for_each(|page| ended.add(pages, FrameNumber(page), Shadow::NONE));
+        // So that they are in each list that the policy has.
+        for turn in 0..FRAMES {
+            let page = ended.next(pages).unwrap();
+            if ended.looked_at(pages, page, turn % 3 == 0) == Verdict::Evict {
+                ended.put_back(pages, page);
+            }
+        }
+        let isolated: Vec<_> = core::iter::from_fn(|| ended.next(pages)).collect();
+        assert_eq!(isolated.len(), FRAMES as usize);
+        isolated.iter().for_each(|page| parent.put_back(pages, *page));
+        assert_eq!(parent.len(), isolated.len(), "{} under {}", ended.name(), parent.name());
+        let found: BTreeSet<_> = core::iter::from_fn(|| parent.next(pages)).map(|page| page.0).collect();
+        assert_eq!(found.len(), isolated.len(), "{} under {}", ended.name(), parent.name());
+        isolated.iter().for_each(|page| parent.remove(pages, *page));
+    }
+}
