@@ -312,10 +312,14 @@ fn a_page_that_is_put_back_under_another_policy_is_found_there() {
         }
         let isolated: Vec<_> = core::iter::from_fn(|| ended.next(pages)).collect();
         assert_eq!(isolated.len(), FRAMES as usize);
-        isolated.iter().for_each(|page| parent.put_back(pages, *page));
+        for page in &isolated {
+            parent.put_back(pages, *page);
+        }
         assert_eq!(parent.len(), isolated.len(), "{} under {}", ended.name(), parent.name());
         let found: BTreeSet<_> = core::iter::from_fn(|| parent.next(pages)).map(|page| page.0).collect();
         assert_eq!(found.len(), isolated.len(), "{} under {}", ended.name(), parent.name());
-        isolated.iter().for_each(|page| parent.remove(pages, *page));
+        for page in &isolated {
+            parent.remove(pages, *page);
+        }
     }
 }
