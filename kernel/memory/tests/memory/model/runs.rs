@@ -8,6 +8,7 @@ use std::panic;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, Once};
 use std::thread::{self, ThreadId};
+use std::time::Instant;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -162,7 +163,8 @@ fn agree(runs: u64, make: fn() -> Computer) {
 /// As [`agree`], with other limits for cgroups; what has to have come is in `counters`.
 fn agree_where(runs: u64, limits: Range<u64>, counters: &[Counter], make: fn() -> Computer) {
     let before: Vec<_> = counters.iter().map(|(_, counted)| counted()).collect();
-    for seed in seeds(0..number("QUIRE_RUNS").unwrap_or(runs)) {
+    let (seeds, start) = (seeds(0..number("QUIRE_RUNS").unwrap_or(runs)), Instant::now());
+    for seed in seeds.clone() {
         let computer = make();
         lru::set_policy(NAMES[seed as usize % NAMES.len()]).expect("it is a policy");
         // Half of the runs, and so every policy, have large folios.
@@ -170,6 +172,9 @@ fn agree_where(runs: u64, limits: Range<u64>, counters: &[Counter], make: fn() -
         FOR_SIZE.set(if is_large { Setting::Always } else { Setting::Never });
         run(Run::new(seed, None), limits.clone(), LENGTH, computer, || (), || ());
     }
+    let operations = u128::from(seeds.end - seeds.start) * LENGTH as u128;
+    let a_second = operations * 1000 / start.elapsed().as_millis().max(1);
+    println!("seeds {seeds:?}: {operations} operations, {a_second} a second");
     // One run need not have it all.
     if number("QUIRE_SEED").is_none() {
         for ((name, counted), before) in std::iter::zip(counters, before) {
@@ -232,9 +237,7 @@ fn programs_find_what_the_model_has_when_cgroups_are_small() {
 #[test]
 fn programs_find_what_the_model_has_when_some_are_killed() {
     let killed: Counter = ("processes killed", || KILLS.load(Ordering::Relaxed));
-    agree_where(25, LIMITS, &[&SWAPPED[..], &[killed]].concat(), || {
-        Computer::start(number("FR").unwrap_or(130) as usize, 1, Disk::new(24, true))
-    });
+    agree_where(25, LIMITS, &[&SWAPPED[..], &[killed]].concat(), || Computer::start(130, 1, Disk::new(24, true)));
 }
 
 #[test]
