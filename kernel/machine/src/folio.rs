@@ -31,8 +31,8 @@ use quire_swap::{Folio as _, FolioFlag, FolioState, Forgotten, Locked, ReadAcces
 
 use crate::address_map::direct;
 use crate::arch::{translations, vector};
+pub use crate::frame::Folio;
 use crate::frame::{Frame, FrameNumber, Kind, NO_LIST};
-pub use crate::handles::Folio;
 use crate::physical;
 use crate::pool_frame::IS_POOL;
 use crate::task::WaitQueue;

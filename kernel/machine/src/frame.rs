@@ -109,6 +109,13 @@ pub const NO_FRAME: u32 = u32::MAX;
 /// The LRU list of a frame that is in none.
 pub const NO_LIST: u8 = 0;
 
+/// 2^order contiguous frames that have no other owner: `unique` makes them, and says what they promise.
+#[derive(Debug)]
+pub struct UniqueFrame {
+    pub(crate) first: FrameNumber,
+    pub(crate) order: u8,
+}
+
 /// A counted reference to a folio: `folio` has what is done with it, and makes and drops them.
 ///
 /// It is its frame's metadata, which most questions are about.

@@ -11,7 +11,7 @@
 //! | [`frame`], `buddy`, [`watermark`] | frames and their metadata, free lists, reserves: pure |
 //! | `running`, `arch::cpu`, [`in_file_system`] | each processor's own data, and what allocations and reclaim look at of the running thread |
 //! | `sync` | spinning locks, and the ranks of all locks |
-//! | `handles`, `upcall` | the types that own frames; what is asked of the rooms above |
+//! | `upcall` | what is asked of the rooms above |
 //! | `clock`, `log`, [`log_ring`], `random`, `panic` | time, lines for a person, random numbers, the end |
 //! | [`event`], [`observatory`], `stop` | what happened, and where everything is, for those who look from outside |
 //! | `physical`, `unique`, `arch::page_table`, `kernel_map` | who gets frames, and owns them; page-table entries; the kernel half of the tables |
@@ -73,7 +73,6 @@ pub mod event;
 pub mod fallible;
 pub mod folio;
 pub mod frame;
-mod handles;
 pub mod heap;
 pub mod in_file_system;
 pub mod kernel_map;

@@ -12,8 +12,8 @@ use core::slice;
 use quire_swap::header::PAGE_SIZE;
 
 use crate::address_map::direct;
+pub use crate::frame::UniqueFrame;
 use crate::frame::{FrameNumber, Kind};
-pub use crate::handles::UniqueFrame;
 use crate::physical;
 use crate::watermark::Purpose;
 

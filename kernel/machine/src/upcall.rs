@@ -6,8 +6,7 @@
 use core::cell::Cell;
 
 use crate::arch::registers::TrapFrame;
-use crate::frame::{Frame, Kind};
-use crate::handles::{Folio, UniqueFrame};
+use crate::frame::{Folio, Frame, Kind, UniqueFrame};
 use crate::protection::Protection;
 use crate::sync::Once;
 

@@ -101,6 +101,11 @@ impl UserTables {
         (tables, TablesKey(number))
     }
 
+    #[inline]
+    fn check(&self, key: &TablesKey) {
+        assert!(key.0 == self.number, "the key of other tables");
+    }
+
     /// Their root.
     pub const fn root(&self) -> &Root {
         &self.root
@@ -128,7 +133,7 @@ impl UserTables {
     /// When the key is another's.
     #[inline]
     pub fn look_up(&self, key: &TablesKey, address: u64) -> (Seat<'_>, u64) {
-        assert!(key.0 == self.number, "the key of other tables");
+        self.check(key);
         let generation = self.generation.load(Ordering::Acquire);
         // SAFETY: no table is freed while the key is borrowed.
         let entry = unsafe { walk(self.root.frame(), address) };
@@ -197,7 +202,7 @@ impl UserTables {
     /// # Panics
     /// When the key is another's.
     pub fn leaf<'a>(&'a self, key: &'a TablesKey, address: u64) -> Option<Leaf<'a>> {
-        assert!(key.0 == self.number, "the key of other tables");
+        self.check(key);
         // SAFETY: no table is freed while the key is borrowed.
         let table = unsafe { leaf_table(self.root.frame(), address) }?;
         // The last entry of the last table is that of the page behind the user half.
@@ -217,7 +222,7 @@ impl UserTables {
     /// # Panics
     /// When the key is another's.
     pub fn free_tables(&self, key: &mut TablesKey) {
-        assert!(key.0 == self.number, "the key of other tables");
+        self.check(key);
         let _lock = self.lock.lock();
         self.mappings_changed();
         self.free_all();

@@ -13,6 +13,14 @@ pub(crate) fn program_frame(stack_top: u64) -> *mut TrapFrame {
     (stack_top - size_of::<TrapFrame>() as u64) as *mut TrapFrame
 }
 
+/// What is done each time before the program goes on. Interrupts are off afterwards, whatever was done: none may come between the
+/// change of the GS base and that of the ring.
+#[inline]
+pub(super) fn before_program(frame: &mut TrapFrame) {
+    (upcalls().before_user)(frame);
+    interrupts::disable();
+}
+
 /// Does what the current thread does `first`, and enters ring 3 with the registers of its program for the first time.
 ///
 /// # Safety
@@ -23,8 +31,7 @@ pub(crate) unsafe fn enter_program(first: fn(&Cell<TrapFrame>)) -> ! {
     let frame = unsafe { &mut *place };
     first(Cell::from_mut(frame));
     interrupts::disable();
-    (upcalls().before_user)(frame);
-    interrupts::disable();
+    before_program(frame);
     // SAFETY: as the caller promises; interrupts are off.
     unsafe { asm!("mov rsp, {}", "jmp quire_trap_return", in(reg) place, options(noreturn)) }
 }

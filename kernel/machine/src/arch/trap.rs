@@ -22,7 +22,7 @@ use x86_64::{PrivilegeLevel, VirtAddr};
 
 use super::registers::{INTERRUPTS_ON, TrapFrame, pop_registers, push_registers};
 use super::vectors::{DEVICES, FIRST_DEVICE, SPURIOUS, TIMER};
-use super::{apic, cpu, gdt};
+use super::{apic, cpu, enter, gdt};
 use crate::address_map::USER_END;
 use crate::stop;
 use crate::task;
@@ -155,9 +155,7 @@ extern "C" fn quire_trap(frame: &mut TrapFrame) {
         vector => other_trap(frame, vector),
     }
     if frame.is_programs() {
-        (upcalls().before_user)(frame);
-        // Whatever was done there: none may come between the change of the GS base and that of the ring.
-        interrupts::disable();
+        enter::before_program(frame);
     } else if frame.rflags & INTERRUPTS_ON != 0 {
         task::preempt();
     }

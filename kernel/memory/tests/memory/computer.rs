@@ -11,6 +11,7 @@ use quire_machine::simulated::{Configuration, Machine, program};
 use quire_machine::task;
 use quire_machine::upcall::{self as machine_upcall, Access};
 use quire_memory::fatal::Fatal;
+use quire_memory::frame_use::FrameUse;
 use quire_memory::swap::Quire;
 use quire_memory::swap::happening::Happening;
 use quire_memory::{
@@ -196,7 +197,7 @@ impl Computer {
     /// While nothing is on its way, each page is in a list.
     pub(crate) fn look_at_lists() {
         Self::settle();
-        for page in (0..frame_use::frames()).filter_map(|frame| frame_use::frame_use(frame)?.page) {
+        for page in used_frames().filter_map(|used| used.page) {
             assert!(page.list.listed, "in no list, so that reclaim does not find it: {page:?}");
         }
     }
@@ -216,6 +217,11 @@ fn register_types() {
 fn zram_devices() -> &'static Control<Quire> {
     static CONTROL: OnceLock<Arc<Control<Quire>>> = OnceLock::new();
     CONTROL.get_or_init(|| Control::start(swap::core()).expect("zram is registered once"))
+}
+
+/// All frames, with what each is used for.
+pub(crate) fn used_frames() -> impl Iterator<Item = FrameUse> {
+    (0..frame_use::frames()).filter_map(frame_use::frame_use)
 }
 
 /// The compressed cache, which is there for all machines of this process once one has begun with it.

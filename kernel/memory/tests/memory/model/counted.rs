@@ -8,7 +8,7 @@ use quire_memory::frame_use::{self, PageUse};
 use quire_memory::{cgroup, overcommit, swap};
 
 use super::{Kind, Mapped, OBJECT_PAGES, OBJECTS, PAGE, World, address, bytes};
-use crate::computer::Computer;
+use crate::computer::{Computer, used_frames};
 
 /// How often cgroups have reached their limits, and how many processes were killed for that.
 static AT_LIMIT: AtomicU64 = AtomicU64::new(0);
@@ -22,13 +22,8 @@ pub(super) fn killed_in_cgroups() -> u64 {
     KILLED_IN_CGROUPS.load(Ordering::Relaxed)
 }
 
-/// All frames, with what each is used for.
-fn used() -> impl Iterator<Item = frame_use::FrameUse> {
-    (0..frame_use::frames()).filter_map(frame_use::frame_use)
-}
-
 fn pages() -> impl Iterator<Item = (FrameKind, PageUse)> {
-    used().filter_map(|used| Some((used.kind, used.page?)))
+    used_frames().filter_map(|used| Some((used.kind, used.page?)))
 }
 
 impl World {
@@ -65,8 +60,8 @@ impl World {
                 slots[usize::from(swap::core().payer(entry))] += PAGE;
             }
         }
-        for frame in 0..frame_use::frames() {
-            frames[usize::from(frame_use::frame_use(frame).map_or(cgroup::ROOT, |used| used.cgroup))] += PAGE;
+        for used in used_frames() {
+            frames[usize::from(used.cgroup)] += PAGE;
         }
         (slots[usize::from(cgroup::ROOT)], frames[usize::from(cgroup::ROOT)]) = (0, 0);
         let (mut swapped, mut current) = (0, 0);
@@ -109,7 +104,7 @@ impl World {
         }
         assert_eq!([ptes(FrameKind::Anonymous), ptes(FrameKind::Object)], [anonymous, object], "mapped pages");
         let is_table = |used: &frame_use::FrameUse| used.kind == FrameKind::PageTable;
-        let found = used().filter(is_table).count();
+        let found = used_frames().filter(is_table).count();
         // An index that has a node has one.
         assert!((tables..=tables + OBJECTS).contains(&found), "{found} frames for {tables} tables");
         self.look_at_objects();
