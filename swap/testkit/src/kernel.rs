@@ -305,6 +305,13 @@ impl Kernel {
         self.swap.evict_each(folios.into_iter(), 2, |folio| self.memory.note_evicted(folio), drop);
     }
 
+    /// What was reclaimed arrives on its disk, and leaves memory.
+    pub fn write_out(&mut self) {
+        self.plug.submit();
+        self.memory.run_all();
+        self.evict_ended();
+    }
+
     /// Puts entries in the place of all words that map the folio. The first gets the count that is there already, if there is.
     fn unmap_all(&mut self, folio: &Locked<FakeFolio>, mut held: Option<SlotReference<'static, Fake>>) {
         let first = folio.state().entry().expect("it was just added");
@@ -340,9 +347,7 @@ impl Kernel {
 
     /// Lets all I/O end and drops what only the cache holds.
     pub fn settle(&mut self) {
-        self.plug.submit();
-        self.memory.run_all();
-        self.evict_ended();
+        self.write_out();
         for area in self.swap.areas() {
             for slot in 1..area.extents().pages().min(1 << 14) as u32 {
                 let Some(entry) = Entry::new(area.index(), slot) else { continue };

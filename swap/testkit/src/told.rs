@@ -96,9 +96,7 @@ impl Told {
 
     /// What the plug has gathered goes to the area's backend.
     pub fn submit(&mut self) {
-        self.kernel.plug.submit();
-        self.kernel.memory.run_all();
-        self.kernel.evict_ended();
+        self.kernel.write_out();
     }
 
     fn is_empty(&self, task: usize, page: usize, pages: usize) -> bool {

@@ -333,9 +333,7 @@ fn slots_are_found_where_there_are_more_clusters_than_a_cluster_has_slots() {
         kernel.populate(0, page, 0, 1 + page as u64);
         kernel.reclaim(0, page);
     }
-    kernel.plug.submit();
-    memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
     for page in 0..4 {
         assert!(kernel.share((0, page), (1, page)));
         let entry = Entry::from_pte(kernel.tables[0][page]).unwrap();
@@ -436,9 +434,7 @@ fn swapoff_reads_in_long_requests_whatever_the_order_of_the_pages() {
         kernel.populate(0, page * 7 % 1200, 0, 1 + page as u64);
         kernel.reclaim(0, page * 7 % 1200);
     }
-    kernel.plug.submit();
-    memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
     for page in 0..100 {
         kernel.share((0, page), (1, page));
     }

@@ -98,9 +98,7 @@ fn round_trip(swap: &'static Swap<Fake>, memory: &'static Memory) {
     let mut kernel = Kernel::new(swap, memory, 1, 1);
     kernel.populate(0, 0, 0, 5);
     kernel.reclaim(0, 0);
-    kernel.plug.submit();
-    memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
     assert_eq!(kernel.read(0, 0), Ok(5));
     kernel.unmap(0, 0);
     kernel.settle();
@@ -364,9 +362,7 @@ fn large_folios_go_out_and_come_back_whole() {
         assert!(kernel.populate(0, 0, order, 1000));
         disk.requests.lock().unwrap().clear();
         assert!(kernel.reclaim(0, 0));
-        kernel.plug.submit();
-        memory.run_all();
-        kernel.evict_ended();
+        kernel.write_out();
         assert_eq!(memory.free_frames(), 1024, "order {order}");
         for page in 0..1 << order {
             assert_eq!(kernel.read(0, page), Ok(1000 + page as u64), "order {order}");

@@ -269,9 +269,7 @@ fn a_page_that_is_given_up_while_it_is_read_from_another_area_goes_with_its_slot
         kernel.populate(0, page, 0, 5);
         kernel.reclaim(0, page);
     }
-    kernel.plug.submit();
-    memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
     assert_eq!((kernel.read(0, 0), swap.area(home).unwrap().used()), (Ok(5), 8));
     assert!(disk.pending() > 0, "nothing is read ahead");
     (0..8).for_each(|page| kernel.unmap(0, page));

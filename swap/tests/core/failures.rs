@@ -41,9 +41,7 @@ fn run(service: Service, n: u64) -> bool {
         for page in 0..PAGES {
             kernel.reclaim(0, page);
         }
-        kernel.plug.submit();
-        memory.run_all();
-        kernel.evict_ended();
+        kernel.write_out();
         for (page, expected) in expected.iter_mut().enumerate() {
             let Some(contents) = *expected else { continue };
             match kernel.read(0, page) {

@@ -95,9 +95,7 @@ fn pages_of_a_file_in_pieces_come_back_and_nothing_else_is_touched() {
         kernel.populate(0, page, 0, 100 + page as u64);
         kernel.reclaim(0, page);
     }
-    kernel.plug.submit();
-    memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
     // No large folio is read from pieces.
     kernel.max_order = 2;
     for page in 0..PAGES as usize {

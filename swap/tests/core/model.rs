@@ -367,9 +367,7 @@ impl Pair {
             self.read(task, page);
             // Make room for the next ones.
             self.kernel.reclaim(task, page);
-            self.kernel.plug.submit();
-            memory.run_all();
-            self.kernel.evict_ended();
+            self.kernel.write_out();
         }
         for (task, page) in places {
             self.kernel.unmap(task, page);

@@ -37,9 +37,7 @@ impl Bench {
         for page in 0..pages {
             assert!(self.kernel.reclaim(0, page));
         }
-        self.kernel.plug.submit();
-        self.memory.run_all();
-        self.kernel.evict_ended();
+        self.kernel.write_out();
     }
 
     fn entry(&self, page: usize) -> Entry {
@@ -212,9 +210,7 @@ fn a_zero_page_is_never_written() {
     fault.folio.fill(0, 77);
     fault.folio.state().set(FolioFlag::Dirty);
     assert!(matches!(bench.swap.write(&mut bench.kernel.plug, fault.folio), Written::Queued));
-    bench.kernel.plug.submit();
-    bench.memory.run_all();
-    bench.kernel.evict_ended();
+    bench.kernel.write_out();
     assert_eq!(bench.kernel.read(0, 0), Ok(77));
     let statistics = bench.swap.statistics();
     assert_eq!((statistics.zero_out, statistics.zero_in, statistics.pages_out), (1, 2, 1));
@@ -447,9 +443,7 @@ fn one_pays_for_all_of_a_large_folio() {
         kernel.populate(0, page, 0, 5 + page as u64);
         kernel.reclaim(0, page);
     }
-    kernel.plug.submit();
-    memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
     for page in 0..12 {
         let entry = Entry::from_pte(kernel.tables[0][page]).unwrap();
         if entry.slot().is_multiple_of(4) && page + 4 <= 12 {
@@ -583,9 +577,7 @@ fn slots_of_different_payers_in_one_cluster_are_freed_in_one_critical_section() 
         kernel.populate(0, page, 0, 5);
         kernel.reclaim(0, page);
     }
-    kernel.plug.submit();
-    memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
     assert_eq!([1, 7].map(|payer| memory.charged_to(payer)), [12, 6]);
     let before = memory.cluster_locks.load(Ordering::Relaxed);
     swap.put_each(std::mem::take(&mut kernel.tables[0]).into_iter());
@@ -603,9 +595,7 @@ fn a_page_that_comes_back_is_paid_for_by_who_pays_for_its_slot() {
         kernel.populate(0, page, 0, 5);
         kernel.reclaim(0, page);
     }
-    kernel.plug.submit();
-    memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
     // The one who touches them, and what is read ahead of that.
     memory.set_payer(9);
     for page in 0..16 {
@@ -625,9 +615,7 @@ fn a_folio_enters_the_cache_where_all_its_slots_are_in_use_and_alike() {
         kernel.populate(0, page, 0, if page == 12 { 0 } else { 5 + page as u64 });
         kernel.reclaim(0, page);
     }
-    kernel.plug.submit();
-    memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
     let entry = |page: usize| Entry::from_pte(kernel.tables[0][page]).unwrap();
     let first = (0..8).find(|&page| entry(page).slot().is_multiple_of(4)).unwrap();
     let insert = |order, entry| {

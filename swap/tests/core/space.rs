@@ -21,9 +21,7 @@ fn push_out(kernel: &mut Kernel) {
     for page in 0..PAGES {
         kernel.reclaim(0, page);
     }
-    kernel.plug.submit();
-    kernel.memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
     let swap = kernel.swap;
     swap.return_refused(kernel);
 }

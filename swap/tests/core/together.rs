@@ -30,9 +30,7 @@ impl Bench {
         for page in 0..16 {
             assert!(kernel.populate(0, page, 0, 1000 + page as u64) && kernel.reclaim(0, page));
         }
-        kernel.plug.submit();
-        memory.run_all();
-        kernel.evict_ended();
+        kernel.write_out();
         disk.requests.lock().unwrap().clear();
         let mut bench = Self { memory, disk, swap, kernel, first: 0 };
         bench.first = (0..PAGES).find(|page| bench.entry(*page).slot().is_multiple_of(PAGES as u32)).unwrap();
@@ -103,9 +101,7 @@ fn all_have_to_be_out_of_memory_and_for_one_to_pay() {
     assert!(bench.bring_in().is_none(), "one is gone");
     bench.memory.set_payer(1);
     assert!(bench.kernel.populate(0, bench.first + 2, 0, 77) && bench.kernel.reclaim(0, bench.first + 2));
-    bench.kernel.plug.submit();
-    bench.memory.run_all();
-    bench.kernel.evict_ended();
+    bench.kernel.write_out();
     assert!(bench.bring_in().is_none(), "it is another's, or elsewhere");
     bench.assert_nothing_left();
 }
@@ -137,9 +133,7 @@ fn zero_pages_come_as_zeros_and_who_pays_for_the_first_pays_for_all() {
         bench.memory.set_payer(3 + u8::from(page >= PAGES + 2));
         assert!(kernel.populate(0, page, 0, 7) && kernel.reclaim(0, page));
     }
-    kernel.plug.submit();
-    bench.memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
     let entry = |page: usize| Entry::from_pte(kernel.tables[0][page]).unwrap();
     for first in 0..=PAGES {
         let payers: Vec<_> = (first..first + PAGES).map(|page| bench.swap.payer(entry(page))).collect();

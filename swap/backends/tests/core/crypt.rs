@@ -40,9 +40,7 @@ impl Machine {
     }
 
     fn finish_writes(&mut self) {
-        self.kernel.plug.submit();
-        self.memory.run_all();
-        self.kernel.evict_ended();
+        self.kernel.write_out();
     }
 
     fn entry(&self, page: usize) -> Entry {

@@ -254,9 +254,7 @@ fn large_folios_are_in_one_place_or_in_several() {
         }
         kernel.reclaim(0, first);
     }
-    kernel.plug.submit();
-    kernel.memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
     let places: Vec<_> = (0..8).map(|page| place(&kernel, zswap, page)).collect();
     assert!(places[..4].iter().all(|place| *place == Whereabouts::Same), "{places:?}");
     assert!(places[4..].iter().all(|place| matches!(place, Whereabouts::Slot(_))), "{places:?}");
@@ -295,9 +293,7 @@ fn a_batch_of_a_ghost_goes_to_one_disk_and_the_rest_to_the_next() {
                 kernel.reclaim(0, page);
             }
         }
-        kernel.plug.submit();
-        kernel.memory.run_all();
-        kernel.evict_ended();
+        kernel.write_out();
     }
     assert_eq!(areas.map(|area| kernel.swap.area(area).unwrap().used()), [4, 12]);
     // Four at once, of which some are on the one disk and some on the other.

@@ -307,9 +307,7 @@ fn ghost_areas_and_disks_do_what_a_map_does() {
             for failing in [&memory.heap, &memory.folios, &memory.pool.allocations, &memory.io] {
                 failing.fail_nth(0);
             }
-            world.kernel.plug.submit();
-            memory.run_all();
-            world.kernel.evict_ended();
+            world.kernel.write_out();
             world.check()?;
 
             for area in last {

@@ -52,9 +52,7 @@ pub fn send_out(kernel: &mut Kernel, pages: usize) {
     for page in 0..pages {
         assert!(kernel.reclaim(0, page), "page {page} stays");
     }
-    kernel.plug.submit();
-    kernel.memory.run_all();
-    kernel.evict_ended();
+    kernel.write_out();
 }
 
 pub fn count(zswap: &Zswap<Fake>, name: &str) -> u64 {
@@ -302,9 +300,7 @@ fn what_cannot_go_to_the_disk_keeps_no_other_from_going() {
             kernel.populate_page(0, page, &text(page as u64));
             assert!(kernel.reclaim(0, page));
         }
-        kernel.plug.submit();
-        memory.run_all();
-        kernel.evict_ended();
+        kernel.write_out();
     };
     let shrink = || {
         (0..12)

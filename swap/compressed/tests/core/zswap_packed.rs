@@ -207,9 +207,7 @@ fn a_changed_byte_costs_its_page_and_gives_no_wrong_one() {
                 }
                 kernel.reclaim(0, page);
             }
-            kernel.plug.submit();
-            kernel.memory.run_all();
-            kernel.evict_ended();
+            kernel.write_out();
             assert!(refused <= 1, "block {block} byte {byte}");
             noticed += refused;
             disk.set_page(block, &sound);

@@ -61,9 +61,7 @@ fn send_rest_out(kernel: &mut Kernel, zswap: &Zswap<Fake>) {
         for page in rest {
             assert!(kernel.reclaim(0, page), "page {page} stays");
         }
-        kernel.plug.submit();
-        kernel.memory.run_all();
-        kernel.evict_ended();
+        kernel.write_out();
         let swap = kernel.swap;
         swap.return_refused(kernel);
         zswap.shrink();
