@@ -6,19 +6,11 @@ use core::cell::Cell;
 use super::cpu;
 use super::interrupts;
 use super::registers::TrapFrame;
-use crate::upcall::upcalls;
+use super::trap;
 
 /// Where the registers of the program of a thread are while the kernel runs, on its stack.
 pub(crate) fn program_frame(stack_top: u64) -> *mut TrapFrame {
     (stack_top - size_of::<TrapFrame>() as u64) as *mut TrapFrame
-}
-
-/// What is done each time before the program goes on. Interrupts are off afterwards, whatever was done: none may come between the
-/// change of the GS base and that of the ring.
-#[inline]
-pub(super) fn before_program(frame: &mut TrapFrame) {
-    (upcalls().before_user)(frame);
-    interrupts::disable();
 }
 
 /// Does what the current thread does `first`, and enters ring 3 with the registers of its program for the first time.
@@ -31,7 +23,7 @@ pub(crate) unsafe fn enter_program(first: fn(&Cell<TrapFrame>)) -> ! {
     let frame = unsafe { &mut *place };
     first(Cell::from_mut(frame));
     interrupts::disable();
-    before_program(frame);
+    trap::before_program(frame);
     // SAFETY: as the caller promises; interrupts are off.
     unsafe { asm!("mov rsp, {}", "jmp quire_trap_return", in(reg) place, options(noreturn)) }
 }

@@ -15,7 +15,7 @@ use x86_64::registers::rflags::RFlags;
 use x86_64::structures::gdt::SegmentSelector;
 
 use super::registers::{SYSTEM_CALL, TrapFrame, pop_registers, push_registers};
-use super::{cpu, enter, gdt};
+use super::{cpu, gdt, trap};
 use crate::upcall::upcalls;
 
 /// Lets programs make system calls.
@@ -79,7 +79,7 @@ extern "C" fn call(frame: &mut TrapFrame) -> bool {
     interrupts::enable();
     let (number, arguments) = (frame.rax, frame.arguments());
     frame.rax = (upcalls().system_call)(Cell::from_mut(frame), number, arguments);
-    enter::before_program(frame);
+    trap::before_program(frame);
     frame.continues_behind_syscall()
 }
 

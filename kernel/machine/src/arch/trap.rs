@@ -22,7 +22,7 @@ use x86_64::{PrivilegeLevel, VirtAddr};
 
 use super::registers::{INTERRUPTS_ON, TrapFrame, pop_registers, push_registers};
 use super::vectors::{DEVICES, FIRST_DEVICE, SPURIOUS, TIMER};
-use super::{apic, cpu, enter, gdt};
+use super::{apic, cpu, gdt};
 use crate::address_map::USER_END;
 use crate::stop;
 use crate::task;
@@ -155,10 +155,18 @@ extern "C" fn quire_trap(frame: &mut TrapFrame) {
         vector => other_trap(frame, vector),
     }
     if frame.is_programs() {
-        enter::before_program(frame);
+        before_program(frame);
     } else if frame.rflags & INTERRUPTS_ON != 0 {
         task::preempt();
     }
+}
+
+/// What is done each time before the program goes on. Interrupts are off afterwards, whatever was done: none may come between the
+/// change of the GS base and that of the ring.
+#[inline]
+pub(super) fn before_program(frame: &mut TrapFrame) {
+    (upcalls().before_user)(frame);
+    interrupts::disable();
 }
 
 /// Apart, so that it costs page faults no registers.
