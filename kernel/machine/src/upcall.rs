@@ -5,6 +5,7 @@
 
 use core::cell::Cell;
 
+use crate::arch::interrupts;
 use crate::arch::registers::TrapFrame;
 use crate::frame::{Folio, Frame, Kind, UniqueFrame};
 use crate::protection::Protection;
@@ -79,4 +80,12 @@ pub fn install(upcalls: &'static Upcalls) {
 #[inline]
 pub fn upcalls() -> &'static Upcalls {
     UPCALLS.get().expect("the table is filled in before anything is asked of it")
+}
+
+/// What is done each time before the program goes on. Interrupts are off afterwards, whatever was done: none may come between the
+/// change of the GS base and that of the ring.
+#[inline]
+pub(crate) fn before_program(frame: &mut TrapFrame) {
+    (upcalls().before_user)(frame);
+    interrupts::disable();
 }

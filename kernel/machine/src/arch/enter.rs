@@ -6,7 +6,7 @@ use core::cell::Cell;
 use super::cpu;
 use super::interrupts;
 use super::registers::TrapFrame;
-use super::trap;
+use crate::upcall;
 
 /// Where the registers of the program of a thread are while the kernel runs, on its stack.
 pub(crate) fn program_frame(stack_top: u64) -> *mut TrapFrame {
@@ -23,7 +23,7 @@ pub(crate) unsafe fn enter_program(first: fn(&Cell<TrapFrame>)) -> ! {
     let frame = unsafe { &mut *place };
     first(Cell::from_mut(frame));
     interrupts::disable();
-    trap::before_program(frame);
+    upcall::before_program(frame);
     // SAFETY: as the caller promises; interrupts are off.
     unsafe { asm!("mov rsp, {}", "jmp quire_trap_return", in(reg) place, options(noreturn)) }
 }

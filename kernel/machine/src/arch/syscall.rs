@@ -15,8 +15,8 @@ use x86_64::registers::rflags::RFlags;
 use x86_64::structures::gdt::SegmentSelector;
 
 use super::registers::{SYSTEM_CALL, TrapFrame, pop_registers, push_registers};
-use super::{cpu, gdt, trap};
-use crate::upcall::upcalls;
+use super::{cpu, gdt};
+use crate::upcall::{self, upcalls};
 
 /// Lets programs make system calls.
 ///
@@ -79,7 +79,7 @@ extern "C" fn call(frame: &mut TrapFrame) -> bool {
     interrupts::enable();
     let (number, arguments) = (frame.rax, frame.arguments());
     frame.rax = (upcalls().system_call)(Cell::from_mut(frame), number, arguments);
-    trap::before_program(frame);
+    upcall::before_program(frame);
     frame.continues_behind_syscall()
 }
 

@@ -26,7 +26,7 @@ use super::{apic, cpu, gdt};
 use crate::address_map::USER_END;
 use crate::stop;
 use crate::task;
-use crate::upcall::{Access, upcalls};
+use crate::upcall::{self, Access, upcalls};
 
 // Vectors 8, 10 to 14, 17, 21, 29 and 30 come with an error code (Intel SDM volume 3, table 6-1); the others get a zero.
 global_asm!(
@@ -155,18 +155,10 @@ extern "C" fn quire_trap(frame: &mut TrapFrame) {
         vector => other_trap(frame, vector),
     }
     if frame.is_programs() {
-        before_program(frame);
+        upcall::before_program(frame);
     } else if frame.rflags & INTERRUPTS_ON != 0 {
         task::preempt();
     }
-}
-
-/// What is done each time before the program goes on. Interrupts are off afterwards, whatever was done: none may come between the
-/// change of the GS base and that of the ring.
-#[inline]
-pub(super) fn before_program(frame: &mut TrapFrame) {
-    (upcalls().before_user)(frame);
-    interrupts::disable();
 }
 
 /// Apart, so that it costs page faults no registers.

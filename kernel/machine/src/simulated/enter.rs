@@ -4,7 +4,7 @@ use core::cell::Cell;
 
 use super::{cpu, interrupts, program};
 use crate::arch::registers::TrapFrame;
-use crate::upcall::upcalls;
+use crate::upcall;
 use crate::{address_map, kernel_map};
 
 /// Where the registers of the program of a thread are while the kernel runs, on its stack.
@@ -26,7 +26,7 @@ pub(crate) unsafe fn enter_program(first: fn(&Cell<TrapFrame>)) -> ! {
     let frame = unsafe { &mut *place };
     first(Cell::from_mut(frame));
     interrupts::disable();
-    (upcalls().before_user)(frame);
+    upcall::before_program(frame);
     interrupts::enable();
     loop {
         program::step(frame);

@@ -12,7 +12,7 @@ use super::mmu::{self, Refused};
 use super::user::parts;
 use super::{cpu, interrupts};
 use crate::arch::registers::{SYSTEM_CALL, TrapFrame};
-use crate::upcall::{Access, upcalls};
+use crate::upcall::{self, Access, upcalls};
 use crate::user::Fault;
 
 /// What programs that threads were made for do, a step at a time, until they make the call that ends them.
@@ -34,7 +34,7 @@ pub fn system_call(frame: &mut TrapFrame, number: u64, arguments: [u64; 6]) -> u
     (frame.rax, frame.vector, frame.error) = (number, SYSTEM_CALL, number);
     let result = (upcalls().system_call)(Cell::from_mut(frame), number, arguments);
     frame.rax = result;
-    (upcalls().before_user)(frame);
+    upcall::before_program(frame);
     interrupts::enable();
     frame.rax
 }
@@ -60,7 +60,7 @@ fn reach(address: u64, access: Access) -> Result<*mut u8, Fault> {
         frame.vector = VECTOR;
         frame.error = error_code(refused, access);
         (upcalls().page_fault)(&mut frame, address, access);
-        (upcalls().before_user)(&mut frame);
+        upcall::before_program(&mut frame);
         interrupts::enable();
         if frame.rip != RUNS_AT {
             return Err(Fault);
