@@ -38,27 +38,22 @@ pub(super) fn swap_in(
         Err(FaultError::ReadFailed(entry)) => return Err(Undone::Fatal(Fatal::ReadFailed(entry))),
     };
     let service = served::from_swap(kind);
-    if seen.write && !(swap::core().is_held_once(entry) && is_ours_in_memory(&folio)) {
-        // The lock is not kept while a frame is looked for; with this reference the folio stays in the swap cache, unless its
-        // slot goes.
-        let original = folio.unlock();
-        let mut copy = new_frame()?;
-        let folio = Locked::lock(original);
-        if folio.state().entry() != Some(entry) || !folio.state().is(FolioFlag::UpToDate) {
-            return Err(Undone::Again);
-        }
-        copy.copy_from(&folio);
-        let _ = install_new(space, seen, entry.to_pte(), copy.filled())?;
-        swap::core().put_mapped(entry, &folio, true);
-        return Ok(service);
-    }
-    let is_held_once = Cell::new(false);
-    let _ = install(space, seen, entry.to_pte(), Some(&folio), || {
+    let (is_held_once, is_shared) = (Cell::new(false), Cell::new(false));
+    let installed = install(space, seen, entry.to_pte(), Some(&folio), || {
         // While the tables are locked none copies the PTE.
         is_held_once.set(swap::core().is_held_once(entry));
         let may_write = seen.protection.write && is_held_once.get() && is_ours_in_memory(&folio);
-        (may_write || !seen.write).then(|| map_folio(seen, &folio, Mapping::of(may_write, seen.write)))
-    })?;
+        if seen.write && !may_write {
+            is_shared.set(true);
+            return None;
+        }
+        Some(map_folio(seen, &folio, Mapping::of(may_write, seen.write)))
+    });
+    match installed {
+        Ok(_) => {}
+        Err(Undone::Again) if is_shared.get() => return copy(space, seen, entry, folio).map(|()| service),
+        Err(undone) => return Err(undone),
+    }
     // Only now is it certain that the slot was this page's; reclaim cannot come before, as the folio is locked.
     mark(seen, &folio, seen.owned.index, || is_held_once.get());
     seen.list(&folio, |folio| {
@@ -69,6 +64,23 @@ pub(super) fn swap_in(
     });
     swap::core().put_mapped(entry, &folio, seen.write);
     Ok(service)
+}
+
+/// Maps a copy of the folio, to be written to, and takes back what the PTE counts.
+#[inline(never)]
+fn copy(space: &AddressSpace, seen: &Seen<'_>, entry: Entry, folio: Locked<folio::Folio>) -> Result<(), Undone> {
+    // The lock is not kept while a frame is looked for; with this reference the folio stays in the swap cache, unless its
+    // slot goes.
+    let original = folio.unlock();
+    let mut copy = new_frame()?;
+    let folio = Locked::lock(original);
+    if folio.state().entry() != Some(entry) || !folio.state().is(FolioFlag::UpToDate) {
+        return Err(Undone::Again);
+    }
+    copy.copy_from(&folio);
+    let _ = install_new(space, seen, entry.to_pte(), copy.filled())?;
+    swap::core().put_mapped(entry, &folio, true);
+    Ok(())
 }
 
 /// Whether no other task has the folio: one whose slot is held once as well can be written.
