@@ -3,6 +3,7 @@
 //! The loader leaves the kernel on a stack of its own, with its own page tables and a direct map of all physical memory.
 //! `quire_kernel::boot` goes on from there.
 
+#![cfg(target_os = "none")]
 #![no_std]
 #![no_main]
 

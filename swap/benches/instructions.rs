@@ -19,10 +19,9 @@ use std::sync::Arc;
 use quire_swap::{Direction, Entry, Folio, Locked, SlotRun, Slots, Swap, SwapOps};
 
 mod bare;
-mod callgrind;
 
 use bare::{Bare, BareFolio, new_folio, swap_with};
-use callgrind::count;
+use quire_testkit::callgrind;
 
 /// A name, what it costs at most, and how to do it so many times.
 type Operation = (&'static str, Option<f64>, fn(u64));
@@ -57,13 +56,10 @@ const OPERATIONS: &[Operation] = &[
 ];
 
 fn main() {
-    let arguments: Vec<_> = std::env::args().collect();
-    if let [_, command, index, times] = &arguments[..]
-        && command == "run"
-    {
-        let index: usize = index.parse().expect("written by this program");
-        return OPERATIONS[index].2(times.parse().expect("written by this program"));
+    if let Some((index, times)) = callgrind::operation() {
+        return OPERATIONS[index].2(times);
     }
+    let count = callgrind::count;
     println!("{:>12}  {:>7}  operation", "instructions", "target");
     for (index, (name, target, _)) in OPERATIONS.iter().enumerate() {
         let cost = f64::from(count(index, 2 * TIMES) - count(index, TIMES)) / f64::from(TIMES);

@@ -10,18 +10,11 @@ use std::hint::black_box;
 
 use quire_compressed::store::{Decoder, Encoding, Workspace};
 use quire_swap::header::Page;
+use quire_testkit::{Fake, Memory, callgrind};
 
-#[path = "../../benches/bare/mod.rs"]
-#[allow(dead_code, reason = "only its heap is needed")]
-mod bare;
-#[path = "../../benches/callgrind/mod.rs"]
-mod callgrind;
 #[path = "../tests/core/contents.rs"]
 #[allow(dead_code, reason = "the tests have more kinds of pages")]
 mod contents;
-
-use bare::Bare;
-use callgrind::count;
 
 /// Pages that differ.
 const PAGES: u64 = 64;
@@ -40,13 +33,12 @@ const OPERATIONS: &[Operation] = &[
 ];
 
 fn main() {
-    let arguments: Vec<_> = std::env::args().collect();
-    if let [_, command, index, times] = &arguments[..]
-        && command == "run"
-    {
-        let index: usize = index.parse().expect("written by this program");
-        return OPERATIONS[index].1(times.parse().expect("written by this program"));
+    if let Some((index, times)) = callgrind::operation() {
+        // Whose heap it is.
+        Memory::new(0);
+        return OPERATIONS[index].1(times);
     }
+    let count = callgrind::count;
     println!("{:>12}  operation", "instructions");
     for (index, (name, _)) in OPERATIONS.iter().enumerate() {
         println!("{:>12}  {name}", (count(index, 2 * TIMES) - count(index, TIMES)) / TIMES);
@@ -59,7 +51,7 @@ fn pages(contents: fn(u64) -> Page, times: u64) -> impl Iterator<Item = Page> {
 }
 
 fn compress(contents: fn(u64) -> Page, times: u64) {
-    let mut workspace = Workspace::new::<Bare>(false).expect("there is memory");
+    let mut workspace = Workspace::new::<Fake>(false).expect("there is memory");
     pages(contents, times).for_each(|page| assert!(workspace.compress(&page).is_some()));
 }
 
@@ -72,7 +64,7 @@ fn compress_in_c(contents: fn(u64) -> Page, times: u64) {
 
 /// Blocks of text, the same for both libraries.
 fn blocks(times: u64) -> impl Iterator<Item = Vec<u8>> {
-    let mut workspace = Workspace::new::<Bare>(false).expect("there is memory");
+    let mut workspace = Workspace::new::<Fake>(false).expect("there is memory");
     let block = |number| workspace.compress(&contents::text(number)).expect("there is room").to_vec();
     let blocks: Vec<_> = (0..PAGES).map(block).collect();
     (0..times).map(move |number| black_box(blocks[(number % PAGES) as usize].clone()))

@@ -9,6 +9,9 @@
 //! | [`FakeDisk`] | a disk that keeps requests until it is told to do them, and remembers them | here |
 //! | [`kernel::Kernel`] | tasks with page tables; faults, `fork`, unmapping, reclaim, `swapoff` | [`kernel`] |
 //! | [`told::Told`] | a kernel that is told what to do by lines of words | [`told`] |
+//! | [`shelf::Shelf`] | a backend without a device: pages in a map | [`shelf`] |
+//! | `model::compare` | every operation at random, beside a map of pages | feature `model` |
+//! | [`callgrind::count`] | the instructions that an operation takes | [`callgrind`] |
 //! | `device::Device` | a disk that works while tasks do, where a scheduler tries their orders | feature `schedules` |
 //! | `impl PoolMachine for Fake` | frames for what is compressed | feature `compressed` |
 //!
@@ -72,12 +75,16 @@ use quire_swap::{
     SwapOnOptions, WriteAccess,
 };
 
+pub mod callgrind;
 #[cfg(feature = "schedules")]
 pub mod device;
 pub mod kernel;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod pieces;
 #[cfg(feature = "compressed")]
 mod pool;
+pub mod shelf;
 pub mod told;
 
 /// The machine.

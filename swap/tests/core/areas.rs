@@ -10,8 +10,8 @@ use quire_swap::{
     Slots, Swap, SwapOffError, SwapOnError, SwapOnOptions, Users,
 };
 
-use crate::shelf::Shelf;
 use quire_testkit::kernel::Kernel;
+use quire_testkit::shelf::Shelf;
 use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, lock, new_folio, new_swap, swap_on};
 
 fn all(swap: &Swap<Fake>, order: u8) -> Vec<Slots<Fake>> {

@@ -2,7 +2,7 @@
 
 use quire_swap::DiskProperties;
 
-use crate::model::{Setup, compare};
+use quire_testkit::model::{Setup, compare};
 use quire_testkit::pieces::PIECE;
 use quire_testkit::{FakeDisk, new_swap};
 

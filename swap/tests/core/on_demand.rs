@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use quire_swap::{AllocateError, CLUSTER_SLOTS, Entry, Slots, SwapOnError};
 
-use crate::shelf::Shelf;
 use quire_testkit::kernel::Kernel;
+use quire_testkit::shelf::Shelf;
 use quire_testkit::{Fake, FakeDisk, Memory, enable, new_swap};
 
 #[test]
@@ -66,10 +66,10 @@ fn pages_go_to_a_backend_without_a_device_and_come_back() {
     }
     kernel.plug.submit();
     kernel.evict_ended();
-    assert_eq!((shelf.len(), memory.free_frames()), (64, 64));
+    assert_eq!((shelf.pages(), memory.free_frames()), (64, 64));
     assert!((0..32).all(|page| kernel.read(0, page) == Ok(1 + page as u64)));
     assert_eq!(swap.swapoff(0, &mut kernel), Ok(()));
-    assert_eq!((shelf.len(), swap.areas().count()), (0, 0));
+    assert_eq!((shelf.pages(), swap.areas().count()), (0, 0));
     assert!((0..64).all(|page| kernel.read(0, page) == Ok(1 + page as u64)));
 }
 

@@ -10,8 +10,8 @@ use quire_swap::{
 use shuttle::sync::Mutex;
 use shuttle::thread;
 
-use crate::shelf::Shelf;
 use quire_testkit::device::Device;
+use quire_testkit::shelf::Shelf;
 use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio, new_swap};
 
 const SCHEDULES: usize = 2000;

@@ -172,7 +172,7 @@ impl<'a> Bench<'a> {
         }
         let Some(name) = self.pages.get(&key) else { return Ok("a page".to_owned()) };
         let expected = pages::contents(&name.split_whitespace().collect::<Vec<_>>()).unwrap_or([0; WORDS]);
-        let words = bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
+        let words = bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
         let wrong = words.zip(expected).enumerate().find(|(_, (word, expected))| word != expected);
         Ok(match wrong {
             None => "right".to_owned(),

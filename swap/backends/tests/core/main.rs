@@ -5,12 +5,6 @@
 
 mod crypt;
 mod log;
-#[path = "../../../tests/core/model.rs"]
-#[allow(dead_code, reason = "the core's own test is made with the rest")]
-mod model;
 mod schedules;
-#[path = "../../../tests/core/shelf.rs"]
-#[allow(dead_code, reason = "the core's own tests use the rest")]
-mod shelf;
 mod typed;
 mod types;

@@ -7,9 +7,8 @@ use quire_swap::{
     AllocateError, BackendError, Disk, DiskProperties, Folio, FolioFlag, Plug, SwapOnError, SwapOnOptions, Written,
 };
 
-use crate::model;
 use crate::typed::{counts, enable, make, swap_with_types};
-use quire_testkit::{FakeDisk, Memory, lock, new_folio};
+use quire_testkit::{FakeDisk, Memory, lock, model, new_folio};
 
 fn name(name: &str) -> TypeName {
     TypeName::new(name).unwrap()

@@ -13,10 +13,10 @@ use quire_swap::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::kernel::{Kernel, Touch};
+use crate::pieces::file_in_pieces;
 use crate::shelf::Shelf;
-use quire_testkit::kernel::{Kernel, Touch};
-use quire_testkit::pieces::file_in_pieces;
-use quire_testkit::{Fake, FakeDisk, Memory};
+use crate::{Fake, FakeDisk, Memory};
 
 const TASKS: usize = 3;
 const PAGES: usize = 64;

@@ -8,7 +8,7 @@ use quire_swap::{
     Area, Deviceless, IoError, ReadBatch, SlotRun, Swap, SwapOnError, SwapOnOptions, SwapOps, SwapOpsFlags, WriteBatch,
 };
 
-use quire_testkit::{Fake, Memory};
+use crate::{Fake, Memory};
 
 /// The pages.
 pub struct Shelf {
@@ -17,15 +17,20 @@ pub struct Shelf {
 }
 
 impl Shelf {
+    /// Without a page; requests fail with those of the memory's devices.
     pub fn new(memory: &'static Memory) -> Arc<Self> {
         Arc::new(Self { pages: Mutex::default(), memory })
     }
 
-    pub fn len(&self) -> usize {
+    /// How many pages it has.
+    pub fn pages(&self) -> usize {
         self.pages.lock().unwrap().len()
     }
 
-    /// Enables an area of so many slots on it.
+    /// Enables an area of so many slots on it; returns its number.
+    ///
+    /// # Errors
+    /// What `swapon` says.
     pub fn enable(self: &Arc<Self>, swap: &Swap<Fake>, slots: u64) -> Result<u8, SwapOnError> {
         let area = Deviceless { name: "/dev/shelf", slots, ops: self.clone() };
         swap.swapon_without_disk(&area, SwapOnOptions::default())
