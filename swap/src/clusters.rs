@@ -187,14 +187,19 @@ impl<M: Machine> ChunkDirectory<M> {
         let mut looked_at = None;
         for chunk in self.absent_from.load(Ordering::Relaxed)..chunks {
             let Some(cell) = self.chunks.grow(chunk)? else { break };
-            // One that has readers is left alone: its chunk exists, or has just vanished.
+            // A chunk that exists is not locked for this, not even for a moment: readers would not find it.
+            if let Some(found) = cell.0.try_read() {
+                M::overtaken();
+                if found.is_some() {
+                    continue;
+                }
+            }
+            // One that has readers is left alone: its chunk has just vanished.
             let Some(mut found) = cell.0.try_write() else {
                 looked_at.get_or_insert(chunk);
                 continue;
             };
-            if found.is_some() {
-                continue;
-            }
+            debug_assert!(found.is_none(), "a chunk appears twice");
             *found = Some(new);
             drop(found);
             self.absent_from.store(looked_at.unwrap_or(chunk + 1), Ordering::Relaxed);
