@@ -53,8 +53,7 @@ impl<M: Machine> Area<M> {
     #[inline(always)]
     fn take_beside(&self, cluster: &Cluster<M>, hint: u32, table_entry: TableEntry) -> Option<Taken> {
         let relist = |from, to| self.note_moved(hint, from, to);
-        let (offset, full) = cluster.take_usual(offset(hint), table_entry, &self.availability, relist)?;
-        self.used.fetch_add(1, Ordering::AcqRel);
+        let (offset, full) = cluster.take_usual(offset(hint), table_entry, &self.availability, &self.used, relist)?;
         let first = first_slot(cluster_of(hint)) + offset as u32;
         Some(Taken { first, full })
     }

@@ -57,7 +57,8 @@ pub struct Area<M: Machine> {
     pub(crate) usable: u64,
     pub(crate) clusters: Clusters<M>,
     pub(crate) lists: Lock<Lists, M, { Rank::Lists as u8 }>,
-    /// Slots in use. Lowered only after the backend was told of a freed slot, so that `swapoff` cannot miss one.
+    /// Slots in use. Raised while the slot's cluster is locked, and lowered only after the backend was told that it is free, so that
+    /// `swapoff` cannot miss one.
     pub(crate) used: AtomicU64,
     /// Whether slots may be taken; read under a cluster's lock before a slot of it is.
     pub(crate) availability: Availability,

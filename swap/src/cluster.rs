@@ -121,7 +121,7 @@ impl<M: Machine> Cluster<M> {
     }
 
     /// Takes the slot at `wanted` or the next free one and sets its table entry, if the cluster is one of the partly used
-    /// ones and the area is open. Says also whether the cluster is full now, and takes it off its list then.
+    /// ones and the area is open; it is one more `in_area` then. Says also whether the cluster is full now, and takes it off its list then.
     #[expect(clippy::inline_always, reason = "the usual way of every slot")]
     #[inline(always)]
     pub(crate) fn take_usual(
@@ -129,6 +129,7 @@ impl<M: Machine> Cluster<M> {
         wanted: usize,
         table_entry: TableEntry,
         availability: &Availability,
+        in_area: &AtomicU64,
         move_to: impl FnOnce(ListId, ListId),
     ) -> Option<(usize, bool)> {
         let mut state = self.state.lock();
@@ -140,6 +141,8 @@ impl<M: Machine> Cluster<M> {
         let offset = state.free.take(table, wanted)?;
         free::store(table, offset, table_entry);
         state.used += 1;
+        // Before the cluster is unlocked: to `swapoff` an area without slots in use is empty.
+        in_area.fetch_add(1, Ordering::AcqRel);
         let full = state.is_full();
         if full {
             move_to(mem::replace(&mut state.list, ListId::FULL), ListId::FULL);

@@ -13,6 +13,7 @@
 //! | `model::compare` | every operation at random, beside a map of pages | feature `model` |
 //! | [`callgrind::count`] | the instructions that an operation takes | [`callgrind`] |
 //! | `device::Device` | a disk that works while tasks do, where a scheduler tries their orders | feature `schedules` |
+//! | `interrupt::Interrupting` | a scheduler that lets a task stand still for long | feature `schedules` |
 //! | `impl PoolMachine for Fake` | frames for what is compressed | feature `compressed` |
 //!
 //! # A page out and in again
@@ -78,6 +79,8 @@ use quire_swap::{
 pub mod callgrind;
 #[cfg(feature = "schedules")]
 pub mod device;
+#[cfg(feature = "schedules")]
+pub mod interrupt;
 pub mod kernel;
 #[cfg(feature = "model")]
 pub mod model;
@@ -677,6 +680,7 @@ impl Machine for Fake {
     }
 
     fn may_allocate(bytes: usize) -> bool {
+        Self::overtaken();
         memory().heap_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         !memory().heap.next_fails()
     }
@@ -951,6 +955,8 @@ impl Disk<Fake> for FakeDisk {
     }
 
     fn discard(&self, pages: Range<u64>) -> Result<(), IoError> {
+        assert!(RANKS.with_borrow(Vec::is_empty), "I/O under a spinning lock");
+        Fake::overtaken();
         let mut store = self.store.lock().unwrap();
         store.retain(|page, _| !pages.contains(page));
         self.discarded.lock().unwrap().push(pages);

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use quire_swap::{
-    CLUSTER_SLOTS, DecodedPte, DiskProperties, Entry, FaultError, Folio, FolioFlag, Locked, Neighbourhood,
-    POOL_BATCHES, Plug, Readahead, SlotRange, SlotReference, Swap, SwapOffError, Users, Written,
+    CLUSTER_SLOTS, DecodedPte, DiskProperties, Entry, FaultError, Folio, FolioFlag, FolioUse, Locked, Machine,
+    Neighbourhood, POOL_BATCHES, Plug, Readahead, SlotRange, SlotReference, Swap, SwapOffError, Users, Written,
 };
 use shuttle::sync::Mutex;
 use shuttle::thread;
 
 use quire_testkit::device::Device;
+use quire_testkit::interrupt;
 use quire_testkit::shelf::Shelf;
 use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio, new_swap};
 
@@ -51,6 +52,7 @@ fn explore_on(properties: DiskProperties, body: impl Fn(&World) + Send + Sync + 
     };
     shuttle::check_random(schedule, SCHEDULES / 2);
     shuttle::check_pct(schedule, SCHEDULES / 2, 3);
+    interrupt::check(schedule, SCHEDULES / 2);
 }
 
 /// Puts a page in a slot and drops its frame: what is left is the count.
@@ -501,6 +503,72 @@ fn swapoff_races_with_a_fault_and_an_allocation() {
     });
 }
 
+#[test]
+fn an_area_stays_while_its_only_slots_are_taken() {
+    explore(|world| {
+        let (swap, memory) = (world.swap, world.memory);
+        // Slots of a cluster without a table, which has to be made, and of the first one, where the header's is in use.
+        swap.swapoff(0, &mut Patient).unwrap();
+        let disk = FakeDisk::new("/dev/vdb", 2 * CLUSTER_SLOTS as u64);
+        for order in [1, 0, 0, 0] {
+            let area = enable(swap, &disk, None).unwrap();
+            let allocating = thread::spawn(move || {
+                memory.enter();
+                while let Ok(slots) = swap.allocate(order) {
+                    for _ in 0..4 {
+                        assert_eq!(swap.areas().count(), 1, "an area with a slot in use stays");
+                        thread::yield_now();
+                    }
+                    drop(slots);
+                }
+            });
+            (0..40).for_each(|_| thread::yield_now());
+            swap.swapoff(area, &mut Patient).unwrap();
+            allocating.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_page_gives_its_slot_up_while_others_fault_on_it_alone_and_with_its_neighbour() {
+    explore(|world| {
+        let words = [swapped_out(world, 5), swapped_out(world, 6)];
+        let entries = words.map(|word| Entry::from_pte(word).unwrap());
+        assert_eq!(entries[0].slot() + 1, entries[1].slot());
+        let (swap, memory) = (world.swap, world.memory);
+        let device = Device::start(memory, &world.disk);
+        let check = move |folio: &Locked<FakeFolio>, page: usize| {
+            assert_eq!((folio.state().entry(), folio.word(0)), (Some(entries[page]), 5 + page as u64));
+        };
+        let alone = thread::spawn(move || {
+            memory.enter();
+            match swap.fault_in(entries[1], 0, None) {
+                Ok(fault) => check(&fault.folio, 1),
+                Err(error) => assert_eq!(error, FaultError::Gone),
+            }
+        });
+        let together = thread::spawn(move || {
+            memory.enter();
+            let folios = [(); 2].map(|()| Fake::allocate_folio(0, FolioUse::Readahead(entries[0])).unwrap());
+            let Some(back) = swap.fault_in_together(entries[0], folios) else { return };
+            back.folios.iter().enumerate().for_each(|(page, folio)| folio.iter().for_each(|folio| check(folio, page)));
+        });
+        // The page's only PTE maps it, and its task writes to it.
+        let folio = swap.fault_in(entries[1], 0, None).unwrap().folio;
+        check(&folio, 1);
+        swap.put_mapped(entries[1], &folio, true);
+        folio.fill(0, 7);
+        folio.state().set_written();
+        let mapped = FakeFolio::clone(&folio);
+        drop(folio);
+        alone.join().unwrap();
+        together.join().unwrap();
+        device.stop();
+        drop(mapped);
+        give_up(world, words[0]);
+    });
+}
+
 /// Runs `body` on an area whose clusters exist only while they are in use, under many schedules.
 fn explore_on_demand(body: impl Fn(&World) + Send + Sync + Copy + 'static) {
     explore(move |world| {
@@ -554,6 +622,31 @@ fn clusters_vanish_while_others_look_at_them_and_take_from_them() {
         drop(held);
         swap.do_pending_work();
         assert_eq!(swap.area(0).unwrap().existing_clusters(), 4, "what is empty has vanished");
+    });
+}
+
+#[test]
+fn clusters_in_use_are_found_while_others_appear_before_and_behind_them() {
+    explore_on_demand(|world| {
+        let (swap, memory) = (world.swap, world.memory);
+        // Three chunks of four clusters, of which the second vanishes. The first cluster has the header's slot.
+        let mut held: Vec<_> = (0..11).map(|_| swap.allocate(9).unwrap()).collect();
+        let slot = held.last().unwrap().run().first;
+        held.drain(3..7);
+        swap.do_pending_work();
+        assert_eq!(swap.area(0).unwrap().existing_clusters(), 8);
+        let looking = thread::spawn(move || {
+            memory.enter();
+            let area = swap.area(0).unwrap();
+            for _ in 0..100 {
+                assert!(area.is_usable(slot), "a cluster in use is not found");
+                thread::yield_now();
+            }
+        });
+        held.extend((0..5).map(|_| swap.allocate(9).expect("there is room")));
+        looking.join().unwrap();
+        assert_eq!(swap.area(0).unwrap().existing_clusters(), 16);
+        drop(held);
     });
 }
 
