@@ -264,3 +264,63 @@ impl Counts {
         (self.sequential * 100).checked_div(self.all()).unwrap_or(100)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quire_testkit::{Fake, Memory};
+
+    use super::*;
+
+    const LENGTH: u32 = 8;
+
+    /// So many free segments.
+    fn free(segments: u32) -> Segments {
+        Memory::new(0);
+        Segments::new::<Fake>(segments, LENGTH).unwrap_or_else(|NoMemory| panic!("there is memory"))
+    }
+
+    /// The only segment is written and given up. Whether it can be used again.
+    fn is_kept_after(segments: &mut Segments, is_written: bool) -> bool {
+        let pages = if is_written { LENGTH } else { 1 };
+        for _ in 0..pages {
+            let page = segments.take(For::Cleaner).unwrap();
+            segments.write_ended(page, is_written);
+            segments.release(page);
+        }
+        segments.take_empty().is_some_and(|first| {
+            segments.discarded(first);
+            true
+        })
+    }
+
+    #[test]
+    fn a_segment_is_retired_when_writing_to_it_fails_three_times_in_a_row() {
+        let mut segments = free(1);
+        for is_written in [false, false, true, false, false, true, true, false, false] {
+            assert!(is_kept_after(&mut segments, is_written));
+        }
+        assert_eq!(segments.overview().most_wear, 9);
+        assert!(!is_kept_after(&mut segments, false));
+        assert_eq!((segments.take(For::Cleaner), segments.overview().retired), (None, 1));
+    }
+
+    #[test]
+    fn a_segment_with_pages_on_their_way_is_neither_cleaned_nor_discarded() {
+        let mut segments = free(2);
+        let pages: [u32; LENGTH as usize] = core::array::from_fn(|_| segments.take(For::Writer).unwrap());
+        segments.release(pages[1]);
+        pages[1..].iter().for_each(|page| segments.write_ended(*page, true));
+        assert_eq!(segments.take_emptiest(), None, "its first page is being written");
+        pages[2..].iter().for_each(|page| segments.release(*page));
+        segments.release(pages[0]);
+        assert_eq!(segments.take_empty(), None, "its first page is being written");
+        segments.read_started(pages[2]);
+        segments.write_ended(pages[0], true);
+        assert_eq!(segments.take_empty(), None, "a page is being read");
+        segments.read_ended(pages[2]);
+        assert_eq!(segments.take_empty(), Some(LENGTH));
+        assert_eq!(segments.take(For::Writer), None, "the cleaner's is not a writer's, nor what is being discarded");
+        segments.discarded(LENGTH);
+        assert_eq!(segments.take(For::Writer), Some(2 * LENGTH), "it was written less often");
+    }
+}

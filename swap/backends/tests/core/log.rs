@@ -141,6 +141,8 @@ fn random_page_out_is_sequential_and_costs_less_than_two_writes() {
     assert!(out.disk.discarded.lock().unwrap().iter().all(|run| run.start % 512 == 0 && run.end == run.start + 512));
     assert_eq!(out.disk.discarded.lock().unwrap().len() as u64, after["log_segments_discarded"]);
     assert!(after["log_wear_most"] - after["log_wear_least"] <= 3);
+    let wear = after["log_segments_discarded"] / after["log_segments"];
+    assert!(wear > 0 && (after["log_wear_least"]..=after["log_wear_most"]).contains(&wear));
     out.check();
     out.end();
 }
@@ -238,6 +240,44 @@ fn no_request_that_fails_once_loses_a_page() {
         out.end();
     }
     assert!(moved > 0, "nothing was cleaned");
+}
+
+#[test]
+fn a_page_that_finds_no_memory_for_the_map_costs_no_page_of_the_log() {
+    for nth in 1.. {
+        let mut out = Out::on(40 * 8, "segment=32,reserve=5");
+        out.page_out();
+        out.memory.heap.fail_nth(nth);
+        out.settle();
+        out.memory.heap.fail_nth(0);
+        let refused = out.refused;
+        assert_eq!(counts(out.swap, 0)["log_pages_live"], out.pages.len() as u64);
+        out.fill(100);
+        out.exchange(2000);
+        assert_eq!(out.refused, refused);
+        assert!(counts(out.swap, 0)["log_wear_least"] > 0, "a segment was never used again");
+        out.check();
+        out.end();
+        if refused == 0 {
+            assert_eq!(nth, 5, "both ways, each a directory and a leaf");
+            return;
+        }
+    }
+}
+
+#[test]
+fn zero_pages_have_no_slots_among_those_of_others() {
+    let mut out = Out::on(24 * 512, "");
+    let mut slots = Vec::new();
+    for number in 0..64 {
+        let folio = new_folio(0, number % 2).unwrap();
+        let reference = out.swap.hold_in_swap(&lock(&folio)).unwrap();
+        if number % 2 != 0 {
+            slots.push(reference.entry().slot());
+            out.waiting.push((folio, reference, 1));
+        }
+    }
+    assert!(slots.is_sorted_by(|one, next| one + 1 == *next), "{slots:?}");
 }
 
 #[test]

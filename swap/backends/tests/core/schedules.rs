@@ -5,6 +5,7 @@ use shuttle::thread;
 
 use crate::typed::{counts, enable, swap_with_types};
 use quire_testkit::device::Device;
+use quire_testkit::interrupt;
 use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, new_folio};
 
 const SCHEDULES: usize = 400;
@@ -107,4 +108,73 @@ fn pages_are_cleaned_while_they_are_read_and_given_up() {
         shuttle::check_random(schedule, SCHEDULES / 2);
         shuttle::check_pct(schedule, SCHEDULES / 2, 3);
     }
+}
+
+/// Tasks that write, and the pages that each of them has.
+const WRITERS: u64 = 3;
+const PAGES_OF_WRITER: usize = 10;
+
+/// A task whose pages change, and are looked at, at random.
+fn write_and_look(swap: &'static Swap<Fake>, writer: u64, mut pages: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    let mut random = writer + 1;
+    for step in 0..24 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let index = (random >> 33) as usize % pages.len();
+        if step % 4 == 3 {
+            check(swap, pages[index].0, pages[index].1);
+            continue;
+        }
+        give_up(swap, pages[index].0);
+        let word = writer * 10_000 + 1000 + step;
+        pages[index] = (page_out(swap, word), word);
+    }
+    pages
+}
+
+#[test]
+fn writers_clean_in_turn_while_others_write_look_and_give_up_what_is_moved() {
+    let memory = Memory::new(FRAMES);
+    let swap = swap_with_types();
+    let schedule = move || {
+        memory.enter();
+        let properties = DiskProperties { discard: true, ..DiskProperties::default() };
+        let disk = FakeDisk::with("/dev/vda", 80, properties, &[]);
+        let area = enable(swap, &disk, "log", "segment=32").unwrap();
+        let mut pages: Vec<_> =
+            (0..WRITERS * PAGES_OF_WRITER as u64).map(|word| (page_out(swap, word + 100), word + 100)).collect();
+        // Gaps in all segments: whoever writes has to clean soon.
+        for page in pages.iter_mut().step_by(2) {
+            give_up(swap, page.0);
+            page.1 += 1000;
+            page.0 = page_out(swap, page.1);
+        }
+        memory.explore(true);
+        let device = Device::start(memory, &disk);
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let pages = pages.iter().skip(writer as usize).step_by(WRITERS as usize).copied().collect();
+                thread::spawn(move || {
+                    memory.enter();
+                    write_and_look(swap, writer, pages)
+                })
+            })
+            .collect();
+        let pages: Vec<_> = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+        device.stop();
+        memory.explore(false);
+        memory.run_all();
+        assert!(counts(swap, area)["log_pages_moved"] > 0, "nothing was cleaned");
+        assert_eq!(counts(swap, area)["log_pages_live"], pages.len() as u64);
+        for (pte, word) in pages {
+            check(swap, pte, word);
+            give_up(swap, pte);
+        }
+        assert_eq!(counts(swap, area)["log_pages_live"], 0);
+        assert_eq!((memory.free_frames(), swap.idle_batches()), (FRAMES, POOL_BATCHES));
+        swap.swapoff(area, &mut quire_testkit::kernel::Kernel::new(swap, memory, 0, 0)).unwrap();
+        memory.forget();
+    };
+    shuttle::check_random(schedule, SCHEDULES / 2);
+    shuttle::check_pct(schedule, SCHEDULES / 2, 3);
+    interrupt::check(schedule, SCHEDULES / 2);
 }
