@@ -345,6 +345,8 @@ fn a_disk_leaves_and_its_pages_come_home() {
         assert_eq!(swap.swapoff(area, &mut kernel), Ok(()));
         if failing {
             assert_eq!(place(&kernel, zswap, 5), Whereabouts::Lost);
+            let entry = Entry::from_pte(kernel.tables[0][5]).unwrap();
+            assert!(swap.lookup(entry).is_none(), "what is lost has no frame");
         }
         // A page whose slot cannot be read is lost, and only that.
         for page in 0..8 {

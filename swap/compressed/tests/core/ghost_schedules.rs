@@ -8,9 +8,10 @@ use quire_swap::header::Page;
 use quire_swap::{Entry, FaultError, Folio, FolioFlag, Locked, Plug, SlotReference, Swap, SwapOnOptions, Written};
 use shuttle::thread;
 
-use crate::contents::text;
+use crate::contents::{random, text};
 use crate::zswap::{Nobody, count, end_without_a_loss, start};
 use quire_testkit::device::Device;
+use quire_testkit::interrupt;
 use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio};
 
 const SCHEDULES: usize = 1000;
@@ -53,6 +54,7 @@ fn explore(body: impl Fn(&World) + Send + Sync + Copy + 'static) {
     };
     shuttle::check_random(schedule, SCHEDULES / 2);
     shuttle::check_pct(schedule, SCHEDULES / 2, 3);
+    interrupt::check(schedule, SCHEDULES / 2);
 }
 
 fn page_of(contents: &Page) -> FakeFolio {
@@ -168,5 +170,27 @@ fn a_disk_leaves_while_pages_go_there_and_one_is_given_up() {
         world.give_up();
         shrinker.join().unwrap();
         leaving.join().unwrap();
+    });
+}
+
+#[test]
+fn a_disk_leaves_while_a_page_that_no_pool_takes_goes_there() {
+    explore(|world| {
+        let writer = world.spawn(|world| {
+            let folio = world.fault(&text(1)).unwrap();
+            FakeFolio::with_page_mut(&folio, 0, |page| *page = random(2));
+            folio.state().set_written();
+            write(world.swap, folio);
+        });
+        let mut waits = 0;
+        while world.disk.pending() == 0 && waits < 200 {
+            thread::yield_now();
+            waits += 1;
+        }
+        world.swap.swapoff(world.disk_area, &mut Nobody).unwrap();
+        assert_eq!(world.disk.pending(), 0, "a disk that has left is written");
+        writer.join().unwrap();
+        drop(world.fault(&random(2)).unwrap());
+        world.give_up();
     });
 }

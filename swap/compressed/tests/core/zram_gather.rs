@@ -125,6 +125,21 @@ fn a_block_that_cannot_be_read_costs_its_own_pages() {
     }
 }
 
+#[test]
+fn a_request_that_fails_once_is_tried_again_page_by_page() {
+    for nth in 1..=PAGES as u64 {
+        let memory = Memory::new(64);
+        let mut bench = bench(memory, false, random, "page_indexes=1-8");
+        memory.ended_reads.lock().unwrap().clear();
+        memory.io.fail_nth(nth);
+        assert_eq!(bench.kernel.read_page(0, 3).unwrap(), random(3));
+        memory.io.fail_nth(0);
+        let ended = std::mem::take(&mut *memory.ended_reads.lock().unwrap());
+        assert!(ended.len() == PAGES && ended.iter().all(|(_, result)| result.is_ok()), "{ended:?}");
+        bench.end();
+    }
+}
+
 /// Two tasks read batches, one with the device's gathering and one without, while slots are written and freed and their blocks
 /// used again by others.
 #[test]

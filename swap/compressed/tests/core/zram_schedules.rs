@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quire_compressed::zram::{Zram, ZramDisk};
+use quire_compressed::zram::{Zram, ZramDisk, ZramError};
 use quire_swap::header::Page;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread::{self, JoinHandle};
@@ -10,6 +10,7 @@ use shuttle::{Config, Runner};
 
 use crate::contents::{random, same, text};
 use crate::zram::{new_zram, numbers, read};
+use quire_testkit::interrupt::Interrupting;
 use quire_testkit::{Fake, FakeDisk, Memory, new_swap};
 
 const SCHEDULES: usize = 1000;
@@ -36,10 +37,15 @@ impl World {
 /// Runs `body` under many schedules, on a device of so many slots with a backing device. Whoever visits all slots gives
 /// way at each: few slots let the others meet it where it matters.
 fn explore(slots: u64, body: impl Fn(&World) + Send + Sync + Copy + 'static) {
+    explore_on(slots, 64, body);
+}
+
+/// The same where the backing device has so many pages, of which the first is no block.
+fn explore_on(slots: u64, backing: u64, body: impl Fn(&World) + Send + Sync + Copy + 'static) {
     let memory = Memory::new(0);
     let schedule = move || {
         memory.enter();
-        FakeDisk::new("/dev/vdb", 64);
+        FakeDisk::new("/dev/vdb", backing);
         let (_, zram) = new_zram(new_swap());
         zram.store("backing_dev", "/dev/vdb").unwrap();
         zram.store("recomp_algorithm", "algo=deflate").unwrap();
@@ -57,7 +63,8 @@ fn explore(slots: u64, body: impl Fn(&World) + Send + Sync + Copy + 'static) {
     let mut config = Config::new();
     config.stack_size = STACK;
     Runner::new(RandomScheduler::new(SCHEDULES / 2), config.clone()).run(schedule);
-    Runner::new(PctScheduler::new(3, SCHEDULES / 2), config).run(schedule);
+    Runner::new(PctScheduler::new(3, SCHEDULES / 2), config.clone()).run(schedule);
+    Runner::new(Interrupting::new(SCHEDULES / 2), config).run(schedule);
 }
 
 fn join(tasks: impl IntoIterator<Item = JoinHandle<()>>) {
@@ -173,6 +180,44 @@ fn a_slot_is_written_while_it_is_read_from_the_backing_device() {
             assert!(found == Ok(text(1)) || found == Ok(text(9)));
         });
         join([writer, reader]);
+    });
+}
+
+#[test]
+fn the_only_block_becomes_another_slots_while_it_is_read() {
+    explore_on(3, 2, |world| {
+        world.disk.write(1, &random(1)).unwrap();
+        world.zram.store("writeback", "page_index=1").unwrap();
+        let reader = world.spawn(|world| {
+            let found = read(&world.disk, 1);
+            assert!(found == Ok(random(1)) || found == Ok(same(0)));
+        });
+        let other = world.spawn(|world| {
+            world.disk.discard(1..2);
+            world.disk.write(2, &random(2)).unwrap();
+            world.zram.store("writeback", "page_index=2").unwrap();
+        });
+        join([reader, other]);
+        assert!(read(&world.disk, 2) == Ok(random(2)));
+    });
+}
+
+#[test]
+fn a_slot_is_written_while_two_tasks_want_it_written_back() {
+    explore(3, |world| {
+        world.disk.write(1, &text(1)).unwrap();
+        world.disk.write(2, &text(2)).unwrap();
+        let write_back = || {
+            world.spawn(|world| {
+                let written = world.zram.store("writeback", "page_indexes=1-2");
+                assert!([Ok(()), Err(ZramError::Again)].contains(&written));
+            })
+        };
+        let writer = world.spawn(|world| world.disk.write(1, &text(9)).unwrap());
+        join([write_back(), write_back(), writer]);
+        assert!(read(&world.disk, 1) == Ok(text(9)));
+        assert!(read(&world.disk, 2) == Ok(text(2)));
+        assert_eq!(numbers(&world.zram, "mm_stat")[0], 2 * 4096);
     });
 }
 

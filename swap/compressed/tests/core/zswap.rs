@@ -261,6 +261,31 @@ fn a_full_pool_refuses_until_it_is_down_at_the_threshold() {
 }
 
 #[test]
+fn a_pool_that_was_full_takes_nothing_until_it_is_down_at_the_threshold() {
+    let memory = Memory::new(200);
+    let (swap, zswap) = start(100);
+    zswap.set("accept_threshold_percent", "50").unwrap();
+    enable(swap, &FakeDisk::new("/dev/vda", 200), None).unwrap();
+    let mut kernel = Kernel::new(swap, memory, 1, 100);
+    for page in 0..100 {
+        kernel.populate_page(0, page, &text(page as u64));
+    }
+    send_out(&mut kernel, 100);
+    let frames = || count(zswap, "pool_total_size") / 4096;
+    assert_eq!(count(zswap, "pool_limit_hit"), 1, "it is full");
+    let taken_at = (0..100).find_map(|page| {
+        // One object less, and another page is to go there.
+        kernel.unmap(0, page);
+        let (before, stored) = (frames(), count(zswap, "zswpout"));
+        kernel.populate_page(0, page, &text(100 + page as u64));
+        kernel.reclaim(0, page);
+        kernel.write_out();
+        (count(zswap, "zswpout") > stored).then_some(before)
+    });
+    assert!(taken_at.is_some_and(|frames| (5..=10).contains(&frames)), "half of 20 frames: {taken_at:?}");
+}
+
+#[test]
 fn what_a_load_took_over_is_in_memory_alone_until_it_is_written() {
     let memory = Memory::new(200);
     let (swap, zswap) = start(100);

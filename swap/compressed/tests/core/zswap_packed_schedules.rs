@@ -10,6 +10,7 @@ use shuttle::thread::{self, JoinHandle};
 use crate::contents::{random, text};
 use crate::zswap::{Nobody, end_without_a_loss, start};
 use quire_testkit::device::Device;
+use quire_testkit::interrupt;
 use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, enable, new_folio};
 
 const SCHEDULES: usize = 600;
@@ -90,6 +91,7 @@ fn explore(home: Home, written_back: bool, body: impl Fn(&World) + Send + Sync +
     };
     shuttle::check_random(schedule, SCHEDULES / 2);
     shuttle::check_pct(schedule, SCHEDULES / 2, 3);
+    interrupt::check(schedule, SCHEDULES / 2);
 }
 
 impl World {
@@ -200,6 +202,25 @@ fn pages_are_given_up_and_wanted_while_their_blocks_are_written() {
         world.fault(1);
         world.give_up(1);
         world.give_up(2);
+    });
+}
+
+#[test]
+fn one_task_at_a_time_writes_back() {
+    explore_both(false, |world| {
+        let shrink = || {
+            let world = world.clone();
+            thread::spawn(move || {
+                world.memory.enter();
+                world.zswap.memory_is_low();
+                world.zswap.shrink()
+            })
+        };
+        let mut written = [shrink(), shrink()].map(|task| task.join().unwrap());
+        written.sort_unstable();
+        assert_eq!(written, [0, PAGES], "all are as cold, so the first takes all");
+        (0..PAGES as usize).for_each(|page| world.fault(page));
+        world.give_all_up();
     });
 }
 
