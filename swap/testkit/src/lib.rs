@@ -761,6 +761,8 @@ pub struct FakeDisk {
     pub requests: Mutex<Vec<(Direction, u64, u64)>>,
     /// Pages that it was told to forget.
     pub discarded: Mutex<Vec<Range<u64>>>,
+    /// What others do once, while it forgets pages.
+    pub while_discarding: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     device_state: Arc<DeviceState>,
     /// How many more pages it has room for.
     pub room: AtomicU64,
@@ -789,6 +791,7 @@ impl FakeDisk {
             queue: Mutex::default(),
             requests: Mutex::default(),
             discarded: Mutex::default(),
+            while_discarding: Mutex::default(),
             device_state: Arc::default(),
             room: AtomicU64::new(u64::MAX),
             memory: memory(),
@@ -957,6 +960,10 @@ impl Disk<Fake> for FakeDisk {
     fn discard(&self, pages: Range<u64>) -> Result<(), IoError> {
         assert!(RANKS.with_borrow(Vec::is_empty), "I/O under a spinning lock");
         Fake::overtaken();
+        let meanwhile = self.while_discarding.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
         let mut store = self.store.lock().unwrap();
         store.retain(|page, _| !pages.contains(page));
         self.discarded.lock().unwrap().push(pages);

@@ -1,6 +1,6 @@
 //! `log`: what it writes, in which order, and how often.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use quire_swap::{
     Direction, DiskProperties, FaultError, Folio, FolioFlag, Locked, POOL_BATCHES, Plug, SlotReference, Swap, Written,
@@ -297,6 +297,26 @@ fn a_page_that_is_being_read_stays_where_it_is_until_it_has_been() {
     out.pages.extend(read);
     out.check();
     out.end();
+}
+
+#[test]
+fn a_segment_is_written_only_when_it_has_been_discarded() {
+    let mut out = Out::on(24 * 8, "segment=32");
+    out.fill(50);
+    // Few segments are free from here on.
+    out.exchange(400);
+    let (memory, swap, disk) = (out.memory, out.swap, Arc::clone(&out.disk));
+    let (plug, pages, waiting) = (Plug::new(), Vec::new(), Vec::new());
+    let mut other = Out { memory, swap, disk, plug, pages, waiting, refused: 0, next: 1 << 20, random: 1 };
+    let (others, back) = mpsc::channel();
+    *out.disk.while_discarding.lock().unwrap() = Some(Box::new(move || {
+        // As much as the free segments take, and more.
+        (0..32).for_each(|_| other.page_out());
+        others.send(other).unwrap();
+    }));
+    out.exchange(200);
+    back.recv().expect("a segment was discarded").check();
+    out.check();
 }
 
 #[test]
