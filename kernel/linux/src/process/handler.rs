@@ -44,10 +44,10 @@ pub(super) fn call(
     let mut image = fpu::current_image();
     let place_of_image = UserPtr::<u8>::new(place.image);
     if extended {
-        ImageNote { components, bytes: image_bytes as u32 }.write(image.as_bytes_mut());
+        ImageNote { components, bytes: image_bytes as u32 }.write(&mut image);
         place_of_image.element(image_bytes).cast().write(ImageNote::LAST)?;
     }
-    place_of_image.write_bytes(&image.as_bytes()[..image_bytes])?;
+    place_of_image.write_bytes(&image[..image_bytes])?;
     UserPtr::new(place.frame).write(handler.to_bytes(place))?;
     if action.handler >= USER_END {
         return Err(Fault);

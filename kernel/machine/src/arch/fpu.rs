@@ -105,11 +105,11 @@ impl UserState {
     }
 }
 
-/// The calling thread's registers as they are now, for a signal's frame.
-pub fn current_image() -> Image {
+/// The bytes of an image of the calling thread's registers as they are now, for a signal's frame.
+pub fn current_image() -> [u8; IMAGE_BYTES] {
     let mut image = Image::new();
     xsave::save(&mut image);
-    image
+    image.0
 }
 
 /// Gives the calling thread the registers of `image`.

@@ -9,7 +9,7 @@ const CONTROL: usize = 0;
 pub(super) const MXCSR: usize = 24;
 pub(super) const HEADER: usize = LEGACY_BYTES;
 
-/// An image of the registers, as `xsave` or `fxsave` writes it.
+/// An image of the registers, as `xsave` or `fxsave` writes it. Loading it does not fault, so no room above changes its bytes.
 #[derive(Clone)]
 #[repr(C, align(64))]
 pub struct Image(pub(crate) [u8; IMAGE_BYTES]);
@@ -22,15 +22,5 @@ impl Image {
         [image[CONTROL], image[CONTROL + 1]] = 0x037f_u16.to_le_bytes();
         [image[MXCSR], image[MXCSR + 1], _, _] = 0x1f80_u32.to_le_bytes();
         Self(image)
-    }
-
-    /// The image's bytes.
-    pub fn as_bytes(&self) -> &[u8; IMAGE_BYTES] {
-        &self.0
-    }
-
-    /// The image's bytes, to note in them what the image holds.
-    pub fn as_bytes_mut(&mut self) -> &mut [u8; IMAGE_BYTES] {
-        &mut self.0
     }
 }
