@@ -99,6 +99,8 @@ pub unsafe fn switch(save: *mut u64, load: u64) {
 /// None.
 pub unsafe fn switch_for_good(_save: *mut u64, load: u64) -> ! {
     resume(load);
+    // What is dropped now, or goes on because the end was caught, runs beside the thread that has the processor.
+    processor::set_number(None);
     resume_unwind(Box::new(End))
 }
 

@@ -1,7 +1,7 @@
 //! The machine's start and end.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
@@ -27,12 +27,9 @@ pub struct Configuration {
 
 /// The test that has the machine.
 static ALONE: Mutex<()> = Mutex::new(());
-/// What there is of an earlier machine: a test that fails under shuttle leaves its threads where they are, with the locks that
-/// they hold. Elsewhere their stacks are unwound.
-static LEFT: AtomicU8 = AtomicU8::new(NONE);
-const NONE: u8 = 0;
-const LIVE: u8 = 1;
-const STUCK: u8 = 2;
+/// There is an earlier machine, whose frames have owners: it was not ended, or its test failed under shuttle, which leaves its
+/// threads where they are, with the locks that they hold.
+static IS_LEFT: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// Held by the thread of a test while it has the machine, and until it ends if it fails.
@@ -49,7 +46,7 @@ impl Machine {
     /// Starts a machine; the caller becomes its first thread.
     ///
     /// # Panics
-    /// When the configuration cannot be had, or an earlier test of this process failed under shuttle.
+    /// When the configuration cannot be had, an earlier machine was not ended, or an earlier test of this process failed under shuttle.
     pub fn start(configuration: Configuration, upcalls: &'static Upcalls) -> Self {
         let Configuration { frames, processors } = configuration;
         assert!(frames <= memory::MOST_FRAMES, "no machine has {frames} frames");
@@ -58,10 +55,9 @@ impl Machine {
         HELD.with_borrow_mut(|held| {
             held.get_or_insert_with(|| locked(&ALONE));
         });
-        let left = LEFT.swap(if flow::is_exploring() { STUCK } else { LIVE }, Ordering::Relaxed);
         assert!(
-            left != STUCK,
-            "an earlier test failed, and threads of its machine hold what they held: run this one alone"
+            !IS_LEFT.swap(true, Ordering::Relaxed),
+            "an earlier machine was not ended, or its test failed and its threads hold what they held: run this one alone"
         );
 
         once::forget_all();
@@ -139,14 +135,18 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        // First: what follows fails the test where it fails.
+        IS_LEFT.store(flow::is_exploring(), Ordering::Relaxed);
         if std::thread::panicking() {
             return;
         }
+        let is_first = flow::Flow::current().number() == 0 && HELD.with_borrow(Option::is_some);
+        assert!(is_first, "a machine is ended by the thread that started it");
         self.check_frames();
         context::stop_all(cpu::take_idle());
         scheduler::forget_all();
         processor::set_number(None);
-        LEFT.store(NONE, Ordering::Relaxed);
+        IS_LEFT.store(false, Ordering::Relaxed);
         HELD.take();
     }
 }

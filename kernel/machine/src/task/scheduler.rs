@@ -229,7 +229,11 @@ pub fn preempt() {
 }
 
 /// Ends the current thread. Its frames hold nothing that has to be dropped.
+///
+/// # Panics
+/// Where no thread runs: before threads are started, or on the host behind a thread's end.
 pub fn exit() -> ! {
+    assert!(!current_pointer().is_null(), "a thread ends once");
     event::note(EventKind::TaskEnd, 0, 0);
     switch_away(State::Dead);
     unreachable!("a dead thread was continued");

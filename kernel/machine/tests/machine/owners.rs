@@ -1,7 +1,8 @@
 //! What a mistake of the rooms above cannot take from its owner.
 
-use std::sync::Arc;
+use std::panic::{catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 use quire_machine::address_map::USER_END;
 use quire_machine::arch::registers::TrapFrame;
@@ -65,6 +66,35 @@ fn a_thread_waits_in_one_queue_at_a_time() {
 fn threads_are_not_started_again() {
     let _machine = machine(1);
     let _ = scheduler::start(KernelStack::new().unwrap());
+}
+
+#[test]
+fn what_goes_on_behind_the_end_of_a_thread_is_not_the_next_one() {
+    let _machine = machine(1);
+    let (tell, told) = mpsc::channel();
+    let run = move || {
+        let end = catch_unwind(|| scheduler::exit()).unwrap_err();
+        tell.send(scheduler::try_current().map(|thread| thread.number())).unwrap();
+        resume_unwind(end);
+    };
+    task::spawn("ends", run).unwrap();
+    task::yield_now();
+    assert_eq!(told.recv(), Ok(None));
+}
+
+#[test]
+#[should_panic(expected = "an earlier machine was not ended")]
+fn no_machine_gives_away_the_frames_of_one_that_was_not_ended() {
+    let _first = machine(1);
+    let _frame = frame(Kind::Device, 0);
+    machine(1);
+}
+
+#[test]
+#[should_panic(expected = "ended by the thread that started it")]
+fn no_other_thread_ends_the_machine() {
+    let machine = machine(1);
+    task::spawn("other", || drop(machine)).unwrap().join();
 }
 
 #[test]
