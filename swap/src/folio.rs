@@ -234,7 +234,7 @@ impl<F> Default for FrameState<F> {
 ///
 /// Eight bytes: flags and the area in 32 bits, and the slot. A folio that is not in the cache has no area there.
 ///
-/// It is an `F`'s: no other implementation of [`Folio`] can take an `F`'s lock, give it back, or have access by it.
+/// It is an `F`'s: no other implementation of [`Folio`] can take an `F`'s lock, release it, or have access by it.
 #[derive(Debug)]
 pub struct FolioState<F> {
     bits: AtomicU32,
@@ -478,8 +478,10 @@ impl<F: Folio> Locked<F> {
 
     fn start(&mut self, stable: bool) {
         let flags = FolioFlag::Writeback as u32 | if stable { FolioFlag::Stable as u32 } else { 0 };
-        let before = self.state().bits.fetch_or(flags, Ordering::AcqRel);
-        assert!(before & FolioFlag::Writeback as u32 == 0, "a folio is written twice at once");
+        // First: a folio that tasks may write, as its write is none of a stable one, does not become stable. Only the lock's holder
+        // starts a write.
+        assert!(!self.state().is(FolioFlag::Writeback), "a folio is written twice at once");
+        self.state().bits.fetch_or(flags, Ordering::AcqRel);
     }
 }
 

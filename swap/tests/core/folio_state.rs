@@ -1,5 +1,7 @@
 //! What a folio's state says on its way.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use quire_swap::{DiskProperties, Entry, Folio, FolioFlag, Plug, Written};
 
 use quire_testkit::{FakeDisk, Memory, enable, lock, new_folio, swap_on};
@@ -29,6 +31,22 @@ fn a_page_on_its_way_may_be_written_unless_it_must_not_change_and_goes_again_whe
         drop(folio);
         assert_eq!((memory.free_frames(), swap.area(0).unwrap().used()), (8, 0));
     }
+}
+
+#[test]
+fn a_page_that_tasks_may_write_on_its_way_does_not_become_one_that_they_may_not() {
+    let memory = Memory::new(8);
+    let (swap, _) = swap_on(&FakeDisk::new("/dev/vda", 600));
+    let folio = new_folio(0, 5).unwrap();
+    let _held = swap.hold_in_swap(&lock(&folio)).unwrap();
+    let mut plug = Plug::new();
+    assert!(matches!(swap.write(&mut plug, lock(&folio)), Written::Queued));
+    let mut locked = lock(&folio);
+    assert!(catch_unwind(AssertUnwindSafe(|| locked.start_writeback())).is_err());
+    assert!(folio.state().may_be_written(), "tasks may write what a backend looks at");
+    drop(locked);
+    plug.submit();
+    memory.run_all();
 }
 
 #[test]
