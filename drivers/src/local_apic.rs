@@ -97,7 +97,8 @@ unsafe impl Sync for LocalApic {}
 impl LocalApic {
     /// # Safety
     ///
-    /// [`REGISTER_BYTES`] bytes at [`physical_base`] are mapped uncached at `base` for as long as this exists.
+    /// [`REGISTER_BYTES`] bytes at [`physical_base`] are mapped uncached at `base` for as long as this exists. The vectors that it is
+    /// given are for interrupts: the handlers of some exceptions find an error code, which an interrupt has not.
     pub const unsafe fn new(base: NonNull<u8>) -> Self {
         Self { base }
     }

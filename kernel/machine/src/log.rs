@@ -174,7 +174,8 @@ pub fn received(room: usize, mut take: impl FnMut(u8)) {
 }
 
 /// Prints a report without waiting for the console's lock, for a panic.
-pub fn report(arguments: fmt::Arguments<'_>) {
+#[cfg(target_os = "none")]
+pub(crate) fn report(arguments: fmt::Arguments<'_>) {
     if let Some(mut console) = console::open() {
         let _ = writeln!(console, "{arguments}");
     }
