@@ -78,4 +78,11 @@ impl<M: Machine> Swap<M> {
         let refused = || area.availability.is_closed_by(Reason::Refusing);
         folio.state().is(FolioFlag::Dirty) && refused() || self.is_half_full_beside(area)
     }
+
+    /// The same where a PTE of the slot was just replaced by one that maps the folio, or a copy: a page that `is_written` through it is
+    /// no longer the slot's.
+    #[inline]
+    pub(crate) fn is_worthless_after(&self, area: &Area<M>, folio: &Locked<M::Folio>, is_written: bool) -> bool {
+        is_written || self.is_slot_worthless_in(area, folio)
+    }
 }

@@ -69,8 +69,7 @@ impl<M: Machine> Swap<M> {
             folio.state().entry()
         );
         self.with_area(entry.area(), |area| {
-            let is_worthless = is_written || self.is_slot_worthless_in(area, folio);
-            area.put_mapped(entry, folio, is_worthless);
+            area.put_mapped(entry, folio, self.is_worthless_after(area, folio, is_written));
         });
     }
 

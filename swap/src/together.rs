@@ -85,15 +85,15 @@ impl<M: Machine> Swap<M> {
     /// [`Swap::put_mapped`] for folios that [`Swap::fault_in_together`] has brought in; those that were mapped say whether they are
     /// written.
     pub fn put_mapped_together<const PAGES: usize>(&self, mapped: [Mapped<'_, M>; PAGES]) {
-        let worthless =
-            mapped.map(|mapped| mapped.is_some_and(|(folio, is_written)| is_written || self.is_slot_worthless(folio)));
+        let Some((_, area)) = mapped.iter().flatten().find_map(|(folio, _)| self.area_of(folio)) else { return };
+        let worthless = mapped
+            .map(|mapped| mapped.is_some_and(|(folio, is_written)| self.is_worthless_after(&area, folio, is_written)));
         let mapped = mapped.into_iter().zip(worthless);
         let mut mapped = mapped.filter_map(|(mapped, worthless)| {
             let (folio, _) = mapped?;
             Some((folio.state().entry()?, folio, worthless))
         });
-        let Some(first) = mapped.next() else { return };
-        if let Some(area) = self.area(first.0.area()) {
+        if let Some(first) = mapped.next() {
             area.put_mapped_run(first, mapped);
         }
     }

@@ -49,6 +49,16 @@ pub(crate) const fn head(frame: FrameNumber) -> FrameNumber {
     FrameNumber(frame.0 & !(LARGE_PAGES as u32 - 1))
 }
 
+/// The first frame of the large folio that the page is marked as one of.
+pub(crate) fn of(folio: &Folio) -> Option<FrameNumber> {
+    folio.state().is(FolioFlag::Large).then(|| head(folio.frame()))
+}
+
+/// The frames that the frame was allocated with.
+pub(crate) fn frames(frame: FrameNumber) -> impl Iterator<Item = FrameNumber> + Clone {
+    (head(frame).0..).take(LARGE_PAGES).map(FrameNumber)
+}
+
 /// Which anonymous memory gets large folios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -210,14 +220,13 @@ pub(crate) fn note_stored<'a>(folios: impl Iterator<Item = (&'a Folio, bool)>) {
         return;
     }
     let mut last = None;
-    let large = |folio: &Folio| folio.state().is(FolioFlag::Large).then(|| head(folio.frame()));
     let done = |last: Option<(FrameNumber, bool)>| {
         if let Some((_, true)) = last {
             note(Count::Zswpout);
         }
     };
     for (folio, is_stored) in folios {
-        last = match (last, large(folio)) {
+        last = match (last, of(folio)) {
             (Some((same, all)), Some(head)) if same == head => Some((head, all && is_stored)),
             (before, next) => {
                 done(before);

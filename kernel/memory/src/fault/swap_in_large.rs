@@ -94,7 +94,7 @@ fn map_all(
     first: Entry,
     folios: &mut Folios,
 ) -> Result<MapOutcome, Undone> {
-    let frames = folios.iter().flatten().next().map(|folio| large_folio::head(folio.frame()).0..);
+    let frames = folios.iter().flatten().next().map(|folio| large_folio::frames(folio.frame()));
     // Those that are not mapped are unlocked when the tables are.
     let mut others = ArrayVec::<Locked<Folio>, LARGE_PAGES>::new();
     let tables = space.tables.lock();
@@ -121,7 +121,7 @@ fn map_all(
     }
     space.tables.counts.add_anonymous(mapped);
     space.tables.counts.count_swapped(-mapped.cast_signed());
-    Ok(MapOutcome { is_writable, is_whole: frames.is_some_and(|frames| mark_if_whole(&row, frames.map(FrameNumber))) })
+    Ok(MapOutcome { is_writable, is_whole: frames.is_some_and(|frames| mark_if_whole(&row, frames)) })
 }
 
 /// Marks the pages of the row if they are mapped to these frames; whether they are. Another fault may have waited for one of them and
@@ -130,7 +130,7 @@ fn mark_if_whole(row: &Row<'_, LARGE_PAGES>, frames: impl Iterator<Item = FrameN
     let is_whole = row.iter().zip(frames.clone()).all(|(cell, frame)| folio_frame(cell.bits()) == Some(frame));
     if is_whole {
         // None comes free while the tables are locked.
-        let folios = frames.take(LARGE_PAGES).filter_map(Folio::try_from_frame);
+        let folios = frames.filter_map(Folio::try_from_frame);
         folios.for_each(|folio| folio.state().set(FolioFlag::Large));
     }
     is_whole

@@ -204,7 +204,7 @@ impl Lists {
     /// Adds a page that reclaim does not know; whether it did not.
     pub(super) fn add(&mut self, page: FrameNumber, exit: Exit, shadow: Shadow) -> bool {
         let pages = pages();
-        if pages.list(page) != 0 {
+        if pages.list(page) != NO_LIST {
             // Another task was faster.
             return false;
         }
@@ -263,7 +263,7 @@ impl Lists {
         if self.is_unevictable(pages, page) {
             return;
         }
-        if pages.list(page) != 0 {
+        if pages.list(page) != NO_LIST {
             self.instance_of(pages, page).remove(pages, page);
         }
         self.unevictable.push(pages, page);

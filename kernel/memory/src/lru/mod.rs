@@ -301,8 +301,7 @@ pub(crate) fn isolate(cgroup: u8, exit: Exit) -> FolioBatch {
 /// cgroup, in their order.
 #[expect(clippy::disallowed_methods, reason = "an array of a fixed size")]
 fn isolate_beside(lists: &mut lists::Lists, cgroup: u8, frame: FrameNumber, taken: &mut FolioBatch) {
-    let first = large_folio::head(frame).0;
-    for other in (first..first + LARGE_PAGES as u32).map(FrameNumber) {
+    for other in large_folio::frames(frame) {
         let Some(metadata) = physical::frames().get(other.index()) else { break };
         // What is charged to the cgroup stays so while its lists are locked.
         let mut is_beside = || {

@@ -295,9 +295,7 @@ impl Object {
     fn forget(&self, index: u64, folio: &Locked<Folio>) {
         self.unmap(index, folio);
         self.take_out(index, folio, Pte::EMPTY);
-        if folio.state().entry().is_some() {
-            swap::core().try_free_slot(folio);
-        }
+        swap::core().try_free_slot(folio);
     }
 
     /// Takes the page out of all page tables and flushes.
@@ -380,9 +378,7 @@ impl Object {
 /// The page has new contents: its slot, if it has one, is worthless, and it is no longer what its source says.
 pub(crate) fn written_to(folio: &Locked<Folio>) {
     folio.state().set_written();
-    if folio.state().entry().is_some() {
-        swap::core().try_free_slot(folio);
-    }
+    swap::core().try_free_slot(folio);
     lru::set_exit(folio, Exit::Swap);
 }
 

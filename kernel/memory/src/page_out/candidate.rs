@@ -108,7 +108,7 @@ impl Candidate {
             any = true;
         });
         let entry = folio.state().entry();
-        if !object.holds(self.index, folio) || !folio.state().is(FolioFlag::Dirty) && entry.is_none() {
+        if !object.holds(self.index, folio) || self.is_given_away() {
             self.fate = Fate::HasLeft;
             return any;
         }

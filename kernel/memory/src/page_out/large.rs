@@ -35,7 +35,7 @@ fn is_whole(candidates: &[Candidate]) -> bool {
 
 /// Whether it is the first page of a large folio, of which the others follow.
 pub(super) fn begins(folio: &Folio) -> bool {
-    folio.state().is(FolioFlag::Large) && folio.frame() == head(folio.frame())
+    large_folio::of(folio) == Some(folio.frame())
 }
 
 /// Puts those that are written in the order of their slots, large folios before the others, so that each kind is in one batch, and so
@@ -56,8 +56,7 @@ impl LargeFolios {
         if !large_folio::have_come() {
             return found;
         }
-        let key =
-            |candidate: &Candidate| candidate.folio.state().is(FolioFlag::Large).then(|| head(candidate.folio.frame()));
+        let key = |candidate: &Candidate| large_folio::of(&candidate.folio);
         let mut place = 0;
         for pages in candidates.chunk_by(|one, other| key(one) == key(other)) {
             if key(&pages[0]).is_some() {

@@ -136,9 +136,7 @@ pub(crate) fn free_lazily(batch: &mut FolioBatch) {
     let mut given_away = ArrayVec::<Locked<Folio>, BATCH_PAGES>::new();
     for folio in batch.drain(..) {
         let Ok(folio) = Locked::try_lock(folio) else { continue };
-        if folio.state().is(FolioFlag::InCache)
-            && (folio.state().is(FolioFlag::Writeback) || !swap::core().try_free_slot(&folio))
-        {
+        if folio.state().is(FolioFlag::InCache) && !swap::core().try_free_slot(&folio) {
             continue;
         }
         let Some(Owned { owner, index }) = folio::owned(&folio) else { continue };
