@@ -243,7 +243,7 @@ pub struct SpinGuard<'a, T> {
     lock: &'a SpinLock<T>,
     inner: Option<spin::MutexGuard<'a, T>>,
     interrupts_were_on: bool,
-    /// The thread that took the lock gives it back, on the same processor: rank and interrupts are noted there.
+    /// The thread that took the lock releases it, on the same processor: rank and interrupts are noted there.
     not_send: PhantomData<*const ()>,
 }
 

@@ -109,7 +109,7 @@ pub(crate) fn relieve(number: u8, is_over: impl Fn() -> bool) -> OomOutcome {
         return OomOutcome::Again;
     }
     while let Some(dying) = dying(number).next().map(|holder| Arc::downgrade(&holder.space)) {
-        if makes_room(&dying, &is_over) {
+        if frees_more(&dying, &is_over) {
             return OomOutcome::Again;
         }
     }
@@ -171,8 +171,8 @@ fn reap_killed(number: u8) -> usize {
     dying(number).map(reap).sum()
 }
 
-/// Waits for the end of a space that was reaped, while that gives something back. `false` if it gives nothing back any more.
-fn makes_room(dying: &Weak<dyn Memory>, is_over: &impl Fn() -> bool) -> bool {
+/// Waits for the end of a space that was reaped, while that frees something. `false` if it frees nothing any more.
+fn frees_more(dying: &Weak<dyn Memory>, is_over: &impl Fn() -> bool) -> bool {
     loop {
         // Without a reference meanwhile: with the last one the space goes.
         let Some(weight) = dying.upgrade().map(|space| space.weight()) else { return true };

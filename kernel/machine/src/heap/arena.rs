@@ -70,7 +70,7 @@ impl Arenas {
     /// Makes an arena of a block.
     ///
     /// # Safety
-    /// The block is [`PAGES`] pages at a multiple of as many, which nothing else uses until [`Self::free`] gives it back.
+    /// The block is [`PAGES`] pages at a multiple of as many, which nothing else uses until [`Self::free`] returns it.
     pub(super) unsafe fn add(&mut self, block: NonNull<u8>) {
         let arena = block.cast::<Arena>();
         let description = size_of::<Arena>().next_multiple_of(align_of::<Arena>().max(16));
@@ -91,7 +91,7 @@ impl Arenas {
         let mut arena = unsafe { object.sub(object.addr().get() % BYTES) }.cast::<Arena>();
         self.used -= layout.size();
         self.objects -= 1;
-        // SAFETY: the arena is in the list, and the caller gives the object back.
+        // SAFETY: the arena is in the list, and the caller frees the object.
         let (is_empty, next) = unsafe {
             let arena = arena.as_mut();
             arena.heap.deallocate(object, layout);

@@ -62,15 +62,15 @@ static HEAP: KernelHeap = KernelHeap {
 
 static LAYOUT: AtomicHeap = AtomicHeap::new();
 
-/// Where an object is.
+/// What an object is allocated from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Home {
+enum Source {
     Slab(usize),
     Arena,
     Pages(usize),
 }
 
-impl Home {
+impl Source {
     #[inline]
     fn of(layout: Layout) -> Self {
         let (size, align) = (layout.size(), layout.align());
@@ -179,8 +179,8 @@ impl KernelHeap {
         if super::fail_nth::fails_now() {
             return None;
         }
-        match Home::of(layout) {
-            Home::Slab(class) => loop {
+        match Source::of(layout) {
+            Source::Slab(class) => loop {
                 let object = self.small.lock().slabs[class].allocate(memory());
                 if object.is_some() {
                     return object;
@@ -190,7 +190,7 @@ impl KernelHeap {
                 let surplus = self.small.lock().slabs[class].add(memory(), frame);
                 self.free_slab(surplus);
             },
-            Home::Arena => loop {
+            Source::Arena => loop {
                 let object = self.small.lock().arenas.allocate(layout);
                 if object.is_some() {
                     return object;
@@ -199,8 +199,8 @@ impl KernelHeap {
                 // SAFETY: the block is new, and aligned: a block of the buddy allocator, or at a place's start.
                 unsafe { self.small.lock().arenas.add(block) };
             },
-            Home::Pages(_) if layout.align() > PAGE_SIZE => None,
-            Home::Pages(pages) => {
+            Source::Pages(_) if layout.align() > PAGE_SIZE => None,
+            Source::Pages(pages) => {
                 let block = self.grow(pages)?;
                 self.large.fetch_add(pages * PAGE_SIZE, Ordering::Relaxed);
                 self.large_blocks.fetch_add(1, Ordering::Relaxed);
@@ -219,7 +219,7 @@ unsafe impl GlobalAlloc for KernelHeap {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let Some(object) = self.allocate(layout) else { return ptr::null_mut() };
-        if !matches!(Home::of(layout), Home::Pages(_)) {
+        if !matches!(Source::of(layout), Source::Pages(_)) {
             // SAFETY: the object is new and as large as the layout says.
             unsafe { object.write_bytes(0, layout.size()) };
         }
@@ -228,13 +228,13 @@ unsafe impl GlobalAlloc for KernelHeap {
 
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
         let Some(object) = NonNull::new(object) else { return };
-        match Home::of(layout) {
-            Home::Slab(class) => {
+        match Source::of(layout) {
+            Source::Slab(class) => {
                 // SAFETY: the caller frees what `alloc` gave for this layout.
                 let frame = unsafe { self.small.lock().slabs[class].free(memory(), object) };
                 self.free_slab(frame);
             }
-            Home::Arena => {
+            Source::Arena => {
                 // SAFETY: as above.
                 let block = unsafe { self.small.lock().arenas.free(object, layout) };
                 if let Some(block) = block {
@@ -242,7 +242,7 @@ unsafe impl GlobalAlloc for KernelHeap {
                     unsafe { self.shrink(block, arena::PAGES) };
                 }
             }
-            Home::Pages(pages) => {
+            Source::Pages(pages) => {
                 self.large.fetch_sub(pages * PAGE_SIZE, Ordering::Relaxed);
                 self.large_blocks.fetch_sub(1, Ordering::Relaxed);
                 // SAFETY: as above.
@@ -254,12 +254,12 @@ unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn realloc(&self, object: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller gives a size that fits a layout.
         let larger = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-        let home = Home::of(layout);
-        if home != Home::Arena && home == Home::of(larger) {
+        let source = Source::of(layout);
+        if source != Source::Arena && source == Source::of(larger) {
             return object;
         }
         let Some(new) = self.allocate(larger) else { return ptr::null_mut() };
-        // SAFETY: both are as large as their layouts say, and the caller gives the old one back.
+        // SAFETY: both are as large as their layouts say, and the caller frees the old one.
         unsafe {
             ptr::copy_nonoverlapping(object, new.as_ptr(), layout.size().min(size));
             self.dealloc(object, layout);

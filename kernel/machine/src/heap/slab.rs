@@ -196,8 +196,8 @@ impl Slabs {
         let frame = FrameNumber((offset / PAGE_SIZE) as u32);
         let metadata = &memory.frames[frame.index()];
         let mut slab = Slab::of(metadata);
-        debug_assert!(slab.used > 0, "an object of an empty slab is given back");
-        // SAFETY: the caller gives the object, which is aligned for and holds at least 16 bytes.
+        debug_assert!(slab.used > 0, "an object of an empty slab is freed");
+        // SAFETY: the caller frees the object, which is aligned for and holds at least 16 bytes.
         unsafe { object.cast::<u16>().write(slab.free) };
         slab.free = (offset % PAGE_SIZE / self.size) as u16 + 1;
         if usize::from(slab.used) == self.objects() {

@@ -49,7 +49,7 @@ pub fn with_running<R>(look: impl FnOnce(&Running) -> R) -> Option<R> {
 /// Waits until `lock` is free, and takes it.
 ///
 /// # Panics
-/// When the lock is held and no other processor can give it back.
+/// When the lock is held and no other processor can release it.
 pub fn spin<T>(lock: &spin::Mutex<T>) -> spin::MutexGuard<'_, T> {
     overtaken();
     loop {

@@ -60,7 +60,7 @@ impl<T> Mutex<T> {
 /// The right to use what a [`Mutex`] protects.
 pub struct MutexGuard<'a, T> {
     lock: &'a Mutex<T>,
-    /// The thread that took the lock gives it back: the rank is noted there.
+    /// The thread that took the lock releases it: the rank is noted there.
     not_send: PhantomData<*const ()>,
 }
 
