@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use quire_compressed::zram::{Zram, ZramDisk, ZramError};
+use quire_swap::Swap;
 use quire_swap::header::Page;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread::{self, JoinHandle};
@@ -11,7 +12,7 @@ use shuttle::{Config, Runner};
 use crate::contents::{random, same, text};
 use crate::zram::{new_zram, numbers, read};
 use quire_testkit::interrupt::Interrupting;
-use quire_testkit::{Fake, FakeDisk, Memory, new_swap};
+use quire_testkit::{Fake, FakeDisk, Memory};
 
 const SCHEDULES: usize = 1000;
 /// Tasks have pages on their stacks.
@@ -46,7 +47,9 @@ fn explore_on(slots: u64, backing: u64, body: impl Fn(&World) + Send + Sync + Co
     let schedule = move || {
         memory.enter();
         FakeDisk::new("/dev/vdb", backing);
-        let (_, zram) = new_zram(new_swap());
+        // Not one that stays: there are thousands of schedules.
+        let swap = Box::new(Swap::new());
+        let (_, zram) = new_zram(&swap);
         zram.store("backing_dev", "/dev/vdb").unwrap();
         zram.store("recomp_algorithm", "algo=deflate").unwrap();
         zram.store("disksize", &(slots * 4096).to_string()).unwrap();
