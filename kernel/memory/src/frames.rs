@@ -178,8 +178,10 @@ fn reclaim_for_frame() -> Result<NewFolio, AllocationError> {
                 effort.in_vain = 0;
                 continue;
             }
-            // A task that disables an area just does not get the frame.
-            let is_over = || effort.has_news();
+            // A task that disables an area just does not get the frame. Not all frames that come free are news: the last reference to
+            // a page that was taken away may be that of a task which was just looking at it (Linux: `__alloc_pages_may_oom`, which
+            // tries once more).
+            let is_over = || effort.has_news() || physical::free_frames() > physical::watermarks().floor(Purpose::Task);
             let is_refused = disables_swap()
                 || if task::works_for_process() {
                     oom::relieve(counts::ROOT, is_over) == OomOutcome::NoVictim

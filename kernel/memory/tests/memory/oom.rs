@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use quire_machine::task;
+use quire_machine::folio::NewFolio;
 use quire_machine::user::Fault;
+use quire_machine::watermark::Purpose;
+use quire_machine::{clock, task};
 use quire_memory::AddressSpace;
 use quire_memory::cgroup::{self, Cgroup};
 use quire_memory::oom::KILLS;
-use quire_memory::upcall::Process as _;
+use quire_memory::upcall::{Memory as _, Process as _};
 
 use crate::computer::Computer;
 use crate::disk::Disk;
@@ -116,6 +119,36 @@ fn a_full_cgroup_costs_no_other_a_process() {
     assert!(writes_all(&other, 200) && !writes_all(&own, 100));
     assert_eq!([&other, &own].map(|process| process.is_over()), [false, true]);
     for process in [other, own] {
+        process.end();
+    }
+    drop(computer);
+}
+
+/// Frames that come free while a task waits for the end of a process are enough for it, though none is told of them.
+#[test]
+fn who_finds_frames_kills_no_other() {
+    let mut computer = Computer::start(FRAMES, 1, Disk::new(SLOTS, false));
+    assert!(computer.disable());
+    let (killed, own) = (Process::empty(), Process::empty());
+    map(&killed.memory(), 8);
+    map(&own.memory(), 20);
+    assert!(writes_all(&killed, 8));
+    killed.kill();
+    killed.memory().reap();
+    let start = clock::since_boot();
+    let holder = task::spawn("holder", || {
+        let held: Vec<_> = std::iter::from_fn(|| NewFolio::allocate(Purpose::Task)).collect();
+        task::time::sleep(Duration::from_millis(500));
+        drop(held);
+    });
+    task::yield_now();
+    assert!(writes_all(&own, 20) && !own.is_over(), "frames are free, and it was killed");
+    assert!(
+        clock::since_boot().saturating_sub(start) > Duration::from_secs(1),
+        "it has not waited for the other's end"
+    );
+    holder.expect("there is memory for a thread").join();
+    for process in [killed, own] {
         process.end();
     }
     drop(computer);
