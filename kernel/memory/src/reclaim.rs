@@ -66,6 +66,8 @@ pub fn set_swappiness(swappiness: u32) {
 /// # Errors
 /// [`AllocationError`] when there is no memory for the thread.
 pub fn start() -> Result<(), AllocationError> {
+    // In a test, the `kswapd` of an earlier machine may have slept until its end.
+    KSWAPD_WANTED.store(false, Ordering::Relaxed);
     task::spawn("kswapd", kswapd).map(drop)
 }
 

@@ -15,7 +15,6 @@
 //! The recorder's lock ranks below all others of memory; it is held while bytes are handed to the sink.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -25,7 +24,7 @@ use quire_machine::arch::translations;
 use quire_machine::clock;
 use quire_machine::fallible::TryVec as _;
 use quire_machine::physical;
-use quire_machine::sync::{Rank, SpinLock};
+use quire_machine::sync::{Once, Rank, SpinLock};
 use quire_machine::task::{self, time};
 use quire_protocol::recording::Encoder;
 
@@ -49,8 +48,8 @@ struct Recorder {
     faulted_before: ArrayVec<u64, FAULTS>,
 }
 
-static IS_ON: AtomicBool = AtomicBool::new(false);
-static RECORDER: SpinLock<Option<Recorder>> = SpinLock::new(Rank::Recorder, None);
+/// There once it was begun to record.
+static RECORDER: Once<SpinLock<Recorder>> = Once::new();
 
 /// Begins to record, until the machine ends.
 ///
@@ -71,28 +70,29 @@ pub fn start(sink: Sink) -> Result<(), AllocationError> {
 
 /// Begins to record, without a thread that looks.
 pub fn begin(sink: Sink) {
-    *RECORDER.lock() =
-        Some(Recorder { sink, encoder: Encoder::new(), faulted: ArrayVec::new(), faulted_before: ArrayVec::new() });
-    IS_ON.store(true, Ordering::Release);
+    RECORDER.call_once(|| {
+        let recorder =
+            Recorder { sink, encoder: Encoder::new(), faulted: ArrayVec::new(), faulted_before: ArrayVec::new() };
+        SpinLock::new(Rank::Recorder, recorder)
+    });
 }
 
 /// A fault at `address` was served.
 #[inline]
 pub(crate) fn served(space: &AddressSpace, address: u64) {
-    if IS_ON.load(Ordering::Relaxed) {
-        record_fault(space, address);
+    if let Some(recorder) = RECORDER.get() {
+        record_fault(recorder, space, address);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn record_fault(space: &AddressSpace, address: u64) {
+fn record_fault(recorder: &SpinLock<Recorder>, space: &AddressSpace, address: u64) {
     // It may have been unmapped, or be the frame of zeros, which is no page that reclaim knows.
     let Some(page) = page_of(space.tables.bits(address)) else { return };
-    if let Some(recorder) = &mut *RECORDER.lock() {
-        recorder.record(page);
-        let _ = recorder.faulted.try_push(page);
-    }
+    let mut recorder = recorder.lock();
+    recorder.record(page);
+    let _ = recorder.faulted.try_push(page);
 }
 
 /// Records the pages that were accessed since the last look. `accessed` is empty, and keeps its room.
@@ -109,14 +109,16 @@ pub fn look(accessed: &mut Vec<u64>) {
                 }
             }
             drop(run);
-            if let Some(recorder) = &mut *RECORDER.lock() {
+            if let Some(recorder) = RECORDER.get() {
+                let mut recorder = recorder.lock();
                 accessed.drain(..).for_each(|page| recorder.record_access(page));
             }
         }
     }
     // The processor does not say again what it remembers.
     translations::flush_user_everywhere();
-    if let Some(recorder) = &mut *RECORDER.lock() {
+    if let Some(recorder) = RECORDER.get() {
+        let mut recorder = recorder.lock();
         recorder.faulted_before = core::mem::take(&mut recorder.faulted);
     }
 }

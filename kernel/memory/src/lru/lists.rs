@@ -180,6 +180,7 @@ impl Lists {
     pub(super) fn set_policy(&mut self, policy: &str) -> Option<()> {
         assert!(self.is_empty(), "a policy is chosen before there are pages");
         self.instances = [Instance::named(policy)?, Instance::named(policy)?];
+        self.is_unsettled = false;
         self.turns = Turns::new();
         Some(())
     }

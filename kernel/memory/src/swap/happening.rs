@@ -44,11 +44,10 @@ impl Happening {
 
     /// Does `work` each time that it has happened since the work began the last time.
     pub fn whenever(&self, mut work: impl FnMut()) {
-        let mut done = 0;
         loop {
-            self.waiters.wait_until(|| self.count.load(Ordering::Acquire) != done);
-            done = self.count.load(Ordering::Acquire);
+            let done = self.count.load(Ordering::Acquire);
             work();
+            self.waiters.wait_until(|| self.count.load(Ordering::Acquire) != done);
         }
     }
 }

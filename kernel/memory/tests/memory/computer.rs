@@ -67,6 +67,11 @@ fn serve(address: u64, access: Access) -> Result<(), Fatal> {
 /// The test that has started a machine and not ended it: if another one can start, that one has failed.
 static LAST: Mutex<Option<String>> = Mutex::new(None);
 
+/// Whether no other test has a machine in this process: nextest gives each test its own, as one has that is run alone.
+pub(crate) fn has_process_to_itself() -> bool {
+    std::env::var_os("NEXTEST").is_some()
+}
+
 /// What can become a swap area.
 enum Device {
     Disk(Arc<dyn quire_swap::Disk<Quire>>),
