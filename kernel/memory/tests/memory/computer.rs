@@ -67,9 +67,12 @@ fn serve(address: u64, access: Access) -> Result<(), Fatal> {
 /// The test that has started a machine and not ended it: if another one can start, that one has failed.
 static LAST: Mutex<Option<String>> = Mutex::new(None);
 
-/// Whether no other test has a machine in this process: nextest gives each test its own, as one has that is run alone.
+/// Said to a process that runs one test.
+pub(crate) const ALONE: &str = "QUIRE_ALONE";
+
+/// Whether no other test has a machine in this process: nextest gives each test its own.
 pub(crate) fn has_process_to_itself() -> bool {
-    std::env::var_os("NEXTEST").is_some()
+    ["NEXTEST", ALONE].iter().any(|variable| std::env::var_os(variable).is_some())
 }
 
 /// What can become a swap area.

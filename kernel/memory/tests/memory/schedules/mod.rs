@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +19,7 @@ use quire_memory::counters::COUNTERS;
 use quire_memory::fault::served::{self, FaultService};
 use quire_memory::object::Object;
 
-use crate::computer::{Computer, has_process_to_itself};
+use crate::computer::{ALONE, Computer, has_process_to_itself};
 use crate::disk::Disk;
 use crate::model::runs::say_which_run_fails;
 use crate::process::Process;
@@ -39,7 +40,7 @@ pub(crate) const PAGE: u64 = 4096;
 pub(crate) const BASE: u64 = 0x4000_0000;
 const FRAMES: usize = 300;
 const SCHEDULES: usize = 500;
-/// Of the schedules that are run once more.
+/// Of the schedules that are run once more, where no machine of another test was before.
 const SEEDS: Range<u64> = 0..10;
 
 /// Runs `race` in different schedules; each of `expected` is what came of it at least once. With `QUIRE_SCHEDULE` it runs in that one
@@ -69,6 +70,23 @@ fn explore(race: fn() -> Outcome, expected: &[Outcome]) {
     }
     for outcome in expected {
         assert!(outcomes.contains_key(outcome), "{outcome:?} never came, only {outcomes:?}");
+    }
+}
+
+/// One that fails fails again when it is run alone, whatever was before it.
+#[test]
+fn no_schedule_changes_a_later_one() {
+    const RACES: [&str; 4] = [
+        "limits::both_find_their_bytes_and_the_limit_holds",
+        "out_of_memory::one_is_killed_and_the_other_goes_on",
+        "page_out::two_passes_of_reclaim_share_the_pages_out",
+        "swapoff::a_child_is_not_missed",
+    ];
+    for race in RACES.map(|race| format!("schedules::{race}")) {
+        let own = std::env::current_exe().expect("a program knows itself");
+        let run = Command::new(own).args(["--exact", &race]).env(ALONE, "1").output().expect("it can be run again");
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success() && said.contains("1 passed"), "{race}:\n{said}");
     }
 }
 
