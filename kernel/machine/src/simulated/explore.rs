@@ -58,7 +58,8 @@ impl<S: Scheduler> Scheduler for Noting<S> {
     }
 }
 
-fn run(scheduler: impl Scheduler + 'static, body: impl Fn() + Send + Sync + 'static) {
+/// Runs `body` in the schedules that a scheduler chooses.
+pub fn run(scheduler: impl Scheduler + 'static, body: impl Fn() + Send + Sync + 'static) {
     let mut config = Config::new();
     config.stack_size = STACK_BYTES;
     Runner::new(scheduler, config).run(body);

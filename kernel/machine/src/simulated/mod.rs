@@ -85,6 +85,6 @@ pub mod vector;
 pub mod xsave;
 
 #[cfg(feature = "schedules")]
-pub use explore::{digest, explore, replay};
+pub use explore::{digest, explore, replay, run};
 pub use machine::{Configuration, Machine};
 pub use once::Once;

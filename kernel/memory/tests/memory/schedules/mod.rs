@@ -18,6 +18,7 @@ use quire_memory::advice::Advice;
 use quire_memory::counters::COUNTERS;
 use quire_memory::fault::served::{self, FaultService};
 use quire_memory::object::Object;
+use quire_testkit::interrupt::Interrupting;
 
 use crate::computer::{ALONE, Computer, has_process_to_itself};
 use crate::disk::Disk;
@@ -54,10 +55,12 @@ fn explore(race: fn() -> Outcome, expected: &[Outcome]) {
     let digest = |seed| simulated::digest(seed, move || _ = race());
     let first: Vec<_> = SEEDS.filter(|_| has_process_to_itself()).map(|seed| (seed, digest(seed))).collect();
     let outcomes: &'static Mutex<BTreeMap<Outcome, usize>> = Box::leak(Box::default());
-    simulated::explore(SCHEDULES, move || {
+    let noted = move || {
         let outcome = race();
-        *outcomes.lock().unwrap().entry(outcome).or_default() += 1;
-    });
+        *outcomes.lock().unwrap().entry(outcome).or_insert(0) += 1;
+    };
+    simulated::explore(SCHEDULES, noted);
+    simulated::run(Interrupting::new(SCHEDULES / 2), noted);
     let outcomes = outcomes.lock().unwrap();
     println!("{outcomes:?}");
     // After others than before.
