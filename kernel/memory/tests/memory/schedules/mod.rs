@@ -60,7 +60,7 @@ fn explore(race: fn() -> Outcome, expected: &[Outcome]) {
         *outcomes.lock().unwrap().entry(outcome).or_insert(0) += 1;
     };
     simulated::explore(SCHEDULES, noted);
-    simulated::run(Interrupting::new(SCHEDULES / 2), noted);
+    simulated::run(Interrupting::new(SCHEDULES / 5), noted);
     let outcomes = outcomes.lock().unwrap();
     println!("{outcomes:?}");
     // After others than before.
@@ -79,11 +79,10 @@ fn explore(race: fn() -> Outcome, expected: &[Outcome]) {
 /// One that fails fails again when it is run alone, whatever was before it.
 #[test]
 fn no_schedule_changes_a_later_one() {
-    const RACES: [&str; 4] = [
+    const RACES: [&str; 3] = [
         "limits::both_find_their_bytes_and_the_limit_holds",
         "out_of_memory::one_is_killed_and_the_other_goes_on",
         "page_out::two_passes_of_reclaim_share_the_pages_out",
-        "swapoff::a_child_is_not_missed",
     ];
     for race in RACES.map(|race| format!("schedules::{race}")) {
         let own = std::env::current_exe().expect("a program knows itself");
