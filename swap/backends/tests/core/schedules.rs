@@ -6,6 +6,7 @@ use shuttle::thread;
 use crate::typed::{counts, enable, swap_with_types};
 use quire_testkit::device::Device;
 use quire_testkit::interrupt;
+use quire_testkit::kernel::Kernel;
 use quire_testkit::{Fake, FakeDisk, FakeFolio, Memory, new_folio};
 
 const SCHEDULES: usize = 400;
@@ -96,18 +97,23 @@ fn pages_are_cleaned_while_they_are_read_and_given_up() {
             memory.run_all();
             let moved = counts(swap, area)["log_pages_moved"] - before["log_pages_moved"];
             assert!(moved > 0, "nothing was cleaned");
-            for &(pte, word) in read.iter().chain(&changed) {
-                check(swap, pte, word);
-                give_up(swap, pte);
-            }
-            assert_eq!(counts(swap, area)["log_pages_live"], 0);
-            assert_eq!((memory.free_frames(), swap.idle_batches()), (FRAMES, POOL_BATCHES));
-            swap.swapoff(area, &mut quire_testkit::kernel::Kernel::new(swap, memory, 0, 0)).unwrap();
-            memory.forget();
+            end(swap, memory, area, read.iter().chain(&changed));
         };
         shuttle::check_random(schedule, SCHEDULES / 2);
         shuttle::check_pct(schedule, SCHEDULES / 2, 3);
     }
+}
+
+/// All pages are what they were when they went out; when they are given up nothing is left, and the area goes.
+fn end<'a>(swap: &'static Swap<Fake>, memory: &'static Memory, area: u8, pages: impl Iterator<Item = &'a (u64, u64)>) {
+    for &(pte, word) in pages {
+        check(swap, pte, word);
+        give_up(swap, pte);
+    }
+    assert_eq!(counts(swap, area)["log_pages_live"], 0);
+    assert_eq!((memory.free_frames(), swap.idle_batches()), (FRAMES, POOL_BATCHES));
+    swap.swapoff(area, &mut Kernel::new(swap, memory, 0, 0)).unwrap();
+    memory.forget();
 }
 
 /// Tasks that write, and the pages that each of them has.
@@ -165,14 +171,7 @@ fn writers_clean_in_turn_while_others_write_look_and_give_up_what_is_moved() {
         memory.run_all();
         assert!(counts(swap, area)["log_pages_moved"] > 0, "nothing was cleaned");
         assert_eq!(counts(swap, area)["log_pages_live"], pages.len() as u64);
-        for (pte, word) in pages {
-            check(swap, pte, word);
-            give_up(swap, pte);
-        }
-        assert_eq!(counts(swap, area)["log_pages_live"], 0);
-        assert_eq!((memory.free_frames(), swap.idle_batches()), (FRAMES, POOL_BATCHES));
-        swap.swapoff(area, &mut quire_testkit::kernel::Kernel::new(swap, memory, 0, 0)).unwrap();
-        memory.forget();
+        end(swap, memory, area, pages.iter());
     };
     shuttle::check_random(schedule, SCHEDULES / 2);
     shuttle::check_pct(schedule, SCHEDULES / 2, 3);
