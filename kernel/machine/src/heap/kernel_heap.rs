@@ -12,7 +12,7 @@ use super::arena::{self, Arenas};
 use super::share::{KEPT_BACK, leaves, purpose};
 use super::slab::{self, Memory, SIZES, SlabUsage, Slabs};
 use crate::address_map::{DIRECT_MAP, address_of};
-use crate::frame::FrameNumber;
+use crate::frame::{FrameNumber, Kind};
 use crate::physical;
 use crate::sync::{Rank, SpinLock};
 
@@ -101,9 +101,10 @@ pub fn frames() -> usize {
     HEAP.frames.load(Ordering::Relaxed)
 }
 
-/// How many frames are free or the heap's, which has more or fewer as its objects lie.
+/// How many frames are free, the heap's, which has more or fewer as its objects lie, or the kernel half's page tables, which stay: where
+/// there is no block for a large object, its pages are mapped there.
 pub fn spare_frames() -> usize {
-    physical::free_frames() + frames()
+    physical::free_frames() + frames() + physical::frames_of(Kind::KernelTable)
 }
 
 /// How many bytes of the heap are in use.
